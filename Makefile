@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+# teepod: make | make demo | make test | make run | make asan tsan lint fuzz bench | make install DESTDIR=
+
+CC       ?= gcc
+CLANG    ?= clang
+PY       ?= /usr/bin/python3
+O        ?= build
+VERSION  := 0.1.0
+PREFIX   ?= /usr
+
+PKGS     := libuv openssl jansson sqlite3 libvirt libvirt-qemu libxml-2.0 inih libarchive libsystemd yaml-0.1
+FOLDERS  := base db images vmm api
+WARN     := -Wall -Wextra -Wshadow -Wconversion -Werror
+HARDEN   := -fstack-protector-strong -fstack-clash-protection -fPIE
+DEBUG    ?= -g
+OPT      ?= -O2 -D_FORTIFY_SOURCE=2
+SAN      ?=
+# SAN, FAILPOINTS and OPT choose a variant; each variant has a build folder of its own.
+CPPFLAGS += -I. -D_GNU_SOURCE -DTEEPOD_VERSION='"$(VERSION)"' $(if $(FAILPOINTS),-DTEEPOD_FAILPOINTS)
+CFLAGS   += -std=gnu17 $(WARN) $(OPT) $(DEBUG) $(HARDEN) $(SAN) -MMD -MP
+LDFLAGS  += -pie -Wl,-z,relro,-z,now $(SAN)
+
+# llhttp: a library from Debian 13 on, generated C in Debian 12 (package node-llhttp).
+LLHTTP_C := $(wildcard /usr/share/llhttp/*.c)
+ifeq ($(shell pkg-config --exists libllhttp 2>/dev/null && echo yes),yes)
+PKGS     += libllhttp
+LLHTTP_C :=
+endif
+PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS) 2>/dev/null) $(if $(LLHTTP_C),-I/usr/share/include/llhttp)
+PKG_LIBS   = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lpthread -lm
+
+SRC      := $(foreach d,$(FOLDERS),$(wildcard $(d)/*.c))
+OBJ      := $(SRC:%.c=$(O)/obj/%.o) $(LLHTTP_C:/usr/share/llhttp/%.c=$(O)/obj/llhttp/%.o)
+DAEMON   := $(wildcard daemon/*.c)
+DOBJ     := $(DAEMON:%.c=$(O)/obj/%.o)
+UNITS    := $(patsubst tests/unit/%.c,$(O)/unit/%,$(wildcard tests/unit/*_test.c))
+FUZZERS  := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
+
+.PHONY: all setup demo-image demo run test unit blackbox asan tsan lint format fuzz bench install clean
+
+all: $(O)/teepod
+
+$(O)/teepod: $(DOBJ) $(O)/libteepod.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
+
+$(O)/libteepod.a: $(OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(O)/obj/llhttp/%.o: /usr/share/llhttp/%.c
+	@mkdir -p $(@D)
+	$(CC) -I/usr/share/include/llhttp -O2 -g $(HARDEN) $(SAN) -c -o $@ $<
+
+$(O)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(PKG_CFLAGS) -c -o $@ $<
+
+# Everything of daemon/ but its main() is testable too.
+$(O)/unit/%: tests/unit/%.c $(filter-out $(O)/obj/daemon/main.o,$(DOBJ)) $(O)/libteepod.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(PKG_CFLAGS) $(LDFLAGS) -o $@ $(filter-out %.h,$^) -lcmocka $(PKG_LIBS)
+
+-include $(OBJ:.o=.d) $(DOBJ:.o=.d) $(UNITS:=.d)
+
+# ------------------------------------------------------------------ for people
+
+setup:
+	@scripts/packages.sh install all
+
+demo-image: setup
+	@demo/build.sh build/images
+
+demo: setup
+	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory demo-image
+	@demo/demo.sh
+
+run: setup
+	@$(MAKE) --no-print-directory all demo-image
+	exec build/teepod --dev $${TEEPOD_DIR:-build/run} --listen $${TEEPOD_LISTEN:-127.0.0.1:8090}
+
+# Unit tests under ASan+UBSan, then the black box: a daemon with failure points, real libvirt, QEMU, SQLite, TLS.
+test: setup
+	@$(MAKE) --no-print-directory demo-image
+	@tests/run.sh
+
+unit: setup
+	@$(MAKE) --no-print-directory demo-image
+	@tests/run.sh unit
+
+blackbox: setup
+	@$(MAKE) --no-print-directory demo-image
+	@tests/run.sh blackbox
+
+ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+asan: setup
+	@$(MAKE) --no-print-directory O=build/asan OPT=-O1 SAN="$(ASAN)" FAILPOINTS=1 build/asan/teepod
+	@$(MAKE) --no-print-directory demo-image
+	@tests/run.sh unit
+	@TEEPOD_BIN=build/asan/teepod tests/run.sh blackbox tests/blackbox/test_lifecycle.py tests/blackbox/test_bad_input.py
+
+tsan: setup
+	@$(MAKE) --no-print-directory demo-image
+	@$(MAKE) --no-print-directory O=build/tsan OPT=-O1 SAN="-fsanitize=thread" FAILPOINTS=1 build/tsan/teepod
+	@TEEPOD_BIN=build/tsan/teepod tests/run.sh blackbox tests/blackbox/test_lifecycle.py
+
+lint: setup
+	@scripts/lint.sh
+
+format:
+	clang-format -i $(SRC) $(DAEMON) $(foreach d,$(FOLDERS) daemon,$(wildcard $(d)/*.h)) $(wildcard tests/unit/*.[ch] tests/fuzz/*.c bench/*.c)
+
+FUZZ_SECONDS ?= 20
+fuzz: setup
+	@$(MAKE) --no-print-directory CC=$(CLANG) O=build/fuzz OPT=-O1 SAN="-fsanitize=fuzzer-no-link,address,undefined" build-fuzzers
+	@for f in $(FUZZERS:build/%=build/fuzz/%); do \
+		n=$$(basename $$f); mkdir -p build/corpus/$$n; echo "== $$n"; \
+		$$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0 build/corpus/$$n $$(ls -d tests/fuzz/corpus/$$n 2>/dev/null) || exit 1; \
+	done
+
+.PHONY: build-fuzzers
+build-fuzzers: $(FUZZERS)
+$(O)/fuzz/%: tests/fuzz/%.c $(O)/libteepod.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(PKG_CFLAGS) -fsanitize=fuzzer,address,undefined -o $@ $^ $(PKG_LIBS)
+
+bench: setup
+	@$(MAKE) --no-print-directory all demo-image
+	@bench/run.sh
+
+install: all
+	install -D -m 755 $(O)/teepod $(DESTDIR)$(PREFIX)/bin/teepod
+	install -D -m 640 configs/teepod.conf $(DESTDIR)/etc/teepod/teepod.conf
+	install -D -m 644 configs/teepod.service $(DESTDIR)/lib/systemd/system/teepod.service
+	install -D -m 644 configs/teepod.socket $(DESTDIR)/lib/systemd/system/teepod.socket
+	install -D -m 644 docs/man/teepod.8 $(DESTDIR)$(PREFIX)/share/man/man8/teepod.8
+	install -D -m 644 docs/man/teepod.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5/teepod.conf.5
+
+clean:
+	rm -rf build

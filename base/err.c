@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * err.c - filling the one error value.
+ */
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/own.h"
+
+static const char *const words[] = {
+	[ERR_NONE] = "none",
+	[ERR_INVALID] = "invalid",
+	[ERR_NOT_FOUND] = "not_found",
+	[ERR_BUSY] = "busy",
+	[ERR_CAPACITY] = "capacity",
+	[ERR_CAPACITY_UNSET] = "capacity_unset",
+	[ERR_CVM_NOT_FOUND] = "cvm_not_found",
+	[ERR_CVM_AMBIGUOUS] = "cvm_ambiguous",
+	[ERR_NAME_TAKEN] = "name_taken",
+	[ERR_NODE_NOT_FOUND] = "node_not_found",
+	[ERR_COMPOSE_MISSING] = "compose_missing",
+	[ERR_COMPOSE_INVALID] = "compose_invalid",
+	[ERR_TYPE_NOT_FOUND] = "type_not_found",
+	[ERR_INCOMPATIBLE] = "incompatible",
+	[ERR_IMAGE_NOT_FOUND] = "image_not_found",
+	[ERR_IMAGE_MISMATCH] = "image_mismatch",
+	[ERR_IN_USE] = "in_use",
+	[ERR_CONFLICT] = "conflict",
+	[ERR_UNAUTHENTICATED] = "unauthenticated",
+	[ERR_FORBIDDEN] = "forbidden",
+	[ERR_RATE] = "rate",
+	[ERR_UNAVAILABLE] = "unavailable",
+	[ERR_UNSUPPORTED] = "unsupported",
+	[ERR_HOST] = "host",
+	[ERR_TIMEOUT] = "timeout",
+	[ERR_CANCELLED] = "cancelled",
+	[ERR_TOO_LARGE] = "too_large",
+};
+static_assert(ARRAY_SIZE(words) == ERR_CODES, "every err_code has a word");
+
+static int fill(struct err *e, enum err_code code, const char *fmt, va_list ap)
+{
+	memset(e, 0, sizeof(*e));
+	e->code = code;
+	e->cap.numa_node = -1;
+	(void)vsnprintf(e->text, sizeof(e->text), fmt, ap);
+	return -(int)code;
+}
+
+int err_set(struct err *e, enum err_code code, const char *fmt, ...)
+{
+	va_list ap;
+	int r;
+
+	va_start(ap, fmt);
+	r = fill(e, code, fmt, ap);
+	va_end(ap);
+	return r;
+}
+
+/* The value is a stranger's: keep what prints, cut the rest at a character border. */
+static void copy_printable(char *out, size_t size, const char *s)
+{
+	size_t i = 0;
+
+	for (; s[i] && i < size - 1; i++)
+		out[i] = (unsigned char)s[i] < 0x20 || s[i] == 0x7f ? '?' : s[i];
+	if (s[i])
+		while (i > 0 && ((unsigned char)s[i] & 0xc0) == 0x80)
+			i--;
+	out[i] = 0;
+}
+
+int err_field(struct err *e, enum err_code code, const char *field, const char *value, const char *fmt, ...)
+{
+	char kept[sizeof(e->value)] = "";
+	va_list ap;
+	int r;
+
+	if (value)
+		copy_printable(kept, sizeof(kept), value);
+	va_start(ap, fmt);
+	r = fill(e, code, fmt, ap);
+	va_end(ap);
+	(void)snprintf(e->field, sizeof(e->field), "%s", field ? field : "");
+	memcpy(e->value, kept, sizeof(kept));
+	return r;
+}
+
+int err_sys(struct err *e, int sys, const char *fmt, ...)
+{
+	size_t used;
+	va_list ap;
+	int r;
+
+	va_start(ap, fmt);
+	r = fill(e, ERR_HOST, fmt, ap);
+	va_end(ap);
+	e->sys = sys;
+	used = strlen(e->text);
+	(void)snprintf(e->text + used, sizeof(e->text) - used, ": %s",
+		       strerrordesc_np(sys) ?: "unknown error");
+	return r;
+}
+
+int err_capacity(struct err *e, const char *resource, uint64_t asked, uint64_t left, uint64_t total)
+{
+	int r = err_set(e, ERR_CAPACITY, "not enough %s: asked %llu, free %llu of %llu", resource,
+			(unsigned long long)asked, (unsigned long long)left, (unsigned long long)total);
+
+	e->cap = (struct err_cap){
+		.resource = resource,
+		.asked = asked,
+		.free = left,
+		.total = total,
+		.numa_node = -1,
+	};
+	return r;
+}
+
+int err_hint(struct err *e, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(e->hint, sizeof(e->hint), fmt, ap);
+	va_end(ap);
+	return -(int)e->code;
+}
+
+const char *err_word(enum err_code code)
+{
+	return (unsigned)code < ERR_CODES ? words[code] : "unknown";
+}

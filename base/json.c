@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * json.c - strict JSON in, checked fields out.
+ *
+ * jansson recurses while it parses, so depth is counted on the raw text first: a nesting bomb is refused before
+ * anything is built. Strings are skipped with their escapes; whatever else is malformed jansson finds.
+ */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/buf.h"
+#include "base/json.h"
+#include "base/own.h"
+
+static bool too_deep(const char *text, size_t len)
+{
+	bool in_string = false;
+	unsigned depth = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		char c = text[i];
+
+		if (in_string) {
+			if (c == '\\')
+				i++;
+			else if (c == '"')
+				in_string = false;
+		} else if (c == '"') {
+			in_string = true;
+		} else if (c == '{' || c == '[') {
+			if (++depth > JSON_DEPTH_MAX)
+				return true;
+		} else if ((c == '}' || c == ']') && depth) {
+			depth--;
+		}
+	}
+	return false;
+}
+
+json_t *json_read(const char *text, size_t len, struct err *e)
+{
+	json_error_t je;
+	json_t *j;
+
+	if (too_deep(text, len)) {
+		err_field(e, ERR_INVALID, "body", NULL, "JSON is nested deeper than %d levels",
+			  JSON_DEPTH_MAX);
+		return NULL;
+	}
+	j = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &je);
+	if (!j)
+		err_field(e, ERR_INVALID, "body", NULL, "not valid JSON at line %d, column %d: %s", je.line,
+			  je.column, je.text);
+	return j;
+}
+
+char *json_canonical(const json_t *j)
+{
+	char *s = json_dumps(j, JSON_SORT_KEYS | JSON_COMPACT | JSON_ENCODE_ANY);
+
+	return s ? s : xstrdup("null");
+}
+
+static const char *kind_of(const json_t *j)
+{
+	switch (json_typeof(j)) {
+	case JSON_OBJECT:
+		return "an object";
+	case JSON_ARRAY:
+		return "a list";
+	case JSON_STRING:
+		return "a string";
+	case JSON_INTEGER:
+	case JSON_REAL:
+		return "a number";
+	case JSON_TRUE:
+	case JSON_FALSE:
+		return "a boolean";
+	case JSON_NULL:
+		return "null";
+	}
+	return "?";
+}
+
+/* What was given, for the error: scalars as they are, lists and objects as their kind. */
+static void given(const json_t *j, char out[64])
+{
+	if (json_is_string(j))
+		(void)snprintf(out, 64, "%s", json_string_value(j));
+	else if (json_is_object(j) || json_is_array(j))
+		(void)snprintf(out, 64, "%s", kind_of(j));
+	else {
+		auto_free char *s = json_dumps(j, JSON_ENCODE_ANY);
+
+		(void)snprintf(out, 64, "%s", s ? s : "?");
+	}
+}
+
+static int wrong(const struct field *f, const json_t *j, const char *path, struct err *e)
+{
+	char what[64], allowed[160];
+
+	given(j, what);
+	switch (f->type) {
+	case FIELD_STRING:
+		(void)snprintf(allowed, sizeof(allowed), "a string of %" PRId64 " to %" PRId64 " bytes",
+			       f->min, f->max);
+		break;
+	case FIELD_INT:
+		(void)snprintf(allowed, sizeof(allowed), "a whole number from %" PRId64 " to %" PRId64,
+			       f->min, f->max);
+		break;
+	case FIELD_BOOL:
+		(void)snprintf(allowed, sizeof(allowed), "true or false");
+		break;
+	case FIELD_WORD: {
+		size_t n = (size_t)snprintf(allowed, sizeof(allowed), "one of");
+
+		for (size_t i = 0; f->words[i] && n < sizeof(allowed); i++)
+			n += (size_t)snprintf(allowed + n, sizeof(allowed) - n, "%s %s", i ? "," : "",
+					      f->words[i]);
+		break;
+	}
+	case FIELD_STRINGS:
+		(void)snprintf(allowed, sizeof(allowed), "a list of %" PRId64 " to %" PRId64 " strings",
+			       f->min, f->max);
+		break;
+	case FIELD_OBJECT:
+		(void)snprintf(allowed, sizeof(allowed), "an object");
+		break;
+	case FIELD_OBJECTS:
+		(void)snprintf(allowed, sizeof(allowed), "a list of %" PRId64 " to %" PRId64 " objects",
+			       f->min, f->max);
+		break;
+	}
+	return err_field(e, ERR_INVALID, path, what, "%s is %s (%.40s); allowed: %s%s%s", path, kind_of(j),
+			 what, allowed, f->rule ? "; " : "", f->rule ? f->rule : "");
+}
+
+static bool whole_number(const json_t *j, int64_t *ret)
+{
+	double d;
+
+	if (json_is_integer(j)) {
+		*ret = json_integer_value(j);
+		return true;
+	}
+	if (!json_is_real(j))
+		return false;
+	d = json_real_value(j);
+	if (d != floor(d) || fabs(d) > 9007199254740992.0)
+		return false;
+	*ret = (int64_t)d;
+	return true;
+}
+
+static bool all_strings(const json_t *j)
+{
+	size_t i;
+	json_t *v;
+
+	json_array_foreach(j, i, v)
+	{
+		if (!json_is_string(v))
+			return false;
+	}
+	return true;
+}
+
+static bool in_range(const struct field *f, size_t n)
+{
+	return (int64_t)n >= f->min && (int64_t)n <= f->max;
+}
+
+static int word_index(const struct field *f, const json_t *j)
+{
+	if (json_is_string(j))
+		for (int i = 0; f->words[i]; i++)
+			if (!strcasecmp(f->words[i], json_string_value(j)))
+				return i;
+	return -1;
+}
+
+static int read_objects(const struct field *f, const json_t *j, const char *path, struct err *e)
+{
+	char item[128];
+	size_t i;
+	json_t *v;
+	int r = 0;
+
+	if (!json_is_array(j) || !in_range(f, json_array_size(j)))
+		return wrong(f, j, path, e);
+	json_array_foreach(j, i, v)
+	{
+		(void)snprintf(item, sizeof(item), "%s[%zu]", path, i);
+		if (!json_is_object(v))
+			return err_field(e, ERR_INVALID, item, NULL, "%s is %s; allowed: an object", item,
+					 kind_of(v));
+		if (f->sub)
+			r = fields_read(f->sub, v, item, NULL, e);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+static int read_one(const struct field *f, json_t *j, const char *path, void *dst, struct err *e)
+{
+	void *at = dst && f->at != FIELD_NOWHERE ? (char *)dst + f->at : NULL;
+	int64_t n;
+	int w, r;
+
+	switch (f->type) {
+	case FIELD_STRING:
+		if (!json_is_string(j) || !in_range(f, json_string_length(j)))
+			return wrong(f, j, path, e);
+		if (at)
+			*(const char **)at = json_string_value(j);
+		return 0;
+	case FIELD_INT:
+		if (!whole_number(j, &n) || n < f->min || n > f->max)
+			return wrong(f, j, path, e);
+		if (at)
+			*(int64_t *)at = n;
+		return 0;
+	case FIELD_BOOL:
+		if (json_is_integer(j) && (json_integer_value(j) & ~1LL))
+			return wrong(f, j, path, e);
+		if (!json_is_boolean(j) && !json_is_integer(j))
+			return wrong(f, j, path, e);
+		if (at)
+			*(bool *)at = json_is_true(j) || json_integer_value(j) == 1;
+		return 0;
+	case FIELD_WORD:
+		w = word_index(f, j);
+		if (w < 0)
+			return wrong(f, j, path, e);
+		if (at)
+			*(int *)at = w;
+		return 0;
+	case FIELD_STRINGS:
+		if (!json_is_array(j) || !in_range(f, json_array_size(j)) || !all_strings(j))
+			return wrong(f, j, path, e);
+		break;
+	case FIELD_OBJECT:
+		if (!json_is_object(j))
+			return wrong(f, j, path, e);
+		r = f->sub ? fields_read(f->sub, j, path, NULL, e) : 0;
+		if (r)
+			return r;
+		break;
+	case FIELD_OBJECTS:
+		r = read_objects(f, j, path, e);
+		if (r)
+			return r;
+		break;
+	}
+	if (at)
+		*(json_t **)at = j;
+	return 0;
+}
+
+static void join(char out[96], const char *prefix, const char *name)
+{
+	(void)snprintf(out, 96, "%s%s%s", prefix, *prefix ? "." : "", name);
+}
+
+static int refuse_unknown(const struct field_table *t, const json_t *j, const char *prefix, struct err *e)
+{
+	const char *key;
+	char path[96];
+	json_t *v;
+
+	json_object_foreach((json_t *)j, key, v)
+	{
+		size_t i = 0;
+
+		while (i < t->n && strcmp(t->fields[i].name, key) != 0)
+			i++;
+		if (i < t->n)
+			continue;
+		join(path, prefix, key);
+		return err_field(e, ERR_INVALID, path, NULL, "%s is not a field of this request", path);
+	}
+	return 0;
+}
+
+int fields_read(const struct field_table *t, const json_t *j, const char *prefix, void *dst, struct err *e)
+{
+	char path[96];
+	int r;
+
+	if (!json_is_object(j))
+		return err_field(e, ERR_INVALID, *prefix ? prefix : "body", NULL,
+				 "%s is %s; allowed: an object", *prefix ? prefix : "the body", kind_of(j));
+	if (t->strict) {
+		r = refuse_unknown(t, j, prefix, e);
+		if (r)
+			return r;
+	}
+	for (size_t i = 0; i < t->n; i++) {
+		const struct field *f = &t->fields[i];
+		json_t *v = json_object_get(j, f->name);
+
+		join(path, prefix, f->name);
+		if (!v || (json_is_null(v) && (f->flags & FIELD_NULLABLE))) {
+			if (!(f->flags & FIELD_REQUIRED))
+				continue;
+			return err_field(e, ERR_INVALID, path, NULL, "%s is missing%s%s", path,
+					 f->rule ? ": " : "", f->rule ? f->rule : "");
+		}
+		r = read_one(f, v, path, dst, e);
+		if (r)
+			return r;
+	}
+	return 0;
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * log.c - journal under systemd, stderr elsewhere.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <jansson.h>
+#define SD_JOURNAL_SUPPRESS_LOCATION
+#include <systemd/sd-journal.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/own.h"
+
+static enum log_level threshold = LOG_LEVEL_INFO;
+static bool as_json, to_journal;
+
+static const struct {
+	enum log_level level;
+	const char *word;
+} levels[] = {
+	{ LOG_LEVEL_ERROR, "error" },
+	{ LOG_LEVEL_WARN, "warn" },
+	{ LOG_LEVEL_INFO, "info" },
+	{ LOG_LEVEL_DEBUG, "debug" },
+};
+
+int log_level_from_word(const char *word)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(levels); i++)
+		if (!strcmp(levels[i].word, word))
+			return (int)levels[i].level;
+	return -1;
+}
+
+static const char *level_word(enum log_level level)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(levels); i++)
+		if (levels[i].level == level)
+			return levels[i].word;
+	return "info";
+}
+
+/* systemd.exec(5): JOURNAL_STREAM names device and inode of the stream that stderr is connected to. */
+static bool stderr_is_journal(void)
+{
+	const char *s = getenv("JOURNAL_STREAM");
+	unsigned long long dev, ino;
+	struct stat st;
+
+	if (!s || sscanf(s, "%llu:%llu", &dev, &ino) != 2 || fstat(STDERR_FILENO, &st) < 0)
+		return false;
+	return st.st_dev == dev && st.st_ino == ino;
+}
+
+void log_open(enum log_level level, bool json)
+{
+	threshold = level;
+	as_json = json;
+	to_journal = stderr_is_journal();
+}
+
+static void write_journal(enum log_level level, const struct log_about *a, const char *text)
+{
+	(void)sd_journal_send("PRIORITY=%d", (int)level, "MESSAGE=%s", text, "TEEPOD_CVM=%s",
+			      a->cvm ? a->cvm : "", "TEEPOD_OP=%s", a->op ? a->op : "", "TEEPOD_REQ=%s",
+			      a->req ? a->req : "", NULL);
+}
+
+static void write_json(enum log_level level, const struct log_about *a, const char *text)
+{
+	char at[CLOCK_TEXT];
+	auto_json json_t *j = json_pack("{s:s, s:s, s:s, s:s*, s:s*, s:s*}", "time",
+					clock_rfc3339(clock_wall_ms(), at), "level", level_word(level),
+					"message", text, "cvm", a->cvm, "op", a->op, "req", a->req);
+	auto_free char *line = j ? json_dumps(j, JSON_COMPACT) : NULL;
+
+	(void)dprintf(STDERR_FILENO, "%s\n",
+		      line ? line : "{\"level\":\"error\",\"message\":\"unprintable log line\"}");
+}
+
+static void write_text(enum log_level level, const struct log_about *a, const char *text)
+{
+	char at[CLOCK_TEXT];
+
+	(void)dprintf(STDERR_FILENO, "%s %-5s %s%s%s%s%s%s%s\n", clock_rfc3339(clock_wall_ms(), at),
+		      level_word(level), text, a->cvm ? " cvm=" : "", a->cvm ? a->cvm : "",
+		      a->op ? " op=" : "", a->op ? a->op : "", a->req ? " req=" : "", a->req ? a->req : "");
+}
+
+void log_write(enum log_level level, const struct log_about *about, const char *fmt, ...)
+{
+	static const struct log_about nothing;
+	char text[1024];
+	va_list ap;
+
+	if (level > threshold)
+		return;
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	for (char *p = text; *p; p++)
+		if ((unsigned char)*p < 0x20 && *p != '\t')
+			*p = ' ';
+	if (!about)
+		about = &nothing;
+	if (to_journal)
+		write_journal(level, about, text);
+	else if (as_json)
+		write_json(level, about, text);
+	else
+		write_text(level, about, text);
+}

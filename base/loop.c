@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * loop.c - jobs and timers over libuv.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/loop.h"
+
+void loop_reserve_fds(void)
+{
+	for (;;) {
+		int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+		if (fd >= 10)
+			close(fd);
+		if (fd < 0 || fd >= 10)
+			return;
+	}
+}
+
+struct job {
+	uv_work_t req;
+	void (*work)(void *arg);
+	void (*done)(void *arg);
+	void *arg;
+};
+
+static void job_work(uv_work_t *req)
+{
+	struct job *j = req->data;
+
+	j->work(j->arg);
+}
+
+static void job_done(uv_work_t *req, int status)
+{
+	struct job *j = req->data;
+	void (*done)(void *) = j->done;
+	void *arg = j->arg;
+
+	(void)status; /* jobs are never cancelled */
+	free(j);
+	done(arg);
+}
+
+void loop_job(uv_loop_t *loop, void (*work)(void *arg), void (*done)(void *arg), void *arg)
+{
+	struct job *j = xcalloc(1, sizeof(*j));
+
+	*j = (struct job){ .work = work, .done = done, .arg = arg };
+	j->req.data = j;
+	(void)uv_queue_work(loop, &j->req, job_work, job_done);
+}
+
+struct loop_timer {
+	uv_timer_t timer;
+	void (*fn)(void *arg);
+	void *arg;
+	struct loop_timer **slot;
+};
+
+static void timer_closed(uv_handle_t *h)
+{
+	free(h->data);
+}
+
+static void timer_end(struct loop_timer *t)
+{
+	if (t->slot)
+		*t->slot = NULL;
+	uv_close((uv_handle_t *)&t->timer, timer_closed);
+}
+
+static void timer_fired(uv_timer_t *h)
+{
+	struct loop_timer *t = h->data;
+
+	timer_end(t);
+	t->fn(t->arg);
+}
+
+struct loop_timer *loop_after(uv_loop_t *loop, uint64_t ms, void (*fn)(void *arg), void *arg,
+			      struct loop_timer **slot)
+{
+	struct loop_timer *t = xcalloc(1, sizeof(*t));
+
+	t->fn = fn;
+	t->arg = arg;
+	t->slot = slot;
+	(void)uv_timer_init(loop, &t->timer);
+	t->timer.data = t;
+	(void)uv_timer_start(&t->timer, timer_fired, ms, 0);
+	if (slot)
+		*slot = t;
+	return t;
+}
+
+void loop_after_cancel(struct loop_timer **slot)
+{
+	if (*slot)
+		timer_end(*slot);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * loop.h - libuv habits in one place: reserved descriptors, jobs on the pool, timers.
+ */
+#ifndef TEEPOD_BASE_LOOP_H
+#define TEEPOD_BASE_LOOP_H
+
+#include <uv.h>
+
+/* Occupy descriptors 3..9 for good. Call before the first libuv call of the process: libvirt's embedded
+ * driver double-forks and re-uses low descriptors while libuv's pthread_atfork child handler
+ * (uv__signal_global_reinit) closes its signal pipe by number, and every start then fails with
+ * "Unable to notify child process: Bad file descriptor" (libuv 1.44 with libvirt 9.0). */
+void loop_reserve_fds(void);
+
+/* Run @work(@arg) on the pool, then @done(@arg) on the loop thread. @arg belongs to the job in between: work
+ * takes values and leaves values in it, and touches nothing shared. @done is always called. */
+void loop_job(uv_loop_t *loop, void (*work)(void *arg), void (*done)(void *arg), void *arg);
+
+/* One-shot timer that owns itself: @fn(@arg) after @ms. Cancel with loop_after_cancel(&t) before it fired;
+ * the handle pointer is cleared when it fires, so a stale cancel is harmless. */
+struct loop_timer;
+struct loop_timer *loop_after(uv_loop_t *loop, uint64_t ms, void (*fn)(void *arg), void *arg, struct loop_timer **slot);
+void loop_after_cancel(struct loop_timer **slot);
+
+#endif
