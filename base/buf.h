@@ -11,7 +11,7 @@
 #include <stddef.h>
 
 struct buf {
-	char *data;	/* owned; NULL while empty */
+	char *data; /* owned; NULL while empty */
 	size_t len, cap;
 };
 

@@ -14,49 +14,50 @@
 
 enum err_code {
 	ERR_NONE = 0,
-	ERR_INVALID,		/* a value breaks its rule: field, value and text say which */
-	ERR_NOT_FOUND,		/* no such thing (route, operation, image file, log) */
-	ERR_BUSY,		/* another operation runs on the CVM: retry later */
-	ERR_CAPACITY,		/* fits the rules, not this host right now: see .cap */
-	ERR_CAPACITY_UNSET,	/* the node has no capacity record (ERR-02-014) */
-	ERR_CVM_NOT_FOUND,	/* identifier matches no CVM (ERR-03-001) */
-	ERR_CVM_AMBIGUOUS,	/* identifier matches several CVMs (ERR-03-010) */
-	ERR_NAME_TAKEN,		/* CVM name in use in the workspace (ERR-01-004) */
-	ERR_NODE_NOT_FOUND,	/* node named in the request does not exist (ERR-01-001) */
-	ERR_COMPOSE_MISSING,	/* compose_file missing (ERR-01-002) */
-	ERR_COMPOSE_INVALID,	/* compose file does not parse (ERR-01-003) */
-	ERR_TYPE_NOT_FOUND,	/* unknown instance type (ERR-02-001) */
-	ERR_INCOMPATIBLE,	/* parameters contradict each other (ERR-02-009) */
-	ERR_IMAGE_NOT_FOUND,	/* OS image unknown (ERR-02-010) */
-	ERR_IMAGE_MISMATCH,	/* image exists, cannot serve the request (ERR-02-013) */
-	ERR_IN_USE,		/* refused while something uses it */
-	ERR_CONFLICT,		/* idempotency key reused with another body, state moved under the caller */
-	ERR_UNAUTHENTICATED,	/* no or wrong credential */
-	ERR_FORBIDDEN,		/* role does not allow it */
-	ERR_RATE,		/* too many failed tries: retry later */
-	ERR_UNAVAILABLE,	/* hypervisor not connected yet, or draining: retry later */
-	ERR_UNSUPPORTED,	/* this host cannot do it (no TDX, no GPU ...), the text says why */
-	ERR_HOST,		/* host, libvirt or QEMU failed; errno kept in .sys */
-	ERR_TIMEOUT,		/* a deadline passed */
-	ERR_CANCELLED,		/* the operation was cancelled or superseded */
-	ERR_TOO_LARGE,		/* body or value over its limit */
-	ERR_CODES		/* count */
+	ERR_INVALID,         /* a value breaks its rule: field, value and text say which */
+	ERR_NOT_FOUND,       /* no such thing (route, operation, image file, log) */
+	ERR_BUSY,            /* another operation runs on the CVM: retry later */
+	ERR_CAPACITY,        /* fits the rules, not this host right now: see .cap */
+	ERR_CAPACITY_UNSET,  /* the node has no capacity record (ERR-02-014) */
+	ERR_CVM_NOT_FOUND,   /* identifier matches no CVM (ERR-03-001) */
+	ERR_CVM_AMBIGUOUS,   /* identifier matches several CVMs (ERR-03-010) */
+	ERR_NAME_TAKEN,      /* CVM name in use in the workspace (ERR-01-004) */
+	ERR_NODE_NOT_FOUND,  /* node named in the request does not exist (ERR-01-001) */
+	ERR_COMPOSE_MISSING, /* compose_file missing (ERR-01-002) */
+	ERR_COMPOSE_INVALID, /* compose file does not parse (ERR-01-003) */
+	ERR_TYPE_NOT_FOUND,  /* unknown instance type (ERR-02-001) */
+	ERR_INCOMPATIBLE,    /* parameters contradict each other (ERR-02-009) */
+	ERR_IMAGE_NOT_FOUND, /* OS image unknown (ERR-02-010) */
+	ERR_IMAGE_MISMATCH,  /* image exists, cannot serve the request (ERR-02-013) */
+	ERR_IN_USE,          /* refused while something uses it */
+	ERR_CONFLICT,        /* idempotency key reused with another body, state moved under the caller */
+	ERR_UNAUTHENTICATED, /* no or wrong credential */
+	ERR_FORBIDDEN,       /* role does not allow it */
+	ERR_RATE,            /* too many failed tries: retry later */
+	ERR_UNAVAILABLE,     /* hypervisor not connected yet, or draining: retry later */
+	ERR_UNSUPPORTED,     /* this host cannot do it (no TDX, no GPU ...), the text says why */
+	ERR_HOST,            /* host, libvirt or QEMU failed; errno kept in .sys */
+	ERR_TIMEOUT,         /* a deadline passed */
+	ERR_CANCELLED,       /* the operation was cancelled or superseded */
+	ERR_TOO_LARGE,       /* body or value over its limit */
+	ERR_CODES            /* count */
 };
 
 struct err_cap {
-	const char *resource;	/* static string: "vcpus", "memory_mib", "disk_gib", "slots", "cids", "host_ports" */
+	const char *
+		resource; /* static string: "vcpus", "memory_mib", "disk_gib", "slots", "cids", "host_ports" */
 	uint64_t asked, free, total;
-	int numa_node;		/* -1: host-wide */
+	int numa_node; /* -1: host-wide */
 };
 
 struct err {
 	enum err_code code;
-	int sys;		/* errno at the origin, or 0 */
-	char field[64];		/* dotted path into the request ("compose_file.name"), or "" */
-	char value[96];		/* what was given, printable and cut, or "" */
-	char text[320];		/* for people; never parsed by anyone */
-	char hint[200];		/* what would fit, or what to do about it; or "" */
-	struct err_cap cap;	/* meaningful only for ERR_CAPACITY */
+	int sys;            /* errno at the origin, or 0 */
+	char field[64];     /* dotted path into the request ("compose_file.name"), or "" */
+	char value[96];     /* what was given, printable and cut, or "" */
+	char text[320];     /* for people; never parsed by anyone */
+	char hint[200];     /* what would fit, or what to do about it; or "" */
+	struct err_cap cap; /* meaningful only for ERR_CAPACITY */
 };
 
 /* Fill *e with @code and a text. Returns -code. */

@@ -26,18 +26,18 @@ json_t *json_read(const char *text, size_t len, struct err *e);
 char *json_canonical(const json_t *j);
 
 enum field_type {
-	FIELD_STRING,	/* at: const char *, borrowed from the document; min/max: bytes */
-	FIELD_INT,	/* at: int64_t; min/max: value; a real with no fraction (2.0) is taken */
-	FIELD_BOOL,	/* at: bool; 0 and 1 are taken too (clients send allow_restart as a number) */
-	FIELD_WORD,	/* at: int, index into words[]; case-insensitive */
-	FIELD_STRINGS,	/* at: json_t *, borrowed array of strings; min/max: items */
-	FIELD_OBJECT,	/* at: json_t *, borrowed object (and checked against sub, if there is one) */
-	FIELD_OBJECTS,	/* at: json_t *, borrowed array of objects, each checked against sub; min/max: items */
+	FIELD_STRING,  /* at: const char *, borrowed from the document; min/max: bytes */
+	FIELD_INT,     /* at: int64_t; min/max: value; a real with no fraction (2.0) is taken */
+	FIELD_BOOL,    /* at: bool; 0 and 1 are taken too (clients send allow_restart as a number) */
+	FIELD_WORD,    /* at: int, index into words[]; case-insensitive */
+	FIELD_STRINGS, /* at: json_t *, borrowed array of strings; min/max: items */
+	FIELD_OBJECT,  /* at: json_t *, borrowed object (and checked against sub, if there is one) */
+	FIELD_OBJECTS, /* at: json_t *, borrowed array of objects, each checked against sub; min/max: items */
 };
 
 enum field_flag {
 	FIELD_REQUIRED = 1,
-	FIELD_NULLABLE = 2,	/* null counts as absent; without it null is an error */
+	FIELD_NULLABLE = 2, /* null counts as absent; without it null is an error */
 };
 
 struct field {
@@ -45,19 +45,19 @@ struct field {
 	enum field_type type;
 	unsigned flags;
 	int64_t min, max;
-	size_t at;			/* offset into the destination; FIELD_NOWHERE: only checked */
-	const char *const *words;	/* FIELD_WORD: NULL-terminated */
+	size_t at;                /* offset into the destination; FIELD_NOWHERE: only checked */
+	const char *const *words; /* FIELD_WORD: NULL-terminated */
 	const struct field_table *sub;
-	const char *rule;		/* said in errors and in the API description, e.g. "letters, digits, hyphens" */
+	const char *rule; /* said in errors and in the API description, e.g. "letters, digits, hyphens" */
 };
 
 #define FIELD_NOWHERE ((size_t)-1)
 
 struct field_table {
-	const char *name;	/* schema name in api/openapi.yaml */
+	const char *name; /* schema name in api/openapi.yaml */
 	const struct field *fields;
 	size_t n;
-	bool strict;		/* unknown keys are errors; the cloud's own bodies pass extras through */
+	bool strict; /* unknown keys are errors; the cloud's own bodies pass extras through */
 };
 
 /* Check object @j against @t and fill @dst (NULL: check only). Absent keys leave their destination alone.

@@ -19,7 +19,8 @@ void loop_job(uv_loop_t *loop, void (*work)(void *arg), void (*done)(void *arg),
 /* One-shot timer that owns itself: @fn(@arg) after @ms. Cancel with loop_after_cancel(&t) before it fired;
  * the handle pointer is cleared when it fires, so a stale cancel is harmless. */
 struct loop_timer;
-struct loop_timer *loop_after(uv_loop_t *loop, uint64_t ms, void (*fn)(void *arg), void *arg, struct loop_timer **slot);
+struct loop_timer *loop_after(uv_loop_t *loop, uint64_t ms, void (*fn)(void *arg), void *arg,
+			      struct loop_timer **slot);
 void loop_after_cancel(struct loop_timer **slot);
 
 #endif

@@ -43,18 +43,18 @@ static inline void own_json(json_t **j)
 #define auto_fclose __attribute__((cleanup(own_fclose)))
 #define auto_json   __attribute__((cleanup(own_json)))
 
-#define take_ptr(p)                                                                                              \
-	({                                                                                                       \
-		__auto_type own_tmp_ = *(p);                                                                     \
-		*(p) = NULL;                                                                                     \
-		own_tmp_;                                                                                        \
+#define take_ptr(p)                          \
+	({                                   \
+		__auto_type own_tmp_ = *(p); \
+		*(p) = NULL;                 \
+		own_tmp_;                    \
 	})
 
-#define take_fd(p)                                                                                               \
-	({                                                                                                       \
-		int own_tmp_ = *(p);                                                                             \
-		*(p) = -1;                                                                                       \
-		own_tmp_;                                                                                        \
+#define take_fd(p)                   \
+	({                           \
+		int own_tmp_ = *(p); \
+		*(p) = -1;           \
+		own_tmp_;            \
 	})
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))

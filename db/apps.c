@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * apps.c - apps, their compose revisions, and provisions waiting for a create.
+ */
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "db/rows.h"
+#include "db/sql.h"
+
+int apps_ensure(struct db *db, int64_t workspace, const char *app_id, const char *name, int64_t *ret_id,
+		struct err *e)
+{
+	int r = sql_run(
+		db, e, "INSERT OR IGNORE INTO apps (workspace, app_id, name, created_ms) VALUES (?, ?, ?, ?)",
+		"issi", workspace, app_id, name, clock_wall_ms());
+
+	if (r < 0)
+		return r;
+	if (r > 0) {
+		*ret_id = sqlite3_last_insert_rowid(db->conn);
+		return 0;
+	}
+	return sql_int(db, e, 0, ret_id, "SELECT id FROM apps WHERE workspace = ? AND app_id = ?", "is",
+		       workspace, app_id);
+}
+
+int apps_find(struct db *db, int64_t workspace, const char *app_id, struct app_row *ret, struct err *e)
+{
+	sqlite3_stmt *st =
+		sql_query(db, e,
+			  "SELECT id, workspace, cvms, created_ms, current_cvm, app_id, name FROM apps"
+			  " WHERE app_id = ?1 AND (?2 = 0 OR workspace = ?2) ORDER BY id LIMIT 1",
+			  "si", app_id, workspace);
+	int r = st ? sql_next(db, st, e) : -(int)e->code;
+
+	if (r <= 0)
+		return r ? r : -ERR_NOT_FOUND;
+	*ret = (struct app_row){ .id = sqlite3_column_int64(st, 0),
+				 .workspace = sqlite3_column_int64(st, 1),
+				 .cvms = sqlite3_column_int64(st, 2),
+				 .created_ms = sqlite3_column_int64(st, 3),
+				 .current_cvm = sqlite3_column_int64(st, 4) };
+	sql_text(st, 5, ret->app_id, sizeof(ret->app_id));
+	sql_text(st, 6, ret->name, sizeof(ret->name));
+	sql_done(st);
+	return 0;
+}
+
+int revisions_ensure(struct db *db, const struct revision_row *row, int64_t *ret_id, struct err *e)
+{
+	int r = sql_run(
+		db, e,
+		"INSERT OR IGNORE INTO revisions (app, compose_hash, manifest, public_logs, public_sysinfo,"
+		" public_tcbinfo, gateway_enabled, kms_enabled, secure_time, storage_fs, created_ms)"
+		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		"issddddddsi", row->app, row->compose_hash, row->manifest, (int)row->public_logs,
+		(int)row->public_sysinfo, (int)row->public_tcbinfo, (int)row->gateway_enabled,
+		(int)row->kms_enabled, (int)row->secure_time, row->storage_fs, clock_wall_ms());
+
+	if (r < 0)
+		return r;
+	if (r > 0) {
+		*ret_id = sqlite3_last_insert_rowid(db->conn);
+		return 0;
+	}
+	return sql_int(db, e, 0, ret_id, "SELECT id FROM revisions WHERE app = ? AND compose_hash = ?", "is",
+		       row->app, row->compose_hash);
+}
+
+int revisions_manifest(struct db *db, int64_t id, char **ret, struct err *e)
+{
+	sqlite3_stmt *st = sql_query(db, e, "SELECT manifest FROM revisions WHERE id = ?", "i", id);
+	int r = st ? sql_next(db, st, e) : -(int)e->code;
+
+	if (r <= 0)
+		return r ? r : -ERR_NOT_FOUND;
+	*ret = sql_text_dup(st, 0);
+	sql_done(st);
+	return 0;
+}
+
+int provisions_put(struct db *db, int64_t workspace, const char *app_id, const char *compose_hash,
+		   const char *request, const char *manifest, int64_t expires_ms, struct err *e)
+{
+	int64_t now = clock_wall_ms();
+	int r = sql_run(db, e, "DELETE FROM provisions WHERE expires_ms < ?", "i", now);
+
+	if (r >= 0)
+		r = sql_run(
+			db, e,
+			"INSERT OR REPLACE INTO provisions (workspace, app_id, compose_hash, request, manifest, created_ms,"
+			" expires_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
+			"issssii", workspace, app_id, compose_hash, request, manifest, now, expires_ms);
+	return r < 0 ? r : 0;
+}
+
+int provisions_get(struct db *db, int64_t workspace, const char *app_id, const char *compose_hash,
+		   char **ret_request, char **ret_manifest, char ret_app_id[APP_ID_TEXT], struct err *e)
+{
+	sqlite3_stmt *st =
+		sql_query(db, e,
+			  "SELECT request, manifest, app_id FROM provisions WHERE workspace = ?1 AND"
+			  " compose_hash = ?2 AND (?3 = '' OR app_id = ?3) AND expires_ms >= ?4"
+			  " ORDER BY created_ms DESC LIMIT 1",
+			  "issi", workspace, compose_hash, app_id, clock_wall_ms());
+	int r = st ? sql_next(db, st, e) : -(int)e->code;
+
+	if (r <= 0)
+		return r ? r : -ERR_NOT_FOUND;
+	*ret_request = sql_text_dup(st, 0);
+	*ret_manifest = sql_text_dup(st, 1);
+	sql_text(st, 2, ret_app_id, APP_ID_TEXT);
+	sql_done(st);
+	return 0;
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * capacity.c - what is promised, next to the rows it is promised to: host ports, CIDs, amounts.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/own.h"
+#include "db/rows.h"
+#include "db/sql.h"
+
+int ports_add(struct db *db, int64_t cvm, const struct port_row *p, struct err *e)
+{
+	int r = sql_run(
+		db, e,
+		"INSERT INTO ports (protocol, host_address, host_port, vm_port, cvm) VALUES (?, ?, ?, ?, ?)",
+		"ssddi", p->udp ? "udp" : "tcp", p->host_address, (int)p->host_port, (int)p->vm_port, cvm);
+
+	return r < 0 ? r : 0;
+}
+
+int ports_of(struct db *db, int64_t cvm, struct port_row **ret, size_t *ret_n, struct err *e)
+{
+	sqlite3_stmt *st =
+		sql_query(db, e,
+			  "SELECT protocol = 'udp', host_address, host_port, vm_port FROM ports WHERE cvm = ?"
+			  " ORDER BY protocol, host_port, host_address",
+			  "i", cvm);
+	auto_free struct port_row *rows = NULL;
+	size_t n = 0;
+	int r;
+
+	if (!st)
+		return -(int)e->code;
+	while ((r = sql_next(db, st, e)) > 0) {
+		rows = xrealloc(rows, (n + 1) * sizeof(*rows));
+		rows[n] = (struct port_row){ .udp = sqlite3_column_int(st, 0),
+					     .host_port = (uint16_t)sqlite3_column_int(st, 2),
+					     .vm_port = (uint16_t)sqlite3_column_int(st, 3) };
+		sql_text(st, 1, rows[n].host_address, sizeof(rows[n].host_address));
+		n++;
+	}
+	if (r < 0)
+		return r;
+	*ret = take_ptr(&rows);
+	*ret_n = n;
+	return 0;
+}
+
+int ports_holder(struct db *db, bool udp, const char *address, uint16_t port, char ret_name[NAME_TEXT],
+		 struct err *e)
+{
+	sqlite3_stmt *st = sql_query(
+		db, e,
+		"SELECT c.name FROM ports p JOIN cvms c ON c.id = p.cvm WHERE p.protocol = ?1"
+		" AND p.host_port = ?2 AND (p.host_address = ?3 OR p.host_address IN ('0.0.0.0', '::')"
+		" OR ?3 IN ('0.0.0.0', '::')) LIMIT 1",
+		"sds", udp ? "udp" : "tcp", (int)port, address);
+	int r = st ? sql_next(db, st, e) : -(int)e->code;
+
+	if (r <= 0)
+		return r;
+	sql_text(st, 0, ret_name, NAME_TEXT);
+	sql_done(st);
+	return 1;
+}
+
+int cids_taken(struct db *db, uint32_t cid, struct err *e)
+{
+	int64_t n;
+	int r = sql_int(db, e, 0, &n, "SELECT count(*) FROM cvms WHERE cid = ?", "i", (int64_t)cid);
+
+	return r ? r : (int)n;
+}
+
+int capacity_set_total(struct db *db, const char *resource, int64_t total, struct err *e)
+{
+	int r = sql_run(db, e,
+			"INSERT INTO capacity (resource, total) VALUES (?1, ?2)"
+			" ON CONFLICT (resource) DO UPDATE SET total = ?2",
+			"si", resource, total);
+
+	return r < 0 ? r : 0;
+}
+
+int capacity_get(struct db *db, const char *resource, struct capacity_row *ret, struct err *e)
+{
+	sqlite3_stmt *st = sql_query(
+		db, e, "SELECT resource, total, promised FROM capacity WHERE resource = ?", "s", resource);
+	int r = st ? sql_next(db, st, e) : -(int)e->code;
+
+	if (r <= 0)
+		return r ? r : -ERR_NOT_FOUND;
+	sql_text(st, 0, ret->resource, sizeof(ret->resource));
+	ret->total = sqlite3_column_int64(st, 1);
+	ret->promised = sqlite3_column_int64(st, 2);
+	sql_done(st);
+	return 0;
+}
+
+int capacity_take(struct db *db, const char *resource, int64_t amount, struct err *e)
+{
+	return sql_run(
+		db, e,
+		"UPDATE capacity SET promised = promised + ?1 WHERE resource = ?2 AND promised + ?1 <= total",
+		"is", amount, resource);
+}
+
+int capacity_give(struct db *db, const char *resource, int64_t amount, struct err *e)
+{
+	int r = sql_run(db, e, "UPDATE capacity SET promised = promised - ?1 WHERE resource = ?2", "is",
+			amount, resource);
+
+	return r < 0 ? r : 0;
+}
+
+int capacity_recount(struct db *db, bool *ret_changed, struct err *e)
+{
+	static const char *const sql[] = {
+		"UPDATE capacity SET promised = (SELECT coalesce(sum(vcpus * holds_cpu), 0) FROM cvms) WHERE resource = 'vcpus'"
+		" AND promised <> (SELECT coalesce(sum(vcpus * holds_cpu), 0) FROM cvms)",
+		"UPDATE capacity SET promised = (SELECT coalesce(sum(memory_mib * holds_cpu), 0) FROM cvms) WHERE resource ="
+		" 'memory_mib' AND promised <> (SELECT coalesce(sum(memory_mib * holds_cpu), 0) FROM cvms)",
+		"UPDATE capacity SET promised = (SELECT coalesce(sum(disk_gib), 0) FROM cvms) WHERE resource = 'disk_gib'"
+		" AND promised <> (SELECT coalesce(sum(disk_gib), 0) FROM cvms)",
+		"UPDATE capacity SET promised = (SELECT count(*) FROM cvms) WHERE resource IN ('slots', 'cids')"
+		" AND promised <> (SELECT count(*) FROM cvms)",
+		"UPDATE capacity SET promised = (SELECT count(*) FROM ports) WHERE resource = 'host_ports'"
+		" AND promised <> (SELECT count(*) FROM ports)",
+	};
+	bool changed = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(sql); i++) {
+		int r = sql_run(db, e, sql[i], "");
+
+		if (r < 0)
+			return r;
+		changed |= r > 0;
+	}
+	*ret_changed = changed;
+	return 0;
+}

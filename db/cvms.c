@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cvms.c - rows of CVMs, joined with what their readers always want.
+ */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/own.h"
+#include "db/rows.h"
+#include "db/sql.h"
+
+const char *const desired_word[DESIRED_MAX] = {
+	[DESIRED_STOPPED] = "stopped",
+	[DESIRED_RUNNING] = "running",
+	[DESIRED_DELETED] = "deleted",
+};
+
+const char *const observed_word[OBSERVED_MAX] = {
+	[OBSERVED_ABSENT] = "absent",   [OBSERVED_OFF] = "off",       [OBSERVED_CRASHED] = "crashed",
+	[OBSERVED_RUNNING] = "running", [OBSERVED_PAUSED] = "paused",
+};
+
+#define CVM_SELECT                                                                                                    \
+	"SELECT c.id, c.uuid, c.workspace, c.app, c.revision, c.image, c.name, c.app_id, c.instance_id,"              \
+	" c.instance_type, c.vcpus, c.memory_mib, c.disk_gib, c.holds_cpu, c.cid, c.tdx, c.listed, c.desired,"        \
+	" c.observed, c.boot, c.created_ms, c.started_ms, c.stopped_ms, c.boot_progress, c.boot_error,"               \
+	" c.shutdown_progress, r.compose_hash, r.public_logs, r.public_sysinfo, r.public_tcbinfo, r.gateway_enabled," \
+	" r.secure_time, r.storage_fs, i.name, i.version, i.os_image_hash, i.is_dev, o.id, o.kind, o.started_ms"
+#define CVM_JOINS                                                                \
+	" JOIN revisions r ON r.id = c.revision JOIN images i ON i.id = c.image" \
+	" LEFT JOIN operations o ON o.cvm = c.id AND o.state = 'running'"
+#define CVM_FROM " FROM cvms c" CVM_JOINS
+
+static void read_cvm(sqlite3_stmt *st, struct cvm_row *c)
+{
+	int k = 0;
+
+	*c = (struct cvm_row){ .id = sqlite3_column_int64(st, k++) };
+	sql_text(st, k++, c->uuid, sizeof(c->uuid));
+	c->workspace = sqlite3_column_int64(st, k++);
+	c->app = sqlite3_column_int64(st, k++);
+	c->revision = sqlite3_column_int64(st, k++);
+	c->image = sqlite3_column_int64(st, k++);
+	sql_text(st, k++, c->name, sizeof(c->name));
+	sql_text(st, k++, c->app_id, sizeof(c->app_id));
+	sql_text(st, k++, c->instance_id, sizeof(c->instance_id));
+	sql_text(st, k++, c->instance_type, sizeof(c->instance_type));
+	c->vcpus = sqlite3_column_int64(st, k++);
+	c->memory_mib = sqlite3_column_int64(st, k++);
+	c->disk_gib = sqlite3_column_int64(st, k++);
+	c->holds_cpu = sqlite3_column_int(st, k++);
+	c->cid = (uint32_t)sqlite3_column_int64(st, k++);
+	c->tdx = sqlite3_column_int(st, k++);
+	c->listed = sqlite3_column_int(st, k++);
+	c->desired = (enum desired)sql_word(st, k++, desired_word, DESIRED_MAX);
+	c->observed = (enum observed)sql_word(st, k++, observed_word, OBSERVED_MAX);
+	c->boot = sqlite3_column_int64(st, k++);
+	c->created_ms = sqlite3_column_int64(st, k++);
+	c->started_ms = sqlite3_column_int64(st, k++);
+	c->stopped_ms = sqlite3_column_int64(st, k++);
+	sql_text(st, k++, c->boot_progress, sizeof(c->boot_progress));
+	sql_text(st, k++, c->boot_error, sizeof(c->boot_error));
+	sql_text(st, k++, c->shutdown_progress, sizeof(c->shutdown_progress));
+	sql_text(st, k++, c->compose_hash, sizeof(c->compose_hash));
+	c->public_logs = sqlite3_column_int(st, k++);
+	c->public_sysinfo = sqlite3_column_int(st, k++);
+	c->public_tcbinfo = sqlite3_column_int(st, k++);
+	c->gateway_enabled = sqlite3_column_int(st, k++);
+	c->secure_time = sqlite3_column_int(st, k++);
+	sql_text(st, k++, c->storage_fs, sizeof(c->storage_fs));
+	sql_text(st, k++, c->image_name, sizeof(c->image_name));
+	sql_text(st, k++, c->image_version, sizeof(c->image_version));
+	sql_text(st, k++, c->image_hash, sizeof(c->image_hash));
+	c->image_dev = sqlite3_column_int(st, k++);
+	sql_text(st, k++, c->op_id, sizeof(c->op_id));
+	c->op_kind = (enum op_kind)sql_word(st, k++, op_kind_word, OP_KINDS);
+	c->op_started_ms = sqlite3_column_int64(st, k++);
+}
+
+static int first_cvm(struct db *db, sqlite3_stmt *st, struct cvm_row *ret, struct err *e)
+{
+	int r = st ? sql_next(db, st, e) : -(int)e->code;
+
+	if (r <= 0)
+		return r ? r : -ERR_NOT_FOUND;
+	read_cvm(st, ret);
+	sql_done(st);
+	return 0;
+}
+
+int cvms_insert(struct db *db, const struct cvm_row *c, const struct cvm_blobs *blobs, int64_t *ret_id,
+		struct err *e)
+{
+	int r = sql_run(
+		db, e,
+		"INSERT INTO cvms (uuid, workspace, app, revision, image, name, app_id, instance_id, instance_type,"
+		" vcpus, memory_mib, disk_gib, holds_cpu, cid, tdx, listed, desired, observed, created_ms,"
+		" encrypted_env, user_config) VALUES"
+		" (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		"siiiissssiiididdssibs", c->uuid, c->workspace, c->app, c->revision, c->image, c->name,
+		c->app_id, c->instance_id, c->instance_type, c->vcpus, c->memory_mib, c->disk_gib,
+		(int)c->holds_cpu, (int64_t)c->cid, (int)c->tdx, (int)c->listed, desired_word[c->desired],
+		observed_word[c->observed], c->created_ms, (const void *)blobs->encrypted_env,
+		blobs->encrypted_env_len, blobs->user_config);
+
+	if (r < 0)
+		return r;
+	*ret_id = sqlite3_last_insert_rowid(db->conn);
+	return 0;
+}
+
+int cvms_get(struct db *db, int64_t id, struct cvm_row *ret, struct err *e)
+{
+	return first_cvm(db, sql_query(db, e, CVM_SELECT CVM_FROM " WHERE c.id = ?", "i", id), ret, e);
+}
+
+int cvms_by_uuid(struct db *db, const char *uuid, struct cvm_row *ret, struct err *e)
+{
+	return first_cvm(db, sql_query(db, e, CVM_SELECT CVM_FROM " WHERE c.uuid = ?", "s", uuid), ret, e);
+}
+
+int cvms_blobs(struct db *db, int64_t id, struct cvm_blobs *ret, struct err *e)
+{
+	sqlite3_stmt *st =
+		sql_query(db, e, "SELECT encrypted_env, user_config FROM cvms WHERE id = ?", "i", id);
+	int r = st ? sql_next(db, st, e) : -(int)e->code;
+	int n;
+
+	if (r <= 0)
+		return r ? r : -ERR_NOT_FOUND;
+	*ret = (struct cvm_blobs){ .user_config = sql_text_dup(st, 1) };
+	n = sqlite3_column_bytes(st, 0);
+	if (n > 0) {
+		ret->encrypted_env = xmalloc((size_t)n);
+		ret->encrypted_env_len = (size_t)n;
+		memcpy(ret->encrypted_env, sqlite3_column_blob(st, 0), (size_t)n);
+	}
+	sql_done(st);
+	return 0;
+}
+
+void cvm_blobs_free(struct cvm_blobs *b)
+{
+	free(b->encrypted_env);
+	free(b->user_config);
+	*b = (struct cvm_blobs){ 0 };
+}
+
+int cvms_find(struct db *db, int64_t workspace, enum cvm_key by, const char *value, struct cvm_row *ret,
+	      size_t max, struct err *e)
+{
+	static const char *const sql[CVM_KEYS] = {
+		[CVM_BY_UUID] = CVM_SELECT CVM_FROM " WHERE c.uuid = ?1 AND (?2 = 0 OR c.workspace = ?2)",
+		[CVM_BY_ID] = CVM_SELECT CVM_FROM
+		" WHERE c.id = CAST(?1 AS INTEGER) AND (?2 = 0 OR c.workspace = ?2)",
+		[CVM_BY_NAME] = CVM_SELECT CVM_FROM
+		" WHERE c.name = ?1 AND (?2 = 0 OR c.workspace = ?2) ORDER BY c.id",
+		[CVM_BY_APP] = CVM_SELECT CVM_FROM
+		" WHERE c.app_id = ?1 AND (?2 = 0 OR c.workspace = ?2) ORDER BY c.id",
+		[CVM_BY_INSTANCE] = CVM_SELECT CVM_FROM
+		" WHERE c.instance_id = ?1 AND c.instance_id <> '' AND (?2 = 0 OR c.workspace = ?2)",
+	};
+	sqlite3_stmt *st = sql_query(db, e, sql[by], "si", value, workspace);
+	size_t n = 0;
+	int r;
+
+	if (!st)
+		return -(int)e->code;
+	while ((r = sql_next(db, st, e)) > 0) {
+		if (n < max)
+			read_cvm(st, &ret[n]);
+		n++;
+	}
+	return r < 0 ? r : (int)n;
+}
+
+/* ?1 workspace, ?2 app_id, ?3 search, ?4 image, ?5 type, ?6 listed, ?7 after_id */
+#define CVM_WHERE                                                                                         \
+	" WHERE (?1 = 0 OR c.workspace = ?1) AND (?2 IS NULL OR c.app_id = ?2) AND (?3 IS NULL OR"        \
+	" instr(c.name, ?3) OR instr(c.app_id, ?3) OR instr(i.name, ?3)) AND (?4 IS NULL OR i.name = ?4)" \
+	" AND (?5 IS NULL OR c.instance_type = ?5) AND (?6 < 0 OR c.listed = ?6) AND c.id > ?7"
+
+static bool unfiltered(const struct cvm_filter *f)
+{
+	return !f->app_id && !f->search && !f->image && !f->instance_type && f->listed < 0 && !f->after_id;
+}
+
+static int collect(struct db *db, sqlite3_stmt *st, struct cvm_row **ret, size_t *ret_n, struct err *e)
+{
+	auto_free struct cvm_row *rows = NULL;
+	size_t n = 0, cap = 0;
+	int r;
+
+	if (!st)
+		return -(int)e->code;
+	while ((r = sql_next(db, st, e)) > 0) {
+		if (n == cap) {
+			cap = cap ? cap * 2 : 64;
+			rows = xrealloc(rows, cap * sizeof(*rows));
+		}
+		read_cvm(st, &rows[n++]);
+	}
+	if (r < 0)
+		return r;
+	*ret = take_ptr(&rows);
+	*ret_n = n;
+	return 0;
+}
+
+#define FILTER_FORMAT "issssdi"
+#define FILTER_ARGS(f) \
+	(f)->workspace, (f)->app_id, (f)->search, (f)->image, (f)->instance_type, (f)->listed, (f)->after_id
+
+int cvms_list(struct db *db, const struct cvm_filter *f, int64_t offset, int64_t limit, struct cvm_row **ret,
+	      size_t *n, int64_t *ret_total, struct err *e)
+{
+	sqlite3_stmt *st;
+	int r = 0;
+
+	if (ret_total && unfiltered(f))
+		r = sql_int(db, e, 0, ret_total, "SELECT sum(cvms) FROM workspaces WHERE ?1 = 0 OR id = ?1",
+			    "i", f->workspace);
+	else if (ret_total)
+		r = sql_int(db, e, 0, ret_total,
+			    "SELECT count(*) FROM cvms c JOIN images i ON i.id = c.image" CVM_WHERE,
+			    FILTER_FORMAT, FILTER_ARGS(f));
+	if (r)
+		return r;
+	if (f->after_id)
+		st = sql_query(db, e, CVM_SELECT CVM_FROM CVM_WHERE " ORDER BY c.id LIMIT ?8 OFFSET ?9",
+			       FILTER_FORMAT "ii", FILTER_ARGS(f), limit, offset);
+	else
+		st = sql_query(db, e, CVM_SELECT CVM_FROM CVM_WHERE " ORDER BY c.id DESC LIMIT ?8 OFFSET ?9",
+			       FILTER_FORMAT "ii", FILTER_ARGS(f), limit, offset);
+	return collect(db, st, ret, n, e);
+}
+
+int cvms_list_apps(struct db *db, const struct cvm_filter *f, int64_t offset, int64_t limit,
+		   struct cvm_row **ret, size_t *n, int64_t *ret_total, struct err *e)
+{
+	int r = 0;
+
+	if (ret_total && unfiltered(f))
+		r = sql_int(db, e, 0, ret_total, "SELECT sum(apps) FROM workspaces WHERE ?1 = 0 OR id = ?1",
+			    "i", f->workspace);
+	else if (ret_total)
+		r = sql_int(db, e, 0, ret_total,
+			    "SELECT count(*) FROM apps a JOIN cvms c ON c.id = a.current_cvm"
+			    " JOIN images i ON i.id = c.image" CVM_WHERE,
+			    FILTER_FORMAT, FILTER_ARGS(f));
+	if (r)
+		return r;
+	return collect(db,
+		       sql_query(db, e,
+				 CVM_SELECT
+				 " FROM apps a CROSS JOIN cvms c ON c.id = a.current_cvm" CVM_JOINS CVM_WHERE
+				 " ORDER BY a.id DESC LIMIT ?8 OFFSET ?9",
+				 FILTER_FORMAT "ii", FILTER_ARGS(f), limit, offset),
+		       ret, n, e);
+}
+
+int cvms_count(struct db *db, int64_t count[DESIRED_MAX][OBSERVED_MAX], struct err *e)
+{
+	sqlite3_stmt *st = sql_query(db, e, "SELECT desired, observed, count(*) FROM cvms GROUP BY 1, 2", "");
+	int r;
+
+	if (!st)
+		return -(int)e->code;
+	memset(count, 0, sizeof(int64_t) * DESIRED_MAX * OBSERVED_MAX);
+	while ((r = sql_next(db, st, e)) > 0)
+		count[sql_word(st, 0, desired_word, DESIRED_MAX)]
+		     [sql_word(st, 1, observed_word, OBSERVED_MAX)] = sqlite3_column_int64(st, 2);
+	return r;
+}
+
+static int one_change(int r)
+{
+	return r < 0 ? r : r == 0 ? -ERR_NOT_FOUND : 0;
+}
+
+int cvms_set_desired(struct db *db, int64_t id, enum desired d, struct err *e)
+{
+	return one_change(
+		sql_run(db, e, "UPDATE cvms SET desired = ? WHERE id = ?", "si", desired_word[d], id));
+}
+
+int cvms_set_observed(struct db *db, int64_t id, enum observed o, struct err *e)
+{
+	return one_change(
+		sql_run(db, e, "UPDATE cvms SET observed = ? WHERE id = ?", "si", observed_word[o], id));
+}
+
+int cvms_set_holds_cpu(struct db *db, int64_t id, bool holds, struct err *e)
+{
+	return one_change(sql_run(db, e, "UPDATE cvms SET holds_cpu = ? WHERE id = ?", "di", (int)holds, id));
+}
+
+int cvms_begin_boot(struct db *db, int64_t id, int64_t now_ms, int64_t *ret_boot, struct err *e)
+{
+	int r = one_change(sql_run(
+		db, e,
+		"UPDATE cvms SET boot = boot + 1, started_ms = ?1, boot_progress = '', boot_error = '',"
+		" shutdown_progress = '' WHERE id = ?2",
+		"ii", now_ms, id));
+
+	return r ? r : sql_int(db, e, 0, ret_boot, "SELECT boot FROM cvms WHERE id = ?", "i", id);
+}
+
+int cvms_set_stopped(struct db *db, int64_t id, int64_t now_ms, struct err *e)
+{
+	return one_change(sql_run(db, e, "UPDATE cvms SET stopped_ms = ? WHERE id = ?", "ii", now_ms, id));
+}
+
+int cvms_set_progress(struct db *db, int64_t id, const char *which, const char *text, struct err *e)
+{
+	const char *sql = NULL;
+
+	if (!strcmp(which, "boot_progress"))
+		sql = "UPDATE cvms SET boot_progress = ? WHERE id = ?";
+	else if (!strcmp(which, "boot_error"))
+		sql = "UPDATE cvms SET boot_error = ? WHERE id = ?";
+	else if (!strcmp(which, "shutdown_progress"))
+		sql = "UPDATE cvms SET shutdown_progress = ? WHERE id = ?";
+	assert(sql);
+	return one_change(sql_run(db, e, sql, "si", text, id));
+}
+
+int cvms_forget(struct db *db, int64_t id, struct err *e)
+{
+	int64_t app;
+	int r = sql_int(db, e, 0, &app, "SELECT app FROM cvms WHERE id = ?", "i", id);
+
+	if (!r)
+		r = one_change(sql_run(db, e, "DELETE FROM cvms WHERE id = ?", "i", id));
+	if (!r)
+		r = sql_run(db, e, "DELETE FROM apps WHERE id = ? AND cvms = 0", "i", app);
+	return r < 0 ? r : 0;
+}

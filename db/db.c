@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * db.c - opening and checking the database file.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "db/sql.h"
+
+/* synchronous stays FULL: WAL with NORMAL loses acknowledged commits on power loss. wal_autocheckpoint is SQLite's default. */
+static const char pragmas[] =
+	"PRAGMA foreign_keys = ON; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+	"PRAGMA busy_timeout = 2000; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;"
+	"PRAGMA temp_store = MEMORY;";
+
+static int configure(struct db *db, struct err *e)
+{
+	(void)sqlite3_extended_result_codes(db->conn, 1);
+	(void)sqlite3_db_config(db->conn, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
+	(void)sqlite3_db_config(db->conn, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
+	(void)sqlite3_db_config(db->conn, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+	if (sqlite3_exec(db->conn, pragmas, NULL, NULL, NULL) != SQLITE_OK)
+		return sql_error(db, "open", e);
+	return 0;
+}
+
+int db_open(const char *path, struct db **ret, struct err *e)
+{
+	struct db *db = xcalloc(1, sizeof(*db));
+	mode_t mask = umask(0077);
+	int rc = sqlite3_open_v2(path, &db->conn,
+				 SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+	int r = 0;
+
+	if (rc != SQLITE_OK)
+		r = err_set(e, ERR_HOST, "cannot open database %s: %s", path,
+			    db->conn ? sqlite3_errmsg(db->conn) : sqlite3_errstr(rc));
+	if (!r)
+		r = configure(db, e);
+	if (!r)
+		r = schema_migrate(db, path, e);
+	(void)umask(mask);
+	if (r) {
+		db_close(db);
+		return r;
+	}
+	*ret = db;
+	return 0;
+}
+
+void db_close(struct db *db)
+{
+	if (!db)
+		return;
+	for (size_t i = 0; i < db->cap; i++)
+		(void)sqlite3_finalize(db->cache[i].st);
+	free(db->cache);
+	(void)sqlite3_close(db->conn);
+	free(db);
+}
+
+/* Each row of each query is a finding. The capacity sums restate what capacity_recount() writes. */
+static const char *const checks[] = {
+	"SELECT 'integrity: ' || integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'",
+	"SELECT 'foreign key: row ' || coalesce(rowid, '?') || ' of ' || \"table\" || ' names a missing ' || parent"
+	" FROM pragma_foreign_key_check",
+	"SELECT 'capacity: ' || c.resource || ' promised ' || c.promised || ', rows hold ' || h.held FROM capacity c JOIN ("
+	" SELECT 'vcpus' AS resource, coalesce(sum(vcpus * holds_cpu), 0) AS held FROM cvms"
+	" UNION ALL SELECT 'memory_mib', coalesce(sum(memory_mib * holds_cpu), 0) FROM cvms"
+	" UNION ALL SELECT 'disk_gib', coalesce(sum(disk_gib), 0) FROM cvms"
+	" UNION ALL SELECT 'slots', count(*) FROM cvms"
+	" UNION ALL SELECT 'cids', count(*) FROM cvms"
+	" UNION ALL SELECT 'host_ports', count(*) FROM ports) h ON h.resource = c.resource WHERE c.promised <> h.held",
+	"SELECT 'workspace ' || w.slug || ' counts ' || w.cvms || ' CVMs, has ' || (SELECT count(*) FROM cvms c WHERE"
+	" c.workspace = w.id) FROM workspaces w WHERE w.cvms <> (SELECT count(*) FROM cvms c WHERE c.workspace = w.id)",
+	"SELECT 'workspace ' || w.slug || ' counts ' || w.apps || ' apps, has ' || (SELECT count(*) FROM apps a WHERE"
+	" a.workspace = w.id) FROM workspaces w WHERE w.apps <> (SELECT count(*) FROM apps a WHERE a.workspace = w.id)",
+	"SELECT 'app ' || a.app_id || ' counts ' || a.cvms || ' CVMs, has ' || (SELECT count(*) FROM cvms c WHERE"
+	" c.app = a.id) FROM apps a WHERE a.cvms <> (SELECT count(*) FROM cvms c WHERE c.app = a.id)",
+	"SELECT 'events: numbers ' || min(seq) || ' to ' || max(seq) || ' hold ' || count(*) || ' rows' FROM events"
+	" HAVING count(*) > 0 AND max(seq) - min(seq) + 1 <> count(*)",
+	"SELECT 'operation ' || o.id || ' (' || o.kind || ', ' || o.state || ') has no CVM' FROM operations o"
+	" WHERE o.state IN ('queued', 'running') AND NOT EXISTS (SELECT 1 FROM cvms c WHERE c.id = o.cvm)",
+};
+
+static int run_check(struct db *db, const char *sql, struct buf *out, struct err *e)
+{
+	sqlite3_stmt *st = sql_query(db, e, sql, "");
+	int n = 0, r;
+
+	if (!st)
+		return -(int)e->code;
+	while ((r = sql_next(db, st, e)) > 0) {
+		buf_printf(out, "%s\n", (const char *)sqlite3_column_text(st, 0));
+		n++;
+	}
+	return r < 0 ? r : n;
+}
+
+int db_check(const char *path, struct buf *out, struct err *e)
+{
+	struct db *db = xcalloc(1, sizeof(*db));
+	int rc = sqlite3_open_v2(path, &db->conn, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
+	int64_t version = 0;
+	int findings = 0, r = 0;
+
+	if (rc != SQLITE_OK)
+		r = err_set(e, ERR_HOST, "cannot open database %s: %s", path,
+			    db->conn ? sqlite3_errmsg(db->conn) : sqlite3_errstr(rc));
+	if (!r)
+		r = sql_int(db, e, 0, &version, "PRAGMA user_version", "");
+	if (!r && version != db_schema_version())
+		r = err_set(e, ERR_UNSUPPORTED, "%s has schema %lld, this teepod checks schema %d", path,
+			    (long long)version, db_schema_version());
+	for (size_t i = 0; !r && i < sizeof(checks) / sizeof(checks[0]); i++) {
+		int n = run_check(db, checks[i], out, e);
+
+		if (n < 0)
+			r = n;
+		else
+			findings += n;
+	}
+	db_close(db);
+	return r ? r : findings;
+}

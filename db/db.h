@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * db.h - the database file: open, migrate, check.
+ *
+ * One connection, owned by the loop thread. WAL with synchronous=FULL: what was acknowledged survives power loss.
+ */
+#ifndef TEEPOD_DB_DB_H
+#define TEEPOD_DB_DB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+struct db;
+
+/* Open or create @path and bring its schema up to date; before migrating an existing file a copy is taken beside it
+ * ("teepod.db.v1-<time>"). A schema newer than this program is refused, the file untouched. */
+int db_open(const char *path, struct db **ret, struct err *e);
+void db_close(struct db *db);
+
+/* Integrity, foreign keys, and that the capacity promised equals what the rows hold. One line a finding into @out; returns
+ * the number of findings, negative when the file can not be read. Opens read-only. */
+int db_check(const char *path, struct buf *out, struct err *e);
+
+/* Newest schema this program knows. */
+int db_schema_version(void);
+
+#endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * events.c - the event log.
+ */
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "db/rows.h"
+#include "db/sql.h"
+
+int events_append(struct db *db, int64_t workspace, const char *type, const char *cvm_uuid, const char *op_id,
+		  const char *data, struct err *e)
+{
+	int r = sql_run(
+		db, e,
+		"INSERT INTO events (at_ms, workspace, type, cvm_uuid, op_id, data) VALUES (?, ?, ?, ?, ?, ?)",
+		"iissss", clock_wall_ms(), workspace, type, cvm_uuid, op_id, data);
+
+	return r < 0 ? r : 0;
+}
+
+int events_after(struct db *db, int64_t workspace, int64_t seq, int64_t limit, struct event_row **ret,
+		 size_t *ret_n, struct err *e)
+{
+	sqlite3_stmt *st = sql_query(
+		db, e,
+		"SELECT seq, at_ms, workspace, type, cvm_uuid, op_id, data FROM events WHERE seq > ?1"
+		" AND (?2 = 0 OR workspace = ?2) ORDER BY seq LIMIT ?3",
+		"iii", seq, workspace, limit);
+	struct event_row *rows = NULL;
+	size_t n = 0, cap = 0;
+	int r;
+
+	if (!st)
+		return -(int)e->code;
+	while ((r = sql_next(db, st, e)) > 0) {
+		if (n == cap) {
+			cap = cap ? cap * 2 : 32;
+			rows = xrealloc(rows, cap * sizeof(*rows));
+		}
+		rows[n] = (struct event_row){ .seq = sqlite3_column_int64(st, 0),
+					      .at_ms = sqlite3_column_int64(st, 1),
+					      .workspace = sqlite3_column_int64(st, 2),
+					      .data = sql_text_dup(st, 6) };
+		sql_text(st, 3, rows[n].type, sizeof(rows[n].type));
+		sql_text(st, 4, rows[n].cvm_uuid, sizeof(rows[n].cvm_uuid));
+		sql_text(st, 5, rows[n].op_id, sizeof(rows[n].op_id));
+		n++;
+	}
+	if (r < 0) {
+		events_free(rows, n);
+		return r;
+	}
+	*ret = rows;
+	*ret_n = n;
+	return 0;
+}
+
+void events_free(struct event_row *rows, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(rows[i].data);
+	free(rows);
+}
+
+int events_bounds(struct db *db, int64_t *oldest, int64_t *newest, struct err *e)
+{
+	int r = sql_int(db, e, 0, oldest, "SELECT min(seq) FROM events", "");
+
+	return r ? r : sql_int(db, e, 0, newest, "SELECT max(seq) FROM events", "");
+}
+
+int events_prune(struct db *db, int64_t before_ms, struct err *e)
+{
+	/* Times go with numbers, so the rows to drop are a prefix; the newest stays, so that bounds stay known. */
+	return sql_run(
+		db, e,
+		"DELETE FROM events WHERE seq < (SELECT coalesce(min(seq), (SELECT max(seq) FROM events)) FROM events"
+		" WHERE at_ms >= ?)",
+		"i", before_ms);
+}

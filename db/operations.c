@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * operations.c - rows of operations: what is under way, how far, and how it ended.
+ */
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "base/own.h"
+#include "db/rows.h"
+#include "db/sql.h"
+
+const char *const op_kind_word[OP_KINDS] = {
+	[OP_CREATE] = "create",     [OP_START] = "start",     [OP_STOP] = "stop",
+	[OP_SHUTDOWN] = "shutdown", [OP_RESTART] = "restart", [OP_DELETE] = "delete",
+};
+
+const char *const op_state_word[OP_STATES] = {
+	[OP_QUEUED] = "queued", [OP_RUNNING] = "running",     [OP_SUCCEEDED] = "succeeded",
+	[OP_FAILED] = "failed", [OP_CANCELLED] = "cancelled",
+};
+
+#define OP_SELECT                                                                                                       \
+	"SELECT id, cvm, cvm_uuid, cvm_name, workspace, kind, state, step, undoing, cancel, params, error, request_id," \
+	" caller, created_ms, started_ms, finished_ms FROM operations"
+
+static void read_op(sqlite3_stmt *st, struct op_row *o)
+{
+	*o = (struct op_row){ 0 };
+	sql_text(st, 0, o->id, sizeof(o->id));
+	o->cvm = sqlite3_column_int64(st, 1);
+	sql_text(st, 2, o->cvm_uuid, sizeof(o->cvm_uuid));
+	sql_text(st, 3, o->cvm_name, sizeof(o->cvm_name));
+	o->workspace = sqlite3_column_int64(st, 4);
+	o->kind = (enum op_kind)sql_word(st, 5, op_kind_word, OP_KINDS);
+	o->state = (enum op_state)sql_word(st, 6, op_state_word, OP_STATES);
+	o->step = sqlite3_column_int(st, 7);
+	o->undoing = sqlite3_column_int(st, 8);
+	o->cancel = sqlite3_column_int(st, 9);
+	sql_text(st, 10, o->params, sizeof(o->params));
+	sql_text(st, 11, o->error, sizeof(o->error));
+	sql_text(st, 12, o->request_id, sizeof(o->request_id));
+	sql_text(st, 13, o->caller, sizeof(o->caller));
+	o->created_ms = sqlite3_column_int64(st, 14);
+	o->started_ms = sqlite3_column_int64(st, 15);
+	o->finished_ms = sqlite3_column_int64(st, 16);
+}
+
+int ops_insert(struct db *db, const struct op_row *o, struct err *e)
+{
+	int r = sql_run(
+		db, e,
+		"INSERT INTO operations (id, cvm, cvm_uuid, cvm_name, workspace, kind, state, step, undoing, cancel,"
+		" params, error, request_id, caller, created_ms, started_ms, finished_ms) VALUES"
+		" (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		"sississdddssssiii", o->id, o->cvm, o->cvm_uuid, o->cvm_name, o->workspace,
+		op_kind_word[o->kind], op_state_word[o->state], o->step, (int)o->undoing, (int)o->cancel,
+		o->params, o->error, o->request_id, o->caller, o->created_ms, o->started_ms, o->finished_ms);
+
+	return r < 0 ? r : 0;
+}
+
+int ops_update(struct db *db, const struct op_row *o, struct err *e)
+{
+	int r = sql_run(
+		db, e,
+		"UPDATE operations SET state = ?, step = ?, undoing = ?, cancel = ?, error = ?, started_ms = ?,"
+		" finished_ms = ? WHERE id = ?",
+		"sdddsiis", op_state_word[o->state], o->step, (int)o->undoing, (int)o->cancel, o->error,
+		o->started_ms, o->finished_ms, o->id);
+
+	return r < 0 ? r : r == 0 ? -ERR_NOT_FOUND : 0;
+}
+
+static int first_op(struct db *db, sqlite3_stmt *st, struct op_row *ret, struct err *e)
+{
+	int r = st ? sql_next(db, st, e) : -(int)e->code;
+
+	if (r <= 0)
+		return r ? r : -ERR_NOT_FOUND;
+	read_op(st, ret);
+	sql_done(st);
+	return 0;
+}
+
+int ops_get(struct db *db, const char *id, struct op_row *ret, struct err *e)
+{
+	return first_op(db, sql_query(db, e, OP_SELECT " WHERE id = ?", "s", id), ret, e);
+}
+
+int ops_running_of(struct db *db, int64_t cvm, struct op_row *ret, struct err *e)
+{
+	return first_op(db, sql_query(db, e, OP_SELECT " WHERE cvm = ? AND state = 'running'", "i", cvm), ret,
+			e);
+}
+
+int ops_queued_of(struct db *db, int64_t cvm, struct op_row *ret, struct err *e)
+{
+	return first_op(db, sql_query(db, e, OP_SELECT " WHERE cvm = ? AND state = 'queued'", "i", cvm), ret,
+			e);
+}
+
+int ops_list(struct db *db, const struct op_filter *f, int64_t offset, int64_t limit, struct op_row **ret,
+	     size_t *ret_n, int64_t *ret_total, struct err *e)
+{
+	const char *state = f->state >= 0 ? op_state_word[f->state] : NULL;
+	auto_free struct op_row *rows = NULL;
+	size_t n = 0, cap = 0;
+	sqlite3_stmt *st;
+	int r = 0;
+
+	if (ret_total)
+		r = sql_int(
+			db, e, 0, ret_total,
+			"SELECT count(*) FROM operations WHERE (?1 = 0 OR workspace = ?1) AND (?2 IS NULL OR"
+			" cvm_uuid = ?2) AND (?3 IS NULL OR state = ?3) AND (?4 = 0 OR state IN ('queued', 'running'))",
+			"issd", f->workspace, f->cvm_uuid, state, (int)f->live);
+	if (r)
+		return r;
+	if (f->live)
+		st = sql_query(db, e,
+			       OP_SELECT
+			       " WHERE state IN ('queued', 'running') AND (?1 = 0 OR workspace = ?1) AND"
+			       " (?2 IS NULL OR cvm_uuid = ?2) ORDER BY id LIMIT ?3 OFFSET ?4",
+			       "isii", f->workspace, f->cvm_uuid, limit, offset);
+	else
+		st = sql_query(db, e,
+			       OP_SELECT
+			       " WHERE (?1 = 0 OR workspace = ?1) AND (?2 IS NULL OR cvm_uuid = ?2) AND"
+			       " (?3 IS NULL OR state = ?3) ORDER BY id DESC LIMIT ?4 OFFSET ?5",
+			       "issii", f->workspace, f->cvm_uuid, state, limit, offset);
+	if (!st)
+		return -(int)e->code;
+	while ((r = sql_next(db, st, e)) > 0) {
+		if (n == cap) {
+			cap = cap ? cap * 2 : 32;
+			rows = xrealloc(rows, cap * sizeof(*rows));
+		}
+		read_op(st, &rows[n++]);
+	}
+	if (r < 0)
+		return r;
+	*ret = take_ptr(&rows);
+	*ret_n = n;
+	return 0;
+}
+
+int ops_prune(struct db *db, int64_t finished_before_ms, struct err *e)
+{
+	return sql_run(db, e, "DELETE FROM operations WHERE finished_ms > 0 AND finished_ms < ?", "i",
+		       finished_before_ms);
+}

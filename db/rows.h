@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * rows.h - rows as structs, and the functions that read and write them. No policy, no transactions: callers are inside a turn.
+ *
+ * Reading functions return 0 (or a count), -ERR_NOT_FOUND without filling *e when nothing matches, or another negative code
+ * with *e filled. Fixed-size texts are cut at their size.
+ */
+#ifndef TEEPOD_DB_ROWS_H
+#define TEEPOD_DB_ROWS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/id.h"
+#include "db/db.h"
+
+enum { APP_ID_TEXT = 41, NAME_TEXT = 64, PROGRESS_TEXT = 128, ADDRESS_TEXT = 46 };
+
+/* ------------------------------------------------------------------ workspaces and API keys */
+
+struct workspace_row {
+	int64_t id, apps, cvms; /* counts are kept by triggers */
+	char slug[NAME_TEXT], name[NAME_TEXT];
+	int64_t created_ms;
+};
+
+int workspaces_ensure(struct db *db, const char *slug, int64_t *ret_id, struct err *e);
+int workspaces_get(struct db *db, int64_t id, struct workspace_row *ret, struct err *e);
+
+struct key_row {
+	int64_t id, workspace;
+	char workspace_slug[NAME_TEXT];
+	char name[NAME_TEXT];
+	int role; /* reader 1, tenant 2, operator 3, admin 4 */
+};
+
+int keys_add(struct db *db, int64_t workspace, const char *name, int role, const uint8_t hash[SHA256_LEN],
+	     int64_t *ret_id, struct err *e);
+int keys_find(struct db *db, const uint8_t hash[SHA256_LEN], struct key_row *ret, struct err *e);
+int keys_count(struct db *db, struct err *e);
+
+/* ------------------------------------------------------------------ images */
+
+struct image_row {
+	int64_t id;
+	char name[65], family[65], version[32], os_image_hash[SHA256_HEX];
+	unsigned v[4], nv;
+	bool is_dev;
+	int64_t bytes, created_ms, used; /* CVMs that use it */
+};
+
+int images_add(struct db *db, const struct image_row *row, int64_t *ret_id, struct err *e);
+int images_remove(struct db *db, int64_t id, struct err *e);
+int images_by_name(struct db *db, const char *name, struct image_row *ret, struct err *e);
+/* Newest of @family ("" = any); @dev: 1 only dev, 0 only production, -1 either. */
+int images_newest(struct db *db, const char *family, int dev, struct image_row *ret, struct err *e);
+/* Newest first. *ret malloc'd. @dev as above. Returns the total. */
+int images_list(struct db *db, int dev, int64_t offset, int64_t limit, struct image_row **ret, size_t *n,
+		struct err *e);
+
+/* ------------------------------------------------------------------ apps, revisions, provisions */
+
+struct app_row {
+	int64_t id, workspace, cvms;
+	char app_id[APP_ID_TEXT], name[NAME_TEXT];
+	int64_t created_ms;
+	int64_t current_cvm; /* newest live CVM, 0 if none */
+};
+
+struct revision_row {
+	int64_t id, app;
+	char compose_hash[SHA256_HEX];
+	char *manifest; /* app-compose.json text, owned; NULL where only the row is asked for */
+	bool public_logs, public_sysinfo, public_tcbinfo, gateway_enabled, kms_enabled, secure_time;
+	char storage_fs[8];
+};
+
+int apps_ensure(struct db *db, int64_t workspace, const char *app_id, const char *name, int64_t *ret_id,
+		struct err *e);
+int apps_find(struct db *db, int64_t workspace, const char *app_id, struct app_row *ret, struct err *e);
+int revisions_ensure(struct db *db, const struct revision_row *row, int64_t *ret_id, struct err *e);
+/* Manifest text of a revision, malloc'd. */
+int revisions_manifest(struct db *db, int64_t id, char **ret, struct err *e);
+
+/* A provision: everything a later create needs, as validated JSON text. Kept 14 days. */
+int provisions_put(struct db *db, int64_t workspace, const char *app_id, const char *compose_hash,
+		   const char *request, const char *manifest, int64_t expires_ms, struct err *e);
+/* @app_id "" = any. Texts malloc'd. Expired ones are not found. */
+int provisions_get(struct db *db, int64_t workspace, const char *app_id, const char *compose_hash,
+		   char **ret_request, char **ret_manifest, char ret_app_id[APP_ID_TEXT], struct err *e);
+
+/* ------------------------------------------------------------------ CVMs */
+
+enum desired { DESIRED_STOPPED, DESIRED_RUNNING, DESIRED_DELETED, DESIRED_MAX };
+enum observed {
+	OBSERVED_ABSENT,
+	OBSERVED_OFF,
+	OBSERVED_CRASHED,
+	OBSERVED_RUNNING,
+	OBSERVED_PAUSED,
+	OBSERVED_MAX
+};
+enum op_kind { OP_CREATE, OP_START, OP_STOP, OP_SHUTDOWN, OP_RESTART, OP_DELETE, OP_KINDS };
+enum op_state { OP_QUEUED, OP_RUNNING, OP_SUCCEEDED, OP_FAILED, OP_CANCELLED, OP_STATES };
+
+extern const char *const desired_word[DESIRED_MAX];
+extern const char *const observed_word[OBSERVED_MAX];
+extern const char *const op_kind_word[OP_KINDS];
+extern const char *const op_state_word[OP_STATES];
+
+struct cvm_row {
+	int64_t id; /* small integer: the v25 id; "cvm_<id>" is the v26 id */
+	char uuid[UUID_TEXT];
+	int64_t workspace, app, revision, image;
+	char name[NAME_TEXT];
+	char app_id[APP_ID_TEXT];
+	char instance_id[APP_ID_TEXT]; /* "" until known */
+	char instance_type[NAME_TEXT]; /* "" = custom */
+	int64_t vcpus, memory_mib, disk_gib;
+	bool holds_cpu; /* vCPUs and memory are promised to it now */
+	uint32_t cid;
+	bool tdx;
+	bool listed;
+	enum desired desired;
+	enum observed observed;
+	int64_t boot; /* number of the current or last boot, 0 = never started */
+	int64_t created_ms, started_ms, stopped_ms; /* 0 = never */
+	char boot_progress[PROGRESS_TEXT], boot_error[PROGRESS_TEXT], shutdown_progress[PROGRESS_TEXT];
+	/* joined: */
+	char compose_hash[SHA256_HEX];
+	bool public_logs, public_sysinfo, public_tcbinfo, gateway_enabled, secure_time;
+	char storage_fs[8];
+	char image_name[65], image_version[32], image_hash[SHA256_HEX];
+	bool image_dev;
+	char op_id[UUID_TEXT]; /* running operation, "" if none */
+	enum op_kind op_kind;
+	int64_t op_started_ms;
+};
+
+struct port_row {
+	bool udp;
+	char host_address[ADDRESS_TEXT];
+	uint16_t host_port, vm_port;
+};
+
+/* Secrets and files of a CVM, not part of lists. */
+struct cvm_blobs {
+	void *encrypted_env; /* owned, NULL if none */
+	size_t encrypted_env_len;
+	char *user_config; /* owned, NULL if none */
+};
+
+int cvms_insert(struct db *db, const struct cvm_row *row, const struct cvm_blobs *blobs, int64_t *ret_id,
+		struct err *e);
+int cvms_get(struct db *db, int64_t id, struct cvm_row *ret, struct err *e);
+int cvms_by_uuid(struct db *db, const char *uuid, struct cvm_row *ret, struct err *e);
+int cvms_blobs(struct db *db, int64_t id, struct cvm_blobs *ret, struct err *e);
+void cvm_blobs_free(struct cvm_blobs *b);
+
+enum cvm_key { CVM_BY_UUID, CVM_BY_ID, CVM_BY_NAME, CVM_BY_APP, CVM_BY_INSTANCE, CVM_KEYS };
+/* Up to @max matches in @workspace (0 = all) into @ret; returns how many there are in all. */
+int cvms_find(struct db *db, int64_t workspace, enum cvm_key by, const char *value, struct cvm_row *ret,
+	      size_t max, struct err *e);
+
+struct cvm_filter {
+	int64_t workspace;         /* 0 = all */
+	const char *app_id;        /* NULL = any */
+	const char *search;        /* substring of name, app_id or image name; NULL = any */
+	const char *image;         /* image name; NULL */
+	const char *instance_type; /* NULL */
+	int listed;                /* -1 either */
+	int64_t after_id; /* only rows with a larger id, oldest first; 0 = newest first from the start */
+};
+/* Newest first (or by id after after_id). *ret malloc'd. *ret_total (may be NULL) counts without paging. */
+int cvms_list(struct db *db, const struct cvm_filter *f, int64_t offset, int64_t limit, struct cvm_row **ret,
+	      size_t *n, int64_t *ret_total, struct err *e);
+/* Newest CVM of each app, newest app first: what GET /apps shows. Same filter. */
+int cvms_list_apps(struct db *db, const struct cvm_filter *f, int64_t offset, int64_t limit,
+		   struct cvm_row **ret, size_t *n, int64_t *ret_total, struct err *e);
+/* CVMs by desired/observed for metrics: count[desired][observed]. */
+int cvms_count(struct db *db, int64_t count[DESIRED_MAX][OBSERVED_MAX], struct err *e);
+
+int cvms_set_desired(struct db *db, int64_t id, enum desired d, struct err *e);
+int cvms_set_observed(struct db *db, int64_t id, enum observed o, struct err *e);
+int cvms_set_holds_cpu(struct db *db, int64_t id, bool holds, struct err *e);
+/* A new boot begins: number + 1, progress and errors cleared, started now. */
+int cvms_begin_boot(struct db *db, int64_t id, int64_t now_ms, int64_t *ret_boot, struct err *e);
+int cvms_set_stopped(struct db *db, int64_t id, int64_t now_ms, struct err *e);
+/* @which: "boot_progress", "boot_error", "shutdown_progress". */
+int cvms_set_progress(struct db *db, int64_t id, const char *which, const char *text, struct err *e);
+/* The row, its ports and reservation; the app too when this was its last CVM. */
+int cvms_forget(struct db *db, int64_t id, struct err *e);
+
+int ports_add(struct db *db, int64_t cvm, const struct port_row *p, struct err *e);
+int ports_of(struct db *db, int64_t cvm, struct port_row **ret, size_t *n, struct err *e);
+/* Does a CVM hold (protocol, port) on @address, or on any address when one of the two is a wildcard? 1/0. *ret_name. */
+int ports_holder(struct db *db, bool udp, const char *address, uint16_t port, char ret_name[NAME_TEXT],
+		 struct err *e);
+int cids_taken(struct db *db, uint32_t cid, struct err *e);
+
+/* ------------------------------------------------------------------ capacity */
+
+struct capacity_row {
+	char resource[16];       /* "vcpus", "memory_mib", "disk_gib", "slots", "cids", "host_ports" */
+	int64_t total, promised; /* total -1: not configured */
+};
+
+int capacity_set_total(struct db *db, const char *resource, int64_t total, struct err *e);
+int capacity_get(struct db *db, const char *resource, struct capacity_row *ret, struct err *e);
+/* Promise @amount if promised + amount <= total: 1 done, 0 not enough. */
+int capacity_take(struct db *db, const char *resource, int64_t amount, struct err *e);
+int capacity_give(struct db *db, const char *resource, int64_t amount, struct err *e);
+/* Set promised from the rows (start-up); *ret_changed says whether it differed. */
+int capacity_recount(struct db *db, bool *ret_changed, struct err *e);
+
+/* ------------------------------------------------------------------ operations */
+
+struct op_row {
+	char id[UUID_TEXT];
+	int64_t cvm; /* row; the CVM may be gone by now */
+	char cvm_uuid[UUID_TEXT], cvm_name[NAME_TEXT];
+	int64_t workspace;
+	enum op_kind kind;
+	enum op_state state;
+	int step; /* index into the kind's table */
+	bool undoing;
+	bool cancel;      /* cancel asked for */
+	char params[128]; /* JSON: {"timeout_s":30,"force":true,"stopped":false} */
+	char error[1024]; /* error envelope as JSON, "" */
+	char request_id[65], caller[NAME_TEXT];
+	int64_t created_ms, started_ms, finished_ms;
+};
+
+int ops_insert(struct db *db, const struct op_row *row, struct err *e);
+int ops_update(struct db *db, const struct op_row *row, struct err *e);
+int ops_get(struct db *db, const char *id, struct op_row *ret, struct err *e);
+/* The running operation of a CVM. */
+int ops_running_of(struct db *db, int64_t cvm, struct op_row *ret, struct err *e);
+int ops_queued_of(struct db *db, int64_t cvm, struct op_row *ret, struct err *e);
+struct op_filter {
+	int64_t workspace;    /* 0 = all */
+	const char *cvm_uuid; /* NULL = any */
+	int state;            /* -1 = any */
+	bool live;            /* only queued and running, oldest first; else newest first */
+};
+int ops_list(struct db *db, const struct op_filter *f, int64_t offset, int64_t limit, struct op_row **ret,
+	     size_t *n, int64_t *ret_total, struct err *e);
+int ops_prune(struct db *db, int64_t finished_before_ms, struct err *e);
+
+/* ------------------------------------------------------------------ idempotency keys */
+
+struct idempotency_row {
+	char digest[SHA256_HEX];
+	int status;
+	char *body; /* owned; NULL: none */
+};
+int idempotency_get(struct db *db, const char *caller, const char *key, struct idempotency_row *ret,
+		    struct err *e);
+int idempotency_put(struct db *db, const char *caller, const char *key, const char *digest, int status,
+		    const char *body, struct err *e);
+int idempotency_prune(struct db *db, int64_t created_before_ms, struct err *e);
+
+/* ------------------------------------------------------------------ events */
+
+struct event_row {
+	int64_t seq, at_ms, workspace;
+	char type[32];                              /* "cvm.created", "cvm.observed", "operation.step", ... */
+	char cvm_uuid[UUID_TEXT], op_id[UUID_TEXT]; /* "" if none */
+	char *data;                                 /* JSON object text, owned */
+};
+int events_append(struct db *db, int64_t workspace, const char *type, const char *cvm_uuid, const char *op_id,
+		  const char *data, struct err *e);
+/* After @seq, oldest first, at most @limit. *ret malloc'd; free with events_free(). */
+int events_after(struct db *db, int64_t workspace, int64_t seq, int64_t limit, struct event_row **ret,
+		 size_t *n, struct err *e);
+void events_free(struct event_row *rows, size_t n);
+/* Oldest kept and newest sequence number; 0,0 when the log is empty. */
+int events_bounds(struct db *db, int64_t *oldest, int64_t *newest, struct err *e);
+int events_prune(struct db *db, int64_t before_ms, struct err *e);
+
+#endif

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * schema.c - what the tables hold, and how an older file becomes the current one.
+ *
+ * PRAGMA user_version is the number of migrations applied. Each runs in a transaction of its own; a released one is never
+ * edited, only followed by another. Before an existing file is migrated it is copied (VACUUM INTO).
+ *
+ * Counts (workspaces.apps, workspaces.cvms, apps.cvms, apps.current_cvm) are kept by triggers, so that a list's total costs one row.
+ * Event numbers have no gaps: AUTOINCREMENT's counter is a table too, and rolls back with its transaction.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/own.h"
+#include "db/sql.h"
+
+static const char *const migrations[] = {
+	/* 1 */
+	"CREATE TABLE workspaces ("
+	" id INTEGER PRIMARY KEY, slug TEXT NOT NULL UNIQUE, name TEXT NOT NULL, created_ms INTEGER NOT NULL,"
+	" apps INTEGER NOT NULL DEFAULT 0, cvms INTEGER NOT NULL DEFAULT 0) STRICT;"
+
+	"CREATE TABLE api_keys ("
+	" id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL REFERENCES workspaces, name TEXT NOT NULL,"
+	" role INTEGER NOT NULL CHECK (role BETWEEN 1 AND 4), hash BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),"
+	" created_ms INTEGER NOT NULL) STRICT;"
+
+	"CREATE TABLE images ("
+	" id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, family TEXT NOT NULL, version TEXT NOT NULL,"
+	" v0 INTEGER NOT NULL, v1 INTEGER NOT NULL, v2 INTEGER NOT NULL, v3 INTEGER NOT NULL, nv INTEGER NOT NULL"
+	" CHECK (nv IN (3, 4)), is_dev INTEGER NOT NULL CHECK (is_dev IN (0, 1)), os_image_hash TEXT NOT NULL,"
+	" bytes INTEGER NOT NULL, created_ms INTEGER NOT NULL) STRICT;"
+
+	"CREATE TABLE apps ("
+	" id INTEGER PRIMARY KEY AUTOINCREMENT, workspace INTEGER NOT NULL REFERENCES workspaces, app_id TEXT NOT NULL"
+	" CHECK (length(app_id) = 40), name TEXT NOT NULL, created_ms INTEGER NOT NULL, cvms INTEGER NOT NULL DEFAULT 0,"
+	" current_cvm INTEGER, UNIQUE (workspace, app_id)) STRICT;"
+	"CREATE INDEX apps_app_id ON apps (app_id);"
+	"CREATE TRIGGER apps_added AFTER INSERT ON apps BEGIN"
+	" UPDATE workspaces SET apps = apps + 1 WHERE id = NEW.workspace; END;"
+	"CREATE TRIGGER apps_gone AFTER DELETE ON apps BEGIN"
+	" UPDATE workspaces SET apps = apps - 1 WHERE id = OLD.workspace; END;"
+
+	"CREATE TABLE revisions ("
+	" id INTEGER PRIMARY KEY, app INTEGER NOT NULL REFERENCES apps ON DELETE CASCADE, compose_hash TEXT NOT NULL"
+	" CHECK (length(compose_hash) = 64), manifest TEXT NOT NULL, public_logs INTEGER NOT NULL, public_sysinfo INTEGER"
+	" NOT NULL, public_tcbinfo INTEGER NOT NULL, gateway_enabled INTEGER NOT NULL, kms_enabled INTEGER NOT NULL,"
+	" secure_time INTEGER NOT NULL, storage_fs TEXT NOT NULL, created_ms INTEGER NOT NULL,"
+	" UNIQUE (app, compose_hash)) STRICT;"
+
+	"CREATE TABLE provisions ("
+	" workspace INTEGER NOT NULL REFERENCES workspaces, app_id TEXT NOT NULL, compose_hash TEXT NOT NULL,"
+	" request TEXT NOT NULL, manifest TEXT NOT NULL, created_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL,"
+	" PRIMARY KEY (workspace, compose_hash, app_id)) STRICT;"
+
+	"CREATE TABLE cvms ("
+	" id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL UNIQUE CHECK (length(uuid) = 36),"
+	" workspace INTEGER NOT NULL REFERENCES workspaces, app INTEGER NOT NULL REFERENCES apps,"
+	" revision INTEGER NOT NULL REFERENCES revisions, image INTEGER NOT NULL REFERENCES images, name TEXT NOT NULL,"
+	" app_id TEXT NOT NULL, instance_id TEXT NOT NULL DEFAULT '', instance_type TEXT NOT NULL DEFAULT '',"
+	" vcpus INTEGER NOT NULL CHECK (vcpus > 0), memory_mib INTEGER NOT NULL CHECK (memory_mib > 0),"
+	" disk_gib INTEGER NOT NULL CHECK (disk_gib > 0), holds_cpu INTEGER NOT NULL CHECK (holds_cpu IN (0, 1)),"
+	" cid INTEGER NOT NULL UNIQUE CHECK (cid >= 3), tdx INTEGER NOT NULL CHECK (tdx IN (0, 1)),"
+	" listed INTEGER NOT NULL CHECK (listed IN (0, 1)),"
+	" desired TEXT NOT NULL CHECK (desired IN ('stopped', 'running', 'deleted')),"
+	" observed TEXT NOT NULL CHECK (observed IN ('absent', 'off', 'crashed', 'running', 'paused')),"
+	" boot INTEGER NOT NULL DEFAULT 0, created_ms INTEGER NOT NULL, started_ms INTEGER NOT NULL DEFAULT 0,"
+	" stopped_ms INTEGER NOT NULL DEFAULT 0, boot_progress TEXT NOT NULL DEFAULT '', boot_error TEXT NOT NULL DEFAULT '',"
+	" shutdown_progress TEXT NOT NULL DEFAULT '', encrypted_env BLOB, user_config TEXT,"
+	" UNIQUE (workspace, name)) STRICT;"
+	"CREATE INDEX cvms_app ON cvms (app);"
+	"CREATE INDEX cvms_app_id ON cvms (app_id);"
+	"CREATE INDEX cvms_image ON cvms (image);"
+	"CREATE INDEX cvms_revision ON cvms (revision);"
+	"CREATE INDEX cvms_instance ON cvms (instance_id) WHERE instance_id <> '';"
+	"CREATE TRIGGER cvms_added AFTER INSERT ON cvms BEGIN"
+	" UPDATE workspaces SET cvms = cvms + 1 WHERE id = NEW.workspace;"
+	" UPDATE apps SET cvms = cvms + 1, current_cvm = NEW.id WHERE id = NEW.app; END;"
+	"CREATE TRIGGER cvms_gone AFTER DELETE ON cvms BEGIN"
+	" UPDATE workspaces SET cvms = cvms - 1 WHERE id = OLD.workspace;"
+	" UPDATE apps SET cvms = cvms - 1, current_cvm = (SELECT max(id) FROM cvms WHERE app = OLD.app)"
+	" WHERE id = OLD.app; END;"
+
+	"CREATE TABLE ports ("
+	" protocol TEXT NOT NULL CHECK (protocol IN ('tcp', 'udp')), host_address TEXT NOT NULL,"
+	" host_port INTEGER NOT NULL CHECK (host_port BETWEEN 1 AND 65535),"
+	" vm_port INTEGER NOT NULL CHECK (vm_port BETWEEN 1 AND 65535),"
+	" cvm INTEGER NOT NULL REFERENCES cvms ON DELETE CASCADE,"
+	" PRIMARY KEY (protocol, host_port, host_address)) STRICT, WITHOUT ROWID;"
+	"CREATE INDEX ports_cvm ON ports (cvm);"
+
+	"CREATE TABLE capacity ("
+	" resource TEXT PRIMARY KEY, total INTEGER NOT NULL, promised INTEGER NOT NULL DEFAULT 0 CHECK (promised >= 0))"
+	" STRICT, WITHOUT ROWID;"
+
+	"CREATE TABLE operations ("
+	" id TEXT PRIMARY KEY, cvm INTEGER NOT NULL, cvm_uuid TEXT NOT NULL, cvm_name TEXT NOT NULL,"
+	" workspace INTEGER NOT NULL, kind TEXT NOT NULL CHECK (kind IN"
+	" ('create', 'start', 'stop', 'shutdown', 'restart', 'delete')),"
+	" state TEXT NOT NULL CHECK (state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')),"
+	" step INTEGER NOT NULL, undoing INTEGER NOT NULL CHECK (undoing IN (0, 1)), cancel INTEGER NOT NULL"
+	" CHECK (cancel IN (0, 1)), params TEXT NOT NULL, error TEXT NOT NULL, request_id TEXT NOT NULL,"
+	" caller TEXT NOT NULL, created_ms INTEGER NOT NULL, started_ms INTEGER NOT NULL, finished_ms INTEGER NOT NULL)"
+	" STRICT, WITHOUT ROWID;"
+	"CREATE UNIQUE INDEX operations_running ON operations (cvm) WHERE state = 'running';"
+	"CREATE UNIQUE INDEX operations_queued ON operations (cvm) WHERE state = 'queued';"
+	"CREATE INDEX operations_cvm ON operations (cvm_uuid);"
+	"CREATE INDEX operations_finished ON operations (finished_ms) WHERE finished_ms > 0;"
+
+	"CREATE TABLE idempotency ("
+	" caller TEXT NOT NULL, key TEXT NOT NULL, digest TEXT NOT NULL, status INTEGER NOT NULL, body TEXT,"
+	" created_ms INTEGER NOT NULL, PRIMARY KEY (caller, key)) STRICT, WITHOUT ROWID;"
+	"CREATE INDEX idempotency_created ON idempotency (created_ms);"
+
+	"CREATE TABLE events ("
+	" seq INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, workspace INTEGER NOT NULL, type TEXT NOT NULL,"
+	" cvm_uuid TEXT NOT NULL, op_id TEXT NOT NULL, data TEXT NOT NULL) STRICT;",
+};
+
+int db_schema_version(void)
+{
+	return (int)ARRAY_SIZE(migrations);
+}
+
+static int take_copy(struct db *db, const char *path, int64_t version, struct err *e)
+{
+	auto_free char *copy =
+		xasprintf("%s.v%lld-%lld", path, (long long)version, (long long)clock_wall_ms());
+	sqlite3_stmt *st = NULL;
+	int rc = sqlite3_prepare_v2(db->conn, "VACUUM INTO ?", -1, &st, NULL);
+
+	if (rc == SQLITE_OK) {
+		(void)sqlite3_bind_text(st, 1, copy, -1, SQLITE_TRANSIENT);
+		rc = sqlite3_step(st);
+	}
+	(void)sqlite3_finalize(st);
+	return rc == SQLITE_DONE ? 0 : sql_error(db, "copy before migration", e);
+}
+
+static int apply(struct db *db, int number, struct err *e)
+{
+	auto_free char *sql = xasprintf("BEGIN IMMEDIATE; %s PRAGMA user_version = %d; COMMIT;",
+					migrations[number - 1], number);
+
+	if (sqlite3_exec(db->conn, sql, NULL, NULL, NULL) == SQLITE_OK)
+		return 0;
+	sql_error(db, "migration", e);
+	(void)sqlite3_exec(db->conn, "ROLLBACK", NULL, NULL, NULL);
+	return -(int)e->code;
+}
+
+int schema_migrate(struct db *db, const char *path, struct err *e)
+{
+	int64_t found;
+	int r = sql_int(db, e, 0, &found, "PRAGMA user_version", "");
+
+	if (r)
+		return r;
+	if (found > db_schema_version())
+		return err_set(
+			e, ERR_UNSUPPORTED,
+			"%s has schema %lld, this teepod knows up to %d: it was written by a newer teepod; "
+			"run that version or restore a copy (%s.v*)",
+			path, (long long)found, db_schema_version(), path);
+	if (found > 0 && found < db_schema_version()) {
+		r = take_copy(db, path, found, e);
+		if (r)
+			return r;
+	}
+	for (int n = (int)found + 1; n <= db_schema_version(); n++) {
+		r = apply(db, n, e);
+		if (r)
+			return r;
+	}
+	return 0;
+}
