@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * images.h - versioned OS images: verified on the way in, immutable once there.
+ *
+ * An image is a folder in dstack's layout (metadata.json, sha256sum.txt, digest.txt, artefacts). Its name is
+ * "<family>-<version>" ("dstack-0.5.4", "teepod-demo-1.0.0"); a bare family name means its newest version.
+ * The folder lives at <store>/<name>/ and the row in SQLite is the truth: a folder without a row is not an image.
+ */
+#ifndef TEEPOD_IMAGES_IMAGES_H
+#define TEEPOD_IMAGES_IMAGES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/id.h"
+
+enum { IMAGE_NAME = 65, IMAGE_VERSION = 32, IMAGE_FILE = 128, IMAGE_CMDLINE = 2048 };
+
+struct image {
+	int64_t id;			/* row */
+	char name[IMAGE_NAME];		/* "teepod-demo-1.0.0" */
+	char family[IMAGE_NAME];	/* "teepod-demo" */
+	char version[IMAGE_VERSION];	/* "1.0.0" */
+	unsigned v[4];			/* the version as numbers; v[3] 0 if absent */
+	unsigned nv;			/* 3 or 4 */
+	bool is_dev;
+	char os_image_hash[SHA256_HEX];	/* SHA-256 of sha256sum.txt = content of digest.txt */
+	uint64_t bytes;			/* of the listed files */
+	int64_t created_ms;		/* set by image_import() */
+};
+
+/* What metadata.json says of how to boot it; file names are inside the image's folder, "" = absent. */
+struct image_boot {
+	char kernel[IMAGE_FILE], initrd[IMAGE_FILE], rootfs[IMAGE_FILE], hda[IMAGE_FILE], bios[IMAGE_FILE];
+	char cmdline[IMAGE_CMDLINE];
+	bool shared_ro;
+	/* Ours, "serial_progress" in metadata.json: the guest writes "boot.progress: WORD" and
+	 * "boot.error: TEXT" lines to its serial console. */
+	bool serial_progress;
+};
+
+/* Check a name: <= 64 bytes, ASCII letters, digits, '_', '-', '.', no "..", not starting with '.' or '-'. */
+int image_name_check(const char *field, const char *name, struct err *e);
+
+/* [job] Read and verify the image folder @dir: metadata.json well-formed, every artefact a regular file inside the
+ * folder, every line of sha256sum.txt true, no artefact unlisted, digest.txt = SHA-256 of sha256sum.txt. Fills what the folder tells
+ * (id 0). An image without sha256sum.txt is refused. Name: "name" is the folder's own or @name if not NULL. */
+int image_verify(const char *dir, const char *name, struct image *ret, struct image_boot *ret_boot, struct err *e);
+
+/* [job] metadata.json of an already verified image. */
+int image_boot_read(const char *dir, struct image_boot *ret, struct err *e);
+
+/* [job] Import from @source, a folder or a tar file (any compression libarchive knows): unpack or copy to a temporary folder
+ * under @store, verify, fsync, rename to <store>/<name>. An existing folder of that name that verifies to the same
+ * hash is success (left over from a crash before the row was written); with another hash ERR_CONFLICT. */
+int image_import(const char *store, const char *source, const char *name, struct image *ret, struct err *e);
+
+/* [job] Remove the folder of image @name (NULL: none) and temporary folders left by an earlier process. */
+int image_remove_files(const char *store, const char *name, struct err *e);
+
+/* Family and version of "<family>-<x.y.z[.w]>": false if it has no version. */
+bool image_name_split(const char *name, char family[IMAGE_NAME], char version[IMAGE_VERSION], unsigned v[4],
+		      unsigned *nv);
+
+/* < 0, 0, > 0: is @a older than, as old as, newer than @b? A missing fourth number counts as 0. */
+int image_version_compare(const struct image *a, const struct image *b);
+
+#endif

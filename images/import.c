@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * import.c - bring an image into the store, whole or not at all.
+ *
+ * Everything lands in "<store>/.tmp-<process>-<random>", is verified there, flushed, and then renamed to its name: a crash
+ * at any instant leaves no image or a whole one, plus at worst that folder, which image_remove_files() of a later
+ * process takes away (its name carries another process's token).
+ *
+ * Archives are unpacked by hand instead of by libarchive's disk writer: an image is flat, so only entries that are a
+ * plain name, or a plain name below one top folder, are taken, each made with O_EXCL|O_NOFOLLOW below a descriptor of our
+ * own folder. A path that climbs, an absolute path or a link has no way to be expressed. The disk writer's own guards
+ * (SECURE_NODOTDOT, SECURE_NOABSOLUTEPATHS) would need chdir(), which a process with threads does not have.
+ */
+#include <archive.h>
+#include <archive_entry.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/own.h"
+#include "images/parts.h"
+
+enum { COPY_CHUNK = 256 * 1024 };
+
+/* What has been written so far, and where. */
+struct intake {
+	int dirfd; /* temporary folder */
+	unsigned files;
+	uint64_t bytes;
+	char top[IMAGE_NAME]; /* archive: the one folder at its top, "" when files are at the top */
+	bool top_known;
+};
+
+static char process_token[17];
+
+static void make_token(void)
+{
+	uint8_t random[8];
+
+	id_random(random, sizeof(random));
+	id_hex(random, sizeof(random), process_token);
+}
+
+static const char *token(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, make_token);
+	return process_token;
+}
+
+static char *temp_path(const char *store)
+{
+	uint8_t random[8];
+	char hex[17];
+
+	id_random(random, sizeof(random));
+	id_hex(random, sizeof(random), hex);
+	return xasprintf("%s/.tmp-%s-%s", store, token(), hex);
+}
+
+static int intake_room(const struct intake *in, const char *name, uint64_t more, struct err *e)
+{
+	if (in->bytes + more > IMAGE_BYTES_MAX || in->bytes + more < more)
+		return err_field(e, ERR_TOO_LARGE, "source", name, "the image is larger than %llu bytes",
+				 (unsigned long long)IMAGE_BYTES_MAX);
+	return 0;
+}
+
+static int intake_create(struct intake *in, const char *name, int *ret, struct err *e)
+{
+	int fd;
+
+	if (!image_file_name_ok(name))
+		return err_field(
+			e, ERR_INVALID, "source", name,
+			"entry %s is refused: an image holds plain files with plain names, without folders",
+			name);
+	if (++in->files > IMAGE_FILES_MAX)
+		return err_field(e, ERR_TOO_LARGE, "source", name, "the image has more than %d files",
+				 IMAGE_FILES_MAX);
+	fd = openat(in->dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	if (fd < 0 && errno == EEXIST)
+		return err_field(e, ERR_INVALID, "source", name, "entry %s is there twice", name);
+	if (fd < 0)
+		return err_sys(e, errno, "create image file %s", name);
+	*ret = fd;
+	return 0;
+}
+
+static int write_at(int fd, const char *name, const char *data, size_t n, uint64_t at, struct err *e)
+{
+	while (n) {
+		ssize_t w = pwrite(fd, data, n, (off_t)at);
+
+		if (w < 0 && errno == EINTR)
+			continue;
+		if (w <= 0)
+			return err_sys(e, w < 0 ? errno : EIO, "write image file %s", name);
+		data += w;
+		n -= (size_t)w;
+		at += (uint64_t)w;
+	}
+	return 0;
+}
+
+/* Delayed allocation reports a full disk only here, so the fsync is also the check. */
+static int finish_file(int *fd, const char *name, struct err *e)
+{
+	if (fchmod(*fd, 0644) < 0 || fsync(*fd) < 0)
+		return err_sys(e, errno, "write image file %s", name);
+	if (close(take_fd(fd)) < 0)
+		return err_sys(e, errno, "write image file %s", name);
+	return 0;
+}
+
+/* ------------------------------------------------------------------ from a folder */
+
+static int copy_file(struct intake *in, int from_dir, const char *name, struct err *e)
+{
+	auto_close int from = -1, to = -1;
+	auto_free char *chunk = xmalloc(COPY_CHUNK);
+	uint64_t size, at = 0;
+
+	if (image_file_open(from_dir, name, &from, &size, e) < 0 || intake_room(in, name, size, e) < 0 ||
+	    intake_create(in, name, &to, e) < 0)
+		return -(int)e->code;
+	for (;;) {
+		ssize_t n = read(from, chunk, COPY_CHUNK);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_sys(e, errno, "read image file %s", name);
+		if (!n)
+			break;
+		if (intake_room(in, name, at + (uint64_t)n, e) < 0 ||
+		    write_at(to, name, chunk, (size_t)n, at, e) < 0)
+			return -(int)e->code;
+		at += (uint64_t)n;
+	}
+	in->bytes += at;
+	return finish_file(&to, name, e);
+}
+
+static int copy_folder(struct intake *in, const char *source, struct err *e)
+{
+	DIR *d = opendir(source);
+	const struct dirent *de;
+	int r = 0;
+
+	if (!d)
+		return err_sys(e, errno, "open image folder %s", source);
+	while (!r && (de = readdir(d)))
+		if (strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0)
+			r = copy_file(in, dirfd(d), de->d_name, e);
+	closedir(d);
+	return r;
+}
+
+/* ------------------------------------------------------------------ from an archive */
+
+static void own_archive(struct archive **a)
+{
+	if (*a)
+		archive_read_free(*a);
+}
+
+/* Only what Debian's libarchive decodes itself: its other filters start helper programs. */
+static struct archive *archive_new(void)
+{
+	struct archive *a = archive_read_new();
+
+	if (!a)
+		return NULL;
+	archive_read_support_filter_gzip(a);
+	archive_read_support_filter_bzip2(a);
+	archive_read_support_filter_xz(a);
+	archive_read_support_filter_lzma(a);
+	archive_read_support_filter_zstd(a);
+	archive_read_support_filter_lz4(a);
+	archive_read_support_format_tar(a);
+	return a;
+}
+
+static int archive_fault(struct archive *a, const char *source, struct err *e)
+{
+	const char *text = archive_error_string(a);
+	int sys = archive_errno(a);
+
+	if (sys == EIO || sys == ENOMEM || sys == EACCES)
+		return err_sys(e, sys, "read archive %s", source);
+	return err_field(e, ERR_INVALID, "source", source, "not a whole tar archive: %s",
+			 text ? text : "damaged");
+}
+
+static int write_entry(struct intake *in, struct archive *a, const char *source, const char *name,
+		       struct err *e)
+{
+	auto_close int fd = -1;
+	const void *data;
+	uint64_t end = 0;
+	size_t n;
+	la_int64_t at;
+	int r;
+
+	if (intake_create(in, name, &fd, e) < 0)
+		return -(int)e->code;
+	while ((r = archive_read_data_block(a, &data, &n, &at)) == ARCHIVE_OK) {
+		if (at < 0)
+			return archive_fault(a, source, e);
+		if (intake_room(in, name, (uint64_t)at, e) < 0 ||
+		    intake_room(in, name, (uint64_t)at + n, e) < 0 ||
+		    write_at(fd, name, data, n, (uint64_t)at, e) < 0)
+			return -(int)e->code;
+		end = (uint64_t)at + n;
+	}
+	if (r != ARCHIVE_EOF)
+		return archive_fault(a, source, e);
+	/* A sparse member may end in a hole. */
+	if (ftruncate(fd, (off_t)end) < 0)
+		return err_sys(e, errno, "write image file %s", name);
+	in->bytes += end;
+	return finish_file(&fd, name, e);
+}
+
+static int path_fault(const char *path, struct err *e)
+{
+	return err_field(e, ERR_INVALID, "source", path,
+			 "entry %s is refused: expected plain files at the top or in one folder", path);
+}
+
+/* "x", "./x", "top/x", "./top/x": *ret is the file's name, "" for a folder entry. */
+static int entry_name(struct intake *in, const char *path, bool folder, const char **ret, struct err *e)
+{
+	const char *p = path, *slash;
+	char top[IMAGE_NAME] = "";
+
+	while (p[0] == '.' && p[1] == '/')
+		p += 2;
+	slash = strchr(p, '/');
+	if (folder && (!*p || !strcmp(p, "."))) {
+		*ret = "";
+		return 0;
+	}
+	if (slash && slash[1] && folder)
+		return path_fault(path, e);
+	if (slash || folder) {
+		size_t n = slash ? (size_t)(slash - p) : strlen(p);
+
+		if (n == 0 || n >= sizeof(top))
+			return path_fault(path, e);
+		memcpy(top, p, n);
+		top[n] = '\0';
+		if (image_name_check("source", top, e) < 0)
+			return path_fault(path, e);
+	}
+	if (in->top_known && strcmp(in->top, top) != 0)
+		return path_fault(path, e);
+	strcpy(in->top, top);
+	in->top_known = true;
+	*ret = folder ? "" : slash ? slash + 1 : p;
+	return 0;
+}
+
+static int take_entry(struct intake *in, struct archive *a, struct archive_entry *entry, const char *source,
+		      struct err *e)
+{
+	const char *path = archive_entry_pathname(entry), *name = "";
+	bool folder = archive_entry_filetype(entry) == AE_IFDIR;
+
+	if (!path)
+		return err_field(e, ERR_INVALID, "source", source,
+				 "an entry of the archive has no readable name");
+	if (archive_entry_hardlink(entry) || archive_entry_symlink(entry) ||
+	    (!folder && archive_entry_filetype(entry) != AE_IFREG))
+		return err_field(e, ERR_INVALID, "source", path,
+				 "entry %s is neither a regular file nor a folder", path);
+	if (entry_name(in, path, folder, &name, e) < 0)
+		return -(int)e->code;
+	return *name ? write_entry(in, a, source, name, e) : folder ? 0 : path_fault(path, e);
+}
+
+static int unpack(struct intake *in, const char *source, struct err *e)
+{
+	__attribute__((cleanup(own_archive))) struct archive *a = archive_new();
+	struct archive_entry *entry;
+	unsigned entries = 0;
+	int r;
+
+	if (!a)
+		return err_sys(e, ENOMEM, "open archive %s", source);
+	if (archive_read_open_filename(a, source, 64 * 1024) != ARCHIVE_OK)
+		return archive_fault(a, source, e);
+	while ((r = archive_read_next_header(a, &entry)) == ARCHIVE_OK || r == ARCHIVE_WARN) {
+		if (++entries > 2 * IMAGE_FILES_MAX)
+			return err_field(e, ERR_TOO_LARGE, "source", source,
+					 "the archive has more than %d entries", 2 * IMAGE_FILES_MAX);
+		if (take_entry(in, a, entry, source, e) < 0)
+			return -(int)e->code;
+	}
+	return r == ARCHIVE_EOF ? 0 : archive_fault(a, source, e);
+}
+
+/* ------------------------------------------------------------------ both */
+
+/* What an archive or folder is called when the caller gives no name: its top folder, else the source's own name
+ * without ".tar" and what follows. */
+static char *own_name(const struct intake *in, const char *source, bool folder)
+{
+	size_t n = strlen(source), at;
+	char *name, *tar;
+
+	if (*in->top)
+		return xstrdup(in->top);
+	while (n > 1 && source[n - 1] == '/')
+		n--;
+	for (at = n; at > 0 && source[at - 1] != '/'; at--)
+		;
+	name = xstrndup(source + at, n - at);
+	tar = folder ? NULL : strstr(name, ".tar");
+	if (!tar && !folder)
+		tar = strstr(name, ".tgz");
+	if (tar)
+		*tar = '\0';
+	return name;
+}
+
+/* The name is taken: by the same image, then there is nothing to do; or by another. */
+static int join_existing(const char *store, const struct image *img, struct err *e)
+{
+	auto_free char *path = xasprintf("%s/%s", store, img->name);
+	struct image old;
+	struct err why;
+
+	if (image_verify(path, img->name, &old, NULL, &why) < 0)
+		return err_field(e, ERR_CONFLICT, "name", img->name,
+				 "an image of this name exists and is damaged: %.200s", why.text);
+	if (strcmp(old.os_image_hash, img->os_image_hash) != 0)
+		return err_field(e, ERR_CONFLICT, "name", img->name,
+				 "an image of this name with other content exists (%s)", old.os_image_hash);
+	return 0;
+}
+
+static int publish(const char *store, const char *temp, const struct image *img, struct err *e)
+{
+	auto_free char *path = xasprintf("%s/%s", store, img->name);
+
+	if (file_sync_dir(temp, e) < 0)
+		return -(int)e->code;
+	if (renameat2(AT_FDCWD, temp, AT_FDCWD, path, RENAME_NOREPLACE) < 0) {
+		if (errno != EEXIST && errno != ENOTEMPTY)
+			return err_sys(e, errno, "rename %s to %s", temp, path);
+		if (join_existing(store, img, e) < 0)
+			return -(int)e->code;
+	}
+	return file_sync_dir(store, e);
+}
+
+static int import_into(const char *store, const char *temp, const char *source, const char *name,
+		       struct image *img, struct err *e)
+{
+	auto_close int fd = open(temp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	auto_free char *own = NULL;
+	struct intake in = { .dirfd = fd };
+	struct stat st;
+
+	if (fd < 0)
+		return err_sys(e, errno, "open %s", temp);
+	if (stat(source, &st) < 0)
+		return errno == ENOENT
+			       ? err_field(e, ERR_NOT_FOUND, "source", source, "no file or folder there")
+			       : err_sys(e, errno, "open image source %s", source);
+	if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
+		return err_field(e, ERR_INVALID, "source", source, "expected a folder or a tar archive");
+	if ((S_ISDIR(st.st_mode) ? copy_folder(&in, source, e) : unpack(&in, source, e)) < 0)
+		return -(int)e->code;
+	own = own_name(&in, source, S_ISDIR(st.st_mode));
+	if (image_verify(temp, name ? name : own, img, NULL, e) < 0)
+		return -(int)e->code;
+	img->created_ms = clock_wall_ms();
+	return publish(store, temp, img, e);
+}
+
+int image_import(const char *store, const char *source, const char *name, struct image *ret, struct err *e)
+{
+	auto_free char *temp = temp_path(store);
+	struct image img;
+	struct err ignored;
+	int r;
+
+	if (name && image_name_check("name", name, e) < 0)
+		return -(int)e->code;
+	if (file_mkdirs(store, 0755, e) < 0)
+		return -(int)e->code;
+	if (mkdir(temp, 0755) < 0)
+		return err_sys(e, errno, "create %s", temp);
+	r = import_into(store, temp, source, name, &img, e);
+	/* Gone after the rename; there after a failure or when the image was known already. */
+	file_remove_tree(temp, &ignored);
+	if (r < 0)
+		return r;
+	*ret = img;
+	return 0;
+}
+
+/* ------------------------------------------------------------------ removal */
+
+static int remove_leftovers(const char *store, struct err *e)
+{
+	auto_free char *mine = xasprintf(".tmp-%s-", token());
+	DIR *d = opendir(store);
+	const struct dirent *de;
+	int r = 0;
+
+	if (!d)
+		return errno == ENOENT ? 0 : err_sys(e, errno, "open %s", store);
+	while (!r && (de = readdir(d))) {
+		auto_free char *path = NULL;
+
+		if (strncmp(de->d_name, ".tmp-", 5) != 0 || !strncmp(de->d_name, mine, strlen(mine)))
+			continue;
+		path = xasprintf("%s/%s", store, de->d_name);
+		r = file_remove_tree(path, e);
+	}
+	closedir(d);
+	return r;
+}
+
+int image_remove_files(const char *store, const char *name, struct err *e)
+{
+	auto_free char *temp = temp_path(store), *path = NULL;
+
+	if (name) {
+		if (image_name_check("name", name, e) < 0)
+			return -(int)e->code;
+		path = xasprintf("%s/%s", store, name);
+		/* Renamed first: half a folder must never carry an image's name. */
+		if (rename(path, temp) < 0 && errno != ENOENT)
+			return err_sys(e, errno, "rename %s to %s", path, temp);
+		if (file_remove_tree(temp, e) < 0)
+			return -(int)e->code;
+	}
+	return remove_leftovers(store, e);
+}
