@@ -1,0 +1,861 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * hypervisor_test.c - the hypervisor room against libvirt's test driver, and against real QEMUs.
+ *
+ * The real half runs on an embedded driver in a folder of its own, or on $TEEPOD_TEST_URI. Its guest is one boot sector.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/loop.h"
+#include "base/own.h"
+#include "vmm/embed_root.h"
+#include "vmm/hypervisor.h"
+#include "vmm/virt.h"
+
+enum { DEADLINE_MS = 30000, EVENTS = 256 };
+
+struct rig {
+	uv_loop_t loop;
+	struct hypervisor *h;
+	char dir[32];
+	unsigned ups, downs;
+	struct err why;
+	struct hv_event events[EVENTS];
+	unsigned n;
+	bool closed;
+};
+
+static void on_event(void *arg, const struct hv_event *ev)
+{
+	struct rig *r = arg;
+
+	assert_true(r->n < EVENTS);
+	r->events[r->n++] = *ev;
+}
+
+static void on_link(void *arg, bool up, const struct err *e)
+{
+	struct rig *r = arg;
+
+	if (up) {
+		r->ups++;
+		assert_true(hv_ready(r->h));
+		assert_non_null(hv_caps(r->h));
+	} else {
+		r->downs++;
+		r->why = *e;
+	}
+}
+
+static void tick(uv_timer_t *t)
+{
+	(void)t;
+}
+
+/* Turn the loop until *@flag, a byte or a counter, is @want or more. */
+static void turn_until(struct rig *r, const unsigned *flag, unsigned want)
+{
+	int64_t end = clock_mono_ms() + DEADLINE_MS;
+	uv_timer_t t;
+
+	uv_timer_init(&r->loop, &t);
+	uv_timer_start(&t, tick, 10, 10);
+	while (*flag < want && clock_mono_ms() < end)
+		uv_run(&r->loop, UV_RUN_ONCE);
+	uv_close((uv_handle_t *)&t, NULL);
+	uv_run(&r->loop, UV_RUN_NOWAIT);
+	assert_true(*flag >= want);
+}
+
+static void turn_for(struct rig *r, int ms)
+{
+	int64_t end = clock_mono_ms() + ms;
+	uv_timer_t t;
+
+	uv_timer_init(&r->loop, &t);
+	uv_timer_start(&t, tick, 10, 10);
+	while (clock_mono_ms() < end)
+		uv_run(&r->loop, UV_RUN_ONCE);
+	uv_close((uv_handle_t *)&t, NULL);
+	uv_run(&r->loop, UV_RUN_NOWAIT);
+}
+
+/* ------------------------------------------------------------------ calls, each on the pool */
+
+struct call {
+	struct hypervisor *h;
+	int (*fn)(struct call *c);
+	const char *text;
+	bool udp;
+	const char *address;
+	uint16_t port, to;
+	enum domain_state state;
+	struct hv_domain *list;
+	size_t n;
+	int r;
+	int64_t us;
+	struct err e;
+	unsigned done;
+};
+
+static void call_work(void *arg)
+{
+	struct call *c = arg;
+	int64_t begin = clock_mono_us();
+
+	c->r = c->fn(c);
+	c->us = clock_mono_us() - begin;
+}
+
+static void call_done(void *arg)
+{
+	((struct call *)arg)->done = 1;
+}
+
+static void begin(struct rig *r, struct call *c)
+{
+	c->h = r->h;
+	loop_job(&r->loop, call_work, call_done, c);
+}
+
+static void call(struct rig *r, struct call *c)
+{
+	begin(r, c);
+	turn_until(r, &c->done, 1);
+}
+
+static int do_define(struct call *c)
+{
+	return hv_define(c->h, c->text, &c->e);
+}
+
+static int do_start(struct call *c)
+{
+	return hv_start(c->h, c->text, &c->e);
+}
+
+static int do_destroy(struct call *c)
+{
+	return hv_destroy(c->h, c->text, &c->e);
+}
+
+static int do_button(struct call *c)
+{
+	return hv_power_button(c->h, c->text, &c->e);
+}
+
+static int do_undefine(struct call *c)
+{
+	return hv_undefine(c->h, c->text, &c->e);
+}
+
+static int do_state(struct call *c)
+{
+	return hv_state(c->h, c->text, &c->state, &c->e);
+}
+
+static int do_list(struct call *c)
+{
+	return hv_list(c->h, &c->list, &c->n, &c->e);
+}
+
+static int do_forward(struct call *c)
+{
+	return hv_forward_add(c->h, c->text, c->udp, c->address, c->port, c->to, &c->e);
+}
+
+static int do_unforward(struct call *c)
+{
+	return hv_forward_remove(c->h, c->text, c->udp, c->address, c->port, &c->e);
+}
+
+static int run(struct rig *r, int (*fn)(struct call *c), const char *text)
+{
+	struct call c = { .fn = fn, .text = text };
+
+	call(r, &c);
+	if (c.r)
+		print_message("%s\n", c.e.text);
+	return c.r;
+}
+
+static enum domain_state state(struct rig *r, const char *uuid)
+{
+	struct call c = { .fn = do_state, .text = uuid, .state = DOMAIN_ABSENT };
+
+	call(r, &c);
+	assert_int_equal(c.r, 0);
+	return c.state;
+}
+
+static bool listed(struct rig *r, const char *uuid)
+{
+	struct call c = { .fn = do_list };
+	bool found = false;
+
+	call(r, &c);
+	assert_int_equal(c.r, 0);
+	for (size_t i = 0; i < c.n; i++)
+		found |= !strcmp(c.list[i].uuid, uuid);
+	free(c.list);
+	return found;
+}
+
+static int forward_at(struct rig *r, int (*fn)(struct call *c), const char *uuid, bool udp, uint16_t port,
+		      uint16_t to)
+{
+	struct call c = {
+		.fn = fn, .text = uuid, .udp = udp, .address = "127.0.0.1", .port = port, .to = to
+	};
+
+	call(r, &c);
+	return c.r;
+}
+
+/* ------------------------------------------------------------------ a rig up and down */
+
+static struct rig *rig_new(const char *uri)
+{
+	struct rig *r = xcalloc(1, sizeof(*r));
+	struct err e;
+
+	(void)snprintf(r->dir, sizeof(r->dir), "/tmp/teepod-hv-XXXXXX");
+	assert_non_null(mkdtemp(r->dir));
+	assert_int_equal(uv_loop_init(&r->loop), 0);
+	struct hv_config cfg = {
+		.loop = &r->loop,
+		.uri = uri,
+		.embed_root = r->dir,
+		.on_event = on_event,
+		.on_link = on_link,
+		.arg = r,
+	};
+	assert_int_equal(hv_new(&cfg, &r->h, &e), 0);
+	assert_false(hv_ready(r->h));
+	return r;
+}
+
+static struct rig *rig_up(const char *uri)
+{
+	struct rig *r = rig_new(uri);
+
+	turn_until(r, &r->ups, 1);
+	return r;
+}
+
+static void on_closed(void *arg)
+{
+	((struct rig *)arg)->closed = true;
+}
+
+/* Closing leaves nothing in the loop: it ends by itself and closes without complaint. */
+static void rig_free(struct rig *r)
+{
+	struct err e;
+
+	hv_close(r->h, on_closed, r);
+	assert_int_equal(uv_run(&r->loop, UV_RUN_DEFAULT), 0);
+	assert_true(r->closed);
+	assert_int_equal(uv_loop_close(&r->loop), 0);
+	assert_int_equal(file_remove_tree(r->dir, &e), 0);
+	free(r);
+}
+
+/* ------------------------------------------------------------------ libvirt's test driver */
+
+#define SOME_UUID "5a1b9b44-0000-4000-8000-000000000001"
+#define NO_UUID   "5a1b9b44-0000-4000-8000-00000000dead"
+
+static const char test_xml[] = "<domain type='test'><name>some</name><uuid>" SOME_UUID "</uuid>"
+			       "<metadata><t:cvm xmlns:t='" DOMAIN_NAMESPACE "'/></metadata>"
+			       "<memory>16384</memory><os><type>hvm</type></os></domain>";
+
+static void a_domain_lives_and_each_change_is_told_in_order(void **st)
+{
+	static const enum domain_state want[] = { DOMAIN_RUNNING, DOMAIN_OFF, DOMAIN_RUNNING, DOMAIN_OFF };
+	struct rig *r = rig_up("test:///default");
+
+	(void)st;
+	assert_int_equal(run(r, do_define, test_xml), 0);
+	assert_int_equal(state(r, SOME_UUID), DOMAIN_OFF);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(run(r, do_start, SOME_UUID), 0);
+		assert_int_equal(state(r, SOME_UUID), DOMAIN_RUNNING);
+		assert_int_equal(run(r, do_destroy, SOME_UUID), 0);
+	}
+	turn_until(r, &r->n, 4);
+	assert_int_equal(r->n, 4);
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(r->events[i].state, want[i]);
+		assert_string_equal(r->events[i].uuid, SOME_UUID);
+	}
+	assert_int_equal(run(r, do_undefine, SOME_UUID), 0);
+	assert_int_equal(state(r, SOME_UUID), DOMAIN_ABSENT);
+	rig_free(r);
+}
+
+/* The driver brings a domain of its own, called test. */
+static void strangers_are_not_listed(void **st)
+{
+	struct rig *r = rig_up("test:///default");
+	struct call c = { .fn = do_list };
+
+	(void)st;
+	assert_int_equal(run(r, do_define, test_xml), 0);
+	call(r, &c);
+	assert_int_equal(c.r, 0);
+	assert_int_equal(c.n, 1);
+	assert_string_equal(c.list[0].uuid, SOME_UUID);
+	assert_int_equal(c.list[0].state, DOMAIN_OFF);
+	free(c.list);
+	assert_int_equal(run(r, do_undefine, SOME_UUID), 0);
+	rig_free(r);
+}
+
+static void errors_carry_libvirts_words_and_nothing_is_printed(void **st)
+{
+	struct rig *r = rig_up("test:///default");
+	struct call c = { .fn = do_define, .text = "<domain" };
+
+	(void)st;
+	call(r, &c);
+	assert_int_equal(c.r, -ERR_HOST);
+	assert_non_null(strstr(c.e.text, "define domain: "));
+	assert_null(strchr(c.e.text, '\n'));
+	rig_free(r);
+}
+
+static void a_driver_that_knows_no_tdx_says_so(void **st)
+{
+	struct rig *r = rig_up("test:///default");
+
+	(void)st;
+	assert_false(hv_caps(r->h)->tdx);
+	assert_true(hv_caps(r->h)->tdx_reason[0] != '\0');
+	assert_true(hv_caps(r->h)->libvirt[0] != '\0');
+	rig_free(r);
+}
+
+static void closing_while_connecting_is_clean(void **st)
+{
+	(void)st;
+	rig_free(rig_new("test:///default"));
+	rig_free(rig_new("qemu+unix:///system?socket=/nonexistent/libvirt-sock"));
+}
+
+static void a_missing_daemon_is_reported_once_and_tried_again(void **st)
+{
+	struct rig *r = rig_new("qemu+unix:///system?socket=/nonexistent/libvirt-sock");
+	struct call c = { .fn = do_start, .text = SOME_UUID };
+
+	(void)st;
+	turn_until(r, &r->downs, 1);
+	assert_non_null(strstr(r->why.text, "/nonexistent/libvirt-sock"));
+	turn_for(r, 700); /* two more tries */
+	assert_int_equal(r->downs, 1);
+	assert_int_equal(r->ups, 0);
+	assert_null(hv_caps(r->h));
+	call(r, &c);
+	assert_int_equal(c.r, -ERR_UNAVAILABLE);
+	rig_free(r);
+}
+
+static void a_folder_too_long_for_sockets_is_refused_for_good(void **st)
+{
+	static const char uri[] = "qemu:///embed?root=/tmp/"
+				  "0123456789012345678901234567890123456789012345678901234567890";
+	struct rig *r = rig_new(uri);
+
+	(void)st;
+	turn_until(r, &r->downs, 1);
+	assert_int_equal(r->why.code, ERR_INVALID);
+	assert_non_null(strstr(r->why.text, "at most 46"));
+	rig_free(r);
+}
+
+/* ------------------------------------------------------------------ pure parts */
+
+static const char usernet_7_2[] =
+	"Hub -1 (hostnet0):\r\n"
+	"  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ\r\n"
+	"  TCP[HOST_FORWARD]  13       127.0.0.1 18080       10.0.2.15    80     0     0\r\n"
+	"  UDP[HOST_FORWARD]  14               *    53       10.0.2.15  1053     0     0\r\n"
+	"  TCP[ESTABLISHED]   15       127.0.0.1 18081       10.0.2.15    81     0     0\r\n";
+
+static void forwards_are_found_by_protocol_address_and_port(void **st)
+{
+	(void)st;
+	assert_int_equal(usernet_find(usernet_7_2, false, "127.0.0.1", 18080, 80), FORWARD_SAME);
+	assert_int_equal(usernet_find(usernet_7_2, false, "127.0.0.1", 18080, 81), FORWARD_OTHER);
+	assert_int_equal(usernet_find(usernet_7_2, true, "127.0.0.1", 18080, 80), FORWARD_NONE);
+	assert_int_equal(usernet_find(usernet_7_2, false, "0.0.0.0", 18080, 80), FORWARD_NONE);
+	assert_int_equal(usernet_find(usernet_7_2, true, "0.0.0.0", 53, 1053), FORWARD_SAME);
+	assert_int_equal(usernet_find(usernet_7_2, false, "127.0.0.1", 18081, 81), FORWARD_NONE);
+	assert_int_equal(usernet_find("", false, "127.0.0.1", 18080, 80), FORWARD_NONE);
+}
+
+#define CAPS(machine, features)                                                                             \
+	"<domainCapabilities><path>/usr/bin/qemu-x</path><machine>" machine "</machine><features>" features \
+	"</features></domainCapabilities>"
+#define TDX_YES                                                                                                \
+	"<tdx supported='yes'/><launchSecurity supported='yes'><enum name='sectype'><value>tdx</value></enum>" \
+	"</launchSecurity>"
+
+static void tdx_counts_only_where_both_versions_can_be_trusted(void **st)
+{
+	struct hv_caps c;
+	struct err e;
+
+	(void)st;
+	assert_int_equal(host_caps_read(CAPS("pc-q35-11.1", TDX_YES), 12008000, 11001002, &c, &e), 0);
+	assert_true(c.tdx);
+	assert_string_equal(c.tdx_reason, "");
+	assert_string_equal(c.emulator, "/usr/bin/qemu-x");
+	assert_string_equal(c.libvirt, "12.8.0");
+	assert_string_equal(c.qemu, "11.1.2");
+	assert_int_equal(host_caps_read(CAPS("pc-q35-11.1", TDX_YES), 11009000, 11001002, &c, &e), 0);
+	assert_false(c.tdx);
+	assert_non_null(strstr(c.tdx_reason, "11.9.0"));
+	assert_int_equal(host_caps_read(CAPS("pc-q35-10.0", TDX_YES), 12008000, 10000002, &c, &e), 0);
+	assert_false(c.tdx);
+	assert_non_null(strstr(c.tdx_reason, "10.0.2"));
+	assert_int_equal(
+		host_caps_read(CAPS("pc-q35-11.1", "<tdx supported='no'/>"), 12008000, 11001002, &c, &e), 0);
+	assert_false(c.tdx);
+	assert_non_null(strstr(c.tdx_reason, "this host"));
+	/* the default QEMU is new, the one asked about is not */
+	assert_int_equal(host_caps_read(CAPS("pc-q35-7.2", TDX_YES), 12008000, 11001002, &c, &e), 0);
+	assert_false(c.tdx);
+	assert_int_equal(host_caps_read("no xml", 12008000, 11001002, &c, &e), -ERR_HOST);
+}
+
+static bool exists(const char *dir, const char *name)
+{
+	auto_free char *path = xasprintf("%s/%s", dir, name);
+
+	return !access(path, F_OK);
+}
+
+/* Left-over status files make libvirt send SIGTERM to whoever has the pid now. */
+static void run_files_of_another_boot_are_forgotten_and_of_this_one_kept(void **st)
+{
+	char dir[] = "/tmp/teepod-hv-XXXXXX";
+	struct err e;
+
+	(void)st;
+	assert_non_null(mkdtemp(dir));
+	auto_free char *run_dir = xasprintf("%s/run/qemu", dir),
+		       *status = xasprintf("%s/run/qemu/x.xml", dir);
+	auto_free char *conf = xasprintf("%s/etc/qemu.conf", dir);
+	assert_int_equal(embed_root_prepare_for(dir, "boot one", &e), 0);
+	assert_true(exists(dir, "etc/qemu.conf") && exists(dir, "lib"));
+	assert_int_equal(file_mkdirs(run_dir, 0755, &e), 0);
+	assert_int_equal(file_write(status, "x", 1, 0644, &e), 0);
+	assert_int_equal(file_write(conf, "user = \"nobody\"", 15, 0644, &e), 0);
+	assert_int_equal(embed_root_prepare_for(dir, "boot one", &e), 0);
+	assert_true(exists(dir, "run/qemu/x.xml"));
+	assert_int_equal(embed_root_prepare_for(dir, "boot two", &e), 0);
+	assert_false(exists(dir, "run/qemu/x.xml"));
+
+	auto_free char *text = NULL;
+	assert_int_equal(file_read(conf, 4096, &text, NULL, &e), 0);
+	assert_null(strstr(text, "nobody"));
+	assert_non_null(strstr(text, "stdio_handler = \"file\""));
+	assert_int_equal(file_remove_tree(dir, &e), 0);
+}
+
+static void a_folder_open_in_another_process_is_worth_waiting_for(void **st)
+{
+	char dir[] = "/tmp/teepod-hv-XXXXXX", byte;
+	int ready[2];
+	struct err e;
+
+	(void)st;
+	assert_non_null(mkdtemp(dir));
+	auto_free char *run_dir = xasprintf("%s/run/qemu", dir),
+		       *pidfile = xasprintf("%s/driver.pid", run_dir);
+	assert_int_equal(embed_root_prepare(dir, &e), 0);
+	assert_int_equal(file_mkdirs(run_dir, 0755, &e), 0);
+	assert_int_equal(file_write(pidfile, "1\n", 2, 0644, &e), 0);
+	assert_int_equal(pipe(ready), 0);
+	pid_t child = fork();
+	if (!child) {
+		FILE *f = fopen(pidfile, "r+");
+		bool locked = f && !lockf(fileno(f), F_LOCK, 0);
+
+		_exit(write(ready[1], "x", 1) == 1 && locked ? pause() : 1);
+	}
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	assert_int_equal(embed_root_prepare(dir, &e), -ERR_UNAVAILABLE);
+	assert_int_equal(kill(child, SIGKILL), 0);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	assert_int_equal(embed_root_prepare(dir, &e), 0);
+	(void)close(ready[0]);
+	(void)close(ready[1]);
+	assert_int_equal(file_remove_tree(dir, &e), 0);
+}
+
+/* ------------------------------------------------------------------ real QEMUs */
+
+struct guest {
+	struct rig *r;
+	char uuid[UUID_TEXT], log[64];
+};
+
+/* The image must be padded: QEMU's virtio-blk refuses to boot from half a kilobyte. */
+static void build_boot_sector(const char *dir)
+{
+	auto_free char *cmd =
+		xasprintf("gcc -c -o %1$s/boot.o demo/boot.S && "
+			  "ld -m elf_x86_64 --oformat binary -Ttext 0x7c00 -o %1$s/boot.img %1$s/boot.o && "
+			  "truncate -s 1M %1$s/boot.img",
+			  dir);
+
+	assert_int_equal(system(cmd), 0);
+}
+
+static void guest_define(struct guest *g)
+{
+	auto_free char *image = xasprintf("%s/boot.img", g->r->dir), *xml = NULL;
+	struct domain_spec d = {
+		.app_id = "0123456789abcdef0123456789abcdef01234567",
+		.vcpus = 1,
+		.memory_mib = 16,
+		.rootfs = image,
+		.serial_log = g->log,
+	};
+	struct err e;
+
+	id_uuid4(g->uuid);
+	memcpy(d.uuid, g->uuid, UUID_TEXT);
+	(void)snprintf(d.name, sizeof(d.name), "teepod-%.8s", g->uuid);
+	(void)snprintf(g->log, sizeof(g->log), "%s/%.8s.log", g->r->dir, g->uuid);
+	domain_mac(g->uuid, d.mac);
+	assert_int_equal(domain_xml(&d, &xml, &e), 0);
+	assert_int_equal(run(g->r, do_define, xml), 0);
+}
+
+static void wait_ready(struct guest *g)
+{
+	for (int64_t end = clock_mono_ms() + DEADLINE_MS; clock_mono_ms() < end; turn_for(g->r, 10)) {
+		auto_free char *text = NULL;
+		struct err e;
+
+		if (!file_read(g->log, 65536, &text, NULL, &e) && strstr(text, "BOOTSECTOR-READY"))
+			return;
+	}
+	fail_msg("the guest did not report");
+}
+
+/* The process whose command line names the domain; 0: none. */
+static pid_t qemu_of(const struct guest *g)
+{
+	DIR *proc = opendir("/proc");
+	pid_t found = 0;
+
+	assert_non_null(proc);
+	for (struct dirent *d; !found && (d = readdir(proc));) {
+		auto_free char *path = xasprintf("/proc/%s/cmdline", d->d_name), *text = NULL;
+		size_t n = 0;
+		struct err e;
+
+		if (d->d_name[0] < '1' || d->d_name[0] > '9' || file_read(path, 65536, &text, &n, &e) || !n)
+			continue;
+		if (strstr(text, "qemu-system") && memmem(text, n, g->uuid, UUID_TEXT - 1))
+			found = (pid_t)strtol(d->d_name, NULL, 10);
+	}
+	closedir(proc);
+	return found;
+}
+
+static struct rig *real;
+
+static int real_up(void **st)
+{
+	const char *uri = getenv("TEEPOD_TEST_URI");
+
+	(void)st;
+	real = rig_up(uri ? uri : "qemu:///embed");
+	build_boot_sector(real->dir);
+	return 0;
+}
+
+static int real_down(void **st)
+{
+	(void)st;
+	if (real)
+		rig_free(real);
+	return 0;
+}
+
+static struct guest running_guest(void)
+{
+	struct guest g = { .r = real };
+
+	guest_define(&g);
+	assert_int_equal(run(real, do_start, g.uuid), 0);
+	return g;
+}
+
+static void remove_guest(struct guest *g)
+{
+	assert_int_equal(run(real, do_destroy, g->uuid), 0);
+	assert_int_equal(run(real, do_undefine, g->uuid), 0);
+	assert_int_equal(qemu_of(g), 0);
+}
+
+static unsigned told(const struct guest *g, enum domain_state s)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < real->n; i++)
+		n += !strcmp(real->events[i].uuid, g->uuid) && real->events[i].state == s;
+	return n;
+}
+
+static void wait_told(const struct guest *g, enum domain_state s)
+{
+	for (int64_t end = clock_mono_ms() + DEADLINE_MS; clock_mono_ms() < end && !told(g, s);)
+		turn_for(real, 10);
+	assert_true(told(g, s));
+}
+
+static void the_host_is_described(void **st)
+{
+	const struct hv_caps *c = hv_caps(real->h);
+
+	(void)st;
+	assert_true(c->qemu[0] != '\0' && c->libvirt[0] != '\0');
+	assert_int_equal(access(c->emulator, X_OK), 0);
+	assert_true(c->tdx || c->tdx_reason[0]);
+}
+
+static void a_guest_boots_and_ends_and_both_are_told(void **st)
+{
+	struct guest g = running_guest();
+
+	(void)st;
+	wait_ready(&g);
+	assert_int_equal(state(real, g.uuid), DOMAIN_RUNNING);
+	assert_true(listed(real, g.uuid));
+	assert_int_equal(run(real, do_destroy, g.uuid), 0);
+	assert_int_equal(state(real, g.uuid), DOMAIN_OFF);
+	wait_told(&g, DOMAIN_RUNNING);
+	wait_told(&g, DOMAIN_OFF);
+	remove_guest(&g);
+	assert_false(listed(real, g.uuid));
+	real->n = 0;
+}
+
+static void doing_it_twice_is_success(void **st)
+{
+	struct guest g = running_guest();
+
+	(void)st;
+	assert_int_equal(run(real, do_start, g.uuid), 0);
+	assert_int_equal(run(real, do_destroy, g.uuid), 0);
+	assert_int_equal(run(real, do_destroy, g.uuid), 0);
+	assert_int_equal(run(real, do_undefine, g.uuid), 0);
+	assert_int_equal(run(real, do_undefine, g.uuid), 0);
+	assert_int_equal(run(real, do_destroy, g.uuid), 0);
+	assert_int_equal(run(real, do_start, g.uuid), -ERR_NOT_FOUND);
+	assert_int_equal(state(real, NO_UUID), DOMAIN_ABSENT);
+	real->n = 0;
+}
+
+static void the_button_needs_a_running_guest(void **st)
+{
+	struct guest g = running_guest();
+
+	(void)st;
+	assert_int_equal(run(real, do_button, g.uuid), 0);
+	assert_int_equal(run(real, do_destroy, g.uuid), 0);
+	assert_int_equal(run(real, do_button, g.uuid), -ERR_NOT_FOUND);
+	remove_guest(&g);
+	real->n = 0;
+}
+
+static void a_killed_qemu_is_a_crash(void **st)
+{
+	struct guest g = running_guest();
+
+	(void)st;
+	assert_int_equal(kill(qemu_of(&g), SIGKILL), 0);
+	wait_told(&g, DOMAIN_CRASHED);
+	assert_int_equal(state(real, g.uuid), DOMAIN_CRASHED);
+	remove_guest(&g);
+	real->n = 0;
+}
+
+/* Bound and listening; *port is what the kernel chose. */
+static int take_port(bool udp, uint16_t *port)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t n = sizeof(a);
+	int fd = socket(AF_INET, (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &n), 0);
+	if (!udp)
+		assert_int_equal(listen(fd, 1), 0);
+	*port = ntohs(a.sin_port);
+	return fd;
+}
+
+static void ports_are_forwarded_once_and_given_back(void **st)
+{
+	struct guest g = running_guest();
+
+	(void)st;
+	for (int udp = 0; udp <= 1; udp++) {
+		uint16_t port, taken;
+		int fd;
+
+		close(take_port(udp, &port));
+		fd = take_port(udp, &taken);
+		assert_int_equal(forward_at(real, do_forward, g.uuid, udp, port, 80), 0);
+		assert_int_equal(forward_at(real, do_forward, g.uuid, udp, port, 80), 0);
+		assert_int_equal(forward_at(real, do_forward, g.uuid, udp, port, 81), -ERR_IN_USE);
+		assert_int_equal(forward_at(real, do_forward, g.uuid, udp, taken, 80), -ERR_IN_USE);
+		assert_int_equal(forward_at(real, do_unforward, g.uuid, udp, port, 0), 0);
+		assert_int_equal(forward_at(real, do_unforward, g.uuid, udp, port, 0), 0);
+		assert_int_equal(forward_at(real, do_forward, g.uuid, udp, port, 81), 0);
+		close(fd);
+	}
+	assert_int_equal(run(real, do_destroy, g.uuid), 0);
+	assert_int_equal(forward_at(real, do_unforward, g.uuid, false, 9, 0), 0);
+	assert_int_equal(forward_at(real, do_forward, g.uuid, false, 9, 80), -ERR_NOT_FOUND);
+	remove_guest(&g);
+	real->n = 0;
+}
+
+static void an_address_can_not_carry_a_command(void **st)
+{
+	struct call c = {
+		.fn = do_forward, .text = NO_UUID, .address = "127.0.0.1:1-:1\nquit", .port = 1, .to = 1
+	};
+
+	(void)st;
+	call(real, &c);
+	assert_int_equal(c.r, -ERR_INVALID);
+}
+
+static void a_hung_qemu_holds_nobody_but_who_asks_it(void **st)
+{
+	struct guest hung = running_guest(), fine = running_guest();
+	struct call asking = { .fn = do_forward, .text = hung.uuid, .address = "127.0.0.1", .to = 80 };
+	pid_t pid = qemu_of(&hung);
+	int64_t begun;
+
+	(void)st;
+	close(take_port(false, &asking.port));
+	assert_int_equal(kill(pid, SIGSTOP), 0);
+	begin(real, &asking);
+	turn_for(real, 100);
+	begun = clock_mono_ms();
+	assert_true(listed(real, hung.uuid));
+	assert_int_equal(state(real, hung.uuid), DOMAIN_RUNNING);
+	assert_int_equal(state(real, fine.uuid), DOMAIN_RUNNING);
+	assert_in_range(clock_mono_ms() - begun, 0, 1000);
+	remove_guest(&fine);
+	assert_int_equal(asking.done, 0);
+	assert_int_equal(kill(pid, SIGCONT), 0);
+	turn_until(real, &asking.done, 1);
+	assert_int_equal(asking.r, 0);
+	remove_guest(&hung);
+	real->n = 0;
+}
+
+/* Nobody may collect what libvirt waits for: every one of these would fail. And the ended ones are collected at once. */
+static void ended_guests_are_collected_while_libvirt_keeps_its_children(void **st)
+{
+	struct guest g = { .r = real };
+	int64_t slowest = 0;
+
+	(void)st;
+	guest_define(&g);
+	for (int i = 0; i < (getenv("TEEPOD_TEST_ROUNDS") ? atoi(getenv("TEEPOD_TEST_ROUNDS")) : 8); i++) {
+		struct call up = { .fn = do_start, .text = g.uuid },
+			    down = { .fn = do_destroy, .text = g.uuid };
+
+		call(real, &up);
+		assert_int_equal(up.r, 0);
+		call(real, &down);
+		assert_int_equal(down.r, 0);
+		if (down.us > slowest)
+			slowest = down.us;
+		if (getenv("TEEPOD_TEST_ROUNDS"))
+			print_message("start %lld us, destroy %lld us\n", (long long)up.us,
+				      (long long)down.us);
+		real->n = 0;
+	}
+	if (!getenv("TEEPOD_TEST_URI"))
+		assert_in_range(slowest, 0, 1200000);
+	remove_guest(&g);
+}
+
+static void qemus_own_words_are_found(void **st)
+{
+	struct guest g = running_guest();
+	char name[32], path[256];
+	struct err e;
+
+	(void)st;
+	(void)snprintf(name, sizeof(name), "teepod-%.8s", g.uuid);
+	assert_int_equal(hv_qemu_log_path(real->h, name, path, sizeof(path), &e), 0);
+	assert_int_equal(access(path, R_OK), 0);
+	assert_int_equal(hv_qemu_log_path(real->h, name, path, 10, &e), -ERR_INVALID);
+	remove_guest(&g);
+	real->n = 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest t[] = {
+		cmocka_unit_test(a_domain_lives_and_each_change_is_told_in_order),
+		cmocka_unit_test(strangers_are_not_listed),
+		cmocka_unit_test(errors_carry_libvirts_words_and_nothing_is_printed),
+		cmocka_unit_test(a_driver_that_knows_no_tdx_says_so),
+		cmocka_unit_test(closing_while_connecting_is_clean),
+		cmocka_unit_test(a_missing_daemon_is_reported_once_and_tried_again),
+		cmocka_unit_test(a_folder_too_long_for_sockets_is_refused_for_good),
+		cmocka_unit_test(forwards_are_found_by_protocol_address_and_port),
+		cmocka_unit_test(tdx_counts_only_where_both_versions_can_be_trusted),
+		cmocka_unit_test(run_files_of_another_boot_are_forgotten_and_of_this_one_kept),
+		cmocka_unit_test(a_folder_open_in_another_process_is_worth_waiting_for),
+	};
+	const struct CMUnitTest with_qemu[] = {
+		cmocka_unit_test(the_host_is_described),
+		cmocka_unit_test(a_guest_boots_and_ends_and_both_are_told),
+		cmocka_unit_test(doing_it_twice_is_success),
+		cmocka_unit_test(the_button_needs_a_running_guest),
+		cmocka_unit_test(a_killed_qemu_is_a_crash),
+		cmocka_unit_test(ports_are_forwarded_once_and_given_back),
+		cmocka_unit_test(an_address_can_not_carry_a_command),
+		cmocka_unit_test(a_hung_qemu_holds_nobody_but_who_asks_it),
+		cmocka_unit_test(ended_guests_are_collected_while_libvirt_keeps_its_children),
+		cmocka_unit_test(qemus_own_words_are_found),
+	};
+	int failed;
+
+	loop_reserve_fds();
+	failed = cmocka_run_group_tests_name("hypervisor", t, NULL, NULL);
+	return failed + cmocka_run_group_tests_name("hypervisor with QEMU", with_qemu, real_up, real_down);
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * host_caps.c - what this host's hypervisor can do, and why it can not do TDX.
+ *
+ * libvirt describes TDX guests since 11.6, but up to 11.9 its domain capabilities said yes on every host (release notes
+ * of 11.10); QEMU has the tdx-guest object since 10.1. Both versions must be there before the answer counts.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <libxml/parser.h>
+#include <libxml/xpath.h>
+
+#include "base/own.h"
+#include "vmm/virt.h"
+
+static const unsigned long tdx_libvirt = 11010000, tdx_qemu = 10001000;
+
+static void own_xml(xmlDoc **d)
+{
+	if (*d)
+		xmlFreeDoc(*d);
+}
+
+#define auto_xml __attribute__((cleanup(own_xml)))
+
+/* String value of @path; "" when nothing matches. */
+static void xml_string(xmlDoc *doc, const char *path, char *out, size_t n)
+{
+	xmlXPathContext *ctx = xmlXPathNewContext(doc);
+	xmlXPathObject *v = ctx ? xmlXPathEvalExpression((const xmlChar *)path, ctx) : NULL;
+	xmlChar *s = v ? xmlXPathCastToString(v) : NULL;
+
+	(void)snprintf(out, n, "%s", s ? (const char *)s : "");
+	xmlFree(s);
+	xmlXPathFreeObject(v);
+	xmlXPathFreeContext(ctx);
+}
+
+static void version_text(unsigned long v, char out[16])
+{
+	(void)snprintf(out, 16, "%lu.%lu.%lu", v / 1000000 % 1000, v / 1000 % 1000, v % 1000);
+}
+
+/* "pc-q35-7.2" -> 7002000: the newest machine type carries the version of the QEMU that has it, and this is the only
+ * place where libvirt tells the version of a QEMU that is not its default. */
+static unsigned long machine_version(const char *machine)
+{
+	const char *dash = strrchr(machine, '-');
+	unsigned long major, minor;
+
+	if (!dash || sscanf(dash + 1, "%lu.%lu", &major, &minor) != 2)
+		return 0;
+	return major * 1000000 + minor * 1000;
+}
+
+static void tdx_verdict(xmlDoc *doc, unsigned long libvirt, unsigned long qemu, struct hv_caps *caps)
+{
+	char tdx[8], sec[8];
+
+	caps->tdx = false;
+	if (libvirt < tdx_libvirt) {
+		(void)snprintf(caps->tdx_reason, sizeof(caps->tdx_reason),
+			       "libvirt %s can not tell whether the host has TDX, 11.10 or newer is needed",
+			       caps->libvirt);
+		return;
+	}
+	if (qemu < tdx_qemu) {
+		(void)snprintf(caps->tdx_reason, sizeof(caps->tdx_reason),
+			       "QEMU %s can not run TDX guests, 10.1 or newer is needed", caps->qemu);
+		return;
+	}
+	xml_string(doc, "/domainCapabilities/features/tdx/@supported", tdx, sizeof(tdx));
+	xml_string(doc,
+		   "boolean(/domainCapabilities/features/launchSecurity[@supported='yes']"
+		   "/enum[@name='sectype']/value[.='tdx'])",
+		   sec, sizeof(sec));
+	caps->tdx = !strcmp(tdx, "yes") || !strcmp(sec, "true");
+	(void)snprintf(caps->tdx_reason, sizeof(caps->tdx_reason), "%s",
+		       caps->tdx ? ""
+				 : "libvirt and QEMU know TDX, this host does not offer it "
+				   "(CPU, BIOS setting, or kvm_intel without tdx=1)");
+}
+
+int host_caps_read(const char *xml, unsigned long libvirt, unsigned long qemu, struct hv_caps *caps,
+		   struct err *e)
+{
+	auto_xml xmlDoc *doc = xmlReadMemory(xml, (int)strlen(xml), NULL, NULL,
+					     XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+	unsigned long named;
+	char machine[64];
+
+	if (!doc)
+		return err_set(e, ERR_HOST, "domain capabilities of libvirt are not XML");
+	xml_string(doc, "/domainCapabilities/path", caps->emulator, sizeof(caps->emulator));
+	xml_string(doc, "/domainCapabilities/machine", machine, sizeof(machine));
+	named = machine_version(machine);
+	if (named && named / 1000 != qemu / 1000)
+		qemu = named;
+	version_text(libvirt, caps->libvirt);
+	version_text(qemu, caps->qemu);
+	tdx_verdict(doc, libvirt, qemu, caps);
+	return 0;
+}
+
+static bool cpu_virtualizes(void)
+{
+	auto_fclose FILE *f = fopen("/proc/cpuinfo", "re");
+	char line[8192];
+
+	while (f && fgets(line, sizeof(line), f)) {
+		char *save = NULL;
+
+		if (strncmp(line, "flags", 5) != 0)
+			continue;
+		for (char *w = strtok_r(line, " \t\n", &save); w; w = strtok_r(NULL, " \t\n", &save))
+			if (!strcmp(w, "vmx") || !strcmp(w, "svm"))
+				return true;
+		return false;
+	}
+	return false;
+}
+
+/* A kernel can offer /dev/kvm without hardware below (PVM) and then not run stock guests: ask the CPU, too. */
+static bool kvm_works(void)
+{
+	auto_close int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+
+	return fd >= 0 && cpu_virtualizes();
+}
+
+int host_caps_probe(virConnectPtr conn, const char *emulator, struct hv_caps *ret, struct err *e)
+{
+	struct hv_caps caps = { .kvm = kvm_works() };
+	unsigned long libvirt = 0, qemu = 0;
+	auto_free char *xml = NULL;
+
+	if (virConnectGetLibVersion(conn, &libvirt) || virConnectGetVersion(conn, &qemu))
+		return virt_err(e, "hypervisor version");
+	xml = virConnectGetDomainCapabilities(conn, emulator, "x86_64", "q35", caps.kvm ? "kvm" : "qemu", 0);
+	if (!xml) {
+		version_text(libvirt, caps.libvirt);
+		version_text(qemu, caps.qemu);
+		int r = virt_err(e, "hypervisor capabilities");
+
+		/* The test driver has none and is still good for everything else. */
+		if (r != -ERR_UNSUPPORTED)
+			return r;
+		(void)snprintf(caps.tdx_reason, sizeof(caps.tdx_reason),
+			       "this hypervisor driver knows no TDX");
+	} else {
+		int r = host_caps_read(xml, libvirt, qemu, &caps, e);
+
+		if (r)
+			return r;
+	}
+	*ret = caps;
+	return 0;
+}
