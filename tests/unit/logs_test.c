@@ -1,0 +1,675 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * logs_test.c - nothing a guest said is lost, repeated or unbounded; and none of it is trusted.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/own.h"
+#include "vmm/ansi.h"
+#include "vmm/logs.h"
+#include "vmm/serial_scan.h"
+
+struct room {
+	char top[64];
+	char *dir, *qemu; /* log folder, libvirt's log */
+};
+
+static const struct log_limits small = { .max_bytes = 100, .max_backups = 3, .keep_boots = 2 };
+
+static int setup(void **st)
+{
+	struct room *r = xcalloc(1, sizeof(*r));
+
+	strcpy(r->top, "/tmp/logs-test-XXXXXX");
+	assert_non_null(mkdtemp(r->top));
+	r->dir = xasprintf("%s/logs", r->top);
+	r->qemu = xasprintf("%s/libvirt.log", r->top);
+	*st = r;
+	return 0;
+}
+
+static int teardown(void **st)
+{
+	struct room *r = *st;
+	struct err e;
+
+	assert_int_equal(file_remove_tree(r->top, &e), 0);
+	free(r->dir);
+	free(r->qemu);
+	free(r);
+	return 0;
+}
+
+static void append(const char *path, const char *text)
+{
+	auto_close int fd = open(path, O_WRONLY | O_APPEND | O_CREAT, 0640);
+
+	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+}
+
+static void say(const struct room *r, const char *text)
+{
+	auto_free char *path = xasprintf("%s/serial.log", r->dir);
+
+	append(path, text);
+}
+
+static void begin(const struct room *r, unsigned boot)
+{
+	struct err e;
+
+	assert_int_equal(logs_boot_begin(r->dir, boot, r->qemu, &small, &e), 0);
+}
+
+static void rotate(const struct room *r)
+{
+	struct err e;
+
+	if (logs_rotate(r->dir, &small, &e) < 0)
+		fail_msg("%s", e.text);
+}
+
+static bool there(const struct room *r, const char *name)
+{
+	auto_free char *path = xasprintf("%s/%s", r->dir, name);
+
+	return access(path, F_OK) == 0;
+}
+
+/* Read until the reader has no more, @slice bytes at a time; the caller frees. */
+static char *drain(struct log_reader *lr, size_t slice, enum log_more *last)
+{
+	struct buf b = { 0 };
+	char piece[4096];
+	enum log_more more = LOG_MORE;
+	struct err e;
+	size_t n;
+
+	buf_puts(&b, "");
+	while (more == LOG_MORE) {
+		if (log_reader_read(lr, piece, slice, &n, &more, &e) < 0)
+			fail_msg("%s", e.text);
+		buf_add(&b, piece, n);
+	}
+	if (last)
+		*last = more;
+	return buf_take(&b);
+}
+
+static char *read_all(const struct room *r, struct log_ask ask, size_t slice)
+{
+	struct log_reader *lr = NULL;
+	struct err e;
+	char *text;
+
+	if (log_reader_open(r->dir, &ask, &lr, &e) < 0)
+		fail_msg("%s", e.text);
+	text = drain(lr, slice, NULL);
+	log_reader_free(lr);
+	return text;
+}
+
+/* What follows our own header line. */
+static const char *after_header(const char *text)
+{
+	assert_memory_equal(text, "===== boot ", 11);
+	return strchr(text, '\n') + 1;
+}
+
+#define EVERYTHING                               \
+	{                                        \
+		.stream = LOG_SERIAL, .tail = -1 \
+	}
+
+static void a_boot_begins_with_its_header_and_keeps_the_last_ones_words(void **st)
+{
+	const struct room *r = *st;
+	auto_free char *old = NULL, *new = NULL;
+
+	begin(r, 1);
+	say(r, "one\n");
+	begin(r, 2);
+	say(r, "two\n");
+	old = read_all(r, (struct log_ask){ .stream = LOG_SERIAL, .boot = 1, .tail = -1 }, 4096);
+	new = read_all(r, (struct log_ask)EVERYTHING, 4096);
+	assert_memory_equal(old, "===== boot 1 @ 20", 17);
+	assert_string_equal(after_header(old), "one\n");
+	assert_memory_equal(new, "===== boot 2 @ 20", 17);
+	assert_string_equal(after_header(new), "two\n");
+}
+
+static void beginning_the_same_boot_again_changes_nothing(void **st)
+{
+	const struct room *r = *st;
+	auto_free char *text = NULL;
+	struct err e;
+
+	begin(r, 1);
+	say(r, "still here\n");
+	begin(r, 1);
+	text = read_all(r, (struct log_ask)EVERYTHING, 4096);
+	assert_string_equal(after_header(text), "still here\n");
+	assert_false(there(r, "serial.1.1.log"));
+	begin(r, 2);
+	assert_int_equal(logs_boot_begin(r->dir, 1, NULL, &small, &e), -ERR_INVALID);
+}
+
+static void the_live_file_is_not_for_everybody_to_read(void **st)
+{
+	const struct room *r = *st;
+	auto_free char *path = xasprintf("%s/serial.log", r->dir);
+	struct stat s;
+
+	begin(r, 1);
+	assert_int_equal(stat(path, &s), 0);
+	assert_int_equal(s.st_mode & 0777 & ~0640u, 0);
+}
+
+static void only_the_newest_boots_are_kept(void **st)
+{
+	const struct room *r = *st;
+	auto_free struct log_boot *v = NULL;
+	struct log_reader *lr = NULL;
+	struct err e;
+	size_t n;
+
+	for (unsigned boot = 1; boot <= 4; boot++) {
+		begin(r, boot);
+		say(r, "hello\n");
+		append(r->qemu, "qemu\n");
+	}
+	assert_int_equal(logs_list(r->dir, &v, &n, &e), 0);
+	assert_int_equal(n, 2);
+	assert_int_equal(v[0].boot, 4);
+	assert_true(v[0].current && !v[1].current);
+	assert_int_equal(v[1].boot, 3);
+	assert_true(v[1].began_ms > 0 && v[1].written_ms > 0);
+	assert_true(v[1].serial_bytes > 6);
+	assert_int_equal(v[1].qemu_bytes, 5);
+	assert_int_equal(v[0].qemu_bytes, 5);
+	assert_int_equal(log_reader_open(r->dir, &(struct log_ask){ .boot = 2 }, &lr, &e), -ERR_NOT_FOUND);
+	assert_null(lr);
+	assert_string_equal(e.field, "boot");
+	assert_string_equal(e.hint, "boots 3 to 4 are known");
+}
+
+static void a_live_file_over_its_bound_becomes_a_segment(void **st)
+{
+	const struct room *r = *st;
+	auto_buf struct buf all = { 0 };
+	auto_free char *text = NULL;
+
+	begin(r, 1);
+	for (int i = 0; i < 20; i++) {
+		auto_free char *line = xasprintf("line %02d of the guest\n", i);
+
+		say(r, line);
+		buf_puts(&all, line);
+		if (i == 8)
+			assert_false(there(r, "serial.1.3.log"));
+		rotate(r);
+	}
+	assert_false(there(r, "serial.1.1.log"));
+	assert_true(there(r, "serial.1.2.log") && there(r, "serial.1.3.log") && there(r, "serial.1.4.log"));
+	text = read_all(r, (struct log_ask)EVERYTHING, 37);
+	assert_true(strlen(text) < all.len);
+	assert_string_equal(text, all.data + all.len - strlen(text));
+}
+
+static void of_a_flood_only_the_last_bytes_are_kept(void **st)
+{
+	const struct room *r = *st;
+	auto_free char *path = xasprintf("%s/serial.1.1.log", r->dir), *flood = xmalloc(5001), *kept = NULL;
+	struct err e;
+
+	memset(flood, 'x', 5000);
+	strcpy(flood + 4990, "the end!!\n");
+	begin(r, 1);
+	say(r, flood);
+	rotate(r);
+	assert_int_equal(file_read(path, 10000, &kept, NULL, &e), 0);
+	assert_int_equal(strlen(kept), 100);
+	assert_string_equal(kept + 90, "the end!!\n");
+}
+
+static void qemus_log_is_taken_from_libvirts_place(void **st)
+{
+	const struct room *r = *st;
+	auto_free char *a = NULL, *b = NULL;
+
+	begin(r, 1);
+	append(r->qemu, "first qemu\n");
+	begin(r, 2);
+	append(r->qemu, "second qemu\n");
+	a = read_all(r, (struct log_ask){ .stream = LOG_QEMU, .boot = 1, .tail = -1 }, 4096);
+	b = read_all(r, (struct log_ask){ .stream = LOG_QEMU, .tail = -1 }, 4096);
+	assert_string_equal(a, "first qemu\n");
+	assert_string_equal(b, "second qemu\n");
+	assert_int_equal(log_stream_from_channel("stdout"), LOG_QEMU);
+	assert_int_equal(log_stream_from_channel("stderr"), LOG_QEMU);
+	assert_int_equal(log_stream_from_channel("serial"), LOG_SERIAL);
+	assert_int_equal(log_stream_from_channel("../serial"), -1);
+}
+
+static void tail_counts_lines_over_segments(void **st)
+{
+	const struct room *r = *st;
+	static const struct {
+		int64_t lines;
+		const char *begins;
+	} want[] = {
+		{ 1, "line 11" }, { 2, "line 10" }, { 6, "line 06" }, { 9, "line 03" }, { 1000, "=====" }
+	};
+
+	begin(r, 1);
+	for (int i = 0; i < 12; i++) {
+		auto_free char *line = xasprintf("line %02d of the guest\n", i);
+
+		say(r, line);
+		rotate(r);
+	}
+	assert_true(there(r, "serial.1.2.log"));
+	for (size_t i = 0; i < ARRAY_SIZE(want); i++) {
+		auto_free char *text =
+			read_all(r, (struct log_ask){ .stream = LOG_SERIAL, .tail = want[i].lines }, 4096);
+
+		if (strncmp(text, want[i].begins, strlen(want[i].begins)) != 0)
+			fail_msg("tail %d begins with %.20s", (int)want[i].lines, text);
+		assert_string_equal(text + strlen(text) - 21, "line 11 of the guest\n");
+	}
+	auto_free char *none = read_all(r, (struct log_ask){ .stream = LOG_SERIAL, .tail = 0 }, 4096);
+
+	assert_string_equal(none, "");
+}
+
+static void tail_of_an_earlier_boot_and_of_an_unfinished_line(void **st)
+{
+	const struct room *r = *st;
+	auto_free char *old = NULL, *live = NULL;
+
+	begin(r, 1);
+	say(r, "a\nb\nc\n");
+	begin(r, 2);
+	say(r, "d\ne\nprompt> ");
+	old = read_all(r, (struct log_ask){ .stream = LOG_SERIAL, .boot = 1, .tail = 2 }, 4096);
+	live = read_all(r, (struct log_ask){ .stream = LOG_SERIAL, .tail = 2 }, 4096);
+	assert_string_equal(old, "b\nc\n");
+	assert_string_equal(live, "e\nprompt> ");
+}
+
+static void tail_search_is_bounded(void **st)
+{
+	const struct room *r = *st;
+	auto_free char *big = xmalloc(LOG_TAIL_BYTES + 4096), *text = NULL;
+
+	memset(big, 'x', LOG_TAIL_BYTES + 4095);
+	big[LOG_TAIL_BYTES + 4095] = '\0';
+	begin(r, 1);
+	say(r, big);
+	text = read_all(r, (struct log_ask){ .stream = LOG_SERIAL, .tail = 5 }, 4096);
+	assert_int_equal(strlen(text), LOG_TAIL_BYTES);
+}
+
+static void a_follower_loses_and_repeats_nothing_over_rotations(void **st)
+{
+	const struct room *r = *st;
+	auto_buf struct buf said = { 0 }, heard = { 0 };
+	struct log_reader *lr = NULL;
+	struct err e;
+
+	begin(r, 1);
+	assert_int_equal(log_reader_open(r->dir, &(struct log_ask){ .tail = 0, .follow = true }, &lr, &e), 0);
+	for (int i = 0; i < 200; i++) {
+		auto_free char *line = xasprintf("line %03d of the guest\n", i), *got = NULL;
+		enum log_more more;
+
+		say(r, line);
+		buf_puts(&said, line);
+		if (i % 3 == 0)
+			rotate(r);
+		if (i % 2 == 0)
+			continue;
+		got = drain(lr, (size_t)(7 + i), &more);
+		assert_int_equal(more, LOG_QUIET);
+		buf_puts(&heard, got);
+	}
+	assert_string_equal(heard.data, said.data);
+	log_reader_free(lr);
+}
+
+static void a_follower_ends_when_the_next_boot_begins(void **st)
+{
+	const struct room *r = *st;
+	for (enum log_stream s = LOG_SERIAL; s < LOG_STREAMS; s++) {
+		auto_free char *a = NULL, *b = NULL;
+		struct log_reader *lr = NULL;
+		unsigned boot = s == LOG_SERIAL ? 1 : 3;
+		enum log_more more;
+		struct err e;
+
+		begin(r, boot);
+		s == LOG_SERIAL ? say(r, "early\n") : append(r->qemu, "early\n");
+		assert_int_equal(log_reader_open(r->dir,
+						 &(struct log_ask){ .stream = s, .tail = -1, .follow = true },
+						 &lr, &e),
+				 0);
+		a = drain(lr, 4096, &more);
+		assert_int_equal(more, LOG_QUIET);
+		s == LOG_SERIAL ? say(r, "last words\n") : append(r->qemu, "last words\n");
+		begin(r, boot + 1);
+		s == LOG_SERIAL ? say(r, "not mine\n") : append(r->qemu, "not mine\n");
+		b = drain(lr, 4096, &more);
+		assert_int_equal(more, LOG_END);
+		assert_string_equal(b, "last words\n");
+		assert_string_equal(log_reader_reason(lr), boot == 1 ? "boot 2 began" : "boot 4 began");
+		assert_int_equal(log_reader_boot(lr), boot);
+		log_reader_free(lr);
+	}
+}
+
+static void reading_without_following_ends_even_if_the_guest_never_stops(void **st)
+{
+	const struct room *r = *st;
+	struct log_reader *lr = NULL;
+	enum log_more more = LOG_MORE;
+	char piece[64];
+	unsigned reads = 0;
+	struct err e;
+	size_t n;
+
+	begin(r, 1);
+	say(r, "some words to begin with\n");
+	assert_int_equal(log_reader_open(r->dir, &(struct log_ask){ .tail = -1 }, &lr, &e), 0);
+	while (more == LOG_MORE && reads++ < 100) {
+		assert_int_equal(log_reader_read(lr, piece, sizeof(piece), &n, &more, &e), 0);
+		say(r, "and more and more and more and more and more and more and more and more\n");
+	}
+	assert_int_equal(more, LOG_END);
+	assert_string_equal(log_reader_reason(lr), "end of log");
+	log_reader_free(lr);
+}
+
+static void a_cvm_that_never_started_has_an_empty_log(void **st)
+{
+	const struct room *r = *st;
+	auto_free char *text = read_all(r, (struct log_ask){ .tail = 100, .follow = true }, 64);
+	auto_free struct log_boot *v = NULL;
+	struct err e;
+	size_t n;
+
+	assert_string_equal(text, "");
+	assert_int_equal(logs_list(r->dir, &v, &n, &e), 0);
+	assert_int_equal(n, 0);
+}
+
+static void links_and_fifos_in_place_of_logs_are_not_read(void **st)
+{
+	const struct room *r = *st;
+	auto_free char *path = xasprintf("%s/serial.log", r->dir);
+	struct log_reader *lr = NULL;
+	enum log_more more;
+	char piece[64];
+	struct err e;
+	size_t n;
+
+	begin(r, 1);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(symlink("/etc/passwd", path), 0);
+	assert_int_equal(log_reader_open(r->dir, &(struct log_ask){ .tail = -1 }, &lr, &e), 0);
+	assert_int_equal(log_reader_read(lr, piece, sizeof(piece), &n, &more, &e), -ERR_HOST);
+	assert_int_equal(logs_rotate(r->dir, &small, &e), -ERR_HOST);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_int_equal(log_reader_read(lr, piece, sizeof(piece), &n, &more, &e), -ERR_HOST);
+	log_reader_free(lr);
+}
+
+static void damage_to_the_boot_list_does_not_keep_a_cvm_from_starting(void **st)
+{
+	const struct room *r = *st;
+	auto_free char *path = xasprintf("%s/boots.json", r->dir), *old = NULL;
+	struct err e;
+
+	begin(r, 1);
+	say(r, "precious\n");
+	assert_int_equal(file_write(path, "{", 1, 0640, &e), 0);
+	begin(r, 2);
+	old = read_all(r, (struct log_ask){ .boot = 1, .tail = 1 }, 64);
+	assert_string_equal(old, "precious\n");
+}
+
+/* ------------------------------------------------------------------ stripping */
+
+static void strip_removes_control_however_it_is_cut(void **st)
+{
+	static const struct {
+		const char *in, *out;
+	} want[] = {
+		{ "plain\ttext\n", "plain\ttext\n" },
+		{ "a\r\nb", "a\nb" },
+		{ "\x1b[1;31mred\x1b[0m", "red" },
+		{ "\x1b]0;title\atext", "text" },
+		{ "\x1b]0;title\x1b\\text", "text" },
+		{ "\x1bPdevice\x1b\\x", "x" },
+		{ "\x1b(Bx\x1b=y\x1b"
+		  "7z",
+		  "xyz" },
+		{ "\xc2\x9b"
+		  "31mred",
+		  "red" },
+		{ "\xc2\x9dtitle\ax", "x" },
+		{ "\xc2\xa9 caf\xc3\xa9", "\xc2\xa9 caf\xc3\xa9" },
+		{ "a\b\x7f\x01"
+		  "c",
+		  "ac" },
+		{ "\x1b]never closed\nnext", "\nnext" },
+		{ "\x1b[12\nnext", "\nnext" },
+		{ "\x1b\x1b[31mx", "x" },
+	};
+
+	(void)st;
+	for (size_t i = 0; i < ARRAY_SIZE(want); i++)
+		for (size_t step = 1; step < 4; step++) {
+			struct ansi a = { 0 };
+			char out[128];
+			size_t n = 0, len = strlen(want[i].in);
+
+			for (size_t at = 0; at < len; at += step)
+				n += ansi_strip(&a, want[i].in + at, len - at < step ? len - at : step,
+						out + n);
+			out[n] = '\0';
+			assert_string_equal(out, want[i].out);
+		}
+}
+
+static void an_unclosed_string_hides_no_more_than_4_kib(void **st)
+{
+	struct ansi a = { 0 };
+	auto_free char *in = xmalloc(10000), *out = xmalloc(10001);
+	size_t n;
+
+	(void)st;
+	memset(in, 'x', 10000);
+	memcpy(in, "\x1b]", 2);
+	n = ansi_strip(&a, in, 10000, out);
+	assert_true(n > 5800 && n < 6000);
+}
+
+static void the_reader_strips_when_asked(void **st)
+{
+	const struct room *r = *st;
+	auto_free char *text = NULL, *raw = NULL;
+
+	begin(r, 1);
+	say(r, "\x1b[32mok\x1b[0m\r\n");
+	text = read_all(r, (struct log_ask){ .tail = 1, .strip = true }, 5);
+	raw = read_all(r, (struct log_ask){ .tail = 1 }, 5);
+	assert_string_equal(text, "ok\n");
+	assert_string_equal(raw, "\x1b[32mok\x1b[0m\r\n");
+}
+
+/* ------------------------------------------------------------------ progress lines */
+
+struct heard {
+	unsigned count[SERIAL_KINDS];
+	char text[SERIAL_KINDS][SERIAL_TEXT];
+};
+
+static void hear(void *arg, enum serial_kind kind, const char *text)
+{
+	struct heard *h = arg;
+
+	h->count[kind]++;
+	strcpy(h->text[kind], text);
+}
+
+static void feed(struct serial_scan *s, struct heard *h, const char *text)
+{
+	serial_scan_feed(s, text, strlen(text), hear, h);
+}
+
+static void progress_is_reported_when_its_line_is_whole(void **st)
+{
+	struct serial_scan s = { 0 };
+	struct heard h = { 0 };
+
+	(void)st;
+	feed(&s, &h, "");
+	assert_int_equal(h.count[SERIAL_FIRST_BYTE], 0);
+	feed(&s, &h, "\r\nLinux boots\r\nboot.prog");
+	assert_int_equal(h.count[SERIAL_FIRST_BYTE], 1);
+	feed(&s, &h, "ress: network up\r");
+	assert_int_equal(h.count[SERIAL_BOOT_PROGRESS], 0);
+	feed(&s, &h, "\nnot boot.progress: this\n boot.error: nor this\n");
+	assert_string_equal(h.text[SERIAL_BOOT_PROGRESS], "network up");
+	assert_int_equal(h.count[SERIAL_BOOT_PROGRESS], 1);
+	assert_int_equal(h.count[SERIAL_BOOT_ERROR], 0);
+	feed(&s, &h, "boot.error: no disk\nshutdown.progress: powering off\nboot.progress: done\n");
+	assert_string_equal(h.text[SERIAL_BOOT_ERROR], "no disk");
+	assert_string_equal(h.text[SERIAL_SHUTDOWN_PROGRESS], "powering off");
+	assert_string_equal(h.text[SERIAL_BOOT_PROGRESS], "done");
+	feed(&s, &h, "boot.error:\n");
+	assert_string_equal(h.text[SERIAL_BOOT_ERROR], "");
+	assert_int_equal(h.count[SERIAL_BOOT_ERROR], 2);
+	assert_int_equal(h.count[SERIAL_FIRST_BYTE], 1);
+}
+
+static void repeating_and_flooding_cost_one_report(void **st)
+{
+	struct serial_scan s = { 0 };
+	struct heard h = { 0 };
+	auto_buf struct buf b = { 0 };
+
+	(void)st;
+	for (int i = 0; i < 5000; i++)
+		buf_printf(&b, "boot.progress: %d\n", i);
+	serial_scan_feed(&s, b.data, b.len, hear, &h);
+	assert_int_equal(h.count[SERIAL_BOOT_PROGRESS], 1);
+	assert_string_equal(h.text[SERIAL_BOOT_PROGRESS], "4999");
+	feed(&s, &h, "boot.progress: 4999\n");
+	assert_int_equal(h.count[SERIAL_BOOT_PROGRESS], 1);
+}
+
+static void text_is_cut_and_made_printable(void **st)
+{
+	struct serial_scan s = { 0 };
+	struct heard h = { 0 };
+	auto_free char *line = xmalloc(5000);
+
+	(void)st;
+	feed(&s, &h,
+	     "boot.progress: caf\xc3\xa9 \xff\xfe \xe2\x80\xae"
+	     "evil \xf0\x9f\x98\x80 \xed\xa0\x80 \xc0\xaf\n");
+	assert_string_equal(h.text[SERIAL_BOOT_PROGRESS], "caf\xc3\xa9 ?? ?evil \xf0\x9f\x98\x80 ??? ??");
+	memset(line, 'y', 4999);
+	memcpy(line, "boot.progress: ", 15);
+	strcpy(line + 4000, "\n");
+	feed(&s, &h, line);
+	assert_int_equal(strlen(h.text[SERIAL_BOOT_PROGRESS]), 120);
+	memset(line + 15, 'z', 4900);
+	strcpy(line + 4097, "\n");
+	feed(&s, &h, line);
+	assert_int_equal(h.text[SERIAL_BOOT_PROGRESS][0], 'y');
+	memcpy(line, "boot.progress: \xc3\xa9\xc3\xa9\xc3\xa9", 21);
+	for (int i = 0; i < 100; i++)
+		memcpy(line + 16 + 2 * i, "\xc3\xa9", 2);
+	line[15] = 'a';
+	strcpy(line + 216, "\n");
+	feed(&s, &h, line);
+	assert_int_equal(strlen(h.text[SERIAL_BOOT_PROGRESS]), 119);
+}
+
+static void the_file_is_scanned_on_over_rotation_and_boots(void **st)
+{
+	const struct room *r = *st;
+	struct serial_scan s = { 0 };
+	struct heard h = { 0 };
+	struct err e;
+	bool more;
+
+	assert_int_equal(serial_scan_file(&s, r->dir, hear, &h, &more, &e), 0);
+	begin(r, 1);
+	assert_int_equal(serial_scan_file(&s, r->dir, hear, &h, &more, &e), 0);
+	assert_int_equal(h.count[SERIAL_FIRST_BYTE], 0);
+	say(r,
+	    "boot.progress: one and some more text to come over the bound of a hundred bytes, long as it is\n");
+	assert_int_equal(serial_scan_file(&s, r->dir, hear, &h, &more, &e), 0);
+	assert_int_equal(h.count[SERIAL_FIRST_BYTE], 1);
+	assert_memory_equal(h.text[SERIAL_BOOT_PROGRESS], "one", 3);
+	rotate(r);
+	say(r, "boot.progress: two\n");
+	assert_int_equal(serial_scan_file(&s, r->dir, hear, &h, &more, &e), 0);
+	assert_string_equal(h.text[SERIAL_BOOT_PROGRESS], "two");
+	begin(r, 2);
+	s = (struct serial_scan){ 0 };
+	assert_int_equal(serial_scan_file(&s, r->dir, hear, &h, &more, &e), 0);
+	assert_int_equal(h.count[SERIAL_FIRST_BYTE], 1);
+	say(r, "x");
+	assert_int_equal(serial_scan_file(&s, r->dir, hear, &h, &more, &e), 0);
+	assert_int_equal(h.count[SERIAL_FIRST_BYTE], 2);
+	assert_false(more);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest t[] = {
+		T(a_boot_begins_with_its_header_and_keeps_the_last_ones_words),
+		T(beginning_the_same_boot_again_changes_nothing),
+		T(the_live_file_is_not_for_everybody_to_read),
+		T(only_the_newest_boots_are_kept),
+		T(a_live_file_over_its_bound_becomes_a_segment),
+		T(of_a_flood_only_the_last_bytes_are_kept),
+		T(qemus_log_is_taken_from_libvirts_place),
+		T(tail_counts_lines_over_segments),
+		T(tail_of_an_earlier_boot_and_of_an_unfinished_line),
+		T(tail_search_is_bounded),
+		T(a_follower_loses_and_repeats_nothing_over_rotations),
+		T(a_follower_ends_when_the_next_boot_begins),
+		T(reading_without_following_ends_even_if_the_guest_never_stops),
+		T(a_cvm_that_never_started_has_an_empty_log),
+		T(links_and_fifos_in_place_of_logs_are_not_read),
+		T(damage_to_the_boot_list_does_not_keep_a_cvm_from_starting),
+		T(strip_removes_control_however_it_is_cut),
+		T(an_unclosed_string_hides_no_more_than_4_kib),
+		T(the_reader_strips_when_asked),
+		T(progress_is_reported_when_its_line_is_whole),
+		T(repeating_and_flooding_cost_one_report),
+		T(text_is_cut_and_made_printable),
+		T(the_file_is_scanned_on_over_rotation_and_boots),
+	};
+
+	return cmocka_run_group_tests_name("logs", t, NULL, NULL);
+}

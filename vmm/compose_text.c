@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * compose_text.c - JSON printed as JavaScript prints it.
+ *
+ * Clients compute the compose hash in JavaScript over JSON.stringify() of a deeply sorted object, so its habits decide:
+ * an object's array-index keys come first in numeric order whatever was inserted when, the others sort by UTF-16 code
+ * units, every number is a double printed by Number::toString (ECMA-262), and only quotes, backslashes and controls below
+ * 0x20 are escaped.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/own.h"
+#include "vmm/compose.h"
+
+static void put_value(struct buf *b, const json_t *j);
+
+/* Shortest digits that read back as @d: "d.ddd" of %e without its point, and the decimal exponent. */
+static size_t digits_of(double d, char out[20], int *exponent)
+{
+	char text[40];
+	size_t n = 0;
+	int precision = 0;
+
+	do
+		(void)snprintf(text, sizeof(text), "%.*e", precision, d);
+	while (strtod(text, NULL) != d && ++precision < 17);
+	for (const char *p = text; *p != 'e'; p++)
+		if (*p >= '0' && *p <= '9')
+			out[n++] = *p;
+	out[n] = '\0';
+	*exponent = atoi(strchr(text, 'e') + 1);
+	return n;
+}
+
+static void put_number(struct buf *b, double d)
+{
+	char digits[20];
+	int k, n, exponent;
+
+	if (!isfinite(d)) {
+		buf_puts(b, "null");
+		return;
+	}
+	if (d == 0) {
+		buf_puts(b, "0");
+		return;
+	}
+	if (d < 0)
+		buf_puts(b, "-");
+	k = (int)digits_of(fabs(d), digits, &exponent);
+	n = exponent + 1;
+	if (k <= n && n <= 21)
+		buf_printf(b, "%s%.*s", digits, n - k, "000000000000000000000");
+	else if (n > 0 && n <= 21)
+		buf_printf(b, "%.*s.%s", n, digits, digits + n);
+	else if (n > -6 && n <= 0)
+		buf_printf(b, "0.%.*s%s", -n, "000000", digits);
+	else
+		buf_printf(b, "%c%s%se%+d", digits[0], k > 1 ? "." : "", digits + 1, n - 1);
+}
+
+static void put_string(struct buf *b, const char *s, size_t len)
+{
+	static const char *const shorthand[0x20] = {
+		['\b'] = "\\b", ['\t'] = "\\t", ['\n'] = "\\n", ['\f'] = "\\f", ['\r'] = "\\r"
+	};
+
+	buf_add(b, "\"", 1);
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)s[i];
+
+		if (c == '"' || c == '\\') {
+			buf_add(b, "\\", 1);
+			buf_add(b, s + i, 1);
+		} else if (c >= 0x20)
+			buf_add(b, s + i, 1);
+		else if (shorthand[c])
+			buf_puts(b, shorthand[c]);
+		else
+			buf_printf(b, "\\u%04x", c);
+	}
+	buf_add(b, "\"", 1);
+}
+
+/* ------------------------------------------------------------------ key order */
+
+/* An array index as ECMA-262 has it: canonical decimal below 2^32 - 1. */
+static bool array_index(const char *key, uint64_t *ret)
+{
+	uint64_t n = 0;
+
+	if (!*key || strlen(key) > 10 || (*key == '0' && key[1]))
+		return false;
+	for (; *key; key++) {
+		if (*key < '0' || *key > '9')
+			return false;
+		n = n * 10 + (uint64_t)(*key - '0');
+	}
+	*ret = n;
+	return n < UINT32_MAX;
+}
+
+/* Code point at @s, which is valid UTF-8 (jansson saw to it); the NUL gives 0. */
+static uint32_t code_point(const unsigned char *s)
+{
+	if (s[0] < 0x80)
+		return s[0];
+	if (s[0] < 0xe0)
+		return (uint32_t)(s[0] & 0x1f) << 6 | (s[1] & 0x3f);
+	if (s[0] < 0xf0)
+		return (uint32_t)(s[0] & 0x0f) << 12 | (uint32_t)(s[1] & 0x3f) << 6 | (s[2] & 0x3f);
+	return (uint32_t)(s[0] & 0x07) << 18 | (uint32_t)(s[1] & 0x3f) << 12 | (uint32_t)(s[2] & 0x3f) << 6 |
+	       (s[3] & 0x3f);
+}
+
+/* UTF-16 puts characters above U+FFFF (surrogates, D800..DFFF) before U+E000..U+FFFF; otherwise it is code point order. */
+static int utf16_order(const char *a, const char *b)
+{
+	size_t i = 0;
+	uint32_t x, y;
+
+	while (a[i] && a[i] == b[i])
+		i++;
+	while (i > 0 && ((unsigned char)a[i] & 0xc0) == 0x80)
+		i--;
+	x = code_point((const unsigned char *)a + i);
+	y = code_point((const unsigned char *)b + i);
+	if ((x > 0xffff) != (y > 0xffff)) {
+		uint32_t high_x = x > 0xffff ? 0xd800 + ((x - 0x10000) >> 10) : x;
+		uint32_t high_y = y > 0xffff ? 0xd800 + ((y - 0x10000) >> 10) : y;
+
+		return high_x < high_y ? -1 : 1;
+	}
+	return (x > y) - (x < y);
+}
+
+static int key_order(const void *a, const void *b)
+{
+	const char *x = *(const char *const *)a, *y = *(const char *const *)b;
+	uint64_t i = 0, j = 0;
+	bool xi = array_index(x, &i), yi = array_index(y, &j);
+
+	if (xi && yi)
+		return (i > j) - (i < j);
+	if (xi != yi)
+		return xi ? -1 : 1;
+	return utf16_order(x, y);
+}
+
+static void put_object(struct buf *b, const json_t *j)
+{
+	size_t n = json_object_size(j), i = 0;
+	auto_free const char **keys = xcalloc(n ? n : 1, sizeof(*keys));
+	const char *key;
+	json_t *v;
+
+	json_object_foreach((json_t *)j, key, v) keys[i++] = key;
+	qsort(keys, n, sizeof(*keys), key_order);
+	buf_puts(b, "{");
+	for (i = 0; i < n; i++) {
+		if (i)
+			buf_puts(b, ",");
+		put_string(b, keys[i], strlen(keys[i]));
+		buf_puts(b, ":");
+		put_value(b, json_object_get(j, keys[i]));
+	}
+	buf_puts(b, "}");
+}
+
+static void put_array(struct buf *b, const json_t *j)
+{
+	size_t i;
+	json_t *v;
+
+	buf_puts(b, "[");
+	json_array_foreach(j, i, v)
+	{
+		if (i)
+			buf_puts(b, ",");
+		put_value(b, v);
+	}
+	buf_puts(b, "]");
+}
+
+/* Recursion is as deep as the document, which json_read() bounds. */
+static void put_value(struct buf *b, const json_t *j)
+{
+	switch (json_typeof(j)) {
+	case JSON_OBJECT:
+		put_object(b, j);
+		break;
+	case JSON_ARRAY:
+		put_array(b, j);
+		break;
+	case JSON_STRING:
+		put_string(b, json_string_value(j), json_string_length(j));
+		break;
+	case JSON_INTEGER:
+	case JSON_REAL:
+		put_number(b, json_number_value(j));
+		break;
+	case JSON_TRUE:
+		buf_puts(b, "true");
+		break;
+	case JSON_FALSE:
+		buf_puts(b, "false");
+		break;
+	case JSON_NULL:
+		buf_puts(b, "null");
+		break;
+	}
+}
+
+char *compose_text(const json_t *app_compose)
+{
+	struct buf b = { 0 };
+
+	put_value(&b, app_compose);
+	return buf_take(&b);
+}
+
+void compose_hash(const char *text, char out[SHA256_HEX])
+{
+	id_sha256_hex(text, strlen(text), out);
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * guest_files.c - the files of the folder shared with the guest, as dstack's guests read them.
+ *
+ * .sys-config.json is rewritten at every start and so carries the node's present addresses; app-compose.json carries the
+ * bytes whose hash is measured. Where the share is writable the guest may have put anything in our files' places: what is
+ * no regular file is removed first, and rename() replaces what is.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <jansson.h>
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/own.h"
+#include "vmm/guest_files.h"
+
+/* QEMU may run as another user and only reads; the CVM's folder above keeps others out. */
+enum { SHARED_MODE = 0644 };
+
+static json_t *text_list(const char *const *v)
+{
+	json_t *j = json_array();
+
+	for (; v && *v; v++)
+		json_array_append_new(j, json_string(*v));
+	return j;
+}
+
+static void set_text(json_t *j, const char *key, const char *value)
+{
+	json_object_set_new(j, key, json_string(value ? value : ""));
+}
+
+char *guest_vm_config_text(const struct guest_vm_config *vm)
+{
+	auto_json json_t *j = json_object();
+
+	if (vm->os_image_hash && *vm->os_image_hash)
+		set_text(j, "os_image_hash", vm->os_image_hash);
+	if (vm->qemu_version && *vm->qemu_version)
+		set_text(j, "qemu_version", vm->qemu_version);
+	if (vm->num_nics != 1)
+		json_object_set_new(j, "num_nics", json_integer(vm->num_nics));
+	set_text(j, "image", vm->image);
+	set_text(j, "host_share_mode", "9p");
+	json_object_set_new(j, "spec_version", json_integer(1));
+	json_object_set_new(j, "cpu_count", json_integer(vm->vcpus));
+	json_object_set_new(j, "memory_size", json_integer((json_int_t)(vm->memory_mib * 1048576)));
+	json_object_set_new(j, "pci_hole64_size", json_integer(0));
+	json_object_set_new(j, "hugepages", json_boolean(vm->hugepages));
+	json_object_set_new(j, "num_gpus", json_integer(vm->num_gpus));
+	json_object_set_new(j, "num_nvswitches", json_integer(0));
+	json_object_set_new(j, "hotplug_off", json_false());
+	return json_canonical(j);
+}
+
+static char *sys_config_text(const struct guest_files *g)
+{
+	auto_json json_t *j = json_object();
+	auto_free char *vm = guest_vm_config_text(&g->vm), *host_api = NULL;
+	json_t *collateral = json_object();
+
+	json_object_set_new(j, "kms_urls", text_list(g->kms_urls));
+	json_object_set_new(j, "gateway_urls", text_list(g->gateway_urls));
+	set_text(j, "pccs_url", g->pccs_url);
+	if (g->pccs_url && *g->pccs_url)
+		set_text(collateral, "pccs", g->pccs_url);
+	json_object_set_new(j, "collateral_urls", collateral);
+	json_object_set_new(j, "nvidia_attestation_proxy_url", json_null());
+	set_text(j, "docker_registry", g->docker_registry);
+	if (g->host_api_port) {
+		host_api = xasprintf("vsock://2:%u/api", g->host_api_port);
+		set_text(j, "host_api_url", host_api);
+	}
+	set_text(j, "vm_config", vm);
+	if (g->mr_config)
+		set_text(j, "mr_config", g->mr_config);
+	return json_canonical(j);
+}
+
+/* Regular file, something else, or nothing there. */
+static int clear_place(const char *path, bool *regular, struct err *e)
+{
+	struct stat st;
+
+	*regular = false;
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT ? 0 : err_sys(e, errno, "look at %s", path);
+	*regular = S_ISREG(st.st_mode);
+	return *regular ? 0 : file_remove_tree(path, e);
+}
+
+static int put(const struct guest_files *g, const char *name, const void *data, size_t n, size_t max,
+	       struct err *e)
+{
+	auto_free char *path = xasprintf("%s/%s", g->dir, name), *temp = xasprintf("%s.tmp", path);
+	bool regular;
+
+	if (n > max)
+		return err_field(e, ERR_TOO_LARGE, name, NULL, "%s has %zu bytes, a guest takes at most %zu",
+				 name, n, max);
+	if (clear_place(temp, &regular, e) < 0 || clear_place(path, &regular, e) < 0)
+		return -(int)e->code;
+	return file_write(path, data, n, SHARED_MODE, e);
+}
+
+static int put_or_remove(const struct guest_files *g, const char *name, const void *data, size_t n,
+			 size_t max, struct err *e)
+{
+	auto_free char *path = NULL;
+
+	if (data && n)
+		return put(g, name, data, n, max, e);
+	path = xasprintf("%s/%s", g->dir, name);
+	return file_remove_tree(path, e);
+}
+
+static int put_instance_info(const struct guest_files *g, struct err *e)
+{
+	auto_free char *path = xasprintf("%s/.instance_info", g->dir), *text = NULL;
+	auto_json json_t *j = NULL;
+	bool regular;
+
+	if (clear_place(path, &regular, e) < 0)
+		return -(int)e->code;
+	if (regular)
+		return 0;
+	j = json_object();
+	set_text(j, "app_id", g->app_id);
+	text = json_canonical(j);
+	return put(g, ".instance_info", text, strlen(text), GUEST_SYS_CONFIG_MAX, e);
+}
+
+int guest_files_write(const struct guest_files *g, struct err *e)
+{
+	auto_free char *sys = sys_config_text(g);
+
+	if (file_mkdirs(g->dir, 0755, e) < 0 ||
+	    put(g, "app-compose.json", g->app_compose, g->app_compose_len, GUEST_APP_COMPOSE_MAX, e) < 0 ||
+	    put(g, ".sys-config.json", sys, strlen(sys), GUEST_SYS_CONFIG_MAX, e) < 0 ||
+	    put_or_remove(g, ".encrypted-env", g->encrypted_env, g->encrypted_env_len, GUEST_ENV_MAX, e) <
+		    0 ||
+	    put_or_remove(g, ".user-config", g->user_config, g->user_config ? strlen(g->user_config) : 0,
+			  GUEST_USER_CONFIG_MAX, e) < 0)
+		return -(int)e->code;
+	return put_instance_info(g, e);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * guest_files.h - the files of the folder shared with the guest, as dstack's guests read them.
+ */
+#ifndef TEEPOD_VMM_GUEST_FILES_H
+#define TEEPOD_VMM_GUEST_FILES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+/* What the guest's copy step accepts; it would stop the boot over more. */
+enum {
+	GUEST_APP_COMPOSE_MAX = 50 * 1024 * 1024,
+	GUEST_SYS_CONFIG_MAX = 32 * 1024,
+	GUEST_ENV_MAX = 256 * 1024,
+	GUEST_USER_CONFIG_MAX = 50 * 1024 * 1024,
+};
+
+/* Inputs from which a verifier recomputes the measurements: a wrong value is a failed attestation. */
+struct guest_vm_config {
+	const char *os_image_hash;	/* "" or NULL = unknown */
+	const char *image;
+	const char *qemu_version;	/* NULL = unknown */
+	unsigned vcpus;
+	uint64_t memory_mib;
+	unsigned num_gpus, num_nics;
+	bool hugepages;
+};
+
+struct guest_files {
+	const char *dir;		/* the shared folder; made if missing */
+	const char *app_compose;	/* exact bytes, the hashed ones */
+	size_t app_compose_len;
+	const char *app_id;		/* 40 hex */
+	const void *encrypted_env;	/* NULL = none: an older file is removed */
+	size_t encrypted_env_len;
+	const char *user_config;	/* NULL or "" = none */
+	const char *const *kms_urls, *const *gateway_urls;	/* NULL-terminated; NULL = none */
+	const char *pccs_url, *docker_registry;			/* NULL = "" */
+	unsigned host_api_port;		/* vsock port of the host API; 0 = not by vsock */
+	const char *mr_config;		/* MrConfigV3 document; NULL = none */
+	struct guest_vm_config vm;
+};
+
+/* [job] Write or renew all files, each atomically. An .instance_info that is there stays: the guest's identity is in it. */
+int guest_files_write(const struct guest_files *g, struct err *e);
+
+/* The vm_config text inside .sys-config.json. malloc'd, never NULL. */
+char *guest_vm_config_text(const struct guest_vm_config *vm);
+
+#endif
