@@ -78,10 +78,13 @@ void vmm_reload(struct vmm *v, const struct vmm_settings *s);
 
 /* Which API key is this? ERR_UNAUTHENTICATED if none. */
 int vmm_authenticate(struct vmm *v, const char *api_key, struct key_row *ret, struct err *e);
-/* [turn] New key; its text (shown once) into @ret_key. */
+/* New key; its text (shown once) into @ret_key. Opens a turn of its own. */
 enum { API_KEY_TEXT = 80 };
 int vmm_add_key(struct vmm *v, const char *workspace, const char *name, int role, char ret_key[API_KEY_TEXT],
 		struct err *e);
+/* The same on a database that a daemon may have open at this moment (teepod --add-key). */
+int vmm_add_key_offline(const char *state_dir, const char *workspace, const char *name, int role,
+			char ret_key[API_KEY_TEXT], struct err *e);
 int vmm_workspace(struct vmm *v, int64_t id, struct workspace_row *ret, struct err *e);
 int64_t vmm_default_workspace(const struct vmm *v);
 
@@ -169,6 +172,8 @@ int vmm_manifest(struct vmm *v, const struct cvm_row *cvm, char **ret, struct er
 int vmm_operation(struct vmm *v, const char *op_id, struct op_row *ret, struct err *e);
 int vmm_operations(struct vmm *v, const struct op_filter *f, int64_t offset, int64_t limit, struct op_row **ret,
 		   size_t *n, int64_t *ret_total, struct err *e);
+/* Why an operation failed or was cancelled, as the error value it ended with. False if it did not. */
+bool vmm_op_error(const struct op_row *o, struct err *ret);
 /* Names of the steps of a kind, NULL-terminated; op_row.step indexes it. */
 const char *const *vmm_steps(enum op_kind kind);
 

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * admit.c - from what was asked for to what it would become: rules and matching, no promises.
+ *
+ * Absent numbers come from the instance type (the named one, or the node's first), an absent image is the configured default
+ * or the newest (production unless dev is preferred). Explicit numbers win over the type's.
+ */
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/own.h"
+#include "vmm/compose.h"
+#include "vmm/world.h"
+
+static int bad_name(const char *name, struct err *e)
+{
+	return err_field(
+		e, ERR_INVALID, "name", name,
+		"name %.70s is not allowed; allowed: 5 to 63 letters, digits and hyphens, a letter first, no "
+		"hyphen last, no two hyphens in a row",
+		name);
+}
+
+/* The rule of the control plane: 5-63 characters, letter first, letters/digits/hyphens, no "--", no '-' at the end. */
+static int check_name(const char *name, struct err *e)
+{
+	size_t n = name ? strlen(name) : 0;
+
+	if (!name)
+		return err_field(e, ERR_INVALID, "name", NULL, "name is missing");
+	if (n < 5 || n > 63 || !isalpha((unsigned char)name[0]) || name[n - 1] == '-' || strstr(name, "--"))
+		return bad_name(name, e);
+	for (size_t i = 0; i < n; i++)
+		if (!isascii(name[i]) || (!isalnum((unsigned char)name[i]) && name[i] != '-'))
+			return bad_name(name, e);
+	return 0;
+}
+
+static int check_place(const struct vmm *v, const struct cvm_ask *ask, struct err *e)
+{
+	char given[24];
+
+	(void)snprintf(given, sizeof(given), "%lld", (long long)ask->node_id);
+	if (ask->node_id && ask->node_id != v->set.node_id) {
+		err_field(e, ERR_NODE_NOT_FOUND, "node_id", given, "no node %s; this is node %lld (%s)",
+			  given, (long long)v->set.node_id, v->set.node_name);
+		return err_hint(e, "leave node_id out, or use %lld", (long long)v->set.node_id);
+	}
+	if (ask->region && *ask->region && strcmp(ask->region, v->set.region) != 0)
+		return err_field(e, ERR_INVALID, "region", ask->region,
+				 "no node in region %.60s; allowed: %s", ask->region, v->set.region);
+	return 0;
+}
+
+static const struct instance_type *find_type(const struct vmm *v, const char *name)
+{
+	for (size_t i = 0; i < v->set.n_types; i++)
+		if (!strcmp(v->set.types[i].name, name))
+			return &v->set.types[i];
+	return NULL;
+}
+
+static int unknown_type(const struct vmm *v, const char *name, struct err *e)
+{
+	char known[160] = "";
+	size_t n = 0;
+
+	for (size_t i = 0; i < v->set.n_types && n < sizeof(known); i++)
+		n += (size_t)snprintf(known + n, sizeof(known) - n, "%s%s", i ? ", " : "",
+				      v->set.types[i].name);
+	err_field(e, ERR_TYPE_NOT_FOUND, "instance_type", name, "no instance type %.60s", name);
+	return err_hint(e, "one of: %s", known);
+}
+
+static int check_limit(const char *field, int64_t value, int64_t limit, const char *unit, struct err *e)
+{
+	char given[24];
+
+	if (!limit || value <= limit)
+		return 0;
+	(void)snprintf(given, sizeof(given), "%lld", (long long)value);
+	return err_field(e, ERR_INVALID, field, given,
+			 "%s %s is over this node's limit for one CVM; allowed: 1 to %lld %s", field, given,
+			 (long long)limit, unit);
+}
+
+static int resources(const struct vmm *v, const struct cvm_ask *ask, struct cvm_row *c, struct err *e)
+{
+	const struct instance_type *type = NULL;
+	int r;
+
+	if (ask->instance_type && *ask->instance_type) {
+		type = find_type(v, ask->instance_type);
+		if (!type)
+			return unknown_type(v, ask->instance_type, e);
+	} else if (v->set.n_types && (!ask->vcpus || !ask->memory_mib)) {
+		type = &v->set.types[0];
+	}
+	if (type)
+		(void)snprintf(c->instance_type, sizeof(c->instance_type), "%s", type->name);
+	c->vcpus = ask->vcpus ? ask->vcpus : type ? type->vcpus : 1;
+	c->memory_mib = ask->memory_mib ? ask->memory_mib : type ? type->memory_mib : 2048;
+	c->disk_gib = ask->disk_gib ? ask->disk_gib : type ? type->disk_gib : 20;
+	r = check_limit("vcpu", c->vcpus, v->set.max_vcpus, "vCPUs", e);
+	if (!r)
+		r = check_limit("memory", c->memory_mib, v->set.max_memory_mib, "MiB", e);
+	if (!r)
+		r = check_limit("disk_size", c->disk_gib, v->set.max_disk_gib, "GiB", e);
+	return r;
+}
+
+static int no_image(struct vmm *v, const char *wanted, int dev, struct err *e)
+{
+	struct image_row any;
+	struct err ignored;
+
+	if (images_newest(v->db, "", -1, &any, &ignored)) {
+		err_field(e, ERR_IMAGE_NOT_FOUND, "image", wanted, "this node has no OS image");
+		return err_hint(e, "import one: POST /api/v1/images");
+	}
+	err_field(e, ERR_IMAGE_NOT_FOUND, "image", wanted, "no %sOS image %.65s on this node",
+		  dev == 1   ? "dev "
+		  : dev == 0 ? "production "
+			     : "",
+		  wanted);
+	return err_hint(e, "GET /api/v1/os-images lists what there is, e.g. %s", any.name);
+}
+
+static int pick_image(struct vmm *v, const struct cvm_ask *ask, struct image_row *ret, struct err *e)
+{
+	const char *wanted = ask->image && *ask->image ? ask->image : v->set.default_image;
+	int r;
+
+	if (wanted && *wanted) {
+		r = image_name_check("image", wanted, e);
+		if (r)
+			return r;
+		r = images_by_name(v->db, wanted, ret, e);
+		if (r == -ERR_NOT_FOUND)
+			r = images_newest(v->db, wanted, ask->prefer_dev, ret, e);
+		return r == -ERR_NOT_FOUND ? no_image(v, wanted, ask->prefer_dev, e) : r;
+	}
+	r = images_newest(v->db, "", ask->prefer_dev < 0 ? 0 : ask->prefer_dev, ret, e);
+	if (r == -ERR_NOT_FOUND && ask->prefer_dev < 0)
+		r = images_newest(v->db, "", -1, ret, e);
+	return r == -ERR_NOT_FOUND ? no_image(v, "", ask->prefer_dev, e) : r;
+}
+
+/* TDX or development mode? Known only once the hypervisor has told what it can. */
+static int pick_tee(struct vmm *v, const struct cvm_ask *ask, bool *ret, struct err *e)
+{
+	const struct hv_caps *caps = hv_caps(v->hv);
+	bool want = v->set.tee == TEE_TDX || ask->require_tdx;
+
+	if (v->set.tee == TEE_NONE && !want) {
+		*ret = false;
+		return 0;
+	}
+	if (v->set.tee == TEE_NONE)
+		return err_field(
+			e, ERR_INCOMPATIBLE, "require_tdx", "true",
+			"TDX is asked for, but this node runs in development mode (hypervisor.tee = none)");
+	if (!caps) {
+		err_set(e, ERR_UNAVAILABLE,
+			"the hypervisor is not connected yet, so it is not known whether this node has TDX");
+		return err_hint(e, "try again when /readyz answers 200");
+	}
+	if (want && !caps->tdx)
+		return err_field(e, ERR_INCOMPATIBLE, "require_tdx", "true",
+				 "this node can not run TDX CVMs: %s", caps->tdx_reason);
+	*ret = caps->tdx;
+	return 0;
+}
+
+static bool flag(const json_t *m, const char *key, bool def)
+{
+	const json_t *j = json_object_get(m, key);
+
+	return json_is_boolean(j) ? json_is_true(j) : def;
+}
+
+static int take_manifest(const struct cvm_ask *ask, struct admission *a, struct err *e)
+{
+	const char *fs = json_string_value(json_object_get(ask->manifest, "storage_fs"));
+	struct revision_row *r = &a->revision;
+
+	if (!ask->manifest) {
+		err_field(e, ERR_COMPOSE_MISSING, "compose_file", NULL, "compose_file is missing");
+		return err_hint(e, "send compose_file: {\"docker_compose_file\": \"services: ...\"}");
+	}
+	a->manifest = compose_text(ask->manifest);
+	compose_hash(a->manifest, r->compose_hash);
+	r->manifest = a->manifest;
+	/* Defaults as the guest reads an absent key (AppCompose). */
+	r->public_logs = flag(ask->manifest, "public_logs", false);
+	r->public_sysinfo = flag(ask->manifest, "public_sysinfo", false);
+	r->public_tcbinfo = flag(ask->manifest, "public_tcbinfo", true);
+	r->gateway_enabled =
+		flag(ask->manifest, "gateway_enabled", flag(ask->manifest, "tproxy_enabled", false));
+	r->kms_enabled = flag(ask->manifest, "kms_enabled", false);
+	r->secure_time = flag(ask->manifest, "secure_time", true);
+	(void)snprintf(r->storage_fs, sizeof(r->storage_fs), "%.7s", fs ? fs : "zfs");
+	memcpy(a->row.compose_hash, r->compose_hash, sizeof(a->row.compose_hash));
+	return compose_app_id(ask->app_id, r->compose_hash, a->row.app_id, e);
+}
+
+static int name_is_free(struct vmm *v, int64_t workspace, const char *name, struct err *e)
+{
+	struct cvm_row other;
+	int n = cvms_find(v->db, workspace, CVM_BY_NAME, name, &other, 1, e);
+
+	if (n <= 0)
+		return n;
+	err_field(e, ERR_NAME_TAKEN, "name", name, "name %s is used by CVM %s", name, other.uuid);
+	return err_hint(e, "choose another name, or delete that CVM");
+}
+
+int admit(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct admission *a, struct err *e)
+{
+	struct cvm_row *c = &a->row;
+	int r;
+
+	*a = (struct admission){ .row = { .workspace = workspace,
+					  .holds_cpu = !(ask->stopped && v->set.release_on_stop),
+					  .listed = ask->listed,
+					  .desired = ask->stopped ? DESIRED_STOPPED : DESIRED_RUNNING,
+					  .created_ms = clock_wall_ms() } };
+	r = check_name(ask->name, e);
+	if (!r)
+		r = check_place(v, ask, e);
+	if (!r)
+		r = resources(v, ask, c, e);
+	if (!r)
+		r = pick_image(v, ask, &a->image, e);
+	if (!r)
+		r = pick_tee(v, ask, &c->tdx, e);
+	if (!r)
+		r = take_manifest(ask, a, e);
+	if (!r)
+		r = name_is_free(v, workspace, ask->name, e);
+	if (r)
+		return r;
+	(void)snprintf(c->name, sizeof(c->name), "%s", ask->name);
+	c->image = a->image.id;
+	memcpy(c->image_name, a->image.name, sizeof(c->image_name));
+	memcpy(c->image_version, a->image.version, sizeof(c->image_version));
+	memcpy(c->image_hash, a->image.os_image_hash, sizeof(c->image_hash));
+	c->image_dev = a->image.is_dev;
+	c->serial_progress = a->image.serial_progress;
+	c->public_logs = a->revision.public_logs;
+	c->public_sysinfo = a->revision.public_sysinfo;
+	c->public_tcbinfo = a->revision.public_tcbinfo;
+	c->gateway_enabled = a->revision.gateway_enabled;
+	c->secure_time = a->revision.secure_time;
+	memcpy(c->storage_fs, a->revision.storage_fs, sizeof(c->storage_fs));
+	return 0;
+}
+
+void admission_free(struct admission *a)
+{
+	free(a->manifest);
+	a->manifest = NULL;
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * capacity.c - admission: what this node has promised, and whether it can promise more.
+ *
+ * TD memory is pinned: it can not be ballooned or swapped, so a promise is final. Everything is promised by the transaction
+ * that writes the CVM's row, and given back by the one that removes it; capacity.promised therefore always equals the sum over
+ * rows (db_check() holds them together, start-up recounts). A stopped CVM keeps what it holds, so that it can always start
+ * again; with capacity.release_on_stop it gives up vCPUs and memory and competes for them at its next start.
+ *
+ * A refusal names the first resource that does not fit, in the order in which the control plane's catalogue lists them, and what would fit.
+ */
+#include <stdio.h>
+
+#include "base/log.h"
+#include "base/own.h"
+#include "vmm/world.h"
+
+struct need {
+	const char *resource;
+	int64_t amount;
+};
+
+enum { NEEDS = 6 };
+
+static void needs_of(const struct cvm_row *c, size_t n_ports, struct need out[NEEDS])
+{
+	out[0] = (struct need){ "vcpus", c->holds_cpu ? c->vcpus : 0 };
+	out[1] = (struct need){ "memory_mib", c->holds_cpu ? c->memory_mib : 0 };
+	out[2] = (struct need){ "slots", 1 };
+	out[3] = (struct need){ "disk_gib", c->disk_gib };
+	out[4] = (struct need){ "cids", 1 };
+	out[5] = (struct need){ "host_ports", (int64_t)n_ports };
+}
+
+int capacity_set_up(struct vmm *v, struct err *e)
+{
+	const struct need totals[NEEDS] = {
+		{ "vcpus", v->set.vcpus },    { "memory_mib", v->set.memory_mib },
+		{ "slots", v->set.slots },    { "disk_gib", v->set.disk_gib },
+		{ "cids", v->set.cid_count }, { "host_ports", ports_allowed(v) },
+	};
+	bool changed;
+	int r = 0;
+
+	for (size_t i = 0; !r && i < NEEDS; i++)
+		r = capacity_set_total(v->db, totals[i].resource, totals[i].amount, e);
+	if (!r)
+		r = capacity_recount(v->db, &changed, e);
+	if (!r && changed)
+		log_info("capacity: promises were recounted from the CVMs that hold them");
+	return r;
+}
+
+static int64_t left(const struct capacity_row *row)
+{
+	return row->total > row->promised ? row->total - row->promised : 0;
+}
+
+static int refuse(const struct need *n, const struct capacity_row *row, struct err *e)
+{
+	if (row->total < 0) {
+		err_field(e, ERR_CAPACITY_UNSET, "node_id", NULL,
+			  "this node has no capacity configured for %s", n->resource);
+		return err_hint(e, "set capacity.%s in teepod.conf to a number or to auto", n->resource);
+	}
+	err_capacity(e, n->resource, (uint64_t)n->amount, (uint64_t)left(row), (uint64_t)row->total);
+	if (left(row) > 0)
+		return err_hint(e, "%lld %s would fit now", (long long)left(row), n->resource);
+	return err_hint(e, "nothing is left: delete a CVM, or use another node");
+}
+
+static int check_need(struct vmm *v, const struct need *n, struct err *e)
+{
+	struct capacity_row row = { .total = -1 };
+	int r = capacity_get(v->db, n->resource, &row, e);
+
+	if (r && r != -ERR_NOT_FOUND)
+		return r;
+	if (n->amount && left(&row) < n->amount)
+		return refuse(n, &row, e);
+	return 0;
+}
+
+int capacity_would_fit(struct vmm *v, const struct cvm_row *c, size_t n_ports, struct err *e)
+{
+	struct need needs[NEEDS];
+	int r = 0;
+
+	needs_of(c, n_ports, needs);
+	for (size_t i = 0; !r && i < NEEDS; i++)
+		r = check_need(v, &needs[i], e);
+	return r;
+}
+
+static int take(struct vmm *v, const struct need *n, struct err *e)
+{
+	int r = n->amount ? capacity_take(v->db, n->resource, n->amount, e) : 1;
+
+	if (r)
+		return r < 0 ? r : 0;
+	r = check_need(v, n, e);
+	return r ? r : err_set(e, ERR_HOST, "capacity of %s changed while it was read", n->resource);
+}
+
+/* Next fit: a CID is not given again right after it was freed, so that a late packet of the last owner finds nobody. */
+static int pick_cid(struct vmm *v, uint32_t *ret, struct err *e)
+{
+	for (uint32_t i = 0; i < v->set.cid_count; i++) {
+		uint32_t cid = v->set.cid_start + (v->cid_hint + i) % v->set.cid_count;
+		int r = cids_taken(v->db, cid, e);
+
+		if (r < 0)
+			return r;
+		if (r)
+			continue;
+		v->cid_hint = (v->cid_hint + i + 1) % v->set.cid_count;
+		*ret = cid;
+		return 0;
+	}
+	return err_capacity(e, "cids", 1, 0, v->set.cid_count);
+}
+
+int capacity_reserve(struct vmm *v, struct cvm_row *c, size_t n_ports, struct err *e)
+{
+	struct need needs[NEEDS];
+	int r = 0;
+
+	needs_of(c, n_ports, needs);
+	for (size_t i = 0; !r && i < NEEDS; i++)
+		r = take(v, &needs[i], e);
+	return r ? r : pick_cid(v, &c->cid, e);
+}
+
+int capacity_release(struct vmm *v, const struct cvm_row *c, size_t n_ports, struct err *e)
+{
+	struct need needs[NEEDS];
+	int r = 0;
+
+	needs_of(c, n_ports, needs);
+	for (size_t i = 0; !r && i < NEEDS; i++)
+		if (needs[i].amount)
+			r = capacity_give(v->db, needs[i].resource, needs[i].amount, e);
+	return r;
+}
+
+int capacity_hold_cpu(struct vmm *v, const struct cvm_row *c, bool hold, struct err *e)
+{
+	const struct need needs[] = { { "vcpus", c->vcpus }, { "memory_mib", c->memory_mib } };
+	int r = 0;
+
+	if (c->holds_cpu == hold)
+		return 0;
+	for (size_t i = 0; !r && i < ARRAY_SIZE(needs); i++)
+		r = hold ? take(v, &needs[i], e)
+			 : capacity_give(v->db, needs[i].resource, needs[i].amount, e);
+	return r ? r : cvms_set_holds_cpu(v->db, c->id, hold, e);
+}

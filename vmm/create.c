@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * create.c - preflight, provision, create.
+ *
+ * A create is one transaction: name, capacity, CID, host ports, app, revision, CVM, operation and events appear together or not at
+ * all. What touches the host begins after the commit.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/own.h"
+#include "vmm/world.h"
+
+enum { PORTS_MAX = 64 };
+
+static const int64_t provision_ms =
+	14LL * 24 * 3600 * 1000; /* the control plane's documented life of a provision */
+
+static int resolve(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct admission *a,
+		   struct port_row ports[PORTS_MAX], struct err *e)
+{
+	char given[24];
+	int r = admit(v, workspace, ask, a, e);
+
+	(void)snprintf(given, sizeof(given), "%zu", ask->n_ports);
+	if (!r && ask->n_ports > PORTS_MAX)
+		r = err_field(e, ERR_INVALID, "ports", given, "ports has %s entries; allowed: 0 to %d", given,
+			      PORTS_MAX);
+	if (!r)
+		r = capacity_would_fit(v, &a->row, ask->n_ports, e);
+	if (!r)
+		r = ports_resolve(v, ask->ports, ask->n_ports, ports, e);
+	return r;
+}
+
+int vmm_preflight(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct cvm_row *ret,
+		  struct err *e)
+{
+	struct port_row ports[PORTS_MAX];
+	struct admission a;
+	int r = resolve(v, workspace, ask, &a, ports, e);
+
+	if (!r && ret)
+		*ret = a.row;
+	admission_free(&a);
+	return r;
+}
+
+/* ------------------------------------------------------------------ provision */
+
+static json_t *ports_json(const struct cvm_ask *ask)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < ask->n_ports; i++)
+		(void)json_array_append_new(
+			list, json_pack("{s:b, s:s*, s:i, s:i}", "udp", (int)ask->ports[i].udp, "address",
+					ask->ports[i].host_address, "host_port", (int)ask->ports[i].host_port,
+					"vm_port", (int)ask->ports[i].vm_port));
+	return list;
+}
+
+/* The resolved request, so that what was provisioned is what will be created, even if defaults change meanwhile. */
+static char *request_json(const struct cvm_ask *ask, const struct admission *a)
+{
+	auto_json json_t *j =
+		json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:s*, s:b, s:b, s:o}", "name", a->row.name, "image",
+			  a->row.image_name, "instance_type", a->row.instance_type, "vcpus",
+			  (json_int_t)a->row.vcpus, "memory_mib", (json_int_t)a->row.memory_mib, "disk_gib",
+			  (json_int_t)a->row.disk_gib, "user_config", ask->user_config, "listed",
+			  (int)ask->listed, "require_tdx", (int)ask->require_tdx, "ports", ports_json(ask));
+
+	return json_canonical(j);
+}
+
+int vmm_provision(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct provision_result *ret,
+		  struct err *e)
+{
+	struct port_row ports[PORTS_MAX];
+	struct admission a;
+	int r = resolve(v, workspace, ask, &a, ports, e);
+
+	if (!r) {
+		auto_free char *request = request_json(ask, &a);
+
+		r = provisions_put(v->db, workspace, a.row.app_id, a.row.compose_hash, request, a.manifest,
+				   clock_wall_ms() + provision_ms, e);
+	}
+	if (!r) {
+		memcpy(ret->app_id, a.row.app_id, sizeof(ret->app_id));
+		memcpy(ret->compose_hash, a.row.compose_hash, sizeof(ret->compose_hash));
+		memcpy(ret->os_image_hash, a.row.image_hash, sizeof(ret->os_image_hash));
+		memcpy(ret->instance_type, a.row.instance_type, sizeof(ret->instance_type));
+	}
+	admission_free(&a);
+	return r;
+}
+
+/* ------------------------------------------------------------------ create */
+
+static int insert_ports(struct vmm *v, int64_t cvm, const struct port_row *ports, size_t n, struct err *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < n; i++)
+		r = ports_add(v->db, cvm, &ports[i], e);
+	return r;
+}
+
+static int insert(struct vmm *v, const struct cvm_ask *ask, struct admission *a, const struct port_row *ports,
+		  struct cvm_row *ret, struct err *e)
+{
+	const struct cvm_blobs blobs = { .encrypted_env = (void *)(uintptr_t)ask->encrypted_env,
+					 .encrypted_env_len = ask->encrypted_env_len,
+					 .user_config = (char *)(uintptr_t)ask->user_config };
+	struct cvm_row *c = &a->row;
+	int64_t id;
+	int r;
+
+	id_uuid4(c->uuid);
+	r = capacity_reserve(v, c, ask->n_ports, e);
+	if (!r)
+		r = apps_ensure(v->db, c->workspace, c->app_id, c->name, &c->app, e);
+	a->revision.app = c->app;
+	if (!r)
+		r = revisions_ensure(v->db, &a->revision, &c->revision, e);
+	if (!r)
+		r = cvms_insert(v->db, c, &blobs, &id, e);
+	if (!r)
+		r = insert_ports(v, id, ports, ask->n_ports, e);
+	if (!r)
+		r = cvms_get(v->db, id, ret, e);
+	return r == -ERR_NOT_FOUND ? err_set(e, ERR_HOST, "the CVM's row vanished") : r;
+}
+
+int vmm_create(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, const struct request_ref *ref,
+	       struct cvm_row *ret, struct op_row *ret_op, struct err *e)
+{
+	struct port_row ports[PORTS_MAX];
+	struct admission a;
+	int r = resolve(v, workspace, ask, &a, ports, e);
+
+	if (!r)
+		r = insert(v, ask, &a, ports, ret, e);
+	if (!r)
+		r = event(v, ret, "", "cvm.created", e, "{s:s, s:s, s:s, s:I, s:I, s:I}", "name", ret->name,
+			  "app_id", ret->app_id, "image", ret->image_name, "vcpus", (json_int_t)ret->vcpus,
+			  "memory_mib", (json_int_t)ret->memory_mib, "disk_gib", (json_int_t)ret->disk_gib);
+	if (!r && ask->stopped)
+		r = op_record(v, ret, OP_CREATE, "{\"stopped\":true}", ref, ret_op, e);
+	else if (!r)
+		r = op_begin(v, ret, OP_CREATE, "{}", ref, ret_op, e);
+	if (!r && !ask->stopped) {
+		memcpy(ret->op_id, ret_op->id, sizeof(ret->op_id));
+		ret->op_kind = OP_CREATE;
+		ret->op_started_ms = ret_op->started_ms;
+	}
+	admission_free(&a);
+	return r;
+}
+
+/* ------------------------------------------------------------------ create from a provision */
+
+static size_t ports_from(const json_t *list, struct port_ask out[PORTS_MAX])
+{
+	size_t i;
+	json_t *p;
+
+	json_array_foreach(list, i, p)
+	{
+		out[i] = (struct port_ask){
+			.udp = json_is_true(json_object_get(p, "udp")),
+			.host_address = json_string_value(json_object_get(p, "address")),
+			.host_port = (uint16_t)json_integer_value(json_object_get(p, "host_port")),
+			.vm_port = (uint16_t)json_integer_value(json_object_get(p, "vm_port")),
+		};
+		if (i + 1 == PORTS_MAX)
+			return PORTS_MAX;
+	}
+	return json_array_size(list);
+}
+
+static int not_provisioned(const char *compose_hash, struct err *e)
+{
+	err_field(e, ERR_INVALID, "compose_hash", compose_hash,
+		  "compose_hash %.64s is not provisioned for this app", compose_hash);
+	return err_hint(e, "POST /api/v1/cvms/provision first; a provision is kept for 14 days");
+}
+
+int vmm_commit(struct vmm *v, int64_t workspace, const char *app_id, const char *compose_hash,
+	       const void *encrypted_env, size_t encrypted_env_len, bool stopped,
+	       const struct request_ref *ref, struct cvm_row *ret, struct op_row *ret_op, struct err *e)
+{
+	auto_free char *request = NULL, *manifest_text = NULL;
+	auto_json json_t *j = NULL, *manifest = NULL;
+	struct port_ask ports[PORTS_MAX];
+	char app[APP_ID_TEXT], wanted[APP_ID_TEXT] = "", hash[SHA256_HEX];
+	struct cvm_ask ask;
+	int r;
+
+	if (app_id && *app_id)
+		(void)snprintf(wanted, sizeof(wanted), "%.40s",
+			       !strncmp(app_id, "0x", 2) ? app_id + 2 : app_id);
+	(void)snprintf(hash, sizeof(hash), "%.64s",
+		       !strncmp(compose_hash, "0x", 2) ? compose_hash + 2 : compose_hash);
+	r = provisions_get(v->db, workspace, wanted, hash, &request, &manifest_text, app, e);
+	if (r)
+		return r == -ERR_NOT_FOUND ? not_provisioned(compose_hash, e) : r;
+	j = json_loads(request, 0, NULL);
+	manifest = json_loads(manifest_text, 0, NULL);
+	ask = (struct cvm_ask){
+		.name = json_string_value(json_object_get(j, "name")),
+		.image = json_string_value(json_object_get(j, "image")),
+		.prefer_dev = -1,
+		.instance_type = json_string_value(json_object_get(j, "instance_type")),
+		.vcpus = json_integer_value(json_object_get(j, "vcpus")),
+		.memory_mib = json_integer_value(json_object_get(j, "memory_mib")),
+		.disk_gib = json_integer_value(json_object_get(j, "disk_gib")),
+		.app_id = app,
+		.manifest = manifest,
+		.ports = ports,
+		.n_ports = ports_from(json_object_get(j, "ports"), ports),
+		.encrypted_env = encrypted_env,
+		.encrypted_env_len = encrypted_env_len,
+		.user_config = json_string_value(json_object_get(j, "user_config")),
+		.listed = json_is_true(json_object_get(j, "listed")),
+		.require_tdx = json_is_true(json_object_get(j, "require_tdx")),
+		.stopped = stopped,
+	};
+	return vmm_create(v, workspace, &ask, ref, ret, ret_op, e);
+}

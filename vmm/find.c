@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * find.c - every form of identifier clients use for a CVM.
+ */
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "vmm/world.h"
+
+static bool all_digits(const char *s)
+{
+	size_t n = strspn(s, "0123456789");
+
+	return n > 0 && n < 16 && !s[n];
+}
+
+/* Which column, and the value to look for there. */
+static enum cvm_key classify(const char *id, char value[80])
+{
+	char uuid[UUID_TEXT];
+	const char *hex = id;
+
+	(void)snprintf(value, 80, "%.79s", id);
+	if (id_uuid_parse(id, uuid)) {
+		memcpy(value, uuid, sizeof(uuid));
+		return CVM_BY_UUID;
+	}
+	if (!strncmp(id, "cvm_", 4) && all_digits(id + 4)) {
+		(void)snprintf(value, 80, "%.20s", id + 4);
+		return CVM_BY_ID;
+	}
+	if (all_digits(id) && strlen(id) < 16)
+		return CVM_BY_ID;
+	if (!strncmp(id, "app_", 4))
+		hex = id + 4;
+	else if (!strncmp(id, "instance_", 9))
+		hex = id + 9;
+	else if (!strncmp(id, "0x", 2))
+		hex = id + 2;
+	if (!id_is_hex(hex, 40))
+		return CVM_BY_NAME;
+	for (size_t i = 0; i <= 40; i++)
+		value[i] = (char)tolower((unsigned char)hex[i]);
+	return hex == id + 9 ? CVM_BY_INSTANCE : CVM_BY_APP;
+}
+
+static int ambiguous(const char *identifier, int found, const struct cvm_row *rows, struct err *e)
+{
+	err_field(e, ERR_CVM_AMBIGUOUS, "identifier", identifier, "%d CVMs match %.60s", found, identifier);
+	return err_hint(e, "name one of them by vm_uuid: %s, %s%s", rows[0].uuid, rows[1].uuid,
+			found > 2 ? ", ..." : "");
+}
+
+int vmm_find(struct vmm *v, int64_t workspace, const char *identifier, struct cvm_row *ret, struct err *e)
+{
+	struct cvm_row rows[2];
+	char value[80];
+	int n = cvms_find(v->db, workspace, classify(identifier, value), value, rows, 2, e);
+
+	if (n < 0)
+		return n;
+	if (n == 0)
+		return err_field(e, ERR_CVM_NOT_FOUND, "cvm_id", identifier, "no CVM %.60s", identifier);
+	if (n > 1)
+		return ambiguous(identifier, n, rows, e);
+	*ret = rows[0];
+	return 0;
+}

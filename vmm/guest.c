@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * guest.c - what running guests say on their serial console, and keeping their logs bounded.
+ *
+ * Guests of images that report their boot are followed by inotify on the serial log: no polling. A guest is an enemy: however fast it
+ * writes, its log is looked at no more than every READ_GAP_MS, 64 KiB at a time, and only what changes a row is written.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <uv.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/own.h"
+#include "vmm/logs.h"
+#include "vmm/serial_scan.h"
+#include "vmm/world.h"
+
+enum { READ_GAP_MS = 50 };
+
+struct guest {
+	struct guest *next;
+	struct vmm *v;
+	int64_t cvm, boot;
+	char *log_dir;
+	bool scan_on, closing;
+	uv_fs_event_t watch;
+	bool watching;
+	struct serial_scan scan;
+	struct loop_timer *timer;
+	int64_t read_at;
+	char said[SERIAL_KINDS][SERIAL_TEXT]; /* news of this read, "" = none */
+	bool news[SERIAL_KINDS];
+};
+
+static struct guest *find(struct vmm *v, int64_t cvm)
+{
+	struct guest *g = v->guests;
+
+	while (g && g->cvm != cvm)
+		g = g->next;
+	return g;
+}
+
+static void guest_free(struct guest *g)
+{
+	free(g->log_dir);
+	free(g);
+}
+
+static void watch_closed(uv_handle_t *h)
+{
+	guest_free(h->data);
+}
+
+static void drop(struct guest *g)
+{
+	loop_after_cancel(&g->timer);
+	g->closing = true;
+	if (g->watching)
+		uv_close((uv_handle_t *)&g->watch, watch_closed);
+	else
+		guest_free(g);
+}
+
+/* ------------------------------------------------------------------ progress */
+
+static void heard(void *arg, enum serial_kind kind, const char *text)
+{
+	struct guest *g = arg;
+
+	g->news[kind] = true;
+	(void)snprintf(g->said[kind], sizeof(g->said[kind]), "%s", text);
+}
+
+static int record(struct guest *g, const struct cvm_row *c, const char *column, const char *old,
+		  enum serial_kind kind, struct err *e)
+{
+	int r;
+
+	if (!g->news[kind] || !strcmp(old, g->said[kind]))
+		return 0;
+	r = cvms_set_progress(g->v->db, c->id, column, g->said[kind], e);
+	return r ? r : event(g->v, c, c->op_id, "cvm.progress", e, "{s:s}", column, g->said[kind]);
+}
+
+static int record_turn(void *arg, struct err *e)
+{
+	struct guest *g = arg;
+	struct cvm_row c;
+	int r = cvms_get(g->v->db, g->cvm, &c, e);
+
+	if (r || c.boot != g->boot)
+		return r == -ERR_NOT_FOUND ? 0 : r;
+	r = record(g, &c, "boot_progress", c.boot_progress, SERIAL_BOOT_PROGRESS, e);
+	if (!r)
+		r = record(g, &c, "boot_error", c.boot_error, SERIAL_BOOT_ERROR, e);
+	if (!r)
+		r = record(g, &c, "shutdown_progress", c.shutdown_progress, SERIAL_SHUTDOWN_PROGRESS, e);
+	return r;
+}
+
+struct poke {
+	struct vmm *v;
+	int64_t cvm;
+};
+
+static void poke(void *arg, const struct err *e)
+{
+	struct poke *p = arg;
+
+	if (!e && !p->v->closing)
+		ops_poke(p->v, p->cvm);
+	free(p);
+}
+
+static void read_log(void *arg);
+
+static void read_soon(struct guest *g)
+{
+	int64_t wait = g->read_at + READ_GAP_MS - clock_mono_ms();
+
+	if (!g->timer)
+		(void)loop_after(g->v->set.loop, wait > 0 ? (uint64_t)wait : 0, read_log, g, &g->timer);
+}
+
+static void read_log(void *arg)
+{
+	struct guest *g = arg;
+	struct vmm *v = g->v;
+	bool more = false, any = false;
+	struct poke *p;
+	struct err e;
+
+	memset(g->news, 0, sizeof(g->news));
+	g->read_at = clock_mono_ms();
+	if (serial_scan_file(&g->scan, g->log_dir, heard, g, &more, &e))
+		return;
+	for (int k = SERIAL_BOOT_PROGRESS; k < SERIAL_KINDS; k++)
+		any |= g->news[k];
+	if (any && turn_do(v->turn, record_turn, g, &e) >= 0) {
+		p = xcalloc(1, sizeof(*p));
+		*p = (struct poke){ v, g->cvm };
+		turn_after(v->turn, poke, p);
+	}
+	if (more)
+		read_soon(g);
+}
+
+static void log_changed(uv_fs_event_t *h, const char *name, int events, int status)
+{
+	struct guest *g = h->data;
+
+	(void)name;
+	(void)events;
+	if (status || g->closing || g->timer)
+		return;
+	if (clock_mono_ms() - g->read_at >= READ_GAP_MS)
+		read_log(g);
+	else
+		read_soon(g);
+}
+
+static void start_watching(struct guest *g)
+{
+	auto_free char *path = xasprintf("%s/serial.log", g->log_dir);
+
+	g->watch.data = g;
+	(void)uv_fs_event_init(g->v->set.loop, &g->watch);
+	g->watching = true;
+	if (uv_fs_event_start(&g->watch, log_changed, path, 0))
+		log_warn("cannot follow %s: boot progress of this guest will not be seen", path);
+	read_log(g);
+}
+
+/* ------------------------------------------------------------------ rotation */
+
+struct rotation {
+	struct vmm *v;
+	char **dirs;
+	size_t n;
+	struct log_limits limits;
+};
+
+static void rotate_work(void *arg)
+{
+	struct rotation *r = arg;
+	struct err e;
+
+	for (size_t i = 0; i < r->n; i++)
+		if (logs_rotate(r->dirs[i], &r->limits, &e))
+			log_warn("cannot rotate logs in %s: %s", r->dirs[i], e.text);
+}
+
+static void arm_rotation(struct vmm *v);
+
+static void rotate_done(void *arg)
+{
+	struct rotation *r = arg;
+	struct vmm *v = r->v;
+
+	for (size_t i = 0; i < r->n; i++)
+		free(r->dirs[i]);
+	free(r->dirs);
+	free(r);
+	if (!v->closing)
+		arm_rotation(v);
+	vmm_job_end(v);
+}
+
+static void rotate(void *arg)
+{
+	struct vmm *v = arg;
+	struct rotation *r = xcalloc(1, sizeof(*r));
+
+	*r = (struct rotation){ .v = v,
+				.limits = { .max_bytes = v->set.log_max_bytes,
+					    .max_backups = v->set.log_backups,
+					    .keep_boots = v->set.log_keep_boots } };
+	for (struct guest *g = v->guests; g; g = g->next) {
+		r->dirs = xrealloc(r->dirs, (r->n + 1) * sizeof(*r->dirs));
+		r->dirs[r->n++] = xstrdup(g->log_dir);
+	}
+	vmm_job_begin(v);
+	loop_job(v->set.loop, rotate_work, rotate_done, r);
+}
+
+/* Only while guests run: an idle node has no timer here. */
+static void arm_rotation(struct vmm *v)
+{
+	if (v->guests && !v->log_timer && v->set.log_check_s)
+		(void)loop_after(v->set.loop, (uint64_t)v->set.log_check_s * 1000, rotate, v, &v->log_timer);
+}
+
+/* ------------------------------------------------------------------ who is listened to */
+
+void guest_listen(struct vmm *v, const struct cvm_row *c)
+{
+	auto_free char *dir = cvm_dir(v, c->uuid);
+	struct guest *g = find(v, c->id);
+
+	if (g && g->boot == c->boot)
+		return;
+	guest_forget(v, c->id);
+	g = xcalloc(1, sizeof(*g));
+	*g = (struct guest){ .next = v->guests, .v = v, .cvm = c->id, .boot = c->boot };
+	g->log_dir = xasprintf("%s/logs", dir);
+	v->guests = g;
+	if (c->serial_progress)
+		start_watching(g);
+	arm_rotation(v);
+}
+
+void guest_forget(struct vmm *v, int64_t cvm)
+{
+	for (struct guest **p = &v->guests; *p; p = &(*p)->next) {
+		struct guest *g = *p;
+
+		if (g->cvm != cvm)
+			continue;
+		*p = g->next;
+		/* Its last words may not have been read yet. */
+		if (g->watching)
+			read_log(g);
+		drop(g);
+		return;
+	}
+}
+
+void guests_close(struct vmm *v)
+{
+	while (v->guests) {
+		struct guest *g = v->guests;
+
+		v->guests = g->next;
+		drop(g);
+	}
+	loop_after_cancel(&v->log_timer);
+}

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * image_store.c - files and rows of OS images, kept together.
+ *
+ * Import: files first, row after them; a crash between leaves a folder without a row, which is no image, and importing it again finds
+ * it whole. Delete: row first, so that nobody can begin to use it, files after.
+ */
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/own.h"
+#include "vmm/world.h"
+
+struct import {
+	struct vmm *v;
+	char *source, *name;
+	const char *store;
+	int64_t workspace;
+	void (*done)(void *arg, const struct image_row *row, const struct err *e);
+	void *arg;
+	struct image image;
+	struct image_boot boot;
+	struct image_row row;
+	bool failed;
+	struct err err;
+};
+
+static void import_work(void *arg)
+{
+	struct import *i = arg;
+	auto_free char *dir = NULL;
+	int r = image_import(i->store, i->source, i->name, &i->image, &i->err);
+
+	if (!r) {
+		dir = xasprintf("%s/%s", i->store, i->image.name);
+		r = image_boot_read(dir, &i->boot, &i->err);
+	}
+	i->failed = r != 0;
+}
+
+static void row_of(const struct import *i, struct image_row *row)
+{
+	*row = (struct image_row){ .nv = i->image.nv,
+				   .is_dev = i->image.is_dev,
+				   .serial_progress = i->boot.serial_progress,
+				   .bytes = (int64_t)i->image.bytes,
+				   .created_ms = i->image.created_ms };
+	memcpy(row->name, i->image.name, sizeof(row->name));
+	memcpy(row->family, i->image.family, sizeof(row->family));
+	memcpy(row->version, i->image.version, sizeof(row->version));
+	memcpy(row->os_image_hash, i->image.os_image_hash, sizeof(row->os_image_hash));
+	memcpy(row->v, i->image.v, sizeof(row->v));
+}
+
+static int import_turn(void *arg, struct err *e)
+{
+	struct import *i = arg;
+	struct image_row row, there;
+	int r = images_by_name(i->v->db, i->image.name, &there, e);
+
+	if (!r) {
+		i->row = there;
+		return 0;
+	}
+	if (r != -ERR_NOT_FOUND)
+		return r;
+	row_of(i, &row);
+	r = images_add(i->v->db, &row, &row.id, e);
+	if (!r)
+		r = event(i->v, NULL, "", "image.added", e, "{s:s, s:s}", "name", row.name, "os_image_hash",
+			  row.os_image_hash);
+	if (!r)
+		i->row = row;
+	return r;
+}
+
+static void import_over(void *arg, const struct err *e)
+{
+	struct import *i = arg;
+	struct vmm *v = i->v;
+
+	i->done(i->arg, e ? NULL : &i->row, e);
+	free(i->source);
+	free(i->name);
+	free(i);
+	vmm_job_end(v);
+}
+
+static void import_done(void *arg)
+{
+	struct import *i = arg;
+
+	if (i->failed || turn_do(i->v->turn, import_turn, i, &i->err) < 0)
+		import_over(i, &i->err);
+	else
+		turn_after(i->v->turn, import_over, i);
+}
+
+void vmm_image_import(struct vmm *v, const char *source, const char *name, int64_t workspace,
+		      void (*done)(void *arg, const struct image_row *row, const struct err *e), void *arg)
+{
+	struct import *i = xcalloc(1, sizeof(*i));
+
+	*i = (struct import){
+		.v = v, .store = v->set.images_dir, .workspace = workspace, .done = done, .arg = arg
+	};
+	i->source = xstrdup(source);
+	i->name = name && *name ? xstrdup(name) : NULL;
+	vmm_job_begin(v);
+	loop_job(v->set.loop, import_work, import_done, i);
+}
+
+/* ------------------------------------------------------------------ delete */
+
+struct removal {
+	struct vmm *v;
+	char name[IMAGE_NAME];
+	void (*done)(void *arg, const struct err *e);
+	void *arg;
+	struct err err;
+	bool failed;
+};
+
+static int remove_turn(void *arg, struct err *e)
+{
+	struct removal *m = arg;
+	struct image_row row;
+	int r = images_by_name(m->v->db, m->name, &row, e), used;
+
+	if (r)
+		return r == -ERR_NOT_FOUND
+			       ? err_field(e, ERR_NOT_FOUND, "image", m->name, "no image %s", m->name)
+			       : r;
+	used = images_used(m->v->db, row.id, e);
+	if (used < 0)
+		return used;
+	if (used) {
+		err_field(e, ERR_IN_USE, "image", m->name, "image %s is used by %d CVMs", m->name, used);
+		return err_hint(e, "delete or upgrade these CVMs first");
+	}
+	r = images_remove(m->v->db, row.id, e);
+	return r ? r : event(m->v, NULL, "", "image.removed", e, "{s:s}", "name", m->name);
+}
+
+static void remove_over(struct removal *m, const struct err *e)
+{
+	struct vmm *v = m->v;
+
+	m->done(m->arg, e);
+	free(m);
+	vmm_job_end(v);
+}
+
+static void remove_work(void *arg)
+{
+	struct removal *m = arg;
+
+	m->failed = image_remove_files(m->v->set.images_dir, m->name, &m->err) != 0;
+}
+
+static void remove_done(void *arg)
+{
+	struct removal *m = arg;
+
+	remove_over(m, m->failed ? &m->err : NULL);
+}
+
+static void remove_committed(void *arg, const struct err *e)
+{
+	struct removal *m = arg;
+
+	if (e)
+		remove_over(m, e);
+	else
+		loop_job(m->v->set.loop, remove_work, remove_done, m);
+}
+
+void vmm_image_delete(struct vmm *v, const char *name, void (*done)(void *arg, const struct err *e),
+		      void *arg)
+{
+	struct removal *m = xcalloc(1, sizeof(*m));
+
+	*m = (struct removal){ .v = v, .done = done, .arg = arg };
+	(void)snprintf(m->name, sizeof(m->name), "%.64s", name);
+	vmm_job_begin(v);
+	if (turn_do(v->turn, remove_turn, m, &m->err) < 0)
+		remove_over(m, &m->err);
+	else
+		turn_after(v->turn, remove_committed, m);
+}
+
+/* ------------------------------------------------------------------ development mode */
+
+static void demo_imported(void *arg, const struct image_row *row, const struct err *e)
+{
+	(void)arg;
+	if (e)
+		log_warn("demo image not imported: %s", e->text);
+	else
+		log_info("image %s is there", row->name);
+}
+
+void images_import_demo(struct vmm *v)
+{
+	DIR *d = v->set.import_demo_images && v->set.demo_images_dir ? opendir(v->set.demo_images_dir) : NULL;
+	struct image_row there;
+	struct err e;
+
+	if (!d)
+		return;
+	for (struct dirent *de; (de = readdir(d));) {
+		auto_free char *path = NULL;
+
+		if (de->d_name[0] == '.' || images_by_name(v->db, de->d_name, &there, &e) != -ERR_NOT_FOUND)
+			continue;
+		path = xasprintf("%s/%s", v->set.demo_images_dir, de->d_name);
+		vmm_image_import(v, path, NULL, v->workspace, demo_imported, NULL);
+	}
+	closedir(d);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * metrics.c - the node in Prometheus text (format 0.0.4).
+ */
+#include "base/buf.h"
+#include "vmm/engine.h"
+
+static void head(struct buf *out, const char *name, const char *type, const char *help)
+{
+	buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void capacity(struct vmm *v, struct buf *out)
+{
+	struct capacity_row rows[CAPACITY_ROWS];
+	struct err e;
+
+	if (vmm_capacity(v, rows, &e))
+		return;
+	head(out, "teepod_capacity", "gauge", "What this node has and what it has promised.");
+	for (size_t i = 0; i < CAPACITY_ROWS; i++) {
+		if (rows[i].total >= 0)
+			buf_printf(out, "teepod_capacity{resource=\"%s\",kind=\"total\"} %lld\n",
+				   rows[i].resource, (long long)rows[i].total);
+		buf_printf(out, "teepod_capacity{resource=\"%s\",kind=\"promised\"} %lld\n", rows[i].resource,
+			   (long long)rows[i].promised);
+	}
+}
+
+static void cvms(struct vmm *v, struct buf *out)
+{
+	int64_t n[DESIRED_MAX][OBSERVED_MAX];
+	struct err e;
+
+	if (vmm_cvm_counts(v, n, &e))
+		return;
+	head(out, "teepod_cvms", "gauge", "CVMs by what is wanted and what was last seen.");
+	for (int d = 0; d < DESIRED_MAX; d++)
+		for (int o = 0; o < OBSERVED_MAX; o++)
+			buf_printf(out, "teepod_cvms{desired=\"%s\",observed=\"%s\"} %lld\n", desired_word[d],
+				   observed_word[o], (long long)n[d][o]);
+}
+
+static void operations(struct vmm *v, struct buf *out)
+{
+	head(out, "teepod_operations_total", "counter", "Operations that ended, since the daemon started.");
+	for (int k = 0; k < OP_KINDS; k++) {
+		buf_printf(out, "teepod_operations_total{kind=\"%s\",result=\"succeeded\"} %llu\n",
+			   op_kind_word[k], (unsigned long long)v->op_done[k][0]);
+		buf_printf(out, "teepod_operations_total{kind=\"%s\",result=\"failed\"} %llu\n",
+			   op_kind_word[k], (unsigned long long)v->op_done[k][1]);
+	}
+	head(out, "teepod_operation_seconds_total", "counter", "Time spent in operations that ended.");
+	for (int k = 0; k < OP_KINDS; k++)
+		buf_printf(out, "teepod_operation_seconds_total{kind=\"%s\"} %.3f\n", op_kind_word[k],
+			   v->op_seconds[k]);
+	head(out, "teepod_operations_running", "gauge", "Operations under way.");
+	buf_printf(out, "teepod_operations_running %u\n", v->n_ops);
+}
+
+void vmm_metrics(struct vmm *v, struct buf *out)
+{
+	uint64_t commits, us;
+
+	turn_stats(v->turn, &commits, &us);
+	head(out, "teepod_hypervisor_up", "gauge", "1 when libvirt is connected and its domains are known.");
+	buf_printf(out, "teepod_hypervisor_up %d\n", v->link_up && v->settled);
+	capacity(v, out);
+	cvms(v, out);
+	operations(v, out);
+	head(out, "teepod_commits_total", "counter", "Database transactions committed.");
+	buf_printf(out, "teepod_commits_total %llu\n", (unsigned long long)commits);
+	head(out, "teepod_commit_seconds_total", "counter", "Time spent in commits.");
+	buf_printf(out, "teepod_commit_seconds_total %.6f\n", (double)us / 1e6);
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mutation.c - apply, commit, answer; and the same answer for the same key.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/own.h"
+#include "vmm/mutation.h"
+#include "vmm/world.h"
+
+struct pending {
+	struct vmm *v;
+	struct mutation m; /* strings valid only during vmm_mutate() */
+	void *arg;
+	struct answer answer;
+	bool replayed;
+};
+
+static int replay(struct pending *p, const struct idempotency_row *row, struct err *e)
+{
+	if (strcmp(row->digest, p->m.digest) != 0) {
+		err_field(e, ERR_CONFLICT, "Idempotency-Key", p->m.key,
+			  "this Idempotency-Key was used for another request (method, path or body differ)");
+		return err_hint(e, "use a new key for a new request");
+	}
+	p->answer.status = row->status;
+	p->answer.body = row->body ? json_loads(row->body, JSON_DECODE_ANY, NULL) : NULL;
+	p->replayed = true;
+	return 0;
+}
+
+static int remember(struct pending *p, struct err *e)
+{
+	auto_free char *body =
+		p->answer.body ? json_dumps(p->answer.body, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+
+	return idempotency_put(p->v->db, p->m.caller, p->m.key, p->m.digest, p->answer.status, body, e);
+}
+
+static int apply_turn(void *arg, struct err *e)
+{
+	struct pending *p = arg;
+	struct idempotency_row row = { 0 };
+	int r = p->m.key ? idempotency_get(p->v->db, p->m.caller, p->m.key, &row, e) : -ERR_NOT_FOUND;
+
+	if (r != -ERR_NOT_FOUND) {
+		if (!r)
+			r = replay(p, &row, e);
+		free(row.body);
+		return r;
+	}
+	r = p->m.apply(p->arg, &p->answer, e);
+	return r || !p->m.key ? r : remember(p, e);
+}
+
+static void committed(void *arg, const struct err *e)
+{
+	struct pending *p = arg;
+
+	if (e) {
+		json_decref(p->answer.body);
+		p->m.done(p->arg, NULL, false, e);
+	} else {
+		p->m.done(p->arg, &p->answer, p->replayed, NULL);
+	}
+	free(p);
+}
+
+void vmm_mutate(struct vmm *v, const struct mutation *m, void *arg)
+{
+	struct pending *p = xcalloc(1, sizeof(*p));
+	struct err e;
+
+	*p = (struct pending){ .v = v, .m = *m, .arg = arg };
+	if (turn_do(v->turn, apply_turn, p, &e) < 0) {
+		json_decref(p->answer.body);
+		m->done(arg, NULL, false, &e);
+		free(p);
+		return;
+	}
+	turn_after(v->turn, committed, p);
+}

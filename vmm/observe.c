@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * observe.c - what the hypervisor shows, written down.
+ *
+ * An event only says "look": the state is then asked for on the pool and that answer is recorded. Events lag behind calls (a
+ * STOPPED comes about 200 ms after the end), so an event's own word could contradict a start that has happened since.
+ * One look per domain at a time; what arrives meanwhile asks for another.
+ *
+ * After every connect all domains are listed, and once more a second later: a QEMU that died while nobody watched is still listed as
+ * running for a moment. Operations go on after the first list. Domains of ours without a row are reported, never touched.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/own.h"
+#include "vmm/world.h"
+
+static enum observed observed_from(enum domain_state s)
+{
+	static const enum observed map[] = {
+		[DOMAIN_ABSENT] = OBSERVED_ABSENT,   [DOMAIN_OFF] = OBSERVED_OFF,
+		[DOMAIN_CRASHED] = OBSERVED_CRASHED, [DOMAIN_RUNNING] = OBSERVED_RUNNING,
+		[DOMAIN_PAUSED] = OBSERVED_PAUSED,
+	};
+
+	return map[s];
+}
+
+static bool up(enum observed o)
+{
+	return o == OBSERVED_RUNNING || o == OBSERVED_PAUSED;
+}
+
+/* ------------------------------------------------------------------ recording */
+
+struct told {
+	struct vmm *v;
+	int64_t cvm;
+};
+
+static void recorded(void *arg, const struct err *e)
+{
+	struct told *t = arg;
+	struct cvm_row c;
+	struct err ignored;
+
+	if (!e && !t->v->closing) {
+		if (!cvms_get(t->v->db, t->cvm, &c, &ignored) && up(c.observed))
+			guest_listen(t->v, &c);
+		else
+			guest_forget(t->v, t->cvm);
+		ops_poke(t->v, t->cvm);
+	}
+	free(t);
+}
+
+int observe_apply(struct vmm *v, const struct cvm_row *c, enum observed o, struct err *e)
+{
+	struct told *t;
+	int r;
+
+	if (c->observed == o)
+		return 0;
+	r = cvms_set_observed(v->db, c->id, o, e);
+	if (!r && up(c->observed) && !up(o))
+		r = cvms_set_stopped(v->db, c->id, clock_wall_ms(), e);
+	if (!r)
+		r = event(v, c, c->op_id, "cvm.observed", e, "{s:s, s:s}", "observed", observed_word[o],
+			  "was", observed_word[c->observed]);
+	if (r)
+		return r;
+	t = xcalloc(1, sizeof(*t));
+	*t = (struct told){ v, c->id };
+	turn_after(v->turn, recorded, t);
+	return 0;
+}
+
+/* ------------------------------------------------------------------ looking at one domain */
+
+struct look {
+	struct vmm *v;
+	struct look *next;
+	char uuid[UUID_TEXT];
+	bool again;
+	enum domain_state state;
+	int result;
+	struct err err;
+};
+
+static struct look *looks; /* loop thread only */
+
+static void look_work(void *arg)
+{
+	struct look *l = arg;
+
+	l->result = hv_state(l->v->hv, l->uuid, &l->state, &l->err);
+}
+
+static int look_turn(void *arg, struct err *e)
+{
+	struct look *l = arg;
+	struct cvm_row c;
+	int r = cvms_by_uuid(l->v->db, l->uuid, &c, e);
+
+	if (r)
+		return r == -ERR_NOT_FOUND ? 0 : r;
+	return observe_apply(l->v, &c, observed_from(l->state), e);
+}
+
+static void look_done(void *arg)
+{
+	struct look *l = arg;
+	struct vmm *v = l->v;
+	struct err e;
+
+	if (!l->result && !v->closing && turn_do(v->turn, look_turn, l, &e) < 0)
+		log_error("cannot record the state of %s: %s", l->uuid, e.text);
+	if (l->again && !v->closing) {
+		l->again = false;
+		loop_job(v->set.loop, look_work, look_done, l);
+		return;
+	}
+	for (struct look **p = &looks; *p; p = &(*p)->next) {
+		if (*p != l)
+			continue;
+		*p = l->next;
+		break;
+	}
+	free(l);
+	vmm_job_end(v);
+}
+
+static void look_at(struct vmm *v, const char *uuid)
+{
+	struct look *l = looks;
+
+	while (l && (l->v != v || strcmp(l->uuid, uuid) != 0))
+		l = l->next;
+	if (l) {
+		l->again = true;
+		return;
+	}
+	l = xcalloc(1, sizeof(*l));
+	*l = (struct look){ .v = v, .next = looks };
+	memcpy(l->uuid, uuid, sizeof(l->uuid));
+	looks = l;
+	vmm_job_begin(v);
+	loop_job(v->set.loop, look_work, look_done, l);
+}
+
+void observe_event(void *arg, const struct hv_event *ev)
+{
+	struct vmm *v = arg;
+	struct cvm_row c;
+	struct err e;
+
+	if (!v->closing && !cvms_by_uuid(v->db, ev->uuid, &c, &e) && c.observed != observed_from(ev->state))
+		look_at(v, ev->uuid);
+}
+
+/* ------------------------------------------------------------------ listing all */
+
+struct listing {
+	struct vmm *v;
+	struct hv_domain *domains;
+	size_t n;
+	bool second;
+	int result;
+	struct err err;
+};
+
+static int by_uuid(const void *a, const void *b)
+{
+	return strcmp(((const struct hv_domain *)a)->uuid, ((const struct hv_domain *)b)->uuid);
+}
+
+static void list_work(void *arg)
+{
+	struct listing *l = arg;
+
+	l->result = hv_list(l->v->hv, &l->domains, &l->n, &l->err);
+	if (!l->result)
+		qsort(l->domains, l->n, sizeof(*l->domains), by_uuid);
+}
+
+static int apply_row(struct listing *l, const struct cvm_seen *s, enum observed now, struct err *e)
+{
+	struct cvm_row c;
+	int r;
+
+	if (s->observed == now)
+		return 0;
+	/* While operations run, a list may be older than what they did since: ask again for just this one. */
+	if (l->second) {
+		look_at(l->v, s->uuid);
+		return 0;
+	}
+	r = cvms_get(l->v->db, s->id, &c, e);
+	return r ? r : observe_apply(l->v, &c, now, e);
+}
+
+static void report_strangers(struct listing *l)
+{
+	struct cvm_row c;
+	struct err e;
+
+	for (size_t i = 0; i < l->n; i++)
+		if (cvms_by_uuid(l->v->db, l->domains[i].uuid, &c, &e) == -ERR_NOT_FOUND)
+			log_warn("domain %s carries our mark but is not in the database; it is left alone",
+				 l->domains[i].uuid);
+}
+
+static int list_turn(void *arg, struct err *e)
+{
+	struct listing *l = arg;
+	auto_free struct cvm_seen *seen = NULL;
+	size_t n;
+	int r = cvms_seen(l->v->db, &seen, &n, e);
+
+	for (size_t i = 0; !r && i < n; i++) {
+		struct hv_domain key = { 0 }, *d;
+
+		memcpy(key.uuid, seen[i].uuid, sizeof(key.uuid));
+		d = l->n ? bsearch(&key, l->domains, l->n, sizeof(key), by_uuid) : NULL;
+		r = apply_row(l, &seen[i], d ? observed_from(d->state) : OBSERVED_ABSENT, e);
+	}
+	return r;
+}
+
+static void list_all(struct vmm *v, bool second);
+
+static void list_again(void *arg)
+{
+	list_all(arg, true);
+}
+
+/* Guests found running are listened to, whether or not their row changed. */
+static void adopt(struct listing *l)
+{
+	struct cvm_row c;
+	struct err e;
+	unsigned adopted = 0;
+
+	for (size_t i = 0; i < l->n; i++) {
+		if (l->domains[i].state != DOMAIN_RUNNING && l->domains[i].state != DOMAIN_PAUSED)
+			continue;
+		if (cvms_by_uuid(l->v->db, l->domains[i].uuid, &c, &e))
+			continue;
+		guest_listen(l->v, &c);
+		adopted++;
+	}
+	if (adopted)
+		log_info("%u running guests adopted", adopted);
+}
+
+static void settle(struct listing *l)
+{
+	struct vmm *v = l->v;
+
+	if (l->second)
+		return;
+	adopt(l);
+	report_strangers(l);
+	v->settled = true;
+	ops_unpark(v);
+	loop_after_cancel(&v->relist_timer);
+	(void)loop_after(v->set.loop, 1000, list_again, v, &v->relist_timer);
+}
+
+static void list_done(void *arg)
+{
+	struct listing *l = arg;
+	struct vmm *v = l->v;
+	struct err e;
+
+	if (v->closing || !v->link_up) {
+		/* over, or lost again: the next connect lists anew */
+	} else if (l->result) {
+		log_error("cannot list domains: %s", l->err.text);
+		loop_after_cancel(&v->relist_timer);
+		(void)loop_after(v->set.loop, 1000, list_again, v, &v->relist_timer);
+	} else if (turn_do(v->turn, list_turn, l, &e) < 0) {
+		log_error("cannot record the state of domains: %s", e.text);
+	} else {
+		settle(l);
+	}
+	free(l->domains);
+	free(l);
+	vmm_job_end(v);
+}
+
+static void list_all(struct vmm *v, bool second)
+{
+	struct listing *l = xcalloc(1, sizeof(*l));
+
+	*l = (struct listing){ .v = v, .second = second && v->settled };
+	vmm_job_begin(v);
+	loop_job(v->set.loop, list_work, list_done, l);
+}
+
+void observe_link(void *arg, bool is_up, const struct err *e)
+{
+	struct vmm *v = arg;
+	const struct hv_caps *caps = hv_caps(v->hv);
+
+	v->link_up = is_up;
+	v->settled = false;
+	(void)snprintf(v->link_error, sizeof(v->link_error), "%.199s", e ? e->text : "");
+	if (v->closing)
+		return;
+	if (!is_up) {
+		log_error("hypervisor %s: %s", v->set.hypervisor_uri, v->link_error);
+		return;
+	}
+	log_info("hypervisor %s connected: libvirt %s, QEMU %s, %s", v->set.hypervisor_uri, caps->libvirt,
+		 caps->qemu,
+		 caps->tdx   ? "TDX"
+		 : caps->kvm ? "no TDX, KVM"
+			     : "no TDX, no KVM: guests are emulated");
+	list_all(v, false);
+}

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * ports.c - host ports: which may be used, which are free, which one to pick.
+ *
+ * A mapping is exclusive per (protocol, address, port), a wildcard address collides with every address. A port that a process outside
+ * of ours listens on is refused too: it is tried with bind(), as QEMU will (SO_REUSEADDR for TCP).
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/own.h"
+#include "vmm/world.h"
+
+static bool covers(const struct port_range *r, bool udp)
+{
+	return udp ? r->udp : r->tcp;
+}
+
+static int64_t count_ports(const struct vmm *v, bool udp)
+{
+	int64_t n = 0;
+
+	for (size_t i = 0; i < v->set.n_port_ranges; i++)
+		if (covers(&v->set.port_ranges[i], udp))
+			n += v->set.port_ranges[i].to - v->set.port_ranges[i].from + 1;
+	return n;
+}
+
+int64_t ports_allowed(const struct vmm *v)
+{
+	int64_t addresses = 0;
+
+	while (v->set.port_addresses[addresses])
+		addresses++;
+	return v->set.ports_enabled ? (count_ports(v, false) + count_ports(v, true)) * addresses : 0;
+}
+
+static uint16_t nth_port(const struct vmm *v, bool udp, int64_t n)
+{
+	for (size_t i = 0; i < v->set.n_port_ranges; i++) {
+		const struct port_range *r = &v->set.port_ranges[i];
+		int64_t size = r->to - r->from + 1;
+
+		if (!covers(r, udp))
+			continue;
+		if (n < size)
+			return (uint16_t)(r->from + n);
+		n -= size;
+	}
+	return 0;
+}
+
+static bool in_ranges(const struct vmm *v, bool udp, uint16_t port)
+{
+	for (size_t i = 0; i < v->set.n_port_ranges; i++) {
+		const struct port_range *r = &v->set.port_ranges[i];
+
+		if (covers(r, udp) && port >= r->from && port <= r->to)
+			return true;
+	}
+	return false;
+}
+
+/* Is the port free on the host right now? 0, or -errno of bind(). */
+static int try_bind(bool udp, const char *address, uint16_t port)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(port) };
+	auto_close int fd = -1;
+	int one = 1;
+
+	if (inet_pton(AF_INET, address, &sa.sin_addr) != 1)
+		return -EINVAL;
+	fd = socket(AF_INET, (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (!udp)
+		(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	return bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ? -errno : 0;
+}
+
+static const char *field(size_t i, const char *key, char out[48])
+{
+	(void)snprintf(out, 48, "ports[%zu].%s", i, key);
+	return out;
+}
+
+static void describe_ranges(const struct vmm *v, bool udp, char *out, size_t size)
+{
+	size_t n = 0;
+
+	out[0] = 0;
+	for (size_t i = 0; i < v->set.n_port_ranges && n < size; i++)
+		if (covers(&v->set.port_ranges[i], udp))
+			n += (size_t)snprintf(out + n, size - n, "%s%u-%u", n ? ", " : "",
+					      v->set.port_ranges[i].from, v->set.port_ranges[i].to);
+}
+
+static int check_address(const struct vmm *v, size_t i, const char *address, struct err *e)
+{
+	char name[48], allowed[160] = "";
+	size_t n = 0;
+
+	for (const char *const *a = v->set.port_addresses; *a; a++) {
+		if (!strcmp(*a, address))
+			return 0;
+		if (n < sizeof(allowed))
+			n += (size_t)snprintf(allowed + n, sizeof(allowed) - n, "%s%s", n ? ", " : "", *a);
+	}
+	return err_field(e, ERR_INVALID, field(i, "host_address", name), address,
+			 "host address %.45s is not allowed; allowed: %s", address, allowed);
+}
+
+static bool taken_before(const struct port_row *rows, size_t n, const struct port_row *p)
+{
+	for (size_t i = 0; i < n; i++)
+		if (rows[i].udp == p->udp && rows[i].host_port == p->host_port &&
+		    (!strcmp(rows[i].host_address, p->host_address) ||
+		     !strcmp(rows[i].host_address, "0.0.0.0") || !strcmp(p->host_address, "0.0.0.0")))
+			return true;
+	return false;
+}
+
+static int check_fixed(struct vmm *v, size_t i, const struct port_row *earlier, const struct port_row *p,
+		       struct err *e)
+{
+	char name[48], value[8], ranges[120], who[NAME_TEXT];
+	const char *proto = p->udp ? "udp" : "tcp";
+	int r;
+
+	(void)field(i, "host_port", name);
+	(void)snprintf(value, sizeof(value), "%u", p->host_port);
+	describe_ranges(v, p->udp, ranges, sizeof(ranges));
+	if (!in_ranges(v, p->udp, p->host_port))
+		return err_field(e, ERR_INVALID, name, value,
+				 "%s host port %s is not allowed; allowed: %s, or 0 for a free one", proto,
+				 value, ranges);
+	if (taken_before(earlier, i, p))
+		return err_field(e, ERR_INVALID, name, value,
+				 "%s host port %s:%s is asked for twice in this request", proto,
+				 p->host_address, value);
+	r = ports_holder(v->db, p->udp, p->host_address, p->host_port, who, e);
+	if (r < 0)
+		return r;
+	if (r) {
+		err_capacity(e, "host_ports", 1, 0, (uint64_t)ports_allowed(v));
+		(void)snprintf(e->text, sizeof(e->text), "%s host port %s:%s is mapped to CVM %s", proto,
+			       p->host_address, value, who);
+	} else {
+		r = try_bind(p->udp, p->host_address, p->host_port);
+		if (!r)
+			return 0;
+		err_capacity(e, "host_ports", 1, 0, (uint64_t)ports_allowed(v));
+		(void)snprintf(e->text, sizeof(e->text), "%s host port %s:%s is not free on this host: %s",
+			       proto, p->host_address, value, strerrordesc_np(-r));
+	}
+	(void)snprintf(e->field, sizeof(e->field), "%s", name);
+	(void)snprintf(e->value, sizeof(e->value), "%s", value);
+	return err_hint(e, "use host_port 0 to get a free one of %s", ranges);
+}
+
+static int pick(struct vmm *v, size_t i, const struct port_row *earlier, struct port_row *p, struct err *e)
+{
+	int64_t n = count_ports(v, p->udp);
+	char name[48], who[NAME_TEXT];
+
+	for (int64_t k = 0; k < n; k++) {
+		int64_t at = (v->port_hint[p->udp] + k) % n;
+		int r;
+
+		p->host_port = nth_port(v, p->udp, at);
+		r = ports_holder(v->db, p->udp, p->host_address, p->host_port, who, e);
+		if (r < 0)
+			return r;
+		if (r || taken_before(earlier, i, p) || try_bind(p->udp, p->host_address, p->host_port))
+			continue;
+		v->port_hint[p->udp] = (uint32_t)((at + 1) % n);
+		return 0;
+	}
+	err_capacity(e, "host_ports", 1, 0, (uint64_t)n);
+	(void)snprintf(e->field, sizeof(e->field), "%s", field(i, "host_port", name));
+	return err_hint(e, "widen ports.range, or delete a CVM that has port mappings");
+}
+
+int ports_resolve(struct vmm *v, const struct port_ask *asks, size_t n, struct port_row *out, struct err *e)
+{
+	char name[48];
+	int r = 0;
+
+	if (n && !v->set.ports_enabled)
+		return err_field(e, ERR_INVALID, "ports", NULL,
+				 "port mappings are turned off on this node (ports.enabled)");
+	for (size_t i = 0; !r && i < n; i++) {
+		struct port_row *p = &out[i];
+		const char *address = asks[i].host_address ? asks[i].host_address : v->set.port_addresses[0];
+
+		*p = (struct port_row){ .udp = asks[i].udp,
+					.host_port = asks[i].host_port,
+					.vm_port = asks[i].vm_port };
+		(void)snprintf(p->host_address, sizeof(p->host_address), "%.45s", address);
+		if (!p->vm_port)
+			return err_field(e, ERR_INVALID, field(i, "vm_port", name), "0",
+					 "vm_port 0 is not a port; allowed: 1 to 65535");
+		r = check_address(v, i, address, e);
+		if (!r)
+			r = p->host_port ? check_fixed(v, i, out, p, e) : pick(v, i, out, p, e);
+	}
+	return r;
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * power.c - start, stop, shutdown, restart, delete, as asked for.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "vmm/world.h"
+
+enum { TIMEOUT_DEFAULT_S = 60, TIMEOUT_MIN_S = 10, TIMEOUT_MAX_S = 1200 };
+
+static bool is_up(const struct cvm_row *c)
+{
+	return c->observed == OBSERVED_RUNNING || c->observed == OBSERVED_PAUSED;
+}
+
+/* What is wanted is so already, and nothing is under way that would change it. */
+static bool nothing_to_do(const struct cvm_row *c, enum op_kind kind)
+{
+	if (c->op_id[0])
+		return false;
+	if (kind == OP_START)
+		return c->observed == OBSERVED_RUNNING && c->desired == DESIRED_RUNNING;
+	if (kind == OP_STOP || kind == OP_SHUTDOWN)
+		return !is_up(c) && c->desired == DESIRED_STOPPED && c->observed != OBSERVED_CRASHED;
+	return false;
+}
+
+static int check_timeout(const struct power_ask *ask, struct err *e)
+{
+	char given[16];
+
+	if (!ask->timeout_s || (ask->timeout_s >= TIMEOUT_MIN_S && ask->timeout_s <= TIMEOUT_MAX_S))
+		return 0;
+	(void)snprintf(given, sizeof(given), "%u", ask->timeout_s);
+	return err_field(e, ERR_INVALID, "timeout_s", given,
+			 "timeout_s %s is out of range; allowed: %d to %d seconds", given, TIMEOUT_MIN_S,
+			 TIMEOUT_MAX_S);
+}
+
+int vmm_power(struct vmm *v, const struct cvm_row *cvm, const struct power_ask *ask,
+	      const struct request_ref *ref, struct op_row *ret_op, struct err *e)
+{
+	char params[128];
+	struct cvm_row c;
+	int r = check_timeout(ask, e);
+
+	if (r)
+		return r;
+	/* The caller's row may be of an earlier turn. */
+	r = cvms_get(v->db, cvm->id, &c, e);
+	if (r)
+		return r == -ERR_NOT_FOUND
+			       ? err_field(e, ERR_CVM_NOT_FOUND, "cvm_id", cvm->uuid, "no CVM %s", cvm->uuid)
+			       : r;
+	if (c.desired == DESIRED_DELETED && ask->kind != OP_DELETE)
+		return err_set(e, ERR_BUSY, "%s is being deleted", c.name);
+	(void)snprintf(params, sizeof(params), "{\"timeout_s\":%u,\"force\":%s}",
+		       ask->timeout_s ? ask->timeout_s : TIMEOUT_DEFAULT_S, ask->force ? "true" : "false");
+	if (nothing_to_do(&c, ask->kind))
+		return op_record(v, &c, ask->kind, params, ref, ret_op, e);
+	if (ask->kind == OP_START || ask->kind == OP_RESTART)
+		r = capacity_hold_cpu(v, &c, true, e);
+	return r ? r : op_begin(v, &c, ask->kind, params, ref, ret_op, e);
+}

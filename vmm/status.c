@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * status.c - the word a client reads, from what is wanted, what is seen, and what is being done.
+ *
+ * A running operation speaks first: it is what changes things. Otherwise what was observed decides; a CVM that should run and
+ * does not is "exited" (its guest powered off) or "crashed", never silently "stopped".
+ */
+#include "base/own.h"
+#include "vmm/vmm.h"
+
+/* The cloud's clients treat "running" and "stopped" specially and show anything else as it is. */
+static const char *const words[STATUS_MAX] = {
+	[STATUS_STOPPED] = "stopped",
+	[STATUS_STARTING] = "starting",
+	[STATUS_RUNNING] = "running",
+	[STATUS_STOPPING] = "stopping",
+	[STATUS_SHUTTING_DOWN] = "shutting_down",
+	[STATUS_RESTARTING] = "restarting",
+	[STATUS_DELETING] = "deleting",
+	[STATUS_CRASHED] = "crashed",
+	[STATUS_EXITED] = "exited",
+	[STATUS_PAUSED] = "paused",
+};
+
+const char *status_word(enum status s)
+{
+	return (unsigned)s < STATUS_MAX ? words[s] : "unknown";
+}
+
+enum status cvm_status(const struct cvm_row *c)
+{
+	static const enum status doing[OP_KINDS] = {
+		[OP_CREATE] = STATUS_STARTING,    [OP_START] = STATUS_STARTING,
+		[OP_STOP] = STATUS_STOPPING,      [OP_SHUTDOWN] = STATUS_SHUTTING_DOWN,
+		[OP_RESTART] = STATUS_RESTARTING, [OP_DELETE] = STATUS_DELETING,
+	};
+
+	if (c->op_id[0])
+		return doing[c->op_kind];
+	if (c->desired == DESIRED_DELETED)
+		return STATUS_DELETING;
+	switch (c->observed) {
+	case OBSERVED_RUNNING:
+		return c->desired == DESIRED_RUNNING ? STATUS_RUNNING : STATUS_STOPPING;
+	case OBSERVED_PAUSED:
+		return STATUS_PAUSED;
+	case OBSERVED_CRASHED:
+		return c->desired == DESIRED_RUNNING ? STATUS_CRASHED : STATUS_STOPPED;
+	case OBSERVED_OFF:
+	case OBSERVED_ABSENT:
+	case OBSERVED_MAX:
+		break;
+	}
+	return c->desired == DESIRED_RUNNING ? STATUS_EXITED : STATUS_STOPPED;
+}

@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * steps.c - what each operation consists of.
+ *
+ * create:    reserve | files → disk → define → start → forwards → boot
+ * start:     reserve | files → disk → define → start → forwards → boot
+ * stop:      stop
+ * shutdown:  signal → wait → stop
+ * restart:   signal → wait → stop → files → disk → define → start → forwards → boot
+ * delete:    stop → undefine → remove
+ *
+ * Steps before the bar are taken by the transaction that accepted the request. "boot" only watches: when the guest does not come up the
+ * operation fails and says why, but the guest is left for its owner to look at.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/own.h"
+#include "vmm/engine.h"
+#include "vmm/guest_files.h"
+
+/* ------------------------------------------------------------------ jobs */
+
+static char *below(const struct step_job *j, const char *name)
+{
+	return xasprintf("%s/%s", j->dir, name);
+}
+
+static struct log_limits limits_of(const struct vmm_settings *s)
+{
+	return (struct log_limits){ .max_bytes = s->log_max_bytes,
+				    .max_backups = s->log_backups,
+				    .keep_boots = s->log_keep_boots };
+}
+
+static int write_guest_files(const struct step_job *j, const char *shared, struct err *e)
+{
+	const struct guest_files g = {
+		.dir = shared,
+		.app_compose = j->manifest,
+		.app_compose_len = strlen(j->manifest),
+		.app_id = j->cvm.app_id,
+		.encrypted_env = j->blobs.encrypted_env,
+		.encrypted_env_len = j->blobs.encrypted_env_len,
+		.user_config = j->blobs.user_config,
+		.kms_urls = j->set.kms_urls,
+		.gateway_urls = j->set.gateway_urls,
+		.pccs_url = j->set.pccs_url,
+		.docker_registry = j->set.docker_registry,
+		.host_api_port = j->set.host_api_port,
+		.vm = { .os_image_hash = j->cvm.image_hash,
+			.image = j->cvm.image_name,
+			.qemu_version = j->caps.qemu,
+			.vcpus = (unsigned)j->cvm.vcpus,
+			.memory_mib = (uint64_t)j->cvm.memory_mib,
+			.num_nics = 1 },
+	};
+
+	return guest_files_write(&g, e);
+}
+
+static int do_files(struct step_job *j, struct err *e)
+{
+	auto_free char *logs = below(j, "logs"), *shared = below(j, "shared");
+	const struct log_limits limits = limits_of(&j->set);
+	char qemu_log[512];
+	int r = file_mkdirs(logs, 0755, e);
+
+	if (!r)
+		r = file_mkdirs(shared, 0755, e);
+	if (!r)
+		r = write_guest_files(j, shared, e);
+	if (!r)
+		r = hv_qemu_log_path(j->hv, j->domain, qemu_log, sizeof(qemu_log), e);
+	return r ? r : logs_boot_begin(logs, (unsigned)j->cvm.boot, qemu_log, &limits, e);
+}
+
+static int do_disk(struct step_job *j, struct err *e)
+{
+	auto_free char *path = below(j, "hda.img");
+
+	return disk_create(path, j->cvm.disk_gib, e);
+}
+
+static char *in_image(const struct step_job *j, const char *file)
+{
+	return *file ? xasprintf("%s/%s", j->image_dir, file) : NULL;
+}
+
+/* MRCONFIGID version 1: 0x01, the compose hash, zeros. */
+static void mr_config_id(const char *compose_hash, uint8_t out[48])
+{
+	memset(out, 0, 48);
+	out[0] = 1;
+	(void)id_unhex(compose_hash, out + 1, 32);
+}
+
+static int do_define(struct step_job *j, struct err *e)
+{
+	auto_free char *kernel = NULL, *initrd = NULL, *rootfs = NULL, *bios = NULL, *xml = NULL;
+	auto_free char *disk = below(j, "hda.img"), *shared = below(j, "shared"),
+		       *serial = below(j, "logs/serial.log");
+	bool vsock = access("/dev/vhost-vsock", F_OK) == 0;
+	struct image_boot boot;
+	struct domain_spec d;
+	int r = image_boot_read(j->image_dir, &boot, e);
+
+	if (r)
+		return r;
+	kernel = in_image(j, boot.kernel);
+	initrd = in_image(j, boot.initrd);
+	rootfs = in_image(j, boot.rootfs);
+	bios = in_image(j, boot.bios);
+	d = (struct domain_spec){
+		.vcpus = (unsigned)j->cvm.vcpus,
+		.memory_mib = (uint64_t)j->cvm.memory_mib,
+		.tdx = j->cvm.tdx,
+		.kvm = j->cvm.tdx || j->caps.kvm,
+		.emulator = j->set.emulator && *j->set.emulator ? j->set.emulator : j->caps.emulator,
+		.firmware = bios,
+		.kernel = kernel,
+		.initrd = initrd,
+		.cmdline = boot.cmdline[0] ? boot.cmdline : NULL,
+		.rootfs = rootfs,
+		.disk = disk,
+		.share_dir = shared,
+		.share_readonly = boot.shared_ro,
+		.serial_log = serial,
+		.cid = vsock ? j->cvm.cid : 0,
+		.has_mr_config_id = j->cvm.tdx,
+		.qgs_socket = j->set.qgs_socket && *j->set.qgs_socket ? j->set.qgs_socket : NULL,
+	};
+	memcpy(d.uuid, j->cvm.uuid, sizeof(d.uuid));
+	memcpy(d.app_id, j->cvm.app_id, sizeof(d.app_id));
+	(void)snprintf(d.name, sizeof(d.name), "%s", j->domain);
+	domain_mac(j->cvm.uuid, d.mac);
+	mr_config_id(j->cvm.compose_hash, d.mr_config_id);
+	r = domain_xml(&d, &xml, e);
+	return r ? r : hv_define(j->hv, xml, e);
+}
+
+static int do_start(struct step_job *j, struct err *e)
+{
+	return hv_start(j->hv, j->cvm.uuid, e);
+}
+
+static int do_forwards(struct step_job *j, struct err *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < j->n_ports; i++)
+		r = hv_forward_add(j->hv, j->cvm.uuid, j->ports[i].udp, j->ports[i].host_address,
+				   j->ports[i].host_port, j->ports[i].vm_port, e);
+	return r;
+}
+
+static int do_destroy(struct step_job *j, struct err *e)
+{
+	return hv_destroy(j->hv, j->cvm.uuid, e);
+}
+
+static int do_undefine(struct step_job *j, struct err *e)
+{
+	return hv_undefine(j->hv, j->cvm.uuid, e);
+}
+
+static int do_remove(struct step_job *j, struct err *e)
+{
+	return file_remove_tree(j->dir, e);
+}
+
+static int do_signal(struct step_job *j, struct err *e)
+{
+	int r = hv_power_button(j->hv, j->cvm.uuid, e);
+
+	return r == -ERR_NOT_FOUND ? 0 : r;
+}
+
+static int do_signal_unless_forced(struct step_job *j, struct err *e)
+{
+	return j->force ? 0 : do_signal(j, e);
+}
+
+static int undo_disk(struct step_job *j, struct err *e)
+{
+	auto_free char *path = below(j, "hda.img");
+
+	return file_remove_tree(path, e);
+}
+
+/* ------------------------------------------------------------------ turns */
+
+static int want(struct vmm *v, const struct cvm_row *c, enum desired d, struct err *e)
+{
+	int r;
+
+	if (c->desired == d)
+		return 0;
+	r = cvms_set_desired(v->db, c->id, d, e);
+	return r ? r : event(v, c, "", "cvm.desired", e, "{s:s}", "desired", desired_word[d]);
+}
+
+static int enter_boot(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
+{
+	int64_t boot;
+	int r = want(v, c, DESIRED_RUNNING, e);
+
+	(void)o;
+	return r ? r : cvms_begin_boot(v->db, c->id, clock_wall_ms(), &boot, e);
+}
+
+static int save_started(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
+{
+	(void)o;
+	return observe_apply(v, c, OBSERVED_RUNNING, e);
+}
+
+static int enter_stopped(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
+{
+	(void)o;
+	return want(v, c, DESIRED_STOPPED, e);
+}
+
+static int enter_delete(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
+{
+	(void)o;
+	return want(v, c, DESIRED_DELETED, e);
+}
+
+static int save_off(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
+{
+	(void)o;
+	return c->observed == OBSERVED_ABSENT ? 0 : observe_apply(v, c, OBSERVED_OFF, e);
+}
+
+/* ------------------------------------------------------------------ waiting */
+
+static bool is_up(const struct cvm_row *c)
+{
+	return c->observed == OBSERVED_RUNNING || c->observed == OBSERVED_PAUSED;
+}
+
+static unsigned graceful_limit(const struct op_run *o)
+{
+	return o->timeout_s;
+}
+
+static int shut_down(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
+{
+	(void)v;
+	if (!is_up(c))
+		return 1;
+	if (!o->timed_out)
+		return 0;
+	if (o->force)
+		return 1;
+	err_set(e, ERR_TIMEOUT, "the guest did not shut down within %u seconds; it runs on", o->timeout_s);
+	return err_hint(e, "use stop, or shutdown with force");
+}
+
+/* A restart ends in a running guest whatever the old one did: when time is up the hard stop follows. */
+static int shut_down_or_late(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
+{
+	(void)v;
+	(void)e;
+	return !is_up(c) || o->force || o->timed_out;
+}
+
+static unsigned boot_limit(const struct op_run *o)
+{
+	return o->v->set.boot_timeout_s;
+}
+
+static int booted(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
+{
+	if (c->boot_error[0])
+		return err_set(e, ERR_HOST, "the guest reports: %s", c->boot_error);
+	if (!is_up(c))
+		return err_set(e, ERR_HOST, "the guest ended before it was up%s%s",
+			       c->boot_progress[0] ? ", last seen: " : "", c->boot_progress);
+	if (!c->serial_progress || !strcmp(c->boot_progress, "done"))
+		return 1;
+	if (o->timed_out)
+		return err_set(e, ERR_TIMEOUT, "the guest did not report its boot within %u seconds%s%s",
+			       v->set.boot_timeout_s, c->boot_progress[0] ? ", last seen: " : "",
+			       c->boot_progress);
+	return 0;
+}
+
+/* ------------------------------------------------------------------ ends */
+
+static int forget(struct vmm *v, const struct cvm_row *c, const char *op_id, struct err *e)
+{
+	auto_free struct port_row *ports = NULL;
+	size_t n;
+	int r = ports_of(v->db, c->id, &ports, &n, e);
+
+	if (!r)
+		r = capacity_release(v, c, n, e);
+	if (!r)
+		r = cvms_forget(v->db, c->id, e);
+	if (!r)
+		r = event(v, c, op_id, "cvm.removed", e, "{s:s}", "name", c->name);
+	guest_forget(v, c->id);
+	return r;
+}
+
+static int finish_create(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok, struct err *e)
+{
+	return !ok && o->row.undoing ? forget(v, c, o->row.id, e) : 0;
+}
+
+/* Undone: the guest is down, so that is what is wanted now; the hold goes if stopped CVMs do not keep theirs. */
+static int finish_start(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok, struct err *e)
+{
+	int r;
+
+	if (ok || !o->row.undoing)
+		return 0;
+	r = want(v, c, DESIRED_STOPPED, e);
+	return r || !v->set.release_on_stop ? r : capacity_hold_cpu(v, c, false, e);
+}
+
+static int finish_stop(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok, struct err *e)
+{
+	(void)o;
+	if (!ok)
+		return 0;
+	return v->set.release_on_stop ? capacity_hold_cpu(v, c, false, e) : 0;
+}
+
+static int finish_shutdown(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok, struct err *e)
+{
+	struct op_row follower;
+
+	if (ok || !is_up(c))
+		return finish_stop(v, o, c, true, e);
+	if (ops_queued_of(v->db, c->id, &follower, e) == 0)
+		return 0;
+	return want(v, c, DESIRED_RUNNING, e);
+}
+
+static int finish_delete(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok, struct err *e)
+{
+	return ok ? forget(v, c, o->row.id, e) : 0;
+}
+
+/* ------------------------------------------------------------------ tables */
+
+/* @DISK_UNDO and @UNDEFINE: a create takes away what it made; a start leaves what was there before it. */
+#define START_STEPS(FILES_UNDO, DISK_UNDO, DEFINE_UNDO)                                                     \
+	{ .name = "files", .flags = STEP_HV, .enter = enter_boot, .work = do_files, .undo = (FILES_UNDO) }, \
+		{ .name = "disk", .work = do_disk, .undo = (DISK_UNDO) },                                   \
+		{ .name = "define", .flags = STEP_HV, .work = do_define, .undo = (DEFINE_UNDO) },           \
+		{ .name = "start",                                                                          \
+		  .flags = STEP_HV,                                                                         \
+		  .work = do_start,                                                                         \
+		  .save = save_started,                                                                     \
+		  .undo = do_destroy },                                                                     \
+		{ .name = "forwards", .flags = STEP_HV, .work = do_forwards },                              \
+	{                                                                                                   \
+		.name = "boot", .flags = STEP_KEEP, .ready = booted, .limit_s = boot_limit                  \
+	}
+
+static const struct step create_steps[] = {
+	{ .name = "reserve" },
+	START_STEPS(do_remove, undo_disk, do_undefine),
+};
+
+static const struct step start_steps[] = {
+	{ .name = "reserve" },
+	START_STEPS(NULL, NULL, NULL),
+};
+
+static const struct step stop_steps[] = {
+	{ .name = "stop",
+	  .flags = STEP_HV | STEP_KEEP,
+	  .enter = enter_stopped,
+	  .work = do_destroy,
+	  .save = save_off },
+};
+
+static const struct step shutdown_steps[] = {
+	{ .name = "signal", .flags = STEP_HV | STEP_KEEP, .enter = enter_stopped, .work = do_signal },
+	{ .name = "wait", .flags = STEP_KEEP, .ready = shut_down, .limit_s = graceful_limit },
+	{ .name = "stop", .flags = STEP_HV | STEP_KEEP, .work = do_destroy, .save = save_off },
+};
+
+static const struct step restart_steps[] = {
+	{ .name = "signal", .flags = STEP_HV | STEP_KEEP, .work = do_signal_unless_forced },
+	{ .name = "wait", .flags = STEP_KEEP, .ready = shut_down_or_late, .limit_s = graceful_limit },
+	{ .name = "stop", .flags = STEP_HV | STEP_KEEP, .work = do_destroy, .save = save_off },
+	START_STEPS(NULL, NULL, NULL),
+};
+
+static const struct step delete_steps[] = {
+	{ .name = "stop",
+	  .flags = STEP_HV | STEP_KEEP,
+	  .enter = enter_delete,
+	  .work = do_destroy,
+	  .save = save_off },
+	{ .name = "undefine", .flags = STEP_HV | STEP_KEEP, .work = do_undefine },
+	{ .name = "remove", .flags = STEP_KEEP, .work = do_remove },
+};
+
+#define TABLE(s) .steps = (s), .n = (int)ARRAY_SIZE(s)
+
+const struct op_table op_tables[OP_KINDS] = {
+	[OP_CREATE] = { TABLE(create_steps), .first = 1, .cancellable = true, .finish = finish_create },
+	[OP_START] = { TABLE(start_steps), .first = 1, .cancellable = true, .finish = finish_start },
+	[OP_STOP] = { TABLE(stop_steps), .finish = finish_stop },
+	[OP_SHUTDOWN] = { TABLE(shutdown_steps), .cancellable = true, .finish = finish_shutdown },
+	[OP_RESTART] = { TABLE(restart_steps), .cancellable = true, .finish = finish_start },
+	[OP_DELETE] = { TABLE(delete_steps), .finish = finish_delete },
+};
+
+const char *const *vmm_steps(enum op_kind kind)
+{
+	static const char *names[OP_KINDS][12];
+	const struct op_table *t = &op_tables[kind];
+
+	if (!names[kind][0])
+		for (int i = 0; i < t->n; i++)
+			names[kind][i] = t->steps[i].name;
+	return names[kind];
+}

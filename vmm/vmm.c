@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * vmm.c - opening and closing the node, and the reads that need no more than a query.
+ *
+ * Opening never waits for the hypervisor: the API answers from SQLite at once, operations wait for the connection by
+ * themselves. Closing lets jobs end, because a side effect without its record would have to be found out again; what still
+ * runs after the time allowed is left to the next start, which is what it is built for.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/own.h"
+#include "vmm/world.h"
+
+enum { KEEP_EVERY_MS = 3600 * 1000 };
+
+char *cvm_dir(const struct vmm *v, const char *uuid)
+{
+	return xasprintf("%s/cvms/%s", v->set.state_dir, uuid);
+}
+
+char *image_dir(const struct vmm *v, const char *image_name)
+{
+	return xasprintf("%s/%s", v->set.images_dir, image_name);
+}
+
+void cvm_domain_name(const char *uuid, char out[80])
+{
+	(void)snprintf(out, 80, "teepod-%s", uuid);
+}
+
+/* ------------------------------------------------------------------ open */
+
+static int prune(void *arg, struct err *e)
+{
+	struct vmm *v = arg;
+	int64_t now = clock_wall_ms(), day = 24LL * 3600 * 1000;
+	int r = ops_prune(v->db, now - day * v->set.keep_operation_days, e);
+
+	if (r >= 0)
+		r = events_prune(v->db, now - day * v->set.keep_event_days, e);
+	if (r >= 0)
+		r = idempotency_prune(v->db, now - 3600000LL * v->set.keep_idempotency_hours, e);
+	return r < 0 ? r : 0;
+}
+
+static void keep_house(void *arg)
+{
+	struct vmm *v = arg;
+	struct err e;
+
+	if (turn_do(v->turn, prune, v, &e) < 0)
+		log_warn("cannot forget old rows: %s", e.text);
+	(void)loop_after(v->set.loop, KEEP_EVERY_MS, keep_house, v, &v->keep_timer);
+}
+
+static int set_up(void *arg, struct err *e)
+{
+	struct vmm *v = arg;
+	int r = workspaces_ensure(v->db, v->set.workspace, &v->workspace, e);
+
+	if (!r)
+		r = capacity_set_up(v, e);
+	return r ? r : prune(v, e);
+}
+
+static int open_hypervisor(struct vmm *v, struct err *e)
+{
+	const struct hv_config cfg = {
+		.loop = v->set.loop,
+		.uri = v->set.hypervisor_uri,
+		.embed_root = v->set.embed_root,
+		.emulator = v->set.emulator && *v->set.emulator ? v->set.emulator : NULL,
+		.on_event = observe_event,
+		.on_link = observe_link,
+		.arg = v,
+	};
+
+	(void)snprintf(v->link_error, sizeof(v->link_error), "connecting");
+	return hv_new(&cfg, &v->hv, e);
+}
+
+static int make_folders(const struct vmm_settings *s, struct err *e)
+{
+	auto_free char *cvms = xasprintf("%s/cvms", s->state_dir);
+	int r = file_mkdirs(cvms, 0711, e);
+
+	return r ? r : file_mkdirs(s->images_dir, 0755, e);
+}
+
+int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
+{
+	auto_free char *path = xasprintf("%s/teepod.db", s->state_dir);
+	struct vmm *v = xcalloc(1, sizeof(*v));
+	int r = make_folders(s, e);
+
+	v->set = *s;
+	if (!r)
+		r = db_open(path, &v->db, e);
+	if (r) {
+		free(v);
+		return r;
+	}
+	v->turn = turn_new(s->loop, v->db);
+	r = turn_do(v->turn, set_up, v, e);
+	if (r >= 0)
+		r = open_hypervisor(v, e);
+	if (r >= 0)
+		r = ops_resume(v, e);
+	if (r < 0) {
+		turn_close(v->turn);
+		(void)uv_run(s->loop, UV_RUN_NOWAIT);
+		db_close(v->db);
+		free(v);
+		return r;
+	}
+	images_import_demo(v);
+	(void)loop_after(s->loop, KEEP_EVERY_MS, keep_house, v, &v->keep_timer);
+	*ret = v;
+	return 0;
+}
+
+/* ------------------------------------------------------------------ close */
+
+static void hypervisor_closed(void *arg)
+{
+	struct vmm *v = arg;
+	void (*closed)(void *) = v->closed;
+	void *closed_arg = v->closed_arg;
+
+	turn_close(v->turn);
+	db_close(v->db);
+	free(v);
+	closed(closed_arg);
+}
+
+static void close_rest(struct vmm *v)
+{
+	loop_after_cancel(&v->close_timer);
+	hv_close(v->hv, hypervisor_closed, v);
+}
+
+void vmm_job_begin(struct vmm *v)
+{
+	v->jobs++;
+}
+
+/* Also called when an operation's job ends while closing; then there is no job of ours to count. */
+void vmm_job_end(struct vmm *v)
+{
+	if (v->jobs)
+		v->jobs--;
+	if (v->closing && !v->jobs && !v->n_ops && v->closed && v->close_timer)
+		close_rest(v);
+}
+
+static void close_late(void *arg)
+{
+	struct vmm *v = arg;
+
+	log_warn("%u jobs and %u operations are still under way; the next start goes on with them", v->jobs,
+		 v->n_ops);
+	v->closed(v->closed_arg);
+}
+
+void vmm_close(struct vmm *v, unsigned max_ms, void (*done)(void *arg), void *arg)
+{
+	v->closing = true;
+	v->closed = done;
+	v->closed_arg = arg;
+	guests_close(v);
+	loop_after_cancel(&v->keep_timer);
+	loop_after_cancel(&v->relist_timer);
+	(void)loop_after(v->set.loop, max_ms, close_late, v, &v->close_timer);
+	v->jobs++;
+	ops_close(v);
+}
+
+/* ------------------------------------------------------------------ settings */
+
+const struct vmm_settings *vmm_settings(const struct vmm *v)
+{
+	return &v->set;
+}
+
+void vmm_reload(struct vmm *v, const struct vmm_settings *s)
+{
+	v->set.log_max_bytes = s->log_max_bytes;
+	v->set.log_backups = s->log_backups;
+	v->set.log_keep_boots = s->log_keep_boots;
+	v->set.log_check_s = s->log_check_s;
+	v->set.keep_operation_days = s->keep_operation_days;
+	v->set.keep_event_days = s->keep_event_days;
+	v->set.keep_idempotency_hours = s->keep_idempotency_hours;
+	v->set.release_on_stop = s->release_on_stop;
+	v->set.boot_timeout_s = s->boot_timeout_s;
+	v->set.port_ranges = s->port_ranges;
+	v->set.n_port_ranges = s->n_port_ranges;
+	v->set.types = s->types;
+	v->set.n_types = s->n_types;
+}
+
+/* ------------------------------------------------------------------ callers */
+
+int vmm_authenticate(struct vmm *v, const char *api_key, struct key_row *ret, struct err *e)
+{
+	uint8_t hash[SHA256_LEN];
+	int r;
+
+	id_sha256(api_key, strlen(api_key), hash);
+	r = keys_find(v->db, hash, ret, e);
+	return r == -ERR_NOT_FOUND ? err_set(e, ERR_UNAUTHENTICATED, "unknown API key") : r;
+}
+
+int vmm_workspace(struct vmm *v, int64_t id, struct workspace_row *ret, struct err *e)
+{
+	int r = workspaces_get(v->db, id, ret, e);
+
+	return r == -ERR_NOT_FOUND ? err_set(e, ERR_NOT_FOUND, "no such workspace") : r;
+}
+
+int64_t vmm_default_workspace(const struct vmm *v)
+{
+	return v->workspace;
+}
+
+struct new_key {
+	struct db *db;
+	const char *workspace, *name;
+	int role;
+	char text[API_KEY_TEXT];
+};
+
+static int add_key(void *arg, struct err *e)
+{
+	struct new_key *k = arg;
+	uint8_t secret[24], hash[SHA256_LEN];
+	char hex[49];
+	int64_t workspace;
+	int r = workspaces_ensure(k->db, k->workspace, &workspace, e);
+
+	id_random(secret, sizeof(secret));
+	id_hex(secret, sizeof(secret), hex);
+	(void)snprintf(k->text, sizeof(k->text), "teepod_%s", hex);
+	id_sha256(k->text, strlen(k->text), hash);
+	return r ? r : keys_add(k->db, workspace, k->name, k->role, hash, NULL, e);
+}
+
+int vmm_add_key(struct vmm *v, const char *workspace, const char *name, int role, char ret_key[API_KEY_TEXT],
+		struct err *e)
+{
+	struct new_key k = {
+		.db = v->db, .workspace = workspace ? workspace : v->set.workspace, .name = name, .role = role
+	};
+	int r = turn_do(v->turn, add_key, &k, e);
+
+	if (r < 0)
+		return r;
+	memcpy(ret_key, k.text, sizeof(k.text));
+	return 0;
+}
+
+int vmm_add_key_offline(const char *state_dir, const char *workspace, const char *name, int role,
+			char ret_key[API_KEY_TEXT], struct err *e)
+{
+	auto_free char *path = xasprintf("%s/teepod.db", state_dir);
+	struct new_key k = { .workspace = workspace, .name = name, .role = role };
+	int r = db_open(path, &k.db, e);
+
+	if (r)
+		return r;
+	r = add_key(&k, e);
+	db_close(k.db);
+	if (r)
+		return r;
+	memcpy(ret_key, k.text, sizeof(k.text));
+	return 0;
+}
+
+/* ------------------------------------------------------------------ reads */
+
+int vmm_cvms(struct vmm *v, const struct cvm_filter *f, int64_t offset, int64_t limit, struct cvm_row **ret,
+	     size_t *n, int64_t *ret_total, struct err *e)
+{
+	return cvms_list(v->db, f, offset, limit, ret, n, ret_total, e);
+}
+
+int vmm_apps(struct vmm *v, const struct cvm_filter *f, int64_t offset, int64_t limit, struct cvm_row **ret,
+	     size_t *n, int64_t *ret_total, struct err *e)
+{
+	return cvms_list_apps(v->db, f, offset, limit, ret, n, ret_total, e);
+}
+
+int vmm_app(struct vmm *v, int64_t workspace, const char *app_id, struct app_row *ret, struct err *e)
+{
+	int r = apps_find(v->db, workspace, app_id, ret, e);
+
+	return r == -ERR_NOT_FOUND ? err_field(e, ERR_NOT_FOUND, "app_id", app_id, "no app %.60s", app_id)
+				   : r;
+}
+
+int vmm_ports(struct vmm *v, int64_t cvm, struct port_row **ret, size_t *n, struct err *e)
+{
+	return ports_of(v->db, cvm, ret, n, e);
+}
+
+int vmm_manifest(struct vmm *v, const struct cvm_row *cvm, char **ret, struct err *e)
+{
+	int r = revisions_manifest(v->db, cvm->revision, ret, e);
+
+	return r == -ERR_NOT_FOUND ? err_set(e, ERR_HOST, "the revision of %s is missing", cvm->name) : r;
+}
+
+int vmm_operation(struct vmm *v, const char *op_id, struct op_row *ret, struct err *e)
+{
+	int r = ops_get(v->db, op_id, ret, e);
+
+	return r == -ERR_NOT_FOUND
+		       ? err_field(e, ERR_NOT_FOUND, "operation_id", op_id, "no operation %.60s", op_id)
+		       : r;
+}
+
+int vmm_operations(struct vmm *v, const struct op_filter *f, int64_t offset, int64_t limit,
+		   struct op_row **ret, size_t *n, int64_t *ret_total, struct err *e)
+{
+	return ops_list(v->db, f, offset, limit, ret, n, ret_total, e);
+}
+
+int vmm_events(struct vmm *v, int64_t workspace, int64_t after_seq, int64_t limit, struct event_row **ret,
+	       size_t *n, struct err *e)
+{
+	return events_after(v->db, workspace, after_seq, limit, ret, n, e);
+}
+
+int vmm_event_bounds(struct vmm *v, int64_t *oldest, int64_t *newest, struct err *e)
+{
+	return events_bounds(v->db, oldest, newest, e);
+}
+
+void *vmm_watch(struct vmm *v, void (*fn)(void *arg), void *arg)
+{
+	return turn_watch(v->turn, fn, arg);
+}
+
+void vmm_unwatch(struct vmm *v, void *ticket)
+{
+	turn_unwatch(v->turn, ticket);
+}
+
+const char *vmm_log_dir(struct vmm *v, const struct cvm_row *cvm)
+{
+	(void)snprintf(v->log_dir, sizeof(v->log_dir), "%s/cvms/%s/logs", v->set.state_dir, cvm->uuid);
+	return v->log_dir;
+}
+
+void vmm_node(const struct vmm *v, struct node_info *ret)
+{
+	const struct hv_caps *caps = hv_caps(v->hv);
+	bool tdx = caps && caps->tdx && v->set.tee != TEE_NONE;
+
+	*ret = (struct node_info){ .hypervisor_up = v->link_up && v->settled,
+				   .mode = tdx ? "tdx" : "development" };
+	if (!ret->hypervisor_up)
+		(void)snprintf(ret->hypervisor_error, sizeof(ret->hypervisor_error), "%s",
+			       v->link_up ? "listing domains" : v->link_error);
+	if (!caps)
+		return;
+	memcpy(ret->libvirt, caps->libvirt, sizeof(ret->libvirt));
+	memcpy(ret->qemu, caps->qemu, sizeof(ret->qemu));
+	memcpy(ret->tdx_reason, caps->tdx_reason, sizeof(ret->tdx_reason));
+	ret->tdx = caps->tdx;
+	ret->kvm = caps->kvm;
+}
+
+int vmm_capacity(struct vmm *v, struct capacity_row ret[CAPACITY_ROWS], struct err *e)
+{
+	static const char *const names[CAPACITY_ROWS] = { "vcpus", "memory_mib", "disk_gib",
+							  "slots", "cids",       "host_ports" };
+
+	for (size_t i = 0; i < CAPACITY_ROWS; i++) {
+		int r = capacity_get(v->db, names[i], &ret[i], e);
+
+		if (r)
+			return r == -ERR_NOT_FOUND ? err_set(e, ERR_HOST, "no capacity row of %s", names[i])
+						   : r;
+	}
+	return 0;
+}
+
+int vmm_cvm_counts(struct vmm *v, int64_t count[DESIRED_MAX][OBSERVED_MAX], struct err *e)
+{
+	return cvms_count(v->db, count, e);
+}
+
+int vmm_images(struct vmm *v, int dev, int64_t offset, int64_t limit, struct image_row **ret, size_t *n,
+	       struct err *e)
+{
+	return images_list(v->db, dev, offset, limit, ret, n, e);
+}
+
+int vmm_image(struct vmm *v, const char *name, struct image_row *ret, struct err *e)
+{
+	int r = images_by_name(v->db, name, ret, e);
+
+	if (r == -ERR_NOT_FOUND)
+		r = images_newest(v->db, name, -1, ret, e);
+	return r == -ERR_NOT_FOUND
+		       ? err_field(e, ERR_IMAGE_NOT_FOUND, "image", name, "no OS image %.65s", name)
+		       : r;
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * world.h - inside vmm/: the one struct everything hangs on, and who does what with it.
+ *
+ *   admit.c      what was asked for -> what it would become, or why not
+ *   capacity.c   promises            ports.c     host ports
+ *   create.c     provision, create   power.c     start, stop, ... asked for
+ *   engine.c     runs operations     steps.c     what their steps are
+ *   observe.c    hypervisor events, reconciliation
+ *   guest.c      what running guests say on their serial console; log rotation
+ */
+#ifndef TEEPOD_VMM_WORLD_H
+#define TEEPOD_VMM_WORLD_H
+
+#include "db/turn.h"
+#include "vmm/hypervisor.h"
+#include "vmm/vmm.h"
+
+struct op_run;
+struct guest;
+
+struct vmm {
+	struct vmm_settings set;
+	struct db *db;
+	struct turn *turn;
+	struct hypervisor *hv;
+	int64_t workspace; /* the default one */
+	bool link_up;      /* connected */
+	bool settled;      /* reconciled since the last connect: operations may go on */
+	char link_error[200];
+	bool closing;
+	void (*closed)(void *arg);
+	void *closed_arg;
+	struct loop_timer *close_timer;
+	unsigned jobs;      /* pool jobs under way, outside operations */
+	struct op_run *ops; /* running operations */
+	unsigned n_ops;
+	struct guest *guests; /* running CVMs that are listened to */
+	struct loop_timer *log_timer, *relist_timer, *keep_timer;
+	uint32_t cid_hint;
+	uint32_t port_hint[2]; /* tcp, udp: index into the allowed ports */
+	char log_dir[512];
+	uint64_t op_done[OP_KINDS][2]; /* succeeded, not */
+	double op_seconds[OP_KINDS];
+};
+
+/* ------------------------------------------------------------------ paths (malloc'd) */
+char *cvm_dir(const struct vmm *v, const char *uuid);
+char *image_dir(const struct vmm *v, const char *image_name);
+/* The domain's libvirt name. */
+void cvm_domain_name(const char *uuid, char out[80]);
+
+/* ------------------------------------------------------------------ events [turn] */
+int event(struct vmm *v, const struct cvm_row *c, const char *op_id, const char *type, struct err *e,
+	  const char *fmt, ...);
+int event_op(struct vmm *v, const struct op_row *o, const char *type, struct err *e, const char *fmt, ...);
+
+/* ------------------------------------------------------------------ admit.c */
+struct admission {
+	struct cvm_row row; /* complete but for id, CID, uuid */
+	struct image_row image;
+	char *manifest;               /* app-compose.json text, owned */
+	struct revision_row revision; /* flags and hash; manifest borrowed from above */
+};
+/* Pure with respect to capacity: rules, matching and names only. Free with admission_free(), also after a failure. */
+int admit(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct admission *a, struct err *e);
+void admission_free(struct admission *a);
+
+/* ------------------------------------------------------------------ capacity.c */
+int capacity_set_up(struct vmm *v,
+		    struct err *e); /* [turn] totals from the settings, promises from the rows */
+int capacity_would_fit(struct vmm *v, const struct cvm_row *c, size_t n_ports, struct err *e);
+int capacity_reserve(struct vmm *v, struct cvm_row *c, size_t n_ports,
+		     struct err *e); /* [turn] also picks the CID */
+int capacity_release(struct vmm *v, const struct cvm_row *c, size_t n_ports, struct err *e); /* [turn] */
+int capacity_hold_cpu(struct vmm *v, const struct cvm_row *c, bool hold, struct err *e);     /* [turn] */
+
+/* ------------------------------------------------------------------ ports.c */
+/* Check rules and exclusivity, pick for host_port 0. Fills @out[n]. */
+int ports_resolve(struct vmm *v, const struct port_ask *asks, size_t n, struct port_row *out, struct err *e);
+int64_t ports_allowed(const struct vmm *v); /* how many (protocol, address, port) there are to give */
+
+/* ------------------------------------------------------------------ engine.c */
+/* [turn] Insert an operation for @c and begin it after the commit; queued if another one runs. */
+int op_begin(struct vmm *v, const struct cvm_row *c, enum op_kind kind, const char *params,
+	     const struct request_ref *ref, struct op_row *ret, struct err *e);
+/* [turn] An operation that has nothing to do: recorded as succeeded. */
+int op_record(struct vmm *v, const struct cvm_row *c, enum op_kind kind, const char *params,
+	      const struct request_ref *ref, struct op_row *ret, struct err *e);
+int ops_resume(struct vmm *v, struct err *e);
+/* Something about the CVM changed: operations that wait look again. */
+void ops_poke(struct vmm *v, int64_t cvm);
+/* The hypervisor came (back): parked operations go on. */
+void ops_unpark(struct vmm *v);
+void ops_close(struct vmm *v);
+
+/* ------------------------------------------------------------------ observe.c */
+void observe_event(void *arg, const struct hv_event *ev);
+void observe_link(void *arg, bool up, const struct err *e);
+/* [turn] The domain of @c is now @o. */
+int observe_apply(struct vmm *v, const struct cvm_row *c, enum observed o, struct err *e);
+
+/* ------------------------------------------------------------------ guest.c */
+void guest_listen(struct vmm *v, const struct cvm_row *c);
+void guest_forget(struct vmm *v, int64_t cvm);
+void guests_close(struct vmm *v);
+
+/* ------------------------------------------------------------------ image_store.c */
+void images_import_demo(struct vmm *v);
+
+void vmm_job_begin(struct vmm *v);
+void vmm_job_end(struct vmm *v); /* may be the last thing a close waits for */
+
+#endif
