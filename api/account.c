@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * account.c - who am I, which workspaces and nodes are there for me?
+ *
+ * There is one node and no billing here: what the cloud's clients insist on is answered with what is true of that.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/shapes.h"
+#include "api/tables.h"
+#include "base/clock.h"
+#include "base/own.h"
+
+static const char *role_word(enum role r)
+{
+	static const char *const words[] = { "none", "reader", "tenant", "operator", "admin" };
+
+	return words[r];
+}
+
+static json_t *me_v25(const struct call *c)
+{
+	return json_pack("{s:s,s:s,s:i,s:i,s:s,s:s,s:s}", "username", c->caller.name, "email", "", "credits",
+			 0, "granted_credits", 0, "avatar", "", "team_name", c->caller.workspace_slug,
+			 "team_tier", "local");
+}
+
+static json_t *me_v26(const struct call *c)
+{
+	char id[32];
+
+	(void)snprintf(id, sizeof(id), "ws_%" PRId64, c->caller.workspace);
+	return json_pack("{s:{s:s,s:s,s:s,s:s,s:b,s:b,s:b,s:b},s:{s:s,s:s,s:s,s:s,s:s},s:{s:s,s:s,s:b,s:n}}",
+			 "user", "username", c->caller.name, "email", "", "role",
+			 c->caller.role >= ROLE_ADMIN ? "admin" : "user", "avatar", "", "email_verified", 0,
+			 "totp_enabled", 0, "has_backup_codes", 0, "flag_has_password", 0, "workspace", "id",
+			 id, "name", c->caller.workspace_slug, "slug", c->caller.workspace_slug, "tier",
+			 "local", "role", role_word(c->caller.role), "credits", "balance", "0",
+			 "granted_balance", "0", "is_post_paid", 0, "outstanding_amount");
+}
+
+static void get_me(struct call *c)
+{
+	call_reply(c, 200, c->version == 25 ? me_v25(c) : me_v26(c));
+}
+
+static json_t *shape_workspace(const struct call *c, const struct workspace_row *ws)
+{
+	bool is_default = ws->id == vmm_default_workspace(api_of(c)->vmm);
+	char id[32];
+
+	(void)snprintf(id, sizeof(id), "ws_%" PRId64, ws->id);
+	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:b,s:o,s:I,s:I}", "id", id, "name", ws->name, "slug",
+			 ws->slug, "tier", "local", "role", role_word(c->caller.role), "is_default",
+			 is_default, "created_at", json_time_or_null(ws->created_ms), "apps",
+			 (json_int_t)ws->apps, "cvms", (json_int_t)ws->cvms);
+}
+
+static void get_workspaces(struct call *c)
+{
+	struct workspace_row ws;
+	struct err e;
+
+	if (vmm_workspace(api_of(c)->vmm, c->caller.workspace, &ws, &e)) {
+		call_reply_err(c, &e);
+		return;
+	}
+	call_reply(c, 200,
+		   json_pack("{s:[o],s:{s:b,s:n,s:i}}", "data", shape_workspace(c, &ws), "pagination",
+			     "has_more", 0, "next_cursor", "total", 1));
+}
+
+/* A caller's own workspace, by slug or "ws_<n>". Others' are not told apart from none. */
+static int own_workspace(const struct call *c, const char *slug, struct workspace_row *ret, struct err *e)
+{
+	char id[32];
+
+	(void)snprintf(id, sizeof(id), "ws_%" PRId64, c->caller.workspace);
+	if (strcmp(slug, c->caller.workspace_slug) != 0 && strcmp(slug, id) != 0)
+		return err_field(e, ERR_NOT_FOUND, "slug", slug, "workspace %.64s is not the caller's", slug);
+	return vmm_workspace(api_of(c)->vmm, c->caller.workspace, ret, e);
+}
+
+static void get_workspace(struct call *c)
+{
+	struct workspace_row ws;
+	struct err e;
+
+	if (own_workspace(c, c->param[0], &ws, &e))
+		call_reply_err(c, &e);
+	else
+		call_reply(c, 200, shape_workspace(c, &ws));
+}
+
+static void get_workspace_nodes(struct call *c)
+{
+	auto_shaper struct shaper s = { 0 };
+	struct workspace_row ws;
+	json_t *body, *items;
+	struct page p;
+	struct err e;
+
+	if (own_workspace(c, c->param[0], &ws, &e) || api_page(c, 30, 100, &p, &e)) {
+		call_reply_err(c, &e);
+		return;
+	}
+	shaper_init(&s, c);
+	items = json_array();
+	if (p.page == 1)
+		json_array_append(items, s.node);
+	body = json_pack("{s:o}", "items", items);
+	api_put_page(body, &p, 1);
+	call_reply(c, 200, body);
+}
+
+/* ------------------------------------------------------------------ /teepods/available */
+
+static int64_t total_of(const struct capacity_row *rows, const char *resource)
+{
+	for (int i = 0; i < CAPACITY_ROWS; i++) {
+		if (!strcmp(rows[i].resource, resource))
+			return rows[i].total;
+	}
+	return -1;
+}
+
+static int64_t free_of(const struct capacity_row *rows, const char *resource)
+{
+	for (int i = 0; i < CAPACITY_ROWS; i++) {
+		if (!strcmp(rows[i].resource, resource) && rows[i].total > rows[i].promised)
+			return rows[i].total - rows[i].promised;
+	}
+	return 0;
+}
+
+/* How much of the scarcest resource is left, 0 to 1: all that a single node can be ranked by. */
+static double score(const struct capacity_row *rows)
+{
+	static const char *const counted[] = { "vcpus", "memory_mib", "disk_gib", "slots" };
+	double least = 1;
+
+	for (size_t i = 0; i < ARRAY_SIZE(counted); i++) {
+		int64_t total = total_of(rows, counted[i]);
+		double left = total > 0 ? (double)free_of(rows, counted[i]) / (double)total : 0;
+
+		least = left < least ? left : least;
+	}
+	return least;
+}
+
+static json_t *max_of(const struct capacity_row *rows, const char *resource)
+{
+	int64_t total = total_of(rows, resource);
+
+	return total < 0 ? json_null() : json_integer(total);
+}
+
+static json_t *node_images(const struct image_row *rows, size_t n)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < n; i++) {
+		json_t *version = json_array();
+
+		for (unsigned k = 0; k < (rows[i].nv == 4 ? 4U : 3U); k++)
+			json_array_append_new(version, json_integer(rows[i].v[k]));
+		json_array_append_new(a, json_pack("{s:s,s:b,s:o,s:s}", "name", rows[i].name, "is_dev",
+						   rows[i].is_dev, "version", version, "os_image_hash",
+						   rows[i].os_image_hash));
+	}
+	return a;
+}
+
+static json_t *available_node(const struct vmm_settings *s, const struct capacity_row *rows, json_t *images)
+{
+	return json_pack("{s:I,s:s,s:b,s:f,s:I,s:I,s:I,s:o,s:b,s:n,s:n,s:s,s:n,s:[]}", "teepod_id",
+			 (json_int_t)s->node_id, "name", s->node_name, "listed", 1, "resource_score",
+			 score(rows), "remaining_vcpu", (json_int_t)free_of(rows, "vcpus"),
+			 "remaining_memory", (json_int_t)free_of(rows, "memory_mib"), "remaining_cvm_slots",
+			 (json_int_t)free_of(rows, "slots"), "images", images, "support_onchain_kms", 0,
+			 "fmspc", "device_id", "region_identifier", s->region, "default_kms", "kms_list");
+}
+
+static void get_available(struct call *c)
+{
+	struct capacity_row rows[CAPACITY_ROWS];
+	auto_free struct image_row *images = NULL;
+	struct vmm *v = api_of(c)->vmm;
+	json_t *capacity;
+	struct err e;
+	size_t n = 0;
+
+	if (vmm_capacity(v, rows, &e) || vmm_images(v, -1, 0, 1000, &images, &n, &e) < 0) {
+		call_reply_err(c, &e);
+		return;
+	}
+	capacity = json_pack("{s:o,s:o,s:o,s:o}", "max_instances", max_of(rows, "slots"), "max_vcpu",
+			     max_of(rows, "vcpus"), "max_memory", max_of(rows, "memory_mib"), "max_disk",
+			     max_of(rows, "disk_gib"));
+	call_reply(c, 200,
+		   json_pack("{s:s,s:o,s:[o],s:[]}", "tier", "local", "capacity", capacity, "nodes",
+			     available_node(vmm_settings(v), rows, node_images(images, n)), "kms_list"));
+}
+
+const struct route account_routes[] = {
+	{ "GET", "/api/v1/auth/me", ROLE_READER, 0, 0, get_me, NULL },
+	{ "GET", "/api/v1/workspaces", ROLE_READER, 0, 0, get_workspaces, NULL },
+	{ "GET", "/api/v1/workspaces/{slug}", ROLE_READER, 0, 0, get_workspace, NULL },
+	{ "GET", "/api/v1/workspaces/{slug}/nodes", ROLE_READER, 0, 0, get_workspace_nodes, NULL },
+	{ "GET", "/api/v1/teepods/available", ROLE_READER, 0, 0, get_available, NULL },
+	{ 0 },
+};

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * api.c - who is calling, what they may see, and the list of all routes.
+ */
+#include "api/api.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/follow.h"
+#include "api/tables.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/id.h"
+
+const struct route *const api_routes[] = {
+	account_routes, app_routes,   catalog_routes, cvm_routes,  event_routes,
+	health_routes,  image_routes, log_routes,     node_routes, operation_routes,
+	power_routes,   state_routes, NULL,
+};
+
+struct api *api_new(struct vmm *v, const struct api_settings *s)
+{
+	struct api *a = xcalloc(1, sizeof(*a));
+
+	a->vmm = v;
+	a->settings = *s;
+	a->started_ms = clock_wall_ms();
+	id_random(a->secret, sizeof(a->secret));
+	a->followers = followers_new(v);
+	return a;
+}
+
+void api_set_server(struct api *a, const struct server *s)
+{
+	a->server = s;
+}
+
+void api_reload(struct api *a, const struct api_settings *s)
+{
+	a->settings = *s;
+}
+
+void api_drain(struct api *a)
+{
+	a->draining = true;
+	followers_drain(a->followers);
+}
+
+void api_free(struct api *a)
+{
+	if (!a)
+		return;
+	followers_free(a->followers);
+	free(a);
+}
+
+/* ------------------------------------------------------------------ who is calling */
+
+static int by_key(struct api *a, const char *key, struct caller *ret, struct err *e)
+{
+	struct key_row row;
+	int r = vmm_authenticate(a->vmm, key, &row, e);
+
+	if (r)
+		return r;
+	*ret = (struct caller){ .role = (enum role)row.role, .key_id = row.id, .workspace = row.workspace };
+	(void)snprintf(ret->workspace_slug, sizeof(ret->workspace_slug), "%s", row.workspace_slug);
+	(void)snprintf(ret->name, sizeof(ret->name), "%s", row.name);
+	return 0;
+}
+
+/* Peers and certificates belong to no workspace of their own: they work in the node's default one. */
+static int by_host(struct api *a, enum role role, const char *name, struct caller *ret, struct err *e)
+{
+	struct workspace_row ws;
+	int r;
+
+	if (role == ROLE_NONE)
+		return err_set(e, ERR_UNAUTHENTICATED, "%s needs an API key", name);
+	r = vmm_workspace(a->vmm, vmm_default_workspace(a->vmm), &ws, e);
+	if (r)
+		return r;
+	*ret = (struct caller){ .role = role, .workspace = ws.id };
+	(void)snprintf(ret->workspace_slug, sizeof(ret->workspace_slug), "%s", ws.slug);
+	(void)snprintf(ret->name, sizeof(ret->name), "%s", name);
+	return 0;
+}
+
+static enum role role_of_uid(const struct api_settings *s, unsigned uid)
+{
+	for (size_t i = 0; i < s->n_unix_admin_uids; i++) {
+		if (s->unix_admin_uids[i] == uid)
+			return ROLE_ADMIN;
+	}
+	return s->unix_role;
+}
+
+int api_authenticate(void *arg, const struct credentials *cred, struct caller *ret, struct err *e)
+{
+	struct api *a = arg;
+	char name[sizeof(ret->name)];
+
+	if (cred->api_key)
+		return by_key(a, cred->api_key, ret, e);
+	if (cred->has_peer) {
+		(void)snprintf(name, sizeof(name), "uid:%u", cred->uid);
+		return by_host(a, role_of_uid(&a->settings, cred->uid), name, ret, e);
+	}
+	if (cred->cert_cn) {
+		(void)snprintf(name, sizeof(name), "cert:%s", cred->cert_cn);
+		return by_host(a, a->settings.cert_role, name, ret, e);
+	}
+	return err_set(e, ERR_UNAUTHENTICATED, "an API key is needed: header X-API-Key");
+}
+
+/* ------------------------------------------------------------------ for handlers */
+
+int64_t api_scope(const struct call *c)
+{
+	return c->caller.role >= ROLE_OPERATOR ? 0 : c->caller.workspace;
+}
+
+void api_caller(const struct call *c, char out[CALLER_TEXT])
+{
+	if (c->caller.key_id)
+		(void)snprintf(out, CALLER_TEXT, "key:%lld", (long long)c->caller.key_id);
+	else
+		(void)snprintf(out, CALLER_TEXT, "%s", c->caller.name);
+}
+
+struct request_ref api_ref(const struct call *c)
+{
+	return (struct request_ref){ .request_id = c->request_id, .caller = c->caller.name };
+}
+
+int api_find_cvm(const struct call *c, const char *identifier, struct cvm_row *ret, struct err *e)
+{
+	struct vmm *v = api_of(c)->vmm;
+	int r = vmm_find(v, c->caller.workspace, identifier, ret, e);
+
+	if (r == -ERR_CVM_NOT_FOUND && api_scope(c) == 0)
+		r = vmm_find(v, 0, identifier, ret, e);
+	return r;
+}
+
+const char *api_base_url(const struct call *c)
+{
+	const char *set = api_of(c)->settings.public_url;
+
+	return set && *set ? set : call_base_url(c);
+}
+
+int api_page(struct call *c, int64_t def, int64_t max, struct page *ret, struct err *e)
+{
+	struct page p = { 1, def };
+	int r = call_query_int(c, "page", 1, 1000000, 1, &p.page, e);
+
+	if (!r)
+		r = call_query_int(c, "page_size", 1, max, def, &p.size, e);
+	if (!r)
+		*ret = p;
+	return r;
+}
+
+int64_t api_pages(const struct page *p, int64_t total)
+{
+	return (total + p->size - 1) / p->size;
+}
+
+void api_put_page(json_t *body, const struct page *p, int64_t total)
+{
+	json_object_set_new(body, "page", json_integer(p->page));
+	json_object_set_new(body, "page_size", json_integer(p->size));
+	json_object_set_new(body, "total", json_integer(total));
+	json_object_set_new(body, "pages", json_integer(api_pages(p, total)));
+}
+
+bool api_wants_stream(const struct call *c)
+{
+	const char *accept = call_header(c, "Accept");
+
+	return accept && strstr(accept, "text/event-stream") && strcmp(c->method, "GET") == 0;
+}

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * asks.c - request bodies: tables of fields, and the way from there to what the vmm is asked.
+ *
+ * The cloud's clients pass unknown keys through, so the bodies they send are read leniently; what is ours is strict, because a
+ * misspelt field that is ignored is a CVM other than the one asked for. null counts as absent wherever a field may be
+ * absent. What a table can not say (either this or that) is said below it.
+ */
+#include "api/asks.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/id.h"
+#include "base/own.h"
+#include "vmm/compose.h"
+
+enum {
+	OPT = FIELD_NULLABLE,
+	ENV_BYTES_MAX = 256 * 1024,
+	USER_CONFIG_MAX = 64 * 1024,
+	PORTS_MAX = 64,
+	ENV_KEYS_MAX = 1000,
+	BATCH_MAX = 1000,
+	PATH_BYTES_MAX = 4096,
+	VCPU_MAX = 65536,
+	MEMORY_MIB_MAX = 1 << 30,
+	DISK_GIB_MAX = 1 << 24,
+};
+
+static const char *const protocol_words[] = { "tcp", "udp", NULL };
+static const char *const kms_words[] = { "phala", "ethereum", "base", "legacy", NULL };
+
+static const struct field port_fields[] = {
+	{ "protocol", FIELD_WORD, OPT, 0, 0, FIELD_NOWHERE, protocol_words, NULL, "tcp if absent" },
+	{ "host_address", FIELD_STRING, OPT, 0, 45, FIELD_NOWHERE, NULL, NULL,
+	  "one of the node's ports.addresses; the first if absent" },
+	{ "host_port", FIELD_INT, OPT, 0, 65535, FIELD_NOWHERE, NULL, NULL,
+	  "0 or absent: a free one is picked" },
+	{ "vm_port", FIELD_INT, FIELD_REQUIRED, 1, 65535, FIELD_NOWHERE, NULL, NULL, NULL },
+};
+
+static const struct field_table port_table = { "PortRequest", port_fields, ARRAY_SIZE(port_fields), true };
+
+#define AT(member) offsetof(struct cvm_request, member)
+
+/* What a CVM shall be: the same in provision, create and preflight. */
+#define CVM_FIELDS                                                                                           \
+	{ "compose_file",                                                                                    \
+	  FIELD_OBJECT,                                                                                      \
+	  OPT,                                                                                               \
+	  0,                                                                                                 \
+	  0,                                                                                                 \
+	  AT(compose_file),                                                                                  \
+	  NULL,                                                                                              \
+	  NULL,                                                                                              \
+	  "docker_compose_file with options, or a whole app-compose" },                                      \
+		{ "image", FIELD_STRING, OPT,                                                                \
+		  0,       64,           AT(image),                                                          \
+		  NULL,    NULL,         "image name, or a family: its newest" },                            \
+		{ "prefer_dev", FIELD_BOOL, OPT, 0, 0, AT(prefer_dev), NULL, NULL, NULL },                   \
+		{ "instance_type",                                                                           \
+		  FIELD_STRING,                                                                              \
+		  OPT,                                                                                       \
+		  0,                                                                                         \
+		  63,                                                                                        \
+		  AT(instance_type),                                                                         \
+		  NULL,                                                                                      \
+		  NULL,                                                                                      \
+		  "numbers given besides win over the type's" },                                             \
+		{ "vcpu", FIELD_INT, OPT, 1, VCPU_MAX, AT(vcpu), NULL, NULL, NULL },                         \
+		{ "memory", FIELD_INT, OPT, 1, MEMORY_MIB_MAX, AT(memory), NULL, NULL, "MB" },               \
+		{ "disk_size", FIELD_INT, OPT, 1, DISK_GIB_MAX, AT(disk_size), NULL, NULL, "GB" },           \
+		{ "teepod_id", FIELD_INT, OPT,                                                               \
+		  0,           INT32_MAX, AT(teepod_id),                                                     \
+		  NULL,        NULL,      "older name of node_id" },                                         \
+		{ "node_id", FIELD_INT, OPT, 0, INT32_MAX, AT(node_id), NULL, NULL, NULL },                  \
+		{ "region", FIELD_STRING, OPT, 0, 63, AT(region), NULL, NULL, NULL },                        \
+		{ "ports", FIELD_OBJECTS, OPT, 0, PORTS_MAX, AT(ports), NULL, &port_table, NULL },           \
+		{ "user_config", FIELD_STRING, OPT, 0, USER_CONFIG_MAX, AT(user_config), NULL, NULL, NULL }, \
+		{ "listed", FIELD_BOOL, OPT, 0, 0, AT(listed), NULL, NULL, NULL },                           \
+		{ "require_tdx",                                                                             \
+		  FIELD_BOOL,                                                                                \
+		  OPT,                                                                                       \
+		  0,                                                                                         \
+		  0,                                                                                         \
+		  AT(require_tdx),                                                                           \
+		  NULL,                                                                                      \
+		  NULL,                                                                                      \
+		  "refuse the development mode of a host without TDX" },                                     \
+		{ "kms", FIELD_WORD, OPT, 0, 0, AT(kms), kms_words, NULL, NULL },                            \
+		{ "kms_id", FIELD_STRING, OPT, 0, 64, AT(kms_id), NULL, NULL, NULL },                        \
+		{ "kms_contract", FIELD_STRING, OPT, 0, 64, AT(kms_contract), NULL, NULL, NULL },            \
+		{ "app_id", FIELD_STRING, OPT, 0, 42, AT(app_id), NULL, NULL, "40 hex digits" },             \
+		{ "nonce", FIELD_INT, OPT, 0, INT64_MAX, AT(nonce), NULL, NULL, NULL },                      \
+		{ "encrypted_env",   FIELD_STRING, OPT,  0,           2 * ENV_BYTES_MAX,                     \
+		  AT(encrypted_env), NULL,         NULL, "hex digits" },                                     \
+		{ "env_keys", FIELD_STRINGS, OPT, 0, ENV_KEYS_MAX, AT(env_keys), NULL, NULL, NULL },         \
+		{ "hugepages", FIELD_BOOL, OPT, 0, 0, AT(hugepages), NULL, NULL, NULL },                     \
+		{ "pin_numa", FIELD_BOOL, OPT, 0, 0, AT(pin_numa), NULL, NULL, NULL },                       \
+		{ "gpus", FIELD_OBJECT, OPT, 0, 0, AT(gpus), NULL, NULL, NULL },                             \
+		{ "kms_urls", FIELD_STRINGS, OPT, 0, 16, AT(kms_urls), NULL, NULL, NULL },                   \
+	{                                                                                                    \
+		"gateway_urls", FIELD_STRINGS, OPT, 0, 16, AT(gateway_urls), NULL, NULL, NULL                \
+	}
+
+#define CVM_NAME(flags)                                                                       \
+	{                                                                                     \
+		"name", FIELD_STRING, flags, 1, 63, AT(name), NULL, NULL,                     \
+			"5 to 63 letters, digits and single hyphens, beginning with a letter" \
+	}
+
+static const struct field provision_fields[] = { CVM_NAME(FIELD_REQUIRED), CVM_FIELDS };
+static const struct field preflight_fields[] = { CVM_NAME(OPT), CVM_FIELDS };
+static const struct field create_fields[] = {
+	CVM_NAME(OPT),
+	CVM_FIELDS,
+	{ "compose_hash", FIELD_STRING, OPT, 1, 66, AT(compose_hash), NULL, NULL,
+	  "of a provision made before: 64 hex digits" },
+	{ "stopped", FIELD_BOOL, OPT, 0, 0, AT(stopped), NULL, NULL, "create, and do not start" },
+};
+
+const struct field_table provision_table = { "ProvisionRequest", provision_fields,
+					     ARRAY_SIZE(provision_fields), false };
+const struct field_table preflight_table = { "PreflightRequest", preflight_fields,
+					     ARRAY_SIZE(preflight_fields), true };
+const struct field_table create_table = { "CreateRequest", create_fields, ARRAY_SIZE(create_fields), true };
+
+/* The same, as the cloud's clients send it after a provision. */
+static const struct field_table commit_table = { "CreateRequest", create_fields, ARRAY_SIZE(create_fields),
+						 false };
+
+bool is_commit(const json_t *body)
+{
+	const json_t *file = json_object_get(body, "compose_file");
+
+	return json_is_string(json_object_get(body, "compose_hash")) && (!file || json_is_null(file));
+}
+
+int read_cvm_request(const struct field_table *t, const json_t *body, struct cvm_request *ret, struct err *e)
+{
+	bool commit = t == &create_table && is_commit(body);
+	struct cvm_request q = { 0 };
+	int r = fields_read(commit ? &commit_table : t, body, "", &q, e);
+
+	if (!r && t == &create_table && !commit && !q.name)
+		r = err_field(e, ERR_INVALID, "name", NULL, "name is missing");
+	if (!r)
+		*ret = q;
+	return r;
+}
+
+/* ------------------------------------------------------------------ what a table can not say */
+
+/* Things of the cloud that this node does not do: taken silently they would be a promise. */
+static int refuse_unsupported(const struct cvm_request *q, struct err *e)
+{
+	const char *attach = q->gpus ? json_string_value(json_object_get(q->gpus, "attach_mode")) : NULL;
+	const struct {
+		const char *field;
+		bool asked;
+	} no[] = {
+		{ "hugepages", q->hugepages },
+		{ "pin_numa", q->pin_numa },
+		{ "gpus", json_array_size(json_object_get(q->gpus, "gpus")) > 0 ||
+				  (attach && !strcmp(attach, "all")) },
+		{ "kms_urls", json_array_size(q->kms_urls) > 0 },
+		{ "gateway_urls", json_array_size(q->gateway_urls) > 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(no); i++) {
+		if (no[i].asked)
+			return err_field(e, ERR_UNSUPPORTED, no[i].field, NULL,
+					 "this node offers no %s for a single CVM", no[i].field);
+	}
+	if (q->kms == KMS_ETHEREUM || q->kms == KMS_BASE || (q->kms_contract && *q->kms_contract))
+		return err_field(e, ERR_INCOMPATIBLE, "kms", kms_words[q->kms],
+				 "no on-chain KMS is configured on this node");
+	return 0;
+}
+
+static int read_node(const struct cvm_request *q, int64_t *ret, struct err *e)
+{
+	if (q->teepod_id && q->node_id && q->teepod_id != q->node_id)
+		return err_field(e, ERR_INCOMPATIBLE, "node_id", NULL,
+				 "node_id is %lld and teepod_id, its older name, is %lld",
+				 (long long)q->node_id, (long long)q->teepod_id);
+	*ret = q->node_id ? q->node_id : q->teepod_id;
+	return 0;
+}
+
+int read_encrypted_env(const char *hex, void **ret, size_t *ret_len, struct err *e)
+{
+	size_t n = hex ? strlen(hex) : 0;
+	auto_free void *bytes = NULL;
+
+	if (!n)
+		return 0;
+	bytes = xmalloc(n / 2 + 1);
+	if (n % 2 || !id_unhex(hex, bytes, n / 2))
+		return err_field(e, ERR_INVALID, "encrypted_env", hex,
+				 "encrypted_env must be an even number of hex digits, without 0x");
+	*ret = take_ptr(&bytes);
+	*ret_len = n / 2;
+	return 0;
+}
+
+static const char *text_of(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s && *s ? s : NULL;
+}
+
+/* The table has checked types and ranges. */
+static void read_ports(const json_t *list, struct port_ask *out)
+{
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach((json_t *)list, i, item)
+	{
+		const char *protocol = text_of(item, "protocol");
+
+		out[i] = (struct port_ask){
+			.udp = protocol && (*protocol | 0x20) == 'u',
+			.host_address = text_of(item, "host_address"),
+			.host_port = (uint16_t)json_number_value(json_object_get(item, "host_port")),
+			.vm_port = (uint16_t)json_number_value(json_object_get(item, "vm_port")),
+		};
+	}
+}
+
+static const char *some(const char *s)
+{
+	return s && *s ? s : NULL;
+}
+
+static int fill(const struct cvm_request *q, const json_t *body, struct cvm_asked *a, struct err *e)
+{
+	const json_t *prefer = json_object_get(body, "prefer_dev");
+	int r = refuse_unsupported(q, e);
+
+	a->ask = (struct cvm_ask){
+		.name = some(q->name),
+		.image = some(q->image),
+		.prefer_dev = prefer && !json_is_null(prefer) ? q->prefer_dev : -1,
+		.instance_type = some(q->instance_type),
+		.vcpus = q->vcpu,
+		.memory_mib = q->memory,
+		.disk_gib = q->disk_size,
+		.region = some(q->region),
+		.kms_id = some(q->kms_id),
+		.app_id = some(q->app_id),
+		.user_config = some(q->user_config),
+		.n_ports = json_array_size(q->ports),
+		.listed = q->listed,
+		.stopped = q->stopped,
+		.require_tdx = q->require_tdx,
+	};
+	if (!r)
+		r = read_node(q, &a->ask.node_id, e);
+	if (!r)
+		r = read_encrypted_env(q->encrypted_env, &a->env, &a->env_len, e);
+	return r;
+}
+
+int cvm_asked_from(const struct cvm_request *req, const json_t *body, struct cvm_asked *ret, struct err *e)
+{
+	auto_cvm_asked struct cvm_asked a = { 0 };
+	int r = fill(req, body, &a, e);
+
+	if (!r && !req->compose_file)
+		r = err_field(e, ERR_COMPOSE_MISSING, "compose_file", NULL, "compose_file is missing");
+	if (!r)
+		r = compose_manifest(req->compose_file, req->name, &a.manifest, e);
+	if (r)
+		return r;
+	a.ports = xcalloc(a.ask.n_ports, sizeof(*a.ports));
+	read_ports(req->ports, a.ports);
+	a.ask.ports = a.ports;
+	a.ask.manifest = a.manifest;
+	a.ask.encrypted_env = a.env;
+	a.ask.encrypted_env_len = a.env_len;
+	*ret = a;
+	a = (struct cvm_asked){ 0 };
+	return 0;
+}
+
+void cvm_asked_end(struct cvm_asked *a)
+{
+	free(a->ports);
+	free(a->env);
+	json_decref(a->manifest);
+}
+
+/* ------------------------------------------------------------------ power */
+
+struct power_request {
+	int64_t timeout_s, timeout;
+	bool force;
+};
+
+static const struct field shutdown_fields[] = {
+	{ "timeout_s", FIELD_INT, OPT, 10, 1200, offsetof(struct power_request, timeout_s), NULL, NULL,
+	  "seconds for the guest to power off by itself" },
+	{ "timeout", FIELD_INT, OPT, 10, 1200, offsetof(struct power_request, timeout), NULL, NULL,
+	  "same as timeout_s" },
+	{ "force", FIELD_BOOL, OPT, 0, 0, offsetof(struct power_request, force), NULL, NULL,
+	  "stop hard when time is up" },
+};
+
+static const struct field restart_fields[] = {
+	{ "force", FIELD_BOOL, OPT, 0, 0, offsetof(struct power_request, force), NULL, NULL,
+	  "stop hard, at once" },
+	{ "timeout_s", FIELD_INT, OPT, 10, 1200, offsetof(struct power_request, timeout_s), NULL, NULL,
+	  "seconds for the guest to power off by itself" },
+};
+
+const struct field_table shutdown_table = { "ShutdownRequest", shutdown_fields, ARRAY_SIZE(shutdown_fields),
+					    false };
+const struct field_table restart_table = { "RestartRequest", restart_fields, ARRAY_SIZE(restart_fields),
+					   false };
+
+int read_power_ask(const struct field_table *t, const json_t *body, struct power_ask *ret, struct err *e)
+{
+	struct power_request q = { 0 };
+	int r = fields_read(t, body, "", &q, e);
+
+	if (r)
+		return r;
+	ret->timeout_s = (unsigned)(q.timeout_s ? q.timeout_s : q.timeout);
+	ret->force = q.force;
+	return 0;
+}
+
+/* ------------------------------------------------------------------ images, states */
+
+static const struct field image_ask_fields[] = {
+	{ "source", FIELD_STRING, FIELD_REQUIRED, 1, PATH_BYTES_MAX, offsetof(struct image_ask, source), NULL,
+	  NULL, "absolute path on the node of an image folder or tar file" },
+	{ "name", FIELD_STRING, OPT, 1, 64, offsetof(struct image_ask, name), NULL, NULL,
+	  "the folder's own name if absent" },
+};
+
+const struct field_table image_ask_table = { "ImageImportRequest", image_ask_fields,
+					     ARRAY_SIZE(image_ask_fields), true };
+
+int read_image_ask(const json_t *body, struct image_ask *ret, struct err *e)
+{
+	struct image_ask q = { 0 };
+	int r = fields_read(&image_ask_table, body, "", &q, e);
+
+	if (!r && q.source[0] != '/')
+		return err_field(e, ERR_INVALID, "source", q.source,
+				 "source must be an absolute path on the node");
+	if (!r)
+		*ret = q;
+	return r;
+}
+
+static const struct field status_batch_fields[] = {
+	{ "vm_uuids", FIELD_STRINGS, FIELD_REQUIRED, 0, BATCH_MAX, FIELD_NOWHERE, NULL, NULL, NULL },
+};
+
+const struct field_table status_batch_table = { "StatusBatchRequest", status_batch_fields,
+						ARRAY_SIZE(status_batch_fields), false };

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * asks.h - what request bodies may hold, and what they become.
+ *
+ * Each table here is also a schema of the same name in openapi.yaml; a test holds the two against each other.
+ */
+#ifndef TEEPOD_API_ASKS_H
+#define TEEPOD_API_ASKS_H
+
+#include "base/json.h"
+#include "vmm/vmm.h"
+
+extern const struct field_table provision_table, create_table, preflight_table, shutdown_table, restart_table,
+	image_ask_table, status_batch_table;
+
+/* Provision, create and preflight: all fields any of them has. */
+struct cvm_request {
+	const char *name, *image, *instance_type, *region, *kms_id, *app_id, *compose_hash, *encrypted_env,
+		*user_config;
+	const char *kms_contract;
+	int64_t vcpu, memory, disk_size, teepod_id, node_id, nonce;
+	json_t *compose_file, *ports, *env_keys, *gpus, *kms_urls, *gateway_urls;
+	bool listed, stopped, require_tdx, prefer_dev, hugepages, pin_numa;
+	int kms; /* enum kms_word */
+};
+
+enum kms_word { KMS_PHALA, KMS_ETHEREUM, KMS_BASE, KMS_LEGACY };
+
+/* A request made into a struct cvm_ask, with what that borrows. */
+struct cvm_asked {
+	struct cvm_ask ask;
+	struct port_ask *ports; /* owned */
+	void *env;              /* owned: encrypted_env as bytes */
+	size_t env_len;
+	json_t *manifest; /* owned */
+};
+
+/* @body is borrowed by *ret and has to outlive it. */
+int read_cvm_request(const struct field_table *t, const json_t *body, struct cvm_request *ret, struct err *e);
+int cvm_asked_from(const struct cvm_request *req, const json_t *body, struct cvm_asked *ret, struct err *e);
+void cvm_asked_end(struct cvm_asked *a);
+#define auto_cvm_asked __attribute__((cleanup(cvm_asked_end)))
+
+/* "0a1b" -> bytes, malloc'd; *ret NULL for none. */
+int read_encrypted_env(const char *hex, void **ret, size_t *ret_len, struct err *e);
+
+/* A create request that names a provision made before, instead of bringing everything along. */
+bool is_commit(const json_t *body);
+
+int read_power_ask(const struct field_table *t, const json_t *body, struct power_ask *ret, struct err *e);
+
+struct image_ask {
+	const char *source, *name; /* name NULL: the image's own */
+};
+int read_image_ask(const json_t *body, struct image_ask *ret, struct err *e);
+
+#endif

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * catalog.c - what can be asked for: instance types, OS images, key management services.
+ *
+ * Clients refuse any extra key in the answers of /instance-types and /kms.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "api/api.h"
+#include "api/tables.h"
+#include "base/own.h"
+
+/* Types without GPUs are one family. */
+static const char family[] = "cpu";
+
+static json_t *shape_type(const struct instance_type *t)
+{
+	json_t *about = json_sprintf("%" PRId64 " vCPU, %" PRId64 " MB memory, %" PRId64 " GB disk", t->vcpus,
+				     t->memory_mib, t->disk_gib);
+
+	return json_pack("{s:s,s:s,s:o,s:I,s:I,s:s,s:b,s:s,s:I}", "id", t->name, "name", t->name,
+			 "description", about, "vcpu", (json_int_t)t->vcpus, "memory_mb",
+			 (json_int_t)t->memory_mib, "hourly_rate", "0", "requires_gpu", 0, "family", family,
+			 "default_disk_size_gb", (json_int_t)t->disk_gib);
+}
+
+static json_t *all_types(const struct vmm_settings *s)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < s->n_types; i++)
+		json_array_append_new(a, shape_type(&s->types[i]));
+	return a;
+}
+
+static void get_types(struct call *c)
+{
+	const struct vmm_settings *s = vmm_settings(api_of(c)->vmm);
+
+	call_reply(c, 200,
+		   json_pack("{s:[{s:s,s:o,s:I}]}", "result", "name", family, "items", all_types(s), "total",
+			     (json_int_t)s->n_types));
+}
+
+static void get_family(struct call *c)
+{
+	const struct vmm_settings *s = vmm_settings(api_of(c)->vmm);
+	struct err e;
+
+	if (strcmp(c->param[0], family) != 0) {
+		err_field(&e, ERR_NOT_FOUND, "family", c->param[0],
+			  "instance type family %.64s does not exist; there is %s", c->param[0], family);
+		call_reply_err(c, &e);
+		return;
+	}
+	call_reply(c, 200,
+		   json_pack("{s:o,s:I,s:s}", "items", all_types(s), "total", (json_int_t)s->n_types,
+			     "family", family));
+}
+
+static json_t *shape_os_image(const struct image_row *row)
+{
+	return json_pack("{s:s,s:s,s:s,s:s,s:b,s:b}", "name", row->name, "slug", row->name, "version",
+			 row->version, "os_image_hash", row->os_image_hash, "is_dev", row->is_dev,
+			 "requires_gpu", 0);
+}
+
+static int read_dev(struct call *c, int *ret, struct err *e)
+{
+	bool dev = false;
+	int r;
+
+	*ret = -1;
+	if (!call_query(c, "is_dev", 0))
+		return 0;
+	r = call_query_bool(c, "is_dev", false, &dev, e);
+	if (!r)
+		*ret = dev;
+	return r;
+}
+
+static void get_os_images(struct call *c)
+{
+	auto_free struct image_row *rows = NULL;
+	json_t *items, *body;
+	struct page p;
+	struct err e;
+	size_t n = 0;
+	int dev, total = 0;
+
+	if (api_page(c, 20, 100, &p, &e) || read_dev(c, &dev, &e) ||
+	    (total = vmm_images(api_of(c)->vmm, dev, (p.page - 1) * p.size, p.size, &rows, &n, &e)) < 0) {
+		call_reply_err(c, &e);
+		return;
+	}
+	items = json_array();
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(items, shape_os_image(&rows[i]));
+	body = json_pack("{s:o}", "items", items);
+	api_put_page(body, &p, total);
+	call_reply(c, 200, body);
+}
+
+/* Guests are told the URLs of the operator's KMS; no on-chain KMS is known to this node, so its list is empty. */
+static void get_kms(struct call *c)
+{
+	struct page p;
+	struct err e;
+	json_t *body;
+
+	if (api_page(c, 20, 100, &p, &e)) {
+		call_reply_err(c, &e);
+		return;
+	}
+	body = json_pack("{s:[]}", "items");
+	api_put_page(body, &p, 0);
+	call_reply(c, 200, body);
+}
+
+const struct route catalog_routes[] = {
+	{ "GET", "/api/v1/instance-types", ROLE_READER, 0, 0, get_types, NULL },
+	{ "GET", "/api/v1/instance-types/{family}", ROLE_READER, 0, 0, get_family, NULL },
+	{ "GET", "/api/v1/os-images", ROLE_READER, 0, 0, get_os_images, NULL },
+	{ "GET", "/api/v1/kms", ROLE_READER, 0, 0, get_kms, NULL },
+	{ 0 },
+};

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * change.c - one way for every route that changes something.
+ */
+#include "api/change.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/id.h"
+#include "base/own.h"
+
+enum { KEY_MAX = 255 };
+
+struct scope {
+	const char *key;
+	char caller[CALLER_TEXT];
+	char digest[SHA256_HEX];
+};
+
+static int read_key(const struct call *c, const char **ret, struct err *e)
+{
+	const char *key = call_header(c, "Idempotency-Key");
+	size_t n = key ? strlen(key) : 1;
+	bool ok = n >= 1 && n <= KEY_MAX;
+
+	for (size_t i = 0; key && ok && i < n; i++)
+		ok = key[i] >= 0x20 && key[i] < 0x7f;
+	if (!ok)
+		return err_field(e, ERR_INVALID, "Idempotency-Key", key,
+				 "header Idempotency-Key must be 1 to %d printable ASCII characters",
+				 KEY_MAX);
+	*ret = key;
+	return 0;
+}
+
+/* Key order and spaces of the body do not count, its values do. */
+static void digest(const struct call *c, const json_t *body, char out[SHA256_HEX])
+{
+	auto_buf struct buf b = { 0 };
+	auto_free char *text = body ? json_canonical(body) : NULL;
+
+	buf_printf(&b, "%s\n%s\n%s", c->method, c->path, text ? text : "");
+	id_sha256_hex(b.data, b.len, out);
+}
+
+static int scope_of(const struct call *c, const json_t *body, struct scope *ret, struct err *e)
+{
+	int r = read_key(c, &ret->key, e);
+
+	if (r)
+		return r;
+	api_caller(c, ret->caller);
+	digest(c, body, ret->digest);
+	return 0;
+}
+
+static void answer(struct call *c, struct answer *a, bool replayed)
+{
+	const char *op = json_string_value(json_object_get(a->body, "operation_id"));
+
+	if (op)
+		call_add_header(c, "X-Operation-Id", op);
+	if (replayed)
+		call_add_header(c, "Idempotent-Replayed", "true");
+	if (a->status == 204) {
+		json_decref(a->body);
+		a->body = NULL;
+	}
+	call_reply(c, a->status, take_ptr(&a->body));
+}
+
+static void drop(struct change *ch)
+{
+	json_decref(ch->body);
+	ch->body = NULL;
+	if (ch->ops->free)
+		ch->ops->free(ch);
+	else
+		free(ch);
+}
+
+static int apply(void *arg, struct answer *ret, struct err *e)
+{
+	struct change *ch = arg;
+
+	return ch->ops->apply(ch, ret, e);
+}
+
+static void done(void *arg, struct answer *a, bool replayed, const struct err *e)
+{
+	struct change *ch = arg;
+
+	if (e)
+		call_reply_err(ch->call, e);
+	else
+		answer(ch->call, a, replayed);
+	drop(ch);
+}
+
+void change_run(struct change *ch, struct call *c, json_t *body, const struct change_ops *ops)
+{
+	struct scope s;
+	struct err e;
+
+	ch->ops = ops;
+	ch->call = c;
+	ch->body = body;
+	if (scope_of(c, body, &s, &e)) {
+		call_reply_err(c, &e);
+		drop(ch);
+		return;
+	}
+	vmm_mutate(api_of(c)->vmm,
+		   &(struct mutation){
+			   .caller = s.caller,
+			   .key = s.key,
+			   .digest = s.digest,
+			   .apply = apply,
+			   .done = done,
+		   },
+		   ch);
+}
+
+/* ------------------------------------------------------------------ asking first */
+
+struct probe {
+	struct call *call;
+	void (*next)(void *arg, bool answered);
+	void *arg;
+	bool unknown;
+};
+
+/* Runs only when the key has no answer; failing leaves no trace of having asked. */
+static int probe_apply(void *arg, struct answer *ret, struct err *e)
+{
+	struct probe *p = arg;
+
+	(void)ret;
+	p->unknown = true;
+	return err_set(e, ERR_CANCELLED, "no answer is kept under this key");
+}
+
+static void probe_done(void *arg, struct answer *a, bool replayed, const struct err *e)
+{
+	struct probe *p = arg;
+
+	if (!e)
+		answer(p->call, a, replayed);
+	else if (!p->unknown)
+		call_reply_err(p->call, e);
+	p->next(p->arg, !p->unknown);
+	free(p);
+}
+
+void change_probe(struct call *c, const json_t *body, void (*next)(void *arg, bool answered), void *arg)
+{
+	struct probe *p;
+	struct scope s;
+	struct err e;
+
+	if (scope_of(c, body, &s, &e)) {
+		call_reply_err(c, &e);
+		next(arg, true);
+		return;
+	}
+	if (!s.key) {
+		next(arg, false);
+		return;
+	}
+	p = xcalloc(1, sizeof(*p));
+	*p = (struct probe){ .call = c, .next = next, .arg = arg };
+	vmm_mutate(api_of(c)->vmm,
+		   &(struct mutation){
+			   .caller = s.caller,
+			   .key = s.key,
+			   .digest = s.digest,
+			   .apply = probe_apply,
+			   .done = probe_done,
+		   },
+		   p);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * change.h - a request that changes something: applied in the turn's transaction, answered after its commit.
+ *
+ * Every such route honours Idempotency-Key: the answer is kept in the transaction of the effect, and given again, marked
+ * "Idempotent-Replayed: true", to the same caller with the same method, path and body.
+ */
+#ifndef TEEPOD_API_CHANGE_H
+#define TEEPOD_API_CHANGE_H
+
+#include "api/api.h"
+#include "vmm/mutation.h"
+
+struct change;
+
+struct change_ops {
+	/* Inside the transaction; failing takes everything back. An "operation_id" in the body also becomes the header
+	 * X-Operation-Id, so that a 204 has one too. */
+	int (*apply)(struct change *ch, struct answer *ret, struct err *e);
+	void (*free)(struct change *ch); /* NULL: free() */
+};
+
+/* First member of the route's own struct. */
+struct change {
+	const struct change_ops *ops;
+	struct call *call;
+	json_t *body; /* the request's, owned; NULL if none */
+};
+
+/* Takes @ch, zeroed by xcalloc(), and @body (may be NULL). Answers @c in every case. */
+void change_run(struct change *ch, struct call *c, json_t *body, const struct change_ops *ops);
+
+/* For changes that take a job between question and answer (image import): @known(@arg) is false when this key has no
+ * answer yet, and the caller then goes on and ends with change_run() on the same request; when it is true, or the key is
+ * malformed or was used for something else, the call has been answered. */
+void change_probe(struct call *c, const json_t *body, void (*next)(void *arg, bool answered), void *arg);
+
+#endif

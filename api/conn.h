@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * conn.h - one client connection: bytes, deadlines, and whose turn it is.
+ */
+#ifndef TEEPOD_API_CONN_H
+#define TEEPOD_API_CONN_H
+
+#include "api/head.h"
+#include "api/server_impl.h"
+
+enum conn_state {
+	CONN_HANDSHAKE, /* TLS */
+	CONN_HEAD,      /* between requests, or inside a head */
+	CONN_BODY,      /* the head was accepted, its body is arriving */
+	CONN_CALL,      /* a handler has the call */
+	CONN_LINGER,    /* all is said; reading on so that the client can read the last answer */
+	CONN_CLOSED,    /* uv_close() is under way */
+};
+
+struct conn {
+	union stream_handle uv;
+	struct server *s;
+	LIST_ENTRY(conn) all;
+	TAILQ_ENTRY(conn) resume;
+	enum conn_state state;
+	bool resume_queued, processing, reading, eof, shut, head_started, head_any;
+
+	bool is_unix;
+	unsigned uid, gid; /* unix socket: who is at the other end */
+	struct peer_key peer;
+
+	struct tls *tls; /* NULL: plain */
+	struct buf in;   /* plain bytes not yet used */
+	struct head_scan scan;
+	struct request *req;
+
+	struct buf out; /* bytes for the wire behind those being written */
+	struct buf writing;
+	uv_write_t write;
+	bool write_busy;
+	uv_shutdown_t shutdown;
+
+	uint64_t due;       /* when the state's patience ends; 0: never */
+	uint64_t write_due; /* when the peer must have taken something; 0: nothing waits */
+	size_t write_left;  /* unsent bytes when write_due was set */
+};
+
+void conn_accept(struct listener *l);
+
+/* Send plain bytes, encrypted if need be. May end in conn_destroy(). */
+void conn_send(struct conn *c, const void *data, size_t n);
+
+/* Bytes accepted and not yet taken by the kernel. */
+size_t conn_backlog(const struct conn *c);
+
+/* The request in flight got its whole answer. @keep: the connection may carry another. */
+void conn_answered(struct conn *c, bool keep);
+
+/* Close without ceremony. A call in flight is told that its client is gone. */
+void conn_destroy(struct conn *c);
+
+/* Close in order: what is queued is sent, then end-of-file, and the client's last words are read and dropped. */
+void conn_linger(struct conn *c);
+
+/* Nothing is in flight: say goodbye and close. */
+void conn_close_idle(struct conn *c);
+
+void conn_resume(struct conn *c);
+void conn_check_deadlines(struct conn *c, uint64_t now);
+void conn_drain(struct conn *c);
+
+/* for conn_write.c and conn.c only */
+void conn_flush(struct conn *c);
+void conn_set_due(struct conn *c, uint64_t ms);
+void conn_queue_resume(struct conn *c);
+
+#endif

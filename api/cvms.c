@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cvms.c - provision, create, look at and delete a CVM; ask whether one would fit.
+ *
+ * POST /cvms knows two forms: {app_id, compose_hash, ..} commits what POST /cvms/provision remembered, and a body with
+ * a compose_file of its own does both at once, in one transaction. Ports are those of the request alone: what a docker
+ * compose file publishes is published inside the guest.
+ */
+#include <stdlib.h>
+
+#include "api/asks.h"
+#include "api/change.h"
+#include "api/envelope.h"
+#include "api/shapes.h"
+#include "api/tables.h"
+#include "base/buf.h"
+#include "base/own.h"
+
+static void get_cvm(struct call *c)
+{
+	auto_shaper struct shaper s = { 0 };
+	struct cvm_row row;
+	json_t *body;
+	struct err e;
+
+	shaper_init(&s, c);
+	if (api_find_cvm(c, c->param[0], &row, &e) || shape_detail(&s, &row, &body, &e))
+		call_reply_err(c, &e);
+	else
+		call_reply(c, 200, body);
+}
+
+/* ------------------------------------------------------------------ provision and create */
+
+struct cvm_change {
+	struct change ch;
+	struct cvm_request req; /* points into ch.body */
+	struct cvm_asked asked;
+};
+
+static void cvm_change_free(struct change *ch)
+{
+	struct cvm_change *cc = (struct cvm_change *)ch;
+
+	cvm_asked_end(&cc->asked);
+	free(cc);
+}
+
+static json_t *shape_provision(const struct vmm_settings *s, const struct provision_result *p)
+{
+	return json_pack("{s:s,s:s,s:n,s:n,s:o,s:o,s:I,s:I,s:n,s:n}", "compose_hash", p->compose_hash,
+			 "app_id", p->app_id, "app_env_encrypt_pubkey", "kms_info", "os_image_hash",
+			 json_text_or_null(p->os_image_hash), "instance_type",
+			 json_text_or_null(p->instance_type), "teepod_id", (json_int_t)s->node_id, "node_id",
+			 (json_int_t)s->node_id, "device_id", "fmspc");
+}
+
+static int provision_apply(struct change *ch, struct answer *ret, struct err *e)
+{
+	const struct cvm_change *cc = (const struct cvm_change *)ch;
+	struct vmm *v = api_of(ch->call)->vmm;
+	struct provision_result p;
+	int r = vmm_provision(v, ch->call->caller.workspace, &cc->asked.ask, &p, e);
+
+	if (!r)
+		*ret = (struct answer){ .status = 200, .body = shape_provision(vmm_settings(v), &p) };
+	return r;
+}
+
+static int create_apply(struct change *ch, struct answer *ret, struct err *e)
+{
+	const struct cvm_change *cc = (const struct cvm_change *)ch;
+	const struct cvm_request *q = &cc->req;
+	struct vmm *v = api_of(ch->call)->vmm;
+	struct request_ref ref = api_ref(ch->call);
+	int64_t workspace = ch->call->caller.workspace;
+	auto_shaper struct shaper s = { 0 };
+	struct cvm_row row;
+	struct op_row op = { 0 };
+	int r;
+
+	if (is_commit(ch->body))
+		r = vmm_commit(v, workspace, q->app_id, q->compose_hash, cc->asked.env, cc->asked.env_len,
+			       q->stopped, &ref, &row, &op, e);
+	else
+		r = vmm_create(v, workspace, &cc->asked.ask, &ref, &row, &op, e);
+	if (r)
+		return r;
+	cvm_row_overlay(&row, &op);
+	shaper_init(&s, ch->call);
+	ret->status = 200;
+	return shape_vm(&s, &row, &op, &ret->body, e);
+}
+
+static const struct change_ops provision_ops = { .apply = provision_apply, .free = cvm_change_free };
+static const struct change_ops create_ops = { .apply = create_apply, .free = cvm_change_free };
+
+static int read_commit(const struct cvm_request *q, struct cvm_asked *ret, struct err *e)
+{
+	if (!q->app_id)
+		return err_field(e, ERR_INVALID, "app_id", NULL,
+				 "app_id is missing: POST /cvms/provision answered it with the compose_hash");
+	return read_encrypted_env(q->encrypted_env, &ret->env, &ret->env_len, e);
+}
+
+static void run(struct call *c, const struct field_table *table, const struct change_ops *ops)
+{
+	struct cvm_change *cc = xcalloc(1, sizeof(*cc));
+	struct err e;
+	json_t *body = call_json(c, false, &e);
+	int r = body ? read_cvm_request(table, body, &cc->req, &e) : -1;
+
+	if (!r && table == &create_table && is_commit(body))
+		r = read_commit(&cc->req, &cc->asked, &e);
+	else if (!r)
+		r = cvm_asked_from(&cc->req, body, &cc->asked, &e);
+	if (!r) {
+		change_run(&cc->ch, c, body, ops);
+		return;
+	}
+	call_reply_err(c, &e);
+	json_decref(body);
+	cvm_change_free(&cc->ch);
+}
+
+static void post_provision(struct call *c)
+{
+	run(c, &provision_table, &provision_ops);
+}
+
+static void post_cvms(struct call *c)
+{
+	run(c, &create_table, &create_ops);
+}
+
+/* ------------------------------------------------------------------ delete */
+
+static int delete_apply(struct change *ch, struct answer *ret, struct err *e)
+{
+	static const struct power_ask ask = { .kind = OP_DELETE };
+	struct request_ref ref = api_ref(ch->call);
+	struct cvm_row row;
+	struct op_row op;
+	int r = api_find_cvm(ch->call, ch->call->param[0], &row, e);
+
+	if (!r)
+		r = vmm_power(api_of(ch->call)->vmm, &row, &ask, &ref, &op, e);
+	if (!r)
+		*ret = (struct answer){ .status = 204, .body = json_pack("{s:s}", "operation_id", op.id) };
+	return r;
+}
+
+static const struct change_ops delete_ops = { .apply = delete_apply };
+
+static void delete_cvm(struct call *c)
+{
+	change_run(xcalloc(1, sizeof(struct change)), c, NULL, &delete_ops);
+}
+
+/* ------------------------------------------------------------------ preflight */
+
+static json_t *shape_fit(const struct call *c, const struct cvm_row *row)
+{
+	const struct vmm_settings *s = vmm_settings(api_of(c)->vmm);
+	json_t *resources = json_pack("{s:I,s:I,s:I}", "vcpus", (json_int_t)row->vcpus, "memory_mib",
+				      (json_int_t)row->memory_mib, "disk_gib", (json_int_t)row->disk_gib);
+	json_t *image =
+		json_pack("{s:s,s:s,s:b,s:o}", "name", row->image_name, "version", row->image_version,
+			  "is_dev", row->image_dev, "os_image_hash", json_text_or_null(row->image_hash));
+
+	return json_pack("{s:b,s:o,s:o,s:o,s:o,s:o,s:s,s:{s:I,s:s,s:s}}", "fits", 1, "resources", resources,
+			 "image", image, "instance_type", json_text_or_null(row->instance_type), "app_id",
+			 json_text_or_null(row->app_id), "compose_hash", json_text_or_null(row->compose_hash),
+			 "mode", row->tdx ? "tdx" : "development", "node", "id", (json_int_t)s->node_id,
+			 "name", s->node_name, "region", s->region);
+}
+
+/* Only a request that could never be answered is an error; what does not fit is the answer asked for. */
+static void post_preflight(struct call *c)
+{
+	auto_cvm_asked struct cvm_asked asked = { 0 };
+	auto_json json_t *body = NULL;
+	struct cvm_request q = { 0 };
+	struct cvm_row row;
+	struct err e;
+
+	body = call_json(c, false, &e);
+	if (!body || read_cvm_request(&preflight_table, body, &q, &e) || cvm_asked_from(&q, body, &asked, &e))
+		call_reply_err(c, &e);
+	else if (!vmm_preflight(api_of(c)->vmm, c->caller.workspace, &asked.ask, &row, &e))
+		call_reply(c, 200, shape_fit(c, &row));
+	else if (e.code == ERR_INVALID)
+		call_reply_err(c, &e);
+	else
+		call_reply(c, 200,
+			   json_pack("{s:b,s:o}", "fits", 0, "error", envelope_body(&e, c->request_id)));
+}
+
+enum { BODY_MAX = 1024 * 1024 };
+
+const struct route cvm_routes[] = {
+	{ "POST", "/api/v1/cvms/provision", ROLE_TENANT, ROUTE_MUTATION, BODY_MAX, post_provision,
+	  &provision_table },
+	{ "POST", "/api/v1/cvms", ROLE_TENANT, ROUTE_MUTATION, BODY_MAX, post_cvms, &create_table },
+	{ "POST", "/api/v1/preflight", ROLE_READER, 0, BODY_MAX, post_preflight, &preflight_table },
+	{ "GET", "/api/v1/cvms/{id}", ROLE_READER, 0, 0, get_cvm, NULL },
+	{ "DELETE", "/api/v1/cvms/{id}", ROLE_TENANT, ROUTE_MUTATION | ROUTE_EMPTY_OK, 1024, delete_cvm,
+	  NULL },
+	{ 0 },
+};

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * dispatch.c - from a complete head to the handler.
+ *
+ * Everything that can be refused is refused before a byte of the body is read: an unknown path, a missing
+ * key, a role too low, a body too large. Only then is the client told to continue.
+ */
+#include <string.h>
+#include <strings.h>
+
+#include "api/envelope.h"
+#include "api/request.h"
+#include "base/id.h"
+#include "base/own.h"
+
+enum { REQUEST_ID_MAX = 64 };
+
+static const char *const role_word[] = {
+	[ROLE_NONE] = "none",         [ROLE_READER] = "reader", [ROLE_TENANT] = "tenant",
+	[ROLE_OPERATOR] = "operator", [ROLE_ADMIN] = "admin",
+};
+
+/* End the string where the span ends; the byte there is a blank, a colon or a CR that is no longer needed. */
+static const char *cut(char *raw, struct span s)
+{
+	char *p = raw + (s.p - raw);
+
+	p[s.n] = '\0';
+	return p;
+}
+
+static void keep_fields(struct request *q, const struct head *h)
+{
+	q->n_fields = h->n;
+	for (unsigned i = 0; i < h->n; i++) {
+		q->field[i].name = cut(q->raw, h->field[i].name);
+		q->field[i].value = h->field[i].value.n ? cut(q->raw, h->field[i].value) : "";
+	}
+	q->call.method = cut(q->raw, h->method);
+}
+
+static void choose_id(struct request *q)
+{
+	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+	const char *given = call_header(&q->call, "X-Request-Id");
+	size_t n = given ? strlen(given) : 0;
+
+	if (n == 0 || n > REQUEST_ID_MAX || strspn(given, allowed) != n)
+		id_uuid7(q->id);
+	else
+		memcpy(q->id, given, n + 1);
+}
+
+static void take(struct request *q, const struct head *h)
+{
+	struct span host = head_find(h, "host"), connection = head_find(h, "connection");
+	const char *version;
+
+	q->minor = h->minor;
+	q->length = h->length;
+	q->keep = h->minor > 0 && !head_has_token(connection, "close");
+	q->expects = h->minor > 0 && head_find(h, "expect").p;
+	if (host.n < sizeof(q->host))
+		memcpy(q->host, host.p ? host.p : "", host.n);
+	keep_fields(q, h);
+	choose_id(q);
+	q->head_only = !strcmp(q->call.method, "HEAD");
+	q->call.path = q->target.path;
+	q->call.query = q->target.query;
+	version = call_header(&q->call, "X-Phala-Version");
+	q->call.version = version && !strcmp(version, "2025-10-28") ? 25 : 26;
+}
+
+/* ------------------------------------------------------------------ who, and may they */
+
+static const char *api_key(const struct call *c)
+{
+	static const char bearer[] = "Bearer ";
+	const char *key = call_header(c, "X-API-Key"), *auth;
+
+	if (key)
+		return key;
+	auth = call_header(c, "Authorization");
+	if (!auth || strncasecmp(auth, bearer, sizeof(bearer) - 1) != 0)
+		return NULL;
+	auth += sizeof(bearer) - 1;
+	return auth + strspn(auth, " ");
+}
+
+static int ask(struct request *q, struct err *e)
+{
+	struct conn *c = q->conn;
+	struct credentials cred = { .api_key = api_key(&q->call) };
+	struct caller caller = { 0 };
+	char name[sizeof(caller.name)];
+	int r;
+
+	if (cred.api_key)
+		;
+	else if (c->is_unix)
+		cred = (struct credentials){ .has_peer = true, .uid = c->uid, .gid = c->gid };
+	else if (c->tls && tls_peer_name(c->tls, name, sizeof(name)))
+		cred.cert_cn = name;
+	else
+		return err_set(e, ERR_UNAUTHENTICATED, "no API key: send X-API-Key or Authorization: Bearer");
+	r = q->s->authenticate(q->s->arg, &cred, &caller, e);
+	if (r == 0)
+		q->call.caller = caller;
+	return r;
+}
+
+static int authenticate(struct request *q, struct err *e)
+{
+	struct server *s = q->s;
+	const struct conn *c = q->conn;
+	uint64_t now = uv_now(s->loop);
+	unsigned wait = c->is_unix ? 0 : auth_rate_wait(s->auth_rate, &c->peer, now);
+	int r;
+
+	if (wait) {
+		buf_printf(&q->extra, "Retry-After: %u\r\n", wait);
+		return err_set(e, ERR_RATE, "too many failed authentications from this address: wait %u s",
+			       wait);
+	}
+	r = ask(q, e);
+	if (r == -ERR_UNAUTHENTICATED) {
+		s->auth_failed++;
+		if (!c->is_unix)
+			auth_rate_failed(s->auth_rate, &c->peer, now);
+	}
+	return r;
+}
+
+static bool has_credentials(const struct request *q)
+{
+	char name[sizeof(q->call.caller.name)];
+
+	return api_key(&q->call) || q->conn->is_unix ||
+	       (q->conn->tls && tls_peer_name(q->conn->tls, name, sizeof(name)));
+}
+
+static int admit(struct request *q, struct err *e)
+{
+	const struct route *route = q->route;
+	int r;
+
+	if ((route->flags & ROUTE_TRY_AUTH) && has_credentials(q)) {
+		r = authenticate(q, e);
+		if (r < 0 && r != -ERR_UNAUTHENTICATED)
+			return r;
+	}
+	if (!(route->flags & ROUTE_NO_AUTH)) {
+		r = authenticate(q, e);
+		if (r < 0)
+			return r;
+		if (q->call.caller.role < route->role)
+			return err_set(e, ERR_FORBIDDEN, "this needs the role %s; the caller is %s",
+				       role_word[route->role], role_word[q->call.caller.role]);
+	}
+	if (q->length > route->body_max)
+		return err_set(e, ERR_TOO_LARGE, "the body has %llu bytes, at most %zu are accepted here",
+			       (unsigned long long)q->length, route->body_max);
+	return 0;
+}
+
+/* ------------------------------------------------------------------ where to */
+
+static void refuse_method(struct request *q, unsigned allowed)
+{
+	char allow[ROUTER_ALLOW_TEXT];
+	auto_free char *text = NULL;
+
+	call_add_header(&q->call, "Allow", router_allow(allowed, allow));
+	text = xasprintf("%s is not among the methods of this path: %s", q->call.method, allow);
+	call_reply(&q->call, 405, envelope_plain(text, q->id));
+}
+
+static bool find_route(struct request *q)
+{
+	struct router_match m;
+	struct err e;
+
+	router_match(q->s->router, q->call.method, &q->target, &m);
+	if (!m.route && m.allow) {
+		refuse_method(q, m.allow);
+		return false;
+	}
+	if (!m.route) {
+		(void)err_set(&e, ERR_NOT_FOUND, "no such path: %.200s", q->call.path);
+		call_reply_err(&q->call, &e);
+		return false;
+	}
+	q->route = m.route;
+	q->route_index = m.index;
+	q->call.route = m.route->pattern;
+	memcpy(q->call.param, m.param, sizeof(m.param));
+	return true;
+}
+
+enum dispatch dispatch_head(struct request *q, const char *head, size_t n)
+{
+	struct head_fault fault;
+	struct head h;
+	const char *bad;
+	struct err e;
+
+	if (head_parse(head, n, &h, &fault)) {
+		request_refuse(q, fault.status, fault.text);
+		return DISPATCH_ANSWERED;
+	}
+	bad = target_read(h.target.p, h.target.n, &q->target);
+	if (bad) {
+		request_refuse(q, 400, bad);
+		return DISPATCH_ANSWERED;
+	}
+	take(q, &h);
+	if (!find_route(q))
+		return DISPATCH_ANSWERED;
+	if (admit(q, &e)) {
+		call_reply_err(&q->call, &e);
+		return DISPATCH_ANSWERED;
+	}
+	return q->length ? DISPATCH_BODY : DISPATCH_RUN;
+}
+
+void dispatch_run(struct request *q)
+{
+	if (q->body.len) {
+		q->call.body = q->body.data;
+		q->call.body_len = q->body.len;
+	}
+	q->handed = true;
+	q->route->handle(&q->call);
+}

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * follow.c - the list of those who wait, and what wakes them.
+ *
+ * A follower may end itself, or be ended by its client's departure, in the middle of a walk over the list. It is then only
+ * marked, and swept after the walk: no walk ever holds a pointer to freed memory. The watch and the timer stay until the
+ * first tick that finds nobody, so that they never end from inside their own callback.
+ */
+#include "api/follow.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/loop.h"
+
+enum { TICK_MS = 1000, SOON_MS = 20 };
+
+struct followers {
+	struct vmm *vmm;
+	struct follower *first;
+	void *ticket; /* vmm_watch(), NULL while there are no followers */
+	struct loop_timer *tick;
+	unsigned walking;
+	bool draining;
+};
+
+struct followers *followers_new(struct vmm *v)
+{
+	struct followers *all = xcalloc(1, sizeof(*all));
+
+	all->vmm = v;
+	return all;
+}
+
+static void rest(struct followers *all)
+{
+	if (all->ticket)
+		vmm_unwatch(all->vmm, all->ticket);
+	all->ticket = NULL;
+	loop_after_cancel(&all->tick);
+}
+
+static void sweep(struct followers *all)
+{
+	struct follower **at = &all->first;
+
+	if (all->walking)
+		return;
+	while (*at) {
+		struct follower *f = *at;
+
+		if (!f->ended) {
+			at = &f->next;
+			continue;
+		}
+		*at = f->next;
+		loop_after_cancel(&f->soon);
+		free(f);
+	}
+}
+
+static void walk(struct followers *all, bool tick)
+{
+	all->walking++;
+	for (struct follower *f = all->first; f; f = f->next) {
+		if (!f->ended)
+			f->ops->look(f, tick);
+	}
+	all->walking--;
+	sweep(all);
+}
+
+static void on_commit(void *arg)
+{
+	walk(arg, false);
+}
+
+static void on_tick(void *arg)
+{
+	struct followers *all = arg;
+
+	walk(all, true);
+	if (!all->first)
+		rest(all);
+	else if (!all->tick)
+		loop_after(vmm_settings(all->vmm)->loop, TICK_MS, on_tick, all, &all->tick);
+}
+
+static void end(struct follower *f, bool client_gone)
+{
+	struct followers *all = f->all;
+
+	if (f->ended)
+		return;
+	f->ended = true;
+	call_on_gone(f->call, NULL, NULL);
+	all->walking++; /* finish() writes, and writing may end others */
+	f->ops->finish(f, client_gone);
+	all->walking--;
+	f->call = NULL;
+}
+
+void follow_end(struct follower *f)
+{
+	struct followers *all = f->all;
+
+	end(f, false);
+	sweep(all);
+}
+
+static void on_gone(void *arg)
+{
+	struct follower *f = arg;
+	struct followers *all = f->all;
+
+	end(f, true);
+	sweep(all);
+}
+
+int follow_allowed(const struct call *c, const struct follow_ops *ops, struct err *e)
+{
+	char caller[CALLER_TEXT];
+	unsigned n = 0;
+
+	api_caller(c, caller);
+	for (const struct follower *f = api_of(c)->followers->first; f; f = f->next)
+		n += !f->ended && f->ops == ops && !strcmp(f->caller, caller);
+	if (n < ops->per_caller)
+		return 0;
+	return err_set(e, ERR_RATE, "%u streams of this kind are open for this caller; at most %u may be", n,
+		       ops->per_caller);
+}
+
+void follow_add(struct follower *f, struct call *c, const struct follow_ops *ops)
+{
+	struct followers *all = api_of(c)->followers;
+
+	f->ops = ops;
+	f->call = c;
+	f->all = all;
+	f->heard_ms = clock_mono_ms();
+	api_caller(c, f->caller);
+	f->next = all->first;
+	all->first = f;
+	if (!all->ticket)
+		all->ticket = vmm_watch(all->vmm, on_commit, all);
+	if (!all->tick)
+		loop_after(vmm_settings(all->vmm)->loop, TICK_MS, on_tick, all, &all->tick);
+	all->walking++;
+	call_on_gone(c, on_gone, f);
+	if (!f->ended)
+		ops->look(f, false);
+	if (all->draining)
+		end(f, false);
+	all->walking--;
+	sweep(all);
+}
+
+static void on_soon(void *arg)
+{
+	struct follower *f = arg;
+	struct followers *all = f->all;
+
+	all->walking++;
+	if (!f->ended)
+		f->ops->look(f, false);
+	all->walking--;
+	sweep(all);
+}
+
+void follow_soon(struct follower *f)
+{
+	if (!f->soon && !f->ended)
+		loop_after(vmm_settings(f->all->vmm)->loop, SOON_MS, on_soon, f, &f->soon);
+}
+
+void followers_drain(struct followers *all)
+{
+	all->draining = true;
+	all->walking++;
+	for (struct follower *f = all->first; f; f = f->next)
+		end(f, false);
+	all->walking--;
+	sweep(all);
+}
+
+void followers_free(struct followers *all)
+{
+	if (!all)
+		return;
+	followers_drain(all);
+	rest(all);
+	free(all);
+}
+
+/* ------------------------------------------------------------------ server-sent events */
+
+void sse_begin(struct call *c)
+{
+	call_stream_begin(c, 200, "text/event-stream");
+}
+
+static bool put(struct follower *f, const struct buf *b)
+{
+	f->heard_ms = clock_mono_ms();
+	return call_stream_write(f->call, b->data, b->len);
+}
+
+bool sse_event(struct follower *f, int64_t seq, const char *event, const json_t *data)
+{
+	auto_buf struct buf b = { 0 };
+	char *text = json_dumps(data, JSON_COMPACT);
+
+	if (seq > 0)
+		buf_printf(&b, "id: %lld\n", (long long)seq);
+	buf_printf(&b, "event: %s\ndata: %s\n\n", event, text ? text : "{}");
+	free(text);
+	return put(f, &b);
+}
+
+bool sse_heartbeat(struct follower *f, unsigned every_s)
+{
+	auto_buf struct buf b = { 0 };
+
+	if (clock_mono_ms() - f->heard_ms < (int64_t)every_s * 1000)
+		return true;
+	buf_puts(&b, ":\n\n");
+	return put(f, &b);
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * follow.h - answers that go on: event streams, followed logs, requests that wait for an operation.
+ *
+ * A follower owns its call from follow_add() until follow_end(). It hears of every commit, of time passing, and is ended when
+ * its client goes away or the daemon drains. One watch and one timer serve all followers; both exist only while there is one.
+ */
+#ifndef TEEPOD_API_FOLLOW_H
+#define TEEPOD_API_FOLLOW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "api/api.h"
+
+struct follower;
+
+struct follow_ops {
+	/* There may be news: after a commit, and (@tick) every second. May call follow_end(). */
+	void (*look)(struct follower *f, bool tick);
+	/* Write what is left to say, if the client is still there (@client_gone false), and end the call's answer. */
+	void (*finish)(struct follower *f, bool client_gone);
+	unsigned per_caller; /* followers of this kind one caller may have; 0 = no limit */
+};
+
+/* First member of the follower's own struct, which is freed by free(). */
+struct follower {
+	const struct follow_ops *ops;
+	struct call *call;
+	char caller[CALLER_TEXT];
+	int64_t heard_ms; /* monotonic: when the client was last written to */
+	bool ended;
+	struct followers *all;
+	struct follower *next;
+	struct loop_timer *soon;
+};
+
+struct followers *followers_new(struct vmm *v);
+/* End every follower, now and those to come. */
+void followers_drain(struct followers *all);
+void followers_free(struct followers *all);
+
+/* May this caller have one more of this kind? ERR_RATE if not. */
+int follow_allowed(const struct call *c, const struct follow_ops *ops, struct err *e);
+
+/* Take over @c. The first look comes at once, from inside. */
+void follow_add(struct follower *f, struct call *c, const struct follow_ops *ops);
+/* finish() and free; no use of @f after the callback in progress has returned. */
+void follow_end(struct follower *f);
+
+/* Look again in a moment: for those who wait for a slow reader, or read a file in slices. */
+void follow_soon(struct follower *f);
+
+/* ------------------------------------------------------------------ server-sent events */
+
+/* One event: "id:" if @seq > 0, "event:", "data:". False when the client is gone. */
+bool sse_event(struct follower *f, int64_t seq, const char *event, const json_t *data);
+/* A comment, if nothing was sent for @every_s. */
+bool sse_heartbeat(struct follower *f, unsigned every_s);
+void sse_begin(struct call *c);
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * health.c - is the daemon alive, is it ready, and how is it doing?
+ */
+#include "api/api.h"
+#include "api/tables.h"
+#include "base/buf.h"
+
+static void get_healthz(struct call *c)
+{
+	call_reply(c, 200, json_pack("{s:s}", "status", "ok"));
+}
+
+static void get_readyz(struct call *c)
+{
+	json_t *reasons = json_array();
+	struct node_info node;
+
+	vmm_node(api_of(c)->vmm, &node);
+	if (!node.hypervisor_up)
+		json_array_append_new(reasons, json_sprintf("hypervisor is not connected: %s",
+							    node.hypervisor_error[0] ? node.hypervisor_error
+										     : "connecting"));
+	if (api_of(c)->draining)
+		json_array_append_new(reasons, json_string("the daemon is shutting down"));
+	if (!json_array_size(reasons)) {
+		json_decref(reasons);
+		call_reply(c, 200, json_pack("{s:s}", "status", "ready"));
+		return;
+	}
+	call_reply(c, 503, json_pack("{s:s,s:o}", "status", "not ready", "reasons", reasons));
+}
+
+static void get_metrics(struct call *c)
+{
+	auto_buf struct buf b = { 0 };
+
+	vmm_metrics(api_of(c)->vmm, &b);
+	if (api_of(c)->server)
+		server_metrics(api_of(c)->server, &b);
+	call_reply_text(c, 200, "text/plain; version=0.0.4; charset=utf-8", b.data ? b.data : "", b.len);
+}
+
+const struct route health_routes[] = {
+	{ "GET", "/healthz", ROLE_NONE, ROUTE_NO_AUTH, 0, get_healthz, NULL },
+	{ "GET", "/readyz", ROLE_NONE, ROUTE_NO_AUTH, 0, get_readyz, NULL },
+	{ "GET", "/metrics", ROLE_READER, 0, 0, get_metrics, NULL },
+	{ "GET", "/api/v1/healthz", ROLE_NONE, ROUTE_NO_AUTH, 0, get_healthz, NULL },
+	{ "GET", "/api/v1/readyz", ROLE_NONE, ROUTE_NO_AUTH, 0, get_readyz, NULL },
+	{ "GET", "/api/v1/metrics", ROLE_READER, 0, 0, get_metrics, NULL },
+	{ 0 },
+};

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * node.c - GET /node: what this machine is, what it can still promise, and how its hypervisor is.
+ */
+#include <unistd.h>
+
+#include "api/shapes.h"
+#include "api/tables.h"
+#include "base/clock.h"
+
+static json_t *shape_hypervisor(const struct node_info *n, const char *uri)
+{
+	return json_pack("{s:b,s:o,s:s,s:o,s:o,s:b}", "connected", n->hypervisor_up, "error",
+			 n->hypervisor_up ? json_null() : json_text_or_null(n->hypervisor_error), "uri", uri,
+			 "libvirt", json_text_or_null(n->libvirt), "qemu", json_text_or_null(n->qemu), "kvm",
+			 n->kvm);
+}
+
+static json_t *shape_counts(int64_t count[DESIRED_MAX][OBSERVED_MAX])
+{
+	json_t *desired = json_object(), *observed = json_object();
+	int64_t total = 0, of_desired[DESIRED_MAX] = { 0 }, of_observed[OBSERVED_MAX] = { 0 };
+
+	for (int d = 0; d < DESIRED_MAX; d++) {
+		for (int o = 0; o < OBSERVED_MAX; o++) {
+			of_desired[d] += count[d][o];
+			of_observed[o] += count[d][o];
+			total += count[d][o];
+		}
+	}
+	for (int d = 0; d < DESIRED_MAX; d++)
+		json_object_set_new(desired, desired_word[d], json_integer(of_desired[d]));
+	for (int o = 0; o < OBSERVED_MAX; o++)
+		json_object_set_new(observed, observed_word[o], json_integer(of_observed[o]));
+	return json_pack("{s:I,s:o,s:o}", "total", (json_int_t)total, "desired", desired, "observed",
+			 observed);
+}
+
+static void get_node(struct call *c)
+{
+	const struct api *a = api_of(c);
+	const struct vmm_settings *s = vmm_settings(a->vmm);
+	int64_t count[DESIRED_MAX][OBSERVED_MAX];
+	struct capacity_row rows[CAPACITY_ROWS];
+	struct node_info n;
+	char span[CLOCK_SPAN];
+	json_t *body;
+	struct err e;
+
+	if (vmm_capacity(a->vmm, rows, &e) || vmm_cvm_counts(a->vmm, count, &e)) {
+		call_reply_err(c, &e);
+		return;
+	}
+	vmm_node(a->vmm, &n);
+	body = json_pack("{s:I,s:s,s:s,s:s,s:s,s:{s:b,s:o},s:s,s:I}", "id", (json_int_t)s->node_id, "name",
+			 s->node_name, "region", s->region, "version", TEEPOD_VERSION, "mode", n.mode, "tdx",
+			 "available", n.tdx, "reason", n.tdx ? json_null() : json_text_or_null(n.tdx_reason),
+			 "uptime", clock_span(clock_wall_ms() - a->started_ms, span), "pid",
+			 (json_int_t)getpid());
+	json_object_set_new(body, "started_at", json_time_or_null(a->started_ms));
+	json_object_set_new(body, "hypervisor", shape_hypervisor(&n, s->hypervisor_uri));
+	json_object_set_new(body, "capacity", shape_capacity(rows, CAPACITY_ROWS));
+	json_object_set_new(body, "cvms", shape_counts(count));
+	call_reply(c, 200, body);
+}
+
+const struct route node_routes[] = {
+	{ "GET", "/api/v1/node", ROLE_READER, 0, 0, get_node, NULL },
+	{ 0 },
+};

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * peer.h - who is at the other end, as far as the socket tells; and how many connections each has.
+ */
+#ifndef TEEPOD_API_PEER_H
+#define TEEPOD_API_PEER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+/* What limits are counted by: an IPv4 address, or the /64 of an IPv6 address (one customer's line usually has all
+ * of it). Mapped IPv4 counts as IPv4. */
+struct peer_key {
+	uint8_t b[8];
+	uint8_t family; /* 4, 6, or 0 for a unix socket */
+};
+
+struct peer_key peer_key_of(const struct sockaddr *sa);
+bool peer_equal(const struct peer_key *a, const struct peer_key *b);
+uint64_t peer_hash(const struct peer_key *k, uint64_t seed);
+
+bool peer_is_loopback(const struct sockaddr *sa);
+
+/* "127.0.0.1:8080", "[::1]:8080". Returns @out. */
+enum { PEER_TEXT = 64 };
+char *peer_text(const struct sockaddr *sa, char out[PEER_TEXT]);
+
+/* Connections by key. */
+struct peer_counts;
+struct peer_counts *peer_counts_new(void);
+void peer_counts_free(struct peer_counts *p);
+
+/* One more connection from @k, unless it has @max already. */
+bool peer_counts_add(struct peer_counts *p, const struct peer_key *k, unsigned max);
+void peer_counts_drop(struct peer_counts *p, const struct peer_key *k);
+
+#endif

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * server.c - the server as a whole: listeners, the one timer, draining, the end.
+ *
+ * The timer is armed only while some connection has a deadline, for the nearest one, and never fires more than once a
+ * second: deadlines are therefore up to a second late, which no client can tell from a slow network.
+ *
+ * The struct is freed when the last of its handles (listeners, connections, timers) has closed.
+ */
+#include "api/server.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/conn.h"
+#include "api/request.h"
+#include "base/own.h"
+
+enum { TICK_MS = 1000 };
+
+/* ------------------------------------------------------------------ deadlines */
+
+static void on_tick(uv_timer_t *t)
+{
+	struct server *s = t->data;
+	uint64_t now = uv_now(s->loop), next = 0;
+	struct conn *c;
+
+	s->timer_due = 0;
+	LIST_FOREACH(c, &s->conns, all)
+	{
+		conn_check_deadlines(c, now);
+		if (c->due && (!next || c->due < next))
+			next = c->due;
+		if (c->write_due && (!next || c->write_due < next))
+			next = c->write_due;
+	}
+	if (next)
+		server_deadline(s, next);
+}
+
+void server_deadline(struct server *s, uint64_t due)
+{
+	uint64_t now = uv_now(s->loop);
+
+	if (s->freeing)
+		return;
+	if (due < now + TICK_MS)
+		due = now + TICK_MS;
+	if (s->timer_due && s->timer_due <= due)
+		return;
+	s->timer_due = due;
+	(void)uv_timer_start(&s->timer, on_tick, due - now, 0);
+}
+
+/* ------------------------------------------------------------------ next turn */
+
+static void on_idle(uv_idle_t *idle)
+{
+	struct server *s = idle->data;
+	struct request *q;
+	struct conn *c;
+
+	while ((q = TAILQ_FIRST(&s->deserted))) {
+		TAILQ_REMOVE(&s->deserted, q, deserted);
+		q->deserted_queued = false;
+		request_run_on_gone(q);
+	}
+	/* one round: a connection that queues itself again waits for the others */
+	for (unsigned n = s->n_conns; n && (c = TAILQ_FIRST(&s->resume)); n--) {
+		TAILQ_REMOVE(&s->resume, c, resume);
+		conn_resume(c);
+	}
+	if (TAILQ_EMPTY(&s->resume) && TAILQ_EMPTY(&s->deserted))
+		(void)uv_idle_stop(&s->idle);
+}
+
+void server_kick(struct server *s)
+{
+	if (!s->freeing)
+		(void)uv_idle_start(&s->idle, on_idle);
+}
+
+/* ------------------------------------------------------------------ life */
+
+static void set_default(unsigned *v, unsigned def)
+{
+	if (!*v)
+		*v = def;
+}
+
+static void fill_limits(struct server_limits *l)
+{
+	set_default(&l->head_ms, 10000);
+	set_default(&l->body_idle_ms, 30000);
+	set_default(&l->keepalive_ms, 75000);
+	set_default(&l->handshake_ms, 10000);
+	set_default(&l->write_stall_ms, 30000);
+	set_default(&l->per_peer, 1024);
+	set_default(&l->connections, 4096);
+	set_default(&l->auth_fails, 10);
+	if (!l->head_bytes)
+		l->head_bytes = 16384;
+}
+
+int server_new(const struct server_config *cfg, struct server **ret, struct err *e)
+{
+	struct server *s = xcalloc(1, sizeof(*s));
+
+	(void)e;
+	s->loop = cfg->loop;
+	s->limits = cfg->limits;
+	fill_limits(&s->limits);
+	s->in_max = s->limits.head_bytes * 2 > SERVER_RX ? s->limits.head_bytes * 2 : SERVER_RX;
+	s->authenticate = cfg->authenticate;
+	s->arg = cfg->arg;
+	s->router = router_new(cfg->routes);
+	s->stats = xcalloc(router_count(s->router) + 1, sizeof(s->stats[0]));
+	s->auth_rate = auth_rate_new(s->limits.auth_fails);
+	s->peers = peer_counts_new();
+	LIST_INIT(&s->listeners);
+	LIST_INIT(&s->conns);
+	LIST_INIT(&s->requests);
+	TAILQ_INIT(&s->resume);
+	TAILQ_INIT(&s->deserted);
+	(void)uv_timer_init(s->loop, &s->timer);
+	(void)uv_timer_init(s->loop, &s->drain_timer);
+	(void)uv_idle_init(s->loop, &s->idle);
+	s->timer.data = s->drain_timer.data = s->idle.data = s;
+	s->handles = 3;
+	/* a peer that hangs up must not end the daemon; libuv writes without MSG_NOSIGNAL */
+	(void)signal(SIGPIPE, SIG_IGN);
+	*ret = s;
+	return 0;
+}
+
+static void release(struct server *s)
+{
+	router_free(s->router);
+	auth_rate_free(s->auth_rate);
+	peer_counts_free(s->peers);
+	buf_free(&s->scratch);
+	free(s->stats);
+	free(s);
+}
+
+void server_handle_closed(struct server *s)
+{
+	if (--s->handles == 0)
+		release(s);
+}
+
+static void on_handle_closed(uv_handle_t *h)
+{
+	server_handle_closed(h->data);
+}
+
+/* ------------------------------------------------------------------ listeners */
+
+static void on_connection(uv_stream_t *stream, int status)
+{
+	struct listener *l = stream->data;
+
+	if (status == 0)
+		conn_accept(l);
+}
+
+static void listener_release(struct listener *l)
+{
+	SSL_CTX_free(l->ctx);
+	free(l->cert);
+	free(l->key);
+	free(l->client_ca);
+	free(l);
+}
+
+static void on_listener_closed(uv_handle_t *h)
+{
+	struct listener *l = h->data;
+	struct server *s = l->s;
+
+	listener_release(l);
+	server_handle_closed(s);
+}
+
+static void close_listeners(struct server *s)
+{
+	struct listener *l;
+
+	while ((l = LIST_FIRST(&s->listeners))) {
+		LIST_REMOVE(l, all);
+		uv_close(&l->uv.handle, on_listener_closed);
+	}
+}
+
+static int load_tls(struct listener *l, const struct listen_spec *spec, struct err *e)
+{
+	if (!spec->tls_cert != !spec->tls_key)
+		return err_field(e, ERR_INVALID, spec->tls_cert ? "tls_key" : "tls_cert", "",
+				 "listener %s: a certificate and its key are needed, one of them is missing",
+				 spec->address);
+	if (!spec->tls_cert && (spec->tls_client_ca || spec->tls_client_required))
+		return err_field(e, ERR_INVALID, "tls_client_ca", spec->tls_client_ca,
+				 "listener %s: client certificates need tls_cert and tls_key", spec->address);
+	if (spec->tls_client_required && !spec->tls_client_ca)
+		return err_field(e, ERR_INVALID, "tls_client_ca", "",
+				 "listener %s: requiring client certificates needs a CA to check them",
+				 spec->address);
+	if (!spec->tls_cert)
+		return 0;
+	l->cert = xstrdup(spec->tls_cert);
+	l->key = xstrdup(spec->tls_key);
+	l->client_ca = spec->tls_client_ca ? xstrdup(spec->tls_client_ca) : NULL;
+	l->client_required = spec->tls_client_required;
+	return tls_context(l->cert, l->key, l->client_ca, l->client_required, &l->ctx, e);
+}
+
+int server_listen(struct server *s, const struct listen_spec *spec, char ret_address[256], struct err *e)
+{
+	struct listener *l = xcalloc(1, sizeof(*l));
+	int r;
+
+	l->s = s;
+	r = load_tls(l, spec, e);
+	if (r < 0) {
+		listener_release(l);
+		return r;
+	}
+	r = listener_open(l, s->loop, spec, on_connection, e);
+	l->uv.handle.data = l;
+	if (r < 0) {
+		/* before there is a handle its type is still UV_UNKNOWN_HANDLE */
+		if (l->uv.handle.type == UV_UNKNOWN_HANDLE) {
+			listener_release(l);
+			return r;
+		}
+		s->handles++;
+		uv_close(&l->uv.handle, on_listener_closed);
+		return r;
+	}
+	s->handles++;
+	LIST_INSERT_HEAD(&s->listeners, l, all);
+	if (ret_address)
+		memcpy(ret_address, l->address, sizeof(l->address));
+	return 0;
+}
+
+int server_reload_tls(struct server *s, struct err *e)
+{
+	struct listener *l;
+	unsigned n = 0, i = 0;
+	SSL_CTX **fresh;
+	int r = 0;
+
+	LIST_FOREACH(l, &s->listeners, all)
+	n++;
+	fresh = xcalloc(n, sizeof(*fresh));
+	LIST_FOREACH(l, &s->listeners, all)
+	{
+		if (r == 0 && l->ctx)
+			r = tls_context(l->cert, l->key, l->client_ca, l->client_required, &fresh[i], e);
+		i++;
+	}
+	i = 0;
+	LIST_FOREACH(l, &s->listeners, all)
+	{
+		/* all of them or none: swap, and free whichever is not in use then */
+		if (r == 0 && l->ctx) {
+			SSL_CTX *old = l->ctx;
+
+			l->ctx = fresh[i];
+			fresh[i] = old;
+		}
+		SSL_CTX_free(fresh[i++]);
+	}
+	free(fresh);
+	return r;
+}
+
+/* ------------------------------------------------------------------ the end */
+
+static void on_drain_timer(uv_timer_t *t)
+{
+	struct server *s = t->data;
+	void (*done)(void *) = s->drained;
+
+	s->drained = NULL;
+	if (done)
+		done(s->drained_arg);
+}
+
+void server_conn_closed(struct server *s)
+{
+	s->n_conns--;
+	if (s->n_conns == 0 && s->drained && !s->freeing)
+		(void)uv_timer_start(&s->drain_timer, on_drain_timer, 0, 0);
+	server_handle_closed(s);
+}
+
+void server_drain(struct server *s, unsigned max_ms, void (*done)(void *arg), void *arg)
+{
+	struct conn *c;
+
+	s->draining = true;
+	s->drained = done;
+	s->drained_arg = arg;
+	close_listeners(s);
+	LIST_FOREACH(c, &s->conns, all)
+	conn_drain(c);
+	(void)uv_timer_start(&s->drain_timer, on_drain_timer, s->n_conns ? max_ms : 0, 0);
+}
+
+/* Handlers keep their calls; from now on those lead nowhere. */
+static void cut_requests(struct server *s)
+{
+	struct request *q;
+
+	while ((q = LIST_FIRST(&s->requests))) {
+		bool handed = q->handed;
+
+		if (q->conn)
+			request_desert(q);
+		if (!handed)
+			continue;
+		LIST_REMOVE(q, all);
+		if (q->deserted_queued)
+			TAILQ_REMOVE(&s->deserted, q, deserted);
+		q->deserted_queued = false;
+		q->s = NULL;
+		request_run_on_gone(q);
+	}
+}
+
+void server_free(struct server *s)
+{
+	struct conn *c;
+
+	if (!s)
+		return;
+	s->freeing = true;
+	s->drained = NULL;
+	close_listeners(s);
+	cut_requests(s);
+	LIST_FOREACH(c, &s->conns, all)
+	conn_destroy(c);
+	uv_close((uv_handle_t *)&s->timer, on_handle_closed);
+	uv_close((uv_handle_t *)&s->drain_timer, on_handle_closed);
+	uv_close((uv_handle_t *)&s->idle, on_handle_closed);
+}

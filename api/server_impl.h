@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * server_impl.h - what the files behind server.h share about the server as a whole.
+ */
+#ifndef TEEPOD_API_SERVER_IMPL_H
+#define TEEPOD_API_SERVER_IMPL_H
+
+#include <sys/queue.h>
+
+#include "api/auth_rate.h"
+#include "api/peer.h"
+#include "api/router.h"
+#include "api/server.h"
+#include "api/tls.h"
+#include "base/buf.h"
+
+enum { SERVER_RX = 65536, STAT_BUCKETS = 7, STAT_CLASSES = 6 };
+
+union stream_handle {
+	uv_handle_t handle;
+	uv_stream_t stream;
+	uv_tcp_t tcp;
+	uv_pipe_t pipe;
+};
+
+struct listener {
+	union stream_handle uv;
+	struct server *s;
+	LIST_ENTRY(listener) all;
+	bool is_unix, closing;
+	SSL_CTX *ctx;                 /* NULL: plain */
+	char *cert, *key, *client_ca; /* for reloading */
+	bool client_required;
+	char address[256];
+};
+
+/* Requests of one route; the last of them counts what matched none. */
+struct route_stat {
+	uint64_t by_class[STAT_CLASSES];   /* [4]: 4xx */
+	uint64_t bucket[STAT_BUCKETS + 1]; /* the last: longer than all bounds */
+	uint64_t sum_us;
+};
+
+struct conn;
+struct request;
+LIST_HEAD(listener_list, listener);
+LIST_HEAD(conn_list, conn);
+LIST_HEAD(request_list, request);
+TAILQ_HEAD(conn_queue, conn);
+TAILQ_HEAD(request_queue, request);
+
+struct server {
+	uv_loop_t *loop;
+	struct server_limits limits;
+	size_t in_max; /* plain bytes one connection may have waiting */
+	int (*authenticate)(void *arg, const struct credentials *cred, struct caller *ret, struct err *e);
+	void *arg;
+	struct router *router;
+	struct auth_rate *auth_rate;
+	struct peer_counts *peers;
+
+	struct listener_list listeners;
+	struct conn_list conns;
+	struct request_list requests;  /* all not yet answered */
+	struct conn_queue resume;      /* have input waiting, and their call was answered elsewhere */
+	struct request_queue deserted; /* whose on_gone is due */
+
+	uv_timer_t timer;   /* deadlines; runs only while there are some */
+	uint64_t timer_due; /* 0: not running */
+	uv_idle_t idle;     /* runs only while resume or deserted hold something */
+	uv_timer_t drain_timer;
+	void (*drained)(void *arg);
+	void *drained_arg;
+	bool draining, freeing;
+	unsigned handles; /* not yet closed; the struct lives as long as one is */
+
+	struct route_stat *stats; /* router_count() + 1 */
+	unsigned n_conns;
+	uint64_t accepted, refused, auth_failed, timeouts;
+	struct buf scratch; /* an answer being put together */
+	char rx[SERVER_RX]; /* what a read brings; handed on before the next one */
+};
+
+/* @due: uv_now() value at which something has to be looked at. Wake-ups stay a second apart. */
+void server_deadline(struct server *s, uint64_t due);
+/* Look at resume and deserted in the next turn of the loop. */
+void server_kick(struct server *s);
+void server_handle_closed(struct server *s);
+void server_conn_closed(struct server *s);
+
+/* metrics.c: @index of the route, or router_count() for none. */
+void server_count(struct server *s, unsigned index, int status, int64_t us);
+
+/* listen.c */
+int listener_open(struct listener *l, uv_loop_t *loop, const struct listen_spec *spec,
+		  uv_connection_cb on_connection, struct err *e);
+
+#endif

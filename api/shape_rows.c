@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * shape_rows.c - apps, states, operations, events, capacity, images and ports as JSON.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/envelope.h"
+#include "api/shapes.h"
+#include "base/clock.h"
+
+json_t *shape_app(struct shaper *s, const struct cvm_row *c)
+{
+	json_t *cvm = s->call->version == 25 ? shape_cvm_v25(s, c) : shape_cvm_v26(s, c);
+	char id[APP_ID_TEXT + 8];
+
+	(void)snprintf(id, sizeof(id), "app_%s", c->app_id);
+	return json_pack("{s:s,s:s,s:s,s:o,s:s,s:o}", "id", id, "name", c->name, "app_id", c->app_id,
+			 "created_at", json_time_or_null(c->created_ms), "kms_type", "phala", "current_cvm",
+			 cvm);
+}
+
+static bool is_up(const struct cvm_row *c)
+{
+	return c->started_ms && cvm_status(c) == STATUS_RUNNING;
+}
+
+/* Clients refuse null here: what is not known is left out. */
+json_t *shape_state(const struct cvm_row *c, int64_t now_ms)
+{
+	json_t *o = json_object();
+	char span[CLOCK_SPAN], at[CLOCK_TEXT];
+
+	json_object_set_new(o, "id", json_string(c->uuid));
+	json_object_set_new(o, "name", json_string(c->name));
+	json_object_set_new(o, "status", json_string(status_word(cvm_status(c))));
+	json_put_text(o, "instance_id", c->instance_id);
+	if (is_up(c))
+		json_put_text(o, "uptime", clock_span(now_ms - c->started_ms, span));
+	else if (c->stopped_ms)
+		json_put_text(o, "exited_at", clock_rfc3339(c->stopped_ms, at));
+	json_put_text(o, "boot_progress", c->boot_progress);
+	json_put_text(o, "boot_error", c->boot_error);
+	json_put_text(o, "shutdown_progress", c->shutdown_progress);
+	return o;
+}
+
+json_t *shape_status(const struct cvm_row *c, int64_t now_ms)
+{
+	json_t *o = json_object();
+	char span[CLOCK_SPAN];
+
+	json_object_set_new(o, "vm_uuid", json_string(c->uuid));
+	json_object_set_new(o, "status", json_string(status_word(cvm_status(c))));
+	json_object_set_new(o, "in_progress", json_boolean(c->op_id[0]));
+	json_object_set_new(o, "uptime",
+			    is_up(c) ? json_string(clock_span(now_ms - c->started_ms, span)) : json_null());
+	json_object_set_new(o, "boot_progress", json_text_or_null(c->boot_progress));
+	json_object_set_new(o, "boot_error", json_text_or_null(c->boot_error));
+	json_object_set_new(o, "operation_type",
+			    c->op_id[0] ? json_string(op_kind_word[c->op_kind]) : json_null());
+	json_object_set_new(o, "operation_started_at", json_time_or_null(c->op_id[0] ? c->op_started_ms : 0));
+	json_object_set_new(o, "correlation_id", json_text_or_null(c->op_id));
+	return o;
+}
+
+void cvm_row_overlay(struct cvm_row *c, const struct op_row *op)
+{
+	if (op->state != OP_QUEUED && op->state != OP_RUNNING)
+		return;
+	memcpy(c->op_id, op->id, sizeof(c->op_id));
+	c->op_kind = op->kind;
+	c->op_started_ms = op->started_ms ? op->started_ms : op->created_ms;
+}
+
+/* ------------------------------------------------------------------ operations */
+
+static const char *step_state(const struct op_row *op, int i)
+{
+	if (op->state == OP_SUCCEEDED)
+		return "done";
+	if (op->state == OP_QUEUED)
+		return "pending";
+	if (op->undoing)
+		return i > op->step              ? "undone"
+		       : i < op->step            ? "done"
+		       : op->state == OP_RUNNING ? "running"
+						 : "undone";
+	if (i != op->step)
+		return i < op->step ? "done" : "pending";
+	return op->state == OP_RUNNING ? "running" : "failed";
+}
+
+static json_t *steps(const struct op_row *op, const char **ret_current)
+{
+	const char *const *names = vmm_steps(op->kind);
+	json_t *a = json_array();
+
+	*ret_current = "";
+	for (int i = 0; names[i]; i++) {
+		json_array_append_new(a,
+				      json_pack("{s:s,s:s}", "name", names[i], "state", step_state(op, i)));
+		if (i == op->step && op->state != OP_SUCCEEDED)
+			*ret_current = names[i];
+	}
+	return a;
+}
+
+json_t *shape_operation(const struct op_row *op)
+{
+	json_t *o = json_object();
+	const char *current;
+	struct err why;
+
+	json_object_set_new(o, "id", json_string(op->id));
+	json_object_set_new(o, "kind", json_string(op_kind_word[op->kind]));
+	json_object_set_new(o, "state", json_string(op_state_word[op->state]));
+	json_object_set_new(o, "cvm", json_pack("{s:s,s:s}", "vm_uuid", op->cvm_uuid, "name", op->cvm_name));
+	json_object_set_new(o, "steps", steps(op, &current));
+	json_object_set_new(o, "step", json_text_or_null(current));
+	json_object_set_new(o, "undoing", json_boolean(op->undoing));
+	json_object_set_new(o, "cancel_requested", json_boolean(op->cancel));
+	json_object_set_new(o, "error",
+			    vmm_op_error(op, &why) ? envelope_body(&why, op->request_id) : json_null());
+	json_object_set_new(o, "created_at", json_time_or_null(op->created_ms));
+	json_object_set_new(o, "started_at", json_time_or_null(op->started_ms));
+	json_object_set_new(o, "finished_at", json_time_or_null(op->finished_ms));
+	json_object_set_new(o, "request_id", json_text_or_null(op->request_id));
+	json_object_set_new(o, "caller", json_text_or_null(op->caller));
+	return o;
+}
+
+/* ------------------------------------------------------------------ the rest */
+
+json_t *shape_event(const struct event_row *ev)
+{
+	json_t *data = ev->data ? json_loads(ev->data, 0, NULL) : NULL;
+
+	return json_pack("{s:I,s:o,s:s,s:o,s:o,s:o}", "seq", (json_int_t)ev->seq, "at",
+			 json_time_or_null(ev->at_ms), "type", ev->type, "vm_uuid",
+			 json_text_or_null(ev->cvm_uuid), "operation_id", json_text_or_null(ev->op_id),
+			 "data", data ? data : json_object());
+}
+
+json_t *shape_capacity(const struct capacity_row *rows, size_t n)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < n; i++) {
+		bool set = rows[i].total >= 0;
+		int64_t left = set && rows[i].total > rows[i].promised ? rows[i].total - rows[i].promised : 0;
+
+		json_array_append_new(a, json_pack("{s:s,s:o,s:I,s:o}", "resource", rows[i].resource, "total",
+						   set ? json_integer(rows[i].total) : json_null(),
+						   "promised", (json_int_t)rows[i].promised, "free",
+						   set ? json_integer(left) : json_null()));
+	}
+	return a;
+}
+
+json_t *shape_image(const struct image_row *row)
+{
+	return json_pack("{s:s,s:s,s:s,s:b,s:s,s:I,s:o}", "name", row->name, "family", row->family, "version",
+			 row->version, "is_dev", row->is_dev, "os_image_hash", row->os_image_hash, "bytes",
+			 (json_int_t)row->bytes, "created_at", json_time_or_null(row->created_ms));
+}
+
+json_t *shape_ports(const struct port_row *ports, size_t n)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(a,
+				      json_pack("{s:s,s:s,s:i,s:i}", "protocol", ports[i].udp ? "udp" : "tcp",
+						"host_address", ports[i].host_address, "host_port",
+						(int)ports[i].host_port, "vm_port", (int)ports[i].vm_port));
+	return a;
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * tables.h - the route tables, each in the file of its noun; api.c lists them.
+ */
+#ifndef TEEPOD_API_TABLES_H
+#define TEEPOD_API_TABLES_H
+
+#include "api/call.h"
+
+extern const struct route account_routes[], app_routes[], catalog_routes[], cvm_routes[], event_routes[],
+	health_routes[], image_routes[], log_routes[], node_routes[], operation_routes[], power_routes[],
+	state_routes[];
+
+#endif
