@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * actions.c - answers on standard output, mistakes on standard error.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "daemon/actions.h"
+#include "daemon/config.h"
+
+/* A pipe that was closed, or a full disk behind it, is a failure like any other. */
+static int say(const char *text)
+{
+	return fputs(text, stdout) == EOF || fflush(stdout) == EOF ? EXIT_CONFIG : EXIT_SUCCESS;
+}
+
+static int help_config(void)
+{
+	auto_buf struct buf text = { 0 };
+
+	config_print_help(&text);
+	return say(text.data);
+}
+
+static int with_config(const struct options *o)
+{
+	auto_buf struct buf errors = { 0 }, text = { 0 };
+	struct config *c;
+
+	if (config_load(o, &c, &errors) < 0) {
+		fputs(errors.data, stderr);
+		return EXIT_CONFIG;
+	}
+	if (o->action == ACTION_PRINT_CONFIG)
+		config_print(c, &text);
+	else
+		buf_puts(&text, "configuration ok\n");
+	config_free(c);
+	return say(text.data);
+}
+
+bool actions_run(const struct options *o, int *ret_status)
+{
+	switch (o->action) {
+	case ACTION_HELP:
+		*ret_status = say(options_help());
+		return true;
+	case ACTION_VERSION:
+		*ret_status = say("teepod " TEEPOD_VERSION "\n");
+		return true;
+	case ACTION_HELP_CONFIG:
+		*ret_status = help_config();
+		return true;
+	case ACTION_CHECK_CONFIG:
+	case ACTION_PRINT_CONFIG:
+		*ret_status = with_config(o);
+		return true;
+	default:
+		return false;
+	}
+}

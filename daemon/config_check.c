@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * config_check.c - rules between keys, and files that have to be there.
+ *
+ * Looked at only when every key by itself is good: a rule about a key that was refused would be complaining about its
+ * default.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/own.h"
+#include "daemon/config_key.h"
+
+static void complain(const struct config *c, const char *section, const char *name, struct buf *errors,
+		     const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+
+static void complain(const struct config *c, const char *section, const char *name, struct buf *errors,
+		     const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	buf_printf(errors, "%s: [%s] %s: %s\n", c->origin[key_row(key_find(section, name))], section, name,
+		   text);
+}
+
+static bool loopback_or_unix(const char *listen)
+{
+	return !strncmp(listen, "unix:", 5) || !strncmp(listen, "127.", 4) || !strncmp(listen, "[::1]:", 6);
+}
+
+static bool listed(const struct config_list *l, const char *s)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (!strcmp(l->v[i], s))
+			return true;
+	return false;
+}
+
+static void check_listen(const struct config *c, struct buf *errors)
+{
+	const struct config_list *l = &c->api.listen;
+
+	for (size_t i = 0; i < l->n; i++) {
+		struct config_list before = { l->v, i };
+		const char *port = strrchr(l->v[i], ':');
+
+		if (!*c->api.tls_cert && !loopback_or_unix(l->v[i]))
+			complain(c, "api", "listen", errors,
+				 "%s can be reached from outside: it needs tls_cert and tls_key", l->v[i]);
+		if (listed(&before, l->v[i]) && strcmp(port, ":0"))
+			complain(c, "api", "listen", errors, "%s is there twice", l->v[i]);
+	}
+}
+
+static void check_readable(const struct config *c, const char *name, const char *path, struct buf *errors)
+{
+	if (*path && access(path, R_OK))
+		complain(c, "api", name, errors, "%s: %s", path, strerror(errno));
+}
+
+static void check_tls(const struct config *c, struct buf *errors)
+{
+	const struct config_api *a = &c->api;
+
+	if (*a->tls_cert && !*a->tls_key)
+		complain(c, "api", "tls_cert", errors, "needs tls_key too");
+	if (*a->tls_key && !*a->tls_cert)
+		complain(c, "api", "tls_key", errors, "needs tls_cert too");
+	if (a->tls_client != TLS_CLIENT_NONE && !*a->tls_client_ca)
+		complain(c, "api", "tls_client", errors, "needs tls_client_ca to check certificates against");
+	if (*a->tls_client_ca && !*a->tls_cert)
+		complain(c, "api", "tls_client_ca", errors, "needs tls_cert and tls_key: nothing speaks TLS");
+	if (*a->tls_client_ca && a->tls_client == TLS_CLIENT_NONE)
+		complain(c, "api", "tls_client_ca", errors,
+			 "needs tls_client = optional or required to have an effect");
+	check_readable(c, "tls_cert", a->tls_cert, errors);
+	check_readable(c, "tls_key", a->tls_key, errors);
+	check_readable(c, "tls_client_ca", a->tls_client_ca, errors);
+}
+
+static void check_ports(const struct config *c, struct buf *errors)
+{
+	const struct config_ports *p = &c->ports;
+
+	if (!p->enabled)
+		return;
+	if (!p->range.n)
+		complain(c, "ports", "range", errors, "is empty: set enabled = no to allow no forwards");
+	if (!listed(&p->addresses, p->default_address))
+		complain(c, "ports", "default_address", errors, "%s is not one of addresses",
+			 p->default_address);
+}
+
+static bool type_listed(const struct instance_type *v, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(v[i].name, name))
+			return true;
+	return false;
+}
+
+static void check_types(const struct config *c, struct buf *errors)
+{
+	const struct config_types *t = &c->cvm.types;
+
+	for (size_t i = 0; i < t->n; i++)
+		if (type_listed(t->v, i, t->v[i].name))
+			complain(c, "cvm", "types", errors, "%s is there twice", t->v[i].name);
+}
+
+void config_check(const struct config *c, struct buf *errors)
+{
+	check_listen(c, errors);
+	check_tls(c, errors);
+	check_ports(c, errors);
+	check_types(c, errors);
+	if (c->capacity.cid_start + c->capacity.cid_count - 1 >= UINT32_MAX)
+		complain(c, "capacity", "cid_count", errors,
+			 "%" PRId64 " ids from %" PRId64 " go beyond 4294967294", c->capacity.cid_count,
+			 c->capacity.cid_start);
+	if (*c->hypervisor.emulator && access(c->hypervisor.emulator, X_OK))
+		complain(c, "hypervisor", "emulator", errors, "%s: %s", c->hypervisor.emulator,
+			 strerror(errno));
+}

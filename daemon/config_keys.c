@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * config_keys.c - the table of keys.
+ *
+ * To add one: a member in config.h, a row here, then `teepod --help-config > configs/teepod.conf`. Rows of a section
+ * stand together, in the order in which they are printed.
+ */
+#include <string.h>
+
+#include "base/own.h"
+#include "daemon/config_key.h"
+
+#define AT(member) offsetof(struct config, member)
+
+static const struct word tls_client_words[] = { { "none", TLS_CLIENT_NONE },
+						{ "optional", TLS_CLIENT_OPTIONAL },
+						{ "required", TLS_CLIENT_REQUIRED },
+						{ 0 } };
+
+static const struct word unix_role_words[] = {
+	{ "none", ROLE_NONE }, { "reader", ROLE_READER }, { "operator", ROLE_OPERATOR }, { 0 }
+};
+
+static const struct word cert_role_words[] = {
+	{ "reader", ROLE_READER }, { "operator", ROLE_OPERATOR }, { "admin", ROLE_ADMIN }, { 0 }
+};
+
+static const struct word tee_words[] = {
+	{ "auto", TEE_AUTO }, { "tdx", TEE_TDX }, { "none", TEE_NONE }, { 0 }
+};
+
+static const struct word level_words[] = { { "error", LOG_LEVEL_ERROR },
+					   { "warn", LOG_LEVEL_WARN },
+					   { "info", LOG_LEVEL_INFO },
+					   { "debug", LOG_LEVEL_DEBUG },
+					   { 0 } };
+
+static const struct word format_words[] = { { "text", LOG_FORMAT_TEXT }, { "json", LOG_FORMAT_JSON }, { 0 } };
+
+const struct section config_sections[] = {
+	{ "node", "Who this node is." },
+	{ "api", "Where and how the REST API listens." },
+	{ "hypervisor", "How guests are run." },
+	{ "capacity", "What may be promised to CVMs in all. auto measures the host at start and keeps "
+		      "the reserve_ amounts for it; a number is taken as it is; none means not "
+		      "configured: every request for it is refused." },
+	{ "ports", "TCP and UDP ports of this host that lead into guests." },
+	{ "cvm", "What one CVM may be." },
+	{ "logs", "The daemon's own log and the guests' serial logs." },
+	{ "images", "OS images." },
+	{ "gateway", "How the outside reaches apps: <app_id>-<port>.<base_domain>." },
+	{ "kms", "Key management as seen from this node." },
+	{ "guest", "Told to guests in .sys-config.json, rewritten at each start of a guest." },
+	{ "operations", "Finished operations." },
+	{ "events", "The event log." },
+	{ "idempotency", "Answers remembered for Idempotency-Key." },
+};
+
+const size_t config_sections_n = ARRAY_SIZE(config_sections);
+
+/* clang-format off */
+const struct key config_keys[] = {
+	{ "node", "name", &type_name, AT(node.name),
+	  .preset = "",
+	  .doc = "Name of the node in answers, logs and the guests' view. Default: the host name." },
+	{ "node", "id", &type_int, AT(node.id),
+	  .preset = "1",
+	  .doc = "Number of the node: teepod_id and node_id on the wire. Unique in a fleet.",
+	  .min = 1, .max = 2147483647 },
+	{ "node", "region", &type_name, AT(node.region),
+	  .preset = "local",
+	  .doc = "Region shown to clients and matched against the region they ask for." },
+	{ "node", "state_dir", &type_path, AT(node.state_dir),
+	  .preset = "/var/lib/teepod",
+	  .doc = "Database, guest files and disks, logs. QEMU must be able to pass through it: "
+		 "mode 0711." },
+	{ "node", "workspace", &type_slug, AT(node.workspace),
+	  .preset = "local",
+	  .doc = "Slug of the default workspace: where CVMs of callers without a workspace of "
+		 "their own go." },
+	{ "node", "public_url", &type_url, AT(node.public_url),
+	  .preset = "",
+	  .doc = "Scheme, host and port under which clients reach this node, used in links; no "
+		 "slash at the end. Empty: what the client asked for." },
+	{ "api", "listen", &type_listen, AT(api.listen),
+	  .preset = "127.0.0.1:8090, unix:/run/teepod/teepod.sock",
+	  .doc = "Addresses to listen on. TCP needs tls_cert and tls_key unless it is a loopback "
+		 "address. Port 0 takes a free one. Sockets handed over by systemd are taken "
+		 "besides, and take the place of the same address here." },
+	{ "api", "tls_cert", &type_path, AT(api.tls_cert),
+	  .preset = "",
+	  .doc = "PEM file with the server's certificate chain. With it every TCP address speaks "
+		 "TLS 1.2 or 1.3. SIGHUP reads the file again." },
+	{ "api", "tls_key", &type_path, AT(api.tls_key),
+	  .preset = "",
+	  .doc = "PEM file with the private key of tls_cert." },
+	{ "api", "tls_client_ca", &type_path, AT(api.tls_client_ca),
+	  .preset = "",
+	  .doc = "PEM file with the authorities that client certificates must be signed by." },
+	{ "api", "tls_client", &type_word, AT(api.tls_client),
+	  .preset = "none",
+	  .doc = "Client certificates: none does not ask for any, optional checks those that come, "
+		 "required refuses connections without.",
+	  .words = tls_client_words },
+	{ "api", "unix_mode", &type_mode, AT(api.unix_mode),
+	  .preset = "0660",
+	  .doc = "Permission bits of unix sockets made by teepod, octal.",
+	  .max = 0777 },
+	{ "api", "unix_admin_uids", &type_uids, AT(api.unix_admin_uids),
+	  .preset = "0",
+	  .doc = "User ids that are admin when they connect to a unix socket.",
+	  .flags = KEY_RELOAD },
+	{ "api", "unix_role", &type_word, AT(api.unix_role),
+	  .preset = "none",
+	  .doc = "Role of everyone else who can connect to a unix socket; none: they need an API "
+		 "key like all others.",
+	  .words = unix_role_words, .flags = KEY_RELOAD },
+	{ "api", "cert_role", &type_word, AT(api.cert_role),
+	  .preset = "operator",
+	  .doc = "Role of clients with a verified certificate.",
+	  .words = cert_role_words, .flags = KEY_RELOAD },
+	{ "api", "max_connections", &type_int, AT(api.max_connections),
+	  .preset = "4096",
+	  .doc = "Open connections in all; more wait in the kernel's queue.",
+	  .min = 1, .max = 1000000 },
+	{ "api", "max_connections_per_address", &type_int, AT(api.max_connections_per_address),
+	  .preset = "1024",
+	  .doc = "Open connections from one address.",
+	  .min = 1, .max = 1000000 },
+	{ "api", "auth_failures_per_minute", &type_int, AT(api.auth_failures_per_minute),
+	  .preset = "10",
+	  .doc = "Failed authentications from one address before it is answered 429 for the rest "
+		 "of the minute.",
+	  .min = 1, .max = 1000000 },
+	{ "api", "drain_seconds", &type_int, AT(api.drain_seconds),
+	  .preset = "30",
+	  .doc = "At the end, how long answers that are still being sent may take.",
+	  .unit = "s", .max = 3600, .flags = KEY_RELOAD },
+	{ "hypervisor", "uri", &type_uri, AT(hypervisor.uri),
+	  .preset = "qemu:///system",
+	  .doc = "libvirt connection: qemu:///system, qemu+unix:///system?socket=/path, or "
+		 "qemu:///embed to run QEMU without libvirtd (guests then live under embed_root)." },
+	{ "hypervisor", "embed_root", &type_path, AT(hypervisor.embed_root),
+	  .preset = "",
+	  .doc = "Folder of libvirt's embedded driver, for uri = qemu:///embed. Keep the path "
+		 "short: sockets below it must fit 107 bytes. Default: state_dir/libvirt." },
+	{ "hypervisor", "emulator", &type_path, AT(hypervisor.emulator),
+	  .preset = "",
+	  .doc = "QEMU binary. Empty: the one libvirt's capabilities name." },
+	{ "hypervisor", "tee", &type_word, AT(hypervisor.tee),
+	  .preset = "auto",
+	  .doc = "auto: confidential VMs where the host can (TDX), ordinary ones elsewhere; tdx: "
+		 "refuse to start a CVM where it can not; none: ordinary VMs always, for "
+		 "development. Nothing about a guest is confidential without TDX.",
+	  .words = tee_words },
+	{ "hypervisor", "qgs_socket", &type_path, AT(hypervisor.qgs_socket),
+	  .preset = "",
+	  .doc = "Socket of Intel's quote generation service. Empty: libvirt's default, "
+		 "/var/run/tdx-qgs/qgs.socket." },
+	{ "hypervisor", "parallel_jobs", &type_int, AT(hypervisor.parallel_jobs),
+	  .preset = "32",
+	  .doc = "Blocking calls (libvirt, disks, hashing) under way at once: bounds how many "
+		 "guests start or stop in parallel.",
+	  .min = 4, .max = 128 },
+	{ "hypervisor", "boot_timeout", &type_int, AT(hypervisor.boot_timeout),
+	  .preset = "720",
+	  .doc = "How long a start waits for the guest to report that it is up.",
+	  .unit = "s", .min = 10, .max = 86400, .flags = KEY_RELOAD },
+	{ "capacity", "vcpus", &type_amount, AT(capacity.vcpus),
+	  .preset = "auto",
+	  .doc = "Virtual CPUs. auto: online CPUs times vcpu_ratio, less reserve_vcpus.",
+	  .max = 1000000 },
+	{ "capacity", "vcpu_ratio", &type_int, AT(capacity.vcpu_ratio),
+	  .preset = "1",
+	  .doc = "With vcpus = auto: virtual CPUs promised for each CPU of the host.",
+	  .min = 1, .max = 64 },
+	{ "capacity", "memory_mib", &type_amount, AT(capacity.memory_mib),
+	  .preset = "auto",
+	  .doc = "Memory. auto: the machine's, less reserve_memory_mib. A TD's memory is pinned: "
+		 "never promise more than there is.",
+	  .unit = "MiB", .max = INT64_C(1099511627776) },
+	{ "capacity", "disk_gib", &type_amount, AT(capacity.disk_gib),
+	  .preset = "auto",
+	  .doc = "Data disks. auto: free space of state_dir's file system plus what existing disks "
+		 "occupy, less reserve_disk_gib.",
+	  .unit = "GiB", .max = 1073741824 },
+	{ "capacity", "slots", &type_amount, AT(capacity.slots),
+	  .preset = "64",
+	  .doc = "CVMs, running or not. With TDX: not more than the host's key ids. auto counts as "
+		 "64.",
+	  .max = 1000000 },
+	{ "capacity", "reserve_vcpus", &type_int, AT(capacity.reserve_vcpus),
+	  .preset = "1",
+	  .doc = "Kept for the host with vcpus = auto.",
+	  .max = 100000 },
+	{ "capacity", "reserve_memory_mib", &type_int, AT(capacity.reserve_memory_mib),
+	  .preset = "2048",
+	  .doc = "Kept for the host with memory_mib = auto.",
+	  .unit = "MiB", .max = 1073741824 },
+	{ "capacity", "reserve_disk_gib", &type_int, AT(capacity.reserve_disk_gib),
+	  .preset = "10",
+	  .doc = "Kept free with disk_gib = auto.",
+	  .unit = "GiB", .max = 1073741824 },
+	{ "capacity", "release_on_stop", &type_bool, AT(capacity.release_on_stop),
+	  .preset = "no",
+	  .doc = "A stopped CVM gives its vCPUs, memory and GPUs back, and may find them taken at "
+		 "its next start. no: it keeps them and can always start again.",
+	  .flags = KEY_RELOAD },
+	{ "capacity", "cid_start", &type_int, AT(capacity.cid_start),
+	  .preset = "1000",
+	  .doc = "First vsock context id given to guests.",
+	  .min = 3, .max = INT64_C(4294967294) },
+	{ "capacity", "cid_count", &type_int, AT(capacity.cid_count),
+	  .preset = "1000",
+	  .doc = "How many context ids may be given.",
+	  .min = 1, .max = INT64_C(4294967294) },
+	{ "ports", "enabled", &type_bool, AT(ports.enabled),
+	  .preset = "yes",
+	  .doc = "Allow port forwards at all." },
+	{ "ports", "range", &type_ranges, AT(ports.range),
+	  .preset = "20000-29999",
+	  .doc = "Host ports that may be used, as PORT or FROM-TO, for both protocols or after "
+		 "tcp: or udp: for one.",
+	  .flags = KEY_RELOAD },
+	{ "ports", "addresses", &type_addresses, AT(ports.addresses),
+	  .preset = "127.0.0.1",
+	  .doc = "Host addresses that forwards may bind; 0.0.0.0 allows all interfaces." },
+	{ "ports", "default_address", &type_address, AT(ports.default_address),
+	  .preset = "127.0.0.1",
+	  .doc = "Address of a forward that names none. One of addresses." },
+	{ "cvm", "max_vcpus", &type_int, AT(cvm.max_vcpus),
+	  .preset = "0",
+	  .doc = "Most vCPUs of one CVM; 0: whatever capacity allows.",
+	  .max = 4096 },
+	{ "cvm", "max_memory_mib", &type_int, AT(cvm.max_memory_mib),
+	  .preset = "0",
+	  .doc = "Most memory of one CVM; 0: whatever capacity allows.",
+	  .unit = "MiB", .max = 1073741824 },
+	{ "cvm", "max_disk_gib", &type_int, AT(cvm.max_disk_gib),
+	  .preset = "0",
+	  .doc = "Largest data disk of one CVM; 0: whatever capacity allows.",
+	  .unit = "GiB", .max = 1073741824 },
+	{ "cvm", "types", &type_types, AT(cvm.types),
+	  .preset = "tdx.small:1:2048:20, tdx.medium:2:4096:40, tdx.large:4:8192:40, "
+		    "tdx.xlarge:8:16384:80, tdx.2xlarge:16:32768:80, tdx.4xlarge:32:65536:160, "
+		    "tdx.8xlarge:64:131072:200",
+	  .doc = "Instance types, smallest first, as NAME:VCPUS:MEMORY_MIB:DISK_GIB.",
+	  .flags = KEY_RELOAD },
+	{ "cvm", "default_image", &type_text, AT(cvm.default_image),
+	  .preset = "",
+	  .doc = "OS image of a CVM whose request names none, with or without version. Empty: the "
+		 "newest production image, else the newest.",
+	  .max = 64 },
+	{ "logs", "level", &type_word, AT(logs.level),
+	  .preset = "info",
+	  .doc = "Least important messages still written.",
+	  .words = level_words, .flags = KEY_RELOAD },
+	{ "logs", "format", &type_word, AT(logs.format),
+	  .preset = "text",
+	  .doc = "Form of lines on standard error: text, or json for one object a line. Where "
+		 "standard error is the journal, messages go there with their fields instead.",
+	  .words = format_words, .flags = KEY_RELOAD },
+	{ "logs", "serial_max_bytes", &type_size, AT(logs.serial_max_bytes),
+	  .preset = "4M",
+	  .doc = "A serial log that has grown to this is rotated. 0: never.",
+	  .unit = "bytes, K, M or G", .max = INT64_C(1099511627776), .flags = KEY_RELOAD },
+	{ "logs", "serial_backups", &type_int, AT(logs.serial_backups),
+	  .preset = "3",
+	  .doc = "Rotated pieces kept of one boot's log.",
+	  .max = 100, .flags = KEY_RELOAD },
+	{ "logs", "keep_boots", &type_int, AT(logs.keep_boots),
+	  .preset = "5",
+	  .doc = "Earlier boots whose logs are kept.",
+	  .max = 1000, .flags = KEY_RELOAD },
+	{ "logs", "check_seconds", &type_int, AT(logs.check_seconds),
+	  .preset = "5",
+	  .doc = "How often the sizes are looked at.",
+	  .unit = "s", .min = 1, .max = 3600, .flags = KEY_RELOAD },
+	{ "images", "dir", &type_path, AT(images.dir),
+	  .preset = "",
+	  .doc = "Where images are stored. Default: state_dir/images." },
+	{ "gateway", "base_domain", &type_host, AT(gateway.base_domain),
+	  .preset = "localhost",
+	  .doc = "Domain of the gateway." },
+	{ "gateway", "port", &type_int, AT(gateway.port),
+	  .preset = "8082",
+	  .doc = "Port of the gateway; 443 is left out of URLs.",
+	  .min = 1, .max = 65535 },
+	{ "gateway", "agent_port", &type_int, AT(gateway.agent_port),
+	  .preset = "8090",
+	  .doc = "Port inside the guest that shows its dashboard.",
+	  .min = 1, .max = 65535 },
+	{ "kms", "urls", &type_urls, AT(kms.urls),
+	  .preset = "",
+	  .doc = "KMS servers asked for an app's public encryption key, tried in this order." },
+	{ "guest", "kms_urls", &type_urls, AT(guest.kms_urls),
+	  .preset = "",
+	  .doc = "KMS servers, as guests reach them." },
+	{ "guest", "gateway_urls", &type_urls, AT(guest.gateway_urls),
+	  .preset = "",
+	  .doc = "Gateway servers, as guests reach them." },
+	{ "guest", "pccs_url", &type_url, AT(guest.pccs_url),
+	  .preset = "",
+	  .doc = "Provisioning certificate cache for attestation collateral. Empty: Intel's "
+		 "service." },
+	{ "guest", "docker_registry", &type_text, AT(guest.docker_registry),
+	  .preset = "",
+	  .doc = "Registry mirror for container images. Empty: none." },
+	{ "guest", "host_api_port", &type_int, AT(guest.host_api_port),
+	  .preset = "10000",
+	  .doc = "vsock port on which teepod listens to guests.",
+	  .min = 1, .max = INT64_C(4294967294) },
+	{ "operations", "keep_days", &type_int, AT(operations.keep_days),
+	  .preset = "30",
+	  .doc = "How long they can be looked up.",
+	  .unit = "days", .min = 1, .max = 36500, .flags = KEY_RELOAD },
+	{ "events", "keep_days", &type_int, AT(events.keep_days),
+	  .preset = "30",
+	  .doc = "How long events are kept.",
+	  .unit = "days", .min = 1, .max = 36500, .flags = KEY_RELOAD },
+	{ "idempotency", "keep_hours", &type_int, AT(idempotency.keep_hours),
+	  .preset = "24",
+	  .doc = "How long a repeated key gets the same answer.",
+	  .unit = "h", .min = 24, .max = 87600, .flags = KEY_RELOAD },
+};
+/* clang-format on */
+
+const size_t config_keys_n = ARRAY_SIZE(config_keys);
+
+const struct key *key_find(const char *section, const char *name)
+{
+	for (size_t i = 0; i < config_keys_n; i++) {
+		const struct key *k = &config_keys[i];
+
+		if (!strcmp(k->section, section) && !strcmp(k->name, name))
+			return k;
+	}
+	return NULL;
+}

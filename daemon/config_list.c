@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * config_list.c - lists of values, and the one way in and out for all kinds.
+ *
+ * A list member is {pointer, count}, whatever the items are. It is taken in two steps: every item is parsed into a new
+ * list first, and only when all were good does it become, or lengthen, the member.
+ */
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include "base/own.h"
+#include "daemon/config_key.h"
+
+struct raw_list {
+	char *v; /* n items of item_size bytes */
+	size_t n;
+};
+
+/* The members have types of their own; their bytes are those of raw_list. */
+_Static_assert(sizeof(struct raw_list) == sizeof(struct config_list), "");
+_Static_assert(sizeof(struct raw_list) == sizeof(struct config_ranges), "");
+_Static_assert(offsetof(struct raw_list, n) == offsetof(struct config_types, n), "");
+_Static_assert(offsetof(struct raw_list, n) == offsetof(struct config_uids, n), "");
+
+static struct raw_list list_get(const void *member)
+{
+	struct raw_list l;
+
+	memcpy(&l, member, sizeof(l));
+	return l;
+}
+
+static void list_release(const struct value_type *t, struct raw_list *l)
+{
+	for (size_t i = 0; t->release && i < l->n; i++)
+		t->release(l->v + i * t->item_size);
+	free(l->v);
+	*l = (struct raw_list){ 0 };
+}
+
+static char *trimmed(const char *s, size_t n)
+{
+	while (n && strchr(" \t", *s)) {
+		s++;
+		n--;
+	}
+	while (n && strchr(" \t", s[n - 1]))
+		n--;
+	return xstrndup(s, n);
+}
+
+static void refuse(const struct key *k, const char *text, struct buf *why)
+{
+	buf_printf(why, "\"%.200s\" is not allowed: ", text);
+	value_rule(k, why);
+}
+
+static bool list_parse(const struct key *k, const char *text, struct raw_list *l, struct buf *why)
+{
+	for (const char *at = text; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+		auto_free char *item = trimmed(at, strcspn(at, ","));
+		char *slot;
+
+		if (!*item)
+			continue;
+		l->v = xrealloc(l->v, (l->n + 1) * k->type->item_size);
+		slot = l->v + l->n * k->type->item_size;
+		memset(slot, 0, k->type->item_size);
+		if (!k->type->parse(k, item, slot)) {
+			refuse(k, item, why);
+			return false;
+		}
+		l->n++;
+	}
+	return true;
+}
+
+static bool list_set(const struct key *k, void *member, const char *text, bool append, struct buf *why)
+{
+	struct raw_list old = list_get(member), got = { 0 };
+	size_t size = k->type->item_size;
+
+	if (!list_parse(k, text, &got, why)) {
+		list_release(k->type, &got);
+		return false;
+	}
+	if (append && got.n) {
+		old.v = xrealloc(old.v, (old.n + got.n) * size);
+		memcpy(old.v + old.n * size, got.v, got.n * size);
+		old.n += got.n;
+		free(got.v);
+		got = old;
+	} else {
+		list_release(k->type, &old);
+	}
+	memcpy(member, &got, sizeof(got));
+	return true;
+}
+
+bool value_set(const struct key *k, struct config *c, const char *text, bool append, struct buf *why)
+{
+	if (k->type->item_size)
+		return list_set(k, key_member(k, c), text, append, why);
+	if (k->type->parse(k, text, key_member(k, c)))
+		return true;
+	refuse(k, text, why);
+	return false;
+}
+
+void value_format(const struct key *k, const struct config *c, struct buf *out)
+{
+	struct raw_list l;
+
+	if (!k->type->item_size) {
+		k->type->format(k, key_value(k, c), out);
+		return;
+	}
+	l = list_get(key_value(k, c));
+	for (size_t i = 0; i < l.n; i++) {
+		buf_puts(out, i ? ", " : "");
+		k->type->format(k, l.v + i * k->type->item_size, out);
+	}
+}
+
+char *value_text(const struct key *k, const struct config *c)
+{
+	struct buf b = { 0 };
+
+	value_format(k, c, &b);
+	return buf_take(&b);
+}
+
+void value_release(const struct key *k, struct config *c)
+{
+	struct raw_list l;
+
+	if (k->type->item_size) {
+		l = list_get(key_value(k, c));
+		list_release(k->type, &l);
+	} else if (k->type->release) {
+		k->type->release(key_member(k, c));
+	}
+}
+
+/* ------------------------------------------------------------------ items */
+
+static void item_release(void *value)
+{
+	free(*(char **)value);
+}
+
+static bool item_take(char *s, void *dst)
+{
+	*(char **)dst = s;
+	return s;
+}
+
+static void item_format(const struct key *k, const void *src, struct buf *out)
+{
+	(void)k;
+	buf_puts(out, *(char *const *)src);
+}
+
+static bool item_url(const struct key *k, const char *text, void *dst)
+{
+	(void)k;
+	return item_take(value_url(text), dst);
+}
+
+static bool item_address(const struct key *k, const char *text, void *dst)
+{
+	(void)k;
+	return item_take(value_address(text), dst);
+}
+
+static char *listen_tcp(const char *text)
+{
+	const char *colon = strrchr(text, ':');
+	bool v6 = *text == '[';
+	uint64_t port;
+
+	if (!colon || !value_number(colon + 1, strlen(colon + 1), UINT16_MAX, &port) ||
+	    (v6 && (colon - text < 2 || colon[-1] != ']')))
+		return NULL;
+
+	auto_free char *host = xstrndup(text + v6, (size_t)(colon - text) - (v6 ? 2 : 0));
+	auto_free char *address = !strchr(host, ':') == !v6 ? value_address(host) : NULL;
+
+	if (!address)
+		return NULL;
+	return xasprintf(v6 ? "[%s]:%" PRIu64 : "%s:%" PRIu64, address, port);
+}
+
+static bool item_listen(const struct key *k, const char *text, void *dst)
+{
+	size_t room = sizeof(((struct sockaddr_un *)NULL)->sun_path);
+
+	(void)k;
+	if (strncmp(text, "unix:", 5))
+		return item_take(listen_tcp(text), dst);
+	return item_take(text[5] == '/' && strlen(text + 5) < room ? xstrdup(text) : NULL, dst);
+}
+
+static bool item_uid(const struct key *k, const char *text, void *dst)
+{
+	uint64_t n;
+
+	(void)k;
+	if (!value_number(text, strlen(text), UINT32_MAX - 1, &n))
+		return false;
+	*(uint32_t *)dst = (uint32_t)n;
+	return true;
+}
+
+static void uid_format(const struct key *k, const void *src, struct buf *out)
+{
+	(void)k;
+	buf_printf(out, "%" PRIu32, *(const uint32_t *)src);
+}
+
+static bool item_range(const struct key *k, const char *text, void *dst)
+{
+	bool tcp = !strncmp(text, "tcp:", 4), udp = !strncmp(text, "udp:", 4);
+	const char *from = text + (tcp || udp ? 4 : 0), *dash = strchr(from, '-');
+	uint64_t a, b;
+
+	(void)k;
+	if (!value_number(from, dash ? (size_t)(dash - from) : strlen(from), UINT16_MAX, &a) || !a)
+		return false;
+	b = a;
+	if ((dash && !value_number(dash + 1, strlen(dash + 1), UINT16_MAX, &b)) || b < a)
+		return false;
+	*(struct port_range *)dst =
+		(struct port_range){ .tcp = !udp, .udp = !tcp, .from = (uint16_t)a, .to = (uint16_t)b };
+	return true;
+}
+
+static void range_format(const struct key *k, const void *src, struct buf *out)
+{
+	const struct port_range *r = src;
+
+	(void)k;
+	buf_printf(out, "%s%u", r->tcp && r->udp ? "" : r->tcp ? "tcp:" : "udp:", r->from);
+	if (r->to != r->from)
+		buf_printf(out, "-%u", r->to);
+}
+
+static bool item_type(const struct key *k, const char *text, void *dst)
+{
+	static const uint64_t max[3] = { 4096, 1 << 30, 1 << 30 };
+	size_t name = strcspn(text, ":"), n;
+	const char *at = text + name;
+	uint64_t got[3];
+
+	(void)k;
+	if (!name || name >= NAME_TEXT || strcspn(text, " \t\"/\\") != strlen(text))
+		return false;
+	for (size_t i = 0; i < 3; i++, at += n) {
+		if (*at++ != ':')
+			return false;
+		n = strcspn(at, ":");
+		if (!value_number(at, n, max[i], &got[i]) || !got[i])
+			return false;
+	}
+	if (*at)
+		return false;
+
+	struct instance_type t = {
+		.vcpus = (int64_t)got[0],
+		.memory_mib = (int64_t)got[1],
+		.disk_gib = (int64_t)got[2],
+	};
+
+	memcpy(t.name, text, name);
+	*(struct instance_type *)dst = t;
+	return true;
+}
+
+static void type_format(const struct key *k, const void *src, struct buf *out)
+{
+	const struct instance_type *t = src;
+
+	(void)k;
+	buf_printf(out, "%s:%" PRId64 ":%" PRId64 ":%" PRId64, t->name, t->vcpus, t->memory_mib, t->disk_gib);
+}
+
+#define TEXTS(parser, text_rule)                                                                 \
+	{                                                                                        \
+		.item_size = sizeof(char *), .size = sizeof(struct raw_list), .parse = (parser), \
+		.format = item_format, .release = item_release, .rule = (text_rule)              \
+	}
+
+const struct value_type type_listen =
+	TEXTS(item_listen, "ADDRESS:PORT, [ADDRESS]:PORT or unix:/path, with a numeric address");
+const struct value_type type_urls = TEXTS(item_url, "http:// or https:// URLs");
+const struct value_type type_addresses = TEXTS(item_address, "IPv4 or IPv6 addresses");
+
+const struct value_type type_uids = { .item_size = sizeof(uint32_t),
+				      .size = sizeof(struct raw_list),
+				      .parse = item_uid,
+				      .format = uid_format,
+				      .rule = "numeric user ids" };
+const struct value_type type_ranges = {
+	.item_size = sizeof(struct port_range),
+	.size = sizeof(struct raw_list),
+	.parse = item_range,
+	.format = range_format,
+	.rule = "PORT or FROM-TO, with or without tcp: or udp: in front, ports from 1 to 65535",
+};
+const struct value_type type_types = {
+	.item_size = sizeof(struct instance_type),
+	.size = sizeof(struct raw_list),
+	.parse = item_type,
+	.format = type_format,
+	.rule = "NAME:VCPUS:MEMORY_MIB:DISK_GIB, numbers from 1",
+};

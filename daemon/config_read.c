@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * config_read.c - configuration files by libinih, and -o.
+ *
+ * libinih hands over names and values but no line numbers, goes on quietly after the first line it can not read, and
+ * ignores what stands behind a section's bracket. So each line passes read_line() on its way in, which counts it and
+ * reports what libinih would swallow; such a line reaches libinih as an empty one.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <ini.h>
+#include <string.h>
+
+#include "base/own.h"
+#include "daemon/config_key.h"
+
+enum { LINE_MAX_BYTES = 8190 };
+
+struct reading {
+	struct config *c;
+	const char *file;
+	FILE *f;
+	unsigned line;
+	bool skip;  /* inside an unknown section, already reported */
+	bool *seen; /* keys set by this file: a second time, a list grows */
+	char *text; /* getline()'s */
+	size_t cap;
+	struct buf *errors;
+};
+
+static void complain(struct reading *r, const char *what, const char *about)
+{
+	buf_printf(r->errors, "%s:%u: %s", r->file, r->line, what);
+	if (about)
+		buf_printf(r->errors, ": %.100s", about);
+	buf_puts(r->errors, "\n");
+}
+
+/* ------------------------------------------------------------------ nearest names */
+
+static unsigned min3(unsigned a, unsigned b, unsigned c)
+{
+	unsigned m = a < b ? a : b;
+
+	return m < c ? m : c;
+}
+
+/* Levenshtein distance; names longer than any of ours are as far as can be. */
+static unsigned distance(const char *a, const char *b)
+{
+	enum { MAX = 48 };
+	size_t n = strlen(a), m = strlen(b);
+	unsigned row[MAX + 1], diagonal, above;
+
+	if (n > MAX || m > MAX)
+		return MAX;
+	for (unsigned j = 0; j <= m; j++)
+		row[j] = j;
+	for (unsigned i = 1; i <= n; i++) {
+		diagonal = row[0];
+		row[0] = i;
+		for (unsigned j = 1; j <= m; j++) {
+			above = row[j];
+			row[j] = min3(above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
+			diagonal = above;
+		}
+	}
+	return row[m];
+}
+
+static bool near_enough(const char *given, unsigned d)
+{
+	return d <= 1 + strlen(given) / 4;
+}
+
+static void suggest_section(const char *section, struct buf *out)
+{
+	const char *best = NULL;
+	unsigned least = ~0u;
+
+	for (size_t i = 0; i < config_sections_n; i++) {
+		unsigned d = distance(section, config_sections[i].name);
+
+		if (d < least) {
+			least = d;
+			best = config_sections[i].name;
+		}
+	}
+	if (best && near_enough(section, least))
+		buf_printf(out, "; did you mean [%s]?", best);
+}
+
+/* The nearest name in the section, or the same name in another one. */
+static void suggest_key(const char *section, const char *name, struct buf *out)
+{
+	const struct key *best = NULL, *elsewhere = NULL;
+	unsigned least = ~0u;
+
+	for (size_t i = 0; i < config_keys_n; i++) {
+		const struct key *k = &config_keys[i];
+		unsigned d = distance(name, k->name);
+
+		if (!strcmp(k->section, section) && d < least) {
+			least = d;
+			best = k;
+		} else if (!d && !elsewhere) {
+			elsewhere = k;
+		}
+	}
+	if (best && near_enough(name, least))
+		buf_printf(out, "; did you mean \"%s\"?", best->name);
+	else if (elsewhere)
+		buf_printf(out, "; did you mean [%s] %s?", elsewhere->section, elsewhere->name);
+}
+
+static bool section_known(const char *name)
+{
+	for (size_t i = 0; i < config_sections_n; i++)
+		if (!strcmp(config_sections[i].name, name))
+			return true;
+	return false;
+}
+
+static const struct key *find_or_complain(const char *section, const char *name, const char *origin,
+					  struct buf *errors)
+{
+	const struct key *k = key_find(section, name);
+
+	if (k)
+		return k;
+	buf_printf(errors, "%s: unknown key [%.60s] %.60s", origin, section, name);
+	suggest_key(section, name, errors);
+	buf_puts(errors, "\n");
+	return NULL;
+}
+
+/* ------------------------------------------------------------------ lines */
+
+static void enter_section(struct reading *r, char *line)
+{
+	char *end = strchr(line, ']');
+
+	if (!end || end[1 + strspn(end + 1, " \t\r\n")]) {
+		line[strcspn(line, "\r\n")] = '\0';
+		complain(r, "a section is [NAME] and nothing behind it", line);
+		r->skip = true;
+		*line = '\0';
+		return;
+	}
+	*end = '\0';
+	r->skip = !section_known(line + 1);
+	if (r->skip) {
+		buf_printf(r->errors, "%s:%u: unknown section [%.60s]", r->file, r->line, line + 1);
+		suggest_section(line + 1, r->errors);
+		buf_puts(r->errors, "\n");
+	}
+	*end = ']';
+}
+
+/* Report what libinih would pass over in silence, and make it an empty line. */
+static void lint_line(struct reading *r, char *line, size_t n)
+{
+	size_t indent = strspn(line, " \t\r\n");
+	char *at = line + indent;
+
+	if (r->line == 1 && !strncmp(at, "\xef\xbb\xbf", 3))
+		at += 3;
+	if (strlen(line) != n || n > LINE_MAX_BYTES) {
+		complain(r, strlen(line) != n ? "NUL character" : "line longer than 8190 bytes", NULL);
+		*line = '\0';
+	} else if (*at == '[') {
+		enter_section(r, at);
+	} else if (*at && !strchr("#;", *at) && at[strcspn(at, "=:")] != '=') {
+		at[strcspn(at, "\r\n")] = '\0';
+		complain(r, "not a [SECTION], KEY = VALUE or # comment", at);
+		*line = '\0';
+	}
+}
+
+/* fgets() for libinih. */
+static char *read_line(char *out, int size, void *arg)
+{
+	struct reading *r = arg;
+	ssize_t n = getline(&r->text, &r->cap, r->f);
+
+	if (n < 0 || size < 2)
+		return NULL;
+	r->line++;
+	lint_line(r, r->text, (size_t)n);
+	(void)snprintf(out, (size_t)size, "%s", *r->text ? r->text : "\n");
+	return out;
+}
+
+static int take_value(void *arg, const char *section, const char *name, const char *value)
+{
+	struct reading *r = arg;
+	auto_free char *origin = xasprintf("%s:%u", r->file, r->line);
+	const struct key *k;
+
+	if (r->skip)
+		return 1;
+	if (!*section) {
+		complain(r, "key before the first [SECTION]", name);
+		return 1;
+	}
+	k = find_or_complain(section, name, origin, r->errors);
+	if (k) {
+		config_assign(r->c, k, value, r->seen[key_row(k)], origin, r->errors);
+		r->seen[key_row(k)] = true;
+	}
+	return 1;
+}
+
+/* ------------------------------------------------------------------ files */
+
+/* The library's switches are globals; its defaults are a 200-byte line on the stack, comments behind values,
+ * and indented lines that continue the value before. */
+static void set_up_inih(void)
+{
+	ini_use_stack = false;
+	ini_max_line = LINE_MAX_BYTES + 2;
+	ini_initial_alloc = LINE_MAX_BYTES + 2;
+	ini_allow_inline_comments = false;
+	ini_allow_multiline = false;
+}
+
+static void read_file(struct config *c, const char *file, bool required, struct buf *errors)
+{
+	auto_fclose FILE *f = fopen(file, "re");
+	struct reading r = { .c = c, .file = file, .f = f, .errors = errors };
+
+	if (!f) {
+		if (errno != ENOENT || required)
+			buf_printf(errors, "%s: %s\n", file, strerror(errno));
+		return;
+	}
+	set_up_inih();
+	r.seen = xcalloc(config_keys_n, sizeof(*r.seen));
+	errno = 0;
+	if (ini_parse_stream(read_line, &r, take_value, &r))
+		complain(&r, "unreadable", NULL);
+	if (ferror(f))
+		buf_printf(errors, "%s: %s\n", file, strerror(errno));
+	free(r.seen);
+	free(r.text);
+}
+
+static int is_drop_in(const struct dirent *d)
+{
+	size_t n = strlen(d->d_name);
+
+	return n > 5 && *d->d_name != '.' && !strcmp(d->d_name + n - 5, ".conf");
+}
+
+/* Byte order, not the locale's. */
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+void config_read_files(struct config *c, const char *file, bool required, struct buf *errors)
+{
+	auto_free char *dir = xasprintf("%s.d", file);
+	auto_free struct dirent **names = NULL;
+	int n;
+
+	read_file(c, file, required, errors);
+	n = scandir(dir, &names, is_drop_in, by_name);
+	if (n < 0 && errno != ENOENT)
+		buf_printf(errors, "%s: %s\n", dir, strerror(errno));
+	for (int i = 0; i < n; i++) {
+		auto_free char *path = xasprintf("%s/%s", dir, names[i]->d_name);
+
+		read_file(c, path, true, errors);
+		free(names[i]);
+	}
+}
+
+void config_read_option(struct config *c, const char *text, struct buf *errors)
+{
+	const char *equals = strchr(text, '='), *dot = strchr(text, '.');
+
+	if (!equals || !dot || dot > equals) {
+		buf_printf(errors, "-o %.100s: not SECTION.KEY=VALUE\n", text);
+		return;
+	}
+
+	auto_free char *section = xstrndup(text, (size_t)(dot - text));
+	auto_free char *name = xstrndup(dot + 1, (size_t)(equals - dot - 1));
+	const struct key *k = find_or_complain(section, name, "-o", errors);
+
+	if (k)
+		config_assign(c, k, equals + 1, false, "-o", errors);
+}

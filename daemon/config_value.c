@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * config_value.c - kinds of single values: text in, member filled; member in, text out.
+ *
+ * Formatting what was parsed and parsing that again gives the same value: config_reload() moves values between two
+ * structs that way, and a test holds every default to it.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/own.h"
+#include "daemon/config_key.h"
+
+/* ------------------------------------------------------------------ texts */
+
+static void replace(void *dst, char *s)
+{
+	free(*(char **)dst);
+	*(char **)dst = s;
+}
+
+static void release_text(void *value)
+{
+	replace(value, NULL);
+}
+
+static void format_text(const struct key *k, const void *src, struct buf *out)
+{
+	const char *s = *(char *const *)src;
+
+	(void)k;
+	buf_puts(out, s ? s : "");
+}
+
+/* Bytes over 127 are UTF-8 for people; control characters would break the one-line formats a value ends up in. */
+static bool printable(const char *s)
+{
+	for (; *s; s++)
+		if ((unsigned char)*s < ' ' || *s == 127)
+			return false;
+	return true;
+}
+
+/* Without a default that is not empty, a key may be emptied. */
+static bool may_be_empty(const struct key *k)
+{
+	return !*k->preset;
+}
+
+static bool keep_text(const struct key *k, const char *text, bool good, void *dst)
+{
+	if (!*text ? !may_be_empty(k) : !good)
+		return false;
+	replace(dst, xstrdup(text));
+	return true;
+}
+
+static bool parse_text(const struct key *k, const char *text, void *dst)
+{
+	size_t max = k->max ? (size_t)k->max : 255;
+
+	return keep_text(k, text, strlen(text) <= max && printable(text), dst);
+}
+
+static bool only(const char *s, const char *allowed)
+{
+	return s[strspn(s, allowed)] == '\0';
+}
+
+#define LOWER  "abcdefghijklmnopqrstuvwxyz"
+#define UPPER  "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define DIGITS "0123456789"
+
+static bool parse_name(const struct key *k, const char *text, void *dst)
+{
+	bool good = strlen(text) <= 63 && only(text, LOWER UPPER DIGITS "._-") && strcspn(text, "._-") > 0;
+
+	return keep_text(k, text, good, dst);
+}
+
+static bool parse_slug(const struct key *k, const char *text, void *dst)
+{
+	bool good = strlen(text) <= 63 && only(text, LOWER DIGITS "-") && strcspn(text, DIGITS "-") > 0;
+
+	return keep_text(k, text, good, dst);
+}
+
+static bool parse_host(const struct key *k, const char *text, void *dst)
+{
+	bool good = strlen(text) <= 253 && only(text, LOWER UPPER DIGITS ".-") && strcspn(text, ".-") > 0;
+
+	return keep_text(k, text, good, dst);
+}
+
+static bool parse_path(const struct key *k, const char *text, void *dst)
+{
+	return keep_text(k, text, *text == '/' && strlen(text) < 1024 && printable(text), dst);
+}
+
+static bool parse_uri(const struct key *k, const char *text, void *dst)
+{
+	static const char *const known[] = { "qemu:///", "qemu+unix:///", "qemu+tls://", "qemu+ssh://",
+					     "test://" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		if (!strncmp(text, known[i], strlen(known[i])))
+			return keep_text(k, text, strlen(text) < 512 && printable(text), dst);
+	return false;
+}
+
+char *value_url(const char *text)
+{
+	size_t scheme = !strncmp(text, "http://", 7) ? 7 : !strncmp(text, "https://", 8) ? 8 : 0;
+	size_t n = strlen(text);
+
+	if (!scheme || n > 512 || strcspn(text, " \"\\<>") != n || !printable(text))
+		return NULL;
+	while (n > scheme && text[n - 1] == '/')
+		n--;
+	return n > scheme && strcspn(text + scheme, "/:?#") > 0 ? xstrndup(text, n) : NULL;
+}
+
+static bool parse_url(const struct key *k, const char *text, void *dst)
+{
+	char *url = *text ? value_url(text) : may_be_empty(k) ? xstrdup("") : NULL;
+
+	if (url)
+		replace(dst, url);
+	return url;
+}
+
+static bool parse_address(const struct key *k, const char *text, void *dst)
+{
+	char *address = value_address(text);
+
+	(void)k;
+	if (address)
+		replace(dst, address);
+	return address;
+}
+
+char *value_address(const char *text)
+{
+	char out[INET6_ADDRSTRLEN];
+	unsigned char raw[16];
+	int family = strchr(text, ':') ? AF_INET6 : AF_INET;
+
+	if (inet_pton(family, text, raw) != 1)
+		return NULL;
+	return xstrdup(inet_ntop(family, raw, out, sizeof(out)));
+}
+
+/* ------------------------------------------------------------------ numbers and words */
+
+bool value_number(const char *text, size_t len, uint64_t max, uint64_t *ret)
+{
+	uint64_t n = 0;
+
+	if (!len || len > 20)
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] < '0' || text[i] > '9' || __builtin_mul_overflow(n, 10u, &n) ||
+		    __builtin_add_overflow(n, (unsigned)(text[i] - '0'), &n))
+			return false;
+	}
+	if (n > max)
+		return false;
+	*ret = n;
+	return true;
+}
+
+static bool parse_int(const struct key *k, const char *text, void *dst)
+{
+	uint64_t n;
+
+	if (!value_number(text, strlen(text), (uint64_t)k->max, &n) || n < (uint64_t)k->min)
+		return false;
+	*(int64_t *)dst = (int64_t)n;
+	return true;
+}
+
+static void format_int(const struct key *k, const void *src, struct buf *out)
+{
+	(void)k;
+	buf_printf(out, "%" PRId64, *(const int64_t *)src);
+}
+
+static const char size_units[] = "KMGT";
+
+static bool parse_size(const struct key *k, const char *text, void *dst)
+{
+	size_t len = strlen(text);
+	const char *unit = len ? strchr(size_units, text[len - 1]) : NULL;
+	unsigned shift = unit ? 10 * (unsigned)(unit - size_units + 1) : 0;
+	uint64_t n;
+
+	if (!value_number(text, len - (unit ? 1 : 0), (uint64_t)k->max >> shift, &n) ||
+	    n << shift < (uint64_t)k->min)
+		return false;
+	*(int64_t *)dst = (int64_t)(n << shift);
+	return true;
+}
+
+static void format_size(const struct key *k, const void *src, struct buf *out)
+{
+	int64_t n = *(const int64_t *)src;
+	int unit = -1;
+
+	(void)k;
+	while (n && n % 1024 == 0 && unit < 3) {
+		n /= 1024;
+		unit++;
+	}
+	buf_printf(out, "%" PRId64, n);
+	if (unit >= 0)
+		buf_add(out, &size_units[unit], 1);
+}
+
+static bool parse_mode(const struct key *k, const char *text, void *dst)
+{
+	size_t len = strlen(text);
+
+	if (!len || len > 4 || !only(text, "01234567") || strtol(text, NULL, 8) > k->max)
+		return false;
+	*(int64_t *)dst = strtol(text, NULL, 8);
+	return true;
+}
+
+static void format_mode(const struct key *k, const void *src, struct buf *out)
+{
+	(void)k;
+	buf_printf(out, "%04" PRIo64, (uint64_t) * (const int64_t *)src);
+}
+
+static bool parse_bool(const struct key *k, const char *text, void *dst)
+{
+	static const struct word forms[] = { { "yes", 1 }, { "no", 0 },  { "true", 1 }, { "false", 0 },
+					     { "on", 1 },  { "off", 0 }, { "1", 1 },    { "0", 0 } };
+
+	(void)k;
+	for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
+		if (!strcasecmp(text, forms[i].name)) {
+			*(bool *)dst = forms[i].value;
+			return true;
+		}
+	}
+	return false;
+}
+
+static void format_bool(const struct key *k, const void *src, struct buf *out)
+{
+	(void)k;
+	buf_puts(out, *(const bool *)src ? "yes" : "no");
+}
+
+static bool parse_word(const struct key *k, const char *text, void *dst)
+{
+	for (const struct word *w = k->words; w->name; w++) {
+		if (!strcmp(w->name, text)) {
+			*(int *)dst = w->value;
+			return true;
+		}
+	}
+	return false;
+}
+
+static void format_word(const struct key *k, const void *src, struct buf *out)
+{
+	for (const struct word *w = k->words; w->name; w++)
+		if (w->value == *(const int *)src)
+			buf_puts(out, w->name);
+}
+
+static bool parse_amount(const struct key *k, const char *text, void *dst)
+{
+	struct config_amount a = { .kind = AMOUNT_NUMBER };
+
+	if (!strcmp(text, "auto"))
+		a.kind = AMOUNT_AUTO;
+	else if (!strcmp(text, "none"))
+		a.kind = AMOUNT_NONE;
+	else if (!value_number(text, strlen(text), (uint64_t)k->max, &a.value))
+		return false;
+	*(struct config_amount *)dst = a;
+	return true;
+}
+
+static void format_amount(const struct key *k, const void *src, struct buf *out)
+{
+	const struct config_amount *a = src;
+
+	(void)k;
+	if (a->kind == AMOUNT_NUMBER)
+		buf_printf(out, "%" PRIu64, a->value);
+	else
+		buf_puts(out, a->kind == AMOUNT_AUTO ? "auto" : "none");
+}
+
+/* ------------------------------------------------------------------ the kinds */
+
+#define TEXT(parser, text_rule)                                                                          \
+	{                                                                                                \
+		.parse = parser, .format = format_text, .release = release_text, .size = sizeof(char *), \
+		.rule = (text_rule)                                                                      \
+	}
+
+const struct value_type type_text = TEXT(parse_text, "a text of one line");
+const struct value_type type_name =
+	TEXT(parse_name, "up to 63 letters, digits, '.', '_' and '-', starting with a letter or digit");
+const struct value_type type_slug =
+	TEXT(parse_slug, "up to 63 lower-case letters, digits and hyphens, starting with a letter");
+const struct value_type type_host = TEXT(parse_host, "a host name");
+const struct value_type type_url = TEXT(parse_url, "an http:// or https:// URL");
+const struct value_type type_path = TEXT(parse_path, "an absolute path");
+const struct value_type type_uri = TEXT(
+	parse_uri, "a libvirt connection: qemu:///system, qemu+unix:///system?socket=/path or qemu:///embed");
+const struct value_type type_address = TEXT(parse_address, "an IPv4 or IPv6 address");
+
+const struct value_type type_int = { .parse = parse_int, .format = format_int, .size = sizeof(int64_t) };
+const struct value_type type_size = { .parse = parse_size, .format = format_size, .size = sizeof(int64_t) };
+const struct value_type type_mode = { .parse = parse_mode,
+				      .format = format_mode,
+				      .size = sizeof(int64_t),
+				      .rule = "an octal number up to 0777" };
+const struct value_type type_bool = {
+	.parse = parse_bool, .format = format_bool, .size = sizeof(bool), .rule = "yes or no"
+};
+const struct value_type type_word = { .parse = parse_word, .format = format_word, .size = sizeof(int) };
+const struct value_type type_amount = { .parse = parse_amount,
+					.format = format_amount,
+					.size = sizeof(struct config_amount) };
+
+static void rule_words(const struct key *k, struct buf *out)
+{
+	for (const struct word *w = k->words; w->name; w++)
+		buf_printf(out, "%s%s", w == k->words ? "" : w[1].name ? ", " : " or ", w->name);
+}
+
+void value_rule(const struct key *k, struct buf *out)
+{
+	if (k->rule || k->type->rule)
+		buf_puts(out, k->rule ? k->rule : k->type->rule);
+	else if (k->type == &type_word)
+		rule_words(k, out);
+	else
+		buf_printf(out, "%s%s from %" PRId64 " to %" PRId64,
+			   k->type == &type_amount ? "auto, none, or " : "",
+			   k->type == &type_size ? "a number of bytes, or of K, M, G or T,"
+						 : "a whole number",
+			   k->min, k->max);
+}

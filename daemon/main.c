@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * main.c - the process: what is opened in which order, and how it ends.
+ *
+ * Start: configuration, log, database, API, and beside them the hypervisor's connection, which nobody waits for. SIGTERM: answer
+ * what is in flight, refuse what is new, let running steps end, go. Guests stay up whatever happens to this process.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "api/api.h"
+#include "base/file.h"
+#include "base/loop.h"
+#include "base/own.h"
+#include "daemon/actions.h"
+#include "daemon/config.h"
+#include "daemon/dev.h"
+#include "daemon/notify.h"
+#include "daemon/settings.h"
+#include "daemon/signals.h"
+#include "daemon/sockets.h"
+#include "db/db.h"
+
+struct daemon {
+	uv_loop_t loop;
+	struct options options;
+	struct config *config;
+	struct host host;
+	struct vmm_settings
+		settings[16]; /* the current one is the last; earlier ones are borrowed from until the end */
+	unsigned n_settings;
+	char *images_dir;
+	struct vmm *vmm;
+	struct api *api;
+	struct server *server;
+	struct signals *signals;
+	struct watchdog *watchdog;
+	struct loop_timer *force_timer;
+	bool stopping;
+	int status;
+};
+
+static int complain(const char *what, const struct err *e)
+{
+	log_error("%s: %s%s%s", what, e->text, e->hint[0] ? "; " : "", e->hint);
+	return EXIT_FAILURE;
+}
+
+/* ------------------------------------------------------------------ settings */
+
+static struct vmm_settings *current(struct daemon *d)
+{
+	return &d->settings[d->n_settings - 1];
+}
+
+static void make_settings(struct daemon *d)
+{
+	struct vmm_settings *s = &d->settings[d->n_settings++];
+
+	settings_make(d->config, &d->host, s);
+	s->loop = &d->loop;
+	s->import_demo_images = d->options.dev_dir != NULL;
+	s->demo_images_dir = d->images_dir;
+}
+
+static struct api_settings api_settings_of(const struct config *c)
+{
+	return (struct api_settings){ .public_url = c->node.public_url,
+				      .unix_admin_uids = c->api.unix_admin_uids.v,
+				      .n_unix_admin_uids = c->api.unix_admin_uids.n,
+				      .unix_role = (enum role)c->api.unix_role,
+				      .cert_role = (enum role)c->api.cert_role };
+}
+
+static void log_names(const char *what, const struct config_list *names)
+{
+	for (size_t i = 0; i < names->n; i++)
+		log_info("%s: %s", what, names->v[i]);
+}
+
+static void on_reload(void *arg)
+{
+	struct daemon *d = arg;
+	auto_buf struct buf errors = { 0 };
+	struct config_changes changes = { 0 };
+	struct api_settings api;
+	struct err e;
+
+	if (d->stopping)
+		return;
+	notify_reloading();
+	if (config_reload(&d->options, d->config, &changes, &errors)) {
+		log_error("configuration not reloaded, the old one stays: %s", errors.data);
+	} else if (d->n_settings == ARRAY_SIZE(d->settings)) {
+		log_error("configuration was reloaded %zu times; restart to apply more",
+			  ARRAY_SIZE(d->settings) - 1);
+	} else {
+		log_open((enum log_level)d->config->logs.level, d->config->logs.format == LOG_FORMAT_JSON);
+		make_settings(d);
+		vmm_reload(d->vmm, current(d));
+		api = api_settings_of(d->config);
+		api_reload(d->api, &api);
+		log_names("applied", &changes.applied);
+		log_names("needs a restart", &changes.restart);
+	}
+	config_changes_free(&changes);
+	if (server_reload_tls(d->server, &e))
+		log_error("certificates not reloaded, the old ones stay: %s", e.text);
+	log_info("reloaded");
+	notify_ready("Serving");
+}
+
+/* ------------------------------------------------------------------ the end */
+
+static void vmm_closed(void *arg)
+{
+	struct daemon *d = arg;
+
+	d->vmm = NULL;
+	loop_after_cancel(&d->force_timer);
+	watchdog_close(d->watchdog);
+	signals_close(d->signals);
+	d->signals = NULL;
+	log_info("stopped; guests were left as they are");
+}
+
+static void drained(void *arg)
+{
+	struct daemon *d = arg;
+
+	server_free(d->server);
+	d->server = NULL;
+	api_free(d->api);
+	d->api = NULL;
+	vmm_close(d->vmm, (unsigned)d->config->api.drain_seconds * 1000, vmm_closed, d);
+}
+
+static void give_up(void *arg)
+{
+	(void)arg;
+	log_warn("jobs did not end in time; what they did is found again at the next start");
+	_exit(EXIT_SUCCESS);
+}
+
+static void on_stop(void *arg, int signum, unsigned nth)
+{
+	struct daemon *d = arg;
+	unsigned ms = (unsigned)d->config->api.drain_seconds * 1000;
+
+	if (nth > 1)
+		give_up(d);
+	log_info("signal %d: draining", signum);
+	d->stopping = true;
+	notify_stopping(2 * ms + 5000);
+	(void)loop_after(&d->loop, 2 * ms + 2000, give_up, d, &d->force_timer);
+	api_drain(d->api);
+	server_drain(d->server, ms, drained, d);
+}
+
+/* ------------------------------------------------------------------ the start */
+
+static int open_server(struct daemon *d, struct err *e)
+{
+	const struct server_config cfg = { .loop = &d->loop,
+					   .limits = settings_limits(d->config),
+					   .routes = api_routes,
+					   .authenticate = api_authenticate,
+					   .arg = d->api };
+	int r = server_new(&cfg, &d->server, e);
+
+	if (!r)
+		api_set_server(d->api, d->server);
+	return r;
+}
+
+static char *url_of(const char *address, bool tls)
+{
+	if (!strncmp(address, "unix:", 5))
+		return xstrdup(address);
+	return xasprintf("%s://%s", tls ? "https" : "http", address);
+}
+
+static int listen_all(struct daemon *d, struct err *e)
+{
+	struct config_list plan = { 0 };
+	bool url_written = false;
+	int r = sockets_plan(&d->config->api.listen, &plan, e);
+
+	for (size_t i = 0; !r && i < plan.n; i++) {
+		struct listen_spec spec = settings_listen(d->config, plan.v[i]);
+		auto_free char *url = NULL;
+		char bound[256];
+
+		r = server_listen(d->server, &spec, bound, e);
+		if (r)
+			break;
+		url = url_of(bound, spec.tls_cert != NULL);
+		log_info("listening on %s", url);
+		if (d->options.dev_dir && !url_written && strncmp(bound, "unix:", 5) != 0) {
+			r = dev_write_url(d->options.dev_dir, url, e);
+			url_written = true;
+		}
+	}
+	sockets_plan_free(&plan);
+	return r;
+}
+
+static int start(struct daemon *d, struct err *e)
+{
+	const struct signal_calls calls = { .reload = on_reload, .stop = on_stop, .arg = d };
+	struct api_settings api = api_settings_of(d->config);
+	/* 0711: the hypervisor's user has to pass through on its way to disks and images, not to look around. */
+	int r = file_mkdirs(d->config->node.state_dir, 0711, e);
+
+	if (!r)
+		r = settings_measure(d->config, &d->host, e);
+	if (r)
+		return r;
+	d->images_dir = dev_images_dir();
+	make_settings(d);
+	r = vmm_open(current(d), &d->vmm, e);
+	if (!r && d->options.dev_dir)
+		r = dev_ensure_key(d->vmm, d->options.dev_dir, e);
+	if (r)
+		return r;
+	d->api = api_new(d->vmm, &api);
+	r = open_server(d, e);
+	if (!r)
+		r = listen_all(d, e);
+	if (!r)
+		r = signals_open(&d->loop, &calls, &d->signals, e);
+	return r;
+}
+
+static int run(struct daemon *d)
+{
+	struct err e;
+
+	if (start(d, &e))
+		return complain("cannot start", &e);
+	d->watchdog = watchdog_open(&d->loop);
+	notify_ready("Serving");
+	log_info("teepod %s serves node %s", TEEPOD_VERSION, d->config->node.name);
+	(void)uv_run(&d->loop, UV_RUN_DEFAULT);
+	return d->status;
+}
+
+/* ------------------------------------------------------------------ other actions */
+
+static char *db_path(const struct config *c)
+{
+	return xasprintf("%s/teepod.db", c->node.state_dir);
+}
+
+static int check_db(const struct config *c)
+{
+	auto_free char *path = db_path(c);
+	auto_buf struct buf out = { 0 };
+	struct err e;
+	int n = db_check(path, &out, &e);
+
+	if (n < 0) {
+		(void)fprintf(stderr, "teepod: %s\n", e.text);
+		return EXIT_FAILURE;
+	}
+	(void)printf("%s%s: %d findings\n", out.data ? out.data : "", path, n);
+	return n ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static int add_key(const struct options *o, const struct config *c)
+{
+	char key[API_KEY_TEXT];
+	struct err e;
+	int r = file_mkdirs(c->node.state_dir, 0711, &e);
+
+	if (!r)
+		r = vmm_add_key_offline(c->node.state_dir, c->node.workspace, o->key_name, (int)o->key_role,
+					key, &e);
+	if (r) {
+		(void)fprintf(stderr, "teepod: %s\n", e.text);
+		return EXIT_FAILURE;
+	}
+	(void)printf("%s\n", key);
+	return EXIT_SUCCESS;
+}
+
+static int serve(struct daemon *d)
+{
+	char jobs[16];
+	int status;
+
+	log_open((enum log_level)d->config->logs.level, d->config->logs.format == LOG_FORMAT_JSON);
+	(void)snprintf(jobs, sizeof(jobs), "%lld", (long long)d->config->hypervisor.parallel_jobs);
+	(void)setenv("UV_THREADPOOL_SIZE", jobs, 1);
+	loop_reserve_fds();
+	if (uv_loop_init(&d->loop)) {
+		(void)fputs("teepod: no event loop\n", stderr);
+		return EXIT_FAILURE;
+	}
+	status = run(d);
+	/* After a failed start jobs may still run; the process ends without waiting for them. */
+	if (!status && uv_loop_close(&d->loop))
+		log_debug("handles were left open");
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	static struct daemon d;
+	auto_buf struct buf errors = { 0 };
+	int status;
+
+	if (options_parse(argc, argv, &d.options, &errors)) {
+		(void)fprintf(stderr, "%s", errors.data);
+		return EXIT_USAGE;
+	}
+	if (actions_run(&d.options, &status))
+		return status;
+	if (config_load(&d.options, &d.config, &errors)) {
+		(void)fprintf(stderr, "%s", errors.data);
+		return EXIT_CONFIG;
+	}
+	if (d.options.action == ACTION_CHECK_DB)
+		status = check_db(d.config);
+	else if (d.options.action == ACTION_ADD_KEY)
+		status = add_key(&d.options, d.config);
+	else
+		status = serve(&d);
+	for (unsigned i = 0; i < d.n_settings; i++)
+		settings_free(&d.settings[i]);
+	free(d.images_dir);
+	config_free(d.config);
+	options_free(&d.options);
+	return status;
+}

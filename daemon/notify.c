@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * notify.c - sd_notify(3), by libsystemd.
+ */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <systemd/sd-daemon.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "daemon/notify.h"
+
+enum { STATUS_MAX = 200 };
+
+/* A newline would start another assignment in the message. */
+static void status_text(char out[STATUS_MAX], const char *fmt, va_list ap)
+{
+	(void)vsnprintf(out, STATUS_MAX, fmt, ap);
+	for (char *p = out; *p; p++)
+		if (*p == '\n')
+			*p = ' ';
+}
+
+void notify_ready(const char *fmt, ...)
+{
+	char status[STATUS_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	status_text(status, fmt, ap);
+	va_end(ap);
+	(void)sd_notifyf(0, "READY=1\nSTATUS=%s", status);
+}
+
+void notify_status(const char *fmt, ...)
+{
+	char status[STATUS_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	status_text(status, fmt, ap);
+	va_end(ap);
+	(void)sd_notifyf(0, "STATUS=%s", status);
+}
+
+/* MONOTONIC_USEC is what systemd 253 and later ask for with Type=notify-reload; earlier ones ignore it. */
+void notify_reloading(void)
+{
+	(void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRId64 "\nSTATUS=Reading the configuration",
+			 clock_mono_us());
+}
+
+void notify_stopping(unsigned more_ms)
+{
+	(void)sd_notifyf(0, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64 "\nSTATUS=Finishing what is under way",
+			 (uint64_t)more_ms * 1000);
+}
+
+void notify_starting(unsigned more_ms, const char *fmt, ...)
+{
+	char status[STATUS_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	status_text(status, fmt, ap);
+	va_end(ap);
+	(void)sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%" PRIu64 "\nSTATUS=%s", (uint64_t)more_ms * 1000, status);
+}
+
+/* ------------------------------------------------------------------ watchdog */
+
+struct watchdog {
+	uv_timer_t timer;
+};
+
+static void feed(uv_timer_t *t)
+{
+	(void)t;
+	(void)sd_notify(0, "WATCHDOG=1");
+}
+
+struct watchdog *watchdog_open(uv_loop_t *loop)
+{
+	struct watchdog *w;
+	uint64_t usec;
+
+	if (sd_watchdog_enabled(0, &usec) <= 0)
+		return NULL;
+	w = xcalloc(1, sizeof(*w));
+	uv_timer_init(loop, &w->timer);
+	w->timer.data = w;
+	uv_timer_start(&w->timer, feed, 0, usec / 2000 ? usec / 2000 : 1);
+	uv_unref((uv_handle_t *)&w->timer);
+	return w;
+}
+
+static void closed(uv_handle_t *h)
+{
+	free(h->data);
+}
+
+void watchdog_close(struct watchdog *w)
+{
+	if (w)
+		uv_close((uv_handle_t *)&w->timer, closed);
+}

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * options.c - the command line, by getopt_long.
+ */
+#include <getopt.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/own.h"
+#include "daemon/options.h"
+
+enum {
+	OPT_DEV = 256,
+	OPT_LISTEN,
+	OPT_HYPERVISOR,
+	OPT_CHECK_CONFIG,
+	OPT_PRINT_CONFIG,
+	OPT_HELP_CONFIG,
+	OPT_CHECK_DB,
+	OPT_ADD_KEY
+};
+
+static const struct option long_options[] = {
+	{ "config", required_argument, NULL, 'c' },
+	{ "option", required_argument, NULL, 'o' },
+	{ "dev", required_argument, NULL, OPT_DEV },
+	{ "listen", required_argument, NULL, OPT_LISTEN },
+	{ "hypervisor", required_argument, NULL, OPT_HYPERVISOR },
+	{ "check-config", no_argument, NULL, OPT_CHECK_CONFIG },
+	{ "print-config", no_argument, NULL, OPT_PRINT_CONFIG },
+	{ "help-config", no_argument, NULL, OPT_HELP_CONFIG },
+	{ "check-db", no_argument, NULL, OPT_CHECK_DB },
+	{ "add-key", required_argument, NULL, OPT_ADD_KEY },
+	{ "version", no_argument, NULL, 'V' },
+	{ "help", no_argument, NULL, 'h' },
+	{ 0 },
+};
+
+const char *options_help(void)
+{
+	return "Usage: teepod [--config FILE] [-o SECTION.KEY=VALUE]...\n"
+	       "       teepod --dev DIR [--listen ADDR:PORT] [-o SECTION.KEY=VALUE]...\n"
+	       "\n"
+	       "Runs confidential virtual machines and answers a REST API about them.\n"
+	       "\n"
+	       "  -c, --config FILE         read FILE and FILE.d/*.conf [/etc/teepod/teepod.conf]\n"
+	       "      --dev DIR             everything under DIR, ordinary VMs, no libvirtd; the admin key\n"
+	       "                            is in DIR/admin.key, the base URL in DIR/url\n"
+	       "      --listen ADDR:PORT    listen there (also [ADDR]:PORT, unix:/path; repeatable)\n"
+	       "      --hypervisor URI      libvirt connection, as -o hypervisor.uri=URI\n"
+	       "  -o SECTION.KEY=VALUE      set any key; wins over files and all else (repeatable)\n"
+	       "\n"
+	       "Instead of running:\n"
+	       "      --check-config        look for mistakes\n"
+	       "      --print-config        every key, its value, and where it was set\n"
+	       "      --help-config         every key explained, as a configuration file\n"
+	       "      --check-db            check the database\n"
+	       "      --add-key NAME:ROLE   make an API key (reader, tenant, operator or admin), print it once\n"
+	       "  -V, --version             print the version\n"
+	       "  -h, --help                print this\n"
+	       "\n"
+	       "Exit status: 0 done, 1 bad configuration or failure, 2 bad command line.\n"
+	       "See teepod(8) and teepod.conf(5).\n";
+}
+
+static bool role_from_word(const char *word, enum role *ret)
+{
+	static const struct {
+		const char *word;
+		enum role role;
+	} roles[] = {
+		{ "reader", ROLE_READER },
+		{ "tenant", ROLE_TENANT },
+		{ "operator", ROLE_OPERATOR },
+		{ "admin", ROLE_ADMIN },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(roles); i++) {
+		if (!strcmp(roles[i].word, word)) {
+			*ret = roles[i].role;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool key_name_good(const char *name, size_t n)
+{
+	if (!n || n >= sizeof(((struct options *)NULL)->key_name))
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (name[i] <= ' ' || name[i] > '~')
+			return false;
+	return true;
+}
+
+static int take_key(struct options *o, const char *arg, struct buf *error)
+{
+	const char *colon = strrchr(arg, ':');
+
+	if (!colon || !key_name_good(arg, (size_t)(colon - arg)) ||
+	    !role_from_word(colon + 1, &o->key_role)) {
+		buf_printf(error,
+			   "--add-key %.100s: not NAME:ROLE, where ROLE is reader, tenant, operator or admin",
+			   arg);
+		return -ERR_INVALID;
+	}
+	memcpy(o->key_name, arg, (size_t)(colon - arg));
+	o->key_name[colon - arg] = '\0';
+	return 0;
+}
+
+static int take_dev(struct options *o, const char *arg, struct buf *error)
+{
+	auto_free char *cwd = NULL;
+
+	if (!*arg) {
+		buf_puts(error, "--dev needs a folder");
+		return -ERR_INVALID;
+	}
+	free(o->dev_dir);
+	o->dev_dir = NULL;
+	if (*arg == '/') {
+		o->dev_dir = xstrdup(arg);
+	} else {
+		cwd = getcwd(NULL, 0);
+		o->dev_dir = xasprintf("%s/%s", cwd ? cwd : "", arg);
+	}
+	for (size_t n = strlen(o->dev_dir); n > 1 && o->dev_dir[n - 1] == '/'; n--)
+		o->dev_dir[n - 1] = '\0';
+	return 0;
+}
+
+static int take_action(struct options *o, enum action a, struct buf *error)
+{
+	if (o->action != ACTION_RUN && o->action != a) {
+		buf_puts(error, "only one thing to do at a time: see teepod --help");
+		return -ERR_INVALID;
+	}
+	o->action = a;
+	return 0;
+}
+
+static void add(const char ***v, size_t *n, const char *s)
+{
+	*v = xrealloc(*v, (*n + 1) * sizeof(**v));
+	(*v)[(*n)++] = s;
+}
+
+static int take(struct options *o, int opt, const char *arg, struct buf *error)
+{
+	switch (opt) {
+	case 'c':
+		o->config_file = arg;
+		return 0;
+	case 'o':
+		add(&o->set, &o->n_set, arg);
+		return 0;
+	case OPT_DEV:
+		return take_dev(o, arg, error);
+	case OPT_LISTEN:
+		add(&o->listen, &o->n_listen, arg);
+		return 0;
+	case OPT_HYPERVISOR:
+		o->hypervisor = arg;
+		return 0;
+	case OPT_CHECK_CONFIG:
+		return take_action(o, ACTION_CHECK_CONFIG, error);
+	case OPT_PRINT_CONFIG:
+		return take_action(o, ACTION_PRINT_CONFIG, error);
+	case OPT_HELP_CONFIG:
+		return take_action(o, ACTION_HELP_CONFIG, error);
+	case OPT_CHECK_DB:
+		return take_action(o, ACTION_CHECK_DB, error);
+	case OPT_ADD_KEY:
+		return take_action(o, ACTION_ADD_KEY, error) < 0 ? -ERR_INVALID : take_key(o, arg, error);
+	case 'V':
+		return take_action(o, ACTION_VERSION, error);
+	default:
+		return take_action(o, ACTION_HELP, error);
+	}
+}
+
+static int refuse(int opt, char *const argv[], struct buf *error)
+{
+	const char *given = argv[optind - 1];
+
+	if (opt == ':')
+		buf_printf(error, "%.100s needs a value: see teepod --help", given);
+	else if (optopt && strncmp(given, "--", 2) != 0)
+		buf_printf(error, "unknown option -%c: see teepod --help", optopt);
+	else
+		buf_printf(error, "unknown, ambiguous or misused option %.100s: see teepod --help", given);
+	return -ERR_INVALID;
+}
+
+static int parse(int argc, char *const argv[], struct options *o, struct buf *error)
+{
+	int opt, r;
+
+	opterr = 0;
+	optind = 0; /* 0, not 1: glibc then forgets what it knew of an earlier argv */
+	while ((opt = getopt_long(argc, argv, ":c:o:Vh", long_options, NULL)) != -1) {
+		r = opt == '?' || opt == ':' ? refuse(opt, argv, error) : take(o, opt, optarg, error);
+		if (r < 0)
+			return r;
+	}
+	if (optind < argc) {
+		buf_printf(error, "unexpected argument %.100s: see teepod --help", argv[optind]);
+		return -ERR_INVALID;
+	}
+	return 0;
+}
+
+int options_parse(int argc, char *const argv[], struct options *ret, struct buf *error)
+{
+	struct options o = { 0 };
+	int r = parse(argc, argv, &o, error);
+
+	if (r < 0) {
+		options_free(&o);
+		return r;
+	}
+	*ret = o;
+	return 0;
+}
+
+void options_free(struct options *o)
+{
+	free(o->dev_dir);
+	free(o->listen);
+	free(o->set);
+	*o = (struct options){ 0 };
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * options.h - the command line.
+ */
+#ifndef TEEPOD_DAEMON_OPTIONS_H
+#define TEEPOD_DAEMON_OPTIONS_H
+
+#include <stddef.h>
+
+#include "api/call.h"
+#include "base/buf.h"
+
+#ifndef TEEPOD_VERSION
+#define TEEPOD_VERSION "0.1.0"
+#endif
+
+/* sysexits-free, as the manual says: a bad configuration and a bad command line are told apart. */
+enum { EXIT_CONFIG = 1, EXIT_USAGE = 2 };
+
+enum action {
+	ACTION_RUN,
+	ACTION_HELP,
+	ACTION_VERSION,
+	ACTION_HELP_CONFIG,
+	ACTION_CHECK_CONFIG,
+	ACTION_PRINT_CONFIG,
+	ACTION_CHECK_DB,
+	ACTION_ADD_KEY,
+};
+
+struct options {
+	enum action action;
+	const char *config_file;	/* NULL: the default one, which may be missing */
+	char *dev_dir;			/* --dev, absolute; NULL: not in development mode. Owned */
+	const char *hypervisor;		/* --hypervisor, or NULL */
+	const char **listen, **set;	/* --listen, -o; arrays owned, strings argv's */
+	size_t n_listen, n_set;
+	char key_name[64];		/* --add-key NAME:ROLE */
+	enum role key_role;
+};
+
+/* 0 and *ret; or -ERR_INVALID with one line for people in @error, *ret untouched. */
+int options_parse(int argc, char *const argv[], struct options *ret, struct buf *error);
+void options_free(struct options *o);
+
+/* The text of --help. */
+const char *options_help(void);
+
+#endif

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * settings.c - from keys to settings, and from the host's size to what may be promised.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/own.h"
+#include "daemon/settings.h"
+#include "daemon/sockets.h"
+
+enum { SLOTS_DEFAULT = 64 };
+
+static const uint64_t GIB = 1 << 30;
+
+int settings_measure(const struct config *c, struct host *ret, struct err *e)
+{
+	auto_free char *cvms = xasprintf("%s/cvms", c->node.state_dir);
+	struct host h;
+	int r = host_measure("", c->node.state_dir, &h.measure, e);
+
+	if (r < 0)
+		return r;
+	r = host_used_bytes(cvms, &h.disk_used_bytes, e);
+	if (r < 0)
+		return r;
+	*ret = h;
+	return 0;
+}
+
+/* -1: not configured. */
+static int64_t total(const struct config_amount *a, uint64_t measured, int64_t reserve)
+{
+	uint64_t n;
+
+	return config_amount(a, measured, (uint64_t)reserve, &n) ? (int64_t)n : -1;
+}
+
+static void add_capacity(const struct config_capacity *c, const struct host *host, struct vmm_settings *s)
+{
+	const struct host_measure *m = &host->measure;
+	/* Disks are sparse: what they occupy already is not free any more, and still part of what was promised. */
+	uint64_t disk = (m->disk_free_bytes + host->disk_used_bytes) / GIB;
+
+	s->vcpus = total(&c->vcpus, m->cpus * (uint64_t)c->vcpu_ratio, c->reserve_vcpus);
+	s->memory_mib = total(&c->memory_mib, m->memory_mib, c->reserve_memory_mib);
+	s->disk_gib = total(&c->disk_gib, disk, c->reserve_disk_gib);
+	s->slots = total(&c->slots, SLOTS_DEFAULT, 0);
+	s->cid_start = (uint32_t)c->cid_start;
+	s->cid_count = (uint32_t)c->cid_count;
+	s->release_on_stop = c->release_on_stop;
+}
+
+/* NULL-terminated; strings borrowed. @first, if given, leads and is not repeated. */
+static const char *const *strings(const struct config_list *l, const char *first)
+{
+	const char **v = xcalloc(l->n + 2, sizeof(*v));
+	size_t n = 0;
+
+	if (first)
+		v[n++] = first;
+	for (size_t i = 0; i < l->n; i++)
+		if (!first || strcmp(l->v[i], first))
+			v[n++] = l->v[i];
+	return v;
+}
+
+static void add_cvm(const struct config *c, struct vmm_settings *s)
+{
+	s->max_vcpus = c->cvm.max_vcpus;
+	s->max_memory_mib = c->cvm.max_memory_mib;
+	s->max_disk_gib = c->cvm.max_disk_gib;
+	s->types = c->cvm.types.v;
+	s->n_types = c->cvm.types.n;
+	s->default_image = set_or_null(c->cvm.default_image);
+	s->ports_enabled = c->ports.enabled;
+	s->port_ranges = c->ports.range.v;
+	s->n_port_ranges = c->ports.range.n;
+	s->port_addresses = strings(&c->ports.addresses, c->ports.default_address);
+}
+
+static void add_guest(const struct config *c, struct vmm_settings *s)
+{
+	s->gateway_base_domain = c->gateway.base_domain;
+	s->gateway_port = (unsigned)c->gateway.port;
+	s->gateway_agent_port = (unsigned)c->gateway.agent_port;
+	s->kms_urls = strings(&c->guest.kms_urls, NULL);
+	s->gateway_urls = strings(&c->guest.gateway_urls, NULL);
+	s->pccs_url = c->guest.pccs_url;
+	s->docker_registry = c->guest.docker_registry;
+	s->host_api_port = (unsigned)c->guest.host_api_port;
+}
+
+static void add_keeping(const struct config *c, struct vmm_settings *s)
+{
+	s->log_max_bytes = (uint64_t)c->logs.serial_max_bytes;
+	s->log_backups = (unsigned)c->logs.serial_backups;
+	s->log_keep_boots = (unsigned)c->logs.keep_boots;
+	s->log_check_s = (unsigned)c->logs.check_seconds;
+	s->keep_operation_days = (unsigned)c->operations.keep_days;
+	s->keep_event_days = (unsigned)c->events.keep_days;
+	s->keep_idempotency_hours = (unsigned)c->idempotency.keep_hours;
+}
+
+void settings_make(const struct config *c, const struct host *host, struct vmm_settings *ret)
+{
+	struct vmm_settings s = {
+		.state_dir = c->node.state_dir,
+		.images_dir = c->images.dir,
+		.node_id = c->node.id,
+		.node_name = c->node.name,
+		.region = c->node.region,
+		.workspace = c->node.workspace,
+		.hypervisor_uri = c->hypervisor.uri,
+		.embed_root = c->hypervisor.embed_root,
+		.emulator = set_or_null(c->hypervisor.emulator),
+		.qgs_socket = set_or_null(c->hypervisor.qgs_socket),
+		.tee = (enum tee_setting)c->hypervisor.tee,
+		.boot_timeout_s = (unsigned)c->hypervisor.boot_timeout,
+	};
+
+	add_capacity(&c->capacity, host, &s);
+	add_cvm(c, &s);
+	add_guest(c, &s);
+	add_keeping(c, &s);
+	*ret = s;
+}
+
+void settings_free(struct vmm_settings *s)
+{
+	free((void *)s->port_addresses);
+	free((void *)s->kms_urls);
+	free((void *)s->gateway_urls);
+	*s = (struct vmm_settings){ 0 };
+}
+
+struct server_limits settings_limits(const struct config *c)
+{
+	return (struct server_limits){
+		.per_peer = (unsigned)c->api.max_connections_per_address,
+		.connections = (unsigned)c->api.max_connections,
+		.auth_fails = (unsigned)c->api.auth_failures_per_minute,
+	};
+}
+
+static bool is_unix(const char *address)
+{
+	char bound[256];
+	struct err ignored;
+
+	if (!strncmp(address, "fd:", 3))
+		return !socket_address(atoi(address + 3), bound, &ignored) && !strncmp(bound, "unix:", 5);
+	return !strncmp(address, "unix:", 5);
+}
+
+struct listen_spec settings_listen(const struct config *c, const char *address)
+{
+	struct listen_spec spec = { .address = address, .unix_mode = (unsigned)c->api.unix_mode };
+
+	if (is_unix(address))
+		return spec;
+	spec.tls_cert = set_or_null(c->api.tls_cert);
+	spec.tls_key = set_or_null(c->api.tls_key);
+	spec.tls_client_ca = set_or_null(c->api.tls_client_ca);
+	spec.tls_client_required = c->api.tls_client == TLS_CLIENT_REQUIRED;
+	return spec;
+}

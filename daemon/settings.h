@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * settings.h - the configuration in the words of the rooms below: vmm/ and api/.
+ */
+#ifndef TEEPOD_DAEMON_SETTINGS_H
+#define TEEPOD_DAEMON_SETTINGS_H
+
+#include "api/server.h"
+#include "daemon/config.h"
+#include "vmm/host_measure.h"
+#include "vmm/vmm.h"
+
+/* What auto amounts are counted from. */
+struct host {
+	struct host_measure measure;
+	uint64_t disk_used_bytes;	/* by the disks of CVMs there are */
+};
+
+/* Measure the machine for @c. Its state folder must exist. Blocking: before the loop runs. */
+int settings_measure(const struct config *c, struct host *ret, struct err *e);
+
+/* Everything but .loop and the demo images, which the command line decides. Values and strings are borrowed from @c; what
+ * settings_free() frees is arrays. After config_reload() make new ones from the same @host for vmm_reload(), and keep
+ * the old ones until the vmm has closed. */
+void settings_make(const struct config *c, const struct host *host, struct vmm_settings *ret);
+void settings_free(struct vmm_settings *s);
+
+struct server_limits settings_limits(const struct config *c);
+
+/* One place of sockets_plan(). TLS where the configuration has a certificate and @address is not a unix socket. */
+struct listen_spec settings_listen(const struct config *c, const char *address);
+
+#endif

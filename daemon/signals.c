@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * signals.c - three signals on the loop.
+ */
+#include <signal.h>
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "base/own.h"
+#include "daemon/signals.h"
+
+static const int signums[] = { SIGHUP, SIGTERM, SIGINT };
+
+struct signals {
+	struct signal_calls calls;
+	unsigned stops;   /* times we were asked to end */
+	unsigned handles; /* not yet closed */
+	uv_signal_t handle[ARRAY_SIZE(signums)];
+};
+
+static void on_signal(uv_signal_t *h, int signum)
+{
+	struct signals *s = h->data;
+
+	if (signum == SIGHUP)
+		s->calls.reload(s->calls.arg);
+	else
+		s->calls.stop(s->calls.arg, signum, ++s->stops);
+}
+
+static void closed(uv_handle_t *h)
+{
+	struct signals *s = h->data;
+
+	if (!--s->handles)
+		free(s);
+}
+
+int signals_open(uv_loop_t *loop, const struct signal_calls *calls, struct signals **ret, struct err *e)
+{
+	struct signals *s = xcalloc(1, sizeof(*s));
+	int r;
+
+	s->calls = *calls;
+	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < ARRAY_SIZE(signums); i++) {
+		uv_signal_init(loop, &s->handle[i]);
+		s->handle[i].data = s;
+		s->handles++;
+		uv_unref((uv_handle_t *)&s->handle[i]);
+		r = uv_signal_start(&s->handle[i], on_signal, signums[i]);
+		if (r < 0) {
+			signals_close(s);
+			return err_sys(e, -r, "watch for signal %d", signums[i]);
+		}
+	}
+	*ret = s;
+	return 0;
+}
+
+void signals_close(struct signals *s)
+{
+	/* The count falls in close callbacks, which run in a later turn. */
+	for (unsigned i = 0, n = s ? s->handles : 0; i < n; i++)
+		uv_close((uv_handle_t *)&s->handle[i], closed);
+}

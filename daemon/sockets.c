@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * sockets.c - systemd's sockets beside the configured addresses.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <systemd/sd-daemon.h>
+
+#include "base/own.h"
+#include "daemon/sockets.h"
+
+union address {
+	struct sockaddr any;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+	struct sockaddr_un un;
+};
+
+int socket_address(int fd, char out[256], struct err *e)
+{
+	union address a = { 0 };
+	socklen_t len = sizeof(a);
+	char text[INET6_ADDRSTRLEN];
+
+	if (getsockname(fd, &a.any, &len))
+		return err_sys(e, errno, "address of descriptor %d", fd);
+	if (a.any.sa_family == AF_INET)
+		(void)snprintf(out, 256, "%s:%u", inet_ntop(AF_INET, &a.in.sin_addr, text, sizeof(text)),
+			       ntohs(a.in.sin_port));
+	else if (a.any.sa_family == AF_INET6)
+		(void)snprintf(out, 256, "[%s]:%u", inet_ntop(AF_INET6, &a.in6.sin6_addr, text, sizeof(text)),
+			       ntohs(a.in6.sin6_port));
+	else if (a.any.sa_family == AF_UNIX)
+		(void)snprintf(out, 256, "unix:%.*s", (int)sizeof(a.un.sun_path), a.un.sun_path);
+	else
+		return err_set(e, ERR_UNSUPPORTED, "descriptor %d is a socket of address family %d", fd,
+			       a.any.sa_family);
+	return 0;
+}
+
+static void list_add(struct config_list *l, char *s)
+{
+	l->v = xrealloc(l->v, (l->n + 1) * sizeof(*l->v));
+	l->v[l->n++] = s;
+}
+
+static bool listed(const struct config_list *l, const char *s)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (!strcmp(l->v[i], s))
+			return true;
+	return false;
+}
+
+static int take_socket(int fd, struct config_list *plan, struct config_list *taken, struct err *e)
+{
+	char address[256];
+	int r = sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1);
+
+	if (r < 0)
+		return err_sys(e, -r, "descriptor %d from systemd", fd);
+	if (!r)
+		return err_set(
+			e, ERR_INVALID,
+			"descriptor %d from systemd is not a listening stream socket (Accept=no, ListenStream=)",
+			fd);
+	r = socket_address(fd, address, e);
+	if (r < 0)
+		return r;
+	list_add(plan, xasprintf("fd:%d", fd));
+	list_add(taken, xstrdup(address));
+	return 0;
+}
+
+int sockets_plan(const struct config_list *configured, struct config_list *ret, struct err *e)
+{
+	struct config_list plan = { 0 }, taken = { 0 };
+	int n = sd_listen_fds(1), r = 0;
+
+	if (n < 0)
+		return err_sys(e, -n, "sockets from systemd");
+	for (int i = 0; i < n && !r; i++)
+		r = take_socket(SD_LISTEN_FDS_START + i, &plan, &taken, e);
+	for (size_t i = 0; i < configured->n; i++)
+		if (!listed(&taken, configured->v[i]))
+			list_add(&plan, xstrdup(configured->v[i]));
+	sockets_plan_free(&taken);
+	if (r < 0)
+		sockets_plan_free(&plan);
+	else
+		*ret = plan;
+	return r;
+}
+
+void sockets_plan_free(struct config_list *plan)
+{
+	for (size_t i = 0; i < plan->n; i++)
+		free(plan->v[i]);
+	free(plan->v);
+	*plan = (struct config_list){ 0 };
+}
