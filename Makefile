@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # teepod: make | make demo | make test | make run | make asan tsan lint fuzz bench | make install DESTDIR=
 
-CC       ?= gcc
+ifeq ($(origin CC),default)
+CC       := gcc
+endif
 CLANG    ?= clang
 PY       ?= /usr/bin/python3
 O        ?= build
@@ -26,8 +28,8 @@ ifeq ($(shell pkg-config --exists libllhttp 2>/dev/null && echo yes),yes)
 PKGS     += libllhttp
 LLHTTP_C :=
 endif
-PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS) 2>/dev/null) $(if $(LLHTTP_C),-I/usr/share/include/llhttp)
-PKG_LIBS   = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lpthread -lm
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null) $(if $(LLHTTP_C),-I/usr/share/include/llhttp)
+PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lpthread -lm
 
 SRC      := $(foreach d,$(FOLDERS),$(wildcard $(d)/*.c))
 OBJ      := $(SRC:%.c=$(O)/obj/%.o) $(LLHTTP_C:/usr/share/llhttp/%.c=$(O)/obj/llhttp/%.o)
@@ -41,7 +43,7 @@ FUZZERS  := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c
 all: $(O)/teepod
 
 $(O)/teepod: $(DOBJ) $(O)/libteepod.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
+	@echo "LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
 $(O)/libteepod.a: $(OBJ)
 	@rm -f $@
@@ -49,16 +51,16 @@ $(O)/libteepod.a: $(OBJ)
 
 $(O)/obj/llhttp/%.o: /usr/share/llhttp/%.c
 	@mkdir -p $(@D)
-	$(CC) -I/usr/share/include/llhttp -O2 -g $(HARDEN) $(SAN) -c -o $@ $<
+	@echo "CC $<"; $(CC) -I/usr/share/include/llhttp -O2 -g $(HARDEN) $(SAN) -c -o $@ $<
 
 $(O)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(PKG_CFLAGS) -c -o $@ $<
+	@echo "CC $@"; $(CC) $(CPPFLAGS) $(CFLAGS) $(PKG_CFLAGS) -c -o $@ $<
 
 # Everything of daemon/ but its main() is testable too.
 $(O)/unit/%: tests/unit/%.c $(filter-out $(O)/obj/daemon/main.o,$(DOBJ)) $(O)/libteepod.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(PKG_CFLAGS) $(LDFLAGS) -o $@ $(filter-out %.h,$^) -lcmocka $(PKG_LIBS)
+	@echo "LD $@"; $(CC) $(CPPFLAGS) $(CFLAGS) $(PKG_CFLAGS) $(LDFLAGS) -o $@ $(filter-out %.h,$^) -lcmocka $(PKG_LIBS)
 
 -include $(OBJ:.o=.d) $(DOBJ:.o=.d) $(UNITS:=.d)
 
@@ -122,7 +124,7 @@ fuzz: setup
 build-fuzzers: $(FUZZERS)
 $(O)/fuzz/%: tests/fuzz/%.c $(O)/libteepod.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(PKG_CFLAGS) -fsanitize=fuzzer,address,undefined -o $@ $^ $(PKG_LIBS)
+	@echo "LD $@"; $(CC) $(CPPFLAGS) $(CFLAGS) $(PKG_CFLAGS) -fsanitize=fuzzer,address,undefined -o $@ $^ $(PKG_LIBS)
 
 bench: setup
 	@$(MAKE) --no-print-directory all demo-image

@@ -26,7 +26,7 @@ const char *const observed_word[OBSERVED_MAX] = {
 	" c.instance_type, c.vcpus, c.memory_mib, c.disk_gib, c.holds_cpu, c.cid, c.tdx, c.listed, c.desired,"        \
 	" c.observed, c.boot, c.created_ms, c.started_ms, c.stopped_ms, c.boot_progress, c.boot_error,"               \
 	" c.shutdown_progress, r.compose_hash, r.public_logs, r.public_sysinfo, r.public_tcbinfo, r.gateway_enabled," \
-	" r.secure_time, r.storage_fs, i.name, i.version, i.os_image_hash, i.is_dev, o.id, o.kind, o.started_ms"
+	" r.secure_time, r.storage_fs, i.name, i.version, i.os_image_hash, i.is_dev, i.serial_progress, o.id, o.kind, o.started_ms"
 #define CVM_JOINS                                                                \
 	" JOIN revisions r ON r.id = c.revision JOIN images i ON i.id = c.image" \
 	" LEFT JOIN operations o ON o.cvm = c.id AND o.state = 'running'"
@@ -73,6 +73,7 @@ static void read_cvm(sqlite3_stmt *st, struct cvm_row *c)
 	sql_text(st, k++, c->image_version, sizeof(c->image_version));
 	sql_text(st, k++, c->image_hash, sizeof(c->image_hash));
 	c->image_dev = sqlite3_column_int(st, k++);
+	c->serial_progress = sqlite3_column_int(st, k++);
 	sql_text(st, k++, c->op_id, sizeof(c->op_id));
 	c->op_kind = (enum op_kind)sql_word(st, k++, op_kind_word, OP_KINDS);
 	c->op_started_ms = sqlite3_column_int64(st, k++);
@@ -260,6 +261,35 @@ int cvms_list_apps(struct db *db, const struct cvm_filter *f, int64_t offset, in
 		       ret, n, e);
 }
 
+int cvms_seen(struct db *db, struct cvm_seen **ret, size_t *ret_n, struct err *e)
+{
+	sqlite3_stmt *st = sql_query(
+		db, e,
+		"SELECT id, uuid, observed FROM cvms WHERE observed <> 'absent' OR desired = 'running'", "");
+	auto_free struct cvm_seen *rows = NULL;
+	size_t n = 0, cap = 0;
+	int r;
+
+	if (!st)
+		return -(int)e->code;
+	while ((r = sql_next(db, st, e)) > 0) {
+		if (n == cap) {
+			cap = cap ? cap * 2 : 64;
+			rows = xrealloc(rows, cap * sizeof(*rows));
+		}
+		rows[n] = (struct cvm_seen){ .id = sqlite3_column_int64(st, 0),
+					     .observed = (enum observed)sql_word(st, 2, observed_word,
+										 OBSERVED_MAX) };
+		sql_text(st, 1, rows[n].uuid, sizeof(rows[n].uuid));
+		n++;
+	}
+	if (r < 0)
+		return r;
+	*ret = take_ptr(&rows);
+	*ret_n = n;
+	return 0;
+}
+
 int cvms_count(struct db *db, int64_t count[DESIRED_MAX][OBSERVED_MAX], struct err *e)
 {
 	sqlite3_stmt *st = sql_query(db, e, "SELECT desired, observed, count(*) FROM cvms GROUP BY 1, 2", "");
@@ -289,6 +319,11 @@ int cvms_set_observed(struct db *db, int64_t id, enum observed o, struct err *e)
 {
 	return one_change(
 		sql_run(db, e, "UPDATE cvms SET observed = ? WHERE id = ?", "si", observed_word[o], id));
+}
+
+int cvms_set_tdx(struct db *db, int64_t id, bool tdx, struct err *e)
+{
+	return one_change(sql_run(db, e, "UPDATE cvms SET tdx = ? WHERE id = ?", "di", (int)tdx, id));
 }
 
 int cvms_set_holds_cpu(struct db *db, int64_t id, bool holds, struct err *e)

@@ -7,9 +7,8 @@
 #include "db/rows.h"
 #include "db/sql.h"
 
-#define IMAGE_COLUMNS                                                                              \
-	"id, name, family, version, os_image_hash, v0, v1, v2, v3, nv, is_dev, bytes, created_ms," \
-	" (SELECT count(*) FROM cvms c WHERE c.image = i.id)"
+#define IMAGE_COLUMNS \
+	"id, name, family, version, os_image_hash, v0, v1, v2, v3, nv, is_dev, bytes, created_ms, serial_progress"
 
 static void read_image(sqlite3_stmt *st, struct image_row *ret)
 {
@@ -24,7 +23,7 @@ static void read_image(sqlite3_stmt *st, struct image_row *ret)
 	ret->is_dev = sqlite3_column_int(st, 10);
 	ret->bytes = sqlite3_column_int64(st, 11);
 	ret->created_ms = sqlite3_column_int64(st, 12);
-	ret->used = sqlite3_column_int64(st, 13);
+	ret->serial_progress = sqlite3_column_int(st, 13);
 }
 
 static int first_image(struct db *db, sqlite3_stmt *st, struct image_row *ret, struct err *e)
@@ -43,10 +42,10 @@ int images_add(struct db *db, const struct image_row *row, int64_t *ret_id, stru
 	int r = sql_run(
 		db, e,
 		"INSERT INTO images (name, family, version, v0, v1, v2, v3, nv, is_dev, os_image_hash, bytes,"
-		" created_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		"sssddddddsii", row->name, row->family, row->version, (int)row->v[0], (int)row->v[1],
+		" created_ms, serial_progress) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		"sssddddddsiid", row->name, row->family, row->version, (int)row->v[0], (int)row->v[1],
 		(int)row->v[2], (int)row->v[3], (int)row->nv, (int)row->is_dev, row->os_image_hash,
-		row->bytes, row->created_ms);
+		row->bytes, row->created_ms, (int)row->serial_progress);
 
 	if (r < 0)
 		return r;
@@ -59,6 +58,14 @@ int images_remove(struct db *db, int64_t id, struct err *e)
 	int r = sql_run(db, e, "DELETE FROM images WHERE id = ?", "i", id);
 
 	return r < 0 ? r : 0;
+}
+
+int images_used(struct db *db, int64_t id, struct err *e)
+{
+	int64_t n;
+	int r = sql_int(db, e, 0, &n, "SELECT count(*) FROM cvms WHERE image = ?", "i", id);
+
+	return r ? r : (int)n;
 }
 
 int images_by_name(struct db *db, const char *name, struct image_row *ret, struct err *e)

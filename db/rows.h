@@ -47,11 +47,14 @@ struct image_row {
 	char name[65], family[65], version[32], os_image_hash[SHA256_HEX];
 	unsigned v[4], nv;
 	bool is_dev;
-	int64_t bytes, created_ms, used; /* CVMs that use it */
+	bool serial_progress; /* the guest reports its boot on the serial console */
+	int64_t bytes, created_ms;
 };
 
 int images_add(struct db *db, const struct image_row *row, int64_t *ret_id, struct err *e);
 int images_remove(struct db *db, int64_t id, struct err *e);
+/* CVMs made from it. */
+int images_used(struct db *db, int64_t id, struct err *e);
 int images_by_name(struct db *db, const char *name, struct image_row *ret, struct err *e);
 /* Newest of @family ("" = any); @dev: 1 only dev, 0 only production, -1 either. */
 int images_newest(struct db *db, const char *family, int dev, struct image_row *ret, struct err *e);
@@ -132,7 +135,7 @@ struct cvm_row {
 	bool public_logs, public_sysinfo, public_tcbinfo, gateway_enabled, secure_time;
 	char storage_fs[8];
 	char image_name[65], image_version[32], image_hash[SHA256_HEX];
-	bool image_dev;
+	bool image_dev, serial_progress;
 	char op_id[UUID_TEXT]; /* running operation, "" if none */
 	enum op_kind op_kind;
 	int64_t op_started_ms;
@@ -178,11 +181,19 @@ int cvms_list(struct db *db, const struct cvm_filter *f, int64_t offset, int64_t
 /* Newest CVM of each app, newest app first: what GET /apps shows. Same filter. */
 int cvms_list_apps(struct db *db, const struct cvm_filter *f, int64_t offset, int64_t limit,
 		   struct cvm_row **ret, size_t *n, int64_t *ret_total, struct err *e);
+/* CVMs the hypervisor may know of: seen there before, or wanted running. *ret malloc'd. */
+struct cvm_seen {
+	int64_t id;
+	char uuid[UUID_TEXT];
+	enum observed observed;
+};
+int cvms_seen(struct db *db, struct cvm_seen **ret, size_t *n, struct err *e);
 /* CVMs by desired/observed for metrics: count[desired][observed]. */
 int cvms_count(struct db *db, int64_t count[DESIRED_MAX][OBSERVED_MAX], struct err *e);
 
 int cvms_set_desired(struct db *db, int64_t id, enum desired d, struct err *e);
 int cvms_set_observed(struct db *db, int64_t id, enum observed o, struct err *e);
+int cvms_set_tdx(struct db *db, int64_t id, bool tdx, struct err *e);
 int cvms_set_holds_cpu(struct db *db, int64_t id, bool holds, struct err *e);
 /* A new boot begins: number + 1, progress and errors cleared, started now. */
 int cvms_begin_boot(struct db *db, int64_t id, int64_t now_ms, int64_t *ret_boot, struct err *e);

@@ -30,7 +30,8 @@ static const char *const migrations[] = {
 	" id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, family TEXT NOT NULL, version TEXT NOT NULL,"
 	" v0 INTEGER NOT NULL, v1 INTEGER NOT NULL, v2 INTEGER NOT NULL, v3 INTEGER NOT NULL, nv INTEGER NOT NULL"
 	" CHECK (nv IN (3, 4)), is_dev INTEGER NOT NULL CHECK (is_dev IN (0, 1)), os_image_hash TEXT NOT NULL,"
-	" bytes INTEGER NOT NULL, created_ms INTEGER NOT NULL) STRICT;"
+	" serial_progress INTEGER NOT NULL CHECK (serial_progress IN (0, 1)), bytes INTEGER NOT NULL,"
+	" created_ms INTEGER NOT NULL) STRICT;"
 
 	"CREATE TABLE apps ("
 	" id INTEGER PRIMARY KEY AUTOINCREMENT, workspace INTEGER NOT NULL REFERENCES workspaces, app_id TEXT NOT NULL"

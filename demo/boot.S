@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * boot.S - a guest in one sector, for tests that need a machine and not an operating system.
+ *
+ * It says BOOTSECTOR-READY on the first serial port a tenth of a second after power-on, even without hardware
+ * acceleration, then returns every byte it gets; 'q' powers the machine off. It knows no ACPI: a press of the power button
+ * goes unheard, which is what a test of a forced shutdown needs.
+ *
+ * Between bytes the CPU is halted: the UART's receive interrupt (IRQ 4, vector 0x0c in the BIOS's layout) wakes it. The
+ * handler does no more than acknowledge; all reading is done by the loop, with interrupts off except during hlt.
+ */
+	.code16
+	.globl	_start
+
+	.set	UART, 0x3f8		/* data; +1 interrupt enable, +2 FIFO, +4 modem control, +5 line status */
+	.set	PM1_CONTROL, 0x604	/* where SeaBIOS puts it on q35 and pc */
+	.set	SLEEP_S5, 0x2000
+
+_start:
+	cli
+	xorw	%ax, %ax
+	movw	%ax, %ds
+	movw	%ax, %ss
+	movw	$0x7c00, %sp
+	cld
+	ljmp	$0, $1f
+1:
+	movw	$woken, 0x0c * 4
+	movw	%ax, 0x0c * 4 + 2
+
+	movw	$UART + 2, %dx		/* FIFOs on and empty */
+	movb	$0x07, %al
+	outb	%al, %dx
+	movw	$UART + 1, %dx		/* interrupt on received data */
+	movb	$0x01, %al
+	outb	%al, %dx
+	movw	$UART + 4, %dx		/* DTR, RTS, and OUT2: lets the interrupt through */
+	movb	$0x0b, %al
+	outb	%al, %dx
+	inb	$0x21, %al		/* unmask IRQ 4 */
+	andb	$~0x10, %al
+	outb	%al, $0x21
+
+	movw	$message, %si
+2:	lodsb
+	testb	%al, %al
+	jz	wait
+	call	put
+	jmp	2b
+
+wait:	movw	$UART + 5, %dx
+	inb	%dx, %al
+	testb	$0x01, %al
+	jnz	3f
+	sti				/* takes effect after hlt: no wake-up is lost between the two */
+	hlt
+	cli
+	jmp	wait
+
+3:	movw	$UART, %dx
+	inb	%dx, %al
+	cmpb	$'q', %al
+	je	off
+	call	put
+	jmp	wait
+
+off:	movw	$PM1_CONTROL, %dx
+	movw	$SLEEP_S5, %ax
+	outw	%ax, %dx
+	hlt
+	jmp	off
+
+/* Send %al when the transmitter has room. */
+put:	movb	%al, %ah
+4:	movw	$UART + 5, %dx
+	inb	%dx, %al
+	testb	$0x20, %al
+	jz	4b
+	movb	%ah, %al
+	movw	$UART, %dx
+	outb	%al, %dx
+	ret
+
+woken:	pushw	%ax
+	movb	$0x20, %al
+	outb	%al, $0x20
+	popw	%ax
+	iret
+
+message:
+	.asciz	"BOOTSECTOR-READY\r\nboot.progress: done\r\n"
+
+	.org	510
+	.word	0xaa55

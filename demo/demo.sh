@@ -1,0 +1,250 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# demo.sh - one CVM's life through the REST API, shown step by step; exit 0 only if every step held.
+#
+# Runs build/teepod on a private folder and a free loopback port. Nothing stays behind: at the end, however it comes,
+# the guest, the daemon and the folder are gone.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+teepod=${TEEPOD:-$here/build/teepod}
+dir=$(mktemp -d /tmp/teepod-demo.XXXXXX)
+log=$dir/daemon.log
+base='' key='' daemon='' uuid='' status='' answer=''
+began=$(date +%s%N)
+
+if [[ -t 1 && ${TERM:-dumb} != dumb && -z ${NO_COLOR:-} ]]; then
+	bold=$'\e[1m' dim=$'\e[2m' green=$'\e[32m' red=$'\e[31m' plain=$'\e[0m'
+else
+	bold='' dim='' green='' red='' plain=''
+fi
+
+# ------------------------------------------------------------------ on the screen
+
+heading() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
+shell_line() { printf '  %s$ %s%s\n' "$dim" "$*" "$plain"; }
+indent() { sed 's/\r$//; s/^/  /'; }
+held() { printf '  %sok%s  %s\n' "$green" "$plain" "$*"; }
+seconds_since() { awk -v a="$1" -v b="$(date +%s%N)" 'BEGIN { printf "%.1f", (b - a) / 1e9 }'; }
+
+give_up() {
+	printf '\n  %sfailed%s  %s\n' "$red" "$plain" "$*" >&2
+	[[ -z $answer ]] || printf '  last answer (%s): %s\n' "$status" "$answer" >&2
+	if [[ -s $log ]]; then
+		printf '\n  The daemon'\''s last words:\n' >&2
+		tail -n 40 "$log" | indent >&2
+	fi
+	exit 1
+}
+
+# ------------------------------------------------------------------ talking to the node
+
+# METHOD PATH [BODY]: the answer in $answer, its HTTP status in $status.
+call() {
+	local reply args=(-sS --max-time 40 -X "$1" -H "X-API-Key: $key" -H 'Content-Type: application/json')
+	[[ $# -lt 3 ]] || args+=(--data-binary "$3")
+	reply=$(curl "${args[@]}" -w '\n%{http_code}' "$base$2") || { status=000 answer='' && return 1; }
+	status=${reply##*$'\n'} answer=${reply%$'\n'*}
+}
+
+# As call(), and the status must be 2xx.
+must() {
+	call "$@" && [[ $status == 2* ]] || give_up "$1 $2"
+}
+
+value() { jq -r "$1 // empty" <<<"$answer"; }
+
+# SECONDS WHAT COMMAND...: until the command succeeds.
+until_holds() {
+	local deadline=$((SECONDS + $1)) what=$2
+	shift 2
+	until "$@"; do
+		kill -0 "$daemon" 2>/dev/null || give_up "the daemon ended while waiting for $what"
+		((SECONDS < deadline)) || give_up "waited too long for $what"
+		sleep 0.1
+	done
+}
+
+# ------------------------------------------------------------------ and leaving no trace
+
+# A guest outlives its daemon by design, so one whose delete never came is ended here: by the folder only it can name.
+end_guests() {
+	local proc line
+	for proc in /proc/[0-9]*; do
+		line=$(tr '\0' ' ' 2>/dev/null <"$proc/cmdline") || continue
+		[[ $line != *qemu-system*"$dir/"* ]] || kill -9 "${proc#/proc/}" 2>/dev/null || true
+	done
+}
+
+clean_up() {
+	local code=$?
+	trap - EXIT INT TERM
+	[[ $code -eq 0 || -z $uuid || -z $base ]] || call DELETE "/api/v1/cvms/$uuid" >/dev/null 2>&1 || true
+	if [[ -n $daemon ]]; then
+		kill "$daemon" 2>/dev/null || true
+		for _ in {1..100}; do
+			kill -0 "$daemon" 2>/dev/null || break
+			sleep 0.1
+		done
+		kill -9 "$daemon" 2>/dev/null || true
+		wait "$daemon" 2>/dev/null || true
+	fi
+	end_guests
+	rm -rf "$dir"
+	exit "$code"
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# ------------------------------------------------------------------ the story
+
+answers_ready() { call GET /readyz 2>/dev/null && [[ $status == 200 ]]; }
+wrote_url() { [[ -s $dir/node/url && -s $dir/node/admin.key ]]; }
+
+start_node() {
+	heading "1. Start a node"
+	[[ -x $teepod ]] || give_up "no $teepod: run make first"
+	shell_line "teepod --dev DIR --listen 127.0.0.1:0"
+	# Totals by hand, so that the demo shows the same numbers on every machine.
+	"$teepod" --dev "$dir/node" --listen 127.0.0.1:0 -o capacity.vcpus=4 -o capacity.memory_mib=2048 \
+		-o capacity.disk_gib=8 -o capacity.slots=4 >"$log" 2>&1 &
+	daemon=$!
+	until_holds 30 "the node's address" wrote_url
+	base=$(<"$dir/node/url") key=$(<"$dir/node/admin.key")
+	until_holds 60 "the hypervisor" answers_ready
+	held "$("$teepod" --version | head -n 1) answers at $base, hypervisor connected"
+	until_holds 60 "the demo image" has_demo_image
+}
+
+has_demo_image() {
+	call GET /api/v1/images 2>/dev/null && [[ $status == 200 && $answer == *'"teepod-demo-'* ]]
+}
+
+# What the node has promised, a line a resource; and the sum of it all.
+capacity='(.capacity | if type == "array" then map({key: .resource, value: .}) else to_entries end)
+	| map(select((.value | type) == "object" and (.value.promised | type) == "number"))'
+show_books() {
+	must GET /api/v1/node
+	jq -r "$capacity"' | .[] | "\(.key) \(.value.promised) \(.value.total)"' <<<"$answer" |
+		awk '{ printf "  %-12s %6s promised of %s\n", $1, $2, $3 }'
+}
+promised() { jq -r "$capacity | if length == 0 then \"unknown\" else map(.value.promised) | add end" <<<"$answer"; }
+
+create() {
+	local request
+	request=$(jq -n --arg compose $'services:\n  web:\n    image: nginx:alpine\n' '{
+		name: "hello-tee", image: "teepod-demo", vcpu: 1, memory: 256, disk_size: 1,
+		ports: [{protocol: "tcp", host_address: "127.0.0.1", host_port: 0, vm_port: 80}],
+		compose_file: {name: "hello-tee", docker_compose_file: $compose}}')
+	heading "2. Create a CVM"
+	shell_line "curl -X POST $base/api/v1/cvms -d @-"
+	jq . <<<"$request" | indent
+	created=$(date +%s%N)
+	must POST /api/v1/cvms "$request"
+	echo "  -> HTTP $status"
+	jq 'del(.docker_compose_file, .compose_file) | del(.. | nulls)' <<<"$answer" | indent
+	uuid=$(value .vm_uuid)
+	[[ -n $uuid ]] || give_up "the answer names no vm_uuid"
+}
+
+# Print each new word of the guest, until its last.
+shown=''
+booted() {
+	local word
+	call GET "/api/v1/cvms/$uuid/state" || return 1
+	[[ -z $(value .boot_error) ]] || give_up "the guest reports: $(value .boot_error)"
+	word=$(value .boot_progress)
+	if [[ -n $word && $word != "$shown" ]]; then
+		printf '  %5s s  %s\n' "$(seconds_since "$created")" "$word"
+		shown=$word
+	fi
+	[[ $word == done && $(value .status) == running ]]
+}
+
+boot() {
+	heading "3. Watch it boot"
+	shell_line "curl $base/api/v1/cvms/$uuid/state"
+	until_holds 120 "the guest" booted
+	held "running, $(seconds_since "$created") s after the request"
+}
+
+ask_guest() {
+	local port
+	heading "4. Ask the guest itself, through its host port"
+	must GET "/api/v1/cvms/$uuid"
+	port=$(value '[.ports[]? | select(.vm_port == 80)][0].host_port')
+	[[ -n $port ]] || give_up "no host port in the answer"
+	shell_line "curl http://127.0.0.1:$port/"
+	answer=$(curl -sS --max-time 20 --retry 5 --retry-all-errors "http://127.0.0.1:$port/") || give_up "no answer from the guest"
+	jq . <<<"$answer" | indent
+	[[ $(value .vm_uuid | tr -d -) == "${uuid//-/}" ]] || give_up "that is not the guest that was created"
+	held "it is the machine the node calls $uuid"
+}
+
+read_log() {
+	heading "5. Its serial console"
+	shell_line "curl '$base/api/v1/cvms/$uuid/logs?ch=serial&tail=8'"
+	must GET "/api/v1/cvms/$uuid/logs?ch=serial&tail=8"
+	indent <<<"${answer%$'\n'}"
+	[[ $answer == *"boot.progress: done"* ]] || give_up "the log does not hold the guest's last word"
+}
+
+refuse() {
+	local before
+	must GET /api/v1/node
+	before=$(promised)
+	heading "6. Ask for more than there is"
+	shell_line "curl -X POST $base/api/v1/cvms -d '{\"name\": \"too-big\", \"vcpu\": 9999, ...}'"
+	call POST /api/v1/cvms '{"name": "too-big", "image": "teepod-demo", "vcpu": 9999, "memory": 256, "disk_size": 1,
+		"compose_file": {"name": "too-big", "docker_compose_file": "services:\n  web:\n    image: nginx:alpine\n"}}' ||
+		give_up "no answer"
+	echo "  -> HTTP $status"
+	jq . <<<"$answer" | indent
+	[[ $status == 4* && $(value .error_code) == ERR-02-003 ]] || give_up "this should have been ERR-02-003"
+	show_books
+	[[ $(promised) == "$before" ]] || give_up "the refusal changed what is promised"
+	held "refused with numbers, and nothing was promised for it"
+}
+
+is_stopped() { call GET "/api/v1/cvms/$uuid/state" && [[ $(value .status) == stopped ]]; }
+
+stop() {
+	heading "7. Stop"
+	shell_line "curl -X POST $base/api/v1/cvms/$uuid/stop"
+	must POST "/api/v1/cvms/$uuid/stop"
+	echo "  -> HTTP $status, status \"$(value .status)\""
+	until_holds 60 "the stop" is_stopped
+	held "stopped; it keeps its disk, its port and its promise"
+}
+
+is_gone() { call GET "/api/v1/cvms/$uuid" && [[ $status == 404 ]]; }
+
+delete() {
+	heading "8. Delete"
+	shell_line "curl -X DELETE $base/api/v1/cvms/$uuid"
+	must DELETE "/api/v1/cvms/$uuid"
+	echo "  -> HTTP $status"
+	until_holds 60 "the delete" is_gone
+	held "gone: $(value .error_code) $(value .message)"
+	uuid=''
+}
+
+balance() {
+	heading "9. The books"
+	shell_line "curl $base/api/v1/node"
+	show_books
+	[[ $(promised) == 0 ]] || give_up "something is still promised"
+	held "nothing is promised any more"
+}
+
+start_node
+create
+boot
+ask_guest
+read_log
+refuse
+stop
+delete
+balance
+printf '\n%sAll of it held, in %s s.%s\n' "$bold" "$(seconds_since "$began")" "$plain"

@@ -1,0 +1,113 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# packages.sh - the one list of Debian packages: what builds, runs, demonstrates and tests teepod.
+#
+#   scripts/packages.sh list [GROUP...]      print the names, one per line (default: all)
+#   scripts/packages.sh missing [GROUP...]   print those not installed
+#   scripts/packages.sh install [GROUP...]   install those, and make the user libvirt's QEMU driver looks up
+#   scripts/packages.sh update               refresh apt's lists (demo/build.sh needs them for one download)
+#
+# GROUP is build, run, demo, test or all. Nothing here needs systemd; in a container it works as in a machine.
+set -euo pipefail
+
+usage() {
+	sed -n '4,9s/^# //p' "${BASH_SOURCE[0]}" >&2
+	exit 2
+}
+
+# --no-install-recommends leaves out what gcc alone only recommends: libc6-dev is named for that.
+build_packages() {
+	echo gcc libc6-dev binutils make pkg-config
+	echo libuv1-dev libssl-dev libjansson-dev libsqlite3-dev libvirt-dev
+	echo libxml2-dev libinih-dev libarchive-dev libsystemd-dev libyaml-dev
+	# Debian 12 has llhttp only as the sources inside Node's parser package.
+	local version
+	version=$(. /etc/os-release && echo "${VERSION_ID:-99}")
+	if [[ ${version%%.*} -le 12 ]]; then echo node-llhttp; else echo libllhttp-dev; fi
+}
+
+run_packages() {
+	echo libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 qemu-utils ca-certificates
+}
+
+demo_packages() {
+	echo busybox-static cpio gzip kmod zstd xz-utils curl jq procps
+}
+
+test_packages() {
+	echo clang clang-tidy clang-format cppcheck libcmocka-dev
+	echo python3 python3-pytest python3-pytest-xdist python3-hypothesis python3-yaml python3-jsonschema python3-requests
+	echo libvirt-daemon tini sqlite3 openssl wrk
+	# The phala CLI tests need Node; any Node that is there already will do.
+	command -v node >/dev/null || echo nodejs
+	command -v npm >/dev/null || echo npm
+}
+
+packages() {
+	local group
+	for group in "$@"; do
+		case $group in
+		all) build_packages && run_packages && demo_packages && test_packages ;;
+		*) "${group}_packages" ;;
+		esac
+	done | tr ' ' '\n' | sort -u
+}
+
+missing() {
+	local names
+	names=$(packages "$@")
+	# dpkg-query fails when a name is unknown to it; that name is then simply not in its answer.
+	# shellcheck disable=SC2086
+	comm -23 <(echo "$names") \
+		<(dpkg-query -W -f='${db:Status-Abbrev}${Package}\n' $names 2>/dev/null | sed -n 's/^ii //p' | sort -u)
+}
+
+as_root() {
+	if [[ $(id -u) -eq 0 ]]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo "$@"
+	else
+		echo "packages.sh: need root or sudo for: $*" >&2
+		return 1
+	fi
+}
+
+apt() {
+	as_root env DEBIAN_FRONTEND=noninteractive \
+		apt-get -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@"
+}
+
+# libvirt's QEMU driver looks its default user up before it reads qemu.conf, and as root dies at once without it:
+# "Failed to parse user 'libvirt-qemu'". Only libvirt-daemon-system would make that user.
+ensure_user() {
+	getent group libvirt-qemu >/dev/null || as_root groupadd -r libvirt-qemu
+	getent passwd libvirt-qemu >/dev/null ||
+		as_root useradd -r -g libvirt-qemu -d /var/lib/libvirt -s /usr/sbin/nologin libvirt-qemu
+}
+
+install() {
+	local wanted
+	mapfile -t wanted < <(missing "$@")
+	if [[ ${#wanted[@]} -gt 0 ]]; then
+		echo "packages.sh: installing ${wanted[*]}"
+		apt update
+		apt install -y --no-install-recommends "${wanted[@]}"
+	fi
+	ensure_user
+}
+
+verb=${1:-}
+shift || usage
+[[ $# -gt 0 ]] || set -- all
+# Checked here: from inside a pipeline a wrong group could not end the script.
+for group in "$@"; do
+	[[ $group =~ ^(build|run|demo|test|all)$ ]] || usage
+done
+case $verb in
+list) packages "$@" ;;
+missing) missing "$@" ;;
+install) install "$@" ;;
+update) apt update ;;
+*) usage ;;
+esac

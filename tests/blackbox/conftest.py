@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""conftest.py - nodes for tests, and their end."""
+
+import pytest
+
+from node import Node, PROGRAM, assert_books, free_port, until
+
+
+def pytest_sessionstart(session):
+    import os
+
+    if not os.access(PROGRAM, os.X_OK):
+        raise pytest.UsageError(f"{PROGRAM} is not there: make build it first, e.g. by tests/run.sh blackbox")
+
+
+def pytest_report_header(config):
+    return f"daemon: {PROGRAM}"
+
+
+@pytest.fixture(scope="session")
+def shared_node():
+    node = Node().start()
+    yield node
+    node.close()
+
+
+@pytest.fixture
+def node(shared_node):
+    """The daemon this worker shares between tests: empty before, empty and balanced after."""
+    if shared_node.process.poll() is not None:
+        shared_node.start()
+    yield shared_node
+    shared_node.delete_all()
+    assert_books(shared_node)
+
+
+@pytest.fixture
+def spawn():
+    """Makes nodes of one's own: spawn(options={...}, start=True, ...)."""
+    made = []
+
+    def make(start=True, **how):
+        made.append(Node(**how))
+        return made[-1].start() if start else made[-1]
+    yield make
+    for each in made:
+        each.close()
+
+
+__all__ = ["free_port", "until"]

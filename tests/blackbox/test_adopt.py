@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon goes away, by kill -9 or politely; its guests do not, and it knows them when it is back."""
+
+import os
+import signal
+
+from node import DEMO, assert_books, until
+from test_lifecycle import facts
+
+
+def test_guests_survive_kill_9_and_are_adopted_with_their_pids_and_ports(spawn):
+    node = spawn()
+    linux = node.create(wait=False, name="linux", image=DEMO, ports=[{"protocol": "tcp", "host_port": 0, "vm_port": 80}])
+    small = [node.create(name=f"small-{n}", ports=[{"protocol": "tcp", "host_port": 0, "vm_port": 80}]) for n in range(2)]
+    node.settled(seconds=90)
+    (_, _, port, _), = linux.ports()
+    mark = facts(port)
+    pids = node.guests()
+    assert len(pids) == 3
+
+    node.kill()
+    assert node.guests() == pids, "they run on"
+    assert facts(port)["boots_of_this_disk"] == mark["boots_of_this_disk"]
+
+    node.start()
+    for cvm in (linux, *small):
+        cvm.becomes("running", 10)
+    assert node.guests() == pids, "the same processes"
+    again = facts(port)
+    assert again["boots_of_this_disk"] == mark["boots_of_this_disk"] and again["uptime_s"] >= mark["uptime_s"]
+    assert_books(node)
+
+    small[0].do("stop")
+    small[0].becomes("stopped")
+    linux.ask("shutdown", timeout=60).ok()
+    linux.becomes("stopped", 40)
+    node.settled()
+    assert_books(node)
+    small[1].delete()
+    assert_books(node)
+
+
+def test_sigterm_of_the_daemon_leaves_guests_running(spawn):
+    node = spawn()
+    cvm = node.create()
+    pids = cvm.pids()
+    assert node.stop() == 0
+    assert node.guests() == pids
+    node.start()
+    cvm.becomes("running", 10)
+    assert cvm.pids() == pids
+    assert_books(node)
+
+
+def test_a_guest_killed_while_the_daemon_was_away_is_crashed_not_running(spawn):
+    node = spawn()
+    dead, lives = node.create(), node.create()
+    node.kill()
+    os.kill(dead.pids()[0], signal.SIGKILL)
+    until("it is dead", lambda: not dead.pids())
+    node.start()
+    dead.becomes("crashed", 10)
+    lives.becomes("running", 10)
+    assert_books(node)
+    dead.do("start")
+    dead.becomes("running")
+    assert_books(node)
+
+
+def test_a_guest_that_powered_off_while_the_daemon_was_away_has_exited(spawn):
+    """The demo guest powers itself off when its button is pressed; here QEMU's monitor presses it."""
+    import json
+    import socket
+
+    node = spawn()
+    cvm = node.create(wait=False, image=DEMO)
+    node.settled(cvm.uuid, 90)
+    pid, = cvm.pids()
+    node.kill()
+    monitor = next(path for path in node.embed.glob("lib/qemu/domain-*/monitor.sock"))
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(10)
+        s.connect(str(monitor))
+        s.recv(4096)
+        for command in ("qmp_capabilities", "system_powerdown"):
+            s.sendall(json.dumps({"execute": command}).encode() + b"\n")
+            s.recv(4096)
+    log = node.dir / "cvms" / cvm.uuid
+    until("the guest went down", lambda: any(
+        b"shutdown.progress" in path.read_bytes() for path in log.rglob("*serial*") if path.is_file()), 30)
+    node.start()
+    until(lambda: f"not running: {cvm.status}", lambda: cvm.status in ("exited", "stopped"), 15)
+    until("QEMU is gone", lambda: not node.guests(), 10)
+    assert_books(node)
+    cvm.do("start")
+    assert cvm.pids() and cvm.pids() != [pid]
+
+
+def test_a_stopped_cvm_stays_stopped_over_a_restart(spawn):
+    node = spawn()
+    never, once = node.create(stopped=True), node.create()
+    once.do("stop")
+    node.kill()
+    node.start()
+    assert never.status == "stopped" and once.status == "stopped"
+    assert node.guests() == []
+    assert_books(node)
+    once.do("start")
+    once.becomes("running")

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line, the configuration files and the database file, as the program checks and refuses them."""
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from node import PROGRAM, ROOT, assert_books, until
+
+
+def teepod(*args, **how):
+    return subprocess.run([PROGRAM, *map(str, args)], capture_output=True, text=True, timeout=30, **how)
+
+
+def test_version_and_help():
+    done = teepod("--version")
+    assert done.returncode == 0 and "0.1.0" in done.stdout
+    done = teepod("--help")
+    assert done.returncode == 0 and "--check-config" in done.stdout
+
+
+@pytest.mark.parametrize("args", [["--nonsense"], ["-o"], ["stray"], ["--dev"], ["--check-config", "--check-db"]])
+def test_a_bad_command_line_ends_with_2(args):
+    done = teepod(*args)
+    assert done.returncode == 2 and done.stderr
+
+
+@pytest.mark.parametrize("text, line, said", [
+    ("[node]\nnmae = x\n", 2, "nmae"),
+    ("[nonsense]\nname = x\n", 2, "nonsense"),
+    ("[node]\n\n; comment\nid = many\n", 4, "many"),
+    ("[capacity]\nvcpus = -3\n", 2, "-3"),
+    ("[ports]\nrange = 99999\n", 2, "99999"),
+    ("[api]\nlisten = nowhere\n", 2, "nowhere"),
+    ("[node]\nname\n", 2, ""),
+])
+def test_a_mistake_is_told_with_file_and_line(tmp_path, text, line, said):
+    conf = tmp_path / "t.conf"
+    conf.write_text(text)
+    done = teepod("--config", conf, "--check-config")
+    assert done.returncode == 1
+    assert f"{conf}:{line}" in done.stderr + done.stdout and said in done.stderr + done.stdout, done
+
+
+def test_all_mistakes_are_told_at_once(tmp_path):
+    conf = tmp_path / "t.conf"
+    conf.write_text("[node]\nid = a\n[capacity]\nslots = b\n[logs]\nlevel = c\n")
+    done = teepod("--config", conf, "--check-config")
+    said = done.stderr + done.stdout
+    assert all(f"{conf}:{n}" in said for n in (2, 4, 6)), said
+
+
+def test_a_missing_file_that_was_named_is_a_mistake(tmp_path):
+    done = teepod("--config", tmp_path / "none.conf", "--check-config")
+    assert done.returncode == 1 and "none.conf" in done.stderr + done.stdout
+
+
+def test_options_win_over_drop_ins_and_those_over_the_file_and_origins_are_told(tmp_path):
+    conf = tmp_path / "t.conf"
+    conf.write_text("[node]\nname = from-file\nregion = here\n[capacity]\nslots = 5\n")
+    drop = tmp_path / "t.conf.d"
+    drop.mkdir()
+    (drop / "10.conf").write_text("[node]\nname = from-drop-in\n")
+    (drop / "ignored.txt").write_text("[rubbish\n")
+    done = teepod("--config", conf, "-o", "capacity.slots=7", "--print-config")
+    assert done.returncode == 0, done
+    lines = {line.split()[0]: line for line in done.stdout.splitlines() if line.strip()}
+
+    def line_of(key):
+        return next(line for name, line in lines.items() if name.strip("[]:=") in (key, key.split(".")[1]))
+    assert "from-drop-in" in line_of("node.name") and "10.conf" in line_of("node.name")
+    assert "here" in line_of("node.region") and f"{conf}:3" in line_of("node.region")
+    assert "7" in line_of("capacity.slots") and "-o" in line_of("capacity.slots")
+    assert "default" in line_of("capacity.reserve_vcpus")
+
+
+@pytest.mark.parametrize("option", ["nonsense", "node.nmae=x", "capacity.vcpus=x", "=x", "node.=x", ".name=x"])
+def test_a_bad_option_is_refused(option):
+    done = teepod("-o", option, "--check-config")
+    assert done.returncode in (1, 2) and (done.stderr + done.stdout).strip()
+
+
+def test_the_shipped_configuration_is_what_the_program_explains(tmp_path):
+    done = teepod("--help-config")
+    assert done.returncode == 0
+    assert done.stdout == (ROOT / "configs" / "teepod.conf").read_text()
+    conf = tmp_path / "t.conf"
+    conf.write_text("\n".join(line.removeprefix("#") if line.startswith("#") and " = " in line and not line.startswith("# ") else line
+                              for line in done.stdout.splitlines()))
+    assert teepod("--config", conf, "--check-config").returncode == 0
+
+
+def test_a_file_configures_a_running_daemon(spawn, tmp_path):
+    conf = tmp_path / "t.conf"
+    conf.write_text("[capacity]\nslots = 3\n[cvm]\ntypes = tiny.one:1:64:1, tiny.two:2:128:1\ndefault_type = tiny.one\n")
+    node = spawn(start=False, arguments=["--config", str(conf)])
+    del node.options["capacity.slots"]
+    node.start()
+    assert node.capacity()["slots"]["total"] == 3
+    assert "tiny.two" in node.get("/instance-types").ok().text
+    cvm = node.create(stopped=True, vcpu=None, memory=None, disk_size=None, instance_type="tiny.two")
+    assert node.rows("select vcpus, memory_mib from cvms where uuid = ?", cvm.uuid) == [(2, 128)]
+
+
+def test_sighup_takes_what_may_change_and_refuses_a_bad_file(spawn, tmp_path):
+    conf = tmp_path / "t.conf"
+    conf.write_text("[cvm]\nmax_vcpus = 8\n")
+    node = spawn(arguments=["--config", str(conf)])
+    assert node.post("/preflight", json=node.ask(vcpu=4)).status == 200
+    conf.write_text("[cvm]\nmax_vcpus = 2\n")
+    node.process.send_signal(signal.SIGHUP)
+    until("the new limit holds", lambda: node.post("/preflight", json=node.ask(vcpu=4)).status == 400, 10)
+    conf.write_text("[cvm]\nmax_vcpus = nonsense\n")
+    node.process.send_signal(signal.SIGHUP)
+    until("the mistake is logged", lambda: "nonsense" in node.log_tail(), 10)
+    assert node.post("/preflight", json=node.ask(vcpu=4)).status == 400
+    assert node.post("/preflight", json=node.ask(vcpu=2)).status == 200
+
+
+def test_two_daemons_do_not_share_a_folder(spawn):
+    node = spawn()
+    done = subprocess.run(node.command(), capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0 and done.stderr
+    assert node.get("/node").status == 200
+
+
+def test_the_key_file_is_private_and_survives_restarts(spawn):
+    node = spawn()
+    path = node.dir / "admin.key"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert (node.dir / "teepod.db").stat().st_mode & 0o077 == 0 or node.dir.stat().st_mode & 0o077 == 0
+    before = path.read_text()
+    node.restart()
+    assert path.read_text() == before
+    assert node.get("/node").status == 200
+
+
+def test_keys_are_stored_hashed(spawn):
+    node = spawn()
+    node.stop()
+    data = b"".join(p.read_bytes() for p in node.dir.glob("teepod.db*"))
+    assert node.key.encode() not in data
+
+
+# ------------------------------------------------------------------ the database file
+
+def test_check_db_is_silent_about_a_good_file_and_loud_about_a_bad_one(spawn):
+    node = spawn()
+    node.create(stopped=True)
+    code, said = node.check_db()
+    assert code == 0, said
+    node.stop()
+    with sqlite3.connect(node.database()) as db:
+        db.execute("update capacity set promised = promised + 1 where resource = 'vcpus'")
+    code, said = node.check_db()
+    assert code != 0 and "vcpus" in said
+
+
+def test_promises_are_counted_anew_at_start(spawn):
+    node = spawn()
+    node.create(stopped=True)
+    node.stop()
+    with sqlite3.connect(node.database()) as db:
+        db.execute("update capacity set promised = promised + 7 where resource = 'vcpus'")
+    node.start()
+    assert_books(node)
+
+
+def test_a_damaged_database_is_not_served(spawn):
+    node = spawn()
+    node.create(stopped=True)
+    node.stop()
+    node.database().write_bytes(b"this is no database" * 1000)
+    for path in node.dir.glob("teepod.db-*"):
+        path.unlink()
+    node.spawn()
+    assert node.process.wait(30) != 0
+    assert "teepod.db" in node.log_tail()
+
+
+def test_a_newer_schema_is_refused_and_left_alone(spawn):
+    node = spawn()
+    cvm = node.create(stopped=True)
+    node.stop()
+    with sqlite3.connect(node.database()) as db:
+        version, = db.execute("pragma user_version").fetchone()
+        db.execute(f"pragma user_version = {version + 1}")
+    before = node.database().read_bytes()
+    node.spawn()
+    assert node.process.wait(30) != 0
+    assert str(version + 1) in node.log_tail() and "newer" in node.log_tail()
+    assert node.database().read_bytes() == before
+    with sqlite3.connect(node.database()) as db:
+        db.execute(f"pragma user_version = {version}")
+    node.start()
+    assert node.uuids() == {cvm.uuid}
+
+
+def test_an_older_schema_is_migrated_after_a_copy_was_taken(spawn):
+    node = spawn()
+    node.stop()
+    with sqlite3.connect(node.database()) as db:
+        version, = db.execute("pragma user_version").fetchone()
+    if version < 2:
+        pytest.skip("there is only one schema yet: nothing older to migrate from")
+    pytest.fail("a second schema exists: this test needs a file of the first")
+
+
+def test_the_database_may_be_copied_back(spawn):
+    """A restored backup is a state like any other: what it knows is served."""
+    node = spawn()
+    first = node.create(stopped=True)
+    node.stop()
+    shutil.copy(node.database(), node.dir / "backup")
+    node.start()
+    node.create(stopped=True)
+    node.stop()
+    for path in node.dir.glob("teepod.db-*"):
+        path.unlink()
+    os.replace(node.dir / "backup", node.database())
+    node.start()
+    assert node.uuids() == {first.uuid}
+    assert_books(node)
+
+
+def test_the_systemd_unit_names_the_installed_program():
+    unit = (ROOT / "configs" / "teepod.service").read_text()
+    assert "ExecStart=" in unit and "Type=notify" in unit
+    assert Path(PROGRAM).exists()

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A QEMU that hangs (SIGSTOP) is its own problem: nobody else waits for it."""
+
+import os
+import signal
+import time
+
+from node import assert_books
+
+
+def test_a_hung_qemu_slows_no_other_request(node):
+    hung, other = node.create(name="hung"), node.create(name="other")
+    pid, = hung.pids()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        slow = []
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            for path in ("/apps?page=1&page_size=50", f"/cvms/{hung.uuid}", f"/cvms/{hung.uuid}/state", "/node", "/operations",
+                         "/teepods/available", f"/cvms/{hung.uuid}/logs?ch=serial"):
+                answer = node.get(path)
+                assert answer.status == 200, (path, answer)
+                slow.append((answer.seconds, path))
+            slow.append((node.api("GET", "/healthz", prefix="", key=None).seconds, "/healthz"))
+            slow.append((node.api("GET", "/metrics", prefix="").seconds, "/metrics"))
+        assert max(slow)[0] < 1, max(slow)
+
+        began = time.monotonic()
+        third = node.create(name="third")
+        other.do("stop")
+        other.becomes("stopped")
+        assert time.monotonic() - began < 10, "starting and stopping others goes on"
+        third.delete()
+
+        assert hung.ask("stop").ok().seconds < 1, "the request only begins the stop"
+        hung.becomes("stopped", 30)
+        node.settled(hung.uuid)
+        assert hung.pids() == []
+        assert_books(node)
+    finally:
+        try:
+            os.kill(pid, signal.SIGCONT)
+        except ProcessLookupError:
+            pass
+
+
+def test_a_hung_qemu_can_be_deleted(node):
+    hung = node.create()
+    pid, = hung.pids()
+    os.kill(pid, signal.SIGSTOP)
+    assert node.api("DELETE", f"/cvms/{hung.uuid}").status == 204
+    node.settled(hung.uuid)
+    assert not os.path.exists(f"/proc/{pid}") or hung.pids() == []
+    assert_books(node)

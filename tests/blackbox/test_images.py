@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""OS images: verified on the way in, refused when anything differs, and not removable while used."""
+
+import hashlib
+import shutil
+import subprocess
+import tarfile
+
+import pytest
+
+from node import BOOT, DEMO, IMAGES, refused
+
+
+def seal(folder):
+    """sha256sum.txt over every file, digest.txt over that."""
+    for name in ("sha256sum.txt", "digest.txt"):
+        (folder / name).unlink(missing_ok=True)
+    lines = [f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.name}\n" for p in sorted(folder.iterdir())]
+    (folder / "sha256sum.txt").write_text("".join(lines))
+    (folder / "digest.txt").write_text(hashlib.sha256("".join(lines).encode()).hexdigest() + "\n")
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """A copy of the small image under another version, to play with."""
+    def make(name="teepod-boot-1.2.3"):
+        folder = tmp_path / name
+        shutil.copytree(IMAGES / BOOT, folder)
+        meta = folder / "metadata.json"
+        meta.write_text(meta.read_text().replace("1.0.0", name.rsplit("-", 1)[1]))
+        seal(folder)
+        return folder
+    return make
+
+
+@pytest.fixture
+def images(node):
+    """The shared node, without the images a test brought."""
+    yield node
+    node.delete_all()
+    for row in node.get("/images?page_size=100").ok().json["items"]:
+        if row["name"] not in (BOOT, DEMO):
+            node.api("DELETE", f"/images/{row['name']}")
+
+
+def names(node):
+    return {row["name"] for row in node.get("/images?page_size=100").ok().json["items"]}
+
+
+def bring(node, source, **more):
+    return node.post("/images", json={"source": str(source), **more}, timeout=60)
+
+
+def test_a_folder_is_imported_and_a_guest_boots_from_it(images, copy):
+    folder = copy()
+    row = bring(images, folder).ok().json
+    assert row["name"] == "teepod-boot-1.2.3" and row["version"] == "1.2.3" and row["is_dev"] is True
+    assert row["os_image_hash"] == (folder / "digest.txt").read_text().strip()
+    shutil.rmtree(folder)
+    cvm = images.create(image="teepod-boot-1.2.3")
+    assert cvm.get()["os"]["os_image_hash"] == row["os_image_hash"]
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz"])
+def test_a_tar_is_imported(images, copy, tmp_path, mode):
+    folder = copy("teepod-boot-2.0.0")
+    path = tmp_path / "image.tar"
+    with tarfile.open(path, mode) as tar:
+        tar.add(folder, arcname="teepod-boot-2.0.0")
+    assert bring(images, path).ok()["name"] == "teepod-boot-2.0.0"
+    assert "teepod-boot-2.0.0" in names(images)
+
+
+def tamper_artefact(folder):
+    data = bytearray((folder / "boot.img").read_bytes())
+    data[1000] ^= 1
+    (folder / "boot.img").write_bytes(data)
+
+
+def tamper_list(folder):
+    path = folder / "sha256sum.txt"
+    path.write_text(path.read_text().replace("a", "b", 1))
+
+
+def tamper_digest(folder):
+    (folder / "digest.txt").write_text("0" * 64 + "\n")
+
+
+def add_unlisted(folder):
+    meta = folder / "metadata.json"
+    meta.write_text(meta.read_text().replace("boot.img", "other.img"))
+    shutil.copy(folder / "boot.img", folder / "other.img")
+    lines = [line for line in (folder / "sha256sum.txt").read_text().splitlines(True) if "metadata" not in line]
+    lines.append(f"{hashlib.sha256(meta.read_bytes()).hexdigest()}  metadata.json\n")
+    (folder / "sha256sum.txt").write_text("".join(lines))
+    (folder / "digest.txt").write_text(hashlib.sha256("".join(lines).encode()).hexdigest() + "\n")
+
+
+def break_metadata(folder):
+    (folder / "metadata.json").write_text("{nonsense")
+    seal(folder)
+
+
+def remove_artefact(folder):
+    (folder / "boot.img").unlink()
+
+
+def remove_list(folder):
+    (folder / "sha256sum.txt").unlink()
+
+
+def link_out(folder):
+    (folder / "boot.img").unlink()
+    (folder / "boot.img").symlink_to("/etc/passwd")
+    seal(folder)
+
+
+def point_out(folder):
+    meta = folder / "metadata.json"
+    meta.write_text(meta.read_text().replace("boot.img", "../../etc/passwd"))
+    seal(folder)
+
+
+@pytest.mark.parametrize("spoil", [tamper_artefact, tamper_list, tamper_digest, add_unlisted, break_metadata, remove_artefact,
+                                   remove_list, link_out, point_out])
+def test_an_image_that_does_not_verify_is_refused_and_leaves_nothing(images, copy, spoil):
+    folder = copy("teepod-boot-6.6.6")
+    spoil(folder)
+    before = names(images)
+    answer = bring(images, folder)
+    assert answer.status in (400, 409, 422), answer
+    assert names(images) == before
+    assert not list((images.dir / "images").glob("*6.6.6*"))
+
+
+def test_a_tar_that_reaches_out_is_refused(images, tmp_path):
+    path = tmp_path / "evil.tar"
+    with tarfile.open(path, "w") as tar:
+        info = tarfile.TarInfo("../../../tmp/teepod-evil")
+        tar.addfile(info)
+    assert bring(images, path, name="evil-1.0.0").status in (400, 422)
+    assert not (tmp_path / "../../../tmp/teepod-evil").exists()
+
+
+@pytest.mark.parametrize("source", ["/nonexistent", "/etc/passwd", "relative/path", "", "/dev/zero", 5])
+def test_a_source_that_is_no_image_is_refused(images, source):
+    answer = images.post("/images", json={"source": source}, timeout=60)
+    assert answer.status in (400, 404, 422), answer
+
+
+def test_the_same_image_again_is_fine_and_another_under_its_name_is_not(images, copy):
+    folder = copy()
+    bring(images, folder).ok()
+    again = bring(images, folder)
+    assert again.status // 100 == 2 or again.status == 409, again
+    (folder / "boot.img").write_bytes((folder / "boot.img").read_bytes() + b"\0" * 512)
+    seal(folder)
+    assert bring(images, folder).status == 409
+
+
+def test_an_image_in_use_can_not_be_deleted(images, copy):
+    bring(images, copy()).ok()
+    cvm = images.create(image="teepod-boot-1.2.3", stopped=True)
+    refused(images.api("DELETE", "/images/teepod-boot-1.2.3"), 409)
+    cvm.delete()
+    assert images.api("DELETE", "/images/teepod-boot-1.2.3").status in (200, 204)
+    assert "teepod-boot-1.2.3" not in names(images)
+    assert not (images.dir / "images" / "teepod-boot-1.2.3").exists()
+
+
+def test_a_bare_name_means_its_newest_version(images, copy):
+    for name in ("teepod-boot-1.10.0", "teepod-boot-1.9.0"):
+        bring(images, copy(name)).ok()
+    cvm = images.create(image="teepod-boot", stopped=True)
+    assert cvm.get()["os"]["name"] == "teepod-boot-1.10.0", "1.10 is newer than 1.9"
+
+
+def test_os_images_can_be_asked_for_dev_and_production(images):
+    dev = images.get("/os-images?is_dev=true&page=1&page_size=100").ok().json
+    prod = images.get("/os-images?is_dev=false").ok().json
+    assert {r["name"] for r in dev["items"]} >= {BOOT, DEMO} and all(r["is_dev"] for r in dev["items"])
+    assert all(not r["is_dev"] for r in prod["items"])
+
+
+def test_imports_are_idempotent_by_key(images, copy):
+    folder = copy()
+    first = images.post("/images", json={"source": str(folder)}, headers={"Idempotency-Key": "image-1"}, timeout=60).ok()
+    again = images.post("/images", json={"source": str(folder)}, headers={"Idempotency-Key": "image-1"}, timeout=60)
+    assert again.body == first.body
+
+
+def test_the_image_store_holds_what_sha256sum_agrees_with(node):
+    for name in (BOOT, DEMO):
+        folder = node.dir / "images" / name
+        subprocess.run(["sha256sum", "--quiet", "--strict", "-c", "sha256sum.txt"], cwd=folder, check=True)

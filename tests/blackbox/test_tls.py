@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Listeners: TLS as it should be, unix sockets by peer credentials, systemd's sockets, reload and drain."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from node import PREFIX, PROGRAM, Node, free_port, until
+
+
+def openssl(*args):
+    subprocess.run(["openssl", *map(str, args)], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="session")
+def pki(tmp_path_factory):
+    """An authority, a server certificate of it, a client's, and a client's of a stranger."""
+    d = tmp_path_factory.mktemp("pki")
+    for ca in ("ca", "stranger"):
+        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", 2, "-subj", f"/CN={ca}",
+                "-keyout", d / f"{ca}.key", "-out", d / f"{ca}.pem")
+    for name, ca, extra in (("server", "ca", "subjectAltName=IP:127.0.0.1,DNS:localhost"), ("second", "ca", "subjectAltName=IP:127.0.0.1"),
+                            ("alice", "ca", "extendedKeyUsage=clientAuth"), ("mallory", "stranger", "extendedKeyUsage=clientAuth")):
+        (d / f"{name}.ext").write_text(extra + "\n")
+        openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}", "-keyout", d / f"{name}.key",
+                "-out", d / f"{name}.csr")
+        openssl("x509", "-req", "-in", d / f"{name}.csr", "-CA", d / f"{ca}.pem", "-CAkey", d / f"{ca}.key", "-CAcreateserial", "-days", 2,
+                "-extfile", d / f"{name}.ext", "-out", d / f"{name}.pem")
+    return d
+
+
+def client(pki, cert=None, version=None):
+    context = ssl.create_default_context(cafile=str(pki / "ca.pem"))
+    if cert:
+        context.load_cert_chain(pki / f"{cert}.pem", pki / f"{cert}.key")
+    if version:
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        context.minimum_version = context.maximum_version = version
+    return context
+
+
+def tls_options(pki, **more):
+    return {"api.tls_cert": pki / "server.pem", "api.tls_key": pki / "server.key", **more}
+
+
+@pytest.fixture
+def tls_node(pki, spawn):
+    def make(**options):
+        node = spawn(start=False, options=tls_options(pki, **options))
+        node._tls = client(pki, "alice" if options.get("api.tls_client") == "required" else None)
+        return node.start()
+    return make
+
+
+def handshake(node, context):
+    host, port = node.url.split("://")[1].split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as raw:
+        with context.wrap_socket(raw, server_hostname=host) as s:
+            s.sendall(f"GET {PREFIX}/auth/me HTTP/1.1\r\nHost: x\r\nX-API-Key: {node.key}\r\nConnection: close\r\n\r\n".encode())
+            got = b""
+            while piece := s.recv(65536):
+                got += piece
+            return s.version(), got, s.getpeercert()
+
+
+def test_tls_1_3_and_1_2_are_spoken_and_nothing_older(pki, tls_node):
+    node = tls_node()
+    assert node.url.startswith("https://")
+    for version, name in ((ssl.TLSVersion.TLSv1_3, "TLSv1.3"), (ssl.TLSVersion.TLSv1_2, "TLSv1.2")):
+        spoken, got, _ = handshake(node, client(pki, version=version))
+        assert spoken == name and got.startswith(b"HTTP/1.1 200")
+    for version in (ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1):
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            handshake(node, client(pki, version=version))
+
+
+def test_plain_http_to_a_tls_port_gets_no_answer_of_ours(tls_node):
+    node = tls_node()
+    assert b"200" not in node.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert node.api("GET", "/healthz", prefix="", key=None).status == 200
+
+
+def test_client_certificates_required(pki, tls_node):
+    node = tls_node(**{"api.tls_client": "required", "api.tls_client_ca": pki / "ca.pem"})
+    _, got, _ = handshake(node, client(pki, "alice"))
+    assert got.startswith(b"HTTP/1.1 200")
+    for cert in (None, "mallory"):
+        with pytest.raises((ssl.SSLError, ConnectionError, AssertionError)):
+            _, got, _ = handshake(node, client(pki, cert))
+            assert got
+
+
+def test_a_verified_certificate_is_a_credential(pki, tls_node):
+    node = tls_node(**{"api.tls_client": "optional", "api.tls_client_ca": pki / "ca.pem"})
+    node._tls = client(pki, "alice")
+    assert node.get("/node", key=None).status == 200
+    node._tls = client(pki)
+    assert node.get("/node", key=None).status == 401
+    assert node.get("/node").status == 200, "the key works without a certificate"
+
+
+def test_large_answers_and_bodies_go_through_tls(tls_node):
+    node = tls_node()
+    for n in range(40):
+        node.create(stopped=True, name=f"wide-{n:02}")
+    body = node.get("/apps?page=1&page_size=100").ok()
+    assert len(body.json["dstack_apps"]) == 40 and len(body.body) > 32768
+    node.create(stopped=True, compose_file={"docker_compose_file": "services: {}\n#" + "x" * 150000})
+
+
+def test_sighup_takes_a_new_certificate_and_keeps_the_old_when_the_new_is_bad(pki, tls_node, tmp_path):
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    for src, dst in (("server.pem", cert), ("server.key", key)):
+        dst.write_bytes((pki / src).read_bytes())
+    node = tls_node(**{"api.tls_cert": cert, "api.tls_key": key})
+
+    def name():
+        return dict(row[0] for row in handshake(node, client(pki))[2]["subject"])["commonName"]
+    assert name() == "server"
+    old = http.client.HTTPSConnection("127.0.0.1", int(node.url.rsplit(":", 1)[1]), context=client(pki), timeout=10)
+    old.request("GET", "/healthz")
+    old.getresponse().read()
+    for src, dst in (("second.pem", cert), ("second.key", key)):
+        dst.write_bytes((pki / src).read_bytes())
+    node.process.send_signal(signal.SIGHUP)
+    until("the new certificate is shown", lambda: name() == "second", 10)
+    old.request("GET", "/healthz")
+    assert old.getresponse().status == 200, "an open connection lives on"
+    cert.write_text("rubbish\n")
+    node.process.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    assert name() == "second" and node.process.poll() is None
+
+
+def test_plain_http_beyond_loopback_is_refused_at_start():
+    for address in ("0.0.0.0:0", "[::]:0", "10.0.0.1:0"):
+        done = subprocess.run([PROGRAM, "--dev", "/tmp/tp-never", "--listen", address, "--check-config"], capture_output=True, text=True,
+                              timeout=20)
+        assert done.returncode == 1 and "tls_cert" in done.stderr + done.stdout, done
+
+
+# ------------------------------------------------------------------ unix sockets
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("localhost", timeout=10)
+        self.path = str(path)
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(10)
+        self.sock.connect(self.path)
+
+
+def over_unix(path, target, headers=None):
+    connection = UnixConnection(path)
+    try:
+        connection.request("GET", target, headers=headers or {})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def test_a_unix_socket_knows_its_peer(spawn):
+    node = spawn(start=False)
+    path = node.dir / "s"
+    node.listen = ("127.0.0.1:0", f"unix:{path}")
+    node.options["api.unix_admin_uids"] = os.getuid()
+    node.options["api.unix_mode"] = "0600"
+    node.start()
+    assert path.stat().st_mode & 0o777 == 0o600
+    status, body = over_unix(path, f"{PREFIX}/node")
+    assert status == 200, body
+    status, _ = over_unix(path, f"{PREFIX}/node", {"X-API-Key": "wrong"})
+    assert status in (200, 401)
+
+
+def test_a_strangers_uid_needs_a_key(spawn):
+    node = spawn(start=False)
+    path = node.dir / "s"
+    node.listen = ("127.0.0.1:0", f"unix:{path}")
+    node.options["api.unix_admin_uids"] = 4242
+    node.start()
+    assert over_unix(path, f"{PREFIX}/node")[0] == 401
+    assert over_unix(path, f"{PREFIX}/node", {"X-API-Key": node.key})[0] == 200
+
+
+def test_a_stale_unix_socket_is_taken_over_and_a_live_one_is_not(spawn):
+    node = spawn(start=False)
+    path = node.dir / "s"
+    node.listen = ("127.0.0.1:0", f"unix:{path}")
+    node.options["api.unix_admin_uids"] = os.getuid()
+    node.start()
+    node.kill()
+    assert path.exists()
+    node.start()
+    assert over_unix(path, f"{PREFIX}/node")[0] == 200
+    other = spawn(start=False)
+    other.listen = (f"unix:{path}",)
+    other.spawn()
+    assert other.process.wait(30) != 0
+    assert over_unix(path, f"{PREFIX}/node")[0] == 200
+
+
+# ------------------------------------------------------------------ systemd
+
+LAUNCHER = """
+import os, socket, sys
+s = socket.socket(); s.bind(("127.0.0.1", int(sys.argv[1]))); s.listen(64)
+os.dup2(s.fileno(), 3, inheritable=True)
+if s.fileno() != 3:
+    s.close()
+os.environ["LISTEN_FDS"] = "1"
+os.environ["LISTEN_PID"] = str(os.getpid())
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def test_sockets_handed_over_by_systemd_are_served(spawn):
+    node = spawn(start=False)
+    port = free_port()
+    node._lend_capabilities()
+    with open(node.log_path, "ab") as log:
+        node.process = subprocess.Popen([sys.executable, "-c", LAUNCHER, str(port), *node.command()], stdout=log, stderr=log)
+    node.answers().ready()
+    node.url = f"http://127.0.0.1:{port}"
+    assert node.get("/node").status == 200
+
+
+def test_the_service_manager_is_told_when_it_is_ready_and_when_it_stops(spawn):
+    node = spawn(start=False)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        path = str(node.dir / "notify")
+        notify.bind(path)
+        notify.settimeout(30)
+        said = []
+
+        def listen():
+            try:
+                while True:
+                    said.append(notify.recv(4096).decode())
+            except OSError:
+                pass
+        thread = threading.Thread(target=listen, daemon=True)
+        thread.start()
+        node.start(NOTIFY_SOCKET=path, WATCHDOG_USEC="2000000", WATCHDOG_PID="")
+        until("READY", lambda: any("READY=1" in s for s in said))
+        node.process.send_signal(signal.SIGHUP)
+        until("RELOADING", lambda: any("RELOADING=1" in s for s in said))
+        assert node.stop() == 0
+        until("STOPPING", lambda: any("STOPPING=1" in s for s in said))
+
+
+# ------------------------------------------------------------------ the end
+
+def test_sigterm_answers_what_is_under_way_and_takes_nothing_new(spawn):
+    node = spawn()
+    cvm = node.create()
+    cvm.ask("shutdown", timeout=60).ok()
+    op = cvm.operations()[0]
+    result = {}
+
+    def wait():
+        try:
+            result["answer"] = node.get(f"/operations/{op['id']}?wait=50", timeout=60)
+        except Exception as e:  # the test below shows it
+            result["error"] = e
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    time.sleep(0.3)
+    began = time.monotonic()
+    node.process.terminate()
+    until("no new connections", lambda: not accepts(node), 10)
+    waiter.join(40)
+    assert "answer" in result, result
+    assert result["answer"].status in (200, 503)
+    assert node.process.wait(40) == 0
+    assert time.monotonic() - began < 40
+    node.start()
+    assert cvm.pids(), "the guest is still up"
+    cvm.ask("stop")
+    node.settled()
+
+
+def accepts(node):
+    host, port = node.url.split("://")[1].split(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=2).close()
+        return True
+    except OSError:
+        return False
+
+
+def test_event_streams_end_at_sigterm(spawn):
+    from test_events import Stream
+
+    node = spawn()
+    with Stream(node, "/events") as stream:
+        began = time.monotonic()
+        assert node.stop() == 0
+        assert time.monotonic() - began < 20
+        until("the stream ended", lambda: stream.ended, 5)
+
+
+def test_idle_keep_alive_connections_do_not_hold_the_end_up(spawn):
+    node = spawn()
+    connections = [node.connection() for _ in range(20)]
+    for c in connections:
+        c.request("GET", "/healthz")
+        c.getresponse().read()
+    began = time.monotonic()
+    assert node.stop() == 0
+    assert time.monotonic() - began < 10
+
+

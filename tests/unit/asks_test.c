@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * asks_test.c - request bodies become what the vmm is asked, or an error that names the field.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "api/asks.h"
+#include "base/own.h"
+
+#define COMPOSE "\"compose_file\": {\"docker_compose_file\": \"services:\\n  a:\\n    image: b\\n\"}"
+
+/* What asks point into lives until the next one. */
+static json_t *body;
+
+/* Read @text as a body of @t; the error's code (0: none), and what it was made into. */
+static int ask(const struct field_table *t, const char *text, struct cvm_asked *ret, struct cvm_request *req,
+	       struct err *e)
+{
+	int r;
+
+	json_decref(body);
+	body = json_read(text, strlen(text), e);
+	assert_non_null(body);
+	memset(e, 0, sizeof(*e));
+	r = read_cvm_request(t, body, req, e);
+	if (!r)
+		r = cvm_asked_from(req, body, ret, e);
+	return -r;
+}
+
+static void everything_asked_for_arrives(void **st)
+{
+	auto_cvm_asked struct cvm_asked a = { 0 };
+	struct cvm_request q;
+	struct err e;
+
+	(void)st;
+	assert_int_equal(
+		ask(&create_table,
+		    "{\"name\": \"abcde\", \"image\": \"img\", \"vcpu\": 2, \"memory\": 2048.0, \"disk_size\": 20,"
+		    "\"instance_type\": \"tdx.small\", \"node_id\": 1, \"teepod_id\": 1, \"region\": \"here\","
+		    "\"kms\": \"PHALA\", \"listed\": true, \"stopped\": true, \"prefer_dev\": false,"
+		    "\"require_tdx\": true, \"encrypted_env\": \"00ffA0\", \"user_config\": \"x\", " COMPOSE
+		    ","
+		    "\"ports\": [{\"protocol\": \"UDP\", \"host_port\": 53, \"vm_port\": 5353,"
+		    "\"host_address\": \"127.0.0.1\"}, {\"vm_port\": 80}]}",
+		    &a, &q, &e),
+		0);
+	assert_string_equal(a.ask.name, "abcde");
+	assert_string_equal(a.ask.image, "img");
+	assert_int_equal(a.ask.vcpus, 2);
+	assert_int_equal(a.ask.memory_mib, 2048);
+	assert_int_equal(a.ask.disk_gib, 20);
+	assert_int_equal(a.ask.node_id, 1);
+	assert_int_equal(a.ask.prefer_dev, 0);
+	assert_true(a.ask.listed && a.ask.stopped && a.ask.require_tdx);
+	assert_int_equal(a.ask.encrypted_env_len, 3);
+	assert_memory_equal(a.ask.encrypted_env, "\x00\xff\xa0", 3);
+	assert_int_equal(a.ask.n_ports, 2);
+	assert_true(a.ask.ports[0].udp);
+	assert_int_equal(a.ask.ports[0].host_port, 53);
+	assert_string_equal(a.ask.ports[0].host_address, "127.0.0.1");
+	assert_false(a.ask.ports[1].udp);
+	assert_null(a.ask.ports[1].host_address);
+	assert_int_equal(a.ask.ports[1].vm_port, 80);
+	assert_non_null(a.ask.manifest);
+}
+
+static void what_is_absent_or_null_or_empty_stays_open(void **st)
+{
+	auto_cvm_asked struct cvm_asked a = { 0 };
+	struct cvm_request q;
+	struct err e;
+
+	(void)st;
+	assert_int_equal(
+		ask(&create_table,
+		    "{\"name\": \"abcde\", \"image\": \"\", \"vcpu\": null, \"encrypted_env\": null, " COMPOSE
+		    "}",
+		    &a, &q, &e),
+		0);
+	assert_null(a.ask.image);
+	assert_null(a.ask.instance_type);
+	assert_null(a.ask.encrypted_env);
+	assert_int_equal(a.ask.vcpus, 0);
+	assert_int_equal(a.ask.prefer_dev, -1);
+	assert_int_equal(a.ask.n_ports, 0);
+	assert_false(a.ask.stopped);
+}
+
+static void a_refusal_names_the_field_and_leaves_the_output_alone(void **st)
+{
+	static const struct {
+		const char *more, *field;
+		int code;
+	} bad[] = {
+		{ "\"vcpu\": 0", "vcpu", ERR_INVALID },
+		{ "\"vcpu\": \"2\"", "vcpu", ERR_INVALID },
+		{ "\"memory\": 1.5", "memory", ERR_INVALID },
+		{ "\"disk_size\": 99999999999", "disk_size", ERR_INVALID },
+		{ "\"ports\": [{\"vm_port\": 0}]", "ports[0].vm_port", ERR_INVALID },
+		{ "\"ports\": [{\"vm_port\": 1, \"colour\": 1}]", "ports[0].colour", ERR_INVALID },
+		{ "\"ports\": [{\"vm_port\": 1, \"protocol\": \"sctp\"}]", "ports[0].protocol", ERR_INVALID },
+		{ "\"encrypted_env\": \"abc\"", "encrypted_env", ERR_INVALID },
+		{ "\"encrypted_env\": \"zz\"", "encrypted_env", ERR_INVALID },
+		{ "\"kms\": \"Ethereum\"", "kms", ERR_INCOMPATIBLE },
+		{ "\"kms\": \"base\"", "kms", ERR_INCOMPATIBLE },
+		{ "\"kms\": \"mars\"", "kms", ERR_INVALID },
+		{ "\"node_id\": 1, \"teepod_id\": 2", "node_id", ERR_INCOMPATIBLE },
+		{ "\"hugepages\": true", "hugepages", ERR_UNSUPPORTED },
+		{ "\"gpus\": {\"gpus\": [{\"slot\": \"1\"}]}", "gpus", ERR_UNSUPPORTED },
+		{ "\"gpus\": {\"attach_mode\": \"all\"}", "gpus", ERR_UNSUPPORTED },
+		{ "\"kms_urls\": [\"https://kms\"]", "kms_urls", ERR_UNSUPPORTED },
+		{ "\"stoped\": true", "stoped", ERR_INVALID },
+	};
+
+	(void)st;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct cvm_asked a, before;
+		char text[400];
+		struct cvm_request q;
+		struct err e;
+
+		memset(&a, 0x5a, sizeof(a));
+		before = a;
+		(void)snprintf(text, sizeof(text), "{\"name\": \"abcde\", %s, %s}", bad[i].more, COMPOSE);
+		assert_int_equal(ask(&create_table, text, &a, &q, &e), bad[i].code);
+		assert_string_equal(e.field, bad[i].field);
+		assert_true(e.text[0] != 0);
+		assert_memory_equal(&a, &before, sizeof(a));
+	}
+}
+
+static void a_missing_compose_file_and_a_missing_name_have_their_own_errors(void **st)
+{
+	auto_cvm_asked struct cvm_asked a = { 0 };
+	struct cvm_request q;
+	struct err e;
+
+	(void)st;
+	assert_int_equal(ask(&create_table, "{\"name\": \"abcde\"}", &a, &q, &e), ERR_COMPOSE_MISSING);
+	assert_int_equal(ask(&create_table, "{" COMPOSE "}", &a, &q, &e), ERR_INVALID);
+	assert_string_equal(e.field, "name");
+}
+
+static void clients_of_the_cloud_may_send_more_than_we_know(void **st)
+{
+	auto_cvm_asked struct cvm_asked a = { 0 };
+	struct cvm_request q;
+	struct err e;
+
+	(void)st;
+	assert_int_equal(
+		ask(&provision_table, "{\"name\": \"abcde\", \"future\": [1], " COMPOSE "}", &a, &q, &e), 0);
+}
+
+static void a_body_with_a_hash_and_no_compose_file_is_a_commit(void **st)
+{
+	static const struct {
+		const char *text;
+		bool commit;
+	} bodies[] = {
+		{ "{\"app_id\": \"a\", \"compose_hash\": \"b\"}", true },
+		{ "{\"compose_hash\": \"b\", \"compose_file\": null}", true },
+		{ "{\"compose_hash\": \"b\", \"compose_file\": {}}", false },
+		{ "{\"app_id\": \"a\"}", false },
+	};
+
+	(void)st;
+	for (size_t i = 0; i < ARRAY_SIZE(bodies); i++) {
+		auto_json json_t *one = json_loads(bodies[i].text, 0, NULL);
+
+		assert_int_equal(is_commit(one), bodies[i].commit);
+	}
+}
+
+static void power_times_are_ten_to_twelve_hundred_seconds(void **st)
+{
+	auto_json json_t *good = json_loads("{\"timeout\": 1200, \"force\": 1, \"id\": \"x\"}", 0, NULL);
+	auto_json json_t *bad = json_loads("{\"timeout_s\": 9}", 0, NULL);
+	struct power_ask ask_for = { .kind = OP_SHUTDOWN };
+	struct err e;
+
+	(void)st;
+	assert_int_equal(read_power_ask(&shutdown_table, good, &ask_for, &e), 0);
+	assert_int_equal(ask_for.timeout_s, 1200);
+	assert_true(ask_for.force);
+	assert_int_equal(read_power_ask(&shutdown_table, bad, &ask_for, &e), -ERR_INVALID);
+	assert_string_equal(e.field, "timeout_s");
+	assert_int_equal(ask_for.timeout_s, 1200);
+}
+
+static void images_are_imported_from_an_absolute_path(void **st)
+{
+	auto_json json_t *good = json_loads("{\"source\": \"/a/b\"}", 0, NULL);
+	auto_json json_t *relative = json_loads("{\"source\": \"a/b\"}", 0, NULL);
+	auto_json json_t *more = json_loads("{\"source\": \"/a\", \"url\": \"x\"}", 0, NULL);
+	struct image_ask a = { 0 };
+	struct err e;
+
+	(void)st;
+	assert_int_equal(read_image_ask(good, &a, &e), 0);
+	assert_string_equal(a.source, "/a/b");
+	assert_null(a.name);
+	assert_int_equal(read_image_ask(relative, &a, &e), -ERR_INVALID);
+	assert_string_equal(e.field, "source");
+	assert_int_equal(read_image_ask(more, &a, &e), -ERR_INVALID);
+	assert_string_equal(e.field, "url");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(everything_asked_for_arrives),
+		cmocka_unit_test(what_is_absent_or_null_or_empty_stays_open),
+		cmocka_unit_test(a_refusal_names_the_field_and_leaves_the_output_alone),
+		cmocka_unit_test(a_missing_compose_file_and_a_missing_name_have_their_own_errors),
+		cmocka_unit_test(clients_of_the_cloud_may_send_more_than_we_know),
+		cmocka_unit_test(a_body_with_a_hash_and_no_compose_file_is_a_commit),
+		cmocka_unit_test(power_times_are_ten_to_twelve_hundred_seconds),
+		cmocka_unit_test(images_are_imported_from_an_absolute_path),
+	};
+
+	int failed = cmocka_run_group_tests_name("asks", tests, NULL, NULL);
+
+	json_decref(body);
+	return failed;
+}

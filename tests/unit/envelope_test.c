@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * envelope_test.c - every error has a status and a body that clients can print.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <errno.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "api/envelope.h"
+#include "base/own.h"
+
+static const char *text(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "(none)";
+}
+
+static json_t *row(const json_t *body, size_t i)
+{
+	return json_array_get(json_object_get(body, "details"), i);
+}
+
+static void capacity_says_asked_free_and_total(void **st)
+{
+	auto_json json_t *body = NULL;
+	struct err e;
+
+	(void)st;
+	(void)err_capacity(&e, "vcpus", 9999, 3, 4);
+	(void)err_hint(&e, "3 vCPUs would fit");
+	assert_int_equal(envelope_status(&e), 400);
+	body = envelope_body(&e, "req-1");
+	assert_string_equal(text(body, "error_code"), "ERR-02-003");
+	assert_string_equal(text(body, "request_id"), "req-1");
+	assert_string_equal(text(row(body, 0), "field"), "vcpu");
+	assert_int_equal(json_integer_value(json_object_get(row(body, 0), "value")), 9999);
+	assert_string_equal(text(row(body, 0), "message"), "asked 9999, free 3 of 4 on this node");
+	assert_string_equal(text(row(body, 2), "field"), "free");
+	assert_int_equal(json_integer_value(json_object_get(row(body, 2), "value")), 3);
+	assert_string_equal(json_string_value(json_array_get(json_object_get(body, "suggestions"), 0)),
+			    "3 vCPUs would fit");
+	assert_true(json_is_array(json_object_get(body, "links")));
+}
+
+static void each_scarce_resource_has_its_code(void **st)
+{
+	static const struct {
+		const char *resource, *code, *field;
+	} want[] = {
+		{ "memory_mib", "ERR-02-004", "memory" },     { "slots", "ERR-02-005", "slots" },
+		{ "disk_gib", "ERR-02-002", "disk_size" },    { "cids", "ERR-02-002", "cids" },
+		{ "host_ports", "ERR-02-002", "host_ports" },
+	};
+
+	(void)st;
+	for (size_t i = 0; i < ARRAY_SIZE(want); i++) {
+		auto_json json_t *body = NULL;
+		struct err e;
+
+		(void)err_capacity(&e, want[i].resource, 2, 1, 1);
+		body = envelope_body(&e, NULL);
+		assert_string_equal(text(body, "error_code"), want[i].code);
+		assert_string_equal(text(row(body, 0), "field"), want[i].field);
+	}
+}
+
+static void invalid_names_field_value_and_rule(void **st)
+{
+	auto_json json_t *body = NULL;
+	struct err e;
+
+	(void)st;
+	(void)err_field(&e, ERR_INVALID, "name", "a b", "name: letters, digits and hyphens");
+	body = envelope_body(&e, "r");
+	assert_int_equal(envelope_status(&e), 400);
+	assert_string_equal(text(body, "error_code"), "ERR-02-008");
+	assert_string_equal(text(row(body, 0), "field"), "name");
+	assert_string_equal(text(row(body, 0), "value"), "a b");
+	assert_string_equal(text(row(body, 0), "message"), "name: letters, digits and hyphens");
+}
+
+static void busy_is_bare_and_to_be_tried_again(void **st)
+{
+	auto_json json_t *body = NULL;
+	struct err e;
+
+	(void)st;
+	(void)err_set(&e, ERR_BUSY, "start runs on it");
+	body = envelope_body(&e, "r");
+	assert_int_equal(envelope_status(&e), 409);
+	assert_int_equal(envelope_retry_after(&e), 1);
+	assert_string_equal(text(body, "detail"), "start runs on it");
+	assert_null(json_object_get(body, "error_code"));
+	assert_int_equal(json_object_size(body), 2);
+}
+
+static void host_errors_keep_their_cause_and_a_full_disk_its_status(void **st)
+{
+	auto_json json_t *body = NULL;
+	struct err e;
+
+	(void)st;
+	(void)err_sys(&e, EIO, "write disk");
+	assert_int_equal(envelope_status(&e), 500);
+	(void)err_sys(&e, ENOSPC, "write disk");
+	assert_int_equal(envelope_status(&e), 507);
+	(void)err_hint(&e, "free some space");
+	body = envelope_body(&e, NULL);
+	assert_string_equal(text(body, "detail"), "write disk: No space left on device; free some space");
+}
+
+static void unsupported_parameter_is_the_callers_unsupported_host_is_not(void **st)
+{
+	auto_json json_t *body = NULL;
+	struct err e;
+
+	(void)st;
+	(void)err_set(&e, ERR_UNSUPPORTED, "no TDX here");
+	assert_int_equal(envelope_status(&e), 501);
+	(void)err_field(&e, ERR_UNSUPPORTED, "gpus", "1", "no GPU here");
+	assert_int_equal(envelope_status(&e), 400);
+	body = envelope_body(&e, NULL);
+	assert_string_equal(text(body, "error_code"), "ERR-02-009");
+}
+
+static void bytes_that_are_not_utf8_do_not_lose_the_text(void **st)
+{
+	auto_json json_t *body = NULL;
+	struct err e;
+
+	(void)st;
+	(void)err_set(&e, ERR_NOT_FOUND, "no such path: \xff\xc3");
+	body = envelope_body(&e, "r");
+	assert_string_equal(text(body, "detail"), "no such path: ??");
+}
+
+static void every_code_has_a_form_and_scalar_values(void **st)
+{
+	static const int status[ERR_CODES] = {
+		[ERR_INVALID] = 400,
+		[ERR_NOT_FOUND] = 404,
+		[ERR_BUSY] = 409,
+		[ERR_CAPACITY] = 400,
+		[ERR_CAPACITY_UNSET] = 400,
+		[ERR_CVM_NOT_FOUND] = 404,
+		[ERR_CVM_AMBIGUOUS] = 400,
+		[ERR_NAME_TAKEN] = 409,
+		[ERR_NODE_NOT_FOUND] = 404,
+		[ERR_COMPOSE_MISSING] = 400,
+		[ERR_COMPOSE_INVALID] = 400,
+		[ERR_TYPE_NOT_FOUND] = 400,
+		[ERR_INCOMPATIBLE] = 400,
+		[ERR_IMAGE_NOT_FOUND] = 400,
+		[ERR_IMAGE_MISMATCH] = 400,
+		[ERR_IN_USE] = 409,
+		[ERR_CONFLICT] = 409,
+		[ERR_UNAUTHENTICATED] = 401,
+		[ERR_FORBIDDEN] = 403,
+		[ERR_RATE] = 429,
+		[ERR_UNAVAILABLE] = 503,
+		[ERR_UNSUPPORTED] = 501,
+		[ERR_HOST] = 500,
+		[ERR_TIMEOUT] = 504,
+		[ERR_CANCELLED] = 409,
+		[ERR_TOO_LARGE] = 413,
+	};
+
+	(void)st;
+	for (int code = ERR_INVALID; code < ERR_CODES; code++) {
+		auto_json json_t *body = NULL;
+		struct err e;
+		json_t *r;
+		size_t i;
+
+		(void)err_set(&e, (enum err_code)code, "it is so");
+		assert_int_equal(envelope_status(&e), status[code]);
+		body = envelope_body(&e, "r");
+		assert_string_equal(text(body, json_object_get(body, "error_code") ? "message" : "detail"),
+				    "it is so");
+		json_array_foreach(json_object_get(body, "details"), i, r)
+			assert_false(json_is_object(json_object_get(r, "value")) ||
+				     json_is_array(json_object_get(r, "value")));
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(capacity_says_asked_free_and_total),
+		cmocka_unit_test(each_scarce_resource_has_its_code),
+		cmocka_unit_test(invalid_names_field_value_and_rule),
+		cmocka_unit_test(busy_is_bare_and_to_be_tried_again),
+		cmocka_unit_test(host_errors_keep_their_cause_and_a_full_disk_its_status),
+		cmocka_unit_test(unsupported_parameter_is_the_callers_unsupported_host_is_not),
+		cmocka_unit_test(bytes_that_are_not_utf8_do_not_lose_the_text),
+		cmocka_unit_test(every_code_has_a_form_and_scalar_values),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

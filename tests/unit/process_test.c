@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * process_test.c - the outside of the process: systemd's sockets, messages to it, signals.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "base/file.h"
+#include "base/own.h"
+#include "daemon/notify.h"
+#include "daemon/settings.h"
+#include "daemon/signals.h"
+#include "daemon/sockets.h"
+
+static char dir[64];
+
+static int set_up(void **state)
+{
+	(void)state;
+	strcpy(dir, "/tmp/teepod-process-XXXXXX");
+	return mkdtemp(dir) ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+	struct err e;
+
+	(void)state;
+	return file_remove_tree(dir, &e);
+}
+
+static int bound(int type, const char *name)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	(void)snprintf(a.sun_path, sizeof(a.sun_path), "%s/%s", dir, name);
+	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	return fd;
+}
+
+/* ------------------------------------------------------------------ sockets */
+
+/* As systemd would: @n descriptors from 3 on. What was there is given back by give_back(). */
+static int saved[2];
+
+static void hand_over(const int *fds, int n)
+{
+	auto_free char *pid = xasprintf("%d", getpid()), *count = xasprintf("%d", n);
+
+	for (int i = 0; i < n; i++) {
+		saved[i] = fcntl(3 + i, F_DUPFD_CLOEXEC, 20);
+		assert_int_equal(dup2(fds[i], 3 + i), 3 + i);
+	}
+	setenv("LISTEN_PID", pid, 1);
+	setenv("LISTEN_FDS", count, 1);
+}
+
+static void give_back(int n)
+{
+	for (int i = 0; i < n; i++) {
+		close(3 + i);
+		if (saved[i] >= 0) {
+			dup2(saved[i], 3 + i);
+			close(saved[i]);
+		}
+	}
+}
+
+static void a_socket_from_systemd_takes_the_place_of_its_address(void **state)
+{
+	auto_free char *path = xasprintf("unix:%s/a.sock", dir);
+	char tcp[] = "127.0.0.1:0";
+	char *v[] = { tcp, path };
+	struct config_list configured = { v, 2 }, plan;
+	auto_buf struct buf errors = { 0 };
+	struct options o = { .dev_dir = dir };
+	struct config *c;
+	struct err e;
+	int fd = bound(SOCK_STREAM, "a.sock"), high = fcntl(fd, F_DUPFD_CLOEXEC, 30);
+
+	(void)state;
+	close(fd);
+	assert_int_equal(listen(high, 1), 0);
+	hand_over(&high, 1);
+	assert_int_equal(sockets_plan(&configured, &plan, &e), 0);
+	assert_int_equal(plan.n, 2);
+	assert_string_equal(plan.v[0], "fd:3");
+	assert_string_equal(plan.v[1], "127.0.0.1:0");
+	assert_true(fcntl(3, F_GETFD) & FD_CLOEXEC);
+	assert_null(getenv("LISTEN_FDS"));
+
+	assert_int_equal(config_load(&o, &c, &errors), 0);
+	free(c->api.tls_cert);
+	c->api.tls_cert = xstrdup("/c");
+	assert_null(settings_listen(c, "fd:3").tls_cert);
+	assert_null(settings_listen(c, path).tls_cert);
+	assert_int_equal(settings_listen(c, path).unix_mode, 0660);
+	assert_string_equal(settings_listen(c, tcp).tls_cert, "/c");
+	config_free(c);
+	sockets_plan_free(&plan);
+	give_back(1);
+	close(high);
+}
+
+static void without_systemd_the_plan_is_the_configuration(void **state)
+{
+	char tcp[] = "127.0.0.1:0", *v[] = { tcp };
+	struct config_list configured = { v, 1 }, plan;
+	struct err e;
+
+	(void)state;
+	unsetenv("LISTEN_FDS");
+	assert_int_equal(sockets_plan(&configured, &plan, &e), 0);
+	assert_int_equal(plan.n, 1);
+	assert_string_equal(plan.v[0], tcp);
+	sockets_plan_free(&plan);
+}
+
+static void a_descriptor_that_does_not_listen_is_refused(void **state)
+{
+	struct config_list configured = { 0 }, plan = { .n = 77 };
+	struct err e;
+	int fd = bound(SOCK_DGRAM, "b.sock"), high = fcntl(fd, F_DUPFD_CLOEXEC, 30);
+
+	(void)state;
+	close(fd);
+	hand_over(&high, 1);
+	assert_int_equal(sockets_plan(&configured, &plan, &e), -ERR_INVALID);
+	assert_int_equal(plan.n, 77);
+	give_back(1);
+	close(high);
+}
+
+/* ------------------------------------------------------------------ messages */
+
+static int listen_for_messages(void)
+{
+	auto_free char *path = xasprintf("%s/notify", dir);
+
+	setenv("NOTIFY_SOCKET", path, 1);
+	return bound(SOCK_DGRAM, "notify");
+}
+
+static void expect_message(int fd, const char *want)
+{
+	char got[512];
+	ssize_t n = recv(fd, got, sizeof(got) - 1, 0);
+
+	assert_true(n >= 0);
+	got[n] = '\0';
+	if (strncmp(got, want, strlen(want)) != 0)
+		fail_msg("got: %s", got);
+}
+
+static void systemd_hears_of_every_change(void **state)
+{
+	auto_close int fd = listen_for_messages();
+
+	(void)state;
+	notify_starting(5000, "migrating to %d", 2);
+	expect_message(fd, "EXTEND_TIMEOUT_USEC=5000000\nSTATUS=migrating to 2");
+	notify_ready("serving\nMAINPID=1");
+	expect_message(fd, "READY=1\nSTATUS=serving MAINPID=1");
+	notify_reloading();
+	expect_message(fd, "RELOADING=1\nMONOTONIC_USEC=");
+	notify_status("%s", "x");
+	expect_message(fd, "STATUS=x");
+	notify_stopping(30000);
+	expect_message(fd, "STOPPING=1\nEXTEND_TIMEOUT_USEC=30000000\n");
+	unsetenv("NOTIFY_SOCKET");
+	notify_ready("nobody listens");
+}
+
+/* A loop ends when only handles that do not count are left: something has to keep it turning. */
+static void nothing(uv_timer_t *t)
+{
+	(void)t;
+}
+
+static void run_for(uv_loop_t *loop, uint64_t ms)
+{
+	uv_timer_t t;
+
+	uv_timer_init(loop, &t);
+	uv_timer_start(&t, nothing, ms, 0);
+	uv_run(loop, UV_RUN_DEFAULT);
+	uv_close((uv_handle_t *)&t, NULL);
+	uv_run(loop, UV_RUN_DEFAULT);
+}
+
+static void watchdog_is_fed_twice_an_interval_and_keeps_no_loop_alive(void **state)
+{
+	auto_close int fd = listen_for_messages();
+	auto_free char *pid = xasprintf("%d", getpid());
+	struct watchdog *w;
+	char got[64];
+	uv_loop_t loop;
+	unsigned fed = 0;
+
+	(void)state;
+	setenv("WATCHDOG_PID", pid, 1);
+	setenv("WATCHDOG_USEC", "40000", 1);
+	uv_loop_init(&loop);
+	w = watchdog_open(&loop);
+	assert_non_null(w);
+	assert_int_equal(uv_loop_alive(&loop), 0);
+	run_for(&loop, 210);
+	while (recv(fd, got, sizeof(got), 0) > 0)
+		fed += !strncmp(got, "WATCHDOG=1", 10);
+	assert_in_range(fed, 7, 11);
+	watchdog_close(w);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&loop), 0);
+
+	unsetenv("WATCHDOG_USEC");
+	uv_loop_init(&loop);
+	assert_null(watchdog_open(&loop));
+	watchdog_close(NULL);
+	assert_int_equal(uv_loop_close(&loop), 0);
+	unsetenv("NOTIFY_SOCKET");
+}
+
+/* ------------------------------------------------------------------ signals */
+
+struct heard {
+	unsigned reloads, stops;
+	int last;
+};
+
+static void on_reload(void *arg)
+{
+	((struct heard *)arg)->reloads++;
+}
+
+static void on_stop(void *arg, int signum, unsigned nth)
+{
+	struct heard *h = arg;
+
+	h->stops = nth;
+	h->last = signum;
+}
+
+static void signals_become_calls_and_stops_are_counted(void **state)
+{
+	struct heard h = { 0 };
+	struct signal_calls calls = { .reload = on_reload, .stop = on_stop, .arg = &h };
+	struct signals *s;
+	int pipe_fds[2];
+	uv_loop_t loop;
+	struct err e;
+
+	(void)state;
+	uv_loop_init(&loop);
+	assert_int_equal(signals_open(&loop, &calls, &s, &e), 0);
+	raise(SIGHUP);
+	raise(SIGTERM);
+	raise(SIGINT);
+	run_for(&loop, 20);
+	assert_int_equal(h.reloads, 1);
+	assert_int_equal(h.stops, 2);
+	assert_int_equal(h.last, SIGINT);
+
+	assert_int_equal(pipe2(pipe_fds, O_CLOEXEC), 0);
+	close(pipe_fds[0]);
+	assert_int_equal(write(pipe_fds[1], "x", 1), -1);
+	assert_int_equal(errno, EPIPE);
+	close(pipe_fds[1]);
+
+	signals_close(s);
+	signals_close(NULL);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&loop), 0);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest t[] = {
+		T(a_socket_from_systemd_takes_the_place_of_its_address),
+		T(without_systemd_the_plan_is_the_configuration),
+		T(a_descriptor_that_does_not_listen_is_refused),
+		T(systemd_hears_of_every_change),
+		T(watchdog_is_fed_twice_an_interval_and_keeps_no_loop_alive),
+		T(signals_become_calls_and_stops_are_counted),
+	};
+
+	return cmocka_run_group_tests_name("process", t, NULL, NULL);
+}

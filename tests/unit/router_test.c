@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * router_test.c - which route a path goes to; and who has to wait after failed authentications.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <arpa/inet.h>
+#include <cmocka.h>
+
+#include "api/auth_rate.h"
+#include "api/router.h"
+
+static void handler(struct call *c)
+{
+	(void)c;
+}
+
+static const struct route one[] = {
+	{ .method = "GET", .pattern = "/cvms/{id}", .handle = handler },
+	{ .method = "DELETE", .pattern = "/cvms/{id}", .handle = handler },
+	{ .method = "GET", .pattern = "/cvms/{id}/state", .handle = handler },
+	{ 0 },
+};
+static const struct route two[] = {
+	{ .method = "POST", .pattern = "/cvms/provision", .handle = handler },
+	{ .method = "GET", .pattern = "/cvms/{id}/{what}", .handle = handler },
+	{ .method = "GET", .pattern = "/", .handle = handler },
+	{ 0 },
+};
+static const struct route *const tables[] = { one, two, NULL };
+
+static struct target target;
+
+static void match(const char *method, const char *path, struct router_match *m)
+{
+	struct router *r = router_new(tables);
+
+	target_free(&target);
+	assert_null(target_read(path, strlen(path), &target));
+	router_match(r, method, &target, m);
+	router_free(r);
+}
+
+static void parameters_are_the_decoded_segments(void **st)
+{
+	struct router_match m;
+
+	(void)st;
+	match("GET", "/cvms/a%20b", &m);
+	assert_ptr_equal(m.route, &one[0]);
+	assert_string_equal(m.param[0], "a b");
+	assert_null(m.param[1]);
+	match("GET", "/cvms/a/logs", &m);
+	assert_ptr_equal(m.route, &two[1]);
+	assert_string_equal(m.param[1], "logs");
+}
+
+static void a_literal_beats_a_parameter(void **st)
+{
+	struct router_match m;
+
+	(void)st;
+	match("GET", "/cvms/a/state", &m);
+	assert_ptr_equal(m.route, &one[2]);
+	match("POST", "/cvms/provision", &m);
+	assert_ptr_equal(m.route, &two[0]);
+	match("GET", "/cvms/provision", &m);
+	assert_ptr_equal(m.route, &one[0]);
+}
+
+static void head_is_served_by_get(void **st)
+{
+	struct router_match m;
+
+	(void)st;
+	match("HEAD", "/", &m);
+	assert_ptr_equal(m.route, &two[2]);
+}
+
+static void wrong_method_names_all_that_are_right(void **st)
+{
+	char allow[ROUTER_ALLOW_TEXT];
+	struct router_match m;
+
+	(void)st;
+	match("PATCH", "/cvms/provision", &m);
+	assert_null(m.route);
+	assert_string_equal(router_allow(m.allow, allow), "GET, HEAD, POST, DELETE");
+	match("OPTIONS", "/", &m);
+	assert_null(m.route);
+	assert_string_equal(router_allow(m.allow, allow), "GET, HEAD");
+}
+
+static void unknown_paths_match_nothing(void **st)
+{
+	static const char *const paths[] = { "/cvms",
+					     "/cvms/",
+					     "/cvms/a/",
+					     "/cvms/a/b/c",
+					     "//",
+					     "/CVMS/a",
+					     "/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16/17/18" };
+	struct router_match m;
+
+	(void)st;
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		match("GET", paths[i], &m);
+		assert_null(m.route);
+		assert_int_equal(m.allow, 0);
+	}
+	target_free(&target);
+}
+
+/* ------------------------------------------------------------------ failed authentications */
+
+static struct peer_key address(uint32_t ip)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(ip) };
+
+	return peer_key_of((struct sockaddr *)&in);
+}
+
+static void limit_holds_for_the_rest_of_the_minute(void **st)
+{
+	struct auth_rate *r = auth_rate_new(3);
+	struct peer_key k = address(0x01020304), other = address(0x01020305);
+
+	(void)st;
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(auth_rate_wait(r, &k, 1000 + i), 0);
+		auth_rate_failed(r, &k, 1000 + i);
+	}
+	assert_int_equal(auth_rate_wait(r, &k, 1003), 60);
+	assert_int_equal(auth_rate_wait(r, &k, 31000), 30);
+	assert_int_equal(auth_rate_wait(r, &other, 31000), 0);
+	assert_int_equal(auth_rate_wait(r, &k, 60999), 1);
+	assert_int_equal(auth_rate_wait(r, &k, 61000), 0);
+	auth_rate_failed(r, &k, 61000);
+	assert_int_equal(auth_rate_wait(r, &k, 61001), 0);
+	auth_rate_free(r);
+}
+
+static void newest_offender_is_remembered_in_a_full_table(void **st)
+{
+	struct auth_rate *r = auth_rate_new(1);
+
+	(void)st;
+	for (uint32_t i = 0; i < 100000; i++) {
+		struct peer_key k = address(i);
+
+		auth_rate_failed(r, &k, 1000 + i / 10000);
+		assert_int_not_equal(auth_rate_wait(r, &k, 1000 + i / 10000), 0);
+	}
+	auth_rate_free(r);
+}
+
+static void ipv6_counts_by_network_and_mapped_ipv4_as_ipv4(void **st)
+{
+	struct sockaddr_in6 a = { .sin6_family = AF_INET6 }, b = a, mapped = a;
+	struct peer_key ka, kb, k4 = address(0x01020304), km;
+
+	(void)st;
+	assert_int_equal(inet_pton(AF_INET6, "2001:db8:1:2::1", &a.sin6_addr), 1);
+	assert_int_equal(inet_pton(AF_INET6, "2001:db8:1:2:ffff::9", &b.sin6_addr), 1);
+	assert_int_equal(inet_pton(AF_INET6, "::ffff:1.2.3.4", &mapped.sin6_addr), 1);
+	ka = peer_key_of((struct sockaddr *)&a);
+	kb = peer_key_of((struct sockaddr *)&b);
+	km = peer_key_of((struct sockaddr *)&mapped);
+	assert_true(peer_equal(&ka, &kb));
+	assert_true(peer_equal(&km, &k4));
+	assert_false(peer_equal(&ka, &k4));
+}
+
+static void connections_are_counted_by_address(void **st)
+{
+	struct peer_counts *p = peer_counts_new();
+	struct peer_key a = address(1), b = address(2);
+
+	(void)st;
+	assert_true(peer_counts_add(p, &a, 2));
+	assert_true(peer_counts_add(p, &a, 2));
+	assert_false(peer_counts_add(p, &a, 2));
+	assert_true(peer_counts_add(p, &b, 2));
+	peer_counts_drop(p, &a);
+	assert_true(peer_counts_add(p, &a, 2));
+	peer_counts_free(p);
+}
+
+static void loopback_is_all_of_127_and_one_of_ipv6(void **st)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7fffff01) };
+	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+
+	(void)st;
+	assert_true(peer_is_loopback((struct sockaddr *)&in));
+	assert_true(peer_is_loopback((struct sockaddr *)&in6));
+	in.sin_addr.s_addr = htonl(0x80000001);
+	in6.sin6_addr = in6addr_any;
+	assert_false(peer_is_loopback((struct sockaddr *)&in));
+	assert_false(peer_is_loopback((struct sockaddr *)&in6));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(parameters_are_the_decoded_segments),
+		cmocka_unit_test(a_literal_beats_a_parameter),
+		cmocka_unit_test(head_is_served_by_get),
+		cmocka_unit_test(wrong_method_names_all_that_are_right),
+		cmocka_unit_test(unknown_paths_match_nothing),
+		cmocka_unit_test(limit_holds_for_the_rest_of_the_minute),
+		cmocka_unit_test(newest_offender_is_remembered_in_a_full_table),
+		cmocka_unit_test(ipv6_counts_by_network_and_mapped_ipv4_as_ipv4),
+		cmocka_unit_test(connections_are_counted_by_address),
+		cmocka_unit_test(loopback_is_all_of_127_and_one_of_ipv6),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
