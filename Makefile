@@ -28,7 +28,7 @@ ifeq ($(shell pkg-config --exists libllhttp 2>/dev/null && echo yes),yes)
 PKGS     += libllhttp
 LLHTTP_C :=
 endif
-PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null) $(if $(LLHTTP_C),-I/usr/share/include/llhttp)
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null) $(if $(LLHTTP_C),-I/usr/share/include/llhttp -DLLHTTP_STRICT_MODE=1)
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lpthread -lm
 
 SRC      := $(foreach d,$(FOLDERS),$(wildcard $(d)/*.c))
@@ -47,11 +47,11 @@ $(O)/teepod: $(DOBJ) $(O)/libteepod.a
 
 $(O)/libteepod.a: $(OBJ)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	@echo "AR $@"; $(AR) qcs $@ $^
 
 $(O)/obj/llhttp/%.o: /usr/share/llhttp/%.c
 	@mkdir -p $(@D)
-	@echo "CC $<"; $(CC) -I/usr/share/include/llhttp -O2 -g $(HARDEN) $(SAN) -c -o $@ $<
+	@echo "CC $<"; $(CC) -I/usr/share/include/llhttp -DLLHTTP_STRICT_MODE=1 -O2 -g $(HARDEN) $(SAN) -c -o $@ $<
 
 $(O)/obj/%.o: %.c
 	@mkdir -p $(@D)

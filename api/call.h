@@ -26,26 +26,26 @@ enum role { ROLE_NONE, ROLE_READER, ROLE_TENANT, ROLE_OPERATOR, ROLE_ADMIN };
 
 struct caller {
 	enum role role;
-	int64_t key_id;		/* row of the API key; 0: unix socket peer or client certificate */
-	int64_t workspace;	/* row of the caller's workspace */
+	int64_t key_id;    /* row of the API key; 0: unix socket peer or client certificate */
+	int64_t workspace; /* row of the caller's workspace */
 	char workspace_slug[64];
-	char name[64];		/* key name, "uid:0", or the certificate's common name */
+	char name[64]; /* key name, "uid:0", or the certificate's common name */
 };
 
 enum { CALL_PARAMS = 4 };
 
 struct call {
-	const char *method;		/* "GET", ... */
-	const char *path;		/* percent-decoded, without the query */
-	const char *query;		/* raw text behind '?', "" if none */
-	const char *param[CALL_PARAMS];	/* values of {..} in the route pattern, percent-decoded */
-	const char *body;		/* NUL-terminated; "" if none */
+	const char *method;             /* "GET", ... */
+	const char *path;               /* percent-decoded, without the query */
+	const char *query;              /* raw text behind '?', "" if none */
+	const char *param[CALL_PARAMS]; /* values of {..} in the route pattern, percent-decoded */
+	const char *body;               /* NUL-terminated; "" if none */
 	size_t body_len;
-	const char *request_id;		/* the client's X-Request-Id if well-formed, else made here */
-	const char *route;		/* pattern of the matched route, for metrics; NULL before routing */
+	const char *request_id; /* the client's X-Request-Id if well-formed, else made here */
+	const char *route;      /* pattern of the matched route, for metrics; NULL before routing */
 	struct caller caller;
-	int version;			/* 25 or 26: X-Phala-Version 2025-10-28 or (default) 2026-01-21 */
-	void *server;			/* what http_serve() was given: handlers find their world here */
+	int version;  /* 25 or 26: X-Phala-Version 2025-10-28 or (default) 2026-01-21 */
+	void *server; /* what http_serve() was given: handlers find their world here */
 };
 
 /* Value of header @name (case-insensitive), NULL if absent. Borrowed until the call is answered. */
@@ -99,12 +99,12 @@ enum { ROUTE_EMPTY_OK = 1, ROUTE_NO_AUTH = 2, ROUTE_MUTATION = 4, ROUTE_TRY_AUTH
 
 struct route {
 	const char *method;
-	const char *pattern;		/* "/api/v1/cvms/{id}/start": {x} matches one non-empty segment */
-	enum role role;			/* least role; ROLE_NONE with ROUTE_NO_AUTH for open routes */
+	const char *pattern; /* "/api/v1/cvms/{id}/start": {x} matches one non-empty segment */
+	enum role role;      /* least role; ROLE_NONE with ROUTE_NO_AUTH for open routes */
 	unsigned flags;
-	size_t body_max;		/* bytes; 0: no body allowed (Content-Length 0 is fine) -> 413 */
+	size_t body_max; /* bytes; 0: no body allowed (Content-Length 0 is fine) -> 413 */
 	call_handler *handle;
-	const struct field_table *body;	/* NULL: no JSON body; the API description is held against it */
+	const struct field_table *body; /* NULL: no JSON body; the API description is held against it */
 };
 
 #endif

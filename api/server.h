@@ -16,38 +16,39 @@ struct server;
 struct listen_spec {
 	/* "127.0.0.1:8080", "[::1]:0" (0: a free port), "unix:/run/teepod/teepod.sock", "fd:3" (systemd) */
 	const char *address;
-	const char *tls_cert, *tls_key;	/* PEM files; both or neither. Without them TCP must be loopback. */
-	const char *tls_client_ca;	/* PEM; NULL: no client certificates asked for */
+	const char *tls_cert, *tls_key; /* PEM files; both or neither. Without them TCP must be loopback. */
+	const char *tls_client_ca;      /* PEM; NULL: no client certificates asked for */
 	bool tls_client_required;
-	unsigned unix_mode;		/* permission bits of a unix socket, e.g. 0660 */
+	unsigned unix_mode; /* permission bits of a unix socket, e.g. 0660 */
 };
 
-struct server_limits {			/* 0 = the default in brackets */
-	unsigned head_ms;		/* whole request head [10000] */
-	unsigned body_idle_ms;		/* between body bytes [30000] */
-	unsigned keepalive_ms;		/* idle connection [75000] */
-	unsigned handshake_ms;		/* TLS [10000] */
-	unsigned write_stall_ms;	/* answer not taken by the peer [30000] */
-	unsigned per_peer;		/* connections from one address [1024] */
-	unsigned connections;		/* in all [4096] */
-	unsigned auth_fails;		/* failed authentications a minute and address before 429 [10] */
-	size_t head_bytes;		/* request line + headers [16384] -> 431; the target alone at most half -> 414 */
+struct server_limits {           /* 0 = the default in brackets */
+	unsigned head_ms;        /* whole request head [10000] */
+	unsigned body_idle_ms;   /* between body bytes [30000] */
+	unsigned keepalive_ms;   /* idle connection [75000] */
+	unsigned handshake_ms;   /* TLS [10000] */
+	unsigned write_stall_ms; /* answer not taken by the peer [30000] */
+	unsigned per_peer;       /* connections from one address [1024] */
+	unsigned connections;    /* in all [4096] */
+	unsigned auth_fails;     /* failed authentications a minute and address before 429 [10] */
+	size_t head_bytes; /* request line + headers [16384] -> 431; the target alone at most half -> 414 */
 };
 
 /* Who is calling? Given the credentials found, fill *ret (0) or refuse (ERR_UNAUTHENTICATED). Exactly one source is set. */
 struct credentials {
-	const char *api_key;	/* X-API-Key, or Authorization: Bearer */
-	bool has_peer;		/* unix socket: uid/gid from SO_PEERCRED */
+	const char *api_key; /* X-API-Key, or Authorization: Bearer */
+	bool has_peer;       /* unix socket: uid/gid from SO_PEERCRED */
 	unsigned uid, gid;
-	const char *cert_cn;	/* verified client certificate's common name */
+	const char *cert_cn; /* verified client certificate's common name */
 };
 
 struct server_config {
 	uv_loop_t *loop;
 	struct server_limits limits;
-	const struct route *const *routes;	/* NULL-terminated list of tables; each table ends with method NULL */
+	const struct route *const
+		*routes; /* NULL-terminated list of tables; each table ends with method NULL */
 	int (*authenticate)(void *arg, const struct credentials *cred, struct caller *ret, struct err *e);
-	void *arg;				/* for authenticate, and call.server */
+	void *arg; /* for authenticate, and call.server */
 };
 
 int server_new(const struct server_config *cfg, struct server **ret, struct err *e);

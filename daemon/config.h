@@ -50,7 +50,7 @@ struct config_types {
 /* "auto" (measure the host), "none" (not configured: every request for it is refused), or a number. */
 struct config_amount {
 	enum { AMOUNT_AUTO, AMOUNT_NONE, AMOUNT_NUMBER } kind;
-	uint64_t value;		/* AMOUNT_NUMBER */
+	uint64_t value; /* AMOUNT_NUMBER */
 };
 
 struct config_node {
@@ -61,16 +61,16 @@ struct config_node {
 struct config_api {
 	struct config_list listen;
 	char *tls_cert, *tls_key, *tls_client_ca;
-	int tls_client;			/* enum tls_client */
+	int tls_client; /* enum tls_client */
 	int64_t unix_mode;
 	struct config_uids unix_admin_uids;
-	int unix_role, cert_role;	/* enum role */
+	int unix_role, cert_role; /* enum role */
 	int64_t max_connections, max_connections_per_address, auth_failures_per_minute, drain_seconds;
 };
 
 struct config_hypervisor {
 	char *uri, *embed_root, *emulator, *qgs_socket;
-	int tee;			/* enum tee_setting */
+	int tee; /* enum tee_setting */
 	int64_t parallel_jobs, boot_timeout;
 };
 
@@ -89,14 +89,14 @@ struct config_ports {
 };
 
 struct config_cvm {
-	int64_t max_vcpus, max_memory_mib, max_disk_gib;	/* 0: no limit of its own */
+	int64_t max_vcpus, max_memory_mib, max_disk_gib; /* 0: no limit of its own */
 	struct config_types types;
 	char *default_image;
 };
 
 struct config_logs {
-	int level;		/* enum log_level */
-	int format;		/* enum log_format */
+	int level;  /* enum log_level */
+	int format; /* enum log_format */
 	int64_t serial_max_bytes, serial_backups, keep_boots, check_seconds;
 };
 
@@ -147,8 +147,8 @@ struct config {
 	struct config_events events;
 	struct config_idempotency idempotency;
 
-	char **origin;		/* by row of the table: "default", "/etc/teepod/teepod.conf:12", "-o", ... */
-	struct config *retired;	/* values replaced by config_reload(): readers may still hold their strings */
+	char **origin;          /* by row of the table: "default", "/etc/teepod/teepod.conf:12", "-o", ... */
+	struct config *retired; /* values replaced by config_reload(): readers may still hold their strings */
 };
 
 /* Read everything @o says. 0 and *ret, or -ERR_INVALID with every error found appended to @errors, one a line,
@@ -159,8 +159,8 @@ void config_free(struct config *c);
 
 /* What a reload found. Each list holds "section.key: old -> new", in the order of the table. */
 struct config_changes {
-	struct config_list applied;	/* reloadable, now in the running struct */
-	struct config_list restart;	/* changed in the files, still the old value here */
+	struct config_list applied; /* reloadable, now in the running struct */
+	struct config_list restart; /* changed in the files, still the old value here */
 };
 
 /* Read again and change in *@c what may change at run time; the struct stays where it is, and strings read from it

@@ -17,19 +17,20 @@ struct key;
  * before. Lists (item_size > 0): @parse fills one item of that size; the rest is common to all lists. */
 struct value_type {
 	size_t item_size;
-	bool (*parse)(const struct key *k, const char *text, void *dst);	/* false: refused, @dst untouched */
+	bool (*parse)(const struct key *k, const char *text, void *dst); /* false: refused, @dst untouched */
 	void (*format)(const struct key *k, const void *src, struct buf *out);
-	void (*release)(void *value);	/* NULL: owns nothing */
-	size_t size;			/* of the member */
-	const char *rule;		/* said of what is allowed, unless the row has a better rule */
+	void (*release)(void *value); /* NULL: owns nothing */
+	size_t size;                  /* of the member */
+	const char *rule;             /* said of what is allowed, unless the row has a better rule */
 };
 
 extern const struct value_type type_text, type_name, type_slug, type_host, type_url, type_path, type_uri;
-extern const struct value_type type_int, type_size, type_mode, type_bool, type_word, type_amount, type_address;
+extern const struct value_type type_int, type_size, type_mode, type_bool, type_word, type_amount,
+	type_address;
 extern const struct value_type type_listen, type_urls, type_addresses, type_uids, type_ranges, type_types;
 
 struct word {
-	const char *name;	/* NULL ends */
+	const char *name; /* NULL ends */
 	int value;
 };
 
@@ -38,13 +39,13 @@ enum key_flag { KEY_RELOAD = 1 };
 struct key {
 	const char *section, *name;
 	const struct value_type *type;
-	size_t at;			/* offset into struct config */
-	const char *preset;		/* default, as one would write it */
-	const char *doc;		/* explanation; lines are wrapped when printed */
-	const char *unit;		/* "s", "MiB", ...; NULL: none */
-	const char *rule;		/* replaces the type's rule; NULL: the type's */
-	const struct word *words;	/* type_word */
-	int64_t min, max;		/* numbers: value; texts: bytes (max 0: 255) */
+	size_t at;                /* offset into struct config */
+	const char *preset;       /* default, as one would write it */
+	const char *doc;          /* explanation; lines are wrapped when printed */
+	const char *unit;         /* "s", "MiB", ...; NULL: none */
+	const char *rule;         /* replaces the type's rule; NULL: the type's */
+	const struct word *words; /* type_word */
+	int64_t min, max;         /* numbers: value; texts: bytes (max 0: 255) */
 	unsigned flags;
 };
 

@@ -29,12 +29,12 @@ enum action {
 
 struct options {
 	enum action action;
-	const char *config_file;	/* NULL: the default one, which may be missing */
-	char *dev_dir;			/* --dev, absolute; NULL: not in development mode. Owned */
-	const char *hypervisor;		/* --hypervisor, or NULL */
-	const char **listen, **set;	/* --listen, -o; arrays owned, strings argv's */
+	const char *config_file;    /* NULL: the default one, which may be missing */
+	char *dev_dir;              /* --dev, absolute; NULL: not in development mode. Owned */
+	const char *hypervisor;     /* --hypervisor, or NULL */
+	const char **listen, **set; /* --listen, -o; arrays owned, strings argv's */
 	size_t n_listen, n_set;
-	char key_name[64];		/* --add-key NAME:ROLE */
+	char key_name[64]; /* --add-key NAME:ROLE */
 	enum role key_role;
 };
 

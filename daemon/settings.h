@@ -12,7 +12,7 @@
 /* What auto amounts are counted from. */
 struct host {
 	struct host_measure measure;
-	uint64_t disk_used_bytes;	/* by the disks of CVMs there are */
+	uint64_t disk_used_bytes; /* by the disks of CVMs there are */
 };
 
 /* Measure the machine for @c. Its state folder must exist. Blocking: before the loop runs. */

@@ -9,8 +9,9 @@
 #include "base/err.h"
 
 struct signal_calls {
-	void (*reload)(void *arg);			/* SIGHUP */
-	void (*stop)(void *arg, int signum, unsigned nth);	/* SIGTERM or SIGINT; @nth 1, 2, ...: patience ends */
+	void (*reload)(void *arg); /* SIGHUP */
+	void (*stop)(void *arg, int signum,
+		     unsigned nth); /* SIGTERM or SIGINT; @nth 1, 2, ...: patience ends */
 	void *arg;
 };
 

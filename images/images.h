@@ -17,16 +17,16 @@
 enum { IMAGE_NAME = 65, IMAGE_VERSION = 32, IMAGE_FILE = 128, IMAGE_CMDLINE = 2048 };
 
 struct image {
-	int64_t id;			/* row */
-	char name[IMAGE_NAME];		/* "teepod-demo-1.0.0" */
-	char family[IMAGE_NAME];	/* "teepod-demo" */
-	char version[IMAGE_VERSION];	/* "1.0.0" */
-	unsigned v[4];			/* the version as numbers; v[3] 0 if absent */
-	unsigned nv;			/* 3 or 4 */
+	int64_t id;                  /* row */
+	char name[IMAGE_NAME];       /* "teepod-demo-1.0.0" */
+	char family[IMAGE_NAME];     /* "teepod-demo" */
+	char version[IMAGE_VERSION]; /* "1.0.0" */
+	unsigned v[4];               /* the version as numbers; v[3] 0 if absent */
+	unsigned nv;                 /* 3 or 4 */
 	bool is_dev;
-	char os_image_hash[SHA256_HEX];	/* SHA-256 of sha256sum.txt = content of digest.txt */
-	uint64_t bytes;			/* of the listed files */
-	int64_t created_ms;		/* set by image_import() */
+	char os_image_hash[SHA256_HEX]; /* SHA-256 of sha256sum.txt = content of digest.txt */
+	uint64_t bytes;                 /* of the listed files */
+	int64_t created_ms;             /* set by image_import() */
 };
 
 /* What metadata.json says of how to boot it; file names are inside the image's folder, "" = absent. */
@@ -45,7 +45,8 @@ int image_name_check(const char *field, const char *name, struct err *e);
 /* [job] Read and verify the image folder @dir: metadata.json well-formed, every artefact a regular file inside the
  * folder, every line of sha256sum.txt true, no artefact unlisted, digest.txt = SHA-256 of sha256sum.txt. Fills what the folder tells
  * (id 0). An image without sha256sum.txt is refused. Name: "name" is the folder's own or @name if not NULL. */
-int image_verify(const char *dir, const char *name, struct image *ret, struct image_boot *ret_boot, struct err *e);
+int image_verify(const char *dir, const char *name, struct image *ret, struct image_boot *ret_boot,
+		 struct err *e);
 
 /* [job] metadata.json of an already verified image. */
 int image_boot_read(const char *dir, struct image_boot *ret, struct err *e);

@@ -9,7 +9,7 @@
 /* Zero-initialise; lives as long as the stream, so that a sequence may be cut anywhere. */
 struct ansi {
 	unsigned char state;
-	unsigned char held;	/* first byte of a two-byte character whose second one decides */
+	unsigned char held; /* first byte of a two-byte character whose second one decides */
 	unsigned short swallowed;
 };
 

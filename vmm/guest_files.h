@@ -20,9 +20,9 @@ enum {
 
 /* Inputs from which a verifier recomputes the measurements: a wrong value is a failed attestation. */
 struct guest_vm_config {
-	const char *os_image_hash;	/* "" or NULL = unknown */
+	const char *os_image_hash; /* "" or NULL = unknown */
 	const char *image;
-	const char *qemu_version;	/* NULL = unknown */
+	const char *qemu_version; /* NULL = unknown */
 	unsigned vcpus;
 	uint64_t memory_mib;
 	unsigned num_gpus, num_nics;
@@ -30,17 +30,17 @@ struct guest_vm_config {
 };
 
 struct guest_files {
-	const char *dir;		/* the shared folder; made if missing */
-	const char *app_compose;	/* exact bytes, the hashed ones */
+	const char *dir;         /* the shared folder; made if missing */
+	const char *app_compose; /* exact bytes, the hashed ones */
 	size_t app_compose_len;
-	const char *app_id;		/* 40 hex */
-	const void *encrypted_env;	/* NULL = none: an older file is removed */
+	const char *app_id;        /* 40 hex */
+	const void *encrypted_env; /* NULL = none: an older file is removed */
 	size_t encrypted_env_len;
-	const char *user_config;	/* NULL or "" = none */
-	const char *const *kms_urls, *const *gateway_urls;	/* NULL-terminated; NULL = none */
-	const char *pccs_url, *docker_registry;			/* NULL = "" */
-	unsigned host_api_port;		/* vsock port of the host API; 0 = not by vsock */
-	const char *mr_config;		/* MrConfigV3 document; NULL = none */
+	const char *user_config;                           /* NULL or "" = none */
+	const char *const *kms_urls, *const *gateway_urls; /* NULL-terminated; NULL = none */
+	const char *pccs_url, *docker_registry;            /* NULL = "" */
+	unsigned host_api_port;                            /* vsock port of the host API; 0 = not by vsock */
+	const char *mr_config;                             /* MrConfigV3 document; NULL = none */
 	struct guest_vm_config vm;
 };
 

@@ -13,9 +13,9 @@ struct log_boots {
 	struct {
 		unsigned boot;
 		int64_t began_ms;
-	} v[LOG_BOOTS_KNOWN];	/* oldest first; the last one is current */
+	} v[LOG_BOOTS_KNOWN]; /* oldest first; the last one is current */
 	size_t n;
-	char qemu_log[512];	/* "" = qemu.log in the folder */
+	char qemu_log[512]; /* "" = qemu.log in the folder */
 };
 
 struct log_segment {

@@ -22,9 +22,10 @@
 enum log_stream { LOG_SERIAL, LOG_QEMU, LOG_STREAMS };
 
 struct log_limits {
-	uint64_t max_bytes;	/* of a live file before it is rotated; 0 = never. No segment is over twice that */
-	unsigned max_backups;	/* segments of each stream kept for a boot */
-	unsigned keep_boots;	/* boots kept, the current one among them */
+	uint64_t
+		max_bytes; /* of a live file before it is rotated; 0 = never. No segment is over twice that */
+	unsigned max_backups; /* segments of each stream kept for a boot */
+	unsigned keep_boots;  /* boots kept, the current one among them */
 };
 
 /* Channel words of the API: "serial"; "stdout" and "stderr", which libvirt keeps as one stream. -1 for another. */
@@ -32,7 +33,8 @@ int log_stream_from_channel(const char *channel);
 
 /* [job] Before boot number @boot starts: put away what earlier boots wrote, begin a fresh serial.log, forget old boots.
  * @qemu_log: libvirt's log of the domain, NULL for qemu.log in @dir. Calling again for the same boot changes nothing. */
-int logs_boot_begin(const char *dir, unsigned boot, const char *qemu_log, const struct log_limits *l, struct err *e);
+int logs_boot_begin(const char *dir, unsigned boot, const char *qemu_log, const struct log_limits *l,
+		    struct err *e);
 
 /* [job] Rotate live files that are over max_bytes (copy and truncate: their writers append and stay connected). */
 int logs_rotate(const char *dir, const struct log_limits *l, struct err *e);
@@ -40,8 +42,8 @@ int logs_rotate(const char *dir, const struct log_limits *l, struct err *e);
 struct log_boot {
 	unsigned boot;
 	bool current;
-	int64_t began_ms;	/* 0 = unknown */
-	int64_t written_ms;	/* last write to either stream */
+	int64_t began_ms;   /* 0 = unknown */
+	int64_t written_ms; /* last write to either stream */
 	uint64_t serial_bytes, qemu_bytes;
 };
 
@@ -54,16 +56,16 @@ struct log_reader;
 
 struct log_ask {
 	enum log_stream stream;
-	unsigned boot;		/* 0 = the current one */
-	int64_t tail;		/* last lines to begin with; -1 = from the beginning */
-	bool follow;		/* wait for more, until the next boot begins */
-	bool strip;		/* without escape sequences and control characters */
+	unsigned boot; /* 0 = the current one */
+	int64_t tail;  /* last lines to begin with; -1 = from the beginning */
+	bool follow;   /* wait for more, until the next boot begins */
+	bool strip;    /* without escape sequences and control characters */
 };
 
 enum log_more {
-	LOG_MORE,	/* call again now (no bytes may have come: all of them were stripped) */
-	LOG_QUIET,	/* following, nothing new: call again later */
-	LOG_END,	/* over; log_reader_reason() says why */
+	LOG_MORE,  /* call again now (no bytes may have come: all of them were stripped) */
+	LOG_QUIET, /* following, nothing new: call again later */
+	LOG_END,   /* over; log_reader_reason() says why */
 };
 
 enum { LOG_SLICE = 64 * 1024, LOG_TAIL_BYTES = 8 * 1024 * 1024 };
@@ -72,7 +74,8 @@ enum { LOG_SLICE = 64 * 1024, LOG_TAIL_BYTES = 8 * 1024 * 1024 };
 int log_reader_open(const char *dir, const struct log_ask *ask, struct log_reader **ret, struct err *e);
 
 /* Next bytes in order, at most LOG_SLICE and at most @n (>= 2). */
-int log_reader_read(struct log_reader *r, char *buf, size_t n, size_t *ret_n, enum log_more *ret_more, struct err *e);
+int log_reader_read(struct log_reader *r, char *buf, size_t n, size_t *ret_n, enum log_more *ret_more,
+		    struct err *e);
 
 unsigned log_reader_boot(const struct log_reader *r);
 /* "" until LOG_END; then "end of log" or "boot 3 began". */

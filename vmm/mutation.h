@@ -11,14 +11,14 @@
 #include "vmm/vmm.h"
 
 struct answer {
-	int status;		/* HTTP-like: 200, 202, 204 */
-	json_t *body;		/* owned; NULL for none */
+	int status;   /* HTTP-like: 200, 202, 204 */
+	json_t *body; /* owned; NULL for none */
 };
 
 struct mutation {
-	const char *caller;	/* scope of the key, e.g. "key:3" */
-	const char *key;	/* Idempotency-Key, NULL if none */
-	const char *digest;	/* SHA-256 hex of method, path and canonical body; needed with key */
+	const char *caller; /* scope of the key, e.g. "key:3" */
+	const char *key;    /* Idempotency-Key, NULL if none */
+	const char *digest; /* SHA-256 hex of method, path and canonical body; needed with key */
 	/* Inside the savepoint. Fills *ret. */
 	int (*apply)(void *arg, struct answer *ret, struct err *e);
 	/* After the commit. Exactly one of @a and @e. @replayed: the stored answer was given, apply did not run. Takes @a->body. */

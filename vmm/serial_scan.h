@@ -15,7 +15,13 @@
 #include "base/err.h"
 #include "vmm/ansi.h"
 
-enum serial_kind { SERIAL_FIRST_BYTE, SERIAL_BOOT_PROGRESS, SERIAL_BOOT_ERROR, SERIAL_SHUTDOWN_PROGRESS, SERIAL_KINDS };
+enum serial_kind {
+	SERIAL_FIRST_BYTE,
+	SERIAL_BOOT_PROGRESS,
+	SERIAL_BOOT_ERROR,
+	SERIAL_SHUTDOWN_PROGRESS,
+	SERIAL_KINDS
+};
 
 enum { SERIAL_TEXT = 121, SERIAL_LINE_MAX = 4096, SERIAL_HEAD = 256 };
 
@@ -26,8 +32,8 @@ typedef void (*serial_fn)(void *arg, enum serial_kind kind, const char *text);
 struct serial_scan {
 	struct ansi ansi;
 	bool spoke;
-	char head[SERIAL_HEAD];		/* first bytes of the line that is being read */
-	size_t len;			/* of that line, may be more than head holds */
+	char head[SERIAL_HEAD]; /* first bytes of the line that is being read */
+	size_t len;             /* of that line, may be more than head holds */
 	char text[SERIAL_KINDS][SERIAL_TEXT];
 	bool told[SERIAL_KINDS], news[SERIAL_KINDS];
 	dev_t dev;
@@ -40,6 +46,7 @@ struct serial_scan {
 void serial_scan_feed(struct serial_scan *s, const char *data, size_t n, serial_fn fn, void *arg);
 
 /* Feed what is new in <@dir>/serial.log, at most 64 KiB; *ret_more if there is more. No file yet is no error. */
-int serial_scan_file(struct serial_scan *s, const char *dir, serial_fn fn, void *arg, bool *ret_more, struct err *e);
+int serial_scan_file(struct serial_scan *s, const char *dir, serial_fn fn, void *arg, bool *ret_more,
+		     struct err *e);
 
 #endif

@@ -26,7 +26,7 @@ struct port_range {
 };
 
 struct instance_type {
-	char name[NAME_TEXT];		/* "tdx.small" */
+	char name[NAME_TEXT]; /* "tdx.small" */
 	int64_t vcpus, memory_mib, disk_gib;
 };
 
@@ -35,7 +35,7 @@ enum tee_setting { TEE_AUTO, TEE_TDX, TEE_NONE };
 /* Plain values; arrays and strings are borrowed for the life of the vmm. */
 struct vmm_settings {
 	uv_loop_t *loop;
-	const char *state_dir;		/* teepod.db, cvms/, libvirt/ below it */
+	const char *state_dir; /* teepod.db, cvms/, libvirt/ below it */
 	const char *images_dir;
 	int64_t node_id;
 	const char *node_name, *region, *workspace;
@@ -46,23 +46,23 @@ struct vmm_settings {
 	int64_t vcpus, memory_mib, disk_gib, slots;
 	uint32_t cid_start, cid_count;
 	bool release_on_stop;
-	int64_t max_vcpus, max_memory_mib, max_disk_gib;	/* per CVM, 0 = no limit of its own */
+	int64_t max_vcpus, max_memory_mib, max_disk_gib; /* per CVM, 0 = no limit of its own */
 	bool ports_enabled;
 	const struct port_range *port_ranges;
 	size_t n_port_ranges;
-	const char *const *port_addresses;	/* NULL-terminated, first is the default */
+	const char *const *port_addresses; /* NULL-terminated, first is the default */
 	const struct instance_type *types;
 	size_t n_types;
 	const char *default_image;
 	uint64_t log_max_bytes;
 	unsigned log_backups, log_keep_boots, log_check_s;
 	unsigned keep_operation_days, keep_event_days, keep_idempotency_hours;
-	const char *gateway_base_domain;	/* "" = none */
+	const char *gateway_base_domain; /* "" = none */
 	unsigned gateway_port, gateway_agent_port;
-	const char *const *kms_urls, *const *gateway_urls;	/* NULL-terminated */
+	const char *const *kms_urls, *const *gateway_urls; /* NULL-terminated */
 	const char *pccs_url, *docker_registry;
 	unsigned host_api_port;
-	bool import_demo_images;	/* --dev: images found beside the program are imported */
+	bool import_demo_images; /* --dev: images found beside the program are imported */
 	const char *demo_images_dir;
 };
 
@@ -92,23 +92,23 @@ int64_t vmm_default_workspace(const struct vmm *v);
 
 struct port_ask {
 	bool udp;
-	const char *host_address;	/* NULL = default */
-	uint16_t host_port;		/* 0 = pick a free one */
+	const char *host_address; /* NULL = default */
+	uint16_t host_port;       /* 0 = pick a free one */
 	uint16_t vm_port;
 };
 
 /* Absent numbers are 0, absent texts NULL: matched from instance type, image preference and defaults. */
 struct cvm_ask {
 	const char *name;
-	const char *image;		/* name or bare family */
-	int prefer_dev;			/* 1, 0, or -1 = no preference */
+	const char *image; /* name or bare family */
+	int prefer_dev;    /* 1, 0, or -1 = no preference */
 	const char *instance_type;
 	int64_t vcpus, memory_mib, disk_gib;
 	int64_t node_id;
 	const char *region;
 	const char *kms_id;
-	const char *app_id;		/* 40 hex, optional 0x */
-	json_t *manifest;		/* app-compose object (compose.h), borrowed */
+	const char *app_id; /* 40 hex, optional 0x */
+	json_t *manifest;   /* app-compose object (compose.h), borrowed */
 	const struct port_ask *ports;
 	size_t n_ports;
 	const void *encrypted_env;
@@ -116,15 +116,17 @@ struct cvm_ask {
 	const char *user_config;
 	bool listed;
 	bool stopped;
-	bool require_tdx;		/* refuse development mode */
+	bool require_tdx; /* refuse development mode */
 };
 
 struct provision_result {
-	char app_id[APP_ID_TEXT], compose_hash[SHA256_HEX], os_image_hash[SHA256_HEX], instance_type[NAME_TEXT];
+	char app_id[APP_ID_TEXT], compose_hash[SHA256_HEX], os_image_hash[SHA256_HEX],
+		instance_type[NAME_TEXT];
 };
 
 /* Would it fit? 0, or the same refusal a create would get. *ret (may be NULL) gets what it would become (no id, no CID). */
-int vmm_preflight(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct cvm_row *ret, struct err *e);
+int vmm_preflight(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct cvm_row *ret,
+		  struct err *e);
 /* [turn] Check and remember for 14 days. */
 int vmm_provision(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct provision_result *ret,
 		  struct err *e);
@@ -138,20 +140,20 @@ struct request_ref {
 int vmm_create(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, const struct request_ref *ref,
 	       struct cvm_row *ret, struct op_row *ret_op, struct err *e);
 int vmm_commit(struct vmm *v, int64_t workspace, const char *app_id, const char *compose_hash,
-	       const void *encrypted_env, size_t encrypted_env_len, bool stopped, const struct request_ref *ref,
-	       struct cvm_row *ret, struct op_row *ret_op, struct err *e);
+	       const void *encrypted_env, size_t encrypted_env_len, bool stopped,
+	       const struct request_ref *ref, struct cvm_row *ret, struct op_row *ret_op, struct err *e);
 
 /* ------------------------------------------------------------------ operating on a CVM */
 
 struct power_ask {
-	enum op_kind kind;		/* OP_START, OP_STOP, OP_SHUTDOWN, OP_RESTART, OP_DELETE */
-	unsigned timeout_s;		/* OP_SHUTDOWN and OP_RESTART: graceful for so long, 10..1200; 0 = default (60) */
-	bool force;			/* OP_SHUTDOWN: destroy when time is up; OP_RESTART: hard stop at once */
+	enum op_kind kind;  /* OP_START, OP_STOP, OP_SHUTDOWN, OP_RESTART, OP_DELETE */
+	unsigned timeout_s; /* OP_SHUTDOWN and OP_RESTART: graceful for so long, 10..1200; 0 = default (60) */
+	bool force;         /* OP_SHUTDOWN: destroy when time is up; OP_RESTART: hard stop at once */
 };
 /* [turn] ERR_BUSY while another operation runs; stop and delete cancel a running create, start, shutdown or restart and
  * follow it. Start of a running CVM and stop of a stopped one succeed with a finished operation. */
-int vmm_power(struct vmm *v, const struct cvm_row *cvm, const struct power_ask *ask, const struct request_ref *ref,
-	      struct op_row *ret_op, struct err *e);
+int vmm_power(struct vmm *v, const struct cvm_row *cvm, const struct power_ask *ask,
+	      const struct request_ref *ref, struct op_row *ret_op, struct err *e);
 /* [turn] Ask a running operation to stop and undo what it did. ERR_CONFLICT if it is over. */
 int vmm_cancel(struct vmm *v, const char *op_id, struct err *e);
 
@@ -160,25 +162,25 @@ int vmm_cancel(struct vmm *v, const char *op_id, struct err *e);
 /* By UUID (dashed or not, any case), "app_<40hex>", 40 hex, "0x" + 40 hex, "instance_<40hex>", "cvm_<n>", small integer, or
  * name. @workspace 0 = all. ERR_CVM_NOT_FOUND, ERR_CVM_AMBIGUOUS. */
 int vmm_find(struct vmm *v, int64_t workspace, const char *identifier, struct cvm_row *ret, struct err *e);
-int vmm_cvms(struct vmm *v, const struct cvm_filter *f, int64_t offset, int64_t limit, struct cvm_row **ret, size_t *n,
-	     int64_t *ret_total, struct err *e);
-int vmm_apps(struct vmm *v, const struct cvm_filter *f, int64_t offset, int64_t limit, struct cvm_row **ret, size_t *n,
-	     int64_t *ret_total, struct err *e);
+int vmm_cvms(struct vmm *v, const struct cvm_filter *f, int64_t offset, int64_t limit, struct cvm_row **ret,
+	     size_t *n, int64_t *ret_total, struct err *e);
+int vmm_apps(struct vmm *v, const struct cvm_filter *f, int64_t offset, int64_t limit, struct cvm_row **ret,
+	     size_t *n, int64_t *ret_total, struct err *e);
 int vmm_app(struct vmm *v, int64_t workspace, const char *app_id, struct app_row *ret, struct err *e);
 int vmm_ports(struct vmm *v, int64_t cvm, struct port_row **ret, size_t *n, struct err *e);
 /* Manifest text of the CVM's revision, malloc'd. */
 int vmm_manifest(struct vmm *v, const struct cvm_row *cvm, char **ret, struct err *e);
 
 int vmm_operation(struct vmm *v, const char *op_id, struct op_row *ret, struct err *e);
-int vmm_operations(struct vmm *v, const struct op_filter *f, int64_t offset, int64_t limit, struct op_row **ret,
-		   size_t *n, int64_t *ret_total, struct err *e);
+int vmm_operations(struct vmm *v, const struct op_filter *f, int64_t offset, int64_t limit,
+		   struct op_row **ret, size_t *n, int64_t *ret_total, struct err *e);
 /* Why an operation failed or was cancelled, as the error value it ended with. False if it did not. */
 bool vmm_op_error(const struct op_row *o, struct err *ret);
 /* Names of the steps of a kind, NULL-terminated; op_row.step indexes it. */
 const char *const *vmm_steps(enum op_kind kind);
 
-int vmm_events(struct vmm *v, int64_t workspace, int64_t after_seq, int64_t limit, struct event_row **ret, size_t *n,
-	       struct err *e);
+int vmm_events(struct vmm *v, int64_t workspace, int64_t after_seq, int64_t limit, struct event_row **ret,
+	       size_t *n, struct err *e);
 int vmm_event_bounds(struct vmm *v, int64_t *oldest, int64_t *newest, struct err *e);
 /* @fn(@arg) on the loop after every commit, i.e. when there may be news. Ticket for vmm_unwatch(). */
 void *vmm_watch(struct vmm *v, void (*fn)(void *arg), void *arg);
@@ -190,21 +192,30 @@ const char *vmm_log_dir(struct vmm *v, const struct cvm_row *cvm);
 /* ------------------------------------------------------------------ status: a pure function, words per surface */
 
 enum status {
-	STATUS_STOPPED, STATUS_STARTING, STATUS_RUNNING, STATUS_STOPPING, STATUS_SHUTTING_DOWN, STATUS_RESTARTING,
-	STATUS_DELETING, STATUS_CRASHED, STATUS_EXITED, STATUS_PAUSED, STATUS_MAX
+	STATUS_STOPPED,
+	STATUS_STARTING,
+	STATUS_RUNNING,
+	STATUS_STOPPING,
+	STATUS_SHUTTING_DOWN,
+	STATUS_RESTARTING,
+	STATUS_DELETING,
+	STATUS_CRASHED,
+	STATUS_EXITED,
+	STATUS_PAUSED,
+	STATUS_MAX
 };
 enum status cvm_status(const struct cvm_row *c);
-const char *status_word(enum status s);	/* the cloud's vocabulary, both versions */
+const char *status_word(enum status s); /* the cloud's vocabulary, both versions */
 
 /* ------------------------------------------------------------------ node, capacity, images */
 
 struct node_info {
 	bool hypervisor_up;
-	char hypervisor_error[200];	/* why not */
+	char hypervisor_error[200]; /* why not */
 	char libvirt[16], qemu[16];
 	bool tdx, kvm;
 	char tdx_reason[160];
-	const char *mode;		/* "tdx" or "development" */
+	const char *mode; /* "tdx" or "development" */
 };
 void vmm_node(const struct vmm *v, struct node_info *ret);
 
@@ -212,13 +223,15 @@ enum { CAPACITY_ROWS = 6 };
 int vmm_capacity(struct vmm *v, struct capacity_row ret[CAPACITY_ROWS], struct err *e);
 int vmm_cvm_counts(struct vmm *v, int64_t count[DESIRED_MAX][OBSERVED_MAX], struct err *e);
 
-int vmm_images(struct vmm *v, int dev, int64_t offset, int64_t limit, struct image_row **ret, size_t *n, struct err *e);
+int vmm_images(struct vmm *v, int dev, int64_t offset, int64_t limit, struct image_row **ret, size_t *n,
+	       struct err *e);
 int vmm_image(struct vmm *v, const char *name, struct image_row *ret, struct err *e);
 /* Import from a folder or tar on this host; verification runs on the pool, @done on the loop with the row or an error. */
 void vmm_image_import(struct vmm *v, const char *source, const char *name, int64_t workspace,
 		      void (*done)(void *arg, const struct image_row *row, const struct err *e), void *arg);
 /* Refused (ERR_IN_USE) while a CVM uses it. */
-void vmm_image_delete(struct vmm *v, const char *name, void (*done)(void *arg, const struct err *e), void *arg);
+void vmm_image_delete(struct vmm *v, const char *name, void (*done)(void *arg, const struct err *e),
+		      void *arg);
 
 /* Prometheus text: CVMs, capacity, operations, commits, loop lag. */
 struct buf;

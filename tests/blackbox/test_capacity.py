@@ -45,8 +45,11 @@ def test_a_refusal_names_what_was_asked_what_is_free_and_what_there_is(tight, as
 
 
 def test_the_same_refusal_comes_from_preflight_and_provision(tight):
-    for path in ("/preflight", "/cvms/provision"):
-        refused(tight.post(path, json=tight.ask(vcpu=9999)), 400, "ERR-02-003", "vcpu", 9999)
+    said = refused(tight.post("/cvms/provision", json=tight.ask(vcpu=9999)), 400, "ERR-02-003", "vcpu", 9999)
+    asked = tight.post("/preflight", json=tight.ask(vcpu=9999)).ok().json
+    assert asked["fits"] is False
+    assert {**asked["error"], "request_id": ""} == {**said, "request_id": ""}
+    assert tight.post("/preflight", json=tight.ask()).ok()["fits"] is True
 
 
 def test_no_slot_left(tight):
@@ -66,7 +69,7 @@ def test_a_refusal_counts_what_others_hold(tight):
 def test_preflight_reserves_nothing(tight):
     before = tight.capacity()
     for _ in range(20):
-        tight.post("/preflight", json=tight.ask(vcpu=8, memory=1024)).ok()
+        assert tight.post("/preflight", json=tight.ask(vcpu=8, memory=1024)).ok()["fits"] is True
     assert tight.capacity() == before and tight.uuids() == set()
 
 
