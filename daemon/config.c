@@ -46,9 +46,13 @@ struct preset {
 /* Development mode: everything below one folder, on any machine. A laptop has few CPUs, and guests that are being
  * tried out seldom use theirs. */
 static const struct preset dev_presets[] = {
-	{ "api", "listen", "127.0.0.1:0" },      { "hypervisor", "uri", "qemu:///embed" },
-	{ "hypervisor", "tee", "none" },         { "capacity", "vcpu_ratio", "8" },
-	{ "capacity", "reserve_vcpus", "0" },    { "capacity", "reserve_memory_mib", "512" },
+	{ "api", "listen", "127.0.0.1:0" },
+	{ "hypervisor", "uri", "qemu:///embed" },
+	{ "hypervisor", "tee", "none" },
+	{ "capacity", "vcpu_ratio", "8" },
+	{ "cvm", "default_image", "teepod-demo" },
+	{ "capacity", "reserve_vcpus", "0" },
+	{ "capacity", "reserve_memory_mib", "512" },
 	{ "capacity", "reserve_disk_gib", "1" },
 };
 
