@@ -84,7 +84,7 @@ static int own_workspace(const struct call *c, const char *slug, struct workspac
 
 static void get_workspace(struct call *c)
 {
-	struct workspace_row ws;
+	struct workspace_row ws = { 0 };
 	struct err e;
 
 	if (own_workspace(c, c->param[0], &ws, &e))

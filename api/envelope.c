@@ -77,9 +77,10 @@ static const struct scarce *find_scarce(const struct err *e)
 static struct form form_of(const struct err *e)
 {
 	struct form f = e->code > ERR_NONE && e->code < ERR_CODES ? forms[e->code] : forms[ERR_HOST];
+	const struct scarce *s = find_scarce(e);
 
-	if (e->code == ERR_CAPACITY && find_scarce(e))
-		f.code = find_scarce(e)->code;
+	if (e->code == ERR_CAPACITY && s)
+		f.code = s->code;
 	if (e->code == ERR_UNSUPPORTED && e->field[0])
 		f = forms[ERR_INCOMPATIBLE];
 	if (e->code == ERR_HOST && e->sys == ENOSPC)
@@ -195,8 +196,8 @@ json_t *envelope_body(const struct err *e, const char *request_id)
 
 	if (!f.code) {
 		if (e->hint[0])
-			message = with_hint = xasprintf("%s; %s", message, e->hint);
-		return envelope_plain(message, request_id);
+			with_hint = xasprintf("%s; %s", message, e->hint);
+		return envelope_plain(with_hint ? with_hint : message, request_id);
 	}
 	body = coded(e, &f, message);
 	if (request_id)

@@ -70,9 +70,8 @@ static void duration(const struct server *s, unsigned i, struct buf *out)
 
 static void durations(const struct server *s, struct buf *out)
 {
-	buf_puts(out,
-		 "# HELP teepod_http_request_seconds Time from a complete request head to its answer.\n"
-		 "# TYPE teepod_http_request_seconds histogram\n");
+	buf_puts(out, "# HELP teepod_http_request_seconds Time from a complete request head to its answer.\n"
+		      "# TYPE teepod_http_request_seconds histogram\n");
 	for (unsigned i = 0; i <= router_count(s->router); i++) {
 		bool any = false;
 

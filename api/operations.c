@@ -60,7 +60,7 @@ static void wait_finish(struct follower *f, bool client_gone)
 static void wait_look(struct follower *f, bool tick)
 {
 	const struct waiter *w = (const struct waiter *)f;
-	struct op_row op;
+	struct op_row op = { 0 };
 	struct err e;
 
 	(void)tick;

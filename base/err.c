@@ -65,7 +65,7 @@ static void copy_printable(char *out, size_t size, const char *s)
 {
 	size_t i = 0;
 
-	for (; s[i] && i < size - 1; i++)
+	for (; i < size - 1 && s[i]; i++)
 		out[i] = (unsigned char)s[i] < 0x20 || s[i] == 0x7f ? '?' : s[i];
 	if (s[i])
 		while (i > 0 && ((unsigned char)s[i] & 0xc0) == 0x80)

@@ -28,7 +28,7 @@ static int with_config(const struct options *o)
 	struct config *c;
 
 	if (config_load(o, &c, &errors) < 0) {
-		fputs(errors.data, stderr);
+		(void)fputs(errors.data, stderr);
 		return EXIT_CONFIG;
 	}
 	if (o->action == ACTION_PRINT_CONFIG)

@@ -53,7 +53,7 @@ static void check_listen(const struct config *c, struct buf *errors)
 		if (!*c->api.tls_cert && !loopback_or_unix(l->v[i]))
 			complain(c, "api", "listen", errors,
 				 "%s can be reached from outside: it needs tls_cert and tls_key", l->v[i]);
-		if (listed(&before, l->v[i]) && strcmp(port, ":0"))
+		if (listed(&before, l->v[i]) && strcmp(port, ":0") != 0)
 			complain(c, "api", "listen", errors, "%s is there twice", l->v[i]);
 	}
 }

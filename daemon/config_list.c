@@ -197,7 +197,7 @@ static bool item_listen(const struct key *k, const char *text, void *dst)
 	size_t room = sizeof(((struct sockaddr_un *)NULL)->sun_path);
 
 	(void)k;
-	if (strncmp(text, "unix:", 5))
+	if (strncmp(text, "unix:", 5) != 0)
 		return item_take(listen_tcp(text), dst);
 	return item_take(text[5] == '/' && strlen(text + 5) < room ? xstrdup(text) : NULL, dst);
 }

@@ -59,7 +59,7 @@ static const char *const *strings(const struct config_list *l, const char *first
 	if (first)
 		v[n++] = first;
 	for (size_t i = 0; i < l->n; i++)
-		if (!first || strcmp(l->v[i], first))
+		if (!first || strcmp(l->v[i], first) != 0)
 			v[n++] = l->v[i];
 	return v;
 }

@@ -41,7 +41,7 @@ int signals_open(uv_loop_t *loop, const struct signal_calls *calls, struct signa
 	int r;
 
 	s->calls = *calls;
-	signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGPIPE, SIG_IGN);
 	for (size_t i = 0; i < ARRAY_SIZE(signums); i++) {
 		uv_signal_init(loop, &s->handle[i]);
 		s->handle[i].data = s;

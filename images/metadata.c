@@ -93,7 +93,7 @@ int image_text_read(int dirfd, const char *name, char **ret, size_t *ret_n, stru
 {
 	auto_close int fd = -1;
 	auto_free char *text = NULL;
-	uint64_t size;
+	uint64_t size = 0;
 	size_t n = 0;
 
 	if (image_file_open(dirfd, name, &fd, &size, e) < 0)
@@ -202,7 +202,7 @@ int image_metadata_read(int dirfd, struct image_meta *ret, struct err *e)
 	auto_json json_t *j = NULL;
 	struct meta_text t = { 0 };
 	struct image_meta m = { 0 };
-	size_t n;
+	size_t n = 0;
 
 	if (image_text_read(dirfd, IMAGE_METADATA, &text, &n, e) < 0)
 		return -(int)e->code;

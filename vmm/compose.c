@@ -4,6 +4,7 @@
  * A manifest we build is normalised, so that the clients' hash function with and without its normalisation gives the hash
  * we answer. One that comes whole is measured as its author wrote it: reordering keys is all that happens to it.
  */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -200,7 +201,7 @@ static bool readable_numbers(const json_t *j)
 	size_t i;
 	json_t *v;
 
-	if ((d >= 0x1p63 || d <= -0x1p63) && d < 1e21 && d > -1e21)
+	if (fabs(d) >= 0x1p63 && fabs(d) < 1e21)
 		return false;
 	json_array_foreach(j, i, v)
 	{

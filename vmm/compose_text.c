@@ -54,7 +54,7 @@ static void put_number(struct buf *b, double d)
 	n = exponent + 1;
 	if (k <= n && n <= 21)
 		buf_printf(b, "%s%.*s", digits, n - k, "000000000000000000000");
-	else if (n > 0 && n <= 21)
+	else if (n > 0 && n < k)
 		buf_printf(b, "%.*s.%s", n, digits, digits + n);
 	else if (n > -6 && n <= 0)
 		buf_printf(b, "0.%.*s%s", -n, "000000", digits);

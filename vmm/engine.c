@@ -652,11 +652,14 @@ struct begun {
 	struct op_row row;
 };
 
+/* Read again: what asked for it may have been rolled back after all, in the same turn. */
 static void begun(void *arg, const struct err *e)
 {
 	struct begun *b = arg;
+	struct err ignored;
 
-	if (!e && !b->v->closing)
+	if (!e && !b->v->closing && !ops_get(b->v->db, b->row.id, &b->row, &ignored) &&
+	    b->row.state == OP_RUNNING)
 		go(launch(b->v, &b->row));
 	free(b);
 }
@@ -674,8 +677,9 @@ static void cancel_committed(void *arg, const struct err *e)
 {
 	struct begun *b = arg;
 	struct op_run *o = e ? NULL : run_of(b->v, b->row.id);
+	struct err ignored;
 
-	if (o) {
+	if (o && !ops_get(b->v->db, b->row.id, &b->row, &ignored) && b->row.cancel) {
 		o->row.cancel = true;
 		if (o->parked && !o->busy)
 			cancel_now(o);

@@ -2,7 +2,8 @@
  * guest.c - what running guests say on their serial console, and keeping their logs bounded.
  *
  * Guests of images that report their boot are followed by inotify on the serial log: no polling. A guest is an enemy: however fast it
- * writes, its log is looked at no more than every READ_GAP_MS, 64 KiB at a time, and only what changes a row is written.
+ * writes, its log is looked at no more than every READ_GAP_MS, 64 KiB at a time, and only what changes a row is written. One that
+ * has reported more than NEWS_MAX times in a boot is looked at every NOISY_GAP_MS from then on, so that it can not fill the event log.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,7 @@
 #include "vmm/serial_scan.h"
 #include "vmm/world.h"
 
-enum { READ_GAP_MS = 50 };
+enum { READ_GAP_MS = 50, NOISY_GAP_MS = 10000, NEWS_MAX = 256 };
 
 struct guest {
 	struct guest *next;
@@ -31,6 +32,7 @@ struct guest {
 	struct serial_scan scan;
 	struct loop_timer *timer;
 	int64_t read_at;
+	unsigned told;                        /* news recorded in this boot */
 	char said[SERIAL_KINDS][SERIAL_TEXT]; /* news of this read, "" = none */
 	bool news[SERIAL_KINDS];
 };
@@ -118,9 +120,14 @@ static void poke(void *arg, const struct err *e)
 
 static void read_log(void *arg);
 
+static int64_t gap(const struct guest *g)
+{
+	return g->told > NEWS_MAX ? NOISY_GAP_MS : READ_GAP_MS;
+}
+
 static void read_soon(struct guest *g)
 {
-	int64_t wait = g->read_at + READ_GAP_MS - clock_mono_ms();
+	int64_t wait = g->read_at + gap(g) - clock_mono_ms();
 
 	if (!g->timer)
 		(void)loop_after(g->v->set.loop, wait > 0 ? (uint64_t)wait : 0, read_log, g, &g->timer);
@@ -141,6 +148,7 @@ static void read_log(void *arg)
 	for (int k = SERIAL_BOOT_PROGRESS; k < SERIAL_KINDS; k++)
 		any |= g->news[k];
 	if (any && turn_do(v->turn, record_turn, g, &e) >= 0) {
+		g->told++;
 		p = xcalloc(1, sizeof(*p));
 		*p = (struct poke){ v, g->cvm };
 		turn_after(v->turn, poke, p);
@@ -157,7 +165,7 @@ static void log_changed(uv_fs_event_t *h, const char *name, int events, int stat
 	(void)events;
 	if (status || g->closing || g->timer)
 		return;
-	if (clock_mono_ms() - g->read_at >= READ_GAP_MS)
+	if (clock_mono_ms() - g->read_at >= gap(g))
 		read_log(g);
 	else
 		read_soon(g);

@@ -48,7 +48,7 @@ char *guest_vm_config_text(const struct guest_vm_config *vm)
 	set_text(j, "host_share_mode", "9p");
 	json_object_set_new(j, "spec_version", json_integer(1));
 	json_object_set_new(j, "cpu_count", json_integer(vm->vcpus));
-	json_object_set_new(j, "memory_size", json_integer((json_int_t)(vm->memory_mib * 1048576)));
+	json_object_set_new(j, "memory_size", json_integer((json_int_t)vm->memory_mib * 1048576));
 	json_object_set_new(j, "pci_hole64_size", json_integer(0));
 	json_object_set_new(j, "hugepages", json_boolean(vm->hugepages));
 	json_object_set_new(j, "num_gpus", json_integer(vm->num_gpus));

@@ -259,7 +259,7 @@ static int rotate_stream(int dirfd, const struct log_boots *b, enum log_stream s
 {
 	auto_close int fd = log_open_file(dirfd, log_live_name(b, s), O_RDWR);
 	char segment[LOG_NAME];
-	unsigned seg;
+	unsigned seg = 0;
 
 	if (fd == -ENOENT)
 		return 0;

@@ -162,9 +162,15 @@ static int do_destroy(struct step_job *j, struct err *e)
 	return hv_destroy(j->hv, j->cvm.uuid, e);
 }
 
+/* libvirt keeps the log of a domain that is gone; nobody else would remove it. */
 static int do_undefine(struct step_job *j, struct err *e)
 {
-	return hv_undefine(j->hv, j->cvm.uuid, e);
+	char qemu_log[512];
+	int r = hv_undefine(j->hv, j->cvm.uuid, e);
+
+	if (!r)
+		r = hv_qemu_log_path(j->hv, j->domain, qemu_log, sizeof(qemu_log), e);
+	return r ? r : file_remove_tree(qemu_log, e);
 }
 
 static int do_remove(struct step_job *j, struct err *e)

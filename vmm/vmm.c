@@ -188,8 +188,15 @@ const struct vmm_settings *vmm_settings(const struct vmm *v)
 	return &v->set;
 }
 
+static int recount(void *arg, struct err *e)
+{
+	return capacity_set_up(arg, e);
+}
+
 void vmm_reload(struct vmm *v, const struct vmm_settings *s)
 {
+	struct err e;
+
 	v->set.log_max_bytes = s->log_max_bytes;
 	v->set.log_backups = s->log_backups;
 	v->set.log_keep_boots = s->log_keep_boots;
@@ -203,6 +210,8 @@ void vmm_reload(struct vmm *v, const struct vmm_settings *s)
 	v->set.n_port_ranges = s->n_port_ranges;
 	v->set.types = s->types;
 	v->set.n_types = s->n_types;
+	if (turn_do(v->turn, recount, v, &e) < 0)
+		log_error("cannot record the new totals: %s", e.text);
 }
 
 /* ------------------------------------------------------------------ callers */

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * libvirt_client.c - the least a program can do to run the same guests: define, create, destroy; a thread each.
+ *
+ *	libvirt_client ROOT FOLDER
+ *
+ * ROOT is an embedded driver's root of its own. FOLDER/N holds domain.xml and all files it names. Reads lines, answers
+ * each with microseconds:
+ *	boot COUNT    define and create guests 0..COUNT-1 at once, until each one's first line
+ *	stop COUNT    destroy them at once
+ * What a stopped guest leaves (definition, console log) is cleared outside the measured time.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <libvirt/libvirt.h>
+#include <libvirt/virterror.h>
+
+#include "bench/tool.h"
+
+enum { GUESTS_MAX = 64, FIRST_LINE_S = 120 };
+
+struct guest {
+	virConnectPtr conn;
+	char folder[512];
+	char *xml;
+	virDomainPtr dom;
+	int64_t at;
+};
+
+static void failed(const char *what)
+{
+	die("%s: %s", what, virGetLastErrorMessage());
+}
+
+static char *read_text(const char *path)
+{
+	FILE *f = fopen(path, "re");
+	char *text = need(calloc(1, 65536));
+
+	if (!f || fread(text, 1, 65535, f) == 0)
+		die("cannot read %s", path);
+	(void)fclose(f);
+	return text;
+}
+
+static void *boot(void *arg)
+{
+	struct guest *g = arg;
+	const char *const folder = g->folder;
+
+	g->dom = virDomainDefineXML(g->conn, g->xml);
+	if (!g->dom)
+		failed("define");
+	if (virDomainCreate(g->dom))
+		failed("create");
+	g->at = wait_first_lines(&folder, 1, FIRST_LINE_S);
+	return NULL;
+}
+
+static void *stop(void *arg)
+{
+	struct guest *g = arg;
+
+	if (virDomainDestroy(g->dom))
+		failed("destroy");
+	g->at = now_us();
+	return NULL;
+}
+
+/* Microseconds until the last of them was through. */
+static int64_t at_once(struct guest *guests, int n, void *(*fn)(void *arg))
+{
+	pthread_t threads[GUESTS_MAX];
+	int64_t began = now_us(), last = 0;
+
+	for (int i = 0; i < n; i++)
+		if (pthread_create(&threads[i], NULL, fn, &guests[i]))
+			die("cannot start a thread");
+	for (int i = 0; i < n; i++) {
+		(void)pthread_join(threads[i], NULL);
+		if (guests[i].at > last)
+			last = guests[i].at;
+	}
+	return last - began;
+}
+
+static void prepare(virConnectPtr conn, const char *folder, struct guest *guests, int n)
+{
+	for (int i = 0; i < n; i++) {
+		struct guest *g = &guests[i];
+		char path[600];
+
+		g->conn = conn;
+		(void)snprintf(g->folder, sizeof(g->folder), "%s/%d", folder, i);
+		(void)snprintf(path, sizeof(path), "%s/domain.xml", g->folder);
+		free(g->xml);
+		g->xml = read_text(path);
+		(void)snprintf(path, sizeof(path), "%s/serial.log", g->folder);
+		(void)unlink(path);
+	}
+}
+
+static void clear(struct guest *guests, int n)
+{
+	for (int i = 0; i < n; i++) {
+		if (virDomainUndefine(guests[i].dom))
+			failed("undefine");
+		(void)virDomainFree(guests[i].dom);
+	}
+}
+
+static void *events(void *arg)
+{
+	for (;;)
+		if (virEventRunDefaultImpl() < 0)
+			return arg;
+}
+
+static void ignore_error(void *arg, virErrorPtr e)
+{
+	(void)arg;
+	(void)e;
+}
+
+static virConnectPtr connect_root(const char *root)
+{
+	char uri[600];
+	virConnectPtr conn;
+	pthread_t thread;
+
+	(void)setenv("LIBVIRT_LOG_OUTPUTS", "4:file:/dev/null", 0);
+	virSetErrorFunc(NULL, ignore_error);
+	if (virInitialize() || virEventRegisterDefaultImpl() || pthread_create(&thread, NULL, events, NULL))
+		failed("libvirt");
+	(void)snprintf(uri, sizeof(uri), "qemu:///embed?root=%s", root);
+	conn = virConnectOpen(uri);
+	if (!conn)
+		failed("open");
+	return conn;
+}
+
+int main(int argc, char **argv)
+{
+	static struct guest guests[GUESTS_MAX];
+	char line[128], verb[16];
+	int n;
+
+	if (argc != 3)
+		die("usage: libvirt_client ROOT FOLDER");
+	virConnectPtr conn = connect_root(argv[1]);
+	(void)printf("ready\n");
+	(void)fflush(stdout);
+	while (fgets(line, sizeof(line), stdin)) {
+		int64_t us;
+
+		if (sscanf(line, "%15s %d", verb, &n) != 2 || n < 1 || n > GUESTS_MAX)
+			die("what is %s?", line);
+		if (!strcmp(verb, "boot")) {
+			prepare(conn, argv[2], guests, n);
+			us = at_once(guests, n, boot);
+		} else {
+			us = at_once(guests, n, stop);
+			clear(guests, n);
+		}
+		(void)printf("%lld\n", (long long)us);
+		(void)fflush(stdout);
+	}
+	return 0;
+}

@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: Apache-2.0
+"""measure.py - all measurements of one run, contenders in turn, medians.
+
+Every number that is held against another comes from the same run, with the contenders taking turns round by round, so that
+what else the machine does meets them alike. The C programs beside this file do the measuring; here is only who runs when.
+"""
+
+import contextlib
+import json
+import re
+import shlex
+import shutil
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "tests" / "blackbox"), str(ROOT / "bench")]
+
+from node import Node, free_port, until  # noqa: E402
+from table import Table, machine, workplace  # noqa: E402
+
+TOOLS = ROOT / "build" / "bench"
+AT_ONCE = 16
+BOOT_ROUNDS, PARALLEL_ROUNDS = 15, 5
+CREATE_ROUNDS, CREATES, CLIENTS = 5, 1800, 32
+READS = 1500
+FEW, MANY = 1000, 10000
+IDLE_S = 10
+
+median = statistics.median
+
+
+def note(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def tool(name, *arguments):
+    done = subprocess.run([str(TOOLS / name), *map(str, arguments)], stdout=subprocess.PIPE, text=True, timeout=300)
+    if done.returncode:
+        raise SystemExit(f"{name} {' '.join(map(str, arguments[:1]))} failed")
+    return json.loads(done.stdout)
+
+
+def node(folder, **options):
+    """A node with room for everything."""
+    room = {"capacity.vcpus": 50000, "capacity.memory_mib": 4000000, "capacity.disk_gib": 50000, "capacity.slots": 20000,
+            "capacity.cid_count": 20000, "logs.level": "warn"}
+    folder.mkdir()
+    return Node(options={**room, **options}, folder=str(folder))
+
+
+def create_stopped(n, count, prefix):
+    return tool("load", "creates", n.url, n.key, CLIENTS, count, prefix)
+
+
+# ---------------------------------------------------------------------- guests: the node, a trivial client, QEMU itself
+
+class TrivialClient:
+    """bench/libvirt_client on a root of its own, with the very domain XML and files the node made."""
+
+    def __init__(self, folder, n, cvm):
+        self.folder, self.guests = folder, folder / "g"
+        shutil.copytree(n.embed / "cache", folder / "r" / "cache")
+        (folder / "r" / "etc").mkdir(parents=True)
+        shutil.copy(n.embed / "etc" / "qemu.conf", folder / "r" / "etc")
+        for number in range(AT_ONCE):
+            self._adopt(n, cvm, self.guests / str(number))
+        self.process = subprocess.Popen([str(TOOLS / "libvirt_client"), str(folder / "r"), str(self.guests)], text=True,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        if self.process.stdout.readline() != "ready\n":
+            raise SystemExit("libvirt_client did not start")
+
+    @staticmethod
+    def _adopt(n, cvm, to):
+        """The files of @cvm, copied, and its definition under a uuid and with paths of its own."""
+        was = n.dir / "cvms" / cvm
+        xml = next(path for path in (n.embed / "etc" / "qemu").glob("*.xml") if cvm in path.name).read_text()
+        shutil.copytree(was, to, ignore=shutil.ignore_patterns("logs"))
+        xml = xml.replace(f"{was}/logs/", f"{to}/").replace(str(was), str(to)).replace(cvm, str(uuid.uuid4()))
+        (to / "domain.xml").write_text(xml)
+
+    def do(self, verb, count):
+        print(verb, count, file=self.process.stdin, flush=True)
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise SystemExit("libvirt_client failed")
+        return int(answer)
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(30)
+
+
+def raw_command(n, cvm, client, to):
+    """What libvirt ran for @cvm, less what ties it to libvirt: pause at start, monitor, secret, passed descriptors."""
+    log = (n.embed / "log" / "qemu" / f"teepod-{cvm}.log").read_text()
+    text = re.search(r"^/\S*qemu-system\S* .*?(?=\n\d{4}-|\nchar device|\nqemu|\Z)", log, re.S | re.M).group()
+    words, kept = shlex.split(text.replace("\\\n", " ")), []
+    for word in words:
+        if word in ("-S",):
+            continue
+        if word.startswith(("set=0,fd=", "socket,id=charmonitor", "chardev=charmonitor")) or '"masterKey0"' in word:
+            kept.pop()
+            continue
+        kept.append(word.replace("/dev/fdset/0", f"{to}/serial.log"))
+    to.mkdir()
+    was = str(n.dir / "cvms" / cvm)
+    files = client.guests / "0"
+    (to / "argv").write_bytes(b"".join(w.replace(was, str(files)).encode() + b"\0" for w in kept))
+
+
+class Guests:
+    """The three ways to a running guest."""
+
+    def __init__(self, folder):
+        self.node = node(folder / "n").start()
+        first = self.node.create(name="pattern")
+        self.node.settled()
+        self.client = TrivialClient(folder / "c", self.node, first.uuid)
+        self.raw = folder / "q"
+        raw_command(self.node, first.uuid, self.client, self.raw)
+        first.delete()
+        self.round = 0
+
+    def api_boot(self, count):
+        self.round += 1
+        return tool("load", "boot", self.node.url, self.node.key, self.node.dir / "cvms", count, f"boot-{self.round}")
+
+    def api_stop(self, uuids):
+        return tool("load", "stop", self.node.url, self.node.key, *uuids)["us"]
+
+    def api_round(self, count):
+        up = self.api_boot(count)
+        self.node.settled()
+        down = self.api_stop(up["uuids"])
+        self.node.delete_all()
+        self.node.settled()
+        return up["us"], down
+
+    def client_round(self, count):
+        return self.client.do("boot", count), self.client.do("stop", count)
+
+    def raw_round(self):
+        return tool("raw_qemu", self.raw)
+
+    def close(self):
+        self.client.close()
+        self.node.close()
+
+
+def boot(guests, table):
+    api, client, raw = [], [], []
+    guests.api_round(1), guests.client_round(1), guests.raw_round()  # everything in the page cache
+    for _ in range(BOOT_ROUNDS):
+        api.append(guests.api_round(1)[0] / 1000)
+        client.append(guests.client_round(1)[0] / 1000)
+        raw.append(guests.raw_round() / 1000)
+    table.add("API create to first serial line", median(api), "ms", median(client), "libvirt", most=1.10, spread=[api, client])
+    table.add("  the same", median(api), "ms", median(raw), "raw QEMU", spread=[raw])
+
+
+def parallel(guests, table):
+    api, client = [], []
+    for _ in range(PARALLEL_ROUNDS):
+        api.append(guests.api_round(AT_ONCE))
+        client.append(guests.client_round(AT_ONCE))
+
+    def rates(rounds):
+        both = median([2 * AT_ONCE * 1e6 / (up + down) for up, down in rounds])
+        return both, median([AT_ONCE * 1e6 / up for up, _ in rounds]), median([AT_ONCE * 1e6 / down for _, down in rounds])
+    ours, theirs = rates(api), rates(client)
+    table.add(f"{AT_ONCE} creates and {AT_ONCE} stops in parallel", ours[0], "/s", theirs[0], "libvirt", least=0.9,
+              spread=[api, client])
+    table.add("  creates, to all first lines", ours[1], "/s", theirs[1], "libvirt")
+    table.add("  stops", ours[2], "/s", theirs[2], "libvirt")
+
+
+# ---------------------------------------------------------------------- rows
+
+def copy_database(n, to):
+    with contextlib.closing(sqlite3.connect(n.database())) as a, contextlib.closing(sqlite3.connect(to)) as b:
+        a.backup(b)
+
+
+def creates(few, many, folder, table):
+    """Fills both nodes; what SQLite does with the same rows is measured between the rounds, in copies as full as the node."""
+    ours, theirs, p99, cpu = [], [], [], []
+    for n, prefix in ((few, "few"), (many, "many")):
+        create_stopped(n, FEW, prefix)
+    for number in range(CREATE_ROUNDS):
+        copy = folder / f"raw{number}.db"
+        copy_database(many, copy)
+        theirs.append(1000 * 1e6 / tool("raw_sqlite", copy, 1000))
+        copy.unlink()
+        got = create_stopped(many, CREATES, f"more-{number}")
+        ours.append(CREATES * 1e6 / got["us"])
+        p99.append(got["p99"] / 1000)
+        cpu.append(got["cpu_us"] / got["us"])
+    table.add(f"durable stopped creates, {CLIENTS} clients", median(ours), "/s", least=2000, spread=[ours])
+    table.add("  the same", median(ours), "/s", median(theirs), "raw SQLite", least=0.5, spread=[theirs])
+    table.add("  p99 of one", median(p99), "ms")
+    table.add("  share of a CPU the load itself takes", median(cpu), "")
+    assert cvms_of(few) == FEW and cvms_of(many) == FEW + CREATE_ROUNDS * CREATES == MANY
+
+
+def cvms_of(n):
+    return n.rows("select count(*) from cvms")[0][0]
+
+
+def reads(few, many, table):
+    page = "/api/v1/apps?page_size=50"
+    wanted = [word for n, path in ((few, "/healthz"), (few, page), (many, page)) for word in (n.url, n.key, path)]
+    tool("load", "gets", 100, *wanted)
+    got = tool("load", "gets", READS, *wanted)
+    (health50, few50, many50), (health99, few99, many99) = ([us / 1000 for us in got[q]] for q in ("p50", "p99"))
+    allowed = 3 * health99 + 1
+    table.add(f"GET /apps?page_size=50, {FEW:,} CVMs, p99", few99, "ms", allowed, "3 x /healthz + 1 ms =", most=1)
+    table.add(f"  {MANY:,} CVMs, p50", many50, "ms", few50, f"{FEW:,} CVMs", most=1.3)
+    table.add(f"  {MANY:,} CVMs, p99", many99, "ms", few99, f"{FEW:,} CVMs", most=1.3)
+    table.add("  GET /healthz, p99 (p50 as baseline)", health99, "ms", health50, "p50")
+
+
+# ---------------------------------------------------------------------- at rest
+
+def status(path, key):
+    return int(re.search(rf"^{key}:\s+(\d+)", path.read_text(), re.M).group(1))
+
+
+def time_to_answer(n):
+    """From before the daemon is started to its first 200."""
+    n.listen = [f"127.0.0.1:{free_port()}"]
+    host, port = n.listen[0].split(":")
+    began = time.monotonic()
+    n.spawn()
+    while True:
+        done = subprocess_free_get(host, int(port))
+        if done:
+            return (time.monotonic() - began) * 1000
+        if time.monotonic() - began > 30:
+            raise SystemExit("the daemon does not answer")
+        time.sleep(0.001)
+
+
+def subprocess_free_get(host, port):
+    import socket
+    try:
+        with socket.create_connection((host, port), timeout=5) as s:
+            s.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            return s.recv(4096).startswith(b"HTTP/1.1 200")
+    except OSError:
+        return False
+
+
+def wake_ups(pid):
+    """Per thread: how often it went to sleep so far."""
+    return {task.name: status(task / "status", "voluntary_ctxt_switches") for task in Path(f"/proc/{pid}/task").iterdir()}
+
+
+def idle(n, table):
+    answered = []
+    for _ in range(5):
+        n.stop()
+        answered.append(time_to_answer(n))
+        n.answers()
+        n.ready()
+    table.add(f"answering after start, {FEW:,} stopped CVMs", median(answered), "ms", most=300, spread=[answered])
+    tool("load", "gets", 200, n.url, n.key, "/api/v1/apps?page_size=50")
+    pid = n.process.pid
+    table.add("  resident memory (VmRSS)", status(Path(f"/proc/{pid}/status"), "VmRSS") / 1024, "MiB", most=40)
+    time.sleep(3)  # what follows a start is over
+    before = wake_ups(pid)
+    time.sleep(IDLE_S)
+    woken = {task: count - before.get(task, 0) for task, count in wake_ups(pid).items()}
+    table.add("  wake-ups of an idle daemon, busiest thread", max(woken.values()) / IDLE_S, "/s", most=1)
+    table.add("  wake-ups, all threads", sum(woken.values()) / IDLE_S, "/s")
+
+
+# ---------------------------------------------------------------------- one run
+
+def main(parts):
+    parts = parts or ["boot", "parallel", "creates", "reads", "idle"]
+    table, began, closing = Table(), time.monotonic(), contextlib.ExitStack()
+    work = Path(tempfile.mkdtemp(prefix="tpb", dir=workplace()))
+    print(", ".join(f"{key} {value}" for key, value in machine().items()) + "\n", flush=True)
+    with closing:
+        closing.callback(shutil.rmtree, work, ignore_errors=True)
+        if {"boot", "parallel"} & set(parts):
+            guests = Guests(work_for(work, "a"))
+            with contextlib.closing(guests):
+                for part in (boot, parallel):
+                    if part.__name__ in parts:
+                        note(f"measuring: {part.__name__}")
+                        part(guests, table)
+        if {"creates", "reads", "idle"} & set(parts):
+            few, many = (closing.enter_context(contextlib.closing(node(work / name).start())) for name in ("f", "m"))
+            note("measuring: creates")
+            creates(few, many, work, table)
+            if "reads" in parts:
+                note("measuring: reads")
+                reads(few, many, table)
+            many.stop()
+            if "idle" in parts:
+                note("measuring: idle")
+                idle(few, table)
+    seconds = time.monotonic() - began
+    table.print()
+    table.save(TOOLS / "result.json", seconds)
+    missed = sum(row["verdict"] == "missed" for row in table.rows)
+    held = sum(row["verdict"] == "ok" for row in table.rows)
+    print(f"\n{held} bounds held, {missed} missed; {seconds:.0f} s; {TOOLS.relative_to(ROOT)}/result.json")
+
+
+def work_for(work, name):
+    (work / name).mkdir()
+    return work / name
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

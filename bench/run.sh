@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# run.sh - builds the measuring programs and measures build/teepod; prints the table, writes build/bench/result.json.
+#
+#   bench/run.sh [PART...]   parts: boot parallel creates reads idle (default: all)
+#
+# TEEPOD_BENCH_DIR   where databases, disks and logs of all contenders go (default /var/tmp: on a disk, not in memory)
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+out=build/bench
+mkdir -p "$out"
+flags=(-std=gnu17 -D_GNU_SOURCE -I. -Wall -Wextra -Wshadow -Wconversion -Werror -O2)
+
+build() {
+	local name=$1
+	shift
+	local sources=() libs=()
+	for word in "$@"; do
+		case $word in
+		*.c) sources+=("bench/$word") ;;
+		*) libs+=("$word") ;;
+		esac
+	done
+	${CC:-gcc} "${flags[@]}" -o "$out/$name" "${sources[@]}" "${libs[@]}"
+}
+
+build load load.c http.c tool.c
+build libvirt_client libvirt_client.c tool.c -lvirt -lpthread
+build raw_qemu raw_qemu.c tool.c
+build raw_sqlite raw_sqlite.c tool.c -lsqlite3
+
+# One subreaper above all contenders: where PID 1 is slow to collect the dead, libvirt waits for zombies.
+PYTHONDONTWRITEBYTECODE=1 TEEPOD_BIN=${TEEPOD_BIN:-build/teepod} exec tini -s -- /usr/bin/python3 bench/measure.py "$@"

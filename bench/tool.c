@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * tool.c - clock, die(), and waiting for the first line on serial consoles.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bench/tool.h"
+
+void die(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	(void)fputc('\n', stderr);
+	_exit(1);
+}
+
+void *need(void *p)
+{
+	if (!p)
+		die("out of memory");
+	return p;
+}
+
+int64_t now_us(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+int64_t cpu_us(void)
+{
+	struct rusage u;
+
+	(void)getrusage(RUSAGE_SELF, &u);
+	return ((int64_t)u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000000 + u.ru_utime.tv_usec +
+	       u.ru_stime.tv_usec;
+}
+
+int has_line(const char *path)
+{
+	char text[4096];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd >= 0 ? read(fd, text, sizeof(text)) : 0;
+
+	if (fd >= 0)
+		(void)close(fd);
+	return n > 0 && memchr(text, '\n', (size_t)n) != NULL;
+}
+
+struct console {
+	char path[4096];
+	int watch; /* -1: its folder is not there yet */
+	bool spoke;
+};
+
+static void look(struct console *c, size_t *left, int64_t *last)
+{
+	if (c->spoke || !has_line(c->path))
+		return;
+	c->spoke = true;
+	*last = now_us();
+	--*left;
+}
+
+static bool watch_missing(int in, const char *const *folders, struct console *c, size_t n, size_t *left,
+			  int64_t *last)
+{
+	bool missing = false;
+
+	for (size_t i = 0; i < n; i++) {
+		if (c[i].watch >= 0)
+			continue;
+		c[i].watch = inotify_add_watch(in, folders[i], IN_MODIFY | IN_CREATE);
+		if (c[i].watch < 0 && errno != ENOENT)
+			die("watch %s: %s", folders[i], strerror(errno));
+		missing |= c[i].watch < 0;
+		look(&c[i], left, last);
+	}
+	return missing;
+}
+
+static void look_at_news(int in, struct console *c, size_t n, size_t *left, int64_t *last)
+{
+	char text[16384] __attribute__((aligned(__alignof__(struct inotify_event))));
+	ssize_t got = read(in, text, sizeof(text));
+
+	for (char *p = text; p < text + (got > 0 ? got : 0);) {
+		const struct inotify_event *ev = (const void *)p;
+
+		for (size_t i = 0; i < n; i++)
+			if (c[i].watch == ev->wd)
+				look(&c[i], left, last);
+		p += sizeof(*ev) + ev->len;
+	}
+}
+
+int64_t wait_first_lines(const char *const *folders, size_t n, int seconds)
+{
+	struct console *c = need(calloc(n, sizeof(*c)));
+	int in = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	int64_t end = now_us() + (int64_t)seconds * 1000000, last = 0;
+	size_t left = n;
+
+	if (in < 0)
+		die("inotify: %s", strerror(errno));
+	for (size_t i = 0; i < n; i++) {
+		c[i].watch = -1;
+		(void)snprintf(c[i].path, sizeof(c[i].path), "%s/serial.log", folders[i]);
+	}
+	while (left) {
+		bool missing = watch_missing(in, folders, c, n, &left, &last);
+		struct pollfd p = { .fd = in, .events = POLLIN };
+
+		if (now_us() > end)
+			die("%zu of %zu guests said nothing within %d seconds", left, n, seconds);
+		if (left && poll(&p, 1, missing ? 1 : 100) > 0)
+			look_at_news(in, c, n, &left, &last);
+	}
+	(void)close(in);
+	free(c);
+	return last;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * tool.h - what the measuring programs share: a clock, an end for everything unexpected, the first line of a guest.
+ *
+ * A measurement that goes wrong in any way is no measurement: die() ends the program, and the run fails.
+ */
+#ifndef TEEPOD_BENCH_TOOL_H
+#define TEEPOD_BENCH_TOOL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+void die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
+
+void *need(void *p); /* dies when @p is NULL: out of memory */
+
+int64_t now_us(void);
+
+/* Microseconds of CPU time this process has used. */
+int64_t cpu_us(void);
+
+/* @path holds a whole line. Missing counts as empty. */
+int has_line(const char *path);
+
+/* Until each file FOLDER/serial.log of @n folders holds a whole line; returns the time of the last one. Folders may be missing at
+ * first. One way of looking for every contender: inotify on the folder, the file read when it changes. */
+int64_t wait_first_lines(const char *const *folders, size_t n, int seconds);
+
+#endif
