@@ -29,9 +29,9 @@ struct change {
 /* Takes @ch, zeroed by xcalloc(), and @body (may be NULL). Answers @c in every case. */
 void change_run(struct change *ch, struct call *c, json_t *body, const struct change_ops *ops);
 
-/* For changes that take a job between question and answer (image import): @known(@arg) is false when this key has no
- * answer yet, and the caller then goes on and ends with change_run() on the same request; when it is true, or the key is
- * malformed or was used for something else, the call has been answered. */
+/* For changes that take a job between question and answer (image import): calls @next(@arg, false) when this key has no
+ * answer yet; the job then runs, and its answer goes through change_run() with the same call and body. @next(@arg, true): the
+ * call has been answered, because the key had an answer, was used for something else, or is malformed. */
 void change_probe(struct call *c, const json_t *body, void (*next)(void *arg, bool answered), void *arg);
 
 #endif

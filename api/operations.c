@@ -74,7 +74,7 @@ static void get_operation(struct call *c)
 {
 	int64_t wait_s = 0;
 	struct waiter *w;
-	struct op_row op;
+	struct op_row op = { 0 };
 	struct err e;
 
 	if (call_query_int(c, "wait", 0, WAIT_MAX_S, 0, &wait_s, &e) || find(c, c->param[0], &op, &e)) {

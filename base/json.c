@@ -39,6 +39,44 @@ static bool too_deep(const char *text, size_t len)
 	return false;
 }
 
+/* Dotted path of the first number that no int64 holds; @path is "" on the way in. */
+static bool find_huge(const json_t *j, char path[64])
+{
+	size_t used = strlen(path), i;
+	const char *key;
+	json_t *v;
+
+	if (json_is_real(j))
+		return fabs(json_real_value(j)) >= 9223372036854775808.0;
+	json_object_foreach((json_t *)j, key, v)
+	{
+		(void)snprintf(path + used, 64 - used, "%s%s", used ? "." : "", key);
+		if (find_huge(v, path))
+			return true;
+		path[used] = 0;
+	}
+	json_array_foreach(j, i, v)
+	{
+		(void)snprintf(path + used, 64 - used, "[%zu]", i);
+		if (find_huge(v, path))
+			return true;
+		path[used] = 0;
+	}
+	return false;
+}
+
+static int refuse_huge(const char *text, size_t len, struct err *e)
+{
+	auto_json json_t *j = json_loadb(text, len, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, NULL);
+	char path[64] = "";
+
+	if (!j || !find_huge(j, path))
+		return 0;
+	return err_field(e, ERR_INVALID, *path ? path : "body", NULL,
+			 "%s is a number too large for any field; allowed: a whole number below 2^63",
+			 *path ? path : "the body");
+}
+
 json_t *json_read(const char *text, size_t len, struct err *e)
 {
 	json_error_t je;
@@ -50,10 +88,11 @@ json_t *json_read(const char *text, size_t len, struct err *e)
 		return NULL;
 	}
 	j = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &je);
-	if (!j)
-		err_field(e, ERR_INVALID, "body", NULL, "not valid JSON at line %d, column %d: %s", je.line,
-			  je.column, je.text);
-	return j;
+	if (j || (json_error_code(&je) == json_error_numeric_overflow && refuse_huge(text, len, e)))
+		return j;
+	err_field(e, ERR_INVALID, "body", NULL, "not valid JSON at line %d, column %d: %s", je.line,
+		  je.column, je.text);
+	return NULL;
 }
 
 char *json_canonical(const json_t *j)
@@ -226,12 +265,10 @@ static int read_one(const struct field *f, json_t *j, const char *path, void *ds
 			*(int64_t *)at = n;
 		return 0;
 	case FIELD_BOOL:
-		if (json_is_integer(j) && (json_integer_value(j) & ~1LL))
-			return wrong(f, j, path, e);
-		if (!json_is_boolean(j) && !json_is_integer(j))
+		if (!json_is_boolean(j))
 			return wrong(f, j, path, e);
 		if (at)
-			*(bool *)at = json_is_true(j) || json_integer_value(j) == 1;
+			*(bool *)at = json_is_true(j);
 		return 0;
 	case FIELD_WORD:
 		w = word_index(f, j);

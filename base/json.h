@@ -18,7 +18,7 @@
 enum { JSON_DEPTH_MAX = 32 };
 
 /* Parse a whole document. Refuses (ERR_INVALID): not JSON, duplicate keys, bad UTF-8, NUL characters,
- * numbers that fit no int64/double, nesting deeper than JSON_DEPTH_MAX, bytes after the value.
+ * numbers that fit no int64/double (the error names their field), nesting deeper than JSON_DEPTH_MAX, bytes after the value.
  * NULL with *e filled on failure; else a new reference. */
 json_t *json_read(const char *text, size_t len, struct err *e);
 
@@ -28,7 +28,7 @@ char *json_canonical(const json_t *j);
 enum field_type {
 	FIELD_STRING,  /* at: const char *, borrowed from the document; min/max: bytes */
 	FIELD_INT,     /* at: int64_t; min/max: value; a real with no fraction (2.0) is taken */
-	FIELD_BOOL,    /* at: bool; 0 and 1 are taken too (clients send allow_restart as a number) */
+	FIELD_BOOL,    /* at: bool */
 	FIELD_WORD,    /* at: int, index into words[]; case-insensitive */
 	FIELD_STRINGS, /* at: json_t *, borrowed array of strings; min/max: items */
 	FIELD_OBJECT,  /* at: json_t *, borrowed object (and checked against sub, if there is one) */

@@ -10,6 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 out=build/bench
 mkdir -p "$out"
+rm -f "$out/result.json" # never an older run's
 flags=(-std=gnu17 -D_GNU_SOURCE -I. -Wall -Wextra -Wshadow -Wconversion -Werror -O2)
 
 build() {

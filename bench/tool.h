@@ -18,11 +18,9 @@ int64_t now_us(void);
 /* Microseconds of CPU time this process has used. */
 int64_t cpu_us(void);
 
-/* @path holds a whole line. Missing counts as empty. */
-int has_line(const char *path);
-
-/* Until each file FOLDER/serial.log of @n folders holds a whole line; returns the time of the last one. Folders may be missing at
- * first. One way of looking for every contender: inotify on the folder, the file read when it changes. */
+/* Until each of @n guests has said the first line of the image teepod-boot, in FOLDER/serial.log; returns the time of the
+ * last one. Folders may be missing at first. One way of looking for every contender: inotify on the folder, the file
+ * read when it changes, the guest's own words searched. */
 int64_t wait_first_lines(const char *const *folders, size_t n, int seconds);
 
 #endif

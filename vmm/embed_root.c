@@ -14,6 +14,7 @@
  */
 #include "vmm/embed_root.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -33,7 +34,7 @@ enum {
 };
 _Static_assert(EMBED_ROOT_MAX + BELOW_ROOT <= SOCKET_PATH_MAX, "monitor sockets fit");
 
-enum { STAMP_LEN = 160 };
+enum { STAMP_LEN = 160, STATUS_MAX = 1 << 20 };
 
 /* stdio_handler: "logd" would need virtlogd running. namespaces: QEMU in its own mount namespace needs privileges that
  * containers lack. remember_owner: extended attributes, likewise. hugetlbfs_mount: none, or the driver makes and chowns
@@ -128,6 +129,49 @@ static int forget_other_boots(const char *root, const char *stamp, struct err *e
 	return file_write(mark, stamp, strlen(stamp), 0644, e);
 }
 
+/* Does this status file speak of a domain whose QEMU was never executed? The driver writes it before QEMU's pid is known,
+ * and its child waits for the driver's word before exec: a driver that died meanwhile leaves pid='0' and no process. */
+static bool is_unborn(const char *path)
+{
+	auto_free char *text = NULL;
+	struct err ignored;
+	const char *tag, *pid;
+
+	if (file_read(path, STATUS_MAX, &text, NULL, &ignored))
+		return false;
+	tag = strstr(text, "<domstatus ");
+	pid = tag ? strstr(tag, " pid='") : NULL;
+	return pid && pid < strchr(tag, '>') && !strncmp(pid, " pid='0'", 8);
+}
+
+/* Such a domain would be listed as paused, and locked, for the half minute the driver tries to reach its monitor. Only for
+ * a root that nobody has open. */
+static void forget_unborn(const char *root)
+{
+	auto_free char *run = NULL;
+	DIR *d;
+
+	if (asprintf(&run, "%s/run/qemu", root) < 0)
+		abort();
+	d = opendir(run);
+	for (struct dirent *de; d && (de = readdir(d));) {
+		auto_free char *path = NULL;
+		size_t n = strlen(de->d_name);
+
+		if (n < 5 || strcmp(de->d_name + n - 4, ".xml") != 0)
+			continue;
+		if (asprintf(&path, "%s/%s", run, de->d_name) < 0)
+			abort();
+		if (!is_unborn(path))
+			continue;
+		(void)unlink(path);
+		memcpy(path + strlen(path) - 3, "pid", 3);
+		(void)unlink(path);
+	}
+	if (d)
+		(void)closedir(d);
+}
+
 static int write_conf(const char *root, struct err *e)
 {
 	auto_free char *path = NULL, *text = NULL, *old = NULL;
@@ -168,6 +212,8 @@ int embed_root_prepare_for(const char *root, const char *stamp, struct err *e)
 		r = check_free(root, e);
 	if (!r)
 		r = forget_other_boots(root, stamp, e);
+	if (!r)
+		forget_unborn(root);
 	if (!r)
 		r = make_folders(root, e);
 	return r ? r : write_conf(root, e);

@@ -309,7 +309,7 @@ static int forget(struct vmm *v, const struct cvm_row *c, const char *op_id, str
 	if (!r)
 		r = cvms_forget(v->db, c->id, e);
 	if (!r)
-		r = event(v, c, op_id, "cvm.removed", e, "{s:s}", "name", c->name);
+		r = event(v, c, op_id, "cvm.deleted", e, "{s:s}", "name", c->name);
 	guest_forget(v, c->id);
 	return r;
 }

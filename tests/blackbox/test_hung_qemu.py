@@ -9,7 +9,7 @@ from node import assert_books
 
 
 def test_a_hung_qemu_slows_no_other_request(node):
-    hung, other = node.create(name="hung"), node.create(name="other")
+    hung, other = node.create(name="hung-one"), node.create(name="other-one")
     pid, = hung.pids()
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -26,7 +26,7 @@ def test_a_hung_qemu_slows_no_other_request(node):
         assert max(slow)[0] < 1, max(slow)
 
         began = time.monotonic()
-        third = node.create(name="third")
+        third = node.create(name="third-one")
         other.do("stop")
         other.becomes("stopped")
         assert time.monotonic() - began < 10, "starting and stopping others goes on"

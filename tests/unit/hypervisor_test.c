@@ -481,6 +481,32 @@ static void run_files_of_another_boot_are_forgotten_and_of_this_one_kept(void **
 	assert_int_equal(file_remove_tree(dir, &e), 0);
 }
 
+/* libvirt would try for half a minute to reach the monitor of a QEMU that never was. */
+static void a_domain_whose_qemu_was_never_executed_is_forgotten(void **st)
+{
+	static const char
+		unborn[] =
+			"<!-- x -->\n<domstatus state='paused' reason='starting up' pid='0'>\n</domstatus>\n",
+		born[] =
+			"<domstatus state='running' reason='booted' pid='4711'>\n <x pid='0'/></domstatus>\n";
+	char dir[] = "/tmp/teepod-hv-XXXXXX";
+	struct err e;
+
+	(void)st;
+	assert_non_null(mkdtemp(dir));
+	auto_free char *run_dir = xasprintf("%s/run/qemu", dir), *a = xasprintf("%s/a.xml", run_dir),
+		       *a_pid = xasprintf("%s/a.pid", run_dir), *b = xasprintf("%s/b.xml", run_dir);
+	assert_int_equal(embed_root_prepare(dir, &e), 0);
+	assert_int_equal(file_mkdirs(run_dir, 0755, &e), 0);
+	assert_int_equal(file_write(a, unborn, strlen(unborn), 0644, &e), 0);
+	assert_int_equal(file_write(a_pid, "4712", 4, 0644, &e), 0);
+	assert_int_equal(file_write(b, born, strlen(born), 0644, &e), 0);
+	assert_int_equal(embed_root_prepare(dir, &e), 0);
+	assert_false(exists(dir, "run/qemu/a.xml") || exists(dir, "run/qemu/a.pid"));
+	assert_true(exists(dir, "run/qemu/b.xml"));
+	assert_int_equal(file_remove_tree(dir, &e), 0);
+}
+
 static void a_folder_open_in_another_process_is_worth_waiting_for(void **st)
 {
 	char dir[] = "/tmp/teepod-hv-XXXXXX", byte;
@@ -839,6 +865,7 @@ int main(void)
 		cmocka_unit_test(forwards_are_found_by_protocol_address_and_port),
 		cmocka_unit_test(tdx_counts_only_where_both_versions_can_be_trusted),
 		cmocka_unit_test(run_files_of_another_boot_are_forgotten_and_of_this_one_kept),
+		cmocka_unit_test(a_domain_whose_qemu_was_never_executed_is_forgotten),
 		cmocka_unit_test(a_folder_open_in_another_process_is_worth_waiting_for),
 	};
 	const struct CMUnitTest with_qemu[] = {
