@@ -13,6 +13,7 @@
 #ifndef TEEPOD_VMM_ENGINE_H
 #define TEEPOD_VMM_ENGINE_H
 
+#include "base/log.h"
 #include "vmm/logs.h"
 #include "vmm/world.h"
 
@@ -73,6 +74,13 @@ struct op_table {
 };
 
 extern const struct op_table op_tables[OP_KINDS];
+
+/* engine.c: make a row run, go on from what it says, look whether a ready() step is over, end it early, log about it. */
+struct op_run *op_launch(struct vmm *v, const struct op_row *row);
+void op_go(struct op_run *o);
+void op_look_again(struct op_run *o);
+void op_cancel_now(struct op_run *o);
+void op_log(const struct op_run *o, enum log_level level, const char *text, const char *more);
 
 /* disk.c [job] */
 int disk_create(const char *path, int64_t gib, struct err *e);

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * op_error.c - why an operation ended as it did, kept with its row.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/own.h"
+#include "vmm/engine.h"
+
+void op_error_write(const struct err *e, char out[1024])
+{
+	auto_json json_t *j =
+		json_pack("{s:i, s:i, s:s, s:s, s:s, s:s}", "code", (int)e->code, "sys", e->sys, "field",
+			  e->field, "value", e->value, "text", e->text, "hint", e->hint);
+	auto_free char *s = NULL;
+
+	if (j && e->code == ERR_CAPACITY)
+		(void)json_object_set_new(j, "cap",
+					  json_pack("{s:s, s:I, s:I, s:I}", "resource", e->cap.resource,
+						    "asked", (json_int_t)e->cap.asked, "free",
+						    (json_int_t)e->cap.free, "total",
+						    (json_int_t)e->cap.total));
+	s = j ? json_dumps(j, JSON_COMPACT) : NULL;
+	(void)snprintf(out, 1024, "%s",
+		       s && strlen(s) < 1024 ? s : "{\"code\":24,\"text\":\"unprintable error\"}");
+}
+
+static void text_of(const json_t *j, const char *key, char *out, size_t n)
+{
+	const char *s = json_string_value(json_object_get(j, key));
+
+	(void)snprintf(out, n, "%s", s ? s : "");
+}
+
+static const char *static_resource(const char *name)
+{
+	static const char *const known[] = {
+		"vcpus", "memory_mib", "disk_gib", "slots", "cids", "host_ports"
+	};
+
+	for (size_t i = 0; name && i < ARRAY_SIZE(known); i++)
+		if (!strcmp(known[i], name))
+			return known[i];
+	return "resource";
+}
+
+bool vmm_op_error(const struct op_row *o, struct err *ret)
+{
+	auto_json json_t *j = o->error[0] ? json_loads(o->error, 0, NULL) : NULL;
+	json_t *cap = json_object_get(j, "cap");
+
+	if (!j)
+		return false;
+	memset(ret, 0, sizeof(*ret));
+	ret->code = (enum err_code)json_integer_value(json_object_get(j, "code"));
+	ret->sys = (int)json_integer_value(json_object_get(j, "sys"));
+	text_of(j, "field", ret->field, sizeof(ret->field));
+	text_of(j, "value", ret->value, sizeof(ret->value));
+	text_of(j, "text", ret->text, sizeof(ret->text));
+	text_of(j, "hint", ret->hint, sizeof(ret->hint));
+	ret->cap.numa_node = -1;
+	if (cap) {
+		ret->cap.resource = static_resource(json_string_value(json_object_get(cap, "resource")));
+		ret->cap.asked = (uint64_t)json_integer_value(json_object_get(cap, "asked"));
+		ret->cap.free = (uint64_t)json_integer_value(json_object_get(cap, "free"));
+		ret->cap.total = (uint64_t)json_integer_value(json_object_get(cap, "total"));
+	}
+	return true;
+}
