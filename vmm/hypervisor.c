@@ -14,6 +14,12 @@
  * ever ("qemu state driver is not active") and has a fixed number of places for drivers, one taken per open. So a root
  * that another process holds is waited for before the first try, and a failed open is final.
  *
+ * A connection to a daemon carries one call at a time, in effect: libvirt's client lets the first caller read for the
+ * others, and with 9.0 a second caller gets its turn only at the keep-alive, five seconds later, as long as the first
+ * one waits for a hung QEMU (seen with libvirt's own event loop as well); the daemon also admits five requests per
+ * connection. So each job has a connection of its own, and the first one does nothing but watch. A few stay open for
+ * the next jobs; the daemon pings each of them every five seconds.
+ *
  * A guest's end is told by events. Those that arrive before on_link(up) are dropped: the consumer lists after it.
  */
 #include <assert.h>
@@ -35,7 +41,7 @@
 
 enum link { LINK_CONNECTING, LINK_UP, LINK_WAITING, LINK_FAILED };
 
-enum { RETRY_MS = 200, RETRY_MAX_MS = 30000, KEEPALIVE_S = 5, KEEPALIVE_COUNT = 3 };
+enum { RETRY_MS = 200, RETRY_MAX_MS = 30000, KEEPALIVE_S = 5, KEEPALIVE_COUNT = 3, SPARES = 2 };
 
 struct queued {
 	struct queued *next;
@@ -45,11 +51,14 @@ struct queued {
 struct hypervisor {
 	uv_loop_t *loop;
 	char *uri, *embed_root, *emulator; /* embed_root: NULL for other drivers */
+	bool remote;                       /* libvirt's driver runs in another process */
 	void (*on_event)(void *arg, const struct hv_event *ev);
 	void (*on_link)(void *arg, bool up, const struct err *e);
 	void *arg;
 
 	pthread_mutex_t lock;
+	virConnectPtr spare[SPARES];   /* remote: open and unused */
+	unsigned spares, generation;   /* generation: of conn and all that came with it */
 	virConnectPtr conn;            /* NULL unless up */
 	unsigned holds;                /* jobs that use a connection now */
 	bool lost;                     /* the close callback said so */
@@ -76,6 +85,8 @@ struct attempt {
 	struct hypervisor *h;
 	virConnectPtr conn;
 	int callback; /* lifecycle events; -1: none */
+	virConnectPtr spare[SPARES];
+	unsigned spares;
 	struct hv_caps caps;
 	bool final; /* trying again would be useless */
 	struct err e;
@@ -98,26 +109,46 @@ static void unlock(struct hypervisor *h)
 
 int hv_hold(struct hypervisor *h, struct hv_hold *ret, struct err *e)
 {
+	struct hv_hold hold = { .h = h };
+
 	lock(h);
-	virConnectPtr conn = h->conn;
-	if (conn) {
+	bool connected = h->conn != NULL;
+	hold.generation = h->generation;
+	if (connected)
 		h->holds++;
-		(void)virConnectRef(conn);
-	}
+	if (connected && !h->remote && !virConnectRef(h->conn))
+		hold.conn = h->conn;
+	else if (connected && h->spares)
+		hold.conn = h->spare[--h->spares];
 	unlock(h);
-	if (!conn)
+	if (!connected)
 		return err_set(e, ERR_UNAVAILABLE, "hypervisor is not connected");
-	*ret = (struct hv_hold){ h, conn };
+	if (!hold.conn)
+		hold.conn = virConnectOpen(h->uri);
+	if (!hold.conn) {
+		hv_let_go(&hold);
+		return virt_err(e, "connect to the hypervisor");
+	}
+	*ret = hold;
 	return 0;
 }
 
 void hv_let_go(struct hv_hold *hold)
 {
 	struct hypervisor *h = hold->h;
+	virConnectPtr conn = hold->conn;
 
 	if (!h)
 		return;
-	(void)virConnectClose(hold->conn);
+	bool good = h->remote && conn && virConnectIsAlive(conn) == 1;
+	lock(h);
+	if (good && h->conn && hold->generation == h->generation && h->spares < SPARES) {
+		h->spare[h->spares++] = conn;
+		conn = NULL;
+	}
+	unlock(h);
+	if (conn)
+		(void)virConnectClose(conn);
 	lock(h);
 	if (!--h->holds)
 		(void)uv_async_send(&h->wake);
@@ -274,6 +305,8 @@ static void drop_work(void *arg)
 {
 	struct attempt *a = arg;
 
+	while (a->spares)
+		(void)virConnectClose(a->spare[--a->spares]);
 	give_up(a->conn, a->callback);
 }
 
@@ -310,6 +343,10 @@ static void drop(struct hypervisor *h)
 	lock(h);
 	a->conn = h->conn;
 	h->conn = NULL;
+	memcpy(a->spare, h->spare, sizeof(a->spare));
+	a->spares = h->spares;
+	h->spares = 0;
+	h->generation++;
 	unlock(h);
 	a->callback = h->callback;
 	loop_job(h->loop, drop_work, drop_done, a);
@@ -568,6 +605,7 @@ int hv_new(const struct hv_config *cfg, struct hypervisor **ret, struct err *e)
 	(void)pthread_once(&once, libvirt_init);
 	if (!strncmp(cfg->uri, "qemu:///embed", 13))
 		r = root_of(cfg, &h->embed_root, e);
+	h->remote = !h->embed_root && strncmp(cfg->uri, "test:", 5) != 0;
 	if (!r)
 		r = open_handles(h, e);
 	if (r) {

@@ -14,10 +14,11 @@
 
 /* ------------------------------------------------------------------ hypervisor.c */
 
-/* A job's hold on the connection: it stays valid, even when lost meanwhile, until the scope ends. */
+/* A job's connection: valid, even when lost meanwhile, until the scope ends; with a remote driver nobody else's. */
 struct hv_hold {
 	struct hypervisor *h;
 	virConnectPtr conn;
+	unsigned generation;
 };
 
 int hv_hold(struct hypervisor *h, struct hv_hold *ret, struct err *e);
