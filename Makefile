@@ -17,6 +17,7 @@ HARDEN   := -fstack-protector-strong -fstack-clash-protection -fPIE
 DEBUG    ?= -g
 OPT      ?= -O2 -D_FORTIFY_SOURCE=2
 SAN      ?=
+EXTRA    ?=
 # SAN, FAILPOINTS and OPT choose a variant; each variant has a build folder of its own.
 CPPFLAGS += -I. -D_GNU_SOURCE -DTEEPOD_VERSION='"$(VERSION)"' $(if $(FAILPOINTS),-DTEEPOD_FAILPOINTS)
 CFLAGS   += -std=gnu17 $(WARN) $(OPT) $(DEBUG) $(HARDEN) $(SAN) -MMD -MP
@@ -42,7 +43,8 @@ FUZZERS  := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c
 
 all: $(O)/teepod
 
-$(O)/teepod: $(DOBJ) $(O)/libteepod.a
+# EXTRA: objects or sources of one variant only.
+$(O)/teepod: $(DOBJ) $(EXTRA) $(O)/libteepod.a
 	@echo "LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
 $(O)/libteepod.a: $(OBJ)
@@ -62,7 +64,7 @@ $(O)/unit/%: tests/unit/%.c $(filter-out $(O)/obj/daemon/main.o,$(DOBJ)) $(O)/li
 	@mkdir -p $(@D)
 	@echo "LD $@"; $(CC) $(CPPFLAGS) $(CFLAGS) $(PKG_CFLAGS) $(LDFLAGS) -o $@ $(filter-out %.h,$^) -lcmocka $(PKG_LIBS)
 
--include $(OBJ:.o=.d) $(DOBJ:.o=.d) $(UNITS:=.d)
+-include $(OBJ:.o=.d) $(DOBJ:.o=.d) $(UNITS:=.d) $(FUZZERS:=.d)
 
 # ------------------------------------------------------------------ for people
 
@@ -99,12 +101,13 @@ asan: setup
 	@$(MAKE) --no-print-directory O=build/asan OPT=-O1 SAN="$(ASAN)" FAILPOINTS=1 build/asan/teepod
 	@$(MAKE) --no-print-directory demo-image
 	@tests/run.sh unit
-	@TEEPOD_BIN=build/asan/teepod tests/run.sh blackbox tests/blackbox/test_lifecycle.py tests/blackbox/test_bad_input.py
+	@tests/sanitized.sh asan tests/blackbox/test_lifecycle.py tests/blackbox/test_bad_input.py
 
 tsan: setup
 	@$(MAKE) --no-print-directory demo-image
-	@$(MAKE) --no-print-directory O=build/tsan OPT=-O1 SAN="-fsanitize=thread" FAILPOINTS=1 build/tsan/teepod
-	@TEEPOD_BIN=build/tsan/teepod tests/run.sh blackbox tests/blackbox/test_lifecycle.py
+	@$(MAKE) --no-print-directory O=build/tsan OPT=-O1 SAN="-fsanitize=thread" FAILPOINTS=1 EXTRA=tests/sanitized_close.c \
+		build/tsan/teepod
+	@tests/sanitized.sh tsan tests/blackbox/test_lifecycle.py
 
 lint: setup
 	@scripts/lint.sh
@@ -114,17 +117,18 @@ format:
 
 FUZZ_SECONDS ?= 20
 fuzz: setup
-	@$(MAKE) --no-print-directory CC=$(CLANG) O=build/fuzz OPT=-O1 SAN="-fsanitize=fuzzer-no-link,address,undefined" build-fuzzers
+	@$(MAKE) --no-print-directory CC=$(CLANG) O=build/fuzz OPT=-O1 SAN="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" build-fuzzers
 	@for f in $(FUZZERS:build/%=build/fuzz/%); do \
 		n=$$(basename $$f); mkdir -p build/corpus/$$n; echo "== $$n"; \
-		$$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0 build/corpus/$$n $$(ls -d tests/fuzz/corpus/$$n 2>/dev/null) || exit 1; \
+		$$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0 -artifact_prefix=build/fuzz/$$n- \
+			build/corpus/$$n tests/fuzz/corpus/$$n || exit 1; \
 	done
 
 .PHONY: build-fuzzers
 build-fuzzers: $(FUZZERS)
 $(O)/fuzz/%: tests/fuzz/%.c $(O)/libteepod.a
 	@mkdir -p $(@D)
-	@echo "LD $@"; $(CC) $(CPPFLAGS) $(CFLAGS) $(PKG_CFLAGS) -fsanitize=fuzzer,address,undefined -o $@ $^ $(PKG_LIBS)
+	@echo "LD $@"; $(CC) $(CPPFLAGS) $(CFLAGS) $(PKG_CFLAGS) -fsanitize=fuzzer $(LDFLAGS) -o $@ $(filter-out %.h,$^) $(PKG_LIBS)
 
 bench: setup
 	@$(MAKE) --no-print-directory all demo-image

@@ -11,6 +11,7 @@ from pathlib import Path
 class Table:
     def __init__(self):
         self.rows = []
+        self.machine = machine()  # before the run loads it
 
     def add(self, name, value, unit, baseline=None, against="", ratio=None, most=None, least=None, spread=None, note=""):
         """@ratio is value/baseline unless given. The bound is on the ratio when there is one, else on the value."""
@@ -43,7 +44,7 @@ class Table:
                 f"{row['ratio']:.2f}" if row["ratio"] is not None else "", bound, row["verdict"])
 
     def save(self, path, seconds):
-        text = {"machine": machine(), "seconds": round(seconds, 1), "rows": self.rows}
+        text = {"machine": self.machine, "seconds": round(seconds, 1), "rows": self.rows}
         Path(path).write_text(json.dumps(text, indent=1) + "\n")
 
 
