@@ -106,6 +106,7 @@ static const char *const migrations[] = {
 	" STRICT, WITHOUT ROWID;"
 	"CREATE UNIQUE INDEX operations_running ON operations (cvm) WHERE state = 'running';"
 	"CREATE UNIQUE INDEX operations_queued ON operations (cvm) WHERE state = 'queued';"
+	"CREATE INDEX operations_live ON operations (id) WHERE state IN ('queued', 'running');"
 	"CREATE INDEX operations_cvm ON operations (cvm_uuid);"
 	"CREATE INDEX operations_finished ON operations (finished_ms) WHERE finished_ms > 0;"
 
