@@ -39,7 +39,7 @@ DOBJ     := $(DAEMON:%.c=$(O)/obj/%.o)
 UNITS    := $(patsubst tests/unit/%.c,$(O)/unit/%,$(wildcard tests/unit/*_test.c))
 FUZZERS  := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
 
-.PHONY: all setup demo-image demo run test unit blackbox asan tsan lint format fuzz bench install clean
+.PHONY: all setup setup-demo demo-image demo run test unit blackbox asan tsan lint format fuzz bench install clean
 
 all: $(O)/teepod
 
@@ -71,15 +71,18 @@ $(O)/unit/%: tests/unit/%.c $(filter-out $(O)/obj/daemon/main.o,$(DOBJ)) $(O)/li
 setup:
 	@scripts/packages.sh install all
 
-demo-image: setup
+setup-demo:
+	@scripts/packages.sh install build run demo
+
+demo-image: setup-demo
 	@demo/build.sh build/images
 
-demo: setup
+demo: setup-demo
 	@$(MAKE) --no-print-directory all
 	@$(MAKE) --no-print-directory demo-image
 	@demo/demo.sh
 
-run: setup
+run: setup-demo
 	@$(MAKE) --no-print-directory all demo-image
 	exec build/teepod --dev $${TEEPOD_DIR:-build/run} --listen $${TEEPOD_LISTEN:-127.0.0.1:8090}
 
