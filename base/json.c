@@ -319,7 +319,8 @@ static int refuse_unknown(const struct field_table *t, const json_t *j, const ch
 		if (i < t->n)
 			continue;
 		join(path, prefix, key);
-		return err_field(e, ERR_INVALID, path, NULL, "%s is not a field of this request", path);
+		return err_field(e, ERR_INVALID, *path ? path : "\"\"", NULL,
+				 "%s is not a field of this request", *path ? path : "\"\"");
 	}
 	return 0;
 }

@@ -297,9 +297,12 @@ def idle(n, table):
     woken = {task: count - before.get(task, 0) for task, count in wake_ups(pid).items()}
     # A count of none means little unless the same count sees work.
     seen = sum(wake_ups(pid).values())
-    tool("load", "gets", 100, n.url, n.key, "/healthz")
-    if sum(wake_ups(pid).values()) - seen < 50:
-        raise SystemExit("100 requests woke nobody up: wake-ups are not what is counted")
+    host, port = n.listen[0].split(":")
+    for _ in range(20):
+        answers_health(host, int(port))
+        time.sleep(0.05)  # long enough to fall asleep in between
+    if sum(wake_ups(pid).values()) - seen < 10:
+        raise SystemExit("20 requests, a pause between, woke nobody up: wake-ups are not what is counted")
     table.add("  wake-ups of an idle daemon, busiest thread", max(woken.values()) / IDLE_S, "/s", most=1)
     table.add("  wake-ups, all threads", sum(woken.values()) / IDLE_S, "/s")
 

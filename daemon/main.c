@@ -21,6 +21,7 @@
 #include "daemon/settings.h"
 #include "daemon/signals.h"
 #include "daemon/sockets.h"
+#include "daemon/state_lock.h"
 #include "db/db.h"
 
 struct daemon {
@@ -215,6 +216,8 @@ static int start(struct daemon *d, struct err *e)
 	int r = file_mkdirs(d->config->node.state_dir, 0711, e);
 
 	if (!r)
+		r = state_lock(d->config->node.state_dir, e);
+	if (!r)
 		r = settings_measure(d->config, &d->host, e);
 	if (r)
 		return r;
@@ -300,8 +303,10 @@ static int serve(struct daemon *d)
 		return EXIT_FAILURE;
 	}
 	status = run(d);
-	/* After a failed start jobs may still run; the process ends without waiting for them. */
-	if (!status && uv_loop_close(&d->loop))
+	/* After a failed start jobs may still run, and use what the end of main() would free. */
+	if (status)
+		_exit(status);
+	if (uv_loop_close(&d->loop))
 		log_debug("handles were left open");
 	return status;
 }

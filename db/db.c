@@ -13,14 +13,14 @@ static const char pragmas[] =
 	"PRAGMA busy_timeout = 2000; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;"
 	"PRAGMA temp_store = MEMORY;";
 
-static int configure(struct db *db, struct err *e)
+static int configure(struct db *db, const char *path, struct err *e)
 {
 	(void)sqlite3_extended_result_codes(db->conn, 1);
 	(void)sqlite3_db_config(db->conn, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
 	(void)sqlite3_db_config(db->conn, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
 	(void)sqlite3_db_config(db->conn, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	if (sqlite3_exec(db->conn, pragmas, NULL, NULL, NULL) != SQLITE_OK)
-		return sql_error(db, "open", e);
+		return sql_error(db, path, e);
 	return 0;
 }
 
@@ -36,7 +36,7 @@ int db_open(const char *path, struct db **ret, struct err *e)
 		r = err_set(e, ERR_HOST, "cannot open database %s: %s", path,
 			    db->conn ? sqlite3_errmsg(db->conn) : sqlite3_errstr(rc));
 	if (!r)
-		r = configure(db, e);
+		r = configure(db, path, e);
 	if (!r)
 		r = schema_migrate(db, path, e);
 	(void)umask(mask);

@@ -15,15 +15,16 @@ usage() {
 	exit 2
 }
 
+debian=$(. /etc/os-release && echo "${VERSION_ID:-99}")
+debian=${debian%%.*}
+
 # --no-install-recommends leaves out what gcc alone only recommends: libc6-dev is named for that.
 build_packages() {
 	echo gcc libc6-dev binutils make pkg-config
 	echo libuv1-dev libssl-dev libjansson-dev libsqlite3-dev libvirt-dev
 	echo libxml2-dev libinih-dev libarchive-dev libsystemd-dev libyaml-dev
 	# Debian 12 has llhttp only as the sources inside Node's parser package.
-	local version
-	version=$(. /etc/os-release && echo "${VERSION_ID:-99}")
-	if [[ ${version%%.*} -le 12 ]]; then echo node-llhttp; else echo libllhttp-dev; fi
+	if [[ $debian -le 12 ]]; then echo node-llhttp; else echo libllhttp-dev; fi
 }
 
 run_packages() {
@@ -35,7 +36,9 @@ demo_packages() {
 }
 
 test_packages() {
-	echo clang clang-tidy clang-format cppcheck libcmocka-dev
+	echo clang clang-tidy clang-format cppcheck libcmocka-dev util-linux
+	# Fuzzing needs the runtime of the very clang that "clang" stands for.
+	if [[ $debian -le 12 ]]; then echo libclang-rt-14-dev; else echo libclang-rt-19-dev; fi
 	echo python3 python3-pytest python3-pytest-xdist python3-hypothesis python3-yaml python3-jsonschema python3-requests
 	echo libvirt-daemon tini sqlite3 openssl wrk
 	# The phala CLI tests need Node; any Node that is there already will do.

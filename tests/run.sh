@@ -8,6 +8,7 @@
 #
 # TEEPOD_BIN   the daemon to test, instead of one built here
 # TEEPOD_JOBS  black-box tests at a time (default 2)
+# TEEPOD_TEST_HYPERVISOR=libvirtd  guests run by a private libvirtd instead of in the daemon
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

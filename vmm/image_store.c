@@ -198,7 +198,9 @@ void vmm_image_delete(struct vmm *v, const char *name, void (*done)(void *arg, c
 
 static void demo_imported(void *arg, const struct image_row *row, const struct err *e)
 {
-	(void)arg;
+	struct vmm *v = arg;
+
+	v->demo_imports--;
 	if (e)
 		log_warn("demo image not imported: %s", e->text);
 	else
@@ -219,7 +221,8 @@ void images_import_demo(struct vmm *v)
 		if (de->d_name[0] == '.' || images_by_name(v->db, de->d_name, &there, &e) != -ERR_NOT_FOUND)
 			continue;
 		path = xasprintf("%s/%s", v->set.demo_images_dir, de->d_name);
-		vmm_image_import(v, path, NULL, v->workspace, demo_imported, NULL);
+		v->demo_imports++;
+		vmm_image_import(v, path, NULL, v->workspace, demo_imported, v);
 	}
 	closedir(d);
 }

@@ -372,11 +372,13 @@ void vmm_node(const struct vmm *v, struct node_info *ret)
 	const struct hv_caps *caps = hv_caps(v->hv);
 	bool tdx = caps && caps->tdx && v->set.tee != TEE_NONE;
 
-	*ret = (struct node_info){ .hypervisor_up = v->link_up && v->settled,
+	*ret = (struct node_info){ .hypervisor_up = v->link_up && v->settled && !v->demo_imports,
 				   .mode = tdx ? "tdx" : "development" };
 	if (!ret->hypervisor_up)
 		(void)snprintf(ret->hypervisor_error, sizeof(ret->hypervisor_error), "%s",
-			       v->link_up ? "listing domains" : v->link_error);
+			       !v->link_up   ? v->link_error
+			       : !v->settled ? "listing domains"
+					     : "importing demo images");
 	if (!caps)
 		return;
 	memcpy(ret->libvirt, caps->libvirt, sizeof(ret->libvirt));

@@ -31,8 +31,9 @@ struct vmm {
 	void (*closed)(void *arg);
 	void *closed_arg;
 	struct loop_timer *close_timer;
-	unsigned jobs;      /* pool jobs under way, outside operations */
-	struct op_run *ops; /* running operations */
+	unsigned demo_imports; /* under way; the node is not ready before they are over */
+	unsigned jobs;         /* pool jobs under way, outside operations */
+	struct op_run *ops;    /* running operations */
 	unsigned n_ops;
 	struct guest *guests; /* running CVMs that are listened to */
 	struct loop_timer *log_timer, *relist_timer, *keep_timer;

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """conftest.py - nodes for tests, and their end."""
 
+import os
+
 import pytest
 
-from node import Node, PROGRAM, assert_books, free_port, until
+from libvirtd import Libvirtd, Unavailable
+from node import Node, PROGRAM, assert_books
 
 
 def pytest_sessionstart(session):
-    import os
-
     if not os.access(PROGRAM, os.X_OK):
         raise pytest.UsageError(f"{PROGRAM} is not there: make build it first, e.g. by tests/run.sh blackbox")
 
@@ -17,11 +18,32 @@ def pytest_report_header(config):
     return f"daemon: {PROGRAM}"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def hypervisor():
+    """With TEEPOD_TEST_HYPERVISOR=libvirtd all nodes run their guests by a libvirtd instead of by themselves."""
+    if os.environ.get("TEEPOD_TEST_HYPERVISOR", "embed") == "embed":
+        yield None
+        return
+    try:
+        daemon = Libvirtd()
+    except Unavailable as e:
+        pytest.exit(str(e), 1)
+    try:
+        daemon.start()
+        Node.libvirtd = daemon
+        yield daemon
+    finally:
+        Node.libvirtd = None
+        daemon.close()
+
+
 @pytest.fixture(scope="session")
 def shared_node():
-    node = Node().start()
-    yield node
-    node.close()
+    node = Node()
+    try:
+        yield node.start()
+    finally:
+        node.close()
 
 
 @pytest.fixture
@@ -46,5 +68,3 @@ def spawn():
     for each in made:
         each.close()
 
-
-__all__ = ["free_port", "until"]

@@ -23,6 +23,8 @@ from urllib.parse import quote, urlsplit
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = str((ROOT / os.environ.get("TEEPOD_BIN", "build/test/teepod")).resolve())
+# A daemon with sanitizers says what it leaked only when it ends by itself.
+GRACEFUL = "TEEPOD_GRACEFUL" in os.environ
 IMAGES = ROOT / "build" / "images"
 BOOT, DEMO = "teepod-boot-1.0.0", "teepod-demo-1.0.0"
 PREFIX = "/api/v1"
@@ -216,13 +218,15 @@ class Node:
 
     defaults = {"capacity.vcpus": 64, "capacity.memory_mib": 65536, "capacity.disk_gib": 2000, "capacity.slots": 64,
                 "node.name": "alpha"}
+    libvirtd = None     # where guests run unless a test says otherwise; None: in the daemon itself
 
     def __init__(self, options=None, arguments=(), environment=None, hypervisor=None, listen=("127.0.0.1:0",),
                  folder=None):
         self.dir = Path(folder or tempfile.mkdtemp(prefix="tp", dir="/tmp"))
         self.port_first, self.port_last = port_block()
         self.options = {**self.defaults, "ports.range": f"{self.port_first}-{self.port_last}", **(options or {})}
-        self.arguments, self.hypervisor, self.listen = list(arguments), hypervisor, listen
+        self.arguments, self.listen = list(arguments), listen
+        self.hypervisor = hypervisor or (self.libvirtd and self.libvirtd.uri)
         self.environment = environment or {}
         self.process = self.url = self.key = None
         self.log_path = self.dir / "daemon.log"
@@ -274,8 +278,11 @@ class Node:
     def ready(self, seconds=60):
         until(lambda: f"/readyz is 200:\n{self.log_tail()}",
               lambda: self.api("GET", "/readyz", prefix="", key=None).status == 200, seconds)
-        # The demo images are imported beside everything else.
-        until("the demo images are imported", lambda: BOOT in self.get("/images").text and DEMO in self.get("/images").text, seconds)
+        return self.imported(seconds)
+
+    def imported(self, seconds=60):
+        """The demo images are imported beside everything else."""
+        until("the demo images are there", lambda: all(name in self.get("/images").text for name in (BOOT, DEMO)), seconds)
         return self
 
     def stop(self, seconds=45):
@@ -283,7 +290,7 @@ class Node:
         if self.process and self.process.poll() is None:
             self.process.terminate()
             self.process.wait(seconds)
-        return self.process.returncode
+        return self.process and self.process.returncode
 
     def kill(self):
         self.process.kill()
@@ -303,6 +310,8 @@ class Node:
     def close(self):
         """End everything under the folder and remove it."""
         try:
+            if GRACEFUL:
+                self.stop()
             if self.process and self.process.poll() is None:
                 self.process.kill()
                 self.process.wait()
@@ -455,9 +464,12 @@ class Node:
         return row["total"] - row["promised"]
 
     def delete_all(self):
-        for uuid in self.uuids():
-            self.api("DELETE", f"/cvms/{uuid}")
-        until("all CVMs are gone", lambda: not self.uuids(), 40)
+        """Whatever is being done: a CVM that is busy stopping is asked again."""
+        def gone():
+            for uuid in self.uuids():
+                self.api("DELETE", f"/cvms/{uuid}")
+            return not self.uuids()
+        until("all CVMs are gone", gone, 40, every=0.1)
 
     # ------------------------------------------------------------ what is really there
 
@@ -485,6 +497,10 @@ class Node:
 
     def definitions(self):
         """uuid -> name of persistent domain definitions."""
+        if self.hypervisor:
+            from libvirtd import defined
+
+            return defined(self.hypervisor, self.dir)
         folder = self.embed / "etc" / "qemu"
         found = {}
         for path in folder.glob("*.xml"):
@@ -547,10 +563,9 @@ def book_errors(node):
     if set(owner) != running:
         bad.append(f"QEMUs run for {sorted(owner)}, the rows say {sorted(running)}")
 
-    if node.hypervisor is None:
-        defined = set(node.definitions())
-        if not running <= defined or not defined <= set(cvms):
-            bad.append(f"defined {sorted(defined)}, running {sorted(running)}, rows {sorted(cvms)}")
+    defined = set(node.definitions())
+    if not running <= defined or not defined <= set(cvms):
+        bad.append(f"defined {sorted(defined)}, running {sorted(running)}, rows {sorted(cvms)}")
     started = {uuid for uuid, row in cvms.items() if row[6] > 0}
     if not started <= node.folders() or not node.folders() <= set(cvms):
         bad.append(f"folders {sorted(node.folders())}, rows {sorted(cvms)}, once started {sorted(started)}")

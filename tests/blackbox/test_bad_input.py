@@ -54,6 +54,7 @@ BODIES = {
     "leading zero": b'{"name": "x", "vcpu": 01}',
     "plus": b'{"name": "x", "vcpu": +1}',
     "hexadecimal": b'{"name": "x", "vcpu": 0x10}',
+    "number of 400 digits": b'{"name": "x", "vcpu": ' + b"1" * 400 + b"}",
     "exponent bomb": b'{"name": "x", "vcpu": 1e999999999}',
     "deep arrays": b"[" * 100000,
     "deep objects": b'{"a":' * 50000,
@@ -83,7 +84,7 @@ def test_a_duplicate_key_is_named(node):
 
 FIELDS = [
     ("vcpu", "0"), ("vcpu", "-1"), ("vcpu", "1.5"), ("vcpu", '"2"'), ("vcpu", "true"), ("vcpu", "[]"), ("vcpu", "{}"),
-    ("vcpu", "9223372036854775807"), ("vcpu", "9223372036854775808"), ("vcpu", "1e30"), ("vcpu", "1" + "0" * 400),
+    ("vcpu", "9223372036854775807"), ("vcpu", "9223372036854775808"), ("vcpu", "1e30"), ("vcpu", "1" + "0" * 24),
     ("memory", "0"), ("memory", "-2048"), ("memory", "2048.5"), ("memory", '"2G"'), ("memory", "9007199254740993000000"),
     ("disk_size", "0"), ("disk_size", "-1"), ("disk_size", "false"), ("disk_size", "18446744073709551616"),
     ("name", '""'), ("name", '"a"'), ("name", '"1abcdef"'), ("name", '"has space"'), ("name", '"double--dash"'),
@@ -99,7 +100,7 @@ FIELDS = [
     ("compose_file", '{"docker_compose_file": "services: {}", "storage_fs": "ntfs"}'),
     ("ports", '"80"'), ("ports", "{}"), ("ports", "[" + ",".join(["[]"] * 100) + "]"),
     ("encrypted_env", '"xyz"'), ("encrypted_env", '"abc"'), ("encrypted_env", "5"), ("user_config", "5"),
-    ("stopped", '"yes"'), ("stopped", "1"), ("listed", "null"), ("listed", '"no"'),
+    ("stopped", '"yes"'), ("stopped", "1"), ("listed", '"no"'),
     ("node_id", '"one"'), ("node_id", "-1"), ("region", "5"),
     ("nonsense_field", "1"), ("Name", '"case-matters"'),
 ]
@@ -107,8 +108,6 @@ FIELDS = [
 
 @pytest.mark.parametrize("field, value", FIELDS, ids=[f"{f}={v[:24]}" for f, v in FIELDS])
 def test_a_bad_value_is_refused_naming_field_and_value(node, field, value):
-    if field == "listed" and value == "null":
-        pytest.skip("null means not given here")
     answer = node.post("/cvms", data=create_text(node, **{field: value}))
     body = refused(answer, (400, 404, 413, 422))
     if "error_code" in body:
@@ -128,11 +127,9 @@ def test_a_good_name_of_every_allowed_length(node):
         node.create(name=name, stopped=True)
 
 
-@pytest.mark.parametrize("timeout", [9, 1201, 0, -1, "60", 1e10, None, True])
+@pytest.mark.parametrize("timeout", [9, 1201, 0, -1, "60", 1e10, True])
 def test_a_shutdown_time_out_is_ten_to_twelve_hundred_seconds(node, timeout):
     cvm = node.create(stopped=True)
-    if timeout is None:
-        pytest.skip("null means not given here")
     refused(cvm.ask("shutdown", timeout=timeout), (400, 422), "ERR-02-008")
 
 
@@ -263,7 +260,7 @@ def test_a_body_over_the_limit_is_413(node):
 def test_a_compose_file_over_its_limit_is_refused(node):
     big = "services: {}\n#" + "x" * (201 * 1024)
     refused(node.try_create(stopped=True, compose_file={"docker_compose_file": big}), (400, 413))
-    fits = "services: {}\n#" + "x" * (190 * 1024)
+    fits = "services: {web: {image: x}}\n#" + "x" * (190 * 1024)
     node.create(stopped=True, compose_file={"docker_compose_file": fits})
 
 

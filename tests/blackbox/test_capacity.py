@@ -13,9 +13,11 @@ def small():
     """A node with little to give. Tests empty it before they go."""
     from node import Node
 
-    node = Node(options={"capacity.vcpus": 8, "capacity.memory_mib": 1024, "capacity.disk_gib": 20, "capacity.slots": 5}).start()
-    yield node
-    node.close()
+    node = Node(options={"capacity.vcpus": 8, "capacity.memory_mib": 1024, "capacity.disk_gib": 20, "capacity.slots": 5})
+    try:
+        yield node.start()
+    finally:
+        node.close()
 
 
 @pytest.fixture

@@ -77,7 +77,7 @@ def test_every_event_of_a_life_comes_once_and_in_order(node):
         until("all events came", lambda: stream.ids() and stream.ids()[-1] >= end)
         assert stream.ids() == list(range(began + 1, stream.ids()[-1] + 1)), "no gap, none twice"
         kinds = [e.get("event") for e in stream.events]
-        assert "cvm.created" in kinds and "cvm.removed" in kinds, kinds
+        assert "cvm.created" in kinds and "cvm.deleted" in kinds, kinds
         for e in stream.events:
             json.loads(e["data"])
         assert any(cvm.uuid in e["data"] for e in stream.events)

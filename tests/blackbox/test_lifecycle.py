@@ -270,6 +270,7 @@ def test_status_words_on_the_way(node):
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
+        until("the first look", lambda: seen)
         cvm.do("start")
         cvm.becomes("running")
         cvm.do("stop")

@@ -72,6 +72,7 @@ def handshake(node, context):
             return s.version(), got, s.getpeercert()
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
 def test_tls_1_3_and_1_2_are_spoken_and_nothing_older(pki, tls_node):
     node = tls_node()
     assert node.url.startswith("https://")
@@ -114,7 +115,7 @@ def test_large_answers_and_bodies_go_through_tls(tls_node):
         node.create(stopped=True, name=f"wide-{n:02}")
     body = node.get("/apps?page=1&page_size=100").ok()
     assert len(body.json["dstack_apps"]) == 40 and len(body.body) > 32768
-    node.create(stopped=True, compose_file={"docker_compose_file": "services: {}\n#" + "x" * 150000})
+    node.create(stopped=True, compose_file={"docker_compose_file": "services: {web: {image: x}}\n#" + "x" * 150000})
 
 
 def test_sighup_takes_a_new_certificate_and_keeps_the_old_when_the_new_is_bad(pki, tls_node, tmp_path):
@@ -217,7 +218,8 @@ def test_a_stale_unix_socket_is_taken_over_and_a_live_one_is_not(spawn):
 LAUNCHER = """
 import os, socket, sys
 s = socket.socket(); s.bind(("127.0.0.1", int(sys.argv[1]))); s.listen(64)
-os.dup2(s.fileno(), 3, inheritable=True)
+os.dup2(s.fileno(), 3)
+os.set_inheritable(3, True)
 if s.fileno() != 3:
     s.close()
 os.environ["LISTEN_FDS"] = "1"

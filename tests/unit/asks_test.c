@@ -181,7 +181,7 @@ static void a_body_with_a_hash_and_no_compose_file_is_a_commit(void **st)
 
 static void power_times_are_ten_to_twelve_hundred_seconds(void **st)
 {
-	auto_json json_t *good = json_loads("{\"timeout\": 1200, \"force\": 1, \"id\": \"x\"}", 0, NULL);
+	auto_json json_t *good = json_loads("{\"timeout\": 1200, \"force\": true, \"id\": \"x\"}", 0, NULL);
 	auto_json json_t *bad = json_loads("{\"timeout_s\": 9}", 0, NULL);
 	struct power_ask ask_for = { .kind = OP_SHUTDOWN };
 	struct err e;

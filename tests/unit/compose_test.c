@@ -180,7 +180,7 @@ static void what_the_short_form_says_is_in_the_manifest(void **st)
 {
 	auto_json json_t *ask = json(
 		"{\"name\":\"mine\",\"docker_compose_file\":\"services: {a: {}}\",\"kms_enabled\":false,"
-		"\"tproxy_enabled\":false,\"public_logs\":0,\"storage_fs\":\"ext4\",\"pre_launch_script\":\"echo\"}");
+		"\"tproxy_enabled\":false,\"public_logs\":false,\"storage_fs\":\"ext4\",\"pre_launch_script\":\"echo\"}");
 	auto_json json_t *m = NULL;
 	struct err e;
 

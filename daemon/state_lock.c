@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * state_lock.c - one daemon for one state folder.
+ *
+ * SQLite lets two processes write in turn, so without this a second daemon would serve the same CVMs and run the same
+ * operations. A POSIX lock, not flock(): children between fork and exec must not hold it on for a daemon that was killed.
+ */
+#include "daemon/state_lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/own.h"
+
+static int taken(const char *dir, int fd, struct err *e)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	if (fcntl(fd, F_GETLK, &lock) || lock.l_type == F_UNLCK)
+		lock.l_pid = 0;
+	return err_set(e, ERR_IN_USE, "%s is in use by another teepod (process %d)", dir, (int)lock.l_pid);
+}
+
+int state_lock(const char *dir, struct err *e)
+{
+	auto_free char *path = xasprintf("%s/lock", dir);
+	auto_close int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	if (fd < 0)
+		return err_sys(e, errno, "open %s", path);
+	if (fcntl(fd, F_SETLK, &lock))
+		return errno == EACCES || errno == EAGAIN ? taken(dir, fd, e)
+							  : err_sys(e, errno, "lock %s", path);
+	fd = -1; /* kept open: closing it would give the lock up */
+	return 0;
+}

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""libvirtd.py - a libvirtd of one's own, for the other way to run guests."""
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+from node import until
+
+# Of the system's libvirt only the programs are used: its folders are fresh ones in a mount namespace that a sleeping
+# process holds, so that a libvirtd of the machine, or of another test, is neither seen nor disturbed.
+HOLDER = """
+for dir in /etc/libvirt /var/lib/libvirt /var/cache/libvirt /run/libvirt; do mkdir -p $dir && mount -t tmpfs tmpfs $dir || exit 1; done
+cp "$1" /etc/libvirt/qemu.conf && echo ready && exec sleep infinity
+"""
+WORKS_WITHOUT_SYSTEMD = ('user = "root"\ngroup = "root"\nstdio_handler = "file"\nsecurity_driver = "none"\ncgroup_controllers = []\n'
+                         'namespaces = []\nremember_owner = 0\n')
+
+
+class Unavailable(Exception):
+    """There can be no libvirtd here, and why."""
+
+
+class Libvirtd:
+    def __init__(self):
+        if os.geteuid() != 0:
+            raise Unavailable("a system libvirtd needs root")
+        if not shutil.which("libvirtd"):
+            raise Unavailable("libvirtd is not installed")
+        folder = self.folder = Path(tempfile.mkdtemp(prefix="tpv", dir="/tmp"))
+        self.process = None
+        self.uri = f"qemu+unix:///system?socket={folder}/libvirt-sock"
+        (folder / "qemu.conf").write_text(WORKS_WITHOUT_SYSTEMD)
+        (folder / "libvirtd.conf").write_text(f'unix_sock_dir = "{folder}"\nauth_unix_rw = "none"\nauth_unix_ro = "none"\n')
+        self.holder = subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sh", "-c", HOLDER, "sh", folder / "qemu.conf"],
+                                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        said = self.holder.stdout.readline()
+        if said.strip() != "ready":
+            self.holder.wait()
+            raise Unavailable(f"no mount namespace for a private libvirtd: {said.strip()}")
+
+    def start(self):
+        for path in self.folder.glob("libvirt-*sock*"):
+            path.unlink()
+        with open(self.folder / "log", "ab") as log:
+            self.process = subprocess.Popen(["nsenter", "--mount", f"--target={self.holder.pid}", "libvirtd", "-f",
+                                             self.folder / "libvirtd.conf", "-p", self.folder / "pid"], stdout=log, stderr=log)
+        until(lambda: "libvirtd listens: " + (self.folder / "log").read_text()[-800:],
+              lambda: answers(self.folder / "libvirt-sock"), 30)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def close(self):
+        if self.process:
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        self.holder.kill()
+        self.holder.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def answers(path):
+    with socket.socket(socket.AF_UNIX) as s:
+        try:
+            s.connect(str(path))
+            return True
+        except OSError:
+            return False
+
+
+def virsh(uri, *args):
+    done = subprocess.run(["virsh", "-c", uri, *args], capture_output=True, text=True, timeout=60)
+    return done.stdout if done.returncode == 0 else ""
+
+
+def defined(uri, folder=""):
+    """uuid -> name of the domains whose definition names @folder."""
+    found = {}
+    for uuid in virsh(uri, "list", "--all", "--uuid").split():
+        if str(folder) in virsh(uri, "dumpxml", uuid):
+            found[uuid] = virsh(uri, "domname", uuid).strip()
+    return found
