@@ -33,6 +33,6 @@ int state_lock(const char *dir, struct err *e)
 	if (fcntl(fd, F_SETLK, &lock))
 		return errno == EACCES || errno == EAGAIN ? taken(dir, fd, e)
 							  : err_sys(e, errno, "lock %s", path);
-	fd = -1; /* kept open: closing it would give the lock up */
+	(void)take_fd(&fd); /* kept open: closing it would give the lock up */
 	return 0;
 }

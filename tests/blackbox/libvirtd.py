@@ -46,7 +46,7 @@ class Libvirtd:
         for path in self.folder.glob("libvirt-*sock*"):
             path.unlink()
         with open(self.folder / "log", "ab") as log:
-            self.process = subprocess.Popen(["nsenter", "--mount", f"--target={self.holder.pid}", "libvirtd", "-f",
+            self.process = subprocess.Popen(["nsenter", "--mount", "--root", f"--target={self.holder.pid}", "libvirtd", "-f",
                                              self.folder / "libvirtd.conf", "-p", self.folder / "pid"], stdout=log, stderr=log)
         until(lambda: "libvirtd listens: " + (self.folder / "log").read_text()[-800:],
               lambda: answers(self.folder / "libvirt-sock"), 30)
