@@ -46,6 +46,19 @@ tap() {
 	fi
 }
 
+# The allocator of GCC 12's ASan is not safe over fork(): once in a great while a child of libvirt's embedded driver hangs
+# before its exec, and with it the test. Only such a time-out, only of that test, is worth a second run.
+one_unit() {
+	local rc=0 out=$logs/unit.out
+	CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 5 120 "$1" >"$out" 2>&1 || rc=$?
+	if [[ $rc -eq 124 && $1 == */hypervisor_test ]]; then
+		rc=0
+		CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 5 120 "$1" >"$out" 2>&1 || rc=$?
+	fi
+	cat "$out"
+	return "$rc"
+}
+
 unit() {
 	local source binaries=()
 	tap arrows tests/arrows.sh
@@ -60,7 +73,7 @@ unit() {
 	fi
 	export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1
 	for binary in "${binaries[@]}"; do
-		tap "$(basename "$binary")" env CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 5 120 "$binary"
+		tap "$(basename "$binary")" one_unit "$binary"
 	done
 }
 
