@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests" / "blackbox"), str(ROOT / "bench")]
 
 from node import Node, free_port, until  # noqa: E402
-from table import Table, workplace  # noqa: E402
+from table import Table, disk_folder  # noqa: E402
 
 TOOLS = ROOT / "build" / "bench"
 AT_ONCE = 16
@@ -312,7 +312,7 @@ def idle(n, table):
 def main(parts):
     parts = parts or ["boot", "parallel", "creates", "reads", "idle"]
     table, began, closing = Table(), time.monotonic(), contextlib.ExitStack()
-    work = Path(tempfile.mkdtemp(prefix="tpb", dir=workplace()))
+    work = Path(tempfile.mkdtemp(prefix="tpb", dir=disk_folder()))
     print(", ".join(f"{key} {value}" for key, value in table.machine.items()) + "\n", flush=True)
     with closing:
         closing.callback(shutil.rmtree, work, ignore_errors=True)

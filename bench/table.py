@@ -57,8 +57,8 @@ def machine():
     def said(*command):
         return subprocess.run(command, capture_output=True, text=True).stdout.split("\n")[0]
     return {"cpus": os.cpu_count(), "kernel": platform.release(), "load_before": round(os.getloadavg()[0], 2),
-            "qemu": said("qemu-system-x86_64", "--version"), "file_system": said("stat", "-f", "-c", "%T", workplace())}
+            "qemu": said("qemu-system-x86_64", "--version"), "file_system": said("stat", "-f", "-c", "%T", disk_folder())}
 
 
-def workplace():
+def disk_folder():
     return os.environ.get("TEEPOD_BENCH_DIR", "/var/tmp")
