@@ -9,9 +9,21 @@
 #include "api/shapes.h"
 #include "base/clock.h"
 
+/* Flat where the other v25 shapes have an object: clients insist on teepod_name here. */
+static json_t *basic_v25(struct shaper *s, const struct cvm_row *c)
+{
+	const struct vmm_settings *set = vmm_settings(api_of(s->call)->vmm);
+	json_t *o = shape_cvm_v25(s, c);
+
+	json_object_set_new(o, "teepod_name", json_string(set->node_name));
+	json_object_set_new(o, "region_identifier", json_string(set->region));
+	json_object_set_new(o, "kms_type", json_string("phala"));
+	return o;
+}
+
 json_t *shape_app(struct shaper *s, const struct cvm_row *c)
 {
-	json_t *cvm = s->call->version == 25 ? shape_cvm_v25(s, c) : shape_cvm_v26(s, c);
+	json_t *cvm = s->call->version == 25 ? basic_v25(s, c) : shape_cvm_v26(s, c);
 	char id[APP_ID_TEXT + 8];
 
 	(void)snprintf(id, sizeof(id), "app_%s", c->app_id);
