@@ -183,7 +183,8 @@ static void get_paginated(struct call *c)
 
 /* ------------------------------------------------------------------ one app */
 
-/* "app_<40 hex>", "0x<40 hex>" or plain, in either case. */
+/* "app_<40 hex>", "0x<40 hex>" or plain, in either case. Equal compose files make equal ids, also in other workspaces: an
+ * operator asks for the own workspace's app first. */
 static int find_app(const struct call *c, char app_id[APP_ID_TEXT], struct app_row *ret, struct err *e)
 {
 	const char *id = c->param[0];
@@ -196,7 +197,9 @@ static int find_app(const struct call *c, char app_id[APP_ID_TEXT], struct app_r
 		id += 2;
 	if (id_unhex(id, raw, sizeof(raw))) {
 		id_hex(raw, sizeof(raw), app_id);
-		r = vmm_app(api_of(c)->vmm, api_scope(c), app_id, ret, e);
+		r = vmm_app(api_of(c)->vmm, c->caller.workspace, app_id, ret, e);
+		if (r == -ERR_NOT_FOUND && api_scope(c) == 0)
+			r = vmm_app(api_of(c)->vmm, 0, app_id, ret, e);
 	}
 	if (r == -ERR_NOT_FOUND || r == -ERR_CVM_NOT_FOUND)
 		return err_field(e, ERR_NOT_FOUND, "app_id", c->param[0], "no app %.64s is known",
@@ -208,9 +211,11 @@ static int app_cvms(const struct call *c, struct app_row *app, struct cvm_row **
 		    struct err *e)
 {
 	char app_id[APP_ID_TEXT];
-	struct cvm_filter f = { .workspace = api_scope(c), .app_id = app_id, .listed = -1 };
+	struct cvm_filter f = { .app_id = app_id, .listed = -1 };
 	int r = find_app(c, app_id, app, e);
 
+	if (!r)
+		f.workspace = app->workspace;
 	return r ? r : vmm_cvms(api_of(c)->vmm, &f, 0, STATUS_SCAN, rows, n, NULL, e);
 }
 
