@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "api/conn.h"
 #include "api/request.h"
@@ -103,6 +104,25 @@ static void fill_limits(struct server_limits *l)
 		l->head_bytes = 16384;
 }
 
+/* A connection is a descriptor, a followed log one more; files, database and hypervisor must never find none left because
+ * of clients. */
+static void fit_descriptors(struct server_limits *l)
+{
+	rlim_t wanted = (rlim_t)l->connections * 4, most;
+	struct rlimit have;
+
+	if (getrlimit(RLIMIT_NOFILE, &have))
+		return;
+	if (have.rlim_cur < wanted && have.rlim_cur < have.rlim_max) {
+		have.rlim_cur = wanted < have.rlim_max ? wanted : have.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &have) || getrlimit(RLIMIT_NOFILE, &have))
+			return;
+	}
+	most = have.rlim_cur / 8 * 3;
+	if (l->connections > most)
+		l->connections = (unsigned)most;
+}
+
 int server_new(const struct server_config *cfg, struct server **ret, struct err *e)
 {
 	struct server *s = xcalloc(1, sizeof(*s));
@@ -111,6 +131,7 @@ int server_new(const struct server_config *cfg, struct server **ret, struct err 
 	s->loop = cfg->loop;
 	s->limits = cfg->limits;
 	fill_limits(&s->limits);
+	fit_descriptors(&s->limits);
 	s->in_max = s->limits.head_bytes * 2 > SERVER_RX ? s->limits.head_bytes * 2 : SERVER_RX;
 	s->authenticate = cfg->authenticate;
 	s->arg = cfg->arg;
