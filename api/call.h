@@ -29,7 +29,7 @@ struct caller {
 	int64_t key_id;    /* row of the API key; 0: unix socket peer or client certificate */
 	int64_t workspace; /* row of the caller's workspace */
 	char workspace_slug[64];
-	char name[64]; /* key name, "uid:0", or the certificate's common name */
+	char name[72]; /* key name, "uid:0", or "cert:" and the certificate's common name */
 };
 
 enum { CALL_PARAMS = 4 };

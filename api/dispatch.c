@@ -12,7 +12,8 @@
 #include "base/id.h"
 #include "base/own.h"
 
-enum { REQUEST_ID_MAX = 64 };
+/* A common name leaves room for "cert:" before it: cut ones would be other callers' names, or no UTF-8. */
+enum { REQUEST_ID_MAX = 64, CERT_NAME = sizeof(((struct caller *)0)->name) - (sizeof("cert:") - 1) };
 
 static const char *const role_word[] = {
 	[ROLE_NONE] = "none",         [ROLE_READER] = "reader", [ROLE_TENANT] = "tenant",
@@ -91,7 +92,7 @@ static int ask(struct request *q, struct err *e)
 	struct conn *c = q->conn;
 	struct credentials cred = { .api_key = api_key(&q->call) };
 	struct caller caller = { 0 };
-	char name[sizeof(caller.name)];
+	char name[CERT_NAME];
 	int r;
 
 	if (cred.api_key)
@@ -132,7 +133,7 @@ static int authenticate(struct request *q, struct err *e)
 
 static bool has_credentials(const struct request *q)
 {
-	char name[sizeof(q->call.caller.name)];
+	char name[CERT_NAME];
 
 	return api_key(&q->call) || q->conn->is_unix ||
 	       (q->conn->tls && tls_peer_name(q->conn->tls, name, sizeof(name)));

@@ -109,6 +109,17 @@ def test_a_verified_certificate_is_a_credential(pki, tls_node):
     assert node.get("/node").status == 200, "the key works without a certificate"
 
 
+def test_a_certificates_long_name_stays_whole(pki, tls_node):
+    name = "x" + "\u00e9" * 30
+    openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-utf8", "-subj", f"/CN={name}",
+            "-keyout", pki / "long.key", "-out", pki / "long.csr")
+    openssl("x509", "-req", "-in", pki / "long.csr", "-CA", pki / "ca.pem", "-CAkey", pki / "ca.key", "-CAcreateserial", "-days", 2,
+            "-extfile", pki / "alice.ext", "-out", pki / "long.pem")
+    node = tls_node(**{"api.tls_client": "optional", "api.tls_client_ca": pki / "ca.pem"})
+    node._tls = client(pki, "long")
+    assert node.get("/auth/me", key=None).ok()["user"]["username"] == f"cert:{name}"
+
+
 def test_large_answers_and_bodies_go_through_tls(tls_node):
     node = tls_node()
     for n in range(40):
