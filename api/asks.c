@@ -174,9 +174,15 @@ static int refuse_unsupported(const struct cvm_request *q, struct err *e)
 			return err_field(e, ERR_UNSUPPORTED, no[i].field, NULL,
 					 "this node offers no %s for a single CVM", no[i].field);
 	}
-	if (q->kms == KMS_ETHEREUM || q->kms == KMS_BASE || (q->kms_contract && *q->kms_contract))
+	if (q->kms == KMS_ETHEREUM || q->kms == KMS_BASE)
 		return err_field(e, ERR_INCOMPATIBLE, "kms", kms_words[q->kms],
 				 "no on-chain KMS is configured on this node");
+	if (q->kms_contract && *q->kms_contract)
+		return err_field(e, ERR_INCOMPATIBLE, "kms_contract", q->kms_contract,
+				 "no on-chain KMS is configured on this node");
+	if (q->kms_id && *q->kms_id)
+		return err_field(e, ERR_INCOMPATIBLE, "kms_id", q->kms_id,
+				 "a KMS can not be chosen on this node: GET /kms lists none");
 	return 0;
 }
 

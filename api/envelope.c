@@ -135,6 +135,7 @@ static void add_capacity(json_t *details, const struct err *e)
 {
 	const struct scarce *s = find_scarce(e);
 	const char *field = s ? s->field : e->cap.resource ? e->cap.resource : "resource";
+	bool named = e->field[0] && e->value[0]; /* one of several things asked for: "ports[1].host_port" */
 	auto_free char *text = NULL;
 
 	if (e->cap.numa_node >= 0)
@@ -145,6 +146,8 @@ static void add_capacity(json_t *details, const struct err *e)
 		text = xasprintf("asked %llu, free %llu of %llu on this node",
 				 (unsigned long long)e->cap.asked, (unsigned long long)e->cap.free,
 				 (unsigned long long)e->cap.total);
+	if (named)
+		add_row(details, e->field, text_of(e->value), e->text);
 	add_row(details, field, json_integer((json_int_t)e->cap.asked), text);
 	add_row(details, "asked", json_integer((json_int_t)e->cap.asked), NULL);
 	add_row(details, "free", json_integer((json_int_t)e->cap.free), NULL);

@@ -111,6 +111,8 @@ static void a_refusal_names_the_field_and_leaves_the_output_alone(void **st)
 		{ "\"kms\": \"Ethereum\"", "kms", ERR_INCOMPATIBLE },
 		{ "\"kms\": \"base\"", "kms", ERR_INCOMPATIBLE },
 		{ "\"kms\": \"mars\"", "kms", ERR_INVALID },
+		{ "\"kms_contract\": \"0x1\"", "kms_contract", ERR_INCOMPATIBLE },
+		{ "\"kms_id\": \"kms_1\"", "kms_id", ERR_INCOMPATIBLE },
 		{ "\"node_id\": 1, \"teepod_id\": 2", "node_id", ERR_INCOMPATIBLE },
 		{ "\"hugepages\": true", "hugepages", ERR_UNSUPPORTED },
 		{ "\"gpus\": {\"gpus\": [{\"slot\": \"1\"}]}", "gpus", ERR_UNSUPPORTED },

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -66,6 +67,25 @@ static void each_scarce_resource_has_its_code(void **st)
 		assert_string_equal(text(body, "error_code"), want[i].code);
 		assert_string_equal(text(row(body, 0), "field"), want[i].field);
 	}
+}
+
+/* Of several ports asked for only one is in the way. */
+static void a_scarce_thing_with_a_name_is_named(void **st)
+{
+	auto_json json_t *body = NULL;
+	struct err e;
+
+	(void)st;
+	(void)err_capacity(&e, "host_ports", 1, 0, 40);
+	(void)snprintf(e.field, sizeof(e.field), "ports[3].host_port");
+	(void)snprintf(e.value, sizeof(e.value), "8080");
+	(void)snprintf(e.text, sizeof(e.text), "tcp host port 8080 is taken");
+	body = envelope_body(&e, NULL);
+	assert_string_equal(text(body, "error_code"), "ERR-02-002");
+	assert_string_equal(text(row(body, 0), "field"), "ports[3].host_port");
+	assert_string_equal(text(row(body, 0), "value"), "8080");
+	assert_string_equal(text(row(body, 0), "message"), "tcp host port 8080 is taken");
+	assert_string_equal(text(row(body, 1), "field"), "host_ports");
 }
 
 static void invalid_names_field_value_and_rule(void **st)
@@ -192,6 +212,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(capacity_says_asked_free_and_total),
 		cmocka_unit_test(each_scarce_resource_has_its_code),
+		cmocka_unit_test(a_scarce_thing_with_a_name_is_named),
 		cmocka_unit_test(invalid_names_field_value_and_rule),
 		cmocka_unit_test(busy_is_bare_and_to_be_tried_again),
 		cmocka_unit_test(host_errors_keep_their_cause_and_a_full_disk_its_status),
