@@ -2,8 +2,10 @@
  * health.c - is the daemon alive, is it ready, and how is it doing?
  */
 #include "api/api.h"
+#include "api/shapes.h"
 #include "api/tables.h"
 #include "base/buf.h"
+#include "base/own.h"
 
 static void get_healthz(struct call *c)
 {
@@ -13,13 +15,15 @@ static void get_healthz(struct call *c)
 static void get_readyz(struct call *c)
 {
 	json_t *reasons = json_array();
+	auto_free char *why = NULL;
 	struct node_info node;
 
 	vmm_node(api_of(c)->vmm, &node);
-	if (!node.hypervisor_up)
-		json_array_append_new(reasons, json_sprintf("hypervisor is not connected: %s",
-							    node.hypervisor_error[0] ? node.hypervisor_error
-										     : "connecting"));
+	if (!node.hypervisor_up) {
+		why = xasprintf("hypervisor is not connected: %s",
+				node.hypervisor_error[0] ? node.hypervisor_error : "connecting");
+		json_array_append_new(reasons, json_text_or_null(why));
+	}
 	if (api_of(c)->draining)
 		json_array_append_new(reasons, json_string("the daemon is shutting down"));
 	if (!json_array_size(reasons)) {

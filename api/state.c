@@ -44,10 +44,15 @@ static json_t *read_state(struct state_follower *sf)
 	struct cvm_row row;
 	struct err e;
 	json_t *state;
+	int r;
 
-	if (!vmm_find(api_of(sf->f.call)->vmm, 0, sf->uuid, &row, &e))
+	r = vmm_find(api_of(sf->f.call)->vmm, 0, sf->uuid, &row, &e);
+	if (!r)
 		return shape_state(&row, clock_wall_ms());
 	state = json_copy(sf->state);
+	/* a database that can not be read just now is no deletion */
+	if (r != -ERR_CVM_NOT_FOUND)
+		return state;
 	json_object_set_new(state, "status", json_string(deleted));
 	json_object_del(state, "uptime");
 	return state;
