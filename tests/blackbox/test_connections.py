@@ -122,3 +122,15 @@ def test_no_body_is_asked_for_when_the_head_says_enough(node):
     with connect(node) as s:
         s.sendall(b"POST /api/v1/preflight HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
         assert s.recv(4096)[9:12] == b"401"
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_a_followed_log_ends_with_its_cvm(node, started):
+    cvm = node.create(stopped=not started)
+    with connect(node) as s:
+        s.sendall(head(node, "GET", f"/api/v1/cvms/{cvm.uuid}/logs?follow=1", "Connection: close"))
+        cvm.delete()
+        got = b""
+        while piece := s.recv(65536):
+            got += piece
+    assert got.startswith(b"HTTP/1.1 200") and got.endswith(b"0\r\n\r\n")
