@@ -87,6 +87,12 @@ static const char *api_key(const struct call *c)
 	return auth + strspn(auth, " ");
 }
 
+/* A browser shows its user's certificate to whomever a page of somebody else makes it talk to, and says whose page that was. */
+static bool is_from_a_page(const struct call *c)
+{
+	return strcmp(c->method, "GET") != 0 && strcmp(c->method, "HEAD") != 0 && call_header(c, "Origin");
+}
+
 static int ask(struct request *q, struct err *e)
 {
 	struct conn *c = q->conn;
@@ -103,6 +109,9 @@ static int ask(struct request *q, struct err *e)
 		cred.cert_cn = name;
 	else
 		return err_set(e, ERR_UNAUTHENTICATED, "no API key: send X-API-Key or Authorization: Bearer");
+	if (cred.cert_cn && is_from_a_page(&q->call))
+		return err_set(e, ERR_FORBIDDEN,
+			       "web pages (header Origin) can not use a client certificate: send an API key");
 	r = q->s->authenticate(q->s->arg, &cred, &caller, e);
 	if (r == 0)
 		q->call.caller = caller;

@@ -109,6 +109,17 @@ def test_a_verified_certificate_is_a_credential(pki, tls_node):
     assert node.get("/node").status == 200, "the key works without a certificate"
 
 
+def test_a_web_page_can_not_use_the_certificate_of_its_reader(pki, tls_node):
+    node = tls_node(**{"api.tls_client": "optional", "api.tls_client_ca": pki / "ca.pem", "api.cert_role": "operator"})
+    node._tls = client(pki, "alice")
+    forged = {"Origin": "https://elsewhere.example", "Content-Type": "text/plain"}
+    assert node.post("/cvms", json=node.ask(stopped=True), key=None, headers=forged).status == 403
+    assert node.uuids() == set()
+    assert node.get("/node", key=None, headers=forged).status == 200
+    assert node.post("/cvms", json=node.ask(stopped=True), key=None).status == 200
+    assert node.post("/cvms", json=node.ask(stopped=True), headers=forged).status == 200
+
+
 def test_a_certificates_long_name_stays_whole(pki, tls_node):
     name = "x" + "\u00e9" * 30
     openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-utf8", "-subj", f"/CN={name}",
