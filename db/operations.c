@@ -58,11 +58,12 @@ int ops_insert(struct db *db, const struct op_row *o, struct err *e)
 	return r < 0 ? r : 0;
 }
 
+/* Once asked for, a cancel stays: whoever runs the operation may not have heard of it yet. */
 int ops_update(struct db *db, const struct op_row *o, struct err *e)
 {
 	int r = sql_run(
 		db, e,
-		"UPDATE operations SET state = ?, step = ?, undoing = ?, cancel = ?, error = ?, started_ms = ?,"
+		"UPDATE operations SET state = ?, step = ?, undoing = ?, cancel = max(cancel, ?), error = ?, started_ms = ?,"
 		" finished_ms = ? WHERE id = ?",
 		"sdddsiis", op_state_word[o->state], o->step, (int)o->undoing, (int)o->cancel, o->error,
 		o->started_ms, o->finished_ms, o->id);

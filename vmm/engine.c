@@ -5,6 +5,8 @@
  * written before it is done: next step and the step's enter() in one turn, then the side effect on the pool, then save() with the
  * next index. What fails turns the operation round: undoing is written, and the steps done so far are undone last to first.
  * A commit that fails (full disk) changes nothing: the row is read again a second later and the operation goes on from what it says.
+ * A step that found the hypervisor gone is repeated, forward or back, once it is there again. What can not be undone ends the
+ * undoing: the operation has failed and the CVM stays, with all it holds, to be deleted by its owner.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -18,6 +20,8 @@
 #include "base/loop.h"
 #include "base/own.h"
 #include "vmm/engine.h"
+
+enum { TRIES = 5 };
 
 /* ------------------------------------------------------------------ values for jobs */
 
@@ -91,12 +95,18 @@ static void unlink_op(struct op_run *o)
 	free(o);
 }
 
+static void retry_later(struct op_run *o, const struct err *e);
+
 static void reread(void *arg)
 {
 	struct op_run *o = arg;
 	struct err e;
 	int r = ops_get(o->v->db, o->row.id, &o->row, &e);
 
+	if (r && r != -ERR_NOT_FOUND) {
+		retry_later(o, &e);
+		return;
+	}
 	if (r || o->row.state != OP_RUNNING) {
 		unlink_op(o);
 		return;
@@ -110,6 +120,7 @@ static void retry_later(struct op_run *o, const struct err *e)
 	op_log(o, LOG_LEVEL_ERROR, "cannot be recorded, trying again: ", e->text);
 	o->busy = false;
 	o->waiting = false;
+	o->parked = false; /* what is in memory was not written: only the row may say how to go on */
 	if (o->v->closing)
 		return;
 	loop_after_cancel(&o->timer);
@@ -140,7 +151,10 @@ static int promote_queued(struct op_run *o, struct op_row *next, bool *found, st
 		/* The overtaken create was undone entirely: there is nothing left to stop or delete. */
 		next->state = OP_SUCCEEDED;
 		next->finished_ms = clock_wall_ms();
-		return ops_update(o->v->db, next, e);
+		r = ops_update(o->v->db, next, e);
+		return r ? r
+			 : event_op(o->v, next, "operation.finished", e, "{s:s, s:s}", "kind",
+				    op_kind_word[next->kind], "state", op_state_word[next->state]);
 	}
 	next->state = OP_RUNNING;
 	next->started_ms = clock_wall_ms();
@@ -166,7 +180,7 @@ static int finish_turn(void *arg, struct err *e)
 	struct finishing *f = arg;
 	struct op_run *o = f->o;
 	struct op_row row = o->row;
-	struct cvm_row c;
+	struct cvm_row c = { 0 };
 	int r = load_cvm(o, &c, e);
 
 	row.state = f->state;
@@ -212,6 +226,8 @@ static void finished(void *arg, const struct err *e)
 	if (e) {
 		retry_later(o, e);
 		free(f);
+		if (v->closing)
+			ops_close(v);
 		return;
 	}
 	v->op_done[o->row.kind][f->state == OP_SUCCEEDED ? 0 : 1]++;
@@ -264,6 +280,7 @@ static void write_and_go(struct op_run *o, int (*fn)(void *arg, struct err *e))
 
 	o->busy = true;
 	o->waiting = false;
+	o->tries = 0;
 	loop_after_cancel(&o->timer);
 	if (turn_do(o->v->turn, fn, o, &e) < 0)
 		retry_later(o, &e);
@@ -353,6 +370,14 @@ static void succeed_step(struct op_run *o)
 		write_and_go(o, advance_turn);
 }
 
+/* A restart can be undone from where the old guest is gone: half a new one must not stay. Before that, and once the new one
+ * boots, a guest runs and is left alone. */
+static bool is_undone(const struct op_run *o)
+{
+	return o->row.kind == OP_CREATE || o->row.kind == OP_START ||
+	       (o->row.kind == OP_RESTART && !(step_of(o)->flags & STEP_KEEP));
+}
+
 /* Overtaken: end here, the follower clears up. Asked to cancel: undo what can be undone. */
 void op_cancel_now(struct op_run *o)
 {
@@ -364,7 +389,7 @@ void op_cancel_now(struct op_run *o)
 		err_set(&o->err, ERR_CANCELLED, "overtaken by %s", op_kind_word[follower.kind]);
 	else
 		err_set(&o->err, ERR_CANCELLED, "cancelled on request");
-	if (r && (o->row.kind == OP_CREATE || o->row.kind == OP_START)) {
+	if (r && is_undone(o)) {
 		write_and_go(o, turn_round_turn);
 		return;
 	}
@@ -379,6 +404,32 @@ static void work(void *arg)
 	o->result = (o->row.undoing ? step_of(o)->undo : step_of(o)->work)(&o->job, &o->err);
 }
 
+static void go_on(void *arg)
+{
+	op_go(arg);
+}
+
+/* Did the step find the hypervisor gone? The loss itself may be heard of later than its effects; where the connection stands
+ * all the same, something else is wrong and a few tries are enough. */
+static bool try_again(struct op_run *o)
+{
+	if (o->result != -ERR_UNAVAILABLE || ++o->tries > TRIES)
+		return false;
+	op_log(o, LOG_LEVEL_WARN, "will be repeated: ", o->err.text);
+	(void)loop_after(o->v->set.loop, 1000, go_on, o, &o->timer);
+	return true;
+}
+
+/* Going on would forget a CVM that still has a guest or a disk. */
+static void undo_failed(struct op_run *o)
+{
+	op_log(o, LOG_LEVEL_ERROR, "could not undo: ", o->err.text);
+	if (end_state(o) == OP_CANCELLED)
+		op_error_write(&o->err, o->row.error);
+	o->row.undoing = false;
+	finish(o, OP_FAILED);
+}
+
 static void work_done(void *arg)
 {
 	struct op_run *o = arg;
@@ -389,11 +440,13 @@ static void work_done(void *arg)
 	failpoint(op_kind_word[o->row.kind], s->name, o->row.undoing ? "undone" : "after");
 	if (o->v->closing)
 		return ops_close(o->v);
-	if (o->row.undoing) {
-		if (o->result)
-			op_log(o, LOG_LEVEL_ERROR, "could not undo: ", o->err.text);
+	if (try_again(o))
+		return;
+	if (o->row.undoing && o->result) {
+		undo_failed(o);
+	} else if (o->row.undoing) {
 		write_and_go(o, undone_turn);
-	} else if (o->row.cancel && !o->result) {
+	} else if (o->row.cancel && !o->result && o->row.step + 1 < table_of(o)->n) {
 		op_cancel_now(o);
 	} else if (o->result) {
 		fail(o, &o->err);
@@ -455,8 +508,10 @@ static void start_job(struct op_run *o)
 		r = job_load(o, &c, &e);
 	if (r) {
 		o->err = e;
-		if (o->row.undoing)
+		if (o->row.undoing && r == -ERR_CVM_NOT_FOUND)
 			finish(o, end_state(o));
+		else if (o->row.undoing)
+			undo_failed(o);
 		else
 			fail(o, &e);
 		return;
@@ -484,10 +539,16 @@ void op_go(struct op_run *o)
 
 	if (o->v->closing || o->busy)
 		return;
+	if (o->row.cancel && !o->row.undoing) {
+		op_cancel_now(o);
+		return;
+	}
 	/* Undoing may need the hypervisor whatever the step: a domain it would have to take down may be running. */
 	o->parked = !o->v->settled && (o->row.undoing || (step_of(o)->flags & STEP_HV));
-	if (o->parked)
+	if (o->parked) {
+		o->tries = 0;
 		return;
+	}
 	if (o->row.undoing) {
 		go_back(o);
 		return;
@@ -546,5 +607,5 @@ void ops_close(struct vmm *v)
 		if (!o->busy)
 			unlink_op(o);
 	}
-	vmm_job_end(v);
+	vmm_close_if_idle(v);
 }

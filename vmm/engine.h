@@ -42,6 +42,7 @@ struct op_run {
 	bool parked;  /* waits for the hypervisor */
 	bool waiting; /* in a ready() step */
 	bool timed_out;
+	unsigned tries; /* of this step, that found no hypervisor */
 	struct loop_timer *timer;
 	struct step_job job;
 	int result;

@@ -19,7 +19,7 @@
 #include "vmm/serial_scan.h"
 #include "vmm/world.h"
 
-enum { READ_GAP_MS = 50, NOISY_GAP_MS = 10000, NEWS_MAX = 256 };
+enum { READ_GAP_MS = 50, NOISY_GAP_MS = 10000, NEWS_MAX = 256, SAY_AGAIN_MS = 1000 };
 
 struct guest {
 	struct guest *next;
@@ -109,16 +109,20 @@ struct poke {
 	int64_t cvm;
 };
 
+static void read_log(void *arg);
+static void say_again(struct guest *g);
+
 static void poke(void *arg, const struct err *e)
 {
 	struct poke *p = arg;
+	struct guest *g = find(p->v, p->cvm);
 
 	if (!e && !p->v->closing)
 		ops_poke(p->v, p->cvm);
+	if (e && g)
+		say_again(g);
 	free(p);
 }
-
-static void read_log(void *arg);
 
 static int64_t gap(const struct guest *g)
 {
@@ -133,26 +137,44 @@ static void read_soon(struct guest *g)
 		(void)loop_after(g->v->set.loop, wait > 0 ? (uint64_t)wait : 0, read_log, g, &g->timer);
 }
 
-static void read_log(void *arg)
+/* The database would not take it: the guest will not say it again, so that is ours to do. */
+static void say_again(struct guest *g)
 {
-	struct guest *g = arg;
-	struct vmm *v = g->v;
-	bool more = false, any = false;
+	for (int k = SERIAL_BOOT_PROGRESS; k < SERIAL_KINDS; k++)
+		g->news[k] |= g->said[k][0] != 0;
+	if (!g->timer)
+		(void)loop_after(g->v->set.loop, SAY_AGAIN_MS, read_log, g, &g->timer);
+}
+
+static void tell(struct guest *g)
+{
 	struct poke *p;
 	struct err e;
 
+	if (turn_do(g->v->turn, record_turn, g, &e) < 0) {
+		say_again(g);
+		return;
+	}
 	memset(g->news, 0, sizeof(g->news));
+	g->told++;
+	p = xcalloc(1, sizeof(*p));
+	*p = (struct poke){ g->v, g->cvm };
+	turn_after(g->v->turn, poke, p);
+}
+
+static void read_log(void *arg)
+{
+	struct guest *g = arg;
+	bool more = false, any = false;
+	struct err e;
+
 	g->read_at = clock_mono_ms();
 	if (serial_scan_file(&g->scan, g->log_dir, heard, g, &more, &e))
 		return;
 	for (int k = SERIAL_BOOT_PROGRESS; k < SERIAL_KINDS; k++)
 		any |= g->news[k];
-	if (any && turn_do(v->turn, record_turn, g, &e) >= 0) {
-		g->told++;
-		p = xcalloc(1, sizeof(*p));
-		*p = (struct poke){ v, g->cvm };
-		turn_after(v->turn, poke, p);
-	}
+	if (any)
+		tell(g);
 	if (more)
 		read_soon(g);
 }

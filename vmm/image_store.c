@@ -2,7 +2,8 @@
  * image_store.c - files and rows of OS images, kept together.
  *
  * Import: files first, row after them; a crash between leaves a folder without a row, which is no image, and importing it again finds
- * it whole. Delete: row first, so that nobody can begin to use it, files after.
+ * it whole. Delete: row first, so that nobody can begin to use it, files after. Imports run side by side; files are removed while
+ * none runs, or an import could find an image whole that is being taken away, and not at all if one brought the row back.
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -15,6 +16,64 @@
 #include "base/loop.h"
 #include "base/own.h"
 #include "vmm/world.h"
+
+struct store_job {
+	struct store_job *next;
+	struct vmm *v;
+	bool alone;
+	void (*before)(void *arg); /* loop thread, when its time has come; may be NULL */
+	void (*work)(void *arg);
+	void (*done)(void *arg);
+	void *arg;
+};
+
+static void store_go(struct vmm *v);
+
+static void store_work(void *arg)
+{
+	struct store_job *j = arg;
+
+	j->work(j->arg);
+}
+
+static void store_done(void *arg)
+{
+	struct store_job *j = arg;
+	struct vmm *v = j->v;
+
+	v->store.running--;
+	v->store.alone = false;
+	j->done(j->arg);
+	free(j);
+	store_go(v);
+}
+
+static void store_go(struct vmm *v)
+{
+	struct store_job *j;
+
+	while ((j = v->store.first) && !v->store.alone && !(j->alone && v->store.running)) {
+		v->store.first = j->next;
+		v->store.running++;
+		v->store.alone = j->alone;
+		if (j->before)
+			j->before(j->arg);
+		loop_job(v->set.loop, store_work, store_done, j);
+	}
+}
+
+static void store_job(const struct store_job *job)
+{
+	struct store_job *j = xmalloc(sizeof(*j)), **last = &job->v->store.first;
+
+	*j = *job;
+	while (*last)
+		last = &(*last)->next;
+	*last = j;
+	store_go(j->v);
+}
+
+/* ------------------------------------------------------------------ import */
 
 struct import {
 	struct vmm *v;
@@ -112,7 +171,7 @@ void vmm_image_import(struct vmm *v, const char *source, const char *name, int64
 	i->source = xstrdup(source);
 	i->name = name && *name ? xstrdup(name) : NULL;
 	vmm_job_begin(v);
-	loop_job(v->set.loop, import_work, import_done, i);
+	store_job(&(struct store_job){ .v = v, .work = import_work, .done = import_done, .arg = i });
 }
 
 /* ------------------------------------------------------------------ delete */
@@ -123,7 +182,7 @@ struct removal {
 	void (*done)(void *arg, const struct err *e);
 	void *arg;
 	struct err err;
-	bool failed;
+	bool failed, kept;
 };
 
 static int remove_turn(void *arg, struct err *e)
@@ -156,10 +215,21 @@ static void remove_over(struct removal *m, const struct err *e)
 	vmm_job_end(v);
 }
 
+static void remove_before(void *arg)
+{
+	struct removal *m = arg;
+	struct image_row row;
+	struct err ignored;
+
+	m->kept = images_by_name(m->v->db, m->name, &row, &ignored) != -ERR_NOT_FOUND;
+}
+
 static void remove_work(void *arg)
 {
 	struct removal *m = arg;
 
+	if (m->kept)
+		return;
 	m->failed = image_remove_files(m->v->set.images_dir, m->name, &m->err) != 0;
 }
 
@@ -177,7 +247,12 @@ static void remove_committed(void *arg, const struct err *e)
 	if (e)
 		remove_over(m, e);
 	else
-		loop_job(m->v->set.loop, remove_work, remove_done, m);
+		store_job(&(struct store_job){ .v = m->v,
+					       .alone = true,
+					       .before = remove_before,
+					       .work = remove_work,
+					       .done = remove_done,
+					       .arg = m });
 }
 
 void vmm_image_delete(struct vmm *v, const char *name, void (*done)(void *arg, const struct err *e),

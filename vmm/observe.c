@@ -35,6 +35,22 @@ static bool up(enum observed o)
 	return o == OBSERVED_RUNNING || o == OBSERVED_PAUSED;
 }
 
+static void list_all(struct vmm *v, bool second);
+
+static void list_again(void *arg)
+{
+	list_all(arg, true);
+}
+
+/* Something that was seen could not be written down, or not be seen: no event will come for it again. */
+static void list_soon(struct vmm *v)
+{
+	if (v->closing || !v->link_up)
+		return;
+	loop_after_cancel(&v->relist_timer);
+	(void)loop_after(v->set.loop, 1000, list_again, v, &v->relist_timer);
+}
+
 /* ------------------------------------------------------------------ recording */
 
 struct told {
@@ -55,6 +71,8 @@ static void recorded(void *arg, const struct err *e)
 			guest_forget(t->v, t->cvm);
 		ops_poke(t->v, t->cvm);
 	}
+	if (e)
+		list_soon(t->v);
 	free(t);
 }
 
@@ -117,8 +135,12 @@ static void look_done(void *arg)
 	struct vmm *v = l->v;
 	struct err e;
 
-	if (!l->result && !v->closing && turn_do(v->turn, look_turn, l, &e) < 0)
+	if (!l->result && !v->closing && turn_do(v->turn, look_turn, l, &e) < 0) {
 		log_error("cannot record the state of %s: %s", l->uuid, e.text);
+		list_soon(v);
+	} else if (l->result) {
+		list_soon(v);
+	}
 	if (l->again && !v->closing) {
 		l->again = false;
 		loop_job(v->set.loop, look_work, look_done, l);
@@ -134,12 +156,19 @@ static void look_done(void *arg)
 	vmm_job_end(v);
 }
 
-static void look_at(struct vmm *v, const char *uuid)
+static struct look *look_of(const struct vmm *v, const char *uuid)
 {
 	struct look *l = looks;
 
 	while (l && (l->v != v || strcmp(l->uuid, uuid) != 0))
 		l = l->next;
+	return l;
+}
+
+static void look_at(struct vmm *v, const char *uuid)
+{
+	struct look *l = look_of(v, uuid);
+
 	if (l) {
 		l->again = true;
 		return;
@@ -158,7 +187,9 @@ void observe_event(void *arg, const struct hv_event *ev)
 	struct cvm_row c;
 	struct err e;
 
-	if (!v->closing && !cvms_by_uuid(v->db, ev->uuid, &c, &e) && c.observed != observed_from(ev->state))
+	/* A look under way may have seen what was before this event. */
+	if (!v->closing && !cvms_by_uuid(v->db, ev->uuid, &c, &e) &&
+	    (c.observed != observed_from(ev->state) || look_of(v, ev->uuid)))
 		look_at(v, ev->uuid);
 }
 
@@ -231,13 +262,6 @@ static int list_turn(void *arg, struct err *e)
 	return r;
 }
 
-static void list_all(struct vmm *v, bool second);
-
-static void list_again(void *arg)
-{
-	list_all(arg, true);
-}
-
 /* Guests found running are listened to, whether or not their row changed. */
 static void adopt(struct listing *l)
 {
@@ -267,8 +291,7 @@ static void settle(struct listing *l)
 	report_strangers(l);
 	v->settled = true;
 	ops_unpark(v);
-	loop_after_cancel(&v->relist_timer);
-	(void)loop_after(v->set.loop, 1000, list_again, v, &v->relist_timer);
+	list_soon(v);
 }
 
 static void list_done(void *arg)
@@ -281,10 +304,10 @@ static void list_done(void *arg)
 		/* over, or lost again: the next connect lists anew */
 	} else if (l->result) {
 		log_error("cannot list domains: %s", l->err.text);
-		loop_after_cancel(&v->relist_timer);
-		(void)loop_after(v->set.loop, 1000, list_again, v, &v->relist_timer);
+		list_soon(v);
 	} else if (turn_do(v->turn, list_turn, l, &e) < 0) {
 		log_error("cannot record the state of domains: %s", e.text);
+		list_soon(v);
 	} else {
 		settle(l);
 	}

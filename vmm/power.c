@@ -13,15 +13,17 @@ static bool is_up(const struct cvm_row *c)
 	return c->observed == OBSERVED_RUNNING || c->observed == OBSERVED_PAUSED;
 }
 
-/* What is wanted is so already, and nothing is under way that would change it. */
-static bool nothing_to_do(const struct cvm_row *c, enum op_kind kind)
+/* What is wanted is so already, and nothing is under way that would change it. A stopped CVM may still hold what it should
+ * give back: its stop failed, or release_on_stop came later. */
+static bool nothing_to_do(const struct vmm *v, const struct cvm_row *c, enum op_kind kind)
 {
 	if (c->op_id[0])
 		return false;
 	if (kind == OP_START)
 		return c->observed == OBSERVED_RUNNING && c->desired == DESIRED_RUNNING;
 	if (kind == OP_STOP || kind == OP_SHUTDOWN)
-		return !is_up(c) && c->desired == DESIRED_STOPPED && c->observed != OBSERVED_CRASHED;
+		return !is_up(c) && c->desired == DESIRED_STOPPED && c->observed != OBSERVED_CRASHED &&
+		       !(v->set.release_on_stop && c->holds_cpu);
 	return false;
 }
 
@@ -56,7 +58,7 @@ int vmm_power(struct vmm *v, const struct cvm_row *cvm, const struct power_ask *
 		return err_set(e, ERR_BUSY, "%s is being deleted", c.name);
 	(void)snprintf(params, sizeof(params), "{\"timeout_s\":%u,\"force\":%s}",
 		       ask->timeout_s ? ask->timeout_s : TIMEOUT_DEFAULT_S, ask->force ? "true" : "false");
-	if (nothing_to_do(&c, ask->kind))
+	if (nothing_to_do(v, &c, ask->kind))
 		return op_record(v, &c, ask->kind, params, ref, ret_op, e);
 	if (ask->kind == OP_START || ask->kind == OP_RESTART)
 		r = capacity_hold_cpu(v, &c, true, e);

@@ -319,15 +319,18 @@ static int finish_create(struct vmm *v, struct op_run *o, const struct cvm_row *
 	return !ok && o->row.undoing ? forget(v, c, o->row.id, e) : 0;
 }
 
-/* Undone: the guest is down, so that is what is wanted now; the hold goes if stopped CVMs do not keep theirs. */
+/* Undone: the guest is down, so that is what is wanted now. What is stopped gives its hold back if stopped CVMs do not keep
+ * theirs, also when a restart of a stopped CVM ended before it began to boot. */
 static int finish_start(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok, struct err *e)
 {
-	int r;
+	bool stopped = o->row.undoing || (c->desired == DESIRED_STOPPED && !is_up(c));
+	int r = 0;
 
-	if (ok || !o->row.undoing)
+	if (ok)
 		return 0;
-	r = want(v, c, DESIRED_STOPPED, e);
-	return r || !v->set.release_on_stop ? r : capacity_hold_cpu(v, c, false, e);
+	if (o->row.undoing)
+		r = want(v, c, DESIRED_STOPPED, e);
+	return r || !stopped || !v->set.release_on_stop ? r : capacity_hold_cpu(v, c, false, e);
 }
 
 static int finish_stop(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok, struct err *e)

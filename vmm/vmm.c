@@ -2,8 +2,9 @@
  * vmm.c - opening and closing the node, and the reads that need no more than a query.
  *
  * Opening never waits for the hypervisor: the API answers from SQLite at once, operations wait for the connection by
- * themselves. Closing lets jobs end, because a side effect without its record would have to be found out again; what still
- * runs after the time allowed is left to the next start, which is what it is built for.
+ * themselves. Closing lets jobs end, because a side effect without its record would have to be found out again. A job can not be
+ * called off and uses what closing would free, so closing ends after it or, when it hangs, not at all: whoever waits for it
+ * sets a limit and ends the process, and the next start goes on with what was under way, which is what it is built for.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -141,6 +142,7 @@ static void hypervisor_closed(void *arg)
 
 static void close_rest(struct vmm *v)
 {
+	v->close_begun = true;
 	loop_after_cancel(&v->close_timer);
 	hv_close(v->hv, hypervisor_closed, v);
 }
@@ -150,13 +152,16 @@ void vmm_job_begin(struct vmm *v)
 	v->jobs++;
 }
 
-/* Also called when an operation's job ends while closing; then there is no job of ours to count. */
+void vmm_close_if_idle(struct vmm *v)
+{
+	if (v->closing && !v->close_begun && !v->jobs && !v->n_ops)
+		close_rest(v);
+}
+
 void vmm_job_end(struct vmm *v)
 {
-	if (v->jobs)
-		v->jobs--;
-	if (v->closing && !v->jobs && !v->n_ops && v->closed && v->close_timer)
-		close_rest(v);
+	v->jobs--;
+	vmm_close_if_idle(v);
 }
 
 static void close_late(void *arg)
@@ -165,7 +170,6 @@ static void close_late(void *arg)
 
 	log_warn("%u jobs and %u operations are still under way; the next start goes on with them", v->jobs,
 		 v->n_ops);
-	v->closed(v->closed_arg);
 }
 
 void vmm_close(struct vmm *v, unsigned max_ms, void (*done)(void *arg), void *arg)
@@ -177,7 +181,6 @@ void vmm_close(struct vmm *v, unsigned max_ms, void (*done)(void *arg), void *ar
 	loop_after_cancel(&v->keep_timer);
 	loop_after_cancel(&v->relist_timer);
 	(void)loop_after(v->set.loop, max_ms, close_late, v, &v->close_timer);
-	v->jobs++;
 	ops_close(v);
 }
 

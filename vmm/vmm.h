@@ -68,7 +68,8 @@ struct vmm_settings {
 
 /* Open the database, resume what was under way, begin connecting to the hypervisor (which never blocks the caller). */
 int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e);
-/* Let running steps finish, up to @max_ms; guests stay up. @done when everything is closed; the vmm is freed. */
+/* Let running steps finish; guests stay up. @done when everything is closed; the vmm is freed. Never while a job hangs: what
+ * still runs after @max_ms is logged, and only the end of the process ends it. */
 void vmm_close(struct vmm *v, unsigned max_ms, void (*done)(void *arg), void *arg);
 const struct vmm_settings *vmm_settings(const struct vmm *v);
 /* Settings that may change while running (SIGHUP): logs, retention, release_on_stop, boot_timeout, port ranges, types. */

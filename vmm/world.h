@@ -27,13 +27,18 @@ struct vmm {
 	bool link_up;      /* connected */
 	bool settled;      /* reconciled since the last connect: operations may go on */
 	char link_error[200];
-	bool closing;
+	bool closing, close_begun;
 	void (*closed)(void *arg);
 	void *closed_arg;
 	struct loop_timer *close_timer;
 	unsigned demo_imports; /* under way; the node is not ready before they are over */
 	unsigned jobs;         /* pool jobs under way, outside operations */
-	struct op_run *ops;    /* running operations */
+	struct {               /* jobs in the image store; image_store.c */
+		struct store_job *first;
+		unsigned running;
+		bool alone;
+	} store;
+	struct op_run *ops; /* running operations */
 	unsigned n_ops;
 	struct guest *guests; /* running CVMs that are listened to */
 	struct loop_timer *log_timer, *relist_timer, *keep_timer;
@@ -109,6 +114,8 @@ void guests_close(struct vmm *v);
 void images_import_demo(struct vmm *v);
 
 void vmm_job_begin(struct vmm *v);
-void vmm_job_end(struct vmm *v); /* may be the last thing a close waits for */
+void vmm_job_end(struct vmm *v);
+/* When a job or an operation has ended: it may have been the last one a close waits for. */
+void vmm_close_if_idle(struct vmm *v);
 
 #endif

@@ -2,6 +2,8 @@
 """No space left: the operation fails and says why, what it did is undone, and the daemon goes on."""
 
 import os
+import signal
+import sqlite3
 import subprocess
 
 import pytest
@@ -97,3 +99,18 @@ def test_a_guest_that_fills_the_disk_harms_nobody_else(tiny):
     cvm.do("stop")
     cvm.becomes("stopped")
     assert_books(tiny)
+
+
+def test_a_guest_that_ends_while_nothing_can_be_written_is_noticed_later(node):
+    """Its event comes once: what it told must not be lost with the write that failed. A lock stands for the full disk."""
+    cvm = node.create()
+    database = sqlite3.connect(node.dir / "teepod.db", isolation_level=None)
+    database.execute("begin immediate")
+    for pid in cvm.pids():
+        os.kill(pid, signal.SIGKILL)
+    until("the write has failed", lambda: "cannot record the state of" in node.log_path.read_text(errors="replace"))
+    assert cvm.status == "running"
+    database.execute("rollback")
+    database.close()
+    cvm.becomes("crashed", 15)
+    assert_books(node)

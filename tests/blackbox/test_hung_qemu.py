@@ -5,7 +5,7 @@ import os
 import signal
 import time
 
-from node import assert_books
+from node import assert_books, until
 
 
 def test_a_hung_qemu_slows_no_other_request(node):
@@ -42,6 +42,27 @@ def test_a_hung_qemu_slows_no_other_request(node):
             os.kill(pid, signal.SIGCONT)
         except ProcessLookupError:
             pass
+
+
+def test_sigterm_ends_the_daemon_while_a_job_hangs(spawn):
+    node = spawn(options={"api.drain_seconds": 1})
+    hung = node.create()
+    pid, = hung.pids()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        hung.ask("shutdown", timeout=60).ok()
+        until("QEMU is asked", lambda: hung.operations()[0]["step"] == "signal" and hung.operations()[0]["state"] == "running")
+        time.sleep(0.3)
+        assert node.stop(15) == 0
+        assert hung.pids() == [pid]
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    node.start()
+    assert hung.pids() == [pid]
+    hung.ask("stop").ok()
+    hung.becomes("stopped", 30)
+    node.settled(hung.uuid)
+    assert_books(node)
 
 
 def test_a_hung_qemu_can_be_deleted(node):

@@ -15,8 +15,12 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
+#include "base/file.h"
 #include "base/own.h"
+#include "db/sql.h"
 #include "db/turn.h"
+#include "vmm/engine.h"
 #include "vmm/mutation.h"
 #include "vmm/world.h"
 
@@ -125,6 +129,7 @@ static int tear_down(void **st)
 struct asking {
 	struct node *n;
 	struct cvm_ask ask;
+	enum op_kind kind;
 	struct cvm_row row;
 	struct op_row op;
 };
@@ -414,6 +419,355 @@ static void what_waits_for_the_hypervisor_waits_across_restarts(void **st)
 	assert_int_equal(promised(n, "vcpus"), 1);
 }
 
+/* ------------------------------------------------------------------ operations that go wrong, or are asked to end */
+
+static void run_for(struct node *n, int64_t ms)
+{
+	int64_t end = clock_mono_ms() + ms;
+
+	while (clock_mono_ms() < end) {
+		(void)uv_run(&n->loop, UV_RUN_NOWAIT);
+		(void)usleep(2000);
+	}
+}
+
+static struct op_row op_of(struct node *n, const struct asking *a)
+{
+	struct op_row row = { 0 };
+	struct err e;
+
+	assert_int_equal(ops_get(n->v->db, a->op.id, &row, &e), 0);
+	return row;
+}
+
+static void runs_until_over(struct node *n, const struct asking *a)
+{
+	for (int i = 0; i < 300 && op_of(n, a).state == OP_RUNNING; i++)
+		run_for(n, 10);
+	assert_int_not_equal(op_of(n, a).state, OP_RUNNING);
+}
+
+/* Close, and open again with the operation of @a where a crash could have left it. */
+static void resume_at(struct node *n, const struct asking *a, int step, bool undoing)
+{
+	struct op_row row;
+	struct err e;
+
+	(void)uv_run(&n->loop, UV_RUN_NOWAIT);
+	row = op_of(n, a);
+	row.step = step;
+	row.undoing = undoing;
+	assert_int_equal(ops_update(n->v->db, &row, &e), 0);
+	close_node(n);
+	open_node(n);
+}
+
+/* As if domains had just been listed: once the first attempt to connect has failed, nothing tells otherwise. */
+static void settle(struct node *n)
+{
+	while (!strcmp(n->v->link_error, "connecting"))
+		run_for(n, 5);
+	n->v->settled = true;
+	ops_unpark(n->v);
+}
+
+static int begin_turn(void *arg, struct err *e)
+{
+	struct asking *a = arg;
+	const struct power_ask ask = { .kind = a->kind };
+
+	return vmm_power(a->n->v, &a->row, &ask, &ref, &a->op, e);
+}
+
+static void begin(struct asking *a, enum op_kind kind)
+{
+	struct err e;
+
+	a->kind = kind;
+	assert_int_equal(turn_do(a->n->v->turn, begin_turn, a, &e), 0);
+}
+
+static int cancel_turn(void *arg, struct err *e)
+{
+	struct asking *a = arg;
+
+	return vmm_cancel(a->n->v, a->op.id, e);
+}
+
+/* A create under way, waiting for the hypervisor. */
+static void create_running(struct node *n, struct asking *a)
+{
+	auto_json json_t *m = manifest("first");
+	struct err e;
+
+	a->n = n;
+	a->ask = (struct cvm_ask){
+		.name = "first", .prefer_dev = -1, .vcpus = 1, .memory_mib = 100, .disk_gib = 1, .manifest = m
+	};
+	assert_int_equal(turn_do(n->v->turn, create_turn, a, &e), 0);
+}
+
+enum { CREATE_FILES = 1, CREATE_START = 4, SHUTDOWN_WAIT = 1, RESTART_DEFINE = 5, DELETE_REMOVE = 2 };
+
+static void closing_waits_for_every_job_also_when_an_operation_ends_meanwhile(void **st)
+{
+	struct node *n = *st;
+	struct asking a = { 0 };
+	bool over = false;
+	struct err e;
+
+	assert_int_equal(create(n, "first", 1, &a, &e), 0);
+	assert_int_equal(turn_do(n->v->turn, delete_turn, &a, &e), 0);
+	resume_at(n, &a, DELETE_REMOVE, false);
+	vmm_job_begin(n->v); /* an import, say */
+	vmm_close(n->v, 5000, closed, &over);
+	run_for(n, 300);
+	assert_false(over);
+	vmm_job_end(n->v);
+	while (!over)
+		(void)uv_run(&n->loop, UV_RUN_ONCE);
+	open_node(n);
+}
+
+static void undoing_waits_for_a_hypervisor_that_went_away(void **st)
+{
+	struct node *n = *st;
+	struct asking a = { 0 };
+	struct cvm_row c;
+	struct err e;
+
+	create_running(n, &a);
+	resume_at(n, &a, CREATE_START, true);
+	settle(n);
+	run_for(n, 500);
+	assert_int_equal(op_of(n, &a).state, OP_RUNNING);
+	assert_int_equal(op_of(n, &a).step, CREATE_START);
+	assert_int_equal(cvms_get(n->v->db, a.row.id, &c, &e), 0);
+	n->v->settled = false;
+	run_for(n, 1000);
+	assert_true(n->v->ops->parked);
+}
+
+static void what_can_not_be_undone_stays_with_all_it_holds(void **st)
+{
+	struct node *n = *st;
+	struct asking a = { 0 };
+	auto_free char *cvms = xasprintf("%s/cvms", n->dir);
+	struct cvm_row c;
+	struct err e;
+
+	create_running(n, &a);
+	resume_at(n, &a, CREATE_FILES, true);
+	assert_int_equal(rmdir(cvms), 0);
+	assert_int_equal(file_write(cvms, "x", 1, 0600, &e), 0);
+	settle(n);
+	runs_until_over(n, &a);
+	assert_int_equal(op_of(n, &a).state, OP_FAILED);
+	assert_int_equal(cvms_get(n->v->db, a.row.id, &c, &e), 0);
+	assert_int_equal(promised(n, "vcpus"), 1);
+	assert_int_equal(unlink(cvms), 0);
+}
+
+static void an_operation_queued_behind_a_create_that_is_undone_is_told_to_have_ended(void **st)
+{
+	struct node *n = *st;
+	struct asking a = { 0 }, del;
+	struct event_row *events;
+	struct op_row row;
+	int finished = 0;
+	size_t ne;
+	struct err e;
+
+	settle(n);
+	create_running(n, &a);
+	del = a;
+	assert_int_equal(turn_do(n->v->turn, delete_turn, &del, &e), 0);
+	row = op_of(n, &a);
+	row.undoing = true;
+	row.step = -1;
+	assert_int_equal(ops_update(n->v->db, &row, &e), 0);
+	run_for(n, 100);
+	assert_int_equal(op_of(n, &a).state, OP_FAILED);
+	assert_int_equal(op_of(n, &del).state, OP_SUCCEEDED);
+	assert_int_equal(promised(n, "slots"), 0);
+	assert_int_equal(events_after(n->v->db, 0, 0, 100, &events, &ne, &e), 0);
+	for (size_t i = 0; i < ne; i++)
+		finished +=
+			!strcmp(events[i].type, "operation.finished") && !strcmp(events[i].op_id, del.op.id);
+	events_free(events, ne);
+	assert_int_equal(finished, 1);
+}
+
+static void a_cancel_asked_for_in_the_turn_that_ends_a_step_is_heard(void **st)
+{
+	struct node *n = *st;
+	struct asking a = { 0 };
+	struct err e;
+
+	assert_int_equal(create(n, "first", 1, &a, &e), 0);
+	assert_int_equal(cvms_set_observed(n->v->db, a.row.id, OBSERVED_RUNNING, &e), 0);
+	begin(&a, OP_SHUTDOWN);
+	resume_at(n, &a, SHUTDOWN_WAIT, false);
+	assert_true(n->v->ops->waiting);
+	assert_int_equal(turn_do(n->v->turn, cancel_turn, &a, &e), 0);
+	assert_int_equal(cvms_set_observed(n->v->db, a.row.id, OBSERVED_OFF, &e), 0);
+	ops_poke(n->v, a.row.id);
+	run_for(n, 50);
+	assert_true(op_of(n, &a).cancel);
+	assert_int_equal(op_of(n, &a).state, OP_CANCELLED);
+}
+
+static void a_restart_cancelled_half_way_up_is_taken_down_again(void **st)
+{
+	struct node *n = *st;
+	struct asking a = { 0 };
+	struct cvm_row c;
+	struct err e;
+
+	n->v->set.release_on_stop = true;
+	assert_int_equal(create(n, "first", 1, &a, &e), 0);
+	begin(&a, OP_RESTART);
+	assert_int_equal(cvms_set_desired(n->v->db, a.row.id, DESIRED_RUNNING, &e), 0);
+	resume_at(n, &a, RESTART_DEFINE, false);
+	n->v->set.release_on_stop = true;
+	assert_int_equal(turn_do(n->v->turn, cancel_turn, &a, &e), 0);
+	run_for(n, 50);
+	assert_true(op_of(n, &a).undoing);
+	settle(n);
+	runs_until_over(n, &a);
+	assert_int_equal(op_of(n, &a).state, OP_CANCELLED);
+	assert_int_equal(cvms_get(n->v->db, a.row.id, &c, &e), 0);
+	assert_int_equal(c.desired, DESIRED_STOPPED);
+	assert_int_equal(promised(n, "vcpus"), 0);
+}
+
+static void with_release_on_stop_what_is_stopped_holds_nothing_however_it_came_to_be(void **st)
+{
+	struct node *n = *st;
+	struct asking kept = { 0 }, a = { 0 };
+	struct err e;
+
+	assert_int_equal(create(n, "kept-1", 2, &kept, &e), 0);
+	n->v->set.release_on_stop = true;
+	begin(&kept, OP_STOP);
+	assert_int_equal(kept.op.state, OP_RUNNING);
+	assert_int_equal(create(n, "first", 1, &a, &e), 0);
+	assert_int_equal(promised(n, "vcpus"), 2);
+	begin(&a, OP_STOP);
+	assert_int_equal(a.op.state, OP_SUCCEEDED);
+	begin(&a, OP_RESTART);
+	assert_int_equal(promised(n, "vcpus"), 3);
+	run_for(n, 20);
+	assert_int_equal(turn_do(n->v->turn, cancel_turn, &a, &e), 0);
+	run_for(n, 50);
+	assert_int_equal(op_of(n, &a).state, OP_CANCELLED);
+	assert_int_equal(promised(n, "vcpus"), 2);
+	begin(&a, OP_START);
+	run_for(n, 20);
+	assert_int_equal(promised(n, "vcpus"), 3);
+	assert_int_equal(turn_do(n->v->turn, cancel_turn, &a, &e), 0);
+	run_for(n, 50);
+	settle(n);
+	runs_until_over(n, &a);
+	assert_int_equal(op_of(n, &a).state, OP_CANCELLED);
+	assert_int_equal(promised(n, "vcpus"), 2);
+}
+
+/* ------------------------------------------------------------------ guests while nothing can be written */
+
+static void what_a_guest_said_while_the_database_was_full_is_recorded_later(void **st)
+{
+	struct node *n = *st;
+	struct asking a = { 0 };
+	auto_free char *dir = NULL, *logs = NULL, *serial = NULL;
+	static const char said[] = "boot.progress: done\n";
+	struct cvm_row c;
+	struct err e;
+
+	assert_int_equal(create(n, "first", 1, &a, &e), 0);
+	(void)uv_run(&n->loop, UV_RUN_NOWAIT);
+	dir = cvm_dir(n->v, a.row.uuid);
+	logs = xasprintf("%s/logs", dir);
+	serial = xasprintf("%s/serial.log", logs);
+	assert_int_equal(file_mkdirs(logs, 0755, &e), 0);
+	assert_int_equal(file_write(serial, said, sizeof(said) - 1, 0644, &e), 0);
+	a.row.serial_progress = true;
+	assert_true(sql_run(n->v->db, &e, "PRAGMA query_only = 1", "") >= 0);
+	guest_listen(n->v, &a.row);
+	run_for(n, 100);
+	assert_true(sql_run(n->v->db, &e, "PRAGMA query_only = 0", "") >= 0);
+	run_for(n, 1300);
+	assert_int_equal(cvms_get(n->v->db, a.row.id, &c, &e), 0);
+	assert_string_equal(c.boot_progress, "done");
+}
+
+/* ------------------------------------------------------------------ images */
+
+static void put(const char *dir, const char *name, const char *text)
+{
+	auto_free char *path = xasprintf("%s/%s", dir, name);
+	struct err e;
+
+	assert_int_equal(file_write(path, text, strlen(text), 0644, &e), 0);
+}
+
+static void make_image(const char *dir)
+{
+	static const char meta[] = "{\"kernel\":\"k\",\"initrd\":\"i\",\"cmdline\":\"c\",\"version\":\"\"}";
+	char hex[3][SHA256_HEX];
+	auto_free char *sums = NULL;
+	struct err e;
+
+	assert_int_equal(file_mkdirs(dir, 0755, &e), 0);
+	put(dir, "metadata.json", meta);
+	put(dir, "k", "the kernel");
+	put(dir, "i", "the initrd");
+	id_sha256_hex(meta, strlen(meta), hex[0]);
+	id_sha256_hex("the kernel", 10, hex[1]);
+	id_sha256_hex("the initrd", 10, hex[2]);
+	sums = xasprintf("%s  metadata.json\n%s  k\n%s  i\n", hex[0], hex[1], hex[2]);
+	put(dir, "sha256sum.txt", sums);
+	id_sha256_hex(sums, strlen(sums), hex[0]);
+	put(dir, "digest.txt", hex[0]);
+}
+
+static void imported(void *arg, const struct image_row *row, const struct err *e)
+{
+	if (e)
+		print_message("%s\n", e->text);
+	*(int *)arg = row && !e ? 1 : -1;
+}
+
+static void removed(void *arg, const struct err *e)
+{
+	*(int *)arg = e ? -1 : 1;
+}
+
+static void an_image_imported_while_it_is_being_removed_is_there_or_not_there_but_never_half(void **st)
+{
+	struct node *n = *st;
+	auto_free char *source = xasprintf("%s/fresh-2.0.0", n->dir);
+	auto_free char *there = xasprintf("%s/fresh-2.0.0/metadata.json", n->images);
+	int in = 0, out = 0, again = 0;
+	struct image_row row;
+	struct err e;
+
+	make_image(source);
+	vmm_image_import(n->v, source, NULL, n->v->workspace, imported, &in);
+	for (int i = 0; i < 200 && !in; i++)
+		run_for(n, 10);
+	assert_int_equal(in, 1);
+	vmm_image_delete(n->v, "fresh-2.0.0", removed, &out);
+	vmm_image_import(n->v, source, NULL, n->v->workspace, imported, &again);
+	(void)usleep(300000); /* long enough to find the image whole */
+	for (int i = 0; i < 200 && !(out && again); i++)
+		run_for(n, 10);
+	assert_int_equal(out, 1);
+	assert_int_equal(again, 1);
+	assert_int_equal(images_by_name(n->v->db, "fresh-2.0.0", &row, &e), 0);
+	assert_int_equal(access(there, F_OK), 0);
+}
+
 /* ------------------------------------------------------------------ idempotency */
 
 struct seen {
@@ -527,6 +881,15 @@ int main(void)
 		WITH_NODE(every_form_of_identifier_finds_the_cvm),
 		WITH_NODE(a_second_operation_is_refused_and_delete_overtakes),
 		WITH_NODE(what_waits_for_the_hypervisor_waits_across_restarts),
+		WITH_NODE(closing_waits_for_every_job_also_when_an_operation_ends_meanwhile),
+		WITH_NODE(undoing_waits_for_a_hypervisor_that_went_away),
+		WITH_NODE(what_can_not_be_undone_stays_with_all_it_holds),
+		WITH_NODE(an_operation_queued_behind_a_create_that_is_undone_is_told_to_have_ended),
+		WITH_NODE(a_cancel_asked_for_in_the_turn_that_ends_a_step_is_heard),
+		WITH_NODE(a_restart_cancelled_half_way_up_is_taken_down_again),
+		WITH_NODE(with_release_on_stop_what_is_stopped_holds_nothing_however_it_came_to_be),
+		WITH_NODE(what_a_guest_said_while_the_database_was_full_is_recorded_later),
+		WITH_NODE(an_image_imported_while_it_is_being_removed_is_there_or_not_there_but_never_half),
 		WITH_NODE(the_same_key_gets_the_same_answer_and_a_failure_is_not_remembered),
 		cmocka_unit_test(the_status_word_follows_from_wanted_seen_and_done),
 	};
