@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "api/server_impl.h"
+#include "base/buf.h"
 #include "base/own.h"
 
 enum { BACKLOG = 511 };
@@ -24,7 +25,9 @@ static int bad_address(struct err *e, const char *address, const char *text)
 
 static int uv_failed(struct err *e, int status, const char *address)
 {
-	return err_sys(e, -status, "listen on %s", address);
+	err_sys(e, -status, "listen on %s", address);
+	return status == UV_EADDRINUSE ? err_hint(e, "ss -lntp shows which process listens there")
+				       : -(int)e->code;
 }
 
 static int only_loopback(const struct listener *l, const struct sockaddr *sa, const char *address,
@@ -116,6 +119,13 @@ static int clear_path(const char *address, const char *path, struct err *e)
 	return unlink(path) ? err_sys(e, errno, "remove stale socket %s", path) : 0;
 }
 
+static bool folder_exists(const char *path)
+{
+	auto_free char *folder = xstrndup(path, (size_t)(strrchr(path, '/') - path));
+
+	return access(*folder ? folder : "/", F_OK) == 0;
+}
+
 static int open_unix(struct listener *l, uv_loop_t *loop, const struct listen_spec *spec, struct err *e)
 {
 	const char *path = spec->address + strlen("unix:");
@@ -133,6 +143,9 @@ static int open_unix(struct listener *l, uv_loop_t *loop, const struct listen_sp
 	if (r == 0)
 		r = uv_pipe_bind(&l->uv.pipe, path);
 	(void)umask(old);
+	/* libuv says EACCES for a folder that is not there. */
+	if (r == UV_EACCES && !folder_exists(path))
+		r = UV_ENOENT;
 	if (r)
 		return uv_failed(e, r, spec->address);
 	if (spec->unix_mode && chmod(path, spec->unix_mode & 0777))

@@ -93,6 +93,8 @@ static int ssl_error(struct err *e, const char *field, const char *file)
 
 	if (ERR_SYSTEM_ERROR(code))
 		reason = strerrordesc_np(ERR_GET_REASON(code));
+	else if (ERR_GET_LIB(ERR_peek_error()) == ERR_LIB_PEM)
+		reason = "not a PEM file, or not of this kind";
 	return err_field(e, ERR_INVALID, field, file, "%s %s: %s", field, file, reason ? reason : "unusable");
 }
 

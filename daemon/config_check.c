@@ -10,8 +10,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "api/tls.h"
 #include "base/own.h"
 #include "daemon/config_key.h"
+#include "vmm/embed_root.h"
 
 static void complain(const struct config *c, const char *section, const char *name, struct buf *errors,
 		     const char *fmt, ...) __attribute__((format(printf, 5, 6)));
@@ -84,6 +86,20 @@ static void check_tls(const struct config *c, struct buf *errors)
 	check_readable(c, "tls_client_ca", a->tls_client_ca, errors);
 }
 
+/* Only when all of them can be read: what is missing was named above. */
+static void check_certificates(const struct config *c, struct buf *errors)
+{
+	const struct config_api *a = &c->api;
+	SSL_CTX *ctx = NULL;
+	struct err e;
+
+	if (*a->tls_cert && *a->tls_key &&
+	    tls_context(a->tls_cert, a->tls_key, *a->tls_client_ca ? a->tls_client_ca : NULL,
+			a->tls_client == TLS_CLIENT_REQUIRED, &ctx, &e))
+		complain(c, "api", e.field, errors, "%s", e.text + strlen(e.field) + 1);
+	SSL_CTX_free(ctx);
+}
+
 static void check_ports(const struct config *c, struct buf *errors)
 {
 	const struct config_ports *p = &c->ports;
@@ -114,12 +130,27 @@ static void check_types(const struct config *c, struct buf *errors)
 			complain(c, "cvm", "types", errors, "%s is there twice", t->v[i].name);
 }
 
+static void check_embed_root(const struct config *c, struct buf *errors)
+{
+	const struct config_hypervisor *h = &c->hypervisor;
+
+	if (!strncmp(h->uri, "qemu:///embed", 13) && strlen(h->embed_root) > EMBED_ROOT_MAX)
+		complain(c, "hypervisor", "embed_root", errors,
+			 "%s is %zu bytes long, at most %d leave room for QEMU's sockets: use a shorter path",
+			 h->embed_root, strlen(h->embed_root), EMBED_ROOT_MAX);
+}
+
 void config_check(const struct config *c, struct buf *errors)
 {
+	size_t before = errors->len;
+
 	check_listen(c, errors);
 	check_tls(c, errors);
+	if (errors->len == before)
+		check_certificates(c, errors);
 	check_ports(c, errors);
 	check_types(c, errors);
+	check_embed_root(c, errors);
 	if (c->capacity.cid_start + c->capacity.cid_count - 1 >= UINT32_MAX)
 		complain(c, "capacity", "cid_count", errors,
 			 "%" PRId64 " ids from %" PRId64 " go beyond 4294967294", c->capacity.cid_count,

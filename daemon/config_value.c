@@ -101,12 +101,17 @@ static bool parse_path(const struct key *k, const char *text, void *dst)
 
 static bool parse_uri(const struct key *k, const char *text, void *dst)
 {
-	static const char *const known[] = { "qemu:///", "qemu+unix:///", "qemu+tls://", "qemu+ssh://",
+	static const char *const known[] = { "qemu:///system", "qemu:///session", "qemu:///embed",
+					     "qemu+unix:///",  "qemu+tls://",     "qemu+ssh://",
 					     "test://" };
 
-	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
-		if (!strncmp(text, known[i], strlen(known[i])))
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+		size_t n = strlen(known[i]);
+
+		if (!strncmp(text, known[i], n) &&
+		    (known[i][n - 1] == '/' || strspn(text + n, "?") || !text[n]))
 			return keep_text(k, text, strlen(text) < 512 && printable(text), dst);
+	}
 	return false;
 }
 

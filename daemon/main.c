@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "api/api.h"
 #include "base/file.h"
@@ -262,10 +263,17 @@ static int check_db(const struct config *c)
 	auto_free char *path = db_path(c);
 	auto_buf struct buf out = { 0 };
 	struct err e;
-	int n = db_check(path, &out, &e);
+	int n;
 
+	if (access(path, F_OK)) {
+		(void)fprintf(stderr,
+			      "teepod: %s: %s; give --check-db the --config, --dev and -o of the daemon\n",
+			      path, strerror(errno));
+		return EXIT_FAILURE;
+	}
+	n = db_check(path, &out, &e);
 	if (n < 0) {
-		(void)fprintf(stderr, "teepod: %s\n", e.text);
+		(void)fprintf(stderr, "teepod: %s%s%s\n", e.text, e.hint[0] ? "; " : "", e.hint);
 		return EXIT_FAILURE;
 	}
 	(void)printf("%s%s: %d findings\n", out.data ? out.data : "", path, n);
@@ -318,7 +326,7 @@ int main(int argc, char **argv)
 	int status;
 
 	if (options_parse(argc, argv, &d.options, &errors)) {
-		(void)fprintf(stderr, "%s", errors.data);
+		(void)fprintf(stderr, "teepod: %s\n", errors.data);
 		return EXIT_USAGE;
 	}
 	if (actions_run(&d.options, &status))

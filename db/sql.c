@@ -21,6 +21,11 @@ int sql_error(struct db *db, const char *what, struct err *e)
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
 		return err_set(e, ERR_UNAVAILABLE, "database is locked by another process: %s", what);
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+		err_set(e, ERR_HOST, "database %s: %s", sqlite3_db_filename(db->conn, "main"),
+			sqlite3_errmsg(db->conn));
+		return err_hint(e, "move it away and restore a copy");
 	default:
 		return err_set(e, ERR_HOST, "database: %s: %s", what, sqlite3_errmsg(db->conn));
 	}

@@ -375,9 +375,9 @@ static int import_into(const char *store, const char *temp, const char *source, 
 	if (fd < 0)
 		return err_sys(e, errno, "open %s", temp);
 	if (stat(source, &st) < 0)
-		return errno == ENOENT
-			       ? err_field(e, ERR_NOT_FOUND, "source", source, "no file or folder there")
-			       : err_sys(e, errno, "open image source %s", source);
+		return errno == ENOENT ? err_field(e, ERR_NOT_FOUND, "source", source,
+						   "no file or folder %.200s on this node", source)
+				       : err_sys(e, errno, "open image source %s", source);
 	if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
 		return err_field(e, ERR_INVALID, "source", source, "expected a folder or a tar archive");
 	if ((S_ISDIR(st.st_mode) ? copy_folder(&in, source, e) : unpack(&in, source, e)) < 0)

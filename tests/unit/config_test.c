@@ -538,6 +538,16 @@ static void keys_that_contradict_each_other_are_refused(void **state)
 		   "t.conf:3: [capacity] cid_count: 2 ids from 4294967294 go beyond 4294967294\n");
 	expect_bad("[hypervisor]\nemulator = /nonexistent\n",
 		   "t.conf:2: [hypervisor] emulator: /nonexistent: No such file or directory\n");
+	expect_bad(
+		"[hypervisor]\nuri = qemu:///embed\n"
+		"embed_root = /a/path/that/leaves/no/room/for/qemus/sockets/x\n",
+		"t.conf:3: [hypervisor] embed_root: /a/path/that/leaves/no/room/for/qemus/sockets/x is 47 bytes "
+		"long, at most 46 leave room for QEMU's sockets: use a shorter path\n");
+	expect_bad("[hypervisor]\nuri = qemu:///sytem\n",
+		   "t.conf:2: [hypervisor] uri: \"qemu:///sytem\" is not allowed: a libvirt connection: "
+		   "qemu:///system, qemu+unix:///system?socket=/path or qemu:///embed\n");
+	expect_bad("[api]\ntls_cert = /etc/passwd\ntls_key = /etc/passwd\n",
+		   "t.conf:2: [api] tls_cert: /etc/passwd: not a PEM file, or not of this kind\n");
 }
 
 /* ------------------------------------------------------------------ reload */
