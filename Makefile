@@ -139,7 +139,7 @@ bench: setup
 
 install: all
 	install -D -m 755 $(O)/teepod $(DESTDIR)$(PREFIX)/bin/teepod
-	install -D -m 640 configs/teepod.conf $(DESTDIR)/etc/teepod/teepod.conf
+	test -e $(DESTDIR)/etc/teepod/teepod.conf || install -D -m 644 configs/teepod.conf $(DESTDIR)/etc/teepod/teepod.conf
 	install -D -m 644 configs/teepod.service $(DESTDIR)/lib/systemd/system/teepod.service
 	install -D -m 644 configs/teepod.socket $(DESTDIR)/lib/systemd/system/teepod.socket
 	install -D -m 644 docs/man/teepod.8 $(DESTDIR)$(PREFIX)/share/man/man8/teepod.8
