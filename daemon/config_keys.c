@@ -120,7 +120,7 @@ const struct key config_keys[] = {
 	  .words = cert_role_words, .flags = KEY_RELOAD },
 	{ "api", "max_connections", &type_int, AT(api.max_connections),
 	  .preset = "4096",
-	  .doc = "Open connections in all; more wait in the kernel's queue.",
+	  .doc = "Open connections in all; what comes beyond is closed at once.",
 	  .min = 1, .max = 1000000 },
 	{ "api", "max_connections_per_address", &type_int, AT(api.max_connections_per_address),
 	  .preset = "1024",

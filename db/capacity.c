@@ -47,15 +47,15 @@ int ports_of(struct db *db, int64_t cvm, struct port_row **ret, size_t *ret_n, s
 	return 0;
 }
 
-int ports_holder(struct db *db, bool udp, const char *address, uint16_t port, char ret_name[NAME_TEXT],
-		 struct err *e)
+int ports_holder(struct db *db, int64_t workspace, bool udp, const char *address, uint16_t port,
+		 char ret_name[NAME_TEXT], struct err *e)
 {
 	sqlite3_stmt *st = sql_query(
 		db, e,
-		"SELECT c.name FROM ports p JOIN cvms c ON c.id = p.cvm WHERE p.protocol = ?1"
+		"SELECT iif(c.workspace = ?4, c.name, '') FROM ports p JOIN cvms c ON c.id = p.cvm WHERE p.protocol = ?1"
 		" AND p.host_port = ?2 AND (p.host_address = ?3 OR p.host_address IN ('0.0.0.0', '::')"
 		" OR ?3 IN ('0.0.0.0', '::')) LIMIT 1",
-		"sds", udp ? "udp" : "tcp", (int)port, address);
+		"sdsi", udp ? "udp" : "tcp", (int)port, address, workspace);
 	int r = st ? sql_next(db, st, e) : -(int)e->code;
 
 	if (r <= 0)

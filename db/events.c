@@ -19,14 +19,20 @@ int events_append(struct db *db, int64_t workspace, const char *type, const char
 	return r < 0 ? r : 0;
 }
 
-int events_after(struct db *db, int64_t workspace, int64_t seq, int64_t limit, struct event_row **ret,
-		 size_t *ret_n, struct err *e)
+#define EVENT_SELECT "SELECT seq, at_ms, workspace, type, cvm_uuid, op_id, data FROM events"
+
+int events_between(struct db *db, int64_t workspace, int64_t seq, int64_t last, int64_t limit,
+		   struct event_row **ret, size_t *ret_n, struct err *e)
 {
-	sqlite3_stmt *st = sql_query(
-		db, e,
-		"SELECT seq, at_ms, workspace, type, cvm_uuid, op_id, data FROM events WHERE seq > ?1"
-		" AND (?2 = 0 OR workspace = ?2) ORDER BY seq LIMIT ?3",
-		"iii", seq, workspace, limit);
+	/* Two statements: an OR over the workspace would keep SQLite from using its index. */
+	sqlite3_stmt *st =
+		workspace
+			? sql_query(db, e,
+				    EVENT_SELECT
+				    " WHERE workspace = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq LIMIT ?4",
+				    "iiii", workspace, seq, last, limit)
+			: sql_query(db, e, EVENT_SELECT " WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3",
+				    "iii", seq, last, limit);
 	struct event_row *rows = NULL;
 	size_t n = 0, cap = 0;
 	int r;

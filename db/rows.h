@@ -205,9 +205,10 @@ int cvms_forget(struct db *db, int64_t id, struct err *e);
 
 int ports_add(struct db *db, int64_t cvm, const struct port_row *p, struct err *e);
 int ports_of(struct db *db, int64_t cvm, struct port_row **ret, size_t *n, struct err *e);
-/* Does a CVM hold (protocol, port) on @address, or on any address when one of the two is a wildcard? 1/0. *ret_name. */
-int ports_holder(struct db *db, bool udp, const char *address, uint16_t port, char ret_name[NAME_TEXT],
-		 struct err *e);
+/* Does a CVM hold (protocol, port) on @address, or on any address when one of the two is a wildcard? 1/0. *ret_name is its name,
+ * "" when it belongs to another workspace than @workspace. */
+int ports_holder(struct db *db, int64_t workspace, bool udp, const char *address, uint16_t port,
+		 char ret_name[NAME_TEXT], struct err *e);
 int cids_taken(struct db *db, uint32_t cid, struct err *e);
 
 /* ------------------------------------------------------------------ capacity */
@@ -282,9 +283,9 @@ struct event_row {
 };
 int events_append(struct db *db, int64_t workspace, const char *type, const char *cvm_uuid, const char *op_id,
 		  const char *data, struct err *e);
-/* After @seq, oldest first, at most @limit. *ret malloc'd; free with events_free(). */
-int events_after(struct db *db, int64_t workspace, int64_t seq, int64_t limit, struct event_row **ret,
-		 size_t *n, struct err *e);
+/* After @seq and up to @last, oldest first, at most @limit. *ret malloc'd; free with events_free(). */
+int events_between(struct db *db, int64_t workspace, int64_t seq, int64_t last, int64_t limit,
+		   struct event_row **ret, size_t *n, struct err *e);
 void events_free(struct event_row *rows, size_t n);
 /* Oldest kept and newest sequence number; 0,0 when the log is empty. */
 int events_bounds(struct db *db, int64_t *oldest, int64_t *newest, struct err *e);

@@ -117,7 +117,8 @@ static const char *const migrations[] = {
 
 	"CREATE TABLE events ("
 	" seq INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, workspace INTEGER NOT NULL, type TEXT NOT NULL,"
-	" cvm_uuid TEXT NOT NULL, op_id TEXT NOT NULL, data TEXT NOT NULL) STRICT;",
+	" cvm_uuid TEXT NOT NULL, op_id TEXT NOT NULL, data TEXT NOT NULL) STRICT;"
+	"CREATE INDEX events_workspace ON events (workspace, seq);",
 };
 
 int db_schema_version(void)

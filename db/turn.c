@@ -217,10 +217,12 @@ void turn_after(struct turn *t, void (*fn)(void *arg, const struct err *e), void
 
 void *turn_watch(struct turn *t, void (*fn)(void *arg), void *arg)
 {
-	struct watcher *w = xcalloc(1, sizeof(*w));
+	struct watcher *w = xcalloc(1, sizeof(*w)), **last = &t->watchers;
 
-	*w = (struct watcher){ t->watchers, fn, arg };
-	t->watchers = w;
+	while (*last)
+		last = &(*last)->next;
+	*w = (struct watcher){ NULL, fn, arg };
+	*last = w;
 	return w;
 }
 

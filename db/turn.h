@@ -27,7 +27,7 @@ int turn_do(struct turn *t, int (*fn)(void *arg, struct err *e), void *arg, stru
  * an open transaction it runs at the end of this turn all the same. */
 void turn_after(struct turn *t, void (*fn)(void *arg, const struct err *e), void *arg);
 
-/* @fn(@arg) after every commit; for those who follow the event log. Returns a ticket for turn_unwatch(). */
+/* @fn(@arg) after every commit, in the order of registration; for those who follow the event log. Returns a ticket for turn_unwatch(). */
 void *turn_watch(struct turn *t, void (*fn)(void *arg), void *arg);
 void turn_unwatch(struct turn *t, void *ticket);
 

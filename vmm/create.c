@@ -31,7 +31,7 @@ static int resolve(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, 
 	if (!r)
 		r = capacity_would_fit(v, &a->row, ask->n_ports, e);
 	if (!r)
-		r = ports_resolve(v, ask->ports, ask->n_ports, ports, e);
+		r = ports_resolve(v, workspace, ask->ports, ask->n_ports, ports, e);
 	return r;
 }
 

@@ -4,14 +4,30 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/own.h"
 #include "vmm/engine.h"
 
+/* libvirt and QEMU quote file names and guests; JSON takes only UTF-8. */
+static json_t *text_json(const char *text)
+{
+	auto_free char *ascii = NULL;
+	json_t *j = json_string(text);
+
+	if (j)
+		return j;
+	ascii = xstrdup(text);
+	for (char *c = ascii; *c; c++)
+		if ((unsigned char)*c >= 0x80)
+			*c = '?';
+	return json_string(ascii);
+}
+
 void op_error_write(const struct err *e, char out[1024])
 {
-	auto_json json_t *j =
-		json_pack("{s:i, s:i, s:s, s:s, s:s, s:s}", "code", (int)e->code, "sys", e->sys, "field",
-			  e->field, "value", e->value, "text", e->text, "hint", e->hint);
+	auto_json json_t *j = json_pack("{s:i, s:i, s:o, s:o, s:o, s:o}", "code", (int)e->code, "sys", e->sys,
+					"field", text_json(e->field), "value", text_json(e->value), "text",
+					text_json(e->text), "hint", text_json(e->hint));
 	auto_free char *s = NULL;
 
 	if (j && e->code == ERR_CAPACITY)
@@ -21,8 +37,10 @@ void op_error_write(const struct err *e, char out[1024])
 						    (json_int_t)e->cap.free, "total",
 						    (json_int_t)e->cap.total));
 	s = j ? json_dumps(j, JSON_COMPACT) : NULL;
-	(void)snprintf(out, 1024, "%s",
-		       s && strlen(s) < 1024 ? s : "{\"code\":24,\"text\":\"unprintable error\"}");
+	if (s && strlen(s) < 1024)
+		(void)snprintf(out, 1024, "%s", s);
+	else
+		(void)snprintf(out, 1024, "{\"code\":%d,\"text\":\"the error is too long to be kept\"}", (int)e->code);
 }
 
 static void text_of(const json_t *j, const char *key, char *out, size_t n)

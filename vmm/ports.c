@@ -123,8 +123,8 @@ static bool taken_before(const struct port_row *rows, size_t n, const struct por
 	return false;
 }
 
-static int check_fixed(struct vmm *v, size_t i, const struct port_row *earlier, const struct port_row *p,
-		       struct err *e)
+static int check_fixed(struct vmm *v, int64_t workspace, size_t i, const struct port_row *earlier,
+		       const struct port_row *p, struct err *e)
 {
 	char name[48], value[8], ranges[120], who[NAME_TEXT];
 	const char *proto = p->udp ? "udp" : "tcp";
@@ -141,13 +141,13 @@ static int check_fixed(struct vmm *v, size_t i, const struct port_row *earlier, 
 		return err_field(e, ERR_INVALID, name, value,
 				 "%s host port %s:%s is asked for twice in this request", proto,
 				 p->host_address, value);
-	r = ports_holder(v->db, p->udp, p->host_address, p->host_port, who, e);
+	r = ports_holder(v->db, workspace, p->udp, p->host_address, p->host_port, who, e);
 	if (r < 0)
 		return r;
 	if (r) {
 		err_capacity(e, "host_ports", 1, 0, (uint64_t)ports_allowed(v));
-		(void)snprintf(e->text, sizeof(e->text), "%s host port %s:%s is mapped to CVM %s", proto,
-			       p->host_address, value, who);
+		(void)snprintf(e->text, sizeof(e->text), "%s host port %s:%s is mapped to %s%s", proto,
+			       p->host_address, value, *who ? "CVM " : "another CVM", who);
 	} else {
 		r = try_bind(p->udp, p->host_address, p->host_port);
 		if (!r)
@@ -161,7 +161,8 @@ static int check_fixed(struct vmm *v, size_t i, const struct port_row *earlier, 
 	return err_hint(e, "use host_port 0 to get a free one of %s", ranges);
 }
 
-static int pick(struct vmm *v, size_t i, const struct port_row *earlier, struct port_row *p, struct err *e)
+static int pick(struct vmm *v, int64_t workspace, size_t i, const struct port_row *earlier,
+		struct port_row *p, struct err *e)
 {
 	int64_t n = count_ports(v, p->udp);
 	char name[48], who[NAME_TEXT];
@@ -171,7 +172,7 @@ static int pick(struct vmm *v, size_t i, const struct port_row *earlier, struct 
 		int r;
 
 		p->host_port = nth_port(v, p->udp, at);
-		r = ports_holder(v->db, p->udp, p->host_address, p->host_port, who, e);
+		r = ports_holder(v->db, workspace, p->udp, p->host_address, p->host_port, who, e);
 		if (r < 0)
 			return r;
 		if (r || taken_before(earlier, i, p) || try_bind(p->udp, p->host_address, p->host_port))
@@ -184,7 +185,8 @@ static int pick(struct vmm *v, size_t i, const struct port_row *earlier, struct 
 	return err_hint(e, "widen ports.range, or delete a CVM that has port mappings");
 }
 
-int ports_resolve(struct vmm *v, const struct port_ask *asks, size_t n, struct port_row *out, struct err *e)
+int ports_resolve(struct vmm *v, int64_t workspace, const struct port_ask *asks, size_t n,
+		  struct port_row *out, struct err *e)
 {
 	char name[48];
 	int r = 0;
@@ -205,7 +207,8 @@ int ports_resolve(struct vmm *v, const struct port_ask *asks, size_t n, struct p
 					 "vm_port 0 is not a port; allowed: 1 to 65535");
 		r = check_address(v, i, address, e);
 		if (!r)
-			r = p->host_port ? check_fixed(v, i, out, p, e) : pick(v, i, out, p, e);
+			r = p->host_port ? check_fixed(v, workspace, i, out, p, e)
+					 : pick(v, workspace, i, out, p, e);
 	}
 	return r;
 }

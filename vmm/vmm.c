@@ -94,6 +94,17 @@ static int make_folders(const struct vmm_settings *s, struct err *e)
 	return r ? r : file_mkdirs(s->images_dir, 0755, e);
 }
 
+/* Readers share the connection of the open turn; only what is committed may leave, or a number could be given twice. */
+static void note_committed(void *arg)
+{
+	struct vmm *v = arg;
+	int64_t oldest, newest;
+	struct err e;
+
+	if (!events_bounds(v->db, &oldest, &newest, &e))
+		v->last_event = newest;
+}
+
 int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 {
 	auto_free char *path = xasprintf("%s/teepod.db", s->state_dir);
@@ -108,6 +119,8 @@ int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 		return r;
 	}
 	v->turn = turn_new(s->loop, v->db);
+	note_committed(v);
+	(void)turn_watch(v->turn, note_committed, v);
 	r = turn_do(v->turn, set_up, v, e);
 	if (r >= 0)
 		r = open_hypervisor(v, e);
@@ -346,12 +359,16 @@ int vmm_operations(struct vmm *v, const struct op_filter *f, int64_t offset, int
 int vmm_events(struct vmm *v, int64_t workspace, int64_t after_seq, int64_t limit, struct event_row **ret,
 	       size_t *n, struct err *e)
 {
-	return events_after(v->db, workspace, after_seq, limit, ret, n, e);
+	return events_between(v->db, workspace, after_seq, v->last_event, limit, ret, n, e);
 }
 
 int vmm_event_bounds(struct vmm *v, int64_t *oldest, int64_t *newest, struct err *e)
 {
-	return events_bounds(v->db, oldest, newest, e);
+	int r = events_bounds(v->db, oldest, newest, e);
+
+	if (!r && *newest > v->last_event)
+		*newest = v->last_event;
+	return r;
 }
 
 void *vmm_watch(struct vmm *v, void (*fn)(void *arg), void *arg)

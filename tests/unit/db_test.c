@@ -225,7 +225,7 @@ static void failed_mutations_leave_no_gap_and_answers_leave_after_the_commit(voi
 	assert_int_equal(told, 0);
 	(void)uv_run(&loop, UV_RUN_NOWAIT);
 	assert_int_equal(told, 2);
-	assert_int_equal(events_after(db, 0, 0, 10, &rows, &n, &e), 0);
+	assert_int_equal(events_between(db, 0, 0, 100, 10, &rows, &n, &e), 0);
 	assert_int_equal(n, 2);
 	assert_int_equal(rows[0].seq + 1, rows[1].seq);
 	events_free(rows, n);
@@ -245,10 +245,12 @@ static void wildcard_addresses_collide_with_every_address(void **st)
 	(void)st;
 	fill(&w);
 	assert_int_equal(ports_add(w.db, add_cvm(&w, "one", 1000), &p, &e), 0);
-	assert_int_equal(ports_holder(w.db, false, "0.0.0.0", 8080, who, &e), 1);
+	assert_int_equal(ports_holder(w.db, w.workspace, false, "0.0.0.0", 8080, who, &e), 1);
 	assert_string_equal(who, "one");
-	assert_int_equal(ports_holder(w.db, false, "127.0.0.2", 8080, who, &e), 0);
-	assert_int_equal(ports_holder(w.db, true, "127.0.0.1", 8080, who, &e), 0);
+	assert_int_equal(ports_holder(w.db, w.workspace + 1, false, "127.0.0.1", 8080, who, &e), 1);
+	assert_string_equal(who, "");
+	assert_int_equal(ports_holder(w.db, w.workspace, false, "127.0.0.2", 8080, who, &e), 0);
+	assert_int_equal(ports_holder(w.db, w.workspace, true, "127.0.0.1", 8080, who, &e), 0);
 	db_close(w.db);
 }
 
