@@ -74,6 +74,13 @@ int hv_define(struct hypervisor *h, const char *xml, struct err *e)
 	return dom ? 0 : virt_err(e, "define domain");
 }
 
+static bool paused(virDomainPtr dom)
+{
+	int state = 0;
+
+	return !virDomainGetState(dom, &state, NULL, 0) && state == VIR_DOMAIN_PAUSED;
+}
+
 int hv_start(struct hypervisor *h, const char *uuid, struct err *e)
 {
 	auto_hold struct hv_hold hold = { 0 };
@@ -87,7 +94,12 @@ int hv_start(struct hypervisor *h, const char *uuid, struct err *e)
 	if (!virDomainCreate(dom))
 		return 0;
 	r = virt_err(e, "start domain");
-	return active(dom) ? 0 : r;
+	if (!active(dom))
+		return r;
+	/* There already, but paused (by hand, or by QEMU when its disk was full): started means that it runs. */
+	if (paused(dom) && virDomainResume(dom))
+		return virt_err(e, "resume domain");
+	return 0;
 }
 
 /* libvirt answers VIR_ERR_NO_DOMAIN for a domain that ended while it was reconnecting to it. */

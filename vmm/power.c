@@ -56,6 +56,10 @@ int vmm_power(struct vmm *v, const struct cvm_row *cvm, const struct power_ask *
 			       : r;
 	if (c.desired == DESIRED_DELETED && ask->kind != OP_DELETE)
 		return err_set(e, ERR_BUSY, "%s is being deleted", c.name);
+	if (ask->kind == OP_START && c.observed == OBSERVED_PAUSED && !c.op_id[0]) {
+		err_set(e, ERR_CONFLICT, "%s is paused, by hand or by QEMU when its disk was full", c.name);
+		return err_hint(e, "resume it where it was paused, or restart it");
+	}
 	(void)snprintf(params, sizeof(params), "{\"timeout_s\":%u,\"force\":%s}",
 		       ask->timeout_s ? ask->timeout_s : TIMEOUT_DEFAULT_S, ask->force ? "true" : "false");
 	if (nothing_to_do(v, &c, ask->kind))
