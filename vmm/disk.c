@@ -95,6 +95,9 @@ int disk_create(const char *path, int64_t gib, struct err *e)
 	if (lstat(path, &st) == 0)
 		return 0;
 	r = run(argv, e);
+	/* libvirt gives it to QEMU's user for as long as that runs. */
+	if (!r && chmod(tmp, 0600) < 0)
+		r = err_sys(e, errno, "cannot close %s to others", tmp);
 	if (!r && rename(tmp, path) < 0)
 		r = err_sys(e, errno, "cannot name %s", path);
 	if (r)

@@ -52,6 +52,7 @@ struct op_run {
 enum step_flag {
 	STEP_HV = 1,   /* needs the hypervisor */
 	STEP_KEEP = 2, /* failing here fails the operation, but what was done stays */
+	STEP_ASKS = 4, /* waits for QEMU's answer, which a hung one never gives */
 };
 
 struct step {

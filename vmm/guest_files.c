@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <jansson.h>
 
@@ -17,7 +18,7 @@
 #include "base/own.h"
 #include "vmm/guest_files.h"
 
-/* QEMU may run as another user and only reads; the CVM's folder above keeps others out. */
+/* QEMU may run as another user; guest_files_open_to() closes the folders above to everyone else. */
 enum { SHARED_MODE = 0644 };
 
 static json_t *text_list(const char *const *v)
@@ -147,4 +148,39 @@ int guest_files_write(const struct guest_files *g, struct err *e)
 			  GUEST_USER_CONFIG_MAX, e) < 0)
 		return -(int)e->code;
 	return put_instance_info(g, e);
+}
+
+/* ------------------------------------------------------------------ who may come in */
+
+static int set_owner(const char *path, uid_t uid, gid_t gid, mode_t mode, struct err *e)
+{
+	if (lchown(path, uid, gid) < 0 || (mode && chmod(path, mode) < 0))
+		return err_sys(e, errno, "cannot give %s to user %u, group %u", path, uid, gid);
+	return 0;
+}
+
+/* What the guest finds it may also replace: dstack's writes .instance_info in place. */
+static int give_files(const char *shared, uid_t uid, gid_t gid, struct err *e)
+{
+	static const char *const names[] = { "app-compose.json", ".sys-config.json", ".encrypted-env",
+					     ".user-config", ".instance_info" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		auto_free char *path = xasprintf("%s/%s", shared, names[i]);
+
+		if (set_owner(path, uid, gid, 0, e) < 0 && e->sys != ENOENT)
+			return -(int)e->code;
+	}
+	return 0;
+}
+
+int guest_files_open_to(const char *cvm, const char *shared, uid_t uid, gid_t gid, bool writable,
+			struct err *e)
+{
+	uid_t own = geteuid();
+
+	if (set_owner(cvm, own, gid, 0710, e) < 0 ||
+	    set_owner(shared, own, gid, writable ? 0770 : 0750, e) < 0)
+		return -(int)e->code;
+	return writable ? give_files(shared, uid, gid, e) : 0;
 }

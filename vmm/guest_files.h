@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 
@@ -46,6 +47,11 @@ struct guest_files {
 
 /* [job] Write or renew all files, each atomically. An .instance_info that is there stays: the guest's identity is in it. */
 int guest_files_write(const struct guest_files *g, struct err *e);
+
+/* [job] Let QEMU's user @uid, @gid into the CVM's folder @cvm and the shared one in it, to write there too when @writable,
+ * and nobody else. */
+int guest_files_open_to(const char *cvm, const char *shared, uid_t uid, gid_t gid, bool writable,
+			struct err *e);
 
 /* The vm_config text inside .sys-config.json. malloc'd, never NULL. */
 char *guest_vm_config_text(const struct guest_vm_config *vm);

@@ -104,6 +104,20 @@ int host_caps_read(const char *xml, unsigned long libvirt, unsigned long qemu, s
 	return 0;
 }
 
+/* The security model "dac" is there where libvirt can change users; its label is "+uid:+gid". */
+void host_caps_user(const char *xml, struct hv_caps *caps)
+{
+	auto_xml xmlDoc *doc = xmlReadMemory(xml, (int)strlen(xml), NULL, NULL,
+					     XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+	char label[64];
+
+	caps->has_user = false;
+	if (!doc)
+		return;
+	xml_string(doc, "/capabilities/host/secmodel[model='dac']/baselabel[1]", label, sizeof(label));
+	caps->has_user = sscanf(label, "+%u:+%u", &caps->uid, &caps->gid) == 2;
+}
+
 static bool cpu_virtualizes(void)
 {
 	auto_fclose FILE *f = fopen("/proc/cpuinfo", "re");
@@ -134,10 +148,15 @@ int host_caps_probe(virConnectPtr conn, const char *emulator, struct hv_caps *re
 {
 	struct hv_caps caps = { .kvm = kvm_works() };
 	unsigned long libvirt = 0, qemu = 0;
-	auto_free char *xml = NULL;
+	auto_free char *xml = NULL, *host = NULL;
 
-	if (virConnectGetLibVersion(conn, &libvirt) || virConnectGetVersion(conn, &qemu))
-		return virt_err(e, "hypervisor version");
+	if (virConnectGetLibVersion(conn, &libvirt) || virConnectGetVersion(conn, &qemu)) {
+		int r = virt_err(e, "hypervisor version");
+
+		if (strstr(e->text, "Cannot find suitable emulator"))
+			err_hint(e, "install qemu-system-x86");
+		return r;
+	}
 	xml = virConnectGetDomainCapabilities(conn, emulator, "x86_64", "q35", caps.kvm ? "kvm" : "qemu", 0);
 	if (!xml) {
 		version_text(libvirt, caps.libvirt);
@@ -155,6 +174,10 @@ int host_caps_probe(virConnectPtr conn, const char *emulator, struct hv_caps *re
 		if (r)
 			return r;
 	}
+	host = virConnectGetCapabilities(conn);
+	if (!host)
+		return virt_err(e, "hypervisor capabilities");
+	host_caps_user(host, &caps);
 	*ret = caps;
 	return 0;
 }

@@ -271,6 +271,8 @@ static int open_conn(struct attempt *a)
 			&a->e,
 			"create it: groupadd -r libvirt-qemu; useradd -r -g libvirt-qemu -d /var/lib/libvirt "
 			"-s /usr/sbin/nologin libvirt-qemu");
+	else if (strstr(a->e.text, "Failed to connect socket"))
+		err_hint(&a->e, "is libvirtd installed (libvirt-daemon-system) and running?");
 	return r;
 }
 

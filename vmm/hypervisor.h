@@ -49,6 +49,9 @@ struct hv_caps {
 	bool tdx;             /* libvirt >= 11.10, QEMU >= 10.1, domain capabilities say yes */
 	char tdx_reason[160]; /* why not, for people */
 	bool kvm;             /* /dev/kvm opens and the CPU has vmx or svm */
+	bool has_user;        /* libvirt runs QEMU as uid and gid, and can: it is root itself */
+	uid_t uid;
+	gid_t gid;
 };
 
 int hv_new(const struct hv_config *cfg, struct hypervisor **ret, struct err *e);

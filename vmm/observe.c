@@ -332,7 +332,8 @@ void observe_link(void *arg, bool is_up, const struct err *e)
 
 	v->link_up = is_up;
 	v->settled = false;
-	(void)snprintf(v->link_error, sizeof(v->link_error), "%.199s", e ? e->text : "");
+	(void)snprintf(v->link_error, sizeof(v->link_error), "%.199s%s%.160s", e ? e->text : "",
+		       e && e->hint[0] ? "; " : "", e ? e->hint : "");
 	if (v->closing)
 		return;
 	if (!is_up) {

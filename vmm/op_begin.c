@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/loop.h"
 #include "base/own.h"
 #include "vmm/engine.h"
 
@@ -54,6 +55,45 @@ static struct op_run *run_of(struct vmm *v, const char *op_id)
 	return o;
 }
 
+struct ending {
+	struct vmm *v;
+	struct hypervisor *hv;
+	char uuid[UUID_TEXT];
+};
+
+static void end_guest(void *arg)
+{
+	struct ending *g = arg;
+	struct err ignored;
+
+	(void)hv_destroy(g->hv, g->uuid, &ignored);
+}
+
+static void guest_ended(void *arg)
+{
+	struct ending *g = arg;
+
+	vmm_job_end(g->v);
+	free(g);
+}
+
+/* The follower ends the guest anyway; a step that waits for a hung QEMU would keep it from ever beginning. */
+static void unblock(struct op_run *o)
+{
+	struct ending *g;
+	struct op_row follower;
+	struct err ignored;
+
+	if (o->row.undoing || !(op_tables[o->row.kind].steps[o->row.step].flags & STEP_ASKS) ||
+	    ops_queued_of(o->v->db, o->row.cvm, &follower, &ignored))
+		return;
+	g = xcalloc(1, sizeof(*g));
+	*g = (struct ending){ .v = o->v, .hv = o->v->hv };
+	memcpy(g->uuid, o->row.cvm_uuid, sizeof(g->uuid));
+	vmm_job_begin(o->v);
+	loop_job(o->v->set.loop, end_guest, guest_ended, g);
+}
+
 static void cancel_committed(void *arg, const struct err *e)
 {
 	struct begun *b = arg;
@@ -62,7 +102,9 @@ static void cancel_committed(void *arg, const struct err *e)
 
 	if (o && !ops_get(b->v->db, b->row.id, &b->row, &ignored) && b->row.cancel) {
 		o->row.cancel = true;
-		if (o->parked && !o->busy)
+		if (o->busy)
+			unblock(o);
+		else if (o->parked)
 			op_cancel_now(o);
 		else
 			op_look_again(o);

@@ -66,13 +66,21 @@ static int do_files(struct step_job *j, struct err *e)
 {
 	auto_free char *logs = below(j, "logs"), *shared = below(j, "shared");
 	const struct log_limits limits = limits_of(&j->set);
+	struct image_boot boot;
 	char qemu_log[512];
-	int r = file_mkdirs(logs, 0755, e);
+	int r = image_boot_read(j->image_dir, &boot, e);
 
+	/* Closed to others before anything is in it: what a guest is given, says and stores concerns no other user. */
 	if (!r)
-		r = file_mkdirs(shared, 0755, e);
+		r = file_mkdirs(j->dir, 0700, e);
+	if (!r)
+		r = file_mkdirs(logs, 0700, e);
+	if (!r)
+		r = file_mkdirs(shared, 0700, e);
 	if (!r)
 		r = write_guest_files(j, shared, e);
+	if (!r && j->caps.has_user)
+		r = guest_files_open_to(j->dir, shared, j->caps.uid, j->caps.gid, !boot.shared_ro, e);
 	if (!r)
 		r = hv_qemu_log_path(j->hv, j->domain, qemu_log, sizeof(qemu_log), e);
 	return r ? r : logs_boot_begin(logs, (unsigned)j->cvm.boot, qemu_log, &limits, e);
@@ -144,7 +152,12 @@ static int do_define(struct step_job *j, struct err *e)
 
 static int do_start(struct step_job *j, struct err *e)
 {
-	return hv_start(j->hv, j->cvm.uuid, e);
+	int r = hv_start(j->hv, j->cvm.uuid, e);
+
+	if (r && j->caps.has_user && j->caps.uid != geteuid() && strstr(e->text, "Permission denied"))
+		err_hint(e, "QEMU runs as user %u, group %u: let it pass through %s and %s, e.g. chmod 0711",
+			 j->caps.uid, j->caps.gid, j->set.state_dir, j->image_dir);
+	return r;
 }
 
 static int do_forwards(struct step_job *j, struct err *e)
@@ -393,13 +406,16 @@ static const struct step stop_steps[] = {
 };
 
 static const struct step shutdown_steps[] = {
-	{ .name = "signal", .flags = STEP_HV | STEP_KEEP, .enter = enter_stopped, .work = do_signal },
+	{ .name = "signal",
+	  .flags = STEP_HV | STEP_KEEP | STEP_ASKS,
+	  .enter = enter_stopped,
+	  .work = do_signal },
 	{ .name = "wait", .flags = STEP_KEEP, .ready = shut_down, .limit_s = graceful_limit },
 	{ .name = "stop", .flags = STEP_HV | STEP_KEEP, .work = do_destroy, .save = save_off },
 };
 
 static const struct step restart_steps[] = {
-	{ .name = "signal", .flags = STEP_HV | STEP_KEEP, .work = do_signal_unless_forced },
+	{ .name = "signal", .flags = STEP_HV | STEP_KEEP | STEP_ASKS, .work = do_signal_unless_forced },
 	{ .name = "wait", .flags = STEP_KEEP, .ready = shut_down_or_late, .limit_s = graceful_limit },
 	{ .name = "stop", .flags = STEP_HV | STEP_KEEP, .work = do_destroy, .save = save_off },
 	START_STEPS(NULL, NULL, NULL),

@@ -47,6 +47,9 @@ int virt_err(struct err *e, const char *what);
 /* [job] Ask libvirt and the host. @emulator: NULL, or the QEMU to ask about. */
 int host_caps_probe(virConnectPtr conn, const char *emulator, struct hv_caps *ret, struct err *e);
 
+/* Pure: QEMU's user, from the host capabilities document. No such user in it: caps->has_user is false. */
+void host_caps_user(const char *xml, struct hv_caps *caps);
+
 /* Pure: fill @caps from a domain capabilities document; libvirt and QEMU versions as libvirt numbers them. */
 int host_caps_read(const char *xml, unsigned long libvirt, unsigned long qemu, struct hv_caps *caps,
 		   struct err *e);

@@ -212,7 +212,7 @@ const char *status_word(enum status s); /* the cloud's vocabulary, both versions
 
 struct node_info {
 	bool hypervisor_up;
-	char hypervisor_error[200]; /* why not */
+	char hypervisor_error[400]; /* why not */
 	char libvirt[16], qemu[16];
 	bool tdx, kvm;
 	char tdx_reason[160];

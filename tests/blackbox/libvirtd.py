@@ -18,6 +18,8 @@ cp "$1" /etc/libvirt/qemu.conf && echo ready && exec sleep infinity
 """
 WORKS_WITHOUT_SYSTEMD = ('user = "root"\ngroup = "root"\nstdio_handler = "file"\nsecurity_driver = "none"\ncgroup_controllers = []\n'
                          'namespaces = []\nremember_owner = 0\n')
+# As Debian configures it, QEMU runs as libvirt-qemu; nothing but what a container lacks is switched off.
+DEBIAN_DEFAULT = 'security_driver = "none"\ncgroup_controllers = []\nnamespaces = []\n'
 
 
 class Unavailable(Exception):
@@ -25,15 +27,15 @@ class Unavailable(Exception):
 
 
 class Libvirtd:
-    def __init__(self):
+    def __init__(self, conf=WORKS_WITHOUT_SYSTEMD, virtlogd=False):
         if os.geteuid() != 0:
             raise Unavailable("a system libvirtd needs root")
         if not shutil.which("libvirtd"):
             raise Unavailable("libvirtd is not installed")
         folder = self.folder = Path(tempfile.mkdtemp(prefix="tpv", dir="/tmp"))
-        self.process = None
+        self.process = self.virtlogd = None
         self.uri = f"qemu+unix:///system?socket={folder}/libvirt-sock"
-        (folder / "qemu.conf").write_text(WORKS_WITHOUT_SYSTEMD)
+        (folder / "qemu.conf").write_text(conf)
         (folder / "libvirtd.conf").write_text(f'unix_sock_dir = "{folder}"\nauth_unix_rw = "none"\nauth_unix_ro = "none"\n')
         self.holder = subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sh", "-c", HOLDER, "sh", folder / "qemu.conf"],
                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -41,13 +43,25 @@ class Libvirtd:
         if said.strip() != "ready":
             self.holder.wait()
             raise Unavailable(f"no mount namespace for a private libvirtd: {said.strip()}")
+        if virtlogd:
+            self._start_virtlogd()
+
+    def _inside(self, *command):
+        with open(self.folder / "log", "ab") as log:
+            return subprocess.Popen(["nsenter", "--mount", "--root", f"--target={self.holder.pid}", *command], stdout=log, stderr=log)
+
+    def _start_virtlogd(self):
+        if not shutil.which("virtlogd"):
+            self.close()
+            raise Unavailable("virtlogd is not installed")
+        self.virtlogd = self._inside("virtlogd", "-p", self.folder / "virtlogd.pid")
+        until(lambda: "virtlogd listens: " + (self.folder / "log").read_text()[-800:],
+              lambda: answers(f"/proc/{self.holder.pid}/root/run/libvirt/virtlogd-sock"), 30)
 
     def start(self):
         for path in self.folder.glob("libvirt-*sock*"):
             path.unlink()
-        with open(self.folder / "log", "ab") as log:
-            self.process = subprocess.Popen(["nsenter", "--mount", "--root", f"--target={self.holder.pid}", "libvirtd", "-f",
-                                             self.folder / "libvirtd.conf", "-p", self.folder / "pid"], stdout=log, stderr=log)
+        self.process = self._inside("libvirtd", "-f", self.folder / "libvirtd.conf", "-p", self.folder / "pid")
         until(lambda: "libvirtd listens: " + (self.folder / "log").read_text()[-800:],
               lambda: answers(self.folder / "libvirt-sock"), 30)
 
@@ -62,6 +76,9 @@ class Libvirtd:
                 self.process.wait(20)
             except subprocess.TimeoutExpired:
                 self.kill()
+        if self.virtlogd:
+            self.virtlogd.kill()
+            self.virtlogd.wait()
         self.holder.kill()
         self.holder.wait()
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -5,6 +5,8 @@ import os
 import signal
 import time
 
+import pytest
+
 from node import assert_books, until
 
 
@@ -73,3 +75,24 @@ def test_a_hung_qemu_can_be_deleted(node):
     node.settled(hung.uuid)
     assert not os.path.exists(f"/proc/{pid}") or hung.pids() == []
     assert_books(node)
+
+
+@pytest.mark.parametrize("verb", ["shutdown", "restart"])
+def test_stop_gets_past_what_waits_for_a_hung_qemu(node, verb):
+    hung = node.create()
+    pid, = hung.pids()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        hung.ask(verb).ok()
+        until("QEMU is asked", lambda: hung.operations()[0]["step"] == "signal" and hung.operations()[0]["state"] == "running")
+        time.sleep(0.3)
+        hung.ask("stop").ok()
+        hung.becomes("stopped", 30)
+        node.settled(hung.uuid)
+        assert hung.pids() == []
+        assert_books(node)
+    finally:
+        try:
+            os.kill(pid, signal.SIGCONT)
+        except ProcessLookupError:
+            pass

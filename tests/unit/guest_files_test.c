@@ -210,6 +210,43 @@ static void more_than_a_guest_takes_is_refused_by_file(void **st)
 	assert_string_equal(e.field, ".sys-config.json");
 }
 
+static struct stat looked_at(const char *path)
+{
+	struct stat st;
+
+	if (lstat(path, &st) < 0)
+		fail_msg("no %s", path);
+	return st;
+}
+
+static void only_qemus_user_comes_in_and_writes_only_where_the_guest_may(void **st)
+{
+	enum { UID = 64055, GID = 64056 };
+	const struct room *r = *st;
+	struct guest_files g = usual(r);
+	auto_free char *cvm = xasprintf("%s/cvm", r->top), *env = xasprintf("%s/.encrypted-env", r->dir);
+	struct stat s;
+	struct err e;
+
+	if (geteuid() != 0)
+		skip();
+	g.user_config = NULL;
+	write_ok(&g);
+	assert_int_equal(guest_files_open_to(cvm, r->dir, UID, GID, false, &e), 0);
+	s = looked_at(cvm);
+	assert_int_equal(s.st_mode & 07777, 0710);
+	assert_int_equal(s.st_uid, 0);
+	assert_int_equal(s.st_gid, GID);
+	s = looked_at(r->dir);
+	assert_int_equal(s.st_mode & 07777, 0750);
+	assert_int_equal(s.st_gid, GID);
+	assert_int_equal(looked_at(env).st_uid, 0);
+	assert_int_equal(guest_files_open_to(cvm, r->dir, UID, GID, true, &e), 0);
+	assert_int_equal(looked_at(r->dir).st_mode & 07777, 0770);
+	assert_int_equal(looked_at(env).st_uid, UID);
+	assert_int_equal(looked_at(cvm).st_mode & 07777, 0710);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -219,6 +256,7 @@ int main(void)
 		T(what_was_taken_away_is_gone_and_the_identity_stays),
 		T(a_link_or_fifo_the_guest_planted_is_replaced),
 		T(more_than_a_guest_takes_is_refused_by_file),
+		T(only_qemus_user_comes_in_and_writes_only_where_the_guest_may),
 	};
 
 	return cmocka_run_group_tests_name("guest files", t, NULL, NULL);

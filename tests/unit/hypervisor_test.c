@@ -446,6 +446,31 @@ static void tdx_counts_only_where_both_versions_can_be_trusted(void **st)
 	assert_int_equal(host_caps_read("no xml", 12008000, 11001002, &c, &e), -ERR_HOST);
 }
 
+#define HOST(secmodels) "<capabilities><host>" secmodels "</host></capabilities>"
+#define SELINUX         "<secmodel><model>selinux</model><baselabel type='kvm'>system_u</baselabel></secmodel>"
+
+static void qemus_user_is_what_libvirts_dac_label_says(void **st)
+{
+	struct hv_caps c = { 0 };
+
+	(void)st;
+	host_caps_user(HOST(SELINUX
+			    "<secmodel><model>dac</model><doi>0</doi><baselabel type='kvm'>+64055:+109"
+			    "</baselabel><baselabel type='qemu'>+64055:+109</baselabel></secmodel>"),
+		       &c);
+	assert_true(c.has_user);
+	assert_int_equal(c.uid, 64055);
+	assert_int_equal(c.gid, 109);
+	/* without root libvirt has no such model: QEMU runs as whoever libvirt is */
+	host_caps_user(HOST(SELINUX), &c);
+	assert_false(c.has_user);
+	host_caps_user(HOST("<secmodel><model>dac</model><baselabel>libvirt-qemu</baselabel></secmodel>"),
+		       &c);
+	assert_false(c.has_user);
+	host_caps_user("no xml", &c);
+	assert_false(c.has_user);
+}
+
 static bool exists(const char *dir, const char *name)
 {
 	auto_free char *path = xasprintf("%s/%s", dir, name);
@@ -864,6 +889,7 @@ int main(void)
 		cmocka_unit_test(a_folder_too_long_for_sockets_is_refused_for_good),
 		cmocka_unit_test(forwards_are_found_by_protocol_address_and_port),
 		cmocka_unit_test(tdx_counts_only_where_both_versions_can_be_trusted),
+		cmocka_unit_test(qemus_user_is_what_libvirts_dac_label_says),
 		cmocka_unit_test(run_files_of_another_boot_are_forgotten_and_of_this_one_kept),
 		cmocka_unit_test(a_domain_whose_qemu_was_never_executed_is_forgotten),
 		cmocka_unit_test(a_folder_open_in_another_process_is_worth_waiting_for),
