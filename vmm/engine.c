@@ -446,7 +446,8 @@ static void work_done(void *arg)
 		undo_failed(o);
 	} else if (o->row.undoing) {
 		write_and_go(o, undone_turn);
-	} else if (o->row.cancel && !o->result && o->row.step + 1 < table_of(o)->n) {
+	} else if (o->row.cancel && (!o->result || (s->flags & STEP_ASKS)) &&
+		   o->row.step + 1 < table_of(o)->n) {
 		op_cancel_now(o);
 	} else if (o->result) {
 		fail(o, &o->err);

@@ -90,6 +90,7 @@ def test_stop_gets_past_what_waits_for_a_hung_qemu(node, verb):
         hung.becomes("stopped", 30)
         node.settled(hung.uuid)
         assert hung.pids() == []
+        assert [(op["kind"], op["state"]) for op in hung.operations()[:2]] == [("stop", "succeeded"), (verb, "cancelled")]
         assert_books(node)
     finally:
         try:
