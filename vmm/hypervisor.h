@@ -62,7 +62,7 @@ void hv_close(struct hypervisor *h, void (*done)(void *arg), void *arg);
 
 /* [job] Define (or redefine) the persistent domain. */
 int hv_define(struct hypervisor *h, const char *xml, struct err *e);
-/* [job] Start a defined domain. Already running is success. */
+/* [job] Start a defined domain. Already running is success; a paused one is resumed. */
 int hv_start(struct hypervisor *h, const char *uuid, struct err *e);
 /* [job] End it now (SIGTERM/SIGKILL by libvirt). Not running or not there is success. */
 int hv_destroy(struct hypervisor *h, const char *uuid, struct err *e);

@@ -275,6 +275,9 @@ static void adopt(struct listing *l)
 		if (cvms_by_uuid(l->v->db, l->domains[i].uuid, &c, &e))
 			continue;
 		guest_listen(l->v, &c);
+		/* Rows of CVMs that were neither seen nor wanted running are not among those the list was held against. */
+		if (c.observed != observed_from(l->domains[i].state))
+			look_at(l->v, c.uuid);
 		adopted++;
 	}
 	if (adopted)

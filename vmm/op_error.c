@@ -40,7 +40,8 @@ void op_error_write(const struct err *e, char out[1024])
 	if (s && strlen(s) < 1024)
 		(void)snprintf(out, 1024, "%s", s);
 	else
-		(void)snprintf(out, 1024, "{\"code\":%d,\"text\":\"the error is too long to be kept\"}", (int)e->code);
+		(void)snprintf(out, 1024, "{\"code\":%d,\"text\":\"the error is too long to be kept\"}",
+			       (int)e->code);
 }
 
 static void text_of(const json_t *j, const char *key, char *out, size_t n)

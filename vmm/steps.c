@@ -200,7 +200,10 @@ static int do_signal(struct step_job *j, struct err *e)
 
 static int do_signal_unless_forced(struct step_job *j, struct err *e)
 {
-	return j->force ? 0 : do_signal(j, e);
+	int r = j->force ? 0 : do_signal(j, e);
+
+	/* Whatever the button does, the hard stop follows when time is up. */
+	return r == -ERR_UNAVAILABLE ? r : 0;
 }
 
 static int undo_disk(struct step_job *j, struct err *e)

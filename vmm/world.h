@@ -23,10 +23,10 @@ struct vmm {
 	struct db *db;
 	struct turn *turn;
 	struct hypervisor *hv;
-	int64_t workspace; /* the default one */
-	int64_t last_event;		/* number of the newest event that is committed */
-	bool link_up;      /* connected */
-	bool settled;      /* reconciled since the last connect: operations may go on */
+	int64_t workspace;  /* the default one */
+	int64_t last_event; /* number of the newest event that is committed */
+	bool link_up;       /* connected */
+	bool settled;       /* reconciled since the last connect: operations may go on */
 	char link_error[400];
 	bool closing, close_begun;
 	void (*closed)(void *arg);
@@ -83,7 +83,8 @@ int capacity_hold_cpu(struct vmm *v, const struct cvm_row *c, bool hold, struct 
 
 /* ------------------------------------------------------------------ ports.c */
 /* Check rules and exclusivity, pick for host_port 0. Fills @out[n]. */
-int ports_resolve(struct vmm *v, int64_t workspace, const struct port_ask *asks, size_t n, struct port_row *out, struct err *e);
+int ports_resolve(struct vmm *v, int64_t workspace, const struct port_ask *asks, size_t n,
+		  struct port_row *out, struct err *e);
 int64_t ports_allowed(const struct vmm *v); /* how many (protocol, address, port) there are to give */
 
 /* ------------------------------------------------------------------ engine.c */
