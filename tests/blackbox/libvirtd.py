@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 from pathlib import Path
 
 from node import until
@@ -82,6 +83,59 @@ class Libvirtd:
         self.holder.kill()
         self.holder.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Line:
+    """The way to a libvirtd, that can be cut: every connection breaks at once, and nobody answers until it is mended. The
+    libvirtd at its end stays whole. Killed in the middle of a start, libvirtd 9.0 may keep that domain locked for good."""
+
+    def __init__(self, far_end, path):
+        self.far_end, self.path, self.listener, self.ends = str(far_end), Path(path), None, set()
+        self.uri = f"qemu+unix:///system?socket={path}"
+        self.mend()
+
+    def mend(self):
+        self.path.unlink(missing_ok=True)
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(self.path))
+        self.listener.listen(64)
+        threading.Thread(target=self._answer, args=(self.listener,), daemon=True).start()
+
+    def cut(self):
+        self.path.unlink(missing_ok=True)
+        for end in [self.listener, *self.ends]:
+            hang_up(end)
+        self.ends.clear()
+
+    def _answer(self, listener):
+        while True:
+            try:
+                near, _ = listener.accept()
+            except OSError:
+                return
+            far = socket.socket(socket.AF_UNIX)
+            far.connect(self.far_end)
+            self.ends |= {near, far}
+            for pair in (near, far), (far, near):
+                threading.Thread(target=pass_on, args=pair, daemon=True).start()
+
+
+def hang_up(end):
+    try:
+        end.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
+    end.close()
+
+
+def pass_on(source, sink):
+    try:
+        while data := source.recv(65536):
+            sink.sendall(data)
+    except OSError:
+        pass
+    hang_up(source)
+    hang_up(sink)
 
 
 def answers(path):

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from libvirtd import Libvirtd, Unavailable, defined, virsh
+from libvirtd import Libvirtd, Line, Unavailable, defined, virsh
 from node import assert_books, until
 from test_lifecycle import BOOTED
 
@@ -83,25 +83,32 @@ def test_libvirtd_may_die_and_come_back(remote, libvirtd):
     assert_books(node)
 
 
+@pytest.fixture
+def line(libvirtd):
+    line = Line(libvirtd.folder / "libvirt-sock", libvirtd.folder / "line")
+    yield line
+    line.cut()
+
+
 @pytest.mark.parametrize("delay_ms", [20, 60, 120, 200, 300])
-def test_libvirtd_may_die_under_an_operation(remote, libvirtd, delay_ms):
+def test_libvirtd_may_be_lost_under_an_operation(line, libvirtd, spawn, delay_ms):
     """The step is repeated when libvirtd is back: what was accepted is done, and nothing is forgotten half-way."""
-    def dies_and_comes_back():
+    def is_lost_and_comes_back():
         time.sleep(delay_ms / 1000)
-        libvirtd.kill()
+        line.cut()
         time.sleep(0.3)
-        libvirtd.start()
+        line.mend()
         node.ready(40)
         until("the operation is over", lambda: cvm.operations()[0]["state"] not in ("queued", "running"), 30)
         assert cvm.operations()[0]["state"] == "succeeded", cvm.operations()[0]
 
-    node = remote
+    node = spawn(hypervisor=line.uri)
     cvm = node.create(wait=False, ports=[{"protocol": "tcp", "host_port": 0, "vm_port": 80}])
-    dies_and_comes_back()
+    is_lost_and_comes_back()
     cvm.becomes("running", 15)
     assert_books(node)
     assert node.api("DELETE", f"/cvms/{cvm.uuid}").status == 204
-    dies_and_comes_back()
+    is_lost_and_comes_back()
     assert node.get(f"/cvms/{cvm.uuid}").status == 404 and node.guests() == []
     assert_books(node)
 
