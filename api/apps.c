@@ -222,7 +222,7 @@ static int app_cvms(const struct call *c, struct app_row *app, struct cvm_row **
 static void get_app(struct call *c)
 {
 	auto_free struct cvm_row *rows = NULL;
-	struct app_row app;
+	struct app_row app = { 0 };
 	json_t *one, *body;
 	struct err e;
 	size_t n = 0;
@@ -248,7 +248,7 @@ static void get_app(struct call *c)
 static void get_app_cvms(struct call *c)
 {
 	auto_free struct cvm_row *rows = NULL;
-	struct app_row app;
+	struct app_row app = { 0 };
 	struct err e;
 	size_t n = 0;
 
