@@ -28,14 +28,6 @@ static const struct {
 	{ LOG_LEVEL_DEBUG, "debug" },
 };
 
-int log_level_from_word(const char *word)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(levels); i++)
-		if (!strcmp(levels[i].word, word))
-			return (int)levels[i].level;
-	return -1;
-}
-
 static const char *level_word(enum log_level level)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(levels); i++)

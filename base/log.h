@@ -27,7 +27,4 @@ void log_write(enum log_level level, const struct log_about *about, const char *
 #define log_info(...)  log_write(LOG_LEVEL_INFO, NULL, __VA_ARGS__)
 #define log_debug(...) log_write(LOG_LEVEL_DEBUG, NULL, __VA_ARGS__)
 
-/* "error", "warn", "info", "debug" -> level; -1 if none of them. */
-int log_level_from_word(const char *word);
-
 #endif

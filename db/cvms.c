@@ -323,11 +323,6 @@ int cvms_set_observed(struct db *db, int64_t id, enum observed o, struct err *e)
 		sql_run(db, e, "UPDATE cvms SET observed = ? WHERE id = ?", "si", observed_word[o], id));
 }
 
-int cvms_set_tdx(struct db *db, int64_t id, bool tdx, struct err *e)
-{
-	return one_change(sql_run(db, e, "UPDATE cvms SET tdx = ? WHERE id = ?", "di", (int)tdx, id));
-}
-
 int cvms_set_holds_cpu(struct db *db, int64_t id, bool holds, struct err *e)
 {
 	return one_change(sql_run(db, e, "UPDATE cvms SET holds_cpu = ? WHERE id = ?", "di", (int)holds, id));

@@ -38,7 +38,6 @@ struct key_row {
 int keys_add(struct db *db, int64_t workspace, const char *name, int role, const uint8_t hash[SHA256_LEN],
 	     int64_t *ret_id, struct err *e);
 int keys_find(struct db *db, const uint8_t hash[SHA256_LEN], struct key_row *ret, struct err *e);
-int keys_count(struct db *db, struct err *e);
 
 /* ------------------------------------------------------------------ images */
 
@@ -193,7 +192,6 @@ int cvms_count(struct db *db, int64_t count[DESIRED_MAX][OBSERVED_MAX], struct e
 
 int cvms_set_desired(struct db *db, int64_t id, enum desired d, struct err *e);
 int cvms_set_observed(struct db *db, int64_t id, enum observed o, struct err *e);
-int cvms_set_tdx(struct db *db, int64_t id, bool tdx, struct err *e);
 int cvms_set_holds_cpu(struct db *db, int64_t id, bool holds, struct err *e);
 /* A new boot begins: number + 1, progress and errors cleared, started now. */
 int cvms_begin_boot(struct db *db, int64_t id, int64_t now_ms, int64_t *ret_boot, struct err *e);

@@ -65,11 +65,3 @@ int keys_find(struct db *db, const uint8_t hash[SHA256_LEN], struct key_row *ret
 	sql_done(st);
 	return 0;
 }
-
-int keys_count(struct db *db, struct err *e)
-{
-	int64_t n;
-	int r = sql_int(db, e, 0, &n, "SELECT count(*) FROM api_keys", "");
-
-	return r ? r : (int)n;
-}
