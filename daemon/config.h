@@ -74,6 +74,10 @@ struct config_hypervisor {
 	int64_t parallel_jobs, boot_timeout;
 };
 
+struct config_host {
+	char *root, *ppid, *device_id; /* the last two lower-case hex */
+};
+
 struct config_capacity {
 	struct config_amount vcpus, memory_mib, disk_gib, slots;
 	int64_t vcpu_ratio, reserve_vcpus, reserve_memory_mib, reserve_disk_gib;
@@ -135,6 +139,7 @@ struct config {
 	struct config_node node;
 	struct config_api api;
 	struct config_hypervisor hypervisor;
+	struct config_host host;
 	struct config_capacity capacity;
 	struct config_ports ports;
 	struct config_cvm cvm;

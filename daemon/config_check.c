@@ -13,6 +13,7 @@
 #include "api/tls.h"
 #include "base/own.h"
 #include "daemon/config_key.h"
+#include "daemon/settings.h"
 #include "vmm/embed_root.h"
 
 static void complain(const struct config *c, const char *section, const char *name, struct buf *errors,
@@ -140,6 +141,19 @@ static void check_embed_root(const struct config *c, struct buf *errors)
 			 h->embed_root, strlen(h->embed_root), EMBED_ROOT_MAX);
 }
 
+static void check_device_id(const struct config *c, struct buf *errors)
+{
+	const struct config_host *h = &c->host;
+	char id[SHA256_HEX];
+
+	if (!*h->ppid || !*h->device_id)
+		return;
+	device_id_of_ppid(h->ppid, id);
+	if (strcmp(id, h->device_id) != 0)
+		complain(c, "host", "device_id", errors,
+			 "%s is not the SHA-256 of ppid, which is %s: give one of the two", h->device_id, id);
+}
+
 void config_check(const struct config *c, struct buf *errors)
 {
 	size_t before = errors->len;
@@ -151,6 +165,7 @@ void config_check(const struct config *c, struct buf *errors)
 	check_ports(c, errors);
 	check_types(c, errors);
 	check_embed_root(c, errors);
+	check_device_id(c, errors);
 	if (c->capacity.cid_start + c->capacity.cid_count - 1 >= UINT32_MAX)
 		complain(c, "capacity", "cid_count", errors,
 			 "%" PRId64 " ids from %" PRId64 " go beyond 4294967294", c->capacity.cid_count,

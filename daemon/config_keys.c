@@ -40,6 +40,7 @@ const struct section config_sections[] = {
 	{ "node", "Who this node is." },
 	{ "api", "Where and how the REST API listens." },
 	{ "hypervisor", "How guests are run." },
+	{ "host", "The machine below: what teepod looks at, and its identity as a TDX platform." },
 	{ "capacity", "What may be promised to CVMs in all. auto measures the host at start and keeps "
 		      "the reserve_ amounts for it; a number is taken as it is; none means not "
 		      "configured: every request for it is refused." },
@@ -165,6 +166,21 @@ const struct key config_keys[] = {
 	  .preset = "720",
 	  .doc = "How long a start waits for the guest to report that it is up.",
 	  .unit = "s", .min = 10, .max = 86400, .flags = KEY_RELOAD },
+	{ "host", "root", &type_path, AT(host.root),
+	  .preset = "/",
+	  .doc = "Folder below which /proc, /sys and /dev are looked at to learn what the machine has "
+		 "and can do. For tests: leave it at /. Guests are not affected, nor is what auto "
+		 "amounts are measured from." },
+	{ "host", "ppid", &type_hex, AT(host.ppid),
+	  .preset = "",
+	  .doc = "PPID of the platform, from Intel's provisioning tool. device_id is made from it: its "
+		 "SHA-256.",
+	  .rule = "32 hex digits", .max = 32 },
+	{ "host", "device_id", &type_hex, AT(host.device_id),
+	  .preset = "",
+	  .doc = "Identity of this TDX platform, as allow-listed on chain: SHA-256 of its PPID. Needed "
+		 "only where ppid is not given; with both, they must agree.",
+	  .rule = "64 hex digits", .max = 64 },
 	{ "capacity", "vcpus", &type_amount, AT(capacity.vcpus),
 	  .preset = "auto",
 	  .doc = "Virtual CPUs. auto: online CPUs times vcpu_ratio, less reserve_vcpus.",

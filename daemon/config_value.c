@@ -5,11 +5,13 @@
  * structs that way, and a test holds every default to it.
  */
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 #include <strings.h>
 
+#include "base/id.h"
 #include "base/own.h"
 #include "daemon/config_key.h"
 
@@ -113,6 +115,20 @@ static bool parse_uri(const struct key *k, const char *text, void *dst)
 			return keep_text(k, text, strlen(text) < 512 && printable(text), dst);
 	}
 	return false;
+}
+
+/* Kept without 0x and in lower case, so that equal values are equal texts. */
+static bool parse_hex(const struct key *k, const char *text, void *dst)
+{
+	const char *digits = strncmp(text, "0x", 2) ? text : text + 2;
+
+	if (*text && !*digits)
+		return false;
+	if (!keep_text(k, digits, id_is_hex(digits, (size_t)k->max), dst))
+		return false;
+	for (char *s = *(char **)dst; *s; s++)
+		*s = (char)tolower(*s);
+	return true;
 }
 
 char *value_url(const char *text)
@@ -321,6 +337,7 @@ const struct value_type type_url = TEXT(parse_url, "an http:// or https:// URL")
 const struct value_type type_path = TEXT(parse_path, "an absolute path");
 const struct value_type type_uri = TEXT(
 	parse_uri, "a libvirt connection: qemu:///system, qemu+unix:///system?socket=/path or qemu:///embed");
+const struct value_type type_hex = TEXT(parse_hex, "hex digits");
 const struct value_type type_address = TEXT(parse_address, "an IPv4 or IPv6 address");
 
 const struct value_type type_int = { .parse = parse_int, .format = format_int, .size = sizeof(int64_t) };

@@ -8,7 +8,7 @@
 #include "daemon/settings.h"
 #include "daemon/sockets.h"
 
-enum { SLOTS_DEFAULT = 64 };
+enum { SLOTS_DEFAULT = 64, PPID_LEN = 16 };
 
 static const uint64_t GIB = 1 << 30;
 
@@ -101,6 +101,34 @@ static void add_keeping(const struct config *c, struct vmm_settings *s)
 	s->keep_idempotency_hours = (unsigned)c->idempotency.keep_hours;
 }
 
+void device_id_of_ppid(const char *ppid, char ret[SHA256_HEX])
+{
+	uint8_t raw[PPID_LEN] = { 0 };
+
+	(void)id_unhex(ppid, raw, sizeof(raw));
+	id_sha256_hex(raw, sizeof(raw), ret);
+}
+
+/* "/" is the empty prefix of paths that start with a slash. */
+static char *prefix_of(const char *root)
+{
+	size_t n = strlen(root);
+
+	while (n && root[n - 1] == '/')
+		n--;
+	return xstrndup(root, n);
+}
+
+static void add_host(const struct config_host *c, struct vmm_settings *s)
+{
+	char id[SHA256_HEX] = "";
+
+	if (*c->ppid)
+		device_id_of_ppid(c->ppid, id);
+	s->host_root = prefix_of(c->root);
+	s->device_id = xstrdup(*c->device_id ? c->device_id : id);
+}
+
 void settings_make(const struct config *c, const struct host *host, struct vmm_settings *ret)
 {
 	struct vmm_settings s = {
@@ -118,6 +146,7 @@ void settings_make(const struct config *c, const struct host *host, struct vmm_s
 		.boot_timeout_s = (unsigned)c->hypervisor.boot_timeout,
 	};
 
+	add_host(&c->host, &s);
 	add_capacity(&c->capacity, host, &s);
 	add_cvm(c, &s);
 	add_guest(c, &s);
@@ -130,6 +159,8 @@ void settings_free(struct vmm_settings *s)
 	free((void *)s->port_addresses);
 	free((void *)s->kms_urls);
 	free((void *)s->gateway_urls);
+	free((void *)s->host_root);
+	free((void *)s->device_id);
 	*s = (struct vmm_settings){ 0 };
 }
 

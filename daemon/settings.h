@@ -5,6 +5,7 @@
 #define TEEPOD_DAEMON_SETTINGS_H
 
 #include "api/server.h"
+#include "base/id.h"
 #include "daemon/config.h"
 #include "vmm/host_measure.h"
 #include "vmm/vmm.h"
@@ -15,12 +16,15 @@ struct host {
 	uint64_t disk_used_bytes; /* by the disks of CVMs there are */
 };
 
+/* The device id that belongs to a PPID of 32 hex digits. */
+void device_id_of_ppid(const char *ppid, char ret[SHA256_HEX]);
+
 /* Measure the machine for @c. Its state folder must exist. Blocking: before the loop runs. */
 int settings_measure(const struct config *c, struct host *ret, struct err *e);
 
 /* Everything but .loop and the demo images, which the command line decides. Values and strings are borrowed from @c; what
- * settings_free() frees is arrays. After config_reload() make new ones from the same @host for vmm_reload(), and keep
- * the old ones until the vmm has closed. */
+ * settings_free() frees is arrays and what is made from keys. After config_reload() make new ones from the same @host for
+ * vmm_reload(), and keep the old ones until the vmm has closed. */
 void settings_make(const struct config *c, const struct host *host, struct vmm_settings *ret);
 void settings_free(struct vmm_settings *s);
 

@@ -41,6 +41,8 @@ struct vmm_settings {
 	const char *node_name, *region, *workspace;
 	const char *hypervisor_uri, *embed_root, *emulator, *qgs_socket;
 	enum tee_setting tee;
+	const char *host_root; /* put before /proc, /sys and /dev: "" for the machine itself; never NULL */
+	const char *device_id; /* of the TDX platform: 64 hex digits, or "" = not known; never NULL */
 	unsigned boot_timeout_s;
 	/* totals, -1 = not configured */
 	int64_t vcpus, memory_mib, disk_gib, slots;

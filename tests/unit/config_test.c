@@ -302,6 +302,14 @@ static const struct {
 	{ "guest.kms_urls=http://a:1/,https://b", "http://a:1, https://b" },
 	{ "guest.kms_urls=a:1", NULL },
 	{ "guest.docker_registry=a\tb", NULL },
+	{ "host.root=/tmp/tree/", "/tmp/tree/" },
+	{ "host.root=", NULL },
+	{ "host.ppid=0x00112233445566778899AABBCCDDEEFF", "00112233445566778899aabbccddeeff" },
+	{ "host.ppid=00112233445566778899aabbccddeef", NULL },
+	{ "host.ppid=00112233445566778899aabbccddeefg", NULL },
+	{ "host.ppid=0x", NULL },
+	{ "host.ppid=", "" },
+	{ "host.device_id=00112233445566778899aabbccddeeff", NULL },
 	{ "gateway.base_domain=apps.example.org", "apps.example.org" },
 	{ "gateway.base_domain=https://x", NULL },
 };
@@ -518,6 +526,11 @@ static void bad_options_are_named(void **state)
 
 /* ------------------------------------------------------------------ rules between keys */
 
+/* echo 00112233445566778899aabbccddeeff | xxd -r -p | sha256sum */
+#define PPID      "00112233445566778899aabbccddeeff"
+#define DEVICE_ID "a8faed6abbf35c12a4b26e40f6feb19d736d90045c83b9f9a31f638d323e6811"
+#define OTHER_ID  "b8faed6abbf35c12a4b26e40f6feb19d736d90045c83b9f9a31f638d323e6811"
+
 static void keys_that_contradict_each_other_are_refused(void **state)
 {
 	(void)state;
@@ -543,6 +556,9 @@ static void keys_that_contradict_each_other_are_refused(void **state)
 		"embed_root = /a/path/that/leaves/no/room/for/qemus/sockets/x\n",
 		"t.conf:3: [hypervisor] embed_root: /a/path/that/leaves/no/room/for/qemus/sockets/x is 47 bytes "
 		"long, at most 46 leave room for QEMU's sockets: use a shorter path\n");
+	expect_bad("[host]\nppid = " PPID "\ndevice_id = " OTHER_ID "\n",
+		   "t.conf:3: [host] device_id: " OTHER_ID " is not the SHA-256 of ppid, which is " DEVICE_ID
+		   ": give one of the two\n");
 	expect_bad("[hypervisor]\nuri = qemu:///sytem\n",
 		   "t.conf:2: [hypervisor] uri: \"qemu:///sytem\" is not allowed: a libvirt connection: "
 		   "qemu:///system, qemu+unix:///system?socket=/path or qemu:///embed\n");
@@ -674,6 +690,27 @@ static void default_port_address_comes_first_and_once(void **state)
 	config_free(c);
 }
 
+static void expect_host(const char *text, const char *root, const char *device_id)
+{
+	struct config *c = good(text, NULL);
+	struct vmm_settings s;
+
+	settings_make(c, &laptop, &s);
+	assert_string_equal(s.host_root, root);
+	assert_string_equal(s.device_id, device_id);
+	settings_free(&s);
+	config_free(c);
+}
+
+static void device_id_is_given_or_made_from_the_ppid(void **state)
+{
+	(void)state;
+	expect_host("", "", "");
+	expect_host("[host]\nroot = /tmp/tree/\nppid = " PPID "\n", "/tmp/tree", DEVICE_ID);
+	expect_host("[host]\ndevice_id = " OTHER_ID "\n", "", OTHER_ID);
+	expect_host("[host]\ndevice_id = " DEVICE_ID "\nppid = " PPID "\n", "", DEVICE_ID);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -700,6 +737,7 @@ int main(void)
 		T(auto_amounts_are_the_host_less_the_reserve),
 		T(amounts_may_be_given_or_not_configured_and_a_reserve_leaves_one),
 		T(default_port_address_comes_first_and_once),
+		T(device_id_is_given_or_made_from_the_ppid),
 	};
 
 	return cmocka_run_group_tests_name("config", t, NULL, NULL);

@@ -63,6 +63,8 @@ static void open_node(struct node *n)
 		.workspace = "local",
 		.hypervisor_uri = "qemu+unix:///system?socket=/nonexistent/sock",
 		.tee = TEE_NONE,
+		.host_root = "",
+		.device_id = "",
 		.vcpus = 8,
 		.memory_mib = 8192,
 		.disk_gib = 100,
