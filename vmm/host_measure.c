@@ -16,11 +16,11 @@
 #include <sys/statvfs.h>
 
 #include "base/buf.h"
-#include "base/file.h"
 #include "base/own.h"
 #include "vmm/host_measure.h"
+#include "vmm/kernel_file.h"
 
-enum { CPUS_MAX = 8192, TEXT_MAX = 1 << 20, MIB = 1 << 20 };
+enum { CPUS_MAX = 8192, MIB = 1 << 20 };
 
 struct limits {
 	uint64_t memory; /* bytes; UINT64_MAX: none */
@@ -33,57 +33,41 @@ static void lower(uint64_t *value, uint64_t limit)
 		*value = limit;
 }
 
-/* Content of @root@path, or NULL. */
-static char *kernel_text(const char *root, const char *path)
-{
-	auto_free char *full = xasprintf("%s%s", root, path);
-	struct err ignored;
-	char *text;
-
-	return file_read(full, TEXT_MAX, &text, NULL, &ignored) < 0 ? NULL : text;
-}
-
-/* The text behind "NAME:" at the start of a line, or NULL. */
-static const char *line_value(const char *text, const char *name)
-{
-	size_t n = strlen(name);
-
-	for (; text; text = strchr(text, '\n') ? strchr(text, '\n') + 1 : NULL)
-		if (!strncmp(text, name, n) && text[n] == ':')
-			return text + n + 1 + strspn(text + n + 1, " \t");
-	return NULL;
-}
-
 /* ------------------------------------------------------------------ processors */
 
-/* "0-3,8" */
-static void mark_cpus(const char *list, unsigned char seen[CPUS_MAX])
-{
-	while (list && *list >= '0' && *list <= '9') {
-		char *end;
-		unsigned long from = strtoul(list, &end, 10), to = from;
+struct cpus {
+	unsigned char seen[CPUS_MAX]; /* in how many lists */
+};
 
-		if (*end == '-')
-			to = strtoul(end + 1, &end, 10);
-		for (unsigned long i = from; i <= to && i < CPUS_MAX; i++)
-			seen[i]++;
-		list = *end == ',' ? end + 1 : NULL;
-	}
+static void mark_cpus(void *arg, unsigned from, unsigned to)
+{
+	struct cpus *c = arg;
+
+	for (unsigned i = from; i <= to && i < CPUS_MAX; i++)
+		c->seen[i]++;
+}
+
+/* The list may be one line of several. */
+static void mark_list(const char *list, struct cpus *c)
+{
+	auto_free char *line = list ? xstrndup(list, strcspn(list, "\n")) : NULL;
+
+	if (line)
+		(void)kernel_ranges(line, mark_cpus, c);
 }
 
 static int count_cpus(const char *root, uint64_t *ret, struct err *e)
 {
 	auto_free char *status = kernel_text(root, "/proc/self/status");
 	auto_free char *online = kernel_text(root, "/sys/devices/system/cpu/online");
-	unsigned char seen[CPUS_MAX] = { 0 };
+	struct cpus cpus = { 0 };
 	uint64_t n = 0;
 
-	mark_cpus(status ? line_value(status, "Cpus_allowed_list") : NULL, seen);
+	mark_list(kernel_line(status, "Cpus_allowed_list"), &cpus);
 	/* A kernel without CPU hot-plug has no such file: then all that are allowed are online. */
-	if (online)
-		mark_cpus(online, seen);
+	mark_list(online, &cpus);
 	for (size_t i = 0; i < CPUS_MAX; i++)
-		n += seen[i] == (online ? 2 : 1);
+		n += cpus.seen[i] == (online ? 2 : 1);
 	if (!n)
 		return err_set(e, ERR_HOST, "no usable CPU found in %s/proc/self/status", root);
 	*ret = n;
@@ -206,7 +190,7 @@ static struct limits cgroup_limits(const char *root)
 static int total_memory(const char *root, uint64_t *ret, struct err *e)
 {
 	auto_free char *text = kernel_text(root, "/proc/meminfo");
-	uint64_t kib = limit_value(text ? line_value(text, "MemTotal") : NULL);
+	uint64_t kib = limit_value(kernel_line(text, "MemTotal"));
 
 	if (kib == UINT64_MAX || !kib)
 		return err_set(e, ERR_HOST, "no MemTotal in %s/proc/meminfo", root);
