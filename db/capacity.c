@@ -106,6 +106,14 @@ int capacity_take(struct db *db, const char *resource, int64_t amount, struct er
 		"is", amount, resource);
 }
 
+int capacity_add(struct db *db, const char *resource, int64_t amount, struct err *e)
+{
+	int r = sql_run(db, e, "UPDATE capacity SET promised = promised + ?1 WHERE resource = ?2", "is",
+			amount, resource);
+
+	return r < 0 ? r : 0;
+}
+
 int capacity_give(struct db *db, const char *resource, int64_t amount, struct err *e)
 {
 	int r = sql_run(db, e, "UPDATE capacity SET promised = promised - ?1 WHERE resource = ?2", "is",
@@ -117,16 +125,21 @@ int capacity_give(struct db *db, const char *resource, int64_t amount, struct er
 int capacity_recount(struct db *db, bool *ret_changed, struct err *e)
 {
 	static const char *const sql[] = {
-		"UPDATE capacity SET promised = (SELECT coalesce(sum(vcpus * holds_cpu), 0) FROM cvms) WHERE resource = 'vcpus'"
-		" AND promised <> (SELECT coalesce(sum(vcpus * holds_cpu), 0) FROM cvms)",
-		"UPDATE capacity SET promised = (SELECT coalesce(sum(memory_mib * holds_cpu), 0) FROM cvms) WHERE resource ="
-		" 'memory_mib' AND promised <> (SELECT coalesce(sum(memory_mib * holds_cpu), 0) FROM cvms)",
+		"UPDATE capacity SET promised = (SELECT coalesce(sum(given_vcpus * holds_cpu), 0) FROM cvms) WHERE resource = 'vcpus'"
+		" AND promised <> (SELECT coalesce(sum(given_vcpus * holds_cpu), 0) FROM cvms)",
+		"UPDATE capacity SET promised = (SELECT coalesce(sum(given_memory_mib * holds_cpu), 0) FROM cvms) WHERE resource ="
+		" 'memory_mib' AND promised <> (SELECT coalesce(sum(given_memory_mib * holds_cpu), 0) FROM cvms)",
 		"UPDATE capacity SET promised = (SELECT coalesce(sum(disk_gib), 0) FROM cvms) WHERE resource = 'disk_gib'"
 		" AND promised <> (SELECT coalesce(sum(disk_gib), 0) FROM cvms)",
 		"UPDATE capacity SET promised = (SELECT count(*) FROM cvms) WHERE resource IN ('slots', 'cids')"
 		" AND promised <> (SELECT count(*) FROM cvms)",
 		"UPDATE capacity SET promised = (SELECT count(*) FROM ports) WHERE resource = 'host_ports'"
 		" AND promised <> (SELECT count(*) FROM ports)",
+		"UPDATE capacity SET promised = (SELECT coalesce(sum(tdx * holds_cpu), 0) FROM cvms) WHERE resource = 'tdx_keyids'"
+		" AND promised <> (SELECT coalesce(sum(tdx * holds_cpu), 0) FROM cvms)",
+		"UPDATE numa_nodes SET hugepages_promised = h.huge, pinned_promised = h.pinned FROM (" NUMA_HELD
+		") h"
+		" WHERE h.node = numa_nodes.node AND (hugepages_promised <> h.huge OR pinned_promised <> h.pinned)",
 	};
 	bool changed = false;
 

@@ -65,12 +65,21 @@ static const char *const checks[] = {
 	"SELECT 'foreign key: row ' || coalesce(rowid, '?') || ' of ' || \"table\" || ' names a missing ' || parent"
 	" FROM pragma_foreign_key_check",
 	"SELECT 'capacity: ' || c.resource || ' promised ' || c.promised || ', rows hold ' || h.held FROM capacity c JOIN ("
-	" SELECT 'vcpus' AS resource, coalesce(sum(vcpus * holds_cpu), 0) AS held FROM cvms"
-	" UNION ALL SELECT 'memory_mib', coalesce(sum(memory_mib * holds_cpu), 0) FROM cvms"
+	" SELECT 'vcpus' AS resource, coalesce(sum(given_vcpus * holds_cpu), 0) AS held FROM cvms"
+	" UNION ALL SELECT 'memory_mib', coalesce(sum(given_memory_mib * holds_cpu), 0) FROM cvms"
 	" UNION ALL SELECT 'disk_gib', coalesce(sum(disk_gib), 0) FROM cvms"
 	" UNION ALL SELECT 'slots', count(*) FROM cvms"
 	" UNION ALL SELECT 'cids', count(*) FROM cvms"
+	" UNION ALL SELECT 'tdx_keyids', coalesce(sum(tdx * holds_cpu), 0) FROM cvms"
 	" UNION ALL SELECT 'host_ports', count(*) FROM ports) h ON h.resource = c.resource WHERE c.promised <> h.held",
+	"SELECT 'NUMA node ' || n.node || ' promised ' || n.hugepages_promised || ' MiB of hugepages and ' || n.pinned_promised"
+	" || ' MiB pinned, rows hold ' || h.huge || ' and ' || h.pinned FROM numa_nodes n JOIN (" NUMA_HELD
+	") h"
+	" ON h.node = n.node WHERE n.hugepages_promised <> h.huge OR n.pinned_promised <> h.pinned",
+	"SELECT 'device ' || d.address || ' is held by CVM ' || c.name || ', which asked for none' FROM devices d"
+	" JOIN cvms c ON c.id = d.cvm WHERE c.gpu_attach = ''",
+	"SELECT 'CVM ' || c.name || ' holds no device of those it asked for' FROM cvms c WHERE c.gpu_attach <> ''"
+	" AND NOT EXISTS (SELECT 1 FROM devices d WHERE d.cvm = c.id)",
 	"SELECT 'workspace ' || w.slug || ' counts ' || w.cvms || ' CVMs, has ' || (SELECT count(*) FROM cvms c WHERE"
 	" c.workspace = w.id) FROM workspaces w WHERE w.cvms <> (SELECT count(*) FROM cvms c WHERE c.workspace = w.id)",
 	"SELECT 'workspace ' || w.slug || ' counts ' || w.apps || ' apps, has ' || (SELECT count(*) FROM apps a WHERE"

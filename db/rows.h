@@ -15,7 +15,7 @@
 #include "base/id.h"
 #include "db/db.h"
 
-enum { APP_ID_TEXT = 41, NAME_TEXT = 64, PROGRESS_TEXT = 128, ADDRESS_TEXT = 46 };
+enum { APP_ID_TEXT = 41, NAME_TEXT = 64, PROGRESS_TEXT = 128, ADDRESS_TEXT = 46, NODES_TEXT = 64 };
 
 /* ------------------------------------------------------------------ workspaces and API keys */
 
@@ -117,10 +117,12 @@ struct cvm_row {
 	int64_t workspace, app, revision, image;
 	char name[NAME_TEXT];
 	char app_id[APP_ID_TEXT];
-	char instance_id[APP_ID_TEXT]; /* "" until known */
-	char instance_type[NAME_TEXT]; /* "" = custom */
-	int64_t vcpus, memory_mib, disk_gib;
-	bool holds_cpu; /* vCPUs and memory are promised to it now */
+	char instance_id[APP_ID_TEXT];       /* "" until known */
+	char instance_type[NAME_TEXT];       /* "" = custom */
+	int64_t vcpus, memory_mib, disk_gib; /* as asked for */
+	/* As the guest gets them: with hugepages rounded up to what its NUMA nodes can share evenly. 0 in cvms_insert() = as asked. */
+	int64_t given_vcpus, given_memory_mib;
+	bool holds_cpu; /* vCPUs, memory, hugepages and its TDX key id are promised to it now */
 	uint32_t cid;
 	bool tdx;
 	bool listed;
@@ -129,6 +131,12 @@ struct cvm_row {
 	int64_t boot; /* number of the current or last boot, 0 = never started */
 	int64_t created_ms, started_ms, stopped_ms; /* 0 = never */
 	char boot_progress[PROGRESS_TEXT], boot_error[PROGRESS_TEXT], shutdown_progress[PROGRESS_TEXT];
+	char networks[512]; /* JSON array of its network interfaces; "" = the node's default */
+	bool hugepages, pin_numa;
+	char numa_nodes
+		[NODES_TEXT]; /* host nodes chosen at admission, ascending: "0,1"; "" = not bound to any. Measured, so kept for life */
+	char gpu_attach[8]; /* "" = none, "listed", "all" */
+	int64_t gpus;       /* counted: GPUs it holds, without NVSwitches */
 	/* joined: */
 	char compose_hash[SHA256_HEX];
 	bool public_logs, public_sysinfo, public_tcbinfo, gateway_enabled, secure_time;
@@ -212,7 +220,8 @@ int cids_taken(struct db *db, uint32_t cid, struct err *e);
 /* ------------------------------------------------------------------ capacity */
 
 struct capacity_row {
-	char resource[16];       /* "vcpus", "memory_mib", "disk_gib", "slots", "cids", "host_ports" */
+	char resource
+		[16]; /* "vcpus", "memory_mib", "disk_gib", "slots", "cids", "host_ports", "tdx_keyids", "gpus" */
 	int64_t total, promised; /* total -1: not configured */
 };
 
@@ -220,9 +229,78 @@ int capacity_set_total(struct db *db, const char *resource, int64_t total, struc
 int capacity_get(struct db *db, const char *resource, struct capacity_row *ret, struct err *e);
 /* Promise @amount if promised + amount <= total: 1 done, 0 not enough. */
 int capacity_take(struct db *db, const char *resource, int64_t amount, struct err *e);
+/* Promise @amount whatever the total: of a resource whose total is not known. */
+int capacity_add(struct db *db, const char *resource, int64_t amount, struct err *e);
 int capacity_give(struct db *db, const char *resource, int64_t amount, struct err *e);
-/* Set promised from the rows (start-up); *ret_changed says whether it differed. */
+/* Set promised from the rows (start-up), of NUMA nodes too; *ret_changed says whether it differed. */
 int capacity_recount(struct db *db, bool *ret_changed, struct err *e);
+
+/* ------------------------------------------------------------------ devices: GPUs and NVSwitches by PCI address */
+
+enum device_kind { DEVICE_GPU, DEVICE_NVSWITCH, DEVICE_KINDS };
+extern const char *const device_kind_word[DEVICE_KINDS];
+
+enum { PCI_TEXT = 13, PRODUCT_TEXT = 10, DRIVER_TEXT = 32 };
+
+struct device_row {
+	char address[PCI_TEXT]; /* "0000:18:00.0" */
+	enum device_kind kind;
+	char product_id[PRODUCT_TEXT]; /* "10de:2335" */
+	char description[80];
+	unsigned numa_node;       /* -1 of the kernel (unknown) is 0 */
+	int iommu_group;          /* -1 = none */
+	char driver[DRIVER_TEXT]; /* bound to at the last look, "" = none */
+	bool opened; /* bound to vfio-pci and enabled, by no CVM of ours, at the last look: another program uses it */
+	bool offered; /* may be asked for */
+	bool present;
+	char broken_reason[160]; /* "" = it is well */
+	int64_t cvm;             /* held by, 0 = nobody */
+	/* joined, of the holder: */
+	char cvm_uuid[UUID_TEXT];
+	int64_t workspace;
+	bool cvm_up;
+};
+
+/* What is there, by discovery: everything but the holder. */
+int devices_put(struct db *db, const struct device_row *row, struct err *e);
+/* Before the devices found are put: none is present. Afterwards those gone and not held are forgotten. */
+int devices_begin(struct db *db, struct err *e);
+int devices_end(struct db *db, struct err *e);
+/* By address. *ret malloc'd. */
+int devices_list(struct db *db, struct device_row **ret, size_t *n, struct err *e);
+/* Held by @cvm, GPUs first, each by address. *ret malloc'd. */
+int devices_of(struct db *db, int64_t cvm, struct device_row **ret, size_t *n, struct err *e);
+/* Reserve for @cvm, until its row goes, if nobody holds it: 1 done, 0 held (or gone). */
+int devices_take(struct db *db, const char *address, int64_t cvm, struct err *e);
+
+/* ------------------------------------------------------------------ NUMA nodes and their hugepages */
+
+struct numa_row {
+	unsigned node;
+	char cpus[256]; /* as the kernel lists them: "0-31,64-95" */
+	int64_t vcpus, memory_mib;
+	int64_t page_kib;      /* the host's default hugepage */
+	int64_t hugepages_mib; /* set aside, of that size */
+	int64_t foreign_mib;   /* of these in use by others than our CVMs, at the last look */
+	bool present;
+	int64_t hugepages_promised, pinned_promised; /* MiB */
+};
+
+struct cvm_node_row {
+	unsigned node;
+	int64_t hugepages_mib, pinned_mib; /* one of them is 0 */
+};
+
+/* What is there, by discovery; @free_mib of hugepages_mib are free by the kernel's count (foreign_mib follows from it). */
+int numa_put(struct db *db, const struct numa_row *row, int64_t free_mib, struct err *e);
+int numa_begin(struct db *db, struct err *e);
+int numa_end(struct db *db, struct err *e);
+int numa_list(struct db *db, struct numa_row **ret, size_t *n, struct err *e);
+/* Promise @row to @cvm (whose row is there, and counts while holds_cpu): 1 done, 0 not enough hugepages free. */
+int numa_take(struct db *db, int64_t cvm, const struct cvm_node_row *row, bool holds, struct err *e);
+/* Promise (@hold) or give back what the CVM's rows say: 1 done, 0 not enough. Rows stay. */
+int numa_hold(struct db *db, int64_t cvm, bool hold, struct err *e);
+int numa_of(struct db *db, int64_t cvm, struct cvm_node_row **ret, size_t *n, struct err *e);
 
 /* ------------------------------------------------------------------ operations */
 

@@ -5,6 +5,7 @@
  * edited, only followed by another. Before an existing file is migrated it is copied (VACUUM INTO).
  *
  * Counts (workspaces.apps, workspaces.cvms, apps.cvms, apps.current_cvm) are kept by triggers, so that a list's total costs one row.
+ * What is promised of a NUMA node (numa_nodes.*_promised) is taken and given back by db/nodes.c next to the cvm_nodes row it is for.
  * Event numbers have no gaps: AUTOINCREMENT's counter is a table too, and rolls back with its transaction.
  */
 #include <errno.h>
@@ -119,6 +120,36 @@ static const char *const migrations[] = {
 	" seq INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, workspace INTEGER NOT NULL, type TEXT NOT NULL,"
 	" cvm_uuid TEXT NOT NULL, op_id TEXT NOT NULL, data TEXT NOT NULL) STRICT;"
 	"CREATE INDEX events_workspace ON events (workspace, seq);",
+
+	/* 2: devices, NUMA nodes, and what of them a CVM was given */
+	"ALTER TABLE cvms ADD COLUMN networks TEXT NOT NULL DEFAULT '';"
+	"ALTER TABLE cvms ADD COLUMN hugepages INTEGER NOT NULL DEFAULT 0 CHECK (hugepages IN (0, 1));"
+	"ALTER TABLE cvms ADD COLUMN pin_numa INTEGER NOT NULL DEFAULT 0 CHECK (pin_numa IN (0, 1));"
+	"ALTER TABLE cvms ADD COLUMN numa_nodes TEXT NOT NULL DEFAULT '';"
+	"ALTER TABLE cvms ADD COLUMN gpu_attach TEXT NOT NULL DEFAULT '' CHECK (gpu_attach IN ('', 'listed', 'all'));"
+	"ALTER TABLE cvms ADD COLUMN given_vcpus INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE cvms ADD COLUMN given_memory_mib INTEGER NOT NULL DEFAULT 0;"
+	"UPDATE cvms SET given_vcpus = vcpus, given_memory_mib = memory_mib;"
+
+	"CREATE TABLE devices ("
+	" address TEXT PRIMARY KEY CHECK (length(address) = 12), kind TEXT NOT NULL CHECK (kind IN ('gpu', 'nvswitch')),"
+	" product_id TEXT NOT NULL CHECK (length(product_id) = 9), description TEXT NOT NULL,"
+	" numa_node INTEGER NOT NULL CHECK (numa_node >= 0), iommu_group INTEGER NOT NULL CHECK (iommu_group >= -1),"
+	" driver TEXT NOT NULL, opened INTEGER NOT NULL CHECK (opened IN (0, 1)),"
+	" offered INTEGER NOT NULL CHECK (offered IN (0, 1)), present INTEGER NOT NULL CHECK (present IN (0, 1)),"
+	" broken_reason TEXT NOT NULL, cvm INTEGER REFERENCES cvms ON DELETE SET NULL) STRICT, WITHOUT ROWID;"
+	"CREATE INDEX devices_cvm ON devices (cvm) WHERE cvm IS NOT NULL;"
+
+	"CREATE TABLE numa_nodes ("
+	" node INTEGER PRIMARY KEY CHECK (node >= 0), cpus TEXT NOT NULL, vcpus INTEGER NOT NULL, memory_mib INTEGER NOT NULL,"
+	" page_kib INTEGER NOT NULL, hugepages_mib INTEGER NOT NULL, foreign_mib INTEGER NOT NULL, present INTEGER NOT NULL"
+	" CHECK (present IN (0, 1)), hugepages_promised INTEGER NOT NULL DEFAULT 0 CHECK (hugepages_promised >= 0),"
+	" pinned_promised INTEGER NOT NULL DEFAULT 0 CHECK (pinned_promised >= 0)) STRICT;"
+	"CREATE TABLE cvm_nodes ("
+	" cvm INTEGER NOT NULL REFERENCES cvms ON DELETE CASCADE, node INTEGER NOT NULL REFERENCES numa_nodes,"
+	" hugepages_mib INTEGER NOT NULL CHECK (hugepages_mib >= 0), pinned_mib INTEGER NOT NULL CHECK (pinned_mib >= 0),"
+	" PRIMARY KEY (cvm, node)) STRICT, WITHOUT ROWID;"
+	"CREATE INDEX cvm_nodes_node ON cvm_nodes (node);",
 };
 
 int db_schema_version(void)

@@ -46,6 +46,12 @@ char *sql_text_dup(sqlite3_stmt *st, int col);
 /* Index of a word in a table of @n words; 0 if it is none of them (CHECKed columns can not hold others). */
 int sql_word(sqlite3_stmt *st, int col, const char *const *words, int n);
 
+/* What the rows of CVMs hold of each NUMA node (node, huge, pinned): written by capacity_recount(), restated by db_check(). */
+#define NUMA_HELD                                                                   \
+	"SELECT n.node, coalesce(sum(a.hugepages_mib * c.holds_cpu), 0) AS huge,"   \
+	" coalesce(sum(a.pinned_mib * c.holds_cpu), 0) AS pinned FROM numa_nodes n" \
+	" LEFT JOIN cvm_nodes a ON a.node = n.node LEFT JOIN cvms c ON c.id = a.cvm GROUP BY n.node"
+
 /* Apply numbered migrations; *ret_from = version found. */
 int schema_migrate(struct db *db, const char *path, struct err *e);
 

@@ -6,11 +6,13 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <glob.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/own.h"
 #include "db/rows.h"
 #include "db/sql.h"
@@ -153,6 +155,213 @@ static void check_finds_a_promise_that_no_row_holds(void **st)
 	db_close(w.db);
 }
 
+static int64_t count(struct db *db, const char *sql)
+{
+	int64_t n;
+	struct err e;
+
+	assert_int_equal(sql_int(db, &e, -1, &n, sql, ""), 0);
+	return n;
+}
+
+/* tests/data/teepod-v1.sql: what teepod 0.1.0 had written, with two CVMs. */
+static void write_version_1(void)
+{
+	auto_free char *sql = NULL;
+	sqlite3 *conn;
+	struct err e;
+
+	(void)unlink(path);
+	assert_int_equal(file_read("tests/data/teepod-v1.sql", 1 << 20, &sql, NULL, &e), 0);
+	assert_int_equal(sqlite3_open(path, &conn), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(conn, sql, NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(conn), SQLITE_OK);
+}
+
+static int copies(glob_t *g)
+{
+	auto_free char *pattern = xasprintf("%s.v1-*", path);
+
+	return glob(pattern, 0, NULL, g);
+}
+
+static void a_file_of_schema_1_is_copied_and_migrated_with_what_it_holds(void **st)
+{
+	auto_buf struct buf out = { 0 };
+	struct cvm_row c;
+	struct db *db;
+	glob_t g;
+	sqlite3 *old;
+	struct err e;
+
+	(void)st;
+	write_version_1();
+	assert_int_equal(db_open(path, &db, &e), 0);
+	assert_int_equal(count(db, "PRAGMA user_version"), db_schema_version());
+	assert_int_equal(cvms_get(db, 1, &c, &e), 0);
+	assert_string_equal(c.name, "first-one");
+	assert_int_equal(c.vcpus, 2);
+	assert_int_equal(c.given_vcpus, 2);
+	assert_int_equal(c.given_memory_mib, 512);
+	assert_string_equal(c.networks, "");
+	assert_string_equal(c.gpu_attach, "");
+	assert_false(c.hugepages || c.pin_numa || c.gpus);
+	assert_int_equal(count(db, "SELECT count(*) FROM ports"), 2);
+	assert_int_equal(count(db, "SELECT cvms FROM workspaces"), 2);
+	assert_int_equal(cvms_forget(db, 2, &e), 0); /* triggers and cascades are still there */
+	assert_int_equal(count(db, "SELECT cvms FROM workspaces"), 1);
+	db_close(db);
+
+	assert_int_equal(copies(&g), 0);
+	assert_int_equal(g.gl_pathc, 1);
+	assert_int_equal(sqlite3_open(g.gl_pathv[0], &old), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(old, "SELECT networks FROM cvms", NULL, NULL, NULL), SQLITE_ERROR);
+	assert_int_equal(sqlite3_exec(old, "SELECT name FROM cvms", NULL, NULL, NULL), SQLITE_OK);
+	(void)sqlite3_close(old);
+	globfree(&g);
+	assert_int_equal(db_open(path, &db, &e), 0); /* a second time there is nothing to do */
+	db_close(db);
+	assert_int_equal(copies(&g), 0);
+	assert_int_equal(g.gl_pathc, 1);
+	globfree(&g);
+}
+
+static void a_migrated_file_passes_the_check(void **st)
+{
+	auto_buf struct buf out = { 0 };
+	struct db *db;
+	struct err e;
+
+	(void)st;
+	write_version_1();
+	assert_int_equal(db_open(path, &db, &e), 0);
+	db_close(db);
+	assert_int_equal(db_check(path, &out, &e), 0);
+}
+
+static int64_t add_placed(struct world *w, const char *name, uint32_t cid)
+{
+	int64_t id = add_cvm(w, name, cid);
+	struct err e;
+
+	assert_int_equal(sql_run(w->db, &e,
+				 "UPDATE cvms SET hugepages = 1, gpu_attach = 'listed' WHERE id = ?", "i",
+				 id),
+			 1);
+	return id;
+}
+
+static struct device_row gpu(const char *address)
+{
+	struct device_row d = { .kind = DEVICE_GPU, .iommu_group = 7, .offered = true, .present = true };
+
+	(void)snprintf(d.address, sizeof(d.address), "%s", address);
+	(void)snprintf(d.product_id, sizeof(d.product_id), "10de:2335");
+	return d;
+}
+
+static void find_devices(struct db *db, const struct device_row *d, size_t n)
+{
+	struct err e;
+
+	assert_int_equal(devices_begin(db, &e), 0);
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(devices_put(db, &d[i], &e), 0);
+	assert_int_equal(devices_end(db, &e), 0);
+}
+
+static void a_device_has_one_holder_and_stays_known_while_it_is_held(void **st)
+{
+	struct world w = { .db = fresh() };
+	const struct device_row found[] = { gpu("0000:18:00.0"), gpu("0000:2a:00.0") };
+	auto_free struct device_row *rows = NULL;
+	struct cvm_row c;
+	int64_t a, b;
+	size_t n;
+	struct err e;
+
+	(void)st;
+	fill(&w);
+	a = add_placed(&w, "one", 1000);
+	b = add_placed(&w, "two", 1001);
+	find_devices(w.db, found, 2);
+	assert_int_equal(devices_take(w.db, "0000:18:00.0", a, &e), 1);
+	assert_int_equal(devices_take(w.db, "0000:18:00.0", b, &e), 0);
+	find_devices(w.db, found, 0);
+	assert_int_equal(devices_list(w.db, &rows, &n, &e), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(rows[0].cvm, a);
+	assert_false(rows[0].present);
+	assert_int_equal(cvms_get(w.db, a, &c, &e), 0);
+	assert_int_equal(c.gpus, 1);
+	find_devices(w.db, found, 2);
+	assert_int_equal(count(w.db, "SELECT count(*) FROM devices WHERE present AND cvm > 0"), 1);
+	assert_int_equal(cvms_forget(w.db, a, &e), 0);
+	assert_int_equal(count(w.db, "SELECT count(*) FROM devices WHERE cvm IS NULL"), 2);
+	db_close(w.db);
+}
+
+static void hugepages_of_a_node_are_never_promised_beyond_what_is_there(void **st)
+{
+	struct world w = { .db = fresh() };
+	const struct numa_row node = { .node = 1, .cpus = "4-7", .page_kib = 2048, .hugepages_mib = 4096 };
+	const struct cvm_node_row half = { .node = 1, .hugepages_mib = 2048 };
+	auto_buf struct buf out = { 0 };
+	int64_t a, b, c;
+	bool changed;
+	struct err e;
+
+	(void)st;
+	fill(&w);
+	a = add_cvm(&w, "one", 1000);
+	b = add_cvm(&w, "two", 1001);
+	c = add_cvm(&w, "three", 1002);
+	assert_int_equal(numa_put(w.db, &node, 4096, &e), 0);
+	assert_int_equal(numa_take(w.db, a, &half, true, &e), 1);
+	assert_int_equal(numa_put(w.db, &node, 3072, &e),
+			 0); /* 1 GiB is in use, and no CVM runs: somebody else's */
+	assert_int_equal(numa_take(w.db, b, &half, true, &e), 0);
+	assert_int_equal(numa_put(w.db, &node, 4096, &e), 0);
+	assert_int_equal(numa_take(w.db, b, &half, true, &e), 1);
+	assert_int_equal(numa_take(w.db, c, &half, true, &e), 0);
+	assert_int_equal(count(w.db, "SELECT hugepages_promised FROM numa_nodes"), 4096);
+
+	assert_int_equal(numa_hold(w.db, b, false, &e), 1);
+	assert_int_equal(cvms_set_holds_cpu(w.db, b, false, &e), 0);
+	assert_int_equal(numa_take(w.db, c, &half, true, &e), 1);
+	assert_int_equal(numa_hold(w.db, b, true, &e), 0);
+	assert_int_equal(capacity_recount(w.db, &changed, &e), 0); /* vcpus were not taken here */
+	assert_int_equal(capacity_recount(w.db, &changed, &e), 0);
+	assert_false(changed);
+	assert_int_equal(sql_run(w.db, &e, "UPDATE numa_nodes SET hugepages_promised = 1", ""), 1);
+	assert_int_equal(db_check(path, &out, &e), 1);
+	assert_non_null(strstr(
+		out.data, "NUMA node 1 promised 1 MiB of hugepages and 0 MiB pinned, rows hold 4096 and 0"));
+	assert_int_equal(capacity_recount(w.db, &changed, &e), 0);
+	assert_true(changed);
+	assert_int_equal(db_check(path, &out, &e), 0);
+	db_close(w.db);
+}
+
+static void pages_of_a_cvm_that_runs_are_not_somebody_elses(void **st)
+{
+	struct world w = { .db = fresh() };
+	const struct numa_row node = { .node = 0, .cpus = "0-3", .page_kib = 2048, .hugepages_mib = 4096 };
+	const struct cvm_node_row half = { .node = 0, .hugepages_mib = 2048 };
+	int64_t a;
+	struct err e;
+
+	(void)st;
+	fill(&w);
+	a = add_cvm(&w, "one", 1000);
+	assert_int_equal(numa_put(w.db, &node, 4096, &e), 0);
+	assert_int_equal(numa_take(w.db, a, &half, true, &e), 1);
+	assert_int_equal(cvms_set_observed(w.db, a, OBSERVED_RUNNING, &e), 0);
+	assert_int_equal(numa_put(w.db, &node, 1024, &e), 0);
+	assert_int_equal(count(w.db, "SELECT foreign_mib FROM numa_nodes"), 1024);
+	db_close(w.db);
+}
+
 static void newer_schema_is_refused_and_untouched(void **st)
 {
 	struct db *db = fresh(), *again = NULL;
@@ -261,6 +470,11 @@ int main(void)
 		cmocka_unit_test(counts_follow_rows_and_the_last_cvm_takes_its_app_along),
 		cmocka_unit_test(check_finds_a_promise_that_no_row_holds),
 		cmocka_unit_test(newer_schema_is_refused_and_untouched),
+		cmocka_unit_test(a_file_of_schema_1_is_copied_and_migrated_with_what_it_holds),
+		cmocka_unit_test(a_migrated_file_passes_the_check),
+		cmocka_unit_test(a_device_has_one_holder_and_stays_known_while_it_is_held),
+		cmocka_unit_test(hugepages_of_a_node_are_never_promised_beyond_what_is_there),
+		cmocka_unit_test(pages_of_a_cvm_that_runs_are_not_somebody_elses),
 		cmocka_unit_test(a_cvm_has_one_running_operation),
 		cmocka_unit_test(failed_mutations_leave_no_gap_and_answers_leave_after_the_commit),
 		cmocka_unit_test(wildcard_addresses_collide_with_every_address),

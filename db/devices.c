@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * devices.c - rows of PCI devices: what discovery found, and which CVM holds it.
+ *
+ * A device has one holder or none: the column is the reservation, taken by the transaction that writes the CVM's row and gone with that
+ * row (ON DELETE SET NULL). Discovery never writes it, and keeps a device that is gone for as long as it is held.
+ */
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "base/own.h"
+#include "db/rows.h"
+#include "db/sql.h"
+
+const char *const device_kind_word[DEVICE_KINDS] = {
+	[DEVICE_GPU] = "gpu",
+	[DEVICE_NVSWITCH] = "nvswitch",
+};
+
+#define DEVICE_SELECT                                                                                            \
+	"SELECT d.address, d.kind, d.product_id, d.description, d.numa_node, d.iommu_group, d.driver, d.opened," \
+	" d.offered, d.present, d.broken_reason, coalesce(d.cvm, 0), coalesce(c.uuid, ''),"                      \
+	" coalesce(c.workspace, 0), coalesce(c.observed IN ('running', 'paused'), 0) FROM devices d"             \
+	" LEFT JOIN cvms c ON c.id = d.cvm"
+
+static void read_device(sqlite3_stmt *st, struct device_row *d)
+{
+	*d = (struct device_row){
+		.kind = (enum device_kind)sql_word(st, 1, device_kind_word, DEVICE_KINDS),
+		.numa_node = (unsigned)sqlite3_column_int(st, 4),
+		.iommu_group = sqlite3_column_int(st, 5),
+		.opened = sqlite3_column_int(st, 7),
+		.offered = sqlite3_column_int(st, 8),
+		.present = sqlite3_column_int(st, 9),
+		.cvm = sqlite3_column_int64(st, 11),
+		.workspace = sqlite3_column_int64(st, 13),
+		.cvm_up = sqlite3_column_int(st, 14),
+	};
+	sql_text(st, 0, d->address, sizeof(d->address));
+	sql_text(st, 2, d->product_id, sizeof(d->product_id));
+	sql_text(st, 3, d->description, sizeof(d->description));
+	sql_text(st, 6, d->driver, sizeof(d->driver));
+	sql_text(st, 10, d->broken_reason, sizeof(d->broken_reason));
+	sql_text(st, 12, d->cvm_uuid, sizeof(d->cvm_uuid));
+}
+
+static int collect(struct db *db, sqlite3_stmt *st, struct device_row **ret, size_t *ret_n, struct err *e)
+{
+	auto_free struct device_row *rows = NULL;
+	size_t n = 0;
+	int r;
+
+	if (!st)
+		return -(int)e->code;
+	while ((r = sql_next(db, st, e)) > 0) {
+		rows = xrealloc(rows, (n + 1) * sizeof(*rows));
+		read_device(st, &rows[n++]);
+	}
+	if (r < 0)
+		return r;
+	*ret = take_ptr(&rows);
+	*ret_n = n;
+	return 0;
+}
+
+int devices_begin(struct db *db, struct err *e)
+{
+	int r = sql_run(db, e, "UPDATE devices SET present = 0, opened = 0 WHERE present", "");
+
+	return r < 0 ? r : 0;
+}
+
+int devices_put(struct db *db, const struct device_row *d, struct err *e)
+{
+	int r = sql_run(
+		db, e,
+		"INSERT INTO devices (address, kind, product_id, description, numa_node, iommu_group, driver,"
+		" opened, offered, present, broken_reason) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+		" ON CONFLICT (address) DO UPDATE SET kind = ?2, product_id = ?3, description = ?4, numa_node = ?5,"
+		" iommu_group = ?6, driver = ?7, opened = ?8 AND cvm IS NULL, offered = ?9, present = ?10,"
+		" broken_reason = ?11",
+		"ssssddsddds", d->address, device_kind_word[d->kind], d->product_id, d->description,
+		(int)d->numa_node, d->iommu_group, d->driver, (int)d->opened, (int)d->offered,
+		(int)d->present, d->broken_reason);
+
+	return r < 0 ? r : 0;
+}
+
+int devices_end(struct db *db, struct err *e)
+{
+	int r = sql_run(db, e, "DELETE FROM devices WHERE NOT present AND cvm IS NULL", "");
+
+	return r < 0 ? r : 0;
+}
+
+int devices_list(struct db *db, struct device_row **ret, size_t *n, struct err *e)
+{
+	return collect(db, sql_query(db, e, DEVICE_SELECT " ORDER BY d.address", ""), ret, n, e);
+}
+
+int devices_of(struct db *db, int64_t cvm, struct device_row **ret, size_t *n, struct err *e)
+{
+	return collect(
+		db, sql_query(db, e, DEVICE_SELECT " WHERE d.cvm = ? ORDER BY d.kind, d.address", "i", cvm),
+		ret, n, e);
+}
+
+int devices_take(struct db *db, const char *address, int64_t cvm, struct err *e)
+{
+	return sql_run(db, e, "UPDATE devices SET cvm = ?1 WHERE address = ?2 AND cvm IS NULL AND present",
+		       "is", cvm, address);
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * numa.c - rows of the host's NUMA nodes, and what of their memory is promised to which CVM.
+ *
+ * The same discipline as capacity.c: what a node has promised is changed by the transaction that writes (or deletes, or parks) the
+ * CVM's row, and equals the sum over cvm_nodes of CVMs that hold CPU. Hugepages are refused beyond what is there; pinned memory of
+ * ordinary pages is only counted, so that the next pinned CVM goes elsewhere.
+ */
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "base/own.h"
+#include "db/rows.h"
+#include "db/sql.h"
+
+int numa_begin(struct db *db, struct err *e)
+{
+	int r = sql_run(db, e,
+			"UPDATE numa_nodes SET present = 0, hugepages_mib = 0, foreign_mib = 0 WHERE present",
+			"");
+
+	return r < 0 ? r : 0;
+}
+
+/* Pages that are neither free nor mapped by a CVM of ours that runs (or is about to: an operation is under way) are somebody else's. */
+int numa_put(struct db *db, const struct numa_row *n, int64_t free_mib, struct err *e)
+{
+	int r = sql_run(
+		db, e,
+		"INSERT INTO numa_nodes (node, cpus, vcpus, memory_mib, page_kib, hugepages_mib, foreign_mib, present)"
+		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, max(0, ?6 - ?7 - (SELECT coalesce(sum(a.hugepages_mib), 0)"
+		" FROM cvm_nodes a JOIN cvms c ON c.id = a.cvm WHERE a.node = ?1 AND (c.observed IN ('running', 'paused')"
+		" OR EXISTS (SELECT 1 FROM operations o WHERE o.cvm = c.id AND o.state = 'running')))), 1)"
+		" ON CONFLICT (node) DO UPDATE SET cpus = excluded.cpus, vcpus = excluded.vcpus,"
+		" memory_mib = excluded.memory_mib, page_kib = excluded.page_kib, hugepages_mib = excluded.hugepages_mib,"
+		" foreign_mib = excluded.foreign_mib, present = 1",
+		"isiiiii", (int64_t)n->node, n->cpus, n->vcpus, n->memory_mib, n->page_kib, n->hugepages_mib,
+		free_mib);
+
+	return r < 0 ? r : 0;
+}
+
+int numa_end(struct db *db, struct err *e)
+{
+	int r = sql_run(
+		db, e,
+		"DELETE FROM numa_nodes WHERE NOT present AND node NOT IN (SELECT node FROM cvm_nodes)", "");
+
+	return r < 0 ? r : 0;
+}
+
+int numa_list(struct db *db, struct numa_row **ret, size_t *ret_n, struct err *e)
+{
+	sqlite3_stmt *st = sql_query(
+		db, e,
+		"SELECT node, cpus, vcpus, memory_mib, page_kib, hugepages_mib, foreign_mib, present,"
+		" hugepages_promised, pinned_promised FROM numa_nodes ORDER BY node",
+		"");
+	auto_free struct numa_row *rows = NULL;
+	size_t n = 0;
+	int r;
+
+	if (!st)
+		return -(int)e->code;
+	while ((r = sql_next(db, st, e)) > 0) {
+		rows = xrealloc(rows, (n + 1) * sizeof(*rows));
+		rows[n] = (struct numa_row){
+			.node = (unsigned)sqlite3_column_int(st, 0),
+			.vcpus = sqlite3_column_int64(st, 2),
+			.memory_mib = sqlite3_column_int64(st, 3),
+			.page_kib = sqlite3_column_int64(st, 4),
+			.hugepages_mib = sqlite3_column_int64(st, 5),
+			.foreign_mib = sqlite3_column_int64(st, 6),
+			.present = sqlite3_column_int(st, 7),
+			.hugepages_promised = sqlite3_column_int64(st, 8),
+			.pinned_promised = sqlite3_column_int64(st, 9),
+		};
+		sql_text(st, 1, rows[n].cpus, sizeof(rows[n].cpus));
+		n++;
+	}
+	if (r < 0)
+		return r;
+	*ret = take_ptr(&rows);
+	*ret_n = n;
+	return 0;
+}
+
+int numa_of(struct db *db, int64_t cvm, struct cvm_node_row **ret, size_t *ret_n, struct err *e)
+{
+	sqlite3_stmt *st = sql_query(
+		db, e, "SELECT node, hugepages_mib, pinned_mib FROM cvm_nodes WHERE cvm = ? ORDER BY node",
+		"i", cvm);
+	auto_free struct cvm_node_row *rows = NULL;
+	size_t n = 0;
+	int r;
+
+	if (!st)
+		return -(int)e->code;
+	while ((r = sql_next(db, st, e)) > 0) {
+		rows = xrealloc(rows, (n + 1) * sizeof(*rows));
+		rows[n++] = (struct cvm_node_row){ .node = (unsigned)sqlite3_column_int(st, 0),
+						   .hugepages_mib = sqlite3_column_int64(st, 1),
+						   .pinned_mib = sqlite3_column_int64(st, 2) };
+	}
+	if (r < 0)
+		return r;
+	*ret = take_ptr(&rows);
+	*ret_n = n;
+	return 0;
+}
+
+static int promise(struct db *db, const struct cvm_node_row *row, struct err *e)
+{
+	return sql_run(db, e,
+		       "UPDATE numa_nodes SET hugepages_promised = hugepages_promised + ?2,"
+		       " pinned_promised = pinned_promised + ?3 WHERE node = ?1 AND"
+		       " (?2 = 0 OR hugepages_promised + ?2 <= hugepages_mib - foreign_mib)",
+		       "iii", (int64_t)row->node, row->hugepages_mib, row->pinned_mib);
+}
+
+int numa_take(struct db *db, int64_t cvm, const struct cvm_node_row *row, bool holds, struct err *e)
+{
+	int r = holds ? promise(db, row, e) : 1;
+
+	if (r <= 0)
+		return r;
+	r = sql_run(db, e, "INSERT INTO cvm_nodes (cvm, node, hugepages_mib, pinned_mib) VALUES (?, ?, ?, ?)",
+		    "iiii", cvm, (int64_t)row->node, row->hugepages_mib, row->pinned_mib);
+	return r < 0 ? r : 1;
+}
+
+static int give_back(struct db *db, const struct cvm_node_row *row, struct err *e)
+{
+	int r = sql_run(db, e,
+			"UPDATE numa_nodes SET hugepages_promised = hugepages_promised - ?2,"
+			" pinned_promised = pinned_promised - ?3 WHERE node = ?1",
+			"iii", (int64_t)row->node, row->hugepages_mib, row->pinned_mib);
+
+	return r < 0 ? r : 1;
+}
+
+int numa_hold(struct db *db, int64_t cvm, bool hold, struct err *e)
+{
+	auto_free struct cvm_node_row *rows = NULL;
+	size_t n;
+	int r = numa_of(db, cvm, &rows, &n, e);
+
+	if (r)
+		return r;
+	r = 1;
+	for (size_t i = 0; r > 0 && i < n; i++)
+		r = hold ? promise(db, &rows[i], e) : give_back(db, &rows[i], e);
+	return r;
+}
