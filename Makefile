@@ -142,6 +142,10 @@ install: all
 	test -e $(DESTDIR)/etc/teepod/teepod.conf || install -D -m 644 configs/teepod.conf $(DESTDIR)/etc/teepod/teepod.conf
 	install -D -m 644 configs/teepod.service $(DESTDIR)/lib/systemd/system/teepod.service
 	install -D -m 644 configs/teepod.socket $(DESTDIR)/lib/systemd/system/teepod.socket
+	install -D -m 644 configs/teepod.apparmor $(DESTDIR)/etc/apparmor.d/abstractions/libvirt-qemu.d/teepod
+	@# Before libvirt 10 only this file is read, which belongs to the administrator: one line is added to it.
+	@local=$(DESTDIR)/etc/apparmor.d/local/abstractions/libvirt-qemu; test ! -e $$local || grep -q libvirt-qemu.d/teepod $$local || \
+		echo '#include <abstractions/libvirt-qemu.d/teepod>' >> $$local
 	install -D -m 644 docs/man/teepod.8 $(DESTDIR)$(PREFIX)/share/man/man8/teepod.8
 	install -D -m 644 docs/man/teepod.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5/teepod.conf.5
 

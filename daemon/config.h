@@ -69,9 +69,9 @@ struct config_api {
 };
 
 struct config_hypervisor {
-	char *uri, *embed_root, *emulator, *qgs_socket;
+	char *uri, *embed_root, *emulator, *qgs_socket, *tdx_firmware;
 	int tee; /* enum tee_setting */
-	int64_t parallel_jobs, boot_timeout;
+	int64_t parallel_jobs, boot_timeout, qgs_port;
 };
 
 struct config_host {
@@ -95,7 +95,8 @@ struct config_ports {
 struct config_cvm {
 	int64_t max_vcpus, max_memory_mib, max_disk_gib; /* 0: no limit of its own */
 	struct config_types types;
-	char *default_image;
+	char *default_image, *networks, *bridges, *volumes_dir;
+	bool prod_without_tee;
 };
 
 struct config_logs {
@@ -121,6 +122,7 @@ struct config_guest {
 	struct config_list kms_urls, gateway_urls;
 	char *pccs_url, *docker_registry;
 	int64_t host_api_port;
+	int share_mode; /* enum share_mode */
 };
 
 struct config_operations {

@@ -25,6 +25,7 @@ struct value_type {
 };
 
 extern const struct value_type type_text, type_name, type_slug, type_host, type_url, type_path, type_uri;
+extern const struct value_type type_networks;
 extern const struct value_type type_hex; /* .max: how many digits, exactly */
 extern const struct value_type type_int, type_size, type_mode, type_bool, type_word, type_amount,
 	type_address;

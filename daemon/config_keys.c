@@ -28,6 +28,8 @@ static const struct word tee_words[] = {
 	{ "auto", TEE_AUTO }, { "tdx", TEE_TDX }, { "none", TEE_NONE }, { 0 }
 };
 
+static const struct word share_words[] = { { "9p", SHARE_9P }, { "vhd", SHARE_DISK }, { 0 } };
+
 static const struct word level_words[] = { { "error", LOG_LEVEL_ERROR },
 					   { "warn", LOG_LEVEL_WARN },
 					   { "info", LOG_LEVEL_INFO },
@@ -157,6 +159,14 @@ const struct key config_keys[] = {
 	  .preset = "",
 	  .doc = "Socket of Intel's quote generation service. Empty: libvirt's default, "
 		 "/var/run/tdx-qgs/qgs.socket." },
+	{ "hypervisor", "qgs_port", &type_int, AT(hypervisor.qgs_port),
+	  .preset = "0",
+	  .doc = "vsock port of this host on which the quote generation service listens (Intel's "
+		 "default: 4050). 0: it listens on qgs_socket.",
+	  .max = INT64_C(4294967294) },
+	{ "hypervisor", "tdx_firmware", &type_path, AT(hypervisor.tdx_firmware),
+	  .preset = "/usr/share/ovmf/OVMF.inteltdx.ms.fd",
+	  .doc = "Firmware of TDX guests whose image brings none. It is measured (MRTD)." },
 	{ "hypervisor", "parallel_jobs", &type_int, AT(hypervisor.parallel_jobs),
 	  .preset = "32",
 	  .doc = "Blocking calls (libvirt, disks, hashing) under way at once: bounds how many "
@@ -266,6 +276,24 @@ const struct key config_keys[] = {
 	  .doc = "OS image of a CVM whose request names none, with or without version. Empty: the "
 		 "newest production image, else the newest.",
 	  .max = 64 },
+	{ "cvm", "prod_without_tee", &type_bool, AT(cvm.prod_without_tee),
+	  .preset = "no",
+	  .doc = "Production images may run as ordinary VMs, where nothing protects what they are "
+		 "given. Without it only dev images do." },
+	{ "cvm", "networks", &type_networks, AT(cvm.networks),
+	  .preset = "user",
+	  .doc = "Network interfaces of a CVM whose request names none, first one first: user is "
+		 "QEMU's own network, the only one with forwarded ports; bridge:NAME is an "
+		 "interface on that bridge of the host. Their number is measured.",
+	  .max = 500 },
+	{ "cvm", "bridges", &type_text, AT(cvm.bridges),
+	  .preset = "",
+	  .doc = "Bridges that requests may name, besides those of networks.",
+	  .max = 500 },
+	{ "cvm", "volumes_dir", &type_path, AT(cvm.volumes_dir),
+	  .preset = "",
+	  .doc = "Folder of the read-only volumes that an app-compose may name in verity_volumes. "
+		 "Empty: none." },
 	{ "logs", "level", &type_word, AT(logs.level),
 	  .preset = "info",
 	  .doc = "Least important messages still written.",
@@ -325,6 +353,11 @@ const struct key config_keys[] = {
 	  .preset = "10000",
 	  .doc = "vsock port on which teepod listens to guests.",
 	  .min = 1, .max = INT64_C(4294967294) },
+	{ "guest", "share_mode", &type_word, AT(guest.share_mode),
+	  .preset = "9p",
+	  .doc = "How a guest gets its files: 9p shares the folder, vhd attaches a read-only FAT disk "
+		 "labelled DSTACKSHR, made anew at each start. It is measured.",
+	  .words = share_words },
 	{ "operations", "keep_days", &type_int, AT(operations.keep_days),
 	  .preset = "30",
 	  .doc = "How long they can be looked up.",

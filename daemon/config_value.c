@@ -14,6 +14,7 @@
 #include "base/id.h"
 #include "base/own.h"
 #include "daemon/config_key.h"
+#include "vmm/networks.h"
 
 /* ------------------------------------------------------------------ texts */
 
@@ -115,6 +116,15 @@ static bool parse_uri(const struct key *k, const char *text, void *dst)
 			return keep_text(k, text, strlen(text) < 512 && printable(text), dst);
 	}
 	return false;
+}
+
+static bool parse_networks(const struct key *k, const char *text, void *dst)
+{
+	struct network v[DOMAIN_NICS];
+	struct err ignored;
+	unsigned n;
+
+	return keep_text(k, text, networks_parse(k->name, text, v, &n, &ignored) == 0, dst);
 }
 
 /* Kept without 0x and in lower case, so that equal values are equal texts. */
@@ -337,6 +347,7 @@ const struct value_type type_url = TEXT(parse_url, "an http:// or https:// URL")
 const struct value_type type_path = TEXT(parse_path, "an absolute path");
 const struct value_type type_uri = TEXT(
 	parse_uri, "a libvirt connection: qemu:///system, qemu+unix:///system?socket=/path or qemu:///embed");
+const struct value_type type_networks = TEXT(parse_networks, "a list of user and bridge:NAME, at most 8");
 const struct value_type type_hex = TEXT(parse_hex, "hex digits");
 const struct value_type type_address = TEXT(parse_address, "an IPv4 or IPv6 address");
 

@@ -72,6 +72,10 @@ static void add_cvm(const struct config *c, struct vmm_settings *s)
 	s->types = c->cvm.types.v;
 	s->n_types = c->cvm.types.n;
 	s->default_image = set_or_null(c->cvm.default_image);
+	s->prod_without_tee = c->cvm.prod_without_tee;
+	s->networks = c->cvm.networks;
+	s->bridges = c->cvm.bridges;
+	s->volumes_dir = c->cvm.volumes_dir;
 	s->ports_enabled = c->ports.enabled;
 	s->port_ranges = c->ports.range.v;
 	s->n_port_ranges = c->ports.range.n;
@@ -88,6 +92,7 @@ static void add_guest(const struct config *c, struct vmm_settings *s)
 	s->pccs_url = c->guest.pccs_url;
 	s->docker_registry = c->guest.docker_registry;
 	s->host_api_port = (unsigned)c->guest.host_api_port;
+	s->share_mode = (enum share_mode)c->guest.share_mode;
 }
 
 static void add_keeping(const struct config *c, struct vmm_settings *s)
@@ -142,6 +147,8 @@ void settings_make(const struct config *c, const struct host *host, struct vmm_s
 		.embed_root = c->hypervisor.embed_root,
 		.emulator = set_or_null(c->hypervisor.emulator),
 		.qgs_socket = set_or_null(c->hypervisor.qgs_socket),
+		.qgs_port = (unsigned)c->hypervisor.qgs_port,
+		.tdx_firmware = c->hypervisor.tdx_firmware,
 		.tee = (enum tee_setting)c->hypervisor.tee,
 		.boot_timeout_s = (unsigned)c->hypervisor.boot_timeout,
 	};

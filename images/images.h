@@ -33,6 +33,8 @@ struct image {
 struct image_boot {
 	char kernel[IMAGE_FILE], initrd[IMAGE_FILE], rootfs[IMAGE_FILE], hda[IMAGE_FILE], bios[IMAGE_FILE];
 	char cmdline[IMAGE_CMDLINE];
+	char ovmf_variant
+		[32]; /* "pre202505", ...: what a verifier has to know of the firmware; "" = not said */
 	bool shared_ro;
 	/* Ours, "serial_progress" in metadata.json: the guest writes "boot.progress: WORD" and
 	 * "boot.error: TEXT" lines to its serial console. */

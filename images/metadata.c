@@ -16,7 +16,7 @@
 #include "images/parts.h"
 
 struct meta_text {
-	const char *kernel, *initrd, *rootfs, *hda, *bios, *bios_sev, *cmdline, *version;
+	const char *kernel, *initrd, *rootfs, *hda, *bios, *bios_sev, *cmdline, *version, *ovmf_variant;
 	bool shared_ro, is_dev, serial_progress;
 };
 
@@ -50,6 +50,12 @@ static const struct field meta_fields[] = {
 	  .max = IMAGE_VERSION - 1,
 	  .at = offsetof(struct meta_text, version),
 	  .rule = "three or four numbers with dots, or empty" },
+	{ .name = "ovmf_variant",
+	  .type = FIELD_STRING,
+	  .flags = FIELD_NULLABLE,
+	  .max = sizeof(((struct image_boot *)NULL)->ovmf_variant) - 1,
+	  .at = offsetof(struct meta_text, ovmf_variant),
+	  .rule = "a word" },
 	META_BOOL(shared_ro),
 	META_BOOL(is_dev),
 	META_BOOL(serial_progress),
@@ -185,6 +191,8 @@ static int meta_take(const struct meta_text *t, struct image_meta *m, struct err
 	b->shared_ro = t->shared_ro;
 	b->serial_progress = t->serial_progress;
 	m->is_dev = t->is_dev;
+	(void)snprintf(b->ovmf_variant, sizeof(b->ovmf_variant), "%s",
+		       t->ovmf_variant ? t->ovmf_variant : "");
 	if (take_file(b->kernel, "kernel", t->kernel, e) < 0 ||
 	    take_file(b->initrd, "initrd", t->initrd, e) < 0 ||
 	    take_file(b->rootfs, "rootfs", t->rootfs, e) < 0 || take_file(b->hda, "hda", t->hda, e) < 0 ||

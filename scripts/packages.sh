@@ -28,7 +28,7 @@ build_packages() {
 }
 
 run_packages() {
-	echo libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 qemu-utils ca-certificates
+	echo libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 qemu-utils dosfstools mtools ca-certificates
 }
 
 demo_packages() {

@@ -45,15 +45,19 @@ char *guest_vm_config_text(const struct guest_vm_config *vm)
 		set_text(j, "qemu_version", vm->qemu_version);
 	if (vm->num_nics != 1)
 		json_object_set_new(j, "num_nics", json_integer(vm->num_nics));
+	if (vm->num_volumes)
+		json_object_set_new(j, "num_verity_volumes", json_integer(vm->num_volumes));
+	if (vm->ovmf_variant && *vm->ovmf_variant)
+		set_text(j, "ovmf_variant", vm->ovmf_variant);
 	set_text(j, "image", vm->image);
-	set_text(j, "host_share_mode", "9p");
+	set_text(j, "host_share_mode", vm->host_share_mode);
 	json_object_set_new(j, "spec_version", json_integer(1));
 	json_object_set_new(j, "cpu_count", json_integer(vm->vcpus));
 	json_object_set_new(j, "memory_size", json_integer((json_int_t)vm->memory_mib * 1048576));
 	json_object_set_new(j, "pci_hole64_size", json_integer(0));
 	json_object_set_new(j, "hugepages", json_boolean(vm->hugepages));
 	json_object_set_new(j, "num_gpus", json_integer(vm->num_gpus));
-	json_object_set_new(j, "num_nvswitches", json_integer(0));
+	json_object_set_new(j, "num_nvswitches", json_integer(vm->num_nvswitches));
 	json_object_set_new(j, "hotplug_off", json_false());
 	return json_canonical(j);
 }

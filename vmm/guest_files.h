@@ -23,10 +23,12 @@ enum {
 struct guest_vm_config {
 	const char *os_image_hash; /* "" or NULL = unknown */
 	const char *image;
-	const char *qemu_version; /* NULL = unknown */
+	const char *qemu_version;    /* NULL = unknown */
+	const char *host_share_mode; /* "9p" or "vhd" */
+	const char *ovmf_variant;    /* of the image; NULL or "" = not said */
 	unsigned vcpus;
 	uint64_t memory_mib;
-	unsigned num_gpus, num_nics;
+	unsigned num_gpus, num_nvswitches, num_nics, num_volumes;
 	bool hugepages;
 };
 

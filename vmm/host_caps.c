@@ -89,13 +89,12 @@ int host_caps_read(const char *xml, unsigned long libvirt, unsigned long qemu, s
 	auto_xml xmlDoc *doc = xmlReadMemory(xml, (int)strlen(xml), NULL, NULL,
 					     XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
 	unsigned long named;
-	char machine[64];
 
 	if (!doc)
 		return err_set(e, ERR_HOST, "domain capabilities of libvirt are not XML");
 	xml_string(doc, "/domainCapabilities/path", caps->emulator, sizeof(caps->emulator));
-	xml_string(doc, "/domainCapabilities/machine", machine, sizeof(machine));
-	named = machine_version(machine);
+	xml_string(doc, "/domainCapabilities/machine", caps->machine, sizeof(caps->machine));
+	named = machine_version(caps->machine);
 	if (named && named / 1000 != qemu / 1000)
 		qemu = named;
 	version_text(libvirt, caps->libvirt);

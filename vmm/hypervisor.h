@@ -46,6 +46,7 @@ struct hv_config {
 struct hv_caps {
 	char libvirt[16], qemu[16]; /* versions, "9.0.0" */
 	char emulator[128];
+	char machine[64];     /* newest q35, with its version: "pc-q35-7.2"; "" = not told */
 	bool tdx;             /* libvirt >= 11.10, QEMU >= 10.1, domain capabilities say yes */
 	char tdx_reason[160]; /* why not, for people */
 	bool kvm;             /* /dev/kvm opens and the CPU has vmx or svm */
@@ -74,50 +75,13 @@ int hv_undefine(struct hypervisor *h, const char *uuid, struct err *e);
 int hv_state(struct hypervisor *h, const char *uuid, enum domain_state *ret, struct err *e);
 /* [job] All domains that carry our metadata. *ret malloc'd. */
 int hv_list(struct hypervisor *h, struct hv_domain **ret, size_t *ret_n, struct err *e);
-/* [job] Live host->guest forward on the user network (slirp hostfwd_add / hostfwd_remove by HMP). Adding one
+/* [job] Live host->guest forward on the user network of interface @nic, counted from 0 (slirp hostfwd_add / hostfwd_remove by HMP). Adding one
  * that is there already, or removing one that is not, is success. ERR_IN_USE when the host refuses the port. */
-int hv_forward_add(struct hypervisor *h, const char *uuid, bool udp, const char *host_address,
+int hv_forward_add(struct hypervisor *h, const char *uuid, unsigned nic, bool udp, const char *host_address,
 		   uint16_t host_port, uint16_t vm_port, struct err *e);
-int hv_forward_remove(struct hypervisor *h, const char *uuid, bool udp, const char *host_address,
-		      uint16_t host_port, struct err *e);
+int hv_forward_remove(struct hypervisor *h, const char *uuid, unsigned nic, bool udp,
+		      const char *host_address, uint16_t host_port, struct err *e);
 /* [job] Path of the log libvirt writes QEMU's stdout and stderr to, for domain @name. */
 int hv_qemu_log_path(struct hypervisor *h, const char *name, char *out, size_t n, struct err *e);
-
-/* ------------------------------------------------------------------ domain XML: pure, no connection */
-
-enum { DOMAIN_DISKS = 4 };
-
-/* Everything the guest-visible machine depends on. The same spec always gives the same bytes. */
-struct domain_spec {
-	char uuid[UUID_TEXT];
-	char name[80]; /* libvirt domain name */
-	char app_id[41];
-	unsigned vcpus;
-	uint64_t memory_mib;
-	bool tdx;                              /* launchSecurity tdx, type kvm; else development mode */
-	bool kvm;                              /* acceleration of a non-TDX domain: KVM, else TCG */
-	const char *emulator;                  /* NULL: libvirt's default */
-	const char *machine;                   /* NULL: "q35" */
-	const char *firmware;                  /* image's bios; NULL: QEMU's own (never with tdx) */
-	const char *kernel, *initrd, *cmdline; /* NULL: boot from the first disk */
-	const char *rootfs;                    /* raw, read-only, first disk; NULL: none */
-	const char *disk;                      /* qcow2 data disk */
-	const char *share_dir; /* folder shown to the guest by 9p, tag host-shared; NULL: none */
-	bool share_readonly;
-	char mac[18];
-	const char *serial_log; /* file appended to by QEMU */
-	uint32_t cid;           /* vsock; 0: none (host without vhost-vsock) */
-	const char *
-		channel_dir; /* folder for the virtio-serial sockets host.sock/guest.sock used instead of vsock; NULL: none */
-	uint8_t mr_config_id[48]; /* TDX: MRCONFIGID */
-	bool has_mr_config_id;
-	const char *qgs_socket; /* TDX quote generation; NULL: libvirt's default path */
-};
-
-/* Complete libvirt XML for @d. *ret malloc'd. ERR_INVALID for a spec that can not be (tdx without kvm ...). */
-int domain_xml(const struct domain_spec *d, char **ret, struct err *e);
-
-/* The MAC rule of dstack: SHA-256(vm_id), locally administered. */
-void domain_mac(const char *vm_uuid, char out[18]);
 
 #endif

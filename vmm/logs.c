@@ -254,6 +254,21 @@ int logs_boot_begin(const char *dir, unsigned boot, const char *qemu_log, const 
 	return prune(fd, boot, l, e);
 }
 
+int logs_open_to(const char *dir, gid_t gid, struct err *e)
+{
+	auto_close int folder = open_folder(dir, e), fd = -1;
+
+	if (folder < 0)
+		return -(int)e->code;
+	fd = log_open_file(folder, "serial.log", O_RDWR);
+	if (fd < 0)
+		return err_sys(e, -fd, "open serial.log in %s", dir);
+	if (fchown(folder, geteuid(), gid) < 0 || fchmod(folder, 0710) < 0 ||
+	    fchown(fd, geteuid(), gid) < 0 || fchmod(fd, 0660) < 0)
+		return err_sys(e, errno, "cannot give serial.log in %s to group %u", dir, (unsigned)gid);
+	return 0;
+}
+
 static int rotate_stream(int dirfd, const struct log_boots *b, enum log_stream s, const struct log_limits *l,
 			 struct err *e)
 {

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 
@@ -35,6 +36,9 @@ int log_stream_from_channel(const char *channel);
  * @qemu_log: libvirt's log of the domain, NULL for qemu.log in @dir. Calling again for the same boot changes nothing. */
 int logs_boot_begin(const char *dir, unsigned boot, const char *qemu_log, const struct log_limits *l,
 		    struct err *e);
+
+/* [job] QEMU opens serial.log by itself: let its group @gid through the folder, and into that file to append. */
+int logs_open_to(const char *dir, gid_t gid, struct err *e);
 
 /* [job] Rotate live files that are over max_bytes (copy and truncate: their writers append and stay connected). */
 int logs_rotate(const char *dir, const struct log_limits *l, struct err *e);

@@ -15,9 +15,6 @@
 #include "base/own.h"
 #include "vmm/virt.h"
 
-/* libvirt's name for the host side of the first (and only) interface. */
-#define NETDEV "hostnet0"
-
 static int command(virDomainPtr dom, const char *text, char **reply, struct err *e)
 {
 	if (virDomainQemuMonitorCommand(dom, text, reply, VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP))
@@ -104,7 +101,7 @@ static int refused(virDomainPtr dom, char *reply, bool udp, const char *address,
 		       udp ? "udp" : "tcp", reply);
 }
 
-int hv_forward_add(struct hypervisor *h, const char *uuid, bool udp, const char *host_address,
+int hv_forward_add(struct hypervisor *h, const char *uuid, unsigned nic, bool udp, const char *host_address,
 		   uint16_t host_port, uint16_t vm_port, struct err *e)
 {
 	auto_hold struct hv_hold hold = { 0 };
@@ -117,7 +114,7 @@ int hv_forward_add(struct hypervisor *h, const char *uuid, bool udp, const char 
 		r = running_domain(h, uuid, &hold, &dom, e);
 	if (r)
 		return r;
-	(void)snprintf(text, sizeof(text), "hostfwd_add " NETDEV " %s:%s:%u-:%u", udp ? "udp" : "tcp",
+	(void)snprintf(text, sizeof(text), "hostfwd_add hostnet%u %s:%s:%u-:%u", nic, udp ? "udp" : "tcp",
 		       host_address, (unsigned)host_port, (unsigned)vm_port);
 	r = command(dom, text, &reply, e);
 	if (r)
@@ -125,8 +122,8 @@ int hv_forward_add(struct hypervisor *h, const char *uuid, bool udp, const char 
 	return reply[0] ? refused(dom, reply, udp, host_address, host_port, vm_port, e) : 0;
 }
 
-int hv_forward_remove(struct hypervisor *h, const char *uuid, bool udp, const char *host_address,
-		      uint16_t host_port, struct err *e)
+int hv_forward_remove(struct hypervisor *h, const char *uuid, unsigned nic, bool udp,
+		      const char *host_address, uint16_t host_port, struct err *e)
 {
 	auto_hold struct hv_hold hold = { 0 };
 	auto_domain virDomainPtr dom = NULL;
@@ -140,7 +137,7 @@ int hv_forward_remove(struct hypervisor *h, const char *uuid, bool udp, const ch
 		return 0; /* its forwards went with it */
 	if (r)
 		return r;
-	(void)snprintf(text, sizeof(text), "hostfwd_remove " NETDEV " %s:%s:%u", udp ? "udp" : "tcp",
+	(void)snprintf(text, sizeof(text), "hostfwd_remove hostnet%u %s:%s:%u", nic, udp ? "udp" : "tcp",
 		       host_address, (unsigned)host_port);
 	r = command(dom, text, &reply, e);
 	if (r || !reply[0] || strcasestr(reply, "removed") || strcasestr(reply, "not found"))

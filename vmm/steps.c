@@ -21,6 +21,9 @@
 #include "base/own.h"
 #include "vmm/engine.h"
 #include "vmm/guest_files.h"
+#include "vmm/machine.h"
+#include "vmm/networks.h"
+#include "vmm/share_disk.h"
 
 /* ------------------------------------------------------------------ jobs */
 
@@ -36,7 +39,25 @@ static struct log_limits limits_of(const struct vmm_settings *s)
 				    .keep_boots = s->log_keep_boots };
 }
 
-static int write_guest_files(const struct step_job *j, const char *shared, struct err *e)
+/* The machine as it is started next. */
+static int machine_of(const struct step_job *j, const struct image_boot *boot, struct machine *ret,
+		      struct err *e)
+{
+	const struct machine_in in = { .set = &j->set,
+				       .caps = &j->caps,
+				       .cvm = &j->cvm,
+				       .manifest = j->manifest,
+				       .boot = boot,
+				       .dir = j->dir,
+				       .image_dir = j->image_dir,
+				       .domain = j->domain,
+				       .vsock = access("/dev/vhost-vsock", F_OK) == 0 };
+
+	return machine_make(&in, ret, e);
+}
+
+static int write_guest_files(const struct step_job *j, const char *shared, const struct machine *m,
+			     struct err *e)
 {
 	const struct guest_files g = {
 		.dir = shared,
@@ -51,15 +72,24 @@ static int write_guest_files(const struct step_job *j, const char *shared, struc
 		.pccs_url = j->set.pccs_url,
 		.docker_registry = j->set.docker_registry,
 		.host_api_port = j->set.host_api_port,
-		.vm = { .os_image_hash = j->cvm.image_hash,
-			.image = j->cvm.image_name,
-			.qemu_version = j->caps.qemu,
-			.vcpus = (unsigned)j->cvm.vcpus,
-			.memory_mib = (uint64_t)j->cvm.memory_mib,
-			.num_nics = 1 },
+		.vm = m->vm,
 	};
 
 	return guest_files_write(&g, e);
+}
+
+/* What the guest finds: its files, and where they come by a disk, that disk. */
+static int share_files(const struct step_job *j, const char *shared, const struct image_boot *boot,
+		       struct err *e)
+{
+	auto_machine struct machine m = { 0 };
+	int r = machine_of(j, boot, &m, e);
+
+	if (!r)
+		r = write_guest_files(j, shared, &m, e);
+	if (!r && m.spec.share_mode == SHARE_DISK)
+		r = share_disk_make(shared, m.spec.share, e);
+	return r;
 }
 
 static int do_files(struct step_job *j, struct err *e)
@@ -78,12 +108,14 @@ static int do_files(struct step_job *j, struct err *e)
 	if (!r)
 		r = file_mkdirs(shared, 0700, e);
 	if (!r)
-		r = write_guest_files(j, shared, e);
+		r = share_files(j, shared, &boot, e);
 	if (!r && j->caps.has_user)
 		r = guest_files_open_to(j->dir, shared, j->caps.uid, j->caps.gid, !boot.shared_ro, e);
 	if (!r)
 		r = hv_qemu_log_path(j->hv, j->domain, qemu_log, sizeof(qemu_log), e);
-	return r ? r : logs_boot_begin(logs, (unsigned)j->cvm.boot, qemu_log, &limits, e);
+	if (!r)
+		r = logs_boot_begin(logs, (unsigned)j->cvm.boot, qemu_log, &limits, e);
+	return r || !j->caps.has_user ? r : logs_open_to(logs, j->caps.gid, e);
 }
 
 static int do_disk(struct step_job *j, struct err *e)
@@ -93,60 +125,17 @@ static int do_disk(struct step_job *j, struct err *e)
 	return disk_create(path, j->cvm.disk_gib, e);
 }
 
-static char *in_image(const struct step_job *j, const char *file)
-{
-	return *file ? xasprintf("%s/%s", j->image_dir, file) : NULL;
-}
-
-/* MRCONFIGID version 1: 0x01, the compose hash, zeros. */
-static void mr_config_id(const char *compose_hash, uint8_t out[48])
-{
-	memset(out, 0, 48);
-	out[0] = 1;
-	(void)id_unhex(compose_hash, out + 1, 32);
-}
-
 static int do_define(struct step_job *j, struct err *e)
 {
-	auto_free char *kernel = NULL, *initrd = NULL, *rootfs = NULL, *bios = NULL, *xml = NULL;
-	auto_free char *disk = below(j, "hda.img"), *shared = below(j, "shared"),
-		       *serial = below(j, "logs/serial.log");
-	bool vsock = access("/dev/vhost-vsock", F_OK) == 0;
+	auto_machine struct machine m = { 0 };
+	auto_free char *xml = NULL;
 	struct image_boot boot;
-	struct domain_spec d;
 	int r = image_boot_read(j->image_dir, &boot, e);
 
-	if (r)
-		return r;
-	kernel = in_image(j, boot.kernel);
-	initrd = in_image(j, boot.initrd);
-	rootfs = in_image(j, boot.rootfs);
-	bios = in_image(j, boot.bios);
-	d = (struct domain_spec){
-		.vcpus = (unsigned)j->cvm.vcpus,
-		.memory_mib = (uint64_t)j->cvm.memory_mib,
-		.tdx = j->cvm.tdx,
-		.kvm = j->cvm.tdx || j->caps.kvm,
-		.emulator = j->set.emulator && *j->set.emulator ? j->set.emulator : j->caps.emulator,
-		.firmware = bios,
-		.kernel = kernel,
-		.initrd = initrd,
-		.cmdline = boot.cmdline[0] ? boot.cmdline : NULL,
-		.rootfs = rootfs,
-		.disk = disk,
-		.share_dir = shared,
-		.share_readonly = boot.shared_ro,
-		.serial_log = serial,
-		.cid = vsock ? j->cvm.cid : 0,
-		.has_mr_config_id = j->cvm.tdx,
-		.qgs_socket = j->set.qgs_socket && *j->set.qgs_socket ? j->set.qgs_socket : NULL,
-	};
-	memcpy(d.uuid, j->cvm.uuid, sizeof(d.uuid));
-	memcpy(d.app_id, j->cvm.app_id, sizeof(d.app_id));
-	(void)snprintf(d.name, sizeof(d.name), "%s", j->domain);
-	domain_mac(j->cvm.uuid, d.mac);
-	mr_config_id(j->cvm.compose_hash, d.mr_config_id);
-	r = domain_xml(&d, &xml, e);
+	if (!r)
+		r = machine_of(j, &boot, &m, e);
+	if (!r)
+		r = domain_xml(&m.spec, &xml, e);
 	return r ? r : hv_define(j->hv, xml, e);
 }
 
@@ -162,11 +151,17 @@ static int do_start(struct step_job *j, struct err *e)
 
 static int do_forwards(struct step_job *j, struct err *e)
 {
-	int r = 0;
+	struct network nics[DOMAIN_NICS];
+	unsigned n;
+	int r = networks_parse("networks", j->cvm.networks, nics, &n, e),
+	    nic = r ? -1 : networks_first_user(nics, n);
 
+	if (!r && j->n_ports && nic < 0)
+		return err_set(e, ERR_UNSUPPORTED,
+			       "ports can be forwarded only to an interface on a user network");
 	for (size_t i = 0; !r && i < j->n_ports; i++)
-		r = hv_forward_add(j->hv, j->cvm.uuid, j->ports[i].udp, j->ports[i].host_address,
-				   j->ports[i].host_port, j->ports[i].vm_port, e);
+		r = hv_forward_add(j->hv, j->cvm.uuid, (unsigned)nic, j->ports[i].udp,
+				   j->ports[i].host_address, j->ports[i].host_port, j->ports[i].vm_port, e);
 	return r;
 }
 

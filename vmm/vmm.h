@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "db/rows.h"
 #include "images/images.h"
+#include "vmm/domain_spec.h"
 
 struct vmm;
 
@@ -40,6 +41,8 @@ struct vmm_settings {
 	int64_t node_id;
 	const char *node_name, *region, *workspace;
 	const char *hypervisor_uri, *embed_root, *emulator, *qgs_socket;
+	unsigned qgs_port;        /* vsock port; 0: qgs_socket */
+	const char *tdx_firmware; /* for images without one */
 	enum tee_setting tee;
 	const char *host_root; /* put before /proc, /sys and /dev: "" for the machine itself; never NULL */
 	const char *device_id; /* of the TDX platform: 64 hex digits, or "" = not known; never NULL */
@@ -56,6 +59,10 @@ struct vmm_settings {
 	const struct instance_type *types;
 	size_t n_types;
 	const char *default_image;
+	bool prod_without_tee;
+	const char *networks;    /* networks.h */
+	const char *bridges;     /* comma-separated: more that requests may name */
+	const char *volumes_dir; /* "" = none */
 	uint64_t log_max_bytes;
 	unsigned log_backups, log_keep_boots, log_check_s;
 	unsigned keep_operation_days, keep_event_days, keep_idempotency_hours;
@@ -64,6 +71,7 @@ struct vmm_settings {
 	const char *const *kms_urls, *const *gateway_urls; /* NULL-terminated */
 	const char *pccs_url, *docker_registry;
 	unsigned host_api_port;
+	enum share_mode share_mode;
 	bool import_demo_images; /* --dev: images found beside the program are imported */
 	const char *demo_images_dir;
 };

@@ -25,6 +25,7 @@
 #include "base/file.h"
 #include "base/loop.h"
 #include "base/own.h"
+#include "vmm/domain_spec.h"
 #include "vmm/embed_root.h"
 #include "vmm/hypervisor.h"
 #include "vmm/virt.h"
@@ -178,12 +179,12 @@ static int do_list(struct call *c)
 
 static int do_forward(struct call *c)
 {
-	return hv_forward_add(c->h, c->text, c->udp, c->address, c->port, c->to, &c->e);
+	return hv_forward_add(c->h, c->text, 0, c->udp, c->address, c->port, c->to, &c->e);
 }
 
 static int do_unforward(struct call *c)
 {
-	return hv_forward_remove(c->h, c->text, c->udp, c->address, c->port, &c->e);
+	return hv_forward_remove(c->h, c->text, 0, c->udp, c->address, c->port, &c->e);
 }
 
 static int run(struct rig *r, int (*fn)(struct call *c), const char *text)
@@ -598,7 +599,8 @@ static void guest_define(struct guest *g)
 	memcpy(d.uuid, g->uuid, UUID_TEXT);
 	(void)snprintf(d.name, sizeof(d.name), "teepod-%.8s", g->uuid);
 	(void)snprintf(g->log, sizeof(g->log), "%s/%.8s.log", g->r->dir, g->uuid);
-	domain_mac(g->uuid, d.mac);
+	d.n_nics = 1;
+	domain_mac(g->uuid, 0, d.nics[0].mac);
 	assert_int_equal(domain_xml(&d, &xml, &e), 0);
 	assert_int_equal(run(g->r, do_define, xml), 0);
 }

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * machine.c - from a CVM's row, its image and this node to the machine that is started.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/json.h"
+#include "base/own.h"
+#include "vmm/machine.h"
+#include "vmm/networks.h"
+
+/* ------------------------------------------------------------------ files */
+
+static char *in_image(const struct machine_in *in, const char *file)
+{
+	return *file ? xasprintf("%s/%s", in->image_dir, file) : NULL;
+}
+
+/* A TD starts in a firmware made for it. An ordinary VM takes the image's, or QEMU's own. */
+static char *firmware(const struct machine_in *in)
+{
+	if (!*in->boot->bios && in->cvm->tdx)
+		return xstrdup(in->set->tdx_firmware);
+	return in_image(in, in->boot->bios);
+}
+
+static void files(const struct machine_in *in, struct machine *m)
+{
+	struct domain_spec *d = &m->spec;
+
+	m->kernel = in_image(in, in->boot->kernel);
+	m->initrd = in_image(in, in->boot->initrd);
+	m->rootfs = in_image(in, in->boot->rootfs);
+	m->firmware = firmware(in);
+	m->disk = xasprintf("%s/hda.img", in->dir);
+	m->serial_log = xasprintf("%s/logs/serial.log", in->dir);
+	m->share = xasprintf("%s/%s", in->dir, in->set->share_mode == SHARE_DISK ? "shared.img" : "shared");
+	d->kernel = m->kernel;
+	d->initrd = m->initrd;
+	d->cmdline = *in->boot->cmdline ? in->boot->cmdline : NULL;
+	d->rootfs = m->rootfs;
+	d->firmware = m->firmware;
+	d->disk = m->disk;
+	d->serial_log = m->serial_log;
+	d->share_mode = in->set->share_mode;
+	d->share = m->share;
+	d->share_readonly = in->boot->shared_ro;
+}
+
+static int volumes(const struct machine_in *in, struct machine *m, struct err *e)
+{
+	auto_json json_t *manifest = json_loads(in->manifest, 0, NULL);
+	int r = volumes_of(manifest, in->set->volumes_dir, &m->volumes, e);
+
+	if (r)
+		return r;
+	for (unsigned i = 0; i < m->volumes.n; i++)
+		m->spec.volumes[i] = m->volumes.path[i];
+	m->spec.n_volumes = m->volumes.n;
+	return 0;
+}
+
+/* ------------------------------------------------------------------ the rest */
+
+static int networks(const struct machine_in *in, struct machine *m, struct err *e)
+{
+	struct domain_spec *d = &m->spec;
+	int r;
+
+	m->networks = xcalloc(DOMAIN_NICS, sizeof(*m->networks));
+	r = networks_parse("networks", in->cvm->networks, m->networks, &d->n_nics, e);
+	for (unsigned i = 0; !r && i < d->n_nics; i++) {
+		d->nics[i] =
+			(struct domain_nic){ .mode = m->networks[i].mode, .bridge = m->networks[i].bridge };
+		domain_mac(in->cvm->uuid, i, d->nics[i].mac);
+	}
+	return r;
+}
+
+/* MRCONFIGID version 1: 0x01, the compose hash, zeros. */
+static void launch_security(const struct machine_in *in, struct domain_spec *d)
+{
+	d->tdx = in->cvm->tdx;
+	if (!d->tdx)
+		return;
+	d->policy = TDX_POLICY_SEPT_VE_DISABLE;
+	d->has_mr_config_id = true;
+	d->mr_config_id[0] = 1;
+	(void)id_unhex(in->cvm->compose_hash, d->mr_config_id + 1, SHA256_LEN);
+	d->qgs_socket = in->set->qgs_socket;
+	d->qgs_port = in->set->qgs_port;
+}
+
+static const char *given(const char *a, const char *b)
+{
+	return a && *a ? a : b && *b ? b : NULL;
+}
+
+static void host(const struct machine_in *in, struct domain_spec *d)
+{
+	d->emulator = given(in->set->emulator, in->caps ? in->caps->emulator : NULL);
+	d->machine = given(in->caps ? in->caps->machine : NULL, NULL);
+	d->kvm = in->caps && in->caps->kvm;
+	d->cid = in->vsock ? in->cvm->cid : 0;
+}
+
+static void vm_config(const struct machine_in *in, struct machine *m)
+{
+	const struct domain_spec *d = &m->spec;
+
+	m->vm = (struct guest_vm_config){
+		.os_image_hash = in->cvm->image_hash,
+		.image = in->cvm->image_name,
+		.qemu_version = in->caps ? given(in->caps->qemu, NULL) : NULL,
+		.host_share_mode = d->share_mode == SHARE_DISK ? "vhd" : "9p",
+		.ovmf_variant = in->boot->ovmf_variant,
+		.vcpus = d->vcpus,
+		.memory_mib = d->memory_mib,
+		.num_nics = d->n_nics,
+		.num_volumes = d->n_volumes,
+		.hugepages = d->n_cells > 0,
+	};
+}
+
+int machine_make(const struct machine_in *in, struct machine *ret, struct err *e)
+{
+	auto_machine struct machine m = { .spec = { .vcpus = (unsigned)in->cvm->given_vcpus,
+						    .memory_mib = (uint64_t)in->cvm->given_memory_mib } };
+	int r;
+
+	memcpy(m.spec.uuid, in->cvm->uuid, sizeof(m.spec.uuid));
+	memcpy(m.spec.app_id, in->cvm->app_id, sizeof(m.spec.app_id));
+	(void)snprintf(m.spec.name, sizeof(m.spec.name), "%s", in->domain);
+	files(in, &m);
+	host(in, &m.spec);
+	launch_security(in, &m.spec);
+	r = networks(in, &m, e);
+	if (!r)
+		r = volumes(in, &m, e);
+	if (r)
+		return r;
+	vm_config(in, &m);
+	*ret = m;
+	m = (struct machine){ 0 };
+	return 0;
+}
+
+void machine_free(struct machine *m)
+{
+	volumes_free(&m->volumes);
+	free(m->networks);
+	free(m->disk);
+	free(m->share);
+	free(m->serial_log);
+	free(m->kernel);
+	free(m->initrd);
+	free(m->rootfs);
+	free(m->firmware);
+	*m = (struct machine){ 0 };
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * machine.h - from a CVM's row, its image and this node to the machine that is started.
+ *
+ * One function answers for all who ask: the step that defines the domain, the one that writes .sys-config.json, measurements,
+ * and --print-domain-xml. So what the guest and a verifier are told is what runs.
+ */
+#ifndef TEEPOD_VMM_MACHINE_H
+#define TEEPOD_VMM_MACHINE_H
+
+#include "vmm/domain_spec.h"
+#include "vmm/guest_files.h"
+#include "vmm/hypervisor.h"
+#include "vmm/vmm.h"
+#include "vmm/volumes.h"
+
+struct machine_in {
+	const struct vmm_settings *set;
+	const struct hv_caps *caps; /* NULL: the host is not asked, what depends on it is left to libvirt */
+	const struct cvm_row *cvm;
+	const char *manifest; /* app-compose.json text */
+	const struct image_boot *boot;
+	const char *dir, *image_dir; /* of the CVM and of its image */
+	const char *domain;          /* libvirt name */
+	bool vsock;                  /* the host has vhost-vsock */
+};
+
+/* Borrows from its struct machine_in. */
+struct machine {
+	struct domain_spec spec;
+	struct guest_vm_config vm;
+	struct volumes volumes;
+	struct network *networks;
+	char *disk, *share, *serial_log, *kernel, *initrd, *rootfs, *firmware;
+};
+
+/* ERR_INVALID for a row or a manifest that can not be a machine on this node (any more): a volume that has gone, say. */
+int machine_make(const struct machine_in *in, struct machine *ret, struct err *e);
+void machine_free(struct machine *m);
+#define auto_machine __attribute__((cleanup(machine_free)))
+
+#endif

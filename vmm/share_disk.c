@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * share_disk.c - the guest's files as a FAT disk, for guests and hosts without 9p.
+ *
+ * A writable share may hold whatever a guest of 9p times put there: only regular files are copied, links are not followed.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/own.h"
+#include "vmm/child.h"
+#include "vmm/share_disk.h"
+
+#define LABEL "DSTACKSHR"
+
+/* FAT32 wants at least 65,525 clusters; the launcher of the field makes it this large. */
+#define SIZE_KIB "131072"
+
+struct files {
+	char **path; /* owned */
+	size_t n;
+};
+
+static void files_free(struct files *f)
+{
+	for (size_t i = 0; i < f->n; i++)
+		free(f->path[i]);
+	free(f->path);
+}
+
+static void own_dir(DIR **d)
+{
+	if (*d)
+		(void)closedir(*d);
+}
+
+static int list_files(const char *dir, struct files *f, struct err *e)
+{
+	DIR *d __attribute__((cleanup(own_dir))) = opendir(dir);
+	struct dirent *de;
+
+	if (!d)
+		return err_sys(e, errno, "open %s", dir);
+	while ((de = readdir(d))) {
+		struct stat st;
+
+		if (fstatat(dirfd(d), de->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+			continue;
+		f->path = xrealloc(f->path, (f->n + 1) * sizeof(*f->path));
+		f->path[f->n++] = xasprintf("%s/%s", dir, de->d_name);
+	}
+	return 0;
+}
+
+/* By its full name: /sbin is not in everybody's PATH. */
+static int format(char *image, struct err *e)
+{
+	char *argv[] = { (char[]){ "/sbin/mkfs.fat" },
+			 (char[]){ "-F" },
+			 (char[]){ "32" },
+			 (char[]){ "-n" },
+			 (char[]){ LABEL },
+			 (char[]){ "-C" },
+			 image,
+			 (char[]){ SIZE_KIB },
+			 NULL };
+	int r = child_run(argv, e);
+
+	return r && e->sys == ENOENT ? err_hint(e, "install dosfstools") : r;
+}
+
+static int copy_in(char *image, const struct files *f, struct err *e)
+{
+	auto_free char **argv = xcalloc(f->n + 6, sizeof(*argv));
+	char *const head[] = { (char[]){ "mcopy" }, (char[]){ "-i" }, image, (char[]){ "-o" } };
+	size_t n = 0;
+	int r;
+
+	if (!f->n)
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(head); i++)
+		argv[n++] = head[i];
+	for (size_t i = 0; i < f->n; i++)
+		argv[n++] = f->path[i];
+	argv[n++] = (char[]){ "::/" };
+	r = child_run(argv, e);
+	return r && e->sys == ENOENT ? err_hint(e, "install mtools") : r;
+}
+
+static int make(const char *dir, char *temp, struct err *e)
+{
+	struct files f __attribute__((cleanup(files_free))) = { 0 };
+	int r = list_files(dir, &f, e);
+
+	if (unlink(temp) < 0 && errno != ENOENT)
+		return err_sys(e, errno, "remove %s", temp);
+	if (!r)
+		r = format(temp, e);
+	if (!r)
+		r = copy_in(temp, &f, e);
+	if (!r && chmod(temp, 0640) < 0)
+		r = err_sys(e, errno, "close %s to others", temp);
+	return r;
+}
+
+int share_disk_make(const char *dir, const char *image, struct err *e)
+{
+	auto_free char *temp = xasprintf("%s.tmp", image);
+	int r = make(dir, temp, e);
+
+	if (!r && rename(temp, image) < 0)
+		r = err_sys(e, errno, "rename %s", temp);
+	if (r)
+		(void)unlink(temp);
+	return r;
+}

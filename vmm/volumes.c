@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * volumes.c - the read-only volumes an app-compose asks for: files of the node's volumes folder.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/buf.h"
+#include "base/own.h"
+#include "vmm/volumes.h"
+
+enum { VERITY_ROOT_HEX = 64 };
+
+static int refuse(size_t i, const char *key, const char *given, struct err *e, const char *rule)
+{
+	char field[64];
+
+	(void)snprintf(field, sizeof(field), "compose_file.verity_volumes[%zu]%s%s", i, key ? "." : "",
+		       key ? key : "");
+	return err_field(e, ERR_INVALID, field, given, "%s: %s", field, rule);
+}
+
+static bool hex_ok(const char *s)
+{
+	return s && strlen(s) == VERITY_ROOT_HEX && strspn(s, "0123456789abcdefABCDEF") == VERITY_ROOT_HEX;
+}
+
+/* The launcher of the field passes names on in comma-separated arguments; a name it refuses must not start here. */
+static bool name_ok(const char *s)
+{
+	return s && *s && *s != '.' && strlen(s) < 256 && !strpbrk(s, "/,=\\\n\r\t");
+}
+
+static int check_one(const json_t *item, size_t i, struct err *e)
+{
+	const char *source = json_string_value(json_object_get(item, "source"));
+	const char *root = json_string_value(json_object_get(item, "verity_root"));
+	const char *target = json_string_value(json_object_get(item, "target"));
+
+	if (!json_is_object(item))
+		return refuse(i, NULL, NULL, e, "expected an object with source, verity_root and target");
+	if (!name_ok(source))
+		return refuse(
+			i, "source", source, e,
+			"expected the name of a file in the node's volumes folder, no path, ',' or '='");
+	if (!hex_ok(root))
+		return refuse(i, "verity_root", root, e, "expected 64 hex digits");
+	if (!target || *target != '/')
+		return refuse(i, "target", target, e, "expected an absolute path in the guest");
+	return 0;
+}
+
+/* Two files of one root hold the same bytes: one attachment serves both targets. */
+static bool root_is_new(const json_t *list, size_t i)
+{
+	const char *root = json_string_value(json_object_get(json_array_get(list, i), "verity_root"));
+
+	for (size_t k = 0; k < i; k++) {
+		const char *other =
+			json_string_value(json_object_get(json_array_get(list, k), "verity_root"));
+
+		if (other && root && !strcasecmp(other, root))
+			return false;
+	}
+	return true;
+}
+
+static int take(const char *dir, const char *source, size_t i, struct volumes *v, struct err *e)
+{
+	auto_free char *path = xasprintf("%s/%s", dir, source);
+	struct stat st;
+
+	if (lstat(path, &st) < 0)
+		return refuse(i, "source", source, e,
+			      errno == ENOENT ? "no such file in the node's volumes folder"
+					      : strerror(errno));
+	if (!S_ISREG(st.st_mode))
+		return refuse(i, "source", source, e, "is no regular file in the node's volumes folder");
+	if (v->n == DOMAIN_VOLUMES)
+		return refuse(i, NULL, NULL, e, "more volumes than a machine takes (8)");
+	v->path[v->n++] = take_ptr(&path);
+	return 0;
+}
+
+static int collect(const json_t *list, const char *dir, struct volumes *v, struct err *e)
+{
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *item = json_array_get(list, i);
+		int r = check_one(item, i, e);
+
+		if (!r && root_is_new(list, i))
+			r = take(dir, json_string_value(json_object_get(item, "source")), i, v, e);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+int volumes_of(const json_t *manifest, const char *dir, struct volumes *ret, struct err *e)
+{
+	const json_t *list = json_object_get(manifest, "verity_volumes");
+	auto_volumes struct volumes v = { 0 };
+
+	if (list && !json_is_null(list) && !json_is_array(list))
+		return err_field(e, ERR_INVALID, "compose_file.verity_volumes", NULL,
+				 "compose_file.verity_volumes: expected an array");
+	if (json_array_size(list) && (!dir || !*dir)) {
+		err_field(e, ERR_UNSUPPORTED, "compose_file.verity_volumes", NULL,
+			  "this node has no folder of volumes");
+		return err_hint(e, "set cvm.volumes_dir in teepod.conf");
+	}
+	if (collect(list, dir, &v, e) < 0)
+		return -(int)e->code;
+	*ret = v;
+	v = (struct volumes){ 0 };
+	return 0;
+}
+
+void volumes_free(struct volumes *v)
+{
+	for (unsigned i = 0; i < v->n; i++)
+		free(v->path[i]);
+	*v = (struct volumes){ 0 };
+}
