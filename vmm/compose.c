@@ -8,8 +8,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json_js.h"
 #include "base/own.h"
 #include "vmm/compose.h"
+#include "vmm/mr_config.h"
 
 enum { SCRIPT_MAX = 1024 * 1024, ENVS_MAX = 1024 };
 
@@ -228,6 +230,8 @@ int compose_check(const json_t *app_compose, struct err *e)
 	if (!readable_numbers(app_compose))
 		return err_field(e, ERR_COMPOSE_INVALID, "compose_file", NULL,
 				 "a number in it is 2^63 or more");
+	if (mr_config_check(app_compose, e) < 0)
+		return -(int)e->code;
 	return check_runner(app_compose, e);
 }
 
@@ -308,6 +312,16 @@ void compose_normalise(json_t *app_compose)
 		json_object_del(app_compose, "bash_script");
 	if (json_is_null(script) || (json_is_string(script) && !json_string_length(script)))
 		json_object_del(app_compose, "pre_launch_script");
+}
+
+char *compose_text(const json_t *app_compose)
+{
+	return json_js(app_compose);
+}
+
+void compose_hash(const char *text, char out[SHA256_HEX])
+{
+	id_sha256_hex(text, strlen(text), out);
 }
 
 int compose_app_id(const char *given, const char *hash, char out[COMPOSE_APP_ID], struct err *e)

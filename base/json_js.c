@@ -1,21 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0
- * compose_text.c - JSON printed as JavaScript prints it.
+ * json_js.c - JSON printed as JavaScript prints it.
  *
- * Clients compute the compose hash in JavaScript over JSON.stringify() of a deeply sorted object, so its habits decide:
- * an object's array-index keys come first in numeric order whatever was inserted when, the others sort by UTF-16 code
- * units, every number is a double printed by Number::toString (ECMA-262), and only quotes, backslashes and controls below
- * 0x20 are escaped.
+ * Every number is a double printed by Number::toString (ECMA-262), and only quotes, backslashes and controls below 0x20 are
+ * escaped. Keys sort by UTF-16 code units. A JavaScript object moreover puts its array-index keys first, in numeric order,
+ * whatever was inserted when; RFC 8785, which is JSON.stringify() in all else, does not.
  */
+#include "base/json_js.h"
+
 #include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
 #include "base/own.h"
-#include "vmm/compose.h"
 
-static void put_value(struct buf *b, const json_t *j);
+/* qsort()'s comparison of two keys (const char *const *). */
+typedef int key_order_fn(const void *a, const void *b);
+
+static void put_value(struct buf *b, const json_t *j, key_order_fn *order);
 
 /* Shortest digits that read back as @d: "d.ddd" of %e without its point, and the decimal exponent. */
 static size_t digits_of(double d, char out[20], int *exponent)
@@ -137,7 +142,7 @@ static int utf16_order(const char *a, const char *b)
 	return (x > y) - (x < y);
 }
 
-static int key_order(const void *a, const void *b)
+static int js_order(const void *a, const void *b)
 {
 	const char *x = *(const char *const *)a, *y = *(const char *const *)b;
 	uint64_t i = 0, j = 0;
@@ -150,7 +155,12 @@ static int key_order(const void *a, const void *b)
 	return utf16_order(x, y);
 }
 
-static void put_object(struct buf *b, const json_t *j)
+static int rfc8785_order(const void *a, const void *b)
+{
+	return utf16_order(*(const char *const *)a, *(const char *const *)b);
+}
+
+static void put_object(struct buf *b, const json_t *j, key_order_fn *order)
 {
 	size_t n = json_object_size(j), i = 0;
 	auto_free const char **keys = xcalloc(n ? n : 1, sizeof(*keys));
@@ -158,19 +168,19 @@ static void put_object(struct buf *b, const json_t *j)
 	json_t *v;
 
 	json_object_foreach((json_t *)j, key, v) keys[i++] = key;
-	qsort(keys, n, sizeof(*keys), key_order);
+	qsort(keys, n, sizeof(*keys), order);
 	buf_puts(b, "{");
 	for (i = 0; i < n; i++) {
 		if (i)
 			buf_puts(b, ",");
 		put_string(b, keys[i], strlen(keys[i]));
 		buf_puts(b, ":");
-		put_value(b, json_object_get(j, keys[i]));
+		put_value(b, json_object_get(j, keys[i]), order);
 	}
 	buf_puts(b, "}");
 }
 
-static void put_array(struct buf *b, const json_t *j)
+static void put_array(struct buf *b, const json_t *j, key_order_fn *order)
 {
 	size_t i;
 	json_t *v;
@@ -180,20 +190,20 @@ static void put_array(struct buf *b, const json_t *j)
 	{
 		if (i)
 			buf_puts(b, ",");
-		put_value(b, v);
+		put_value(b, v, order);
 	}
 	buf_puts(b, "]");
 }
 
 /* Recursion is as deep as the document, which json_read() bounds. */
-static void put_value(struct buf *b, const json_t *j)
+static void put_value(struct buf *b, const json_t *j, key_order_fn *order)
 {
 	switch (json_typeof(j)) {
 	case JSON_OBJECT:
-		put_object(b, j);
+		put_object(b, j, order);
 		break;
 	case JSON_ARRAY:
-		put_array(b, j);
+		put_array(b, j, order);
 		break;
 	case JSON_STRING:
 		put_string(b, json_string_value(j), json_string_length(j));
@@ -214,15 +224,20 @@ static void put_value(struct buf *b, const json_t *j)
 	}
 }
 
-char *compose_text(const json_t *app_compose)
+static char *text_of(const json_t *j, key_order_fn *order)
 {
 	struct buf b = { 0 };
 
-	put_value(&b, app_compose);
+	put_value(&b, j, order);
 	return buf_take(&b);
 }
 
-void compose_hash(const char *text, char out[SHA256_HEX])
+char *json_js(const json_t *j)
 {
-	id_sha256_hex(text, strlen(text), out);
+	return text_of(j, js_order);
+}
+
+char *json_jcs(const json_t *j)
+{
+	return text_of(j, rfc8785_order);
 }
