@@ -178,13 +178,13 @@ const struct key config_keys[] = {
 	  .unit = "s", .min = 10, .max = 86400, .flags = KEY_RELOAD },
 	{ "host", "root", &type_path, AT(host.root),
 	  .preset = "/",
-	  .doc = "Folder below which /proc, /sys and /dev are looked at to learn what the machine has "
-		 "and can do. For tests: leave it at /. Guests are not affected, nor is what auto "
-		 "amounts are measured from." },
+	  .doc = "Folder below which the files are looked at that tell what the machine has and can "
+		 "do: /proc, /sys, /dev, the QGS socket, the TDX firmware. For tests: leave it at /. "
+		 "Guests are not affected, nor is what auto amounts are measured from." },
 	{ "host", "ppid", &type_hex, AT(host.ppid),
 	  .preset = "",
-	  .doc = "PPID of the platform, from Intel's provisioning tool. device_id is made from it: its "
-		 "SHA-256.",
+	  .doc = "PPID of the platform, as in its PCK certificate (extension 1.2.840.113741.1.13.1.1). "
+		 "device_id is made from it: its SHA-256.",
 	  .rule = "32 hex digits", .max = 32 },
 	{ "host", "device_id", &type_hex, AT(host.device_id),
 	  .preset = "",

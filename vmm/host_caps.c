@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * host_caps.c - what this host's hypervisor can do, and why it can not do TDX.
- *
- * libvirt describes TDX guests since 11.6, but up to 11.9 its domain capabilities said yes on every host (release notes
- * of 11.10); QEMU has the tdx-guest object since 10.1. Both versions must be there before the answer counts.
+ * Both versions must be new enough (HV_TDX_...) before the answer counts.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,8 +12,6 @@
 
 #include "base/own.h"
 #include "vmm/virt.h"
-
-static const unsigned long tdx_libvirt = 11010000, tdx_qemu = 10001000;
 
 static void own_xml(xmlDoc **d)
 {
@@ -60,13 +56,13 @@ static void tdx_verdict(xmlDoc *doc, unsigned long libvirt, unsigned long qemu, 
 	char tdx[8], sec[8];
 
 	caps->tdx = false;
-	if (libvirt < tdx_libvirt) {
+	if (libvirt < HV_TDX_LIBVIRT) {
 		(void)snprintf(caps->tdx_reason, sizeof(caps->tdx_reason),
 			       "libvirt %s can not tell whether the host has TDX, 11.10 or newer is needed",
 			       caps->libvirt);
 		return;
 	}
-	if (qemu < tdx_qemu) {
+	if (qemu < HV_TDX_QEMU) {
 		(void)snprintf(caps->tdx_reason, sizeof(caps->tdx_reason),
 			       "QEMU %s can not run TDX guests, 10.1 or newer is needed", caps->qemu);
 		return;

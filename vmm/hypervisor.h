@@ -42,6 +42,10 @@ struct hv_config {
 	void *arg;
 };
 
+/* Versions, as libvirt numbers them, from which TDX counts. libvirt describes TDX guests since 11.6, but up to 11.9 its domain
+ * capabilities said yes on every host (release notes of 11.10); QEMU has the tdx-guest object since 10.1. */
+enum { HV_TDX_LIBVIRT = 11010000, HV_TDX_QEMU = 10001000 };
+
 /* What this host's hypervisor can do; valid once connected. */
 struct hv_caps {
 	char libvirt[16], qemu[16]; /* versions, "9.0.0" */

@@ -44,7 +44,7 @@ struct vmm_settings {
 	unsigned qgs_port;        /* vsock port; 0: qgs_socket */
 	const char *tdx_firmware; /* for images without one */
 	enum tee_setting tee;
-	const char *host_root; /* put before /proc, /sys and /dev: "" for the machine itself; never NULL */
+	const char *host_root; /* put before /proc, /sys, /dev ...: "" for the machine itself; never NULL */
 	const char *device_id; /* of the TDX platform: 64 hex digits, or "" = not known; never NULL */
 	unsigned boot_timeout_s;
 	/* totals, -1 = not configured */
