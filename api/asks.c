@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/asks_machine.h"
 #include "base/buf.h"
 #include "base/id.h"
 #include "base/own.h"
@@ -80,15 +81,14 @@ static const struct field_table port_table = { "PortRequest", port_fields, ARRAY
 		{ "ports", FIELD_OBJECTS, OPT, 0, PORTS_MAX, AT(ports), NULL, &port_table, NULL },           \
 		{ "user_config", FIELD_STRING, OPT, 0, USER_CONFIG_MAX, AT(user_config), NULL, NULL, NULL }, \
 		{ "listed", FIELD_BOOL, OPT, 0, 0, AT(listed), NULL, NULL, NULL },                           \
-		{ "require_tdx",                                                                             \
-		  FIELD_BOOL,                                                                                \
-		  OPT,                                                                                       \
-		  0,                                                                                         \
-		  0,                                                                                         \
-		  AT(require_tdx),                                                                           \
-		  NULL,                                                                                      \
-		  NULL,                                                                                      \
-		  "refuse the development mode of a host without TDX" },                                     \
+		{ "tee",     FIELD_WORD, OPT,                                                                \
+		  0,         0,          AT(tee),                                                            \
+		  tee_words, NULL,       "auto: what the node and its configuration say" },                  \
+		{ "require_tdx", FIELD_BOOL, OPT, 0, 0, AT(require_tdx), NULL, NULL, "same as tee: tdx" },   \
+		{ "tdx", FIELD_OBJECT, OPT, 0, 0, AT(tdx), NULL, &tdx_table, NULL },                         \
+		{ "networks", FIELD_OBJECTS,  OPT,                                                           \
+		  1,          DOMAIN_NICS,    AT(networks),                                                  \
+		  NULL,       &network_table, "the node's cvm.networks if absent" },                         \
 		{ "kms", FIELD_WORD, OPT, 0, 0, AT(kms), kms_words, NULL, NULL },                            \
 		{ "kms_id", FIELD_STRING, OPT, 0, 64, AT(kms_id), NULL, NULL, NULL },                        \
 		{ "kms_contract", FIELD_STRING, OPT, 0, 64, AT(kms_contract), NULL, NULL, NULL },            \
@@ -263,8 +263,14 @@ static int fill(const struct cvm_request *q, const json_t *body, struct cvm_aske
 		.n_ports = json_array_size(q->ports),
 		.listed = q->listed,
 		.stopped = q->stopped,
-		.require_tdx = q->require_tdx,
+		.networks = a->networks,
 	};
+	if (!r)
+		r = read_tee((enum tee_setting)q->tee, q->require_tdx, &a->ask.tee, e);
+	if (!r)
+		r = read_tdx(q->tdx, &a->ask.tdx, e);
+	if (!r)
+		r = read_networks(q->networks, a->networks, e);
 	if (!r)
 		r = read_node(q, &a->ask.node_id, e);
 	if (!r)
@@ -290,6 +296,7 @@ int cvm_asked_from(const struct cvm_request *req, const json_t *body, struct cvm
 	a.ask.encrypted_env = a.env;
 	a.ask.encrypted_env_len = a.env_len;
 	*ret = a;
+	ret->ask.networks = ret->networks;
 	a = (struct cvm_asked){ 0 };
 	return 0;
 }

@@ -7,6 +7,7 @@
 #define TEEPOD_API_ASKS_H
 
 #include "base/json.h"
+#include "vmm/networks.h"
 #include "vmm/vmm.h"
 
 extern const struct field_table provision_table, create_table, preflight_table, shutdown_table, restart_table,
@@ -18,9 +19,10 @@ struct cvm_request {
 		*user_config;
 	const char *kms_contract;
 	int64_t vcpu, memory, disk_size, teepod_id, node_id, nonce;
-	json_t *compose_file, *ports, *env_keys, *gpus, *kms_urls, *gateway_urls;
+	json_t *compose_file, *networks, *tdx, *ports, *env_keys, *gpus, *kms_urls, *gateway_urls;
 	bool listed, stopped, require_tdx, prefer_dev, hugepages, pin_numa;
 	int kms; /* enum kms_word */
+	int tee; /* enum tee_setting */
 };
 
 enum kms_word { KMS_PHALA, KMS_ETHEREUM, KMS_BASE, KMS_LEGACY };
@@ -32,6 +34,7 @@ struct cvm_asked {
 	void *env;              /* owned: encrypted_env as bytes */
 	size_t env_len;
 	json_t *manifest; /* owned */
+	char networks[NETWORKS_TEXT];
 };
 
 /* @body is borrowed by *ret and has to outlive it. */

@@ -167,11 +167,12 @@ static json_t *shape_fit(const struct call *c, const struct cvm_row *row)
 		json_pack("{s:s,s:s,s:b,s:o}", "name", row->image_name, "version", row->image_version,
 			  "is_dev", row->image_dev, "os_image_hash", json_text_or_null(row->image_hash));
 
-	return json_pack("{s:b,s:o,s:o,s:o,s:o,s:o,s:s,s:{s:I,s:s,s:s}}", "fits", 1, "resources", resources,
-			 "image", image, "instance_type", json_text_or_null(row->instance_type), "app_id",
-			 json_text_or_null(row->app_id), "compose_hash", json_text_or_null(row->compose_hash),
-			 "mode", row->tdx ? "tdx" : "development", "node", "id", (json_int_t)s->node_id,
-			 "name", s->node_name, "region", s->region);
+	return json_pack("{s:b,s:o,s:o,s:o,s:o,s:o,s:s,s:s,s:{s:I,s:s,s:s}}", "fits", 1, "resources",
+			 resources, "image", image, "instance_type", json_text_or_null(row->instance_type),
+			 "app_id", json_text_or_null(row->app_id), "compose_hash",
+			 json_text_or_null(row->compose_hash), "mode", row->tdx ? "tdx" : "development",
+			 "tee", row->tdx ? "tdx" : "none", "node", "id", (json_int_t)s->node_id, "name",
+			 s->node_name, "region", s->region);
 }
 
 /* Only a request that could never be answered is an error; what does not fit is the answer asked for. */

@@ -140,6 +140,7 @@ static void put_own(json_t *o, const struct cvm_row *c)
 	put(o, "desired", ascii(desired_word[c->desired]));
 	put(o, "observed", ascii(observed_word[c->observed]));
 	put(o, "mode", ascii(mode(c)));
+	put(o, "tee", ascii(c->tdx ? "tdx" : "none"));
 	put(o, "boots", json_integer(c->boot));
 	put(o, "boot_progress", json_text_or_null(c->boot_progress));
 	put(o, "boot_error", json_text_or_null(c->boot_error));

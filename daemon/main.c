@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "api/api.h"
+#include "api/asks.h"
 #include "base/file.h"
 #include "base/loop.h"
 #include "base/own.h"
@@ -24,6 +25,8 @@
 #include "daemon/sockets.h"
 #include "daemon/state_lock.h"
 #include "db/db.h"
+
+enum { SPEC_MAX = 1024 * 1024 }; /* as the API takes it */
 
 struct daemon {
 	uv_loop_t loop;
@@ -297,6 +300,35 @@ static int add_key(const struct options *o, const struct config *c)
 	return EXIT_SUCCESS;
 }
 
+/* Nothing is measured: what a node may promise has no part in what a machine is. */
+static int print_domain(struct daemon *d)
+{
+	auto_free char *text = NULL, *xml = NULL;
+	auto_json json_t *body = NULL;
+	auto_cvm_asked struct cvm_asked asked = { 0 };
+	struct cvm_request req;
+	struct err e;
+	size_t n = 0;
+	int r = file_read(d->options.domain_file, SPEC_MAX, &text, &n, &e);
+
+	d->images_dir = dev_images_dir();
+	make_settings(d);
+	if (!r) {
+		body = json_read(text, n, &e);
+		r = body ? read_cvm_request(&create_table, body, &req, &e) : -1;
+	}
+	if (!r)
+		r = cvm_asked_from(&req, body, &asked, &e);
+	if (!r)
+		r = vmm_print_domain(current(d), &asked.ask, &xml, &e);
+	if (r) {
+		(void)fprintf(stderr, "teepod: %s: %s%s%s\n", d->options.domain_file, e.text,
+			      e.hint[0] ? "; " : "", e.hint);
+		return EXIT_FAILURE;
+	}
+	return fputs(xml, stdout) == EOF || fflush(stdout) == EOF ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
 static int serve(struct daemon *d)
 {
 	char jobs[16];
@@ -339,6 +371,8 @@ int main(int argc, char **argv)
 		status = check_db(d.config);
 	else if (d.options.action == ACTION_ADD_KEY)
 		status = add_key(&d.options, d.config);
+	else if (d.options.action == ACTION_PRINT_DOMAIN)
+		status = print_domain(&d);
 	else
 		status = serve(&d);
 	for (unsigned i = 0; i < d.n_settings; i++)

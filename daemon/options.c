@@ -18,7 +18,8 @@ enum {
 	OPT_PRINT_CONFIG,
 	OPT_HELP_CONFIG,
 	OPT_CHECK_DB,
-	OPT_ADD_KEY
+	OPT_ADD_KEY,
+	OPT_PRINT_DOMAIN
 };
 
 static const struct option long_options[] = {
@@ -32,6 +33,7 @@ static const struct option long_options[] = {
 	{ "help-config", no_argument, NULL, OPT_HELP_CONFIG },
 	{ "check-db", no_argument, NULL, OPT_CHECK_DB },
 	{ "add-key", required_argument, NULL, OPT_ADD_KEY },
+	{ "print-domain-xml", required_argument, NULL, OPT_PRINT_DOMAIN },
 	{ "version", no_argument, NULL, 'V' },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
@@ -56,6 +58,7 @@ const char *options_help(void)
 	       "      --print-config        every key, its value, and where it was set\n"
 	       "      --help-config         every key explained, as a configuration file\n"
 	       "      --check-db            check the database\n"
+	       "      --print-domain-xml FILE  the libvirt domain of a create request; asks no host\n"
 	       "      --add-key NAME:ROLE   make an API key (reader, tenant, operator or admin), print it once\n"
 	       "  -V, --version             print the version\n"
 	       "  -h, --help                print this\n"
@@ -175,6 +178,9 @@ static int take(struct options *o, int opt, const char *arg, struct buf *error)
 		return take_action(o, ACTION_CHECK_DB, error);
 	case OPT_ADD_KEY:
 		return take_action(o, ACTION_ADD_KEY, error) < 0 ? -ERR_INVALID : take_key(o, arg, error);
+	case OPT_PRINT_DOMAIN:
+		o->domain_file = arg;
+		return take_action(o, ACTION_PRINT_DOMAIN, error);
 	case 'V':
 		return take_action(o, ACTION_VERSION, error);
 	default:

@@ -25,6 +25,7 @@ enum action {
 	ACTION_PRINT_CONFIG,
 	ACTION_CHECK_DB,
 	ACTION_ADD_KEY,
+	ACTION_PRINT_DOMAIN,
 };
 
 struct options {
@@ -34,7 +35,8 @@ struct options {
 	const char *hypervisor;     /* --hypervisor, or NULL */
 	const char **listen, **set; /* --listen, -o; arrays owned, strings argv's */
 	size_t n_listen, n_set;
-	char key_name[64]; /* --add-key NAME:ROLE */
+	const char *domain_file; /* --print-domain-xml; argv's */
+	char key_name[64];       /* --add-key NAME:ROLE */
 	enum role key_role;
 };
 

@@ -25,7 +25,7 @@ const char *const observed_word[OBSERVED_MAX] = {
 	"SELECT c.id, c.uuid, c.workspace, c.app, c.revision, c.image, c.name, c.app_id, c.instance_id,"                                                                                     \
 	" c.instance_type, c.vcpus, c.memory_mib, c.disk_gib, c.holds_cpu, c.cid, c.tdx, c.listed, c.desired,"                                                                               \
 	" c.observed, c.boot, c.created_ms, c.started_ms, c.stopped_ms, c.boot_progress, c.boot_error,"                                                                                      \
-	" c.shutdown_progress, c.networks, c.hugepages, c.pin_numa, c.numa_nodes, c.gpu_attach, c.given_vcpus,"                                                                              \
+	" c.shutdown_progress, c.tdx_policy, c.mr_owner, c.mr_owner_config, c.networks, c.hugepages, c.pin_numa, c.numa_nodes, c.gpu_attach, c.given_vcpus,"                                 \
 	" c.given_memory_mib, (SELECT count(*) FROM devices d WHERE d.cvm = c.id AND d.kind = 'gpu'), r.compose_hash, r.public_logs, r.public_sysinfo, r.public_tcbinfo, r.gateway_enabled," \
 	" r.secure_time, r.storage_fs, i.name, i.version, i.os_image_hash, i.is_dev, i.serial_progress, o.id, o.kind, o.started_ms"
 #define CVM_JOINS                                                                \
@@ -63,6 +63,9 @@ static void read_cvm(sqlite3_stmt *st, struct cvm_row *c)
 	sql_text(st, k++, c->boot_progress, sizeof(c->boot_progress));
 	sql_text(st, k++, c->boot_error, sizeof(c->boot_error));
 	sql_text(st, k++, c->shutdown_progress, sizeof(c->shutdown_progress));
+	c->tdx_policy = sqlite3_column_int64(st, k++);
+	sql_text(st, k++, c->mr_owner, sizeof(c->mr_owner));
+	sql_text(st, k++, c->mr_owner_config, sizeof(c->mr_owner_config));
 	sql_text(st, k++, c->networks, sizeof(c->networks));
 	c->hugepages = sqlite3_column_int(st, k++);
 	c->pin_numa = sqlite3_column_int(st, k++);
@@ -107,15 +110,16 @@ int cvms_insert(struct db *db, const struct cvm_row *c, const struct cvm_blobs *
 		"INSERT INTO cvms (uuid, workspace, app, revision, image, name, app_id, instance_id, instance_type,"
 		" vcpus, memory_mib, disk_gib, holds_cpu, cid, tdx, listed, desired, observed, created_ms,"
 		" encrypted_env, user_config, networks, hugepages, pin_numa, numa_nodes, gpu_attach, given_vcpus,"
-		" given_memory_mib) VALUES"
-		" (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		"siiiissssiiididdssibssddssii", c->uuid, c->workspace, c->app, c->revision, c->image, c->name,
-		c->app_id, c->instance_id, c->instance_type, c->vcpus, c->memory_mib, c->disk_gib,
+		" given_memory_mib, tdx_policy, mr_owner, mr_owner_config) VALUES"
+		" (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		"siiiissssiiididdssibssddssiiiss", c->uuid, c->workspace, c->app, c->revision, c->image,
+		c->name, c->app_id, c->instance_id, c->instance_type, c->vcpus, c->memory_mib, c->disk_gib,
 		(int)c->holds_cpu, (int64_t)c->cid, (int)c->tdx, (int)c->listed, desired_word[c->desired],
 		observed_word[c->observed], c->created_ms, (const void *)blobs->encrypted_env,
 		blobs->encrypted_env_len, blobs->user_config, c->networks, (int)c->hugepages,
 		(int)c->pin_numa, c->numa_nodes, c->gpu_attach, c->given_vcpus ? c->given_vcpus : c->vcpus,
-		c->given_memory_mib ? c->given_memory_mib : c->memory_mib);
+		c->given_memory_mib ? c->given_memory_mib : c->memory_mib, c->tdx_policy, c->mr_owner,
+		c->mr_owner_config);
 
 	if (r < 0)
 		return r;

@@ -125,13 +125,15 @@ struct cvm_row {
 	bool holds_cpu; /* vCPUs, memory, hugepages and its TDX key id are promised to it now */
 	uint32_t cid;
 	bool tdx;
+	int64_t tdx_policy;                     /* attributes of the TD */
+	char mr_owner[97], mr_owner_config[97]; /* hex; "" = zeros */
 	bool listed;
 	enum desired desired;
 	enum observed observed;
 	int64_t boot; /* number of the current or last boot, 0 = never started */
 	int64_t created_ms, started_ms, stopped_ms; /* 0 = never */
 	char boot_progress[PROGRESS_TEXT], boot_error[PROGRESS_TEXT], shutdown_progress[PROGRESS_TEXT];
-	char networks[512]; /* JSON array of its network interfaces; "" = the node's default */
+	char networks[512]; /* "user,bridge:br0"; "" = one user interface (rows of schema 1) */
 	bool hugepages, pin_numa;
 	char numa_nodes
 		[NODES_TEXT]; /* host nodes chosen at admission, ascending: "0,1"; "" = not bound to any. Measured, so kept for life */

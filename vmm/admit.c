@@ -24,7 +24,7 @@ static int bad_name(const char *name, struct err *e)
 }
 
 /* The rule of the control plane: 5-63 characters, letter first, letters/digits/hyphens, no "--", no '-' at the end. */
-static int check_name(const char *name, struct err *e)
+int admit_name(const char *name, struct err *e)
 {
 	size_t n = name ? strlen(name) : 0;
 
@@ -86,7 +86,7 @@ static int check_limit(const char *field, int64_t value, int64_t limit, const ch
 			 (long long)limit, unit);
 }
 
-static int resources(const struct vmm *v, const struct cvm_ask *ask, struct cvm_row *c, struct err *e)
+int admit_resources(const struct vmm *v, const struct cvm_ask *ask, struct cvm_row *c, struct err *e)
 {
 	const struct instance_type *type = NULL;
 	int r;
@@ -148,32 +148,6 @@ static int pick_image(struct vmm *v, const struct cvm_ask *ask, struct image_row
 	return r == -ERR_NOT_FOUND ? no_image(v, "", ask->prefer_dev, e) : r;
 }
 
-/* TDX or development mode? Known only once the hypervisor has told what it can. */
-static int pick_tee(struct vmm *v, const struct cvm_ask *ask, bool *ret, struct err *e)
-{
-	const struct hv_caps *caps = hv_caps(v->hv);
-	bool want = v->set.tee == TEE_TDX || ask->require_tdx;
-
-	if (v->set.tee == TEE_NONE && !want) {
-		*ret = false;
-		return 0;
-	}
-	if (v->set.tee == TEE_NONE)
-		return err_field(
-			e, ERR_INCOMPATIBLE, "require_tdx", "true",
-			"TDX is asked for, but this node runs in development mode (hypervisor.tee = none)");
-	if (!caps) {
-		err_set(e, ERR_UNAVAILABLE,
-			"the hypervisor is not connected yet, so it is not known whether this node has TDX");
-		return err_hint(e, "try again when /readyz answers 200");
-	}
-	if (want && !caps->tdx)
-		return err_field(e, ERR_INCOMPATIBLE, "require_tdx", "true",
-				 "this node can not run TDX CVMs: %s", caps->tdx_reason);
-	*ret = caps->tdx;
-	return 0;
-}
-
 static bool flag(const json_t *m, const char *key, bool def)
 {
 	const json_t *j = json_object_get(m, key);
@@ -227,27 +201,32 @@ int admit(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct ad
 					  .listed = ask->listed,
 					  .desired = ask->stopped ? DESIRED_STOPPED : DESIRED_RUNNING,
 					  .created_ms = clock_wall_ms() } };
-	r = check_name(ask->name, e);
+	r = admit_name(ask->name, e);
 	if (!r)
 		r = check_place(v, ask, e);
 	if (!r)
-		r = resources(v, ask, c, e);
+		r = admit_resources(v, ask, c, e);
 	if (!r)
 		r = pick_image(v, ask, &a->image, e);
+	if (!r) {
+		memcpy(c->image_name, a->image.name, sizeof(c->image_name));
+		c->image_dev = a->image.is_dev;
+		r = admit_tee(v, ask, c, e);
+	}
 	if (!r)
-		r = pick_tee(v, ask, &c->tdx, e);
+		r = admit_networks(v, ask, c, e);
 	if (!r)
 		r = take_manifest(ask, a, e);
+	if (!r)
+		r = admit_volumes(v, ask->manifest, e);
 	if (!r)
 		r = name_is_free(v, workspace, ask->name, e);
 	if (r)
 		return r;
 	(void)snprintf(c->name, sizeof(c->name), "%s", ask->name);
 	c->image = a->image.id;
-	memcpy(c->image_name, a->image.name, sizeof(c->image_name));
 	memcpy(c->image_version, a->image.version, sizeof(c->image_version));
 	memcpy(c->image_hash, a->image.os_image_hash, sizeof(c->image_hash));
-	c->image_dev = a->image.is_dev;
 	c->serial_progress = a->image.serial_progress;
 	c->public_logs = a->revision.public_logs;
 	c->public_sysinfo = a->revision.public_sysinfo;

@@ -62,15 +62,23 @@ static json_t *ports_json(const struct cvm_ask *ask)
 	return list;
 }
 
+static json_t *tdx_json(const struct tdx_ask *t)
+{
+	return t->given ? json_pack("{s:I, s:s, s:s}", "policy", (json_int_t)t->policy, "mr_owner",
+				    t->mr_owner, "mr_owner_config", t->mr_owner_config)
+			: NULL;
+}
+
 /* The resolved request, so that what was provisioned is what will be created, even if defaults change meanwhile. */
 static char *request_json(const struct cvm_ask *ask, const struct admission *a)
 {
 	auto_json json_t *j =
-		json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:s*, s:b, s:b, s:o}", "name", a->row.name, "image",
-			  a->row.image_name, "instance_type", a->row.instance_type, "vcpus",
-			  (json_int_t)a->row.vcpus, "memory_mib", (json_int_t)a->row.memory_mib, "disk_gib",
-			  (json_int_t)a->row.disk_gib, "user_config", ask->user_config, "listed",
-			  (int)ask->listed, "require_tdx", (int)ask->require_tdx, "ports", ports_json(ask));
+		json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:s*, s:b, s:i, s:o*, s:s, s:o}", "name",
+			  a->row.name, "image", a->row.image_name, "instance_type", a->row.instance_type,
+			  "vcpus", (json_int_t)a->row.vcpus, "memory_mib", (json_int_t)a->row.memory_mib,
+			  "disk_gib", (json_int_t)a->row.disk_gib, "user_config", ask->user_config, "listed",
+			  (int)ask->listed, "tee", (int)ask->tee, "tdx", tdx_json(&ask->tdx), "networks",
+			  a->row.networks, "ports", ports_json(ask));
 
 	return json_canonical(j);
 }
@@ -182,6 +190,28 @@ static size_t ports_from(const json_t *list, struct port_ask out[PORTS_MAX])
 	return json_array_size(list);
 }
 
+/* Provisions of earlier versions have a boolean. */
+static enum tee_setting provisioned_tee(const json_t *j)
+{
+	if (json_is_true(json_object_get(j, "require_tdx")))
+		return TEE_TDX;
+	return (enum tee_setting)json_integer_value(json_object_get(j, "tee"));
+}
+
+static struct tdx_ask provisioned_tdx(const json_t *j)
+{
+	struct tdx_ask t = { .given = j != NULL, .policy = TDX_POLICY_SEPT_VE_DISABLE };
+
+	if (!j)
+		return t;
+	t.policy = (uint64_t)json_integer_value(json_object_get(j, "policy"));
+	(void)snprintf(t.mr_owner, sizeof(t.mr_owner), "%s",
+		       json_string_value(json_object_get(j, "mr_owner")));
+	(void)snprintf(t.mr_owner_config, sizeof(t.mr_owner_config), "%s",
+		       json_string_value(json_object_get(j, "mr_owner_config")));
+	return t;
+}
+
 static int not_provisioned(const char *compose_hash, struct err *e)
 {
 	err_field(e, ERR_INVALID, "compose_hash", compose_hash,
@@ -226,7 +256,9 @@ int vmm_commit(struct vmm *v, int64_t workspace, const char *app_id, const char 
 		.encrypted_env_len = encrypted_env_len,
 		.user_config = json_string_value(json_object_get(j, "user_config")),
 		.listed = json_is_true(json_object_get(j, "listed")),
-		.require_tdx = json_is_true(json_object_get(j, "require_tdx")),
+		.tee = provisioned_tee(j),
+		.tdx = provisioned_tdx(json_object_get(j, "tdx")),
+		.networks = json_string_value(json_object_get(j, "networks")),
 		.stopped = stopped,
 	};
 	return vmm_create(v, workspace, &ask, ref, ret, ret_op, e);

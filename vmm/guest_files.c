@@ -131,6 +131,9 @@ static int put_instance_info(const struct guest_files *g, struct err *e)
 
 	if (clear_place(path, &regular, e) < 0)
 		return -(int)e->code;
+	if (g->instance_info)
+		return put(g, ".instance_info", g->instance_info, strlen(g->instance_info),
+			   GUEST_SYS_CONFIG_MAX, e);
 	if (regular)
 		return 0;
 	j = json_object();

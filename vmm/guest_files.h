@@ -44,6 +44,7 @@ struct guest_files {
 	const char *pccs_url, *docker_registry;            /* NULL = "" */
 	unsigned host_api_port;                            /* vsock port of the host API; 0 = not by vsock */
 	const char *mr_config;                             /* MrConfigV3 document; NULL = none */
+	const char *instance_info; /* what .instance_info has to hold for it; NULL = what is there stays */
 	struct guest_vm_config vm;
 };
 

@@ -79,18 +79,38 @@ static int networks(const struct machine_in *in, struct machine *m, struct err *
 	return r;
 }
 
-/* MRCONFIGID version 1: 0x01, the compose hash, zeros. */
-static void launch_security(const struct machine_in *in, struct domain_spec *d)
+static bool owner_register(const char *hex, uint8_t out[TDX_MR_LEN])
 {
-	d->tdx = in->cvm->tdx;
-	if (!d->tdx)
-		return;
-	d->policy = TDX_POLICY_SEPT_VE_DISABLE;
-	d->has_mr_config_id = true;
-	d->mr_config_id[0] = 1;
-	(void)id_unhex(in->cvm->compose_hash, d->mr_config_id + 1, SHA256_LEN);
+	return *hex && id_unhex(hex, out, TDX_MR_LEN);
+}
+
+static int launch_security(const struct machine_in *in, struct machine *m, struct err *e)
+{
+	char family[IMAGE_NAME], version[IMAGE_VERSION];
+	struct domain_spec *d = &m->spec;
+	unsigned v[4], nv;
+	struct mr_config_input mr = { .manifest = in->manifest,
+				      .app_id = in->cvm->app_id,
+				      .image_family = family,
+				      .image_version = in->cvm->image_version,
+				      .tdx = in->cvm->tdx,
+				      .instance_seed = in->instance_seed };
+	int r;
+
+	if (!image_name_split(in->cvm->image_name, family, version, v, &nv))
+		(void)snprintf(family, sizeof(family), "%s", in->cvm->image_name);
+	r = mr_config_choose(&mr, &m->mr, e);
+	if (r || !in->cvm->tdx)
+		return r;
+	d->tdx = true;
+	d->policy = (uint64_t)in->cvm->tdx_policy;
+	d->has_mr_config_id = m->mr.version && !m->mr.pending;
+	memcpy(d->mr_config_id, m->mr.id, sizeof(d->mr_config_id));
+	d->has_mr_owner = owner_register(in->cvm->mr_owner, d->mr_owner);
+	d->has_mr_owner_config = owner_register(in->cvm->mr_owner_config, d->mr_owner_config);
 	d->qgs_socket = in->set->qgs_socket;
 	d->qgs_port = in->set->qgs_port;
+	return 0;
 }
 
 static const char *given(const char *a, const char *b)
@@ -135,8 +155,9 @@ int machine_make(const struct machine_in *in, struct machine *ret, struct err *e
 	(void)snprintf(m.spec.name, sizeof(m.spec.name), "%s", in->domain);
 	files(in, &m);
 	host(in, &m.spec);
-	launch_security(in, &m.spec);
-	r = networks(in, &m, e);
+	r = launch_security(in, &m, e);
+	if (!r)
+		r = networks(in, &m, e);
 	if (!r)
 		r = volumes(in, &m, e);
 	if (r)
@@ -150,6 +171,7 @@ int machine_make(const struct machine_in *in, struct machine *ret, struct err *e
 void machine_free(struct machine *m)
 {
 	volumes_free(&m->volumes);
+	mr_config_free(&m->mr);
 	free(m->networks);
 	free(m->disk);
 	free(m->share);

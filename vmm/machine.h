@@ -10,6 +10,7 @@
 #include "vmm/domain_spec.h"
 #include "vmm/guest_files.h"
 #include "vmm/hypervisor.h"
+#include "vmm/mr_config.h"
 #include "vmm/vmm.h"
 #include "vmm/volumes.h"
 
@@ -19,15 +20,17 @@ struct machine_in {
 	const struct cvm_row *cvm;
 	const char *manifest; /* app-compose.json text */
 	const struct image_boot *boot;
-	const char *dir, *image_dir; /* of the CVM and of its image */
-	const char *domain;          /* libvirt name */
-	bool vsock;                  /* the host has vhost-vsock */
+	const char *dir, *image_dir;  /* of the CVM and of its image */
+	const char *domain;           /* libvirt name */
+	bool vsock;                   /* the host has vhost-vsock */
+	const uint8_t *instance_seed; /* INSTANCE_SEED_LEN bytes; NULL: the CVM does not exist yet */
 };
 
 /* Borrows from its struct machine_in. */
 struct machine {
 	struct domain_spec spec;
 	struct guest_vm_config vm;
+	struct mr_config mr; /* version 0 without TDX */
 	struct volumes volumes;
 	struct network *networks;
 	char *disk, *share, *serial_log, *kernel, *initrd, *rootfs, *firmware;

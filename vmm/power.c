@@ -64,7 +64,10 @@ int vmm_power(struct vmm *v, const struct cvm_row *cvm, const struct power_ask *
 		       ask->timeout_s ? ask->timeout_s : TIMEOUT_DEFAULT_S, ask->force ? "true" : "false");
 	if (nothing_to_do(v, &c, ask->kind))
 		return op_record(v, &c, ask->kind, params, ref, ret_op, e);
-	if (ask->kind == OP_START || ask->kind == OP_RESTART)
-		r = capacity_hold_cpu(v, &c, true, e);
+	if (ask->kind == OP_START || ask->kind == OP_RESTART) {
+		r = tee_allows(v, &c, e);
+		if (!r)
+			r = capacity_hold_cpu(v, &c, true, e);
+	}
 	return r ? r : op_begin(v, &c, ask->kind, params, ref, ret_op, e);
 }

@@ -43,6 +43,8 @@ static struct log_limits limits_of(const struct vmm_settings *s)
 static int machine_of(const struct step_job *j, const struct image_boot *boot, struct machine *ret,
 		      struct err *e)
 {
+	auto_free char *shared = below(j, "shared");
+	uint8_t seed[INSTANCE_SEED_LEN];
 	const struct machine_in in = { .set = &j->set,
 				       .caps = &j->caps,
 				       .cvm = &j->cvm,
@@ -51,8 +53,10 @@ static int machine_of(const struct step_job *j, const struct image_boot *boot, s
 				       .dir = j->dir,
 				       .image_dir = j->image_dir,
 				       .domain = j->domain,
-				       .vsock = access("/dev/vhost-vsock", F_OK) == 0 };
+				       .vsock = access("/dev/vhost-vsock", F_OK) == 0,
+				       .instance_seed = seed };
 
+	mr_config_seed(shared, j->cvm.uuid, seed);
 	return machine_make(&in, ret, e);
 }
 
@@ -72,6 +76,8 @@ static int write_guest_files(const struct step_job *j, const char *shared, const
 		.pccs_url = j->set.pccs_url,
 		.docker_registry = j->set.docker_registry,
 		.host_api_port = j->set.host_api_port,
+		.mr_config = m->mr.document,
+		.instance_info = m->mr.instance_info,
 		.vm = m->vm,
 	};
 

@@ -108,6 +108,15 @@ struct port_ask {
 	uint16_t vm_port;
 };
 
+enum { TDX_MR_HEX = 2 * TDX_MR_LEN + 1 };
+
+/* Registers of a TD that its owner sets. */
+struct tdx_ask {
+	bool given; /* any of it: then the CVM has to be a TD */
+	uint64_t policy;
+	char mr_owner[TDX_MR_HEX], mr_owner_config[TDX_MR_HEX]; /* "" = zeros */
+};
+
 /* Absent numbers are 0, absent texts NULL: matched from instance type, image preference and defaults. */
 struct cvm_ask {
 	const char *name;
@@ -127,7 +136,9 @@ struct cvm_ask {
 	const char *user_config;
 	bool listed;
 	bool stopped;
-	bool require_tdx; /* refuse development mode */
+	enum tee_setting tee; /* TEE_TDX: refuse anything else */
+	struct tdx_ask tdx;
+	const char *networks; /* networks.h; NULL or "" = the node's default */
 };
 
 struct provision_result {
@@ -138,6 +149,11 @@ struct provision_result {
 /* Would it fit? 0, or the same refusal a create would get. *ret (may be NULL) gets what it would become (no id, no CID). */
 int vmm_preflight(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct cvm_row *ret,
 		  struct err *e);
+/* The XML a create of @ask would define, from the settings and the image alone: no database, no host is asked. A TD is printed on
+ * any host (tee auto: what hypervisor.tee says), with vsock, and with a UUID made from @ask's own values, so that the
+ * same request gives the same bytes. Images: those of images_dir, else of demo_images_dir. *ret malloc'd. */
+int vmm_print_domain(const struct vmm_settings *s, const struct cvm_ask *ask, char **ret, struct err *e);
+
 /* [turn] Check and remember for 14 days. */
 int vmm_provision(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct provision_result *ret,
 		  struct err *e);

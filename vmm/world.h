@@ -71,6 +71,18 @@ struct admission {
 /* Pure with respect to capacity: rules, matching and names only. Free with admission_free(), also after a failure. */
 int admit(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct admission *a, struct err *e);
 void admission_free(struct admission *a);
+/* Parts of it that need no database. */
+int admit_name(const char *name, struct err *e);
+int admit_resources(const struct vmm *v, const struct cvm_ask *ask, struct cvm_row *c, struct err *e);
+
+/* ------------------------------------------------------------------ admit_machine.c */
+/* Registers of a TD into the row, whose tdx is set; refused for an ordinary VM. */
+int admit_registers(const struct cvm_ask *ask, struct cvm_row *c, struct err *e);
+int admit_tee(struct vmm *v, const struct cvm_ask *ask, struct cvm_row *c, struct err *e);
+int admit_networks(struct vmm *v, const struct cvm_ask *ask, struct cvm_row *c, struct err *e);
+int admit_volumes(const struct vmm *v, const json_t *manifest, struct err *e);
+/* May @c run as what its row says it is? */
+int tee_allows(const struct vmm *v, const struct cvm_row *c, struct err *e);
 
 /* ------------------------------------------------------------------ capacity.c */
 int capacity_set_up(struct vmm *v,

@@ -112,6 +112,8 @@ def schema_of(field):
         schema = {"$ref": f"#/components/schemas/{field['sub']}"} if "sub" in field else {"type": "object"}
     else:
         schema = {"type": "array", "items": {"$ref": f"#/components/schemas/{field['sub']}"}, "maxItems": high}
+    if schema.get("type") == "array" and low:
+        schema["minItems"] = low
     return _with_null(schema, field)
 
 

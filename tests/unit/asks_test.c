@@ -58,7 +58,7 @@ static void everything_asked_for_arrives(void **st)
 	assert_int_equal(a.ask.disk_gib, 20);
 	assert_int_equal(a.ask.node_id, 1);
 	assert_int_equal(a.ask.prefer_dev, 0);
-	assert_true(a.ask.listed && a.ask.stopped && a.ask.require_tdx);
+	assert_true(a.ask.listed && a.ask.stopped && a.ask.tee == TEE_TDX);
 	assert_int_equal(a.ask.encrypted_env_len, 3);
 	assert_memory_equal(a.ask.encrypted_env, "\x00\xff\xa0", 3);
 	assert_int_equal(a.ask.n_ports, 2);
@@ -215,9 +215,76 @@ static void images_are_imported_from_an_absolute_path(void **st)
 	assert_string_equal(e.field, "url");
 }
 
+static void the_machine_is_read_from_its_own_fields(void **st)
+{
+	auto_cvm_asked struct cvm_asked a = { 0 }, plain = { 0 };
+	struct cvm_request q;
+	struct err e;
+
+	(void)st;
+	assert_int_equal(
+		ask(&create_table,
+		    "{\"name\": \"abcde\", \"tee\": \"TDX\", \"networks\": [{}, {\"mode\": \"bridge\", \"bridge_name\": \"br0\"}],"
+		    "\"tdx\": {\"policy\": \"0x10000001\", \"mr_owner\": "
+		    "\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4v\"}, " COMPOSE "}",
+		    &a, &q, &e),
+		0);
+	assert_int_equal(a.ask.tee, TEE_TDX);
+	assert_string_equal(a.ask.networks, "user,bridge:br0");
+	assert_true(a.ask.tdx.given);
+	assert_int_equal(a.ask.tdx.policy, 0x10000001);
+	assert_string_equal(
+		a.ask.tdx.mr_owner,
+		"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f");
+	assert_string_equal(a.ask.tdx.mr_owner_config, "");
+	assert_int_equal(ask(&create_table, "{\"name\": \"abcde\", " COMPOSE "}", &plain, &q, &e), 0);
+	assert_int_equal(plain.ask.tee, TEE_AUTO);
+	assert_string_equal(plain.ask.networks, "");
+	assert_false(plain.ask.tdx.given);
+}
+
+static void each_bad_machine_field_is_named_with_what_was_given(void **st)
+{
+	static const struct {
+		const char *json, *field, *said;
+	} bad[] = {
+		{ "\"tdx\": {\"policy\": \"0x10000002\"}", "tdx.policy", "0x10000002" },
+		{ "\"tdx\": {\"policy\": \"268435456\"}", "tdx.policy", "no hex number" },
+		{ "\"tdx\": {\"policy\": \"0x\"}", "tdx.policy", "no hex number" },
+		{ "\"tdx\": {\"policy\": \"0x1ffffffffffffffff\"}", "tdx.policy", "0x1ffffffffffffffff" },
+		{ "\"tdx\": {\"mr_owner\": \"AAAA\"}", "tdx.mr_owner", "holds 3 bytes; allowed: exactly 48" },
+		{ "\"tdx\": {\"mr_owner\": \"AA==\"}", "tdx.mr_owner", "holds 1 bytes" },
+		{ "\"tdx\": {\"mr_owner_config\": \"not base64!\"}", "tdx.mr_owner_config", "not base64" },
+		{ "\"tdx\": {\"mr_owner_config\": \"A===\"}", "tdx.mr_owner_config", "bytes" },
+		{ "\"tdx\": {\"mrowner\": \"\"}", "tdx.mrowner", "mrowner" },
+		{ "\"tee\": \"sev\"", "tee", "sev" },
+		{ "\"tee\": \"none\", \"require_tdx\": true", "tee", "require_tdx" },
+		{ "\"networks\": []", "networks", "networks" },
+		{ "\"networks\": [{\"mode\": \"macvtap\"}]", "networks[0].mode", "macvtap" },
+		{ "\"networks\": [{\"mode\": \"bridge\"}]", "networks[0].bridge_name", "missing" },
+		{ "\"networks\": [{}, {\"bridge_name\": \"br0\"}]", "networks[1].bridge_name", "br0" },
+		{ "\"networks\": [{},{},{},{},{},{},{},{},{}]", "networks", "8" },
+	};
+
+	(void)st;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		auto_free char *text = xasprintf("{\"name\": \"abcde\", %s, " COMPOSE "}", bad[i].json);
+		auto_cvm_asked struct cvm_asked a = { 0 };
+		struct cvm_request q;
+		struct err e = { 0 };
+
+		assert_true(ask(&create_table, text, &a, &q, &e) != 0);
+		assert_string_equal(e.field, bad[i].field);
+		if (!strstr(e.text, bad[i].said) && !strstr(e.value, bad[i].said))
+			fail_msg("%s: %s (%s)", bad[i].json, e.text, e.value);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_machine_is_read_from_its_own_fields),
+		cmocka_unit_test(each_bad_machine_field_is_named_with_what_was_given),
 		cmocka_unit_test(everything_asked_for_arrives),
 		cmocka_unit_test(what_is_absent_or_null_or_empty_stays_open),
 		cmocka_unit_test(a_refusal_names_the_field_and_leaves_the_output_alone),

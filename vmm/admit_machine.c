@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * admit_machine.c - what kind of machine a CVM may be here: confidential or not, its interfaces, its volumes.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/own.h"
+#include "vmm/networks.h"
+#include "vmm/volumes.h"
+#include "vmm/world.h"
+
+/* ------------------------------------------------------------------ confidential or not */
+
+/* Nobody's secrets go into a machine that anyone on the host can read, because a request forgot to insist. Dev images
+ * are made for that; for others the operator has to say so. */
+int tee_allows(const struct vmm *v, const struct cvm_row *c, struct err *e)
+{
+	if (c->tdx || c->image_dev || v->set.prod_without_tee)
+		return 0;
+	err_field(e, ERR_IMAGE_MISMATCH, "image", c->image_name,
+		  "%s is a production image: it runs only in a TEE, and here it would be an ordinary VM",
+		  c->image_name);
+	return err_hint(e,
+			"take a dev image (prefer_dev), a node with TDX, or set cvm.prod_without_tee = yes");
+}
+
+static int no_tdx(const char *why, struct err *e)
+{
+	err_field(e, ERR_INCOMPATIBLE, "tee", "tdx", "this node can not run TDX CVMs: %s", why);
+	return err_hint(e, "teepod --check-host shows what is missing");
+}
+
+/* Known only once the hypervisor has told what it can. The node's setting binds: a request can not have less. */
+static int pick_tee(struct vmm *v, enum tee_setting asked, bool *ret, struct err *e)
+{
+	const struct hv_caps *caps = hv_caps(v->hv);
+	bool want = v->set.tee == TEE_TDX || asked == TEE_TDX;
+
+	if (asked == TEE_NONE && v->set.tee == TEE_TDX)
+		return err_field(e, ERR_INCOMPATIBLE, "tee", "none",
+				 "tee is none, and this node runs TDX CVMs only (hypervisor.tee = tdx)");
+	if (asked == TEE_TDX && v->set.tee == TEE_NONE)
+		return no_tdx("it runs in development mode (hypervisor.tee = none)", e);
+	if (asked == TEE_NONE || v->set.tee == TEE_NONE) {
+		*ret = false;
+		return 0;
+	}
+	if (!caps) {
+		err_set(e, ERR_UNAVAILABLE,
+			"the hypervisor is not connected yet, so it is not known whether this node has TDX");
+		return err_hint(e, "try again when /readyz answers 200");
+	}
+	if (want && !caps->tdx)
+		return no_tdx(caps->tdx_reason, e);
+	*ret = caps->tdx;
+	return 0;
+}
+
+int admit_registers(const struct cvm_ask *ask, struct cvm_row *c, struct err *e)
+{
+	if (ask->tdx.given && !c->tdx)
+		return err_field(e, ERR_INCOMPATIBLE, "tdx", NULL,
+				 "tdx is given, and this CVM would be an ordinary VM");
+	c->tdx_policy = (int64_t)(ask->tdx.given ? ask->tdx.policy : TDX_POLICY_SEPT_VE_DISABLE);
+	memcpy(c->mr_owner, ask->tdx.mr_owner, sizeof(c->mr_owner));
+	memcpy(c->mr_owner_config, ask->tdx.mr_owner_config, sizeof(c->mr_owner_config));
+	return 0;
+}
+
+int admit_tee(struct vmm *v, const struct cvm_ask *ask, struct cvm_row *c, struct err *e)
+{
+	int r = pick_tee(v, ask->tee, &c->tdx, e);
+
+	if (!r)
+		r = admit_registers(ask, c, e);
+	return r ? r : tee_allows(v, c, e);
+}
+
+/* ------------------------------------------------------------------ interfaces and volumes */
+
+static bool listed(const char *list, const char *name)
+{
+	size_t n = strlen(name);
+
+	while (*list) {
+		size_t k;
+
+		list += strspn(list, ", ");
+		k = strcspn(list, ", ");
+		if (k == n && !strncmp(list, name, n))
+			return true;
+		list += k;
+	}
+	return false;
+}
+
+static bool bridge_allowed(const struct vmm *v, const char *bridge)
+{
+	struct network own[DOMAIN_NICS];
+	struct err ignored;
+	unsigned n;
+
+	if (listed(v->set.bridges, bridge))
+		return true;
+	if (networks_parse("cvm.networks", v->set.networks, own, &n, &ignored) < 0)
+		return false;
+	for (unsigned i = 0; i < n; i++)
+		if (own[i].mode == NIC_BRIDGE && !strcmp(own[i].bridge, bridge))
+			return true;
+	return false;
+}
+
+static int check_bridge(const struct vmm *v, unsigned i, const char *bridge, struct err *e)
+{
+	char field[48];
+
+	(void)snprintf(field, sizeof(field), "networks[%u].bridge_name", i);
+	if (!bridge_allowed(v, bridge)) {
+		err_field(e, ERR_INVALID, field, bridge, "%s: bridge %s is not offered to CVMs", field,
+			  bridge);
+		return err_hint(e, "offered: %s", *v->set.bridges ? v->set.bridges : "none (cvm.bridges)");
+	}
+	if (!network_bridge_exists(v->set.host_root, bridge))
+		return err_field(e, ERR_UNSUPPORTED, field, bridge, "this host has no bridge %s", bridge);
+	return 0;
+}
+
+int admit_networks(struct vmm *v, const struct cvm_ask *ask, struct cvm_row *c, struct err *e)
+{
+	const char *text = ask->networks && *ask->networks ? ask->networks : v->set.networks;
+	struct network nics[DOMAIN_NICS];
+	unsigned n;
+	int r = networks_parse("networks", text, nics, &n, e);
+
+	for (unsigned i = 0; !r && i < n; i++)
+		if (nics[i].mode == NIC_BRIDGE)
+			r = check_bridge(v, i, nics[i].bridge, e);
+	if (r)
+		return r;
+	if (ask->n_ports && networks_first_user(nics, n) < 0)
+		return err_field(
+			e, ERR_INCOMPATIBLE, "ports", NULL,
+			"ports can be forwarded only to an interface of mode user, and networks has none");
+	networks_format(nics, n, c->networks);
+	return 0;
+}
+
+int admit_volumes(const struct vmm *v, const json_t *manifest, struct err *e)
+{
+	auto_volumes struct volumes found = { 0 };
+
+	return volumes_of(manifest, v->set.volumes_dir, &found, e);
+}

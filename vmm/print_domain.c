@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * print_domain.c - the XML that a create would define, without a database, a daemon or a hypervisor.
+ */
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/own.h"
+#include "vmm/compose.h"
+#include "vmm/machine.h"
+#include "vmm/world.h"
+
+struct found {
+	char *dir; /* owned */
+	struct image image;
+	struct image_boot boot;
+};
+
+static void found_free(struct found *f)
+{
+	free(f->dir);
+}
+
+#define auto_found __attribute__((cleanup(found_free)))
+
+/* ------------------------------------------------------------------ the image, by its folder */
+
+/* Is folder @name the image @wanted, or the newest so far of the family @wanted? */
+static bool better(const char *wanted, const char *name, const char *best)
+{
+	struct image a = { 0 }, b = { 0 };
+
+	if (!image_name_split(name, a.family, a.version, a.v, &a.nv))
+		return false;
+	if (!strcmp(name, wanted))
+		return true;
+	if (strcmp(a.family, wanted) != 0 || !strcmp(best, wanted))
+		return false;
+	return !image_name_split(best, b.family, b.version, b.v, &b.nv) || image_version_compare(&a, &b) > 0;
+}
+
+static void look_in(const char *store, const char *wanted, char best[IMAGE_NAME])
+{
+	DIR *d = store ? opendir(store) : NULL;
+
+	if (!d)
+		return;
+	for (const struct dirent *de; (de = readdir(d));)
+		if (strlen(de->d_name) < IMAGE_NAME && better(wanted, de->d_name, best))
+			memcpy(best, de->d_name, strlen(de->d_name) + 1);
+	(void)closedir(d);
+}
+
+static int find_image(const struct vmm_settings *s, const struct cvm_ask *ask, struct found *ret,
+		      struct err *e)
+{
+	const char *wanted = ask->image ? ask->image : s->default_image;
+	const char *const stores[] = { s->images_dir, s->demo_images_dir };
+	char best[IMAGE_NAME] = "";
+	int r;
+
+	if (!wanted)
+		return err_field(e, ERR_IMAGE_NOT_FOUND, "image", NULL,
+				 "image is missing, and there is no default one");
+	r = image_name_check("image", wanted, e);
+	for (size_t i = 0; !r && !*best && i < ARRAY_SIZE(stores); i++) {
+		look_in(stores[i], wanted, best);
+		if (*best)
+			ret->dir = xasprintf("%s/%s", stores[i], best);
+	}
+	if (!r && !ret->dir)
+		r = err_field(e, ERR_IMAGE_NOT_FOUND, "image", wanted, "no OS image %s in %s", wanted,
+			      s->images_dir);
+	return r ? r : image_verify(ret->dir, NULL, &ret->image, &ret->boot, e);
+}
+
+/* ------------------------------------------------------------------ the row it would have */
+
+/* Version and variant bits of a random UUID, over a digest. */
+static void uuid_of(const struct cvm_row *c, char out[UUID_TEXT])
+{
+	auto_free char *all =
+		xasprintf("%s %s %s %s %lld %lld %lld %s %d", c->name, c->app_id, c->compose_hash,
+			  c->image_hash, (long long)c->vcpus, (long long)c->memory_mib,
+			  (long long)c->disk_gib, c->networks, (int)c->tdx);
+	uint8_t h[SHA256_LEN];
+
+	id_sha256(all, strlen(all), h);
+	h[6] = (uint8_t)((h[6] & 0x0f) | 0x40);
+	h[8] = (uint8_t)((h[8] & 0x3f) | 0x80);
+	(void)snprintf(out, UUID_TEXT, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+		       h[0], h[1], h[2], h[3], h[4], h[5], h[6], h[7], h[8], h[9], h[10], h[11], h[12], h[13],
+		       h[14], h[15]);
+}
+
+static void take_image(const struct image *i, struct cvm_row *c)
+{
+	memcpy(c->image_name, i->name, sizeof(c->image_name));
+	memcpy(c->image_version, i->version, sizeof(c->image_version));
+	memcpy(c->image_hash, i->os_image_hash, sizeof(c->image_hash));
+	c->image_dev = i->is_dev;
+}
+
+static bool tdx_of(const struct vmm_settings *s, const struct cvm_ask *ask)
+{
+	return ask->tee == TEE_AUTO ? s->tee != TEE_NONE : ask->tee == TEE_TDX;
+}
+
+static int make_row(struct vmm *v, const struct cvm_ask *ask, const char *manifest, const struct image *image,
+		    struct cvm_row *c, struct err *e)
+{
+	int r = admit_name(ask->name, e);
+
+	*c = (struct cvm_row){ .tdx = tdx_of(&v->set, ask), .cid = v->set.cid_start };
+	take_image(image, c);
+	compose_hash(manifest, c->compose_hash);
+	if (!r)
+		r = admit_resources(v, ask, c, e);
+	if (!r)
+		r = admit_registers(ask, c, e);
+	if (!r)
+		r = admit_networks(v, ask, c, e);
+	if (!r)
+		r = compose_app_id(ask->app_id, c->compose_hash, c->app_id, e);
+	if (r)
+		return r;
+	(void)snprintf(c->name, sizeof(c->name), "%s", ask->name);
+	c->given_vcpus = c->vcpus;
+	c->given_memory_mib = c->memory_mib;
+	uuid_of(c, c->uuid);
+	return 0;
+}
+
+/* ------------------------------------------------------------------ together */
+
+static int print(struct vmm *v, const struct cvm_ask *ask, const struct found *f, char **ret, struct err *e)
+{
+	auto_free char *manifest = compose_text(ask->manifest), *dir = NULL;
+	auto_machine struct machine m = { 0 };
+	uint8_t seed[INSTANCE_SEED_LEN];
+	struct cvm_row c;
+	char domain[80];
+	int r = make_row(v, ask, manifest, &f->image, &c, e);
+
+	if (r)
+		return r;
+	dir = cvm_dir(v, c.uuid);
+	cvm_domain_name(c.uuid, domain);
+	mr_config_seed("", c.uuid, seed);
+	r = machine_make(&(struct machine_in){ .set = &v->set,
+					       .cvm = &c,
+					       .manifest = manifest,
+					       .boot = &f->boot,
+					       .dir = dir,
+					       .image_dir = f->dir,
+					       .domain = domain,
+					       .vsock = true,
+					       .instance_seed = seed },
+			 &m, e);
+	return r ? r : domain_xml(&m.spec, ret, e);
+}
+
+int vmm_print_domain(const struct vmm_settings *s, const struct cvm_ask *ask, char **ret, struct err *e)
+{
+	struct vmm v = { .set = *s };
+	auto_found struct found f = { 0 };
+	int r = find_image(s, ask, &f, e);
+
+	return r ? r : print(&v, ask, &f, ret, e);
+}
