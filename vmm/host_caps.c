@@ -139,6 +139,22 @@ static bool kvm_works(void)
 	return fd >= 0 && cpu_virtualizes();
 }
 
+/* A TD is a KVM guest, so it is about those that libvirt must be asked; without KVM it refuses the question. Whether it has
+ * KVM is its own to say: kvm_works() looks at the machine from outside, and is stricter for the sake of ordinary guests. */
+bool host_caps_offer_kvm(const char *xml)
+{
+	auto_xml xmlDoc *doc = xmlReadMemory(xml, (int)strlen(xml), NULL, NULL,
+					     XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+	char offered[8];
+
+	if (!doc)
+		return false;
+	xml_string(doc,
+		   "boolean(/capabilities/guest[os_type='hvm']/arch[@name='x86_64']/domain[@type='kvm'])",
+		   offered, sizeof(offered));
+	return !strcmp(offered, "true");
+}
+
 int host_caps_probe(virConnectPtr conn, const char *emulator, struct hv_caps *ret, struct err *e)
 {
 	struct hv_caps caps = { .kvm = kvm_works() };
@@ -152,7 +168,12 @@ int host_caps_probe(virConnectPtr conn, const char *emulator, struct hv_caps *re
 			err_hint(e, "install qemu-system-x86");
 		return r;
 	}
-	xml = virConnectGetDomainCapabilities(conn, emulator, "x86_64", "q35", caps.kvm ? "kvm" : "qemu", 0);
+	host = virConnectGetCapabilities(conn);
+	if (!host)
+		return virt_err(e, "hypervisor capabilities");
+	host_caps_user(host, &caps);
+	xml = virConnectGetDomainCapabilities(conn, emulator, "x86_64", "q35",
+					      host_caps_offer_kvm(host) ? "kvm" : "qemu", 0);
 	if (!xml) {
 		version_text(libvirt, caps.libvirt);
 		version_text(qemu, caps.qemu);
@@ -169,10 +190,6 @@ int host_caps_probe(virConnectPtr conn, const char *emulator, struct hv_caps *re
 		if (r)
 			return r;
 	}
-	host = virConnectGetCapabilities(conn);
-	if (!host)
-		return virt_err(e, "hypervisor capabilities");
-	host_caps_user(host, &caps);
 	*ret = caps;
 	return 0;
 }

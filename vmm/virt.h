@@ -50,6 +50,9 @@ int host_caps_probe(virConnectPtr conn, const char *emulator, struct hv_caps *re
 /* Pure: QEMU's user, from the host capabilities document. No such user in it: caps->has_user is false. */
 void host_caps_user(const char *xml, struct hv_caps *caps);
 
+/* Pure: does the host capabilities document offer x86_64 guests of type kvm? */
+bool host_caps_offer_kvm(const char *xml);
+
 /* Pure: fill @caps from a domain capabilities document; libvirt and QEMU versions as libvirt numbers them. */
 int host_caps_read(const char *xml, unsigned long libvirt, unsigned long qemu, struct hv_caps *caps,
 		   struct err *e);

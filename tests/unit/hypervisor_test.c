@@ -472,6 +472,22 @@ static void qemus_user_is_what_libvirts_dac_label_says(void **st)
 	assert_false(c.has_user);
 }
 
+#define GUEST(arch, domains) "<guest><os_type>hvm</os_type><arch name='" arch "'>" domains "</arch></guest>"
+#define GUESTS(guests)       "<capabilities>" guests "</capabilities>"
+#define EMULATED             "<domain type='qemu'/>"
+
+static void kvm_is_there_when_libvirt_offers_it_for_this_architecture(void **st)
+{
+	(void)st;
+	assert_true(host_caps_offer_kvm(
+		GUESTS(GUEST("i686", EMULATED) GUEST("x86_64", EMULATED "<domain type='kvm'/>"))));
+	assert_false(host_caps_offer_kvm(GUESTS(GUEST("x86_64", EMULATED))));
+	assert_false(host_caps_offer_kvm(
+		GUESTS(GUEST("i686", EMULATED "<domain type='kvm'/>") GUEST("x86_64", EMULATED))));
+	assert_false(host_caps_offer_kvm(GUESTS("")));
+	assert_false(host_caps_offer_kvm("no xml"));
+}
+
 static bool exists(const char *dir, const char *name)
 {
 	auto_free char *path = xasprintf("%s/%s", dir, name);
@@ -891,6 +907,7 @@ int main(void)
 		cmocka_unit_test(a_folder_too_long_for_sockets_is_refused_for_good),
 		cmocka_unit_test(forwards_are_found_by_protocol_address_and_port),
 		cmocka_unit_test(tdx_counts_only_where_both_versions_can_be_trusted),
+		cmocka_unit_test(kvm_is_there_when_libvirt_offers_it_for_this_architecture),
 		cmocka_unit_test(qemus_user_is_what_libvirts_dac_label_says),
 		cmocka_unit_test(run_files_of_another_boot_are_forgotten_and_of_this_one_kept),
 		cmocka_unit_test(a_domain_whose_qemu_was_never_executed_is_forgotten),
