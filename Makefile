@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# teepod: make | make demo | make test | make run | make asan tsan lint fuzz bench | make install DESTDIR=
+# teepod: make | make demo | make test | make test-tdx | make run | make asan tsan lint fuzz bench | make install DESTDIR=
 
 ifeq ($(origin CC),default)
 CC       := gcc
@@ -39,7 +39,7 @@ DOBJ     := $(DAEMON:%.c=$(O)/obj/%.o)
 UNITS    := $(patsubst tests/unit/%.c,$(O)/unit/%,$(wildcard tests/unit/*_test.c))
 FUZZERS  := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
 
-.PHONY: all setup setup-demo demo-image demo run test unit blackbox asan tsan lint format fuzz bench install clean
+.PHONY: all setup setup-demo demo-image demo run test unit blackbox test-tdx asan tsan lint format fuzz bench install clean
 
 all: $(O)/teepod
 
@@ -98,6 +98,11 @@ unit: setup
 blackbox: setup
 	@$(MAKE) --no-print-directory demo-image
 	@tests/run.sh blackbox
+
+# A life of TDX guests with TDX made up, under the libvirt and QEMU of a newer Debian: see docs/testing-tdx.md.
+test-tdx: setup
+	@$(MAKE) --no-print-directory demo-image
+	@tests/run.sh tdx
 
 ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 asan: setup

@@ -7,7 +7,7 @@
 #   scripts/packages.sh install [GROUP...]   install those, and make the user libvirt's QEMU driver looks up
 #   scripts/packages.sh update               refresh apt's lists (demo/build.sh needs them for one download)
 #
-# GROUP is build, run, demo, test or all. Nothing here needs systemd; in a container it works as in a machine.
+# GROUP is build, run, demo, test, tdx or all. Nothing here needs systemd; in a container it works as in a machine.
 set -euo pipefail
 
 usage() {
@@ -46,11 +46,16 @@ test_packages() {
 	command -v npm >/dev/null || echo npm
 }
 
+# For the root of a newer Debian that tests/tdx/root.sh builds.
+tdx_packages() {
+	echo mmdebstrap debian-archive-keyring util-linux mount cpio
+}
+
 packages() {
 	local group
 	for group in "$@"; do
 		case $group in
-		all) build_packages && run_packages && demo_packages && test_packages ;;
+		all) build_packages && run_packages && demo_packages && test_packages && tdx_packages ;;
 		*) "${group}_packages" ;;
 		esac
 	done | tr ' ' '\n' | sort -u
@@ -105,7 +110,7 @@ shift || usage
 [[ $# -gt 0 ]] || set -- all
 # Checked here: from inside a pipeline a wrong group could not end the script.
 for group in "$@"; do
-	[[ $group =~ ^(build|run|demo|test|all)$ ]] || usage
+	[[ $group =~ ^(build|run|demo|test|tdx|all)$ ]] || usage
 done
 case $verb in
 list) packages "$@" ;;

@@ -5,6 +5,7 @@
 #   tests/run.sh                        everything
 #   tests/run.sh unit                   source checks and unit tests, under ASan and UBSan
 #   tests/run.sh blackbox [PYTEST ...]  a real daemon with failure points; arguments go to pytest
+#   tests/run.sh tdx [PYTEST ...]       TDX guests by a newer libvirt, with TDX made up (docs/testing-tdx.md)
 #
 # TEEPOD_BIN   the daemon to test, instead of one built here
 # TEEPOD_JOBS  black-box tests at a time (default 2)
@@ -116,11 +117,28 @@ other_hypervisor() {
 	TEEPOD_TEST_HYPERVISOR=libvirtd blackbox "${files[@]}"
 }
 
+# The one suite that needs more of its machine than packages: where there can be no root for it, it counts as one skipped.
+tdx() {
+	local rc=0
+	tests/tdx/root.sh path >/dev/null || rc=$?
+	if [[ $rc -eq 77 ]]; then
+		skipped=$((skipped + 1))
+		echo "skip  tdx: see above"
+	elif [[ $rc -ne 0 ]]; then
+		failed=$((failed + 1))
+		echo "FAIL  no root for the TDX test bed (exit status $rc)"
+	else
+		[[ $# -gt 0 ]] || set -- tests/tdx
+		blackbox "$@"
+	fi
+}
+
 case ${1:-all} in
-all) unit && blackbox && other_hypervisor ;;
+all) unit && blackbox && other_hypervisor && tdx ;;
 unit) unit ;;
 blackbox) shift && blackbox "$@" ;;
-*) sed -n '5,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2 && exit 2 ;;
+tdx) shift && tdx "$@" ;;
+*) sed -n '5,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2 && exit 2 ;;
 esac
 
 [[ $skipped -eq 0 ]] || tail=", $skipped skipped"

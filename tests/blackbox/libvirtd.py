@@ -29,23 +29,31 @@ class Unavailable(Exception):
 
 class Libvirtd:
     def __init__(self, conf=WORKS_WITHOUT_SYSTEMD, virtlogd=False):
-        if os.geteuid() != 0:
-            raise Unavailable("a system libvirtd needs root")
-        if not shutil.which("libvirtd"):
-            raise Unavailable("libvirtd is not installed")
+        self.check()
         folder = self.folder = Path(tempfile.mkdtemp(prefix="tpv", dir="/tmp"))
         self.process = self.virtlogd = None
         self.uri = f"qemu+unix:///system?socket={folder}/libvirt-sock"
         (folder / "qemu.conf").write_text(conf)
         (folder / "libvirtd.conf").write_text(f'unix_sock_dir = "{folder}"\nauth_unix_rw = "none"\nauth_unix_ro = "none"\n')
-        self.holder = subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sh", "-c", HOLDER, "sh", folder / "qemu.conf"],
-                                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.holder = subprocess.Popen(self.namespace(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         said = self.holder.stdout.readline()
         if said.strip() != "ready":
             self.holder.wait()
+            shutil.rmtree(folder, ignore_errors=True)
             raise Unavailable(f"no mount namespace for a private libvirtd: {said.strip()}")
         if virtlogd:
             self._start_virtlogd()
+
+    def check(self):
+        """Unavailable, when it is clear that there can be none."""
+        if os.geteuid() != 0:
+            raise Unavailable("a system libvirtd needs root")
+        if not shutil.which("libvirtd"):
+            raise Unavailable("libvirtd is not installed")
+
+    def namespace(self):
+        """The command that holds the namespace: says "ready", and stays."""
+        return ["unshare", "--mount", "--propagation", "private", "sh", "-c", HOLDER, "sh", self.folder / "qemu.conf"]
 
     def _inside(self, *command):
         with open(self.folder / "log", "ab") as log:

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""td.py - what a TD must look like: in libvirt's live XML, and in what libvirt gave its QEMU."""
+
+import base64
+import json
+import shutil
+import xml.etree.ElementTree as tree
+
+from node import IMAGES, command_line
+from test_images import seal
+
+SEPT_VE_DISABLE = 1 << 28
+QGS = "/run/tdx-qgs/bed.socket"
+
+
+def make_image(folder, base, firmware, also_at_boot=None):
+    """A copy of a demo image that brings its TDX firmware, in @folder; @also_at_boot: more of an initramfs."""
+    shutil.copytree(IMAGES / base, folder)
+    meta = json.loads((folder / "metadata.json").read_text())
+    meta.update(bios="ovmf.fd", version=folder.name.rsplit("-", 1)[1])
+    (folder / "metadata.json").write_text(json.dumps(meta))
+    shutil.copy(firmware, folder / "ovmf.fd")
+    if also_at_boot:
+        with open(folder / meta["initrd"], "ab") as initrd:
+            initrd.write(also_at_boot)
+    seal(folder)
+    return folder
+
+
+class Argv:
+    """A QEMU command line, by option."""
+
+    def __init__(self, words):
+        self.words = words[1:]
+
+    def all(self, option):
+        return [value for name, value in zip(self.words, self.words[1:]) if name == option]
+
+    def one(self, option):
+        value, = self.all(option)
+        return value
+
+    def parts(self, option):
+        return self.one(option).split(",")
+
+    def objects(self, kind):
+        found = [json.loads(text) for text in self.all("-object") if text.startswith("{")]
+        return [each for each in found if each["qom-type"] == kind]
+
+    def text(self):
+        """A line for each option, as one would type it."""
+        lines = []
+        for word in self.words:
+            quoted = f"'{word}'" if any(c in word for c in ' {"') else word
+            if word.startswith("-") or not lines:
+                lines.append(quoted)
+            else:
+                lines[-1] += " " + quoted
+        return "\n".join("  " + line for line in lines)
+
+
+def mr_config_id(cvm):
+    """Version 1: 0x01, the compose hash, zeros."""
+    return (b"\x01" + bytes.fromhex(cvm.get()["compose_hash"])).ljust(48, b"\0")
+
+
+def assert_is_td(bed, cvm, vcpus=1, memory=64):
+    """@cvm runs as a TD of this size, as far as libvirt and QEMU's command line can tell; that command line."""
+    assert cvm.get()["mode"] == "tdx"
+    assert_live_xml(bed, cvm)
+    pid, = cvm.pids()
+    given = Argv(bed.argv(pid))
+    assert_td_argv(given, cvm)
+    assert given.one("-m") == f"size={memory * 1024}k"
+    assert given.parts("-smp")[0] == str(vcpus)
+    assert_simulated(Argv(command_line(pid)))
+    return given
+
+
+def assert_live_xml(bed, cvm):
+    live = tree.fromstring(bed.live_xml(cvm.uuid))
+    assert live.get("type") == "kvm" and live.get("id"), "the XML of a running domain"
+    security, = live.findall("launchSecurity")
+    assert security.get("type") == "tdx"
+    assert int(security.findtext("policy"), 16) == SEPT_VE_DISABLE
+    assert base64.b64decode(security.findtext("mrConfigId")) == mr_config_id(cvm)
+    assert security.find("quoteGenerationService").get("path") == QGS
+    loader = live.find("os/loader")
+    assert loader.get("type") == "rom" and loader.text.endswith("/ovmf.fd")
+
+
+def assert_td_argv(given, cvm):
+    guest, = given.objects("tdx-guest")
+    assert base64.b64decode(guest["mrconfigid"]) == mr_config_id(cvm)
+    assert guest["quote-generation-socket"] == {"type": "unix", "path": QGS}
+    assert guest["attributes"] == SEPT_VE_DISABLE
+    machine = given.parts("-machine")
+    assert machine[0].startswith("pc-q35-")
+    for part in ("kernel_irqchip=split", "smm=off", f"confidential-guest-support={guest['id']}"):
+        assert part in machine, f"{part} in {machine}"
+    assert given.parts("-accel")[0] == "kvm"
+    processor = given.parts("-cpu")
+    assert processor[0] == "host" and "pmu=off" in processor
+    assert given.one("-bios") == str(cvm.node.dir / "images" / cvm.get()["os"]["name"] / "ovmf.fd")
+    assert not [drive for drive in given.all("-drive") + given.all("-blockdev") if "pflash" in drive]
+
+
+def assert_simulated(run):
+    """The process that runs is a guest under emulation: the test must never say more than it has seen."""
+    assert run.parts("-accel")[0] == "tcg"
+    assert not run.objects("tdx-guest") and "confidential-guest-support" not in run.one("-machine")
