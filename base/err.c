@@ -37,6 +37,8 @@ static const char *const words[] = {
 	[ERR_TIMEOUT] = "timeout",
 	[ERR_CANCELLED] = "cancelled",
 	[ERR_TOO_LARGE] = "too_large",
+	[ERR_GPU] = "gpu",
+	[ERR_GPU_BUSY] = "gpu_busy",
 };
 static_assert(ARRAY_SIZE(words) == ERR_CODES, "every err_code has a word");
 

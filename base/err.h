@@ -40,12 +40,14 @@ enum err_code {
 	ERR_TIMEOUT,         /* a deadline passed */
 	ERR_CANCELLED,       /* the operation was cancelled or superseded */
 	ERR_TOO_LARGE,       /* body or value over its limit */
+	ERR_GPU,             /* the GPUs asked for can not be given (ERR-02-006) */
+	ERR_GPU_BUSY,        /* free in our books, in use on the host (ERR-02-016) */
 	ERR_CODES            /* count */
 };
 
 struct err_cap {
-	const char *
-		resource; /* static string: "vcpus", "memory_mib", "disk_gib", "slots", "cids", "host_ports" */
+	const char
+		*resource; /* static string: a resource of the capacity table, "gpus", or "hugepages_mib" */
 	uint64_t asked, free, total;
 	int numa_node; /* -1: host-wide */
 };

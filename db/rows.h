@@ -279,7 +279,7 @@ int devices_take(struct db *db, const char *address, int64_t cvm, struct err *e)
 
 struct numa_row {
 	unsigned node;
-	char cpus[256]; /* as the kernel lists them: "0-31,64-95" */
+	char cpus[1024]; /* as the kernel lists them: "0-31,64-95" */
 	int64_t vcpus, memory_mib;
 	int64_t page_kib;      /* the host's default hugepage */
 	int64_t hugepages_mib; /* set aside, of that size */

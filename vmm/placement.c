@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * placement.c - nodes first, then the shares of each.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/placement.h"
+
+enum { GIB_MIB = 1024, KIB_OF_MIB = 1024 };
+
+struct chosen {
+	const struct numa_row *node[PLACEMENT_NODES]; /* ascending */
+	unsigned n;
+};
+
+static const struct numa_row *find_node(const struct numa_row *nodes, size_t n, unsigned id)
+{
+	for (size_t i = 0; i < n; i++)
+		if (nodes[i].present && nodes[i].node == id)
+			return &nodes[i];
+	return NULL;
+}
+
+static uint64_t round_up(uint64_t value, uint64_t unit)
+{
+	return (value + unit - 1) / unit * unit;
+}
+
+int64_t numa_free_hugepages(const struct numa_row *n)
+{
+	int64_t left = n->hugepages_mib - n->foreign_mib - n->hugepages_promised;
+
+	return left > 0 ? left : 0;
+}
+
+/* ------------------------------------------------------------------ which nodes */
+
+static int too_many(unsigned n, struct err *e)
+{
+	char given[16];
+
+	(void)snprintf(given, sizeof(given), "%u", n);
+	err_field(e, ERR_INCOMPATIBLE, "gpus", given,
+		  "the GPUs are on more than %d NUMA nodes; allowed: GPUs on 1 to %d nodes", PLACEMENT_NODES,
+		  PLACEMENT_NODES);
+	return err_hint(e, "GET /api/v1/devices tells the numa_node of each GPU");
+}
+
+static int lost_node(unsigned id, struct err *e)
+{
+	err_set(e, ERR_HOST, "NUMA node %u is not there (any more)", id);
+	return err_hint(e, "the CVM's measured topology needs it: look at /sys/devices/system/node");
+}
+
+/* Insert in order; ones that are in already are left out. */
+static int add_node(struct chosen *c, const struct numa_row *nodes, size_t n_nodes, unsigned id,
+		    struct err *e)
+{
+	const struct numa_row *node = find_node(nodes, n_nodes, id);
+	unsigned at = c->n;
+
+	if (!node)
+		return lost_node(id, e);
+	for (unsigned i = 0; i < c->n; i++)
+		if (c->node[i] == node)
+			return 0;
+	if (c->n == PLACEMENT_NODES)
+		return too_many(c->n + 1, e);
+	for (; at > 0 && c->node[at - 1]->node > id; at--)
+		c->node[at] = c->node[at - 1];
+	c->node[at] = node;
+	c->n++;
+	return 0;
+}
+
+static int nodes_of_gpus(const struct placement_ask *a, struct chosen *c, struct err *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < a->n_devices; i++)
+		if (a->devices[i].kind == DEVICE_GPU)
+			r = add_node(c, a->nodes, a->n_nodes, a->devices[i].numa_node, e);
+	return r;
+}
+
+/* Ordinary memory that nobody pinned here has been promised. */
+static int64_t free_ordinary(const struct numa_row *n)
+{
+	return n->memory_mib - n->hugepages_mib - n->pinned_promised;
+}
+
+static bool fits(const struct placement_ask *a, const struct numa_row *n)
+{
+	if (a->hugepages)
+		return numa_free_hugepages(n) >= (int64_t)round_up(a->memory_mib, GIB_MIB);
+	return free_ordinary(n) >= (int64_t)a->memory_mib;
+}
+
+/* Nodes of memory only (CXL) are passed over: vCPUs could not run next to it. */
+static void lowest_that_fits(const struct placement_ask *a, struct chosen *c)
+{
+	const struct numa_row *lowest = NULL;
+
+	for (size_t i = 0; i < a->n_nodes; i++) {
+		const struct numa_row *n = &a->nodes[i];
+
+		if (!n->present || n->vcpus <= 0)
+			continue;
+		if (!lowest)
+			lowest = n;
+		if (!fits(a, n))
+			continue;
+		lowest = n;
+		break;
+	}
+	if (lowest)
+		c->node[c->n++] = lowest;
+}
+
+static int choose_nodes(const struct placement_ask *a, struct chosen *c, struct err *e)
+{
+	int r;
+
+	if (!a->hugepages && !a->pin_numa)
+		return 0;
+	if (!a->n_nodes) {
+		err_field(e, ERR_UNAVAILABLE, a->hugepages ? "hugepages" : "pin_numa", "true",
+			  "the NUMA nodes of this host are not known");
+		return err_hint(e, "try again; the log says what could not be read");
+	}
+	r = nodes_of_gpus(a, c, e);
+	if (r || c->n)
+		return r;
+	lowest_that_fits(a, c);
+	return c->n ? 0 : lost_node(0, e);
+}
+
+/* ------------------------------------------------------------------ shares */
+
+static int no_hugepages(struct err *e)
+{
+	err_field(e, ERR_UNSUPPORTED, "hugepages", "true", "this host has no hugepages");
+	return err_hint(e, "set some aside, e.g. hugepagesz=1G hugepages=N on the kernel's command line");
+}
+
+static int not_divisible(uint64_t memory_mib, unsigned n, uint64_t page_kib, struct err *e)
+{
+	char given[24];
+
+	(void)snprintf(given, sizeof(given), "%" PRIu64, memory_mib);
+	return err_field(e, ERR_INCOMPATIBLE, "memory", given,
+			 "memory %s MiB can not be shared evenly by %u NUMA nodes in pages of %" PRIu64
+			 " KiB; allowed: multiples of %" PRIu64 " MiB",
+			 given, n, page_kib, page_kib / KIB_OF_MIB * n);
+}
+
+static void share_out(const struct chosen *c, struct placement *p)
+{
+	p->n_cells = c->n;
+	for (unsigned i = 0; i < c->n; i++) {
+		p->cell[i].host_node = c->node[i]->node;
+		p->cell[i].memory_mib = p->memory_mib / c->n;
+		p->cell[i].cpus = p->vcpus / c->n;
+		p->cell[i].first_cpu = i * p->cell[i].cpus;
+	}
+}
+
+static int back_by_hugepages(const struct chosen *c, struct placement *p, struct err *e)
+{
+	uint64_t page_kib = (uint64_t)c->node[0]->page_kib;
+
+	if (!page_kib)
+		return no_hugepages(e);
+	p->vcpus = (unsigned)round_up(p->vcpus, c->n);
+	p->memory_mib = round_up(p->memory_mib, (uint64_t)c->n * GIB_MIB);
+	if (p->memory_mib / c->n * KIB_OF_MIB % page_kib)
+		return not_divisible(p->memory_mib, c->n, page_kib, e);
+	p->page_kib = page_kib;
+	share_out(c, p);
+	return 0;
+}
+
+static void one_implicit_cell(const struct chosen *c, struct placement *p)
+{
+	p->n_cells = 1;
+	p->cell[0].host_node = c->n ? c->node[0]->node : 0;
+	p->cell[0].memory_mib = p->memory_mib;
+	p->cell[0].cpus = p->vcpus;
+}
+
+/* ------------------------------------------------------------------ where it runs */
+
+static int pin(const struct chosen *c, struct placement *p, struct err *e)
+{
+	size_t used = 0;
+
+	for (unsigned i = 0; i < c->n; i++) {
+		if (!*c->node[i]->cpus)
+			continue;
+		used += (size_t)snprintf(p->cpuset + used, sizeof(p->cpuset) - used, "%s%s", used ? "," : "",
+					 c->node[i]->cpus);
+		if (used >= sizeof(p->cpuset))
+			return err_field(e, ERR_UNSUPPORTED, "pin_numa", "true",
+					 "the list of the CPUs of %u NUMA nodes is over %zu bytes", c->n,
+					 sizeof(p->cpuset) - 1);
+	}
+	return used ? 0
+		    : err_field(e, ERR_UNSUPPORTED, "pin_numa", "true", "NUMA node %u has no CPUs",
+				c->n ? c->node[0]->node : 0);
+}
+
+static void name_nodes(const struct chosen *c, struct placement *p)
+{
+	size_t used = 0;
+
+	for (unsigned i = 0; i < c->n && used < sizeof(p->numa_nodes); i++)
+		used += (size_t)snprintf(p->numa_nodes + used, sizeof(p->numa_nodes) - used, "%s%u",
+					 i ? "," : "", c->node[i]->node);
+}
+
+static int place(const struct chosen *c, bool hugepages, bool pin_numa, struct placement *p, struct err *e)
+{
+	int r = 0;
+
+	if (hugepages)
+		r = back_by_hugepages(c, p, e);
+	else
+		one_implicit_cell(c, p);
+	if (!r && pin_numa)
+		r = pin(c, p, e);
+	if (!r)
+		name_nodes(c, p);
+	return r;
+}
+
+int placement_choose(const struct placement_ask *a, struct placement *ret, struct err *e)
+{
+	struct placement p = { .vcpus = a->vcpus, .memory_mib = a->memory_mib };
+	struct chosen c = { 0 };
+	int r = choose_nodes(a, &c, e);
+
+	if (!r)
+		r = place(&c, a->hugepages, a->pin_numa, &p, e);
+	if (!r)
+		*ret = p;
+	return r;
+}
+
+int placement_of(const struct cvm_row *row, const struct numa_row *nodes, size_t n_nodes,
+		 struct placement *ret, struct err *e)
+{
+	struct placement p = { .vcpus = (unsigned)row->vcpus, .memory_mib = (uint64_t)row->memory_mib };
+	const char *at = row->numa_nodes;
+	struct chosen c = { 0 };
+	int r = 0;
+
+	while (!r && *at) {
+		char *end;
+
+		r = add_node(&c, nodes, n_nodes, (unsigned)strtoul(at, &end, 10), e);
+		at = *end == ',' ? end + 1 : "";
+	}
+	if (!r)
+		r = place(&c, row->hugepages, row->pin_numa, &p, e);
+	if (!r)
+		*ret = p;
+	return r;
+}
+
+/* Pinned ordinary memory comes from all nodes alike; what does not divide is the first one's. */
+size_t placement_shares(const struct placement *p, struct cvm_node_row ret[PLACEMENT_NODES])
+{
+	size_t n = 0;
+
+	if (p->page_kib) {
+		for (; n < p->n_cells; n++)
+			ret[n] = (struct cvm_node_row){ .node = p->cell[n].host_node,
+							.hugepages_mib = (int64_t)p->cell[n].memory_mib };
+		return n;
+	}
+	if (!*p->cpuset)
+		return 0;
+	for (const char *at = p->numa_nodes; *at && n < PLACEMENT_NODES; n++) {
+		char *end;
+
+		ret[n] = (struct cvm_node_row){ .node = (unsigned)strtoul(at, &end, 10) };
+		at = *end == ',' ? end + 1 : "";
+	}
+	for (size_t i = 0; i < n; i++)
+		ret[i].pinned_mib = (int64_t)(p->memory_mib / n + (i ? 0 : p->memory_mib % n));
+	return n;
+}
