@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a guest measures of its machine is what it would measure under dstack-vmm's command line, byte for byte.
+
+RTMR0 of a TD holds the digests of its ACPI tables, and verifiers compute them from that command line. So a probe boots twice,
+once as a CVM by libvirt, once by the launcher's arguments in plain QEMU, and everything it sees is compared.
+"""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "measured"))
+import probe  # noqa: E402
+
+SMBIOS = ("fw_cfg", "etc/smbios/smbios-tables")
+
+VOLUME = {"source": "extra.verity", "verity_root": "ab" * 32, "target": "/models"}
+
+CASES = {
+    "one vCPU": {"vcpus": 1},
+    "four vCPUs": {"vcpus": 4},
+    "two interfaces": {"nics": 2},
+    "a volume": {"volumes": 1},
+    "a share by FAT disk": {"share": "vhd"},
+    "everything at once": {"vcpus": 3, "nics": 3, "volumes": 1, "share": "vhd"},
+}
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory):
+    return probe.make_image(tmp_path_factory.mktemp("image"))
+
+
+def compose(volumes):
+    file = {"docker_compose_file": "services:\n  web:\n    image: nginx:1.27\n"}
+    if not volumes:
+        return file
+    return {"manifest_version": 2, "name": "probe", "runner": "docker-compose", **file, "verity_volumes": [VOLUME] * volumes}
+
+
+@pytest.mark.parametrize("case", CASES, ids=[name.replace(" ", "-") for name in CASES])
+def test_a_guest_sees_what_the_launchers_guest_sees(spawn, image, tmp_path, case):
+    want = {"vcpus": 1, "nics": 1, "volumes": 0, "share": "9p", **CASES[case]}
+    (tmp_path / "volumes").mkdir()
+    (tmp_path / "volumes" / "extra.verity").write_bytes(b"\0" * (1 << 20))
+    node = spawn(options={"guest.share_mode": want["share"], "cvm.volumes_dir": tmp_path / "volumes"})
+    node.post("/images", json={"source": str(image)}).ok()
+    cvm, ours = probe.through_teepod(node, vcpu=want["vcpus"], memory=256, networks=[{"mode": "user"}] * want["nics"],
+                                     compose_file=compose(want["volumes"]))
+    args, log = probe.launcher(node, node.dir / "images" / probe.NAME, tmp_path, want["vcpus"], 256, probe.macs(cvm.uuid, want["nics"]),
+                               nics=want["nics"], volumes=[tmp_path / "volumes" / "extra.verity"] * want["volumes"],
+                               share=want["share"], kvm=node.get("/node").json["hypervisor"]["kvm"])
+    theirs = probe.run(args, log)
+
+    # Nothing is compared that was not looked at.
+    assert {("acpi", "DSDT"), ("acpi", "APIC"), ("fw_cfg", "etc/acpi/tables"), ("fw_cfg", "etc/table-loader"), ("fw_cfg", "bootorder"),
+            ("config", "0000:00:1f.0"), SMBIOS} <= theirs.keys()
+    disks = 2 + want["volumes"] + (want["share"] == "vhd")
+    assert sum(kind == "pci" and b"0x1af4 0x1001" in value for (kind, _), value in theirs.items()) == disks
+    # libvirt always gives the guest a UUID, the launcher never. No firmware measures SMBIOS into a TD.
+    assert probe.without_uuid(ours.pop(SMBIOS)) == probe.without_uuid(theirs.pop(SMBIOS))
+    assert probe.differences(ours, theirs) == []
+
+
+def test_the_comparison_finds_a_device_that_sits_elsewhere(image, tmp_path):
+    """The same arguments in another order, or one interface less, must not pass for the same machine."""
+    def saw(folder, **change):
+        (tmp_path / folder).mkdir()
+        args, log = probe.launcher(None, image, tmp_path / folder, 1, 256, probe.macs("x", 2), **change)
+        return probe.run(args, log)
+    one, two = saw("one"), saw("two", nics=2)
+    found = probe.differences(one, two)
+    assert "fw_cfg etc/acpi/tables" in found and "acpi DSDT" in found and "pci pci0000:00/0000:00:05.0" in found
+    assert "acpi FACP" not in found
