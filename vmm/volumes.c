@@ -67,8 +67,9 @@ static bool root_is_new(const json_t *list, size_t i)
 	return true;
 }
 
-static int take(const char *dir, const char *source, size_t i, struct volumes *v, struct err *e)
+static int take(const json_t *list, size_t i, const char *dir, struct volumes *v, struct err *e)
 {
+	const char *source = json_string_value(json_object_get(json_array_get(list, i), "source"));
 	auto_free char *path = xasprintf("%s/%s", dir, source);
 	struct stat st;
 
@@ -78,6 +79,8 @@ static int take(const char *dir, const char *source, size_t i, struct volumes *v
 					      : strerror(errno));
 	if (!S_ISREG(st.st_mode))
 		return refuse(i, "source", source, e, "is no regular file in the node's volumes folder");
+	if (!root_is_new(list, i))
+		return 0;
 	if (v->n == DOMAIN_VOLUMES)
 		return refuse(i, NULL, NULL, e, "more volumes than a machine takes (8)");
 	v->path[v->n++] = take_ptr(&path);
@@ -87,11 +90,10 @@ static int take(const char *dir, const char *source, size_t i, struct volumes *v
 static int collect(const json_t *list, const char *dir, struct volumes *v, struct err *e)
 {
 	for (size_t i = 0; i < json_array_size(list); i++) {
-		const json_t *item = json_array_get(list, i);
-		int r = check_one(item, i, e);
+		int r = check_one(json_array_get(list, i), i, e);
 
-		if (!r && root_is_new(list, i))
-			r = take(dir, json_string_value(json_object_get(item, "source")), i, v, e);
+		if (!r)
+			r = take(list, i, dir, v, e);
 		if (r)
 			return r;
 	}

@@ -5,10 +5,10 @@
 # The machine's UUID in SMBIOS is the CVM's vm_uuid. Nothing printed here needs escaping: it comes from the kernel.
 export PATH=/bin
 
-# First line of a file in @value, or nothing.
+# First line of a file in @value, or nothing. read fails over a line that nothing ends, and has read it all the same.
 first() {
 	value=
-	[ -r "$1" ] && read -r value <"$1"
+	[ -r "$1" ] && { read -r value <"$1" || [ -n "$value" ]; }
 }
 
 text() { if [ -n "$value" ]; then echo "  \"$1\": \"$value\","; fi; }
