@@ -187,9 +187,12 @@ void observe_event(void *arg, const struct hv_event *ev)
 	struct cvm_row c;
 	struct err e;
 
+	if (v->closing || cvms_by_uuid(v->db, ev->uuid, &c, &e))
+		return;
+	if (ev->state == DOMAIN_RUNNING)
+		forwards_renew(v, &c);
 	/* A look under way may have seen what was before this event. */
-	if (!v->closing && !cvms_by_uuid(v->db, ev->uuid, &c, &e) &&
-	    (c.observed != observed_from(ev->state) || look_of(v, ev->uuid)))
+	if (c.observed != observed_from(ev->state) || look_of(v, ev->uuid))
 		look_at(v, ev->uuid);
 }
 
@@ -275,6 +278,7 @@ static void adopt(struct listing *l)
 		if (cvms_by_uuid(l->v->db, l->domains[i].uuid, &c, &e))
 			continue;
 		guest_listen(l->v, &c);
+		forwards_renew(l->v, &c);
 		/* Rows of CVMs that were neither seen nor wanted running are not among those the list was held against. */
 		if (c.observed != observed_from(l->domains[i].state))
 			look_at(l->v, c.uuid);

@@ -22,7 +22,6 @@
 #include "vmm/engine.h"
 #include "vmm/guest_files.h"
 #include "vmm/machine.h"
-#include "vmm/networks.h"
 #include "vmm/share_disk.h"
 
 /* ------------------------------------------------------------------ jobs */
@@ -157,18 +156,7 @@ static int do_start(struct step_job *j, struct err *e)
 
 static int do_forwards(struct step_job *j, struct err *e)
 {
-	struct network nics[DOMAIN_NICS];
-	unsigned n;
-	int r = networks_parse("networks", j->cvm.networks, nics, &n, e),
-	    nic = r ? -1 : networks_first_user(nics, n);
-
-	if (!r && j->n_ports && nic < 0)
-		return err_set(e, ERR_UNSUPPORTED,
-			       "ports can be forwarded only to an interface on a user network");
-	for (size_t i = 0; !r && i < j->n_ports; i++)
-		r = hv_forward_add(j->hv, j->cvm.uuid, (unsigned)nic, j->ports[i].udp,
-				   j->ports[i].host_address, j->ports[i].host_port, j->ports[i].vm_port, e);
-	return r;
+	return forwards_add(j->hv, &j->cvm, j->ports, j->n_ports, e);
 }
 
 static int do_destroy(struct step_job *j, struct err *e)

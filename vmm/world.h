@@ -2,7 +2,7 @@
  * world.h - inside vmm/: the one struct everything hangs on, and who does what with it.
  *
  *   admit.c      what was asked for -> what it would become, or why not
- *   capacity.c   promises            ports.c     host ports
+ *   capacity.c   promises            ports.c     host ports      forwards.c  led to guests
  *   create.c     provision, create   power.c     start, stop, ... asked for
  *   engine.c     runs operations     steps.c     what their steps are
  *   observe.c    hypervisor events, reconciliation
@@ -98,6 +98,13 @@ int capacity_hold_cpu(struct vmm *v, const struct cvm_row *c, bool hold, struct 
 int ports_resolve(struct vmm *v, int64_t workspace, const struct port_ask *asks, size_t n,
 		  struct port_row *out, struct err *e);
 int64_t ports_allowed(const struct vmm *v); /* how many (protocol, address, port) there are to give */
+
+/* ------------------------------------------------------------------ forwards.c */
+/* [job] Lead the host ports to the running guest of @c, those that lead there already included. */
+int forwards_add(struct hypervisor *hv, const struct cvm_row *c, const struct port_row *ports, size_t n,
+		 struct err *e);
+/* A TD runs, whoever started it: see that its ports lead to it. Beside the loop; a failure is logged. Other guests: nothing. */
+void forwards_renew(struct vmm *v, const struct cvm_row *c);
 
 /* ------------------------------------------------------------------ engine.c */
 /* [turn] Insert an operation for @c and begin it after the commit; queued if another one runs. */

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * forwards.c - host ports that lead to a guest's, and that lead there again when its QEMU is another one.
+ *
+ * They are QEMU's, made through its monitor, and end with it. An ordinary guest keeps its QEMU when it reboots. A TD does
+ * not: libvirt (12.8: "stopped", then "started" 160 ms later, and the domain is the same) ends the process and starts
+ * another, which nobody but us can tell of its forwards. So they are added whenever a TD has started. An operation that
+ * starts it does the same at the same time: adding one that is there already is success. For the same reason they are added to
+ * the TDs that are adopted: while the daemon was away one may have rebooted.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/own.h"
+#include "vmm/networks.h"
+#include "vmm/world.h"
+
+int forwards_add(struct hypervisor *hv, const struct cvm_row *c, const struct port_row *ports, size_t n,
+		 struct err *e)
+{
+	struct network nics[DOMAIN_NICS];
+	unsigned n_nics;
+	int r = networks_parse("networks", c->networks, nics, &n_nics, e),
+	    nic = r ? -1 : networks_first_user(nics, n_nics);
+
+	if (!r && n && nic < 0)
+		return err_set(e, ERR_UNSUPPORTED,
+			       "ports can be forwarded only to an interface on a user network");
+	for (size_t i = 0; !r && i < n; i++)
+		r = hv_forward_add(hv, c->uuid, (unsigned)nic, ports[i].udp, ports[i].host_address,
+				   ports[i].host_port, ports[i].vm_port, e);
+	return r;
+}
+
+struct renewal {
+	struct vmm *v;
+	struct cvm_row cvm;
+	struct port_row *ports;
+	size_t n;
+	int result;
+	struct err err;
+};
+
+static void renew_work(void *arg)
+{
+	struct renewal *n = arg;
+
+	n->result = forwards_add(n->v->hv, &n->cvm, n->ports, n->n, &n->err);
+}
+
+static void renew_done(void *arg)
+{
+	struct renewal *n = arg;
+	struct vmm *v = n->v;
+
+	/* ended meanwhile: by a stop, or once more by itself */
+	if (n->result && n->result != -ERR_NOT_FOUND)
+		log_warn("%s started by itself, and its ports are not forwarded: %s", n->cvm.name,
+			 n->err.text);
+	free(n->ports);
+	free(n);
+	vmm_job_end(v);
+}
+
+void forwards_renew(struct vmm *v, const struct cvm_row *c)
+{
+	struct port_row *ports = NULL;
+	struct renewal *n;
+	struct err e;
+	size_t n_ports;
+
+	if (!c->tdx)
+		return;
+	if (ports_of(v->db, c->id, &ports, &n_ports, &e) < 0) {
+		log_error("ports of %s can not be read: %s", c->name, e.text);
+		return;
+	}
+	if (!n_ports) {
+		free(ports);
+		return;
+	}
+	n = xcalloc(1, sizeof(*n));
+	*n = (struct renewal){ .v = v, .cvm = *c, .ports = ports, .n = n_ports };
+	vmm_job_begin(v);
+	loop_job(v->set.loop, renew_work, renew_done, n);
+}
