@@ -50,7 +50,7 @@ static void bad_texts_are_named_and_nothing_is_touched(void **st)
 					   "bridge:",
 					   "bridge:a/b",
 					   "bridge:..",
-					   "bridge:16_bytes_too_lo",
+					   "bridge:16_bytes_too_lon",
 					   "macvtap",
 					   "user,",
 					   ",user",
