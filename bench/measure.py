@@ -116,7 +116,7 @@ def raw_command(n, cvm, client, to):
         if word.startswith(("set=0,fd=", "socket,id=charmonitor", "chardev=charmonitor")) or '"masterKey0"' in word:
             kept.pop()
             continue
-        kept.append(word.replace("/dev/fdset/0", f"{to}/serial.log"))
+        kept.append(word.replace(f"{n.dir}/cvms/{cvm}/logs/serial.log", f"{to}/serial.log"))
     to.mkdir()
     was = str(n.dir / "cvms" / cvm)
     files = client.guests / "0"
@@ -307,15 +307,27 @@ def idle(n, table):
     table.add("  wake-ups, all threads", sum(woken.values()) / IDLE_S, "/s")
 
 
+# ---------------------------------------------------------------------- a domain's XML
+
+def xml(table):
+    runs = [tool("domain_xml", 5000) for _ in range(5)]
+    wrote, read = ([run[key] for run in runs] for key in ("write_us", "read_us"))
+    table.add("spec to domain XML, two NUMA nodes, 12 devices", median(wrote), "us", most=100, spread=[wrote])
+    table.add("  the same, read back by libxml2", median(wrote), "us", median(read), "libxml2", spread=[wrote, read])
+
+
 # ---------------------------------------------------------------------- one run
 
 def main(parts):
-    parts = parts or ["boot", "parallel", "creates", "reads", "idle"]
+    parts = parts or ["xml", "boot", "parallel", "creates", "reads", "idle"]
     table, began, closing = Table(), time.monotonic(), contextlib.ExitStack()
     work = Path(tempfile.mkdtemp(prefix="tpb", dir=disk_folder()))
     print(", ".join(f"{key} {value}" for key, value in table.machine.items()) + "\n", flush=True)
     with closing:
         closing.callback(shutil.rmtree, work, ignore_errors=True)
+        if "xml" in parts:
+            note("measuring: xml")
+            xml(table)
         if {"boot", "parallel"} & set(parts):
             guests = Guests(work_for(work, "a"))
             with contextlib.closing(guests):
