@@ -15,6 +15,34 @@ static json_t *shape_hypervisor(const struct node_info *n, const char *uri)
 			 n->kvm);
 }
 
+static json_t *shape_checks(const struct host_check *rows, size_t n)
+{
+	json_t *out = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(out, json_pack("{s:s,s:s,s:b,s:s,s:o}", "name", rows[i].name, "state",
+						     check_state_word[rows[i].state], "required",
+						     rows[i].required, "value", rows[i].value, "advice",
+						     json_text_or_null(rows[i].advice)));
+	return out;
+}
+
+/* Into @body: what this machine has of what a TDX host is made of. */
+static void add_host(struct vmm *v, const struct node_info *n, json_t *body)
+{
+	static const char *const setting[] = { [TEE_AUTO] = "auto", [TEE_TDX] = "tdx", [TEE_NONE] = "none" };
+	const struct vmm_settings *s = vmm_settings(v);
+	struct host_check rows[HOST_CHECKS];
+	int64_t at = 0;
+	bool known = vmm_host_checks(v, rows, &at);
+
+	json_object_set_new(body, "device_id", json_text_or_null(s->device_id));
+	json_object_set_new(body, "tee",
+			    json_pack("{s:s,s:s?}", "setting", setting[s->tee], "effective", n->tee));
+	json_object_set_new(body, "checks", shape_checks(rows, known ? HOST_CHECKS : 0));
+	json_object_set_new(body, "checked_at", json_time_or_null(at));
+}
+
 static json_t *shape_counts(int64_t count[DESIRED_MAX][OBSERVED_MAX])
 {
 	json_t *desired = json_object(), *observed = json_object();
@@ -58,6 +86,7 @@ static void get_node(struct call *c)
 			 (json_int_t)getpid());
 	json_object_set_new(body, "started_at", json_time_or_null(a->started_ms));
 	json_object_set_new(body, "hypervisor", shape_hypervisor(&n, s->hypervisor_uri));
+	add_host(a->vmm, &n, body);
 	json_object_set_new(body, "capacity", shape_capacity(rows, CAPACITY_ROWS));
 	json_object_set_new(body, "cvms", shape_counts(count));
 	call_reply(c, 200, body);

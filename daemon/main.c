@@ -17,6 +17,7 @@
 #include "base/loop.h"
 #include "base/own.h"
 #include "daemon/actions.h"
+#include "daemon/check_host.h"
 #include "daemon/config.h"
 #include "daemon/dev.h"
 #include "daemon/notify.h"
@@ -369,6 +370,8 @@ int main(int argc, char **argv)
 	}
 	if (d.options.action == ACTION_CHECK_DB)
 		status = check_db(d.config);
+	else if (d.options.action == ACTION_CHECK_HOST)
+		status = check_host(d.config);
 	else if (d.options.action == ACTION_ADD_KEY)
 		status = add_key(&d.options, d.config);
 	else if (d.options.action == ACTION_PRINT_DOMAIN)

@@ -18,6 +18,7 @@ enum {
 	OPT_PRINT_CONFIG,
 	OPT_HELP_CONFIG,
 	OPT_CHECK_DB,
+	OPT_CHECK_HOST,
 	OPT_ADD_KEY,
 	OPT_PRINT_DOMAIN
 };
@@ -32,6 +33,7 @@ static const struct option long_options[] = {
 	{ "print-config", no_argument, NULL, OPT_PRINT_CONFIG },
 	{ "help-config", no_argument, NULL, OPT_HELP_CONFIG },
 	{ "check-db", no_argument, NULL, OPT_CHECK_DB },
+	{ "check-host", no_argument, NULL, OPT_CHECK_HOST },
 	{ "add-key", required_argument, NULL, OPT_ADD_KEY },
 	{ "print-domain-xml", required_argument, NULL, OPT_PRINT_DOMAIN },
 	{ "version", no_argument, NULL, 'V' },
@@ -58,12 +60,14 @@ const char *options_help(void)
 	       "      --print-config        every key, its value, and where it was set\n"
 	       "      --help-config         every key explained, as a configuration file\n"
 	       "      --check-db            check the database\n"
+	       "      --check-host          tell whether this host can run TDX guests, and what is missing\n"
 	       "      --print-domain-xml FILE  the libvirt domain of a create request; asks no host\n"
 	       "      --add-key NAME:ROLE   make an API key (reader, tenant, operator or admin), print it once\n"
 	       "  -V, --version             print the version\n"
 	       "  -h, --help                print this\n"
 	       "\n"
-	       "Exit status: 0 done, 1 bad configuration or failure, 2 bad command line.\n"
+	       "Exit status: 0 done, 1 bad configuration or failure (--check-host: no TDX), 2 bad command\n"
+	       "line.\n"
 	       "See teepod(8) and teepod.conf(5).\n";
 }
 
@@ -176,6 +180,8 @@ static int take(struct options *o, int opt, const char *arg, struct buf *error)
 		return take_action(o, ACTION_HELP_CONFIG, error);
 	case OPT_CHECK_DB:
 		return take_action(o, ACTION_CHECK_DB, error);
+	case OPT_CHECK_HOST:
+		return take_action(o, ACTION_CHECK_HOST, error);
 	case OPT_ADD_KEY:
 		return take_action(o, ACTION_ADD_KEY, error) < 0 ? -ERR_INVALID : take_key(o, arg, error);
 	case OPT_PRINT_DOMAIN:

@@ -66,7 +66,8 @@ static void row_cpu(const struct host_check_input *in, struct host_check *r)
 		found(r, CHECK_UNKNOWN, "/proc/cpuinfo names no vendor");
 	} else if (no_tdx_cpu(in->facts)) {
 		found(r, CHECK_MISSING, "%s is not an Intel CPU", model);
-		advise(r, "TDX needs Intel: 5th generation Xeon Scalable, Xeon 6, or newer");
+		advise(r,
+		       "another machine is needed: Intel Xeon Scalable of the 5th generation, Xeon 6 or newer");
 	} else if (in->facts->kvm_tdx == FACT_YES) {
 		found(r, CHECK_OK, "%s", model);
 	} else if (c->hypervisor) {
@@ -112,7 +113,7 @@ static void row_kvm_tdx(const struct host_check_input *in, struct host_check *r)
 		advise(r, "use Linux 6.16 or newer, built with CONFIG_INTEL_TDX_HOST");
 	} else {
 		found(r, CHECK_MISSING, "kvm_intel is not loaded");
-		advise(r, "modprobe kvm_intel tdx=1; for good, " COMMAND_LINE);
+		advise(r, "modprobe kvm_intel tdx=1; for good: " COMMAND_LINE);
 	}
 }
 
@@ -131,8 +132,8 @@ static void row_module(const struct host_check_input *in, struct host_check *r)
 		advise(r, "kernel command line: add nohibernate, then reboot");
 	} else {
 		found(r, CHECK_UNKNOWN, "the kernel shows none");
-		advise(r,
-		       "dmesg | grep virt/tdx tells. \"module not loaded\": enable the SEAM loader in the BIOS");
+		advise(r, "dmesg | grep virt/tdx tells. \"module not loaded\": enable the SEAM loader in the "
+			  "BIOS");
 	}
 }
 
@@ -182,9 +183,8 @@ static void row_sgx(const struct host_check_input *in, struct host_check *r)
 	found(r, CHECK_MISSING, "no %s%s%s", enclave ? "" : "/dev/sgx_enclave",
 	      enclave || provision ? "" : ", no ", provision ? "" : "/dev/sgx_provision");
 	if (!no_tdx_cpu(in->facts))
-		advise(r,
-		       "quotes are signed in an enclave: BIOS, enable SGX (Software Guard Extensions) and SGX "
-		       "Auto MP Registration");
+		advise(r, "quotes are signed in an enclave: BIOS, enable SGX (Software Guard Extensions) and "
+			  "SGX Auto MP Registration");
 }
 
 static void row_qgs(const struct host_check_input *in, struct host_check *r)
@@ -201,9 +201,8 @@ static void row_qgs(const struct host_check_input *in, struct host_check *r)
 		return;
 	case QGS_ABSENT:
 		found(r, CHECK_MISSING, "no %s", f->qgs_path);
-		advise(r,
-		       "install tdx-qgs, take the line port= out of /etc/qgs.conf, systemctl enable --now qgsd; "
-		       "listens it elsewhere, set hypervisor.qgs_socket");
+		advise(r, "install tdx-qgs, take the line port= out of /etc/qgs.conf, systemctl enable --now "
+			  "qgsd. If it listens elsewhere: hypervisor.qgs_socket");
 		return;
 	case QGS_NO_SOCKET:
 		found(r, CHECK_MISSING, "%s is not a socket", f->qgs_path);
@@ -227,17 +226,7 @@ static void row_vsock(const struct host_check_input *in, struct host_check *r)
 		return;
 	}
 	found(r, CHECK_MISSING, "no /dev/vhost-vsock");
-	advise(r, "modprobe vhost_vsock; for good, echo vhost_vsock > /etc/modules-load.d/vhost_vsock.conf");
-}
-
-static void row_firmware(const struct host_check_input *in, struct host_check *r)
-{
-	if (in->facts->firmware) {
-		found(r, CHECK_OK, "%s", in->facts->firmware_path);
-		return;
-	}
-	found(r, CHECK_MISSING, "no %s", in->facts->firmware_path);
-	advise(r, "install ovmf-inteltdx, or the TDX build of OVMF of your distribution");
+	advise(r, "modprobe vhost_vsock; for good: echo vhost_vsock > /etc/modules-load.d/vsock.conf");
 }
 
 /* ------------------------------------------------------------------ libvirt and QEMU */
@@ -263,14 +252,16 @@ static bool qemu_is_new(const struct hv_caps *c)
 
 static void row_libvirt(const struct host_check_input *in, struct host_check *r)
 {
-	if (in->link_error) {
+	if (in->connecting) {
+		found(r, CHECK_UNKNOWN, "connecting to %s", in->uri);
+	} else if (in->link_error) {
 		found(r, CHECK_MISSING, "%s: %s", in->uri, in->link_error);
 		advise(r, "without it nothing runs: systemctl status libvirtd, and hypervisor.uri");
 	} else if (!libvirt_is_new(in->caps)) {
-		found(r, CHECK_MISSING, "version %s", in->caps->libvirt);
+		found(r, CHECK_MISSING, "version %s, at %s", in->caps->libvirt, in->uri);
 		advise(r, "install libvirt 11.10 or newer: older ones can not tell whether the host has TDX");
 	} else {
-		found(r, CHECK_OK, "version %s", in->caps->libvirt);
+		found(r, CHECK_OK, "version %s, at %s", in->caps->libvirt, in->uri);
 	}
 }
 
@@ -284,8 +275,9 @@ static void row_qemu(const struct host_check_input *in, struct host_check *r)
 {
 	if (!in->caps) {
 		not_asked(r);
-	} else if (!*in->caps->qemu || !version_number(in->caps->qemu)) {
-		found(r, CHECK_UNKNOWN, "this libvirt driver has no QEMU");
+	} else if (!version_number(in->caps->qemu)) {
+		found(r, CHECK_MISSING, "%s has no QEMU", in->uri);
+		advise(r, "correct hypervisor.uri");
 	} else if (!qemu_is_new(in->caps)) {
 		found(r, CHECK_MISSING, "version %s%s%s", in->caps->qemu, *in->caps->emulator ? ", " : "",
 		      in->caps->emulator);
@@ -300,6 +292,8 @@ static void row_capabilities(const struct host_check_input *in, struct host_chec
 {
 	if (!in->caps) {
 		not_asked(r);
+	} else if (!version_number(in->caps->qemu)) {
+		found(r, CHECK_MISSING, "%s has no QEMU", in->uri);
 	} else if (in->caps->tdx) {
 		found(r, CHECK_OK, "libvirt offers TDX guests");
 	} else if (!libvirt_is_new(in->caps) || !qemu_is_new(in->caps)) {
@@ -314,6 +308,17 @@ static void row_capabilities(const struct host_check_input *in, struct host_chec
 }
 
 /* ------------------------------------------------------------------ what only some CVMs need */
+
+static void row_firmware(const struct host_check_input *in, struct host_check *r)
+{
+	if (in->facts->firmware) {
+		found(r, CHECK_OK, "%s", in->facts->firmware_path);
+		return;
+	}
+	found(r, CHECK_WARN, "no %s", in->facts->firmware_path);
+	advise(r, "only for images without firmware of their own: install ovmf-inteltdx, or the TDX build of "
+		  "OVMF of your distribution");
+}
 
 /* "2 MiB", "1 GiB" */
 static void page_size(uint64_t kib, char out[32])
@@ -368,7 +373,7 @@ static void row_hugepages(const struct host_check_input *in, struct host_check *
 		return;
 	}
 	found(r, CHECK_WARN, "none reserved");
-	advise(r, "only for CVMs that ask for them. Kernel command line: default_hugepagesz=1G hugepagesz=1G "
+	advise(r, "only for CVMs that ask for them: kernel command line: default_hugepagesz=1G hugepagesz=1G "
 		  "hugepages=N");
 }
 
@@ -389,7 +394,7 @@ static void row_numa(const struct host_check_input *in, struct host_check *r)
 	}
 }
 
-#define GPUS_ONLY "only for CVMs with GPUs. "
+#define GPUS_ONLY "only for CVMs with GPUs: "
 
 static void row_iommu(const struct host_check_input *in, struct host_check *r)
 {
@@ -403,7 +408,7 @@ static void row_iommu(const struct host_check_input *in, struct host_check *r)
 		found(r, CHECK_WARN, "no groups");
 	else
 		found(r, CHECK_UNKNOWN, "/sys/kernel/iommu_groups can not be read");
-	advise(r, GPUS_ONLY "BIOS: enable VT-d; kernel command line: intel_iommu=on iommu=pt");
+	advise(r, GPUS_ONLY "enable VT-d in the BIOS; kernel command line: intel_iommu=on iommu=pt");
 }
 
 static void row_vfio(const struct host_check_input *in, struct host_check *r)
@@ -416,7 +421,7 @@ static void row_vfio(const struct host_check_input *in, struct host_check *r)
 		return;
 	}
 	found(r, CHECK_WARN, "neither /dev/vfio/vfio nor /dev/iommu");
-	advise(r, GPUS_ONLY "modprobe vfio-pci; for good, a file in /etc/modules-load.d");
+	advise(r, GPUS_ONLY "modprobe vfio-pci; for good: echo vfio-pci > /etc/modules-load.d/vfio.conf");
 }
 
 /* A guest with a passed-through device has all its memory locked. libvirtd raises the limit of the QEMUs it starts. */
@@ -435,7 +440,7 @@ static void row_memlock(const struct host_check_input *in, struct host_check *r)
 		found(r, CHECK_OK, "%" PRIu64 " KiB, can be raised", f->memlock / 1024);
 	} else {
 		found(r, CHECK_WARN, "%" PRIu64 " KiB, and this process may not raise it", f->memlock / 1024);
-		advise(r, GPUS_ONLY "Give teepod CAP_SYS_RESOURCE, or LimitMEMLOCK=infinity in its unit");
+		advise(r, GPUS_ONLY "give teepod CAP_SYS_RESOURCE, or LimitMEMLOCK=infinity in its unit");
 	}
 }
 
@@ -446,7 +451,7 @@ static void row_device_id(const struct host_check_input *in, struct host_check *
 		return;
 	}
 	found(r, CHECK_WARN, "not known");
-	advise(r, "only for CVMs with an on-chain KMS. Set host.ppid, or host.device_id");
+	advise(r, "only for CVMs with an on-chain KMS: set host.ppid, or host.device_id");
 }
 
 static void row_kernel(const struct host_check_input *in, struct host_check *r)
@@ -474,8 +479,8 @@ static const struct {
 	{ "vhost_vsock", true, row_vsock },
 	{ "libvirt", true, row_libvirt },
 	{ "qemu", true, row_qemu },
-	{ "tdx_firmware", true, row_firmware },
 	{ "domain_capabilities", true, row_capabilities },
+	{ "tdx_firmware", false, row_firmware },
 	{ "kernel", false, row_kernel },
 	{ "numa", false, row_numa },
 	{ "hugepages", false, row_hugepages },

@@ -36,6 +36,7 @@ struct host_check_input {
 	const struct host_facts *facts;
 	const struct hv_caps *caps; /* NULL: never connected */
 	const char *link_error;     /* why not connected now; NULL: connected */
+	bool connecting;            /* link_error is only that the first attempt is not over */
 	const char *uri;            /* of the hypervisor */
 	const char *device_id;      /* "" = not known */
 	int64_t slots;              /* configured; -1: not */

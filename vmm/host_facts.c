@@ -190,13 +190,12 @@ static enum qgs_state look_at_qgs(const char *path)
 static void read_files(const struct host_facts_ask *ask, struct host_facts *f)
 {
 	const char *qgs = ask->qgs_socket ? ask->qgs_socket : QGS_SOCKET_DEFAULT;
-	const char *firmware = ask->tdx_firmware ? ask->tdx_firmware : TDX_FIRMWARE_DEFAULT;
 	auto_free char *socket_path = xasprintf("%s%s", ask->root, qgs);
-	auto_free char *firmware_path = xasprintf("%s%s", ask->root, firmware);
+	auto_free char *firmware_path = xasprintf("%s%s", ask->root, ask->tdx_firmware);
 	struct stat st;
 
 	keep_line(qgs, f->qgs_path, sizeof(f->qgs_path));
-	keep_line(firmware, f->firmware_path, sizeof(f->firmware_path));
+	keep_line(ask->tdx_firmware, f->firmware_path, sizeof(f->firmware_path));
 	f->qgs = look_at_qgs(socket_path);
 	f->firmware = !stat(firmware_path, &st) && S_ISREG(st.st_mode) && st.st_size > 0 &&
 		      !access(firmware_path, R_OK);

@@ -15,8 +15,6 @@
 
 /* Where libvirt (NEWS 11.6) and Intel's qgsd look for each other when nothing else is said. */
 #define QGS_SOCKET_DEFAULT "/var/run/tdx-qgs/qgs.socket"
-/* Debian's package ovmf-inteltdx. */
-#define TDX_FIRMWARE_DEFAULT "/usr/share/ovmf/OVMF.inteltdx.ms.fd"
 
 enum fact { FACT_UNKNOWN, FACT_NO, FACT_YES };
 enum device_file { DEVICE_ABSENT, DEVICE_DENIED, DEVICE_THERE }; /* DENIED: there, and not for us to open */
@@ -66,7 +64,7 @@ struct host_facts {
 struct host_facts_ask {
 	const char *root;         /* put before every path: "" for the machine itself */
 	const char *qgs_socket;   /* NULL: the default */
-	const char *tdx_firmware; /* NULL: the default */
+	const char *tdx_firmware; /* for images that bring none */
 };
 
 /* Read everything there is; never fails. Free with host_facts_free(). Blocking, but only on kernel files and a local socket

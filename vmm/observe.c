@@ -338,11 +338,13 @@ void observe_link(void *arg, bool is_up, const struct err *e)
 	const struct hv_caps *caps = hv_caps(v->hv);
 
 	v->link_up = is_up;
+	v->link_tried = true;
 	v->settled = false;
 	(void)snprintf(v->link_error, sizeof(v->link_error), "%.199s%s%.160s", e ? e->text : "",
 		       e && e->hint[0] ? "; " : "", e ? e->hint : "");
 	if (v->closing)
 		return;
+	host_watch_refresh(v);
 	if (!is_up) {
 		log_error("hypervisor %s: %s", v->set.hypervisor_uri, v->link_error);
 		return;

@@ -134,6 +134,7 @@ int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 		return r;
 	}
 	images_import_demo(v);
+	host_watch_refresh(v);
 	(void)loop_after(s->loop, KEEP_EVERY_MS, keep_house, v, &v->keep_timer);
 	*ret = v;
 	return 0;
@@ -149,6 +150,7 @@ static void hypervisor_closed(void *arg)
 
 	turn_close(v->turn);
 	db_close(v->db);
+	host_watch_free(v);
 	free(v);
 	closed(closed_arg);
 }
@@ -228,6 +230,7 @@ void vmm_reload(struct vmm *v, const struct vmm_settings *s)
 	v->set.n_types = s->n_types;
 	if (turn_do(v->turn, recount, v, &e) < 0)
 		log_error("cannot record the new totals: %s", e.text);
+	host_watch_refresh(v);
 }
 
 /* ------------------------------------------------------------------ callers */
@@ -387,6 +390,15 @@ const char *vmm_log_dir(struct vmm *v, const struct cvm_row *cvm)
 	return v->log_dir;
 }
 
+static const char *tee_of(enum tee_setting setting, const struct hv_caps *caps)
+{
+	if (setting == TEE_NONE)
+		return "none";
+	if (caps && caps->tdx)
+		return "tdx";
+	return caps && setting == TEE_AUTO ? "none" : NULL;
+}
+
 void vmm_node(const struct vmm *v, struct node_info *ret)
 {
 	const struct hv_caps *caps = hv_caps(v->hv);
@@ -399,6 +411,7 @@ void vmm_node(const struct vmm *v, struct node_info *ret)
 			       !v->link_up   ? v->link_error
 			       : !v->settled ? "listing domains"
 					     : "importing demo images");
+	ret->tee = tee_of(v->set.tee, caps);
 	if (!caps)
 		return;
 	memcpy(ret->libvirt, caps->libvirt, sizeof(ret->libvirt));

@@ -18,6 +18,7 @@
 #include "db/rows.h"
 #include "images/images.h"
 #include "vmm/domain_spec.h"
+#include "vmm/host_check.h"
 
 struct vmm;
 
@@ -243,8 +244,14 @@ struct node_info {
 	bool tdx, kvm;
 	char tdx_reason[160];
 	const char *mode; /* "tdx" or "development" */
+	/* What a CVM that says nothing gets: "tdx", "none", or NULL: not known before the hypervisor is, or none can start. */
+	const char *tee;
 };
 void vmm_node(const struct vmm *v, struct node_info *ret);
+
+/* Can this host run TDX guests? As of *ret_at (wall clock, ms); what is older than a minute is read again for the next call. False
+ * while nothing has been read yet. */
+bool vmm_host_checks(struct vmm *v, struct host_check ret[HOST_CHECKS], int64_t *ret_at);
 
 enum { CAPACITY_ROWS = 6 };
 int vmm_capacity(struct vmm *v, struct capacity_row ret[CAPACITY_ROWS], struct err *e);

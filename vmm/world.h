@@ -6,6 +6,7 @@
  *   create.c     provision, create   power.c     start, stop, ... asked for
  *   engine.c     runs operations     steps.c     what their steps are
  *   observe.c    hypervisor events, reconciliation
+ *   host_watch.c what the machine has, read again now and then
  *   guest.c      what running guests say on their serial console; log rotation
  */
 #ifndef TEEPOD_VMM_WORLD_H
@@ -17,6 +18,7 @@
 
 struct op_run;
 struct guest;
+struct host_watch;
 
 struct vmm {
 	struct vmm_settings set;
@@ -26,6 +28,7 @@ struct vmm {
 	int64_t workspace;  /* the default one */
 	int64_t last_event; /* number of the newest event that is committed */
 	bool link_up;       /* connected */
+	bool link_tried;    /* or was, or could not: the first attempt is over */
 	bool settled;       /* reconciled since the last connect: operations may go on */
 	char link_error[400];
 	bool closing, close_begun;
@@ -42,6 +45,7 @@ struct vmm {
 	struct op_run *ops; /* running operations */
 	unsigned n_ops;
 	struct guest *guests; /* running CVMs that are listened to */
+	struct host_watch *host;
 	struct loop_timer *log_timer, *relist_timer, *keep_timer;
 	uint32_t cid_hint;
 	uint32_t port_hint[2]; /* tcp, udp: index into the allowed ports */
@@ -125,6 +129,11 @@ void observe_event(void *arg, const struct hv_event *ev);
 void observe_link(void *arg, bool up, const struct err *e);
 /* [turn] The domain of @c is now @o. */
 int observe_apply(struct vmm *v, const struct cvm_row *c, enum observed o, struct err *e);
+
+/* ------------------------------------------------------------------ host_watch.c */
+/* Read the machine's facts in a job, unless one is under way. */
+void host_watch_refresh(struct vmm *v);
+void host_watch_free(struct vmm *v);
 
 /* ------------------------------------------------------------------ guest.c */
 void guest_listen(struct vmm *v, const struct cvm_row *c);

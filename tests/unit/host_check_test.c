@@ -19,6 +19,7 @@
 #include "vmm/host_check.h"
 
 #define QGS_PATH "/run/qgs.socket"
+#define FIRMWARE "/usr/share/ovmf/OVMF.inteltdx.ms.fd"
 
 static int qgs_fd = -1;
 
@@ -90,7 +91,7 @@ static int good_host(void **state)
 	tree_put("/sys/fs/cgroup/misc.current", "res_a 0\ntdx 2\n");
 	tree_put("/sys/kernel/iommu_groups/0/type", "DMA-FQ\n");
 	tree_put("/sys/kernel/iommu_groups/17/type", "DMA-FQ\n");
-	tree_put(TDX_FIRMWARE_DEFAULT, "firmware");
+	tree_put(FIRMWARE, "firmware");
 	put_msr(64);
 	put_node(0, "0-63,128-191\n", "100\n", "60\n");
 	put_node(1, "64-127,192-255\n", "100\n", "100\n");
@@ -130,7 +131,9 @@ static struct host_check_input good_input(void)
 
 static void judge(struct host_check_input in, struct host_check rows[HOST_CHECKS])
 {
-	const struct host_facts_ask ask = { .root = tree_root, .qgs_socket = QGS_PATH };
+	const struct host_facts_ask ask = { .root = tree_root,
+					    .qgs_socket = QGS_PATH,
+					    .tdx_firmware = FIRMWARE };
 	struct host_facts f;
 
 	host_facts_read(&ask, &f);
@@ -179,7 +182,7 @@ static void a_good_host_is_all_ok_and_needs_nothing(void **state)
 	for (size_t i = 0; i < HOST_CHECKS; i++)
 		expect_row(rows, rows[i].name, CHECK_OK, "", "");
 	v = host_verdict(rows);
-	assert_int_equal(v.required, 12);
+	assert_int_equal(v.required, 11);
 	assert_int_equal(v.missing + v.unknown, 0);
 	expect_row(rows, "cpu", CHECK_OK, "INTEL(R) XEON(R) PLATINUM 8592+", "");
 	expect_row(rows, "tdx_module", CHECK_OK, "version 1.5.16", "");
@@ -208,8 +211,7 @@ static void each_part_that_is_taken_away_is_missed_by_name(void **state)
 		  "SGX" },
 		{ "/dev/vhost-vsock", "vhost_vsock", CHECK_MISSING, "no /dev/vhost-vsock",
 		  "modprobe vhost_vsock" },
-		{ TDX_FIRMWARE_DEFAULT, "tdx_firmware", CHECK_MISSING, "no " TDX_FIRMWARE_DEFAULT,
-		  "ovmf-inteltdx" },
+		{ FIRMWARE, "tdx_firmware", CHECK_WARN, "no " FIRMWARE, "ovmf-inteltdx" },
 		{ QGS_PATH, "qgs", CHECK_MISSING, "no " QGS_PATH, "install tdx-qgs" },
 		{ "/sys/kernel/iommu_groups", "iommu", CHECK_WARN, "no groups", "VT-d" },
 		{ "/dev/vfio", "vfio", CHECK_OK, "/dev/iommu", "" },
@@ -408,7 +410,8 @@ static void old_versions_are_missing_and_their_answer_does_not_count(void **stat
 	expect_row(rows, "qemu", CHECK_OK, "version 10.1.0", "");
 	expect_row(rows, "domain_capabilities", CHECK_MISSING, "offers no TDX", "capabilities/*.xml");
 	judge_versions("9.0.0", "", false, rows);
-	expect_row(rows, "qemu", CHECK_UNKNOWN, "no QEMU", "");
+	expect_row(rows, "qemu", CHECK_MISSING, "no QEMU", "hypervisor.uri");
+	expect_row(rows, "domain_capabilities", CHECK_MISSING, "no QEMU", "");
 }
 
 /* ------------------------------------------------------------------ what nobody would write */
@@ -459,7 +462,7 @@ static void an_empty_root_knows_nothing_and_fails_nowhere(void **state)
 	judge(in, rows);
 	expect_row(rows, "cpu", CHECK_UNKNOWN, "", "");
 	expect_row(rows, "numa", CHECK_UNKNOWN, "cpu/online", "");
-	assert_int_equal(host_verdict(rows).missing, 6);
+	assert_int_equal(host_verdict(rows).missing, 5);
 	assert_int_equal(host_verdict(rows).unknown, 3);
 }
 

@@ -90,6 +90,7 @@ static void actions_are_told_apart(void **state)
 		{ "--print-config", ACTION_PRINT_CONFIG },
 		{ "--help-config", ACTION_HELP_CONFIG },
 		{ "--check-db --dev /d", ACTION_CHECK_DB },
+		{ "-c /f --check-host", ACTION_CHECK_HOST },
 	};
 
 	(void)state;

@@ -68,6 +68,7 @@ static void open_node(struct node *n)
 		.bridges = "",
 		.prod_without_tee = true,
 		.device_id = "",
+		.tdx_firmware = "",
 		.vcpus = 8,
 		.memory_mib = 8192,
 		.disk_gib = 100,

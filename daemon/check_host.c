@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * check_host.c - one look at the machine, one question to libvirt, one table.
+ *
+ * qemu:///embed is asked in a root of its own, made for the question and removed after it: the configured one may be held by a
+ * running daemon, and opening it would adopt, or bury, the guests recorded there. What QEMU can do does not depend on the root.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <uv.h>
+
+#include "base/file.h"
+#include "base/loop.h"
+#include "base/own.h"
+#include "daemon/check_host.h"
+#include "daemon/host_table.h"
+#include "daemon/settings.h"
+#include "vmm/hypervisor.h"
+
+/* Opening libvirt's QEMU driver for the first time probes QEMU: 0.6 s, under load up to ten times as much. */
+enum { ANSWER_MS = 30000, CLOSE_MS = 10000 };
+
+struct question {
+	uv_loop_t loop;
+	uv_signal_t signals[3];
+	struct hypervisor *hv;
+	struct loop_timer *timer;
+	char root[32]; /* of the embedded driver; "" for others */
+	bool over, closed, hangs;
+	int signum; /* ended by it; 0: not */
+	struct hv_caps caps;
+	bool answered;   /* caps are known */
+	char error[400]; /* if not */
+};
+
+static void on_event(void *arg, const struct hv_event *ev)
+{
+	(void)arg;
+	(void)ev;
+}
+
+static void on_link(void *arg, bool up, const struct err *e)
+{
+	struct question *q = arg;
+
+	if (q->over)
+		return;
+	q->over = true;
+	q->answered = up;
+	if (up)
+		q->caps = *hv_caps(q->hv);
+	else
+		(void)snprintf(q->error, sizeof(q->error), "%.199s%s%.160s", e->text, *e->hint ? "; " : "",
+			       e->hint);
+}
+
+static void on_late(void *arg)
+{
+	struct question *q = arg;
+
+	q->over = true;
+	(void)snprintf(q->error, sizeof(q->error), "no answer within %d s", ANSWER_MS / 1000);
+}
+
+static void remove_root(const struct question *q)
+{
+	struct err e;
+
+	if (*q->root && file_remove_tree(q->root, &e))
+		(void)fprintf(stderr, "teepod: %s\n", e.text);
+}
+
+/* libvirt is let finish: dying while it probes QEMU would leave that QEMU behind. */
+static void on_signal(uv_signal_t *s, int signum)
+{
+	struct question *q = s->data;
+
+	q->over = true;
+	q->signum = signum;
+}
+
+static void set_true(void *arg)
+{
+	*(bool *)arg = true;
+}
+
+static int make_root(struct question *q, struct err *e)
+{
+	char path[sizeof(q->root)] = "/tmp/teepod-check-XXXXXX";
+
+	if (!mkdtemp(path))
+		return err_sys(e, errno, "temporary folder %s", path);
+	memcpy(q->root, path, sizeof(path));
+	return 0;
+}
+
+static void open_handles(struct question *q)
+{
+	static const int numbers[ARRAY_SIZE(q->signals)] = { SIGHUP, SIGINT, SIGTERM };
+
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+		(void)uv_signal_init(&q->loop, &q->signals[i]);
+		q->signals[i].data = q;
+		(void)uv_signal_start(&q->signals[i], on_signal, numbers[i]);
+	}
+	(void)loop_after(&q->loop, ANSWER_MS, on_late, q, &q->timer);
+}
+
+static int open_hypervisor(struct question *q, const struct vmm_settings *s, struct err *e)
+{
+	bool embedded = !strncmp(s->hypervisor_uri, "qemu:///embed", 13);
+	struct hv_config cfg = { .loop = &q->loop,
+				 .uri = s->hypervisor_uri,
+				 .emulator = s->emulator,
+				 .on_event = on_event,
+				 .on_link = on_link,
+				 .arg = q };
+
+	if (embedded) {
+		int r = make_root(q, e);
+
+		if (r)
+			return r;
+		cfg.uri = "qemu:///embed";
+		cfg.embed_root = q->root;
+	}
+	return hv_new(&cfg, &q->hv, e);
+}
+
+static void close_all(struct question *q)
+{
+	loop_after_cancel(&q->timer);
+	if (q->hv) {
+		(void)loop_after(&q->loop, CLOSE_MS, set_true, &q->hangs, &q->timer);
+		hv_close(q->hv, set_true, &q->closed);
+		while (!q->closed && !q->hangs)
+			(void)uv_run(&q->loop, UV_RUN_ONCE);
+		loop_after_cancel(&q->timer);
+	}
+	remove_root(q);
+	if (q->hangs)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(q->signals); i++)
+		uv_close((uv_handle_t *)&q->signals[i], NULL);
+	(void)uv_run(&q->loop, UV_RUN_DEFAULT);
+	(void)uv_loop_close(&q->loop);
+}
+
+/* Into q->answered with q->caps, or q->error. */
+static void ask(struct question *q, const struct vmm_settings *s)
+{
+	struct err e;
+
+	loop_reserve_fds();
+	if (uv_loop_init(&q->loop)) {
+		(void)snprintf(q->error, sizeof(q->error), "no event loop");
+		return;
+	}
+	open_handles(q);
+	if (open_hypervisor(q, s, &e)) {
+		q->over = true;
+		(void)snprintf(q->error, sizeof(q->error), "%s", e.text);
+	}
+	while (!q->over)
+		(void)uv_run(&q->loop, UV_RUN_ONCE);
+	close_all(q);
+}
+
+static unsigned terminal_width(void)
+{
+	struct winsize w;
+
+	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) || !w.ws_col ? HOST_TABLE_WIDTH : w.ws_col;
+}
+
+/* exit() would wait for the pool, and so for a call that hangs in libvirt. */
+static int leave(const struct question *q, int status)
+{
+	if (q->hangs)
+		_exit(status);
+	return status;
+}
+
+static int print(const struct host_check rows[HOST_CHECKS])
+{
+	auto_buf struct buf out = { 0 };
+
+	host_table(rows, terminal_width(), &out);
+	if (fputs(out.data, stdout) == EOF || fflush(stdout) == EOF)
+		return EXIT_FAILURE;
+	return host_verdict(rows).missing ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int check_host(const struct config *c)
+{
+	const struct host unmeasured = { 0 };
+	static struct question q;
+	struct host_check rows[HOST_CHECKS];
+	struct host_facts facts;
+	struct vmm_settings s;
+
+	settings_make(c, &unmeasured, &s);
+	host_facts_read(&(struct host_facts_ask){ .root = s.host_root,
+						  .qgs_socket = s.qgs_socket,
+						  .tdx_firmware = s.tdx_firmware },
+			&facts);
+	ask(&q, &s);
+	host_check(&(struct host_check_input){ .facts = &facts,
+					       .caps = q.answered ? &q.caps : NULL,
+					       .link_error = q.answered ? NULL : q.error,
+					       .uri = s.hypervisor_uri,
+					       .device_id = s.device_id,
+					       .slots = s.slots },
+		   rows);
+	host_facts_free(&facts);
+	settings_free(&s);
+	return leave(&q, q.signum ? 128 + q.signum : print(rows));
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * host_table.c - name, state, what was found; below it, what to do.
+ *
+ * Advice has lines of its own, nearly as wide as the screen: it holds commands, and those are copied from there.
+ */
+#include <stdbool.h>
+#include <string.h>
+
+#include "daemon/host_table.h"
+
+enum { NAME = 21, STATE = 9, TEXT = NAME + STATE, ADVICE = 4 };
+
+static const char arrow[] = "-> ";
+
+/* How much of @text fits into @room: up to a space, or hard where a word is longer than the line. */
+static size_t line_length(const char *text, size_t room)
+{
+	size_t n = room;
+
+	if (strlen(text) <= room)
+		return strlen(text);
+	while (n && text[n] != ' ')
+		n--;
+	return n ? n : room;
+}
+
+/* @text in lines that end before @width; those after the first start with @indent spaces, where the first is already. */
+static void wrap(const char *text, size_t indent, size_t width, struct buf *out)
+{
+	for (bool first = true; *text || first; first = false) {
+		size_t n = line_length(text, width - indent);
+
+		if (!first)
+			buf_printf(out, "%*s", (int)indent, "");
+		buf_add(out, text, n);
+		buf_puts(out, "\n");
+		text += n + strspn(text + n, " ");
+	}
+}
+
+static void one(const struct host_check *r, size_t width, struct buf *out)
+{
+	buf_printf(out, "%-*s%-*s", NAME, r->name, STATE, check_state_word[r->state]);
+	wrap(r->value, TEXT, width, out);
+	if (!*r->advice)
+		return;
+	buf_printf(out, "%*s%s", ADVICE, "", arrow);
+	wrap(r->advice, ADVICE + sizeof(arrow) - 1, width, out);
+}
+
+static void group(const struct host_check rows[HOST_CHECKS], bool required, const char *title, size_t width,
+		  struct buf *out)
+{
+	buf_printf(out, "%s\n\n", title);
+	for (size_t i = 0; i < HOST_CHECKS; i++)
+		if (rows[i].required == required)
+			one(&rows[i], width, out);
+	buf_puts(out, "\n");
+}
+
+/* " (cpu, sgx)" */
+static void name_missing(const struct host_check rows[HOST_CHECKS], struct buf *out)
+{
+	const char *before = " (";
+
+	for (size_t i = 0; i < HOST_CHECKS; i++)
+		if (rows[i].required && rows[i].state == CHECK_MISSING) {
+			buf_printf(out, "%s%s", before, rows[i].name);
+			before = ", ";
+		}
+	buf_puts(out, ")");
+}
+
+static void sum_up(const struct host_check rows[HOST_CHECKS], size_t width, struct buf *out)
+{
+	struct host_verdict v = host_verdict(rows);
+	auto_buf struct buf text = { 0 };
+
+	buf_printf(&text, "This host can %srun TDX guests", v.missing ? "not " : "");
+	if (v.missing) {
+		buf_printf(&text, ": %u of %u required parts %s missing", v.missing, v.required,
+			   v.missing == 1 ? "is" : "are");
+		name_missing(rows, &text);
+	}
+	if (v.unknown)
+		buf_printf(&text, "%s %u could not be looked at",
+			   v.missing ? "," : ", as far as can be seen:", v.unknown);
+	buf_puts(&text, ".");
+	wrap(text.data, 0, width, out);
+}
+
+void host_table(const struct host_check rows[HOST_CHECKS], unsigned width, struct buf *out)
+{
+	size_t w = width < HOST_TABLE_MIN ? HOST_TABLE_MIN : width > HOST_TABLE_MAX ? HOST_TABLE_MAX : width;
+
+	group(rows, true, "Required of every TDX host:", w, out);
+	group(rows, false, "Needed by some CVMs, or good to know:", w, out);
+	sum_up(rows, w, out);
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * host_watch.c - the machine's facts, kept fresh: read in a job, judged when asked.
+ *
+ * Read at the start, when the hypervisor's connection comes or goes, by SIGHUP, and when somebody asks and the facts are old. The
+ * asker gets what is there: nobody waits for files of the kernel.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/loop.h"
+#include "vmm/world.h"
+
+enum { FRESH_MS = 60 * 1000 };
+
+struct host_watch {
+	struct host_facts facts;
+	int64_t at;   /* wall clock; 0: not read yet */
+	int64_t mono; /* the same on the clock that nobody sets */
+	bool reading, again;
+};
+
+struct reading {
+	struct vmm *v;
+	char *root, *qgs_socket, *tdx_firmware; /* copies: settings are the loop thread's */
+	struct host_facts facts;
+};
+
+static void read_work(void *arg)
+{
+	struct reading *r = arg;
+	const struct host_facts_ask ask = { .root = r->root,
+					    .qgs_socket = r->qgs_socket,
+					    .tdx_firmware = r->tdx_firmware };
+
+	host_facts_read(&ask, &r->facts);
+}
+
+static void read_done(void *arg)
+{
+	struct reading *r = arg;
+	struct vmm *v = r->v;
+	struct host_watch *w = v->host;
+
+	host_facts_free(&w->facts);
+	w->facts = r->facts;
+	w->at = clock_wall_ms();
+	w->mono = clock_mono_ms();
+	w->reading = false;
+	free(r->root);
+	free(r->qgs_socket);
+	free(r->tdx_firmware);
+	free(r);
+	if (w->again && !v->closing)
+		host_watch_refresh(v);
+	vmm_job_end(v);
+}
+
+void host_watch_refresh(struct vmm *v)
+{
+	struct reading *r;
+
+	if (!v->host)
+		v->host = xcalloc(1, sizeof(*v->host));
+	/* What is being read now may be older than the reason to read again. */
+	v->host->again = v->host->reading;
+	if (v->host->reading)
+		return;
+	v->host->reading = true;
+	r = xcalloc(1, sizeof(*r));
+	r->v = v;
+	r->root = xstrdup(v->set.host_root);
+	r->qgs_socket = v->set.qgs_socket ? xstrdup(v->set.qgs_socket) : NULL;
+	r->tdx_firmware = xstrdup(v->set.tdx_firmware);
+	vmm_job_begin(v);
+	loop_job(v->set.loop, read_work, read_done, r);
+}
+
+void host_watch_free(struct vmm *v)
+{
+	if (v->host)
+		host_facts_free(&v->host->facts);
+	free(v->host);
+	v->host = NULL;
+}
+
+bool vmm_host_checks(struct vmm *v, struct host_check ret[HOST_CHECKS], int64_t *ret_at)
+{
+	const struct host_watch *w = v->host;
+	const struct host_check_input in = { .facts = &w->facts,
+					     .caps = hv_caps(v->hv),
+					     .link_error = v->link_up ? NULL : v->link_error,
+					     .connecting = !v->link_tried,
+					     .uri = v->set.hypervisor_uri,
+					     .device_id = v->set.device_id,
+					     .slots = v->set.slots };
+
+	if (!w->at)
+		return false;
+	host_check(&in, ret);
+	*ret_at = w->at;
+	if (clock_mono_ms() - w->mono > FRESH_MS && !w->reading && !v->closing)
+		host_watch_refresh(v);
+	return true;
+}
