@@ -79,7 +79,7 @@ struct domain_spec {
 	const char *channel_dir;
 	struct domain_device devices[DOMAIN_DEVICES];
 	unsigned n_devices;
-	bool iommufd;           /* devices through iommufd (libvirt >= 12.0 has it), not a VFIO container */
+	bool iommufd; /* devices through iommufd, not a VFIO container; libvirt 9.0 does not know it */
 	const char *serial_log; /* file QEMU appends the serial console to */
 
 	bool kvm; /* acceleration of a domain without tdx: KVM, else TCG */

@@ -51,6 +51,18 @@ static unsigned long machine_version(const char *machine)
 	return major * 1000000 + minor * 1000;
 }
 
+/* libvirt 12.8 lists iommufd (9.0 does not know it), with "yes" among the values where QEMU and the kernel have it as well. */
+static bool iommufd_offered(xmlDoc *doc)
+{
+	char offered[8];
+
+	xml_string(doc,
+		   "boolean(/domainCapabilities/devices/hostdev[@supported='yes']"
+		   "/enum[@name='iommufd']/value[.='yes'])",
+		   offered, sizeof(offered));
+	return !strcmp(offered, "true");
+}
+
 static void tdx_verdict(xmlDoc *doc, unsigned long libvirt, unsigned long qemu, struct hv_caps *caps)
 {
 	char tdx[8], sec[8];
@@ -96,6 +108,7 @@ int host_caps_read(const char *xml, unsigned long libvirt, unsigned long qemu, s
 	version_text(libvirt, caps->libvirt);
 	version_text(qemu, caps->qemu);
 	tdx_verdict(doc, libvirt, qemu, caps);
+	caps->iommufd = iommufd_offered(doc);
 	return 0;
 }
 

@@ -53,6 +53,7 @@ struct hv_caps {
 	char machine[64];     /* newest q35, with its version: "pc-q35-7.2"; "" = not told */
 	bool tdx;             /* libvirt >= 11.10, QEMU >= 10.1, domain capabilities say yes */
 	char tdx_reason[160]; /* why not, for people */
+	bool iommufd;         /* host devices can go through iommufd: libvirt, QEMU and kernel have it */
 	bool kvm;             /* /dev/kvm opens and the CPU has vmx or svm */
 	bool has_user;        /* libvirt runs QEMU as uid and gid, and can: it is root itself */
 	uid_t uid;

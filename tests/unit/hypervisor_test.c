@@ -447,6 +447,27 @@ static void tdx_counts_only_where_both_versions_can_be_trusted(void **st)
 	assert_int_equal(host_caps_read("no xml", 12008000, 11001002, &c, &e), -ERR_HOST);
 }
 
+#define HOSTDEV(values)                                                                                       \
+	"<domainCapabilities><path>/q</path><machine>pc-q35-11.1</machine><devices><hostdev supported='yes'>" \
+	"<enum name='iommufd'>" values "</enum></hostdev></devices></domainCapabilities>"
+
+static void iommufd_is_there_where_libvirt_says_yes(void **st)
+{
+	struct hv_caps c;
+	struct err e;
+
+	(void)st;
+	assert_int_equal(
+		host_caps_read(HOSTDEV("<value>yes</value><value>no</value>"), 12008000, 11001002, &c, &e),
+		0);
+	assert_true(c.iommufd);
+	assert_string_equal(c.machine, "pc-q35-11.1");
+	assert_int_equal(host_caps_read(HOSTDEV("<value>no</value>"), 12008000, 11001002, &c, &e), 0);
+	assert_false(c.iommufd);
+	assert_int_equal(host_caps_read(CAPS("pc-q35-7.2", ""), 9000000, 7002022, &c, &e), 0);
+	assert_false(c.iommufd);
+}
+
 #define HOST(secmodels) "<capabilities><host>" secmodels "</host></capabilities>"
 #define SELINUX         "<secmodel><model>selinux</model><baselabel type='kvm'>system_u</baselabel></secmodel>"
 
@@ -907,6 +928,7 @@ int main(void)
 		cmocka_unit_test(a_folder_too_long_for_sockets_is_refused_for_good),
 		cmocka_unit_test(forwards_are_found_by_protocol_address_and_port),
 		cmocka_unit_test(tdx_counts_only_where_both_versions_can_be_trusted),
+		cmocka_unit_test(iommufd_is_there_where_libvirt_says_yes),
 		cmocka_unit_test(kvm_is_there_when_libvirt_offers_it_for_this_architecture),
 		cmocka_unit_test(qemus_user_is_what_libvirts_dac_label_says),
 		cmocka_unit_test(run_files_of_another_boot_are_forgotten_and_of_this_one_kept),
