@@ -20,6 +20,7 @@
 #include "daemon/check_host.h"
 #include "daemon/host_table.h"
 #include "daemon/settings.h"
+#include "vmm/embed_root.h"
 #include "vmm/hypervisor.h"
 
 /* Opening libvirt's QEMU driver for the first time probes QEMU: 0.6 s, under load up to ten times as much. */
@@ -30,7 +31,7 @@ struct question {
 	uv_signal_t signals[3];
 	struct hypervisor *hv;
 	struct loop_timer *timer;
-	char root[32]; /* of the embedded driver; "" for others */
+	char root[EMBED_ROOT_MAX + 1]; /* of the embedded driver; "" for others */
 	bool over, closed, hangs;
 	int signum; /* ended by it; 0: not */
 	struct hv_caps caps;
@@ -89,14 +90,19 @@ static void set_true(void *arg)
 	*(bool *)arg = true;
 }
 
+/* In $TMPDIR, unless QEMU's sockets would not fit below it. */
 static int make_root(struct question *q, struct err *e)
 {
-	char path[sizeof(q->root)] = "/tmp/teepod-check-XXXXXX";
+	static const char name[] = "teepod-check-XXXXXX";
+	const char *tmp = getenv("TMPDIR");
 
-	if (!mkdtemp(path))
-		return err_sys(e, errno, "temporary folder %s", path);
-	memcpy(q->root, path, sizeof(path));
-	return 0;
+	if (!tmp || *tmp != '/' || strlen(tmp) + 1 + strlen(name) > EMBED_ROOT_MAX)
+		tmp = "/tmp";
+	(void)snprintf(q->root, sizeof(q->root), "%s/%s", tmp, name);
+	if (mkdtemp(q->root))
+		return 0;
+	q->root[0] = '\0';
+	return err_sys(e, errno, "temporary folder in %s", tmp);
 }
 
 static void open_handles(struct question *q)

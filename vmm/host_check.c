@@ -180,11 +180,14 @@ static void row_sgx(const struct host_check_input *in, struct host_check *r)
 		found(r, CHECK_OK, "/dev/sgx_enclave, /dev/sgx_provision");
 		return;
 	}
+	if (no_tdx_cpu(in->facts)) {
+		found(r, CHECK_MISSING, "none: not an Intel CPU");
+		return;
+	}
 	found(r, CHECK_MISSING, "no %s%s%s", enclave ? "" : "/dev/sgx_enclave",
 	      enclave || provision ? "" : ", no ", provision ? "" : "/dev/sgx_provision");
-	if (!no_tdx_cpu(in->facts))
-		advise(r, "quotes are signed in an enclave: BIOS, enable SGX (Software Guard Extensions) and "
-			  "SGX Auto MP Registration");
+	advise(r, "quotes are signed in an enclave: BIOS, enable SGX (Software Guard Extensions) and "
+		  "SGX Auto MP Registration");
 }
 
 static void row_qgs(const struct host_check_input *in, struct host_check *r)
