@@ -308,6 +308,49 @@ void cvm_asked_end(struct cvm_asked *a)
 	json_decref(a->manifest);
 }
 
+/* ------------------------------------------------------------------ changes */
+
+struct change_request {
+	int64_t vcpu, memory, disk_size;
+	const char *image;
+	json_t *compose_file;
+};
+
+static const struct field change_fields[] = {
+	{ "vcpu", FIELD_INT, OPT, 1, VCPU_MAX, offsetof(struct change_request, vcpu), NULL, NULL, NULL },
+	{ "memory", FIELD_INT, OPT, 1, MEMORY_MIB_MAX, offsetof(struct change_request, memory), NULL, NULL,
+	  "MB" },
+	{ "disk_size", FIELD_INT, OPT, 1, DISK_GIB_MAX, offsetof(struct change_request, disk_size), NULL,
+	  NULL, "GB; a disk only grows" },
+	{ "image", FIELD_STRING, OPT, 1, 64, offsetof(struct change_request, image), NULL, NULL,
+	  "image name, or a family: its newest" },
+	{ "compose_file", FIELD_OBJECT, OPT, 0, 0, offsetof(struct change_request, compose_file), NULL, NULL,
+	  "docker_compose_file with options, or a whole app-compose" },
+};
+
+const struct field_table change_table = { "ChangePreflightRequest", change_fields, ARRAY_SIZE(change_fields),
+					  true };
+
+int read_change_ask(const json_t *body, const char *name, struct change_ask *ret, json_t **ret_manifest,
+		    struct err *e)
+{
+	struct change_request q = { 0 };
+	json_t *manifest = NULL;
+	int r = fields_read(&change_table, body, "", &q, e);
+
+	if (!r && q.compose_file)
+		r = compose_manifest(q.compose_file, name, &manifest, e);
+	if (r)
+		return r;
+	*ret = (struct change_ask){ .vcpus = q.vcpu,
+				    .memory_mib = q.memory,
+				    .disk_gib = q.disk_size,
+				    .image = q.image,
+				    .manifest = manifest };
+	*ret_manifest = manifest;
+	return 0;
+}
+
 /* ------------------------------------------------------------------ power */
 
 struct power_request {

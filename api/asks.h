@@ -11,7 +11,7 @@
 #include "vmm/vmm.h"
 
 extern const struct field_table provision_table, create_table, preflight_table, shutdown_table, restart_table,
-	image_ask_table, status_batch_table;
+	image_ask_table, status_batch_table, change_table;
 
 /* Provision, create and preflight: all fields any of them has. */
 struct cvm_request {
@@ -48,6 +48,10 @@ int read_encrypted_env(const char *hex, void **ret, size_t *ret_len, struct err 
 
 /* A create request that names a provision made before, instead of bringing everything along. */
 bool is_commit(const json_t *body);
+
+/* A change of the CVM called @name. *ret borrows from @body and from *ret_manifest, a new reference (NULL: none). */
+int read_change_ask(const json_t *body, const char *name, struct change_ask *ret, json_t **ret_manifest,
+		    struct err *e);
 
 int read_power_ask(const struct field_table *t, const json_t *body, struct power_ask *ret, struct err *e);
 

@@ -9,11 +9,12 @@
 
 #include "api/asks.h"
 #include "api/change.h"
-#include "api/envelope.h"
+#include "api/measurements.h"
 #include "api/shapes.h"
 #include "api/tables.h"
 #include "base/buf.h"
 #include "base/own.h"
+#include "vmm/compose.h"
 
 static void get_cvm(struct call *c)
 {
@@ -175,6 +176,13 @@ static json_t *shape_fit(const struct call *c, const struct cvm_row *row)
 			 s->node_name, "region", s->region);
 }
 
+static void fits(struct call *c, const struct cvm_row *row, const json_t *manifest)
+{
+	auto_free char *text = compose_text(manifest);
+
+	preflight_reply(c, shape_fit(c, row), row, text);
+}
+
 /* Only a request that could never be answered is an error; what does not fit is the answer asked for. */
 static void post_preflight(struct call *c)
 {
@@ -188,12 +196,9 @@ static void post_preflight(struct call *c)
 	if (!body || read_cvm_request(&preflight_table, body, &q, &e) || cvm_asked_from(&q, body, &asked, &e))
 		call_reply_err(c, &e);
 	else if (!vmm_preflight(api_of(c)->vmm, c->caller.workspace, &asked.ask, &row, &e))
-		call_reply(c, 200, shape_fit(c, &row));
-	else if (e.code == ERR_INVALID)
-		call_reply_err(c, &e);
+		fits(c, &row, asked.manifest);
 	else
-		call_reply(c, 200,
-			   json_pack("{s:b,s:o}", "fits", 0, "error", envelope_body(&e, c->request_id)));
+		preflight_refuse(c, &e);
 }
 
 enum { BODY_MAX = 1024 * 1024 };

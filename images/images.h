@@ -36,6 +36,8 @@ struct image_boot {
 	char ovmf_variant
 		[32]; /* "pre202505", ...: what a verifier has to know of the firmware; "" = not said */
 	bool shared_ro;
+	/* Its firmware measures the kernel's file, whatever QEMU made of the setup header. */
+	bool kernel_header_normalized;
 	/* Ours, "serial_progress" in metadata.json: the guest writes "boot.progress: WORD" and
 	 * "boot.error: TEXT" lines to its serial console. */
 	bool serial_progress;

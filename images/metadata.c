@@ -17,7 +17,7 @@
 
 struct meta_text {
 	const char *kernel, *initrd, *rootfs, *hda, *bios, *bios_sev, *cmdline, *version, *ovmf_variant;
-	bool shared_ro, is_dev, serial_progress;
+	bool shared_ro, is_dev, serial_progress, kernel_header_normalized;
 };
 
 #define META_FILE(key, member)                                                                           \
@@ -59,6 +59,7 @@ static const struct field meta_fields[] = {
 	META_BOOL(shared_ro),
 	META_BOOL(is_dev),
 	META_BOOL(serial_progress),
+	META_BOOL(kernel_header_normalized),
 };
 
 static const struct field_table meta_table = { .name = "ImageMetadata",
@@ -190,6 +191,7 @@ static int meta_take(const struct meta_text *t, struct image_meta *m, struct err
 
 	b->shared_ro = t->shared_ro;
 	b->serial_progress = t->serial_progress;
+	b->kernel_header_normalized = t->kernel_header_normalized;
 	m->is_dev = t->is_dev;
 	(void)snprintf(b->ovmf_variant, sizeof(b->ovmf_variant), "%s",
 		       t->ovmf_variant ? t->ovmf_variant : "");

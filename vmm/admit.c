@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/own.h"
 #include "vmm/compose.h"
+#include "vmm/mr_config.h"
 #include "vmm/world.h"
 
 static int bad_name(const char *name, struct err *e)
@@ -86,10 +87,20 @@ static int check_limit(const char *field, int64_t value, int64_t limit, const ch
 			 (long long)limit, unit);
 }
 
+static int check_limits(const struct vmm *v, const struct cvm_row *c, struct err *e)
+{
+	int r = check_limit("vcpu", c->vcpus, v->set.max_vcpus, "vCPUs", e);
+
+	if (!r)
+		r = check_limit("memory", c->memory_mib, v->set.max_memory_mib, "MiB", e);
+	if (!r)
+		r = check_limit("disk_size", c->disk_gib, v->set.max_disk_gib, "GiB", e);
+	return r;
+}
+
 int admit_resources(const struct vmm *v, const struct cvm_ask *ask, struct cvm_row *c, struct err *e)
 {
 	const struct instance_type *type = NULL;
-	int r;
 
 	if (ask->instance_type && *ask->instance_type) {
 		type = find_type(v, ask->instance_type);
@@ -103,12 +114,7 @@ int admit_resources(const struct vmm *v, const struct cvm_ask *ask, struct cvm_r
 	c->vcpus = ask->vcpus ? ask->vcpus : type ? type->vcpus : 1;
 	c->memory_mib = ask->memory_mib ? ask->memory_mib : type ? type->memory_mib : 2048;
 	c->disk_gib = ask->disk_gib ? ask->disk_gib : type ? type->disk_gib : 20;
-	r = check_limit("vcpu", c->vcpus, v->set.max_vcpus, "vCPUs", e);
-	if (!r)
-		r = check_limit("memory", c->memory_mib, v->set.max_memory_mib, "MiB", e);
-	if (!r)
-		r = check_limit("disk_size", c->disk_gib, v->set.max_disk_gib, "GiB", e);
-	return r;
+	return check_limits(v, c, e);
 }
 
 static int no_image(struct vmm *v, const char *wanted, int dev, struct err *e)
@@ -191,6 +197,39 @@ static int name_is_free(struct vmm *v, int64_t workspace, const char *name, stru
 	return err_hint(e, "choose another name, or delete that CVM");
 }
 
+static void set_image(struct cvm_row *c, const struct image_row *image)
+{
+	c->image = image->id;
+	memcpy(c->image_name, image->name, sizeof(c->image_name));
+	memcpy(c->image_version, image->version, sizeof(c->image_version));
+	memcpy(c->image_hash, image->os_image_hash, sizeof(c->image_hash));
+	c->image_dev = image->is_dev;
+	c->serial_progress = image->serial_progress;
+}
+
+static void set_revision(struct cvm_row *c, const struct revision_row *r)
+{
+	c->public_logs = r->public_logs;
+	c->public_sysinfo = r->public_sysinfo;
+	c->public_tcbinfo = r->public_tcbinfo;
+	c->gateway_enabled = r->gateway_enabled;
+	c->secure_time = r->secure_time;
+	memcpy(c->storage_fs, r->storage_fs, sizeof(c->storage_fs));
+}
+
+/* What a TD binds of the manifest, its image can bind. */
+static int check_mr_config(const struct admission *a, struct err *e)
+{
+	const struct mr_config_input in = { .manifest = a->manifest,
+					    .app_id = a->row.app_id,
+					    .image_family = a->image.family,
+					    .image_version = a->image.version,
+					    .tdx = a->row.tdx };
+	auto_mr_config struct mr_config ignored = { 0 };
+
+	return mr_config_choose(&in, &ignored, e);
+}
+
 int admit(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct admission *a, struct err *e)
 {
 	struct cvm_row *c = &a->row;
@@ -220,21 +259,65 @@ int admit(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct ad
 	if (!r)
 		r = admit_volumes(v, ask->manifest, e);
 	if (!r)
+		r = check_mr_config(a, e);
+	if (!r)
 		r = name_is_free(v, workspace, ask->name, e);
 	if (r)
 		return r;
 	(void)snprintf(c->name, sizeof(c->name), "%s", ask->name);
-	c->image = a->image.id;
-	memcpy(c->image_version, a->image.version, sizeof(c->image_version));
-	memcpy(c->image_hash, a->image.os_image_hash, sizeof(c->image_hash));
-	c->serial_progress = a->image.serial_progress;
-	c->public_logs = a->revision.public_logs;
-	c->public_sysinfo = a->revision.public_sysinfo;
-	c->public_tcbinfo = a->revision.public_tcbinfo;
-	c->gateway_enabled = a->revision.gateway_enabled;
-	c->secure_time = a->revision.secure_time;
-	memcpy(c->storage_fs, a->revision.storage_fs, sizeof(c->storage_fs));
+	set_image(c, &a->image);
+	set_revision(c, &a->revision);
 	return 0;
+}
+
+/* ------------------------------------------------------------------ changes */
+
+static int change_resources(const struct vmm *v, const struct change_ask *ask, struct cvm_row *c,
+			    struct err *e)
+{
+	char given[24];
+
+	if (ask->disk_gib && ask->disk_gib < c->disk_gib) {
+		(void)snprintf(given, sizeof(given), "%lld", (long long)ask->disk_gib);
+		return err_field(e, ERR_INVALID, "disk_size", given,
+				 "disk_size %s is less than the %lld GiB it has: a disk only grows", given,
+				 (long long)c->disk_gib);
+	}
+	if (ask->vcpus)
+		c->vcpus = c->given_vcpus = ask->vcpus;
+	if (ask->memory_mib)
+		c->memory_mib = c->given_memory_mib = ask->memory_mib;
+	if (ask->disk_gib)
+		c->disk_gib = ask->disk_gib;
+	return check_limits(v, c, e);
+}
+
+int admit_change(struct vmm *v, const struct cvm_row *cvm, const struct change_ask *ask, struct admission *a,
+		 struct err *e)
+{
+	/* An app keeps its id whatever becomes of its manifest. */
+	const struct cvm_ask like = {
+		.image = ask->image, .prefer_dev = -1, .manifest = ask->manifest, .app_id = cvm->app_id
+	};
+	int r;
+
+	*a = (struct admission){ .row = *cvm };
+	r = change_resources(v, ask, &a->row, e);
+	if (!r && ask->image) {
+		r = pick_image(v, &like, &a->image, e);
+		if (!r)
+			set_image(&a->row, &a->image);
+		if (!r)
+			r = tee_allows(v, &a->row, e);
+	}
+	if (!r && ask->manifest) {
+		r = take_manifest(&like, a, e);
+		if (!r)
+			set_revision(&a->row, &a->revision);
+		if (!r)
+			r = admit_volumes(v, ask->manifest, e);
+	}
+	return r;
 }
 
 void admission_free(struct admission *a)

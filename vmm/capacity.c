@@ -91,6 +91,21 @@ int capacity_would_fit(struct vmm *v, const struct cvm_row *c, size_t n_ports, s
 	return r;
 }
 
+int capacity_change_would_fit(struct vmm *v, const struct cvm_row *before, const struct cvm_row *after,
+			      struct err *e)
+{
+	struct need old[NEEDS], needs[NEEDS];
+	int r = 0;
+
+	needs_of(before, 0, old);
+	needs_of(after, 0, needs);
+	for (size_t i = 0; !r && i < NEEDS; i++) {
+		needs[i].amount -= old[i].amount;
+		r = needs[i].amount > 0 ? check_need(v, &needs[i], e) : 0;
+	}
+	return r;
+}
+
 static int take(struct vmm *v, const struct need *n, struct err *e)
 {
 	int r = n->amount ? capacity_take(v->db, n->resource, n->amount, e) : 1;

@@ -151,6 +151,7 @@ static void hypervisor_closed(void *arg)
 	turn_close(v->turn);
 	db_close(v->db);
 	host_watch_free(v);
+	free(v->measuring);
 	free(v);
 	closed(closed_arg);
 }

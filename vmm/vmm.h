@@ -155,6 +155,27 @@ int vmm_preflight(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, s
  * same request gives the same bytes. Images: those of images_dir, else of demo_images_dir. *ret malloc'd. */
 int vmm_print_domain(const struct vmm_settings *s, const struct cvm_ask *ask, char **ret, struct err *e);
 
+/* A change of a CVM that exists. 0 and NULL: as it is. */
+struct change_ask {
+	int64_t vcpus, memory_mib, disk_gib;
+	const char *image;
+	json_t *manifest; /* app-compose object, borrowed */
+};
+
+enum change_of { CHANGE_VCPU, CHANGE_MEMORY, CHANGE_DISK, CHANGE_IMAGE, CHANGE_COMPOSE, CHANGES };
+
+struct change_fit {
+	struct cvm_row after;
+	char *manifest, *manifest_after; /* app-compose.json, owned */
+	bool changes[CHANGES];           /* what would differ */
+	bool restart;                    /* it runs, and none of this can be done to a running guest */
+};
+
+/* Would the change fit, with what the CVM holds already? 0, or the refusal it would get. Nothing is changed or promised. */
+int vmm_preflight_change(struct vmm *v, const struct cvm_row *cvm, const struct change_ask *ask,
+			 struct change_fit *ret, struct err *e);
+void change_fit_free(struct change_fit *f);
+
 /* [turn] Check and remember for 14 days. */
 int vmm_provision(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct provision_result *ret,
 		  struct err *e);

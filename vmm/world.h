@@ -8,6 +8,7 @@
  *   observe.c    hypervisor events, reconciliation
  *   host_watch.c what the machine has, read again now and then
  *   guest.c      what running guests say on their serial console; log rotation
+ *   measure_ask.c  what a verifier will see
  */
 #ifndef TEEPOD_VMM_WORLD_H
 #define TEEPOD_VMM_WORLD_H
@@ -42,7 +43,8 @@ struct vmm {
 		unsigned running;
 		bool alone;
 	} store;
-	struct op_run *ops; /* running operations */
+	struct measuring *measuring; /* measure_ask.c; NULL: nobody has asked yet */
+	struct op_run *ops;          /* running operations */
 	unsigned n_ops;
 	struct guest *guests; /* running CVMs that are listened to */
 	struct host_watch *host;
@@ -74,6 +76,9 @@ struct admission {
 };
 /* Pure with respect to capacity: rules, matching and names only. Free with admission_free(), also after a failure. */
 int admit(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct admission *a, struct err *e);
+/* What @cvm would become: the same rules, for what @ask names. */
+int admit_change(struct vmm *v, const struct cvm_row *cvm, const struct change_ask *ask, struct admission *a,
+		 struct err *e);
 void admission_free(struct admission *a);
 /* Parts of it that need no database. */
 int admit_name(const char *name, struct err *e);
@@ -92,6 +97,9 @@ int tee_allows(const struct vmm *v, const struct cvm_row *c, struct err *e);
 int capacity_set_up(struct vmm *v,
 		    struct err *e); /* [turn] totals from the settings, promises from the rows */
 int capacity_would_fit(struct vmm *v, const struct cvm_row *c, size_t n_ports, struct err *e);
+/* The same for @after instead of @before, whose promises are given back. */
+int capacity_change_would_fit(struct vmm *v, const struct cvm_row *before, const struct cvm_row *after,
+			      struct err *e);
 int capacity_reserve(struct vmm *v, struct cvm_row *c, size_t n_ports,
 		     struct err *e); /* [turn] also picks the CID */
 int capacity_release(struct vmm *v, const struct cvm_row *c, size_t n_ports, struct err *e); /* [turn] */

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * measure.c - what a verifier will see: MRCONFIGID, vm_config, MRTD and the RTMRs of a machine that may not exist yet.
+ *
+ * RTMR0 and RTMR3 are never worked out here. RTMR0 holds the ACPI tables that QEMU makes of the device layout at the start, the
+ * TD HOB and firmware variables: a verifier recomputes them from vm_config, or trusts the firmware's lite variant not to need them.
+ * RTMR3 is extended by the running guest. Both say so.
+ */
+#include "vmm/measure.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/own.h"
+#include "vmm/machine.h"
+
+/* Names that dstack's image build gives them. */
+static const char *const lite_files[] = { "measurement.tdx.cbor", "sha256sum.txt" };
+
+static bool has_lite_files(const char *image_dir)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(lite_files); i++) {
+		auto_free char *path = xasprintf("%s/%s", image_dir, lite_files[i]);
+
+		if (access(path, R_OK) != 0)
+			return false;
+	}
+	return true;
+}
+
+static void no_registers(struct measurements *m)
+{
+	static const char why[] = "an ordinary VM (tee none) has no such register";
+
+	measured_not(&m->mrtd, "%s", why);
+	for (int i = 0; i < RTMRS; i++)
+		measured_not(&m->rtmr[i], "%s", why);
+}
+
+static void take_files(const struct machine_in *in, const struct machine *machine,
+		       const struct file_measures *known, struct measurements *m, struct file_measures *files)
+{
+	const struct boot_files f = { .firmware = machine->firmware,
+				      .kernel = machine->kernel,
+				      .initrd = machine->initrd,
+				      .cmdline = machine->spec.cmdline,
+				      .qemu = machine->vm.qemu_version,
+				      .memory_mib = machine->spec.memory_mib,
+				      .kernel_normalized = in->boot->kernel_header_normalized };
+
+	file_measures(&f, known, files);
+	m->mrtd = files->mrtd;
+	m->rtmr[1] = files->rtmr1;
+	m->rtmr[2] = files->rtmr2;
+	measured_not(
+		&m->rtmr[0],
+		"made when the VM starts (ACPI tables, TD HOB, boot variables): a verifier recomputes it from "
+		"vm_config%s",
+		m->lite ? ", or uses the image's lite variant, which does without" : "");
+	measured_not(&m->rtmr[3], "extended by the guest while it runs: its event log says with what");
+}
+
+int measure(const struct machine_in *in, const struct file_measures *known, struct measurements *ret,
+	    struct file_measures *ret_files, struct err *e)
+{
+	auto_machine struct machine machine = { 0 };
+	auto_measurements struct measurements m = { .tdx = in->cvm->tdx,
+						    .image_firmware = in->boot->bios[0] };
+	struct file_measures files = { 0 };
+	int r = machine_make(in, &machine, e);
+
+	if (r)
+		return r;
+	m.mr_config = machine.mr;
+	machine.mr = (struct mr_config){ 0 };
+	memcpy(m.mr_owner, machine.spec.mr_owner, sizeof(m.mr_owner));
+	memcpy(m.mr_owner_config, machine.spec.mr_owner_config, sizeof(m.mr_owner_config));
+	memcpy(m.compose_hash, in->cvm->compose_hash, sizeof(m.compose_hash));
+	memcpy(m.app_id, in->cvm->app_id, sizeof(m.app_id));
+	memcpy(m.os_image_hash, in->cvm->image_hash, sizeof(m.os_image_hash));
+	m.vm_config = guest_vm_config_text(&machine.vm);
+	m.lite = has_lite_files(in->image_dir);
+	if (m.tdx)
+		take_files(in, &machine, known, &m, &files);
+	else
+		no_registers(&m);
+	*ret = m;
+	*ret_files = files;
+	m = (struct measurements){ 0 };
+	return 0;
+}
+
+void measurements_free(struct measurements *m)
+{
+	mr_config_free(&m->mr_config);
+	free(m->vm_config);
+	m->vm_config = NULL;
+}

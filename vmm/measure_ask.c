@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * measure_ask.c - measurements asked for on the loop, worked out on the pool, with what was learned of files kept.
+ *
+ * An image's files do not change, its name and hash stand for them; a firmware of the node may be replaced, so the job compares
+ * what stat(2) says before it takes a kept result. Who asks about files that are just being read for the first time waits for that
+ * reading: a hundred questions about a new image read it once.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/loop.h"
+#include "base/own.h"
+#include "vmm/machine.h"
+#include "vmm/measure.h"
+#include "vmm/world.h"
+
+enum { KEPT_MAX = 32 };
+
+/* Which files, and what of the host changes their measuring. */
+struct key {
+	char image[IMAGE_NAME], hash[SHA256_HEX], qemu[16];
+	uint64_t memory_mib; /* 0: this QEMU makes no difference of it */
+};
+
+struct kept {
+	struct key key;
+	struct file_measures files;
+};
+
+struct asked {
+	struct asked *next;
+	struct vmm *v;
+	struct key key;
+	bool running, reading; /* reading: nothing is kept of these files */
+	/* values for the job */
+	struct vmm_settings set;
+	struct hv_caps caps;
+	struct cvm_row cvm;
+	char *manifest, *dir, *seed_dir, *image_dir; /* owned; seed_dir NULL: no such CVM yet */
+	char domain[80];
+	struct file_measures known;
+	/* values from it */
+	struct measurements measured;
+	struct file_measures files;
+	bool failed;
+	struct err err;
+	measured_fn *done;
+	void *arg;
+};
+
+struct measuring {
+	struct asked *first;
+	struct kept kept[KEPT_MAX]; /* newest first */
+	unsigned n;
+};
+
+static void go(struct vmm *v);
+
+static bool same_key(const struct key *a, const struct key *b)
+{
+	return !strcmp(a->image, b->image) && !strcmp(a->hash, b->hash) && !strcmp(a->qemu, b->qemu) &&
+	       a->memory_mib == b->memory_mib;
+}
+
+static const struct kept *find_kept(const struct measuring *m, const struct key *key)
+{
+	for (unsigned i = 0; i < m->n; i++)
+		if (same_key(&m->kept[i].key, key))
+			return &m->kept[i];
+	return NULL;
+}
+
+/* The oldest makes room. */
+static void keep(struct measuring *m, const struct key *key, const struct file_measures *files)
+{
+	unsigned i = 0;
+
+	while (i < m->n && !same_key(&m->kept[i].key, key))
+		i++;
+	if (i == m->n)
+		m->n = m->n < KEPT_MAX ? m->n + 1 : KEPT_MAX;
+	i = i < KEPT_MAX ? i : KEPT_MAX - 1;
+	memmove(&m->kept[1], &m->kept[0], i * sizeof(m->kept[0]));
+	m->kept[0] = (struct kept){ *key, *files };
+}
+
+static void work(void *arg)
+{
+	struct asked *a = arg;
+	uint8_t seed[INSTANCE_SEED_LEN];
+	struct image_boot boot;
+	const struct machine_in in = { .set = &a->set,
+				       .caps = &a->caps,
+				       .cvm = &a->cvm,
+				       .manifest = a->manifest,
+				       .boot = &boot,
+				       .dir = a->dir,
+				       .image_dir = a->image_dir,
+				       .domain = a->domain,
+				       .vsock = access("/dev/vhost-vsock", F_OK) == 0,
+				       .instance_seed = a->seed_dir ? seed : NULL };
+	int r = image_boot_read(a->image_dir, &boot, &a->err);
+
+	if (a->seed_dir)
+		mr_config_seed(a->seed_dir, a->cvm.uuid, seed);
+	if (!r)
+		r = measure(&in, a->reading ? NULL : &a->known, &a->measured, &a->files, &a->err);
+	a->failed = r != 0;
+}
+
+static void forget(struct asked *a)
+{
+	struct asked **at = &a->v->measuring->first;
+
+	while (*at != a)
+		at = &(*at)->next;
+	*at = a->next;
+	measurements_free(&a->measured);
+	free(a->manifest);
+	free(a->dir);
+	free(a->seed_dir);
+	free(a->image_dir);
+	free(a);
+}
+
+static void worked(void *arg)
+{
+	struct asked *a = arg;
+	struct vmm *v = a->v;
+
+	if (!a->failed && a->cvm.tdx)
+		keep(v->measuring, &a->key, &a->files);
+	a->done(a->arg, a->failed ? NULL : &a->measured, a->failed ? &a->err : NULL);
+	forget(a);
+	go(v);
+	vmm_job_end(v);
+}
+
+static bool being_read(const struct measuring *m, const struct key *key)
+{
+	for (const struct asked *a = m->first; a; a = a->next)
+		if (a->running && a->reading && same_key(&a->key, key))
+			return true;
+	return false;
+}
+
+static void go(struct vmm *v)
+{
+	for (struct asked *a = v->measuring->first; a; a = a->next) {
+		const struct kept *kept = find_kept(v->measuring, &a->key);
+
+		if (a->running || (!kept && being_read(v->measuring, &a->key)))
+			continue;
+		a->running = true;
+		a->reading = a->cvm.tdx && !kept;
+		a->known = kept ? kept->files : (struct file_measures){ 0 };
+		loop_job(v->set.loop, work, worked, a);
+	}
+}
+
+/* ------------------------------------------------------------------ asking */
+
+static void set_key(struct asked *a)
+{
+	(void)snprintf(a->key.image, sizeof(a->key.image), "%s", a->cvm.image_name);
+	(void)snprintf(a->key.hash, sizeof(a->key.hash), "%s", a->cvm.image_hash);
+	(void)snprintf(a->key.qemu, sizeof(a->key.qemu), "%s", a->caps.qemu);
+	a->key.memory_mib = qemu_leaves_kernel_alone(a->caps.qemu) ? 0 : (uint64_t)a->cvm.given_memory_mib;
+}
+
+static struct asked *asked_new(struct vmm *v, const struct hv_caps *caps, const struct cvm_row *cvm,
+			       const char *manifest)
+{
+	struct asked *a = xcalloc(1, sizeof(*a));
+
+	*a = (struct asked){ .v = v, .set = v->set, .caps = *caps, .cvm = *cvm };
+	/* Rows that were never promised anything have not been given anything either. */
+	if (!a->cvm.given_vcpus)
+		a->cvm.given_vcpus = cvm->vcpus;
+	if (!a->cvm.given_memory_mib)
+		a->cvm.given_memory_mib = cvm->memory_mib;
+	a->manifest = xstrdup(manifest);
+	a->dir = cvm_dir(v, cvm->uuid);
+	a->seed_dir = *cvm->uuid ? xasprintf("%s/shared", a->dir) : NULL;
+	a->image_dir = image_dir(v, cvm->image_name);
+	cvm_domain_name(cvm->uuid, a->domain);
+	set_key(a);
+	return a;
+}
+
+struct refusal {
+	measured_fn *done;
+	void *arg;
+	struct vmm *v;
+	struct loop_timer *timer;
+};
+
+static void refuse(void *arg)
+{
+	struct refusal *r = arg;
+	struct vmm *v = r->v;
+	struct err e;
+
+	err_set(&e, ERR_UNAVAILABLE,
+		"the hypervisor is not connected yet, so it is not known what machine it makes");
+	err_hint(&e, "try again when /readyz answers 200");
+	r->done(r->arg, NULL, &e);
+	free(r);
+	vmm_job_end(v);
+}
+
+static void refuse_later(struct vmm *v, measured_fn *done, void *arg)
+{
+	struct refusal *r = xcalloc(1, sizeof(*r));
+
+	*r = (struct refusal){ .done = done, .arg = arg, .v = v };
+	vmm_job_begin(v);
+	(void)loop_after(v->set.loop, 0, refuse, r, &r->timer);
+}
+
+void measure_with(struct vmm *v, const struct hv_caps *caps, const struct cvm_row *cvm, const char *manifest,
+		  measured_fn *done, void *arg)
+{
+	struct asked *a = asked_new(v, caps, cvm, manifest);
+
+	if (!v->measuring)
+		v->measuring = xcalloc(1, sizeof(*v->measuring));
+	vmm_job_begin(v);
+	a->done = done;
+	a->arg = arg;
+	a->next = v->measuring->first;
+	v->measuring->first = a;
+	go(v);
+}
+
+void vmm_measure(struct vmm *v, const struct cvm_row *cvm, const char *manifest, measured_fn *done, void *arg)
+{
+	const struct hv_caps *caps = hv_caps(v->hv);
+
+	if (caps)
+		measure_with(v, caps, cvm, manifest, done, arg);
+	else
+		refuse_later(v, done, arg);
+}
