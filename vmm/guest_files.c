@@ -49,6 +49,12 @@ char *guest_vm_config_text(const struct guest_vm_config *vm)
 		json_object_set_new(j, "num_verity_volumes", json_integer(vm->num_volumes));
 	if (vm->ovmf_variant && *vm->ovmf_variant)
 		set_text(j, "ovmf_variant", vm->ovmf_variant);
+	if (vm->tdx_lite)
+		set_text(j, "tdx_attestation_variant", "lite");
+	if (vm->tdx_checksum_file && vm->tdx_measurement)
+		json_object_set_new(j, "tdx_measurement",
+				    json_pack("{s:s,s:s}", "checksum_file", vm->tdx_checksum_file,
+					      "measurement", vm->tdx_measurement));
 	set_text(j, "image", vm->image);
 	set_text(j, "host_share_mode", vm->host_share_mode);
 	json_object_set_new(j, "spec_version", json_integer(1));

@@ -23,9 +23,11 @@ enum {
 struct guest_vm_config {
 	const char *os_image_hash; /* "" or NULL = unknown */
 	const char *image;
-	const char *qemu_version;    /* NULL = unknown */
-	const char *host_share_mode; /* "9p" or "vhd" */
-	const char *ovmf_variant;    /* of the image; NULL or "" = not said */
+	const char *qemu_version;                        /* NULL = unknown */
+	const char *host_share_mode;                     /* "9p" or "vhd" */
+	const char *ovmf_variant;                        /* of the image; NULL or "" = not said */
+	bool tdx_lite;                                   /* tdx_variant.h */
+	const char *tdx_checksum_file, *tdx_measurement; /* base64; NULL = none */
 	unsigned vcpus;
 	uint64_t memory_mib;
 	unsigned num_gpus, num_nvswitches, num_nics, num_volumes;

@@ -49,11 +49,14 @@ static void files(const struct machine_in *in, struct machine *m)
 	d->share_readonly = in->boot->shared_ro;
 }
 
-static int volumes(const struct machine_in *in, struct machine *m, struct err *e)
+/* What the manifest has a say in. */
+static int app(const struct machine_in *in, struct machine *m, struct err *e)
 {
 	auto_json json_t *manifest = json_loads(in->manifest, 0, NULL);
 	int r = volumes_of(manifest, in->set->volumes_dir, &m->volumes, e);
 
+	if (!r && in->cvm->tdx)
+		r = tdx_variant_choose(manifest, m->spec.memory_mib, in->image_dir, &m->variant, e);
 	if (r)
 		return r;
 	for (unsigned i = 0; i < m->volumes.n; i++)
@@ -136,6 +139,9 @@ static void vm_config(const struct machine_in *in, struct machine *m)
 		.qemu_version = in->caps ? given(in->caps->qemu, NULL) : NULL,
 		.host_share_mode = d->share_mode == SHARE_DISK ? "vhd" : "9p",
 		.ovmf_variant = in->boot->ovmf_variant,
+		.tdx_lite = m->variant.lite,
+		.tdx_checksum_file = m->variant.checksum_file,
+		.tdx_measurement = m->variant.measurement,
 		.vcpus = d->vcpus,
 		.memory_mib = d->memory_mib,
 		.num_nics = d->n_nics,
@@ -159,7 +165,7 @@ int machine_make(const struct machine_in *in, struct machine *ret, struct err *e
 	if (!r)
 		r = networks(in, &m, e);
 	if (!r)
-		r = volumes(in, &m, e);
+		r = app(in, &m, e);
 	if (r)
 		return r;
 	vm_config(in, &m);
@@ -172,6 +178,7 @@ void machine_free(struct machine *m)
 {
 	volumes_free(&m->volumes);
 	mr_config_free(&m->mr);
+	tdx_variant_free(&m->variant);
 	free(m->networks);
 	free(m->disk);
 	free(m->share);

@@ -11,6 +11,7 @@
 #include "vmm/guest_files.h"
 #include "vmm/hypervisor.h"
 #include "vmm/mr_config.h"
+#include "vmm/tdx_variant.h"
 #include "vmm/vmm.h"
 #include "vmm/volumes.h"
 
@@ -30,7 +31,8 @@ struct machine_in {
 struct machine {
 	struct domain_spec spec;
 	struct guest_vm_config vm;
-	struct mr_config mr; /* version 0 without TDX */
+	struct mr_config mr;        /* version 0 without TDX */
+	struct tdx_variant variant; /* TDX */
 	struct volumes volumes;
 	struct network *networks;
 	char *disk, *share, *serial_log, *kernel, *initrd, *rootfs, *firmware;

@@ -9,25 +9,10 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/own.h"
 #include "vmm/machine.h"
-
-/* Names that dstack's image build gives them. */
-static const char *const lite_files[] = { "measurement.tdx.cbor", "sha256sum.txt" };
-
-static bool has_lite_files(const char *image_dir)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(lite_files); i++) {
-		auto_free char *path = xasprintf("%s/%s", image_dir, lite_files[i]);
-
-		if (access(path, R_OK) != 0)
-			return false;
-	}
-	return true;
-}
 
 static void no_registers(struct measurements *m)
 {
@@ -57,7 +42,7 @@ static void take_files(const struct machine_in *in, const struct machine *machin
 		&m->rtmr[0],
 		"made when the VM starts (ACPI tables, TD HOB, boot variables): a verifier recomputes it from "
 		"vm_config%s",
-		m->lite ? ", or uses the image's lite variant, which does without" : "");
+		m->lite ? "; this TD goes by the lite variant, which does without" : "");
 	measured_not(&m->rtmr[3], "extended by the guest while it runs: its event log says with what");
 }
 
@@ -80,7 +65,7 @@ int measure(const struct machine_in *in, const struct file_measures *known, stru
 	memcpy(m.app_id, in->cvm->app_id, sizeof(m.app_id));
 	memcpy(m.os_image_hash, in->cvm->image_hash, sizeof(m.os_image_hash));
 	m.vm_config = guest_vm_config_text(&machine.vm);
-	m.lite = has_lite_files(in->image_dir);
+	m.lite = machine.variant.lite;
 	if (m.tdx)
 		take_files(in, &machine, known, &m, &files);
 	else

@@ -19,7 +19,7 @@ struct measurements {
 	char *vm_config;                                           /* what .sys-config.json will say, owned */
 	struct measured mrtd, rtmr[RTMRS];
 	bool image_firmware; /* TDX: the image's own, else the node's */
-	bool lite;           /* the image carries what a verifier needs to do without RTMR0's ACPI tables */
+	bool lite;           /* TDX: vm_config has verifiers do without RTMR0's ACPI tables (tdx_variant.h) */
 };
 
 /* [job] Pure but for files. @in: as the machine would be started; @known (may be NULL): what was worked out of these files before,

@@ -57,6 +57,13 @@ static void put(const struct node *n, const char *name, const char *text)
 	assert_int_equal(file_write(path, text, strlen(text), 0644, &e), 0);
 }
 
+static void take_away(const struct node *n, const char *name)
+{
+	auto_free char *path = xasprintf("%s/dstack-0.6.0/%s", n->images, name);
+
+	assert_int_equal(unlink(path), 0);
+}
+
 /* @own_firmware: a file of tests/data/measure, NULL: the image has none. */
 static void make_image(const struct node *n, const char *own_firmware, const char *more)
 {
@@ -201,6 +208,17 @@ static void ask(struct node *n, const char *manifest, struct answer *a)
 		fail_msg("%s", a->err.text);
 }
 
+static void ask_refused(struct node *n, const char *manifest, int code, const char *said)
+{
+	auto_answer struct answer a = { 0 };
+
+	measure_with(n->v, &n->caps, &n->row, manifest, answered, &a);
+	wait_for(n, &a, 1);
+	assert_true(a.failed);
+	assert_int_equal(a.err.code, code);
+	assert_non_null(strstr(a.err.text, said));
+}
+
 static const char *vector(const struct node *n, const char *name)
 {
 	return json_string_value(json_object_get(n->vectors, name));
@@ -324,19 +342,45 @@ static void what_can_not_be_known_says_why(void **st)
 	has_not(&a.m.rtmr[2], "boot loader of its own");
 }
 
-static void the_lite_variant_is_told_where_the_image_carries_it(void **st)
+#define MANIFEST_ACPI(word) \
+	"{\"name\":\"app\",\"runner\":\"bash\",\"requirements\":{\"tdx_measure_acpi_tables\":" word "}}"
+
+static void the_lite_variant_is_taken_where_the_image_carries_it(void **st)
 {
 	struct node *n = *st;
 	auto_answer struct answer a = { 0 };
 
 	make_image(n, "new.fd", "");
-	put(n, "sha256sum.txt", "");
+	put(n, "sha256sum.txt", "sums");
+	put(n, "digest.txt", "digest");
+	n->row.given_memory_mib = 4096;
 	ask(n, MANIFEST, &a);
 	assert_false(a.m.lite);
-	put(n, "measurement.tdx.cbor", "");
+	assert_null(strstr(a.m.vm_config, "tdx_measurement"));
+	put(n, "measurement.tdx.cbor", "cbor");
 	ask(n, MANIFEST, &a);
 	assert_true(a.m.lite);
 	has_not(&a.m.rtmr[0], "lite variant");
+	assert_non_null(strstr(a.m.vm_config, "\"tdx_attestation_variant\":\"lite\""));
+	assert_non_null(
+		strstr(a.m.vm_config, "{\"checksum_file\":\"c3Vtcw==\",\"measurement\":\"Y2Jvcg==\"}"));
+	/* the rule about memory */
+	n->row.given_memory_mib = 3071;
+	ask(n, MANIFEST, &a);
+	assert_false(a.m.lite);
+	assert_non_null(strstr(a.m.vm_config, "tdx_measurement"));
+	n->row.given_memory_mib = 2048;
+	ask(n, MANIFEST, &a);
+	assert_true(a.m.lite);
+	/* the app decides */
+	ask(n, MANIFEST_ACPI("true"), &a);
+	assert_false(a.m.lite);
+	n->row.given_memory_mib = 512;
+	ask(n, MANIFEST_ACPI("false"), &a);
+	assert_true(a.m.lite);
+	ask_refused(n, MANIFEST_ACPI("\"yes\""), ERR_COMPOSE_INVALID, "tdx_measure_acpi_tables");
+	take_away(n, "digest.txt");
+	ask_refused(n, MANIFEST_ACPI("false"), ERR_IMAGE_MISMATCH, "measurement.tdx.cbor");
 }
 
 static void an_ordinary_vm_has_no_registers(void **st)
@@ -469,7 +513,7 @@ int main(void)
 		WITH_NODE(
 			before_qemu_10_2_the_kernel_depends_on_the_memory_unless_the_firmware_takes_the_file),
 		WITH_NODE(what_can_not_be_known_says_why),
-		WITH_NODE(the_lite_variant_is_told_where_the_image_carries_it),
+		WITH_NODE(the_lite_variant_is_taken_where_the_image_carries_it),
 		WITH_NODE(an_ordinary_vm_has_no_registers),
 		WITH_NODE(a_pinned_key_provider_needs_a_cvm_to_exist),
 		WITH_NODE(vm_config_is_of_the_machine_as_given),
