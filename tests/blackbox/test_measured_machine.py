@@ -48,7 +48,7 @@ def test_a_guest_sees_what_the_launchers_guest_sees(spawn, image, tmp_path, case
     node.post("/images", json={"source": str(image)}).ok()
     cvm, ours = probe.through_teepod(node, vcpu=want["vcpus"], memory=256, networks=[{"mode": "user"}] * want["nics"],
                                      compose_file=compose(want["volumes"]))
-    args, log = probe.launcher(node, node.dir / "images" / probe.NAME, tmp_path, want["vcpus"], 256, probe.macs(cvm.uuid, want["nics"]),
+    args, log = probe.launcher(node.dir / "images" / probe.NAME, tmp_path, want["vcpus"], 256, probe.macs(cvm.uuid, want["nics"]),
                                nics=want["nics"], volumes=[tmp_path / "volumes" / "extra.verity"] * want["volumes"],
                                share=want["share"], kvm=node.get("/node").json["hypervisor"]["kvm"])
     theirs = probe.run(args, log)
@@ -67,7 +67,7 @@ def test_the_comparison_finds_a_device_that_sits_elsewhere(image, tmp_path):
     """The same arguments in another order, or one interface less, must not pass for the same machine."""
     def saw(folder, **change):
         (tmp_path / folder).mkdir()
-        args, log = probe.launcher(None, image, tmp_path / folder, 1, 256, probe.macs("x", 2), **change)
+        args, log = probe.launcher(image, tmp_path / folder, 1, 256, probe.macs("x", 2), **change)
         return probe.run(args, log)
     one, two = saw("one"), saw("two", nics=2)
     found = probe.differences(one, two)

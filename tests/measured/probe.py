@@ -31,8 +31,8 @@ def kernel_package():
     return max(cache.glob("linux-image-*-cloud-amd64_*.deb"))
 
 
-def make_image(folder, **metadata):
-    """An image in dstack's layout under @folder, with a root disk beside kernel and initramfs; its path."""
+def make_image(folder, bios=None):
+    """An image in dstack's layout under @folder, with a root disk beside kernel and initramfs, and a firmware; its path."""
     work, image = folder / "work", folder / NAME
     (work / "root" / "modules").mkdir(parents=True)
     image.mkdir()
@@ -47,9 +47,11 @@ def make_image(folder, **metadata):
     (image / "initramfs.cpio.gz").write_bytes((IMAGES / DEMO / "initramfs.cpio.gz").read_bytes() + gzip.compress(overlay))
     shutil.copy(IMAGES / DEMO / "bzImage", image)
     (image / "rootfs.img.parted.verity").write_bytes(b"\0" * (1 << 20))
+    if bios:
+        shutil.copy(bios, image / "ovmf.fd")
     (image / "metadata.json").write_text(json.dumps({
         "kernel": "bzImage", "initrd": "initramfs.cpio.gz", "rootfs": "rootfs.img.parted.verity", "cmdline": CMDLINE,
-        "version": "1.0.0", "is_dev": True, "shared_ro": True, **metadata}))
+        "version": "1.0.0", "is_dev": True, "shared_ro": True, **({"bios": "ovmf.fd"} if bios else {})}))
     sums = "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(image.iterdir()))
     (image / "sha256sum.txt").write_text(sums)
     (image / "digest.txt").write_text(hashlib.sha256(sums.encode()).hexdigest() + "\n")
@@ -94,12 +96,11 @@ def without_uuid(smbios):
 
 # ---------------------------------------------------------------------- the launcher's command line
 
-def launcher(node, image, folder, vcpus, memory, mac, nics=1, volumes=(), share="9p", qemu="qemu-system-x86_64", kvm=False, bios=None,
-             extra=()):
-    """What dstack-vmm runs for such a guest, argument by argument; @extra: of the machine (no-TEE by default)."""
+def launcher(image, folder, vcpus, memory, mac, nics=1, volumes=(), share="9p", kvm=False, td=None, bios=None):
+    """What dstack-vmm runs for such a guest, argument by argument; @td: properties of its tdx-guest object, None: no TEE."""
     log, disk = folder / "launcher.log", folder / "hda.img"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", disk, "1G"], check=True)
-    args = [qemu, "-accel", "kvm" if kvm else "tcg", "-cpu", "host" if kvm else "qemu64", "-nographic", "-nodefaults",
+    args = ["qemu-system-x86_64", "-accel", "kvm" if kvm else "tcg", "-cpu", "host" if kvm else "qemu64", "-nographic", "-nodefaults",
             "-chardev", f"pty,id=com0,logfile={log},logappend=on", "-serial", "chardev:com0",
             *(["-bios", bios] if bios else []),
             "-kernel", f"{image}/bzImage", "-initrd", f"{image}/initramfs.cpio.gz",
@@ -119,13 +120,16 @@ def launcher(node, image, folder, vcpus, memory, mac, nics=1, volumes=(), share=
     else:
         (folder / "shared.img").write_bytes(b"\0" * (128 << 20))
         args += ["-drive", f"file={folder}/shared.img,if=none,id=hd2,format=raw,readonly=on", "-device", "virtio-blk-pci,drive=hd2"]
-    return args + ["-machine", ",".join(["q35", "kernel-irqchip=split", "hpet=off", *extra]), "-smp", str(vcpus), "-m", f"{memory}M",
+    if td:
+        args += ["-object", json.dumps({"qom-type": "tdx-guest", "id": "tdx", **td}, separators=(",", ":"))]
+    confidential = ["confidential-guest-support=tdx"] if td else []
+    return args + ["-machine", ",".join(["q35", "kernel-irqchip=split", *confidential, "hpet=off"]), "-smp", str(vcpus), "-m", f"{memory}M",
                    "-append", CMDLINE], log
 
 
-def run(args, log, seconds=120):
-    """Run a probe to its power-off; what it saw."""
-    process = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+def run(args, log, seconds=120, inside=()):
+    """Run a probe to its power-off, by way of the command @inside; what it saw."""
+    process = subprocess.Popen([*inside, *args], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         _, said = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
