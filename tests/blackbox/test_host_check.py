@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from node import PROGRAM, until
+from node import PROGRAM, ROOT, until
 
 REQUIRED = ["cpu", "kvm", "kvm_intel.tdx", "tdx_module", "tdx_keyids", "sgx", "qgs", "vhost_vsock", "libvirt", "qemu",
             "domain_capabilities"]
@@ -99,6 +99,11 @@ def test_this_host_is_told_in_a_table_and_nothing_is_left_behind():
         assert f"{len(missing)} of {len(REQUIRED)} required parts" in summary and ", ".join(missing) in summary
     for name, (state, value, advice) in rows.items():
         assert advice or state in ("ok", "unknown") or "not an Intel CPU" in value, (name, state, value)
+
+
+def test_the_manual_explains_every_row():
+    text = (ROOT / "docs" / "tdx-host.md").read_text()
+    assert [name for name in REQUIRED + OTHERS if f"\n| `{name}` |" not in text] == []
 
 
 def test_a_good_host_lacks_only_what_it_does_not_have(good_host):
