@@ -241,9 +241,9 @@ static void read_memlock(const char *root, struct host_facts *f)
 		f->may_raise_memlock = n >> CAP_SYS_RESOURCE_BIT & 1;
 	if (!line || sscanf(line, "Max locked memory %23s", soft) != 1)
 		return;
+	n = UINT64_MAX;
 	f->memlock_known = !strcmp(soft, "unlimited") || sscanf(soft, "%19llu", &n) == 1;
-	if (f->memlock_known)
-		f->memlock = !strcmp(soft, "unlimited") ? UINT64_MAX : n;
+	f->memlock = n;
 }
 
 void host_facts_read(const struct host_facts_ask *ask, struct host_facts *ret)
