@@ -18,6 +18,14 @@ sys.path.insert(0, str(HERE.parent / "blackbox"))
 from libvirtd import Libvirtd, Unavailable, virsh  # noqa: E402
 
 
+def find_root():
+    """What root.sh has, or builds."""
+    found = subprocess.run([HERE / "root.sh", "path"], stdout=subprocess.PIPE, text=True)
+    if found.returncode:
+        raise Unavailable("no root of a newer Debian, for the reason above")
+    return Path(found.stdout.strip())
+
+
 class Bed(Libvirtd):
     def __init__(self, root):
         self.root = Path(root)

@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """conftest.py - a test bed and a node in TDX mode for each worker; in the end, what was seen and what it does not prove."""
 
-import gzip
 import os
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,11 +10,10 @@ import pytest
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "blackbox"))
 
-from bed import Bed, Unavailable  # noqa: E402
-from node import BOOT, DEMO, PROGRAM, Node, assert_books  # noqa: E402
-from td import QGS, make_image  # noqa: E402
+from bed import Bed, find_root  # noqa: E402
+from node import PROGRAM, Node, assert_books  # noqa: E402
+from td_images import bring_images, new_node  # noqa: E402
 
-TD_BOOT, TD_DEMO, TD_REBOOTS = "tdboot-1.0.0", "tddemo-1.0.0", "tdreboots-1.0.0"
 SHOWN = HERE.parents[1] / "build" / "test-logs" / "tdx-argv.txt"
 NOT_PROVED = """\
 What this does NOT prove: there was no TDX module, no encrypted memory, no measurement, no quote and no attestation. The
@@ -40,47 +36,22 @@ def pytest_terminal_summary(terminalreporter):
 
 
 @pytest.fixture(scope="session")
-def root():
-    found = subprocess.run([HERE / "root.sh", "path"], stdout=subprocess.PIPE, text=True)
-    if found.returncode == 77:
-        pytest.skip("no root for the test bed, see above")
-    assert found.returncode == 0, "no root for the test bed, see above"
-    return Path(found.stdout.strip())
-
-
-@pytest.fixture(scope="session")
-def bed(root):
-    bed = Bed(root)
+def bed():
+    bed = Bed(find_root())
     yield bed
     bed.close()
 
 
 @pytest.fixture(scope="session")
-def td_node(bed, root):
+def td_node(bed):
     """A daemon of this Debian that knows nothing of the bed but the libvirt URI."""
-    firmware = root / "usr/share/ovmf/OVMF.inteltdx.ms.fd"
-    node = Node(hypervisor=bed.uri, options={"hypervisor.tee": "tdx", "hypervisor.qgs_socket": QGS})
+    node = new_node(bed)
     try:
         node.start()
-        folder = node.dir / "brought"
-        folder.mkdir()
-        for name, base, more in ((TD_BOOT, BOOT, None), (TD_DEMO, DEMO, None), (TD_REBOOTS, DEMO, initramfs(folder, "reboots"))):
-            source = make_image(folder / name, base, firmware, more)
-            node.post("/images", json={"source": str(source)}, timeout=60).ok()
-        shutil.rmtree(folder)
+        bring_images(node, bed.root)
         yield node
     finally:
         node.close()
-
-
-def initramfs(folder, name):
-    """An initramfs to be unpacked over another, with guests/@name as its /init."""
-    script = (HERE / "guests" / name).read_bytes()
-    (folder / "init").write_bytes(script)
-    (folder / "init").chmod(0o755)
-    packed = subprocess.run(["cpio", "-o", "-H", "newc", "-R", "0:0", "--quiet"], cwd=folder, input=b"init\n",
-                            stdout=subprocess.PIPE, check=True)
-    return gzip.compress(packed.stdout)
 
 
 @pytest.fixture

@@ -114,6 +114,8 @@ path() {
 		trap "rm -rf --one-file-system '$work'" EXIT
 		chmod 755 "$work"
 		build "$work" || exit
+		# By name it is whole; on the disk it must be too, should the machine stop now.
+		sync -f "$work"
 		mv "$work/root" "$root"
 	fi
 	echo "$root"

@@ -3,28 +3,12 @@
 
 import base64
 import json
-import shutil
 import xml.etree.ElementTree as tree
 
-from node import IMAGES, command_line
-from test_images import seal
+from node import command_line
+from td_images import QGS
 
 SEPT_VE_DISABLE = 1 << 28
-QGS = "/run/tdx-qgs/bed.socket"
-
-
-def make_image(folder, base, firmware, also_at_boot=None):
-    """A copy of a demo image that brings its TDX firmware, in @folder; @also_at_boot: more of an initramfs."""
-    shutil.copytree(IMAGES / base, folder)
-    meta = json.loads((folder / "metadata.json").read_text())
-    meta.update(bios="ovmf.fd", version=folder.name.rsplit("-", 1)[1])
-    (folder / "metadata.json").write_text(json.dumps(meta))
-    shutil.copy(firmware, folder / "ovmf.fd")
-    if also_at_boot:
-        with open(folder / meta["initrd"], "ab") as initrd:
-            initrd.write(also_at_boot)
-    seal(folder)
-    return folder
 
 
 class Argv:
@@ -64,20 +48,25 @@ def mr_config_id(cvm):
     return (b"\x01" + bytes.fromhex(cvm.get()["compose_hash"])).ljust(48, b"\0")
 
 
-def assert_is_td(bed, cvm, vcpus=1, memory=64):
+def image_firmware(cvm):
+    return str(cvm.node.dir / "images" / cvm.get()["os"]["name"] / "ovmf.fd")
+
+
+def assert_is_td(bed, cvm, vcpus=1, memory=64, firmware=None):
     """@cvm runs as a TD of this size, as far as libvirt and QEMU's command line can tell; that command line."""
     assert cvm.get()["mode"] == "tdx"
-    assert_live_xml(bed, cvm)
+    firmware = firmware or image_firmware(cvm)
+    assert_live_xml(bed, cvm, firmware)
     pid, = cvm.pids()
     given = Argv(bed.argv(pid))
-    assert_td_argv(given, cvm)
+    assert_td_argv(given, cvm, firmware)
     assert given.one("-m") == f"size={memory * 1024}k"
     assert given.parts("-smp")[0] == str(vcpus)
     assert_simulated(Argv(command_line(pid)))
     return given
 
 
-def assert_live_xml(bed, cvm):
+def assert_live_xml(bed, cvm, firmware):
     live = tree.fromstring(bed.live_xml(cvm.uuid))
     assert live.get("type") == "kvm" and live.get("id"), "the XML of a running domain"
     security, = live.findall("launchSecurity")
@@ -86,10 +75,10 @@ def assert_live_xml(bed, cvm):
     assert base64.b64decode(security.findtext("mrConfigId")) == mr_config_id(cvm)
     assert security.find("quoteGenerationService").get("path") == QGS
     loader = live.find("os/loader")
-    assert loader.get("type") == "rom" and loader.text.endswith("/ovmf.fd")
+    assert loader.get("type") == "rom" and loader.text == firmware
 
 
-def assert_td_argv(given, cvm):
+def assert_td_argv(given, cvm, firmware):
     guest, = given.objects("tdx-guest")
     assert base64.b64decode(guest["mrconfigid"]) == mr_config_id(cvm)
     assert guest["quote-generation-socket"] == {"type": "unix", "path": QGS}
@@ -101,7 +90,7 @@ def assert_td_argv(given, cvm):
     assert given.parts("-accel")[0] == "kvm"
     processor = given.parts("-cpu")
     assert processor[0] == "host" and "pmu=off" in processor
-    assert given.one("-bios") == str(cvm.node.dir / "images" / cvm.get()["os"]["name"] / "ovmf.fd")
+    assert given.one("-bios") == firmware
     assert not [drive for drive in given.all("-drive") + given.all("-blockdev") if "pflash" in drive]
 
 

@@ -7,10 +7,10 @@ import threading
 
 import pytest
 
-from conftest import TD_BOOT, TD_DEMO, TD_REBOOTS
 from libvirtd import defined
-from node import alive, assert_books, refused, until
+from node import BOOT, alive, assert_books, refused, until
 from td import assert_is_td
+from td_images import FIRMWARE, TD_BOOT, TD_DEMO, TD_REBOOTS
 from test_lifecycle import BOOTED, facts
 
 WEB = [{"protocol": "tcp", "host_port": 0, "vm_port": 80}]
@@ -37,6 +37,10 @@ def test_a_created_td_has_all_that_makes_one(bed, node, show):
     show(assert_is_td(bed, cvm))
     speaks(cvm)
     assert_books(node)
+
+
+def test_an_image_without_firmware_gets_the_hosts(bed, node):
+    assert_is_td(bed, create(node, image=BOOT), firmware=FIRMWARE)
 
 
 def test_tds_created_at_the_same_time_are_tds_of_their_own(bed, node):
