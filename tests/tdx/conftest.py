@@ -36,19 +36,25 @@ def pytest_terminal_summary(terminalreporter):
 
 
 @pytest.fixture(scope="session")
-def bed():
-    bed = Bed(find_root())
+def root():
+    """The folder of the newer Debian."""
+    return find_root()
+
+
+@pytest.fixture(scope="session")
+def bed(root):
+    bed = Bed(root)
     yield bed
     bed.close()
 
 
 @pytest.fixture(scope="session")
-def td_node(bed):
+def td_node(bed, root):
     """A daemon of this Debian that knows nothing of the bed but the libvirt URI."""
     node = new_node(bed)
     try:
         node.start()
-        bring_images(node, bed.root)
+        bring_images(node, root)
         yield node
     finally:
         node.close()
