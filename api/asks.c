@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "api/asks_machine.h"
 #include "base/buf.h"
@@ -43,6 +44,25 @@ static const struct field port_fields[] = {
 };
 
 static const struct field_table port_table = { "PortRequest", port_fields, ARRAY_SIZE(port_fields), true };
+
+static const char *const attach_words[] = { "listed", "all", NULL };
+
+static const struct field gpu_fields[] = {
+	{ "slot", FIELD_STRING, OPT, 0, 12, FIELD_NOWHERE, NULL, NULL,
+	  "PCI address: 18:00.0 or 0000:18:00.0; any free GPU of the product if absent" },
+	{ "product_id", FIELD_STRING, OPT, 0, 9, FIELD_NOWHERE, NULL, NULL,
+	  "such as 10de:2335; whatever is in the slot if absent" },
+};
+
+static const struct field_table gpu_table = { "GpuRequest", gpu_fields, ARRAY_SIZE(gpu_fields), true };
+
+static const struct field gpus_fields[] = {
+	{ "attach_mode", FIELD_WORD, OPT, 0, 0, FIELD_NOWHERE, attach_words, NULL,
+	  "listed if absent; all: every GPU that is offered, and the NVSwitches" },
+	{ "gpus", FIELD_OBJECTS, OPT, 0, GPUS_MAX, FIELD_NOWHERE, NULL, &gpu_table, NULL },
+};
+
+static const struct field_table gpus_table = { "GpusRequest", gpus_fields, ARRAY_SIZE(gpus_fields), true };
 
 #define AT(member) offsetof(struct cvm_request, member)
 
@@ -99,7 +119,7 @@ static const struct field_table port_table = { "PortRequest", port_fields, ARRAY
 		{ "env_keys", FIELD_STRINGS, OPT, 0, ENV_KEYS_MAX, AT(env_keys), NULL, NULL, NULL },         \
 		{ "hugepages", FIELD_BOOL, OPT, 0, 0, AT(hugepages), NULL, NULL, NULL },                     \
 		{ "pin_numa", FIELD_BOOL, OPT, 0, 0, AT(pin_numa), NULL, NULL, NULL },                       \
-		{ "gpus", FIELD_OBJECT, OPT, 0, 0, AT(gpus), NULL, NULL, NULL },                             \
+		{ "gpus", FIELD_OBJECT, OPT, 0, 0, AT(gpus), NULL, &gpus_table, NULL },                      \
 		{ "kms_urls", FIELD_STRINGS, OPT, 0, 16, AT(kms_urls), NULL, NULL, NULL },                   \
 	{                                                                                                    \
 		"gateway_urls", FIELD_STRINGS, OPT, 0, 16, AT(gateway_urls), NULL, NULL, NULL                \
@@ -156,15 +176,10 @@ int read_cvm_request(const struct field_table *t, const json_t *body, struct cvm
 /* Things of the cloud that this node does not do: taken silently they would be a promise. */
 static int refuse_unsupported(const struct cvm_request *q, struct err *e)
 {
-	const char *attach = q->gpus ? json_string_value(json_object_get(q->gpus, "attach_mode")) : NULL;
 	const struct {
 		const char *field;
 		bool asked;
 	} no[] = {
-		{ "hugepages", q->hugepages },
-		{ "pin_numa", q->pin_numa },
-		{ "gpus", json_array_size(json_object_get(q->gpus, "gpus")) > 0 ||
-				  (attach && !strcmp(attach, "all")) },
 		{ "kms_urls", json_array_size(q->kms_urls) > 0 },
 		{ "gateway_urls", json_array_size(q->gateway_urls) > 0 },
 	};
@@ -238,6 +253,24 @@ static void read_ports(const json_t *list, struct port_ask *out)
 	}
 }
 
+static void read_gpus(const json_t *list, struct gpu_ask *out)
+{
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach((json_t *)list, i, item) out[i] =
+		(struct gpu_ask){ .slot = text_of(item, "slot"), .product_id = text_of(item, "product_id") };
+}
+
+static enum gpu_attach read_attach(const json_t *gpus)
+{
+	const char *word = text_of(gpus, "attach_mode");
+
+	if (word && !strcasecmp(word, "all"))
+		return GPU_ALL;
+	return json_array_size(json_object_get(gpus, "gpus")) ? GPU_LISTED : GPU_NONE;
+}
+
 static const char *some(const char *s)
 {
 	return s && *s ? s : NULL;
@@ -264,6 +297,10 @@ static int fill(const struct cvm_request *q, const json_t *body, struct cvm_aske
 		.listed = q->listed,
 		.stopped = q->stopped,
 		.networks = a->networks,
+		.hugepages = q->hugepages,
+		.pin_numa = q->pin_numa,
+		.gpu_attach = read_attach(q->gpus),
+		.n_gpus = json_array_size(json_object_get(q->gpus, "gpus")),
 	};
 	if (!r)
 		r = read_tee((enum tee_setting)q->tee, q->require_tdx, &a->ask.tee, e);
@@ -292,6 +329,9 @@ int cvm_asked_from(const struct cvm_request *req, const json_t *body, struct cvm
 	a.ports = xcalloc(a.ask.n_ports, sizeof(*a.ports));
 	read_ports(req->ports, a.ports);
 	a.ask.ports = a.ports;
+	a.gpus = xcalloc(a.ask.n_gpus, sizeof(*a.gpus));
+	read_gpus(json_object_get(req->gpus, "gpus"), a.gpus);
+	a.ask.gpus = a.gpus;
 	a.ask.manifest = a.manifest;
 	a.ask.encrypted_env = a.env;
 	a.ask.encrypted_env_len = a.env_len;
@@ -304,6 +344,7 @@ int cvm_asked_from(const struct cvm_request *req, const json_t *body, struct cvm
 void cvm_asked_end(struct cvm_asked *a)
 {
 	free(a->ports);
+	free(a->gpus);
 	free(a->env);
 	json_decref(a->manifest);
 }

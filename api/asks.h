@@ -31,6 +31,7 @@ enum kms_word { KMS_PHALA, KMS_ETHEREUM, KMS_BASE, KMS_LEGACY };
 struct cvm_asked {
 	struct cvm_ask ask;
 	struct port_ask *ports; /* owned */
+	struct gpu_ask *gpus;   /* owned */
 	void *env;              /* owned: encrypted_env as bytes */
 	size_t env_len;
 	json_t *manifest; /* owned */

@@ -88,10 +88,22 @@ static int apply(void *arg, struct answer *ret, struct err *e)
 	return ch->ops->apply(ch, ret, e);
 }
 
+static void begin(struct change *ch);
+
+static void looked(void *arg)
+{
+	begin(arg);
+}
+
 static void done(void *arg, struct answer *a, bool replayed, const struct err *e)
 {
 	struct change *ch = arg;
 
+	if (e && !ch->looked && vmm_worth_a_look(e)) {
+		ch->looked = true;
+		vmm_look(api_of(ch->call)->vmm, looked, ch);
+		return;
+	}
 	if (e)
 		call_reply_err(ch->call, e);
 	else
@@ -99,20 +111,17 @@ static void done(void *arg, struct answer *a, bool replayed, const struct err *e
 	drop(ch);
 }
 
-void change_run(struct change *ch, struct call *c, json_t *body, const struct change_ops *ops)
+static void begin(struct change *ch)
 {
 	struct scope s;
 	struct err e;
 
-	ch->ops = ops;
-	ch->call = c;
-	ch->body = body;
-	if (scope_of(c, body, &s, &e)) {
-		call_reply_err(c, &e);
+	if (scope_of(ch->call, ch->body, &s, &e)) {
+		call_reply_err(ch->call, &e);
 		drop(ch);
 		return;
 	}
-	vmm_mutate(api_of(c)->vmm,
+	vmm_mutate(api_of(ch->call)->vmm,
 		   &(struct mutation){
 			   .caller = s.caller,
 			   .key = s.key,
@@ -121,6 +130,14 @@ void change_run(struct change *ch, struct call *c, json_t *body, const struct ch
 			   .done = done,
 		   },
 		   ch);
+}
+
+void change_run(struct change *ch, struct call *c, json_t *body, const struct change_ops *ops)
+{
+	ch->ops = ops;
+	ch->call = c;
+	ch->body = body;
+	begin(ch);
 }
 
 /* ------------------------------------------------------------------ asking first */

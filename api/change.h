@@ -3,6 +3,9 @@
  *
  * Every such route honours Idempotency-Key: the answer is kept in the transaction of the effect, and given again, marked
  * "Idempotent-Replayed: true", to the same caller with the same method, path and body.
+ *
+ * A change that wants devices or hugepages is first refused (vmm_worth_a_look()), and applied after the host was looked at: what is
+ * free there changes without anybody telling us.
  */
 #ifndef TEEPOD_API_CHANGE_H
 #define TEEPOD_API_CHANGE_H
@@ -24,6 +27,7 @@ struct change {
 	const struct change_ops *ops;
 	struct call *call;
 	json_t *body; /* the request's, owned; NULL if none */
+	bool looked;  /* at the host, for this request */
 };
 
 /* Takes @ch, zeroed by xcalloc(), and @body (may be NULL). Answers @c in every case. */

@@ -57,10 +57,13 @@ static json_t *shape_provision(const struct vmm_settings *s, const struct provis
 
 static int provision_apply(struct change *ch, struct answer *ret, struct err *e)
 {
-	const struct cvm_change *cc = (const struct cvm_change *)ch;
+	struct cvm_change *cc = (struct cvm_change *)ch;
 	struct vmm *v = api_of(ch->call)->vmm;
 	struct provision_result p;
-	int r = vmm_provision(v, ch->call->caller.workspace, &cc->asked.ask, &p, e);
+	int r;
+
+	cc->asked.ask.looked = ch->looked;
+	r = vmm_provision(v, ch->call->caller.workspace, &cc->asked.ask, &p, e);
 
 	if (!r)
 		*ret = (struct answer){ .status = 200, .body = shape_provision(vmm_settings(v), &p) };
@@ -69,7 +72,7 @@ static int provision_apply(struct change *ch, struct answer *ret, struct err *e)
 
 static int create_apply(struct change *ch, struct answer *ret, struct err *e)
 {
-	const struct cvm_change *cc = (const struct cvm_change *)ch;
+	struct cvm_change *cc = (struct cvm_change *)ch;
 	const struct cvm_request *q = &cc->req;
 	struct vmm *v = api_of(ch->call)->vmm;
 	struct request_ref ref = api_ref(ch->call);
@@ -79,6 +82,7 @@ static int create_apply(struct change *ch, struct answer *ret, struct err *e)
 	struct op_row op = { 0 };
 	int r;
 
+	ref.looked = cc->asked.ask.looked = ch->looked;
 	if (is_commit(ch->body))
 		r = vmm_commit(v, workspace, q->app_id, q->compose_hash, cc->asked.env, cc->asked.env_len,
 			       q->stopped, &ref, &row, &op, e);
@@ -162,18 +166,26 @@ static void delete_cvm(struct call *c)
 static json_t *shape_fit(const struct call *c, const struct cvm_row *row)
 {
 	const struct vmm_settings *s = vmm_settings(api_of(c)->vmm);
-	json_t *resources = json_pack("{s:I,s:I,s:I}", "vcpus", (json_int_t)row->vcpus, "memory_mib",
-				      (json_int_t)row->memory_mib, "disk_gib", (json_int_t)row->disk_gib);
+	json_t *resources = json_pack("{s:I,s:I,s:I,s:I}", "vcpus", (json_int_t)row->given_vcpus,
+				      "memory_mib", (json_int_t)row->given_memory_mib, "disk_gib",
+				      (json_int_t)row->disk_gib, "gpus", (json_int_t)row->gpus);
 	json_t *image =
 		json_pack("{s:s,s:s,s:b,s:o}", "name", row->image_name, "version", row->image_version,
 			  "is_dev", row->image_dev, "os_image_hash", json_text_or_null(row->image_hash));
 
-	return json_pack("{s:b,s:o,s:o,s:o,s:o,s:o,s:s,s:s,s:{s:I,s:s,s:s}}", "fits", 1, "resources",
-			 resources, "image", image, "instance_type", json_text_or_null(row->instance_type),
-			 "app_id", json_text_or_null(row->app_id), "compose_hash",
-			 json_text_or_null(row->compose_hash), "mode", row->tdx ? "tdx" : "development",
-			 "tee", row->tdx ? "tdx" : "none", "node", "id", (json_int_t)s->node_id, "name",
-			 s->node_name, "region", s->region);
+	return json_pack("{s:b,s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:s,s:{s:I,s:s,s:s}}", "fits", 1, "resources",
+			 resources, "placement", shape_placement(row), "image", image, "instance_type",
+			 json_text_or_null(row->instance_type), "app_id", json_text_or_null(row->app_id),
+			 "compose_hash", json_text_or_null(row->compose_hash), "mode",
+			 row->tdx ? "tdx" : "development", "tee", row->tdx ? "tdx" : "none", "node", "id",
+			 (json_int_t)s->node_id, "name", s->node_name, "region", s->region);
+}
+
+static void answer_preflight(struct call *c, bool looked);
+
+static void look_done(void *arg)
+{
+	answer_preflight(arg, true);
 }
 
 static void fits(struct call *c, const struct cvm_row *row, const json_t *manifest)
@@ -184,21 +196,33 @@ static void fits(struct call *c, const struct cvm_row *row, const json_t *manife
 }
 
 /* Only a request that could never be answered is an error; what does not fit is the answer asked for. */
-static void post_preflight(struct call *c)
+static void answer_preflight(struct call *c, bool looked)
 {
 	auto_cvm_asked struct cvm_asked asked = { 0 };
 	auto_json json_t *body = NULL;
+	struct vmm *v = api_of(c)->vmm;
 	struct cvm_request q = { 0 };
 	struct cvm_row row;
 	struct err e;
 
 	body = call_json(c, false, &e);
-	if (!body || read_cvm_request(&preflight_table, body, &q, &e) || cvm_asked_from(&q, body, &asked, &e))
+	if (!body || read_cvm_request(&preflight_table, body, &q, &e) ||
+	    cvm_asked_from(&q, body, &asked, &e)) {
 		call_reply_err(c, &e);
-	else if (!vmm_preflight(api_of(c)->vmm, c->caller.workspace, &asked.ask, &row, &e))
+		return;
+	}
+	asked.ask.looked = looked;
+	if (!vmm_preflight(v, c->caller.workspace, &asked.ask, &row, &e))
 		fits(c, &row, asked.manifest);
+	else if (!looked && vmm_worth_a_look(&e))
+		vmm_look(v, look_done, c);
 	else
 		preflight_refuse(c, &e);
+}
+
+static void post_preflight(struct call *c)
+{
+	answer_preflight(c, false);
 }
 
 enum { BODY_MAX = 1024 * 1024 };

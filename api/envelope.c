@@ -53,16 +53,17 @@ static const struct form forms[ERR_CODES] = {
 	[ERR_TIMEOUT] = { 504, NULL, NULL, 0 },
 	[ERR_CANCELLED] = { 409, NULL, NULL, 0 },
 	[ERR_TOO_LARGE] = { 413, NULL, NULL, 0 },
+	[ERR_GPU] = { 400, "ERR-02-006", "gpus", 0 },
+	[ERR_GPU_BUSY] = { 409, "ERR-02-016", "gpus", 0 },
 };
 
 /* Resources the catalogue has a code for; the others are "resource not available". */
 static const struct scarce {
 	const char *resource, *code, *field;
 } scarce[] = {
-	{ "vcpus", "ERR-02-003", "vcpu" },
-	{ "memory_mib", "ERR-02-004", "memory" },
-	{ "slots", "ERR-02-005", "slots" },
-	{ "disk_gib", "ERR-02-002", "disk_size" },
+	{ "vcpus", "ERR-02-003", "vcpu" },           { "memory_mib", "ERR-02-004", "memory" },
+	{ "slots", "ERR-02-005", "slots" },          { "disk_gib", "ERR-02-002", "disk_size" },
+	{ "hugepages_mib", "ERR-02-004", "memory" }, { "gpus", "ERR-02-007", "gpus" },
 };
 
 static const struct scarce *find_scarce(const struct err *e)
@@ -152,6 +153,8 @@ static void add_capacity(json_t *details, const struct err *e)
 	add_row(details, "asked", json_integer((json_int_t)e->cap.asked), NULL);
 	add_row(details, "free", json_integer((json_int_t)e->cap.free), NULL);
 	add_row(details, "total", json_integer((json_int_t)e->cap.total), NULL);
+	if (e->cap.numa_node >= 0)
+		add_row(details, "numa_node", json_integer(e->cap.numa_node), NULL);
 }
 
 static json_t *details_of(const struct err *e, const struct form *f)

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * node.c - GET /node: what this machine is, what it can still promise, and how its hypervisor is.
+ * node.c - GET /node: what this machine is, what it can still promise, and how its hypervisor is. GET /devices: its GPUs.
  */
 #include <unistd.h>
 
 #include "api/shapes.h"
 #include "api/tables.h"
 #include "base/clock.h"
+#include "base/own.h"
 
 static json_t *shape_hypervisor(const struct node_info *n, const char *uri)
 {
@@ -69,12 +70,15 @@ static void get_node(struct call *c)
 	const struct vmm_settings *s = vmm_settings(a->vmm);
 	int64_t count[DESIRED_MAX][OBSERVED_MAX];
 	struct capacity_row rows[CAPACITY_ROWS];
+	auto_free struct numa_row *numa = NULL;
 	struct node_info n;
 	char span[CLOCK_SPAN];
-	json_t *body;
+	json_t *body, *capacity;
+	size_t n_numa;
 	struct err e;
 
-	if (vmm_capacity(a->vmm, rows, &e) || vmm_cvm_counts(a->vmm, count, &e)) {
+	if (vmm_capacity(a->vmm, rows, &e) || vmm_cvm_counts(a->vmm, count, &e) ||
+	    vmm_numa_nodes(a->vmm, &numa, &n_numa, &e)) {
 		call_reply_err(c, &e);
 		return;
 	}
@@ -87,12 +91,32 @@ static void get_node(struct call *c)
 	json_object_set_new(body, "started_at", json_time_or_null(a->started_ms));
 	json_object_set_new(body, "hypervisor", shape_hypervisor(&n, s->hypervisor_uri));
 	add_host(a->vmm, &n, body);
-	json_object_set_new(body, "capacity", shape_capacity(rows, CAPACITY_ROWS));
+	capacity = shape_capacity(rows, CAPACITY_ROWS);
+	shape_hugepages(capacity, numa, n_numa);
+	json_object_set_new(body, "capacity", capacity);
 	json_object_set_new(body, "cvms", shape_counts(count));
 	call_reply(c, 200, body);
 }
 
+static void get_devices(struct call *c)
+{
+	auto_free struct device_row *rows = NULL;
+	json_t *items;
+	struct err e;
+	size_t n;
+
+	if (vmm_devices(api_of(c)->vmm, &rows, &n, &e)) {
+		call_reply_err(c, &e);
+		return;
+	}
+	items = json_array();
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(items, shape_device(&rows[i], api_scope(c)));
+	call_reply(c, 200, json_pack("{s:o,s:I}", "items", items, "total", (json_int_t)n));
+}
+
 const struct route node_routes[] = {
 	{ "GET", "/api/v1/node", ROLE_READER, 0, 0, get_node, NULL },
+	{ "GET", "/api/v1/devices", ROLE_READER, 0, 0, get_devices, NULL },
 	{ 0 },
 };

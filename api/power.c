@@ -24,7 +24,10 @@ static int apply(struct change *ch, struct answer *ret, struct err *e)
 	auto_shaper struct shaper s = { 0 };
 	struct cvm_row row;
 	struct op_row op;
-	int r = api_find_cvm(ch->call, ch->call->param[0], &row, e);
+	int r;
+
+	ref.looked = ch->looked;
+	r = api_find_cvm(ch->call, ch->call->param[0], &row, e);
 
 	if (!r)
 		r = vmm_power(v, &row, &pc->ask, &ref, &op, e);

@@ -3,11 +3,13 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "api/envelope.h"
 #include "api/shapes.h"
 #include "base/clock.h"
+#include "vmm/placement.h"
 
 /* Flat where the other v25 shapes have an object: clients insist on teepod_name here. */
 static json_t *basic_v25(struct shaper *s, const struct cvm_row *c)
@@ -168,6 +170,59 @@ json_t *shape_capacity(const struct capacity_row *rows, size_t n)
 						   set ? json_integer(left) : json_null()));
 	}
 	return a;
+}
+
+void shape_hugepages(json_t *capacity, const struct numa_row *rows, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct numa_row *r = &rows[i];
+
+		if (!r->hugepages_mib && !r->hugepages_promised)
+			continue;
+		json_array_append_new(capacity,
+				      json_pack("{s:s,s:I,s:I,s:I,s:I,s:I}", "resource", "hugepages_mib",
+						"total", (json_int_t)r->hugepages_mib, "promised",
+						(json_int_t)r->hugepages_promised, "free",
+						(json_int_t)numa_free_hugepages(r), "numa_node",
+						(json_int_t)r->node, "page_kib", (json_int_t)r->page_kib));
+	}
+}
+
+json_t *shape_device(const struct device_row *d, int64_t workspace)
+{
+	bool may_see = d->cvm && (!workspace || workspace == d->workspace);
+	char why[DEVICE_WHY];
+	enum device_state state = device_state(d, why);
+	json_t *o = json_pack("{s:s,s:s,s:s,s:s,s:I,s:o,s:o,s:b,s:s,s:o}", "address", d->address, "kind",
+			      device_kind_word[d->kind], "product_id", d->product_id, "description",
+			      d->description, "numa_node", (json_int_t)d->numa_node, "iommu_group",
+			      d->iommu_group < 0 ? json_null() : json_integer(d->iommu_group), "driver",
+			      json_text_or_null(d->driver), "offered", d->offered, "state",
+			      device_state_word[state], "reason", json_text_or_null(why));
+
+	json_object_set_new(o, "vm_uuid", may_see ? json_string(d->cvm_uuid) : json_null());
+	return o;
+}
+
+static json_t *node_numbers(const char *text)
+{
+	json_t *a = json_array();
+
+	while (*text) {
+		char *end;
+
+		json_array_append_new(a, json_integer((json_int_t)strtoul(text, &end, 10)));
+		text = *end == ',' ? end + 1 : "";
+	}
+	return a;
+}
+
+json_t *shape_placement(const struct cvm_row *c)
+{
+	return json_pack("{s:b,s:b,s:o,s:I,s:I,s:o}", "hugepages", c->hugepages, "pin_numa", c->pin_numa,
+			 "numa_nodes", node_numbers(c->numa_nodes), "vcpus", (json_int_t)c->given_vcpus,
+			 "memory_mib", (json_int_t)c->given_memory_mib, "gpu_attach",
+			 json_text_or_null(c->gpu_attach));
 }
 
 json_t *shape_image(const struct image_row *row)

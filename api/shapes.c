@@ -163,7 +163,7 @@ static json_t *resource(const struct cvm_row *c)
 	put(o, "vcpu", json_integer(c->vcpus));
 	put(o, "memory_in_gb", memory_in_gb(c->memory_mib));
 	put(o, "disk_in_gb", json_integer(c->disk_gib));
-	put(o, "gpus", json_integer(0));
+	put(o, "gpus", json_integer(c->gpus));
 	put(o, "compute_billing_price", json_null());
 	put(o, "billing_period", json_null());
 	return o;
@@ -247,8 +247,9 @@ json_t *shape_cvm_v26(struct shaper *s, const struct cvm_row *c)
 
 static json_t *machine(const struct cvm_row *c)
 {
-	return json_pack("{s:I,s:I,s:I,s:i}", "vcpu", (json_int_t)c->vcpus, "memory",
-			 (json_int_t)c->memory_mib, "disk_size", (json_int_t)c->disk_gib, "gpu_count", 0);
+	return json_pack("{s:I,s:I,s:I,s:I}", "vcpu", (json_int_t)c->vcpus, "memory",
+			 (json_int_t)c->memory_mib, "disk_size", (json_int_t)c->disk_gib, "gpu_count",
+			 (json_int_t)c->gpus);
 }
 
 /* The twelve keys that every lifecycle answer and the v25 detail have. */
@@ -333,6 +334,23 @@ static int put_ports(struct shaper *s, const struct cvm_row *c, json_t *o, struc
 	return r;
 }
 
+static int put_devices(struct shaper *s, const struct cvm_row *c, json_t *o, struct err *e)
+{
+	auto_free struct device_row *devices = NULL;
+	json_t *list;
+	size_t n;
+	int r = vmm_devices_of(api_of(s->call)->vmm, c->id, &devices, &n, e);
+
+	if (r)
+		return r;
+	list = json_array();
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(list, shape_device(&devices[i], 0));
+	put(o, "devices", list);
+	put(o, "placement", shape_placement(c));
+	return 0;
+}
+
 static int put_compose(struct shaper *s, const struct cvm_row *c, json_t *o, struct err *e)
 {
 	auto_free char *text = NULL;
@@ -367,6 +385,8 @@ int shape_detail(struct shaper *s, const struct cvm_row *c, json_t **ret, struct
 	int r = put_ports(s, c, o, e);
 
 	if (!r)
+		r = put_devices(s, c, o, e);
+	if (!r)
 		r = put_compose(s, c, o, e);
 	if (!r)
 		r = put_operation(s, c, o, e);
@@ -390,6 +410,8 @@ int shape_vm(struct shaper *s, const struct cvm_row *c, const struct op_row *op,
 		put(o, "correlation_id", ascii(op->id));
 	}
 	r = put_ports(s, c, o, e);
+	if (!r)
+		r = put_devices(s, c, o, e);
 	if (!r)
 		*ret = take_ptr(&o);
 	return r;

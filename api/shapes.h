@@ -45,6 +45,12 @@ void cvm_row_overlay(struct cvm_row *c, const struct op_row *op);
 json_t *shape_operation(const struct op_row *op);
 json_t *shape_event(const struct event_row *ev);
 json_t *shape_capacity(const struct capacity_row *rows, size_t n);
+/* Of NUMA nodes: appended to the rows of @capacity, with numa_node and page_kib. */
+void shape_hugepages(json_t *capacity, const struct numa_row *rows, size_t n);
+/* The holder only if @workspace is 0 or its own. */
+json_t *shape_device(const struct device_row *d, int64_t workspace);
+/* Where on the host, and what it gets there. */
+json_t *shape_placement(const struct cvm_row *c);
 json_t *shape_image(const struct image_row *row);
 json_t *shape_ports(const struct port_row *ports, size_t n);
 

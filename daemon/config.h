@@ -79,7 +79,7 @@ struct config_host {
 };
 
 struct config_capacity {
-	struct config_amount vcpus, memory_mib, disk_gib, slots;
+	struct config_amount vcpus, memory_mib, disk_gib, slots, tdx_keyids;
 	int64_t vcpu_ratio, reserve_vcpus, reserve_memory_mib, reserve_disk_gib;
 	int64_t cid_start, cid_count;
 	bool release_on_stop;
@@ -97,6 +97,11 @@ struct config_cvm {
 	struct config_types types;
 	char *default_image, *networks, *bridges, *volumes_dir;
 	bool prod_without_tee;
+};
+
+struct config_gpu {
+	bool enabled, allow_attach_all;
+	struct config_list listing, exclude, include; /* product ids; PCI addresses with their domain */
 };
 
 struct config_logs {
@@ -145,6 +150,7 @@ struct config {
 	struct config_capacity capacity;
 	struct config_ports ports;
 	struct config_cvm cvm;
+	struct config_gpu gpu;
 	struct config_logs logs;
 	struct config_images images;
 	struct config_gateway gateway;

@@ -48,6 +48,7 @@ const struct section config_sections[] = {
 		      "configured: every request for it is refused." },
 	{ "ports", "TCP and UDP ports of this host that lead into guests." },
 	{ "cvm", "What one CVM may be." },
+	{ "gpu", "GPUs that CVMs may be given, whole, by PCI passthrough. See docs/gpus.md." },
 	{ "logs", "The daemon's own log and the guests' serial logs." },
 	{ "images", "OS images." },
 	{ "gateway", "How the outside reaches apps: <app_id>-<port>.<base_domain>." },
@@ -201,7 +202,8 @@ const struct key config_keys[] = {
 	  .min = 1, .max = 64 },
 	{ "capacity", "memory_mib", &type_amount, AT(capacity.memory_mib),
 	  .preset = "auto",
-	  .doc = "Memory. auto: the machine's, less reserve_memory_mib. A TD's memory is pinned: "
+	  .doc = "Memory of ordinary pages. auto: the machine's without what is set aside as hugepages, "
+		 "less reserve_memory_mib. A TD's memory is pinned: "
 		 "never promise more than there is.",
 	  .unit = "MiB", .max = INT64_C(1099511627776) },
 	{ "capacity", "disk_gib", &type_amount, AT(capacity.disk_gib),
@@ -214,6 +216,11 @@ const struct key config_keys[] = {
 	  .doc = "CVMs, running or not. With TDX: not more than the host's key ids. auto counts as "
 		 "64.",
 	  .max = 1000000 },
+	{ "capacity", "tdx_keyids", &type_amount, AT(capacity.tdx_keyids),
+	  .preset = "auto",
+	  .doc = "TDX private key ids, one for each TDX CVM that holds memory; set by the firmware. "
+		 "auto: as many as the host tells, unlimited where it does not. none: not counted.",
+	  .max = 65535 },
 	{ "capacity", "reserve_vcpus", &type_int, AT(capacity.reserve_vcpus),
 	  .preset = "1",
 	  .doc = "Kept for the host with vcpus = auto.",
@@ -228,8 +235,9 @@ const struct key config_keys[] = {
 	  .unit = "GiB", .max = 1073741824 },
 	{ "capacity", "release_on_stop", &type_bool, AT(capacity.release_on_stop),
 	  .preset = "no",
-	  .doc = "A stopped CVM gives its vCPUs, memory and GPUs back, and may find them taken at "
-		 "its next start. no: it keeps them and can always start again.",
+	  .doc = "A stopped CVM gives its vCPUs, memory, hugepages and TDX key id back, and may find "
+		 "them taken at its next start; its GPUs stay with it. no: it keeps all and can "
+		 "always start again.",
 	  .flags = KEY_RELOAD },
 	{ "capacity", "cid_start", &type_int, AT(capacity.cid_start),
 	  .preset = "1000",
@@ -294,6 +302,26 @@ const struct key config_keys[] = {
 	  .preset = "",
 	  .doc = "Folder of the read-only volumes that an app-compose may name in verity_volumes. "
 		 "Empty: none." },
+	{ "gpu", "enabled", &type_bool, AT(gpu.enabled),
+	  .preset = "no",
+	  .doc = "Give GPUs to CVMs at all.",
+	  .flags = KEY_RELOAD },
+	{ "gpu", "listing", &type_products, AT(gpu.listing),
+	  .preset = "10de:2335",
+	  .doc = "Product ids of the GPUs that are offered. Empty: none.",
+	  .flags = KEY_RELOAD },
+	{ "gpu", "exclude", &type_slots, AT(gpu.exclude),
+	  .preset = "",
+	  .doc = "Devices that are not offered, NVSwitches too.",
+	  .flags = KEY_RELOAD },
+	{ "gpu", "include", &type_slots, AT(gpu.include),
+	  .preset = "",
+	  .doc = "If not empty, only these GPUs are offered.",
+	  .flags = KEY_RELOAD },
+	{ "gpu", "allow_attach_all", &type_bool, AT(gpu.allow_attach_all),
+	  .preset = "yes",
+	  .doc = "A CVM may ask for all offered GPUs together with the NVSwitches that join them.",
+	  .flags = KEY_RELOAD },
 	{ "logs", "level", &type_word, AT(logs.level),
 	  .preset = "info",
 	  .doc = "Least important messages still written.",

@@ -5,12 +5,14 @@
  * list first, and only when all were good does it become, or lengthen, the member.
  */
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sys/un.h>
 
 #include "base/own.h"
 #include "daemon/config_key.h"
+#include "vmm/pci.h"
 
 struct raw_list {
 	char *v; /* n items of item_size bytes */
@@ -285,6 +287,30 @@ static void type_format(const struct key *k, const void *src, struct buf *out)
 	buf_printf(out, "%s:%" PRId64 ":%" PRId64 ":%" PRId64, t->name, t->vcpus, t->memory_mib, t->disk_gib);
 }
 
+/* "10DE:2335" -> "10de:2335" */
+static bool item_product(const struct key *k, const char *text, void *dst)
+{
+	char id[PRODUCT_TEXT] = "";
+
+	(void)k;
+	if (strlen(text) != sizeof(id) - 1 || text[4] != ':')
+		return false;
+	for (size_t i = 0; i < sizeof(id) - 1; i++) {
+		if (i != 4 && !isxdigit((unsigned char)text[i]))
+			return false;
+		id[i] = (char)tolower((unsigned char)text[i]);
+	}
+	return item_take(xstrdup(id), dst);
+}
+
+static bool item_slot(const struct key *k, const char *text, void *dst)
+{
+	char address[PCI_TEXT];
+
+	(void)k;
+	return pci_address(text, address) && item_take(xstrdup(address), dst);
+}
+
 #define TEXTS(parser, text_rule)                                                                 \
 	{                                                                                        \
 		.item_size = sizeof(char *), .size = sizeof(struct raw_list), .parse = (parser), \
@@ -295,6 +321,9 @@ const struct value_type type_listen =
 	TEXTS(item_listen, "ADDRESS:PORT, [ADDRESS]:PORT or unix:/path, with a numeric address");
 const struct value_type type_urls = TEXTS(item_url, "http:// or https:// URLs");
 const struct value_type type_addresses = TEXTS(item_address, "IPv4 or IPv6 addresses");
+
+const struct value_type type_products = TEXTS(item_product, "PCI product ids such as 10de:2335");
+const struct value_type type_slots = TEXTS(item_slot, "PCI addresses such as 0000:18:00.0 or 18:00.0");
 
 const struct value_type type_uids = { .item_size = sizeof(uint32_t),
 				      .size = sizeof(struct raw_list),

@@ -15,7 +15,7 @@ static const uint64_t GIB = 1 << 30;
 int settings_measure(const struct config *c, struct host *ret, struct err *e)
 {
 	auto_free char *cvms = xasprintf("%s/cvms", c->node.state_dir);
-	struct host h;
+	struct host h = { .tdx_keyids = -1 };
 	int r = host_measure("", c->node.state_dir, &h.measure, e);
 
 	if (r < 0)
@@ -35,6 +35,14 @@ static int64_t total(const struct config_amount *a, uint64_t measured, int64_t r
 	return config_amount(a, measured, (uint64_t)reserve, &n) ? (int64_t)n : -1;
 }
 
+/* -1: no limit known. */
+static int64_t keyids(const struct config_amount *a, const struct host *host)
+{
+	if (a->kind == AMOUNT_NUMBER)
+		return (int64_t)a->value;
+	return a->kind == AMOUNT_AUTO ? host->tdx_keyids : -1;
+}
+
 static void add_capacity(const struct config_capacity *c, const struct host *host, struct vmm_settings *s)
 {
 	const struct host_measure *m = &host->measure;
@@ -45,6 +53,7 @@ static void add_capacity(const struct config_capacity *c, const struct host *hos
 	s->memory_mib = total(&c->memory_mib, m->memory_mib, c->reserve_memory_mib);
 	s->disk_gib = total(&c->disk_gib, disk, c->reserve_disk_gib);
 	s->slots = total(&c->slots, SLOTS_DEFAULT, 0);
+	s->tdx_keyids = keyids(&c->tdx_keyids, host);
 	s->cid_start = (uint32_t)c->cid_start;
 	s->cid_count = (uint32_t)c->cid_count;
 	s->release_on_stop = c->release_on_stop;
@@ -80,6 +89,15 @@ static void add_cvm(const struct config *c, struct vmm_settings *s)
 	s->port_ranges = c->ports.range.v;
 	s->n_port_ranges = c->ports.range.n;
 	s->port_addresses = strings(&c->ports.addresses, c->ports.default_address);
+}
+
+static void add_gpu(const struct config_gpu *c, struct vmm_settings *s)
+{
+	s->gpu = (struct gpu_settings){ .enabled = c->enabled,
+					.allow_attach_all = c->allow_attach_all,
+					.listing = strings(&c->listing, NULL),
+					.exclude = strings(&c->exclude, NULL),
+					.include = strings(&c->include, NULL) };
 }
 
 static void add_guest(const struct config *c, struct vmm_settings *s)
@@ -156,6 +174,7 @@ void settings_make(const struct config *c, const struct host *host, struct vmm_s
 	add_host(&c->host, &s);
 	add_capacity(&c->capacity, host, &s);
 	add_cvm(c, &s);
+	add_gpu(&c->gpu, &s);
 	add_guest(c, &s);
 	add_keeping(c, &s);
 	*ret = s;
@@ -166,6 +185,9 @@ void settings_free(struct vmm_settings *s)
 	free((void *)s->port_addresses);
 	free((void *)s->kms_urls);
 	free((void *)s->gateway_urls);
+	free((void *)s->gpu.listing);
+	free((void *)s->gpu.exclude);
+	free((void *)s->gpu.include);
 	free((void *)s->host_root);
 	free((void *)s->device_id);
 	*s = (struct vmm_settings){ 0 };

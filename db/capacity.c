@@ -127,8 +127,8 @@ int capacity_recount(struct db *db, bool *ret_changed, struct err *e)
 	static const char *const sql[] = {
 		"UPDATE capacity SET promised = (SELECT coalesce(sum(given_vcpus * holds_cpu), 0) FROM cvms) WHERE resource = 'vcpus'"
 		" AND promised <> (SELECT coalesce(sum(given_vcpus * holds_cpu), 0) FROM cvms)",
-		"UPDATE capacity SET promised = (SELECT coalesce(sum(given_memory_mib * holds_cpu), 0) FROM cvms) WHERE resource ="
-		" 'memory_mib' AND promised <> (SELECT coalesce(sum(given_memory_mib * holds_cpu), 0) FROM cvms)",
+		"UPDATE capacity SET promised = (SELECT coalesce(sum(given_memory_mib * holds_cpu * (1 - hugepages)), 0) FROM cvms) WHERE resource ="
+		" 'memory_mib' AND promised <> (SELECT coalesce(sum(given_memory_mib * holds_cpu * (1 - hugepages)), 0) FROM cvms)",
 		"UPDATE capacity SET promised = (SELECT coalesce(sum(disk_gib), 0) FROM cvms) WHERE resource = 'disk_gib'"
 		" AND promised <> (SELECT coalesce(sum(disk_gib), 0) FROM cvms)",
 		"UPDATE capacity SET promised = (SELECT count(*) FROM cvms) WHERE resource IN ('slots', 'cids')"

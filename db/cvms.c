@@ -21,13 +21,16 @@ const char *const observed_word[OBSERVED_MAX] = {
 	[OBSERVED_RUNNING] = "running", [OBSERVED_PAUSED] = "paused",
 };
 
-#define CVM_SELECT                                                                                                                                                                           \
-	"SELECT c.id, c.uuid, c.workspace, c.app, c.revision, c.image, c.name, c.app_id, c.instance_id,"                                                                                     \
-	" c.instance_type, c.vcpus, c.memory_mib, c.disk_gib, c.holds_cpu, c.cid, c.tdx, c.listed, c.desired,"                                                                               \
-	" c.observed, c.boot, c.created_ms, c.started_ms, c.stopped_ms, c.boot_progress, c.boot_error,"                                                                                      \
-	" c.shutdown_progress, c.tdx_policy, c.mr_owner, c.mr_owner_config, c.networks, c.hugepages, c.pin_numa, c.numa_nodes, c.gpu_attach, c.given_vcpus,"                                 \
-	" c.given_memory_mib, (SELECT count(*) FROM devices d WHERE d.cvm = c.id AND d.kind = 'gpu'), r.compose_hash, r.public_logs, r.public_sysinfo, r.public_tcbinfo, r.gateway_enabled," \
-	" r.secure_time, r.storage_fs, i.name, i.version, i.os_image_hash, i.is_dev, i.serial_progress, o.id, o.kind, o.started_ms"
+#define CVM_SELECT                                                                                                \
+	"SELECT c.id, c.uuid, c.workspace, c.app, c.revision, c.image, c.name, c.app_id, c.instance_id,"          \
+	" c.instance_type, c.vcpus, c.memory_mib, c.disk_gib, c.holds_cpu, c.cid, c.tdx, c.listed, c.desired,"    \
+	" c.observed, c.boot, c.created_ms, c.started_ms, c.stopped_ms, c.boot_progress, c.boot_error,"           \
+	" c.shutdown_progress, c.tdx_policy, c.mr_owner, c.mr_owner_config, c.networks, c.hugepages, c.pin_numa," \
+	" c.numa_nodes, c.gpu_attach, c.given_vcpus, c.given_memory_mib,"                                         \
+	" (SELECT count(*) FROM devices d WHERE d.cvm = c.id AND d.kind = 'gpu'),"                                \
+	" (SELECT count(*) FROM devices d WHERE d.cvm = c.id AND d.kind = 'nvswitch'),"                           \
+	" r.compose_hash, r.public_logs, r.public_sysinfo, r.public_tcbinfo, r.gateway_enabled, r.secure_time,"   \
+	" r.storage_fs, i.name, i.version, i.os_image_hash, i.is_dev, i.serial_progress, o.id, o.kind, o.started_ms"
 #define CVM_JOINS                                                                \
 	" JOIN revisions r ON r.id = c.revision JOIN images i ON i.id = c.image" \
 	" LEFT JOIN operations o ON o.cvm = c.id AND o.state = 'running'"
@@ -74,6 +77,7 @@ static void read_cvm(sqlite3_stmt *st, struct cvm_row *c)
 	c->given_vcpus = sqlite3_column_int64(st, k++);
 	c->given_memory_mib = sqlite3_column_int64(st, k++);
 	c->gpus = sqlite3_column_int64(st, k++);
+	c->nvswitches = sqlite3_column_int64(st, k++);
 	sql_text(st, k++, c->compose_hash, sizeof(c->compose_hash));
 	c->public_logs = sqlite3_column_int(st, k++);
 	c->public_sysinfo = sqlite3_column_int(st, k++);

@@ -66,7 +66,7 @@ static const char *const checks[] = {
 	" FROM pragma_foreign_key_check",
 	"SELECT 'capacity: ' || c.resource || ' promised ' || c.promised || ', rows hold ' || h.held FROM capacity c JOIN ("
 	" SELECT 'vcpus' AS resource, coalesce(sum(given_vcpus * holds_cpu), 0) AS held FROM cvms"
-	" UNION ALL SELECT 'memory_mib', coalesce(sum(given_memory_mib * holds_cpu), 0) FROM cvms"
+	" UNION ALL SELECT 'memory_mib', coalesce(sum(given_memory_mib * holds_cpu * (1 - hugepages)), 0) FROM cvms"
 	" UNION ALL SELECT 'disk_gib', coalesce(sum(disk_gib), 0) FROM cvms"
 	" UNION ALL SELECT 'slots', count(*) FROM cvms"
 	" UNION ALL SELECT 'cids', count(*) FROM cvms"

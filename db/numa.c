@@ -141,7 +141,7 @@ static int give_back(struct db *db, const struct cvm_node_row *row, struct err *
 int numa_hold(struct db *db, int64_t cvm, bool hold, struct err *e)
 {
 	auto_free struct cvm_node_row *rows = NULL;
-	size_t n;
+	size_t n = 0;
 	int r = numa_of(db, cvm, &rows, &n, e);
 
 	if (r)

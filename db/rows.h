@@ -137,8 +137,8 @@ struct cvm_row {
 	bool hugepages, pin_numa;
 	char numa_nodes
 		[NODES_TEXT]; /* host nodes chosen at admission, ascending: "0,1"; "" = not bound to any. Measured, so kept for life */
-	char gpu_attach[8]; /* "" = none, "listed", "all" */
-	int64_t gpus;       /* counted: GPUs it holds, without NVSwitches */
+	char gpu_attach[8];       /* "" = none, "listed", "all" */
+	int64_t gpus, nvswitches; /* counted: devices it holds, or would be given */
 	/* joined: */
 	char compose_hash[SHA256_HEX];
 	bool public_logs, public_sysinfo, public_tcbinfo, gateway_enabled, secure_time;

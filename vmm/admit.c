@@ -323,5 +323,7 @@ int admit_change(struct vmm *v, const struct cvm_row *cvm, const struct change_a
 void admission_free(struct admission *a)
 {
 	free(a->manifest);
+	free(a->devices);
 	a->manifest = NULL;
+	a->devices = NULL;
 }

@@ -4,7 +4,8 @@
  * TD memory is pinned: it can not be ballooned or swapped, so a promise is final. Everything is promised by the transaction
  * that writes the CVM's row, and given back by the one that removes it; capacity.promised therefore always equals the sum over
  * rows (db_check() holds them together, start-up recounts). A stopped CVM keeps what it holds, so that it can always start
- * again; with capacity.release_on_stop it gives up vCPUs and memory and competes for them at its next start.
+ * again; with capacity.release_on_stop it gives up vCPUs, memory and its TDX key id and competes for them at its next start. Devices and
+ * NUMA nodes: place.c.
  *
  * A refusal names the first resource that does not fit, in the order in which the control plane's catalogue lists them, and what would fit.
  */
@@ -17,26 +18,39 @@
 struct need {
 	const char *resource;
 	int64_t amount;
+	bool unlimited; /* its total is not known: counted only */
 };
 
-enum { NEEDS = 6 };
+enum { NEEDS = 7 };
 
-static void needs_of(const struct cvm_row *c, size_t n_ports, struct need out[NEEDS])
+enum { HELD_NEEDS = 3 };
+
+/* What a CVM holds while it holds CPU. Hugepages are not memory_mib: they were taken from it when they were set aside. */
+static void held_needs(const struct vmm *v, const struct cvm_row *c, struct need out[HELD_NEEDS])
 {
-	out[0] = (struct need){ "vcpus", c->holds_cpu ? c->vcpus : 0 };
-	out[1] = (struct need){ "memory_mib", c->holds_cpu ? c->memory_mib : 0 };
-	out[2] = (struct need){ "slots", 1 };
-	out[3] = (struct need){ "disk_gib", c->disk_gib };
-	out[4] = (struct need){ "cids", 1 };
-	out[5] = (struct need){ "host_ports", (int64_t)n_ports };
+	out[0] = (struct need){ "vcpus", c->given_vcpus, false };
+	out[1] = (struct need){ "memory_mib", c->hugepages ? 0 : c->given_memory_mib, false };
+	out[2] = (struct need){ "tdx_keyids", c->tdx, v->set.tdx_keyids < 0 };
+}
+
+static void needs_of(const struct vmm *v, const struct cvm_row *c, size_t n_ports, struct need out[NEEDS])
+{
+	held_needs(v, c, out);
+	for (size_t i = 0; i < HELD_NEEDS && !c->holds_cpu; i++)
+		out[i].amount = 0;
+	out[3] = (struct need){ "slots", 1, false };
+	out[4] = (struct need){ "disk_gib", c->disk_gib, false };
+	out[5] = (struct need){ "cids", 1, false };
+	out[6] = (struct need){ "host_ports", (int64_t)n_ports, false };
 }
 
 int capacity_set_up(struct vmm *v, struct err *e)
 {
 	const struct need totals[NEEDS] = {
-		{ "vcpus", v->set.vcpus },    { "memory_mib", v->set.memory_mib },
-		{ "slots", v->set.slots },    { "disk_gib", v->set.disk_gib },
-		{ "cids", v->set.cid_count }, { "host_ports", ports_allowed(v) },
+		{ "vcpus", v->set.vcpus, false },           { "memory_mib", v->set.memory_mib, false },
+		{ "tdx_keyids", v->set.tdx_keyids, false }, { "slots", v->set.slots, false },
+		{ "disk_gib", v->set.disk_gib, false },     { "cids", v->set.cid_count, false },
+		{ "host_ports", ports_allowed(v), false },
 	};
 	bool changed;
 	int r = 0;
@@ -75,7 +89,7 @@ static int check_need(struct vmm *v, const struct need *n, struct err *e)
 
 	if (r && r != -ERR_NOT_FOUND)
 		return r;
-	if (n->amount && left(&row) < n->amount)
+	if (n->amount && !n->unlimited && left(&row) < n->amount)
 		return refuse(n, &row, e);
 	return 0;
 }
@@ -85,7 +99,7 @@ int capacity_would_fit(struct vmm *v, const struct cvm_row *c, size_t n_ports, s
 	struct need needs[NEEDS];
 	int r = 0;
 
-	needs_of(c, n_ports, needs);
+	needs_of(v, c, n_ports, needs);
 	for (size_t i = 0; !r && i < NEEDS; i++)
 		r = check_need(v, &needs[i], e);
 	return r;
@@ -97,8 +111,8 @@ int capacity_change_would_fit(struct vmm *v, const struct cvm_row *before, const
 	struct need old[NEEDS], needs[NEEDS];
 	int r = 0;
 
-	needs_of(before, 0, old);
-	needs_of(after, 0, needs);
+	needs_of(v, before, 0, old);
+	needs_of(v, after, 0, needs);
 	for (size_t i = 0; !r && i < NEEDS; i++) {
 		needs[i].amount -= old[i].amount;
 		r = needs[i].amount > 0 ? check_need(v, &needs[i], e) : 0;
@@ -108,8 +122,11 @@ int capacity_change_would_fit(struct vmm *v, const struct cvm_row *before, const
 
 static int take(struct vmm *v, const struct need *n, struct err *e)
 {
-	int r = n->amount ? capacity_take(v->db, n->resource, n->amount, e) : 1;
+	int r;
 
+	if (n->unlimited)
+		return capacity_add(v->db, n->resource, n->amount, e);
+	r = n->amount ? capacity_take(v->db, n->resource, n->amount, e) : 1;
 	if (r)
 		return r < 0 ? r : 0;
 	r = check_need(v, n, e);
@@ -139,7 +156,7 @@ int capacity_reserve(struct vmm *v, struct cvm_row *c, size_t n_ports, struct er
 	struct need needs[NEEDS];
 	int r = 0;
 
-	needs_of(c, n_ports, needs);
+	needs_of(v, c, n_ports, needs);
 	for (size_t i = 0; !r && i < NEEDS; i++)
 		r = take(v, &needs[i], e);
 	return r ? r : pick_cid(v, &c->cid, e);
@@ -150,22 +167,25 @@ int capacity_release(struct vmm *v, const struct cvm_row *c, size_t n_ports, str
 	struct need needs[NEEDS];
 	int r = 0;
 
-	needs_of(c, n_ports, needs);
+	needs_of(v, c, n_ports, needs);
 	for (size_t i = 0; !r && i < NEEDS; i++)
 		if (needs[i].amount)
 			r = capacity_give(v->db, needs[i].resource, needs[i].amount, e);
-	return r;
+	return r || !c->holds_cpu ? r : place_hold(v, c, false, e);
 }
 
 int capacity_hold_cpu(struct vmm *v, const struct cvm_row *c, bool hold, struct err *e)
 {
-	const struct need needs[] = { { "vcpus", c->vcpus }, { "memory_mib", c->memory_mib } };
+	struct need needs[HELD_NEEDS];
 	int r = 0;
 
 	if (c->holds_cpu == hold)
 		return 0;
-	for (size_t i = 0; !r && i < ARRAY_SIZE(needs); i++)
+	held_needs(v, c, needs);
+	for (size_t i = 0; !r && i < HELD_NEEDS; i++)
 		r = hold ? take(v, &needs[i], e)
 			 : capacity_give(v->db, needs[i].resource, needs[i].amount, e);
+	if (!r)
+		r = place_hold(v, c, hold, e);
 	return r ? r : cvms_set_holds_cpu(v->db, c->id, hold, e);
 }

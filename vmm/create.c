@@ -29,7 +29,11 @@ static int resolve(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, 
 		r = err_field(e, ERR_INVALID, "ports", given, "ports has %s entries; allowed: 0 to %d", given,
 			      PORTS_MAX);
 	if (!r)
+		r = place_admit(v, ask, a, e);
+	if (!r)
 		r = capacity_would_fit(v, &a->row, ask->n_ports, e);
+	if (!r)
+		r = place_would_fit(v, a, e);
 	if (!r)
 		r = ports_resolve(v, workspace, ask->ports, ask->n_ports, ports, e);
 	return r;
@@ -69,6 +73,17 @@ static json_t *tdx_json(const struct tdx_ask *t)
 			: NULL;
 }
 
+/* As asked: which GPU "any" becomes is decided when it is given. */
+static json_t *gpus_json(const struct cvm_ask *ask)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < ask->n_gpus; i++)
+		(void)json_array_append_new(list, json_pack("{s:s*, s:s*}", "slot", ask->gpus[i].slot,
+							    "product_id", ask->gpus[i].product_id));
+	return list;
+}
+
 /* The resolved request, so that what was provisioned is what will be created, even if defaults change meanwhile. */
 static char *request_json(const struct cvm_ask *ask, const struct admission *a)
 {
@@ -80,6 +95,10 @@ static char *request_json(const struct cvm_ask *ask, const struct admission *a)
 			  (int)ask->listed, "tee", (int)ask->tee, "tdx", tdx_json(&ask->tdx), "networks",
 			  a->row.networks, "ports", ports_json(ask));
 
+	(void)json_object_set_new(j, "hugepages", json_boolean(ask->hugepages));
+	(void)json_object_set_new(j, "pin_numa", json_boolean(ask->pin_numa));
+	(void)json_object_set_new(j, "gpu_attach", json_string(gpu_attach_word[ask->gpu_attach]));
+	(void)json_object_set_new(j, "gpus", gpus_json(ask));
 	return json_canonical(j);
 }
 
@@ -136,6 +155,8 @@ static int insert(struct vmm *v, const struct cvm_ask *ask, struct admission *a,
 		r = revisions_ensure(v->db, &a->revision, &c->revision, e);
 	if (!r)
 		r = cvms_insert(v->db, c, &blobs, &id, e);
+	if (!r)
+		r = place_reserve(v, id, a, e);
 	if (!r)
 		r = insert_ports(v, id, ports, ask->n_ports, e);
 	if (!r)
@@ -212,6 +233,28 @@ static struct tdx_ask provisioned_tdx(const json_t *j)
 	return t;
 }
 
+static size_t gpus_from(const json_t *list, struct gpu_ask out[GPUS_MAX])
+{
+	size_t i, n = json_array_size(list);
+
+	n = n < GPUS_MAX ? n : GPUS_MAX;
+	for (i = 0; i < n; i++)
+		out[i] = (struct gpu_ask){
+			.slot = json_string_value(json_object_get(json_array_get(list, i), "slot")),
+			.product_id =
+				json_string_value(json_object_get(json_array_get(list, i), "product_id")),
+		};
+	return n;
+}
+
+static enum gpu_attach attach_from(const json_t *word)
+{
+	for (int i = 0; i < GPU_ATTACHES; i++)
+		if (json_is_string(word) && !strcmp(json_string_value(word), gpu_attach_word[i]))
+			return (enum gpu_attach)i;
+	return GPU_NONE; /* provisioned before there were GPUs */
+}
+
 static int not_provisioned(const char *compose_hash, struct err *e)
 {
 	err_field(e, ERR_INVALID, "compose_hash", compose_hash,
@@ -226,6 +269,7 @@ int vmm_commit(struct vmm *v, int64_t workspace, const char *app_id, const char 
 	auto_free char *request = NULL, *manifest_text = NULL;
 	auto_json json_t *j = NULL, *manifest = NULL;
 	struct port_ask ports[PORTS_MAX];
+	struct gpu_ask gpus[GPUS_MAX];
 	char app[APP_ID_TEXT], wanted[APP_ID_TEXT] = "", hash[SHA256_HEX];
 	struct cvm_ask ask;
 	int r;
@@ -260,6 +304,12 @@ int vmm_commit(struct vmm *v, int64_t workspace, const char *app_id, const char 
 		.tdx = provisioned_tdx(json_object_get(j, "tdx")),
 		.networks = json_string_value(json_object_get(j, "networks")),
 		.stopped = stopped,
+		.hugepages = json_is_true(json_object_get(j, "hugepages")),
+		.pin_numa = json_is_true(json_object_get(j, "pin_numa")),
+		.gpu_attach = attach_from(json_object_get(j, "gpu_attach")),
+		.gpus = gpus,
+		.n_gpus = gpus_from(json_object_get(j, "gpus"), gpus),
+		.looked = ref->looked,
 	};
 	return vmm_create(v, workspace, &ask, ref, ret, ret_op, e);
 }

@@ -28,6 +28,7 @@ enum { TRIES = 5 };
 static void job_unload(struct step_job *j)
 {
 	free(j->ports);
+	free(j->devices);
 	free(j->manifest);
 	free(j->dir);
 	free(j->image_dir);
@@ -47,6 +48,8 @@ static int job_load(struct op_run *o, const struct cvm_row *c, struct err *e)
 		j->caps = *caps;
 	r = ports_of(v->db, c->id, &j->ports, &j->n_ports, e);
 	if (!r)
+		r = devices_of(v->db, c->id, &j->devices, &j->n_devices, e);
+	if (!r)
 		r = revisions_manifest(v->db, c->revision, &j->manifest, e);
 	if (!r)
 		r = cvms_blobs(v->db, c->id, &j->blobs, e);
@@ -54,6 +57,8 @@ static int job_load(struct op_run *o, const struct cvm_row *c, struct err *e)
 		job_unload(j);
 		return r == -ERR_NOT_FOUND ? err_set(e, ERR_HOST, "the CVM's rows are incomplete") : r;
 	}
+	if (!place_of(v, c, &j->place, &j->place_error))
+		j->place_error.code = ERR_NONE;
 	j->dir = cvm_dir(v, c->uuid);
 	j->image_dir = image_dir(v, c->image_name);
 	cvm_domain_name(c->uuid, j->domain);

@@ -25,6 +25,11 @@ struct step_job {
 	struct cvm_row cvm;
 	struct port_row *ports;
 	size_t n_ports;
+	struct device_row *devices; /* GPUs first, each kind by address */
+	size_t n_devices;
+	struct placement place;
+	struct err
+		place_error; /* .code is ERR_NONE, or why there is no place (any more): steps that start a guest fail with it */
 	char *manifest;
 	struct cvm_blobs blobs;
 	char *dir, *image_dir;
@@ -83,6 +88,9 @@ void op_go(struct op_run *o);
 void op_look_again(struct op_run *o);
 void op_cancel_now(struct op_run *o);
 void op_log(const struct op_run *o, enum log_level level, const char *text, const char *more);
+
+/* place.c [job]: work of a step before a guest starts: it has its place, and its devices are there and let go by the host. */
+int step_devices(struct step_job *j, struct err *e);
 
 /* disk.c [job] */
 int disk_create(const char *path, int64_t gib, struct err *e);

@@ -187,14 +187,16 @@ static struct limits cgroup_limits(const char *root)
 
 /* ------------------------------------------------------------------ all together */
 
-static int total_memory(const char *root, uint64_t *ret, struct err *e)
+/* MemTotal counts hugepages that were set aside too, and nothing but a request for hugepages can get at those. */
+static int ordinary_memory(const char *root, uint64_t *ret, struct err *e)
 {
 	auto_free char *text = kernel_text(root, "/proc/meminfo");
 	uint64_t kib = limit_value(kernel_line(text, "MemTotal"));
+	uint64_t huge = limit_value(kernel_line(text, "Hugetlb"));
 
 	if (kib == UINT64_MAX || !kib)
 		return err_set(e, ERR_HOST, "no MemTotal in %s/proc/meminfo", root);
-	*ret = kib * 1024;
+	*ret = (huge < kib ? kib - huge : kib) * 1024;
 	return 0;
 }
 
@@ -208,7 +210,7 @@ int host_measure(const char *root, const char *dir, struct host_measure *ret, st
 	r = count_cpus(root, &cpus, e);
 	if (r < 0)
 		return r;
-	r = total_memory(root, &memory, e);
+	r = ordinary_memory(root, &memory, e);
 	if (r < 0)
 		return r;
 	if (statvfs(dir, &fs))

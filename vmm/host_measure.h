@@ -10,7 +10,7 @@
 
 struct host_measure {
 	uint32_t cpus;            /* online, allowed to us, and paid for by our cgroup's quota (rounded up) */
-	uint64_t memory_mib;      /* of the machine, or of the tightest cgroup around us */
+	uint64_t memory_mib;      /* of the machine without hugepages, or of the tightest cgroup around us */
 	uint64_t disk_free_bytes; /* left to us on the file system of the folder asked for */
 	uint64_t disk_total_bytes;
 };

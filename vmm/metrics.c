@@ -2,6 +2,7 @@
  * metrics.c - the node in Prometheus text (format 0.0.4).
  */
 #include "base/buf.h"
+#include "base/own.h"
 #include "vmm/engine.h"
 
 static void head(struct buf *out, const char *name, const char *type, const char *help)
@@ -24,6 +25,49 @@ static void capacity(struct vmm *v, struct buf *out)
 		buf_printf(out, "teepod_capacity{resource=\"%s\",kind=\"promised\"} %lld\n", rows[i].resource,
 			   (long long)rows[i].promised);
 	}
+}
+
+static void hugepages(struct vmm *v, struct buf *out)
+{
+	auto_free struct numa_row *rows = NULL;
+	size_t n;
+	struct err e;
+
+	if (vmm_numa_nodes(v, &rows, &n, &e))
+		return;
+	head(out, "teepod_hugepages_mib", "gauge",
+	     "Hugepages of each NUMA node: set aside, promised, and in use by others.");
+	for (size_t i = 0; i < n; i++) {
+		const struct {
+			const char *kind;
+			int64_t mib;
+		} kinds[] = { { "total", rows[i].hugepages_mib },
+			      { "promised", rows[i].hugepages_promised },
+			      { "foreign", rows[i].foreign_mib } };
+
+		for (size_t k = 0; k < ARRAY_SIZE(kinds); k++)
+			buf_printf(out, "teepod_hugepages_mib{numa_node=\"%u\",kind=\"%s\"} %lld\n",
+				   rows[i].node, kinds[k].kind, (long long)kinds[k].mib);
+	}
+}
+
+static void devices(struct vmm *v, struct buf *out)
+{
+	auto_free struct device_row *rows = NULL;
+	unsigned count[DEVICE_KINDS][DEVICE_STATES] = { 0 };
+	char why[DEVICE_WHY];
+	size_t n;
+	struct err e;
+
+	if (vmm_devices(v, &rows, &n, &e))
+		return;
+	for (size_t i = 0; i < n; i++)
+		count[rows[i].kind][device_state(&rows[i], why)]++;
+	head(out, "teepod_devices", "gauge", "GPUs and NVSwitches by state.");
+	for (int k = 0; k < DEVICE_KINDS; k++)
+		for (int s = 0; s < DEVICE_STATES; s++)
+			buf_printf(out, "teepod_devices{kind=\"%s\",state=\"%s\"} %u\n", device_kind_word[k],
+				   device_state_word[s], count[k][s]);
 }
 
 static void cvms(struct vmm *v, struct buf *out)
@@ -65,6 +109,8 @@ void vmm_metrics(struct vmm *v, struct buf *out)
 	head(out, "teepod_hypervisor_up", "gauge", "1 when libvirt is connected and its domains are known.");
 	buf_printf(out, "teepod_hypervisor_up %d\n", v->link_up && v->settled);
 	capacity(v, out);
+	hugepages(v, out);
+	devices(v, out);
 	cvms(v, out);
 	operations(v, out);
 	head(out, "teepod_commits_total", "counter", "Database transactions committed.");

@@ -32,10 +32,10 @@ void op_error_write(const struct err *e, char out[1024])
 
 	if (j && e->code == ERR_CAPACITY)
 		(void)json_object_set_new(j, "cap",
-					  json_pack("{s:s, s:I, s:I, s:I}", "resource", e->cap.resource,
+					  json_pack("{s:s, s:I, s:I, s:I, s:i}", "resource", e->cap.resource,
 						    "asked", (json_int_t)e->cap.asked, "free",
 						    (json_int_t)e->cap.free, "total",
-						    (json_int_t)e->cap.total));
+						    (json_int_t)e->cap.total, "numa_node", e->cap.numa_node));
 	s = j ? json_dumps(j, JSON_COMPACT) : NULL;
 	if (s && strlen(s) < 1024)
 		(void)snprintf(out, 1024, "%s", s);
@@ -54,7 +54,8 @@ static void text_of(const json_t *j, const char *key, char *out, size_t n)
 static const char *static_resource(const char *name)
 {
 	static const char *const known[] = {
-		"vcpus", "memory_mib", "disk_gib", "slots", "cids", "host_ports"
+		"vcpus",      "memory_mib", "disk_gib", "slots",         "cids",
+		"host_ports", "tdx_keyids", "gpus",     "hugepages_mib",
 	};
 
 	for (size_t i = 0; name && i < ARRAY_SIZE(known); i++)
@@ -83,6 +84,9 @@ bool vmm_op_error(const struct op_row *o, struct err *ret)
 		ret->cap.asked = (uint64_t)json_integer_value(json_object_get(cap, "asked"));
 		ret->cap.free = (uint64_t)json_integer_value(json_object_get(cap, "free"));
 		ret->cap.total = (uint64_t)json_integer_value(json_object_get(cap, "total"));
+		/* Rows written before nodes were told have none. */
+		if (json_object_get(cap, "numa_node"))
+			ret->cap.numa_node = (int)json_integer_value(json_object_get(cap, "numa_node"));
 	}
 	return true;
 }

@@ -169,8 +169,11 @@ static void share_out(const struct chosen *c, struct placement *p)
 
 static int back_by_hugepages(const struct chosen *c, struct placement *p, struct err *e)
 {
-	uint64_t page_kib = (uint64_t)c->node[0]->page_kib;
+	uint64_t page_kib;
 
+	if (!c->n)
+		return err_set(e, ERR_HOST, "a CVM with hugepages has no NUMA node in its row");
+	page_kib = (uint64_t)c->node[0]->page_kib;
 	if (!page_kib)
 		return no_hugepages(e);
 	p->vcpus = (unsigned)round_up(p->vcpus, c->n);

@@ -66,6 +66,8 @@ int vmm_power(struct vmm *v, const struct cvm_row *cvm, const struct power_ask *
 		return op_record(v, &c, ask->kind, params, ref, ret_op, e);
 	if (ask->kind == OP_START || ask->kind == OP_RESTART) {
 		r = tee_allows(v, &c, e);
+		if (!r && c.hugepages && !c.holds_cpu && !ref->looked)
+			r = place_look_first("hugepages", e);
 		if (!r)
 			r = capacity_hold_cpu(v, &c, true, e);
 	}

@@ -6,6 +6,7 @@
  * called off and uses what closing would free, so closing ends after it or, when it hangs, not at all: whoever waits for it
  * sets a limit and ends the process, and the next start goes on with what was under way, which is what it is built for.
  */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/own.h"
+#include "vmm/devices.h"
 #include "vmm/world.h"
 
 enum { KEEP_EVERY_MS = 3600 * 1000 };
@@ -135,6 +137,7 @@ int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 	}
 	images_import_demo(v);
 	host_watch_refresh(v);
+	vmm_look(v, NULL, NULL);
 	(void)loop_after(s->loop, KEEP_EVERY_MS, keep_house, v, &v->keep_timer);
 	*ret = v;
 	return 0;
@@ -229,9 +232,11 @@ void vmm_reload(struct vmm *v, const struct vmm_settings *s)
 	v->set.n_port_ranges = s->n_port_ranges;
 	v->set.types = s->types;
 	v->set.n_types = s->n_types;
+	v->set.gpu = s->gpu;
 	if (turn_do(v->turn, recount, v, &e) < 0)
 		log_error("cannot record the new totals: %s", e.text);
 	host_watch_refresh(v);
+	vmm_look(v, NULL, NULL);
 }
 
 /* ------------------------------------------------------------------ callers */
@@ -424,17 +429,24 @@ void vmm_node(const struct vmm *v, struct node_info *ret)
 
 int vmm_capacity(struct vmm *v, struct capacity_row ret[CAPACITY_ROWS], struct err *e)
 {
-	static const char *const names[CAPACITY_ROWS] = { "vcpus", "memory_mib", "disk_gib",
-							  "slots", "cids",       "host_ports" };
+	static const char *const names[] = { "vcpus", "memory_mib", "disk_gib",  "slots",
+					     "cids",  "host_ports", "tdx_keyids" };
+	auto_free struct device_row *devices = NULL;
+	size_t n;
+	int r;
 
-	for (size_t i = 0; i < CAPACITY_ROWS; i++) {
-		int r = capacity_get(v->db, names[i], &ret[i], e);
+	static_assert(ARRAY_SIZE(names) + 1 == CAPACITY_ROWS, "GPUs are counted, the others have rows");
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		r = capacity_get(v->db, names[i], &ret[i], e);
 
 		if (r)
 			return r == -ERR_NOT_FOUND ? err_set(e, ERR_HOST, "no capacity row of %s", names[i])
 						   : r;
 	}
-	return 0;
+	r = devices_list(v->db, &devices, &n, e);
+	if (!r)
+		devices_count(devices, n, &ret[ARRAY_SIZE(names)]);
+	return r;
 }
 
 int vmm_cvm_counts(struct vmm *v, int64_t count[DESIRED_MAX][OBSERVED_MAX], struct err *e)

@@ -32,6 +32,14 @@ struct instance_type {
 	int64_t vcpus, memory_mib, disk_gib;
 };
 
+/* NULL-terminated lists, NULL = empty. */
+struct gpu_settings {
+	bool enabled, allow_attach_all;
+	const char *const *listing; /* product ids that are offered: "10de:2335" */
+	const char *const *exclude; /* PCI addresses that are not: "0000:18:00.0" */
+	const char *const *include; /* only these GPUs, if there are any */
+};
+
 enum tee_setting { TEE_AUTO, TEE_TDX, TEE_NONE };
 
 /* Plain values; arrays and strings are borrowed for the life of the vmm. */
@@ -50,6 +58,8 @@ struct vmm_settings {
 	unsigned boot_timeout_s;
 	/* totals, -1 = not configured */
 	int64_t vcpus, memory_mib, disk_gib, slots;
+	int64_t tdx_keyids; /* one for each TDX CVM that holds memory; -1 = not known: not limited */
+	struct gpu_settings gpu;
 	uint32_t cid_start, cid_count;
 	bool release_on_stop;
 	int64_t max_vcpus, max_memory_mib, max_disk_gib; /* per CVM, 0 = no limit of its own */
@@ -118,6 +128,17 @@ struct tdx_ask {
 	char mr_owner[TDX_MR_HEX], mr_owner_config[TDX_MR_HEX]; /* "" = zeros */
 };
 
+enum gpu_attach { GPU_NONE, GPU_LISTED, GPU_ALL, GPU_ATTACHES };
+extern const char *const gpu_attach_word[GPU_ATTACHES]; /* "", "listed", "all" */
+
+enum { GPUS_MAX = 64 }; /* listed by one request */
+
+/* One of the two at least. */
+struct gpu_ask {
+	const char *slot;       /* "18:00.0" or "0000:18:00.0": this one; NULL = any free one */
+	const char *product_id; /* "10de:2335"; NULL = whatever is in the slot */
+};
+
 /* Absent numbers are 0, absent texts NULL: matched from instance type, image preference and defaults. */
 struct cvm_ask {
 	const char *name;
@@ -140,6 +161,11 @@ struct cvm_ask {
 	enum tee_setting tee; /* TEE_TDX: refuse anything else */
 	struct tdx_ask tdx;
 	const char *networks; /* networks.h; NULL or "" = the node's default */
+	bool hugepages, pin_numa;
+	enum gpu_attach gpu_attach;
+	const struct gpu_ask *gpus; /* GPU_LISTED */
+	size_t n_gpus;
+	bool looked; /* at the host, for this request: see vmm_look() */
 };
 
 struct provision_result {
@@ -183,6 +209,7 @@ int vmm_provision(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, s
 /* Who asked, for the operation's record. */
 struct request_ref {
 	const char *request_id, *caller;
+	bool looked; /* at the host, for this request: see vmm_look() */
 };
 
 /* [turn] Create: from the ask itself, or from a provision. The operation starts after the commit (unless stopped). */
@@ -274,8 +301,26 @@ void vmm_node(const struct vmm *v, struct node_info *ret);
  * while nothing has been read yet. */
 bool vmm_host_checks(struct vmm *v, struct host_check ret[HOST_CHECKS], int64_t *ret_at);
 
-enum { CAPACITY_ROWS = 6 };
+/* "vcpus", "memory_mib" (ordinary pages), "disk_gib", "slots", "cids", "host_ports", "tdx_keyids", "gpus". */
+enum { CAPACITY_ROWS = 8 };
 int vmm_capacity(struct vmm *v, struct capacity_row ret[CAPACITY_ROWS], struct err *e);
+
+/* GPUs and NVSwitches of the host, as of the last look; *ret malloc'd, by address. */
+int vmm_devices(struct vmm *v, struct device_row **ret, size_t *n, struct err *e);
+/* Those that a CVM holds: GPUs first. */
+int vmm_devices_of(struct vmm *v, int64_t cvm, struct device_row **ret, size_t *n, struct err *e);
+enum device_state { DEVICE_FREE, DEVICE_RESERVED, DEVICE_IN_USE, DEVICE_BROKEN, DEVICE_STATES };
+extern const char *const device_state_word[DEVICE_STATES];
+/* Pure. Why it is not free, "" where its holder says enough, into @why. */
+enum { DEVICE_WHY = 200 };
+enum device_state device_state(const struct device_row *d, char why[DEVICE_WHY]);
+/* NUMA nodes of the host with their hugepages, as of the last look. */
+int vmm_numa_nodes(struct vmm *v, struct numa_row **ret, size_t *n, struct err *e);
+/* Look at the host's devices and NUMA nodes again; @done when what was found is committed (or could not be found out). Requests
+ * that want devices or hugepages are refused until it was done for them, with an error that is worth a look. */
+void vmm_look(struct vmm *v, void (*done)(void *arg), void *arg);
+/* Might a look change this refusal? Ask again with .looked set. */
+bool vmm_worth_a_look(const struct err *e);
 int vmm_cvm_counts(struct vmm *v, int64_t count[DESIRED_MAX][OBSERVED_MAX], struct err *e);
 
 int vmm_images(struct vmm *v, int dev, int64_t offset, int64_t limit, struct image_row **ret, size_t *n,

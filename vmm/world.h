@@ -3,6 +3,8 @@
  *
  *   admit.c      what was asked for -> what it would become, or why not
  *   capacity.c   promises            ports.c     host ports      forwards.c  led to guests
+ *   place.c      devices and NUMA nodes for a CVM: devices.c chooses GPUs, placement.c shares of nodes
+ *   look.c       what devices and nodes the host has
  *   create.c     provision, create   power.c     start, stop, ... asked for
  *   engine.c     runs operations     steps.c     what their steps are
  *   observe.c    hypervisor events, reconciliation
@@ -15,6 +17,7 @@
 
 #include "db/turn.h"
 #include "vmm/hypervisor.h"
+#include "vmm/placement.h"
 #include "vmm/vmm.h"
 
 struct op_run;
@@ -43,8 +46,14 @@ struct vmm {
 		unsigned running;
 		bool alone;
 	} store;
-	struct measuring *measuring; /* measure_ask.c; NULL: nobody has asked yet */
-	struct op_run *ops;          /* running operations */
+	struct measuring *measuring;         /* measure_ask.c; NULL: nobody has asked yet */
+	struct {                             /* look.c */
+		struct look_waiter *waiting; /* for one that begins after they came */
+		bool running, again;
+		char error[200]; /* why the last one found out less than it should */
+		char said[120];  /* what the log was told last */
+	} look;
+	struct op_run *ops; /* running operations */
 	unsigned n_ops;
 	struct guest *guests; /* running CVMs that are listened to */
 	struct host_watch *host;
@@ -71,7 +80,10 @@ int event_op(struct vmm *v, const struct op_row *o, const char *type, struct err
 struct admission {
 	struct cvm_row row; /* complete but for id, CID, uuid */
 	struct image_row image;
-	char *manifest;               /* app-compose.json text, owned */
+	char *manifest;             /* app-compose.json text, owned */
+	struct device_row *devices; /* chosen for it, owned */
+	size_t n_devices;
+	struct placement place;
 	struct revision_row revision; /* flags and hash; manifest borrowed from above */
 };
 /* Pure with respect to capacity: rules, matching and names only. Free with admission_free(), also after a failure. */
@@ -104,6 +116,20 @@ int capacity_reserve(struct vmm *v, struct cvm_row *c, size_t n_ports,
 		     struct err *e); /* [turn] also picks the CID */
 int capacity_release(struct vmm *v, const struct cvm_row *c, size_t n_ports, struct err *e); /* [turn] */
 int capacity_hold_cpu(struct vmm *v, const struct cvm_row *c, bool hold, struct err *e);     /* [turn] */
+
+/* ------------------------------------------------------------------ place.c: devices and NUMA nodes */
+/* An error that vmm_worth_a_look(): what the host has free is asked of the host itself before a CVM is given some of it. */
+int place_look_first(const char *field, struct err *e);
+/* Choose devices and nodes for @ask, and fill what follows from them into @a. Nothing is promised. */
+int place_admit(struct vmm *v, const struct cvm_ask *ask, struct admission *a, struct err *e);
+/* Are the hugepages there? */
+int place_would_fit(struct vmm *v, const struct admission *a, struct err *e);
+/* [turn] For the CVM whose row was just inserted as @id. */
+int place_reserve(struct vmm *v, int64_t id, const struct admission *a, struct err *e);
+/* [turn] Hugepages of a CVM whose row stays. */
+int place_hold(struct vmm *v, const struct cvm_row *c, bool hold, struct err *e);
+/* What the CVM was given, from its row. */
+int place_of(struct vmm *v, const struct cvm_row *c, struct placement *ret, struct err *e);
 
 /* ------------------------------------------------------------------ ports.c */
 /* Check rules and exclusivity, pick for host_port 0. Fills @out[n]. */

@@ -544,7 +544,8 @@ def assert_books(node, seconds=15):
 
 def book_errors(node):
     bad = []
-    cvms = {row[0]: row for row in node.rows("select uuid, observed, vcpus, memory_mib, disk_gib, holds_cpu, boot from cvms")}
+    cvms = {row[0]: row for row in node.rows("select uuid, observed, given_vcpus, given_memory_mib * (1 - hugepages), disk_gib, holds_cpu,"
+                                            " boot from cvms")}
     running = {uuid for uuid, row in cvms.items() if row[1] in OBSERVED_RUNNING}
     live = node.rows("select id, kind, state from operations where state in ('queued', 'running')")
     if live:

@@ -114,9 +114,12 @@ static void a_refusal_names_the_field_and_leaves_the_output_alone(void **st)
 		{ "\"kms_contract\": \"0x1\"", "kms_contract", ERR_INCOMPATIBLE },
 		{ "\"kms_id\": \"kms_1\"", "kms_id", ERR_INCOMPATIBLE },
 		{ "\"node_id\": 1, \"teepod_id\": 2", "node_id", ERR_INCOMPATIBLE },
-		{ "\"hugepages\": true", "hugepages", ERR_UNSUPPORTED },
-		{ "\"gpus\": {\"gpus\": [{\"slot\": \"1\"}]}", "gpus", ERR_UNSUPPORTED },
-		{ "\"gpus\": {\"attach_mode\": \"all\"}", "gpus", ERR_UNSUPPORTED },
+		{ "\"hugepages\": 1", "hugepages", ERR_INVALID },
+		{ "\"gpus\": []", "gpus", ERR_INVALID },
+		{ "\"gpus\": {\"count\": 1}", "gpus.count", ERR_INVALID },
+		{ "\"gpus\": {\"attach_mode\": \"some\"}", "gpus.attach_mode", ERR_INVALID },
+		{ "\"gpus\": {\"gpus\": [{}, {\"slot\": 1}]}", "gpus.gpus[1].slot", ERR_INVALID },
+		{ "\"gpus\": {\"gpus\": [{\"slot\": \"0000:18:00.00\"}]}", "gpus.gpus[0].slot", ERR_INVALID },
 		{ "\"kms_urls\": [\"https://kms\"]", "kms_urls", ERR_UNSUPPORTED },
 		{ "\"stoped\": true", "stoped", ERR_INVALID },
 	};
@@ -136,6 +139,37 @@ static void a_refusal_names_the_field_and_leaves_the_output_alone(void **st)
 		assert_true(e.text[0] != 0);
 		assert_memory_equal(&a, &before, sizeof(a));
 	}
+}
+
+static void expect_gpus(const char *gpus, enum gpu_attach attach, size_t n, const char *slot,
+			const char *product)
+{
+	auto_cvm_asked struct cvm_asked a = { 0 };
+	struct cvm_request q;
+	char text[400];
+	struct err e;
+
+	(void)snprintf(text, sizeof(text), "{\"name\": \"abcde\", \"gpus\": %s, %s}", gpus, COMPOSE);
+	if (ask(&create_table, text, &a, &q, &e))
+		fail_msg("%s: %s", gpus, e.text);
+	assert_int_equal(a.ask.gpu_attach, attach);
+	assert_int_equal(a.ask.n_gpus, n);
+	if (!n)
+		return;
+	assert_string_equal(a.ask.gpus[n - 1].slot ? a.ask.gpus[n - 1].slot : "", slot);
+	assert_string_equal(a.ask.gpus[n - 1].product_id ? a.ask.gpus[n - 1].product_id : "", product);
+}
+
+static void gpus_are_listed_all_or_none(void **st)
+{
+	(void)st;
+	expect_gpus("null", GPU_NONE, 0, "", "");
+	expect_gpus("{}", GPU_NONE, 0, "", "");
+	expect_gpus("{\"attach_mode\": \"listed\", \"gpus\": null}", GPU_NONE, 0, "", "");
+	expect_gpus("{\"attach_mode\": \"ALL\"}", GPU_ALL, 0, "", "");
+	expect_gpus("{\"gpus\": [{\"slot\": \"18:00.0\", \"product_id\": \"\"}]}", GPU_LISTED, 1, "18:00.0",
+		    "");
+	expect_gpus("{\"gpus\": [{}, {\"product_id\": \"10de:2335\"}]}", GPU_LISTED, 2, "", "10de:2335");
 }
 
 static void a_missing_compose_file_and_a_missing_name_have_their_own_errors(void **st)
@@ -288,6 +322,7 @@ int main(void)
 		cmocka_unit_test(everything_asked_for_arrives),
 		cmocka_unit_test(what_is_absent_or_null_or_empty_stays_open),
 		cmocka_unit_test(a_refusal_names_the_field_and_leaves_the_output_alone),
+		cmocka_unit_test(gpus_are_listed_all_or_none),
 		cmocka_unit_test(a_missing_compose_file_and_a_missing_name_have_their_own_errors),
 		cmocka_unit_test(clients_of_the_cloud_may_send_more_than_we_know),
 		cmocka_unit_test(a_body_with_a_hash_and_no_compose_file_is_a_commit),

@@ -52,9 +52,14 @@ static void each_scarce_resource_has_its_code(void **st)
 	static const struct {
 		const char *resource, *code, *field;
 	} want[] = {
-		{ "memory_mib", "ERR-02-004", "memory" },     { "slots", "ERR-02-005", "slots" },
-		{ "disk_gib", "ERR-02-002", "disk_size" },    { "cids", "ERR-02-002", "cids" },
+		{ "memory_mib", "ERR-02-004", "memory" },
+		{ "slots", "ERR-02-005", "slots" },
+		{ "disk_gib", "ERR-02-002", "disk_size" },
+		{ "cids", "ERR-02-002", "cids" },
 		{ "host_ports", "ERR-02-002", "host_ports" },
+		{ "tdx_keyids", "ERR-02-002", "tdx_keyids" },
+		{ "gpus", "ERR-02-007", "gpus" },
+		{ "hugepages_mib", "ERR-02-004", "memory" },
 	};
 
 	(void)st;
@@ -67,6 +72,36 @@ static void each_scarce_resource_has_its_code(void **st)
 		assert_string_equal(text(body, "error_code"), want[i].code);
 		assert_string_equal(text(row(body, 0), "field"), want[i].field);
 	}
+}
+
+static void a_shortage_on_a_numa_node_names_the_node(void **st)
+{
+	auto_json json_t *body = NULL;
+	struct err e;
+
+	(void)st;
+	(void)err_capacity(&e, "hugepages_mib", 8192, 1024, 4096);
+	e.cap.numa_node = 1;
+	body = envelope_body(&e, NULL);
+	assert_string_equal(text(row(body, 0), "message"), "asked 8192, free 1024 of 4096 on NUMA node 1");
+	assert_string_equal(text(row(body, 4), "field"), "numa_node");
+	assert_int_equal(json_integer_value(json_object_get(row(body, 4), "value")), 1);
+}
+
+static void gpus_have_codes_of_their_own(void **st)
+{
+	auto_json json_t *taken = NULL, *busy = NULL;
+	struct err e;
+
+	(void)st;
+	(void)err_field(&e, ERR_GPU, "gpus.gpus[0].slot", "18:00.0", "it is taken");
+	taken = envelope_body(&e, NULL);
+	assert_string_equal(text(taken, "error_code"), "ERR-02-006");
+	assert_string_equal(text(row(taken, 0), "field"), "gpus.gpus[0].slot");
+	(void)err_field(&e, ERR_GPU_BUSY, "gpus.gpus[0].slot", "18:00.0", "it is busy");
+	busy = envelope_body(&e, NULL);
+	assert_string_equal(text(busy, "error_code"), "ERR-02-016");
+	assert_int_equal(envelope_status(&e), 409);
 }
 
 /* Of several ports asked for only one is in the way. */
@@ -187,6 +222,8 @@ static void every_code_has_a_form_and_scalar_values(void **st)
 		[ERR_TIMEOUT] = 504,
 		[ERR_CANCELLED] = 409,
 		[ERR_TOO_LARGE] = 413,
+		[ERR_GPU] = 400,
+		[ERR_GPU_BUSY] = 409,
 	};
 
 	(void)st;
@@ -212,6 +249,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(capacity_says_asked_free_and_total),
 		cmocka_unit_test(each_scarce_resource_has_its_code),
+		cmocka_unit_test(a_shortage_on_a_numa_node_names_the_node),
+		cmocka_unit_test(gpus_have_codes_of_their_own),
 		cmocka_unit_test(a_scarce_thing_with_a_name_is_named),
 		cmocka_unit_test(invalid_names_field_value_and_rule),
 		cmocka_unit_test(busy_is_bare_and_to_be_tried_again),

@@ -163,6 +163,13 @@ static void used_bytes_are_what_is_allocated_not_what_is_promised(void **state)
 	assert_in_range(used - empty, (1 << 20) - 4096, (1 << 20) + 65536);
 }
 
+static void memory_set_aside_as_hugepages_is_not_ordinary_memory(void **state)
+{
+	(void)state;
+	put("/proc/meminfo", "MemTotal:        8388608 kB\nHugepagesize:       2048 kB\nHugetlb:         6291456 kB\n");
+	expect(4, 2048);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -174,6 +181,7 @@ int main(void)
 		T(a_limit_above_the_machine_changes_nothing),
 		T(an_unreadable_machine_is_an_error_and_no_number),
 		T(this_machine_can_be_measured),
+		T(memory_set_aside_as_hugepages_is_not_ordinary_memory),
 		T(used_bytes_are_what_is_allocated_not_what_is_promised),
 	};
 

@@ -293,6 +293,8 @@ static void a_node_that_is_gone_is_an_error_of_the_host(void **st)
 	nodes[3].present = false;
 	assert_int_equal(placement_of(&row, nodes, NODES, &p, &e), -ERR_HOST);
 	assert_non_null(strstr(e.text, "NUMA node 3"));
+	row.numa_nodes[0] = '\0';
+	assert_int_equal(placement_of(&row, nodes, NODES, &p, &e), -ERR_HOST);
 	assert_int_equal(p.vcpus, 77);
 }
 

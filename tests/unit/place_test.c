@@ -1,0 +1,683 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * place_test.c - GPUs, hugepages and TDX key ids in admission: a host made of files, a real database, no hypervisor.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "db/sql.h"
+#include "tests/unit/host_tree.h"
+#include "vmm/engine.h"
+
+struct node {
+	char dir[32];
+	uv_loop_t loop;
+	struct vmm *v;
+	struct vmm_settings set;
+};
+
+enum { GIB = 1024 };
+
+static const char *const addresses[] = { "127.0.0.1", NULL };
+static const char *const none[] = { NULL };
+static const char *const listing[] = { "10de:2335", NULL };
+static const struct request_ref ref = { "req-1", "tester", true };
+
+static void looked(void *arg)
+{
+	*(bool *)arg = true;
+}
+
+static void look(struct node *n)
+{
+	bool over = false;
+
+	vmm_look(n->v, looked, &over);
+	while (!over)
+		(void)uv_run(&n->loop, UV_RUN_ONCE);
+}
+
+static void open_node(struct node *n)
+{
+	struct err e;
+
+	n->set = (struct vmm_settings){
+		.loop = &n->loop,
+		.state_dir = n->dir,
+		.images_dir = n->dir,
+		.node_id = 1,
+		.node_name = "n1",
+		.region = "local",
+		.workspace = "local",
+		.hypervisor_uri = "qemu+unix:///system?socket=/nonexistent/sock",
+		.tee = TEE_NONE,
+		.host_root = tree_root,
+		.device_id = "",
+		.vcpus = 128,
+		.memory_mib = 65536,
+		.disk_gib = 100,
+		.slots = 64,
+		.tdx_keyids = -1,
+		.gpu = { .enabled = true, .allow_attach_all = true, .listing = listing },
+		.cid_start = 1000,
+		.cid_count = 100,
+		.ports_enabled = true,
+		.port_addresses = addresses,
+		.keep_operation_days = 1,
+		.keep_event_days = 1,
+		.keep_idempotency_hours = 1,
+		.networks = "user",
+		.bridges = "",
+		.volumes_dir = "",
+		.prod_without_tee = true,
+		.tdx_firmware = "",
+		.kms_urls = none,
+		.gateway_urls = none,
+	};
+	if (vmm_open(&n->set, &n->v, &e))
+		fail_msg("%s", e.text);
+	look(n);
+}
+
+static void closed(void *arg)
+{
+	*(bool *)arg = true;
+}
+
+static void close_node(struct node *n)
+{
+	bool over = false;
+
+	vmm_close(n->v, 2000, closed, &over);
+	while (!over)
+		(void)uv_run(&n->loop, UV_RUN_ONCE);
+}
+
+/* 8 GPUs and 8 GiB of 1 GiB pages on each of two nodes. */
+static int set_up(void **st)
+{
+	struct image_row image = {
+		.name = "demo-1.0.0", .family = "demo", .version = "1.0.0", .v = { 1 }, .nv = 3
+	};
+	struct node *n = xcalloc(1, sizeof(*n));
+	struct err e;
+
+	(void)snprintf(n->dir, sizeof(n->dir), "/tmp/teepod-place-XXXXXX");
+	if (tree_set_up(st) || !mkdtemp(n->dir) || uv_loop_init(&n->loop))
+		return -1;
+	tree_two_sockets(1048576, 8);
+	open_node(n);
+	assert_int_equal(images_add(n->v->db, &image, &image.id, &e), 0);
+	*st = n;
+	return 0;
+}
+
+static void expect_sound_books(struct node *n)
+{
+	auto_free char *path = xasprintf("%s/teepod.db", n->dir);
+	auto_buf struct buf out = { 0 };
+	struct err e;
+
+	while (uv_run(&n->loop, UV_RUN_NOWAIT) && n->v->turn && n->v->look.running)
+		;
+	if (db_check(path, &out, &e))
+		fail_msg("%s", out.data);
+}
+
+static int tear_down(void **st)
+{
+	struct node *n = *st;
+	struct err e;
+	int r;
+
+	expect_sound_books(n);
+	close_node(n);
+	(void)uv_run(&n->loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&n->loop), 0);
+	r = file_remove_tree(n->dir, &e);
+	free(n);
+	return r ? r : tree_tear_down(st);
+}
+
+/* ------------------------------------------------------------------ asking */
+
+struct asking {
+	struct node *n;
+	struct cvm_ask ask;
+	struct cvm_row row;
+	struct op_row op;
+	enum op_kind kind;
+};
+
+static int create_turn(void *arg, struct err *e)
+{
+	struct asking *a = arg;
+
+	return vmm_create(a->n->v, a->n->v->workspace, &a->ask, &ref, &a->row, &a->op, e);
+}
+
+static int create(struct node *n, const char *name, struct asking *a, struct err *e)
+{
+	auto_json json_t *m =
+		json_pack("{s:i, s:s, s:s, s:s}", "manifest_version", 2, "name", name, "runner",
+			  "docker-compose", "docker_compose_file", "services:\n  a:\n    image: b\n");
+
+	a->n = n;
+	a->ask.name = name;
+	a->ask.prefer_dev = -1;
+	a->ask.looked = true;
+	a->ask.vcpus = a->ask.vcpus ? a->ask.vcpus : 1;
+	a->ask.memory_mib = a->ask.memory_mib ? a->ask.memory_mib : 512;
+	a->ask.disk_gib = 1;
+	a->ask.stopped = true;
+	a->ask.manifest = m;
+	return turn_do(n->v->turn, create_turn, a, e);
+}
+
+static void created(struct node *n, const char *name, struct asking *a)
+{
+	struct err e;
+
+	if (create(n, name, a, &e))
+		fail_msg("%s: %s", name, e.text);
+}
+
+static int delete_turn(void *arg, struct err *e)
+{
+	struct asking *a = arg;
+	int r = capacity_release(a->n->v, &a->row, 0, e);
+
+	return r ? r : cvms_forget(a->n->v->db, a->row.id, e);
+}
+
+/* As the end of a delete does it; the steps before need a hypervisor. */
+static void deleted(struct asking *a)
+{
+	struct err e;
+
+	assert_int_equal(cvms_get(a->n->v->db, a->row.id, &a->row, &e), 0);
+	assert_int_equal(turn_do(a->n->v->turn, delete_turn, a, &e), 0);
+}
+
+static int64_t count(struct node *n, const char *sql)
+{
+	int64_t v;
+	struct err e;
+
+	assert_int_equal(sql_int(n->v->db, &e, -1, &v, sql, ""), 0);
+	return v;
+}
+
+/* What a refusal must leave as it was. */
+static void expect_nothing_reserved(struct node *n, int64_t cvms)
+{
+	assert_int_equal(count(n, "SELECT count(*) FROM cvms"), cvms);
+	if (cvms)
+		return;
+	assert_int_equal(count(n, "SELECT count(*) FROM devices WHERE cvm IS NOT NULL"), 0);
+	assert_int_equal(count(n, "SELECT sum(hugepages_promised + pinned_promised) FROM numa_nodes"), 0);
+	assert_int_equal(count(n, "SELECT sum(promised) FROM capacity"), 0);
+	assert_int_equal(count(n, "SELECT count(*) FROM cvm_nodes"), 0);
+}
+
+static struct capacity_row gpus_of(struct node *n)
+{
+	struct capacity_row rows[CAPACITY_ROWS];
+	struct err e;
+
+	assert_int_equal(vmm_capacity(n->v, rows, &e), 0);
+	assert_string_equal(rows[CAPACITY_ROWS - 1].resource, "gpus");
+	return rows[CAPACITY_ROWS - 1];
+}
+
+/* ------------------------------------------------------------------ GPUs */
+
+static void a_look_at_the_start_finds_what_is_there(void **st)
+{
+	struct node *n = *st;
+
+	assert_int_equal(count(n, "SELECT count(*) FROM devices WHERE kind = 'gpu' AND offered"), 8);
+	assert_int_equal(count(n, "SELECT count(*) FROM devices WHERE kind = 'nvswitch'"), 4);
+	assert_int_equal(count(n, "SELECT sum(hugepages_mib) FROM numa_nodes"), 16384);
+	assert_int_equal(gpus_of(n).total, 8);
+	assert_int_equal(gpus_of(n).promised, 0);
+}
+
+static void gpus_are_reserved_with_the_row_and_free_after_the_delete(void **st)
+{
+	static const struct gpu_ask two[] = { { "ab:00.0", NULL }, { NULL, "10de:2335" } };
+	struct asking a = { .ask = { .gpu_attach = GPU_LISTED, .gpus = two, .n_gpus = 2 } };
+	auto_free struct device_row *d = NULL;
+	struct node *n = *st;
+	size_t n_d;
+	struct err e;
+
+	created(n, "with-two", &a);
+	assert_int_equal(a.row.gpus, 2);
+	assert_string_equal(a.row.gpu_attach, "listed");
+	assert_int_equal(vmm_devices_of(n->v, a.row.id, &d, &n_d, &e), 0);
+	assert_int_equal(n_d, 2);
+	assert_string_equal(d[0].address, "0000:18:00.0");
+	assert_string_equal(d[1].address, "0000:ab:00.0");
+	assert_string_equal(d[0].cvm_uuid, a.row.uuid);
+	assert_int_equal(gpus_of(n).promised, 2);
+	expect_sound_books(n);
+	deleted(&a);
+	assert_int_equal(gpus_of(n).promised, 0);
+	expect_nothing_reserved(n, 0);
+}
+
+static void all_takes_the_nvswitches_too_and_leaves_nothing_for_others(void **st)
+{
+	static const struct gpu_ask one[] = { { NULL, "10de:2335" } };
+	struct asking all = { .ask = { .gpu_attach = GPU_ALL } };
+	struct asking late = { .ask = { .gpu_attach = GPU_LISTED, .gpus = one, .n_gpus = 1 } };
+	struct node *n = *st;
+	struct err e;
+
+	created(n, "takes-all", &all);
+	assert_int_equal(all.row.gpus, 8);
+	assert_int_equal(all.row.nvswitches, 4);
+	assert_int_equal(count(n, "SELECT count(*) FROM devices WHERE cvm IS NOT NULL"), 12);
+	assert_int_equal(create(n, "too-late", &late, &e), -ERR_CAPACITY);
+	assert_string_equal(e.cap.resource, "gpus");
+	expect_nothing_reserved(n, 1);
+	deleted(&all);
+	created(n, "too-late", &late);
+	assert_int_equal(create(n, "takes-all", &all, &e), -ERR_CAPACITY);
+	assert_int_equal(e.cap.asked, 8);
+	assert_int_equal(e.cap.free, 7);
+}
+
+static void a_refusal_later_in_admission_leaves_the_gpus_free(void **st)
+{
+	static const struct gpu_ask one[] = { { NULL, "10de:2335" } };
+	struct asking a = { .ask = { .gpu_attach = GPU_LISTED, .gpus = one, .n_gpus = 1, .vcpus = 9999 } };
+	struct node *n = *st;
+	struct err e;
+
+	assert_int_equal(create(n, "too-big", &a, &e), -ERR_CAPACITY);
+	assert_string_equal(e.cap.resource, "vcpus");
+	expect_nothing_reserved(n, 0);
+}
+
+static void a_device_that_is_gone_stays_known_to_its_cvm_and_fails_its_start(void **st)
+{
+	static const struct gpu_ask one[] = { { "18:00.0", NULL } };
+	struct asking a = { .ask = { .gpu_attach = GPU_LISTED, .gpus = one, .n_gpus = 1 } };
+	struct step_job j = { .set = { .host_root = tree_root } };
+	struct node *n = *st;
+	struct err e;
+
+	created(n, "holder", &a);
+	assert_int_equal(vmm_devices_of(n->v, a.row.id, &j.devices, &j.n_devices, &e), 0);
+	assert_int_equal(step_devices(&j, &e), 0);
+	tree_remove(PCI_DEVICES "/0000:18:00.0");
+	tree_remove(PCI_DEVICES "/0000:2a:00.0");
+	look(n);
+	assert_int_equal(count(n, "SELECT count(*) FROM devices WHERE kind = 'gpu'"), 7);
+	assert_int_equal(count(n, "SELECT present FROM devices WHERE address = '0000:18:00.0'"), 0);
+	assert_int_equal(step_devices(&j, &e), -ERR_HOST);
+	free(j.devices);
+	deleted(&a);
+	look(n);
+	assert_int_equal(count(n, "SELECT count(*) FROM devices WHERE kind = 'gpu'"), 6);
+}
+
+static void what_can_not_be_read_leaves_the_rows_as_they_are(void **st)
+{
+	struct node *n = *st;
+
+	tree_remove(PCI_DEVICES);
+	tree_put(PCI_DEVICES, "no folder");
+	tree_put("/sys/devices/system/node/node1/meminfo", "nonsense");
+	look(n);
+	assert_int_equal(count(n, "SELECT count(*) FROM devices"), 12);
+	assert_int_equal(count(n, "SELECT sum(hugepages_mib) FROM numa_nodes"), 16384);
+	assert_true(n->v->look.error[0] != 0);
+}
+
+static void a_reload_changes_what_is_offered(void **st)
+{
+	static const char *const exclude[] = { "0000:18:00.0", NULL };
+	struct node *n = *st;
+
+	n->set.gpu.exclude = exclude;
+	vmm_reload(n->v, &n->set);
+	look(n);
+	assert_int_equal(gpus_of(n).total, 7);
+	n->set.gpu.enabled = false;
+	vmm_reload(n->v, &n->set);
+	look(n);
+	assert_int_equal(gpus_of(n).total, 0);
+}
+
+/* ------------------------------------------------------------------ hugepages */
+
+static void hugepages_are_promised_as_given_not_as_asked(void **st)
+{
+	static const struct gpu_ask both_nodes[] = { { "18:00.0", NULL }, { "9a:00.0", NULL } };
+	struct asking a = { .ask = { .hugepages = true,
+				     .vcpus = 3,
+				     .memory_mib = 2 * GIB + 1,
+				     .gpu_attach = GPU_LISTED,
+				     .gpus = both_nodes,
+				     .n_gpus = 2 } };
+	struct node *n = *st;
+
+	created(n, "spread", &a);
+	assert_string_equal(a.row.numa_nodes, "0,1");
+	assert_int_equal(a.row.vcpus, 3);
+	assert_int_equal(a.row.given_vcpus, 4);
+	assert_int_equal(a.row.memory_mib, 2 * GIB + 1);
+	assert_int_equal(a.row.given_memory_mib, 4 * GIB);
+	assert_int_equal(count(n, "SELECT promised FROM capacity WHERE resource = 'vcpus'"), 4);
+	assert_int_equal(count(n, "SELECT promised FROM capacity WHERE resource = 'memory_mib'"), 0);
+	assert_int_equal(count(n, "SELECT hugepages_promised FROM numa_nodes WHERE node = 0"), 2 * GIB);
+	assert_int_equal(count(n, "SELECT hugepages_promised FROM numa_nodes WHERE node = 1"), 2 * GIB);
+	expect_sound_books(n);
+	deleted(&a);
+	expect_nothing_reserved(n, 0);
+}
+
+static void the_next_node_is_taken_when_the_first_is_full_and_then_none(void **st)
+{
+	struct asking a = { .ask = { .hugepages = true, .memory_mib = 6 * GIB } }, b = a, c = a;
+	struct node *n = *st;
+	struct err e;
+
+	created(n, "first", &a);
+	created(n, "second", &b);
+	assert_string_equal(a.row.numa_nodes, "0");
+	assert_string_equal(b.row.numa_nodes, "1");
+	assert_int_equal(create(n, "third", &c, &e), -ERR_CAPACITY);
+	assert_string_equal(e.cap.resource, "hugepages_mib");
+	assert_int_equal(e.cap.numa_node, 0);
+	assert_int_equal(e.cap.asked, 6 * GIB);
+	assert_int_equal(e.cap.free, 2 * GIB);
+	assert_int_equal(e.cap.total, 8 * GIB);
+	assert_string_equal(e.text,
+			    "not enough hugepages: asked 6144 MiB of NUMA node 0, free 2048 of 8192 MiB;"
+			    " node 1: free 2048 of 8192 MiB");
+	assert_string_equal(e.hint, "2048 MiB would fit now");
+	expect_nothing_reserved(n, 2);
+}
+
+static void with_gpus_only_their_nodes_count(void **st)
+{
+	static const struct gpu_ask on_one[] = { { "9a:00.0", NULL } };
+	struct asking a = { .ask = { .hugepages = true,
+				     .memory_mib = 7 * GIB,
+				     .gpu_attach = GPU_LISTED,
+				     .gpus = on_one,
+				     .n_gpus = 1 } };
+	struct node *n = *st;
+	struct err e;
+
+	tree_put("/sys/devices/system/node/node1/hugepages/hugepages-1048576kB/free_hugepages", "5\n");
+	look(n);
+	assert_int_equal(create(n, "gpu-on-one", &a, &e), -ERR_CAPACITY);
+	assert_int_equal(e.cap.numa_node, 1);
+	assert_string_equal(e.text,
+			    "not enough hugepages: asked 7168 MiB of NUMA node 1, free 5120 of 8192 MiB");
+	expect_nothing_reserved(n, 0);
+}
+
+static int hold_turn(void *arg, struct err *e)
+{
+	struct asking *a = arg;
+
+	return capacity_hold_cpu(a->n->v, &a->row, !a->row.holds_cpu, e);
+}
+
+static void turn_over(struct asking *a, int want)
+{
+	struct err e;
+
+	assert_int_equal(cvms_get(a->n->v->db, a->row.id, &a->row, &e), 0);
+	assert_int_equal(turn_do(a->n->v->turn, hold_turn, a, &e), want);
+}
+
+static void a_stopped_cvm_may_give_its_hugepages_up_and_keeps_its_gpus_and_nodes(void **st)
+{
+	static const struct gpu_ask one[] = { { "18:00.0", NULL } };
+	struct asking a = { .ask = { .hugepages = true,
+				     .memory_mib = 6 * GIB,
+				     .gpu_attach = GPU_LISTED,
+				     .gpus = one,
+				     .n_gpus = 1 } };
+	struct asking b = { .ask = { .hugepages = true, .memory_mib = 6 * GIB } };
+	struct node *n = *st;
+
+	created(n, "first", &a);
+	turn_over(&a, 0);
+	assert_int_equal(count(n, "SELECT sum(hugepages_promised) FROM numa_nodes"), 0);
+	assert_int_equal(gpus_of(n).promised, 1);
+	created(n, "second", &b);
+	assert_string_equal(b.row.numa_nodes, "0");
+	turn_over(&a, -ERR_CAPACITY);
+	assert_int_equal(count(n, "SELECT holds_cpu FROM cvms WHERE name = 'first'"), 0);
+	expect_sound_books(n);
+	deleted(&b);
+	turn_over(&a, 0);
+	assert_int_equal(count(n, "SELECT hugepages_promised FROM numa_nodes WHERE node = 0"), 6 * GIB);
+	expect_sound_books(n);
+}
+
+static void pinned_cvms_spread_over_the_nodes_and_are_never_refused_for_it(void **st)
+{
+	struct node *n = *st;
+	struct placement p;
+	struct asking a[4];
+	struct err e;
+
+	n->v->set.memory_mib = 1 << 20;
+	assert_int_equal(capacity_set_total(n->v->db, "memory_mib", 1 << 20, &e), 0);
+	for (int i = 0; i < 4; i++) {
+		static const char *const name[] = { "pin-1", "pin-2", "pin-3", "pin-4" };
+
+		a[i] = (struct asking){ .ask = { .pin_numa = true, .memory_mib = 200 * GIB } };
+		created(n, name[i], &a[i]);
+	}
+	assert_string_equal(a[0].row.numa_nodes, "0");
+	assert_string_equal(a[1].row.numa_nodes, "1");
+	assert_string_equal(a[2].row.numa_nodes, "0");
+	assert_int_equal(place_of(n->v, &a[1].row, &p, &e), 0);
+	assert_string_equal(p.cpuset, "32-63,96-127");
+	assert_int_equal(p.page_kib, 0);
+}
+
+static void limits_of_one_cvm_hold_for_what_it_is_given(void **st)
+{
+	static const struct gpu_ask both_nodes[] = { { "18:00.0", NULL }, { "9a:00.0", NULL } };
+	struct asking a = { .ask = { .hugepages = true,
+				     .vcpus = 3,
+				     .memory_mib = 3 * GIB,
+				     .gpu_attach = GPU_LISTED,
+				     .gpus = both_nodes,
+				     .n_gpus = 2 } };
+	struct node *n = *st;
+	struct err e;
+
+	n->v->set.max_memory_mib = 3 * GIB;
+	assert_int_equal(create(n, "too-much", &a, &e), -ERR_INVALID);
+	assert_string_equal(e.field, "memory");
+	assert_non_null(strstr(e.text, "memory 3072 becomes 4096 MiB with hugepages on 2 NUMA nodes"));
+	n->v->set.max_memory_mib = 0;
+	n->v->set.max_vcpus = 3;
+	assert_int_equal(create(n, "too-much", &a, &e), -ERR_INVALID);
+	assert_string_equal(e.field, "vcpu");
+	expect_nothing_reserved(n, 0);
+}
+
+static void two_mib_pages_are_counted_as_well(void **st)
+{
+	struct asking a = { .ask = { .hugepages = true, .memory_mib = 700 } };
+	struct node *n = *st;
+	struct placement p;
+	struct err e;
+
+	tree_two_sockets(2048, 1024);
+	look(n);
+	assert_int_equal(count(n, "SELECT sum(hugepages_mib) FROM numa_nodes"), 4096);
+	created(n, "small-pages", &a);
+	assert_int_equal(place_of(n->v, &a.row, &p, &e), 0);
+	assert_int_equal(p.page_kib, 2048);
+	assert_int_equal(p.memory_mib, GIB);
+}
+
+/* ------------------------------------------------------------------ provision, TDX key ids */
+
+static int provision_turn(void *arg, struct err *e)
+{
+	struct asking *a = arg;
+	struct provision_result p;
+	int r = vmm_provision(a->n->v, a->n->v->workspace, &a->ask, &p, e);
+
+	return r ? r
+		 : vmm_commit(a->n->v, a->n->v->workspace, p.app_id, p.compose_hash, NULL, 0, true, &ref,
+			      &a->row, &a->op, e);
+}
+
+static void a_commit_gives_what_was_provisioned(void **st)
+{
+	static const struct gpu_ask two[] = { { "db:00.0", NULL }, { NULL, "10de:2335" } };
+	auto_json json_t *m =
+		json_pack("{s:i, s:s, s:s, s:s}", "manifest_version", 2, "name", "later", "runner",
+			  "docker-compose", "docker_compose_file", "services:\n  a:\n    image: b\n");
+	struct asking a = { .n = *st,
+			    .ask = { .name = "later",
+				     .prefer_dev = -1,
+				     .vcpus = 1,
+				     .memory_mib = 512,
+				     .disk_gib = 1,
+				     .manifest = m,
+				     .looked = true,
+				     .hugepages = true,
+				     .pin_numa = true,
+				     .gpu_attach = GPU_LISTED,
+				     .gpus = two,
+				     .n_gpus = 2 } };
+	struct err e;
+
+	if (turn_do(a.n->v->turn, provision_turn, &a, &e))
+		fail_msg("%s", e.text);
+	assert_int_equal(a.row.gpus, 2);
+	assert_true(a.row.hugepages && a.row.pin_numa);
+	assert_string_equal(a.row.numa_nodes, "0,1");
+	assert_int_equal(
+		count(a.n,
+		      "SELECT count(*) FROM devices WHERE cvm IS NOT NULL AND address IN ('0000:18:00.0',"
+		      " '0000:db:00.0')"),
+		2);
+}
+
+static void count_look(void *arg)
+{
+	(*(int *)arg)++;
+}
+
+static void who_wants_devices_or_hugepages_is_sent_to_look_first(void **st)
+{
+	static const struct gpu_ask one[] = { { NULL, "10de:2335" } };
+	auto_json json_t *m =
+		json_pack("{s:i, s:s, s:s, s:s}", "manifest_version", 2, "name", "x", "runner",
+			  "docker-compose", "docker_compose_file", "services:\n  a:\n    image: b\n");
+	struct cvm_ask ask = {
+		.name = "looks", .prefer_dev = -1, .vcpus = 1, .memory_mib = 64, .disk_gib = 1, .manifest = m
+	};
+	struct node *n = *st;
+	struct err e;
+
+	ask.pin_numa = true;
+	assert_int_equal(vmm_preflight(n->v, n->v->workspace, &ask, NULL, &e), 0);
+	ask.hugepages = true;
+	assert_int_equal(vmm_preflight(n->v, n->v->workspace, &ask, NULL, &e), -ERR_UNAVAILABLE);
+	assert_true(vmm_worth_a_look(&e));
+	ask.gpu_attach = GPU_LISTED;
+	ask.gpus = one;
+	ask.n_gpus = 1;
+	assert_int_equal(vmm_preflight(n->v, n->v->workspace, &ask, NULL, &e), -ERR_UNAVAILABLE);
+	assert_true(vmm_worth_a_look(&e));
+	ask.looked = true;
+	assert_int_equal(vmm_preflight(n->v, n->v->workspace, &ask, NULL, &e), 0);
+}
+
+/* The one under way may have read the files before the newcomer's reason to ask. */
+static void a_look_serves_those_who_came_before_it_began(void **st)
+{
+	struct node *n = *st;
+	int first = 0, later = 0;
+
+	vmm_look(n->v, count_look, &first);
+	vmm_look(n->v, count_look, &later);
+	vmm_look(n->v, count_look, &later);
+	while (!first)
+		(void)uv_run(&n->loop, UV_RUN_ONCE);
+	assert_int_equal(later, 0);
+	while (later < 2)
+		(void)uv_run(&n->loop, UV_RUN_ONCE);
+	assert_int_equal(first, 1);
+}
+
+static int reserve_turn(void *arg, struct err *e)
+{
+	struct asking *a = arg;
+
+	return capacity_reserve(a->n->v, &a->row, 0, e);
+}
+
+static void tdx_key_ids_are_refused_beyond_their_number_and_unlimited_while_unknown(void **st)
+{
+	struct asking a = { .n = *st, .row = { .tdx = true, .holds_cpu = true, .disk_gib = 1 } };
+	struct vmm *v = a.n->v;
+	struct capacity_row row;
+	struct err e;
+
+	assert_int_equal(turn_do(v->turn, reserve_turn, &a, &e), 0);
+	assert_int_equal(capacity_get(v->db, "tdx_keyids", &row, &e), 0);
+	assert_int_equal(row.promised, 1);
+	assert_int_equal(row.total, -1);
+	v->set.tdx_keyids = 2;
+	assert_int_equal(capacity_set_total(v->db, "tdx_keyids", 2, &e), 0);
+	assert_int_equal(turn_do(v->turn, reserve_turn, &a, &e), 0);
+	assert_int_equal(turn_do(v->turn, reserve_turn, &a, &e), -ERR_CAPACITY);
+	assert_string_equal(e.cap.resource, "tdx_keyids");
+	assert_int_equal(e.cap.total, 2);
+	a.row.holds_cpu = false; /* stopped, and gave it up */
+	assert_int_equal(turn_do(v->turn, reserve_turn, &a, &e), 0);
+	/* Nobody holds what was taken here without a row. */
+	assert_int_equal(capacity_recount(v->db, &(bool){ 0 }, &e), 0);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest t[] = {
+		T(a_look_at_the_start_finds_what_is_there),
+		T(gpus_are_reserved_with_the_row_and_free_after_the_delete),
+		T(all_takes_the_nvswitches_too_and_leaves_nothing_for_others),
+		T(a_refusal_later_in_admission_leaves_the_gpus_free),
+		T(a_device_that_is_gone_stays_known_to_its_cvm_and_fails_its_start),
+		T(what_can_not_be_read_leaves_the_rows_as_they_are),
+		T(a_reload_changes_what_is_offered),
+		T(hugepages_are_promised_as_given_not_as_asked),
+		T(the_next_node_is_taken_when_the_first_is_full_and_then_none),
+		T(with_gpus_only_their_nodes_count),
+		T(a_stopped_cvm_may_give_its_hugepages_up_and_keeps_its_gpus_and_nodes),
+		T(pinned_cvms_spread_over_the_nodes_and_are_never_refused_for_it),
+		T(limits_of_one_cvm_hold_for_what_it_is_given),
+		T(two_mib_pages_are_counted_as_well),
+		T(who_wants_devices_or_hugepages_is_sent_to_look_first),
+		T(a_look_serves_those_who_came_before_it_began),
+		T(a_commit_gives_what_was_provisioned),
+		T(tdx_key_ids_are_refused_beyond_their_number_and_unlimited_while_unknown),
+	};
+
+	return cmocka_run_group_tests_name("place", t, NULL, NULL);
+}

@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * devices.c - choosing GPUs.
+ *
+ * What stands in the way decides the error, because it decides what the caller can do: an entry that can not be met whatever
+ * others do is ERR-02-006, too few free ones are ERR-02-007 with numbers, and what is free by our books but held by a driver or a
+ * program of the host is ERR-02-016. Slots are taken before products, so that "any" never takes what another entry names.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/buf.h"
+#include "base/own.h"
+#include "vmm/devices.h"
+#include "vmm/pci.h"
+
+const char *const gpu_attach_word[GPU_ATTACHES] = {
+	[GPU_NONE] = "",
+	[GPU_LISTED] = "listed",
+	[GPU_ALL] = "all",
+};
+
+const char *const device_state_word[DEVICE_STATES] = {
+	[DEVICE_FREE] = "free",
+	[DEVICE_RESERVED] = "reserved",
+	[DEVICE_IN_USE] = "in_use",
+	[DEVICE_BROKEN] = "broken",
+};
+
+/* ------------------------------------------------------------------ state */
+
+enum device_state device_state(const struct device_row *d, char why[DEVICE_WHY])
+{
+	*why = '\0';
+	if (!d->present || d->broken_reason[0]) {
+		(void)snprintf(why, DEVICE_WHY, "%s",
+			       d->present ? d->broken_reason : "it is not on the PCI bus any more");
+		return DEVICE_BROKEN;
+	}
+	if (d->cvm)
+		return d->cvm_up ? DEVICE_IN_USE : DEVICE_RESERVED;
+	if (pci_host_driver(d->driver))
+		(void)snprintf(why, DEVICE_WHY, "bound to the host's driver %s", d->driver);
+	else if (d->opened)
+		(void)snprintf(why, DEVICE_WHY, "in use by another program (through vfio-pci)");
+	return *why ? DEVICE_IN_USE : DEVICE_FREE;
+}
+
+static bool is_free(const struct device_row *d)
+{
+	char why[DEVICE_WHY];
+
+	return device_state(d, why) == DEVICE_FREE;
+}
+
+static bool is_broken(const struct device_row *d)
+{
+	char why[DEVICE_WHY];
+
+	return device_state(d, why) == DEVICE_BROKEN;
+}
+
+static bool is_busy(const struct device_row *d)
+{
+	return !d->cvm && !is_free(d) && !is_broken(d);
+}
+
+/* ------------------------------------------------------------------ offer */
+
+static bool among(const char *const *list, const char *text)
+{
+	for (; list && *list; list++)
+		if (!strcmp(*list, text))
+			return true;
+	return false;
+}
+
+bool device_offered(const struct gpu_settings *g, const struct device_row *d)
+{
+	if (!g->enabled || among(g->exclude, d->address))
+		return false;
+	if (d->kind == DEVICE_NVSWITCH)
+		return true;
+	return among(g->listing, d->product_id) &&
+	       (!g->include || !*g->include || among(g->include, d->address));
+}
+
+static bool offered_gpu(const struct device_row *d)
+{
+	return d->kind == DEVICE_GPU && d->offered;
+}
+
+void devices_count(const struct device_row *rows, size_t n, struct capacity_row *ret)
+{
+	*ret = (struct capacity_row){ .resource = "gpus" };
+	for (size_t i = 0; i < n; i++) {
+		if (!offered_gpu(&rows[i]) || is_broken(&rows[i]) || is_busy(&rows[i]))
+			continue;
+		ret->total++;
+		ret->promised += rows[i].cvm != 0;
+	}
+}
+
+/* ------------------------------------------------------------------ one entry */
+
+struct choice {
+	const struct gpu_settings *g;
+	const struct cvm_ask *ask;
+	int64_t workspace;
+	const struct device_row *rows;
+	size_t n;
+	bool *taken; /* by row */
+};
+
+static void field_of(size_t entry, const char *key, char out[48])
+{
+	(void)snprintf(out, 48, "gpus.gpus[%zu].%s", entry, key);
+}
+
+static int look_at_the_list(struct err *e)
+{
+	return err_hint(e, "GET /api/v1/devices lists the GPUs of this node, with what is offered and free");
+}
+
+/* Why an offered GPU can not be had. */
+static int not_free(const struct choice *c, const struct device_row *d, const char *field, struct err *e)
+{
+	char why[DEVICE_WHY];
+	enum device_state s = device_state(d, why);
+
+	if (s == DEVICE_BROKEN)
+		return err_field(e, ERR_GPU, field, d->address, "%s %s is broken: %s",
+				 device_kind_word[d->kind], d->address, why);
+	if (!d->cvm) {
+		err_field(e, ERR_GPU_BUSY, field, d->address, "%s %s is free, but %s",
+			  device_kind_word[d->kind], d->address, why);
+		return err_hint(e, "the node's operator can bind it to vfio-pci: see docs/gpus.md");
+	}
+	if (d->workspace == c->workspace)
+		return err_field(e, ERR_GPU, field, d->address, "%s %s is reserved by CVM %s",
+				 device_kind_word[d->kind], d->address, d->cvm_uuid);
+	return err_field(e, ERR_GPU, field, d->address, "%s %s is reserved by another CVM",
+			 device_kind_word[d->kind], d->address);
+}
+
+static int take_slot(struct choice *c, size_t entry, struct err *e)
+{
+	const struct gpu_ask *a = &c->ask->gpus[entry];
+	char address[PCI_TEXT], field[48];
+	size_t i = 0;
+
+	field_of(entry, "slot", field);
+	if (!pci_address(a->slot, address))
+		return err_field(e, ERR_INVALID, field, a->slot,
+				 "%s %.40s is no PCI address; allowed: such as 18:00.0 or 0000:18:00.0",
+				 field, a->slot);
+	while (i < c->n && (strcmp(c->rows[i].address, address) != 0 || !offered_gpu(&c->rows[i])))
+		i++;
+	if (i == c->n) {
+		err_field(e, ERR_GPU, field, a->slot, "no GPU is offered at %s", address);
+		return look_at_the_list(e);
+	}
+	if (c->taken[i])
+		return err_field(e, ERR_GPU, field, a->slot, "%s is asked for twice", address);
+	if (a->product_id && strcasecmp(a->product_id, c->rows[i].product_id) != 0) {
+		field_of(entry, "product_id", field);
+		return err_field(e, ERR_GPU, field, a->product_id, "the GPU at %s is %s", address,
+				 c->rows[i].product_id);
+	}
+	if (!is_free(&c->rows[i]))
+		return not_free(c, &c->rows[i], field, e);
+	c->taken[i] = true;
+	return 0;
+}
+
+/* Product @id: how many entries want any of it, and how many there are. */
+struct supply {
+	size_t wanted, offered, well, free, busy, broken;
+};
+
+static bool wants_any_of(const struct gpu_ask *a, const char *id)
+{
+	return !a->slot && a->product_id && !strcasecmp(a->product_id, id);
+}
+
+static struct supply supply_of(const struct choice *c, const char *id)
+{
+	struct supply s = { 0 };
+
+	for (size_t i = 0; i < c->ask->n_gpus; i++)
+		s.wanted += wants_any_of(&c->ask->gpus[i], id);
+	for (size_t i = 0; i < c->n; i++) {
+		const struct device_row *d = &c->rows[i];
+
+		if (!offered_gpu(d) || strcasecmp(d->product_id, id) != 0)
+			continue;
+		s.offered++;
+		s.broken += is_broken(d);
+		s.well += !is_broken(d);
+		s.free += is_free(d) && !c->taken[i];
+		s.busy += is_busy(d);
+	}
+	return s;
+}
+
+static int name_busy(const struct choice *c, const char *id, const char *field, struct err *e)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (offered_gpu(&c->rows[i]) && !strcasecmp(c->rows[i].product_id, id) &&
+		    is_busy(&c->rows[i]))
+			return not_free(c, &c->rows[i], field, e);
+	return err_field(e, ERR_GPU_BUSY, field, id, "the GPUs left are in use on the host");
+}
+
+/* Before any of a product is taken: are there enough? */
+static int check_supply(const struct choice *c, size_t entry, struct err *e)
+{
+	const char *id = c->ask->gpus[entry].product_id;
+	struct supply s = supply_of(c, id);
+	char field[48];
+
+	field_of(entry, "product_id", field);
+	if (!s.offered) {
+		err_field(e, ERR_GPU, field, id, "no GPU with product id %.20s is offered", id);
+		return look_at_the_list(e);
+	}
+	if (s.free >= s.wanted)
+		return 0;
+	if (s.free + s.busy >= s.wanted)
+		return name_busy(c, id, field, e);
+	err_capacity(e, "gpus", s.wanted, s.free, s.well);
+	(void)snprintf(e->field, sizeof(e->field), "%s", field);
+	(void)snprintf(e->value, sizeof(e->value), "%.20s", id);
+	if (s.broken)
+		return err_hint(e, "%zu more are broken: GET /api/v1/devices says why", s.broken);
+	return s.free ? err_hint(e, "%zu would fit now", s.free)
+		      : err_hint(e, "delete a CVM that has one, or use another node");
+}
+
+static int take_product(struct choice *c, size_t entry, struct err *e)
+{
+	const char *id = c->ask->gpus[entry].product_id;
+	char field[48];
+
+	for (size_t i = 0; i < c->n; i++) {
+		if (c->taken[i] || !offered_gpu(&c->rows[i]) || strcasecmp(c->rows[i].product_id, id) != 0 ||
+		    !is_free(&c->rows[i]))
+			continue;
+		c->taken[i] = true;
+		return 0;
+	}
+	field_of(entry, "product_id", field);
+	return err_field(e, ERR_GPU, field, id, "no free GPU with product id %.20s", id);
+}
+
+static int empty_entry(size_t entry, struct err *e)
+{
+	char field[48];
+
+	field_of(entry, "slot", field);
+	return err_field(e, ERR_INVALID, field, NULL,
+			 "gpus.gpus[%zu] has neither slot nor product_id; allowed: one of them, or both",
+			 entry);
+}
+
+/* ------------------------------------------------------------------ modes */
+
+static int choose_listed(struct choice *c, struct err *e)
+{
+	size_t n = c->ask->n_gpus;
+	int r = 0;
+
+	for (size_t i = 0; !r && i < n; i++)
+		if (!c->ask->gpus[i].slot && !c->ask->gpus[i].product_id)
+			r = empty_entry(i, e);
+	for (size_t i = 0; !r && i < n; i++)
+		if (c->ask->gpus[i].slot)
+			r = take_slot(c, i, e);
+	for (size_t i = 0; !r && i < n; i++)
+		if (!c->ask->gpus[i].slot)
+			r = check_supply(c, i, e);
+	for (size_t i = 0; !r && i < n; i++)
+		if (!c->ask->gpus[i].slot)
+			r = take_product(c, i, e);
+	return r;
+}
+
+static int not_all_free(const struct capacity_row *gpus, struct err *e)
+{
+	uint64_t total = (uint64_t)gpus->total;
+
+	err_capacity(e, "gpus", total ? total : 1, total - (uint64_t)gpus->promised, total);
+	(void)snprintf(e->field, sizeof(e->field), "gpus.attach_mode");
+	(void)snprintf(e->value, sizeof(e->value), "all");
+	return gpus->total ? err_hint(e, "attach_mode all needs every offered GPU to be free")
+			   : err_hint(e, "this node has no GPU that it offers");
+}
+
+static int choose_all(struct choice *c, struct err *e)
+{
+	struct capacity_row gpus;
+
+	if (!c->g->allow_attach_all) {
+		err_field(e, ERR_GPU, "gpus.attach_mode", "all",
+			  "attach_mode all is not allowed on this node; allowed: listed");
+		return err_hint(e, "gpu.allow_attach_all in teepod.conf says so");
+	}
+	if (c->ask->n_gpus)
+		return err_field(
+			e, ERR_INCOMPATIBLE, "gpus.gpus", NULL,
+			"with attach_mode all no GPUs are listed; allowed: none, or attach_mode listed");
+	devices_count(c->rows, c->n, &gpus);
+	if (gpus.promised)
+		return not_all_free(&gpus, e);
+	for (size_t i = 0; i < c->n; i++) {
+		if (!c->rows[i].offered)
+			continue;
+		if (!is_free(&c->rows[i]))
+			return not_free(c, &c->rows[i], "gpus.attach_mode", e);
+		c->taken[i] = true;
+	}
+	return gpus.total ? 0 : not_all_free(&gpus, e);
+}
+
+/* An IOMMU group is the smallest thing that can be isolated: whoever has a part of it can reach the rest. */
+static int check_groups(const struct choice *c, struct err *e)
+{
+	for (size_t i = 0; i < c->n; i++)
+		for (size_t k = 0; c->taken[i] && k < c->n; k++)
+			if (!c->taken[k] && c->rows[k].iommu_group == c->rows[i].iommu_group)
+				return err_field(
+					e, ERR_GPU, "gpus", c->rows[i].address,
+					"%s is in IOMMU group %d together with %s: they go to one CVM "
+					"or to none",
+					c->rows[i].address, c->rows[i].iommu_group, c->rows[k].address);
+	return 0;
+}
+
+static void collect(const struct choice *c, struct device_row **ret, size_t *ret_n)
+{
+	struct device_row *out = xcalloc(c->n ? c->n : 1, sizeof(*out));
+	size_t n = 0;
+
+	for (int kind = 0; kind < DEVICE_KINDS; kind++)
+		for (size_t i = 0; i < c->n; i++)
+			if (c->taken[i] && c->rows[i].kind == (enum device_kind)kind)
+				out[n++] = c->rows[i];
+	*ret = out;
+	*ret_n = n;
+}
+
+int devices_choose(const struct gpu_settings *g, const struct cvm_ask *ask, int64_t workspace,
+		   const struct device_row *rows, size_t n, struct device_row **ret, size_t *ret_n,
+		   struct err *e)
+{
+	auto_free bool *taken = xcalloc(n ? n : 1, sizeof(*taken));
+	struct choice c = {
+		.g = g, .ask = ask, .workspace = workspace, .rows = rows, .n = n, .taken = taken
+	};
+	int r;
+
+	if (ask->gpu_attach == GPU_NONE || (ask->gpu_attach == GPU_LISTED && !ask->n_gpus)) {
+		*ret = NULL;
+		*ret_n = 0;
+		return 0;
+	}
+	if (!g->enabled) {
+		err_field(e, ERR_GPU, "gpus", NULL, "this node gives no GPUs to CVMs");
+		return err_hint(e, "its operator can: gpu.enabled in teepod.conf");
+	}
+	r = ask->gpu_attach == GPU_ALL ? choose_all(&c, e) : choose_listed(&c, e);
+	if (!r)
+		r = check_groups(&c, e);
+	if (!r)
+		collect(&c, ret, ret_n);
+	return r;
+}

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * look.c - looking at the host: which GPUs, NVSwitches and NUMA nodes there are.
+ *
+ * The kernel's files are read by a job, what it found is written in one turn: at start, when the configuration was read again, and
+ * for each request that wants devices or hugepages, before it is admitted: a driver of the host may have taken a GPU since.
+ * Looks do not overlap; who comes while one is under way waits for the next, which serves all who wait. What can not be read leaves the rows as they are. A device that is gone stays known while a CVM holds it.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/own.h"
+#include "vmm/devices.h"
+#include "vmm/kernel_file.h"
+#include "vmm/numa.h"
+#include "vmm/pci.h"
+#include "vmm/world.h"
+
+struct look_waiter {
+	struct look_waiter *next;
+	void (*done)(void *arg);
+	void *arg;
+};
+
+struct look {
+	struct vmm *v;
+	const char *root;
+	struct gpu_settings gpu; /* of the time it began */
+	struct device_row *devices;
+	size_t n_devices;
+	struct numa_host nodes;
+	uint64_t page_kib;
+	bool has_devices, has_nodes;
+	char error[200];
+	struct look_waiter *waiters;
+};
+
+/* ------------------------------------------------------------------ the job */
+
+static void keep_error(struct look *l, const struct err *e)
+{
+	if (!l->error[0])
+		(void)snprintf(l->error, sizeof(l->error), "%.*s", (int)sizeof(l->error) - 1, e->text);
+}
+
+/* The size that /dev/hugepages and a plain request for hugepages stand for. 0 = the kernel has none. */
+static uint64_t default_page_kib(const char *root)
+{
+	auto_free char *text = kernel_text(root, "/proc/meminfo");
+	const char *value = kernel_line(text, "Hugepagesize");
+
+	return value ? strtoull(value, NULL, 10) : 0;
+}
+
+static void look_job(void *arg)
+{
+	struct look *l = arg;
+	struct err e;
+
+	if (!pci_devices(l->root, &l->devices, &l->n_devices, &e))
+		l->has_devices = true;
+	else
+		keep_error(l, &e);
+	if (!numa_read(l->root, &l->nodes, &e))
+		l->has_nodes = true;
+	else
+		keep_error(l, &e);
+	l->page_kib = default_page_kib(l->root);
+	for (size_t i = 0; i < l->n_devices; i++)
+		l->devices[i].offered = device_offered(&l->gpu, &l->devices[i]);
+}
+
+/* ------------------------------------------------------------------ the turn */
+
+static int put_devices(const struct look *l, struct err *e)
+{
+	struct db *db = l->v->db;
+	int r = devices_begin(db, e);
+
+	for (size_t i = 0; !r && i < l->n_devices; i++)
+		r = devices_put(db, &l->devices[i], e);
+	return r ? r : devices_end(db, e);
+}
+
+static int put_node(struct look *l, const struct numa_node *n, struct err *e)
+{
+	const struct numa_pages *p = numa_pages(n, l->page_kib);
+	struct numa_row row = {
+		.node = n->id,
+		.vcpus = n->cpus,
+		.memory_mib = (int64_t)n->memory_mib,
+		.page_kib = (int64_t)l->page_kib,
+		.hugepages_mib = p ? (int64_t)(p->total * p->size_kib / 1024) : 0,
+	};
+
+	if (strlen(n->cpulist) >= sizeof(row.cpus)) {
+		(void)snprintf(l->error, sizeof(l->error),
+			       "NUMA node %u: the list of its CPUs is over %zu bytes", n->id,
+			       sizeof(row.cpus) - 1);
+		return 0;
+	}
+	memcpy(row.cpus, n->cpulist, strlen(n->cpulist) + 1);
+	return numa_put(l->v->db, &row, p ? (int64_t)(p->free * p->size_kib / 1024) : 0, e);
+}
+
+static int put_nodes(struct look *l, struct err *e)
+{
+	struct db *db = l->v->db;
+	int r = numa_begin(db, e);
+
+	for (size_t i = 0; !r && i < l->nodes.n; i++)
+		r = put_node(l, &l->nodes.node[i], e);
+	return r ? r : numa_end(db, e);
+}
+
+static int put_all(void *arg, struct err *e)
+{
+	struct look *l = arg;
+	int r = l->has_devices ? put_devices(l, e) : 0;
+
+	return r || !l->has_nodes ? r : put_nodes(l, e);
+}
+
+/* ------------------------------------------------------------------ telling */
+
+static void say(const struct look *l)
+{
+	struct vmm *v = l->v;
+	size_t gpus = 0, offered = 0, broken = 0, bridges = 0;
+	char text[sizeof(v->look.said)];
+
+	if (!l->has_devices || !l->has_nodes)
+		return; /* the error says more */
+	for (size_t i = 0; i < l->n_devices; i++) {
+		const struct device_row *d = &l->devices[i];
+
+		gpus += d->kind == DEVICE_GPU;
+		bridges += d->kind == DEVICE_NVSWITCH;
+		offered += d->kind == DEVICE_GPU && d->offered;
+		broken += d->broken_reason[0] != '\0';
+	}
+	(void)snprintf(text, sizeof(text),
+		       "GPUs: %zu, offered: %zu; NVSwitches: %zu; broken: %zu; NUMA nodes: %zu", gpus,
+		       offered, bridges, broken, l->nodes.n);
+	if (!strcmp(text, v->look.said))
+		return;
+	memcpy(v->look.said, text, sizeof(text));
+	log_info("host: %s", text);
+	for (size_t i = 0; i < l->n_devices; i++)
+		if (l->devices[i].broken_reason[0])
+			log_warn("%s %s: %s", device_kind_word[l->devices[i].kind], l->devices[i].address,
+				 l->devices[i].broken_reason);
+}
+
+static void begin(struct vmm *v);
+
+static void end(struct look *l)
+{
+	while (l->waiters) {
+		struct look_waiter *w = l->waiters;
+
+		l->waiters = w->next;
+		w->done(w->arg);
+		free(w);
+	}
+	free(l->devices);
+	numa_free(&l->nodes);
+	free(l);
+}
+
+/* After the commit, or what stood in its way: either way the rows are as good as they get. */
+static void committed(void *arg, const struct err *e)
+{
+	struct look *l = arg;
+	struct vmm *v = l->v;
+
+	if (e)
+		log_error("cannot record what devices the host has: %s", e->text);
+	end(l);
+	v->look.running = false;
+	if (v->look.waiting || v->look.again)
+		begin(v);
+	vmm_job_end(v);
+}
+
+static void looked(void *arg)
+{
+	struct look *l = arg;
+	struct vmm *v = l->v;
+	struct err e;
+
+	if (turn_do(v->turn, put_all, l, &e) < 0)
+		log_error("cannot record what devices the host has: %s", e.text);
+	else
+		say(l);
+	if (l->error[0] && strcmp(l->error, v->look.error) != 0)
+		log_warn("host: %s", l->error);
+	memcpy(v->look.error, l->error, sizeof(v->look.error));
+	turn_after(v->turn, committed, l);
+}
+
+static void begin(struct vmm *v)
+{
+	struct look *l = xcalloc(1, sizeof(*l));
+
+	*l = (struct look){ .v = v,
+			    .root = v->set.host_root ? v->set.host_root : "",
+			    .gpu = v->set.gpu,
+			    .waiters = v->look.waiting };
+	v->look.waiting = NULL;
+	v->look.running = true;
+	v->look.again = false;
+	vmm_job_begin(v);
+	loop_job(v->set.loop, look_job, looked, l);
+}
+
+void vmm_look(struct vmm *v, void (*done)(void *arg), void *arg)
+{
+	struct look_waiter **last = &v->look.waiting;
+
+	if (done) {
+		while (*last)
+			last = &(*last)->next;
+		*last = xcalloc(1, sizeof(**last));
+		**last = (struct look_waiter){ .done = done, .arg = arg };
+	}
+	if (!v->look.running)
+		begin(v);
+	else
+		v->look.again = true;
+}
+
+bool vmm_worth_a_look(const struct err *e)
+{
+	if (e->code == ERR_CAPACITY)
+		return !strcmp(e->cap.resource, "gpus") || !strcmp(e->cap.resource, "hugepages_mib");
+	if (e->code == ERR_UNAVAILABLE || e->code == ERR_UNSUPPORTED)
+		return !strcmp(e->field, "hugepages") || !strcmp(e->field, "pin_numa") ||
+		       !strcmp(e->field, "gpus");
+	return e->code == ERR_GPU || e->code == ERR_GPU_BUSY;
+}

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * place.c - the place of a CVM on the host: its devices, and its shares of NUMA nodes.
+ *
+ * Same rule as capacity.c: all of it is promised by the transaction that writes the CVM's row. Devices stay with the CVM until it is
+ * deleted, whatever capacity.release_on_stop says: which GPUs it has is measured, and a GPU given away meanwhile could
+ * not be told from its own. The nodes stay for the same reason; their hugepages are given up and taken again with the vCPUs.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/own.h"
+#include "vmm/devices.h"
+#include "vmm/engine.h"
+#include "vmm/pci.h"
+
+enum { GIB_MIB = 1024 };
+
+/* ------------------------------------------------------------------ choosing */
+
+static int over_limit(const char *field, uint64_t given, int64_t asked, int64_t limit, const char *unit,
+		      const struct placement *p, struct err *e)
+{
+	char value[24];
+
+	(void)snprintf(value, sizeof(value), "%lld", (long long)asked);
+	return err_field(
+		e, ERR_INVALID, field, value,
+		"%s %s becomes %llu %s with hugepages on %u NUMA nodes, over this node's limit for one "
+		"CVM; allowed: up to %lld %s",
+		field, value, (unsigned long long)given, unit, p->n_cells, (long long)limit, unit);
+}
+
+/* The limits of one CVM hold for what it is given, not only for what it asked for. */
+static int check_limits(const struct vmm *v, const struct cvm_row *c, const struct placement *p,
+			struct err *e)
+{
+	if (v->set.max_vcpus && p->vcpus > (uint64_t)v->set.max_vcpus)
+		return over_limit("vcpu", p->vcpus, c->vcpus, v->set.max_vcpus, "vCPUs", p, e);
+	if (v->set.max_memory_mib && p->memory_mib > (uint64_t)v->set.max_memory_mib)
+		return over_limit("memory", p->memory_mib, c->memory_mib, v->set.max_memory_mib, "MiB", p, e);
+	return 0;
+}
+
+int place_look_first(const char *field, struct err *e)
+{
+	err_field(e, ERR_UNAVAILABLE, field, NULL, "the host was not looked at for this request");
+	return err_hint(e, "try again");
+}
+
+/* Pinned CPUs are not used up: for them what is known is good enough. */
+static int check_looked(const struct cvm_ask *ask, struct err *e)
+{
+	if (ask->looked)
+		return 0;
+	if (ask->gpu_attach == GPU_ALL || (ask->gpu_attach == GPU_LISTED && ask->n_gpus))
+		return place_look_first("gpus", e);
+	return ask->hugepages ? place_look_first("hugepages", e) : 0;
+}
+
+static int choose_devices(struct vmm *v, const struct cvm_ask *ask, struct admission *a, struct err *e)
+{
+	auto_free struct device_row *rows = NULL;
+	size_t n;
+	int r = devices_list(v->db, &rows, &n, e);
+
+	return r ? r
+		 : devices_choose(&v->set.gpu, ask, a->row.workspace, rows, n, &a->devices, &a->n_devices, e);
+}
+
+static int choose_nodes(struct vmm *v, const struct cvm_ask *ask, struct admission *a, struct err *e)
+{
+	auto_free struct numa_row *nodes = NULL;
+	struct placement_ask p = { .vcpus = (unsigned)a->row.vcpus,
+				   .memory_mib = (uint64_t)a->row.memory_mib,
+				   .hugepages = ask->hugepages,
+				   .pin_numa = ask->pin_numa,
+				   .devices = a->devices,
+				   .n_devices = a->n_devices };
+	int r = numa_list(v->db, &nodes, &p.n_nodes, e);
+
+	p.nodes = nodes;
+	if (!r)
+		r = placement_choose(&p, &a->place, e);
+	if (r == -ERR_UNAVAILABLE && v->look.error[0])
+		return err_hint(e, "%s", v->look.error);
+	return r ? r : check_limits(v, &a->row, &a->place, e);
+}
+
+static void count_devices(const struct admission *a, struct cvm_row *c)
+{
+	c->gpus = c->nvswitches = 0;
+	for (size_t i = 0; i < a->n_devices; i++) {
+		c->gpus += a->devices[i].kind == DEVICE_GPU;
+		c->nvswitches += a->devices[i].kind == DEVICE_NVSWITCH;
+	}
+}
+
+int place_admit(struct vmm *v, const struct cvm_ask *ask, struct admission *a, struct err *e)
+{
+	struct cvm_row *c = &a->row;
+	int r = check_looked(ask, e);
+
+	if (!r)
+		r = choose_devices(v, ask, a, e);
+	if (!r)
+		r = choose_nodes(v, ask, a, e);
+	if (r)
+		return r;
+	c->hugepages = ask->hugepages;
+	c->pin_numa = ask->pin_numa;
+	c->given_vcpus = a->place.vcpus;
+	c->given_memory_mib = (int64_t)a->place.memory_mib;
+	memcpy(c->numa_nodes, a->place.numa_nodes, sizeof(c->numa_nodes));
+	count_devices(a, c);
+	if (a->n_devices)
+		(void)snprintf(c->gpu_attach, sizeof(c->gpu_attach), "%s", gpu_attach_word[ask->gpu_attach]);
+	return 0;
+}
+
+/* ------------------------------------------------------------------ hugepages */
+
+static const struct numa_row *node_of(const struct numa_row *nodes, size_t n, unsigned id)
+{
+	for (size_t i = 0; i < n; i++)
+		if (nodes[i].node == id)
+			return &nodes[i];
+	return NULL;
+}
+
+static bool has_share(const struct cvm_node_row *shares, size_t n, unsigned id)
+{
+	for (size_t i = 0; i < n; i++)
+		if (shares[i].node == id)
+			return true;
+	return false;
+}
+
+/* With GPUs only their nodes can help, else any node that has CPUs. */
+struct shortage {
+	const struct numa_row *nodes;
+	size_t n_nodes;
+	const struct cvm_node_row *shares;
+	size_t n_shares;
+	bool any_node;
+};
+
+static bool candidate(const struct shortage *s, const struct numa_row *n)
+{
+	return s->any_node ? n->present && n->vcpus > 0 : has_share(s->shares, s->n_shares, n->node);
+}
+
+static void tell_others(const struct shortage *s, unsigned but, struct err *e)
+{
+	size_t used = strlen(e->text);
+
+	for (size_t i = 0; i < s->n_nodes && used < sizeof(e->text); i++) {
+		const struct numa_row *n = &s->nodes[i];
+
+		if (n->node == but || !candidate(s, n))
+			continue;
+		used += (size_t)snprintf(e->text + used, sizeof(e->text) - used,
+					 "; node %u: free %lld of %lld MiB", n->node,
+					 (long long)numa_free_hugepages(n), (long long)n->hugepages_mib);
+	}
+}
+
+/* What would fit, in whole GiB of each node. */
+static int64_t would_fit(const struct shortage *s)
+{
+	int64_t most = 0, least = INT64_MAX;
+
+	for (size_t i = 0; i < s->n_nodes; i++) {
+		int64_t left = numa_free_hugepages(&s->nodes[i]) / GIB_MIB * GIB_MIB;
+
+		if (!candidate(s, &s->nodes[i]))
+			continue;
+		most = left > most ? left : most;
+		least = left < least ? left : least;
+	}
+	if (s->any_node)
+		return most;
+	return least == INT64_MAX ? 0 : least * (int64_t)s->n_shares;
+}
+
+static int refuse(const struct shortage *s, const struct cvm_node_row *share, struct err *e)
+{
+	const struct numa_row *n = node_of(s->nodes, s->n_nodes, share->node);
+	int64_t left = n ? numa_free_hugepages(n) : 0, total = n ? n->hugepages_mib : 0, fit = would_fit(s);
+
+	err_capacity(e, "hugepages_mib", (uint64_t)share->hugepages_mib, (uint64_t)left, (uint64_t)total);
+	e->cap.numa_node = (int)share->node;
+	(void)snprintf(e->text, sizeof(e->text),
+		       "not enough hugepages: asked %lld MiB of NUMA node %u, free %lld of %lld MiB",
+		       (long long)share->hugepages_mib, share->node, (long long)left, (long long)total);
+	tell_others(s, share->node, e);
+	if (fit)
+		return err_hint(e, "%lld MiB would fit now", (long long)fit);
+	return err_hint(e, "set more hugepages aside, delete a CVM that has some, or ask without hugepages");
+}
+
+/* 0 = all shares are free. */
+static int check_shares(struct vmm *v, const struct cvm_node_row *shares, size_t n_shares, bool any_node,
+			struct err *e)
+{
+	auto_free struct numa_row *nodes = NULL;
+	struct shortage s = { .shares = shares, .n_shares = n_shares, .any_node = any_node };
+	int r = numa_list(v->db, &nodes, &s.n_nodes, e);
+
+	s.nodes = nodes;
+	for (size_t i = 0; !r && i < n_shares; i++) {
+		const struct numa_row *n = node_of(nodes, s.n_nodes, shares[i].node);
+
+		if (shares[i].hugepages_mib && (!n || numa_free_hugepages(n) < shares[i].hugepages_mib))
+			r = refuse(&s, &shares[i], e);
+	}
+	return r;
+}
+
+static int changed(struct err *e)
+{
+	return err_set(e, ERR_HOST, "what is free of the host's devices or nodes changed while it was read");
+}
+
+int place_would_fit(struct vmm *v, const struct admission *a, struct err *e)
+{
+	struct cvm_node_row shares[PLACEMENT_NODES];
+	size_t n = placement_shares(&a->place, shares);
+
+	return a->row.holds_cpu ? check_shares(v, shares, n, !a->row.gpus, e) : 0;
+}
+
+/* ------------------------------------------------------------------ promising */
+
+int place_reserve(struct vmm *v, int64_t id, const struct admission *a, struct err *e)
+{
+	struct cvm_node_row shares[PLACEMENT_NODES];
+	size_t n = placement_shares(&a->place, shares);
+	int r = 1;
+
+	for (size_t i = 0; r > 0 && i < a->n_devices; i++)
+		r = devices_take(v->db, a->devices[i].address, id, e);
+	for (size_t i = 0; r > 0 && i < n; i++)
+		r = numa_take(v->db, id, &shares[i], a->row.holds_cpu, e);
+	if (r)
+		return r < 0 ? r : 0;
+	r = place_would_fit(v, a, e);
+	return r ? r : changed(e);
+}
+
+int place_hold(struct vmm *v, const struct cvm_row *c, bool hold, struct err *e)
+{
+	auto_free struct cvm_node_row *shares = NULL;
+	size_t n;
+	int r = numa_hold(v->db, c->id, hold, e);
+
+	if (r)
+		return r < 0 ? r : 0;
+	r = numa_of(v->db, c->id, &shares, &n, e);
+	if (!r)
+		r = check_shares(v, shares, n, false, e);
+	return r ? r : changed(e);
+}
+
+/* ------------------------------------------------------------------ what it was given */
+
+int place_of(struct vmm *v, const struct cvm_row *c, struct placement *ret, struct err *e)
+{
+	auto_free struct numa_row *nodes = NULL;
+	size_t n = 0;
+	int r = *c->numa_nodes ? numa_list(v->db, &nodes, &n, e) : 0;
+
+	return r ? r : placement_of(c, nodes, n, ret, e);
+}
+
+int step_devices(struct step_job *j, struct err *e)
+{
+	if (j->place_error.code != ERR_NONE) {
+		*e = j->place_error;
+		return -(int)e->code;
+	}
+	return devices_check(j->set.host_root, j->devices, j->n_devices, e);
+}
+
+/* ------------------------------------------------------------------ reads */
+
+int vmm_devices(struct vmm *v, struct device_row **ret, size_t *n, struct err *e)
+{
+	return devices_list(v->db, ret, n, e);
+}
+
+int vmm_devices_of(struct vmm *v, int64_t cvm, struct device_row **ret, size_t *n, struct err *e)
+{
+	return devices_of(v->db, cvm, ret, n, e);
+}
+
+int vmm_numa_nodes(struct vmm *v, struct numa_row **ret, size_t *n, struct err *e)
+{
+	return numa_list(v->db, ret, n, e);
+}
