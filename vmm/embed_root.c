@@ -17,12 +17,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <mntent.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/file.h"
 #include "base/own.h"
 
@@ -37,15 +39,14 @@ _Static_assert(EMBED_ROOT_MAX + BELOW_ROOT <= SOCKET_PATH_MAX, "monitor sockets 
 enum { STAMP_LEN = 160, STATUS_MAX = 1 << 20 };
 
 /* stdio_handler: "logd" would need virtlogd running. namespaces: QEMU in its own mount namespace needs privileges that
- * containers lack. remember_owner: extended attributes, likewise. hugetlbfs_mount: none, or the driver makes and chowns
- * folders in the host's mounts. */
+ * containers lack. remember_owner: extended attributes, likewise. hugetlbfs_mount (added below): the driver makes folders
+ * in what is named there and does not start when it can not, so only what can be written to. */
 static const char conf_root[] = "user = \"root\"\n"
 				"group = \"root\"\n";
 static const char conf_common[] = "stdio_handler = \"file\"\n"
 				  "security_driver = \"none\"\n"
 				  "cgroup_controllers = []\n"
 				  "namespaces = []\n"
-				  "hugetlbfs_mount = []\n"
 				  "remember_owner = 0\n";
 
 static void first_line(const char *path, char *out, size_t n)
@@ -172,17 +173,39 @@ static void forget_unborn(const char *root)
 		(void)closedir(d);
 }
 
+/* A quotation mark or a backslash in a path could not be written down. */
+static bool usable_pages(const struct mntent *m)
+{
+	return !strcmp(m->mnt_type, "hugetlbfs") && !strpbrk(m->mnt_dir, "\"\\\n") &&
+	       access(m->mnt_dir, W_OK) == 0;
+}
+
+static void add_hugetlbfs(struct buf *conf)
+{
+	FILE *f = setmntent("/proc/self/mounts", "re");
+	const char *comma = "";
+
+	buf_puts(conf, "hugetlbfs_mount = [");
+	for (const struct mntent *m; f && (m = getmntent(f));) {
+		if (!usable_pages(m))
+			continue;
+		buf_printf(conf, "%s\"%s\"", comma, m->mnt_dir);
+		comma = ", ";
+	}
+	buf_puts(conf, "]\n");
+	if (f)
+		(void)endmntent(f);
+}
+
 static int write_conf(const char *root, struct err *e)
 {
-	auto_free char *path = NULL, *text = NULL, *old = NULL;
-	struct err ignored;
+	auto_free char *path = xasprintf("%s/etc/qemu.conf", root);
+	auto_buf struct buf conf = { 0 };
 
-	if (asprintf(&path, "%s/etc/qemu.conf", root) < 0 ||
-	    asprintf(&text, "%s%s", geteuid() ? "" : conf_root, conf_common) < 0)
-		abort();
-	if (!file_read(path, 65536, &old, NULL, &ignored) && !strcmp(old, text))
-		return 0;
-	return file_write(path, text, strlen(text), 0644, e);
+	buf_printf(&conf, "%s%s", geteuid() ? "" : conf_root, conf_common);
+	if (!geteuid())
+		add_hugetlbfs(&conf);
+	return file_write(path, conf.data, strlen(conf.data), 0644, e);
 }
 
 static int make_folders(const char *root, struct err *e)

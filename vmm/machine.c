@@ -97,6 +97,7 @@ static int launch_security(const struct machine_in *in, struct machine *m, struc
 				      .image_family = family,
 				      .image_version = in->cvm->image_version,
 				      .tdx = in->cvm->tdx,
+				      .has_gpus = in->cvm->gpus > 0,
 				      .instance_seed = in->instance_seed };
 	int r;
 
@@ -129,6 +130,43 @@ static void host(const struct machine_in *in, struct domain_spec *d)
 	d->cid = in->vsock ? in->cvm->cid : 0;
 }
 
+/* A guest without huge pages has no NUMA nodes of its own. */
+static void place(const struct placement *p, struct domain_spec *d)
+{
+	if (!p)
+		return;
+	d->cpuset = given(p->cpuset, NULL);
+	d->page_kib = (unsigned)p->page_kib;
+	d->n_cells = p->page_kib ? p->n_cells : 0;
+	for (unsigned i = 0; i < d->n_cells; i++)
+		d->cells[i] = (struct domain_cell){ .host_node = p->cell[i].host_node,
+						    .memory_mib = p->cell[i].memory_mib,
+						    .first_cpu = p->cell[i].first_cpu,
+						    .cpus = p->cell[i].cpus };
+}
+
+/* GPUs hang on the expander of their node, NVSwitches on the root bus. */
+static int cell_of(const struct domain_spec *d, const struct device_row *device)
+{
+	for (unsigned i = 0; device->kind == DEVICE_GPU && i < d->n_cells; i++)
+		if (d->cells[i].host_node == device->numa_node)
+			return (int)i;
+	return -1;
+}
+
+static int devices(const struct machine_in *in, struct domain_spec *d, struct err *e)
+{
+	if (in->n_devices > DOMAIN_DEVICES)
+		return err_set(e, ERR_UNSUPPORTED, "a machine takes at most %d devices, this CVM has %zu",
+			       DOMAIN_DEVICES, in->n_devices);
+	for (size_t i = 0; i < in->n_devices; i++)
+		d->devices[i] = (struct domain_device){ .address = in->devices[i].address,
+							.cell = cell_of(d, &in->devices[i]) };
+	d->n_devices = (unsigned)in->n_devices;
+	d->iommufd = in->caps && in->caps->iommufd;
+	return 0;
+}
+
 static void vm_config(const struct machine_in *in, struct machine *m)
 {
 	const struct domain_spec *d = &m->spec;
@@ -144,9 +182,11 @@ static void vm_config(const struct machine_in *in, struct machine *m)
 		.tdx_measurement = m->variant.measurement,
 		.vcpus = d->vcpus,
 		.memory_mib = d->memory_mib,
+		.num_gpus = (unsigned)in->cvm->gpus,
+		.num_nvswitches = (unsigned)in->cvm->nvswitches,
 		.num_nics = d->n_nics,
 		.num_volumes = d->n_volumes,
-		.hugepages = d->n_cells > 0,
+		.hugepages = in->cvm->hugepages,
 	};
 }
 
@@ -161,9 +201,12 @@ int machine_make(const struct machine_in *in, struct machine *ret, struct err *e
 	(void)snprintf(m.spec.name, sizeof(m.spec.name), "%s", in->domain);
 	files(in, &m);
 	host(in, &m.spec);
+	place(in->place, &m.spec);
 	r = launch_security(in, &m, e);
 	if (!r)
 		r = networks(in, &m, e);
+	if (!r)
+		r = devices(in, &m.spec, e);
 	if (!r)
 		r = app(in, &m, e);
 	if (r)

@@ -11,6 +11,7 @@
 #include "vmm/guest_files.h"
 #include "vmm/hypervisor.h"
 #include "vmm/mr_config.h"
+#include "vmm/placement.h"
 #include "vmm/tdx_variant.h"
 #include "vmm/vmm.h"
 #include "vmm/volumes.h"
@@ -21,9 +22,13 @@ struct machine_in {
 	const struct cvm_row *cvm;
 	const char *manifest; /* app-compose.json text */
 	const struct image_boot *boot;
-	const char *dir, *image_dir;  /* of the CVM and of its image */
-	const char *domain;           /* libvirt name */
-	bool vsock;                   /* the host has vhost-vsock */
+	const char *dir, *image_dir; /* of the CVM and of its image */
+	const char *domain;          /* libvirt name */
+	bool vsock;                  /* the host has vhost-vsock */
+	/* What the row was given, for the domain; NULL and 0 where only measurements are asked for, which follow from the row. */
+	const struct placement *place;
+	const struct device_row *devices; /* in the order they get their ports */
+	size_t n_devices;
 	const uint8_t *instance_seed; /* INSTANCE_SEED_LEN bytes; NULL: the CVM does not exist yet */
 };
 

@@ -108,6 +108,24 @@ static bool tdx_of(const struct vmm_settings *s, const struct cvm_ask *ask)
 	return ask->tee == TEE_AUTO ? s->tee != TEE_NONE : ask->tee == TEE_TDX;
 }
 
+/* Which nodes and devices a CVM gets is the host's to say. */
+static int refuse_host_things(const struct cvm_ask *ask, struct err *e)
+{
+	const struct {
+		const char *field;
+		bool asked;
+	} no[] = { { "hugepages", ask->hugepages },
+		   { "pin_numa", ask->pin_numa },
+		   { "gpus", ask->gpu_attach == GPU_ALL || ask->n_gpus > 0 } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(no); i++)
+		if (no[i].asked)
+			return err_field(e, ERR_UNSUPPORTED, no[i].field, NULL,
+					 "a domain with %s can not be printed without asking a host",
+					 no[i].field);
+	return 0;
+}
+
 static int make_row(struct vmm *v, const struct cvm_ask *ask, const char *manifest, const struct image *image,
 		    struct cvm_row *c, struct err *e)
 {
@@ -116,6 +134,8 @@ static int make_row(struct vmm *v, const struct cvm_ask *ask, const char *manife
 	*c = (struct cvm_row){ .tdx = tdx_of(&v->set, ask), .cid = v->set.cid_start };
 	take_image(image, c);
 	compose_hash(manifest, c->compose_hash);
+	if (!r)
+		r = refuse_host_things(ask, e);
 	if (!r)
 		r = admit_resources(v, ask, c, e);
 	if (!r)

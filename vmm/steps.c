@@ -53,6 +53,9 @@ static int machine_of(const struct step_job *j, const struct image_boot *boot, s
 				       .image_dir = j->image_dir,
 				       .domain = j->domain,
 				       .vsock = access("/dev/vhost-vsock", F_OK) == 0,
+				       .place = &j->place,
+				       .devices = j->devices,
+				       .n_devices = j->n_devices,
 				       .instance_seed = seed };
 
 	mr_config_seed(shared, j->cvm.uuid, seed);
@@ -135,8 +138,10 @@ static int do_define(struct step_job *j, struct err *e)
 	auto_machine struct machine m = { 0 };
 	auto_free char *xml = NULL;
 	struct image_boot boot;
-	int r = image_boot_read(j->image_dir, &boot, e);
+	int r = step_devices(j, e);
 
+	if (!r)
+		r = image_boot_read(j->image_dir, &boot, e);
 	if (!r)
 		r = machine_of(j, &boot, &m, e);
 	if (!r)

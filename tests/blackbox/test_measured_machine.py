@@ -5,6 +5,8 @@ RTMR0 of a TD holds the digests of its ACPI tables, and verifiers compute them f
 once as a CVM by libvirt, once by the launcher's arguments in plain QEMU, and everything it sees is compared.
 """
 
+import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -59,6 +61,44 @@ def test_a_guest_sees_what_the_launchers_guest_sees(spawn, image, tmp_path, case
     disks = 2 + want["volumes"] + (want["share"] == "vhd")
     assert sum(kind == "pci" and b"0x1af4 0x1001" in value for (kind, _), value in theirs.items()) == disks
     # libvirt always gives the guest a UUID, the launcher never. No firmware measures SMBIOS into a TD.
+    assert probe.without_uuid(ours.pop(SMBIOS)) == probe.without_uuid(theirs.pop(SMBIOS))
+    assert probe.differences(ours, theirs) == []
+
+
+@pytest.fixture
+def huge_pages(tmp_path):
+    """1 GiB more of 2 MiB pages than there were, and a file system of them."""
+    setting, mount = Path("/proc/sys/vm/nr_hugepages"), tmp_path / "pages"
+    before, mount_options = int(setting.read_text()), ["mount", "-t", "hugetlbfs", "-o", "pagesize=2M", "none", str(mount)]
+    mount.mkdir()
+    try:
+        setting.write_text(str(before + 512))
+    except OSError as e:
+        pytest.skip(f"huge pages can not be set aside here: {e}")
+    try:
+        if int(setting.read_text()) < before + 512:
+            pytest.skip("there is no room for 1 GiB of huge pages")
+        if subprocess.run(mount_options, stderr=subprocess.DEVNULL).returncode:
+            pytest.skip("a hugetlbfs can not be mounted here")
+        yield mount
+        subprocess.run(["umount", mount], check=True)
+    finally:
+        setting.write_text(str(before))
+
+
+def test_a_guest_in_huge_pages_sees_the_launchers_numa_node_and_expander(spawn, image, tmp_path, huge_pages):
+    node = spawn()
+    node.post("/images", json={"source": str(image)}).ok()
+    cvm, ours = probe.through_teepod(node, vcpu=2, memory=700, hugepages=True, pin_numa=True)
+    assert cvm.get()["placement"] == {"hugepages": True, "pin_numa": True, "numa_nodes": [0], "vcpus": 2, "memory_mib": 1024,
+                                      "gpu_attach": None}
+    config = json.loads((node.dir / "cvms" / cvm.uuid / "shared" / ".sys-config.json").read_text())
+    config = json.loads(config["vm_config"])
+    assert (config["hugepages"], config["memory_size"], config["cpu_count"]) == (True, 1 << 30, 2)
+    args, log = probe.launcher(node.dir / "images" / probe.NAME, tmp_path, 2, 1024, probe.macs(cvm.uuid, 1), pages=huge_pages,
+                               kvm=node.get("/node").json["hypervisor"]["kvm"])
+    theirs = probe.run(args, log)
+    assert ("acpi", "SRAT") in theirs and any(b"0x1b36 0x000b" in value for value in theirs.values()), "a NUMA node and an expander"
     assert probe.without_uuid(ours.pop(SMBIOS)) == probe.without_uuid(theirs.pop(SMBIOS))
     assert probe.differences(ours, theirs) == []
 

@@ -96,8 +96,9 @@ def without_uuid(smbios):
 
 # ---------------------------------------------------------------------- the launcher's command line
 
-def launcher(image, folder, vcpus, memory, mac, nics=1, volumes=(), share="9p", kvm=False, td=None, bios=None):
-    """What dstack-vmm runs for such a guest, argument by argument; @td: properties of its tdx-guest object, None: no TEE."""
+def launcher(image, folder, vcpus, memory, mac, nics=1, volumes=(), share="9p", kvm=False, td=None, bios=None, pages=None):
+    """What dstack-vmm runs for such a guest, argument by argument; @td: properties of its tdx-guest object, None: no TEE;
+    @pages: a hugetlbfs, for memory in huge pages of host node 0."""
     log, disk = folder / "launcher.log", folder / "hda.img"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", disk, "1G"], check=True)
     args = ["qemu-system-x86_64", "-accel", "kvm" if kvm else "tcg", "-cpu", "host" if kvm else "qemu64", "-nographic", "-nodefaults",
@@ -120,6 +121,10 @@ def launcher(image, folder, vcpus, memory, mac, nics=1, volumes=(), share="9p", 
     else:
         (folder / "shared.img").write_bytes(b"\0" * (128 << 20))
         args += ["-drive", f"file={folder}/shared.img,if=none,id=hd2,format=raw,readonly=on", "-device", "virtio-blk-pci,drive=hd2"]
+    if pages:
+        args += ["-numa", f"node,nodeid=0,cpus=0-{vcpus - 1},memdev=mem0",
+                 "-object", f"memory-backend-file,id=mem0,size={memory // 1024}G,mem-path={pages},share=on,prealloc=yes,host-nodes=0,policy=bind",
+                 "-device", "pxb-pcie,id=pcie.node0,bus=pcie.0,addr=10,numa_node=0,bus_nr=5"]
     if td:
         args += ["-object", json.dumps({"qom-type": "tdx-guest", "id": "tdx", **td}, separators=(",", ":"))]
     confidential = ["confidential-guest-support=tdx"] if td else []
