@@ -15,7 +15,7 @@ static const uint64_t GIB = 1 << 30;
 int settings_measure(const struct config *c, struct host *ret, struct err *e)
 {
 	auto_free char *cvms = xasprintf("%s/cvms", c->node.state_dir);
-	struct host h = { .tdx_keyids = -1 };
+	struct host h;
 	int r = host_measure("", c->node.state_dir, &h.measure, e);
 
 	if (r < 0)
@@ -35,14 +35,6 @@ static int64_t total(const struct config_amount *a, uint64_t measured, int64_t r
 	return config_amount(a, measured, (uint64_t)reserve, &n) ? (int64_t)n : -1;
 }
 
-/* -1: no limit known. */
-static int64_t keyids(const struct config_amount *a, const struct host *host)
-{
-	if (a->kind == AMOUNT_NUMBER)
-		return (int64_t)a->value;
-	return a->kind == AMOUNT_AUTO ? host->tdx_keyids : -1;
-}
-
 static void add_capacity(const struct config_capacity *c, const struct host *host, struct vmm_settings *s)
 {
 	const struct host_measure *m = &host->measure;
@@ -53,7 +45,8 @@ static void add_capacity(const struct config_capacity *c, const struct host *hos
 	s->memory_mib = total(&c->memory_mib, m->memory_mib, c->reserve_memory_mib);
 	s->disk_gib = total(&c->disk_gib, disk, c->reserve_disk_gib);
 	s->slots = total(&c->slots, SLOTS_DEFAULT, 0);
-	s->tdx_keyids = keyids(&c->tdx_keyids, host);
+	s->tdx_keyids = c->tdx_keyids.kind == AMOUNT_NUMBER ? (int64_t)c->tdx_keyids.value : -1;
+	s->tdx_keyids_auto = c->tdx_keyids.kind == AMOUNT_AUTO;
 	s->cid_start = (uint32_t)c->cid_start;
 	s->cid_count = (uint32_t)c->cid_count;
 	s->release_on_stop = c->release_on_stop;

@@ -14,7 +14,6 @@
 struct host {
 	struct host_measure measure;
 	uint64_t disk_used_bytes; /* by the disks of CVMs there are */
-	int64_t tdx_keyids;       /* private key ids of the TDX module; -1 = not known */
 };
 
 /* The device id that belongs to a PPID of 32 hex digits. */

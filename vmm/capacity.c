@@ -64,6 +64,22 @@ int capacity_set_up(struct vmm *v, struct err *e)
 	return r;
 }
 
+static int set_up(void *arg, struct err *e)
+{
+	return capacity_set_up(arg, e);
+}
+
+void capacity_keyids_told(struct vmm *v, int64_t keyids)
+{
+	struct err e;
+
+	if (keyids < 0 || !v->set.tdx_keyids_auto || keyids == v->set.tdx_keyids || v->closing)
+		return;
+	v->set.tdx_keyids = keyids;
+	if (turn_do(v->turn, set_up, v, &e) < 0)
+		log_error("cannot record the number of TDX key ids: %s", e.text);
+}
+
 static int64_t left(const struct capacity_row *row)
 {
 	return row->total > row->promised ? row->total - row->promised : 0;

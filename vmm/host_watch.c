@@ -37,6 +37,14 @@ static void read_work(void *arg)
 	host_facts_read(&ask, &r->facts);
 }
 
+/* As row "tdx_keyids" of the checks has it: the first private key is the TDX module's own. */
+static int64_t told_keyids(const struct keyid_facts *k)
+{
+	if (k->told && k->guests)
+		return (int64_t)k->guests;
+	return k->msr_read && k->msr_private > 1 ? (int64_t)k->msr_private - 1 : -1;
+}
+
 static void read_done(void *arg)
 {
 	struct reading *r = arg;
@@ -48,6 +56,7 @@ static void read_done(void *arg)
 	w->at = clock_wall_ms();
 	w->mono = clock_mono_ms();
 	w->reading = false;
+	capacity_keyids_told(v, told_keyids(&w->facts.keyids));
 	free(r->root);
 	free(r->qgs_socket);
 	free(r->tdx_firmware);

@@ -58,7 +58,8 @@ struct vmm_settings {
 	unsigned boot_timeout_s;
 	/* totals, -1 = not configured */
 	int64_t vcpus, memory_mib, disk_gib, slots;
-	int64_t tdx_keyids; /* one for each TDX CVM that holds memory; -1 = not known: not limited */
+	int64_t tdx_keyids;   /* one for each TDX CVM that holds memory; -1 = not known: not limited */
+	bool tdx_keyids_auto; /* ... until the host tells */
 	struct gpu_settings gpu;
 	uint32_t cid_start, cid_count;
 	bool release_on_stop;

@@ -108,6 +108,8 @@ int tee_allows(const struct vmm *v, const struct cvm_row *c, struct err *e);
 /* ------------------------------------------------------------------ capacity.c */
 int capacity_set_up(struct vmm *v,
 		    struct err *e); /* [turn] totals from the settings, promises from the rows */
+/* The host told how many TDs it has key ids for; -1 = it did not, and what it told before stands. */
+void capacity_keyids_told(struct vmm *v, int64_t keyids);
 int capacity_would_fit(struct vmm *v, const struct cvm_row *c, size_t n_ports, struct err *e);
 /* The same for @after instead of @before, whose promises are given back. */
 int capacity_change_would_fit(struct vmm *v, const struct cvm_row *before, const struct cvm_row *after,

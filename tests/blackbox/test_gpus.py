@@ -272,6 +272,12 @@ def test_a_host_that_tells_no_nodes_says_so_and_takes_other_cvms(spawn, tmp_path
 # ------------------------------------------------------------------ TDX key ids
 
 
+def test_key_ids_are_as_many_as_the_host_tells(spawn, tree):
+    tree.put("/sys/fs/cgroup/misc.capacity", "tdx 15")
+    node = spawn(options={"host.root": tree.root})
+    until("the host was read", lambda: node.capacity()["tdx_keyids"]["total"] == 15)
+
+
 def test_key_ids_have_a_row(spawn):
     node = spawn(options={"capacity.tdx_keyids": 31})
     assert node.capacity()["tdx_keyids"] == {"resource": "tdx_keyids", "total": 31, "promised": 0, "free": 31}

@@ -655,6 +655,26 @@ static void tdx_key_ids_are_refused_beyond_their_number_and_unlimited_while_unkn
 	assert_int_equal(capacity_recount(v->db, &(bool){ 0 }, &e), 0);
 }
 
+static void key_ids_that_the_host_tells_are_the_total_unless_one_was_set(void **st)
+{
+	struct node *n = *st;
+	struct capacity_row row;
+	struct err e;
+
+	tree_put("/sys/fs/cgroup/misc.capacity", "tdx 31\n");
+	host_watch_refresh(n->v);
+	expect_sound_books(n);
+	assert_int_equal(n->v->set.tdx_keyids, -1);
+	n->v->set.tdx_keyids_auto = true;
+	host_watch_refresh(n->v);
+	while (n->v->set.tdx_keyids < 0)
+		(void)uv_run(&n->loop, UV_RUN_ONCE);
+	assert_int_equal(capacity_get(n->v->db, "tdx_keyids", &row, &e), 0);
+	assert_int_equal(row.total, 31);
+	capacity_keyids_told(n->v, -1);
+	assert_int_equal(n->v->set.tdx_keyids, 31);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -676,6 +696,7 @@ int main(void)
 		T(who_wants_devices_or_hugepages_is_sent_to_look_first),
 		T(a_look_serves_those_who_came_before_it_began),
 		T(a_commit_gives_what_was_provisioned),
+		T(key_ids_that_the_host_tells_are_the_total_unless_one_was_set),
 		T(tdx_key_ids_are_refused_beyond_their_number_and_unlimited_while_unknown),
 	};
 
