@@ -44,7 +44,7 @@ static int parse_one(const char *field, const char *word, struct network *ret, s
 int networks_parse(const char *field, const char *text, struct network out[DOMAIN_NICS], unsigned *ret_n,
 		   struct err *e)
 {
-	struct network found[DOMAIN_NICS];
+	struct network found[DOMAIN_NICS] = { 0 };
 	auto_free char *copy = xstrdup(*text ? text : "user");
 	char *rest = copy, *word;
 	unsigned n = 0;

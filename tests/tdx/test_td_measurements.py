@@ -8,7 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-from conftest import TD_BOOT, TD_DEMO
+from td_images import TD_BOOT, TD_DEMO
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "data"))
 import measure_vectors  # noqa: E402

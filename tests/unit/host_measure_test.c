@@ -166,7 +166,8 @@ static void used_bytes_are_what_is_allocated_not_what_is_promised(void **state)
 static void memory_set_aside_as_hugepages_is_not_ordinary_memory(void **state)
 {
 	(void)state;
-	put("/proc/meminfo", "MemTotal:        8388608 kB\nHugepagesize:       2048 kB\nHugetlb:         6291456 kB\n");
+	put("/proc/meminfo",
+	    "MemTotal:        8388608 kB\nHugepagesize:       2048 kB\nHugetlb:         6291456 kB\n");
 	expect(4, 2048);
 }
 
