@@ -55,6 +55,8 @@ static const struct form forms[ERR_CODES] = {
 	[ERR_TOO_LARGE] = { 413, NULL, NULL, 0 },
 	[ERR_GPU] = { 400, "ERR-02-006", "gpus", 0 },
 	[ERR_GPU_BUSY] = { 409, "ERR-02-016", "gpus", 0 },
+	[ERR_PRECONDITION] = { 412, NULL, NULL, 0 },
+	[ERR_NODE_CLOSED] = { 403, "ERR-02-012", "node_id", 0 },
 };
 
 /* Resources the catalogue has a code for; the others are "resource not available". */

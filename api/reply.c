@@ -40,6 +40,7 @@ static const char *reason(int status)
 		{ 408, "Request Timeout" },
 		{ 409, "Conflict" },
 		{ 411, "Length Required" },
+		{ 412, "Precondition Failed" },
 		{ 413, "Content Too Large" },
 		{ 414, "URI Too Long" },
 		{ 417, "Expectation Failed" },

@@ -39,6 +39,8 @@ static const char *const words[] = {
 	[ERR_TOO_LARGE] = "too_large",
 	[ERR_GPU] = "gpu",
 	[ERR_GPU_BUSY] = "gpu_busy",
+	[ERR_PRECONDITION] = "precondition",
+	[ERR_NODE_CLOSED] = "node_closed",
 };
 static_assert(ARRAY_SIZE(words) == ERR_CODES, "every err_code has a word");
 

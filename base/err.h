@@ -42,6 +42,8 @@ enum err_code {
 	ERR_TOO_LARGE,       /* body or value over its limit */
 	ERR_GPU,             /* the GPUs asked for can not be given (ERR-02-006) */
 	ERR_GPU_BUSY,        /* free in our books, in use on the host (ERR-02-016) */
+	ERR_PRECONDITION,    /* If-Match names another generation than the current one */
+	ERR_NODE_CLOSED,     /* the node takes no new CVMs (ERR-02-012) */
 	ERR_CODES            /* count */
 };
 

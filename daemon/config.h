@@ -130,6 +130,16 @@ struct config_guest {
 	int share_mode; /* enum share_mode */
 };
 
+struct config_restart {
+	bool enabled;
+	int64_t initial_backoff, max_backoff, max_retries, reset_window;
+};
+
+struct config_start {
+	bool automatic;
+	int64_t parallel;
+};
+
 struct config_operations {
 	int64_t keep_days;
 };
@@ -156,6 +166,8 @@ struct config {
 	struct config_gateway gateway;
 	struct config_kms kms;
 	struct config_guest guest;
+	struct config_restart restart;
+	struct config_start start;
 	struct config_operations operations;
 	struct config_events events;
 	struct config_idempotency idempotency;

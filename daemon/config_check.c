@@ -154,6 +154,16 @@ static void check_device_id(const struct config *c, struct buf *errors)
 			 "%s is not the SHA-256 of ppid, which is %s: give one of the two", h->device_id, id);
 }
 
+static void check_restart(const struct config *c, struct buf *errors)
+{
+	const struct config_restart *r = &c->restart;
+
+	if (r->max_backoff < r->initial_backoff)
+		complain(c, "restart", "max_backoff", errors,
+			 "%" PRId64 " s is less than initial_backoff, which is %" PRId64 " s", r->max_backoff,
+			 r->initial_backoff);
+}
+
 void config_check(const struct config *c, struct buf *errors)
 {
 	size_t before = errors->len;
@@ -166,6 +176,7 @@ void config_check(const struct config *c, struct buf *errors)
 	check_types(c, errors);
 	check_embed_root(c, errors);
 	check_device_id(c, errors);
+	check_restart(c, errors);
 	if (c->capacity.cid_start + c->capacity.cid_count - 1 >= UINT32_MAX)
 		complain(c, "capacity", "cid_count", errors,
 			 "%" PRId64 " ids from %" PRId64 " go beyond 4294967294", c->capacity.cid_count,

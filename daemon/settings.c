@@ -117,6 +117,17 @@ static void add_keeping(const struct config *c, struct vmm_settings *s)
 	s->keep_idempotency_hours = (unsigned)c->idempotency.keep_hours;
 }
 
+static void add_policies(const struct config *c, struct vmm_settings *s)
+{
+	s->restart = (struct restart_settings){ .enabled = c->restart.enabled,
+						.initial_s = (unsigned)c->restart.initial_backoff,
+						.max_s = (unsigned)c->restart.max_backoff,
+						.retries = (unsigned)c->restart.max_retries,
+						.window_s = (unsigned)c->restart.reset_window };
+	s->start = (struct start_settings){ .automatic = c->start.automatic,
+					    .parallel = (unsigned)c->start.parallel };
+}
+
 void device_id_of_ppid(const char *ppid, char ret[SHA256_HEX])
 {
 	uint8_t raw[PPID_LEN] = { 0 };
@@ -170,6 +181,7 @@ void settings_make(const struct config *c, const struct host *host, struct vmm_s
 	add_gpu(&c->gpu, &s);
 	add_guest(c, &s);
 	add_keeping(c, &s);
+	add_policies(c, &s);
 	*ret = s;
 }
 

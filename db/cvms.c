@@ -27,6 +27,8 @@ const char *const observed_word[OBSERVED_MAX] = {
 	" c.observed, c.boot, c.created_ms, c.started_ms, c.stopped_ms, c.boot_progress, c.boot_error,"           \
 	" c.shutdown_progress, c.tdx_policy, c.mr_owner, c.mr_owner_config, c.networks, c.hugepages, c.pin_numa," \
 	" c.numa_nodes, c.gpu_attach, c.given_vcpus, c.given_memory_mib,"                                         \
+	" c.generation, c.restart_policy, c.auto_start, c.start_order, c.ended, c.turn, c.restart_attempts,"      \
+	" c.restart_next_ms, c.restart_exhausted,"                                                                \
 	" (SELECT count(*) FROM devices d WHERE d.cvm = c.id AND d.kind = 'gpu'),"                                \
 	" (SELECT count(*) FROM devices d WHERE d.cvm = c.id AND d.kind = 'nvswitch'),"                           \
 	" r.compose_hash, r.public_logs, r.public_sysinfo, r.public_tcbinfo, r.gateway_enabled, r.secure_time,"   \
@@ -36,8 +38,22 @@ const char *const observed_word[OBSERVED_MAX] = {
 	" LEFT JOIN operations o ON o.cvm = c.id AND o.state = 'running'"
 #define CVM_FROM " FROM cvms c" CVM_JOINS
 
+static void read_policy(sqlite3_stmt *st, int k, struct cvm_policy *p)
+{
+	p->generation = sqlite3_column_int64(st, k++);
+	p->restart = (enum restart_policy)sql_word(st, k++, restart_policy_word, RESTART_POLICIES);
+	p->auto_start = sqlite3_column_int(st, k++);
+	p->start_order = sqlite3_column_int64(st, k++);
+	p->ended = (enum ended)sql_word(st, k++, ended_word, ENDED_MAX);
+	p->turn = (enum turn_for)sql_word(st, k++, turn_word, TURN_MAX);
+	p->attempts = sqlite3_column_int64(st, k++);
+	p->next_ms = sqlite3_column_int64(st, k++);
+	p->exhausted = sqlite3_column_int(st, k);
+}
+
 static void read_cvm(sqlite3_stmt *st, struct cvm_row *c)
 {
+	enum { POLICY_COLUMNS = 9 };
 	int k = 0;
 
 	*c = (struct cvm_row){ .id = sqlite3_column_int64(st, k++) };
@@ -76,6 +92,8 @@ static void read_cvm(sqlite3_stmt *st, struct cvm_row *c)
 	sql_text(st, k++, c->gpu_attach, sizeof(c->gpu_attach));
 	c->given_vcpus = sqlite3_column_int64(st, k++);
 	c->given_memory_mib = sqlite3_column_int64(st, k++);
+	read_policy(st, k, &c->policy);
+	k += POLICY_COLUMNS;
 	c->gpus = sqlite3_column_int64(st, k++);
 	c->nvswitches = sqlite3_column_int64(st, k++);
 	sql_text(st, k++, c->compose_hash, sizeof(c->compose_hash));
@@ -114,16 +132,17 @@ int cvms_insert(struct db *db, const struct cvm_row *c, const struct cvm_blobs *
 		"INSERT INTO cvms (uuid, workspace, app, revision, image, name, app_id, instance_id, instance_type,"
 		" vcpus, memory_mib, disk_gib, holds_cpu, cid, tdx, listed, desired, observed, created_ms,"
 		" encrypted_env, user_config, networks, hugepages, pin_numa, numa_nodes, gpu_attach, given_vcpus,"
-		" given_memory_mib, tdx_policy, mr_owner, mr_owner_config) VALUES"
-		" (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		"siiiissssiiididdssibssddssiiiss", c->uuid, c->workspace, c->app, c->revision, c->image,
+		" given_memory_mib, tdx_policy, mr_owner, mr_owner_config, restart_policy, auto_start, start_order) VALUES"
+		" (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		"siiiissssiiididdssibssddssiiisssdi", c->uuid, c->workspace, c->app, c->revision, c->image,
 		c->name, c->app_id, c->instance_id, c->instance_type, c->vcpus, c->memory_mib, c->disk_gib,
 		(int)c->holds_cpu, (int64_t)c->cid, (int)c->tdx, (int)c->listed, desired_word[c->desired],
 		observed_word[c->observed], c->created_ms, (const void *)blobs->encrypted_env,
 		blobs->encrypted_env_len, blobs->user_config, c->networks, (int)c->hugepages,
 		(int)c->pin_numa, c->numa_nodes, c->gpu_attach, c->given_vcpus ? c->given_vcpus : c->vcpus,
 		c->given_memory_mib ? c->given_memory_mib : c->memory_mib, c->tdx_policy, c->mr_owner,
-		c->mr_owner_config);
+		c->mr_owner_config, restart_policy_word[c->policy.restart], (int)c->policy.auto_start,
+		c->policy.start_order);
 
 	if (r < 0)
 		return r;

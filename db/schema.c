@@ -153,6 +153,44 @@ static const char *const migrations[] = {
 	" hugepages_mib INTEGER NOT NULL CHECK (hugepages_mib >= 0), pinned_mib INTEGER NOT NULL CHECK (pinned_mib >= 0),"
 	" PRIMARY KEY (cvm, node)) STRICT, WITHOUT ROWID;"
 	"CREATE INDEX cvm_nodes_node ON cvm_nodes (node);",
+
+	/* 3: policies, maintenance, and the generation that If-Match is held against. Columns that a client sets or that follow from
+	 * what it sets count; what is only observed (boot, progress, attempts) does not: whoever watched a CVM boot could never change it. A
+	 * column added later that a client sets belongs into a trigger of this kind, too. */
+	"ALTER TABLE cvms ADD COLUMN generation INTEGER NOT NULL DEFAULT 1;"
+	"ALTER TABLE cvms ADD COLUMN restart_policy TEXT NOT NULL DEFAULT 'on-crash' CHECK (restart_policy IN"
+	" ('on-crash', 'never', 'always'));"
+	"ALTER TABLE cvms ADD COLUMN auto_start INTEGER NOT NULL DEFAULT 1 CHECK (auto_start IN (0, 1));"
+	"ALTER TABLE cvms ADD COLUMN start_order INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE cvms ADD COLUMN ended TEXT NOT NULL DEFAULT '' CHECK (ended IN"
+	" ('', 'off', 'crashed', 'failed', 'lost'));"
+	"ALTER TABLE cvms ADD COLUMN turn TEXT NOT NULL DEFAULT '' CHECK (turn IN ('', 'start', 'drain', 'drained'));"
+	"ALTER TABLE cvms ADD COLUMN restart_attempts INTEGER NOT NULL DEFAULT 0 CHECK (restart_attempts >= 0);"
+	"ALTER TABLE cvms ADD COLUMN restart_next_ms INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE cvms ADD COLUMN restart_exhausted INTEGER NOT NULL DEFAULT 0 CHECK (restart_exhausted IN (0, 1));"
+	"UPDATE cvms SET ended = observed WHERE observed IN ('off', 'crashed');"
+	"CREATE INDEX cvms_down ON cvms (id) WHERE ended <> '' AND desired = 'running';"
+	"CREATE INDEX cvms_attempts ON cvms (id) WHERE restart_attempts > 0;"
+	"CREATE INDEX cvms_turn ON cvms (turn, start_order, id) WHERE turn <> '';"
+	"CREATE TRIGGER cvms_changed AFTER UPDATE OF name, revision, image, instance_type, vcpus, memory_mib, disk_gib, listed,"
+	" desired, encrypted_env, user_config, networks, hugepages, pin_numa, gpu_attach, tdx_policy, mr_owner,"
+	" mr_owner_config, restart_policy, auto_start, start_order ON cvms WHEN (OLD.name, OLD.revision, OLD.image,"
+	" OLD.instance_type, OLD.vcpus, OLD.memory_mib, OLD.disk_gib, OLD.listed, OLD.desired, OLD.encrypted_env,"
+	" OLD.user_config, OLD.networks, OLD.hugepages, OLD.pin_numa, OLD.gpu_attach, OLD.tdx_policy, OLD.mr_owner,"
+	" OLD.mr_owner_config, OLD.restart_policy, OLD.auto_start, OLD.start_order) IS NOT (NEW.name, NEW.revision, NEW.image,"
+	" NEW.instance_type, NEW.vcpus, NEW.memory_mib, NEW.disk_gib, NEW.listed, NEW.desired, NEW.encrypted_env,"
+	" NEW.user_config, NEW.networks, NEW.hugepages, NEW.pin_numa, NEW.gpu_attach, NEW.tdx_policy, NEW.mr_owner,"
+	" NEW.mr_owner_config, NEW.restart_policy, NEW.auto_start, NEW.start_order) BEGIN"
+	" UPDATE cvms SET generation = generation + 1 WHERE id = NEW.id; END;"
+	"CREATE TRIGGER ports_added AFTER INSERT ON ports BEGIN"
+	" UPDATE cvms SET generation = generation + 1 WHERE id = NEW.cvm; END;"
+	"CREATE TRIGGER ports_gone AFTER DELETE ON ports BEGIN"
+	" UPDATE cvms SET generation = generation + 1 WHERE id = OLD.cvm; END;"
+	"CREATE TRIGGER devices_moved AFTER UPDATE OF cvm ON devices WHEN OLD.cvm IS NOT NEW.cvm BEGIN"
+	" UPDATE cvms SET generation = generation + 1 WHERE id IN (OLD.cvm, NEW.cvm); END;"
+	"CREATE TABLE maintenance ("
+	" id INTEGER PRIMARY KEY CHECK (id = 1), reason TEXT NOT NULL, caller TEXT NOT NULL, since_ms INTEGER NOT NULL,"
+	" timeout_s INTEGER NOT NULL, force INTEGER NOT NULL CHECK (force IN (0, 1))) STRICT;",
 };
 
 int db_schema_version(void)

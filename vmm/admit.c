@@ -239,7 +239,9 @@ int admit(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct ad
 					  .holds_cpu = !(ask->stopped && v->set.release_on_stop),
 					  .listed = ask->listed,
 					  .desired = ask->stopped ? DESIRED_STOPPED : DESIRED_RUNNING,
-					  .created_ms = clock_wall_ms() } };
+					  .created_ms = clock_wall_ms(),
+					  .policy = { .restart = RESTART_ON_CRASH, .auto_start = true } } };
+	policy_take(&c->policy, &ask->policy);
 	r = admit_name(ask->name, e);
 	if (!r)
 		r = check_place(v, ask, e);

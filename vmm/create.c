@@ -24,6 +24,9 @@ static int resolve(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, 
 	char given[24];
 	int r = admit(v, workspace, ask, a, e);
 
+	if (!r)
+		r = maintenance_allows(v, e);
+
 	(void)snprintf(given, sizeof(given), "%zu", ask->n_ports);
 	if (!r && ask->n_ports > PORTS_MAX)
 		r = err_field(e, ERR_INVALID, "ports", given, "ports has %s entries; allowed: 0 to %d", given,
@@ -95,6 +98,11 @@ static char *request_json(const struct cvm_ask *ask, const struct admission *a)
 			  (int)ask->listed, "tee", (int)ask->tee, "tdx", tdx_json(&ask->tdx), "networks",
 			  a->row.networks, "ports", ports_json(ask));
 
+	(void)json_object_set_new(j, "policy",
+				  json_pack("{s:s, s:b, s:I}", "restart",
+					    restart_policy_word[a->row.policy.restart], "auto_start",
+					    (int)a->row.policy.auto_start, "start_order",
+					    (json_int_t)a->row.policy.start_order));
 	(void)json_object_set_new(j, "hugepages", json_boolean(ask->hugepages));
 	(void)json_object_set_new(j, "pin_numa", json_boolean(ask->pin_numa));
 	(void)json_object_set_new(j, "gpu_attach", json_string(gpu_attach_word[ask->gpu_attach]));
@@ -255,6 +263,24 @@ static enum gpu_attach attach_from(const json_t *word)
 	return GPU_NONE; /* provisioned before there were GPUs */
 }
 
+static struct policy_ask policy_from(const json_t *j)
+{
+	const char *word = json_string_value(json_object_get(j, "restart"));
+	struct policy_ask p = { 0 };
+
+	if (!j)
+		return p; /* provisioned before there were policies */
+	p = (struct policy_ask){ .has_restart = word != NULL,
+				 .has_auto_start = true,
+				 .has_order = true,
+				 .auto_start = json_is_true(json_object_get(j, "auto_start")),
+				 .start_order = json_integer_value(json_object_get(j, "start_order")) };
+	for (int i = 0; word && i < RESTART_POLICIES; i++)
+		if (!strcmp(word, restart_policy_word[i]))
+			p.restart = (enum restart_policy)i;
+	return p;
+}
+
 static int not_provisioned(const char *compose_hash, struct err *e)
 {
 	err_field(e, ERR_INVALID, "compose_hash", compose_hash,
@@ -304,6 +330,7 @@ int vmm_commit(struct vmm *v, int64_t workspace, const char *app_id, const char 
 		.tdx = provisioned_tdx(json_object_get(j, "tdx")),
 		.networks = json_string_value(json_object_get(j, "networks")),
 		.stopped = stopped,
+		.policy = policy_from(json_object_get(j, "policy")),
 		.hugepages = json_is_true(json_object_get(j, "hugepages")),
 		.pin_numa = json_is_true(json_object_get(j, "pin_numa")),
 		.gpu_attach = attach_from(json_object_get(j, "gpu_attach")),

@@ -159,9 +159,9 @@ static enum domain_state state_of(int state, int reason)
 {
 	switch (state) {
 	case VIR_DOMAIN_SHUTOFF:
-		return reason == VIR_DOMAIN_SHUTOFF_CRASHED || reason == VIR_DOMAIN_SHUTOFF_FAILED
-			       ? DOMAIN_CRASHED
-			       : DOMAIN_OFF;
+		if (reason == VIR_DOMAIN_SHUTOFF_CRASHED || reason == VIR_DOMAIN_SHUTOFF_FAILED)
+			return DOMAIN_CRASHED;
+		return reason == VIR_DOMAIN_SHUTOFF_UNKNOWN ? DOMAIN_UNTOLD : DOMAIN_OFF;
 	case VIR_DOMAIN_CRASHED:
 		return DOMAIN_CRASHED;
 	case VIR_DOMAIN_PAUSED:

@@ -247,6 +247,8 @@ static void finished(void *arg, const struct err *e)
 	free(f);
 	if (v->closing)
 		ops_close(v);
+	else
+		policies_look(v);
 }
 
 static void finish(struct op_run *o, enum op_state state)
@@ -575,6 +577,7 @@ static void read_params(struct op_run *o)
 
 	o->timeout_s = (unsigned)json_integer_value(json_object_get(j, "timeout_s"));
 	o->force = json_is_true(json_object_get(j, "force"));
+	o->automatic = json_is_true(json_object_get(j, "auto"));
 }
 
 struct op_run *op_launch(struct vmm *v, const struct op_row *row)

@@ -43,9 +43,10 @@ struct op_run {
 	struct op_row row;
 	unsigned timeout_s;
 	bool force;
-	bool busy;    /* a job or a commit is under way */
-	bool parked;  /* waits for the hypervisor */
-	bool waiting; /* in a ready() step */
+	bool automatic; /* begun by the node itself */
+	bool busy;      /* a job or a commit is under way */
+	bool parked;    /* waits for the hypervisor */
+	bool waiting;   /* in a ready() step */
 	bool timed_out;
 	unsigned tries; /* of this step, that found no hypervisor */
 	struct loop_timer *timer;

@@ -18,7 +18,9 @@
 
 struct hypervisor;
 
-enum domain_state { DOMAIN_ABSENT, DOMAIN_OFF, DOMAIN_CRASHED, DOMAIN_RUNNING, DOMAIN_PAUSED };
+/* UNTOLD: off, and libvirt does not know why: it has not seen the domain run. Its memory of that ends with libvirt's process (the
+ * embedded driver: with ours), and with the host. */
+enum domain_state { DOMAIN_ABSENT, DOMAIN_OFF, DOMAIN_CRASHED, DOMAIN_RUNNING, DOMAIN_PAUSED, DOMAIN_UNTOLD };
 
 struct hv_event {
 	char uuid[UUID_TEXT];

@@ -5,6 +5,10 @@
  * STOPPED comes about 200 ms after the end), so an event's own word could contradict a start that has happened since.
  * One look per domain at a time; what arrives meanwhile asks for another.
  *
+ * How a guest ended is recorded with it, because what the node does next by itself depends on it (restart.c, pace.c). libvirt forgets it
+ * when it starts anew; a row that knows better then stays as it is, and a guest that ran and is off for no reason that libvirt
+ * knows of is lost: the host went down with it.
+ *
  * After every connect all domains are listed, and once more a second later: a QEMU that died while nobody watched is still listed as
  * running for a moment. Operations go on after the first list. Domains of ours without a row are reported, never touched.
  */
@@ -24,7 +28,7 @@ static enum observed observed_from(enum domain_state s)
 	static const enum observed map[] = {
 		[DOMAIN_ABSENT] = OBSERVED_ABSENT,   [DOMAIN_OFF] = OBSERVED_OFF,
 		[DOMAIN_CRASHED] = OBSERVED_CRASHED, [DOMAIN_RUNNING] = OBSERVED_RUNNING,
-		[DOMAIN_PAUSED] = OBSERVED_PAUSED,
+		[DOMAIN_PAUSED] = OBSERVED_PAUSED,   [DOMAIN_UNTOLD] = OBSERVED_OFF,
 	};
 
 	return map[s];
@@ -70,13 +74,14 @@ static void recorded(void *arg, const struct err *e)
 		else
 			guest_forget(t->v, t->cvm);
 		ops_poke(t->v, t->cvm);
+		policies_look(t->v);
 	}
 	if (e)
 		list_soon(t->v);
 	free(t);
 }
 
-int observe_apply(struct vmm *v, const struct cvm_row *c, enum observed o, struct err *e)
+static int apply(struct vmm *v, const struct cvm_row *c, enum observed o, enum ended ended, struct err *e)
 {
 	struct told *t;
 	int r;
@@ -84,6 +89,8 @@ int observe_apply(struct vmm *v, const struct cvm_row *c, enum observed o, struc
 	if (c->observed == o)
 		return 0;
 	r = cvms_set_observed(v->db, c->id, o, e);
+	if (!r)
+		r = cvms_set_ended(v->db, c->id, ended, e);
 	if (!r && up(c->observed) && !up(o))
 		r = cvms_set_stopped(v->db, c->id, clock_wall_ms(), e);
 	if (!r)
@@ -95,6 +102,32 @@ int observe_apply(struct vmm *v, const struct cvm_row *c, enum observed o, struc
 	*t = (struct told){ v, c->id };
 	turn_after(v->turn, recorded, t);
 	return 0;
+}
+
+int observe_apply(struct vmm *v, const struct cvm_row *c, enum observed o, struct err *e)
+{
+	static const enum ended ended[OBSERVED_MAX] = {
+		[OBSERVED_ABSENT] = ENDED_LOST,     [OBSERVED_OFF] = ENDED_OFF,
+		[OBSERVED_CRASHED] = ENDED_CRASHED, [OBSERVED_RUNNING] = ENDED_NOT,
+		[OBSERVED_PAUSED] = ENDED_NOT,
+	};
+
+	return apply(v, c, o, ended[o], e);
+}
+
+/* Does libvirt, which has forgotten, contradict nothing that the row knows? */
+static bool forgotten(enum observed was, enum domain_state now)
+{
+	return now == DOMAIN_UNTOLD && (was == OBSERVED_OFF || was == OBSERVED_CRASHED);
+}
+
+static int apply_state(struct vmm *v, const struct cvm_row *c, enum domain_state now, struct err *e)
+{
+	if (forgotten(c->observed, now))
+		return 0;
+	if (now == DOMAIN_UNTOLD && up(c->observed))
+		return apply(v, c, OBSERVED_OFF, ENDED_LOST, e);
+	return observe_apply(v, c, observed_from(now), e);
 }
 
 /* ------------------------------------------------------------------ looking at one domain */
@@ -126,7 +159,7 @@ static int look_turn(void *arg, struct err *e)
 
 	if (r)
 		return r == -ERR_NOT_FOUND ? 0 : r;
-	return observe_apply(l->v, &c, observed_from(l->state), e);
+	return apply_state(l->v, &c, l->state, e);
 }
 
 static void look_done(void *arg)
@@ -221,12 +254,12 @@ static void list_work(void *arg)
 		qsort(l->domains, l->n, sizeof(*l->domains), by_uuid);
 }
 
-static int apply_row(struct listing *l, const struct cvm_seen *s, enum observed now, struct err *e)
+static int apply_row(struct listing *l, const struct cvm_seen *s, enum domain_state now, struct err *e)
 {
 	struct cvm_row c;
 	int r;
 
-	if (s->observed == now)
+	if (s->observed == observed_from(now) || forgotten(s->observed, now))
 		return 0;
 	/* While operations run, a list may be older than what they did since: ask again for just this one. */
 	if (l->second) {
@@ -234,7 +267,7 @@ static int apply_row(struct listing *l, const struct cvm_seen *s, enum observed 
 		return 0;
 	}
 	r = cvms_get(l->v->db, s->id, &c, e);
-	return r ? r : observe_apply(l->v, &c, now, e);
+	return r ? r : apply_state(l->v, &c, now, e);
 }
 
 static void report_strangers(struct listing *l)
@@ -260,9 +293,9 @@ static int list_turn(void *arg, struct err *e)
 
 		memcpy(key.uuid, seen[i].uuid, sizeof(key.uuid));
 		d = l->n ? bsearch(&key, l->domains, l->n, sizeof(key), by_uuid) : NULL;
-		r = apply_row(l, &seen[i], d ? observed_from(d->state) : OBSERVED_ABSENT, e);
+		r = apply_row(l, &seen[i], d ? d->state : DOMAIN_ABSENT, e);
 	}
-	return r;
+	return r || l->second ? r : pace_settled(l->v, e);
 }
 
 /* Guests found running are listened to, whether or not their row changed. */
@@ -299,6 +332,7 @@ static void settle(struct listing *l)
 	v->settled = true;
 	ops_unpark(v);
 	list_soon(v);
+	policies_look(v);
 }
 
 static void list_done(void *arg)
@@ -340,6 +374,7 @@ void observe_link(void *arg, bool is_up, const struct err *e)
 	v->link_up = is_up;
 	v->link_tried = true;
 	v->settled = false;
+	loop_after_cancel(&v->restart_timer);
 	(void)snprintf(v->link_error, sizeof(v->link_error), "%.199s%s%.160s", e ? e->text : "",
 		       e && e->hint[0] ? "; " : "", e ? e->hint : "");
 	if (v->closing)

@@ -60,8 +60,13 @@ int vmm_power(struct vmm *v, const struct cvm_row *cvm, const struct power_ask *
 		err_set(e, ERR_CONFLICT, "%s is paused, by hand or by QEMU when its disk was full", c.name);
 		return err_hint(e, "resume it where it was paused, or restart it");
 	}
-	(void)snprintf(params, sizeof(params), "{\"timeout_s\":%u,\"force\":%s}",
-		       ask->timeout_s ? ask->timeout_s : TIMEOUT_DEFAULT_S, ask->force ? "true" : "false");
+	(void)snprintf(params, sizeof(params), "{\"timeout_s\":%u,\"force\":%s%s}",
+		       ask->timeout_s ? ask->timeout_s : TIMEOUT_DEFAULT_S, ask->force ? "true" : "false",
+		       ref->automatic ? ",\"auto\":true" : "");
+	if (!ref->automatic && ask->kind != OP_DELETE)
+		r = restart_reset(v, &c, e);
+	if (r)
+		return r;
 	if (nothing_to_do(v, &c, ask->kind))
 		return op_record(v, &c, ask->kind, params, ref, ret_op, e);
 	if (ask->kind == OP_START || ask->kind == OP_RESTART) {

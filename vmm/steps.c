@@ -329,7 +329,8 @@ static int finish_create(struct vmm *v, struct op_run *o, const struct cvm_row *
 	return !ok && o->row.undoing ? forget(v, c, o->row.id, e) : 0;
 }
 
-/* Undone: the guest is down, so that is what is wanted now. What is stopped gives its hold back if stopped CVMs do not keep
+/* Undone: the guest is down, so that is what is wanted now, unless the node itself had begun it: then it tries again (restart.c),
+ * and only a client who cancels it says that it is not wanted. What is stopped gives its hold back if stopped CVMs do not keep
  * theirs, also when a restart of a stopped CVM ended before it began to boot. */
 static int finish_start(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok, struct err *e)
 {
@@ -338,7 +339,9 @@ static int finish_start(struct vmm *v, struct op_run *o, const struct cvm_row *c
 
 	if (ok)
 		return 0;
-	if (o->row.undoing)
+	if (o->row.undoing && o->automatic && !o->row.cancel)
+		r = cvms_set_ended(v->db, c->id, ENDED_FAILED, e);
+	else if (o->row.undoing)
 		r = want(v, c, DESIRED_STOPPED, e);
 	return r || !stopped || !v->set.release_on_stop ? r : capacity_hold_cpu(v, c, false, e);
 }

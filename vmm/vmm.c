@@ -199,6 +199,7 @@ void vmm_close(struct vmm *v, unsigned max_ms, void (*done)(void *arg), void *ar
 	guests_close(v);
 	loop_after_cancel(&v->keep_timer);
 	loop_after_cancel(&v->relist_timer);
+	loop_after_cancel(&v->restart_timer);
 	(void)loop_after(v->set.loop, max_ms, close_late, v, &v->close_timer);
 	ops_close(v);
 }
@@ -233,10 +234,13 @@ void vmm_reload(struct vmm *v, const struct vmm_settings *s)
 	v->set.types = s->types;
 	v->set.n_types = s->n_types;
 	v->set.gpu = s->gpu;
+	v->set.restart = s->restart;
+	v->set.start = s->start;
 	if (turn_do(v->turn, recount, v, &e) < 0)
 		log_error("cannot record the new totals: %s", e.text);
 	host_watch_refresh(v);
 	vmm_look(v, NULL, NULL);
+	policies_look(v);
 }
 
 /* ------------------------------------------------------------------ callers */

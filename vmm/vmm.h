@@ -40,6 +40,17 @@ struct gpu_settings {
 	const char *const *include; /* only these GPUs, if there are any */
 };
 
+/* Restarts after a crash: delay before attempt n (from 0) is initial_s << n, at most max_s; after @retries of them no more, unless
+ * the guest ran for @window_s in between. Starts by the node itself: @parallel at a time. */
+struct restart_settings {
+	bool enabled;
+	unsigned initial_s, max_s, retries, window_s;
+};
+struct start_settings {
+	bool automatic; /* what the end of the host took down */
+	unsigned parallel;
+};
+
 enum tee_setting { TEE_AUTO, TEE_TDX, TEE_NONE };
 
 /* Plain values; arrays and strings are borrowed for the life of the vmm. */
@@ -56,6 +67,8 @@ struct vmm_settings {
 	const char *host_root; /* put before /proc, /sys, /dev ...: "" for the machine itself; never NULL */
 	const char *device_id; /* of the TDX platform: 64 hex digits, or "" = not known; never NULL */
 	unsigned boot_timeout_s;
+	struct restart_settings restart;
+	struct start_settings start;
 	/* totals, -1 = not configured */
 	int64_t vcpus, memory_mib, disk_gib, slots;
 	int64_t tdx_keyids;   /* one for each TDX CVM that holds memory; -1 = not known: not limited */
@@ -140,6 +153,16 @@ struct gpu_ask {
 	const char *product_id; /* "10de:2335"; NULL = whatever is in the slot */
 };
 
+/* What the node may do with a CVM by itself. */
+enum { START_ORDER_MAX = 1000000 }; /* and its negative */
+struct policy_ask {
+	bool has_restart, has_auto_start,
+		has_order; /* what is not said stays: on-crash, yes, 0 for a new CVM */
+	enum restart_policy restart;
+	bool auto_start;
+	int64_t start_order;
+};
+
 /* Absent numbers are 0, absent texts NULL: matched from instance type, image preference and defaults. */
 struct cvm_ask {
 	const char *name;
@@ -159,6 +182,7 @@ struct cvm_ask {
 	const char *user_config;
 	bool listed;
 	bool stopped;
+	struct policy_ask policy;
 	enum tee_setting tee; /* TEE_TDX: refuse anything else */
 	struct tdx_ask tdx;
 	const char *networks; /* networks.h; NULL or "" = the node's default */
@@ -210,7 +234,8 @@ int vmm_provision(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, s
 /* Who asked, for the operation's record. */
 struct request_ref {
 	const char *request_id, *caller;
-	bool looked; /* at the host, for this request: see vmm_look() */
+	bool looked;    /* at the host, for this request: see vmm_look() */
+	bool automatic; /* the node itself: no client decided it just now */
 };
 
 /* [turn] Create: from the ask itself, or from a provision. The operation starts after the commit (unless stopped). */
@@ -233,6 +258,22 @@ int vmm_power(struct vmm *v, const struct cvm_row *cvm, const struct power_ask *
 	      const struct request_ref *ref, struct op_row *ret_op, struct err *e);
 /* [turn] Ask a running operation to stop and undo what it did. ERR_CONFLICT if it is over. */
 int vmm_cancel(struct vmm *v, const char *op_id, struct err *e);
+
+/* [turn] What the node may do with the CVM by itself. *ret: the row after it. */
+int vmm_set_policy(struct vmm *v, const struct cvm_row *cvm, const struct policy_ask *ask,
+		   struct cvm_row *ret, struct err *e);
+
+/* ------------------------------------------------------------------ maintenance of the node */
+
+/* [turn] In maintenance there are no new CVMs, and what would be started by itself waits. Off: what a drain took down is started again. */
+int vmm_set_maintenance(struct vmm *v, bool on, const char *reason, const struct request_ref *ref,
+			struct err *e);
+/* [turn] Maintenance, and what runs is shut down: so many at a time, as ordinary operations of the caller VMM_DRAIN. */
+#define VMM_DRAIN "teepod:drain"
+int vmm_drain(struct vmm *v, const struct power_ask *ask, const char *reason, const struct request_ref *ref,
+	      struct err *e);
+int vmm_maintenance(struct vmm *v, struct maintenance_row *ret, struct drain_counts *ret_counts,
+		    struct err *e);
 
 /* ------------------------------------------------------------------ reading */
 

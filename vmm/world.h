@@ -11,6 +11,8 @@
  *   host_watch.c what the machine has, read again now and then
  *   guest.c      what running guests say on their serial console; log rotation
  *   measure_ask.c  what a verifier will see
+ *   restart.c    starts again what crashed        pace.c   what starts and ends by itself, a few at a time
+ *   maintenance.c  no new CVMs, drain, policies of a CVM
  */
 #ifndef TEEPOD_VMM_WORLD_H
 #define TEEPOD_VMM_WORLD_H
@@ -35,6 +37,7 @@ struct vmm {
 	bool link_tried;    /* or was, or could not: the first attempt is over */
 	bool settled;       /* reconciled since the last connect: operations may go on */
 	char link_error[400];
+	bool look_due; /* policies are looked at when this turn is over */
 	bool closing, close_begun;
 	void (*closed)(void *arg);
 	void *closed_arg;
@@ -57,7 +60,7 @@ struct vmm {
 	unsigned n_ops;
 	struct guest *guests; /* running CVMs that are listened to */
 	struct host_watch *host;
-	struct loop_timer *log_timer, *relist_timer, *keep_timer;
+	struct loop_timer *log_timer, *relist_timer, *keep_timer, *restart_timer;
 	uint32_t cid_hint;
 	uint32_t port_hint[2]; /* tcp, udp: index into the allowed ports */
 	char log_dir[512];
@@ -165,6 +168,44 @@ void observe_event(void *arg, const struct hv_event *ev);
 void observe_link(void *arg, bool up, const struct err *e);
 /* [turn] The domain of @c is now @o. */
 int observe_apply(struct vmm *v, const struct cvm_row *c, enum observed o, struct err *e);
+
+/* ------------------------------------------------------------------ restart.c */
+enum restart_do {
+	RESTART_NOTHING, /* ... before @until (wall clock, ms; 0 = until something happens) */
+	RESTART_FORGET,  /* one that is due no longer is */
+	RESTART_GOOD,    /* it ran for long enough: the budget is whole again */
+	RESTART_DUE_AT,  /* begin one at @until */
+	RESTART_NOW,     /* begin it */
+	RESTART_ENOUGH,  /* the budget is used up */
+};
+struct restart_decision {
+	enum restart_do what;
+	int64_t until;
+	int64_t attempts; /* before this one, as they count now */
+};
+/* Pure: what is to be done about @r at @now (wall clock, ms). */
+struct restart_decision restart_decide(const struct restart_settings *s, const struct restart_row *r,
+				       int64_t now);
+/* Look at all of them, and again when the next one is due. Not before the node is settled. */
+void restart_look(struct vmm *v);
+/* [turn] A client took over: the budget is whole, nothing is due, and it is no more its turn. */
+int restart_reset(struct vmm *v, const struct cvm_row *c, struct err *e);
+
+/* ------------------------------------------------------------------ pace.c */
+/* [turn] Domains are known: what the end of the host took down waits for its turn to start. */
+int pace_settled(struct vmm *v, struct err *e);
+/* Begin what may begin now. */
+void pace_go(struct vmm *v);
+/* The same inside a turn, for those who answer with what has begun. [turn] */
+int pace_begin(struct vmm *v, struct err *e);
+/* Something happened (an operation ended, a guest did, settings changed): restart_look() and pace_go() when this turn is over. */
+void policies_look(struct vmm *v);
+
+/* ------------------------------------------------------------------ maintenance.c */
+/* May a CVM be added? ERR_NODE_CLOSED in maintenance. */
+int maintenance_allows(struct vmm *v, struct err *e);
+/* What @ask says, into *p. */
+void policy_take(struct cvm_policy *p, const struct policy_ask *ask);
 
 /* ------------------------------------------------------------------ host_watch.c */
 /* Read the machine's facts in a job, unless one is under way. */

@@ -295,7 +295,7 @@ static void a_domain_lives_and_each_change_is_told_in_order(void **st)
 
 	(void)st;
 	assert_int_equal(run(r, do_define, test_xml), 0);
-	assert_int_equal(state(r, SOME_UUID), DOMAIN_OFF);
+	assert_int_equal(state(r, SOME_UUID), DOMAIN_UNTOLD);
 	for (int i = 0; i < 2; i++) {
 		assert_int_equal(run(r, do_start, SOME_UUID), 0);
 		assert_int_equal(state(r, SOME_UUID), DOMAIN_RUNNING);

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * maintenance.c - the node takes no new CVMs; drain; and what the node may do with a CVM by itself.
+ *
+ * Maintenance is a row: it outlives the daemon and the host. What runs stays, what crashes is restarted, and a client may start and
+ * stop what is there; but nothing is created, and what would be started by itself waits until maintenance ends. A drain is maintenance in which
+ * those that run are shut down besides (pace.c). They are then stopped like any other, marked to be started when maintenance ends; whoever
+ * starts or stops one by hand takes the mark away.
+ */
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/own.h"
+#include "vmm/world.h"
+
+enum { DRAIN_TIMEOUT_S = 60 };
+
+int maintenance_allows(struct vmm *v, struct err *e)
+{
+	struct maintenance_row m = { 0 };
+	int r = maintenance_get(v->db, &m, e);
+
+	if (r || !m.on)
+		return r;
+	err_field(e, ERR_NODE_CLOSED, "node_id", v->set.node_name, "node in maintenance%s%s",
+		  m.reason[0] ? ": " : "", m.reason);
+	return err_hint(e, "use another node, or wait until its maintenance is over");
+}
+
+int vmm_maintenance(struct vmm *v, struct maintenance_row *ret, struct drain_counts *ret_counts,
+		    struct err *e)
+{
+	int r = maintenance_get(v->db, ret, e);
+
+	return r ? r : cvms_drain_counts(v->db, ret_counts, e);
+}
+
+/* ------------------------------------------------------------------ changing it */
+
+static int told(struct vmm *v, const char *type, const char *reason, const struct request_ref *ref,
+		struct err *e)
+{
+	log_info("%s%s%s, by %s", type, *reason ? ": " : "", reason, ref->caller);
+	policies_look(v);
+	return event(v, NULL, "", type, e, "{s:s, s:s}", "reason", reason, "by", ref->caller);
+}
+
+static int end(struct vmm *v, const struct maintenance_row *was, const struct request_ref *ref, struct err *e)
+{
+	static const struct maintenance_row off = { 0 };
+	int r = maintenance_set(v->db, &off, e);
+
+	if (!r)
+		r = cvms_move_turns(v->db, TURN_DRAIN, TURN_NONE, e);
+	if (r >= 0)
+		r = cvms_move_turns(v->db, TURN_DRAINED, TURN_START, e);
+	return r < 0 ? r : told(v, "node.maintenance.ended", was->reason, ref, e);
+}
+
+static int set(struct vmm *v, const struct maintenance_row *was, struct maintenance_row *now,
+	       const struct request_ref *ref, struct err *e)
+{
+	int r;
+
+	now->on = true;
+	now->since_ms = was->on ? was->since_ms : clock_wall_ms();
+	(void)snprintf(now->caller, sizeof(now->caller), "%s", ref->caller);
+	r = maintenance_set(v->db, now, e);
+	return r ? r : told(v, "node.maintenance.begun", now->reason, ref, e);
+}
+
+int vmm_set_maintenance(struct vmm *v, bool on, const char *reason, const struct request_ref *ref,
+			struct err *e)
+{
+	struct maintenance_row was = { 0 }, now = { 0 };
+	int r = maintenance_get(v->db, &was, e);
+
+	if (r)
+		return r;
+	if (!on)
+		return was.on ? end(v, &was, ref, e) : 0;
+	now.timeout_s = was.timeout_s;
+	now.force = was.force;
+	(void)snprintf(now.reason, sizeof(now.reason), "%s", reason);
+	return set(v, &was, &now, ref, e);
+}
+
+int vmm_drain(struct vmm *v, const struct power_ask *ask, const char *reason, const struct request_ref *ref,
+	      struct err *e)
+{
+	struct maintenance_row was = { 0 }, now = { .force = ask->force };
+	int n, r = maintenance_get(v->db, &was, e);
+
+	if (r)
+		return r;
+	if (!v->settled)
+		return err_set(e, ERR_UNAVAILABLE, "what runs on this node is not known yet: %s",
+			       v->link_up ? "listing domains" : v->link_error);
+	now.timeout_s = ask->timeout_s ? ask->timeout_s : DRAIN_TIMEOUT_S;
+	(void)snprintf(now.reason, sizeof(now.reason), "%s", *reason ? reason : was.reason);
+	n = cvms_turn_to_drain(v->db, e);
+	r = n < 0 ? n : set(v, &was, &now, ref, e);
+	return r ? r : pace_begin(v, e);
+}
+
+/* ------------------------------------------------------------------ policies of one CVM */
+
+void policy_take(struct cvm_policy *p, const struct policy_ask *ask)
+{
+	if (ask->has_restart)
+		p->restart = ask->restart;
+	if (ask->has_auto_start)
+		p->auto_start = ask->auto_start;
+	if (ask->has_order)
+		p->start_order = ask->start_order;
+}
+
+int vmm_set_policy(struct vmm *v, const struct cvm_row *cvm, const struct policy_ask *ask,
+		   struct cvm_row *ret, struct err *e)
+{
+	struct cvm_policy p = cvm->policy;
+	int r;
+
+	policy_take(&p, ask);
+	r = cvms_set_policy(v->db, cvm->id, &p, e);
+	/* It waits for its turn, which it now does not want. */
+	if (!r && !p.auto_start && p.turn == TURN_START && cvm->desired == DESIRED_RUNNING)
+		r = cvms_set_turn(v->db, cvm->id, TURN_NONE, e);
+	if (!r)
+		r = event(v, cvm, "", "cvm.policy", e, "{s:s, s:b, s:I}", "restart_policy",
+			  restart_policy_word[p.restart], "auto_start", (int)p.auto_start, "start_order",
+			  (json_int_t)p.start_order);
+	if (!r)
+		r = cvms_get(v->db, cvm->id, ret, e);
+	if (r)
+		return r == -ERR_NOT_FOUND ? err_set(e, ERR_CVM_NOT_FOUND, "no CVM %s", cvm->uuid) : r;
+	policies_look(v);
+	return 0;
+}

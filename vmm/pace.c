@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * pace.c - what starts and ends by itself, a few at a time and in order.
+ *
+ * After a boot of the host fifty guests want to start, and before its next one they have to go down. cvms.turn says who waits for what; so many
+ * as start.parallel allows are under way at once, each an ordinary operation, and the next begins when one ends. Lower start_orders start
+ * first, and end last; the next order waits until all of the one before are up or have failed.
+ *
+ * Nothing is kept in memory: who is under way is told by the operations themselves. In maintenance nobody's turn to start comes.
+ */
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/own.h"
+#include "vmm/world.h"
+
+struct next {
+	struct vmm *v;
+	enum turn_for turn;
+	struct cvm_row cvm;
+};
+
+static bool is_up(const struct cvm_row *c)
+{
+	return c->observed == OBSERVED_RUNNING || c->observed == OBSERVED_PAUSED;
+}
+
+static int begin(void *arg, struct err *e)
+{
+	struct next *n = arg;
+	struct request_ref ref = { .caller = n->turn == TURN_START ? "teepod:auto-start" : VMM_DRAIN,
+				   .looked = true,
+				   .automatic = true };
+	struct power_ask ask = { .kind = OP_START };
+	struct maintenance_row m = { 0 };
+	struct op_row op;
+	int r = maintenance_get(n->v->db, &m, e);
+
+	if (r)
+		return r;
+	if (n->turn == TURN_DRAIN)
+		ask = (struct power_ask){ .kind = is_up(&n->cvm) ? OP_SHUTDOWN : OP_STOP,
+					  .timeout_s = m.timeout_s,
+					  .force = m.force };
+	return vmm_power(n->v, &n->cvm, &ask, &ref, &op, e);
+}
+
+/* It is as it should be already, or nobody wants it any more. */
+static bool is_over(const struct next *n)
+{
+	if (n->turn == TURN_START)
+		return is_up(&n->cvm) || n->cvm.desired == DESIRED_DELETED;
+	return n->cvm.desired != DESIRED_RUNNING;
+}
+
+static int refused(struct next *n, const struct err *why, struct err *e)
+{
+	int r = n->turn == TURN_START ? cvms_set_ended(n->v->db, n->cvm.id, ENDED_FAILED, e) : 0;
+
+	log_warn("%s can not be %s: %s", n->cvm.name, n->turn == TURN_START ? "started" : "shut down",
+		 why->text);
+	return r ? r
+		 : event(n->v, &n->cvm, "", n->turn == TURN_START ? "cvm.start.refused" : "cvm.drain.refused",
+			 e, "{s:s}", "error", why->text);
+}
+
+static int take_turn(struct next *n, struct err *e)
+{
+	bool drained = n->turn == TURN_DRAIN && !is_over(n);
+	struct err why;
+	int r = cvms_set_turn(n->v->db, n->cvm.id, drained ? TURN_DRAINED : TURN_NONE, e);
+
+	if (r || is_over(n))
+		return r;
+	r = turn_do(n->v->turn, begin, n, &why);
+	return r < 0 ? refused(n, &why, e) : 0;
+}
+
+/* Is it held up by those who are under way? */
+static int must_wait(struct vmm *v, enum turn_for turn, int64_t order, struct err *e)
+{
+	struct turn_load load = { 0 };
+	int r = cvms_by_themselves(v->db, turn == TURN_START ? OP_START : OP_SHUTDOWN, &load, e);
+
+	if (r)
+		return r;
+	if (load.n >= (int64_t)(v->set.start.parallel ? v->set.start.parallel : 1))
+		return 1;
+	if (!load.of_kind)
+		return 0;
+	return turn == TURN_START ? load.lowest < order : load.highest > order;
+}
+
+/* 1: one has begun (or had nothing to do); 0: nobody can, now. */
+static int begin_one(struct vmm *v, enum turn_for turn, struct err *e)
+{
+	struct next n = { .v = v, .turn = turn };
+	int64_t id, order;
+	int r = cvms_next_turn(v->db, turn, &id, &order, e);
+
+	if (r == -ERR_NOT_FOUND)
+		return 0;
+	if (!r)
+		r = must_wait(v, turn, order, e);
+	if (r)
+		return r < 0 ? r : 0;
+	r = cvms_get(v->db, id, &n.cvm, e);
+	if (!r)
+		r = take_turn(&n, e);
+	return r ? r : 1;
+}
+
+int pace_begin(struct vmm *v, struct err *e)
+{
+	struct maintenance_row m = { 0 };
+	enum turn_for turn;
+	int r = maintenance_get(v->db, &m, e);
+
+	turn = m.on ? TURN_DRAIN : TURN_START;
+	while (!r) {
+		r = begin_one(v, turn, e);
+		if (!r)
+			return 0;
+		r = r < 0 ? r : 0;
+	}
+	return r;
+}
+
+static int go(void *arg, struct err *e)
+{
+	return pace_begin(arg, e);
+}
+
+void pace_go(struct vmm *v)
+{
+	struct drain_counts waiting = { 0 };
+	struct err e;
+	int r = 0;
+
+	if (v->closing || !v->settled)
+		return;
+	r = cvms_drain_counts(v->db, &waiting, &e);
+	if (!r && (waiting.waiting || waiting.starting))
+		r = turn_do(v->turn, go, v, &e);
+	if (r < 0)
+		log_error("cannot go on starting or shutting down: %s", e.text);
+}
+
+int pace_settled(struct vmm *v, struct err *e)
+{
+	int n = v->set.start.automatic ? cvms_turn_to_start(v->db, e) : 0;
+
+	if (n > 0)
+		log_info("%d CVMs that ran before are started again", n);
+	return n < 0 ? n : 0;
+}
+
+/* Also when the commit failed: what was before it may be due as well. */
+static void turn_over(void *arg, const struct err *e)
+{
+	struct vmm *v = arg;
+
+	(void)e;
+	v->look_due = false;
+	restart_look(v);
+	pace_go(v);
+}
+
+/* Once for all that happens in a turn: a hundred guests may end in the same one. */
+void policies_look(struct vmm *v)
+{
+	if (v->look_due || v->closing)
+		return;
+	v->look_due = true;
+	turn_after(v->turn, turn_over, v);
+}

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * restart.c - starts again what crashed.
+ *
+ * DOC: Theory of operation
+ *
+ * Everything that decides is in the CVM's row: how the guest ended, how many restarts there were since it last ran for long
+ * enough, and when the next one is due. restart_decide() says what follows from a row at a moment; restart_look() does that for all
+ * rows that may be concerned, after every operation and observation, and sets one timer for the earliest moment at which a
+ * decision would be another one. So a daemon that was killed goes on where the rows are, and nothing polls.
+ *
+ * Delays double, so that a guest that can not live costs little; the budget ends it (dstack-vmm has the same five numbers, and the same
+ * defaults, in [cvm.auto_restart]). A restart is an ordinary start operation, refused and undone like any other; one that fails
+ * counts like a crash.
+ *
+ * Times are wall clock, because they outlive the host. One that is further away than the longest delay was written before the clock was set
+ * back, and counts as due.
+ *
+ * A TD that reboots by itself ends and is there again 160 ms later (forwards.c), and an orderly end is all that is seen of it: under "always" a
+ * guest is therefore down only when it still is after a second.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/own.h"
+#include "vmm/world.h"
+
+enum { REBOOT_MS = 1000 };
+
+static const char caller[] = "teepod:auto-restart";
+
+/* ------------------------------------------------------------------ deciding */
+
+static int64_t delay_ms(const struct restart_settings *s, int64_t attempts)
+{
+	int64_t delay = s->initial_s, max = s->max_s;
+
+	while (attempts-- > 0 && delay < max)
+		delay *= 2;
+	return 1000 * (delay < max ? delay : max);
+}
+
+static struct restart_decision decide(enum restart_do what, int64_t until, int64_t attempts)
+{
+	return (struct restart_decision){ .what = what, .until = until, .attempts = attempts };
+}
+
+static bool is_for(const struct restart_settings *s, const struct restart_row *r)
+{
+	if (!s->enabled || r->exhausted || r->policy == RESTART_NEVER)
+		return false;
+	return r->ended == ENDED_CRASHED || r->ended == ENDED_FAILED ||
+	       (r->ended == ENDED_OFF && r->policy == RESTART_ALWAYS);
+}
+
+static struct restart_decision of_running(const struct restart_settings *s, const struct restart_row *r,
+					  int64_t now)
+{
+	int64_t good = r->started_ms + 1000LL * s->window_s;
+
+	if (!r->attempts)
+		return decide(RESTART_NOTHING, 0, 0);
+	if (now >= good)
+		return decide(RESTART_GOOD, 0, 0);
+	return decide(RESTART_NOTHING, good, r->attempts);
+}
+
+static struct restart_decision of_due(const struct restart_settings *s, const struct restart_row *r,
+				      int64_t now)
+{
+	if (now >= r->next_ms || r->next_ms - now > 1000LL * s->max_s)
+		return decide(RESTART_NOW, 0, r->attempts);
+	return decide(RESTART_NOTHING, r->next_ms, r->attempts);
+}
+
+struct restart_decision restart_decide(const struct restart_settings *s, const struct restart_row *r,
+				       int64_t now)
+{
+	/* That it ran well may have been seen by nobody: the daemon was away. */
+	bool good = r->started_ms && r->stopped_ms - r->started_ms >= 1000LL * s->window_s;
+	int64_t attempts = good && r->ended != ENDED_FAILED ? 0 : r->attempts;
+
+	if (r->busy)
+		return decide(RESTART_NOTHING, 0, r->attempts);
+	if (r->ended == ENDED_NOT)
+		return of_running(s, r, now);
+	if (!is_for(s, r))
+		return decide(r->next_ms ? RESTART_FORGET : RESTART_NOTHING, 0, r->attempts);
+	if (r->next_ms)
+		return of_due(s, r, now);
+	if (r->ended == ENDED_OFF && now >= r->stopped_ms && now < r->stopped_ms + REBOOT_MS)
+		return decide(RESTART_NOTHING, r->stopped_ms + REBOOT_MS, r->attempts);
+	if (attempts >= (int64_t)s->retries)
+		return decide(RESTART_ENOUGH, 0, attempts);
+	return decide(RESTART_DUE_AT, now + delay_ms(s, attempts), attempts);
+}
+
+/* ------------------------------------------------------------------ doing */
+
+struct pass {
+	struct vmm *v;
+	int64_t until; /* earliest moment to look again, 0 = none */
+	const struct restart_row *row;
+	struct restart_decision d;
+	struct cvm_row cvm;
+};
+
+static int schedule(struct pass *p, struct err *e)
+{
+	const struct restart_settings *s = &p->v->set.restart;
+	char at[CLOCK_TEXT];
+	int r = cvms_set_restart(p->v->db, p->row->id, p->d.attempts, p->d.until, false, e);
+
+	return r ? r
+		 : event(p->v, &p->cvm, "", "cvm.restart.scheduled", e, "{s:s, s:I, s:I, s:s}", "ended",
+			 ended_word[p->row->ended], "attempt", (json_int_t)p->d.attempts + 1, "budget",
+			 (json_int_t)s->retries, "at", clock_rfc3339(p->d.until, at));
+}
+
+static int give_up(struct pass *p, struct err *e)
+{
+	int r = cvms_set_restart(p->v->db, p->row->id, p->d.attempts, 0, true, e);
+
+	if (r)
+		return r;
+	log_warn("%s crashed again after %lld restarts, and stays down", p->cvm.name,
+		 (long long)p->d.attempts);
+	return event(p->v, &p->cvm, "", "cvm.restart.exhausted", e, "{s:s, s:I}", "ended",
+		     ended_word[p->row->ended], "attempts", (json_int_t)p->d.attempts);
+}
+
+static int start(void *arg, struct err *e)
+{
+	static const struct power_ask ask = { .kind = OP_START };
+	static const struct request_ref ref = { .caller = caller, .looked = true, .automatic = true };
+	struct pass *p = arg;
+	struct op_row op;
+
+	return vmm_power(p->v, &p->cvm, &ask, &ref, &op, e);
+}
+
+/* Refused (its capacity is gone, the host can no TDX any more): that was the attempt. */
+static int refused(struct pass *p, const struct err *why, struct err *e)
+{
+	int r = cvms_set_ended(p->v->db, p->row->id, ENDED_FAILED, e);
+
+	if (r)
+		return r;
+	p->until = clock_wall_ms();
+	return event(p->v, &p->cvm, "", "cvm.restart.refused", e, "{s:s}", "error", why->text);
+}
+
+static int attempt(struct pass *p, struct err *e)
+{
+	struct err why;
+	int r = cvms_set_restart(p->v->db, p->row->id, p->d.attempts + 1, 0, false, e);
+
+	if (r)
+		return r;
+	r = turn_do(p->v->turn, start, p, &why);
+	return r < 0 && r != -ERR_BUSY ? refused(p, &why, e) : 0;
+}
+
+static int act(void *arg, struct err *e)
+{
+	struct pass *p = arg;
+	int r = cvms_get(p->v->db, p->row->id, &p->cvm, e);
+
+	if (r)
+		return r == -ERR_NOT_FOUND ? 0 : r;
+	switch (p->d.what) {
+	case RESTART_FORGET:
+		return cvms_set_restart(p->v->db, p->row->id, p->row->attempts, 0, p->row->exhausted, e);
+	case RESTART_GOOD:
+		return cvms_set_restart(p->v->db, p->row->id, 0, 0, false, e);
+	case RESTART_DUE_AT:
+		return schedule(p, e);
+	case RESTART_ENOUGH:
+		return give_up(p, e);
+	case RESTART_NOW:
+		return attempt(p, e);
+	case RESTART_NOTHING:
+		break;
+	}
+	return 0;
+}
+
+static void look_again_at(struct pass *p, int64_t when)
+{
+	if (when && (!p->until || when < p->until))
+		p->until = when;
+}
+
+static void look_at(struct pass *p, const struct restart_row *row, int64_t now)
+{
+	struct err e;
+
+	p->row = row;
+	p->d = restart_decide(&p->v->set.restart, row, now);
+	look_again_at(p, p->d.until);
+	if (p->d.what == RESTART_NOTHING || turn_do(p->v->turn, act, p, &e) >= 0)
+		return;
+	log_error("cannot record a restart: %s", e.text);
+	look_again_at(p, now + 1000);
+}
+
+static void due(void *arg)
+{
+	restart_look(arg);
+}
+
+void restart_look(struct vmm *v)
+{
+	auto_free struct restart_row *rows = NULL;
+	int64_t now = clock_wall_ms();
+	struct pass p = { .v = v };
+	struct err e;
+	size_t n = 0;
+
+	loop_after_cancel(&v->restart_timer);
+	if (v->closing || !v->settled)
+		return;
+	if (cvms_restarts(v->db, &rows, &n, &e) < 0) {
+		log_error("cannot see what has crashed: %s", e.text);
+		p.until = now + 1000;
+	}
+	for (size_t i = 0; i < n; i++)
+		look_at(&p, &rows[i], now);
+	if (p.until)
+		(void)loop_after(v->set.loop, p.until > now ? (uint64_t)(p.until - now) : 1, due, v,
+				 &v->restart_timer);
+}
+
+int restart_reset(struct vmm *v, const struct cvm_row *c, struct err *e)
+{
+	const struct cvm_policy *p = &c->policy;
+	int r = 0;
+
+	if (p->attempts || p->next_ms || p->exhausted)
+		r = cvms_set_restart(v->db, c->id, 0, 0, false, e);
+	return r || p->turn == TURN_NONE ? r : cvms_set_turn(v->db, c->id, TURN_NONE, e);
+}
