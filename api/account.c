@@ -172,14 +172,20 @@ static json_t *node_images(const struct image_row *rows, size_t n)
 	return a;
 }
 
-static json_t *available_node(const struct vmm_settings *s, const struct capacity_row *rows, json_t *images)
+/* Listed while nothing stands against a new CVM: one asked for all the same is told what does. */
+static json_t *available_node(const struct vmm_settings *s, const struct capacity_row *rows, json_t *images,
+			      const struct maintenance_row *m)
 {
-	return json_pack("{s:I,s:s,s:b,s:f,s:I,s:I,s:I,s:o,s:b,s:n,s:n,s:s,s:n,s:[]}", "teepod_id",
-			 (json_int_t)s->node_id, "name", s->node_name, "listed", 1, "resource_score",
-			 score(rows), "remaining_vcpu", (json_int_t)free_of(rows, "vcpus"),
-			 "remaining_memory", (json_int_t)free_of(rows, "memory_mib"), "remaining_cvm_slots",
-			 (json_int_t)free_of(rows, "slots"), "images", images, "support_onchain_kms", 0,
-			 "fmspc", "device_id", "region_identifier", s->region, "default_kms", "kms_list");
+	json_t *o =
+		json_pack("{s:I,s:s,s:b,s:f,s:I,s:I,s:I,s:o,s:b,s:n,s:n,s:s,s:n,s:[]}", "teepod_id",
+			  (json_int_t)s->node_id, "name", s->node_name, "listed", !m->on, "resource_score",
+			  m->on ? 0.0 : score(rows), "remaining_vcpu", (json_int_t)free_of(rows, "vcpus"),
+			  "remaining_memory", (json_int_t)free_of(rows, "memory_mib"), "remaining_cvm_slots",
+			  (json_int_t)free_of(rows, "slots"), "images", images, "support_onchain_kms", 0,
+			  "fmspc", "device_id", "region_identifier", s->region, "default_kms", "kms_list");
+
+	json_object_set_new(o, "maintenance", m->on ? json_string(m->reason) : json_null());
+	return o;
 }
 
 static void get_available(struct call *c)
@@ -187,11 +193,14 @@ static void get_available(struct call *c)
 	struct capacity_row rows[CAPACITY_ROWS];
 	auto_free struct image_row *images = NULL;
 	struct vmm *v = api_of(c)->vmm;
+	struct maintenance_row m = { 0 };
+	struct drain_counts ignored;
 	json_t *capacity;
 	struct err e;
 	size_t n = 0;
 
-	if (vmm_capacity(v, rows, &e) || vmm_images(v, -1, 0, 1000, &images, &n, &e) < 0) {
+	if (vmm_capacity(v, rows, &e) || vmm_maintenance(v, &m, &ignored, &e) ||
+	    vmm_images(v, -1, 0, 1000, &images, &n, &e) < 0) {
 		call_reply_err(c, &e);
 		return;
 	}
@@ -200,7 +209,7 @@ static void get_available(struct call *c)
 			     max_of(rows, "disk_gib"));
 	call_reply(c, 200,
 		   json_pack("{s:s,s:o,s:[o],s:[]}", "tier", "local", "capacity", capacity, "nodes",
-			     available_node(vmm_settings(v), rows, node_images(images, n)), "kms_list"));
+			     available_node(vmm_settings(v), rows, node_images(images, n), &m), "kms_list"));
 }
 
 const struct route account_routes[] = {

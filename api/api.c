@@ -14,9 +14,9 @@
 #include "base/id.h"
 
 const struct route *const api_routes[] = {
-	account_routes, app_routes, catalog_routes,     cvm_routes,  event_routes,     health_routes,
-	image_routes,   log_routes, measurement_routes, node_routes, operation_routes, power_routes,
-	state_routes,   NULL,
+	account_routes, app_routes,    catalog_routes,     cvm_routes,  event_routes,     health_routes,
+	image_routes,   log_routes,    measurement_routes, node_routes, operation_routes, power_routes,
+	state_routes,   policy_routes, maintenance_routes, NULL,
 };
 
 struct api *api_new(struct vmm *v, const struct api_settings *s)

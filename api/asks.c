@@ -13,6 +13,7 @@
 #include <strings.h>
 
 #include "api/asks_machine.h"
+#include "api/asks_policy.h"
 #include "base/buf.h"
 #include "base/id.h"
 #include "base/own.h"
@@ -105,7 +106,7 @@ static const struct field_table gpus_table = { "GpusRequest", gpus_fields, ARRAY
 		  0,         0,          AT(tee),                                                            \
 		  tee_words, NULL,       "auto: what the node and its configuration say" },                  \
 		{ "require_tdx", FIELD_BOOL, OPT, 0, 0, AT(require_tdx), NULL, NULL, "same as tee: tdx" },   \
-		{ "tdx", FIELD_OBJECT, OPT, 0, 0, AT(tdx), NULL, &tdx_table, NULL },                         \
+		{ "tdx", FIELD_OBJECT, OPT, 0, 0, AT(tdx), NULL, &tdx_table, NULL }, POLICY_FIELDS,          \
 		{ "networks", FIELD_OBJECTS,  OPT,                                                           \
 		  1,          DOMAIN_NICS,    AT(networks),                                                  \
 		  NULL,       &network_table, "the node's cvm.networks if absent" },                         \
@@ -296,6 +297,7 @@ static int fill(const struct cvm_request *q, const json_t *body, struct cvm_aske
 		.n_ports = json_array_size(q->ports),
 		.listed = q->listed,
 		.stopped = q->stopped,
+		.policy = policy_from_body(body),
 		.networks = a->networks,
 		.hugepages = q->hugepages,
 		.pin_numa = q->pin_numa,

@@ -11,15 +11,20 @@
 
 #include "api/request.h"
 
-const char *call_header(const struct call *c, const char *name)
+const char *call_header_nth(const struct call *c, const char *name, unsigned nth)
 {
 	const struct request *q = request_of(c);
 
 	for (unsigned i = 0; i < q->n_fields; i++) {
-		if (!strcasecmp(q->field[i].name, name))
+		if (!strcasecmp(q->field[i].name, name) && nth-- == 0)
 			return q->field[i].value;
 	}
 	return NULL;
+}
+
+const char *call_header(const struct call *c, const char *name)
+{
+	return call_header_nth(c, name, 0);
 }
 
 const char *call_query(struct call *c, const char *key, unsigned nth)

@@ -50,6 +50,8 @@ struct call {
 
 /* Value of header @name (case-insensitive), NULL if absent. Borrowed until the call is answered. */
 const char *call_header(const struct call *c, const char *name);
+/* Of the @nth (0 = first) field of that name. */
+const char *call_header_nth(const struct call *c, const char *name, unsigned nth);
 
 /* Decoded value of the @nth (0 = first) query parameter @key; NULL if there is none. Borrowed. A key without
  * '=' has the value "". */

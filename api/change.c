@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/id.h"
+#include "api/precondition.h"
 #include "base/own.h"
 
 enum { KEY_MAX = 255 };
@@ -59,9 +60,12 @@ static int scope_of(const struct call *c, const json_t *body, struct scope *ret,
 static void answer(struct call *c, struct answer *a, bool replayed)
 {
 	const char *op = json_string_value(json_object_get(a->body, "operation_id"));
+	const json_t *generation = json_object_get(a->body, "generation");
 
 	if (op)
 		call_add_header(c, "X-Operation-Id", op);
+	if (json_is_integer(generation))
+		etag_put(c, json_integer_value(generation));
 	if (replayed)
 		call_add_header(c, "Idempotent-Replayed", "true");
 	if (a->status == 204) {
@@ -84,8 +88,9 @@ static void drop(struct change *ch)
 static int apply(void *arg, struct answer *ret, struct err *e)
 {
 	struct change *ch = arg;
+	int r = precondition_check(ch->call, e);
 
-	return ch->ops->apply(ch, ret, e);
+	return r ? r : ch->ops->apply(ch, ret, e);
 }
 
 static void begin(struct change *ch);

@@ -4,6 +4,9 @@
  * Every such route honours Idempotency-Key: the answer is kept in the transaction of the effect, and given again, marked
  * "Idempotent-Replayed: true", to the same caller with the same method, path and body.
  *
+ * Every such route on a CVM honours If-Match (precondition.h), inside the transaction: of two changes with the same tag one is
+ * applied. A kept answer is given whatever the tag: its change was applied when the tag was right.
+ *
  * A change that wants devices or hugepages is first refused (vmm_worth_a_look()), and applied after the host was looked at: what is
  * free there changes without anybody telling us.
  */
@@ -17,7 +20,7 @@ struct change;
 
 struct change_ops {
 	/* Inside the transaction; failing takes everything back. An "operation_id" in the body also becomes the header
-	 * X-Operation-Id, so that a 204 has one too. */
+	 * X-Operation-Id, so that a 204 has one too; a "generation" becomes its ETag. */
 	int (*apply)(struct change *ch, struct answer *ret, struct err *e);
 	void (*free)(struct change *ch); /* NULL: free() */
 };

@@ -10,6 +10,7 @@
 #include "api/asks.h"
 #include "api/change.h"
 #include "api/measurements.h"
+#include "api/precondition.h"
 #include "api/shapes.h"
 #include "api/tables.h"
 #include "base/buf.h"
@@ -24,10 +25,12 @@ static void get_cvm(struct call *c)
 	struct err e;
 
 	shaper_init(&s, c);
-	if (api_find_cvm(c, c->param[0], &row, &e) || shape_detail(&s, &row, &body, &e))
+	if (api_find_cvm(c, c->param[0], &row, &e) || shape_detail(&s, &row, &body, &e)) {
 		call_reply_err(c, &e);
-	else
+	} else {
+		etag_put(c, row.policy.generation);
 		call_reply(c, 200, body);
+	}
 }
 
 /* ------------------------------------------------------------------ provision and create */

@@ -73,12 +73,12 @@ static void get_node(struct call *c)
 	auto_free struct numa_row *numa = NULL;
 	struct node_info n;
 	char span[CLOCK_SPAN];
-	json_t *body, *capacity;
+	json_t *body, *capacity, *maintenance;
 	size_t n_numa;
 	struct err e;
 
 	if (vmm_capacity(a->vmm, rows, &e) || vmm_cvm_counts(a->vmm, count, &e) ||
-	    vmm_numa_nodes(a->vmm, &numa, &n_numa, &e)) {
+	    vmm_numa_nodes(a->vmm, &numa, &n_numa, &e) || shape_maintenance(a->vmm, &maintenance, &e)) {
 		call_reply_err(c, &e);
 		return;
 	}
@@ -95,6 +95,7 @@ static void get_node(struct call *c)
 	shape_hugepages(capacity, numa, n_numa);
 	json_object_set_new(body, "capacity", capacity);
 	json_object_set_new(body, "cvms", shape_counts(count));
+	json_object_set_new(body, "maintenance", maintenance);
 	call_reply(c, 200, body);
 }
 

@@ -148,6 +148,7 @@ static void put_own(json_t *o, const struct cvm_row *c)
 	put(o, "started_at", json_time_or_null(c->started_ms));
 	put(o, "stopped_at", json_time_or_null(c->stopped_ms));
 	put(o, "in_progress", json_boolean(c->op_id[0]));
+	put(o, "generation", json_integer(c->policy.generation));
 }
 
 static json_t *memory_in_gb(int64_t mib)
@@ -323,6 +324,24 @@ json_t *shape_hosted_v25(struct shaper *s, const struct cvm_row *c)
 	return o;
 }
 
+/* Where the restarts are, and the policies. */
+static void put_policy(const struct shaper *s, const struct cvm_row *c, json_t *o)
+{
+	const struct cvm_policy *p = &c->policy;
+
+	put(o, "restart",
+	    json_pack("{s:s,s:I,s:I,s:o,s:b,s:o}", "policy", restart_policy_word[p->restart], "attempts",
+		      (json_int_t)p->attempts, "budget", (json_int_t)settings(s)->restart.retries,
+		      "next_attempt_at", json_time_or_null(p->next_ms), "exhausted", p->exhausted, "ended",
+		      json_text_or_null(ended_word[p->ended])));
+	put(o, "auto_start", json_boolean(p->auto_start));
+	put(o, "start_order", json_integer(p->start_order));
+	put(o, "waits_to",
+	    p->turn == TURN_START   ? ascii("start")
+	    : p->turn == TURN_DRAIN ? ascii("shut_down")
+				    : json_null());
+}
+
 static int put_ports(struct shaper *s, const struct cvm_row *c, json_t *o, struct err *e)
 {
 	auto_free struct port_row *ports = NULL;
@@ -384,6 +403,7 @@ int shape_detail(struct shaper *s, const struct cvm_row *c, json_t **ret, struct
 	auto_json json_t *o = s->call->version == 25 ? shape_cvm_v25(s, c) : shape_cvm_v26(s, c);
 	int r = put_ports(s, c, o, e);
 
+	put_policy(s, c, o);
 	if (!r)
 		r = put_devices(s, c, o, e);
 	if (!r)
@@ -405,6 +425,7 @@ int shape_vm(struct shaper *s, const struct cvm_row *c, const struct op_row *op,
 	put(o, "docker_compose_file", json_null());
 	put_flags(o, c);
 	put_own(o, c);
+	put_policy(s, c, o);
 	if (op->id[0]) {
 		put(o, "operation_id", ascii(op->id));
 		put(o, "correlation_id", ascii(op->id));

@@ -42,6 +42,9 @@ json_t *shape_status(const struct cvm_row *c, int64_t now_ms);
 /* Put a queued or running operation, as a change returned it, over the row read before. */
 void cvm_row_overlay(struct cvm_row *c, const struct op_row *op);
 
+/* Maintenance of the node, and how far a drain is. */
+int shape_maintenance(struct vmm *v, json_t **ret, struct err *e);
+
 json_t *shape_operation(const struct op_row *op);
 json_t *shape_event(const struct event_row *ev);
 json_t *shape_capacity(const struct capacity_row *rows, size_t n);

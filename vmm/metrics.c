@@ -84,6 +84,25 @@ static void cvms(struct vmm *v, struct buf *out)
 				   observed_word[o], (long long)n[d][o]);
 }
 
+static void policies(struct vmm *v, struct buf *out)
+{
+	struct maintenance_row m = { 0 };
+	struct drain_counts n = { 0 };
+	struct err e;
+
+	if (vmm_maintenance(v, &m, &n, &e))
+		return;
+	head(out, "teepod_maintenance", "gauge", "1 while the node takes no new CVMs.");
+	buf_printf(out, "teepod_maintenance %d\n", m.on);
+	head(out, "teepod_turns", "gauge",
+	     "CVMs that a drain or the end of one concerns, by where they are.");
+	buf_printf(out, "teepod_turns{state=\"waiting\"} %lld\n", (long long)n.waiting);
+	buf_printf(out, "teepod_turns{state=\"shutting_down\"} %lld\n", (long long)n.under_way);
+	buf_printf(out, "teepod_turns{state=\"still_running\"} %lld\n", (long long)n.running);
+	buf_printf(out, "teepod_turns{state=\"down\"} %lld\n", (long long)n.down);
+	buf_printf(out, "teepod_turns{state=\"waiting_to_start\"} %lld\n", (long long)n.starting);
+}
+
 static void operations(struct vmm *v, struct buf *out)
 {
 	head(out, "teepod_operations_total", "counter", "Operations that ended, since the daemon started.");
@@ -112,6 +131,7 @@ void vmm_metrics(struct vmm *v, struct buf *out)
 	hugepages(v, out);
 	devices(v, out);
 	cvms(v, out);
+	policies(v, out);
 	operations(v, out);
 	head(out, "teepod_commits_total", "counter", "Database transactions committed.");
 	buf_printf(out, "teepod_commits_total %llu\n", (unsigned long long)commits);
