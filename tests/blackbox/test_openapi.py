@@ -128,6 +128,7 @@ def test_answers_to_changes_keep_to_the_description(node):
     started = asked(node, "POST", at + "/start").json
     asked(node, "GET", f"/api/v1/operations/{started['operation_id']}?wait=30")
     asked(node, "GET", at)
+    asked(node, "PATCH", at + "/policy", json={"restart_policy": "always", "start_order": 2})
     asked(node, "POST", at + "/stop")
     node.settled(made["vm_uuid"])
     gone = asked(node, "DELETE", at, 204)
@@ -136,8 +137,28 @@ def test_answers_to_changes_keep_to_the_description(node):
     until("it is gone", lambda: node.get(f"/cvms/{made['vm_uuid']}").status == 404)
 
 
+def test_answers_about_maintenance_keep_to_the_description(node):
+    cvm = node.create()
+    at = "/api/v1/node/maintenance"
+    asked(node, "GET", at)
+    asked(node, "PUT", at, json={"enabled": True, "reason": "a test"})
+    try:
+        asked(node, "GET", "/api/v1/node")
+        asked(node, "GET", "/api/v1/teepods/available")
+        asked(node, "POST", "/api/v1/cvms", 403, json=node.ask())
+        drained = asked(node, "POST", "/api/v1/node/drain", 202, json={"timeout_s": 10, "force": True}).json
+        assert len(drained["operations"]) == 1
+        asked(node, "GET", f"/api/v1/cvms/{cvm.uuid}")
+        asked(node, "POST", f"/api/v1/cvms/{cvm.uuid}/stop")
+        node.settled()
+    finally:
+        asked(node, "DELETE", at)
+
+
 def test_refusals_keep_to_the_description(node):
     asked(node, "GET", "/api/v1/cvms/nobody", 404)
+    there = node.create(stopped=True)
+    asked(node, "POST", f"/api/v1/cvms/{there.uuid}/start", 412, headers={"If-Match": '"0"'})
     asked(node, "POST", "/api/v1/cvms", 400, json=node.ask(vcpu=65000))
     asked(node, "POST", "/api/v1/cvms", 400, json={"name": "abcde"})
     asked(node, "GET", "/api/v1/operations/none", 404)

@@ -205,6 +205,23 @@ def test_the_api_answers_while_guests_are_started_in_order(spawn):
         assert max(op["finished_at"] for op in times[before]) <= min(op["started_at"] for op in times[after])
 
 
+def test_one_that_can_not_start_holds_up_nobody_and_is_tried_again(spawn):
+    node = spawn(options={**QUICK, "restart.max_backoff": 1, "restart.max_retries": 30})
+    bad, good = node.create(start_order=-1), node.create()
+    reboot(node)
+    shared = node.dir / "cvms" / bad.uuid / "shared"
+    shutil.move(shared, node.dir / "elsewhere")
+    shared.write_text("not a folder")
+    node.start()
+    good.becomes("running", 20)
+    until("the other one is tried again", lambda: bad.get()["restart"]["attempts"] >= 1, 10)
+    assert bad.get()["restart"]["ended"] == "failed" and bad.get()["desired"] == "running"
+    shared.unlink()
+    shutil.move(node.dir / "elsewhere", shared)
+    bad.becomes("running", 10)
+    assert_books(node)
+
+
 def test_killed_while_it_starts_them_it_goes_on(spawn):
     node = spawn(options={**QUICK, "start.parallel": 1})
     cvms = [node.create() for _ in range(4)]

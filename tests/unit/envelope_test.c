@@ -224,6 +224,8 @@ static void every_code_has_a_form_and_scalar_values(void **st)
 		[ERR_TOO_LARGE] = 413,
 		[ERR_GPU] = 400,
 		[ERR_GPU_BUSY] = 409,
+		[ERR_PRECONDITION] = 412,
+		[ERR_NODE_CLOSED] = 403,
 	};
 
 	(void)st;

@@ -324,7 +324,7 @@ static void strangers_are_not_listed(void **st)
 	assert_int_equal(c.r, 0);
 	assert_int_equal(c.n, 1);
 	assert_string_equal(c.list[0].uuid, SOME_UUID);
-	assert_int_equal(c.list[0].state, DOMAIN_OFF);
+	assert_int_equal(c.list[0].state, DOMAIN_UNTOLD);
 	free(c.list);
 	assert_int_equal(run(r, do_undefine, SOME_UUID), 0);
 	rig_free(r);

@@ -26,7 +26,7 @@ enum { GIB = 1024 };
 static const char *const addresses[] = { "127.0.0.1", NULL };
 static const char *const none[] = { NULL };
 static const char *const listing[] = { "10de:2335", NULL };
-static const struct request_ref ref = { "req-1", "tester", true };
+static const struct request_ref ref = { .request_id = "req-1", .caller = "tester", .looked = true };
 
 static void looked(void *arg)
 {

@@ -35,7 +35,7 @@ struct node {
 static const char *const addresses[] = { "127.0.0.1", "0.0.0.0", NULL };
 static const char *const none[] = { NULL };
 static const struct instance_type types[] = { { "tdx.small", 1, 2048, 20 }, { "tdx.big", 64, 65536, 20 } };
-static const struct request_ref ref = { "req-1", "tester", false };
+static const struct request_ref ref = { .request_id = "req-1", .caller = "tester" };
 
 static void add_image(struct node *n, const char *name, const char *family, unsigned minor, bool dev)
 {
