@@ -57,6 +57,13 @@ static const struct form forms[ERR_CODES] = {
 	[ERR_GPU_BUSY] = { 409, "ERR-02-016", "gpus", 0 },
 	[ERR_PRECONDITION] = { 412, NULL, NULL, 0 },
 	[ERR_NODE_CLOSED] = { 403, "ERR-02-012", "node_id", 0 },
+	[ERR_QUOTA] = { 403, "ERR-02-015", NULL, 0 },
+	[ERR_QUOTA_SIZE] = { 403, "ERR-04-003", NULL, 0 },
+	[ERR_QUOTA_CVMS] = { 403, "ERR-04-002", NULL, 0 },
+	[ERR_BALANCE] = { 400, "ERR-04-001", NULL, 0 },
+	[ERR_KEYS] = { 403, "ERR-05-001", NULL, 0 },
+	[ERR_KEY_RATE] = { 429, "ERR-05-002", NULL, 60 },
+	[ERR_CVM_ELSEWHERE] = { 404, "ERR-03-003", "cvm_id", 0 },
 };
 
 /* Resources the catalogue has a code for; the others are "resource not available". */
@@ -98,7 +105,7 @@ int envelope_status(const struct err *e)
 
 unsigned envelope_retry_after(const struct err *e)
 {
-	return form_of(e).retry_after;
+	return e->retry_s ? e->retry_s : form_of(e).retry_after;
 }
 
 /* Error texts quote what strangers sent, and are cut at a byte: whatever is no UTF-8 becomes '?', or the member would
@@ -159,6 +166,41 @@ static void add_capacity(json_t *details, const struct err *e)
 		add_row(details, "numa_node", json_integer(e->cap.numa_node), NULL);
 }
 
+static void add_number(json_t *details, const char *field, uint64_t value, const char *message)
+{
+	add_row(details, field, json_integer((json_int_t)value), message);
+}
+
+/* The catalogue names what each of these refusals has to tell. False for all others. */
+static bool add_share(json_t *details, const struct err *e)
+{
+	switch (e->code) {
+	case ERR_QUOTA:
+	case ERR_QUOTA_SIZE:
+		add_row(details, "resource", text_of(e->cap.resource ? e->cap.resource : ""), e->text);
+		add_number(details, "requested", e->cap.asked, NULL);
+		if (e->code == ERR_QUOTA)
+			add_number(details, "remaining", e->cap.free, NULL);
+		add_number(details, "limit", e->cap.total, NULL);
+		return true;
+	case ERR_QUOTA_CVMS:
+	case ERR_KEYS:
+		add_number(details, "limit", e->cap.total, e->text);
+		add_number(details, "current", e->cap.asked, NULL);
+		return true;
+	case ERR_BALANCE:
+		add_number(details, "balance", e->cap.free, e->text);
+		add_number(details, "required", e->cap.asked, NULL);
+		return true;
+	case ERR_KEY_RATE:
+		add_number(details, "limit", e->cap.total, e->text);
+		add_number(details, "retry_after", e->retry_s, NULL);
+		return true;
+	default:
+		return false;
+	}
+}
+
 static json_t *details_of(const struct err *e, const struct form *f)
 {
 	const char *field = e->field[0] ? e->field : f->field;
@@ -166,7 +208,7 @@ static json_t *details_of(const struct err *e, const struct form *f)
 
 	if (e->code == ERR_CAPACITY)
 		add_capacity(details, e);
-	else if (field)
+	else if (!add_share(details, e) && field)
 		add_row(details, field, text_of(e->value), e->text);
 	return details;
 }

@@ -41,6 +41,13 @@ static const char *const words[] = {
 	[ERR_GPU_BUSY] = "gpu_busy",
 	[ERR_PRECONDITION] = "precondition",
 	[ERR_NODE_CLOSED] = "node_closed",
+	[ERR_QUOTA] = "quota",
+	[ERR_QUOTA_SIZE] = "quota_size",
+	[ERR_QUOTA_CVMS] = "quota_cvms",
+	[ERR_BALANCE] = "balance",
+	[ERR_KEYS] = "keys",
+	[ERR_KEY_RATE] = "key_rate",
+	[ERR_CVM_ELSEWHERE] = "cvm_elsewhere",
 };
 static_assert(ARRAY_SIZE(words) == ERR_CODES, "every err_code has a word");
 
@@ -119,6 +126,25 @@ int err_capacity(struct err *e, const char *resource, uint64_t asked, uint64_t l
 		.asked = asked,
 		.free = left,
 		.total = total,
+		.numa_node = -1,
+	};
+	return r;
+}
+
+int err_share(struct err *e, enum err_code code, const char *resource, int64_t asked, int64_t left,
+	      int64_t total, const char *fmt, ...)
+{
+	va_list ap;
+	int r;
+
+	va_start(ap, fmt);
+	r = fill(e, code, fmt, ap);
+	va_end(ap);
+	e->cap = (struct err_cap){
+		.resource = resource,
+		.asked = (uint64_t)asked,
+		.free = (uint64_t)left,
+		.total = (uint64_t)total,
 		.numa_node = -1,
 	};
 	return r;

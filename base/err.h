@@ -44,7 +44,14 @@ enum err_code {
 	ERR_GPU_BUSY,        /* free in our books, in use on the host (ERR-02-016) */
 	ERR_PRECONDITION,    /* If-Match names another generation than the current one */
 	ERR_NODE_CLOSED,     /* the node takes no new CVMs (ERR-02-012) */
-	ERR_CODES            /* count */
+	ERR_QUOTA,           /* the workspace's share is used up: see .cap (ERR-02-015) */
+	ERR_QUOTA_SIZE,      /* more than the workspace's whole share: see .cap (ERR-04-003) */
+	ERR_QUOTA_CVMS,      /* the workspace has as many CVMs as it may have: see .cap (ERR-04-002) */
+	ERR_BALANCE, /* the workspace can not pay for it: .cap.asked is needed, .cap.free there (ERR-04-001) */
+	ERR_KEYS,    /* the workspace has as many API keys as it may have: see .cap (ERR-05-001) */
+	ERR_KEY_RATE,      /* API keys are made too fast: see .cap.total and .retry_s (ERR-05-002) */
+	ERR_CVM_ELSEWHERE, /* the CVM is not in the workspace that was named (ERR-03-003) */
+	ERR_CODES          /* count */
 };
 
 struct err_cap {
@@ -56,12 +63,14 @@ struct err_cap {
 
 struct err {
 	enum err_code code;
-	int sys;            /* errno at the origin, or 0 */
-	char field[64];     /* dotted path into the request ("compose_file.name"), or "" */
-	char value[96];     /* what was given, printable and cut, or "" */
-	char text[320];     /* for people; never parsed by anyone */
-	char hint[200];     /* what would fit, or what to do about it; or "" */
-	struct err_cap cap; /* meaningful only for ERR_CAPACITY */
+	int sys;        /* errno at the origin, or 0 */
+	char field[64]; /* dotted path into the request ("compose_file.name"), or "" */
+	char value[96]; /* what was given, printable and cut, or "" */
+	char text[320]; /* for people; never parsed by anyone */
+	char hint[200]; /* what would fit, or what to do about it; or "" */
+	struct err_cap
+		cap; /* meaningful for ERR_CAPACITY and where its code says so; a balance may be negative */
+	unsigned retry_s; /* when to come back, 0 = not known */
 };
 
 /* Fill *e with @code and a text. Returns -code. */
@@ -76,6 +85,10 @@ int err_sys(struct err *e, int sys, const char *fmt, ...) __attribute__((format(
 
 /* ERR_CAPACITY with numbers. @resource must be a static string. */
 int err_capacity(struct err *e, const char *resource, uint64_t asked, uint64_t left, uint64_t total);
+
+/* As err_capacity(), of the share of a workspace. @left may be negative when a balance is. */
+int err_share(struct err *e, enum err_code code, const char *resource, int64_t asked, int64_t left,
+	      int64_t total, const char *fmt, ...) __attribute__((format(printf, 7, 8)));
 
 /* Add what would help; may follow any of the above. Returns -e->code, so it can end a function. */
 int err_hint(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -84,6 +84,22 @@ static const char *const checks[] = {
 	" c.workspace = w.id) FROM workspaces w WHERE w.cvms <> (SELECT count(*) FROM cvms c WHERE c.workspace = w.id)",
 	"SELECT 'workspace ' || w.slug || ' counts ' || w.apps || ' apps, has ' || (SELECT count(*) FROM apps a WHERE"
 	" a.workspace = w.id) FROM workspaces w WHERE w.apps <> (SELECT count(*) FROM apps a WHERE a.workspace = w.id)",
+	"SELECT 'workspace ' || w.slug || ' counts ' || w.held_vcpus || ' vcpus, ' || w.held_memory_mib || ' MiB, '"
+	" || w.held_disk_gib || ' GiB, ' || w.held_gpus || ' GPUs, its CVMs hold ' || h.vcpus || ', ' || h.memory || ', '"
+	" || h.disk || ', ' || h.gpus FROM workspaces w JOIN (SELECT w2.id, coalesce(sum(c.given_vcpus * c.holds_cpu), 0)"
+	" AS vcpus, coalesce(sum(c.given_memory_mib * c.holds_cpu), 0) AS memory, coalesce(sum(c.disk_gib), 0) AS disk,"
+	" coalesce(sum((SELECT count(*) FROM devices d WHERE d.cvm = c.id AND d.kind = 'gpu')), 0) AS gpus"
+	" FROM workspaces w2 LEFT JOIN cvms c ON c.workspace = w2.id GROUP BY w2.id) h ON h.id = w.id WHERE"
+	" (w.held_vcpus, w.held_memory_mib, w.held_disk_gib, w.held_gpus) <> (h.vcpus, h.memory, h.disk, h.gpus)",
+	"SELECT 'workspace ' || w.slug || ' has a balance of ' || w.balance || ', its ledger ' || (SELECT"
+	" coalesce(sum(l.amount), 0) FROM ledger l WHERE l.workspace = w.id) FROM workspaces w WHERE w.balance <>"
+	" (SELECT coalesce(sum(l.amount), 0) FROM ledger l WHERE l.workspace = w.id)",
+	"SELECT 'ledger: ' || cvm_name || ' is charged twice from ' || from_ms FROM (SELECT cvm_name, from_ms, lag(to_ms)"
+	" OVER (PARTITION BY cvm_uuid ORDER BY from_ms) AS before FROM ledger WHERE kind = 'charge') WHERE from_ms < before",
+	"SELECT 'meter: of ' || m.cvm_name || ', which is no CVM' FROM meters m WHERE NOT EXISTS"
+	" (SELECT 1 FROM cvms c WHERE c.id = m.cvm)",
+	"SELECT 'workspace ' || w.slug || ' is deleted and has CVMs or keys' FROM workspaces w WHERE w.deleted_ms > 0 AND"
+	" (w.cvms > 0 OR EXISTS (SELECT 1 FROM api_keys k WHERE k.workspace = w.id AND k.revoked_ms = 0))",
 	"SELECT 'app ' || a.app_id || ' counts ' || a.cvms || ' CVMs, has ' || (SELECT count(*) FROM cvms c WHERE"
 	" c.app = a.id) FROM apps a WHERE a.cvms <> (SELECT count(*) FROM cvms c WHERE c.app = a.id)",
 	"SELECT 'events: numbers ' || min(seq) || ' to ' || max(seq) || ' hold ' || count(*) || ' rows' FROM events"

@@ -19,25 +19,60 @@ enum { APP_ID_TEXT = 41, NAME_TEXT = 64, PROGRESS_TEXT = 128, ADDRESS_TEXT = 46,
 
 /* ------------------------------------------------------------------ workspaces and API keys */
 
+/* What a workspace can be limited in. Only vCPUs and memory are given back by stopping (release_on_stop). */
+enum quota { QUOTA_VCPUS, QUOTA_MEMORY, QUOTA_DISK, QUOTA_CVMS, QUOTA_GPUS, QUOTAS };
+extern const char *const quota_word[QUOTAS]; /* "vcpus", "memory_mib", "disk_gib", "cvms", "gpus" */
+
 struct workspace_row {
 	int64_t id, apps, cvms; /* counts are kept by triggers */
 	char slug[NAME_TEXT], name[NAME_TEXT];
 	int64_t created_ms;
+	int64_t max[QUOTAS];  /* -1 = unlimited */
+	int64_t held[QUOTAS]; /* kept by triggers */
+	int64_t balance;      /* micro-units: the sum of its ledger */
 };
 
 int workspaces_ensure(struct db *db, const char *slug, int64_t *ret_id, struct err *e);
 int workspaces_get(struct db *db, int64_t id, struct workspace_row *ret, struct err *e);
+/* By slug or "ws_<id>". Deleted ones are found by neither. */
+int workspaces_find(struct db *db, const char *slug, struct workspace_row *ret, struct err *e);
+/* By slug; *ret malloc'd. Returns the total. */
+int workspaces_list(struct db *db, int64_t offset, int64_t limit, struct workspace_row **ret, size_t *n,
+		    struct err *e);
+/* 1 added, 0 the slug is taken. */
+int workspaces_add(struct db *db, const char *slug, const char *name, int64_t *ret_id, struct err *e);
+/* Its name and limits, as in @row. */
+int workspaces_set(struct db *db, const struct workspace_row *row, struct err *e);
+/* It has no CVMs. The row stays, for its ledger and so that its id is never another's; its slug is free again, its keys are revoked. */
+int workspaces_delete(struct db *db, int64_t id, int64_t now_ms, struct err *e);
+
+enum { KEY_PREFIX_TEXT = 16 };
 
 struct key_row {
 	int64_t id, workspace;
 	char workspace_slug[NAME_TEXT];
 	char name[NAME_TEXT];
-	int role; /* reader 1, tenant 2, operator 3, admin 4 */
+	int role;                                     /* reader 1, tenant 2, operator 3, admin 4 */
+	char prefix[KEY_PREFIX_TEXT];                 /* how its text begins; "" of older keys */
+	int64_t per_minute;                           /* requests, 0 = no limit */
+	int64_t created_ms, expires_ms, last_used_ms; /* 0 = never */
 };
 
-int keys_add(struct db *db, int64_t workspace, const char *name, int role, const uint8_t hash[SHA256_LEN],
-	     int64_t *ret_id, struct err *e);
+int keys_add(struct db *db, const struct key_row *row, const uint8_t hash[SHA256_LEN], int64_t *ret_id,
+	     struct err *e);
+/* Neither revoked ones nor those of deleted workspaces are found; expired ones are. */
 int keys_find(struct db *db, const uint8_t hash[SHA256_LEN], struct key_row *ret, struct err *e);
+int keys_get(struct db *db, int64_t id, struct key_row *ret, struct err *e);
+/* Of @workspace (0 = all), with at most @role, oldest first. *ret malloc'd. Returns the total. */
+int keys_list(struct db *db, int64_t workspace, int role, int64_t offset, int64_t limit, struct key_row **ret,
+	      size_t *n, struct err *e);
+/* How many @workspace has that still open anything at @now_ms. */
+int keys_count(struct db *db, int64_t workspace, int64_t now_ms, int64_t *ret, struct err *e);
+/* When the @nth newest of those made after @since_ms (and not in the future of @now_ms) was made, revoked ones too; 0 = fewer. */
+int keys_made_since(struct db *db, int64_t workspace, int64_t since_ms, int64_t now_ms, int64_t nth,
+		    int64_t *ret_ms, struct err *e);
+int keys_revoke(struct db *db, int64_t id, int64_t now_ms, struct err *e);
+int keys_set_used(struct db *db, int64_t id, int64_t now_ms, struct err *e);
 
 /* ------------------------------------------------------------------ images */
 

@@ -5,6 +5,8 @@
  * edited, only followed by another. Before an existing file is migrated it is copied (VACUUM INTO).
  *
  * Counts (workspaces.apps, workspaces.cvms, apps.cvms, apps.current_cvm) are kept by triggers, so that a list's total costs one row.
+ * So is what a workspace holds (workspaces.held_*) and its balance, the sum of its ledger: whoever rebuilds cvms or devices in a
+ * migration has to make their triggers anew.
  * What is promised of a NUMA node (numa_nodes.*_promised) is taken and given back by db/nodes.c next to the cvm_nodes row it is for.
  * Event numbers have no gaps: AUTOINCREMENT's counter is a table too, and rolls back with its transaction.
  */
@@ -191,6 +193,74 @@ static const char *const migrations[] = {
 	"CREATE TABLE maintenance ("
 	" id INTEGER PRIMARY KEY CHECK (id = 1), reason TEXT NOT NULL, caller TEXT NOT NULL, since_ms INTEGER NOT NULL,"
 	" timeout_s INTEGER NOT NULL, force INTEGER NOT NULL CHECK (force IN (0, 1))) STRICT;",
+
+	/* 4: shares of workspaces; API keys that end; prepaid balance */
+	"ALTER TABLE workspaces ADD COLUMN max_vcpus INTEGER CHECK (max_vcpus >= 0);"
+	"ALTER TABLE workspaces ADD COLUMN max_memory_mib INTEGER CHECK (max_memory_mib >= 0);"
+	"ALTER TABLE workspaces ADD COLUMN max_disk_gib INTEGER CHECK (max_disk_gib >= 0);"
+	"ALTER TABLE workspaces ADD COLUMN max_cvms INTEGER CHECK (max_cvms >= 0);"
+	"ALTER TABLE workspaces ADD COLUMN max_gpus INTEGER CHECK (max_gpus >= 0);"
+	"ALTER TABLE workspaces ADD COLUMN held_vcpus INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE workspaces ADD COLUMN held_memory_mib INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE workspaces ADD COLUMN held_disk_gib INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE workspaces ADD COLUMN held_gpus INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE workspaces ADD COLUMN balance INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE workspaces ADD COLUMN deleted_ms INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE cvms ADD COLUMN held_gpus INTEGER NOT NULL DEFAULT 0;"
+	"UPDATE cvms SET held_gpus = (SELECT count(*) FROM devices d WHERE d.cvm = cvms.id AND d.kind = 'gpu');"
+	"UPDATE workspaces SET (held_vcpus, held_memory_mib, held_disk_gib, held_gpus) = (SELECT"
+	" coalesce(sum(given_vcpus * holds_cpu), 0), coalesce(sum(given_memory_mib * holds_cpu), 0),"
+	" coalesce(sum(disk_gib), 0), coalesce(sum(held_gpus), 0) FROM cvms c WHERE c.workspace = workspaces.id);"
+	"CREATE TRIGGER cvms_held_added AFTER INSERT ON cvms BEGIN"
+	" UPDATE workspaces SET held_vcpus = held_vcpus + NEW.given_vcpus * NEW.holds_cpu,"
+	" held_memory_mib = held_memory_mib + NEW.given_memory_mib * NEW.holds_cpu,"
+	" held_disk_gib = held_disk_gib + NEW.disk_gib, held_gpus = held_gpus + NEW.held_gpus"
+	" WHERE id = NEW.workspace; END;"
+	"CREATE TRIGGER cvms_held_gone AFTER DELETE ON cvms BEGIN"
+	" UPDATE workspaces SET held_vcpus = held_vcpus - OLD.given_vcpus * OLD.holds_cpu,"
+	" held_memory_mib = held_memory_mib - OLD.given_memory_mib * OLD.holds_cpu,"
+	" held_disk_gib = held_disk_gib - OLD.disk_gib, held_gpus = held_gpus - OLD.held_gpus"
+	" WHERE id = OLD.workspace; END;"
+	"CREATE TRIGGER cvms_held_changed AFTER UPDATE OF given_vcpus, given_memory_mib, disk_gib, holds_cpu, held_gpus"
+	" ON cvms BEGIN"
+	" UPDATE workspaces SET"
+	" held_vcpus = held_vcpus + NEW.given_vcpus * NEW.holds_cpu - OLD.given_vcpus * OLD.holds_cpu,"
+	" held_memory_mib = held_memory_mib + NEW.given_memory_mib * NEW.holds_cpu - OLD.given_memory_mib * OLD.holds_cpu,"
+	" held_disk_gib = held_disk_gib + NEW.disk_gib - OLD.disk_gib,"
+	" held_gpus = held_gpus + NEW.held_gpus - OLD.held_gpus WHERE id = NEW.workspace; END;"
+	"CREATE TRIGGER devices_held AFTER UPDATE OF cvm, kind ON devices"
+	" WHEN OLD.cvm IS NOT NEW.cvm OR OLD.kind <> NEW.kind BEGIN"
+	" UPDATE cvms SET held_gpus = held_gpus - (OLD.kind = 'gpu') WHERE id = OLD.cvm;"
+	" UPDATE cvms SET held_gpus = held_gpus + (NEW.kind = 'gpu') WHERE id = NEW.cvm; END;"
+
+	"ALTER TABLE api_keys ADD COLUMN prefix TEXT NOT NULL DEFAULT '';"
+	"ALTER TABLE api_keys ADD COLUMN per_minute INTEGER NOT NULL DEFAULT 0 CHECK (per_minute >= 0);"
+	"ALTER TABLE api_keys ADD COLUMN expires_ms INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE api_keys ADD COLUMN revoked_ms INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE api_keys ADD COLUMN last_used_ms INTEGER NOT NULL DEFAULT 0;"
+	"CREATE INDEX api_keys_workspace ON api_keys (workspace, created_ms);"
+
+	"CREATE TABLE billing_clock ("
+	" id INTEGER PRIMARY KEY CHECK (id = 1), now_ms INTEGER NOT NULL, boot_id TEXT NOT NULL, boot_ms INTEGER NOT NULL)"
+	" STRICT;"
+	"CREATE TABLE meters ("
+	" cvm INTEGER PRIMARY KEY, workspace INTEGER NOT NULL REFERENCES workspaces, cvm_uuid TEXT NOT NULL,"
+	" cvm_name TEXT NOT NULL, from_ms INTEGER NOT NULL, rate INTEGER NOT NULL CHECK (rate >= 0),"
+	" rest INTEGER NOT NULL CHECK (rest BETWEEN 0 AND 3599999)) STRICT;"
+	"CREATE INDEX meters_workspace ON meters (workspace);"
+	"CREATE TABLE ledger ("
+	" id INTEGER PRIMARY KEY AUTOINCREMENT, workspace INTEGER NOT NULL REFERENCES workspaces,"
+	" kind TEXT NOT NULL CHECK (kind IN ('credit', 'charge')), amount INTEGER NOT NULL, balance INTEGER NOT NULL,"
+	" at_ms INTEGER NOT NULL, cvm_uuid TEXT NOT NULL DEFAULT '', cvm_name TEXT NOT NULL DEFAULT '',"
+	" from_ms INTEGER NOT NULL DEFAULT 0, to_ms INTEGER NOT NULL DEFAULT 0, rate INTEGER NOT NULL DEFAULT 0,"
+	" caller TEXT NOT NULL DEFAULT '', note TEXT NOT NULL DEFAULT '', CHECK (to_ms >= from_ms),"
+	" CHECK (kind = 'credit' OR amount <= 0)) STRICT;"
+	"CREATE INDEX ledger_workspace ON ledger (workspace, id);"
+	"CREATE UNIQUE INDEX ledger_once ON ledger (cvm_uuid, from_ms) WHERE kind = 'charge';"
+	"CREATE TRIGGER ledger_added AFTER INSERT ON ledger BEGIN"
+	" UPDATE workspaces SET balance = balance + NEW.amount WHERE id = NEW.workspace; END;"
+	"CREATE TRIGGER ledger_kept BEFORE UPDATE ON ledger BEGIN SELECT raise(ABORT, 'the ledger is append-only'); END;"
+	"CREATE TRIGGER ledger_stays BEFORE DELETE ON ledger BEGIN SELECT raise(ABORT, 'the ledger is append-only'); END;",
 };
 
 int db_schema_version(void)

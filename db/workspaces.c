@@ -1,9 +1,55 @@
 /* SPDX-License-Identifier: Apache-2.0
- * workspaces.c - workspaces and the API keys that open them.
+ * workspaces.c - workspaces: who shares the node, and how much of it each may hold.
+ *
+ * A deleted workspace keeps its row under a slug nobody can ask for ("~" is in no slug): events, operations and idempotency keys
+ * know it by its id, which must never become another's.
  */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
 #include "base/clock.h"
+#include "base/own.h"
 #include "db/rows.h"
 #include "db/sql.h"
+
+const char *const quota_word[QUOTAS] = {
+	[QUOTA_VCPUS] = "vcpus", [QUOTA_MEMORY] = "memory_mib", [QUOTA_DISK] = "disk_gib",
+	[QUOTA_CVMS] = "cvms",   [QUOTA_GPUS] = "gpus",
+};
+
+#define WORKSPACE_SELECT                                                                       \
+	"SELECT id, apps, created_ms, slug, name, balance, coalesce(max_vcpus, -1),"           \
+	" coalesce(max_memory_mib, -1), coalesce(max_disk_gib, -1), coalesce(max_cvms, -1),"   \
+	" coalesce(max_gpus, -1), held_vcpus, held_memory_mib, held_disk_gib, cvms, held_gpus" \
+	" FROM workspaces"
+
+static void read_workspace(sqlite3_stmt *st, struct workspace_row *w)
+{
+	*w = (struct workspace_row){ .id = sqlite3_column_int64(st, 0),
+				     .apps = sqlite3_column_int64(st, 1),
+				     .created_ms = sqlite3_column_int64(st, 2),
+				     .balance = sqlite3_column_int64(st, 5) };
+	sql_text(st, 3, w->slug, sizeof(w->slug));
+	sql_text(st, 4, w->name, sizeof(w->name));
+	for (int q = 0; q < QUOTAS; q++) {
+		w->max[q] = sqlite3_column_int64(st, 6 + q);
+		w->held[q] = sqlite3_column_int64(st, 6 + QUOTAS + q);
+	}
+	w->cvms = w->held[QUOTA_CVMS];
+}
+
+static int first(struct db *db, sqlite3_stmt *st, struct workspace_row *ret, struct err *e)
+{
+	int r = st ? sql_next(db, st, e) : -(int)e->code;
+
+	if (r <= 0)
+		return r ? r : -ERR_NOT_FOUND;
+	read_workspace(st, ret);
+	sql_done(st);
+	return 0;
+}
 
 int workspaces_ensure(struct db *db, const char *slug, int64_t *ret_id, struct err *e)
 {
@@ -16,52 +62,82 @@ int workspaces_ensure(struct db *db, const char *slug, int64_t *ret_id, struct e
 
 int workspaces_get(struct db *db, int64_t id, struct workspace_row *ret, struct err *e)
 {
-	sqlite3_stmt *st = sql_query(
-		db, e, "SELECT id, apps, cvms, created_ms, slug, name FROM workspaces WHERE id = ?", "i", id);
-	int r = st ? sql_next(db, st, e) : -(int)e->code;
-
-	if (r <= 0)
-		return r ? r : -ERR_NOT_FOUND;
-	*ret = (struct workspace_row){ .id = sqlite3_column_int64(st, 0),
-				       .apps = sqlite3_column_int64(st, 1),
-				       .cvms = sqlite3_column_int64(st, 2),
-				       .created_ms = sqlite3_column_int64(st, 3) };
-	sql_text(st, 4, ret->slug, sizeof(ret->slug));
-	sql_text(st, 5, ret->name, sizeof(ret->name));
-	sql_done(st);
-	return 0;
+	return first(db, sql_query(db, e, WORKSPACE_SELECT " WHERE id = ?", "i", id), ret, e);
 }
 
-int keys_add(struct db *db, int64_t workspace, const char *name, int role, const uint8_t hash[SHA256_LEN],
-	     int64_t *ret_id, struct err *e)
+int workspaces_find(struct db *db, const char *slug, struct workspace_row *ret, struct err *e)
+{
+	int64_t id = -1;
+	char *end;
+
+	if (!strncmp(slug, "ws_", 3) && strspn(slug + 3, "0123456789") == strlen(slug + 3) &&
+	    strlen(slug) < 3 + 19)
+		id = strtoll(slug + 3, &end, 10);
+	return first(db,
+		     sql_query(db, e, WORKSPACE_SELECT " WHERE (slug = ?1 OR id = ?2) AND deleted_ms = 0",
+			       "si", slug, id),
+		     ret, e);
+}
+
+int workspaces_list(struct db *db, int64_t offset, int64_t limit, struct workspace_row **ret, size_t *ret_n,
+		    struct err *e)
+{
+	auto_free struct workspace_row *rows = NULL;
+	int64_t total = 0;
+	size_t n = 0;
+	sqlite3_stmt *st;
+	int r = sql_int(db, e, 0, &total, "SELECT count(*) FROM workspaces WHERE deleted_ms = 0", "");
+
+	if (r)
+		return r;
+	st = sql_query(db, e, WORKSPACE_SELECT " WHERE deleted_ms = 0 ORDER BY slug LIMIT ? OFFSET ?", "ii",
+		       limit, offset);
+	if (!st)
+		return -(int)e->code;
+	while ((r = sql_next(db, st, e)) > 0) {
+		rows = xrealloc(rows, (n + 1) * sizeof(*rows));
+		read_workspace(st, &rows[n++]);
+	}
+	if (r < 0)
+		return r;
+	*ret = take_ptr(&rows);
+	*ret_n = n;
+	return (int)total;
+}
+
+int workspaces_add(struct db *db, const char *slug, const char *name, int64_t *ret_id, struct err *e)
+{
+	int r = sql_run(db, e, "INSERT OR IGNORE INTO workspaces (slug, name, created_ms) VALUES (?, ?, ?)",
+			"ssi", slug, name, clock_wall_ms());
+
+	if (r > 0)
+		*ret_id = sqlite3_last_insert_rowid(db->conn);
+	return r;
+}
+
+int workspaces_set(struct db *db, const struct workspace_row *w, struct err *e)
 {
 	int r = sql_run(
 		db, e,
-		"INSERT INTO api_keys (workspace, name, role, hash, created_ms) VALUES (?, ?, ?, ?, ?)",
-		"isdbi", workspace, name, role, (const void *)hash, (size_t)SHA256_LEN, clock_wall_ms());
+		"UPDATE workspaces SET name = ?2, max_vcpus = nullif(?3, -1), max_memory_mib = nullif(?4, -1),"
+		" max_disk_gib = nullif(?5, -1), max_cvms = nullif(?6, -1), max_gpus = nullif(?7, -1) WHERE id = ?1",
+		"isiiiii", w->id, w->name, w->max[QUOTA_VCPUS], w->max[QUOTA_MEMORY], w->max[QUOTA_DISK],
+		w->max[QUOTA_CVMS], w->max[QUOTA_GPUS]);
 
-	if (r < 0)
-		return r;
-	if (ret_id)
-		*ret_id = sqlite3_last_insert_rowid(db->conn);
-	return 0;
+	return r < 0 ? r : 0;
 }
 
-int keys_find(struct db *db, const uint8_t hash[SHA256_LEN], struct key_row *ret, struct err *e)
+int workspaces_delete(struct db *db, int64_t id, int64_t now_ms, struct err *e)
 {
-	sqlite3_stmt *st = sql_query(db, e,
-				     "SELECT k.id, k.workspace, k.role, k.name, w.slug FROM api_keys k"
-				     " JOIN workspaces w ON w.id = k.workspace WHERE k.hash = ?",
-				     "b", (const void *)hash, (size_t)SHA256_LEN);
-	int r = st ? sql_next(db, st, e) : -(int)e->code;
+	int r = sql_run(db, e,
+			"UPDATE workspaces SET slug = slug || '~' || id, deleted_ms = ?2 WHERE id = ?1", "ii",
+			id, now_ms > 0 ? now_ms : 1);
 
-	if (r <= 0)
-		return r ? r : -ERR_NOT_FOUND;
-	*ret = (struct key_row){ .id = sqlite3_column_int64(st, 0),
-				 .workspace = sqlite3_column_int64(st, 1),
-				 .role = sqlite3_column_int(st, 2) };
-	sql_text(st, 3, ret->name, sizeof(ret->name));
-	sql_text(st, 4, ret->workspace_slug, sizeof(ret->workspace_slug));
-	sql_done(st);
-	return 0;
+	if (r >= 0)
+		r = sql_run(db, e,
+			    "UPDATE api_keys SET revoked_ms = ?2 WHERE workspace = ?1 AND revoked_ms = 0",
+			    "ii", id, now_ms > 0 ? now_ms : 1);
+	if (r >= 0)
+		r = sql_run(db, e, "DELETE FROM provisions WHERE workspace = ?", "i", id);
+	return r < 0 ? r : 0;
 }

@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "base/own.h"
+#include "vmm/quota.h"
 #include "vmm/world.h"
 
 struct need {
@@ -193,10 +194,14 @@ int capacity_release(struct vmm *v, const struct cvm_row *c, size_t n_ports, str
 int capacity_hold_cpu(struct vmm *v, const struct cvm_row *c, bool hold, struct err *e)
 {
 	struct need needs[HELD_NEEDS];
+	struct cvm_row after = *c;
 	int r = 0;
 
 	if (c->holds_cpu == hold)
 		return 0;
+	after.holds_cpu = hold;
+	if (hold)
+		r = quota_check(v, c->workspace, c, &after, e);
 	held_needs(v, c, needs);
 	for (size_t i = 0; !r && i < HELD_NEEDS; i++)
 		r = hold ? take(v, &needs[i], e)

@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/own.h"
+#include "vmm/quota.h"
 #include "vmm/world.h"
 
 static bool is_up(const struct cvm_row *c)
@@ -39,9 +40,11 @@ static int huge_pages_stay(const struct cvm_row *c, const struct change_ask *ask
 static int would_fit(struct vmm *v, const struct cvm_row *before, const struct cvm_row *after, struct err *e)
 {
 	struct cvm_row needs = *after;
+	int r;
 
 	needs.holds_cpu = true;
-	return capacity_change_would_fit(v, before, &needs, e);
+	r = quota_check(v, before->workspace, before, &needs, e);
+	return r ? r : capacity_change_would_fit(v, before, &needs, e);
 }
 
 static void compare(const struct cvm_row *before, const struct cvm_row *after, struct change_fit *f)

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/own.h"
+#include "vmm/quota.h"
 #include "vmm/world.h"
 
 enum { PORTS_MAX = 64 };
@@ -33,6 +34,8 @@ static int resolve(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, 
 			      PORTS_MAX);
 	if (!r)
 		r = place_admit(v, ask, a, e);
+	if (!r)
+		r = quota_check(v, workspace, NULL, &a->row, e);
 	if (!r)
 		r = capacity_would_fit(v, &a->row, ask->n_ports, e);
 	if (!r)

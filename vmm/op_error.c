@@ -30,7 +30,7 @@ void op_error_write(const struct err *e, char out[1024])
 					text_json(e->text), "hint", text_json(e->hint));
 	auto_free char *s = NULL;
 
-	if (j && e->code == ERR_CAPACITY)
+	if (j && e->cap.resource)
 		(void)json_object_set_new(j, "cap",
 					  json_pack("{s:s, s:I, s:I, s:I, s:i}", "resource", e->cap.resource,
 						    "asked", (json_int_t)e->cap.asked, "free",
@@ -54,8 +54,8 @@ static void text_of(const json_t *j, const char *key, char *out, size_t n)
 static const char *static_resource(const char *name)
 {
 	static const char *const known[] = {
-		"vcpus",      "memory_mib", "disk_gib", "slots",         "cids",
-		"host_ports", "tdx_keyids", "gpus",     "hugepages_mib",
+		"vcpus",      "memory_mib", "disk_gib",      "slots", "cids",    "host_ports",
+		"tdx_keyids", "gpus",       "hugepages_mib", "cvms",  "balance",
 	};
 
 	for (size_t i = 0; name && i < ARRAY_SIZE(known); i++)

@@ -278,6 +278,7 @@ static int add_key(void *arg, struct err *e)
 {
 	struct new_key *k = arg;
 	uint8_t secret[24], hash[SHA256_LEN];
+	struct key_row row = { 0 };
 	char hex[49];
 	int64_t workspace;
 	int r = workspaces_ensure(k->db, k->workspace, &workspace, e);
@@ -286,7 +287,11 @@ static int add_key(void *arg, struct err *e)
 	id_hex(secret, sizeof(secret), hex);
 	(void)snprintf(k->text, sizeof(k->text), "teepod_%s", hex);
 	id_sha256(k->text, strlen(k->text), hash);
-	return r ? r : keys_add(k->db, workspace, k->name, k->role, hash, NULL, e);
+	row.workspace = workspace;
+	row.role = k->role;
+	(void)snprintf(row.name, sizeof(row.name), "%s", k->name);
+	(void)snprintf(row.prefix, sizeof(row.prefix), "%.13s", k->text);
+	return r ? r : keys_add(k->db, &row, hash, NULL, e);
 }
 
 int vmm_add_key(struct vmm *v, const char *workspace, const char *name, int role, char ret_key[API_KEY_TEXT],

@@ -105,6 +105,50 @@ static void gpus_have_codes_of_their_own(void **st)
 }
 
 /* Of several ports asked for only one is in the way. */
+static json_int_t detail(const json_t *body, const char *field)
+{
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(json_object_get(body, "details"), i, row)
+	{
+		if (!strcmp(text(row, "field"), field))
+			return json_integer_value(json_object_get(row, "value"));
+	}
+	fail_msg("no detail %s", field);
+	return 0;
+}
+
+static void a_share_that_is_used_up_says_what_the_catalogue_names(void **st)
+{
+	static const struct {
+		enum err_code code;
+		const char *number, *field[2];
+		json_int_t value[2];
+	} cases[] = {
+		{ ERR_QUOTA, "ERR-02-015", { "requested", "remaining" }, { 7, -3 } },
+		{ ERR_QUOTA_SIZE, "ERR-04-003", { "requested", "limit" }, { 7, 9 } },
+		{ ERR_QUOTA_CVMS, "ERR-04-002", { "limit", "current" }, { 9, 7 } },
+		{ ERR_BALANCE, "ERR-04-001", { "balance", "required" }, { -3, 7 } },
+		{ ERR_KEYS, "ERR-05-001", { "limit", "current" }, { 9, 7 } },
+		{ ERR_KEY_RATE, "ERR-05-002", { "limit", "retry_after" }, { 9, 12 } },
+	};
+
+	(void)st;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		auto_json json_t *body = NULL;
+		struct err e;
+
+		(void)err_share(&e, cases[i].code, "vcpus", 7, -3, 9, "no");
+		e.retry_s = 12;
+		body = envelope_body(&e, "r");
+		assert_string_equal(text(body, "error_code"), cases[i].number);
+		assert_int_equal(envelope_retry_after(&e), 12);
+		for (int k = 0; k < 2; k++)
+			assert_int_equal(detail(body, cases[i].field[k]), cases[i].value[k]);
+	}
+}
+
 static void a_scarce_thing_with_a_name_is_named(void **st)
 {
 	auto_json json_t *body = NULL;
@@ -226,6 +270,13 @@ static void every_code_has_a_form_and_scalar_values(void **st)
 		[ERR_GPU_BUSY] = 409,
 		[ERR_PRECONDITION] = 412,
 		[ERR_NODE_CLOSED] = 403,
+		[ERR_QUOTA] = 403,
+		[ERR_QUOTA_SIZE] = 403,
+		[ERR_QUOTA_CVMS] = 403,
+		[ERR_BALANCE] = 400,
+		[ERR_KEYS] = 403,
+		[ERR_KEY_RATE] = 429,
+		[ERR_CVM_ELSEWHERE] = 404,
 	};
 
 	(void)st;
@@ -253,6 +304,7 @@ int main(void)
 		cmocka_unit_test(each_scarce_resource_has_its_code),
 		cmocka_unit_test(a_shortage_on_a_numa_node_names_the_node),
 		cmocka_unit_test(gpus_have_codes_of_their_own),
+		cmocka_unit_test(a_share_that_is_used_up_says_what_the_catalogue_names),
 		cmocka_unit_test(a_scarce_thing_with_a_name_is_named),
 		cmocka_unit_test(invalid_names_field_value_and_rule),
 		cmocka_unit_test(busy_is_bare_and_to_be_tried_again),

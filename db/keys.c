@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * keys.c - API keys: the digest that recognises one, and what it opens for how long.
+ *
+ * A revoked key keeps its row: idempotency keys know their caller by its number, which must never become another's.
+ */
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/own.h"
+#include "db/rows.h"
+#include "db/sql.h"
+
+#define KEY_SELECT                                                                                              \
+	"SELECT k.id, k.workspace, k.role, k.name, w.slug, k.prefix, k.per_minute, k.created_ms, k.expires_ms," \
+	" k.last_used_ms FROM api_keys k JOIN workspaces w ON w.id = k.workspace WHERE k.revoked_ms = 0"
+
+static void read_key(sqlite3_stmt *st, struct key_row *k)
+{
+	*k = (struct key_row){ .id = sqlite3_column_int64(st, 0),
+			       .workspace = sqlite3_column_int64(st, 1),
+			       .role = sqlite3_column_int(st, 2),
+			       .per_minute = sqlite3_column_int64(st, 6),
+			       .created_ms = sqlite3_column_int64(st, 7),
+			       .expires_ms = sqlite3_column_int64(st, 8),
+			       .last_used_ms = sqlite3_column_int64(st, 9) };
+	sql_text(st, 3, k->name, sizeof(k->name));
+	sql_text(st, 4, k->workspace_slug, sizeof(k->workspace_slug));
+	sql_text(st, 5, k->prefix, sizeof(k->prefix));
+}
+
+static int first(struct db *db, sqlite3_stmt *st, struct key_row *ret, struct err *e)
+{
+	int r = st ? sql_next(db, st, e) : -(int)e->code;
+
+	if (r <= 0)
+		return r ? r : -ERR_NOT_FOUND;
+	read_key(st, ret);
+	sql_done(st);
+	return 0;
+}
+
+int keys_add(struct db *db, const struct key_row *k, const uint8_t hash[SHA256_LEN], int64_t *ret_id,
+	     struct err *e)
+{
+	int r = sql_run(
+		db, e,
+		"INSERT INTO api_keys (workspace, name, role, hash, created_ms, prefix, per_minute, expires_ms)"
+		" VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+		"isdbisii", k->workspace, k->name, k->role, (const void *)hash, (size_t)SHA256_LEN,
+		k->created_ms ? k->created_ms : clock_wall_ms(), k->prefix, k->per_minute, k->expires_ms);
+
+	if (r < 0)
+		return r;
+	if (ret_id)
+		*ret_id = sqlite3_last_insert_rowid(db->conn);
+	return 0;
+}
+
+int keys_find(struct db *db, const uint8_t hash[SHA256_LEN], struct key_row *ret, struct err *e)
+{
+	return first(
+		db,
+		sql_query(db, e, KEY_SELECT " AND k.hash = ?", "b", (const void *)hash, (size_t)SHA256_LEN),
+		ret, e);
+}
+
+int keys_get(struct db *db, int64_t id, struct key_row *ret, struct err *e)
+{
+	return first(db, sql_query(db, e, KEY_SELECT " AND k.id = ?", "i", id), ret, e);
+}
+
+int keys_list(struct db *db, int64_t workspace, int role, int64_t offset, int64_t limit, struct key_row **ret,
+	      size_t *ret_n, struct err *e)
+{
+	auto_free struct key_row *rows = NULL;
+	int64_t total = 0;
+	sqlite3_stmt *st;
+	size_t n = 0;
+	int r = sql_int(db, e, 0, &total,
+			"SELECT count(*) FROM api_keys WHERE revoked_ms = 0 AND (?1 = 0 OR workspace = ?1)"
+			" AND role <= ?2",
+			"id", workspace, role);
+
+	if (r)
+		return r;
+	st = sql_query(db, e,
+		       KEY_SELECT
+		       " AND (?1 = 0 OR k.workspace = ?1) AND k.role <= ?2 ORDER BY k.id LIMIT ?3 OFFSET ?4",
+		       "idii", workspace, role, limit, offset);
+	if (!st)
+		return -(int)e->code;
+	while ((r = sql_next(db, st, e)) > 0) {
+		rows = xrealloc(rows, (n + 1) * sizeof(*rows));
+		read_key(st, &rows[n++]);
+	}
+	if (r < 0)
+		return r;
+	*ret = take_ptr(&rows);
+	*ret_n = n;
+	return (int)total;
+}
+
+int keys_count(struct db *db, int64_t workspace, int64_t now_ms, int64_t *ret, struct err *e)
+{
+	return sql_int(db, e, 0, ret,
+		       "SELECT count(*) FROM api_keys WHERE workspace = ?1 AND revoked_ms = 0 AND"
+		       " (expires_ms = 0 OR expires_ms > ?2)",
+		       "ii", workspace, now_ms);
+}
+
+int keys_made_since(struct db *db, int64_t workspace, int64_t since_ms, int64_t now_ms, int64_t nth,
+		    int64_t *ret_ms, struct err *e)
+{
+	return sql_int(db, e, 0, ret_ms,
+		       "SELECT created_ms FROM api_keys WHERE workspace = ?1 AND created_ms > ?2 AND"
+		       " created_ms <= ?3 ORDER BY created_ms DESC LIMIT 1 OFFSET ?4",
+		       "iiii", workspace, since_ms, now_ms, nth - 1);
+}
+
+int keys_revoke(struct db *db, int64_t id, int64_t now_ms, struct err *e)
+{
+	int r = sql_run(db, e, "UPDATE api_keys SET revoked_ms = ?2 WHERE id = ?1 AND revoked_ms = 0", "ii",
+			id, now_ms > 0 ? now_ms : 1);
+
+	if (r < 0)
+		return r;
+	return r ? 0 : -ERR_NOT_FOUND;
+}
+
+int keys_set_used(struct db *db, int64_t id, int64_t now_ms, struct err *e)
+{
+	int r = sql_run(db, e, "UPDATE api_keys SET last_used_ms = ?2 WHERE id = ?1", "ii", id, now_ms);
+
+	return r < 0 ? r : 0;
+}
