@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/own.h"
+#include "vmm/billing.h"
 #include "vmm/quota.h"
 #include "vmm/world.h"
 
@@ -36,6 +37,8 @@ static int resolve(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, 
 		r = place_admit(v, ask, a, e);
 	if (!r)
 		r = quota_check(v, workspace, NULL, &a->row, e);
+	if (!r)
+		r = billing_covers(v, workspace, NULL, &a->row, !ask->stopped, e);
 	if (!r)
 		r = capacity_would_fit(v, &a->row, ask->n_ports, e);
 	if (!r)
@@ -170,6 +173,8 @@ static int insert(struct vmm *v, const struct cvm_ask *ask, struct admission *a,
 		r = place_reserve(v, id, a, e);
 	if (!r)
 		r = insert_ports(v, id, ports, ask->n_ports, e);
+	if (!r)
+		r = meter_follow(v, id, e);
 	if (!r)
 		r = cvms_get(v->db, id, ret, e);
 	return r == -ERR_NOT_FOUND ? err_set(e, ERR_HOST, "the CVM's row vanished") : r;

@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/own.h"
+#include "vmm/billing.h"
 #include "vmm/world.h"
 
 static enum observed observed_from(enum domain_state s)
@@ -96,6 +97,8 @@ static int apply(struct vmm *v, const struct cvm_row *c, enum observed o, enum e
 	if (!r)
 		r = event(v, c, c->op_id, "cvm.observed", e, "{s:s, s:s}", "observed", observed_word[o],
 			  "was", observed_word[c->observed]);
+	if (!r)
+		r = meter_follow(v, c->id, e);
 	if (r)
 		return r;
 	t = xcalloc(1, sizeof(*t));

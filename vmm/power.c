@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "vmm/billing.h"
 #include "vmm/world.h"
 
 enum { TIMEOUT_DEFAULT_S = 60, TIMEOUT_MIN_S = 10, TIMEOUT_MAX_S = 1200 };
@@ -71,6 +72,8 @@ int vmm_power(struct vmm *v, const struct cvm_row *cvm, const struct power_ask *
 		return op_record(v, &c, ask->kind, params, ref, ret_op, e);
 	if (ask->kind == OP_START || ask->kind == OP_RESTART) {
 		r = tee_allows(v, &c, e);
+		if (!r)
+			r = billing_covers(v, c.workspace, &c, &c, true, e);
 		if (!r && c.hugepages && !c.holds_cpu && !ref->looked)
 			r = place_look_first("hugepages", e);
 		if (!r)

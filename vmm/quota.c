@@ -7,6 +7,8 @@
 #include "vmm/quota.h"
 
 #include "base/own.h"
+#include "vmm/account.h"
+#include "vmm/billing.h"
 #include "vmm/world.h"
 
 void quota_needs(const struct cvm_row *c, int64_t ret[QUOTAS])
@@ -64,6 +66,19 @@ int quota_allows(const struct workspace_row *w, const int64_t more[QUOTAS], cons
 	return 0;
 }
 
+static bool grows(const int64_t more[QUOTAS])
+{
+	for (int q = 0; q < QUOTAS; q++)
+		if (more[q] > 0)
+			return true;
+	return false;
+}
+
+static bool is_up(const struct cvm_row *c)
+{
+	return c->observed == OBSERVED_RUNNING || c->observed == OBSERVED_PAUSED;
+}
+
 int quota_check(struct vmm *v, int64_t workspace, const struct cvm_row *before, const struct cvm_row *after,
 		struct err *e)
 {
@@ -77,5 +92,7 @@ int quota_check(struct vmm *v, int64_t workspace, const struct cvm_row *before, 
 	quota_needs(after, needs);
 	for (int q = 0; q < QUOTAS; q++)
 		more[q] = needs[q] - old[q];
-	return quota_allows(&w, more, needs, e);
+	r = quota_allows(&w, more, needs, e);
+	return r || !before || !grows(more) ? r
+					    : billing_covers(v, workspace, before, after, is_up(before), e);
 }

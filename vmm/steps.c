@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/own.h"
+#include "vmm/billing.h"
 #include "vmm/engine.h"
 #include "vmm/guest_files.h"
 #include "vmm/machine.h"
@@ -316,6 +317,8 @@ static int forget(struct vmm *v, const struct cvm_row *c, const char *op_id, str
 
 	if (!r)
 		r = capacity_release(v, c, n, e);
+	if (!r)
+		r = meter_end(v, c->id, e);
 	if (!r)
 		r = cvms_forget(v->db, c->id, e);
 	if (!r)

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/own.h"
+#include "vmm/billing.h"
 #include "vmm/devices.h"
 #include "vmm/world.h"
 
@@ -69,6 +70,8 @@ static int set_up(void *arg, struct err *e)
 
 	if (!r)
 		r = capacity_set_up(v, e);
+	if (!r)
+		r = billing_set_up(v, e);
 	return r ? r : prune(v, e);
 }
 
@@ -139,6 +142,7 @@ int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 	host_watch_refresh(v);
 	vmm_look(v, NULL, NULL);
 	(void)loop_after(s->loop, KEEP_EVERY_MS, keep_house, v, &v->keep_timer);
+	billing_begin(v);
 	*ret = v;
 	return 0;
 }
@@ -198,6 +202,7 @@ void vmm_close(struct vmm *v, unsigned max_ms, void (*done)(void *arg), void *ar
 	v->closed_arg = arg;
 	guests_close(v);
 	loop_after_cancel(&v->keep_timer);
+	billing_stop(v);
 	loop_after_cancel(&v->relist_timer);
 	loop_after_cancel(&v->restart_timer);
 	(void)loop_after(v->set.loop, max_ms, close_late, v, &v->close_timer);
@@ -236,93 +241,14 @@ void vmm_reload(struct vmm *v, const struct vmm_settings *s)
 	v->set.gpu = s->gpu;
 	v->set.restart = s->restart;
 	v->set.start = s->start;
+	v->set.max_keys = s->max_keys;
+	v->set.keys_per_minute = s->keys_per_minute;
+	v->set.billing = s->billing;
 	if (turn_do(v->turn, recount, v, &e) < 0)
 		log_error("cannot record the new totals: %s", e.text);
 	host_watch_refresh(v);
 	vmm_look(v, NULL, NULL);
 	policies_look(v);
-}
-
-/* ------------------------------------------------------------------ callers */
-
-int vmm_authenticate(struct vmm *v, const char *api_key, struct key_row *ret, struct err *e)
-{
-	uint8_t hash[SHA256_LEN];
-	int r;
-
-	id_sha256(api_key, strlen(api_key), hash);
-	r = keys_find(v->db, hash, ret, e);
-	return r == -ERR_NOT_FOUND ? err_set(e, ERR_UNAUTHENTICATED, "unknown API key") : r;
-}
-
-int vmm_workspace(struct vmm *v, int64_t id, struct workspace_row *ret, struct err *e)
-{
-	int r = workspaces_get(v->db, id, ret, e);
-
-	return r == -ERR_NOT_FOUND ? err_set(e, ERR_NOT_FOUND, "no such workspace") : r;
-}
-
-int64_t vmm_default_workspace(const struct vmm *v)
-{
-	return v->workspace;
-}
-
-struct new_key {
-	struct db *db;
-	const char *workspace, *name;
-	int role;
-	char text[API_KEY_TEXT];
-};
-
-static int add_key(void *arg, struct err *e)
-{
-	struct new_key *k = arg;
-	uint8_t secret[24], hash[SHA256_LEN];
-	struct key_row row = { 0 };
-	char hex[49];
-	int64_t workspace;
-	int r = workspaces_ensure(k->db, k->workspace, &workspace, e);
-
-	id_random(secret, sizeof(secret));
-	id_hex(secret, sizeof(secret), hex);
-	(void)snprintf(k->text, sizeof(k->text), "teepod_%s", hex);
-	id_sha256(k->text, strlen(k->text), hash);
-	row.workspace = workspace;
-	row.role = k->role;
-	(void)snprintf(row.name, sizeof(row.name), "%s", k->name);
-	(void)snprintf(row.prefix, sizeof(row.prefix), "%.13s", k->text);
-	return r ? r : keys_add(k->db, &row, hash, NULL, e);
-}
-
-int vmm_add_key(struct vmm *v, const char *workspace, const char *name, int role, char ret_key[API_KEY_TEXT],
-		struct err *e)
-{
-	struct new_key k = {
-		.db = v->db, .workspace = workspace ? workspace : v->set.workspace, .name = name, .role = role
-	};
-	int r = turn_do(v->turn, add_key, &k, e);
-
-	if (r < 0)
-		return r;
-	memcpy(ret_key, k.text, sizeof(k.text));
-	return 0;
-}
-
-int vmm_add_key_offline(const char *state_dir, const char *workspace, const char *name, int role,
-			char ret_key[API_KEY_TEXT], struct err *e)
-{
-	auto_free char *path = xasprintf("%s/teepod.db", state_dir);
-	struct new_key k = { .workspace = workspace, .name = name, .role = role };
-	int r = db_open(path, &k.db, e);
-
-	if (r)
-		return r;
-	r = add_key(&k, e);
-	db_close(k.db);
-	if (r)
-		return r;
-	memcpy(ret_key, k.text, sizeof(k.text));
-	return 0;
 }
 
 /* ------------------------------------------------------------------ reads */

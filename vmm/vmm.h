@@ -53,6 +53,17 @@ struct start_settings {
 
 enum tee_setting { TEE_AUTO, TEE_TDX, TEE_NONE };
 
+/* Micro-units of a currency; see meter.h for how they add up. */
+struct billing_settings {
+	bool enabled; /* read at start only */
+	bool stop_on_empty;
+	const char *currency; /* shown only; NULL = "" */
+	struct rates {
+		int64_t vcpu, memory_gib, disk_gib, gpu; /* for one of it and one hour */
+	} rates;
+	unsigned interval_s; /* a running CVM's ledger row covers at most this (and a minute) */
+};
+
 /* Plain values; arrays and strings are borrowed for the life of the vmm. */
 struct vmm_settings {
 	uv_loop_t *loop;
@@ -76,6 +87,8 @@ struct vmm_settings {
 	struct gpu_settings gpu;
 	uint32_t cid_start, cid_count;
 	bool release_on_stop;
+	struct billing_settings billing;
+	unsigned max_keys, keys_per_minute;              /* of a workspace; 0 = no limit */
 	int64_t max_vcpus, max_memory_mib, max_disk_gib; /* per CVM, 0 = no limit of its own */
 	bool ports_enabled;
 	const struct port_range *port_ranges;
@@ -112,7 +125,7 @@ void vmm_reload(struct vmm *v, const struct vmm_settings *s);
 
 /* ------------------------------------------------------------------ callers */
 
-/* Which API key is this? ERR_UNAUTHENTICATED if none. */
+/* Which API key is this? ERR_UNAUTHENTICATED if none that opens anything now. More on keys and workspaces: account.h. */
 int vmm_authenticate(struct vmm *v, const char *api_key, struct key_row *ret, struct err *e);
 /* New key; its text (shown once) into @ret_key. Opens a turn of its own. */
 enum { API_KEY_TEXT = 80 };

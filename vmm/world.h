@@ -10,6 +10,7 @@
  *   observe.c    hypervisor events, reconciliation
  *   host_watch.c what the machine has, read again now and then
  *   guest.c      what running guests say on their serial console; log rotation
+ *   workspaces.c keys.c   who shares the node; quota.c, billing.c, meter.c  how much of it, and for what price
  *   measure_ask.c  what a verifier will see
  *   restart.c    starts again what crashed        pace.c   what starts and ends by itself, a few at a time
  *   maintenance.c  no new CVMs, drain, policies of a CVM
@@ -17,6 +18,7 @@
 #ifndef TEEPOD_VMM_WORLD_H
 #define TEEPOD_VMM_WORLD_H
 
+#include "db/ledger.h"
 #include "db/turn.h"
 #include "vmm/hypervisor.h"
 #include "vmm/placement.h"
@@ -25,6 +27,7 @@
 struct op_run;
 struct guest;
 struct host_watch;
+struct clock_reading;
 
 struct vmm {
 	struct vmm_settings set;
@@ -61,6 +64,13 @@ struct vmm {
 	struct guest *guests; /* running CVMs that are listened to */
 	struct host_watch *host;
 	struct loop_timer *log_timer, *relist_timer, *keep_timer, *restart_timer;
+	struct { /* billing.c */
+		bool on;
+		struct meter_clock clock;
+		void (*read)(struct clock_reading *ret); /* tests have clocks of their own */
+		struct loop_timer *timer;
+	} billing;
+	uint64_t keys_generation;
 	uint32_t cid_hint;
 	uint32_t port_hint[2]; /* tcp, udp: index into the allowed ports */
 	char log_dir[512];

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * ledger.c - meters, the ledger, and the clock they go by.
+ */
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "base/own.h"
+#include "db/ledger.h"
+#include "db/sql.h"
+
+int cvms_sizes(struct db *db, int64_t workspace, int64_t id, struct cvm_size **ret, size_t *ret_n,
+	       struct err *e)
+{
+	sqlite3_stmt *st = sql_query(
+		db, e,
+		"SELECT id, workspace, given_vcpus, given_memory_mib, disk_gib, held_gpus, observed IN"
+		" ('running', 'paused'), desired = 'running', uuid, name FROM cvms"
+		" WHERE (?1 = 0 OR workspace = ?1) AND (?2 = 0 OR id = ?2) ORDER BY id",
+		"ii", workspace, id);
+	auto_free struct cvm_size *rows = NULL;
+	size_t n = 0;
+	int r;
+
+	if (!st)
+		return -(int)e->code;
+	while ((r = sql_next(db, st, e)) > 0) {
+		rows = xrealloc(rows, (n + 1) * sizeof(*rows));
+		rows[n] = (struct cvm_size){ .id = sqlite3_column_int64(st, 0),
+					     .workspace = sqlite3_column_int64(st, 1),
+					     .vcpus = sqlite3_column_int64(st, 2),
+					     .memory_mib = sqlite3_column_int64(st, 3),
+					     .disk_gib = sqlite3_column_int64(st, 4),
+					     .gpus = sqlite3_column_int64(st, 5),
+					     .up = sqlite3_column_int(st, 6),
+					     .wanted = sqlite3_column_int(st, 7) };
+		sql_text(st, 8, rows[n].uuid, sizeof(rows[n].uuid));
+		sql_text(st, 9, rows[n].name, sizeof(rows[n].name));
+		n++;
+	}
+	if (r < 0)
+		return r;
+	*ret = take_ptr(&rows);
+	*ret_n = n;
+	return 0;
+}
+
+int billing_clock_get(struct db *db, struct meter_clock *ret, struct err *e)
+{
+	sqlite3_stmt *st = sql_query(db, e, "SELECT now_ms, boot_ms, boot_id FROM billing_clock", "");
+	int r = st ? sql_next(db, st, e) : -(int)e->code;
+
+	if (r < 0)
+		return r;
+	*ret = (struct meter_clock){ 0 };
+	if (!r)
+		return 0;
+	ret->now_ms = sqlite3_column_int64(st, 0);
+	ret->boot_ms = sqlite3_column_int64(st, 1);
+	sql_text(st, 2, ret->boot_id, sizeof(ret->boot_id));
+	sql_done(st);
+	return 0;
+}
+
+int billing_clock_put(struct db *db, const struct meter_clock *c, struct err *e)
+{
+	int r = sql_run(db, e,
+			"INSERT INTO billing_clock (id, now_ms, boot_id, boot_ms) VALUES (1, ?1, ?2, ?3)"
+			" ON CONFLICT (id) DO UPDATE SET now_ms = ?1, boot_id = ?2, boot_ms = ?3",
+			"isi", c->now_ms, c->boot_id, c->boot_ms);
+
+	return r < 0 ? r : 0;
+}
+
+/* ------------------------------------------------------------------ meters */
+
+#define METER_SELECT "SELECT cvm, workspace, cvm_uuid, cvm_name, from_ms, rate, rest FROM meters"
+
+static void read_meter(sqlite3_stmt *st, struct meter_row *m)
+{
+	*m = (struct meter_row){ .cvm = sqlite3_column_int64(st, 0),
+				 .workspace = sqlite3_column_int64(st, 1),
+				 .from_ms = sqlite3_column_int64(st, 4),
+				 .rate = sqlite3_column_int64(st, 5),
+				 .rest = sqlite3_column_int64(st, 6) };
+	sql_text(st, 2, m->cvm_uuid, sizeof(m->cvm_uuid));
+	sql_text(st, 3, m->cvm_name, sizeof(m->cvm_name));
+}
+
+int meters_get(struct db *db, int64_t cvm, struct meter_row *ret, struct err *e)
+{
+	sqlite3_stmt *st = sql_query(db, e, METER_SELECT " WHERE cvm = ?", "i", cvm);
+	int r = st ? sql_next(db, st, e) : -(int)e->code;
+
+	if (r <= 0)
+		return r ? r : -ERR_NOT_FOUND;
+	read_meter(st, ret);
+	sql_done(st);
+	return 0;
+}
+
+int meters_put(struct db *db, const struct meter_row *m, struct err *e)
+{
+	int r = sql_run(
+		db, e,
+		"INSERT INTO meters (cvm, workspace, cvm_uuid, cvm_name, from_ms, rate, rest) VALUES"
+		" (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (cvm) DO UPDATE SET cvm_name = ?4, from_ms = ?5,"
+		" rate = ?6, rest = ?7",
+		"iissiii", m->cvm, m->workspace, m->cvm_uuid, m->cvm_name, m->from_ms, m->rate, m->rest);
+
+	return r < 0 ? r : 0;
+}
+
+int meters_remove(struct db *db, int64_t cvm, struct err *e)
+{
+	int r = sql_run(db, e, "DELETE FROM meters WHERE cvm = ?", "i", cvm);
+
+	return r < 0 ? r : 0;
+}
+
+int meters_list(struct db *db, int64_t workspace, struct meter_row **ret, size_t *ret_n, struct err *e)
+{
+	sqlite3_stmt *st =
+		sql_query(db, e, METER_SELECT " WHERE ?1 = 0 OR workspace = ?1 ORDER BY cvm", "i", workspace);
+	auto_free struct meter_row *rows = NULL;
+	size_t n = 0;
+	int r;
+
+	if (!st)
+		return -(int)e->code;
+	while ((r = sql_next(db, st, e)) > 0) {
+		rows = xrealloc(rows, (n + 1) * sizeof(*rows));
+		read_meter(st, &rows[n++]);
+	}
+	if (r < 0)
+		return r;
+	*ret = take_ptr(&rows);
+	*ret_n = n;
+	return 0;
+}
+
+/* ------------------------------------------------------------------ the ledger */
+
+int ledger_add(struct db *db, struct ledger_row *l, struct err *e)
+{
+	int r = sql_run(
+		db, e,
+		"INSERT INTO ledger (workspace, kind, amount, balance, at_ms, cvm_uuid, cvm_name, from_ms, to_ms, rate,"
+		" caller, note) SELECT ?1, ?2, ?3, balance + ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11 FROM workspaces"
+		" WHERE id = ?1",
+		"isiissiiiss", l->workspace, l->credit ? "credit" : "charge", l->amount, l->at_ms,
+		l->cvm_uuid, l->cvm_name, l->from_ms, l->to_ms, l->rate, l->caller, l->note);
+
+	if (r < 0)
+		return r;
+	l->id = sqlite3_last_insert_rowid(db->conn);
+	return sql_int(db, e, 0, &l->balance, "SELECT balance FROM ledger WHERE id = ?", "i", l->id);
+}
+
+static void read_ledger(sqlite3_stmt *st, struct ledger_row *l)
+{
+	*l = (struct ledger_row){ .id = sqlite3_column_int64(st, 0),
+				  .workspace = sqlite3_column_int64(st, 1),
+				  .credit = sqlite3_column_int(st, 2),
+				  .amount = sqlite3_column_int64(st, 3),
+				  .balance = sqlite3_column_int64(st, 4),
+				  .at_ms = sqlite3_column_int64(st, 5),
+				  .from_ms = sqlite3_column_int64(st, 8),
+				  .to_ms = sqlite3_column_int64(st, 9),
+				  .rate = sqlite3_column_int64(st, 10) };
+	sql_text(st, 6, l->cvm_uuid, sizeof(l->cvm_uuid));
+	sql_text(st, 7, l->cvm_name, sizeof(l->cvm_name));
+	sql_text(st, 11, l->caller, sizeof(l->caller));
+	sql_text(st, 12, l->note, sizeof(l->note));
+}
+
+int ledger_list(struct db *db, int64_t workspace, int64_t offset, int64_t limit, struct ledger_row **ret,
+		size_t *ret_n, int64_t *ret_total, struct err *e)
+{
+	auto_free struct ledger_row *rows = NULL;
+	sqlite3_stmt *st;
+	size_t n = 0;
+	int r = sql_int(db, e, 0, ret_total, "SELECT count(*) FROM ledger WHERE workspace = ?", "i",
+			workspace);
+
+	if (r)
+		return r;
+	st = sql_query(
+		db, e,
+		"SELECT id, workspace, kind = 'credit', amount, balance, at_ms, cvm_uuid, cvm_name, from_ms,"
+		" to_ms, rate, caller, note FROM ledger WHERE workspace = ? ORDER BY id DESC LIMIT ? OFFSET ?",
+		"iii", workspace, limit, offset);
+	if (!st)
+		return -(int)e->code;
+	while ((r = sql_next(db, st, e)) > 0) {
+		rows = xrealloc(rows, (n + 1) * sizeof(*rows));
+		read_ledger(st, &rows[n++]);
+	}
+	if (r < 0)
+		return r;
+	*ret = take_ptr(&rows);
+	*ret_n = n;
+	return 0;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * ledger.h - money as rows: open intervals, closed ones, credits. No policy, no transactions: callers are inside a turn.
+ *
+ * A meter is the open interval of one CVM. Closing it appends a row to the ledger, which is never changed afterwards (triggers
+ * refuse); a workspace's balance is the sum of its ledger, kept by a trigger in the same transaction. What open intervals have come to is
+ * not in it yet.
+ */
+#ifndef TEEPOD_DB_LEDGER_H
+#define TEEPOD_DB_LEDGER_H
+
+#include "db/rows.h"
+
+/* What a CVM costs follows from this. */
+struct cvm_size {
+	int64_t id, workspace, vcpus, memory_mib, disk_gib, gpus;
+	bool up, wanted; /* observed running or paused; desired running */
+	char uuid[UUID_TEXT], name[NAME_TEXT];
+};
+/* Of @workspace (0 = all), by id; of the one CVM @id if that is not 0. *ret malloc'd. */
+int cvms_sizes(struct db *db, int64_t workspace, int64_t id, struct cvm_size **ret, size_t *n, struct err *e);
+
+/* One row: metered time as of the last checkpoint. now_ms 0: there was none yet. */
+struct meter_clock {
+	int64_t now_ms, boot_ms;
+	char boot_id[UUID_TEXT];
+};
+int billing_clock_get(struct db *db, struct meter_clock *ret, struct err *e);
+int billing_clock_put(struct db *db, const struct meter_clock *c, struct err *e);
+
+struct meter_row {
+	int64_t cvm, workspace, from_ms;
+	int64_t rate; /* micro-units an hour */
+	int64_t rest; /* of earlier intervals: meter_charge() */
+	char cvm_uuid[UUID_TEXT], cvm_name[NAME_TEXT];
+};
+int meters_get(struct db *db, int64_t cvm, struct meter_row *ret, struct err *e);
+int meters_put(struct db *db, const struct meter_row *row, struct err *e);
+int meters_remove(struct db *db, int64_t cvm, struct err *e);
+/* Of @workspace (0 = all). *ret malloc'd. */
+int meters_list(struct db *db, int64_t workspace, struct meter_row **ret, size_t *n, struct err *e);
+
+struct ledger_row {
+	int64_t id, workspace;
+	bool credit;
+	int64_t amount;  /* micro-units: charges are negative */
+	int64_t balance; /* with it */
+	int64_t at_ms;   /* wall clock when it was written */
+	/* charges: */
+	int64_t from_ms, to_ms, rate; /* metered time */
+	char cvm_uuid[UUID_TEXT], cvm_name[NAME_TEXT];
+	/* credits: */
+	char caller[NAME_TEXT], note[201];
+};
+/* @row->id and balance are filled in. */
+int ledger_add(struct db *db, struct ledger_row *row, struct err *e);
+/* Newest first. *ret malloc'd. */
+int ledger_list(struct db *db, int64_t workspace, int64_t offset, int64_t limit, struct ledger_row **ret,
+		size_t *n, int64_t *ret_total, struct err *e);
+
+#endif

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * billing.c - meters kept beside CVMs, and what a balance allows.
+ *
+ * The clock is read once for each of these calls and only ever goes forward (meter.h). After a boot of the host nobody knows
+ * when its guests ended: what ran is charged as running until the last checkpoint, at most a minute before the end, and for its disk from
+ * there on.
+ */
+#include "vmm/billing.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/own.h"
+#include "vmm/account.h"
+#include "vmm/world.h"
+
+enum { CHECK_MS = 60 * 1000 };
+
+/* A debt goes no deeper, so that no sum of a ledger overflows. */
+static const int64_t debt_max = INT64_C(4000000000000000000);
+
+static const struct rates *rates_of(const struct vmm *v)
+{
+	return &v->set.billing.rates;
+}
+
+/* [turn] Metered time now; written, so that no interval can begin later than the clock that is found after a crash. */
+static int now(struct vmm *v, int64_t *ret, struct err *e)
+{
+	struct clock_reading r;
+
+	v->billing.read(&r);
+	(void)meter_clock_advance(&v->billing.clock, &r);
+	*ret = v->billing.clock.now_ms;
+	return billing_clock_put(v->db, &v->billing.clock, e);
+}
+
+/* ------------------------------------------------------------------ intervals */
+
+static int charge(struct vmm *v, struct meter_row *m, int64_t to_ms, struct err *e)
+{
+	struct ledger_row l = { .workspace = m->workspace,
+				.at_ms = clock_wall_ms(),
+				.from_ms = m->from_ms,
+				.to_ms = to_ms,
+				.rate = m->rate };
+	struct workspace_row w;
+	int64_t amount = meter_charge(m->rate, to_ms - m->from_ms, &m->rest);
+	int r = vmm_workspace(v, m->workspace, &w, e);
+
+	if (r)
+		return r;
+	if (amount > w.balance + debt_max)
+		amount = w.balance + debt_max;
+	l.amount = -amount;
+	memcpy(l.cvm_uuid, m->cvm_uuid, sizeof(l.cvm_uuid));
+	memcpy(l.cvm_name, m->cvm_name, sizeof(l.cvm_name));
+	return ledger_add(v->db, &l, e);
+}
+
+/* The interval ends at @to_ms and the next one begins, in *m; time that is not ahead of its beginning closes nothing. */
+static int close_interval(struct vmm *v, struct meter_row *m, int64_t to_ms, struct err *e)
+{
+	int r = 0;
+
+	if (to_ms <= m->from_ms)
+		return 0;
+	if (m->rate > 0)
+		r = charge(v, m, to_ms, e);
+	m->from_ms = to_ms;
+	return r;
+}
+
+static int follow(struct vmm *v, const struct cvm_size *c, int64_t now_ms, struct err *e)
+{
+	int64_t rate = meter_rate(rates_of(v), c, c->up);
+	struct meter_row m;
+	int r = meters_get(v->db, c->id, &m, e);
+
+	if (r == -ERR_NOT_FOUND) {
+		m = (struct meter_row){ .cvm = c->id, .workspace = c->workspace, .from_ms = now_ms };
+		memcpy(m.cvm_uuid, c->uuid, sizeof(m.cvm_uuid));
+		memcpy(m.cvm_name, c->name, sizeof(m.cvm_name));
+		r = 0;
+	} else if (!r && m.rate == rate && now_ms - m.from_ms < v->set.billing.interval_s * 1000LL) {
+		return 0;
+	} else if (!r) {
+		r = close_interval(v, &m, now_ms, e);
+	}
+	m.rate = rate;
+	return r ? r : meters_put(v->db, &m, e);
+}
+
+int meter_follow(struct vmm *v, int64_t cvm, struct err *e)
+{
+	auto_free struct cvm_size *c = NULL;
+	int64_t now_ms;
+	size_t n;
+	int r = v->billing.on ? now(v, &now_ms, e) : 0;
+
+	if (r || !v->billing.on)
+		return r;
+	r = cvms_sizes(v->db, 0, cvm, &c, &n, e);
+	return r || !n ? r : follow(v, c, now_ms, e);
+}
+
+static int end(struct vmm *v, struct meter_row *m, int64_t to_ms, struct err *e)
+{
+	int r = close_interval(v, m, to_ms, e);
+
+	return r ? r : meters_remove(v->db, m->cvm, e);
+}
+
+int meter_end(struct vmm *v, int64_t cvm, struct err *e)
+{
+	struct meter_row m;
+	int64_t now_ms;
+	int r = v->billing.on ? now(v, &now_ms, e) : 0;
+
+	if (r || !v->billing.on)
+		return r;
+	r = meters_get(v->db, cvm, &m, e);
+	if (r)
+		return r == -ERR_NOT_FOUND ? 0 : r;
+	return end(v, &m, now_ms, e);
+}
+
+/* ------------------------------------------------------------------ start */
+
+/* What was up when the host went down runs no more: its disk only, since the last that is known. */
+static int cut(struct vmm *v, struct meter_row *m, int64_t known_ms, struct err *e)
+{
+	auto_free struct cvm_size *c = NULL;
+	size_t n;
+	int r = cvms_sizes(v->db, 0, m->cvm, &c, &n, e);
+
+	if (r)
+		return r;
+	r = close_interval(v, m, known_ms, e);
+	m->rate = n ? meter_rate(rates_of(v), c, false) : 0;
+	return r ? r : meters_put(v->db, m, e);
+}
+
+static int for_each_meter(struct vmm *v,
+			  int (*fn)(struct vmm *v, struct meter_row *m, int64_t at, struct err *e),
+			  int64_t at, struct err *e)
+{
+	auto_free struct meter_row *rows = NULL;
+	size_t n;
+	int r = meters_list(v->db, 0, &rows, &n, e);
+
+	for (size_t i = 0; !r && i < n; i++)
+		r = fn(v, &rows[i], at, e);
+	return r;
+}
+
+static int follow_all(struct vmm *v, int64_t now_ms, struct err *e)
+{
+	auto_free struct cvm_size *rows = NULL;
+	size_t n;
+	int r = cvms_sizes(v->db, 0, 0, &rows, &n, e);
+
+	for (size_t i = 0; !r && i < n; i++)
+		r = follow(v, &rows[i], now_ms, e);
+	return r;
+}
+
+int billing_set_up(struct vmm *v, struct err *e)
+{
+	struct clock_reading reading;
+	int64_t known_ms;
+	int r = billing_clock_get(v->db, &v->billing.clock, e);
+
+	if (r)
+		return r;
+	v->billing.on = v->set.billing.enabled;
+	if (!v->billing.read)
+		v->billing.read = clock_read;
+	known_ms = v->billing.clock.now_ms;
+	/* Nobody looked after the clock since: what is still open ends where it was last looked at. */
+	if (!v->billing.on)
+		return for_each_meter(v, end, known_ms, e);
+	v->billing.read(&reading);
+	if (meter_clock_advance(&v->billing.clock, &reading))
+		r = for_each_meter(v, cut, known_ms, e);
+	if (!r)
+		r = billing_clock_put(v->db, &v->billing.clock, e);
+	return r ? r : follow_all(v, v->billing.clock.now_ms, e);
+}
+
+/* ------------------------------------------------------------------ every minute */
+
+static int shut_down(struct vmm *v, const struct cvm_size *c, struct err *e)
+{
+	static const struct power_ask ask = { .kind = OP_SHUTDOWN, .force = true };
+	static const struct request_ref ref = { .request_id = "billing", .caller = "billing" };
+	struct cvm_row row;
+	struct op_row op;
+	int r = cvms_get(v->db, c->id, &row, e);
+
+	if (r)
+		return r == -ERR_NOT_FOUND ? 0 : r;
+	r = vmm_power(v, &row, &ask, &ref, &op, e);
+	if (!r)
+		log_warn("%s is shut down: its workspace has no balance left", row.name);
+	return r == -ERR_BUSY ? 0 : r;
+}
+
+static int stop_all_of(struct vmm *v, int64_t workspace, struct err *e)
+{
+	auto_free struct cvm_size *rows = NULL;
+	size_t n;
+	int r = cvms_sizes(v->db, workspace, 0, &rows, &n, e);
+
+	for (size_t i = 0; !r && i < n; i++)
+		if (rows[i].up && rows[i].wanted)
+			r = shut_down(v, &rows[i], e);
+	return r;
+}
+
+static int stop_the_empty(struct vmm *v, struct err *e)
+{
+	auto_free struct workspace_row *rows = NULL;
+	struct balance b;
+	size_t n = 0;
+	int r = workspaces_list(v->db, 0, -1, &rows, &n, e);
+
+	r = r < 0 ? r : 0;
+	for (size_t i = 0; !r && i < n; i++) {
+		r = vmm_balance(v, rows[i].id, &b, e);
+		if (!r && b.left <= 0 && b.rate > 0)
+			r = stop_all_of(v, rows[i].id, e);
+	}
+	return r;
+}
+
+int billing_check(struct vmm *v, struct err *e)
+{
+	int64_t now_ms;
+	int r = now(v, &now_ms, e);
+
+	if (!r)
+		r = follow_all(v, now_ms, e);
+	if (!r && v->set.billing.stop_on_empty)
+		r = stop_the_empty(v, e);
+	return r;
+}
+
+static int check_turn(void *arg, struct err *e)
+{
+	return billing_check(arg, e);
+}
+
+static void on_minute(void *arg)
+{
+	struct vmm *v = arg;
+	struct err e;
+
+	if (turn_do(v->turn, check_turn, v, &e) < 0)
+		log_warn("billing: %s", e.text);
+	billing_begin(v);
+}
+
+void billing_begin(struct vmm *v)
+{
+	if (v->billing.on)
+		(void)loop_after(v->set.loop, CHECK_MS, on_minute, v, &v->billing.timer);
+}
+
+void billing_stop(struct vmm *v)
+{
+	loop_after_cancel(&v->billing.timer);
+}
+
+/* ------------------------------------------------------------------ what is left */
+
+/* Reads only: the clock is brought forward in memory, and written with the next interval. */
+int vmm_balance(struct vmm *v, int64_t workspace, struct balance *ret, struct err *e)
+{
+	auto_free struct meter_row *rows = NULL;
+	struct workspace_row w;
+	struct clock_reading reading;
+	size_t n = 0;
+	int r = vmm_workspace(v, workspace, &w, e);
+
+	if (!r)
+		r = meters_list(v->db, workspace, &rows, &n, e);
+	if (r)
+		return r;
+	if (v->billing.on) {
+		v->billing.read(&reading);
+		(void)meter_clock_advance(&v->billing.clock, &reading);
+	}
+	*ret = (struct balance){ .enabled = v->billing.on, .left = w.balance, .booked = w.balance };
+	for (size_t i = 0; i < n; i++) {
+		int64_t rest = rows[i].rest;
+
+		ret->left -= meter_charge(rows[i].rate, v->billing.clock.now_ms - rows[i].from_ms, &rest);
+		ret->rate += rows[i].rate;
+	}
+	return 0;
+}
+
+static struct cvm_size size_of(const struct cvm_row *c)
+{
+	return (struct cvm_size){ .vcpus = c->given_vcpus,
+				  .memory_mib = c->given_memory_mib,
+				  .disk_gib = c->disk_gib,
+				  .gpus = c->gpus };
+}
+
+int billing_covers(struct vmm *v, int64_t workspace, const struct cvm_row *before,
+		   const struct cvm_row *after, bool up, struct err *e)
+{
+	const struct cvm_size new = size_of(after);
+	auto_free struct cvm_size *rows = NULL;
+	int64_t needed = meter_rate(rates_of(v), &new, up);
+	struct balance b;
+	size_t n = 0;
+	int r;
+
+	if (!v->billing.on || !needed)
+		return 0;
+	r = cvms_sizes(v->db, workspace, 0, &rows, &n, e);
+	if (!r)
+		r = vmm_balance(v, workspace, &b, e);
+	if (r)
+		return r;
+	for (size_t i = 0; i < n; i++)
+		if (!before || rows[i].id != before->id)
+			needed += meter_rate(rates_of(v), &rows[i], rows[i].up || rows[i].wanted);
+	if (b.left >= needed)
+		return 0;
+	err_share(e, ERR_BALANCE, "balance", needed, b.left, b.left,
+		  "the balance of %lld micro-units does not pay for the next hour: %lld needed",
+		  (long long)b.left, (long long)needed);
+	return err_hint(e, "ask an admin for %lld more", (long long)(needed - b.left));
+}
+
+int vmm_credit(struct vmm *v, int64_t workspace, int64_t amount, const char *note, const char *caller,
+	       struct ledger_row *ret, struct err *e)
+{
+	struct ledger_row l = {
+		.workspace = workspace, .credit = true, .amount = amount, .at_ms = clock_wall_ms()
+	};
+	struct workspace_row w;
+	int r = vmm_workspace(v, workspace, &w, e);
+
+	if (r)
+		return r;
+	if (w.balance > 0 && amount > debt_max - w.balance)
+		return err_field(e, ERR_INVALID, "amount", NULL,
+				 "amount: a balance can not become more than %lld", (long long)debt_max);
+	if (w.balance < 0 && amount < -debt_max - w.balance)
+		return err_field(e, ERR_INVALID, "amount", NULL,
+				 "amount: a balance can not become less than %lld", (long long)-debt_max);
+	(void)snprintf(l.caller, sizeof(l.caller), "%s", caller);
+	(void)snprintf(l.note, sizeof(l.note), "%s", note ? note : "");
+	r = ledger_add(v->db, &l, e);
+	if (!r)
+		*ret = l;
+	return r;
+}
+
+int vmm_ledger(struct vmm *v, int64_t workspace, int64_t offset, int64_t limit, struct ledger_row **ret,
+	       size_t *n, int64_t *ret_total, struct err *e)
+{
+	return ledger_list(v->db, workspace, offset, limit, ret, n, ret_total, e);
+}
+
+int64_t vmm_hourly_rate(const struct vmm *v, int64_t vcpus, int64_t memory_mib, int64_t disk_gib,
+			int64_t gpus)
+{
+	const struct cvm_size c = {
+		.vcpus = vcpus, .memory_mib = memory_mib, .disk_gib = disk_gib, .gpus = gpus
+	};
+
+	return v->billing.on ? meter_rate(rates_of(v), &c, true) : 0;
+}

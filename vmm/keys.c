@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * keys.c - API keys: made, recognised, used, revoked.
+ *
+ * A key is 192 random bits, so its SHA-256 needs neither salt nor stretching to be kept. The text itself exists in the answer
+ * that shows it, and nowhere else. When a key was last used is written when a minute has passed since it was written before: a reader
+ * that asks a thousand times a second costs one small write a minute.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/own.h"
+#include "vmm/account.h"
+#include "vmm/world.h"
+
+enum { USED_EVERY_MS = 60 * 1000, RATE_WINDOW_MS = 60 * 1000, SECRET_LEN = 24, PREFIX_LEN = 13 };
+
+/* ------------------------------------------------------------------ recognising */
+
+struct used {
+	struct vmm *v;
+	int64_t id, now_ms;
+};
+
+static int set_used(void *arg, struct err *e)
+{
+	const struct used *u = arg;
+
+	return keys_set_used(u->v->db, u->id, u->now_ms, e);
+}
+
+/* A clock that was set back must not keep the time in the future. A write that fails (the disk is full) is no reason to refuse. */
+static void note_use(struct vmm *v, const struct key_row *k, int64_t now_ms)
+{
+	struct used u = { v, k->id, now_ms };
+	struct err ignored;
+
+	if (now_ms - k->last_used_ms >= USED_EVERY_MS || now_ms < k->last_used_ms)
+		(void)turn_do(v->turn, set_used, &u, &ignored);
+}
+
+static bool is_expired(const struct key_row *k, int64_t now_ms)
+{
+	return k->expires_ms && now_ms >= k->expires_ms;
+}
+
+int vmm_authenticate(struct vmm *v, const char *api_key, struct key_row *ret, struct err *e)
+{
+	int64_t now_ms = clock_wall_ms();
+	uint8_t hash[SHA256_LEN];
+	struct key_row k;
+	int r;
+
+	id_sha256(api_key, strlen(api_key), hash);
+	r = keys_find(v->db, hash, &k, e);
+	if (r == -ERR_NOT_FOUND)
+		return err_set(e, ERR_UNAUTHENTICATED, "unknown API key");
+	if (r)
+		return r;
+	if (is_expired(&k, now_ms))
+		return err_set(e, ERR_UNAUTHENTICATED, "the API key %s has expired", k.name);
+	note_use(v, &k, now_ms);
+	*ret = k;
+	return 0;
+}
+
+uint64_t vmm_keys_generation(const struct vmm *v)
+{
+	return v->keys_generation;
+}
+
+bool vmm_key_opens(struct vmm *v, int64_t id, int64_t now_ms)
+{
+	struct key_row k;
+	struct err ignored;
+	int r = keys_get(v->db, id, &k, &ignored);
+
+	return r ? r != -ERR_NOT_FOUND : !is_expired(&k, now_ms);
+}
+
+/* ------------------------------------------------------------------ making */
+
+static int make(struct db *db, struct key_row *k, char text[API_KEY_TEXT], struct err *e)
+{
+	uint8_t secret[SECRET_LEN], hash[SHA256_LEN];
+	char hex[2 * SECRET_LEN + 1];
+
+	id_random(secret, sizeof(secret));
+	id_hex(secret, sizeof(secret), hex);
+	(void)snprintf(text, API_KEY_TEXT, "teepod_%s", hex);
+	(void)snprintf(k->prefix, sizeof(k->prefix), "%.*s", PREFIX_LEN, text);
+	id_sha256(text, strlen(text), hash);
+	explicit_bzero(secret, sizeof(secret));
+	explicit_bzero(hex, sizeof(hex));
+	k->created_ms = clock_wall_ms();
+	return keys_add(db, k, hash, &k->id, e);
+}
+
+static int check_count(struct vmm *v, int64_t workspace, struct err *e)
+{
+	int64_t n, max = v->set.max_keys;
+	int r = max ? keys_count(v->db, workspace, clock_wall_ms(), &n, e) : 0;
+
+	if (r || !max || n < max)
+		return r;
+	err_share(e, ERR_KEYS, "tokens", n, 0, max,
+		  "the workspace has %lld API tokens, at most %lld may be open at a time", (long long)n,
+		  (long long)max);
+	return err_hint(e, "delete one that is not needed any more");
+}
+
+static int check_rate(struct vmm *v, int64_t workspace, struct err *e)
+{
+	int64_t now_ms = clock_wall_ms(), max = v->set.keys_per_minute, nth_ms = 0;
+	int r = max ? keys_made_since(v->db, workspace, now_ms - RATE_WINDOW_MS, now_ms, max, &nth_ms, e) : 0;
+
+	if (r || !nth_ms)
+		return r;
+	r = err_share(e, ERR_KEY_RATE, "tokens", 1, 0, max, "at most %lld API tokens may be made in a minute",
+		      (long long)max);
+	e->retry_s = (unsigned)((nth_ms + RATE_WINDOW_MS - now_ms + 999) / 1000);
+	return r;
+}
+
+int vmm_key_make(struct vmm *v, const struct key_ask *ask, struct key_row *ret, char ret_text[API_KEY_TEXT],
+		 struct err *e)
+{
+	struct key_row k = { .workspace = ask->workspace,
+			     .role = ask->role,
+			     .expires_ms = ask->expires_ms,
+			     .per_minute = ask->per_minute };
+	struct workspace_row w;
+	int r = vmm_workspace(v, ask->workspace, &w, e);
+
+	if (!r && ask->expires_ms && ask->expires_ms <= clock_wall_ms())
+		r = err_field(e, ERR_INVALID, "expires_at", NULL, "expires_at must be in the future");
+	if (!r)
+		r = check_rate(v, ask->workspace, e);
+	if (!r)
+		r = check_count(v, ask->workspace, e);
+	if (r)
+		return r;
+	(void)snprintf(k.name, sizeof(k.name), "%s", ask->name);
+	memcpy(k.workspace_slug, w.slug, sizeof(k.workspace_slug));
+	r = make(v->db, &k, ret_text, e);
+	if (!r)
+		*ret = k;
+	return r;
+}
+
+struct new_key {
+	struct db *db;
+	const char *workspace, *name;
+	int role;
+	char text[API_KEY_TEXT];
+};
+
+static int add_key(void *arg, struct err *e)
+{
+	struct new_key *n = arg;
+	struct key_row k = { .role = n->role };
+	int r = workspaces_ensure(n->db, n->workspace, &k.workspace, e);
+
+	(void)snprintf(k.name, sizeof(k.name), "%s", n->name);
+	return r ? r : make(n->db, &k, n->text, e);
+}
+
+int vmm_add_key(struct vmm *v, const char *workspace, const char *name, int role, char ret_key[API_KEY_TEXT],
+		struct err *e)
+{
+	struct new_key k = {
+		.db = v->db, .workspace = workspace ? workspace : v->set.workspace, .name = name, .role = role
+	};
+	int r = turn_do(v->turn, add_key, &k, e);
+
+	if (r < 0)
+		return r;
+	memcpy(ret_key, k.text, sizeof(k.text));
+	return 0;
+}
+
+int vmm_add_key_offline(const char *state_dir, const char *workspace, const char *name, int role,
+			char ret_key[API_KEY_TEXT], struct err *e)
+{
+	auto_free char *path = xasprintf("%s/teepod.db", state_dir);
+	struct new_key k = { .workspace = workspace, .name = name, .role = role };
+	int r = db_open(path, &k.db, e);
+
+	if (r)
+		return r;
+	r = add_key(&k, e);
+	db_close(k.db);
+	if (r)
+		return r;
+	memcpy(ret_key, k.text, sizeof(k.text));
+	return 0;
+}
+
+/* ------------------------------------------------------------------ looking and revoking */
+
+int vmm_keys(struct vmm *v, int64_t workspace, int role, int64_t offset, int64_t limit, struct key_row **ret,
+	     size_t *n, struct err *e)
+{
+	return keys_list(v->db, workspace, role, offset, limit, ret, n, e);
+}
+
+int vmm_key(struct vmm *v, int64_t id, struct key_row *ret, struct err *e)
+{
+	int r = keys_get(v->db, id, ret, e);
+
+	return r == -ERR_NOT_FOUND ? err_set(e, ERR_NOT_FOUND, "no such token") : r;
+}
+
+int vmm_key_revoke(struct vmm *v, int64_t id, struct err *e)
+{
+	int r = keys_revoke(v->db, id, clock_wall_ms(), e);
+
+	v->keys_generation++;
+	return r == -ERR_NOT_FOUND ? err_set(e, ERR_NOT_FOUND, "no such token") : r;
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * workspaces.c - who shares this node, and what each may hold.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "vmm/account.h"
+#include "vmm/world.h"
+
+static int no_workspace(const char *slug, struct err *e)
+{
+	return err_field(e, ERR_NOT_FOUND, "slug", slug, "no workspace is called %.64s", slug);
+}
+
+int vmm_workspace(struct vmm *v, int64_t id, struct workspace_row *ret, struct err *e)
+{
+	int r = workspaces_get(v->db, id, ret, e);
+
+	return r == -ERR_NOT_FOUND ? err_set(e, ERR_NOT_FOUND, "no such workspace") : r;
+}
+
+int64_t vmm_default_workspace(const struct vmm *v)
+{
+	return v->workspace;
+}
+
+int vmm_workspace_find(struct vmm *v, const char *slug, struct workspace_row *ret, struct err *e)
+{
+	int r = workspaces_find(v->db, slug, ret, e);
+
+	return r == -ERR_NOT_FOUND ? no_workspace(slug, e) : r;
+}
+
+int vmm_workspaces(struct vmm *v, int64_t offset, int64_t limit, struct workspace_row **ret, size_t *n,
+		   struct err *e)
+{
+	return workspaces_list(v->db, offset, limit, ret, n, e);
+}
+
+static int check_slug(const char *slug, struct err *e)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
+	size_t n = strlen(slug);
+
+	if (n > 0 && n < NAME_TEXT && strspn(slug, allowed) == n && slug[0] >= 'a')
+		return 0;
+	return err_field(
+		e, ERR_INVALID, "slug", slug,
+		"slug must be 1 to %d lower-case letters, digits and hyphens, beginning with a letter",
+		NAME_TEXT - 1);
+}
+
+static int set(struct vmm *v, const struct workspace_ask *ask, struct workspace_row *w, struct err *e)
+{
+	if (ask->name)
+		(void)snprintf(w->name, sizeof(w->name), "%s", ask->name);
+	for (int q = 0; q < QUOTAS; q++)
+		if (ask->max[q] != QUOTA_KEEP)
+			w->max[q] = ask->max[q];
+	return workspaces_set(v->db, w, e);
+}
+
+int vmm_workspace_add(struct vmm *v, const struct workspace_ask *ask, struct workspace_row *ret,
+		      struct err *e)
+{
+	struct workspace_row w;
+	int64_t id = 0;
+	int r = check_slug(ask->slug, e);
+
+	if (r)
+		return r;
+	r = workspaces_add(v->db, ask->slug, ask->slug, &id, e);
+	if (!r)
+		return err_field(e, ERR_CONFLICT, "slug", ask->slug, "a workspace is called %s already",
+				 ask->slug);
+	if (r > 0)
+		r = vmm_workspace(v, id, &w, e);
+	if (!r)
+		r = set(v, ask, &w, e);
+	if (!r)
+		*ret = w;
+	return r;
+}
+
+int vmm_workspace_change(struct vmm *v, const char *slug, const struct workspace_ask *ask,
+			 struct workspace_row *ret, struct err *e)
+{
+	struct workspace_row w;
+	int r = vmm_workspace_find(v, slug, &w, e);
+
+	if (!r)
+		r = set(v, ask, &w, e);
+	if (!r)
+		*ret = w;
+	return r;
+}
+
+int vmm_workspace_delete(struct vmm *v, const char *slug, struct err *e)
+{
+	struct workspace_row w;
+	int r = vmm_workspace_find(v, slug, &w, e);
+
+	if (r)
+		return r;
+	if (w.id == v->workspace)
+		return err_set(e, ERR_IN_USE, "%s is the default workspace of this node (node.workspace)",
+			       w.slug);
+	if (w.cvms) {
+		err_set(e, ERR_IN_USE, "workspace %s has %lld CVMs", w.slug, (long long)w.cvms);
+		return err_hint(e, "delete them first");
+	}
+	v->keys_generation++;
+	return workspaces_delete(v->db, w.id, clock_wall_ms(), e);
+}
