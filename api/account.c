@@ -1,34 +1,38 @@
 /* SPDX-License-Identifier: Apache-2.0
- * account.c - who am I, which workspaces and nodes are there for me?
+ * account.c - who am I, and which nodes are there for me?
  *
- * There is one node and no billing here: what the cloud's clients insist on is answered with what is true of that.
+ * There is one node: what the cloud's clients insist on is answered with what is true of that.
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "api/shapes.h"
+#include "api/account.h"
 #include "api/tables.h"
 #include "base/clock.h"
 #include "base/own.h"
 
-static const char *role_word(enum role r)
+/* Without billing, or where it can not be found out: nothing. */
+static int64_t left_of(const struct call *c)
 {
-	static const char *const words[] = { "none", "reader", "tenant", "operator", "admin" };
+	struct balance b;
+	struct err ignored;
 
-	return words[r];
+	if (vmm_balance(api_of(c)->vmm, c->caller.workspace, &b, &ignored) || !b.enabled)
+		return 0;
+	return b.left;
 }
 
 static json_t *me_v25(const struct call *c)
 {
 	return json_pack("{s:s,s:s,s:i,s:i,s:s,s:s,s:s}", "username", c->caller.name, "email", "", "credits",
-			 0, "granted_credits", 0, "avatar", "", "team_name", c->caller.workspace_slug,
-			 "team_tier", "local");
+			 (int)(left_of(c) / 1000000), "granted_credits", 0, "avatar", "", "team_name",
+			 c->caller.workspace_slug, "team_tier", "local");
 }
 
 static json_t *me_v26(const struct call *c)
 {
-	char id[32];
+	char id[32], credit[MONEY_TEXT];
 
 	(void)snprintf(id, sizeof(id), "ws_%" PRId64, c->caller.workspace);
 	return json_pack("{s:{s:s,s:s,s:s,s:s,s:b,s:b,s:b,s:b},s:{s:s,s:s,s:s,s:s,s:s},s:{s:s,s:s,s:b,s:n}}",
@@ -36,82 +40,14 @@ static json_t *me_v26(const struct call *c)
 			 c->caller.role >= ROLE_ADMIN ? "admin" : "user", "avatar", "", "email_verified", 0,
 			 "totp_enabled", 0, "has_backup_codes", 0, "flag_has_password", 0, "workspace", "id",
 			 id, "name", c->caller.workspace_slug, "slug", c->caller.workspace_slug, "tier",
-			 "local", "role", role_word(c->caller.role), "credits", "balance", "0",
-			 "granted_balance", "0", "is_post_paid", 0, "outstanding_amount");
+			 "local", "role", role_text(c->caller.role), "credits", "balance",
+			 money_text(left_of(c), credit), "granted_balance", "0", "is_post_paid", 0,
+			 "outstanding_amount");
 }
 
 static void get_me(struct call *c)
 {
 	call_reply(c, 200, c->version == 25 ? me_v25(c) : me_v26(c));
-}
-
-static json_t *shape_workspace(const struct call *c, const struct workspace_row *ws)
-{
-	bool is_default = ws->id == vmm_default_workspace(api_of(c)->vmm);
-	char id[32];
-
-	(void)snprintf(id, sizeof(id), "ws_%" PRId64, ws->id);
-	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:b,s:o,s:I,s:I}", "id", id, "name", ws->name, "slug",
-			 ws->slug, "tier", "local", "role", role_word(c->caller.role), "is_default",
-			 is_default, "created_at", json_time_or_null(ws->created_ms), "apps",
-			 (json_int_t)ws->apps, "cvms", (json_int_t)ws->cvms);
-}
-
-static void get_workspaces(struct call *c)
-{
-	struct workspace_row ws;
-	struct err e;
-
-	if (vmm_workspace(api_of(c)->vmm, c->caller.workspace, &ws, &e)) {
-		call_reply_err(c, &e);
-		return;
-	}
-	call_reply(c, 200,
-		   json_pack("{s:[o],s:{s:b,s:n,s:i}}", "data", shape_workspace(c, &ws), "pagination",
-			     "has_more", 0, "next_cursor", "total", 1));
-}
-
-/* A caller's own workspace, by slug or "ws_<n>". Others' are not told apart from none. */
-static int own_workspace(const struct call *c, const char *slug, struct workspace_row *ret, struct err *e)
-{
-	char id[32];
-
-	(void)snprintf(id, sizeof(id), "ws_%" PRId64, c->caller.workspace);
-	if (strcmp(slug, c->caller.workspace_slug) != 0 && strcmp(slug, id) != 0)
-		return err_field(e, ERR_NOT_FOUND, "slug", slug, "workspace %.64s is not the caller's", slug);
-	return vmm_workspace(api_of(c)->vmm, c->caller.workspace, ret, e);
-}
-
-static void get_workspace(struct call *c)
-{
-	struct workspace_row ws = { 0 };
-	struct err e;
-
-	if (own_workspace(c, c->param[0], &ws, &e))
-		call_reply_err(c, &e);
-	else
-		call_reply(c, 200, shape_workspace(c, &ws));
-}
-
-static void get_workspace_nodes(struct call *c)
-{
-	auto_shaper struct shaper s = { 0 };
-	struct workspace_row ws;
-	json_t *body, *items;
-	struct page p;
-	struct err e;
-
-	if (own_workspace(c, c->param[0], &ws, &e) || api_page(c, 30, 100, &p, &e)) {
-		call_reply_err(c, &e);
-		return;
-	}
-	shaper_init(&s, c);
-	items = json_array();
-	if (p.page == 1)
-		json_array_append(items, s.node);
-	body = json_pack("{s:o}", "items", items);
-	api_put_page(body, &p, 1);
-	call_reply(c, 200, body);
 }
 
 /* ------------------------------------------------------------------ /teepods/available */
@@ -214,9 +150,6 @@ static void get_available(struct call *c)
 
 const struct route account_routes[] = {
 	{ "GET", "/api/v1/auth/me", ROLE_READER, 0, 0, get_me, NULL },
-	{ "GET", "/api/v1/workspaces", ROLE_READER, 0, 0, get_workspaces, NULL },
-	{ "GET", "/api/v1/workspaces/{slug}", ROLE_READER, 0, 0, get_workspace, NULL },
-	{ "GET", "/api/v1/workspaces/{slug}/nodes", ROLE_READER, 0, 0, get_workspace_nodes, NULL },
 	{ "GET", "/api/v1/teepods/available", ROLE_READER, 0, 0, get_available, NULL },
 	{ 0 },
 };

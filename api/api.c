@@ -7,16 +7,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/account.h"
 #include "api/follow.h"
+#include "api/key_rate.h"
 #include "api/tables.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/id.h"
 
 const struct route *const api_routes[] = {
-	account_routes, app_routes,    catalog_routes,     cvm_routes,  event_routes,     health_routes,
-	image_routes,   log_routes,    measurement_routes, node_routes, operation_routes, power_routes,
-	state_routes,   policy_routes, maintenance_routes, NULL,
+	account_routes, app_routes,    catalog_routes,     cvm_routes,   event_routes,     health_routes,
+	image_routes,   log_routes,    measurement_routes, node_routes,  operation_routes, power_routes,
+	state_routes,   policy_routes, maintenance_routes, money_routes, token_routes,     workspace_routes,
+	NULL,
 };
 
 struct api *api_new(struct vmm *v, const struct api_settings *s)
@@ -28,6 +31,7 @@ struct api *api_new(struct vmm *v, const struct api_settings *s)
 	a->started_ms = clock_wall_ms();
 	id_random(a->secret, sizeof(a->secret));
 	a->followers = followers_new(v);
+	a->key_rate = key_rate_new();
 	return a;
 }
 
@@ -52,6 +56,7 @@ void api_free(struct api *a)
 	if (!a)
 		return;
 	followers_free(a->followers);
+	key_rate_free(a->key_rate);
 	free(a);
 }
 
@@ -60,11 +65,22 @@ void api_free(struct api *a)
 static int by_key(struct api *a, const char *key, struct caller *ret, struct err *e)
 {
 	struct key_row row;
+	unsigned wait_s;
 	int r = vmm_authenticate(a->vmm, key, &row, e);
 
 	if (r)
 		return r;
-	*ret = (struct caller){ .role = (enum role)row.role, .key_id = row.id, .workspace = row.workspace };
+	wait_s = key_rate_take(a->key_rate, row.id, row.per_minute, clock_mono_us());
+	if (wait_s) {
+		err_set(e, ERR_RATE, "the API key %s may make %lld requests a minute: wait %u s", row.name,
+			(long long)row.per_minute, wait_s);
+		e->retry_s = wait_s;
+		return -ERR_RATE;
+	}
+	*ret = (struct caller){ .role = (enum role)row.role,
+				.key_id = row.id,
+				.expires_ms = row.expires_ms,
+				.workspace = row.workspace };
 	(void)snprintf(ret->workspace_slug, sizeof(ret->workspace_slug), "%s", row.workspace_slug);
 	(void)snprintf(ret->name, sizeof(ret->name), "%s", row.name);
 	return 0;
@@ -134,11 +150,37 @@ struct request_ref api_ref(const struct call *c)
 	return (struct request_ref){ .request_id = c->request_id, .caller = c->caller.name };
 }
 
-int api_find_cvm(const struct call *c, const char *identifier, struct cvm_row *ret, struct err *e)
+/* ?workspace= names where it has to be. Only those who see all workspaces are told that it is in another one. */
+static int find_in(const struct call *c, const char *slug, const char *identifier, struct cvm_row *ret,
+		   struct err *e)
 {
 	struct vmm *v = api_of(c)->vmm;
-	int r = vmm_find(v, c->caller.workspace, identifier, ret, e);
+	struct workspace_row w = { .id = -1 }; /* where nothing is */
+	struct cvm_row ignored;
+	struct err other;
+	int r = account_workspace(c, slug, &w, e);
 
+	if (r && (r != -ERR_NOT_FOUND || api_scope(c) == 0))
+		return r;
+	r = vmm_find(v, w.id, identifier, ret, e);
+	if (r != -ERR_CVM_NOT_FOUND || api_scope(c))
+		return r;
+	r = vmm_find(v, 0, identifier, &ignored, &other);
+	if (r && r != -ERR_CVM_AMBIGUOUS)
+		return -(int)e->code;
+	return err_field(e, ERR_CVM_ELSEWHERE, "cvm_id", identifier, "CVM %.60s is not in workspace %s",
+			 identifier, w.slug);
+}
+
+int api_find_cvm(struct call *c, const char *identifier, struct cvm_row *ret, struct err *e)
+{
+	const char *slug = call_query(c, "workspace", 0);
+	struct vmm *v = api_of(c)->vmm;
+	int r;
+
+	if (slug)
+		return find_in(c, slug, identifier, ret, e);
+	r = vmm_find(v, c->caller.workspace, identifier, ret, e);
 	if (r == -ERR_CVM_NOT_FOUND && api_scope(c) == 0)
 		r = vmm_find(v, 0, identifier, ret, e);
 	return r;

@@ -34,6 +34,7 @@ struct api {
 	uint8_t secret[API_SECRET]; /* signs log links; a new one with each process, so links end with it */
 	bool draining;
 	struct followers *followers; /* follow.h */
+	struct key_rate *key_rate;   /* key_rate.h */
 };
 
 extern const struct route *const api_routes[];
@@ -67,8 +68,9 @@ void api_caller(const struct call *c, char out[CALLER_TEXT]);
 /* Who asks, for the operation's record. Borrowed from the call. */
 struct request_ref api_ref(const struct call *c);
 
-/* The CVM that @identifier means to this caller: in its own workspace, for operators elsewhere too. */
-int api_find_cvm(const struct call *c, const char *identifier, struct cvm_row *ret, struct err *e);
+/* The CVM that @identifier means to this caller: in its own workspace, for operators elsewhere too; ?workspace=SLUG says where. What
+ * a caller may not see is answered as what is not there, to the last byte: a code of its own would tell it. */
+int api_find_cvm(struct call *c, const char *identifier, struct cvm_row *ret, struct err *e);
 
 /* Base of absolute links, without a trailing slash. */
 const char *api_base_url(const struct call *c);

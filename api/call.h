@@ -26,8 +26,9 @@ enum role { ROLE_NONE, ROLE_READER, ROLE_TENANT, ROLE_OPERATOR, ROLE_ADMIN };
 
 struct caller {
 	enum role role;
-	int64_t key_id;    /* row of the API key; 0: unix socket peer or client certificate */
-	int64_t workspace; /* row of the caller's workspace */
+	int64_t key_id;     /* row of the API key; 0: unix socket peer or client certificate */
+	int64_t expires_ms; /* of the key; 0 = never */
+	int64_t workspace;  /* row of the caller's workspace */
 	char workspace_slug[64];
 	char name[72]; /* key name, "uid:0", or "cert:" and the certificate's common name */
 };

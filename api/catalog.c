@@ -6,30 +6,33 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "api/api.h"
+#include "api/account.h"
 #include "api/tables.h"
 #include "base/own.h"
 
 /* Types without GPUs are one family. */
 static const char family[] = "cpu";
 
-static json_t *shape_type(const struct instance_type *t)
+static json_t *shape_type(const struct vmm *v, const struct instance_type *t)
 {
+	char rate[MONEY_TEXT];
 	json_t *about = json_sprintf("%" PRId64 " vCPU, %" PRId64 " MB memory, %" PRId64 " GB disk", t->vcpus,
 				     t->memory_mib, t->disk_gib);
 
-	return json_pack("{s:s,s:s,s:o,s:I,s:I,s:s,s:b,s:s,s:I}", "id", t->name, "name", t->name,
-			 "description", about, "vcpu", (json_int_t)t->vcpus, "memory_mb",
-			 (json_int_t)t->memory_mib, "hourly_rate", "0", "requires_gpu", 0, "family", family,
-			 "default_disk_size_gb", (json_int_t)t->disk_gib);
+	return json_pack(
+		"{s:s,s:s,s:o,s:I,s:I,s:s,s:b,s:s,s:I}", "id", t->name, "name", t->name, "description", about,
+		"vcpu", (json_int_t)t->vcpus, "memory_mb", (json_int_t)t->memory_mib, "hourly_rate",
+		money_text(vmm_hourly_rate(v, t->vcpus, t->memory_mib, t->disk_gib, 0), rate), "requires_gpu",
+		0, "family", family, "default_disk_size_gb", (json_int_t)t->disk_gib);
 }
 
-static json_t *all_types(const struct vmm_settings *s)
+static json_t *all_types(const struct vmm *v)
 {
+	const struct vmm_settings *s = vmm_settings(v);
 	json_t *a = json_array();
 
 	for (size_t i = 0; i < s->n_types; i++)
-		json_array_append_new(a, shape_type(&s->types[i]));
+		json_array_append_new(a, shape_type(v, &s->types[i]));
 	return a;
 }
 
@@ -38,8 +41,8 @@ static void get_types(struct call *c)
 	const struct vmm_settings *s = vmm_settings(api_of(c)->vmm);
 
 	call_reply(c, 200,
-		   json_pack("{s:[{s:s,s:o,s:I}]}", "result", "name", family, "items", all_types(s), "total",
-			     (json_int_t)s->n_types));
+		   json_pack("{s:[{s:s,s:o,s:I}]}", "result", "name", family, "items",
+			     all_types(api_of(c)->vmm), "total", (json_int_t)s->n_types));
 }
 
 static void get_family(struct call *c)
@@ -54,8 +57,8 @@ static void get_family(struct call *c)
 		return;
 	}
 	call_reply(c, 200,
-		   json_pack("{s:o,s:I,s:s}", "items", all_types(s), "total", (json_int_t)s->n_types,
-			     "family", family));
+		   json_pack("{s:o,s:I,s:s}", "items", all_types(api_of(c)->vmm), "total",
+			     (json_int_t)s->n_types, "family", family));
 }
 
 static json_t *shape_os_image(const struct image_row *row)

@@ -109,6 +109,8 @@ static void done(void *arg, struct answer *a, bool replayed, const struct err *e
 		vmm_look(api_of(ch->call)->vmm, looked, ch);
 		return;
 	}
+	if (!e && !replayed && ch->ops->reveal)
+		ch->ops->reveal(ch, a->body);
 	if (e)
 		call_reply_err(ch->call, e);
 	else

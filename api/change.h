@@ -22,6 +22,8 @@ struct change_ops {
 	/* Inside the transaction; failing takes everything back. An "operation_id" in the body also becomes the header
 	 * X-Operation-Id, so that a 204 has one too; a "generation" becomes its ETag. */
 	int (*apply)(struct change *ch, struct answer *ret, struct err *e);
+	/* After the commit, only for the first answer: add to @body what must not be kept. NULL: nothing. */
+	void (*reveal)(struct change *ch, json_t *body);
 	void (*free)(struct change *ch); /* NULL: free() */
 };
 

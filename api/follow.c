@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/loop.h"
+#include "vmm/account.h"
 
 enum { TICK_MS = 1000, SOON_MS = 20 };
 
@@ -60,11 +61,35 @@ static void sweep(struct followers *all)
 	}
 }
 
+/* Its key has expired or was revoked since it was let in. */
+static bool is_barred(struct follower *f)
+{
+	const struct caller *who = &f->call->caller;
+	uint64_t generation = vmm_keys_generation(f->all->vmm);
+	int64_t now_ms;
+
+	if (!who->key_id || (!who->expires_ms && f->keys_generation == generation))
+		return false;
+	now_ms = clock_wall_ms();
+	if (who->expires_ms && now_ms >= who->expires_ms)
+		return true;
+	if (f->keys_generation == generation)
+		return false;
+	f->keys_generation = generation;
+	return !vmm_key_opens(f->all->vmm, who->key_id, now_ms);
+}
+
+static void end(struct follower *f, bool client_gone);
+
 static void walk(struct followers *all, bool tick)
 {
 	all->walking++;
 	for (struct follower *f = all->first; f; f = f->next) {
-		if (!f->ended)
+		if (f->ended)
+			continue;
+		if (is_barred(f))
+			end(f, false);
+		else
 			f->ops->look(f, tick);
 	}
 	all->walking--;
@@ -140,6 +165,7 @@ void follow_add(struct follower *f, struct call *c, const struct follow_ops *ops
 	f->call = c;
 	f->all = all;
 	f->heard_ms = clock_mono_ms();
+	f->keys_generation = vmm_keys_generation(all->vmm);
 	api_caller(c, f->caller);
 	f->next = all->first;
 	all->first = f;

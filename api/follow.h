@@ -2,7 +2,7 @@
  * follow.h - answers that go on: event streams, followed logs, requests that wait for an operation.
  *
  * A follower owns its call from follow_add() until follow_end(). It hears of every commit, of time passing, and is ended when
- * its client goes away or the daemon drains. One watch and one timer serve all followers; both exist only while there is one.
+ * its client goes away, its API key opens nothing any more, or the daemon drains. One watch and one timer serve all followers; both exist only while there is one.
  */
 #ifndef TEEPOD_API_FOLLOW_H
 #define TEEPOD_API_FOLLOW_H
@@ -27,7 +27,8 @@ struct follower {
 	const struct follow_ops *ops;
 	struct call *call;
 	char caller[CALLER_TEXT];
-	int64_t heard_ms; /* monotonic: when the client was last written to */
+	uint64_t keys_generation; /* when its key was last looked at */
+	int64_t heard_ms;         /* monotonic: when the client was last written to */
 	bool ended;
 	struct followers *all;
 	struct follower *next;

@@ -2,6 +2,7 @@
  * clock.c - clocks and how times are written.
  */
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -39,6 +40,79 @@ char *clock_rfc3339(int64_t wall_ms, char out[CLOCK_TEXT])
 	(void)strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
 	(void)snprintf(out, CLOCK_TEXT, "%s.%03dZ", date, (int)(wall_ms % 1000));
 	return out;
+}
+
+/* Exactly @n digits at *p, which moves behind them. */
+static bool digits(const char **p, int n, int min, int max, int *ret)
+{
+	int v = 0;
+
+	for (int i = 0; i < n; i++, (*p)++) {
+		if (**p < '0' || **p > '9')
+			return false;
+		v = v * 10 + (**p - '0');
+	}
+	*ret = v;
+	return v >= min && v <= max;
+}
+
+static bool skip(const char **p, const char *any_of)
+{
+	if (!**p || !strchr(any_of, **p))
+		return false;
+	(*p)++;
+	return true;
+}
+
+static bool fraction(const char **p, int *ret_ms)
+{
+	int scale = 100;
+
+	*ret_ms = 0;
+	if (!skip(p, "."))
+		return true;
+	if (**p < '0' || **p > '9')
+		return false;
+	for (; **p >= '0' && **p <= '9'; (*p)++, scale /= 10)
+		*ret_ms += (**p - '0') * scale;
+	return true;
+}
+
+static bool offset(const char **p, int *ret_s)
+{
+	int sign = **p == '-' ? -1 : 1, h = 0, m = 0;
+
+	*ret_s = 0;
+	if (skip(p, "Zz"))
+		return true;
+	if (!skip(p, "+-") || !digits(p, 2, 0, 23, &h) || !skip(p, ":") || !digits(p, 2, 0, 59, &m))
+		return false;
+	*ret_s = sign * (h * 3600 + m * 60);
+	return true;
+}
+
+bool clock_parse(const char *text, int64_t *ret_wall_ms)
+{
+	const char *p = text;
+	struct tm tm = { 0 };
+	int year, month, ms, off;
+	int day;
+	time_t s;
+
+	if (!digits(&p, 4, 1970, 9999, &year) || !skip(&p, "-") || !digits(&p, 2, 1, 12, &month) ||
+	    !skip(&p, "-") || !digits(&p, 2, 1, 31, &day) || !skip(&p, "Tt ") ||
+	    !digits(&p, 2, 0, 23, &tm.tm_hour) || !skip(&p, ":") || !digits(&p, 2, 0, 59, &tm.tm_min) ||
+	    !skip(&p, ":") || !digits(&p, 2, 0, 60, &tm.tm_sec) || !fraction(&p, &ms) || !offset(&p, &off) ||
+	    *p)
+		return false;
+	tm.tm_year = year - 1900;
+	tm.tm_mon = month - 1;
+	tm.tm_mday = day;
+	s = timegm(&tm);
+	if (tm.tm_mday != day || s < off) /* 31 February, or before 1970 */
+		return false;
+	*ret_wall_ms = ((int64_t)s - off) * 1000 + ms;
+	return true;
 }
 
 char *clock_span(int64_t ms, char out[CLOCK_SPAN])

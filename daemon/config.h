@@ -152,6 +152,17 @@ struct config_idempotency {
 	int64_t keep_hours;
 };
 
+struct config_tokens {
+	int64_t max_per_workspace, made_per_minute; /* 0: no limit */
+};
+
+struct config_billing {
+	bool enabled;
+	int on_empty; /* 1: stop */
+	char *currency;
+	int64_t vcpu_hour, memory_gib_hour, disk_gib_hour, gpu_hour, interval;
+};
+
 struct config {
 	struct config_node node;
 	struct config_api api;
@@ -171,6 +182,8 @@ struct config {
 	struct config_operations operations;
 	struct config_events events;
 	struct config_idempotency idempotency;
+	struct config_tokens tokens;
+	struct config_billing billing;
 
 	char **origin;          /* by row of the table: "default", "/etc/teepod/teepod.conf:12", "-o", ... */
 	struct config *retired; /* values replaced by config_reload(): readers may still hold their strings */

@@ -36,6 +36,8 @@ static const struct word level_words[] = { { "error", LOG_LEVEL_ERROR },
 					   { "debug", LOG_LEVEL_DEBUG },
 					   { 0 } };
 
+static const struct word empty_words[] = { { "refuse", 0 }, { "stop", 1 }, { 0 } };
+
 static const struct word format_words[] = { { "text", LOG_FORMAT_TEXT }, { "json", LOG_FORMAT_JSON }, { 0 } };
 
 const struct section config_sections[] = {
@@ -60,6 +62,9 @@ const struct section config_sections[] = {
 	{ "operations", "Finished operations." },
 	{ "events", "The event log." },
 	{ "idempotency", "Answers remembered for Idempotency-Key." },
+	{ "tokens", "API tokens that are made over the API. See docs/workspaces.md." },
+	{ "billing", "Prepaid balances of workspaces. Rates are whole micro-units (millionths) of the currency "
+		     "for an hour. See docs/workspaces.md." },
 };
 
 const size_t config_sections_n = ARRAY_SIZE(config_sections);
@@ -431,6 +436,48 @@ const struct key config_keys[] = {
 	  .preset = "24",
 	  .doc = "How long a repeated key gets the same answer.",
 	  .unit = "h", .min = 24, .max = 87600, .flags = KEY_RELOAD },
+	{ "tokens", "max_per_workspace", &type_int, AT(tokens.max_per_workspace),
+	  .preset = "100",
+	  .doc = "Tokens of one workspace that are open at a time; 0: no limit.",
+	  .max = 1000000, .flags = KEY_RELOAD },
+	{ "tokens", "made_per_minute", &type_int, AT(tokens.made_per_minute),
+	  .preset = "30",
+	  .doc = "Tokens that may be made in one workspace in a minute; 0: no limit.",
+	  .max = 1000000, .flags = KEY_RELOAD },
+	{ "billing", "enabled", &type_bool, AT(billing.enabled),
+	  .preset = "no",
+	  .doc = "Charge workspaces for what their CVMs hold, and refuse to create or start a CVM when "
+		 "the balance does not pay for the next hour." },
+	{ "billing", "on_empty", &type_word, AT(billing.on_empty),
+	  .preset = "refuse",
+	  .doc = "When nothing is left of a balance: refuse lets running CVMs run on (the balance "
+		 "becomes negative) and refuses new starts; stop shuts them down as well, hard after "
+		 "a minute.",
+	  .words = empty_words, .flags = KEY_RELOAD },
+	{ "billing", "currency", &type_name, AT(billing.currency),
+	  .preset = "USD",
+	  .doc = "Name of the currency, as shown to clients. Nothing is converted." },
+	{ "billing", "vcpu_hour", &type_int, AT(billing.vcpu_hour),
+	  .preset = "0",
+	  .doc = "One vCPU of a running CVM for an hour.",
+	  .unit = "micro-units", .max = 1000000000, .flags = KEY_RELOAD },
+	{ "billing", "memory_gib_hour", &type_int, AT(billing.memory_gib_hour),
+	  .preset = "0",
+	  .doc = "One GiB of memory of a running CVM for an hour.",
+	  .unit = "micro-units", .max = 1000000000, .flags = KEY_RELOAD },
+	{ "billing", "disk_gib_hour", &type_int, AT(billing.disk_gib_hour),
+	  .preset = "0",
+	  .doc = "One GiB of disk of any CVM for an hour.",
+	  .unit = "micro-units", .max = 1000000000, .flags = KEY_RELOAD },
+	{ "billing", "gpu_hour", &type_int, AT(billing.gpu_hour),
+	  .preset = "0",
+	  .doc = "One GPU of a running CVM for an hour.",
+	  .unit = "micro-units", .max = 1000000000, .flags = KEY_RELOAD },
+	{ "billing", "interval", &type_int, AT(billing.interval),
+	  .preset = "3600",
+	  .doc = "Longest time that one row of the ledger covers. Shorter ones follow when a CVM "
+		 "starts, stops or changes its size.",
+	  .unit = "s", .min = 60, .max = 86400, .flags = KEY_RELOAD },
 };
 /* clang-format on */
 

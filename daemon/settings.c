@@ -128,6 +128,24 @@ static void add_policies(const struct config *c, struct vmm_settings *s)
 					    .parallel = (unsigned)c->start.parallel };
 }
 
+static void add_shares(const struct config *c, struct vmm_settings *s)
+{
+	const struct config_billing *b = &c->billing;
+
+	s->max_keys = (unsigned)c->tokens.max_per_workspace;
+	s->keys_per_minute = (unsigned)c->tokens.made_per_minute;
+	s->billing = (struct billing_settings){
+		.enabled = b->enabled,
+		.stop_on_empty = b->on_empty == 1,
+		.currency = b->currency,
+		.rates = { .vcpu = b->vcpu_hour,
+			   .memory_gib = b->memory_gib_hour,
+			   .disk_gib = b->disk_gib_hour,
+			   .gpu = b->gpu_hour },
+		.interval_s = (unsigned)b->interval,
+	};
+}
+
 void device_id_of_ppid(const char *ppid, char ret[SHA256_HEX])
 {
 	uint8_t raw[PPID_LEN] = { 0 };
@@ -182,6 +200,7 @@ void settings_make(const struct config *c, const struct host *host, struct vmm_s
 	add_guest(c, &s);
 	add_keeping(c, &s);
 	add_policies(c, &s);
+	add_shares(c, &s);
 	*ret = s;
 }
 

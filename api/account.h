@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * account.h - what the routes of workspaces, tokens and money share.
+ */
+#ifndef TEEPOD_API_ACCOUNT_H
+#define TEEPOD_API_ACCOUNT_H
+
+#include "api/shapes.h"
+#include "vmm/account.h"
+
+const char *role_text(enum role r);
+
+/* A workspace by slug or "ws_<n>": the caller's own, for operators and admins any. Others' are not told apart from none. */
+int account_workspace(const struct call *c, const char *slug, struct workspace_row *ret, struct err *e);
+
+json_t *shape_workspace(const struct call *c, const struct workspace_row *w);
+
+/* Micro-units as a decimal number: "-12.345678", "0". */
+enum { MONEY_TEXT = 32 };
+char *money_text(int64_t micro, char out[MONEY_TEXT]);
+
+#endif
