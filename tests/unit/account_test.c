@@ -1,0 +1,1042 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * account_test.c - shares of workspaces, API keys that end, and money over clocks that misbehave.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/account.h"
+#include "api/key_rate.h"
+#include "base/clock.h"
+#include "base/own.h"
+#include "db/sql.h"
+#include "db/turn.h"
+#include "vmm/account.h"
+#include "vmm/billing.h"
+#include "vmm/quota.h"
+#include "vmm/world.h"
+
+enum { HOUR = METER_HOUR_MS };
+
+/* ------------------------------------------------------------------ arithmetic */
+
+static void a_rate_is_all_of_a_cvm_that_runs_and_the_disk_of_one_that_does_not(void **st)
+{
+	const struct rates r = { .vcpu = 1000, .memory_gib = 100, .disk_gib = 7, .gpu = 50000 };
+	const struct cvm_size c = { .vcpus = 2, .memory_mib = 1536, .disk_gib = 10, .gpus = 1 };
+	const struct cvm_size tiny = { .vcpus = 1, .memory_mib = 1 };
+	const struct rates most = { .vcpu = 1000000000, .memory_gib = 1000000000, .disk_gib = 1000000000 };
+	const struct cvm_size huge = { .vcpus = INT64_MAX, .memory_mib = INT64_MAX, .disk_gib = INT64_MAX };
+
+	(void)st;
+	assert_int_equal(meter_rate(&r, &c, true), 2000 + 150 + 70 + 50000);
+	assert_int_equal(meter_rate(&r, &c, false), 70);
+	assert_int_equal(meter_rate(&r, &tiny, true), 1001); /* a part of a micro-unit is one */
+	assert_int_equal(meter_rate(&most, &huge, true), INT64_MAX);
+}
+
+static void a_charge_in_pieces_is_the_charge_in_one(void **st)
+{
+	static const int64_t rates[] = { 1, 7, 999, 3600000, 123456789 };
+
+	(void)st;
+	srand(7);
+	for (size_t i = 0; i < ARRAY_SIZE(rates); i++) {
+		int64_t rest = 0, whole_rest = 0, sum = 0, elapsed = 0;
+
+		for (int k = 0; k < 1000; k++) {
+			int64_t ms = rand() % 5000;
+
+			elapsed += ms;
+			sum += meter_charge(rates[i], ms, &rest);
+			assert_in_range(rest, 0, HOUR - 1);
+		}
+		assert_int_equal(sum, meter_charge(rates[i], elapsed, &whole_rest));
+		assert_int_equal(rest, whole_rest);
+	}
+}
+
+static void time_that_goes_back_costs_nothing_and_a_sum_too_large_is_the_largest(void **st)
+{
+	int64_t rest = 5;
+
+	(void)st;
+	assert_int_equal(meter_charge(1000, -1, &rest), 0);
+	assert_int_equal(meter_charge(1000, 0, &rest), 0);
+	assert_int_equal(rest, 5);
+	assert_int_equal(meter_charge(INT64_MAX, INT64_MAX, &rest), INT64_MAX);
+}
+
+static struct clock_reading reading(int64_t wall_ms, int64_t boot_ms, const char *boot_id)
+{
+	struct clock_reading r = { .wall_ms = wall_ms, .boot_ms = boot_ms };
+
+	(void)snprintf(r.boot_id, sizeof(r.boot_id), "%s", boot_id);
+	return r;
+}
+
+static void metered_time_follows_the_boot_clock_whatever_the_wall_clock_does(void **st)
+{
+	static const struct {
+		int64_t wall_ms, boot_ms;
+		const char *boot_id;
+		bool booted;
+		int64_t now_ms;
+	} steps[] = {
+		{ 1000000, 500, "a", false, 1000000 }, /* begins with the wall clock */
+		{ 1000100, 600, "a", false, 1000100 }, /* both go on */
+		{ 5, 700, "a", false, 1000200 },       /* wall set back */
+		{ 9000000, 800, "a", false, 1000300 }, /* wall set ahead */
+		{ 9000000, 750, "a", false, 1000300 }, /* a boot clock that goes back is not believed */
+		{ 9000000, 800, "a", false, 1000300 }, /* and not counted twice */
+		{ 9000100, 900, "a", false, 1000400 },
+		{ 900000, 10, "b", true, 1000400 }, /* booted, wall behind: stays */
+		{ 900000, 110, "b", false, 1000500 },
+		{ 2000000, 20, "c", true, 2000000 }, /* booted, wall ahead: catches up */
+	};
+	struct meter_clock c = { 0 };
+
+	(void)st;
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		struct clock_reading r = reading(steps[i].wall_ms, steps[i].boot_ms, steps[i].boot_id);
+
+		assert_int_equal(meter_clock_advance(&c, &r), steps[i].booted);
+		assert_int_equal(c.now_ms, steps[i].now_ms);
+	}
+}
+
+static void the_clock_of_this_host_goes_forward(void **st)
+{
+	struct clock_reading a, b;
+
+	(void)st;
+	clock_read(&a);
+	clock_read(&b);
+	assert_string_equal(a.boot_id, b.boot_id);
+	assert_int_equal(strlen(a.boot_id), UUID_TEXT - 1);
+	assert_true(b.boot_ms >= a.boot_ms && a.boot_ms > 0);
+}
+
+static void a_quota_refuses_what_grows_beyond_it_and_says_which_kind_of_refusal_it_is(void **st)
+{
+	static const struct {
+		int64_t max[QUOTAS], held[QUOTAS], more[QUOTAS], after[QUOTAS];
+		int result; /* err_code */
+		int64_t asked, left, total;
+	} cases[] = {
+		{ { -1, -1, -1, -1, -1 },
+		  { 9, 9, 9, 9, 9 },
+		  { 99, 99, 99, 1, 9 },
+		  { 99, 99, 99, 1, 9 },
+		  0,
+		  0,
+		  0,
+		  0 },
+		{ { 8, -1, -1, -1, -1 },
+		  { 4, 0, 0, 0, 0 },
+		  { 4, 0, 0, 1, 0 },
+		  { 4, 0, 0, 1, 0 },
+		  0,
+		  0,
+		  0,
+		  0 },
+		{ { 8, -1, -1, -1, -1 },
+		  { 4, 0, 0, 0, 0 },
+		  { 5, 0, 0, 1, 0 },
+		  { 5, 0, 0, 1, 0 },
+		  ERR_QUOTA,
+		  5,
+		  4,
+		  8 },
+		{ { 8, -1, -1, -1, -1 },
+		  { 0, 0, 0, 0, 0 },
+		  { 9, 0, 0, 1, 0 },
+		  { 9, 0, 0, 1, 0 },
+		  ERR_QUOTA_SIZE,
+		  9,
+		  8,
+		  8 },
+		{ { -1, 100, -1, -1, -1 },
+		  { 0, 60, 0, 0, 0 },
+		  { 0, 41, 0, 0, 0 },
+		  { 0, 80, 0, 1, 0 },
+		  ERR_QUOTA,
+		  41,
+		  40,
+		  100 },
+		{ { -1, -1, 10, -1, -1 },
+		  { 0, 0, 10, 0, 0 },
+		  { 0, 0, 1, 1, 0 },
+		  { 0, 0, 1, 1, 0 },
+		  ERR_QUOTA,
+		  1,
+		  0,
+		  10 },
+		{ { -1, -1, -1, 3, -1 },
+		  { 0, 0, 0, 3, 0 },
+		  { 1, 1, 1, 1, 0 },
+		  { 1, 1, 1, 1, 0 },
+		  ERR_QUOTA_CVMS,
+		  3,
+		  0,
+		  3 },
+		{ { -1, -1, -1, 3, 0 },
+		  { 0, 0, 0, 2, 0 },
+		  { 1, 1, 1, 1, 1 },
+		  { 1, 1, 1, 1, 1 },
+		  ERR_QUOTA_SIZE,
+		  1,
+		  0,
+		  0 },
+		/* a limit below what is held takes nothing away, and lets what shrinks */
+		{ { 2, -1, -1, 1, -1 },
+		  { 8, 0, 0, 3, 0 },
+		  { -1, 0, 0, 0, 0 },
+		  { 3, 0, 0, 1, 0 },
+		  0,
+		  0,
+		  0,
+		  0 },
+		{ { 2, -1, -1, -1, -1 },
+		  { 8, 0, 0, 3, 0 },
+		  { 1, 0, 0, 0, 0 },
+		  { 1, 0, 0, 1, 0 },
+		  ERR_QUOTA,
+		  1,
+		  0,
+		  2 },
+	};
+
+	(void)st;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct workspace_row w = { .slug = "team" };
+		struct err e;
+
+		memcpy(w.max, cases[i].max, sizeof(w.max));
+		memcpy(w.held, cases[i].held, sizeof(w.held));
+		assert_int_equal(quota_allows(&w, cases[i].more, cases[i].after, &e), -cases[i].result);
+		if (!cases[i].result)
+			continue;
+		assert_int_equal(e.cap.asked, cases[i].asked);
+		assert_int_equal(e.cap.free, cases[i].left);
+		assert_int_equal(e.cap.total, cases[i].total);
+		assert_non_null(strstr(e.text, "team"));
+	}
+}
+
+static void only_a_cvm_that_holds_them_counts_for_vcpus_and_memory(void **st)
+{
+	const struct cvm_row c = {
+		.given_vcpus = 2, .given_memory_mib = 512, .disk_gib = 10, .gpus = 1, .holds_cpu = false
+	};
+	struct cvm_row held = c;
+	int64_t n[QUOTAS];
+
+	(void)st;
+	quota_needs(&c, n);
+	assert_int_equal(n[QUOTA_VCPUS] + n[QUOTA_MEMORY], 0);
+	assert_int_equal(n[QUOTA_DISK], 10);
+	assert_int_equal(n[QUOTA_CVMS], 1);
+	assert_int_equal(n[QUOTA_GPUS], 1);
+	held.holds_cpu = true;
+	quota_needs(&held, n);
+	assert_int_equal(n[QUOTA_VCPUS], 2);
+	assert_int_equal(n[QUOTA_MEMORY], 512);
+}
+
+static void a_key_makes_a_minutes_requests_at_once_and_then_as_time_goes(void **st)
+{
+	struct key_rate *r = key_rate_new();
+	int64_t now = 1000, second = 1000000;
+
+	(void)st;
+	for (int i = 0; i < 60; i++)
+		assert_int_equal(key_rate_take(r, 1, 60, now), 0);
+	assert_int_equal(key_rate_take(r, 1, 60, now), 1);
+	assert_int_equal(key_rate_take(r, 2, 60, now), 0); /* another key is another key */
+	assert_int_equal(key_rate_take(r, 1, 60, now + second), 0);
+	assert_int_equal(key_rate_take(r, 1, 60, now + second), 1);
+	assert_int_equal(key_rate_take(r, 1, 0, now), 0);
+	assert_int_equal(key_rate_take(r, 3, 1, now), 0);
+	assert_int_equal(key_rate_take(r, 3, 1, now + second), 59);
+	for (int64_t id = 10; id < 2000; id++) /* many keys, none of them in another's place */
+		assert_int_equal(key_rate_take(r, id, 1, now), 0);
+	for (int64_t id = 10; id < 2000; id++)
+		assert_int_equal(key_rate_take(r, id, 1, now + second), 59);
+	key_rate_free(r);
+}
+
+static void money_is_written_without_floating_point(void **st)
+{
+	static const struct {
+		int64_t micro;
+		const char *text;
+	} cases[] = { { 0, "0" },         { 1, "0.000001" },
+		      { 1500000, "1.5" }, { -12345678, "-12.345678" },
+		      { 2000000, "2" },   { INT64_MIN, "-9223372036854.775808" } };
+	char out[MONEY_TEXT];
+
+	(void)st;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_string_equal(money_text(cases[i].micro, out), cases[i].text);
+}
+
+static void times_are_read_as_they_are_written(void **st)
+{
+	static const struct {
+		const char *text;
+		int64_t ms;
+	} good[] = { { "1970-01-01T00:00:00Z", 0 },
+		     { "2026-01-21T08:24:20.374Z", 1768983860374 },
+		     { "2026-01-21t08:24:20.374999999z", 1768983860374 },
+		     { "2026-01-21T10:24:20.374+02:00", 1768983860374 },
+		     { "2026-01-21 02:54:20.374-05:30", 1768983860374 },
+		     { "2024-02-29T00:00:00Z", 1709164800000 } };
+	static const char *const bad[] = { "",
+					   "now",
+					   "2026-01-21",
+					   "2026-01-21T08:24:20",
+					   "2026-02-29T00:00:00Z",
+					   "2026-13-01T00:00:00Z",
+					   "2026-01-21T24:00:00Z",
+					   "2026-01-21T08:24:20.Z",
+					   "2026-01-21T08:24:20Z ",
+					   "1969-12-31T23:59:59Z",
+					   "1970-01-01T00:00:00+01:00",
+					   "+2026-01-21T08:24:20Z",
+					   "2026-1-21T08:24:20Z" };
+	int64_t ms = 7;
+
+	(void)st;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		assert_false(clock_parse(bad[i], &ms));
+		assert_int_equal(ms, 7);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		assert_true(clock_parse(good[i].text, &ms));
+		assert_int_equal(ms, good[i].ms);
+	}
+}
+
+/* ------------------------------------------------------------------ a node */
+
+struct node {
+	char dir[32], images[48];
+	uv_loop_t loop;
+	struct vmm *v;
+	struct vmm_settings set;
+};
+
+static const char *const addresses[] = { "127.0.0.1", NULL };
+static const char *const none[] = { NULL };
+static const struct request_ref ref = { "req-1", "tester", false };
+
+static void open_node(struct node *n)
+{
+	struct err e;
+
+	assert_int_equal(vmm_open(&n->set, &n->v, &e), 0);
+}
+
+static void closed(void *arg)
+{
+	*(bool *)arg = true;
+}
+
+static void close_node(struct node *n)
+{
+	bool over = false;
+
+	vmm_close(n->v, 2000, closed, &over);
+	while (!over)
+		(void)uv_run(&n->loop, UV_RUN_ONCE);
+}
+
+static void check_books(const struct node *n)
+{
+	auto_free char *path = xasprintf("%s/teepod.db", n->dir);
+	auto_buf struct buf out = { 0 };
+	struct err e;
+
+	assert_int_equal(db_check(path, &out, &e), 0);
+}
+
+static int set_up(void **st)
+{
+	struct image_row image = {
+		.name = "demo-1.0.0", .family = "demo", .version = "1.0.0", .v = { 1 }, .nv = 3
+	};
+	struct node *n = xcalloc(1, sizeof(*n));
+	struct err e;
+
+	(void)snprintf(n->dir, sizeof(n->dir), "/tmp/teepod-acc-XXXXXX");
+	if (!mkdtemp(n->dir) || uv_loop_init(&n->loop))
+		return -1;
+	(void)snprintf(n->images, sizeof(n->images), "%s/images", n->dir);
+	/* Per hour: a vCPU 3600000 (1 a millisecond), a GiB of disk 36000 (1 in 100 ms). */
+	n->set = (struct vmm_settings){ .loop = &n->loop,
+					.state_dir = n->dir,
+					.images_dir = n->images,
+					.node_id = 1,
+					.node_name = "n1",
+					.region = "local",
+					.workspace = "local",
+					.hypervisor_uri = "qemu+unix:///system?socket=/nonexistent/sock",
+					.tee = TEE_NONE,
+					.host_root = "",
+					.networks = "user",
+					.bridges = "",
+					.prod_without_tee = true,
+					.device_id = "",
+					.tdx_firmware = "",
+					.vcpus = 64,
+					.memory_mib = 8192,
+					.disk_gib = 1000,
+					.slots = 50,
+					.cid_start = 1000,
+					.cid_count = 100,
+					.port_addresses = addresses,
+					.max_keys = 5,
+					.keys_per_minute = 100,
+					.billing = { .interval_s = 3600,
+						     .rates = { .vcpu = HOUR, .disk_gib = HOUR / 100 } },
+					.keep_operation_days = 1,
+					.keep_event_days = 1,
+					.keep_idempotency_hours = 1,
+					.kms_urls = none,
+					.gateway_urls = none };
+	open_node(n);
+	assert_int_equal(images_add(n->v->db, &image, &image.id, &e), 0);
+	*st = n;
+	return 0;
+}
+
+static int tear_down(void **st)
+{
+	struct node *n = *st;
+	auto_free char *cmd = xasprintf("rm -rf %s", n->dir);
+
+	close_node(n);
+	(void)uv_run(&n->loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&n->loop), 0);
+	check_books(n);
+	free(n);
+	return system(cmd);
+}
+
+/* ------------------------------------------------------------------ shares */
+
+struct asking {
+	struct node *n;
+	struct cvm_ask ask;
+	struct cvm_row row;
+	struct op_row op;
+	enum observed seen;
+	struct power_ask power;
+};
+
+static int create_turn(void *arg, struct err *e)
+{
+	struct asking *a = arg;
+
+	return vmm_create(a->n->v, a->n->v->workspace, &a->ask, &ref, &a->row, &a->op, e);
+}
+
+static int create(struct node *n, const char *name, int64_t vcpus, struct asking *ret, struct err *e)
+{
+	auto_json json_t *m =
+		json_pack("{s:i, s:s, s:s, s:s}", "manifest_version", 2, "name", name, "runner",
+			  "docker-compose", "docker_compose_file", "services:\n  a:\n    image: b\n");
+
+	*ret = (struct asking){ .n = n };
+	ret->ask = (struct cvm_ask){ .name = name,
+				     .prefer_dev = -1,
+				     .vcpus = vcpus,
+				     .memory_mib = 100,
+				     .disk_gib = 10,
+				     .stopped = true,
+				     .manifest = m };
+	return turn_do(n->v->turn, create_turn, ret, e);
+}
+
+static int limit_turn(void *arg, struct err *e)
+{
+	struct asking *a = arg;
+	struct workspace_ask w = { .max = { 4, QUOTA_KEEP, 25, QUOTA_UNLIMITED, QUOTA_KEEP } };
+	struct workspace_row got;
+
+	return vmm_workspace_change(a->n->v, "local", &w, &got, e);
+}
+
+static struct workspace_row workspace(struct node *n)
+{
+	struct workspace_row w;
+	struct err e;
+
+	assert_int_equal(vmm_workspace_find(n->v, "local", &w, &e), 0);
+	return w;
+}
+
+static int power_turn(void *arg, struct err *e)
+{
+	struct asking *a = arg;
+
+	return vmm_power(a->n->v, &a->row, &a->power, &ref, &a->op, e);
+}
+
+static int forget_turn(void *arg, struct err *e)
+{
+	struct asking *a = arg;
+	int r = capacity_release(a->n->v, &a->row, 0, e);
+
+	if (!r)
+		r = meter_end(a->n->v, a->row.id, e);
+	return r ? r : cvms_forget(a->n->v->db, a->row.id, e);
+}
+
+static void a_share_is_what_the_cvms_of_a_workspace_hold(void **st)
+{
+	struct node *n = *st;
+	struct asking first, second;
+	struct err e;
+
+	assert_int_equal(turn_do(n->v->turn, limit_turn, &(struct asking){ .n = n }, &e), 0);
+	assert_int_equal(create(n, "first", 3, &first, &e), 0);
+	assert_int_equal(create(n, "second", 2, &second, &e), -ERR_QUOTA);
+	assert_string_equal(e.cap.resource, "vcpus");
+	assert_int_equal(e.cap.free, 1);
+	assert_int_equal(create(n, "second", 5, &second, &e), -ERR_QUOTA_SIZE);
+	assert_int_equal(create(n, "second", 1, &second, &e), 0);
+	assert_int_equal(workspace(n).held[QUOTA_VCPUS], 4);
+	assert_int_equal(workspace(n).held[QUOTA_MEMORY], 200);
+	assert_int_equal(workspace(n).held[QUOTA_DISK], 20);
+	assert_int_equal(workspace(n).held[QUOTA_CVMS], 2);
+	assert_int_equal(turn_do(n->v->turn, forget_turn, &first, &e), 0);
+	assert_int_equal(workspace(n).held[QUOTA_VCPUS], 1);
+	assert_int_equal(workspace(n).held[QUOTA_DISK], 10);
+}
+
+static int hold_turn(void *arg, struct err *e)
+{
+	struct asking *a = arg;
+	int r = capacity_hold_cpu(a->n->v, &a->row, !a->row.holds_cpu, e);
+
+	return r ? r : cvms_get(a->n->v->db, a->row.id, &a->row, e);
+}
+
+static void what_a_stopped_cvm_gave_back_it_has_to_ask_for_again(void **st)
+{
+	struct node *n = *st;
+	struct asking first, second;
+	struct err e;
+
+	assert_int_equal(turn_do(n->v->turn, limit_turn, &(struct asking){ .n = n }, &e), 0);
+	assert_int_equal(create(n, "first", 3, &first, &e), 0);
+	assert_int_equal(turn_do(n->v->turn, hold_turn, &first, &e), 0);
+	assert_int_equal(workspace(n).held[QUOTA_VCPUS], 0);
+	assert_int_equal(workspace(n).held[QUOTA_DISK], 10);
+	assert_int_equal(create(n, "second", 2, &second, &e), 0);
+	first.power.kind = OP_START;
+	assert_int_equal(turn_do(n->v->turn, power_turn, &first, &e), -ERR_QUOTA);
+	assert_int_equal(e.cap.asked, 3);
+	assert_int_equal(e.cap.free, 2);
+	assert_int_equal(workspace(n).held[QUOTA_VCPUS], 2);
+	assert_int_equal(turn_do(n->v->turn, forget_turn, &second, &e), 0);
+	assert_int_equal(turn_do(n->v->turn, hold_turn, &first, &e), 0);
+	assert_int_equal(workspace(n).held[QUOTA_VCPUS], 3);
+}
+
+static void a_change_is_held_against_what_it_adds(void **st)
+{
+	struct node *n = *st;
+	struct cvm_row after;
+	struct asking a;
+	struct err e;
+
+	assert_int_equal(turn_do(n->v->turn, limit_turn, &(struct asking){ .n = n }, &e), 0);
+	assert_int_equal(create(n, "first", 3, &a, &e), 0);
+	after = a.row;
+	after.given_vcpus = 4;
+	assert_int_equal(quota_check(n->v, a.row.workspace, &a.row, &after, &e), 0);
+	after.disk_gib = 26;
+	assert_int_equal(quota_check(n->v, a.row.workspace, &a.row, &after, &e), -ERR_QUOTA_SIZE);
+	assert_string_equal(e.cap.resource, "disk_gib");
+	after.disk_gib = 1;
+	after.given_vcpus = 5;
+	assert_int_equal(quota_check(n->v, a.row.workspace, &a.row, &after, &e), -ERR_QUOTA_SIZE);
+}
+
+static int take_gpu(void *arg, struct err *e)
+{
+	struct asking *a = arg;
+	struct device_row d = { .kind = DEVICE_GPU, .iommu_group = 1, .offered = true, .present = true };
+	struct db *db = a->n->v->db;
+	int r;
+
+	(void)snprintf(d.address, sizeof(d.address), "0000:18:00.0");
+	(void)snprintf(d.product_id, sizeof(d.product_id), "10de:2335");
+	r = devices_put(db, &d, e);
+	if (!r)
+		r = sql_run(db, e, "UPDATE cvms SET gpu_attach = 'listed' WHERE id = ?", "i", a->row.id);
+	r = r < 0 ? r : devices_take(db, d.address, a->row.id, e);
+	return r < 0 ? r : 0;
+}
+
+static void a_gpu_counts_from_when_it_is_given_until_its_cvm_is_gone(void **st)
+{
+	struct node *n = *st;
+	struct asking a;
+	struct err e;
+
+	assert_int_equal(create(n, "first", 1, &a, &e), 0);
+	assert_int_equal(turn_do(n->v->turn, take_gpu, &a, &e), 0);
+	assert_int_equal(workspace(n).held[QUOTA_GPUS], 1);
+	assert_int_equal(turn_do(n->v->turn, forget_turn, &a, &e), 0);
+	assert_int_equal(workspace(n).held[QUOTA_GPUS], 0);
+}
+
+/* ------------------------------------------------------------------ workspaces and keys */
+
+struct keeping {
+	struct node *n;
+	struct workspace_row w;
+	struct key_row k;
+	struct key_ask ask;
+	char text[API_KEY_TEXT];
+};
+
+static int add_workspace(void *arg, struct err *e)
+{
+	struct keeping *k = arg;
+	const struct workspace_ask ask = { .slug = "team", .max = { -1, -1, -1, -1, -1 } };
+
+	return vmm_workspace_add(k->n->v, &ask, &k->w, e);
+}
+
+static int delete_workspace(void *arg, struct err *e)
+{
+	struct keeping *k = arg;
+
+	return vmm_workspace_delete(k->n->v, "team", e);
+}
+
+static int make_key(void *arg, struct err *e)
+{
+	struct keeping *k = arg;
+
+	return vmm_key_make(k->n->v, &k->ask, &k->k, k->text, e);
+}
+
+static int revoke_key(void *arg, struct err *e)
+{
+	struct keeping *k = arg;
+
+	return vmm_key_revoke(k->n->v, k->k.id, e);
+}
+
+static void a_deleted_workspace_leaves_its_number_and_its_keys_open_nothing(void **st)
+{
+	struct node *n = *st;
+	struct keeping k = { .n = n };
+	struct key_row row;
+	int64_t first;
+	struct err e;
+
+	assert_int_equal(turn_do(n->v->turn, add_workspace, &k, &e), 0);
+	assert_int_equal(turn_do(n->v->turn, add_workspace, &k, &e), -ERR_CONFLICT);
+	first = k.w.id;
+	k.ask = (struct key_ask){ .workspace = first, .name = "ci", .role = 2 };
+	assert_int_equal(turn_do(n->v->turn, make_key, &k, &e), 0);
+	assert_int_equal(vmm_authenticate(n->v, k.text, &row, &e), 0);
+	assert_string_equal(row.workspace_slug, "team");
+	assert_int_equal(turn_do(n->v->turn, delete_workspace, &k, &e), 0);
+	assert_int_equal(vmm_authenticate(n->v, k.text, &row, &e), -ERR_UNAUTHENTICATED);
+	assert_int_equal(vmm_workspace_find(n->v, "team", &k.w, &e), -ERR_NOT_FOUND);
+	assert_int_equal(turn_do(n->v->turn, delete_workspace, &k, &e), -ERR_NOT_FOUND);
+	assert_int_equal(turn_do(n->v->turn, add_workspace, &k, &e), 0);
+	assert_int_not_equal(k.w.id, first);
+}
+
+static void a_key_ends_when_it_expires_or_is_revoked_and_its_text_is_kept_nowhere(void **st)
+{
+	struct node *n = *st;
+	struct keeping k = { .n = n, .ask = { .workspace = n->v->workspace, .name = "ci", .role = 2 } };
+	uint64_t generation = vmm_keys_generation(n->v);
+	int64_t found = -1;
+	struct key_row row;
+	struct err e;
+
+	assert_int_equal(turn_do(n->v->turn, make_key, &k, &e), 0);
+	assert_int_equal(vmm_authenticate(n->v, k.text, &row, &e), 0);
+	assert_memory_equal(row.prefix, k.text, strlen(row.prefix));
+	assert_int_equal(strlen(row.prefix), 13);
+	assert_int_equal(sql_int(n->v->db, &e, -1, &found,
+				 "SELECT count(*) FROM api_keys WHERE instr(hex(hash) || name || prefix, ?)",
+				 "s", k.text + 13),
+			 0);
+	assert_int_equal(found, 0);
+	assert_int_equal(turn_do(n->v->turn, revoke_key, &k, &e), 0);
+	assert_int_not_equal(vmm_keys_generation(n->v), generation);
+	assert_false(vmm_key_opens(n->v, k.k.id, clock_wall_ms()));
+	assert_int_equal(vmm_authenticate(n->v, k.text, &row, &e), -ERR_UNAUTHENTICATED);
+	assert_int_equal(turn_do(n->v->turn, revoke_key, &k, &e), -ERR_NOT_FOUND);
+	k.ask.expires_ms = clock_wall_ms() + 3600000;
+	assert_int_equal(turn_do(n->v->turn, make_key, &k, &e), 0);
+	assert_true(vmm_key_opens(n->v, k.k.id, k.ask.expires_ms - 1));
+	assert_false(vmm_key_opens(n->v, k.k.id, k.ask.expires_ms));
+	k.ask.expires_ms = 1;
+	assert_int_equal(turn_do(n->v->turn, make_key, &k, &e), -ERR_INVALID);
+}
+
+static void use_is_noted_once_a_minute(void **st)
+{
+	struct node *n = *st;
+	struct keeping k = { .n = n, .ask = { .workspace = n->v->workspace, .name = "ci", .role = 2 } };
+	struct key_row row;
+	int64_t used;
+	struct err e;
+
+	assert_int_equal(turn_do(n->v->turn, make_key, &k, &e), 0);
+	assert_int_equal(vmm_authenticate(n->v, k.text, &row, &e), 0);
+	assert_int_equal(vmm_key(n->v, k.k.id, &row, &e), 0);
+	used = row.last_used_ms;
+	assert_true(used > 0);
+	assert_int_equal(keys_set_used(n->v->db, k.k.id, used - 59000, &e), 0);
+	assert_int_equal(vmm_authenticate(n->v, k.text, &row, &e), 0);
+	assert_int_equal(vmm_key(n->v, k.k.id, &row, &e), 0);
+	assert_int_equal(row.last_used_ms, used - 59000);
+	assert_int_equal(keys_set_used(n->v->db, k.k.id, used + 3600000, &e), 0); /* the clock was set back */
+	assert_int_equal(vmm_authenticate(n->v, k.text, &row, &e), 0);
+	assert_int_equal(vmm_key(n->v, k.k.id, &row, &e), 0);
+	assert_true(row.last_used_ms >= used && row.last_used_ms < used + 60000);
+}
+
+static void keys_are_limited_in_number_and_in_haste(void **st)
+{
+	struct node *n = *st;
+	struct keeping k = { .n = n, .ask = { .workspace = n->v->workspace, .name = "ci", .role = 2 } };
+	struct err e;
+
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(turn_do(n->v->turn, make_key, &k, &e), 0);
+	assert_int_equal(turn_do(n->v->turn, make_key, &k, &e), -ERR_KEYS);
+	assert_int_equal(e.cap.total, 5);
+	assert_int_equal(turn_do(n->v->turn, revoke_key, &k, &e), 0);
+	n->v->set.keys_per_minute = 5;
+	assert_int_equal(turn_do(n->v->turn, make_key, &k, &e), -ERR_KEY_RATE);
+	assert_in_range(e.retry_s, 50, 60);
+	n->v->set.keys_per_minute = 6;
+	assert_int_equal(turn_do(n->v->turn, make_key, &k, &e), 0);
+}
+
+/* ------------------------------------------------------------------ money */
+
+static struct clock_reading made_up;
+
+static void read_made_up(struct clock_reading *ret)
+{
+	*ret = made_up;
+}
+
+/* From here on the node's time is what the test says. */
+static void charge_from_now(struct node *n)
+{
+	close_node(n);
+	n->set.billing.enabled = true;
+	open_node(n);
+	clock_read(&made_up);
+	n->v->billing.read = read_made_up;
+}
+
+static int credit_turn(void *arg, struct err *e)
+{
+	struct asking *a = arg;
+	struct ledger_row l;
+
+	return vmm_credit(a->n->v, a->n->v->workspace, a->ask.vcpus, "for a test", "tester", &l, e);
+}
+
+static void credit(struct node *n, int64_t amount)
+{
+	struct asking a = { .n = n, .ask = { .vcpus = amount } };
+	struct err e;
+
+	assert_int_equal(turn_do(n->v->turn, credit_turn, &a, &e), 0);
+}
+
+static int see_turn(void *arg, struct err *e)
+{
+	struct asking *a = arg;
+	int r = observe_apply(a->n->v, &a->row, a->seen, e);
+
+	return r ? r : cvms_get(a->n->v->db, a->row.id, &a->row, e);
+}
+
+static void see(struct asking *a, enum observed o)
+{
+	struct err e;
+
+	a->seen = o;
+	assert_int_equal(turn_do(a->n->v->turn, see_turn, a, &e), 0);
+}
+
+static int check_turn(void *arg, struct err *e)
+{
+	return billing_check(arg, e);
+}
+
+static void pass(int64_t ms)
+{
+	made_up.boot_ms += ms;
+	made_up.wall_ms += ms;
+}
+
+static struct balance balance(struct node *n)
+{
+	struct balance b;
+	struct err e;
+
+	assert_int_equal(vmm_balance(n->v, n->v->workspace, &b, &e), 0);
+	return b;
+}
+
+static int64_t entries(struct node *n)
+{
+	int64_t count = -1;
+	struct err e;
+
+	assert_int_equal(
+		sql_int(n->v->db, &e, -1, &count, "SELECT count(*) FROM ledger WHERE kind = 'charge'", ""),
+		0);
+	return count;
+}
+
+static void time_is_paid_for_once_at_the_rate_it_had_whatever_the_wall_clock_does(void **st)
+{
+	struct node *n = *st;
+	struct asking a;
+	struct err e;
+	int64_t left = 100000000;
+
+	charge_from_now(n);
+	credit(n, left);
+	assert_int_equal(create(n, "first", 2, &a, &e), 0);
+	pass(10000);
+	assert_int_equal(balance(n).left, left -= 10000 / 10); /* 10 GiB of disk: 1 in 10 ms */
+	see(&a, OBSERVED_RUNNING);
+	made_up.wall_ms -= 999999999; /* set back by days, while it runs */
+	made_up.boot_ms += 1000;
+	assert_int_equal(balance(n).left, left -= 2000 + 100);
+	made_up.wall_ms += 2999999999; /* and far ahead */
+	made_up.boot_ms += 1000;
+	see(&a, OBSERVED_OFF);
+	assert_int_equal(balance(n).left, left -= 2000 + 100);
+	assert_int_equal(balance(n).booked, left); /* nothing is open but what began just now */
+	assert_int_equal(entries(n), 2);
+	made_up.boot_ms -= 500; /* no clock does this; none is believed that does */
+	see(&a, OBSERVED_RUNNING);
+	assert_int_equal(balance(n).left, left);
+	made_up.boot_ms += 500;
+	assert_int_equal(balance(n).left, left);
+	pass(100);
+	assert_int_equal(turn_do(n->v->turn, forget_turn, &a, &e), 0);
+	assert_int_equal(balance(n).left, left -= 200 + 10);
+	assert_int_equal(balance(n).booked, left);
+	assert_int_equal(balance(n).rate, 0);
+	pass(HOUR);
+	assert_int_equal(balance(n).left, left);
+}
+
+static void a_long_interval_is_written_every_hour(void **st)
+{
+	struct node *n = *st;
+	struct asking a;
+	struct err e;
+
+	charge_from_now(n);
+	credit(n, 1000000000);
+	assert_int_equal(create(n, "first", 1, &a, &e), 0);
+	see(&a, OBSERVED_RUNNING);
+	for (int i = 0; i < 180; i++) {
+		pass(60000);
+		assert_int_equal(turn_do(n->v->turn, check_turn, n->v, &e), 0);
+	}
+	assert_int_equal(entries(n), 3);
+	assert_int_equal(balance(n).booked, 1000000000 - 3LL * (HOUR + HOUR / 10));
+}
+
+static void a_restart_of_the_daemon_neither_loses_nor_doubles_time(void **st)
+{
+	struct node *n = *st;
+	struct asking a;
+	struct err e;
+	int64_t left = 100000000;
+
+	charge_from_now(n);
+	credit(n, left);
+	assert_int_equal(create(n, "first", 1, &a, &e), 0);
+	see(&a, OBSERVED_RUNNING);
+	pass(5000);
+	assert_int_equal(turn_do(n->v->turn, check_turn, n->v, &e), 0);
+	left = balance(n).left;
+	close_node(n);
+	open_node(n); /* by the real clock, which is behind: nothing more, nothing less */
+	assert_int_equal(balance(n).left, left);
+	n->v->billing.read = read_made_up;
+	pass(1000);
+	assert_int_equal(balance(n).left, left - 1000 - 100);
+}
+
+static void what_ran_when_the_host_went_down_pays_for_its_disk_until_it_is_back(void **st)
+{
+	struct node *n = *st;
+	struct balance b;
+	struct asking a;
+	struct err e;
+
+	charge_from_now(n);
+	credit(n, 100000000);
+	assert_int_equal(create(n, "first", 1, &a, &e), 0);
+	see(&a, OBSERVED_RUNNING);
+	pass(5000);
+	assert_int_equal(turn_do(n->v->turn, check_turn, n->v, &e), 0);
+	assert_int_equal(balance(n).left, 100000000 - 5000 - 500);
+	/* As if all of this had been an hour earlier, before a boot. */
+	assert_true(sql_run(n->v->db, &e,
+			    "UPDATE billing_clock SET boot_id = 'another', now_ms = now_ms - 3600000",
+			    "") == 1);
+	assert_true(sql_run(n->v->db, &e, "UPDATE meters SET from_ms = from_ms - 3600000", "") == 1);
+	close_node(n);
+	open_node(n);
+	b = balance(n);
+	/* 5 s of all, then an hour of disk less what the made-up clock was ahead; the real one ran on a little. */
+	assert_in_range(100000000 - b.left, 5000 + 500 + (HOUR - 5000) / 10 - 2000,
+			5000 + 500 + HOUR / 10 + 2000);
+	assert_int_equal(entries(n), 2);
+}
+
+static void what_is_left_has_to_pay_for_the_next_hour(void **st)
+{
+	struct node *n = *st;
+	struct asking a, b;
+	struct err e;
+
+	charge_from_now(n);
+	assert_int_equal(create(n, "first", 1, &a, &e), -ERR_BALANCE);
+	assert_int_equal(e.cap.asked, HOUR / 10);
+	assert_int_equal(e.cap.free, 0);
+	credit(n, HOUR / 10);
+	assert_int_equal(create(n, "first", 1, &a, &e), 0);
+	a.power.kind = OP_START;
+	assert_int_equal(turn_do(n->v->turn, power_turn, &a, &e), -ERR_BALANCE);
+	assert_int_equal(e.cap.asked, HOUR + HOUR / 10);
+	credit(n, HOUR);
+	assert_int_equal(turn_do(n->v->turn, power_turn, &a, &e), 0);
+	/* It does not run yet and will: another one may not spend the same hour. */
+	assert_int_equal(create(n, "second", 1, &b, &e), -ERR_BALANCE);
+}
+
+static void without_a_balance_running_cvms_run_on_or_are_shut_down_as_configured(void **st)
+{
+	struct node *n = *st;
+	struct asking a;
+	struct op_row op;
+	struct err e;
+
+	charge_from_now(n);
+	credit(n, 2LL * HOUR);
+	assert_int_equal(create(n, "first", 1, &a, &e), 0);
+	assert_int_equal(cvms_set_desired(n->v->db, a.row.id, DESIRED_RUNNING, &e), 0);
+	see(&a, OBSERVED_RUNNING);
+	pass(3LL * HOUR);
+	assert_int_equal(turn_do(n->v->turn, check_turn, n->v, &e), 0);
+	assert_true(balance(n).left < 0);
+	assert_int_equal(ops_running_of(n->v->db, a.row.id, &op, &e), -ERR_NOT_FOUND);
+	n->v->set.billing.stop_on_empty = true;
+	assert_int_equal(turn_do(n->v->turn, check_turn, n->v, &e), 0);
+	assert_int_equal(ops_running_of(n->v->db, a.row.id, &op, &e), 0);
+	assert_int_equal(op.kind, OP_SHUTDOWN);
+	assert_string_equal(op.caller, "billing");
+	assert_int_equal(turn_do(n->v->turn, check_turn, n->v, &e), 0); /* and not twice */
+}
+
+static void the_ledger_is_append_only_and_its_sum_is_the_balance(void **st)
+{
+	struct node *n = *st;
+	struct ledger_row *rows = NULL;
+	int64_t total;
+	struct err e;
+	size_t count;
+
+	charge_from_now(n);
+	credit(n, 70);
+	credit(n, -20);
+	assert_true(sql_run(n->v->db, &e, "UPDATE ledger SET amount = 1000", "") < 0);
+	assert_true(sql_run(n->v->db, &e, "DELETE FROM ledger", "") < 0);
+	assert_int_equal(vmm_ledger(n->v, n->v->workspace, 0, 10, &rows, &count, &total, &e), 0);
+	assert_int_equal(total, 2);
+	assert_int_equal(rows[0].amount, -20);
+	assert_int_equal(rows[0].balance, 50);
+	assert_int_equal(rows[1].balance, 70);
+	free(rows);
+	assert_int_equal(balance(n).left, 50);
+}
+
+static void billing_that_is_turned_off_closes_what_was_open(void **st)
+{
+	struct node *n = *st;
+	struct asking a;
+	struct err e;
+
+	charge_from_now(n);
+	credit(n, 100000000);
+	assert_int_equal(create(n, "first", 1, &a, &e), 0);
+	pass(1000);
+	assert_int_equal(turn_do(n->v->turn, check_turn, n->v, &e), 0);
+	close_node(n);
+	n->set.billing.enabled = false;
+	open_node(n);
+	assert_int_equal(balance(n).booked, 100000000 - 100);
+	assert_int_equal(balance(n).left, 100000000 - 100);
+	assert_false(balance(n).enabled);
+}
+
+#define ON_A_NODE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_rate_is_all_of_a_cvm_that_runs_and_the_disk_of_one_that_does_not),
+		cmocka_unit_test(a_charge_in_pieces_is_the_charge_in_one),
+		cmocka_unit_test(time_that_goes_back_costs_nothing_and_a_sum_too_large_is_the_largest),
+		cmocka_unit_test(metered_time_follows_the_boot_clock_whatever_the_wall_clock_does),
+		cmocka_unit_test(the_clock_of_this_host_goes_forward),
+		cmocka_unit_test(a_quota_refuses_what_grows_beyond_it_and_says_which_kind_of_refusal_it_is),
+		cmocka_unit_test(only_a_cvm_that_holds_them_counts_for_vcpus_and_memory),
+		cmocka_unit_test(a_key_makes_a_minutes_requests_at_once_and_then_as_time_goes),
+		cmocka_unit_test(money_is_written_without_floating_point),
+		cmocka_unit_test(times_are_read_as_they_are_written),
+		ON_A_NODE(a_share_is_what_the_cvms_of_a_workspace_hold),
+		ON_A_NODE(what_a_stopped_cvm_gave_back_it_has_to_ask_for_again),
+		ON_A_NODE(a_change_is_held_against_what_it_adds),
+		ON_A_NODE(a_gpu_counts_from_when_it_is_given_until_its_cvm_is_gone),
+		ON_A_NODE(a_deleted_workspace_leaves_its_number_and_its_keys_open_nothing),
+		ON_A_NODE(a_key_ends_when_it_expires_or_is_revoked_and_its_text_is_kept_nowhere),
+		ON_A_NODE(use_is_noted_once_a_minute),
+		ON_A_NODE(keys_are_limited_in_number_and_in_haste),
+		ON_A_NODE(time_is_paid_for_once_at_the_rate_it_had_whatever_the_wall_clock_does),
+		ON_A_NODE(a_long_interval_is_written_every_hour),
+		ON_A_NODE(a_restart_of_the_daemon_neither_loses_nor_doubles_time),
+		ON_A_NODE(what_ran_when_the_host_went_down_pays_for_its_disk_until_it_is_back),
+		ON_A_NODE(what_is_left_has_to_pay_for_the_next_hour),
+		ON_A_NODE(without_a_balance_running_cvms_run_on_or_are_shut_down_as_configured),
+		ON_A_NODE(the_ledger_is_append_only_and_its_sum_is_the_balance),
+		ON_A_NODE(billing_that_is_turned_off_closes_what_was_open),
+	};
+
+	return cmocka_run_group_tests_name("account", tests, NULL, NULL);
+}
