@@ -101,7 +101,7 @@ def test_a_cvm_of_another_workspace_is_answered_as_one_that_is_missing(shared):
     reader = token(node, "reader")["token"]
     routes = [(m, p, op["x-role"]) for m, p in sorted(openapi.operations()) for op in [openapi.operations()[m, p]] if "/cvms/{id}" in p]
     assert len(routes) >= 8
-    bodies = {"/preflight": {"vcpu": 1}}
+    bodies = {"/preflight": {"vcpu": 1}, "/policy": {"auto_start": True}}
 
     def said(method, pattern, name, key, query=""):
         body = next((b for tail, b in bodies.items() if pattern.endswith(tail)), None)
