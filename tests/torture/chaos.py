@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""chaos.py - what happens to a node: its daemon is killed, its guests die or hang, its disk fills, its clock jumps.
+
+One thread does all of it, one thing at a time, drawn from its own generator. It is also the only one that starts the daemon,
+so it always knows why the daemon is not running; a daemon that ends by itself for no reason it knows of is a violation.
+"""
+
+import http.client
+import os
+import random
+import signal
+import threading
+import time
+
+from model import VERBS
+from node import alive, command_line, until
+
+# Of the operations that start or end a guest; the daemon's own list is held against test_crash.py's.
+BOOT_STEPS = ("files", "disk", "define", "start", "forwards", "boot")
+STEPS = {"create": BOOT_STEPS, "start": BOOT_STEPS, "stop": ("stop",), "shutdown": ("signal", "wait", "stop"),
+         "restart": ("signal", "wait", "stop", *BOOT_STEPS), "delete": ("stop", "undefine", "remove")}
+DRAIN_S = 2
+
+
+def power_off(pid, seconds=2.5):
+    """The boot sector turns its machine off when it reads 'q'; its console is a terminal of QEMU's."""
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        if not os.readlink(f"/proc/{pid}/fd/{fd}").endswith("ptmx"):
+            continue
+        with open(f"/proc/{pid}/fdinfo/{fd}") as info:
+            index = next((line.split()[1] for line in info if line.startswith("tty-index:")), None)
+        if index is None:
+            continue
+        tty = os.open(f"/dev/pts/{index}", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+        try:
+            # QEMU looks once a second whether somebody has opened the other end.
+            end = time.monotonic() + seconds
+            while alive(pid) and time.monotonic() < end:
+                os.write(tty, b"q")
+                time.sleep(0.2)
+        finally:
+            os.close(tty)
+        return True
+    return False
+
+
+class Chaos:
+    def __init__(self, seed, node, ledger, kind, line=None, libvirtd=None):
+        self.rng = random.Random(seed)
+        self.node, self.ledger, self.kind = node, ledger, kind
+        self.line, self.libvirtd = line, libvirtd
+        self.armed, self.jumped, self.ballast = None, 0, None
+        self.full_until = 0
+        self.stop = threading.Event()
+        self.thread = None
+        self.clock = node.dir.parent / f"{node.dir.name}.clock"
+        node.environment["TEEPOD_CLOCK_FILE"] = str(self.clock)
+        self.jump(0)
+
+    # ------------------------------------------------------------ the daemon's life
+
+    def answering(self):
+        try:
+            return self.node.api("GET", "/healthz", prefix="", key=None, timeout=5).status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def up(self, failpoint=None):
+        """Start the daemon, and wait until it answers or has died of its failure point."""
+        self.armed = failpoint
+        self.node.spawn(**({"TEEPOD_FAILPOINT": failpoint} if failpoint else {}))
+        self.ledger.count("starts of the daemon")
+        began = time.monotonic()
+        while not self.answering():
+            if self.node.process.poll() is not None:
+                return self.died()
+            if time.monotonic() - began > 30:
+                self.ledger.violation(f"the daemon does not answer 30 s after its start\n{self.node.log_tail()}")
+                return False
+            time.sleep(0.02)
+        return True
+
+    def died(self):
+        """It ended, and nobody here ended it: a failure point is the only excuse."""
+        status = self.node.process.poll()
+        if status == -signal.SIGKILL and self.armed:
+            self.ledger.count("deaths at a failure point")
+        elif self.kind == "full" and self.is_full() and status > 0:
+            self.ledger.count("starts refused for want of space")
+        else:
+            self.ledger.violation(f"the daemon ended with {status}\n{self.node.log_tail()}")
+        self.armed = None
+        return False
+
+    def failpoint(self):
+        kind = self.rng.choice(list(STEPS))
+        when = self.rng.choice(("before", "after") + (("undone",) if kind in ("create", "start") else ()))
+        return f"{kind}.{self.rng.choice(STEPS[kind])}.{when}:{self.rng.choice((1, 1, 1, 2, 4))}"
+
+    def again(self):
+        """Up it comes, perhaps with a failure point armed, perhaps after a while."""
+        self.stop.wait(self.rng.choice((0, 0, 0.1, 0.6)))
+        if not self.up(self.failpoint() if self.rng.random() < 0.7 else None):
+            self.up_whatever()
+
+    def up_whatever(self):
+        for _ in range(20):
+            if self.ledger.broken.is_set() or self.up():
+                return
+            if self.is_full():
+                self.empty()
+
+    # ------------------------------------------------------------ what can happen
+
+    def kill_daemon(self):
+        self.node.kill()
+        self.ledger.count("kill -9 of the daemon")
+        self.again()
+
+    def end_daemon(self):
+        self.node.process.terminate()
+        # A start under way may not be cut short; what hangs is left behind after the drain.
+        try:
+            status = self.node.process.wait(60)
+        except Exception:
+            self.ledger.violation(f"SIGTERM did not end the daemon\n{self.node.log_tail()}")
+            return
+        self.ledger.count("SIGTERM of the daemon")
+        if status and not (self.armed and status == -signal.SIGKILL) and not self.is_full():
+            self.ledger.violation(f"SIGTERM ended the daemon with {status}\n{self.node.log_tail()}")
+        self.again()
+
+    def guest(self):
+        guests = self.node.guests()
+        return self.rng.choice(guests) if guests else None
+
+    def uuid_of(self, pid):
+        line = " ".join(command_line(pid))
+        return next((uuid for (uuid,) in self.node.rows("select uuid from cvms") if uuid in line), None)
+
+    def hurt(self, what, how):
+        pid = self.guest()
+        uuid = pid and self.uuid_of(pid)
+        if not uuid:
+            return
+        self.ledger.harm(uuid)
+        try:
+            how(pid)
+        except (OSError, ValueError):
+            return
+        self.ledger.count(what)
+
+    def kill_guest(self):
+        self.hurt("kill -9 of a QEMU", lambda pid: os.kill(pid, signal.SIGKILL))
+
+    def turn_off_guest(self):
+        self.hurt("guests that powered off", power_off)
+
+    def hang_guest(self):
+        """Stopped for a while, then it goes on. Not harmed: an operation may end it, as it may any guest."""
+        pid = self.guest()
+        if not pid:
+            return
+        try:
+            os.kill(pid, signal.SIGSTOP)
+            self.ledger.count("SIGSTOP of a QEMU")
+            self.stop.wait(self.rng.choice((0.3, 1, 3)))
+            os.kill(pid, signal.SIGCONT)
+        except ProcessLookupError:
+            pass
+
+    def jump(self, seconds=None):
+        """The wall clock of the daemon jumps by up to nine days, either way."""
+        if seconds is None:
+            seconds = self.rng.choice((-9, -1, 1, 9)) * self.rng.choice((1, 60, 3600, 86400))
+            self.ledger.count("jumps of the clock")
+        self.jumped = seconds
+        new = self.clock.with_suffix(".new")
+        new.write_text(f"{seconds}\n")
+        new.rename(self.clock)
+
+    def is_full(self):
+        """Or was a moment ago: an answer may be about what happened then."""
+        return self.ballast is not None or time.monotonic() < self.full_until
+
+    def fill_disk(self):
+        self.ballast = self.node.dir / "ballast"
+        self.ledger.count("times the disk was full")
+        with open(self.ballast, "wb", buffering=0) as f:
+            try:
+                while True:
+                    f.write(b"x" * 65536)
+            except OSError:
+                pass
+            if self.rng.random() < 0.5:
+                f.truncate(max(0, f.tell() - self.rng.choice((8, 60, 400)) * 1024))
+        self.stop.wait(self.rng.choice((0.2, 1, 2)))
+        self.empty()
+
+    def empty(self):
+        if self.ballast:
+            self.full_until = time.monotonic() + 3
+            self.ballast.unlink(missing_ok=True)
+            self.ballast = None
+
+    def cut_line(self):
+        self.line.cut()
+        self.ledger.count("times the way to libvirtd was cut")
+        self.stop.wait(self.rng.choice((0.05, 0.5, 2)))
+        self.line.mend()
+
+    def kill_libvirtd(self):
+        self.libvirtd.kill()
+        self.ledger.count("kill -9 of libvirtd")
+        self.stop.wait(self.rng.choice((0.05, 0.5)))
+        self.libvirtd.start()
+
+    # What may happen in an epoch of each kind, and how often.
+    happenings = {
+        "kills": ((kill_daemon, 6), (end_daemon, 2), (jump, 2)),
+        "guests": ((kill_daemon, 3), (end_daemon, 1), (jump, 1), (kill_guest, 4), (turn_off_guest, 2), (hang_guest, 2)),
+        "full": ((kill_daemon, 2), (end_daemon, 1), (fill_disk, 4), (kill_guest, 1)),
+        "libvirtd": ((kill_daemon, 2), (cut_line, 4), (kill_libvirtd, 1), (kill_guest, 1)),
+    }
+
+    def thread_main(self):
+        acts, weights = zip(*self.happenings[self.kind])
+        try:
+            while not self.stop.is_set() and not self.ledger.broken.is_set():
+                self.stop.wait(self.rng.choice((0.1, 0.5, 1, 2, 4)))
+                if self.node.process.poll() is not None:
+                    self.died()
+                    self.again()
+                if not self.stop.is_set():
+                    self.rng.choices(acts, weights)[0](self)
+        except Exception as e:
+            self.ledger.violation(f"chaos ended by {type(e).__name__}: {e}")
+
+    # ------------------------------------------------------------ back to quiet
+
+    def calm(self):
+        """No fault is in force any more, and the daemon is up and without failure points."""
+        for pid in self.node.guests(probes=True):
+            os.kill(pid, signal.SIGCONT)
+        self.empty()
+        if self.node.process.poll() is not None:
+            self.died()
+            self.up_whatever()
+        elif self.armed or self.rng.random() < 0.5:
+            self.node.kill()
+            self.ledger.count("kill -9 of the daemon")
+            self.up_whatever()
+        until(lambda: f"/readyz is 200:\n{self.node.log_tail()}", self._ready, 60)
+
+    def _ready(self):
+        try:
+            return self.node.api("GET", "/readyz", prefix="", key=None).status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+
+assert set(STEPS) == {"create", *VERBS}, "a kind of operation without its steps here would never be cut short"

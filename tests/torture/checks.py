@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""checks.py - what must be true: at every instant, by reading the database beside the daemon; and once all is quiet.
+
+The reader opens the file by itself, read-only, and takes one snapshot for each round of checks: what it sees is what a
+restart after a kill -9 at that very moment would find.
+"""
+
+import http.client
+import json
+import sqlite3
+import threading
+from urllib.parse import quote
+
+from model import FINAL, VERBS, ends, harmed
+from node import Late, book_errors, until
+
+# Promised more than there is, or something else than the rows hold.
+CAPACITY = """
+select c.resource, c.total, c.promised, h.held from capacity c join (
+  select 'vcpus' as resource, coalesce(sum(given_vcpus * holds_cpu), 0) as held from cvms
+  union all select 'memory_mib', coalesce(sum(given_memory_mib * holds_cpu * (1 - hugepages)), 0) from cvms
+  union all select 'disk_gib', coalesce(sum(disk_gib), 0) from cvms
+  union all select 'slots', count(*) from cvms
+  union all select 'cids', count(*) from cvms
+  union all select 'host_ports', count(*) from ports) h on h.resource = c.resource
+where c.promised <> h.held or (c.total >= 0 and c.promised > c.total)"""
+
+# Each a query whose rows are findings.
+SQL = (
+    ("promised and held differ, or more than there is", CAPACITY),
+    ("two CVMs with one CID", "select cid, count(*) from cvms group by cid having count(*) > 1"),
+    ("two CVMs with one name", "select name, count(*) from cvms group by workspace, name having count(*) > 1"),
+    ("one host port led to two places", "select p.protocol, p.host_port from ports p join ports q on p.protocol = q.protocol and"
+     " p.host_port = q.host_port where p.host_address < q.host_address and '0.0.0.0' in (p.host_address, q.host_address)"),
+    ("a port of nobody", "select host_port from ports where cvm not in (select id from cvms)"),
+    ("two CVMs with one device", "select address, count(*) from devices where cvm is not null group by address having count(*) > 1"),
+    ("two operations run on one CVM", "select cvm, count(*) from operations where state = 'running' group by cvm having count(*) > 1"),
+    ("an operation under way without its CVM", "select id, kind from operations where state in ('queued', 'running') and cvm not in"
+     " (select id from cvms)"),
+    ("event numbers with a gap", "select min(seq), max(seq), count(*) from events having count(*) > 0 and"
+     " max(seq) - min(seq) + 1 <> count(*)"),
+    ("a CVM created twice", "select cvm_uuid, count(*) from events where type = 'cvm.created' group by cvm_uuid having count(*) > 1"),
+    ("a CVM deleted twice", "select cvm_uuid, count(*) from events where type = 'cvm.deleted' group by cvm_uuid having count(*) > 1"),
+    ("an operation ended twice", "select op_id, count(*) from events where type = 'operation.finished' group by op_id having"
+     " count(*) > 1"),
+    ("one name created twice", "select json_extract(data, '$.name') as name, count(*) from events where type = 'cvm.created'"
+     " group by name having count(*) > 1"),
+)
+
+
+class Watcher:
+    """A thread that checks again and again while everything else goes on."""
+
+    def __init__(self, node, ledger, every=0.15):
+        self.node, self.ledger, self.every = node, ledger, every
+        self.over, self.last_seq = {}, 0
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+
+    def _watch(self):
+        try:
+            while not self.stop.is_set():
+                self.look()
+                self.stop.wait(self.every)
+        except Exception as e:
+            self.ledger.violation(f"the watcher ended by {type(e).__name__}: {e}")
+
+    def look(self):
+        # What was told before the snapshot began must be in it.
+        uuids, ops = self.ledger.snapshot()
+        with self.ledger.lock:
+            refused = set(self.ledger.refused)
+        uri = f"file:{quote(str(self.node.database()))}?mode=ro"
+        db = sqlite3.connect(uri, uri=True, timeout=10, isolation_level=None)
+        try:
+            db.execute("begin")
+            self._rows(db)
+            self._told(db, uuids, ops)
+            self._refused(db, refused)
+        except sqlite3.OperationalError as e:
+            # While a daemon that was killed is being followed by the next, the log is being recovered.
+            if "locked" not in str(e) and "busy" not in str(e):
+                raise
+            return
+        finally:
+            db.close()
+        self.ledger.count("checks")
+
+    def _rows(self, db):
+        for what, query in SQL:
+            found = db.execute(query).fetchall()
+            if found:
+                self.ledger.violation(f"{what}: {found[:5]}")
+        seq = db.execute("select coalesce(max(seq), 0) from events").fetchone()[0]
+        if seq < self.last_seq:
+            self.ledger.violation(f"events end with number {seq}, earlier with {self.last_seq}")
+        self.last_seq = seq
+
+    def _told(self, db, uuids, ops):
+        there = {row[0] for row in db.execute("select uuid from cvms")}
+        gone = {row[0] for row in db.execute("select cvm_uuid from events where type = 'cvm.deleted'")}
+        lost = [(name, uuid) for name, uuid in uuids.items() if uuid not in there and uuid not in gone]
+        if lost:
+            self.ledger.violation(f"acknowledged CVMs are lost: {lost[:5]}")
+        both = there & gone
+        if both:
+            self.ledger.violation(f"deleted, and still there: {sorted(both)[:5]}")
+        state = dict(db.execute("select id, state from operations"))
+        lost = [(op, *about) for op, about in ops.items() if op not in state]
+        if lost:
+            self.ledger.violation(f"acknowledged operations are lost: {lost[:5]}")
+        for op, was in self.over.items():
+            if state.get(op) != was:
+                self.ledger.violation(f"operation {op} had ended as {was}, is {state.get(op)}")
+        self.over = {op: word for op, word in state.items() if word not in ("queued", "running")}
+
+    def _refused(self, db, refused):
+        made = {row[0] for row in db.execute("select json_extract(data, '$.name') from events where type = 'cvm.created'")}
+        if refused & made:
+            with self.ledger.lock:
+                still = refused & made & self.ledger.refused
+            if still:
+                self.ledger.violation(f"refused, and created all the same: {sorted(still)[:5]}")
+
+
+class Follower:
+    """Reads /events through every restart, each time from where it was: no number missing, none twice."""
+
+    def __init__(self, node, ledger):
+        self.node, self.ledger, self.last, self.seen = node, ledger, 0, []
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self._follow, daemon=True)
+
+    def _follow(self):
+        while not self.stop.is_set():
+            try:
+                self._read()
+            except (OSError, http.client.HTTPException, ValueError, AttributeError):
+                pass
+            self.stop.wait(0.1)
+
+    def _read(self):
+        connection = self.node.connection(timeout=3)
+        try:
+            connection.request("GET", "/api/v1/events", headers={"Accept": "text/event-stream", "X-API-Key": self.node.key,
+                                                                 "Last-Event-ID": str(self.last)})
+            answer, number = connection.getresponse(), None
+            if answer.status != 200:
+                return
+            self.ledger.count("event streams")
+            for line in answer:
+                if self.stop.is_set():
+                    return
+                name, _, value = line.decode().rstrip("\r\n").partition(":")
+                if name == "id":
+                    number = int(value)
+                elif name == "event" and value.strip() == "reset":
+                    self.ledger.violation(f"the event stream could not go on from {self.last}")
+                elif not name and number is not None and not value:
+                    self._event(number)
+                    number = None
+        finally:
+            connection.close()
+
+    def _event(self, number):
+        if number != self.last + 1:
+            self.ledger.violation(f"event {number} was sent after {self.last}")
+        self.last = number
+        self.ledger.count("events followed")
+
+
+# ---------------------------------------------------------------------- once all is quiet
+
+def quiet(node, ledger, faults, unlock=None, seconds=60):
+    """All operations end; then books, statuses and what was told must agree. @faults: kinds of fault that may fail an operation.
+    @unlock is called when operations do not end, and they get the same time once more."""
+    def live():
+        return node.rows("select id, kind, state, step, cvm_name, undoing from operations where state in ('queued', 'running')")
+    for last in (unlock is None, True)[unlock is None:]:
+        try:
+            until(lambda: f"operations are over: {live()}", lambda: not live(), seconds, every=0.2)
+            break
+        except Late as e:
+            if last:
+                return ledger.violation(f"{e}\n{node.log_tail(12)}")
+            unlock()
+    problems = []
+
+    def balanced():
+        problems[:] = book_errors(node) + statuses(node, ledger)
+        return not problems
+    try:
+        until("", balanced, 20, every=0.2)
+    except Late:
+        ledger.violation("the books do not balance:\n  " + "\n  ".join(problems))
+    code, said = node.check_db()
+    if code:
+        ledger.violation(f"--check-db: {said}")
+    ended(node, ledger, faults)
+    with ledger.lock:
+        ledger.harmed.clear()
+    ledger.count("times all was quiet and balanced")
+    return None
+
+
+def statuses(node, ledger):
+    """Each CVM is where its last operation left it, and the API says so."""
+    bad = []
+    last = {}
+    for uuid, kind, state, params in node.rows(
+            "select o.cvm_uuid, o.kind, o.state, o.params from events e join operations o on o.id = e.op_id"
+            " where e.type = 'operation.finished' order by e.seq"):
+        last[uuid] = kind, state, bool(json.loads(params or "{}").get("stopped"))
+    for uuid, (kind, state, stopped) in last.items():
+        allowed = ends(kind, state, stopped)
+        with ledger.lock:
+            if uuid in ledger.harmed:
+                allowed = harmed(allowed)
+        answer = node.get(f"/cvms/{uuid}", version=25)
+        word = "gone" if answer.status == 404 else answer.json.get("status", f"?{answer.status}")
+        if word not in allowed:
+            bad.append(f"{uuid} is {word}; after {kind} {state} it should be one of {sorted(allowed)}")
+        elif word not in FINAL and word != "gone":
+            bad.append(f"{uuid} is {word} although nothing is under way")
+    return bad
+
+
+def ended(node, ledger, faults):
+    """How operations ended, and whether each of them was asked for; a failure needs a fault that explains it."""
+    rows = node.rows("select id, kind, state, error, cvm_uuid from operations")
+    for name in [n for n in ledger.counts if n.startswith("operations: ")]:
+        del ledger.counts[name]
+    done = {}
+    for op, kind, state, error, uuid in rows:
+        ledger.count(f"operations: {kind} {state}")
+        done[uuid, kind] = done.get((uuid, kind), 0) + 1
+        excused = faults or kind in VERBS and any(text in error for text in VERBS[kind].may_fail)
+        if state == "failed" and not excused:
+            ledger.violation(f"{kind} {op} failed without a fault to explain it: {error}")
+    with ledger.lock:
+        for (uuid, kind), n in done.items():
+            if kind != "create" and n > ledger.asked[uuid, kind]:
+                ledger.violations.append(f"{uuid}: {n} operations {kind}, {ledger.asked[uuid, kind]} were asked for")
+                ledger.broken.set()

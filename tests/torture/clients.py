@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""clients.py - callers of the API who do whatever comes to their mind, and remember every answer."""
+
+import http.client
+import json
+import random
+import threading
+
+from model import VERBS, true_numbers
+from node import BOOT, COMPOSE
+
+LISTS = ("/apps?page=1&page_size=50", "/node", "/operations?page_size=20", "/teepods/available", "/images")
+VARIANTS = 8        # host ports that are asked for by number: few, so that they collide
+
+
+class Client:
+    """One thread. Draws everything from a generator of its own, so that a seed gives each client the same mind again."""
+
+    def __init__(self, number, seed, node, ledger, totals, deaf=lambda: False):
+        self.number, self.node, self.ledger, self.totals = number, node, ledger, totals
+        self.rng = random.Random(seed)
+        self.made, self.keys = 0, []        # keys: (key, method, path, body, name of a create)
+        self.deaf = deaf                    # True while errors of the server are excused
+        self.stop = threading.Event()
+        self.thread = None
+
+    # ------------------------------------------------------------ life
+
+    def thread_main(self):
+        try:
+            while not self.stop.is_set() and not self.ledger.broken.is_set():
+                self._once()
+                self.stop.wait(self.rng.choice((0, 0, 0.02, 0.1, 0.4)))
+        except Exception as e:              # a thread that dies unseen would prove nothing
+            self.ledger.violation(f"client {self.number} ended by {type(e).__name__}: {e}")
+
+    def _once(self):
+        known = self.ledger.known()
+        chance = self.rng.random()
+        if chance < 0.3 or not known:
+            self._create()
+        elif chance < 0.68:
+            kind = self.rng.choices(list(VERBS), [v.weight for v in VERBS.values()])[0]
+            self._verb(kind, self.rng.choice(known[-14:]))
+        elif chance < 0.76 and self.keys:
+            self._repeat()
+        elif chance < 0.82:
+            self._cancel()
+        elif chance < 0.88:
+            self._preflight()
+        else:
+            self._look(self.rng.choice(known))
+
+    def _ask(self, method, path, body=None, key=None):
+        """The answer, or None when the connection broke."""
+        try:
+            return self.node.api(method, path, json=body, headers={"Idempotency-Key": key} if key else None, timeout=30)
+        except TimeoutError:
+            self.ledger.violation(f"{method} {path} was not answered within 30 s")
+        except (OSError, http.client.HTTPException):
+            self.ledger.count("requests that broke off")
+            self.stop.wait(0.05)
+        return None
+
+    def _excused(self, answer):
+        """A server that can not write says so; one that is on its way out, too."""
+        if answer.status == 503 or (answer.status in (500, 507) and self.deaf()):
+            self.ledger.count(f"answers {answer.status}")
+            return True
+        return False
+
+    # ------------------------------------------------------------ create
+
+    def body(self):
+        self.made += 1
+        rng = self.rng
+        ask = {"name": f"c{self.number}-{self.made:05d}", "image": BOOT, "vcpu": rng.choice((1, 1, 2, 3, 5)),
+               "memory": rng.choice((32, 64, 128, 512)), "disk_size": rng.choice((1, 1, 2, 6)), "compose_file": dict(COMPOSE),
+               "stopped": rng.random() < 0.6}
+        if rng.random() < 0.4:
+            ask["ports"] = [{"protocol": rng.choice(("tcp", "udp")), "vm_port": 80,
+                             "host_port": rng.choice((0, self.node.port_first + rng.randrange(VARIANTS)))}]
+        return ask
+
+    def _create(self):
+        ask = self.body()
+        key = f"k-{ask['name']}" if self.rng.random() < 0.5 else None
+        if key:
+            self.keys.append((key, "POST", "/cvms", ask, "create", ""))
+        if key and self.rng.random() < 0.2:
+            return self._at_once(key, ask)
+        self._created(ask, key, self._ask("POST", "/cvms", ask, key))
+
+    def _at_once(self, key, ask):
+        """The same request twice at the same time: one effect, one answer."""
+        answers = []
+        threads = [threading.Thread(target=lambda: answers.append(self._ask("POST", "/cvms", ask, key))) for _ in range(2)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.ledger.count("keys used twice at once")
+        for answer in sorted(answers, key=lambda a: a is None or a.status):
+            self._created(ask, key, answer)
+
+    def _created(self, ask, key, answer):
+        name, ledger = ask["name"], self.ledger
+        if answer is None:
+            with ledger.lock:
+                ledger.unanswered[name] += 1
+            return
+        if answer.status == 200:
+            ledger.count("creates acknowledged")
+            if key:
+                ledger.same_answer(key, answer)
+            ledger.told_create(name, answer["vm_uuid"], answer.headers.get("x-operation-id"))
+            return
+        if self._excused(answer):
+            return self._refused(name)
+        body = answer.json if answer.body else {}
+        code = body.get("error_code", "")
+        if answer.status == 409 and code == "ERR-01-004":
+            # Its own name can be in use only by an earlier attempt that was not answered, or was.
+            if not ledger.unanswered[name] and name not in ledger.uuid:
+                ledger.violation(f"create {name}: {answer}")
+            return
+        if answer.status not in (400, 409) or not code.startswith("ERR-02-"):
+            return ledger.violation(f"create {name} was answered {answer}")
+        wrong = true_numbers(body, ask, self.totals)
+        if wrong:
+            ledger.violation(f"refusal of {name}: {wrong}: {answer}")
+        ledger.count("refusals")
+        self._refused(name)
+
+    def _refused(self, name):
+        with self.ledger.lock:
+            if name not in self.ledger.uuid and not self.ledger.unanswered[name]:
+                self.ledger.refused.add(name)
+
+    # ------------------------------------------------------------ what exists
+
+    def _verb(self, kind, uuid, key=None, body=None):
+        verb = VERBS[kind]
+        if key is None:
+            body = self.rng.choice(verb.bodies)(self.rng)
+            if self.rng.random() < 0.3:
+                key = f"k-{self.number}-{len(self.keys)}"
+                self.keys.append((key, verb.method, f"/cvms/{uuid}{verb.path}", body, kind, uuid))
+        answer = self._ask(verb.method, f"/cvms/{uuid}{verb.path}", body, key)
+        self._done(kind, uuid, key, body or {}, answer)
+
+    def _done(self, kind, uuid, key, body, answer, again=False):
+        ledger, verb = self.ledger, VERBS[kind]
+        if answer is None:
+            return None if key in ledger.answers else ledger.told_nothing(kind, uuid)
+        if answer.status == verb.status:
+            op_id = answer.headers.get("x-operation-id")
+            if not op_id:
+                return ledger.violation(f"{kind} {uuid} names no operation: {answer}")
+            ledger.count(f"{kind}s acknowledged")
+            if key:
+                ledger.same_answer(key, answer)
+            return ledger.told_op(kind, uuid, op_id, again)
+        if self._excused(answer):
+            return
+        if answer.status in (404, 409):
+            return ledger.count("busy or gone")
+        code = answer.json.get("error_code", "") if answer.body else ""
+        if verb.grows and answer.status == 400 and code.startswith("ERR-02-"):
+            wrong = true_numbers(answer.json, body, self.totals)
+            if wrong:
+                ledger.violation(f"refusal of {kind}: {wrong}: {answer}")
+            return ledger.count("refusals")
+        ledger.violation(f"{kind} {uuid} was answered {answer}")
+
+    def _repeat(self):
+        key, method, path, body, kind, uuid = self.rng.choice(self.keys[-40:])
+        ledger = self.ledger
+        with ledger.lock:
+            before = ledger.answers.get(key)
+            ledger.refused.discard((body or {}).get("name"))    # this time it may fit
+        if before and kind == "create" and self.rng.random() < 0.15:
+            return self._other_body(key, method, path, body)
+        ledger.count("keys repeated")
+        answer = self._ask(method, path, body, key)
+        if before and answer is not None and answer.status != before[0] and not self._excused(answer):
+            return ledger.violation(f"{key} was answered {before[0]}, now {answer}")
+        if kind == "create":
+            self._created(body, key, answer)
+        else:
+            self._done(kind, uuid, key, body or {}, answer, again=True)
+
+    def _other_body(self, key, method, path, body):
+        answer = self._ask(method, path, {**body, "memory": body["memory"] + 1}, key)
+        if answer is not None and answer.status != 409 and not self._excused(answer):
+            self.ledger.violation(f"another body under {key} was answered {answer}")
+
+    def _cancel(self):
+        answer = self._ask("GET", "/operations?state=running")
+        if answer is None or answer.status != 200 or not answer["items"]:
+            return
+        op = self.rng.choice(answer["items"])["id"]
+        answer = self._ask("DELETE", f"/operations/{op}")
+        if answer is None or answer.status in (404, 409) or self._excused(answer):
+            return
+        self.ledger.count("cancels")
+        if answer.status != 202:
+            self.ledger.violation(f"cancel of {op} was answered {answer}")
+
+    def _preflight(self):
+        ask = {key: value for key, value in self.body().items() if key != "stopped"}
+        answer = self._ask("POST", "/preflight", ask)
+        if answer is None or self._excused(answer):
+            return
+        self.ledger.count("preflights")
+        with self.ledger.lock:
+            self.ledger.refused.add(ask["name"])    # asking is no creating
+        if answer.status != 200 or not isinstance(answer["fits"], bool):
+            return self.ledger.violation(f"preflight was answered {answer}")
+        wrong = "" if answer["fits"] else true_numbers(answer["error"], ask, self.totals)
+        if wrong:
+            self.ledger.violation(f"preflight: {wrong}: {answer}")
+
+    def _look(self, uuid):
+        path = self.rng.choice((f"/cvms/{uuid}", *LISTS))
+        answer = self._ask("GET", path)
+        if answer is None or self._excused(answer):
+            return
+        self.ledger.count("reads")
+        if answer.status not in ((200, 404) if path.startswith("/cvms/") else (200,)):
+            return self.ledger.violation(f"GET {path} was answered {answer}")
+        if path == "/node":
+            for row in json.loads(answer.body)["capacity"]:
+                if row["total"] is not None and row["promised"] > row["total"]:
+                    self.ledger.violation(f"/node promises more than there is: {row}")

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ledger.py - what clients were told, what was done to the node, and what was found wrong."""
+
+import collections
+import threading
+import time
+
+
+class Violation(Exception):
+    """A promise was broken; the text says which."""
+
+
+class Ledger:
+    """Shared by all threads of an epoch."""
+
+    def __init__(self, say=lambda text: None):
+        self.lock = threading.Lock()
+        self.say = say
+        self.began = time.monotonic()
+        self.counts = collections.Counter()
+        self.violations = []
+        self.broken = threading.Event()
+        # Of creates, by name (no name is used for two requests):
+        self.uuid = {}              # acknowledged: name -> uuid
+        self.refused = set()        # answered with an error
+        self.unanswered = collections.Counter()
+        # Of operations:
+        self.ops = {}               # acknowledged: id -> (kind, uuid)
+        self.asked = collections.Counter()      # (uuid, kind) -> acknowledged or unanswered
+        self.answers = {}           # Idempotency-Key -> (method, path, body, status, bytes)
+        self.harmed = set()         # uuids of guests killed or powered off since all was quiet last
+        self.faults_now = set()     # faults in force that explain an error 5xx: "full", "libvirtd"
+
+    def count(self, what, n=1):
+        with self.lock:
+            self.counts[what] += n
+
+    def violation(self, text):
+        with self.lock:
+            self.violations.append(f"after {time.monotonic() - self.began:.1f} s: {text}")
+        self.say(f"VIOLATION {text}")
+        self.broken.set()
+
+    # ------------------------------------------------------------ told
+
+    def told_create(self, name, uuid, op_id):
+        with self.lock:
+            self.refused.discard(name)
+            was = self.uuid.setdefault(name, uuid)
+            if op_id:
+                self.ops[op_id] = ("create", uuid)
+        if was != uuid:
+            self.violation(f"create {name} was answered with {was} and with {uuid}")
+
+    def told_op(self, kind, uuid, op_id, again=False):
+        """@again: the key was used before, so it was counted (or refused, and only now became an effect)."""
+        with self.lock:
+            new = op_id not in self.ops
+            self.ops[op_id] = (kind, uuid)
+            self.asked[uuid, kind] += new or not again
+
+    def told_nothing(self, kind, uuid):
+        with self.lock:
+            self.asked[uuid, kind] += 1
+
+    def same_answer(self, key, answer):
+        """The first answer under @key is the answer for ever."""
+        with self.lock:
+            was = self.answers.setdefault(key, (answer.status, answer.body))
+        if was != (answer.status, answer.body):
+            self.violation(f"Idempotency-Key {key} was answered {was[0]} {was[1][:300]!r}, then {answer.status} {answer.body[:300]!r}")
+
+    def snapshot(self):
+        with self.lock:
+            return dict(self.uuid), dict(self.ops)
+
+    def known(self):
+        with self.lock:
+            return list(self.uuid.values())
+
+    def harm(self, uuid):
+        with self.lock:
+            self.harmed.add(uuid)

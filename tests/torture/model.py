@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""model.py - a node as its clients may expect it: what fits, what a refusal says, where an operation leaves a CVM.
+
+Two users. test_model.py asks one question at a time and predicts every answer. The torture has many clients at once and is
+cut short all the time: it takes from here what a refusal must say, and which words a CVM's status may have once all is quiet.
+A new kind of operation joins both by one entry in VERBS.
+"""
+
+from dataclasses import dataclass, field
+
+FINAL = {"running", "stopped", "crashed", "exited", "paused"}
+GONE = {"gone"}
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A kind of operation on a CVM that exists: how it is asked for, and which status words it may end in."""
+    method: str
+    path: str                       # below /cvms/{uuid}
+    ends: frozenset                 # when it succeeded; {"same"}: as it was before
+    cancelled: frozenset = frozenset(FINAL)
+    weight: int = 4                 # how often the torture asks for it
+    # Bodies to choose from; each is called with the generator.
+    bodies: tuple = (lambda rng: None,)
+    may_fail: tuple = ()            # texts of failures that need no fault to be right
+    status: int = 200               # of the answer
+    grows: bool = False             # reserves: may be refused for want of capacity
+
+
+def words(*names):
+    return frozenset(names)
+
+
+VERBS = {
+    "start": Verb("POST", "/start", words("running"), words("stopped"), weight=8, grows=True),
+    "stop": Verb("POST", "/stop", words("stopped"), weight=6),
+    "shutdown": Verb("POST", "/shutdown", words("stopped"), weight=2, may_fail=("did not shut down within",),
+                     bodies=(lambda rng: {"timeout": 10, "force": True}, lambda rng: {"timeout": 10, "force": False})),
+    "restart": Verb("POST", "/restart", words("running"), weight=3, grows=True,
+                    bodies=(lambda rng: {"force": True}, lambda rng: {"timeout": 10, "force": False})),
+    "delete": Verb("DELETE", "", words("gone"), weight=4, status=204),
+}
+
+CREATE_ENDS = {"succeeded": words("running"), "cancelled": words("gone"), "failed": frozenset(FINAL | GONE)}
+
+
+def ends(kind, state, stopped=False):
+    """Words a CVM's status may have after its last operation, if nobody harmed the guest since."""
+    if kind == "create":
+        return words("stopped") if stopped and state == "succeeded" else CREATE_ENDS[state]
+    verb = VERBS[kind]
+    if state == "succeeded":
+        return frozenset(FINAL) if verb.ends == words("same") else verb.ends
+    return verb.cancelled if state == "cancelled" else frozenset(FINAL)
+
+
+def harmed(allowed):
+    """The same after the guest was killed, or powered itself off, in between."""
+    return allowed | {"crashed", "exited"} if "running" in allowed else allowed
+
+
+# ---------------------------------------------------------------------- what fits
+
+# In the order in which a refusal names what is missing: resource, field of the request, code of the catalogue.
+NEEDS = (("vcpus", "vcpu", "ERR-02-003"), ("memory_mib", "memory", "ERR-02-004"), ("slots", "slots", "ERR-02-005"),
+         ("disk_gib", "disk_size", "ERR-02-002"))
+
+
+@dataclass
+class Cvm:
+    name: str
+    vcpu: int
+    memory: int
+    disk_size: int
+    uuid: str = ""
+    status: str = "stopped"
+    ports: tuple = ()               # host ports, TCP
+
+
+@dataclass
+class Model:
+    """One node, one question at a time."""
+    totals: dict                    # resource -> total
+    release_on_stop: bool = False
+    cvms: dict = field(default_factory=dict)
+
+    def holds_cpu(self, cvm):
+        return not self.release_on_stop or cvm.status in ("running", "paused", "crashed", "exited")
+
+    def held(self):
+        some = [c for c in self.cvms.values() if self.holds_cpu(c)]
+        return {"vcpus": sum(c.vcpu for c in some), "memory_mib": sum(c.memory for c in some), "slots": len(self.cvms),
+                "disk_gib": sum(c.disk_size for c in self.cvms.values())}
+
+    def missing(self, ask):
+        """(field, code, asked, free, total) of the first need that is not met, or None."""
+        held = self.held()
+        for resource, name, code in NEEDS:
+            asked = 1 if name == "slots" else ask.get(name, 0)
+            free = self.totals[resource] - held[resource]
+            if asked > free:
+                return name, code, asked, free, self.totals[resource]
+        return None
+
+    def port_holder(self, port):
+        return next((c.name for c in self.cvms.values() if port in c.ports), None)
+
+
+def true_numbers(body, sent, totals):
+    """What is wrong with the numbers of a refusal for want of capacity, "" if nothing: @sent is the request's body."""
+    told = {row["field"]: row["value"] for row in body.get("details", [])}
+    need = next((n for n in NEEDS if n[2] == body.get("error_code") and n[1] in told), None)
+    if not need:
+        return ""
+    asked, free, total = (told.get(key) for key in ("asked", "free", "total"))
+    wanted = 1 if need[1] == "slots" else sent.get(need[1])
+    if None in (asked, free, total):
+        return f"asked, free or total is missing: {told}"
+    if wanted is not None and asked != wanted:
+        return f"asked {asked} {need[1]}, the request said {wanted}"
+    if total != totals[need[0]]:
+        return f"total {total} {need[0]}, configured {totals[need[0]]}"
+    if not 0 <= free < asked:
+        return f"{free} free of {total}, but {asked} refused"
+    return ""
