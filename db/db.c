@@ -10,12 +10,16 @@
 /* synchronous stays FULL: WAL with NORMAL loses acknowledged commits on power loss. wal_autocheckpoint is SQLite's default. */
 static const char pragmas[] =
 	"PRAGMA foreign_keys = ON; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
-	"PRAGMA busy_timeout = 2000; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;"
-	"PRAGMA temp_store = MEMORY;";
+	"PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;";
+
+enum { BUSY_MS = 2000 };
 
 static int configure(struct db *db, const char *path, struct err *e)
 {
 	(void)sqlite3_extended_result_codes(db->conn, 1);
+	/* Before the first statement: that one recovers the log after a crash, and has to wait for a reader (a backup, --check-db)
+	 * that came first and does the same. */
+	(void)sqlite3_busy_timeout(db->conn, BUSY_MS);
 	(void)sqlite3_db_config(db->conn, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
 	(void)sqlite3_db_config(db->conn, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
 	(void)sqlite3_db_config(db->conn, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
