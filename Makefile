@@ -64,6 +64,8 @@ $(O)/unit/%: tests/unit/%.c $(filter-out $(O)/obj/daemon/main.o,$(DOBJ)) $(O)/li
 	@mkdir -p $(@D)
 	@echo "LD $@"; $(CC) $(CPPFLAGS) $(CFLAGS) $(PKG_CFLAGS) $(LDFLAGS) -o $@ $(filter-out %.h,$^) -lcmocka $(PKG_LIBS)
 
+$(O)/unit/durable_test: tests/vfs/disk.c
+
 -include $(OBJ:.o=.d) $(DOBJ:.o=.d) $(UNITS:=.d) $(FUZZERS:=.d)
 
 # ------------------------------------------------------------------ for people

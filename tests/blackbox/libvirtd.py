@@ -122,7 +122,11 @@ class Line:
             except OSError:
                 return
             far = socket.socket(socket.AF_UNIX)
-            far.connect(self.far_end)
+            try:
+                far.connect(self.far_end)
+            except OSError:     # nobody is there at this moment
+                near.close()
+                continue
             self.ends |= {near, far}
             for pair in (near, far), (far, near):
                 threading.Thread(target=pass_on, args=pair, daemon=True).start()

@@ -206,13 +206,16 @@ def quiet(node, ledger, faults, unlock=None, seconds=60):
 def statuses(node, ledger):
     """Each CVM is where its last operation left it, and the API says so."""
     bad = []
-    last = {}
+    last, undone = {}, set()
     for uuid, kind, state, params in node.rows(
             "select o.cvm_uuid, o.kind, o.state, o.params from events e join operations o on o.id = e.op_id"
             " where e.type = 'operation.finished' order by e.seq"):
         last[uuid] = kind, state, bool(json.loads(params or "{}").get("stopped"))
+        if kind == "create" and state != "succeeded":
+            undone.add(uuid)
     for uuid, (kind, state, stopped) in last.items():
-        allowed = ends(kind, state, stopped)
+        # What was queued behind a create that was undone had nothing left to do.
+        allowed = ends(kind, state, stopped) | ({"gone"} if uuid in undone else set())
         with ledger.lock:
             if uuid in ledger.harmed:
                 allowed = harmed(allowed)

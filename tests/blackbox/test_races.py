@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A thousand at once: exactly as many succeed as there is room for, and all others are told why, with true numbers."""
+
+import collections
+import json
+import threading
+
+from node import COMPOSE, assert_books, refused
+
+CREATES, ROOM, CLIENTS = 1000, 100, 100
+CLAIMS = 200
+
+
+def at_once(node, bodies, clients):
+    """POST /cvms of every body: @clients connections, opened before the first request, released together. All answers."""
+    answers, lock, gate = [None] * len(bodies), threading.Lock(), threading.Barrier(clients)
+    left = iter(range(len(bodies)))
+
+    def live():
+        connection = node.connection(timeout=60)
+        connection.connect()
+        gate.wait()
+        while True:
+            with lock:
+                number = next(left, None)
+            if number is None:
+                return connection.close()
+            connection.request("POST", "/api/v1/cvms", body=json.dumps(bodies[number]),
+                               headers={"X-API-Key": node.key, "Content-Type": "application/json"})
+            answer = connection.getresponse()
+            answers[number] = answer.status, json.loads(answer.read())
+    threads = [threading.Thread(target=live) for _ in range(clients)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    return answers
+
+
+def details(body):
+    return {row["field"]: row["value"] for row in body["details"]}
+
+
+def body(name, **more):
+    return {"name": name, "image": "teepod-boot-1.0.0", "vcpu": 1, "memory": 32, "disk_size": 1, "stopped": True,
+            "compose_file": dict(COMPOSE), **more}
+
+
+def test_of_a_thousand_creates_exactly_those_that_fit_succeed(spawn):
+    """By each of the four resources a tenth of them is short of: 100 CVMs fit."""
+    for short, code, field in (("vcpus", "ERR-02-003", "vcpu"), ("memory_mib", "ERR-02-004", "memory"),
+                               ("slots", "ERR-02-005", "slots"), ("disk_gib", "ERR-02-002", "disk_size")):
+        plenty = {"vcpus": 20000, "memory_mib": 320000, "slots": 10000, "disk_gib": 20000}
+        each = {"vcpus": 1, "memory_mib": 32, "slots": 1, "disk_gib": 1}[short]
+        node = spawn(options={**{f"capacity.{k}": v for k, v in plenty.items()}, f"capacity.{short}": ROOM * each,
+                              "capacity.cid_count": 20000})
+        answers = at_once(node, [body(f"race-{n:04d}") for n in range(CREATES)], CLIENTS)
+        made = {said["vm_uuid"] for status, said in answers if status == 200}
+        assert len(made) == ROOM == len([a for a in answers if a[0] == 200]), collections.Counter(a[0] for a in answers)
+        for status, said in answers:
+            if status != 200:
+                assert (status, said["error_code"]) == (400, code), said
+                told = details(said)
+                assert (told["asked"], told["free"], told["total"]) == (each, 0, ROOM * each), said
+                assert field in told, said
+        assert node.uuids() == made
+        assert node.capacity()[short]["promised"] == ROOM * each
+        assert len(node.rows("select distinct cid from cvms")) == ROOM
+        assert_books(node)
+        node.stop()
+
+
+def test_of_two_hundred_who_ask_for_one_host_port_one_gets_it(spawn):
+    node = spawn(options={"capacity.slots": 10000, "capacity.vcpus": 10000})
+    port = node.port_first + 7
+    bodies = [body(f"claim-{n:03d}", ports=[{"protocol": "tcp", "host_port": port, "vm_port": 80}]) for n in range(CLAIMS)]
+    answers = at_once(node, bodies, CLAIMS)
+    (winner,), losers = [a[1] for a in answers if a[0] == 200], [a for a in answers if a[0] != 200]
+    assert len(losers) == CLAIMS - 1
+    for status, said in losers:
+        assert status in (400, 409) and str(port) in json.dumps(said) and winner["name"] in json.dumps(said), said
+    assert node.uuids() == {winner["vm_uuid"]}
+    assert node.rows("select host_port from ports") == [(port,)]
+    assert_books(node)
+    # And it is anybody's again afterwards.
+    refused(node.post("/cvms", json=body("late-one", ports=bodies[0]["ports"])), (400, 409), value=port)
+    node.cvm(winner["vm_uuid"]).delete()
+    node.post("/cvms", json=body("late-one", ports=bodies[0]["ports"])).ok()
+    assert_books(node)
+
+
+def test_of_two_hundred_who_take_one_name_one_gets_it(spawn):
+    node = spawn(options={"capacity.slots": 10000, "capacity.vcpus": 10000})
+    answers = at_once(node, [body("the-name") for _ in range(CLAIMS)], CLAIMS)
+    assert len([a for a in answers if a[0] == 200]) == 1
+    assert {(status, said["error_code"]) for status, said in answers if status != 200} == {(409, "ERR-01-004")}
+    assert_books(node)

@@ -1,0 +1,678 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * durable_test.c - a power cut after every single write, and an I/O error or a full disk at every single call: what was
+ * acknowledged is there, what was refused is not, and nothing is half there.
+ *
+ * The node runs on tests/vfs/disk.h, with a hypervisor's address that leads nowhere. After every commit a digest of all rows is
+ * kept together with the length of the log. A cut at any length must show the rows of the last commit acknowledged by then, or of
+ * the one that was being made; no third state is allowed.
+ *
+ * TEEPOD_CUT_SEEDS: ways to lose what was not synced, for each cut (default 1: all of it and something at random, in turn).
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/own.h"
+#include "db/sql.h"
+#include "db/turn.h"
+#include "tests/vfs/disk.h"
+#include "vmm/engine.h"
+#include "vmm/mutation.h"
+#include "vmm/world.h"
+
+enum { COMMITS_MAX = 400, CHECKPOINT_PAGES = 24, DELETE_REMOVE = 2 };
+
+struct commit {
+	size_t log;
+	char rows[SHA256_HEX];
+};
+
+struct node {
+	char dir[40], images[56];
+	uv_loop_t loop;
+	struct vmm *v;
+	struct port_range ranges[1];
+	struct vmm_settings set;
+	struct commit commit[COMMITS_MAX];
+	int commits;
+	unsigned names, keys;
+};
+
+static const char *const addresses[] = { "127.0.0.1", NULL };
+static const char *const none[] = { NULL };
+static const struct request_ref ref = { "req-1", "tester", false };
+
+/* ------------------------------------------------------------------ all rows, in one digest */
+
+static void fold_table(sqlite3 *conn, const char *table, struct buf *out)
+{
+	auto_free char *sql = xasprintf("SELECT * FROM \"%s\"", table);
+	sqlite3_stmt *st;
+
+	assert_int_equal(sqlite3_prepare_v2(conn, sql, -1, &st, NULL), SQLITE_OK);
+	buf_printf(out, "== %s\n", table);
+	while (sqlite3_step(st) == SQLITE_ROW) {
+		for (int i = 0; i < sqlite3_column_count(st); i++) {
+			const char *text = (const char *)sqlite3_column_text(st, i);
+
+			buf_printf(out, "%d:%s|", sqlite3_column_bytes(st, i), text ? text : "-");
+		}
+		buf_puts(out, "\n");
+	}
+	assert_int_equal(sqlite3_finalize(st), SQLITE_OK);
+}
+
+static void digest(sqlite3 *conn, char out[SHA256_HEX])
+{
+	auto_buf struct buf b = { 0 };
+	sqlite3_stmt *st;
+
+	assert_int_equal(
+		sqlite3_prepare_v2(conn, "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name",
+				   -1, &st, NULL),
+		SQLITE_OK);
+	while (sqlite3_step(st) == SQLITE_ROW)
+		fold_table(conn, (const char *)sqlite3_column_text(st, 0), &b);
+	assert_int_equal(sqlite3_finalize(st), SQLITE_OK);
+	id_sha256_hex(b.data, b.len, out);
+}
+
+static void committed(void *arg)
+{
+	struct node *n = arg;
+	struct commit *c = &n->commit[n->commits++];
+
+	assert_true(n->commits < COMMITS_MAX);
+	c->log = disk_log();
+	digest(n->v->db->conn, c->rows);
+}
+
+/* ------------------------------------------------------------------ a node */
+
+static void open_node(struct node *n)
+{
+	auto_free char *pragma = xasprintf("PRAGMA wal_autocheckpoint = %d", CHECKPOINT_PAGES);
+	struct err e;
+
+	n->set = (struct vmm_settings){
+		.loop = &n->loop,
+		.state_dir = n->dir,
+		.images_dir = n->images,
+		.node_id = 1,
+		.node_name = "n1",
+		.region = "local",
+		.workspace = "local",
+		.hypervisor_uri = "qemu+unix:///system?socket=/nonexistent/sock",
+		.tee = TEE_NONE,
+		.host_root = "",
+		.networks = "user",
+		.bridges = "",
+		.prod_without_tee = true,
+		.device_id = "",
+		.tdx_firmware = "",
+		.vcpus = 4000,
+		.memory_mib = 400000,
+		.disk_gib = 4000,
+		.slots = 3000,
+		.cid_start = 1000,
+		.cid_count = 3000,
+		.ports_enabled = true,
+		.port_ranges = n->ranges,
+		.n_port_ranges = 1,
+		.port_addresses = addresses,
+		.keep_operation_days = 1,
+		.keep_event_days = 1,
+		.keep_idempotency_hours = 1,
+		.kms_urls = none,
+		.gateway_urls = none,
+	};
+	assert_int_equal(vmm_open(&n->set, &n->v, &e), 0);
+	assert_int_equal(sqlite3_exec(n->v->db->conn, pragma, NULL, NULL, NULL), SQLITE_OK);
+}
+
+static void run_for(struct node *n, int64_t ms)
+{
+	int64_t end = clock_mono_ms() + ms;
+
+	do
+		(void)uv_run(&n->loop, UV_RUN_NOWAIT);
+	while (clock_mono_ms() < end && !usleep(500));
+}
+
+static void add_image(struct node *n)
+{
+	struct image_row row = {
+		.name = "demo-1.0.0", .family = "demo", .version = "1.0.0", .v = { 1 }, .nv = 3
+	};
+	struct err e;
+
+	assert_int_equal(images_add(n->v->db, &row, &row.id, &e), 0);
+}
+
+/* What opening sets off beside the loop (a look at the host, the first attempt to connect) is over, and its rows are written. */
+static void come_to_rest(struct node *n)
+{
+	while (!strcmp(n->v->link_error, "connecting") || n->v->look.running || n->v->jobs)
+		run_for(n, 5);
+	run_for(n, 20);
+}
+
+static int set_up(void **st)
+{
+	struct node *n = xcalloc(1, sizeof(*n));
+
+	(void)snprintf(n->dir, sizeof(n->dir), "/dev/shm/teepod-durable-XXXXXX");
+	if (!mkdtemp(n->dir)) {
+		(void)snprintf(n->dir, sizeof(n->dir), "/tmp/teepod-durable-XXXXXX");
+		if (!mkdtemp(n->dir))
+			return -1;
+	}
+	(void)snprintf(n->images, sizeof(n->images), "%s/images", n->dir);
+	n->ranges[0] = (struct port_range){ true, true, 28800, 29999 };
+	if (uv_loop_init(&n->loop))
+		return -1;
+	disk_begin(n->dir);
+	open_node(n);
+	add_image(n);
+	come_to_rest(n);
+	*st = n;
+	return 0;
+}
+
+static void closed(void *arg)
+{
+	*(bool *)arg = true;
+}
+
+static void close_node(struct node *n)
+{
+	bool over = false;
+
+	if (!n->v)
+		return;
+	vmm_close(n->v, 2000, closed, &over);
+	while (!over)
+		(void)uv_run(&n->loop, UV_RUN_ONCE);
+	n->v = NULL;
+	(void)uv_run(&n->loop, UV_RUN_DEFAULT);
+}
+
+static int tear_down(void **st)
+{
+	struct node *n = *st;
+	struct err e;
+
+	(void)disk_heal();
+	close_node(n);
+	assert_int_equal(uv_loop_close(&n->loop), 0);
+	disk_end();
+	assert_int_equal(file_remove_tree(n->dir, &e), 0);
+	free(n);
+	return 0;
+}
+
+/* ------------------------------------------------------------------ what is done to it: one entry for each kind of change */
+
+struct asking {
+	struct node *n;
+	struct cvm_row cvm; /* what it is done to, or what came of it */
+	struct op_row op;
+	int told; /* 1 acknowledged, -1 refused */
+	struct err err;
+	const struct act *act;
+};
+
+struct act {
+	const char *name;
+	bool on_cvm; /* needs a stopped CVM */
+	bool to_end; /* and its operation runs to its end without a hypervisor */
+	int (*apply)(struct asking *a, struct err *e);
+};
+
+static json_t *manifest(const char *name)
+{
+	return json_pack("{s:i, s:s, s:s, s:s}", "manifest_version", 2, "name", name, "runner",
+			 "docker-compose", "docker_compose_file", "services:\n  a:\n    image: b\n");
+}
+
+static int do_create(struct asking *a, struct err *e)
+{
+	const struct port_ask ports[] = { { .vm_port = 80 }, { .udp = true, .vm_port = 7 } };
+	char name[16];
+	auto_json json_t *m = NULL;
+	struct cvm_ask ask;
+
+	(void)snprintf(name, sizeof(name), "cvm-%u", a->n->names++);
+	m = manifest(name);
+	ask = (struct cvm_ask){ .name = name,
+				.prefer_dev = -1,
+				.vcpus = 1,
+				.memory_mib = 64,
+				.disk_gib = 1,
+				.stopped = true,
+				.manifest = m,
+				.ports = ports,
+				.n_ports = ARRAY_SIZE(ports) };
+	return vmm_create(a->n->v, a->n->v->workspace, &ask, &ref, &a->cvm, &a->op, e);
+}
+
+static int do_provision(struct asking *a, struct err *e)
+{
+	char name[16];
+	auto_json json_t *m = NULL;
+	struct provision_result ret;
+	struct cvm_ask ask;
+
+	(void)snprintf(name, sizeof(name), "pro-%u", a->n->names++);
+	m = manifest(name);
+	ask = (struct cvm_ask){
+		.name = name, .prefer_dev = -1, .vcpus = 1, .memory_mib = 64, .disk_gib = 1, .manifest = m
+	};
+	return vmm_provision(a->n->v, a->n->v->workspace, &ask, &ret, e);
+}
+
+static int power(struct asking *a, enum op_kind kind, struct err *e)
+{
+	const struct power_ask ask = { .kind = kind };
+
+	return vmm_power(a->n->v, &a->cvm, &ask, &ref, &a->op, e);
+}
+
+static int do_start(struct asking *a, struct err *e)
+{
+	return power(a, OP_START, e);
+}
+
+static int do_restart(struct asking *a, struct err *e)
+{
+	return power(a, OP_RESTART, e);
+}
+
+/* From the step on that needs no hypervisor; the guest and its definition are not there anyway. */
+static int do_delete(struct asking *a, struct err *e)
+{
+	int r = power(a, OP_DELETE, e);
+
+	a->op.step = DELETE_REMOVE;
+	return r ? r : ops_update(a->n->v->db, &a->op, e);
+}
+
+static const struct act acts[] = {
+	{ "create", false, false, do_create }, { "provision", false, false, do_provision },
+	{ "start", true, false, do_start },    { "restart", true, false, do_restart },
+	{ "delete", true, true, do_delete },
+};
+
+static int apply(void *arg, struct answer *ret, struct err *e)
+{
+	struct asking *a = arg;
+	int r = a->act->apply(a, e);
+
+	if (!r)
+		*ret = (struct answer){ 200, json_pack("{s:s}", "uuid", a->cvm.uuid) };
+	return r;
+}
+
+static void done(void *arg, struct answer *answer, bool replayed, const struct err *e)
+{
+	struct asking *a = arg;
+
+	(void)replayed;
+	a->told = e ? -1 : 1;
+	if (e)
+		a->err = *e;
+	else
+		json_decref(answer->body);
+}
+
+/* As a request does it: applied in a turn, with an Idempotency-Key, answered after the commit. */
+static void ask(struct node *n, const struct act *act, struct asking *a)
+{
+	char key[16];
+	const struct mutation m = {
+		.caller = "key:1", .key = key, .digest = "d", .apply = apply, .done = done
+	};
+
+	(void)snprintf(key, sizeof(key), "k%u", n->keys++);
+	a->n = n;
+	a->act = act;
+	a->told = 0;
+	vmm_mutate(n->v, &m, a);
+	for (int i = 0; i < 100 && !a->told; i++)
+		(void)uv_run(&n->loop, UV_RUN_NOWAIT);
+	assert_int_not_equal(a->told, 0);
+}
+
+static void must(struct node *n, const struct act *act, struct asking *a)
+{
+	ask(n, act, a);
+	if (a->told < 0)
+		print_error("%s: %s\n", act->name, a->err.text);
+	assert_int_equal(a->told, 1);
+}
+
+static enum op_state state_of(const struct asking *a)
+{
+	struct op_row row = { 0 };
+	struct err e;
+
+	assert_int_equal(ops_get(a->n->v->db, a->op.id, &row, &e), 0);
+	return row.state;
+}
+
+static void ends(const struct asking *a)
+{
+	for (int i = 0; i < 1000 && state_of(a) == OP_RUNNING; i++)
+		run_for(a->n, 5);
+	assert_int_equal(state_of(a), OP_SUCCEEDED);
+}
+
+/* ------------------------------------------------------------------ cuts */
+
+struct tally {
+	unsigned cuts, before, after;
+};
+
+static unsigned seeds(void)
+{
+	const char *given = getenv("TEEPOD_CUT_SEEDS");
+
+	return given ? (unsigned)strtoul(given, NULL, 10) : 1;
+}
+
+/* All, then one of the random ways for each further one; with only one a cut, in turn. */
+static uint64_t seed_of(size_t log, uint64_t way)
+{
+	if (seeds() == 1)
+		return log % 2 ? log + 2 : CUT_LOSES_ALL;
+	return way ? way + 1 : CUT_LOSES_ALL;
+}
+
+static void clean(const char *folder)
+{
+	struct err e;
+
+	assert_int_equal(file_remove_tree(folder, &e), 0);
+	assert_int_equal(file_mkdirs(folder, 0700, &e), 0);
+}
+
+static void sound(const char *path)
+{
+	auto_buf struct buf found = { 0 };
+	struct err e;
+	int n = db_check(path, &found, &e);
+
+	if (n)
+		print_error("%s\n", n < 0 ? e.text : (char *)found.data);
+	assert_int_equal(n, 0);
+}
+
+/* The number of commits acknowledged when the log had this length. */
+static int acknowledged(const struct node *n, size_t log)
+{
+	int k = 0;
+
+	while (k < n->commits && n->commit[k].log <= log)
+		k++;
+	return k;
+}
+
+static void cut(const struct node *n, size_t log, uint64_t seed, const char *folder, struct tally *t)
+{
+	auto_free char *path = xasprintf("%s/teepod.db", folder);
+	int k = acknowledged(n, log);
+	char rows[SHA256_HEX];
+	struct db *db;
+	struct err e;
+
+	clean(folder);
+	disk_cut(log, seed, folder);
+	if (db_open(path, &db, &e)) {
+		print_error("cut after %zu with seed %llu: %s\n", log, (unsigned long long)seed, e.text);
+		fail();
+	}
+	digest(db->conn, rows);
+	db_close(db);
+	sound(path);
+	t->cuts++;
+	if (k && !strcmp(rows, n->commit[k - 1].rows)) {
+		t->before++;
+	} else if (k < n->commits && !strcmp(rows, n->commit[k].rows)) {
+		t->after++;
+	} else {
+		print_error("cut after %zu with seed %llu shows neither commit %d nor commit %d\n", log,
+			    (unsigned long long)seed, k - 1, k);
+		fail();
+	}
+}
+
+static void at_every_cut_the_rows_are_those_of_a_commit_and_none_acknowledged_is_missing(void **st)
+{
+	struct node *n = *st;
+	struct asking a[ARRAY_SIZE(acts)] = { 0 }, other = { 0 };
+	auto_free char *folder = xasprintf("%s/cut", n->dir);
+	struct tally t = { 0 };
+	size_t first, last;
+
+	(void)turn_watch(n->v->turn, committed, n);
+	must(n, &acts[0], &other); /* the first commit known */
+	first = n->commit[0].log;
+	for (size_t i = 0; i < ARRAY_SIZE(acts); i++) {
+		if (acts[i].on_cvm)
+			must(n, &acts[0], &a[i]);
+		must(n, &acts[i], &a[i]);
+		if (acts[i].to_end)
+			ends(&a[i]);
+	}
+	last = disk_log();
+	assert_true(n->commits > (int)ARRAY_SIZE(acts));
+	for (size_t log = first; log <= last; log++)
+		for (uint64_t way = 0; way < seeds(); way++)
+			cut(n, log, seed_of(log, way), folder, &t);
+	print_message(
+		"# %d commits, %zu writes and syncs, %u cuts: %u showed the last commit acknowledged, %u the one being made\n",
+		n->commits, last - first, t.cuts, t.before, t.after);
+	assert_true(t.before && t.after);
+}
+
+static int no_node(void **st)
+{
+	struct node *n = xcalloc(1, sizeof(*n));
+
+	(void)snprintf(n->dir, sizeof(n->dir), "/tmp/teepod-durable-XXXXXX");
+	*st = n;
+	return mkdtemp(n->dir) && !uv_loop_init(&n->loop) ? (disk_begin(n->dir), 0) : -1;
+}
+
+static void a_first_start_cut_short_at_any_write_is_begun_again(void **st)
+{
+	struct node *n = *st;
+	auto_free char *path = xasprintf("%s/teepod.db", n->dir), *folder = xasprintf("%s/cut", n->dir);
+	auto_free char *cut_path = xasprintf("%s/teepod.db", folder);
+	struct db *db;
+	struct err e;
+	size_t last;
+
+	assert_int_equal(db_open(path, &db, &e), 0);
+	db_close(db);
+	last = disk_log();
+	assert_true(last > 20);
+	for (size_t log = 0; log <= last; log++) {
+		for (uint64_t way = 0; way < seeds(); way++) {
+			clean(folder);
+			disk_cut(log, seed_of(log, way), folder);
+			if (db_open(cut_path, &db, &e)) {
+				print_error("cut after %zu with seed %llu: %s\n", log,
+					    (unsigned long long)seed_of(log, way), e.text);
+				fail();
+			}
+			db_close(db);
+			sound(cut_path);
+		}
+	}
+	print_message("# %zu writes and syncs of a first start, a cut after each\n", last);
+}
+
+/* ------------------------------------------------------------------ errors */
+
+static void rows_now(const struct node *n, char out[SHA256_HEX])
+{
+	digest(n->v->db->conn, out);
+}
+
+/* One attempt with the @nth call failing. Returns whether a call failed. */
+static bool attempt(struct node *n, const struct act *act, struct asking *a, unsigned long nth,
+		    enum disk_fault fault, bool lasting)
+{
+	char before[SHA256_HEX], after[SHA256_HEX];
+	bool failed;
+
+	rows_now(n, before);
+	disk_fail(nth, fault, lasting);
+	ask(n, act, a);
+	failed = disk_heal();
+	run_for(n, 0);
+	if (a->told > 0)
+		return failed;
+	if (!failed)
+		print_error("%s was refused without a failed call: %s\n", act->name, a->err.text);
+	assert_true(failed);
+	assert_int_equal(a->err.code, ERR_HOST);
+	rows_now(n, after);
+	if (strcmp(before, after) != 0)
+		print_error("%s refused with \"%s\" (call %lu) has changed rows\n", act->name, a->err.text,
+			    nth);
+	assert_string_equal(before, after);
+	return true;
+}
+
+static unsigned every_call(struct node *n, const struct act *act, enum disk_fault fault, bool lasting)
+{
+	auto_free char *path = xasprintf("%s/teepod.db", n->dir);
+	struct asking a = { 0 };
+	unsigned refused = 0;
+	bool ready = false;
+	unsigned long nth = 1;
+
+	for (;; nth++) {
+		bool failed;
+
+		if (act->on_cvm && !ready)
+			must(n, &acts[0], &a);
+		ready = true;
+		failed = attempt(n, act, &a, nth, fault, lasting);
+		if (a.told > 0) {
+			ready = false; /* it is done, to this CVM */
+			if (act->to_end)
+				ends(&a);
+		}
+		refused += a.told < 0;
+		if (!failed)
+			break;
+		if (nth % 16 == 0)
+			sound(path);
+	}
+	sound(path);
+	return refused;
+}
+
+static void every_call_of_every_act(struct node *n, enum disk_fault fault, bool lasting)
+{
+	auto_free char *path = xasprintf("%s/teepod.db", n->dir);
+	char before[SHA256_HEX], after[SHA256_HEX];
+	unsigned refused = 0;
+	struct err e;
+	struct db *db;
+
+	for (size_t i = 0; i < ARRAY_SIZE(acts); i++)
+		refused += every_call(n, &acts[i], fault, lasting);
+	print_message("# %u changes refused\n", refused);
+	assert_true(refused);
+	rows_now(n, before);
+	close_node(n);
+	assert_int_equal(db_open(path, &db, &e), 0);
+	digest(db->conn, after);
+	db_close(db);
+	assert_string_equal(before, after);
+}
+
+static void an_io_error_at_any_call_refuses_the_change_and_leaves_no_trace(void **st)
+{
+	every_call_of_every_act(*st, DISK_IOERR, false);
+}
+
+static void io_errors_from_any_call_on_refuse_the_change_and_leave_no_trace(void **st)
+{
+	every_call_of_every_act(*st, DISK_IOERR, true);
+}
+
+static void no_space_at_any_call_refuses_the_change_and_leaves_no_trace(void **st)
+{
+	every_call_of_every_act(*st, DISK_FULL, false);
+}
+
+static void no_space_from_any_call_on_refuses_the_change_and_leaves_no_trace(void **st)
+{
+	every_call_of_every_act(*st, DISK_FULL, true);
+}
+
+static void a_start_that_meets_an_error_says_so_and_the_next_one_works(void **st)
+{
+	struct node *n = *st;
+	auto_free char *path = xasprintf("%s/teepod.db", n->dir);
+	char before[SHA256_HEX], after[SHA256_HEX];
+	unsigned failed = 0;
+	struct asking a = { 0 };
+	struct err e;
+	bool hit = true;
+
+	must(n, &acts[0], &a);
+	rows_now(n, before);
+	close_node(n);
+	for (unsigned long nth = 1; hit; nth++) {
+		struct db *db = (struct db *)&a; /* untouched on failure */
+
+		disk_fail(nth, DISK_IOERR, false);
+		e.text[0] = '\0';
+		if (db_open(path, &db, &e)) {
+			assert_ptr_equal(db, &a);
+			assert_true(e.text[0]);
+			failed++;
+		} else {
+			db_close(db);
+		}
+		hit = disk_heal();
+		assert_int_equal(db_open(path, &db, &e), 0);
+		digest(db->conn, after);
+		db_close(db);
+		assert_string_equal(before, after);
+	}
+	print_message("# %u starts met an I/O error\n", failed);
+	assert_true(failed);
+}
+
+#define WITH_NODE(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest t[] = {
+		WITH_NODE(at_every_cut_the_rows_are_those_of_a_commit_and_none_acknowledged_is_missing),
+		cmocka_unit_test_setup_teardown(a_first_start_cut_short_at_any_write_is_begun_again, no_node,
+						tear_down),
+		WITH_NODE(an_io_error_at_any_call_refuses_the_change_and_leaves_no_trace),
+		WITH_NODE(io_errors_from_any_call_on_refuse_the_change_and_leave_no_trace),
+		WITH_NODE(no_space_at_any_call_refuses_the_change_and_leaves_no_trace),
+		WITH_NODE(no_space_from_any_call_on_refuses_the_change_and_leaves_no_trace),
+		WITH_NODE(a_start_that_meets_an_error_says_so_and_the_next_one_works),
+	};
+
+	return cmocka_run_group_tests_name("durable", t, NULL, NULL);
+}
