@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import time
 
 from libvirtd import virsh
 from node import DEMO, assert_books, until
@@ -52,6 +53,23 @@ def test_sigterm_of_the_daemon_leaves_guests_running(spawn):
     node.start()
     cvm.becomes("running", 10)
     assert cvm.pids() == pids
+    assert_books(node)
+
+
+def test_a_crashed_guest_is_crashed_still_after_a_restart(spawn):
+    """libvirt forgets the reason when its driver starts anew; the node does not."""
+    node = spawn()
+    dead = node.create()
+    for pid in dead.pids():
+        os.kill(pid, signal.SIGKILL)
+    dead.becomes("crashed")
+    for end in (node.stop, node.kill):
+        end()
+        node.start()
+        time.sleep(1.5)     # domains are listed again after a second
+        assert dead.status == "crashed"
+    dead.do("stop")
+    dead.becomes("stopped")
     assert_books(node)
 
 
