@@ -2,6 +2,8 @@
  * load.c - load on a node's API, measured from outside.
  *
  *	load creates URL KEY CLIENTS COUNT PREFIX      stopped CVMs: {"us", "p50", "p99", "cpu_us"}
+ *	load admissions URL KEY CLIENTS COUNT PREFIX   the same, but a node without room may refuse: {"us", "made", "refused",
+ *	                                               "made_p50", "refused_p50"}; with one client that is the cost of each
  *	load gets ROUNDS {URL KEY PATH}...             in turn, one connection each: {"p50": [...], "p99": [...]}
  *	load boot URL KEY CVMS_FOLDER COUNT PREFIX     all at once, until each guest's first line: {"us", "uuids"}
  *	load stop URL KEY UUID...                      all at once, until each operation has ended: {"us"}
@@ -102,6 +104,54 @@ static void creates(char **arg)
 		     quantile(l.us, l.count, 50), quantile(l.us, l.count, 99), (long long)cpu_us());
 	close_all(conns, clients);
 	free(l.us);
+}
+
+/* ------------------------------------------------------------------ admissions: creates, and refusals for want of room */
+
+struct admissions {
+	const char *prefix;
+	size_t next, count, n[2];
+	int64_t *us[2]; /* made, refused */
+};
+
+static void decided(struct http_conn *c, void *arg)
+{
+	struct admissions *l = arg;
+	int refused = c->status == 400;
+	char code[32] = "";
+
+	if (refused)
+		http_field(c, "error_code", code, sizeof(code));
+	if (refused ? strncmp(code, "ERR-02-", 7) != 0 : c->status != 200)
+		die("answer %d: %.*s", c->status, (int)(c->body_len < 400 ? c->body_len : 400), c->body);
+	l->us[refused][l->n[refused]++] = c->us;
+	if (l->next < l->count)
+		send_create(c, l->prefix, l->next++, 1);
+}
+
+static void admissions(char **arg)
+{
+	size_t clients = strtoul(arg[2], NULL, 10);
+	struct admissions l = { .prefix = arg[4], .count = strtoul(arg[3], NULL, 10) };
+	struct http_conn *conns = open_all(arg[0], arg[1], clients);
+	int64_t began, us;
+
+	for (int i = 0; i < 2; i++)
+		l.us[i] = need(calloc(l.count + 1, sizeof(**l.us)));
+	began = now_us();
+	for (; l.next < clients && l.next < l.count; l.next++)
+		send_create(&conns[l.next], l.prefix, l.next, 1);
+	http_run(conns, clients, decided, &l);
+	us = now_us() - began;
+	for (int i = 0; i < 2; i++)
+		qsort(l.us[i], l.n[i], sizeof(**l.us), ascending);
+	(void)printf(
+		"{\"us\": %lld, \"made\": %zu, \"refused\": %zu, \"made_p50\": %lld, \"refused_p50\": %lld}\n",
+		(long long)us, l.n[0], l.n[1], l.n[0] ? quantile(l.us[0], l.n[0], 50) : 0LL,
+		l.n[1] ? quantile(l.us[1], l.n[1], 50) : 0LL);
+	close_all(conns, clients);
+	free(l.us[0]);
+	free(l.us[1]);
 }
 
 /* ------------------------------------------------------------------ gets */
@@ -233,6 +283,8 @@ int main(int argc, char **argv)
 
 	if (!strcmp(what, "creates") && argc == 7)
 		creates(argv + 2);
+	else if (!strcmp(what, "admissions") && argc == 7)
+		admissions(argv + 2);
 	else if (!strcmp(what, "gets") && argc > 5 && argc % 3 == 0)
 		gets(argc - 2, argv + 2);
 	else if (!strcmp(what, "boot") && argc == 7)
@@ -240,6 +292,6 @@ int main(int argc, char **argv)
 	else if (!strcmp(what, "stop") && argc > 4)
 		stop(argc - 2, argv + 2);
 	else
-		die("usage: load creates|gets|boot|stop ... (see load.c)");
+		die("usage: load creates|admissions|gets|boot|stop ... (see load.c)");
 	return 0;
 }

@@ -33,6 +33,8 @@ BOOT_ROUNDS, PARALLEL_ROUNDS = 15, 9
 CREATE_ROUNDS, CREATES, CLIENTS = 5, 1800, 32
 READ_ROUNDS, READS = 7, 500
 FEW, MANY = 1000, 10000
+ADMISSIONS, ADMISSION_ROUNDS = 1000, 5
+RUNNING, COMEBACKS = 100, 5
 IDLE_S = 10
 
 median = statistics.median
@@ -307,6 +309,62 @@ def idle(n, table):
     table.add("  wake-ups, all threads", sum(woken.values()) / IDLE_S, "/s")
 
 
+# ---------------------------------------------------------------------- admission, and coming back
+
+def admission(folder, table):
+    """A tenth fits, as in the race of the tests; then one client alone, for what a decision costs either way."""
+    rates, made, refused = [], [], []
+    for number in range(ADMISSION_ROUNDS):
+        n = node(folder / f"r{number}", **{"capacity.slots": ADMISSIONS // 10}).start()
+        with contextlib.closing(n):
+            got = tool("load", "admissions", n.url, n.key, 64, ADMISSIONS, "all")
+            if (got["made"], got["refused"]) != (ADMISSIONS // 10, ADMISSIONS - ADMISSIONS // 10):
+                raise SystemExit(f"room for {ADMISSIONS // 10}: {got}")
+            rates.append(ADMISSIONS * 1e6 / got["us"])
+        n = node(folder / f"o{number}", **{"capacity.slots": 300}).start()
+        with contextlib.closing(n):
+            before = cpu_seconds(n.process.pid)
+            one = tool("load", "admissions", n.url, n.key, 1, 600, "one")
+            if not one["made"] == one["refused"] == 300:
+                raise SystemExit(f"room for 300: {one}")
+            made.append(one["made_p50"])
+            refused.append(one["refused_p50"])
+            assert cpu_seconds(n.process.pid) >= before
+    table.add(f"{ADMISSIONS:,} admission decisions, 64 clients", median(rates), "/s", least=2000, spread=[rates])
+    table.add("  one refused (p50, one client)", median(refused), "us", median(made), "one admitted", most=0.25,
+              spread=[refused, made])
+
+
+def adopted(n):
+    """Whether the node has found all that run, after a start."""
+    return "running guests adopted" in n.log_path.read_text(errors="replace").rsplit("listening on", 1)[-1]
+
+
+def comeback(folder, table):
+    """The daemon is killed with RUNNING of FEW guests up, and started again."""
+    n = node(folder / "back", **{"logs.level": "info"}).start()
+    ready, all_there = [], []
+    with contextlib.closing(n):
+        create_stopped(n, FEW - RUNNING, "still")
+        for batch in range(0, RUNNING, AT_ONCE):
+            tool("load", "boot", n.url, n.key, n.dir / "cvms", min(AT_ONCE, RUNNING - batch), f"up-{batch}")
+        n.settled(seconds=120)
+        n.listen = [f"127.0.0.1:{free_port()}"]
+        for _ in range(COMEBACKS):
+            n.kill()
+            began = time.monotonic()
+            n.spawn()
+            n.answers()
+            until("/readyz", lambda: n.api("GET", "/readyz", prefix="", key=None).status == 200, 60, every=0.005)
+            ready.append((time.monotonic() - began) * 1000)
+            until("all are adopted", lambda: adopted(n), 60, every=0.005)
+            all_there.append((time.monotonic() - began) * 1000)
+            if len(n.guests()) != RUNNING or cvms_of(n) != FEW:
+                raise SystemExit(f"{len(n.guests())} guests run, {cvms_of(n)} CVMs are known")
+    table.add(f"kill -9 and start with {FEW:,} CVMs, {RUNNING} running: ready", median(ready), "ms", most=1000, spread=[ready])
+    table.add("  all running ones adopted", median(all_there), "ms", most=3000, spread=[all_there])
+
+
 # ---------------------------------------------------------------------- a domain's XML
 
 def xml(table):
@@ -319,7 +377,7 @@ def xml(table):
 # ---------------------------------------------------------------------- one run
 
 def main(parts):
-    parts = parts or ["xml", "boot", "parallel", "creates", "reads", "idle"]
+    parts = parts or ["xml", "admission", "boot", "parallel", "comeback", "creates", "reads", "idle"]
     table, began, closing = Table(), time.monotonic(), contextlib.ExitStack()
     work = Path(tempfile.mkdtemp(prefix="tpb", dir=disk_folder()))
     print(", ".join(f"{key} {value}" for key, value in table.machine.items()) + "\n", flush=True)
@@ -328,6 +386,10 @@ def main(parts):
         if "xml" in parts:
             note("measuring: xml")
             xml(table)
+        for part in (admission, comeback):
+            if part.__name__ in parts:
+                note(f"measuring: {part.__name__}")
+                part(work_for(work, part.__name__), table)
         if {"boot", "parallel"} & set(parts):
             guests = Guests(work_for(work, "a"))
             with contextlib.closing(guests):
