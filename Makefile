@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# teepod: make | make demo | make test | make test-tdx | make run | make asan tsan lint fuzz bench | make install DESTDIR=
+# teepod: make | make demo | make test | make torture | make test-tdx | make run | make asan tsan lint fuzz bench | make install DESTDIR=
 
 ifeq ($(origin CC),default)
 CC       := gcc
@@ -39,7 +39,7 @@ DOBJ     := $(DAEMON:%.c=$(O)/obj/%.o)
 UNITS    := $(patsubst tests/unit/%.c,$(O)/unit/%,$(wildcard tests/unit/*_test.c))
 FUZZERS  := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
 
-.PHONY: all setup setup-demo demo-image demo run test unit blackbox test-tdx asan tsan lint format fuzz bench install clean
+.PHONY: all setup setup-demo demo-image demo run test unit blackbox torture test-tdx asan tsan lint format fuzz bench install clean
 
 all: $(O)/teepod
 
@@ -100,6 +100,14 @@ unit: setup
 blackbox: setup
 	@$(MAKE) --no-print-directory demo-image
 	@tests/run.sh blackbox
+
+# The long form of tests/run.sh torture: clients and chaos for SECONDS. SEED repeats a run; a failure prints the command that
+# repeats its epoch alone.
+SECONDS ?= 1800
+SEED    ?= $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
+torture: setup
+	@$(MAKE) --no-print-directory demo-image
+	@tests/torture/run.sh --seconds $(SECONDS) --seed $(SEED)
 
 # A life of TDX guests with TDX made up, under the libvirt and QEMU of a newer Debian: see docs/testing-tdx.md.
 test-tdx: setup

@@ -5,6 +5,7 @@
 #   tests/run.sh                        everything
 #   tests/run.sh unit                   source checks and unit tests, under ASan and UBSan
 #   tests/run.sh blackbox [PYTEST ...]  a real daemon with failure points; arguments go to pytest
+#   tests/run.sh torture [PYTEST ...]   the torture in short, with fixed seeds (make torture is the long form)
 #   tests/run.sh tdx [PYTEST ...]       TDX guests by a newer libvirt, with TDX made up (docs/testing-tdx.md)
 #
 # TEEPOD_BIN   the daemon to test, instead of one built here
@@ -133,12 +134,19 @@ tdx() {
 	fi
 }
 
+# Clients and chaos against one model of the node (tests/torture); what it found is printed with its seed.
+torture() {
+	[[ $# -gt 0 ]] || set -- tests/torture
+	blackbox "$@"
+}
+
 case ${1:-all} in
-all) unit && blackbox && other_hypervisor && tdx ;;
+all) unit && blackbox && other_hypervisor && torture && tdx ;;
 unit) unit ;;
 blackbox) shift && blackbox "$@" ;;
+torture) shift && torture "$@" ;;
 tdx) shift && tdx "$@" ;;
-*) sed -n '5,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2 && exit 2 ;;
+*) sed -n '5,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2 && exit 2 ;;
 esac
 
 [[ $skipped -eq 0 ]] || tail=", $skipped skipped"
