@@ -37,7 +37,7 @@ def tiny(tmp_path_factory):
 def fill(node, leave=0):
     """Take all the space but @leave bytes. Returns the file to remove."""
     path = node.dir / "ballast"
-    with open(path, "wb") as f:
+    with open(path, "wb", buffering=0) as f:    # what does not fit must not wait in a buffer for close()
         try:
             while True:
                 f.write(b"x" * 65536)
