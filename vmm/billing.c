@@ -194,31 +194,42 @@ int billing_set_up(struct vmm *v, struct err *e)
 
 /* ------------------------------------------------------------------ every minute */
 
-static int shut_down(struct vmm *v, const struct cvm_size *c, struct err *e)
+struct ending {
+	struct vmm *v;
+	int64_t cvm;
+};
+
+static int shut_down(void *arg, struct err *e)
 {
 	static const struct power_ask ask = { .kind = OP_SHUTDOWN, .force = true };
 	static const struct request_ref ref = { .request_id = "billing", .caller = "billing" };
+	const struct ending *x = arg;
 	struct cvm_row row;
 	struct op_row op;
-	int r = cvms_get(v->db, c->id, &row, e);
+	int r = cvms_get(x->v->db, x->cvm, &row, e);
 
-	if (r)
-		return r == -ERR_NOT_FOUND ? 0 : r;
-	r = vmm_power(v, &row, &ask, &ref, &op, e);
+	if (!r)
+		r = vmm_power(x->v, &row, &ask, &ref, &op, e);
 	if (!r)
 		log_warn("%s is shut down: its workspace has no balance left", row.name);
-	return r == -ERR_BUSY ? 0 : r;
+	return r;
 }
 
 static int stop_all_of(struct vmm *v, int64_t workspace, struct err *e)
 {
 	auto_free struct cvm_size *rows = NULL;
+	struct err why;
 	size_t n;
 	int r = cvms_sizes(v->db, workspace, 0, &rows, &n, e);
 
-	for (size_t i = 0; !r && i < n; i++)
-		if (rows[i].up && rows[i].wanted)
-			r = shut_down(v, &rows[i], e);
+	for (size_t i = 0; !r && i < n; i++) {
+		struct ending x = { v, rows[i].id };
+
+		/* What is busy now, or can not be shut down, is tried again in a minute; nobody else's charges wait for it. */
+		if (rows[i].up && rows[i].wanted && turn_do(v->turn, shut_down, &x, &why) < 0 &&
+		    why.code != ERR_BUSY)
+			log_warn("%s can not be shut down for want of a balance: %s", rows[i].name, why.text);
+	}
 	return r;
 }
 

@@ -103,6 +103,10 @@ def test_a_cvm_of_another_workspace_is_answered_as_one_that_is_missing(shared):
     assert len(routes) >= 8
     bodies = {"/preflight": {"vcpu": 1}, "/policy": {"auto_start": True}}
 
+    def is_unread(pattern):
+        """Refused for its body, before anything was looked up."""
+        return "requestBody" in openapi.operations()[method, pattern] and not any(pattern.endswith(tail) for tail in bodies)
+
     def said(method, pattern, name, key, query=""):
         body = next((b for tail, b in bodies.items() if pattern.endswith(tail)), None)
         answer = node.api(method, pattern.replace("{id}", name) + query, prefix="", key=key, json=body, headers={"X-Request-Id": "same"})
@@ -114,7 +118,7 @@ def test_a_cvm_of_another_workspace_is_answered_as_one_that_is_missing(shared):
                 for query in ("", "?workspace=local", "?workspace=nowhere", "?workspace=team"):
                     found = said(method, pattern, name, key, query)
                     assert found == said(method, pattern, missing, key, query), (method, pattern)
-                    assert found[0] == 404 and '"ERR-03-001"' in found[1], found
+                    assert found[0] == 404 and '"ERR-03-001"' in found[1] or found[0] == 400 and is_unread(pattern), (method, pattern, found)
     for path in (f"/apps/{theirs['app_id']}", f"/apps/{theirs['app_id']}/cvms", f"/operations/{theirs['operation_id']}", "/workspaces/local",
                  "/workspaces/local/quotas", "/workspaces/local/balance", "/workspaces/local/ledger", "/workspaces/local/nodes"):
         refused(node.get(path, key=tenant), 404)
