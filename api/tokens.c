@@ -194,7 +194,7 @@ static void post_tokens(struct call *c)
 
 static int revoke_apply(struct change *ch, struct answer *ret, struct err *e)
 {
-	struct key_row k;
+	struct key_row k = { 0 };
 	int r = find(ch->call, ch->call->param[0], &k, e);
 
 	if (!r)

@@ -79,7 +79,7 @@ static void get_workspaces(struct call *c)
 {
 	struct vmm *v = api_of(c)->vmm;
 	auto_free struct workspace_row *rows = NULL;
-	struct workspace_row own;
+	struct workspace_row own = { 0 };
 	int64_t from = 0, limit = 0;
 	struct err e;
 	size_t n = 0;
