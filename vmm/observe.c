@@ -128,8 +128,11 @@ static int apply_state(struct vmm *v, const struct cvm_row *c, enum domain_state
 {
 	if (forgotten(c->observed, now))
 		return 0;
-	if (now == DOMAIN_UNTOLD && up(c->observed))
-		return apply(v, c, OBSERVED_OFF, ENDED_LOST, e);
+	if (now == DOMAIN_UNTOLD && up(c->observed)) {
+		int r = apply(v, c, OBSERVED_OFF, ENDED_LOST, e);
+
+		return r || !v->settled ? r : pace_lost(v, c, e);
+	}
 	return observe_apply(v, c, observed_from(now), e);
 }
 

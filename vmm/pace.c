@@ -139,10 +139,14 @@ void pace_go(struct vmm *v)
 	if (v->closing || !v->settled)
 		return;
 	r = cvms_drain_counts(v->db, &waiting, &e);
-	if (!r && (waiting.waiting || waiting.starting))
+	if (!r && (waiting.waiting || waiting.starting)) {
+		turn_after(v->turn, policies_written, v);
 		r = turn_do(v->turn, go, v, &e);
-	if (r < 0)
-		log_error("cannot go on starting or shutting down: %s", e.text);
+	}
+	if (r >= 0)
+		return;
+	log_error("cannot go on starting or shutting down: %s", e.text);
+	policies_look_at(v, 1000);
 }
 
 int pace_settled(struct vmm *v, struct err *e)
@@ -163,6 +167,13 @@ static void turn_over(void *arg, const struct err *e)
 	v->look_due = false;
 	restart_look(v);
 	pace_go(v);
+}
+
+int pace_lost(struct vmm *v, const struct cvm_row *c, struct err *e)
+{
+	if (!v->set.start.automatic || !c->policy.auto_start || c->desired != DESIRED_RUNNING || c->op_id[0])
+		return 0;
+	return cvms_set_turn(v->db, c->id, TURN_START, e);
 }
 
 /* Once for all that happens in a turn: a hundred guests may end in the same one. */

@@ -200,7 +200,10 @@ static void look_at(struct pass *p, const struct restart_row *row, int64_t now)
 	p->row = row;
 	p->d = restart_decide(&p->v->set.restart, row, now);
 	look_again_at(p, p->d.until);
-	if (p->d.what == RESTART_NOTHING || turn_do(p->v->turn, act, p, &e) >= 0)
+	if (p->d.what == RESTART_NOTHING)
+		return;
+	turn_after(p->v->turn, policies_written, p->v);
+	if (turn_do(p->v->turn, act, p, &e) >= 0)
 		return;
 	log_error("cannot record a restart: %s", e.text);
 	look_again_at(p, now + 1000);
@@ -208,7 +211,20 @@ static void look_at(struct pass *p, const struct restart_row *row, int64_t now)
 
 static void due(void *arg)
 {
-	restart_look(arg);
+	policies_look(arg);
+}
+
+void policies_look_at(struct vmm *v, int64_t ms)
+{
+	loop_after_cancel(&v->restart_timer);
+	if (!v->closing)
+		(void)loop_after(v->set.loop, ms > 0 ? (uint64_t)ms : 1, due, v, &v->restart_timer);
+}
+
+void policies_written(void *arg, const struct err *e)
+{
+	if (e)
+		policies_look_at(arg, 1000);
 }
 
 void restart_look(struct vmm *v)
@@ -229,8 +245,7 @@ void restart_look(struct vmm *v)
 	for (size_t i = 0; i < n; i++)
 		look_at(&p, &rows[i], now);
 	if (p.until)
-		(void)loop_after(v->set.loop, p.until > now ? (uint64_t)(p.until - now) : 1, due, v,
-				 &v->restart_timer);
+		policies_look_at(v, p.until - now);
 }
 
 int restart_reset(struct vmm *v, const struct cvm_row *c, struct err *e)

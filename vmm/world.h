@@ -204,12 +204,18 @@ int restart_reset(struct vmm *v, const struct cvm_row *c, struct err *e);
 /* ------------------------------------------------------------------ pace.c */
 /* [turn] Domains are known: what the end of the host took down waits for its turn to start. */
 int pace_settled(struct vmm *v, struct err *e);
+/* [turn] The same for one that is found lost later: when the first list could not be recorded. */
+int pace_lost(struct vmm *v, const struct cvm_row *c, struct err *e);
 /* Begin what may begin now. */
 void pace_go(struct vmm *v);
 /* The same inside a turn, for those who answer with what has begun. [turn] */
 int pace_begin(struct vmm *v, struct err *e);
 /* Something happened (an operation ended, a guest did, settings changed): restart_look() and pace_go() when this turn is over. */
 void policies_look(struct vmm *v);
+/* The same @ms from now, in place of the timer that was set. */
+void policies_look_at(struct vmm *v, int64_t ms);
+/* turn_after() callback, @arg is the vmm: what could not be committed is tried again a second later. */
+void policies_written(void *arg, const struct err *e);
 
 /* ------------------------------------------------------------------ maintenance.c */
 /* May a CVM be added? ERR_NODE_CLOSED in maintenance. */

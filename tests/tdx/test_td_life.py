@@ -171,8 +171,9 @@ def test_a_linux_td_boots_serves_and_shuts_down(bed, node):
 
 @pytest.mark.parametrize("away", [False, True], ids=["watched", "while the daemon is away"])
 def test_a_td_that_reboots_itself_is_another_process_and_a_td_again(bed, node, away):
-    """What was measured into it is gone: libvirt ends the old one and starts another, and nobody has to ask for it."""
-    cvm = create(node, image=TD_REBOOTS, memory=160, ports=WEB)
+    """What was measured into it is gone: libvirt ends the old one and starts another, and nobody has to ask for it; nor does the node, that
+    would start it again if it stayed down."""
+    cvm = create(node, image=TD_REBOOTS, memory=160, ports=WEB, restart_policy="always")
     first, = cvm.pids()
     assert_is_td(bed, cvm, memory=160)
     if away:
@@ -182,6 +183,8 @@ def test_a_td_that_reboots_itself_is_another_process_and_a_td_again(bed, node, a
     until(lambda: f"it reboots: {cvm.log()}", lambda: "here again" in cvm.log(), 60)
     assert not alive(first) and len(cvm.pids()) == 1
     cvm.becomes("running")
+    assert not [e for e in node.get("/events?limit=1000").ok().json["events"] if e["vm_uuid"] == cvm.uuid and "restart" in e["type"]]
+    assert cvm.get()["restart"]["attempts"] == 0
     assert_is_td(bed, cvm, memory=160)
     assert_books(node)
 
