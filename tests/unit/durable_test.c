@@ -48,7 +48,7 @@ struct node {
 
 static const char *const addresses[] = { "127.0.0.1", NULL };
 static const char *const none[] = { NULL };
-static const struct request_ref ref = { "req-1", "tester", false };
+static const struct request_ref ref = { .request_id = "req-1", .caller = "tester" };
 
 /* ------------------------------------------------------------------ all rows, in one digest */
 
