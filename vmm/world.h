@@ -6,6 +6,7 @@
  *   place.c      devices and NUMA nodes for a CVM: devices.c chooses GPUs, placement.c shares of nodes
  *   look.c       what devices and nodes the host has
  *   create.c     provision, create   power.c     start, stop, ... asked for
+ *   update.c     a change asked for
  *   engine.c     runs operations     steps.c     what their steps are
  *   observe.c    hypervisor events, reconciliation
  *   host_watch.c what the machine has, read again now and then
