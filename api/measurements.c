@@ -159,12 +159,6 @@ void preflight_reply(struct call *c, json_t *body, const struct cvm_row *row, co
 
 /* ------------------------------------------------------------------ POST /cvms/{id}/preflight */
 
-static const char *const change_word[CHANGES] = { [CHANGE_VCPU] = "vcpu",
-						  [CHANGE_MEMORY] = "memory",
-						  [CHANGE_DISK] = "disk_size",
-						  [CHANGE_IMAGE] = "image",
-						  [CHANGE_COMPOSE] = "compose_file" };
-
 static json_t *shape_resources(const struct cvm_row *c)
 {
 	return json_pack("{s:I,s:I,s:I}", "vcpus", (json_int_t)c->given_vcpus, "memory_mib",

@@ -210,10 +210,14 @@ static json_t *progress(const struct cvm_row *c)
 		[OP_CREATE] = "running",   [OP_START] = "running",   [OP_STOP] = "stopped",
 		[OP_SHUTDOWN] = "stopped", [OP_RESTART] = "running", [OP_DELETE] = "deleted",
 	};
+	const char *to = target[c->op_kind]; /* NULL: what a change leaves as it is */
 	char at[CLOCK_TEXT];
 
-	return json_pack("{s:s,s:s,s:s}", "target", target[c->op_kind], "started_at",
-			 clock_rfc3339(c->op_started_ms, at), "correlation_id", c->op_id);
+	return json_pack("{s:s,s:s,s:s}", "target",
+			 to                              ? to
+			 : c->desired == DESIRED_RUNNING ? "running"
+							 : "stopped",
+			 "started_at", clock_rfc3339(c->op_started_ms, at), "correlation_id", c->op_id);
 }
 
 json_t *shape_cvm_v26(struct shaper *s, const struct cvm_row *c)

@@ -11,21 +11,17 @@
 
 int ports_add(struct db *db, int64_t cvm, const struct port_row *p, struct err *e)
 {
-	int r = sql_run(
-		db, e,
-		"INSERT INTO ports (protocol, host_address, host_port, vm_port, cvm) VALUES (?, ?, ?, ?, ?)",
-		"ssddi", p->udp ? "udp" : "tcp", p->host_address, (int)p->host_port, (int)p->vm_port, cvm);
+	int r = sql_run(db, e,
+			"INSERT INTO ports (protocol, host_address, host_port, vm_port, other_vm_port, cvm)"
+			" VALUES (?1, ?2, ?3, ?4, ?4, ?5)",
+			"ssddi", p->udp ? "udp" : "tcp", p->host_address, (int)p->host_port, (int)p->vm_port,
+			cvm);
 
 	return r < 0 ? r : 0;
 }
 
-int ports_of(struct db *db, int64_t cvm, struct port_row **ret, size_t *ret_n, struct err *e)
+static int collect_ports(struct db *db, sqlite3_stmt *st, struct port_row **ret, size_t *ret_n, struct err *e)
 {
-	sqlite3_stmt *st =
-		sql_query(db, e,
-			  "SELECT protocol = 'udp', host_address, host_port, vm_port FROM ports WHERE cvm = ?"
-			  " ORDER BY protocol, host_port, host_address",
-			  "i", cvm);
 	auto_free struct port_row *rows = NULL;
 	size_t n = 0;
 	int r;
@@ -47,15 +43,37 @@ int ports_of(struct db *db, int64_t cvm, struct port_row **ret, size_t *ret_n, s
 	return 0;
 }
 
-int ports_holder(struct db *db, int64_t workspace, bool udp, const char *address, uint16_t port,
+int ports_of(struct db *db, int64_t cvm, struct port_row **ret, size_t *n, struct err *e)
+{
+	return collect_ports(
+		db,
+		sql_query(db, e,
+			  "SELECT protocol = 'udp', host_address, host_port, vm_port FROM ports"
+			  " WHERE cvm = ? AND vm_port > 0 ORDER BY protocol, host_port, host_address",
+			  "i", cvm),
+		ret, n, e);
+}
+
+int ports_other(struct db *db, int64_t cvm, struct port_row **ret, size_t *n, struct err *e)
+{
+	return collect_ports(
+		db,
+		sql_query(db, e,
+			  "SELECT protocol = 'udp', host_address, host_port, other_vm_port FROM ports"
+			  " WHERE cvm = ? AND other_vm_port > 0 ORDER BY protocol, host_port, host_address",
+			  "i", cvm),
+		ret, n, e);
+}
+
+int ports_holder(struct db *db, int64_t workspace, int64_t but, bool udp, const char *address, uint16_t port,
 		 char ret_name[NAME_TEXT], struct err *e)
 {
 	sqlite3_stmt *st = sql_query(
 		db, e,
 		"SELECT iif(c.workspace = ?4, c.name, '') FROM ports p JOIN cvms c ON c.id = p.cvm WHERE p.protocol = ?1"
 		" AND p.host_port = ?2 AND (p.host_address = ?3 OR p.host_address IN ('0.0.0.0', '::')"
-		" OR ?3 IN ('0.0.0.0', '::')) LIMIT 1",
-		"sdsi", udp ? "udp" : "tcp", (int)port, address, workspace);
+		" OR ?3 IN ('0.0.0.0', '::')) AND p.cvm <> ?5 LIMIT 1",
+		"sdsii", udp ? "udp" : "tcp", (int)port, address, workspace, but);
 	int r = st ? sql_next(db, st, e) : -(int)e->code;
 
 	if (r <= 0)
@@ -125,12 +143,12 @@ int capacity_give(struct db *db, const char *resource, int64_t amount, struct er
 int capacity_recount(struct db *db, bool *ret_changed, struct err *e)
 {
 	static const char *const sql[] = {
-		"UPDATE capacity SET promised = (SELECT coalesce(sum(given_vcpus * holds_cpu), 0) FROM cvms) WHERE resource = 'vcpus'"
-		" AND promised <> (SELECT coalesce(sum(given_vcpus * holds_cpu), 0) FROM cvms)",
-		"UPDATE capacity SET promised = (SELECT coalesce(sum(given_memory_mib * holds_cpu * (1 - hugepages)), 0) FROM cvms) WHERE resource ="
-		" 'memory_mib' AND promised <> (SELECT coalesce(sum(given_memory_mib * holds_cpu * (1 - hugepages)), 0) FROM cvms)",
-		"UPDATE capacity SET promised = (SELECT coalesce(sum(disk_gib), 0) FROM cvms) WHERE resource = 'disk_gib'"
-		" AND promised <> (SELECT coalesce(sum(disk_gib), 0) FROM cvms)",
+		"UPDATE capacity SET promised = (" VCPUS_HELD
+		") WHERE resource = 'vcpus' AND promised <> (" VCPUS_HELD ")",
+		"UPDATE capacity SET promised = (" MEMORY_HELD
+		") WHERE resource = 'memory_mib' AND promised <> (" MEMORY_HELD ")",
+		"UPDATE capacity SET promised = (" DISK_HELD
+		") WHERE resource = 'disk_gib' AND promised <> (" DISK_HELD ")",
 		"UPDATE capacity SET promised = (SELECT count(*) FROM cvms) WHERE resource IN ('slots', 'cids')"
 		" AND promised <> (SELECT count(*) FROM cvms)",
 		"UPDATE capacity SET promised = (SELECT count(*) FROM ports) WHERE resource = 'host_ports'"

@@ -29,8 +29,8 @@ const char *const observed_word[OBSERVED_MAX] = {
 	" c.numa_nodes, c.gpu_attach, c.given_vcpus, c.given_memory_mib,"                                         \
 	" c.generation, c.restart_policy, c.auto_start, c.start_order, c.ended, c.turn, c.restart_attempts,"      \
 	" c.restart_next_ms, c.restart_exhausted,"                                                                \
-	" (SELECT count(*) FROM devices d WHERE d.cvm = c.id AND d.kind = 'gpu'),"                                \
-	" (SELECT count(*) FROM devices d WHERE d.cvm = c.id AND d.kind = 'nvswitch'),"                           \
+	" (SELECT count(*) FROM devices d WHERE d.cvm = c.id AND d.kind = 'gpu' AND d.part <> 'other'),"          \
+	" (SELECT count(*) FROM devices d WHERE d.cvm = c.id AND d.kind = 'nvswitch' AND d.part <> 'other'),"     \
 	" r.compose_hash, r.public_logs, r.public_sysinfo, r.public_tcbinfo, r.gateway_enabled, r.secure_time,"   \
 	" r.storage_fs, i.name, i.version, i.os_image_hash, i.is_dev, i.serial_progress, o.id, o.kind, o.started_ms"
 #define CVM_JOINS                                                                \

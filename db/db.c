@@ -69,9 +69,9 @@ static const char *const checks[] = {
 	"SELECT 'foreign key: row ' || coalesce(rowid, '?') || ' of ' || \"table\" || ' names a missing ' || parent"
 	" FROM pragma_foreign_key_check",
 	"SELECT 'capacity: ' || c.resource || ' promised ' || c.promised || ', rows hold ' || h.held FROM capacity c JOIN ("
-	" SELECT 'vcpus' AS resource, coalesce(sum(given_vcpus * holds_cpu), 0) AS held FROM cvms"
-	" UNION ALL SELECT 'memory_mib', coalesce(sum(given_memory_mib * holds_cpu * (1 - hugepages)), 0) FROM cvms"
-	" UNION ALL SELECT 'disk_gib', coalesce(sum(disk_gib), 0) FROM cvms"
+	" SELECT 'vcpus' AS resource, (" VCPUS_HELD ") AS held"
+	" UNION ALL SELECT 'memory_mib', (" MEMORY_HELD ")"
+	" UNION ALL SELECT 'disk_gib', (" DISK_HELD ")"
 	" UNION ALL SELECT 'slots', count(*) FROM cvms"
 	" UNION ALL SELECT 'cids', count(*) FROM cvms"
 	" UNION ALL SELECT 'tdx_keyids', coalesce(sum(tdx * holds_cpu), 0) FROM cvms"
@@ -81,19 +81,21 @@ static const char *const checks[] = {
 	") h"
 	" ON h.node = n.node WHERE n.hugepages_promised <> h.huge OR n.pinned_promised <> h.pinned",
 	"SELECT 'device ' || d.address || ' is held by CVM ' || c.name || ', which asked for none' FROM devices d"
-	" JOIN cvms c ON c.id = d.cvm WHERE c.gpu_attach = ''",
+	" JOIN cvms c ON c.id = d.cvm WHERE c.gpu_attach = '' AND d.part <> 'other'",
 	"SELECT 'CVM ' || c.name || ' holds no device of those it asked for' FROM cvms c WHERE c.gpu_attach <> ''"
-	" AND NOT EXISTS (SELECT 1 FROM devices d WHERE d.cvm = c.id)",
+	" AND NOT EXISTS (SELECT 1 FROM devices d WHERE d.cvm = c.id AND d.part <> 'other')",
 	"SELECT 'workspace ' || w.slug || ' counts ' || w.cvms || ' CVMs, has ' || (SELECT count(*) FROM cvms c WHERE"
 	" c.workspace = w.id) FROM workspaces w WHERE w.cvms <> (SELECT count(*) FROM cvms c WHERE c.workspace = w.id)",
 	"SELECT 'workspace ' || w.slug || ' counts ' || w.apps || ' apps, has ' || (SELECT count(*) FROM apps a WHERE"
 	" a.workspace = w.id) FROM workspaces w WHERE w.apps <> (SELECT count(*) FROM apps a WHERE a.workspace = w.id)",
 	"SELECT 'workspace ' || w.slug || ' counts ' || w.held_vcpus || ' vcpus, ' || w.held_memory_mib || ' MiB, '"
 	" || w.held_disk_gib || ' GiB, ' || w.held_gpus || ' GPUs, its CVMs hold ' || h.vcpus || ', ' || h.memory || ', '"
-	" || h.disk || ', ' || h.gpus FROM workspaces w JOIN (SELECT w2.id, coalesce(sum(c.given_vcpus * c.holds_cpu), 0)"
-	" AS vcpus, coalesce(sum(c.given_memory_mib * c.holds_cpu), 0) AS memory, coalesce(sum(c.disk_gib), 0) AS disk,"
+	" || h.disk || ', ' || h.gpus FROM workspaces w JOIN (SELECT w2.id, coalesce(sum(max(c.given_vcpus,"
+	" coalesce(x.given_vcpus, 0)) * c.holds_cpu), 0) AS vcpus, coalesce(sum(max(c.given_memory_mib,"
+	" coalesce(x.given_memory_mib, 0)) * c.holds_cpu), 0) AS memory, coalesce(sum(max(c.disk_gib,"
+	" coalesce(x.disk_gib, 0))), 0) AS disk,"
 	" coalesce(sum((SELECT count(*) FROM devices d WHERE d.cvm = c.id AND d.kind = 'gpu')), 0) AS gpus"
-	" FROM workspaces w2 LEFT JOIN cvms c ON c.workspace = w2.id GROUP BY w2.id) h ON h.id = w.id WHERE"
+	" FROM workspaces w2 LEFT JOIN cvms c ON c.workspace = w2.id LEFT JOIN changes x ON x.cvm = c.id GROUP BY w2.id) h ON h.id = w.id WHERE"
 	" (w.held_vcpus, w.held_memory_mib, w.held_disk_gib, w.held_gpus) <> (h.vcpus, h.memory, h.disk, h.gpus)",
 	"SELECT 'workspace ' || w.slug || ' has a balance of ' || w.balance || ', its ledger ' || (SELECT"
 	" coalesce(sum(l.amount), 0) FROM ledger l WHERE l.workspace = w.id) FROM workspaces w WHERE w.balance <>"
@@ -110,6 +112,17 @@ static const char *const checks[] = {
 	" HAVING count(*) > 0 AND max(seq) - min(seq) + 1 <> count(*)",
 	"SELECT 'operation ' || o.id || ' (' || o.kind || ', ' || o.state || ') has no CVM' FROM operations o"
 	" WHERE o.state IN ('queued', 'running') AND NOT EXISTS (SELECT 1 FROM cvms c WHERE c.id = o.cvm)",
+	"SELECT 'change of CVM ' || c.name || ' belongs to operation ' || x.op || ', which does not run' FROM changes x"
+	" JOIN cvms c ON c.id = x.cvm WHERE NOT EXISTS (SELECT 1 FROM operations o WHERE o.id = x.op AND o.state = 'running')",
+	"SELECT 'CVM ' || c.name || ' is not changed, and has ' || p.protocol || ' port ' || p.host_port || ' in one of two states'"
+	" FROM ports p JOIN cvms c ON c.id = p.cvm WHERE p.vm_port <> p.other_vm_port"
+	" AND NOT EXISTS (SELECT 1 FROM changes x WHERE x.cvm = c.id)",
+	"SELECT 'CVM ' || c.name || ' is not changed, and has device ' || d.address || ' in one of two states'"
+	" FROM devices d JOIN cvms c ON c.id = d.cvm WHERE d.part <> 'both'"
+	" AND NOT EXISTS (SELECT 1 FROM changes x WHERE x.cvm = c.id)",
+	"SELECT 'CVM ' || c.name || ' is not changed, and has shares of NUMA node ' || a.node || ' in one of two states'"
+	" FROM cvm_nodes a JOIN cvms c ON c.id = a.cvm WHERE (a.hugepages_mib <> a.other_hugepages_mib"
+	" OR a.pinned_mib <> a.other_pinned_mib) AND NOT EXISTS (SELECT 1 FROM changes x WHERE x.cvm = c.id)",
 };
 
 static int run_check(struct db *db, const char *sql, struct buf *out, struct err *e)

@@ -99,13 +99,18 @@ int devices_list(struct db *db, struct device_row **ret, size_t *n, struct err *
 
 int devices_of(struct db *db, int64_t cvm, struct device_row **ret, size_t *n, struct err *e)
 {
-	return collect(
-		db, sql_query(db, e, DEVICE_SELECT " WHERE d.cvm = ? ORDER BY d.kind, d.address", "i", cvm),
-		ret, n, e);
+	return collect(db,
+		       sql_query(db, e,
+				 DEVICE_SELECT
+				 " WHERE d.cvm = ? AND d.part <> 'other' ORDER BY d.kind, d.address",
+				 "i", cvm),
+		       ret, n, e);
 }
 
 int devices_take(struct db *db, const char *address, int64_t cvm, struct err *e)
 {
-	return sql_run(db, e, "UPDATE devices SET cvm = ?1 WHERE address = ?2 AND cvm IS NULL AND present",
-		       "is", cvm, address);
+	return sql_run(
+		db, e,
+		"UPDATE devices SET cvm = ?1, part = 'both' WHERE address = ?2 AND cvm IS NULL AND present",
+		"is", cvm, address);
 }

@@ -63,7 +63,10 @@ int images_remove(struct db *db, int64_t id, struct err *e)
 int images_used(struct db *db, int64_t id, struct err *e)
 {
 	int64_t n;
-	int r = sql_int(db, e, 0, &n, "SELECT count(*) FROM cvms WHERE image = ?", "i", id);
+	int r = sql_int(
+		db, e, 0, &n,
+		"SELECT (SELECT count(*) FROM cvms WHERE image = ?1) + (SELECT count(*) FROM changes WHERE image = ?1)",
+		"i", id);
 
 	return r ? r : (int)n;
 }

@@ -87,7 +87,9 @@ int numa_list(struct db *db, struct numa_row **ret, size_t *ret_n, struct err *e
 int numa_of(struct db *db, int64_t cvm, struct cvm_node_row **ret, size_t *ret_n, struct err *e)
 {
 	sqlite3_stmt *st = sql_query(
-		db, e, "SELECT node, hugepages_mib, pinned_mib FROM cvm_nodes WHERE cvm = ? ORDER BY node",
+		db, e,
+		"SELECT node, hugepages_mib, pinned_mib FROM cvm_nodes WHERE cvm = ? AND (hugepages_mib > 0 OR pinned_mib > 0)"
+		" ORDER BY node",
 		"i", cvm);
 	auto_free struct cvm_node_row *rows = NULL;
 	size_t n = 0;
@@ -108,7 +110,7 @@ int numa_of(struct db *db, int64_t cvm, struct cvm_node_row **ret, size_t *ret_n
 	return 0;
 }
 
-static int promise(struct db *db, const struct cvm_node_row *row, struct err *e)
+int numa_promise(struct db *db, const struct cvm_node_row *row, struct err *e)
 {
 	return sql_run(db, e,
 		       "UPDATE numa_nodes SET hugepages_promised = hugepages_promised + ?2,"
@@ -119,12 +121,15 @@ static int promise(struct db *db, const struct cvm_node_row *row, struct err *e)
 
 int numa_take(struct db *db, int64_t cvm, const struct cvm_node_row *row, bool holds, struct err *e)
 {
-	int r = holds ? promise(db, row, e) : 1;
+	int r = holds ? numa_promise(db, row, e) : 1;
 
 	if (r <= 0)
 		return r;
-	r = sql_run(db, e, "INSERT INTO cvm_nodes (cvm, node, hugepages_mib, pinned_mib) VALUES (?, ?, ?, ?)",
-		    "iiii", cvm, (int64_t)row->node, row->hugepages_mib, row->pinned_mib);
+	r = sql_run(
+		db, e,
+		"INSERT INTO cvm_nodes (cvm, node, hugepages_mib, pinned_mib, other_hugepages_mib, other_pinned_mib)"
+		" VALUES (?1, ?2, ?3, ?4, ?3, ?4)",
+		"iiii", cvm, (int64_t)row->node, row->hugepages_mib, row->pinned_mib);
 	return r < 0 ? r : 1;
 }
 
@@ -148,6 +153,6 @@ int numa_hold(struct db *db, int64_t cvm, bool hold, struct err *e)
 		return r;
 	r = 1;
 	for (size_t i = 0; r > 0 && i < n; i++)
-		r = hold ? promise(db, &rows[i], e) : give_back(db, &rows[i], e);
+		r = hold ? numa_promise(db, &rows[i], e) : give_back(db, &rows[i], e);
 	return r;
 }

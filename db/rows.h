@@ -87,7 +87,7 @@ struct image_row {
 
 int images_add(struct db *db, const struct image_row *row, int64_t *ret_id, struct err *e);
 int images_remove(struct db *db, int64_t id, struct err *e);
-/* CVMs made from it. */
+/* CVMs made from it, or being changed to or from it. */
 int images_used(struct db *db, int64_t id, struct err *e);
 int images_by_name(struct db *db, const char *name, struct image_row *ret, struct err *e);
 /* Newest of @family ("" = any); @dev: 1 only dev, 0 only production, -1 either. */
@@ -138,7 +138,17 @@ enum observed {
 	OBSERVED_PAUSED,
 	OBSERVED_MAX
 };
-enum op_kind { OP_CREATE, OP_START, OP_STOP, OP_SHUTDOWN, OP_RESTART, OP_DELETE, OP_KINDS };
+enum op_kind {
+	OP_CREATE,
+	OP_START,
+	OP_STOP,
+	OP_SHUTDOWN,
+	OP_RESTART,
+	OP_DELETE,
+	OP_RESIZE,
+	OP_UPGRADE,
+	OP_KINDS
+};
 enum op_state { OP_QUEUED, OP_RUNNING, OP_SUCCEEDED, OP_FAILED, OP_CANCELLED, OP_STATES };
 
 extern const char *const desired_word[DESIRED_MAX];
@@ -331,9 +341,9 @@ int maintenance_set(struct db *db, const struct maintenance_row *row, struct err
 
 int ports_add(struct db *db, int64_t cvm, const struct port_row *p, struct err *e);
 int ports_of(struct db *db, int64_t cvm, struct port_row **ret, size_t *n, struct err *e);
-/* Does a CVM hold (protocol, port) on @address, or on any address when one of the two is a wildcard? 1/0. *ret_name is its name,
- * "" when it belongs to another workspace than @workspace. */
-int ports_holder(struct db *db, int64_t workspace, bool udp, const char *address, uint16_t port,
+/* Does a CVM other than @but hold (protocol, port) on @address, or on any address when one of the two is a wildcard? 1/0. *ret_name is
+ * its name, "" when it belongs to another workspace than @workspace. */
+int ports_holder(struct db *db, int64_t workspace, int64_t but, bool udp, const char *address, uint16_t port,
 		 char ret_name[NAME_TEXT], struct err *e);
 int cids_taken(struct db *db, uint32_t cid, struct err *e);
 
@@ -418,6 +428,8 @@ int numa_end(struct db *db, struct err *e);
 int numa_list(struct db *db, struct numa_row **ret, size_t *n, struct err *e);
 /* Promise @row to @cvm (whose row is there, and counts while holds_cpu): 1 done, 0 not enough hugepages free. */
 int numa_take(struct db *db, int64_t cvm, const struct cvm_node_row *row, bool holds, struct err *e);
+/* Promise of the node alone, for whoever writes the CVM's row beside it: 1 done, 0 not enough. */
+int numa_promise(struct db *db, const struct cvm_node_row *row, struct err *e);
 /* Promise (@hold) or give back what the CVM's rows say: 1 done, 0 not enough. Rows stay. */
 int numa_hold(struct db *db, int64_t cvm, bool hold, struct err *e);
 int numa_of(struct db *db, int64_t cvm, struct cvm_node_row **ret, size_t *n, struct err *e);
@@ -455,6 +467,73 @@ struct op_filter {
 int ops_list(struct db *db, const struct op_filter *f, int64_t offset, int64_t limit, struct op_row **ret,
 	     size_t *n, int64_t *ret_total, struct err *e);
 int ops_prune(struct db *db, int64_t finished_before_ms, struct err *e);
+
+/* ------------------------------------------------------------------ changes.c: a CVM has two states while it is changed */
+
+/* The state of a CVM that it does not have now: what it will be, or, once @applied, what it was. */
+struct change_row {
+	char op[UUID_TEXT];
+	int64_t cvm;
+	bool applied;
+	char changed[256]; /* JSON array of words: what differs */
+	int64_t revision, image;
+	char instance_type[NAME_TEXT];
+	int64_t vcpus, memory_mib, disk_gib, given_vcpus, given_memory_mib;
+	char numa_nodes[NODES_TEXT];
+	char gpu_attach[8];
+	bool listed;
+	struct cvm_blobs blobs; /* owned: cvm_blobs_free() */
+};
+
+int changes_insert(struct db *db, const struct change_row *row, struct err *e);
+/* By operation. */
+int changes_get(struct db *db, const char *op, struct change_row *ret, struct err *e);
+int changes_remove(struct db *db, const char *op, struct err *e);
+/* The CVM's row, ports, devices and shares become those of @row and the other way round, @row->applied turns; all but the disk's
+ * size. */
+int changes_swap(struct db *db, struct change_row *row, struct err *e);
+int cvms_set_disk(struct db *db, int64_t id, int64_t gib, struct err *e);
+
+/* The other state's ports become @p[n]; the present ones stay. *ret_new of them are held in addition. */
+int ports_plan(struct db *db, int64_t cvm, const struct port_row *p, size_t n, int64_t *ret_new,
+	       struct err *e);
+/* Ports of the other state. *ret malloc'd. */
+int ports_other(struct db *db, int64_t cvm, struct port_row **ret, size_t *n, struct err *e);
+/* The present state is the only one again; *ret_gone ports are given back. */
+int ports_settle(struct db *db, int64_t cvm, int64_t *ret_gone, struct err *e);
+
+/* The other state's devices become @d[n]: 1 done, 0 one of them is held by another CVM (or gone). */
+int devices_plan(struct db *db, int64_t cvm, const struct device_row *d, size_t n, struct err *e);
+int devices_settle(struct db *db, int64_t cvm, struct err *e);
+
+/* The other state's shares become @rows[n], what they need beyond the present ones is promised if @holds: 1 done, 0 not enough. */
+int numa_plan(struct db *db, int64_t cvm, const struct cvm_node_row *rows, size_t n, bool holds,
+	      struct err *e);
+int numa_settle(struct db *db, int64_t cvm, bool holds, struct err *e);
+
+/* ------------------------------------------------------------------ history.c: what the CVMs of an app were */
+
+/* A CVM was created, or became another. */
+struct history_row {
+	int64_t id, app, number; /* number: 1, 2, ... per app; history_add() gives it */
+	int64_t revision;
+	char cvm_uuid[UUID_TEXT];
+	char image[65];    /* name */
+	char changed[256]; /* JSON array of words */
+	char op[UUID_TEXT], caller[NAME_TEXT];
+	int64_t created_ms;
+	char compose_hash[SHA256_HEX]; /* joined */
+	bool current;                  /* the CVM is there, and has not become another since */
+};
+
+int history_add(struct db *db, const struct history_row *row, struct err *e);
+/* Take back what the operation has added. */
+int history_remove(struct db *db, const char *op, struct err *e);
+/* Newest first. *ret malloc'd. */
+int history_list(struct db *db, int64_t app, int64_t offset, int64_t limit, struct history_row **ret,
+		 size_t *n, int64_t *ret_total, struct err *e);
+/* The revision of an entry. */
+int history_revision(struct db *db, int64_t app, int64_t number, int64_t *ret, struct err *e);
 
 /* ------------------------------------------------------------------ idempotency keys */
 

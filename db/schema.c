@@ -8,6 +8,8 @@
  * So is what a workspace holds (workspaces.held_*) and its balance, the sum of its ledger: whoever rebuilds cvms or devices in a
  * migration has to make their triggers anew.
  * What is promised of a NUMA node (numa_nodes.*_promised) is taken and given back by db/nodes.c next to the cvm_nodes row it is for.
+ * A CVM under change has a second state (changes): what it will be, and once that is applied, what it was. Ports, devices and shares of
+ * nodes that are in one of the two only say so (other_vm_port, part, other_*); without a change both are the same.
  * Event numbers have no gaps: AUTOINCREMENT's counter is a table too, and rolls back with its transaction.
  */
 #include <errno.h>
@@ -261,6 +263,99 @@ static const char *const migrations[] = {
 	" UPDATE workspaces SET balance = balance + NEW.amount WHERE id = NEW.workspace; END;"
 	"CREATE TRIGGER ledger_kept BEFORE UPDATE ON ledger BEGIN SELECT raise(ABORT, 'the ledger is append-only'); END;"
 	"CREATE TRIGGER ledger_stays BEFORE DELETE ON ledger BEGIN SELECT raise(ABORT, 'the ledger is append-only'); END;",
+
+	/* 5: changes of CVMs under way, and the history of their apps */
+	"CREATE TABLE operations_5 ("
+	" id TEXT PRIMARY KEY, cvm INTEGER NOT NULL, cvm_uuid TEXT NOT NULL, cvm_name TEXT NOT NULL,"
+	" workspace INTEGER NOT NULL, kind TEXT NOT NULL CHECK (kind IN"
+	" ('create', 'start', 'stop', 'shutdown', 'restart', 'delete', 'resize', 'upgrade')),"
+	" state TEXT NOT NULL CHECK (state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')),"
+	" step INTEGER NOT NULL, undoing INTEGER NOT NULL CHECK (undoing IN (0, 1)), cancel INTEGER NOT NULL"
+	" CHECK (cancel IN (0, 1)), params TEXT NOT NULL, error TEXT NOT NULL, request_id TEXT NOT NULL,"
+	" caller TEXT NOT NULL, created_ms INTEGER NOT NULL, started_ms INTEGER NOT NULL, finished_ms INTEGER NOT NULL)"
+	" STRICT, WITHOUT ROWID;"
+	"INSERT INTO operations_5 SELECT id, cvm, cvm_uuid, cvm_name, workspace, kind, state, step, undoing, cancel, params,"
+	" error, request_id, caller, created_ms, started_ms, finished_ms FROM operations;"
+	"DROP TABLE operations;"
+	"ALTER TABLE operations_5 RENAME TO operations;"
+	"CREATE UNIQUE INDEX operations_running ON operations (cvm) WHERE state = 'running';"
+	"CREATE UNIQUE INDEX operations_queued ON operations (cvm) WHERE state = 'queued';"
+	"CREATE INDEX operations_live ON operations (id) WHERE state IN ('queued', 'running');"
+	"CREATE INDEX operations_cvm ON operations (cvm_uuid);"
+	"CREATE INDEX operations_finished ON operations (finished_ms) WHERE finished_ms > 0;"
+
+	/* 0 = not in that state of the CVM */
+	"CREATE TABLE ports_5 ("
+	" protocol TEXT NOT NULL CHECK (protocol IN ('tcp', 'udp')), host_address TEXT NOT NULL,"
+	" host_port INTEGER NOT NULL CHECK (host_port BETWEEN 1 AND 65535),"
+	" vm_port INTEGER NOT NULL CHECK (vm_port BETWEEN 0 AND 65535),"
+	" other_vm_port INTEGER NOT NULL CHECK (other_vm_port BETWEEN 0 AND 65535),"
+	" cvm INTEGER NOT NULL REFERENCES cvms ON DELETE CASCADE, CHECK (vm_port > 0 OR other_vm_port > 0),"
+	" PRIMARY KEY (protocol, host_port, host_address)) STRICT, WITHOUT ROWID;"
+	"INSERT INTO ports_5 SELECT protocol, host_address, host_port, vm_port, vm_port, cvm FROM ports;"
+	"DROP TABLE ports;"
+	"ALTER TABLE ports_5 RENAME TO ports;"
+	"CREATE INDEX ports_cvm ON ports (cvm);"
+	/* Triggers of the former table went with it. Generations count what the CVM is, not what is held for a change of it. */
+	"CREATE TRIGGER ports_added AFTER INSERT ON ports WHEN NEW.vm_port > 0 BEGIN"
+	" UPDATE cvms SET generation = generation + 1 WHERE id = NEW.cvm; END;"
+	"CREATE TRIGGER ports_gone AFTER DELETE ON ports WHEN OLD.vm_port > 0 BEGIN"
+	" UPDATE cvms SET generation = generation + 1 WHERE id = OLD.cvm; END;"
+	"CREATE TRIGGER ports_led AFTER UPDATE OF vm_port ON ports WHEN OLD.vm_port <> NEW.vm_port BEGIN"
+	" UPDATE cvms SET generation = generation + 1 WHERE id = NEW.cvm; END;"
+
+	"ALTER TABLE devices ADD COLUMN part TEXT NOT NULL DEFAULT 'both' CHECK (part IN ('both', 'now', 'other'));"
+	"DROP TRIGGER devices_moved;"
+	"CREATE TRIGGER devices_moved AFTER UPDATE OF cvm, part ON devices"
+	" WHEN iif(OLD.part = 'other', NULL, OLD.cvm) IS NOT iif(NEW.part = 'other', NULL, NEW.cvm) BEGIN"
+	" UPDATE cvms SET generation = generation + 1 WHERE id IN (OLD.cvm, NEW.cvm); END;"
+	"ALTER TABLE cvm_nodes ADD COLUMN other_hugepages_mib INTEGER NOT NULL DEFAULT 0 CHECK (other_hugepages_mib >= 0);"
+	"ALTER TABLE cvm_nodes ADD COLUMN other_pinned_mib INTEGER NOT NULL DEFAULT 0 CHECK (other_pinned_mib >= 0);"
+	"UPDATE cvm_nodes SET other_hugepages_mib = hugepages_mib, other_pinned_mib = pinned_mib;"
+
+	"CREATE TABLE changes ("
+	" op TEXT PRIMARY KEY, cvm INTEGER NOT NULL UNIQUE REFERENCES cvms ON DELETE CASCADE,"
+	" applied INTEGER NOT NULL CHECK (applied IN (0, 1)), changed TEXT NOT NULL,"
+	" revision INTEGER NOT NULL REFERENCES revisions, image INTEGER NOT NULL REFERENCES images,"
+	" instance_type TEXT NOT NULL, vcpus INTEGER NOT NULL CHECK (vcpus > 0), memory_mib INTEGER NOT NULL"
+	" CHECK (memory_mib > 0), disk_gib INTEGER NOT NULL CHECK (disk_gib > 0), given_vcpus INTEGER NOT NULL,"
+	" given_memory_mib INTEGER NOT NULL, numa_nodes TEXT NOT NULL, gpu_attach TEXT NOT NULL,"
+	" listed INTEGER NOT NULL CHECK (listed IN (0, 1)), encrypted_env BLOB, user_config TEXT) STRICT, WITHOUT ROWID;"
+
+	/* What a workspace holds counts a CVM under change with the larger of its two states. */
+	"DROP TRIGGER cvms_held_changed;"
+	"CREATE TRIGGER cvms_held_changed AFTER UPDATE OF given_vcpus, given_memory_mib, disk_gib, holds_cpu, held_gpus"
+	" ON cvms BEGIN"
+	" UPDATE workspaces SET (held_vcpus, held_memory_mib, held_disk_gib, held_gpus) = (SELECT"
+	" held_vcpus + max(NEW.given_vcpus, x.vcpus) * NEW.holds_cpu - max(OLD.given_vcpus, x.vcpus) * OLD.holds_cpu,"
+	" held_memory_mib + max(NEW.given_memory_mib, x.memory) * NEW.holds_cpu - max(OLD.given_memory_mib, x.memory)"
+	" * OLD.holds_cpu, held_disk_gib + max(NEW.disk_gib, x.disk) - max(OLD.disk_gib, x.disk),"
+	" held_gpus + NEW.held_gpus - OLD.held_gpus FROM (SELECT coalesce(max(given_vcpus), 0) AS vcpus,"
+	" coalesce(max(given_memory_mib), 0) AS memory, coalesce(max(disk_gib), 0) AS disk FROM changes"
+	" WHERE cvm = NEW.id) x) WHERE id = NEW.workspace; END;"
+	"CREATE TRIGGER changes_held_added AFTER INSERT ON changes BEGIN"
+	" UPDATE workspaces SET (held_vcpus, held_memory_mib, held_disk_gib) = (SELECT"
+	" held_vcpus + max(0, NEW.given_vcpus - c.given_vcpus) * c.holds_cpu,"
+	" held_memory_mib + max(0, NEW.given_memory_mib - c.given_memory_mib) * c.holds_cpu,"
+	" held_disk_gib + max(0, NEW.disk_gib - c.disk_gib) FROM cvms c WHERE c.id = NEW.cvm)"
+	" WHERE id = (SELECT workspace FROM cvms WHERE id = NEW.cvm); END;"
+	"CREATE TRIGGER changes_held_gone BEFORE DELETE ON changes BEGIN"
+	" UPDATE workspaces SET (held_vcpus, held_memory_mib, held_disk_gib) = (SELECT"
+	" held_vcpus - max(0, OLD.given_vcpus - c.given_vcpus) * c.holds_cpu,"
+	" held_memory_mib - max(0, OLD.given_memory_mib - c.given_memory_mib) * c.holds_cpu,"
+	" held_disk_gib - max(0, OLD.disk_gib - c.disk_gib) FROM cvms c WHERE c.id = OLD.cvm)"
+	" WHERE id = (SELECT workspace FROM cvms WHERE id = OLD.cvm); END;"
+
+	"CREATE TABLE history ("
+	" id INTEGER PRIMARY KEY, app INTEGER NOT NULL REFERENCES apps ON DELETE CASCADE, number INTEGER NOT NULL,"
+	" revision INTEGER NOT NULL REFERENCES revisions, cvm_uuid TEXT NOT NULL, image TEXT NOT NULL, changed TEXT NOT NULL,"
+	" op TEXT NOT NULL, caller TEXT NOT NULL, created_ms INTEGER NOT NULL, UNIQUE (app, number)) STRICT;"
+	"CREATE INDEX history_cvm ON history (cvm_uuid);"
+	"CREATE INDEX history_revision ON history (revision);"
+	"INSERT INTO history (app, number, revision, cvm_uuid, image, changed, op, caller, created_ms)"
+	" SELECT c.app, row_number() OVER (PARTITION BY c.app ORDER BY c.id), c.revision, c.uuid, i.name, '[\"created\"]',"
+	" coalesce(o.id, ''), coalesce(o.caller, ''), c.created_ms FROM cvms c JOIN images i ON i.id = c.image"
+	" LEFT JOIN operations o ON o.cvm = c.id AND o.kind = 'create' ORDER BY c.id;",
 };
 
 int db_schema_version(void)

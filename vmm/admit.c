@@ -218,13 +218,14 @@ static void set_revision(struct cvm_row *c, const struct revision_row *r)
 }
 
 /* What a TD binds of the manifest, its image can bind. */
-static int check_mr_config(const struct admission *a, struct err *e)
+static int check_mr_config(const struct cvm_row *c, const char *manifest, const struct image_row *image,
+			   struct err *e)
 {
-	const struct mr_config_input in = { .manifest = a->manifest,
-					    .app_id = a->row.app_id,
-					    .image_family = a->image.family,
-					    .image_version = a->image.version,
-					    .tdx = a->row.tdx };
+	const struct mr_config_input in = { .manifest = manifest,
+					    .app_id = c->app_id,
+					    .image_family = image->family,
+					    .image_version = image->version,
+					    .tdx = c->tdx };
 	auto_mr_config struct mr_config ignored = { 0 };
 
 	return mr_config_choose(&in, &ignored, e);
@@ -261,7 +262,7 @@ int admit(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct ad
 	if (!r)
 		r = admit_volumes(v, ask->manifest, e);
 	if (!r)
-		r = check_mr_config(a, e);
+		r = check_mr_config(c, a->manifest, &a->image, e);
 	if (!r)
 		r = name_is_free(v, workspace, ask->name, e);
 	if (r)
@@ -274,51 +275,95 @@ int admit(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct ad
 
 /* ------------------------------------------------------------------ changes */
 
-static int change_resources(const struct vmm *v, const struct change_ask *ask, struct cvm_row *c,
+static int shrunk(const struct vmm *v, const struct cvm_row *c, int64_t asked, struct err *e)
+{
+	char given[24], most[32] = "";
+
+	(void)snprintf(given, sizeof(given), "%lld", (long long)asked);
+	if (v->set.max_disk_gib)
+		(void)snprintf(most, sizeof(most), " to %lld", (long long)v->set.max_disk_gib);
+	err_field(e, ERR_INVALID, "disk_size", given,
+		  "disk_size %s is less than the %lld GiB it has: a disk only grows; allowed: %lld%s GiB",
+		  given, (long long)c->disk_gib, (long long)c->disk_gib, *most ? most : " or more");
+	return err_hint(e, "leave disk_size out to keep the disk as it is");
+}
+
+static void set_size(int64_t wanted, int64_t *asked, int64_t *given)
+{
+	if (wanted && wanted != *asked)
+		*asked = *given = wanted;
+}
+
+/* Numbers win over those of the type, as in a create; a type's smaller disk leaves the disk as it is. */
+static int change_resources(const struct vmm *v, const struct update_ask *ask, struct cvm_row *c,
 			    struct err *e)
 {
-	char given[24];
+	const bool named = ask->instance_type && *ask->instance_type;
+	const struct instance_type *type = named ? find_type(v, ask->instance_type) : NULL;
+	int64_t vcpus = c->vcpus, memory = c->memory_mib;
 
-	if (ask->disk_gib && ask->disk_gib < c->disk_gib) {
-		(void)snprintf(given, sizeof(given), "%lld", (long long)ask->disk_gib);
-		return err_field(e, ERR_INVALID, "disk_size", given,
-				 "disk_size %s is less than the %lld GiB it has: a disk only grows", given,
-				 (long long)c->disk_gib);
-	}
-	if (ask->vcpus)
-		c->vcpus = c->given_vcpus = ask->vcpus;
-	if (ask->memory_mib)
-		c->memory_mib = c->given_memory_mib = ask->memory_mib;
+	if (named && !type)
+		return unknown_type(v, ask->instance_type, e);
+	if (ask->disk_gib && ask->disk_gib < c->disk_gib)
+		return shrunk(v, c, ask->disk_gib, e);
+	set_size(ask->vcpus ? ask->vcpus : type ? type->vcpus : 0, &c->vcpus, &c->given_vcpus);
+	set_size(ask->memory_mib ? ask->memory_mib
+		 : type          ? type->memory_mib
+				 : 0,
+		 &c->memory_mib, &c->given_memory_mib);
 	if (ask->disk_gib)
 		c->disk_gib = ask->disk_gib;
+	else if (type && type->disk_gib > c->disk_gib)
+		c->disk_gib = type->disk_gib;
+	if (type)
+		(void)snprintf(c->instance_type, sizeof(c->instance_type), "%s", type->name);
+	else if (c->vcpus != vcpus || c->memory_mib != memory)
+		c->instance_type[0] = '\0'; /* no type any more: numbers of its own */
 	return check_limits(v, c, e);
 }
 
-int admit_change(struct vmm *v, const struct cvm_row *cvm, const struct change_ask *ask, struct admission *a,
-		 struct err *e)
+static int change_software(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask,
+			   struct admission *a, struct err *e)
 {
 	/* An app keeps its id whatever becomes of its manifest. */
 	const struct cvm_ask like = {
 		.image = ask->image, .prefer_dev = -1, .manifest = ask->manifest, .app_id = cvm->app_id
 	};
-	int r;
+	auto_free char *present = NULL;
+	int r = 0;
 
-	*a = (struct admission){ .row = *cvm };
-	r = change_resources(v, ask, &a->row, e);
-	if (!r && ask->image) {
+	if (ask->image)
 		r = pick_image(v, &like, &a->image, e);
-		if (!r)
-			set_image(&a->row, &a->image);
-		if (!r)
-			r = tee_allows(v, &a->row, e);
-	}
+	else
+		r = images_by_name(v->db, cvm->image_name, &a->image, e);
+	if (r)
+		return r == -ERR_NOT_FOUND ? err_set(e, ERR_HOST, "the image of %s is missing", cvm->name)
+					   : r;
+	set_image(&a->row, &a->image);
+	r = tee_allows(v, &a->row, e);
 	if (!r && ask->manifest) {
 		r = take_manifest(&like, a, e);
 		if (!r)
 			set_revision(&a->row, &a->revision);
 		if (!r)
 			r = admit_volumes(v, ask->manifest, e);
+	} else if (!r) {
+		r = vmm_manifest(v, cvm, &present, e);
 	}
+	return r ? r : check_mr_config(&a->row, ask->manifest ? a->manifest : present, &a->image, e);
+}
+
+int admit_change(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask, struct admission *a,
+		 struct err *e)
+{
+	int r;
+
+	*a = (struct admission){ .row = *cvm };
+	r = change_resources(v, ask, &a->row, e);
+	if (!r && (ask->image || ask->manifest))
+		r = change_software(v, cvm, ask, a, e);
+	if (!r && ask->listed >= 0)
+		a->row.listed = ask->listed;
 	return r;
 }
 

@@ -125,6 +125,18 @@ static int check_bridge(const struct vmm *v, unsigned i, const char *bridge, str
 	return 0;
 }
 
+int admit_ports(const struct cvm_row *c, size_t n_ports, struct err *e)
+{
+	struct network nics[DOMAIN_NICS];
+	unsigned n;
+	int r = n_ports ? networks_parse("networks", c->networks, nics, &n, e) : 0;
+
+	if (r || !n_ports || networks_first_user(nics, n) >= 0)
+		return r;
+	return err_field(e, ERR_INCOMPATIBLE, "ports", NULL,
+			 "ports can be forwarded only to an interface of mode user, and networks has none");
+}
+
 int admit_networks(struct vmm *v, const struct cvm_ask *ask, struct cvm_row *c, struct err *e)
 {
 	const char *text = ask->networks && *ask->networks ? ask->networks : v->set.networks;
@@ -137,12 +149,8 @@ int admit_networks(struct vmm *v, const struct cvm_ask *ask, struct cvm_row *c, 
 			r = check_bridge(v, i, nics[i].bridge, e);
 	if (r)
 		return r;
-	if (ask->n_ports && networks_first_user(nics, n) < 0)
-		return err_field(
-			e, ERR_INCOMPATIBLE, "ports", NULL,
-			"ports can be forwarded only to an interface of mode user, and networks has none");
 	networks_format(nics, n, c->networks);
-	return 0;
+	return admit_ports(c, ask->n_ports, e);
 }
 
 int admit_volumes(const struct vmm *v, const json_t *manifest, struct err *e)

@@ -122,18 +122,27 @@ int capacity_would_fit(struct vmm *v, const struct cvm_row *c, size_t n_ports, s
 	return r;
 }
 
-int capacity_change_would_fit(struct vmm *v, const struct cvm_row *before, const struct cvm_row *after,
-			      struct err *e)
+/* What @other needs beyond @now, and @n_ports more. */
+static void more_needs(const struct vmm *v, const struct cvm_row *now, const struct cvm_row *other,
+		       size_t n_ports, struct need out[NEEDS])
 {
-	struct need old[NEEDS], needs[NEEDS];
+	struct need has[NEEDS];
+
+	needs_of(v, now, 0, has);
+	needs_of(v, other, n_ports, out);
+	for (size_t i = 0; i < NEEDS; i++)
+		out[i].amount = out[i].amount > has[i].amount ? out[i].amount - has[i].amount : 0;
+}
+
+int capacity_change_would_fit(struct vmm *v, const struct cvm_row *before, const struct cvm_row *after,
+			      size_t n_ports, struct err *e)
+{
+	struct need needs[NEEDS];
 	int r = 0;
 
-	needs_of(v, before, 0, old);
-	needs_of(v, after, 0, needs);
-	for (size_t i = 0; !r && i < NEEDS; i++) {
-		needs[i].amount -= old[i].amount;
-		r = needs[i].amount > 0 ? check_need(v, &needs[i], e) : 0;
-	}
+	more_needs(v, before, after, n_ports, needs);
+	for (size_t i = 0; !r && i < NEEDS; i++)
+		r = needs[i].amount ? check_need(v, &needs[i], e) : 0;
 	return r;
 }
 
@@ -189,6 +198,31 @@ int capacity_release(struct vmm *v, const struct cvm_row *c, size_t n_ports, str
 		if (needs[i].amount)
 			r = capacity_give(v->db, needs[i].resource, needs[i].amount, e);
 	return r || !c->holds_cpu ? r : place_hold(v, c, false, e);
+}
+
+int capacity_reserve_more(struct vmm *v, const struct cvm_row *now, const struct cvm_row *other,
+			  size_t n_ports, struct err *e)
+{
+	struct need needs[NEEDS];
+	int r = 0;
+
+	more_needs(v, now, other, n_ports, needs);
+	for (size_t i = 0; !r && i < NEEDS; i++)
+		r = take(v, &needs[i], e);
+	return r;
+}
+
+int capacity_give_more(struct vmm *v, const struct cvm_row *now, const struct cvm_row *other, size_t n_ports,
+		       struct err *e)
+{
+	struct need needs[NEEDS];
+	int r = 0;
+
+	more_needs(v, now, other, n_ports, needs);
+	for (size_t i = 0; !r && i < NEEDS; i++)
+		if (needs[i].amount)
+			r = capacity_give(v->db, needs[i].resource, needs[i].amount, e);
+	return r;
 }
 
 int capacity_hold_cpu(struct vmm *v, const struct cvm_row *c, bool hold, struct err *e)

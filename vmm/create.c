@@ -15,24 +15,17 @@
 #include "vmm/quota.h"
 #include "vmm/world.h"
 
-enum { PORTS_MAX = 64 };
-
 static const int64_t provision_ms =
 	14LL * 24 * 3600 * 1000; /* the control plane's documented life of a provision */
 
 static int resolve(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct admission *a,
-		   struct port_row ports[PORTS_MAX], struct err *e)
+		   struct port_row ports[CVM_PORTS_MAX], struct err *e)
 {
-	char given[24];
+	const struct ports_for w = { .workspace = workspace };
 	int r = admit(v, workspace, ask, a, e);
 
 	if (!r)
 		r = maintenance_allows(v, e);
-
-	(void)snprintf(given, sizeof(given), "%zu", ask->n_ports);
-	if (!r && ask->n_ports > PORTS_MAX)
-		r = err_field(e, ERR_INVALID, "ports", given, "ports has %s entries; allowed: 0 to %d", given,
-			      PORTS_MAX);
 	if (!r)
 		r = place_admit(v, ask, a, e);
 	if (!r)
@@ -44,14 +37,14 @@ static int resolve(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, 
 	if (!r)
 		r = place_would_fit(v, a, e);
 	if (!r)
-		r = ports_resolve(v, workspace, ask->ports, ask->n_ports, ports, e);
+		r = ports_resolve(v, &w, ask->ports, ask->n_ports, ports, e);
 	return r;
 }
 
 int vmm_preflight(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct cvm_row *ret,
 		  struct err *e)
 {
-	struct port_row ports[PORTS_MAX];
+	struct port_row ports[CVM_PORTS_MAX];
 	struct admission a;
 	int r = resolve(v, workspace, ask, &a, ports, e);
 
@@ -119,7 +112,7 @@ static char *request_json(const struct cvm_ask *ask, const struct admission *a)
 int vmm_provision(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct provision_result *ret,
 		  struct err *e)
 {
-	struct port_row ports[PORTS_MAX];
+	struct port_row ports[CVM_PORTS_MAX];
 	struct admission a;
 	int r = resolve(v, workspace, ask, &a, ports, e);
 
@@ -183,7 +176,7 @@ static int insert(struct vmm *v, const struct cvm_ask *ask, struct admission *a,
 int vmm_create(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, const struct request_ref *ref,
 	       struct cvm_row *ret, struct op_row *ret_op, struct err *e)
 {
-	struct port_row ports[PORTS_MAX];
+	struct port_row ports[CVM_PORTS_MAX];
 	struct admission a;
 	int r = resolve(v, workspace, ask, &a, ports, e);
 
@@ -197,6 +190,8 @@ int vmm_create(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, cons
 		r = op_record(v, ret, OP_CREATE, "{\"stopped\":true}", ref, ret_op, e);
 	else if (!r)
 		r = op_begin(v, ret, OP_CREATE, "{}", ref, ret_op, e);
+	if (!r)
+		r = change_remember(v, ret, "[\"created\"]", ret_op, e);
 	if (!r && !ask->stopped) {
 		memcpy(ret->op_id, ret_op->id, sizeof(ret->op_id));
 		ret->op_kind = OP_CREATE;
@@ -208,7 +203,7 @@ int vmm_create(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, cons
 
 /* ------------------------------------------------------------------ create from a provision */
 
-static size_t ports_from(const json_t *list, struct port_ask out[PORTS_MAX])
+static size_t ports_from(const json_t *list, struct port_ask out[CVM_PORTS_MAX])
 {
 	size_t i;
 	json_t *p;
@@ -221,8 +216,8 @@ static size_t ports_from(const json_t *list, struct port_ask out[PORTS_MAX])
 			.host_port = (uint16_t)json_integer_value(json_object_get(p, "host_port")),
 			.vm_port = (uint16_t)json_integer_value(json_object_get(p, "vm_port")),
 		};
-		if (i + 1 == PORTS_MAX)
-			return PORTS_MAX;
+		if (i + 1 == CVM_PORTS_MAX)
+			return CVM_PORTS_MAX;
 	}
 	return json_array_size(list);
 }
@@ -302,7 +297,7 @@ int vmm_commit(struct vmm *v, int64_t workspace, const char *app_id, const char 
 {
 	auto_free char *request = NULL, *manifest_text = NULL;
 	auto_json json_t *j = NULL, *manifest = NULL;
-	struct port_ask ports[PORTS_MAX];
+	struct port_ask ports[CVM_PORTS_MAX];
 	struct gpu_ask gpus[GPUS_MAX];
 	char app[APP_ID_TEXT], wanted[APP_ID_TEXT] = "", hash[SHA256_HEX];
 	struct cvm_ask ask;

@@ -34,13 +34,24 @@ static enum err_code code_of(const virError *v)
 	}
 }
 
+/* A message may go on with all that QEMU wrote: warnings first, what it died of last. */
+static const char *reason(const char *message)
+{
+	const char *last = message;
+
+	for (const char *p = message; *p; p++)
+		if (*p == '\n' && p[1] && p[1] != '\n')
+			last = p + 1;
+	return last;
+}
+
 int virt_err(struct err *e, const char *what)
 {
 	const virError *v = virGetLastError();
 
 	if (!v)
 		return err_set(e, ERR_HOST, "%s: libvirt gave no reason", what);
-	int r = err_set(e, code_of(v), "%s: %s", what, v->message);
+	int r = err_set(e, code_of(v), "%s: %s", what, reason(v->message));
 
 	e->text[strcspn(e->text, "\n")] = '\0';
 	return r;
@@ -259,6 +270,25 @@ int hv_list(struct hypervisor *h, struct hv_domain **ret, size_t *ret_n, struct 
 	*ret = take_ptr(&list);
 	*ret_n = n;
 	return 0;
+}
+
+/* By the file: what the guest calls the disk depends on how many it has. */
+int hv_block_resize(struct hypervisor *h, const char *uuid, const char *path, uint64_t bytes, struct err *e)
+{
+	auto_hold struct hv_hold hold = { 0 };
+	auto_domain virDomainPtr dom = NULL;
+	int r = hv_hold(h, &hold, e);
+
+	if (!r)
+		r = find(hold.conn, uuid, &dom, e);
+	if (r)
+		return r;
+	if (!active(dom))
+		return err_set(e, ERR_NOT_FOUND, "domain does not run");
+	if (!virDomainBlockResize(dom, path, bytes, VIR_DOMAIN_BLOCK_RESIZE_BYTES))
+		return 0;
+	r = virt_err(e, "resize the disk");
+	return active(dom) ? r : err_set(e, ERR_NOT_FOUND, "domain does not run");
 }
 
 int hv_qemu_log_path(struct hypervisor *h, const char *name, char *out, size_t n, struct err *e)

@@ -4,17 +4,12 @@
  * Theory of operation. An operation is a row (kind, step, undoing, cancel) and, while it runs, a struct op_run. Everything it decides is
  * written before it is done: next step and the step's enter() in one turn, then the side effect on the pool, then save() with the
  * next index. What fails turns the operation round: undoing is written, and the steps done so far are undone last to first.
- * A commit that fails (full disk) changes nothing: the row is read again a second later and the operation goes on from what it says.
  * A step that found the hypervisor gone is repeated, forward or back, once it is there again. What can not be undone ends the
  * undoing: the operation has failed and the CVM stays, with all it holds, to be deleted by its owner.
  */
-#include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/buf.h"
-#include "base/clock.h"
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/loop.h"
@@ -28,12 +23,25 @@ enum { TRIES = 5 };
 static void job_unload(struct step_job *j)
 {
 	free(j->ports);
+	free(j->other_ports);
 	free(j->devices);
 	free(j->manifest);
 	free(j->dir);
 	free(j->image_dir);
 	cvm_blobs_free(&j->blobs);
+	cvm_blobs_free(&j->change.blobs);
 	*j = (struct step_job){ 0 };
+}
+
+/* Only operations that change a CVM have a second state of it. */
+static int load_change(struct op_run *o, struct err *e)
+{
+	struct step_job *j = &o->job;
+	int r = changes_get(o->v->db, o->row.id, &j->change, e);
+
+	if (r)
+		return r == -ERR_NOT_FOUND ? 0 : r;
+	return ports_other(o->v->db, o->row.cvm, &j->other_ports, &j->n_other_ports, e);
 }
 
 static int job_load(struct op_run *o, const struct cvm_row *c, struct err *e)
@@ -43,7 +51,9 @@ static int job_load(struct op_run *o, const struct cvm_row *c, struct err *e)
 	const struct hv_caps *caps = hv_caps(v->hv);
 	int r;
 
-	*j = (struct step_job){ .hv = v->hv, .set = v->set, .cvm = *c, .force = o->force };
+	*j = (struct step_job){
+		.hv = v->hv, .set = v->set, .cvm = *c, .force = o->force, .restart = o->restart
+	};
 	if (caps)
 		j->caps = *caps;
 	r = ports_of(v->db, c->id, &j->ports, &j->n_ports, e);
@@ -53,6 +63,8 @@ static int job_load(struct op_run *o, const struct cvm_row *c, struct err *e)
 		r = revisions_manifest(v->db, c->revision, &j->manifest, e);
 	if (!r)
 		r = cvms_blobs(v->db, c->id, &j->blobs, e);
+	if (!r)
+		r = load_change(o, e);
 	if (r) {
 		job_unload(j);
 		return r == -ERR_NOT_FOUND ? err_set(e, ERR_HOST, "the CVM's rows are incomplete") : r;
@@ -65,18 +77,6 @@ static int job_load(struct op_run *o, const struct cvm_row *c, struct err *e)
 	return 0;
 }
 
-/* ------------------------------------------------------------------ turns */
-
-static const struct op_table *table_of(const struct op_run *o)
-{
-	return &op_tables[o->row.kind];
-}
-
-static const struct step *step_of(const struct op_run *o)
-{
-	return &table_of(o)->steps[o->row.step];
-}
-
 void op_log(const struct op_run *o, enum log_level level, const char *text, const char *more)
 {
 	const struct log_about about = { .cvm = o->row.cvm_uuid, .op = o->row.id, .req = o->row.request_id };
@@ -84,7 +84,7 @@ void op_log(const struct op_run *o, enum log_level level, const char *text, cons
 	log_write(level, &about, "%s %s: %s%s", op_kind_word[o->row.kind], o->row.cvm_name, text, more);
 }
 
-static void unlink_op(struct op_run *o)
+void op_unlink(struct op_run *o)
 {
 	struct vmm *v = o->v;
 
@@ -100,252 +100,14 @@ static void unlink_op(struct op_run *o)
 	free(o);
 }
 
-static void retry_later(struct op_run *o, const struct err *e);
-
-static void reread(void *arg)
+int op_next(const struct op_run *o, int from, int by)
 {
-	struct op_run *o = arg;
-	struct err e;
-	int r = ops_get(o->v->db, o->row.id, &o->row, &e);
+	const struct op_table *t = op_table_of(o);
+	int i = from + by;
 
-	if (r && r != -ERR_NOT_FOUND) {
-		retry_later(o, &e);
-		return;
-	}
-	if (r || o->row.state != OP_RUNNING) {
-		unlink_op(o);
-		return;
-	}
-	op_go(o);
-}
-
-/* The database would not take it: nothing has changed, try again from what the row says. */
-static void retry_later(struct op_run *o, const struct err *e)
-{
-	op_log(o, LOG_LEVEL_ERROR, "cannot be recorded, trying again: ", e->text);
-	o->busy = false;
-	o->waiting = false;
-	o->parked = false; /* what is in memory was not written: only the row may say how to go on */
-	if (o->v->closing)
-		return;
-	loop_after_cancel(&o->timer);
-	(void)loop_after(o->v->set.loop, 1000, reread, o, &o->timer);
-}
-
-static int load_cvm(struct op_run *o, struct cvm_row *c, struct err *e)
-{
-	int r = cvms_get(o->v->db, o->row.cvm, c, e);
-
-	return r == -ERR_NOT_FOUND ? err_set(e, ERR_CVM_NOT_FOUND, "the CVM is gone") : r;
-}
-
-static int promote_queued(struct op_run *o, struct op_row *next, bool *found, struct err *e)
-{
-	int r = ops_queued_of(o->v->db, o->row.cvm, next, e);
-	struct op_run probe = { .v = o->v };
-	struct cvm_row c;
-
-	*found = false;
-	if (r == -ERR_NOT_FOUND)
-		return 0;
-	if (r)
-		return r;
-	probe.row = *next;
-	r = load_cvm(&probe, &c, e);
-	if (r == -ERR_CVM_NOT_FOUND) {
-		/* The overtaken create was undone entirely: there is nothing left to stop or delete. */
-		next->state = OP_SUCCEEDED;
-		next->finished_ms = clock_wall_ms();
-		r = ops_update(o->v->db, next, e);
-		return r ? r
-			 : event_op(o->v, next, "operation.finished", e, "{s:s, s:s}", "kind",
-				    op_kind_word[next->kind], "state", op_state_word[next->state]);
-	}
-	next->state = OP_RUNNING;
-	next->started_ms = clock_wall_ms();
-	if (!r)
-		r = ops_update(o->v->db, next, e);
-	if (!r && op_tables[next->kind].steps[next->step].enter)
-		r = op_tables[next->kind].steps[next->step].enter(o->v, &probe, &c, e);
-	if (!r)
-		r = event_op(o->v, next, "operation.started", e, "{s:s}", "kind", op_kind_word[next->kind]);
-	*found = !r;
-	return r;
-}
-
-struct finishing {
-	struct op_run *o;
-	enum op_state state;
-	struct op_row next;
-	bool promoted;
-};
-
-static int finish_turn(void *arg, struct err *e)
-{
-	struct finishing *f = arg;
-	struct op_run *o = f->o;
-	struct op_row row = o->row;
-	struct cvm_row c = { 0 };
-	int r = load_cvm(o, &c, e);
-
-	row.state = f->state;
-	row.finished_ms = clock_wall_ms();
-	if (r && r != -ERR_CVM_NOT_FOUND)
-		return r;
-	if (r) {
-		r = 0; /* undone before the crash that we come back from */
-	} else if (f->state == OP_SUCCEEDED && step_of(o)->save) {
-		r = step_of(o)->save(o->v, o, &c, e);
-	}
-	if (!r && table_of(o)->finish && c.id)
-		r = table_of(o)->finish(o->v, o, &c, f->state == OP_SUCCEEDED, e);
-	if (!r)
-		r = ops_update(o->v->db, &row, e);
-	if (!r)
-		r = event_op(o->v, &row, "operation.finished", e, "{s:s, s:s}", "kind",
-			     op_kind_word[row.kind], "state", op_state_word[row.state]);
-	if (!r)
-		r = promote_queued(o, &f->next, &f->promoted, e);
-	if (!r)
-		o->row = row;
-	return r;
-}
-
-static const char *why(const struct op_run *o, char out[360])
-{
-	struct err e;
-
-	out[0] = 0;
-	if (vmm_op_error(&o->row, &e))
-		(void)snprintf(out, 360, ": %s", e.text);
-	return out;
-}
-
-static void finished(void *arg, const struct err *e)
-{
-	struct finishing *f = arg;
-	struct op_run *o = f->o;
-	struct vmm *v = o->v;
-	char text[360];
-
-	if (e) {
-		retry_later(o, e);
-		free(f);
-		if (v->closing)
-			ops_close(v);
-		return;
-	}
-	v->op_done[o->row.kind][f->state == OP_SUCCEEDED ? 0 : 1]++;
-	v->op_seconds[o->row.kind] += (double)(o->row.finished_ms - o->row.started_ms) / 1000.0;
-	if (f->state == OP_SUCCEEDED)
-		op_log(o, LOG_LEVEL_INFO, op_state_word[f->state], "");
-	else
-		op_log(o, LOG_LEVEL_WARN, op_state_word[f->state], why(o, text));
-	unlink_op(o);
-	if (f->promoted && !v->closing)
-		op_go(op_launch(v, &f->next));
-	free(f);
-	if (v->closing)
-		ops_close(v);
-	else
-		policies_look(v);
-}
-
-static void finish(struct op_run *o, enum op_state state)
-{
-	struct finishing *f = xcalloc(1, sizeof(*f));
-	struct err e;
-
-	*f = (struct finishing){ .o = o, .state = state };
-	o->busy = true;
-	o->waiting = false;
-	loop_after_cancel(&o->timer);
-	if (turn_do(o->v->turn, finish_turn, f, &e) < 0) {
-		retry_later(o, &e);
-		free(f);
-		return;
-	}
-	turn_after(o->v->turn, finished, f);
-}
-
-static void committed(void *arg, const struct err *e)
-{
-	struct op_run *o = arg;
-
-	o->busy = false;
-	if (o->v->closing)
-		ops_close(o->v);
-	else if (e)
-		retry_later(o, e);
-	else
-		op_go(o);
-}
-
-static void write_and_go(struct op_run *o, int (*fn)(void *arg, struct err *e))
-{
-	struct err e;
-
-	o->busy = true;
-	o->waiting = false;
-	o->tries = 0;
-	loop_after_cancel(&o->timer);
-	if (turn_do(o->v->turn, fn, o, &e) < 0)
-		retry_later(o, &e);
-	else
-		turn_after(o->v->turn, committed, o);
-}
-
-static int advance_turn(void *arg, struct err *e)
-{
-	struct op_run *o = arg;
-	const struct step *s = step_of(o), *next = s + 1;
-	struct op_row row = o->row;
-	struct cvm_row c;
-	int r = load_cvm(o, &c, e);
-
-	row.step++;
-	if (!r && s->save)
-		r = s->save(o->v, o, &c, e);
-	if (!r && next->enter)
-		r = next->enter(o->v, o, &c, e);
-	if (!r)
-		r = ops_update(o->v->db, &row, e);
-	if (!r)
-		r = event_op(o->v, &row, "operation.step", e, "{s:s, s:s}", "kind", op_kind_word[row.kind],
-			     "step", next->name);
-	if (!r)
-		o->row = row;
-	return r;
-}
-
-static int turn_round_turn(void *arg, struct err *e)
-{
-	struct op_run *o = arg;
-	struct op_row row = o->row;
-	int r;
-
-	row.undoing = true;
-	op_error_write(&o->err, row.error);
-	r = ops_update(o->v->db, &row, e);
-	if (!r)
-		r = event_op(o->v, &row, "operation.undoing", e, "{s:s, s:s, s:s}", "kind",
-			     op_kind_word[row.kind], "step", step_of(o)->name, "error", o->err.text);
-	if (!r)
-		o->row = row;
-	return r;
-}
-
-static int undone_turn(void *arg, struct err *e)
-{
-	struct op_run *o = arg;
-	struct op_row row = o->row;
-	int r;
-
-	row.step--;
-	r = ops_update(o->v->db, &row, e);
-	if (!r)
-		o->row = row;
-	return r;
+	while (i >= 0 && i < t->n && t->steps[i].skip && t->steps[i].skip(o))
+		i += by;
+	return i;
 }
 
 /* ------------------------------------------------------------------ forward, back, over */
@@ -361,28 +123,33 @@ static void fail(struct op_run *o, const struct err *e)
 {
 	o->err = *e;
 	op_log(o, LOG_LEVEL_WARN, "failed: ", e->text);
-	if (step_of(o)->flags & STEP_KEEP) {
+	if (op_step(o)->flags & STEP_KEEP) {
 		op_error_write(e, o->row.error);
-		finish(o, e->code == ERR_CANCELLED ? OP_CANCELLED : OP_FAILED);
+		op_finish(o, e->code == ERR_CANCELLED ? OP_CANCELLED : OP_FAILED);
 		return;
 	}
-	write_and_go(o, turn_round_turn);
+	op_turn_round(o);
+}
+
+/* Is there a step after the one it is in? */
+static bool has_next(const struct op_run *o)
+{
+	return op_next(o, o->row.step, 1) < op_table_of(o)->n;
 }
 
 static void succeed_step(struct op_run *o)
 {
-	if (o->row.step + 1 == table_of(o)->n)
-		finish(o, OP_SUCCEEDED);
+	if (!has_next(o))
+		op_finish(o, OP_SUCCEEDED);
 	else
-		write_and_go(o, advance_turn);
+		op_advance(o);
 }
 
-/* A restart can be undone from where the old guest is gone: half a new one must not stay. Before that, and once the new one
- * boots, a guest runs and is left alone. */
+/* What takes a guest down first can be undone from where the old guest is gone: half a new one must not stay. Before that, and once
+ * the new one boots, a guest runs and is left alone. */
 static bool is_undone(const struct op_run *o)
 {
-	return o->row.kind == OP_CREATE || o->row.kind == OP_START ||
-	       (o->row.kind == OP_RESTART && !(step_of(o)->flags & STEP_KEEP));
+	return !(op_step(o)->flags & STEP_KEEP) || o->row.kind == OP_CREATE || o->row.kind == OP_START;
 }
 
 /* Overtaken: end here, the follower clears up. Asked to cancel: undo what can be undone. */
@@ -397,18 +164,18 @@ void op_cancel_now(struct op_run *o)
 	else
 		err_set(&o->err, ERR_CANCELLED, "cancelled on request");
 	if (r && is_undone(o)) {
-		write_and_go(o, turn_round_turn);
+		op_turn_round(o);
 		return;
 	}
 	op_error_write(&o->err, o->row.error);
-	finish(o, OP_CANCELLED);
+	op_finish(o, OP_CANCELLED);
 }
 
 static void work(void *arg)
 {
 	struct op_run *o = arg;
 
-	o->result = (o->row.undoing ? step_of(o)->undo : step_of(o)->work)(&o->job, &o->err);
+	o->result = (o->row.undoing ? op_step(o)->undo : op_step(o)->work)(&o->job, &o->err);
 }
 
 static void go_on(void *arg)
@@ -434,13 +201,13 @@ static void undo_failed(struct op_run *o)
 	if (end_state(o) == OP_CANCELLED)
 		op_error_write(&o->err, o->row.error);
 	o->row.undoing = false;
-	finish(o, OP_FAILED);
+	op_finish(o, OP_FAILED);
 }
 
 static void work_done(void *arg)
 {
 	struct op_run *o = arg;
-	const struct step *s = step_of(o);
+	const struct step *s = op_step(o);
 
 	o->busy = false;
 	job_unload(&o->job);
@@ -452,9 +219,8 @@ static void work_done(void *arg)
 	if (o->row.undoing && o->result) {
 		undo_failed(o);
 	} else if (o->row.undoing) {
-		write_and_go(o, undone_turn);
-	} else if (o->row.cancel && (!o->result || (s->flags & STEP_ASKS)) &&
-		   o->row.step + 1 < table_of(o)->n) {
+		op_undone(o);
+	} else if (o->row.cancel && (!o->result || (s->flags & STEP_ASKS)) && has_next(o)) {
 		op_cancel_now(o);
 	} else if (o->result) {
 		fail(o, &o->err);
@@ -484,20 +250,20 @@ void op_look_again(struct op_run *o)
 		op_cancel_now(o);
 		return;
 	}
-	r = load_cvm(o, &c, &e);
+	r = op_load_cvm(o, &c, &e);
 	if (!r)
-		r = step_of(o)->ready(o->v, o, &c, &e);
+		r = op_step(o)->ready(o->v, o, &c, &e);
 	if (r < 0)
 		fail(o, &e);
 	if (r <= 0)
 		return;
-	failpoint(op_kind_word[o->row.kind], step_of(o)->name, "after");
+	failpoint(op_kind_word[o->row.kind], op_step(o)->name, "after");
 	succeed_step(o);
 }
 
 static void wait_for(struct op_run *o)
 {
-	const struct step *s = step_of(o);
+	const struct step *s = op_step(o);
 
 	o->waiting = true;
 	o->timed_out = false;
@@ -510,14 +276,14 @@ static void start_job(struct op_run *o)
 {
 	struct cvm_row c;
 	struct err e;
-	int r = load_cvm(o, &c, &e);
+	int r = op_load_cvm(o, &c, &e);
 
 	if (!r)
 		r = job_load(o, &c, &e);
 	if (r) {
 		o->err = e;
 		if (o->row.undoing && r == -ERR_CVM_NOT_FOUND)
-			finish(o, end_state(o));
+			op_finish(o, end_state(o));
 		else if (o->row.undoing)
 			undo_failed(o);
 		else
@@ -532,11 +298,11 @@ static void go_back(struct op_run *o)
 {
 	if (o->row.step < 0) {
 		o->row.step = 0;
-		finish(o, end_state(o));
+		op_finish(o, end_state(o));
 		return;
 	}
-	if (!step_of(o)->undo)
-		write_and_go(o, undone_turn);
+	if (!op_step(o)->undo)
+		op_undone(o);
 	else
 		start_job(o);
 }
@@ -552,7 +318,7 @@ void op_go(struct op_run *o)
 		return;
 	}
 	/* Undoing may need the hypervisor whatever the step: a domain it would have to take down may be running. */
-	o->parked = !o->v->settled && (o->row.undoing || (step_of(o)->flags & STEP_HV));
+	o->parked = !o->v->settled && (o->row.undoing || (op_step(o)->flags & STEP_HV));
 	if (o->parked) {
 		o->tries = 0;
 		return;
@@ -561,7 +327,7 @@ void op_go(struct op_run *o)
 		go_back(o);
 		return;
 	}
-	s = step_of(o);
+	s = op_step(o);
 	failpoint(op_kind_word[o->row.kind], s->name, "before");
 	if (s->work)
 		start_job(o);
@@ -571,13 +337,16 @@ void op_go(struct op_run *o)
 		succeed_step(o);
 }
 
-static void read_params(struct op_run *o)
+void op_params(struct op_run *o)
 {
 	auto_json json_t *j = json_loads(o->row.params, 0, NULL);
 
 	o->timeout_s = (unsigned)json_integer_value(json_object_get(j, "timeout_s"));
 	o->force = json_is_true(json_object_get(j, "force"));
 	o->automatic = json_is_true(json_object_get(j, "auto"));
+	o->restart = json_is_true(json_object_get(j, "restart"));
+	o->grow = json_is_true(json_object_get(j, "grow"));
+	o->lead = json_is_true(json_object_get(j, "lead"));
 }
 
 struct op_run *op_launch(struct vmm *v, const struct op_row *row)
@@ -585,7 +354,7 @@ struct op_run *op_launch(struct vmm *v, const struct op_row *row)
 	struct op_run *o = xcalloc(1, sizeof(*o));
 
 	*o = (struct op_run){ .v = v, .row = *row, .next = v->ops };
-	read_params(o);
+	op_params(o);
 	v->ops = o;
 	v->n_ops++;
 	return o;
@@ -614,7 +383,7 @@ void ops_close(struct vmm *v)
 	for (struct op_run *o = v->ops, *next; o; o = next) {
 		next = o->next;
 		if (!o->busy)
-			unlink_op(o);
+			op_unlink(o);
 	}
 	vmm_close_if_idle(v);
 }

@@ -33,6 +33,31 @@ int forwards_add(struct hypervisor *hv, const struct cvm_row *c, const struct po
 	return r;
 }
 
+static int forwards_remove(struct hypervisor *hv, const struct cvm_row *c, const struct port_row *ports,
+			   size_t n, const struct port_row *keep, size_t n_keep, struct err *e)
+{
+	struct network nics[DOMAIN_NICS];
+	unsigned n_nics;
+	int r = networks_parse("networks", c->networks, nics, &n_nics, e),
+	    nic = r ? -1 : networks_first_user(nics, n_nics);
+
+	for (size_t i = 0; !r && nic >= 0 && i < n; i++)
+		if (!ports_have(keep, n_keep, &ports[i]))
+			r = hv_forward_remove(hv, c->uuid, (unsigned)nic, ports[i].udp, ports[i].host_address,
+					      ports[i].host_port, e);
+	return r;
+}
+
+int forwards_change(struct hypervisor *hv, const struct cvm_row *c, const struct port_row *from,
+		    size_t n_from, const struct port_row *to, size_t n_to, struct err *e)
+{
+	int r = forwards_remove(hv, c, from, n_from, to, n_to, e);
+
+	if (!r)
+		r = forwards_add(hv, c, to, n_to, e);
+	return r == -ERR_NOT_FOUND ? 0 : r;
+}
+
 struct renewal {
 	struct vmm *v;
 	struct cvm_row cvm;

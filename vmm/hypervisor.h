@@ -88,6 +88,9 @@ int hv_forward_add(struct hypervisor *h, const char *uuid, unsigned nic, bool ud
 		   uint16_t host_port, uint16_t vm_port, struct err *e);
 int hv_forward_remove(struct hypervisor *h, const char *uuid, unsigned nic, bool udp,
 		      const char *host_address, uint16_t host_port, struct err *e);
+/* [job] A running guest sees its disk (the file @path) in its new size at once. ERR_NOT_FOUND when it does not run. Having that size already
+ * is success. */
+int hv_block_resize(struct hypervisor *h, const char *uuid, const char *path, uint64_t bytes, struct err *e);
 /* [job] Path of the log libvirt writes QEMU's stdout and stderr to, for domain @name. */
 int hv_qemu_log_path(struct hypervisor *h, const char *name, char *out, size_t n, struct err *e);
 

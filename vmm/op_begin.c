@@ -154,8 +154,8 @@ static int overtake(struct vmm *v, enum op_kind kind, struct op_row *running, co
 int op_begin(struct vmm *v, const struct cvm_row *c, enum op_kind kind, const char *params,
 	     const struct request_ref *ref, struct op_row *ret, struct err *e)
 {
-	const struct step *first = &op_tables[kind].steps[op_tables[kind].first];
 	struct op_run probe = { .v = v };
+	const struct step *first;
 	struct op_row running;
 	struct begun *b;
 	int r = ops_running_of(v->db, c->id, &running, e);
@@ -167,10 +167,12 @@ int op_begin(struct vmm *v, const struct cvm_row *c, enum op_kind kind, const ch
 	if (r)
 		return r;
 	fill_row(c, kind, params, ref, ret);
-	ret->step = op_tables[kind].first;
+	probe.row = *ret;
+	op_params(&probe);
+	probe.row.step = ret->step = op_next(&probe, op_tables[kind].first - 1, 1);
+	first = op_step(&probe);
 	ret->state = queue ? OP_QUEUED : OP_RUNNING;
 	ret->started_ms = queue ? 0 : ret->created_ms;
-	probe.row = *ret;
 	if (!queue && first->enter)
 		r = first->enter(v, &probe, c, e);
 	if (!r)
@@ -184,6 +186,33 @@ int op_begin(struct vmm *v, const struct cvm_row *c, enum op_kind kind, const ch
 	*b = (struct begun){ v, *ret };
 	turn_after(v->turn, begun, b);
 	return 0;
+}
+
+int op_idle(struct vmm *v, const struct cvm_row *c, struct err *e)
+{
+	struct op_row running;
+	int r = ops_running_of(v->db, c->id, &running, e);
+
+	return r == -ERR_NOT_FOUND ? 0 : r ? r : busy(&running, e);
+}
+
+int op_follow(struct vmm *v, const struct op_run *after, const struct cvm_row *c, enum op_kind kind,
+	      struct op_row *ret, bool *ret_queued, struct err *e)
+{
+	const struct request_ref ref = { .request_id = after->row.request_id, .caller = after->row.caller };
+	struct op_row queued;
+	int r = ops_queued_of(v->db, c->id, &queued, e);
+
+	*ret_queued = false;
+	if (r != -ERR_NOT_FOUND)
+		return r;
+	fill_row(c, kind, "{}", &ref, ret);
+	ret->step = op_tables[kind].first;
+	r = ops_insert(v->db, ret, e);
+	if (!r)
+		r = event_op(v, ret, "operation.queued", e, "{s:s}", "kind", op_kind_word[kind]);
+	*ret_queued = !r;
+	return r;
 }
 
 int op_record(struct vmm *v, const struct cvm_row *c, enum op_kind kind, const char *params,

@@ -68,23 +68,31 @@ static int choose_devices(struct vmm *v, const struct cvm_ask *ask, struct admis
 		 : devices_choose(&v->set.gpu, ask, a->row.workspace, rows, n, &a->devices, &a->n_devices, e);
 }
 
-static int choose_nodes(struct vmm *v, const struct cvm_ask *ask, struct admission *a, struct err *e)
+int place_choose_nodes(struct vmm *v, const struct cvm_ask *ask, const struct numa_row *nodes, size_t n,
+		       struct admission *a, struct err *e)
 {
-	auto_free struct numa_row *nodes = NULL;
-	struct placement_ask p = { .vcpus = (unsigned)a->row.vcpus,
-				   .memory_mib = (uint64_t)a->row.memory_mib,
-				   .hugepages = ask->hugepages,
-				   .pin_numa = ask->pin_numa,
-				   .devices = a->devices,
-				   .n_devices = a->n_devices };
-	int r = numa_list(v->db, &nodes, &p.n_nodes, e);
+	const struct placement_ask p = { .vcpus = (unsigned)a->row.vcpus,
+					 .memory_mib = (uint64_t)a->row.memory_mib,
+					 .hugepages = ask->hugepages,
+					 .pin_numa = ask->pin_numa,
+					 .nodes = nodes,
+					 .n_nodes = n,
+					 .devices = a->devices,
+					 .n_devices = a->n_devices };
+	int r = placement_choose(&p, &a->place, e);
 
-	p.nodes = nodes;
-	if (!r)
-		r = placement_choose(&p, &a->place, e);
 	if (r == -ERR_UNAVAILABLE && v->look.error[0])
 		return err_hint(e, "%s", v->look.error);
 	return r ? r : check_limits(v, &a->row, &a->place, e);
+}
+
+static int choose_nodes(struct vmm *v, const struct cvm_ask *ask, struct admission *a, struct err *e)
+{
+	auto_free struct numa_row *nodes = NULL;
+	size_t n;
+	int r = numa_list(v->db, &nodes, &n, e);
+
+	return r ? r : place_choose_nodes(v, ask, nodes, n, a, e);
 }
 
 static void count_devices(const struct admission *a, struct cvm_row *c)
@@ -96,26 +104,31 @@ static void count_devices(const struct admission *a, struct cvm_row *c)
 	}
 }
 
-int place_admit(struct vmm *v, const struct cvm_ask *ask, struct admission *a, struct err *e)
+void place_fill(const struct cvm_ask *ask, struct admission *a)
 {
 	struct cvm_row *c = &a->row;
-	int r = check_looked(ask, e);
 
-	if (!r)
-		r = choose_devices(v, ask, a, e);
-	if (!r)
-		r = choose_nodes(v, ask, a, e);
-	if (r)
-		return r;
 	c->hugepages = ask->hugepages;
 	c->pin_numa = ask->pin_numa;
 	c->given_vcpus = a->place.vcpus;
 	c->given_memory_mib = (int64_t)a->place.memory_mib;
 	memcpy(c->numa_nodes, a->place.numa_nodes, sizeof(c->numa_nodes));
 	count_devices(a, c);
-	if (a->n_devices)
-		(void)snprintf(c->gpu_attach, sizeof(c->gpu_attach), "%s", gpu_attach_word[ask->gpu_attach]);
-	return 0;
+	(void)snprintf(c->gpu_attach, sizeof(c->gpu_attach), "%s",
+		       a->n_devices ? gpu_attach_word[ask->gpu_attach] : "");
+}
+
+int place_admit(struct vmm *v, const struct cvm_ask *ask, struct admission *a, struct err *e)
+{
+	int r = check_looked(ask, e);
+
+	if (!r)
+		r = choose_devices(v, ask, a, e);
+	if (!r)
+		r = choose_nodes(v, ask, a, e);
+	if (!r)
+		place_fill(ask, a);
+	return r;
 }
 
 /* ------------------------------------------------------------------ hugepages */
@@ -200,8 +213,8 @@ static int refuse(const struct shortage *s, const struct cvm_node_row *share, st
 }
 
 /* 0 = all shares are free. */
-static int check_shares(struct vmm *v, const struct cvm_node_row *shares, size_t n_shares, bool any_node,
-			struct err *e)
+int place_check_shares(struct vmm *v, const struct cvm_node_row *shares, size_t n_shares, bool any_node,
+		       struct err *e)
 {
 	auto_free struct numa_row *nodes = NULL;
 	struct shortage s = { .shares = shares, .n_shares = n_shares, .any_node = any_node };
@@ -227,7 +240,7 @@ int place_would_fit(struct vmm *v, const struct admission *a, struct err *e)
 	struct cvm_node_row shares[PLACEMENT_NODES];
 	size_t n = placement_shares(&a->place, shares);
 
-	return a->row.holds_cpu ? check_shares(v, shares, n, !a->row.gpus, e) : 0;
+	return a->row.holds_cpu ? place_check_shares(v, shares, n, !a->row.gpus, e) : 0;
 }
 
 /* ------------------------------------------------------------------ promising */
@@ -258,7 +271,7 @@ int place_hold(struct vmm *v, const struct cvm_row *c, bool hold, struct err *e)
 		return r < 0 ? r : 0;
 	r = numa_of(v->db, c->id, &shares, &n, e);
 	if (!r)
-		r = check_shares(v, shares, n, false, e);
+		r = place_check_shares(v, shares, n, false, e);
 	return r ? r : changed(e);
 }
 

@@ -123,7 +123,7 @@ static bool taken_before(const struct port_row *rows, size_t n, const struct por
 	return false;
 }
 
-static int check_fixed(struct vmm *v, int64_t workspace, size_t i, const struct port_row *earlier,
+static int check_fixed(struct vmm *v, const struct ports_for *w, size_t i, const struct port_row *earlier,
 		       const struct port_row *p, struct err *e)
 {
 	char name[48], value[8], ranges[120], who[NAME_TEXT];
@@ -141,7 +141,7 @@ static int check_fixed(struct vmm *v, int64_t workspace, size_t i, const struct 
 		return err_field(e, ERR_INVALID, name, value,
 				 "%s host port %s:%s is asked for twice in this request", proto,
 				 p->host_address, value);
-	r = ports_holder(v->db, workspace, p->udp, p->host_address, p->host_port, who, e);
+	r = ports_holder(v->db, w->workspace, w->cvm, p->udp, p->host_address, p->host_port, who, e);
 	if (r < 0)
 		return r;
 	if (r) {
@@ -149,7 +149,8 @@ static int check_fixed(struct vmm *v, int64_t workspace, size_t i, const struct 
 		(void)snprintf(e->text, sizeof(e->text), "%s host port %s:%s is mapped to %s%s", proto,
 			       p->host_address, value, *who ? "CVM " : "another CVM", who);
 	} else {
-		r = try_bind(p->udp, p->host_address, p->host_port);
+		/* What its own QEMU listens on is let go for it. */
+		r = taken_before(w->own, w->n_own, p) ? 0 : try_bind(p->udp, p->host_address, p->host_port);
 		if (!r)
 			return 0;
 		err_capacity(e, "host_ports", 1, 0, (uint64_t)ports_allowed(v));
@@ -161,7 +162,7 @@ static int check_fixed(struct vmm *v, int64_t workspace, size_t i, const struct 
 	return err_hint(e, "use host_port 0 to get a free one of %s", ranges);
 }
 
-static int pick(struct vmm *v, int64_t workspace, size_t i, const struct port_row *earlier,
+static int pick(struct vmm *v, const struct ports_for *w, size_t i, const struct port_row *earlier,
 		struct port_row *p, struct err *e)
 {
 	int64_t n = count_ports(v, p->udp);
@@ -172,7 +173,7 @@ static int pick(struct vmm *v, int64_t workspace, size_t i, const struct port_ro
 		int r;
 
 		p->host_port = nth_port(v, p->udp, at);
-		r = ports_holder(v->db, workspace, p->udp, p->host_address, p->host_port, who, e);
+		r = ports_holder(v->db, w->workspace, w->cvm, p->udp, p->host_address, p->host_port, who, e);
 		if (r < 0)
 			return r;
 		if (r || taken_before(earlier, i, p) || try_bind(p->udp, p->host_address, p->host_port))
@@ -185,12 +186,45 @@ static int pick(struct vmm *v, int64_t workspace, size_t i, const struct port_ro
 	return err_hint(e, "widen ports.range, or delete a CVM that has port mappings");
 }
 
-int ports_resolve(struct vmm *v, int64_t workspace, const struct port_ask *asks, size_t n,
+static bool same_port(const struct port_row *a, const struct port_row *b)
+{
+	return a->udp == b->udp && a->host_port == b->host_port && a->vm_port == b->vm_port &&
+	       !strcmp(a->host_address, b->host_address);
+}
+
+bool ports_have(const struct port_row *rows, size_t n, const struct port_row *p)
+{
+	for (size_t i = 0; i < n; i++)
+		if (same_port(&rows[i], p))
+			return true;
+	return false;
+}
+
+/* "Any free port" to where one of its own leads already is that one. */
+static bool keep(const struct ports_for *w, const struct port_row *earlier, size_t i, struct port_row *p)
+{
+	for (size_t k = 0; k < w->n_own; k++) {
+		const struct port_row *own = &w->own[k];
+
+		if (own->udp != p->udp || own->vm_port != p->vm_port ||
+		    strcmp(own->host_address, p->host_address) != 0 || taken_before(earlier, i, own))
+			continue;
+		p->host_port = own->host_port;
+		return true;
+	}
+	return false;
+}
+
+int ports_resolve(struct vmm *v, const struct ports_for *w, const struct port_ask *asks, size_t n,
 		  struct port_row *out, struct err *e)
 {
-	char name[48];
+	char name[48], given[24];
 	int r = 0;
 
+	(void)snprintf(given, sizeof(given), "%zu", n);
+	if (n > CVM_PORTS_MAX)
+		return err_field(e, ERR_INVALID, "ports", given, "ports has %s entries; allowed: 0 to %d",
+				 given, CVM_PORTS_MAX);
 	if (n && !v->set.ports_enabled)
 		return err_field(e, ERR_INVALID, "ports", NULL,
 				 "port mappings are turned off on this node (ports.enabled)");
@@ -207,8 +241,8 @@ int ports_resolve(struct vmm *v, int64_t workspace, const struct port_ask *asks,
 					 "vm_port 0 is not a port; allowed: 1 to 65535");
 		r = check_address(v, i, address, e);
 		if (!r)
-			r = p->host_port ? check_fixed(v, workspace, i, out, p, e)
-					 : pick(v, workspace, i, out, p, e);
+			r = p->host_port || keep(w, out, i, p) ? check_fixed(v, w, i, out, p, e)
+							       : pick(v, w, i, out, p, e);
 	}
 	return r;
 }

@@ -9,11 +9,6 @@
 
 enum { TIMEOUT_DEFAULT_S = 60, TIMEOUT_MIN_S = 10, TIMEOUT_MAX_S = 1200 };
 
-static bool is_up(const struct cvm_row *c)
-{
-	return c->observed == OBSERVED_RUNNING || c->observed == OBSERVED_PAUSED;
-}
-
 /* What is wanted is so already, and nothing is under way that would change it. A stopped CVM may still hold what it should
  * give back: its stop failed, or release_on_stop came later. */
 static bool nothing_to_do(const struct vmm *v, const struct cvm_row *c, enum op_kind kind)
@@ -23,18 +18,20 @@ static bool nothing_to_do(const struct vmm *v, const struct cvm_row *c, enum op_
 	if (kind == OP_START)
 		return c->observed == OBSERVED_RUNNING && c->desired == DESIRED_RUNNING;
 	if (kind == OP_STOP || kind == OP_SHUTDOWN)
-		return !is_up(c) && c->desired == DESIRED_STOPPED && c->observed != OBSERVED_CRASHED &&
+		return !cvm_is_up(c) && c->desired == DESIRED_STOPPED && c->observed != OBSERVED_CRASHED &&
 		       !(v->set.release_on_stop && c->holds_cpu);
 	return false;
 }
 
-static int check_timeout(const struct power_ask *ask, struct err *e)
+int power_timeout(unsigned *timeout_s, struct err *e)
 {
 	char given[16];
 
-	if (!ask->timeout_s || (ask->timeout_s >= TIMEOUT_MIN_S && ask->timeout_s <= TIMEOUT_MAX_S))
+	if (!*timeout_s)
+		*timeout_s = TIMEOUT_DEFAULT_S;
+	if (*timeout_s >= TIMEOUT_MIN_S && *timeout_s <= TIMEOUT_MAX_S)
 		return 0;
-	(void)snprintf(given, sizeof(given), "%u", ask->timeout_s);
+	(void)snprintf(given, sizeof(given), "%u", *timeout_s);
 	return err_field(e, ERR_INVALID, "timeout_s", given,
 			 "timeout_s %s is out of range; allowed: %d to %d seconds", given, TIMEOUT_MIN_S,
 			 TIMEOUT_MAX_S);
@@ -43,9 +40,10 @@ static int check_timeout(const struct power_ask *ask, struct err *e)
 int vmm_power(struct vmm *v, const struct cvm_row *cvm, const struct power_ask *ask,
 	      const struct request_ref *ref, struct op_row *ret_op, struct err *e)
 {
+	unsigned timeout_s = ask->timeout_s;
 	char params[128];
 	struct cvm_row c;
-	int r = check_timeout(ask, e);
+	int r = power_timeout(&timeout_s, e);
 
 	if (r)
 		return r;
@@ -61,9 +59,8 @@ int vmm_power(struct vmm *v, const struct cvm_row *cvm, const struct power_ask *
 		err_set(e, ERR_CONFLICT, "%s is paused, by hand or by QEMU when its disk was full", c.name);
 		return err_hint(e, "resume it where it was paused, or restart it");
 	}
-	(void)snprintf(params, sizeof(params), "{\"timeout_s\":%u,\"force\":%s%s}",
-		       ask->timeout_s ? ask->timeout_s : TIMEOUT_DEFAULT_S, ask->force ? "true" : "false",
-		       ref->automatic ? ",\"auto\":true" : "");
+	(void)snprintf(params, sizeof(params), "{\"timeout_s\":%u,\"force\":%s%s}", timeout_s,
+		       ask->force ? "true" : "false", ref->automatic ? ",\"auto\":true" : "");
 	if (!ref->automatic && ask->kind != OP_DELETE)
 		r = restart_reset(v, &c, e);
 	if (r)

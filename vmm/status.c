@@ -16,6 +16,7 @@ static const char *const words[STATUS_MAX] = {
 	[STATUS_SHUTTING_DOWN] = "shutting_down",
 	[STATUS_RESTARTING] = "restarting",
 	[STATUS_DELETING] = "deleting",
+	[STATUS_UPDATING] = "updating",
 	[STATUS_CRASHED] = "crashed",
 	[STATUS_EXITED] = "exited",
 	[STATUS_PAUSED] = "paused",
@@ -32,6 +33,7 @@ enum status cvm_status(const struct cvm_row *c)
 		[OP_CREATE] = STATUS_STARTING,    [OP_START] = STATUS_STARTING,
 		[OP_STOP] = STATUS_STOPPING,      [OP_SHUTDOWN] = STATUS_SHUTTING_DOWN,
 		[OP_RESTART] = STATUS_RESTARTING, [OP_DELETE] = STATUS_DELETING,
+		[OP_RESIZE] = STATUS_UPDATING,    [OP_UPGRADE] = STATUS_UPDATING,
 	};
 
 	if (c->op_id[0])

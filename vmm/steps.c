@@ -7,6 +7,7 @@
  * shutdown:  signal → wait → stop
  * restart:   signal → wait → stop → files → disk → define → start → forwards → boot
  * delete:    stop → undefine → remove
+ * resize, upgrade: update_steps.c
  *
  * Steps before the bar are taken by the transaction that accepted the request. "boot" only watches: when the guest does not come up the
  * operation fails and says why, but the guest is left for its owner to look at.
@@ -24,6 +25,7 @@
 #include "vmm/guest_files.h"
 #include "vmm/machine.h"
 #include "vmm/share_disk.h"
+#include "vmm/steps.h"
 
 /* ------------------------------------------------------------------ jobs */
 
@@ -101,7 +103,7 @@ static int share_files(const struct step_job *j, const char *shared, const struc
 	return r;
 }
 
-static int do_files(struct step_job *j, struct err *e)
+int step_files(struct step_job *j, struct err *e)
 {
 	auto_free char *logs = below(j, "logs"), *shared = below(j, "shared");
 	const struct log_limits limits = limits_of(&j->set);
@@ -134,7 +136,7 @@ static int do_disk(struct step_job *j, struct err *e)
 	return disk_create(path, j->cvm.disk_gib, e);
 }
 
-static int do_define(struct step_job *j, struct err *e)
+int step_define(struct step_job *j, struct err *e)
 {
 	auto_machine struct machine m = { 0 };
 	auto_free char *xml = NULL;
@@ -150,7 +152,7 @@ static int do_define(struct step_job *j, struct err *e)
 	return r ? r : hv_define(j->hv, xml, e);
 }
 
-static int do_start(struct step_job *j, struct err *e)
+int step_start(struct step_job *j, struct err *e)
 {
 	int r = hv_start(j->hv, j->cvm.uuid, e);
 
@@ -160,12 +162,12 @@ static int do_start(struct step_job *j, struct err *e)
 	return r;
 }
 
-static int do_forwards(struct step_job *j, struct err *e)
+int step_forwards(struct step_job *j, struct err *e)
 {
 	return forwards_add(j->hv, &j->cvm, j->ports, j->n_ports, e);
 }
 
-static int do_destroy(struct step_job *j, struct err *e)
+int step_destroy(struct step_job *j, struct err *e)
 {
 	return hv_destroy(j->hv, j->cvm.uuid, e);
 }
@@ -193,7 +195,7 @@ static int do_signal(struct step_job *j, struct err *e)
 	return r == -ERR_NOT_FOUND ? 0 : r;
 }
 
-static int do_signal_unless_forced(struct step_job *j, struct err *e)
+int step_signal(struct step_job *j, struct err *e)
 {
 	int r = j->force ? 0 : do_signal(j, e);
 
@@ -220,7 +222,7 @@ static int want(struct vmm *v, const struct cvm_row *c, enum desired d, struct e
 	return r ? r : event(v, c, "", "cvm.desired", e, "{s:s}", "desired", desired_word[d]);
 }
 
-static int enter_boot(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
+int step_enter_boot(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
 	int64_t boot;
 	int r = want(v, c, DESIRED_RUNNING, e);
@@ -229,7 +231,7 @@ static int enter_boot(struct vmm *v, struct op_run *o, const struct cvm_row *c, 
 	return r ? r : cvms_begin_boot(v->db, c->id, clock_wall_ms(), &boot, e);
 }
 
-static int save_started(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
+int step_save_started(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
 	(void)o;
 	return observe_apply(v, c, OBSERVED_RUNNING, e);
@@ -247,7 +249,7 @@ static int enter_delete(struct vmm *v, struct op_run *o, const struct cvm_row *c
 	return want(v, c, DESIRED_DELETED, e);
 }
 
-static int save_off(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
+int step_save_off(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
 	(void)o;
 	return c->observed == OBSERVED_ABSENT ? 0 : observe_apply(v, c, OBSERVED_OFF, e);
@@ -255,12 +257,7 @@ static int save_off(struct vmm *v, struct op_run *o, const struct cvm_row *c, st
 
 /* ------------------------------------------------------------------ waiting */
 
-static bool is_up(const struct cvm_row *c)
-{
-	return c->observed == OBSERVED_RUNNING || c->observed == OBSERVED_PAUSED;
-}
-
-static unsigned graceful_limit(const struct op_run *o)
+unsigned step_graceful_limit(const struct op_run *o)
 {
 	return o->timeout_s;
 }
@@ -268,7 +265,7 @@ static unsigned graceful_limit(const struct op_run *o)
 static int shut_down(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
 	(void)v;
-	if (!is_up(c))
+	if (!cvm_is_up(c))
 		return 1;
 	if (!o->timed_out)
 		return 0;
@@ -279,23 +276,23 @@ static int shut_down(struct vmm *v, struct op_run *o, const struct cvm_row *c, s
 }
 
 /* A restart ends in a running guest whatever the old one did: when time is up the hard stop follows. */
-static int shut_down_or_late(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
+int step_down_or_late(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
 	(void)v;
 	(void)e;
-	return !is_up(c) || o->force || o->timed_out;
+	return !cvm_is_up(c) || o->force || o->timed_out;
 }
 
-static unsigned boot_limit(const struct op_run *o)
+unsigned step_boot_limit(const struct op_run *o)
 {
 	return o->v->set.boot_timeout_s;
 }
 
-static int booted(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
+int step_booted(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
 	if (c->boot_error[0])
 		return err_set(e, ERR_HOST, "the guest reports: %s", c->boot_error);
-	if (!is_up(c))
+	if (!cvm_is_up(c))
 		return err_set(e, ERR_HOST, "the guest ended before it was up%s%s",
 			       c->boot_progress[0] ? ", last seen: " : "", c->boot_progress);
 	if (!c->serial_progress || !strcmp(c->boot_progress, "done"))
@@ -337,7 +334,7 @@ static int finish_create(struct vmm *v, struct op_run *o, const struct cvm_row *
  * theirs, also when a restart of a stopped CVM ended before it began to boot. */
 static int finish_start(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok, struct err *e)
 {
-	bool stopped = o->row.undoing || (c->desired == DESIRED_STOPPED && !is_up(c));
+	bool stopped = o->row.undoing || (c->desired == DESIRED_STOPPED && !cvm_is_up(c));
 	int r = 0;
 
 	if (ok)
@@ -361,7 +358,7 @@ static int finish_shutdown(struct vmm *v, struct op_run *o, const struct cvm_row
 {
 	struct op_row follower;
 
-	if (ok || !is_up(c))
+	if (ok || !cvm_is_up(c))
 		return finish_stop(v, o, c, true, e);
 	if (ops_queued_of(v->db, c->id, &follower, e) == 0)
 		return 0;
@@ -376,18 +373,22 @@ static int finish_delete(struct vmm *v, struct op_run *o, const struct cvm_row *
 /* ------------------------------------------------------------------ tables */
 
 /* @DISK_UNDO and @UNDEFINE: a create takes away what it made; a start leaves what was there before it. */
-#define START_STEPS(FILES_UNDO, DISK_UNDO, DEFINE_UNDO)                                                     \
-	{ .name = "files", .flags = STEP_HV, .enter = enter_boot, .work = do_files, .undo = (FILES_UNDO) }, \
-		{ .name = "disk", .work = do_disk, .undo = (DISK_UNDO) },                                   \
-		{ .name = "define", .flags = STEP_HV, .work = do_define, .undo = (DEFINE_UNDO) },           \
-		{ .name = "start",                                                                          \
-		  .flags = STEP_HV,                                                                         \
-		  .work = do_start,                                                                         \
-		  .save = save_started,                                                                     \
-		  .undo = do_destroy },                                                                     \
-		{ .name = "forwards", .flags = STEP_HV, .work = do_forwards },                              \
-	{                                                                                                   \
-		.name = "boot", .flags = STEP_KEEP, .ready = booted, .limit_s = boot_limit                  \
+#define START_STEPS(FILES_UNDO, DISK_UNDO, DEFINE_UNDO)                                              \
+	{ .name = "files",                                                                           \
+	  .flags = STEP_HV,                                                                          \
+	  .enter = step_enter_boot,                                                                  \
+	  .work = step_files,                                                                        \
+	  .undo = (FILES_UNDO) },                                                                    \
+		{ .name = "disk", .work = do_disk, .undo = (DISK_UNDO) },                            \
+		{ .name = "define", .flags = STEP_HV, .work = step_define, .undo = (DEFINE_UNDO) },  \
+		{ .name = "start",                                                                   \
+		  .flags = STEP_HV,                                                                  \
+		  .work = step_start,                                                                \
+		  .save = step_save_started,                                                         \
+		  .undo = step_destroy },                                                            \
+		{ .name = "forwards", .flags = STEP_HV, .work = step_forwards },                     \
+	{                                                                                            \
+		.name = "boot", .flags = STEP_KEEP, .ready = step_booted, .limit_s = step_boot_limit \
 	}
 
 static const struct step create_steps[] = {
@@ -404,8 +405,8 @@ static const struct step stop_steps[] = {
 	{ .name = "stop",
 	  .flags = STEP_HV | STEP_KEEP,
 	  .enter = enter_stopped,
-	  .work = do_destroy,
-	  .save = save_off },
+	  .work = step_destroy,
+	  .save = step_save_off },
 };
 
 static const struct step shutdown_steps[] = {
@@ -413,14 +414,14 @@ static const struct step shutdown_steps[] = {
 	  .flags = STEP_HV | STEP_KEEP | STEP_ASKS,
 	  .enter = enter_stopped,
 	  .work = do_signal },
-	{ .name = "wait", .flags = STEP_KEEP, .ready = shut_down, .limit_s = graceful_limit },
-	{ .name = "stop", .flags = STEP_HV | STEP_KEEP, .work = do_destroy, .save = save_off },
+	{ .name = "wait", .flags = STEP_KEEP, .ready = shut_down, .limit_s = step_graceful_limit },
+	{ .name = "stop", .flags = STEP_HV | STEP_KEEP, .work = step_destroy, .save = step_save_off },
 };
 
 static const struct step restart_steps[] = {
-	{ .name = "signal", .flags = STEP_HV | STEP_KEEP | STEP_ASKS, .work = do_signal_unless_forced },
-	{ .name = "wait", .flags = STEP_KEEP, .ready = shut_down_or_late, .limit_s = graceful_limit },
-	{ .name = "stop", .flags = STEP_HV | STEP_KEEP, .work = do_destroy, .save = save_off },
+	{ .name = "signal", .flags = STEP_HV | STEP_KEEP | STEP_ASKS, .work = step_signal },
+	{ .name = "wait", .flags = STEP_KEEP, .ready = step_down_or_late, .limit_s = step_graceful_limit },
+	{ .name = "stop", .flags = STEP_HV | STEP_KEEP, .work = step_destroy, .save = step_save_off },
 	START_STEPS(NULL, NULL, NULL),
 };
 
@@ -428,13 +429,15 @@ static const struct step delete_steps[] = {
 	{ .name = "stop",
 	  .flags = STEP_HV | STEP_KEEP,
 	  .enter = enter_delete,
-	  .work = do_destroy,
-	  .save = save_off },
+	  .work = step_destroy,
+	  .save = step_save_off },
 	{ .name = "undefine", .flags = STEP_HV | STEP_KEEP, .work = do_undefine },
 	{ .name = "remove", .flags = STEP_KEEP, .work = do_remove },
 };
 
 #define TABLE(s) .steps = (s), .n = (int)ARRAY_SIZE(s)
+#define UPDATE_TABLE \
+	.steps = update_steps, .n = UPDATE_STEPS, .first = 1, .cancellable = true, .finish = finish_update
 
 const struct op_table op_tables[OP_KINDS] = {
 	[OP_CREATE] = { TABLE(create_steps), .first = 1, .cancellable = true, .finish = finish_create },
@@ -443,6 +446,8 @@ const struct op_table op_tables[OP_KINDS] = {
 	[OP_SHUTDOWN] = { TABLE(shutdown_steps), .cancellable = true, .finish = finish_shutdown },
 	[OP_RESTART] = { TABLE(restart_steps), .cancellable = true, .finish = finish_start },
 	[OP_DELETE] = { TABLE(delete_steps), .finish = finish_delete },
+	[OP_RESIZE] = { UPDATE_TABLE },
+	[OP_UPGRADE] = { UPDATE_TABLE },
 };
 
 const char *const *vmm_steps(enum op_kind kind)

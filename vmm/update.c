@@ -1,49 +1,109 @@
 /* SPDX-License-Identifier: Apache-2.0
  * update.c - a change of a CVM, as asked for.
+ *
+ * Accepting it is one transaction: the difference is reserved, the new state is written down beside the present one, and the operation
+ * begins. What touches the guest comes after the commit: update_steps.c.
  */
-#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
 
-#include "vmm/update.h"
 #include "vmm/world.h"
+
+static bool resizes(enum change_of what)
+{
+	return what == CHANGE_VCPU || what == CHANGE_MEMORY || what == CHANGE_DISK || what == CHANGE_TYPE;
+}
+
+/* Only what is different counts; where nothing is, what was named. */
+static enum op_kind kind_of(const struct update_ask *ask, const struct change *c)
+{
+	bool any = false;
+
+	for (int i = 0; i < CHANGES; i++) {
+		if (c->differs[i] && !resizes((enum change_of)i))
+			return OP_UPGRADE;
+		any = any || c->differs[i];
+	}
+	return !any && (ask->image || ask->manifest || ask->set_env || ask->set_user_config ||
+			ask->set_ports || ask->set_gpus || ask->listed >= 0)
+		       ? OP_UPGRADE
+		       : OP_RESIZE;
+}
+
+static bool is_change(const struct change *c)
+{
+	for (int i = 0; i < CHANGES; i++)
+		if (c->differs[i])
+			return true;
+	return false;
+}
+
+/* No "try again later" (ERR_BUSY): the same request is refused as long as the guest runs. */
+static int check_restart(const struct vmm *v, const struct cvm_row *cvm, const struct change *c,
+			 const struct update_ask *ask, struct err *e)
+{
+	char what[128] = "";
+	size_t n = 0;
+
+	if (!c->restart)
+		return 0;
+	if (ask->allow_restart)
+		return tee_allows(v, &c->a.row, e);
+	for (int i = 0; i < CHANGES && n < sizeof(what); i++)
+		if (c->differs[i] && i != CHANGE_DISK && i != CHANGE_PORTS && i != CHANGE_LISTED &&
+		    i != CHANGE_TYPE)
+			n += (size_t)snprintf(what + n, sizeof(what) - n, "%s%s", n ? ", " : "",
+					      change_word[i]);
+	err_field(
+		e, ERR_INCOMPATIBLE, "allow_restart", "false",
+		"%s runs, and a running guest can not get another %s: it has to be stopped and started, which the request does "
+		"not allow",
+		cvm->name, what);
+	return err_hint(e, "set allow_restart, or stop the CVM first");
+}
+
+static int begin(struct vmm *v, const struct cvm_row *cvm, const struct change *c,
+		 const struct update_ask *ask, const struct request_ref *ref, struct op_row *ret_op,
+		 struct err *e)
+{
+	const bool lead = c->differs[CHANGE_PORTS] && cvm_is_up(cvm) && !c->restart;
+	unsigned timeout_s = ask->timeout_s;
+	char params[128];
+	int r = power_timeout(&timeout_s, e);
+
+	if (r)
+		return r;
+	(void)snprintf(params, sizeof(params),
+		       "{\"timeout_s\":%u,\"force\":%s,\"restart\":%s,\"grow\":%s,\"lead\":%s}", timeout_s,
+		       ask->force ? "true" : "false", c->restart ? "true" : "false",
+		       c->differs[CHANGE_DISK] ? "true" : "false", lead ? "true" : "false");
+	if (!is_change(c))
+		return op_record(v, cvm, kind_of(ask, c), params, ref, ret_op, e);
+	r = check_restart(v, cvm, c, ask, e);
+	if (!r)
+		r = op_begin(v, cvm, kind_of(ask, c), params, ref, ret_op, e);
+	return r ? r : change_reserve(v, cvm, c, ret_op->id, e);
+}
 
 int vmm_update(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask,
 	       const struct request_ref *ref, struct op_row *ret_op, struct err *e)
 {
-	(void)v;
-	(void)ask;
-	(void)ref;
-	(void)ret_op;
-	return err_set(e, ERR_UNSUPPORTED, "%s can not be changed yet", cvm->name);
-}
+	struct change c = { 0 };
+	struct cvm_row row;
+	/* The caller's row may be of an earlier turn. */
+	int r = cvms_get(v->db, cvm->id, &row, e);
 
-int vmm_revisions(struct vmm *v, int64_t workspace, const char *app_id, int64_t offset, int64_t limit,
-		  struct revision_info **ret, size_t *n, int64_t *ret_total, struct err *e)
-{
-	struct app_row app;
-	int r = vmm_app(v, workspace, app_id, &app, e);
-
-	(void)offset;
-	(void)limit;
 	if (r)
-		return r;
-	*ret = NULL;
-	*n = 0;
-	*ret_total = 0;
-	return 0;
-}
-
-void revisions_free(struct revision_info *list, size_t n)
-{
-	(void)n;
-	free(list);
-}
-
-int vmm_revision_manifest(struct vmm *v, int64_t workspace, const char *app_id, int64_t number, char **ret,
-			  struct err *e)
-{
-	(void)v;
-	(void)workspace;
-	(void)app_id;
-	(void)ret;
-	return err_set(e, ERR_NOT_FOUND, "no revision %lld", (long long)number);
+		return r == -ERR_NOT_FOUND
+			       ? err_field(e, ERR_CVM_NOT_FOUND, "cvm_id", cvm->uuid, "no CVM %s", cvm->uuid)
+			       : r;
+	if (row.desired == DESIRED_DELETED)
+		return err_set(e, ERR_BUSY, "%s is being deleted", row.name);
+	r = op_idle(v, &row, e);
+	if (!r)
+		r = change_plan(v, &row, ask, ref->looked, &c, e);
+	if (!r)
+		r = begin(v, &row, &c, ask, ref, ret_op, e);
+	change_free(&c);
+	return r;
 }

@@ -226,7 +226,22 @@ struct change_ask {
 	json_t *manifest; /* app-compose object, borrowed */
 };
 
-enum change_of { CHANGE_VCPU, CHANGE_MEMORY, CHANGE_DISK, CHANGE_IMAGE, CHANGE_COMPOSE, CHANGES };
+enum change_of {
+	CHANGE_VCPU,
+	CHANGE_MEMORY,
+	CHANGE_DISK,
+	CHANGE_IMAGE,
+	CHANGE_COMPOSE,
+	CHANGE_TYPE,
+	CHANGE_ENV,
+	CHANGE_USER_CONFIG,
+	CHANGE_PORTS,
+	CHANGE_GPUS,
+	CHANGE_LISTED,
+	CHANGES
+};
+/* As requests name them: "vcpu", "memory", "disk_size", "image", "compose_file", "instance_type", "encrypted_env", ... */
+extern const char *const change_word[CHANGES];
 
 struct change_fit {
 	struct cvm_row after;
@@ -330,6 +345,7 @@ enum status {
 	STATUS_SHUTTING_DOWN,
 	STATUS_RESTARTING,
 	STATUS_DELETING,
+	STATUS_UPDATING,
 	STATUS_CRASHED,
 	STATUS_EXITED,
 	STATUS_PAUSED,

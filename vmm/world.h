@@ -6,7 +6,7 @@
  *   place.c      devices and NUMA nodes for a CVM: devices.c chooses GPUs, placement.c shares of nodes
  *   look.c       what devices and nodes the host has
  *   create.c     provision, create   power.c     start, stop, ... asked for
- *   update.c     a change asked for
+ *   update.c     a change asked for   change.c  what it makes of the CVM, and what it takes
  *   engine.c     runs operations     steps.c     what their steps are
  *   observe.c    hypervisor events, reconciliation
  *   host_watch.c what the machine has, read again now and then
@@ -23,6 +23,7 @@
 #include "db/turn.h"
 #include "vmm/hypervisor.h"
 #include "vmm/placement.h"
+#include "vmm/update.h"
 #include "vmm/vmm.h"
 
 struct op_run;
@@ -79,6 +80,12 @@ struct vmm {
 	double op_seconds[OP_KINDS];
 };
 
+/* A guest runs, or is held. */
+static inline bool cvm_is_up(const struct cvm_row *c)
+{
+	return c->observed == OBSERVED_RUNNING || c->observed == OBSERVED_PAUSED;
+}
+
 /* ------------------------------------------------------------------ paths (malloc'd) */
 char *cvm_dir(const struct vmm *v, const char *uuid);
 char *image_dir(const struct vmm *v, const char *image_name);
@@ -98,12 +105,13 @@ struct admission {
 	struct device_row *devices; /* chosen for it, owned */
 	size_t n_devices;
 	struct placement place;
+	bool placed, fitted;          /* a change: it has another place; other devices */
 	struct revision_row revision; /* flags and hash; manifest borrowed from above */
 };
 /* Pure with respect to capacity: rules, matching and names only. Free with admission_free(), also after a failure. */
 int admit(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct admission *a, struct err *e);
 /* What @cvm would become: the same rules, for what @ask names. */
-int admit_change(struct vmm *v, const struct cvm_row *cvm, const struct change_ask *ask, struct admission *a,
+int admit_change(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask, struct admission *a,
 		 struct err *e);
 void admission_free(struct admission *a);
 /* Parts of it that need no database. */
@@ -115,6 +123,8 @@ int admit_resources(const struct vmm *v, const struct cvm_ask *ask, struct cvm_r
 int admit_registers(const struct cvm_ask *ask, struct cvm_row *c, struct err *e);
 int admit_tee(struct vmm *v, const struct cvm_ask *ask, struct cvm_row *c, struct err *e);
 int admit_networks(struct vmm *v, const struct cvm_ask *ask, struct cvm_row *c, struct err *e);
+/* Ports can be led only to an interface on a user network. */
+int admit_ports(const struct cvm_row *c, size_t n_ports, struct err *e);
 int admit_volumes(const struct vmm *v, const json_t *manifest, struct err *e);
 /* May @c run as what its row says it is? */
 int tee_allows(const struct vmm *v, const struct cvm_row *c, struct err *e);
@@ -127,11 +137,16 @@ void capacity_keyids_told(struct vmm *v, int64_t keyids);
 int capacity_would_fit(struct vmm *v, const struct cvm_row *c, size_t n_ports, struct err *e);
 /* The same for @after instead of @before, whose promises are given back. */
 int capacity_change_would_fit(struct vmm *v, const struct cvm_row *before, const struct cvm_row *after,
-			      struct err *e);
+			      size_t n_ports, struct err *e);
 int capacity_reserve(struct vmm *v, struct cvm_row *c, size_t n_ports,
 		     struct err *e); /* [turn] also picks the CID */
 int capacity_release(struct vmm *v, const struct cvm_row *c, size_t n_ports, struct err *e); /* [turn] */
-int capacity_hold_cpu(struct vmm *v, const struct cvm_row *c, bool hold, struct err *e);     /* [turn] */
+/* [turn] What @other needs beyond @now, and @n_ports more: reserved, or given back. Not of NUMA nodes. */
+int capacity_reserve_more(struct vmm *v, const struct cvm_row *now, const struct cvm_row *other,
+			  size_t n_ports, struct err *e);
+int capacity_give_more(struct vmm *v, const struct cvm_row *now, const struct cvm_row *other, size_t n_ports,
+		       struct err *e);
+int capacity_hold_cpu(struct vmm *v, const struct cvm_row *c, bool hold, struct err *e); /* [turn] */
 
 /* ------------------------------------------------------------------ place.c: devices and NUMA nodes */
 /* An error that vmm_worth_a_look(): what the host has free is asked of the host itself before a CVM is given some of it. */
@@ -142,21 +157,44 @@ int place_admit(struct vmm *v, const struct cvm_ask *ask, struct admission *a, s
 int place_would_fit(struct vmm *v, const struct admission *a, struct err *e);
 /* [turn] For the CVM whose row was just inserted as @id. */
 int place_reserve(struct vmm *v, int64_t id, const struct admission *a, struct err *e);
+/* place_change.c: the same for a CVM that is there, when what @ask changes has to do with its place; else @a keeps what it has. */
+int place_change(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask, bool looked,
+		 struct admission *a, struct err *e);
+/* [turn] What place_change() chose becomes the place of the CVM's other state. */
+int place_plan(struct vmm *v, const struct cvm_row *cvm, const struct admission *a, struct err *e);
+/* Parts of place.c for it. */
+int place_choose_nodes(struct vmm *v, const struct cvm_ask *ask, const struct numa_row *nodes, size_t n,
+		       struct admission *a, struct err *e);
+int place_check_shares(struct vmm *v, const struct cvm_node_row *shares, size_t n, bool any_node,
+		       struct err *e);
+void place_fill(const struct cvm_ask *ask, struct admission *a);
 /* [turn] Hugepages of a CVM whose row stays. */
 int place_hold(struct vmm *v, const struct cvm_row *c, bool hold, struct err *e);
 /* What the CVM was given, from its row. */
 int place_of(struct vmm *v, const struct cvm_row *c, struct placement *ret, struct err *e);
 
 /* ------------------------------------------------------------------ ports.c */
-/* Check rules and exclusivity, pick for host_port 0. Fills @out[n]. */
-int ports_resolve(struct vmm *v, int64_t workspace, const struct port_ask *asks, size_t n,
+enum { CVM_PORTS_MAX = 64 };
+
+/* For whom: a new CVM of the workspace, or one that is there and has ports of its own. */
+struct ports_for {
+	int64_t workspace, cvm;
+	const struct port_row *own;
+	size_t n_own;
+};
+/* Check rules and exclusivity, pick for host_port 0. Fills @out[CVM_PORTS_MAX]. */
+int ports_resolve(struct vmm *v, const struct ports_for *w, const struct port_ask *asks, size_t n,
 		  struct port_row *out, struct err *e);
+bool ports_have(const struct port_row *rows, size_t n, const struct port_row *p);
 int64_t ports_allowed(const struct vmm *v); /* how many (protocol, address, port) there are to give */
 
 /* ------------------------------------------------------------------ forwards.c */
 /* [job] Lead the host ports to the running guest of @c, those that lead there already included. */
 int forwards_add(struct hypervisor *hv, const struct cvm_row *c, const struct port_row *ports, size_t n,
 		 struct err *e);
+/* [job] The same, and no longer those of @from that are not among @to. A guest that ended meanwhile has none: success. */
+int forwards_change(struct hypervisor *hv, const struct cvm_row *c, const struct port_row *from,
+		    size_t n_from, const struct port_row *to, size_t n_to, struct err *e);
 /* A TD runs, whoever started it: see that its ports lead to it. Beside the loop; a failure is logged. Other guests: nothing. */
 void forwards_renew(struct vmm *v, const struct cvm_row *c);
 
@@ -164,6 +202,8 @@ void forwards_renew(struct vmm *v, const struct cvm_row *c);
 /* [turn] Insert an operation for @c and begin it after the commit; queued if another one runs. */
 int op_begin(struct vmm *v, const struct cvm_row *c, enum op_kind kind, const char *params,
 	     const struct request_ref *ref, struct op_row *ret, struct err *e);
+/* ERR_BUSY while an operation runs on it. */
+int op_idle(struct vmm *v, const struct cvm_row *c, struct err *e);
 /* [turn] An operation that has nothing to do: recorded as succeeded. */
 int op_record(struct vmm *v, const struct cvm_row *c, enum op_kind kind, const char *params,
 	      const struct request_ref *ref, struct op_row *ret, struct err *e);
@@ -173,6 +213,31 @@ void ops_poke(struct vmm *v, int64_t cvm);
 /* The hypervisor came (back): parked operations go on. */
 void ops_unpark(struct vmm *v);
 void ops_close(struct vmm *v);
+
+/* ------------------------------------------------------------------ change.c: a CVM becomes another */
+struct change {
+	struct admission a; /* .row: what it will be */
+	bool differs[CHANGES];
+	bool restart;           /* it runs, and none of this can be done to a running guest */
+	struct cvm_blobs blobs; /* it will have, owned */
+	struct port_row ports[CVM_PORTS_MAX];
+	size_t n_ports, new_ports;
+};
+/* What @ask makes of @cvm, and whether that fits beside all others. Nothing is promised. Free with change_free(), also after a failure. */
+int change_plan(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask, bool looked,
+		struct change *ret, struct err *e);
+void change_free(struct change *c);
+/* [turn] Reserve the difference, and write down for operation @op what the CVM will be. */
+int change_reserve(struct vmm *v, const struct cvm_row *cvm, const struct change *c, const char *op,
+		   struct err *e);
+/* [turn] The end of the change @x: what the CVM is not now is given back. */
+int change_settle(struct vmm *v, const struct cvm_row *c, const struct change_row *x, struct err *e);
+/* [turn] An entry in the history of @c's app. @changed: JSON array. */
+int change_remember(struct vmm *v, const struct cvm_row *c, const char *changed, const struct op_row *op,
+		    struct err *e);
+
+/* ------------------------------------------------------------------ power.c */
+int power_timeout(unsigned *timeout_s, struct err *e); /* checked, or the default */
 
 /* ------------------------------------------------------------------ observe.c */
 void observe_event(void *arg, const struct hv_event *ev);

@@ -206,7 +206,10 @@ static void a_file_of_schema_1_is_copied_and_migrated_with_what_it_holds(void **
 	assert_string_equal(c.networks, "");
 	assert_string_equal(c.gpu_attach, "");
 	assert_false(c.hugepages || c.pin_numa || c.gpus);
-	assert_int_equal(count(db, "SELECT count(*) FROM ports"), 2);
+	assert_int_equal(count(db, "SELECT count(*) FROM ports WHERE vm_port = other_vm_port"), 2);
+	assert_int_equal(count(db, "SELECT count(*) FROM history h JOIN cvms c ON c.uuid = h.cvm_uuid"
+				   " AND c.revision = h.revision WHERE h.changed = '[\"created\"]'"),
+			 2);
 	assert_int_equal(count(db, "SELECT cvms FROM workspaces"), 2);
 	assert_int_equal(cvms_forget(db, 2, &e), 0); /* triggers and cascades are still there */
 	assert_int_equal(count(db, "SELECT cvms FROM workspaces"), 1);
@@ -454,12 +457,88 @@ static void wildcard_addresses_collide_with_every_address(void **st)
 	(void)st;
 	fill(&w);
 	assert_int_equal(ports_add(w.db, add_cvm(&w, "one", 1000), &p, &e), 0);
-	assert_int_equal(ports_holder(w.db, w.workspace, false, "0.0.0.0", 8080, who, &e), 1);
+	assert_int_equal(ports_holder(w.db, w.workspace, 0, false, "0.0.0.0", 8080, who, &e), 1);
 	assert_string_equal(who, "one");
-	assert_int_equal(ports_holder(w.db, w.workspace + 1, false, "127.0.0.1", 8080, who, &e), 1);
+	assert_int_equal(ports_holder(w.db, w.workspace + 1, 0, false, "127.0.0.1", 8080, who, &e), 1);
 	assert_string_equal(who, "");
-	assert_int_equal(ports_holder(w.db, w.workspace, false, "127.0.0.2", 8080, who, &e), 0);
-	assert_int_equal(ports_holder(w.db, w.workspace, true, "127.0.0.1", 8080, who, &e), 0);
+	assert_int_equal(ports_holder(w.db, w.workspace, 0, false, "127.0.0.2", 8080, who, &e), 0);
+	assert_int_equal(ports_holder(w.db, w.workspace, 0, true, "127.0.0.1", 8080, who, &e), 0);
+	db_close(w.db);
+}
+
+static void plan_change(struct world *w, int64_t cvm, struct change_row *x)
+{
+	struct port_row port = { .host_address = "127.0.0.1", .host_port = 8081, .vm_port = 81 };
+	int64_t more;
+	struct err e;
+
+	*x = (struct change_row){ .op = "op",
+				  .cvm = cvm,
+				  .changed = "[]",
+				  .revision = w->revision,
+				  .image = w->image,
+				  .vcpus = 9,
+				  .memory_mib = 99,
+				  .disk_gib = 7,
+				  .given_vcpus = 9,
+				  .given_memory_mib = 99,
+				  .blobs = { .user_config = xstrdup("new") } };
+	assert_int_equal(ports_plan(w->db, cvm, &port, 1, &more, &e), 0);
+	assert_int_equal(more, 1);
+	assert_int_equal(changes_insert(w->db, x, &e), 0);
+}
+
+static void swapping_twice_is_where_it_began_and_settling_keeps_the_present(void **st)
+{
+	struct world w = { .db = fresh() };
+	struct port_row port = { .host_address = "127.0.0.1", .host_port = 8080, .vm_port = 80 };
+	struct cvm_row before, after;
+	struct change_row x;
+	int64_t cvm, gone;
+	struct err e;
+
+	(void)st;
+	fill(&w);
+	cvm = add_cvm(&w, "one", 1000);
+	assert_int_equal(ports_add(w.db, cvm, &port, &e), 0);
+	plan_change(&w, cvm, &x);
+	assert_int_equal(cvms_get(w.db, cvm, &before, &e), 0);
+	assert_int_equal(changes_swap(w.db, &x, &e), 0);
+	assert_true(x.applied);
+	assert_int_equal(x.vcpus, before.vcpus);
+	assert_int_equal(count(w.db, "SELECT vcpus FROM cvms"), 9);
+	assert_int_equal(count(w.db, "SELECT vm_port FROM ports WHERE host_port = 8081"), 81);
+	assert_int_equal(count(w.db, "SELECT vm_port FROM ports WHERE host_port = 8080"), 0);
+	assert_int_equal(count(w.db, "SELECT user_config = 'new' FROM cvms"), 1);
+	assert_int_equal(changes_swap(w.db, &x, &e), 0);
+	assert_int_equal(cvms_get(w.db, cvm, &after, &e), 0);
+	assert_memory_equal(&before, &after, sizeof(before));
+	assert_int_equal(ports_settle(w.db, cvm, &gone, &e), 0);
+	assert_int_equal(gone, 1);
+	assert_int_equal(count(w.db, "SELECT vm_port = other_vm_port FROM ports"), 1);
+	cvm_blobs_free(&x.blobs);
+	db_close(w.db);
+}
+
+static void the_check_finds_a_change_that_no_operation_carries_on(void **st)
+{
+	struct world w = { .db = fresh() };
+	auto_buf struct buf out = { 0 };
+	struct change_row x;
+	bool changed;
+	struct err e;
+
+	(void)st;
+	fill(&w);
+	plan_change(&w, add_cvm(&w, "one", 1000), &x);
+	assert_int_equal(capacity_recount(w.db, &changed, &e), 0);
+	assert_int_equal(db_check(path, &out, &e), 1);
+	assert_non_null(strstr(out.data, "change of CVM one belongs to operation op, which does not run"));
+	assert_int_equal(changes_remove(w.db, "op", &e), 0);
+	assert_true(db_check(path, &out, &e) > 0);
+	assert_non_null(
+		strstr(out.data, "CVM one is not changed, and has tcp port 8081 in one of two states"));
+	cvm_blobs_free(&x.blobs);
 	db_close(w.db);
 }
 
@@ -477,6 +556,8 @@ int main(void)
 		cmocka_unit_test(pages_of_a_cvm_that_runs_are_not_somebody_elses),
 		cmocka_unit_test(a_cvm_has_one_running_operation),
 		cmocka_unit_test(failed_mutations_leave_no_gap_and_answers_leave_after_the_commit),
+		cmocka_unit_test(swapping_twice_is_where_it_began_and_settling_keeps_the_present),
+		cmocka_unit_test(the_check_finds_a_change_that_no_operation_carries_on),
 		cmocka_unit_test(wildcard_addresses_collide_with_every_address),
 	};
 

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * history.c - what the CVMs of an app were: who made them so, when, and by which operation.
+ *
+ * Content is not repeated: entries point to the app's revisions, which are kept once per compose hash. An entry is added by the
+ * transaction that makes the CVM what it says, and taken back by the one that makes it what it was before.
+ */
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "base/own.h"
+#include "db/rows.h"
+#include "db/sql.h"
+
+int history_add(struct db *db, const struct history_row *h, struct err *e)
+{
+	int r = sql_run(
+		db, e,
+		"INSERT INTO history (app, number, revision, cvm_uuid, image, changed, op, caller, created_ms)"
+		" SELECT ?1, coalesce(max(number), 0) + 1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 FROM history WHERE app = ?1",
+		"iisssssi", h->app, h->revision, h->cvm_uuid, h->image, h->changed, h->op, h->caller,
+		h->created_ms);
+
+	return r < 0 ? r : 0;
+}
+
+int history_remove(struct db *db, const char *op, struct err *e)
+{
+	int r = sql_run(db, e,
+			"DELETE FROM history WHERE op = ?1 AND cvm_uuid = (SELECT cvm_uuid FROM operations"
+			" WHERE id = ?1)",
+			"s", op);
+
+	return r < 0 ? r : 0;
+}
+
+static void read_history(sqlite3_stmt *st, struct history_row *h)
+{
+	*h = (struct history_row){ .id = sqlite3_column_int64(st, 0),
+				   .app = sqlite3_column_int64(st, 1),
+				   .number = sqlite3_column_int64(st, 2),
+				   .revision = sqlite3_column_int64(st, 3),
+				   .created_ms = sqlite3_column_int64(st, 9),
+				   .current = sqlite3_column_int(st, 11) };
+	sql_text(st, 4, h->cvm_uuid, sizeof(h->cvm_uuid));
+	sql_text(st, 5, h->image, sizeof(h->image));
+	sql_text(st, 6, h->changed, sizeof(h->changed));
+	sql_text(st, 7, h->op, sizeof(h->op));
+	sql_text(st, 8, h->caller, sizeof(h->caller));
+	sql_text(st, 10, h->compose_hash, sizeof(h->compose_hash));
+}
+
+int history_list(struct db *db, int64_t app, int64_t offset, int64_t limit, struct history_row **ret,
+		 size_t *ret_n, int64_t *ret_total, struct err *e)
+{
+	auto_free struct history_row *rows = NULL;
+	size_t n = 0, cap = 0;
+	sqlite3_stmt *st;
+	int64_t total;
+	int r = sql_int(db, e, 0, &total, "SELECT count(*) FROM history WHERE app = ?", "i", app);
+
+	if (r)
+		return r;
+	st = sql_query(
+		db, e,
+		"SELECT h.id, h.app, h.number, h.revision, h.cvm_uuid, h.image, h.changed, h.op, h.caller, h.created_ms,"
+		" r.compose_hash, EXISTS (SELECT 1 FROM cvms c WHERE c.uuid = h.cvm_uuid) AND NOT EXISTS (SELECT 1"
+		" FROM history n WHERE n.cvm_uuid = h.cvm_uuid AND n.number > h.number) FROM history h"
+		" JOIN revisions r ON r.id = h.revision WHERE h.app = ? ORDER BY h.number DESC LIMIT ? OFFSET ?",
+		"iii", app, limit, offset);
+	if (!st)
+		return -(int)e->code;
+	while ((r = sql_next(db, st, e)) > 0) {
+		if (n == cap) {
+			cap = cap ? cap * 2 : 16;
+			rows = xrealloc(rows, cap * sizeof(*rows));
+		}
+		read_history(st, &rows[n++]);
+	}
+	if (r < 0)
+		return r;
+	*ret = take_ptr(&rows);
+	*ret_n = n;
+	*ret_total = total;
+	return 0;
+}
+
+int history_revision(struct db *db, int64_t app, int64_t number, int64_t *ret, struct err *e)
+{
+	int64_t found;
+	int r = sql_int(db, e, 0, &found, "SELECT revision FROM history WHERE app = ? AND number = ?", "ii",
+			app, number);
+
+	if (r)
+		return r;
+	if (!found)
+		return -ERR_NOT_FOUND;
+	*ret = found;
+	return 0;
+}

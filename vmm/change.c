@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * change.c - what a change makes of a CVM, what of it is new, and what is held for it meanwhile.
+ *
+ * The present state stays the CVM's row until the operation's step "apply" (update_steps.c) makes the planned one the present, in one
+ * transaction; the other way round when it has to go back. From the request's own transaction to the end of the operation the CVM holds
+ * whatever one of the two needs (db/changes.c), so going on never fails for want of room, and neither does going back.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/own.h"
+#include "vmm/quota.h"
+#include "vmm/world.h"
+
+const char *const change_word[CHANGES] = {
+	[CHANGE_VCPU] = "vcpu",         [CHANGE_MEMORY] = "memory",           [CHANGE_DISK] = "disk_size",
+	[CHANGE_IMAGE] = "image",       [CHANGE_COMPOSE] = "compose_file",    [CHANGE_TYPE] = "instance_type",
+	[CHANGE_ENV] = "encrypted_env", [CHANGE_USER_CONFIG] = "user_config", [CHANGE_PORTS] = "ports",
+	[CHANGE_GPUS] = "gpus",         [CHANGE_LISTED] = "listed",
+};
+
+/* A guest has no hot-plug of CPUs, memory or GPUs, and reads its files when it boots. Its disk grows and its ports are led while it
+ * runs; who may see it is nothing to the guest. */
+static const bool takes_restart[CHANGES] = {
+	[CHANGE_VCPU] = true, [CHANGE_MEMORY] = true,      [CHANGE_IMAGE] = true, [CHANGE_COMPOSE] = true,
+	[CHANGE_ENV] = true,  [CHANGE_USER_CONFIG] = true, [CHANGE_GPUS] = true,
+};
+
+/* ------------------------------------------------------------------ planning */
+
+static int plan_blobs(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask,
+		      struct change *c, struct err *e)
+{
+	struct cvm_blobs *b = &c->blobs;
+	int r = cvms_blobs(v->db, cvm->id, b, e);
+
+	if (r)
+		return r == -ERR_NOT_FOUND ? err_set(e, ERR_CVM_NOT_FOUND, "the CVM is gone") : r;
+	if (ask->set_env && (ask->encrypted_env_len != b->encrypted_env_len ||
+			     (b->encrypted_env_len &&
+			      memcmp(ask->encrypted_env, b->encrypted_env, b->encrypted_env_len) != 0))) {
+		free(b->encrypted_env);
+		b->encrypted_env = ask->encrypted_env_len ? xmalloc(ask->encrypted_env_len) : NULL;
+		b->encrypted_env_len = ask->encrypted_env_len;
+		if (b->encrypted_env)
+			memcpy(b->encrypted_env, ask->encrypted_env, b->encrypted_env_len);
+		c->differs[CHANGE_ENV] = true;
+	}
+	if (ask->set_user_config &&
+	    strcmp(ask->user_config ? ask->user_config : "", b->user_config ? b->user_config : "") != 0) {
+		free(b->user_config);
+		b->user_config = ask->user_config && *ask->user_config ? xstrdup(ask->user_config) : NULL;
+		c->differs[CHANGE_USER_CONFIG] = true;
+	}
+	return 0;
+}
+
+static int plan_ports(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask,
+		      struct change *c, struct err *e)
+{
+	struct ports_for w = { .workspace = cvm->workspace, .cvm = cvm->id };
+	auto_free struct port_row *own = NULL;
+	int r = ask->set_ports ? admit_ports(cvm, ask->n_ports, e) : 0;
+
+	if (r || !ask->set_ports)
+		return r;
+	r = ports_of(v->db, cvm->id, &own, &w.n_own, e);
+	w.own = own;
+	if (!r)
+		r = ports_resolve(v, &w, ask->ports, ask->n_ports, c->ports, e);
+	if (r)
+		return r;
+	c->n_ports = ask->n_ports;
+	c->differs[CHANGE_PORTS] = c->n_ports != w.n_own;
+	for (size_t i = 0; i < c->n_ports; i++)
+		if (!ports_have(own, w.n_own, &c->ports[i])) {
+			c->differs[CHANGE_PORTS] = true;
+			c->new_ports++;
+		}
+	return 0;
+}
+
+static void compare(const struct cvm_row *before, struct change *c)
+{
+	const struct cvm_row *after = &c->a.row;
+
+	c->differs[CHANGE_VCPU] = before->vcpus != after->vcpus;
+	c->differs[CHANGE_MEMORY] = before->memory_mib != after->memory_mib;
+	c->differs[CHANGE_DISK] = before->disk_gib != after->disk_gib;
+	c->differs[CHANGE_TYPE] = strcmp(before->instance_type, after->instance_type) != 0;
+	c->differs[CHANGE_IMAGE] = before->image != after->image;
+	c->differs[CHANGE_COMPOSE] = strcmp(before->compose_hash, after->compose_hash) != 0;
+	c->differs[CHANGE_GPUS] = c->a.fitted;
+	c->differs[CHANGE_LISTED] = before->listed != after->listed;
+	for (int i = 0; i < CHANGES; i++)
+		c->restart = c->restart || (c->differs[i] && takes_restart[i] && cvm_is_up(before));
+}
+
+int change_plan(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask, bool looked,
+		struct change *ret, struct err *e)
+{
+	int r;
+
+	*ret = (struct change){ 0 };
+	r = admit_change(v, cvm, ask, &ret->a, e);
+	if (!r)
+		r = plan_blobs(v, cvm, ask, ret, e);
+	if (!r)
+		r = place_change(v, cvm, ask, looked, &ret->a, e);
+	if (!r)
+		r = plan_ports(v, cvm, ask, ret, e);
+	if (r)
+		return r;
+	compare(cvm, ret);
+	r = quota_check(v, cvm->workspace, cvm, &ret->a.row, e);
+	return r ? r : capacity_change_would_fit(v, cvm, &ret->a.row, ret->new_ports, e);
+}
+
+void change_free(struct change *c)
+{
+	admission_free(&c->a);
+	cvm_blobs_free(&c->blobs);
+}
+
+/* ------------------------------------------------------------------ holding both states */
+
+static void write_words(const struct change *c, char out[256])
+{
+	size_t n = 0;
+
+	out[n++] = '[';
+	for (int i = 0; i < CHANGES; i++)
+		if (c->differs[i])
+			n += (size_t)snprintf(out + n, 256 - n, "%s\"%s\"", n > 1 ? "," : "", change_word[i]);
+	(void)snprintf(out + n, 256 - n, "]");
+}
+
+static void fill(const struct change *c, const char *op, int64_t revision, struct change_row *x)
+{
+	const struct cvm_row *row = &c->a.row;
+
+	*x = (struct change_row){ .cvm = row->id,
+				  .revision = revision,
+				  .image = row->image,
+				  .vcpus = row->vcpus,
+				  .memory_mib = row->memory_mib,
+				  .disk_gib = row->disk_gib,
+				  .given_vcpus = row->given_vcpus,
+				  .given_memory_mib = row->given_memory_mib,
+				  .listed = row->listed,
+				  .blobs = c->blobs };
+	(void)snprintf(x->op, sizeof(x->op), "%s", op);
+	memcpy(x->instance_type, row->instance_type, sizeof(x->instance_type));
+	memcpy(x->numa_nodes, row->numa_nodes, sizeof(x->numa_nodes));
+	memcpy(x->gpu_attach, row->gpu_attach, sizeof(x->gpu_attach));
+	write_words(c, x->changed);
+}
+
+int change_reserve(struct vmm *v, const struct cvm_row *cvm, const struct change *c, const char *op,
+		   struct err *e)
+{
+	struct revision_row revision = c->a.revision;
+	int64_t revision_id = cvm->revision, more = 0;
+	struct change_row x;
+	int r = 0;
+
+	revision.app = cvm->app;
+	if (c->differs[CHANGE_COMPOSE])
+		r = revisions_ensure(v->db, &revision, &revision_id, e);
+	if (!r && c->differs[CHANGE_PORTS])
+		r = ports_plan(v->db, cvm->id, c->ports, c->n_ports, &more, e);
+	if (!r)
+		r = capacity_reserve_more(v, cvm, &c->a.row, (size_t)more, e);
+	if (!r)
+		r = place_plan(v, cvm, &c->a, e);
+	if (r)
+		return r;
+	fill(c, op, revision_id, &x);
+	return changes_insert(v->db, &x, e);
+}
+
+int change_settle(struct vmm *v, const struct cvm_row *c, const struct change_row *x, struct err *e)
+{
+	struct cvm_row other = *c;
+	int64_t ports;
+	int r = ports_settle(v->db, c->id, &ports, e);
+
+	other.given_vcpus = x->given_vcpus;
+	other.given_memory_mib = x->given_memory_mib;
+	other.disk_gib = x->disk_gib;
+	if (!r)
+		r = capacity_give_more(v, c, &other, (size_t)ports, e);
+	if (!r)
+		r = numa_settle(v->db, c->id, c->holds_cpu, e);
+	if (!r)
+		r = devices_settle(v->db, c->id, e);
+	return r ? r : changes_remove(v->db, x->op, e);
+}
+
+/* ------------------------------------------------------------------ history */
+
+int change_remember(struct vmm *v, const struct cvm_row *c, const char *changed, const struct op_row *op,
+		    struct err *e)
+{
+	struct history_row h = { .app = c->app, .revision = c->revision, .created_ms = clock_wall_ms() };
+
+	memcpy(h.cvm_uuid, c->uuid, sizeof(h.cvm_uuid));
+	memcpy(h.image, c->image_name, sizeof(h.image));
+	memcpy(h.op, op->id, sizeof(h.op));
+	memcpy(h.caller, op->caller, sizeof(h.caller));
+	(void)snprintf(h.changed, sizeof(h.changed), "%s", changed);
+	return history_add(v->db, &h, e);
+}

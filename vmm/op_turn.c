@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * op_turn.c - what an operation writes before it does anything: each move is one turn, and the operation goes on when it is committed.
+ *
+ * A commit that fails (full disk) changes nothing: the row is read again a second later and the operation goes on from what it says.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/loop.h"
+#include "base/own.h"
+#include "vmm/engine.h"
+
+static void reread(void *arg)
+{
+	struct op_run *o = arg;
+	struct err e;
+	int r = ops_get(o->v->db, o->row.id, &o->row, &e);
+
+	if (r && r != -ERR_NOT_FOUND) {
+		op_retry_later(o, &e);
+		return;
+	}
+	if (r || o->row.state != OP_RUNNING) {
+		op_unlink(o);
+		return;
+	}
+	op_go(o);
+}
+
+/* The database would not take it: nothing has changed, try again from what the row says. */
+void op_retry_later(struct op_run *o, const struct err *e)
+{
+	op_log(o, LOG_LEVEL_ERROR, "cannot be recorded, trying again: ", e->text);
+	o->busy = false;
+	o->waiting = false;
+	o->parked = false; /* what is in memory was not written: only the row may say how to go on */
+	if (o->v->closing)
+		return;
+	loop_after_cancel(&o->timer);
+	(void)loop_after(o->v->set.loop, 1000, reread, o, &o->timer);
+}
+
+int op_load_cvm(struct op_run *o, struct cvm_row *c, struct err *e)
+{
+	int r = cvms_get(o->v->db, o->row.cvm, c, e);
+
+	return r == -ERR_NOT_FOUND ? err_set(e, ERR_CVM_NOT_FOUND, "the CVM is gone") : r;
+}
+
+static int promote_queued(struct op_run *o, struct op_row *next, bool *found, struct err *e)
+{
+	int r = ops_queued_of(o->v->db, o->row.cvm, next, e);
+	struct op_run probe = { .v = o->v };
+	struct cvm_row c;
+
+	*found = false;
+	if (r == -ERR_NOT_FOUND)
+		return 0;
+	if (r)
+		return r;
+	probe.row = *next;
+	r = op_load_cvm(&probe, &c, e);
+	if (r == -ERR_CVM_NOT_FOUND) {
+		/* The overtaken create was undone entirely: there is nothing left to stop or delete. */
+		next->state = OP_SUCCEEDED;
+		next->finished_ms = clock_wall_ms();
+		r = ops_update(o->v->db, next, e);
+		return r ? r
+			 : event_op(o->v, next, "operation.finished", e, "{s:s, s:s}", "kind",
+				    op_kind_word[next->kind], "state", op_state_word[next->state]);
+	}
+	next->state = OP_RUNNING;
+	next->started_ms = clock_wall_ms();
+	if (!r)
+		r = ops_update(o->v->db, next, e);
+	if (!r && op_tables[next->kind].steps[next->step].enter)
+		r = op_tables[next->kind].steps[next->step].enter(o->v, &probe, &c, e);
+	if (!r)
+		r = event_op(o->v, next, "operation.started", e, "{s:s}", "kind", op_kind_word[next->kind]);
+	*found = !r;
+	return r;
+}
+
+struct finishing {
+	struct op_run *o;
+	enum op_state state;
+	struct op_row next;
+	bool promoted;
+};
+
+static int finish_turn(void *arg, struct err *e)
+{
+	struct finishing *f = arg;
+	struct op_run *o = f->o;
+	struct op_row row;
+	struct cvm_row c = { 0 };
+	int r = op_load_cvm(o, &c, e);
+
+	if (r && r != -ERR_CVM_NOT_FOUND)
+		return r;
+	if (r) {
+		r = 0; /* undone before the crash that we come back from */
+	} else if (f->state == OP_SUCCEEDED && op_step(o)->save) {
+		r = op_step(o)->save(o->v, o, &c, e);
+		if (!r)
+			r = op_load_cvm(o, &c, e); /* as save has left it */
+	}
+	if (!r && op_table_of(o)->finish && c.id)
+		r = op_table_of(o)->finish(o->v, o, &c, f->state == OP_SUCCEEDED, e);
+	row = o->row; /* the end may have added to the error */
+	row.state = f->state;
+	row.finished_ms = clock_wall_ms();
+	if (!r)
+		r = ops_update(o->v->db, &row, e);
+	if (!r)
+		r = event_op(o->v, &row, "operation.finished", e, "{s:s, s:s}", "kind",
+			     op_kind_word[row.kind], "state", op_state_word[row.state]);
+	if (!r)
+		r = promote_queued(o, &f->next, &f->promoted, e);
+	if (!r)
+		o->row = row;
+	return r;
+}
+
+static const char *why(const struct op_run *o, char out[360])
+{
+	struct err e;
+
+	out[0] = 0;
+	if (vmm_op_error(&o->row, &e))
+		(void)snprintf(out, 360, ": %s", e.text);
+	return out;
+}
+
+static void finished(void *arg, const struct err *e)
+{
+	struct finishing *f = arg;
+	struct op_run *o = f->o;
+	struct vmm *v = o->v;
+	char text[360];
+
+	if (e) {
+		op_retry_later(o, e);
+		free(f);
+		if (v->closing)
+			ops_close(v);
+		return;
+	}
+	v->op_done[o->row.kind][f->state == OP_SUCCEEDED ? 0 : 1]++;
+	v->op_seconds[o->row.kind] += (double)(o->row.finished_ms - o->row.started_ms) / 1000.0;
+	if (f->state == OP_SUCCEEDED)
+		op_log(o, LOG_LEVEL_INFO, op_state_word[f->state], "");
+	else
+		op_log(o, LOG_LEVEL_WARN, op_state_word[f->state], why(o, text));
+	op_unlink(o);
+	if (f->promoted && !v->closing)
+		op_go(op_launch(v, &f->next));
+	free(f);
+	if (v->closing)
+		ops_close(v);
+	else
+		policies_look(v);
+}
+
+void op_finish(struct op_run *o, enum op_state state)
+{
+	struct finishing *f = xcalloc(1, sizeof(*f));
+	struct err e;
+
+	*f = (struct finishing){ .o = o, .state = state };
+	o->busy = true;
+	o->waiting = false;
+	loop_after_cancel(&o->timer);
+	if (turn_do(o->v->turn, finish_turn, f, &e) < 0) {
+		op_retry_later(o, &e);
+		free(f);
+		return;
+	}
+	turn_after(o->v->turn, finished, f);
+}
+
+static void committed(void *arg, const struct err *e)
+{
+	struct op_run *o = arg;
+
+	o->busy = false;
+	if (o->v->closing)
+		ops_close(o->v);
+	else if (e)
+		op_retry_later(o, e);
+	else
+		op_go(o);
+}
+
+static void write_and_go(struct op_run *o, int (*fn)(void *arg, struct err *e))
+{
+	struct err e;
+
+	o->busy = true;
+	o->waiting = false;
+	o->tries = 0;
+	loop_after_cancel(&o->timer);
+	if (turn_do(o->v->turn, fn, o, &e) < 0)
+		op_retry_later(o, &e);
+	else
+		turn_after(o->v->turn, committed, o);
+}
+
+static int advance_turn(void *arg, struct err *e)
+{
+	struct op_run *o = arg;
+	const struct step *s = op_step(o), *next;
+	struct op_row row = o->row;
+	struct cvm_row c;
+	int r = op_load_cvm(o, &c, e);
+
+	row.step = op_next(o, row.step, 1);
+	next = &op_table_of(o)->steps[row.step];
+	if (!r && s->save)
+		r = s->save(o->v, o, &c, e);
+	if (!r && next->enter)
+		r = next->enter(o->v, o, &c, e);
+	if (!r)
+		r = ops_update(o->v->db, &row, e);
+	if (!r)
+		r = event_op(o->v, &row, "operation.step", e, "{s:s, s:s}", "kind", op_kind_word[row.kind],
+			     "step", next->name);
+	if (!r)
+		o->row = row;
+	return r;
+}
+
+static int turn_round_turn(void *arg, struct err *e)
+{
+	struct op_run *o = arg;
+	struct op_row row = o->row;
+	int r;
+
+	row.undoing = true;
+	op_error_write(&o->err, row.error);
+	r = ops_update(o->v->db, &row, e);
+	if (!r)
+		r = event_op(o->v, &row, "operation.undoing", e, "{s:s, s:s, s:s}", "kind",
+			     op_kind_word[row.kind], "step", op_step(o)->name, "error", o->err.text);
+	if (!r)
+		o->row = row;
+	return r;
+}
+
+static int undone_turn(void *arg, struct err *e)
+{
+	struct op_run *o = arg;
+	struct op_row row = o->row;
+	struct cvm_row c;
+	int r = op_step(o)->unsave ? op_load_cvm(o, &c, e) : 0;
+
+	if (!r && op_step(o)->unsave)
+		r = op_step(o)->unsave(o->v, o, &c, e);
+	row.step = op_next(o, row.step, -1);
+	if (!r)
+		r = ops_update(o->v->db, &row, e);
+	if (!r)
+		o->row = row;
+	return r;
+}
+
+void op_advance(struct op_run *o)
+{
+	write_and_go(o, advance_turn);
+}
+
+void op_turn_round(struct op_run *o)
+{
+	write_and_go(o, turn_round_turn);
+}
+
+void op_undone(struct op_run *o)
+{
+	write_and_go(o, undone_turn);
+}

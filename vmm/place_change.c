@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * place_change.c - another place for a CVM that has one: other devices, or its memory cut anew out of the host's nodes.
+ *
+ * The same rules as for a new CVM, on the host as it would be without this one: its devices are free for it, its shares of nodes count as
+ * free. Nothing of what it has is let go before the change has succeeded, so both places are held for a while, each share
+ * at the larger of its two sizes.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/own.h"
+#include "vmm/devices.h"
+#include "vmm/world.h"
+
+/* The first in the array are taken first: a CVM that asks for any GPU of a product keeps the one it has. Both halves stay by address. */
+static void own_first(struct device_row *rows, size_t n, int64_t cvm)
+{
+	auto_free struct device_row *own = xcalloc(n ? n : 1, sizeof(*own));
+	size_t n_own = 0, others = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (rows[i].cvm == cvm) {
+			own[n_own] = rows[i];
+			own[n_own].cvm = 0;
+			own[n_own++].opened = false;
+		}
+	}
+	if (!n_own)
+		return;
+	for (size_t i = n; i-- > 0;)
+		if (rows[i].cvm != cvm)
+			rows[n - ++others] = rows[i];
+	memcpy(rows, own, n_own * sizeof(*rows));
+}
+
+static int by_kind_and_address(const void *a, const void *b)
+{
+	const struct device_row *p = a, *q = b;
+
+	return p->kind != q->kind ? (p->kind > q->kind) - (p->kind < q->kind)
+				  : strcmp(p->address, q->address);
+}
+
+static int choose_devices(struct vmm *v, const struct cvm_ask *ask, int64_t cvm, struct admission *a,
+			  struct err *e)
+{
+	auto_free struct device_row *rows = NULL;
+	size_t n;
+	int r = devices_list(v->db, &rows, &n, e);
+
+	if (r)
+		return r;
+	own_first(rows, n, cvm);
+	r = devices_choose(&v->set.gpu, ask, a->row.workspace, rows, n, &a->devices, &a->n_devices, e);
+	if (!r && a->n_devices)
+		qsort(a->devices, a->n_devices, sizeof(*a->devices), by_kind_and_address);
+	return r;
+}
+
+static bool same_devices(const struct device_row *a, size_t n_a, const struct device_row *b, size_t n_b)
+{
+	for (size_t i = 0; n_a == n_b && i < n_a; i++)
+		if (strcmp(a[i].address, b[i].address) != 0)
+			return false;
+	return n_a == n_b;
+}
+
+/* The devices it will have into @a, and whether they are others than now. */
+static int find_devices(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask,
+			const struct cvm_ask *like, struct admission *a, struct err *e)
+{
+	auto_free struct device_row *held = NULL;
+	size_t n;
+	int r = devices_of(v->db, cvm->id, &held, &n, e);
+
+	if (r)
+		return r;
+	if (!ask->set_gpus) {
+		a->devices = take_ptr(&held);
+		a->n_devices = n;
+		return 0;
+	}
+	r = choose_devices(v, like, cvm->id, a, e);
+	if (!r)
+		a->fitted = !same_devices(a->devices, a->n_devices, held, n) ||
+			    (n && strcmp(cvm->gpu_attach, gpu_attach_word[like->gpu_attach]) != 0);
+	return r;
+}
+
+/* ------------------------------------------------------------------ nodes */
+
+static struct numa_row *find_node(struct numa_row *nodes, size_t n, unsigned id)
+{
+	for (size_t i = 0; i < n; i++)
+		if (nodes[i].node == id)
+			return &nodes[i];
+	return NULL;
+}
+
+static void without(struct numa_row *nodes, size_t n, const struct cvm_node_row *own, size_t n_own)
+{
+	for (size_t i = 0; i < n_own; i++) {
+		struct numa_row *node = find_node(nodes, n, own[i].node);
+
+		if (!node)
+			continue;
+		node->hugepages_promised -= own[i].hugepages_mib;
+		node->pinned_promised -= own[i].pinned_mib;
+	}
+}
+
+/* What the new shares need beyond the present ones. */
+static size_t more_shares(const struct placement *p, const struct cvm_node_row *own, size_t n_own,
+			  struct cvm_node_row ret[PLACEMENT_NODES])
+{
+	size_t n = placement_shares(p, ret);
+
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < n_own; k++)
+			if (own[k].node == ret[i].node)
+				ret[i].hugepages_mib = ret[i].hugepages_mib > own[k].hugepages_mib
+							       ? ret[i].hugepages_mib - own[k].hugepages_mib
+							       : 0;
+	return n;
+}
+
+static int find_nodes(struct vmm *v, const struct cvm_row *cvm, const struct cvm_ask *like,
+		      struct admission *a, struct err *e)
+{
+	auto_free struct numa_row *nodes = NULL;
+	auto_free struct cvm_node_row *own = NULL;
+	struct cvm_node_row more[PLACEMENT_NODES];
+	size_t n, n_own, n_more;
+	int r = numa_list(v->db, &nodes, &n, e);
+
+	if (!r)
+		r = numa_of(v->db, cvm->id, &own, &n_own, e);
+	if (r)
+		return r;
+	if (cvm->holds_cpu)
+		without(nodes, n, own, n_own);
+	r = place_choose_nodes(v, like, nodes, n, a, e);
+	if (r || !cvm->holds_cpu)
+		return r;
+	n_more = more_shares(&a->place, own, n_own, more);
+	return place_check_shares(v, more, n_more, !a->n_devices, e);
+}
+
+/* ------------------------------------------------------------------ both */
+
+static enum gpu_attach attach_of(const struct cvm_row *c)
+{
+	for (int i = 0; i < GPU_ATTACHES; i++)
+		if (!strcmp(c->gpu_attach, gpu_attach_word[i]))
+			return (enum gpu_attach)i;
+	return GPU_NONE;
+}
+
+static int check_looked(const struct cvm_ask *like, const struct update_ask *ask, bool looked, struct err *e)
+{
+	if (looked)
+		return 0;
+	if (ask->set_gpus &&
+	    (like->gpu_attach == GPU_ALL || (like->gpu_attach == GPU_LISTED && like->n_gpus)))
+		return place_look_first("gpus", e);
+	return like->hugepages ? place_look_first("hugepages", e) : 0;
+}
+
+int place_change(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask, bool looked,
+		 struct admission *a, struct err *e)
+{
+	const struct cvm_ask like = { .hugepages = cvm->hugepages,
+				      .pin_numa = cvm->pin_numa,
+				      .gpu_attach = ask->set_gpus ? ask->gpu_attach : attach_of(cvm),
+				      .gpus = ask->gpus,
+				      .n_gpus = ask->n_gpus };
+	bool recut = (cvm->hugepages || cvm->pin_numa) &&
+		     (a->row.vcpus != cvm->vcpus || a->row.memory_mib != cvm->memory_mib);
+	int r;
+
+	if (!ask->set_gpus && !recut)
+		return 0;
+	r = check_looked(&like, ask, looked, e);
+	if (!r)
+		r = find_devices(v, cvm, ask, &like, a, e);
+	if (r || (!a->fitted && !recut))
+		return r;
+	r = find_nodes(v, cvm, &like, a, e);
+	if (r)
+		return r;
+	place_fill(&like, a);
+	a->placed = true;
+	return 0;
+}
+
+int place_plan(struct vmm *v, const struct cvm_row *cvm, const struct admission *a, struct err *e)
+{
+	struct cvm_node_row shares[PLACEMENT_NODES];
+	size_t n = placement_shares(&a->place, shares);
+	int r = a->fitted ? devices_plan(v->db, cvm->id, a->devices, a->n_devices, e) : 1;
+
+	if (r > 0 && a->placed)
+		r = numa_plan(v->db, cvm->id, shares, n, cvm->holds_cpu, e);
+	if (r)
+		return r < 0 ? r : 0;
+	return err_set(e, ERR_HOST, "what is free of the host's devices or nodes changed while it was read");
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * revisions.c - the history of an app, for those who ask.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/own.h"
+#include "vmm/world.h"
+
+static void fill(const struct history_row *h, struct revision_info *ret)
+{
+	*ret = (struct revision_info){
+		.id = h->id, .number = h->number, .created_ms = h->created_ms, .current = h->current
+	};
+	memcpy(ret->compose_hash, h->compose_hash, sizeof(ret->compose_hash));
+	memcpy(ret->caller, h->caller, sizeof(ret->caller));
+	memcpy(ret->op_id, h->op, sizeof(ret->op_id));
+	memcpy(ret->image, h->image, sizeof(ret->image));
+	memcpy(ret->changed, h->changed, sizeof(ret->changed));
+	memcpy(ret->cvm_uuid, h->cvm_uuid, sizeof(ret->cvm_uuid));
+}
+
+int vmm_revisions(struct vmm *v, int64_t workspace, const char *app_id, int64_t offset, int64_t limit,
+		  struct revision_info **ret, size_t *ret_n, int64_t *ret_total, struct err *e)
+{
+	auto_free struct history_row *rows = NULL;
+	struct revision_info *list;
+	struct app_row app;
+	size_t n;
+	int r = vmm_app(v, workspace, app_id, &app, e);
+
+	if (!r)
+		r = history_list(v->db, app.id, offset, limit, &rows, &n, ret_total, e);
+	if (r)
+		return r;
+	list = xcalloc(n ? n : 1, sizeof(*list));
+	for (size_t i = 0; i < n; i++)
+		fill(&rows[i], &list[i]);
+	*ret = list;
+	*ret_n = n;
+	return 0;
+}
+
+void revisions_free(struct revision_info *list, size_t n)
+{
+	(void)n;
+	free(list);
+}
+
+int vmm_revision_manifest(struct vmm *v, int64_t workspace, const char *app_id, int64_t number, char **ret,
+			  struct err *e)
+{
+	struct app_row app;
+	char given[24];
+	int64_t id;
+	int r = vmm_app(v, workspace, app_id, &app, e);
+
+	if (r)
+		return r;
+	(void)snprintf(given, sizeof(given), "%lld", (long long)number);
+	r = history_revision(v->db, app.id, number, &id, e);
+	if (!r)
+		r = revisions_manifest(v->db, id, ret, e);
+	return r == -ERR_NOT_FOUND ? err_field(e, ERR_NOT_FOUND, "revision", given,
+					       "app %s has no revision %s", app.app_id, given)
+				   : r;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * steps.h - what the tables of steps have in common: parts of stopping and starting a guest. See engine.h for what each kind may do.
+ */
+#ifndef TEEPOD_VMM_STEPS_H
+#define TEEPOD_VMM_STEPS_H
+
+#include "vmm/engine.h"
+
+/* steps.c [job] */
+int step_signal(struct step_job *j, struct err *e); /* the power button, unless the job is forced */
+int step_destroy(struct step_job *j, struct err *e);
+int step_files(struct step_job *j, struct err *e);
+int step_define(struct step_job *j, struct err *e);
+int step_start(struct step_job *j, struct err *e);
+int step_forwards(struct step_job *j, struct err *e);
+
+/* steps.c [turn] */
+int step_enter_boot(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e);
+int step_save_started(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e);
+int step_save_off(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e);
+
+/* steps.c [loop] */
+int step_down_or_late(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e);
+unsigned step_graceful_limit(const struct op_run *o);
+int step_booted(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e);
+unsigned step_boot_limit(const struct op_run *o);
+
+/* update_steps.c */
+enum { UPDATE_STEPS = 11 };
+extern const struct step update_steps[UPDATE_STEPS];
+int finish_update(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok, struct err *e);
+
+#endif

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * update_steps.c - what a resize or an upgrade consists of.
+ *
+ * reserve | signal → wait → stop → disk → apply → files → define → start → forwards → boot
+ *
+ * Skipped: all that stops and starts, when the guest does not run or nothing needs a restart; "disk" when the disk keeps its size;
+ * "forwards" when no guest is led to. "apply" is a turn: the planned state becomes the CVM's row, ports, devices and revision at once,
+ * and the former state takes its place in the changes (db/changes.c). Undoing it is the same swap.
+ *
+ * So a crash finds the old CVM or the new one. What fails from "stop" on goes back: the guest that runs by then is ended, the row is the
+ * old one again, and the CVM is started as it was by an operation that begins in the turn that ends this one. The disk alone does not go back:
+ * it may hold what the guest wrote into the new part. Its size is recorded by the step that made it, as all that has happened to it.
+ * As after a create, a guest that starts and does not boot well is left to its owner, as what it was changed to.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/own.h"
+#include "vmm/billing.h"
+#include "vmm/steps.h"
+
+/* ------------------------------------------------------------------ what is skipped */
+
+static bool no_restart(const struct op_run *o)
+{
+	return !o->restart;
+}
+
+static bool no_growth(const struct op_run *o)
+{
+	return !o->grow;
+}
+
+static bool no_leading(const struct op_run *o)
+{
+	return !o->restart && !o->lead;
+}
+
+/* ------------------------------------------------------------------ jobs */
+
+/* By QEMU if one has it open, else by qemu-img. */
+static int grow_disk(struct step_job *j, struct err *e)
+{
+	auto_free char *path = xasprintf("%s/hda.img", j->dir);
+	int r = hv_block_resize(j->hv, j->cvm.uuid, path, (uint64_t)j->change.disk_gib << 30, e);
+
+	return r == -ERR_NOT_FOUND ? disk_grow(path, j->change.disk_gib, e) : r;
+}
+
+/* The change is applied by now: the present ports are the new ones. */
+static int lead_ports(struct step_job *j, struct err *e)
+{
+	if (j->restart)
+		return step_forwards(j, e);
+	return forwards_change(j->hv, &j->cvm, j->other_ports, j->n_other_ports, j->ports, j->n_ports, e);
+}
+
+static int lead_back(struct step_job *j, struct err *e)
+{
+	if (j->restart)
+		return 0; /* they end with the guest */
+	return forwards_change(j->hv, &j->cvm, j->ports, j->n_ports, j->other_ports, j->n_other_ports, e);
+}
+
+/* ------------------------------------------------------------------ turns */
+
+static int load(struct vmm *v, const struct op_run *o, struct change_row *ret, struct err *e)
+{
+	int r = changes_get(v->db, o->row.id, ret, e);
+
+	return r == -ERR_NOT_FOUND
+		       ? err_set(e, ERR_HOST, "what operation %s changes is not recorded", o->row.id)
+		       : r;
+}
+
+static int save_disk(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
+{
+	struct change_row x;
+	int r = load(v, o, &x, e);
+
+	if (r)
+		return r;
+	r = cvms_set_disk(v->db, c->id, x.disk_gib, e);
+	if (!r)
+		r = meter_follow(v, c->id, e);
+	cvm_blobs_free(&x.blobs);
+	return r;
+}
+
+/* @c is what it was. */
+static int swap(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct change_row *x, struct err *e)
+{
+	struct cvm_row now;
+	int r = changes_swap(v->db, x, e);
+
+	if (!r)
+		r = meter_follow(v, c->id, e);
+	if (!r)
+		r = cvms_get(v->db, c->id, &now, e);
+	if (r)
+		return r == -ERR_NOT_FOUND ? err_set(e, ERR_CVM_NOT_FOUND, "the CVM is gone") : r;
+	r = x->applied ? change_remember(v, &now, x->changed, &o->row, e)
+		       : history_remove(v->db, o->row.id, e);
+	return r ? r
+		 : event(v, &now, o->row.id, x->applied ? "cvm.changed" : "cvm.changed_back", e,
+			 "{s:o, s:s, s:s, s:I, s:I, s:I}", "changed", json_loads(x->changed, 0, NULL),
+			 "image", now.image_name, "compose_hash", now.compose_hash, "vcpus",
+			 (json_int_t)now.vcpus, "memory_mib", (json_int_t)now.memory_mib, "disk_gib",
+			 (json_int_t)now.disk_gib);
+}
+
+static int swap_to(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool applied, struct err *e)
+{
+	struct change_row x;
+	int r = load(v, o, &x, e);
+
+	if (r)
+		return r;
+	if (x.applied != applied)
+		r = swap(v, o, c, &x, e);
+	cvm_blobs_free(&x.blobs);
+	return r;
+}
+
+static int save_applied(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
+{
+	return swap_to(v, o, c, true, e);
+}
+
+static int unsave_applied(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
+{
+	return swap_to(v, o, c, false, e);
+}
+
+/* ------------------------------------------------------------------ the end */
+
+/* The error says what failed; this says what became of the CVM, and is said in full. */
+static void tell_end(struct op_run *o, const struct cvm_row *c, const struct change_row *x,
+		     const char *follower)
+{
+	char disk[64] = "", again[96] = "", end[240], text[sizeof(((struct err *)0)->text)];
+	struct err w;
+
+	if (!vmm_op_error(&o->row, &w))
+		return;
+	if (o->grow && c->disk_gib == x->disk_gib)
+		(void)snprintf(disk, sizeof(disk), ", but for its disk, which has grown to %lld GiB",
+			       (long long)c->disk_gib);
+	if (*follower)
+		(void)snprintf(again, sizeof(again), ", and is started again (operation %s)", follower);
+	if (x->applied)
+		(void)snprintf(end, sizeof(end), "; the CVM stays changed");
+	else
+		(void)snprintf(end, sizeof(end), "; the CVM is as it was before%s%s", disk, again);
+	(void)snprintf(text, sizeof(text), "%.*s%s", (int)(sizeof(text) - 1 - strlen(end)), w.text, end);
+	memcpy(w.text, text, sizeof(w.text));
+	op_error_write(&w, o->row.error);
+}
+
+/* Gone back, or cancelled while it went down by itself: it ran, and shall run again. */
+static int start_again(struct vmm *v, struct op_run *o, const struct cvm_row *c, const struct change_row *x,
+		       char ret_op[UUID_TEXT], struct err *e)
+{
+	struct op_row next;
+	bool queued;
+	int r = 0;
+
+	ret_op[0] = '\0';
+	if (!o->restart || x->applied || (!o->row.undoing && cvm_is_up(c)))
+		return 0;
+	if (o->row.undoing)
+		r = step_save_off(v, o, c, e); /* undoing "stop" has ended whatever ran */
+	if (!r)
+		r = op_follow(v, o, c, OP_START, &next, &queued, e);
+	if (!r && queued)
+		memcpy(ret_op, next.id, UUID_TEXT);
+	return r;
+}
+
+int finish_update(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok, struct err *e)
+{
+	char follower[UUID_TEXT] = "";
+	struct change_row x;
+	int r = load(v, o, &x, e);
+
+	if (r)
+		return r;
+	r = change_settle(v, c, &x, e);
+	if (!r)
+		r = meter_follow(v, c->id, e);
+	if (!r && !ok) {
+		r = start_again(v, o, c, &x, follower, e);
+		if (!r)
+			tell_end(o, c, &x, follower);
+	}
+	cvm_blobs_free(&x.blobs);
+	return r;
+}
+
+/* ------------------------------------------------------------------ the table */
+
+const struct step update_steps[UPDATE_STEPS] = {
+	{ .name = "reserve" },
+	{ .name = "signal",
+	  .flags = STEP_HV | STEP_KEEP | STEP_ASKS,
+	  .work = step_signal,
+	  .skip = no_restart },
+	{ .name = "wait",
+	  .flags = STEP_KEEP,
+	  .ready = step_down_or_late,
+	  .limit_s = step_graceful_limit,
+	  .skip = no_restart },
+	{ .name = "stop",
+	  .flags = STEP_HV,
+	  .work = step_destroy,
+	  .save = step_save_off,
+	  .undo = step_destroy,
+	  .skip = no_restart },
+	{ .name = "disk", .flags = STEP_HV, .work = grow_disk, .save = save_disk, .skip = no_growth },
+	{ .name = "apply", .save = save_applied, .unsave = unsave_applied },
+	{ .name = "files",
+	  .flags = STEP_HV,
+	  .enter = step_enter_boot,
+	  .work = step_files,
+	  .skip = no_restart },
+	{ .name = "define", .flags = STEP_HV, .work = step_define, .skip = no_restart },
+	{ .name = "start",
+	  .flags = STEP_HV,
+	  .work = step_start,
+	  .save = step_save_started,
+	  .undo = step_destroy,
+	  .skip = no_restart },
+	{ .name = "forwards", .flags = STEP_HV, .work = lead_ports, .undo = lead_back, .skip = no_leading },
+	{ .name = "boot",
+	  .flags = STEP_KEEP,
+	  .ready = step_booted,
+	  .limit_s = step_boot_limit,
+	  .skip = no_restart },
+};
