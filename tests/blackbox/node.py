@@ -581,6 +581,14 @@ def book_errors(node):
         if bound != promised:
             bad.append(f"{uuid} forwards {sorted(promised)}, QEMU listens on {sorted(bound)}")
 
+    for table, query in {"changes": "select op from changes", "ports": "select * from ports where vm_port <> other_vm_port",
+                         "devices": "select address from devices where part <> 'both'",
+                         "shares": "select * from cvm_nodes where hugepages_mib <> other_hugepages_mib or pinned_mib <> other_pinned_mib",
+                         "history": "select uuid from cvms where uuid not in (select cvm_uuid from history)"}.items():
+        left = node.rows(query)
+        if left and not live:
+            bad.append(f"no operation runs, and of {table} there is left {left}")
+
     promised = dict(node.rows("select resource, promised from capacity"))
     holding = [row for row in cvms.values() if row[5]]
     for resource, amount in {"vcpus": sum(row[2] for row in holding), "memory_mib": sum(row[3] for row in holding),

@@ -6,6 +6,7 @@ this list against the daemon's own.
 """
 
 import http.client
+import json
 import os
 import signal
 import threading
@@ -25,10 +26,28 @@ STEPS = {
     "restart": ["signal", "wait", "stop", *BOOT_STEPS],
     "delete": ["stop", "undefine", "remove"],
 }
+CHANGE_STEPS = ["reserve", "signal", "wait", "stop", "disk", "apply", *(s for s in BOOT_STEPS if s != "disk")]
 
-# Reserving is the transaction that also writes the answer: there is no instant inside it to die at.
-POINTS = [f"{kind}.{step}.{when}" for kind, steps in STEPS.items() for step in steps for when in ("before", "after")
-          if step != "reserve"]
+# Reserving is the transaction that also writes the answer, applying is one that begins when the step before has ended: there is no
+# instant inside them to die at.
+WHEN = {"reserve": (), "apply": ("before",)}
+POINTS = [f"{kind}.{step}.{when}" for kind, steps in STEPS.items() for step in steps
+          for when in WHEN.get(step, ("before", "after"))]
+
+# What is asked for, and the steps that are not skipped for it.
+CHANGES = {
+    "resize": ("resize", {"vcpu": 2, "memory": 96, "disk_size": 2}, CHANGE_STEPS),
+    "resize of a stopped CVM": ("resize", {"vcpu": 2, "memory": 96, "disk_size": 2}, ["disk", "apply"]),
+    "disk of a running CVM": ("resize", {"disk_size": 2}, ["disk", "apply"]),
+    "upgrade": ("upgrade", {"docker_compose_file": "services:\n  web:\n    image: nginx:2\n", "encrypted_env": "00" * 60,
+                            "user_config": "{}", "vcpu": 2, "disk_size": 2, "listed": True,
+                            "ports": [{"protocol": "tcp", "host_port": 0, "vm_port": 81}]}, CHANGE_STEPS),
+    "upgrade of a stopped CVM": ("upgrade", {"docker_compose_file": "services:\n  web:\n    image: nginx:2\n",
+                                             "ports": []}, ["apply"]),
+    "ports of a running CVM": ("upgrade", {"ports": [{"protocol": "tcp", "host_port": 0, "vm_port": 81}]}, ["apply", "forwards"]),
+}
+CHANGE_POINTS = [(what, f"{kind}.{step}.{when}") for what, (kind, _, steps) in CHANGES.items() for step in steps
+                 for when in WHEN.get(step, ("before", "after"))]
 
 
 def prepare(node, kind):
@@ -116,6 +135,87 @@ def test_killed_at(spawn, point):
     assert node.guests() == [] and node.folders() == set() and node.definitions() == {}
 
 
+def state(cvm):
+    """All that a change may change, but for the disk; the files of a guest that was started follow from it."""
+    return cvm.node.rows("select c.vcpus, c.memory_mib, c.given_vcpus, c.given_memory_mib, c.listed, c.image, c.user_config, c.encrypted_env,"
+                         " json_remove(r.manifest, '$.name'), (select group_concat(vm_port) from ports p where p.cvm = c.id and vm_port > 0)"
+                         " from cvms c join revisions r on r.id = c.revision where c.uuid = ?", cvm.uuid)[0]
+
+
+def disk_of(cvm):
+    """What the row says, and what the file is, in GiB."""
+    said = cvm.node.rows("select disk_gib from cvms where uuid = ?", cvm.uuid)[0][0]
+    try:
+        header = (cvm.node.dir / "cvms" / cvm.uuid / "hda.img").read_bytes()[24:32]
+    except FileNotFoundError:
+        return said, said
+    return said, int.from_bytes(header, "big") / (1 << 30)
+
+
+def ask_to_change(cvm, body):
+    try:
+        answer = cvm.node.api("PATCH", f"/cvms/{cvm.uuid}", json=body | {"allow_restart": True, "allow_force_stop": True})
+    except (OSError, http.client.HTTPException):
+        return False
+    assert answer.status // 100 == 2, answer
+    return True
+
+
+@pytest.mark.parametrize("what, point", CHANGE_POINTS)
+def test_killed_while_changing(spawn, what, point):
+    """A CVM is what it was or what it was to become, whenever the daemon dies; and what was acknowledged it becomes."""
+    _, change, _ = CHANGES[what]
+    node = spawn(start=False)
+    node.start()
+    cvm = node.create(name="victim", stopped="stopped" in what, ports=[{"protocol": "tcp", "host_port": 0, "vm_port": 80}])
+    other = node.create(name="model", stopped=True, ports=[{"protocol": "tcp", "host_port": 0, "vm_port": 80}])
+    ask_to_change(other, change)
+    node.settled()
+    before, after, ran = state(cvm), state(other), cvm.status
+    other.delete()
+    node.stop()
+    node.start(TEEPOD_FAILPOINT=point)
+    acknowledged = ask_to_change(cvm, change)
+    assert node.died(30) == signal.SIGKILL
+    assert state(cvm) in (before, after), "a mixture"
+
+    node.start()
+    node.settled()
+    assert_books(node)
+    assert state(cvm) == (after if acknowledged else state(cvm))
+    assert state(cvm) in (before, after)
+    said, is_now = disk_of(cvm)
+    assert said == is_now
+    if acknowledged:
+        cvm.becomes(ran, 15)
+        assert said == change.get("disk_size", 1)
+    history = node.rows("select changed from history where cvm_uuid = ? order by number", cvm.uuid)
+    assert len(history) == (2 if (state(cvm), said) != (before, 1) else 1), history
+    cvm.delete()
+    assert_books(node)
+    assert node.guests() == [] and node.folders() == set() and node.definitions() == {}
+
+
+@pytest.mark.parametrize("step", ["start", "stop"])
+def test_killed_while_a_change_goes_back(spawn, step):
+    """No host has room for this guest's memory, whatever its configuration says: QEMU does not start."""
+    node = spawn(start=False, options={"capacity.memory_mib": 200_000_000})
+    node.start(TEEPOD_FAILPOINT=f"resize.{step}.undone")
+    cvm = node.create(name="victim")
+    before = state(cvm)
+    ask_to_change(cvm, {"vcpu": 2, "memory": 100_000_000, "disk_size": 2})
+    assert node.died(30) == signal.SIGKILL
+    node.start()
+    node.settled()
+    op = [o for o in cvm.operations() if o["kind"] == "resize"][0]
+    assert op["state"] == "failed", op
+    assert "as it was before, but for its disk, which has grown to 2 GiB, and is started again" in json.dumps(op["error"]), op
+    assert state(cvm) == before and disk_of(cvm) == (2, 2)
+    cvm.becomes("running", 15)
+    assert len(node.rows("select * from history")) == 1
+    assert_books(node)
+
+
 @pytest.mark.parametrize("point", [*(f"create.{step}.undone" for step in ("start", "define", "disk", "files")), "start.start.undone"])
 def test_killed_while_undoing(spawn, point):
     kind, _, _ = point.split(".")
@@ -146,12 +246,15 @@ def test_the_list_of_steps_is_complete(node):
     cvm = node.create()
     for verb, body in (("stop", {}), ("shutdown", {}), ("start", {}), ("restart", {"force": True})):
         cvm.do(verb, **body)
+    for body in ({"memory": 96}, {"listed": True}):
+        ask_to_change(cvm, body)
+        node.settled(cvm.uuid)
     cvm.delete()
     told = {}
     for op in node.get("/operations?page_size=100").ok().json["items"]:
         if op["cvm"]["vm_uuid"] == cvm.uuid:
             told[op["kind"]] = [step["name"] for step in op["steps"]]
-    assert told == STEPS
+    assert told == STEPS | {"resize": CHANGE_STEPS, "upgrade": CHANGE_STEPS}
 
 
 @pytest.mark.parametrize("delay_ms", [5, 60, 66, 68, 70, 120, 180, 240, 320, 450])

@@ -675,6 +675,128 @@ static void key_ids_that_the_host_tells_are_the_total_unless_one_was_set(void **
 	assert_int_equal(n->v->set.tdx_keyids, 31);
 }
 
+/* ------------------------------------------------------------------ another place */
+
+struct changing {
+	struct asking *of;
+	struct update_ask ask;
+	struct op_row op;
+};
+
+static int update_turn(void *arg, struct err *e)
+{
+	struct changing *c = arg;
+
+	c->ask.listed = -1;
+	return vmm_update(c->of->n->v, &c->of->row, &c->ask, &ref, &c->op, e);
+}
+
+/* Accepted: what it will be is held beside what it is. */
+static void change_begins(struct changing *c)
+{
+	struct err e;
+
+	if (turn_do(c->of->n->v->turn, update_turn, c, &e) < 0)
+		fail_msg("%s", e.text);
+	assert_int_equal(c->op.state, OP_RUNNING);
+}
+
+static void change_ends(struct changing *c)
+{
+	struct node *n = c->of->n;
+	struct err e;
+
+	while (!ops_get(n->v->db, c->op.id, &c->op, &e) && c->op.state == OP_RUNNING)
+		(void)uv_run(&n->loop, UV_RUN_ONCE);
+	assert_int_equal(c->op.state, OP_SUCCEEDED);
+	assert_int_equal(cvms_get(n->v->db, c->of->row.id, &c->of->row, &e), 0);
+	assert_int_equal(count(n, "SELECT count(*) FROM changes"), 0);
+	expect_sound_books(n);
+}
+
+static void other_gpus_are_held_beside_the_present_ones_until_they_are_its_own(void **st)
+{
+	static const struct gpu_ask first[] = { { "18:00.0", NULL } };
+	static const struct gpu_ask second[] = { { "2a:00.0", NULL }, { NULL, "10de:2335" } };
+	struct asking a = { .ask = { .gpu_attach = GPU_LISTED, .gpus = first, .n_gpus = 1 } };
+	struct changing c = {
+		.of = &a, .ask = { .set_gpus = true, .gpu_attach = GPU_LISTED, .gpus = second, .n_gpus = 2 }
+	};
+	auto_free struct device_row *now = NULL;
+	struct node *n = *st;
+	size_t n_now;
+	struct err e;
+
+	created(n, "holder", &a);
+	change_begins(&c);
+	assert_int_equal(c.op.kind, OP_UPGRADE);
+	assert_int_equal(gpus_of(n).promised, 2);
+	assert_int_equal(vmm_devices_of(n->v, a.row.id, &now, &n_now, &e), 0);
+	assert_int_equal(n_now, 1);
+	change_ends(&c);
+	assert_int_equal(a.row.gpus, 2);
+	assert_int_equal(count(n, "SELECT count(*) FROM devices WHERE cvm IS NOT NULL AND address IN"
+				  " ('0000:18:00.0', '0000:2a:00.0')"),
+			 2); /* any of a product: the one it had */
+	c.ask = (struct update_ask){ .set_gpus = true };
+	change_begins(&c);
+	assert_int_equal(gpus_of(n).promised, 2);
+	change_ends(&c);
+	assert_int_equal(gpus_of(n).promised, 0);
+	assert_string_equal(a.row.gpu_attach, "");
+}
+
+static void a_gpu_of_another_is_refused_and_nothing_is_held(void **st)
+{
+	static const struct gpu_ask first[] = { { "18:00.0", NULL } }, second[] = { { "2a:00.0", NULL } };
+	struct asking a = { .ask = { .gpu_attach = GPU_LISTED, .gpus = first, .n_gpus = 1 } };
+	struct asking b = { .ask = { .gpu_attach = GPU_LISTED, .gpus = second, .n_gpus = 1 } };
+	struct changing c = { .of = &a,
+			      .ask = { .set_gpus = true,
+				       .gpu_attach = GPU_LISTED,
+				       .gpus = second,
+				       .n_gpus = 1,
+				       .memory_mib = 1024 } };
+	struct node *n = *st;
+	struct err e;
+
+	created(n, "holder", &a);
+	created(n, "other", &b);
+	assert_true(turn_do(n->v->turn, update_turn, &c, &e) < 0);
+	assert_non_null(strstr(e.field, "gpus"));
+	assert_int_equal(gpus_of(n).promised, 2);
+	assert_int_equal(count(n, "SELECT promised FROM capacity WHERE resource = 'memory_mib'"), 1024);
+	assert_int_equal(count(n, "SELECT count(*) FROM changes"), 0);
+}
+
+static void hugepages_of_a_changed_size_are_held_at_the_larger_of_the_two(void **st)
+{
+	struct asking a = { .ask = { .hugepages = true, .memory_mib = 2 * GIB } };
+	struct changing c = { .of = &a, .ask = { .memory_mib = 5 * GIB } };
+	struct node *n = *st;
+	struct err e;
+
+	created(n, "pages", &a);
+	assert_int_equal(count(n, "SELECT sum(hugepages_promised) FROM numa_nodes"), 2 * GIB);
+	change_begins(&c);
+	assert_int_equal(c.op.kind, OP_RESIZE);
+	assert_int_equal(count(n, "SELECT sum(hugepages_promised) FROM numa_nodes"), 5 * GIB);
+	change_ends(&c);
+	assert_int_equal(a.row.given_memory_mib, 5 * GIB);
+	c.ask = (struct update_ask){ .memory_mib = 9 * GIB };
+	assert_int_equal(turn_do(n->v->turn, update_turn, &c, &e), -ERR_CAPACITY);
+	assert_string_equal(e.cap.resource, "hugepages_mib");
+	assert_int_equal(e.cap.asked, 4 * GIB);
+	assert_int_equal(e.cap.free, 3 * GIB);
+	c.ask = (struct update_ask){ .memory_mib = 1 * GIB };
+	change_begins(&c);
+	assert_int_equal(count(n, "SELECT sum(hugepages_promised) FROM numa_nodes"), 5 * GIB);
+	change_ends(&c);
+	assert_int_equal(count(n, "SELECT sum(hugepages_promised) FROM numa_nodes"), 1 * GIB);
+	deleted(&a);
+	expect_nothing_reserved(n, 0);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -697,6 +819,9 @@ int main(void)
 		T(a_look_serves_those_who_came_before_it_began),
 		T(a_commit_gives_what_was_provisioned),
 		T(key_ids_that_the_host_tells_are_the_total_unless_one_was_set),
+		T(other_gpus_are_held_beside_the_present_ones_until_they_are_its_own),
+		T(a_gpu_of_another_is_refused_and_nothing_is_held),
+		T(hugepages_of_a_changed_size_are_held_at_the_larger_of_the_two),
 		T(tdx_key_ids_are_refused_beyond_their_number_and_unlimited_while_unknown),
 	};
 

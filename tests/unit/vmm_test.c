@@ -867,6 +867,8 @@ static void the_status_word_follows_from_wanted_seen_and_done(void **st)
 		{ DESIRED_RUNNING, OBSERVED_ABSENT, "x", "starting", OP_CREATE },
 		{ DESIRED_STOPPED, OBSERVED_RUNNING, "x", "shutting_down", OP_SHUTDOWN },
 		{ DESIRED_DELETED, OBSERVED_RUNNING, "x", "deleting", OP_DELETE },
+		{ DESIRED_RUNNING, OBSERVED_RUNNING, "x", "updating", OP_RESIZE },
+		{ DESIRED_STOPPED, OBSERVED_OFF, "x", "updating", OP_UPGRADE },
 	};
 
 	(void)st;
