@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "api/account.h"
 #include "api/follow.h"
@@ -16,9 +17,28 @@
 #include "base/id.h"
 
 const struct route *const api_routes[] = {
-	account_routes, app_routes,    catalog_routes,     cvm_routes,   event_routes,     health_routes,
-	image_routes,   log_routes,    measurement_routes, node_routes,  operation_routes, power_routes,
-	state_routes,   policy_routes, maintenance_routes, money_routes, token_routes,     workspace_routes,
+	account_routes,
+	app_routes,
+	catalog_routes,
+	cvm_routes,
+	event_routes,
+	health_routes,
+	image_routes,
+	log_routes,
+	measurement_routes,
+	node_routes,
+	operation_routes,
+	power_routes,
+	state_routes,
+	policy_routes,
+	maintenance_routes,
+	money_routes,
+	token_routes,
+	workspace_routes,
+	replica_routes,
+	revision_routes,
+	software_routes,
+	update_routes,
 	NULL,
 };
 
@@ -183,6 +203,40 @@ int api_find_cvm(struct call *c, const char *identifier, struct cvm_row *ret, st
 	r = vmm_find(v, c->caller.workspace, identifier, ret, e);
 	if (r == -ERR_CVM_NOT_FOUND && api_scope(c) == 0)
 		r = vmm_find(v, 0, identifier, ret, e);
+	return r;
+}
+
+int api_find_first(const struct call *c, const char *identifier, struct cvm_row *ret, struct err *e)
+{
+	struct vmm *v = api_of(c)->vmm;
+	int r = vmm_find_first(v, c->caller.workspace, identifier, ret, e);
+
+	if (r == -ERR_CVM_NOT_FOUND && api_scope(c) == 0)
+		r = vmm_find_first(v, 0, identifier, ret, e);
+	return r;
+}
+
+/* "app_<40 hex>", "0x<40 hex>" or plain, in either case. Equal compose files make equal ids, also in other workspaces: an
+ * operator asks for the own workspace's app first. */
+int api_find_app(const struct call *c, const char *identifier, struct app_row *ret, struct err *e)
+{
+	const char *id = identifier;
+	char app_id[APP_ID_TEXT];
+	uint8_t raw[(APP_ID_TEXT - 1) / 2];
+	int r = -ERR_NOT_FOUND;
+
+	if (!strncasecmp(id, "app_", 4))
+		id += 4;
+	else if (!strncasecmp(id, "0x", 2))
+		id += 2;
+	if (id_unhex(id, raw, sizeof(raw))) {
+		id_hex(raw, sizeof(raw), app_id);
+		r = vmm_app(api_of(c)->vmm, c->caller.workspace, app_id, ret, e);
+		if (r == -ERR_NOT_FOUND && api_scope(c) == 0)
+			r = vmm_app(api_of(c)->vmm, 0, app_id, ret, e);
+	}
+	if (r == -ERR_NOT_FOUND || r == -ERR_CVM_NOT_FOUND)
+		return err_field(e, ERR_NOT_FOUND, "app_id", identifier, "no app %.64s is known", identifier);
 	return r;
 }
 

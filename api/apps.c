@@ -183,36 +183,11 @@ static void get_paginated(struct call *c)
 
 /* ------------------------------------------------------------------ one app */
 
-/* "app_<40 hex>", "0x<40 hex>" or plain, in either case. Equal compose files make equal ids, also in other workspaces: an
- * operator asks for the own workspace's app first. */
-static int find_app(const struct call *c, char app_id[APP_ID_TEXT], struct app_row *ret, struct err *e)
-{
-	const char *id = c->param[0];
-	uint8_t raw[(APP_ID_TEXT - 1) / 2];
-	int r = -ERR_NOT_FOUND;
-
-	if (!strncasecmp(id, "app_", 4))
-		id += 4;
-	else if (!strncasecmp(id, "0x", 2))
-		id += 2;
-	if (id_unhex(id, raw, sizeof(raw))) {
-		id_hex(raw, sizeof(raw), app_id);
-		r = vmm_app(api_of(c)->vmm, c->caller.workspace, app_id, ret, e);
-		if (r == -ERR_NOT_FOUND && api_scope(c) == 0)
-			r = vmm_app(api_of(c)->vmm, 0, app_id, ret, e);
-	}
-	if (r == -ERR_NOT_FOUND || r == -ERR_CVM_NOT_FOUND)
-		return err_field(e, ERR_NOT_FOUND, "app_id", c->param[0], "no app %.64s is known",
-				 c->param[0]);
-	return r;
-}
-
 static int app_cvms(const struct call *c, struct app_row *app, struct cvm_row **rows, size_t *n,
 		    struct err *e)
 {
-	char app_id[APP_ID_TEXT];
-	struct cvm_filter f = { .app_id = app_id, .listed = -1 };
-	int r = find_app(c, app_id, app, e);
+	struct cvm_filter f = { .app_id = app->app_id, .listed = -1 };
+	int r = api_find_app(c, c->param[0], app, e);
 
 	if (!r)
 		f.workspace = app->workspace;

@@ -19,18 +19,7 @@
 #include "base/own.h"
 #include "vmm/compose.h"
 
-enum {
-	OPT = FIELD_NULLABLE,
-	ENV_BYTES_MAX = 256 * 1024,
-	USER_CONFIG_MAX = 64 * 1024,
-	PORTS_MAX = 64,
-	ENV_KEYS_MAX = 1000,
-	BATCH_MAX = 1000,
-	PATH_BYTES_MAX = 4096,
-	VCPU_MAX = 65536,
-	MEMORY_MIB_MAX = 1 << 30,
-	DISK_GIB_MAX = 1 << 24,
-};
+enum { OPT = FIELD_NULLABLE, BATCH_MAX = 1000, PATH_BYTES_MAX = 4096 };
 
 static const char *const protocol_words[] = { "tcp", "udp", NULL };
 static const char *const kms_words[] = { "phala", "ethereum", "base", "legacy", NULL };
@@ -44,9 +33,9 @@ static const struct field port_fields[] = {
 	{ "vm_port", FIELD_INT, FIELD_REQUIRED, 1, 65535, FIELD_NOWHERE, NULL, NULL, NULL },
 };
 
-static const struct field_table port_table = { "PortRequest", port_fields, ARRAY_SIZE(port_fields), true };
+const struct field_table port_table = { "PortRequest", port_fields, ARRAY_SIZE(port_fields), true };
 
-static const char *const attach_words[] = { "listed", "all", NULL };
+const char *const gpu_attach_words[] = { "listed", "all", NULL };
 
 static const struct field gpu_fields[] = {
 	{ "slot", FIELD_STRING, OPT, 0, 12, FIELD_NOWHERE, NULL, NULL,
@@ -55,10 +44,10 @@ static const struct field gpu_fields[] = {
 	  "such as 10de:2335; whatever is in the slot if absent" },
 };
 
-static const struct field_table gpu_table = { "GpuRequest", gpu_fields, ARRAY_SIZE(gpu_fields), true };
+const struct field_table gpu_table = { "GpuRequest", gpu_fields, ARRAY_SIZE(gpu_fields), true };
 
 static const struct field gpus_fields[] = {
-	{ "attach_mode", FIELD_WORD, OPT, 0, 0, FIELD_NOWHERE, attach_words, NULL,
+	{ "attach_mode", FIELD_WORD, OPT, 0, 0, FIELD_NOWHERE, gpu_attach_words, NULL,
 	  "listed if absent; all: every GPU that is offered, and the NVSwitches" },
 	{ "gpus", FIELD_OBJECTS, OPT, 0, GPUS_MAX, FIELD_NOWHERE, NULL, &gpu_table, NULL },
 };
@@ -91,16 +80,16 @@ static const struct field_table gpus_table = { "GpusRequest", gpus_fields, ARRAY
 		  NULL,                                                                                      \
 		  NULL,                                                                                      \
 		  "numbers given besides win over the type's" },                                             \
-		{ "vcpu", FIELD_INT, OPT, 1, VCPU_MAX, AT(vcpu), NULL, NULL, NULL },                         \
-		{ "memory", FIELD_INT, OPT, 1, MEMORY_MIB_MAX, AT(memory), NULL, NULL, "MB" },               \
-		{ "disk_size", FIELD_INT, OPT, 1, DISK_GIB_MAX, AT(disk_size), NULL, NULL, "GB" },           \
+		{ "vcpu", FIELD_INT, OPT, 1, ASK_VCPUS, AT(vcpu), NULL, NULL, NULL },                        \
+		{ "memory", FIELD_INT, OPT, 1, ASK_MEMORY_MIB, AT(memory), NULL, NULL, "MB" },               \
+		{ "disk_size", FIELD_INT, OPT, 1, ASK_DISK_GIB, AT(disk_size), NULL, NULL, "GB" },           \
 		{ "teepod_id", FIELD_INT, OPT,                                                               \
 		  0,           INT32_MAX, AT(teepod_id),                                                     \
 		  NULL,        NULL,      "older name of node_id" },                                         \
 		{ "node_id", FIELD_INT, OPT, 0, INT32_MAX, AT(node_id), NULL, NULL, NULL },                  \
 		{ "region", FIELD_STRING, OPT, 0, 63, AT(region), NULL, NULL, NULL },                        \
-		{ "ports", FIELD_OBJECTS, OPT, 0, PORTS_MAX, AT(ports), NULL, &port_table, NULL },           \
-		{ "user_config", FIELD_STRING, OPT, 0, USER_CONFIG_MAX, AT(user_config), NULL, NULL, NULL }, \
+		{ "ports", FIELD_OBJECTS, OPT, 0, ASK_PORTS, AT(ports), NULL, &port_table, NULL },           \
+		{ "user_config", FIELD_STRING, OPT, 0, ASK_USER_CONFIG, AT(user_config), NULL, NULL, NULL }, \
 		{ "listed", FIELD_BOOL, OPT, 0, 0, AT(listed), NULL, NULL, NULL },                           \
 		{ "tee",     FIELD_WORD, OPT,                                                                \
 		  0,         0,          AT(tee),                                                            \
@@ -115,9 +104,9 @@ static const struct field_table gpus_table = { "GpusRequest", gpus_fields, ARRAY
 		{ "kms_contract", FIELD_STRING, OPT, 0, 64, AT(kms_contract), NULL, NULL, NULL },            \
 		{ "app_id", FIELD_STRING, OPT, 0, 42, AT(app_id), NULL, NULL, "40 hex digits" },             \
 		{ "nonce", FIELD_INT, OPT, 0, INT64_MAX, AT(nonce), NULL, NULL, NULL },                      \
-		{ "encrypted_env",   FIELD_STRING, OPT,  0,           2 * ENV_BYTES_MAX,                     \
+		{ "encrypted_env",   FIELD_STRING, OPT,  0,           2 * ASK_ENV_BYTES,                     \
 		  AT(encrypted_env), NULL,         NULL, "hex digits" },                                     \
-		{ "env_keys", FIELD_STRINGS, OPT, 0, ENV_KEYS_MAX, AT(env_keys), NULL, NULL, NULL },         \
+		{ "env_keys", FIELD_STRINGS, OPT, 0, ASK_ENV_KEYS, AT(env_keys), NULL, NULL, NULL },         \
 		{ "hugepages", FIELD_BOOL, OPT, 0, 0, AT(hugepages), NULL, NULL, NULL },                     \
 		{ "pin_numa", FIELD_BOOL, OPT, 0, 0, AT(pin_numa), NULL, NULL, NULL },                       \
 		{ "gpus", FIELD_OBJECT, OPT, 0, 0, AT(gpus), NULL, &gpus_table, NULL },                      \
@@ -202,13 +191,13 @@ static int refuse_unsupported(const struct cvm_request *q, struct err *e)
 	return 0;
 }
 
-static int read_node(const struct cvm_request *q, int64_t *ret, struct err *e)
+int read_node(int64_t teepod_id, int64_t node_id, int64_t *ret, struct err *e)
 {
-	if (q->teepod_id && q->node_id && q->teepod_id != q->node_id)
+	if (teepod_id && node_id && teepod_id != node_id)
 		return err_field(e, ERR_INCOMPATIBLE, "node_id", NULL,
-				 "node_id is %lld and teepod_id, its older name, is %lld",
-				 (long long)q->node_id, (long long)q->teepod_id);
-	*ret = q->node_id ? q->node_id : q->teepod_id;
+				 "node_id is %lld and teepod_id, its older name, is %lld", (long long)node_id,
+				 (long long)teepod_id);
+	*ret = node_id ? node_id : teepod_id;
 	return 0;
 }
 
@@ -236,7 +225,7 @@ static const char *text_of(const json_t *o, const char *key)
 }
 
 /* The table has checked types and ranges. */
-static void read_ports(const json_t *list, struct port_ask *out)
+void read_ports(const json_t *list, struct port_ask *out)
 {
 	const json_t *item;
 	size_t i;
@@ -254,7 +243,7 @@ static void read_ports(const json_t *list, struct port_ask *out)
 	}
 }
 
-static void read_gpus(const json_t *list, struct gpu_ask *out)
+void read_gpus(const json_t *list, struct gpu_ask *out)
 {
 	const json_t *item;
 	size_t i;
@@ -263,7 +252,7 @@ static void read_gpus(const json_t *list, struct gpu_ask *out)
 		(struct gpu_ask){ .slot = text_of(item, "slot"), .product_id = text_of(item, "product_id") };
 }
 
-static enum gpu_attach read_attach(const json_t *gpus)
+enum gpu_attach read_attach(const json_t *gpus)
 {
 	const char *word = text_of(gpus, "attach_mode");
 
@@ -311,7 +300,7 @@ static int fill(const struct cvm_request *q, const json_t *body, struct cvm_aske
 	if (!r)
 		r = read_networks(q->networks, a->networks, e);
 	if (!r)
-		r = read_node(q, &a->ask.node_id, e);
+		r = read_node(q->teepod_id, q->node_id, &a->ask.node_id, e);
 	if (!r)
 		r = read_encrypted_env(q->encrypted_env, &a->env, &a->env_len, e);
 	return r;
@@ -360,10 +349,10 @@ struct change_request {
 };
 
 static const struct field change_fields[] = {
-	{ "vcpu", FIELD_INT, OPT, 1, VCPU_MAX, offsetof(struct change_request, vcpu), NULL, NULL, NULL },
-	{ "memory", FIELD_INT, OPT, 1, MEMORY_MIB_MAX, offsetof(struct change_request, memory), NULL, NULL,
+	{ "vcpu", FIELD_INT, OPT, 1, ASK_VCPUS, offsetof(struct change_request, vcpu), NULL, NULL, NULL },
+	{ "memory", FIELD_INT, OPT, 1, ASK_MEMORY_MIB, offsetof(struct change_request, memory), NULL, NULL,
 	  "MB" },
-	{ "disk_size", FIELD_INT, OPT, 1, DISK_GIB_MAX, offsetof(struct change_request, disk_size), NULL,
+	{ "disk_size", FIELD_INT, OPT, 1, ASK_DISK_GIB, offsetof(struct change_request, disk_size), NULL,
 	  NULL, "GB; a disk only grows" },
 	{ "image", FIELD_STRING, OPT, 1, 64, offsetof(struct change_request, image), NULL, NULL,
 	  "image name, or a family: its newest" },

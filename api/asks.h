@@ -10,6 +10,17 @@
 #include "vmm/networks.h"
 #include "vmm/vmm.h"
 
+/* How much a request may name, whatever the node has. */
+enum {
+	ASK_ENV_BYTES = 256 * 1024,
+	ASK_USER_CONFIG = 64 * 1024,
+	ASK_PORTS = 64,
+	ASK_ENV_KEYS = 1000,
+	ASK_VCPUS = 65536,
+	ASK_MEMORY_MIB = 1 << 30,
+	ASK_DISK_GIB = 1 << 24,
+};
+
 extern const struct field_table provision_table, create_table, preflight_table, shutdown_table, restart_table,
 	image_ask_table, status_batch_table, change_table;
 
@@ -43,6 +54,18 @@ int read_cvm_request(const struct field_table *t, const json_t *body, struct cvm
 int cvm_asked_from(const struct cvm_request *req, const json_t *body, struct cvm_asked *ret, struct err *e);
 void cvm_asked_end(struct cvm_asked *a);
 #define auto_cvm_asked __attribute__((cleanup(cvm_asked_end)))
+
+/* Parts that other bodies have too; part of what is listed above. */
+extern const struct field_table port_table, gpu_table;
+extern const char *const gpu_attach_words[];
+
+/* Of lists that their tables have checked: @out has room for all. Strings are borrowed. */
+void read_ports(const json_t *list, struct port_ask *out);
+void read_gpus(const json_t *list, struct gpu_ask *out);
+/* "all", or whether any are listed. */
+enum gpu_attach read_attach(const json_t *gpus);
+/* @teepod_id is the older name of @node_id; 0 = not given. */
+int read_node(int64_t teepod_id, int64_t node_id, int64_t *ret, struct err *e);
 
 /* "0a1b" -> bytes, malloc'd; *ret NULL for none. */
 int read_encrypted_env(const char *hex, void **ret, size_t *ret_len, struct err *e);

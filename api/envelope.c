@@ -64,6 +64,10 @@ static const struct form forms[ERR_CODES] = {
 	[ERR_KEYS] = { 403, "ERR-05-001", NULL, 0 },
 	[ERR_KEY_RATE] = { 429, "ERR-05-002", NULL, 60 },
 	[ERR_CVM_ELSEWHERE] = { 404, "ERR-03-003", "cvm_id", 0 },
+	[ERR_REPLICA_IMAGE] = { 400, "ERR-03-006", "os_image", 0 },
+	[ERR_APP_CONFLICT] = { 409, "ERR-03-007", "app_id", 0 },
+	[ERR_REPLICA_SOURCE] = { 404, "ERR-03-008", "vm_uuid", 0 },
+	[ERR_REPLICA_HASH] = { 400, "ERR-03-009", "compose_hash", 0 },
 };
 
 /* Resources the catalogue has a code for; the others are "resource not available". */

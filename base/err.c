@@ -48,6 +48,10 @@ static const char *const words[] = {
 	[ERR_KEYS] = "keys",
 	[ERR_KEY_RATE] = "key_rate",
 	[ERR_CVM_ELSEWHERE] = "cvm_elsewhere",
+	[ERR_REPLICA_IMAGE] = "replica_image",
+	[ERR_APP_CONFLICT] = "app_conflict",
+	[ERR_REPLICA_SOURCE] = "replica_source",
+	[ERR_REPLICA_HASH] = "replica_hash",
 };
 static_assert(ARRAY_SIZE(words) == ERR_CODES, "every err_code has a word");
 
@@ -86,7 +90,7 @@ static void copy_printable(char *out, size_t size, const char *s)
 
 int err_field(struct err *e, enum err_code code, const char *field, const char *value, const char *fmt, ...)
 {
-	char kept[sizeof(e->value)] = "";
+	char kept[96] = "";
 	va_list ap;
 	int r;
 

@@ -49,9 +49,13 @@ enum err_code {
 	ERR_QUOTA_CVMS,      /* the workspace has as many CVMs as it may have: see .cap (ERR-04-002) */
 	ERR_BALANCE, /* the workspace can not pay for it: .cap.asked is needed, .cap.free there (ERR-04-001) */
 	ERR_KEYS,    /* the workspace has as many API keys as it may have: see .cap (ERR-05-001) */
-	ERR_KEY_RATE,      /* API keys are made too fast: see .cap.total and .retry_s (ERR-05-002) */
-	ERR_CVM_ELSEWHERE, /* the CVM is not in the workspace that was named (ERR-03-003) */
-	ERR_CODES          /* count */
+	ERR_KEY_RATE,       /* API keys are made too fast: see .cap.total and .retry_s (ERR-05-002) */
+	ERR_CVM_ELSEWHERE,  /* the CVM is not in the workspace that was named (ERR-03-003) */
+	ERR_REPLICA_IMAGE,  /* the source's image is not on the node (ERR-03-006) */
+	ERR_APP_CONFLICT,   /* the app lives with another configuration (ERR-03-007) */
+	ERR_REPLICA_SOURCE, /* no such source for this caller (ERR-03-008) */
+	ERR_REPLICA_HASH,   /* several live revisions: which one? (ERR-03-009) */
+	ERR_CODES           /* count */
 };
 
 struct err_cap {
@@ -63,11 +67,11 @@ struct err_cap {
 
 struct err {
 	enum err_code code;
-	int sys;        /* errno at the origin, or 0 */
-	char field[64]; /* dotted path into the request ("compose_file.name"), or "" */
-	char value[96]; /* what was given, printable and cut, or "" */
-	char text[320]; /* for people; never parsed by anyone */
-	char hint[200]; /* what would fit, or what to do about it; or "" */
+	int sys;         /* errno at the origin, or 0 */
+	char field[64];  /* dotted path into the request ("compose_file.name"), or "" */
+	char value[200]; /* what was given, printable and cut (at 95 bytes by err_field()), or "" */
+	char text[320];  /* for people; never parsed by anyone */
+	char hint[200];  /* what would fit, or what to do about it; or "" */
 	struct err_cap
 		cap; /* meaningful for ERR_CAPACITY and where its code says so; a balance may be negative */
 	unsigned retry_s; /* when to come back, 0 = not known */

@@ -154,6 +154,9 @@ static int wrong(const struct field *f, const json_t *j, const char *path, struc
 	case FIELD_BOOL:
 		(void)snprintf(allowed, sizeof(allowed), "true or false");
 		break;
+	case FIELD_SWITCH:
+		(void)snprintf(allowed, sizeof(allowed), "true, false, 1 or 0");
+		break;
 	case FIELD_WORD: {
 		size_t n = (size_t)snprintf(allowed, sizeof(allowed), "one of");
 
@@ -269,6 +272,12 @@ static int read_one(const struct field *f, json_t *j, const char *path, void *ds
 			return wrong(f, j, path, e);
 		if (at)
 			*(bool *)at = json_is_true(j);
+		return 0;
+	case FIELD_SWITCH:
+		if (!json_is_boolean(j) && (!whole_number(j, &n) || n < 0 || n > 1))
+			return wrong(f, j, path, e);
+		if (at)
+			*(bool *)at = json_is_true(j) || json_number_value(j) == 1;
 		return 0;
 	case FIELD_WORD:
 		w = word_index(f, j);

@@ -33,6 +33,7 @@ enum field_type {
 	FIELD_STRINGS, /* at: json_t *, borrowed array of strings; min/max: items */
 	FIELD_OBJECT,  /* at: json_t *, borrowed object (and checked against sub, if there is one) */
 	FIELD_OBJECTS, /* at: json_t *, borrowed array of objects, each checked against sub; min/max: items */
+	FIELD_SWITCH,  /* at: bool; true, false, 1 or 0: some clients send numbers */
 };
 
 enum field_flag {

@@ -313,6 +313,8 @@ int vmm_commit(struct vmm *v, int64_t workspace, const char *app_id, const char 
 		return r == -ERR_NOT_FOUND ? not_provisioned(compose_hash, e) : r;
 	j = json_loads(request, 0, NULL);
 	manifest = json_loads(manifest_text, 0, NULL);
+	if (!json_object_get(j, "name")) /* provisioned for an update: update_provision.c */
+		return not_provisioned(compose_hash, e);
 	ask = (struct cvm_ask){
 		.name = json_string_value(json_object_get(j, "name")),
 		.image = json_string_value(json_object_get(j, "image")),

@@ -3,8 +3,10 @@
  */
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/own.h"
 #include "vmm/world.h"
 
 static bool all_digits(const char *s)
@@ -44,6 +46,16 @@ static enum cvm_key classify(const char *id, char value[80])
 	return hex == id + 9 ? CVM_BY_INSTANCE : CVM_BY_APP;
 }
 
+bool identifier_app(const char *identifier, char app_id[APP_ID_TEXT])
+{
+	char value[80];
+
+	if (classify(identifier, value) != CVM_BY_APP)
+		return false;
+	memcpy(app_id, value, APP_ID_TEXT);
+	return true;
+}
+
 static int ambiguous(const char *identifier, int found, const struct cvm_row *rows, struct err *e)
 {
 	err_field(e, ERR_CVM_AMBIGUOUS, "identifier", identifier, "%d CVMs match %.60s", found, identifier);
@@ -64,5 +76,42 @@ int vmm_find(struct vmm *v, int64_t workspace, const char *identifier, struct cv
 	if (n > 1)
 		return ambiguous(identifier, n, rows, e);
 	*ret = rows[0];
+	return 0;
+}
+
+int instances_of(struct vmm *v, int64_t workspace, const char *app_id, struct cvm_row **ret, size_t *n,
+		 struct err *e)
+{
+	const struct cvm_filter f = { .workspace = workspace, .app_id = app_id, .listed = -1 };
+	auto_free struct cvm_row *rows = NULL;
+	size_t all = 0, live = 0;
+	int r = cvms_list(v->db, &f, 0, -1, &rows, &all, NULL, e);
+
+	if (r)
+		return r;
+	for (size_t i = 0; i < all; i++)
+		if (rows[i].desired != DESIRED_DELETED)
+			rows[live++] = rows[i];
+	*ret = take_ptr(&rows);
+	*n = live;
+	return 0;
+}
+
+int vmm_find_first(struct vmm *v, int64_t workspace, const char *identifier, struct cvm_row *ret,
+		   struct err *e)
+{
+	auto_free struct cvm_row *rows = NULL;
+	char app_id[APP_ID_TEXT];
+	size_t n;
+	int r;
+
+	if (!identifier_app(identifier, app_id))
+		return vmm_find(v, workspace, identifier, ret, e);
+	r = instances_of(v, workspace, app_id, &rows, &n, e);
+	if (r)
+		return r;
+	if (!n)
+		return err_field(e, ERR_CVM_NOT_FOUND, "cvm_id", identifier, "no CVM %.60s", identifier);
+	*ret = rows[n - 1];
 	return 0;
 }

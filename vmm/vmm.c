@@ -285,6 +285,20 @@ int vmm_manifest(struct vmm *v, const struct cvm_row *cvm, char **ret, struct er
 	return r == -ERR_NOT_FOUND ? err_set(e, ERR_HOST, "the revision of %s is missing", cvm->name) : r;
 }
 
+int vmm_user_config(struct vmm *v, const struct cvm_row *cvm, char **ret, struct err *e)
+{
+	struct cvm_blobs blobs = { 0 };
+	int r = cvms_blobs(v->db, cvm->id, &blobs, e);
+
+	if (r)
+		return r == -ERR_NOT_FOUND
+			       ? err_field(e, ERR_CVM_NOT_FOUND, "cvm_id", cvm->uuid, "no CVM %s", cvm->uuid)
+			       : r;
+	*ret = take_ptr(&blobs.user_config);
+	cvm_blobs_free(&blobs);
+	return 0;
+}
+
 int vmm_operation(struct vmm *v, const char *op_id, struct op_row *ret, struct err *e)
 {
 	int r = ops_get(v->db, op_id, ret, e);

@@ -308,6 +308,9 @@ int vmm_maintenance(struct vmm *v, struct maintenance_row *ret, struct drain_cou
 /* By UUID (dashed or not, any case), "app_<40hex>", 40 hex, "0x" + 40 hex, "instance_<40hex>", "cvm_<n>", small integer, or
  * name. @workspace 0 = all. ERR_CVM_NOT_FOUND, ERR_CVM_AMBIGUOUS. */
 int vmm_find(struct vmm *v, int64_t workspace, const char *identifier, struct cvm_row *ret, struct err *e);
+/* The same, but an app id means the oldest of its CVMs that is not being deleted. */
+int vmm_find_first(struct vmm *v, int64_t workspace, const char *identifier, struct cvm_row *ret,
+		   struct err *e);
 int vmm_cvms(struct vmm *v, const struct cvm_filter *f, int64_t offset, int64_t limit, struct cvm_row **ret,
 	     size_t *n, int64_t *ret_total, struct err *e);
 int vmm_apps(struct vmm *v, const struct cvm_filter *f, int64_t offset, int64_t limit, struct cvm_row **ret,
@@ -316,6 +319,8 @@ int vmm_app(struct vmm *v, int64_t workspace, const char *app_id, struct app_row
 int vmm_ports(struct vmm *v, int64_t cvm, struct port_row **ret, size_t *n, struct err *e);
 /* Manifest text of the CVM's revision, malloc'd. */
 int vmm_manifest(struct vmm *v, const struct cvm_row *cvm, char **ret, struct err *e);
+/* As it was given, malloc'd; NULL if it has none. */
+int vmm_user_config(struct vmm *v, const struct cvm_row *cvm, char **ret, struct err *e);
 
 int vmm_operation(struct vmm *v, const char *op_id, struct op_row *ret, struct err *e);
 int vmm_operations(struct vmm *v, const struct op_filter *f, int64_t offset, int64_t limit,

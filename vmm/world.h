@@ -7,6 +7,7 @@
  *   look.c       what devices and nodes the host has
  *   create.c     provision, create   power.c     start, stop, ... asked for
  *   update.c     a change asked for   change.c  what it makes of the CVM, and what it takes
+ *   replicate.c  another one like it
  *   engine.c     runs operations     steps.c     what their steps are
  *   observe.c    hypervisor events, reconciliation
  *   host_watch.c what the machine has, read again now and then
@@ -117,6 +118,13 @@ void admission_free(struct admission *a);
 /* Parts of it that need no database. */
 int admit_name(const char *name, struct err *e);
 int admit_resources(const struct vmm *v, const struct cvm_ask *ask, struct cvm_row *c, struct err *e);
+
+/* ------------------------------------------------------------------ find.c */
+/* "app_<40 hex>", "0x<40 hex>" or 40 hex: that app's id. */
+bool identifier_app(const char *identifier, char app_id[APP_ID_TEXT]);
+/* CVMs of an app that are not being deleted, newest first; *ret malloc'd. */
+int instances_of(struct vmm *v, int64_t workspace, const char *app_id, struct cvm_row **ret, size_t *n,
+		 struct err *e);
 
 /* ------------------------------------------------------------------ admit_machine.c */
 /* Registers of a TD into the row, whose tdx is set; refused for an ordinary VM. */

@@ -104,6 +104,9 @@ def schema_of(field):
             schema["maximum"] = high
     elif kind == "boolean":
         schema = {"type": "boolean"}
+    elif kind == "switch":
+        nothing = ["null"] if field["nullable"] else []
+        return {"type": ["boolean", "integer"] + nothing, "minimum": 0, "maximum": 1}
     elif kind == "word":
         schema = {"type": "string", "enum": field["words"]}
     elif kind == "strings":

@@ -17,7 +17,7 @@
 static const char *const type_word[] = {
 	[FIELD_STRING] = "string",   [FIELD_INT] = "integer",     [FIELD_BOOL] = "boolean",
 	[FIELD_WORD] = "word",       [FIELD_STRINGS] = "strings", [FIELD_OBJECT] = "object",
-	[FIELD_OBJECTS] = "objects",
+	[FIELD_OBJECTS] = "objects", [FIELD_SWITCH] = "switch",
 };
 
 /* ------------------------------------------------------------------ --dump */

@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * replicate.c - which CVM is meant, and one more like it.
+ *
+ * A client that names an app in several revisions is shown its first instance and then posts that one's UUID (phala 1.1.18): were
+ * the UUID enough, such a client would get a replica of whichever revision came first. So the revision has to be said by its
+ * hash as soon as the app lives in two, however the source was named.
+ */
+#include "vmm/replicate.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/own.h"
+#include "vmm/world.h"
+
+enum { SUFFIX = 5, NAME_TRIES = 16 };
+
+/* ------------------------------------------------------------------ which one */
+
+/* Worded the same whether it never was, is being deleted, or belongs to somebody else. */
+static int no_source(const char *named, struct err *e)
+{
+	return err_field(e, ERR_REPLICA_SOURCE, "vm_uuid", named, "no CVM %.60s to make a replica of", named);
+}
+
+static int find_in(struct vmm *v, int64_t workspace, const struct replicate_ask *ask, struct cvm_row *ret,
+		   struct err *e)
+{
+	const char *named = ask->source ? ask->source : ask->app_id;
+	char app_id[APP_ID_TEXT];
+	struct cvm_row row;
+	int r = vmm_find_first(v, workspace, named, &row, e);
+
+	if (r == -ERR_CVM_NOT_FOUND || (!r && row.desired == DESIRED_DELETED))
+		return no_source(named, e);
+	if (r)
+		return r;
+	if (ask->app_id && (!identifier_app(ask->app_id, app_id) || strcmp(app_id, row.app_id) != 0))
+		return no_source(named, e);
+	*ret = row;
+	return 0;
+}
+
+static int find_source(struct vmm *v, const struct replicate_ask *ask, struct cvm_row *ret, struct err *e)
+{
+	int r = find_in(v, ask->workspace, ask, ret, e);
+
+	return r == -ERR_REPLICA_SOURCE && ask->elsewhere ? find_in(v, 0, ask, ret, e) : r;
+}
+
+/* Live instances of an app, newest first. */
+struct instances {
+	struct cvm_row *rows; /* owned */
+	size_t n;
+};
+
+static bool first_of_its_hash(const struct instances *all, size_t i)
+{
+	for (size_t k = 0; k < i; k++)
+		if (!strcmp(all->rows[k].compose_hash, all->rows[i].compose_hash))
+			return false;
+	return true;
+}
+
+/* "<hash>, <hash>", as many as there is room for; returns how many there are. */
+static size_t list_hashes(const struct instances *all, char *out, size_t size)
+{
+	size_t n = 0, used = 0;
+
+	out[0] = 0;
+	for (size_t i = all->n; i-- > 0;) {
+		if (!first_of_its_hash(all, i))
+			continue;
+		if (used + SHA256_HEX + 2 < size)
+			used += (size_t)snprintf(out + used, size - used, "%s%s", used ? ", " : "",
+						 all->rows[i].compose_hash);
+		n++;
+	}
+	return n;
+}
+
+static int ambiguous(const struct cvm_row *source, const struct instances *all, struct err *e)
+{
+	char hashes[sizeof(e->value)];
+	size_t n = list_hashes(all, hashes, sizeof(hashes));
+
+	err_set(e, ERR_REPLICA_HASH, "app %s runs in %zu revisions; compose_hash has to say which: %s",
+		source->app_id, n, hashes);
+	(void)snprintf(e->field, sizeof(e->field), "compose_hash");
+	memcpy(e->value, hashes, sizeof(e->value));
+	return err_hint(e, "give compose_hash (--compose-hash), one of: %.130s%s", hashes,
+			n > 2 ? ", ..." : "");
+}
+
+static int no_such_revision(const struct cvm_row *source, const struct instances *all, const char *given,
+			    struct err *e)
+{
+	char hashes[140];
+
+	list_hashes(all, hashes, sizeof(hashes));
+	err_field(e, ERR_APP_CONFLICT, "compose_hash", given,
+		  "app %s lives with another configuration than compose_hash %.66s", source->app_id, given);
+	return err_hint(e, "one of: %s", hashes);
+}
+
+/* Has @row the revision that @given names? */
+static int is_of(struct vmm *v, const struct cvm_row *row, const char *given, bool *ret, struct err *e)
+{
+	auto_free char *text = NULL;
+	auto_json json_t *manifest = NULL;
+	int r = 0;
+
+	*ret = !strcasecmp(row->compose_hash, given);
+	if (!*ret) {
+		r = vmm_manifest(v, row, &text, e);
+		manifest = r ? NULL : json_loads(text, 0, NULL);
+		*ret = manifest && compose_hash_names(manifest, given);
+	}
+	return r;
+}
+
+static int pick_by_hash(struct vmm *v, const struct instances *all, const char *given, struct cvm_row *source,
+			struct err *e)
+{
+	const char *hex = strncasecmp(given, "0x", 2) ? given : given + 2;
+	bool is = false;
+	int r;
+
+	if (!id_is_hex(hex, SHA256_HEX - 1))
+		return err_field(e, ERR_INVALID, "compose_hash", given,
+				 "compose_hash must be 64 hex digits, 0x before them allowed");
+	r = is_of(v, source, hex, &is, e);
+	if (r || is)
+		return r;
+	for (size_t i = all->n; i-- > 0;) {
+		if (!first_of_its_hash(all, i))
+			continue;
+		r = is_of(v, &all->rows[i], hex, &is, e);
+		if (r)
+			return r;
+		if (is) {
+			*source = all->rows[i];
+			return 0;
+		}
+	}
+	return no_such_revision(source, all, given, e);
+}
+
+static int pick(struct vmm *v, const struct replicate_ask *ask, struct cvm_row *source, struct err *e)
+{
+	auto_free struct cvm_row *rows = NULL;
+	struct instances all;
+	char hashes[4];
+	int r = instances_of(v, source->workspace, source->app_id, &rows, &all.n, e);
+
+	all.rows = rows;
+	if (r)
+		return r;
+	/* New software needs no old revision to be exact about: it goes on from the newest. */
+	if (compose_merge_any(&ask->software)) {
+		if (!ask->source && all.n)
+			*source = rows[0];
+		return 0;
+	}
+	if (ask->compose_hash && *ask->compose_hash)
+		return pick_by_hash(v, &all, ask->compose_hash, source, e);
+	return list_hashes(&all, hashes, sizeof(hashes)) > 1 ? ambiguous(source, &all, e) : 0;
+}
+
+/* ------------------------------------------------------------------ what it becomes */
+
+/* All that a create borrows. */
+struct likeness {
+	struct cvm_row source;
+	json_t *manifest;
+	struct cvm_blobs blobs;
+	struct port_ask ports[CVM_PORTS_MAX];
+	struct port_row *port_rows;
+	struct gpu_ask gpus[GPUS_MAX];
+	struct device_row *devices;
+	struct cvm_ask ask;
+};
+
+static void likeness_free(struct likeness *l)
+{
+	json_decref(l->manifest);
+	cvm_blobs_free(&l->blobs);
+	free(l->port_rows);
+	free(l->devices);
+}
+
+/* Host ports are the source's alone: the replica gets free ones. */
+static int take_ports(struct vmm *v, struct likeness *l, struct err *e)
+{
+	size_t n = 0;
+	int r = ports_of(v->db, l->source.id, &l->port_rows, &n, e);
+
+	for (size_t i = 0; !r && i < n && i < CVM_PORTS_MAX; i++) {
+		const struct port_row *p = &l->port_rows[i];
+
+		l->ports[l->ask.n_ports++] = (struct port_ask){ .udp = p->udp,
+								.host_address = p->host_address,
+								.vm_port = p->vm_port };
+	}
+	l->ask.ports = l->ports;
+	return r;
+}
+
+/* Its GPUs are in use; of the same products others may be free. */
+static int take_gpus(struct vmm *v, struct likeness *l, struct err *e)
+{
+	size_t n = 0;
+	int r = devices_of(v->db, l->source.id, &l->devices, &n, e);
+
+	for (int i = 0; i < GPU_ATTACHES; i++)
+		if (!strcmp(l->source.gpu_attach, gpu_attach_word[i]))
+			l->ask.gpu_attach = (enum gpu_attach)i;
+	for (size_t i = 0; !r && i < n && l->ask.n_gpus < GPUS_MAX && l->ask.gpu_attach == GPU_LISTED; i++)
+		if (l->devices[i].kind == DEVICE_GPU)
+			l->gpus[l->ask.n_gpus++] = (struct gpu_ask){ .product_id = l->devices[i].product_id };
+	l->ask.gpus = l->gpus;
+	return r;
+}
+
+static int take_software(struct vmm *v, const struct replicate_ask *ask, struct likeness *l, struct err *e)
+{
+	auto_free char *text = NULL;
+	auto_json json_t *own = NULL;
+	int r = vmm_manifest(v, &l->source, &text, e);
+
+	if (r)
+		return r;
+	own = json_loads(text, 0, NULL);
+	if (!own)
+		return err_set(e, ERR_HOST, "the manifest of %s can not be read", l->source.name);
+	if (!compose_merge_any(&ask->software)) {
+		l->manifest = take_ptr(&own);
+	} else {
+		r = compose_merge(own, &ask->software, &l->manifest, e);
+		if (!r && ask->compose_hash && *ask->compose_hash &&
+		    !compose_hash_names(l->manifest, ask->compose_hash))
+			r = err_field(e, ERR_INCOMPATIBLE, "compose_hash", ask->compose_hash,
+				      "compose_hash is not the hash of the compose file given with it");
+	}
+	return r ? r : compose_envs_allowed(l->manifest, ask->env_keys, "env_keys", e);
+}
+
+static int take_secrets(struct vmm *v, const struct replicate_ask *ask, struct likeness *l, struct err *e)
+{
+	int r = cvms_blobs(v->db, l->source.id, &l->blobs, e);
+
+	if (r)
+		return r == -ERR_NOT_FOUND ? no_source(l->source.uuid, e) : r;
+	l->ask.encrypted_env = ask->set_env ? ask->encrypted_env : l->blobs.encrypted_env;
+	l->ask.encrypted_env_len = ask->set_env ? ask->encrypted_env_len : l->blobs.encrypted_env_len;
+	l->ask.user_config = l->blobs.user_config;
+	return 0;
+}
+
+/* A type that is not offered any more stands for its numbers, which are the source's anyway. */
+static const char *type_of(const struct vmm *v, const struct cvm_row *c)
+{
+	for (size_t i = 0; i < v->set.n_types; i++)
+		if (!strcmp(v->set.types[i].name, c->instance_type))
+			return c->instance_type;
+	return NULL;
+}
+
+static void take_machine(const struct vmm *v, const struct replicate_ask *ask, struct likeness *l)
+{
+	const struct cvm_row *c = &l->source;
+
+	l->ask = (struct cvm_ask){
+		.image = c->image_name,
+		.prefer_dev = -1,
+		.instance_type = type_of(v, c),
+		.vcpus = c->vcpus,
+		.memory_mib = c->memory_mib,
+		.disk_gib = c->disk_gib,
+		.node_id = ask->node_id,
+		.app_id = c->app_id,
+		.listed = c->listed,
+		.stopped = ask->stopped,
+		.tee = c->tdx ? TEE_TDX : TEE_NONE,
+		.tdx = { .given = c->tdx, .policy = (uint64_t)c->tdx_policy },
+		.networks = c->networks,
+		.hugepages = c->hugepages,
+		.pin_numa = c->pin_numa,
+	};
+	memcpy(l->ask.tdx.mr_owner, c->mr_owner, sizeof(c->mr_owner));
+	memcpy(l->ask.tdx.mr_owner_config, c->mr_owner_config, sizeof(c->mr_owner_config));
+}
+
+/* Its row is there as long as a CVM is made from it; the files may have been taken away by hand. */
+static int image_is_here(const struct vmm *v, const struct cvm_row *c, struct err *e)
+{
+	auto_free char *dir = image_dir(v, c->image_name);
+	auto_free char *metadata = xasprintf("%s/metadata.json", dir);
+
+	if (!access(metadata, R_OK))
+		return 0;
+	err_field(e, ERR_REPLICA_IMAGE, "os_image", c->image_name,
+		  "image %s of %s is not on node %s (%lld) any more", c->image_name, c->name,
+		  v->set.node_name, (long long)v->set.node_id);
+	return err_hint(e, "import it again: POST /api/v1/images");
+}
+
+static int liken(struct vmm *v, const struct replicate_ask *ask, struct likeness *l, struct err *e)
+{
+	int r = find_source(v, ask, &l->source, e);
+
+	if (!r)
+		r = pick(v, ask, &l->source, e);
+	if (!r)
+		r = image_is_here(v, &l->source, e);
+	if (r)
+		return r;
+	take_machine(v, ask, l);
+	r = take_software(v, ask, l, e);
+	if (!r)
+		r = take_secrets(v, ask, l, e);
+	if (!r)
+		r = take_ports(v, l, e);
+	if (!r)
+		r = take_gpus(v, l, e);
+	l->ask.manifest = l->manifest;
+	return r;
+}
+
+/* ------------------------------------------------------------------ making them */
+
+/* The source's name, cut if need be, and a suffix nobody has. */
+static int new_name(struct vmm *v, const struct cvm_row *source, char out[NAME_TEXT], struct err *e)
+{
+	static const char letters[] = "abcdefghijkmnpqrstuvwxyz23456789"; /* 32 that are not mistaken */
+	size_t base = strnlen(source->name, NAME_TEXT - 1 - SUFFIX - 1);
+	struct cvm_row other;
+
+	while (base && source->name[base - 1] == '-')
+		base--;
+	for (int i = 0; i < NAME_TRIES; i++) {
+		uint8_t dice[SUFFIX];
+		int n;
+
+		id_random(dice, sizeof(dice));
+		(void)snprintf(out, NAME_TEXT, "%.*s-", (int)base, source->name);
+		for (size_t k = 0; k < SUFFIX; k++)
+			out[base + 1 + k] = letters[dice[k] % 32];
+		out[base + 1 + SUFFIX] = 0;
+		n = cvms_find(v->db, source->workspace, CVM_BY_NAME, out, &other, 1, e);
+		if (n <= 0)
+			return n;
+	}
+	return err_field(e, ERR_NAME_TAKEN, "name", source->name, "no free name like %s was found",
+			 source->name);
+}
+
+struct making {
+	struct vmm *v;
+	struct likeness *like;
+	const struct request_ref *ref;
+	struct replica *out;
+};
+
+static int make_one(void *arg, struct err *e)
+{
+	struct making *m = arg;
+	const struct cvm_row *source = &m->like->source;
+	struct cvm_ask ask = m->like->ask;
+	char name[NAME_TEXT];
+	int r = new_name(m->v, source, name, e);
+
+	ask.name = name;
+	ask.looked = m->ref->looked;
+	if (!r)
+		r = vmm_create(m->v, source->workspace, &ask, m->ref, &m->out->row, &m->out->op, e);
+	if (!r)
+		r = event(m->v, &m->out->row, m->out->op.id, "cvm.replicated", e, "{s:s, s:s}", "source",
+			  source->uuid, "compose_hash", m->out->row.compose_hash);
+	return r;
+}
+
+static int refuse_all(size_t made, size_t count, struct err *e)
+{
+	if (e->code == ERR_CAPACITY && made)
+		return err_hint(e, "%zu of %zu replicas would fit: ask for fewer, or with partial", made,
+				count);
+	return -(int)e->code;
+}
+
+static int make(struct vmm *v, struct likeness *l, size_t count, bool partial, const struct request_ref *ref,
+		struct replica *out, size_t *ret_n, struct err *ret_why, struct err *e)
+{
+	struct making m = { v, l, ref, out };
+
+	*ret_why = (struct err){ .code = ERR_NONE };
+	for (*ret_n = 0; *ret_n < count; ++*ret_n, ++m.out) {
+		if (turn_do(v->turn, make_one, &m, e) >= 0)
+			continue;
+		if (!partial || !*ret_n)
+			return refuse_all(*ret_n, count, e);
+		*ret_why = *e;
+		break;
+	}
+	return 0;
+}
+
+int vmm_replicate(struct vmm *v, const struct replicate_ask *ask, size_t count, bool partial,
+		  const struct request_ref *ref, struct replica **ret, size_t *ret_n, struct err *ret_why,
+		  struct err *e)
+{
+	auto_free struct likeness *l = xcalloc(1, sizeof(*l));
+	auto_free struct replica *out = xcalloc(count, sizeof(*out));
+	struct err why;
+	size_t n = 0;
+	int r = liken(v, ask, l, e);
+
+	if (!r)
+		r = make(v, l, count, partial, ref, out, &n, &why, e);
+	likeness_free(l);
+	if (r)
+		return r;
+	*ret = take_ptr(&out);
+	*ret_n = n;
+	*ret_why = why;
+	return 0;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * update_provision.c - see update_provision.h.
+ */
+#include "vmm/update_provision.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/clock.h"
+#include "base/own.h"
+#include "vmm/compose.h"
+#include "vmm/world.h"
+
+static const int64_t kept_ms = 14LL * 24 * 3600 * 1000;
+
+/* A create that waits under the same hash is not forgotten for the update's sake. */
+static int put(struct vmm *v, const struct cvm_row *cvm, const char *hash, const char *text, struct err *e)
+{
+	auto_free char *request = NULL, *manifest = NULL;
+	char app_id[APP_ID_TEXT];
+	int r = provisions_get(v->db, cvm->workspace, cvm->app_id, hash, &request, &manifest, app_id, e);
+
+	if (r && r != -ERR_NOT_FOUND)
+		return r;
+	return provisions_put(v->db, cvm->workspace, cvm->app_id, hash, request ? request : "{}", text,
+			      clock_wall_ms() + kept_ms, e);
+}
+
+int vmm_provision_update(struct vmm *v, const struct cvm_row *cvm, const json_t *manifest,
+			 char ret_hash[SHA256_HEX], struct err *e)
+{
+	auto_free char *text = compose_text(manifest);
+	char hash[SHA256_HEX];
+	int r;
+
+	compose_hash(text, hash);
+	r = admit_volumes(v, manifest, e);
+	if (!r)
+		r = put(v, cvm, hash, text, e);
+	if (!r)
+		memcpy(ret_hash, hash, sizeof(hash));
+	return r;
+}
+
+static int not_provisioned(const char *given, struct err *e)
+{
+	err_field(e, ERR_INVALID, "compose_hash", given, "compose_hash %.66s is not provisioned for this app",
+		  given);
+	return err_hint(
+		e, "POST /api/v1/cvms/{id}/compose_file/provision first; a provision is kept for 14 days");
+}
+
+int vmm_provisioned_update(struct vmm *v, const struct cvm_row *cvm, const char *compose_hash, json_t **ret,
+			   struct err *e)
+{
+	const char *hex = strncasecmp(compose_hash, "0x", 2) ? compose_hash : compose_hash + 2;
+	auto_free char *request = NULL, *text = NULL;
+	char app_id[APP_ID_TEXT], hash[SHA256_HEX] = "";
+	json_t *manifest;
+	int r;
+
+	if (!id_is_hex(hex, SHA256_HEX - 1))
+		return not_provisioned(compose_hash, e);
+	for (size_t i = 0; i < SHA256_HEX - 1; i++)
+		hash[i] = (char)tolower((unsigned char)hex[i]);
+	r = provisions_get(v->db, cvm->workspace, cvm->app_id, hash, &request, &text, app_id, e);
+	if (r)
+		return r == -ERR_NOT_FOUND ? not_provisioned(compose_hash, e) : r;
+	manifest = json_loads(text, 0, NULL);
+	if (!manifest)
+		return err_set(e, ERR_HOST, "the manifest provisioned as %s can not be read", hash);
+	*ret = manifest;
+	return 0;
+}
