@@ -277,6 +277,10 @@ static void every_code_has_a_form_and_scalar_values(void **st)
 		[ERR_KEYS] = 403,
 		[ERR_KEY_RATE] = 429,
 		[ERR_CVM_ELSEWHERE] = 404,
+		[ERR_REPLICA_IMAGE] = 400,
+		[ERR_APP_CONFLICT] = 409,
+		[ERR_REPLICA_SOURCE] = 404,
+		[ERR_REPLICA_HASH] = 400,
 	};
 
 	(void)st;
