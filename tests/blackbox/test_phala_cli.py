@@ -34,9 +34,7 @@ def phala(tmp_path_factory):
     return program
 
 
-@pytest.fixture
-def cli(phala, node, tmp_path):
-    """cli("cvms", "list", ...) -> finished process."""
+def client(phala, node, tmp_path):
     home = tmp_path / "home"
     home.mkdir()
 
@@ -51,6 +49,12 @@ def cli(phala, node, tmp_path):
         return done
     (tmp_path / "compose.yml").write_text("services:\n  web:\n    image: nginx:1.27\n    ports:\n      - 80:80\n")
     return run
+
+
+@pytest.fixture
+def cli(phala, node, tmp_path):
+    """cli("cvms", "list", ...) -> finished process."""
+    return client(phala, node, tmp_path)
 
 
 SIZE = ("--vcpu", "1", "--memory", "1GB", "--disk-size", "1GB")
@@ -139,3 +143,98 @@ def test_deploy_to_a_named_node_and_with_environment(cli, node, tmp_path):
 def test_the_raw_api_command_reaches_our_own_routes(cli, node):
     body = json.loads(cli("api", "/node").stdout)
     assert body["capacity"]
+
+
+# ------------------------------------------------------------------ replicas
+
+
+def printed(done):
+    return done.stdout + done.stderr
+
+
+def test_replicate_by_uuid_and_list_the_instances(cli, node):
+    first = deploy(cli, node, "to-replicate")
+    made = json.loads(cli("cvms", "replicate", first.uuid, "--node-id", "alpha", "--json").stdout)
+    assert made.get("vm_uuid", made.get("data", {}).get("vm_uuid")) != first.uuid
+    node.settled(seconds=60)
+    uuids = {row[0] for row in node.rows("select uuid from cvms where app_id = ?", first.app_id)}
+    assert len(uuids) == 2 and first.uuid in uuids
+    for uuid in uuids:
+        node.cvm(uuid).becomes("running")
+    shown = printed(cli("instances", "ls", "--app-id", first.app_id))
+    assert all(uuid in shown for uuid in uuids), shown
+    assert "running" in shown
+    cli("instances", "add", "--app-id", first.app_id, "--node-id", "1")
+    assert len(node.uuids()) == 3
+
+
+def test_replicate_an_app_in_two_revisions_needs_the_hash(cli, node):
+    first = node.create(name="first-revision", stopped=True)
+    node.post(f"/apps/{first.app_id}/instances", json={"pre_launch_script": "true", "stopped": True}).ok()
+    hashes = {h for h, in node.rows("select distinct r.compose_hash from cvms c join revisions r on r.id = c.revision")}
+    assert len(hashes) == 2
+    for source in ("app_" + first.app_id, first.uuid):
+        said = printed(cli("cvms", "replicate", source, ok=False))
+        assert "Error [ERR-03-009]" in said and all(h in said for h in hashes), said
+    for wanted, given in zip(sorted(hashes), ("", "0x")):
+        cli("cvms", "replicate", "app_" + first.app_id, "--compose-hash", given + wanted)
+        newest, = node.rows("select r.compose_hash from cvms c join revisions r on r.id = c.revision order by c.id desc limit 1")[0]
+        assert newest == wanted
+    node.settled()
+
+
+def test_a_replica_without_its_image_or_room_is_refused_in_words(phala, spawn, tmp_path):
+    node = spawn(options={"capacity.slots": 1})
+    first = node.create(name="only-one", stopped=True)
+    run = client(phala, node, tmp_path)
+    assert "Error [ERR-02-005]" in printed(run("cvms", "replicate", first.uuid, ok=False))
+    (node.dir / "images" / BOOT).rename(tmp_path / "image")
+    said = printed(run("cvms", "replicate", first.uuid, ok=False))
+    assert "Error [ERR-03-006]" in said and BOOT in said, said
+    (tmp_path / "image").rename(node.dir / "images" / BOOT)
+
+
+# ------------------------------------------------------------------ changes
+
+
+OTHER = "services:\n  web:\n    image: nginx:1.28\n"
+ENV = "00" * 90
+
+
+def manifest_of(node, cvm):
+    return node.get(f"/cvms/{cvm.uuid}/compose_file").ok().json
+
+
+def test_resize_a_running_cvm(cli, node):
+    cvm = deploy(cli, node, "to-resize")
+    before = cvm.pids()
+    cli("cvms", "resize", cvm.uuid, "--vcpu", "2", "--memory", "2048", "--disk-size", "2", "--allow-restart", "true", "--yes")
+    node.settled(cvm.uuid, 90)
+    cvm.becomes("running", 90)
+    assert cvm.get()["resource"] | {"vcpu": 2, "memory_in_gb": 2, "disk_in_gb": 2} == cvm.get()["resource"]
+    assert cvm.pids() != before
+    said = printed(cli("cvms", "resize", cvm.uuid, "--vcpu", "1", "--memory", "2048", "--disk-size", "2", "--allow-restart", "false",
+                       "--yes", ok=False))
+    assert "allow_restart" in said, "told at once, not tried for five minutes"
+
+
+def test_deploy_to_a_cvm_that_is_there_and_wait(cli, node, tmp_path):
+    cvm = deploy(cli, node, "to-update")
+    before = cvm.pids()
+    (tmp_path / "two.yml").write_text(OTHER)
+    cli("deploy", "--cvm-id", cvm.uuid, "-c", "two.yml", "--wait")
+    assert cvm.status == "running" and cvm.pids() != before
+    assert manifest_of(node, cvm)["docker_compose_file"] == OTHER
+    node.settled(cvm.uuid)
+
+
+def test_envs_update_and_upgrade(cli, node, tmp_path):
+    cvm = node.create(name="to-upgrade", stopped=True)
+    cli("envs", "update", cvm.uuid, "--encrypted-env", ENV)
+    node.settled(cvm.uuid)
+    assert node.rows("select hex(encrypted_env) from cvms where uuid = ?", cvm.uuid) == [(ENV,)]
+    (tmp_path / "two.yml").write_text(OTHER)
+    cli("cvms", "upgrade", cvm.uuid, "-c", "two.yml")
+    node.settled(cvm.uuid)
+    assert manifest_of(node, cvm)["docker_compose_file"] == OTHER
+    assert cvm.status == "stopped" and node.rows("select hex(encrypted_env) from cvms where uuid = ?", cvm.uuid) == [(ENV,)]
