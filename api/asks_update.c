@@ -319,6 +319,10 @@ static const struct field rollback_fields[] = {
 	  "this CVM of the app; all of them if absent" },
 	{ "allow_restart", FIELD_SWITCH, OPT, 0, 0, offsetof(struct rollback_ask, allow_restart), NULL, NULL,
 	  "a running CVM may be stopped and started for it; true if absent" },
+	{ "shutdown_timeout", FIELD_INT, OPT, 10, 1200, offsetof(struct rollback_ask, shutdown_timeout), NULL,
+	  NULL, "seconds for the guest to power off by itself" },
+	{ "allow_force_stop", FIELD_BOOL, OPT, 0, 0, offsetof(struct rollback_ask, allow_force_stop), NULL,
+	  NULL, "stop hard, without asking the guest" },
 };
 TABLE(rollback, "RollbackRequest", true);
 

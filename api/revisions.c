@@ -193,11 +193,11 @@ static json_t *as_text(json_t *manifest)
  * software. */
 static void get_revision(struct call *c)
 {
-	struct revision_info revision;
+	struct revision_info revision = { 0 };
 	json_t *manifest = NULL, *o;
 	struct app_row app;
 	bool raw = false;
-	int64_t number;
+	int64_t number = 0;
 	struct err e;
 
 	if (call_query_bool(c, "raw_compose_file", false, &raw, &e) ||
@@ -274,12 +274,15 @@ static int apply(struct change *ch, struct answer *ret, struct err *e)
 {
 	const struct rollback_change *rc = (const struct rollback_change *)ch;
 	const struct call *c = ch->call;
-	struct update_ask ask = { .listed = -1, .allow_restart = rc->ask.allow_restart };
+	struct update_ask ask = { .listed = -1,
+				  .allow_restart = rc->ask.allow_restart,
+				  .timeout_s = (unsigned)rc->ask.shutdown_timeout,
+				  .force = rc->ask.allow_force_stop };
 	auto_json json_t *manifest = NULL, *operations = json_array();
 	struct request_ref ref = api_ref(c);
 	auto_free struct cvm_row *rows = NULL;
 	struct app_row app;
-	int64_t number;
+	int64_t number = 0;
 	size_t n = 0;
 	int r = read_number(c->param[1], &number, e);
 

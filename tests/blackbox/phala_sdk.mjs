@@ -94,6 +94,64 @@ async function life() {
 	await call("deleteCvm", () => client.deleteCvm({ id }));
 }
 
+// Everything that changes a CVM, one after the other: each is its own operation.
+async function changes() {
+	const own = `${name}-b`;
+	const provision = await client.provisionCvm(ask({ name: own, user_config: "{}" }));
+	const cvm = await client.commitCvmProvision({ app_id: provision.app_id, compose_hash: provision.compose_hash });
+	const id = cvm.vm_uuid, appId = cvm.app_id;
+	const idle = async (all = [id]) => {
+		for (;;) {
+			const batch = await sdk.getCvmStatusBatch(client, { vmUuids: all });
+
+			if (!all.some((one) => batch[one].in_progress)) return;
+			await new Promise((r) => setTimeout(r, 100));
+		}
+	};
+	const change = async (what, run) => {
+		const value = await call(what, run);
+
+		await idle();
+		return value;
+	};
+	const env = "00".repeat(90);
+
+	await idle();
+	await client.stopCvm({ id });
+	await idle();
+	await change("updateCvmResources", () => client.updateCvmResources({ id, vcpu: 2, allow_restart: true }));
+	await change("updateCvmResources by app", () => client.updateCvmResources({ app_id: appId, vcpu: 1 }));
+	await change("updateCvmVisibility", () => client.updateCvmVisibility({ id, public_sysinfo: false, public_logs: false }));
+	await change("updateDockerCompose", () => client.updateDockerCompose({ id, docker_compose_file: "services:\n  a:\n    image: b\n" }));
+	await change("updatePreLaunchScript", () => client.updatePreLaunchScript({ id, pre_launch_script: "echo sdk" }));
+	await call("getCvmPreLaunchScript", () => client.getCvmPreLaunchScript({ id }));
+	await call("getCvmDockerCompose", () => client.getCvmDockerCompose({ id }));
+	await change("updateCvmEnvs", () => client.updateCvmEnvs({ id, encrypted_env: env, env_keys: ["A"] }));
+	await change("patchCvm", () => sdk.patchCvm(client, { id, docker_compose_file: "services:\n  c:\n    image: d\n", disk_size: 2,
+		encrypted_env: env, shutdown_timeout: 60, allow_force_stop: true }));
+	await change("patchCvm, prepare only", () => sdk.patchCvm(client, { id, public_logs: true, prepareOnly: true }));
+	await change("confirmCvmPatch", () => sdk.confirmCvmPatch(client, { id, composeHash: "0x1", transactionHash: "0x2" }));
+	const file = await call("getCvmComposeFile", () => client.getCvmComposeFile({ id }));
+	const made = await call("provisionCvmComposeFileUpdate",
+		() => client.provisionCvmComposeFileUpdate({ id, app_compose: { ...file, public_tcbinfo: false }, update_env_vars: false }));
+	await change("commitCvmComposeFileUpdate", () => client.commitCvmComposeFileUpdate({ id, compose_hash: made.compose_hash }));
+	const images = await call("getAvailableOsImages", () => sdk.getAvailableOsImages(client, { id }));
+	const other = images.flatMap((row) => [row.prod, row.dev]).find((image) => image && !image.is_current);
+	await change("updateOsImage", () => sdk.updateOsImage(client, { id, os_image_name: other.name }));
+	await call("getCvmUserConfig", () => sdk.getCvmUserConfig(client, { id }));
+	await call("getAppRevisions", () => sdk.getAppRevisions(client, { appId, page: 1, page_size: 5 }));
+	await call("getAppRevisionDetail", () => sdk.getAppRevisionDetail(client, { appId, revisionId: "1" }));
+	await call("getAppRevisionDetail, raw", () => sdk.getAppRevisionDetail(client, { appId, revisionId: "2", rawComposeFile: true }));
+	const replica = await call("replicateCvm", () => sdk.replicateCvm(client, { id, node_id: 1 }));
+	const instance = await call("createAppInstance", () => sdk.createAppInstance(client, { appId, node_id: 1, encrypted_env: env }));
+	await idle([id, replica.vm_uuid, instance.vm_uuid]);
+	await call("getAppCvms, three", () => sdk.getAppCvms(client, { appId }));
+	await call("resize of a running CVM", () => client.updateCvmResources({ id: replica.vm_uuid, vcpu: 2 }));
+	await call("a disk that shrinks", () => client.updateCvmResources({ id, disk_size: 1 }));
+	await call("a replica on no node", () => sdk.replicateCvm(client, { id, node_id: 77 }));
+	for (const one of [id, replica.vm_uuid, instance.vm_uuid]) await client.deleteCvm({ id: one });
+}
+
 async function refusals() {
 	await call("a CVM too large", () => client.provisionCvm(ask({ name: `${name}-x`, vcpu: 9999 })));
 	await call("a bad field", () => client.provisionCvm(ask({ name: `${name}-x`, instance_type: "no.such" })));
@@ -104,4 +162,5 @@ async function refusals() {
 
 await inventory();
 await life();
+await changes();
 await refusals();

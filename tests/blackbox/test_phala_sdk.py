@@ -16,7 +16,9 @@ VERSIONS = {25: "2025-10-28", 26: "2026-01-21"}
 
 REFUSALS = {"a name in use": ("ResourceError", 409, "ERR-01-004"), "a CVM too large": ("ResourceError", 400, "ERR-02-003"),
             "a bad field": ("ResourceError", 400, "ERR-02-001"), "no such CVM": ("ResourceError", 404, "ERR-03-001"),
-            "no such app": ("BusinessError", 404, None), "a wrong key": ("AuthError", 401, None)}
+            "no such app": ("BusinessError", 404, None), "a wrong key": ("AuthError", 401, None),
+            "resize of a running CVM": ("ResourceError", 400, "ERR-02-009"), "a disk that shrinks": ("ResourceError", 400, "ERR-02-008"),
+            "a replica on no node": ("ResourceError", 404, "ERR-01-001")}
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -32,4 +34,4 @@ def test_the_sdk_finds_nothing_wrong_with_any_answer(phala, node, version):  # n
     assert refused == REFUSALS
     watched, = [c["value"] for c in calls if c["call"] == "watchCvmState"]
     assert watched["status"] == "running" and watched["name"] == f"by-the-sdk-{version}"
-    assert len(calls) > 50
+    assert len(calls) > 75
