@@ -51,7 +51,7 @@ static void update_change_free(struct change *ch)
 
 static int find(const struct update_change *uc, struct cvm_row *ret, struct err *e)
 {
-	const struct call *c = uc->ch.call;
+	struct call *c = uc->ch.call;
 
 	return uc->way->by_app ? api_find_first(c, c->param[0], ret, e)
 			       : api_find_cvm(c, c->param[0], ret, e);
