@@ -230,13 +230,16 @@ def statuses(node, ledger):
 
 def ended(node, ledger, faults):
     """How operations ended, and whether each of them was asked for; a failure needs a fault that explains it."""
-    rows = node.rows("select id, kind, state, error, cvm_uuid from operations")
+    rows = node.rows("select id, kind, state, error, cvm_uuid, caller from operations")
     for name in [n for n in ledger.counts if n.startswith("operations: ")]:
         del ledger.counts[name]
     done = {}
-    for op, kind, state, error, uuid in rows:
+    for op, kind, state, error, uuid, caller in rows:
         ledger.count(f"operations: {kind} {state}")
-        done[uuid, kind] = done.get((uuid, kind), 0) + 1
+        if caller.startswith("teepod:"):
+            ledger.count("operations: by the node itself")
+        else:
+            done[uuid, kind] = done.get((uuid, kind), 0) + 1
         excused = faults or kind in VERBS and any(text in error for text in VERBS[kind].may_fail)
         if state == "failed" and not excused:
             ledger.violation(f"{kind} {op} failed without a fault to explain it: {error}")

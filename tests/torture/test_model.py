@@ -37,7 +37,8 @@ class Machine(RuleBasedStateMachine):
     def begin(self, release):
         cls = type(self)
         if cls.node is None:
-            cls.node = Node(options={**{f"capacity.{k}": v for k, v in TOTALS.items()}, "capacity.release_on_stop": "no"})
+            cls.node = Node(options={**{f"capacity.{k}": v for k, v in TOTALS.items()}, "capacity.release_on_stop": "no", "restart.enabled": "no",
+                                     "start.auto": "no"})
         word = "yes" if release else "no"
         if cls.node.process is None or cls.node.options["capacity.release_on_stop"] != word:
             cls.node.stop()

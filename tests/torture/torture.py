@@ -83,6 +83,8 @@ class Epoch:
     def options(self):
         return {**{f"capacity.{key}": value for key, value in TOTALS.items()},
                 "capacity.release_on_stop": self.rng.choice(("yes", "no")), "api.drain_seconds": DRAIN_S,
+                # What crashes is started again by the node itself, or not.
+                "restart.enabled": self.rng.choice(("yes", "no")), "restart.initial_backoff": 1,
                 # Nothing may be forgotten because the clock has jumped.
                 "operations.keep_days": 3650, "events.keep_days": 3650, "idempotency.keep_hours": 8760}
 
