@@ -22,26 +22,33 @@ STEPS = {"create": BOOT_STEPS, "start": BOOT_STEPS, "stop": ("stop",), "shutdown
 DRAIN_S = 2
 
 
+def console(pid):
+    """Number of the terminal that is a QEMU's console, or None."""
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        if os.readlink(f"/proc/{pid}/fd/{fd}").endswith("ptmx"):
+            with open(f"/proc/{pid}/fdinfo/{fd}") as info:
+                return next((line.split()[1] for line in info if line.startswith("tty-index:")), None)
+    return None
+
+
 def power_off(pid, seconds=2.5):
     """The boot sector turns its machine off when it reads 'q'; its console is a terminal of QEMU's."""
-    for fd in os.listdir(f"/proc/{pid}/fd"):
-        if not os.readlink(f"/proc/{pid}/fd/{fd}").endswith("ptmx"):
-            continue
-        with open(f"/proc/{pid}/fdinfo/{fd}") as info:
-            index = next((line.split()[1] for line in info if line.startswith("tty-index:")), None)
-        if index is None:
-            continue
-        tty = os.open(f"/dev/pts/{index}", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-        try:
-            # QEMU looks once a second whether somebody has opened the other end.
-            end = time.monotonic() + seconds
-            while alive(pid) and time.monotonic() < end:
-                os.write(tty, b"q")
-                time.sleep(0.2)
-        finally:
-            os.close(tty)
-        return True
-    return False
+    index = console(pid)
+    if index is None:
+        return False
+    tty = os.open(f"/dev/pts/{index}", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    try:
+        # The number could have passed to another QEMU before it was opened; from now on it can not.
+        if console(pid) != index:
+            return False
+        # QEMU looks once a second whether somebody has opened the other end.
+        end = time.monotonic() + seconds
+        while alive(pid) and time.monotonic() < end:
+            os.write(tty, b"q")
+            time.sleep(0.2)
+    finally:
+        os.close(tty)
+    return True
 
 
 class Chaos:

@@ -192,7 +192,7 @@ def quiet(node, ledger, faults, unlock=None, seconds=60):
     try:
         until("", balanced, 20, every=0.2)
     except Late:
-        ledger.violation("the books do not balance:\n  " + "\n  ".join(problems))
+        ledger.violation("the books do not balance:\n  " + "\n  ".join(problems) + f"\n  harmed: {sorted(ledger.harmed)}")
     code, said = node.check_db()
     if code:
         ledger.violation(f"--check-db: {said}")
