@@ -6,6 +6,7 @@
  * ROOT is an embedded driver's root of its own. FOLDER/N holds domain.xml and all files it names. Reads lines, answers
  * each with microseconds:
  *	boot COUNT    define and create guests 0..COUNT-1 at once, until each one's first line
+ *	row COUNT N   the same, but N at a time: a thread goes on with the next when its guest has said its first line
  *	stop COUNT    destroy them at once
  * What a stopped guest leaves (definition, console log) is cleared outside the measured time.
  */
@@ -88,6 +89,52 @@ static int64_t at_once(struct guest *guests, int n, void *(*fn)(void *arg))
 	return last - began;
 }
 
+/* ------------------------------------------------------------------ N at a time */
+
+struct row {
+	struct guest *guests;
+	int n, next;
+	pthread_mutex_t lock;
+};
+
+static int take(struct row *r)
+{
+	int i;
+
+	(void)pthread_mutex_lock(&r->lock);
+	i = r->next < r->n ? r->next++ : -1;
+	(void)pthread_mutex_unlock(&r->lock);
+	return i;
+}
+
+static void *boot_next(void *arg)
+{
+	struct row *r = arg;
+
+	for (int i; (i = take(r)) >= 0;)
+		(void)boot(&r->guests[i]);
+	return NULL;
+}
+
+static int64_t in_a_row(struct guest *guests, int n, int at_a_time)
+{
+	struct row r = { guests, n, 0, PTHREAD_MUTEX_INITIALIZER };
+	pthread_t threads[GUESTS_MAX];
+	int64_t began = now_us(), last = 0;
+
+	for (int i = 0; i < at_a_time; i++)
+		if (pthread_create(&threads[i], NULL, boot_next, &r))
+			die("cannot start a thread");
+	for (int i = 0; i < at_a_time; i++)
+		(void)pthread_join(threads[i], NULL);
+	for (int i = 0; i < n; i++)
+		if (guests[i].at > last)
+			last = guests[i].at;
+	return last - began;
+}
+
+/* ------------------------------------------------------------------ before and after */
+
 static void prepare(virConnectPtr conn, const char *folder, struct guest *guests, int n)
 {
 	for (int i = 0; i < n; i++) {
@@ -147,7 +194,7 @@ int main(int argc, char **argv)
 {
 	static struct guest guests[GUESTS_MAX];
 	char line[128], verb[16];
-	int n;
+	int n, at_a_time;
 
 	if (argc != 3)
 		die("usage: libvirt_client ROOT FOLDER");
@@ -157,11 +204,14 @@ int main(int argc, char **argv)
 	while (fgets(line, sizeof(line), stdin)) {
 		int64_t us;
 
-		if (sscanf(line, "%15s %d", verb, &n) != 2 || n < 1 || n > GUESTS_MAX)
+		at_a_time = GUESTS_MAX;
+		if (sscanf(line, "%15s %d %d", verb, &n, &at_a_time) < 2 || n < 1 || n > GUESTS_MAX ||
+		    at_a_time < 1 || at_a_time > GUESTS_MAX)
 			die("what is %s?", line);
-		if (!strcmp(verb, "boot")) {
+		if (!strcmp(verb, "boot") || !strcmp(verb, "row")) {
 			prepare(conn, argv[2], guests, n);
-			us = at_once(guests, n, boot);
+			us = !strcmp(verb, "boot") ? at_once(guests, n, boot)
+						   : in_a_row(guests, n, at_a_time);
 		} else {
 			us = at_once(guests, n, stop);
 			clear(guests, n);

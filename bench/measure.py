@@ -11,6 +11,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import socket
 import sqlite3
 import statistics
@@ -35,6 +36,7 @@ READ_ROUNDS, READS = 7, 500
 FEW, MANY = 1000, 10000
 ADMISSIONS, ADMISSION_ROUNDS = 1000, 5
 RUNNING, COMEBACKS = 100, 5
+STARTED, START_PARALLEL, AUTOSTARTS = 50, 8, 3
 IDLE_S = 10
 
 median = statistics.median
@@ -74,12 +76,12 @@ def create_stopped(n, count, prefix):
 class TrivialClient:
     """bench/libvirt_client on a root of its own, with the very domain XML and files the node made."""
 
-    def __init__(self, folder, n, cvm):
+    def __init__(self, folder, n, cvm, count=AT_ONCE):
         self.folder, self.guests = folder, folder / "g"
         shutil.copytree(n.embed / "cache", folder / "r" / "cache")
         (folder / "r" / "etc").mkdir(parents=True)
         shutil.copy(n.embed / "etc" / "qemu.conf", folder / "r" / "etc")
-        for number in range(AT_ONCE):
+        for number in range(count):
             self._adopt(n, cvm, self.guests / str(number))
         self.process = subprocess.Popen([str(TOOLS / "libvirt_client"), str(folder / "r"), str(self.guests)], text=True,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -95,8 +97,8 @@ class TrivialClient:
         xml = xml.replace(f"{was}/logs/", f"{to}/").replace(str(was), str(to)).replace(cvm, str(uuid.uuid4()))
         (to / "domain.xml").write_text(xml)
 
-    def do(self, verb, count):
-        print(verb, count, file=self.process.stdin, flush=True)
+    def do(self, verb, *numbers):
+        print(verb, *numbers, file=self.process.stdin, flush=True)
         answer = self.process.stdout.readline()
         if not answer:
             raise SystemExit("libvirt_client failed")
@@ -365,6 +367,52 @@ def comeback(folder, table):
     table.add("  all running ones adopted", median(all_there), "ms", most=3000, spread=[all_there])
 
 
+def reboot(n):
+    """The host goes down under everything, and comes up again."""
+    n.kill()
+    for pid in n.guests(probes=True):
+        os.kill(pid, signal.SIGKILL)
+    until("all QEMUs are dead", lambda: not n.guests(probes=True))
+    (n.embed / "boot").write_text("another boot")
+
+
+def autostart(folder, table):
+    """After a boot of the host: from the moment the node is connected until all that ran before run again."""
+    n = node(folder / "auto", **{"logs.level": "info", "start.parallel": START_PARALLEL}).start()
+    ours, theirs = [], []
+
+    def up(since):
+        return n.rows("select count(*) from cvms where observed = 'running' and boot_progress = 'done' and started_ms > ?", since)[0][0]
+
+    def start_all():
+        reboot(n)
+        down = int(time.time() * 1000)
+        n.spawn()
+        n.answers()
+        until("/readyz", lambda: n.api("GET", "/readyz", prefix="", key=None).status == 200, 60, every=0.005)
+        began = time.monotonic()
+        until(lambda: f"{STARTED} run: {up(down)}", lambda: up(down) == STARTED, 120, every=0.02)
+        ours.append(STARTED / (time.monotonic() - began))
+
+    def client_all():
+        reboot(n)   # alone: what the node runs would take its share of the CPUs
+        theirs.append(STARTED * 1e6 / client.do("row", STARTED, START_PARALLEL))
+        client.do("stop", STARTED)
+
+    with contextlib.closing(n):
+        for batch in range(0, STARTED, AT_ONCE):
+            tool("load", "boot", n.url, n.key, n.dir / "cvms", min(AT_ONCE, STARTED - batch), f"auto-{batch}")
+        n.settled(seconds=120)
+        client = TrivialClient(folder / "c", n, sorted(n.uuids())[0], STARTED)
+        with contextlib.closing(client):
+            for number in range(AUTOSTARTS):
+                start_all()
+                n.settled(seconds=120)
+                client_all()
+    table.add(f"{STARTED} guests started after a boot of the host, {START_PARALLEL} at a time", median(ours), "/s", median(theirs),
+              "libvirt", least=0.9, spread=[ours, theirs])
+
+
 # ---------------------------------------------------------------------- a domain's XML
 
 def xml(table):
@@ -377,7 +425,7 @@ def xml(table):
 # ---------------------------------------------------------------------- one run
 
 def main(parts):
-    parts = parts or ["xml", "admission", "boot", "parallel", "comeback", "creates", "reads", "idle"]
+    parts = parts or ["xml", "admission", "boot", "parallel", "comeback", "autostart", "creates", "reads", "idle"]
     table, began, closing = Table(), time.monotonic(), contextlib.ExitStack()
     work = Path(tempfile.mkdtemp(prefix="tpb", dir=disk_folder()))
     print(", ".join(f"{key} {value}" for key, value in table.machine.items()) + "\n", flush=True)
@@ -386,7 +434,7 @@ def main(parts):
         if "xml" in parts:
             note("measuring: xml")
             xml(table)
-        for part in (admission, comeback):
+        for part in (admission, comeback, autostart):
             if part.__name__ in parts:
                 note(f"measuring: {part.__name__}")
                 part(work_for(work, part.__name__), table)

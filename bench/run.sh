@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # run.sh - builds the measuring programs and measures build/teepod; prints the table, writes build/bench/result.json.
 #
-#   bench/run.sh [PART...]   parts: xml admission boot parallel comeback creates reads idle (default: all)
+#   bench/run.sh [PART...]   parts: xml admission boot parallel comeback autostart creates reads idle (default: all)
 #
 # TEEPOD_BENCH_DIR   where databases, disks and logs of all contenders go (default /var/tmp: on a disk, not in memory)
 set -euo pipefail

@@ -137,6 +137,9 @@ class Chaos:
             self.ledger.violation(f"SIGTERM ended the daemon with {status}\n{self.node.log_tail()}")
         self.again()
 
+    def newest(self):
+        return self.node.rows("select coalesce(max(seq), 0) from events")[0][0]
+
     def guest(self):
         guests = self.node.guests()
         return self.rng.choice(guests) if guests else None
@@ -150,7 +153,7 @@ class Chaos:
         uuid = pid and self.uuid_of(pid)
         if not uuid:
             return
-        self.ledger.harm(uuid)
+        self.ledger.harm(uuid, self.newest())
         try:
             how(pid)
         except (OSError, ValueError):
@@ -194,7 +197,7 @@ class Chaos:
         """A libvirt that finds no space for what it notes about a running guest, when it is opened again, ends the guest: all
         count as harmed."""
         for (uuid,) in self.node.rows("select uuid from cvms"):
-            self.ledger.harm(uuid)
+            self.ledger.harm(uuid, self.newest())
         self.ballast = self.node.dir / "ballast"
         self.ledger.count("times the disk was full")
         with open(self.ballast, "wb", buffering=0) as f:

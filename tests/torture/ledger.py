@@ -28,7 +28,7 @@ class Ledger:
         self.ops = {}               # acknowledged: id -> (kind, uuid)
         self.asked = collections.Counter()      # (uuid, kind) -> acknowledged or unanswered
         self.answers = {}           # Idempotency-Key -> (method, path, body, status, bytes)
-        self.harmed = set()         # uuids of guests killed or powered off since all was quiet last
+        self.harmed = {}            # uuid of a guest killed or powered off -> number of the newest event just before
         self.faults_now = set()     # faults in force that explain an error 5xx: "full", "libvirtd"
 
     def count(self, what, n=1):
@@ -78,6 +78,6 @@ class Ledger:
         with self.lock:
             return list(self.uuid.values())
 
-    def harm(self, uuid):
+    def harm(self, uuid, seq):
         with self.lock:
-            self.harmed.add(uuid)
+            self.harmed[uuid] = seq

@@ -352,8 +352,8 @@ static bool survives(uint64_t seed, uint64_t *state)
 
 static void resize(struct content *c, size_t n)
 {
-	if (n > c->n) {
-		c->bytes = must(realloc(c->bytes, n));
+	if (n > c->n || !c->bytes) {
+		c->bytes = must(realloc(c->bytes, n + 1));
 		memset(c->bytes + c->n, 0, n - c->n);
 	}
 	c->n = n;
