@@ -173,12 +173,12 @@ class Follower:
 
 def quiet(node, ledger, faults, unlock=None, seconds=60):
     """All operations end; then books, statuses and what was told must agree. @faults: kinds of fault that may fail an operation.
-    @unlock is called when operations do not end, and they get the same time once more."""
+    @unlock is called when operations do not end soon, and they get their time once more."""
     def live():
         return node.rows("select id, kind, state, step, cvm_name, undoing from operations where state in ('queued', 'running')")
     for last in (unlock is None, True)[unlock is None:]:
         try:
-            until(lambda: f"operations are over: {live()}", lambda: not live(), seconds, every=0.2)
+            until(lambda: f"operations are over: {live()}", lambda: not live(), seconds if last else 25, every=0.2)
             break
         except Late as e:
             if last:
