@@ -512,8 +512,9 @@ static void swapping_twice_is_where_it_began_and_settling_keeps_the_present(void
 	assert_int_equal(count(w.db, "SELECT user_config = 'new' FROM cvms"), 1);
 	assert_int_equal(changes_swap(w.db, &x, &e), 0);
 	assert_int_equal(cvms_get(w.db, cvm, &after, &e), 0);
-	assert_true(after.generation > before.generation); /* there and back are two changes to who watches */
-	after.generation = before.generation;
+	assert_true(after.policy.generation >
+		    before.policy.generation); /* there and back are two changes to who watches */
+	after.policy.generation = before.policy.generation;
 	assert_memory_equal(&before, &after, sizeof(before));
 	assert_int_equal(ports_settle(w.db, cvm, &gone, &e), 0);
 	assert_int_equal(gone, 1);
