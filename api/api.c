@@ -206,13 +206,19 @@ int api_find_cvm(struct call *c, const char *identifier, struct cvm_row *ret, st
 	return r;
 }
 
-int api_find_first(const struct call *c, const char *identifier, struct cvm_row *ret, struct err *e)
+int api_find_first(struct call *c, const char *identifier, struct cvm_row *ret, struct err *e)
 {
-	struct vmm *v = api_of(c)->vmm;
-	int r = vmm_find_first(v, c->caller.workspace, identifier, ret, e);
+	const char *slug = call_query(c, "workspace", 0);
+	struct workspace_row w = { .id = c->caller.workspace };
+	int r = api_find_cvm(c, identifier, ret, e);
 
-	if (r == -ERR_CVM_NOT_FOUND && api_scope(c) == 0)
-		r = vmm_find_first(v, 0, identifier, ret, e);
+	if (r != -ERR_CVM_AMBIGUOUS)
+		return r;
+	r = slug ? account_workspace(c, slug, &w, e) : 0;
+	if (!r)
+		r = vmm_find_first(api_of(c)->vmm, w.id, identifier, ret, e);
+	if (r == -ERR_CVM_NOT_FOUND && !slug && api_scope(c) == 0)
+		r = vmm_find_first(api_of(c)->vmm, 0, identifier, ret, e);
 	return r;
 }
 

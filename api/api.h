@@ -73,7 +73,7 @@ struct request_ref api_ref(const struct call *c);
 int api_find_cvm(struct call *c, const char *identifier, struct cvm_row *ret, struct err *e);
 
 /* The same, but an app id means the oldest of its CVMs. */
-int api_find_first(const struct call *c, const char *identifier, struct cvm_row *ret, struct err *e);
+int api_find_first(struct call *c, const char *identifier, struct cvm_row *ret, struct err *e);
 
 /* The app that @identifier (40 hex, "app_" or "0x" before them allowed) means to this caller. */
 int api_find_app(const struct call *c, const char *identifier, struct app_row *ret, struct err *e);

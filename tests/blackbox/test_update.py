@@ -243,6 +243,9 @@ def test_an_app_means_its_oldest_instance(node):
     done(node, put_compose(node, first, compose_manifest={"docker_compose_file": YAML}))
     assert manifest(node, first)["docker_compose_file"] == YAML != manifest(node, second)["docker_compose_file"]
     refused(patch(node, "app_" + first.app_id, json={"vcpu": 3}), 400, "ERR-03-010")
+    done(node, patch(node, f"app_{first.app_id}", "resources?workspace=local", json={"vcpu": 3}))
+    assert (first.get()["resource"]["vcpu"], second.get()["resource"]["vcpu"]) == (3, 1)
+    refused(patch(node, f"app_{first.app_id}", "resources?workspace=none", json={"vcpu": 4}), 404)
     first.delete()
     done(node, patch(node, "app_" + first.app_id, "resources", json={"vcpu": 4}))
     assert second.get()["resource"]["vcpu"] == 4
@@ -475,6 +478,16 @@ def test_the_same_key_changes_once(node, method, what, body):
     assert len(cvm.operations()) == before
     other = YAML + "# other\n" if isinstance(body, str) else {**body, "listed": True}
     refused(ask(node, method, f"/cvms/{cvm.uuid}{what}", other, headers=once), 409)
+
+
+@pytest.mark.parametrize("method, what, body", ROUTES)
+def test_a_tag_that_is_of_yesterday_changes_nothing(node, method, what, body):
+    cvm = stopped(node)
+    tag = node.get(f"/cvms/{cvm.uuid}").ok().headers["etag"]
+    done(node, patch(node, cvm, json={"pre_launch_script": "in between"}, headers={"If-Match": tag}))
+    before = cvm.get()
+    assert ask(node, method, f"/cvms/{cvm.uuid}{what}", body, headers={"If-Match": tag}).status == 412
+    assert cvm.get() == before
 
 
 def test_no_route_reaches_into_another_workspace_or_is_a_reader_s(spawn):
