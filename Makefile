@@ -11,7 +11,7 @@ VERSION  := 0.1.0
 PREFIX   ?= /usr
 
 PKGS     := libuv openssl jansson sqlite3 libvirt libvirt-qemu libxml-2.0 inih libarchive libsystemd yaml-0.1
-FOLDERS  := base db images vmm api
+FOLDERS  := base db images host virt tdx compose logs vmm api
 WARN     := -Wall -Wextra -Wshadow -Wconversion -Werror
 HARDEN   := -fstack-protector-strong -fstack-clash-protection -fPIE
 DEBUG    ?= -g

@@ -15,7 +15,7 @@
 #include "api/tables.h"
 #include "base/buf.h"
 #include "base/own.h"
-#include "vmm/compose.h"
+#include "compose/compose.h"
 
 static void get_cvm(struct call *c)
 {

@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/own.h"
-#include "vmm/logs.h"
+#include "logs/logs.h"
 
 enum { TAIL_DEFAULT = 10000, TAIL_MAX = 1000000, BACKLOG_MAX = 256 * 1024, SLICES = 4 };
 

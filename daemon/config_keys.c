@@ -63,8 +63,9 @@ const struct section config_sections[] = {
 	{ "events", "The event log." },
 	{ "idempotency", "Answers remembered for Idempotency-Key." },
 	{ "tokens", "API tokens that are made over the API. See docs/workspaces.md." },
-	{ "billing", "Prepaid balances of workspaces. Rates are whole micro-units (millionths) of the currency "
-		     "for an hour. See docs/workspaces.md." },
+	{ "billing",
+	  "Prepaid balances of workspaces. Rates are whole micro-units (millionths) of the currency "
+	  "for an hour. See docs/workspaces.md." },
 };
 
 const size_t config_sections_n = ARRAY_SIZE(config_sections);

@@ -12,7 +12,7 @@
 
 #include "base/own.h"
 #include "daemon/config_key.h"
-#include "vmm/pci.h"
+#include "host/pci.h"
 
 struct raw_list {
 	char *v; /* n items of item_size bytes */

@@ -5,8 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 shopt -s nullglob
 
-sources=({base,db,images,vmm,api,daemon}/*.c)
-formatted=({base,db,images,vmm,api,daemon}/*.[ch] tests/unit/*.[ch] tests/fuzz/*.c bench/*.c demo/guest/*.c)
+sources=({base,db,images,host,virt,tdx,compose,logs,vmm,api,daemon}/*.c)
+formatted=({base,db,images,host,virt,tdx,compose,logs,vmm,api,daemon}/*.[ch] tests/unit/*.[ch] tests/fuzz/*.c bench/*.c demo/guest/*.c)
 failed=0
 jobs=$(nproc)
 out=build/lint

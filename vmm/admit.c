@@ -11,8 +11,8 @@
 
 #include "base/clock.h"
 #include "base/own.h"
-#include "vmm/compose.h"
-#include "vmm/mr_config.h"
+#include "compose/compose.h"
+#include "tdx/mr_config.h"
 #include "vmm/world.h"
 
 static int bad_name(const char *name, struct err *e)

@@ -17,7 +17,7 @@
 #define TEEPOD_VMM_ENGINE_H
 
 #include "base/log.h"
-#include "vmm/logs.h"
+#include "logs/logs.h"
 #include "vmm/world.h"
 
 /* Values for a job; owned by the operation, used by one thread at a time. Strings of settings live as long as the vmm. */

@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "vmm/host_facts.h"
-#include "vmm/hypervisor.h"
+#include "host/host_facts.h"
+#include "virt/hypervisor.h"
 
 enum check_state {
 	CHECK_OK,

@@ -14,9 +14,9 @@
 #include "base/loop.h"
 #include "base/own.h"
 #include "vmm/devices.h"
-#include "vmm/kernel_file.h"
-#include "vmm/numa.h"
-#include "vmm/pci.h"
+#include "host/kernel_file.h"
+#include "host/numa.h"
+#include "host/pci.h"
 #include "vmm/world.h"
 
 struct look_waiter {

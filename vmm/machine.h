@@ -7,12 +7,12 @@
 #ifndef TEEPOD_VMM_MACHINE_H
 #define TEEPOD_VMM_MACHINE_H
 
-#include "vmm/domain_spec.h"
+#include "virt/domain_spec.h"
 #include "vmm/guest_files.h"
-#include "vmm/hypervisor.h"
-#include "vmm/mr_config.h"
+#include "virt/hypervisor.h"
+#include "tdx/mr_config.h"
 #include "vmm/placement.h"
-#include "vmm/tdx_variant.h"
+#include "tdx/tdx_variant.h"
 #include "vmm/vmm.h"
 #include "vmm/volumes.h"
 

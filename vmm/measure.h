@@ -4,9 +4,9 @@
 #ifndef TEEPOD_VMM_MEASURE_H
 #define TEEPOD_VMM_MEASURE_H
 
-#include "vmm/domain_spec.h"
-#include "vmm/file_measures.h"
-#include "vmm/mr_config.h"
+#include "virt/domain_spec.h"
+#include "tdx/file_measures.h"
+#include "tdx/mr_config.h"
 #include "vmm/vmm.h"
 
 enum { RTMRS = 4 };

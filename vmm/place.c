@@ -12,7 +12,7 @@
 #include "base/own.h"
 #include "vmm/devices.h"
 #include "vmm/engine.h"
-#include "vmm/pci.h"
+#include "host/pci.h"
 
 enum { GIB_MIB = 1024 };
 

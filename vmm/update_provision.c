@@ -10,7 +10,7 @@
 
 #include "base/clock.h"
 #include "base/own.h"
-#include "vmm/compose.h"
+#include "compose/compose.h"
 #include "vmm/world.h"
 
 static const int64_t kept_ms = 14LL * 24 * 3600 * 1000;

@@ -22,7 +22,7 @@
 
 #include "db/ledger.h"
 #include "db/turn.h"
-#include "vmm/hypervisor.h"
+#include "virt/hypervisor.h"
 #include "vmm/placement.h"
 #include "vmm/update.h"
 #include "vmm/vmm.h"

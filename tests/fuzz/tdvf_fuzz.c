@@ -9,9 +9,9 @@
 
 #include "base/buf.h"
 #include "base/own.h"
-#include "vmm/firmware.h"
-#include "vmm/rtmr.h"
-#include "vmm/tdvf.h"
+#include "tdx/firmware.h"
+#include "tdx/rtmr.h"
+#include "tdx/tdvf.h"
 
 enum { ROM = 65536 };
 

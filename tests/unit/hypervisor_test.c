@@ -25,10 +25,10 @@
 #include "base/file.h"
 #include "base/loop.h"
 #include "base/own.h"
-#include "vmm/domain_spec.h"
-#include "vmm/embed_root.h"
-#include "vmm/hypervisor.h"
-#include "vmm/virt.h"
+#include "virt/domain_spec.h"
+#include "virt/embed_root.h"
+#include "virt/hypervisor.h"
+#include "virt/virt.h"
 
 enum { DEADLINE_MS = 30000, EVENTS = 256 };
 

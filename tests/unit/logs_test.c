@@ -17,9 +17,9 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/own.h"
-#include "vmm/ansi.h"
-#include "vmm/logs.h"
-#include "vmm/serial_scan.h"
+#include "logs/ansi.h"
+#include "logs/logs.h"
+#include "logs/serial_scan.h"
 
 struct room {
 	char top[64];

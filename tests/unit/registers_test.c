@@ -20,9 +20,9 @@
 #include "base/id.h"
 #include "base/json.h"
 #include "base/own.h"
-#include "vmm/firmware.h"
-#include "vmm/rtmr.h"
-#include "vmm/tdvf.h"
+#include "tdx/firmware.h"
+#include "tdx/rtmr.h"
+#include "tdx/tdvf.h"
 
 #define CMDLINE "console=ttyS0 init=/init"
 

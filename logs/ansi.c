@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * ansi.c - take terminal control out of a guest's text.
+ *
+ * Sequences after ECMA-48: ESC + final, CSI (ESC [ ... final), and strings (OSC, DCS, SOS, PM, APC) that run to BEL or
+ * ESC \. The 8-bit forms of these introducers arrive as U+0080..U+009F, in UTF-8 the byte C2 and one more. A newline
+ * or too many bytes end any sequence: a guest that opens a string and never closes it must not hide its log from us.
+ */
+#include <stdbool.h>
+
+#include "logs/ansi.h"
+
+enum { TEXT, ESCAPE, ESCAPE_MORE, CSI, STRING, STRING_ESCAPE };
+enum { SWALLOW_MAX = 4096 };
+
+static void introduce(struct ansi *a, unsigned char c)
+{
+	a->swallowed = 0;
+	switch (c) {
+	case '[':
+		a->state = CSI;
+		break;
+	case ']':
+	case 'P':
+	case 'X':
+	case '^':
+	case '_':
+		a->state = STRING;
+		break;
+	default:
+		a->state = c >= 0x20 && c <= 0x2f ? ESCAPE_MORE : TEXT;
+	}
+}
+
+static void in_sequence(struct ansi *a, unsigned char c)
+{
+	if (++a->swallowed > SWALLOW_MAX) {
+		a->state = TEXT;
+		return;
+	}
+	if (c == 0x1b) {
+		a->state = a->state == STRING || a->state == STRING_ESCAPE ? STRING_ESCAPE : ESCAPE;
+		return;
+	}
+	switch (a->state) {
+	case ESCAPE:
+		introduce(a, c);
+		break;
+	case ESCAPE_MORE:
+		if (c < 0x20 || c > 0x2f)
+			a->state = TEXT;
+		break;
+	case CSI:
+		if (c < 0x20 || c > 0x3f)
+			a->state = TEXT;
+		break;
+	case STRING:
+		if (c == '\a')
+			a->state = TEXT;
+		break;
+	case STRING_ESCAPE:
+		if (c == '\\')
+			a->state = TEXT;
+		else
+			introduce(a, c);
+		break;
+	}
+}
+
+static size_t in_text(struct ansi *a, unsigned char c, char *out)
+{
+	size_t kept = 0;
+
+	if (a->held) {
+		a->held = 0;
+		if (c >= 0x80 && c <= 0x9f) {
+			introduce(a, (unsigned char)(c - 0x40));
+			if (a->state == ESCAPE_MORE)
+				a->state = TEXT;
+			return 0;
+		}
+		out[kept++] = (char)0xc2;
+	}
+	if (c == 0x1b)
+		a->state = ESCAPE;
+	else if (c == 0xc2)
+		a->held = 1;
+	else if ((c >= 0x20 && c != 0x7f) || c == '\n' || c == '\t')
+		out[kept++] = (char)c;
+	return kept;
+}
+
+size_t ansi_strip(struct ansi *a, const char *in, size_t n, char *out)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		unsigned char c = (unsigned char)in[i];
+
+		if (c == '\n' && a->state != TEXT)
+			a->state = TEXT;
+		if (a->state == TEXT)
+			kept += in_text(a, c, out + kept);
+		else
+			in_sequence(a, c);
+	}
+	return kept;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * ansi.h - take terminal control out of a guest's text.
+ */
+#ifndef TEEPOD_LOGS_ANSI_H
+#define TEEPOD_LOGS_ANSI_H
+
+#include <stddef.h>
+
+/* Zero-initialise; lives as long as the stream, so that a sequence may be cut anywhere. */
+struct ansi {
+	unsigned char state;
+	unsigned char held; /* first byte of a two-byte character whose second one decides */
+	unsigned short swallowed;
+};
+
+/* Copy @n bytes from @in to @out (room for n + 1) without escape sequences and without control characters other than
+ * newline and tab. Returns how many bytes were kept. */
+size_t ansi_strip(struct ansi *a, const char *in, size_t n, char *out);
+
+#endif

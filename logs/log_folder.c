@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * log_folder.c - names in a log folder, and the file that says whose the live logs are.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/own.h"
+#include "logs/log_folder.h"
+
+enum { BOOTS_TEXT = 64 * 1024 };
+
+static const char *const stream_word[LOG_STREAMS] = { [LOG_SERIAL] = "serial", [LOG_QEMU] = "qemu" };
+
+int log_stream_from_channel(const char *channel)
+{
+	if (!strcmp(channel, "serial"))
+		return LOG_SERIAL;
+	if (!strcmp(channel, "stdout") || !strcmp(channel, "stderr"))
+		return LOG_QEMU;
+	return -1;
+}
+
+void log_segment_name(enum log_stream s, unsigned boot, unsigned seg, char out[LOG_NAME])
+{
+	(void)snprintf(out, LOG_NAME, "%s.%u.%u.log", stream_word[s], boot, seg);
+}
+
+const char *log_live_name(const struct log_boots *b, enum log_stream s)
+{
+	if (s == LOG_SERIAL)
+		return "serial.log";
+	return *b->qemu_log ? b->qemu_log : "qemu.log";
+}
+
+int log_open_file(int dirfd, const char *name, int flags)
+{
+	auto_close int fd = openat(dirfd, name, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EINVAL;
+	return take_fd(&fd);
+}
+
+unsigned log_boots_current(const struct log_boots *b)
+{
+	return b->n ? b->v[b->n - 1].boot : 0;
+}
+
+static int boots_take(const json_t *j, struct log_boots *b)
+{
+	const char *qemu_log = json_string_value(json_object_get(j, "qemu_log"));
+	const json_t *boots = json_object_get(j, "boots");
+
+	if (!json_is_array(boots) || json_array_size(boots) > LOG_BOOTS_KNOWN ||
+	    (qemu_log && strlen(qemu_log) >= sizeof(b->qemu_log)))
+		return -1;
+	if (qemu_log)
+		strcpy(b->qemu_log, qemu_log);
+	for (size_t i = 0; i < json_array_size(boots); i++) {
+		json_int_t boot = json_integer_value(json_object_get(json_array_get(boots, i), "boot"));
+
+		if (boot <= log_boots_current(b) || boot > UINT32_MAX)
+			return -1;
+		b->v[b->n].boot = (unsigned)boot;
+		b->v[b->n].began_ms =
+			json_integer_value(json_object_get(json_array_get(boots, i), "began_ms"));
+		b->n++;
+	}
+	return 0;
+}
+
+static int boots_text(int fd, char **ret, size_t *ret_n, struct err *e)
+{
+	auto_free char *text = xmalloc(BOOTS_TEXT);
+	ssize_t n = read(fd, text, BOOTS_TEXT);
+
+	if (n < 0)
+		return err_sys(e, errno, "read boots.json");
+	*ret = take_ptr(&text);
+	*ret_n = (size_t)n;
+	return 0;
+}
+
+int log_boots_read(int dirfd, struct log_boots *ret, struct err *e)
+{
+	auto_close int fd = log_open_file(dirfd, "boots.json", O_RDONLY);
+	auto_free char *text = NULL;
+	auto_json json_t *j = NULL;
+	struct log_boots b = { 0 };
+	size_t n = 0;
+
+	if (fd == -ENOENT) {
+		*ret = b;
+		return 0;
+	}
+	if (fd < 0)
+		return err_sys(e, -fd, "open boots.json");
+	if (boots_text(fd, &text, &n, e) < 0)
+		return -(int)e->code;
+	j = json_read(text, n, e);
+	if (!j || boots_take(j, &b) < 0)
+		return err_set(e, ERR_HOST, "boots.json in the log folder is damaged");
+	*ret = b;
+	return 0;
+}
+
+int log_boots_write(const char *dir, const struct log_boots *b, struct err *e)
+{
+	auto_free char *path = xasprintf("%s/boots.json", dir), *text = NULL;
+	auto_json json_t *j = json_object();
+	json_t *boots = json_array();
+
+	json_object_set_new(j, "qemu_log", json_string(b->qemu_log));
+	json_object_set_new(j, "boots", boots);
+	for (size_t i = 0; i < b->n; i++)
+		json_array_append_new(boots, json_pack("{s:I, s:I}", "boot", (json_int_t)b->v[i].boot,
+						       "began_ms", (json_int_t)b->v[i].began_ms));
+	text = json_canonical(j);
+	return file_write(path, text, strlen(text), 0640, e);
+}
+
+/* "<stream>.<boot>.<seg>.log" exactly as log_segment_name() writes it. */
+static bool segment_parse(const char *name, struct log_segment *s)
+{
+	char again[LOG_NAME];
+
+	for (int i = 0; i < LOG_STREAMS; i++) {
+		size_t n = strlen(stream_word[i]);
+
+		if (strncmp(name, stream_word[i], n) != 0 ||
+		    sscanf(name + n, ".%9u.%9u.", &s->boot, &s->seg) != 2)
+			continue;
+		s->stream = (enum log_stream)i;
+		log_segment_name(s->stream, s->boot, s->seg, again);
+		return s->boot && s->seg && !strcmp(name, again);
+	}
+	return false;
+}
+
+static int segment_order(const void *a, const void *b)
+{
+	const struct log_segment *x = a, *y = b;
+
+	if (x->stream != y->stream)
+		return x->stream < y->stream ? -1 : 1;
+	if (x->boot != y->boot)
+		return x->boot < y->boot ? -1 : 1;
+	return (x->seg > y->seg) - (x->seg < y->seg);
+}
+
+int log_segments(int dirfd, struct log_segment **ret, size_t *ret_n, struct err *e)
+{
+	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct log_segment *v = NULL;
+	size_t n = 0, room = 0;
+	const struct dirent *de;
+
+	if (!d) {
+		err_sys(e, errno, "list the log folder");
+		if (fd >= 0)
+			close(fd);
+		return -(int)e->code;
+	}
+	while ((de = readdir(d))) {
+		struct log_segment s;
+		struct stat st;
+
+		if (!segment_parse(de->d_name, &s) ||
+		    fstatat(dirfd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+			continue;
+		s.bytes = (uint64_t)st.st_size;
+		s.written_ms = st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
+		if (n == room)
+			v = xrealloc(v, (room = room ? 2 * room : 16) * sizeof(*v));
+		v[n++] = s;
+	}
+	closedir(d);
+	if (n)
+		qsort(v, n, sizeof(*v), segment_order);
+	*ret = v;
+	*ret_n = n;
+	return 0;
+}

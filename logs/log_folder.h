@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * log_folder.h - what lies in a log folder; between logs.c and log_reader.c only.
+ */
+#ifndef TEEPOD_LOGS_LOG_FOLDER_H
+#define TEEPOD_LOGS_LOG_FOLDER_H
+
+#include "logs/logs.h"
+
+enum { LOG_BOOTS_KNOWN = 256 };
+
+/* Content of boots.json. */
+struct log_boots {
+	struct {
+		unsigned boot;
+		int64_t began_ms;
+	} v[LOG_BOOTS_KNOWN]; /* oldest first; the last one is current */
+	size_t n;
+	char qemu_log[512]; /* "" = qemu.log in the folder */
+};
+
+struct log_segment {
+	enum log_stream stream;
+	unsigned boot, seg;
+	uint64_t bytes;
+	int64_t written_ms;
+};
+
+/* The current boot, 0 before the first. */
+unsigned log_boots_current(const struct log_boots *b);
+
+/* No boots.json yet: none. */
+int log_boots_read(int dirfd, struct log_boots *ret, struct err *e);
+int log_boots_write(const char *dir, const struct log_boots *b, struct err *e);
+
+/* All segments, ordered by stream, boot, segment. *ret malloc'd. */
+int log_segments(int dirfd, struct log_segment **ret, size_t *ret_n, struct err *e);
+
+enum { LOG_NAME = 64 };
+void log_segment_name(enum log_stream s, unsigned boot, unsigned seg, char out[LOG_NAME]);
+
+/* Live file of @s. @dirfd is for names without a path. */
+const char *log_live_name(const struct log_boots *b, enum log_stream s);
+
+/* openat() of a regular file, no links, never blocking. Returns the descriptor or -errno. */
+int log_open_file(int dirfd, const char *name, int flags);
+
+#endif

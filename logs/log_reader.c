@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * log_reader.c - one boot's log from any point to its end, while it is being written, rotated and put away.
+ *
+ * A reader stands in a segment or in the live file. Rotation and the next boot both make the live file's bytes appear
+ * as the next segment, with the same offsets, so before reading more of the live file we look whether a segment with a
+ * number above the last one we know of has come; if so we go on in it, from where we were. The folder's mtime says when
+ * looking is worth it; mtimes are as coarse as the kernel's tick, so a folder that changed just now is looked at again.
+ *
+ * Of a live file that had grown far over its bound only the end is kept; offsets differ then, and a follower goes on at
+ * the segment's end.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/own.h"
+#include "logs/ansi.h"
+#include "logs/log_folder.h"
+
+enum { TICK_NS = 50 * 1000 * 1000 };
+
+struct log_reader {
+	int dirfd, fd; /* fd: -1 = standing between two files */
+	struct log_ask ask;
+	unsigned boot;
+	unsigned seg;      /* of fd; 0 = live */
+	unsigned last_seg; /* segments up to here are behind us */
+	uint64_t at;       /* in fd */
+	uint64_t stop_at;  /* live, not following: its size when we came */
+	bool was_live;
+	/* what the last look at the folder found */
+	struct log_boots boots;
+	unsigned next_seg; /* 0 = none above last_seg */
+	struct timespec looked_mtime;
+	bool look_again;
+	struct ansi ansi;
+	char raw[LOG_SLICE];
+	char reason[48];
+};
+
+static int look(struct log_reader *r, struct err *e)
+{
+	auto_free struct log_segment *v = NULL;
+	struct stat st;
+	struct timespec now;
+	size_t n;
+
+	if (fstat(r->dirfd, &st) < 0)
+		return err_sys(e, errno, "look at the log folder");
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (log_boots_read(r->dirfd, &r->boots, e) < 0 || log_segments(r->dirfd, &v, &n, e) < 0)
+		return -(int)e->code;
+	r->next_seg = 0;
+	for (size_t i = 0; i < n && !r->next_seg; i++)
+		if (v[i].stream == r->ask.stream && v[i].boot == r->boot && v[i].seg > r->last_seg)
+			r->next_seg = v[i].seg;
+	r->looked_mtime = st.st_mtim;
+	r->look_again =
+		(now.tv_sec - st.st_mtim.tv_sec) * 1000000000 + now.tv_nsec - st.st_mtim.tv_nsec < TICK_NS;
+	return 0;
+}
+
+static bool folder_changed(const struct log_reader *r)
+{
+	struct stat st;
+
+	return r->look_again || fstat(r->dirfd, &st) < 0 || st.st_mtim.tv_sec != r->looked_mtime.tv_sec ||
+	       st.st_mtim.tv_nsec != r->looked_mtime.tv_nsec;
+}
+
+static void leave(struct log_reader *r)
+{
+	if (r->fd >= 0)
+		close(r->fd);
+	r->fd = -1;
+	if (r->seg > r->last_seg)
+		r->last_seg = r->seg;
+	r->seg = 0;
+	r->at = 0;
+}
+
+static uint64_t size_of(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) < 0 ? 0 : (uint64_t)st.st_size;
+}
+
+/* Stand in segment next_seg, @at bytes in. One that was pruned meanwhile is passed over. */
+static int enter_segment(struct log_reader *r, uint64_t at, struct err *e)
+{
+	char name[LOG_NAME];
+	int fd;
+
+	log_segment_name(r->ask.stream, r->boot, r->next_seg, name);
+	fd = log_open_file(r->dirfd, name, O_RDONLY);
+	if (fd < 0 && fd != -ENOENT)
+		return err_sys(e, -fd, "open log segment %s", name);
+	leave(r);
+	if (fd < 0) {
+		r->last_seg = r->next_seg;
+		return 0;
+	}
+	r->fd = fd;
+	r->seg = r->next_seg;
+	r->at = at < size_of(fd) ? at : size_of(fd);
+	return 0;
+}
+
+static enum log_more over(struct log_reader *r, bool next_boot)
+{
+	if (next_boot)
+		(void)snprintf(r->reason, sizeof(r->reason), "boot %u began", log_boots_current(&r->boots));
+	else
+		(void)snprintf(r->reason, sizeof(r->reason), "end of log");
+	return LOG_END;
+}
+
+static bool boot_is_past(const struct log_reader *r)
+{
+	return log_boots_current(&r->boots) != r->boot;
+}
+
+/* Between two files: go to the next one. */
+static int go_on(struct log_reader *r, enum log_more *more, struct err *e)
+{
+	const char *live;
+	int fd;
+
+	if (look(r, e) < 0)
+		return -(int)e->code;
+	if (r->next_seg && (r->ask.follow || !r->was_live))
+		return enter_segment(r, 0, e);
+	if (boot_is_past(r) || (r->was_live && !r->ask.follow)) {
+		*more = over(r, r->ask.follow && boot_is_past(r));
+		return 0;
+	}
+	live = log_live_name(&r->boots, r->ask.stream);
+	fd = log_open_file(r->dirfd, live, O_RDONLY);
+	if (fd == -ENOENT) {
+		*more = r->ask.follow ? LOG_QUIET : over(r, false);
+		return 0;
+	}
+	if (fd < 0)
+		return err_sys(e, -fd, "open log %s", live);
+	r->fd = fd;
+	r->stop_at = size_of(fd);
+	r->was_live = true;
+	return 0;
+}
+
+/* In the live file, locked: read on, unless its bytes have moved to a segment. */
+static int read_live(struct log_reader *r, size_t want, size_t *got, enum log_more *more, struct err *e)
+{
+	uint64_t size = size_of(r->fd);
+	ssize_t n;
+
+	if ((folder_changed(r) || size < r->at) && look(r, e) < 0)
+		return -(int)e->code;
+	if (r->next_seg)
+		return enter_segment(r, r->at, e);
+	if (boot_is_past(r)) {
+		*more = over(r, r->ask.follow);
+		return 0;
+	}
+	if (size < r->at)
+		r->at = 0;
+	if (!r->ask.follow) {
+		if (r->at >= r->stop_at) {
+			*more = over(r, false);
+			return 0;
+		}
+		want = r->stop_at - r->at < want ? (size_t)(r->stop_at - r->at) : want;
+	}
+	n = pread(r->fd, r->raw, want, (off_t)r->at);
+	if (n < 0)
+		return err_sys(e, errno, "read the log");
+	*got = (size_t)n;
+	r->at += (uint64_t)n;
+	if (!n)
+		*more = r->ask.follow ? LOG_QUIET : over(r, false);
+	return 0;
+}
+
+static int read_segment(struct log_reader *r, size_t want, size_t *got, struct err *e)
+{
+	ssize_t n = pread(r->fd, r->raw, want, (off_t)r->at);
+
+	if (n < 0)
+		return err_sys(e, errno, "read log segment %u", r->seg);
+	if (!n)
+		leave(r);
+	*got = (size_t)n;
+	r->at += (uint64_t)n;
+	return 0;
+}
+
+static int read_raw(struct log_reader *r, size_t want, size_t *got, enum log_more *more, struct err *e)
+{
+	int live = r->fd, rc;
+
+	if (r->fd < 0)
+		return go_on(r, more, e);
+	if (r->seg)
+		return read_segment(r, want, got, e);
+	/* Held by a rotation only between its rename and its truncate. */
+	(void)flock(live, LOCK_SH);
+	rc = read_live(r, want, got, more, e);
+	if (r->fd == live)
+		(void)flock(live, LOCK_UN);
+	return rc;
+}
+
+int log_reader_read(struct log_reader *r, char *buf, size_t n, size_t *ret_n, enum log_more *ret_more,
+		    struct err *e)
+{
+	size_t want = n - 1 < LOG_SLICE ? n - 1 : LOG_SLICE, got = 0;
+	enum log_more more = LOG_MORE;
+
+	if (*r->reason || r->dirfd < 0) {
+		*ret_n = 0;
+		*ret_more = *r->reason ? LOG_END : over(r, false);
+		return 0;
+	}
+	if (read_raw(r, want, &got, &more, e) < 0)
+		return -(int)e->code;
+	if (r->ask.strip) {
+		got = ansi_strip(&r->ansi, r->raw, got, buf);
+	} else {
+		memcpy(buf, r->raw, got);
+	}
+	*ret_n = got;
+	*ret_more = more;
+	return 0;
+}
+
+/* ------------------------------------------------------------------ where to begin */
+
+struct tail {
+	uint64_t lines;  /* still to find */
+	uint64_t budget; /* bytes that may still be searched */
+	bool started;    /* the newline that ends the last line is behind us */
+};
+
+/* Search @fd backwards. True when the place was found (or the budget is used up); *at is it. */
+static int tail_in_file(struct tail *t, int fd, char *chunk, uint64_t *at, bool *found)
+{
+	uint64_t pos = size_of(fd);
+
+	*found = false;
+	while (pos > 0) {
+		size_t n = pos < LOG_SLICE ? (size_t)pos : LOG_SLICE;
+		ssize_t got = pread(fd, chunk, n, (off_t)(pos - n));
+
+		if (got < 0)
+			return -errno;
+		for (ssize_t i = got; i-- > 0;) {
+			bool newline = chunk[i] == '\n', last = !t->started;
+
+			t->started = true;
+			if ((newline && !last && --t->lines == 0) || !t->budget--) {
+				*at = pos - n + (uint64_t)i + 1;
+				*found = true;
+				return 0;
+			}
+		}
+		pos -= n;
+	}
+	*at = 0;
+	return 0;
+}
+
+static int tail_segments(struct log_reader *r, struct tail *t, bool *found, struct err *e)
+{
+	auto_free struct log_segment *v = NULL;
+	size_t n;
+
+	if (log_segments(r->dirfd, &v, &n, e) < 0)
+		return -(int)e->code;
+	for (size_t i = n; i-- > 0 && !*found;) {
+		char name[LOG_NAME];
+		int fd, rc;
+
+		if (v[i].stream != r->ask.stream || v[i].boot != r->boot)
+			continue;
+		log_segment_name(r->ask.stream, r->boot, v[i].seg, name);
+		fd = log_open_file(r->dirfd, name, O_RDONLY);
+		if (fd == -ENOENT)
+			return 0;
+		if (fd < 0)
+			return err_sys(e, -fd, "open log segment %s", name);
+		if (r->fd >= 0)
+			close(r->fd);
+		r->fd = fd;
+		r->seg = v[i].seg;
+		r->last_seg = v[i].seg - 1;
+		rc = tail_in_file(t, fd, r->raw, &r->at, found);
+		if (rc < 0)
+			return err_sys(e, -rc, "read log segment %s", name);
+	}
+	return 0;
+}
+
+static unsigned newest_segment(const struct log_reader *r, const struct log_segment *v, size_t n)
+{
+	unsigned newest = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (v[i].stream == r->ask.stream && v[i].boot == r->boot)
+			newest = v[i].seg;
+	return newest;
+}
+
+/* Stand @lines lines before the end. The lock keeps a rotation from moving the end meanwhile. */
+static int begin_at_tail(struct log_reader *r, uint64_t lines, struct err *e)
+{
+	struct tail t = { .lines = lines, .budget = LOG_TAIL_BYTES };
+	auto_close int live = -1;
+	auto_free struct log_segment *v = NULL;
+	bool found = false;
+	size_t n;
+	int rc;
+
+	if (!boot_is_past(r))
+		live = log_open_file(r->dirfd, log_live_name(&r->boots, r->ask.stream), O_RDONLY);
+	if (live >= 0)
+		(void)flock(live, LOCK_SH);
+	if (log_segments(r->dirfd, &v, &n, e) < 0)
+		return -(int)e->code;
+	if (live >= 0) {
+		r->last_seg = newest_segment(r, v, n);
+		r->at = size_of(live);
+		rc = lines ? tail_in_file(&t, live, r->raw, &r->at, &found) : 0;
+		if (rc < 0)
+			return err_sys(e, -rc, "read the log");
+		if (!lines || found || !r->last_seg) {
+			r->stop_at = size_of(live);
+			r->was_live = true;
+			(void)flock(live, LOCK_UN);
+			r->fd = take_fd(&live);
+			return 0;
+		}
+		r->at = 0;
+	}
+	if (!lines) {
+		r->last_seg = newest_segment(r, v, n);
+		return 0;
+	}
+	return tail_segments(r, &t, &found, e);
+}
+
+static int no_such_boot(const struct log_reader *r, struct err *e)
+{
+	unsigned current = log_boots_current(&r->boots);
+	char given[16];
+
+	(void)snprintf(given, sizeof(given), "%u", r->ask.boot);
+	err_field(e, ERR_NOT_FOUND, "boot", given, "no log of boot %u is kept", r->ask.boot);
+	return current ? err_hint(e, "boots %u to %u are known", r->boots.v[0].boot, current)
+		       : err_hint(e, "the CVM has not been started yet");
+}
+
+static int find_boot(struct log_reader *r, struct err *e)
+{
+	auto_free struct log_segment *v = NULL;
+	size_t n;
+
+	if (log_boots_read(r->dirfd, &r->boots, e) < 0)
+		return -(int)e->code;
+	r->boot = r->ask.boot ? r->ask.boot : log_boots_current(&r->boots);
+	if (r->boot == log_boots_current(&r->boots))
+		return 0;
+	if (log_segments(r->dirfd, &v, &n, e) < 0)
+		return -(int)e->code;
+	for (size_t i = 0; i < n; i++)
+		if (v[i].boot == r->boot)
+			return 0;
+	for (size_t i = 0; i < r->boots.n; i++)
+		if (r->boots.v[i].boot == r->boot)
+			return 0;
+	return no_such_boot(r, e);
+}
+
+static void own_reader(struct log_reader **r)
+{
+	log_reader_free(*r);
+}
+
+int log_reader_open(const char *dir, const struct log_ask *ask, struct log_reader **ret, struct err *e)
+{
+	__attribute__((cleanup(own_reader))) struct log_reader *r = xcalloc(1, sizeof(*r));
+
+	r->fd = -1;
+	r->ask = *ask;
+	r->dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (r->dirfd < 0 && errno != ENOENT)
+		return err_sys(e, errno, "open log folder %s", dir);
+	if (r->dirfd < 0 && ask->boot)
+		return no_such_boot(r, e);
+	if (r->dirfd >= 0) {
+		if (find_boot(r, e) < 0)
+			return -(int)e->code;
+		if (ask->tail >= 0 && begin_at_tail(r, (uint64_t)ask->tail, e) < 0)
+			return -(int)e->code;
+		r->look_again = true;
+	}
+	*ret = take_ptr(&r);
+	return 0;
+}
+
+unsigned log_reader_boot(const struct log_reader *r)
+{
+	return r->boot;
+}
+
+const char *log_reader_reason(const struct log_reader *r)
+{
+	return r->reason;
+}
+
+void log_reader_free(struct log_reader *r)
+{
+	if (!r)
+		return;
+	if (r->fd >= 0)
+		close(r->fd);
+	if (r->dirfd >= 0)
+		close(r->dirfd);
+	free(r);
+}

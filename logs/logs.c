@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * logs.c - putting logs away: by boot, by size, and finally for good.
+ *
+ * Beginning a boot, in an order that a crash may cut anywhere: move the old live files to segments of the boot that
+ * boots.json names; write boots.json with the new boot; create the new live file. Done again after a crash, the first
+ * step finds nothing left to move, and once boots.json names the new boot only the live file is made up for.
+ *
+ * Rotation copies, publishes the segment by rename, then truncates. A reader that looked between the last two would see
+ * the same bytes twice; both hold a flock() on the live file for that moment (flock, not fcntl: QEMU uses the latter).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/own.h"
+#include "logs/log_folder.h"
+
+#define ROTATE_TEMP ".rotate.tmp"
+
+enum { CHUNK = 256 * 1024 };
+
+static int open_folder(const char *dir, struct err *e)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 ? err_sys(e, errno, "open log folder %s", dir) : fd;
+}
+
+/* Append bytes [*at, @end) of @from to @to and move *at. 0 or -errno. */
+static int copy_range(int from, int to, uint64_t *at, uint64_t end)
+{
+	auto_free char *chunk = xmalloc(CHUNK);
+
+	while (*at < end) {
+		size_t want = end - *at < CHUNK ? (size_t)(end - *at) : CHUNK;
+		ssize_t n = pread(from, chunk, want, (off_t)*at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (!n)
+			break;
+		for (ssize_t done = 0; done < n;) {
+			ssize_t w = write(to, chunk + done, (size_t)(n - done));
+
+			if (w < 0 && errno != EINTR)
+				return -errno;
+			if (w > 0)
+				done += w;
+		}
+		*at += (uint64_t)n;
+	}
+	return 0;
+}
+
+static int next_segment(int dirfd, enum log_stream s, unsigned boot, unsigned *ret, struct err *e)
+{
+	auto_free struct log_segment *v = NULL;
+	unsigned last = 0;
+	size_t n;
+
+	if (log_segments(dirfd, &v, &n, e) < 0)
+		return -(int)e->code;
+	for (size_t i = 0; i < n; i++)
+		if (v[i].stream == s && v[i].boot == boot && v[i].seg > last)
+			last = v[i].seg;
+	*ret = last + 1;
+	return 0;
+}
+
+static uint64_t file_size(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) < 0 ? 0 : (uint64_t)st.st_size;
+}
+
+/* With the live file locked against readers: the swap. The writer is not stopped by the lock, so what it adds is fetched once
+ * more between rename and truncate; what comes in the instant after that is lost, as with every copy-and-truncate. */
+static int swap_in(int dirfd, int live, int to, uint64_t at, const char *segment)
+{
+	uint64_t end = at + 4 * CHUNK;
+	int r;
+
+	if (flock(live, LOCK_EX) < 0)
+		return -errno;
+	r = copy_range(live, to, &at, end);
+	if (!r && renameat(dirfd, ROTATE_TEMP, dirfd, segment) < 0)
+		r = -errno;
+	if (!r)
+		r = copy_range(live, to, &at, end);
+	if (!r && ftruncate(live, 0) < 0)
+		r = -errno;
+	flock(live, LOCK_UN);
+	return r;
+}
+
+/* Copy the live file @fd to @segment and empty it. It is always somewhat over its bound when somebody looks; if it is over
+ * twice the bound, the guest is flooding us, and only the last @max bytes are kept (0 = all). */
+static int copy_truncate(int dirfd, int fd, const char *segment, uint64_t max, struct err *e)
+{
+	auto_close int to = -1;
+	uint64_t size = file_size(fd), at = max && size / 2 > max ? size - max : 0;
+	int r;
+
+	(void)unlinkat(dirfd, ROTATE_TEMP, 0);
+	to = openat(dirfd, ROTATE_TEMP, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
+	if (to < 0)
+		return err_sys(e, errno, "create a log segment");
+	r = copy_range(fd, to, &at, size);
+	if (!r)
+		r = swap_in(dirfd, fd, to, at, segment);
+	if (!r)
+		return 0;
+	(void)unlinkat(dirfd, ROTATE_TEMP, 0);
+	/* Without room for a copy the guest's words would fill the disk further: better lost than everybody's disk full. */
+	if (r == -ENOSPC || r == -EDQUOT)
+		(void)!ftruncate(fd, 0);
+	return err_sys(e, -r, "rotate log to %s", segment);
+}
+
+/* Put the whole live file of @s away as a segment of @boot. */
+static int put_away(int dirfd, const struct log_boots *b, enum log_stream s, unsigned boot,
+		    const struct log_limits *l, struct err *e)
+{
+	const char *live = log_live_name(b, s);
+	auto_close int fd = log_open_file(dirfd, live, O_RDWR);
+	char segment[LOG_NAME];
+	unsigned seg;
+
+	if (fd == -ENOENT)
+		return 0;
+	if (fd < 0)
+		return err_sys(e, -fd, "open log %s", live);
+	if (!file_size(fd))
+		return 0;
+	if (next_segment(dirfd, s, boot, &seg, e) < 0)
+		return -(int)e->code;
+	log_segment_name(s, boot, seg, segment);
+	if (renameat(dirfd, live, dirfd, segment) == 0)
+		return 0;
+	/* libvirt's log may be on another file system, or in a folder that is not ours to rename in. */
+	return copy_truncate(dirfd, fd, segment, l->max_bytes, e);
+}
+
+static unsigned oldest_kept(unsigned boot, const struct log_limits *l)
+{
+	unsigned keep = l->keep_boots ? l->keep_boots : 1;
+
+	return boot > keep ? boot - keep + 1 : 1;
+}
+
+static int prune(int dirfd, unsigned boot, const struct log_limits *l, struct err *e)
+{
+	auto_free struct log_segment *v = NULL;
+	size_t n;
+
+	if (log_segments(dirfd, &v, &n, e) < 0)
+		return -(int)e->code;
+	for (size_t i = 0; i < n; i++) {
+		size_t newer = 0;
+		char name[LOG_NAME];
+
+		for (size_t k = i + 1; k < n && v[k].stream == v[i].stream && v[k].boot == v[i].boot; k++)
+			newer++;
+		if (v[i].boot >= oldest_kept(boot, l) && newer < l->max_backups)
+			continue;
+		log_segment_name(v[i].stream, v[i].boot, v[i].seg, name);
+		if (unlinkat(dirfd, name, 0) < 0 && errno != ENOENT)
+			return err_sys(e, errno, "remove log segment %s", name);
+	}
+	return 0;
+}
+
+static void boots_add(struct log_boots *b, unsigned boot, int64_t now_ms, const struct log_limits *l)
+{
+	size_t drop = 0;
+
+	while (drop < b->n && (b->v[drop].boot < oldest_kept(boot, l) || b->n - drop >= LOG_BOOTS_KNOWN))
+		drop++;
+	memmove(b->v, b->v + drop, (b->n - drop) * sizeof(*b->v));
+	b->n -= drop;
+	b->v[b->n].boot = boot;
+	b->v[b->n].began_ms = now_ms;
+	b->n++;
+}
+
+static int new_serial(int dirfd, const struct log_boots *b, struct err *e)
+{
+	auto_close int fd =
+		openat(dirfd, "serial.log", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
+	auto_free char *line = NULL;
+	char when[CLOCK_TEXT];
+	size_t n;
+
+	if (fd < 0 && errno == EEXIST)
+		return 0;
+	if (fd < 0)
+		return err_sys(e, errno, "create serial.log");
+	clock_rfc3339(b->v[b->n - 1].began_ms, when);
+	line = xasprintf("===== boot %u @ %s =====\n", log_boots_current(b), when);
+	n = strlen(line);
+	if (write(fd, line, n) != (ssize_t)n)
+		return err_sys(e, errno ? errno : EIO, "write serial.log");
+	return 0;
+}
+
+/* An empty serial.log would keep its place: new_serial() takes an existing file for this boot's. */
+static int begin_new(int dirfd, const char *dir, unsigned boot, struct log_boots *b, const char *qemu_log,
+		     const struct log_limits *l, struct err *e)
+{
+	unsigned last = log_boots_current(b) ? log_boots_current(b) : boot > 1 ? boot - 1 : 1;
+
+	if (!*b->qemu_log && qemu_log)
+		strcpy(b->qemu_log, qemu_log);
+	for (int s = 0; s < LOG_STREAMS; s++)
+		if (put_away(dirfd, b, (enum log_stream)s, last, l, e) < 0)
+			return -(int)e->code;
+	if (unlinkat(dirfd, "serial.log", 0) < 0 && errno != ENOENT)
+		return err_sys(e, errno, "remove serial.log");
+	strcpy(b->qemu_log, qemu_log ? qemu_log : "");
+	boots_add(b, boot, clock_wall_ms(), l);
+	return log_boots_write(dir, b, e);
+}
+
+int logs_boot_begin(const char *dir, unsigned boot, const char *qemu_log, const struct log_limits *l,
+		    struct err *e)
+{
+	auto_close int fd = -1;
+	struct log_boots b;
+
+	if (qemu_log && (*qemu_log != '/' || strlen(qemu_log) >= sizeof(b.qemu_log)))
+		return err_set(e, ERR_INVALID, "path of QEMU's log is not absolute or too long: %.100s",
+			       qemu_log);
+	if (file_mkdirs(dir, 0755, e) < 0 || (fd = open_folder(dir, e)) < 0)
+		return -(int)e->code;
+	/* A damaged boots.json must not keep a CVM from starting: the segments tell the rest. */
+	if (log_boots_read(fd, &b, e) < 0)
+		b = (struct log_boots){ 0 };
+	if (!boot || boot < log_boots_current(&b))
+		return err_set(e, ERR_INVALID, "boot %u can not follow boot %u", boot, log_boots_current(&b));
+	if (boot != log_boots_current(&b) && begin_new(fd, dir, boot, &b, qemu_log, l, e) < 0)
+		return -(int)e->code;
+	if (new_serial(fd, &b, e) < 0)
+		return -(int)e->code;
+	return prune(fd, boot, l, e);
+}
+
+int logs_open_to(const char *dir, gid_t gid, struct err *e)
+{
+	auto_close int folder = open_folder(dir, e), fd = -1;
+
+	if (folder < 0)
+		return -(int)e->code;
+	fd = log_open_file(folder, "serial.log", O_RDWR);
+	if (fd < 0)
+		return err_sys(e, -fd, "open serial.log in %s", dir);
+	if (fchown(folder, geteuid(), gid) < 0 || fchmod(folder, 0710) < 0 ||
+	    fchown(fd, geteuid(), gid) < 0 || fchmod(fd, 0660) < 0)
+		return err_sys(e, errno, "cannot give serial.log in %s to group %u", dir, (unsigned)gid);
+	return 0;
+}
+
+static int rotate_stream(int dirfd, const struct log_boots *b, enum log_stream s, const struct log_limits *l,
+			 struct err *e)
+{
+	auto_close int fd = log_open_file(dirfd, log_live_name(b, s), O_RDWR);
+	char segment[LOG_NAME];
+	unsigned seg = 0;
+
+	if (fd == -ENOENT)
+		return 0;
+	if (fd < 0)
+		return err_sys(e, -fd, "open log %s", log_live_name(b, s));
+	if (file_size(fd) <= l->max_bytes)
+		return 0;
+	if (next_segment(dirfd, s, log_boots_current(b), &seg, e) < 0)
+		return -(int)e->code;
+	log_segment_name(s, log_boots_current(b), seg, segment);
+	return copy_truncate(dirfd, fd, segment, l->max_bytes, e);
+}
+
+int logs_rotate(const char *dir, const struct log_limits *l, struct err *e)
+{
+	auto_close int fd = -1;
+	struct log_boots b;
+
+	if (!l->max_bytes)
+		return 0;
+	if ((fd = open_folder(dir, e)) < 0 || log_boots_read(fd, &b, e) < 0)
+		return -(int)e->code;
+	if (!log_boots_current(&b))
+		return 0;
+	for (int s = 0; s < LOG_STREAMS; s++)
+		if (rotate_stream(fd, &b, (enum log_stream)s, l, e) < 0)
+			return -(int)e->code;
+	return prune(fd, log_boots_current(&b), l, e);
+}
+
+/* ------------------------------------------------------------------ listing */
+
+static struct log_boot *list_slot(struct log_boot **v, size_t *n, unsigned boot)
+{
+	for (size_t i = 0; i < *n; i++)
+		if ((*v)[i].boot == boot)
+			return &(*v)[i];
+	*v = xrealloc(*v, (*n + 1) * sizeof(**v));
+	(*v)[*n] = (struct log_boot){ .boot = boot };
+	return &(*v)[(*n)++];
+}
+
+static void list_add(struct log_boot *b, enum log_stream s, uint64_t bytes, int64_t written_ms)
+{
+	*(s == LOG_SERIAL ? &b->serial_bytes : &b->qemu_bytes) += bytes;
+	if (written_ms > b->written_ms)
+		b->written_ms = written_ms;
+}
+
+static void list_live(int dirfd, const struct log_boots *b, struct log_boot *current)
+{
+	for (int s = 0; s < LOG_STREAMS; s++) {
+		struct stat st;
+
+		if (fstatat(dirfd, log_live_name(b, (enum log_stream)s), &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(st.st_mode))
+			list_add(current, (enum log_stream)s, (uint64_t)st.st_size,
+				 st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000);
+	}
+}
+
+static int newest_first(const void *a, const void *b)
+{
+	const struct log_boot *x = a, *y = b;
+
+	return (x->boot < y->boot) - (x->boot > y->boot);
+}
+
+int logs_list(const char *dir, struct log_boot **ret, size_t *ret_n, struct err *e)
+{
+	auto_close int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	auto_free struct log_segment *segs = NULL;
+	auto_free struct log_boot *v = NULL;
+	struct log_boots b;
+	size_t n = 0, n_segs = 0;
+
+	if (fd < 0 && errno != ENOENT)
+		return err_sys(e, errno, "open log folder %s", dir);
+	if (fd >= 0 && (log_boots_read(fd, &b, e) < 0 || log_segments(fd, &segs, &n_segs, e) < 0))
+		return -(int)e->code;
+	for (size_t i = 0; i < n_segs; i++)
+		list_add(list_slot(&v, &n, segs[i].boot), segs[i].stream, segs[i].bytes, segs[i].written_ms);
+	for (size_t i = 0; fd >= 0 && i < b.n; i++)
+		list_slot(&v, &n, b.v[i].boot)->began_ms = b.v[i].began_ms;
+	if (fd >= 0 && b.n) {
+		struct log_boot *current = list_slot(&v, &n, log_boots_current(&b));
+
+		current->current = true;
+		list_live(fd, &b, current);
+	}
+	if (n)
+		qsort(v, n, sizeof(*v), newest_first);
+	*ret = take_ptr(&v);
+	*ret_n = n;
+	return 0;
+}

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * serial_scan.c - how far a guest's boot is, from what it writes to its serial console.
+ *
+ * The guest is an enemy: it may write anything at any speed. A line's head is kept in a fixed buffer, longer lines are
+ * counted and dropped, and what is reported is cut and made printable here, so nobody above has to think of it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/own.h"
+#include "logs/serial_scan.h"
+
+enum { SLICE = 64 * 1024 };
+
+static const char *const prefix[SERIAL_KINDS] = {
+	[SERIAL_BOOT_PROGRESS] = "boot.progress:",
+	[SERIAL_BOOT_ERROR] = "boot.error:",
+	[SERIAL_SHUTDOWN_PROGRESS] = "shutdown.progress:",
+};
+
+/* Length of the well-formed UTF-8 character at @s (of @n bytes), 0 if there is none; its code point to *cp. */
+static size_t character(const unsigned char *s, size_t n, uint32_t *cp)
+{
+	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	size_t len = s[0] < 0x80   ? 1
+		     : s[0] < 0xc0 ? 0
+		     : s[0] < 0xe0 ? 2
+		     : s[0] < 0xf0 ? 3
+		     : s[0] < 0xf8 ? 4
+				   : 0;
+
+	if (!len || len > n)
+		return 0;
+	*cp = len == 1 ? s[0] : s[0] & (0xffu >> (len + 1));
+	for (size_t i = 1; i < len; i++) {
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+		*cp = *cp << 6 | (s[i] & 0x3f);
+	}
+	if (*cp < least[len] || *cp > 0x10ffff || (*cp >= 0xd800 && *cp <= 0xdfff))
+		return 0;
+	return len;
+}
+
+/* Controls, line separators and the marks that reorder text around them. */
+static bool shows(uint32_t cp)
+{
+	return cp >= 0x20 && (cp < 0x7f || cp > 0x9f) && !(cp >= 0x2028 && cp <= 0x202e) &&
+	       !(cp >= 0x2066 && cp <= 0x2069) && cp != 0x200e && cp != 0x200f && cp != 0xfeff;
+}
+
+static void printable(const char *in, size_t n, char out[SERIAL_TEXT])
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < n;) {
+		uint32_t cp = 0;
+		size_t len = character((const unsigned char *)in + i, n - i, &cp);
+		bool keep = len && shows(cp);
+		size_t need = keep ? len : 1;
+
+		if (at + need >= SERIAL_TEXT)
+			break;
+		memcpy(out + at, keep ? in + i : "?", need);
+		at += need;
+		i += len ? len : 1;
+	}
+	out[at] = '\0';
+}
+
+static void line_done(struct serial_scan *s)
+{
+	size_t n = s->len < SERIAL_HEAD ? s->len : SERIAL_HEAD;
+
+	for (int k = SERIAL_BOOT_PROGRESS; k < SERIAL_KINDS && s->len <= SERIAL_LINE_MAX; k++) {
+		size_t p = strlen(prefix[k]);
+		char text[SERIAL_TEXT];
+
+		if (n < p || memcmp(s->head, prefix[k], p) != 0)
+			continue;
+		if (n > p && s->head[p] == ' ')
+			p++;
+		printable(s->head + p, n - p, text);
+		if (!s->told[k] || strcmp(text, s->text[k]) != 0)
+			s->news[k] = true;
+		strcpy(s->text[k], text);
+		s->told[k] = true;
+		break;
+	}
+	s->len = 0;
+}
+
+static void text_in(struct serial_scan *s, const char *text, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (text[i] == '\n') {
+			line_done(s);
+			continue;
+		}
+		if (s->len < SERIAL_HEAD)
+			s->head[s->len] = text[i];
+		s->len++;
+	}
+}
+
+void serial_scan_feed(struct serial_scan *s, const char *data, size_t n, serial_fn fn, void *arg)
+{
+	char plain[1025];
+
+	if (n && !s->spoke) {
+		s->spoke = true;
+		s->news[SERIAL_FIRST_BYTE] = true;
+	}
+	for (size_t i = 0; i < n;) {
+		size_t part = n - i < sizeof(plain) - 1 ? n - i : sizeof(plain) - 1;
+
+		text_in(s, plain, ansi_strip(&s->ansi, data + i, part, plain));
+		i += part;
+	}
+	for (int k = 0; k < SERIAL_KINDS; k++)
+		if (s->news[k]) {
+			s->news[k] = false;
+			fn(arg, (enum serial_kind)k, s->text[k]);
+		}
+}
+
+/* The line logs_boot_begin() put there is not the guest's. */
+static size_t our_header(const char *data, size_t n)
+{
+	static const char mark[] = "===== boot ";
+	const char *end;
+
+	if (n < sizeof(mark) - 1 || memcmp(data, mark, sizeof(mark) - 1) != 0)
+		return 0;
+	end = memchr(data, '\n', n);
+	return end ? (size_t)(end - data) + 1 : n;
+}
+
+/* Another file, or the same one emptied by a rotation: begin at its beginning. True if it is another. */
+static bool begin_again(struct serial_scan *s, const struct stat *st)
+{
+	bool other = st->st_dev != s->dev || st->st_ino != s->ino;
+
+	if (!other && (uint64_t)st->st_size >= s->at)
+		return false;
+	s->dev = st->st_dev;
+	s->ino = st->st_ino;
+	s->at = 0;
+	s->len = 0;
+	s->ansi = (struct ansi){ 0 };
+	return other;
+}
+
+int serial_scan_file(struct serial_scan *s, const char *dir, serial_fn fn, void *arg, bool *ret_more,
+		     struct err *e)
+{
+	auto_free char *path = xasprintf("%s/serial.log", dir), *data = NULL;
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	size_t skip = 0;
+	struct stat st;
+	ssize_t n;
+
+	*ret_more = false;
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_sys(e, errno, "open %s", path);
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, ERR_HOST, "%s is not a regular file", path);
+	bool fresh = begin_again(s, &st);
+
+	if ((uint64_t)st.st_size == s->at)
+		return 0;
+	data = xmalloc(SLICE);
+	n = pread(fd, data, SLICE, (off_t)s->at);
+	if (n < 0)
+		return err_sys(e, errno, "read %s", path);
+	if (fresh)
+		skip = our_header(data, (size_t)n);
+	s->at += (uint64_t)n;
+	*ret_more = (uint64_t)st.st_size > s->at;
+	serial_scan_feed(s, data + skip, (size_t)n - skip, fn, arg);
+	return 0;
+}

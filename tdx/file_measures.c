@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * file_measures.c - MRTD, RTMR1 and RTMR2 of the files a TD boots from.
+ */
+#include "tdx/file_measures.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <openssl/evp.h>
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/own.h"
+#include "tdx/firmware.h"
+#include "tdx/rtmr.h"
+
+enum { FIRMWARE_MAX = 64 << 20, KERNEL_MAX = 512 << 20, CHUNK = 1 << 18 };
+
+void measured_not(struct measured *m, const char *fmt, ...)
+{
+	va_list ap;
+
+	*m = (struct measured){ 0 };
+	va_start(ap, fmt);
+	(void)vsnprintf(m->reason, sizeof(m->reason), fmt, ap);
+	va_end(ap);
+}
+
+static struct file_id id_of(const char *path)
+{
+	struct stat st;
+
+	if (!path || stat(path, &st) < 0)
+		return (struct file_id){ 0 };
+	return (struct file_id){ .dev = st.st_dev,
+				 .ino = st.st_ino,
+				 .size = (uint64_t)st.st_size,
+				 .mtime_ns = st.st_mtim.tv_sec * 1000000000LL + st.st_mtim.tv_nsec };
+}
+
+static bool same_file(const struct file_id *a, const struct file_id *b)
+{
+	return a->dev == b->dev && a->ino == b->ino && a->size == b->size && a->mtime_ns == b->mtime_ns;
+}
+
+static int sha384_fd(int fd, EVP_MD_CTX *ctx)
+{
+	auto_free char *chunk = xmalloc(CHUNK);
+
+	for (;;) {
+		ssize_t n = read(fd, chunk, CHUNK);
+
+		if (n == 0)
+			return 0;
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (!EVP_DigestUpdate(ctx, chunk, (size_t)n))
+			abort();
+	}
+}
+
+static int sha384_file(const char *path, uint8_t ret[SHA384_LEN], struct err *e)
+{
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	EVP_MD_CTX *ctx;
+	int r;
+
+	if (fd < 0)
+		return err_sys(e, errno, "cannot read %s", path);
+	ctx = EVP_MD_CTX_new();
+	if (!ctx || !EVP_DigestInit_ex(ctx, EVP_sha384(), NULL))
+		abort();
+	r = sha384_fd(fd, ctx);
+	if (!EVP_DigestFinal_ex(ctx, ret, NULL))
+		abort();
+	EVP_MD_CTX_free(ctx);
+	return r ? err_sys(e, -r, "cannot read %s", path) : 0;
+}
+
+/* ------------------------------------------------------------------ MRTD */
+
+struct firmware {
+	char *data; /* owned; NULL: not read */
+	size_t n;
+	bool known_ways;
+	struct firmware_ways ways;
+};
+
+static void measure_firmware(const struct boot_files *f, struct firmware *fw, struct measured *ret)
+{
+	struct measured m = { .known = true };
+	struct err e;
+
+	if (file_read(f->firmware, FIRMWARE_MAX, &fw->data, &fw->n, &e) < 0 ||
+	    tdvf_mrtd((const uint8_t *)fw->data, fw->n, m.value, &e) < 0) {
+		measured_not(ret, "%s", e.text);
+		return;
+	}
+	fw->known_ways = firmware_ways((const uint8_t *)fw->data, fw->n, &fw->ways);
+	*ret = m;
+}
+
+/* ------------------------------------------------------------------ RTMR1 */
+
+bool qemu_leaves_kernel_alone(const char *qemu)
+{
+	unsigned major = 0, minor = 0;
+
+	return qemu && sscanf(qemu, "%4u.%4u", &major, &minor) == 2 &&
+	       (major > 10 || (major == 10 && minor >= 2));
+}
+
+static int kernel_digest(const struct boot_files *f, bool patched, uint64_t initrd_size,
+			 uint8_t ret[SHA384_LEN], struct err *e)
+{
+	auto_free char *kernel = NULL;
+	size_t n = 0;
+
+	if (file_read(f->kernel, KERNEL_MAX, &kernel, &n, e) < 0 ||
+	    (patched && kernel_header_patch((uint8_t *)kernel, n, initrd_size, f->memory_mib, e) < 0))
+		return -(int)e->code;
+	return pe_digest((const uint8_t *)kernel, n, ret, e);
+}
+
+static void measure_kernel(const struct boot_files *f, const struct firmware *fw, struct file_measures *ret)
+{
+	bool as_it_is = f->kernel_normalized || fw->ways.named_blobs || qemu_leaves_kernel_alone(f->qemu);
+	struct measured m = { .known = true };
+	uint8_t digest[SHA384_LEN];
+	struct err e;
+
+	if (!as_it_is && !f->qemu) {
+		measured_not(&ret->rtmr1, "the version of QEMU is not known");
+		return;
+	}
+	/* QEMU reads it and writes the video mode into the header. */
+	if (!as_it_is && f->cmdline && strstr(f->cmdline, "vga=")) {
+		measured_not(&ret->rtmr1, "QEMU %s takes vga= from the kernel command line into the kernel",
+			     f->qemu);
+		return;
+	}
+	if (kernel_digest(f, !as_it_is, ret->initrd.size, digest, &e) < 0) {
+		measured_not(&ret->rtmr1, "%s", e.text);
+		return;
+	}
+	ret->memory_mib = as_it_is ? 0 : f->memory_mib;
+	rtmr1_of(digest, m.value);
+	ret->rtmr1 = m;
+}
+
+/* ------------------------------------------------------------------ RTMR2 */
+
+static void measure_options(const struct boot_files *f, const struct firmware *fw, struct measured *ret)
+{
+	struct measured m = { .known = true };
+	uint8_t initrd[SHA384_LEN];
+	struct err e;
+
+	if (sha384_file(f->initrd, initrd, &e) < 0 ||
+	    rtmr2_of(f->cmdline ? f->cmdline : "", fw->ways.initrd_word, initrd, m.value, &e) < 0)
+		measured_not(ret, "%s", e.text);
+	else
+		*ret = m;
+}
+
+static void measure_boot(const struct boot_files *f, const struct firmware *fw, struct file_measures *ret)
+{
+	static const char loader[] =
+		"the image boots by a boot loader of its own, which measures what it finds";
+	static const char other[] =
+		"the firmware is none whose way with a kernel is known (edk2 with fw_cfg)";
+	const char *why = !f->kernel || !f->initrd ? loader : !fw->known_ways ? other : NULL;
+
+	if (why) {
+		measured_not(&ret->rtmr1, "%s", ret->mrtd.known ? why : ret->mrtd.reason);
+		measured_not(&ret->rtmr2, "%s", ret->mrtd.known ? why : ret->mrtd.reason);
+		return;
+	}
+	measure_kernel(f, fw, ret);
+	measure_options(f, fw, &ret->rtmr2);
+}
+
+void file_measures(const struct boot_files *f, const struct file_measures *known, struct file_measures *ret)
+{
+	struct file_measures m = { .firmware = id_of(f->firmware),
+				   .kernel = id_of(f->kernel),
+				   .initrd = id_of(f->initrd) };
+	struct firmware fw = { 0 };
+
+	if (known && same_file(&known->firmware, &m.firmware) && same_file(&known->kernel, &m.kernel) &&
+	    same_file(&known->initrd, &m.initrd) &&
+	    (!known->memory_mib || known->memory_mib == f->memory_mib)) {
+		*ret = *known;
+		return;
+	}
+	measure_firmware(f, &fw, &m.mrtd);
+	measure_boot(f, &fw, &m);
+	free(fw.data);
+	*ret = m;
+}

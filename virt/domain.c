@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * domain.c - what is done to domains: define, start, end, look. Every function blocks and belongs on the pool.
+ *
+ * States and lists come from calls that libvirt answers from its own memory. Nothing here asks QEMU for statistics:
+ * the monitor protocol has no deadline, and one stopped QEMU would hold the asking thread for ever.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <libvirt/virterror.h>
+
+#include "base/buf.h"
+#include "base/own.h"
+#include "virt/virt.h"
+
+static enum err_code code_of(const virError *v)
+{
+	switch (v->code) {
+	case VIR_ERR_NO_DOMAIN:
+		return ERR_NOT_FOUND;
+	case VIR_ERR_NO_SUPPORT:
+	case VIR_ERR_CONFIG_UNSUPPORTED:
+	case VIR_ERR_ARGUMENT_UNSUPPORTED:
+		return ERR_UNSUPPORTED;
+	case VIR_ERR_NO_CONNECT:
+	case VIR_ERR_INVALID_CONN:
+		return ERR_UNAVAILABLE;
+	case VIR_ERR_OPERATION_TIMEOUT:
+		return ERR_TIMEOUT;
+	default:
+		/* "client socket is closed": the daemon on the other side has gone. */
+		return v->domain == VIR_FROM_RPC ? ERR_UNAVAILABLE : ERR_HOST;
+	}
+}
+
+/* A message may go on with all that QEMU wrote: warnings first, what it died of last. */
+static const char *reason(const char *message)
+{
+	const char *last = message;
+
+	for (const char *p = message; *p; p++)
+		if (*p == '\n' && p[1] && p[1] != '\n')
+			last = p + 1;
+	return last;
+}
+
+int virt_err(struct err *e, const char *what)
+{
+	const virError *v = virGetLastError();
+
+	if (!v)
+		return err_set(e, ERR_HOST, "%s: libvirt gave no reason", what);
+	int r = err_set(e, code_of(v), "%s: %s", what, reason(v->message));
+
+	e->text[strcspn(e->text, "\n")] = '\0';
+	return r;
+}
+
+static int find(virConnectPtr conn, const char *uuid, virDomainPtr *ret, struct err *e)
+{
+	virDomainPtr dom = virDomainLookupByUUIDString(conn, uuid);
+
+	if (!dom)
+		return virt_err(e, "find domain");
+	*ret = dom;
+	return 0;
+}
+
+/* One that went away meanwhile counts as not active, too. */
+static bool active(virDomainPtr dom)
+{
+	return virDomainIsActive(dom) == 1;
+}
+
+int hv_define(struct hypervisor *h, const char *xml, struct err *e)
+{
+	auto_hold struct hv_hold hold = { 0 };
+	auto_domain virDomainPtr dom = NULL;
+	int r = hv_hold(h, &hold, e);
+
+	if (r)
+		return r;
+	dom = virDomainDefineXML(hold.conn, xml);
+	return dom ? 0 : virt_err(e, "define domain");
+}
+
+static bool paused(virDomainPtr dom)
+{
+	int state = 0;
+
+	return !virDomainGetState(dom, &state, NULL, 0) && state == VIR_DOMAIN_PAUSED;
+}
+
+int hv_start(struct hypervisor *h, const char *uuid, struct err *e)
+{
+	auto_hold struct hv_hold hold = { 0 };
+	auto_domain virDomainPtr dom = NULL;
+	int r = hv_hold(h, &hold, e);
+
+	if (!r)
+		r = find(hold.conn, uuid, &dom, e);
+	if (r)
+		return r;
+	if (!virDomainCreate(dom))
+		return 0;
+	r = virt_err(e, "start domain");
+	if (!active(dom))
+		return r;
+	/* There already, but paused (by hand, or by QEMU when its disk was full): started means that it runs. */
+	if (paused(dom) && virDomainResume(dom))
+		return virt_err(e, "resume domain");
+	return 0;
+}
+
+/* libvirt answers VIR_ERR_NO_DOMAIN for a domain that ended while it was reconnecting to it. */
+int hv_destroy(struct hypervisor *h, const char *uuid, struct err *e)
+{
+	auto_hold struct hv_hold hold = { 0 };
+	auto_domain virDomainPtr dom = NULL;
+	int r = hv_hold(h, &hold, e);
+
+	if (!r)
+		r = find(hold.conn, uuid, &dom, e);
+	if (r)
+		return r == -ERR_NOT_FOUND ? 0 : r;
+	if (!virDomainDestroy(dom))
+		return 0;
+	r = virt_err(e, "end domain");
+	if (r == -ERR_NOT_FOUND || virGetLastErrorCode() == VIR_ERR_OPERATION_INVALID)
+		return active(dom) ? r : 0;
+	return r;
+}
+
+int hv_power_button(struct hypervisor *h, const char *uuid, struct err *e)
+{
+	auto_hold struct hv_hold hold = { 0 };
+	auto_domain virDomainPtr dom = NULL;
+	int r = hv_hold(h, &hold, e);
+
+	if (!r)
+		r = find(hold.conn, uuid, &dom, e);
+	if (r)
+		return r;
+	if (!virDomainShutdownFlags(dom, VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN))
+		return 0;
+	r = virt_err(e, "press the power button");
+	return active(dom) ? r : err_set(e, ERR_NOT_FOUND, "domain does not run");
+}
+
+int hv_undefine(struct hypervisor *h, const char *uuid, struct err *e)
+{
+	const unsigned flags = VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA;
+	auto_hold struct hv_hold hold = { 0 };
+	auto_domain virDomainPtr dom = NULL;
+	int r = hv_hold(h, &hold, e);
+
+	if (!r)
+		r = find(hold.conn, uuid, &dom, e);
+	if (r)
+		return r == -ERR_NOT_FOUND ? 0 : r;
+	if (!virDomainUndefineFlags(dom, flags))
+		return 0;
+	r = virt_err(e, "undefine domain");
+	return r == -ERR_NOT_FOUND ? 0 : r;
+}
+
+/* A domain half-way down still has a QEMU: it counts as running until that has ended. */
+static enum domain_state state_of(int state, int reason)
+{
+	switch (state) {
+	case VIR_DOMAIN_SHUTOFF:
+		if (reason == VIR_DOMAIN_SHUTOFF_CRASHED || reason == VIR_DOMAIN_SHUTOFF_FAILED)
+			return DOMAIN_CRASHED;
+		return reason == VIR_DOMAIN_SHUTOFF_UNKNOWN ? DOMAIN_UNTOLD : DOMAIN_OFF;
+	case VIR_DOMAIN_CRASHED:
+		return DOMAIN_CRASHED;
+	case VIR_DOMAIN_PAUSED:
+		return DOMAIN_PAUSED;
+	default:
+		return DOMAIN_RUNNING;
+	}
+}
+
+static int get_state(virDomainPtr dom, enum domain_state *ret, struct err *e)
+{
+	int state, reason, r;
+
+	if (!virDomainGetState(dom, &state, &reason, 0)) {
+		*ret = state_of(state, reason);
+		return 0;
+	}
+	r = virt_err(e, "state of domain");
+	if (r == -ERR_NOT_FOUND) {
+		*ret = DOMAIN_ABSENT;
+		return 0;
+	}
+	return r;
+}
+
+int hv_state(struct hypervisor *h, const char *uuid, enum domain_state *ret, struct err *e)
+{
+	auto_hold struct hv_hold hold = { 0 };
+	auto_domain virDomainPtr dom = NULL;
+	int r = hv_hold(h, &hold, e);
+
+	if (!r)
+		r = find(hold.conn, uuid, &dom, e);
+	if (!r)
+		return get_state(dom, ret, e);
+	if (r == -ERR_NOT_FOUND) {
+		*ret = DOMAIN_ABSENT;
+		return 0;
+	}
+	return r;
+}
+
+static bool is_ours(virDomainPtr dom)
+{
+	auto_free char *xml = virDomainGetMetadata(dom, VIR_DOMAIN_METADATA_ELEMENT, DOMAIN_NAMESPACE, 0);
+
+	return xml != NULL;
+}
+
+static void free_domains(virDomainPtr *all, int n)
+{
+	for (int i = 0; i < n; i++)
+		(void)virDomainFree(all[i]);
+	free(all);
+}
+
+/* Domains that vanish between list and look are left out. */
+static int keep_ours(virDomainPtr *all, int n, struct hv_domain *ret, size_t *ret_n, struct err *e)
+{
+	*ret_n = 0;
+	for (int i = 0; i < n; i++) {
+		struct hv_domain *d = &ret[*ret_n];
+		int r;
+
+		if (!is_ours(all[i]))
+			continue;
+		r = get_state(all[i], &d->state, e);
+		if (r)
+			return r;
+		if (d->state == DOMAIN_ABSENT || virDomainGetUUIDString(all[i], d->uuid))
+			continue;
+		(*ret_n)++;
+	}
+	return 0;
+}
+
+int hv_list(struct hypervisor *h, struct hv_domain **ret, size_t *ret_n, struct err *e)
+{
+	auto_hold struct hv_hold hold = { 0 };
+	auto_free struct hv_domain *list = NULL;
+	virDomainPtr *all = NULL;
+	size_t n = 0;
+	int found, r = hv_hold(h, &hold, e);
+
+	if (r)
+		return r;
+	found = virConnectListAllDomains(hold.conn, &all, 0);
+	if (found < 0)
+		return virt_err(e, "list domains");
+	list = xcalloc((size_t)found + 1, sizeof(*list));
+	r = keep_ours(all, found, list, &n, e);
+	free_domains(all, found);
+	if (r)
+		return r;
+	*ret = take_ptr(&list);
+	*ret_n = n;
+	return 0;
+}
+
+/* By the file: what the guest calls the disk depends on how many it has. */
+int hv_block_resize(struct hypervisor *h, const char *uuid, const char *path, uint64_t bytes, struct err *e)
+{
+	auto_hold struct hv_hold hold = { 0 };
+	auto_domain virDomainPtr dom = NULL;
+	int r = hv_hold(h, &hold, e);
+
+	if (!r)
+		r = find(hold.conn, uuid, &dom, e);
+	if (r)
+		return r;
+	if (!active(dom))
+		return err_set(e, ERR_NOT_FOUND, "domain does not run");
+	if (!virDomainBlockResize(dom, path, bytes, VIR_DOMAIN_BLOCK_RESIZE_BYTES))
+		return 0;
+	r = virt_err(e, "resize the disk");
+	return active(dom) ? r : err_set(e, ERR_NOT_FOUND, "domain does not run");
+}
+
+int hv_qemu_log_path(struct hypervisor *h, const char *name, char *out, size_t n, struct err *e)
+{
+	char folder[256];
+	int r = hv_log_folder(h, folder, sizeof(folder), e);
+
+	if (r)
+		return r;
+	if ((size_t)snprintf(out, n, "%s/%s.log", folder, name) >= n)
+		return err_set(e, ERR_INVALID, "path of QEMU's log is longer than %zu bytes", n);
+	return 0;
+}

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * host_caps.c - what this host's hypervisor can do, and why it can not do TDX.
+ * Both versions must be new enough (HV_TDX_...) before the answer counts.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <libxml/parser.h>
+#include <libxml/xpath.h>
+
+#include "base/own.h"
+#include "virt/virt.h"
+
+static void own_xml(xmlDoc **d)
+{
+	if (*d)
+		xmlFreeDoc(*d);
+}
+
+#define auto_xml __attribute__((cleanup(own_xml)))
+
+/* String value of @path; "" when nothing matches. */
+static void xml_string(xmlDoc *doc, const char *path, char *out, size_t n)
+{
+	xmlXPathContext *ctx = xmlXPathNewContext(doc);
+	xmlXPathObject *v = ctx ? xmlXPathEvalExpression((const xmlChar *)path, ctx) : NULL;
+	xmlChar *s = v ? xmlXPathCastToString(v) : NULL;
+
+	(void)snprintf(out, n, "%s", s ? (const char *)s : "");
+	xmlFree(s);
+	xmlXPathFreeObject(v);
+	xmlXPathFreeContext(ctx);
+}
+
+static void version_text(unsigned long v, char out[16])
+{
+	(void)snprintf(out, 16, "%lu.%lu.%lu", v / 1000000 % 1000, v / 1000 % 1000, v % 1000);
+}
+
+/* "pc-q35-7.2" -> 7002000: the newest machine type carries the version of the QEMU that has it, and this is the only
+ * place where libvirt tells the version of a QEMU that is not its default. */
+static unsigned long machine_version(const char *machine)
+{
+	const char *dash = strrchr(machine, '-');
+	unsigned long major, minor;
+
+	if (!dash || sscanf(dash + 1, "%lu.%lu", &major, &minor) != 2)
+		return 0;
+	return major * 1000000 + minor * 1000;
+}
+
+/* libvirt 12.8 lists iommufd (9.0 does not know it), with "yes" among the values where QEMU and the kernel have it as well. */
+static bool iommufd_offered(xmlDoc *doc)
+{
+	char offered[8];
+
+	xml_string(doc,
+		   "boolean(/domainCapabilities/devices/hostdev[@supported='yes']"
+		   "/enum[@name='iommufd']/value[.='yes'])",
+		   offered, sizeof(offered));
+	return !strcmp(offered, "true");
+}
+
+static void tdx_verdict(xmlDoc *doc, unsigned long libvirt, unsigned long qemu, struct hv_caps *caps)
+{
+	char tdx[8], sec[8];
+
+	caps->tdx = false;
+	if (libvirt < HV_TDX_LIBVIRT) {
+		(void)snprintf(caps->tdx_reason, sizeof(caps->tdx_reason),
+			       "libvirt %s can not tell whether the host has TDX, 11.10 or newer is needed",
+			       caps->libvirt);
+		return;
+	}
+	if (qemu < HV_TDX_QEMU) {
+		(void)snprintf(caps->tdx_reason, sizeof(caps->tdx_reason),
+			       "QEMU %s can not run TDX guests, 10.1 or newer is needed", caps->qemu);
+		return;
+	}
+	xml_string(doc, "/domainCapabilities/features/tdx/@supported", tdx, sizeof(tdx));
+	xml_string(doc,
+		   "boolean(/domainCapabilities/features/launchSecurity[@supported='yes']"
+		   "/enum[@name='sectype']/value[.='tdx'])",
+		   sec, sizeof(sec));
+	caps->tdx = !strcmp(tdx, "yes") || !strcmp(sec, "true");
+	(void)snprintf(caps->tdx_reason, sizeof(caps->tdx_reason), "%s",
+		       caps->tdx ? ""
+				 : "libvirt and QEMU know TDX, this host does not offer it "
+				   "(CPU, BIOS setting, or kvm_intel without tdx=1)");
+}
+
+int host_caps_read(const char *xml, unsigned long libvirt, unsigned long qemu, struct hv_caps *caps,
+		   struct err *e)
+{
+	auto_xml xmlDoc *doc = xmlReadMemory(xml, (int)strlen(xml), NULL, NULL,
+					     XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+	unsigned long named;
+
+	if (!doc)
+		return err_set(e, ERR_HOST, "domain capabilities of libvirt are not XML");
+	xml_string(doc, "/domainCapabilities/path", caps->emulator, sizeof(caps->emulator));
+	xml_string(doc, "/domainCapabilities/machine", caps->machine, sizeof(caps->machine));
+	named = machine_version(caps->machine);
+	if (named && named / 1000 != qemu / 1000)
+		qemu = named;
+	version_text(libvirt, caps->libvirt);
+	version_text(qemu, caps->qemu);
+	tdx_verdict(doc, libvirt, qemu, caps);
+	caps->iommufd = iommufd_offered(doc);
+	return 0;
+}
+
+/* The security model "dac" is there where libvirt can change users; its label is "+uid:+gid". */
+void host_caps_user(const char *xml, struct hv_caps *caps)
+{
+	auto_xml xmlDoc *doc = xmlReadMemory(xml, (int)strlen(xml), NULL, NULL,
+					     XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+	char label[64];
+
+	caps->has_user = false;
+	if (!doc)
+		return;
+	xml_string(doc, "/capabilities/host/secmodel[model='dac']/baselabel[1]", label, sizeof(label));
+	caps->has_user = sscanf(label, "+%u:+%u", &caps->uid, &caps->gid) == 2;
+}
+
+static bool cpu_virtualizes(void)
+{
+	auto_fclose FILE *f = fopen("/proc/cpuinfo", "re");
+	char line[8192];
+
+	while (f && fgets(line, sizeof(line), f)) {
+		char *save = NULL;
+
+		if (strncmp(line, "flags", 5) != 0)
+			continue;
+		for (char *w = strtok_r(line, " \t\n", &save); w; w = strtok_r(NULL, " \t\n", &save))
+			if (!strcmp(w, "vmx") || !strcmp(w, "svm"))
+				return true;
+		return false;
+	}
+	return false;
+}
+
+/* A kernel can offer /dev/kvm without hardware below (PVM) and then not run stock guests: ask the CPU, too. */
+static bool kvm_works(void)
+{
+	auto_close int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+
+	return fd >= 0 && cpu_virtualizes();
+}
+
+/* A TD is a KVM guest, so it is about those that libvirt must be asked; without KVM it refuses the question. Whether it has
+ * KVM is its own to say: kvm_works() looks at the machine from outside, and is stricter for the sake of ordinary guests. */
+bool host_caps_offer_kvm(const char *xml)
+{
+	auto_xml xmlDoc *doc = xmlReadMemory(xml, (int)strlen(xml), NULL, NULL,
+					     XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+	char offered[8];
+
+	if (!doc)
+		return false;
+	xml_string(doc,
+		   "boolean(/capabilities/guest[os_type='hvm']/arch[@name='x86_64']/domain[@type='kvm'])",
+		   offered, sizeof(offered));
+	return !strcmp(offered, "true");
+}
+
+int host_caps_probe(virConnectPtr conn, const char *emulator, struct hv_caps *ret, struct err *e)
+{
+	struct hv_caps caps = { .kvm = kvm_works() };
+	unsigned long libvirt = 0, qemu = 0;
+	auto_free char *xml = NULL, *host = NULL;
+
+	if (virConnectGetLibVersion(conn, &libvirt) || virConnectGetVersion(conn, &qemu)) {
+		int r = virt_err(e, "hypervisor version");
+
+		if (strstr(e->text, "Cannot find suitable emulator"))
+			err_hint(e, "install qemu-system-x86");
+		return r;
+	}
+	host = virConnectGetCapabilities(conn);
+	if (!host)
+		return virt_err(e, "hypervisor capabilities");
+	host_caps_user(host, &caps);
+	xml = virConnectGetDomainCapabilities(conn, emulator, "x86_64", "q35",
+					      host_caps_offer_kvm(host) ? "kvm" : "qemu", 0);
+	if (!xml) {
+		version_text(libvirt, caps.libvirt);
+		version_text(qemu, caps.qemu);
+		int r = virt_err(e, "hypervisor capabilities");
+
+		/* The test driver has none and is still good for everything else. */
+		if (r != -ERR_UNSUPPORTED)
+			return r;
+		(void)snprintf(caps.tdx_reason, sizeof(caps.tdx_reason),
+			       "this hypervisor driver knows no TDX");
+	} else {
+		int r = host_caps_read(xml, libvirt, qemu, &caps, e);
+
+		if (r)
+			return r;
+	}
+	*ret = caps;
+	return 0;
+}

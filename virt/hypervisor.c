@@ -1,0 +1,620 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * hypervisor.c - the connection to libvirt: opened beside the loop, watched, opened again when lost.
+ *
+ * DOC: Theory of operation
+ *
+ *	CONNECTING --job--> UP --lost--> (given up in a job) WAITING --back-off--> CONNECTING
+ *	     \--failed--> WAITING
+ *
+ * Everything that may block runs in jobs. The loop thread owns the state machine; what other threads need of it (the
+ * connection, how many jobs hold it, what libvirt's callbacks reported) is under the mutex. A job takes its own
+ * reference, so a lost connection dies when the last job has seen its error.
+ *
+ * qemu:///embed is this process: it can not be lost. libvirt sets its driver up at the first open, keeps a failure for
+ * ever ("qemu state driver is not active") and has a fixed number of places for drivers, one taken per open. So a root
+ * that another process holds is waited for before the first try, and a failed open is final.
+ *
+ * A connection to a daemon carries one call at a time, in effect: libvirt's client lets the first caller read for the
+ * others, and with 9.0 a second caller gets its turn only at the keep-alive, five seconds later, as long as the first
+ * one waits for a hung QEMU (seen with libvirt's own event loop as well); the daemon also admits five requests per
+ * connection. So each job has a connection of its own, and the first one does nothing but watch. A few stay open for
+ * the next jobs; the daemon pings each of them every five seconds.
+ *
+ * A guest's end is told by events. Those that arrive before on_link(up) are dropped: the consumer lists after it.
+ */
+#include <assert.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <libvirt/virterror.h>
+#include <libxml/uri.h>
+
+#include "base/buf.h"
+#include "base/loop.h"
+#include "base/own.h"
+#include "virt/embed_root.h"
+#include "virt/reaper.h"
+#include "virt/virt.h"
+#include "virt/virt_events.h"
+
+enum link { LINK_CONNECTING, LINK_UP, LINK_WAITING, LINK_FAILED };
+
+enum { RETRY_MS = 200, RETRY_MAX_MS = 30000, KEEPALIVE_S = 5, KEEPALIVE_COUNT = 3, SPARES = 2 };
+
+struct queued {
+	struct queued *next;
+	struct hv_event ev;
+};
+
+struct hypervisor {
+	uv_loop_t *loop;
+	char *uri, *embed_root, *emulator; /* embed_root: NULL for other drivers */
+	bool remote;                       /* libvirt's driver runs in another process */
+	void (*on_event)(void *arg, const struct hv_event *ev);
+	void (*on_link)(void *arg, bool up, const struct err *e);
+	void *arg;
+
+	pthread_mutex_t lock;
+	virConnectPtr spare[SPARES];   /* remote: open and unused */
+	unsigned spares, generation;   /* generation: of conn and all that came with it */
+	virConnectPtr conn;            /* NULL unless up */
+	unsigned holds;                /* jobs that use a connection now */
+	bool lost;                     /* the close callback said so */
+	struct queued *events, **last; /* not yet delivered */
+
+	/* loop thread */
+	enum link link;
+	int callback; /* lifecycle events of conn */
+	struct hv_caps caps;
+	bool caps_known;
+	struct loop_timer *retry;
+	uint64_t retry_ms;
+	char last_failure[320];
+	uv_async_t wake;
+	struct reaper *reaper;
+	unsigned jobs, handles;
+	bool closing, finishing;
+	void (*done)(void *arg);
+	void *done_arg;
+};
+
+/* One attempt to connect, or the end of a connection. */
+struct attempt {
+	struct hypervisor *h;
+	virConnectPtr conn;
+	int callback; /* lifecycle events; -1: none */
+	virConnectPtr spare[SPARES];
+	unsigned spares;
+	struct hv_caps caps;
+	bool final; /* trying again would be useless */
+	struct err e;
+};
+
+static void connect_start(struct hypervisor *h);
+static void finish_if_idle(struct hypervisor *h);
+
+static void lock(struct hypervisor *h)
+{
+	(void)pthread_mutex_lock(&h->lock);
+}
+
+static void unlock(struct hypervisor *h)
+{
+	(void)pthread_mutex_unlock(&h->lock);
+}
+
+/* ------------------------------------------------------------------ used by jobs */
+
+int hv_hold(struct hypervisor *h, struct hv_hold *ret, struct err *e)
+{
+	struct hv_hold hold = { .h = h };
+
+	lock(h);
+	bool connected = h->conn != NULL;
+	hold.generation = h->generation;
+	if (connected)
+		h->holds++;
+	if (connected && !h->remote && !virConnectRef(h->conn))
+		hold.conn = h->conn;
+	else if (connected && h->spares)
+		hold.conn = h->spare[--h->spares];
+	unlock(h);
+	if (!connected)
+		return err_set(e, ERR_UNAVAILABLE, "hypervisor is not connected");
+	if (!hold.conn)
+		hold.conn = virConnectOpen(h->uri);
+	if (!hold.conn) {
+		hv_let_go(&hold);
+		return virt_err(e, "connect to the hypervisor");
+	}
+	*ret = hold;
+	return 0;
+}
+
+void hv_let_go(struct hv_hold *hold)
+{
+	struct hypervisor *h = hold->h;
+	virConnectPtr conn = hold->conn;
+
+	if (!h)
+		return;
+	bool good = h->remote && conn && virConnectIsAlive(conn) == 1;
+	lock(h);
+	if (good && h->conn && hold->generation == h->generation && h->spares < SPARES) {
+		h->spare[h->spares++] = conn;
+		conn = NULL;
+	}
+	unlock(h);
+	if (conn)
+		(void)virConnectClose(conn);
+	lock(h);
+	if (!--h->holds)
+		(void)uv_async_send(&h->wake);
+	unlock(h);
+}
+
+int hv_log_folder(const struct hypervisor *h, char *out, size_t n, struct err *e)
+{
+	if (h->embed_root)
+		(void)snprintf(out, n, "%s/log/qemu", h->embed_root);
+	else if (!strncmp(h->uri, "qemu", 4) && strstr(h->uri, "/system"))
+		(void)snprintf(out, n, "/var/log/libvirt/qemu");
+	else
+		return err_set(e, ERR_UNSUPPORTED, "hypervisor %s keeps no QEMU logs that can be found",
+			       h->uri);
+	return 0;
+}
+
+/* ------------------------------------------------------------------ libvirt's callbacks, any thread */
+
+/* False for what does not tell a state: DEFINED and UNDEFINED come for running domains too, SHUTDOWN is on the way. */
+static bool event_state(int event, int detail, enum domain_state *ret)
+{
+	switch (event) {
+	case VIR_DOMAIN_EVENT_STARTED:
+	case VIR_DOMAIN_EVENT_RESUMED:
+		*ret = DOMAIN_RUNNING;
+		return true;
+	case VIR_DOMAIN_EVENT_SUSPENDED:
+		*ret = DOMAIN_PAUSED;
+		return true;
+	case VIR_DOMAIN_EVENT_STOPPED:
+		*ret = detail == VIR_DOMAIN_EVENT_STOPPED_CRASHED || detail == VIR_DOMAIN_EVENT_STOPPED_FAILED
+			       ? DOMAIN_CRASHED
+			       : DOMAIN_OFF;
+		return true;
+	case VIR_DOMAIN_EVENT_CRASHED:
+		*ret = DOMAIN_CRASHED;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static int on_lifecycle(virConnectPtr conn, virDomainPtr dom, int event, int detail, void *opaque)
+{
+	struct hypervisor *h = opaque;
+	struct queued *q;
+	enum domain_state state;
+
+	(void)conn;
+	if (!event_state(event, detail, &state))
+		return 0;
+	q = xcalloc(1, sizeof(*q));
+	q->ev.state = state;
+	if (virDomainGetUUIDString(dom, q->ev.uuid)) {
+		free(q);
+		return 0;
+	}
+	lock(h);
+	*h->last = q;
+	h->last = &q->next;
+	(void)uv_async_send(&h->wake);
+	unlock(h);
+	return 0;
+}
+
+static void on_conn_closed(virConnectPtr conn, int reason, void *opaque)
+{
+	struct hypervisor *h = opaque;
+
+	(void)conn;
+	if (reason == VIR_CONNECT_CLOSE_REASON_CLIENT)
+		return;
+	lock(h);
+	h->lost = true;
+	(void)uv_async_send(&h->wake);
+	unlock(h);
+}
+
+/* ------------------------------------------------------------------ jobs */
+
+/* Deregister first: with a callback in place virConnectClose() keeps the connection. */
+static void give_up(virConnectPtr conn, int callback)
+{
+	if (callback >= 0)
+		(void)virConnectDomainEventDeregisterAny(conn, callback);
+	(void)virConnectUnregisterCloseCallback(conn, on_conn_closed);
+	(void)virConnectClose(conn);
+}
+
+static char *embed_uri(const char *root)
+{
+	xmlChar *escaped = xmlURIEscapeStr((const xmlChar *)root, (const xmlChar *)"/");
+	char *uri = xasprintf("qemu:///embed?root=%s", (const char *)escaped);
+
+	xmlFree(escaped);
+	return uri;
+}
+
+static int open_conn(struct attempt *a)
+{
+	struct hypervisor *h = a->h;
+	auto_free char *uri = h->embed_root ? embed_uri(h->embed_root) : xstrdup(h->uri);
+	int r;
+
+	if (h->embed_root) {
+		r = embed_root_prepare(h->embed_root, &a->e);
+		a->final = r && r != -ERR_UNAVAILABLE;
+		if (r)
+			return r;
+	}
+	a->conn = virConnectOpen(uri);
+	if (a->conn)
+		return 0;
+	r = virt_err(&a->e, "connect to the hypervisor");
+	a->final = h->embed_root != NULL;
+	if (strstr(a->e.text, "Failed to parse user") || strstr(a->e.text, "Failed to parse group"))
+		err_hint(
+			&a->e,
+			"create it: groupadd -r libvirt-qemu; useradd -r -g libvirt-qemu -d /var/lib/libvirt "
+			"-s /usr/sbin/nologin libvirt-qemu");
+	else if (strstr(a->e.text, "Failed to connect socket"))
+		err_hint(&a->e, "is libvirtd installed (libvirt-daemon-system) and running?");
+	return r;
+}
+
+static int watch_conn(struct attempt *a)
+{
+	/* A local driver has neither: it can not be lost. */
+	(void)virConnectSetKeepAlive(a->conn, KEEPALIVE_S, KEEPALIVE_COUNT);
+	(void)virConnectRegisterCloseCallback(a->conn, on_conn_closed, a->h, NULL);
+	int callback = virConnectDomainEventRegisterAny(a->conn, NULL, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+							VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle), a->h, NULL);
+	return callback < 0 ? virt_err(&a->e, "watch domains") : callback;
+}
+
+static void connect_work(void *arg)
+{
+	struct attempt *a = arg;
+	int callback;
+
+	if (open_conn(a))
+		return;
+	callback = watch_conn(a);
+	if (callback >= 0 && !host_caps_probe(a->conn, a->h->emulator, &a->caps, &a->e)) {
+		a->callback = callback;
+		return;
+	}
+	give_up(a->conn, callback);
+	a->conn = NULL;
+	a->final = a->h->embed_root != NULL;
+}
+
+static void drop_work(void *arg)
+{
+	struct attempt *a = arg;
+
+	while (a->spares)
+		(void)virConnectClose(a->spare[--a->spares]);
+	give_up(a->conn, a->callback);
+}
+
+/* ------------------------------------------------------------------ loop thread: the state machine */
+
+static struct attempt *attempt_new(struct hypervisor *h)
+{
+	struct attempt *a = xcalloc(1, sizeof(*a));
+
+	a->h = h;
+	a->callback = -1;
+	h->jobs++;
+	return a;
+}
+
+static void attempt_free(struct attempt *a)
+{
+	struct hypervisor *h = a->h;
+
+	free(a);
+	h->jobs--;
+	finish_if_idle(h);
+}
+
+static void drop_done(void *arg)
+{
+	attempt_free(arg);
+}
+
+static void drop(struct hypervisor *h)
+{
+	struct attempt *a = attempt_new(h);
+
+	lock(h);
+	a->conn = h->conn;
+	h->conn = NULL;
+	memcpy(a->spare, h->spare, sizeof(a->spare));
+	a->spares = h->spares;
+	h->spares = 0;
+	h->generation++;
+	unlock(h);
+	a->callback = h->callback;
+	loop_job(h->loop, drop_work, drop_done, a);
+}
+
+static void retry_now(void *arg)
+{
+	connect_start(arg);
+}
+
+static void retry_later(struct hypervisor *h)
+{
+	h->link = LINK_WAITING;
+	loop_after(h->loop, h->retry_ms, retry_now, h, &h->retry);
+	h->retry_ms = h->retry_ms * 2 < RETRY_MAX_MS ? h->retry_ms * 2 : RETRY_MAX_MS;
+}
+
+/* The same failure again is not news. */
+static void tell_failure(struct hypervisor *h, const struct err *e)
+{
+	if (!strcmp(h->last_failure, e->text))
+		return;
+	(void)snprintf(h->last_failure, sizeof(h->last_failure), "%s", e->text);
+	h->on_link(h->arg, false, e);
+}
+
+static void check_lost(struct hypervisor *h)
+{
+	struct err e;
+
+	lock(h);
+	bool lost = h->lost;
+	unlock(h);
+	if (!lost || h->link != LINK_UP || h->closing)
+		return;
+	drop(h);
+	retry_later(h);
+	err_set(&e, ERR_UNAVAILABLE, "connection to the hypervisor is lost");
+	tell_failure(h, &e);
+}
+
+static void connect_done(void *arg)
+{
+	struct attempt *a = arg;
+	struct hypervisor *h = a->h;
+
+	if (a->conn) {
+		h->link = LINK_UP;
+		h->caps = a->caps;
+		h->caps_known = true;
+		h->callback = a->callback;
+		h->retry_ms = RETRY_MS;
+		h->last_failure[0] = '\0';
+		lock(h);
+		h->conn = a->conn;
+		unlock(h);
+		if (!h->closing)
+			h->on_link(h->arg, true, NULL);
+	} else if (!h->closing) {
+		if (a->final)
+			h->link = LINK_FAILED;
+		else
+			retry_later(h);
+		tell_failure(h, &a->e);
+	}
+	check_lost(h);
+	attempt_free(a);
+}
+
+static void connect_start(struct hypervisor *h)
+{
+	struct attempt *a = attempt_new(h);
+
+	h->link = LINK_CONNECTING;
+	lock(h);
+	h->lost = false;
+	unlock(h);
+	loop_job(h->loop, connect_work, connect_done, a);
+}
+
+static struct queued *take_events(struct hypervisor *h)
+{
+	lock(h);
+	struct queued *q = h->events;
+	h->events = NULL;
+	h->last = &h->events;
+	unlock(h);
+	return q;
+}
+
+static void deliver_events(struct hypervisor *h)
+{
+	for (struct queued *q = take_events(h), *next; q; q = next) {
+		next = q->next;
+		if (h->link == LINK_UP && !h->closing)
+			h->on_event(h->arg, &q->ev);
+		free(q);
+	}
+}
+
+static void on_wake(uv_async_t *a)
+{
+	struct hypervisor *h = a->data;
+
+	deliver_events(h);
+	check_lost(h);
+	finish_if_idle(h);
+}
+
+bool hv_ready(const struct hypervisor *h)
+{
+	return h->link == LINK_UP;
+}
+
+const struct hv_caps *hv_caps(const struct hypervisor *h)
+{
+	return h->caps_known ? &h->caps : NULL;
+}
+
+/* ------------------------------------------------------------------ from new to closed */
+
+static void hypervisor_free(struct hypervisor *h)
+{
+	(void)pthread_mutex_destroy(&h->lock);
+	free(h->uri);
+	free(h->embed_root);
+	free(h->emulator);
+	free(h);
+}
+
+static void part_closed(void *arg)
+{
+	struct hypervisor *h = arg;
+	void (*done)(void *arg) = h->done;
+	void *done_arg = h->done_arg;
+
+	if (--h->handles)
+		return;
+	for (struct queued *q = take_events(h), *next; q; q = next) {
+		next = q->next;
+		free(q);
+	}
+	hypervisor_free(h);
+	if (done)
+		done(done_arg);
+}
+
+static void wake_closed(uv_handle_t *a)
+{
+	part_closed(a->data);
+}
+
+/* Called whenever a job has ended: the connection goes when nobody holds it, the handles when the connection is gone. */
+static void finish_if_idle(struct hypervisor *h)
+{
+	lock(h);
+	bool held = h->holds > 0, connected = h->conn != NULL;
+	unlock(h);
+	if (!h->closing || h->finishing || held || h->jobs)
+		return;
+	if (connected) {
+		drop(h);
+		return;
+	}
+	h->finishing = true;
+	h->handles = 2 + (h->reaper != NULL);
+	uv_close((uv_handle_t *)&h->wake, wake_closed);
+	if (h->reaper)
+		reaper_close(h->reaper, part_closed, h);
+	virt_events_detach(part_closed, h);
+}
+
+void hv_close(struct hypervisor *h, void (*done)(void *arg), void *arg)
+{
+	assert(!h->closing);
+	h->closing = true;
+	h->done = done;
+	h->done_arg = arg;
+	loop_after_cancel(&h->retry);
+	(void)uv_async_send(&h->wake);
+}
+
+/* The root in the URI wins over the configured one. */
+static int root_of(const struct hv_config *cfg, char **ret, struct err *e)
+{
+	const char *p = strstr(cfg->uri, "root=");
+	auto_free char *raw = p ? xstrndup(p + 5, strcspn(p + 5, "&")) : NULL;
+
+	if (raw) {
+		char *s = xmlURIUnescapeString(raw, 0, NULL);
+
+		*ret = xstrdup(s ? s : raw);
+		xmlFree(s);
+		return 0;
+	}
+	if (!cfg->embed_root)
+		return err_set(e, ERR_INVALID, "hypervisor %s: no root folder given", cfg->uri);
+	*ret = xstrdup(cfg->embed_root);
+	return 0;
+}
+
+static void ignore_error(void *arg, virErrorPtr v)
+{
+	(void)arg;
+	(void)v;
+}
+
+/* Once per process. Errors are returned, not printed; setting a filter keeps the embedded driver's own log quiet, too. */
+static void libvirt_init(void)
+{
+	if (!getenv("LIBVIRT_DEBUG"))
+		(void)setenv("LIBVIRT_LOG_OUTPUTS", "4:file:/dev/null", 0);
+	(void)virInitialize();
+	virSetErrorFunc(NULL, ignore_error);
+}
+
+static int open_handles(struct hypervisor *h, struct err *e)
+{
+	int r;
+
+	if (h->embed_root) {
+		r = reaper_open(h->loop, &h->reaper, e);
+		if (r)
+			return r;
+	}
+	r = virt_events_attach(h->loop, e);
+	if (!r) {
+		r = uv_async_init(h->loop, &h->wake, on_wake);
+		if (!r) {
+			h->wake.data = h;
+			return 0;
+		}
+		virt_events_detach(NULL, NULL);
+		r = err_sys(e, -r, "hypervisor");
+	}
+	if (h->reaper)
+		reaper_close(h->reaper, NULL, NULL);
+	return r;
+}
+
+int hv_new(const struct hv_config *cfg, struct hypervisor **ret, struct err *e)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	struct hypervisor *h = xcalloc(1, sizeof(*h));
+	int r = 0;
+
+	h->loop = cfg->loop;
+	h->uri = xstrdup(cfg->uri);
+	h->emulator = cfg->emulator ? xstrdup(cfg->emulator) : NULL;
+	h->on_event = cfg->on_event;
+	h->on_link = cfg->on_link;
+	h->arg = cfg->arg;
+	h->retry_ms = RETRY_MS;
+	h->last = &h->events;
+	(void)pthread_mutex_init(&h->lock, NULL);
+	(void)pthread_once(&once, libvirt_init);
+	if (!strncmp(cfg->uri, "qemu:///embed", 13))
+		r = root_of(cfg, &h->embed_root, e);
+	h->remote = !h->embed_root && strncmp(cfg->uri, "test:", 5) != 0;
+	if (!r)
+		r = open_handles(h, e);
+	if (r) {
+		hypervisor_free(h);
+		return r;
+	}
+	connect_start(h);
+	*ret = h;
+	return 0;
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * monitor.c - port forwards of a running guest, by QEMU's human monitor.
+ *
+ * libvirt has no call for slirp's forwards; the human monitor has, and answers in prose. Nothing printed means done.
+ * QEMU gives one text for "you have that one already" and "another process has the port" (7.2: "could not set up host
+ * forwarding rule 'R'"; newer ones capitalise it and append the reason), so `info usernet` tells them apart.
+ */
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <libvirt/libvirt-qemu.h>
+
+#include "base/own.h"
+#include "virt/virt.h"
+
+static int command(virDomainPtr dom, const char *text, char **reply, struct err *e)
+{
+	if (virDomainQemuMonitorCommand(dom, text, reply, VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP))
+		return virt_err(e, "port forward");
+	return 0;
+}
+
+static bool same_address(const char *shown, const char *asked)
+{
+	/* slirp prints the wildcard as a star */
+	return !strcmp(shown, asked) || (!strcmp(shown, "*") && !strcmp(asked, "0.0.0.0"));
+}
+
+/* Lines of the table look like
+ *   TCP[HOST_FORWARD]  13       127.0.0.1 18080       10.0.2.15    80     0     0 */
+static bool read_forward(const char *line, bool udp, char address[64], unsigned *port, unsigned *vm_port)
+{
+	char proto[32], guest[64];
+
+	return sscanf(line, " %31s %*d %63s %u %63s %u", proto, address, port, guest, vm_port) == 5 &&
+	       !strcmp(proto, udp ? "UDP[HOST_FORWARD]" : "TCP[HOST_FORWARD]");
+}
+
+enum forward_found usernet_find(const char *reply, bool udp, const char *host_address, uint16_t host_port,
+				uint16_t vm_port)
+{
+	for (const char *line = reply; line; line = strchr(line, '\n')) {
+		unsigned port, to;
+		char address[64];
+
+		line += *line == '\n';
+		if (read_forward(line, udp, address, &port, &to) && port == host_port &&
+		    same_address(address, host_address))
+			return to == vm_port ? FORWARD_SAME : FORWARD_OTHER;
+	}
+	return FORWARD_NONE;
+}
+
+/* The text becomes part of a monitor command line: nothing but an address may get there. */
+static int check_address(const char *address, struct err *e)
+{
+	struct in_addr a;
+
+	if (inet_pton(AF_INET, address, &a) == 1)
+		return 0;
+	return err_set(e, ERR_INVALID, "host address %s: not an IPv4 address", address);
+}
+
+static int running_domain(struct hypervisor *h, const char *uuid, struct hv_hold *hold, virDomainPtr *ret,
+			  struct err *e)
+{
+	int r = hv_hold(h, hold, e);
+
+	if (r)
+		return r;
+	*ret = virDomainLookupByUUIDString(hold->conn, uuid);
+	if (!*ret)
+		return virt_err(e, "port forward");
+	if (virDomainIsActive(*ret) != 1)
+		return err_set(e, ERR_NOT_FOUND, "port forward: domain does not run");
+	return 0;
+}
+
+static void cut(char *text)
+{
+	text[strcspn(text, "\r\n")] = '\0';
+}
+
+static int refused(virDomainPtr dom, char *reply, bool udp, const char *address, uint16_t host_port,
+		   uint16_t vm_port, struct err *e)
+{
+	auto_free char *table = NULL;
+	int r;
+
+	cut(reply);
+	if (!strcasestr(reply, "could not set up host forwarding rule"))
+		return err_set(e, ERR_HOST, "port forward: %s", reply);
+	r = command(dom, "info usernet", &table, e);
+	if (r)
+		return r;
+	if (usernet_find(table, udp, address, host_port, vm_port) == FORWARD_SAME)
+		return 0;
+	return err_set(e, ERR_IN_USE, "host port %s:%u/%s can not be taken: %s", address, (unsigned)host_port,
+		       udp ? "udp" : "tcp", reply);
+}
+
+int hv_forward_add(struct hypervisor *h, const char *uuid, unsigned nic, bool udp, const char *host_address,
+		   uint16_t host_port, uint16_t vm_port, struct err *e)
+{
+	auto_hold struct hv_hold hold = { 0 };
+	auto_domain virDomainPtr dom = NULL;
+	auto_free char *reply = NULL;
+	char text[128];
+	int r = check_address(host_address, e);
+
+	if (!r)
+		r = running_domain(h, uuid, &hold, &dom, e);
+	if (r)
+		return r;
+	(void)snprintf(text, sizeof(text), "hostfwd_add hostnet%u %s:%s:%u-:%u", nic, udp ? "udp" : "tcp",
+		       host_address, (unsigned)host_port, (unsigned)vm_port);
+	r = command(dom, text, &reply, e);
+	if (r)
+		return r;
+	return reply[0] ? refused(dom, reply, udp, host_address, host_port, vm_port, e) : 0;
+}
+
+int hv_forward_remove(struct hypervisor *h, const char *uuid, unsigned nic, bool udp,
+		      const char *host_address, uint16_t host_port, struct err *e)
+{
+	auto_hold struct hv_hold hold = { 0 };
+	auto_domain virDomainPtr dom = NULL;
+	auto_free char *reply = NULL;
+	char text[128];
+	int r = check_address(host_address, e);
+
+	if (!r)
+		r = running_domain(h, uuid, &hold, &dom, e);
+	if (r == -ERR_NOT_FOUND)
+		return 0; /* its forwards went with it */
+	if (r)
+		return r;
+	(void)snprintf(text, sizeof(text), "hostfwd_remove hostnet%u %s:%s:%u", nic, udp ? "udp" : "tcp",
+		       host_address, (unsigned)host_port);
+	r = command(dom, text, &reply, e);
+	if (r || !reply[0] || strcasestr(reply, "removed") || strcasestr(reply, "not found"))
+		return r;
+	cut(reply);
+	return err_set(e, ERR_HOST, "port forward: %s", reply);
+}

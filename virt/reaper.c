@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * reaper.c - collect the QEMU processes that libvirt's embedded driver leaves to whoever adopts orphans.
+ *
+ * DOC: Theory of operation
+ *
+ * libvirt double-forks QEMU, so an ended QEMU is a zombie of the nearest subreaper, in the end of PID 1, and libvirt's
+ * destroy polls kill(pid, 0) until it is gone. Where PID 1 collects lazily (containers) that takes seconds instead of the
+ * one 200 ms poll. So the embedding process adopts its orphans and collects them at once.
+ *
+ * libvirt waits by itself for its direct children, and a status taken from it is an error there; waitpid(-1) is
+ * therefore out of the question. A direct child can even be a QEMU: capability probing runs `qemu-system-... -daemonize`
+ * and waits for the parent half. What tells an orphan apart is that it was made a daemon: it leads a session of its own,
+ * and libvirt's direct children stay in ours. Both the name and the session must match.
+ */
+#include "virt/reaper.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/own.h"
+
+struct reaper {
+	uv_signal_t signal;
+	void (*done)(void *arg);
+	void *arg;
+};
+
+static void own_dir(DIR **d)
+{
+	if (*d)
+		(void)closedir(*d);
+}
+
+#define auto_dir __attribute__((cleanup(own_dir)))
+
+static bool read_small(const char *path, char *out, size_t n)
+{
+	auto_fclose FILE *f = fopen(path, "re");
+	size_t len;
+
+	if (!f)
+		return false;
+	len = fread(out, 1, n - 1, f);
+	out[len] = '\0';
+	return len > 0;
+}
+
+static bool is_orphaned_qemu(pid_t pid)
+{
+	char path[64], comm[32];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	return read_small(path, comm, sizeof(comm)) && !strncmp(comm, "qemu-", 5) && getsid(pid) != getsid(0);
+}
+
+/* Looks before it takes: WNOWAIT leaves the status where it is. */
+static unsigned collect(pid_t pid)
+{
+	siginfo_t si = { 0 };
+
+	if (waitid(P_PID, (id_t)pid, &si, WEXITED | WNOHANG | WNOWAIT) || si.si_pid != pid)
+		return 0;
+	if (!is_orphaned_qemu(pid))
+		return 0;
+	return !waitid(P_PID, (id_t)pid, &si, WEXITED | WNOHANG) && si.si_pid == pid;
+}
+
+static unsigned collect_children_of(const char *thread)
+{
+	char path[320];
+	auto_fclose FILE *f = NULL;
+	unsigned n = 0;
+	int pid;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/task/%s/children", thread);
+	f = fopen(path, "re");
+	while (f && fscanf(f, "%d", &pid) == 1)
+		n += collect(pid);
+	return n;
+}
+
+/* Children are listed by the thread that has them. */
+static unsigned collect_listed(void)
+{
+	auto_dir DIR *threads = opendir("/proc/self/task");
+	unsigned n = 0;
+
+	if (!threads)
+		return 0;
+	for (struct dirent *d; (d = readdir(threads));)
+		if (isdigit((unsigned char)d->d_name[0]))
+			n += collect_children_of(d->d_name);
+	return n;
+}
+
+static bool is_ours(pid_t pid)
+{
+	char path[64], stat[512];
+	const char *after;
+	int parent;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	if (!read_small(path, stat, sizeof(stat)) || !(after = strrchr(stat, ')')))
+		return false;
+	return sscanf(after + 1, " %*c %d", &parent) == 1 && parent == getpid();
+}
+
+static unsigned collect_all_processes(void)
+{
+	auto_dir DIR *proc = opendir("/proc");
+	unsigned n = 0;
+
+	if (!proc)
+		return 0;
+	for (struct dirent *d; (d = readdir(proc));) {
+		pid_t pid = (pid_t)strtol(d->d_name, NULL, 10);
+
+		if (pid > 0 && is_ours(pid))
+			n += collect(pid);
+	}
+	return n;
+}
+
+/* The list exists in kernels with CONFIG_PROC_CHILDREN only. */
+unsigned reaper_collect(void)
+{
+	char list[64];
+
+	(void)snprintf(list, sizeof(list), "/proc/self/task/%d/children", (int)getpid());
+	return access(list, R_OK) ? collect_all_processes() : collect_listed();
+}
+
+static void on_child(uv_signal_t *s, int signum)
+{
+	(void)s;
+	(void)signum;
+	(void)reaper_collect();
+}
+
+static void on_closed(uv_handle_t *h)
+{
+	struct reaper *r = h->data;
+	void (*done)(void *arg) = r->done;
+	void *arg = r->arg;
+
+	free(r);
+	if (done)
+		done(arg);
+}
+
+int reaper_open(uv_loop_t *loop, struct reaper **ret, struct err *e)
+{
+	struct reaper *r = xcalloc(1, sizeof(*r));
+	int err;
+
+	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)) {
+		free(r);
+		return err_sys(e, errno, "become the adopter of orphans");
+	}
+	err = uv_signal_init(loop, &r->signal);
+	if (err) {
+		free(r);
+		return err_sys(e, -err, "watch child processes");
+	}
+	r->signal.data = r;
+	err = uv_signal_start(&r->signal, on_child, SIGCHLD);
+	if (err) {
+		uv_close((uv_handle_t *)&r->signal, on_closed);
+		return err_sys(e, -err, "watch child processes");
+	}
+	/* Does not keep a loop alive that has nothing else to do. */
+	uv_unref((uv_handle_t *)&r->signal);
+	*ret = r;
+	return 0;
+}
+
+void reaper_close(struct reaper *r, void (*done)(void *arg), void *arg)
+{
+	r->done = done;
+	r->arg = arg;
+	uv_close((uv_handle_t *)&r->signal, on_closed);
+}

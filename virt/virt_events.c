@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * virt_events.c - libvirt's event loop interface, served by our libuv loop.
+ *
+ * DOC: Theory of operation
+ *
+ * libvirt calls the six functions of virEventRegisterImpl() from any thread (with the embedded driver about half of the
+ * calls, with a remote one nearly all), while libuv handles belong to the loop thread. So a call only writes down what
+ * is wanted in a struct source, under the mutex, and wakes the loop; the loop thread makes the handle agree. What is
+ * wanted outlives a loop: after a detach the sources stay, and the next attach opens handles for them again.
+ *
+ *	added --(sync)--> open handle --(removed, sync)--> closing --(uv close callback)--> ff(opaque), freed
+ *
+ * libvirt may hold locks that its free callback takes when it calls remove, so `ff` is never called from there: it runs
+ * on the loop thread, when the handle is gone. No callback of libvirt is called with the mutex held.
+ *
+ * Each watched descriptor is a duplicate: libvirt closes its own right after remove, and its number may belong to
+ * somebody else before the loop thread has got as far as epoll_ctl(DEL). It also lets libvirt watch one descriptor
+ * twice, which libuv refuses.
+ */
+#include "virt/virt_events.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <libvirt/libvirt.h>
+
+#include "base/buf.h"
+
+struct source {
+	struct source *next;
+	int id;
+	bool removed; /* by libvirt; no callback any more */
+	bool dirty;   /* the handle does not agree with what is wanted yet */
+
+	int fd;      /* our duplicate; -1: a timer */
+	int wanted;  /* virEventHandleType bits */
+	int timeout; /* ms; -1: never */
+
+	/* loop thread */
+	bool open, closing;
+	uv_poll_t poll;
+	uv_timer_t timer;
+
+	virEventHandleCallback on_fd;
+	virEventTimeoutCallback on_timeout;
+	virFreeCallback ff;
+	void *opaque;
+};
+
+static struct {
+	pthread_mutex_t lock;
+	struct source *sources;
+	int last_id;
+	uv_loop_t *loop; /* NULL: nobody serves */
+	bool dirty;      /* some source is */
+
+	/* loop thread */
+	bool registered;
+	unsigned users, handles;
+	uv_async_t wake;
+	void (*done)(void *arg);
+	void *arg;
+} bridge = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static void lock(void)
+{
+	(void)pthread_mutex_lock(&bridge.lock);
+}
+
+static void unlock(void)
+{
+	(void)pthread_mutex_unlock(&bridge.lock);
+}
+
+static struct source *find(int id)
+{
+	struct source *s = bridge.sources;
+
+	while (s && (s->id != id || s->removed))
+		s = s->next;
+	return s;
+}
+
+/* With the mutex held: also keeps the wake handle from closing under the call. */
+static void mark(struct source *s)
+{
+	s->dirty = true;
+	bridge.dirty = true;
+	if (bridge.loop)
+		(void)uv_async_send(&bridge.wake);
+}
+
+/* ------------------------------------------------------------------ the six, called from any thread */
+
+static int add(struct source *s)
+{
+	lock();
+	s->id = ++bridge.last_id;
+	s->next = bridge.sources;
+	bridge.sources = s;
+	mark(s);
+	int id = s->id;
+	unlock();
+	return id;
+}
+
+static int remove_source(int id)
+{
+	lock();
+	struct source *s = find(id);
+	if (s) {
+		s->removed = true;
+		mark(s);
+	}
+	unlock();
+	return s ? 0 : -1;
+}
+
+static int add_handle(int fd, int events, virEventHandleCallback cb, void *opaque, virFreeCallback ff)
+{
+	int dup = fcntl(fd, F_DUPFD_CLOEXEC, 10);
+	struct source *s;
+
+	if (dup < 0)
+		return -1;
+	s = xcalloc(1, sizeof(*s));
+	s->fd = dup;
+	s->wanted = events;
+	s->timeout = -1;
+	s->on_fd = cb;
+	s->opaque = opaque;
+	s->ff = ff;
+	return add(s);
+}
+
+static void update_handle(int id, int events)
+{
+	lock();
+	struct source *s = find(id);
+	if (s) {
+		s->wanted = events;
+		mark(s);
+	}
+	unlock();
+}
+
+static int add_timeout(int ms, virEventTimeoutCallback cb, void *opaque, virFreeCallback ff)
+{
+	struct source *s = xcalloc(1, sizeof(*s));
+
+	s->fd = -1;
+	s->timeout = ms;
+	s->on_timeout = cb;
+	s->opaque = opaque;
+	s->ff = ff;
+	return add(s);
+}
+
+static void update_timeout(int id, int ms)
+{
+	lock();
+	struct source *s = find(id);
+	if (s) {
+		s->timeout = ms;
+		mark(s);
+	}
+	unlock();
+}
+
+/* ------------------------------------------------------------------ loop thread */
+
+static void unlink_source(struct source *gone)
+{
+	struct source **at = &bridge.sources;
+
+	while (*at != gone)
+		at = &(*at)->next;
+	*at = gone->next;
+}
+
+/* Its handle, if it had one, is closed. */
+static void release(struct source *s)
+{
+	lock();
+	unlink_source(s);
+	unlock();
+	if (s->fd >= 0)
+		(void)close(s->fd);
+	if (s->ff)
+		s->ff(s->opaque);
+	free(s);
+}
+
+static void handle_gone(void)
+{
+	void (*done)(void *arg) = bridge.done;
+
+	if (--bridge.handles)
+		return;
+	bridge.done = NULL;
+	if (done)
+		done(bridge.arg);
+}
+
+static void on_source_closed(uv_handle_t *h)
+{
+	struct source *s = h->data;
+
+	s->open = s->closing = false;
+	lock();
+	bool removed = s->removed;
+	unlock();
+	if (removed)
+		release(s);
+	handle_gone();
+}
+
+static void close_source(struct source *s)
+{
+	if (!s->open || s->closing)
+		return;
+	s->closing = true;
+	uv_close(s->fd < 0 ? (uv_handle_t *)&s->timer : (uv_handle_t *)&s->poll, on_source_closed);
+}
+
+static void on_poll(uv_poll_t *p, int status, int events)
+{
+	struct source *s = p->data;
+	int seen = 0;
+
+	/* libuv has stopped the handle when it reports an error; libvirt's answer to the bit is to remove it. */
+	if (status < 0)
+		seen |= VIR_EVENT_HANDLE_ERROR;
+	if (events & UV_READABLE)
+		seen |= VIR_EVENT_HANDLE_READABLE;
+	if (events & UV_WRITABLE)
+		seen |= VIR_EVENT_HANDLE_WRITABLE;
+	if (events & UV_DISCONNECT)
+		seen |= VIR_EVENT_HANDLE_HANGUP;
+
+	lock();
+	bool live = !s->removed;
+	unlock();
+	if (live)
+		s->on_fd(s->id, s->fd, seen, s->opaque);
+}
+
+static void on_timer(uv_timer_t *t)
+{
+	struct source *s = t->data;
+
+	lock();
+	bool live = !s->removed && s->timeout >= 0;
+	unlock();
+	if (live)
+		s->on_timeout(s->id, s->opaque);
+}
+
+static void open_source(struct source *s)
+{
+	if (s->fd < 0) {
+		(void)uv_timer_init(bridge.loop, &s->timer);
+		s->timer.data = s;
+	} else {
+		/* Fails only for what epoll can not watch, a regular file: nothing to wait for there. */
+		if (uv_poll_init(bridge.loop, &s->poll, s->fd))
+			return;
+		s->poll.data = s;
+	}
+	s->open = true;
+	bridge.handles++;
+}
+
+static void sync_poll(struct source *s, int wanted)
+{
+	int events = 0;
+
+	if (wanted & VIR_EVENT_HANDLE_READABLE)
+		events |= UV_READABLE;
+	if (wanted & VIR_EVENT_HANDLE_WRITABLE)
+		events |= UV_WRITABLE;
+	if (wanted & VIR_EVENT_HANDLE_HANGUP)
+		events |= UV_DISCONNECT;
+	if (events)
+		(void)uv_poll_start(&s->poll, events, on_poll);
+	else
+		(void)uv_poll_stop(&s->poll);
+}
+
+/* A timeout of 0 means "each turn of the loop". libuv runs timers until none is due, so repeating after 0 ms would
+ * never leave that phase: every later turn comes after 1 ms. */
+static void sync_timer(struct source *s, int timeout)
+{
+	if (timeout < 0)
+		(void)uv_timer_stop(&s->timer);
+	else
+		(void)uv_timer_start(&s->timer, on_timer, (uint64_t)timeout, timeout ? (uint64_t)timeout : 1);
+}
+
+static void sync_source(struct source *s, bool removed, int wanted, int timeout)
+{
+	if (removed) {
+		if (s->open)
+			close_source(s);
+		else
+			release(s);
+		return;
+	}
+	if (s->closing)
+		return;
+	if (!s->open)
+		open_source(s);
+	if (!s->open)
+		return;
+	if (s->fd < 0)
+		sync_timer(s, timeout);
+	else
+		sync_poll(s, wanted);
+}
+
+static struct source *next_dirty(void)
+{
+	struct source *s = bridge.sources;
+
+	while (s && !s->dirty)
+		s = s->next;
+	return s;
+}
+
+/* ff() may add and remove sources, and so may other threads: start from the head after each. */
+static void sync_all(void)
+{
+	lock();
+	for (struct source *s; bridge.dirty && (s = next_dirty());) {
+		bool removed = s->removed;
+		int wanted = s->wanted, timeout = s->timeout;
+
+		s->dirty = false;
+		unlock();
+		sync_source(s, removed, wanted, timeout);
+		lock();
+	}
+	bridge.dirty = false;
+	unlock();
+}
+
+static void on_wake(uv_async_t *a)
+{
+	(void)a;
+	sync_all();
+}
+
+static void on_wake_closed(uv_handle_t *h)
+{
+	(void)h;
+	handle_gone();
+}
+
+int virt_events_attach(uv_loop_t *loop, struct err *e)
+{
+	int r;
+
+	if (bridge.users) {
+		assert(bridge.loop == loop);
+		bridge.users++;
+		return 0;
+	}
+	assert(!bridge.handles);
+	r = uv_async_init(loop, &bridge.wake, on_wake);
+	if (r)
+		return err_sys(e, -r, "event bridge");
+	if (!bridge.registered) {
+		virEventRegisterImpl(add_handle, update_handle, remove_source, add_timeout, update_timeout,
+				     remove_source);
+		bridge.registered = true;
+	}
+	bridge.users = 1;
+	bridge.handles = 1;
+	lock();
+	bridge.loop = loop;
+	for (struct source *s = bridge.sources; s; s = s->next)
+		mark(s);
+	unlock();
+	return 0;
+}
+
+/* What is still watched keeps its place in the list and loses its handle. */
+void virt_events_detach(void (*done)(void *arg), void *arg)
+{
+	assert(bridge.users);
+	if (bridge.users > 1) {
+		bridge.users--;
+		if (done)
+			done(arg);
+		return;
+	}
+	sync_all();
+	bridge.users = 0;
+	bridge.done = done;
+	bridge.arg = arg;
+	lock();
+	bridge.loop = NULL;
+	struct source *first = bridge.sources;
+	unlock();
+	/* Others may still put sources in front of @first; those have no handle to close. */
+	for (struct source *s = first; s; s = s->next)
+		close_source(s);
+	uv_close((uv_handle_t *)&bridge.wake, on_wake_closed);
+}

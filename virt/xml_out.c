@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * xml_out.c - writing XML with libxml2, with errors noted once and asked for at the end.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/buf.h"
+#include "virt/xml_out.h"
+
+static void note(struct xml_out *o, int written)
+{
+	o->failed |= written < 0;
+}
+
+bool xml_out_open(struct xml_out *o)
+{
+	*o = (struct xml_out){ .buffer = xmlBufferCreate() };
+	o->w = o->buffer ? xmlNewTextWriterMemory(o->buffer, 0) : NULL;
+	if (!o->w) {
+		xmlBufferFree(o->buffer);
+		return false;
+	}
+	(void)xmlTextWriterSetIndent(o->w, 1);
+	(void)xmlTextWriterSetIndentString(o->w, (const xmlChar *)"  ");
+	(void)xmlTextWriterSetQuoteChar(o->w, '\'');
+	return true;
+}
+
+char *xml_out_take(struct xml_out *o)
+{
+	char *copy = NULL;
+
+	note(o, xmlTextWriterEndDocument(o->w));
+	xmlFreeTextWriter(o->w);
+	if (!o->failed)
+		copy = xstrdup((const char *)xmlBufferContent(o->buffer));
+	xmlBufferFree(o->buffer);
+	return copy;
+}
+
+void open_tag(struct xml_out *o, const char *name)
+{
+	note(o, xmlTextWriterStartElement(o->w, (const xmlChar *)name));
+}
+
+void close_tag(struct xml_out *o)
+{
+	note(o, xmlTextWriterEndElement(o->w));
+}
+
+void attr(struct xml_out *o, const char *name, const char *value)
+{
+	note(o, xmlTextWriterWriteAttribute(o->w, (const xmlChar *)name, (const xmlChar *)value));
+}
+
+void attrf(struct xml_out *o, const char *name, const char *fmt, ...)
+{
+	char value[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	o->failed |= vsnprintf(value, sizeof(value), fmt, ap) >= (int)sizeof(value);
+	va_end(ap);
+	attr(o, name, value);
+}
+
+void text(struct xml_out *o, const char *value)
+{
+	note(o, xmlTextWriterWriteString(o->w, (const xmlChar *)value));
+}
+
+void xml_number(struct xml_out *o, unsigned long long value)
+{
+	char digits[24];
+
+	(void)snprintf(digits, sizeof(digits), "%llu", value);
+	text(o, digits);
+}
+
+void text_tag(struct xml_out *o, const char *name, const char *value)
+{
+	note(o, xmlTextWriterWriteElement(o->w, (const xmlChar *)name, (const xmlChar *)value));
+}
+
+void empty_tag(struct xml_out *o, const char *name, ...)
+{
+	const char *key;
+	va_list ap;
+
+	open_tag(o, name);
+	va_start(ap, name);
+	while ((key = va_arg(ap, const char *)))
+		attr(o, key, va_arg(ap, const char *));
+	va_end(ap);
+	close_tag(o);
+}
+
+bool xml_writable(const char *s)
+{
+	for (const unsigned char *p = (const unsigned char *)s; *p; p++)
+		if (*p < 0x20 && *p != '\t' && *p != '\n' && *p != '\r')
+			return false;
+	return xmlCheckUTF8((const xmlChar *)s);
+}
