@@ -52,10 +52,10 @@ tap() {
 # before its exec, and with it the test. Only such a time-out, only of that test, is worth a second run.
 one_unit() {
 	local rc=0 out=$logs/unit.out
-	CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 5 120 "$1" >"$out" 2>&1 || rc=$?
+	CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 5 300 "$1" >"$out" 2>&1 || rc=$?
 	if [[ $rc -eq 124 && $1 == */hypervisor_test ]]; then
 		rc=0
-		CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 5 120 "$1" >"$out" 2>&1 || rc=$?
+		CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 5 300 "$1" >"$out" 2>&1 || rc=$?
 	fi
 	cat "$out"
 	return "$rc"
