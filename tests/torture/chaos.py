@@ -17,7 +17,8 @@ from node import alive, command_line, until
 
 # Of the operations that start or end a guest; the daemon's own list is held against test_crash.py's.
 BOOT_STEPS = ("files", "disk", "define", "start", "forwards", "boot")
-STEPS = {"create": BOOT_STEPS, "start": BOOT_STEPS, "stop": ("stop",), "shutdown": ("signal", "wait", "stop"),
+CHANGE_STEPS = ("signal", "wait", "stop", "disk", "apply", *(step for step in BOOT_STEPS if step != "disk"))
+STEPS = {"resize": CHANGE_STEPS, "upgrade": CHANGE_STEPS, "create": BOOT_STEPS, "start": BOOT_STEPS, "stop": ("stop",), "shutdown": ("signal", "wait", "stop"),
          "restart": ("signal", "wait", "stop", *BOOT_STEPS), "delete": ("stop", "undefine", "remove")}
 DRAIN_S = 2
 
@@ -101,7 +102,7 @@ class Chaos:
 
     def failpoint(self):
         kind = self.rng.choice(list(STEPS))
-        when = self.rng.choice(("before", "after") + (("undone",) if kind in ("create", "start") else ()))
+        when = self.rng.choice(("before", "after") + (("undone",) if kind in ("create", "start", "resize", "upgrade") else ()))
         return f"{kind}.{self.rng.choice(STEPS[kind])}.{when}:{self.rng.choice((1, 1, 1, 2, 4))}"
 
     def again(self):

@@ -14,12 +14,15 @@ from urllib.parse import quote
 from model import FINAL, VERBS, ends, harmed
 from node import Late, book_errors, until
 
-# Promised more than there is, or something else than the rows hold.
+# Promised more than there is, or something else than the rows hold: a CVM under change holds what either of its two states needs.
 CAPACITY = """
 select c.resource, c.total, c.promised, h.held from capacity c join (
-  select 'vcpus' as resource, coalesce(sum(given_vcpus * holds_cpu), 0) as held from cvms
-  union all select 'memory_mib', coalesce(sum(given_memory_mib * holds_cpu * (1 - hugepages)), 0) from cvms
-  union all select 'disk_gib', coalesce(sum(disk_gib), 0) from cvms
+  select 'vcpus' as resource, coalesce(sum(max(v.given_vcpus, coalesce(x.given_vcpus, 0)) * v.holds_cpu), 0) as held
+    from cvms v left join changes x on x.cvm = v.id
+  union all select 'memory_mib', coalesce(sum(max(v.given_memory_mib, coalesce(x.given_memory_mib, 0)) * v.holds_cpu
+    * (1 - v.hugepages)), 0) from cvms v left join changes x on x.cvm = v.id
+  union all select 'disk_gib', coalesce(sum(max(v.disk_gib, coalesce(x.disk_gib, 0))), 0)
+    from cvms v left join changes x on x.cvm = v.id
   union all select 'slots', count(*) from cvms
   union all select 'cids', count(*) from cvms
   union all select 'host_ports', count(*) from ports) h on h.resource = c.resource

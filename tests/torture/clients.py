@@ -42,6 +42,8 @@ class Client:
         elif chance < 0.68:
             kind = self.rng.choices(list(VERBS), [v.weight for v in VERBS.values()])[0]
             self._verb(kind, self.rng.choice(known[-14:]))
+        elif chance < 0.70:
+            self._replicate(self.rng.choice(known[-14:]))
         elif chance < 0.76 and self.keys:
             self._repeat()
         elif chance < 0.82:
@@ -153,7 +155,7 @@ class Client:
         ledger, verb = self.ledger, VERBS[kind]
         if answer is None:
             return None if key in ledger.answers else ledger.told_nothing(kind, uuid)
-        if answer.status == verb.status:
+        if answer.status // 100 == 2:
             op_id = answer.headers.get("x-operation-id")
             if not op_id:
                 return ledger.violation(f"{kind} {uuid} names no operation: {answer}")
@@ -167,11 +169,27 @@ class Client:
             return ledger.count("busy or gone")
         code = answer.json.get("error_code", "") if answer.body else ""
         if verb.grows and answer.status == 400 and code.startswith("ERR-02-"):
-            wrong = true_numbers(answer.json, body, self.totals)
+            wrong = true_numbers(answer.json, {}, self.totals)  # asked is the difference
             if wrong:
                 ledger.violation(f"refusal of {kind}: {wrong}: {answer}")
             return ledger.count("refusals")
+        if answer.status == 400 and any(text in answer.text for text in verb.refusals):
+            return ledger.count("refusals")
         ledger.violation(f"{kind} {uuid} was answered {answer}")
+
+    def _replicate(self, uuid):
+        """Its name is the node's choice, so only what was acknowledged is known of it."""
+        answer = self._ask("POST", f"/cvms/{uuid}/replicas", {"stopped": self.rng.random() < 0.7})
+        if answer is None or answer.status in (404, 409) or self._excused(answer):
+            return
+        if answer.status // 100 == 2:
+            self.ledger.count("replicas acknowledged")
+            return self.ledger.told_create(answer["name"], answer["vm_uuid"], answer.headers.get("x-operation-id"))
+        code = answer.json.get("error_code", "") if answer.body else ""
+        wrong = true_numbers(answer.json, {}, self.totals) if answer.status == 400 and code.startswith("ERR-02-") else "unknown refusal"
+        if wrong:
+            return self.ledger.violation(f"replica of {uuid}: {wrong}: {answer}")
+        self.ledger.count("refusals")
 
     def _repeat(self):
         key, method, path, body, kind, uuid = self.rng.choice(self.keys[-40:])

@@ -23,12 +23,28 @@ class Verb:
     # Bodies to choose from; each is called with the generator.
     bodies: tuple = (lambda rng: None,)
     may_fail: tuple = ()            # texts of failures that need no fault to be right
-    status: int = 200               # of the answer
     grows: bool = False             # reserves: may be refused for want of capacity
+    refusals: tuple = ()            # texts of refusals by 400 that are right whatever the node holds
 
 
 def words(*names):
     return frozenset(names)
+
+
+# Of a change: what a running guest needs to be changed, or nothing of it.
+RESTARTS = ({"allow_restart": True, "allow_force_stop": True}, {"allow_restart": True, "shutdown_timeout": 10}, {})
+
+
+def size(rng):
+    return {**rng.choice(RESTARTS), **rng.choice(({"vcpu": rng.choice((1, 2, 4))}, {"memory": rng.choice((32, 96, 256))},
+                                                  {"disk_size": rng.choice((1, 2, 4))}, {"vcpu": 2, "memory": 64, "disk_size": 3}))}
+
+
+def software(rng):
+    return {**rng.choice(RESTARTS), **rng.choice(({"pre_launch_script": f"echo {rng.randrange(4)}"}, {"listed": rng.random() < 0.5},
+                                                  {"user_config": f"{rng.randrange(4)}"},
+                                                  {"ports": [{"protocol": "tcp", "host_port": 0, "vm_port": rng.choice((80, 81))}]},
+                                                  {"ports": []}))}
 
 
 VERBS = {
@@ -38,7 +54,9 @@ VERBS = {
                      bodies=(lambda rng: {"timeout": 10, "force": True}, lambda rng: {"timeout": 10, "force": False})),
     "restart": Verb("POST", "/restart", words("running"), weight=3, grows=True,
                     bodies=(lambda rng: {"force": True}, lambda rng: {"timeout": 10, "force": False})),
-    "delete": Verb("DELETE", "", words("gone"), weight=4, status=204),
+    "resize": Verb("PATCH", "/resources", words("same"), weight=3, grows=True, bodies=(size,), refusals=("allow_restart", "only grows")),
+    "upgrade": Verb("PATCH", "", words("same"), weight=3, grows=True, bodies=(software,), refusals=("allow_restart",)),
+    "delete": Verb("DELETE", "", words("gone"), weight=4),
 }
 
 CREATE_ENDS = {"succeeded": words("running"), "cancelled": words("gone"), "failed": frozenset(FINAL | GONE)}
