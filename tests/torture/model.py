@@ -53,7 +53,7 @@ VERBS = {
     "shutdown": Verb("POST", "/shutdown", words("stopped"), weight=2, may_fail=("did not shut down within",),
                      bodies=(lambda rng: {"timeout": 10, "force": True}, lambda rng: {"timeout": 10, "force": False})),
     "restart": Verb("POST", "/restart", words("running"), weight=3, grows=True,
-                    bodies=(lambda rng: {"force": True}, lambda rng: {"timeout": 10, "force": False})),
+                    bodies=(lambda rng: {"force": True}, lambda rng: {"timeout_s": 10, "force": False})),
     "resize": Verb("PATCH", "/resources", words("same"), weight=3, grows=True, bodies=(size,), refusals=("allow_restart", "only grows")),
     "upgrade": Verb("PATCH", "", words("same"), weight=3, grows=True, bodies=(software,), refusals=("allow_restart",)),
     "delete": Verb("DELETE", "", words("gone"), weight=4),
