@@ -175,7 +175,7 @@ class Follower:
 
 # ---------------------------------------------------------------------- once all is quiet
 
-def quiet(node, ledger, faults, unlock=None, seconds=60):
+def quiet(node, ledger, faults, unlock=None, seconds=90):
     """All operations end; then books, statuses and what was told must agree. @faults: kinds of fault that may fail an operation.
     @unlock is called when operations do not end soon, and they get their time once more."""
     def live():

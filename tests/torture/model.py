@@ -31,7 +31,7 @@ def words(*names):
     return frozenset(names)
 
 
-# Of a change: what a running guest needs to be changed, or nothing of it.
+# Of a change: what a running guest needs to be changed, or nothing of it. The boot sector is deaf to its power button: ten seconds are enough.
 RESTARTS = ({"allow_restart": True, "allow_force_stop": True}, {"allow_restart": True, "shutdown_timeout": 10}, {})
 
 
@@ -54,7 +54,7 @@ VERBS = {
                      bodies=(lambda rng: {"timeout": 10, "force": True}, lambda rng: {"timeout": 10, "force": False})),
     "restart": Verb("POST", "/restart", words("running"), weight=3, grows=True,
                     bodies=(lambda rng: {"force": True}, lambda rng: {"timeout_s": 10, "force": False})),
-    "resize": Verb("PATCH", "/resources", words("same"), weight=3, grows=True, bodies=(size,), refusals=("allow_restart", "only grows")),
+    "resize": Verb("PATCH", "", words("same"), weight=3, grows=True, bodies=(size,), refusals=("allow_restart", "only grows")),
     "upgrade": Verb("PATCH", "", words("same"), weight=3, grows=True, bodies=(software,), refusals=("allow_restart",)),
     "delete": Verb("DELETE", "", words("gone"), weight=4),
 }
