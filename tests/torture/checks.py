@@ -235,6 +235,11 @@ def statuses(node, ledger):
     return bad
 
 
+def family(kind):
+    """Whether a change is called resize or upgrade follows from what turned out to differ."""
+    return "change" if kind in ("resize", "upgrade") else kind
+
+
 def ended(node, ledger, faults):
     """How operations ended, and whether each of them was asked for; a failure needs a fault that explains it."""
     rows = node.rows("select id, kind, state, error, cvm_uuid, caller from operations")
@@ -246,15 +251,17 @@ def ended(node, ledger, faults):
         if caller.startswith("teepod:"):
             ledger.count("operations: by the node itself")
         else:
-            done[uuid, kind] = done.get((uuid, kind), 0) + 1
+            done[uuid, family(kind)] = done.get((uuid, family(kind)), 0) + 1
         excused = faults or kind in VERBS and any(text in error for text in VERBS[kind].may_fail)
         if state == "failed" and not excused:
             ledger.violation(f"{kind} {op} failed without a fault to explain it: {error}")
     # A change that is undone starts the CVM again as it was, by an operation of its own.
-    back = collections.Counter(uuid for _, kind, state, _, uuid, _ in rows if kind in ("resize", "upgrade") and state != "succeeded")
+    back = collections.Counter(uuid for _, kind, state, _, uuid, _ in rows if family(kind) == "change" and state != "succeeded")
+    asked = collections.Counter()
     with ledger.lock:
-        asked = dict(ledger.asked)
+        for (uuid, kind), n in ledger.asked.items():
+            asked[uuid, family(kind)] += n
     for (uuid, kind), n in done.items():
-        most = asked.get((uuid, kind), 0) + (back[uuid] if kind == "start" else 0)
+        most = asked[uuid, kind] + (back[uuid] if kind == "start" else 0)
         if kind != "create" and n > most:
             ledger.violation(f"{uuid}: {n} operations {kind}, {most} were asked for")

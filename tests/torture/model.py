@@ -31,7 +31,8 @@ def words(*names):
     return frozenset(names)
 
 
-# Of a change: what a running guest needs to be changed, or nothing of it. The boot sector is deaf to its power button: ten seconds are enough.
+# Of a change: what a running guest needs to be changed, or nothing of it. The boot sector is deaf to its power button, so that
+# ten seconds are enough.
 RESTARTS = ({"allow_restart": True, "allow_force_stop": True}, {"allow_restart": True, "shutdown_timeout": 10}, {})
 
 
