@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * lanes.c - threads that work beside the loop, and what happens to work that does not end.
+ *
+ * DOC: Theory of operation
+ *
+ *	job_start --> queued --(a thread is free)--> running --> ended --(loop)--> done(JOB_WORKED)
+ *	                 \--(cancelled, too late)--> dropped --(loop)--> done(JOB_DROPPED)
+ *
+ * A lane starts a thread when a job waits, no thread is idle and fewer than its size are counted. A running job is counted until it
+ * has run for the lane's lend_ms or past its deadline. Then its thread is lent: it stays with the job as long as that takes, and the
+ * lane may start another one in its place. A lent thread that comes back is counted again, or ends if the lane is complete without it.
+ * THREADS_MAX bounds all threads of a lane; beyond it jobs wait, and are dropped at their deadline.
+ *
+ * The mutex guards the queues, the states of jobs and the counts. work(), done() and late() are called without it.
+ * One timer, armed only while there are jobs, looks for those to lend, to report and to drop.
+ */
+#include "base/lanes.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/queue.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+enum { THREADS_MAX = 1024, TIME_LEFT_ELSEWHERE_MS = 600 * 1000 };
+
+const char *const lane_word[LANES] = { "kill", "guest", "bulk", "short" };
+const struct lane_sizes lane_sizes_default = { { 16, 32, 4, 16 } };
+
+/* How long a job counts; 0: until its deadline. */
+static const int64_t lend_ms[LANES] = { 1000, 1000, 0, 1000 };
+
+enum job_state { JOB_QUEUED, JOB_RUNNING, JOB_ENDED };
+
+struct job {
+	TAILQ_ENTRY(job) in_queue; /* of its lane, or of those that ended */
+	LIST_ENTRY(job) in_all;
+	struct lanes *lanes;
+	struct job_calls calls;
+	void *arg;
+	enum job_state state;
+	enum job_end end;
+	bool lent, late, untold;
+	atomic_bool cancelled;
+	int64_t started_ms, due_ms; /* started_ms: when a thread took it */
+};
+
+TAILQ_HEAD(job_queue, job);
+
+struct thread {
+	LIST_ENTRY(thread) all;
+	struct lanes *lanes;
+	enum lane lane;
+	bool busy; /* inside work() */
+	bool over; /* it leaves: join it */
+	pthread_t id;
+};
+
+struct lanes {
+	uv_loop_t *loop;
+	pthread_mutex_t lock;
+	struct {
+		pthread_cond_t work;
+		struct job_queue queue;
+		unsigned size, threads, lent, queued;
+		unsigned free; /* threads that run no job */
+		unsigned long long late_total, dropped_total;
+	} lane[LANES];
+	struct job_queue ended;
+	LIST_HEAD(, thread) threads;
+	bool closing; /* threads leave */
+
+	/* loop thread */
+	LIST_HEAD(, job) all;
+	bool refusing;    /* jobs are dropped */
+	int64_t check_ms; /* when the timer fires; 0: not armed */
+	uv_async_t wake;
+	uv_timer_t timer;
+	unsigned handles;
+};
+
+static _Thread_local struct job *current;
+
+static void lock(struct lanes *l)
+{
+	(void)pthread_mutex_lock(&l->lock);
+}
+
+static void unlock(struct lanes *l)
+{
+	(void)pthread_mutex_unlock(&l->lock);
+}
+
+/* ------------------------------------------------------------------ lane threads */
+
+bool job_is_cancelled(void)
+{
+	return current && (atomic_load(&current->cancelled) || clock_mono_ms() >= current->due_ms);
+}
+
+int job_time_left_ms(void)
+{
+	int64_t left = current ? current->due_ms - clock_mono_ms() : TIME_LEFT_ELSEWHERE_MS;
+
+	return left < 0 ? 0 : left > INT32_MAX ? INT32_MAX : (int)left;
+}
+
+/* With the mutex held: the job is over, the loop is told. */
+static void end_job(struct lanes *l, struct job *j, enum job_end end)
+{
+	j->state = JOB_ENDED;
+	j->end = end;
+	TAILQ_INSERT_TAIL(&l->ended, j, in_queue);
+	(void)uv_async_send(&l->wake);
+}
+
+/* With the mutex held, which is given up while work() runs. */
+static void run_next(struct lanes *l, struct thread *t)
+{
+	enum lane n = t->lane;
+	struct job *j = TAILQ_FIRST(&l->lane[n].queue);
+
+	TAILQ_REMOVE(&l->lane[n].queue, j, in_queue);
+	l->lane[n].queued--;
+	l->lane[n].free--;
+	j->state = JOB_RUNNING;
+	j->started_ms = clock_mono_ms();
+	t->busy = true;
+	unlock(l);
+	current = j;
+	j->calls.work(j->arg);
+	current = NULL;
+	lock(l);
+	t->busy = false;
+	l->lane[n].free++;
+	if (l->closing)
+		return; /* lanes_close() has given the job up */
+	if (j->lent)
+		l->lane[n].lent--;
+	end_job(l, j, JOB_WORKED);
+}
+
+static bool is_complete_without_me(const struct lanes *l, enum lane n)
+{
+	return l->lane[n].threads - l->lane[n].lent > l->lane[n].size;
+}
+
+static void *thread_main(void *arg)
+{
+	struct thread *t = arg;
+	struct lanes *l = t->lanes;
+	enum lane n = t->lane;
+	char name[16];
+
+	(void)snprintf(name, sizeof(name), "lane-%s", lane_word[n]);
+	(void)pthread_setname_np(pthread_self(), name);
+	lock(l);
+	while (!l->closing && !is_complete_without_me(l, n)) {
+		if (TAILQ_EMPTY(&l->lane[n].queue))
+			(void)pthread_cond_wait(&l->lane[n].work, &l->lock);
+		else
+			run_next(l, t);
+	}
+	l->lane[n].threads--;
+	l->lane[n].free--;
+	t->over = true;
+	unlock(l);
+	return NULL;
+}
+
+/* With the mutex held: see to it that a thread takes what is queued. */
+static void staff(struct lanes *l, enum lane n)
+{
+	while (l->lane[n].queued > l->lane[n].free &&
+	       l->lane[n].threads - l->lane[n].lent < l->lane[n].size && l->lane[n].threads < THREADS_MAX) {
+		struct thread *t = xcalloc(1, sizeof(*t));
+
+		*t = (struct thread){ .lanes = l, .lane = n };
+		if (pthread_create(&t->id, NULL, thread_main, t)) {
+			free(t); /* the timer tries again */
+			return;
+		}
+		LIST_INSERT_HEAD(&l->threads, t, all);
+		l->lane[n].threads++;
+		l->lane[n].free++;
+	}
+	(void)pthread_cond_signal(&l->lane[n].work);
+}
+
+/* ------------------------------------------------------------------ loop thread: jobs that take too long */
+
+/* With the mutex held. */
+static void drop(struct lanes *l, struct job *j)
+{
+	TAILQ_REMOVE(&l->lane[j->calls.lane].queue, j, in_queue);
+	l->lane[j->calls.lane].queued--;
+	l->lane[j->calls.lane].dropped_total++;
+	end_job(l, j, JOB_DROPPED);
+}
+
+static int64_t lend_at(const struct job *j)
+{
+	int64_t at = j->started_ms + lend_ms[j->calls.lane];
+
+	return lend_ms[j->calls.lane] && at < j->due_ms ? at : j->due_ms;
+}
+
+/* With the mutex held: lend, drop or mark @j if it is time. Returns when to look at it again; 0 = never. */
+static int64_t check_job(struct lanes *l, struct job *j, int64_t now)
+{
+	enum lane n = j->calls.lane;
+
+	if (j->state == JOB_ENDED)
+		return 0;
+	if (j->state == JOB_QUEUED) {
+		if (now < j->due_ms)
+			return j->due_ms;
+		drop(l, j);
+		return 0;
+	}
+	if (!j->lent && now >= lend_at(j)) {
+		j->lent = true;
+		l->lane[n].lent++;
+		staff(l, n);
+	}
+	if (!j->late && now >= j->due_ms) {
+		j->late = j->untold = true;
+		l->lane[n].late_total++;
+	}
+	return !j->lent ? lend_at(j) : !j->late ? j->due_ms : 0;
+}
+
+static void tell_late(struct lanes *l)
+{
+	struct job *j;
+
+	LIST_FOREACH(j, &l->all, in_all)
+	{
+		if (!j->untold)
+			continue;
+		j->untold = false;
+		log_warn("job \"%s\" (lane %s) has not ended within %u ms; nobody waits for it any longer",
+			 j->calls.what, lane_word[j->calls.lane], j->calls.deadline_ms);
+		if (j->calls.late)
+			j->calls.late(j->arg);
+	}
+}
+
+static void on_timer(uv_timer_t *t);
+
+static void arm(struct lanes *l, int64_t at_ms)
+{
+	int64_t wait = at_ms - clock_mono_ms();
+
+	if (l->check_ms && l->check_ms <= at_ms)
+		return;
+	l->check_ms = at_ms;
+	uv_update_time(l->loop);
+	(void)uv_timer_start(&l->timer, on_timer, wait > 0 ? (uint64_t)wait : 0, 0);
+}
+
+static void on_timer(uv_timer_t *t)
+{
+	struct lanes *l = t->data;
+	int64_t now = clock_mono_ms(), next = 0;
+	struct job *j;
+
+	l->check_ms = 0;
+	lock(l);
+	LIST_FOREACH(j, &l->all, in_all)
+	{
+		int64_t at = check_job(l, j, now);
+
+		if (at && (!next || at < next))
+			next = at;
+	}
+	unlock(l);
+	if (next)
+		arm(l, next);
+	tell_late(l);
+}
+
+/* ------------------------------------------------------------------ loop thread: jobs that ended */
+
+static struct job *take_ended(struct lanes *l)
+{
+	lock(l);
+	struct job *j = TAILQ_FIRST(&l->ended);
+	if (j)
+		TAILQ_REMOVE(&l->ended, j, in_queue);
+	unlock(l);
+	return j;
+}
+
+static struct thread *take_over(struct lanes *l)
+{
+	struct thread *t;
+
+	lock(l);
+	LIST_FOREACH(t, &l->threads, all)
+	{
+		if (t->over)
+			break;
+	}
+	if (t)
+		LIST_REMOVE(t, all);
+	unlock(l);
+	return t;
+}
+
+static void join_those_over(struct lanes *l)
+{
+	for (struct thread *t; (t = take_over(l));) {
+		(void)pthread_join(t->id, NULL);
+		free(t);
+	}
+}
+
+static void deliver(struct lanes *l)
+{
+	for (struct job *j; (j = take_ended(l));) {
+		LIST_REMOVE(j, in_all);
+		if (j->calls.done)
+			j->calls.done(j->arg, j->end);
+		free(j);
+	}
+	join_those_over(l);
+}
+
+/* The loop lives as long as a job does, and has no timer when there is none. */
+static void rest_if_empty(struct lanes *l)
+{
+	if (!LIST_EMPTY(&l->all))
+		return;
+	l->check_ms = 0;
+	(void)uv_timer_stop(&l->timer);
+	uv_unref((uv_handle_t *)&l->wake);
+}
+
+static void on_wake(uv_async_t *a)
+{
+	struct lanes *l = a->data;
+
+	deliver(l);
+	rest_if_empty(l);
+}
+
+/* ------------------------------------------------------------------ loop thread: jobs and lanes */
+
+static struct lanes *lanes_of(uv_loop_t *loop)
+{
+	if (!uv_loop_get_data(loop))
+		lanes_open(loop, &lane_sizes_default);
+	return uv_loop_get_data(loop);
+}
+
+struct job *job_start(uv_loop_t *loop, const struct job_calls *calls, void *arg)
+{
+	struct lanes *l = lanes_of(loop);
+	struct job *j = xcalloc(1, sizeof(*j));
+	int64_t due = clock_mono_ms() + calls->deadline_ms;
+
+	assert(calls->deadline_ms && calls->work && calls->lane < LANES);
+	*j = (struct job){ .lanes = l, .calls = *calls, .arg = arg, .due_ms = due };
+	if (LIST_EMPTY(&l->all))
+		uv_ref((uv_handle_t *)&l->wake);
+	LIST_INSERT_HEAD(&l->all, j, in_all);
+	lock(l);
+	TAILQ_INSERT_TAIL(&l->lane[calls->lane].queue, j, in_queue);
+	l->lane[calls->lane].queued++;
+	if (l->refusing)
+		drop(l, j);
+	else
+		staff(l, calls->lane);
+	unlock(l);
+	arm(l, lend_ms[calls->lane] && calls->deadline_ms > lend_ms[calls->lane]
+		       ? due - calls->deadline_ms + lend_ms[calls->lane]
+		       : due);
+	return j;
+}
+
+void job_cancel(struct job *j)
+{
+	struct lanes *l = j->lanes;
+
+	lock(l);
+	atomic_store(&j->cancelled, true);
+	if (j->state == JOB_QUEUED)
+		drop(l, j);
+	unlock(l);
+}
+
+void lanes_open(uv_loop_t *loop, const struct lane_sizes *sizes)
+{
+	struct lanes *l = xcalloc(1, sizeof(*l));
+
+	assert(!uv_loop_get_data(loop));
+	l->loop = loop;
+	(void)pthread_mutex_init(&l->lock, NULL);
+	TAILQ_INIT(&l->ended);
+	LIST_INIT(&l->threads);
+	LIST_INIT(&l->all);
+	for (int n = 0; n < LANES; n++) {
+		assert(sizes->n[n]);
+		l->lane[n].size = sizes->n[n];
+		(void)pthread_cond_init(&l->lane[n].work, NULL);
+		TAILQ_INIT(&l->lane[n].queue);
+	}
+	(void)uv_async_init(loop, &l->wake, on_wake);
+	(void)uv_timer_init(loop, &l->timer);
+	l->wake.data = l->timer.data = l;
+	uv_unref((uv_handle_t *)&l->wake);
+	uv_unref((uv_handle_t *)&l->timer);
+	l->handles = 2;
+	uv_loop_set_data(loop, l);
+}
+
+void lanes_cancel_all(uv_loop_t *loop)
+{
+	struct lanes *l = lanes_of(loop);
+	struct job *j;
+
+	l->refusing = true;
+	LIST_FOREACH(j, &l->all, in_all)
+	job_cancel(j);
+}
+
+static void lanes_free(struct lanes *l)
+{
+	for (int n = 0; n < LANES; n++)
+		(void)pthread_cond_destroy(&l->lane[n].work);
+	(void)pthread_mutex_destroy(&l->lock);
+	free(l);
+}
+
+static void on_closed(uv_handle_t *h)
+{
+	struct lanes *l = h->data;
+
+	/* Jobs that were given up still use it. */
+	if (!--l->handles && LIST_EMPTY(&l->all))
+		lanes_free(l);
+}
+
+/* Threads that are inside work() are left to themselves; the others end now. */
+static void end_threads(struct lanes *l)
+{
+	struct thread *t;
+
+	lock(l);
+	l->closing = true;
+	for (int n = 0; n < LANES; n++)
+		(void)pthread_cond_broadcast(&l->lane[n].work);
+	while ((t = LIST_FIRST(&l->threads))) {
+		pthread_t id = t->id;
+		bool busy = t->busy;
+
+		LIST_REMOVE(t, all);
+		unlock(l);
+		if (busy)
+			(void)pthread_detach(id);
+		else
+			(void)pthread_join(id, NULL);
+		if (!busy)
+			free(t);
+		lock(l);
+	}
+	unlock(l);
+}
+
+unsigned lanes_close(uv_loop_t *loop)
+{
+	struct lanes *l = uv_loop_get_data(loop);
+	unsigned stuck = 0;
+	struct job *j;
+
+	if (!l)
+		return 0;
+	lanes_cancel_all(loop);
+	end_threads(l);
+	deliver(l);
+	LIST_FOREACH(j, &l->all, in_all)
+	stuck++;
+	uv_loop_set_data(loop, NULL);
+	uv_close((uv_handle_t *)&l->wake, on_closed);
+	uv_close((uv_handle_t *)&l->timer, on_closed);
+	return stuck;
+}
+
+void lanes_stats(uv_loop_t *loop, struct lane_stats ret[LANES])
+{
+	struct lanes *l = lanes_of(loop);
+	struct job *j;
+
+	lock(l);
+	for (int n = 0; n < LANES; n++)
+		ret[n] = (struct lane_stats){ .queued = l->lane[n].queued,
+					      .late_total = l->lane[n].late_total,
+					      .dropped_total = l->lane[n].dropped_total };
+	LIST_FOREACH(j, &l->all, in_all)
+	{
+		ret[j->calls.lane].running += j->state == JOB_RUNNING;
+		ret[j->calls.lane].late += j->state == JOB_RUNNING && j->late;
+	}
+	unlock(l);
+}
