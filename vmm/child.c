@@ -1,34 +1,69 @@
 /* SPDX-License-Identifier: Apache-2.0
- * child.c - another program, run to its end.
+ * child.c - another program, run to its end or to the end of our patience.
  *
- * Exactly our child is waited for: the process also is the parent of QEMUs that libvirt looks after.
+ * The caller is a job, which may block; so the child is waited for here and not by the loop (uv_spawn), which would have to pass the
+ * result back to the lane thread. Exactly our child is waited for, by its pidfd: the process also is the parent of QEMUs that libvirt
+ * looks after.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/lanes.h"
+#include "base/own.h"
 #include "vmm/child.h"
 
 extern char **environ;
 
-static void read_all(int fd, char *out, size_t size)
+/* How often a job is asked whether it is cancelled. */
+enum { ASK_MS = 100 };
+
+struct words {
+	char text[200];
+	size_t n;
+	bool over;
+};
+
+/* What does not fit is read and dropped: a full pipe would stop the child. */
+static void read_some(int fd, struct words *w)
 {
-	size_t n = 0;
+	char rest[512];
+	bool full = w->n == sizeof(w->text) - 1;
+	ssize_t k =
+		full ? read(fd, rest, sizeof(rest)) : read(fd, w->text + w->n, sizeof(w->text) - 1 - w->n);
 
-	while (n < size - 1) {
-		ssize_t k = read(fd, out + n, size - 1 - n);
+	if (k > 0 && !full)
+		w->n += (size_t)k;
+	w->over = k == 0 || (k < 0 && errno != EINTR);
+}
 
-		if (k < 0 && errno == EINTR)
-			continue;
-		if (k <= 0)
-			break;
-		n += (size_t)k;
+/* 0 when it has ended, or ERR_CANCELLED or ERR_TIMEOUT. What it writes to @fd goes to @w. */
+static int wait_for_end(int pidfd, int fd, struct words *w)
+{
+	for (;;) {
+		struct pollfd p[2] = { { .fd = pidfd, .events = POLLIN },
+				       { .fd = w->over ? -1 : fd, .events = POLLIN } };
+		int left = job_time_left_ms();
+
+		if (!left)
+			return -ERR_TIMEOUT;
+		if (job_is_cancelled())
+			return -ERR_CANCELLED;
+		if (poll(p, 2, left < ASK_MS ? left : ASK_MS) < 0 && errno != EINTR)
+			return 0; /* waitpid() will tell */
+		if (p[1].revents)
+			read_some(fd, w);
+		else if (p[0].revents || (pidfd < 0 && w->over))
+			return 0;
 	}
-	out[n] = 0;
 }
 
 static int spawn(char *const argv[], int stderr_fd, pid_t *pid)
@@ -45,29 +80,47 @@ static int spawn(char *const argv[], int stderr_fd, pid_t *pid)
 	return r;
 }
 
+static int reap(pid_t pid)
+{
+	int status = 0;
+
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return status;
+}
+
+static int result_of(const char *program, int status, struct words *w, struct err *e)
+{
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return 0;
+	if (strstr(w->text, strerrordesc_np(ENOSPC)))
+		return err_sys(e, ENOSPC, "%s", program);
+	w->text[strcspn(w->text, "\n")] = 0;
+	return err_set(e, ERR_HOST, "%s failed: %s", program, w->text);
+}
+
 int child_run(char *const argv[], struct err *e)
 {
-	char said[200];
-	int pipe_fd[2], status = 0;
+	auto_close int out = -1, pidfd = -1;
+	struct words w = { 0 };
+	int pipe_fd[2], status, r;
 	pid_t pid;
-	int r;
 
 	if (pipe2(pipe_fd, O_CLOEXEC) < 0)
 		return err_sys(e, errno, "cannot run %s", argv[0]);
+	out = pipe_fd[0];
 	r = spawn(argv, pipe_fd[1], &pid);
 	close(pipe_fd[1]);
-	if (r) {
-		close(pipe_fd[0]);
+	if (r)
 		return err_sys(e, r, "cannot run %s", argv[0]);
-	}
-	read_all(pipe_fd[0], said, sizeof(said));
-	close(pipe_fd[0]);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-		return 0;
-	if (strstr(said, strerrordesc_np(ENOSPC)))
-		return err_sys(e, ENOSPC, "%s", argv[0]);
-	said[strcspn(said, "\n")] = 0;
-	return err_set(e, ERR_HOST, "%s failed: %s", argv[0], said);
+	pidfd = pidfd_open(pid, 0);
+	r = wait_for_end(pidfd, out, &w);
+	if (r)
+		(void)kill(pid, SIGKILL);
+	status = reap(pid);
+	if (r == -ERR_TIMEOUT)
+		return err_set(e, ERR_TIMEOUT, "%s did not end in time and was killed", argv[0]);
+	if (r)
+		return err_set(e, ERR_CANCELLED, "%s was killed: its result is not wanted any more", argv[0]);
+	return result_of(argv[0], status, &w, e);
 }
