@@ -421,14 +421,22 @@ void lanes_open(uv_loop_t *loop, const struct lane_sizes *sizes)
 	uv_loop_set_data(loop, l);
 }
 
-void lanes_cancel_all(uv_loop_t *loop)
+void lanes_cancel(uv_loop_t *loop, enum lane lane)
 {
 	struct lanes *l = lanes_of(loop);
 	struct job *j;
 
-	l->refusing = true;
 	LIST_FOREACH(j, &l->all, in_all)
-	job_cancel(j);
+	{
+		if (j->calls.lane == lane)
+			job_cancel(j);
+	}
+}
+
+void lanes_cancel_all(uv_loop_t *loop)
+{
+	for (int n = 0; n < LANES; n++)
+		lanes_cancel(loop, (enum lane)n);
 }
 
 static void lanes_free(struct lanes *l)
@@ -482,6 +490,7 @@ unsigned lanes_close(uv_loop_t *loop)
 
 	if (!l)
 		return 0;
+	l->refusing = true;
 	lanes_cancel_all(loop);
 	end_threads(l);
 	deliver(l);

@@ -62,9 +62,10 @@ int job_time_left_ms(void);
 
 /* Loop thread. The lanes of @loop; made with the default sizes by the first job if this was not called before. */
 void lanes_open(uv_loop_t *loop, const struct lane_sizes *sizes);
-/* Loop thread. Cancel all jobs; jobs that are started later are dropped. */
+/* Loop thread. Cancel the jobs of one lane, or of all, that are queued or running now. */
+void lanes_cancel(uv_loop_t *loop, enum lane lane);
 void lanes_cancel_all(uv_loop_t *loop);
-/* Loop thread. Cancel all jobs and give up those that still run. Returns how many those are: their threads still use what they were
+/* Loop thread. Cancel all jobs and give up those that still run; jobs that done() starts now are dropped. Returns how many those are: their threads still use what they were
  * given, so nothing of it may be freed, and the process has to end by _exit(). Handles close in later turns of the loop. */
 unsigned lanes_close(uv_loop_t *loop);
 
