@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/id.h"
+#include "base/lanes.h"
 #include "base/own.h"
 
 void id_random(void *out, size_t n)
@@ -143,6 +144,8 @@ static int digest_fd(int fd, EVP_MD_CTX *ctx)
 	for (;;) {
 		ssize_t n = read(fd, chunk, 1 << 18);
 
+		if (job_is_cancelled())
+			return -ECANCELED;
 		if (n == 0)
 			return 0;
 		if (n < 0 && errno == EINTR)

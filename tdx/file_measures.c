@@ -16,6 +16,7 @@
 
 #include "base/buf.h"
 #include "base/file.h"
+#include "base/lanes.h"
 #include "base/own.h"
 #include "tdx/firmware.h"
 #include "tdx/rtmr.h"
@@ -56,6 +57,8 @@ static int sha384_fd(int fd, EVP_MD_CTX *ctx)
 	for (;;) {
 		ssize_t n = read(fd, chunk, CHUNK);
 
+		if (job_is_cancelled())
+			return -ECANCELED;
 		if (n == 0)
 			return 0;
 		if (n < 0 && errno == EINTR)
