@@ -159,8 +159,9 @@ int hv_undefine(struct hypervisor *h, const char *uuid, struct err *e)
 		r = find(hold.conn, uuid, &dom, e);
 	if (r)
 		return r == -ERR_NOT_FOUND ? 0 : r;
+	/* One that runs becomes transient: a start that was given up may have come true after the destroy. */
 	if (!virDomainUndefineFlags(dom, flags))
-		return 0;
+		return active(dom) && virDomainDestroy(dom) && active(dom) ? virt_err(e, "end domain") : 0;
 	r = virt_err(e, "undefine domain");
 	return r == -ERR_NOT_FOUND ? 0 : r;
 }

@@ -18,9 +18,14 @@
  * others, and with 9.0 a second caller gets its turn only at the keep-alive, five seconds later, as long as the first
  * one waits for a hung QEMU (seen with libvirt's own event loop as well); the daemon also admits five requests per
  * connection. So each job has a connection of its own, and the first one does nothing but watch. A few stay open for
- * the next jobs; the daemon pings each of them every five seconds.
+ * the next jobs. Every connection has keepalive: a libvirtd that does not answer for some 20 seconds ends it, and with it
+ * the call that waits. Only the opening of a connection has none. So an attempt to connect may hang as long as libvirtd does; it is
+ * reported, and no second one is made beside it.
  *
- * A guest's end is told by events. Those that arrive before on_link(up) are dropped: the consumer lists after it.
+ * The end of a guest is known by events. Those that arrive before on_link(up) are dropped: the consumer lists after it.
+ *
+ * A job that was given up may hold a connection for ever. hv_close() waits for it for a while; then it closes its handles and leaves the
+ * memory to the job.
  */
 #include <assert.h>
 #include <pthread.h>
@@ -32,6 +37,7 @@
 #include <libxml/uri.h>
 
 #include "base/buf.h"
+#include "base/lanes.h"
 #include "base/loop.h"
 #include "base/own.h"
 #include "virt/embed_root.h"
@@ -42,6 +48,7 @@
 enum link { LINK_CONNECTING, LINK_UP, LINK_WAITING, LINK_FAILED };
 
 enum { RETRY_MS = 200, RETRY_MAX_MS = 30000, KEEPALIVE_S = 5, KEEPALIVE_COUNT = 3, SPARES = 2 };
+enum { CONNECT_MS = 30000, DROP_MS = 30000, CLOSE_MS = 3000 };
 
 struct queued {
 	struct queued *next;
@@ -62,6 +69,7 @@ struct hypervisor {
 	virConnectPtr conn;            /* NULL unless up */
 	unsigned holds;                /* jobs that use a connection now */
 	bool lost;                     /* the close callback said so */
+	bool closed;                   /* the handles are going: nobody may wake the loop */
 	struct queued *events, **last; /* not yet delivered */
 
 	/* loop thread */
@@ -76,6 +84,8 @@ struct hypervisor {
 	struct reaper *reaper;
 	unsigned jobs, handles;
 	bool closing, finishing;
+	bool given_up; /* closed although jobs still use it */
+	struct loop_timer *limit;
 	void (*done)(void *arg);
 	void *done_arg;
 };
@@ -107,6 +117,23 @@ static void unlock(struct hypervisor *h)
 
 /* ------------------------------------------------------------------ used by jobs */
 
+static virConnectPtr open_kept_alive(const char *uri)
+{
+	virConnectPtr conn = virConnectOpen(uri);
+
+	/* Local drivers have none, and need none. */
+	if (conn)
+		(void)virConnectSetKeepAlive(conn, KEEPALIVE_S, KEEPALIVE_COUNT);
+	return conn;
+}
+
+/* With the mutex held. */
+static void wake(struct hypervisor *h)
+{
+	if (!h->closed)
+		(void)uv_async_send(&h->wake);
+}
+
 int hv_hold(struct hypervisor *h, struct hv_hold *ret, struct err *e)
 {
 	struct hv_hold hold = { .h = h };
@@ -124,10 +151,17 @@ int hv_hold(struct hypervisor *h, struct hv_hold *ret, struct err *e)
 	if (!connected)
 		return err_set(e, ERR_UNAVAILABLE, "hypervisor is not connected");
 	if (!hold.conn)
-		hold.conn = virConnectOpen(h->uri);
+		hold.conn = open_kept_alive(h->uri);
 	if (!hold.conn) {
+		int r = virt_err(e, "connect to the hypervisor");
+
 		hv_let_go(&hold);
-		return virt_err(e, "connect to the hypervisor");
+		return r;
+	}
+	/* Opening may have taken long: what the caller wanted then may not be wanted any more. */
+	if (job_is_cancelled()) {
+		hv_let_go(&hold);
+		return err_set(e, ERR_CANCELLED, "given up before libvirt was asked");
 	}
 	*ret = hold;
 	return 0;
@@ -151,7 +185,7 @@ void hv_let_go(struct hv_hold *hold)
 		(void)virConnectClose(conn);
 	lock(h);
 	if (!--h->holds)
-		(void)uv_async_send(&h->wake);
+		wake(h);
 	unlock(h);
 }
 
@@ -211,7 +245,7 @@ static int on_lifecycle(virConnectPtr conn, virDomainPtr dom, int event, int det
 	lock(h);
 	*h->last = q;
 	h->last = &q->next;
-	(void)uv_async_send(&h->wake);
+	wake(h);
 	unlock(h);
 	return 0;
 }
@@ -225,7 +259,7 @@ static void on_conn_closed(virConnectPtr conn, int reason, void *opaque)
 		return;
 	lock(h);
 	h->lost = true;
-	(void)uv_async_send(&h->wake);
+	wake(h);
 	unlock(h);
 }
 
@@ -261,7 +295,7 @@ static int open_conn(struct attempt *a)
 		if (r)
 			return r;
 	}
-	a->conn = virConnectOpen(uri);
+	a->conn = open_kept_alive(uri);
 	if (a->conn)
 		return 0;
 	r = virt_err(&a->e, "connect to the hypervisor");
@@ -278,8 +312,7 @@ static int open_conn(struct attempt *a)
 
 static int watch_conn(struct attempt *a)
 {
-	/* A local driver has neither: it can not be lost. */
-	(void)virConnectSetKeepAlive(a->conn, KEEPALIVE_S, KEEPALIVE_COUNT);
+	/* A local driver has none: it cannot be lost. */
 	(void)virConnectRegisterCloseCallback(a->conn, on_conn_closed, a->h, NULL);
 	int callback = virConnectDomainEventRegisterAny(a->conn, NULL, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
 							VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle), a->h, NULL);
@@ -333,13 +366,19 @@ static void attempt_free(struct attempt *a)
 	finish_if_idle(h);
 }
 
-static void drop_done(void *arg)
+static void drop_done(void *arg, enum job_end end)
 {
+	(void)end; /* dropped only at the very end, when connections end with the process */
 	attempt_free(arg);
 }
 
 static void drop(struct hypervisor *h)
 {
+	static const struct job_calls calls = { .lane = LANE_KILL,
+						.what = "close the connection to libvirt",
+						.deadline_ms = DROP_MS,
+						.work = drop_work,
+						.done = drop_done };
 	struct attempt *a = attempt_new(h);
 
 	lock(h);
@@ -351,7 +390,7 @@ static void drop(struct hypervisor *h)
 	h->generation++;
 	unlock(h);
 	a->callback = h->callback;
-	loop_job(h->loop, drop_work, drop_done, a);
+	(void)job_start(h->loop, &calls, a);
 }
 
 static void retry_now(void *arg)
@@ -390,11 +429,25 @@ static void check_lost(struct hypervisor *h)
 	tell_failure(h, &e);
 }
 
-static void connect_done(void *arg)
+/* It goes on; what it ends with is used. */
+static void connect_late(void *arg)
+{
+	struct attempt *a = arg;
+	struct err e;
+
+	err_set(&e, ERR_UNAVAILABLE, "connect to the hypervisor: libvirt has not answered for %d s",
+		CONNECT_MS / 1000);
+	if (!a->h->closing)
+		tell_failure(a->h, &e);
+}
+
+static void connect_done(void *arg, enum job_end end)
 {
 	struct attempt *a = arg;
 	struct hypervisor *h = a->h;
 
+	if (end == JOB_DROPPED)
+		err_set(&a->e, ERR_UNAVAILABLE, "connect to the hypervisor: no thread was free to do it");
 	if (a->conn) {
 		h->link = LINK_UP;
 		h->caps = a->caps;
@@ -420,13 +473,19 @@ static void connect_done(void *arg)
 
 static void connect_start(struct hypervisor *h)
 {
+	static const struct job_calls calls = { .lane = LANE_SHORT,
+						.what = "connect to libvirt",
+						.deadline_ms = CONNECT_MS,
+						.work = connect_work,
+						.done = connect_done,
+						.late = connect_late };
 	struct attempt *a = attempt_new(h);
 
 	h->link = LINK_CONNECTING;
 	lock(h);
 	h->lost = false;
 	unlock(h);
-	loop_job(h->loop, connect_work, connect_done, a);
+	(void)job_start(h->loop, &calls, a);
 }
 
 static struct queued *take_events(struct hypervisor *h)
@@ -491,7 +550,8 @@ static void part_closed(void *arg)
 		next = q->next;
 		free(q);
 	}
-	hypervisor_free(h);
+	if (!h->given_up)
+		hypervisor_free(h);
 	if (done)
 		done(done_arg);
 }
@@ -499,6 +559,20 @@ static void part_closed(void *arg)
 static void wake_closed(uv_handle_t *a)
 {
 	part_closed(a->data);
+}
+
+static void close_handles(struct hypervisor *h)
+{
+	h->finishing = true;
+	loop_after_cancel(&h->limit);
+	lock(h);
+	h->closed = true;
+	unlock(h);
+	h->handles = 2 + (h->reaper != NULL);
+	uv_close((uv_handle_t *)&h->wake, wake_closed);
+	if (h->reaper)
+		reaper_close(h->reaper, part_closed, h);
+	virt_events_detach(part_closed, h);
 }
 
 /* Called whenever a job has ended: the connection goes when nobody holds it, the handles when the connection is gone. */
@@ -509,16 +583,18 @@ static void finish_if_idle(struct hypervisor *h)
 	unlock(h);
 	if (!h->closing || h->finishing || held || h->jobs)
 		return;
-	if (connected) {
+	if (connected)
 		drop(h);
-		return;
-	}
-	h->finishing = true;
-	h->handles = 2 + (h->reaper != NULL);
-	uv_close((uv_handle_t *)&h->wake, wake_closed);
-	if (h->reaper)
-		reaper_close(h->reaper, part_closed, h);
-	virt_events_detach(part_closed, h);
+	else
+		close_handles(h);
+}
+
+static void close_anyway(void *arg)
+{
+	struct hypervisor *h = arg;
+
+	h->given_up = true;
+	close_handles(h);
 }
 
 void hv_close(struct hypervisor *h, void (*done)(void *arg), void *arg)
@@ -528,6 +604,7 @@ void hv_close(struct hypervisor *h, void (*done)(void *arg), void *arg)
 	h->done = done;
 	h->done_arg = arg;
 	loop_after_cancel(&h->retry);
+	(void)loop_after(h->loop, CLOSE_MS, close_anyway, h, &h->limit);
 	(void)uv_async_send(&h->wake);
 }
 

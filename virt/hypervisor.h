@@ -65,7 +65,8 @@ struct hv_caps {
 int hv_new(const struct hv_config *cfg, struct hypervisor **ret, struct err *e);
 bool hv_ready(const struct hypervisor *h);
 const struct hv_caps *hv_caps(const struct hypervisor *h); /* NULL until first connected */
-/* Give up the connection; guests stay up. @done when it is closed and every handle is gone. */
+/* Give up the connection; guests stay up. @done when it is closed and every handle is gone: within 3 s, also while jobs still use the
+ * connection. Then these keep @h: it is not freed, and the process has to end by _exit(). */
 void hv_close(struct hypervisor *h, void (*done)(void *arg), void *arg);
 
 /* [job] Define (or redefine) the persistent domain. */
@@ -76,7 +77,7 @@ int hv_start(struct hypervisor *h, const char *uuid, struct err *e);
 int hv_destroy(struct hypervisor *h, const char *uuid, struct err *e);
 /* [job] Press the ACPI power button. ERR_NOT_FOUND when it does not run. */
 int hv_power_button(struct hypervisor *h, const char *uuid, struct err *e);
-/* [job] Remove the definition. Not there is success. */
+/* [job] Remove the definition, and end what still runs of it. Not there is success. */
 int hv_undefine(struct hypervisor *h, const char *uuid, struct err *e);
 /* [job] State of one domain; absent is a state, not an error. */
 int hv_state(struct hypervisor *h, const char *uuid, enum domain_state *ret, struct err *e);

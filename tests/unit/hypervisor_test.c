@@ -23,6 +23,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/lanes.h"
 #include "base/loop.h"
 #include "base/own.h"
 #include "virt/domain_spec.h"
@@ -125,15 +126,22 @@ static void call_work(void *arg)
 	c->us = clock_mono_us() - begin;
 }
 
-static void call_done(void *arg)
+static void call_done(void *arg, enum job_end end)
 {
+	assert_int_equal(end, JOB_WORKED);
 	((struct call *)arg)->done = 1;
 }
 
 static void begin(struct rig *r, struct call *c)
 {
+	static const struct job_calls calls = { .lane = LANE_GUEST,
+						.what = "a call of this test",
+						.deadline_ms = DEADLINE_MS,
+						.work = call_work,
+						.done = call_done };
+
 	c->h = r->h;
-	loop_job(&r->loop, call_work, call_done, c);
+	(void)job_start(&r->loop, &calls, c);
 }
 
 static void call(struct rig *r, struct call *c)
@@ -274,6 +282,8 @@ static void rig_free(struct rig *r)
 	hv_close(r->h, on_closed, r);
 	assert_int_equal(uv_run(&r->loop, UV_RUN_DEFAULT), 0);
 	assert_true(r->closed);
+	assert_int_equal(lanes_close(&r->loop), 0);
+	assert_int_equal(uv_run(&r->loop, UV_RUN_DEFAULT), 0);
 	assert_int_equal(uv_loop_close(&r->loop), 0);
 	assert_int_equal(file_remove_tree(r->dir, &e), 0);
 	free(r);
