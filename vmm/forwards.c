@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/lanes.h"
 #include "base/log.h"
-#include "base/loop.h"
 #include "base/own.h"
 #include "vmm/networks.h"
 #include "vmm/world.h"
@@ -74,12 +74,14 @@ static void renew_work(void *arg)
 	n->result = forwards_add(n->v->hv, &n->cvm, n->ports, n->n, &n->err);
 }
 
-static void renew_done(void *arg)
+static void renew_done(void *arg, enum job_end end)
 {
 	struct renewal *n = arg;
 	struct vmm *v = n->v;
 
 	/* ended meanwhile: by a stop, or once more by itself */
+	if (end == JOB_DROPPED)
+		n->result = err_set(&n->err, ERR_TIMEOUT, "no thread was free to do it");
 	if (n->result && n->result != -ERR_NOT_FOUND)
 		log_warn("%s started by itself, and its ports are not forwarded: %s", n->cvm.name,
 			 n->err.text);
@@ -90,6 +92,11 @@ static void renew_done(void *arg)
 
 void forwards_renew(struct vmm *v, const struct cvm_row *c)
 {
+	static const struct job_calls calls = { .lane = LANE_GUEST,
+						.what = "port forwards of a TD",
+						.deadline_ms = 30000,
+						.work = renew_work,
+						.done = renew_done };
 	struct port_row *ports = NULL;
 	struct renewal *n;
 	struct err e;
@@ -108,5 +115,5 @@ void forwards_renew(struct vmm *v, const struct cvm_row *c)
 	n = xcalloc(1, sizeof(*n));
 	*n = (struct renewal){ .v = v, .cvm = *c, .ports = ports, .n = n_ports };
 	vmm_job_begin(v);
-	loop_job(v->set.loop, renew_work, renew_done, n);
+	(void)job_start(v->set.loop, &calls, n);
 }

@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/lanes.h"
 #include "base/loop.h"
 #include "base/own.h"
 #include "logs/logs.h"
@@ -226,11 +227,12 @@ static void rotate_work(void *arg)
 
 static void arm_rotation(struct vmm *v);
 
-static void rotate_done(void *arg)
+static void rotate_done(void *arg, enum job_end end)
 {
 	struct rotation *r = arg;
 	struct vmm *v = r->v;
 
+	(void)end;
 	for (size_t i = 0; i < r->n; i++)
 		free(r->dirs[i]);
 	free(r->dirs);
@@ -242,6 +244,11 @@ static void rotate_done(void *arg)
 
 static void rotate(void *arg)
 {
+	static const struct job_calls calls = { .lane = LANE_BULK,
+						.what = "rotate logs",
+						.deadline_ms = 600000,
+						.work = rotate_work,
+						.done = rotate_done };
 	struct vmm *v = arg;
 	struct rotation *r = xcalloc(1, sizeof(*r));
 
@@ -254,7 +261,7 @@ static void rotate(void *arg)
 		r->dirs[r->n++] = xstrdup(g->log_dir);
 	}
 	vmm_job_begin(v);
-	loop_job(v->set.loop, rotate_work, rotate_done, r);
+	(void)job_start(v->set.loop, &calls, r);
 }
 
 /* Only while guests run: an idle node has no timer here. */

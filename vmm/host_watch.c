@@ -9,7 +9,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
-#include "base/loop.h"
+#include "base/lanes.h"
 #include "vmm/world.h"
 
 enum { FRESH_MS = 60 * 1000 };
@@ -45,18 +45,20 @@ static int64_t told_keyids(const struct keyid_facts *k)
 	return k->msr_read && k->msr_private > 1 ? (int64_t)k->msr_private - 1 : -1;
 }
 
-static void read_done(void *arg)
+static void read_done(void *arg, enum job_end end)
 {
 	struct reading *r = arg;
 	struct vmm *v = r->v;
 	struct host_watch *w = v->host;
 
-	host_facts_free(&w->facts);
-	w->facts = r->facts;
-	w->at = clock_wall_ms();
-	w->mono = clock_mono_ms();
 	w->reading = false;
-	capacity_keyids_told(v, told_keyids(&w->facts.keyids));
+	if (end == JOB_WORKED) {
+		host_facts_free(&w->facts);
+		w->facts = r->facts;
+		w->at = clock_wall_ms();
+		w->mono = clock_mono_ms();
+		capacity_keyids_told(v, told_keyids(&w->facts.keyids));
+	}
 	free(r->root);
 	free(r->qgs_socket);
 	free(r->tdx_firmware);
@@ -68,6 +70,11 @@ static void read_done(void *arg)
 
 void host_watch_refresh(struct vmm *v)
 {
+	static const struct job_calls calls = { .lane = LANE_SHORT,
+						.what = "facts of the host",
+						.deadline_ms = 60000,
+						.work = read_work,
+						.done = read_done };
 	struct reading *r;
 
 	if (!v->host)
@@ -83,7 +90,7 @@ void host_watch_refresh(struct vmm *v)
 	r->qgs_socket = v->set.qgs_socket ? xstrdup(v->set.qgs_socket) : NULL;
 	r->tdx_firmware = xstrdup(v->set.tdx_firmware);
 	vmm_job_begin(v);
-	loop_job(v->set.loop, read_work, read_done, r);
+	(void)job_start(v->set.loop, &calls, r);
 }
 
 void host_watch_free(struct vmm *v)

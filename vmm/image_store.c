@@ -12,8 +12,8 @@
 #include <sys/stat.h>
 
 #include "base/buf.h"
+#include "base/lanes.h"
 #include "base/log.h"
-#include "base/loop.h"
 #include "base/own.h"
 #include "vmm/world.h"
 
@@ -23,9 +23,12 @@ struct store_job {
 	bool alone;
 	void (*before)(void *arg); /* loop thread, when its time has come; may be NULL */
 	void (*work)(void *arg);
-	void (*done)(void *arg);
+	void (*done)(void *arg, enum job_end end);
 	void *arg;
 };
+
+/* An image has some gigabytes, and may come from a slow disk. */
+enum { STORE_MS = 2 * 3600 * 1000 };
 
 static void store_go(struct vmm *v);
 
@@ -36,20 +39,25 @@ static void store_work(void *arg)
 	j->work(j->arg);
 }
 
-static void store_done(void *arg)
+static void store_done(void *arg, enum job_end end)
 {
 	struct store_job *j = arg;
 	struct vmm *v = j->v;
 
 	v->store.running--;
 	v->store.alone = false;
-	j->done(j->arg);
+	j->done(j->arg, end);
 	free(j);
 	store_go(v);
 }
 
 static void store_go(struct vmm *v)
 {
+	static const struct job_calls calls = { .lane = LANE_BULK,
+						.what = "files of an OS image",
+						.deadline_ms = STORE_MS,
+						.work = store_work,
+						.done = store_done };
 	struct store_job *j;
 
 	while ((j = v->store.first) && !v->store.alone && !(j->alone && v->store.running)) {
@@ -58,7 +66,7 @@ static void store_go(struct vmm *v)
 		v->store.alone = j->alone;
 		if (j->before)
 			j->before(j->arg);
-		loop_job(v->set.loop, store_work, store_done, j);
+		(void)job_start(v->set.loop, &calls, j);
 	}
 }
 
@@ -150,10 +158,12 @@ static void import_over(void *arg, const struct err *e)
 	vmm_job_end(v);
 }
 
-static void import_done(void *arg)
+static void import_done(void *arg, enum job_end end)
 {
 	struct import *i = arg;
 
+	if (end == JOB_DROPPED)
+		i->failed = err_set(&i->err, ERR_UNAVAILABLE, "the import was given up before it began") != 0;
 	if (i->failed || turn_do(i->v->turn, import_turn, i, &i->err) < 0)
 		import_over(i, &i->err);
 	else
@@ -233,9 +243,14 @@ static void remove_work(void *arg)
 	m->failed = image_remove_files(m->v->set.images_dir, m->name, &m->err) != 0;
 }
 
-static void remove_done(void *arg)
+/* Dropped: the row is gone, the files stay until the image is imported and deleted again. */
+static void remove_done(void *arg, enum job_end end)
 {
 	struct removal *m = arg;
+
+	if (end == JOB_DROPPED)
+		m->failed = err_set(&m->err, ERR_UNAVAILABLE,
+				    "the files of image %s were not removed in time", m->name) != 0;
 
 	remove_over(m, m->failed ? &m->err : NULL);
 }

@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/lanes.h"
 #include "base/log.h"
-#include "base/loop.h"
 #include "base/own.h"
 #include "vmm/devices.h"
 #include "host/kernel_file.h"
@@ -157,7 +157,7 @@ static void say(const struct look *l)
 
 static void begin(struct vmm *v);
 
-static void end(struct look *l)
+static void tell_waiters(struct look *l)
 {
 	while (l->waiters) {
 		struct look_waiter *w = l->waiters;
@@ -166,6 +166,11 @@ static void end(struct look *l)
 		w->done(w->arg);
 		free(w);
 	}
+}
+
+static void end(struct look *l)
+{
+	tell_waiters(l);
 	free(l->devices);
 	numa_free(&l->nodes);
 	free(l);
@@ -186,12 +191,20 @@ static void committed(void *arg, const struct err *e)
 	vmm_job_end(v);
 }
 
-static void looked(void *arg)
+/* The kernel does not answer: those who wait go on with what is known. */
+static void look_late(void *arg)
+{
+	tell_waiters(arg);
+}
+
+/* A job that was dropped has found nothing, and changes nothing. */
+static void looked(void *arg, enum job_end how)
 {
 	struct look *l = arg;
 	struct vmm *v = l->v;
 	struct err e;
 
+	(void)how;
 	if (turn_do(v->turn, put_all, l, &e) < 0)
 		log_error("cannot record what devices the host has: %s", e.text);
 	else
@@ -204,6 +217,12 @@ static void looked(void *arg)
 
 static void begin(struct vmm *v)
 {
+	static const struct job_calls calls = { .lane = LANE_SHORT,
+						.what = "devices and nodes of the host",
+						.deadline_ms = 30000,
+						.work = look_job,
+						.done = looked,
+						.late = look_late };
 	struct look *l = xcalloc(1, sizeof(*l));
 
 	*l = (struct look){ .v = v,
@@ -214,7 +233,7 @@ static void begin(struct vmm *v)
 	v->look.running = true;
 	v->look.again = false;
 	vmm_job_begin(v);
-	loop_job(v->set.loop, look_job, looked, l);
+	(void)job_start(v->set.loop, &calls, l);
 }
 
 void vmm_look(struct vmm *v, void (*done)(void *arg), void *arg)

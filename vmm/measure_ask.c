@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * measure_ask.c - measurements asked for on the loop, worked out on the pool, with what was learned of files kept.
+ * measure_ask.c - measurements asked for on the loop, worked out in a job, with what was learned of files kept.
  *
  * An image's files do not change, its name and hash stand for them; a firmware of the node may be replaced, so the job compares
  * what stat(2) says before it takes a kept result. Who asks about files that are just being read for the first time waits for that
@@ -11,13 +11,14 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/lanes.h"
 #include "base/loop.h"
 #include "base/own.h"
 #include "vmm/machine.h"
 #include "vmm/measure.h"
 #include "vmm/world.h"
 
-enum { KEPT_MAX = 32 };
+enum { KEPT_MAX = 32, WORK_MS = 600 * 1000 };
 
 /* Which files, and what of the host changes their measuring. */
 struct key {
@@ -126,14 +127,34 @@ static void forget(struct asked *a)
 	free(a);
 }
 
-static void worked(void *arg)
+static void answer(struct asked *a, const struct err *e)
+{
+	measured_fn *done = a->done;
+
+	a->done = NULL;
+	if (done)
+		done(a->arg, e ? NULL : &a->measured, e);
+}
+
+static void work_late(void *arg)
+{
+	struct err e;
+
+	err_set(&e, ERR_TIMEOUT, "the files of the image could not be measured within %d s", WORK_MS / 1000);
+	answer(arg, &e);
+}
+
+static void worked(void *arg, enum job_end end)
 {
 	struct asked *a = arg;
 	struct vmm *v = a->v;
 
-	if (!a->failed && a->cvm.tdx)
+	if (end == JOB_DROPPED)
+		a->failed = err_set(&a->err, ERR_UNAVAILABLE,
+				    "the measurement was given up before it began") != 0;
+	else if (!a->failed && a->cvm.tdx)
 		keep(v->measuring, &a->key, &a->files);
-	a->done(a->arg, a->failed ? NULL : &a->measured, a->failed ? &a->err : NULL);
+	answer(a, a->failed ? &a->err : NULL);
 	forget(a);
 	go(v);
 	vmm_job_end(v);
@@ -149,6 +170,13 @@ static bool being_read(const struct measuring *m, const struct key *key)
 
 static void go(struct vmm *v)
 {
+	static const struct job_calls calls = { .lane = LANE_BULK,
+						.what = "measure an image",
+						.deadline_ms = WORK_MS,
+						.work = work,
+						.done = worked,
+						.late = work_late };
+
 	for (struct asked *a = v->measuring->first; a; a = a->next) {
 		const struct kept *kept = find_kept(v->measuring, &a->key);
 
@@ -157,7 +185,7 @@ static void go(struct vmm *v)
 		a->running = true;
 		a->reading = a->cvm.tdx && !kept;
 		a->known = kept ? kept->files : (struct file_measures){ 0 };
-		loop_job(v->set.loop, work, worked, a);
+		(void)job_start(v->set.loop, &calls, a);
 	}
 }
 
