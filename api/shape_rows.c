@@ -89,32 +89,31 @@ void cvm_row_overlay(struct cvm_row *c, const struct op_row *op)
 
 /* ------------------------------------------------------------------ operations */
 
-static const char *step_state(const struct op_row *op, int i)
+/* @at: the step the operation stands at, @i: the one that is described. */
+static const char *step_state(const struct op_row *op, int at, int i)
 {
 	if (op->state == OP_SUCCEEDED)
 		return "done";
 	if (op->state == OP_QUEUED)
 		return "pending";
 	if (op->undoing)
-		return i > op->step              ? "undone"
-		       : i < op->step            ? "done"
-		       : op->state == OP_RUNNING ? "running"
-						 : "undone";
-	if (i != op->step)
-		return i < op->step ? "done" : "pending";
+		return i > at ? "undone" : i < at ? "done" : op->state == OP_RUNNING ? "running" : "undone";
+	if (i != at)
+		return i < at ? "done" : "pending";
 	return op->state == OP_RUNNING ? "running" : "failed";
 }
 
 static json_t *steps(const struct op_row *op, const char **ret_current)
 {
 	const char *const *names = vmm_steps(op->kind);
+	const int at = vmm_step_at(op);
 	json_t *a = json_array();
 
 	*ret_current = "";
 	for (int i = 0; names[i]; i++) {
-		json_array_append_new(a,
-				      json_pack("{s:s,s:s}", "name", names[i], "state", step_state(op, i)));
-		if (i == op->step && op->state != OP_SUCCEEDED)
+		json_array_append_new(
+			a, json_pack("{s:s,s:s}", "name", names[i], "state", step_state(op, at, i)));
+		if (i == at && op->state != OP_SUCCEEDED)
 			*ret_current = names[i];
 	}
 	return a;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * loop.c - jobs and timers over libuv.
+ * loop.c - timers over libuv, and reserved descriptors.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -18,40 +18,6 @@ void loop_reserve_fds(void)
 		if (fd < 0 || fd >= 10)
 			return;
 	}
-}
-
-struct job {
-	uv_work_t req;
-	void (*work)(void *arg);
-	void (*done)(void *arg);
-	void *arg;
-};
-
-static void job_work(uv_work_t *req)
-{
-	struct job *j = req->data;
-
-	j->work(j->arg);
-}
-
-static void job_done(uv_work_t *req, int status)
-{
-	struct job *j = req->data;
-	void (*done)(void *) = j->done;
-	void *arg = j->arg;
-
-	(void)status; /* jobs are never cancelled */
-	free(j);
-	done(arg);
-}
-
-void loop_job(uv_loop_t *loop, void (*work)(void *arg), void (*done)(void *arg), void *arg)
-{
-	struct job *j = xcalloc(1, sizeof(*j));
-
-	*j = (struct job){ .work = work, .done = done, .arg = arg };
-	j->req.data = j;
-	(void)uv_queue_work(loop, &j->req, job_work, job_done);
 }
 
 struct loop_timer {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * loop.h - libuv habits in one place: reserved descriptors, jobs on the pool, timers.
+ * loop.h - libuv habits in one place: reserved descriptors and timers. Blocking work: base/lanes.h.
  */
 #ifndef TEEPOD_BASE_LOOP_H
 #define TEEPOD_BASE_LOOP_H
@@ -11,10 +11,6 @@
  * (uv__signal_global_reinit) closes its signal pipe by number, and every start then fails with
  * "Unable to notify child process: Bad file descriptor" (libuv 1.44 with libvirt 9.0). */
 void loop_reserve_fds(void);
-
-/* Run @work(@arg) on the pool, then @done(@arg) on the loop thread. @arg belongs to the job in between: work
- * takes values and leaves values in it, and touches nothing shared. @done is always called. */
-void loop_job(uv_loop_t *loop, void (*work)(void *arg), void (*done)(void *arg), void *arg);
 
 /* One-shot timer that owns itself: @fn(@arg) after @ms. Cancel with loop_after_cancel(&t) before it fired;
  * the handle pointer is cleared when it fires, so a stale cancel is harmless. */

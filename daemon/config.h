@@ -17,6 +17,7 @@
 
 #include "api/call.h"
 #include "base/buf.h"
+#include "base/lanes.h"
 #include "base/log.h"
 #include "daemon/options.h"
 #include "vmm/vmm.h"
@@ -71,7 +72,11 @@ struct config_api {
 struct config_hypervisor {
 	char *uri, *embed_root, *emulator, *qgs_socket, *tdx_firmware;
 	int tee; /* enum tee_setting */
-	int64_t parallel_jobs, boot_timeout, qgs_port;
+	int64_t boot_timeout, qgs_port;
+};
+
+struct config_jobs {
+	int64_t lane[LANES]; /* threads of each */
 };
 
 struct config_host {
@@ -167,6 +172,7 @@ struct config {
 	struct config_node node;
 	struct config_api api;
 	struct config_hypervisor hypervisor;
+	struct config_jobs jobs;
 	struct config_host host;
 	struct config_capacity capacity;
 	struct config_ports ports;

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * main.c - the process: what is opened in which order, and how it ends.
  *
- * Start: configuration, log, database, API, and beside them the hypervisor's connection, which nobody waits for. SIGTERM: answer
- * what is in flight, refuse what is new, let running steps end, go. Guests stay up whatever happens to this process.
+ * Start: configuration, log, lanes, signals, watchdog, database, API, server; the hypervisor's connection is made beside them, and nobody
+ * waits for it. The end closes the same things in reverse order: answer what is in flight, refuse what is new, let running steps
+ * end, go. Guests stay up whatever happens to this process.
+ *
+ * api.drain_seconds bounds answers and steps together; closing the connection to libvirt may take 3 s more. Should even that hang,
+ * the process ends FORCE_MS after drain_seconds.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -13,7 +17,9 @@
 
 #include "api/api.h"
 #include "api/asks.h"
+#include "base/clock.h"
 #include "base/file.h"
+#include "base/lanes.h"
 #include "base/loop.h"
 #include "base/own.h"
 #include "daemon/actions.h"
@@ -27,7 +33,10 @@
 #include "daemon/state_lock.h"
 #include "db/db.h"
 
-enum { SPEC_MAX = 1024 * 1024 }; /* as the API takes it */
+enum {
+	SPEC_MAX = 1024 * 1024, /* as the API takes it */
+	FORCE_MS = 6000
+};
 
 struct daemon {
 	uv_loop_t loop;
@@ -45,6 +54,8 @@ struct daemon {
 	struct watchdog *watchdog;
 	struct loop_timer *force_timer;
 	bool stopping;
+	int64_t end_by; /* monotonic: answers and steps under way have until then */
+	unsigned stuck; /* jobs that still ran at the end, and use what it would free */
 	int status;
 };
 
@@ -120,16 +131,24 @@ static void on_reload(void *arg)
 
 /* ------------------------------------------------------------------ the end */
 
-static void vmm_closed(void *arg)
+static void vmm_closed(void *arg, unsigned stuck)
 {
 	struct daemon *d = arg;
 
 	d->vmm = NULL;
+	d->stuck = stuck;
 	loop_after_cancel(&d->force_timer);
 	watchdog_close(d->watchdog);
 	signals_close(d->signals);
 	d->signals = NULL;
 	log_info("stopped; guests were left as they are");
+}
+
+static unsigned time_left_ms(const struct daemon *d)
+{
+	int64_t left = d->end_by - clock_mono_ms();
+
+	return left > 0 ? (unsigned)left : 0;
 }
 
 static void drained(void *arg)
@@ -140,13 +159,13 @@ static void drained(void *arg)
 	d->server = NULL;
 	api_free(d->api);
 	d->api = NULL;
-	vmm_close(d->vmm, (unsigned)d->config->api.drain_seconds * 1000, vmm_closed, d);
+	vmm_close(d->vmm, time_left_ms(d), vmm_closed, d);
 }
 
 static void give_up(void *arg)
 {
 	(void)arg;
-	log_warn("jobs did not end in time; what they did is found again at the next start");
+	log_warn("the end takes too long; what is under way is found again at the next start");
 	_exit(EXIT_SUCCESS);
 }
 
@@ -159,9 +178,12 @@ static void on_stop(void *arg, int signum, unsigned nth)
 		give_up(d);
 	log_info("signal %d: draining", signum);
 	d->stopping = true;
-	notify_stopping(2 * ms + 5000);
-	(void)loop_after(&d->loop, 2 * ms + 2000, give_up, d, &d->force_timer);
+	d->end_by = clock_mono_ms() + ms;
+	notify_stopping(ms + FORCE_MS);
+	(void)loop_after(&d->loop, ms + FORCE_MS, give_up, d, &d->force_timer);
 	api_drain(d->api);
+	/* Imports and measurements take long, and can be repeated: who waits for one is answered now. */
+	lanes_cancel(&d->loop, LANE_BULK);
 	server_drain(d->server, ms, drained, d);
 }
 
@@ -223,6 +245,8 @@ static int start(struct daemon *d, struct err *e)
 	if (!r)
 		r = state_lock(d->config->node.state_dir, e);
 	if (!r)
+		r = signals_open(&d->loop, &calls, &d->signals, e);
+	if (!r)
 		r = settings_measure(d->config, &d->host, e);
 	if (r)
 		return r;
@@ -235,11 +259,7 @@ static int start(struct daemon *d, struct err *e)
 		return r;
 	d->api = api_new(d->vmm, &api);
 	r = open_server(d, e);
-	if (!r)
-		r = listen_all(d, e);
-	if (!r)
-		r = signals_open(&d->loop, &calls, &d->signals, e);
-	return r;
+	return r ? r : listen_all(d, e);
 }
 
 static int run(struct daemon *d)
@@ -332,20 +352,21 @@ static int print_domain(struct daemon *d)
 
 static int serve(struct daemon *d)
 {
-	char jobs[16];
+	struct lane_sizes sizes;
 	int status;
 
 	log_open((enum log_level)d->config->logs.level, d->config->logs.format == LOG_FORMAT_JSON);
-	(void)snprintf(jobs, sizeof(jobs), "%lld", (long long)d->config->hypervisor.parallel_jobs);
-	(void)setenv("UV_THREADPOOL_SIZE", jobs, 1);
 	loop_reserve_fds();
 	if (uv_loop_init(&d->loop)) {
 		(void)fputs("teepod: no event loop\n", stderr);
 		return EXIT_FAILURE;
 	}
+	for (int n = 0; n < LANES; n++)
+		sizes.n[n] = (unsigned)d->config->jobs.lane[n];
+	lanes_open(&d->loop, &sizes);
 	status = run(d);
-	/* After a failed start jobs may still run, and use what the end of main() would free. */
-	if (status)
+	/* After a failed start, and after an end that waited long enough, jobs may still run, and use what the end of main() would free. */
+	if (status || d->stuck)
 		_exit(status);
 	if (uv_loop_close(&d->loop))
 		log_debug("handles were left open");

@@ -20,7 +20,7 @@ const char *const op_state_word[OP_STATES] = {
 
 #define OP_SELECT                                                                                                       \
 	"SELECT id, cvm, cvm_uuid, cvm_name, workspace, kind, state, step, undoing, cancel, params, error, request_id," \
-	" caller, created_ms, started_ms, finished_ms FROM operations"
+	" caller, created_ms, started_ms, finished_ms, step_table FROM operations"
 
 static void read_op(sqlite3_stmt *st, struct op_row *o)
 {
@@ -32,7 +32,7 @@ static void read_op(sqlite3_stmt *st, struct op_row *o)
 	o->workspace = sqlite3_column_int64(st, 4);
 	o->kind = (enum op_kind)sql_word(st, 5, op_kind_word, OP_KINDS);
 	o->state = (enum op_state)sql_word(st, 6, op_state_word, OP_STATES);
-	o->step = sqlite3_column_int(st, 7);
+	sql_text(st, 7, o->step, sizeof(o->step));
 	o->undoing = sqlite3_column_int(st, 8);
 	o->cancel = sqlite3_column_int(st, 9);
 	sql_text(st, 10, o->params, sizeof(o->params));
@@ -42,6 +42,7 @@ static void read_op(sqlite3_stmt *st, struct op_row *o)
 	o->created_ms = sqlite3_column_int64(st, 14);
 	o->started_ms = sqlite3_column_int64(st, 15);
 	o->finished_ms = sqlite3_column_int64(st, 16);
+	o->table_version = sqlite3_column_int(st, 17);
 }
 
 int ops_insert(struct db *db, const struct op_row *o, struct err *e)
@@ -49,11 +50,12 @@ int ops_insert(struct db *db, const struct op_row *o, struct err *e)
 	int r = sql_run(
 		db, e,
 		"INSERT INTO operations (id, cvm, cvm_uuid, cvm_name, workspace, kind, state, step, undoing, cancel,"
-		" params, error, request_id, caller, created_ms, started_ms, finished_ms) VALUES"
-		" (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		"sississdddssssiii", o->id, o->cvm, o->cvm_uuid, o->cvm_name, o->workspace,
+		" params, error, request_id, caller, created_ms, started_ms, finished_ms, step_table) VALUES"
+		" (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		"sississsddssssiiid", o->id, o->cvm, o->cvm_uuid, o->cvm_name, o->workspace,
 		op_kind_word[o->kind], op_state_word[o->state], o->step, (int)o->undoing, (int)o->cancel,
-		o->params, o->error, o->request_id, o->caller, o->created_ms, o->started_ms, o->finished_ms);
+		o->params, o->error, o->request_id, o->caller, o->created_ms, o->started_ms, o->finished_ms,
+		o->table_version);
 
 	return r < 0 ? r : 0;
 }
@@ -63,10 +65,10 @@ int ops_update(struct db *db, const struct op_row *o, struct err *e)
 {
 	int r = sql_run(
 		db, e,
-		"UPDATE operations SET state = ?, step = ?, undoing = ?, cancel = max(cancel, ?), error = ?, started_ms = ?,"
-		" finished_ms = ? WHERE id = ?",
-		"sdddsiis", op_state_word[o->state], o->step, (int)o->undoing, (int)o->cancel, o->error,
-		o->started_ms, o->finished_ms, o->id);
+		"UPDATE operations SET state = ?, step = ?, step_table = ?, undoing = ?, cancel = max(cancel, ?), error = ?,"
+		" started_ms = ?, finished_ms = ? WHERE id = ?",
+		"ssdddsiis", op_state_word[o->state], o->step, o->table_version, (int)o->undoing,
+		(int)o->cancel, o->error, o->started_ms, o->finished_ms, o->id);
 
 	return r < 0 ? r : r == 0 ? -ERR_NOT_FOUND : 0;
 }

@@ -436,6 +436,8 @@ int numa_of(struct db *db, int64_t cvm, struct cvm_node_row **ret, size_t *n, st
 
 /* ------------------------------------------------------------------ operations */
 
+enum { OP_STEP_TEXT = 24 };
+
 struct op_row {
 	char id[UUID_TEXT];
 	int64_t cvm; /* row; the CVM may be gone by now */
@@ -443,7 +445,8 @@ struct op_row {
 	int64_t workspace;
 	enum op_kind kind;
 	enum op_state state;
-	int step; /* index into the kind's table */
+	char step[OP_STEP_TEXT]; /* by its name in the kind's table; "": before the first */
+	int table_version;       /* of that table */
 	bool undoing;
 	bool cancel;      /* cancel asked for */
 	char params[128]; /* JSON: {"timeout_s":30,"force":true,"stopped":false} */

@@ -356,6 +356,22 @@ static const char *const migrations[] = {
 	" SELECT c.app, row_number() OVER (PARTITION BY c.app ORDER BY c.id), c.revision, c.uuid, i.name, '[\"created\"]',"
 	" coalesce(o.id, ''), coalesce(o.caller, ''), c.created_ms FROM cvms c JOIN images i ON i.id = c.image"
 	" LEFT JOIN operations o ON o.cvm = c.id AND o.kind = 'create' ORDER BY c.id;",
+
+	/* Steps of operations by name, with the version of the table of steps (vmm/engine.h). Until now a row had the index of a step; the
+	 * names are those of version 1 of each table. */
+	"ALTER TABLE operations RENAME COLUMN step TO step_index;"
+	"ALTER TABLE operations ADD COLUMN step TEXT NOT NULL DEFAULT '';"
+	"ALTER TABLE operations ADD COLUMN step_table INTEGER NOT NULL DEFAULT 1 CHECK (step_table > 0);"
+	"WITH steps (kinds, list) AS (VALUES"
+	" ('[\"create\",\"start\"]', '[\"reserve\",\"files\",\"disk\",\"define\",\"start\",\"forwards\",\"boot\"]'),"
+	" ('[\"stop\"]', '[\"stop\"]'), ('[\"shutdown\"]', '[\"signal\",\"wait\",\"stop\"]'),"
+	" ('[\"restart\"]', '[\"signal\",\"wait\",\"stop\",\"files\",\"disk\",\"define\",\"start\",\"forwards\",\"boot\"]'),"
+	" ('[\"delete\"]', '[\"stop\",\"undefine\",\"remove\"]'),"
+	" ('[\"resize\",\"upgrade\"]', '[\"reserve\",\"signal\",\"wait\",\"stop\",\"disk\",\"apply\",\"files\",\"define\",\"start\","
+	"\"forwards\",\"boot\"]'))"
+	" UPDATE operations SET step = coalesce((SELECT name.value FROM steps, json_each(steps.kinds) kind, json_each(steps.list) name"
+	" WHERE kind.value = operations.kind AND name.key = operations.step_index), '');"
+	"ALTER TABLE operations DROP COLUMN step_index;",
 };
 
 int db_schema_version(void)

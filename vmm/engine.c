@@ -2,14 +2,30 @@
  * engine.c - runs operations.
  *
  * Theory of operation. An operation is a row (kind, step, undoing, cancel) and, while it runs, a struct op_run. Everything it decides is
- * written before it is done: next step and the step's enter() in one turn, then the side effect on the pool, then save() with the
- * next index. What fails turns the operation round: undoing is written, and the steps done so far are undone last to first.
- * A step that found the hypervisor gone is repeated, forward or back, once it is there again. What can not be undone ends the
- * undoing: the operation has failed and the CVM stays, with all it holds, to be deleted by its owner.
+ * written before it is done: next step and the step's enter() in one turn, then the side effect in a job, then save() with the
+ * name of the next step. A step that fails turns the operation round: undoing is written, and the steps done so far are undone last to
+ * first. A step that found the hypervisor gone is repeated, forward or back, once it is there again. A step that cannot be undone ends
+ * the undoing: the operation has failed and the CVM stays, with all it holds, to be deleted by its owner.
+ *
+ * What a job waits for (enum waits_for) decides what happens to it:
+ *
+ *	waits for   lane    needs libvirt   a stop or delete        past its deadline
+ *	nothing     short   no              lets it end early       abandoned
+ *	libvirt     short   yes             waits for it            abandoned (keepalive ends it before)
+ *	QEMU        guest   yes             abandons it             abandoned
+ *	guest       -       no              ends the ready() step   ready() decides
+ *	network     short   no              abandons it             abandoned
+ *	QEMU's end  kill    yes             waits for it            abandoned
+ *
+ * An operation whose job was abandoned has an error (ERR_TIMEOUT), or goes on where the step is optional; see op_job.c for the rest.
  */
+#include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/loop.h"
@@ -17,65 +33,6 @@
 #include "vmm/engine.h"
 
 enum { TRIES = 5 };
-
-/* ------------------------------------------------------------------ values for jobs */
-
-static void job_unload(struct step_job *j)
-{
-	free(j->ports);
-	free(j->other_ports);
-	free(j->devices);
-	free(j->manifest);
-	free(j->dir);
-	free(j->image_dir);
-	cvm_blobs_free(&j->blobs);
-	cvm_blobs_free(&j->change.blobs);
-	*j = (struct step_job){ 0 };
-}
-
-/* Only operations that change a CVM have a second state of it. */
-static int load_change(struct op_run *o, struct err *e)
-{
-	struct step_job *j = &o->job;
-	int r = changes_get(o->v->db, o->row.id, &j->change, e);
-
-	if (r)
-		return r == -ERR_NOT_FOUND ? 0 : r;
-	return ports_other(o->v->db, o->row.cvm, &j->other_ports, &j->n_other_ports, e);
-}
-
-static int job_load(struct op_run *o, const struct cvm_row *c, struct err *e)
-{
-	struct vmm *v = o->v;
-	struct step_job *j = &o->job;
-	const struct hv_caps *caps = hv_caps(v->hv);
-	int r;
-
-	*j = (struct step_job){
-		.hv = v->hv, .set = v->set, .cvm = *c, .force = o->force, .restart = o->restart
-	};
-	if (caps)
-		j->caps = *caps;
-	r = ports_of(v->db, c->id, &j->ports, &j->n_ports, e);
-	if (!r)
-		r = devices_of(v->db, c->id, &j->devices, &j->n_devices, e);
-	if (!r)
-		r = revisions_manifest(v->db, c->revision, &j->manifest, e);
-	if (!r)
-		r = cvms_blobs(v->db, c->id, &j->blobs, e);
-	if (!r)
-		r = load_change(o, e);
-	if (r) {
-		job_unload(j);
-		return r == -ERR_NOT_FOUND ? err_set(e, ERR_HOST, "the CVM's rows are incomplete") : r;
-	}
-	if (!place_of(v, c, &j->place, &j->place_error))
-		j->place_error.code = ERR_NONE;
-	j->dir = cvm_dir(v, c->uuid);
-	j->image_dir = image_dir(v, c->image_name);
-	cvm_domain_name(c->uuid, j->domain);
-	return 0;
-}
 
 void op_log(const struct op_run *o, enum log_level level, const char *text, const char *more)
 {
@@ -88,6 +45,7 @@ void op_unlink(struct op_run *o)
 {
 	struct vmm *v = o->v;
 
+	assert(!o->run);
 	for (struct op_run **p = &v->ops; *p; p = &(*p)->next) {
 		if (*p != o)
 			continue;
@@ -96,7 +54,6 @@ void op_unlink(struct op_run *o)
 	}
 	v->n_ops--;
 	loop_after_cancel(&o->timer);
-	job_unload(&o->job);
 	free(o);
 }
 
@@ -134,7 +91,7 @@ static void fail(struct op_run *o, const struct err *e)
 /* Is there a step after the one it is in? */
 static bool has_next(const struct op_run *o)
 {
-	return op_next(o, o->row.step, 1) < op_table_of(o)->n;
+	return op_next(o, o->at, 1) < op_table_of(o)->n;
 }
 
 static void succeed_step(struct op_run *o)
@@ -171,13 +128,6 @@ void op_cancel_now(struct op_run *o)
 	op_finish(o, OP_CANCELLED);
 }
 
-static void work(void *arg)
-{
-	struct op_run *o = arg;
-
-	o->result = (o->row.undoing ? op_step(o)->undo : op_step(o)->work)(&o->job, &o->err);
-}
-
 static void go_on(void *arg)
 {
 	op_go(arg);
@@ -187,7 +137,7 @@ static void go_on(void *arg)
  * all the same, something else is wrong and a few tries are enough. */
 static bool try_again(struct op_run *o)
 {
-	if (o->result != -ERR_UNAVAILABLE || ++o->tries > TRIES)
+	if (++o->tries > TRIES)
 		return false;
 	op_log(o, LOG_LEVEL_WARN, "will be repeated: ", o->err.text);
 	(void)loop_after(o->v->set.loop, 1000, go_on, o, &o->timer);
@@ -204,29 +154,36 @@ static void undo_failed(struct op_run *o)
 	op_finish(o, OP_FAILED);
 }
 
-static void work_done(void *arg)
+/* Overtaken or cancelled while the job ran, and the job does not say that something else went wrong. */
+static bool is_interrupted(const struct op_run *o, int result)
 {
-	struct op_run *o = arg;
+	return o->row.cancel && (!result || result == -ERR_CANCELLED) && has_next(o);
+}
+
+void op_job_over(struct op_run *o, int result, const struct err *e)
+{
 	const struct step *s = op_step(o);
 
-	o->busy = false;
-	job_unload(&o->job);
+	assert(!o->run && !o->writing);
+	if (result)
+		o->err = *e;
 	failpoint(op_kind_word[o->row.kind], s->name, o->row.undoing ? "undone" : "after");
 	if (o->v->closing)
-		return ops_close(o->v);
-	if (try_again(o))
+		ops_close(o->v);
+	else if (result == -ERR_UNAVAILABLE && try_again(o))
 		return;
-	if (o->row.undoing && o->result) {
+	else if (o->row.undoing && result)
 		undo_failed(o);
-	} else if (o->row.undoing) {
+	else if (o->row.undoing)
 		op_undone(o);
-	} else if (o->row.cancel && (!o->result || (s->flags & STEP_ASKS)) && has_next(o)) {
+	else if (is_interrupted(o, result))
 		op_cancel_now(o);
-	} else if (o->result) {
-		fail(o, &o->err);
-	} else {
+	else if (o->unknown && (s->flags & STEP_OPTIONAL))
 		succeed_step(o);
-	}
+	else if (result)
+		fail(o, &o->err);
+	else
+		succeed_step(o);
 }
 
 static void time_is_up(void *arg)
@@ -234,17 +191,17 @@ static void time_is_up(void *arg)
 	struct op_run *o = arg;
 
 	o->timed_out = true;
-	op_look_again(o);
+	op_check_ready(o);
 }
 
 /* In a ready() step: done, not yet, or failed? */
-void op_look_again(struct op_run *o)
+void op_check_ready(struct op_run *o)
 {
 	struct cvm_row c;
 	struct err e;
 	int r;
 
-	if (!o->waiting || o->busy)
+	if (!o->waiting || o->writing)
 		return;
 	if (o->row.cancel) {
 		op_cancel_now(o);
@@ -269,7 +226,7 @@ static void wait_for(struct op_run *o)
 	o->timed_out = false;
 	if (s->limit_s && !o->timer)
 		(void)loop_after(o->v->set.loop, (uint64_t)s->limit_s(o) * 1000, time_is_up, o, &o->timer);
-	op_look_again(o);
+	op_check_ready(o);
 }
 
 static void start_job(struct op_run *o)
@@ -279,46 +236,63 @@ static void start_job(struct op_run *o)
 	int r = op_load_cvm(o, &c, &e);
 
 	if (!r)
-		r = job_load(o, &c, &e);
-	if (r) {
-		o->err = e;
-		if (o->row.undoing && r == -ERR_CVM_NOT_FOUND)
-			op_finish(o, end_state(o));
-		else if (o->row.undoing)
-			undo_failed(o);
-		else
-			fail(o, &e);
+		r = op_job_begin(o, &c, &e);
+	if (!r)
 		return;
-	}
-	o->busy = true;
-	loop_job(o->v->set.loop, work, work_done, o);
+	o->err = e;
+	if (o->row.undoing && r == -ERR_CVM_NOT_FOUND)
+		op_finish(o, end_state(o));
+	else if (o->row.undoing)
+		undo_failed(o);
+	else
+		fail(o, &e);
 }
 
 static void go_back(struct op_run *o)
 {
-	if (o->row.step < 0) {
-		o->row.step = 0;
+	if (o->at < 0) {
+		o->at = 0;
 		op_finish(o, end_state(o));
 		return;
 	}
-	if (!op_step(o)->undo)
+	if (!op_step(o)->undo.fn)
 		op_undone(o);
 	else
 		start_job(o);
+}
+
+static bool needs_hypervisor(enum waits_for w)
+{
+	return w == WAITS_LIBVIRT || w == WAITS_QEMU || w == WAITS_END;
+}
+
+/* Undoing may need the hypervisor whatever the step: a domain it would have to take down may be running. An abandoned job of this CVM
+ * holds up all that starts or changes it. */
+static bool must_wait(const struct op_run *o)
+{
+	const struct step_act *work = o->row.undoing ? NULL : &op_step(o)->work;
+
+	if (!work)
+		return !o->v->settled;
+	if (!work->fn)
+		return false;
+	if (needs_hypervisor(work->waits) && !o->v->settled)
+		return true;
+	return work->waits != WAITS_END && o->row.kind != OP_STOP && o->row.kind != OP_DELETE &&
+	       op_job_haunts(o->v, o->row.cvm);
 }
 
 void op_go(struct op_run *o)
 {
 	const struct step *s;
 
-	if (o->v->closing || o->busy)
+	if (o->v->closing || o->writing || o->run)
 		return;
 	if (o->row.cancel && !o->row.undoing) {
 		op_cancel_now(o);
 		return;
 	}
-	/* Undoing may need the hypervisor whatever the step: a domain it would have to take down may be running. */
-	o->parked = !o->v->settled && (o->row.undoing || (op_step(o)->flags & STEP_HV));
+	o->parked = must_wait(o);
 	if (o->parked) {
 		o->tries = 0;
 		return;
@@ -329,12 +303,56 @@ void op_go(struct op_run *o)
 	}
 	s = op_step(o);
 	failpoint(op_kind_word[o->row.kind], s->name, "before");
-	if (s->work)
+	if (s->work.fn)
 		start_job(o);
 	else if (s->ready)
 		wait_for(o);
 	else
 		succeed_step(o);
+}
+
+void op_cancel_heard(struct op_run *o)
+{
+	if (o->writing)
+		return; /* op_go() sees it after the commit */
+	if (!o->run && o->parked) {
+		op_cancel_now(o);
+	} else if (!o->run) {
+		op_check_ready(o);
+	} else if (!op_job_may_abandon(o)) {
+		if (!o->row.undoing)
+			op_job_hurry(o);
+	} else {
+		op_job_abandon(o);
+		if (o->row.undoing)
+			op_undone(o);
+		else
+			op_cancel_now(o);
+	}
+}
+
+/* ------------------------------------------------------------------ steps by name */
+
+int op_step_find(const struct op_table *t, const char *name, int version)
+{
+	for (const struct step_rename *r = t->renames; r && r->from; r++)
+		if (version < r->version && !strcmp(name, r->from))
+			name = r->to;
+	if (!*name)
+		return -1;
+	for (int i = 0; i < t->n; i++)
+		if (!strcmp(t->steps[i].name, name))
+			return i;
+	return -2;
+}
+
+void op_stand_at(struct op_row *row, int at)
+{
+	const struct op_table *t = &op_tables[row->kind];
+
+	assert(at < t->n);
+	(void)snprintf(row->step, sizeof(row->step), "%s", at < 0 ? "" : t->steps[at].name);
+	row->table_version = t->version;
 }
 
 void op_params(struct op_run *o)
@@ -346,14 +364,15 @@ void op_params(struct op_run *o)
 	o->automatic = json_is_true(json_object_get(j, "auto"));
 	o->restart = json_is_true(json_object_get(j, "restart"));
 	o->grow = json_is_true(json_object_get(j, "grow"));
-	o->lead = json_is_true(json_object_get(j, "lead"));
+	o->forward = json_is_true(json_object_get(j, "lead"));
 }
 
 struct op_run *op_launch(struct vmm *v, const struct op_row *row)
 {
 	struct op_run *o = xcalloc(1, sizeof(*o));
 
-	*o = (struct op_run){ .v = v, .row = *row, .next = v->ops };
+	*o = (struct op_run){ .v = v, .row = *row, .next = v->ops, .begun_ms = clock_mono_ms() };
+	o->at = op_step_find(&op_tables[row->kind], row->step, row->table_version);
 	op_params(o);
 	v->ops = o;
 	v->n_ops++;
@@ -365,7 +384,7 @@ void ops_poke(struct vmm *v, int64_t cvm)
 	for (struct op_run *o = v->ops, *next; o; o = next) {
 		next = o->next;
 		if (o->row.cvm == cvm)
-			op_look_again(o);
+			op_check_ready(o);
 	}
 }
 
@@ -382,8 +401,16 @@ void ops_close(struct vmm *v)
 {
 	for (struct op_run *o = v->ops, *next; o; o = next) {
 		next = o->next;
-		if (!o->busy)
+		if (!o->run && !o->writing)
 			op_unlink(o);
 	}
 	vmm_close_if_idle(v);
+}
+
+void ops_give_up(struct vmm *v)
+{
+	for (struct op_run *o = v->ops; o; o = o->next)
+		if (o->run)
+			op_job_abandon(o);
+	ops_close(v);
 }

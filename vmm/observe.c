@@ -22,7 +22,9 @@
 #include "base/loop.h"
 #include "base/own.h"
 #include "vmm/billing.h"
-#include "vmm/world.h"
+#include "vmm/engine.h"
+
+enum { LOOK_MS = 30000 };
 
 static enum observed observed_from(enum domain_state s)
 {
@@ -48,7 +50,7 @@ static void list_again(void *arg)
 }
 
 /* Something that was seen could not be written down, or not be seen: no event will come for it again. */
-static void list_soon(struct vmm *v)
+void observe_soon(struct vmm *v)
 {
 	if (v->closing || !v->link_up)
 		return;
@@ -63,6 +65,33 @@ struct told {
 	int64_t cvm;
 };
 
+static int stop_turn(void *arg, struct err *e)
+{
+	const struct request_ref ref = { .caller = "node", .automatic = true };
+	const struct power_ask ask = { .kind = OP_STOP };
+	struct op_row op;
+	const struct told *t = arg;
+	struct cvm_row c;
+	int r = cvms_get(t->v->db, t->cvm, &c, e);
+
+	return r ? r : vmm_power(t->v, &c, &ask, &ref, &op, e);
+}
+
+/* A start was given up, the CVM was stopped, and now its guest runs after all. */
+static void stop_again(struct told *t, const struct cvm_row *c)
+{
+	struct err e;
+
+	if (!up(c->observed) || c->desired != DESIRED_STOPPED || c->op_id[0] ||
+	    !op_start_in_doubt(t->v, t->cvm))
+		return;
+	log_warn("%s runs because of a start that was given up: it is stopped again", c->name);
+	if (turn_do(t->v->turn, stop_turn, t, &e) < 0) {
+		log_error("%s cannot be stopped: %s", c->name, e.text);
+		observe_soon(t->v);
+	}
+}
+
 static void recorded(void *arg, const struct err *e)
 {
 	struct told *t = arg;
@@ -70,15 +99,17 @@ static void recorded(void *arg, const struct err *e)
 	struct err ignored;
 
 	if (!e && !t->v->closing) {
-		if (!cvms_get(t->v->db, t->cvm, &c, &ignored) && up(c.observed))
+		if (!cvms_get(t->v->db, t->cvm, &c, &ignored) && up(c.observed)) {
 			guest_listen(t->v, &c);
-		else
+			stop_again(t, &c);
+		} else {
 			guest_forget(t->v, t->cvm);
+		}
 		ops_poke(t->v, t->cvm);
 		policies_look(t->v);
 	}
 	if (e)
-		list_soon(t->v);
+		observe_soon(t->v);
 	free(t);
 }
 
@@ -168,21 +199,25 @@ static int look_turn(void *arg, struct err *e)
 	return apply_state(l->v, &c, l->state, e);
 }
 
-static void look_done(void *arg)
+static void look_start(struct look *l);
+
+static void look_done(void *arg, enum job_end end)
 {
 	struct look *l = arg;
 	struct vmm *v = l->v;
 	struct err e;
 
+	if (end == JOB_DROPPED)
+		l->result = -ERR_TIMEOUT;
 	if (!l->result && !v->closing && turn_do(v->turn, look_turn, l, &e) < 0) {
 		log_error("cannot record the state of %s: %s", l->uuid, e.text);
-		list_soon(v);
+		observe_soon(v);
 	} else if (l->result) {
-		list_soon(v);
+		observe_soon(v);
 	}
 	if (l->again && !v->closing) {
 		l->again = false;
-		loop_job(v->set.loop, look_work, look_done, l);
+		look_start(l);
 		return;
 	}
 	for (struct look **p = &looks; *p; p = &(*p)->next) {
@@ -195,6 +230,17 @@ static void look_done(void *arg)
 	vmm_job_end(v);
 }
 
+static void look_start(struct look *l)
+{
+	static const struct job_calls calls = { .lane = LANE_SHORT,
+						.what = "state of a domain",
+						.deadline_ms = LOOK_MS,
+						.work = look_work,
+						.done = look_done };
+
+	(void)job_start(l->v->set.loop, &calls, l);
+}
+
 static struct look *look_of(const struct vmm *v, const char *uuid)
 {
 	struct look *l = looks;
@@ -204,7 +250,7 @@ static struct look *look_of(const struct vmm *v, const char *uuid)
 	return l;
 }
 
-static void look_at(struct vmm *v, const char *uuid)
+void observe_look(struct vmm *v, const char *uuid)
 {
 	struct look *l = look_of(v, uuid);
 
@@ -217,7 +263,7 @@ static void look_at(struct vmm *v, const char *uuid)
 	memcpy(l->uuid, uuid, sizeof(l->uuid));
 	looks = l;
 	vmm_job_begin(v);
-	loop_job(v->set.loop, look_work, look_done, l);
+	look_start(l);
 }
 
 void observe_event(void *arg, const struct hv_event *ev)
@@ -232,7 +278,7 @@ void observe_event(void *arg, const struct hv_event *ev)
 		forwards_renew(v, &c);
 	/* A look under way may have seen what was before this event. */
 	if (c.observed != observed_from(ev->state) || look_of(v, ev->uuid))
-		look_at(v, ev->uuid);
+		observe_look(v, ev->uuid);
 }
 
 /* ------------------------------------------------------------------ listing all */
@@ -269,7 +315,7 @@ static int apply_row(struct listing *l, const struct cvm_seen *s, enum domain_st
 		return 0;
 	/* While operations run, a list may be older than what they did since: ask again for just this one. */
 	if (l->second) {
-		look_at(l->v, s->uuid);
+		observe_look(l->v, s->uuid);
 		return 0;
 	}
 	r = cvms_get(l->v->db, s->id, &c, e);
@@ -320,7 +366,7 @@ static void adopt(struct listing *l)
 		forwards_renew(l->v, &c);
 		/* Rows of CVMs that were neither seen nor wanted running are not among those the list was held against. */
 		if (c.observed != observed_from(l->domains[i].state))
-			look_at(l->v, c.uuid);
+			observe_look(l->v, c.uuid);
 		adopted++;
 	}
 	if (adopted)
@@ -337,24 +383,26 @@ static void settle(struct listing *l)
 	report_strangers(l);
 	v->settled = true;
 	ops_unpark(v);
-	list_soon(v);
+	observe_soon(v);
 	policies_look(v);
 }
 
-static void list_done(void *arg)
+static void list_done(void *arg, enum job_end end)
 {
 	struct listing *l = arg;
 	struct vmm *v = l->v;
 	struct err e;
 
+	if (end == JOB_DROPPED)
+		l->result = err_set(&l->err, ERR_TIMEOUT, "no thread was free to do it");
 	if (v->closing || !v->link_up) {
 		/* over, or lost again: the next connect lists anew */
 	} else if (l->result) {
 		log_error("cannot list domains: %s", l->err.text);
-		list_soon(v);
+		observe_soon(v);
 	} else if (turn_do(v->turn, list_turn, l, &e) < 0) {
 		log_error("cannot record the state of domains: %s", e.text);
-		list_soon(v);
+		observe_soon(v);
 	} else {
 		settle(l);
 	}
@@ -365,11 +413,16 @@ static void list_done(void *arg)
 
 static void list_all(struct vmm *v, bool second)
 {
+	static const struct job_calls calls = { .lane = LANE_SHORT,
+						.what = "list domains",
+						.deadline_ms = LOOK_MS,
+						.work = list_work,
+						.done = list_done };
 	struct listing *l = xcalloc(1, sizeof(*l));
 
 	*l = (struct listing){ .v = v, .second = second && v->settled };
 	vmm_job_begin(v);
-	loop_job(v->set.loop, list_work, list_done, l);
+	(void)job_start(v->set.loop, &calls, l);
 }
 
 void observe_link(void *arg, bool is_up, const struct err *e)

@@ -2,7 +2,9 @@
  * op_begin.c - operations asked for: begun, queued, refused, cancelled; and picked up after a restart.
  *
  * One operation runs per CVM; at most one more is queued, which is how stop and delete overtake: they queue themselves and ask
- * the running one to cancel. It then ends where it is without undoing, because its follower takes down whatever stands.
+ * the running one to cancel. It then ends where it is without undoing, because its follower takes down whatever stands. One that
+ * is being undone is not cancelled; the follower waits for its end, but not for a QEMU that does not answer. Stop replaces a queued
+ * start, delete replaces whatever is queued.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,59 +57,15 @@ static struct op_run *run_of(struct vmm *v, const char *op_id)
 	return o;
 }
 
-struct ending {
-	struct vmm *v;
-	struct hypervisor *hv;
-	char uuid[UUID_TEXT];
-};
-
-static void end_guest(void *arg)
-{
-	struct ending *g = arg;
-	struct err ignored;
-
-	(void)hv_destroy(g->hv, g->uuid, &ignored);
-}
-
-static void guest_ended(void *arg)
-{
-	struct ending *g = arg;
-
-	vmm_job_end(g->v);
-	free(g);
-}
-
-/* The follower ends the guest anyway; a step that waits for a hung QEMU would keep it from ever beginning. */
-static void unblock(struct op_run *o)
-{
-	struct ending *g;
-	struct op_row follower;
-	struct err ignored;
-
-	if (o->row.undoing || !(op_tables[o->row.kind].steps[o->row.step].flags & STEP_ASKS) ||
-	    ops_queued_of(o->v->db, o->row.cvm, &follower, &ignored))
-		return;
-	g = xcalloc(1, sizeof(*g));
-	*g = (struct ending){ .v = o->v, .hv = o->v->hv };
-	memcpy(g->uuid, o->row.cvm_uuid, sizeof(g->uuid));
-	vmm_job_begin(o->v);
-	loop_job(o->v->set.loop, end_guest, guest_ended, g);
-}
-
 static void cancel_committed(void *arg, const struct err *e)
 {
 	struct begun *b = arg;
 	struct op_run *o = e ? NULL : run_of(b->v, b->row.id);
 	struct err ignored;
 
-	if (o && !ops_get(b->v->db, b->row.id, &b->row, &ignored) && b->row.cancel) {
+	if (o && !b->v->closing && !ops_get(b->v->db, b->row.id, &b->row, &ignored) && b->row.cancel) {
 		o->row.cancel = true;
-		if (o->busy)
-			unblock(o);
-		else if (o->parked)
-			op_cancel_now(o);
-		else
-			op_look_again(o);
+		op_cancel_heard(o);
 	}
 	free(b);
 }
@@ -134,21 +92,37 @@ static int busy(const struct op_row *row, struct err *e)
 	return err_hint(e, "wait for operation %s, or cancel it", row->id);
 }
 
-/* May @kind go ahead although @running runs? Only stop and delete, and only past what can be cancelled. */
+/* A queued operation that @kind makes needless ends here, before it began. */
+static int replace_queued(struct vmm *v, enum op_kind kind, struct op_row *queued, struct err *e)
+{
+	struct err why;
+
+	if (kind == queued->kind || queued->kind == OP_DELETE ||
+	    (kind == OP_STOP && queued->kind != OP_START))
+		return busy(queued, e);
+	err_set(&why, ERR_CANCELLED, "replaced by %s before it began", op_kind_word[kind]);
+	op_error_write(&why, queued->error);
+	return op_end_row(v, queued, OP_CANCELLED, e);
+}
+
+/* May @kind go ahead although @running runs? Only stop and delete may, and only past what can be cancelled, is being undone, or
+ * stops the guest anyway. */
 static int overtake(struct vmm *v, enum op_kind kind, struct op_row *running, const struct cvm_row *c,
 		    struct err *e)
 {
 	struct op_row queued;
-	int r = ops_queued_of(v->db, c->id, &queued, e);
+	int r;
 
-	if (!r)
-		return busy(&queued, e);
-	if (r != -ERR_NOT_FOUND)
-		return r;
-	if ((kind != OP_STOP && kind != OP_DELETE) || !op_tables[running->kind].cancellable ||
-	    running->undoing)
+	if (kind != OP_STOP && kind != OP_DELETE)
 		return busy(running, e);
-	return ask_to_cancel(v, running, e);
+	if (running->kind == kind || running->kind == OP_DELETE)
+		return busy(running, e);
+	r = ops_queued_of(v->db, c->id, &queued, e);
+	if (!r)
+		r = replace_queued(v, kind, &queued, e);
+	if (r && r != -ERR_NOT_FOUND)
+		return r;
+	return op_tables[running->kind].cancellable ? ask_to_cancel(v, running, e) : 0;
 }
 
 int op_begin(struct vmm *v, const struct cvm_row *c, enum op_kind kind, const char *params,
@@ -169,7 +143,8 @@ int op_begin(struct vmm *v, const struct cvm_row *c, enum op_kind kind, const ch
 	fill_row(c, kind, params, ref, ret);
 	probe.row = *ret;
 	op_params(&probe);
-	probe.row.step = ret->step = op_next(&probe, op_tables[kind].first - 1, 1);
+	probe.at = op_next(&probe, op_tables[kind].first - 1, 1);
+	op_stand_at(ret, probe.at);
 	first = op_step(&probe);
 	ret->state = queue ? OP_QUEUED : OP_RUNNING;
 	ret->started_ms = queue ? 0 : ret->created_ms;
@@ -207,7 +182,7 @@ int op_follow(struct vmm *v, const struct op_run *after, const struct cvm_row *c
 	if (r != -ERR_NOT_FOUND)
 		return r;
 	fill_row(c, kind, "{}", &ref, ret);
-	ret->step = op_tables[kind].first;
+	op_stand_at(ret, op_tables[kind].first);
 	r = ops_insert(v->db, ret, e);
 	if (!r)
 		r = event_op(v, ret, "operation.queued", e, "{s:s}", "kind", op_kind_word[kind]);
@@ -222,7 +197,7 @@ int op_record(struct vmm *v, const struct cvm_row *c, enum op_kind kind, const c
 
 	fill_row(c, kind, params, ref, ret);
 	ret->state = OP_SUCCEEDED;
-	ret->step = op_tables[kind].n - 1;
+	op_stand_at(ret, op_tables[kind].n - 1);
 	ret->started_ms = ret->finished_ms = ret->created_ms;
 	r = ops_insert(v->db, ret, e);
 	return r ? r
@@ -248,6 +223,33 @@ int vmm_cancel(struct vmm *v, const char *op_id, struct err *e)
 	return ask_to_cancel(v, &row, e);
 }
 
+/* Nothing is guessed about a step that this program does not have: the operation ends, and its CVM stays as it is. */
+static void resume_unknown(struct op_run *o)
+{
+	err_set(&o->err, ERR_HOST,
+		"operation %s stands at step \"%s\" of \"%s\" version %d, which this teepod does not have",
+		o->row.id, o->row.step, op_kind_word[o->row.kind], o->row.table_version);
+	err_hint(&o->err,
+		 "it was begun by another release; stop or delete the CVM, or run that release again");
+	op_log(o, LOG_LEVEL_ERROR, "cannot go on: ", o->err.text);
+	op_error_write(&o->err, o->row.error);
+	o->at = 0;
+	op_finish(o, OP_FAILED);
+}
+
+static void resume(struct vmm *v, const struct op_row *row)
+{
+	struct op_run *o = op_launch(v, row);
+
+	if (o->at < -1) {
+		resume_unknown(o);
+		return;
+	}
+	op_log(o, LOG_LEVEL_INFO, o->row.undoing ? "going back from step " : "going on from step ",
+	       *o->row.step ? o->row.step : "(first)");
+	op_go(o);
+}
+
 int ops_resume(struct vmm *v, struct err *e)
 {
 	const struct op_filter live = { .live = true, .state = -1 };
@@ -255,17 +257,8 @@ int ops_resume(struct vmm *v, struct err *e)
 	size_t n;
 	int r = ops_list(v->db, &live, 0, -1, &rows, &n, NULL, e);
 
-	if (r)
-		return r;
-	for (size_t i = 0; i < n; i++) {
-		struct op_run *o;
-
-		if (rows[i].state != OP_RUNNING)
-			continue;
-		o = op_launch(v, &rows[i]);
-		op_log(o, LOG_LEVEL_INFO, o->row.undoing ? "going back from step " : "going on from step ",
-		       o->row.step >= 0 ? op_tables[o->row.kind].steps[o->row.step].name : "(first)");
-		op_go(o);
-	}
-	return 0;
+	for (size_t i = 0; !r && i < n; i++)
+		if (rows[i].state == OP_RUNNING)
+			resume(v, &rows[i]);
+	return r;
 }

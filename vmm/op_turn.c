@@ -3,6 +3,7 @@
  *
  * A commit that fails (full disk) changes nothing: the row is read again a second later and the operation goes on from what it says.
  */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,8 @@ static void reread(void *arg)
 		op_unlink(o);
 		return;
 	}
+	o->at = op_step_find(op_table_of(o), o->row.step, o->row.table_version);
+	assert(o->at >= -1); /* we have written it */
 	op_go(o);
 }
 
@@ -34,7 +37,7 @@ static void reread(void *arg)
 void op_retry_later(struct op_run *o, const struct err *e)
 {
 	op_log(o, LOG_LEVEL_ERROR, "cannot be recorded, trying again: ", e->text);
-	o->busy = false;
+	o->writing = false;
 	o->waiting = false;
 	o->parked = false; /* what is in memory was not written: only the row may say how to go on */
 	if (o->v->closing)
@@ -50,6 +53,18 @@ int op_load_cvm(struct op_run *o, struct cvm_row *c, struct err *e)
 	return r == -ERR_NOT_FOUND ? err_set(e, ERR_CVM_NOT_FOUND, "the CVM is gone") : r;
 }
 
+int op_end_row(struct vmm *v, struct op_row *row, enum op_state state, struct err *e)
+{
+	int r;
+
+	row->state = state;
+	row->finished_ms = clock_wall_ms();
+	r = ops_update(v->db, row, e);
+	return r ? r
+		 : event_op(v, row, "operation.finished", e, "{s:s, s:s}", "kind", op_kind_word[row->kind],
+			    "state", op_state_word[state]);
+}
+
 static int promote_queued(struct op_run *o, struct op_row *next, bool *found, struct err *e)
 {
 	int r = ops_queued_of(o->v->db, o->row.cvm, next, e);
@@ -63,21 +78,19 @@ static int promote_queued(struct op_run *o, struct op_row *next, bool *found, st
 		return r;
 	probe.row = *next;
 	r = op_load_cvm(&probe, &c, e);
-	if (r == -ERR_CVM_NOT_FOUND) {
-		/* The overtaken create was undone entirely: there is nothing left to stop or delete. */
-		next->state = OP_SUCCEEDED;
-		next->finished_ms = clock_wall_ms();
-		r = ops_update(o->v->db, next, e);
-		return r ? r
-			 : event_op(o->v, next, "operation.finished", e, "{s:s, s:s}", "kind",
-				    op_kind_word[next->kind], "state", op_state_word[next->state]);
-	}
+	/* The overtaken create was undone entirely: there is nothing left to stop or delete. */
+	if (r == -ERR_CVM_NOT_FOUND)
+		return op_end_row(o->v, next, OP_SUCCEEDED, e);
 	next->state = OP_RUNNING;
 	next->started_ms = clock_wall_ms();
 	if (!r)
 		r = ops_update(o->v->db, next, e);
-	if (!r && op_tables[next->kind].steps[next->step].enter)
-		r = op_tables[next->kind].steps[next->step].enter(o->v, &probe, &c, e);
+	probe.at = op_step_find(op_table_of(&probe), next->step, next->table_version);
+	if (!r && probe.at < 0)
+		r = err_set(e, ERR_HOST, "operation %s is queued at step \"%s\", which %s does not have",
+			    next->id, next->step, op_kind_word[next->kind]);
+	if (!r && op_step(&probe)->enter)
+		r = op_step(&probe)->enter(o->v, &probe, &c, e);
 	if (!r)
 		r = event_op(o->v, next, "operation.started", e, "{s:s}", "kind", op_kind_word[next->kind]);
 	*found = !r;
@@ -91,6 +104,12 @@ struct finishing {
 	bool promoted;
 };
 
+/* Nobody knows whether the effect of the abandoned job has happened; what it may have taken stays reserved. */
+static bool is_promised(const struct op_run *o)
+{
+	return o->unknown && !o->row.undoing && (op_step(o)->flags & STEP_PROMISED);
+}
+
 static int finish_turn(void *arg, struct err *e)
 {
 	struct finishing *f = arg;
@@ -103,7 +122,7 @@ static int finish_turn(void *arg, struct err *e)
 		return r;
 	if (r) {
 		r = 0; /* undone before the crash that we come back from */
-	} else if (f->state == OP_SUCCEEDED && op_step(o)->save) {
+	} else if (op_step(o)->save && (f->state == OP_SUCCEEDED || is_promised(o))) {
 		r = op_step(o)->save(o->v, o, &c, e);
 		if (!r)
 			r = op_load_cvm(o, &c, e); /* as save has left it */
@@ -111,13 +130,8 @@ static int finish_turn(void *arg, struct err *e)
 	if (!r && op_table_of(o)->finish && c.id)
 		r = op_table_of(o)->finish(o->v, o, &c, f->state == OP_SUCCEEDED, e);
 	row = o->row; /* the end may have added to the error */
-	row.state = f->state;
-	row.finished_ms = clock_wall_ms();
 	if (!r)
-		r = ops_update(o->v->db, &row, e);
-	if (!r)
-		r = event_op(o->v, &row, "operation.finished", e, "{s:s, s:s}", "kind",
-			     op_kind_word[row.kind], "state", op_state_word[row.state]);
+		r = op_end_row(o->v, &row, f->state, e);
 	if (!r)
 		r = promote_queued(o, &f->next, &f->promoted, e);
 	if (!r)
@@ -155,6 +169,8 @@ static void finished(void *arg, const struct err *e)
 		op_log(o, LOG_LEVEL_INFO, op_state_word[f->state], "");
 	else
 		op_log(o, LOG_LEVEL_WARN, op_state_word[f->state], why(o, text));
+	if (op_start_in_doubt(v, o->row.cvm))
+		observe_soon(v);
 	op_unlink(o);
 	if (f->promoted && !v->closing)
 		op_go(op_launch(v, &f->next));
@@ -171,7 +187,7 @@ void op_finish(struct op_run *o, enum op_state state)
 	struct err e;
 
 	*f = (struct finishing){ .o = o, .state = state };
-	o->busy = true;
+	o->writing = true;
 	o->waiting = false;
 	loop_after_cancel(&o->timer);
 	if (turn_do(o->v->turn, finish_turn, f, &e) < 0) {
@@ -186,7 +202,7 @@ static void committed(void *arg, const struct err *e)
 {
 	struct op_run *o = arg;
 
-	o->busy = false;
+	o->writing = false;
 	if (o->v->closing)
 		ops_close(o->v);
 	else if (e)
@@ -199,7 +215,7 @@ static void write_and_go(struct op_run *o, int (*fn)(void *arg, struct err *e))
 {
 	struct err e;
 
-	o->busy = true;
+	o->writing = true;
 	o->waiting = false;
 	o->tries = 0;
 	loop_after_cancel(&o->timer);
@@ -215,10 +231,10 @@ static int advance_turn(void *arg, struct err *e)
 	const struct step *s = op_step(o), *next;
 	struct op_row row = o->row;
 	struct cvm_row c;
-	int r = op_load_cvm(o, &c, e);
+	int at = op_next(o, o->at, 1), r = op_load_cvm(o, &c, e);
 
-	row.step = op_next(o, row.step, 1);
-	next = &op_table_of(o)->steps[row.step];
+	op_stand_at(&row, at);
+	next = &op_table_of(o)->steps[at];
 	if (!r && s->save)
 		r = s->save(o->v, o, &c, e);
 	if (!r && next->enter)
@@ -228,8 +244,11 @@ static int advance_turn(void *arg, struct err *e)
 	if (!r)
 		r = event_op(o->v, &row, "operation.step", e, "{s:s, s:s}", "kind", op_kind_word[row.kind],
 			     "step", next->name);
-	if (!r)
+	if (!r) {
 		o->row = row;
+		o->at = at;
+		o->unknown = false;
+	}
 	return r;
 }
 
@@ -237,11 +256,15 @@ static int turn_round_turn(void *arg, struct err *e)
 {
 	struct op_run *o = arg;
 	struct op_row row = o->row;
-	int r;
+	struct cvm_row c;
+	int r = is_promised(o) ? op_load_cvm(o, &c, e) : 0;
 
+	if (!r && is_promised(o))
+		r = op_step(o)->save(o->v, o, &c, e);
 	row.undoing = true;
 	op_error_write(&o->err, row.error);
-	r = ops_update(o->v->db, &row, e);
+	if (!r)
+		r = ops_update(o->v->db, &row, e);
 	if (!r)
 		r = event_op(o->v, &row, "operation.undoing", e, "{s:s, s:s, s:s}", "kind",
 			     op_kind_word[row.kind], "step", op_step(o)->name, "error", o->err.text);
@@ -255,15 +278,17 @@ static int undone_turn(void *arg, struct err *e)
 	struct op_run *o = arg;
 	struct op_row row = o->row;
 	struct cvm_row c;
-	int r = op_step(o)->unsave ? op_load_cvm(o, &c, e) : 0;
+	int at = op_next(o, o->at, -1), r = op_step(o)->unsave ? op_load_cvm(o, &c, e) : 0;
 
 	if (!r && op_step(o)->unsave)
 		r = op_step(o)->unsave(o->v, o, &c, e);
-	row.step = op_next(o, row.step, -1);
+	op_stand_at(&row, at);
 	if (!r)
 		r = ops_update(o->v->db, &row, e);
-	if (!r)
+	if (!r) {
 		o->row = row;
+		o->at = at;
+	}
 	return r;
 }
 

@@ -133,7 +133,10 @@ static int do_disk(struct step_job *j, struct err *e)
 {
 	auto_free char *path = below(j, "hda.img");
 
-	return disk_create(path, j->cvm.disk_gib, e);
+	int r = disk_create(path, j->cvm.disk_gib, e);
+
+	/* A growth whose job was given up is recorded as done; here it becomes true. */
+	return r ? r : disk_grow(path, j->cvm.disk_gib, e);
 }
 
 int step_define(struct step_job *j, struct err *e)
@@ -188,19 +191,22 @@ static int do_remove(struct step_job *j, struct err *e)
 	return file_remove_tree(j->dir, e);
 }
 
-static int do_signal(struct step_job *j, struct err *e)
+/* Whatever the button does, a forced job ends in a hard stop; only a lost connection is worth a repetition. */
+static int press_button(struct step_job *j, bool forced, struct err *e)
 {
 	int r = hv_power_button(j->hv, j->cvm.uuid, e);
 
-	return r == -ERR_NOT_FOUND ? 0 : r;
+	return r == -ERR_NOT_FOUND || (forced && r != -ERR_UNAVAILABLE) ? 0 : r;
+}
+
+static int do_signal(struct step_job *j, struct err *e)
+{
+	return press_button(j, j->force, e);
 }
 
 int step_signal(struct step_job *j, struct err *e)
 {
-	int r = j->force ? 0 : do_signal(j, e);
-
-	/* Whatever the button does, the hard stop follows when time is up. */
-	return r == -ERR_UNAVAILABLE ? r : 0;
+	return j->force ? 0 : press_button(j, true, e);
 }
 
 static int undo_disk(struct step_job *j, struct err *e)
@@ -257,9 +263,12 @@ int step_save_off(struct vmm *v, struct op_run *o, const struct cvm_row *c, stru
 
 /* ------------------------------------------------------------------ waiting */
 
+/* The time the button took counts, too. */
 unsigned step_graceful_limit(const struct op_run *o)
 {
-	return o->timeout_s;
+	int64_t spent_s = (clock_mono_ms() - o->begun_ms) / 1000;
+
+	return spent_s < o->timeout_s ? o->timeout_s - (unsigned)spent_s : 0;
 }
 
 static int shut_down(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
@@ -372,21 +381,24 @@ static int finish_delete(struct vmm *v, struct op_run *o, const struct cvm_row *
 
 /* ------------------------------------------------------------------ tables */
 
-/* @DISK_UNDO and @UNDEFINE: a create takes away what it made; a start leaves what was there before it. */
+/* A create takes away what it made; a start leaves what was there before it. */
 #define START_STEPS(FILES_UNDO, DISK_UNDO, DEFINE_UNDO)                                              \
 	{ .name = "files",                                                                           \
-	  .flags = STEP_HV,                                                                          \
 	  .enter = step_enter_boot,                                                                  \
-	  .work = step_files,                                                                        \
-	  .undo = (FILES_UNDO) },                                                                    \
-		{ .name = "disk", .work = do_disk, .undo = (DISK_UNDO) },                            \
-		{ .name = "define", .flags = STEP_HV, .work = step_define, .undo = (DEFINE_UNDO) },  \
+	  .work = { step_files, WAITS_LIBVIRT, STEP_FILES_S },                                       \
+	  .undo = { FILES_UNDO, WAITS_NOTHING, STEP_FILES_S } },                                     \
+		{ .name = "disk",                                                                    \
+		  .work = { do_disk, WAITS_NOTHING, STEP_FILES_S },                                  \
+		  .undo = { DISK_UNDO, WAITS_NOTHING, STEP_FILES_S } },                              \
+		{ .name = "define",                                                                  \
+		  .work = { step_define, WAITS_LIBVIRT, STEP_LIBVIRT_S },                            \
+		  .undo = { DEFINE_UNDO, WAITS_LIBVIRT, STEP_LIBVIRT_S } },                          \
 		{ .name = "start",                                                                   \
-		  .flags = STEP_HV,                                                                  \
-		  .work = step_start,                                                                \
+		  .flags = STEP_STARTS,                                                              \
+		  .work = { step_start, WAITS_QEMU, STEP_START_S },                                  \
 		  .save = step_save_started,                                                         \
-		  .undo = step_destroy },                                                            \
-		{ .name = "forwards", .flags = STEP_HV, .work = step_forwards },                     \
+		  .undo = STEP_END_GUEST },                                                          \
+		{ .name = "forwards", .work = { step_forwards, WAITS_QEMU, STEP_FORWARDS_S } },      \
 	{                                                                                            \
 		.name = "boot", .flags = STEP_KEEP, .ready = step_booted, .limit_s = step_boot_limit \
 	}
@@ -403,41 +415,44 @@ static const struct step start_steps[] = {
 
 static const struct step stop_steps[] = {
 	{ .name = "stop",
-	  .flags = STEP_HV | STEP_KEEP,
+	  .flags = STEP_KEEP,
 	  .enter = enter_stopped,
-	  .work = step_destroy,
+	  .work = STEP_END_GUEST,
 	  .save = step_save_off },
 };
 
 static const struct step shutdown_steps[] = {
 	{ .name = "signal",
-	  .flags = STEP_HV | STEP_KEEP | STEP_ASKS,
+	  .flags = STEP_KEEP | STEP_OPTIONAL,
 	  .enter = enter_stopped,
-	  .work = do_signal },
+	  .work = { do_signal, WAITS_QEMU, STEP_BUTTON_S } },
 	{ .name = "wait", .flags = STEP_KEEP, .ready = shut_down, .limit_s = step_graceful_limit },
-	{ .name = "stop", .flags = STEP_HV | STEP_KEEP, .work = step_destroy, .save = step_save_off },
+	{ .name = "stop", .flags = STEP_KEEP, .work = STEP_END_GUEST, .save = step_save_off },
 };
 
 static const struct step restart_steps[] = {
-	{ .name = "signal", .flags = STEP_HV | STEP_KEEP | STEP_ASKS, .work = step_signal },
+	{ .name = "signal",
+	  .flags = STEP_KEEP | STEP_OPTIONAL,
+	  .work = { step_signal, WAITS_QEMU, STEP_BUTTON_S } },
 	{ .name = "wait", .flags = STEP_KEEP, .ready = step_down_or_late, .limit_s = step_graceful_limit },
-	{ .name = "stop", .flags = STEP_HV | STEP_KEEP, .work = step_destroy, .save = step_save_off },
+	{ .name = "stop", .flags = STEP_KEEP, .work = STEP_END_GUEST, .save = step_save_off },
 	START_STEPS(NULL, NULL, NULL),
 };
 
 static const struct step delete_steps[] = {
 	{ .name = "stop",
-	  .flags = STEP_HV | STEP_KEEP,
+	  .flags = STEP_KEEP,
 	  .enter = enter_delete,
-	  .work = step_destroy,
+	  .work = STEP_END_GUEST,
 	  .save = step_save_off },
-	{ .name = "undefine", .flags = STEP_HV | STEP_KEEP, .work = do_undefine },
-	{ .name = "remove", .flags = STEP_KEEP, .work = do_remove },
+	{ .name = "undefine", .flags = STEP_KEEP, .work = { do_undefine, WAITS_LIBVIRT, STEP_LIBVIRT_S } },
+	{ .name = "remove", .flags = STEP_KEEP, .work = { do_remove, WAITS_NOTHING, STEP_FILES_S } },
 };
 
-#define TABLE(s) .steps = (s), .n = (int)ARRAY_SIZE(s)
-#define UPDATE_TABLE \
-	.steps = update_steps, .n = UPDATE_STEPS, .first = 1, .cancellable = true, .finish = finish_update
+#define TABLE(s) .version = 1, .steps = (s), .n = (int)ARRAY_SIZE(s)
+#define UPDATE_TABLE                                                                             \
+	.version = 1, .steps = update_steps, .n = UPDATE_STEPS, .first = 1, .cancellable = true, \
+	.finish = finish_update
 
 const struct op_table op_tables[OP_KINDS] = {
 	[OP_CREATE] = { TABLE(create_steps), .first = 1, .cancellable = true, .finish = finish_create },
@@ -459,4 +474,9 @@ const char *const *vmm_steps(enum op_kind kind)
 		for (int i = 0; i < t->n; i++)
 			names[kind][i] = t->steps[i].name;
 	return names[kind];
+}
+
+int vmm_step_at(const struct op_row *op)
+{
+	return op_step_find(&op_tables[op->kind], op->step, op->table_version);
 }

@@ -6,6 +6,22 @@
 
 #include "vmm/engine.h"
 
+/* Seconds after which a job is given up. A start may have to clear terabytes of memory; libvirt itself waits 15 s and more for the
+ * end of a QEMU, and keepalive needs as long to find that libvirtd does not answer. */
+enum {
+	STEP_FILES_S = 120,
+	STEP_LIBVIRT_S = 60,
+	STEP_START_S = 900,
+	STEP_BUTTON_S = 10,
+	STEP_FORWARDS_S = 30,
+	STEP_END_S = 90,
+};
+
+#define STEP_END_GUEST                              \
+	{                                           \
+		step_destroy, WAITS_END, STEP_END_S \
+	}
+
 /* steps.c [job] */
 int step_signal(struct step_job *j, struct err *e); /* the power button, unless the job is forced */
 int step_destroy(struct step_job *j, struct err *e);

@@ -32,9 +32,9 @@ static bool no_growth(const struct op_run *o)
 	return !o->grow;
 }
 
-static bool no_leading(const struct op_run *o)
+static bool no_forwards(const struct op_run *o)
 {
-	return !o->restart && !o->lead;
+	return !o->restart && !o->forward;
 }
 
 /* ------------------------------------------------------------------ jobs */
@@ -49,14 +49,14 @@ static int grow_disk(struct step_job *j, struct err *e)
 }
 
 /* The change is applied by now: the present ports are the new ones. */
-static int lead_ports(struct step_job *j, struct err *e)
+static int move_forwards(struct step_job *j, struct err *e)
 {
 	if (j->restart)
 		return step_forwards(j, e);
 	return forwards_change(j->hv, &j->cvm, j->other_ports, j->n_other_ports, j->ports, j->n_ports, e);
 }
 
-static int lead_back(struct step_job *j, struct err *e)
+static int move_forwards_back(struct step_job *j, struct err *e)
 {
 	if (j->restart)
 		return 0; /* they end with the guest */
@@ -203,8 +203,8 @@ int finish_update(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool
 const struct step update_steps[UPDATE_STEPS] = {
 	{ .name = "reserve" },
 	{ .name = "signal",
-	  .flags = STEP_HV | STEP_KEEP | STEP_ASKS,
-	  .work = step_signal,
+	  .flags = STEP_KEEP | STEP_OPTIONAL,
+	  .work = { step_signal, WAITS_QEMU, STEP_BUTTON_S },
 	  .skip = no_restart },
 	{ .name = "wait",
 	  .flags = STEP_KEEP,
@@ -212,26 +212,31 @@ const struct step update_steps[UPDATE_STEPS] = {
 	  .limit_s = step_graceful_limit,
 	  .skip = no_restart },
 	{ .name = "stop",
-	  .flags = STEP_HV,
-	  .work = step_destroy,
+	  .work = STEP_END_GUEST,
 	  .save = step_save_off,
-	  .undo = step_destroy,
+	  .undo = STEP_END_GUEST,
 	  .skip = no_restart },
-	{ .name = "disk", .flags = STEP_HV, .work = grow_disk, .save = save_disk, .skip = no_growth },
+	{ .name = "disk",
+	  .flags = STEP_PROMISED,
+	  .work = { grow_disk, WAITS_QEMU, STEP_FILES_S },
+	  .save = save_disk,
+	  .skip = no_growth },
 	{ .name = "apply", .save = save_applied, .unsave = unsave_applied },
 	{ .name = "files",
-	  .flags = STEP_HV,
 	  .enter = step_enter_boot,
-	  .work = step_files,
+	  .work = { step_files, WAITS_LIBVIRT, STEP_FILES_S },
 	  .skip = no_restart },
-	{ .name = "define", .flags = STEP_HV, .work = step_define, .skip = no_restart },
+	{ .name = "define", .work = { step_define, WAITS_LIBVIRT, STEP_LIBVIRT_S }, .skip = no_restart },
 	{ .name = "start",
-	  .flags = STEP_HV,
-	  .work = step_start,
+	  .flags = STEP_STARTS,
+	  .work = { step_start, WAITS_QEMU, STEP_START_S },
 	  .save = step_save_started,
-	  .undo = step_destroy,
+	  .undo = STEP_END_GUEST,
 	  .skip = no_restart },
-	{ .name = "forwards", .flags = STEP_HV, .work = lead_ports, .undo = lead_back, .skip = no_leading },
+	{ .name = "forwards",
+	  .work = { move_forwards, WAITS_QEMU, STEP_FORWARDS_S },
+	  .undo = { move_forwards_back, WAITS_QEMU, STEP_FORWARDS_S },
+	  .skip = no_forwards },
 	{ .name = "boot",
 	  .flags = STEP_KEEP,
 	  .ready = step_booted,

@@ -2,9 +2,9 @@
  * vmm.c - opening and closing the node, and the reads that need no more than a query.
  *
  * Opening never waits for the hypervisor: the API answers from SQLite at once, operations wait for the connection by
- * themselves. Closing lets jobs end, because a side effect without its record would have to be found out again. A job can not be
- * called off and uses what closing would free, so closing ends after it or, when it hangs, not at all: whoever waits for it
- * sets a limit and ends the process, and the next start goes on with what was under way, which is what it is built for.
+ * themselves. Closing lets jobs end for a while, because a side effect without its record would have to be found out again. A job cannot
+ * be interrupted. One that still runs when time is up is given up: it keeps what it uses, and the caller ends the process by
+ * _exit(). The next start goes on with what was under way.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -14,12 +14,13 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/lanes.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/own.h"
 #include "vmm/billing.h"
 #include "vmm/devices.h"
-#include "vmm/world.h"
+#include "vmm/engine.h"
 
 enum { KEEP_EVERY_MS = 3600 * 1000 };
 
@@ -152,15 +153,19 @@ int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 static void hypervisor_closed(void *arg)
 {
 	struct vmm *v = arg;
-	void (*closed)(void *) = v->closed;
+	void (*closed)(void *, unsigned) = v->closed;
 	void *closed_arg = v->closed_arg;
+	unsigned stuck = lanes_close(v->set.loop);
 
 	turn_close(v->turn);
 	db_close(v->db);
 	host_watch_free(v);
+	op_doubts_free(v);
 	free(v->measuring);
-	free(v);
-	closed(closed_arg);
+	/* A job that was given up may still look at it. */
+	if (!stuck)
+		free(v);
+	closed(closed_arg, stuck);
 }
 
 static void close_rest(struct vmm *v)
@@ -193,9 +198,13 @@ static void close_late(void *arg)
 
 	log_warn("%u jobs and %u operations are still under way; the next start goes on with them", v->jobs,
 		 v->n_ops);
+	v->jobs = 0;
+	ops_give_up(v);
+	if (!v->close_begun)
+		close_rest(v);
 }
 
-void vmm_close(struct vmm *v, unsigned max_ms, void (*done)(void *arg), void *arg)
+void vmm_close(struct vmm *v, unsigned max_ms, void (*done)(void *arg, unsigned stuck), void *arg)
 {
 	v->closing = true;
 	v->closed = done;
@@ -206,6 +215,7 @@ void vmm_close(struct vmm *v, unsigned max_ms, void (*done)(void *arg), void *ar
 	loop_after_cancel(&v->relist_timer);
 	loop_after_cancel(&v->restart_timer);
 	(void)loop_after(v->set.loop, max_ms, close_late, v, &v->close_timer);
+	lanes_cancel_all(v->set.loop);
 	ops_close(v);
 }
 

@@ -118,7 +118,7 @@ struct vmm_settings {
 int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e);
 /* Let running steps finish; guests stay up. @done when everything is closed; the vmm is freed. Never while a job hangs: what
  * still runs after @max_ms is logged, and only the end of the process ends it. */
-void vmm_close(struct vmm *v, unsigned max_ms, void (*done)(void *arg), void *arg);
+void vmm_close(struct vmm *v, unsigned max_ms, void (*done)(void *arg, unsigned stuck), void *arg);
 const struct vmm_settings *vmm_settings(const struct vmm *v);
 /* Settings that may change while running (SIGHUP): logs, retention, release_on_stop, boot_timeout, port ranges, types. */
 void vmm_reload(struct vmm *v, const struct vmm_settings *s);
@@ -327,8 +327,10 @@ int vmm_operations(struct vmm *v, const struct op_filter *f, int64_t offset, int
 		   struct op_row **ret, size_t *n, int64_t *ret_total, struct err *e);
 /* Why an operation failed or was cancelled, as the error value it ended with. False if it did not. */
 bool vmm_op_error(const struct op_row *o, struct err *ret);
-/* Names of the steps of a kind, NULL-terminated; op_row.step indexes it. */
+/* Names of the steps of a kind, NULL-terminated, and the index of the one @op stands at: -1 before the first, -2 where this program has no
+ * such step. */
 const char *const *vmm_steps(enum op_kind kind);
+int vmm_step_at(const struct op_row *op);
 
 int vmm_events(struct vmm *v, int64_t workspace, int64_t after_seq, int64_t limit, struct event_row **ret,
 	       size_t *n, struct err *e);

@@ -28,6 +28,8 @@
 #include "vmm/vmm.h"
 
 struct op_run;
+struct step_run;
+struct start_doubt;
 struct guest;
 struct host_watch;
 struct clock_reading;
@@ -45,7 +47,7 @@ struct vmm {
 	char link_error[400];
 	bool look_due; /* policies are looked at when this turn is over */
 	bool closing, close_begun;
-	void (*closed)(void *arg);
+	void (*closed)(void *arg, unsigned stuck);
 	void *closed_arg;
 	struct loop_timer *close_timer;
 	unsigned demo_imports; /* under way; the node is not ready before they are over */
@@ -64,6 +66,8 @@ struct vmm {
 	} look;
 	struct op_run *ops; /* running operations */
 	unsigned n_ops;
+	struct step_run *abandoned; /* jobs nobody waits for any longer; op_job.c */
+	struct start_doubt *doubts;
 	struct guest *guests; /* running CVMs that are listened to */
 	struct host_watch *host;
 	struct loop_timer *log_timer, *relist_timer, *keep_timer, *restart_timer;
@@ -221,6 +225,8 @@ void ops_poke(struct vmm *v, int64_t cvm);
 /* The hypervisor came (back): parked operations go on. */
 void ops_unpark(struct vmm *v);
 void ops_close(struct vmm *v);
+/* Time to close is up: jobs that still run are given up. */
+void ops_give_up(struct vmm *v);
 
 /* ------------------------------------------------------------------ change.c: a CVM becomes another */
 struct change {
@@ -250,6 +256,9 @@ int power_timeout(unsigned *timeout_s, struct err *e); /* checked, or the defaul
 /* ------------------------------------------------------------------ observe.c */
 void observe_event(void *arg, const struct hv_event *ev);
 void observe_link(void *arg, bool up, const struct err *e);
+/* Ask libvirt for the state of the domain @uuid, or of all a second from now, and record it. */
+void observe_look(struct vmm *v, const char *uuid);
+void observe_soon(struct vmm *v);
 /* [turn] The domain of @c is now @o. */
 int observe_apply(struct vmm *v, const struct cvm_row *c, enum observed o, struct err *e);
 

@@ -342,8 +342,9 @@ static void open_node(struct node *n)
 	assert_int_equal(vmm_open(&n->set, &n->v, &e), 0);
 }
 
-static void closed(void *arg)
+static void closed(void *arg, unsigned stuck)
 {
+	assert_int_equal(stuck, 0);
 	*(bool *)arg = true;
 }
 

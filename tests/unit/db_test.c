@@ -380,7 +380,7 @@ static void newer_schema_is_refused_and_untouched(void **st)
 
 static void a_cvm_has_one_running_operation(void **st)
 {
-	struct op_row op = { .cvm = 1, .kind = OP_START, .state = OP_RUNNING };
+	struct op_row op = { .cvm = 1, .kind = OP_START, .state = OP_RUNNING, .table_version = 1 };
 	struct db *db = fresh();
 	struct err e;
 

@@ -213,8 +213,9 @@ static int set_up(void **st)
 	return 0;
 }
 
-static void closed(void *arg)
+static void closed(void *arg, unsigned stuck)
 {
+	assert_int_equal(stuck, 0);
 	*(bool *)arg = true;
 }
 
@@ -362,7 +363,7 @@ static int do_delete(struct asking *a, struct err *e)
 {
 	int r = power(a, OP_DELETE, e);
 
-	a->op.step = DELETE_REMOVE;
+	op_stand_at(&a->op, DELETE_REMOVE);
 	return r ? r : ops_update(a->n->v->db, &a->op, e);
 }
 

@@ -138,8 +138,9 @@ static int set_up(void **st)
 	return 0;
 }
 
-static void closed(void *arg)
+static void closed(void *arg, unsigned stuck)
 {
+	assert_int_equal(stuck, 0);
 	*(bool *)arg = true;
 }
 

@@ -84,8 +84,9 @@ static void open_node(struct node *n)
 	look(n);
 }
 
-static void closed(void *arg)
+static void closed(void *arg, unsigned stuck)
 {
+	assert_int_equal(stuck, 0);
 	*(bool *)arg = true;
 }
 

@@ -90,8 +90,9 @@ static void open_node(struct node *n)
 	assert_int_equal(vmm_open(&n->set, &n->v, &e), 0);
 }
 
-static void closed(void *arg)
+static void closed(void *arg, unsigned stuck)
 {
+	assert_int_equal(stuck, 0);
 	*(bool *)arg = true;
 }
 
@@ -468,7 +469,7 @@ static void resume_at(struct node *n, const struct asking *a, int step, bool und
 
 	(void)uv_run(&n->loop, UV_RUN_NOWAIT);
 	row = op_of(n, a);
-	row.step = step;
+	op_stand_at(&row, step);
 	row.undoing = undoing;
 	assert_int_equal(ops_update(n->v->db, &row, &e), 0);
 	close_node(n);
@@ -554,7 +555,7 @@ static void undoing_waits_for_a_hypervisor_that_went_away(void **st)
 	settle(n);
 	run_for(n, 500);
 	assert_int_equal(op_of(n, &a).state, OP_RUNNING);
-	assert_int_equal(op_of(n, &a).step, CREATE_START);
+	assert_string_equal(op_of(n, &a).step, "start");
 	assert_int_equal(cvms_get(n->v->db, a.row.id, &c, &e), 0);
 	n->v->settled = false;
 	run_for(n, 1000);
@@ -597,7 +598,7 @@ static void an_operation_queued_behind_a_create_that_is_undone_is_told_to_have_e
 	assert_int_equal(turn_do(n->v->turn, delete_turn, &del, &e), 0);
 	row = op_of(n, &a);
 	row.undoing = true;
-	row.step = -1;
+	op_stand_at(&row, -1);
 	assert_int_equal(ops_update(n->v->db, &row, &e), 0);
 	run_for(n, 100);
 	assert_int_equal(op_of(n, &a).state, OP_FAILED);

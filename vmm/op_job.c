@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * op_job.c - jobs of steps: values in, one blocking call, a result; and what is left of a job that was given up.
+ *
+ * A job owns its values, so an operation can go on without it at any time. It is abandoned when its deadline has passed, or when a stop
+ * or a delete has to get past it. An abandoned job still runs, and its call may take effect at any moment until it returns. So:
+ *
+ *   - Operations that start or change the CVM wait until the job has returned (op_job_haunts()). Stop and delete do not wait.
+ *   - When it returns, the CVM is looked at. A guest that appeared although the CVM is to be stopped is stopped again (observe.c), and
+ *     what belongs to a CVM that is deleted by now is removed.
+ *   - A start whose answer was lost with the connection is treated alike: libvirt may still carry it out.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "vmm/engine.h"
+
+struct step_run {
+	struct step_run *next; /* among the abandoned ones */
+	struct vmm *v;
+	struct op_run *o; /* NULL: abandoned */
+	struct job *job;
+	const struct step_act *act;
+	const char *step;
+	int64_t begun_ms; /* monotonic */
+	char op[UUID_TEXT];
+	struct step_job values;
+	int result;
+	struct err err;
+};
+
+struct start_doubt {
+	struct start_doubt *next;
+	int64_t cvm;
+};
+
+static enum lane lane_of(enum waits_for w)
+{
+	static const enum lane lanes[WAITS_FOR_MAX] = {
+		[WAITS_NOTHING] = LANE_SHORT, [WAITS_LIBVIRT] = LANE_SHORT, [WAITS_QEMU] = LANE_GUEST,
+		[WAITS_GUEST] = LANE_GUEST,   [WAITS_NETWORK] = LANE_SHORT, [WAITS_END] = LANE_KILL,
+	};
+
+	return lanes[w];
+}
+
+/* ------------------------------------------------------------------ values */
+
+static void values_free(struct step_job *j)
+{
+	free(j->ports);
+	free(j->other_ports);
+	free(j->devices);
+	free(j->manifest);
+	free(j->dir);
+	free(j->image_dir);
+	cvm_blobs_free(&j->blobs);
+	cvm_blobs_free(&j->change.blobs);
+}
+
+/* Only operations that change a CVM have a second state of it. */
+static int load_change(const struct op_run *o, struct step_job *j, struct err *e)
+{
+	int r = changes_get(o->v->db, o->row.id, &j->change, e);
+
+	if (r)
+		return r == -ERR_NOT_FOUND ? 0 : r;
+	return ports_other(o->v->db, o->row.cvm, &j->other_ports, &j->n_other_ports, e);
+}
+
+static int load_rows(const struct op_run *o, const struct cvm_row *c, struct step_job *j, struct err *e)
+{
+	struct vmm *v = o->v;
+	int r = ports_of(v->db, c->id, &j->ports, &j->n_ports, e);
+
+	if (!r)
+		r = devices_of(v->db, c->id, &j->devices, &j->n_devices, e);
+	if (!r)
+		r = revisions_manifest(v->db, c->revision, &j->manifest, e);
+	if (!r)
+		r = cvms_blobs(v->db, c->id, &j->blobs, e);
+	if (!r)
+		r = load_change(o, j, e);
+	return r == -ERR_NOT_FOUND ? err_set(e, ERR_HOST, "the CVM's rows are incomplete") : r;
+}
+
+static int values_load(const struct op_run *o, const struct cvm_row *c, struct step_job *j, struct err *e)
+{
+	struct vmm *v = o->v;
+	const struct hv_caps *caps = hv_caps(v->hv);
+
+	*j = (struct step_job){
+		.hv = v->hv, .set = v->set, .cvm = *c, .force = o->force, .restart = o->restart
+	};
+	if (caps)
+		j->caps = *caps;
+	j->dir = cvm_dir(v, c->uuid);
+	j->image_dir = image_dir(v, c->image_name);
+	cvm_domain_name(c->uuid, j->domain);
+	if (!place_of(v, c, &j->place, &j->place_error))
+		j->place_error.code = ERR_NONE;
+	return load_rows(o, c, j, e);
+}
+
+static void run_free(struct step_run *r)
+{
+	values_free(&r->values);
+	free(r);
+}
+
+/* ------------------------------------------------------------------ starts in doubt */
+
+bool op_start_in_doubt(const struct vmm *v, int64_t cvm)
+{
+	const struct start_doubt *d = v->doubts;
+
+	while (d && d->cvm != cvm)
+		d = d->next;
+	return d != NULL;
+}
+
+static void doubt_start(struct vmm *v, int64_t cvm)
+{
+	struct start_doubt *d;
+
+	if (op_start_in_doubt(v, cvm))
+		return;
+	d = xcalloc(1, sizeof(*d));
+	*d = (struct start_doubt){ .next = v->doubts, .cvm = cvm };
+	v->doubts = d;
+}
+
+void op_start_settled(struct vmm *v, int64_t cvm)
+{
+	for (struct start_doubt **at = &v->doubts; *at; at = &(*at)->next) {
+		struct start_doubt *d = *at;
+
+		if (d->cvm != cvm)
+			continue;
+		*at = d->next;
+		free(d);
+		return;
+	}
+}
+
+void op_doubts_free(struct vmm *v)
+{
+	while (v->doubts)
+		op_start_settled(v, v->doubts->cvm);
+}
+
+/* ------------------------------------------------------------------ abandoned jobs */
+
+bool op_job_haunts(const struct vmm *v, int64_t cvm)
+{
+	const struct step_run *r = v->abandoned;
+
+	while (r && r->values.cvm.id != cvm)
+		r = r->next;
+	return r != NULL;
+}
+
+static void clear_work(void *arg)
+{
+	struct step_run *r = arg;
+
+	r->result = hv_destroy(r->values.hv, r->values.cvm.uuid, &r->err);
+	if (!r->result)
+		r->result = hv_undefine(r->values.hv, r->values.cvm.uuid, &r->err);
+	if (!r->result)
+		r->result = file_remove_tree(r->values.dir, &r->err);
+}
+
+static void clear_done(void *arg, enum job_end end)
+{
+	struct step_run *r = arg;
+	struct vmm *v = r->v;
+
+	if (end == JOB_WORKED && r->result)
+		log_error("what a late job left of the deleted CVM %s cannot be removed: %s",
+			  r->values.cvm.uuid, r->err.text);
+	run_free(r);
+	vmm_job_end(v);
+}
+
+/* The CVM is deleted: nothing else will look after what the late job has made. */
+static void clear_up(struct step_run *r)
+{
+	const struct job_calls calls = { .lane = LANE_KILL,
+					 .what = "remove what is left of a deleted CVM",
+					 .deadline_ms = 120 * 1000,
+					 .work = clear_work,
+					 .done = clear_done };
+
+	vmm_job_begin(r->v);
+	(void)job_start(r->v->set.loop, &calls, r);
+}
+
+static void unlink_abandoned(struct step_run *r)
+{
+	struct step_run **at = &r->v->abandoned;
+
+	while (*at != r)
+		at = &(*at)->next;
+	*at = r->next;
+}
+
+static void abandoned_over(struct step_run *r, enum job_end end)
+{
+	struct vmm *v = r->v;
+	struct cvm_row c;
+	struct err e;
+	int found;
+
+	unlink_abandoned(r);
+	if (v->closing) {
+		run_free(r);
+		return;
+	}
+	log_info("step %s of operation %s, which was given up, has returned after %lld ms", r->step, r->op,
+		 (long long)(clock_mono_ms() - r->begun_ms));
+	found = cvms_get(v->db, r->values.cvm.id, &c, &e);
+	if (!found)
+		observe_look(v, c.uuid);
+	ops_unpark(v);
+	if (found == -ERR_NOT_FOUND && end == JOB_WORKED)
+		clear_up(r);
+	else
+		run_free(r);
+}
+
+void op_job_abandon(struct op_run *o)
+{
+	struct step_run *r = o->run;
+
+	if (!o->row.undoing && (op_step(o)->flags & STEP_STARTS))
+		doubt_start(o->v, o->row.cvm);
+	o->run = NULL;
+	o->unknown = true;
+	r->o = NULL;
+	r->next = o->v->abandoned;
+	o->v->abandoned = r;
+	job_cancel(r->job);
+}
+
+bool op_job_may_abandon(const struct op_run *o)
+{
+	enum waits_for w = o->run->act->waits;
+
+	return w == WAITS_QEMU || w == WAITS_GUEST || w == WAITS_NETWORK;
+}
+
+void op_job_hurry(struct op_run *o)
+{
+	if (o->run->act->waits != WAITS_END)
+		job_cancel(o->run->job);
+}
+
+/* ------------------------------------------------------------------ a job */
+
+static void work(void *arg)
+{
+	struct step_run *r = arg;
+
+	r->result = r->act->fn(&r->values, &r->err);
+}
+
+static void done(void *arg, enum job_end end)
+{
+	struct step_run *r = arg;
+	struct op_run *o = r->o;
+
+	if (!o) {
+		abandoned_over(r, end);
+		return;
+	}
+	o->run = NULL;
+	if (end == JOB_DROPPED)
+		r->result = err_set(&r->err, ERR_TIMEOUT, "no thread of lane \"%s\" was free within %u s",
+				    lane_word[lane_of(r->act->waits)], r->act->deadline_s);
+	if (r->result == -ERR_UNAVAILABLE && !o->row.undoing && (op_step(o)->flags & STEP_STARTS))
+		doubt_start(o->v, o->row.cvm);
+	op_job_over(o, r->result, &r->err);
+	run_free(r);
+}
+
+static void late(void *arg)
+{
+	static const char *const who[WAITS_FOR_MAX] = {
+		[WAITS_NOTHING] = "this host", [WAITS_LIBVIRT] = "libvirt",        [WAITS_QEMU] = "QEMU",
+		[WAITS_GUEST] = "the guest",   [WAITS_NETWORK] = "the other host", [WAITS_END] = "QEMU's end",
+	};
+	struct step_run *r = arg;
+	struct op_run *o = r->o;
+	struct err e;
+
+	if (!o)
+		return;
+	op_job_abandon(o);
+	err_set(&e, ERR_TIMEOUT, "step %s waited %u s for %s, without an answer", r->step, r->act->deadline_s,
+		who[r->act->waits]);
+	op_job_over(o, -ERR_TIMEOUT, &e);
+}
+
+int op_job_begin(struct op_run *o, const struct cvm_row *c, struct err *e)
+{
+	const struct step *s = op_step(o);
+	const struct step_act *act = o->row.undoing ? &s->undo : &s->work;
+	const struct job_calls calls = { .lane = lane_of(act->waits),
+					 .what = s->name,
+					 .deadline_ms = act->deadline_s * 1000,
+					 .work = work,
+					 .done = done,
+					 .late = late };
+	struct step_run *r = xcalloc(1, sizeof(*r));
+	int err;
+
+	*r = (struct step_run){ .v = o->v, .o = o, .act = act, .step = s->name, .begun_ms = clock_mono_ms() };
+	memcpy(r->op, o->row.id, sizeof(r->op));
+	err = values_load(o, c, &r->values, e);
+	if (err) {
+		run_free(r);
+		return err;
+	}
+	if (!o->row.undoing && (s->flags & STEP_STARTS))
+		op_start_settled(o->v, o->row.cvm);
+	o->unknown = false;
+	o->run = r;
+	r->job = job_start(o->v->set.loop, &calls, r);
+	return 0;
+}
