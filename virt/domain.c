@@ -136,7 +136,7 @@ int hv_power_button(struct hypervisor *h, const char *uuid, struct err *e)
 {
 	auto_hold struct hv_hold hold = { 0 };
 	auto_domain virDomainPtr dom = NULL;
-	int r = hv_hold(h, &hold, e);
+	int r = hv_hold_patiently(h, &hold, e);
 
 	if (!r)
 		r = find(hold.conn, uuid, &dom, e);
@@ -278,7 +278,7 @@ int hv_block_resize(struct hypervisor *h, const char *uuid, const char *path, ui
 {
 	auto_hold struct hv_hold hold = { 0 };
 	auto_domain virDomainPtr dom = NULL;
-	int r = hv_hold(h, &hold, e);
+	int r = hv_hold_patiently(h, &hold, e);
 
 	if (!r)
 		r = find(hold.conn, uuid, &dom, e);

@@ -32,6 +32,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <libvirt/virterror.h>
 #include <libxml/uri.h>
@@ -48,6 +49,7 @@
 enum link { LINK_CONNECTING, LINK_UP, LINK_WAITING, LINK_FAILED };
 
 enum { RETRY_MS = 200, RETRY_MAX_MS = 30000, KEEPALIVE_S = 5, KEEPALIVE_COUNT = 3, SPARES = 2 };
+enum { PATIENT_MAX = 12, TURN_MS = 20 };
 enum { CONNECT_MS = 30000, DROP_MS = 30000, CLOSE_MS = 3000 };
 
 struct queued {
@@ -68,6 +70,7 @@ struct hypervisor {
 	unsigned spares, generation;   /* generation: of conn and all that came with it */
 	virConnectPtr conn;            /* NULL unless up */
 	unsigned holds;                /* jobs that use a connection now */
+	unsigned patient;              /* of these by hv_hold_patiently() */
 	bool lost;                     /* the close callback said so */
 	bool closed;                   /* the handles are going: nobody may wake the loop */
 	struct queued *events, **last; /* not yet delivered */
@@ -167,6 +170,36 @@ int hv_hold(struct hypervisor *h, struct hv_hold *ret, struct err *e)
 	return 0;
 }
 
+static bool take_turn(struct hypervisor *h)
+{
+	lock(h);
+	bool free = !h->remote || h->patient < PATIENT_MAX;
+	if (free)
+		h->patient++;
+	unlock(h);
+	return free;
+}
+
+int hv_hold_patiently(struct hypervisor *h, struct hv_hold *ret, struct err *e)
+{
+	int r;
+
+	while (!take_turn(h)) {
+		if (job_is_cancelled())
+			return err_set(e, ERR_TIMEOUT, "%d other guests do not answer libvirt", PATIENT_MAX);
+		(void)usleep(TURN_MS * 1000);
+	}
+	r = hv_hold(h, ret, e);
+	if (r) {
+		lock(h);
+		h->patient--;
+		unlock(h);
+	} else {
+		ret->patient = true;
+	}
+	return r;
+}
+
 void hv_let_go(struct hv_hold *hold)
 {
 	struct hypervisor *h = hold->h;
@@ -184,6 +217,8 @@ void hv_let_go(struct hv_hold *hold)
 	if (conn)
 		(void)virConnectClose(conn);
 	lock(h);
+	if (hold->patient)
+		h->patient--;
 	if (!--h->holds)
 		wake(h);
 	unlock(h);

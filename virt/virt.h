@@ -4,6 +4,8 @@
 #ifndef TEEPOD_VIRT_VIRT_H
 #define TEEPOD_VIRT_VIRT_H
 
+#include <stdbool.h>
+
 #include <libvirt/libvirt.h>
 
 #include "base/err.h"
@@ -19,12 +21,18 @@ struct hv_hold {
 	struct hypervisor *h;
 	virConnectPtr conn;
 	unsigned generation;
+	bool patient; /* by hv_hold_patiently() */
 };
 
 int hv_hold(struct hypervisor *h, struct hv_hold *ret, struct err *e);
 void hv_let_go(struct hv_hold *hold);
 
 #define auto_hold __attribute__((cleanup(hv_let_go)))
+
+/* [job] The same for a call that a running QEMU has to answer and that can be done without. Calls of this kind that get no answer occupy
+ * threads of libvirtd, which has 20 (max_workers): so at most 12 are made at once, and a further one waits for its turn until the
+ * deadline of its job (ERR_TIMEOUT). */
+int hv_hold_patiently(struct hypervisor *h, struct hv_hold *ret, struct err *e);
 
 /* Where the driver writes QEMU's logs; ERR_UNSUPPORTED when it has none. */
 int hv_log_folder(const struct hypervisor *h, char *out, size_t n, struct err *e);

@@ -268,6 +268,14 @@ static void work(void *arg)
 	r->result = r->act->fn(&r->values, &r->err);
 }
 
+static int dropped(const struct step_run *r, struct err *e)
+{
+	if (r->o->row.cancel)
+		return err_set(e, ERR_CANCELLED, "step %s was given up before it began", r->step);
+	return err_set(e, ERR_TIMEOUT, "no thread of lane \"%s\" was free within %u s",
+		       lane_word[lane_of(r->act->waits)], r->act->deadline_s);
+}
+
 static void done(void *arg, enum job_end end)
 {
 	struct step_run *r = arg;
@@ -279,8 +287,7 @@ static void done(void *arg, enum job_end end)
 	}
 	o->run = NULL;
 	if (end == JOB_DROPPED)
-		r->result = err_set(&r->err, ERR_TIMEOUT, "no thread of lane \"%s\" was free within %u s",
-				    lane_word[lane_of(r->act->waits)], r->act->deadline_s);
+		r->result = dropped(r, &r->err);
 	if (r->result == -ERR_UNAVAILABLE && !o->row.undoing && (op_step(o)->flags & STEP_STARTS))
 		doubt_start(o->v, o->row.cvm);
 	op_job_over(o, r->result, &r->err);
