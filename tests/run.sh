@@ -83,7 +83,7 @@ unit() {
 blackbox() {
 	local report=$logs/blackbox.xml counts rc=0
 	if [[ -z ${TEEPOD_BIN:-} ]]; then
-		if ! build O=build/test build/test/teepod; then
+		if ! build O=build/test build/test/teepod build/test/teepod-next; then
 			failed=$((failed + 1))
 			echo "FAIL  the daemon does not build"
 			return 0

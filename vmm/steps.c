@@ -12,6 +12,7 @@
  * Steps before the bar are taken by the transaction that accepted the request. "boot" only watches: when the guest does not come up the
  * operation fails and says why, but the guest is left for its owner to look at.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -381,18 +382,41 @@ static int finish_delete(struct vmm *v, struct op_run *o, const struct cvm_row *
 
 /* ------------------------------------------------------------------ tables */
 
+/* With TEEPOD_NEXT_TABLES this is a made-up later release, for tests of an upgrade with operations under way: "files" has another name,
+ * and a step stands before "define". */
+#ifdef TEEPOD_NEXT_TABLES
+#define TABLE_VERSION 2
+#define FILES_STEP    "guest_files"
+
+static int do_check(struct step_job *j, struct err *e)
+{
+	auto_free char *path = below(j, "hda.img");
+
+	return access(path, F_OK) ? err_sys(e, errno, "check %s", path) : 0;
+}
+
+#define CHECK_STEP { .name = "check", .work = { do_check, WAITS_NOTHING, STEP_FILES_S } },
+static const struct step_rename renames[] = { { 2, "files", FILES_STEP }, { 0 } };
+#define RENAMES .renames = renames,
+#else
+#define TABLE_VERSION 1
+#define FILES_STEP    "files"
+#define CHECK_STEP
+#define RENAMES
+#endif
+
 /* A create takes away what it made; a start leaves what was there before it. */
 #define START_STEPS(FILES_UNDO, DISK_UNDO, DEFINE_UNDO)                                              \
-	{ .name = "files",                                                                           \
+	{ .name = FILES_STEP,                                                                        \
 	  .enter = step_enter_boot,                                                                  \
 	  .work = { step_files, WAITS_LIBVIRT, STEP_FILES_S },                                       \
 	  .undo = { FILES_UNDO, WAITS_NOTHING, STEP_FILES_S } },                                     \
 		{ .name = "disk",                                                                    \
 		  .work = { do_disk, WAITS_NOTHING, STEP_FILES_S },                                  \
 		  .undo = { DISK_UNDO, WAITS_NOTHING, STEP_FILES_S } },                              \
-		{ .name = "define",                                                                  \
-		  .work = { step_define, WAITS_LIBVIRT, STEP_LIBVIRT_S },                            \
-		  .undo = { DEFINE_UNDO, WAITS_LIBVIRT, STEP_LIBVIRT_S } },                          \
+		CHECK_STEP{ .name = "define",                                                        \
+			    .work = { step_define, WAITS_LIBVIRT, STEP_LIBVIRT_S },                  \
+			    .undo = { DEFINE_UNDO, WAITS_LIBVIRT, STEP_LIBVIRT_S } },                \
 		{ .name = "start",                                                                   \
 		  .flags = STEP_STARTS,                                                              \
 		  .work = { step_start, WAITS_QEMU, STEP_START_S },                                  \
@@ -449,7 +473,7 @@ static const struct step delete_steps[] = {
 	{ .name = "remove", .flags = STEP_KEEP, .work = { do_remove, WAITS_NOTHING, STEP_FILES_S } },
 };
 
-#define TABLE(s) .version = 1, .steps = (s), .n = (int)ARRAY_SIZE(s)
+#define TABLE(s) .version = TABLE_VERSION, RENAMES.steps = (s), .n = (int)ARRAY_SIZE(s)
 #define UPDATE_TABLE                                                                             \
 	.version = 1, .steps = update_steps, .n = UPDATE_STEPS, .first = 1, .cancellable = true, \
 	.finish = finish_update

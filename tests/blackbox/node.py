@@ -222,6 +222,7 @@ class Node:
 
     def __init__(self, options=None, arguments=(), environment=None, hypervisor=None, listen=("127.0.0.1:0",),
                  folder=None):
+        self.program = PROGRAM
         self.dir = Path(folder or tempfile.mkdtemp(prefix="tp", dir="/tmp"))
         self.port_first, self.port_last = port_block()
         self.options = {**self.defaults, "ports.range": f"{self.port_first}-{self.port_last}", **(options or {})}
@@ -236,7 +237,7 @@ class Node:
     # ------------------------------------------------------------ life
 
     def command(self):
-        args = [PROGRAM, "--dev", str(self.dir)]
+        args = [self.program, "--dev", str(self.dir)]
         for address in self.listen:
             args += ["--listen", address]
         if self.hypervisor:
