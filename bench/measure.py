@@ -37,6 +37,7 @@ FEW, MANY = 1000, 10000
 ADMISSIONS, ADMISSION_ROUNDS = 1000, 5
 RUNNING, COMEBACKS = 100, 5
 STARTED, START_PARALLEL, AUTOSTARTS = 50, 8, 3
+HUNG, HUNG_ROUNDS = 32, 9
 IDLE_S = 10
 
 median = statistics.median
@@ -413,6 +414,49 @@ def autostart(folder, table):
               "libvirt", least=0.9, spread=[ours, theirs])
 
 
+# ---------------------------------------------------------------------- peers that never answer
+
+def hang_all(n):
+    """HUNG guests whose QEMU never answers again, and an operation that waits for each."""
+    for batch in range(0, HUNG, AT_ONCE):
+        tool("load", "boot", n.url, n.key, n.dir / "cvms", min(AT_ONCE, HUNG - batch), f"hung-{batch}")
+    n.settled(seconds=120)
+    for pid in n.guests():
+        os.kill(pid, signal.SIGSTOP)
+    for cvm in n.uuids():
+        n.post(f"/cvms/{cvm}/shutdown", json={"timeout": 1200}).ok()
+    until("all operations wait", lambda: len(n.live_operations()) == HUNG)
+
+
+def create_and_delete(n, name):
+    up = tool("load", "boot", n.url, n.key, n.dir / "cvms", 1, name)
+    n.settled(up["uuids"][0])
+    n.api("DELETE", f"/cvms/{up['uuids'][0]}")
+    until("the CVM is gone", lambda: n.get(f"/cvms/{up['uuids'][0]}").status == 404)
+    return up["us"] / 1000
+
+
+def hung(folder, table):
+    """One more create, and reads, beside HUNG hung QEMUs and on a node without them, in turns."""
+    with contextlib.ExitStack() as closing:
+        beside, alone = (closing.enter_context(contextlib.closing(node(folder / name).start())) for name in ("h", "a"))
+        hang_all(beside)
+        create_stopped(alone, HUNG, "still")
+        ours, theirs = [], []
+        for number in range(HUNG_ROUNDS + 1):
+            turns = [lambda n=number: ours.append(create_and_delete(beside, f"beside-{n}")),
+                     lambda n=number: theirs.append(create_and_delete(alone, f"alone-{n}"))]
+            in_turn(number % 2, turns)
+        wanted = [word for n in (beside, alone) for word in (n.url, n.key, "/api/v1/apps?page_size=50")]
+        tool("load", "gets", 100, *wanted)
+        rounds = [tool("load", "gets", READS, *wanted) for _ in range(READ_ROUNDS)]
+        p99 = [median(us) / 1000 for us in zip(*(got["p99"] for got in rounds))]
+        # The first create of each finds cold files.
+        table.add(f"create to first line beside {HUNG} hung QEMUs", median(ours[1:]), "ms", median(theirs[1:]), "without them",
+                  most=1.2, spread=[ours[1:], theirs[1:]])
+        table.add(f"  GET /apps?page_size=50, {HUNG} CVMs, p99", p99[0], "ms", p99[1], "none hung", most=1.5)
+
+
 # ---------------------------------------------------------------------- a domain's XML
 
 def xml(table):
@@ -425,7 +469,7 @@ def xml(table):
 # ---------------------------------------------------------------------- one run
 
 def main(parts):
-    parts = parts or ["xml", "admission", "boot", "parallel", "comeback", "autostart", "creates", "reads", "idle"]
+    parts = parts or ["xml", "admission", "boot", "parallel", "comeback", "autostart", "hung", "creates", "reads", "idle"]
     table, began, closing = Table(), time.monotonic(), contextlib.ExitStack()
     work = Path(tempfile.mkdtemp(prefix="tpb", dir=disk_folder()))
     print(", ".join(f"{key} {value}" for key, value in table.machine.items()) + "\n", flush=True)
@@ -434,7 +478,7 @@ def main(parts):
         if "xml" in parts:
             note("measuring: xml")
             xml(table)
-        for part in (admission, comeback, autostart):
+        for part in (admission, comeback, autostart, hung):
             if part.__name__ in parts:
                 note(f"measuring: {part.__name__}")
                 part(work_for(work, part.__name__), table)

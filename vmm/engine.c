@@ -311,23 +311,25 @@ void op_go(struct op_run *o)
 		succeed_step(o);
 }
 
+/* What is being undone is not cancelled, but it does not wait for a QEMU that the follower is going to end. */
 void op_cancel_heard(struct op_run *o)
 {
 	if (o->writing)
 		return; /* op_go() sees it after the commit */
-	if (!o->run && o->parked) {
-		op_cancel_now(o);
-	} else if (!o->run) {
-		op_check_ready(o);
-	} else if (!op_job_may_abandon(o)) {
-		if (!o->row.undoing)
-			op_job_hurry(o);
-	} else {
+	if (o->run && op_job_may_abandon(o)) {
 		op_job_abandon(o);
 		if (o->row.undoing)
 			op_undone(o);
 		else
 			op_cancel_now(o);
+	} else if (o->row.undoing) {
+		return;
+	} else if (o->run) {
+		op_job_hurry(o);
+	} else if (o->parked) {
+		op_cancel_now(o);
+	} else {
+		op_check_ready(o);
 	}
 }
 

@@ -523,6 +523,59 @@ static void create_running(struct node *n, struct asking *a)
 
 enum { CREATE_FILES = 1, CREATE_START = 4, SHUTDOWN_WAIT = 1, RESTART_DEFINE = 5, DELETE_REMOVE = 2 };
 
+static void delete_replaces_a_queued_stop(void **st)
+{
+	struct node *n = *st;
+	struct asking a = { 0 }, stop, del;
+	struct err e;
+
+	create_running(n, &a);
+	stop = del = a;
+	begin(&stop, OP_STOP);
+	assert_int_equal(op_of(n, &stop).state, OP_QUEUED);
+	assert_int_equal(turn_do(n->v->turn, delete_turn, &del, &e), 0);
+	assert_int_equal(op_of(n, &stop).state, OP_CANCELLED);
+	assert_int_equal(op_of(n, &del).state, OP_QUEUED);
+	assert_non_null(strstr(op_of(n, &stop).error, "replaced by delete"));
+	/* Not the other way round. */
+	del.kind = OP_STOP;
+	assert_int_equal(turn_do(n->v->turn, begin_turn, &del, &e), -ERR_BUSY);
+}
+
+static void what_is_being_undone_is_followed_by_a_stop(void **st)
+{
+	struct node *n = *st;
+	struct asking a = { 0 }, stop;
+
+	create_running(n, &a);
+	resume_at(n, &a, CREATE_START, true);
+	stop = a;
+	begin(&stop, OP_STOP);
+	assert_int_equal(op_of(n, &stop).state, OP_QUEUED);
+	settle(n);
+	n->v->settled = false; /* the end of a guest that nobody can ask for is waited for */
+	assert_true(op_of(n, &a).undoing);
+	assert_int_equal(op_of(n, &a).state, OP_RUNNING);
+}
+
+static const struct step three_steps[] = { { .name = "one" }, { .name = "new" }, { .name = "three" } };
+static const struct step_rename two_renames[] = { { 2, "two", "middle" }, { 3, "middle", "new" }, { 0 } };
+
+static void a_step_is_found_by_the_name_it_had_when_it_was_recorded(void **st)
+{
+	const struct op_table t = { .version = 3, .steps = three_steps, .n = 3, .renames = two_renames };
+
+	(void)st;
+	assert_int_equal(op_step_find(&t, "three", 1), 2);
+	assert_int_equal(op_step_find(&t, "two", 1), 1);
+	assert_int_equal(op_step_find(&t, "middle", 2), 1);
+	assert_int_equal(op_step_find(&t, "new", 3), 1);
+	assert_int_equal(op_step_find(&t, "", 1), -1);
+	/* Version 3 has no "two": what wrote it is not known, and nothing is guessed. */
+	assert_int_equal(op_step_find(&t, "two", 3), -2);
+	assert_int_equal(op_step_find(&t, "four", 4), -2);
+}
+
 static void closing_waits_for_every_job_also_when_an_operation_ends_meanwhile(void **st)
 {
 	struct node *n = *st;
@@ -908,6 +961,9 @@ int main(void)
 		WITH_NODE(what_a_guest_said_while_the_database_was_full_is_recorded_later),
 		WITH_NODE(an_image_imported_while_it_is_being_removed_is_there_or_not_there_but_never_half),
 		WITH_NODE(the_same_key_gets_the_same_answer_and_a_failure_is_not_remembered),
+		WITH_NODE(delete_replaces_a_queued_stop),
+		WITH_NODE(what_is_being_undone_is_followed_by_a_stop),
+		cmocka_unit_test(a_step_is_found_by_the_name_it_had_when_it_was_recorded),
 		cmocka_unit_test(the_status_word_follows_from_wanted_seen_and_done),
 	};
 
