@@ -2,6 +2,7 @@
 """Stop and delete get past a QEMU that never answers, whatever step of whatever operation waits for it; nobody else waits."""
 
 import os
+import shutil
 import signal
 import stat
 import threading
@@ -10,7 +11,8 @@ import time
 import pytest
 
 from libvirtd import Libvirtd, Unavailable, defined, virsh
-from node import assert_books, command_line, processes, until
+from node import BOOT, IMAGES, assert_books, command_line, processes, until
+from test_images import seal
 
 TCP = {"protocol": "tcp", "host_port": 0, "vm_port": 80}
 
@@ -237,8 +239,8 @@ def test_32_hung_qemus_hold_up_nobody(any_node, hang):
 
 
 @pytest.mark.parametrize("end", ["stop", "delete"])
-def test_a_frozen_libvirtd_delays_and_loses_nothing(spawn, end):
-    """Frozen for 30 s in the middle of a start, a growth and a stop: longer than keepalive waits."""
+def test_a_frozen_libvirtd_delays_and_loses_nothing(spawn, end, tmp_path):
+    """Frozen for 30 s in the middle of starts, a growth and a stop: longer than keepalive waits. What needs no libvirt goes on."""
     try:
         daemon = Libvirtd()
     except Unavailable as e:
@@ -254,8 +256,12 @@ def test_a_frozen_libvirtd_delays_and_loses_nothing(spawn, end):
         try:
             node.api("PATCH", f"/cvms/{grown.uuid}/resources", json={"disk_size": 2}).ok()
             started = node.create(name="started-one", wait=False)
+            others = [node.create(name=f"other-{i:02}", wait=False) for i in range(36)]
             stopped.ask("stop").ok()
-            time.sleep(1)
+            until("the others wait for libvirtd", lambda: {running_step(cvm) for cvm in others} == {"define"}, 10)
+            image = another_image(tmp_path)
+            assert node.post("/images", json={"source": str(image)}, timeout=10).ok()["name"] == image.name
+            assert node.get(f"/cvms/{others[0].uuid}/logs?ch=serial").status == 200
             for cvm in grown, started:
                 if end == "stop":
                     cvm.ask("stop").ok()
@@ -274,6 +280,8 @@ def test_a_frozen_libvirtd_delays_and_loses_nothing(spawn, end):
                 until("stopped, or never begun", lambda c=cvm: node.get(f"/cvms/{c.uuid}").status == 404 or c.status == "stopped", 60)
             else:
                 until("the CVM is gone", lambda c=cvm: node.get(f"/cvms/{c.uuid}").status == 404, 60)
+        for cvm in others:
+            cvm.becomes("running", 60)
         node.settled(seconds=60)
         assert_books(node, 40)
         node.delete_all()
@@ -307,6 +315,15 @@ def test_sigterm_ends_the_daemon_with_a_hung_guest_and_a_running_import(spawn, t
     cvm.do("stop")
     cvm.becomes("stopped")
     assert_books(node)
+
+
+def another_image(tmp_path):
+    """The small image under another version."""
+    folder = tmp_path / "teepod-boot-1.2.3"
+    shutil.copytree(IMAGES / BOOT, folder)
+    (folder / "metadata.json").write_text((folder / "metadata.json").read_text().replace("1.0.0", "1.2.3"))
+    seal(folder)
+    return folder
 
 
 def endless_image(tmp_path):
