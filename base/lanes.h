@@ -60,7 +60,8 @@ bool job_is_cancelled(void);
 /* Lane thread, inside work(): milliseconds until the deadline, at least 0; a fixed long time elsewhere. */
 int job_time_left_ms(void);
 
-/* Loop thread. The lanes of @loop; made with the default sizes by the first job if this was not called before. */
+/* Loop thread. The lanes of @loop; made with the default sizes by the first job if this was not called before. They are found by
+ * uv_loop_get_data(), which uv_loop_init() leaves as it was: the memory of a loop has to be zeroed before. */
 void lanes_open(uv_loop_t *loop, const struct lane_sizes *sizes);
 /* Loop thread. Cancel the jobs of one lane, or of all, that are queued or running now. */
 void lanes_cancel(uv_loop_t *loop, enum lane lane);

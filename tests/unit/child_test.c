@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * child_test.c - another program is run to its end, or to the end of the job that runs it.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <string.h>
+#include <uv.h>
+
+#include "base/lanes.h"
+#include "vmm/child.h"
+
+struct call {
+	char *argv[4];
+	int r;
+	struct err e;
+	bool over;
+};
+
+static void work(void *arg)
+{
+	struct call *c = arg;
+
+	c->r = child_run(c->argv, &c->e);
+}
+
+static void done(void *arg, enum job_end end)
+{
+	struct call *c = arg;
+
+	assert_int_equal(end, JOB_WORKED);
+	c->over = true;
+}
+
+static void cancel(uv_timer_t *t)
+{
+	job_cancel(t->data);
+}
+
+/* As a job with @deadline_ms that is cancelled after @cancel_ms; 0: never. */
+static void run(struct call *c, unsigned deadline_ms, unsigned cancel_ms)
+{
+	const struct job_calls calls = {
+		.lane = LANE_SHORT, .what = "a child", .deadline_ms = deadline_ms, .work = work, .done = done
+	};
+	uv_loop_t loop = { 0 };
+	uv_timer_t timer;
+
+	assert_int_equal(uv_loop_init(&loop), 0);
+	assert_int_equal(uv_timer_init(&loop, &timer), 0);
+	timer.data = job_start(&loop, &calls, c);
+	if (cancel_ms)
+		assert_int_equal(uv_timer_start(&timer, cancel, cancel_ms, 0), 0);
+	while (!c->over)
+		(void)uv_run(&loop, UV_RUN_ONCE);
+	uv_close((uv_handle_t *)&timer, NULL);
+	assert_int_equal(lanes_close(&loop), 0);
+	(void)uv_run(&loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&loop), 0);
+}
+
+static void its_end_and_its_first_words_are_told(void **st)
+{
+	struct call good = { .argv = { (char[]){ "true" }, NULL } };
+	struct call bad = { .argv = { (char[]){ "sh" }, (char[]){ "-c" },
+				      (char[]){ "echo first >&2; seq 100000 >&2; exit 3" }, NULL } };
+	struct call none = { .argv = { (char[]){ "/nonexistent/program" }, NULL } };
+
+	(void)st;
+	run(&good, 10000, 0);
+	assert_int_equal(good.r, 0);
+	run(&bad, 10000, 0);
+	assert_int_equal(bad.r, -ERR_HOST);
+	assert_string_equal(bad.e.text, "sh failed: first");
+	run(&none, 10000, 0);
+	assert_int_equal(none.e.sys, ENOENT);
+}
+
+static void one_that_does_not_end_is_killed_at_the_deadline(void **st)
+{
+	struct call c = { .argv = { (char[]){ "sleep" }, (char[]){ "600" }, NULL } };
+
+	(void)st;
+	run(&c, 300, 0);
+	assert_int_equal(c.r, -ERR_TIMEOUT);
+	assert_non_null(strstr(c.e.text, "sleep did not end in time"));
+}
+
+static void one_whose_job_is_cancelled_is_killed(void **st)
+{
+	struct call c = { .argv = { (char[]){ "sleep" }, (char[]){ "600" }, NULL } };
+
+	(void)st;
+	run(&c, 600 * 1000, 100);
+	assert_int_equal(c.r, -ERR_CANCELLED);
+}
+
+/* It closes its stderr and goes on: the end of its words is not its end. */
+static void one_that_says_nothing_more_is_waited_for_all_the_same(void **st)
+{
+	struct call c = { .argv = { (char[]){ "sh" }, (char[]){ "-c" }, (char[]){ "exec 2>&-; sleep 600" },
+				    NULL } };
+
+	(void)st;
+	run(&c, 300, 0);
+	assert_int_equal(c.r, -ERR_TIMEOUT);
+}
+
+int main(void)
+{
+	const struct CMUnitTest t[] = {
+		cmocka_unit_test(its_end_and_its_first_words_are_told),
+		cmocka_unit_test(one_that_does_not_end_is_killed_at_the_deadline),
+		cmocka_unit_test(one_whose_job_is_cancelled_is_killed),
+		cmocka_unit_test(one_that_says_nothing_more_is_waited_for_all_the_same),
+	};
+
+	return cmocka_run_group_tests_name("child", t, NULL, NULL);
+}
