@@ -61,6 +61,17 @@ static void next_address(struct places *p)
 
 /* ------------------------------------------------------------------ disks */
 
+/* libvirt changes the owner of a disk to QEMU's user for as long as the guest runs, and then to the
+ * owner it remembers, or to root. A daemon that is not root could no longer resize the disk. */
+static void disk_source(struct xml_out *o, const char *path, bool keep_owner)
+{
+	open_tag(o, "source");
+	attr(o, "file", path);
+	if (keep_owner)
+		empty_tag(o, "seclabel", "model", "dac", "relabel", "no", NULL);
+	close_tag(o);
+}
+
 static void disk(struct places *p, const char *path, const char *format, bool readonly)
 {
 	struct xml_out *o = p->o;
@@ -69,7 +80,7 @@ static void disk(struct places *p, const char *path, const char *format, bool re
 	attr(o, "type", "file");
 	attr(o, "device", "disk");
 	empty_tag(o, "driver", "name", "qemu", "type", format, NULL);
-	empty_tag(o, "source", "file", path, NULL);
+	disk_source(o, path, p->d->keep_owner);
 	open_tag(o, "target");
 	attrf(o, "dev", "vd%c", p->letter++);
 	attr(o, "bus", "virtio");
@@ -148,6 +159,11 @@ static void share_folder(struct places *p)
 	open_tag(o, "filesystem");
 	attr(o, "type", "mount");
 	attr(o, "accessmode", "mapped");
+	if (p->d->keep_owner) {
+		/* QEMU's default is 0600 and 0700: the daemon could not remove such a folder. */
+		attr(o, "fmode", "0660");
+		attr(o, "dmode", "0770");
+	}
 	empty_tag(o, "driver", "type", "path", NULL);
 	empty_tag(o, "source", "dir", p->d->share, NULL);
 	empty_tag(o, "target", "dir", "host-shared", NULL);

@@ -81,6 +81,9 @@ struct domain_spec {
 	unsigned n_devices;
 	bool iommufd; /* devices through iommufd, not a VFIO container; libvirt 9.0 does not know it */
 	const char *serial_log; /* file QEMU appends the serial console to */
+	/* libvirt leaves the disks with their owner and mode; what a guest creates in a SHARE_9P folder is
+	 * readable and writable by QEMU's group. */
+	bool keep_owner;
 
 	bool kvm; /* acceleration of a domain without tdx: KVM, else TCG */
 	bool tdx;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <libxml/parser.h>
 #include <libxml/xpath.h>
@@ -185,6 +186,7 @@ int host_caps_probe(virConnectPtr conn, const char *emulator, struct hv_caps *re
 	if (!host)
 		return virt_err(e, "hypervisor capabilities");
 	host_caps_user(host, &caps);
+	caps.by_group = caps.has_user && geteuid() != 0;
 	xml = virConnectGetDomainCapabilities(conn, emulator, "x86_64", "q35",
 					      host_caps_offer_kvm(host) ? "kvm" : "qemu", 0);
 	if (!xml) {

@@ -60,6 +60,7 @@ struct hv_caps {
 	bool has_user;        /* libvirt runs QEMU as uid and gid, and can: it is root itself */
 	uid_t uid;
 	gid_t gid;
+	bool by_group; /* has_user, and this process is not root: QEMU reaches our files by its group */
 };
 
 int hv_new(const struct hv_config *cfg, struct hypervisor **ret, struct err *e);

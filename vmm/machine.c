@@ -127,6 +127,7 @@ static void host(const struct machine_in *in, struct domain_spec *d)
 	d->emulator = given(in->set->emulator, in->caps ? in->caps->emulator : NULL);
 	d->machine = given(in->caps ? in->caps->machine : NULL, NULL);
 	d->kvm = in->caps && in->caps->kvm;
+	d->keep_owner = in->caps && in->caps->by_group;
 	d->cid = in->vsock ? in->cvm->cid : 0;
 }
 

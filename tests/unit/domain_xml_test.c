@@ -207,6 +207,14 @@ static void quotes_default(struct domain_spec *d)
 	d->has_mr_config_id = false;
 }
 
+static void keep_owner(struct domain_spec *d)
+{
+	volumes(d);
+	d->rootfs = "/images/demo/rootfs.img";
+	d->share_readonly = false;
+	d->keep_owner = true;
+}
+
 /* ------------------------------------------------------------------ golden files */
 
 static void check_golden(const char *name, const struct domain_spec *d)
@@ -246,6 +254,7 @@ static const struct {
 	{ "every-register", every_register },
 	{ "quotes-by-vsock", quotes_by_vsock },
 	{ "quotes-default", quotes_default },
+	{ "keep-owner", keep_owner },
 };
 
 static void each_spec_matches_its_golden_file(void **st)
