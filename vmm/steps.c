@@ -101,6 +101,8 @@ static int share_files(const struct step_job *j, const char *shared, const struc
 		r = write_guest_files(j, shared, &m, e);
 	if (!r && m.spec.share_mode == SHARE_DISK)
 		r = share_disk_make(shared, m.spec.share, e);
+	if (!r && m.spec.share_mode == SHARE_DISK && j->caps.by_group)
+		r = guest_disk_open_to(m.spec.share, j->caps.gid, false, e);
 	return r;
 }
 
@@ -133,11 +135,12 @@ int step_files(struct step_job *j, struct err *e)
 static int do_disk(struct step_job *j, struct err *e)
 {
 	auto_free char *path = below(j, "hda.img");
-
 	int r = disk_create(path, j->cvm.disk_gib, e);
 
 	/* A growth whose job was given up is recorded as done; here it becomes true. */
-	return r ? r : disk_grow(path, j->cvm.disk_gib, e);
+	if (!r)
+		r = disk_grow(path, j->cvm.disk_gib, e);
+	return r || !j->caps.by_group ? r : guest_disk_open_to(path, j->caps.gid, true, e);
 }
 
 int step_define(struct step_job *j, struct err *e)
@@ -176,7 +179,8 @@ int step_destroy(struct step_job *j, struct err *e)
 	return hv_destroy(j->hv, j->cvm.uuid, e);
 }
 
-/* libvirt keeps the log of a domain that is gone; nobody else would remove it. */
+/* libvirt keeps the log of a domain that is gone; nobody else would remove it. Where only root may, and
+ * the daemon is not root, libvirt's logrotate rule does. */
 static int do_undefine(struct step_job *j, struct err *e)
 {
 	char qemu_log[512];
@@ -184,7 +188,10 @@ static int do_undefine(struct step_job *j, struct err *e)
 
 	if (!r)
 		r = hv_qemu_log_path(j->hv, j->domain, qemu_log, sizeof(qemu_log), e);
-	return r ? r : file_remove_tree(qemu_log, e);
+	if (r)
+		return r;
+	r = file_remove_tree(qemu_log, e);
+	return r && e->sys == EACCES && geteuid() ? 0 : r;
 }
 
 static int do_remove(struct step_job *j, struct err *e)

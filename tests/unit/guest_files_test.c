@@ -8,10 +8,13 @@
 #include <cmocka.h>
 
 #include <dirent.h>
+#include <errno.h>
+#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -247,6 +250,60 @@ static void only_qemus_user_comes_in_and_writes_only_where_the_guest_may(void **
 	assert_int_equal(looked_at(cvm).st_mode & 07777, 0710);
 }
 
+/* As the unprivileged daemon does it: the file stays its own, QEMU's group gets in. */
+static int open_as_user(const char *cvm, const char *shared, gid_t gid, bool member)
+{
+	enum { USER = 64057 };
+	auto_free char *disk = xasprintf("%s/.encrypted-env", shared);
+	struct err e = { 0 };
+	pid_t child = fork();
+	int status;
+
+	if (!child) {
+		if (setgroups(member, &gid) || setresgid(USER, USER, USER) || setresuid(USER, USER, USER))
+			_exit(100);
+		if (guest_files_open_to(cvm, shared, USER - 1, gid, true, &e) ||
+		    guest_disk_open_to(disk, gid, true, &e))
+			_exit(e.sys == EPERM && strstr(e.hint, "member of group") ? 1 : 101);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void give_all(const struct room *r, uid_t uid)
+{
+	auto_free char *command = xasprintf("chown -R %u:%u %s", uid, uid, r->top);
+
+	assert_int_equal(system(command), 0);
+}
+
+static void a_daemon_without_privileges_shares_by_group(void **st)
+{
+	enum { USER = 64057, GID = 64056 };
+	const struct room *r = *st;
+	struct guest_files g = usual(r);
+	auto_free char *cvm = xasprintf("%s/cvm", r->top), *env = xasprintf("%s/.encrypted-env", r->dir),
+		       *info = xasprintf("%s/.instance_info", r->dir);
+	struct stat s;
+
+	if (geteuid() != 0)
+		skip();
+	write_ok(&g);
+	give_all(r, USER);
+	assert_int_equal(chown(info, USER - 1, GID), 0);
+	assert_int_equal(open_as_user(cvm, r->dir, GID, false), 1);
+	assert_int_equal(open_as_user(cvm, r->dir, GID, true), 0);
+	s = looked_at(env);
+	assert_int_equal(s.st_uid, USER);
+	assert_int_equal(s.st_gid, GID);
+	assert_int_equal(s.st_mode & 07777, 0660);
+	assert_int_equal(looked_at(r->dir).st_mode & 07777, 0770);
+	assert_int_equal(looked_at(cvm).st_mode & 07777, 0710);
+	assert_int_equal(looked_at(info).st_uid, USER - 1);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -257,6 +314,7 @@ int main(void)
 		T(a_link_or_fifo_the_guest_planted_is_replaced),
 		T(more_than_a_guest_takes_is_refused_by_file),
 		T(only_qemus_user_comes_in_and_writes_only_where_the_guest_may),
+		T(a_daemon_without_privileges_shares_by_group),
 	};
 
 	return cmocka_run_group_tests_name("guest files", t, NULL, NULL);
