@@ -52,6 +52,11 @@ int log_open_file(int dirfd, const char *name, int flags)
 	return take_fd(&fd);
 }
 
+bool log_is_closed(enum log_stream s, int fd)
+{
+	return s == LOG_QEMU && fd == -EACCES;
+}
+
 unsigned log_boots_current(const struct log_boots *b)
 {
 	return b->n ? b->v[b->n - 1].boot : 0;

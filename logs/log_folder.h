@@ -41,6 +41,10 @@ void log_segment_name(enum log_stream s, unsigned boot, unsigned seg, char out[L
 /* Live file of @s. @dirfd is for names without a path. */
 const char *log_live_name(const struct log_boots *b, enum log_stream s);
 
+/* Is @fd of log_open_file() the refusal for libvirt's log of QEMU, which only root can open? libvirt
+ * bounds that log itself, so there is nothing to rotate. */
+bool log_is_closed(enum log_stream s, int fd);
+
 /* openat() of a regular file, no links, never blocking. Returns the descriptor or -errno. */
 int log_open_file(int dirfd, const char *name, int flags);
 

@@ -387,6 +387,18 @@ static int find_boot(struct log_reader *r, struct err *e)
 	return no_such_boot(r, e);
 }
 
+/* Told before the answer begins: an error in the middle could only cut it off. */
+static int check_readable(const struct log_reader *r, struct err *e)
+{
+	const char *live = log_live_name(&r->boots, r->ask.stream);
+	auto_close int fd = boot_is_past(r) ? -1 : log_open_file(r->dirfd, live, O_RDONLY);
+
+	if (!log_is_closed(r->ask.stream, fd))
+		return 0;
+	err_set(e, ERR_UNSUPPORTED, "teepod may not read QEMU's own output: %s belongs to libvirt", live);
+	return err_hint(e, "read it on the host, as root");
+}
+
 static void own_reader(struct log_reader **r)
 {
 	log_reader_free(*r);
@@ -404,7 +416,7 @@ int log_reader_open(const char *dir, const struct log_ask *ask, struct log_reade
 	if (r->dirfd < 0 && ask->boot)
 		return no_such_boot(r, e);
 	if (r->dirfd >= 0) {
-		if (find_boot(r, e) < 0)
+		if (find_boot(r, e) < 0 || check_readable(r, e) < 0)
 			return -(int)e->code;
 		if (ask->tail >= 0 && begin_at_tail(r, (uint64_t)ask->tail, e) < 0)
 			return -(int)e->code;

@@ -136,7 +136,7 @@ static int put_away(int dirfd, const struct log_boots *b, enum log_stream s, uns
 	char segment[LOG_NAME];
 	unsigned seg;
 
-	if (fd == -ENOENT)
+	if (fd == -ENOENT || log_is_closed(s, fd))
 		return 0;
 	if (fd < 0)
 		return err_sys(e, -fd, "open log %s", live);
@@ -276,7 +276,7 @@ static int rotate_stream(int dirfd, const struct log_boots *b, enum log_stream s
 	char segment[LOG_NAME];
 	unsigned seg = 0;
 
-	if (fd == -ENOENT)
+	if (fd == -ENOENT || log_is_closed(s, fd))
 		return 0;
 	if (fd < 0)
 		return err_sys(e, -fd, "open log %s", log_live_name(b, s));

@@ -74,7 +74,8 @@ enum log_more {
 
 enum { LOG_SLICE = 64 * 1024, LOG_TAIL_BYTES = 8 * 1024 * 1024 };
 
-/* ERR_NOT_FOUND for a boot that is not kept. At most LOG_TAIL_BYTES are searched for the tail. */
+/* ERR_NOT_FOUND for a boot that is not kept, ERR_UNSUPPORTED for a log of libvirt that this process may
+ * not read. At most LOG_TAIL_BYTES are searched for the tail. */
 int log_reader_open(const char *dir, const struct log_ask *ask, struct log_reader **ret, struct err *e);
 
 /* Next bytes in order, at most LOG_SLICE and at most @n (>= 2). */

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -261,6 +262,48 @@ static void qemus_log_is_taken_from_libvirts_place(void **st)
 	assert_int_equal(log_stream_from_channel("stderr"), LOG_QEMU);
 	assert_int_equal(log_stream_from_channel("serial"), LOG_SERIAL);
 	assert_int_equal(log_stream_from_channel("../serial"), -1);
+}
+
+/* Root opens everything: this is for a process that is not root. */
+static void check_a_closed_log(const struct room *r)
+{
+	auto_free char *qemu = xasprintf("%s/libvirt/qemu.log", r->top);
+	const struct log_ask ask = { .stream = LOG_QEMU, .tail = -1 },
+			     tail = { .stream = LOG_QEMU, .tail = 1 };
+	struct log_reader *reader = NULL;
+	struct err e = { 0 };
+
+	for (unsigned boot = 1; boot <= 2; boot++)
+		assert_int_equal(logs_boot_begin(r->dir, boot, qemu, &small, &e), 0);
+	assert_int_equal(logs_rotate(r->dir, &small, &e), 0);
+	assert_int_equal(log_reader_open(r->dir, &ask, &reader, &e), -ERR_UNSUPPORTED);
+	assert_non_null(strstr(e.text, qemu));
+	assert_int_equal(log_reader_open(r->dir, &tail, &reader, &e), -ERR_UNSUPPORTED);
+	assert_null(reader);
+}
+
+static void a_log_that_libvirt_keeps_closed_stops_no_boot_and_is_named(void **st)
+{
+	enum { USER = 64057 };
+	const struct room *r = *st;
+	auto_free char *folder = xasprintf("%s/libvirt", r->top), *qemu = xasprintf("%s/qemu.log", folder);
+	int status;
+
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(mkdir(folder, 0700), 0);
+	append(qemu, "root's\n");
+	assert_int_equal(chown(r->top, USER, USER), 0);
+	pid_t child = fork();
+
+	if (!child) {
+		if (setresgid(USER, USER, USER) || setresuid(USER, USER, USER))
+			_exit(100);
+		check_a_closed_log(r);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
 }
 
 static void tail_counts_lines_over_segments(void **st)
@@ -653,6 +696,7 @@ int main(void)
 		T(a_live_file_over_its_bound_becomes_a_segment),
 		T(of_a_flood_only_the_last_bytes_are_kept),
 		T(qemus_log_is_taken_from_libvirts_place),
+		T(a_log_that_libvirt_keeps_closed_stops_no_boot_and_is_named),
 		T(tail_counts_lines_over_segments),
 		T(tail_of_an_earlier_boot_and_of_an_unfinished_line),
 		T(tail_search_is_bounded),
