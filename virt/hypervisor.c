@@ -340,6 +340,12 @@ static int open_conn(struct attempt *a)
 			&a->e,
 			"create it: groupadd -r libvirt-qemu; useradd -r -g libvirt-qemu -d /var/lib/libvirt "
 			"-s /usr/sbin/nologin libvirt-qemu");
+	else if (strstr(a->e.text, "Failed to connect socket") && strstr(a->e.text, "Permission denied"))
+		err_hint(&a->e,
+			 "let the daemon's user use libvirt: usermod -aG libvirt teepod (the group of that "
+			 "socket), then restart teepod");
+	else if (strstr(a->e.text, "org.libvirt.unix.manage") || strstr(a->e.text, "authentication failed"))
+		err_hint(&a->e, "let the daemon's user use libvirt by a polkit rule: see teepod.rules");
 	else if (strstr(a->e.text, "Failed to connect socket"))
 		err_hint(&a->e, "is libvirtd installed (libvirt-daemon-system) and running?");
 	return r;

@@ -87,7 +87,7 @@ static void row_kvm(const struct host_check_input *in, struct host_check *r)
 		found(r, CHECK_OK, "/dev/kvm");
 	} else if (in->facts->kvm == DEVICE_DENIED) {
 		found(r, CHECK_UNKNOWN, "/dev/kvm may not be opened by this user");
-		advise(r, "QEMU's user must be able to: add it to the group kvm");
+		advise(r, "QEMU's user and the daemon's must be able to: add them to the group kvm");
 	} else {
 		found(r, CHECK_MISSING, "no /dev/kvm");
 		advise(r, "modprobe kvm_intel; if that fails, enable VMX in the BIOS");
@@ -259,7 +259,11 @@ static void row_libvirt(const struct host_check_input *in, struct host_check *r)
 		found(r, CHECK_UNKNOWN, "connecting to %s", in->uri);
 	} else if (in->link_error) {
 		found(r, CHECK_MISSING, "%s: %s", in->uri, in->link_error);
-		advise(r, "without it nothing runs: systemctl status libvirtd, and hypervisor.uri");
+		if (strstr(in->link_error, "Permission denied"))
+			advise(r,
+			       "this user may not use libvirt: sudo -u teepod teepod --check-host, or usermod -aG libvirt");
+		else
+			advise(r, "without it nothing runs: systemctl status libvirtd, and hypervisor.uri");
 	} else if (!libvirt_is_new(in->caps)) {
 		found(r, CHECK_MISSING, "version %s, at %s", in->caps->libvirt, in->uri);
 		advise(r, "install libvirt 11.10 or newer: older ones can not tell whether the host has TDX");

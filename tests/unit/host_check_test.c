@@ -381,6 +381,9 @@ static void without_a_connection_the_rest_is_still_judged(void **state)
 	judge(in, rows);
 	expect_row(rows, "libvirt", CHECK_MISSING, "Failed to connect", "libvirtd");
 	expect_row(rows, "qemu", CHECK_OK, "version 11.1.2, /usr/bin/qemu-system-x86_64", "");
+	in.link_error = "Failed to connect socket to '/run/libvirt/libvirt-sock': Permission denied";
+	judge(in, rows);
+	expect_row(rows, "libvirt", CHECK_MISSING, "Permission denied", "usermod -aG libvirt");
 }
 
 static void judge_versions(const char *libvirt, const char *qemu, bool tdx,
