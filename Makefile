@@ -165,6 +165,10 @@ install: all
 	test -e $(DESTDIR)/etc/teepod/teepod.conf || install -D -m 644 configs/teepod.conf $(DESTDIR)/etc/teepod/teepod.conf
 	install -D -m 644 configs/teepod.service $(DESTDIR)/lib/systemd/system/teepod.service
 	install -D -m 644 configs/teepod.socket $(DESTDIR)/lib/systemd/system/teepod.socket
+	install -D -m 644 configs/teepod.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/teepod.conf
+	install -D -m 644 configs/teepod.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/teepod.conf
+	install -D -m 644 configs/teepod.rules $(DESTDIR)$(PREFIX)/share/polkit-1/rules.d/50-teepod.rules
+	install -D -m 644 configs/teepod-embedded.conf $(DESTDIR)$(PREFIX)/share/doc/teepod/examples/teepod-embedded.conf
 	install -D -m 644 configs/teepod.apparmor $(DESTDIR)/etc/apparmor.d/abstractions/libvirt-qemu.d/teepod
 	@# Before libvirt 10 only this file is read, which belongs to the administrator: one line is added to it.
 	@local=$(DESTDIR)/etc/apparmor.d/local/abstractions/libvirt-qemu; test ! -e $$local || grep -q libvirt-qemu.d/teepod $$local || \

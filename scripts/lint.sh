@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# lint.sh - clang-format, both compilers, clang-tidy and cppcheck over our own sources; exit 0 only when all are silent.
+# lint.sh - clang-format, both compilers, clang-tidy and cppcheck over our own sources, the exposure of
+# the service; exit 0 only when all are silent.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 shopt -s nullglob
@@ -51,6 +52,13 @@ each 4 clang-tidy --quiet -p "$out"
 say "cppcheck"
 cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability --inline-suppr -j "$jobs" -I. -D_GNU_SOURCE \
 	--suppress=unknownMacro --suppress=missingIncludeSystem --suppress=resourceLeak --suppress=varFuncNullUB "${sources[@]}" || failed=1
+
+# The threshold is the exposure times ten. Offline: no systemd has to run.
+say "exposure of the service"
+if ! systemd-analyze security --offline=yes --no-pager --threshold=30 configs/teepod.service >"$out/security.log" 2>&1; then
+	cat "$out/security.log"
+	failed=1
+fi
 
 say "include arrows and licence lines"
 tests/arrows.sh || failed=1

@@ -41,6 +41,8 @@ test_packages() {
 	if [[ $debian -le 12 ]]; then echo libclang-rt-14-dev; else echo libclang-rt-19-dev; fi
 	echo python3 python3-pytest python3-pytest-xdist python3-hypothesis python3-yaml python3-jsonschema python3-requests
 	echo libvirt-daemon tini sqlite3 openssl wrk
+	# systemd-analyze; systemd need not run.
+	echo systemd libseccomp2
 	# The phala CLI tests need Node; any Node that is there already will do.
 	command -v node >/dev/null || echo nodejs
 	command -v npm >/dev/null || echo npm
