@@ -28,13 +28,18 @@ class Unavailable(Exception):
 
 
 class Libvirtd:
-    def __init__(self, conf=WORKS_WITHOUT_SYSTEMD, virtlogd=False):
+    def __init__(self, conf=WORKS_WITHOUT_SYSTEMD, virtlogd=False, group=None):
+        """@group: its socket is open to the members of that group and to root, as on Debian."""
         self.check()
         folder = self.folder = Path(tempfile.mkdtemp(prefix="tpv", dir="/tmp"))
         self.process = self.virtlogd = None
         self.uri = f"qemu+unix:///system?socket={folder}/libvirt-sock"
         (folder / "qemu.conf").write_text(conf)
-        (folder / "libvirtd.conf").write_text(f'unix_sock_dir = "{folder}"\nauth_unix_rw = "none"\nauth_unix_ro = "none"\n')
+        settings = f'unix_sock_dir = "{folder}"\nauth_unix_rw = "none"\nauth_unix_ro = "none"\n'
+        if group:
+            settings += f'unix_sock_group = "{group}"\nunix_sock_rw_perms = "0770"\n'
+            folder.chmod(0o711)
+        (folder / "libvirtd.conf").write_text(settings)
         self.holder = subprocess.Popen(self.namespace(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         said = self.holder.stdout.readline()
         if said.strip() != "ready":

@@ -5,9 +5,11 @@ Everything a Node starts lives under a folder of its own with a short path (sock
 found again by that path: the daemon, and every QEMU whose command line names it. close() ends them all, by pid.
 """
 
+import grp
 import http.client
 import json
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -221,7 +223,7 @@ class Node:
     libvirtd = None     # where guests run unless a test says otherwise; None: in the daemon itself
 
     def __init__(self, options=None, arguments=(), environment=None, hypervisor=None, listen=("127.0.0.1:0",),
-                 folder=None):
+                 folder=None, user=None, groups=(), confine=None):
         self.program = PROGRAM
         self.dir = Path(folder or tempfile.mkdtemp(prefix="tp", dir="/tmp"))
         self.port_first, self.port_last = port_block()
@@ -233,6 +235,21 @@ class Node:
         self.log_path = self.dir / "daemon.log"
         self.embed = self.dir / "libvirt"
         self._tls = None
+        self.program, self.identity = PROGRAM, {}
+        if user:
+            self.run_as(user, groups, confine)
+
+    def run_as(self, user, groups, confine=None):
+        """The next start runs the daemon as @user, after confine() was called in the child. What it reads is
+        copied: our own folders may be closed to that user."""
+        who = pwd.getpwnam(user)
+        self.identity = {"user": who.pw_uid, "group": who.pw_gid, "preexec_fn": confine,
+                         "extra_groups": [grp.getgrnam(name).gr_gid for name in groups]}
+        self.program = shutil.copy(PROGRAM, self.dir / "program")
+        shutil.copytree(IMAGES, self.dir / "given")
+        self.environment |= {"HOME": str(self.dir), "TEEPOD_IMAGES": str(self.dir / "given")}
+        self.dir.chmod(0o711)
+        subprocess.run(["chown", "-hR", f"{who.pw_uid}:{who.pw_gid}", self.dir], check=True)
 
     # ------------------------------------------------------------ life
 
@@ -252,7 +269,8 @@ class Node:
         (self.dir / "url").unlink(missing_ok=True)
         env = {**os.environ, **self.environment, **environment}
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(self.command(), env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen(self.command(), env=env, stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=log, **self.identity)
         return self
 
     def start(self, seconds=60, **environment):

@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon as an unprivileged user under a system libvirtd, restricted as by configs/teepod.service."""
+
+import grp
+import hashlib
+import os
+import pwd
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from libvirtd import DEBIAN_DEFAULT, Libvirtd, Unavailable, defined, virsh
+from node import BOOT, DEMO, assert_books, command_line, refused, until
+from test_lifecycle import BOOTED, facts
+from test_qemu_user import can_read, owner_of
+from unit_sandbox import Sandbox
+
+# Stand-ins for the user teepod and the group libvirt: every Debian has both. QEMU's user is the real one.
+USER, SOCKET_GROUP, QEMU = "daemon", "users", "libvirt-qemu"
+MEMBER = (SOCKET_GROUP, QEMU)
+PORT = {"protocol": "tcp", "host_port": 0, "vm_port": 80}
+LOGS = Path("/var/log/libvirt/qemu")
+
+
+@pytest.fixture(scope="module")
+def libvirtd():
+    try:
+        pwd.getpwnam(QEMU)
+        daemon = Libvirtd(DEBIAN_DEFAULT, virtlogd=True, group=SOCKET_GROUP)
+    except KeyError:
+        pytest.skip(f"there is no user {QEMU}")
+    except Unavailable as e:
+        pytest.skip(str(e))
+    try:
+        daemon.start()
+        yield daemon
+    finally:
+        daemon.close()
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    try:
+        return Sandbox()
+    except OSError as e:
+        pytest.skip(f"the unit's restrictions can not be applied: {e}")
+
+
+@pytest.fixture
+def run_as(libvirtd, sandbox, spawn):
+    """Makes nodes whose daemon runs as a user, in the sandbox; as root, without it, where that is None."""
+    made = []
+
+    def run(user, groups=MEMBER, **how):
+        made.append(spawn(start=False, hypervisor=libvirtd.uri, user=user, groups=groups,
+                          confine=sandbox.enter, **how))
+        made[-1].dir.chmod(0o711)
+        return made[-1]
+    yield run
+    for node in made:
+        if node.process and node.process.poll() is None:
+            node.delete_all()
+        for uuid in defined(libvirtd.uri, node.dir):
+            for verb in ("destroy", "undefine"):
+                virsh(libvirtd.uri, verb, uuid)
+        for log in LOGS.glob("*.log"):
+            if str(node.dir) in log.read_text(errors="replace"):
+                log.unlink()
+
+
+@pytest.fixture
+def node(run_as):
+    return run_as(USER).start()
+
+
+def process_status(pid):
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+
+
+def owner_and_mode(path):
+    s = os.stat(path)
+    return pwd.getpwuid(s.st_uid).pw_name, grp.getgrgid(s.st_gid).gr_name, oct(s.st_mode & 0o7777)
+
+
+def resize(cvm, **body):
+    asked = cvm.node.api("PATCH", f"/cvms/{cvm.uuid}/resources", json=body).ok().json
+    op = cvm.node.operation(asked["operation_id"], wait=30)
+    assert op["state"] == "succeeded", op
+
+
+def virtual_gib(disk):
+    return int.from_bytes(disk.read_bytes()[24:32], "big") >> 30
+
+
+def test_a_life_under_a_daemon_without_privileges(node, libvirtd):
+    daemon = process_status(node.process.pid)
+    assert set(daemon["Uid"].split()) == {str(pwd.getpwnam(USER).pw_uid)}
+    assert {int(daemon[kind], 16) for kind in ("CapInh", "CapPrm", "CapEff", "CapAmb")} == {0}
+    assert (daemon["NoNewPrivs"], daemon["Seccomp"]) == ("1", "2")
+    cvm = node.create(ports=[PORT])
+    disk = node.dir / "cvms" / cvm.uuid / "hda.img"
+    assert [owner_of(pid) for pid in cvm.pids()] == [pwd.getpwnam(QEMU).pw_uid]
+    assert owner_and_mode(disk) == (USER, QEMU, "0o660")
+    until("boot", lambda: BOOTED in cvm.log())
+    assert_books(node)
+    cvm.do("stop")
+    assert owner_and_mode(disk) == (USER, QEMU, "0o660")
+    resize(cvm, disk_size=3)
+    assert virtual_gib(disk) == 3
+    cvm.do("start")
+    cvm.becomes("running")
+    until("second boot", lambda: BOOTED in cvm.log())
+    assert BOOTED in cvm.log(boot=1)
+    resize(cvm, disk_size=4, allow_restart=True)
+    assert virtual_gib(disk) == 4
+    assert_books(node)
+    cvm.delete()
+    assert cvm.uuid not in defined(libvirtd.uri)
+    assert_books(node)
+
+
+def test_the_demo_guest_is_reached_and_adopted_and_boots_again_from_its_disk(node):
+    cvm = node.create(image=DEMO, memory=256, ports=[PORT])
+    port = cvm.ports()[0][2]
+    boots, pids = facts(port)["boots_of_this_disk"], cvm.pids()
+    node.kill()
+    node.start()
+    cvm.becomes("running", 10)
+    assert cvm.pids() == pids
+    assert facts(port)["boots_of_this_disk"] == boots
+    cvm.do("shutdown", timeout=60)
+    cvm.becomes("stopped", 60)
+    cvm.do("start")
+    cvm.becomes("running")
+    assert facts(port)["boots_of_this_disk"] == boots + 1
+    assert_books(node)
+
+
+def test_what_a_cvm_keeps_is_closed_to_other_users(node):
+    cvm = node.create(encrypted_env="00" * 64)
+    folder = node.dir / "cvms" / cvm.uuid
+    files = [Path(where) / name for where, _, names in os.walk(folder) for name in names]
+    assert {"hda.img", ".encrypted-env", "serial.log"} <= {f.name for f in files}
+    for path in files:
+        assert not can_read("nobody", path), path
+    for name in ("hda.img", "shared/.encrypted-env", "shared/app-compose.json"):
+        assert can_read(QEMU, folder / name), name
+
+
+def test_the_guests_files_come_by_a_disk_too(run_as):
+    node = run_as(USER, options={"guest.share_mode": "vhd"}).start()
+    cvm = node.create()
+    until("boot", lambda: BOOTED in cvm.log())
+    assert owner_and_mode(node.dir / "cvms" / cvm.uuid / "shared.img") == (USER, QEMU, "0o640")
+    cvm.do("restart", force=True)
+    cvm.becomes("running")
+    until("second boot", lambda: BOOTED in cvm.log())
+    assert_books(node)
+
+
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def make_share_writable(image):
+    """As an image says it of itself, with the digests that follow."""
+    metadata, sums = image / "metadata.json", image / "sha256sum.txt"
+    old = sha256(metadata)
+    metadata.write_text(metadata.read_text().replace('"shared_ro": true', '"shared_ro": false'))
+    sums.write_text(sums.read_text().replace(old, sha256(metadata)))
+    (image / "digest.txt").write_text(sha256(sums) + "\n")
+
+
+GUEST_WRITES = """
+cd "$0"
+mkdir made
+touch made/file
+rm .instance_info
+echo {} >.instance_info
+chmod 770 made
+chmod 660 made/file .instance_info
+"""
+
+
+def test_a_writable_share_is_removed_with_all_that_the_guest_made_in_it(run_as):
+    node = run_as(USER)
+    make_share_writable(node.dir / "given" / BOOT)
+    node.start()
+    cvm = node.create()
+    shared = node.dir / "cvms" / cvm.uuid / "shared"
+    assert owner_and_mode(shared) == (USER, QEMU, "0o770")
+    assert owner_and_mode(shared / ".instance_info") == (USER, QEMU, "0o660")
+    assert any("fmode=0660,dmode=0770" in arg for arg in command_line(cvm.pids()[0]))
+    # What QEMU does for a guest that makes a folder, a file in it, and another .instance_info.
+    who = pwd.getpwnam(QEMU)
+    subprocess.run(["sh", "-ec", GUEST_WRITES, shared], user=who.pw_uid, group=who.pw_gid, extra_groups=[],
+                   check=True)
+    cvm.do("restart", force=True)
+    cvm.becomes("running")
+    assert owner_and_mode(shared / ".instance_info")[0] == QEMU
+    cvm.delete()
+    assert not shared.exists()
+    assert_books(node)
+
+
+def test_the_log_of_qemu_itself_is_roots_and_the_channel_says_so(node):
+    cvm = node.create()
+    log = LOGS / f"{node.definitions()[cvm.uuid]}.log"
+    assert owner_and_mode(log)[::2] == ("root", "0o600")
+    for query in ("", "&tail=5", "&follow=1"):
+        body = refused(node.get(f"/cvms/{cvm.uuid}/logs?ch=stdout{query}"), 501)
+        assert str(log) in str(body), body
+    cvm.delete()
+    assert log.exists()
+
+
+def test_a_user_outside_the_sockets_group_is_told_which_group(run_as):
+    node = run_as(USER, groups=(QEMU,)).spawn().answers()
+    until("the refusal is logged", lambda: "Permission denied" in node.log_tail())
+    assert "usermod -aG libvirt" in node.log_tail()
+    assert "usermod -aG libvirt" in node.api("GET", "/readyz", prefix="", key=None).text
+
+
+def test_a_user_outside_qemus_group_is_told_which_group(run_as):
+    node = run_as(USER, groups=(SOCKET_GROUP,)).start()
+    asked = node.try_create().ok().json
+    error = node.operation(asked["operation_id"], wait=30)["error"]
+    assert f"member of group {grp.getgrnam(QEMU).gr_gid}" in str(error), error
+    node.settled()
+    assert_books(node)
+
+
+def test_a_node_of_root_becomes_a_users(run_as, sandbox):
+    node = run_as(None).start()
+    cvm = node.create(ports=[PORT])
+    until("boot", lambda: BOOTED in cvm.log())
+    cvm.do("stop")
+    node.stop()
+    node.run_as(USER, MEMBER, sandbox.enter)    # chown -R
+    node.start()
+    cvm.do("start")
+    cvm.becomes("running")
+    until("second boot", lambda: BOOTED in cvm.log())
+    assert BOOTED in cvm.log(boot=1)
+    cvm.do("stop")
+    resize(cvm, disk_size=2)
+    assert_books(node)
+    cvm.delete()
