@@ -224,7 +224,6 @@ class Node:
 
     def __init__(self, options=None, arguments=(), environment=None, hypervisor=None, listen=("127.0.0.1:0",),
                  folder=None, user=None, groups=(), confine=None):
-        self.program = PROGRAM
         self.dir = Path(folder or tempfile.mkdtemp(prefix="tp", dir="/tmp"))
         self.port_first, self.port_last = port_block()
         self.options = {**self.defaults, "ports.range": f"{self.port_first}-{self.port_last}", **(options or {})}

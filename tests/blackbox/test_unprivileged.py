@@ -64,9 +64,8 @@ def run_as(libvirtd, sandbox, spawn):
         for uuid in defined(libvirtd.uri, node.dir):
             for verb in ("destroy", "undefine"):
                 virsh(libvirtd.uri, verb, uuid)
-        for log in LOGS.glob("*.log"):
-            if str(node.dir) in log.read_text(errors="replace"):
-                log.unlink()
+        for uuid, in node.rows("select distinct cvm_uuid from events where cvm_uuid is not null"):
+            (LOGS / f"teepod-{uuid}.log").unlink(missing_ok=True)
 
 
 @pytest.fixture
@@ -207,7 +206,7 @@ def test_a_writable_share_is_removed_with_all_that_the_guest_made_in_it(run_as):
 
 def test_the_log_of_qemu_itself_is_roots_and_the_channel_says_so(node):
     cvm = node.create()
-    log = LOGS / f"{node.definitions()[cvm.uuid]}.log"
+    log = LOGS / f"teepod-{cvm.uuid}.log"
     assert owner_and_mode(log)[::2] == ("root", "0o600")
     for query in ("", "&tail=5", "&follow=1"):
         body = refused(node.get(f"/cvms/{cvm.uuid}/logs?ch=stdout{query}"), 501)
