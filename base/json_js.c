@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/decimal.h"
 #include "base/own.h"
 
 /* qsort()'s comparison of two keys (const char *const *). */
@@ -22,27 +23,10 @@ typedef int key_order_fn(const void *a, const void *b);
 
 static void put_value(struct buf *b, const json_t *j, key_order_fn *order);
 
-/* Shortest digits that read back as @d: "d.ddd" of %e without its point, and the decimal exponent. */
-static size_t digits_of(double d, char out[20], int *exponent)
-{
-	char text[40];
-	size_t n = 0;
-	int precision = 0;
-
-	do
-		(void)snprintf(text, sizeof(text), "%.*e", precision, d);
-	while (strtod(text, NULL) != d && ++precision < 17);
-	for (const char *p = text; *p != 'e'; p++)
-		if (*p >= '0' && *p <= '9')
-			out[n++] = *p;
-	out[n] = '\0';
-	*exponent = atoi(strchr(text, 'e') + 1);
-	return n;
-}
-
 static void put_number(struct buf *b, double d)
 {
-	char digits[20];
+	static const char zeros[] = "000000000000000000000";
+	char digits[DECIMAL_DIGITS];
 	int k, n, exponent;
 
 	if (!isfinite(d)) {
@@ -55,16 +39,30 @@ static void put_number(struct buf *b, double d)
 	}
 	if (d < 0)
 		buf_puts(b, "-");
-	k = (int)digits_of(fabs(d), digits, &exponent);
+	k = (int)decimal_shortest(fabs(d), digits, &exponent);
 	n = exponent + 1;
-	if (k <= n && n <= 21)
-		buf_printf(b, "%s%.*s", digits, n - k, "000000000000000000000");
-	else if (n > 0 && n < k)
-		buf_printf(b, "%.*s.%s", n, digits, digits + n);
-	else if (n > -6 && n <= 0)
-		buf_printf(b, "0.%.*s%s", -n, "000000", digits);
-	else
-		buf_printf(b, "%c%s%se%+d", digits[0], k > 1 ? "." : "", digits + 1, n - 1);
+	if (k <= n && n <= 21) {
+		buf_add(b, digits, (size_t)k);
+		buf_add(b, zeros, (size_t)(n - k));
+	} else if (n > 0 && n < k) {
+		buf_add(b, digits, (size_t)n);
+		buf_add(b, ".", 1);
+		buf_add(b, digits + n, (size_t)(k - n));
+	} else if (n > -6 && n <= 0) {
+		buf_add(b, "0.", 2);
+		buf_add(b, zeros, (size_t)-n);
+		buf_add(b, digits, (size_t)k);
+	} else {
+		buf_add(b, digits, 1);
+		buf_add(b, ".", k > 1);
+		buf_add(b, digits + 1, (size_t)k - 1);
+		buf_printf(b, "e%+d", n - 1);
+	}
+}
+
+static bool is_plain(unsigned char c)
+{
+	return c >= 0x20 && c != '"' && c != '\\';
 }
 
 static void put_string(struct buf *b, const char *s, size_t len)
@@ -74,14 +72,18 @@ static void put_string(struct buf *b, const char *s, size_t len)
 	};
 
 	buf_add(b, "\"", 1);
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)s[i];
+	for (size_t i = 0, plain = 0; i < len; i++, plain = 0) {
+		unsigned char c;
 
-		if (c == '"' || c == '\\') {
-			buf_add(b, "\\", 1);
-			buf_add(b, s + i, 1);
-		} else if (c >= 0x20)
-			buf_add(b, s + i, 1);
+		while (i + plain < len && is_plain((unsigned char)s[i + plain]))
+			plain++;
+		buf_add(b, s + i, plain);
+		i += plain;
+		if (i == len)
+			break;
+		c = (unsigned char)s[i];
+		if (c >= 0x20)
+			buf_printf(b, "\\%c", c);
 		else if (shorthand[c])
 			buf_puts(b, shorthand[c]);
 		else
