@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * json.c - strict JSON in, checked fields out.
  *
- * jansson recurses while it parses, so depth is counted on the raw text first: a nesting bomb is refused before
- * anything is built. Strings are skipped with their escapes; whatever else is malformed jansson finds.
+ * jansson recurses while it parses and allocates for each value, so both are counted on the raw text
+ * first: a bomb is refused before anything is built. Strings are skipped with their escapes; whatever
+ * else is malformed jansson finds.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -14,10 +15,13 @@
 #include "base/json.h"
 #include "base/own.h"
 
-static bool too_deep(const char *text, size_t len)
+/* How deep it nests, and how many commas and opening brackets it has: each value but the first follows
+ * one of them. */
+static void measure(const char *text, size_t len, unsigned *ret_depth, size_t *ret_marks)
 {
 	bool in_string = false;
-	unsigned depth = 0;
+	unsigned depth = 0, deepest = 0;
+	size_t marks = 0;
 
 	for (size_t i = 0; i < len; i++) {
 		char c = text[i];
@@ -30,13 +34,35 @@ static bool too_deep(const char *text, size_t len)
 		} else if (c == '"') {
 			in_string = true;
 		} else if (c == '{' || c == '[') {
-			if (++depth > JSON_DEPTH_MAX)
-				return true;
+			marks++;
+			if (++depth > deepest)
+				deepest = depth;
+		} else if (c == ',') {
+			marks++;
 		} else if ((c == '}' || c == ']') && depth) {
 			depth--;
 		}
 	}
-	return false;
+	*ret_depth = deepest;
+	*ret_marks = marks;
+}
+
+/* A value costs up to 250 bytes and a microsecond in each step a document goes through, so that a
+ * mebibyte of "{}," would take a hundred megabytes. */
+static int check_size(const char *text, size_t len, struct err *e)
+{
+	unsigned depth = 0;
+	size_t marks = 0;
+
+	measure(text, len, &depth, &marks);
+	if (depth > JSON_DEPTH_MAX)
+		return err_field(e, ERR_INVALID, "body", NULL, "JSON is nested deeper than %d levels",
+				 JSON_DEPTH_MAX);
+	if (marks > JSON_VALUES_MAX)
+		return err_field(e, ERR_INVALID, "body", NULL,
+				 "JSON has %zu commas and opening brackets; allowed: at most %d", marks,
+				 JSON_VALUES_MAX);
+	return 0;
 }
 
 /* Dotted path of the first number that no int64 holds; @path is "" on the way in. */
@@ -82,11 +108,8 @@ json_t *json_read(const char *text, size_t len, struct err *e)
 	json_error_t je;
 	json_t *j;
 
-	if (too_deep(text, len)) {
-		err_field(e, ERR_INVALID, "body", NULL, "JSON is nested deeper than %d levels",
-			  JSON_DEPTH_MAX);
+	if (check_size(text, len, e))
 		return NULL;
-	}
 	j = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &je);
 	if (j || (json_error_code(&je) == json_error_numeric_overflow && refuse_huge(text, len, e)))
 		return j;

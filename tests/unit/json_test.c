@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/json.h"
 #include "base/own.h"
 
@@ -127,6 +128,44 @@ static void documents_that_are_not_plain_json_are_refused(void **st)
 	assert_non_null(strstr(e.text, "deeper"));
 }
 
+/* A body within its limit of bytes may hold a value for every two of them. */
+static void documents_of_too_many_values_are_refused_before_they_are_built(void **st)
+{
+	enum { BYTES = 2 * (JSON_VALUES_MAX + 2) };
+	auto_free char *text = xcalloc(BYTES + 1, 1);
+	auto_json json_t *j = NULL;
+	struct err e;
+
+	(void)st;
+	for (int i = 0; i < BYTES; i += 2)
+		memcpy(text + i, "1,", 2);
+	text[0] = '[';
+	text[1] = ' ';
+	text[BYTES - 1] = ']';
+	assert_null(json_read(text, BYTES, &e));
+	assert_string_equal(e.field, "body");
+	assert_non_null(strstr(e.text, "65537 commas and opening brackets; allowed: at most 65536"));
+	text[BYTES - 2] = ' ';
+	text[BYTES - 3] = ' ';
+	j = json_read(text, BYTES, &e);
+	assert_int_equal(json_array_size(j), JSON_VALUES_MAX);
+}
+
+static void commas_and_brackets_in_strings_do_not_count(void **st)
+{
+	enum { BYTES = 4 * JSON_VALUES_MAX };
+	auto_free char *text = xcalloc(BYTES + 1, 1);
+	auto_json json_t *j = NULL;
+	struct err e;
+
+	(void)st;
+	memset(text, ',', BYTES);
+	memcpy(text, "\"\\\"[", 4);
+	text[BYTES - 1] = '"';
+	j = json_read(text, BYTES, &e);
+	assert_int_equal(json_string_length(j), BYTES - 3);
+}
+
 static void outputs_are_untouched_on_failure(void **st)
 {
 	struct target t = { .n = 77 };
@@ -143,6 +182,8 @@ int main(void)
 		cmocka_unit_test(good_values_arrive_and_absent_ones_are_left_alone),
 		cmocka_unit_test(refusals_name_the_field_and_what_is_allowed),
 		cmocka_unit_test(documents_that_are_not_plain_json_are_refused),
+		cmocka_unit_test(documents_of_too_many_values_are_refused_before_they_are_built),
+		cmocka_unit_test(commas_and_brackets_in_strings_do_not_count),
 		cmocka_unit_test(outputs_are_untouched_on_failure),
 	};
 
