@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "api/request.h"
+#include "base/lag.h"
 
 enum {
 	BACKLOG_MARK = 256 * 1024, /* unread answers that stop the next request */
@@ -233,6 +234,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
 	struct conn *c = stream->data;
 
+	LAG_SECTION("connection", "read");
 	if (n == UV_EOF) {
 		at_eof(c);
 	} else if (n < 0) {
@@ -276,6 +278,7 @@ void conn_queue_resume(struct conn *c)
 
 void conn_resume(struct conn *c)
 {
+	LAG_SECTION("connection", "resume");
 	c->resume_queued = false;
 	if (is_open(c))
 		feed(c, NULL, 0);

@@ -10,6 +10,7 @@
 #include "api/envelope.h"
 #include "api/request.h"
 #include "base/id.h"
+#include "base/lag.h"
 #include "base/own.h"
 
 /* A common name leaves room for "cert:" before it: cut ones would be other callers' names, or no UTF-8. */
@@ -239,5 +240,6 @@ void dispatch_run(struct request *q)
 		q->call.body_len = q->body.len;
 	}
 	q->handed = true;
+	LAG_SECTION(q->route->method, q->route->pattern);
 	q->route->handle(&q->call);
 }

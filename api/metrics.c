@@ -7,6 +7,7 @@
 #include <inttypes.h>
 
 #include "api/server_impl.h"
+#include "base/lag.h"
 
 static const struct {
 	int64_t us;
@@ -87,6 +88,31 @@ static void counter(struct buf *out, const char *name, const char *help, uint64_
 	buf_printf(out, "# HELP %s %s\n# TYPE %s counter\n%s %" PRIu64 "\n", name, help, name, name, value);
 }
 
+static void turns(struct buf *out)
+{
+	struct lag_stats st = lag_stats();
+	uint64_t n = 0;
+
+	buf_puts(out,
+		 "# HELP teepod_loop_turn_seconds Time the event loop took for one turn, without sleep.\n"
+		 "# TYPE teepod_loop_turn_seconds histogram\n");
+	for (unsigned i = 0; i < LAG_BUCKETS; i++) {
+		n += st.bucket[i];
+		buf_printf(out, "teepod_loop_turn_seconds_bucket{le=\"%g\"} %" PRIu64 "\n",
+			   lag_bound_ms[i] / 1e3, n);
+	}
+	n += st.bucket[LAG_BUCKETS];
+	buf_printf(out,
+		   "teepod_loop_turn_seconds_bucket{le=\"+Inf\"} %" PRIu64 "\n"
+		   "teepod_loop_turn_seconds_sum %.6f\nteepod_loop_turn_seconds_count %" PRIu64 "\n",
+		   n, (double)st.sum_us / 1e6, n);
+	buf_printf(out,
+		   "# HELP teepod_loop_turn_max_seconds Longest turn since the daemon started.\n"
+		   "# TYPE teepod_loop_turn_max_seconds gauge\nteepod_loop_turn_max_seconds %.6f\n",
+		   (double)st.max_us / 1e6);
+	counter(out, "teepod_loop_held_total", "Turns of the event loop longer than 100 ms.", st.longer);
+}
+
 void server_metrics(const struct server *s, struct buf *out)
 {
 	requests(s, out);
@@ -102,4 +128,5 @@ void server_metrics(const struct server *s, struct buf *out)
 		s->auth_failed);
 	counter(out, "teepod_http_timeouts_total", "Requests and answers that a client let time out.",
 		s->timeouts);
+	turns(out);
 }

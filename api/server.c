@@ -15,6 +15,7 @@
 
 #include "api/conn.h"
 #include "api/request.h"
+#include "base/lag.h"
 #include "base/own.h"
 
 enum { TICK_MS = 1000 };
@@ -27,6 +28,7 @@ static void on_tick(uv_timer_t *t)
 	uint64_t now = uv_now(s->loop), next = 0;
 	struct conn *c;
 
+	LAG_SECTION("timer", "connection deadlines");
 	s->timer_due = 0;
 	LIST_FOREACH(c, &s->conns, all)
 	{
@@ -182,6 +184,7 @@ static void on_connection(uv_stream_t *stream, int status)
 {
 	struct listener *l = stream->data;
 
+	LAG_SECTION("connection", "accept");
 	if (status == 0)
 		conn_accept(l);
 }

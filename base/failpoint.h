@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * failpoint.h - die here, on request: how tests ask what kill -9 leaves behind.
+ * failpoint.h - die or dawdle here, on request: how tests ask what kill -9 leaves behind, and what a
+ * slow handler does to the others.
  *
  * Compiled in only with -DTEEPOD_FAILPOINTS. The environment variable TEEPOD_FAILPOINT names one point, e.g.
  * "create.disk.before"; the process then kills itself with SIGKILL the first time it gets there, or with "create.disk.before:3"
- * the third time. Loop thread only.
+ * the third time. TEEPOD_HOLD names one section of the loop (lag.h) and milliseconds, e.g.
+ * "GET /healthz=150": it is busy for that long each time. Loop thread only.
  */
 #ifndef TEEPOD_BASE_FAILPOINT_H
 #define TEEPOD_BASE_FAILPOINT_H
@@ -14,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "base/clock.h"
 
 static inline void failpoint(const char *operation, const char *step, const char *when)
 {
@@ -27,12 +31,30 @@ static inline void failpoint(const char *operation, const char *step, const char
 	if (++passed >= (wanted[n] ? strtoul(wanted + n + 1, NULL, 10) : 1))
 		(void)kill(getpid(), SIGKILL);
 }
+
+static inline void failpoint_hold(const char *kind, const char *name)
+{
+	const char *wanted = getenv("TEEPOD_HOLD");
+	char here[128];
+	size_t n = (size_t)snprintf(here, sizeof(here), "%s %s=", kind, name);
+
+	if (!wanted || strncmp(wanted, here, n) != 0)
+		return;
+	for (int64_t end = clock_mono_ms() + atoi(wanted + n); clock_mono_ms() < end;)
+		;
+}
 #else
 static inline void failpoint(const char *operation, const char *step, const char *when)
 {
 	(void)operation;
 	(void)step;
 	(void)when;
+}
+
+static inline void failpoint_hold(const char *kind, const char *name)
+{
+	(void)kind;
+	(void)name;
 }
 #endif
 

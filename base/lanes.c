@@ -26,6 +26,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/lag.h"
 #include "base/log.h"
 
 enum { THREADS_MAX = 1024, TIME_LEFT_ELSEWHERE_MS = 600 * 1000 };
@@ -322,14 +323,19 @@ static void join_those_over(struct lanes *l)
 	}
 }
 
+static void deliver_one(struct job *j)
+{
+	LAG_SECTION("job", j->calls.what);
+	LIST_REMOVE(j, in_all);
+	if (j->calls.done)
+		j->calls.done(j->arg, j->end);
+	free(j);
+}
+
 static void deliver(struct lanes *l)
 {
-	for (struct job *j; (j = take_ended(l));) {
-		LIST_REMOVE(j, in_all);
-		if (j->calls.done)
-			j->calls.done(j->arg, j->end);
-		free(j);
-	}
+	for (struct job *j; (j = take_ended(l));)
+		deliver_one(j);
 	join_those_over(l);
 }
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/lag.h"
 #include "base/loop.h"
 
 void loop_reserve_fds(void)
@@ -23,6 +24,7 @@ void loop_reserve_fds(void)
 struct loop_timer {
 	uv_timer_t timer;
 	void (*fn)(void *arg);
+	const char *name; /* of fn */
 	void *arg;
 	struct loop_timer **slot;
 };
@@ -43,16 +45,18 @@ static void timer_fired(uv_timer_t *h)
 {
 	struct loop_timer *t = h->data;
 
+	LAG_SECTION("timer", t->name);
 	timer_end(t);
 	t->fn(t->arg);
 }
 
-struct loop_timer *loop_after(uv_loop_t *loop, uint64_t ms, void (*fn)(void *arg), void *arg,
-			      struct loop_timer **slot)
+struct loop_timer *loop_timer_start(uv_loop_t *loop, uint64_t ms, void (*fn)(void *arg), const char *name,
+				    void *arg, struct loop_timer **slot)
 {
 	struct loop_timer *t = xcalloc(1, sizeof(*t));
 
 	t->fn = fn;
+	t->name = name;
 	t->arg = arg;
 	t->slot = slot;
 	(void)uv_timer_init(loop, &t->timer);

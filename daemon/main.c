@@ -19,6 +19,7 @@
 #include "api/asks.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/lag.h"
 #include "base/lanes.h"
 #include "base/loop.h"
 #include "base/own.h"
@@ -139,6 +140,7 @@ static void vmm_closed(void *arg, unsigned stuck)
 	d->stuck = stuck;
 	loop_after_cancel(&d->force_timer);
 	watchdog_close(d->watchdog);
+	lag_close();
 	signals_close(d->signals);
 	d->signals = NULL;
 	log_info("stopped; guests were left as they are");
@@ -361,6 +363,7 @@ static int serve(struct daemon *d)
 		(void)fputs("teepod: no event loop\n", stderr);
 		return EXIT_FAILURE;
 	}
+	lag_open(&d->loop);
 	for (int n = 0; n < LANES; n++)
 		sizes.n[n] = (unsigned)d->config->jobs.lane[n];
 	lanes_open(&d->loop, &sizes);

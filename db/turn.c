@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/lag.h"
 #include "db/sql.h"
 #include "db/turn.h"
 
@@ -93,6 +94,7 @@ static void end_turn(struct turn *t)
 
 	if (!t->open && !n && !t->lost)
 		return;
+	LAG_SECTION("commit", "turn");
 	t->after = NULL;
 	t->n = t->cap = 0;
 	(void)uv_idle_stop(&t->idle);
