@@ -23,7 +23,7 @@ const uint32_t lag_bound_ms[LAG_BUCKETS] = { 1, 5, 20, 50, 100, 500 };
 static struct {
 	uv_loop_t *loop; /* NULL: nothing is measured */
 	uv_prepare_t prepare;
-	int64_t began_us;  /* the last prepare callback, ... */
+	int64_t began_us;  /* the last prepare callback (0: there was none yet), ... */
 	uint64_t slept_ns; /* ... and how long the loop had slept by then */
 	struct lag_section *current;
 	struct lag_stats stats;
@@ -76,6 +76,10 @@ static void on_prepare(uv_prepare_t *p)
 
 	(void)p;
 	assert(!lag.current);
+	if (!lag.began_us) { /* what came before the loop ran was no turn */
+		begin_turn(now_us);
+		return;
+	}
 	if (us < 0)
 		us = 0; /* the two clocks differ by a rounding */
 	count(us);
@@ -93,7 +97,6 @@ void lag_open(uv_loop_t *loop)
 	(void)uv_prepare_init(loop, &lag.prepare);
 	(void)uv_prepare_start(&lag.prepare, on_prepare);
 	uv_unref((uv_handle_t *)&lag.prepare);
-	begin_turn(clock_mono_us());
 }
 
 void lag_close(void)
@@ -111,7 +114,7 @@ struct lag_stats lag_stats(void)
 
 bool lag_enough(void)
 {
-	return lag.loop && turn_us(clock_mono_us()) >= LAG_ENOUGH_MS * 1000;
+	return lag.loop && lag.began_us && turn_us(clock_mono_us()) >= LAG_ENOUGH_MS * 1000;
 }
 
 void lag_begin(struct lag_section *s, const char *kind, const char *name)

@@ -332,10 +332,16 @@ static void deliver_one(struct job *j)
 	free(j);
 }
 
-static void deliver(struct lanes *l)
+/* Unless @all: at least one, and no more when this turn of the loop has taken long enough. */
+static void deliver(struct lanes *l, bool all)
 {
-	for (struct job *j; (j = take_ended(l));)
+	for (struct job *j; (j = take_ended(l));) {
 		deliver_one(j);
+		if (!all && lag_enough()) {
+			(void)uv_async_send(&l->wake);
+			break;
+		}
+	}
 	join_those_over(l);
 }
 
@@ -353,7 +359,7 @@ static void on_wake(uv_async_t *a)
 {
 	struct lanes *l = a->data;
 
-	deliver(l);
+	deliver(l, false);
 	rest_if_empty(l);
 }
 
@@ -499,7 +505,7 @@ unsigned lanes_close(uv_loop_t *loop)
 	l->refusing = true;
 	lanes_cancel_all(loop);
 	end_threads(l);
-	deliver(l);
+	deliver(l, true);
 	LIST_FOREACH(j, &l->all, in_all)
 	stuck++;
 	uv_loop_set_data(loop, NULL);
