@@ -10,6 +10,9 @@
  * in_max bytes of later requests wait, and when answers pile up unread. End-of-file itself does not cancel a call that
  * did not ask for it: clients may shut down their sending side and still wait for the answer.
  *
+ * A turn of the loop that has taken long enough (lag_enough()) reads from no more connections, and leaves further
+ * requests of this one to the next turn: many clients at once are served in many turns.
+ *
  * Deadlines are kept as numbers in the connection; one timer of the server looks at all of them.
  */
 #include "api/conn.h"
@@ -126,20 +129,23 @@ static bool step_body(struct conn *c)
 
 static void process(struct conn *c)
 {
-	bool go = true;
+	bool go = true, later = false;
 
 	c->processing = true;
-	while (go) {
+	while (go && !later) {
 		if (c->state == CONN_HEAD && !blocked(c))
 			go = step_head(c);
 		else if (c->state == CONN_BODY)
 			go = step_body(c);
 		else
 			go = false;
+		later = go && lag_enough();
 	}
 	c->processing = false;
 	if (c->in.len == 0)
 		buf_free(&c->in);
+	if (later)
+		conn_queue_resume(c);
 }
 
 /* ------------------------------------------------------------------ reading */
@@ -149,7 +155,8 @@ static void on_alloc(uv_handle_t *h, size_t hint, uv_buf_t *buf)
 	struct conn *c = h->data;
 
 	(void)hint;
-	*buf = uv_buf_init(c->s->rx, SERVER_RX);
+	/* None (UV_ENOBUFS) leaves the bytes with the kernel until the next turn. */
+	*buf = uv_buf_init(c->s->rx, lag_enough() ? 0 : SERVER_RX);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf);
@@ -158,7 +165,8 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf);
 static void regulate(struct conn *c)
 {
 	bool want = c->state != CONN_CLOSED && !c->eof &&
-		    (!blocked(c) || (c->in.len < c->s->in_max && !(c->tls && tls_held_back(c->tls))));
+		    ((!blocked(c) && !c->resume_queued) ||
+		     (c->in.len < c->s->in_max && !(c->tls && tls_held_back(c->tls))));
 
 	if (want == c->reading)
 		return;
@@ -185,7 +193,7 @@ static void feed_tls(struct conn *c, const void *data, size_t n)
 			c->eof = true;
 		if (is_open(c))
 			process(c);
-	} while (r == TLS_FULL && is_open(c) && c->in.len < c->s->in_max);
+	} while (r == TLS_FULL && is_open(c) && !c->resume_queued && c->in.len < c->s->in_max);
 	if (r == TLS_FAILED && is_open(c)) {
 		if (c->req && c->req->handed)
 			conn_destroy(c);
@@ -208,6 +216,8 @@ static void feed(struct conn *c, const void *data, size_t n)
 static void at_eof(struct conn *c)
 {
 	c->eof = true;
+	if (c->resume_queued && is_open(c))
+		return; /* what came before it first */
 	switch (c->state) {
 	case CONN_CALL:
 		if (c->req->streaming || c->req->on_gone)
@@ -234,6 +244,8 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
 	struct conn *c = stream->data;
 
+	if (n == UV_ENOBUFS)
+		return;
 	LAG_SECTION("connection", "read");
 	if (n == UV_EOF) {
 		at_eof(c);

@@ -73,6 +73,8 @@ static void on_idle(uv_idle_t *idle)
 	for (unsigned n = s->n_conns; n && (c = TAILQ_FIRST(&s->resume)); n--) {
 		TAILQ_REMOVE(&s->resume, c, resume);
 		conn_resume(c);
+		if (lag_enough())
+			break;
 	}
 	if (TAILQ_EMPTY(&s->resume) && TAILQ_EMPTY(&s->deserted))
 		(void)uv_idle_stop(&s->idle);
