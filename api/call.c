@@ -80,6 +80,24 @@ int call_query_bool(struct call *c, const char *key, bool def, bool *ret, struct
 	return 0;
 }
 
+static json_t *read_body(const struct call *c, struct err *e)
+{
+	const struct body *b = request_of(c)->parsed;
+
+	if (!b)
+		return json_read(c->body, c->body_len, e);
+	if (!b->json)
+		*e = b->e;
+	return json_incref(b->json);
+}
+
+const char *call_canonical(const struct call *c, const json_t *body)
+{
+	const struct body *b = request_of(c)->parsed;
+
+	return b && b->json == body ? b->canonical : NULL;
+}
+
 json_t *call_json(const struct call *c, bool empty_ok, struct err *e)
 {
 	json_t *j;
@@ -90,13 +108,18 @@ json_t *call_json(const struct call *c, bool empty_ok, struct err *e)
 		(void)err_field(e, ERR_INVALID, "body", "", "a JSON object is required as the request body");
 		return NULL;
 	}
-	j = json_read(c->body, c->body_len, e);
+	j = read_body(c, e);
 	if (j && !json_is_object(j)) {
 		json_decref(j);
 		(void)err_field(e, ERR_INVALID, "body", "", "the request body must be a JSON object");
 		return NULL;
 	}
 	return j;
+}
+
+bool call_is_cut(const struct call *c)
+{
+	return !request_of(c)->s;
 }
 
 static const char *own_address(const struct request *q, char out[PEER_TEXT])

@@ -40,9 +40,10 @@ static int read_key(const struct call *c, const char **ret, struct err *e)
 static void digest(const struct call *c, const json_t *body, char out[SHA256_HEX])
 {
 	auto_buf struct buf b = { 0 };
-	auto_free char *text = body ? json_canonical(body) : NULL;
+	const char *text = call_canonical(c, body);
+	auto_free char *made = body && !text ? json_canonical(body) : NULL;
 
-	buf_printf(&b, "%s\n%s\n%s", c->method, c->path, text ? text : "");
+	buf_printf(&b, "%s\n%s\n%s", c->method, c->path, text ? text : made ? made : "");
 	id_sha256_hex(b.data, b.len, out);
 }
 
@@ -53,7 +54,9 @@ static int scope_of(const struct call *c, const json_t *body, struct scope *ret,
 	if (r)
 		return r;
 	api_caller(c, ret->caller);
-	digest(c, body, ret->digest);
+	ret->digest[0] = '\0';
+	if (ret->key)
+		digest(c, body, ret->digest);
 	return 0;
 }
 
@@ -97,7 +100,16 @@ static void begin(struct change *ch);
 
 static void looked(void *arg)
 {
-	begin(arg);
+	struct change *ch = arg;
+	struct err e;
+
+	if (!call_is_cut(ch->call)) {
+		begin(ch);
+		return;
+	}
+	(void)err_set(&e, ERR_UNAVAILABLE, "the daemon is shutting down");
+	call_reply_err(ch->call, &e);
+	drop(ch);
 }
 
 static void done(void *arg, struct answer *a, bool replayed, const struct err *e)

@@ -188,7 +188,15 @@ static void answer_preflight(struct call *c, bool looked);
 
 static void look_done(void *arg)
 {
-	answer_preflight(arg, true);
+	struct call *c = arg;
+	struct err e;
+
+	if (!call_is_cut(c)) {
+		answer_preflight(c, true);
+		return;
+	}
+	(void)err_set(&e, ERR_UNAVAILABLE, "the daemon is shutting down");
+	call_reply_err(c, &e);
 }
 
 static void fits(struct call *c, const struct cvm_row *row, const json_t *manifest)

@@ -239,6 +239,14 @@ void dispatch_run(struct request *q)
 		q->call.body = q->body.data;
 		q->call.body_len = q->body.len;
 	}
+	if (body_is_long(q))
+		body_parse_beside(q);
+	else
+		dispatch_handle(q);
+}
+
+void dispatch_handle(struct request *q)
+{
 	q->handed = true;
 	LAG_SECTION(q->route->method, q->route->pattern);
 	q->route->handle(&q->call);

@@ -7,6 +7,7 @@
 #ifndef TEEPOD_API_REQUEST_H
 #define TEEPOD_API_REQUEST_H
 
+#include "api/body.h"
 #include "api/conn.h"
 #include "api/target.h"
 
@@ -15,7 +16,8 @@ struct request {
 	struct server *s;  /* NULL once the server is gone */
 	struct conn *conn; /* NULL once the client is gone */
 	LIST_ENTRY(request) all;
-	TAILQ_ENTRY(request) deserted;
+	TAILQ_ENTRY(request) deserted, unread;
+	bool unread_queued;
 	bool deserted_queued, was_deserted;
 	bool handed; /* the handler, or an answer being sent, owns it */
 	bool head_only, keep, expects, must_close, tls;
@@ -37,6 +39,7 @@ struct request {
 
 	uint64_t length; /* Content-Length */
 	struct buf body;
+	struct body *parsed; /* owned; NULL: nobody has parsed it beside the loop */
 	struct buf extra; /* header lines asked for by call_add_header() */
 	bool streaming, chunked;
 	int64_t started_us;
@@ -66,6 +69,9 @@ enum dispatch { DISPATCH_ANSWERED, DISPATCH_BODY, DISPATCH_RUN };
 
 /* Everything that can be decided on the head alone: grammar, target, route, caller, role, size. */
 enum dispatch dispatch_head(struct request *q, const char *head, size_t n);
+/* The body is there. May end before the handler was called, which then is called later. */
 void dispatch_run(struct request *q);
+/* Call the handler. */
+void dispatch_handle(struct request *q);
 
 #endif

@@ -148,6 +148,7 @@ int server_new(const struct server_config *cfg, struct server **ret, struct err 
 	LIST_INIT(&s->requests);
 	TAILQ_INIT(&s->resume);
 	TAILQ_INIT(&s->deserted);
+	TAILQ_INIT(&s->unread);
 	(void)uv_timer_init(s->loop, &s->timer);
 	(void)uv_timer_init(s->loop, &s->drain_timer);
 	(void)uv_idle_init(s->loop, &s->idle);

@@ -63,6 +63,8 @@ struct server {
 	struct request_list requests;  /* all not yet answered */
 	struct conn_queue resume;      /* have input waiting, and their call was answered elsewhere */
 	struct request_queue deserted; /* whose on_gone is due */
+	struct request_queue unread;   /* body.c: whose long bodies wait to be parsed */
+	bool parsing;                  /* body.c: a job parses one */
 
 	uv_timer_t timer;   /* deadlines; runs only while there are some */
 	uint64_t timer_due; /* 0: not running */
