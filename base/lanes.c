@@ -29,7 +29,7 @@
 #include "base/lag.h"
 #include "base/log.h"
 
-enum { THREADS_MAX = 1024, TIME_LEFT_ELSEWHERE_MS = 600 * 1000 };
+enum { THREADS_MAX = 1024, TIME_LEFT_ELSEWHERE_MS = 600 * 1000, RECHECK_MS = 1000 };
 
 const char *const lane_word[LANES] = { "kill", "guest", "bulk", "short" };
 const struct lane_sizes lane_sizes_default = { { 16, 32, 4, 16 } };
@@ -220,10 +220,13 @@ static int64_t check_job(struct lanes *l, struct job *j, int64_t now)
 	if (j->state == JOB_ENDED)
 		return 0;
 	if (j->state == JOB_QUEUED) {
-		if (now < j->due_ms)
-			return j->due_ms;
-		drop(l, j);
-		return 0;
+		if (now >= j->due_ms) {
+			drop(l, j);
+			return 0;
+		}
+		/* Those it waits for may have begun since, and be due to be lent; or a thread could not start. */
+		staff(l, n);
+		return j->due_ms < now + RECHECK_MS ? j->due_ms : now + RECHECK_MS;
 	}
 	if (!j->lent && now >= lend_at(j)) {
 		j->lent = true;

@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * lanes_test.c - jobs beside the loop: they end on the loop thread, late ones are reported, and those that hang are in nobody's way.
+ *
+ * Jobs wait for semaphores that the loop posts, and the loop for their ends, so that only deadlines take time here.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/lanes.h"
+#include "base/log.h"
+
+enum { LONG_MS = 60 * 1000, SHORT_MS = 50, HANGING = 40 };
+
+static const struct lane_sizes one_each = { { 1, 1, 1, 1 } };
+
+/* What happened to one job. */
+struct told {
+	struct world *w;
+	struct job *job;
+	sem_t go; /* work() waits for it, unless it has to come to an end by itself */
+	pthread_t worked_on;
+	bool was_cancelled;
+	int left_ms;
+	unsigned worked, late, done;
+	enum job_end end;
+	struct told *release; /* let this one go when done, or late */
+};
+
+struct world {
+	uv_loop_t loop;
+	pthread_t thread;
+	uv_async_t started; /* by work_until_cancelled() */
+	struct told *running;
+};
+
+static int set_up(void **st)
+{
+	struct world *w = calloc(1, sizeof(*w));
+
+	log_open(LOG_LEVEL_ERROR, false);
+	w->thread = pthread_self();
+	assert_int_equal(uv_loop_init(&w->loop), 0);
+	*st = w;
+	return 0;
+}
+
+static int tear_down(void **st)
+{
+	struct world *w = *st;
+
+	assert_int_equal(lanes_close(&w->loop), 0);
+	(void)uv_run(&w->loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&w->loop), 0);
+	free(w);
+	return 0;
+}
+
+static void note(struct told *t)
+{
+	t->worked_on = pthread_self();
+	t->was_cancelled = job_is_cancelled();
+	t->left_ms = job_time_left_ms();
+	t->worked++;
+}
+
+static void work(void *arg)
+{
+	note(arg);
+}
+
+static void work_until_released(void *arg)
+{
+	struct told *t = arg;
+
+	note(t);
+	while (sem_wait(&t->go))
+		;
+}
+
+static void work_until_cancelled(void *arg)
+{
+	struct told *t = arg;
+
+	note(t);
+	(void)uv_async_send(&t->w->started);
+	while (!job_is_cancelled())
+		(void)sched_yield();
+	t->was_cancelled = true;
+}
+
+static void release(struct told *t)
+{
+	if (t)
+		(void)sem_post(&t->go);
+}
+
+static void done(void *arg, enum job_end end)
+{
+	struct told *t = arg;
+
+	assert_true(pthread_equal(pthread_self(), t->w->thread));
+	t->done++;
+	t->end = end;
+	release(t->release);
+}
+
+static void late(void *arg)
+{
+	struct told *t = arg;
+
+	assert_true(pthread_equal(pthread_self(), t->w->thread));
+	assert_int_equal(t->done, 0);
+	t->late++;
+	release(t->release);
+}
+
+static void start(struct world *w, struct told *t, enum lane lane, unsigned deadline_ms, void (*fn)(void *))
+{
+	const struct job_calls calls = { .lane = lane,
+					 .what = "test",
+					 .deadline_ms = deadline_ms,
+					 .work = fn,
+					 .done = done,
+					 .late = late };
+
+	t->w = w;
+	(void)sem_init(&t->go, 0, 0);
+	t->job = job_start(&w->loop, &calls, t);
+}
+
+/* Returns by itself when no jobs are left: nothing else is in the loop. */
+static void run(struct world *w)
+{
+	assert_int_equal(uv_run(&w->loop, UV_RUN_DEFAULT), 0);
+}
+
+static void assert_ended(const struct told *t, unsigned worked, enum job_end end)
+{
+	assert_int_equal(t->worked, worked);
+	assert_int_equal(t->done, 1);
+	assert_int_equal(t->end, end);
+}
+
+/* ------------------------------------------------------------------ */
+
+static void a_job_works_beside_the_loop_and_is_done_on_it(void **st)
+{
+	struct world *w = *st;
+
+	for (int lane = 0; lane < LANES; lane++) {
+		struct told t = { 0 };
+
+		start(w, &t, (enum lane)lane, LONG_MS, work);
+		assert_int_equal(t.done, 0);
+		run(w);
+		assert_ended(&t, 1, JOB_WORKED);
+		assert_false(pthread_equal(t.worked_on, w->thread));
+		assert_int_equal(t.late, 0);
+	}
+}
+
+static void a_job_is_told_its_time_and_others_are_not(void **st)
+{
+	struct world *w = *st;
+	struct told t = { 0 };
+
+	start(w, &t, LANE_SHORT, LONG_MS, work);
+	run(w);
+	assert_false(t.was_cancelled);
+	assert_in_range(t.left_ms, LONG_MS / 2, LONG_MS);
+	assert_false(job_is_cancelled());
+	assert_true(job_time_left_ms() > LONG_MS);
+}
+
+static void a_job_past_its_deadline_is_late_once_and_done_all_the_same(void **st)
+{
+	struct world *w = *st;
+	struct told t = { 0 };
+	struct lane_stats stats[LANES];
+
+	t.release = &t; /* when it is late */
+	start(w, &t, LANE_GUEST, SHORT_MS, work_until_released);
+	run(w);
+	assert_int_equal(t.late, 1);
+	assert_ended(&t, 1, JOB_WORKED);
+	lanes_stats(&w->loop, stats);
+	assert_int_equal(stats[LANE_GUEST].late_total, 1);
+	assert_int_equal(stats[LANE_GUEST].late, 0);
+	assert_int_equal(stats[LANE_GUEST].running, 0);
+	assert_int_equal(stats[LANE_SHORT].late_total, 0);
+}
+
+static void a_job_past_its_deadline_counts_as_cancelled(void **st)
+{
+	struct world *w = *st;
+	struct told t = { 0 };
+
+	(void)uv_async_init(&w->loop, &w->started, NULL);
+	uv_unref((uv_handle_t *)&w->started);
+	start(w, &t, LANE_SHORT, SHORT_MS, work_until_cancelled);
+	run(w);
+	assert_true(t.was_cancelled);
+	assert_ended(&t, 1, JOB_WORKED);
+	uv_close((uv_handle_t *)&w->started, NULL);
+}
+
+static void release_all(void *arg, enum job_end end)
+{
+	struct told *last = arg;
+
+	done(arg, end);
+	for (struct told *t = last - HANGING; t < last; t++)
+		release(t);
+}
+
+static void jobs_that_hang_do_not_keep_the_next_from_running(void **st)
+{
+	struct world *w = *st;
+	struct told t[HANGING + 1] = { 0 };
+	const struct job_calls calls = { .lane = LANE_GUEST,
+					 .what = "the one behind them",
+					 .deadline_ms = 15 * 1000,
+					 .work = work,
+					 .done = release_all };
+
+	lanes_open(&w->loop, &(struct lane_sizes){ { 1, 16, 1, 1 } });
+	for (int i = 0; i < HANGING; i++)
+		start(w, &t[i], LANE_GUEST, LONG_MS, work_until_released);
+	t[HANGING].w = w;
+	(void)job_start(&w->loop, &calls, &t[HANGING]);
+	run(w);
+	assert_ended(&t[HANGING], 1, JOB_WORKED);
+	for (int i = 0; i < HANGING; i++)
+		assert_ended(&t[i], 1, JOB_WORKED);
+}
+
+static void jobs_that_hang_in_one_lane_are_none_of_the_others_business(void **st)
+{
+	struct world *w = *st;
+	struct told hangs = { 0 }, other = { .release = &hangs };
+
+	lanes_open(&w->loop, &one_each);
+	start(w, &hangs, LANE_BULK, LONG_MS, work_until_released);
+	start(w, &other, LANE_KILL, LONG_MS, work);
+	run(w);
+	assert_ended(&other, 1, JOB_WORKED);
+	assert_ended(&hangs, 1, JOB_WORKED);
+}
+
+static void a_queued_job_is_dropped_at_its_deadline(void **st)
+{
+	struct world *w = *st;
+	struct told first = { 0 }, second = { .release = &first };
+	struct lane_stats stats[LANES];
+
+	lanes_open(&w->loop, &one_each);
+	start(w, &first, LANE_BULK, LONG_MS, work_until_released);
+	start(w, &second, LANE_BULK, SHORT_MS, work);
+	lanes_stats(&w->loop, stats);
+	assert_int_equal(stats[LANE_BULK].queued + stats[LANE_BULK].running, 2);
+	run(w);
+	assert_ended(&second, 0, JOB_DROPPED);
+	assert_ended(&first, 1, JOB_WORKED);
+	assert_int_equal(second.late, 0);
+	lanes_stats(&w->loop, stats);
+	assert_int_equal(stats[LANE_BULK].dropped_total, 1);
+}
+
+static void a_queued_job_that_is_cancelled_is_dropped_from_the_loop(void **st)
+{
+	struct world *w = *st;
+	struct told first = { 0 }, second = { .release = &first };
+
+	lanes_open(&w->loop, &one_each);
+	start(w, &first, LANE_BULK, LONG_MS, work_until_released);
+	start(w, &second, LANE_BULK, LONG_MS, work);
+	job_cancel(second.job);
+	assert_int_equal(second.done, 0);
+	run(w);
+	assert_ended(&second, 0, JOB_DROPPED);
+	assert_ended(&first, 1, JOB_WORKED);
+}
+
+static void cancel_running(uv_async_t *a)
+{
+	struct world *w = a->data;
+
+	job_cancel(w->running->job);
+}
+
+static void a_running_job_sees_that_it_is_cancelled(void **st)
+{
+	struct world *w = *st;
+	struct told t = { 0 };
+
+	(void)uv_async_init(&w->loop, &w->started, cancel_running);
+	uv_unref((uv_handle_t *)&w->started);
+	w->started.data = w;
+	w->running = &t;
+	start(w, &t, LANE_SHORT, LONG_MS, work_until_cancelled);
+	run(w);
+	assert_true(t.was_cancelled);
+	assert_int_equal(t.late, 0);
+	assert_ended(&t, 1, JOB_WORKED);
+	uv_close((uv_handle_t *)&w->started, NULL);
+}
+
+static void cancel_all(uv_async_t *a)
+{
+	lanes_cancel_all(a->loop);
+}
+
+static void all_jobs_are_cancelled_and_later_ones_dropped(void **st)
+{
+	struct world *w = *st;
+	struct told running = { 0 }, queued = { 0 }, later = { 0 };
+
+	lanes_open(&w->loop, &one_each);
+	(void)uv_async_init(&w->loop, &w->started, cancel_all);
+	uv_unref((uv_handle_t *)&w->started);
+	start(w, &running, LANE_BULK, LONG_MS, work_until_cancelled);
+	start(w, &queued, LANE_BULK, LONG_MS, work);
+	run(w);
+	assert_ended(&running, 1, JOB_WORKED);
+	assert_ended(&queued, 0, JOB_DROPPED);
+	start(w, &later, LANE_SHORT, LONG_MS, work);
+	assert_int_equal(later.done, 0);
+	run(w);
+	assert_ended(&later, 0, JOB_DROPPED);
+	uv_close((uv_handle_t *)&w->started, NULL);
+}
+
+/* A loop without jobs does not stay for the lanes' sake, nor does one without lanes have to be closed. */
+static void lanes_that_were_never_used_close(void **st)
+{
+	struct world *w = *st;
+
+	run(w);
+	assert_int_equal(lanes_close(&w->loop), 0);
+	lanes_open(&w->loop, &one_each);
+	run(w);
+}
+
+static void jobs_that_still_work_are_waited_for_by_nobody(void **st)
+{
+	struct world *w = *st;
+	struct told t[3] = { 0 };
+
+	lanes_open(&w->loop, &one_each);
+	for (int i = 0; i < 3; i++)
+		start(w, &t[i], LANE_SHORT, LONG_MS, work);
+	assert_int_equal(lanes_close(&w->loop), 0);
+	/* whichever way each of them ended, it was told */
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(t[i].done, 1);
+}
+
+/* ------------------------------------------------------------------ stuck at the end */
+
+static pthread_key_t at_thread_end;
+
+static void thread_ended(void *arg)
+{
+	(void)sem_post(arg);
+}
+
+struct stuck {
+	struct told t;
+	sem_t running, ended;
+};
+
+static void work_stuck(void *arg)
+{
+	struct stuck *s = arg;
+
+	(void)pthread_setspecific(at_thread_end, &s->ended);
+	(void)sem_post(&s->running);
+	work_until_released(&s->t);
+}
+
+/* In a process of its own, which ends as the contract says. Its status: 0, or the number of the check. */
+static int close_with_a_stuck_job(void)
+{
+	static struct world w;
+	static struct stuck s;
+	struct job_calls calls = { LANE_GUEST, "stuck", LONG_MS, work_stuck, done, NULL };
+
+	(void)pthread_key_create(&at_thread_end, thread_ended);
+	(void)sem_init(&s.running, 0, 0);
+	(void)sem_init(&s.ended, 0, 0);
+	(void)sem_init(&s.t.go, 0, 0);
+	s.t.w = &w;
+	w.thread = pthread_self();
+	(void)uv_loop_init(&w.loop);
+	(void)job_start(&w.loop, &calls, &s);
+	(void)sem_wait(&s.running);
+	if (lanes_close(&w.loop) != 1)
+		return 1;
+	(void)uv_run(&w.loop, UV_RUN_DEFAULT);
+	if (uv_loop_close(&w.loop))
+		return 2;
+	release(&s.t); /* now its thread finds lanes that are closed */
+	(void)sem_wait(&s.ended);
+	return s.t.done ? 3 : 0;
+}
+
+static void a_job_that_is_stuck_when_the_lanes_close_is_given_up(void **st)
+{
+	int status = 0;
+	pid_t pid = fork();
+
+	(void)st;
+	if (!pid)
+		_exit(close_with_a_stuck_job());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		/* first: it forks, while there is one thread */
+		cmocka_unit_test(a_job_that_is_stuck_when_the_lanes_close_is_given_up),
+		TEST(a_job_works_beside_the_loop_and_is_done_on_it),
+		TEST(a_job_is_told_its_time_and_others_are_not),
+		TEST(a_job_past_its_deadline_is_late_once_and_done_all_the_same),
+		TEST(a_job_past_its_deadline_counts_as_cancelled),
+		TEST(jobs_that_hang_do_not_keep_the_next_from_running),
+		TEST(jobs_that_hang_in_one_lane_are_none_of_the_others_business),
+		TEST(a_queued_job_is_dropped_at_its_deadline),
+		TEST(a_queued_job_that_is_cancelled_is_dropped_from_the_loop),
+		TEST(a_running_job_sees_that_it_is_cancelled),
+		TEST(all_jobs_are_cancelled_and_later_ones_dropped),
+		TEST(lanes_that_were_never_used_close),
+		TEST(jobs_that_still_work_are_waited_for_by_nobody),
+	};
+
+	return cmocka_run_group_tests_name("lanes", tests, NULL, NULL);
+}
