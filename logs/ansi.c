@@ -6,6 +6,7 @@
  * or too many bytes end any sequence: a guest that opens a string and never closes it must not hide its log from us.
  */
 #include <stdbool.h>
+#include <string.h>
 
 #include "logs/ansi.h"
 
@@ -89,12 +90,30 @@ static size_t in_text(struct ansi *a, unsigned char c, char *out)
 	return kept;
 }
 
+/* How many bytes at @in are plain text: most of a log is, so these are copied at once. */
+static size_t plain(const char *in, size_t n)
+{
+	size_t i = 0;
+
+	while (i < n && ((in[i] >= 0x20 && in[i] < 0x7f) || in[i] == '\n' || in[i] == '\t'))
+		i++;
+	return i;
+}
+
 size_t ansi_strip(struct ansi *a, const char *in, size_t n, char *out)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		unsigned char c = (unsigned char)in[i];
+		size_t run = a->state == TEXT && !a->held ? plain(in + i, n - i) : 0;
+		unsigned char c;
+
+		memcpy(out + kept, in + i, run);
+		kept += run;
+		i += run;
+		if (i == n)
+			break;
+		c = (unsigned char)in[i];
 
 		if (c == '\n' && a->state != TEXT)
 			a->state = TEXT;
