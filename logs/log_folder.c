@@ -6,16 +6,19 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/lanes.h"
 #include "base/own.h"
 #include "logs/log_folder.h"
 
-enum { BOOTS_TEXT = 64 * 1024 };
+enum { BOOTS_TEXT = 64 * 1024, LOCK_POLL_US = 5000 };
 
 static const char *const stream_word[LOG_STREAMS] = { [LOG_SERIAL] = "serial", [LOG_QEMU] = "qemu" };
 
@@ -55,6 +58,22 @@ int log_open_file(int dirfd, const char *name, int flags)
 bool log_is_closed(enum log_stream s, int fd)
 {
 	return s == LOG_QEMU && fd == -EACCES;
+}
+
+/* Whoever may open the file may lock it, QEMU among them, so no wait for the lock may be without an
+ * end. A blocking flock() cannot be given one. */
+int log_lock(int fd, int how, int max_ms, struct err *e)
+{
+	int64_t until = clock_mono_ms() + max_ms;
+
+	while (flock(fd, how | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return err_sys(e, errno, "lock the log");
+		if (job_is_cancelled() || clock_mono_ms() >= until)
+			return err_set(e, ERR_TIMEOUT, "the log is locked by another process");
+		(void)usleep(LOCK_POLL_US);
+	}
+	return 0;
 }
 
 unsigned log_boots_current(const struct log_boots *b)

@@ -48,4 +48,8 @@ bool log_is_closed(enum log_stream s, int fd);
 /* openat() of a regular file, no links, never blocking. Returns the descriptor or -errno. */
 int log_open_file(int dirfd, const char *name, int flags);
 
+/* [job] flock(@fd, @how), waiting at most @max_ms and not beyond the job's deadline. ERR_TIMEOUT:
+ * another process holds it. */
+int log_lock(int fd, int how, int max_ms, struct err *e);
+
 #endif

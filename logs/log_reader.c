@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
- * log_reader.c - one boot's log from any point to its end, while it is being written, rotated and put away.
+ * log_reader.c - one boot's log from any point to its end, while it is being written, rotated and
+ * put away.
  *
- * A reader stands in a segment or in the live file. Rotation and the next boot both make the live file's bytes appear
- * as the next segment, with the same offsets, so before reading more of the live file we look whether a segment with a
- * number above the last one we know of has come; if so we go on in it, from where we were. The folder's mtime says when
- * looking is worth it; mtimes are as coarse as the kernel's tick, so a folder that changed just now is looked at again.
+ * A reader stands in a segment or in the live file. Rotation and the next boot both make the live
+ * file's bytes appear as the next segment, with the same offsets, so before reading more of the
+ * live file we look whether a segment with a number above the last one we know of has come; if so
+ * we go on in it, from where we were. The folder's mtime says when looking is worth it; mtimes are
+ * as coarse as the kernel's tick, so a folder that changed just now is looked at again.
  *
- * Of a live file that had grown far over its bound only the end is kept; offsets differ then, and a follower goes on at
- * the segment's end.
+ * Of a live file that had grown far over its bound only the end is kept; offsets differ then, and a
+ * follower goes on at the segment's end.
+ *
+ * All of this waits for files, and for a lock that others hold: it runs in jobs, of one reader one
+ * at a time, and ends at the job's deadline.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +24,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/lanes.h"
 #include "base/own.h"
 #include "logs/ansi.h"
 #include "logs/log_folder.h"
@@ -201,6 +207,18 @@ static int read_segment(struct log_reader *r, size_t want, size_t *got, struct e
 	return 0;
 }
 
+/* Ends before the deadline does, so that the error names the lock. */
+static int lock_live(int live, struct err *e)
+{
+	return log_lock(live, LOCK_SH, job_time_left_ms() / 10 * 9, e);
+}
+
+/* A rotation that has begun has renamed something in the folder, so this needs no lock. */
+static bool is_quiet(const struct log_reader *r)
+{
+	return r->ask.follow && size_of(r->fd) == r->at && !folder_changed(r);
+}
+
 static int read_raw(struct log_reader *r, size_t want, size_t *got, enum log_more *more, struct err *e)
 {
 	int live = r->fd, rc;
@@ -209,8 +227,13 @@ static int read_raw(struct log_reader *r, size_t want, size_t *got, enum log_mor
 		return go_on(r, more, e);
 	if (r->seg)
 		return read_segment(r, want, got, e);
+	if (is_quiet(r)) {
+		*more = LOG_QUIET;
+		return 0;
+	}
 	/* Held by a rotation only between its rename and its truncate. */
-	(void)flock(live, LOCK_SH);
+	if (lock_live(live, e) < 0)
+		return -(int)e->code;
 	rc = read_live(r, want, got, more, e);
 	if (r->fd == live)
 		(void)flock(live, LOCK_UN);
@@ -248,32 +271,57 @@ struct tail {
 	bool started;    /* the newline that ends the last line is behind us */
 };
 
-/* Search @fd backwards. True when the place was found (or the budget is used up); *at is it. */
+/* Search the @n bytes of @chunk, which begin at @base in their file. True when the place was found
+ * (or the budget is used up): *at. */
+static bool tail_in_chunk(struct tail *t, const char *chunk, size_t n, uint64_t base, uint64_t *at)
+{
+	size_t end = n, floor;
+	const char *newline;
+
+	if (!t->started && n) {
+		t->started = true;
+		t->budget--;
+		end--;
+	}
+	floor = t->budget < end ? end - (size_t)t->budget : 0;
+	t->budget -= end - floor;
+	while ((newline = memrchr(chunk + floor, '\n', end - floor))) {
+		end = (size_t)(newline - chunk);
+		if (--t->lines)
+			continue;
+		*at = base + end + 1;
+		return true;
+	}
+	*at = base + floor;
+	return floor > 0;
+}
+
+/* Search @fd backwards. *at: where to begin. 0 or -errno. */
 static int tail_in_file(struct tail *t, int fd, char *chunk, uint64_t *at, bool *found)
 {
 	uint64_t pos = size_of(fd);
 
 	*found = false;
-	while (pos > 0) {
+	*at = 0;
+	while (pos > 0 && !*found) {
 		size_t n = pos < LOG_SLICE ? (size_t)pos : LOG_SLICE;
 		ssize_t got = pread(fd, chunk, n, (off_t)(pos - n));
 
 		if (got < 0)
 			return -errno;
-		for (ssize_t i = got; i-- > 0;) {
-			bool newline = chunk[i] == '\n', last = !t->started;
-
-			t->started = true;
-			if ((newline && !last && --t->lines == 0) || !t->budget--) {
-				*at = pos - n + (uint64_t)i + 1;
-				*found = true;
-				return 0;
-			}
-		}
+		if (job_is_cancelled())
+			return -ETIMEDOUT;
 		pos -= n;
+		*found = tail_in_chunk(t, chunk, (size_t)got, pos, at);
 	}
-	*at = 0;
 	return 0;
+}
+
+static int tail_error(int error, struct err *e)
+{
+	if (error == ETIMEDOUT)
+		return err_set(e, ERR_TIMEOUT, "searching the log for its last lines took too long");
+	return err_sys(e, error, "read the log");
 }
 
 static int tail_segments(struct log_reader *r, struct tail *t, bool *found, struct err *e)
@@ -302,7 +350,7 @@ static int tail_segments(struct log_reader *r, struct tail *t, bool *found, stru
 		r->last_seg = v[i].seg - 1;
 		rc = tail_in_file(t, fd, r->raw, &r->at, found);
 		if (rc < 0)
-			return err_sys(e, -rc, "read log segment %s", name);
+			return tail_error(-rc, e);
 	}
 	return 0;
 }
@@ -329,8 +377,8 @@ static int begin_at_tail(struct log_reader *r, uint64_t lines, struct err *e)
 
 	if (!boot_is_past(r))
 		live = log_open_file(r->dirfd, log_live_name(&r->boots, r->ask.stream), O_RDONLY);
-	if (live >= 0)
-		(void)flock(live, LOCK_SH);
+	if (live >= 0 && lock_live(live, e) < 0)
+		return -(int)e->code;
 	if (log_segments(r->dirfd, &v, &n, e) < 0)
 		return -(int)e->code;
 	if (live >= 0) {
@@ -338,7 +386,7 @@ static int begin_at_tail(struct log_reader *r, uint64_t lines, struct err *e)
 		r->at = size_of(live);
 		rc = lines ? tail_in_file(&t, live, r->raw, &r->at, &found) : 0;
 		if (rc < 0)
-			return err_sys(e, -rc, "read the log");
+			return tail_error(-rc, e);
 		if (!lines || found || !r->last_seg) {
 			r->stop_at = size_of(live);
 			r->was_live = true;

@@ -19,12 +19,13 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/own.h"
 #include "logs/log_folder.h"
 
 #define ROTATE_TEMP ".rotate.tmp"
 
-enum { CHUNK = 256 * 1024 };
+enum { CHUNK = 256 * 1024, LOCK_MAX_MS = 2000 };
 
 static int open_folder(const char *dir, struct err *e)
 {
@@ -88,10 +89,13 @@ static uint64_t file_size(int fd)
 static int swap_in(int dirfd, int live, int to, uint64_t at, const char *segment)
 {
 	uint64_t end = at + 4 * CHUNK;
+	struct err e;
 	int r;
 
-	if (flock(live, LOCK_EX) < 0)
-		return -errno;
+	/* Who keeps the lock must not be able to keep the log from being bounded. */
+	if (log_lock(live, LOCK_EX, LOCK_MAX_MS, &e) < 0)
+		log_warn("rotating to %s without the lock, readers may see some lines twice: %s", segment,
+			 e.text);
 	r = copy_range(live, to, &at, end);
 	if (!r && renameat(dirfd, ROTATE_TEMP, dirfd, segment) < 0)
 		r = -errno;

@@ -51,10 +51,12 @@ struct log_boot {
 	uint64_t serial_bytes, qemu_bytes;
 };
 
-/* Boots that can be read, newest first. *ret malloc'd. A folder that is not there yet has none. */
+/* [job] Boots that can be read, newest first. *ret malloc'd. A folder that is not there yet has
+ * none. */
 int logs_list(const char *dir, struct log_boot **ret, size_t *ret_n, struct err *e);
 
-/* ------------------------------------------------------------------ reading */
+/* ------------------------------------------------------------------ reading [job]
+ * ERR_TIMEOUT when the job's deadline passes or the job is cancelled. */
 
 struct log_reader;
 

@@ -45,7 +45,8 @@ struct serial_scan {
  * guest that writes a million of them costs its host one call. */
 void serial_scan_feed(struct serial_scan *s, const char *data, size_t n, serial_fn fn, void *arg);
 
-/* Feed what is new in <@dir>/serial.log, at most 64 KiB; *ret_more if there is more. No file yet is no error. */
+/* [job] Feed what is new in <@dir>/serial.log, at most 64 KiB; *ret_more if there is more. No file
+ * yet is no error. */
 int serial_scan_file(struct serial_scan *s, const char *dir, serial_fn fn, void *arg, bool *ret_more,
 		     struct err *e);
 

@@ -11,12 +11,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/file.h"
+#include "base/lanes.h"
 #include "base/own.h"
 #include "logs/ansi.h"
 #include "logs/logs.h"
@@ -444,6 +446,95 @@ static void reading_without_following_ends_even_if_the_guest_never_stops(void **
 	log_reader_free(lr);
 }
 
+/* ------------------------------------------------------------------ locks that others hold */
+
+static int locked(const struct room *r)
+{
+	auto_free char *path = xasprintf("%s/serial.log", r->dir);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	assert_int_equal(flock(fd, LOCK_EX), 0);
+	return fd;
+}
+
+struct reading {
+	const struct room *room;
+	struct log_ask ask;
+	struct log_reader *reader;
+	struct err e;
+	int r;
+	bool over;
+};
+
+static void read_work(void *arg)
+{
+	struct reading *d = arg;
+	enum log_more more = LOG_MORE;
+	char piece[64];
+	size_t n;
+
+	d->r = log_reader_open(d->room->dir, &d->ask, &d->reader, &d->e);
+	while (!d->r && more != LOG_END)
+		d->r = log_reader_read(d->reader, piece, sizeof(piece), &n, &more, &d->e);
+}
+
+static void read_over(void *arg, enum job_end end)
+{
+	struct reading *d = arg;
+
+	d->over = end == JOB_WORKED;
+}
+
+static void read_in_a_job(struct reading *d, unsigned ms)
+{
+	const struct job_calls calls = {
+		.lane = LANE_SHORT, .what = "read", .deadline_ms = ms, .work = read_work, .done = read_over
+	};
+	uv_loop_t loop = { 0 };
+
+	assert_int_equal(uv_loop_init(&loop), 0);
+	(void)job_start(&loop, &calls, d);
+	(void)uv_run(&loop, UV_RUN_DEFAULT);
+	assert_int_equal(lanes_close(&loop), 0);
+	(void)uv_run(&loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&loop), 0);
+	assert_true(d->over);
+	log_reader_free(d->reader);
+}
+
+static void a_read_waits_for_a_held_lock_no_longer_than_its_deadline(void **st)
+{
+	const struct room *r = *st;
+	auto_close int lock = -1;
+	struct reading tail = { .room = r, .ask = { .tail = 1 } }, all = { .room = r, .ask = { .tail = -1 } };
+
+	begin(r, 1);
+	say(r, "one\n");
+	lock = locked(r);
+	read_in_a_job(&tail, 50);
+	assert_int_equal(tail.r, -ERR_TIMEOUT);
+	assert_null(tail.reader);
+	read_in_a_job(&all, 50);
+	assert_int_equal(all.r, -ERR_TIMEOUT);
+}
+
+static void a_lock_that_is_held_for_ever_does_not_keep_a_log_from_being_rotated(void **st)
+{
+	const struct room *r = *st;
+	auto_close int lock = -1;
+	auto_free char *text = NULL;
+
+	begin(r, 1);
+	for (int i = 0; i < 5; i++)
+		say(r, "five lines of the guest\n");
+	lock = locked(r);
+	rotate(r);
+	assert_true(there(r, "serial.1.1.log"));
+	close(take_fd(&lock));
+	text = read_all(r, (struct log_ask){ .stream = LOG_SERIAL, .tail = 5 }, 4096);
+	assert_int_equal(strlen(text), 5 * strlen("five lines of the guest\n"));
+}
+
 static void a_cvm_that_never_started_has_an_empty_log(void **st)
 {
 	const struct room *r = *st;
@@ -703,6 +794,8 @@ int main(void)
 		T(a_follower_loses_and_repeats_nothing_over_rotations),
 		T(a_follower_ends_when_the_next_boot_begins),
 		T(reading_without_following_ends_even_if_the_guest_never_stops),
+		T(a_read_waits_for_a_held_lock_no_longer_than_its_deadline),
+		T(a_lock_that_is_held_for_ever_does_not_keep_a_log_from_being_rotated),
 		T(a_cvm_that_never_started_has_an_empty_log),
 		T(links_and_fifos_in_place_of_logs_are_not_read),
 		T(damage_to_the_boot_list_does_not_keep_a_cvm_from_starting),
