@@ -183,16 +183,25 @@ void follow_add(struct follower *f, struct call *c, const struct follow_ops *ops
 	sweep(all);
 }
 
-static void on_soon(void *arg)
+void follow_call(struct follower *f, void (*fn)(struct follower *f))
 {
-	struct follower *f = arg;
 	struct followers *all = f->all;
 
 	all->walking++;
 	if (!f->ended)
-		f->ops->look(f, false);
+		fn(f);
 	all->walking--;
 	sweep(all);
+}
+
+static void look_once(struct follower *f)
+{
+	f->ops->look(f, false);
+}
+
+static void on_soon(void *arg)
+{
+	follow_call(arg, look_once);
 }
 
 void follow_soon(struct follower *f)

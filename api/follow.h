@@ -48,8 +48,12 @@ void follow_add(struct follower *f, struct call *c, const struct follow_ops *ops
 /* finish() and free; no use of @f after the callback in progress has returned. */
 void follow_end(struct follower *f);
 
-/* Look again in a moment: for those who wait for a slow reader, or read a file in slices. */
+/* Look again in a moment: for those who wait for a slow reader. */
 void follow_soon(struct follower *f);
+
+/* Call @fn(@f) from a callback of the loop that is not this file's: @fn may write, and may call
+ * follow_end(). */
+void follow_call(struct follower *f, void (*fn)(struct follower *f));
 
 /* ------------------------------------------------------------------ server-sent events */
 

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Logs that are large, locked, rotated and read by many: nobody else waits for them, and no line is lost."""
+
+import contextlib
+import fcntl
+import http.client
+import multiprocessing
+import selectors
+import socket
+import threading
+import time
+from urllib.parse import urlsplit
+
+from node import PREFIX, until
+
+READ_MAX_S = 15  # of a job that reads
+
+
+def serial(node, cvm):
+    return node.dir / "cvms" / cvm.uuid / "logs" / "serial.log"
+
+
+def written_before(node):
+    """A CVM that has a log, and no QEMU that writes to it."""
+    cvm = node.create()
+    until("boot", lambda: "BOOTSECTOR-READY" in cvm.log())
+    cvm.do("stop")
+    return cvm
+
+
+def say(path, text):
+    """Append as QEMU does, but not while the log is being put away."""
+    with open(path, "a") as log:
+        fcntl.flock(log, fcntl.LOCK_SH)
+        log.write(text)
+        log.flush()
+
+
+@contextlib.contextmanager
+def locked(path):
+    with open(path) as log:
+        fcntl.flock(log, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(log, fcntl.LOCK_UN)     # a child process may have the file open too
+
+
+def make_large(path, mib=200):
+    line = b"what a guest says that has a lot to say, and says it again and again and again\n"
+    block = (line * (2 ** 20 // len(line) + 1))[:2 ** 20 - 1] + b"\n"
+    with open(path, "ab") as log:
+        for _ in range(mib):
+            log.write(block)
+
+
+class Reader:
+    """A client of one log, read by a thread of its own."""
+
+    def __init__(self, node, cvm, query, key="own", accept=None, path="/logs?"):
+        self.text, self.times, self.ended = "", [], False
+        self.connection = node.connection(timeout=60)
+        headers = {"X-API-Key": node.key if key == "own" else key} if key else {}
+        if accept:
+            headers["Accept"] = accept
+        self.connection.request("GET", f"{PREFIX}/cvms/{cvm.uuid}{path}{query}" if cvm else PREFIX + path, headers=headers)
+        self.socket = self.connection.sock
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.answer = None
+        self.thread.start()
+
+    def _read(self):
+        try:
+            self.answer = self.connection.getresponse()
+            while piece := self.answer.read1(65536):
+                self.text += piece.decode(errors="replace")
+        except (OSError, ValueError, AttributeError, http.client.HTTPException):
+            pass
+        self.ended = True
+
+    @property
+    def status(self):
+        until("the head of an answer", lambda: self.answer or self.ended, READ_MAX_S + 15)
+        return self.answer.status
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+        self.thread.join(5)
+        self.connection.close()
+
+
+@contextlib.contextmanager
+def reading(*args, **how):
+    reader = Reader(*args, **how)
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
+# ---------------------------------------------------------------------- the loop does not wait
+
+def _crowd(where, request, clients, rounds, done):
+    """In a process of its own: @clients at a time read the same answer, @rounds times each."""
+    chosen = selectors.DefaultSelector()
+
+    def ask(left):
+        s = socket.create_connection(where)
+        s.sendall(request)
+        s.setblocking(False)
+        chosen.register(s, selectors.EVENT_READ, [left, 0, b""])
+    for _ in range(clients):
+        ask(rounds)
+    while chosen.get_map():
+        for key, _ in chosen.select():
+            piece = key.fileobj.recv(2 ** 20)
+            key.data[1] += len(piece)
+            key.data[2] = (key.data[2] + piece)[-5:]
+            if piece:
+                continue
+            chosen.unregister(key.fileobj)
+            key.fileobj.close()
+            done.put((key.data[1], key.data[2]))
+            if key.data[0] > 1:
+                ask(key.data[0] - 1)
+
+
+@contextlib.contextmanager
+def crowd(node, path, clients, rounds=1):
+    """Yields a function: what has been read so far, as (bytes, last bytes) of each answer."""
+    where = urlsplit(node.url)
+    request = f"GET {path} HTTP/1.1\r\nHost: x\r\nX-API-Key: {node.key}\r\nConnection: close\r\n\r\n".encode()
+    done, got = multiprocessing.Queue(), []
+    process = multiprocessing.Process(target=_crowd, args=((where.hostname, where.port), request, clients, rounds, done), daemon=True)
+    process.start()
+
+    def answers():
+        while not done.empty():
+            got.append(done.get())
+        return got
+    try:
+        yield answers
+    finally:
+        process.kill()
+        process.join()
+
+
+def health(node, seconds=None, count=None):
+    """Milliseconds of GET /healthz, one every 10 ms."""
+    taken, end = [], seconds and time.monotonic() + seconds
+    while (not end or time.monotonic() < end) and (not count or len(taken) < count):
+        taken.append(node.api("GET", "/healthz", prefix="", key=None).ok().seconds * 1000)
+        time.sleep(0.01)
+    return sorted(taken)
+
+
+def fast(taken):
+    p99, longest = taken[len(taken) * 99 // 100], taken[-1]
+    assert p99 < 100 and longest < 100, f"{len(taken)} requests: p99 {p99:.1f} ms, max {longest:.1f} ms"
+
+
+def test_nobody_waits_while_twenty_clients_read_the_end_of_a_large_log(spawn):
+    node = spawn(options={"logs.serial_max_bytes": 0})
+    cvm = written_before(node)
+    make_large(serial(node, cvm))
+    rounds, taken = 12, []
+    with crowd(node, f"{PREFIX}/cvms/{cvm.uuid}/logs?tail=1000000", 20, rounds) as answers:
+        while len(answers()) < 20 * rounds:
+            taken += health(node, count=5)
+    assert all(size > 8 * 2 ** 20 and end == b"0\r\n\r\n" for size, end in answers())
+    fast(sorted(taken))
+
+
+def test_nobody_waits_while_another_process_holds_the_lock_of_a_log(node):
+    cvm = written_before(node)
+    with contextlib.ExitStack() as lock:
+        lock.enter_context(locked(serial(node, cvm)))
+        with crowd(node, f"{PREFIX}/cvms/{cvm.uuid}/logs?tail=100", 20) as answers:
+            taken = health(node, seconds=10)
+            assert not answers(), "nothing is read without the lock"
+            lock.close()
+            until("all have their answers", lambda: len(answers()) == 20, 5)
+    assert {end for _, end in answers()} == {b"0\r\n\r\n"}
+    fast(taken)
+
+
+def test_a_read_that_takes_too_long_ends_with_an_error_or_with_a_line_that_says_so(node):
+    cvm = written_before(node)
+    with reading(node, cvm, "follow&tail=1") as follower:
+        assert follower.status == 200
+        say(serial(node, cvm), "first\n")
+        until("the line", lambda: follower.text.endswith("first\n"))
+        with locked(serial(node, cvm)), reading(node, cvm, "tail=1") as late:
+            with open(serial(node, cvm), "a") as log:
+                log.write("second\n")
+            assert late.status == 504 and "locked by another process" in until("the error", lambda: late.ended and late.text)
+            until("the end", lambda: follower.ended, 5)
+    assert follower.text.endswith("first\n\n===== teepod: the log is not complete: the log is locked by another process =====\n")
+
+
+# ---------------------------------------------------------------------- followers
+
+def test_a_follower_hears_of_a_line_when_it_is_written(node):
+    """Nothing is committed meanwhile, so it is the file that says so."""
+    cvm = written_before(node)
+    with reading(node, cvm, "follow&tail=0") as follower:
+        assert follower.status == 200
+        took = []
+        for n in range(8):
+            began = time.monotonic()
+            say(serial(node, cvm), f"line {n}\n")
+            until("the line", lambda n=n: follower.text.endswith(f"line {n}\n"), 5, every=0.002)
+            took.append(time.monotonic() - began)
+    assert sorted(took)[4] < 0.2, took
+
+
+def test_followers_lose_and_repeat_nothing_over_rotations(spawn):
+    size, rotations = 64 * 1024, 6
+    node = spawn(options={"logs.serial_max_bytes": size, "logs.check_seconds": 1, "logs.serial_backups": rotations})
+    cvm = node.create()
+    until("boot", lambda: "BOOTSECTOR-READY" in cvm.log())
+    path, said = serial(node, cvm), 0
+
+    def more():
+        nonlocal said
+        block = "".join(f"line {n} of what the guest says\n" for n in range(said, said + 20))
+        say(path, block)
+        said += 20
+        return len(block)
+    with contextlib.ExitStack() as all_of_them:
+        followers = [all_of_them.enter_context(reading(node, cvm, "follow&tail=0")) for _ in range(10)]
+        assert {f.status for f in followers} == {200}
+        # a segment between once and twice the bound, so that nothing of it is dropped
+        for n in range(1, rotations + 1):
+            written = 0
+            while written < size:
+                written += more()
+            until(f"rotation {n}", lambda n=n: (path.parent / f"serial.1.{n}.log").exists())
+        more()
+        last = f"line {said - 1} of what the guest says\n"
+        until("all have heard all", lambda: all(f.text.endswith(last) for f in followers))
+    for f in followers:
+        lines = [line for line in f.text.splitlines() if line.startswith("line ")]
+        assert lines == [f"line {n} of what the guest says" for n in range(said)]
