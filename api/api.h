@@ -22,6 +22,7 @@ struct api_settings {
 	size_t n_unix_admin_uids;
 	enum role unix_role; /* other peers of a unix socket; ROLE_NONE: they need a key */
 	enum role cert_role; /* clients with a verified certificate; ROLE_NONE: they need a key */
+	unsigned max_streams, max_streams_per_caller; /* followed events, states and logs; at least 1 */
 };
 
 enum { API_SECRET = 32, CALLER_TEXT = 80 };
@@ -62,7 +63,7 @@ static inline struct api *api_of(const struct call *c)
 /* Workspace that limits what the caller sees: its own, or 0 (all) for operators and admins. */
 int64_t api_scope(const struct call *c);
 
-/* "key:3", "uid:0", "cert:alice": owner of idempotency keys and of the cap on streams. */
+/* "key:3", "uid:0", "cert:alice": owner of idempotency keys and of a share of the streams. */
 void api_caller(const struct call *c, char out[CALLER_TEXT]);
 
 /* Who asks, for the operation's record. Borrowed from the call. */

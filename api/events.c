@@ -16,14 +16,7 @@
 #include "base/log.h"
 #include "base/own.h"
 
-enum {
-	SLICE = 200,
-	BACKLOG_MAX = 256 * 1024,
-	HEARTBEAT_S = 15,
-	LIMIT_DEFAULT = 100,
-	LIMIT_MAX = 1000,
-	STREAMS = 20
-};
+enum { SLICE = 200, BACKLOG_MAX = 256 * 1024, HEARTBEAT_S = 15, LIMIT_DEFAULT = 100, LIMIT_MAX = 1000 };
 
 struct event_follower {
 	struct follower f;
@@ -79,7 +72,7 @@ static void look(struct follower *f, bool tick)
 		follow_end(f);
 }
 
-static const struct follow_ops ops = { .look = look, .finish = finish, .per_caller = STREAMS };
+static const struct follow_ops ops = { .look = look, .finish = finish, .counted = true };
 
 static int read_after(struct call *c, int64_t def, int64_t *ret, struct err *e)
 {
@@ -153,7 +146,7 @@ static void get_events(struct call *c)
 	if (!r)
 		r = read_after(c, streamed ? newest : oldest ? oldest - 1 : 0, &after, &e);
 	if (!r && streamed)
-		r = follow_allowed(c, &ops, &e);
+		r = follow_allowed(c, NULL, &e);
 	if (!r && !streamed)
 		r = reply_page(c, after, oldest, newest, &e);
 	else if (!r)

@@ -15,7 +15,7 @@
 #include "base/loop.h"
 #include "vmm/account.h"
 
-enum { TICK_MS = 1000, SOON_MS = 20 };
+enum { TICK_MS = 1000, SOON_MS = 20, RETRY_S = 5 };
 
 struct followers {
 	struct vmm *vmm;
@@ -143,18 +143,36 @@ static void on_gone(void *arg)
 	sweep(all);
 }
 
-int follow_allowed(const struct call *c, const struct follow_ops *ops, struct err *e)
+unsigned followers_streams(const struct followers *all, const char *caller)
 {
-	char caller[CALLER_TEXT];
 	unsigned n = 0;
 
-	api_caller(c, caller);
-	for (const struct follower *f = api_of(c)->followers->first; f; f = f->next)
-		n += !f->ended && f->ops == ops && !strcmp(f->caller, caller);
-	if (n < ops->per_caller)
-		return 0;
-	return err_set(e, ERR_RATE, "%u streams of this kind are open for this caller; at most %u may be", n,
-		       ops->per_caller);
+	for (const struct follower *f = all->first; f; f = f->next)
+		n += !f->ended && f->ops->counted && (!caller || !strcmp(f->caller, caller));
+	return n;
+}
+
+static int too_many(unsigned open, const char *whose, unsigned max, const char *key, struct err *e)
+{
+	err_set(e, ERR_RATE, "%u streams %s are open, at most %u may be: api.%s", open, whose, max, key);
+	e->retry_s = RETRY_S;
+	return -ERR_RATE;
+}
+
+int follow_allowed(const struct call *c, const char *caller, struct err *e)
+{
+	const struct api_settings *s = &api_of(c)->settings;
+	const struct followers *all = api_of(c)->followers;
+	char own[CALLER_TEXT];
+	unsigned n;
+
+	api_caller(c, own);
+	n = followers_streams(all, caller ? caller : own);
+	if (n >= s->max_streams_per_caller)
+		return too_many(n, caller ? "by this link" : "of this caller", s->max_streams_per_caller,
+				"max_streams_per_caller", e);
+	n = followers_streams(all, NULL);
+	return n < s->max_streams ? 0 : too_many(n, "of all callers", s->max_streams, "max_streams", e);
 }
 
 void follow_add(struct follower *f, struct call *c, const struct follow_ops *ops)
@@ -166,7 +184,8 @@ void follow_add(struct follower *f, struct call *c, const struct follow_ops *ops
 	f->all = all;
 	f->heard_ms = clock_mono_ms();
 	f->keys_generation = vmm_keys_generation(all->vmm);
-	api_caller(c, f->caller);
+	if (!f->caller[0])
+		api_caller(c, f->caller);
 	f->next = all->first;
 	all->first = f;
 	if (!all->ticket)

@@ -19,14 +19,14 @@ struct follow_ops {
 	void (*look)(struct follower *f, bool tick);
 	/* Write what is left to say, if the client is still there (@client_gone false), and end the call's answer. */
 	void (*finish)(struct follower *f, bool client_gone);
-	unsigned per_caller; /* followers of this kind one caller may have; 0 = no limit */
+	bool counted; /* a stream, as long as its client wants: see follow_allowed() */
 };
 
 /* First member of the follower's own struct, which is freed by free(). */
 struct follower {
 	const struct follow_ops *ops;
 	struct call *call;
-	char caller[CALLER_TEXT];
+	char caller[CALLER_TEXT]; /* whose share it takes; "" before follow_add(): the call's caller */
 	uint64_t keys_generation; /* when its key was last looked at */
 	int64_t heard_ms;         /* monotonic: when the client was last written to */
 	bool ended;
@@ -40,8 +40,12 @@ struct followers *followers_new(struct vmm *v);
 void followers_drain(struct followers *all);
 void followers_free(struct followers *all);
 
-/* May this caller have one more of this kind? ERR_RATE if not. */
-int follow_allowed(const struct call *c, const struct follow_ops *ops, struct err *e);
+/* Streams that are open, of @caller or (NULL) of all. */
+unsigned followers_streams(const struct followers *all, const char *caller);
+
+/* May one more stream be opened, by @caller (NULL: the call's)? ERR_RATE if it has as many as it
+ * may have, or if all callers together have. */
+int follow_allowed(const struct call *c, const char *caller, struct err *e);
 
 /* Take over @c. The first look comes at once, from inside. */
 void follow_add(struct follower *f, struct call *c, const struct follow_ops *ops);

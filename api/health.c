@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * health.c - is the daemon alive, is it ready, and how is it doing?
  */
-#include "api/api.h"
+#include "api/follow.h"
 #include "api/shapes.h"
 #include "api/tables.h"
 #include "base/buf.h"
@@ -39,6 +39,10 @@ static void get_metrics(struct call *c)
 	auto_buf struct buf b = { 0 };
 
 	vmm_metrics(api_of(c)->vmm, &b);
+	buf_printf(&b,
+		   "# HELP teepod_streams Streams of events, states and logs that are open.\n"
+		   "# TYPE teepod_streams gauge\nteepod_streams %u\n",
+		   followers_streams(api_of(c)->followers, NULL));
 	if (api_of(c)->server)
 		server_metrics(api_of(c)->server, &b);
 	call_reply_text(c, 200, "text/plain; version=0.0.4; charset=utf-8", b.data ? b.data : "", b.len);

@@ -14,6 +14,7 @@
  * follower, job and inotify handle are done with it.
  */
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -276,12 +277,13 @@ static void look(struct follower *f, bool tick)
 	pump(f);
 }
 
-static const struct follow_ops ops = { .look = look, .finish = finish };
+static const struct follow_ops ops = { .look = look, .finish = finish, .counted = true };
 
 /* ------------------------------------------------------------------ the request */
 
-/* The link's token opens this CVM's logs to anyone; otherwise it takes a caller who may see the CVM. */
-static int admit(struct call *c, struct cvm_row *ret, struct err *e)
+/* The link's token opens this CVM's logs to anyone; otherwise it takes a caller who may see the
+ * CVM. @link: whose share of the streams all users of the link have together, "" without one. */
+static int admit(struct call *c, struct cvm_row *ret, char link[CALLER_TEXT], struct err *e)
 {
 	const char *token = call_query(c, "token", 0);
 	struct vmm *v = api_of(c)->vmm;
@@ -290,8 +292,10 @@ static int admit(struct call *c, struct cvm_row *ret, struct err *e)
 	if (token && !vmm_find(v, 0, c->param[0], &row, e) &&
 	    log_token_ok(api_of(c), token, row.uuid, clock_wall_ms())) {
 		*ret = row;
+		(void)snprintf(link, CALLER_TEXT, "link:%s", row.uuid);
 		return 0;
 	}
+	*link = '\0';
 	if (c->caller.role < ROLE_READER)
 		return err_set(
 			e, ERR_UNAUTHENTICATED,
@@ -343,13 +347,16 @@ static struct log_source *source_new(struct vmm *v, const struct cvm_row *row, c
 static void get_logs(struct call *c)
 {
 	struct log_ask ask = { 0 };
+	char link[CALLER_TEXT];
 	struct log_follower *l;
 	struct cvm_row row;
 	struct err e;
-	int r = admit(c, &row, &e);
+	int r = admit(c, &row, link, &e);
 
 	if (!r)
 		r = read_ask(c, &ask, &e);
+	if (!r)
+		r = follow_allowed(c, *link ? link : NULL, &e);
 	if (r) {
 		call_reply_err(c, &e);
 		return;
@@ -357,6 +364,7 @@ static void get_logs(struct call *c)
 	l = xcalloc(1, sizeof(*l));
 	l->source = source_new(api_of(c)->vmm, &row, &ask);
 	l->source->follower = l;
+	memcpy(l->f.caller, link, sizeof(link));
 	follow_add(&l->f, c, &ops);
 }
 

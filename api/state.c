@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "base/own.h"
 
-enum { STREAMS = 5, INTERVAL_DEFAULT = 5, TIMEOUT_DEFAULT = 300 };
+enum { INTERVAL_DEFAULT = 5, TIMEOUT_DEFAULT = 300 };
 
 static const char deleted[] = "deleted";
 
@@ -104,7 +104,7 @@ static void look(struct follower *f, bool tick)
 		follow_end(f);
 }
 
-static const struct follow_ops ops = { .look = look, .finish = finish, .per_caller = STREAMS };
+static const struct follow_ops ops = { .look = look, .finish = finish, .counted = true };
 
 static int read_target(struct call *c, const char **ret, struct err *e)
 {
@@ -141,7 +141,7 @@ static int open_stream(struct call *c, const struct cvm_row *row, struct err *e)
 	if (!r)
 		r = call_query_int(c, "timeout", 10, 600, TIMEOUT_DEFAULT, &timeout, e);
 	if (!r)
-		r = follow_allowed(c, &ops, e);
+		r = follow_allowed(c, NULL, e);
 	if (r)
 		return r;
 	sf = xcalloc(1, sizeof(*sf));

@@ -66,7 +66,8 @@ struct config_api {
 	int64_t unix_mode;
 	struct config_uids unix_admin_uids;
 	int unix_role, cert_role; /* enum role */
-	int64_t max_connections, max_connections_per_address, auth_failures_per_minute, drain_seconds;
+	int64_t max_connections, max_connections_per_address, max_streams, max_streams_per_caller;
+	int64_t auth_failures_per_minute, drain_seconds;
 };
 
 struct config_hypervisor {

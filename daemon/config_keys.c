@@ -141,6 +141,16 @@ const struct key config_keys[] = {
 	  .preset = "1024",
 	  .doc = "Open connections from one address.",
 	  .min = 1, .max = 1000000 },
+	{ "api", "max_streams", &type_int, AT(api.max_streams),
+	  .preset = "512",
+	  .doc = "Streams of events, states and logs that may be open in all; beyond that, 429. A log "
+		 "that is not followed counts until it has been sent.",
+	  .min = 1, .max = 1000000, .flags = KEY_RELOAD },
+	{ "api", "max_streams_per_caller", &type_int, AT(api.max_streams_per_caller),
+	  .preset = "64",
+	  .doc = "Those of one API key, uid or client certificate. Whoever uses the log link of a CVM "
+		 "counts as one caller.",
+	  .min = 1, .max = 1000000, .flags = KEY_RELOAD },
 	{ "api", "auth_failures_per_minute", &type_int, AT(api.auth_failures_per_minute),
 	  .preset = "10",
 	  .doc = "Failed authentications from one address before it is answered 429 for the rest "

@@ -89,7 +89,9 @@ static struct api_settings api_settings_of(const struct config *c)
 				      .unix_admin_uids = c->api.unix_admin_uids.v,
 				      .n_unix_admin_uids = c->api.unix_admin_uids.n,
 				      .unix_role = (enum role)c->api.unix_role,
-				      .cert_role = (enum role)c->api.cert_role };
+				      .cert_role = (enum role)c->api.cert_role,
+				      .max_streams = (unsigned)c->api.max_streams,
+				      .max_streams_per_caller = (unsigned)c->api.max_streams_per_caller };
 }
 
 static void log_names(const char *what, const struct config_list *names)

@@ -58,25 +58,6 @@ def test_silent_connections_leave_descriptors_for_the_work(spawn, soft, hard, se
     until("it serves again", lambda: node.get("/node").status == 200)
 
 
-def test_streams_are_counted_by_caller_and_given_back(node):
-    cvm = node.create(stopped=True)
-    for path, most in (("/api/v1/events", 20), (f"/api/v1/cvms/{cvm.uuid}/state", 5)):
-        held = []
-        for n in range(most + 1):
-            s = connect(node)
-            s.sendall(head(node, "GET", path, "Accept: text/event-stream"))
-            held.append(s)
-            assert s.recv(4096).startswith(b"HTTP/1.1 200" if n < most else b"HTTP/1.1 429")
-        for s in held:
-            s.close()
-
-        def again():
-            with connect(node) as s:
-                s.sendall(head(node, "GET", path, "Accept: text/event-stream"))
-                return s.recv(4096).startswith(b"HTTP/1.1 200")
-        until("a place is free again", again)
-
-
 def test_requests_whose_answers_nobody_reads_cost_no_memory(node):
     before = rss_kib(node)
     with connect(node, timeout=1) as s:

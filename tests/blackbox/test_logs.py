@@ -6,6 +6,7 @@ import fcntl
 import http.client
 import multiprocessing
 import selectors
+import signal
 import socket
 import threading
 import time
@@ -26,6 +27,10 @@ def written_before(node):
     until("boot", lambda: "BOOTSECTOR-READY" in cvm.log())
     cvm.do("stop")
     return cvm
+
+
+def streams(node):
+    return int(node.api("GET", "/metrics", prefix="").text.split("\nteepod_streams ")[1].split("\n")[0])
 
 
 def say(path, text):
@@ -185,6 +190,18 @@ def test_nobody_waits_while_another_process_holds_the_lock_of_a_log(node):
     fast(taken)
 
 
+def test_sigterm_ends_the_daemon_while_logs_are_being_read(spawn):
+    node = spawn(options={"api.drain_seconds": 5})
+    cvm = written_before(node)
+    with locked(serial(node, cvm)), reading(node, cvm, "tail=100") as first, reading(node, cvm, "tail=100") as second:
+        until("both are being read", lambda: streams(node) == 2)
+        began = time.monotonic()
+        node.process.send_signal(signal.SIGTERM)
+        assert node.process.wait(20) == 0
+        assert time.monotonic() - began < 5
+        assert (first.status, second.status) == (503, 503)
+
+
 def test_a_read_that_takes_too_long_ends_with_an_error_or_with_a_line_that_says_so(node):
     cvm = written_before(node)
     with reading(node, cvm, "follow&tail=1") as follower:
@@ -243,3 +260,66 @@ def test_followers_lose_and_repeat_nothing_over_rotations(spawn):
     for f in followers:
         lines = [line for line in f.text.splitlines() if line.startswith("line ")]
         assert lines == [f"line {n} of what the guest says" for n in range(said)]
+
+
+# ---------------------------------------------------------------------- how many
+
+def opened(node, path, key, held, expected=200):
+    """Open a stream and keep it; the answer's status is the one expected."""
+    where = urlsplit(node.url)
+    s = socket.create_connection((where.hostname, where.port), timeout=10)
+    held.append(s)
+    credential = f"X-API-Key: {key}\r\n" if key else ""
+    s.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n{credential}Accept: text/event-stream\r\n\r\n".encode())
+    got = s.recv(4096)
+    assert got.startswith(f"HTTP/1.1 {expected}".encode()), got
+    return got.decode(errors="replace")
+
+
+def test_streams_of_all_kinds_are_bounded_by_caller_and_in_total_and_given_back(spawn):
+    node = spawn(options={"api.max_streams": 7, "api.max_streams_per_caller": 3})
+    cvm = written_before(node)
+    link = cvm.get(25)["syslog_endpoint"]
+    link = link[link.index(PREFIX):] + "&follow"
+    kinds = [f"{PREFIX}/events", f"{PREFIX}/cvms/{cvm.uuid}/state", f"{PREFIX}/cvms/{cvm.uuid}/logs?follow"]
+    reader = node.post("/tokens", json={"name": "r", "role": "reader"}).ok()["token"]
+    other = node.post("/tokens", json={"name": "o", "role": "reader"}).ok()["token"]
+    held, refused = [], []
+    try:
+        for path in kinds:
+            opened(node, path, node.key, held)
+        for path in kinds:
+            got = opened(node, path, node.key, refused, 429)
+            assert "3 streams of this caller are open" in got and "api.max_streams_per_caller" in got, got
+            assert "Retry-After: " in got
+        for _ in range(3):
+            opened(node, link, None, held)
+        assert "3 streams by this link are open" in opened(node, link, None, refused, 429)
+        assert "3 streams by this link are open" in opened(node, link, other, refused, 429), "a key opens no more of them"
+        opened(node, kinds[0], reader, held)
+        for path in kinds:
+            got = opened(node, path, other, refused, 429)
+            assert "7 streams of all callers are open" in got and "api.max_streams" in got, got
+        assert streams(node) == 7
+        held.pop(0).close()
+        until("a place is free", lambda: streams(node) == 6)
+        opened(node, kinds[2], other, held)
+        held.pop(3).close()
+        until("another place is free", lambda: streams(node) == 6)
+        opened(node, link, None, held)
+    finally:
+        for s in held + refused:
+            s.close()
+    until("all are given back", lambda: streams(node) == 0)
+    assert node.get("/events").status == 200, "a page is no stream"
+
+
+def test_a_log_that_is_not_followed_is_a_stream_until_it_is_sent(spawn):
+    node = spawn(options={"api.max_streams_per_caller": 1})
+    cvm = written_before(node)
+    for _ in range(20):
+        assert "BOOTSECTOR-READY" in cvm.log()
+    with locked(serial(node, cvm)), reading(node, cvm, "tail=1") as first:
+        until("it is being read", lambda: streams(node) == 1)
+        assert node.get(f"/cvms/{cvm.uuid}/logs").status == 429
+        assert not first.ended
