@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  * guest.c - what running guests say on their serial console, and keeping their logs bounded.
  *
- * Guests of images that report their boot are followed by inotify on the serial log: no polling. A guest is an enemy: however fast it
- * writes, its log is looked at no more than every READ_GAP_MS, 64 KiB at a time, and only what changes a row is written. One that
- * has reported more than NEWS_MAX times in a boot is looked at every NOISY_GAP_MS from then on, so that it can not fill the event log.
+ * Guests of images that report their boot are followed by inotify on the serial log: no polling.
+ * The log is read in jobs, one at a time for each guest. A guest is an enemy: however fast it
+ * writes, its log is read no more than every READ_GAP_MS, 64 KiB at a time, and only what changes a
+ * row is written. One that has reported more than NEWS_MAX times in a boot is read every
+ * NOISY_GAP_MS from then on, so that it cannot fill the event log.
+ *
+ * A guest that has ended stays in v->guests for one more read, to the end of its log. A job keeps
+ * its guest, and the vmm (vmm_job_begin()), until it is done.
  */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +18,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/lanes.h"
 #include "base/log.h"
 #include "base/lanes.h"
 #include "base/loop.h"
@@ -21,61 +28,84 @@
 #include "vmm/world.h"
 
 enum { READ_GAP_MS = 50, NOISY_GAP_MS = 10000, NEWS_MAX = 256, SAY_AGAIN_MS = 1000 };
+enum { READ_MAX_MS = 15 * 1000 };
+
+struct heard {
+	char said[SERIAL_KINDS][SERIAL_TEXT]; /* "" = none */
+	bool news[SERIAL_KINDS];
+};
 
 struct guest {
 	struct guest *next;
 	struct vmm *v;
 	int64_t cvm, boot;
 	char *log_dir;
-	bool scan_on, closing;
 	uv_fs_event_t watch;
-	bool watching;
-	struct serial_scan scan;
+	bool watched, watch_open;
 	struct loop_timer *timer;
 	int64_t read_at;
-	unsigned told;                        /* news recorded in this boot */
-	char said[SERIAL_KINDS][SERIAL_TEXT]; /* news of this read, "" = none */
-	bool news[SERIAL_KINDS];
+	unsigned told;       /* news recorded in this boot */
+	struct heard heard;  /* to be recorded */
+	bool reading;        /* a job is: the next four are its own */
+	bool changed;        /* the log, since that job was started */
+	bool ended, dropped; /* the guest: read to the end; the struct: free it */
+	struct serial_scan scan;
+	struct heard read; /* what is new */
+	bool to_end;       /* read all there is, not only a slice */
+	bool more;
 };
 
+/* Of those that have not ended. */
 static struct guest *find(struct vmm *v, int64_t cvm)
 {
 	struct guest *g = v->guests;
 
-	while (g && g->cvm != cvm)
+	while (g && (g->cvm != cvm || g->ended))
 		g = g->next;
 	return g;
 }
 
-static void guest_free(struct guest *g)
+static void free_unused(struct guest *g)
 {
+	if (!g->dropped || g->reading || g->watch_open)
+		return;
 	free(g->log_dir);
 	free(g);
 }
 
 static void watch_closed(uv_handle_t *h)
 {
-	guest_free(h->data);
+	struct guest *g = h->data;
+
+	g->watch_open = false;
+	free_unused(g);
 }
 
 static void drop(struct guest *g)
 {
+	struct guest **p = &g->v->guests;
+
+	assert(!g->dropped);
+	while (*p != g)
+		p = &(*p)->next;
+	*p = g->next;
+	g->dropped = true;
 	loop_after_cancel(&g->timer);
-	g->closing = true;
-	if (g->watching)
+	if (g->watch_open)
 		uv_close((uv_handle_t *)&g->watch, watch_closed);
 	else
-		guest_free(g);
+		free_unused(g);
 }
 
 /* ------------------------------------------------------------------ progress */
 
-static void heard(void *arg, enum serial_kind kind, const char *text)
+/* [job] */
+static void hear(void *arg, enum serial_kind kind, const char *text)
 {
-	struct guest *g = arg;
+	struct heard *h = arg;
 
-	g->news[kind] = true;
-	(void)snprintf(g->said[kind], sizeof(g->said[kind]), "%s", text);
+	h->news[kind] = true;
+	(void)snprintf(h->said[kind], sizeof(h->said[kind]), "%s", text);
 }
 
 static int record(struct guest *g, const struct cvm_row *c, const char *column, const char *old,
@@ -83,10 +113,10 @@ static int record(struct guest *g, const struct cvm_row *c, const char *column, 
 {
 	int r;
 
-	if (!g->news[kind] || !strcmp(old, g->said[kind]))
+	if (!g->heard.news[kind] || !strcmp(old, g->heard.said[kind]))
 		return 0;
-	r = cvms_set_progress(g->v->db, c->id, column, g->said[kind], e);
-	return r ? r : event(g->v, c, c->op_id, "cvm.progress", e, "{s:s}", column, g->said[kind]);
+	r = cvms_set_progress(g->v->db, c->id, column, g->heard.said[kind], e);
+	return r ? r : event(g->v, c, c->op_id, "cvm.progress", e, "{s:s}", column, g->heard.said[kind]);
 }
 
 static int record_turn(void *arg, struct err *e)
@@ -142,7 +172,7 @@ static void read_soon(struct guest *g)
 static void say_again(struct guest *g)
 {
 	for (int k = SERIAL_BOOT_PROGRESS; k < SERIAL_KINDS; k++)
-		g->news[k] |= g->said[k][0] != 0;
+		g->heard.news[k] |= g->heard.said[k][0] != 0;
 	if (!g->timer)
 		(void)loop_after(g->v->set.loop, SAY_AGAIN_MS, read_log, g, &g->timer);
 }
@@ -156,28 +186,77 @@ static void tell(struct guest *g)
 		say_again(g);
 		return;
 	}
-	memset(g->news, 0, sizeof(g->news));
+	memset(g->heard.news, 0, sizeof(g->heard.news));
 	g->told++;
 	p = xcalloc(1, sizeof(*p));
 	*p = (struct poke){ g->v, g->cvm };
 	turn_after(g->v->turn, poke, p);
 }
 
-static void read_log(void *arg)
+/* What was read is to be recorded. False if there is nothing. */
+static bool take_read(struct guest *g)
+{
+	bool any = false;
+
+	for (int k = SERIAL_BOOT_PROGRESS; k < SERIAL_KINDS; k++) {
+		if (g->read.news[k])
+			memcpy(g->heard.said[k], g->read.said[k], sizeof(g->heard.said[k]));
+		g->heard.news[k] |= g->read.news[k];
+		any |= g->heard.news[k];
+	}
+	memset(&g->read, 0, sizeof(g->read));
+	return any;
+}
+
+static void read_work(void *arg)
 {
 	struct guest *g = arg;
-	bool more = false, any = false;
 	struct err e;
 
-	g->read_at = clock_mono_ms();
-	if (serial_scan_file(&g->scan, g->log_dir, heard, g, &more, &e))
-		return;
-	for (int k = SERIAL_BOOT_PROGRESS; k < SERIAL_KINDS; k++)
-		any |= g->news[k];
-	if (any)
+	do {
+		if (serial_scan_file(&g->scan, g->log_dir, hear, &g->read, &g->more, &e))
+			return;
+	} while (g->more && g->to_end && !job_is_cancelled());
+}
+
+static void read_done(void *arg, enum job_end end)
+{
+	struct guest *g = arg;
+	struct vmm *v = g->v;
+
+	g->reading = false;
+	if (take_read(g) && !v->closing)
 		tell(g);
-	if (more)
+	if (g->dropped)
+		free_unused(g);
+	else if (g->to_end || v->closing)
+		drop(g);
+	else if (g->ended)
+		read_log(g);
+	else if (g->more || g->changed || end == JOB_DROPPED)
 		read_soon(g);
+	vmm_job_end(v);
+}
+
+static void read_log(void *arg)
+{
+	static const struct job_calls calls = { .lane = LANE_SHORT,
+						.what = "read a serial log",
+						.deadline_ms = READ_MAX_MS,
+						.work = read_work,
+						.done = read_done };
+	struct guest *g = arg;
+
+	if (g->reading) {
+		g->changed = true;
+		return;
+	}
+	g->read_at = clock_mono_ms();
+	g->reading = true;
+	g->changed = g->more = false;
+	g->to_end = g->ended;
+	vmm_job_begin(g->v);
+	(void)job_start(g->v->set.loop, &calls, g);
 }
 
 static void log_changed(uv_fs_event_t *h, const char *name, int events, int status)
@@ -186,11 +265,10 @@ static void log_changed(uv_fs_event_t *h, const char *name, int events, int stat
 
 	(void)name;
 	(void)events;
-	if (status || g->closing || g->timer)
+	if (status || g->ended || g->timer)
 		return;
-	if (clock_mono_ms() - g->read_at >= gap(g))
-		read_log(g);
-	else
+	g->changed = true;
+	if (!g->reading)
 		read_soon(g);
 }
 
@@ -200,7 +278,7 @@ static void start_watching(struct guest *g)
 
 	g->watch.data = g;
 	(void)uv_fs_event_init(g->v->set.loop, &g->watch);
-	g->watching = true;
+	g->watched = g->watch_open = true;
 	if (uv_fs_event_start(&g->watch, log_changed, path, 0))
 		log_warn("cannot follow %s: boot progress of this guest will not be seen", path);
 	read_log(g);
@@ -292,27 +370,22 @@ void guest_listen(struct vmm *v, const struct cvm_row *c)
 
 void guest_forget(struct vmm *v, int64_t cvm)
 {
-	for (struct guest **p = &v->guests; *p; p = &(*p)->next) {
-		struct guest *g = *p;
+	struct guest *g = find(v, cvm);
 
-		if (g->cvm != cvm)
-			continue;
-		*p = g->next;
-		/* Its last words may not have been read yet. */
-		if (g->watching)
-			read_log(g);
-		drop(g);
+	if (!g)
 		return;
-	}
+	g->ended = true;
+	loop_after_cancel(&g->timer);
+	/* Its last words may not have been read yet. */
+	if (g->watched)
+		read_log(g);
+	else
+		drop(g);
 }
 
 void guests_close(struct vmm *v)
 {
-	while (v->guests) {
-		struct guest *g = v->guests;
-
-		v->guests = g->next;
-		drop(g);
-	}
+	while (v->guests)
+		drop(v->guests);
 	loop_after_cancel(&v->log_timer);
 }

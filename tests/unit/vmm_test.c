@@ -17,6 +17,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/lanes.h"
 #include "base/own.h"
 #include "db/sql.h"
 #include "db/turn.h"
@@ -125,6 +126,7 @@ static int tear_down(void **st)
 	auto_free char *cmd = xasprintf("rm -rf %s", n->dir);
 
 	close_node(n);
+	assert_int_equal(lanes_close(&n->loop), 0);
 	(void)uv_run(&n->loop, UV_RUN_DEFAULT);
 	assert_int_equal(uv_loop_close(&n->loop), 0);
 	free(n);
@@ -740,24 +742,102 @@ static void with_release_on_stop_what_is_stopped_holds_nothing_however_it_came_t
 	assert_int_equal(promised(n, "vcpus"), 2);
 }
 
-/* ------------------------------------------------------------------ guests while nothing can be written */
+/* ------------------------------------------------------------------ what guests say */
 
-static void what_a_guest_said_while_the_database_was_full_is_recorded_later(void **st)
+static void guest_says(struct node *n, const struct asking *a, const char *text)
+{
+	auto_free char *dir = cvm_dir(n->v, a->row.uuid), *logs = xasprintf("%s/logs", dir);
+	auto_free char *serial = xasprintf("%s/serial.log", logs);
+	struct err e;
+	FILE *f;
+
+	assert_int_equal(file_mkdirs(logs, 0755, &e), 0);
+	f = fopen(serial, "a");
+	assert_non_null(f);
+	assert_true(fputs(text, f) >= 0);
+	assert_int_equal(fclose(f), 0);
+}
+
+/* Jobs, and what they bring, are over. */
+static void hear_out(struct node *n)
+{
+	while (n->v->jobs)
+		(void)uv_run(&n->loop, UV_RUN_ONCE);
+	(void)uv_run(&n->loop, UV_RUN_NOWAIT);
+}
+
+static void what_a_guest_said_before_it_ended_is_recorded(void **st)
 {
 	struct node *n = *st;
 	struct asking a = { 0 };
-	auto_free char *dir = NULL, *logs = NULL, *serial = NULL;
-	static const char said[] = "boot.progress: done\n";
 	struct cvm_row c;
 	struct err e;
 
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
 	(void)uv_run(&n->loop, UV_RUN_NOWAIT);
-	dir = cvm_dir(n->v, a.row.uuid);
-	logs = xasprintf("%s/logs", dir);
-	serial = xasprintf("%s/serial.log", logs);
-	assert_int_equal(file_mkdirs(logs, 0755, &e), 0);
-	assert_int_equal(file_write(serial, said, sizeof(said) - 1, 0644, &e), 0);
+	a.row.serial_progress = true;
+	guest_says(n, &a, "boot.progress: one\n");
+	guest_listen(n->v, &a.row);
+	hear_out(n);
+	/* more than one read brings */
+	for (int i = 0; i < 3000; i++)
+		guest_says(n, &a, "not a word of progress in this line, nor in the next one\n");
+	guest_says(n, &a, "boot.error: no such disk\n");
+	guest_forget(n->v, a.row.id);
+	hear_out(n);
+	assert_null(n->v->guests);
+	assert_int_equal(cvms_get(n->v->db, a.row.id, &c, &e), 0);
+	assert_string_equal(c.boot_progress, "one");
+	assert_string_equal(c.boot_error, "no such disk");
+}
+
+static int64_t newest_event(struct node *n)
+{
+	int64_t oldest, newest;
+	struct err e;
+
+	assert_int_equal(events_bounds(n->v->db, &oldest, &newest, &e), 0);
+	return newest;
+}
+
+static int forget_turn(void *arg, struct err *e)
+{
+	const struct asking *a = arg;
+
+	return cvms_forget(a->n->v->db, a->row.id, e);
+}
+
+static void of_a_guest_that_is_deleted_nothing_is_recorded(void **st)
+{
+	struct node *n = *st;
+	struct asking a = { 0 };
+	int64_t before, after;
+	struct err e;
+
+	assert_int_equal(create(n, "first", 1, &a, &e), 0);
+	(void)uv_run(&n->loop, UV_RUN_NOWAIT);
+	a.row.serial_progress = true;
+	guest_says(n, &a, "boot.progress: one\n");
+	guest_listen(n->v, &a.row);
+	guest_forget(n->v, a.row.id); /* while the first read is under way */
+	assert_true(turn_do(n->v->turn, forget_turn, &a, &e) >= 0);
+	before = newest_event(n);
+	hear_out(n);
+	after = newest_event(n);
+	assert_null(n->v->guests);
+	assert_int_equal(after, before);
+}
+
+static void what_a_guest_said_while_the_database_was_full_is_recorded_later(void **st)
+{
+	struct node *n = *st;
+	struct asking a = { 0 };
+	struct cvm_row c;
+	struct err e;
+
+	assert_int_equal(create(n, "first", 1, &a, &e), 0);
+	(void)uv_run(&n->loop, UV_RUN_NOWAIT);
+	guest_says(n, &a, "boot.progress: done\n");
 	a.row.serial_progress = true;
 	assert_true(sql_run(n->v->db, &e, "PRAGMA query_only = 1", "") >= 0);
 	guest_listen(n->v, &a.row);
@@ -958,6 +1038,8 @@ int main(void)
 		WITH_NODE(a_cancel_asked_for_in_the_turn_that_ends_a_step_is_heard),
 		WITH_NODE(a_restart_cancelled_half_way_up_is_taken_down_again),
 		WITH_NODE(with_release_on_stop_what_is_stopped_holds_nothing_however_it_came_to_be),
+		WITH_NODE(what_a_guest_said_before_it_ended_is_recorded),
+		WITH_NODE(of_a_guest_that_is_deleted_nothing_is_recorded),
 		WITH_NODE(what_a_guest_said_while_the_database_was_full_is_recorded_later),
 		WITH_NODE(an_image_imported_while_it_is_being_removed_is_there_or_not_there_but_never_half),
 		WITH_NODE(the_same_key_gets_the_same_answer_and_a_failure_is_not_remembered),
