@@ -20,7 +20,6 @@
 #include "base/clock.h"
 #include "base/lanes.h"
 #include "base/log.h"
-#include "base/lanes.h"
 #include "base/loop.h"
 #include "base/own.h"
 #include "logs/logs.h"
@@ -28,7 +27,7 @@
 #include "vmm/world.h"
 
 enum { READ_GAP_MS = 50, NOISY_GAP_MS = 10000, NEWS_MAX = 256, SAY_AGAIN_MS = 1000 };
-enum { READ_MAX_MS = 15 * 1000 };
+enum { READ_MAX_MS = 15 * 1000, ROTATE_MAX_MS = 10 * 60 * 1000 };
 
 struct heard {
 	char said[SERIAL_KINDS][SERIAL_TEXT]; /* "" = none */
@@ -298,7 +297,7 @@ static void rotate_work(void *arg)
 	struct rotation *r = arg;
 	struct err e;
 
-	for (size_t i = 0; i < r->n; i++)
+	for (size_t i = 0; i < r->n && !job_is_cancelled(); i++)
 		if (logs_rotate(r->dirs[i], &r->limits, &e))
 			log_warn("cannot rotate logs in %s: %s", r->dirs[i], e.text);
 }
@@ -310,11 +309,12 @@ static void rotate_done(void *arg, enum job_end end)
 	struct rotation *r = arg;
 	struct vmm *v = r->v;
 
-	(void)end;
+	(void)end; /* a round that was not begun is made up for by the next one */
 	for (size_t i = 0; i < r->n; i++)
 		free(r->dirs[i]);
 	free(r->dirs);
 	free(r);
+	v->rotation = NULL;
 	if (!v->closing)
 		arm_rotation(v);
 	vmm_job_end(v);
@@ -324,7 +324,7 @@ static void rotate(void *arg)
 {
 	static const struct job_calls calls = { .lane = LANE_BULK,
 						.what = "rotate logs",
-						.deadline_ms = 600000,
+						.deadline_ms = ROTATE_MAX_MS,
 						.work = rotate_work,
 						.done = rotate_done };
 	struct vmm *v = arg;
@@ -339,13 +339,14 @@ static void rotate(void *arg)
 		r->dirs[r->n++] = xstrdup(g->log_dir);
 	}
 	vmm_job_begin(v);
-	(void)job_start(v->set.loop, &calls, r);
+	v->rotation = job_start(v->set.loop, &calls, r);
 }
 
-/* Only while guests run: an idle node has no timer here. */
+/* Only while guests run: an idle node has no timer here. Two rotations at a time would rotate the
+ * same log. */
 static void arm_rotation(struct vmm *v)
 {
-	if (v->guests && !v->log_timer && v->set.log_check_s)
+	if (v->guests && !v->log_timer && !v->rotation && v->set.log_check_s)
 		(void)loop_after(v->set.loop, (uint64_t)v->set.log_check_s * 1000, rotate, v, &v->log_timer);
 }
 
@@ -388,4 +389,6 @@ void guests_close(struct vmm *v)
 	while (v->guests)
 		drop(v->guests);
 	loop_after_cancel(&v->log_timer);
+	if (v->rotation)
+		job_cancel(v->rotation);
 }

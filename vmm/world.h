@@ -69,6 +69,7 @@ struct vmm {
 	struct step_run *abandoned; /* jobs nobody waits for any longer; op_job.c */
 	struct start_doubt *doubts;
 	struct guest *guests; /* running CVMs that are listened to */
+	struct job *rotation; /* of their logs; NULL: none is under way */
 	struct host_watch *host;
 	struct loop_timer *log_timer, *relist_timer, *keep_timer, *restart_timer;
 	struct { /* billing.c */
