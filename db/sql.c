@@ -20,7 +20,9 @@ int sql_error(struct db *db, const char *what, struct err *e)
 		return err_sys(e, sqlite3_system_errno(db->conn) ?: EIO, "database: %s", what);
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
-		return err_set(e, ERR_UNAVAILABLE, "database is locked by another process: %s", what);
+		err_set(e, ERR_UNAVAILABLE, "database is locked by another process: %s", what);
+		return err_hint(e, "try again; fuser -v %s names the process",
+				sqlite3_db_filename(db->conn, "main"));
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
 		err_set(e, ERR_HOST, "database %s: %s", sqlite3_db_filename(db->conn, "main"),

@@ -1,10 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  * turn.c - one transaction a turn.
  *
- * The transaction is opened by the first turn_do() of a turn and committed by whichever comes first: the check handle (right
- * after poll, where requests arrive) or the prepare handle (before the loop may block, for work done by timers and closing
- * callbacks). Nothing can be left open while the loop sleeps. turn_after() work may itself mutate; that opens the next
- * transaction, committed before the next sleep.
+ * The transaction is opened by the first turn_do() of a turn and committed by whichever comes first:
+ * the check handle (right after poll, where requests arrive) or the prepare handle (before the loop
+ * may block, for work done by timers and closing callbacks). Nothing can be left open while the loop
+ * sleeps. turn_after() work may itself mutate; that opens the next transaction, committed before the
+ * next sleep.
+ *
+ * A callback of turn_after() belongs to the savepoint that registered it. When that savepoint is
+ * rolled back the callback is marked with the error, and told with all others when the turn ends.
+ *
+ * Another process (sqlite3, a backup, --add-key) may hold the write lock of the database for as long
+ * as it likes. Once the loop runs, BEGIN waits WAIT_MS for it; after one such failure the turn
+ * refuses for PAUSE_MS without trying, so that a hundred writers cost one wait. turn_run() queues and
+ * tries again by a timer. Readers do not need that lock (WAL).
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -12,12 +21,26 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/lag.h"
+#include "base/loop.h"
+#include "base/own.h"
 #include "db/sql.h"
 #include "db/turn.h"
+
+enum { WAIT_MS = 20, PAUSE_MS = 100, GIVE_UP_MS = 2000 };
 
 struct after {
 	void (*fn)(void *arg, const struct err *e);
 	void *arg;
+	size_t why; /* 1 + index into turn.whys: its savepoint was rolled back; 0: as the commit goes */
+};
+
+/* A turn_run() that waits for the write lock. */
+struct waiting {
+	struct waiting *next;
+	int (*fn)(void *arg, struct err *e);
+	void (*done)(void *arg, const struct err *e);
+	void *arg;
+	int64_t until_ms; /* clock_mono_ms() */
 };
 
 struct watcher {
@@ -27,17 +50,26 @@ struct watcher {
 };
 
 struct turn {
+	uv_loop_t *loop;
 	struct db *db;
 	uv_prepare_t prepare;
 	uv_check_t check;
 	uv_idle_t idle; /* keeps poll from blocking while after-work without a transaction waits */
 	int open_handles;
+	bool serving; /* the loop runs: nothing waits long from now on */
 	bool open;
+	bool kept;      /* a savepoint of this transaction was kept */
 	bool lost;      /* SQLite ended the transaction itself (full disk): nothing of this turn exists */
 	struct err why; /* ... because */
 	int depth;
 	struct after *after;
 	size_t n, cap;
+	struct err *whys; /* of savepoints rolled back in this turn that had registered callbacks */
+	size_t n_whys;
+	int64_t locked_until_ms; /* no BEGIN is tried before (clock_mono_ms()) */
+	struct err locked;       /* ... because */
+	struct waiting *waiting; /* oldest first */
+	struct loop_timer *retry;
 	struct watcher *watchers;
 	uint64_t commits, us;
 };
@@ -87,16 +119,20 @@ static void run_watchers(struct turn *t)
 static void end_turn(struct turn *t)
 {
 	struct after *list = t->after;
+	struct err *whys = t->whys;
 	size_t n = t->n;
-	bool was_open = t->open;
+	bool was_kept = t->kept;
 	struct err e;
 	int r = 0;
 
 	if (!t->open && !n && !t->lost)
 		return;
 	LAG_SECTION("commit", "turn");
+	assert(t->depth == 0);
 	t->after = NULL;
-	t->n = t->cap = 0;
+	t->whys = NULL;
+	t->n = t->cap = t->n_whys = 0;
+	t->kept = false;
 	(void)uv_idle_stop(&t->idle);
 	if (t->lost) {
 		e = t->why;
@@ -106,15 +142,22 @@ static void end_turn(struct turn *t)
 		r = commit(t, &e);
 	}
 	for (size_t i = 0; i < n; i++)
-		list[i].fn(list[i].arg, r ? &e : NULL);
+		list[i].fn(list[i].arg, list[i].why ? &whys[list[i].why - 1] : r ? &e : NULL);
 	free(list);
-	if (was_open && !r)
+	free(whys);
+	if (was_kept && !r)
 		run_watchers(t);
 }
 
 static void on_prepare(uv_prepare_t *h)
 {
-	end_turn(h->data);
+	struct turn *t = h->data;
+
+	if (!t->serving) {
+		t->serving = true;
+		(void)sqlite3_busy_timeout(t->db->conn, WAIT_MS);
+	}
+	end_turn(t);
 }
 
 static void on_check(uv_check_t *h)
@@ -126,6 +169,7 @@ struct turn *turn_new(uv_loop_t *loop, struct db *db)
 {
 	struct turn *t = xcalloc(1, sizeof(*t));
 
+	t->loop = loop;
 	t->db = db;
 	t->prepare.data = t->check.data = t->idle.data = t;
 	(void)uv_prepare_init(loop, &t->prepare);
@@ -159,11 +203,71 @@ void turn_close(struct turn *t)
 {
 	if (!t)
 		return;
+	turn_cut(t);
 	while (t->open || t->n || t->lost)
 		end_turn(t);
 	uv_close((uv_handle_t *)&t->prepare, on_closed);
 	uv_close((uv_handle_t *)&t->check, on_closed);
 	uv_close((uv_handle_t *)&t->idle, on_closed);
+}
+
+static int begin(struct turn *t, struct err *e)
+{
+	int r;
+
+	if (t->lost) {
+		*e = t->why;
+		return -(int)e->code;
+	}
+	if (t->open)
+		return 0;
+	if (clock_mono_ms() < t->locked_until_ms) {
+		*e = t->locked;
+		return -(int)e->code;
+	}
+	r = sql_run(t->db, e, "BEGIN IMMEDIATE", "");
+	if (r == -ERR_UNAVAILABLE) {
+		t->locked = *e;
+		t->locked_until_ms = clock_mono_ms() + PAUSE_MS;
+	}
+	if (r < 0)
+		return r;
+	t->open = true;
+	(void)uv_idle_start(&t->idle, nothing);
+	return 0;
+}
+
+/* What the savepoint that failed with @e has registered, from callback number @first on. */
+static void disown(struct turn *t, size_t first, const struct err *e)
+{
+	bool any = false;
+
+	for (size_t i = first; i < t->n; i++) {
+		if (t->after[i].why)
+			continue; /* of a savepoint within, which has an error of its own */
+		t->after[i].why = t->n_whys + 1;
+		any = true;
+	}
+	if (!any)
+		return;
+	t->whys = xrealloc(t->whys, (t->n_whys + 1) * sizeof(*t->whys));
+	t->whys[t->n_whys++] = *e;
+}
+
+static int run_saved(struct turn *t, int (*fn)(void *arg, struct err *e), void *arg, struct err *e)
+{
+	size_t first = t->n;
+	int r;
+
+	e->code = ERR_NONE;
+	t->depth++;
+	r = fn(arg, e);
+	t->depth--;
+	if (r < 0 && e->code == ERR_NONE)
+		err_set(e, (enum err_code) - r, "%s", err_word((enum err_code) - r));
+	if (r < 0)
+		disown(t, first, e);
+	return r;
 }
 
 int turn_do(struct turn *t, int (*fn)(void *arg, struct err *e), void *arg, struct err *e)
@@ -172,27 +276,16 @@ int turn_do(struct turn *t, int (*fn)(void *arg, struct err *e), void *arg, stru
 	static const char *const keep[] = { "RELEASE m0", "RELEASE m1", "RELEASE m2", "RELEASE m3" };
 	static const char *const drop[] = { "ROLLBACK TO m0", "ROLLBACK TO m1", "ROLLBACK TO m2",
 					    "ROLLBACK TO m3" };
-	int depth = t->depth, r;
+	int depth = t->depth, r = begin(t, e);
 	struct err ignored;
 
-	assert(depth < 4);
-	if (t->lost) {
-		*e = t->why;
-		return -(int)e->code;
-	}
-	if (!t->open) {
-		r = sql_run(t->db, e, "BEGIN IMMEDIATE", "");
-		if (r < 0)
-			return r;
-		t->open = true;
-		(void)uv_idle_start(&t->idle, nothing);
-	}
+	assert(depth < (int)ARRAY_SIZE(save));
+	if (r < 0)
+		return r;
 	r = sql_run(t->db, e, save[depth], "");
 	if (r < 0)
 		return r;
-	t->depth++;
-	r = fn(arg, e);
-	t->depth--;
+	r = run_saved(t, fn, arg, e);
 	if (r < 0)
 		(void)sql_run(t->db, &ignored, drop[depth], "");
 	if (sqlite3_get_autocommit(t->db->conn)) {
@@ -204,6 +297,7 @@ int turn_do(struct turn *t, int (*fn)(void *arg, struct err *e), void *arg, stru
 		return r;
 	}
 	(void)sql_run(t->db, &ignored, keep[depth], "");
+	t->kept |= r >= 0 && !depth;
 	return r;
 }
 
@@ -213,9 +307,85 @@ void turn_after(struct turn *t, void (*fn)(void *arg, const struct err *e), void
 		t->cap = t->cap ? t->cap * 2 : 16;
 		t->after = xrealloc(t->after, t->cap * sizeof(*t->after));
 	}
-	t->after[t->n++] = (struct after){ fn, arg };
+	t->after[t->n++] = (struct after){ .fn = fn, .arg = arg };
 	(void)uv_idle_start(&t->idle, nothing);
 }
+
+/* ------------------------------------------------------------------ waiting for the write lock */
+
+static void run_now(struct turn *t, const struct waiting *w)
+{
+	struct err e;
+
+	if (turn_do(t, w->fn, w->arg, &e) < 0)
+		w->done(w->arg, &e);
+	else
+		turn_after(t, w->done, w->arg);
+}
+
+static struct waiting *next_waiting(struct turn *t)
+{
+	struct waiting *w = t->waiting;
+
+	t->waiting = w->next;
+	return w;
+}
+
+static void retry(void *arg)
+{
+	struct turn *t = arg;
+	int64_t now = clock_mono_ms();
+	struct err e;
+
+	while (t->waiting) {
+		int r = begin(t, &e);
+		struct waiting *w = t->waiting;
+
+		if (r == -ERR_UNAVAILABLE && now < w->until_ms) {
+			(void)loop_after(t->loop, PAUSE_MS, retry, t, &t->retry);
+			return;
+		}
+		w = next_waiting(t);
+		if (r < 0)
+			w->done(w->arg, &e);
+		else
+			run_now(t, w);
+		free(w);
+	}
+}
+
+void turn_run(struct turn *t, int (*fn)(void *arg, struct err *e),
+	      void (*done)(void *arg, const struct err *e), void *arg)
+{
+	struct waiting w = { .fn = fn, .done = done, .arg = arg }, **last = &t->waiting;
+	struct err e;
+
+	assert(t->depth == 0);
+	if (!t->waiting && begin(t, &e) != -ERR_UNAVAILABLE) {
+		run_now(t, &w);
+		return;
+	}
+	while (*last)
+		last = &(*last)->next;
+	*last = xmalloc(sizeof(**last));
+	w.until_ms = clock_mono_ms() + GIVE_UP_MS;
+	**last = w;
+	if (!t->retry)
+		(void)loop_after(t->loop, PAUSE_MS, retry, t, &t->retry);
+}
+
+void turn_cut(struct turn *t)
+{
+	loop_after_cancel(&t->retry);
+	while (t->waiting) {
+		struct waiting *w = next_waiting(t);
+
+		w->done(w->arg, &t->locked);
+		free(w);
+	}
+}
+
+/* ------------------------------------------------------------------ following */
 
 void *turn_watch(struct turn *t, void (*fn)(void *arg), void *arg)
 {

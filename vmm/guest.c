@@ -322,7 +322,7 @@ static void rotate_done(void *arg, enum job_end end)
 
 static void rotate(void *arg)
 {
-	static const struct job_calls calls = { .lane = LANE_BULK,
+	static const struct job_calls calls = { .lane = LANE_SHORT,
 						.what = "rotate logs",
 						.deadline_ms = ROTATE_MAX_MS,
 						.work = rotate_work,

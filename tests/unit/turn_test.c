@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * turn_test.c - the turn transaction: what is told when, and what happens while another process
+ * holds the write lock of the database.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/own.h"
+#include "db/rows.h"
+#include "db/sql.h"
+#include "db/turn.h"
+
+static char dir[] = "/tmp/teepod-turn-XXXXXX";
+static char path[64];
+
+/* What was told, in order: "a" for a commit, "a!text" for an error. */
+static struct fixture {
+	uv_loop_t loop;
+	struct db *db;
+	struct turn *turn;
+	sqlite3 *other; /* another process, as far as SQLite can tell */
+	bool inside;    /* a turn_do() is running */
+	int commits;    /* seen by turn_watch() */
+	char said[1000];
+} f;
+
+static void say(const char *name, const struct err *e)
+{
+	assert_false(f.inside);
+	(void)snprintf(f.said + strlen(f.said), sizeof(f.said) - strlen(f.said), "%s%s%s ", name,
+		       e ? "!" : "", e ? e->text : "");
+}
+
+static void told(void *arg, const struct err *e)
+{
+	say(arg, e);
+}
+
+static void committed(void *arg)
+{
+	(void)arg;
+	f.commits++;
+}
+
+static int set_up(void **st)
+{
+	struct err e;
+
+	(void)st;
+	f = (struct fixture){ 0 };
+	(void)unlink(path);
+	if (uv_loop_init(&f.loop) || db_open(path, &f.db, &e))
+		return -1;
+	f.turn = turn_new(&f.loop, f.db);
+	(void)turn_watch(f.turn, committed, NULL);
+	turn_after(f.turn, told, "");
+	(void)uv_run(&f.loop, UV_RUN_NOWAIT); /* from now on nothing waits */
+	f.said[0] = 0;
+	return sqlite3_open(path, &f.other) != SQLITE_OK;
+}
+
+static int tear_down(void **st)
+{
+	(void)st;
+	(void)sqlite3_close(f.other);
+	turn_close(f.turn);
+	(void)uv_run(&f.loop, UV_RUN_DEFAULT);
+	db_close(f.db);
+	return uv_loop_close(&f.loop);
+}
+
+static int rows(void)
+{
+	int64_t n;
+	struct err e;
+
+	assert_int_equal(sql_int(f.db, &e, -1, &n, "SELECT count(*) FROM events", ""), 0);
+	return (int)n;
+}
+
+/* A mutation: writes a row, registers @name, runs what is @within, and fails if it has a @reason to. */
+struct mutation {
+	const char *name, *reason;
+	const struct mutation *within;
+	bool lost;
+};
+
+static int mutate(void *arg, struct err *e)
+{
+	const struct mutation *m = arg;
+	bool was = f.inside;
+	struct err ignored;
+
+	f.inside = true;
+	assert_int_equal(events_append(f.db, 1, m->name, "", "", "{}", e), 0);
+	turn_after(f.turn, told, (char *)m->name);
+	if (m->within)
+		(void)turn_do(f.turn, mutate, (void *)m->within, &ignored);
+	if (m->lost)
+		assert_true(sql_run(f.db, e, "ROLLBACK", "") >= 0); /* as SQLite does on a full disk */
+	f.inside = was;
+	return m->reason ? err_set(e, ERR_CONFLICT, "%s", m->reason) : 0;
+}
+
+static int run(const struct mutation *m)
+{
+	struct err e;
+
+	return turn_do(f.turn, mutate, (void *)m, &e);
+}
+
+static void end_turn(void)
+{
+	(void)uv_run(&f.loop, UV_RUN_NOWAIT);
+}
+
+/* ------------------------------------------------------------------ what is told */
+
+static void what_a_savepoint_registered_fails_with_it(void **st)
+{
+	(void)st;
+	assert_int_equal(run(&(struct mutation){ .name = "a" }), 0);
+	assert_int_equal(run(&(struct mutation){ .name = "b", .reason = "no" }), -ERR_CONFLICT);
+	assert_int_equal(run(&(struct mutation){ .name = "c" }), 0);
+	assert_string_equal(f.said, "");
+	end_turn();
+	assert_string_equal(f.said, "a b!no c ");
+	assert_int_equal(rows(), 2);
+	assert_int_equal(f.commits, 1);
+}
+
+static void an_inner_savepoint_fails_alone(void **st)
+{
+	const struct mutation inner = { .name = "in", .reason = "inner" };
+
+	(void)st;
+	assert_int_equal(run(&(struct mutation){ .name = "out", .within = &inner }), 0);
+	end_turn();
+	assert_string_equal(f.said, "out in!inner ");
+	assert_int_equal(rows(), 1);
+}
+
+static void an_outer_savepoint_takes_the_inner_ones_along(void **st)
+{
+	const struct mutation bad = { .name = "bad", .reason = "first" };
+	const struct mutation inner = { .name = "in", .within = &bad };
+
+	(void)st;
+	assert_int_equal(run(&(struct mutation){ .name = "out", .reason = "outer", .within = &inner }),
+			 -ERR_CONFLICT);
+	turn_after(f.turn, told, "beside");
+	end_turn();
+	assert_string_equal(f.said, "out!outer in!outer bad!first beside ");
+	assert_int_equal(rows(), 0);
+}
+
+static void a_lost_transaction_is_told_to_all(void **st)
+{
+	const struct mutation bad = { .name = "b", .reason = "no" };
+
+	(void)st;
+	assert_int_equal(run(&(struct mutation){ .name = "a" }), 0);
+	assert_int_equal(run(&bad), -ERR_CONFLICT);
+	assert_int_equal(run(&(struct mutation){ .name = "c", .reason = "disk full", .lost = true }),
+			 -ERR_CONFLICT);
+	assert_int_equal(run(&(struct mutation){ .name = "d" }), -ERR_CONFLICT);
+	end_turn();
+	assert_string_equal(f.said, "a!disk full b!no c!disk full ");
+	assert_int_equal(rows(), 0);
+	assert_int_equal(f.commits, 0);
+}
+
+static void a_commit_that_keeps_nothing_is_not_watched(void **st)
+{
+	(void)st;
+	assert_int_equal(run(&(struct mutation){ .name = "a", .reason = "no" }), -ERR_CONFLICT);
+	end_turn();
+	assert_string_equal(f.said, "a!no ");
+	assert_int_equal(f.commits, 0);
+	assert_int_equal(run(&(struct mutation){ .name = "b" }), 0);
+	end_turn();
+	assert_int_equal(f.commits, 1);
+}
+
+static int not_found(void *arg, struct err *e)
+{
+	(void)e;
+	turn_after(f.turn, told, arg);
+	return -ERR_NOT_FOUND;
+}
+
+static void a_failure_without_words_gets_some(void **st)
+{
+	struct err e;
+
+	(void)st;
+	memset(&e, 'x', sizeof(e));
+	assert_int_equal(turn_do(f.turn, not_found, "a", &e), -ERR_NOT_FOUND);
+	assert_int_equal(e.code, ERR_NOT_FOUND);
+	end_turn();
+	assert_string_equal(f.said, "a!not_found ");
+}
+
+/* ------------------------------------------------------------------ a foreign writer */
+
+static void foreign(const char *sql)
+{
+	assert_int_equal(sqlite3_exec(f.other, sql, NULL, NULL, NULL), SQLITE_OK);
+}
+
+static int append(void *arg, struct err *e)
+{
+	return events_append(f.db, 1, arg, "", "", "{}", e);
+}
+
+static void a_hundred_writers_cost_one_short_wait(void **st)
+{
+	int64_t began = clock_mono_ms();
+	struct err e;
+
+	(void)st;
+	foreign("BEGIN IMMEDIATE");
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(turn_do(f.turn, append, "a", &e), -ERR_UNAVAILABLE);
+	assert_in_range(clock_mono_ms() - began, 0, 500);
+	assert_non_null(strstr(e.text, "locked by another process"));
+	assert_int_equal(rows(), 0); /* a read works all the same */
+	foreign("ROLLBACK");
+}
+
+static void who_waits_for_the_lock_goes_on_in_order_once_it_is_gone(void **st)
+{
+	(void)st;
+	foreign("BEGIN IMMEDIATE");
+	turn_run(f.turn, append, told, "a");
+	turn_run(f.turn, append, told, "b");
+	end_turn();
+	assert_string_equal(f.said, "");
+	foreign("ROLLBACK");
+	turn_run(f.turn, append, told, "c"); /* not past those that wait */
+	while (strlen(f.said) < strlen("a b c "))
+		(void)uv_run(&f.loop, UV_RUN_ONCE);
+	assert_string_equal(f.said, "a b c ");
+	assert_int_equal(rows(), 3);
+	assert_int_equal(f.commits, 1);
+}
+
+static void a_lock_that_stays_is_an_error_and_nothing_is_done(void **st)
+{
+	(void)st;
+	foreign("BEGIN IMMEDIATE");
+	turn_run(f.turn, append, told, "a");
+	while (!f.said[0])
+		(void)uv_run(&f.loop, UV_RUN_ONCE);
+	assert_non_null(strstr(f.said, "a!database is locked by another process"));
+	foreign("ROLLBACK");
+	assert_int_equal(rows(), 0);
+}
+
+static void who_waits_is_told_when_the_node_closes(void **st)
+{
+	(void)st;
+	foreign("BEGIN IMMEDIATE");
+	turn_run(f.turn, append, told, "a");
+	turn_cut(f.turn);
+	assert_non_null(strstr(f.said, "a!database is locked"));
+	foreign("ROLLBACK");
+	end_turn();
+	assert_int_equal(rows(), 0);
+}
+
+static int make_folder(void **st)
+{
+	(void)st;
+	if (!mkdtemp(dir))
+		return -1;
+	(void)snprintf(path, sizeof(path), "%s/t.db", dir);
+	return 0;
+}
+
+static int remove_folder(void **st)
+{
+	auto_free char *cmd = xasprintf("rm -rf %s", dir);
+
+	(void)st;
+	return system(cmd);
+}
+
+#define WITH_TURN(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH_TURN(what_a_savepoint_registered_fails_with_it),
+		WITH_TURN(an_inner_savepoint_fails_alone),
+		WITH_TURN(an_outer_savepoint_takes_the_inner_ones_along),
+		WITH_TURN(a_lost_transaction_is_told_to_all),
+		WITH_TURN(a_commit_that_keeps_nothing_is_not_watched),
+		WITH_TURN(a_failure_without_words_gets_some),
+		WITH_TURN(a_hundred_writers_cost_one_short_wait),
+		WITH_TURN(who_waits_for_the_lock_goes_on_in_order_once_it_is_gone),
+		WITH_TURN(a_lock_that_stays_is_an_error_and_nothing_is_done),
+		WITH_TURN(who_waits_is_told_when_the_node_closes),
+	};
+
+	return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
