@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "base/log.h"
+#include "base/loop.h"
 #include "base/own.h"
 #include "vmm/quota.h"
 #include "vmm/world.h"
@@ -70,15 +71,33 @@ static int set_up(void *arg, struct err *e)
 	return capacity_set_up(arg, e);
 }
 
+static void again(void *arg)
+{
+	capacity_apply(arg);
+}
+
+static void applied(void *arg, const struct err *e)
+{
+	struct vmm *v = arg;
+
+	if (!e || v->closing)
+		return;
+	log_error("cannot record the node's totals, trying again: %s", e->text);
+	loop_after_cancel(&v->capacity_timer);
+	(void)loop_after(v->set.loop, 1000, again, v, &v->capacity_timer);
+}
+
+void capacity_apply(struct vmm *v)
+{
+	turn_run(v->turn, set_up, applied, v);
+}
+
 void capacity_keyids_told(struct vmm *v, int64_t keyids)
 {
-	struct err e;
-
 	if (keyids < 0 || !v->set.tdx_keyids_auto || keyids == v->set.tdx_keyids || v->closing)
 		return;
 	v->set.tdx_keyids = keyids;
-	if (turn_do(v->turn, set_up, v, &e) < 0)
-		log_error("cannot record the number of TDX key ids: %s", e.text);
+	capacity_apply(v);
 }
 
 static int64_t left(const struct capacity_row *row)

@@ -164,10 +164,10 @@ static void import_done(void *arg, enum job_end end)
 
 	if (end == JOB_DROPPED)
 		i->failed = err_set(&i->err, ERR_UNAVAILABLE, "the import was given up before it began") != 0;
-	if (i->failed || turn_do(i->v->turn, import_turn, i, &i->err) < 0)
+	if (i->failed)
 		import_over(i, &i->err);
 	else
-		turn_after(i->v->turn, import_over, i);
+		turn_run(i->v->turn, import_turn, import_over, i);
 }
 
 void vmm_image_import(struct vmm *v, const char *source, const char *name, int64_t workspace,
@@ -278,10 +278,7 @@ void vmm_image_delete(struct vmm *v, const char *name, void (*done)(void *arg, c
 	*m = (struct removal){ .v = v, .done = done, .arg = arg };
 	(void)snprintf(m->name, sizeof(m->name), "%.64s", name);
 	vmm_job_begin(v);
-	if (turn_do(v->turn, remove_turn, m, &m->err) < 0)
-		remove_over(m, &m->err);
-	else
-		turn_after(v->turn, remove_committed, m);
+	turn_run(v->turn, remove_turn, remove_committed, m);
 }
 
 /* ------------------------------------------------------------------ development mode */

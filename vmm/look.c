@@ -184,6 +184,11 @@ static void committed(void *arg, const struct err *e)
 
 	if (e)
 		log_error("cannot record what devices the host has: %s", e->text);
+	else
+		say(l);
+	if (l->error[0] && strcmp(l->error, v->look.error) != 0)
+		log_warn("host: %s", l->error);
+	memcpy(v->look.error, l->error, sizeof(v->look.error));
 	end(l);
 	v->look.running = false;
 	if (v->look.waiting || v->look.again)
@@ -201,18 +206,9 @@ static void look_late(void *arg)
 static void looked(void *arg, enum job_end how)
 {
 	struct look *l = arg;
-	struct vmm *v = l->v;
-	struct err e;
 
 	(void)how;
-	if (turn_do(v->turn, put_all, l, &e) < 0)
-		log_error("cannot record what devices the host has: %s", e.text);
-	else
-		say(l);
-	if (l->error[0] && strcmp(l->error, v->look.error) != 0)
-		log_warn("host: %s", l->error);
-	memcpy(v->look.error, l->error, sizeof(v->look.error));
-	turn_after(v->turn, committed, l);
+	turn_run(l->v->turn, put_all, committed, l);
 }
 
 static void begin(struct vmm *v)

@@ -11,11 +11,24 @@
 
 struct pending {
 	struct vmm *v;
-	struct mutation m; /* strings valid only during vmm_mutate() */
+	struct mutation m; /* its strings are copies: it may wait for the database */
 	void *arg;
 	struct answer answer;
 	bool replayed;
 };
+
+static char *copy(const char *s)
+{
+	return s ? xstrdup(s) : NULL;
+}
+
+static void pending_free(struct pending *p)
+{
+	free((char *)p->m.caller);
+	free((char *)p->m.key);
+	free((char *)p->m.digest);
+	free(p);
+}
 
 static int replay(struct pending *p, const struct idempotency_row *row, struct err *e)
 {
@@ -64,20 +77,16 @@ static void committed(void *arg, const struct err *e)
 	} else {
 		p->m.done(p->arg, &p->answer, p->replayed, NULL);
 	}
-	free(p);
+	pending_free(p);
 }
 
 void vmm_mutate(struct vmm *v, const struct mutation *m, void *arg)
 {
 	struct pending *p = xcalloc(1, sizeof(*p));
-	struct err e;
 
 	*p = (struct pending){ .v = v, .m = *m, .arg = arg };
-	if (turn_do(v->turn, apply_turn, p, &e) < 0) {
-		json_decref(p->answer.body);
-		m->done(arg, NULL, false, &e);
-		free(p);
-		return;
-	}
-	turn_after(v->turn, committed, p);
+	p->m.caller = copy(m->caller);
+	p->m.key = copy(m->key);
+	p->m.digest = copy(m->digest);
+	turn_run(v->turn, apply_turn, committed, p);
 }

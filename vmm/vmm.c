@@ -206,6 +206,7 @@ static void close_late(void *arg)
 
 void vmm_close(struct vmm *v, unsigned max_ms, void (*done)(void *arg, unsigned stuck), void *arg)
 {
+	turn_cut(v->turn);
 	v->closing = true;
 	v->closed = done;
 	v->closed_arg = arg;
@@ -214,6 +215,7 @@ void vmm_close(struct vmm *v, unsigned max_ms, void (*done)(void *arg, unsigned 
 	billing_stop(v);
 	loop_after_cancel(&v->relist_timer);
 	loop_after_cancel(&v->restart_timer);
+	loop_after_cancel(&v->capacity_timer);
 	(void)loop_after(v->set.loop, max_ms, close_late, v, &v->close_timer);
 	lanes_cancel_all(v->set.loop);
 	ops_close(v);
@@ -226,15 +228,8 @@ const struct vmm_settings *vmm_settings(const struct vmm *v)
 	return &v->set;
 }
 
-static int recount(void *arg, struct err *e)
-{
-	return capacity_set_up(arg, e);
-}
-
 void vmm_reload(struct vmm *v, const struct vmm_settings *s)
 {
-	struct err e;
-
 	v->set.log_max_bytes = s->log_max_bytes;
 	v->set.log_backups = s->log_backups;
 	v->set.log_keep_boots = s->log_keep_boots;
@@ -254,8 +249,7 @@ void vmm_reload(struct vmm *v, const struct vmm_settings *s)
 	v->set.max_keys = s->max_keys;
 	v->set.keys_per_minute = s->keys_per_minute;
 	v->set.billing = s->billing;
-	if (turn_do(v->turn, recount, v, &e) < 0)
-		log_error("cannot record the new totals: %s", e.text);
+	capacity_apply(v);
 	host_watch_refresh(v);
 	vmm_look(v, NULL, NULL);
 	policies_look(v);

@@ -71,7 +71,7 @@ struct vmm {
 	struct guest *guests; /* running CVMs that are listened to */
 	struct job *rotation; /* of their logs; NULL: none is under way */
 	struct host_watch *host;
-	struct loop_timer *log_timer, *relist_timer, *keep_timer, *restart_timer;
+	struct loop_timer *log_timer, *relist_timer, *keep_timer, *restart_timer, *capacity_timer;
 	struct { /* billing.c */
 		bool on;
 		struct meter_clock clock;
@@ -145,7 +145,9 @@ int tee_allows(const struct vmm *v, const struct cvm_row *c, struct err *e);
 /* ------------------------------------------------------------------ capacity.c */
 int capacity_set_up(struct vmm *v,
 		    struct err *e); /* [turn] totals from the settings, promises from the rows */
-/* The host told how many TDs it has key ids for; -1 = it did not, and what it told before stands. */
+/* The same in a turn of its own; a write that fails is tried again until it succeeds. */
+void capacity_apply(struct vmm *v);
+/* Number of TDX key IDs the host reported; -1 if unknown (the previous value stays in effect). */
 void capacity_keyids_told(struct vmm *v, int64_t keyids);
 int capacity_would_fit(struct vmm *v, const struct cvm_row *c, size_t n_ports, struct err *e);
 /* The same for @after instead of @before, whose promises are given back. */

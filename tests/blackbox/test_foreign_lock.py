@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Another process holds the write lock of the database: the node goes on answering, and loses and doubles nothing.
+
+TEEPOD_LOCK_SECONDS says for how long the lock is held (default 6).
+"""
+
+import json
+import os
+import socket
+import sqlite3
+import threading
+import time
+
+from node import PREFIX, assert_books
+
+LOCK_SECONDS = float(os.environ.get("TEEPOD_LOCK_SECONDS", "6"))
+READ_SECONDS = 0.1      # a read, and /healthz
+ANSWER_SECONDS = 3      # a change: tried again for 2 s, then 503
+WATCHDOG_SECONDS = 2
+
+
+class Notify:
+    """The socket of systemd: when the watchdog was fed."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(path)
+        self.fed = []
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        try:
+            while True:
+                if b"WATCHDOG=1" in self.socket.recv(4096):
+                    self.fed.append(time.monotonic())
+        except OSError:
+            pass
+
+
+class Lateness(threading.Thread):
+    """How much later than it should this process wakes up: what a busy machine adds to every time measured here."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.most, self.on = 0.0, True
+
+    def run(self):
+        while self.on:
+            began = time.monotonic()
+            time.sleep(0.005)
+            self.most = max(self.most, time.monotonic() - began - 0.005)
+
+
+class ForeignWriter:
+    """BEGIN IMMEDIATE in the node's database, by this process."""
+
+    def __init__(self, node):
+        self.db = sqlite3.connect(node.database(), isolation_level=None, timeout=10)
+
+    def __enter__(self):
+        self.db.execute("BEGIN IMMEDIATE")
+        self.began = time.monotonic()
+        return self
+
+    def over(self):
+        return time.monotonic() - self.began >= LOCK_SECONDS
+
+    def __exit__(self, *_):
+        self.db.execute("ROLLBACK")
+        self.db.close()
+
+
+def read_all(node, cvm, seconds, statuses):
+    """What must not wait for the lock."""
+    for path, prefix in (("/healthz", ""), (f"/cvms/{cvm.uuid}", PREFIX), ("/node", PREFIX), ("/operations", PREFIX), ("/apps", PREFIX)):
+        answer = node.api("GET", path, prefix=prefix)
+        seconds.append((answer.seconds, path))
+        statuses.add((path, answer.status))
+
+
+def change_all(node, cvm, n, told):
+    """One of each kind of change, each with a key of its own; what it was answered."""
+    def note(what, answer):
+        told.append((what, answer.status, answer.seconds, answer.headers.get("retry-after")))
+    ask = node.ask(name=f"locked-{n}", stopped=True)
+    note("create", node.post("/cvms", json=ask, headers={"Idempotency-Key": f"lock-{n}"}))
+    note("stop", node.post(f"/cvms/{cvm.uuid}/stop", headers={"Idempotency-Key": f"stop-{n}"}))
+    note("image", node.api("DELETE", "/images/not-there"))
+    return ask
+
+
+def test_a_foreign_writer_holds_up_no_read_and_no_watchdog_and_changes_are_refused_or_done_once(spawn):
+    node = spawn(start=False)
+    notify = Notify(str(node.dir / "notify"))
+    node.start(NOTIFY_SOCKET=str(node.dir / "notify"), WATCHDOG_USEC=str(WATCHDOG_SECONDS * 1000000))
+    idle, runs = node.create(stopped=True), node.create()
+    pids = runs.pids()
+    under_way = node.create(wait=False)
+    reads, statuses, told, asks = [], set(), [], []
+    lateness = Lateness()
+    lateness.start()
+    with ForeignWriter(node) as lock:
+        locked_at = time.monotonic()
+        assert node.live_operations(under_way.uuid), "the start was to be under way when the lock came"
+
+        def change():
+            while not lock.over():
+                asks.append(change_all(node, idle, len(asks), told))
+        writer = threading.Thread(target=change)
+        writer.start()
+        while writer.is_alive():
+            read_all(node, runs, reads, statuses)
+            time.sleep(0.02)
+        assert lock.over()
+        assert runs.pids() == pids and runs.status == "running"
+    released_at = time.monotonic()
+    lateness.on = False
+
+    slowest = max(reads)
+    assert slowest[0] < READ_SECONDS + lateness.most, (slowest, lateness.most, sorted(reads)[-10:])
+    assert {status for _, status in statuses} == {200}, statuses
+    fed = [locked_at] + [at for at in notify.fed if locked_at < at < released_at] + [released_at]
+    assert max(b - a for a, b in zip(fed, fed[1:])) <= WATCHDOG_SECONDS, [at - locked_at for at in fed]
+    assert told and len(reads) > 100
+    for what, status, seconds, retry_after in told:
+        assert status == 503, told
+        assert int(retry_after) >= 1 and seconds < ANSWER_SECONDS + lateness.most, (what, seconds, retry_after)
+
+    # The client comes back with its key: each create exactly once, however often it was refused.
+    for n, ask in enumerate(asks):
+        for _ in range(2):
+            node.post("/cvms", json=ask, headers={"Idempotency-Key": f"lock-{n}"}).ok()
+    names = [row[0] for row in node.rows("select name from cvms where name like 'locked-%' order by name")]
+    assert names == sorted(ask["name"] for ask in asks)
+    node.settled()
+    under_way.becomes("running")
+    assert_books(node)
+
+
+def send(node, path, **body):
+    """Send a change and do not wait for its answer."""
+    connection = node.connection()
+    connection.request("POST", PREFIX + path, body=json.dumps(body).encode(),
+                       headers={"X-API-Key": node.key, "Content-Type": "application/json"})
+    return connection
+
+
+def test_changes_that_wait_for_a_short_lock_succeed(spawn):
+    node = spawn()
+    with ForeignWriter(node):
+        waiting = [send(node, "/cvms", **node.ask(name=f"waits-{n}", stopped=True)) for n in range(20)]
+        gone = send(node, "/cvms", **node.ask(name="gone", stopped=True))
+        node.get("/node").ok()      # sent after them: the daemon has read them too
+        gone.close()
+        node.get("/node").ok()
+        assert not node.uuids()
+    assert {connection.getresponse().status for connection in waiting} == {200}
+    names = {row[0] for row in node.rows("select name from cvms")}
+    assert names - {"gone"} == {f"waits-{n}" for n in range(20)}
+    assert_books(node)
+
+
+def test_a_stop_of_the_daemon_refuses_changes_that_wait_for_the_lock(spawn):
+    node = spawn()
+    with ForeignWriter(node):
+        waiting = send(node, "/cvms", **node.ask(stopped=True))
+        node.get("/node").ok()
+        assert node.stop() == 0
+    answer = waiting.getresponse()
+    assert answer.status == 503 and answer.getheader("Retry-After")
+    node.start()
+    assert not node.uuids()
+    assert_books(node)
