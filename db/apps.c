@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * apps.c - apps, their compose revisions, and provisions waiting for a create.
  */
-#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
+#include "base/own.h"
 #include "db/rows.h"
 #include "db/sql.h"
 
@@ -24,6 +26,20 @@ int apps_ensure(struct db *db, int64_t workspace, const char *app_id, const char
 		       workspace, app_id);
 }
 
+static void read_app(struct db *db, sqlite3_stmt *st, void *row)
+{
+	struct app_row *a = row;
+
+	(void)db;
+	*a = (struct app_row){ .id = sqlite3_column_int64(st, 0),
+			       .workspace = sqlite3_column_int64(st, 1),
+			       .cvms = sqlite3_column_int64(st, 2),
+			       .created_ms = sqlite3_column_int64(st, 3),
+			       .current_cvm = sqlite3_column_int64(st, 4) };
+	sql_text(st, 5, a->app_id, sizeof(a->app_id));
+	sql_text(st, 6, a->name, sizeof(a->name));
+}
+
 int apps_find(struct db *db, int64_t workspace, const char *app_id, struct app_row *ret, struct err *e)
 {
 	sqlite3_stmt *st =
@@ -31,19 +47,8 @@ int apps_find(struct db *db, int64_t workspace, const char *app_id, struct app_r
 			  "SELECT id, workspace, cvms, created_ms, current_cvm, app_id, name FROM apps"
 			  " WHERE app_id = ?1 AND (?2 = 0 OR workspace = ?2) ORDER BY id LIMIT 1",
 			  "si", app_id, workspace);
-	int r = st ? sql_next(db, st, e) : -(int)e->code;
 
-	if (r <= 0)
-		return r ? r : -ERR_NOT_FOUND;
-	*ret = (struct app_row){ .id = sqlite3_column_int64(st, 0),
-				 .workspace = sqlite3_column_int64(st, 1),
-				 .cvms = sqlite3_column_int64(st, 2),
-				 .created_ms = sqlite3_column_int64(st, 3),
-				 .current_cvm = sqlite3_column_int64(st, 4) };
-	sql_text(st, 5, ret->app_id, sizeof(ret->app_id));
-	sql_text(st, 6, ret->name, sizeof(ret->name));
-	sql_done(st);
-	return 0;
+	return sql_one(db, st, read_app, ret, sizeof(*ret), e);
 }
 
 int revisions_ensure(struct db *db, const struct revision_row *row, int64_t *ret_id, struct err *e)
@@ -70,13 +75,16 @@ int revisions_ensure(struct db *db, const struct revision_row *row, int64_t *ret
 int revisions_manifest(struct db *db, int64_t id, char **ret, struct err *e)
 {
 	sqlite3_stmt *st = sql_query(db, e, "SELECT manifest FROM revisions WHERE id = ?", "i", id);
+	auto_free char *manifest = NULL;
 	int r = st ? sql_next(db, st, e) : -(int)e->code;
 
 	if (r <= 0)
 		return r ? r : -ERR_NOT_FOUND;
-	*ret = sql_text_dup(st, 0);
-	sql_done(st);
-	return 0;
+	manifest = sql_json_dup(db, st, 0);
+	r = sql_done(db, st, e);
+	if (!r)
+		*ret = take_ptr(&manifest);
+	return r;
 }
 
 int provisions_put(struct db *db, int64_t workspace, const char *app_id, const char *compose_hash,
@@ -103,13 +111,20 @@ int provisions_get(struct db *db, int64_t workspace, const char *app_id, const c
 			  " compose_hash = ?2 AND (?3 = '' OR app_id = ?3) AND expires_ms >= ?4"
 			  " ORDER BY created_ms DESC LIMIT 1",
 			  "issi", workspace, compose_hash, app_id, clock_wall_ms());
+	auto_free char *request = NULL, *manifest = NULL;
+	char found[APP_ID_TEXT];
 	int r = st ? sql_next(db, st, e) : -(int)e->code;
 
 	if (r <= 0)
 		return r ? r : -ERR_NOT_FOUND;
-	*ret_request = sql_text_dup(st, 0);
-	*ret_manifest = sql_text_dup(st, 1);
-	sql_text(st, 2, ret_app_id, APP_ID_TEXT);
-	sql_done(st);
+	request = sql_json_dup(db, st, 0);
+	manifest = sql_json_dup(db, st, 1);
+	sql_text(st, 2, found, sizeof(found));
+	r = sql_done(db, st, e);
+	if (r)
+		return r;
+	*ret_request = take_ptr(&request);
+	*ret_manifest = take_ptr(&manifest);
+	memcpy(ret_app_id, found, sizeof(found));
 	return 0;
 }

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * capacity.c - what is promised, next to the rows it is promised to: host ports, CIDs, amounts.
  */
-#include <stdlib.h>
-#include <string.h>
-
-#include "base/buf.h"
 #include "base/own.h"
 #include "db/rows.h"
 #include "db/sql.h"
@@ -20,27 +16,19 @@ int ports_add(struct db *db, int64_t cvm, const struct port_row *p, struct err *
 	return r < 0 ? r : 0;
 }
 
-static int collect_ports(struct db *db, sqlite3_stmt *st, struct port_row **ret, size_t *ret_n, struct err *e)
+static void read_port(struct db *db, sqlite3_stmt *st, void *row)
 {
-	auto_free struct port_row *rows = NULL;
-	size_t n = 0;
-	int r;
+	struct port_row *p = row;
 
-	if (!st)
-		return -(int)e->code;
-	while ((r = sql_next(db, st, e)) > 0) {
-		rows = xrealloc(rows, (n + 1) * sizeof(*rows));
-		rows[n] = (struct port_row){ .udp = sqlite3_column_int(st, 0),
-					     .host_port = (uint16_t)sqlite3_column_int(st, 2),
-					     .vm_port = (uint16_t)sqlite3_column_int(st, 3) };
-		sql_text(st, 1, rows[n].host_address, sizeof(rows[n].host_address));
-		n++;
-	}
-	if (r < 0)
-		return r;
-	*ret = take_ptr(&rows);
-	*ret_n = n;
-	return 0;
+	*p = (struct port_row){ .udp = sqlite3_column_int(st, 0),
+				.host_port = (uint16_t)sql_range(db, st, 2, 1, UINT16_MAX),
+				.vm_port = (uint16_t)sql_range(db, st, 3, 1, UINT16_MAX) };
+	sql_text(st, 1, p->host_address, sizeof(p->host_address));
+}
+
+static int collect_ports(struct db *db, sqlite3_stmt *st, struct port_row **ret, size_t *n, struct err *e)
+{
+	return sql_all(db, st, read_port, sizeof(**ret), false, ret, n, e);
 }
 
 int ports_of(struct db *db, int64_t cvm, struct port_row **ret, size_t *n, struct err *e)
@@ -79,8 +67,8 @@ int ports_holder(struct db *db, int64_t workspace, int64_t but, bool udp, const 
 	if (r <= 0)
 		return r;
 	sql_text(st, 0, ret_name, NAME_TEXT);
-	sql_done(st);
-	return 1;
+	r = sql_done(db, st, e);
+	return r ? r : 1;
 }
 
 int cids_taken(struct db *db, uint32_t cid, struct err *e)
@@ -101,19 +89,22 @@ int capacity_set_total(struct db *db, const char *resource, int64_t total, struc
 	return r < 0 ? r : 0;
 }
 
+static void read_capacity(struct db *db, sqlite3_stmt *st, void *row)
+{
+	struct capacity_row *c = row;
+
+	(void)db;
+	*c = (struct capacity_row){ .total = sqlite3_column_int64(st, 1),
+				    .promised = sqlite3_column_int64(st, 2) };
+	sql_text(st, 0, c->resource, sizeof(c->resource));
+}
+
 int capacity_get(struct db *db, const char *resource, struct capacity_row *ret, struct err *e)
 {
 	sqlite3_stmt *st = sql_query(
 		db, e, "SELECT resource, total, promised FROM capacity WHERE resource = ?", "s", resource);
-	int r = st ? sql_next(db, st, e) : -(int)e->code;
 
-	if (r <= 0)
-		return r ? r : -ERR_NOT_FOUND;
-	sql_text(st, 0, ret->resource, sizeof(ret->resource));
-	ret->total = sqlite3_column_int64(st, 1);
-	ret->promised = sqlite3_column_int64(st, 2);
-	sql_done(st);
-	return 0;
+	return sql_one(db, st, read_capacity, ret, sizeof(*ret), e);
 }
 
 int capacity_take(struct db *db, const char *resource, int64_t amount, struct err *e)

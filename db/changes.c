@@ -42,8 +42,10 @@ static void read_blobs(sqlite3_stmt *st, int col, struct cvm_blobs *b)
 	memcpy(b->encrypted_env, sqlite3_column_blob(st, col), (size_t)n);
 }
 
-static void read_change(sqlite3_stmt *st, struct change_row *c)
+static void read_change(struct db *db, sqlite3_stmt *st, void *row)
 {
+	struct change_row *c = row;
+
 	*c = (struct change_row){
 		.cvm = sqlite3_column_int64(st, 1),
 		.applied = sqlite3_column_int(st, 2),
@@ -57,9 +59,9 @@ static void read_change(sqlite3_stmt *st, struct change_row *c)
 		.listed = sqlite3_column_int(st, 14),
 	};
 	sql_text(st, 0, c->op, sizeof(c->op));
-	sql_text(st, 3, c->changed, sizeof(c->changed));
+	sql_json(db, st, 3, c->changed, sizeof(c->changed));
 	sql_text(st, 6, c->instance_type, sizeof(c->instance_type));
-	sql_text(st, 12, c->numa_nodes, sizeof(c->numa_nodes));
+	sql_numbers(db, st, 12, c->numa_nodes, sizeof(c->numa_nodes));
 	sql_text(st, 13, c->gpu_attach, sizeof(c->gpu_attach));
 	read_blobs(st, 15, &c->blobs);
 }
@@ -71,12 +73,17 @@ static void read_change(sqlite3_stmt *st, struct change_row *c)
 static int first_change(struct db *db, sqlite3_stmt *st, struct change_row *ret, struct err *e)
 {
 	int r = st ? sql_next(db, st, e) : -(int)e->code;
+	struct change_row c;
 
 	if (r <= 0)
 		return r ? r : -ERR_NOT_FOUND;
-	read_change(st, ret);
-	sql_done(st);
-	return 0;
+	read_change(db, st, &c);
+	r = sql_done(db, st, e);
+	if (r)
+		cvm_blobs_free(&c.blobs);
+	else
+		*ret = c;
+	return r;
 }
 
 int changes_get(struct db *db, const char *op, struct change_row *ret, struct err *e)

@@ -38,22 +38,23 @@ const char *const observed_word[OBSERVED_MAX] = {
 	" LEFT JOIN operations o ON o.cvm = c.id AND o.state = 'running'"
 #define CVM_FROM " FROM cvms c" CVM_JOINS
 
-static void read_policy(sqlite3_stmt *st, int k, struct cvm_policy *p)
+static void read_policy(struct db *db, sqlite3_stmt *st, int k, struct cvm_policy *p)
 {
 	p->generation = sqlite3_column_int64(st, k++);
-	p->restart = (enum restart_policy)sql_word(st, k++, restart_policy_word, RESTART_POLICIES);
+	p->restart = (enum restart_policy)sql_word(db, st, k++, restart_policy_word, RESTART_POLICIES);
 	p->auto_start = sqlite3_column_int(st, k++);
 	p->start_order = sqlite3_column_int64(st, k++);
-	p->ended = (enum ended)sql_word(st, k++, ended_word, ENDED_MAX);
-	p->turn = (enum turn_for)sql_word(st, k++, turn_word, TURN_MAX);
+	p->ended = (enum ended)sql_word(db, st, k++, ended_word, ENDED_MAX);
+	p->turn = (enum turn_for)sql_word(db, st, k++, turn_word, TURN_MAX);
 	p->attempts = sqlite3_column_int64(st, k++);
 	p->next_ms = sqlite3_column_int64(st, k++);
 	p->exhausted = sqlite3_column_int(st, k);
 }
 
-static void read_cvm(sqlite3_stmt *st, struct cvm_row *c)
+static void read_cvm(struct db *db, sqlite3_stmt *st, void *row)
 {
 	enum { POLICY_COLUMNS = 9 };
+	struct cvm_row *c = row;
 	int k = 0;
 
 	*c = (struct cvm_row){ .id = sqlite3_column_int64(st, k++) };
@@ -70,11 +71,11 @@ static void read_cvm(sqlite3_stmt *st, struct cvm_row *c)
 	c->memory_mib = sqlite3_column_int64(st, k++);
 	c->disk_gib = sqlite3_column_int64(st, k++);
 	c->holds_cpu = sqlite3_column_int(st, k++);
-	c->cid = (uint32_t)sqlite3_column_int64(st, k++);
+	c->cid = (uint32_t)sql_range(db, st, k++, 3, UINT32_MAX);
 	c->tdx = sqlite3_column_int(st, k++);
 	c->listed = sqlite3_column_int(st, k++);
-	c->desired = (enum desired)sql_word(st, k++, desired_word, DESIRED_MAX);
-	c->observed = (enum observed)sql_word(st, k++, observed_word, OBSERVED_MAX);
+	c->desired = (enum desired)sql_word(db, st, k++, desired_word, DESIRED_MAX);
+	c->observed = (enum observed)sql_word(db, st, k++, observed_word, OBSERVED_MAX);
 	c->boot = sqlite3_column_int64(st, k++);
 	c->created_ms = sqlite3_column_int64(st, k++);
 	c->started_ms = sqlite3_column_int64(st, k++);
@@ -88,11 +89,11 @@ static void read_cvm(sqlite3_stmt *st, struct cvm_row *c)
 	sql_text(st, k++, c->networks, sizeof(c->networks));
 	c->hugepages = sqlite3_column_int(st, k++);
 	c->pin_numa = sqlite3_column_int(st, k++);
-	sql_text(st, k++, c->numa_nodes, sizeof(c->numa_nodes));
+	sql_numbers(db, st, k++, c->numa_nodes, sizeof(c->numa_nodes));
 	sql_text(st, k++, c->gpu_attach, sizeof(c->gpu_attach));
 	c->given_vcpus = sqlite3_column_int64(st, k++);
 	c->given_memory_mib = sqlite3_column_int64(st, k++);
-	read_policy(st, k, &c->policy);
+	read_policy(db, st, k, &c->policy);
 	k += POLICY_COLUMNS;
 	c->gpus = sqlite3_column_int64(st, k++);
 	c->nvswitches = sqlite3_column_int64(st, k++);
@@ -109,19 +110,14 @@ static void read_cvm(sqlite3_stmt *st, struct cvm_row *c)
 	c->image_dev = sqlite3_column_int(st, k++);
 	c->serial_progress = sqlite3_column_int(st, k++);
 	sql_text(st, k++, c->op_id, sizeof(c->op_id));
-	c->op_kind = (enum op_kind)sql_word(st, k++, op_kind_word, OP_KINDS);
-	c->op_started_ms = sqlite3_column_int64(st, k++);
+	if (c->op_id[0])
+		c->op_kind = (enum op_kind)sql_word(db, st, k, op_kind_word, OP_KINDS);
+	c->op_started_ms = sqlite3_column_int64(st, k + 1);
 }
 
 static int first_cvm(struct db *db, sqlite3_stmt *st, struct cvm_row *ret, struct err *e)
 {
-	int r = st ? sql_next(db, st, e) : -(int)e->code;
-
-	if (r <= 0)
-		return r ? r : -ERR_NOT_FOUND;
-	read_cvm(st, ret);
-	sql_done(st);
-	return 0;
+	return sql_one(db, st, read_cvm, ret, sizeof(*ret), e);
 }
 
 int cvms_insert(struct db *db, const struct cvm_row *c, const struct cvm_blobs *blobs, int64_t *ret_id,
@@ -160,24 +156,26 @@ int cvms_by_uuid(struct db *db, const char *uuid, struct cvm_row *ret, struct er
 	return first_cvm(db, sql_query(db, e, CVM_SELECT CVM_FROM " WHERE c.uuid = ?", "s", uuid), ret, e);
 }
 
+static void read_blobs(struct db *db, sqlite3_stmt *st, void *row)
+{
+	struct cvm_blobs *b = row;
+	int n = sqlite3_column_bytes(st, 0);
+
+	(void)db;
+	*b = (struct cvm_blobs){ .user_config = sql_text_dup(st, 1) };
+	if (n <= 0)
+		return;
+	b->encrypted_env = xmalloc((size_t)n);
+	b->encrypted_env_len = (size_t)n;
+	memcpy(b->encrypted_env, sqlite3_column_blob(st, 0), (size_t)n);
+}
+
 int cvms_blobs(struct db *db, int64_t id, struct cvm_blobs *ret, struct err *e)
 {
 	sqlite3_stmt *st =
 		sql_query(db, e, "SELECT encrypted_env, user_config FROM cvms WHERE id = ?", "i", id);
-	int r = st ? sql_next(db, st, e) : -(int)e->code;
-	int n;
 
-	if (r <= 0)
-		return r ? r : -ERR_NOT_FOUND;
-	*ret = (struct cvm_blobs){ .user_config = sql_text_dup(st, 1) };
-	n = sqlite3_column_bytes(st, 0);
-	if (n > 0) {
-		ret->encrypted_env = xmalloc((size_t)n);
-		ret->encrypted_env_len = (size_t)n;
-		memcpy(ret->encrypted_env, sqlite3_column_blob(st, 0), (size_t)n);
-	}
-	sql_done(st);
-	return 0;
+	return sql_one(db, st, read_blobs, ret, sizeof(*ret), e);
 }
 
 void cvm_blobs_free(struct cvm_blobs *b)
@@ -211,7 +209,7 @@ int cvms_find(struct db *db, int64_t workspace, enum cvm_key by, const char *val
 		return -(int)e->code;
 	while ((r = sql_next(db, st, e)) > 0) {
 		if (n < max)
-			read_cvm(st, &ret[n]);
+			read_cvm(db, st, &ret[n]);
 		n++;
 	}
 	return r < 0 ? r : (int)n;
@@ -228,26 +226,9 @@ static bool unfiltered(const struct cvm_filter *f)
 	return !f->app_id && !f->search && !f->image && !f->instance_type && f->listed < 0 && !f->after_id;
 }
 
-static int collect(struct db *db, sqlite3_stmt *st, struct cvm_row **ret, size_t *ret_n, struct err *e)
+static int collect(struct db *db, sqlite3_stmt *st, struct cvm_row **ret, size_t *n, struct err *e)
 {
-	auto_free struct cvm_row *rows = NULL;
-	size_t n = 0, cap = 0;
-	int r;
-
-	if (!st)
-		return -(int)e->code;
-	while ((r = sql_next(db, st, e)) > 0) {
-		if (n == cap) {
-			cap = cap ? cap * 2 : 64;
-			rows = xrealloc(rows, cap * sizeof(*rows));
-		}
-		read_cvm(st, &rows[n++]);
-	}
-	if (r < 0)
-		return r;
-	*ret = take_ptr(&rows);
-	*ret_n = n;
-	return 0;
+	return sql_all(db, st, read_cvm, sizeof(**ret), false, ret, n, e);
 }
 
 #define FILTER_FORMAT "issssdi"
@@ -302,47 +283,54 @@ int cvms_list_apps(struct db *db, const struct cvm_filter *f, int64_t offset, in
 		       ret, n, e);
 }
 
-int cvms_seen(struct db *db, struct cvm_seen **ret, size_t *ret_n, struct err *e)
+static void read_seen(struct db *db, sqlite3_stmt *st, void *row)
 {
-	sqlite3_stmt *st = sql_query(
-		db, e,
-		"SELECT id, uuid, observed FROM cvms WHERE observed <> 'absent' OR desired = 'running'", "");
-	auto_free struct cvm_seen *rows = NULL;
-	size_t n = 0, cap = 0;
-	int r;
+	struct cvm_seen *s = row;
 
-	if (!st)
-		return -(int)e->code;
-	while ((r = sql_next(db, st, e)) > 0) {
-		if (n == cap) {
-			cap = cap ? cap * 2 : 64;
-			rows = xrealloc(rows, cap * sizeof(*rows));
-		}
-		rows[n] = (struct cvm_seen){ .id = sqlite3_column_int64(st, 0),
-					     .observed = (enum observed)sql_word(st, 2, observed_word,
-										 OBSERVED_MAX) };
-		sql_text(st, 1, rows[n].uuid, sizeof(rows[n].uuid));
-		n++;
-	}
-	if (r < 0)
-		return r;
-	*ret = take_ptr(&rows);
-	*ret_n = n;
-	return 0;
+	*s = (struct cvm_seen){ .id = sqlite3_column_int64(st, 0),
+				.observed = (enum observed)sql_word(db, st, 2, observed_word, OBSERVED_MAX) };
+	sql_text(st, 1, s->uuid, sizeof(s->uuid));
+}
+
+int cvms_seen(struct db *db, struct cvm_seen **ret, size_t *n, struct err *e)
+{
+	return sql_all(db,
+		       sql_query(db, e,
+				 "SELECT id, uuid, observed FROM cvms WHERE observed <> 'absent' OR"
+				 " desired = 'running'",
+				 ""),
+		       read_seen, sizeof(**ret), true, ret, n, e);
+}
+
+struct count_row {
+	enum desired desired;
+	enum observed observed;
+	int64_t n;
+};
+
+static void read_count(struct db *db, sqlite3_stmt *st, void *row)
+{
+	*(struct count_row *)row = (struct count_row){
+		.desired = (enum desired)sql_word(db, st, 0, desired_word, DESIRED_MAX),
+		.observed = (enum observed)sql_word(db, st, 1, observed_word, OBSERVED_MAX),
+		.n = sqlite3_column_int64(st, 2),
+	};
 }
 
 int cvms_count(struct db *db, int64_t count[DESIRED_MAX][OBSERVED_MAX], struct err *e)
 {
-	sqlite3_stmt *st = sql_query(db, e, "SELECT desired, observed, count(*) FROM cvms GROUP BY 1, 2", "");
-	int r;
+	auto_free struct count_row *rows = NULL;
+	size_t n = 0;
+	int r = sql_all(db,
+			sql_query(db, e, "SELECT desired, observed, count(*) FROM cvms GROUP BY 1, 2", ""),
+			read_count, sizeof(*rows), true, &rows, &n, e);
 
-	if (!st)
-		return -(int)e->code;
+	if (r)
+		return r;
 	memset(count, 0, sizeof(int64_t) * DESIRED_MAX * OBSERVED_MAX);
-	while ((r = sql_next(db, st, e)) > 0)
-		count[sql_word(st, 0, desired_word, DESIRED_MAX)]
-		     [sql_word(st, 1, observed_word, OBSERVED_MAX)] = sqlite3_column_int64(st, 2);
-	return r;
+	for (size_t i = 0; i < n; i++)
+		count[rows[i].desired][rows[i].observed] = rows[i].n;
+	return 0;
 }
 
 static int one_change(int r)

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "base/own.h"
+#include "db/rows.h"
 #include "db/sql.h"
 
 /* synchronous stays FULL: WAL with NORMAL loses acknowledged commits on power loss. wal_autocheckpoint is SQLite's default. */
@@ -125,18 +127,78 @@ static const char *const checks[] = {
 	" OR a.pinned_mib <> a.other_pinned_mib) AND NOT EXISTS (SELECT 1 FROM changes x WHERE x.cvm = c.id)",
 };
 
+/* What readers refuse (sql.h, "columns with a rule"), each with the column that names its rows. */
+static const struct rule {
+	const char *table, *row, *column;
+	const char *good; /* SQL; NULL: one of the words */
+	const char *const *words;
+	int n;
+} rules[] = {
+	{ "cvms", "name", "desired", NULL, desired_word, DESIRED_MAX },
+	{ "cvms", "name", "observed", NULL, observed_word, OBSERVED_MAX },
+	{ "cvms", "name", "restart_policy", NULL, restart_policy_word, RESTART_POLICIES },
+	{ "cvms", "name", "ended", NULL, ended_word, ENDED_MAX },
+	{ "cvms", "name", "turn", NULL, turn_word, TURN_MAX },
+	{ "cvms", "name", "cid", "cid BETWEEN 3 AND 4294967295", NULL, 0 },
+	{ "cvms", "name", "numa_nodes", "numa_nodes NOT GLOB '*[^0-9,]*'", NULL, 0 },
+	{ "operations", "id", "kind", NULL, op_kind_word, OP_KINDS },
+	{ "operations", "id", "state", NULL, op_state_word, OP_STATES },
+	{ "operations", "id", "params", "json_valid(params)", NULL, 0 },
+	{ "operations", "id", "error", "error = '' OR json_valid(error)", NULL, 0 },
+	{ "devices", "address", "kind", NULL, device_kind_word, DEVICE_KINDS },
+	{ "api_keys", "id", "role", "role BETWEEN 1 AND 4", NULL, 0 },
+	{ "images", "name", "nv", "nv IN (3, 4)", NULL, 0 },
+	{ "changes", "op", "changed", "json_valid(changed)", NULL, 0 },
+	{ "changes", "op", "numa_nodes", "numa_nodes NOT GLOB '*[^0-9,]*'", NULL, 0 },
+	{ "history", "id", "changed", "json_valid(changed)", NULL, 0 },
+	{ "revisions", "id", "manifest", "json_valid(manifest)", NULL, 0 },
+	{ "provisions", "compose_hash", "request", "json_valid(request)", NULL, 0 },
+	{ "provisions", "compose_hash", "manifest", "json_valid(manifest)", NULL, 0 },
+	{ "idempotency", "key", "body", "json_valid(body)", NULL, 0 },
+	{ "events", "seq", "data", "json_valid(data)", NULL, 0 },
+};
+
+static char *rule_sql(const struct rule *c)
+{
+	auto_buf struct buf good = { 0 };
+
+	if (c->good) {
+		buf_puts(&good, c->good);
+	} else {
+		for (int i = 0; i < c->n; i++)
+			buf_printf(&good, "%s'%s'", i ? ", " : "", c->words[i]);
+		buf_puts(&good, ")");
+	}
+	return xasprintf("SELECT '%s.%s of row ' || %s || ' is ' || substr(quote(%s), 1, 80) ||"
+			 " ', which no reader takes' FROM %s WHERE NOT coalesce((%s%s%s), 1)",
+			 c->table, c->column, c->row, c->column, c->table, c->good ? "" : c->column,
+			 c->good ? "" : " IN (", good.data);
+}
+
+/* Not by the statement cache: the text may be a rule's. */
 static int run_check(struct db *db, const char *sql, struct buf *out, struct err *e)
 {
-	sqlite3_stmt *st = sql_query(db, e, sql, "");
-	int n = 0, r;
+	sqlite3_stmt *st = NULL;
+	int rc = sqlite3_prepare_v2(db->conn, sql, -1, &st, NULL), n = 0;
 
-	if (!st)
-		return -(int)e->code;
-	while ((r = sql_next(db, st, e)) > 0) {
+	while (rc == SQLITE_OK || rc == SQLITE_ROW) {
+		rc = sqlite3_step(st);
+		if (rc != SQLITE_ROW)
+			break;
 		buf_printf(out, "%s\n", (const char *)sqlite3_column_text(st, 0));
 		n++;
 	}
-	return r < 0 ? r : n;
+	if (rc != SQLITE_DONE)
+		n = sql_error(db, "check", e);
+	(void)sqlite3_finalize(st);
+	return n;
+}
+
+static int run_rule(struct db *db, const struct rule *c, struct buf *out, struct err *e)
+{
+	auto_free char *sql = rule_sql(c);
+
+	return run_check(db, sql, out, e);
 }
 
 int db_check(const char *path, struct buf *out, struct err *e)
@@ -154,8 +216,9 @@ int db_check(const char *path, struct buf *out, struct err *e)
 	if (!r && version != db_schema_version())
 		r = err_set(e, ERR_UNSUPPORTED, "%s has schema %lld, this teepod checks schema %d", path,
 			    (long long)version, db_schema_version());
-	for (size_t i = 0; !r && i < sizeof(checks) / sizeof(checks[0]); i++) {
-		int n = run_check(db, checks[i], out, e);
+	for (size_t i = 0; !r && i < ARRAY_SIZE(checks) + ARRAY_SIZE(rules); i++) {
+		int n = i < ARRAY_SIZE(checks) ? run_check(db, checks[i], out, e)
+					       : run_rule(db, &rules[i - ARRAY_SIZE(checks)], out, e);
 
 		if (n < 0)
 			r = n;

@@ -4,10 +4,6 @@
  * A device has one holder or none: the column is the reservation, taken by the transaction that writes the CVM's row and gone with that
  * row (ON DELETE SET NULL). Discovery never writes it, and keeps a device that is gone for as long as it is held.
  */
-#include <stdlib.h>
-
-#include "base/buf.h"
-#include "base/own.h"
 #include "db/rows.h"
 #include "db/sql.h"
 
@@ -22,11 +18,13 @@ const char *const device_kind_word[DEVICE_KINDS] = {
 	" coalesce(c.workspace, 0), coalesce(c.observed IN ('running', 'paused'), 0) FROM devices d"             \
 	" LEFT JOIN cvms c ON c.id = d.cvm"
 
-static void read_device(sqlite3_stmt *st, struct device_row *d)
+static void read_device(struct db *db, sqlite3_stmt *st, void *row)
 {
+	struct device_row *d = row;
+
 	*d = (struct device_row){
-		.kind = (enum device_kind)sql_word(st, 1, device_kind_word, DEVICE_KINDS),
-		.numa_node = (unsigned)sqlite3_column_int(st, 4),
+		.kind = (enum device_kind)sql_word(db, st, 1, device_kind_word, DEVICE_KINDS),
+		.numa_node = (unsigned)sql_range(db, st, 4, 0, INT32_MAX),
 		.iommu_group = sqlite3_column_int(st, 5),
 		.opened = sqlite3_column_int(st, 7),
 		.offered = sqlite3_column_int(st, 8),
@@ -43,23 +41,9 @@ static void read_device(sqlite3_stmt *st, struct device_row *d)
 	sql_text(st, 12, d->cvm_uuid, sizeof(d->cvm_uuid));
 }
 
-static int collect(struct db *db, sqlite3_stmt *st, struct device_row **ret, size_t *ret_n, struct err *e)
+static int collect(struct db *db, sqlite3_stmt *st, struct device_row **ret, size_t *n, struct err *e)
 {
-	auto_free struct device_row *rows = NULL;
-	size_t n = 0;
-	int r;
-
-	if (!st)
-		return -(int)e->code;
-	while ((r = sql_next(db, st, e)) > 0) {
-		rows = xrealloc(rows, (n + 1) * sizeof(*rows));
-		read_device(st, &rows[n++]);
-	}
-	if (r < 0)
-		return r;
-	*ret = take_ptr(&rows);
-	*ret_n = n;
-	return 0;
+	return sql_all(db, st, read_device, sizeof(**ret), false, ret, n, e);
 }
 
 int devices_begin(struct db *db, struct err *e)

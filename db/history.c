@@ -4,10 +4,6 @@
  * Content is not repeated: entries point to the app's revisions, which are kept once per compose hash. An entry is added by the
  * transaction that makes the CVM what it says, and taken back by the one that makes it what it was before.
  */
-#include <stdlib.h>
-
-#include "base/buf.h"
-#include "base/own.h"
 #include "db/rows.h"
 #include "db/sql.h"
 
@@ -33,8 +29,10 @@ int history_remove(struct db *db, const char *op, struct err *e)
 	return r < 0 ? r : 0;
 }
 
-static void read_history(sqlite3_stmt *st, struct history_row *h)
+static void read_history(struct db *db, sqlite3_stmt *st, void *row)
 {
+	struct history_row *h = row;
+
 	*h = (struct history_row){ .id = sqlite3_column_int64(st, 0),
 				   .app = sqlite3_column_int64(st, 1),
 				   .number = sqlite3_column_int64(st, 2),
@@ -43,7 +41,7 @@ static void read_history(sqlite3_stmt *st, struct history_row *h)
 				   .current = sqlite3_column_int(st, 11) };
 	sql_text(st, 4, h->cvm_uuid, sizeof(h->cvm_uuid));
 	sql_text(st, 5, h->image, sizeof(h->image));
-	sql_text(st, 6, h->changed, sizeof(h->changed));
+	sql_json(db, st, 6, h->changed, sizeof(h->changed));
 	sql_text(st, 7, h->op, sizeof(h->op));
 	sql_text(st, 8, h->caller, sizeof(h->caller));
 	sql_text(st, 10, h->compose_hash, sizeof(h->compose_hash));
@@ -52,8 +50,6 @@ static void read_history(sqlite3_stmt *st, struct history_row *h)
 int history_list(struct db *db, int64_t app, int64_t offset, int64_t limit, struct history_row **ret,
 		 size_t *ret_n, int64_t *ret_total, struct err *e)
 {
-	auto_free struct history_row *rows = NULL;
-	size_t n = 0, cap = 0;
 	sqlite3_stmt *st;
 	int64_t total;
 	int r = sql_int(db, e, 0, &total, "SELECT count(*) FROM history WHERE app = ?", "i", app);
@@ -67,21 +63,10 @@ int history_list(struct db *db, int64_t app, int64_t offset, int64_t limit, stru
 		" FROM history n WHERE n.cvm_uuid = h.cvm_uuid AND n.number > h.number) FROM history h"
 		" JOIN revisions r ON r.id = h.revision WHERE h.app = ? ORDER BY h.number DESC LIMIT ? OFFSET ?",
 		"iii", app, limit, offset);
-	if (!st)
-		return -(int)e->code;
-	while ((r = sql_next(db, st, e)) > 0) {
-		if (n == cap) {
-			cap = cap ? cap * 2 : 16;
-			rows = xrealloc(rows, cap * sizeof(*rows));
-		}
-		read_history(st, &rows[n++]);
-	}
-	if (r < 0)
-		return r;
-	*ret = take_ptr(&rows);
-	*ret_n = n;
-	*ret_total = total;
-	return 0;
+	r = sql_all(db, st, read_history, sizeof(**ret), false, ret, ret_n, e);
+	if (!r)
+		*ret_total = total;
+	return r;
 }
 
 int history_revision(struct db *db, int64_t app, int64_t number, int64_t *ret, struct err *e)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * idempotency.c - answers kept for Idempotency-Keys.
  */
+#include <stdlib.h>
+
 #include "base/clock.h"
 #include "db/rows.h"
 #include "db/sql.h"
@@ -11,14 +13,20 @@ int idempotency_get(struct db *db, const char *caller, const char *key, struct i
 	sqlite3_stmt *st =
 		sql_query(db, e, "SELECT digest, status, body FROM idempotency WHERE caller = ? AND key = ?",
 			  "ss", caller, key);
+	struct idempotency_row row;
 	int r = st ? sql_next(db, st, e) : -(int)e->code;
 
 	if (r <= 0)
 		return r ? r : -ERR_NOT_FOUND;
-	*ret = (struct idempotency_row){ .status = sqlite3_column_int(st, 1), .body = sql_text_dup(st, 2) };
-	sql_text(st, 0, ret->digest, sizeof(ret->digest));
-	sql_done(st);
-	return 0;
+	row = (struct idempotency_row){ .status = (int)sql_range(db, st, 1, 100, 599),
+					.body = sql_json_dup(db, st, 2) };
+	sql_text(st, 0, row.digest, sizeof(row.digest));
+	r = sql_done(db, st, e);
+	if (r)
+		free(row.body);
+	else
+		*ret = row;
+	return r;
 }
 
 int idempotency_put(struct db *db, const char *caller, const char *key, const char *digest, int status,

@@ -1,25 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0
  * images.c - rows of OS images.
  */
-#include <stdlib.h>
-
-#include "base/buf.h"
 #include "db/rows.h"
 #include "db/sql.h"
 
 #define IMAGE_COLUMNS \
 	"id, name, family, version, os_image_hash, v0, v1, v2, v3, nv, is_dev, bytes, created_ms, serial_progress"
 
-static void read_image(sqlite3_stmt *st, struct image_row *ret)
+static void read_image(struct db *db, sqlite3_stmt *st, void *row)
 {
+	struct image_row *ret = row;
+
 	*ret = (struct image_row){ .id = sqlite3_column_int64(st, 0) };
 	sql_text(st, 1, ret->name, sizeof(ret->name));
 	sql_text(st, 2, ret->family, sizeof(ret->family));
 	sql_text(st, 3, ret->version, sizeof(ret->version));
 	sql_text(st, 4, ret->os_image_hash, sizeof(ret->os_image_hash));
 	for (int i = 0; i < 4; i++)
-		ret->v[i] = (unsigned)sqlite3_column_int(st, 5 + i);
-	ret->nv = (unsigned)sqlite3_column_int(st, 9);
+		ret->v[i] = (unsigned)sql_range(db, st, 5 + i, 0, INT32_MAX);
+	ret->nv = (unsigned)sql_range(db, st, 9, 3, 4);
 	ret->is_dev = sqlite3_column_int(st, 10);
 	ret->bytes = sqlite3_column_int64(st, 11);
 	ret->created_ms = sqlite3_column_int64(st, 12);
@@ -28,13 +27,7 @@ static void read_image(sqlite3_stmt *st, struct image_row *ret)
 
 static int first_image(struct db *db, sqlite3_stmt *st, struct image_row *ret, struct err *e)
 {
-	int r = st ? sql_next(db, st, e) : -(int)e->code;
-
-	if (r <= 0)
-		return r ? r : -ERR_NOT_FOUND;
-	read_image(st, ret);
-	sql_done(st);
-	return 0;
+	return sql_one(db, st, read_image, ret, sizeof(*ret), e);
 }
 
 int images_add(struct db *db, const struct image_row *row, int64_t *ret_id, struct err *e)
@@ -93,8 +86,6 @@ int images_newest(struct db *db, const char *family, int dev, struct image_row *
 int images_list(struct db *db, int dev, int64_t offset, int64_t limit, struct image_row **ret, size_t *n,
 		struct err *e)
 {
-	struct image_row *rows = NULL;
-	size_t count = 0, cap = 0;
 	sqlite3_stmt *st;
 	int64_t total;
 	int r = sql_int(db, e, 0, &total, "SELECT count(*) FROM images WHERE ?1 < 0 OR is_dev = ?1", "d",
@@ -106,20 +97,6 @@ int images_list(struct db *db, int dev, int64_t offset, int64_t limit, struct im
 		       "SELECT " IMAGE_COLUMNS " FROM images i WHERE ?1 < 0 OR is_dev = ?1"
 		       " ORDER BY family, v0 DESC, v1 DESC, v2 DESC, v3 DESC LIMIT ?2 OFFSET ?3",
 		       "dii", dev, limit, offset);
-	if (!st)
-		return -(int)e->code;
-	while ((r = sql_next(db, st, e)) > 0) {
-		if (count == cap) {
-			cap = cap ? cap * 2 : 16;
-			rows = xrealloc(rows, cap * sizeof(*rows));
-		}
-		read_image(st, &rows[count++]);
-	}
-	if (r < 0) {
-		free(rows);
-		return r;
-	}
-	*ret = rows;
-	*n = count;
-	return (int)total;
+	r = sql_all(db, st, read_image, sizeof(**ret), false, ret, n, e);
+	return r ? r : (int)total;
 }

@@ -3,11 +3,7 @@
  *
  * A revoked key keeps its row: idempotency keys know their caller by its number, which must never become another's.
  */
-#include <stdlib.h>
-
-#include "base/buf.h"
 #include "base/clock.h"
-#include "base/own.h"
 #include "db/rows.h"
 #include "db/sql.h"
 
@@ -15,11 +11,13 @@
 	"SELECT k.id, k.workspace, k.role, k.name, w.slug, k.prefix, k.per_minute, k.created_ms, k.expires_ms," \
 	" k.last_used_ms FROM api_keys k JOIN workspaces w ON w.id = k.workspace WHERE k.revoked_ms = 0"
 
-static void read_key(sqlite3_stmt *st, struct key_row *k)
+static void read_key(struct db *db, sqlite3_stmt *st, void *row)
 {
+	struct key_row *k = row;
+
 	*k = (struct key_row){ .id = sqlite3_column_int64(st, 0),
 			       .workspace = sqlite3_column_int64(st, 1),
-			       .role = sqlite3_column_int(st, 2),
+			       .role = (int)sql_range(db, st, 2, 1, 4),
 			       .per_minute = sqlite3_column_int64(st, 6),
 			       .created_ms = sqlite3_column_int64(st, 7),
 			       .expires_ms = sqlite3_column_int64(st, 8),
@@ -31,13 +29,7 @@ static void read_key(sqlite3_stmt *st, struct key_row *k)
 
 static int first(struct db *db, sqlite3_stmt *st, struct key_row *ret, struct err *e)
 {
-	int r = st ? sql_next(db, st, e) : -(int)e->code;
-
-	if (r <= 0)
-		return r ? r : -ERR_NOT_FOUND;
-	read_key(st, ret);
-	sql_done(st);
-	return 0;
+	return sql_one(db, st, read_key, ret, sizeof(*ret), e);
 }
 
 int keys_add(struct db *db, const struct key_row *k, const uint8_t hash[SHA256_LEN], int64_t *ret_id,
@@ -73,10 +65,8 @@ int keys_get(struct db *db, int64_t id, struct key_row *ret, struct err *e)
 int keys_list(struct db *db, int64_t workspace, int role, int64_t offset, int64_t limit, struct key_row **ret,
 	      size_t *ret_n, struct err *e)
 {
-	auto_free struct key_row *rows = NULL;
 	int64_t total = 0;
 	sqlite3_stmt *st;
-	size_t n = 0;
 	int r = sql_int(db, e, 0, &total,
 			"SELECT count(*) FROM api_keys WHERE revoked_ms = 0 AND (?1 = 0 OR workspace = ?1)"
 			" AND role <= ?2",
@@ -88,17 +78,8 @@ int keys_list(struct db *db, int64_t workspace, int role, int64_t offset, int64_
 		       KEY_SELECT
 		       " AND (?1 = 0 OR k.workspace = ?1) AND k.role <= ?2 ORDER BY k.id LIMIT ?3 OFFSET ?4",
 		       "idii", workspace, role, limit, offset);
-	if (!st)
-		return -(int)e->code;
-	while ((r = sql_next(db, st, e)) > 0) {
-		rows = xrealloc(rows, (n + 1) * sizeof(*rows));
-		read_key(st, &rows[n++]);
-	}
-	if (r < 0)
-		return r;
-	*ret = take_ptr(&rows);
-	*ret_n = n;
-	return (int)total;
+	r = sql_all(db, st, read_key, sizeof(**ret), false, ret, ret_n, e);
+	return r ? r : (int)total;
 }
 
 int keys_count(struct db *db, int64_t workspace, int64_t now_ms, int64_t *ret, struct err *e)

@@ -1,47 +1,42 @@
 /* SPDX-License-Identifier: Apache-2.0
  * ledger.c - meters, the ledger, and the clock they go by.
  */
-#include <stdlib.h>
-
-#include "base/buf.h"
-#include "base/own.h"
 #include "db/ledger.h"
 #include "db/sql.h"
 
-int cvms_sizes(struct db *db, int64_t workspace, int64_t id, struct cvm_size **ret, size_t *ret_n,
-	       struct err *e)
+static void read_size(struct db *db, sqlite3_stmt *st, void *row)
 {
-	sqlite3_stmt *st = sql_query(
-		db, e,
-		"SELECT id, workspace, given_vcpus, given_memory_mib, disk_gib, held_gpus, observed IN"
-		" ('running', 'paused'), desired = 'running', uuid, name FROM cvms"
-		" WHERE (?1 = 0 OR workspace = ?1) AND (?2 = 0 OR id = ?2) ORDER BY id",
-		"ii", workspace, id);
-	auto_free struct cvm_size *rows = NULL;
-	size_t n = 0;
-	int r;
+	struct cvm_size *c = row;
 
-	if (!st)
-		return -(int)e->code;
-	while ((r = sql_next(db, st, e)) > 0) {
-		rows = xrealloc(rows, (n + 1) * sizeof(*rows));
-		rows[n] = (struct cvm_size){ .id = sqlite3_column_int64(st, 0),
-					     .workspace = sqlite3_column_int64(st, 1),
-					     .vcpus = sqlite3_column_int64(st, 2),
-					     .memory_mib = sqlite3_column_int64(st, 3),
-					     .disk_gib = sqlite3_column_int64(st, 4),
-					     .gpus = sqlite3_column_int64(st, 5),
-					     .up = sqlite3_column_int(st, 6),
-					     .wanted = sqlite3_column_int(st, 7) };
-		sql_text(st, 8, rows[n].uuid, sizeof(rows[n].uuid));
-		sql_text(st, 9, rows[n].name, sizeof(rows[n].name));
-		n++;
-	}
-	if (r < 0)
-		return r;
-	*ret = take_ptr(&rows);
-	*ret_n = n;
-	return 0;
+	(void)db;
+	*c = (struct cvm_size){ .id = sqlite3_column_int64(st, 0),
+				.workspace = sqlite3_column_int64(st, 1),
+				.vcpus = sqlite3_column_int64(st, 2),
+				.memory_mib = sqlite3_column_int64(st, 3),
+				.disk_gib = sqlite3_column_int64(st, 4),
+				.gpus = sqlite3_column_int64(st, 5),
+				.up = sqlite3_column_int(st, 6),
+				.wanted = sqlite3_column_int(st, 7) };
+	sql_text(st, 8, c->uuid, sizeof(c->uuid));
+	sql_text(st, 9, c->name, sizeof(c->name));
+}
+
+#define SIZE_SELECT                                                                                         \
+	"SELECT id, workspace, given_vcpus, given_memory_mib, disk_gib, held_gpus, observed IN ('running'," \
+	" 'paused'), desired = 'running', uuid, name FROM cvms"
+
+int cvms_sizes(struct db *db, int64_t workspace, int64_t id, struct cvm_size **ret, size_t *n, struct err *e)
+{
+	sqlite3_stmt *st;
+
+	if (id)
+		st = sql_query(db, e, SIZE_SELECT " WHERE (?1 = 0 OR workspace = ?1) AND id = ?2", "ii",
+			       workspace, id);
+	else if (workspace)
+		st = sql_query(db, e, SIZE_SELECT " WHERE workspace = ? ORDER BY id", "i", workspace);
+	else
+		st = sql_query(db, e, SIZE_SELECT " ORDER BY id", "");
+	return sql_all(db, st, read_size, sizeof(**ret), false, ret, n, e);
 }
 
 int billing_clock_get(struct db *db, struct meter_clock *ret, struct err *e)
@@ -57,8 +52,7 @@ int billing_clock_get(struct db *db, struct meter_clock *ret, struct err *e)
 	ret->now_ms = sqlite3_column_int64(st, 0);
 	ret->boot_ms = sqlite3_column_int64(st, 1);
 	sql_text(st, 2, ret->boot_id, sizeof(ret->boot_id));
-	sql_done(st);
-	return 0;
+	return sql_done(db, st, e);
 }
 
 int billing_clock_put(struct db *db, const struct meter_clock *c, struct err *e)
@@ -75,8 +69,11 @@ int billing_clock_put(struct db *db, const struct meter_clock *c, struct err *e)
 
 #define METER_SELECT "SELECT cvm, workspace, cvm_uuid, cvm_name, from_ms, rate, rest FROM meters"
 
-static void read_meter(sqlite3_stmt *st, struct meter_row *m)
+static void read_meter(struct db *db, sqlite3_stmt *st, void *row)
 {
+	struct meter_row *m = row;
+
+	(void)db;
 	*m = (struct meter_row){ .cvm = sqlite3_column_int64(st, 0),
 				 .workspace = sqlite3_column_int64(st, 1),
 				 .from_ms = sqlite3_column_int64(st, 4),
@@ -89,13 +86,8 @@ static void read_meter(sqlite3_stmt *st, struct meter_row *m)
 int meters_get(struct db *db, int64_t cvm, struct meter_row *ret, struct err *e)
 {
 	sqlite3_stmt *st = sql_query(db, e, METER_SELECT " WHERE cvm = ?", "i", cvm);
-	int r = st ? sql_next(db, st, e) : -(int)e->code;
 
-	if (r <= 0)
-		return r ? r : -ERR_NOT_FOUND;
-	read_meter(st, ret);
-	sql_done(st);
-	return 0;
+	return sql_one(db, st, read_meter, ret, sizeof(*ret), e);
 }
 
 int meters_put(struct db *db, const struct meter_row *m, struct err *e)
@@ -117,25 +109,13 @@ int meters_remove(struct db *db, int64_t cvm, struct err *e)
 	return r < 0 ? r : 0;
 }
 
-int meters_list(struct db *db, int64_t workspace, struct meter_row **ret, size_t *ret_n, struct err *e)
+int meters_list(struct db *db, int64_t workspace, struct meter_row **ret, size_t *n, struct err *e)
 {
 	sqlite3_stmt *st =
-		sql_query(db, e, METER_SELECT " WHERE ?1 = 0 OR workspace = ?1 ORDER BY cvm", "i", workspace);
-	auto_free struct meter_row *rows = NULL;
-	size_t n = 0;
-	int r;
+		workspace ? sql_query(db, e, METER_SELECT " WHERE workspace = ? ORDER BY cvm", "i", workspace)
+			  : sql_query(db, e, METER_SELECT " ORDER BY cvm", "");
 
-	if (!st)
-		return -(int)e->code;
-	while ((r = sql_next(db, st, e)) > 0) {
-		rows = xrealloc(rows, (n + 1) * sizeof(*rows));
-		read_meter(st, &rows[n++]);
-	}
-	if (r < 0)
-		return r;
-	*ret = take_ptr(&rows);
-	*ret_n = n;
-	return 0;
+	return sql_all(db, st, read_meter, sizeof(**ret), false, ret, n, e);
 }
 
 /* ------------------------------------------------------------------ the ledger */
@@ -156,8 +136,11 @@ int ledger_add(struct db *db, struct ledger_row *l, struct err *e)
 	return sql_int(db, e, 0, &l->balance, "SELECT balance FROM ledger WHERE id = ?", "i", l->id);
 }
 
-static void read_ledger(sqlite3_stmt *st, struct ledger_row *l)
+static void read_ledger(struct db *db, sqlite3_stmt *st, void *row)
 {
+	struct ledger_row *l = row;
+
+	(void)db;
 	*l = (struct ledger_row){ .id = sqlite3_column_int64(st, 0),
 				  .workspace = sqlite3_column_int64(st, 1),
 				  .credit = sqlite3_column_int(st, 2),
@@ -176,9 +159,7 @@ static void read_ledger(sqlite3_stmt *st, struct ledger_row *l)
 int ledger_list(struct db *db, int64_t workspace, int64_t offset, int64_t limit, struct ledger_row **ret,
 		size_t *ret_n, int64_t *ret_total, struct err *e)
 {
-	auto_free struct ledger_row *rows = NULL;
 	sqlite3_stmt *st;
-	size_t n = 0;
 	int r = sql_int(db, e, 0, ret_total, "SELECT count(*) FROM ledger WHERE workspace = ?", "i",
 			workspace);
 
@@ -189,15 +170,5 @@ int ledger_list(struct db *db, int64_t workspace, int64_t offset, int64_t limit,
 		"SELECT id, workspace, kind = 'credit', amount, balance, at_ms, cvm_uuid, cvm_name, from_ms,"
 		" to_ms, rate, caller, note FROM ledger WHERE workspace = ? ORDER BY id DESC LIMIT ? OFFSET ?",
 		"iii", workspace, limit, offset);
-	if (!st)
-		return -(int)e->code;
-	while ((r = sql_next(db, st, e)) > 0) {
-		rows = xrealloc(rows, (n + 1) * sizeof(*rows));
-		read_ledger(st, &rows[n++]);
-	}
-	if (r < 0)
-		return r;
-	*ret = take_ptr(&rows);
-	*ret_n = n;
-	return 0;
+	return sql_all(db, st, read_ledger, sizeof(**ret), false, ret, ret_n, e);
 }

@@ -7,7 +7,6 @@
  */
 #include <stdlib.h>
 
-#include "base/buf.h"
 #include "base/own.h"
 #include "db/rows.h"
 #include "db/sql.h"
@@ -48,66 +47,53 @@ int numa_end(struct db *db, struct err *e)
 	return r < 0 ? r : 0;
 }
 
-int numa_list(struct db *db, struct numa_row **ret, size_t *ret_n, struct err *e)
+static void read_node(struct db *db, sqlite3_stmt *st, void *row)
+{
+	struct numa_row *n = row;
+
+	*n = (struct numa_row){
+		.node = (unsigned)sql_range(db, st, 0, 0, INT32_MAX),
+		.vcpus = sqlite3_column_int64(st, 2),
+		.memory_mib = sqlite3_column_int64(st, 3),
+		.page_kib = sqlite3_column_int64(st, 4),
+		.hugepages_mib = sqlite3_column_int64(st, 5),
+		.foreign_mib = sqlite3_column_int64(st, 6),
+		.present = sqlite3_column_int(st, 7),
+		.hugepages_promised = sqlite3_column_int64(st, 8),
+		.pinned_promised = sqlite3_column_int64(st, 9),
+	};
+	sql_text(st, 1, n->cpus, sizeof(n->cpus));
+}
+
+int numa_list(struct db *db, struct numa_row **ret, size_t *n, struct err *e)
 {
 	sqlite3_stmt *st = sql_query(
 		db, e,
 		"SELECT node, cpus, vcpus, memory_mib, page_kib, hugepages_mib, foreign_mib, present,"
 		" hugepages_promised, pinned_promised FROM numa_nodes ORDER BY node",
 		"");
-	auto_free struct numa_row *rows = NULL;
-	size_t n = 0;
-	int r;
 
-	if (!st)
-		return -(int)e->code;
-	while ((r = sql_next(db, st, e)) > 0) {
-		rows = xrealloc(rows, (n + 1) * sizeof(*rows));
-		rows[n] = (struct numa_row){
-			.node = (unsigned)sqlite3_column_int(st, 0),
-			.vcpus = sqlite3_column_int64(st, 2),
-			.memory_mib = sqlite3_column_int64(st, 3),
-			.page_kib = sqlite3_column_int64(st, 4),
-			.hugepages_mib = sqlite3_column_int64(st, 5),
-			.foreign_mib = sqlite3_column_int64(st, 6),
-			.present = sqlite3_column_int(st, 7),
-			.hugepages_promised = sqlite3_column_int64(st, 8),
-			.pinned_promised = sqlite3_column_int64(st, 9),
-		};
-		sql_text(st, 1, rows[n].cpus, sizeof(rows[n].cpus));
-		n++;
-	}
-	if (r < 0)
-		return r;
-	*ret = take_ptr(&rows);
-	*ret_n = n;
-	return 0;
+	return sql_all(db, st, read_node, sizeof(**ret), false, ret, n, e);
 }
 
-int numa_of(struct db *db, int64_t cvm, struct cvm_node_row **ret, size_t *ret_n, struct err *e)
+static void read_share(struct db *db, sqlite3_stmt *st, void *row)
+{
+	struct cvm_node_row *s = row;
+
+	*s = (struct cvm_node_row){ .node = (unsigned)sql_range(db, st, 0, 0, INT32_MAX),
+				    .hugepages_mib = sqlite3_column_int64(st, 1),
+				    .pinned_mib = sqlite3_column_int64(st, 2) };
+}
+
+int numa_of(struct db *db, int64_t cvm, struct cvm_node_row **ret, size_t *n, struct err *e)
 {
 	sqlite3_stmt *st = sql_query(
 		db, e,
 		"SELECT node, hugepages_mib, pinned_mib FROM cvm_nodes WHERE cvm = ? AND (hugepages_mib > 0 OR pinned_mib > 0)"
 		" ORDER BY node",
 		"i", cvm);
-	auto_free struct cvm_node_row *rows = NULL;
-	size_t n = 0;
-	int r;
 
-	if (!st)
-		return -(int)e->code;
-	while ((r = sql_next(db, st, e)) > 0) {
-		rows = xrealloc(rows, (n + 1) * sizeof(*rows));
-		rows[n++] = (struct cvm_node_row){ .node = (unsigned)sqlite3_column_int(st, 0),
-						   .hugepages_mib = sqlite3_column_int64(st, 1),
-						   .pinned_mib = sqlite3_column_int64(st, 2) };
-	}
-	if (r < 0)
-		return r;
-	*ret = take_ptr(&rows);
-	*ret_n = n;
-	return 0;
+	return sql_all(db, st, read_share, sizeof(**ret), false, ret, n, e);
 }
 
 int numa_promise(struct db *db, const struct cvm_node_row *row, struct err *e)

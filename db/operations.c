@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * operations.c - rows of operations: what is under way, how far, and how it ended.
  */
-#include <stdlib.h>
-
-#include "base/buf.h"
-#include "base/own.h"
 #include "db/rows.h"
 #include "db/sql.h"
 
@@ -22,21 +18,23 @@ const char *const op_state_word[OP_STATES] = {
 	"SELECT id, cvm, cvm_uuid, cvm_name, workspace, kind, state, step, undoing, cancel, params, error, request_id," \
 	" caller, created_ms, started_ms, finished_ms, step_table FROM operations"
 
-static void read_op(sqlite3_stmt *st, struct op_row *o)
+static void read_op(struct db *db, sqlite3_stmt *st, void *row)
 {
+	struct op_row *o = row;
+
 	*o = (struct op_row){ 0 };
 	sql_text(st, 0, o->id, sizeof(o->id));
 	o->cvm = sqlite3_column_int64(st, 1);
 	sql_text(st, 2, o->cvm_uuid, sizeof(o->cvm_uuid));
 	sql_text(st, 3, o->cvm_name, sizeof(o->cvm_name));
 	o->workspace = sqlite3_column_int64(st, 4);
-	o->kind = (enum op_kind)sql_word(st, 5, op_kind_word, OP_KINDS);
-	o->state = (enum op_state)sql_word(st, 6, op_state_word, OP_STATES);
+	o->kind = (enum op_kind)sql_word(db, st, 5, op_kind_word, OP_KINDS);
+	o->state = (enum op_state)sql_word(db, st, 6, op_state_word, OP_STATES);
 	sql_text(st, 7, o->step, sizeof(o->step));
 	o->undoing = sqlite3_column_int(st, 8);
 	o->cancel = sqlite3_column_int(st, 9);
-	sql_text(st, 10, o->params, sizeof(o->params));
-	sql_text(st, 11, o->error, sizeof(o->error));
+	sql_json(db, st, 10, o->params, sizeof(o->params));
+	sql_json(db, st, 11, o->error, sizeof(o->error));
 	sql_text(st, 12, o->request_id, sizeof(o->request_id));
 	sql_text(st, 13, o->caller, sizeof(o->caller));
 	o->created_ms = sqlite3_column_int64(st, 14);
@@ -75,13 +73,7 @@ int ops_update(struct db *db, const struct op_row *o, struct err *e)
 
 static int first_op(struct db *db, sqlite3_stmt *st, struct op_row *ret, struct err *e)
 {
-	int r = st ? sql_next(db, st, e) : -(int)e->code;
-
-	if (r <= 0)
-		return r ? r : -ERR_NOT_FOUND;
-	read_op(st, ret);
-	sql_done(st);
-	return 0;
+	return sql_one(db, st, read_op, ret, sizeof(*ret), e);
 }
 
 int ops_get(struct db *db, const char *id, struct op_row *ret, struct err *e)
@@ -105,8 +97,6 @@ int ops_list(struct db *db, const struct op_filter *f, int64_t offset, int64_t l
 	     size_t *ret_n, int64_t *ret_total, struct err *e)
 {
 	const char *state = f->state >= 0 ? op_state_word[f->state] : NULL;
-	auto_free struct op_row *rows = NULL;
-	size_t n = 0, cap = 0;
 	sqlite3_stmt *st;
 	int r = 0;
 
@@ -130,20 +120,7 @@ int ops_list(struct db *db, const struct op_filter *f, int64_t offset, int64_t l
 			       " WHERE (?1 = 0 OR workspace = ?1) AND (?2 IS NULL OR cvm_uuid = ?2) AND"
 			       " (?3 IS NULL OR state = ?3) ORDER BY id DESC LIMIT ?4 OFFSET ?5",
 			       "issii", f->workspace, f->cvm_uuid, state, limit, offset);
-	if (!st)
-		return -(int)e->code;
-	while ((r = sql_next(db, st, e)) > 0) {
-		if (n == cap) {
-			cap = cap ? cap * 2 : 32;
-			rows = xrealloc(rows, cap * sizeof(*rows));
-		}
-		read_op(st, &rows[n++]);
-	}
-	if (r < 0)
-		return r;
-	*ret = take_ptr(&rows);
-	*ret_n = n;
-	return 0;
+	return sql_all(db, st, read_op, sizeof(**ret), f->skip_bad, ret, ret_n, e);
 }
 
 int ops_prune(struct db *db, int64_t finished_before_ms, struct err *e)

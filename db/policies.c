@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * policies.c - what the node does with CVMs by itself: columns of cvms, and the one row of maintenance.
  */
-#include <stdlib.h>
-
-#include "base/buf.h"
-#include "base/own.h"
 #include "db/rows.h"
 #include "db/sql.h"
 
@@ -112,8 +108,7 @@ int cvms_drain_counts(struct db *db, struct drain_counts *ret, struct err *e)
 				      .running = sqlite3_column_int64(st, 2),
 				      .down = sqlite3_column_int64(st, 3),
 				      .starting = sqlite3_column_int64(st, 4) };
-	sql_done(st);
-	return 0;
+	return sql_done(db, st, e);
 }
 
 int cvms_next_turn(struct db *db, enum turn_for turn, int64_t *ret_id, int64_t *ret_order, struct err *e)
@@ -136,8 +131,7 @@ int cvms_next_turn(struct db *db, enum turn_for turn, int64_t *ret_id, int64_t *
 		return r ? r : -ERR_NOT_FOUND;
 	*ret_id = sqlite3_column_int64(st, 0);
 	*ret_order = sqlite3_column_int64(st, 1);
-	sql_done(st);
-	return 0;
+	return sql_done(db, st, e);
 }
 
 int cvms_by_themselves(struct db *db, enum op_kind kind, struct turn_load *ret, struct err *e)
@@ -156,8 +150,7 @@ int cvms_by_themselves(struct db *db, enum op_kind kind, struct turn_load *ret, 
 				   .of_kind = sqlite3_column_int64(st, 1),
 				   .lowest = sqlite3_column_int64(st, 2),
 				   .highest = sqlite3_column_int64(st, 3) };
-	sql_done(st);
-	return 0;
+	return sql_done(db, st, e);
 }
 
 /* ------------------------------------------------------------------ restarts */
@@ -166,12 +159,14 @@ int cvms_by_themselves(struct db *db, enum op_kind kind, struct turn_load *ret, 
 	"SELECT id, restart_policy, ended, restart_attempts, restart_next_ms, started_ms, stopped_ms," \
 	" restart_exhausted, NOT" NOBODY_WORKS_ON_IT " FROM cvms"
 
-static void read_restart(sqlite3_stmt *st, struct restart_row *r)
+static void read_restart(struct db *db, sqlite3_stmt *st, void *row)
 {
+	struct restart_row *r = row;
+
 	*r = (struct restart_row){
 		.id = sqlite3_column_int64(st, 0),
-		.policy = (enum restart_policy)sql_word(st, 1, restart_policy_word, RESTART_POLICIES),
-		.ended = (enum ended)sql_word(st, 2, ended_word, ENDED_MAX),
+		.policy = (enum restart_policy)sql_word(db, st, 1, restart_policy_word, RESTART_POLICIES),
+		.ended = (enum ended)sql_word(db, st, 2, ended_word, ENDED_MAX),
 		.attempts = sqlite3_column_int64(st, 3),
 		.next_ms = sqlite3_column_int64(st, 4),
 		.started_ms = sqlite3_column_int64(st, 5),
@@ -181,7 +176,7 @@ static void read_restart(sqlite3_stmt *st, struct restart_row *r)
 	};
 }
 
-int cvms_restarts(struct db *db, struct restart_row **ret, size_t *ret_n, struct err *e)
+int cvms_restarts(struct db *db, struct restart_row **ret, size_t *n, struct err *e)
 {
 	/* Each half by an index that holds nearly nothing: this is asked whenever an operation ends. */
 	sqlite3_stmt *st =
@@ -189,24 +184,8 @@ int cvms_restarts(struct db *db, struct restart_row **ret, size_t *ret_n, struct
 			  RESTART_SELECT " WHERE desired = 'running' AND ended <> '' UNION " RESTART_SELECT
 					 " WHERE desired = 'running' AND restart_attempts > 0",
 			  "");
-	auto_free struct restart_row *rows = NULL;
-	size_t n = 0, cap = 0;
-	int r;
 
-	if (!st)
-		return -(int)e->code;
-	while ((r = sql_next(db, st, e)) > 0) {
-		if (n == cap) {
-			cap = cap ? cap * 2 : 16;
-			rows = xrealloc(rows, cap * sizeof(*rows));
-		}
-		read_restart(st, &rows[n++]);
-	}
-	if (r < 0)
-		return r;
-	*ret = take_ptr(&rows);
-	*ret_n = n;
-	return 0;
+	return sql_all(db, st, read_restart, sizeof(**ret), true, ret, n, e);
 }
 
 /* ------------------------------------------------------------------ maintenance */
@@ -225,10 +204,9 @@ int maintenance_get(struct db *db, struct maintenance_row *ret, struct err *e)
 	sql_text(st, 0, ret->reason, sizeof(ret->reason));
 	sql_text(st, 1, ret->caller, sizeof(ret->caller));
 	ret->since_ms = sqlite3_column_int64(st, 2);
-	ret->timeout_s = (unsigned)sqlite3_column_int64(st, 3);
+	ret->timeout_s = (unsigned)sql_range(db, st, 3, 0, INT32_MAX);
 	ret->force = sqlite3_column_int(st, 4);
-	sql_done(st);
-	return 0;
+	return sql_done(db, st, e);
 }
 
 int maintenance_set(struct db *db, const struct maintenance_row *row, struct err *e)

@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  * sql.c - statement cache, binding, error mapping.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "base/buf.h"
+#include "base/log.h"
+#include "base/own.h"
 #include "db/sql.h"
 
 int sql_error(struct db *db, const char *what, struct err *e)
@@ -62,6 +67,7 @@ static sqlite3_stmt *prepared(struct db *db, const char *sql, struct err *e)
 {
 	struct statement *s;
 
+	assert(!db->bad.code); /* a reader has not looked how sql_next() or sql_done() ended */
 	if (db->used * 2 >= db->cap)
 		grow(db);
 	s = slot_of(db, sql);
@@ -102,21 +108,82 @@ static void bind_all(sqlite3_stmt *st, const char *fmt, va_list ap)
 	}
 }
 
-int sql_next(struct db *db, sqlite3_stmt *st, struct err *e)
-{
-	int rc = sqlite3_step(st), r;
-
-	if (rc == SQLITE_ROW)
-		return 1;
-	r = rc == SQLITE_DONE ? 0 : sql_error(db, "step", e);
-	sql_done(st);
-	return r;
-}
-
-void sql_done(sqlite3_stmt *st)
+static void reset(sqlite3_stmt *st)
 {
 	(void)sqlite3_reset(st);
 	(void)sqlite3_clear_bindings(st);
+}
+
+static int take_bad(struct db *db, struct err *e)
+{
+	*e = db->bad;
+	db->bad.code = ERR_NONE;
+	return -(int)e->code;
+}
+
+int sql_next(struct db *db, sqlite3_stmt *st, struct err *e)
+{
+	int rc, r;
+
+	if (db->bad.code) {
+		reset(st);
+		return take_bad(db, e);
+	}
+	rc = sqlite3_step(st);
+	if (rc == SQLITE_ROW)
+		return 1;
+	r = rc == SQLITE_DONE ? 0 : sql_error(db, "step", e);
+	reset(st);
+	return r;
+}
+
+int sql_done(struct db *db, sqlite3_stmt *st, struct err *e)
+{
+	reset(st);
+	return db->bad.code ? take_bad(db, e) : 0;
+}
+
+int sql_one(struct db *db, sqlite3_stmt *st, sql_reader *read, void *ret, size_t size, struct err *e)
+{
+	int r = st ? sql_next(db, st, e) : -(int)e->code;
+	auto_free void *row = NULL;
+
+	if (r <= 0)
+		return r ? r : -ERR_NOT_FOUND;
+	row = xcalloc(1, size);
+	read(db, st, row);
+	r = sql_done(db, st, e);
+	if (!r)
+		memcpy(ret, row, size);
+	return r;
+}
+
+int sql_all(struct db *db, sqlite3_stmt *st, sql_reader *read, size_t size, bool skip, void *ret,
+	    size_t *ret_n, struct err *e)
+{
+	auto_free char *rows = NULL;
+	size_t n = 0, cap = 0;
+	int r = st ? 1 : -(int)e->code;
+
+	while (st && (r = sql_next(db, st, e)) > 0) {
+		if (n == cap) {
+			cap = cap ? cap * 2 : 16;
+			rows = xrealloc(rows, cap * size);
+		}
+		read(db, st, rows + n * size);
+		if (skip && db->bad.code) {
+			(void)take_bad(db, e);
+			log_error("left out: %s", e->text);
+		} else {
+			n++;
+		}
+	}
+	if (r < 0)
+		return r;
+	memcpy(ret, &rows, sizeof(rows)); /* *ret is a pointer of another type */
+	rows = NULL;
+	*ret_n = n;
+	return 0;
 }
 
 int sql_run(struct db *db, struct err *e, const char *sql, const char *fmt, ...)
@@ -164,9 +231,7 @@ int sql_int(struct db *db, struct err *e, int64_t def, int64_t *ret, const char 
 	if (r < 0)
 		return r;
 	*ret = r && sqlite3_column_type(st, 0) != SQLITE_NULL ? sqlite3_column_int64(st, 0) : def;
-	if (r)
-		sql_done(st);
-	return 0;
+	return r ? sql_done(db, st, e) : 0;
 }
 
 void sql_text(sqlite3_stmt *st, int col, char *out, size_t n)
@@ -186,12 +251,78 @@ char *sql_text_dup(sqlite3_stmt *st, int col)
 	return s ? xstrdup(s) : NULL;
 }
 
-int sql_word(sqlite3_stmt *st, int col, const char *const *words, int n)
+/* ------------------------------------------------------------------ columns with a rule */
+
+static void bad_column(struct db *db, sqlite3_stmt *st, int col, const char *rule)
+{
+	const char *table = sqlite3_column_table_name(st, col);
+	const char *value = (const char *)sqlite3_column_text(st, col);
+	const char *row = col ? (const char *)sqlite3_column_text(st, 0) : NULL;
+
+	if (db->bad.code)
+		return; /* the first one is told */
+	err_field(&db->bad, ERR_HOST, sqlite3_column_name(st, col), value ? value : "NULL",
+		  "database: %s.%s is \"%.80s\" (row %.40s), which is not %s", table ? table : "(expression)",
+		  sqlite3_column_name(st, col), value ? value : "NULL", row ? row : "?", rule);
+	db->bad.sys = EBADMSG;
+	err_hint(&db->bad, "teepod --check-db lists such rows");
+}
+
+bool db_bad_row(const struct err *e)
+{
+	return e->code == ERR_HOST && e->sys == EBADMSG;
+}
+
+int sql_word(struct db *db, sqlite3_stmt *st, int col, const char *const *words, int n)
 {
 	const char *s = (const char *)sqlite3_column_text(st, col);
 
 	for (int i = 0; s && i < n; i++)
 		if (!strcmp(words[i], s))
 			return i;
+	bad_column(db, st, col, "a word this teepod knows");
 	return 0;
+}
+
+int64_t sql_range(struct db *db, sqlite3_stmt *st, int col, int64_t lowest, int64_t highest)
+{
+	int64_t n = sqlite3_column_int64(st, col);
+
+	if (sqlite3_column_type(st, col) == SQLITE_INTEGER && n >= lowest && n <= highest)
+		return n;
+	bad_column(db, st, col, "in the range of its column");
+	return lowest;
+}
+
+static void check_json(struct db *db, sqlite3_stmt *st, int col)
+{
+	const char *s = (const char *)sqlite3_column_text(st, col);
+	json_t *j = s ? json_loads(s, JSON_DECODE_ANY, NULL) : NULL;
+
+	if (!j)
+		bad_column(db, st, col, "JSON");
+	json_decref(j);
+}
+
+void sql_json(struct db *db, sqlite3_stmt *st, int col, char *out, size_t n)
+{
+	sql_text(st, col, out, n);
+	if (sqlite3_column_bytes(st, col) >= (int)n)
+		bad_column(db, st, col, "of a length this teepod takes");
+	else if (*out)
+		check_json(db, st, col);
+}
+
+char *sql_json_dup(struct db *db, sqlite3_stmt *st, int col)
+{
+	if (sqlite3_column_type(st, col) != SQLITE_NULL)
+		check_json(db, st, col);
+	return sql_text_dup(st, col);
+}
+
+void sql_numbers(struct db *db, sqlite3_stmt *st, int col, char *out, size_t n)
+{
+	sql_text(st, col, out, n);
+	if (out[strspn(out, "0123456789,")])
+		bad_column(db, st, col, "a list of numbers");
 }

@@ -22,6 +22,7 @@ struct db {
 		sqlite3_stmt *st;
 	} * cache; /* open addressing, power of two */
 	size_t cap, used;
+	struct err bad; /* what the current row holds that no reader may accept; code 0 = nothing */
 };
 
 /* Fill *e from the connection's last error. Always negative. */
@@ -32,9 +33,21 @@ int sql_run(struct db *db, struct err *e, const char *sql, const char *fmt, ...)
 
 /* Begin a query; NULL on failure. Then sql_next() until it is not 1, or sql_done(). */
 sqlite3_stmt *sql_query(struct db *db, struct err *e, const char *sql, const char *fmt, ...);
-/* 1 a row, 0 the end (statement reset), negative an error (reset). */
+/* 1 a row, 0 the end (statement reset), negative an error (reset): also when the row before it was bad. */
 int sql_next(struct db *db, sqlite3_stmt *st, struct err *e);
-void sql_done(sqlite3_stmt *st);
+/* End a query early. 0, or negative when the last row was bad. */
+int sql_done(struct db *db, sqlite3_stmt *st, struct err *e) __attribute__((warn_unused_result));
+
+/* Fill one row (a struct, by its caller's type) from the current row of @st. */
+typedef void sql_reader(struct db *db, sqlite3_stmt *st, void *row);
+/* The first row of @st into *@ret of @size bytes; -ERR_NOT_FOUND without *e filled when there is none.
+ * @st may be NULL: *e says why. */
+int sql_one(struct db *db, sqlite3_stmt *st, sql_reader *read, void *ret, size_t size, struct err *e);
+/* All rows of @st into a malloc'd array: @ret is the address of a pointer to rows. Rows must own
+ * nothing. With @skip a bad row is logged and left out: for loops over all CVMs, which must not end
+ * because of one of them. */
+int sql_all(struct db *db, sqlite3_stmt *st, sql_reader *read, size_t size, bool skip, void *ret,
+	    size_t *ret_n, struct err *e);
 
 /* First column of the first row; *ret = @def when there is no row. */
 int sql_int(struct db *db, struct err *e, int64_t def, int64_t *ret, const char *sql, const char *fmt, ...);
@@ -43,8 +56,18 @@ int sql_int(struct db *db, struct err *e, int64_t def, int64_t *ret, const char 
 void sql_text(sqlite3_stmt *st, int col, char *out, size_t n);
 char *sql_text_dup(sqlite3_stmt *st, int col);
 
-/* Index of a word in a table of @n words; 0 if it is none of them (CHECKed columns can not hold others). */
-int sql_word(sqlite3_stmt *st, int col, const char *const *words, int n);
+/* Columns with a rule. What breaks it makes the row bad: the sql_next() or sql_done() that follows fails
+ * with a text that names table, column, row and value (db_bad_row()), and what was returned here is of
+ * no use. */
+/* Index of a word in a table of @n words. */
+int sql_word(struct db *db, sqlite3_stmt *st, int col, const char *const *words, int n);
+int64_t sql_range(struct db *db, sqlite3_stmt *st, int col, int64_t lowest, int64_t highest);
+/* JSON, or "" where that stands for none. */
+void sql_json(struct db *db, sqlite3_stmt *st, int col, char *out, size_t n);
+/* JSON, malloc'd; NULL for NULL. */
+char *sql_json_dup(struct db *db, sqlite3_stmt *st, int col);
+/* Numbers with commas between them, or "". */
+void sql_numbers(struct db *db, sqlite3_stmt *st, int col, char *out, size_t n);
 
 /* What the rows of CVMs hold: a CVM under change the larger of its two states. Written by capacity_recount(), restated by db_check(). */
 #define HELD(SUM)  "SELECT coalesce(sum(" SUM "), 0) FROM cvms c LEFT JOIN changes x ON x.cvm = c.id"

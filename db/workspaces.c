@@ -8,9 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
 #include "base/clock.h"
-#include "base/own.h"
 #include "db/rows.h"
 #include "db/sql.h"
 
@@ -25,8 +23,11 @@ const char *const quota_word[QUOTAS] = {
 	" coalesce(max_gpus, -1), held_vcpus, held_memory_mib, held_disk_gib, cvms, held_gpus" \
 	" FROM workspaces"
 
-static void read_workspace(sqlite3_stmt *st, struct workspace_row *w)
+static void read_workspace(struct db *db, sqlite3_stmt *st, void *row)
 {
+	struct workspace_row *w = row;
+
+	(void)db;
 	*w = (struct workspace_row){ .id = sqlite3_column_int64(st, 0),
 				     .apps = sqlite3_column_int64(st, 1),
 				     .created_ms = sqlite3_column_int64(st, 2),
@@ -42,13 +43,7 @@ static void read_workspace(sqlite3_stmt *st, struct workspace_row *w)
 
 static int first(struct db *db, sqlite3_stmt *st, struct workspace_row *ret, struct err *e)
 {
-	int r = st ? sql_next(db, st, e) : -(int)e->code;
-
-	if (r <= 0)
-		return r ? r : -ERR_NOT_FOUND;
-	read_workspace(st, ret);
-	sql_done(st);
-	return 0;
+	return sql_one(db, st, read_workspace, ret, sizeof(*ret), e);
 }
 
 int workspaces_ensure(struct db *db, const char *slug, int64_t *ret_id, struct err *e)
@@ -82,9 +77,7 @@ int workspaces_find(struct db *db, const char *slug, struct workspace_row *ret, 
 int workspaces_list(struct db *db, int64_t offset, int64_t limit, struct workspace_row **ret, size_t *ret_n,
 		    struct err *e)
 {
-	auto_free struct workspace_row *rows = NULL;
 	int64_t total = 0;
-	size_t n = 0;
 	sqlite3_stmt *st;
 	int r = sql_int(db, e, 0, &total, "SELECT count(*) FROM workspaces WHERE deleted_ms = 0", "");
 
@@ -92,17 +85,8 @@ int workspaces_list(struct db *db, int64_t offset, int64_t limit, struct workspa
 		return r;
 	st = sql_query(db, e, WORKSPACE_SELECT " WHERE deleted_ms = 0 ORDER BY slug LIMIT ? OFFSET ?", "ii",
 		       limit, offset);
-	if (!st)
-		return -(int)e->code;
-	while ((r = sql_next(db, st, e)) > 0) {
-		rows = xrealloc(rows, (n + 1) * sizeof(*rows));
-		read_workspace(st, &rows[n++]);
-	}
-	if (r < 0)
-		return r;
-	*ret = take_ptr(&rows);
-	*ret_n = n;
-	return (int)total;
+	r = sql_all(db, st, read_workspace, sizeof(**ret), false, ret, ret_n, e);
+	return r ? r : (int)total;
 }
 
 int workspaces_add(struct db *db, const char *slug, const char *name, int64_t *ret_id, struct err *e)
