@@ -346,6 +346,10 @@ static int list_turn(void *arg, struct err *e)
 		memcpy(key.uuid, seen[i].uuid, sizeof(key.uuid));
 		d = l->n ? bsearch(&key, l->domains, l->n, sizeof(key), by_uuid) : NULL;
 		r = apply_row(l, &seen[i], d ? d->state : DOMAIN_ABSENT, e);
+		if (r && db_bad_row(e)) {
+			log_error("the state of %s is not recorded: %s", seen[i].uuid, e->text);
+			r = 0; /* the others do not wait for it */
+		}
 	}
 	return r || l->second ? r : pace_settled(l->v, e);
 }

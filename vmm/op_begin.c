@@ -252,7 +252,7 @@ static void resume(struct vmm *v, const struct op_row *row)
 
 int ops_resume(struct vmm *v, struct err *e)
 {
-	const struct op_filter live = { .live = true, .state = -1 };
+	const struct op_filter live = { .live = true, .state = -1, .skip_bad = true };
 	auto_free struct op_row *rows = NULL;
 	size_t n;
 	int r = ops_list(v->db, &live, 0, -1, &rows, &n, NULL, e);

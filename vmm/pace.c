@@ -104,6 +104,11 @@ static int begin_one(struct vmm *v, enum turn_for turn, struct err *e)
 	if (r)
 		return r < 0 ? r : 0;
 	r = cvms_get(v->db, id, &n.cvm, e);
+	if (r && db_bad_row(e)) {
+		log_error("a CVM loses its turn to start or shut down: %s", e->text);
+		r = cvms_set_turn(v->db, id, TURN_NONE, e);
+		return r ? r : 1; /* the others do not wait for it */
+	}
 	if (!r)
 		r = take_turn(&n, e);
 	return r ? r : 1;

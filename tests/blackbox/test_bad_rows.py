@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A value in the database that this program does not know: who asks for that row is told so, and nobody else is affected."""
+
+import sqlite3
+
+from node import assert_books, until
+
+
+def spoil(node, *statements):
+    """Write what the CHECKs of the tables forbid."""
+    db = sqlite3.connect(node.database(), timeout=10)
+    db.execute("PRAGMA ignore_check_constraints = ON")
+    for statement, *values in statements:
+        assert db.execute(statement, values).rowcount == 1, statement
+    db.commit()
+    db.close()
+
+
+def named(answer, *words):
+    """A refusal of ours that names the column and the value."""
+    assert answer.status == 500 and all(word in answer.text for word in words), answer
+
+
+def test_an_unknown_word_is_an_error_that_names_it_and_the_others_go_on(spawn):
+    node = spawn()
+    bad, good, runs = node.create(stopped=True), node.create(stopped=True), node.create()
+    assert node.stop() == 0
+    spoil(node, ("update cvms set observed = 'flying' where uuid = ?", bad.uuid))
+    node.start()
+
+    for answer in (node.get(f"/cvms/{bad.uuid}"), bad.ask("start"), node.api("DELETE", f"/cvms/{bad.uuid}"),
+                   node.get("/cvms/paginated")):
+        named(answer, "cvms.observed", "flying")
+    assert node.rows("select observed from cvms where uuid = ?", bad.uuid) == [("flying",)]
+    assert runs.status == "running" and len(runs.pids()) == 1
+    good.do("start")
+    good.becomes("running")
+    node.get("/node").ok()
+    code, said = node.check_db()
+    assert code == 1 and f"cvms.observed of row {bad.name} is 'flying'" in said, said
+
+    spoil(node, ("update cvms set observed = 'absent' where uuid = ?", bad.uuid))
+    bad.do("start")
+    bad.becomes("running")
+    assert_books(node)
+
+
+def test_an_operation_of_an_unknown_kind_does_not_keep_the_daemon_from_starting(spawn):
+    node = spawn()
+    cvm, other = node.create(stopped=True), node.create(stopped=True)
+    op = cvm.operations()[0]["id"]
+    assert node.stop() == 0
+    spoil(node, ("update operations set kind = 'dance', state = 'running', finished_ms = 0 where id = ?", op))
+    node.start()
+    until("the log names it", lambda: "operations.kind" in node.log_tail(400) and "dance" in node.log_tail(400))
+    named(node.get(f"/operations/{op}"), "operations.kind", "dance")
+    named(node.get("/operations"), "operations.kind", "dance")
+    named(cvm.ask("start"), "operations.kind", "dance")
+    other.ask("start").ok()
+    other.becomes("running")
+
+    spoil(node, ("update operations set kind = 'create', state = 'succeeded', finished_ms = created_ms where id = ?", op))
+    cvm.do("start")
+    cvm.becomes("running")
+    assert_books(node)
