@@ -192,10 +192,8 @@ int cvms_find(struct db *db, int64_t workspace, enum cvm_key by, const char *val
 		[CVM_BY_UUID] = CVM_SELECT CVM_FROM " WHERE c.uuid = ?1 AND (?2 = 0 OR c.workspace = ?2)",
 		[CVM_BY_ID] = CVM_SELECT CVM_FROM
 		" WHERE c.id = CAST(?1 AS INTEGER) AND (?2 = 0 OR c.workspace = ?2)",
-		/* through the index of (workspace, name): every create asks whether its name is free */
 		[CVM_BY_NAME] = CVM_SELECT CVM_FROM
-		" WHERE c.name = ?1 AND c.workspace IN (SELECT id FROM workspaces WHERE ?2 = 0 OR id = ?2)"
-		" ORDER BY c.id",
+		" WHERE c.name = ?1 AND (?2 = 0 OR c.workspace = ?2) ORDER BY c.id",
 		[CVM_BY_APP] = CVM_SELECT CVM_FROM
 		" WHERE c.app_id = ?1 AND (?2 = 0 OR c.workspace = ?2) ORDER BY c.id",
 		[CVM_BY_INSTANCE] = CVM_SELECT CVM_FROM
@@ -215,11 +213,29 @@ int cvms_find(struct db *db, int64_t workspace, enum cvm_key by, const char *val
 	return r < 0 ? r : (int)n;
 }
 
+/* Where a list begins: by an index if the filter names something that has one. SQLite plans a statement
+ * once, for all values, so that a condition like "?1 = 0 OR workspace = ?1" uses none. */
+enum scope { OF_ALL, OF_WORKSPACE, OF_APP, SCOPES };
+
+static enum scope scope_of(const struct cvm_filter *f)
+{
+	return f->app_id ? OF_APP : f->workspace ? OF_WORKSPACE : OF_ALL;
+}
+
 /* ?1 workspace, ?2 app_id, ?3 search, ?4 image, ?5 type, ?6 listed, ?7 after_id */
-#define CVM_WHERE                                                                                         \
-	" WHERE (?1 = 0 OR c.workspace = ?1) AND (?2 IS NULL OR c.app_id = ?2) AND (?3 IS NULL OR"        \
-	" instr(c.name, ?3) OR instr(c.app_id, ?3) OR instr(i.name, ?3)) AND (?4 IS NULL OR i.name = ?4)" \
-	" AND (?5 IS NULL OR c.instance_type = ?5) AND (?6 < 0 OR c.listed = ?6) AND c.id > ?7"
+#define IN_ALL(t)       " WHERE ?1 = ?1 AND ?2 IS NULL"
+#define IN_WORKSPACE(t) " WHERE " t ".workspace = ?1 AND ?2 IS NULL"
+#define IN_APP(t)       " WHERE " t ".app_id = ?2 AND (?1 = 0 OR " t ".workspace = ?1)"
+#define CVM_MATCHES                                                                              \
+	" AND (?3 IS NULL OR instr(c.name, ?3) OR instr(c.app_id, ?3) OR instr(i.name, ?3)) AND" \
+	" (?4 IS NULL OR i.name = ?4) AND (?5 IS NULL OR c.instance_type = ?5) AND"              \
+	" (?6 < 0 OR c.listed = ?6) AND c.id > ?7"
+#define OF_EACH_SCOPE(BEFORE, t, AFTER)                                    \
+	{                                                                  \
+		[OF_ALL] = BEFORE IN_ALL(t) CVM_MATCHES AFTER,             \
+		[OF_WORKSPACE] = BEFORE IN_WORKSPACE(t) CVM_MATCHES AFTER, \
+		[OF_APP] = BEFORE IN_APP(t) CVM_MATCHES AFTER              \
+	}
 
 static bool unfiltered(const struct cvm_filter *f)
 {
@@ -235,51 +251,68 @@ static int collect(struct db *db, sqlite3_stmt *st, struct cvm_row **ret, size_t
 #define FILTER_ARGS(f) \
 	(f)->workspace, (f)->app_id, (f)->search, (f)->image, (f)->instance_type, (f)->listed, (f)->after_id
 
+#define APP_FROM  " FROM apps a CROSS JOIN cvms c ON c.id = a.current_cvm"
+#define IMAGE_FOR " JOIN images i ON i.id = c.image"
+#define PAGE      " LIMIT ?8 OFFSET ?9"
+
+/* The counts of workspaces are kept by triggers; deleted workspaces have neither CVMs nor apps. */
+static int count_all(struct db *db, int64_t workspace, bool apps, int64_t *ret, struct err *e)
+{
+	struct workspace_row w;
+	int r;
+
+	if (!workspace)
+		return sql_int(db, e, 0, ret,
+			       apps ? "SELECT sum(apps) FROM workspaces WHERE deleted_ms = 0"
+				    : "SELECT sum(cvms) FROM workspaces WHERE deleted_ms = 0",
+			       "");
+	r = workspaces_get(db, workspace, &w, e);
+	if (r && r != -ERR_NOT_FOUND)
+		return r;
+	*ret = r ? 0 : apps ? w.apps : w.cvms;
+	return 0;
+}
+
 int cvms_list(struct db *db, const struct cvm_filter *f, int64_t offset, int64_t limit, struct cvm_row **ret,
 	      size_t *n, int64_t *ret_total, struct err *e)
 {
-	sqlite3_stmt *st;
+	static const char *const total[SCOPES] =
+		OF_EACH_SCOPE("SELECT count(*) FROM cvms c" IMAGE_FOR, "c", "");
+	static const char *const newest[SCOPES] =
+		OF_EACH_SCOPE(CVM_SELECT CVM_FROM, "c", " ORDER BY c.id DESC" PAGE);
+	static const char *const after[SCOPES] =
+		OF_EACH_SCOPE(CVM_SELECT CVM_FROM, "c", " ORDER BY c.id" PAGE);
+	enum scope scope = scope_of(f);
 	int r = 0;
 
 	if (ret_total && unfiltered(f))
-		r = sql_int(db, e, 0, ret_total, "SELECT sum(cvms) FROM workspaces WHERE ?1 = 0 OR id = ?1",
-			    "i", f->workspace);
+		r = count_all(db, f->workspace, false, ret_total, e);
 	else if (ret_total)
-		r = sql_int(db, e, 0, ret_total,
-			    "SELECT count(*) FROM cvms c JOIN images i ON i.id = c.image" CVM_WHERE,
-			    FILTER_FORMAT, FILTER_ARGS(f));
+		r = sql_int(db, e, 0, ret_total, total[scope], FILTER_FORMAT, FILTER_ARGS(f));
 	if (r)
 		return r;
-	if (f->after_id)
-		st = sql_query(db, e, CVM_SELECT CVM_FROM CVM_WHERE " ORDER BY c.id LIMIT ?8 OFFSET ?9",
-			       FILTER_FORMAT "ii", FILTER_ARGS(f), limit, offset);
-	else
-		st = sql_query(db, e, CVM_SELECT CVM_FROM CVM_WHERE " ORDER BY c.id DESC LIMIT ?8 OFFSET ?9",
-			       FILTER_FORMAT "ii", FILTER_ARGS(f), limit, offset);
-	return collect(db, st, ret, n, e);
+	return collect(db,
+		       sql_query(db, e, f->after_id ? after[scope] : newest[scope], FILTER_FORMAT "ii",
+				 FILTER_ARGS(f), limit, offset),
+		       ret, n, e);
 }
 
 int cvms_list_apps(struct db *db, const struct cvm_filter *f, int64_t offset, int64_t limit,
 		   struct cvm_row **ret, size_t *n, int64_t *ret_total, struct err *e)
 {
+	static const char *const total[SCOPES] = OF_EACH_SCOPE("SELECT count(*)" APP_FROM IMAGE_FOR, "a", "");
+	static const char *const newest[SCOPES] =
+		OF_EACH_SCOPE(CVM_SELECT APP_FROM CVM_JOINS, "a", " ORDER BY a.id DESC" PAGE);
+	enum scope scope = scope_of(f);
 	int r = 0;
 
 	if (ret_total && unfiltered(f))
-		r = sql_int(db, e, 0, ret_total, "SELECT sum(apps) FROM workspaces WHERE ?1 = 0 OR id = ?1",
-			    "i", f->workspace);
+		r = count_all(db, f->workspace, true, ret_total, e);
 	else if (ret_total)
-		r = sql_int(db, e, 0, ret_total,
-			    "SELECT count(*) FROM apps a JOIN cvms c ON c.id = a.current_cvm"
-			    " JOIN images i ON i.id = c.image" CVM_WHERE,
-			    FILTER_FORMAT, FILTER_ARGS(f));
+		r = sql_int(db, e, 0, ret_total, total[scope], FILTER_FORMAT, FILTER_ARGS(f));
 	if (r)
 		return r;
-	return collect(db,
-		       sql_query(db, e,
-				 CVM_SELECT
-				 " FROM apps a CROSS JOIN cvms c ON c.id = a.current_cvm" CVM_JOINS CVM_WHERE
-				 " ORDER BY a.id DESC LIMIT ?8 OFFSET ?9",
-				 FILTER_FORMAT "ii", FILTER_ARGS(f), limit, offset),
+	return collect(db, sql_query(db, e, newest[scope], FILTER_FORMAT "ii", FILTER_ARGS(f), limit, offset),
 		       ret, n, e);
 }
 

@@ -90,6 +90,15 @@ static const char *const checks[] = {
 	" c.workspace = w.id) FROM workspaces w WHERE w.cvms <> (SELECT count(*) FROM cvms c WHERE c.workspace = w.id)",
 	"SELECT 'workspace ' || w.slug || ' counts ' || w.apps || ' apps, has ' || (SELECT count(*) FROM apps a WHERE"
 	" a.workspace = w.id) FROM workspaces w WHERE w.apps <> (SELECT count(*) FROM apps a WHERE a.workspace = w.id)",
+	"SELECT 'workspace ' || c.workspace || ' counts ' || c.n || ' operations ' || c.state || ', has ' || (SELECT count(*)"
+	" FROM operations o WHERE o.workspace = c.workspace AND o.state = c.state) FROM operation_counts c WHERE c.n <>"
+	" (SELECT count(*) FROM operations o WHERE o.workspace = c.workspace AND o.state = c.state)",
+	"SELECT 'workspace ' || o.workspace || ' has operations ' || o.state || ' that are not counted' FROM operations o"
+	" WHERE NOT EXISTS (SELECT 1 FROM operation_counts c WHERE c.workspace = o.workspace AND c.state = o.state)"
+	" GROUP BY o.workspace, o.state",
+	"SELECT 'workspace ' || w.slug || ' counts ' || w.entries || ' entries of its ledger, has ' || (SELECT count(*) FROM"
+	" ledger l WHERE l.workspace = w.id) FROM workspaces w WHERE w.entries <> (SELECT count(*) FROM ledger l"
+	" WHERE l.workspace = w.id)",
 	"SELECT 'workspace ' || w.slug || ' counts ' || w.held_vcpus || ' vcpus, ' || w.held_memory_mib || ' MiB, '"
 	" || w.held_disk_gib || ' GiB, ' || w.held_gpus || ' GPUs, its CVMs hold ' || h.vcpus || ', ' || h.memory || ', '"
 	" || h.disk || ', ' || h.gpus FROM workspaces w JOIN (SELECT w2.id, coalesce(sum(max(c.given_vcpus,"

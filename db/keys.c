@@ -7,9 +7,10 @@
 #include "db/rows.h"
 #include "db/sql.h"
 
-#define KEY_SELECT                                                                                              \
-	"SELECT k.id, k.workspace, k.role, k.name, w.slug, k.prefix, k.per_minute, k.created_ms, k.expires_ms," \
-	" k.last_used_ms FROM api_keys k JOIN workspaces w ON w.id = k.workspace WHERE k.revoked_ms = 0"
+#define KEY_COLUMNS                                                                               \
+	"SELECT k.id, k.workspace, k.role, k.name, w.slug, k.prefix, k.per_minute, k.created_ms," \
+	" k.expires_ms, k.last_used_ms FROM api_keys k"
+#define KEY_SELECT KEY_COLUMNS " JOIN workspaces w ON w.id = k.workspace WHERE k.revoked_ms = 0"
 
 static void read_key(struct db *db, sqlite3_stmt *st, void *row)
 {
@@ -62,23 +63,46 @@ int keys_get(struct db *db, int64_t id, struct key_row *ret, struct err *e)
 	return first(db, sql_query(db, e, KEY_SELECT " AND k.id = ?", "i", id), ret, e);
 }
 
-int keys_list(struct db *db, int64_t workspace, int role, int64_t offset, int64_t limit, struct key_row **ret,
-	      size_t *ret_n, struct err *e)
+/* Revoked keys keep their rows. Without a workspace there is nothing to search for: by the index of
+ * those that are open. */
+static sqlite3_stmt *list_query(struct db *db, int64_t workspace, int role, int64_t offset, int64_t limit,
+				struct err *e)
 {
-	int64_t total = 0;
-	sqlite3_stmt *st;
-	int r = sql_int(db, e, 0, &total,
-			"SELECT count(*) FROM api_keys WHERE revoked_ms = 0 AND (?1 = 0 OR workspace = ?1)"
-			" AND role <= ?2",
+	if (workspace)
+		return sql_query(db, e,
+				 KEY_SELECT " AND k.workspace = ?1 AND k.role <= ?2 ORDER BY k.id LIMIT ?3"
+					    " OFFSET ?4",
+				 "idii", workspace, role, limit, offset);
+	return sql_query(db, e,
+			 KEY_COLUMNS
+			 " INDEXED BY api_keys_open CROSS JOIN workspaces w ON w.id = k.workspace"
+			 " WHERE k.revoked_ms = 0 AND k.role <= ?1 ORDER BY k.id LIMIT ?2 OFFSET ?3",
+			 "dii", role, limit, offset);
+}
+
+static int count_list(struct db *db, int64_t workspace, int role, int64_t *ret, struct err *e)
+{
+	if (workspace)
+		return sql_int(
+			db, e, 0, ret,
+			"SELECT count(*) FROM api_keys WHERE revoked_ms = 0 AND workspace = ? AND role <= ?",
 			"id", workspace, role);
+	return sql_int(
+		db, e, 0, ret,
+		"SELECT count(*) FROM api_keys INDEXED BY api_keys_open WHERE revoked_ms = 0 AND role <= ?",
+		"d", role);
+}
+
+int keys_list(struct db *db, int64_t workspace, int role, int64_t offset, int64_t limit, struct key_row **ret,
+	      size_t *n, struct err *e)
+{
+	int64_t total;
+	int r = count_list(db, workspace, role, &total, e);
 
 	if (r)
 		return r;
-	st = sql_query(db, e,
-		       KEY_SELECT
-		       " AND (?1 = 0 OR k.workspace = ?1) AND k.role <= ?2 ORDER BY k.id LIMIT ?3 OFFSET ?4",
-		       "idii", workspace, role, limit, offset);
-	r = sql_all(db, st, read_key, sizeof(**ret), false, ret, ret_n, e);
+	r = sql_all(db, list_query(db, workspace, role, offset, limit, e), read_key, sizeof(**ret), false,
+		    ret, n, e);
 	return r ? r : (int)total;
 }
 

@@ -160,8 +160,7 @@ int ledger_list(struct db *db, int64_t workspace, int64_t offset, int64_t limit,
 		size_t *ret_n, int64_t *ret_total, struct err *e)
 {
 	sqlite3_stmt *st;
-	int r = sql_int(db, e, 0, ret_total, "SELECT count(*) FROM ledger WHERE workspace = ?", "i",
-			workspace);
+	int r = sql_int(db, e, 0, ret_total, "SELECT entries FROM workspaces WHERE id = ?", "i", workspace);
 
 	if (r)
 		return r;

@@ -40,9 +40,10 @@ int numa_put(struct db *db, const struct numa_row *n, int64_t free_mib, struct e
 
 int numa_end(struct db *db, struct err *e)
 {
-	int r = sql_run(
-		db, e,
-		"DELETE FROM numa_nodes WHERE NOT present AND node NOT IN (SELECT node FROM cvm_nodes)", "");
+	int r = sql_run(db, e,
+			"DELETE FROM numa_nodes WHERE NOT present AND NOT EXISTS (SELECT 1 FROM cvm_nodes a"
+			" WHERE a.node = numa_nodes.node)",
+			"");
 
 	return r < 0 ? r : 0;
 }

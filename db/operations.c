@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * operations.c - rows of operations: what is under way, how far, and how it ended.
  */
+#include <assert.h>
+
 #include "db/rows.h"
 #include "db/sql.h"
 
@@ -93,34 +95,60 @@ int ops_queued_of(struct db *db, int64_t cvm, struct op_row *ret, struct err *e)
 			e);
 }
 
+#define LIVE                                                                              \
+	" INDEXED BY operations_live WHERE state IN ('queued', 'running') AND ?3 IS NULL" \
+	" AND (?1 = 0 OR workspace = ?1) AND (?2 IS NULL OR cvm_uuid = ?2)"
+#define OF_ONE_CVM " WHERE (?1 = 0 OR workspace = ?1) AND cvm_uuid = ?2 AND (?3 IS NULL OR state = ?3)"
+#define NEWEST     " ORDER BY id DESC LIMIT ?4 OFFSET ?5"
+
+/* Totals are kept by triggers where a filter allows it (operation_counts). */
+#define COUNTED "SELECT sum(n) FROM operation_counts WHERE ?2 IS NULL AND "
+
+/* One statement for each way to begin by an index: SQLite plans them for all values of ?1 to ?3. */
+enum scope { OF_ALL, OF_LIVE, OF_CVM, OF_WORKSPACE, OF_STATE, OF_WORKSPACE_STATE, SCOPES };
+
+static const struct {
+	const char *count, *list;
+} scopes[SCOPES] = {
+	[OF_ALL] = { COUNTED "?1 = ?1 AND ?3 IS NULL", OP_SELECT NEWEST },
+	[OF_LIVE] = { "SELECT count(*) FROM operations" LIVE,
+		      OP_SELECT LIVE " ORDER BY id LIMIT ?4 OFFSET ?5" },
+	[OF_CVM] = { "SELECT count(*) FROM operations" OF_ONE_CVM, OP_SELECT OF_ONE_CVM NEWEST },
+	[OF_WORKSPACE] = { COUNTED "workspace = ?1 AND ?3 IS NULL",
+			   OP_SELECT " WHERE workspace = ?1" NEWEST },
+	[OF_STATE] = { COUNTED "?1 = ?1 AND state = ?3", OP_SELECT " WHERE state = ?3" NEWEST },
+	[OF_WORKSPACE_STATE] = { COUNTED "workspace = ?1 AND state = ?3",
+				 OP_SELECT " WHERE workspace = ?1 AND state = ?3" NEWEST },
+};
+
+static enum scope scope_of(const struct op_filter *f)
+{
+	assert(!f->live || f->state < 0);
+	if (f->live)
+		return OF_LIVE;
+	if (f->cvm_uuid)
+		return OF_CVM;
+	if (f->state >= 0)
+		return f->workspace ? OF_WORKSPACE_STATE : OF_STATE;
+	return f->workspace ? OF_WORKSPACE : OF_ALL;
+}
+
 int ops_list(struct db *db, const struct op_filter *f, int64_t offset, int64_t limit, struct op_row **ret,
-	     size_t *ret_n, int64_t *ret_total, struct err *e)
+	     size_t *n, int64_t *ret_total, struct err *e)
 {
 	const char *state = f->state >= 0 ? op_state_word[f->state] : NULL;
-	sqlite3_stmt *st;
+	enum scope scope = scope_of(f);
 	int r = 0;
 
 	if (ret_total)
-		r = sql_int(
-			db, e, 0, ret_total,
-			"SELECT count(*) FROM operations WHERE (?1 = 0 OR workspace = ?1) AND (?2 IS NULL OR"
-			" cvm_uuid = ?2) AND (?3 IS NULL OR state = ?3) AND (?4 = 0 OR state IN ('queued', 'running'))",
-			"issd", f->workspace, f->cvm_uuid, state, (int)f->live);
+		r = sql_int(db, e, 0, ret_total, scopes[scope].count, "iss", f->workspace, f->cvm_uuid,
+			    state);
 	if (r)
 		return r;
-	if (f->live)
-		st = sql_query(db, e,
-			       OP_SELECT
-			       " WHERE state IN ('queued', 'running') AND (?1 = 0 OR workspace = ?1) AND"
-			       " (?2 IS NULL OR cvm_uuid = ?2) ORDER BY id LIMIT ?3 OFFSET ?4",
-			       "isii", f->workspace, f->cvm_uuid, limit, offset);
-	else
-		st = sql_query(db, e,
-			       OP_SELECT
-			       " WHERE (?1 = 0 OR workspace = ?1) AND (?2 IS NULL OR cvm_uuid = ?2) AND"
-			       " (?3 IS NULL OR state = ?3) ORDER BY id DESC LIMIT ?4 OFFSET ?5",
-			       "issii", f->workspace, f->cvm_uuid, state, limit, offset);
-	return sql_all(db, st, read_op, sizeof(**ret), f->skip_bad, ret, ret_n, e);
+	return sql_all(db,
+		       sql_query(db, e, scopes[scope].list, "issii", f->workspace, f->cvm_uuid, state, limit,
+				 offset),
+		       read_op, sizeof(**ret), f->skip_bad, ret, n, e);
 }
 
 int ops_prune(struct db *db, int64_t finished_before_ms, struct err *e)

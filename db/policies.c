@@ -74,7 +74,7 @@ int cvms_turn_to_start(struct db *db, struct err *e)
 {
 	return sql_run(
 		db, e,
-		"UPDATE cvms SET turn = 'start' WHERE turn = '' AND desired = 'running' AND ended = 'lost' AND"
+		"UPDATE cvms SET turn = 'start' WHERE turn = '' AND desired = 'running' AND ended <> '' AND ended = 'lost' AND"
 		" auto_start = 1 AND NOT " IS_UP " AND" NOBODY_WORKS_ON_IT,
 		"");
 }

@@ -4,10 +4,13 @@
  * PRAGMA user_version is the number of migrations applied. Each runs in a transaction of its own; a released one is never
  * edited, only followed by another. Before an existing file is migrated it is copied (VACUUM INTO).
  *
- * Counts (workspaces.apps, workspaces.cvms, apps.cvms, apps.current_cvm) are kept by triggers, so that a list's total costs one row.
+ * Counts (workspaces.apps, .cvms, .entries of the ledger; apps.cvms, .current_cvm; operation_counts)
+ * are kept by triggers, so that a list's total costs one row: a migration that rebuilds one of these tables
+ * makes its triggers and indexes anew. No statement that a request can trigger reads a whole table
+ * that grows (plan.c).
  * So is what a workspace holds (workspaces.held_*) and its balance, the sum of its ledger: whoever rebuilds cvms or devices in a
  * migration has to make their triggers anew.
- * What is promised of a NUMA node (numa_nodes.*_promised) is taken and given back by db/nodes.c next to the cvm_nodes row it is for.
+ * What is promised of a NUMA node (numa_nodes.*_promised) is taken and given back by db/numa.c next to the cvm_nodes row it is for.
  * A CVM under change has a second state (changes): what it will be, and once that is applied, what it was. Ports, devices and shares of
  * nodes that are in one of the two only say so (other_vm_port, part, other_*); without a change both are the same.
  * Event numbers have no gaps: AUTOINCREMENT's counter is a table too, and rolls back with its transaction.
@@ -357,7 +360,36 @@ static const char *const migrations[] = {
 	" coalesce(o.id, ''), coalesce(o.caller, ''), c.created_ms FROM cvms c JOIN images i ON i.id = c.image"
 	" LEFT JOIN operations o ON o.cvm = c.id AND o.kind = 'create' ORDER BY c.id;",
 
-	/* Steps of operations by name, with the version of the table of steps (vmm/engine.h). Until now a row had the index of a step; the
+	/* 6: lists and totals by an index; operations and entries of ledgers are counted by triggers */
+	"CREATE INDEX cvms_name ON cvms (name);"
+	"CREATE INDEX cvms_workspace ON cvms (workspace);"
+	"CREATE INDEX cvms_states ON cvms (desired, observed);"
+	"CREATE INDEX apps_workspace ON apps (workspace);"
+	"CREATE INDEX api_keys_open ON api_keys (id) WHERE revoked_ms = 0;"
+	"CREATE INDEX api_keys_open_of ON api_keys (workspace) WHERE revoked_ms = 0;"
+	"CREATE INDEX workspaces_live ON workspaces (slug) WHERE deleted_ms = 0;"
+	"CREATE INDEX provisions_expires ON provisions (expires_ms);"
+	"CREATE INDEX operations_workspace ON operations (workspace);"
+	"CREATE INDEX operations_state ON operations (state);"
+	"CREATE INDEX operations_workspace_state ON operations (workspace, state);"
+	"CREATE TABLE operation_counts ("
+	" workspace INTEGER NOT NULL, state TEXT NOT NULL, n INTEGER NOT NULL CHECK (n >= 0),"
+	" PRIMARY KEY (workspace, state)) STRICT, WITHOUT ROWID;"
+	"INSERT INTO operation_counts SELECT workspace, state, count(*) FROM operations GROUP BY workspace, state;"
+	"CREATE TRIGGER operations_added AFTER INSERT ON operations BEGIN"
+	" INSERT INTO operation_counts VALUES (NEW.workspace, NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1; END;"
+	"CREATE TRIGGER operations_gone AFTER DELETE ON operations BEGIN"
+	" UPDATE operation_counts SET n = n - 1 WHERE workspace = OLD.workspace AND state = OLD.state; END;"
+	"CREATE TRIGGER operations_moved AFTER UPDATE OF state ON operations WHEN OLD.state <> NEW.state BEGIN"
+	" UPDATE operation_counts SET n = n - 1 WHERE workspace = OLD.workspace AND state = OLD.state;"
+	" INSERT INTO operation_counts VALUES (NEW.workspace, NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1; END;"
+	"ALTER TABLE workspaces ADD COLUMN entries INTEGER NOT NULL DEFAULT 0;"
+	"UPDATE workspaces SET entries = (SELECT count(*) FROM ledger l WHERE l.workspace = workspaces.id);"
+	"DROP TRIGGER ledger_added;"
+	"CREATE TRIGGER ledger_added AFTER INSERT ON ledger BEGIN"
+	" UPDATE workspaces SET balance = balance + NEW.amount, entries = entries + 1 WHERE id = NEW.workspace; END;",
+
+	/* 7: steps of operations by name, with the version of the table of steps (vmm/engine.h). Until now a row had the index of a step; the
 	 * names are those of version 1 of each table. */
 	"ALTER TABLE operations RENAME COLUMN step TO step_index;"
 	"ALTER TABLE operations ADD COLUMN step TEXT NOT NULL DEFAULT '';"

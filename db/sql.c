@@ -78,6 +78,9 @@ static sqlite3_stmt *prepared(struct db *db, const char *sql, struct err *e)
 		s->st = NULL;
 		return NULL;
 	}
+#ifdef TEEPOD_FAILPOINTS
+	plan_check(db, sql);
+#endif
 	s->sql = sql;
 	db->used++;
 	return s->st;

@@ -22,7 +22,8 @@ struct db {
 		sqlite3_stmt *st;
 	} * cache; /* open addressing, power of two */
 	size_t cap, used;
-	struct err bad; /* what the current row holds that no reader may accept; code 0 = nothing */
+	unsigned full_scans; /* plan.c */
+	struct err bad;      /* what the current row holds that no reader may accept; code 0 = nothing */
 };
 
 /* Fill *e from the connection's last error. Always negative. */
@@ -81,6 +82,11 @@ void sql_numbers(struct db *db, sqlite3_stmt *st, int col, char *out, size_t n);
 	"SELECT n.node, coalesce(sum(max(a.hugepages_mib, a.other_hugepages_mib) * c.holds_cpu), 0) AS huge," \
 	" coalesce(sum(max(a.pinned_mib, a.other_pinned_mib) * c.holds_cpu), 0) AS pinned FROM numa_nodes n"  \
 	" LEFT JOIN cvm_nodes a ON a.node = n.node LEFT JOIN cvms c ON c.id = a.cvm GROUP BY n.node"
+
+#ifdef TEEPOD_FAILPOINTS
+/* Log and count a statement that reads a whole table that grows. */
+void plan_check(struct db *db, const char *sql);
+#endif
 
 /* Apply numbered migrations; *ret_from = version found. */
 int schema_migrate(struct db *db, const char *path, struct err *e);

@@ -54,6 +54,7 @@ def node(shared_node):
     yield shared_node
     shared_node.delete_all()
     assert_books(shared_node)
+    shared_node.assert_no_full_scans()
 
 
 @pytest.fixture

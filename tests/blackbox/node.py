@@ -325,8 +325,19 @@ class Node:
         self.stop()
         return self.start(**environment)
 
+    def assert_no_full_scans(self):
+        """A daemon with failure points looks at the plan of each statement (db/plan.c)."""
+        found = [line for line in self.log_tail(10**6).splitlines() if "FULL SCAN" in line]
+        assert not found, "statements that read a whole table that grows:\n" + "\n".join(found)
+
     def close(self):
         """End everything under the folder and remove it."""
+        try:
+            self.assert_no_full_scans()
+        finally:
+            self._close()
+
+    def _close(self):
         try:
             if GRACEFUL:
                 self.stop()

@@ -164,6 +164,19 @@ static int64_t count(struct db *db, const char *sql)
 	return n;
 }
 
+static int64_t ops_total(struct db *db, int64_t workspace, int state)
+{
+	const struct op_filter f = { .workspace = workspace, .state = state };
+	auto_free struct op_row *rows = NULL;
+	int64_t total;
+	size_t n;
+	struct err e;
+
+	assert_int_equal(ops_list(db, &f, 0, 100, &rows, &n, &total, &e), 0);
+	assert_int_equal(total, n); /* what is counted is what is listed */
+	return total;
+}
+
 /* tests/data/teepod-v1.sql: what teepod 0.1.0 had written, with two CVMs. */
 static void write_version_1(void)
 {
@@ -211,6 +224,7 @@ static void a_file_of_schema_1_is_copied_and_migrated_with_what_it_holds(void **
 				   " AND c.revision = h.revision WHERE h.changed = '[\"created\"]'"),
 			 2);
 	assert_int_equal(count(db, "SELECT cvms FROM workspaces"), 2);
+	assert_int_equal(count(db, "SELECT count(*) FROM operations"), ops_total(db, 0, -1));
 	assert_int_equal(cvms_forget(db, 2, &e), 0); /* triggers and cascades are still there */
 	assert_int_equal(count(db, "SELECT cvms FROM workspaces"), 1);
 	db_close(db);
@@ -545,6 +559,37 @@ static void the_check_finds_a_change_that_no_operation_carries_on(void **st)
 	db_close(w.db);
 }
 
+static void totals_of_operations_follow_their_states(void **st)
+{
+	struct op_row op = { .workspace = 1, .kind = OP_START, .state = OP_QUEUED, .params = "{}" };
+	struct db *db = fresh();
+	auto_buf struct buf out = { 0 };
+	struct err e;
+
+	(void)st;
+	for (int i = 0; i < 4; i++) {
+		id_uuid7(op.id);
+		op.cvm = i;
+		op.workspace = 1 + i / 3;
+		assert_int_equal(ops_insert(db, &op, &e), 0);
+	}
+	assert_int_equal(ops_total(db, 0, -1), 4);
+	assert_int_equal(ops_total(db, 1, -1), 3);
+	op.state = OP_FAILED;
+	op.finished_ms = 1;
+	assert_int_equal(ops_update(db, &op, &e), 0);
+	assert_int_equal(ops_total(db, 0, OP_FAILED), 1);
+	assert_int_equal(ops_total(db, 2, OP_QUEUED), 0);
+	assert_int_equal(ops_total(db, 1, OP_QUEUED), 3);
+	assert_int_equal(ops_prune(db, 2, &e), 1);
+	assert_int_equal(ops_total(db, 0, OP_FAILED), 0);
+	assert_int_equal(ops_total(db, 0, -1), 3);
+	assert_true(sql_run(db, &e, "UPDATE operation_counts SET n = 7 WHERE n = 3", "") > 0);
+	assert_true(db_check(path, &out, &e) > 0);
+	assert_non_null(strstr(out.data, "workspace 1 counts 7 operations queued, has 3"));
+	db_close(db);
+}
+
 /* What a file that was written by hand, or by another program, may hold in spite of its CHECKs. */
 static void spoil(struct db *db, const char *sql)
 {
@@ -802,6 +847,7 @@ int main(void)
 		cmocka_unit_test(swapping_twice_is_where_it_began_and_settling_keeps_the_present),
 		cmocka_unit_test(the_check_finds_a_change_that_no_operation_carries_on),
 		cmocka_unit_test(wildcard_addresses_collide_with_every_address),
+		cmocka_unit_test(totals_of_operations_follow_their_states),
 		cmocka_unit_test(a_value_that_no_reader_knows_is_an_error_that_names_it),
 		cmocka_unit_test(a_bad_row_does_not_stop_a_loop_over_all_cvms),
 	};

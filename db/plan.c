@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * plan.c - test builds only: does a statement read a whole table that grows?
+ *
+ * Everything in db/ runs on the loop thread, so what a request can trigger must take a time that does
+ * not depend on how much the node has seen. Each statement's query plan is looked at when it is
+ * prepared. Allowed are searches by an index, scans of a partial index (its rows are few by
+ * definition), and the first rows of an index without a condition (LIMIT). Everything else on a
+ * growing table is logged with the words FULL SCAN, which fails the test that runs it, unless
+ * exempt[] gives a reason: a sort before a LIMIT reads everything, too. SQLite plans without statistics here (no ANALYZE), so an empty table shows
+ * the plan of a full one.
+ */
+#include "db/sql.h"
+
+#ifdef TEEPOD_FAILPOINTS
+
+#include <ctype.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "base/own.h"
+
+/* The others have a row per CVM under change, device, NUMA node, resource or OS image. */
+static const char *const growing[] = {
+	"cvms",   "apps",   "revisions",        "history",     "operations",
+	"events", "ports",  "operation_counts", "idempotency", "provisions",
+	"ledger", "meters", "api_keys",         "cvm_nodes",   "workspaces",
+};
+
+/* Statements, by a part of their text, that are right to read everything. */
+static const struct {
+	const char *sql, *reason;
+} exempt[] = {
+	{ "UPDATE capacity SET promised = (SELECT", "recount at the start and when settings change" },
+	{ "UPDATE numa_nodes SET hugepages_promised = h.huge", "the same" },
+	{ "SELECT id, uuid, observed FROM cvms", "once per connection to the hypervisor" },
+	{ "UPDATE cvms SET turn = 'drain'", "once per maintenance: it concerns every CVM" },
+	{ "FROM cvms GROUP BY 1, 2", "over an index of two words per CVM; CVMs are bounded by slots" },
+	{ "desired = 'running', uuid, name FROM cvms ORDER BY id", "charges of all CVMs, once a minute" },
+	{ "FROM meters ORDER BY cvm", "the same" },
+	{ "?1 = ?1 AND ?2 IS NULL AND (?3 IS NULL OR instr(c.name",
+	  "searches all CVMs by part of a name; bounded by slots" },
+	{ "FROM operation_counts WHERE ?2 IS NULL AND ?1 = ?1", "five small rows per workspace" },
+	{ "FROM provisions WHERE workspace = ?1", "sorts the few apps with one compose hash" },
+	{ "SELECT coalesce(min(seq)", "oldest first: stops at the first event that is kept" },
+};
+
+static bool is_exempt(const char *sql)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(exempt); i++)
+		if (strstr(sql, exempt[i].sql))
+			return true;
+	return false;
+}
+
+static bool is_name(char c)
+{
+	return isalnum((unsigned char)c) || c == '_';
+}
+
+/* Does "@word " or "@word AS " end at @at? */
+static bool follows(const char *sql, const char *at, const char *word)
+{
+	size_t n = strlen(word);
+
+	if (at - sql > 3 && !memcmp(at - 3, " AS", 3))
+		at -= 3;
+	return (size_t)(at - sql) > n && !memcmp(at - n, word, n) && !is_name(at[-(ptrdiff_t)n - 1]);
+}
+
+/* The growing table that @name, of @n bytes, stands for in @sql; NULL if none. */
+static const char *table_of(const char *sql, const char *name, size_t n)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(growing); i++) {
+		if (strlen(growing[i]) == n && !memcmp(growing[i], name, n))
+			return growing[i];
+		for (const char *at = sql; (at = strstr(at, " ")); at++)
+			if (!strncmp(at + 1, name, n) && !is_name(at[1 + n]) && follows(sql, at, growing[i]))
+				return growing[i];
+	}
+	return NULL;
+}
+
+static bool is_partial(struct db *db, const char *detail)
+{
+	const char *at = strstr(detail, "INDEX ");
+	sqlite3_stmt *st = NULL;
+	bool partial = false;
+
+	if (!at)
+		return false;
+	at += strlen("INDEX ");
+	(void)sqlite3_prepare_v2(db->conn,
+				 "SELECT 1 FROM sqlite_schema WHERE name = ? AND sql LIKE '% WHERE %'", -1,
+				 &st, NULL);
+	(void)sqlite3_bind_text(st, 1, at, (int)strcspn(at, " "), SQLITE_TRANSIENT);
+	partial = sqlite3_step(st) == SQLITE_ROW;
+	(void)sqlite3_finalize(st);
+	return partial;
+}
+
+/* "(rowid>?)": everything from there on. Bounded on both sides, or behind an equality, it is a part. */
+static bool is_open_range(const char *detail)
+{
+	const char *at = strrchr(detail, '(');
+	size_t n = at ? strcspn(at, "=<>") : 0;
+
+	return at && (at[n] == '<' || at[n] == '>') && !strchr(at + n + 1, '<') && !strchr(at + n + 1, '>');
+}
+
+static bool reads_all(struct db *db, const char *sql, const char *detail)
+{
+	bool scan = !strncmp(detail, "SCAN ", 5), search = !strncmp(detail, "SEARCH ", 7);
+
+	if (search)
+		return is_open_range(detail) && strncmp(sql, "DELETE", 6) != 0; /* those it deletes */
+	if (!scan || is_partial(db, detail))
+		return false;
+	return strstr(sql, " WHERE ") || !strstr(sql, " LIMIT ");
+}
+
+static const char *table_in(const char *sql, const char *detail)
+{
+	const char *name = strchr(detail, ' ') + 1;
+
+	return table_of(sql, name, strcspn(name, " "));
+}
+
+void plan_check(struct db *db, const char *sql)
+{
+	auto_free char *explain = xasprintf("EXPLAIN QUERY PLAN %s", sql);
+	const char *grows = NULL; /* what the statement reads of those that do */
+	sqlite3_stmt *st = NULL;
+
+	if (is_exempt(sql) || !strstr("SELECT INSERT UPDATE DELETE", (char[]){ sql[0], sql[1], sql[2], 0 }))
+		return;
+	(void)sqlite3_prepare_v2(db->conn, explain, -1, &st, NULL);
+	while (st && sqlite3_step(st) == SQLITE_ROW) {
+		const char *detail = (const char *)sqlite3_column_text(st, 3);
+		bool sorts = strstr(detail, "TEMP B-TREE FOR ORDER BY") && strstr(sql, " LIMIT ");
+		const char *table = table_in(sql, detail);
+
+		grows = table ? table : grows;
+		if ((table && reads_all(db, sql, detail)) || (sorts && grows)) {
+			db->full_scans++;
+			log_error("FULL SCAN of %s (%s): %s", grows, detail, sql);
+		}
+	}
+	(void)sqlite3_finalize(st);
+}
+
+#endif
