@@ -311,12 +311,13 @@ static int check_db(const struct config *c)
 static int add_key(const struct options *o, const struct config *c)
 {
 	char key[API_KEY_TEXT];
-	struct err e;
+	struct err e, taken;
 	int r = file_mkdirs(c->node.state_dir, 0711, &e);
+	bool alone = !r && !state_lock(c->node.state_dir, &taken); /* no daemon runs */
 
 	if (!r)
-		r = vmm_add_key_offline(c->node.state_dir, c->node.workspace, o->key_name, (int)o->key_role,
-					key, &e);
+		r = vmm_add_key_offline(c->node.state_dir, alone, c->node.workspace, o->key_name,
+					(int)o->key_role, key, &e);
 	if (r) {
 		(void)fprintf(stderr, "teepod: %s\n", e.text);
 		return EXIT_FAILURE;

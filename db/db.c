@@ -30,12 +30,13 @@ static int configure(struct db *db, const char *path, struct err *e)
 	return 0;
 }
 
-int db_open(const char *path, struct db **ret, struct err *e)
+static int open_file(const char *path, bool may_migrate, struct db **ret, struct err *e)
 {
 	struct db *db = xcalloc(1, sizeof(*db));
 	mode_t mask = umask(0077);
-	int rc = sqlite3_open_v2(path, &db->conn,
-				 SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+	int rc = sqlite3_open_v2(
+		path, &db->conn,
+		SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (may_migrate ? SQLITE_OPEN_CREATE : 0), NULL);
 	int r = 0;
 
 	if (rc != SQLITE_OK)
@@ -44,7 +45,7 @@ int db_open(const char *path, struct db **ret, struct err *e)
 	if (!r)
 		r = configure(db, path, e);
 	if (!r)
-		r = schema_migrate(db, path, e);
+		r = may_migrate ? schema_migrate(db, path, e) : schema_current(db, path, e);
 	(void)umask(mask);
 	if (r) {
 		db_close(db);
@@ -52,6 +53,16 @@ int db_open(const char *path, struct db **ret, struct err *e)
 	}
 	*ret = db;
 	return 0;
+}
+
+int db_open(const char *path, struct db **ret, struct err *e)
+{
+	return open_file(path, true, ret, e);
+}
+
+int db_open_as_is(const char *path, struct db **ret, struct err *e)
+{
+	return open_file(path, false, ret, e);
 }
 
 void db_close(struct db *db)

@@ -17,6 +17,9 @@ struct db;
 /* Open or create @path and bring its schema up to date; before migrating an existing file a copy is taken beside it
  * ("teepod.db.v1-<time>"). A schema newer than this program is refused, the file untouched. */
 int db_open(const char *path, struct db **ret, struct err *e);
+/* Only the process that holds the state lock may migrate. This one, for commands beside it, neither
+ * creates nor migrates: ERR_UNSUPPORTED when the file has another schema. */
+int db_open_as_is(const char *path, struct db **ret, struct err *e);
 void db_close(struct db *db);
 
 /* Does @e say that a row holds a value this program does not know (an unknown word, a number out of

@@ -438,9 +438,10 @@ static int apply(struct db *db, int number, struct err *e)
 	return -(int)e->code;
 }
 
-int schema_migrate(struct db *db, const char *path, struct err *e)
+/* Version found; refused when this program does not know it. */
+static int version_of(struct db *db, const char *path, int64_t *ret, struct err *e)
 {
-	int64_t found;
+	int64_t found = 0;
 	int r = sql_int(db, e, 0, &found, "PRAGMA user_version", "");
 
 	if (r)
@@ -451,6 +452,30 @@ int schema_migrate(struct db *db, const char *path, struct err *e)
 			"%s has schema %lld, this teepod knows up to %d: it was written by a newer teepod; "
 			"run that version or restore a copy (%s.v*)",
 			path, (long long)found, db_schema_version(), path);
+	*ret = found;
+	return 0;
+}
+
+int schema_current(struct db *db, const char *path, struct err *e)
+{
+	int64_t found = 0;
+	int r = version_of(db, path, &found, e);
+
+	if (r || found == db_schema_version())
+		return r;
+	return err_set(e, ERR_UNSUPPORTED,
+		       "%s has schema %lld, this teepod needs schema %d, and only the daemon may migrate"
+		       " it: restart the daemon with this version first",
+		       path, (long long)found, db_schema_version());
+}
+
+int schema_migrate(struct db *db, const char *path, struct err *e)
+{
+	int64_t found = 0;
+	int r = version_of(db, path, &found, e);
+
+	if (r)
+		return r;
 	if (found > 0 && found < db_schema_version()) {
 		r = take_copy(db, path, found, e);
 		if (r)

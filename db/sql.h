@@ -88,7 +88,9 @@ void sql_numbers(struct db *db, sqlite3_stmt *st, int col, char *out, size_t n);
 void plan_check(struct db *db, const char *sql);
 #endif
 
-/* Apply numbered migrations; *ret_from = version found. */
+/* Apply numbered migrations. */
 int schema_migrate(struct db *db, const char *path, struct err *e);
+/* ERR_UNSUPPORTED unless all of them have been applied. */
+int schema_current(struct db *db, const char *path, struct err *e);
 
 #endif

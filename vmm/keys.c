@@ -181,12 +181,12 @@ int vmm_add_key(struct vmm *v, const char *workspace, const char *name, int role
 	return 0;
 }
 
-int vmm_add_key_offline(const char *state_dir, const char *workspace, const char *name, int role,
+int vmm_add_key_offline(const char *state_dir, bool alone, const char *workspace, const char *name, int role,
 			char ret_key[API_KEY_TEXT], struct err *e)
 {
 	auto_free char *path = xasprintf("%s/teepod.db", state_dir);
 	struct new_key k = { .workspace = workspace, .name = name, .role = role };
-	int r = db_open(path, &k.db, e);
+	int r = alone ? db_open(path, &k.db, e) : db_open_as_is(path, &k.db, e);
 
 	if (r)
 		return r;

@@ -131,8 +131,9 @@ int vmm_authenticate(struct vmm *v, const char *api_key, struct key_row *ret, st
 enum { API_KEY_TEXT = 80 };
 int vmm_add_key(struct vmm *v, const char *workspace, const char *name, int role, char ret_key[API_KEY_TEXT],
 		struct err *e);
-/* The same on a database that a daemon may have open at this moment (teepod --add-key). */
-int vmm_add_key_offline(const char *state_dir, const char *workspace, const char *name, int role,
+/* The same on a database that a daemon may have open at this moment (teepod --add-key). @alone: the
+ * caller holds the state lock, so that the file may be created or migrated. */
+int vmm_add_key_offline(const char *state_dir, bool alone, const char *workspace, const char *name, int role,
 			char ret_key[API_KEY_TEXT], struct err *e);
 int vmm_workspace(struct vmm *v, int64_t id, struct workspace_row *ret, struct err *e);
 int64_t vmm_default_workspace(const struct vmm *v);
