@@ -78,10 +78,11 @@ int events_bounds(struct db *db, int64_t *oldest, int64_t *newest, struct err *e
 
 int events_prune(struct db *db, int64_t before_ms, struct err *e)
 {
-	/* Times go with numbers, so the rows to drop are a prefix; the newest stays, so that bounds stay known. */
+	/* What goes is a prefix: numbers have no gaps. It ends before the first row that is kept. */
 	return sql_run(
 		db, e,
-		"DELETE FROM events WHERE seq < (SELECT coalesce(min(seq), (SELECT max(seq) FROM events)) FROM events"
-		" WHERE at_ms >= ?)",
-		"i", before_ms);
+		"DELETE FROM events WHERE seq < min((SELECT max(seq) FROM events), (SELECT min(seq) FROM events) + ?2,"
+		" coalesce((SELECT min(seq) FROM (SELECT seq, at_ms FROM events ORDER BY seq LIMIT ?2) WHERE at_ms >= ?1),"
+		" 9223372036854775807))",
+		"id", before_ms, PRUNE_MAX);
 }

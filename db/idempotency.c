@@ -42,5 +42,8 @@ int idempotency_put(struct db *db, const char *caller, const char *key, const ch
 
 int idempotency_prune(struct db *db, int64_t created_before_ms, struct err *e)
 {
-	return sql_run(db, e, "DELETE FROM idempotency WHERE created_ms < ?", "i", created_before_ms);
+	return sql_run(db, e,
+		       "DELETE FROM idempotency WHERE (caller, key) IN (SELECT caller, key FROM idempotency"
+		       " WHERE created_ms < ? ORDER BY created_ms LIMIT ?)",
+		       "id", created_before_ms, PRUNE_MAX);
 }

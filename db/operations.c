@@ -153,6 +153,9 @@ int ops_list(struct db *db, const struct op_filter *f, int64_t offset, int64_t l
 
 int ops_prune(struct db *db, int64_t finished_before_ms, struct err *e)
 {
-	return sql_run(db, e, "DELETE FROM operations WHERE finished_ms > 0 AND finished_ms < ?", "i",
-		       finished_before_ms);
+	return sql_run(
+		db, e,
+		"DELETE FROM operations WHERE id IN (SELECT id FROM operations WHERE finished_ms > 0 AND"
+		" finished_ms < ? ORDER BY finished_ms LIMIT ?)",
+		"id", finished_before_ms, PRUNE_MAX);
 }

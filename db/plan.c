@@ -42,7 +42,7 @@ static const struct {
 	  "searches all CVMs by part of a name; bounded by slots" },
 	{ "FROM operation_counts WHERE ?2 IS NULL AND ?1 = ?1", "five small rows per workspace" },
 	{ "FROM provisions WHERE workspace = ?1", "sorts the few apps with one compose hash" },
-	{ "SELECT coalesce(min(seq)", "oldest first: stops at the first event that is kept" },
+	{ "FROM events ORDER BY seq LIMIT ?2) WHERE at_ms >= ?1", "the oldest PRUNE_MAX events" },
 };
 
 static bool is_exempt(const char *sql)

@@ -470,6 +470,9 @@ struct op_filter {
 };
 int ops_list(struct db *db, const struct op_filter *f, int64_t offset, int64_t limit, struct op_row **ret,
 	     size_t *n, int64_t *ret_total, struct err *e);
+/* Forgetting old rows: at most PRUNE_MAX at a time, oldest first, because a turn of the loop must stay
+ * short. Returns how many. */
+enum { PRUNE_MAX = 1000 };
 int ops_prune(struct db *db, int64_t finished_before_ms, struct err *e);
 
 /* ------------------------------------------------------------------ changes.c: a CVM has two states while it is changed */
@@ -550,6 +553,7 @@ int idempotency_get(struct db *db, const char *caller, const char *key, struct i
 		    struct err *e);
 int idempotency_put(struct db *db, const char *caller, const char *key, const char *digest, int status,
 		    const char *body, struct err *e);
+/* As ops_prune(). */
 int idempotency_prune(struct db *db, int64_t created_before_ms, struct err *e);
 
 /* ------------------------------------------------------------------ events */
@@ -568,6 +572,7 @@ int events_between(struct db *db, int64_t workspace, int64_t seq, int64_t last, 
 void events_free(struct event_row *rows, size_t n);
 /* Oldest kept and newest sequence number; 0,0 when the log is empty. */
 int events_bounds(struct db *db, int64_t *oldest, int64_t *newest, struct err *e);
+/* As ops_prune(). The newest event stays, so that the bounds stay known. */
 int events_prune(struct db *db, int64_t before_ms, struct err *e);
 
 #endif

@@ -22,7 +22,7 @@
 #include "vmm/devices.h"
 #include "vmm/engine.h"
 
-enum { KEEP_EVERY_MS = 3600 * 1000 };
+enum { KEEP_EVERY_MS = 3600 * 1000, KEEP_MORE_MS = 50 };
 
 char *cvm_dir(const struct vmm *v, const char *uuid)
 {
@@ -45,13 +45,24 @@ static int prune(void *arg, struct err *e)
 {
 	struct vmm *v = arg;
 	int64_t now = clock_wall_ms(), day = 24LL * 3600 * 1000;
-	int r = ops_prune(v->db, now - day * v->set.keep_operation_days, e);
+	int ops = ops_prune(v->db, now - day * v->set.keep_operation_days, e), events, answers;
 
-	if (r >= 0)
-		r = events_prune(v->db, now - day * v->set.keep_event_days, e);
-	if (r >= 0)
-		r = idempotency_prune(v->db, now - 3600000LL * v->set.keep_idempotency_hours, e);
-	return r < 0 ? r : 0;
+	if (ops < 0)
+		return ops;
+	events = events_prune(v->db, now - day * v->set.keep_event_days, e);
+	if (events < 0)
+		return events;
+	answers = idempotency_prune(v->db, now - 3600000LL * v->set.keep_idempotency_hours, e);
+	v->more_to_prune = ops == PRUNE_MAX || events == PRUNE_MAX || answers == PRUNE_MAX;
+	return answers < 0 ? answers : 0;
+}
+
+static void keep_house(void *arg);
+
+static void keep_house_later(struct vmm *v)
+{
+	(void)loop_after(v->set.loop, v->more_to_prune ? KEEP_MORE_MS : KEEP_EVERY_MS, keep_house, v,
+			 &v->keep_timer);
 }
 
 static void keep_house(void *arg)
@@ -59,9 +70,10 @@ static void keep_house(void *arg)
 	struct vmm *v = arg;
 	struct err e;
 
+	v->more_to_prune = false;
 	if (turn_do(v->turn, prune, v, &e) < 0)
 		log_warn("cannot forget old rows: %s", e.text);
-	(void)loop_after(v->set.loop, KEEP_EVERY_MS, keep_house, v, &v->keep_timer);
+	keep_house_later(v);
 }
 
 static int set_up(void *arg, struct err *e)
@@ -142,7 +154,7 @@ int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 	images_import_demo(v);
 	host_watch_refresh(v);
 	vmm_look(v, NULL, NULL);
-	(void)loop_after(s->loop, KEEP_EVERY_MS, keep_house, v, &v->keep_timer);
+	keep_house_later(v);
 	billing_begin(v);
 	*ret = v;
 	return 0;

@@ -45,7 +45,8 @@ struct vmm {
 	bool link_tried;    /* or was, or could not: the first attempt is over */
 	bool settled;       /* reconciled since the last connect: operations may go on */
 	char link_error[400];
-	bool look_due; /* policies are looked at when this turn is over */
+	bool look_due;      /* policies are looked at when this turn is over */
+	bool more_to_prune; /* the last portion of old rows was a full one */
 	bool closing, close_begun;
 	void (*closed)(void *arg, unsigned stuck);
 	void *closed_arg;

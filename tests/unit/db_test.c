@@ -615,6 +615,37 @@ static void totals_of_operations_follow_their_states(void **st)
 	db_close(db);
 }
 
+static void old_rows_go_in_portions_and_leave_no_gap(void **st)
+{
+	struct db *db = fresh();
+	int64_t oldest, newest;
+	struct err e;
+
+	(void)st;
+	assert_true(sql_run(db, &e,
+			    "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500)"
+			    " INSERT INTO events (at_ms, workspace, type, cvm_uuid, op_id, data)"
+			    " SELECT i, 1, 't', '', '', '{}' FROM n",
+			    "") > 0);
+	assert_int_equal(events_prune(db, 500, &e), 499);
+	assert_int_equal(events_bounds(db, &oldest, &newest, &e), 0);
+	assert_int_equal(oldest, 500);
+	assert_int_equal(events_prune(db, 9999, &e), PRUNE_MAX);
+	assert_int_equal(events_prune(db, 9999, &e), PRUNE_MAX);
+	assert_int_equal(events_prune(db, 9999, &e), 0); /* the newest stays */
+	assert_int_equal(events_bounds(db, &oldest, &newest, &e), 0);
+	assert_int_equal(oldest, 2500);
+	assert_int_equal(newest, 2500);
+	assert_true(sql_run(db, &e,
+			    "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1500)"
+			    " INSERT INTO idempotency SELECT 'c', i, 'd', 200, NULL, i FROM n",
+			    "") > 0);
+	assert_int_equal(idempotency_prune(db, 9999, &e), PRUNE_MAX);
+	assert_int_equal(count(db, "SELECT min(created_ms) FROM idempotency"), PRUNE_MAX + 1);
+	assert_int_equal(idempotency_prune(db, 9999, &e), 500);
+	db_close(db);
+}
+
 /* What a file that was written by hand, or by another program, may hold in spite of its CHECKs. */
 static void spoil(struct db *db, const char *sql)
 {
@@ -874,6 +905,7 @@ int main(void)
 		cmocka_unit_test(the_check_finds_a_change_that_no_operation_carries_on),
 		cmocka_unit_test(wildcard_addresses_collide_with_every_address),
 		cmocka_unit_test(totals_of_operations_follow_their_states),
+		cmocka_unit_test(old_rows_go_in_portions_and_leave_no_gap),
 		cmocka_unit_test(a_value_that_no_reader_knows_is_an_error_that_names_it),
 		cmocka_unit_test(a_bad_row_does_not_stop_a_loop_over_all_cvms),
 	};
