@@ -60,16 +60,24 @@ int ops_insert(struct db *db, const struct op_row *o, struct err *e)
 	return r < 0 ? r : 0;
 }
 
-/* Once asked for, a cancel stays: whoever runs the operation may not have heard of it yet. */
+/* Once asked for, a cancel stays: whoever runs the operation may not have heard of it yet. A step of a
+ * running operation names no column that has an index: SQLite would write all of them anew. */
 int ops_update(struct db *db, const struct op_row *o, struct err *e)
 {
-	int r = sql_run(
-		db, e,
-		"UPDATE operations SET state = ?, step = ?, step_table = ?, undoing = ?, cancel = max(cancel, ?), error = ?,"
-		" started_ms = ?, finished_ms = ? WHERE id = ?",
-		"ssdddsiis", op_state_word[o->state], o->step, o->table_version, (int)o->undoing,
-		(int)o->cancel, o->error, o->started_ms, o->finished_ms, o->id);
+	int r = 0;
 
+	if (o->state == OP_RUNNING && !o->finished_ms)
+		r = sql_run(db, e,
+			    "UPDATE operations SET step = ?, step_table = ?, undoing = ?, cancel = max(cancel, ?),"
+			    " error = ?, started_ms = ? WHERE id = ? AND state = 'running'",
+			    "sdddsis", o->step, o->table_version, (int)o->undoing, (int)o->cancel, o->error,
+			    o->started_ms, o->id);
+	if (!r)
+		r = sql_run(db, e,
+			    "UPDATE operations SET state = ?, step = ?, step_table = ?, undoing = ?,"
+			    " cancel = max(cancel, ?), error = ?, started_ms = ?, finished_ms = ? WHERE id = ?",
+			    "ssdddsiis", op_state_word[o->state], o->step, o->table_version, (int)o->undoing,
+			    (int)o->cancel, o->error, o->started_ms, o->finished_ms, o->id);
 	return r < 0 ? r : r == 0 ? -ERR_NOT_FOUND : 0;
 }
 
