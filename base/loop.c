@@ -61,6 +61,8 @@ struct loop_timer *loop_timer_start(uv_loop_t *loop, uint64_t ms, void (*fn)(voi
 	t->slot = slot;
 	(void)uv_timer_init(loop, &t->timer);
 	t->timer.data = t;
+	/* The loop's own clock stands still while a callback runs. */
+	uv_update_time(loop);
 	(void)uv_timer_start(&t->timer, timer_fired, ms, 0);
 	if (slot)
 		*slot = t;

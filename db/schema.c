@@ -393,7 +393,7 @@ static const char *const migrations[] = {
 	 * names are those of version 1 of each table. */
 	"ALTER TABLE operations RENAME COLUMN step TO step_index;"
 	"ALTER TABLE operations ADD COLUMN step TEXT NOT NULL DEFAULT '';"
-	"ALTER TABLE operations ADD COLUMN step_table INTEGER NOT NULL DEFAULT 1 CHECK (step_table > 0);"
+	"ALTER TABLE operations ADD COLUMN step_table INTEGER NOT NULL DEFAULT 1;"
 	"WITH steps (kinds, list) AS (VALUES"
 	" ('[\"create\",\"start\"]', '[\"reserve\",\"files\",\"disk\",\"define\",\"start\",\"forwards\",\"boot\"]'),"
 	" ('[\"stop\"]', '[\"stop\"]'), ('[\"shutdown\"]', '[\"signal\",\"wait\",\"stop\"]'),"

@@ -39,6 +39,7 @@
 
 #include "base/buf.h"
 #include "base/lanes.h"
+#include "base/log.h"
 #include "base/loop.h"
 #include "base/own.h"
 #include "virt/embed_root.h"
@@ -634,6 +635,7 @@ static void close_anyway(void *arg)
 {
 	struct hypervisor *h = arg;
 
+	log_warn("the connection to libvirt is still in use; it ends with the process");
 	h->given_up = true;
 	close_handles(h);
 }

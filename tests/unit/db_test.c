@@ -419,7 +419,7 @@ static void newer_schema_is_refused_and_untouched(void **st)
 
 static void a_cvm_has_one_running_operation(void **st)
 {
-	struct op_row op = { .cvm = 1, .kind = OP_START, .state = OP_RUNNING, .table_version = 1 };
+	struct op_row op = { .cvm = 1, .kind = OP_START, .state = OP_RUNNING };
 	struct db *db = fresh();
 	struct err e;
 
@@ -660,7 +660,7 @@ static void spoil(struct db *db, const char *sql)
 static void fill_ruled(struct world *w)
 {
 	static const char *const sql[] = {
-		"INSERT INTO operations VALUES ('op', 1, 'u', 'n', 1, 'resize', 'running', 0, 0, 0, '{}', '', '', '', 1, 1, 0)",
+		"INSERT INTO operations VALUES ('op', 1, 'u', 'n', 1, 'resize', 'running', 0, 0, '{}', '', '', '', 1, 1, 0, '', 1)",
 		"INSERT INTO changes SELECT 'op', id, 0, '[]', revision, image, '', 1, 1, 1, 1, 1, '', '', 0, NULL, NULL FROM cvms",
 		"INSERT INTO devices VALUES ('0000:18:00.0', 'gpu', '10de:2335', '', 0, 0, '', 0, 1, 1, '', 1, 'both')",
 		"INSERT INTO api_keys (workspace, name, role, hash, created_ms) VALUES (1, 'k', 3, zeroblob(32), 1)",
