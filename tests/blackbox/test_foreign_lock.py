@@ -4,12 +4,15 @@
 TEEPOD_LOCK_SECONDS says for how long the lock is held (default 6).
 """
 
+import http.client
 import json
 import os
 import socket
 import sqlite3
 import threading
 import time
+
+import pytest
 
 from node import PREFIX, assert_books
 
@@ -160,14 +163,20 @@ def test_changes_that_wait_for_a_short_lock_succeed(spawn):
     assert_books(node)
 
 
-def test_a_stop_of_the_daemon_refuses_changes_that_wait_for_the_lock(spawn):
-    node = spawn()
+@pytest.mark.parametrize("drain_seconds", [30, 1])
+def test_a_stop_of_the_daemon_refuses_changes_that_wait_for_the_lock(spawn, drain_seconds):
+    """With 1 s the daemon closes the connection before the 2 s of the change are over, and then itself."""
+    node = spawn(options={"api.drain_seconds": drain_seconds})
     with ForeignWriter(node):
         waiting = send(node, "/cvms", **node.ask(stopped=True))
         node.get("/node").ok()
         assert node.stop() == 0
-    answer = waiting.getresponse()
-    assert answer.status == 503 and answer.getheader("Retry-After")
+    if drain_seconds > ANSWER_SECONDS:
+        answer = waiting.getresponse()
+        assert answer.status == 503 and answer.getheader("Retry-After")
+    else:
+        with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
+            waiting.getresponse()
     node.start()
     assert not node.uuids()
     assert_books(node)
