@@ -213,8 +213,8 @@ int cvms_find(struct db *db, int64_t workspace, enum cvm_key by, const char *val
 	return r < 0 ? r : (int)n;
 }
 
-/* Where a list begins: by an index if the filter names something that has one. SQLite plans a statement
- * once, for all values, so that a condition like "?1 = 0 OR workspace = ?1" uses none. */
+/* Where a list begins: by an index if the filter names something that has one. SQLite plans a
+ * statement once, for all values, so that a condition like "?1 = 0 OR workspace = ?1" uses none. */
 enum scope { OF_ALL, OF_WORKSPACE, OF_APP, SCOPES };
 
 static enum scope scope_of(const struct cvm_filter *f)

@@ -23,13 +23,13 @@ int db_open_as_is(const char *path, struct db **ret, struct err *e);
 void db_close(struct db *db);
 
 /* Does @e say that a row holds a value this program does not know (an unknown word, a number out of
- * range, text that is not JSON)? Nothing is guessed: who asks for that row gets ERR_HOST, which names
- * table, column, row and value; loops over all rows log it and go on with the others. */
+ * range, text that is not JSON)? Nothing is guessed: who asks for that row gets ERR_HOST, which
+ * names table, column, row and value; loops over all rows log it and go on with the others. */
 bool db_bad_row(const struct err *e);
 
 /* Integrity, foreign keys, that the capacity promised equals what the rows hold, and values that no
- * reader takes. One line a finding into @out; returns the number of findings, negative when the file
- * cannot be read. Opens read-only. */
+ * reader takes. One line a finding into @out; returns the number of findings, negative when the
+ * file cannot be read. Opens read-only. */
 int db_check(const char *path, struct buf *out, struct err *e);
 
 /* Newest schema this program knows. */

@@ -60,8 +60,8 @@ int ops_insert(struct db *db, const struct op_row *o, struct err *e)
 	return r < 0 ? r : 0;
 }
 
-/* Once asked for, a cancel stays: whoever runs the operation may not have heard of it yet. A step of a
- * running operation names no column that has an index: SQLite would write all of them anew. */
+/* Once asked for, a cancel stays: whoever runs the operation may not have heard of it yet. A step
+ * of a running operation names no column that has an index: SQLite would write all of them anew. */
 int ops_update(struct db *db, const struct op_row *o, struct err *e)
 {
 	int r = 0;

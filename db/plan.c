@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * plan.c - test builds only: does a statement read a whole table that grows?
  *
- * Everything in db/ runs on the loop thread, so what a request can trigger must take a time that does
- * not depend on how much the node has seen. Each statement's query plan is looked at when it is
- * prepared. Allowed are searches by an index, scans of a partial index (its rows are few by
+ * Everything in db/ runs on the loop thread, so what a request can trigger must take a time that
+ * does not depend on how much the node has seen. Each statement's query plan is looked at when it
+ * is prepared. Allowed are searches by an index, scans of a partial index (its rows are few by
  * definition), and the first rows of an index without a condition (LIMIT). Everything else on a
  * growing table is logged with the words FULL SCAN, which fails the test that runs it, unless
- * exempt[] gives a reason: a sort before a LIMIT reads everything, too. SQLite plans without statistics here (no ANALYZE), so an empty table shows
- * the plan of a full one.
+ * exempt[] gives a reason: a sort before a LIMIT reads everything, too. SQLite plans without
+ * statistics here (no ANALYZE), so an empty table shows the plan of a full one.
  */
 #include "db/sql.h"
 

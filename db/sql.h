@@ -41,8 +41,8 @@ int sql_done(struct db *db, sqlite3_stmt *st, struct err *e) __attribute__((warn
 
 /* Fill one row (a struct, by its caller's type) from the current row of @st. */
 typedef void sql_reader(struct db *db, sqlite3_stmt *st, void *row);
-/* The first row of @st into *@ret of @size bytes; -ERR_NOT_FOUND without *e filled when there is none.
- * @st may be NULL: *e says why. */
+/* The first row of @st into *@ret of @size bytes; -ERR_NOT_FOUND without *e filled when there is
+ * none. @st may be NULL: *e says why. */
 int sql_one(struct db *db, sqlite3_stmt *st, sql_reader *read, void *ret, size_t size, struct err *e);
 /* All rows of @st into a malloc'd array: @ret is the address of a pointer to rows. Rows must own
  * nothing. With @skip a bad row is logged and left out: for loops over all CVMs, which must not end
@@ -57,9 +57,9 @@ int sql_int(struct db *db, struct err *e, int64_t def, int64_t *ret, const char 
 void sql_text(sqlite3_stmt *st, int col, char *out, size_t n);
 char *sql_text_dup(sqlite3_stmt *st, int col);
 
-/* Columns with a rule. What breaks it makes the row bad: the sql_next() or sql_done() that follows fails
- * with a text that names table, column, row and value (db_bad_row()), and what was returned here is of
- * no use. */
+/* Columns with a rule. What breaks it makes the row bad: the sql_next() or sql_done() that follows
+ * fails with a text that names table, column, row and value (db_bad_row()), and what was returned
+ * here is of no use. */
 /* Index of a word in a table of @n words. */
 int sql_word(struct db *db, sqlite3_stmt *st, int col, const char *const *words, int n);
 int64_t sql_range(struct db *db, sqlite3_stmt *st, int col, int64_t lowest, int64_t highest);

@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
  * turn.c - one transaction a turn.
  *
- * The transaction is opened by the first turn_do() of a turn and committed by whichever comes first:
- * the check handle (right after poll, where requests arrive) or the prepare handle (before the loop
- * may block, for work done by timers and closing callbacks). Nothing can be left open while the loop
- * sleeps. turn_after() work may itself mutate; that opens the next transaction, committed before the
- * next sleep.
+ * The transaction is opened by the first turn_do() of a turn and committed by whichever comes
+ * first: the check handle (right after poll, where requests arrive) or the prepare handle (before
+ * the loop may block, for work done by timers and closing callbacks). Nothing can be left open
+ * while the loop sleeps. turn_after() work may itself mutate; that opens the next transaction,
+ * committed before the next sleep.
  *
  * A callback of turn_after() belongs to the savepoint that registered it. When that savepoint is
  * rolled back the callback is marked with the error, and told with all others when the turn ends.
  *
- * Another process (sqlite3, a backup, --add-key) may hold the write lock of the database for as long
- * as it likes. Once the loop runs, BEGIN waits WAIT_MS for it; after one such failure the turn
- * refuses for PAUSE_MS without trying, so that a hundred writers cost one wait. turn_run() queues and
- * tries again by a timer. Readers do not need that lock (WAL).
+ * Another process (sqlite3, a backup, --add-key) may hold the write lock of the database for as
+ * long as it likes. Once the loop runs, BEGIN waits WAIT_MS for it; after one such failure the turn
+ * refuses for PAUSE_MS without trying, so that a hundred writers cost one wait. turn_run() queues
+ * and tries again by a timer.
+ *
+ * Readers do not need that lock (WAL). One that finds the file busy all the same, as while another
+ * process recovers the log, waits WAIT_MS, too. Automatic checkpoints are passive: they do what a
+ * foreign reader lets them, and never wait.
  */
 #include <assert.h>
 #include <stdlib.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * turn.h - the turn transaction: group commit without threads.
  *
- * All mutations that arrive in one turn of the loop share one BEGIN IMMEDIATE ... COMMIT, each inside
- * a savepoint of its own. turn_do() runs a mutation now; what it says to the outside (replies, side
- * effects) is registered with turn_after() and leaves when the commit is on disk. A mutation that
- * fails is rolled back alone; a commit that fails takes the whole turn back.
+ * All mutations that arrive in one turn of the loop share one BEGIN IMMEDIATE ... COMMIT, each
+ * inside a savepoint of its own. turn_do() runs a mutation now; what it says to the outside
+ * (replies, side effects) is registered with turn_after() and leaves when the commit is on disk. A
+ * mutation that fails is rolled back alone; a commit that fails takes the whole turn back.
  *
  * Nothing here waits for another process that writes to the database: see turn_run().
  */
@@ -23,21 +23,21 @@ struct turn *turn_new(uv_loop_t *loop, struct db *db);
 void turn_close(struct turn *t);
 
 /* Run @fn in a savepoint of this turn's transaction. Returns what it returned; negative rolls the
- * savepoint back. Nests. ERR_UNAVAILABLE at once, or after 20 ms, while another process holds the write
- * lock of the database: for callers that try again by themselves. */
+ * savepoint back. Nests. ERR_UNAVAILABLE at once, or after 20 ms, while another process holds the
+ * write lock of the database: for callers that try again by themselves. */
 int turn_do(struct turn *t, int (*fn)(void *arg, struct err *e), void *arg, struct err *e);
 
 /* @fn(@arg, NULL) after this turn was committed, @fn(@arg, why) when it does not exist: the commit
- * failed, or the turn_do() that registered it (or one around that) failed. Always told, exactly once,
- * on the loop thread when the turn is over, in the order of registration: never from inside the
- * turn_do() that fails. Outside of turn_do(), and without an open transaction, it is told NULL at the
- * end of this turn all the same. */
+ * failed, or the turn_do() that registered it (or one around that) failed. Always told, exactly
+ * once, on the loop thread when the turn is over, in the order of registration: never from inside
+ * the turn_do() that fails. Outside of turn_do(), and without an open transaction, it is told NULL
+ * at the end of this turn all the same. */
 void turn_after(struct turn *t, void (*fn)(void *arg, const struct err *e), void *arg);
 
-/* turn_do(@fn) and turn_after(@done) in one, outside of other turn_do()s. While another process holds
- * the write lock of the database it is kept, in order, and tried again for up to 2 s. @done(@arg, why)
- * when @fn failed, its commit failed, or the lock did not go away (ERR_UNAVAILABLE); it may come
- * before turn_run() returns. */
+/* turn_do(@fn) and turn_after(@done) in one, outside of other turn_do()s. While another process
+ * holds the write lock of the database it is kept, in order, and tried again for up to 2 s.
+ * @done(@arg, why) when @fn failed, its commit failed, or the lock did not go away
+ * (ERR_UNAVAILABLE); it may come before turn_run() returns. */
 void turn_run(struct turn *t, int (*fn)(void *arg, struct err *e),
 	      void (*done)(void *arg, const struct err *e), void *arg);
 /* Those that wait in turn_run() are told now that it failed. */

@@ -25,9 +25,9 @@ struct mutation {
 	void (*done)(void *arg, struct answer *a, bool replayed, const struct err *e);
 };
 
-/* ERR_CONFLICT through done() when the key was used with another digest; ERR_UNAVAILABLE when another
- * process held the write lock of the database for 2 s. done() may come before this returns. @m and its
- * strings are copied. */
+/* ERR_CONFLICT through done() when the key was used with another digest; ERR_UNAVAILABLE when
+ * another process held the write lock of the database for 2 s. done() may come before this returns.
+ * @m and its strings are copied. */
 void vmm_mutate(struct vmm *v, const struct mutation *m, void *arg);
 
 #endif

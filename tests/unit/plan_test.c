@@ -2,8 +2,8 @@
  * plan_test.c - no statement that a request can trigger reads a whole table that grows.
  *
  * Every function of db/rows.h and db/ledger.h is called once, with each kind of filter, so that all
- * their statements are prepared; db/plan.c looks at the plan of each. The last test reads both headers
- * and this file: a function that is not called here fails it.
+ * their statements are prepared; db/plan.c looks at the plan of each. The last test reads both
+ * headers and this file: a function that is not called here fails it.
  */
 #include <setjmp.h>
 #include <stdarg.h>
