@@ -74,11 +74,11 @@ struct lanes {
 		unsigned long long late_total, dropped_total;
 	} lane[LANES];
 	struct job_queue ended;
-	LIST_HEAD(, thread) threads;
+	LIST_HEAD(thread_list, thread) threads;
 	bool closing; /* threads leave */
 
 	/* loop thread */
-	LIST_HEAD(, job) all;
+	LIST_HEAD(job_list, job) all;
 	bool refusing;    /* jobs are dropped */
 	int64_t check_ms; /* when the timer fires; 0: not armed */
 	uv_async_t wake;

@@ -386,8 +386,10 @@ void guest_forget(struct vmm *v, int64_t cvm)
 
 void guests_close(struct vmm *v)
 {
-	while (v->guests)
-		drop(v->guests);
+	for (struct guest *g = v->guests, *next; g; g = next) {
+		next = g->next;
+		drop(g);
+	}
 	loop_after_cancel(&v->log_timer);
 	if (v->rotation)
 		job_cancel(v->rotation);
