@@ -176,9 +176,16 @@ static void say_again(struct guest *g)
 		(void)loop_after(g->v->set.loop, SAY_AGAIN_MS, read_log, g, &g->timer);
 }
 
+static void poke_later(struct guest *g)
+{
+	struct poke *p = xcalloc(1, sizeof(*p));
+
+	*p = (struct poke){ g->v, g->cvm };
+	turn_after(g->v->turn, poke, p);
+}
+
 static void tell(struct guest *g)
 {
-	struct poke *p;
 	struct err e;
 
 	if (turn_do(g->v->turn, record_turn, g, &e) < 0) {
@@ -187,9 +194,7 @@ static void tell(struct guest *g)
 	}
 	memset(g->heard.news, 0, sizeof(g->heard.news));
 	g->told++;
-	p = xcalloc(1, sizeof(*p));
-	*p = (struct poke){ g->v, g->cvm };
-	turn_after(g->v->turn, poke, p);
+	poke_later(g);
 }
 
 /* What was read is to be recorded. False if there is nothing. */
@@ -226,6 +231,8 @@ static void read_done(void *arg, enum job_end end)
 	g->reading = false;
 	if (take_read(g) && !v->closing)
 		tell(g);
+	if (g->to_end && !v->closing)
+		poke_later(g); /* who waits for its last words goes on, also if there were none */
 	if (g->dropped)
 		free_unused(g);
 	else if (g->to_end || v->closing)
@@ -382,6 +389,14 @@ void guest_forget(struct vmm *v, int64_t cvm)
 		read_log(g);
 	else
 		drop(g);
+}
+
+bool guest_is_unread(const struct vmm *v, int64_t cvm)
+{
+	for (const struct guest *g = v->guests; g; g = g->next)
+		if (g->cvm == cvm && g->watched)
+			return true;
+	return false;
 }
 
 void guests_close(struct vmm *v)

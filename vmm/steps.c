@@ -309,6 +309,8 @@ int step_booted(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct
 {
 	if (c->boot_error[0])
 		return err_set(e, ERR_HOST, "the guest reports: %s", c->boot_error);
+	if (!cvm_is_up(c) && !o->timed_out && guest_is_unread(v, c->id))
+		return 0;
 	if (!cvm_is_up(c))
 		return err_set(e, ERR_HOST, "the guest ended before it was up%s%s",
 			       c->boot_progress[0] ? ", last seen: " : "", c->boot_progress);

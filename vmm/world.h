@@ -318,6 +318,8 @@ void host_watch_free(struct vmm *v);
 /* ------------------------------------------------------------------ guest.c */
 void guest_listen(struct vmm *v, const struct cvm_row *c);
 void guest_forget(struct vmm *v, int64_t cvm);
+/* There may be more on its console than its row says. Operations look again when that is over. */
+bool guest_is_unread(const struct vmm *v, int64_t cvm);
 void guests_close(struct vmm *v);
 
 /* ------------------------------------------------------------------ image_store.c */

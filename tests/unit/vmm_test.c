@@ -23,6 +23,7 @@
 #include "db/turn.h"
 #include "vmm/engine.h"
 #include "vmm/mutation.h"
+#include "vmm/steps.h"
 #include "vmm/world.h"
 
 struct node {
@@ -791,6 +792,31 @@ static void what_a_guest_said_before_it_ended_is_recorded(void **st)
 	assert_string_equal(c.boot_error, "no such disk");
 }
 
+static void a_failed_boot_waits_for_the_guests_last_words(void **st)
+{
+	struct node *n = *st;
+	struct op_run o = { 0 };
+	struct asking a = { 0 };
+	struct cvm_row c;
+	struct err e;
+
+	assert_int_equal(create(n, "first", 1, &a, &e), 0);
+	(void)uv_run(&n->loop, UV_RUN_NOWAIT);
+	a.row.serial_progress = true;
+	guest_says(n, &a, "boot.progress: one\n");
+	guest_listen(n->v, &a.row);
+	hear_out(n);
+	guest_says(n, &a, "boot.error: no such disk\n");
+	guest_forget(n->v, a.row.id);
+	assert_int_equal(cvms_get(n->v->db, a.row.id, &c, &e), 0);
+	assert_false(cvm_is_up(&c));
+	assert_int_equal(step_booted(n->v, &o, &c, &e), 0);
+	hear_out(n);
+	assert_int_equal(cvms_get(n->v->db, a.row.id, &c, &e), 0);
+	assert_int_equal(step_booted(n->v, &o, &c, &e), -ERR_HOST);
+	assert_string_equal(e.text, "the guest reports: no such disk");
+}
+
 static int64_t newest_event(struct node *n)
 {
 	int64_t oldest, newest;
@@ -1039,6 +1065,7 @@ int main(void)
 		WITH_NODE(a_restart_cancelled_half_way_up_is_taken_down_again),
 		WITH_NODE(with_release_on_stop_what_is_stopped_holds_nothing_however_it_came_to_be),
 		WITH_NODE(what_a_guest_said_before_it_ended_is_recorded),
+		WITH_NODE(a_failed_boot_waits_for_the_guests_last_words),
 		WITH_NODE(of_a_guest_that_is_deleted_nothing_is_recorded),
 		WITH_NODE(what_a_guest_said_while_the_database_was_full_is_recorded_later),
 		WITH_NODE(an_image_imported_while_it_is_being_removed_is_there_or_not_there_but_never_half),
