@@ -40,7 +40,7 @@ struct request {
 	uint64_t length; /* Content-Length */
 	struct buf body;
 	struct body *parsed; /* owned; NULL: nobody has parsed it beside the loop */
-	struct buf extra; /* header lines asked for by call_add_header() */
+	struct buf extra;    /* header lines asked for by call_add_header() */
 	bool streaming, chunked;
 	int64_t started_us;
 	void (*on_gone)(void *arg);

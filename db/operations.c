@@ -67,17 +67,19 @@ int ops_update(struct db *db, const struct op_row *o, struct err *e)
 	int r = 0;
 
 	if (o->state == OP_RUNNING && !o->finished_ms)
-		r = sql_run(db, e,
-			    "UPDATE operations SET step = ?, step_table = ?, undoing = ?, cancel = max(cancel, ?),"
-			    " error = ?, started_ms = ? WHERE id = ? AND state = 'running'",
-			    "sdddsis", o->step, o->table_version, (int)o->undoing, (int)o->cancel, o->error,
-			    o->started_ms, o->id);
+		r = sql_run(
+			db, e,
+			"UPDATE operations SET step = ?, step_table = ?, undoing = ?, cancel = max(cancel, ?),"
+			" error = ?, started_ms = ? WHERE id = ? AND state = 'running'",
+			"sdddsis", o->step, o->table_version, (int)o->undoing, (int)o->cancel, o->error,
+			o->started_ms, o->id);
 	if (!r)
-		r = sql_run(db, e,
-			    "UPDATE operations SET state = ?, step = ?, step_table = ?, undoing = ?,"
-			    " cancel = max(cancel, ?), error = ?, started_ms = ?, finished_ms = ? WHERE id = ?",
-			    "ssdddsiis", op_state_word[o->state], o->step, o->table_version, (int)o->undoing,
-			    (int)o->cancel, o->error, o->started_ms, o->finished_ms, o->id);
+		r = sql_run(
+			db, e,
+			"UPDATE operations SET state = ?, step = ?, step_table = ?, undoing = ?,"
+			" cancel = max(cancel, ?), error = ?, started_ms = ?, finished_ms = ? WHERE id = ?",
+			"ssdddsiis", op_state_word[o->state], o->step, o->table_version, (int)o->undoing,
+			(int)o->cancel, o->error, o->started_ms, o->finished_ms, o->id);
 	return r < 0 ? r : r == 0 ? -ERR_NOT_FOUND : 0;
 }
 

@@ -72,9 +72,9 @@ static int intake_room(const struct intake *in, const char *name, uint64_t more,
 	if (in->bytes + more > IMAGE_BYTES_MAX || in->bytes + more < more)
 		return err_field(e, ERR_TOO_LARGE, "source", name, "the image is larger than %llu bytes",
 				 (unsigned long long)IMAGE_BYTES_MAX);
-	return job_is_cancelled()
-		       ? err_set(e, ERR_UNAVAILABLE, "the import was given up at image file %s: teepod ends", name)
-		       : 0;
+	return job_is_cancelled() ? err_set(e, ERR_UNAVAILABLE,
+					    "the import was given up at image file %s: teepod ends", name)
+				  : 0;
 }
 
 static int intake_create(struct intake *in, const char *name, int *ret, struct err *e)
