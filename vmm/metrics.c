@@ -120,6 +120,28 @@ static void operations(struct vmm *v, struct buf *out)
 	buf_printf(out, "teepod_operations_running %u\n", v->n_ops);
 }
 
+static void jobs(struct vmm *v, struct buf *out)
+{
+	struct lane_stats st[LANES];
+
+	lanes_stats(v->set.loop, st);
+	head(out, "teepod_jobs", "gauge",
+	     "Blocking calls by lane; the late ones are running past their deadline.");
+	for (int n = 0; n < LANES; n++)
+		buf_printf(out,
+			   "teepod_jobs{lane=\"%s\",state=\"queued\"} %u\n"
+			   "teepod_jobs{lane=\"%s\",state=\"running\"} %u\n"
+			   "teepod_jobs{lane=\"%s\",state=\"late\"} %u\n",
+			   lane_word[n], st[n].queued, lane_word[n], st[n].running, lane_word[n], st[n].late);
+	head(out, "teepod_jobs_late_total", "counter", "Blocking calls that passed their deadline.");
+	for (int n = 0; n < LANES; n++)
+		buf_printf(out, "teepod_jobs_late_total{lane=\"%s\"} %llu\n", lane_word[n], st[n].late_total);
+	head(out, "teepod_jobs_dropped_total", "counter", "Blocking calls that were never begun.");
+	for (int n = 0; n < LANES; n++)
+		buf_printf(out, "teepod_jobs_dropped_total{lane=\"%s\"} %llu\n", lane_word[n],
+			   st[n].dropped_total);
+}
+
 void vmm_metrics(struct vmm *v, struct buf *out)
 {
 	uint64_t commits, us;
@@ -133,6 +155,7 @@ void vmm_metrics(struct vmm *v, struct buf *out)
 	cvms(v, out);
 	policies(v, out);
 	operations(v, out);
+	jobs(v, out);
 	head(out, "teepod_commits_total", "counter", "Database transactions committed.");
 	buf_printf(out, "teepod_commits_total %llu\n", (unsigned long long)commits);
 	head(out, "teepod_commit_seconds_total", "counter", "Time spent in commits.");

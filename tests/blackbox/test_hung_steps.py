@@ -2,6 +2,7 @@
 """Stop and delete get past a QEMU that never answers, whatever step of whatever operation waits for it; nobody else waits."""
 
 import os
+import re
 import shutil
 import signal
 import stat
@@ -217,6 +218,7 @@ def test_32_hung_qemus_hold_up_nobody(any_node, hang):
         hang(cvm)
     for cvm in cvms:
         cvm.ask("shutdown", timeout=600).ok()
+    until("the lane of guests waits for them", lambda: jobs(node, "guest", "running") >= 12)
     began = time.monotonic()
     other = node.create(name="other-one")
     other.becomes("running", 30)
@@ -236,6 +238,11 @@ def test_32_hung_qemus_hold_up_nobody(any_node, hang):
     node.settled(seconds=60)
     assert set(node.guests()) == set()
     assert_books(node)
+
+
+def jobs(node, lane, state):
+    text = node.api("GET", "/metrics", prefix="").ok().text
+    return int(re.search(rf'^teepod_jobs{{lane="{lane}",state="{state}"}} (\d+)$', text, re.M).group(1))
 
 
 @pytest.mark.parametrize("end", ["stop", "delete"])
