@@ -116,9 +116,8 @@ static void done(void *arg, struct answer *a, bool replayed, const struct err *e
 {
 	struct change *ch = arg;
 
-	if (e && !ch->looked && vmm_worth_a_look(e)) {
+	if (e && vmm_look_again(api_of(ch->call)->vmm, e, ch->looked, looked, ch)) {
 		ch->looked = true;
-		vmm_look(api_of(ch->call)->vmm, looked, ch);
 		return;
 	}
 	if (!e && !replayed && ch->ops->reveal)

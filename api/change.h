@@ -7,8 +7,8 @@
  * Every such route on a CVM honours If-Match (precondition.h), inside the transaction: of two changes with the same tag one is
  * applied. A kept answer is given whatever the tag: its change was applied when the tag was right.
  *
- * A change that wants devices or hugepages is first refused (vmm_worth_a_look()), and applied after the host was looked at: what is
- * free there changes without anybody telling us.
+ * A change that wants devices, hugepages or host ports is first refused, and applied after the host was
+ * looked at (vmm_look_again()): what is free there changes without anybody telling us.
  */
 #ifndef TEEPOD_API_CHANGE_H
 #define TEEPOD_API_CHANGE_H

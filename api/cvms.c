@@ -225,9 +225,7 @@ static void answer_preflight(struct call *c, bool looked)
 	asked.ask.looked = looked;
 	if (!vmm_preflight(v, c->caller.workspace, &asked.ask, &row, &e))
 		fits(c, &row, asked.manifest);
-	else if (!looked && vmm_worth_a_look(&e))
-		vmm_look(v, look_done, c);
-	else
+	else if (!vmm_look_again(v, &e, looked, look_done, c))
 		preflight_refuse(c, &e);
 }
 

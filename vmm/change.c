@@ -57,10 +57,10 @@ static int plan_blobs(struct vmm *v, const struct cvm_row *cvm, const struct upd
 	return 0;
 }
 
-static int plan_ports(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask,
+static int plan_ports(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask, bool looked,
 		      struct change *c, struct err *e)
 {
-	struct ports_for w = { .workspace = cvm->workspace, .cvm = cvm->id };
+	struct ports_for w = { .workspace = cvm->workspace, .cvm = cvm->id, .looked = looked };
 	auto_free struct port_row *own = NULL;
 	int r = ask->set_ports ? admit_ports(cvm, ask->n_ports, e) : 0;
 
@@ -110,7 +110,7 @@ int change_plan(struct vmm *v, const struct cvm_row *cvm, const struct update_as
 	if (!r)
 		r = place_change(v, cvm, ask, looked, &ret->a, e);
 	if (!r)
-		r = plan_ports(v, cvm, ask, ret, e);
+		r = plan_ports(v, cvm, ask, looked, ret, e);
 	if (r)
 		return r;
 	compare(cvm, ret);

@@ -21,7 +21,7 @@ static const int64_t provision_ms =
 static int resolve(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct admission *a,
 		   struct port_row ports[CVM_PORTS_MAX], struct err *e)
 {
-	const struct ports_for w = { .workspace = workspace };
+	const struct ports_for w = { .workspace = workspace, .looked = ask->looked };
 	int r = admit(v, workspace, ask, a, e);
 
 	if (!r)

@@ -19,12 +19,6 @@
 #include "host/pci.h"
 #include "vmm/world.h"
 
-struct look_waiter {
-	struct look_waiter *next;
-	void (*done)(void *arg);
-	void *arg;
-};
-
 struct look {
 	struct vmm *v;
 	const char *root;
@@ -155,22 +149,36 @@ static void say(const struct look *l)
 				 l->devices[i].broken_reason);
 }
 
-static void begin(struct vmm *v);
+struct look_waiter {
+	struct look_waiter *next;
+	void (*done)(void *arg);
+	void *arg;
+};
 
-static void tell_waiters(struct look *l)
+void look_wait(struct look_waiter **list, void (*done)(void *arg), void *arg)
 {
-	while (l->waiters) {
-		struct look_waiter *w = l->waiters;
+	while (*list)
+		list = &(*list)->next;
+	*list = xcalloc(1, sizeof(**list));
+	**list = (struct look_waiter){ .done = done, .arg = arg };
+}
 
-		l->waiters = w->next;
+void look_tell(struct look_waiter **list)
+{
+	while (*list) {
+		struct look_waiter *w = *list;
+
+		*list = w->next;
 		w->done(w->arg);
 		free(w);
 	}
 }
 
+static void begin(struct vmm *v);
+
 static void end(struct look *l)
 {
-	tell_waiters(l);
+	look_tell(&l->waiters);
 	free(l->devices);
 	numa_free(&l->nodes);
 	free(l);
@@ -199,7 +207,9 @@ static void committed(void *arg, const struct err *e)
 /* The kernel does not answer: those who wait go on with what is known. */
 static void look_late(void *arg)
 {
-	tell_waiters(arg);
+	struct look *l = arg;
+
+	look_tell(&l->waiters);
 }
 
 /* A job that was dropped has found nothing, and changes nothing. */
@@ -234,14 +244,8 @@ static void begin(struct vmm *v)
 
 void vmm_look(struct vmm *v, void (*done)(void *arg), void *arg)
 {
-	struct look_waiter **last = &v->look.waiting;
-
-	if (done) {
-		while (*last)
-			last = &(*last)->next;
-		*last = xcalloc(1, sizeof(**last));
-		**last = (struct look_waiter){ .done = done, .arg = arg };
-	}
+	if (done)
+		look_wait(&v->look.waiting, done, arg);
 	if (!v->look.running)
 		begin(v);
 	else

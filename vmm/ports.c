@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * ports.c - host ports: which may be used, which are free, which one to pick.
  *
- * A mapping is exclusive per (protocol, address, port), a wildcard address collides with every address. A port that a process outside
- * of ours listens on is refused too: it is tried with bind(), as QEMU will (SO_REUSEADDR for TCP).
+ * A mapping is exclusive per (protocol, address, port), a wildcard address collides with every address.
+ * A port that another process of the host has is refused too: port_probe.c tries it.
  */
-#include <arpa/inet.h>
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/own.h"
 #include "vmm/world.h"
@@ -64,23 +60,6 @@ static bool in_ranges(const struct vmm *v, bool udp, uint16_t port)
 	return false;
 }
 
-/* Is the port free on the host right now? 0, or -errno of bind(). */
-static int try_bind(bool udp, const char *address, uint16_t port)
-{
-	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(port) };
-	auto_close int fd = -1;
-	int one = 1;
-
-	if (inet_pton(AF_INET, address, &sa.sin_addr) != 1)
-		return -EINVAL;
-	fd = socket(AF_INET, (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	if (!udp)
-		(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	return bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ? -errno : 0;
-}
-
 static const char *field(size_t i, const char *key, char out[48])
 {
 	(void)snprintf(out, 48, "ports[%zu].%s", i, key);
@@ -123,6 +102,8 @@ static bool taken_before(const struct port_row *rows, size_t n, const struct por
 	return false;
 }
 
+enum { UNPROBED = 1, PICK_PROBES = 8 }; /* UNPROBED: a result, beside 0 and errors */
+
 static int check_fixed(struct vmm *v, const struct ports_for *w, size_t i, const struct port_row *earlier,
 		       const struct port_row *p, struct err *e)
 {
@@ -150,9 +131,17 @@ static int check_fixed(struct vmm *v, const struct ports_for *w, size_t i, const
 			       p->host_address, value, *who ? "CVM " : "another CVM", who);
 	} else {
 		/* What its own QEMU listens on is let go for it. */
-		r = taken_before(w->own, w->n_own, p) ? 0 : try_bind(p->udp, p->host_address, p->host_port);
-		if (!r)
+		if (taken_before(w->own, w->n_own, p))
 			return 0;
+		switch (port_probe_known(v, p, &r)) {
+		case PORT_UNPROBED:
+			(void)port_probe_want(v, p);
+			return UNPROBED;
+		case PORT_FREE:
+			return 0;
+		case PORT_TAKEN:
+			break;
+		}
 		err_capacity(e, "host_ports", 1, 0, (uint64_t)ports_allowed(v));
 		(void)snprintf(e->text, sizeof(e->text), "%s host port %s:%s is not free on this host: %s",
 			       proto, p->host_address, value, strerrordesc_np(-r));
@@ -160,6 +149,22 @@ static int check_fixed(struct vmm *v, const struct ports_for *w, size_t i, const
 	(void)snprintf(e->field, sizeof(e->field), "%s", name);
 	(void)snprintf(e->value, sizeof(e->value), "%s", value);
 	return err_hint(e, "use host_port 0 to get a free one of %s", ranges);
+}
+
+/* The next probe tries some of the @n ports from the @at-th on that no other request wants tried; all of
+ * them if this request was applied after a probe already. */
+static void want_some(struct vmm *v, const struct ports_for *w, const struct port_row *p, int64_t at,
+		      int64_t n)
+{
+	struct port_row next = *p;
+	int found = 0;
+
+	if (w->looked)
+		port_probe_want_all(v);
+	for (int64_t k = 0; k < n && found < PICK_PROBES && !w->looked; k++) {
+		next.host_port = nth_port(v, p->udp, (at + k) % n);
+		found += port_probe_want(v, &next);
+	}
 }
 
 static int pick(struct vmm *v, const struct ports_for *w, size_t i, const struct port_row *earlier,
@@ -170,13 +175,21 @@ static int pick(struct vmm *v, const struct ports_for *w, size_t i, const struct
 
 	for (int64_t k = 0; k < n; k++) {
 		int64_t at = (v->port_hint[p->udp] + k) % n;
+		enum port_probe_state state;
 		int r;
 
 		p->host_port = nth_port(v, p->udp, at);
 		r = ports_holder(v->db, w->workspace, w->cvm, p->udp, p->host_address, p->host_port, who, e);
 		if (r < 0)
 			return r;
-		if (r || taken_before(earlier, i, p) || try_bind(p->udp, p->host_address, p->host_port))
+		if (r || taken_before(earlier, i, p))
+			continue;
+		state = port_probe_known(v, p, &r);
+		if (state == PORT_UNPROBED) {
+			want_some(v, w, p, at, n);
+			return UNPROBED;
+		}
+		if (state == PORT_TAKEN)
 			continue;
 		v->port_hint[p->udp] = (uint32_t)((at + 1) % n);
 		return 0;
@@ -215,10 +228,31 @@ static bool keep(const struct ports_for *w, const struct port_row *earlier, size
 	return false;
 }
 
+static int resolve_one(struct vmm *v, const struct ports_for *w, const struct port_ask *ask, size_t i,
+		       struct port_row *out, struct err *e)
+{
+	const char *address = ask->host_address ? ask->host_address : v->set.port_addresses[0];
+	struct port_row *p = &out[i];
+	char name[48];
+	int r;
+
+	*p = (struct port_row){ .udp = ask->udp, .host_port = ask->host_port, .vm_port = ask->vm_port };
+	(void)snprintf(p->host_address, sizeof(p->host_address), "%.45s", address);
+	if (!p->vm_port)
+		return err_field(e, ERR_INVALID, field(i, "vm_port", name), "0",
+				 "vm_port 0 is not a port; allowed: 1 to 65535");
+	r = check_address(v, i, address, e);
+	if (r)
+		return r;
+	return p->host_port || keep(w, out, i, p) ? check_fixed(v, w, i, out, p, e)
+						  : pick(v, w, i, out, p, e);
+}
+
 int ports_resolve(struct vmm *v, const struct ports_for *w, const struct port_ask *asks, size_t n,
 		  struct port_row *out, struct err *e)
 {
-	char name[48], given[24];
+	bool unprobed = false;
+	char given[24];
 	int r = 0;
 
 	(void)snprintf(given, sizeof(given), "%zu", n);
@@ -228,21 +262,10 @@ int ports_resolve(struct vmm *v, const struct ports_for *w, const struct port_as
 	if (n && !v->set.ports_enabled)
 		return err_field(e, ERR_INVALID, "ports", NULL,
 				 "port mappings are turned off on this node (ports.enabled)");
-	for (size_t i = 0; !r && i < n; i++) {
-		struct port_row *p = &out[i];
-		const char *address = asks[i].host_address ? asks[i].host_address : v->set.port_addresses[0];
-
-		*p = (struct port_row){ .udp = asks[i].udp,
-					.host_port = asks[i].host_port,
-					.vm_port = asks[i].vm_port };
-		(void)snprintf(p->host_address, sizeof(p->host_address), "%.45s", address);
-		if (!p->vm_port)
-			return err_field(e, ERR_INVALID, field(i, "vm_port", name), "0",
-					 "vm_port 0 is not a port; allowed: 1 to 65535");
-		r = check_address(v, i, address, e);
-		if (!r)
-			r = p->host_port || keep(w, out, i, p) ? check_fixed(v, w, i, out, p, e)
-							       : pick(v, w, i, out, p, e);
+	/* All that have to be probed are found in one go; what is wrong is said of the first that is. */
+	for (size_t i = 0; r >= 0 && i < n; i++) {
+		r = resolve_one(v, w, &asks[i], i, out, e);
+		unprobed = unprobed || r == UNPROBED;
 	}
-	return r;
+	return unprobed ? port_probe_missing(v, e) : r;
 }

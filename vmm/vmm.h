@@ -400,6 +400,9 @@ int vmm_numa_nodes(struct vmm *v, struct numa_row **ret, size_t *n, struct err *
 void vmm_look(struct vmm *v, void (*done)(void *arg), void *arg);
 /* Might a look change this refusal? Ask again with .looked set. */
 bool vmm_worth_a_look(const struct err *e);
+/* Have a look at what @why says nobody has looked at: devices and nodes (unless they were, for this request), or whether other
+ * processes have the ports. True: @done follows, and has to apply the request again, before it returns. */
+bool vmm_look_again(struct vmm *v, const struct err *why, bool looked, void (*done)(void *arg), void *arg);
 int vmm_cvm_counts(struct vmm *v, int64_t count[DESIRED_MAX][OBSERVED_MAX], struct err *e);
 
 int vmm_images(struct vmm *v, int dev, int64_t offset, int64_t limit, struct image_row **ret, size_t *n,

@@ -3,6 +3,7 @@
  *
  *   admit.c      what was asked for -> what it would become, or why not
  *   capacity.c   promises            ports.c     host ports      forwards.c  led to guests
+ *   port_probe.c which ports other processes have
  *   place.c      devices and NUMA nodes for a CVM: devices.c chooses GPUs, placement.c shares of nodes
  *   look.c       what devices and nodes the host has
  *   create.c     provision, create   power.c     start, stop, ... asked for
@@ -26,6 +27,15 @@
 #include "vmm/placement.h"
 #include "vmm/update.h"
 #include "vmm/vmm.h"
+
+/* A host port to be tried; @address: index into the settings' port_addresses. */
+struct port_probe {
+	bool udp;
+	uint16_t address, port;
+	int result; /* 0: free; -errno of bind() */
+};
+enum { PROBES_WANTED = 1024 };
+struct port_probes;
 
 struct op_run;
 struct step_run;
@@ -65,6 +75,13 @@ struct vmm {
 		char error[200]; /* why the last one found out less than it should */
 		char said[120];  /* what the log was told last */
 	} look;
+	struct {                             /* port_probe.c */
+		struct port_probe wanted[PROBES_WANTED];
+		size_t n_wanted;
+		bool want_all, running;
+		struct look_waiter *waiting;
+		const struct port_probes *known; /* while those that waited for it are called */
+	} probe;
 	struct op_run *ops; /* running operations */
 	unsigned n_ops;
 	struct step_run *abandoned; /* jobs nobody waits for any longer; op_job.c */
@@ -197,12 +214,35 @@ struct ports_for {
 	int64_t workspace, cvm;
 	const struct port_row *own;
 	size_t n_own;
+	bool looked; /* ports were probed for this request before, and those were not enough */
 };
-/* Check rules and exclusivity, pick for host_port 0. Fills @out[CVM_PORTS_MAX]. */
+/* Check rules and exclusivity, pick for host_port 0. Fills @out[CVM_PORTS_MAX]. Fails with an error that
+ * port_probe_is_missing() for, until a probe has tried the ports: see vmm_look_again(). */
 int ports_resolve(struct vmm *v, const struct ports_for *w, const struct port_ask *asks, size_t n,
 		  struct port_row *out, struct err *e);
 bool ports_have(const struct port_row *rows, size_t n, const struct port_row *p);
 int64_t ports_allowed(const struct vmm *v); /* how many (protocol, address, port) there are to give */
+
+/* ------------------------------------------------------------------ look.c */
+/* Those who wait for a look: told in the order they came, each once. */
+void look_wait(struct look_waiter **list, void (*done)(void *arg), void *arg);
+void look_tell(struct look_waiter **list);
+
+/* ------------------------------------------------------------------ port_probe.c */
+enum port_probe_state {
+	PORT_UNPROBED,
+	PORT_FREE,
+	PORT_TAKEN, /* by another process of the host, or it could not be tried */
+};
+/* *ret, if taken: -errno of bind(). */
+enum port_probe_state port_probe_known(const struct vmm *v, const struct port_row *row, int *ret);
+/* The next probe tries this port too. False if it would anyway. */
+bool port_probe_want(struct vmm *v, const struct port_row *row);
+/* The next probe tries every port of the ranges. */
+void port_probe_want_all(struct vmm *v);
+/* The error of a request whose ports have to be probed first; and is @e that? */
+int port_probe_missing(const struct vmm *v, struct err *e);
+bool port_probe_is_missing(const struct err *e);
 
 /* ------------------------------------------------------------------ forwards.c */
 /* [job] Lead the host ports to the running guest of @c, those that lead there already included. */

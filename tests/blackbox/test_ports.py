@@ -2,6 +2,7 @@
 """Host ports into guests: one owner each, only where allowed, and there again after every start."""
 
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -115,6 +116,60 @@ def test_picking_passes_over_ports_held_by_others(spawn):
         s.listen()
         cvm = node.create(ports=[tcp()])
         assert [row[2] for row in cvm.ports()] == [node.port_first + 1]
+
+
+def test_picking_passes_over_any_number_of_them(spawn):
+    """More than the first probe tries."""
+    node = spawn()
+    held = []
+    try:
+        for port in range(node.port_first, node.port_last):
+            held.append(socket.socket())
+            held[-1].bind(("127.0.0.1", port))
+            held[-1].listen()
+        assert node.post("/preflight", json=node.ask(ports=[tcp()])).ok()["fits"]
+        assert not node.post("/preflight", json=node.ask(ports=[tcp(), tcp(0, 81)])).ok()["fits"]
+        assert [row[2] for row in node.create(stopped=True, ports=[tcp()]).ports()] == [node.port_last]
+        refused(node.try_create(stopped=True, ports=[tcp()]), 400)
+        refused(node.try_create(stopped=True, ports=[tcp(node.port_first)]), (400, 409), value=node.port_first)
+    finally:
+        for s in held:
+            s.close()
+    assert [row[2] for row in node.create(stopped=True, ports=[tcp()]).ports()] == [node.port_first]
+    assert_books(node)
+
+
+def test_creates_at_the_same_time_get_ports_of_their_own(node):
+    """They share probes, and each is admitted beside the others."""
+    n = 12
+    with ThreadPoolExecutor(n) as pool:
+        made = list(pool.map(lambda i: node.create(name=f"together-{i}", stopped=True, ports=[tcp(), udp()]), range(n)))
+    rows = [row for cvm in made for row in cvm.ports()]
+    assert len(rows) == 2 * n and len({(udp, port) for udp, _, port, _ in rows}) == 2 * n
+    assert_books(node)
+
+
+def test_replicas_with_ports_are_all_made_or_as_many_as_fit(spawn):
+    node = spawn(start=False)
+    node.options["ports.range"] = f"{node.port_first}-{node.port_first + 19}"
+    node.start()
+    source = node.create(stopped=True, ports=[tcp()])
+    made = node.post(f"/cvms/{source.uuid}/replicas", json={"count": 12, "stopped": True}).ok()
+    assert made["created"] == 12 and made["error"] is None
+    made = node.post(f"/cvms/{source.uuid}/replicas", json={"count": 12, "stopped": True, "partial": True}).ok()
+    assert made["created"] == 7 and "host_ports" in str(made["error"])
+    assert_books(node)
+
+
+def test_a_key_gives_the_first_answer_though_its_port_is_taken_since(node):
+    port = node.port_first + 7
+    ask = node.ask(stopped=True, ports=[tcp(port)])
+    first = node.post("/cvms", json=ask, headers={"Idempotency-Key": "port-7"}).ok()
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", port))
+        s.listen()
+        again = node.post("/cvms", json=ask, headers={"Idempotency-Key": "port-7"}).ok()
+    assert again.json == first.json and again.headers["idempotent-replayed"] == "true"
 
 
 def test_no_port_left(spawn):

@@ -21,6 +21,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/lanes.h"
 #include "base/own.h"
 #include "db/sql.h"
 #include "db/turn.h"
@@ -229,6 +230,7 @@ static void close_node(struct node *n)
 	while (!over)
 		(void)uv_run(&n->loop, UV_RUN_ONCE);
 	n->v = NULL;
+	assert_int_equal(lanes_close(&n->loop), 0);
 	(void)uv_run(&n->loop, UV_RUN_DEFAULT);
 }
 
@@ -253,6 +255,8 @@ struct asking {
 	struct cvm_row cvm; /* what it is done to, or what came of it */
 	struct op_row op;
 	int told; /* 1 acknowledged, -1 refused */
+	bool looking;
+	char key[16];
 	struct err err;
 	const struct act *act;
 };
@@ -384,11 +388,17 @@ static int apply(void *arg, struct answer *ret, struct err *e)
 	return r;
 }
 
+static void mutate(void *arg);
+
 static void done(void *arg, struct answer *answer, bool replayed, const struct err *e)
 {
 	struct asking *a = arg;
 
 	(void)replayed;
+	if (e && vmm_look_again(a->n->v, e, a->looking, mutate, a)) {
+		a->looking = true;
+		return;
+	}
 	a->told = e ? -1 : 1;
 	if (e)
 		a->err = *e;
@@ -396,21 +406,28 @@ static void done(void *arg, struct answer *answer, bool replayed, const struct e
 		json_decref(answer->body);
 }
 
-/* As a request does it: applied in a turn, with an Idempotency-Key, answered after the commit. */
-static void ask(struct node *n, const struct act *act, struct asking *a)
+static void mutate(void *arg)
 {
-	char key[16];
+	struct asking *a = arg;
 	const struct mutation m = {
-		.caller = "key:1", .key = key, .digest = "d", .apply = apply, .done = done
+		.caller = "key:1", .key = a->key, .digest = "d", .apply = apply, .done = done
 	};
 
-	(void)snprintf(key, sizeof(key), "k%u", n->keys++);
+	vmm_mutate(a->n->v, &m, a);
+}
+
+/* As a request does it: applied in a turn, with an Idempotency-Key, answered after the commit; if ports have to be tried, once more
+ * after that. */
+static void ask(struct node *n, const struct act *act, struct asking *a)
+{
+	(void)snprintf(a->key, sizeof(a->key), "k%u", n->keys++);
 	a->n = n;
 	a->act = act;
 	a->told = 0;
-	vmm_mutate(n->v, &m, a);
+	a->looking = false;
+	mutate(a);
 	for (int i = 0; i < 100 && !a->told; i++)
-		(void)uv_run(&n->loop, UV_RUN_NOWAIT);
+		(void)uv_run(&n->loop, a->looking ? UV_RUN_ONCE : UV_RUN_NOWAIT);
 	assert_int_not_equal(a->told, 0);
 }
 

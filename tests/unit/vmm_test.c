@@ -142,6 +142,9 @@ struct asking {
 	enum op_kind kind;
 	struct cvm_row row;
 	struct op_row op;
+	struct err *e;
+	int r;
+	bool over;
 };
 
 static int create_turn(void *arg, struct err *e)
@@ -149,6 +152,28 @@ static int create_turn(void *arg, struct err *e)
 	struct asking *a = arg;
 
 	return vmm_create(a->n->v, a->n->v->workspace, &a->ask, &ref, &a->row, &a->op, e);
+}
+
+static void create_again(void *arg)
+{
+	struct asking *a = arg;
+
+	a->ask.looked = true;
+	a->r = turn_do(a->n->v->turn, create_turn, a, a->e);
+	if (a->r >= 0 || !vmm_look_again(a->n->v, a->e, true, create_again, a))
+		a->over = true;
+}
+
+/* As a request does it: what has to be looked at is, and then it is applied again. */
+static int create_turns(struct asking *a, struct err *e)
+{
+	a->e = e;
+	a->ask.looked = a->over = false;
+	a->r = turn_do(a->n->v->turn, create_turn, a, e);
+	if (a->r < 0 && vmm_look_again(a->n->v, e, false, create_again, a))
+		while (!a->over)
+			(void)uv_run(&a->n->loop, UV_RUN_ONCE);
+	return a->r;
 }
 
 static json_t *manifest(const char *name)
@@ -170,7 +195,7 @@ static int create(struct node *n, const char *name, int64_t vcpus, struct asking
 	ret->ask.disk_gib = 1;
 	ret->ask.stopped = true;
 	ret->ask.manifest = m;
-	return turn_do(n->v->turn, create_turn, ret, e);
+	return create_turns(ret, e);
 }
 
 static int64_t promised(struct node *n, const char *resource)
@@ -316,6 +341,38 @@ static void host_ports_are_exclusive_ranged_and_picked(void **st)
 	assert_int_equal(ports[0].host_port, 28701);
 	free(ports);
 	assert_int_equal(promised(n, "host_ports"), 2);
+}
+
+/* The loop calls no bind(): until a job has, the request is refused, and nothing is promised. */
+static void ports_are_not_tried_on_the_loop(void **st)
+{
+	struct port_ask ports[] = { { .host_port = 28701, .vm_port = 80 }, { .vm_port = 81 } };
+	auto_json json_t *m = manifest("first");
+	struct node *n = *st;
+	struct asking a = { .n = n,
+			    .ask = { .name = "first",
+				     .prefer_dev = -1,
+				     .vcpus = 1,
+				     .memory_mib = 100,
+				     .disk_gib = 1,
+				     .stopped = true,
+				     .manifest = m,
+				     .ports = ports,
+				     .n_ports = 2 } };
+	struct err e;
+
+	assert_int_equal(turn_do(n->v->turn, create_turn, &a, &e), -ERR_UNAVAILABLE);
+	assert_string_equal(e.field, "ports");
+	assert_int_equal(promised(n, "host_ports"), 0);
+	assert_int_equal(n->v->probe.n_wanted, 1 + 2);
+	assert_int_equal(create(n, "first", 1, &a, &e), 0);
+	assert_int_equal(promised(n, "host_ports"), 2);
+	/* what that probe found out is not used for another request */
+	ports[0].host_port = 28702;
+	a.ask.name = "second";
+	a.ask.manifest = m;
+	a.ask.n_ports = 1;
+	assert_int_equal(turn_do(n->v->turn, create_turn, &a, &e), -ERR_UNAVAILABLE);
 }
 
 static void a_port_that_a_stranger_listens_on_is_refused(void **st)
@@ -1052,6 +1109,7 @@ int main(void)
 		WITH_NODE(names_follow_the_rule_and_are_taken_once),
 		WITH_NODE(a_bare_image_name_picks_the_newest_version),
 		WITH_NODE(host_ports_are_exclusive_ranged_and_picked),
+		WITH_NODE(ports_are_not_tried_on_the_loop),
 		WITH_NODE(a_port_that_a_stranger_listens_on_is_refused),
 		WITH_NODE(every_form_of_identifier_finds_the_cvm),
 		WITH_NODE(a_second_operation_is_refused_and_delete_overtakes),

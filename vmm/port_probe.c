@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * port_probe.c - which host ports other processes of the host listen on, found out beside the loop.
+ *
+ * Whether a port is free is tried with bind(), as QEMU will (SO_REUSEADDR for TCP). That is a job. A
+ * request whose ports were not probed is refused (port_probe_missing()), and applied again when the
+ * job has ended:
+ *
+ *	admission --> port_probe_want() ... refused --> vmm_look_again() --> job --> waiters, port_probe_known()
+ *
+ * What a job found out is known only while it calls those who waited for it, which apply their
+ * requests from there: nothing is admitted on what was true some time ago. Probes do not overlap; the
+ * requests that come meanwhile share the next one. Exclusivity among CVMs is none of this: rows see to
+ * that, inside the transaction.
+ *
+ * A first probe tries the ports a request names, and a few for each one to be picked. If all of them
+ * are taken, the second probe tries every port there is, and its answer is final.
+ */
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/lanes.h"
+#include "base/own.h"
+#include "vmm/world.h"
+
+enum { PROBE_MS = 10 * 1000 };
+
+struct port_probes {
+	struct vmm *v;
+	const char *const *addresses;
+	struct port_probe *list; /* sorted when it is known */
+	size_t n;
+	bool all, dropped;
+	struct look_waiter *waiters;
+};
+
+/* ------------------------------------------------------------------ the job */
+
+/* Is the port free on the host right now? 0, or -errno of bind(). */
+static int try_bind(bool udp, const char *address, uint16_t port)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(port) };
+	auto_close int fd = -1;
+	int one = 1;
+
+	if (inet_pton(AF_INET, address, &sa.sin_addr) != 1)
+		return -EINVAL;
+	fd = socket(AF_INET, (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (!udp)
+		(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	return bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ? -errno : 0;
+}
+
+static int by_port(const void *a, const void *b)
+{
+	const struct port_probe *x = a, *y = b;
+
+	if (x->port != y->port)
+		return x->port < y->port ? -1 : 1;
+	if (x->address != y->address)
+		return x->address < y->address ? -1 : 1;
+	return x->udp - y->udp;
+}
+
+static void work(void *arg)
+{
+	struct port_probes *p = arg;
+
+	for (size_t i = 0; i < p->n; i++)
+		p->list[i].result =
+			try_bind(p->list[i].udp, p->addresses[p->list[i].address], p->list[i].port);
+	qsort(p->list, p->n, sizeof(*p->list), by_port);
+}
+
+/* ------------------------------------------------------------------ what to probe */
+
+static bool ask_for(const struct vmm *v, const struct port_row *row, struct port_probe *ret)
+{
+	for (unsigned i = 0; v->set.port_addresses[i]; i++) {
+		if (strcmp(v->set.port_addresses[i], row->host_address) != 0)
+			continue;
+		*ret = (struct port_probe){ .udp = row->udp, .address = (uint16_t)i, .port = row->host_port };
+		return true;
+	}
+	return false;
+}
+
+bool port_probe_want(struct vmm *v, const struct port_row *row)
+{
+	struct port_probe p;
+
+	if (!ask_for(v, row, &p))
+		return false;
+	for (size_t i = 0; i < v->probe.n_wanted; i++)
+		if (!by_port(&v->probe.wanted[i], &p))
+			return false;
+	if (v->probe.n_wanted == PROBES_WANTED)
+		v->probe.want_all = true;
+	else
+		v->probe.wanted[v->probe.n_wanted++] = p;
+	return true;
+}
+
+void port_probe_want_all(struct vmm *v)
+{
+	v->probe.want_all = true;
+}
+
+static void add_range(struct port_probes *p, const struct port_range *r, uint16_t address)
+{
+	for (uint32_t port = r->from; port <= r->to; port++)
+		for (int udp = 0; udp < 2; udp++)
+			if (udp ? r->udp : r->tcp)
+				p->list[p->n++] = (struct port_probe){ .udp = udp,
+								       .address = address,
+								       .port = (uint16_t)port };
+}
+
+static void list_all(struct vmm *v, struct port_probes *p)
+{
+	/* Ranges may overlap; a port that is probed twice does no harm. */
+	size_t room = 0;
+
+	for (size_t i = 0; i < v->set.n_port_ranges; i++)
+		room += 2 * (size_t)(v->set.port_ranges[i].to - v->set.port_ranges[i].from + 1);
+	for (unsigned a = 0; v->set.port_addresses[a]; a++) {
+		p->list = xrealloc(p->list, (p->n + room) * sizeof(*p->list));
+		for (size_t i = 0; i < v->set.n_port_ranges; i++)
+			add_range(p, &v->set.port_ranges[i], (uint16_t)a);
+	}
+}
+
+/* ------------------------------------------------------------------ one probe after the other */
+
+static void begin(struct vmm *v);
+
+static void probed(void *arg, enum job_end end)
+{
+	struct port_probes *p = arg;
+	struct vmm *v = p->v;
+
+	p->dropped = end == JOB_DROPPED;
+	v->probe.known = p;
+	look_tell(&p->waiters);
+	v->probe.known = NULL;
+	v->probe.running = false;
+	free(p->list);
+	free(p);
+	if (v->probe.waiting)
+		begin(v);
+	vmm_job_end(v);
+}
+
+static void begin(struct vmm *v)
+{
+	static const struct job_calls calls = { .lane = LANE_SHORT,
+						.what = "probe host ports",
+						.deadline_ms = PROBE_MS,
+						.work = work,
+						.done = probed };
+	struct port_probes *p = xcalloc(1, sizeof(*p));
+
+	*p = (struct port_probes){ .v = v,
+				   .addresses = v->set.port_addresses,
+				   .list = xcalloc(PROBES_WANTED, sizeof(*p->list)),
+				   .n = v->probe.n_wanted,
+				   .all = v->probe.want_all,
+				   .waiters = v->probe.waiting };
+	memcpy(p->list, v->probe.wanted, p->n * sizeof(*p->list));
+	if (p->all)
+		list_all(v, p);
+	v->probe.waiting = NULL;
+	v->probe.n_wanted = 0;
+	v->probe.want_all = false;
+	v->probe.running = true;
+	vmm_job_begin(v);
+	(void)job_start(v->set.loop, &calls, p);
+}
+
+static void probe(struct vmm *v, void (*fn)(void *arg), void *arg)
+{
+	look_wait(&v->probe.waiting, fn, arg);
+	if (!v->probe.running)
+		begin(v);
+}
+
+/* ------------------------------------------------------------------ what is known */
+
+enum port_probe_state port_probe_known(const struct vmm *v, const struct port_row *row, int *ret)
+{
+	const struct port_probes *known = v->probe.known;
+	const struct port_probe *found;
+	struct port_probe p;
+
+	if (!known || known->dropped || !ask_for(v, row, &p))
+		return PORT_UNPROBED;
+	found = bsearch(&p, known->list, known->n, sizeof(p), by_port);
+	*ret = -EADDRINUSE;
+	if (!found)
+		return known->all ? PORT_TAKEN : PORT_UNPROBED;
+	*ret = found->result;
+	return found->result ? PORT_TAKEN : PORT_FREE;
+}
+
+/* A dropped probe was the last one for this request: it would be dropped again. */
+int port_probe_missing(const struct vmm *v, struct err *e)
+{
+	if (v->probe.known && v->probe.known->dropped)
+		return err_set(e, ERR_UNAVAILABLE, "the node is too busy to try host ports");
+	return place_look_first("ports", e);
+}
+
+bool port_probe_is_missing(const struct err *e)
+{
+	return e->code == ERR_UNAVAILABLE && !strcmp(e->field, "ports");
+}
+
+bool vmm_look_again(struct vmm *v, const struct err *why, bool looked, void (*done)(void *arg), void *arg)
+{
+	if (port_probe_is_missing(why))
+		probe(v, done, arg);
+	else if (!looked && vmm_worth_a_look(why))
+		vmm_look(v, done, arg);
+	else
+		return false;
+	return true;
+}
