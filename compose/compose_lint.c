@@ -12,6 +12,8 @@
 #include "base/own.h"
 #include "compose/compose.h"
 
+enum { TAG_DIRECTIVES_MAX = 16 };
+
 #define FIELD_PATH "compose_file.docker_compose_file"
 
 struct lint {
@@ -278,6 +280,23 @@ static int check_services(const json_t *doc, struct collected *c, struct err *e)
 	return 0;
 }
 
+/* libyaml compares each %TAG with all before it: 256 KiB of them take half a second. A document has none, for tags are refused. */
+static bool has_many_tag_directives(const char *text, size_t len)
+{
+	/* last bytes of the line breaks that YAML 1.1 knows: LF, CR, NEL, LS, PS */
+	static const char breaks[] = "\n\r\x85\xa8\xa9";
+	static const char directive[] = "%TAG";
+	const char *p = text;
+	unsigned n = 0;
+
+	while (n <= TAG_DIRECTIVES_MAX &&
+	       (p = memmem(p, len - (size_t)(p - text), directive, sizeof(directive) - 1))) {
+		n += p == text || strchr(breaks, p[-1]);
+		p++;
+	}
+	return n > TAG_DIRECTIVES_MAX;
+}
+
 int compose_lint(const char *text, size_t len, struct compose_port *ports, size_t max, size_t *ret_n,
 		 struct err *e)
 {
@@ -288,6 +307,10 @@ int compose_lint(const char *text, size_t len, struct compose_port *ports, size_
 	if (len > COMPOSE_LINT_MAX)
 		return err_field(e, ERR_COMPOSE_INVALID, FIELD_PATH, NULL,
 				 "%zu bytes, at most %d are accepted", len, COMPOSE_LINT_MAX);
+	if (has_many_tag_directives(text, len))
+		return err_field(e, ERR_COMPOSE_INVALID, FIELD_PATH, NULL,
+				 "tags (!) are not accepted, and there are more than %d %%TAG directives",
+				 TAG_DIRECTIVES_MAX);
 	if (!yaml_parser_initialize(&l.parser))
 		abort();
 	yaml_parser_set_encoding(&l.parser, YAML_UTF8_ENCODING);

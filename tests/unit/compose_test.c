@@ -333,6 +333,32 @@ static void yaml_faults_are_named_by_line_and_column(void **st)
 	lint_refuses("services: {a: {}", "");
 }
 
+/* Each is compared with all before it by libyaml, before and after the document. */
+static void many_tag_directives_are_refused_unread(void **st)
+{
+	static const char document[] = "---\nservices: {a: {}}\n...\n";
+	auto_buf struct buf few = { 0 }, before = { 0 }, after = { 0 }, text = { 0 };
+	struct err e;
+
+	(void)st;
+	for (int i = 0; i < 17; i++) {
+		if (i < 16)
+			buf_printf(&few, "%%TAG !%d! b\n", i);
+		buf_printf(&before, "%%TAG !%d! b\n", i);
+	}
+	buf_printf(&after, "services: {a: {}}\n...\n%s", before.data);
+	buf_puts(&before, document);
+	buf_puts(&few, document);
+	lint_refuses(before.data, "more than 16 %TAG directives");
+	lint_refuses(after.data, "more than 16 %TAG directives");
+	assert_int_equal(compose_lint(few.data, few.len, NULL, 0, NULL, &e), 0);
+	buf_puts(&text, "services: {a: {}}\nx-note: \"");
+	for (int i = 0; i < 20; i++)
+		buf_puts(&text, "s/%TAG/1/;");
+	buf_puts(&text, "\"\n");
+	assert_int_equal(compose_lint(text.data, text.len, NULL, 0, NULL, &e), 0);
+}
+
 static void bombs_are_refused(void **st)
 {
 	auto_buf struct buf deep = { 0 }, fits = { 0 }, wide = { 0 };
@@ -442,6 +468,7 @@ int main(void)
 		cmocka_unit_test(usual_compose_files_pass),
 		cmocka_unit_test(what_is_no_service_mapping_is_refused),
 		cmocka_unit_test(yaml_faults_are_named_by_line_and_column),
+		cmocka_unit_test(many_tag_directives_are_refused_unread),
 		cmocka_unit_test(bombs_are_refused),
 		cmocka_unit_test(ports_of_all_services_are_found),
 		cmocka_unit_test(port_short_forms),
