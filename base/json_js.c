@@ -18,7 +18,7 @@
 #include "base/decimal.h"
 #include "base/own.h"
 
-/* qsort()'s comparison of two keys (const char *const *). */
+/* qsort()'s comparison of two struct member. */
 typedef int key_order_fn(const void *a, const void *b);
 
 static void put_value(struct buf *b, const json_t *j, key_order_fn *order);
@@ -94,20 +94,21 @@ static void put_string(struct buf *b, const char *s, size_t len)
 
 /* ------------------------------------------------------------------ key order */
 
+enum { NO_INDEX = UINT32_MAX };
+
 /* An array index as ECMA-262 has it: canonical decimal below 2^32 - 1. */
-static bool array_index(const char *key, uint64_t *ret)
+static uint64_t array_index(const char *key)
 {
 	uint64_t n = 0;
 
-	if (!*key || strlen(key) > 10 || (*key == '0' && key[1]))
-		return false;
+	if (!*key || strnlen(key, 11) > 10 || (*key == '0' && key[1]))
+		return NO_INDEX;
 	for (; *key; key++) {
 		if (*key < '0' || *key > '9')
-			return false;
+			return NO_INDEX;
 		n = n * 10 + (uint64_t)(*key - '0');
 	}
-	*ret = n;
-	return n < UINT32_MAX;
+	return n < NO_INDEX ? n : NO_INDEX;
 }
 
 /* Code point at @s, which is valid UTF-8 (jansson saw to it); the NUL gives 0. */
@@ -144,40 +145,43 @@ static int utf16_order(const char *a, const char *b)
 	return (x > y) - (x < y);
 }
 
+struct member {
+	const char *key;
+	const json_t *value;
+	uint64_t index; /* of an array index; NO_INDEX for all other keys */
+};
+
 static int js_order(const void *a, const void *b)
 {
-	const char *x = *(const char *const *)a, *y = *(const char *const *)b;
-	uint64_t i = 0, j = 0;
-	bool xi = array_index(x, &i), yi = array_index(y, &j);
+	const struct member *x = a, *y = b;
 
-	if (xi && yi)
-		return (i > j) - (i < j);
-	if (xi != yi)
-		return xi ? -1 : 1;
-	return utf16_order(x, y);
+	if (x->index != y->index)
+		return x->index < y->index ? -1 : 1;
+	return utf16_order(x->key, y->key);
 }
 
 static int rfc8785_order(const void *a, const void *b)
 {
-	return utf16_order(*(const char *const *)a, *(const char *const *)b);
+	return utf16_order(((const struct member *)a)->key, ((const struct member *)b)->key);
 }
 
 static void put_object(struct buf *b, const json_t *j, key_order_fn *order)
 {
 	size_t n = json_object_size(j), i = 0;
-	auto_free const char **keys = xcalloc(n ? n : 1, sizeof(*keys));
+	auto_free struct member *members = xcalloc(n ? n : 1, sizeof(*members));
 	const char *key;
 	json_t *v;
 
-	json_object_foreach((json_t *)j, key, v) keys[i++] = key;
-	qsort(keys, n, sizeof(*keys), order);
+	json_object_foreach((json_t *)j, key, v) members[i++] =
+		(struct member){ .key = key, .value = v, .index = array_index(key) };
+	qsort(members, n, sizeof(*members), order);
 	buf_puts(b, "{");
 	for (i = 0; i < n; i++) {
 		if (i)
 			buf_puts(b, ",");
-		put_string(b, keys[i], strlen(keys[i]));
+		put_string(b, members[i].key, strlen(members[i].key));
 		buf_puts(b, ":");
-		put_value(b, json_object_get(j, keys[i]), order);
+		put_value(b, members[i].value, order);
 	}
 	buf_puts(b, "}");
 }
