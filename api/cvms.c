@@ -199,19 +199,13 @@ static void look_done(void *arg)
 	call_reply_err(c, &e);
 }
 
-static void fits(struct call *c, const struct cvm_row *row, const json_t *manifest)
-{
-	auto_free char *text = compose_text(manifest);
-
-	preflight_reply(c, shape_fit(c, row), row, text);
-}
-
 /* Only a request that could never be answered is an error; what does not fit is the answer asked for. */
 static void answer_preflight(struct call *c, bool looked)
 {
 	auto_cvm_asked struct cvm_asked asked = { 0 };
 	auto_json json_t *body = NULL;
 	struct vmm *v = api_of(c)->vmm;
+	auto_free char *text = NULL;
 	struct cvm_request q = { 0 };
 	struct cvm_row row;
 	struct err e;
@@ -222,9 +216,11 @@ static void answer_preflight(struct call *c, bool looked)
 		call_reply_err(c, &e);
 		return;
 	}
+	text = compose_text(asked.manifest);
+	asked.ask.manifest_text = text;
 	asked.ask.looked = looked;
 	if (!vmm_preflight(v, c->caller.workspace, &asked.ask, &row, &e))
-		fits(c, &row, asked.manifest);
+		preflight_reply(c, shape_fit(c, &row), &row, text);
 	else if (!vmm_look_again(v, &e, looked, look_done, c))
 		preflight_refuse(c, &e);
 }

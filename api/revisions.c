@@ -180,13 +180,19 @@ static int load_manifest(const struct call *c, const struct app_row *app, int64_
 			      (long long)number);
 }
 
-/* The very bytes that the compose hash is of. Takes @manifest. */
-static json_t *as_text(json_t *manifest)
+/* As an object, or the very bytes that the compose hash is of. */
+static int load_file(const struct call *c, const struct app_row *app, int64_t number, bool raw, json_t **ret,
+		     struct err *e)
 {
-	auto_free char *text = compose_text(manifest);
+	auto_free char *text = NULL;
+	int r;
 
-	json_decref(manifest);
-	return json_string(text);
+	if (!raw)
+		return load_manifest(c, app, number, ret, e);
+	r = vmm_revision_manifest(api_of(c)->vmm, app->workspace, app->app_id, number, &text, e);
+	if (!r)
+		*ret = json_string(text);
+	return r;
 }
 
 /* Clients insist on texts for environment and configuration, which the history does not keep: they belong to a CVM, not to its
@@ -194,7 +200,7 @@ static json_t *as_text(json_t *manifest)
 static void get_revision(struct call *c)
 {
 	struct revision_info revision = { 0 };
-	json_t *manifest = NULL, *o;
+	json_t *file = NULL, *o;
 	struct app_row app;
 	bool raw = false;
 	int64_t number = 0;
@@ -202,13 +208,13 @@ static void get_revision(struct call *c)
 
 	if (call_query_bool(c, "raw_compose_file", false, &raw, &e) ||
 	    read_number(c->param[1], &number, &e) || api_find_app(c, c->param[0], &app, &e) ||
-	    find_revision(c, &app, number, &revision, &e) || load_manifest(c, &app, number, &manifest, &e)) {
+	    find_revision(c, &app, number, &revision, &e) || load_file(c, &app, number, raw, &file, &e)) {
 		call_reply_err(c, &e);
 		return;
 	}
 	o = shape_revision(c, &app, &revision);
 	json_object_set_new(o, "workspace", shape_workspace(c, app.workspace));
-	json_object_set_new(o, "compose_file", raw ? as_text(manifest) : manifest);
+	json_object_set_new(o, "compose_file", file);
 	json_object_set_new(o, "encrypted_env", json_string(""));
 	json_object_set_new(o, "user_config", json_string(""));
 	call_reply(c, 200, o);
@@ -279,6 +285,7 @@ static int apply(struct change *ch, struct answer *ret, struct err *e)
 				  .timeout_s = (unsigned)rc->ask.shutdown_timeout,
 				  .force = rc->ask.allow_force_stop };
 	auto_json json_t *manifest = NULL, *operations = json_array();
+	auto_free char *text = NULL;
 	struct request_ref ref = api_ref(c);
 	auto_free struct cvm_row *rows = NULL;
 	struct app_row app;
@@ -292,7 +299,10 @@ static int apply(struct change *ch, struct answer *ret, struct err *e)
 		r = load_manifest(c, &app, number, &manifest, e);
 	if (!r)
 		r = affected(c, &app, rc->ask.vm_uuid, &rows, &n, e);
+	/* once for all CVMs */
+	text = r ? NULL : compose_text(manifest);
 	ask.manifest = manifest;
+	ask.manifest_text = text;
 	if (!r)
 		r = roll_back(c, rows, n, &ask, &ref, operations, e);
 	if (!r)

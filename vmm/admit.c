@@ -170,7 +170,7 @@ static int take_manifest(const struct cvm_ask *ask, struct admission *a, struct 
 		err_field(e, ERR_COMPOSE_MISSING, "compose_file", NULL, "compose_file is missing");
 		return err_hint(e, "send compose_file: {\"docker_compose_file\": \"services: ...\"}");
 	}
-	a->manifest = compose_text(ask->manifest);
+	a->manifest = ask->manifest_text ? xstrdup(ask->manifest_text) : compose_text(ask->manifest);
 	compose_hash(a->manifest, r->compose_hash);
 	r->manifest = a->manifest;
 	/* Defaults as the guest reads an absent key (AppCompose). */
@@ -326,9 +326,11 @@ static int change_software(struct vmm *v, const struct cvm_row *cvm, const struc
 			   struct admission *a, struct err *e)
 {
 	/* An app keeps its id whatever becomes of its manifest. */
-	const struct cvm_ask like = {
-		.image = ask->image, .prefer_dev = -1, .manifest = ask->manifest, .app_id = cvm->app_id
-	};
+	const struct cvm_ask like = { .image = ask->image,
+				      .prefer_dev = -1,
+				      .manifest = ask->manifest,
+				      .manifest_text = ask->manifest_text,
+				      .app_id = cvm->app_id };
 	auto_free char *present = NULL;
 	int r = 0;
 

@@ -177,6 +177,7 @@ static int pick(struct vmm *v, const struct replicate_ask *ask, struct cvm_row *
 struct likeness {
 	struct cvm_row source;
 	json_t *manifest;
+	char *text; /* of it */
 	struct cvm_blobs blobs;
 	struct port_ask ports[CVM_PORTS_MAX];
 	struct port_row *port_rows;
@@ -188,6 +189,7 @@ struct likeness {
 static void likeness_free(struct likeness *l)
 {
 	json_decref(l->manifest);
+	free(l->text);
 	cvm_blobs_free(&l->blobs);
 	free(l->port_rows);
 	free(l->devices);
@@ -327,8 +329,13 @@ static int liken(struct vmm *v, const struct replicate_ask *ask, struct likeness
 		r = take_ports(v, l, e);
 	if (!r)
 		r = take_gpus(v, l, e);
+	if (r)
+		return r;
+	/* once for all that are made of it */
+	l->text = compose_text(l->manifest);
 	l->ask.manifest = l->manifest;
-	return r;
+	l->ask.manifest_text = l->text;
+	return 0;
 }
 
 /* ------------------------------------------------------------------ making them */

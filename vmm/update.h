@@ -13,6 +13,7 @@ struct update_ask {
 	const char *instance_type;           /* its numbers, where none are given below; NULL = as it is */
 	int64_t vcpus, memory_mib, disk_gib; /* 0 = as it is */
 	json_t *manifest;                    /* new app-compose object (compose.h); NULL = as it is */
+	const char *manifest_text;           /* compose_text() of it, for those who have it */
 	const char *image;                   /* name or family; NULL = as it is */
 	bool set_env;                        /* the new environment replaces the old one completely */
 	const void *encrypted_env;

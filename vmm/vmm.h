@@ -189,6 +189,8 @@ struct cvm_ask {
 	const char *kms_id;
 	const char *app_id; /* 40 hex, optional 0x */
 	json_t *manifest;   /* app-compose object (compose.h), borrowed */
+	const char *
+		manifest_text; /* compose_text() of it, borrowed, for those who have it; NULL: it is written here */
 	const struct port_ask *ports;
 	size_t n_ports;
 	const void *encrypted_env;
