@@ -2,11 +2,12 @@
  * body.c - long JSON bodies, parsed beside the loop.
  *
  * A body of 1 MiB takes up to 25 ms to parse, and as long again to be written canonically for its
- * digest. The work depends on nothing but the text, so a job does it. There is one such job at a time:
- * more of them would only take the processor from the loop. The other requests wait in s->unread.
+ * digest. The work depends on nothing but the text, so a job does it. There is one such job at a
+ * time: more of them would only take the processor from the loop. The other requests wait in
+ * s->unread.
  *
- * A request that waits belongs to its connection, and goes with it. From the beginning of the job on it
- * belongs to the job, then to its handler. The server may be gone when the job ends.
+ * A request that waits belongs to its connection, and goes with it. From the beginning of the job
+ * on it belongs to the job, then to its handler. The server may be gone when the job ends.
  */
 #include "api/body.h"
 

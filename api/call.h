@@ -65,15 +65,16 @@ int call_query_int(struct call *c, const char *key, int64_t min, int64_t max, in
 /* Boolean query parameter: true/false/1/0, or bare (= true); @def if absent. */
 int call_query_bool(struct call *c, const char *key, bool def, bool *ret, struct err *e);
 
-/* The body as a JSON object (an empty body counts as {} when @empty_ok). New reference or NULL with *e.
- * It may be the same one each time: not to be changed. */
+/* The body as a JSON object (an empty body counts as {} when @empty_ok). New reference or NULL
+ * with *e. It may be the same one each time: not to be changed. */
 json_t *call_json(const struct call *c, bool empty_ok, struct err *e);
 
-/* json_canonical() of @body if it is that of call_json() and was written beside the loop; else NULL. */
+/* json_canonical() of @body if it is that of call_json() and was written beside the loop; else
+ * NULL. */
 const char *call_canonical(const struct call *c, const json_t *body);
 
-/* The server is gone, and call.server with it: the call can only be answered with an error. Ask this when
- * a job has ended. */
+/* The server is gone, and call.server with it: the call can only be answered with an error. Ask
+ * this when a job has ended. */
 bool call_is_cut(const struct call *c);
 
 /* Scheme, host and port this client reached us by, without a trailing slash: "http://127.0.0.1:8080". */

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
- * change.h - a request that changes something: applied in the turn's transaction, answered after its commit.
+ * change.h - a request that changes something: applied in the turn's transaction, answered after
+ * its commit.
  *
- * Every such route honours Idempotency-Key: the answer is kept in the transaction of the effect, and given again, marked
- * "Idempotent-Replayed: true", to the same caller with the same method, path and body.
+ * Every such route honours Idempotency-Key: the answer is kept in the transaction of the effect,
+ * and given again, marked "Idempotent-Replayed: true", to the same caller with the same method,
+ * path and body.
  *
- * Every such route on a CVM honours If-Match (precondition.h), inside the transaction: of two changes with the same tag one is
- * applied. A kept answer is given whatever the tag: its change was applied when the tag was right.
+ * Every such route on a CVM honours If-Match (precondition.h), inside the transaction: of two
+ * changes with the same tag one is applied. A kept answer is given whatever the tag: its change was
+ * applied when the tag was right.
  *
- * A change that wants devices, hugepages or host ports is first refused, and applied after the host was
- * looked at (vmm_look_again()): what is free there changes without anybody telling us.
+ * A change that wants devices, hugepages or host ports is first refused, and applied after the host
+ * was looked at (vmm_look_again()): what is free there changes without anybody telling us.
  */
 #ifndef TEEPOD_API_CHANGE_H
 #define TEEPOD_API_CHANGE_H

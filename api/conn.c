@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  * conn.c - a connection from accept to close.
  *
- * States are those of enum conn_state. Input is pushed by the loop (on_read), decrypted if need be, appended to c->in and
- * used up by process(): one request at a time, the next one only after the answer to the one before. A handler may
- * answer inside its call (process() then simply goes on) or at any later time; then what waits in c->in is taken
- * up from the loop, not from inside call_reply(), so that a handler never finds itself called by its own answer.
+ * States are those of enum conn_state. Input is pushed by the loop (on_read), decrypted if need be,
+ * appended to c->in and used up by process(): one request at a time, the next one only after the
+ * answer to the one before. A handler may answer inside its call (process() then simply goes on) or
+ * at any later time; then what waits in c->in is taken up from the loop, not from inside
+ * call_reply(), so that a handler never finds itself called by its own answer.
  *
- * Reading goes on while a call is in flight, because end-of-file is how one learns that a client has left; it stops when
- * in_max bytes of later requests wait, and when answers pile up unread. End-of-file itself does not cancel a call that
- * did not ask for it: clients may shut down their sending side and still wait for the answer.
+ * Reading goes on while a call is in flight, because end-of-file is how one learns that a client
+ * has left; it stops when in_max bytes of later requests wait, and when answers pile up unread.
+ * End-of-file itself does not cancel a call that did not ask for it: clients may shut down their
+ * sending side and still wait for the answer.
  *
- * A turn of the loop that has taken long enough (lag_enough()) reads from no more connections, and leaves further
- * requests of this one to the next turn: many clients at once are served in many turns.
+ * A turn of the loop that has taken long enough (lag_enough()) reads from no more connections, and
+ * leaves further requests of this one to the next turn: many clients at once are served in many
+ * turns.
  *
  * Deadlines are kept as numbers in the connection; one timer of the server looks at all of them.
  */

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * failpoint.h - die or dawdle here, on request: how tests ask what kill -9 leaves behind, and what a
- * slow handler does to the others.
+ * failpoint.h - die or dawdle here, on request: how tests ask what kill -9 leaves behind, and what
+ * a slow handler does to the others.
  *
- * Compiled in only with -DTEEPOD_FAILPOINTS. The environment variable TEEPOD_FAILPOINT names one point, e.g.
- * "create.disk.before"; the process then kills itself with SIGKILL the first time it gets there, or with "create.disk.before:3"
- * the third time. TEEPOD_HOLD names one section of the loop (lag.h) and milliseconds, e.g.
- * "GET /healthz=150": it is busy for that long each time. Loop thread only.
+ * Compiled in only with -DTEEPOD_FAILPOINTS. The environment variable TEEPOD_FAILPOINT names one
+ * point, e.g. "create.disk.before"; the process then kills itself with SIGKILL the first time it
+ * gets there, or with "create.disk.before:3" the third time. TEEPOD_HOLD names one section of the
+ * loop (lag.h) and milliseconds, e.g. "GET /healthz=150": it is busy for that long each time. Loop
+ * thread only.
  */
 #ifndef TEEPOD_BASE_FAILPOINT_H
 #define TEEPOD_BASE_FAILPOINT_H

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * json.c - strict JSON in, checked fields out.
  *
- * jansson recurses while it parses and allocates for each value, so both are counted on the raw text
- * first: a bomb is refused before anything is built. Strings are skipped with their escapes; whatever
- * else is malformed jansson finds.
+ * jansson recurses while it parses and allocates for each value, so both are counted on the raw
+ * text first: a bomb is refused before anything is built. Strings are skipped with their escapes;
+ * whatever else is malformed jansson finds.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -15,8 +15,8 @@
 #include "base/json.h"
 #include "base/own.h"
 
-/* How deep it nests, and how many commas and opening brackets it has: each value but the first follows
- * one of them. */
+/* How deep it nests, and how many commas and opening brackets it has: each value but the first
+ * follows one of them. */
 static void measure(const char *text, size_t len, unsigned *ret_depth, size_t *ret_marks)
 {
 	bool in_string = false;

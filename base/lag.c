@@ -3,11 +3,11 @@
  *
  * A turn lasts from the end of a poll to the beginning of the next one. libuv calls the handlers of
  * descriptors inside its poll phase, so a check handle would come too late for its beginning: the
- * turn's time is what passed between two prepare callbacks, without what libuv says the loop slept in
- * the kernel (UV_METRICS_IDLE_TIME). Nothing wakes an idle loop for this.
+ * turn's time is what passed between two prepare callbacks, without what libuv says the loop slept
+ * in the kernel (UV_METRICS_IDLE_TIME). Nothing wakes an idle loop for this.
  *
- * A long turn is logged when it is over. Each such line takes 100 ms, so there are at most ten of them
- * a second.
+ * A long turn is logged when it is over. Each such line takes 100 ms, so there are at most ten of
+ * them a second.
  */
 #include "base/lag.h"
 

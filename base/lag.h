@@ -25,7 +25,8 @@ struct lag_stats {
 	uint64_t longer; /* than LAG_LONG_MS */
 };
 
-/* Before other prepare handles of the loop are started, so that their work is still part of the turn. */
+/* Before other prepare handles of the loop are started, so that their work is still part of the
+ * turn. */
 void lag_open(uv_loop_t *loop);
 void lag_close(void);
 struct lag_stats lag_stats(void);
@@ -33,7 +34,8 @@ struct lag_stats lag_stats(void);
 /* Has this turn taken LAG_ENOUGH_MS already? False where nothing is measured. */
 bool lag_enough(void);
 
-/* A part of a turn that has a name. Sections nest; the time of an inner one does not count for the outer. */
+/* A part of a turn that has a name. Sections nest; the time of an inner one does not count for
+ * the outer. */
 struct lag_section {
 	struct lag_section *outer;
 	const char *kind, *name; /* static: "POST", "/api/v1/preflight" */

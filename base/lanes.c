@@ -224,7 +224,8 @@ static int64_t check_job(struct lanes *l, struct job *j, int64_t now)
 			drop(l, j);
 			return 0;
 		}
-		/* Those it waits for may have begun since, and be due to be lent; or a thread could not start. */
+		/* Those it waits for may have begun since, and be due to be lent; or a thread
+		 * could not start. */
 		staff(l, n);
 		return j->due_ms < now + RECHECK_MS ? j->due_ms : now + RECHECK_MS;
 	}

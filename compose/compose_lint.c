@@ -280,7 +280,8 @@ static int check_services(const json_t *doc, struct collected *c, struct err *e)
 	return 0;
 }
 
-/* libyaml compares each %TAG with all before it: 256 KiB of them take half a second. A document has none, for tags are refused. */
+/* libyaml compares each %TAG with all before it: 256 KiB of them take half a second. A document
+ * has none, for tags are refused. */
 static bool has_many_tag_directives(const char *text, size_t len)
 {
 	/* last bytes of the line breaks that YAML 1.1 knows: LF, CR, NEL, LS, PS */

@@ -22,7 +22,8 @@ static void set_flag(json_t *j, const char *key, int value)
 		json_object_set_new(j, key, json_boolean(value));
 }
 
-/* The names as keys of an object: lists may hold a thousand, and comparing each with each takes 20 ms. */
+/* The names as keys of an object: lists may hold a thousand, and comparing each with each takes
+ * 20 ms. */
 static json_t *set_of(const json_t *names)
 {
 	json_t *set = json_object(), *v;

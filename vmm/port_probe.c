@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  * port_probe.c - which host ports other processes of the host listen on, found out beside the loop.
  *
- * Whether a port is free is tried with bind(), as QEMU will (SO_REUSEADDR for TCP). That is a job. A
- * request whose ports were not probed is refused (port_probe_missing()), and applied again when the
- * job has ended:
+ * Whether a port is free is tried with bind(), as QEMU will (SO_REUSEADDR for TCP). That is a job.
+ * A request whose ports were not probed is refused (port_probe_missing()), and applied again when
+ * the job has ended:
  *
  *	admission --> port_probe_want() ... refused --> vmm_look_again() --> job --> waiters, port_probe_known()
  *
  * What a job found out is known only while it calls those who waited for it, which apply their
- * requests from there: nothing is admitted on what was true some time ago. Probes do not overlap; the
- * requests that come meanwhile share the next one. Exclusivity among CVMs is none of this: rows see to
- * that, inside the transaction.
+ * requests from there: nothing is admitted on what was true some time ago. Probes do not overlap;
+ * the requests that come meanwhile share the next one. Exclusivity among CVMs is none of this: rows
+ * see to that, inside the transaction.
  *
- * A first probe tries the ports a request names, and a few for each one to be picked. If all of them
- * are taken, the second probe tries every port there is, and its answer is final.
+ * A first probe tries the ports a request names, and a few for each one to be picked. If all of
+ * them are taken, the second probe tries every port there is, and its answer is final.
  */
 #include <arpa/inet.h>
 #include <assert.h>

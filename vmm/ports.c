@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * ports.c - host ports: which may be used, which are free, which one to pick.
  *
- * A mapping is exclusive per (protocol, address, port), a wildcard address collides with every address.
- * A port that another process of the host has is refused too: port_probe.c tries it.
+ * A mapping is exclusive per (protocol, address, port), a wildcard address collides with every
+ * address. A port that another process of the host has is refused too: port_probe.c tries it.
  */
 #include <stdio.h>
 #include <string.h>
@@ -151,8 +151,8 @@ static int check_fixed(struct vmm *v, const struct ports_for *w, size_t i, const
 	return err_hint(e, "use host_port 0 to get a free one of %s", ranges);
 }
 
-/* The next probe tries some of the @n ports from the @at-th on that no other request wants tried; all of
- * them if this request was applied after a probe already. */
+/* The next probe tries some of the @n ports from the @at-th on that no other request wants
+ * tried; all of them if this request was applied after a probe already. */
 static void want_some(struct vmm *v, const struct ports_for *w, const struct port_row *p, int64_t at,
 		      int64_t n)
 {
@@ -262,7 +262,8 @@ int ports_resolve(struct vmm *v, const struct ports_for *w, const struct port_as
 	if (n && !v->set.ports_enabled)
 		return err_field(e, ERR_INVALID, "ports", NULL,
 				 "port mappings are turned off on this node (ports.enabled)");
-	/* All that have to be probed are found in one go; what is wrong is said of the first that is. */
+	/* All that have to be probed are found in one go; what is wrong is said of the first
+	 * that is. */
 	for (size_t i = 0; r >= 0 && i < n; i++) {
 		r = resolve_one(v, w, &asks[i], i, out, e);
 		unprobed = unprobed || r == UNPROBED;

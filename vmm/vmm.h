@@ -187,10 +187,9 @@ struct cvm_ask {
 	int64_t node_id;
 	const char *region;
 	const char *kms_id;
-	const char *app_id; /* 40 hex, optional 0x */
-	json_t *manifest;   /* app-compose object (compose.h), borrowed */
-	const char *
-		manifest_text; /* compose_text() of it, borrowed, for those who have it; NULL: it is written here */
+	const char *app_id;        /* 40 hex, optional 0x */
+	json_t *manifest;          /* app-compose object (compose.h), borrowed */
+	const char *manifest_text; /* compose_text() of it, borrowed; NULL: it is made here */
 	const struct port_ask *ports;
 	size_t n_ports;
 	const void *encrypted_env;
@@ -402,8 +401,9 @@ int vmm_numa_nodes(struct vmm *v, struct numa_row **ret, size_t *n, struct err *
 void vmm_look(struct vmm *v, void (*done)(void *arg), void *arg);
 /* Might a look change this refusal? Ask again with .looked set. */
 bool vmm_worth_a_look(const struct err *e);
-/* Have a look at what @why says nobody has looked at: devices and nodes (unless they were, for this request), or whether other
- * processes have the ports. True: @done follows, and has to apply the request again, before it returns. */
+/* Read from the host what the refusal @why says is not known: devices and NUMA nodes (unless
+ * @looked), or which ports other processes hold. True: @done will be called, and must apply the
+ * request again before it returns. False: the refusal is final. */
 bool vmm_look_again(struct vmm *v, const struct err *why, bool looked, void (*done)(void *arg), void *arg);
 int vmm_cvm_counts(struct vmm *v, int64_t count[DESIRED_MAX][OBSERVED_MAX], struct err *e);
 

@@ -75,7 +75,7 @@ struct vmm {
 		char error[200]; /* why the last one found out less than it should */
 		char said[120];  /* what the log was told last */
 	} look;
-	struct {                             /* port_probe.c */
+	struct { /* port_probe.c */
 		struct port_probe wanted[PROBES_WANTED];
 		size_t n_wanted;
 		bool want_all, running;
@@ -216,8 +216,9 @@ struct ports_for {
 	size_t n_own;
 	bool looked; /* ports were probed for this request before, and those were not enough */
 };
-/* Check rules and exclusivity, pick for host_port 0. Fills @out[CVM_PORTS_MAX]. Fails with an error that
- * port_probe_is_missing() for, until a probe has tried the ports: see vmm_look_again(). */
+/* Check rules and exclusivity, pick for host_port 0. Fills @out[CVM_PORTS_MAX]. Until a
+ * probe has tried the ports it fails with the error of port_probe_missing(): see
+ * vmm_look_again(). */
 int ports_resolve(struct vmm *v, const struct ports_for *w, const struct port_ask *asks, size_t n,
 		  struct port_row *out, struct err *e);
 bool ports_have(const struct port_row *rows, size_t n, const struct port_row *p);

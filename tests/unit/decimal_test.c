@@ -46,8 +46,8 @@ static void known_numbers(void **st)
 	check(1.7976931348623157e308, "17976931348623157", 308);
 }
 
-/* Below a power of two doubles lie closer together, so that its nearest decimal of 16 digits may not
- * read back while another one does. JavaScript prints that one. */
+/* Below a power of two doubles lie closer together, so that its nearest decimal of 16 digits may
+ * not read back while another one does. JavaScript prints that one. */
 static void powers_of_two_have_a_lopsided_interval(void **st)
 {
 	(void)st;

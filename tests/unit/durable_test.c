@@ -416,8 +416,8 @@ static void mutate(void *arg)
 	vmm_mutate(a->n->v, &m, a);
 }
 
-/* As a request does it: applied in a turn, with an Idempotency-Key, answered after the commit; if ports have to be tried, once more
- * after that. */
+/* As a request does it: applied in a turn, with an Idempotency-Key, answered after the commit;
+ * if ports have to be tried, once more after that. */
 static void ask(struct node *n, const struct act *act, struct asking *a)
 {
 	(void)snprintf(a->key, sizeof(a->key), "k%u", n->keys++);

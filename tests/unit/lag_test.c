@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * lag_test.c - turns of the loop are measured without their sleep, and a long one names its handler.
+ * lag_test.c - turns of the loop are measured without their sleep, and a long one names its
+ * handler.
  */
 #include <setjmp.h>
 #include <stdarg.h>

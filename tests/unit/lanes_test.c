@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * lanes_test.c - jobs beside the loop: they end on the loop thread, late ones are reported, and those that hang are in nobody's way.
+ * lanes_test.c - jobs beside the loop: they end on the loop thread, late ones are reported, and
+ * those that hang are in nobody's way.
  *
- * Jobs wait for semaphores that the loop posts, and the loop for their ends, so that only deadlines take time here.
+ * Jobs wait for semaphores that the loop posts, and the loop for their ends, so that only deadlines
+ * take time here.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -337,7 +339,8 @@ static void all_jobs_are_cancelled_and_later_ones_run(void **st)
 	uv_close((uv_handle_t *)&w->started, NULL);
 }
 
-/* A loop without jobs does not stay for the lanes' sake, nor does one without lanes have to be closed. */
+/* A loop without jobs does not stay for the lanes' sake, nor does one without lanes have to be
+ * closed. */
 static void lanes_that_were_never_used_close(void **st)
 {
 	struct world *w = *st;
@@ -385,7 +388,8 @@ static void work_stuck(void *arg)
 	work_until_released(&s->t);
 }
 
-/* In a process of its own, which ends as the contract says. Its status: 0, or the number of the check. */
+/* In a process of its own, which ends as the contract says. Its status: 0, or the number of the
+ * check. */
 static int close_with_a_stuck_job(void)
 {
 	static struct world w;
