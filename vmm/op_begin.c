@@ -36,14 +36,11 @@ struct begun {
 	struct op_row row;
 };
 
-/* Read again: what asked for it may have been rolled back after all, in the same turn. */
 static void begun(void *arg, const struct err *e)
 {
 	struct begun *b = arg;
-	struct err ignored;
 
-	if (!e && !b->v->closing && !ops_get(b->v->db, b->row.id, &b->row, &ignored) &&
-	    b->row.state == OP_RUNNING)
+	if (!e && !b->v->closing)
 		op_go(op_launch(b->v, &b->row));
 	free(b);
 }
@@ -61,9 +58,8 @@ static void cancel_committed(void *arg, const struct err *e)
 {
 	struct begun *b = arg;
 	struct op_run *o = e ? NULL : run_of(b->v, b->row.id);
-	struct err ignored;
 
-	if (o && !b->v->closing && !ops_get(b->v->db, b->row.id, &b->row, &ignored) && b->row.cancel) {
+	if (o && !b->v->closing) {
 		o->row.cancel = true;
 		op_cancel_heard(o);
 	}
