@@ -105,6 +105,29 @@ int ops_queued_of(struct db *db, int64_t cvm, struct op_row *ret, struct err *e)
 			e);
 }
 
+int ops_start_in_doubt(struct db *db, const char *cvm_uuid, const char *start, struct err *e)
+{
+	int64_t found;
+	int r = sql_int(
+		db, e, 0, &found,
+		"SELECT 1 FROM operations WHERE cvm_uuid = ?1 AND state IN ('failed', 'cancelled')"
+		" AND (step = ?2 OR (step = '' AND undoing = 1)) AND id > coalesce((SELECT max(id)"
+		" FROM operations WHERE cvm_uuid = ?1 AND state = 'succeeded' AND kind IN ('create', 'start', 'restart')),"
+		" '') LIMIT 1",
+		"ss", cvm_uuid, start);
+
+	return r ? r : (int)found;
+}
+
+int ops_knows(struct db *db, const char *cvm_uuid, struct err *e)
+{
+	int64_t found;
+	int r = sql_int(db, e, 0, &found, "SELECT 1 FROM operations WHERE cvm_uuid = ? LIMIT 1", "s",
+			cvm_uuid);
+
+	return r ? r : (int)found;
+}
+
 #define LIVE                                                                              \
 	" INDEXED BY operations_live WHERE state IN ('queued', 'running') AND ?3 IS NULL" \
 	" AND (?1 = 0 OR workspace = ?1) AND (?2 IS NULL OR cvm_uuid = ?2)"

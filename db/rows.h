@@ -461,6 +461,11 @@ int ops_get(struct db *db, const char *id, struct op_row *ret, struct err *e);
 /* The running operation of a CVM. */
 int ops_running_of(struct db *db, int64_t cvm, struct op_row *ret, struct err *e);
 int ops_queued_of(struct db *db, int64_t cvm, struct op_row *ret, struct err *e);
+/* 1 if an operation of the CVM ended, since its last successful start, without an answer to its step @start or with that step undone; else
+ * 0. What was asked of the hypervisor then may still happen. */
+int ops_start_in_doubt(struct db *db, const char *cvm_uuid, const char *start, struct err *e);
+/* 1 if the log of operations has any of the CVM; else 0. */
+int ops_knows(struct db *db, const char *cvm_uuid, struct err *e);
 struct op_filter {
 	int64_t workspace;    /* 0 = all */
 	const char *cvm_uuid; /* NULL = any */

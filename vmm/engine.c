@@ -178,7 +178,7 @@ void op_job_over(struct op_run *o, int result, const struct err *e)
 		op_undone(o);
 	else if (is_interrupted(o, result))
 		op_cancel_now(o);
-	else if (o->unknown && (s->flags & STEP_OPTIONAL))
+	else if (result == -ERR_TIMEOUT && (s->flags & STEP_OPTIONAL))
 		succeed_step(o);
 	else if (result)
 		fail(o, &o->err);
@@ -282,6 +282,15 @@ static bool must_wait(const struct op_run *o)
 	       op_job_haunts(o->v, o->row.cvm);
 }
 
+/* The job of this step was abandoned, and the commit of what was to follow has failed: decide again, do not wait for the job. */
+static void after_failed_commit(struct op_run *o)
+{
+	if (o->row.undoing && o->row.cancel)
+		op_undone(o);
+	else
+		op_job_over(o, -ERR_TIMEOUT, &o->err);
+}
+
 void op_go(struct op_run *o)
 {
 	const struct step *s;
@@ -290,6 +299,10 @@ void op_go(struct op_run *o)
 		return;
 	if (o->row.cancel && !o->row.undoing) {
 		op_cancel_now(o);
+		return;
+	}
+	if (o->unknown) {
+		after_failed_commit(o);
 		return;
 	}
 	o->parked = must_wait(o);

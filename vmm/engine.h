@@ -15,7 +15,7 @@
  * and repeats the step it was in, forward or back; after an upgrade it finds the step by its name in the new table.
  *
  * Each job says what it waits for (enum waits_for) and for how long. From that follow its lane, whether it needs the hypervisor, and
- * what a stop or a delete may do while it runs: see the table of rules in engine.c.
+ * what a stop or a delete may do while it runs: see the table at the top of engine.c.
  */
 #ifndef TEEPOD_VMM_ENGINE_H
 #define TEEPOD_VMM_ENGINE_H
@@ -87,7 +87,6 @@ enum step_flag {
 	STEP_KEEP = 1,     /* failing here fails the operation, but what was done stays */
 	STEP_OPTIONAL = 2, /* a job past its deadline counts as done: a later step does without it */
 	STEP_PROMISED = 4, /* an effect that may have happened is saved as if it had */
-	STEP_STARTS = 8,   /* a guest runs after it, also when its job is given up */
 };
 
 struct step_act {
@@ -172,10 +171,8 @@ bool op_job_may_abandon(const struct op_run *o);
 void op_job_hurry(struct op_run *o);
 /* Does an abandoned job of this CVM still run? */
 bool op_job_haunts(const struct vmm *v, int64_t cvm);
-/* Was a start of this CVM given up whose guest may still appear? */
-bool op_start_in_doubt(const struct vmm *v, int64_t cvm);
-void op_start_settled(struct vmm *v, int64_t cvm);
-void op_doubts_free(struct vmm *v);
+/* End the domain of a CVM that is deleted, and remove its definition and its folder: a job that was given up may have made them. */
+void op_clear_remains(struct vmm *v, const char *uuid);
 /* engine.c: @result and *e are the job's; ERR_TIMEOUT: it is past its deadline and abandoned. */
 void op_job_over(struct op_run *o, int result, const struct err *e);
 
@@ -190,6 +187,10 @@ int op_load_cvm(struct op_run *o, struct cvm_row *c, struct err *e);
 /* [turn] @row is over: written down, with its event. */
 int op_end_row(struct vmm *v, struct op_row *row, enum op_state state, struct err *e);
 
+/* op_begin.c: go on from what the row says; or end, because the program does not have that step. */
+void op_resume(struct op_run *o);
+/* Say so: into *ret and the row's error. */
+void op_unknown_step(struct op_row *row, struct err *ret);
 /* op_begin.c [turn]: queue an operation that goes on where @after ends, unless one is queued already; *ret_queued says which. */
 int op_follow(struct vmm *v, const struct op_run *after, const struct cvm_row *c, enum op_kind kind,
 	      struct op_row *ret, bool *ret_queued, struct err *e);

@@ -77,18 +77,19 @@ static int stop_turn(void *arg, struct err *e)
 	return r ? r : vmm_power(t->v, &c, &ask, &ref, &op, e);
 }
 
-/* A start was given up, the CVM was stopped, and now its guest runs after all. */
-static void stop_again(struct told *t, const struct cvm_row *c)
+/* A start was given up or failed, the CVM is to be stopped, and its guest runs after all. */
+static void stop_again(struct vmm *v, const struct cvm_row *c)
 {
+	struct told t = { v, c->id };
 	struct err e;
 
 	if (!up(c->observed) || c->desired != DESIRED_STOPPED || c->op_id[0] ||
-	    !op_start_in_doubt(t->v, t->cvm))
+	    ops_start_in_doubt(v->db, c->uuid, "start", &e) <= 0)
 		return;
 	log_warn("%s runs because of a start that was given up: it is stopped again", c->name);
-	if (turn_do(t->v->turn, stop_turn, t, &e) < 0) {
+	if (turn_do(v->turn, stop_turn, &t, &e) < 0) {
 		log_error("%s cannot be stopped: %s", c->name, e.text);
-		observe_soon(t->v);
+		observe_soon(v);
 	}
 }
 
@@ -101,7 +102,7 @@ static void recorded(void *arg, const struct err *e)
 	if (!e && !t->v->closing) {
 		if (!cvms_get(t->v->db, t->cvm, &c, &ignored) && up(c.observed)) {
 			guest_listen(t->v, &c);
-			stop_again(t, &c);
+			stop_again(t->v, &c);
 		} else {
 			guest_forget(t->v, t->cvm);
 		}
@@ -322,13 +323,18 @@ static int apply_row(struct listing *l, const struct cvm_seen *s, enum domain_st
 	return r ? r : apply_state(l->v, &c, now, e);
 }
 
+/* What a job that was given up has made after its CVM was deleted is removed; a CVM that this database never had is left alone. */
 static void report_strangers(struct listing *l)
 {
 	struct cvm_row c;
 	struct err e;
 
 	for (size_t i = 0; i < l->n; i++)
-		if (cvms_by_uuid(l->v->db, l->domains[i].uuid, &c, &e) == -ERR_NOT_FOUND)
+		if (cvms_by_uuid(l->v->db, l->domains[i].uuid, &c, &e) != -ERR_NOT_FOUND)
+			continue;
+		else if (ops_knows(l->v->db, l->domains[i].uuid, &e) > 0)
+			op_clear_remains(l->v, l->domains[i].uuid);
+		else
 			log_warn("domain %s carries our mark but is not in the database; it is left alone",
 				 l->domains[i].uuid);
 }
@@ -391,6 +397,17 @@ static void settle(struct listing *l)
 	policies_look(v);
 }
 
+static void stop_unwanted(const struct listing *l)
+{
+	struct cvm_row c;
+	struct err e;
+
+	for (size_t i = 0; i < l->n; i++)
+		if (l->domains[i].state == DOMAIN_RUNNING &&
+		    !cvms_by_uuid(l->v->db, l->domains[i].uuid, &c, &e))
+			stop_again(l->v, &c);
+}
+
 static void list_done(void *arg, enum job_end end)
 {
 	struct listing *l = arg;
@@ -409,6 +426,7 @@ static void list_done(void *arg, enum job_end end)
 		observe_soon(v);
 	} else {
 		settle(l);
+		stop_unwanted(l);
 	}
 	free(l->domains);
 	free(l);

@@ -219,31 +219,41 @@ int vmm_cancel(struct vmm *v, const char *op_id, struct err *e)
 	return ask_to_cancel(v, &row, e);
 }
 
-/* Nothing is guessed about a step that this program does not have: the operation ends, and its CVM stays as it is. */
-static void resume_unknown(struct op_run *o)
+void op_unknown_step(struct op_row *row, struct err *ret)
 {
-	err_set(&o->err, ERR_HOST,
+	err_set(ret, ERR_HOST,
 		"operation %s stands at step \"%s\" of \"%s\" version %d, which this teepod does not have",
-		o->row.id, o->row.step, op_kind_word[o->row.kind], o->row.table_version);
-	err_hint(&o->err,
-		 "it was begun by another release; stop or delete the CVM, or run that release again");
+		row->id, row->step, op_kind_word[row->kind], row->table_version);
+	err_hint(ret, "it was begun by another release; stop or delete the CVM, or run that release again");
+	op_error_write(ret, row->error);
+}
+
+/* Nothing is guessed about a step that this program does not have: the operation ends, and its CVM stays as it is, with all it holds. */
+static void end_unknown(struct op_run *o)
+{
+	op_unknown_step(&o->row, &o->err);
 	op_log(o, LOG_LEVEL_ERROR, "cannot go on: ", o->err.text);
-	op_error_write(&o->err, o->row.error);
+	o->row.undoing = false;
 	o->at = 0;
 	op_finish(o, OP_FAILED);
+}
+
+void op_resume(struct op_run *o)
+{
+	o->at = op_step_find(op_table_of(o), o->row.step, o->row.table_version);
+	if (o->at < -1 || (o->at < 0 && !o->row.undoing))
+		end_unknown(o);
+	else
+		op_go(o);
 }
 
 static void resume(struct vmm *v, const struct op_row *row)
 {
 	struct op_run *o = op_launch(v, row);
 
-	if (o->at < -1) {
-		resume_unknown(o);
-		return;
-	}
 	op_log(o, LOG_LEVEL_INFO, o->row.undoing ? "going back from step " : "going on from step ",
 	       *o->row.step ? o->row.step : "(first)");
-	op_go(o);
+	op_resume(o);
 }
 
 int ops_resume(struct vmm *v, struct err *e)

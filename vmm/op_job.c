@@ -5,8 +5,9 @@
  * or a delete has to get past it. An abandoned job still runs, and its call may take effect at any moment until it returns. So:
  *
  *   - Operations that start or change the CVM wait until the job has returned (op_job_haunts()). Stop and delete do not wait.
- *   - When it returns, the CVM is looked at. A guest that appeared although the CVM is to be stopped is stopped again (observe.c), and
- *     what belongs to a CVM that is deleted by now is removed.
+ *   - When it returns, the state of the CVM is read again. A guest that appeared although the CVM is to be stopped is stopped again, and
+ *     what belongs to a CVM that is deleted by now is removed. The same happens when domains are listed, after a restart of the
+ *     daemon, say: whether a start is in doubt is read from the log of operations (observe.c).
  *   - A start whose answer was lost with the connection is treated alike: libvirt may still carry it out.
  */
 #include <stdio.h>
@@ -30,11 +31,6 @@ struct step_run {
 	struct step_job values;
 	int result;
 	struct err err;
-};
-
-struct start_doubt {
-	struct start_doubt *next;
-	int64_t cvm;
 };
 
 static enum lane lane_of(enum waits_for w)
@@ -111,47 +107,6 @@ static void run_free(struct step_run *r)
 	free(r);
 }
 
-/* ------------------------------------------------------------------ starts in doubt */
-
-bool op_start_in_doubt(const struct vmm *v, int64_t cvm)
-{
-	const struct start_doubt *d = v->doubts;
-
-	while (d && d->cvm != cvm)
-		d = d->next;
-	return d != NULL;
-}
-
-static void doubt_start(struct vmm *v, int64_t cvm)
-{
-	struct start_doubt *d;
-
-	if (op_start_in_doubt(v, cvm))
-		return;
-	d = xcalloc(1, sizeof(*d));
-	*d = (struct start_doubt){ .next = v->doubts, .cvm = cvm };
-	v->doubts = d;
-}
-
-void op_start_settled(struct vmm *v, int64_t cvm)
-{
-	for (struct start_doubt **at = &v->doubts; *at; at = &(*at)->next) {
-		struct start_doubt *d = *at;
-
-		if (d->cvm != cvm)
-			continue;
-		*at = d->next;
-		free(d);
-		return;
-	}
-}
-
-void op_doubts_free(struct vmm *v)
-{
-	while (v->doubts)
-		op_start_settled(v, v->doubts->cvm);
-}
-
 /* ------------------------------------------------------------------ abandoned jobs */
 
 bool op_job_haunts(const struct vmm *v, int64_t cvm)
@@ -163,40 +118,53 @@ bool op_job_haunts(const struct vmm *v, int64_t cvm)
 	return r != NULL;
 }
 
+struct remains {
+	struct vmm *v;
+	struct hypervisor *hv;
+	char uuid[UUID_TEXT];
+	char *dir;
+	int result;
+	struct err err;
+};
+
 static void clear_work(void *arg)
 {
-	struct step_run *r = arg;
+	struct remains *r = arg;
 
-	r->result = hv_destroy(r->values.hv, r->values.cvm.uuid, &r->err);
+	r->result = hv_destroy(r->hv, r->uuid, &r->err);
 	if (!r->result)
-		r->result = hv_undefine(r->values.hv, r->values.cvm.uuid, &r->err);
+		r->result = hv_undefine(r->hv, r->uuid, &r->err);
 	if (!r->result)
-		r->result = file_remove_tree(r->values.dir, &r->err);
+		r->result = file_remove_tree(r->dir, &r->err);
 }
 
+/* What could not be removed is found again when domains are listed. */
 static void clear_done(void *arg, enum job_end end)
 {
-	struct step_run *r = arg;
+	struct remains *r = arg;
 	struct vmm *v = r->v;
 
-	if (end == JOB_WORKED && r->result)
-		log_error("what a late job left of the deleted CVM %s cannot be removed: %s",
-			  r->values.cvm.uuid, r->err.text);
-	run_free(r);
+	if (end == JOB_DROPPED || r->result)
+		log_error("what is left of the deleted CVM %s cannot be removed: %s", r->uuid,
+			  end == JOB_DROPPED ? "no thread was free" : r->err.text);
+	free(r->dir);
+	free(r);
 	vmm_job_end(v);
 }
 
-/* The CVM is deleted: nothing else will look after what the late job has made. */
-static void clear_up(struct step_run *r)
+void op_clear_remains(struct vmm *v, const char *uuid)
 {
-	const struct job_calls calls = { .lane = LANE_KILL,
-					 .what = "remove what is left of a deleted CVM",
-					 .deadline_ms = 120 * 1000,
-					 .work = clear_work,
-					 .done = clear_done };
+	static const struct job_calls calls = { .lane = LANE_KILL,
+						.what = "remove what is left of a deleted CVM",
+						.deadline_ms = 120 * 1000,
+						.work = clear_work,
+						.done = clear_done };
+	struct remains *r = xcalloc(1, sizeof(*r));
 
-	vmm_job_begin(r->v);
-	(void)job_start(r->v->set.loop, &calls, r);
+	*r = (struct remains){ .v = v, .hv = v->hv, .dir = cvm_dir(v, uuid) };
+	memcpy(r->uuid, uuid, sizeof(r->uuid));
+	vmm_job_begin(v);
+	(void)job_start(v->set.loop, &calls, r);
 }
 
 static void unlink_abandoned(struct step_run *r)
@@ -225,19 +193,16 @@ static void abandoned_over(struct step_run *r, enum job_end end)
 	found = cvms_get(v->db, r->values.cvm.id, &c, &e);
 	if (!found)
 		observe_look(v, c.uuid);
+	else if (found == -ERR_NOT_FOUND && end == JOB_WORKED)
+		op_clear_remains(v, r->values.cvm.uuid);
 	ops_unpark(v);
-	if (found == -ERR_NOT_FOUND && end == JOB_WORKED)
-		clear_up(r);
-	else
-		run_free(r);
+	run_free(r);
 }
 
 void op_job_abandon(struct op_run *o)
 {
 	struct step_run *r = o->run;
 
-	if (!o->row.undoing && (op_step(o)->flags & STEP_STARTS))
-		doubt_start(o->v, o->row.cvm);
 	o->run = NULL;
 	o->unknown = true;
 	r->o = NULL;
@@ -288,8 +253,6 @@ static void done(void *arg, enum job_end end)
 	o->run = NULL;
 	if (end == JOB_DROPPED)
 		r->result = dropped(r, &r->err);
-	if (r->result == -ERR_UNAVAILABLE && !o->row.undoing && (op_step(o)->flags & STEP_STARTS))
-		doubt_start(o->v, o->row.cvm);
 	op_job_over(o, r->result, &r->err);
 	run_free(r);
 }
@@ -332,8 +295,6 @@ int op_job_begin(struct op_run *o, const struct cvm_row *c, struct err *e)
 		run_free(r);
 		return err;
 	}
-	if (!o->row.undoing && (s->flags & STEP_STARTS))
-		op_start_settled(o->v, o->row.cvm);
 	o->unknown = false;
 	o->run = r;
 	r->job = job_start(o->v->set.loop, &calls, r);

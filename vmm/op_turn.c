@@ -3,7 +3,7 @@
  *
  * A commit that fails (full disk) changes nothing: the row is read again a second later and the operation goes on from what it says.
  */
-#include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,9 +28,7 @@ static void reread(void *arg)
 		op_unlink(o);
 		return;
 	}
-	o->at = op_step_find(op_table_of(o), o->row.step, o->row.table_version);
-	assert(o->at >= -1); /* we have written it */
-	op_go(o);
+	op_resume(o);
 }
 
 /* The database would not take it: nothing has changed, try again from what the row says. */
@@ -65,34 +63,48 @@ int op_end_row(struct vmm *v, struct op_row *row, enum op_state state, struct er
 			    "state", op_state_word[state]);
 }
 
+static int promote(struct op_run *o, struct op_row *next, const struct cvm_row *c, struct err *e)
+{
+	struct op_run probe = { .v = o->v, .row = *next };
+	int r;
+
+	next->state = OP_RUNNING;
+	next->started_ms = clock_wall_ms();
+	r = ops_update(o->v->db, next, e);
+	probe.at = op_step_find(op_table_of(&probe), next->step, next->table_version);
+	if (!r && op_step(&probe)->enter)
+		r = op_step(&probe)->enter(o->v, &probe, c, e);
+	return r ? r
+		 : event_op(o->v, next, "operation.started", e, "{s:s}", "kind", op_kind_word[next->kind]);
+}
+
+/* *found: @next runs now. A queued operation that cannot be read is no reason for the one that runs not to end. */
 static int promote_queued(struct op_run *o, struct op_row *next, bool *found, struct err *e)
 {
 	int r = ops_queued_of(o->v->db, o->row.cvm, next, e);
-	struct op_run probe = { .v = o->v };
 	struct cvm_row c;
+	struct err why;
 
 	*found = false;
 	if (r == -ERR_NOT_FOUND)
 		return 0;
+	if (r && e->sys == EBADMSG) {
+		op_log(o, LOG_LEVEL_ERROR, "what is queued behind it cannot be read: ", e->text);
+		return 0;
+	}
 	if (r)
 		return r;
-	probe.row = *next;
-	r = op_load_cvm(&probe, &c, e);
+	r = cvms_get(o->v->db, next->cvm, &c, e);
 	/* The overtaken create was undone entirely: there is nothing left to stop or delete. */
-	if (r == -ERR_CVM_NOT_FOUND)
+	if (r == -ERR_NOT_FOUND)
 		return op_end_row(o->v, next, OP_SUCCEEDED, e);
-	next->state = OP_RUNNING;
-	next->started_ms = clock_wall_ms();
-	if (!r)
-		r = ops_update(o->v->db, next, e);
-	probe.at = op_step_find(op_table_of(&probe), next->step, next->table_version);
-	if (!r && probe.at < 0)
-		r = err_set(e, ERR_HOST, "operation %s is queued at step \"%s\", which %s does not have",
-			    next->id, next->step, op_kind_word[next->kind]);
-	if (!r && op_step(&probe)->enter)
-		r = op_step(&probe)->enter(o->v, &probe, &c, e);
-	if (!r)
-		r = event_op(o->v, next, "operation.started", e, "{s:s}", "kind", op_kind_word[next->kind]);
+	if (r)
+		return r;
+	if (op_step_find(&op_tables[next->kind], next->step, next->table_version) < 0) {
+		op_unknown_step(next, &why);
+		return op_end_row(o->v, next, OP_FAILED, e);
+	}
+	r = promote(o, next, &c, e);
 	*found = !r;
 	return r;
 }
@@ -149,6 +161,15 @@ static const char *why(const struct op_run *o, char out[360])
 	return out;
 }
 
+/* A start without an answer may come true after the CVM was stopped, without an event that nobody has seen. */
+static bool may_start_late(const struct op_run *o, enum op_state state)
+{
+	struct err ignored;
+
+	return (state != OP_SUCCEEDED || o->row.kind == OP_STOP) &&
+	       ops_start_in_doubt(o->v->db, o->row.cvm_uuid, "start", &ignored) > 0;
+}
+
 static void finished(void *arg, const struct err *e)
 {
 	struct finishing *f = arg;
@@ -169,7 +190,7 @@ static void finished(void *arg, const struct err *e)
 		op_log(o, LOG_LEVEL_INFO, op_state_word[f->state], "");
 	else
 		op_log(o, LOG_LEVEL_WARN, op_state_word[f->state], why(o, text));
-	if (op_start_in_doubt(v, o->row.cvm))
+	if (may_start_late(o, f->state))
 		observe_soon(v);
 	op_unlink(o);
 	if (f->promoted && !v->closing)
@@ -268,8 +289,10 @@ static int turn_round_turn(void *arg, struct err *e)
 	if (!r)
 		r = event_op(o->v, &row, "operation.undoing", e, "{s:s, s:s, s:s}", "kind",
 			     op_kind_word[row.kind], "step", op_step(o)->name, "error", o->err.text);
-	if (!r)
+	if (!r) {
 		o->row = row;
+		o->unknown = false;
+	}
 	return r;
 }
 
@@ -288,6 +311,7 @@ static int undone_turn(void *arg, struct err *e)
 	if (!r) {
 		o->row = row;
 		o->at = at;
+		o->unknown = false;
 	}
 	return r;
 }

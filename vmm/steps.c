@@ -427,7 +427,6 @@ static const struct step_rename renames[] = { { 2, "files", FILES_STEP }, { 0 } 
 			    .work = { step_define, WAITS_LIBVIRT, STEP_LIBVIRT_S },                  \
 			    .undo = { DEFINE_UNDO, WAITS_LIBVIRT, STEP_LIBVIRT_S } },                \
 		{ .name = "start",                                                                   \
-		  .flags = STEP_STARTS,                                                              \
 		  .work = { step_start, WAITS_QEMU, STEP_START_S },                                  \
 		  .save = step_save_started,                                                         \
 		  .undo = STEP_END_GUEST },                                                          \

@@ -228,7 +228,6 @@ const struct step update_steps[UPDATE_STEPS] = {
 	  .skip = no_restart },
 	{ .name = "define", .work = { step_define, WAITS_LIBVIRT, STEP_LIBVIRT_S }, .skip = no_restart },
 	{ .name = "start",
-	  .flags = STEP_STARTS,
 	  .work = { step_start, WAITS_QEMU, STEP_START_S },
 	  .save = step_save_started,
 	  .undo = STEP_END_GUEST,

@@ -20,7 +20,7 @@
 #include "base/own.h"
 #include "vmm/billing.h"
 #include "vmm/devices.h"
-#include "vmm/engine.h"
+#include "vmm/world.h"
 
 enum { KEEP_EVERY_MS = 3600 * 1000, KEEP_MORE_MS = 50 };
 
@@ -172,7 +172,6 @@ static void hypervisor_closed(void *arg)
 	turn_close(v->turn);
 	db_close(v->db);
 	host_watch_free(v);
-	op_doubts_free(v);
 	free(v->measuring);
 	/* A job that was given up may still look at it. */
 	if (!stuck)

@@ -39,7 +39,6 @@ struct port_probes;
 
 struct op_run;
 struct step_run;
-struct start_doubt;
 struct guest;
 struct host_watch;
 struct clock_reading;
@@ -85,7 +84,6 @@ struct vmm {
 	struct op_run *ops; /* running operations */
 	unsigned n_ops;
 	struct step_run *abandoned; /* jobs nobody waits for any longer; op_job.c */
-	struct start_doubt *doubts;
 	struct guest *guests; /* running CVMs that are listened to */
 	struct job *rotation; /* of their logs; NULL: none is under way */
 	struct host_watch *host;
