@@ -79,8 +79,8 @@ struct lanes {
 
 	/* loop thread */
 	LIST_HEAD(job_list, job) all;
-	bool refusing;    /* jobs are dropped */
-	int64_t check_ms; /* when the timer fires; 0: not armed */
+	bool refusing[LANES]; /* jobs are dropped */
+	int64_t check_ms;     /* when the timer fires; 0: not armed */
 	uv_async_t wake;
 	uv_timer_t timer;
 	unsigned handles;
@@ -390,7 +390,7 @@ struct job *job_start(uv_loop_t *loop, const struct job_calls *calls, void *arg)
 	lock(l);
 	TAILQ_INSERT_TAIL(&l->lane[calls->lane].queue, j, in_queue);
 	l->lane[calls->lane].queued++;
-	if (l->refusing)
+	if (l->refusing[calls->lane])
 		drop(l, j);
 	else
 		staff(l, calls->lane);
@@ -437,9 +437,8 @@ void lanes_open(uv_loop_t *loop, const struct lane_sizes *sizes)
 	uv_loop_set_data(loop, l);
 }
 
-void lanes_cancel(uv_loop_t *loop, enum lane lane)
+static void cancel_lane(struct lanes *l, enum lane lane)
 {
-	struct lanes *l = lanes_of(loop);
 	struct job *j;
 
 	LIST_FOREACH(j, &l->all, in_all)
@@ -449,10 +448,18 @@ void lanes_cancel(uv_loop_t *loop, enum lane lane)
 	}
 }
 
+void lanes_refuse(uv_loop_t *loop, enum lane lane)
+{
+	struct lanes *l = lanes_of(loop);
+
+	l->refusing[lane] = true;
+	cancel_lane(l, lane);
+}
+
 void lanes_cancel_all(uv_loop_t *loop)
 {
 	for (int n = 0; n < LANES; n++)
-		lanes_cancel(loop, (enum lane)n);
+		cancel_lane(lanes_of(loop), (enum lane)n);
 }
 
 static void lanes_free(struct lanes *l)
@@ -506,8 +513,8 @@ unsigned lanes_close(uv_loop_t *loop)
 
 	if (!l)
 		return 0;
-	l->refusing = true;
-	lanes_cancel_all(loop);
+	for (int n = 0; n < LANES; n++)
+		lanes_refuse(loop, (enum lane)n);
 	end_threads(l);
 	deliver(l, true);
 	LIST_FOREACH(j, &l->all, in_all)

@@ -63,11 +63,14 @@ int job_time_left_ms(void);
 /* Loop thread. The lanes of @loop; made with the default sizes by the first job if this was not called before. They are found by
  * uv_loop_get_data(), which uv_loop_init() leaves as it was: the memory of a loop has to be zeroed before. */
 void lanes_open(uv_loop_t *loop, const struct lane_sizes *sizes);
-/* Loop thread. Cancel the jobs of one lane, or of all, that are queued or running now. */
-void lanes_cancel(uv_loop_t *loop, enum lane lane);
+/* Loop thread. Cancel the jobs of one lane; jobs that are started in it later are dropped. */
+void lanes_refuse(uv_loop_t *loop, enum lane lane);
+/* Loop thread. Cancel all jobs that are queued or running now. */
 void lanes_cancel_all(uv_loop_t *loop);
-/* Loop thread. Cancel all jobs and give up those that still run; jobs that done() starts now are dropped. Returns how many those are: their threads still use what they were
- * given, so nothing of it may be freed, and the process has to end by _exit(). Handles close in later turns of the loop. */
+/* Loop thread. Cancel all jobs, drop those that their done() starts, and give up those that still run.
+ * Returns the number of jobs that were given up: their threads still use what they were given, so
+ * nothing of it may be freed, and the process has to end by _exit(). Handles close in later turns of the
+ * loop. */
 unsigned lanes_close(uv_loop_t *loop);
 
 /* Loop thread; for metrics. */

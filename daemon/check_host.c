@@ -184,7 +184,7 @@ static unsigned terminal_width(void)
 	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) || !w.ws_col ? HOST_TABLE_WIDTH : w.ws_col;
 }
 
-/* exit() would wait for the pool, and so for a call that hangs in libvirt. */
+/* exit() would wait for jobs, and so for a call that hangs in libvirt. */
 static int leave(const struct question *q, int status)
 {
 	if (q->hangs)

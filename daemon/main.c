@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * main.c - the process: what is opened in which order, and how it ends.
  *
- * Start: configuration, log, lanes, signals, watchdog, database, API, server; the hypervisor's connection is made beside them, and nobody
- * waits for it. The end closes the same things in reverse order: answer what is in flight, refuse what is new, let running steps
- * end, go. Guests stay up whatever happens to this process.
+ * Start: configuration, log, loop, signals, database, API, server, watchdog; the hypervisor's connection is made beside them, and
+ * nobody waits for it. The end: answer what is in flight, refuse what is new, close server and API, let running steps end, close the
+ * hypervisor, the lanes and the database, then signals and watchdog, which have to work until then. Guests stay up whatever happens to
+ * this process.
  *
  * api.drain_seconds bounds answers and steps together; closing the connection to libvirt may take 3 s more. Should even that hang,
  * the process ends FORCE_MS after drain_seconds.
@@ -183,11 +184,11 @@ static void on_stop(void *arg, int signum, unsigned nth)
 	log_info("signal %d: draining", signum);
 	d->stopping = true;
 	d->end_by = clock_mono_ms() + ms;
-	notify_stopping(ms + FORCE_MS);
+	notify_stopping(ms + FORCE_MS + 3000);
 	(void)loop_after(&d->loop, ms + FORCE_MS, give_up, d, &d->force_timer);
 	api_drain(d->api);
 	/* Imports and measurements take long, and can be repeated: who waits for one is answered now. */
-	lanes_cancel(&d->loop, LANE_BULK);
+	lanes_refuse(&d->loop, LANE_BULK);
 	server_drain(d->server, ms, drained, d);
 }
 

@@ -72,9 +72,7 @@ static int intake_room(const struct intake *in, const char *name, uint64_t more,
 	if (in->bytes + more > IMAGE_BYTES_MAX || in->bytes + more < more)
 		return err_field(e, ERR_TOO_LARGE, "source", name, "the image is larger than %llu bytes",
 				 (unsigned long long)IMAGE_BYTES_MAX);
-	return job_is_cancelled() ? err_set(e, ERR_UNAVAILABLE,
-					    "the import was given up at image file %s: teepod ends", name)
-				  : 0;
+	return job_is_cancelled() ? image_given_up(name, e) : 0;
 }
 
 static int intake_create(struct intake *in, const char *name, int *ret, struct err *e)
@@ -341,9 +339,13 @@ static int join_existing(const char *store, const struct image *img, struct err 
 {
 	auto_free char *path = xasprintf("%s/%s", store, img->name);
 	struct image old;
-	struct err why;
+	struct err why = { 0 };
 
-	if (image_verify(path, img->name, &old, NULL, &why) < 0)
+	if (image_verify(path, img->name, &old, NULL, &why) == -ERR_UNAVAILABLE) {
+		*e = why;
+		return -(int)e->code;
+	}
+	if (why.code)
 		return err_field(e, ERR_CONFLICT, "name", img->name,
 				 "an image of this name exists and is damaged: %.200s", why.text);
 	if (strcmp(old.os_image_hash, img->os_image_hash) != 0)

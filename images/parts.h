@@ -37,6 +37,9 @@ int image_metadata_read(int dirfd, struct image_meta *ret, struct err *e);
 /* Whole text file (no NUL inside) of at most IMAGE_TEXT_MAX bytes. */
 int image_text_read(int dirfd, const char *name, char **ret, size_t *ret_n, struct err *e);
 
+/* The error of a job that is cancelled while it reads file @name. */
+int image_given_up(const char *name, struct err *e);
+
 /* Dotted numbers, three or four, each at most 65535. */
 bool image_version_parse(const char *s, unsigned v[4], unsigned *nv);
 

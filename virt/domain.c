@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * domain.c - what is done to domains: define, start, end, look. Every function blocks and belongs on the pool.
+ * domain.c - what is done to domains: define, start, end, look. Every function blocks and belongs in a job.
  *
  * States and lists come from calls that libvirt answers from its own memory. Nothing here asks QEMU for statistics:
  * the monitor protocol has no deadline, and one stopped QEMU would hold the asking thread for ever.

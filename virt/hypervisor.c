@@ -20,7 +20,7 @@
  * connection. So each job has a connection of its own, and the first one does nothing but watch. A few stay open for
  * the next jobs. Every connection has keepalive: a libvirtd that does not answer for some 20 seconds ends it, and with it
  * the call that waits. Only the opening of a connection has none. So an attempt to connect may hang as long as libvirtd does; it is
- * reported, and no second one is made beside it.
+ * reported, and the watching connection is not tried a second time beside it.
  *
  * The end of a guest is known by events. Those that arrive before on_link(up) are dropped: the consumer lists after it.
  *
@@ -88,7 +88,6 @@ struct hypervisor {
 	struct reaper *reaper;
 	unsigned jobs, handles;
 	bool closing, finishing;
-	bool given_up; /* closed although jobs still use it */
 	struct loop_timer *limit;
 	void (*done)(void *arg);
 	void *done_arg;
@@ -165,7 +164,8 @@ int hv_hold(struct hypervisor *h, struct hv_hold *ret, struct err *e)
 	/* Opening may have taken long: what the caller wanted then may not be wanted any more. */
 	if (job_is_cancelled()) {
 		hv_let_go(&hold);
-		return err_set(e, ERR_CANCELLED, "given up before libvirt was asked");
+		return err_set(e, job_time_left_ms() ? ERR_CANCELLED : ERR_TIMEOUT,
+			       "given up before libvirt was asked");
 	}
 	*ret = hold;
 	return 0;
@@ -410,7 +410,7 @@ static void attempt_free(struct attempt *a)
 
 static void drop_done(void *arg, enum job_end end)
 {
-	(void)end; /* dropped only at the very end, when connections end with the process */
+	(void)end; /* a connection that is not closed ends with the process */
 	attempt_free(arg);
 }
 
@@ -592,7 +592,10 @@ static void part_closed(void *arg)
 		next = q->next;
 		free(q);
 	}
-	if (!h->given_up)
+	lock(h);
+	bool used = h->holds > 0;
+	unlock(h);
+	if (!used && !h->jobs)
 		hypervisor_free(h);
 	if (done)
 		done(done_arg);
@@ -636,7 +639,6 @@ static void close_anyway(void *arg)
 	struct hypervisor *h = arg;
 
 	log_warn("the connection to libvirt is still in use; it ends with the process");
-	h->given_up = true;
 	close_handles(h);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * hypervisor.h - libvirt, as the rest of the daemon sees it.
  *
- * Functions marked [job] block and are called on the pool; they are safe from any thread and take what they need by
+ * Functions marked [job] block and are called by jobs; they are safe from any thread and take what they need by
  * value. The rest belongs to the loop thread. Identity of a domain is its UUID = the CVM's vm_uuid.
  */
 #ifndef TEEPOD_VIRT_HYPERVISOR_H
@@ -85,9 +85,10 @@ int hv_state(struct hypervisor *h, const char *uuid, enum domain_state *ret, str
 /* [job] All domains that carry our metadata. *ret malloc'd. */
 int hv_list(struct hypervisor *h, struct hv_domain **ret, size_t *ret_n, struct err *e);
 /* [job] Live host->guest forward on the user network of interface @nic, counted from 0 (slirp hostfwd_add / hostfwd_remove by HMP). Adding one
- * that is there already, or removing one that is not, is success. ERR_IN_USE when the host refuses the port. */
+ * that is there already, or removing one that is not, is success. ERR_IN_USE when the host refuses the port. @fresh: the guest has just been
+ * started, so that its QEMU answers; calls to others wait for their turn (virt.h). */
 int hv_forward_add(struct hypervisor *h, const char *uuid, unsigned nic, bool udp, const char *host_address,
-		   uint16_t host_port, uint16_t vm_port, struct err *e);
+		   uint16_t host_port, uint16_t vm_port, bool fresh, struct err *e);
 int hv_forward_remove(struct hypervisor *h, const char *uuid, unsigned nic, bool udp,
 		      const char *host_address, uint16_t host_port, struct err *e);
 /* [job] A running guest sees its disk (the file @path) in its new size at once. ERR_NOT_FOUND when it does not run. Having that size already

@@ -64,9 +64,9 @@ static int check_address(const char *address, struct err *e)
 }
 
 static int running_domain(struct hypervisor *h, const char *uuid, struct hv_hold *hold, virDomainPtr *ret,
-			  struct err *e)
+			  bool fresh, struct err *e)
 {
-	int r = hv_hold(h, hold, e);
+	int r = fresh ? hv_hold(h, hold, e) : hv_hold_patiently(h, hold, e);
 
 	if (r)
 		return r;
@@ -102,7 +102,7 @@ static int refused(virDomainPtr dom, char *reply, bool udp, const char *address,
 }
 
 int hv_forward_add(struct hypervisor *h, const char *uuid, unsigned nic, bool udp, const char *host_address,
-		   uint16_t host_port, uint16_t vm_port, struct err *e)
+		   uint16_t host_port, uint16_t vm_port, bool fresh, struct err *e)
 {
 	auto_hold struct hv_hold hold = { 0 };
 	auto_domain virDomainPtr dom = NULL;
@@ -111,7 +111,7 @@ int hv_forward_add(struct hypervisor *h, const char *uuid, unsigned nic, bool ud
 	int r = check_address(host_address, e);
 
 	if (!r)
-		r = running_domain(h, uuid, &hold, &dom, e);
+		r = running_domain(h, uuid, &hold, &dom, fresh, e);
 	if (r)
 		return r;
 	(void)snprintf(text, sizeof(text), "hostfwd_add hostnet%u %s:%s:%u-:%u", nic, udp ? "udp" : "tcp",
@@ -132,7 +132,7 @@ int hv_forward_remove(struct hypervisor *h, const char *uuid, unsigned nic, bool
 	int r = check_address(host_address, e);
 
 	if (!r)
-		r = running_domain(h, uuid, &hold, &dom, e);
+		r = running_domain(h, uuid, &hold, &dom, false, e);
 	if (r == -ERR_NOT_FOUND)
 		return 0; /* its forwards went with it */
 	if (r)

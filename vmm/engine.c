@@ -9,13 +9,13 @@
  *
  * What a job waits for (enum waits_for) decides what happens to it:
  *
- *	waits for   lane    needs libvirt   a stop or delete        past its deadline
- *	nothing     short   no              lets it end early       abandoned
- *	libvirt     short   yes             waits for it            abandoned (keepalive ends it before)
- *	QEMU        guest   yes             abandons it             abandoned
- *	guest       -       no              ends the ready() step   ready() decides
- *	network     short   no              abandons it             abandoned
- *	QEMU's end  kill    yes             waits for it            abandoned
+ *	waits for   lane    needs libvirt   a stop or delete             past its deadline
+ *	nothing     short   no              lets it end early            abandoned
+ *	libvirt     short   yes             drops it before it begins    abandoned (keepalive ends it before)
+ *	QEMU        guest   yes             abandons it                  abandoned
+ *	guest       -       no              ends the ready() step        ready() decides
+ *	network     short   no              abandons it                  abandoned
+ *	QEMU's end  kill    yes             waits for it                 abandoned
  *
  * An operation whose job was abandoned has an error (ERR_TIMEOUT), or goes on where the step is optional; see op_job.c for the rest.
  */

@@ -17,7 +17,7 @@
 #include "vmm/world.h"
 
 int forwards_add(struct hypervisor *hv, const struct cvm_row *c, const struct port_row *ports, size_t n,
-		 struct err *e)
+		 bool fresh, struct err *e)
 {
 	struct network nics[DOMAIN_NICS];
 	unsigned n_nics;
@@ -29,7 +29,7 @@ int forwards_add(struct hypervisor *hv, const struct cvm_row *c, const struct po
 			       "ports can be forwarded only to an interface on a user network");
 	for (size_t i = 0; !r && i < n; i++)
 		r = hv_forward_add(hv, c->uuid, (unsigned)nic, ports[i].udp, ports[i].host_address,
-				   ports[i].host_port, ports[i].vm_port, e);
+				   ports[i].host_port, ports[i].vm_port, fresh, e);
 	return r;
 }
 
@@ -54,7 +54,7 @@ int forwards_change(struct hypervisor *hv, const struct cvm_row *c, const struct
 	int r = forwards_remove(hv, c, from, n_from, to, n_to, e);
 
 	if (!r)
-		r = forwards_add(hv, c, to, n_to, e);
+		r = forwards_add(hv, c, to, n_to, false, e);
 	return r == -ERR_NOT_FOUND ? 0 : r;
 }
 
@@ -71,7 +71,7 @@ static void renew_work(void *arg)
 {
 	struct renewal *n = arg;
 
-	n->result = forwards_add(n->v->hv, &n->cvm, n->ports, n->n, &n->err);
+	n->result = forwards_add(n->v->hv, &n->cvm, n->ports, n->n, true, &n->err);
 }
 
 static void renew_done(void *arg, enum job_end end)

@@ -259,7 +259,7 @@ static void remove_committed(void *arg, const struct err *e)
 {
 	struct removal *m = arg;
 
-	if (e)
+	if (e || m->v->closing)
 		remove_over(m, e);
 	else
 		store_job(&(struct store_job){ .v = m->v,

@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/lanes.h"
 #include "base/log.h"
+#include "base/loop.h"
 #include "base/own.h"
 #include "vmm/devices.h"
 #include "host/kernel_file.h"
@@ -198,8 +199,10 @@ static void committed(void *arg, const struct err *e)
 		log_warn("host: %s", l->error);
 	memcpy(v->look.error, l->error, sizeof(v->look.error));
 	end(l);
-	v->look.running = false;
-	if (v->look.waiting || v->look.again)
+	v->look.running = v->look.late = false;
+	if (v->closing)
+		look_tell(&v->look.waiting);
+	else if (v->look.waiting || v->look.again)
 		begin(v);
 	vmm_job_end(v);
 }
@@ -209,7 +212,9 @@ static void look_late(void *arg)
 {
 	struct look *l = arg;
 
+	l->v->look.late = true;
 	look_tell(&l->waiters);
+	look_tell(&l->v->look.waiting);
 }
 
 /* A job that was dropped has found nothing, and changes nothing. */
@@ -242,12 +247,21 @@ static void begin(struct vmm *v)
 	(void)job_start(v->set.loop, &calls, l);
 }
 
+static void tell_waiting(void *arg)
+{
+	struct vmm *v = arg;
+
+	look_tell(&v->look.waiting);
+}
+
 void vmm_look(struct vmm *v, void (*done)(void *arg), void *arg)
 {
 	if (done)
 		look_wait(&v->look.waiting, done, arg);
 	if (!v->look.running)
 		begin(v);
+	else if (v->look.late && !v->look.tell) /* nobody knows when that one ends */
+		(void)loop_after(v->set.loop, 0, tell_waiting, v, &v->look.tell);
 	else
 		v->look.again = true;
 }

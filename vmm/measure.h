@@ -34,7 +34,7 @@ void measurements_free(struct measurements *m);
 typedef void measured_fn(void *arg, const struct measurements *m, const struct err *e);
 
 /* Of @cvm with @manifest, as it would be started now; a row of a preflight (no UUID) will do. @done on the loop, not before this
- * returns; ERR_UNAVAILABLE: the hypervisor is not connected yet. Files are read on the pool, once for all who ask at the same
+ * returns; ERR_UNAVAILABLE: the hypervisor is not connected yet. Files are read by a job, once for all who ask at the same
  * time, and what was worked out is kept. */
 void vmm_measure(struct vmm *v, const struct cvm_row *cvm, const char *manifest, measured_fn *done,
 		 void *arg);

@@ -36,6 +36,7 @@ struct asked {
 	struct vmm *v;
 	struct key key;
 	bool running, reading; /* reading: nothing is kept of these files */
+	bool late;             /* past its deadline: nobody waits for its reading */
 	/* values for the job */
 	struct vmm_settings set;
 	struct hv_caps caps;
@@ -136,12 +137,16 @@ static void answer(struct asked *a, const struct err *e)
 		done(a->arg, e ? NULL : &a->measured, e);
 }
 
+/* Those that wait for this reading begin one of their own, with a deadline of its own. */
 static void work_late(void *arg)
 {
+	struct asked *a = arg;
 	struct err e;
 
 	err_set(&e, ERR_TIMEOUT, "the files of the image could not be measured within %d s", WORK_MS / 1000);
-	answer(arg, &e);
+	a->late = true;
+	answer(a, &e);
+	go(a->v);
 }
 
 static void worked(void *arg, enum job_end end)
@@ -163,7 +168,7 @@ static void worked(void *arg, enum job_end end)
 static bool being_read(const struct measuring *m, const struct key *key)
 {
 	for (const struct asked *a = m->first; a; a = a->next)
-		if (a->running && a->reading && same_key(&a->key, key))
+		if (a->running && a->reading && !a->late && same_key(&a->key, key))
 			return true;
 	return false;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * observe.c - what the hypervisor shows, written down.
  *
- * An event only says "look": the state is then asked for on the pool and that answer is recorded. Events lag behind calls (a
+ * An event only says "look": the state is then asked for by a job and that answer is recorded. Events lag behind calls (a
  * STOPPED comes about 200 ms after the end), so an event's own word could contradict a start that has happened since.
  * One look per domain at a time; what arrives meanwhile asks for another.
  *

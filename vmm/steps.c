@@ -171,7 +171,7 @@ int step_start(struct step_job *j, struct err *e)
 
 int step_forwards(struct step_job *j, struct err *e)
 {
-	return forwards_add(j->hv, &j->cvm, j->ports, j->n_ports, e);
+	return forwards_add(j->hv, &j->cvm, j->ports, j->n_ports, true, e);
 }
 
 int step_destroy(struct step_job *j, struct err *e)

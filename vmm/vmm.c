@@ -226,6 +226,8 @@ void vmm_close(struct vmm *v, unsigned max_ms, void (*done)(void *arg, unsigned 
 	billing_stop(v);
 	loop_after_cancel(&v->relist_timer);
 	loop_after_cancel(&v->restart_timer);
+	loop_after_cancel(&v->look.tell);
+	look_tell(&v->look.waiting);
 	loop_after_cancel(&v->capacity_timer);
 	(void)loop_after(v->set.loop, max_ms, close_late, v, &v->close_timer);
 	lanes_cancel_all(v->set.loop);

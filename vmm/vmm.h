@@ -410,7 +410,7 @@ int vmm_cvm_counts(struct vmm *v, int64_t count[DESIRED_MAX][OBSERVED_MAX], stru
 int vmm_images(struct vmm *v, int dev, int64_t offset, int64_t limit, struct image_row **ret, size_t *n,
 	       struct err *e);
 int vmm_image(struct vmm *v, const char *name, struct image_row *ret, struct err *e);
-/* Import from a folder or tar on this host; verification runs on the pool, @done on the loop with the row or an error. */
+/* Import from a folder or tar on this host; verification runs in a job, @done on the loop with the row or an error. */
 void vmm_image_import(struct vmm *v, const char *source, const char *name, int64_t workspace,
 		      void (*done)(void *arg, const struct image_row *row, const struct err *e), void *arg);
 /* Refused (ERR_IN_USE) while a CVM uses it. */

@@ -61,7 +61,7 @@ struct vmm {
 	void *closed_arg;
 	struct loop_timer *close_timer;
 	unsigned demo_imports; /* under way; the node is not ready before they are over */
-	unsigned jobs;         /* pool jobs under way, outside operations */
+	unsigned jobs;         /* jobs under way, outside operations */
 	struct {               /* jobs in the image store; image_store.c */
 		struct store_job *first;
 		unsigned running;
@@ -71,6 +71,8 @@ struct vmm {
 	struct {                             /* look.c */
 		struct look_waiter *waiting; /* for one that begins after they came */
 		bool running, again;
+		bool late; /* the one that runs is past its deadline */
+		struct loop_timer *tell;
 		char error[200]; /* why the last one found out less than it should */
 		char said[120];  /* what the log was told last */
 	} look;
@@ -84,8 +86,8 @@ struct vmm {
 	struct op_run *ops; /* running operations */
 	unsigned n_ops;
 	struct step_run *abandoned; /* jobs nobody waits for any longer; op_job.c */
-	struct guest *guests; /* running CVMs that are listened to */
-	struct job *rotation; /* of their logs; NULL: none is under way */
+	struct guest *guests;       /* running CVMs that are listened to */
+	struct job *rotation;       /* of their logs; NULL: none is under way */
 	struct host_watch *host;
 	struct loop_timer *log_timer, *relist_timer, *keep_timer, *restart_timer, *capacity_timer;
 	struct { /* billing.c */
@@ -246,7 +248,7 @@ bool port_probe_is_missing(const struct err *e);
 /* ------------------------------------------------------------------ forwards.c */
 /* [job] Lead the host ports to the running guest of @c, those that lead there already included. */
 int forwards_add(struct hypervisor *hv, const struct cvm_row *c, const struct port_row *ports, size_t n,
-		 struct err *e);
+		 bool fresh, struct err *e);
 /* [job] The same, and no longer those of @from that are not among @to. A guest that ended meanwhile has none: success. */
 int forwards_change(struct hypervisor *hv, const struct cvm_row *c, const struct port_row *from,
 		    size_t n_from, const struct port_row *to, size_t n_to, struct err *e);

@@ -99,7 +99,7 @@ static void turn_for(struct rig *r, int ms)
 	uv_run(&r->loop, UV_RUN_NOWAIT);
 }
 
-/* ------------------------------------------------------------------ calls, each on the pool */
+/* ------------------------------------------------------------------ calls, each in a job */
 
 struct call {
 	struct hypervisor *h;
@@ -187,7 +187,7 @@ static int do_list(struct call *c)
 
 static int do_forward(struct call *c)
 {
-	return hv_forward_add(c->h, c->text, 0, c->udp, c->address, c->port, c->to, &c->e);
+	return hv_forward_add(c->h, c->text, 0, c->udp, c->address, c->port, c->to, false, &c->e);
 }
 
 static int do_unforward(struct call *c)
