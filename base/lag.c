@@ -2,12 +2,13 @@
  * lag.c - how long each turn of the loop takes, and which handler took the longest.
  *
  * A turn lasts from the end of a poll to the beginning of the next one. libuv calls the handlers of
- * descriptors inside its poll phase, so a check handle would come too late for its beginning: the
- * turn's time is what passed between two prepare callbacks, without what libuv says the loop slept
- * in the kernel (UV_METRICS_IDLE_TIME). Nothing wakes an idle loop for this.
+ * descriptors inside its poll phase, where nothing says when the kernel woke the loop up (what
+ * UV_METRICS_IDLE_TIME tells is wrong after a signal). So a turn is the time that sections took in the
+ * poll phase, and all the time from the check handles to the prepare handles. A handler of a descriptor
+ * without a section is not seen: each has one. Nothing wakes an idle loop for this.
  *
- * A long turn is logged when it is over. Each such line takes 100 ms, so there are at most ten of
- * them a second.
+ * A long turn is logged when it is over. It takes 100 ms at least, so there are at most ten such lines
+ * a second.
  */
 #include "base/lag.h"
 
@@ -23,9 +24,12 @@ const uint32_t lag_bound_ms[LAG_BUCKETS] = { 1, 5, 20, 50, 100, 500 };
 static struct {
 	uv_loop_t *loop; /* NULL: nothing is measured */
 	uv_prepare_t prepare;
-	int64_t began_us;  /* the last prepare callback (0: there was none yet), ... */
-	uint64_t slept_ns; /* ... and how long the loop had slept by then */
-	struct lag_section *current;
+	uv_check_t check;
+	bool running;     /* the loop has turned once; what came before was no turn */
+	bool polling;     /* between prepare and check: only sections count */
+	int64_t since_us; /* unless polling: the check callback */
+	int64_t poll_us;  /* what sections took in the poll phase of this turn */
+	struct lag_section *current, *outermost;
 	struct lag_stats stats;
 
 	/* this turn */
@@ -35,17 +39,9 @@ static struct {
 
 static int64_t turn_us(int64_t now_us)
 {
-	uint64_t slept_ns = uv_metrics_idle_time(lag.loop) - lag.slept_ns;
-
-	return now_us - lag.began_us - (int64_t)(slept_ns / 1000);
-}
-
-static void begin_turn(int64_t now_us)
-{
-	lag.began_us = now_us;
-	lag.slept_ns = uv_metrics_idle_time(lag.loop);
-	lag.kind = lag.name = NULL;
-	lag.longest_us = lag.named_us = 0;
+	if (!lag.polling)
+		return lag.poll_us + now_us - lag.since_us;
+	return lag.poll_us + (lag.outermost ? now_us - lag.outermost->since_us : 0);
 }
 
 static void count(int64_t us)
@@ -70,22 +66,28 @@ static void report(int64_t us)
 		 named ? lag.kind : "handlers without a name", named ? " " : "", named ? lag.name : "");
 }
 
+static void on_check(uv_check_t *c)
+{
+	(void)c;
+	lag.polling = false;
+	lag.since_us = clock_mono_us();
+}
+
 static void on_prepare(uv_prepare_t *p)
 {
-	int64_t now_us = clock_mono_us(), us = turn_us(now_us);
+	int64_t us = turn_us(clock_mono_us());
 
 	(void)p;
 	assert(!lag.current);
-	if (!lag.began_us) { /* what came before the loop ran was no turn */
-		begin_turn(now_us);
-		return;
+	if (lag.running) {
+		count(us);
+		if (us > LAG_LONG_MS * 1000)
+			report(us);
 	}
-	if (us < 0)
-		us = 0; /* the two clocks differ by a rounding */
-	count(us);
-	if (us > LAG_LONG_MS * 1000)
-		report(us);
-	begin_turn(now_us);
+	lag.running = lag.polling = true;
+	lag.poll_us = 0;
+	lag.kind = lag.name = NULL;
+	lag.longest_us = lag.named_us = 0;
 }
 
 void lag_open(uv_loop_t *loop)
@@ -93,10 +95,12 @@ void lag_open(uv_loop_t *loop)
 	assert(!lag.loop);
 	memset(&lag, 0, sizeof(lag));
 	lag.loop = loop;
-	(void)uv_loop_configure(loop, UV_METRICS_IDLE_TIME);
 	(void)uv_prepare_init(loop, &lag.prepare);
 	(void)uv_prepare_start(&lag.prepare, on_prepare);
+	(void)uv_check_init(loop, &lag.check);
+	(void)uv_check_start(&lag.check, on_check);
 	uv_unref((uv_handle_t *)&lag.prepare);
+	uv_unref((uv_handle_t *)&lag.check);
 }
 
 void lag_close(void)
@@ -105,6 +109,7 @@ void lag_close(void)
 		return;
 	lag.loop = NULL;
 	uv_close((uv_handle_t *)&lag.prepare, NULL);
+	uv_close((uv_handle_t *)&lag.check, NULL);
 }
 
 struct lag_stats lag_stats(void)
@@ -114,7 +119,7 @@ struct lag_stats lag_stats(void)
 
 bool lag_enough(void)
 {
-	return lag.loop && lag.began_us && turn_us(clock_mono_us()) >= LAG_ENOUGH_MS * 1000;
+	return lag.loop && lag.running && turn_us(clock_mono_us()) >= LAG_ENOUGH_MS * 1000;
 }
 
 void lag_begin(struct lag_section *s, const char *kind, const char *name)
@@ -123,6 +128,8 @@ void lag_begin(struct lag_section *s, const char *kind, const char *name)
 		.outer = lag.current, .kind = kind, .name = name, .since_us = clock_mono_us()
 	};
 	lag.current = s;
+	if (!s->outer)
+		lag.outermost = s;
 	failpoint_hold(kind, name);
 }
 
@@ -132,8 +139,12 @@ void lag_end(struct lag_section *s)
 
 	assert(lag.current == s);
 	lag.current = s->outer;
-	if (s->outer)
+	if (s->outer) {
 		s->outer->inner_us += us;
+	} else {
+		lag.outermost = NULL;
+		lag.poll_us += lag.polling ? us : 0;
+	}
 	us -= s->inner_us;
 	lag.named_us += us;
 	if (us <= lag.longest_us)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "base/lag.h"
 #include "base/own.h"
 #include "daemon/signals.h"
 
@@ -21,6 +22,7 @@ static void on_signal(uv_signal_t *h, int signum)
 {
 	struct signals *s = h->data;
 
+	LAG_SECTION("signal", signum == SIGHUP ? "reload" : "stop");
 	if (signum == SIGHUP)
 		s->calls.reload(s->calls.arg);
 	else

@@ -38,6 +38,7 @@
 #include <libxml/uri.h>
 
 #include "base/buf.h"
+#include "base/lag.h"
 #include "base/lanes.h"
 #include "base/log.h"
 #include "base/loop.h"
@@ -554,6 +555,7 @@ static void on_wake(uv_async_t *a)
 {
 	struct hypervisor *h = a->data;
 
+	LAG_SECTION("hypervisor", "events");
 	deliver_events(h);
 	check_lost(h);
 	finish_if_idle(h);

@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/lag.h"
 #include "base/own.h"
 
 struct reaper {
@@ -144,6 +145,7 @@ static void on_child(uv_signal_t *s, int signum)
 {
 	(void)s;
 	(void)signum;
+	LAG_SECTION("signal", "child ended");
 	(void)reaper_collect();
 }
 

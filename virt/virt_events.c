@@ -30,6 +30,7 @@
 #include <libvirt/libvirt.h>
 
 #include "base/buf.h"
+#include "base/lag.h"
 
 struct source {
 	struct source *next;
@@ -246,8 +247,10 @@ static void on_poll(uv_poll_t *p, int status, int events)
 	lock();
 	bool live = !s->removed;
 	unlock();
-	if (live)
-		s->on_fd(s->id, s->fd, seen, s->opaque);
+	if (!live)
+		return;
+	LAG_SECTION("libvirt", "descriptor");
+	s->on_fd(s->id, s->fd, seen, s->opaque);
 }
 
 static void on_timer(uv_timer_t *t)
@@ -257,8 +260,10 @@ static void on_timer(uv_timer_t *t)
 	lock();
 	bool live = !s->removed && s->timeout >= 0;
 	unlock();
-	if (live)
-		s->on_timeout(s->id, s->opaque);
+	if (!live)
+		return;
+	LAG_SECTION("libvirt", "timer");
+	s->on_timeout(s->id, s->opaque);
 }
 
 static void open_source(struct source *s)
@@ -352,6 +357,7 @@ static void sync_all(void)
 static void on_wake(uv_async_t *a)
 {
 	(void)a;
+	LAG_SECTION("libvirt", "handles");
 	sync_all();
 }
 

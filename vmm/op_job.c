@@ -10,6 +10,7 @@
  *     daemon, say: whether a start is in doubt is read from the log of operations (observe.c).
  *   - A start whose answer was lost with the connection is treated alike: libvirt may still carry it out.
  */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,10 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/file.h"
-#include "vmm/engine.h"
+#include "base/loop.h"
+#include "vmm/steps.h"
+
+enum { KILL_AGAIN_MS = 3000 };
 
 struct step_run {
 	struct step_run *next; /* among the abandoned ones */
@@ -29,6 +33,7 @@ struct step_run {
 	int64_t begun_ms; /* monotonic */
 	char op[UUID_TEXT];
 	struct step_job values;
+	struct loop_timer *again; /* of kill_again() */
 	int result;
 	struct err err;
 };
@@ -103,6 +108,7 @@ static int values_load(const struct op_run *o, const struct cvm_row *c, struct s
 
 static void run_free(struct step_run *r)
 {
+	assert(!r->again);
 	values_free(&r->values);
 	free(r);
 }
@@ -203,6 +209,7 @@ void op_job_abandon(struct op_run *o)
 {
 	struct step_run *r = o->run;
 
+	loop_after_cancel(&r->again);
 	o->run = NULL;
 	o->unknown = true;
 	r->o = NULL;
@@ -222,6 +229,51 @@ void op_job_hurry(struct op_run *o)
 {
 	if (o->run->act->waits != WAITS_END)
 		job_cancel(o->run->job);
+}
+
+/* ------------------------------------------------------------------ ending a guest that is being started */
+
+struct kill_more {
+	struct vmm *v;
+	struct hypervisor *hv;
+	char uuid[UUID_TEXT];
+};
+
+static void kill_work(void *arg)
+{
+	struct kill_more *k = arg;
+	struct err ignored;
+
+	(void)hv_destroy(k->hv, k->uuid, &ignored);
+}
+
+static void kill_done(void *arg, enum job_end end)
+{
+	struct kill_more *k = arg;
+	struct vmm *v = k->v;
+
+	(void)end;
+	free(k);
+	vmm_job_end(v);
+}
+
+/* libvirt's destroy first kills the QEMU it knows, then waits for its own start of it to end. One that came before that QEMU had a pid
+ * waits for a start that nobody ends: another destroy, which kills, lets both go on. */
+static void kill_again(void *arg)
+{
+	static const struct job_calls calls = { .lane = LANE_KILL,
+						.what = "end a guest that is being started",
+						.deadline_ms = STEP_END_S * 1000,
+						.work = kill_work,
+						.done = kill_done };
+	struct step_run *r = arg;
+	struct kill_more *k = xcalloc(1, sizeof(*k));
+
+	*k = (struct kill_more){ .v = r->v, .hv = r->v->hv };
+	memcpy(k->uuid, r->values.cvm.uuid, sizeof(k->uuid));
+	vmm_job_begin(r->v);
+	(void)job_start(r->v->set.loop, &calls, k);
+	(void)loop_after(r->v->set.loop, KILL_AGAIN_MS, kill_again, r, &r->again);
 }
 
 /* ------------------------------------------------------------------ a job */
@@ -246,6 +298,7 @@ static void done(void *arg, enum job_end end)
 	struct step_run *r = arg;
 	struct op_run *o = r->o;
 
+	loop_after_cancel(&r->again);
 	if (!o) {
 		abandoned_over(r, end);
 		return;
@@ -298,5 +351,7 @@ int op_job_begin(struct op_run *o, const struct cvm_row *c, struct err *e)
 	o->unknown = false;
 	o->run = r;
 	r->job = job_start(o->v->set.loop, &calls, r);
+	if (act->waits == WAITS_END && op_job_haunts(o->v, o->row.cvm))
+		(void)loop_after(o->v->set.loop, KILL_AGAIN_MS, kill_again, r, &r->again);
 	return 0;
 }
