@@ -147,7 +147,7 @@ static enum device_file device(const char *root, const char *path)
 {
 	auto_free char *full = xasprintf("%s%s", root, path);
 
-	if (access(full, F_OK))
+	if (!kernel_exists(root, path))
 		return DEVICE_ABSENT;
 	return faccessat(AT_FDCWD, full, R_OK | W_OK, AT_EACCESS) ? DEVICE_DENIED : DEVICE_THERE;
 }

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include "base/buf.h"
 #include "base/file.h"
@@ -47,8 +47,9 @@ bool kernel_number(const char *root, const char *path, uint64_t *ret)
 bool kernel_exists(const char *root, const char *path)
 {
 	auto_free char *full = xasprintf("%s%s", root, path);
+	struct stat st;
 
-	return access(full, F_OK) == 0;
+	return stat(full, &st) == 0;
 }
 
 const char *kernel_line(const char *text, const char *name)

@@ -17,6 +17,8 @@ char *kernel_text(const char *root, const char *path);
 /* The decimal number the file consists of. False, *ret untouched, if it is anything else. */
 bool kernel_number(const char *root, const char *path, uint64_t *ret);
 
+/* By stat(2): a control group that closes a device (DevicePolicy= of the unit) lets access(2) fail
+ * for it, even with F_OK. */
 bool kernel_exists(const char *root, const char *path);
 
 /* What stands behind "NAME:" or "NAME  :" at the start of a line of @text, as in /proc/cpuinfo and /proc/meminfo; up to the end of

@@ -8,12 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/lanes.h"
 #include "base/loop.h"
 #include "base/own.h"
+#include "host/kernel_file.h"
 #include "vmm/machine.h"
 #include "vmm/measure.h"
 #include "vmm/world.h"
@@ -102,7 +102,7 @@ static void work(void *arg)
 				       .dir = a->dir,
 				       .image_dir = a->image_dir,
 				       .domain = a->domain,
-				       .vsock = access("/dev/vhost-vsock", F_OK) == 0,
+				       .vsock = kernel_exists("", "/dev/vhost-vsock"),
 				       .instance_seed = a->seed_dir ? seed : NULL };
 	int r = image_boot_read(a->image_dir, &boot, &a->err);
 

@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/own.h"
+#include "host/kernel_file.h"
 #include "vmm/billing.h"
 #include "vmm/engine.h"
 #include "vmm/guest_files.h"
@@ -56,7 +57,7 @@ static int machine_of(const struct step_job *j, const struct image_boot *boot, s
 				       .dir = j->dir,
 				       .image_dir = j->image_dir,
 				       .domain = j->domain,
-				       .vsock = access("/dev/vhost-vsock", F_OK) == 0,
+				       .vsock = kernel_exists("", "/dev/vhost-vsock"),
 				       .place = &j->place,
 				       .devices = j->devices,
 				       .n_devices = j->n_devices,
