@@ -180,8 +180,18 @@ int step_destroy(struct step_job *j, struct err *e)
 	return hv_destroy(j->hv, j->cvm.uuid, e);
 }
 
-/* libvirt keeps the log of a domain that is gone; nobody else would remove it. Where only root may, and
- * the daemon is not root, libvirt's logrotate rule does. */
+/* libvirt keeps the log of a domain that is gone; nobody else would remove it. A daemon that is not
+ * root may not: then libvirt's logrotate rule removes it. EROFS comes from ProtectSystem=strict of
+ * the unit, also where there is no such file. */
+static int remove_qemu_log(const char *path, struct err *e)
+{
+	if (!unlink(path) || errno == ENOENT)
+		return 0;
+	if (geteuid() && (errno == EACCES || errno == EPERM || errno == EROFS))
+		return 0;
+	return err_sys(e, errno, "cannot remove %s", path);
+}
+
 static int do_undefine(struct step_job *j, struct err *e)
 {
 	char qemu_log[512];
@@ -189,10 +199,7 @@ static int do_undefine(struct step_job *j, struct err *e)
 
 	if (!r)
 		r = hv_qemu_log_path(j->hv, j->domain, qemu_log, sizeof(qemu_log), e);
-	if (r)
-		return r;
-	r = file_remove_tree(qemu_log, e);
-	return r && e->sys == EACCES && geteuid() ? 0 : r;
+	return r ? r : remove_qemu_log(qemu_log, e);
 }
 
 static int do_remove(struct step_job *j, struct err *e)
