@@ -12,6 +12,7 @@ import pytest
 
 from libvirtd import DEBIAN_DEFAULT, Libvirtd, Unavailable, defined, virsh
 from node import BOOT, DEMO, assert_books, command_line, refused, until
+from test_host_check import checks
 from test_lifecycle import BOOTED, facts
 from test_qemu_user import can_read, owner_of
 from unit_sandbox import Sandbox
@@ -42,9 +43,11 @@ def libvirtd():
 @pytest.fixture(scope="module")
 def sandbox():
     try:
-        return Sandbox()
+        made = Sandbox()
     except OSError as e:
-        pytest.skip(f"the unit's restrictions can not be applied: {e}")
+        pytest.skip(f"the unit's restrictions cannot be applied: {e}")
+    yield made
+    made.close()
 
 
 @pytest.fixture
@@ -52,14 +55,17 @@ def run_as(libvirtd, sandbox, spawn):
     """Makes nodes whose daemon runs as a user, in the sandbox; as root, without it, where that is None."""
     made = []
 
-    def run(user, groups=MEMBER, **how):
-        made.append(spawn(start=False, hypervisor=libvirtd.uri, user=user, groups=groups,
-                          confine=sandbox.enter, **how))
+    def run(user, groups=MEMBER, with_vsock=False, **how):
+        made.append(spawn(start=False, hypervisor=libvirtd.uri, user=user, groups=groups, **how))
         made[-1].dir.chmod(0o711)
+        if user:
+            sandbox.confine(made[-1], with_vsock)
         return made[-1]
     yield run
     for node in made:
-        if node.process and node.process.poll() is None:
+        if not node.process:    # never started
+            continue
+        if node.process.poll() is None:
             node.delete_all()
         for uuid in defined(libvirtd.uri, node.dir):
             for verb in ("destroy", "undefine"):
@@ -215,6 +221,43 @@ def test_the_log_of_qemu_itself_is_roots_and_the_channel_says_so(node):
     assert log.exists()
 
 
+PROBE = """
+import errno, os
+
+def tried(call, *arguments):
+    try: return str(call(*arguments))
+    except OSError as e: return errno.errorcode[e.errno]
+for folder in ("/var/log", "/etc", "/usr", "/tmp", os.environ["STATE"]):
+    print(tried(os.unlink, folder + "/missing"))
+print(os.access("/dev/null", os.W_OK), os.path.exists("/dev/vhost-vsock"), os.access("/dev/vhost-vsock", os.F_OK))
+print(tried(os.open, "/dev/vhost-vsock", os.O_RDONLY))
+"""
+
+
+def test_the_sandbox_has_a_read_only_system_and_closed_devices(run_as):
+    """As the service finds it. Without this the other tests here would pass for the wrong reason."""
+    node = run_as(USER, with_vsock=True)
+    ran = subprocess.run(["/usr/bin/python3", "-c", PROBE], env={"STATE": str(node.dir)}, stdout=subprocess.PIPE,
+                         text=True, check=True, **node.identity)
+    assert ran.stdout.split() == ["EROFS"] * 4 + ["ENOENT", "True", "True", "False", "EPERM"]
+
+
+def test_a_device_that_the_unit_closes_is_seen(run_as):
+    node = run_as(USER, with_vsock=True).start()
+    assert checks(node)["vhost_vsock"]["state"] == "ok"
+    asked = node.try_create().ok().json
+    error = node.operation(asked["operation_id"], wait=30)["error"]
+    if not Path("/dev/vhost-vsock").exists():
+        # Only the daemon sees the device. The domain has it, so libvirt tries to open it.
+        assert "unable to open vhost-vsock device" in str(error), error
+    else:
+        assert not error
+        uuid, = defined(node.hypervisor, node.dir)
+        assert "<vsock " in virsh(node.hypervisor, "dumpxml", uuid)
+    node.settled()
+    assert_books(node)
+
+
 def test_a_user_outside_the_sockets_group_is_told_which_group(run_as):
     node = run_as(USER, groups=(QEMU,)).spawn().answers()
     until("the refusal is logged", lambda: "Permission denied" in node.log_tail())
@@ -237,7 +280,8 @@ def test_a_node_of_root_becomes_a_users(run_as, sandbox):
     until("boot", lambda: BOOTED in cvm.log())
     cvm.do("stop")
     node.stop()
-    node.run_as(USER, MEMBER, sandbox.enter)    # chown -R
+    node.run_as(USER, MEMBER)   # chown -R
+    sandbox.confine(node)
     node.start()
     cvm.do("start")
     cvm.becomes("running")
