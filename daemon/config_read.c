@@ -89,6 +89,21 @@ static void suggest_section(const char *section, struct buf *out)
 		buf_printf(out, "; did you mean [%s]?", best);
 }
 
+/* Keys of earlier releases, and what replaces them. */
+static const struct {
+	const char *section, *name, *instead;
+} removed[] = {
+	{ "hypervisor", "parallel_jobs", "[jobs] kill, guest, bulk and short" },
+};
+
+static const char *replacement(const char *section, const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(removed); i++)
+		if (!strcmp(removed[i].section, section) && !strcmp(removed[i].name, name))
+			return removed[i].instead;
+	return NULL;
+}
+
 /* The nearest name in the section, or the same name in another one. */
 static void suggest_key(const char *section, const char *name, struct buf *out)
 {
@@ -124,9 +139,14 @@ static const struct key *find_or_complain(const char *section, const char *name,
 					  struct buf *errors)
 {
 	const struct key *k = key_find(section, name);
+	const char *instead = replacement(section, name);
 
 	if (k)
 		return k;
+	if (instead) {
+		buf_printf(errors, "%s: [%s] %s was removed; use %s\n", origin, section, name, instead);
+		return NULL;
+	}
 	buf_printf(errors, "%s: unknown key [%.60s] %.60s", origin, section, name);
 	suggest_key(section, name, errors);
 	buf_puts(errors, "\n");

@@ -356,6 +356,14 @@ static void refusal_names_file_line_key_value_and_what_is_allowed(void **state)
 		   "unix:/path, with a numeric address\n");
 }
 
+static void a_removed_key_names_its_replacement(void **state)
+{
+	(void)state;
+	expect_bad(
+		"[hypervisor]\nparallel_jobs = 32\n",
+		"t.conf:2: [hypervisor] parallel_jobs was removed; use [jobs] kill, guest, bulk and short\n");
+}
+
 static void every_mistake_is_reported_not_only_the_first(void **state)
 {
 	(void)state;
@@ -733,6 +741,7 @@ int main(void)
 		T(every_row_has_a_section_a_doc_and_a_sane_range),
 		T(values_are_taken_or_refused_by_their_kind),
 		T(refusal_names_file_line_key_value_and_what_is_allowed),
+		T(a_removed_key_names_its_replacement),
 		T(every_mistake_is_reported_not_only_the_first),
 		T(lines_may_be_long_but_not_endless_and_hold_no_nul),
 		T(byte_order_mark_crlf_indent_and_comments_are_fine),
