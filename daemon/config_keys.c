@@ -45,7 +45,8 @@ const struct section config_sections[] = {
 	{ "api", "Where and how the REST API listens." },
 	{ "hypervisor", "How guests are run." },
 	{ "jobs", "Blocking calls run beside the event loop, in four lanes with threads of their own. A call "
-		  "that gets no answer does not count any more after a second, or at its deadline." },
+		  "that runs for more than a second (in the lane bulk: past its deadline) no longer counts: "
+		  "another thread takes its place. A lane never has more than 1024 threads." },
 	{ "host", "The machine below: what teepod looks at, and its identity as a TDX platform." },
 	{ "capacity", "What may be promised to CVMs in all. auto measures the host at start and keeps "
 		      "the reserve_ amounts for it; a number is taken as it is; none means not "
@@ -200,7 +201,8 @@ const struct key config_keys[] = {
 	  .min = 1, .max = 512 },
 	{ "jobs", "guest", &type_int, AT(jobs.lane[LANE_GUEST]),
 	  .preset = "32",
-	  .doc = "Threads that wait for an answer of a QEMU: bounds how many guests start in parallel.",
+	  .doc = "Threads that wait for an answer of a QEMU. Starts that take longer than a second do "
+		 "not count, so this does not bound how many guests start in parallel.",
 	  .min = 1, .max = 512 },
 	{ "jobs", "bulk", &type_int, AT(jobs.lane[LANE_BULK]),
 	  .preset = "4",
