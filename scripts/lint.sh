@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # lint.sh - clang-format, both compilers, clang-tidy and cppcheck over our own sources, the exposure of
-# the service; exit 0 only when all are silent.
+# the service, its units and its user; exit 0 only when all are silent.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 shopt -s nullglob
@@ -59,6 +59,39 @@ if ! systemd-analyze security --offline=yes --no-pager --threshold=30 configs/te
 	cat "$out/security.log"
 	failed=1
 fi
+
+# Copies in a folder of our own, so that /usr/bin/teepod need not be installed. verify exits with 0
+# after a warning, so its output counts, but not that on other units of the machine.
+verify_units() {
+	local dir=$out/units log=$out/units.log
+	rm -rf "$dir"
+	mkdir -p "$dir/teepod.service.d"
+	sed 's,^ExecStart=.*,ExecStart=/bin/true,' configs/teepod.service >"$dir/teepod.service"
+	cp configs/teepod.socket "$dir"
+	systemd-analyze verify --man=no "$dir"/teepod.{service,socket} >"$log" 2>&1 || return 1
+	cp configs/teepod-embedded.conf "$dir/teepod.service.d/embedded.conf"
+	systemd-analyze verify --man=no "$dir"/teepod.{service,socket} >>"$log" 2>&1 || return 1
+	! grep -q teepod "$log"
+}
+
+# Create the user and /run/teepod below a root that has only the groups of other packages. The
+# folder only as root: it needs chown.
+make_user() {
+	local root=$PWD/$out/root log=$out/user.log
+	rm -rf "$root"
+	mkdir -p "$root/etc"
+	echo 'root:x:0:0::/root:/bin/sh' >"$root/etc/passwd"
+	printf '%s:x:%d:\n' root 0 libvirt 120 libvirt-qemu 121 kvm 122 >"$root/etc/group"
+	systemd-sysusers --root="$root" "$PWD/configs/teepod.sysusers" >"$log" 2>&1 || return 1
+	[[ $(grep -cE '^(libvirt|libvirt-qemu|kvm):.*:teepod$' "$root/etc/group") -eq 3 ]] || return 1
+	[[ $EUID -eq 0 ]] || return 0
+	systemd-tmpfiles --root="$root" --create "$PWD/configs/teepod.tmpfiles" >>"$log" 2>&1 || return 1
+	[[ $(stat -c %u:%a "$root/run/teepod") == "$(awk -F: '$1 == "teepod" { print $3 }' "$root/etc/passwd"):755" ]]
+}
+
+say "units, user and folder of the service"
+verify_units || { cat "$out/units.log"; failed=1; }
+make_user || { cat "$out/user.log"; failed=1; }
 
 say "include arrows and licence lines"
 tests/arrows.sh || failed=1
