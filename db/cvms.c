@@ -291,6 +291,8 @@ int cvms_list(struct db *db, const struct cvm_filter *f, int64_t offset, int64_t
 		r = sql_int(db, e, 0, ret_total, total[scope], FILTER_FORMAT, FILTER_ARGS(f));
 	if (r)
 		return r;
+	if (ret_total)
+		limit = sql_page(limit, offset, *ret_total);
 	return collect(db,
 		       sql_query(db, e, f->after_id ? after[scope] : newest[scope], FILTER_FORMAT "ii",
 				 FILTER_ARGS(f), limit, offset),
@@ -312,6 +314,8 @@ int cvms_list_apps(struct db *db, const struct cvm_filter *f, int64_t offset, in
 		r = sql_int(db, e, 0, ret_total, total[scope], FILTER_FORMAT, FILTER_ARGS(f));
 	if (r)
 		return r;
+	if (ret_total)
+		limit = sql_page(limit, offset, *ret_total);
 	return collect(db, sql_query(db, e, newest[scope], FILTER_FORMAT "ii", FILTER_ARGS(f), limit, offset),
 		       ret, n, e);
 }

@@ -62,7 +62,7 @@ int history_list(struct db *db, int64_t app, int64_t offset, int64_t limit, stru
 		" r.compose_hash, EXISTS (SELECT 1 FROM cvms c WHERE c.uuid = h.cvm_uuid) AND NOT EXISTS (SELECT 1"
 		" FROM history n WHERE n.cvm_uuid = h.cvm_uuid AND n.number > h.number) FROM history h"
 		" JOIN revisions r ON r.id = h.revision WHERE h.app = ? ORDER BY h.number DESC LIMIT ? OFFSET ?",
-		"iii", app, limit, offset);
+		"iii", app, sql_page(limit, offset, total), offset);
 	r = sql_all(db, st, read_history, sizeof(**ret), false, ret, ret_n, e);
 	if (!r)
 		*ret_total = total;

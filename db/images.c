@@ -96,7 +96,7 @@ int images_list(struct db *db, int dev, int64_t offset, int64_t limit, struct im
 	st = sql_query(db, e,
 		       "SELECT " IMAGE_COLUMNS " FROM images i WHERE ?1 < 0 OR is_dev = ?1"
 		       " ORDER BY family, v0 DESC, v1 DESC, v2 DESC, v3 DESC LIMIT ?2 OFFSET ?3",
-		       "dii", dev, limit, offset);
+		       "dii", dev, sql_page(limit, offset, total), offset);
 	r = sql_all(db, st, read_image, sizeof(**ret), false, ret, n, e);
 	return r ? r : (int)total;
 }

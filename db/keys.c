@@ -101,8 +101,8 @@ int keys_list(struct db *db, int64_t workspace, int role, int64_t offset, int64_
 
 	if (r)
 		return r;
-	r = sql_all(db, list_query(db, workspace, role, offset, limit, e), read_key, sizeof(**ret), false,
-		    ret, n, e);
+	r = sql_all(db, list_query(db, workspace, role, offset, sql_page(limit, offset, total), e), read_key,
+		    sizeof(**ret), false, ret, n, e);
 	return r ? r : (int)total;
 }
 

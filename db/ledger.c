@@ -168,6 +168,6 @@ int ledger_list(struct db *db, int64_t workspace, int64_t offset, int64_t limit,
 		db, e,
 		"SELECT id, workspace, kind = 'credit', amount, balance, at_ms, cvm_uuid, cvm_name, from_ms,"
 		" to_ms, rate, caller, note FROM ledger WHERE workspace = ? ORDER BY id DESC LIMIT ? OFFSET ?",
-		"iii", workspace, limit, offset);
+		"iii", workspace, sql_page(limit, offset, *ret_total), offset);
 	return sql_all(db, st, read_ledger, sizeof(**ret), false, ret, ret_n, e);
 }

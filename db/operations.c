@@ -178,6 +178,8 @@ int ops_list(struct db *db, const struct op_filter *f, int64_t offset, int64_t l
 			    state);
 	if (r)
 		return r;
+	if (ret_total)
+		limit = sql_page(limit, offset, *ret_total);
 	return sql_all(db,
 		       sql_query(db, e, scopes[scope].list, "issii", f->workspace, f->cvm_uuid, state, limit,
 				 offset),

@@ -237,6 +237,13 @@ int sql_int(struct db *db, struct err *e, int64_t def, int64_t *ret, const char 
 	return r ? sql_done(db, st, e) : 0;
 }
 
+int64_t sql_page(int64_t limit, int64_t offset, int64_t total)
+{
+	int64_t left = offset < total ? total - offset : 0;
+
+	return limit < 0 || left < limit ? left : limit;
+}
+
 void sql_text(sqlite3_stmt *st, int col, char *out, size_t n)
 {
 	const char *s = (const char *)sqlite3_column_text(st, col);

@@ -53,6 +53,10 @@ int sql_all(struct db *db, sqlite3_stmt *st, sql_reader *read, size_t size, bool
 /* First column of the first row; *ret = @def when there is no row. */
 int sql_int(struct db *db, struct err *e, int64_t def, int64_t *ret, const char *sql, const char *fmt, ...);
 
+/* LIMIT for the page of @limit rows (negative: all) at @offset of a list of @total rows: 0 beyond
+ * the end, where SQLite reads nothing; OFFSET alone would walk the whole list. */
+int64_t sql_page(int64_t limit, int64_t offset, int64_t total);
+
 /* Text of a column into a fixed buffer ("" for NULL), or malloc'd (NULL for NULL). */
 void sql_text(sqlite3_stmt *st, int col, char *out, size_t n);
 char *sql_text_dup(sqlite3_stmt *st, int col);

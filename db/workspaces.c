@@ -84,7 +84,7 @@ int workspaces_list(struct db *db, int64_t offset, int64_t limit, struct workspa
 	if (r)
 		return r;
 	st = sql_query(db, e, WORKSPACE_SELECT " WHERE deleted_ms = 0 ORDER BY slug LIMIT ? OFFSET ?", "ii",
-		       limit, offset);
+		       sql_page(limit, offset, total), offset);
 	r = sql_all(db, st, read_workspace, sizeof(**ret), false, ret, ret_n, e);
 	return r ? r : (int)total;
 }

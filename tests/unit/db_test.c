@@ -615,6 +615,63 @@ static void totals_of_operations_follow_their_states(void **st)
 	db_close(db);
 }
 
+static void spoil(struct db *db, const char *sql)
+{
+	struct err e;
+
+	assert_true(sql_run(db, &e, "PRAGMA ignore_check_constraints = ON", "") >= 0);
+	assert_true(sql_run(db, &e, sql, "") > 0);
+	assert_true(sql_run(db, &e, "PRAGMA ignore_check_constraints = OFF", "") >= 0);
+}
+
+/* Steps of SQLite's machine in all statements so far; counted anew from here. */
+static int64_t steps(struct db *db)
+{
+	int64_t n = 0;
+
+	for (size_t i = 0; i < db->cap; i++)
+		if (db->cache[i].st)
+			n += sqlite3_stmt_status(db->cache[i].st, SQLITE_STMTSTATUS_VM_STEP, 1);
+	return n;
+}
+
+static void assert_page(struct db *db, const struct op_filter *f, int64_t offset, size_t rows)
+{
+	auto_free struct op_row *ops = NULL;
+	int64_t total;
+	size_t n;
+	struct err e;
+
+	(void)steps(db);
+	assert_int_equal(ops_list(db, f, offset, 10, &ops, &n, &total, &e), 0);
+	assert_int_equal(n, rows);
+	if (!rows)
+		assert_in_range(steps(db), 1, 300);
+}
+
+static void a_page_beyond_the_end_of_a_list_walks_nothing(void **st)
+{
+	struct world w = { .db = fresh() };
+
+	(void)st;
+	fill(&w);
+	spoil(w.db,
+	      "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 1005) INSERT INTO"
+	      " operations (id, cvm, cvm_uuid, cvm_name, workspace, kind, state, undoing, cancel, params, error,"
+	      " request_id, caller, created_ms, started_ms, finished_ms) SELECT printf('op%05d', i), i, 'u', 'n',"
+	      " 1, 'stop', 'succeeded', 0, 0, '{}', '', '', '', i, i, i FROM n");
+	for (int of = 0; of < 2; of++)
+		for (int state = -1; state <= OP_SUCCEEDED; state += 1 + OP_SUCCEEDED) {
+			const struct op_filter f = { .workspace = of ? w.workspace : 0, .state = state };
+
+			assert_page(w.db, &f, 0, 10);
+			assert_page(w.db, &f, 1000, 5);
+			assert_page(w.db, &f, 1005, 0);
+			assert_page(w.db, &f, INT64_MAX / 2, 0);
+		}
+	db_close(w.db);
+}
+
 static void old_rows_go_in_portions_and_leave_no_gap(void **st)
 {
 	struct db *db = fresh();
@@ -647,15 +704,6 @@ static void old_rows_go_in_portions_and_leave_no_gap(void **st)
 }
 
 /* What a file that was written by hand, or by another program, may hold in spite of its CHECKs. */
-static void spoil(struct db *db, const char *sql)
-{
-	struct err e;
-
-	assert_true(sql_run(db, &e, "PRAGMA ignore_check_constraints = ON", "") >= 0);
-	assert_true(sql_run(db, &e, sql, "") > 0);
-	assert_true(sql_run(db, &e, "PRAGMA ignore_check_constraints = OFF", "") >= 0);
-}
-
 /* Rows of every table with a rule: CVM 1, its operation "op" and change, a device, a key, and so on. */
 static void fill_ruled(struct world *w)
 {
@@ -905,6 +953,7 @@ int main(void)
 		cmocka_unit_test(the_check_finds_a_change_that_no_operation_carries_on),
 		cmocka_unit_test(wildcard_addresses_collide_with_every_address),
 		cmocka_unit_test(totals_of_operations_follow_their_states),
+		cmocka_unit_test(a_page_beyond_the_end_of_a_list_walks_nothing),
 		cmocka_unit_test(old_rows_go_in_portions_and_leave_no_gap),
 		cmocka_unit_test(a_value_that_no_reader_knows_is_an_error_that_names_it),
 		cmocka_unit_test(a_bad_row_does_not_stop_a_loop_over_all_cvms),

@@ -440,6 +440,8 @@ static void a_statement_that_reads_everything_is_noticed(void **st)
 		"SELECT o.id FROM operations o WHERE o.caller = 'x' ORDER BY o.id LIMIT 1",
 		"SELECT id FROM operations WHERE state = 'failed' ORDER BY created_ms LIMIT 1",
 		"SELECT c.id FROM cvms AS c WHERE c.id > 1 AND c.listed = 1 LIMIT 1",
+		"SELECT id FROM operations LIMIT 10 OFFSET 10",
+		"SELECT id FROM ledger ORDER BY workspace, at_ms LIMIT 10",
 		"UPDATE ledger SET note = 'x' WHERE caller = 'x'",
 	};
 	static const char *const good[] = {
