@@ -128,30 +128,50 @@ int ops_knows(struct db *db, const char *cvm_uuid, struct err *e)
 	return r ? r : (int)found;
 }
 
-#define LIVE                                                                              \
-	" INDEXED BY operations_live WHERE state IN ('queued', 'running') AND ?3 IS NULL" \
-	" AND (?1 = 0 OR workspace = ?1) AND (?2 IS NULL OR cvm_uuid = ?2)"
-#define OF_ONE_CVM " WHERE (?1 = 0 OR workspace = ?1) AND cvm_uuid = ?2 AND (?3 IS NULL OR state = ?3)"
-#define NEWEST     " ORDER BY id DESC LIMIT ?4 OFFSET ?5"
+/* ?1 workspace, ?2 cvm_uuid, ?3 state, ?4 limit, ?5 offset. The IN terms select partial indexes. In
+ * UNSUCCESSFUL it comes second: SQLite would search by the first, and then sort. */
+#define LIVE                                                               \
+	" INDEXED BY operations_live WHERE state IN ('queued', 'running')" \
+	" AND (?1 = 0 OR workspace = ?1) AND (?2 IS NULL OR cvm_uuid = ?2) AND (?3 IS NULL OR state = ?3)"
+#define UNSUCCESSFUL " WHERE state = ?3 AND state IN ('failed', 'cancelled')"
+#define OF_ONE_CVM   " WHERE (?1 = 0 OR workspace = ?1) AND cvm_uuid = ?2 AND (?3 IS NULL OR state = ?3)"
+#define NEWEST       " ORDER BY id DESC LIMIT ?4 OFFSET ?5"
 
 /* Totals are kept by triggers where a filter allows it (operation_counts). */
-#define COUNTED "SELECT sum(n) FROM operation_counts WHERE ?2 IS NULL AND "
+#define COUNTED       "SELECT sum(n) FROM operation_counts WHERE ?2 IS NULL AND "
+#define COUNTED_STATE COUNTED "(?1 = 0 OR workspace = ?1) AND state = ?3"
 
-/* One statement for each way to begin by an index: SQLite plans them for all values of ?1 to ?3. */
-enum scope { OF_ALL, OF_LIVE, OF_CVM, OF_WORKSPACE, OF_STATE, OF_WORKSPACE_STATE, SCOPES };
+/* One statement for each way to begin by an index: SQLite plans them for all values of ?1 to ?3.
+ * 'succeeded' has no index of its own, because nearly every row matches: its lists walk the primary
+ * key or operations_workspace backwards. */
+enum scope {
+	OF_ALL,
+	OF_WORKSPACE,
+	OF_CVM,
+	OF_LIVE,
+	OF_LIVE_STATE,
+	OF_SUCCESSFUL,
+	OF_WORKSPACE_SUCCESSFUL,
+	OF_UNSUCCESSFUL,
+	OF_WORKSPACE_UNSUCCESSFUL,
+	SCOPES
+};
 
 static const struct {
 	const char *count, *list;
 } scopes[SCOPES] = {
 	[OF_ALL] = { COUNTED "?1 = ?1 AND ?3 IS NULL", OP_SELECT NEWEST },
-	[OF_LIVE] = { "SELECT count(*) FROM operations" LIVE,
-		      OP_SELECT LIVE " ORDER BY id LIMIT ?4 OFFSET ?5" },
-	[OF_CVM] = { "SELECT count(*) FROM operations" OF_ONE_CVM, OP_SELECT OF_ONE_CVM NEWEST },
 	[OF_WORKSPACE] = { COUNTED "workspace = ?1 AND ?3 IS NULL",
 			   OP_SELECT " WHERE workspace = ?1" NEWEST },
-	[OF_STATE] = { COUNTED "?1 = ?1 AND state = ?3", OP_SELECT " WHERE state = ?3" NEWEST },
-	[OF_WORKSPACE_STATE] = { COUNTED "workspace = ?1 AND state = ?3",
-				 OP_SELECT " WHERE workspace = ?1 AND state = ?3" NEWEST },
+	[OF_CVM] = { "SELECT count(*) FROM operations" OF_ONE_CVM, OP_SELECT OF_ONE_CVM NEWEST },
+	[OF_LIVE] = { "SELECT count(*) FROM operations" LIVE,
+		      OP_SELECT LIVE " ORDER BY id LIMIT ?4 OFFSET ?5" },
+	[OF_LIVE_STATE] = { COUNTED_STATE, OP_SELECT LIVE NEWEST },
+	[OF_SUCCESSFUL] = { COUNTED_STATE, OP_SELECT " WHERE state = ?3" NEWEST },
+	[OF_WORKSPACE_SUCCESSFUL] = { COUNTED_STATE,
+				      OP_SELECT " WHERE workspace = ?1 AND state = ?3" NEWEST },
+	[OF_UNSUCCESSFUL] = { COUNTED_STATE, OP_SELECT UNSUCCESSFUL NEWEST },
+	[OF_WORKSPACE_UNSUCCESSFUL] = { COUNTED_STATE, OP_SELECT UNSUCCESSFUL " AND workspace = ?1" NEWEST },
 };
 
 static enum scope scope_of(const struct op_filter *f)
@@ -161,9 +181,13 @@ static enum scope scope_of(const struct op_filter *f)
 		return OF_LIVE;
 	if (f->cvm_uuid)
 		return OF_CVM;
-	if (f->state >= 0)
-		return f->workspace ? OF_WORKSPACE_STATE : OF_STATE;
-	return f->workspace ? OF_WORKSPACE : OF_ALL;
+	if (f->state < 0)
+		return f->workspace ? OF_WORKSPACE : OF_ALL;
+	if (f->state == OP_QUEUED || f->state == OP_RUNNING)
+		return OF_LIVE_STATE;
+	if (f->state == OP_SUCCEEDED)
+		return f->workspace ? OF_WORKSPACE_SUCCESSFUL : OF_SUCCESSFUL;
+	return f->workspace ? OF_WORKSPACE_UNSUCCESSFUL : OF_UNSUCCESSFUL;
 }
 
 int ops_list(struct db *db, const struct op_filter *f, int64_t offset, int64_t limit, struct op_row **ret,

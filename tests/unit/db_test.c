@@ -606,6 +606,8 @@ static void totals_of_operations_follow_their_states(void **st)
 	assert_int_equal(ops_total(db, 0, OP_FAILED), 1);
 	assert_int_equal(ops_total(db, 2, OP_QUEUED), 0);
 	assert_int_equal(ops_total(db, 1, OP_QUEUED), 3);
+	assert_int_equal(ops_total(db, 2, OP_FAILED), 1);
+	assert_int_equal(ops_total(db, 1, OP_FAILED), 0);
 	assert_int_equal(ops_prune(db, 2, &e), 1);
 	assert_int_equal(ops_total(db, 0, OP_FAILED), 0);
 	assert_int_equal(ops_total(db, 0, -1), 3);

@@ -336,7 +336,8 @@ static void lists_of_operations_begin_by_an_index(void **st)
 	CALL(ops_queued_of(db, other, &op, &e));
 	for (size_t i = 0; i < ARRAY_SIZE(of); i++) {
 		filtered_ops(&(struct op_filter){ .workspace = of[i], .state = -1 });
-		filtered_ops(&(struct op_filter){ .workspace = of[i], .state = OP_QUEUED });
+		for (int state = 0; state < OP_STATES; state++)
+			filtered_ops(&(struct op_filter){ .workspace = of[i], .state = state });
 		filtered_ops(&(struct op_filter){ .workspace = of[i], .state = -1, .live = true });
 		filtered_ops(&(struct op_filter){ .workspace = of[i], .state = -1, .cvm_uuid = "u" });
 		filtered_ops(&(struct op_filter){ .workspace = of[i], .state = 1, .cvm_uuid = "u" });
@@ -438,7 +439,7 @@ static void a_statement_that_reads_everything_is_noticed(void **st)
 	static const char *const bad[] = {
 		"SELECT count(*) FROM events",
 		"SELECT o.id FROM operations o WHERE o.caller = 'x' ORDER BY o.id LIMIT 1",
-		"SELECT id FROM operations WHERE state = 'failed' ORDER BY created_ms LIMIT 1",
+		"SELECT id FROM operations WHERE cvm_uuid = 'x' ORDER BY created_ms LIMIT 1",
 		"SELECT c.id FROM cvms AS c WHERE c.id > 1 AND c.listed = 1 LIMIT 1",
 		"SELECT id FROM operations LIMIT 10 OFFSET 10",
 		"SELECT id FROM ledger ORDER BY workspace, at_ms LIMIT 10",
