@@ -63,11 +63,24 @@ static void grow(struct db *db)
 	free(old);
 }
 
+/* Has SQLite ended the transaction of the turn_do() that runs? *e = why, if so. */
+static bool is_lost(struct db *db, struct err *e)
+{
+	if (!db->in_turn || !sqlite3_get_autocommit(db->conn))
+		return false;
+	if (!db->lost.code)
+		err_set(&db->lost, ERR_HOST, "database: the transaction was rolled back");
+	*e = db->lost;
+	return true;
+}
+
 static sqlite3_stmt *prepared(struct db *db, const char *sql, struct err *e)
 {
 	struct statement *s;
 
 	assert(!db->bad.code); /* a reader has not looked how sql_next() or sql_done() ended */
+	if (is_lost(db, e))
+		return NULL;
 	if (db->used * 2 >= db->cap)
 		grow(db);
 	s = slot_of(db, sql);
@@ -136,6 +149,8 @@ int sql_next(struct db *db, sqlite3_stmt *st, struct err *e)
 	if (rc == SQLITE_ROW)
 		return 1;
 	r = rc == SQLITE_DONE ? 0 : sql_error(db, "step", e);
+	if (r && !db->lost.code && db->in_turn && sqlite3_get_autocommit(db->conn))
+		db->lost = *e;
 	reset(st);
 	return r;
 }

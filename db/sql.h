@@ -22,6 +22,8 @@ struct db {
 		sqlite3_stmt *st;
 	} * cache; /* open addressing, power of two */
 	size_t cap, used;
+	bool in_turn;        /* a turn_do() runs: what SQLite executes must belong to its transaction */
+	struct err lost;     /* why SQLite ended the transaction of this turn; code 0 = it did not */
 	unsigned full_scans; /* plan.c */
 	struct err bad;      /* what the current row holds that no reader may accept; code 0 = nothing */
 };
@@ -29,7 +31,8 @@ struct db {
 /* Fill *e from the connection's last error. Always negative. */
 int sql_error(struct db *db, const char *what, struct err *e);
 
-/* Run a statement to its end. Rows changed (>= 0), or negative. */
+/* Run a statement to its end. Rows changed (>= 0), or negative. Every statement is refused in a
+ * turn_do() whose transaction is lost: it would be committed by itself. */
 int sql_run(struct db *db, struct err *e, const char *sql, const char *fmt, ...);
 
 /* Begin a query; NULL on failure. Then sql_next() until it is not 1, or sql_done(). */

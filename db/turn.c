@@ -62,10 +62,8 @@ struct turn {
 	int open_handles;
 	bool serving; /* the loop runs: nothing waits long from now on */
 	bool open;
-	bool kept;      /* a savepoint of this transaction was kept */
-	bool lost;      /* SQLite ended the transaction itself (full disk): nothing of this turn exists */
-	struct err why; /* ... because */
-	int depth;
+	bool kept; /* a savepoint of this transaction was kept */
+	int depth; /* of turn_do()s that run */
 	struct after *after;
 	size_t n, cap;
 	struct err *whys; /* of savepoints rolled back in this turn that had registered callbacks */
@@ -129,7 +127,7 @@ static void end_turn(struct turn *t)
 	struct err e;
 	int r = 0;
 
-	if (!t->open && !n && !t->lost)
+	if (!t->open && !n && !t->db->lost.code)
 		return;
 	LAG_SECTION("commit", "turn");
 	assert(t->depth == 0);
@@ -138,10 +136,10 @@ static void end_turn(struct turn *t)
 	t->n = t->cap = t->n_whys = 0;
 	t->kept = false;
 	(void)uv_idle_stop(&t->idle);
-	if (t->lost) {
-		e = t->why;
+	if (t->db->lost.code) {
+		e = t->db->lost;
 		r = -(int)e.code;
-		t->lost = false;
+		t->db->lost.code = ERR_NONE;
 	} else if (t->open) {
 		r = commit(t, &e);
 	}
@@ -207,9 +205,11 @@ void turn_close(struct turn *t)
 {
 	if (!t)
 		return;
-	turn_cut(t);
-	while (t->open || t->n || t->lost)
+	do {
+		turn_cut(t);
 		end_turn(t);
+	} while (t->open || t->n || t->db->lost.code || t->waiting);
+	assert(!t->waiting && !t->retry);
 	uv_close((uv_handle_t *)&t->prepare, on_closed);
 	uv_close((uv_handle_t *)&t->check, on_closed);
 	uv_close((uv_handle_t *)&t->idle, on_closed);
@@ -219,8 +219,8 @@ static int begin(struct turn *t, struct err *e)
 {
 	int r;
 
-	if (t->lost) {
-		*e = t->why;
+	if (t->db->lost.code) {
+		*e = t->db->lost;
 		return -(int)e->code;
 	}
 	if (t->open)
@@ -265,13 +265,32 @@ static int run_saved(struct turn *t, int (*fn)(void *arg, struct err *e), void *
 
 	e->code = ERR_NONE;
 	t->depth++;
+	t->db->in_turn = true;
 	r = fn(arg, e);
 	t->depth--;
+	t->db->in_turn = t->depth > 0;
 	if (r < 0 && e->code == ERR_NONE)
 		err_set(e, (enum err_code) - r, "%s", err_word((enum err_code) - r));
 	if (r < 0)
 		disown(t, first, e);
 	return r;
+}
+
+/* SQLite ended the transaction itself (full disk): nothing of this turn exists. The first reason
+ * counts. */
+static int lose(struct turn *t, int r, struct err *e)
+{
+	struct db *db = t->db;
+
+	t->open = false;
+	if (!db->lost.code && r < 0)
+		db->lost = *e;
+	else if (!db->lost.code)
+		err_set(&db->lost, ERR_HOST, "database: the transaction was rolled back");
+	if (r < 0)
+		return r;
+	*e = db->lost;
+	return -(int)e->code;
 }
 
 int turn_do(struct turn *t, int (*fn)(void *arg, struct err *e), void *arg, struct err *e)
@@ -290,16 +309,10 @@ int turn_do(struct turn *t, int (*fn)(void *arg, struct err *e), void *arg, stru
 	if (r < 0)
 		return r;
 	r = run_saved(t, fn, arg, e);
-	if (r < 0)
+	if (r < 0 && !sqlite3_get_autocommit(t->db->conn))
 		(void)sql_run(t->db, &ignored, drop[depth], "");
-	if (sqlite3_get_autocommit(t->db->conn)) {
-		t->open = false;
-		t->lost = true;
-		if (r >= 0)
-			r = err_set(e, ERR_HOST, "database: the transaction was rolled back");
-		t->why = *e;
-		return r;
-	}
+	if (sqlite3_get_autocommit(t->db->conn))
+		return lose(t, r, e);
 	(void)sql_run(t->db, &ignored, keep[depth], "");
 	t->kept |= r >= 0 && !depth;
 	return r;
@@ -327,6 +340,14 @@ static void run_now(struct turn *t, const struct waiting *w)
 		turn_after(t, w->done, w->arg);
 }
 
+static void retry(void *arg);
+
+static void retry_later(struct turn *t)
+{
+	if (!t->retry)
+		(void)loop_after(t->loop, PAUSE_MS, retry, t, &t->retry);
+}
+
 static struct waiting *next_waiting(struct turn *t)
 {
 	struct waiting *w = t->waiting;
@@ -346,7 +367,7 @@ static void retry(void *arg)
 		struct waiting *w = t->waiting;
 
 		if (r == -ERR_UNAVAILABLE && now < w->until_ms) {
-			(void)loop_after(t->loop, PAUSE_MS, retry, t, &t->retry);
+			retry_later(t);
 			return;
 		}
 		w = next_waiting(t);
@@ -374,19 +395,18 @@ void turn_run(struct turn *t, int (*fn)(void *arg, struct err *e),
 	*last = xmalloc(sizeof(**last));
 	w.until_ms = clock_mono_ms() + GIVE_UP_MS;
 	**last = w;
-	if (!t->retry)
-		(void)loop_after(t->loop, PAUSE_MS, retry, t, &t->retry);
+	retry_later(t);
 }
 
 void turn_cut(struct turn *t)
 {
-	loop_after_cancel(&t->retry);
 	while (t->waiting) {
 		struct waiting *w = next_waiting(t);
 
 		w->done(w->arg, &t->locked);
 		free(w);
 	}
+	loop_after_cancel(&t->retry); /* last: a done() may have called turn_run() */
 }
 
 /* ------------------------------------------------------------------ following */

@@ -89,7 +89,7 @@ static int rows(void)
 struct mutation {
 	const char *name, *reason;
 	const struct mutation *within;
-	bool lost;
+	bool lost, late; /* @late: the row is written after what is within */
 };
 
 static int mutate(void *arg, struct err *e)
@@ -99,10 +99,13 @@ static int mutate(void *arg, struct err *e)
 	struct err ignored;
 
 	f.inside = true;
-	assert_int_equal(events_append(f.db, 1, m->name, "", "", "{}", e), 0);
+	if (!m->late)
+		assert_int_equal(events_append(f.db, 1, m->name, "", "", "{}", e), 0);
 	turn_after(f.turn, told, (char *)m->name);
 	if (m->within)
 		(void)turn_do(f.turn, mutate, (void *)m->within, &ignored);
+	if (m->late)
+		assert_true(events_append(f.db, 1, m->name, "", "", "{}", &ignored) < 0);
 	if (m->lost)
 		assert_true(sql_run(f.db, e, "ROLLBACK", "") >= 0); /* as SQLite does on a full disk */
 	f.inside = was;
@@ -175,6 +178,23 @@ static void a_lost_transaction_is_told_to_all(void **st)
 	assert_string_equal(f.said, "a!disk full b!no c!disk full ");
 	assert_int_equal(rows(), 0);
 	assert_int_equal(f.commits, 0);
+}
+
+static void nothing_is_written_after_an_inner_savepoint_lost_the_transaction(void **st)
+{
+	const struct mutation inner = { .name = "in", .reason = "disk full", .lost = true };
+	const struct mutation outer = { .name = "out", .within = &inner, .late = true };
+
+	(void)st;
+	assert_int_equal(run(&(struct mutation){ .name = "a" }), 0);
+	assert_int_equal(run(&outer), -ERR_CONFLICT);
+	assert_int_equal(rows(), 0); /* a read outside of it works */
+	end_turn();
+	assert_string_equal(f.said, "a!disk full out!disk full in!disk full ");
+	assert_int_equal(rows(), 0);
+	assert_int_equal(run(&(struct mutation){ .name = "b" }), 0);
+	end_turn();
+	assert_int_equal(rows(), 1);
 }
 
 static void a_commit_that_keeps_nothing_is_not_watched(void **st)
@@ -276,6 +296,29 @@ static void who_waits_is_told_when_the_node_closes(void **st)
 	assert_int_equal(rows(), 0);
 }
 
+/* Told of its failure, it tries once more. */
+static void once_more(void *arg, const struct err *e)
+{
+	say("once", e);
+	turn_run(f.turn, append, told, arg);
+}
+
+static void who_waits_is_told_when_the_turn_closes(void **st)
+{
+	(void)st;
+	foreign("BEGIN IMMEDIATE");
+	turn_run(f.turn, append, once_more, "waits");
+	turn_after(f.turn, once_more, "after");
+	turn_close(f.turn);
+	f.turn = NULL;
+	assert_non_null(strstr(f.said, "once!database is locked"));
+	assert_non_null(strstr(f.said, "waits!database is locked"));
+	assert_non_null(strstr(f.said, "once after!database is locked"));
+	foreign("ROLLBACK");
+	assert_int_equal(rows(), 0);
+	(void)uv_run(&f.loop, UV_RUN_DEFAULT);
+}
+
 static int make_folder(void **st)
 {
 	(void)st;
@@ -302,12 +345,14 @@ int main(void)
 		WITH_TURN(an_inner_savepoint_fails_alone),
 		WITH_TURN(an_outer_savepoint_takes_the_inner_ones_along),
 		WITH_TURN(a_lost_transaction_is_told_to_all),
+		WITH_TURN(nothing_is_written_after_an_inner_savepoint_lost_the_transaction),
 		WITH_TURN(a_commit_that_keeps_nothing_is_not_watched),
 		WITH_TURN(a_failure_without_words_gets_some),
 		WITH_TURN(a_hundred_writers_cost_one_short_wait),
 		WITH_TURN(who_waits_for_the_lock_goes_on_in_order_once_it_is_gone),
 		WITH_TURN(a_lock_that_stays_is_an_error_and_nothing_is_done),
 		WITH_TURN(who_waits_is_told_when_the_node_closes),
+		WITH_TURN(who_waits_is_told_when_the_turn_closes),
 	};
 
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);
