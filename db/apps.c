@@ -74,13 +74,14 @@ int revisions_ensure(struct db *db, const struct revision_row *row, int64_t *ret
 
 int revisions_manifest(struct db *db, int64_t id, char **ret, struct err *e)
 {
-	sqlite3_stmt *st = sql_query(db, e, "SELECT manifest FROM revisions WHERE id = ?", "i", id);
+	sqlite3_stmt *st = sql_query(
+		db, e, "SELECT manifest, json_valid(manifest) FROM revisions WHERE id = ?", "i", id);
 	auto_free char *manifest = NULL;
 	int r = st ? sql_next(db, st, e) : -(int)e->code;
 
 	if (r <= 0)
 		return r ? r : -ERR_NOT_FOUND;
-	manifest = sql_json_dup(db, st, 0);
+	manifest = sql_json_dup(db, st, 0, 1);
 	r = sql_done(db, st, e);
 	if (!r)
 		*ret = take_ptr(&manifest);
@@ -105,20 +106,20 @@ int provisions_put(struct db *db, int64_t workspace, const char *app_id, const c
 int provisions_get(struct db *db, int64_t workspace, const char *app_id, const char *compose_hash,
 		   char **ret_request, char **ret_manifest, char ret_app_id[APP_ID_TEXT], struct err *e)
 {
-	sqlite3_stmt *st =
-		sql_query(db, e,
-			  "SELECT request, manifest, app_id FROM provisions WHERE workspace = ?1 AND"
-			  " compose_hash = ?2 AND (?3 = '' OR app_id = ?3) AND expires_ms >= ?4"
-			  " ORDER BY created_ms DESC LIMIT 1",
-			  "issi", workspace, compose_hash, app_id, clock_wall_ms());
+	sqlite3_stmt *st = sql_query(
+		db, e,
+		"SELECT request, manifest, app_id, json_valid(request), json_valid(manifest) FROM provisions WHERE workspace = ?1 AND"
+		" compose_hash = ?2 AND (?3 = '' OR app_id = ?3) AND expires_ms >= ?4"
+		" ORDER BY created_ms DESC LIMIT 1",
+		"issi", workspace, compose_hash, app_id, clock_wall_ms());
 	auto_free char *request = NULL, *manifest = NULL;
 	char found[APP_ID_TEXT];
 	int r = st ? sql_next(db, st, e) : -(int)e->code;
 
 	if (r <= 0)
 		return r ? r : -ERR_NOT_FOUND;
-	request = sql_json_dup(db, st, 0);
-	manifest = sql_json_dup(db, st, 1);
+	request = sql_json_dup(db, st, 0, 3);
+	manifest = sql_json_dup(db, st, 1, 4);
 	sql_text(st, 2, found, sizeof(found));
 	r = sql_done(db, st, e);
 	if (r)

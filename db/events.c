@@ -19,7 +19,7 @@ int events_append(struct db *db, int64_t workspace, const char *type, const char
 	return r < 0 ? r : 0;
 }
 
-#define EVENT_SELECT "SELECT seq, at_ms, workspace, type, cvm_uuid, op_id, data FROM events"
+#define EVENT_SELECT "SELECT seq, at_ms, workspace, type, cvm_uuid, op_id, data, json_valid(data) FROM events"
 
 int events_between(struct db *db, int64_t workspace, int64_t seq, int64_t last, int64_t limit,
 		   struct event_row **ret, size_t *ret_n, struct err *e)
@@ -47,7 +47,7 @@ int events_between(struct db *db, int64_t workspace, int64_t seq, int64_t last, 
 		rows[n] = (struct event_row){ .seq = sqlite3_column_int64(st, 0),
 					      .at_ms = sqlite3_column_int64(st, 1),
 					      .workspace = sqlite3_column_int64(st, 2),
-					      .data = sql_json_dup(db, st, 6) };
+					      .data = sql_json_dup(db, st, 6, 7) };
 		sql_text(st, 3, rows[n].type, sizeof(rows[n].type));
 		sql_text(st, 4, rows[n].cvm_uuid, sizeof(rows[n].cvm_uuid));
 		sql_text(st, 5, rows[n].op_id, sizeof(rows[n].op_id));

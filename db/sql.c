@@ -338,10 +338,10 @@ void sql_json(struct db *db, sqlite3_stmt *st, int col, char *out, size_t n)
 		check_json(db, st, col);
 }
 
-char *sql_json_dup(struct db *db, sqlite3_stmt *st, int col)
+char *sql_json_dup(struct db *db, sqlite3_stmt *st, int col, int valid)
 {
-	if (sqlite3_column_type(st, col) != SQLITE_NULL)
-		check_json(db, st, col);
+	if (sqlite3_column_type(st, col) != SQLITE_NULL && !sqlite3_column_int(st, valid))
+		bad_column(db, st, col, "JSON");
 	return sql_text_dup(st, col);
 }
 

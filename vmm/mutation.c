@@ -39,6 +39,8 @@ static int replay(struct pending *p, const struct idempotency_row *row, struct e
 	}
 	p->answer.status = row->status;
 	p->answer.body = row->body ? json_loads(row->body, JSON_DECODE_ANY, NULL) : NULL;
+	if (row->body && !p->answer.body) /* json_valid() takes text that is not UTF-8 */
+		return err_set(e, ERR_HOST, "database: idempotency.body of key %s is not JSON", p->m.key);
 	p->replayed = true;
 	return 0;
 }
