@@ -22,7 +22,8 @@
 #include "vmm/devices.h"
 #include "vmm/world.h"
 
-enum { KEEP_EVERY_MS = 3600 * 1000, KEEP_MORE_MS = 50 };
+/* Between two portions of old rows to forget: usually, after a full portion, after a failure. */
+enum { KEEP_EVERY_MS = 3600 * 1000, KEEP_MORE_MS = 50, KEEP_AGAIN_MS = 60 * 1000 };
 
 char *cvm_dir(const struct vmm *v, const char *uuid)
 {
@@ -53,8 +54,10 @@ static int prune(void *arg, struct err *e)
 	if (events < 0)
 		return events;
 	answers = idempotency_prune(v->db, now - 3600000LL * v->set.keep_idempotency_hours, e);
+	if (answers < 0)
+		return answers;
 	v->more_to_prune = ops == PRUNE_MAX || events == PRUNE_MAX || answers == PRUNE_MAX;
-	return answers < 0 ? answers : 0;
+	return 0;
 }
 
 static void keep_house(void *arg);
@@ -70,9 +73,11 @@ static void keep_house(void *arg)
 	struct vmm *v = arg;
 	struct err e;
 
-	v->more_to_prune = false;
-	if (turn_do(v->turn, prune, v, &e) < 0)
+	if (turn_do(v->turn, prune, v, &e) < 0) {
 		log_warn("cannot forget old rows: %s", e.text);
+		(void)loop_after(v->set.loop, KEEP_AGAIN_MS, keep_house, v, &v->keep_timer);
+		return;
+	}
 	keep_house_later(v);
 }
 
