@@ -75,13 +75,13 @@ int revisions_ensure(struct db *db, const struct revision_row *row, int64_t *ret
 int revisions_manifest(struct db *db, int64_t id, char **ret, struct err *e)
 {
 	sqlite3_stmt *st = sql_query(
-		db, e, "SELECT manifest, json_valid(manifest) FROM revisions WHERE id = ?", "i", id);
+		db, e, "SELECT id, manifest, json_valid(manifest) FROM revisions WHERE id = ?", "i", id);
 	auto_free char *manifest = NULL;
 	int r = st ? sql_next(db, st, e) : -(int)e->code;
 
 	if (r <= 0)
 		return r ? r : -ERR_NOT_FOUND;
-	manifest = sql_json_dup(db, st, 0, 1);
+	manifest = sql_json_dup(db, st, 1, 2);
 	r = sql_done(db, st, e);
 	if (!r)
 		*ret = take_ptr(&manifest);
@@ -108,7 +108,8 @@ int provisions_get(struct db *db, int64_t workspace, const char *app_id, const c
 {
 	sqlite3_stmt *st = sql_query(
 		db, e,
-		"SELECT request, manifest, app_id, json_valid(request), json_valid(manifest) FROM provisions WHERE workspace = ?1 AND"
+		"SELECT compose_hash, request, manifest, app_id, json_valid(request), json_valid(manifest)"
+		" FROM provisions WHERE workspace = ?1 AND"
 		" compose_hash = ?2 AND (?3 = '' OR app_id = ?3) AND expires_ms >= ?4"
 		" ORDER BY created_ms DESC LIMIT 1",
 		"issi", workspace, compose_hash, app_id, clock_wall_ms());
@@ -118,9 +119,9 @@ int provisions_get(struct db *db, int64_t workspace, const char *app_id, const c
 
 	if (r <= 0)
 		return r ? r : -ERR_NOT_FOUND;
-	request = sql_json_dup(db, st, 0, 3);
-	manifest = sql_json_dup(db, st, 1, 4);
-	sql_text(st, 2, found, sizeof(found));
+	request = sql_json_dup(db, st, 1, 4);
+	manifest = sql_json_dup(db, st, 2, 5);
+	sql_text(st, 3, found, sizeof(found));
 	r = sql_done(db, st, e);
 	if (r)
 		return r;

@@ -20,8 +20,8 @@ static void read_port(struct db *db, sqlite3_stmt *st, void *row)
 {
 	struct port_row *p = row;
 
-	*p = (struct port_row){ .udp = sqlite3_column_int(st, 0),
-				.host_port = (uint16_t)sql_range(db, st, 2, 1, UINT16_MAX),
+	*p = (struct port_row){ .host_port = (uint16_t)sql_range(db, st, 0, 1, UINT16_MAX),
+				.udp = sqlite3_column_int(st, 2),
 				.vm_port = (uint16_t)sql_range(db, st, 3, 1, UINT16_MAX) };
 	sql_text(st, 1, p->host_address, sizeof(p->host_address));
 }
@@ -36,7 +36,7 @@ int ports_of(struct db *db, int64_t cvm, struct port_row **ret, size_t *n, struc
 	return collect_ports(
 		db,
 		sql_query(db, e,
-			  "SELECT protocol = 'udp', host_address, host_port, vm_port FROM ports"
+			  "SELECT host_port, host_address, protocol = 'udp', vm_port FROM ports"
 			  " WHERE cvm = ? AND vm_port > 0 ORDER BY protocol, host_port, host_address",
 			  "i", cvm),
 		ret, n, e);
@@ -47,7 +47,7 @@ int ports_other(struct db *db, int64_t cvm, struct port_row **ret, size_t *n, st
 	return collect_ports(
 		db,
 		sql_query(db, e,
-			  "SELECT protocol = 'udp', host_address, host_port, other_vm_port FROM ports"
+			  "SELECT host_port, host_address, protocol = 'udp', other_vm_port FROM ports"
 			  " WHERE cvm = ? AND other_vm_port > 0 ORDER BY protocol, host_port, host_address",
 			  "i", cvm),
 		ret, n, e);

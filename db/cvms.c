@@ -348,9 +348,9 @@ struct count_row {
 static void read_count(struct db *db, sqlite3_stmt *st, void *row)
 {
 	*(struct count_row *)row = (struct count_row){
-		.desired = (enum desired)sql_word(db, st, 0, desired_word, DESIRED_MAX),
-		.observed = (enum observed)sql_word(db, st, 1, observed_word, OBSERVED_MAX),
-		.n = sqlite3_column_int64(st, 2),
+		.desired = (enum desired)sql_word(db, st, 1, desired_word, DESIRED_MAX),
+		.observed = (enum observed)sql_word(db, st, 2, observed_word, OBSERVED_MAX),
+		.n = sqlite3_column_int64(st, 3),
 	};
 }
 
@@ -358,9 +358,10 @@ int cvms_count(struct db *db, int64_t count[DESIRED_MAX][OBSERVED_MAX], struct e
 {
 	auto_free struct count_row *rows = NULL;
 	size_t n = 0;
-	int r = sql_all(db,
-			sql_query(db, e, "SELECT desired, observed, count(*) FROM cvms GROUP BY 1, 2", ""),
-			read_count, sizeof(*rows), true, &rows, &n, e);
+	int r = sql_all(
+		db,
+		sql_query(db, e, "SELECT min(id), desired, observed, count(*) FROM cvms GROUP BY 2, 3", ""),
+		read_count, sizeof(*rows), true, &rows, &n, e);
 
 	if (r)
 		return r;

@@ -147,12 +147,15 @@ static const char *const checks[] = {
 	" OR a.pinned_mib <> a.other_pinned_mib) AND NOT EXISTS (SELECT 1 FROM changes x WHERE x.cvm = c.id)",
 };
 
+#define SIZE(type, member) sizeof(((type *)0)->member)
+#define NATURAL(column)    column " BETWEEN 0 AND 2147483647"
+
 /* What readers refuse (sql.h, "columns with a rule"), each with the column that names its rows. */
 static const struct rule {
 	const char *table, *row, *column;
 	const char *good; /* SQL; NULL: one of the words */
 	const char *const *words;
-	int n;
+	size_t n; /* number of @words; without them: bytes of the reader's buffer, 0 = any length */
 } rules[] = {
 	{ "cvms", "name", "desired", NULL, desired_word, DESIRED_MAX },
 	{ "cvms", "name", "observed", NULL, observed_word, OBSERVED_MAX },
@@ -163,17 +166,29 @@ static const struct rule {
 	{ "cvms", "name", "numa_nodes", "numa_nodes NOT GLOB '*[^0-9,]*'", NULL, 0 },
 	{ "operations", "id", "kind", NULL, op_kind_word, OP_KINDS },
 	{ "operations", "id", "state", NULL, op_state_word, OP_STATES },
-	{ "operations", "id", "params", "json_valid(params)", NULL, 0 },
-	{ "operations", "id", "error", "error = '' OR json_valid(error)", NULL, 0 },
+	{ "operations", "id", "params", "json_valid(params)", NULL, SIZE(struct op_row, params) },
+	{ "operations", "id", "error", "(error = '' OR json_valid(error))", NULL,
+	  SIZE(struct op_row, error) },
 	{ "devices", "address", "kind", NULL, device_kind_word, DEVICE_KINDS },
 	{ "api_keys", "id", "role", "role BETWEEN 1 AND 4", NULL, 0 },
 	{ "images", "name", "nv", "nv IN (3, 4)", NULL, 0 },
-	{ "changes", "op", "changed", "json_valid(changed)", NULL, 0 },
+	{ "images", "name", "v0", NATURAL("v0"), NULL, 0 },
+	{ "images", "name", "v1", NATURAL("v1"), NULL, 0 },
+	{ "images", "name", "v2", NATURAL("v2"), NULL, 0 },
+	{ "images", "name", "v3", NATURAL("v3"), NULL, 0 },
+	{ "maintenance", "id", "timeout_s", NATURAL("timeout_s"), NULL, 0 },
+	{ "numa_nodes", "node", "node", NATURAL("node"), NULL, 0 },
+	{ "devices", "address", "numa_node", NATURAL("numa_node"), NULL, 0 },
+	{ "ports", "host_port", "vm_port", "vm_port BETWEEN 0 AND 65535", NULL, 0 },
+	{ "ports", "host_port", "other_vm_port", "other_vm_port BETWEEN 0 AND 65535", NULL, 0 },
+	{ "ports", "host_port", "host_port", "host_port BETWEEN 1 AND 65535", NULL, 0 },
+	{ "changes", "op", "changed", "json_valid(changed)", NULL, SIZE(struct change_row, changed) },
 	{ "changes", "op", "numa_nodes", "numa_nodes NOT GLOB '*[^0-9,]*'", NULL, 0 },
-	{ "history", "id", "changed", "json_valid(changed)", NULL, 0 },
+	{ "history", "id", "changed", "json_valid(changed)", NULL, SIZE(struct history_row, changed) },
 	{ "revisions", "id", "manifest", "json_valid(manifest)", NULL, 0 },
 	{ "provisions", "compose_hash", "request", "json_valid(request)", NULL, 0 },
 	{ "provisions", "compose_hash", "manifest", "json_valid(manifest)", NULL, 0 },
+	{ "idempotency", "key", "status", "status BETWEEN 100 AND 599", NULL, 0 },
 	{ "idempotency", "key", "body", "json_valid(body)", NULL, 0 },
 	{ "events", "seq", "data", "json_valid(data)", NULL, 0 },
 };
@@ -184,8 +199,10 @@ static char *rule_sql(const struct rule *c)
 
 	if (c->good) {
 		buf_puts(&good, c->good);
+		if (c->n)
+			buf_printf(&good, " AND length(CAST(%s AS BLOB)) < %zu", c->column, c->n);
 	} else {
-		for (int i = 0; i < c->n; i++)
+		for (size_t i = 0; i < c->n; i++)
 			buf_printf(&good, "%s'%s'", i ? ", " : "", c->words[i]);
 		buf_puts(&good, ")");
 	}

@@ -12,16 +12,16 @@ int idempotency_get(struct db *db, const char *caller, const char *key, struct i
 {
 	sqlite3_stmt *st = sql_query(
 		db, e,
-		"SELECT digest, status, body, json_valid(body) FROM idempotency WHERE caller = ? AND key = ?",
+		"SELECT key, digest, status, body, json_valid(body) FROM idempotency WHERE caller = ? AND key = ?",
 		"ss", caller, key);
 	struct idempotency_row row;
 	int r = st ? sql_next(db, st, e) : -(int)e->code;
 
 	if (r <= 0)
 		return r ? r : -ERR_NOT_FOUND;
-	row = (struct idempotency_row){ .status = (int)sql_range(db, st, 1, 100, 599),
-					.body = sql_json_dup(db, st, 2, 3) };
-	sql_text(st, 0, row.digest, sizeof(row.digest));
+	row = (struct idempotency_row){ .status = (int)sql_range(db, st, 2, 100, 599),
+					.body = sql_json_dup(db, st, 3, 4) };
+	sql_text(st, 1, row.digest, sizeof(row.digest));
 	r = sql_done(db, st, e);
 	if (r)
 		free(row.body);

@@ -35,7 +35,7 @@ static const struct {
 	{ "UPDATE numa_nodes SET hugepages_promised = h.huge", "the same" },
 	{ "SELECT id, uuid, observed FROM cvms", "once per connection to the hypervisor" },
 	{ "UPDATE cvms SET turn = 'drain'", "once per maintenance: it concerns every CVM" },
-	{ "FROM cvms GROUP BY 1, 2", "counts all CVMs by their states; bounded by slots" },
+	{ "FROM cvms GROUP BY 2, 3", "counts all CVMs by their states; bounded by slots" },
 	{ "desired = 'running', uuid, name FROM cvms ORDER BY id", "charges of all CVMs, once a minute" },
 	{ "FROM meters ORDER BY cvm", "the same" },
 	{ "?1 = ?1 AND ?2 IS NULL AND (?3 IS NULL OR instr(c.name",

@@ -192,8 +192,8 @@ int cvms_restarts(struct db *db, struct restart_row **ret, size_t *n, struct err
 
 int maintenance_get(struct db *db, struct maintenance_row *ret, struct err *e)
 {
-	sqlite3_stmt *st =
-		sql_query(db, e, "SELECT reason, caller, since_ms, timeout_s, force FROM maintenance", "");
+	sqlite3_stmt *st = sql_query(
+		db, e, "SELECT id, reason, caller, since_ms, timeout_s, force FROM maintenance", "");
 	int r = st ? sql_next(db, st, e) : -(int)e->code;
 
 	if (r < 0)
@@ -201,11 +201,11 @@ int maintenance_get(struct db *db, struct maintenance_row *ret, struct err *e)
 	*ret = (struct maintenance_row){ .on = r > 0 };
 	if (!r)
 		return 0;
-	sql_text(st, 0, ret->reason, sizeof(ret->reason));
-	sql_text(st, 1, ret->caller, sizeof(ret->caller));
-	ret->since_ms = sqlite3_column_int64(st, 2);
-	ret->timeout_s = (unsigned)sql_range(db, st, 3, 0, INT32_MAX);
-	ret->force = sqlite3_column_int(st, 4);
+	sql_text(st, 1, ret->reason, sizeof(ret->reason));
+	sql_text(st, 2, ret->caller, sizeof(ret->caller));
+	ret->since_ms = sqlite3_column_int64(st, 3);
+	ret->timeout_s = (unsigned)sql_range(db, st, 4, 0, INT32_MAX);
+	ret->force = sqlite3_column_int(st, 5);
 	return sql_done(db, st, e);
 }
 

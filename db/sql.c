@@ -282,7 +282,7 @@ static void bad_column(struct db *db, sqlite3_stmt *st, int col, const char *rul
 {
 	const char *table = sqlite3_column_table_name(st, col);
 	const char *value = (const char *)sqlite3_column_text(st, col);
-	const char *row = col ? (const char *)sqlite3_column_text(st, 0) : NULL;
+	const char *row = (const char *)sqlite3_column_text(st, 0);
 
 	if (db->bad.code)
 		return; /* the first one is told */

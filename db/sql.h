@@ -66,7 +66,7 @@ char *sql_text_dup(sqlite3_stmt *st, int col);
 
 /* Columns with a rule. What breaks it makes the row bad: the sql_next() or sql_done() that follows
  * fails with a text that names table, column, row and value (db_bad_row()), and what was returned
- * here is of no use. */
+ * here is of no use. The first column of the query names the row. */
 /* Index of a word in a table of @n words. */
 int sql_word(struct db *db, sqlite3_stmt *st, int col, const char *const *words, int n);
 int64_t sql_range(struct db *db, sqlite3_stmt *st, int col, int64_t lowest, int64_t highest);

@@ -617,6 +617,7 @@ static void totals_of_operations_follow_their_states(void **st)
 	db_close(db);
 }
 
+/* What a file that was written by hand, or by another program, may hold in spite of its CHECKs. */
 static void spoil(struct db *db, const char *sql)
 {
 	struct err e;
@@ -705,7 +706,6 @@ static void old_rows_go_in_portions_and_leave_no_gap(void **st)
 	db_close(db);
 }
 
-/* What a file that was written by hand, or by another program, may hold in spite of its CHECKs. */
 /* Rows of every table with a rule: CVM 1, its operation "op" and change, a device, a key, and so on. */
 static void fill_ruled(struct world *w)
 {
@@ -719,6 +719,8 @@ static void fill_ruled(struct world *w)
 		"INSERT INTO provisions VALUES (1, '0123456789012345678901234567890123456789', 'hash', '{}', '{}', 1, 1 << 60)",
 		"INSERT INTO idempotency VALUES ('key:1', 'k', 'd', 200, '{}', 1)",
 		"INSERT INTO events (at_ms, workspace, type, cvm_uuid, op_id, data) VALUES (1, 1, 't', '', '', '{}')",
+		"INSERT INTO ports VALUES ('tcp', '127.0.0.1', 80, 8080, 8080, 1)",
+		"INSERT INTO maintenance VALUES (1, '', '', 1, 60, 0)",
 		"UPDATE cvms SET ended = 'crashed', desired = 'running'",
 	};
 	struct err e;
@@ -854,6 +856,37 @@ static int events_of_node(struct db *db, struct err *e)
 	return r;
 }
 
+static int maintenance_of(struct db *db, struct err *e)
+{
+	struct maintenance_row m;
+
+	return maintenance_get(db, &m, e);
+}
+
+static int ports_of_cvm(struct db *db, struct err *e)
+{
+	auto_free struct port_row *rows = NULL;
+	size_t n;
+
+	return ports_of(db, 1, &rows, &n, e);
+}
+
+/* What names the row of fill_ruled() in the table of "table.column". */
+static const char *row_of(const char *column)
+{
+	static const char *const names[][2] = {
+		{ "operations.", "op" },   { "changes.", "op" },    { "devices.", "0000:18:00.0" },
+		{ "provisions.", "hash" }, { "idempotency.", "k" }, { "ports.", "80" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (!strncmp(column, names[i][0], strlen(names[i][0])))
+			return names[i][1];
+	return "1";
+}
+
+#define LONG "replace(hex(zeroblob(2000)), '0', 'x')"
+
 static void a_value_that_no_reader_knows_is_an_error_that_names_it(void **st)
 {
 	static const struct {
@@ -871,15 +904,26 @@ static void a_value_that_no_reader_knows_is_an_error_that_names_it(void **st)
 		{ ops_of_node, "operations.state", "odd", "UPDATE operations SET state = 'odd'" },
 		{ op_of, "operations.params", "{", "UPDATE operations SET params = '{'" },
 		{ op_of, "operations.error", "{", "UPDATE operations SET error = '{'" },
+		{ op_of, "operations.params", "\"xxx",
+		  "UPDATE operations SET params = printf('\"%s\"', " LONG ")" },
+		{ op_of, "operations.error", "\"xxx",
+		  "UPDATE operations SET error = printf('\"%s\"', " LONG ")" },
+		{ history_of, "history.changed", "\"xxx",
+		  "UPDATE history SET changed = printf('\"%s\"', " LONG ")" },
 		{ devices_of_node, "devices.kind", "toy", "UPDATE devices SET kind = 'toy'" },
 		{ key_of, "api_keys.role", "9", "UPDATE api_keys SET role = 9" },
 		{ image_of, "images.nv", "7", "UPDATE images SET nv = 7" },
+		{ image_of, "images.v2", "-1", "UPDATE images SET v2 = -1" },
+		{ maintenance_of, "maintenance.timeout_s", "-1", "UPDATE maintenance SET timeout_s = -1" },
+		{ ports_of_cvm, "ports.vm_port", "65536", "UPDATE ports SET vm_port = 65536" },
+		{ devices_of_node, "devices.numa_node", "-1", "UPDATE devices SET numa_node = -1" },
 		{ change_of, "changes.changed", "no", "UPDATE changes SET changed = 'no'" },
 		{ change_of, "changes.numa_nodes", "x", "UPDATE changes SET numa_nodes = 'x'" },
 		{ history_of, "history.changed", "no", "UPDATE history SET changed = 'no'" },
 		{ manifest_of, "revisions.manifest", "no", "UPDATE revisions SET manifest = 'no'" },
 		{ provision_of, "provisions.request", "no", "UPDATE provisions SET request = 'no'" },
 		{ provision_of, "provisions.manifest", "no", "UPDATE provisions SET manifest = 'no'" },
+		{ answer_of, "idempotency.status", "20", "UPDATE idempotency SET status = 20" },
 		{ answer_of, "idempotency.body", "no", "UPDATE idempotency SET body = 'no'" },
 		{ events_of_node, "events.data", "no", "UPDATE events SET data = 'no'" },
 	};
@@ -887,7 +931,8 @@ static void a_value_that_no_reader_knows_is_an_error_that_names_it(void **st)
 	(void)st;
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		struct world w = { .db = fresh() };
-		auto_free char *text = xasprintf("%s is \"%s\"", bad[i].column, bad[i].value);
+		auto_free char *row = xasprintf("(row %s)", row_of(bad[i].column));
+		auto_free char *text = xasprintf("%s is \"%s", bad[i].column, bad[i].value);
 		auto_buf struct buf found = { 0 };
 		struct err e = { 0 };
 
@@ -897,6 +942,7 @@ static void a_value_that_no_reader_knows_is_an_error_that_names_it(void **st)
 		assert_int_equal(bad[i].read(w.db, &e), -ERR_HOST);
 		assert_true(db_bad_row(&e));
 		assert_non_null(strstr(e.text, text));
+		assert_non_null(strstr(e.text, row));
 		assert_int_equal(w.db->bad.code, 0); /* told once: the next statement starts clean */
 		assert_true(db_check(path, &found, &e) > 0);
 		assert_non_null(strstr(found.data, bad[i].column));
