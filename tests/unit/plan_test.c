@@ -443,6 +443,7 @@ static void a_statement_that_reads_everything_is_noticed(void **st)
 		"SELECT c.id FROM cvms AS c WHERE c.id > 1 AND c.listed = 1 LIMIT 1",
 		"SELECT id FROM operations LIMIT 10 OFFSET 10",
 		"SELECT id FROM ledger ORDER BY workspace, at_ms LIMIT 10",
+		"SELECT count(*) FROM ledger WHERE kind = 'charge'",
 		"UPDATE ledger SET note = 'x' WHERE caller = 'x'",
 	};
 	static const char *const good[] = {
