@@ -471,7 +471,7 @@ struct op_filter {
 	const char *cvm_uuid; /* NULL = any */
 	int state;            /* -1 = any */
 	bool live;            /* only queued and running, oldest first; else newest first */
-	bool skip_bad;        /* rows that can not be read (db_bad_row()) are logged and left out */
+	bool skip_bad;        /* rows that cannot be read (db_bad_row()) are logged and left out */
 };
 int ops_list(struct db *db, const struct op_filter *f, int64_t offset, int64_t limit, struct op_row **ret,
 	     size_t *n, int64_t *ret_total, struct err *e);

@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0
  * schema.c - what the tables hold, and how an older file becomes the current one.
  *
- * PRAGMA user_version is the number of migrations applied. Each runs in a transaction of its own; a released one is never
- * edited, only followed by another. Before an existing file is migrated it is copied (VACUUM INTO).
+ * PRAGMA user_version is the number of migrations applied. Each runs in a transaction of its own; a
+ * released one is never edited, only followed by another. Before an existing file is migrated it is
+ * copied (VACUUM INTO).
  *
- * Counts (workspaces.apps, .cvms, .entries of the ledger; apps.cvms, .current_cvm; operation_counts)
- * are kept by triggers, so that a list's total costs one row: a migration that rebuilds one of these tables
- * makes its triggers and indexes anew. No statement that a request can trigger reads a whole table
- * that grows (plan.c).
- * So is what a workspace holds (workspaces.held_*) and its balance, the sum of its ledger: whoever rebuilds cvms or devices in a
- * migration has to make their triggers anew.
- * What is promised of a NUMA node (numa_nodes.*_promised) is taken and given back by db/numa.c next to the cvm_nodes row it is for.
- * A CVM under change has a second state (changes): what it will be, and once that is applied, what it was. Ports, devices and shares of
- * nodes that are in one of the two only say so (other_vm_port, part, other_*); without a change both are the same.
- * Event numbers have no gaps: AUTOINCREMENT's counter is a table too, and rolls back with its transaction.
+ * Kept by triggers, so that a list's total costs one row: counts (workspaces.apps, .cvms, .entries
+ * of the ledger; apps.cvms, .current_cvm; operation_counts), what a workspace holds
+ * (workspaces.held_*) and its balance, the sum of its ledger. A migration that rebuilds a table
+ * (cvms, devices, operations, ledger) makes its triggers and indexes anew.
+ *
+ * What is promised of a NUMA node (numa_nodes.*_promised) is taken and given back by db/numa.c next
+ * to the cvm_nodes row it is for. A CVM under change has a second state (changes): what it will be,
+ * and once that is applied, what it was. Ports, devices and shares of nodes that are in one of the
+ * two only say so (other_vm_port, part, other_*); without a change both are the same. Event numbers
+ * have no gaps: AUTOINCREMENT's counter is a table too, and rolls back with its transaction.
+ *
+ * No statement that a request can trigger reads a whole table that grows (plan.c).
  */
 #include <errno.h>
 #include <stdio.h>

@@ -6,7 +6,8 @@
  * (replies, side effects) is registered with turn_after() and leaves when the commit is on disk. A
  * mutation that fails is rolled back alone; a commit that fails takes the whole turn back.
  *
- * Nothing here waits for another process that writes to the database: see turn_run().
+ * Once the loop runs, nothing here waits longer than 20 ms for another process that writes to the
+ * database: see turn_run().
  */
 #ifndef TEEPOD_DB_TURN_H
 #define TEEPOD_DB_TURN_H
