@@ -160,6 +160,10 @@ def test_changes_that_wait_for_a_short_lock_succeed(spawn):
     assert {connection.getresponse().status for connection in waiting} == {200}
     names = {row[0] for row in node.rows("select name from cvms")}
     assert names - {"gone"} == {f"waits-{n}" for n in range(20)}
+    # The client that left: its create was done once or not at all, and never without its operation.
+    cvms, operations = (node.rows(f"select count(*) from {table} where {column} = 'gone'")[0][0]
+                        for table, column in (("cvms", "name"), ("operations", "cvm_name")))
+    assert (cvms, operations) in ((0, 0), (1, 1))
     assert_books(node)
 
 
