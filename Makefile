@@ -118,10 +118,11 @@ test-tdx: setup
 	@$(MAKE) --no-print-directory demo-image
 	@tests/run.sh tdx
 
-# Jobs that are given up, and an end that does not wait for them.
+# Jobs that are given up, and an end that does not wait for them; changes that still wait then.
 HUNG := $(addprefix tests/blackbox/test_hung_steps.py::,test_stop_and_delete_get_past_a_start_that_hangs \
 	test_a_forced_shutdown_of_a_hung_guest_ends_in_its_time \
-	test_sigterm_ends_the_daemon_with_a_hung_guest_and_a_running_import)
+	test_sigterm_ends_the_daemon_with_a_hung_guest_and_a_running_import) \
+	tests/blackbox/test_foreign_lock.py::test_a_stop_of_the_daemon_refuses_changes_that_wait_for_the_lock
 ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 asan: setup
 	@$(MAKE) --no-print-directory O=build/asan OPT=-O1 SAN="$(ASAN)" FAILPOINTS=1 build/asan/teepod

@@ -122,6 +122,11 @@ bool call_is_cut(const struct call *c)
 	return !request_of(c)->s;
 }
 
+int call_refuse_cut(const struct call *c, struct err *e)
+{
+	return call_is_cut(c) ? err_set(e, ERR_UNAVAILABLE, "the daemon is shutting down") : 0;
+}
+
 static const char *own_address(const struct request *q, char out[PEER_TEXT])
 {
 	struct sockaddr_storage ss = { 0 };

@@ -76,6 +76,8 @@ const char *call_canonical(const struct call *c, const json_t *body);
 /* The server is gone, and call.server with it: the call can only be answered with an error. Ask
  * this when a job has ended. */
 bool call_is_cut(const struct call *c);
+/* 0, or the error (ERR_UNAVAILABLE) to answer a call that is cut with. */
+int call_refuse_cut(const struct call *c, struct err *e);
 
 /* Scheme, host and port this client reached us by, without a trailing slash: "http://127.0.0.1:8080". */
 const char *call_base_url(const struct call *c);

@@ -96,27 +96,13 @@ static int apply(void *arg, struct answer *ret, struct err *e)
 	return r ? r : ch->ops->apply(ch, ret, e);
 }
 
-static void begin(struct change *ch);
-
-static void looked(void *arg)
-{
-	struct change *ch = arg;
-	struct err e;
-
-	if (!call_is_cut(ch->call)) {
-		begin(ch);
-		return;
-	}
-	(void)err_set(&e, ERR_UNAVAILABLE, "the daemon is shutting down");
-	call_reply_err(ch->call, &e);
-	drop(ch);
-}
+static void begin(void *arg);
 
 static void done(void *arg, struct answer *a, bool replayed, const struct err *e)
 {
 	struct change *ch = arg;
 
-	if (e && vmm_look_again(api_of(ch->call)->vmm, e, ch->looked, looked, ch)) {
+	if (e && !call_is_cut(ch->call) && vmm_look_again(api_of(ch->call)->vmm, e, ch->looked, begin, ch)) {
 		ch->looked = true;
 		return;
 	}
@@ -129,12 +115,13 @@ static void done(void *arg, struct answer *a, bool replayed, const struct err *e
 	drop(ch);
 }
 
-static void begin(struct change *ch)
+static void begin(void *arg)
 {
+	struct change *ch = arg;
 	struct scope s;
 	struct err e;
 
-	if (scope_of(ch->call, ch->body, &s, &e)) {
+	if (call_refuse_cut(ch->call, &e) || scope_of(ch->call, ch->body, &s, &e)) {
 		call_reply_err(ch->call, &e);
 		drop(ch);
 		return;
@@ -180,12 +167,14 @@ static int probe_apply(void *arg, struct answer *ret, struct err *e)
 static void probe_done(void *arg, struct answer *a, bool replayed, const struct err *e)
 {
 	struct probe *p = arg;
+	struct err cut;
+	bool go_on = p->unknown && !call_refuse_cut(p->call, &cut);
 
 	if (!e)
 		answer(p->call, a, replayed);
-	else if (!p->unknown)
-		call_reply_err(p->call, e);
-	p->next(p->arg, !p->unknown);
+	else if (!go_on)
+		call_reply_err(p->call, p->unknown ? &cut : e);
+	p->next(p->arg, !go_on);
 	free(p);
 }
 

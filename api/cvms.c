@@ -191,12 +191,10 @@ static void look_done(void *arg)
 	struct call *c = arg;
 	struct err e;
 
-	if (!call_is_cut(c)) {
+	if (call_refuse_cut(c, &e))
+		call_reply_err(c, &e);
+	else
 		answer_preflight(c, true);
-		return;
-	}
-	(void)err_set(&e, ERR_UNAVAILABLE, "the daemon is shutting down");
-	call_reply_err(c, &e);
 }
 
 /* Only a request that could never be answered is an error; what does not fit is the answer asked for. */

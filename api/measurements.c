@@ -202,9 +202,13 @@ static void after_measured(void *arg, const struct measurements *m, const struct
 static void present_measured(void *arg, const struct measurements *m, const struct err *e)
 {
 	struct change_answer *a = arg;
+	struct err cut;
 
 	a->present = e ? json_null() : shape_measurements(m);
-	vmm_measure(api_of(a->fit.call)->vmm, &a->after, a->manifest_after, after_measured, a);
+	if (call_refuse_cut(a->fit.call, &cut))
+		after_measured(a, NULL, &cut);
+	else
+		vmm_measure(api_of(a->fit.call)->vmm, &a->after, a->manifest_after, after_measured, a);
 }
 
 static void change_reply(struct call *c, const struct cvm_row *cvm, struct change_fit *f)
