@@ -7,8 +7,9 @@
  * row is written. One that has reported more than NEWS_MAX times in a boot is read every
  * NOISY_GAP_MS from then on, so that it cannot fill the event log.
  *
- * A guest that has ended stays in v->guests for one more read, to the end of its log. A job keeps
- * its guest, and the vmm (vmm_job_begin()), until it is done.
+ * A guest that has ended stays in v->guests until its log was read to the end and what it said was
+ * committed, or was refused LAST_TRIES times. A job keeps its guest, and the vmm (vmm_job_begin()),
+ * until it is done.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -26,7 +27,7 @@
 #include "logs/serial_scan.h"
 #include "vmm/world.h"
 
-enum { READ_GAP_MS = 50, NOISY_GAP_MS = 10000, NEWS_MAX = 256, SAY_AGAIN_MS = 1000 };
+enum { READ_GAP_MS = 50, NOISY_GAP_MS = 10000, NEWS_MAX = 256, SAY_AGAIN_MS = 1000, LAST_TRIES = 60 };
 enum { READ_MAX_MS = 15 * 1000, ROTATE_MAX_MS = 10 * 60 * 1000 };
 
 struct heard {
@@ -44,6 +45,8 @@ struct guest {
 	struct loop_timer *timer;
 	int64_t read_at;
 	unsigned told;       /* news recorded in this boot */
+	unsigned tries;      /* that failed to record its last words */
+	unsigned pokes;      /* commits waited for: the struct stays until then */
 	struct heard heard;  /* to be recorded */
 	bool reading;        /* a job is: the next four are its own */
 	bool changed;        /* the log, since that job was started */
@@ -66,7 +69,7 @@ static struct guest *find(struct vmm *v, int64_t cvm)
 
 static void free_unused(struct guest *g)
 {
-	if (!g->dropped || g->reading || g->watch_open)
+	if (!g->dropped || g->reading || g->watch_open || g->pokes)
 		return;
 	free(g->log_dir);
 	free(g);
@@ -134,24 +137,33 @@ static int record_turn(void *arg, struct err *e)
 	return r;
 }
 
-struct poke {
-	struct vmm *v;
-	int64_t cvm;
-};
-
 static void read_log(void *arg);
 static void say_again(struct guest *g);
 
+/* Its last words are recorded, or given up. */
+static bool is_over(const struct guest *g)
+{
+	return g->to_end && !g->reading && !g->timer && !g->pokes;
+}
+
+/* Operations ask guest_is_unread() when they are woken, so the guest is dropped before. */
 static void poke(void *arg, const struct err *e)
 {
-	struct poke *p = arg;
-	struct guest *g = find(p->v, p->cvm);
+	struct guest *g = arg;
+	struct vmm *v = g->v;
+	int64_t cvm = g->cvm;
+	bool over;
 
-	if (!e && !p->v->closing)
-		ops_poke(p->v, p->cvm);
-	if (e && g)
+	g->pokes--;
+	if (e && !g->dropped && !v->closing)
 		say_again(g);
-	free(p);
+	over = is_over(g);
+	if (g->dropped)
+		free_unused(g);
+	else if (over)
+		drop(g);
+	if ((!e || over) && !v->closing)
+		ops_poke(v, cvm);
 }
 
 static int64_t gap(const struct guest *g)
@@ -170,6 +182,11 @@ static void read_soon(struct guest *g)
 /* The database would not take it: the guest will not say it again, so that is ours to do. */
 static void say_again(struct guest *g)
 {
+	if (g->ended && ++g->tries == LAST_TRIES) {
+		log_warn("what the guest in %s said last is not recorded: the database refused it",
+			 g->log_dir);
+		return;
+	}
 	for (int k = SERIAL_BOOT_PROGRESS; k < SERIAL_KINDS; k++)
 		g->heard.news[k] |= g->heard.said[k][0] != 0;
 	if (!g->timer)
@@ -178,10 +195,8 @@ static void say_again(struct guest *g)
 
 static void poke_later(struct guest *g)
 {
-	struct poke *p = xcalloc(1, sizeof(*p));
-
-	*p = (struct poke){ g->v, g->cvm };
-	turn_after(g->v->turn, poke, p);
+	g->pokes++;
+	turn_after(g->v->turn, poke, g);
 }
 
 static void tell(struct guest *g)
@@ -231,15 +246,15 @@ static void read_done(void *arg, enum job_end end)
 	g->reading = false;
 	if (take_read(g) && !v->closing)
 		tell(g);
-	if (g->to_end && !v->closing)
-		poke_later(g); /* who waits for its last words goes on, also if there were none */
 	if (g->dropped)
 		free_unused(g);
-	else if (g->to_end || v->closing)
+	else if (v->closing)
 		drop(g);
-	else if (g->ended)
+	else if (g->to_end && !g->timer)
+		poke_later(g); /* who waits for its last words goes on, also if there were none */
+	else if (g->ended && !g->to_end)
 		read_log(g);
-	else if (g->more || g->changed || end == JOB_DROPPED)
+	else if (!g->ended && (g->more || g->changed || end == JOB_DROPPED))
 		read_soon(g);
 	vmm_job_end(v);
 }

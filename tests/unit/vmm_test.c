@@ -931,6 +931,31 @@ static void what_a_guest_said_while_the_database_was_full_is_recorded_later(void
 	assert_string_equal(c.boot_progress, "done");
 }
 
+static void last_words_that_the_database_refused_are_recorded_later(void **st)
+{
+	struct node *n = *st;
+	struct asking a = { 0 };
+	struct cvm_row c;
+	struct err e;
+
+	assert_int_equal(create(n, "first", 1, &a, &e), 0);
+	(void)uv_run(&n->loop, UV_RUN_NOWAIT);
+	a.row.serial_progress = true;
+	guest_listen(n->v, &a.row);
+	hear_out(n);
+	guest_says(n, &a, "boot.error: no such disk\n");
+	assert_true(sql_run(n->v->db, &e, "PRAGMA query_only = 1", "") >= 0);
+	guest_forget(n->v, a.row.id);
+	hear_out(n);
+	assert_true(guest_is_unread(n->v, a.row.id));
+	assert_true(sql_run(n->v->db, &e, "PRAGMA query_only = 0", "") >= 0);
+	while (n->v->guests)
+		(void)uv_run(&n->loop, UV_RUN_ONCE);
+	assert_false(guest_is_unread(n->v, a.row.id));
+	assert_int_equal(cvms_get(n->v->db, a.row.id, &c, &e), 0);
+	assert_string_equal(c.boot_error, "no such disk");
+}
+
 /* ------------------------------------------------------------------ images */
 
 static void put(const char *dir, const char *name, const char *text)
@@ -1126,6 +1151,7 @@ int main(void)
 		WITH_NODE(a_failed_boot_waits_for_the_guests_last_words),
 		WITH_NODE(of_a_guest_that_is_deleted_nothing_is_recorded),
 		WITH_NODE(what_a_guest_said_while_the_database_was_full_is_recorded_later),
+		WITH_NODE(last_words_that_the_database_refused_are_recorded_later),
 		WITH_NODE(an_image_imported_while_it_is_being_removed_is_there_or_not_there_but_never_half),
 		WITH_NODE(the_same_key_gets_the_same_answer_and_a_failure_is_not_remembered),
 		WITH_NODE(delete_replaces_a_queued_stop),
