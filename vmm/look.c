@@ -3,7 +3,8 @@
  *
  * The kernel's files are read by a job, what it found is written in one turn: at start, when the configuration was read again, and
  * for each request that wants devices or hugepages, before it is admitted: a driver of the host may have taken a GPU since.
- * Looks do not overlap; who comes while one is under way waits for the next, which serves all who wait. What can not be read leaves the rows as they are. A device that is gone stays known while a CVM holds it.
+ * Looks do not overlap; who comes while one is under way waits for the next. A look serves LOOK_SERVES of those who wait, the
+ * next one begins at once. What can not be read leaves the rows as they are. A device that is gone stays known while a CVM holds it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -175,6 +176,18 @@ void look_tell(struct look_waiter **list)
 	}
 }
 
+struct look_waiter *look_take(struct look_waiter **list)
+{
+	struct look_waiter *first = *list, **at = list;
+
+	for (unsigned i = 0; *at && i < LOOK_SERVES; i++)
+		at = &(*at)->next;
+	*list = *at;
+	if (first != *list)
+		*at = NULL;
+	return first == *list ? NULL : first;
+}
+
 static void begin(struct vmm *v);
 
 static void end(struct look *l)
@@ -207,7 +220,8 @@ static void committed(void *arg, const struct err *e)
 	vmm_job_end(v);
 }
 
-/* The kernel does not answer: those who wait go on with what is known. */
+/* The kernel does not answer: those who wait go on with what is known, also those that would have
+ * waited for the next look. */
 static void look_late(void *arg)
 {
 	struct look *l = arg;
@@ -239,8 +253,7 @@ static void begin(struct vmm *v)
 	*l = (struct look){ .v = v,
 			    .root = v->set.host_root ? v->set.host_root : "",
 			    .gpu = v->set.gpu,
-			    .waiters = v->look.waiting };
-	v->look.waiting = NULL;
+			    .waiters = look_take(&v->look.waiting) };
 	v->look.running = true;
 	v->look.again = false;
 	vmm_job_begin(v);

@@ -9,7 +9,8 @@
  *
  * What a job found out is known only while it calls those who waited for it, which apply their
  * requests from there: nothing is admitted on what was true some time ago. Probes do not overlap;
- * the requests that come meanwhile share the next one. Exclusivity among CVMs is none of this: rows
+ * the requests that come meanwhile share the next ones, LOOK_SERVES each, so that a turn of the loop
+ * applies no more than that. Exclusivity among CVMs is none of this: rows
  * see to that, inside the transaction.
  *
  * A first probe tries the ports a request names, and a few for each one to be picked. If all of
@@ -170,13 +171,15 @@ static void begin(struct vmm *v)
 				   .list = xcalloc(PROBES_WANTED, sizeof(*p->list)),
 				   .n = v->probe.n_wanted,
 				   .all = v->probe.want_all,
-				   .waiters = v->probe.waiting };
+				   .waiters = look_take(&v->probe.waiting) };
 	memcpy(p->list, v->probe.wanted, p->n * sizeof(*p->list));
 	if (p->all)
 		list_all(v, p);
-	v->probe.waiting = NULL;
-	v->probe.n_wanted = 0;
-	v->probe.want_all = false;
+	/* Those who wait for the next probe may share a port with those this one serves. */
+	if (!v->probe.waiting) {
+		v->probe.n_wanted = 0;
+		v->probe.want_all = false;
+	}
 	v->probe.running = true;
 	vmm_job_begin(v);
 	(void)job_start(v->set.loop, &calls, p);

@@ -226,8 +226,11 @@ int64_t ports_allowed(const struct vmm *v); /* how many (protocol, address, port
 
 /* ------------------------------------------------------------------ look.c */
 /* Those who wait for a look: told in the order they came, each once. */
+enum { LOOK_SERVES = 8 }; /* by one look or probe: each applies its request in the same turn */
 void look_wait(struct look_waiter **list, void (*done)(void *arg), void *arg);
 void look_tell(struct look_waiter **list);
+/* The first LOOK_SERVES of @list, which keeps the others. */
+struct look_waiter *look_take(struct look_waiter **list);
 
 /* ------------------------------------------------------------------ port_probe.c */
 enum port_probe_state {

@@ -626,6 +626,23 @@ static void a_look_serves_those_who_came_before_it_began(void **st)
 	assert_int_equal(first, 1);
 }
 
+static void a_look_serves_only_so_many_and_the_next_one_the_others(void **st)
+{
+	struct node *n = *st;
+	int first = 0, later = 0;
+
+	vmm_look(n->v, count_look, &first);
+	for (int i = 0; i < LOOK_SERVES + 2; i++)
+		vmm_look(n->v, count_look, &later);
+	while (!later)
+		(void)uv_run(&n->loop, UV_RUN_ONCE);
+	assert_int_equal(first, 1);
+	assert_int_equal(later, LOOK_SERVES);
+	while (later == LOOK_SERVES)
+		(void)uv_run(&n->loop, UV_RUN_ONCE);
+	assert_int_equal(later, LOOK_SERVES + 2);
+}
+
 static int reserve_turn(void *arg, struct err *e)
 {
 	struct asking *a = arg;
@@ -818,6 +835,7 @@ int main(void)
 		T(two_mib_pages_are_counted_as_well),
 		T(who_wants_devices_or_hugepages_is_sent_to_look_first),
 		T(a_look_serves_those_who_came_before_it_began),
+		T(a_look_serves_only_so_many_and_the_next_one_the_others),
 		T(a_commit_gives_what_was_provisioned),
 		T(key_ids_that_the_host_tells_are_the_total_unless_one_was_set),
 		T(other_gpus_are_held_beside_the_present_ones_until_they_are_its_own),

@@ -375,6 +375,32 @@ static void ports_are_not_tried_on_the_loop(void **st)
 	assert_int_equal(turn_do(n->v->turn, create_turn, &a, &e), -ERR_UNAVAILABLE);
 }
 
+static void count_probe(void *arg)
+{
+	++*(int *)arg;
+}
+
+static void a_probe_serves_only_so_many_and_the_next_one_the_others(void **st)
+{
+	struct port_row port = { .host_address = "127.0.0.1", .host_port = 28702 };
+	struct node *n = *st;
+	int served = 0;
+	struct err e;
+
+	(void)port_probe_missing(n->v, &e);
+	assert_true(vmm_look_again(n->v, &e, false, count_probe, &served));
+	assert_true(port_probe_want(n->v, &port));
+	for (int i = 0; i < LOOK_SERVES + 2; i++)
+		assert_true(vmm_look_again(n->v, &e, false, count_probe, &served));
+	while (served <= 1)
+		(void)uv_run(&n->loop, UV_RUN_ONCE);
+	assert_int_equal(served, 1 + LOOK_SERVES);
+	assert_int_equal(n->v->probe.n_wanted, 0);
+	while (served == 1 + LOOK_SERVES)
+		(void)uv_run(&n->loop, UV_RUN_ONCE);
+	assert_int_equal(served, 1 + LOOK_SERVES + 2);
+}
+
 static void a_port_that_a_stranger_listens_on_is_refused(void **st)
 {
 	struct sockaddr_in sa = { .sin_family = AF_INET,
@@ -1135,6 +1161,7 @@ int main(void)
 		WITH_NODE(a_bare_image_name_picks_the_newest_version),
 		WITH_NODE(host_ports_are_exclusive_ranged_and_picked),
 		WITH_NODE(ports_are_not_tried_on_the_loop),
+		WITH_NODE(a_probe_serves_only_so_many_and_the_next_one_the_others),
 		WITH_NODE(a_port_that_a_stranger_listens_on_is_refused),
 		WITH_NODE(every_form_of_identifier_finds_the_cvm),
 		WITH_NODE(a_second_operation_is_refused_and_delete_overtakes),
