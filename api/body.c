@@ -4,7 +4,8 @@
  * A body of 1 MiB takes up to 25 ms to parse, and as long again to be written canonically for its
  * digest. The work depends on nothing but the text, so a job does it. There is one such job at a
  * time: more of them would only take the processor from the loop. The other requests wait in
- * s->unread.
+ * s->unread, oldest first: at most WAIT_MAX, WAIT_CALLER_MAX of one caller, none longer than
+ * limits.body_wait_ms. What is beyond that is answered 503.
  *
  * A request that waits belongs to its connection, and goes with it. From the beginning of the job
  * on it belongs to the job, then to its handler. The server may be gone when the job ends.
@@ -13,11 +14,15 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "api/request.h"
+#include "base/clock.h"
 #include "base/lanes.h"
+#include "base/loop.h"
 
 enum { LONG_BYTES = 64 * 1024, PARSE_MS = 10 * 1000 };
+enum { WAIT_MAX = 64, WAIT_CALLER_MAX = 8 };
 
 bool body_is_long(const struct request *q)
 {
@@ -38,8 +43,64 @@ static void refuse(struct request *q)
 	struct err e;
 
 	(void)err_set(&e, ERR_UNAVAILABLE, "the node is too busy to read the request body");
+	q->handed = true;
 	call_reply_err(&q->call, &e);
 }
+
+/* ------------------------------------------------------------------ those who wait */
+
+static void leave_queue(struct request *q)
+{
+	TAILQ_REMOVE(&q->s->unread, q, unread);
+	q->unread_queued = false;
+}
+
+static bool same_caller(const struct caller *a, const struct caller *b)
+{
+	return a->key_id == b->key_id && !strcmp(a->name, b->name);
+}
+
+static bool has_room(const struct server *s, const struct caller *who)
+{
+	const struct request *q;
+	unsigned all = 0, own = 0;
+
+	TAILQ_FOREACH(q, &s->unread, unread)
+	{
+		all++;
+		own += same_caller(&q->call.caller, who);
+	}
+	return all < WAIT_MAX && own < WAIT_CALLER_MAX;
+}
+
+static void refuse_late(void *arg);
+
+/* A job that hangs ends nobody's wait, so a timer has to. */
+static void arm(struct server *s)
+{
+	const struct request *q = TAILQ_FIRST(&s->unread);
+	int64_t wait;
+
+	if (!q || s->unread_timer)
+		return;
+	wait = q->unread_until_ms - clock_mono_ms();
+	(void)loop_after(s->loop, wait > 0 ? (uint64_t)wait : 0, refuse_late, s, &s->unread_timer);
+}
+
+static void refuse_late(void *arg)
+{
+	struct server *s = arg;
+	int64_t now = clock_mono_ms();
+	struct request *q;
+
+	while ((q = TAILQ_FIRST(&s->unread)) && q->unread_until_ms <= now) {
+		leave_queue(q);
+		refuse(q);
+	}
+	arm(s);
+}
+
+/* ------------------------------------------------------------------ one job after the other */
 
 static void parse_next(struct server *s);
 
@@ -83,8 +144,7 @@ static void parse_next(struct server *s)
 
 	if (!q)
 		return;
-	TAILQ_REMOVE(&s->unread, q, unread);
-	q->unread_queued = false;
+	leave_queue(q);
 	begin(q);
 }
 
@@ -93,10 +153,16 @@ void body_parse_beside(struct request *q)
 	struct server *s = q->s;
 
 	assert(!q->handed && !q->parsed);
+	if (!has_room(s, &q->call.caller)) {
+		refuse(q);
+		return;
+	}
 	q->unread_queued = true;
+	q->unread_until_ms = clock_mono_ms() + s->limits.body_wait_ms;
 	TAILQ_INSERT_TAIL(&s->unread, q, unread);
 	if (!s->parsing)
 		parse_next(s);
+	arm(s);
 }
 
 void body_free(struct body *b)

@@ -25,7 +25,7 @@ struct body {
 
 bool body_is_long(const struct request *q);
 /* Parse the body of @q in a job, then go on with dispatch_handle(). Until the job begins @q
- * belongs to its connection. */
+ * belongs to its connection. Answers 503 if too many bodies wait already. */
 void body_parse_beside(struct request *q);
 void body_free(struct body *b);
 

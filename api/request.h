@@ -18,6 +18,7 @@ struct request {
 	LIST_ENTRY(request) all;
 	TAILQ_ENTRY(request) deserted, unread;
 	bool unread_queued;
+	int64_t unread_until_ms; /* clock_mono_ms() */
 	bool deserted_queued, was_deserted;
 	bool handed; /* the handler, or an answer being sent, owns it */
 	bool head_only, keep, expects, must_close, tls;

@@ -16,6 +16,7 @@
 #include "api/conn.h"
 #include "api/request.h"
 #include "base/lag.h"
+#include "base/loop.h"
 #include "base/own.h"
 
 enum { TICK_MS = 1000 };
@@ -98,6 +99,7 @@ static void fill_limits(struct server_limits *l)
 {
 	set_default(&l->head_ms, 10000);
 	set_default(&l->body_idle_ms, 30000);
+	set_default(&l->body_wait_ms, 15000);
 	set_default(&l->keepalive_ms, 75000);
 	set_default(&l->handshake_ms, 10000);
 	set_default(&l->write_stall_ms, 30000);
@@ -366,6 +368,7 @@ void server_free(struct server *s)
 		return;
 	s->freeing = true;
 	s->drained = NULL;
+	loop_after_cancel(&s->unread_timer);
 	close_listeners(s);
 	cut_requests(s);
 	LIST_FOREACH(c, &s->conns, all)

@@ -25,6 +25,7 @@ struct listen_spec {
 struct server_limits {           /* 0 = the default in brackets */
 	unsigned head_ms;        /* whole request head [10000] */
 	unsigned body_idle_ms;   /* between body bytes [30000] */
+	unsigned body_wait_ms;   /* a long body until it is parsed [15000] */
 	unsigned keepalive_ms;   /* idle connection [75000] */
 	unsigned handshake_ms;   /* TLS [10000] */
 	unsigned write_stall_ms; /* answer not taken by the peer [30000] */

@@ -64,7 +64,8 @@ struct server {
 	struct conn_queue resume;      /* have input waiting, and their call was answered elsewhere */
 	struct request_queue deserted; /* whose on_gone is due */
 	struct request_queue unread;   /* body.c: whose long bodies wait to be parsed */
-	bool parsing;                  /* body.c: a job parses one */
+	struct loop_timer *unread_timer;
+	bool parsing; /* body.c: a job parses one */
 
 	uv_timer_t timer;   /* deadlines; runs only while there are some */
 	uint64_t timer_due; /* 0: not running */

@@ -20,9 +20,12 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
-#include "api/server.h"
+#include "api/asks.h"
+#include "api/request.h"
+#include "api/server_impl.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/lanes.h"
 #include "base/own.h"
 
 /* ------------------------------------------------------------------ a small world */
@@ -45,7 +48,9 @@ static int authenticate(void *arg, const struct credentials *cred, struct caller
 	if (cred->cert_cn || cred->api_key)
 		(void)snprintf(w.seen_text, sizeof(w.seen_text), "%s",
 			       cred->cert_cn ? cred->cert_cn : cred->api_key);
-	if (cred->api_key && strcmp(cred->api_key, "reader") && strcmp(cred->api_key, "admin"))
+	if (cred->api_key && !strncmp(cred->api_key, "caller-", 7))
+		(void)snprintf(ret->name, sizeof(ret->name), "%s", cred->api_key);
+	else if (cred->api_key && strcmp(cred->api_key, "reader") && strcmp(cred->api_key, "admin"))
 		return err_set(e, ERR_UNAUTHENTICATED, "unknown API key");
 	ret->role = cred->api_key && !strcmp(cred->api_key, "reader") ? ROLE_READER : ROLE_ADMIN;
 	return 0;
@@ -112,6 +117,12 @@ static const struct route routes[] = {
 	{ .method = "GET", .pattern = "/follow", .flags = ROUTE_NO_AUTH, .handle = follow },
 	{ .method = "GET", .pattern = "/big", .flags = ROUTE_NO_AUTH, .handle = big },
 	{ .method = "GET", .pattern = "/read", .role = ROLE_READER, .handle = say },
+	{ .method = "POST",
+	  .pattern = "/long",
+	  .role = ROLE_READER,
+	  .body_max = 1000000,
+	  .handle = say,
+	  .body = &image_ask_table },
 	{ .method = "POST", .pattern = "/admin", .role = ROLE_ADMIN, .body_max = 100, .handle = say },
 	{ 0 },
 };
@@ -144,6 +155,7 @@ static void stop(void)
 	server_free(w.s);
 	if (w.kept)
 		call_reply(w.kept, 200, NULL);
+	assert_int_equal(lanes_close(&w.loop), 0);
 	(void)uv_run(&w.loop, UV_RUN_DEFAULT);
 	assert_int_equal(uv_loop_close(&w.loop), 0);
 	(void)unlink(w.path);
@@ -898,6 +910,84 @@ static void half_configured_tls_is_refused(void **st)
 	stop();
 }
 
+/* ------------------------------------------------------------------ long bodies */
+
+enum { LONG_BODY = 70000 };
+
+/* A request of the caller number @caller whose body is parsed beside the loop. */
+static int dial_long(unsigned caller)
+{
+	auto_buf struct buf b = { 0 };
+	int fd = dial(w.port);
+
+	buf_printf(&b,
+		   "POST /long HTTP/1.1\r\nHost: h\r\nX-API-Key: caller-%u\r\nConnection: close\r\n"
+		   "Content-Length: %d\r\n\r\n{\"x\":\"%0*d\"}",
+		   caller, LONG_BODY, LONG_BODY - 8, 0);
+	put(fd, b.data);
+	return fd;
+}
+
+static unsigned waiting(void)
+{
+	const struct request *q;
+	unsigned n = 0;
+
+	TAILQ_FOREACH(q, &w.s->unread, unread)
+	n++;
+	return n;
+}
+
+static void assert_answer(int fd, int status, const char *text)
+{
+	auto_buf struct buf b = { 0 };
+
+	assert_true(get(fd, &b, NULL, 5000));
+	assert_status(b.data, status);
+	assert_has(b.data, text);
+	close(fd);
+}
+
+/* Eight bodies of each caller wait, 64 in all. */
+static void long_bodies_that_are_too_many_are_refused(void **st)
+{
+	int fd[64];
+
+	(void)st;
+	start(NULL);
+	w.s->parsing = true; /* as if a job were under way */
+	for (unsigned i = 0; i < 64; i++) {
+		fd[i] = dial_long(i / 8);
+		while (waiting() < i + 1)
+			turn(0);
+		if (i == 7)
+			assert_answer(dial_long(0), 503, "Retry-After: ");
+	}
+	assert_answer(dial_long(8), 503, "Retry-After: ");
+	assert_int_equal(waiting(), 64);
+	(void)setsockopt(fd[63], SOL_SOCKET, SO_LINGER, &(struct linger){ .l_onoff = 1 },
+			 sizeof(struct linger));
+	close(fd[63]); /* by a reset: a client that only has no more to send waits for its answer */
+	while (waiting() == 64)
+		turn(0);
+	w.s->parsing = false;
+	assert_answer(dial_long(8), 200, "/long");
+	for (unsigned i = 0; i < 63; i++)
+		assert_answer(fd[i], 200, "/long");
+	assert_int_equal(w.calls, 64);
+	stop();
+}
+
+static void long_body_that_waits_too_long_is_refused(void **st)
+{
+	(void)st;
+	start(&(struct server_limits){ .body_wait_ms = 50 });
+	w.s->parsing = true; /* as if a job hung */
+	assert_answer(dial_long(0), 503, "Retry-After: ");
+	assert_int_equal(w.calls, 0);
+	stop();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -926,6 +1016,8 @@ int main(void)
 		cmocka_unit_test(tls_below_1_2_and_foreign_alpn_are_refused),
 		cmocka_unit_test(client_certificate_names_the_caller),
 		cmocka_unit_test(half_configured_tls_is_refused),
+		cmocka_unit_test(long_bodies_that_are_too_many_are_refused),
+		cmocka_unit_test(long_body_that_waits_too_long_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
