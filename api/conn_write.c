@@ -11,6 +11,7 @@
 
 #include "api/conn.h"
 #include "api/request.h"
+#include "base/lag.h"
 
 enum { LINGER_MS = 2000 };
 
@@ -45,6 +46,7 @@ static void on_written(uv_write_t *req, int status)
 {
 	struct conn *c = req->data;
 
+	LAG_SECTION("connection", "written");
 	c->write_busy = false;
 	c->write_due = 0;
 	buf_free(&c->writing);

@@ -223,7 +223,7 @@ class Node:
     libvirtd = None     # where guests run unless a test says otherwise; None: in the daemon itself
 
     def __init__(self, options=None, arguments=(), environment=None, hypervisor=None, listen=("127.0.0.1:0",),
-                 folder=None, user=None, groups=(), confine=None):
+                 folder=None, user=None, groups=()):
         self.dir = Path(folder or tempfile.mkdtemp(prefix="tp", dir="/tmp"))
         self.port_first, self.port_last = port_block()
         self.options = {**self.defaults, "ports.range": f"{self.port_first}-{self.port_last}", **(options or {})}
@@ -236,13 +236,13 @@ class Node:
         self._tls = None
         self.program, self.identity = PROGRAM, {}
         if user:
-            self.run_as(user, groups, confine)
+            self.run_as(user, groups)
 
-    def run_as(self, user, groups, confine=None):
-        """The next start runs the daemon as @user, after confine() was called in the child. What it reads is
-        copied: our own folders may be closed to that user."""
+    def run_as(self, user, groups):
+        """The next start runs the daemon as @user. What it reads is copied: our own folders may be closed to
+        that user."""
         who = pwd.getpwnam(user)
-        self.identity = {"user": who.pw_uid, "group": who.pw_gid, "preexec_fn": confine,
+        self.identity = {"user": who.pw_uid, "group": who.pw_gid,
                          "extra_groups": [grp.getgrnam(name).gr_gid for name in groups]}
         self.program = shutil.copy(PROGRAM, self.dir / "program")
         shutil.copytree(IMAGES, self.dir / "given")
