@@ -36,11 +36,14 @@ struct begun {
 	struct op_row row;
 };
 
+/* The row is read as it was committed: what came later in the same turn may have changed it. */
 static void begun(void *arg, const struct err *e)
 {
 	struct begun *b = arg;
+	struct err ignored;
 
-	if (!e && !b->v->closing)
+	if (!e && !b->v->closing && !ops_get(b->v->db, b->row.id, &b->row, &ignored) &&
+	    b->row.state == OP_RUNNING)
 		op_go(op_launch(b->v, &b->row));
 	free(b);
 }
