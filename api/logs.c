@@ -113,14 +113,17 @@ static void folder_changed(uv_fs_event_t *h, const char *name, int events, int s
 		follow_call(&s->follower->f, pump);
 }
 
-/* What was written before the watch began, and after the read, is in the next read. */
+/* What was written before the watch began, and after the read, is in the next read. The folder says
+ * nothing of QEMU's own output. */
 static void watch(struct log_source *s)
 {
+	s->changed = true;
+	if (s->ask.stream != LOG_SERIAL)
+		return;
 	(void)uv_fs_event_init(s->loop, &s->watch);
 	s->watch.data = s;
 	s->watch_open = true;
-	s->watching = !uv_fs_event_start(&s->watch, folder_changed, s->dir, 0) && s->ask.stream == LOG_SERIAL;
-	s->changed = true;
+	s->watching = !uv_fs_event_start(&s->watch, folder_changed, s->dir, 0);
 }
 
 static void read_work(void *arg)
