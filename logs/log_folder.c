@@ -69,8 +69,11 @@ int log_lock(int fd, int how, int max_ms, struct err *e)
 	while (flock(fd, how | LOCK_NB) < 0) {
 		if (errno != EWOULDBLOCK && errno != EINTR)
 			return err_sys(e, errno, "lock the log");
-		if (job_is_cancelled() || clock_mono_ms() >= until)
+		/* The time first: past its deadline a job counts as cancelled too. */
+		if (clock_mono_ms() >= until)
 			return err_set(e, ERR_TIMEOUT, "the log is locked by another process");
+		if (job_is_cancelled())
+			return err_set(e, ERR_CANCELLED, "the log was not locked: the job is cancelled");
 		(void)usleep(LOCK_POLL_US);
 	}
 	return 0;

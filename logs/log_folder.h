@@ -49,7 +49,7 @@ bool log_is_closed(enum log_stream s, int fd);
 int log_open_file(int dirfd, const char *name, int flags);
 
 /* [job] flock(@fd, @how), waiting at most @max_ms and not beyond the job's deadline. ERR_TIMEOUT:
- * another process holds it. */
+ * another process holds it; ERR_CANCELLED: the job was cancelled while it did. */
 int log_lock(int fd, int how, int max_ms, struct err *e);
 
 #endif

@@ -92,8 +92,11 @@ static int swap_in(int dirfd, int live, int to, uint64_t at, const char *segment
 	struct err e;
 	int r;
 
+	r = log_lock(live, LOCK_EX, LOCK_MAX_MS, &e);
+	if (r == -ERR_CANCELLED)
+		return -ECANCELED; /* the next round does it */
 	/* Who keeps the lock must not be able to keep the log from being bounded. */
-	if (log_lock(live, LOCK_EX, LOCK_MAX_MS, &e) < 0)
+	if (r < 0)
 		log_warn("rotating to %s without the lock, readers may see some lines twice: %s", segment,
 			 e.text);
 	r = copy_range(live, to, &at, end);

@@ -40,7 +40,8 @@ int logs_boot_begin(const char *dir, unsigned boot, const char *qemu_log, const 
 /* [job] QEMU opens serial.log by itself: let its group @gid through the folder, and into that file to append. */
 int logs_open_to(const char *dir, gid_t gid, struct err *e);
 
-/* [job] Rotate live files that are over max_bytes (copy and truncate: their writers append and stay connected). */
+/* [job] Rotate live files that are over max_bytes (copy and truncate: their writers append and stay connected).
+ * What waits for the lock of a log is left undone when the job is cancelled. */
 int logs_rotate(const char *dir, const struct log_limits *l, struct err *e);
 
 struct log_boot {

@@ -535,6 +535,51 @@ static void a_lock_that_is_held_for_ever_does_not_keep_a_log_from_being_rotated(
 	assert_int_equal(strlen(text), 5 * strlen("five lines of the guest\n"));
 }
 
+static void rotate_work(void *arg)
+{
+	struct err e;
+
+	while (!job_is_cancelled())
+		(void)usleep(1000);
+	(void)logs_rotate(((const struct room *)arg)->dir, &small, &e);
+}
+
+static void rotate_over(void *arg, enum job_end end)
+{
+	(void)arg;
+	assert_int_equal(end, JOB_WORKED);
+}
+
+static void rotate_late(void *arg)
+{
+	(void)arg; /* its deadline cancels it */
+}
+
+static void a_rotation_that_is_cancelled_while_it_waits_for_a_lock_is_left_undone(void **st)
+{
+	const struct job_calls calls = { .lane = LANE_SHORT,
+					 .what = "rotate",
+					 .deadline_ms = 50,
+					 .work = rotate_work,
+					 .done = rotate_over,
+					 .late = rotate_late };
+	struct room *r = *st;
+	auto_close int lock = -1;
+	uv_loop_t loop = { 0 };
+
+	begin(r, 1);
+	for (int i = 0; i < 5; i++)
+		say(r, "five lines of the guest\n");
+	lock = locked(r);
+	assert_int_equal(uv_loop_init(&loop), 0);
+	(void)job_start(&loop, &calls, r);
+	(void)uv_run(&loop, UV_RUN_DEFAULT);
+	assert_int_equal(lanes_close(&loop), 0);
+	(void)uv_run(&loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&loop), 0);
+	assert_false(there(r, "serial.1.1.log"));
+}
+
 static void a_cvm_that_never_started_has_an_empty_log(void **st)
 {
 	const struct room *r = *st;
@@ -796,6 +841,7 @@ int main(void)
 		T(reading_without_following_ends_even_if_the_guest_never_stops),
 		T(a_read_waits_for_a_held_lock_no_longer_than_its_deadline),
 		T(a_lock_that_is_held_for_ever_does_not_keep_a_log_from_being_rotated),
+		T(a_rotation_that_is_cancelled_while_it_waits_for_a_lock_is_left_undone),
 		T(a_cvm_that_never_started_has_an_empty_log),
 		T(links_and_fifos_in_place_of_logs_are_not_read),
 		T(damage_to_the_boot_list_does_not_keep_a_cvm_from_starting),
