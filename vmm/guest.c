@@ -48,9 +48,9 @@ struct guest {
 	unsigned tries;      /* that failed to record its last words */
 	unsigned pokes;      /* commits waited for: the struct stays until then */
 	struct heard heard;  /* to be recorded */
-	bool reading;        /* a job is: the next four are its own */
-	bool changed;        /* the log, since that job was started */
+	bool changed;        /* the log, since the last read was started */
 	bool ended, dropped; /* the guest: read to the end; the struct: free it */
+	bool reading;        /* a job is: it has the members from here on to itself */
 	struct serial_scan scan;
 	struct heard read; /* what is new */
 	bool to_end;       /* read all there is, not only a slice */
@@ -320,7 +320,7 @@ static void rotate_work(void *arg)
 	struct err e;
 
 	for (size_t i = 0; i < r->n && !job_is_cancelled(); i++)
-		if (logs_rotate(r->dirs[i], &r->limits, &e))
+		if (logs_rotate(r->dirs[i], &r->limits, &e) && !job_is_cancelled())
 			log_warn("cannot rotate logs in %s: %s", r->dirs[i], e.text);
 }
 
@@ -342,6 +342,8 @@ static void rotate_done(void *arg, enum job_end end)
 	vmm_job_end(v);
 }
 
+/* In the short lane on purpose: imports may have the bulk lane for hours, and a log must not grow
+ * for as long. */
 static void rotate(void *arg)
 {
 	static const struct job_calls calls = { .lane = LANE_SHORT,
