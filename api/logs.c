@@ -24,6 +24,7 @@
 #include "api/tables.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/lag.h"
 #include "base/lanes.h"
 #include "base/log.h"
 #include "base/own.h"
@@ -108,6 +109,7 @@ static void folder_changed(uv_fs_event_t *h, const char *name, int events, int s
 	(void)name;
 	(void)events;
 	(void)status;
+	LAG_SECTION("log", "changed");
 	s->changed = true;
 	if (s->follower)
 		follow_call(&s->follower->f, pump);

@@ -19,6 +19,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/lag.h"
 #include "base/lanes.h"
 #include "base/log.h"
 #include "base/loop.h"
@@ -286,6 +287,7 @@ static void log_changed(uv_fs_event_t *h, const char *name, int events, int stat
 
 	(void)name;
 	(void)events;
+	LAG_SECTION("log", "changed");
 	if (status || g->ended || g->timer)
 		return;
 	g->changed = true;
