@@ -190,7 +190,7 @@ static void after_measured(void *arg, const struct measurements *m, const struct
 	json_t *present = take_ptr(&a->present);
 
 	free(a->manifest_after);
-	if (!e) {
+	if (m) {
 		fit_end(&a->fit, json_pack("{s:o,s:o}", "present", present, "after", shape_measurements(m)));
 		return;
 	}

@@ -243,10 +243,7 @@ static int64_t check_job(struct lanes *l, struct job *j, int64_t now)
 
 static void tell_late(struct lanes *l)
 {
-	struct job *j;
-
-	LIST_FOREACH(j, &l->all, in_all)
-	{
+	for (struct job *j = LIST_FIRST(&l->all); j; j = LIST_NEXT(j, in_all)) {
 		if (!j->untold)
 			continue;
 		j->untold = false;
@@ -274,12 +271,10 @@ static void on_timer(uv_timer_t *t)
 {
 	struct lanes *l = t->data;
 	int64_t now = clock_mono_ms(), next = 0;
-	struct job *j;
 
 	l->check_ms = 0;
 	lock(l);
-	LIST_FOREACH(j, &l->all, in_all)
-	{
+	for (struct job *j = LIST_FIRST(&l->all); j; j = LIST_NEXT(j, in_all)) {
 		int64_t at = check_job(l, j, now);
 
 		if (at && (!next || at < next))
@@ -308,11 +303,8 @@ static struct thread *take_over(struct lanes *l)
 	struct thread *t;
 
 	lock(l);
-	LIST_FOREACH(t, &l->threads, all)
-	{
-		if (t->over)
-			break;
-	}
+	for (t = LIST_FIRST(&l->threads); t && !t->over;)
+		t = LIST_NEXT(t, all);
 	if (t)
 		LIST_REMOVE(t, all);
 	unlock(l);
@@ -439,10 +431,7 @@ void lanes_open(uv_loop_t *loop, const struct lane_sizes *sizes)
 
 static void cancel_lane(struct lanes *l, enum lane lane)
 {
-	struct job *j;
-
-	LIST_FOREACH(j, &l->all, in_all)
-	{
+	for (struct job *j = LIST_FIRST(&l->all); j; j = LIST_NEXT(j, in_all)) {
 		if (j->calls.lane == lane)
 			job_cancel(j);
 	}
@@ -509,7 +498,6 @@ unsigned lanes_close(uv_loop_t *loop)
 {
 	struct lanes *l = uv_loop_get_data(loop);
 	unsigned stuck = 0;
-	struct job *j;
 
 	if (!l)
 		return 0;
@@ -517,8 +505,8 @@ unsigned lanes_close(uv_loop_t *loop)
 		lanes_refuse(loop, (enum lane)n);
 	end_threads(l);
 	deliver(l, true);
-	LIST_FOREACH(j, &l->all, in_all)
-	stuck++;
+	for (struct job *j = LIST_FIRST(&l->all); j; j = LIST_NEXT(j, in_all))
+		stuck++;
 	uv_loop_set_data(loop, NULL);
 	uv_close((uv_handle_t *)&l->wake, on_closed);
 	uv_close((uv_handle_t *)&l->timer, on_closed);
@@ -528,15 +516,13 @@ unsigned lanes_close(uv_loop_t *loop)
 void lanes_stats(uv_loop_t *loop, struct lane_stats ret[LANES])
 {
 	struct lanes *l = lanes_of(loop);
-	struct job *j;
 
 	lock(l);
 	for (int n = 0; n < LANES; n++)
 		ret[n] = (struct lane_stats){ .queued = l->lane[n].queued,
 					      .late_total = l->lane[n].late_total,
 					      .dropped_total = l->lane[n].dropped_total };
-	LIST_FOREACH(j, &l->all, in_all)
-	{
+	for (struct job *j = LIST_FIRST(&l->all); j; j = LIST_NEXT(j, in_all)) {
 		ret[j->calls.lane].running += j->state == JOB_RUNNING;
 		ret[j->calls.lane].late += j->state == JOB_RUNNING && j->late;
 	}
