@@ -267,8 +267,11 @@ static void kill_again(void *arg)
 						.work = kill_work,
 						.done = kill_done };
 	struct step_run *r = arg;
-	struct kill_more *k = xcalloc(1, sizeof(*k));
+	struct kill_more *k;
 
+	if (r->v->closing)
+		return;
+	k = xcalloc(1, sizeof(*k));
 	*k = (struct kill_more){ .v = r->v, .hv = r->v->hv };
 	memcpy(k->uuid, r->values.cvm.uuid, sizeof(k->uuid));
 	vmm_job_begin(r->v);
