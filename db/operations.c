@@ -105,15 +105,17 @@ int ops_queued_of(struct db *db, int64_t cvm, struct op_row *ret, struct err *e)
 			e);
 }
 
+/* A stop that failed after it is for people to look at: it would only fail again. */
 int ops_start_in_doubt(struct db *db, const char *cvm_uuid, const char *start, struct err *e)
 {
 	int64_t found;
 	int r = sql_int(
 		db, e, 0, &found,
-		"SELECT 1 FROM operations WHERE cvm_uuid = ?1 AND state IN ('failed', 'cancelled')"
-		" AND (step = ?2 OR (step = '' AND undoing = 1)) AND id > coalesce((SELECT max(id)"
-		" FROM operations WHERE cvm_uuid = ?1 AND state = 'succeeded' AND kind IN ('create', 'start', 'restart')),"
-		" '') LIMIT 1",
+		"SELECT 1 FROM operations o WHERE cvm_uuid = ?1 AND state IN ('failed', 'cancelled') AND (step = ?2 OR"
+		" (step = '' AND undoing = 1 AND kind IN ('create', 'start', 'restart'))) AND id > coalesce((SELECT"
+		" max(id) FROM operations WHERE cvm_uuid = ?1 AND state = 'succeeded' AND kind IN"
+		" ('create', 'start', 'restart')), '') AND NOT EXISTS (SELECT 1 FROM operations s WHERE"
+		" s.cvm_uuid = ?1 AND s.kind = 'stop' AND s.state = 'failed' AND s.id > o.id) LIMIT 1",
 		"ss", cvm_uuid, start);
 
 	return r ? r : (int)found;

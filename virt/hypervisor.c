@@ -89,6 +89,7 @@ struct hypervisor {
 	struct reaper *reaper;
 	unsigned jobs, handles;
 	bool closing, finishing;
+	bool given_up; /* closed while jobs used it: they may do so again, so it is not freed */
 	struct loop_timer *limit;
 	void (*done)(void *arg);
 	void *done_arg;
@@ -594,10 +595,7 @@ static void part_closed(void *arg)
 		next = q->next;
 		free(q);
 	}
-	lock(h);
-	bool used = h->holds > 0;
-	unlock(h);
-	if (!used && !h->jobs)
+	if (!h->given_up)
 		hypervisor_free(h);
 	if (done)
 		done(done_arg);
@@ -641,6 +639,7 @@ static void close_anyway(void *arg)
 	struct hypervisor *h = arg;
 
 	log_warn("the connection to libvirt is still in use; it ends with the process");
+	h->given_up = true;
 	close_handles(h);
 }
 

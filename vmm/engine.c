@@ -285,7 +285,7 @@ static bool must_wait(const struct op_run *o)
 /* The job of this step was abandoned, and the commit of what was to follow has failed: decide again, do not wait for the job. */
 static void after_failed_commit(struct op_run *o)
 {
-	if (o->row.undoing && o->row.cancel)
+	if (o->row.undoing && o->overtaken)
 		op_undone(o);
 	else
 		op_job_over(o, -ERR_TIMEOUT, &o->err);
@@ -331,6 +331,7 @@ void op_cancel_heard(struct op_run *o)
 		return; /* op_go() sees it after the commit */
 	if (o->run && op_job_may_abandon(o)) {
 		op_job_abandon(o);
+		o->overtaken = true;
 		if (o->row.undoing)
 			op_undone(o);
 		else

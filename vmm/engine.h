@@ -78,6 +78,7 @@ struct op_run {
 	bool waiting;         /* in a ready() step */
 	bool timed_out;
 	bool unknown;   /* the job of this step was abandoned: its effect may or may not have happened */
+	bool overtaken; /* ... and that was for a stop or a delete, not for its deadline */
 	unsigned tries; /* of this step, that found no hypervisor */
 	struct loop_timer *timer;
 	struct err err;

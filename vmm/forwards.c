@@ -63,6 +63,7 @@ struct renewal {
 	struct cvm_row cvm;
 	struct port_row *ports;
 	size_t n;
+	bool fresh;
 	int result;
 	struct err err;
 };
@@ -71,7 +72,7 @@ static void renew_work(void *arg)
 {
 	struct renewal *n = arg;
 
-	n->result = forwards_add(n->v->hv, &n->cvm, n->ports, n->n, true, &n->err);
+	n->result = forwards_add(n->v->hv, &n->cvm, n->ports, n->n, n->fresh, &n->err);
 }
 
 static void renew_done(void *arg, enum job_end end)
@@ -90,7 +91,7 @@ static void renew_done(void *arg, enum job_end end)
 	vmm_job_end(v);
 }
 
-void forwards_renew(struct vmm *v, const struct cvm_row *c)
+void forwards_renew(struct vmm *v, const struct cvm_row *c, bool fresh)
 {
 	static const struct job_calls calls = { .lane = LANE_GUEST,
 						.what = "port forwards of a TD",
@@ -113,7 +114,7 @@ void forwards_renew(struct vmm *v, const struct cvm_row *c)
 		return;
 	}
 	n = xcalloc(1, sizeof(*n));
-	*n = (struct renewal){ .v = v, .cvm = *c, .ports = ports, .n = n_ports };
+	*n = (struct renewal){ .v = v, .cvm = *c, .ports = ports, .n = n_ports, .fresh = fresh };
 	vmm_job_begin(v);
 	(void)job_start(v->set.loop, &calls, n);
 }

@@ -183,7 +183,7 @@ static void read_soon(struct guest *g)
 /* The database would not take it: the guest will not say it again, so that is ours to do. */
 static void say_again(struct guest *g)
 {
-	if (g->ended && ++g->tries == LAST_TRIES) {
+	if (g->ended && ++g->tries >= LAST_TRIES) {
 		log_warn("what the guest in %s said last is not recorded: the database refused it",
 			 g->log_dir);
 		return;

@@ -273,10 +273,10 @@ void vmm_look(struct vmm *v, void (*done)(void *arg), void *arg)
 		look_wait(&v->look.waiting, done, arg);
 	if (!v->look.running)
 		begin(v);
-	else if (v->look.late && !v->look.tell) /* nobody knows when that one ends */
-		(void)loop_after(v->set.loop, 0, tell_waiting, v, &v->look.tell);
 	else
 		v->look.again = true;
+	if (v->look.late && !v->look.tell) /* nobody knows when that one ends */
+		(void)loop_after(v->set.loop, 0, tell_waiting, v, &v->look.tell);
 }
 
 bool vmm_worth_a_look(const struct err *e)

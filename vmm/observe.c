@@ -10,7 +10,8 @@
  * knows of is lost: the host went down with it.
  *
  * After every connect all domains are listed, and once more a second later: a QEMU that died while nobody watched is still listed as
- * running for a moment. Operations go on after the first list. Domains of ours without a row are reported, never touched.
+ * running for a moment. Operations go on after the first list. A domain of ours without a row is left alone, unless the log of
+ * operations knows it: then its CVM was deleted, and a job that was given up has made it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -276,7 +277,7 @@ void observe_event(void *arg, const struct hv_event *ev)
 	if (v->closing || cvms_by_uuid(v->db, ev->uuid, &c, &e))
 		return;
 	if (ev->state == DOMAIN_RUNNING)
-		forwards_renew(v, &c);
+		forwards_renew(v, &c, true);
 	/* A look under way may have seen what was before this event. */
 	if (c.observed != observed_from(ev->state) || look_of(v, ev->uuid))
 		observe_look(v, ev->uuid);
@@ -324,7 +325,7 @@ static int apply_row(struct listing *l, const struct cvm_seen *s, enum domain_st
 }
 
 /* What a job that was given up has made after its CVM was deleted is removed; a CVM that this database never had is left alone. */
-static void report_strangers(struct listing *l)
+static void handle_strangers(struct listing *l)
 {
 	struct cvm_row c;
 	struct err e;
@@ -373,7 +374,7 @@ static void adopt(struct listing *l)
 		if (cvms_by_uuid(l->v->db, l->domains[i].uuid, &c, &e))
 			continue;
 		guest_listen(l->v, &c);
-		forwards_renew(l->v, &c);
+		forwards_renew(l->v, &c, false);
 		/* Rows of CVMs that were neither seen nor wanted running are not among those the list was held against. */
 		if (c.observed != observed_from(l->domains[i].state))
 			observe_look(l->v, c.uuid);
@@ -390,7 +391,7 @@ static void settle(struct listing *l)
 	if (l->second)
 		return;
 	adopt(l);
-	report_strangers(l);
+	handle_strangers(l);
 	v->settled = true;
 	ops_unpark(v);
 	observe_soon(v);

@@ -40,11 +40,13 @@ struct begun {
 static void begun(void *arg, const struct err *e)
 {
 	struct begun *b = arg;
-	struct err ignored;
+	struct err why;
+	int r = e || b->v->closing ? -ERR_NOT_FOUND : ops_get(b->v->db, b->row.id, &b->row, &why);
 
-	if (!e && !b->v->closing && !ops_get(b->v->db, b->row.id, &b->row, &ignored) &&
-	    b->row.state == OP_RUNNING)
+	if (!r && b->row.state == OP_RUNNING)
 		op_go(op_launch(b->v, &b->row));
+	else if (r && r != -ERR_NOT_FOUND)
+		op_retry_later(op_launch(b->v, &b->row), &why);
 	free(b);
 }
 

@@ -144,7 +144,7 @@ static void clear_work(void *arg)
 		r->result = file_remove_tree(r->dir, &r->err);
 }
 
-/* What could not be removed is found again when domains are listed. */
+/* A domain that could not be removed is found again by the first list after a connect. */
 static void clear_done(void *arg, enum job_end end)
 {
 	struct remains *r = arg;
@@ -351,7 +351,7 @@ int op_job_begin(struct op_run *o, const struct cvm_row *c, struct err *e)
 		run_free(r);
 		return err;
 	}
-	o->unknown = false;
+	o->unknown = o->overtaken = false;
 	o->run = r;
 	r->job = job_start(o->v->set.loop, &calls, r);
 	if (act->waits == WAITS_END && op_job_haunts(o->v, o->row.cvm))

@@ -161,7 +161,7 @@ static const char *why(const struct op_run *o, char out[360])
 	return out;
 }
 
-/* A start without an answer may come true after the CVM was stopped, without an event that nobody has seen. */
+/* A start without an answer may still succeed. Its event may have come before the stop was recorded, so domains are listed once more. */
 static bool may_start_late(const struct op_run *o, enum op_state state)
 {
 	struct err ignored;
@@ -224,6 +224,8 @@ static void committed(void *arg, const struct err *e)
 	struct op_run *o = arg;
 
 	o->writing = false;
+	if (!e)
+		o->unknown = o->overtaken = false;
 	if (o->v->closing)
 		ops_close(o->v);
 	else if (e)
@@ -268,7 +270,6 @@ static int advance_turn(void *arg, struct err *e)
 	if (!r) {
 		o->row = row;
 		o->at = at;
-		o->unknown = false;
 	}
 	return r;
 }
@@ -291,7 +292,6 @@ static int turn_round_turn(void *arg, struct err *e)
 			     op_kind_word[row.kind], "step", op_step(o)->name, "error", o->err.text);
 	if (!r) {
 		o->row = row;
-		o->unknown = false;
 	}
 	return r;
 }
@@ -311,7 +311,6 @@ static int undone_turn(void *arg, struct err *e)
 	if (!r) {
 		o->row = row;
 		o->at = at;
-		o->unknown = false;
 	}
 	return r;
 }

@@ -256,7 +256,7 @@ int forwards_add(struct hypervisor *hv, const struct cvm_row *c, const struct po
 int forwards_change(struct hypervisor *hv, const struct cvm_row *c, const struct port_row *from,
 		    size_t n_from, const struct port_row *to, size_t n_to, struct err *e);
 /* A TD runs, whoever started it: see that its ports lead to it. Beside the loop; a failure is logged. Other guests: nothing. */
-void forwards_renew(struct vmm *v, const struct cvm_row *c);
+void forwards_renew(struct vmm *v, const struct cvm_row *c, bool fresh);
 
 /* ------------------------------------------------------------------ engine.c */
 /* [turn] Insert an operation for @c and begin it after the commit; queued if another one runs. */

@@ -160,9 +160,9 @@ def test_a_start_that_comes_true_after_a_stop_and_a_restart_of_the_daemon_is_sto
     node.settled(cvm.uuid, 60)
     node.stop()
     virsh(f"qemu:///embed?root={node.embed}", "start", f"teepod-{cvm.uuid}")
+    assert len(cvm.pids()) == 1, "the late start"
     node.start()
-    until("it is stopped again", lambda: [op["kind"] for op in cvm.operations() if op["caller"] == "teepod:late-start"] == ["stop"]
-          or not cvm.pids(), 30)
+    until("it is stopped again", lambda: [op["kind"] for op in cvm.operations() if op["caller"] == "teepod:late-start"] == ["stop"], 30)
     node.settled(cvm.uuid, 60)
     cvm.becomes("stopped")
     assert cvm.pids() == []

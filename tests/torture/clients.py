@@ -4,6 +4,7 @@
 import http.client
 import json
 import random
+import re
 import threading
 
 from model import VERBS, true_numbers
@@ -177,11 +178,15 @@ class Client:
             return ledger.count("refusals")
         ledger.violation(f"{kind} {uuid} was answered {answer}")
 
-    def _replicate(self, uuid):
-        """Its name is the node's choice, so only what was acknowledged is known of it."""
-        answer = self._ask("POST", f"/cvms/{uuid}/replicas", {"stopped": self.rng.random() < 0.7})
+    def _replicate(self, uuid, compose_hash=None):
+        """Its name is the node's choice, so only what was acknowledged is known of it. An app whose CVMs have been upgraded one by one
+        lives in several revisions: the refusal names them, and with one of them the same request is not ambiguous."""
+        body = {"stopped": self.rng.random() < 0.7} | ({"compose_hash": compose_hash} if compose_hash else {})
+        answer = self._ask("POST", f"/cvms/{uuid}/replicas", body)
         if answer is None or answer.status in (404, 409) or self._excused(answer):
             return
+        if answer.status == 400 and answer.json.get("error_code") == "ERR-03-009":
+            return self._replicate_one_of(uuid, answer, compose_hash)
         if answer.status // 100 == 2:
             self.ledger.count("replicas acknowledged")
             return self.ledger.told_create(answer["name"], answer["vm_uuid"], answer.headers.get("x-operation-id"))
@@ -190,6 +195,17 @@ class Client:
         if wrong:
             return self.ledger.violation(f"replica of {uuid}: {wrong}: {answer}")
         self.ledger.count("refusals")
+
+    def _replicate_one_of(self, uuid, answer, asked):
+        hashes = set(re.findall(r"\b[0-9a-f]{64}\b", answer.json["message"]))
+        if asked is None and len(hashes) < 2:
+            return self.ledger.violation(f"replica of {uuid}: ambiguous among {len(hashes)} revisions: {answer}")
+        if asked in hashes:
+            return self.ledger.violation(f"replica of {uuid}: {asked} was named and is one of them: {answer}")
+        self.ledger.count("refusals")
+        # Another client may upgrade the last CVM of the revision meanwhile: then the second refusal does not name it.
+        if asked is None:
+            self._replicate(uuid, self.rng.choice(sorted(hashes)))
 
     def _repeat(self):
         key, method, path, body, kind, uuid = self.rng.choice(self.keys[-40:])
