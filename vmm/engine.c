@@ -12,9 +12,9 @@
  *	waits for   lane    needs libvirt   a stop or delete             past its deadline
  *	nothing     short   no              lets it end early            abandoned
  *	libvirt     short   yes             drops it before it begins    abandoned (keepalive ends it before)
- *	QEMU        guest   yes             abandons it                  abandoned
+ *	QEMU        guest   yes             abandons it after 3 s        abandoned
  *	guest       -       no              ends the ready() step        ready() decides
- *	network     short   no              abandons it                  abandoned
+ *	network     short   no              abandons it after 3 s        abandoned
  *	QEMU's end  kill    yes             waits for it                 abandoned
  *
  * An operation whose job was abandoned has an error (ERR_TIMEOUT), or goes on where the step is optional; see op_job.c for the rest.
@@ -32,7 +32,7 @@
 #include "base/own.h"
 #include "vmm/engine.h"
 
-enum { TRIES = 5 };
+enum { TRIES = 5, GRACE_MS = 3000 };
 
 void op_log(const struct op_run *o, enum log_level level, const char *text, const char *more)
 {
@@ -54,6 +54,7 @@ void op_unlink(struct op_run *o)
 	}
 	v->n_ops--;
 	loop_after_cancel(&o->timer);
+	loop_after_cancel(&o->grace);
 	free(o);
 }
 
@@ -165,6 +166,7 @@ void op_job_over(struct op_run *o, int result, const struct err *e)
 	const struct step *s = op_step(o);
 
 	assert(!o->run && !o->writing);
+	loop_after_cancel(&o->grace);
 	if (result)
 		o->err = *e;
 	failpoint(op_kind_word[o->row.kind], s->name, o->row.undoing ? "undone" : "after");
@@ -324,18 +326,30 @@ void op_go(struct op_run *o)
 		succeed_step(o);
 }
 
-/* What is being undone is not cancelled, but it does not wait for a QEMU that the follower is going to end. */
+static void grace_is_over(void *arg)
+{
+	struct op_run *o = arg;
+
+	if (!o->run || !op_job_may_abandon(o) || o->v->closing)
+		return;
+	op_job_abandon(o);
+	o->overtaken = true;
+	if (o->row.undoing)
+		op_undone(o);
+	else
+		op_cancel_now(o);
+}
+
+/* A QEMU that is well answers within milliseconds, and has started within a second; and libvirt 9.0 may lock up for good when a domain
+ * is destroyed in the first moments of its start. So the job under way has some seconds to end by itself.
+ * What is being undone is not cancelled, but it does not wait for a QEMU that the follower is going to end. */
 void op_cancel_heard(struct op_run *o)
 {
 	if (o->writing)
 		return; /* op_go() sees it after the commit */
 	if (o->run && op_job_may_abandon(o)) {
-		op_job_abandon(o);
-		o->overtaken = true;
-		if (o->row.undoing)
-			op_undone(o);
-		else
-			op_cancel_now(o);
+		if (!o->grace)
+			(void)loop_after(o->v->set.loop, GRACE_MS, grace_is_over, o, &o->grace);
 	} else if (o->row.undoing) {
 		return;
 	} else if (o->run) {

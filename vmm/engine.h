@@ -81,6 +81,7 @@ struct op_run {
 	bool overtaken; /* ... and that was for a stop or a delete, not for its deadline */
 	unsigned tries; /* of this step, that found no hypervisor */
 	struct loop_timer *timer;
+	struct loop_timer *grace; /* until the job under way is abandoned for a stop or a delete */
 	struct err err;
 };
 

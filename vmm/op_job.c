@@ -21,7 +21,7 @@
 #include "base/loop.h"
 #include "vmm/steps.h"
 
-enum { KILL_AGAIN_MS = 3000 };
+enum { KILL_AGAIN_MS = 3000, KILLS_MAX = 3 };
 
 struct step_run {
 	struct step_run *next; /* among the abandoned ones */
@@ -34,6 +34,7 @@ struct step_run {
 	char op[UUID_TEXT];
 	struct step_job values;
 	struct loop_timer *again; /* of kill_again() */
+	unsigned kills;
 	int result;
 	struct err err;
 };
@@ -276,7 +277,8 @@ static void kill_again(void *arg)
 	memcpy(k->uuid, r->values.cvm.uuid, sizeof(k->uuid));
 	vmm_job_begin(r->v);
 	(void)job_start(r->v->set.loop, &calls, k);
-	(void)loop_after(r->v->set.loop, KILL_AGAIN_MS, kill_again, r, &r->again);
+	if (++r->kills < KILLS_MAX)
+		(void)loop_after(r->v->set.loop, KILL_AGAIN_MS, kill_again, r, &r->again);
 }
 
 /* ------------------------------------------------------------------ a job */
