@@ -127,6 +127,11 @@ int hv_destroy(struct hypervisor *h, const char *uuid, struct err *e)
 	if (!virDomainDestroy(dom))
 		return 0;
 	r = virt_err(e, "end domain");
+	/* "cannot acquire state change lock", after 30 s: libvirt is busy with the domain, or has lost track of it until it is restarted. */
+	if (r == -ERR_TIMEOUT) {
+		e->code = ERR_UNAVAILABLE;
+		return -ERR_UNAVAILABLE;
+	}
 	if (r == -ERR_NOT_FOUND || virGetLastErrorCode() == VIR_ERR_OPERATION_INVALID)
 		return active(dom) ? r : 0;
 	return r;

@@ -74,7 +74,8 @@ void hv_close(struct hypervisor *h, void (*done)(void *arg), void *arg);
 int hv_define(struct hypervisor *h, const char *xml, struct err *e);
 /* [job] Start a defined domain. Already running is success; a paused one is resumed. */
 int hv_start(struct hypervisor *h, const char *uuid, struct err *e);
-/* [job] End it now (SIGTERM/SIGKILL by libvirt). Not running or not there is success. */
+/* [job] End it now (SIGTERM/SIGKILL by libvirt). Not running or not there is success. ERR_UNAVAILABLE also when libvirt does not get at the
+ * domain for 30 s: worth a repetition. */
 int hv_destroy(struct hypervisor *h, const char *uuid, struct err *e);
 /* [job] Press the ACPI power button. ERR_NOT_FOUND when it does not run. */
 int hv_power_button(struct hypervisor *h, const char *uuid, struct err *e);
