@@ -22,7 +22,7 @@
 #include "base/loop.h"
 
 enum { LONG_BYTES = 64 * 1024, PARSE_MS = 10 * 1000 };
-enum { WAIT_MAX = 64, WAIT_CALLER_MAX = 8 };
+enum { WAIT_MAX = 128, WAIT_CALLER_MAX = 64 };
 
 bool body_is_long(const struct request *q)
 {

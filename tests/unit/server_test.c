@@ -948,33 +948,36 @@ static void assert_answer(int fd, int status, const char *text)
 	close(fd);
 }
 
-/* Eight bodies of each caller wait, 64 in all. */
+/* As in api/body.c: how many of one caller wait, and in all. */
+enum { OWN_BODIES = 64, ALL_BODIES = 128 };
+
 static void long_bodies_that_are_too_many_are_refused(void **st)
 {
-	int fd[64];
+	int fd[ALL_BODIES];
 
 	(void)st;
 	start(NULL);
 	w.s->parsing = true; /* as if a job were under way */
-	for (unsigned i = 0; i < 64; i++) {
-		fd[i] = dial_long(i / 8);
+	for (unsigned i = 0; i < ALL_BODIES; i++) {
+		fd[i] = dial_long(i / OWN_BODIES);
 		while (waiting() < i + 1)
 			turn(0);
-		if (i == 7)
+		if (i == OWN_BODIES - 1)
 			assert_answer(dial_long(0), 503, "Retry-After: ");
 	}
 	assert_answer(dial_long(8), 503, "Retry-After: ");
-	assert_int_equal(waiting(), 64);
-	(void)setsockopt(fd[63], SOL_SOCKET, SO_LINGER, &(struct linger){ .l_onoff = 1 },
+	assert_int_equal(waiting(), ALL_BODIES);
+	(void)setsockopt(fd[ALL_BODIES - 1], SOL_SOCKET, SO_LINGER, &(struct linger){ .l_onoff = 1 },
 			 sizeof(struct linger));
-	close(fd[63]); /* by a reset: a client that only has no more to send waits for its answer */
-	while (waiting() == 64)
+	close(fd[ALL_BODIES -
+		 1]); /* by a reset: a client that only has no more to send waits for its answer */
+	while (waiting() == ALL_BODIES)
 		turn(0);
 	w.s->parsing = false;
 	assert_answer(dial_long(8), 200, "/long");
-	for (unsigned i = 0; i < 63; i++)
+	for (unsigned i = 0; i < ALL_BODIES - 1; i++)
 		assert_answer(fd[i], 200, "/long");
-	assert_int_equal(w.calls, 64);
+	assert_int_equal(w.calls, ALL_BODIES);
 	stop();
 }
 
