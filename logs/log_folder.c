@@ -5,9 +5,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -17,6 +19,8 @@
 #include "base/lanes.h"
 #include "base/own.h"
 #include "logs/log_folder.h"
+
+#define START_ATTRIBUTE "user.teepod.start"
 
 enum { BOOTS_TEXT = 64 * 1024, LOCK_POLL_US = 5000 };
 
@@ -53,6 +57,27 @@ int log_open_file(int dirfd, const char *name, int flags)
 	if (!S_ISREG(st.st_mode))
 		return -EINVAL;
 	return take_fd(&fd);
+}
+
+int64_t log_start(int fd)
+{
+	char text[24], *end;
+	ssize_t n = fgetxattr(fd, START_ATTRIBUTE, text, sizeof(text) - 1);
+	long long start;
+
+	if (n <= 0)
+		return -1;
+	text[n] = '\0';
+	start = strtoll(text, &end, 10);
+	return *end ? -1 : start;
+}
+
+int log_start_set(int fd, uint64_t start)
+{
+	char text[24];
+	int n = snprintf(text, sizeof(text), "%llu", (unsigned long long)start);
+
+	return fsetxattr(fd, START_ATTRIBUTE, text, (size_t)n, 0) < 0 ? -errno : 0;
 }
 
 bool log_is_closed(enum log_stream s, int fd)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * log_folder.h - what lies in a log folder; between logs.c and log_reader.c only.
+ * log_folder.h - what lies in a log folder; for the files of logs/ only.
  */
 #ifndef TEEPOD_LOGS_LOG_FOLDER_H
 #define TEEPOD_LOGS_LOG_FOLDER_H
@@ -44,6 +44,12 @@ const char *log_live_name(const struct log_boots *b, enum log_stream s);
 /* Is @fd of log_open_file() the refusal for libvirt's log of QEMU, which only root can open? libvirt
  * bounds that log itself, so there is nothing to rotate. */
 bool log_is_closed(enum log_stream s, int fd);
+
+/* Position of @fd's first byte in all that was written to its stream. It is an extended attribute of
+ * the file, so that a rename moves both at once. -1: not recorded, by an earlier release or because
+ * the file system keeps no attributes. 0 or -errno from log_start_set(). */
+int64_t log_start(int fd);
+int log_start_set(int fd, uint64_t start);
 
 /* openat() of a regular file, no links, never blocking. Returns the descriptor or -errno. */
 int log_open_file(int dirfd, const char *name, int flags);

@@ -2,20 +2,26 @@
  * log_reader.c - one boot's log from any point to its end, while it is being written, rotated and
  * put away.
  *
- * A reader stands in a segment or in the live file. Rotation and the next boot both make the live
- * file's bytes appear as the next segment, with the same offsets, so before reading more of the
- * live file we look whether a segment with a number above the last one we know of has come; if so
- * we go on in it, from where we were. The folder's mtime says when looking is worth it; mtimes are
- * as coarse as the kernel's tick, so a folder that changed just now is looked at again.
+ * A reader stands at a position in all that the boot wrote to the stream, in a segment or in the
+ * live file, whose first bytes have recorded positions (log_start()). Rotation and the next boot
+ * both move bytes from the live file to the next segment, so before reading more of the live file
+ * we look whether a segment with a number above the last one we know of has come; if so we go on in
+ * it. The folder's mtime says when looking is worth it; mtimes are as coarse as the kernel's tick,
+ * so a folder that changed just now is looked at again.
  *
- * Of a live file that had grown far over its bound only the end is kept; offsets differ then, and a
- * follower goes on at the segment's end.
+ * No byte is sent twice, and none is passed over in silence: where a file begins after the position
+ * (pruned segments, the front of a flood, a disk that was full), a line in the text says how many
+ * bytes are missing. Where positions are not recorded (files of an earlier release, file systems
+ * without extended attributes) files are taken to follow each other without a gap, unless their
+ * numbers say that there is one.
  *
  * All of this waits for files, and for a lock that others hold: it runs in jobs, of one reader one
  * at a time, and ends at the job's deadline.
  */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -37,15 +43,22 @@ struct log_reader {
 	unsigned boot;
 	unsigned seg;      /* of fd; 0 = live */
 	unsigned last_seg; /* segments up to here are behind us */
-	uint64_t at;       /* in fd */
-	uint64_t stop_at;  /* live, not following: its size when we came */
+	uint64_t pos;      /* of the next byte */
+	uint64_t start;    /* position of fd's first byte */
+	int64_t shift;     /* from a recorded position to ours */
+	bool placed, has_shift;
+	uint64_t stop_at; /* not following: the position where the live file ended when we came */
 	bool was_live;
 	/* what the last look at the folder found */
 	struct log_boots boots;
 	unsigned next_seg; /* 0 = none above last_seg */
+	bool last_is_kept; /* last_seg is still there */
 	struct timespec looked_mtime;
 	bool look_again;
 	struct ansi ansi;
+	char note[192]; /* to be sent before anything else */
+	size_t note_n, note_at;
+	bool in_line; /* what was sent last does not end a line */
 	char raw[LOG_SLICE];
 	char reason[48];
 };
@@ -63,9 +76,14 @@ static int look(struct log_reader *r, struct err *e)
 	if (log_boots_read(r->dirfd, &r->boots, e) < 0 || log_segments(r->dirfd, &v, &n, e) < 0)
 		return -(int)e->code;
 	r->next_seg = 0;
-	for (size_t i = 0; i < n && !r->next_seg; i++)
-		if (v[i].stream == r->ask.stream && v[i].boot == r->boot && v[i].seg > r->last_seg)
+	r->last_is_kept = false;
+	for (size_t i = 0; i < n && !r->next_seg; i++) {
+		if (v[i].stream != r->ask.stream || v[i].boot != r->boot)
+			continue;
+		if (v[i].seg > r->last_seg)
 			r->next_seg = v[i].seg;
+		r->last_is_kept |= v[i].seg == r->last_seg;
+	}
 	r->looked_mtime = st.st_mtim;
 	r->look_again =
 		(now.tv_sec - st.st_mtim.tv_sec) * 1000000000 + now.tv_nsec - st.st_mtim.tv_nsec < TICK_NS;
@@ -88,7 +106,6 @@ static void leave(struct log_reader *r)
 	if (r->seg > r->last_seg)
 		r->last_seg = r->seg;
 	r->seg = 0;
-	r->at = 0;
 }
 
 static uint64_t size_of(int fd)
@@ -98,8 +115,77 @@ static uint64_t size_of(int fd)
 	return fstat(fd, &st) < 0 ? 0 : (uint64_t)st.st_size;
 }
 
-/* Stand in segment next_seg, @at bytes in. One that was pruned meanwhile is passed over. */
-static int enter_segment(struct log_reader *r, uint64_t at, struct err *e)
+static bool has_note(const struct log_reader *r)
+{
+	return r->note_at < r->note_n;
+}
+
+/* A line of our own in the text, once. */
+__attribute__((format(printf, 2, 3))) static void note(struct log_reader *r, const char *fmt, ...)
+{
+	char text[128];
+	va_list ap;
+
+	assert(!has_note(r));
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	r->note_n = (size_t)snprintf(r->note, sizeof(r->note), "%s===== teepod: %s =====\n",
+				     r->in_line ? "\n" : "", text);
+	assert(r->note_n < sizeof(r->note));
+	r->note_at = 0;
+	r->ansi = (struct ansi){ 0 };
+}
+
+/* The next file begins at @start: what lies between is gone. */
+static void pass_to(struct log_reader *r, uint64_t start)
+{
+	if (start <= r->pos)
+		return;
+	note(r, "%llu bytes skipped: this part of the log was removed before it could be read",
+	     (unsigned long long)(start - r->pos));
+	r->pos = start;
+}
+
+/* Where the first byte of @fd stands, of segment @seg or (0) the live file, if that is not recorded:
+ * in the segment that the live file became it stands where it did. */
+static uint64_t guess_start(struct log_reader *r, unsigned seg)
+{
+	bool was_live = r->fd >= 0 && !r->seg;
+
+	if (seg > r->last_seg + 1)
+		note(r, "bytes skipped: %u files of the log were removed before they could be read",
+		     seg - r->last_seg - 1);
+	else if (was_live)
+		return r->start;
+	return r->pos;
+}
+
+/* Stand in @fd, at our position. */
+static void stand(struct log_reader *r, int fd, unsigned seg)
+{
+	int64_t recorded = log_start(fd);
+
+	if (!r->placed) {
+		r->start = r->pos = recorded < 0 ? 0 : (uint64_t)recorded;
+	} else if (recorded >= 0 && r->has_shift) {
+		r->start = (uint64_t)(recorded + r->shift);
+		pass_to(r, r->start);
+	} else {
+		r->start = guess_start(r, seg);
+		r->shift = (int64_t)r->start - recorded;
+	}
+	r->placed = true;
+	r->has_shift = recorded >= 0;
+	if (fd == r->fd)
+		return;
+	leave(r);
+	r->fd = fd;
+	r->seg = seg;
+}
+
+/* Stand in segment next_seg. One that was pruned meanwhile is passed over. */
+static int enter_segment(struct log_reader *r, struct err *e)
 {
 	char name[LOG_NAME];
 	int fd;
@@ -108,14 +194,10 @@ static int enter_segment(struct log_reader *r, uint64_t at, struct err *e)
 	fd = log_open_file(r->dirfd, name, O_RDONLY);
 	if (fd < 0 && fd != -ENOENT)
 		return err_sys(e, -fd, "open log segment %s", name);
-	leave(r);
-	if (fd < 0) {
-		r->last_seg = r->next_seg;
-		return 0;
-	}
-	r->fd = fd;
-	r->seg = r->next_seg;
-	r->at = at < size_of(fd) ? at : size_of(fd);
+	if (fd >= 0)
+		stand(r, fd, r->next_seg);
+	else
+		r->look_again = true;
 	return 0;
 }
 
@@ -133,6 +215,46 @@ static bool boot_is_past(const struct log_reader *r)
 	return log_boots_current(&r->boots) != r->boot;
 }
 
+/* Not following: all that was there when we came has been read. */
+static bool has_read_all(const struct log_reader *r)
+{
+	return !r->ask.follow && r->was_live && r->pos >= r->stop_at;
+}
+
+/* Standing in the live file: of what is written from now on, only a follower hears. */
+static void enter_live(struct log_reader *r)
+{
+	if (!r->was_live)
+		r->stop_at = r->start + size_of(r->fd);
+	r->was_live = true;
+}
+
+/* The next bytes of the file we stand in. */
+static int read_file(struct log_reader *r, size_t want, size_t *got, struct err *e)
+{
+	ssize_t n;
+
+	if (has_read_all(r))
+		want = 0;
+	else if (!r->ask.follow && r->was_live && r->stop_at - r->pos < want)
+		want = (size_t)(r->stop_at - r->pos);
+	n = pread(r->fd, r->raw, want, (off_t)(r->pos - r->start));
+	if (n < 0)
+		return err_sys(e, errno, "read the log");
+	*got = (size_t)n;
+	r->pos += (uint64_t)n;
+	return 0;
+}
+
+/* Between two files of a boot that is over, and there is no next one. If the last one was removed
+ * meanwhile, later ones may have been too. */
+static enum log_more boot_over(struct log_reader *r)
+{
+	if (r->last_seg && !r->last_is_kept)
+		note(r, "bytes may be skipped: the end of the log of boot %u was removed", r->boot);
+	return over(r, r->ask.follow);
+}
+
 /* Between two files: go to the next one. */
 static int go_on(struct log_reader *r, enum log_more *more, struct err *e)
 {
@@ -141,10 +263,14 @@ static int go_on(struct log_reader *r, enum log_more *more, struct err *e)
 
 	if (look(r, e) < 0)
 		return -(int)e->code;
-	if (r->next_seg && (r->ask.follow || !r->was_live))
-		return enter_segment(r, 0, e);
-	if (boot_is_past(r) || (r->was_live && !r->ask.follow)) {
-		*more = over(r, r->ask.follow && boot_is_past(r));
+	if (has_read_all(r)) {
+		*more = over(r, false);
+		return 0;
+	}
+	if (r->next_seg)
+		return enter_segment(r, e);
+	if (boot_is_past(r)) {
+		*more = boot_over(r);
 		return 0;
 	}
 	live = log_live_name(&r->boots, r->ask.stream);
@@ -155,55 +281,69 @@ static int go_on(struct log_reader *r, enum log_more *more, struct err *e)
 	}
 	if (fd < 0)
 		return err_sys(e, -fd, "open log %s", live);
-	r->fd = fd;
-	r->stop_at = size_of(fd);
-	r->was_live = true;
+	stand(r, fd, 0);
+	enter_live(r);
 	return 0;
+}
+
+/* Where the next boot did not begin by a rename, the live file is its own now. */
+static bool is_others(const struct log_reader *r)
+{
+	struct stat ours, now;
+
+	return boot_is_past(r) && !fstat(r->fd, &ours) &&
+	       !fstatat(r->dirfd, log_live_name(&r->boots, r->ask.stream), &now, 0) &&
+	       ours.st_dev == now.st_dev && ours.st_ino == now.st_ino;
+}
+
+/* In the live file. It may have been cut by a rotation of which no segment is left, or emptied by
+ * somebody else. */
+static void stand_again(struct log_reader *r)
+{
+	stand(r, r->fd, 0);
+	if (has_note(r) || r->pos - r->start <= size_of(r->fd))
+		return;
+	note(r, "bytes skipped: the log was truncated before they could be read");
+	r->shift += (int64_t)(r->pos - r->start);
+	r->start = r->pos;
 }
 
 /* In the live file, locked: read on, unless its bytes have moved to a segment. */
 static int read_live(struct log_reader *r, size_t want, size_t *got, enum log_more *more, struct err *e)
 {
-	uint64_t size = size_of(r->fd);
-	ssize_t n;
+	int64_t recorded = log_start(r->fd);
 
-	if ((folder_changed(r) || size < r->at) && look(r, e) < 0)
+	if ((folder_changed(r) || size_of(r->fd) < r->pos - r->start) && look(r, e) < 0)
 		return -(int)e->code;
 	if (r->next_seg)
-		return enter_segment(r, r->at, e);
-	if (boot_is_past(r)) {
+		return enter_segment(r, e);
+	stand_again(r);
+	if (has_note(r))
+		return 0;
+	if (is_others(r)) {
 		*more = over(r, r->ask.follow);
 		return 0;
 	}
-	if (size < r->at)
-		r->at = 0;
-	if (!r->ask.follow) {
-		if (r->at >= r->stop_at) {
-			*more = over(r, false);
-			return 0;
-		}
-		want = r->stop_at - r->at < want ? (size_t)(r->stop_at - r->at) : want;
+	if (read_file(r, want, got, e) < 0)
+		return -(int)e->code;
+	if (log_start(r->fd) != recorded) {
+		/* Without the lock, a rotation came between. */
+		r->pos -= *got;
+		*got = 0;
+		r->look_again = true;
+	} else if (!*got) {
+		*more = r->ask.follow && !boot_is_past(r) ? LOG_QUIET
+							  : over(r, r->ask.follow && boot_is_past(r));
 	}
-	n = pread(r->fd, r->raw, want, (off_t)r->at);
-	if (n < 0)
-		return err_sys(e, errno, "read the log");
-	*got = (size_t)n;
-	r->at += (uint64_t)n;
-	if (!n)
-		*more = r->ask.follow ? LOG_QUIET : over(r, false);
 	return 0;
 }
 
 static int read_segment(struct log_reader *r, size_t want, size_t *got, struct err *e)
 {
-	ssize_t n = pread(r->fd, r->raw, want, (off_t)r->at);
-
-	if (n < 0)
-		return err_sys(e, errno, "read log segment %u", r->seg);
-	if (!n)
+	if (read_file(r, want, got, e) < 0)
+		return -(int)e->code;
+	if (!*got)
 		leave(r);
-	*got = (size_t)n;
-	r->at += (uint64_t)n;
 	return 0;
 }
 
@@ -216,7 +356,7 @@ static int lock_live(int live, struct err *e)
 /* A rotation that has begun has renamed something in the folder, so this needs no lock. */
 static bool is_quiet(const struct log_reader *r)
 {
-	return r->ask.follow && size_of(r->fd) == r->at && !folder_changed(r);
+	return r->ask.follow && size_of(r->fd) == r->pos - r->start && !folder_changed(r);
 }
 
 static int read_raw(struct log_reader *r, size_t want, size_t *got, enum log_more *more, struct err *e)
@@ -246,20 +386,23 @@ int log_reader_read(struct log_reader *r, char *buf, size_t n, size_t *ret_n, en
 	size_t want = n - 1 < LOG_SLICE ? n - 1 : LOG_SLICE, got = 0;
 	enum log_more more = LOG_MORE;
 
-	if (*r->reason || r->dirfd < 0) {
-		*ret_n = 0;
-		*ret_more = *r->reason ? LOG_END : over(r, false);
-		return 0;
-	}
-	if (read_raw(r, want, &got, &more, e) < 0)
+	if (has_note(r)) {
+		got = r->note_n - r->note_at < want ? r->note_n - r->note_at : want;
+		memcpy(buf, r->note + r->note_at, got);
+		r->note_at += got;
+	} else if (*r->reason || r->dirfd < 0) {
+		more = *r->reason ? LOG_END : over(r, false);
+	} else if (read_raw(r, want, &got, &more, e) < 0) {
 		return -(int)e->code;
-	if (r->ask.strip) {
+	} else if (r->ask.strip) {
 		got = ansi_strip(&r->ansi, r->raw, got, buf);
 	} else {
 		memcpy(buf, r->raw, got);
 	}
+	if (got)
+		r->in_line = buf[got - 1] != '\n';
 	*ret_n = got;
-	*ret_more = more;
+	*ret_more = has_note(r) ? LOG_MORE : more;
 	return 0;
 }
 
@@ -324,9 +467,17 @@ static int tail_error(int error, struct err *e)
 	return err_sys(e, error, "read the log");
 }
 
+/* Our first position: @at bytes into @fd. */
+static void begin_at(struct log_reader *r, int fd, uint64_t at)
+{
+	stand(r, fd, r->seg);
+	r->pos += at;
+}
+
 static int tail_segments(struct log_reader *r, struct tail *t, bool *found, struct err *e)
 {
 	auto_free struct log_segment *v = NULL;
+	uint64_t at = 0;
 	size_t n;
 
 	if (log_segments(r->dirfd, &v, &n, e) < 0)
@@ -340,7 +491,7 @@ static int tail_segments(struct log_reader *r, struct tail *t, bool *found, stru
 		log_segment_name(r->ask.stream, r->boot, v[i].seg, name);
 		fd = log_open_file(r->dirfd, name, O_RDONLY);
 		if (fd == -ENOENT)
-			return 0;
+			break;
 		if (fd < 0)
 			return err_sys(e, -fd, "open log segment %s", name);
 		if (r->fd >= 0)
@@ -348,10 +499,12 @@ static int tail_segments(struct log_reader *r, struct tail *t, bool *found, stru
 		r->fd = fd;
 		r->seg = v[i].seg;
 		r->last_seg = v[i].seg - 1;
-		rc = tail_in_file(t, fd, r->raw, &r->at, found);
+		rc = tail_in_file(t, fd, r->raw, &at, found);
 		if (rc < 0)
 			return tail_error(-rc, e);
 	}
+	if (r->fd >= 0)
+		begin_at(r, r->fd, at);
 	return 0;
 }
 
@@ -372,6 +525,7 @@ static int begin_at_tail(struct log_reader *r, uint64_t lines, struct err *e)
 	auto_close int live = -1;
 	auto_free struct log_segment *v = NULL;
 	bool found = false;
+	uint64_t at;
 	size_t n;
 	int rc;
 
@@ -383,18 +537,17 @@ static int begin_at_tail(struct log_reader *r, uint64_t lines, struct err *e)
 		return -(int)e->code;
 	if (live >= 0) {
 		r->last_seg = newest_segment(r, v, n);
-		r->at = size_of(live);
-		rc = lines ? tail_in_file(&t, live, r->raw, &r->at, &found) : 0;
+		at = size_of(live);
+		rc = lines ? tail_in_file(&t, live, r->raw, &at, &found) : 0;
 		if (rc < 0)
 			return tail_error(-rc, e);
 		if (!lines || found || !r->last_seg) {
-			r->stop_at = size_of(live);
-			r->was_live = true;
+			begin_at(r, live, at);
+			enter_live(r);
 			(void)flock(live, LOCK_UN);
-			r->fd = take_fd(&live);
+			(void)take_fd(&live);
 			return 0;
 		}
-		r->at = 0;
 	}
 	if (!lines) {
 		r->last_seg = newest_segment(r, v, n);

@@ -5,8 +5,14 @@
  * boots.json names; write boots.json with the new boot; create the new live file. Done again after a crash, the first
  * step finds nothing left to move, and once boots.json names the new boot only the live file is made up for.
  *
- * Rotation copies, publishes the segment by rename, then truncates. A reader that looked between the last two would see
- * the same bytes twice; both hold a flock() on the live file for that moment (flock, not fcntl: QEMU uses the latter).
+ * Rotation copies, publishes the segment by rename, then takes the copied bytes out of the live file's front. QEMU keeps
+ * the file open and goes on writing: nothing it appends at any moment is lost where the file system can collapse a range
+ * (ext4, XFS). Elsewhere the file is truncated, and what comes in the instant before that is lost.
+ *
+ * A reader that looked between publishing and cutting would see the same bytes twice; both hold a flock() on the live file
+ * for that moment (flock, not fcntl: QEMU uses the latter). Each file records the position of its first byte, so a reader
+ * knows how much it missed. Who rotates, or begins a boot, holds a flock() on the folder: two would take the same
+ * temporary file and segment number.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,13 +31,23 @@
 
 #define ROTATE_TEMP ".rotate.tmp"
 
-enum { CHUNK = 256 * 1024, LOCK_MAX_MS = 2000 };
+enum { CHUNK = 256 * 1024, LOCK_MAX_MS = 2000, BOOT_LOCK_MAX_MS = 30000 };
 
 static int open_folder(const char *dir, struct err *e)
 {
 	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	return fd < 0 ? err_sys(e, errno, "open log folder %s", dir) : fd;
+}
+
+/* The same for who moves logs in it: one at a time, until the descriptor is closed. */
+static int take_folder(const char *dir, int max_ms, struct err *e)
+{
+	auto_close int fd = open_folder(dir, e);
+
+	if (fd < 0 || log_lock(fd, LOCK_EX, max_ms, e) < 0)
+		return -(int)e->code;
+	return take_fd(&fd);
 }
 
 /* Append bytes [*at, @end) of @from to @to and move *at. 0 or -errno. */
@@ -84,53 +100,103 @@ static uint64_t file_size(int fd)
 	return fstat(fd, &st) < 0 ? 0 : (uint64_t)st.st_size;
 }
 
-/* With the live file locked against readers: the swap. The writer is not stopped by the lock, so what it adds is fetched once
- * more between rename and truncate; what comes in the instant after that is lost, as with every copy-and-truncate. */
-static int swap_in(int dirfd, int live, int to, uint64_t at, const char *segment)
+/* One rotation: of @live, the bytes [at, end) become a segment. */
+struct rotating {
+	int dirfd, live, to;
+	const char *segment;
+	uint64_t start; /* position of the live file's first byte */
+	uint64_t at, end;
+	bool cut; /* end is where the file system can cut */
+};
+
+/* Whole blocks in front of @size bytes, and never all of them: what a file system can take out of
+ * the front of a file. */
+static uint64_t whole_blocks(int fd, uint64_t size)
 {
-	uint64_t end = at + 4 * CHUNK;
-	struct err e;
+	struct stat st;
+
+	if (!size || fstat(fd, &st) < 0 || st.st_blksize <= 0)
+		return 0;
+	return (size - 1) / (uint64_t)st.st_blksize * (uint64_t)st.st_blksize;
+}
+
+/* Take what was copied out of the live file's front. The position first: a reader that did not get
+ * the lock then reads some bytes twice, and misses none. */
+static int cut_front(const struct rotating *t)
+{
 	int r;
 
-	r = log_lock(live, LOCK_EX, LOCK_MAX_MS, &e);
+	(void)log_start_set(t->live, t->start + t->end);
+	do {
+		r = fallocate(t->live, FALLOC_FL_COLLAPSE_RANGE, 0, (off_t)t->end);
+	} while (r < 0 && errno == EINTR);
+	return r < 0 ? -errno : 0;
+}
+
+/* Where the front cannot be cut: fetch what came since, and empty the file. What is written between
+ * the two is lost, as with every copy-and-truncate. */
+static int empty(struct rotating *t)
+{
+	int r = copy_range(t->live, t->to, &t->at, t->end + 4 * CHUNK);
+
+	if (r < 0)
+		return r;
+	(void)log_start_set(t->live, t->start + t->at);
+	return ftruncate(t->live, 0) < 0 ? -errno : 0;
+}
+
+/* With the live file locked against readers: the swap. */
+static int swap_in(struct rotating *t)
+{
+	struct err e;
+	int r = log_lock(t->live, LOCK_EX, LOCK_MAX_MS, &e);
+
 	if (r == -ERR_CANCELLED)
 		return -ECANCELED; /* the next round does it */
 	/* Who keeps the lock must not be able to keep the log from being bounded. */
 	if (r < 0)
-		log_warn("rotating to %s without the lock, readers may see some lines twice: %s", segment,
+		log_warn("rotating to %s without the lock, readers may see some lines twice: %s", t->segment,
 			 e.text);
-	r = copy_range(live, to, &at, end);
-	if (!r && renameat(dirfd, ROTATE_TEMP, dirfd, segment) < 0)
+	r = t->cut ? 0 : copy_range(t->live, t->to, &t->at, t->end + 4 * CHUNK);
+	if (!r && renameat(t->dirfd, ROTATE_TEMP, t->dirfd, t->segment) < 0)
 		r = -errno;
-	if (!r)
-		r = copy_range(live, to, &at, end);
-	if (!r && ftruncate(live, 0) < 0)
-		r = -errno;
-	flock(live, LOCK_UN);
+	if (!r && (!t->cut || cut_front(t) < 0))
+		r = empty(t);
+	flock(t->live, LOCK_UN);
 	return r;
 }
 
-/* Copy the live file @fd to @segment and empty it. It is always somewhat over its bound when somebody looks; if it is over
- * twice the bound, the guest is flooding us, and only the last @max bytes are kept (0 = all). */
-static int copy_truncate(int dirfd, int fd, const char *segment, uint64_t max, struct err *e)
+/* Copy the live file @fd to @segment and take from it what was copied. It is always somewhat over its bound when somebody
+ * looks; if it is over twice the bound, the guest is flooding us, and only the last @max bytes are kept (0 = all). The rest
+ * of a block stays in the live file, unless @whole or it alone is over the bound. */
+static int copy_out(int dirfd, int fd, const char *segment, uint64_t max, bool whole, struct err *e)
 {
+	uint64_t size = file_size(fd), blocks = whole ? 0 : whole_blocks(fd, size);
+	int64_t start = log_start(fd);
 	auto_close int to = -1;
-	uint64_t size = file_size(fd), at = max && size / 2 > max ? size - max : 0;
+	struct rotating t = { .dirfd = dirfd, .live = fd, .segment = segment };
 	int r;
 
+	t.start = start < 0 ? 0 : (uint64_t)start;
+	t.cut = blocks && size - blocks <= max;
+	t.end = t.cut ? blocks : size;
+	t.at = max && size / 2 > max ? t.end - max : 0;
 	(void)unlinkat(dirfd, ROTATE_TEMP, 0);
-	to = openat(dirfd, ROTATE_TEMP, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
+	t.to = to = openat(dirfd, ROTATE_TEMP, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
 	if (to < 0)
 		return err_sys(e, errno, "create a log segment");
-	r = copy_range(fd, to, &at, size);
+	(void)log_start_set(to, t.start + t.at);
+	r = copy_range(fd, to, &t.at, t.end);
 	if (!r)
-		r = swap_in(dirfd, fd, to, at, segment);
+		r = swap_in(&t);
 	if (!r)
 		return 0;
 	(void)unlinkat(dirfd, ROTATE_TEMP, 0);
 	/* Without room for a copy the guest's words would fill the disk further: better lost than everybody's disk full. */
-	if (r == -ENOSPC || r == -EDQUOT)
+	if (r == -ENOSPC || r == -EDQUOT) {
+		(void)log_start_set(fd, t.start + file_size(fd));
 		(void)!ftruncate(fd, 0);
+	}
 	return err_sys(e, -r, "rotate log to %s", segment);
 }
 
@@ -155,7 +221,7 @@ static int put_away(int dirfd, const struct log_boots *b, enum log_stream s, uns
 	if (renameat(dirfd, live, dirfd, segment) == 0)
 		return 0;
 	/* libvirt's log may be on another file system, or in a folder that is not ours to rename in. */
-	return copy_truncate(dirfd, fd, segment, l->max_bytes, e);
+	return copy_out(dirfd, fd, segment, l->max_bytes, true, e);
 }
 
 static unsigned oldest_kept(unsigned boot, const struct log_limits *l)
@@ -212,6 +278,7 @@ static int new_serial(int dirfd, const struct log_boots *b, struct err *e)
 		return 0;
 	if (fd < 0)
 		return err_sys(e, errno, "create serial.log");
+	(void)log_start_set(fd, 0);
 	clock_rfc3339(b->v[b->n - 1].began_ms, when);
 	line = xasprintf("===== boot %u @ %s =====\n", log_boots_current(b), when);
 	n = strlen(line);
@@ -247,7 +314,7 @@ int logs_boot_begin(const char *dir, unsigned boot, const char *qemu_log, const 
 	if (qemu_log && (*qemu_log != '/' || strlen(qemu_log) >= sizeof(b.qemu_log)))
 		return err_set(e, ERR_INVALID, "path of QEMU's log is not absolute or too long: %.100s",
 			       qemu_log);
-	if (file_mkdirs(dir, 0755, e) < 0 || (fd = open_folder(dir, e)) < 0)
+	if (file_mkdirs(dir, 0755, e) < 0 || (fd = take_folder(dir, BOOT_LOCK_MAX_MS, e)) < 0)
 		return -(int)e->code;
 	/* A damaged boots.json must not keep a CVM from starting: the segments tell the rest. */
 	if (log_boots_read(fd, &b, e) < 0)
@@ -292,7 +359,7 @@ static int rotate_stream(int dirfd, const struct log_boots *b, enum log_stream s
 	if (next_segment(dirfd, s, log_boots_current(b), &seg, e) < 0)
 		return -(int)e->code;
 	log_segment_name(s, log_boots_current(b), seg, segment);
-	return copy_truncate(dirfd, fd, segment, l->max_bytes, e);
+	return copy_out(dirfd, fd, segment, l->max_bytes, false, e);
 }
 
 int logs_rotate(const char *dir, const struct log_limits *l, struct err *e)
@@ -302,7 +369,7 @@ int logs_rotate(const char *dir, const struct log_limits *l, struct err *e)
 
 	if (!l->max_bytes)
 		return 0;
-	if ((fd = open_folder(dir, e)) < 0 || log_boots_read(fd, &b, e) < 0)
+	if ((fd = take_folder(dir, LOCK_MAX_MS, e)) < 0 || log_boots_read(fd, &b, e) < 0)
 		return -(int)e->code;
 	if (!log_boots_current(&b))
 		return 0;

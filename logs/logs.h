@@ -40,7 +40,8 @@ int logs_boot_begin(const char *dir, unsigned boot, const char *qemu_log, const 
 /* [job] QEMU opens serial.log by itself: let its group @gid through the folder, and into that file to append. */
 int logs_open_to(const char *dir, gid_t gid, struct err *e);
 
-/* [job] Rotate live files that are over max_bytes (copy and truncate: their writers append and stay connected).
+/* [job] Rotate live files that are over max_bytes: the copied bytes are taken out of the file, whose writer appends and
+ * stays connected. Nothing is lost where the file system can do that (see logs.c).
  * What waits for the lock of a log is left undone when the job is cancelled. */
 int logs_rotate(const char *dir, const struct log_limits *l, struct err *e);
 
@@ -81,7 +82,8 @@ enum { LOG_SLICE = 64 * 1024, LOG_TAIL_BYTES = 8 * 1024 * 1024 };
  * not read. At most LOG_TAIL_BYTES are searched for the tail. */
 int log_reader_open(const char *dir, const struct log_ask *ask, struct log_reader **ret, struct err *e);
 
-/* Next bytes in order, at most LOG_SLICE and at most @n (>= 2). */
+/* Next bytes in order, at most LOG_SLICE and at most @n (>= 2). Where bytes were removed before they could be read, a line
+ * "===== teepod: N bytes skipped: ... =====" stands for them. */
 int log_reader_read(struct log_reader *r, char *buf, size_t n, size_t *ret_n, enum log_more *ret_more,
 		    struct err *e);
 

@@ -13,6 +13,7 @@
 
 #include "base/buf.h"
 #include "base/own.h"
+#include "logs/log_folder.h"
 #include "logs/serial_scan.h"
 
 enum { SLICE = 64 * 1024 };
@@ -141,13 +142,27 @@ static size_t our_header(const char *data, size_t n)
 	return end ? (size_t)(end - data) + 1 : n;
 }
 
-/* Another file, or the same one emptied by a rotation: begin at its beginning. True if it is another. */
-static bool begin_again(struct serial_scan *s, const struct stat *st)
+/* The same file, of which a rotation may have cut what was read: its next byte has moved. A line may be cut anywhere. */
+static bool goes_on(struct serial_scan *s, const struct stat *st, int64_t start)
+{
+	uint64_t cut = s->start >= 0 && start > s->start ? (uint64_t)(start - s->start) : 0;
+
+	if (st->st_dev != s->dev || st->st_ino != s->ino || cut > s->at ||
+	    (uint64_t)st->st_size < s->at - cut)
+		return false;
+	s->at -= cut;
+	s->start = start;
+	return true;
+}
+
+/* Another file, or the same one emptied: begin at its beginning. True if it is another. */
+static bool begin_again(struct serial_scan *s, const struct stat *st, int64_t start)
 {
 	bool other = st->st_dev != s->dev || st->st_ino != s->ino;
 
-	if (!other && (uint64_t)st->st_size >= s->at)
+	if (goes_on(s, st, start))
 		return false;
+	s->start = start;
 	s->dev = st->st_dev;
 	s->ino = st->st_ino;
 	s->at = 0;
@@ -172,7 +187,7 @@ int serial_scan_file(struct serial_scan *s, const char *dir, serial_fn fn, void 
 		return err_sys(e, errno, "open %s", path);
 	if (!S_ISREG(st.st_mode))
 		return err_set(e, ERR_HOST, "%s is not a regular file", path);
-	bool fresh = begin_again(s, &st);
+	bool fresh = begin_again(s, &st, log_start(fd));
 
 	if ((uint64_t)st.st_size == s->at)
 		return 0;

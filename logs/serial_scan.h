@@ -39,6 +39,7 @@ struct serial_scan {
 	dev_t dev;
 	ino_t ino;
 	uint64_t at;
+	int64_t start; /* position of the file's first byte, -1 = not recorded */
 };
 
 /* The next @n bytes of the console. Of each kind only the last line is reported, and only if it says something new: a

@@ -394,6 +394,283 @@ static void a_follower_loses_and_repeats_nothing_over_rotations(void **st)
 	log_reader_free(lr);
 }
 
+/* A rotation that leaves the rest of a block in the live file: readers stand before and behind the
+ * cut, and a line may be on both sides of it. */
+static void a_rotation_at_a_block_moves_no_reader(void **st)
+{
+	const struct room *r = *st;
+	const struct log_limits blocks = { .max_bytes = 6000, .max_backups = 1000, .keep_boots = 2 };
+	auto_buf struct buf said = { 0 }, heard = { 0 };
+	auto_free char *path = xasprintf("%s/serial.log", r->dir), *all = NULL, *pages = NULL;
+	struct log_reader *follower = NULL, *page = NULL;
+	uint64_t left = 0;
+	struct stat live;
+	struct err e;
+
+	begin(r, 1);
+	assert_int_equal(
+		log_reader_open(r->dir, &(struct log_ask){ .tail = 0, .follow = true }, &follower, &e), 0);
+	for (int i = 0; i < 300; i++) {
+		auto_free char *line = xasprintf("line %03d %*d\n", i, 10 + i * 7 % 900, i);
+
+		say(r, line);
+		buf_puts(&said, line);
+		assert_int_equal(logs_rotate(r->dir, &blocks, &e), 0);
+		assert_int_equal(stat(path, &live), 0);
+		left += (uint64_t)live.st_size;
+		if (i == 60) /* as far as the log goes now, however often it is rotated meanwhile */
+			assert_int_equal(log_reader_open(r->dir, &(struct log_ask){ .tail = 0 }, &page, &e),
+					 0);
+		if (i % 29 && i % 5) {
+			auto_free char *got = drain(follower, (size_t)(50 + i), NULL);
+
+			buf_puts(&heard, got);
+		}
+	}
+	all = drain(follower, 4096, NULL);
+	buf_puts(&heard, all);
+	assert_string_equal(heard.data, said.data);
+	pages = drain(page, 4096, NULL);
+	assert_string_equal(pages, "");
+	log_reader_free(page);
+	log_reader_free(follower);
+	free(take_ptr(&all));
+	all = read_all(r, (struct log_ask){ .tail = 250 }, 4096);
+	assert_string_equal(all, strstr(said.data, "line 050"));
+	assert_true(left > 0);
+}
+
+/* In @heard a line of ours says how many bytes are missing; 0 if there is none. *after: what comes
+ * behind it. */
+static uint64_t skipped(const char *heard, const char **after)
+{
+	const char *mark = strstr(heard, "===== teepod: ");
+	unsigned long long n = 0;
+
+	if (!mark || sscanf(mark, "===== teepod: %llu bytes skipped: ", &n) != 1)
+		fail_msg("no line says how much is missing: %.200s", heard);
+	*after = strchr(mark, '\n') + 1;
+	assert_null(strstr(*after, "===== teepod: "));
+	return n;
+}
+
+static void a_slow_follower_is_told_how_much_was_removed_before_it_came(void **st)
+{
+	const struct room *r = *st;
+
+	for (int32_t slice = 7; slice <= 700; slice *= 10) {
+		unsigned boot = slice == 7 ? 1 : slice == 70 ? 2 : 3;
+		auto_buf struct buf said = { 0 };
+		auto_free char *heard = NULL;
+		struct log_reader *lr = NULL;
+		const char *after;
+		struct err e;
+		size_t before;
+
+		begin(r, boot);
+		assert_int_equal(
+			log_reader_open(r->dir, &(struct log_ask){ .tail = 0, .follow = true }, &lr, &e), 0);
+		say(r, "unfinished");
+		heard = drain(lr, (size_t)slice, NULL);
+		assert_string_equal(heard, "unfinished");
+		free(take_ptr(&heard));
+		for (int i = 0; i < 60; i++) {
+			auto_free char *line = xasprintf("line %03d of the guest\n", i);
+
+			say(r, line);
+			buf_puts(&said, line);
+			rotate(r);
+		}
+		heard = drain(lr, (size_t)slice, NULL);
+		before = (size_t)skipped(heard, &after);
+		assert_int_equal(heard[0], '\n');
+		assert_int_equal(before + strlen(after), said.len);
+		assert_string_equal(after, said.data + before);
+		log_reader_free(lr);
+	}
+}
+
+static void a_flood_and_a_log_without_backups_leave_a_number_too(void **st)
+{
+	const struct room *r = *st;
+	const struct log_limits none = { .max_bytes = 100, .max_backups = 0, .keep_boots = 2 };
+	auto_free char *flood = xmalloc(5001), *heard = NULL;
+	struct log_reader *lr = NULL;
+	const char *after;
+	struct err e;
+
+	memset(flood, 'x', 5000);
+	strcpy(flood + 4990, "the end!!\n");
+	begin(r, 1);
+	assert_int_equal(log_reader_open(r->dir, &(struct log_ask){ .tail = 0, .follow = true }, &lr, &e), 0);
+	say(r, flood);
+	rotate(r);
+	heard = drain(lr, 4096, NULL);
+	assert_int_equal(skipped(heard, &after), 4900);
+	assert_string_equal(after, flood + 4900);
+	free(take_ptr(&heard));
+	say(r, flood);
+	assert_int_equal(logs_rotate(r->dir, &none, &e), 0);
+	say(r, "next\n");
+	heard = drain(lr, 4096, NULL);
+	assert_int_equal(skipped(heard, &after), 5000);
+	assert_string_equal(after, "next\n");
+	log_reader_free(lr);
+}
+
+static void a_log_that_somebody_truncates_goes_on_with_a_line_that_says_so(void **st)
+{
+	const struct room *r = *st;
+	auto_free char *path = xasprintf("%s/serial.log", r->dir), *heard = NULL, *more = NULL;
+	struct log_reader *lr = NULL;
+	struct err e;
+
+	begin(r, 1);
+	assert_int_equal(log_reader_open(r->dir, &(struct log_ask){ .tail = 0, .follow = true }, &lr, &e), 0);
+	say(r, "one\n");
+	free(drain(lr, 4096, NULL));
+	assert_int_equal(truncate(path, 0), 0);
+	say(r, "two\n");
+	heard = drain(lr, 4096, NULL);
+	assert_string_equal(
+		heard,
+		"===== teepod: bytes skipped: the log was truncated before they could be read =====\ntwo\n");
+	/* Positions go on over the next rotation. */
+	for (int i = 0; i < 5; i++)
+		say(r, "five lines of the guest\n");
+	rotate(r);
+	say(r, "six\n");
+	more = drain(lr, 4096, NULL);
+	assert_int_equal(strlen(more), 5 * strlen("five lines of the guest\n") + strlen("six\n"));
+	log_reader_free(lr);
+}
+
+/* The guest's last words are read from the file that the next boot has put away, also when it has
+ * been removed since. */
+static void the_end_of_a_boot_that_is_no_longer_kept_is_read_or_said_to_be_missing(void **st)
+{
+	const struct room *r = *st;
+	const struct log_limits one = { .max_bytes = 100, .max_backups = 3, .keep_boots = 1 };
+	auto_free char *heard = NULL, *late = NULL;
+	struct log_reader *lr = NULL, *in_segment = NULL;
+	char piece[8];
+	enum log_more more;
+	struct err e;
+	size_t n;
+
+	begin(r, 1);
+	assert_int_equal(log_reader_open(r->dir, &(struct log_ask){ .tail = 0, .follow = true }, &lr, &e), 0);
+	for (int i = 0; i < 5; i++)
+		say(r, "five lines of the guest\n");
+	rotate(r);
+	free(drain(lr, 4096, NULL));
+	assert_int_equal(log_reader_open(r->dir, &(struct log_ask){ .tail = -1 }, &in_segment, &e), 0);
+	while (log_reader_read(in_segment, piece, sizeof(piece), &n, &more, &e) == 0 && !n)
+		;
+	say(r, "last words\n");
+	assert_int_equal(logs_boot_begin(r->dir, 2, r->qemu, &one, &e), 0);
+	say(r, "not mine\n");
+	assert_false(there(r, "serial.1.2.log"));
+	heard = drain(lr, 4096, &more);
+	assert_string_equal(heard, "last words\n");
+	assert_int_equal(more, LOG_END);
+	late = drain(in_segment, 4096, &more);
+	assert_int_equal(more, LOG_END);
+	assert_non_null(strstr(
+		late, "===== teepod: bytes may be skipped: the end of the log of boot 1 was removed ====="));
+	log_reader_free(lr);
+	log_reader_free(in_segment);
+}
+
+/* ------------------------------------------------------------------ others write and rotate meanwhile */
+
+enum { SAID_LINES = 200000, SAID_LINE = 16 };
+
+/* As QEMU appends: one descriptor, no lock. It waits for the rotation only where a flood would
+ * rightly be cut. */
+static void say_many(const char *path, const struct log_limits *l)
+{
+	auto_close int fd = open(path, O_WRONLY | O_APPEND);
+	char line[SAID_LINE + 16];
+	struct stat st;
+
+	for (int i = 0; i < SAID_LINES; i++) {
+		(void)snprintf(line, sizeof(line), "line %010d\n", i);
+		if (write(fd, line, SAID_LINE) != SAID_LINE)
+			_exit(1);
+		while (!fstat(fd, &st) && (uint64_t)st.st_size > l->max_bytes + l->max_bytes / 2)
+			(void)usleep(100);
+	}
+	_exit(0);
+}
+
+static void rotate_until(const char *stop, const char *dir, const struct log_limits *l)
+{
+	struct err e;
+
+	while (access(stop, F_OK) != 0)
+		if (logs_rotate(dir, l, &e) < 0)
+			_exit(1);
+	_exit(0);
+}
+
+static bool can_collapse(const struct room *r)
+{
+	auto_free char *path = xasprintf("%s/probe", r->top), *data = xcalloc(1, 16384);
+	auto_close int fd = open(path, O_RDWR | O_CREAT, 0600);
+
+	assert_int_equal(write(fd, data, 16384), 16384);
+	return fallocate(fd, FALLOC_FL_COLLAPSE_RANGE, 0, 4096) == 0;
+}
+
+static void check_said(const char *text)
+{
+	for (int i = 0; i < SAID_LINES; i++, text += SAID_LINE) {
+		char line[SAID_LINE + 16];
+
+		(void)snprintf(line, sizeof(line), "line %010d\n", i);
+		if (memcmp(text, line, SAID_LINE) != 0)
+			fail_msg("instead of line %d there is %.32s", i, text);
+	}
+	assert_string_equal(text, "");
+}
+
+/* What a guest appends at any instant of a rotation stays, also when two rotate at a time. */
+static void what_is_written_while_logs_are_rotated_is_not_lost(void **st)
+{
+	const struct room *r = *st;
+	const struct log_limits l = { .max_bytes = 64 * 1024, .max_backups = 10000, .keep_boots = 1 };
+	auto_free char *path = xasprintf("%s/serial.log", r->dir), *text = NULL;
+	auto_free char *stop = xasprintf("%s/stop", r->top);
+	int status;
+
+	if (!can_collapse(r))
+		skip();
+	for (int rotators = 1; rotators <= 2; rotators++) {
+		pid_t pid[3];
+
+		begin(r, (unsigned)rotators);
+		for (int i = 0; i <= rotators; i++) {
+			pid[i] = fork();
+			if (!pid[i] && !i)
+				say_many(path, &l);
+			else if (!pid[i])
+				rotate_until(stop, r->dir, &l);
+		}
+		assert_int_equal(waitpid(pid[0], &status, 0), pid[0]);
+		assert_int_equal(status, 0);
+		append(stop, "");
+		for (int i = 1; i <= rotators; i++) {
+			assert_int_equal(waitpid(pid[i], &status, 0), pid[i]);
+			assert_int_equal(status, 0);
+		}
+		assert_int_equal(unlink(stop), 0);
+		text = read_all(r, (struct log_ask)EVERYTHING, 4096);
+		check_said(after_header(text));
+		free(take_ptr(&text));
+	}
+}
+
 static void a_follower_ends_when_the_next_boot_begins(void **st)
 {
 	const struct room *r = *st;
@@ -790,6 +1067,33 @@ static void text_is_cut_and_made_printable(void **st)
 	assert_int_equal(strlen(h.text[SERIAL_BOOT_PROGRESS]), 119);
 }
 
+/* A rotation at a block's end leaves half a line in the live file. */
+static void a_line_over_a_rotation_is_scanned_whole(void **st)
+{
+	const struct room *r = *st;
+	const struct log_limits l = { .max_bytes = 1000, .max_backups = 3, .keep_boots = 1 };
+	auto_free char *filler = xmalloc(4001);
+	struct serial_scan s = { 0 };
+	struct heard h = { 0 };
+	struct err e;
+	bool more;
+
+	if (!can_collapse(r))
+		skip();
+	memset(filler, '\n', 4000);
+	filler[4000] = '\0';
+	begin(r, 1);
+	say(r, filler);
+	say(r, "boot.progress: seen once\n and more to the end of a block and over it\nboot.prog");
+	assert_int_equal(serial_scan_file(&s, r->dir, hear, &h, &more, &e), 0);
+	assert_int_equal(logs_rotate(r->dir, &l, &e), 0);
+	assert_true(there(r, "serial.1.1.log"));
+	say(r, "ress: whole\n");
+	assert_int_equal(serial_scan_file(&s, r->dir, hear, &h, &more, &e), 0);
+	assert_string_equal(h.text[SERIAL_BOOT_PROGRESS], "whole");
+	assert_int_equal(h.count[SERIAL_BOOT_PROGRESS], 2);
+}
+
 static void the_file_is_scanned_on_over_rotation_and_boots(void **st)
 {
 	const struct room *r = *st;
@@ -837,6 +1141,12 @@ int main(void)
 		T(tail_of_an_earlier_boot_and_of_an_unfinished_line),
 		T(tail_search_is_bounded),
 		T(a_follower_loses_and_repeats_nothing_over_rotations),
+		T(a_rotation_at_a_block_moves_no_reader),
+		T(a_slow_follower_is_told_how_much_was_removed_before_it_came),
+		T(a_flood_and_a_log_without_backups_leave_a_number_too),
+		T(a_log_that_somebody_truncates_goes_on_with_a_line_that_says_so),
+		T(the_end_of_a_boot_that_is_no_longer_kept_is_read_or_said_to_be_missing),
+		T(what_is_written_while_logs_are_rotated_is_not_lost),
 		T(a_follower_ends_when_the_next_boot_begins),
 		T(reading_without_following_ends_even_if_the_guest_never_stops),
 		T(a_read_waits_for_a_held_lock_no_longer_than_its_deadline),
@@ -851,6 +1161,7 @@ int main(void)
 		T(progress_is_reported_when_its_line_is_whole),
 		T(repeating_and_flooding_cost_one_report),
 		T(text_is_cut_and_made_printable),
+		T(a_line_over_a_rotation_is_scanned_whole),
 		T(the_file_is_scanned_on_over_rotation_and_boots),
 	};
 
