@@ -2,7 +2,8 @@
  * ansi.c - take terminal control out of a guest's text.
  *
  * Sequences after ECMA-48: ESC + final, CSI (ESC [ ... final), and strings (OSC, DCS, SOS, PM, APC) that run to BEL or
- * ESC \. The 8-bit forms of these introducers arrive as U+0080..U+009F, in UTF-8 the byte C2 and one more. A newline
+ * ESC \. The 8-bit forms of these introducers arrive as U+0080..U+009F, in UTF-8 the byte C2 and one more. As single bytes
+ * outside any UTF-8 character they are shown as '?': a terminal that does not expect UTF-8 would obey them. A newline
  * or too many bytes end any sequence: a guest that opens a string and never closes it must not hide its log from us.
  */
 #include <stdbool.h>
@@ -67,10 +68,29 @@ static void in_sequence(struct ansi *a, unsigned char c)
 	}
 }
 
+/* @c begins a character of two to four bytes. The bounds of its second byte keep out what encodes
+ * a shorter one, or none. */
+static void begin_character(struct ansi *a, unsigned char c)
+{
+	a->rest = c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
+	a->low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
+	a->high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
+}
+
 static size_t in_text(struct ansi *a, unsigned char c, char *out)
 {
 	size_t kept = 0;
 
+	if (a->rest) {
+		if (c >= a->low && c <= a->high) {
+			a->rest--;
+			a->low = 0x80;
+			a->high = 0xbf;
+			*out = (char)c;
+			return 1;
+		}
+		a->rest = 0;
+	}
 	if (a->held) {
 		a->held = 0;
 		if (c >= 0x80 && c <= 0x9f) {
@@ -85,8 +105,12 @@ static size_t in_text(struct ansi *a, unsigned char c, char *out)
 		a->state = ESCAPE;
 	else if (c == 0xc2)
 		a->held = 1;
+	else if (c >= 0x80 && c <= 0x9f)
+		out[kept++] = '?';
 	else if ((c >= 0x20 && c != 0x7f) || c == '\n' || c == '\t')
 		out[kept++] = (char)c;
+	if (c > 0xc2 && c <= 0xf4)
+		begin_character(a, c);
 	return kept;
 }
 
@@ -105,7 +129,7 @@ size_t ansi_strip(struct ansi *a, const char *in, size_t n, char *out)
 	size_t kept = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		size_t run = a->state == TEXT && !a->held ? plain(in + i, n - i) : 0;
+		size_t run = a->state == TEXT && !a->held && !a->rest ? plain(in + i, n - i) : 0;
 		unsigned char c;
 
 		memcpy(out + kept, in + i, run);

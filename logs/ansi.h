@@ -9,12 +9,14 @@
 /* Zero-initialise; lives as long as the stream, so that a sequence may be cut anywhere. */
 struct ansi {
 	unsigned char state;
-	unsigned char held; /* first byte of a two-byte character whose second one decides */
+	unsigned char held;      /* first byte of a two-byte character whose second one decides */
+	unsigned char rest;      /* bytes that a longer character still needs */
+	unsigned char low, high; /* range of the next one */
 	unsigned short swallowed;
 };
 
 /* Copy @n bytes from @in to @out (room for n + 1) without escape sequences and without control characters other than
- * newline and tab. Returns how many bytes were kept. */
+ * newline and tab. A byte 0x80..0x9f that is not part of a UTF-8 character becomes '?'. Returns how many bytes were kept. */
 size_t ansi_strip(struct ansi *a, const char *in, size_t n, char *out);
 
 #endif

@@ -933,6 +933,13 @@ static void strip_removes_control_however_it_is_cut(void **st)
 		{ "\x1b]never closed\nnext", "\nnext" },
 		{ "\x1b[12\nnext", "\nnext" },
 		{ "\x1b\x1b[31mx", "x" },
+		{ "\x9b"
+		  "31mraw \x85\x90",
+		  "?31mraw ??" },
+		{ "\xe2\x80\x94 \xf0\x9f\x98\x80 \xd1\x9f", "\xe2\x80\x94 \xf0\x9f\x98\x80 \xd1\x9f" },
+		{ "\xe2\x80\x9b\x9b \xe2x\x9b \xe0\x9b", "\xe2\x80\x9b? \xe2x? \xe0?" },
+		{ "\xc1\x9b \xf4\x90\x9b \xed\xa0\x9b", "\xc1? \xf4?? \xed\xa0?" },
+		{ "Latin-1 caf\xe9\n", "Latin-1 caf\xe9\n" },
 	};
 
 	(void)st;
