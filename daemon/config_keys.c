@@ -105,7 +105,8 @@ const struct key config_keys[] = {
 	{ "api", "tls_cert", &type_path, AT(api.tls_cert),
 	  .preset = "",
 	  .doc = "PEM file with the server's certificate chain. With it every TCP address speaks "
-		 "TLS 1.2 or 1.3. SIGHUP reads the file again." },
+		 "TLS 1.3, or 1.2 with ephemeral keys (ECDHE) and AES-GCM or ChaCha20 only. SIGHUP "
+		 "reads the file again." },
 	{ "api", "tls_key", &type_path, AT(api.tls_key),
 	  .preset = "",
 	  .doc = "PEM file with the private key of tls_cert." },

@@ -4,6 +4,7 @@
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -82,6 +83,59 @@ def test_tls_1_3_and_1_2_are_spoken_and_nothing_older(pki, tls_node):
     for version in (ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1):
         with pytest.raises((ssl.SSLError, ConnectionError)):
             handshake(node, client(pki, version=version))
+
+
+@pytest.fixture(scope="session")
+def rsa(pki):
+    """A server certificate with an RSA key: only with it are suites without ephemeral keys possible."""
+    (pki / "rsa.ext").write_text("subjectAltName=IP:127.0.0.1\nkeyUsage=digitalSignature,keyEncipherment\n")
+    openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=rsa", "-keyout", pki / "rsa.key", "-out", pki / "rsa.csr")
+    openssl("x509", "-req", "-in", pki / "rsa.csr", "-CA", pki / "ca.pem", "-CAkey", pki / "ca.key", "-CAcreateserial", "-days", 2,
+            "-extfile", pki / "rsa.ext", "-out", pki / "rsa.pem")
+    return {"api.tls_cert": pki / "rsa.pem", "api.tls_key": pki / "rsa.key"}
+
+
+def s_client(node, *args, say=""):
+    """What openssl s_client prints about one handshake."""
+    at = node.url.split("://")[1]
+    return subprocess.run(["openssl", "s_client", "-connect", at, *args], input=say, capture_output=True, text=True, timeout=20)
+
+
+def suite_of(done):
+    """The suite agreed on; None after a refused handshake."""
+    found = re.search(r"^New, TLSv\S+, Cipher is (\S+)$", done.stdout, re.MULTILINE)
+    return None if not found or "handshake failure" in done.stderr else found[1]
+
+
+def suites(mask):
+    """Names of all suites of TLS 1.2 that this openssl can offer and that @mask selects."""
+    listed = subprocess.run(["openssl", "ciphers", "-tls1_2", "-s", f"{mask}:!PSK:!SRP:@SECLEVEL=0"], capture_output=True, text=True,
+                            check=True)
+    return [name for name in listed.stdout.strip().split(":") if not name.startswith("TLS_")]
+
+
+@pytest.mark.parametrize("key", ["ecdsa", "rsa"])
+def test_tls_1_2_has_forward_secrecy_and_authenticated_encryption(rsa, tls_node, key):
+    """Every suite that openssl can offer is tried, one handshake each."""
+    node = tls_node(**(rsa if key == "rsa" else {}))
+    allowed = set(suites("ECDHE+AESGCM:ECDHE+CHACHA20"))
+    taken = {name for name in suites("ALL:COMPLEMENTOFALL")
+             if suite_of(s_client(node, "-tls1_2", "-cipher", f"{name}:@SECLEVEL=0")) == name}
+    assert taken and taken <= allowed, f"taken besides: {sorted(taken - allowed)}"
+    assert {name.split("-")[1] for name in taken} == {key.upper()}
+
+
+def test_tls_1_2_is_not_renegotiated(tls_node):
+    node = tls_node()
+    done = s_client(node, "-tls1_2", say="R\n")
+    assert "RENEGOTIATING" in done.stdout + done.stderr and "no renegotiation" in done.stderr, done
+    assert node.api("GET", "/healthz", prefix="", key=None).status == 200
+
+
+@pytest.mark.parametrize("version", ["-tls1", "-tls1_1"])
+def test_old_versions_are_refused_to_openssl_too(rsa, tls_node, version):
+    done = s_client(tls_node(**rsa), version, "-cipher", "ALL:@SECLEVEL=0")
+    assert suite_of(done) in (None, "(NONE)") and "alert protocol version" in done.stderr, done
 
 
 def test_plain_http_to_a_tls_port_gets_no_answer_of_ours(tls_node):
