@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * auth_rate.c - failed authentications by address, in a table that never grows.
  *
- * A minute is counted from the first failure. Once the limit is reached every attempt has to wait until that minute is over,
- * the right key included: otherwise the answer to the eleventh guess would still tell whether it was right.
+ * A minute is counted from the first failure. It only decides how a wrong key is answered (401, or
+ * 429 beyond the limit): a right key is never held against what else came from its address, which
+ * may be shared by a company, or by all clients of a proxy. That leaves nothing to guess: keys are
+ * 192 random bits, and a failure costs one hash and one search by an index.
  *
- * The table has sets of eight places, chosen by a seeded hash. When a set is full the oldest minute in it makes room: whoever
- * owns enough addresses to push others out has those addresses to guess from anyway, and keys are 256 random bits.
+ * The table has sets of eight places, chosen by a seeded hash. When a set is full, the place with
+ * the fewest failures makes room, the oldest among equals: an address at its limit is pushed out
+ * only by eight others of the same set that are at theirs.
  */
 #include "api/auth_rate.h"
 
@@ -42,24 +45,30 @@ void auth_rate_free(struct auth_rate *r)
 	free(r);
 }
 
+static bool is_over(const struct place *p, uint64_t now_ms)
+{
+	return !p->fails || now_ms - p->since_ms >= WINDOW_MS;
+}
+
 /* The place of @k if its minute still runs. */
 static struct place *find(struct place *set, const struct peer_key *k, uint64_t now_ms)
 {
 	for (unsigned i = 0; i < PLACES; i++) {
-		if (set[i].fails && now_ms - set[i].since_ms < WINDOW_MS && peer_equal(&set[i].key, k))
+		if (!is_over(&set[i], now_ms) && peer_equal(&set[i].key, k))
 			return &set[i];
 	}
 	return NULL;
 }
 
-static struct place *oldest(struct place *set)
+static struct place *make_room(struct place *set, uint64_t now_ms)
 {
 	struct place *best = &set[0];
 
 	for (unsigned i = 0; i < PLACES; i++) {
-		if (!set[i].fails)
+		if (is_over(&set[i], now_ms))
 			return &set[i];
-		if (set[i].since_ms < best->since_ms)
+		if (set[i].fails < best->fails ||
+		    (set[i].fails == best->fails && set[i].since_ms < best->since_ms))
 			best = &set[i];
 	}
 	return best;
@@ -74,14 +83,14 @@ unsigned auth_rate_wait(struct auth_rate *r, const struct peer_key *k, uint64_t 
 	return (unsigned)((p->since_ms + WINDOW_MS - now_ms + 999) / 1000);
 }
 
-void auth_rate_failed(struct auth_rate *r, const struct peer_key *k, uint64_t now_ms)
+unsigned auth_rate_failed(struct auth_rate *r, const struct peer_key *k, uint64_t now_ms)
 {
 	struct place *set = r->place[peer_hash(k, r->seed) % SETS];
 	struct place *p = find(set, k, now_ms);
 
 	if (!p) {
-		p = oldest(set);
+		p = make_room(set, now_ms);
 		*p = (struct place){ .key = *k, .since_ms = now_ms };
 	}
-	p->fails++;
+	return ++p->fails;
 }

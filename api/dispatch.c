@@ -94,7 +94,7 @@ static bool is_from_a_page(const struct call *c)
 	return strcmp(c->method, "GET") != 0 && strcmp(c->method, "HEAD") != 0 && call_header(c, "Origin");
 }
 
-static int ask(struct request *q, struct err *e)
+static int authenticate(struct request *q, struct err *e)
 {
 	struct conn *c = q->conn;
 	struct credentials cred = { .api_key = api_key(&q->call) };
@@ -119,26 +119,23 @@ static int ask(struct request *q, struct err *e)
 	return r;
 }
 
-static int authenticate(struct request *q, struct err *e)
+/* Wrong keys that come too often from one address are to slow down: 429 instead of 401. A request
+ * without a key is no try: any web page can make a browser send those. */
+static int count_failure(struct request *q, struct err *e)
 {
 	struct server *s = q->s;
 	const struct conn *c = q->conn;
+	const char *key = api_key(&q->call);
 	uint64_t now = uv_now(s->loop);
-	unsigned wait = c->is_unix ? 0 : auth_rate_wait(s->auth_rate, &c->peer, now);
-	int r;
 
-	if (wait) {
-		buf_printf(&q->extra, "Retry-After: %u\r\n", wait);
-		return err_set(e, ERR_RATE, "too many failed authentications from this address: wait %u s",
-			       wait);
-	}
-	r = ask(q, e);
-	if (r == -ERR_UNAUTHENTICATED) {
-		s->auth_failed++;
-		if (!c->is_unix)
-			auth_rate_failed(s->auth_rate, &c->peer, now);
-	}
-	return r;
+	s->auth_failed++;
+	if (c->is_unix || !key || !*key ||
+	    auth_rate_failed(s->auth_rate, &c->peer, now) <= s->limits.auth_fails)
+		return -ERR_UNAUTHENTICATED;
+	err_set(e, ERR_RATE, "too many wrong API keys from this address: wait %u s with this one",
+		auth_rate_wait(s->auth_rate, &c->peer, now));
+	e->retry_s = auth_rate_wait(s->auth_rate, &c->peer, now);
+	return -ERR_RATE;
 }
 
 static bool has_credentials(const struct request *q)
@@ -156,13 +153,16 @@ static int admit(struct request *q, struct err *e)
 
 	if ((route->flags & ROUTE_TRY_AUTH) && has_credentials(q)) {
 		r = authenticate(q, e);
-		if (r < 0 && r != -ERR_UNAUTHENTICATED)
+		/* there may be another credential, such as a log link, which is good */
+		if (r == -ERR_UNAUTHENTICATED)
+			(void)count_failure(q, e);
+		else if (r < 0)
 			return r;
 	}
 	if (!(route->flags & ROUTE_NO_AUTH)) {
 		r = authenticate(q, e);
 		if (r < 0)
-			return r;
+			return r == -ERR_UNAUTHENTICATED ? count_failure(q, e) : r;
 		if (q->call.caller.role < route->role)
 			return err_set(e, ERR_FORBIDDEN, "this needs the role %s; the caller is %s",
 				       role_word[route->role], role_word[q->call.caller.role]);

@@ -31,7 +31,7 @@ struct server_limits {           /* 0 = the default in brackets */
 	unsigned write_stall_ms; /* answer not taken by the peer [30000] */
 	unsigned per_peer;       /* connections from one address [1024] */
 	unsigned connections;    /* in all [4096] */
-	unsigned auth_fails;     /* failed authentications a minute and address before 429 [10] */
+	unsigned auth_fails;     /* wrong keys a minute and address that get 401, not 429 [10] */
 	size_t head_bytes; /* request line + headers [16384] -> 431; the target alone at most half -> 414 */
 };
 

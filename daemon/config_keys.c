@@ -155,8 +155,9 @@ const struct key config_keys[] = {
 	  .min = 1, .max = 1000000, .flags = KEY_RELOAD },
 	{ "api", "auth_failures_per_minute", &type_int, AT(api.auth_failures_per_minute),
 	  .preset = "10",
-	  .doc = "Failed authentications from one address before it is answered 429 for the rest "
-		 "of the minute.",
+	  .doc = "Wrong API keys from one address that are answered 401 in a minute; further ones are "
+		 "answered 429. A right key is never refused for them, and a request without a key "
+		 "does not count.",
 	  .min = 1, .max = 1000000 },
 	{ "api", "drain_seconds", &type_int, AT(api.drain_seconds),
 	  .preset = "20",

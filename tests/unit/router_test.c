@@ -156,6 +156,24 @@ static void newest_offender_is_remembered_in_a_full_table(void **st)
 	auth_rate_free(r);
 }
 
+/* Whoever owns many addresses must not be able to make the table forget one that is at its limit. */
+static void addresses_with_one_failure_do_not_push_out_one_with_many(void **st)
+{
+	struct auth_rate *r = auth_rate_new(10);
+	struct peer_key many = address(0x0a000001);
+
+	(void)st;
+	for (unsigned i = 1; i <= 10; i++)
+		assert_int_equal(auth_rate_failed(r, &many, 1000), i);
+	for (uint32_t i = 0; i < 100000; i++) {
+		struct peer_key k = address(0x0b000000 + i);
+
+		(void)auth_rate_failed(r, &k, 1001);
+	}
+	assert_int_equal(auth_rate_wait(r, &many, 1002), 60);
+	auth_rate_free(r);
+}
+
 static void ipv6_counts_by_network_and_mapped_ipv4_as_ipv4(void **st)
 {
 	struct sockaddr_in6 a = { .sin6_family = AF_INET6 }, b = a, mapped = a;
@@ -212,6 +230,7 @@ int main(void)
 		cmocka_unit_test(unknown_paths_match_nothing),
 		cmocka_unit_test(limit_holds_for_the_rest_of_the_minute),
 		cmocka_unit_test(newest_offender_is_remembered_in_a_full_table),
+		cmocka_unit_test(addresses_with_one_failure_do_not_push_out_one_with_many),
 		cmocka_unit_test(ipv6_counts_by_network_and_mapped_ipv4_as_ipv4),
 		cmocka_unit_test(connections_are_counted_by_address),
 		cmocka_unit_test(loopback_is_all_of_127_and_one_of_ipv6),

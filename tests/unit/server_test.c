@@ -117,6 +117,7 @@ static const struct route routes[] = {
 	{ .method = "GET", .pattern = "/follow", .flags = ROUTE_NO_AUTH, .handle = follow },
 	{ .method = "GET", .pattern = "/big", .flags = ROUTE_NO_AUTH, .handle = big },
 	{ .method = "GET", .pattern = "/read", .role = ROLE_READER, .handle = say },
+	{ .method = "GET", .pattern = "/try", .flags = ROUTE_NO_AUTH | ROUTE_TRY_AUTH, .handle = say },
 	{ .method = "POST",
 	  .pattern = "/long",
 	  .role = ROLE_READER,
@@ -382,22 +383,40 @@ static void roles_and_keys(void **st)
 	stop();
 }
 
-static void guessing_is_slowed_for_tcp_but_not_for_open_routes(void **st)
+static void expect(int status, const char *request)
 {
-	auto_free char *right = NULL, *open = NULL;
+	auto_free char *a = ask(request);
 
+	assert_status(a, status);
+	if (status == 429)
+		assert_has(a, "Retry-After: ");
+}
+
+static void wrong_keys_are_slowed_and_nobody_else(void **st)
+{
 	(void)st;
 	start(&(struct server_limits){ .auth_fails = 3 });
-	for (int i = 0; i < 3; i++) {
-		auto_free char *a = ask(WITH("/read", "X-API-Key: guess"));
+	for (int i = 0; i < 3; i++)
+		expect(401, WITH("/read", "X-API-Key: guess"));
+	expect(429, WITH("/read", "X-API-Key: guess"));
+	expect(200, WITH("/read", "X-API-Key: reader"));
+	expect(401, GET("/read"));
+	expect(200, GET("/say"));
+	expect(200, WITH("/try", "X-API-Key: guess"));
+	stop();
+}
 
-		assert_status(a, 401);
+static void a_request_without_a_key_is_no_try(void **st)
+{
+	(void)st;
+	start(&(struct server_limits){ .auth_fails = 1 });
+	for (int i = 0; i < 5; i++) {
+		expect(401, GET("/read"));
+		expect(401, WITH("/read", "X-API-Key:"));
+		expect(401, WITH("/read", "Authorization: Basic eDp5"));
 	}
-	right = ask(WITH("/read", "X-API-Key: reader"));
-	assert_status(right, 429);
-	assert_has(right, "Retry-After: ");
-	open = ask(GET("/say"));
-	assert_status(open, 200);
+	expect(401, WITH("/read", "X-API-Key: guess"));
+	expect(429, WITH("/read", "X-API-Key: guess"));
 	stop();
 }
 
@@ -1000,7 +1019,8 @@ int main(void)
 		cmocka_unit_test(pipelined_calls_are_answered_in_order_one_at_a_time),
 		cmocka_unit_test(unread_answers_stop_the_next_request),
 		cmocka_unit_test(roles_and_keys),
-		cmocka_unit_test(guessing_is_slowed_for_tcp_but_not_for_open_routes),
+		cmocka_unit_test(wrong_keys_are_slowed_and_nobody_else),
+		cmocka_unit_test(a_request_without_a_key_is_no_try),
 		cmocka_unit_test(unix_socket_tells_who_is_there),
 		cmocka_unit_test(plain_http_is_for_loopback_only),
 		cmocka_unit_test(descriptors_are_adopted),
