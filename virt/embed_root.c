@@ -8,7 +8,8 @@
  * wrong after a reboot, when the number belongs to a stranger. libvirtd is safe because /run is emptied by the boot.
  * ROOT is on disk, so ROOT/boot names the boot that ROOT/run belongs to, and run is removed when it is not this one.
  * A boot here is the time during which pids keep their meaning: the kernel's boot id, the pid namespace and the start
- * of its first process (a restarted container keeps the boot id).
+ * of its first process (a restarted container keeps the boot id). The stamp also names the folder: in the copy of a root
+ * the status files speak of QEMUs of the original, whose monitors the driver would take, or end them.
  *
  * ROOT/etc/qemu.conf is ours and rewritten at every start.
  */
@@ -19,9 +20,11 @@
 #include <fcntl.h>
 #include <mntent.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -36,7 +39,7 @@ enum {
 };
 _Static_assert(EMBED_ROOT_MAX + BELOW_ROOT <= SOCKET_PATH_MAX, "monitor sockets fit");
 
-enum { STAMP_LEN = 160, STATUS_MAX = 1 << 20 };
+enum { STAMP_LEN = 320, STATUS_MAX = 1 << 20 };
 
 /* stdio_handler: "logd" would need virtlogd running. namespaces: QEMU in its own mount namespace needs privileges that
  * containers lack. remember_owner: extended attributes, likewise. hugetlbfs_mount (added below): the driver makes folders
@@ -74,14 +77,18 @@ static unsigned long long first_process_start(void)
 	return start;
 }
 
-static void this_boot(char out[STAMP_LEN])
+static void this_boot(const char *root, char out[STAMP_LEN])
 {
 	char id[64], ns[64] = "";
 	ssize_t n = readlink("/proc/self/ns/pid", ns, sizeof(ns) - 1);
+	auto_free char *real = realpath(root, NULL);
+	struct stat st = { 0 };
 
 	ns[n > 0 ? n : 0] = '\0';
 	first_line("/proc/sys/kernel/random/boot_id", id, sizeof(id));
-	(void)snprintf(out, STAMP_LEN, "%s %s %llu", id, ns, first_process_start());
+	(void)stat(root, &st);
+	(void)snprintf(out, STAMP_LEN, "%s %s %llu %ju %s", id, ns, first_process_start(),
+		       (uintmax_t)st.st_ino, real ? real : root);
 }
 
 static int check_path(const char *root, struct err *e)
@@ -113,6 +120,14 @@ static int check_free(const char *root, struct err *e)
 		       (int)lock.l_pid);
 }
 
+/* Stamps of earlier releases end before the folder. */
+static bool same_boot(const char *old, const char *stamp)
+{
+	size_t n = strlen(old);
+
+	return n && !strncmp(old, stamp, n) && (!stamp[n] || (stamp[n] == ' ' && !strchr(old, '/')));
+}
+
 static int forget_other_boots(const char *root, const char *stamp, struct err *e)
 {
 	auto_free char *run = NULL, *mark = NULL;
@@ -124,7 +139,7 @@ static int forget_other_boots(const char *root, const char *stamp, struct err *e
 	first_line(mark, old, sizeof(old));
 	if (!strcmp(old, stamp))
 		return 0;
-	r = file_remove_tree(run, e);
+	r = same_boot(old, stamp) ? 0 : file_remove_tree(run, e);
 	if (r)
 		return r;
 	return file_write(mark, stamp, strlen(stamp), 0644, e);
@@ -230,8 +245,6 @@ int embed_root_prepare_for(const char *root, const char *stamp, struct err *e)
 	int r = check_path(root, e);
 
 	if (!r)
-		r = file_mkdirs(root, 0755, e);
-	if (!r)
 		r = check_free(root, e);
 	if (!r)
 		r = forget_other_boots(root, stamp, e);
@@ -245,7 +258,12 @@ int embed_root_prepare_for(const char *root, const char *stamp, struct err *e)
 int embed_root_prepare(const char *root, struct err *e)
 {
 	char stamp[STAMP_LEN];
+	int r = check_path(root, e);
 
-	this_boot(stamp);
+	if (!r)
+		r = file_mkdirs(root, 0755, e);
+	if (r)
+		return r;
+	this_boot(root, stamp);
 	return embed_root_prepare_for(root, stamp, e);
 }

@@ -554,6 +554,40 @@ static void run_files_of_another_boot_are_forgotten_and_of_this_one_kept(void **
 	assert_int_equal(file_remove_tree(dir, &e), 0);
 }
 
+/* The driver would take over QEMUs of the original, or end them. */
+static void run_files_in_a_copy_of_a_root_are_forgotten(void **st)
+{
+	char dir[] = "/tmp/teepod-hv-XXXXXX", copy[] = "/tmp/teepod-hv-XXXXXX";
+	auto_free char *stamp = NULL, *short_stamp = NULL;
+	struct err e;
+
+	(void)st;
+	assert_non_null(mkdtemp(dir));
+	assert_non_null(mkdtemp(copy));
+	auto_free char *run_dir = xasprintf("%s/run/qemu", dir), *mark = xasprintf("%s/boot", dir),
+		       *status = xasprintf("%s/run/qemu/x.xml", dir),
+		       *command = xasprintf("cp -a %s/. %s", dir, copy);
+	assert_int_equal(embed_root_prepare(dir, &e), 0);
+	assert_int_equal(file_mkdirs(run_dir, 0755, &e), 0);
+	assert_int_equal(file_write(status, "x", 1, 0644, &e), 0);
+	assert_int_equal(system(command), 0); /* NOLINT(cert-env33-c): our own folders */
+	assert_int_equal(embed_root_prepare(copy, &e), 0);
+	assert_false(exists(copy, "run/qemu/x.xml"));
+	assert_int_equal(embed_root_prepare(dir, &e), 0);
+	assert_true(exists(dir, "run/qemu/x.xml"));
+
+	/* An earlier release wrote no folder into its stamp: an upgrade keeps the guests that run. */
+	assert_int_equal(file_read(mark, 4096, &stamp, NULL, &e), 0);
+	*strchr(stamp, '/') = '\0';
+	*strrchr(stamp, ' ') = '\0';
+	short_stamp = xstrndup(stamp, (size_t)(strrchr(stamp, ' ') - stamp));
+	assert_int_equal(file_write(mark, short_stamp, strlen(short_stamp), 0644, &e), 0);
+	assert_int_equal(embed_root_prepare(dir, &e), 0);
+	assert_true(exists(dir, "run/qemu/x.xml"));
+	assert_int_equal(file_remove_tree(dir, &e), 0);
+	assert_int_equal(file_remove_tree(copy, &e), 0);
+}
+
 /* libvirt would try for half a minute to reach the monitor of a QEMU that never was. */
 static void a_domain_whose_qemu_was_never_executed_is_forgotten(void **st)
 {
@@ -942,6 +976,7 @@ int main(void)
 		cmocka_unit_test(kvm_is_there_when_libvirt_offers_it_for_this_architecture),
 		cmocka_unit_test(qemus_user_is_what_libvirts_dac_label_says),
 		cmocka_unit_test(run_files_of_another_boot_are_forgotten_and_of_this_one_kept),
+		cmocka_unit_test(run_files_in_a_copy_of_a_root_are_forgotten),
 		cmocka_unit_test(a_domain_whose_qemu_was_never_executed_is_forgotten),
 		cmocka_unit_test(a_folder_open_in_another_process_is_worth_waiting_for),
 	};
