@@ -19,7 +19,8 @@ static void get_readyz(struct call *c)
 	struct node_info node;
 
 	vmm_node(api_of(c)->vmm, &node);
-	if (!node.hypervisor_up) {
+	/* In maintenance a node is ready, also in that of a state folder which is not its own. */
+	if (!node.hypervisor_up && !node.foreign) {
 		why = xasprintf("hypervisor is not connected: %s",
 				node.hypervisor_error[0] ? node.hypervisor_error : "connecting");
 		json_array_append_new(reasons, json_text_or_null(why));

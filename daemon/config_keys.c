@@ -217,7 +217,7 @@ const struct key config_keys[] = {
 	{ "host", "root", &type_path, AT(host.root),
 	  .preset = "/",
 	  .doc = "Folder below which the files are looked at that tell what the machine has and can "
-		 "do: /proc, /sys, /dev, the QGS socket, the TDX firmware. For tests: leave it at /. "
+		 "do: /proc, /sys, /dev, /etc/machine-id, the QGS socket, the TDX firmware. For tests: leave it at /. "
 		 "Guests are not affected, nor is what auto amounts are measured from." },
 	{ "host", "ppid", &type_hex, AT(host.ppid),
 	  .preset = "",

@@ -309,6 +309,26 @@ static int check_db(const struct config *c)
 	return n ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+static int accept_host(struct daemon *d)
+{
+	const char *dir = d->config->node.state_dir;
+	bool changed = false;
+	struct err e;
+	int r = state_lock(dir, &e);
+
+	make_settings(d);
+	if (r)
+		err_hint(&e, "stop that daemon first");
+	else
+		r = vmm_accept_host(dir, current(d)->host_root, state_lock, &changed, &e);
+	if (r) {
+		(void)fprintf(stderr, "teepod: %s%s%s\n", e.text, e.hint[0] ? "; " : "", e.hint);
+		return EXIT_FAILURE;
+	}
+	(void)printf("%s %s this host's\n", dir, changed ? "is now" : "was already");
+	return EXIT_SUCCESS;
+}
+
 static int add_key(const struct options *o, const struct config *c)
 {
 	char key[API_KEY_TEXT];
@@ -400,6 +420,8 @@ int main(int argc, char **argv)
 		status = check_db(d.config);
 	else if (d.options.action == ACTION_CHECK_HOST)
 		status = check_host(d.config);
+	else if (d.options.action == ACTION_ACCEPT_HOST)
+		status = accept_host(&d);
 	else if (d.options.action == ACTION_ADD_KEY)
 		status = add_key(&d.options, d.config);
 	else if (d.options.action == ACTION_PRINT_DOMAIN)

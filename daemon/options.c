@@ -20,6 +20,7 @@ enum {
 	OPT_CHECK_DB,
 	OPT_CHECK_HOST,
 	OPT_ADD_KEY,
+	OPT_ACCEPT_HOST,
 	OPT_PRINT_DOMAIN
 };
 
@@ -35,6 +36,7 @@ static const struct option long_options[] = {
 	{ "check-db", no_argument, NULL, OPT_CHECK_DB },
 	{ "check-host", no_argument, NULL, OPT_CHECK_HOST },
 	{ "add-key", required_argument, NULL, OPT_ADD_KEY },
+	{ "accept-host", no_argument, NULL, OPT_ACCEPT_HOST },
 	{ "print-domain-xml", required_argument, NULL, OPT_PRINT_DOMAIN },
 	{ "version", no_argument, NULL, 'V' },
 	{ "help", no_argument, NULL, 'h' },
@@ -62,6 +64,8 @@ const char *options_help(void)
 	       "      --check-db            check the database\n"
 	       "      --check-host          tell whether this host can run TDX guests, and what is missing\n"
 	       "      --print-domain-xml FILE  the libvirt domain of a create request; asks no host\n"
+	       "      --accept-host         make this host the owner of a state folder that was copied, moved\n"
+	       "                            or restored\n"
 	       "      --add-key NAME:ROLE   make an API key (reader, tenant, operator or admin), print it once\n"
 	       "  -V, --version             print the version\n"
 	       "  -h, --help                print this\n"
@@ -182,6 +186,8 @@ static int take(struct options *o, int opt, const char *arg, struct buf *error)
 		return take_action(o, ACTION_CHECK_DB, error);
 	case OPT_CHECK_HOST:
 		return take_action(o, ACTION_CHECK_HOST, error);
+	case OPT_ACCEPT_HOST:
+		return take_action(o, ACTION_ACCEPT_HOST, error);
 	case OPT_ADD_KEY:
 		return take_action(o, ACTION_ADD_KEY, error) < 0 ? -ERR_INVALID : take_key(o, arg, error);
 	case OPT_PRINT_DOMAIN:

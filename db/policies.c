@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * policies.c - what the node does with CVMs by itself: columns of cvms, and the one row of maintenance.
+ * policies.c - what the node does with CVMs by itself: columns of cvms, and the one row each of maintenance and of the owner.
  */
 #include "db/rows.h"
 #include "db/sql.h"
@@ -222,5 +222,35 @@ int maintenance_set(struct db *db, const struct maintenance_row *row, struct err
 			" (1, ?, ?, ?, ?, ?)",
 			"ssidd", row->reason, row->caller, row->since_ms, (int)row->timeout_s,
 			(int)row->force);
+	return r < 0 ? r : 0;
+}
+
+/* ------------------------------------------------------------------ owner */
+
+static void read_owner(struct db *db, sqlite3_stmt *st, void *row)
+{
+	struct owner_row *o = row;
+
+	(void)db;
+	sql_text(st, 0, o->marker, sizeof(o->marker));
+	o->inode = sqlite3_column_int64(st, 1);
+	sql_text(st, 2, o->machine, sizeof(o->machine));
+	sql_text(st, 3, o->host, sizeof(o->host));
+	sql_text(st, 4, o->dir, sizeof(o->dir));
+}
+
+int owner_get(struct db *db, struct owner_row *ret, struct err *e)
+{
+	return sql_one(db, sql_query(db, e, "SELECT marker, inode, machine, host, dir FROM owner", ""),
+		       read_owner, ret, sizeof(*ret), e);
+}
+
+int owner_set(struct db *db, const struct owner_row *row, struct err *e)
+{
+	int r = sql_run(db, e,
+			"INSERT OR REPLACE INTO owner (id, marker, inode, machine, host, dir) VALUES"
+			" (1, ?, ?, ?, ?, ?)",
+			"sisss", row->marker, row->inode, row->machine, row->host, row->dir);
+
 	return r < 0 ? r : 0;
 }

@@ -339,6 +339,18 @@ struct maintenance_row {
 int maintenance_get(struct db *db, struct maintenance_row *ret, struct err *e);
 int maintenance_set(struct db *db, const struct maintenance_row *row, struct err *e);
 
+/* Whose database this is: vmm/owner.c. */
+struct owner_row {
+	char marker[UUID_TEXT];   /* random id, also in the marker file */
+	int64_t inode;            /* of the marker file */
+	char machine[SHA256_HEX]; /* of the machine-id */
+	char host[64],
+		dir[4096]; /* host name, state folder; for messages, and to find the original of a copy */
+};
+/* -ERR_NOT_FOUND without *e filled: nobody has owned it so far. */
+int owner_get(struct db *db, struct owner_row *ret, struct err *e);
+int owner_set(struct db *db, const struct owner_row *row, struct err *e);
+
 int ports_add(struct db *db, int64_t cvm, const struct port_row *p, struct err *e);
 int ports_of(struct db *db, int64_t cvm, struct port_row **ret, size_t *n, struct err *e);
 /* Does a CVM other than @but hold (protocol, port) on @address, or on any address when one of the two is a wildcard? 1/0. *ret_name is

@@ -408,6 +408,11 @@ static const char *const migrations[] = {
 	" UPDATE operations SET step = coalesce((SELECT name.value FROM steps, json_each(steps.kinds) kind, json_each(steps.list) name"
 	" WHERE kind.value = operations.kind AND name.key = operations.step_index), '');"
 	"ALTER TABLE operations DROP COLUMN step_index;",
+
+	/* 8: whose database this is (vmm/owner.c) */
+	"CREATE TABLE owner ("
+	" id INTEGER PRIMARY KEY CHECK (id = 1), marker TEXT NOT NULL, inode INTEGER NOT NULL, machine TEXT NOT NULL,"
+	" host TEXT NOT NULL, dir TEXT NOT NULL) STRICT;",
 };
 
 int db_schema_version(void)

@@ -737,7 +737,10 @@ int hv_new(const struct hv_config *cfg, struct hypervisor **ret, struct err *e)
 		hypervisor_free(h);
 		return r;
 	}
-	connect_start(h);
+	if (cfg->never)
+		h->link = LINK_FAILED;
+	else
+		connect_start(h);
 	*ret = h;
 	return 0;
 }

@@ -38,6 +38,7 @@ struct hv_config {
 	const char *uri;
 	const char *embed_root; /* used when the URI is embed without a root */
 	const char *emulator;   /* QEMU binary; NULL: what libvirt's capabilities name */
+	bool never;             /* do not connect: every job that needs a connection is refused */
 	void (*on_event)(void *arg, const struct hv_event *ev); /* loop thread */
 	/* Connected (again): @up with capabilities known; lost: !@up. Loop thread. Reconnects by itself with back-off. */
 	void (*on_link)(void *arg, bool up, const struct err *e);

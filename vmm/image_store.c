@@ -97,12 +97,22 @@ struct import {
 	struct err err;
 };
 
+static void import_before(void *arg)
+{
+	struct import *i = arg;
+
+	i->failed = owner_allows(i->v, &i->err) != 0;
+}
+
 static void import_work(void *arg)
 {
 	struct import *i = arg;
 	auto_free char *dir = NULL;
-	int r = image_import(i->store, i->source, i->name, &i->image, &i->err);
+	int r;
 
+	if (i->failed)
+		return;
+	r = image_import(i->store, i->source, i->name, &i->image, &i->err);
 	if (!r) {
 		dir = xasprintf("%s/%s", i->store, i->image.name);
 		r = image_boot_read(dir, &i->boot, &i->err);
@@ -181,7 +191,8 @@ void vmm_image_import(struct vmm *v, const char *source, const char *name, int64
 	i->source = xstrdup(source);
 	i->name = name && *name ? xstrdup(name) : NULL;
 	vmm_job_begin(v);
-	store_job(&(struct store_job){ .v = v, .work = import_work, .done = import_done, .arg = i });
+	store_job(&(struct store_job){
+		.v = v, .before = import_before, .work = import_work, .done = import_done, .arg = i });
 }
 
 /* ------------------------------------------------------------------ delete */
@@ -199,8 +210,11 @@ static int remove_turn(void *arg, struct err *e)
 {
 	struct removal *m = arg;
 	struct image_row row;
-	int r = images_by_name(m->v->db, m->name, &row, e), used;
+	int r = owner_allows(m->v, e), used;
 
+	if (r)
+		return r;
+	r = images_by_name(m->v->db, m->name, &row, e);
 	if (r)
 		return r == -ERR_NOT_FOUND
 			       ? err_field(e, ERR_NOT_FOUND, "image", m->name, "no image %s", m->name)

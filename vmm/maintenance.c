@@ -18,7 +18,10 @@ enum { DRAIN_TIMEOUT_S = 60 };
 int maintenance_allows(struct vmm *v, struct err *e)
 {
 	struct maintenance_row m = { 0 };
-	int r = maintenance_get(v->db, &m, e);
+	int r = owner_allows(v, e);
+
+	if (!r)
+		r = maintenance_get(v->db, &m, e);
 
 	if (r || !m.on)
 		return r;
@@ -30,9 +33,21 @@ int maintenance_allows(struct vmm *v, struct err *e)
 int vmm_maintenance(struct vmm *v, struct maintenance_row *ret, struct drain_counts *ret_counts,
 		    struct err *e)
 {
-	int r = maintenance_get(v->db, ret, e);
+	struct maintenance_row m = { 0 };
+	int r = maintenance_get(v->db, &m, e);
 
-	return r ? r : cvms_drain_counts(v->db, ret_counts, e);
+	if (!r)
+		r = cvms_drain_counts(v->db, ret_counts, e);
+	if (r)
+		return r;
+	if (*v->foreign) {
+		m.on = true;
+		m.since_ms = v->opened_ms;
+		(void)snprintf(m.reason, sizeof(m.reason), "%s", v->foreign);
+		(void)snprintf(m.caller, sizeof(m.caller), "teepod");
+	}
+	*ret = m;
+	return 0;
 }
 
 /* ------------------------------------------------------------------ changing it */
@@ -77,8 +92,10 @@ int vmm_set_maintenance(struct vmm *v, bool on, const char *reason, const struct
 
 	if (r)
 		return r;
-	if (!on)
-		return was.on ? end(v, &was, ref, e) : 0;
+	if (!on) {
+		r = owner_allows(v, e);
+		return r ? r : was.on ? end(v, &was, ref, e) : 0;
+	}
 	now.timeout_s = was.timeout_s;
 	now.force = was.force;
 	(void)snprintf(now.reason, sizeof(now.reason), "%s", reason);
@@ -89,8 +106,10 @@ int vmm_drain(struct vmm *v, const struct power_ask *ask, const char *reason, co
 	      struct err *e)
 {
 	struct maintenance_row was = { 0 }, now = { .force = ask->force };
-	int n, r = maintenance_get(v->db, &was, e);
+	int n, r = owner_allows(v, e);
 
+	if (!r)
+		r = maintenance_get(v->db, &was, e);
 	if (r)
 		return r;
 	if (!v->settled)

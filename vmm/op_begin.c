@@ -133,9 +133,13 @@ int op_begin(struct vmm *v, const struct cvm_row *c, enum op_kind kind, const ch
 	const struct step *first;
 	struct op_row running;
 	struct begun *b;
-	int r = ops_running_of(v->db, c->id, &running, e);
-	bool queue = r == 0;
+	int r = owner_allows(v, e);
+	bool queue;
 
+	if (r)
+		return r;
+	r = ops_running_of(v->db, c->id, &running, e);
+	queue = r == 0;
 	if (r && r != -ERR_NOT_FOUND)
 		return r;
 	r = queue ? overtake(v, kind, &running, c, e) : 0;
@@ -265,8 +269,8 @@ int ops_resume(struct vmm *v, struct err *e)
 {
 	const struct op_filter live = { .live = true, .state = -1, .skip_bad = true };
 	auto_free struct op_row *rows = NULL;
-	size_t n;
-	int r = ops_list(v->db, &live, 0, -1, &rows, &n, NULL, e);
+	size_t n = 0;
+	int r = *v->foreign ? 0 : ops_list(v->db, &live, 0, -1, &rows, &n, NULL, e);
 
 	for (size_t i = 0; !r && i < n; i++)
 		if (rows[i].state == OP_RUNNING)

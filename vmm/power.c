@@ -43,8 +43,10 @@ int vmm_power(struct vmm *v, const struct cvm_row *cvm, const struct power_ask *
 	unsigned timeout_s = ask->timeout_s;
 	char params[128];
 	struct cvm_row c;
-	int r = power_timeout(&timeout_s, e);
+	int r = owner_allows(v, e);
 
+	if (!r)
+		r = power_timeout(&timeout_s, e);
 	if (r)
 		return r;
 	/* The caller's row may be of an earlier turn. */

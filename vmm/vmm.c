@@ -100,12 +100,14 @@ static int open_hypervisor(struct vmm *v, struct err *e)
 		.uri = v->set.hypervisor_uri,
 		.embed_root = v->set.embed_root,
 		.emulator = v->set.emulator && *v->set.emulator ? v->set.emulator : NULL,
+		.never = *v->foreign,
 		.on_event = observe_event,
 		.on_link = observe_link,
 		.arg = v,
 	};
 
-	(void)snprintf(v->link_error, sizeof(v->link_error), "connecting");
+	(void)snprintf(v->link_error, sizeof(v->link_error), "%s", *v->foreign ? v->foreign : "connecting");
+	v->link_tried = *v->foreign;
 	return hv_new(&cfg, &v->hv, e);
 }
 
@@ -137,10 +139,14 @@ int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 	v->set = *s;
 	if (!r)
 		r = db_open(path, &v->db, e);
+	if (!r)
+		r = owner_check(v, e);
 	if (r) {
+		db_close(v->db);
 		free(v);
 		return r;
 	}
+	v->opened_ms = clock_wall_ms();
 	v->turn = turn_new(s->loop, v->db);
 	note_committed(v);
 	(void)turn_watch(v->turn, note_committed, v);
@@ -156,11 +162,13 @@ int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 		free(v);
 		return r;
 	}
-	images_import_demo(v);
+	if (!*v->foreign) {
+		images_import_demo(v);
+		billing_begin(v);
+	}
 	host_watch_refresh(v);
 	vmm_look(v, NULL, NULL);
 	keep_house_later(v);
-	billing_begin(v);
 	*ret = v;
 	return 0;
 }
@@ -382,6 +390,7 @@ void vmm_node(const struct vmm *v, struct node_info *ret)
 	bool tdx = caps && caps->tdx && v->set.tee != TEE_NONE;
 
 	*ret = (struct node_info){ .hypervisor_up = v->link_up && v->settled && !v->demo_imports,
+				   .foreign = *v->foreign,
 				   .mode = tdx ? "tdx" : "development" };
 	if (!ret->hypervisor_up)
 		(void)snprintf(ret->hypervisor_error, sizeof(ret->hypervisor_error), "%s",

@@ -295,6 +295,11 @@ int vmm_set_policy(struct vmm *v, const struct cvm_row *cvm, const struct policy
 
 /* ------------------------------------------------------------------ maintenance of the node */
 
+/* Make this host the owner of the state folder (owner.c). No daemon may run on it. @lock takes the
+ * state lock of a folder. *ret_changed: false when it was the owner already. */
+int vmm_accept_host(const char *state_dir, const char *host_root, int (*lock)(const char *dir, struct err *e),
+		    bool *ret_changed, struct err *e);
+
 /* [turn] In maintenance there are no new CVMs, and what would be started by itself waits. Off: what a drain took down is started again. */
 int vmm_set_maintenance(struct vmm *v, bool on, const char *reason, const struct request_ref *ref,
 			struct err *e);
@@ -367,6 +372,7 @@ const char *status_word(enum status s); /* the cloud's vocabulary, both versions
 
 struct node_info {
 	bool hypervisor_up;
+	bool foreign;               /* the state folder is not this node's: see maintenance */
 	char hypervisor_error[400]; /* why not */
 	char libvirt[16], qemu[16];
 	bool tdx, kvm;

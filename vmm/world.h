@@ -16,7 +16,7 @@
  *   workspaces.c keys.c   who shares the node; quota.c, billing.c, meter.c  how much of it, and for what price
  *   measure_ask.c  what a verifier will see
  *   restart.c    starts again what crashed        pace.c   what starts and ends by itself, a few at a time
- *   maintenance.c  no new CVMs, drain, policies of a CVM
+ *   maintenance.c  no new CVMs, drain, policies of a CVM   owner.c  whose state folder this is
  */
 #ifndef TEEPOD_VMM_WORLD_H
 #define TEEPOD_VMM_WORLD_H
@@ -37,6 +37,8 @@ struct port_probe {
 enum { PROBES_WANTED = 1024 };
 struct port_probes;
 
+enum { FOREIGN_TEXT = sizeof(((struct maintenance_row *)NULL)->reason) };
+
 struct op_run;
 struct step_run;
 struct guest;
@@ -54,8 +56,10 @@ struct vmm {
 	bool link_tried;    /* or was, or could not: the first attempt is over */
 	bool settled;       /* reconciled since the last connect: operations may go on */
 	char link_error[400];
-	bool look_due;      /* policies are looked at when this turn is over */
-	bool more_to_prune; /* the last portion of old rows was a full one */
+	int64_t opened_ms;
+	char foreign[FOREIGN_TEXT]; /* why the state folder is not this node's (owner.c); "" = it is */
+	bool look_due;              /* policies are looked at when this turn is over */
+	bool more_to_prune;         /* the last portion of old rows was a full one */
 	bool closing, close_begun;
 	void (*closed)(void *arg, unsigned stuck);
 	void *closed_arg;
@@ -347,6 +351,12 @@ void policies_look(struct vmm *v);
 void policies_look_at(struct vmm *v, int64_t ms);
 /* turn_after() callback, @arg is the vmm: what could not be committed is tried again a second later. */
 void policies_written(void *arg, const struct err *e);
+
+/* ------------------------------------------------------------------ owner.c */
+/* At start: take the state folder if nobody owns it; fill v->foreign if somebody else does. */
+int owner_check(struct vmm *v, struct err *e);
+/* May anything be done to CVMs, or images? ERR_NODE_CLOSED while the state folder is not this node's. */
+int owner_allows(const struct vmm *v, struct err *e);
 
 /* ------------------------------------------------------------------ maintenance.c */
 /* May a CVM be added? ERR_NODE_CLOSED in maintenance. */

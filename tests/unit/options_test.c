@@ -91,6 +91,7 @@ static void actions_are_told_apart(void **state)
 		{ "--help-config", ACTION_HELP_CONFIG },
 		{ "--check-db --dev /d", ACTION_CHECK_DB },
 		{ "-c /f --check-host", ACTION_CHECK_HOST },
+		{ "--accept-host --dev /d", ACTION_ACCEPT_HOST },
 	};
 
 	(void)state;

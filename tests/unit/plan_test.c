@@ -252,6 +252,8 @@ static void policies_are_looked_at_by_an_index(void **st)
 	CALL(maintenance_set(db, &m, &e));
 	CALL(maintenance_get(db, &m, &e));
 	CALL(maintenance_set(db, &(struct maintenance_row){ 0 }, &e));
+	CALL(owner_set(db, &(struct owner_row){ .inode = 1 }, &e));
+	CALL(owner_get(db, &(struct owner_row){ 0 }, &e));
 }
 
 static void capacity_is_read_and_taken_by_an_index(void **st)
