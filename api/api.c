@@ -42,6 +42,23 @@ const struct route *const api_routes[] = {
 	NULL,
 };
 
+/* Is @name a literal where the routes of CVMs have an identifier? Such a CVM's path would be the route's. */
+static bool is_route_word(const char *name)
+{
+	static const char above[] = "/api/v1/cvms/";
+
+	for (const struct route *const *t = api_routes; *t; t++) {
+		for (const struct route *route = *t; route->method; route++) {
+			const char *word = route->pattern + sizeof(above) - 1;
+
+			if (!strncmp(route->pattern, above, sizeof(above) - 1) &&
+			    strcspn(word, "/") == strlen(name) && !strncasecmp(word, name, strlen(name)))
+				return true;
+		}
+	}
+	return false;
+}
+
 struct api *api_new(struct vmm *v, const struct api_settings *s)
 {
 	struct api *a = xcalloc(1, sizeof(*a));
@@ -52,6 +69,7 @@ struct api *api_new(struct vmm *v, const struct api_settings *s)
 	id_random(a->secret, sizeof(a->secret));
 	a->followers = followers_new(v);
 	a->key_rate = key_rate_new();
+	vmm_reserve_names(v, is_route_word);
 	return a;
 }
 
@@ -201,7 +219,10 @@ int api_find_cvm(struct call *c, const char *identifier, struct cvm_row *ret, st
 	if (slug)
 		return find_in(c, slug, identifier, ret, e);
 	r = vmm_find(v, c->caller.workspace, identifier, ret, e);
-	if (r == -ERR_CVM_NOT_FOUND && api_scope(c) == 0)
+	if (api_scope(c))
+		return r;
+	/* An own CVM that is only called like another workspace's UUID or app id may not be meant. */
+	if (r == -ERR_CVM_NOT_FOUND || (!r && found_by_odd_name(identifier, ret)))
 		r = vmm_find(v, 0, identifier, ret, e);
 	return r;
 }
@@ -210,9 +231,10 @@ int api_find_first(struct call *c, const char *identifier, struct cvm_row *ret, 
 {
 	const char *slug = call_query(c, "workspace", 0);
 	struct workspace_row w = { .id = c->caller.workspace };
+	char app_id[APP_ID_TEXT];
 	int r = api_find_cvm(c, identifier, ret, e);
 
-	if (r != -ERR_CVM_AMBIGUOUS)
+	if (r != -ERR_CVM_AMBIGUOUS || !identifier_app(identifier, app_id))
 		return r;
 	r = slug ? account_workspace(c, slug, &w, e) : 0;
 	if (!r)

@@ -243,7 +243,7 @@ static void put_status(const struct call *c, json_t *body, const char *asked, in
 	struct err e;
 	json_t *status;
 
-	if (!id_uuid_parse(asked, uuid) || vmm_find(api_of(c)->vmm, api_scope(c), uuid, &row, &e))
+	if (!id_uuid_parse(asked, uuid) || vmm_find_uuid(api_of(c)->vmm, api_scope(c), uuid, &row, &e))
 		return;
 	status = shape_status(&row, now_ms);
 	json_object_set_new(status, "vm_uuid", json_string(asked));

@@ -115,10 +115,10 @@ static const struct field_table gpus_table = { "GpusRequest", gpus_fields, ARRAY
 		"gateway_urls", FIELD_STRINGS, OPT, 0, 16, AT(gateway_urls), NULL, NULL, NULL                \
 	}
 
-#define CVM_NAME(flags)                                                                       \
-	{                                                                                     \
-		"name", FIELD_STRING, flags, 1, 63, AT(name), NULL, NULL,                     \
-			"5 to 63 letters, digits and single hyphens, beginning with a letter" \
+#define CVM_NAME(flags)                                                                                                     \
+	{                                                                                                                   \
+		"name", FIELD_STRING, flags, 1, 63, AT(name), NULL, NULL,                                                   \
+			"5 to 63 letters, digits and single hyphens, beginning with a letter; no UUID, app id or path word" \
 	}
 
 static const struct field provision_fields[] = { CVM_NAME(FIELD_REQUIRED), CVM_FIELDS };

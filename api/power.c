@@ -32,7 +32,7 @@ static int apply(struct change *ch, struct answer *ret, struct err *e)
 	if (!r)
 		r = vmm_power(v, &row, &pc->ask, &ref, &op, e);
 	if (!r)
-		r = vmm_find(v, 0, row.uuid, &row, e);
+		r = vmm_find_uuid(v, 0, row.uuid, &row, e);
 	if (r)
 		return r;
 	cvm_row_overlay(&row, &op);

@@ -50,7 +50,7 @@ static json_t *shape_cvm(const struct call *c, const struct app_row *app, const 
 	struct err gone;
 	char id[32];
 
-	if (!uuid[0] || vmm_find(api_of(c)->vmm, app->workspace, uuid, &row, &gone))
+	if (!uuid[0] || vmm_find_uuid(api_of(c)->vmm, app->workspace, uuid, &row, &gone))
 		return json_null();
 	(void)snprintf(id, sizeof(id), "cvm_%lld", (long long)row.id);
 	o = json_pack("{s:s,s:s,s:s,s:s,s:s}", "object_type", "cvm", "id", id, "name", row.name, "app_id",

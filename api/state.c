@@ -46,7 +46,7 @@ static json_t *read_state(struct state_follower *sf)
 	json_t *state;
 	int r;
 
-	r = vmm_find(api_of(sf->f.call)->vmm, 0, sf->uuid, &row, &e);
+	r = vmm_find_uuid(api_of(sf->f.call)->vmm, 0, sf->uuid, &row, &e);
 	if (!r)
 		return shape_state(&row, clock_wall_ms());
 	state = json_copy(sf->state);

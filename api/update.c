@@ -125,7 +125,7 @@ static int shape_changed(struct call *c, const char *uuid, const struct op_row *
 {
 	auto_shaper struct shaper s = { 0 };
 	struct cvm_row row;
-	int r = vmm_find(api_of(c)->vmm, 0, uuid, &row, e);
+	int r = vmm_find_uuid(api_of(c)->vmm, 0, uuid, &row, e);
 
 	if (r)
 		return r;

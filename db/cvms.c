@@ -193,7 +193,7 @@ int cvms_find(struct db *db, int64_t workspace, enum cvm_key by, const char *val
 		[CVM_BY_ID] = CVM_SELECT CVM_FROM
 		" WHERE c.id = CAST(?1 AS INTEGER) AND (?2 = 0 OR c.workspace = ?2)",
 		[CVM_BY_NAME] = CVM_SELECT CVM_FROM
-		" WHERE c.name = ?1 AND (?2 = 0 OR c.workspace = ?2) ORDER BY c.id",
+		" WHERE c.name = ?1 COLLATE NOCASE AND (?2 = 0 OR c.workspace = ?2) ORDER BY c.id",
 		[CVM_BY_APP] = CVM_SELECT CVM_FROM
 		" WHERE c.app_id = ?1 AND (?2 = 0 OR c.workspace = ?2) ORDER BY c.id",
 		[CVM_BY_INSTANCE] = CVM_SELECT CVM_FROM

@@ -249,7 +249,7 @@ int cvms_blobs(struct db *db, int64_t id, struct cvm_blobs *ret, struct err *e);
 void cvm_blobs_free(struct cvm_blobs *b);
 
 enum cvm_key { CVM_BY_UUID, CVM_BY_ID, CVM_BY_NAME, CVM_BY_APP, CVM_BY_INSTANCE, CVM_KEYS };
-/* Up to @max matches in @workspace (0 = all) into @ret; returns how many there are in all. */
+/* A name in any case. Up to @max matches in @workspace (0 = all) into @ret; returns how many there are in all. */
 int cvms_find(struct db *db, int64_t workspace, enum cvm_key by, const char *value, struct cvm_row *ret,
 	      size_t max, struct err *e);
 

@@ -413,6 +413,9 @@ static const char *const migrations[] = {
 	"CREATE TABLE owner ("
 	" id INTEGER PRIMARY KEY CHECK (id = 1), marker TEXT NOT NULL, inode INTEGER NOT NULL, machine TEXT NOT NULL,"
 	" host TEXT NOT NULL, dir TEXT NOT NULL) STRICT;",
+	/* 8: names of CVMs that differ only in case are one name. Not unique: rows may clash already, and then a look-up is refused. */
+	"DROP INDEX cvms_name;"
+	"CREATE INDEX cvms_name ON cvms (name COLLATE NOCASE);",
 };
 
 int db_schema_version(void)

@@ -24,8 +24,21 @@ static int bad_name(const char *name, struct err *e)
 		name);
 }
 
+/* A path has one place for all forms of identifier, and words of routes beside it. */
+static int names_something_else(const struct vmm *v, const char *name, struct err *e)
+{
+	if (!identifier_is_name(name))
+		return err_field(e, ERR_INVALID, "name", name,
+				 "name %.70s is not allowed: it has the form of a UUID or of an app id",
+				 name);
+	if (v->name_is_reserved && v->name_is_reserved(name))
+		return err_field(e, ERR_INVALID, "name", name,
+				 "name %.70s is not allowed: it is a word of this API's paths", name);
+	return 0;
+}
+
 /* The rule of the control plane: 5-63 characters, letter first, letters/digits/hyphens, no "--", no '-' at the end. */
-int admit_name(const char *name, struct err *e)
+int admit_name(const struct vmm *v, const char *name, struct err *e)
 {
 	size_t n = name ? strlen(name) : 0;
 
@@ -36,7 +49,12 @@ int admit_name(const char *name, struct err *e)
 	for (size_t i = 0; i < n; i++)
 		if (!isascii(name[i]) || (!isalnum((unsigned char)name[i]) && name[i] != '-'))
 			return bad_name(name, e);
-	return 0;
+	return names_something_else(v, name, e);
+}
+
+void vmm_reserve_names(struct vmm *v, bool (*is_reserved)(const char *name))
+{
+	v->name_is_reserved = is_reserved;
 }
 
 static int check_place(const struct vmm *v, const struct cvm_ask *ask, struct err *e)
@@ -243,7 +261,7 @@ int admit(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct ad
 					  .created_ms = clock_wall_ms(),
 					  .policy = { .restart = RESTART_ON_CRASH, .auto_start = true } } };
 	policy_take(&c->policy, &ask->policy);
-	r = admit_name(ask->name, e);
+	r = admit_name(v, ask->name, e);
 	if (!r)
 		r = check_place(v, ask, e);
 	if (!r)

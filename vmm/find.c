@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  * find.c - every form of identifier clients use for a CVM.
+ *
+ * A name that reads as another form of identifier is refused when it is set (admit.c). Rows from
+ * before that rule, and names that differ only in case, may still clash: an identifier that means
+ * one CVM in one form and another CVM as a name is refused as ambiguous, never guessed. A CVM's
+ * number ("cvm_3") is in no name, so it always names one CVM.
  */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/own.h"
 #include "vmm/world.h"
@@ -27,23 +33,35 @@ static enum cvm_key classify(const char *id, char value[80])
 		memcpy(value, uuid, sizeof(uuid));
 		return CVM_BY_UUID;
 	}
-	if (!strncmp(id, "cvm_", 4) && all_digits(id + 4)) {
+	if (!strncasecmp(id, "cvm_", 4) && all_digits(id + 4)) {
 		(void)snprintf(value, 80, "%.20s", id + 4);
 		return CVM_BY_ID;
 	}
 	if (all_digits(id) && strlen(id) < 16)
 		return CVM_BY_ID;
-	if (!strncmp(id, "app_", 4))
+	if (!strncasecmp(id, "app_", 4))
 		hex = id + 4;
-	else if (!strncmp(id, "instance_", 9))
+	else if (!strncasecmp(id, "instance_", 9))
 		hex = id + 9;
-	else if (!strncmp(id, "0x", 2))
+	else if (!strncasecmp(id, "0x", 2))
 		hex = id + 2;
 	if (!id_is_hex(hex, 40))
 		return CVM_BY_NAME;
 	for (size_t i = 0; i <= 40; i++)
 		value[i] = (char)tolower((unsigned char)hex[i]);
 	return hex == id + 9 ? CVM_BY_INSTANCE : CVM_BY_APP;
+}
+
+bool identifier_is_name(const char *identifier)
+{
+	char value[80];
+
+	return classify(identifier, value) == CVM_BY_NAME;
+}
+
+bool found_by_odd_name(const char *identifier, const struct cvm_row *row)
+{
+	return !identifier_is_name(identifier) && !strcasecmp(row->name, identifier);
 }
 
 bool identifier_app(const char *identifier, char app_id[APP_ID_TEXT])
@@ -59,16 +77,38 @@ bool identifier_app(const char *identifier, char app_id[APP_ID_TEXT])
 static int ambiguous(const char *identifier, int found, const struct cvm_row *rows, struct err *e)
 {
 	err_field(e, ERR_CVM_AMBIGUOUS, "identifier", identifier, "%d CVMs match %.60s", found, identifier);
-	return err_hint(e, "name one of them by vm_uuid: %s, %s%s", rows[0].uuid, rows[1].uuid,
+	return err_hint(e, "name one of them by vm_uuid or number: %s (cvm_%lld), %s (cvm_%lld)%s",
+			rows[0].uuid, (long long)rows[0].id, rows[1].uuid, (long long)rows[1].id,
 			found > 2 ? ", ..." : "");
+}
+
+/* Add the CVMs named @identifier to the @n that were found by another form of it, of which @rows has
+ * the first two. Returns how many there are then, or a negative error. */
+static int add_named(struct vmm *v, int64_t workspace, const char *identifier, struct cvm_row rows[2], int n,
+		     struct err *e)
+{
+	struct cvm_row named[2];
+	int found = cvms_find(v->db, workspace, CVM_BY_NAME, identifier, named, 2, e);
+
+	for (int i = 0; i < found && i < 2; i++) {
+		if (n == 1 && rows[0].id == named[i].id)
+			continue;
+		if (n < 2)
+			rows[n] = named[i];
+		n++;
+	}
+	return found < 0 ? found : n;
 }
 
 int vmm_find(struct vmm *v, int64_t workspace, const char *identifier, struct cvm_row *ret, struct err *e)
 {
 	struct cvm_row rows[2];
 	char value[80];
-	int n = cvms_find(v->db, workspace, classify(identifier, value), value, rows, 2, e);
+	enum cvm_key by = classify(identifier, value);
+	int n = cvms_find(v->db, workspace, by, value, rows, 2, e);
 
+	if (n >= 0 && n < 2 && by != CVM_BY_NAME)
+		n = add_named(v, workspace, identifier, rows, n, e);
 	if (n < 0)
 		return n;
 	if (n == 0)
@@ -77,6 +117,15 @@ int vmm_find(struct vmm *v, int64_t workspace, const char *identifier, struct cv
 		return ambiguous(identifier, n, rows, e);
 	*ret = rows[0];
 	return 0;
+}
+
+int vmm_find_uuid(struct vmm *v, int64_t workspace, const char *uuid, struct cvm_row *ret, struct err *e)
+{
+	int n = cvms_find(v->db, workspace, CVM_BY_UUID, uuid, ret, 1, e);
+
+	if (n == 0)
+		return err_field(e, ERR_CVM_NOT_FOUND, "cvm_id", uuid, "no CVM %.60s", uuid);
+	return n < 0 ? n : 0;
 }
 
 int instances_of(struct vmm *v, int64_t workspace, const char *app_id, struct cvm_row **ret, size_t *n,
@@ -101,6 +150,7 @@ int vmm_find_first(struct vmm *v, int64_t workspace, const char *identifier, str
 		   struct err *e)
 {
 	auto_free struct cvm_row *rows = NULL;
+	struct cvm_row two[2];
 	char app_id[APP_ID_TEXT];
 	size_t n;
 	int r;
@@ -112,6 +162,11 @@ int vmm_find_first(struct vmm *v, int64_t workspace, const char *identifier, str
 		return r;
 	if (!n)
 		return err_field(e, ERR_CVM_NOT_FOUND, "cvm_id", identifier, "no CVM %.60s", identifier);
-	*ret = rows[n - 1];
-	return 0;
+	two[0] = rows[n - 1];
+	r = add_named(v, workspace, identifier, two, 1, e);
+	if (r > 1)
+		return ambiguous(identifier, r, two, e);
+	if (r == 1)
+		*ret = two[0];
+	return r < 0 ? r : 0;
 }

@@ -129,7 +129,7 @@ static int refuse_host_things(const struct cvm_ask *ask, struct err *e)
 static int make_row(struct vmm *v, const struct cvm_ask *ask, const char *manifest, const struct image *image,
 		    struct cvm_row *c, struct err *e)
 {
-	int r = admit_name(ask->name, e);
+	int r = admit_name(v, ask->name, e);
 
 	*c = (struct cvm_row){ .tdx = tdx_of(&v->set, ask), .cid = v->set.cid_start };
 	take_image(image, c);

@@ -47,9 +47,12 @@ static int find_in(struct vmm *v, int64_t workspace, const struct replicate_ask 
 
 static int find_source(struct vmm *v, const struct replicate_ask *ask, struct cvm_row *ret, struct err *e)
 {
+	const char *named = ask->source ? ask->source : ask->app_id;
 	int r = find_in(v, ask->workspace, ask, ret, e);
 
-	return r == -ERR_REPLICA_SOURCE && ask->elsewhere ? find_in(v, 0, ask, ret, e) : r;
+	if (ask->elsewhere && (r == -ERR_REPLICA_SOURCE || (!r && found_by_odd_name(named, ret))))
+		r = find_in(v, 0, ask, ret, e);
+	return r;
 }
 
 /* Live instances of an app, newest first. */

@@ -101,6 +101,7 @@ struct vmm {
 		struct loop_timer *timer;
 	} billing;
 	uint64_t keys_generation;
+	bool (*name_is_reserved)(const char *name); /* NULL: no name is */
 	uint32_t cid_hint;
 	uint32_t port_hint[2]; /* tcp, udp: index into the allowed ports */
 	char log_dir[512];
@@ -143,12 +144,10 @@ int admit_change(struct vmm *v, const struct cvm_row *cvm, const struct update_a
 		 struct err *e);
 void admission_free(struct admission *a);
 /* Parts of it that need no database. */
-int admit_name(const char *name, struct err *e);
+int admit_name(const struct vmm *v, const char *name, struct err *e);
 int admit_resources(const struct vmm *v, const struct cvm_ask *ask, struct cvm_row *c, struct err *e);
 
 /* ------------------------------------------------------------------ find.c */
-/* "app_<40 hex>", "0x<40 hex>" or 40 hex: that app's id. */
-bool identifier_app(const char *identifier, char app_id[APP_ID_TEXT]);
 /* CVMs of an app that are not being deleted, newest first; *ret malloc'd. */
 int instances_of(struct vmm *v, int64_t workspace, const char *app_id, struct cvm_row **ret, size_t *n,
 		 struct err *e);

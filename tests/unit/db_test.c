@@ -243,6 +243,27 @@ static void a_file_of_schema_1_is_copied_and_migrated_with_what_it_holds(void **
 	globfree(&g);
 }
 
+static void names_that_clash_in_an_old_file_do_not_stop_its_migration(void **st)
+{
+	struct cvm_row found[2];
+	struct db *db;
+	sqlite3 *old;
+	struct err e;
+
+	(void)st;
+	write_version_1();
+	assert_int_equal(sqlite3_open(path, &old), SQLITE_OK);
+	assert_int_equal(
+		sqlite3_exec(old, "UPDATE cvms SET name = 'FIRST-One' WHERE id = 2", NULL, NULL, NULL),
+		SQLITE_OK);
+	(void)sqlite3_close(old);
+	assert_int_equal(db_open(path, &db, &e), 0);
+	assert_int_equal(cvms_find(db, 0, CVM_BY_NAME, "first-one", found, 2, &e), 2);
+	assert_string_equal(found[0].name, "first-one");
+	assert_string_equal(found[1].name, "FIRST-One");
+	db_close(db);
+}
+
 static void a_migrated_file_passes_the_check(void **st)
 {
 	auto_buf struct buf out = { 0 };
@@ -991,6 +1012,7 @@ int main(void)
 		cmocka_unit_test(a_command_beside_the_daemon_neither_creates_nor_migrates),
 		cmocka_unit_test(newer_schema_is_refused_and_untouched),
 		cmocka_unit_test(a_file_of_schema_1_is_copied_and_migrated_with_what_it_holds),
+		cmocka_unit_test(names_that_clash_in_an_old_file_do_not_stop_its_migration),
 		cmocka_unit_test(a_migrated_file_passes_the_check),
 		cmocka_unit_test(a_device_has_one_holder_and_stays_known_while_it_is_held),
 		cmocka_unit_test(hugepages_of_a_node_are_never_promised_beyond_what_is_there),
