@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from node import refused
+from node import refused, until
 from test_workspaces import add_key
 
 UUID = "abcdef01-2345-4678-9abc-def012345678"
@@ -43,8 +43,7 @@ def test_names_that_differ_only_in_case_are_one_name(node):
         assert node.get(f"/cvms/{name}").ok()["vm_uuid"] == cvm.uuid
         assert node.get(f"/cvms/{name}/state").ok()["name"] == "Web-One"
     assert node.api("DELETE", "/cvms/wEB-oNE").status == 204
-    node.settled()
-    assert not node.uuids()
+    until("it is gone", lambda: not node.uuids())
 
 
 def test_prefixes_of_identifiers_are_read_in_any_case(node):
@@ -94,6 +93,6 @@ def test_where_names_clash_already_a_lookup_is_refused_and_harms_nobody(spawn):
     node.post(f"/cvms/{victim.body['id']}/stop").ok()
     assert set(node.post("/status/batch", json={"vm_uuids": [victim.uuid]}).ok().json) == {victim.uuid}
     assert node.api("DELETE", f"/cvms/{victim.body['id']}").status == 204
-    node.settled()
+    until("it is gone", lambda: victim.uuid not in node.uuids())
     # Without the victim the odd names are names again.
     assert node.get(f"/cvms/{third.get()['name']}").ok()["vm_uuid"] == third.uuid
