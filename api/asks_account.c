@@ -21,7 +21,7 @@ static const int64_t quota_max = INT64_C(1) << 40;
 /* Named as quota_word[] names them. */
 static const struct field quota_fields[] = {
 	QUOTA("vcpus", ""), QUOTA("memory_mib", "MiB; "), QUOTA("disk_gib", "GiB; "), QUOTA("cvms", ""),
-	QUOTA("gpus", ""),
+	QUOTA("gpus", ""),  QUOTA("host_ports", ""),
 };
 _Static_assert(ARRAY_SIZE(quota_fields) == QUOTAS, "every quota can be set");
 

@@ -187,9 +187,10 @@ static void get_quotas(struct call *c)
 		call_reply_err(c, &e);
 		return;
 	}
-	quotas = json_pack("{s:o,s:o,s:o,s:o}", "vm_slots", shape_quota(&w, QUOTA_CVMS, rows), "vcpu",
+	quotas = json_pack("{s:o,s:o,s:o,s:o,s:o}", "vm_slots", shape_quota(&w, QUOTA_CVMS, rows), "vcpu",
 			   shape_quota(&w, QUOTA_VCPUS, rows), "memory_mb",
-			   shape_quota(&w, QUOTA_MEMORY, rows), "disk_gb", shape_quota(&w, QUOTA_DISK, rows));
+			   shape_quota(&w, QUOTA_MEMORY, rows), "disk_gb", shape_quota(&w, QUOTA_DISK, rows),
+			   "host_ports", shape_quota(&w, QUOTA_PORTS, rows));
 	call_reply(c, 200,
 		   json_pack("{s:s,s:s,s:o,s:{s:i,s:i},s:{s:o,s:I,s:I},s:o}", "team_slug", w.slug, "tier",
 			     "local", "quotas", quotas, "reserved_nodes", "limit", 0, "remaining", 0,

@@ -31,6 +31,7 @@ const char *const observed_word[OBSERVED_MAX] = {
 	" c.restart_next_ms, c.restart_exhausted,"                                                                \
 	" (SELECT count(*) FROM devices d WHERE d.cvm = c.id AND d.kind = 'gpu' AND d.part <> 'other'),"          \
 	" (SELECT count(*) FROM devices d WHERE d.cvm = c.id AND d.kind = 'nvswitch' AND d.part <> 'other'),"     \
+	" c.held_host_ports,"                                                                                     \
 	" r.compose_hash, r.public_logs, r.public_sysinfo, r.public_tcbinfo, r.gateway_enabled, r.secure_time,"   \
 	" r.storage_fs, i.name, i.version, i.os_image_hash, i.is_dev, i.serial_progress, o.id, o.kind, o.started_ms"
 #define CVM_JOINS                                                                \
@@ -97,6 +98,7 @@ static void read_cvm(struct db *db, sqlite3_stmt *st, void *row)
 	k += POLICY_COLUMNS;
 	c->gpus = sqlite3_column_int64(st, k++);
 	c->nvswitches = sqlite3_column_int64(st, k++);
+	c->host_ports = sqlite3_column_int64(st, k++);
 	sql_text(st, k++, c->compose_hash, sizeof(c->compose_hash));
 	c->public_logs = sqlite3_column_int(st, k++);
 	c->public_sysinfo = sqlite3_column_int(st, k++);

@@ -119,6 +119,12 @@ static const char *const checks[] = {
 	" coalesce(sum((SELECT count(*) FROM devices d WHERE d.cvm = c.id AND d.kind = 'gpu')), 0) AS gpus"
 	" FROM workspaces w2 LEFT JOIN cvms c ON c.workspace = w2.id LEFT JOIN changes x ON x.cvm = c.id GROUP BY w2.id) h ON h.id = w.id WHERE"
 	" (w.held_vcpus, w.held_memory_mib, w.held_disk_gib, w.held_gpus) <> (h.vcpus, h.memory, h.disk, h.gpus)",
+	"SELECT 'workspace ' || w.slug || ' counts ' || w.held_host_ports || ' host ports, its CVMs hold ' || h.n"
+	" FROM workspaces w JOIN (SELECT w2.id, count(p.host_port) AS n FROM workspaces w2 LEFT JOIN cvms c"
+	" ON c.workspace = w2.id LEFT JOIN ports p ON p.cvm = c.id GROUP BY w2.id) h ON h.id = w.id"
+	" WHERE w.held_host_ports <> h.n",
+	"SELECT 'CVM ' || c.name || ' counts ' || c.held_host_ports || ' host ports, holds ' || (SELECT count(*) FROM ports p"
+	" WHERE p.cvm = c.id) FROM cvms c WHERE c.held_host_ports <> (SELECT count(*) FROM ports p WHERE p.cvm = c.id)",
 	"SELECT 'workspace ' || w.slug || ' has a balance of ' || w.balance || ', its ledger ' || (SELECT"
 	" coalesce(sum(l.amount), 0) FROM ledger l WHERE l.workspace = w.id) FROM workspaces w WHERE w.balance <>"
 	" (SELECT coalesce(sum(l.amount), 0) FROM ledger l WHERE l.workspace = w.id)",

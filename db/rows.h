@@ -20,8 +20,8 @@ enum { APP_ID_TEXT = 41, NAME_TEXT = 64, PROGRESS_TEXT = 128, ADDRESS_TEXT = 46,
 /* ------------------------------------------------------------------ workspaces and API keys */
 
 /* What a workspace can be limited in. Only vCPUs and memory are given back by stopping (release_on_stop). */
-enum quota { QUOTA_VCPUS, QUOTA_MEMORY, QUOTA_DISK, QUOTA_CVMS, QUOTA_GPUS, QUOTAS };
-extern const char *const quota_word[QUOTAS]; /* "vcpus", "memory_mib", "disk_gib", "cvms", "gpus" */
+enum quota { QUOTA_VCPUS, QUOTA_MEMORY, QUOTA_DISK, QUOTA_CVMS, QUOTA_GPUS, QUOTA_PORTS, QUOTAS };
+extern const char *const quota_word[QUOTAS]; /* "vcpus", "memory_mib", ... "host_ports" */
 
 struct workspace_row {
 	int64_t id, apps, cvms; /* counts are kept by triggers */
@@ -216,6 +216,7 @@ struct cvm_row {
 		[NODES_TEXT]; /* host nodes chosen at admission, ascending: "0,1"; "" = not bound to any. Measured, so kept for life */
 	char gpu_attach[8];       /* "" = none, "listed", "all" */
 	int64_t gpus, nvswitches; /* counted: devices it holds, or would be given */
+	int64_t host_ports;       /* counted: of both states while it is changed */
 	struct cvm_policy policy;
 	/* joined: */
 	char compose_hash[SHA256_HEX];

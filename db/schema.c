@@ -416,6 +416,22 @@ static const char *const migrations[] = {
 	/* 8: names of CVMs that differ only in case are one name. Not unique: rows may clash already, and then a look-up is refused. */
 	"DROP INDEX cvms_name;"
 	"CREATE INDEX cvms_name ON cvms (name COLLATE NOCASE);",
+	/* 8: host ports count among what a workspace holds. A CVM counts its own, because its row is gone when those of its ports go. */
+	"ALTER TABLE workspaces ADD COLUMN max_host_ports INTEGER CHECK (max_host_ports >= 0);"
+	"ALTER TABLE workspaces ADD COLUMN held_host_ports INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE cvms ADD COLUMN held_host_ports INTEGER NOT NULL DEFAULT 0;"
+	"UPDATE cvms SET held_host_ports = (SELECT count(*) FROM ports p WHERE p.cvm = cvms.id);"
+	"UPDATE workspaces SET held_host_ports = (SELECT coalesce(sum(c.held_host_ports), 0) FROM cvms c"
+	" WHERE c.workspace = workspaces.id);"
+	"CREATE TRIGGER ports_held_added AFTER INSERT ON ports BEGIN"
+	" UPDATE cvms SET held_host_ports = held_host_ports + 1 WHERE id = NEW.cvm; END;"
+	"CREATE TRIGGER ports_held_gone AFTER DELETE ON ports BEGIN"
+	" UPDATE cvms SET held_host_ports = held_host_ports - 1 WHERE id = OLD.cvm; END;"
+	"CREATE TRIGGER cvms_held_ports_changed AFTER UPDATE OF held_host_ports ON cvms BEGIN"
+	" UPDATE workspaces SET held_host_ports = held_host_ports + NEW.held_host_ports - OLD.held_host_ports"
+	" WHERE id = NEW.workspace; END;"
+	"CREATE TRIGGER cvms_held_ports_gone AFTER DELETE ON cvms BEGIN"
+	" UPDATE workspaces SET held_host_ports = held_host_ports - OLD.held_host_ports WHERE id = OLD.workspace; END;",
 };
 
 int db_schema_version(void)

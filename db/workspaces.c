@@ -14,14 +14,14 @@
 
 const char *const quota_word[QUOTAS] = {
 	[QUOTA_VCPUS] = "vcpus", [QUOTA_MEMORY] = "memory_mib", [QUOTA_DISK] = "disk_gib",
-	[QUOTA_CVMS] = "cvms",   [QUOTA_GPUS] = "gpus",
+	[QUOTA_CVMS] = "cvms",   [QUOTA_GPUS] = "gpus",         [QUOTA_PORTS] = "host_ports",
 };
 
-#define WORKSPACE_SELECT                                                                       \
-	"SELECT id, apps, created_ms, slug, name, balance, coalesce(max_vcpus, -1),"           \
-	" coalesce(max_memory_mib, -1), coalesce(max_disk_gib, -1), coalesce(max_cvms, -1),"   \
-	" coalesce(max_gpus, -1), held_vcpus, held_memory_mib, held_disk_gib, cvms, held_gpus" \
-	" FROM workspaces"
+#define WORKSPACE_SELECT                                                                      \
+	"SELECT id, apps, created_ms, slug, name, balance, coalesce(max_vcpus, -1),"          \
+	" coalesce(max_memory_mib, -1), coalesce(max_disk_gib, -1), coalesce(max_cvms, -1),"  \
+	" coalesce(max_gpus, -1), coalesce(max_host_ports, -1), held_vcpus, held_memory_mib," \
+	" held_disk_gib, cvms, held_gpus, held_host_ports FROM workspaces"
 
 static void read_workspace(struct db *db, sqlite3_stmt *st, void *row)
 {
@@ -104,9 +104,10 @@ int workspaces_set(struct db *db, const struct workspace_row *w, struct err *e)
 	int r = sql_run(
 		db, e,
 		"UPDATE workspaces SET name = ?2, max_vcpus = nullif(?3, -1), max_memory_mib = nullif(?4, -1),"
-		" max_disk_gib = nullif(?5, -1), max_cvms = nullif(?6, -1), max_gpus = nullif(?7, -1) WHERE id = ?1",
-		"isiiiii", w->id, w->name, w->max[QUOTA_VCPUS], w->max[QUOTA_MEMORY], w->max[QUOTA_DISK],
-		w->max[QUOTA_CVMS], w->max[QUOTA_GPUS]);
+		" max_disk_gib = nullif(?5, -1), max_cvms = nullif(?6, -1), max_gpus = nullif(?7, -1),"
+		" max_host_ports = nullif(?8, -1) WHERE id = ?1",
+		"isiiiiii", w->id, w->name, w->max[QUOTA_VCPUS], w->max[QUOTA_MEMORY], w->max[QUOTA_DISK],
+		w->max[QUOTA_CVMS], w->max[QUOTA_GPUS], w->max[QUOTA_PORTS]);
 
 	return r < 0 ? r : 0;
 }

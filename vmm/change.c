@@ -114,6 +114,7 @@ int change_plan(struct vmm *v, const struct cvm_row *cvm, const struct update_as
 	if (r)
 		return r;
 	compare(cvm, ret);
+	ret->a.row.host_ports += (int64_t)ret->new_ports;
 	r = quota_check(v, cvm->workspace, cvm, &ret->a.row, e);
 	return r ? r : capacity_change_would_fit(v, cvm, &ret->a.row, ret->new_ports, e);
 }

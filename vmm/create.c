@@ -28,6 +28,7 @@ static int resolve(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, 
 		r = maintenance_allows(v, e);
 	if (!r)
 		r = place_admit(v, ask, a, e);
+	a->row.host_ports = (int64_t)ask->n_ports;
 	if (!r)
 		r = quota_check(v, workspace, NULL, &a->row, e);
 	if (!r)

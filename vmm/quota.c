@@ -22,6 +22,7 @@ void quota_needs(const struct cvm_row *c, int64_t ret[QUOTAS])
 	ret[QUOTA_DISK] = c->disk_gib;
 	ret[QUOTA_CVMS] = 1;
 	ret[QUOTA_GPUS] = c->gpus;
+	ret[QUOTA_PORTS] = c->host_ports;
 }
 
 static int64_t left(const struct workspace_row *w, int q)
@@ -55,7 +56,8 @@ int quota_allows(const struct workspace_row *w, const int64_t more[QUOTAS], cons
 		 struct err *e)
 {
 	/* The number of CVMs first: nothing about the request could be changed to fit it. */
-	static const int order[QUOTAS] = { QUOTA_CVMS, QUOTA_VCPUS, QUOTA_MEMORY, QUOTA_DISK, QUOTA_GPUS };
+	static const int order[QUOTAS] = { QUOTA_CVMS, QUOTA_VCPUS, QUOTA_MEMORY,
+					   QUOTA_DISK, QUOTA_GPUS,  QUOTA_PORTS };
 
 	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
 		int q = order[i];

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * quota.h - may this workspace hold so much?
  *
- * What a workspace holds is what its CVMs' rows say: vCPUs and memory as given, while holds_cpu; disk, GPUs and the CVM itself
- * always. The sums are columns of its row, kept by triggers in the transaction of the change (db/schema.c), so that a check
+ * What a workspace holds is what its CVMs' rows say: vCPUs and memory as given, while holds_cpu; disk, GPUs, host ports and the
+ * CVM itself always. The sums are columns of its row, kept by triggers in the transaction of the change (db/schema.c), so that a check
  * reads one row; db_check() holds them against the rows.
  */
 #ifndef TEEPOD_VMM_QUOTA_H
@@ -21,7 +21,7 @@ int quota_allows(const struct workspace_row *w, const int64_t more[QUOTAS], cons
 
 /* [turn, or a read for a preflight] May @workspace have @after instead of @before (NULL: a new CVM)? Only what @after needs beyond
  * @before counts. Ask before the rows change, in the transaction that changes them. @after->holds_cpu says whether vCPUs and memory count;
- * @after->gpus is what it would hold. With billing, a growing CVM also needs a balance for the next hour (billing.h). */
+ * @after->gpus and ->host_ports are what it would hold. With billing, a growing CVM also needs a balance for the next hour (billing.h). */
 int quota_check(struct vmm *v, int64_t workspace, const struct cvm_row *before, const struct cvm_row *after,
 		struct err *e);
 

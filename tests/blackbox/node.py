@@ -621,7 +621,12 @@ def book_errors(node):
     promised = dict(node.rows("select resource, promised from capacity"))
     holding = [row for row in cvms.values() if row[5]]
     for resource, amount in {"vcpus": sum(row[2] for row in holding), "memory_mib": sum(row[3] for row in holding),
-                             "disk_gib": sum(row[4] for row in cvms.values()), "slots": len(cvms)}.items():
+                             "disk_gib": sum(row[4] for row in cvms.values()), "slots": len(cvms), "cids": len(cvms),
+                             "host_ports": node.rows("select count(*) from ports")[0][0]}.items():
         if promised[resource] != amount:
             bad.append(f"capacity says {promised[resource]} {resource} are promised, the rows hold {amount}")
+    for slug, said, ports in node.rows("select slug, held_host_ports, (select count(*) from ports p join cvms c on c.id = p.cvm"
+                                       " where c.workspace = w.id) from workspaces w"):
+        if said != ports:
+            bad.append(f"workspace {slug} counts {said} host ports, the rows hold {ports}")
     return bad

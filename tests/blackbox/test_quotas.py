@@ -57,7 +57,7 @@ def shared(spawn):
 
 def test_an_admin_makes_changes_and_deletes_workspaces(node):
     made = team(node, "beta", vcpus=4, gpus=None)
-    assert made["quotas"] == {"vcpus": 4, "memory_mib": None, "disk_gib": None, "cvms": None, "gpus": None}
+    assert made["quotas"] == {"vcpus": 4, "memory_mib": None, "disk_gib": None, "cvms": None, "gpus": None, "host_ports": None}
     refused(node.post("/workspaces", json={"slug": "beta"}), 409)
     changed = ask(node, "PATCH", "/workspaces/beta", json={"name": "Beta", "quotas": {"vcpus": None, "cvms": 3}}).json
     assert changed["name"] == "Beta" and changed["quotas"]["vcpus"] is None and changed["quotas"]["cvms"] == 3

@@ -32,6 +32,8 @@ where c.promised <> h.held or (c.total >= 0 and c.promised > c.total)"""
 # Each a query whose rows are findings.
 SQL = (
     ("promised and held differ, or more than there is", CAPACITY),
+    ("a workspace counts other host ports than its CVMs have", "select slug, held_host_ports from workspaces w where held_host_ports <>"
+     " (select count(*) from ports p join cvms c on c.id = p.cvm where c.workspace = w.id)"),
     ("two CVMs with one CID", "select cid, count(*) from cvms group by cid having count(*) > 1"),
     ("two CVMs with one name", "select name, count(*) from cvms group by workspace, name having count(*) > 1"),
     ("one host port led to two places", "select p.protocol, p.host_port from ports p join ports q on p.protocol = q.protocol and"
