@@ -76,6 +76,7 @@ class Chaos:
     def up(self, failpoint=None):
         """Start the daemon, and wait until it answers or has died of its failure point."""
         self.armed = failpoint
+        self.ledger.did("chaos", "start of the daemon", failpoint=failpoint)
         self.node.spawn(**({"TEEPOD_FAILPOINT": failpoint} if failpoint else {}))
         self.ledger.count("starts of the daemon")
         began = time.monotonic()
@@ -155,6 +156,7 @@ class Chaos:
         if not uuid:
             return
         self.ledger.harm(uuid, self.newest())
+        self.ledger.did("chaos", what, uuid=uuid)
         try:
             how(pid)
         except (OSError, ValueError):
@@ -247,7 +249,9 @@ class Chaos:
                     self.died()
                     self.again()
                 if not self.stop.is_set():
-                    self.rng.choices(acts, weights)[0](self)
+                    act = self.rng.choices(acts, weights)[0]
+                    self.ledger.did("chaos", act.__name__)
+                    act(self)
         except Exception as e:
             self.ledger.violation(f"chaos ended by {type(e).__name__}: {e}")
 

@@ -6,6 +6,7 @@ import json
 import random
 import re
 import threading
+import time
 
 from model import VERBS, true_numbers
 from node import BOOT, COMPOSE
@@ -56,14 +57,20 @@ class Client:
 
     def _ask(self, method, path, body=None, key=None):
         """The answer, or None when the connection broke."""
+        answer, began, error = None, time.monotonic(), ""
         try:
-            return self.node.api(method, path, json=body, headers={"Idempotency-Key": key} if key else None, timeout=30)
+            answer = self.node.api(method, path, json=body, headers={"Idempotency-Key": key} if key else None, timeout=30)
         except TimeoutError:
+            error = "no answer within 30 s"
             self.ledger.violation(f"{method} {path} was not answered within 30 s")
-        except (OSError, http.client.HTTPException):
+        except (OSError, http.client.HTTPException) as e:
+            error = f"{type(e).__name__}: {e}"
             self.ledger.count("requests that broke off")
             self.stop.wait(0.05)
-        return None
+        self.ledger.did(f"client {self.number}", f"{method} {path}", body=body, key=key, took=round(time.monotonic() - began, 3),
+                        error=error, status=answer and answer.status, operation=answer and answer.headers.get("x-operation-id"),
+                        answer=answer and answer.text[:2000])
+        return answer
 
     def _excused(self, answer):
         """A server that can not write says so; one that is on its way out, too."""

@@ -2,6 +2,7 @@
 """ledger.py - what clients were told, what was done to the node, and what was found wrong."""
 
 import collections
+import json
 import threading
 import time
 
@@ -17,6 +18,7 @@ class Ledger:
         self.lock = threading.Lock()
         self.say = say
         self.began = time.monotonic()
+        self.record = None
         self.counts = collections.Counter()
         self.violations = []
         self.broken = threading.Event()
@@ -30,6 +32,17 @@ class Ledger:
         self.answers = {}           # Idempotency-Key -> (method, path, body, status, bytes)
         self.harmed = {}            # uuid of a guest killed or powered off -> number of the newest event just before
         self.faults_now = set()     # faults in force that explain an error 5xx: "full", "libvirtd"
+
+    def record_to(self, file):
+        """What is done from now on is written there, a line of JSON each."""
+        with self.lock:
+            self.record = file
+
+    def did(self, who, what, **more):
+        line = json.dumps({"after": round(time.monotonic() - self.began, 3), "who": who, "what": what, **more})
+        with self.lock:
+            if self.record:
+                self.record.write(line + "\n")
 
     def count(self, what, n=1):
         with self.lock:

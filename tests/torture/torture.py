@@ -7,6 +7,10 @@ A run is a row of epochs. Each has a node of its own, one kind of chaos (chaos.p
 number; within it storms and quiet take turns. In the storm clients ask and chaos rages while a watcher checks the database and a
 follower reads the event log; in the quiet all books must balance, and at the end nothing may be left of anything.
 
+Whatever happens is written down as it happens, in a folder of its own for each epoch (build/test-logs/torture-...): the daemon's log,
+every request with its answer, what chaos did. It is removed only when the epoch has ended well; else the database, the guests' logs
+and the violations join it, also when the torture is interrupted, and its name is printed. Even kill -9 leaves the first three.
+
 All choices come from the seed, each thread having a generator of its own. How threads and processes interleave is the machine's
 choice, so a seed repeats what is done and asked, not the instant: the command printed for a failed epoch may need a few runs.
 """
@@ -16,12 +20,14 @@ import contextlib
 import os
 import random
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+import traceback
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "blackbox"), str(Path(__file__).resolve().parent)]
@@ -76,6 +82,7 @@ class Epoch:
         self.seed, self.number, self.kind, self.say = seed, number, kind, say
         self.rng = random.Random(f"{seed}/{number}/{kind}")
         self.ledger = Ledger(say)
+        self.folder = ROOT / "build" / "test-logs" / f"torture-{seed}-{number}-{kind}-{time.strftime('%m%d-%H%M%S')}-{os.getpid()}"
 
     def command(self):
         return f"tests/torture/run.sh --seed {self.seed} --epoch {self.number} --kind {self.kind}"
@@ -88,8 +95,28 @@ class Epoch:
                 # Nothing may be forgotten because the clock has jumped.
                 "operations.keep_days": 3650, "events.keep_days": 3650, "idempotency.keep_hours": 8760}
 
-    def run(self, seconds):
-        """The ledger of an epoch of about so many seconds."""
+    def run(self, seconds, needs=()):
+        """The ledger of an epoch of about so many seconds. @needs: what must have happened, or the epoch has proved nothing."""
+        self.folder.mkdir(parents=True)
+        try:
+            with open(self.folder / "requests.jsonl", "w", buffering=1) as record:
+                self.ledger.record_to(record)
+                try:
+                    self._run(seconds, needs)
+                finally:
+                    self.ledger.record_to(None)     # a thread may still be about to write
+        except AssertionError as e:     # of the node's end
+            self.ledger.violation(f"{e}")
+        except Unfit:
+            shutil.rmtree(self.folder)
+            raise
+        if self.ledger.violations:
+            self._say_where()
+        else:
+            shutil.rmtree(self.folder)
+        return self.ledger
+
+    def _run(self, seconds, needs):
         with contextlib.ExitStack() as stack:
             how = {"options": self.options(), "listen": [f"127.0.0.1:{free_port()}"]}
             line = libvirtd = None
@@ -103,18 +130,22 @@ class Epoch:
                 stack.callback(line.cut)
                 how["hypervisor"] = line.uri
             self.node = Node(**how)
+            if self.kind != "full":     # there its log is to meet the full disk, too
+                self.node.log_path = self.folder / "daemon.log"
+            self.libvirtd = libvirtd
             stack.callback(self.node.close)
+            stack.push(self._keep)
             chaos = self.chaos = Chaos(self.rng.random(), self.node, self.ledger, self.kind, line, libvirtd)
             stack.callback(chaos.clock.unlink, missing_ok=True)
-            self.node.start()
-            self.ledger.count("starts of the daemon")
             try:
+                self.node.start()
+                self.ledger.count("starts of the daemon")
                 self._storms(seconds)
-            except Exception as e:
-                self.ledger.violation(f"{type(e).__name__}: {e}")
-            if self.ledger.violations:
-                self._keep_log()
-        return self.ledger
+            except Exception:
+                self.ledger.violation(traceback.format_exc())
+            missing = [what for what in needs if not self.ledger.counts[what]]
+            if missing and not self.ledger.violations:
+                self.ledger.violation(f"none of {missing}: {dict(self.ledger.counts)}")
 
     def _storms(self, seconds):
         node, ledger, end = self.node, self.ledger, time.monotonic() + seconds
@@ -181,21 +212,40 @@ class Epoch:
             if some:
                 self.ledger.violation(f"all CVMs are deleted, {what} are left: {some}")
 
-    def _keep_log(self):
-        kept = ROOT / "build" / "test-logs" / f"torture-{self.seed}-{self.number}-{self.kind}.log"
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(self.node.log_path, kept)
+    def _keep(self, error, value, _):
+        """While the node is still there: what of it explains a failure, or an interruption."""
+        if not error and not self.ledger.violations:
+            return
+        ended = traceback.format_exception_only(error, value) if error else []
+        (self.folder / "violations.txt").write_text("\n".join([*self.ledger.violations, *ended, f"again: {self.command()}", ""]))
+        for path in (*self.node.dir.glob("*.log"), *self.node.dir.glob("cvms/*/logs/*")):
+            copy = self.folder / path.relative_to(self.node.dir)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(OSError):      # a guest may be deleted meanwhile
+                shutil.copy(path, copy)
+        if self.libvirtd:
+            shutil.copy(self.libvirtd.folder / "log", self.folder / "libvirtd.log")
         # Not copied: what was committed last is in the log beside the file.
         with contextlib.closing(sqlite3.connect(self.node.database())) as a, \
-                contextlib.closing(sqlite3.connect(kept.with_suffix(".db"))) as b:
+                contextlib.closing(sqlite3.connect(self.folder / "teepod.db")) as b:
             a.backup(b)
-        self.say(f"the daemon's log and database are kept: {kept}")
+        if error:
+            self._say_where()
+
+    def _say_where(self):
+        self.say(f"the daemon's log, its database, all requests and violations are kept: {self.folder}")
 
 
 def report(counts, violations, say=print):
     for name in sorted(counts):
         say(f"{counts[name]:9,}  {name}")
     say(f"{len(violations)} violations")
+
+
+def interrupted(number, _):
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)     # nothing may cut short what keeps the output
+    raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 def main(arguments=None):
@@ -206,6 +256,8 @@ def main(arguments=None):
     parser.add_argument("--kind", choices=KINDS, help="only epochs of this kind")
     parser.add_argument("--length", type=float, default=60, help="seconds of an epoch")
     args = parser.parse_args(arguments)
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, interrupted)
     print(f"torture: seed {args.seed}, {args.seconds:.0f} s; again: make torture SEED={args.seed} SECONDS={args.seconds:.0f}", flush=True)
     counts, violations, end, number = Ledger().counts, [], time.monotonic() + args.seconds, args.epoch or 0
     while time.monotonic() < end and not violations:
@@ -219,6 +271,10 @@ def main(arguments=None):
             ledger = Ledger()
             ledger.counts[f"epochs left out: {kind}"] += 1
             end = min(end, time.monotonic()) if args.kind else end
+        except KeyboardInterrupt as e:
+            print(f"interrupted by {e} in epoch {number} ({kind}); again: {epoch.command()}", flush=True)
+            report(counts + epoch.ledger.counts, violations)
+            return 130
         counts.update(ledger.counts)
         violations += ledger.violations
         counts[f"epochs: {kind}"] += 1
