@@ -387,8 +387,16 @@ int read_change_ask(const json_t *body, const char *name, struct change_ask *ret
 
 struct power_request {
 	int64_t timeout_s, timeout;
-	bool force;
+	bool force, new_disk;
 };
+
+#define NEW_DISK                                                                                         \
+	{                                                                                                \
+		"new_disk", FIELD_BOOL, OPT, 0, 0, offsetof(struct power_request, new_disk), NULL, NULL, \
+			"make an empty data disk if the CVM's own is lost"                               \
+	}
+
+static const struct field start_fields[] = { NEW_DISK };
 
 static const struct field shutdown_fields[] = {
 	{ "timeout_s", FIELD_INT, OPT, 10, 1200, offsetof(struct power_request, timeout_s), NULL, NULL,
@@ -400,12 +408,14 @@ static const struct field shutdown_fields[] = {
 };
 
 static const struct field restart_fields[] = {
+	NEW_DISK,
 	{ "force", FIELD_BOOL, OPT, 0, 0, offsetof(struct power_request, force), NULL, NULL,
 	  "stop hard, at once" },
 	{ "timeout_s", FIELD_INT, OPT, 10, 1200, offsetof(struct power_request, timeout_s), NULL, NULL,
 	  "seconds for the guest to power off by itself" },
 };
 
+const struct field_table start_table = { "StartRequest", start_fields, ARRAY_SIZE(start_fields), false };
 const struct field_table shutdown_table = { "ShutdownRequest", shutdown_fields, ARRAY_SIZE(shutdown_fields),
 					    false };
 const struct field_table restart_table = { "RestartRequest", restart_fields, ARRAY_SIZE(restart_fields),
@@ -420,6 +430,7 @@ int read_power_ask(const struct field_table *t, const json_t *body, struct power
 		return r;
 	ret->timeout_s = (unsigned)(q.timeout_s ? q.timeout_s : q.timeout);
 	ret->force = q.force;
+	ret->new_disk = q.new_disk;
 	return 0;
 }
 

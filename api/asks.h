@@ -21,8 +21,8 @@ enum {
 	ASK_DISK_GIB = 1 << 24,
 };
 
-extern const struct field_table provision_table, create_table, preflight_table, shutdown_table, restart_table,
-	image_ask_table, status_batch_table, change_table;
+extern const struct field_table provision_table, create_table, preflight_table, start_table, shutdown_table,
+	restart_table, image_ask_table, status_batch_table, change_table;
 
 /* Provision, create and preflight: all fields any of them has. */
 struct cvm_request {

@@ -61,7 +61,7 @@ static void run(struct call *c, enum op_kind kind, const struct field_table *tab
 
 static void post_start(struct call *c)
 {
-	run(c, OP_START, NULL);
+	run(c, OP_START, &start_table);
 }
 
 static void post_stop(struct call *c)
@@ -82,7 +82,7 @@ static void post_restart(struct call *c)
 enum { FLAGS = ROUTE_MUTATION | ROUTE_EMPTY_OK, BODY_MAX = 4096 };
 
 const struct route power_routes[] = {
-	{ "POST", "/api/v1/cvms/{id}/start", ROLE_TENANT, FLAGS, BODY_MAX, post_start, NULL },
+	{ "POST", "/api/v1/cvms/{id}/start", ROLE_TENANT, FLAGS, BODY_MAX, post_start, &start_table },
 	{ "POST", "/api/v1/cvms/{id}/stop", ROLE_TENANT, FLAGS, BODY_MAX, post_stop, NULL },
 	{ "POST", "/api/v1/cvms/{id}/shutdown", ROLE_TENANT, FLAGS, BODY_MAX, post_shutdown,
 	  &shutdown_table },

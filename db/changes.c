@@ -175,9 +175,10 @@ int changes_swap(struct db *db, struct change_row *c, struct err *e)
 	return 0;
 }
 
-int cvms_set_disk(struct db *db, int64_t id, int64_t gib, struct err *e)
+int cvms_set_disk(struct db *db, int64_t id, int64_t gib, int64_t made, struct err *e)
 {
-	int r = sql_run(db, e, "UPDATE cvms SET disk_gib = ? WHERE id = ?", "ii", gib, id);
+	int r = sql_run(db, e, "UPDATE cvms SET disk_gib = ?, disk_made = ? WHERE id = ?", "iii", gib, made,
+			id);
 
 	return r < 0 ? r : r == 0 ? -ERR_NOT_FOUND : 0;
 }

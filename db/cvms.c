@@ -21,18 +21,18 @@ const char *const observed_word[OBSERVED_MAX] = {
 	[OBSERVED_RUNNING] = "running", [OBSERVED_PAUSED] = "paused",
 };
 
-#define CVM_SELECT                                                                                                \
-	"SELECT c.id, c.uuid, c.workspace, c.app, c.revision, c.image, c.name, c.app_id, c.instance_id,"          \
-	" c.instance_type, c.vcpus, c.memory_mib, c.disk_gib, c.holds_cpu, c.cid, c.tdx, c.listed, c.desired,"    \
-	" c.observed, c.boot, c.created_ms, c.started_ms, c.stopped_ms, c.boot_progress, c.boot_error,"           \
-	" c.shutdown_progress, c.tdx_policy, c.mr_owner, c.mr_owner_config, c.networks, c.hugepages, c.pin_numa," \
-	" c.numa_nodes, c.gpu_attach, c.given_vcpus, c.given_memory_mib,"                                         \
-	" c.generation, c.restart_policy, c.auto_start, c.start_order, c.ended, c.turn, c.restart_attempts,"      \
-	" c.restart_next_ms, c.restart_exhausted,"                                                                \
-	" (SELECT count(*) FROM devices d WHERE d.cvm = c.id AND d.kind = 'gpu' AND d.part <> 'other'),"          \
-	" (SELECT count(*) FROM devices d WHERE d.cvm = c.id AND d.kind = 'nvswitch' AND d.part <> 'other'),"     \
-	" c.held_host_ports,"                                                                                     \
-	" r.compose_hash, r.public_logs, r.public_sysinfo, r.public_tcbinfo, r.gateway_enabled, r.secure_time,"   \
+#define CVM_SELECT                                                                                                          \
+	"SELECT c.id, c.uuid, c.workspace, c.app, c.revision, c.image, c.name, c.app_id, c.instance_id,"                    \
+	" c.instance_type, c.vcpus, c.memory_mib, c.disk_gib, c.disk_made, c.holds_cpu, c.cid, c.tdx, c.listed, c.desired," \
+	" c.observed, c.boot, c.created_ms, c.started_ms, c.stopped_ms, c.boot_progress, c.boot_error,"                     \
+	" c.shutdown_progress, c.tdx_policy, c.mr_owner, c.mr_owner_config, c.networks, c.hugepages, c.pin_numa,"           \
+	" c.numa_nodes, c.gpu_attach, c.given_vcpus, c.given_memory_mib,"                                                   \
+	" c.generation, c.restart_policy, c.auto_start, c.start_order, c.ended, c.turn, c.restart_attempts,"                \
+	" c.restart_next_ms, c.restart_exhausted,"                                                                          \
+	" (SELECT count(*) FROM devices d WHERE d.cvm = c.id AND d.kind = 'gpu' AND d.part <> 'other'),"                    \
+	" (SELECT count(*) FROM devices d WHERE d.cvm = c.id AND d.kind = 'nvswitch' AND d.part <> 'other'),"               \
+	" c.held_host_ports,"                                                                                               \
+	" r.compose_hash, r.public_logs, r.public_sysinfo, r.public_tcbinfo, r.gateway_enabled, r.secure_time,"             \
 	" r.storage_fs, i.name, i.version, i.os_image_hash, i.is_dev, i.serial_progress, o.id, o.kind, o.started_ms"
 #define CVM_JOINS                                                                \
 	" JOIN revisions r ON r.id = c.revision JOIN images i ON i.id = c.image" \
@@ -71,6 +71,7 @@ static void read_cvm(struct db *db, sqlite3_stmt *st, void *row)
 	c->vcpus = sqlite3_column_int64(st, k++);
 	c->memory_mib = sqlite3_column_int64(st, k++);
 	c->disk_gib = sqlite3_column_int64(st, k++);
+	c->disk_made = sqlite3_column_int64(st, k++);
 	c->holds_cpu = sqlite3_column_int(st, k++);
 	c->cid = (uint32_t)sql_range(db, st, k++, 3, UINT32_MAX);
 	c->tdx = sqlite3_column_int(st, k++);

@@ -197,6 +197,7 @@ struct cvm_row {
 	char instance_id[APP_ID_TEXT];       /* "" until known */
 	char instance_type[NAME_TEXT];       /* "" = custom */
 	int64_t vcpus, memory_mib, disk_gib; /* as asked for */
+	int64_t disk_made;                   /* GiB the disk was seen to have; 0 = none was made yet */
 	/* As the guest gets them: with hugepages rounded up to what its NUMA nodes can share evenly. 0 in cvms_insert() = as asked. */
 	int64_t given_vcpus, given_memory_mib;
 	bool holds_cpu; /* vCPUs, memory, hugepages and its TDX key id are promised to it now */
@@ -517,7 +518,8 @@ int changes_remove(struct db *db, const char *op, struct err *e);
 /* The CVM's row, ports, devices and shares become those of @row and the other way round, @row->applied turns; all but the disk's
  * size. */
 int changes_swap(struct db *db, struct change_row *row, struct err *e);
-int cvms_set_disk(struct db *db, int64_t id, int64_t gib, struct err *e);
+/* The size it is to have, and the one it was seen to have. */
+int cvms_set_disk(struct db *db, int64_t id, int64_t gib, int64_t made, struct err *e);
 
 /* The other state's ports become @p[n]; the present ones stay. *ret_new of them are held in addition. */
 int ports_plan(struct db *db, int64_t cvm, const struct port_row *p, size_t n, int64_t *ret_new,

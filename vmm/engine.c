@@ -161,6 +161,13 @@ static bool is_interrupted(const struct op_run *o, int result)
 	return o->row.cancel && (!result || result == -ERR_CANCELLED) && has_next(o);
 }
 
+/* What the job may have done meanwhile counts as done where that is promised. */
+static void interrupted(struct op_run *o)
+{
+	o->unknown = op_step(o)->flags & STEP_PROMISED;
+	op_cancel_now(o);
+}
+
 void op_job_over(struct op_run *o, int result, const struct err *e)
 {
 	const struct step *s = op_step(o);
@@ -179,7 +186,7 @@ void op_job_over(struct op_run *o, int result, const struct err *e)
 	else if (o->row.undoing)
 		op_undone(o);
 	else if (is_interrupted(o, result))
-		op_cancel_now(o);
+		interrupted(o);
 	else if (result == -ERR_TIMEOUT && (s->flags & STEP_OPTIONAL))
 		succeed_step(o);
 	else if (result)
@@ -391,6 +398,7 @@ void op_params(struct op_run *o)
 
 	o->timeout_s = (unsigned)json_integer_value(json_object_get(j, "timeout_s"));
 	o->force = json_is_true(json_object_get(j, "force"));
+	o->new_disk = json_is_true(json_object_get(j, "new_disk"));
 	o->automatic = json_is_true(json_object_get(j, "auto"));
 	o->restart = json_is_true(json_object_get(j, "restart"));
 	o->grow = json_is_true(json_object_get(j, "grow"));

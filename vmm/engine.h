@@ -45,7 +45,7 @@ struct step_job {
 	size_t n_other_ports;
 	char *dir, *image_dir;
 	char domain[80];
-	bool force, restart;
+	bool force, restart, new_disk;
 };
 
 enum waits_for {
@@ -68,6 +68,7 @@ struct op_run {
 	int64_t begun_ms;   /* monotonic; of this run, not of the row */
 	unsigned timeout_s; /* this and the following from the row's params */
 	bool force;
+	bool new_disk;        /* an empty disk in place of one that is lost */
 	bool automatic;       /* begun by the node itself */
 	bool restart;         /* a change: the guest is stopped and started for it */
 	bool grow;            /* a change: of the disk, too */
@@ -201,8 +202,12 @@ int op_follow(struct vmm *v, const struct op_run *after, const struct cvm_row *c
 int step_devices(struct step_job *j, struct err *e);
 
 /* disk.c [job] */
-int disk_create(const char *path, int64_t gib, struct err *e);
-/* To @gib, unless it is that large. Not there is success: it will be made so. No QEMU may have it open. */
+/* An empty disk of @gib at @path, in folder @dir. Nothing else is there. */
+int disk_create(const char *dir, const char *path, int64_t gib, struct err *e);
+/* The disk at @path is a regular qcow2 file of @min_gib to @max_gib. If it is not, or is not there: ERR_HOST with the field "disk". Other
+ * errors have no field, and say nothing about the disk. */
+int disk_check(const char *path, int64_t min_gib, int64_t max_gib, struct err *e);
+/* To @gib, unless it is that large. No QEMU may have it open. */
 int disk_grow(const char *path, int64_t gib, struct err *e);
 
 /* An error as the text kept in a row, and back. */

@@ -94,9 +94,12 @@ static int values_load(const struct op_run *o, const struct cvm_row *c, struct s
 	struct vmm *v = o->v;
 	const struct hv_caps *caps = hv_caps(v->hv);
 
-	*j = (struct step_job){
-		.hv = v->hv, .set = v->set, .cvm = *c, .force = o->force, .restart = o->restart
-	};
+	*j = (struct step_job){ .hv = v->hv,
+				.set = v->set,
+				.cvm = *c,
+				.force = o->force,
+				.restart = o->restart,
+				.new_disk = o->new_disk };
 	if (caps)
 		j->caps = *caps;
 	j->dir = cvm_dir(v, c->uuid);

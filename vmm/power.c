@@ -61,8 +61,13 @@ int vmm_power(struct vmm *v, const struct cvm_row *cvm, const struct power_ask *
 		err_set(e, ERR_CONFLICT, "%s is paused, by hand or by QEMU when its disk was full", c.name);
 		return err_hint(e, "resume it where it was paused, or restart it");
 	}
-	(void)snprintf(params, sizeof(params), "{\"timeout_s\":%u,\"force\":%s%s}", timeout_s,
-		       ask->force ? "true" : "false", ref->automatic ? ",\"auto\":true" : "");
+	if (ask->new_disk && ask->kind == OP_START && nothing_to_do(v, &c, OP_START)) {
+		err_field(e, ERR_CONFLICT, "new_disk", "true", "%s runs, with the disk it has", c.name);
+		return err_hint(e, "restart it with new_disk, or stop it first");
+	}
+	(void)snprintf(params, sizeof(params), "{\"timeout_s\":%u,\"force\":%s%s%s}", timeout_s,
+		       ask->force ? "true" : "false", ref->automatic ? ",\"auto\":true" : "",
+		       ask->new_disk ? ",\"new_disk\":true" : "");
 	if (!ref->automatic && ask->kind != OP_DELETE)
 		r = restart_reset(v, &c, e);
 	if (r)

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -113,8 +114,10 @@ int step_files(struct step_job *j, struct err *e)
 	const struct log_limits limits = limits_of(&j->set);
 	struct image_boot boot;
 	char qemu_log[512];
-	int r = image_boot_read(j->image_dir, &boot, e);
+	int r = step_disk_check(j, e);
 
+	if (!r)
+		r = image_boot_read(j->image_dir, &boot, e);
 	/* Closed to others before anything is in it: what a guest is given, says and stores concerns no other user. */
 	if (!r)
 		r = file_mkdirs(j->dir, 0700, e);
@@ -133,11 +136,44 @@ int step_files(struct step_job *j, struct err *e)
 	return r || !j->caps.has_user ? r : logs_open_to(logs, j->caps.gid, e);
 }
 
+/* As recorded; or as a change under way is making it. */
+static int check_disk(const struct step_job *j, const char *path, struct err *e)
+{
+	int64_t made = j->cvm.disk_made ? j->cvm.disk_made : 1, is = j->cvm.disk_gib;
+
+	return disk_check(path, made < is ? made : is, j->change.disk_gib > is ? j->change.disk_gib : is, e);
+}
+
+int step_disk_check(const struct step_job *j, struct err *e)
+{
+	auto_free char *path = below(j, "hda.img");
+
+	return j->cvm.disk_made && !j->new_disk ? check_disk(j, path, e) : 0;
+}
+
+/* @why: what check_disk() says. Only a disk that never was, or that its owner gives up, is made. */
+static bool is_to_be_made(const struct step_job *j, const char *path, const struct err *why)
+{
+	struct stat st;
+
+	if (strcmp(why->field, "disk") != 0)
+		return false;
+	return j->new_disk || (!j->cvm.disk_made && lstat(path, &st) < 0 && errno == ENOENT);
+}
+
 static int do_disk(struct step_job *j, struct err *e)
 {
 	auto_free char *path = below(j, "hda.img");
-	int r = disk_create(path, j->cvm.disk_gib, e);
+	struct err why;
+	int r = check_disk(j, path, &why);
 
+	if (r && is_to_be_made(j, path, &why)) {
+		r = file_remove_tree(path, e);
+		if (!r)
+			r = disk_create(j->dir, path, j->cvm.disk_gib, e);
+	} else if (r) {
+		*e = why;
+	}
 	/* A growth whose job was given up is recorded as done; here it becomes true. */
 	if (!r)
 		r = disk_grow(path, j->cvm.disk_gib, e);
@@ -222,7 +258,10 @@ static int do_signal(struct step_job *j, struct err *e)
 
 int step_signal(struct step_job *j, struct err *e)
 {
-	return j->force ? 0 : press_button(j, true, e);
+	/* Before the guest is ended: one that runs still has a disk that was removed. */
+	int r = step_disk_check(j, e);
+
+	return r || j->force ? r : press_button(j, true, e);
 }
 
 static int undo_disk(struct step_job *j, struct err *e)
@@ -251,6 +290,19 @@ int step_enter_boot(struct vmm *v, struct op_run *o, const struct cvm_row *c, st
 
 	(void)o;
 	return r ? r : cvms_begin_boot(v->db, c->id, clock_wall_ms(), &boot, e);
+}
+
+/* The disk is there, and as large as its row says. */
+static int save_disk(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
+{
+	(void)o;
+	return cvms_set_disk(v->db, c->id, c->disk_gib, c->disk_gib, e);
+}
+
+static int unsave_disk(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
+{
+	(void)o;
+	return cvms_set_disk(v->db, c->id, c->disk_gib, 0, e);
 }
 
 int step_save_started(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
@@ -423,14 +475,16 @@ static const struct step_rename renames[] = { { 2, "files", FILES_STEP }, { 0 } 
 #endif
 
 /* A create takes away what it made; a start leaves what was there before it. */
-#define START_STEPS(FILES_UNDO, DISK_UNDO, DEFINE_UNDO)                                              \
+#define START_STEPS(FILES_UNDO, DISK_UNDO, DISK_UNSAVE, DEFINE_UNDO)                                 \
 	{ .name = FILES_STEP,                                                                        \
 	  .enter = step_enter_boot,                                                                  \
 	  .work = { step_files, WAITS_LIBVIRT, STEP_FILES_S },                                       \
 	  .undo = { FILES_UNDO, WAITS_NOTHING, STEP_FILES_S } },                                     \
 		{ .name = "disk",                                                                    \
 		  .work = { do_disk, WAITS_NOTHING, STEP_FILES_S },                                  \
-		  .undo = { DISK_UNDO, WAITS_NOTHING, STEP_FILES_S } },                              \
+		  .save = save_disk,                                                                 \
+		  .undo = { DISK_UNDO, WAITS_NOTHING, STEP_FILES_S },                                \
+		  .unsave = DISK_UNSAVE },                                                           \
 		CHECK_STEP{ .name = "define",                                                        \
 			    .work = { step_define, WAITS_LIBVIRT, STEP_LIBVIRT_S },                  \
 			    .undo = { DEFINE_UNDO, WAITS_LIBVIRT, STEP_LIBVIRT_S } },                \
@@ -445,12 +499,12 @@ static const struct step_rename renames[] = { { 2, "files", FILES_STEP }, { 0 } 
 
 static const struct step create_steps[] = {
 	{ .name = "reserve" },
-	START_STEPS(do_remove, undo_disk, do_undefine),
+	START_STEPS(do_remove, undo_disk, unsave_disk, do_undefine),
 };
 
 static const struct step start_steps[] = {
 	{ .name = "reserve" },
-	START_STEPS(NULL, NULL, NULL),
+	START_STEPS(NULL, NULL, NULL, NULL),
 };
 
 static const struct step stop_steps[] = {
@@ -476,7 +530,7 @@ static const struct step restart_steps[] = {
 	  .work = { step_signal, WAITS_QEMU, STEP_BUTTON_S } },
 	{ .name = "wait", .flags = STEP_KEEP, .ready = step_down_or_late, .limit_s = step_graceful_limit },
 	{ .name = "stop", .flags = STEP_KEEP, .work = STEP_END_GUEST, .save = step_save_off },
-	START_STEPS(NULL, NULL, NULL),
+	START_STEPS(NULL, NULL, NULL, NULL),
 };
 
 static const struct step delete_steps[] = {

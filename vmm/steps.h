@@ -23,7 +23,10 @@ enum {
 	}
 
 /* steps.c [job] */
-int step_signal(struct step_job *j, struct err *e); /* the power button, unless the job is forced */
+/* The CVM's disk is there as recorded, if it was ever made; then the power button, unless the job is forced. */
+int step_signal(struct step_job *j, struct err *e);
+/* The first half of that. A job that is to make a new disk needs none. */
+int step_disk_check(const struct step_job *j, struct err *e);
 int step_destroy(struct step_job *j, struct err *e);
 int step_files(struct step_job *j, struct err *e);
 int step_define(struct step_job *j, struct err *e);

@@ -39,11 +39,15 @@ static bool no_forwards(const struct op_run *o)
 
 /* ------------------------------------------------------------------ jobs */
 
-/* By QEMU if one has it open, else by qemu-img. */
+/* By QEMU if one has it open, else by qemu-img. QEMU would grow a file that was removed, too. */
 static int grow_disk(struct step_job *j, struct err *e)
 {
 	auto_free char *path = xasprintf("%s/hda.img", j->dir);
-	int r = hv_block_resize(j->hv, j->cvm.uuid, path, (uint64_t)j->change.disk_gib << 30, e);
+	int r = step_disk_check(j, e);
+
+	if (r || !j->cvm.disk_made)
+		return r; /* its first start makes it as large as it is to be */
+	r = hv_block_resize(j->hv, j->cvm.uuid, path, (uint64_t)j->change.disk_gib << 30, e);
 
 	return r == -ERR_NOT_FOUND ? disk_grow(path, j->change.disk_gib, e) : r;
 }
@@ -77,11 +81,14 @@ static int load(struct vmm *v, const struct op_run *o, struct change_row *ret, s
 static int save_disk(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
 	struct change_row x;
+	int64_t made;
 	int r = load(v, o, &x, e);
 
 	if (r)
 		return r;
-	r = cvms_set_disk(v->db, c->id, x.disk_gib, e);
+	/* Seen to be so large, unless the job was given up. */
+	made = o->unknown || !c->disk_made ? c->disk_made : x.disk_gib;
+	r = cvms_set_disk(v->db, c->id, x.disk_gib, made, e);
 	if (!r)
 		r = meter_follow(v, c->id, e);
 	cvm_blobs_free(&x.blobs);

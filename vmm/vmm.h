@@ -281,6 +281,7 @@ struct power_ask {
 	enum op_kind kind;  /* OP_START, OP_STOP, OP_SHUTDOWN, OP_RESTART, OP_DELETE */
 	unsigned timeout_s; /* OP_SHUTDOWN and OP_RESTART: graceful for so long, 10..1200; 0 = default (60) */
 	bool force;         /* OP_SHUTDOWN: destroy when time is up; OP_RESTART: hard stop at once */
+	bool new_disk;      /* OP_START, OP_RESTART: an empty disk in place of one that is lost */
 };
 /* [turn] ERR_BUSY while another operation runs; stop and delete cancel a running create, start, shutdown or restart and
  * follow it. Start of a running CVM and stop of a stopped one succeed with a finished operation. */

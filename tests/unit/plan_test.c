@@ -221,7 +221,7 @@ static void cvms_are_found_and_changed_by_an_index(void **st)
 	CALL(cvms_set_progress(db, cvm, "boot_progress", "x", &e));
 	CALL(cvms_set_progress(db, cvm, "boot_error", "x", &e));
 	CALL(cvms_set_progress(db, cvm, "shutdown_progress", "x", &e));
-	CALL(cvms_set_disk(db, cvm, 2, &e));
+	CALL(cvms_set_disk(db, cvm, 2, 2, &e));
 	CALL(cvms_forget(db, add_cvm("three", 5), &e));
 }
 
