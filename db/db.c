@@ -30,13 +30,16 @@ static int configure(struct db *db, const char *path, struct err *e)
 	return 0;
 }
 
-static int open_file(const char *path, bool may_migrate, struct db **ret, struct err *e)
+enum open_mode { OPEN_MIGRATE, OPEN_CREATE, OPEN_AS_IS };
+
+static int open_file(const char *path, enum open_mode mode, struct db **ret, struct err *e)
 {
 	struct db *db = xcalloc(1, sizeof(*db));
 	mode_t mask = umask(0077);
-	int rc = sqlite3_open_v2(
-		path, &db->conn,
-		SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (may_migrate ? SQLITE_OPEN_CREATE : 0), NULL);
+	int rc = sqlite3_open_v2(path, &db->conn,
+				 SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
+					 (mode == OPEN_AS_IS ? 0 : SQLITE_OPEN_CREATE),
+				 NULL);
 	int r = 0;
 
 	if (rc != SQLITE_OK)
@@ -45,7 +48,8 @@ static int open_file(const char *path, bool may_migrate, struct db **ret, struct
 	if (!r)
 		r = configure(db, path, e);
 	if (!r)
-		r = may_migrate ? schema_migrate(db, path, e) : schema_current(db, path, e);
+		r = mode == OPEN_MIGRATE ? schema_migrate(db, path, e)
+					 : schema_current(db, path, mode == OPEN_CREATE, e);
 	(void)umask(mask);
 	if (r) {
 		db_close(db);
@@ -57,12 +61,12 @@ static int open_file(const char *path, bool may_migrate, struct db **ret, struct
 
 int db_open(const char *path, struct db **ret, struct err *e)
 {
-	return open_file(path, true, ret, e);
+	return open_file(path, OPEN_MIGRATE, ret, e);
 }
 
-int db_open_as_is(const char *path, struct db **ret, struct err *e)
+int db_open_as_is(const char *path, bool may_create, struct db **ret, struct err *e)
 {
-	return open_file(path, false, ret, e);
+	return open_file(path, may_create ? OPEN_CREATE : OPEN_AS_IS, ret, e);
 }
 
 void db_close(struct db *db)

@@ -17,9 +17,10 @@ struct db;
 /* Open or create @path and bring its schema up to date; before migrating an existing file a copy is taken beside it
  * ("teepod.db.v1-<time>"). A schema newer than this program is refused, the file untouched. */
 int db_open(const char *path, struct db **ret, struct err *e);
-/* Only the process that holds the state lock may migrate. This one, for commands beside it, neither
- * creates nor migrates: ERR_UNSUPPORTED when the file has another schema. */
-int db_open_as_is(const char *path, struct db **ret, struct err *e);
+/* Only the daemon may migrate: the daemon that is installed may be of an earlier version, and would
+ * refuse the file then. This one, for commands, leaves a file that is there as it is: ERR_UNSUPPORTED
+ * when it has another schema. @may_create: make one that is not there (needs the state lock). */
+int db_open_as_is(const char *path, bool may_create, struct db **ret, struct err *e);
 void db_close(struct db *db);
 
 /* Does @e say that a row holds a value this program does not know (an unknown word, a number out of

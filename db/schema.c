@@ -490,19 +490,6 @@ static int version_of(struct db *db, const char *path, int64_t *ret, struct err 
 	return 0;
 }
 
-int schema_current(struct db *db, const char *path, struct err *e)
-{
-	int64_t found = 0;
-	int r = version_of(db, path, &found, e);
-
-	if (r || found == db_schema_version())
-		return r;
-	return err_set(e, ERR_UNSUPPORTED,
-		       "%s has schema %lld, this teepod needs schema %d, and only the daemon may migrate"
-		       " it: restart the daemon with this version first",
-		       path, (long long)found, db_schema_version());
-}
-
 int schema_migrate(struct db *db, const char *path, struct err *e)
 {
 	int64_t found = 0;
@@ -521,4 +508,19 @@ int schema_migrate(struct db *db, const char *path, struct err *e)
 			return r;
 	}
 	return 0;
+}
+
+int schema_current(struct db *db, const char *path, bool may_create, struct err *e)
+{
+	int64_t found = 0;
+	int r = version_of(db, path, &found, e);
+
+	if (r || found == db_schema_version())
+		return r;
+	if (!found && may_create)
+		return schema_migrate(db, path, e);
+	return err_set(e, ERR_UNSUPPORTED,
+		       "%s has schema %lld, this teepod needs schema %d, and only the daemon may migrate"
+		       " it: start or restart the daemon with this version first",
+		       path, (long long)found, db_schema_version());
 }

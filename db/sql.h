@@ -98,7 +98,7 @@ void plan_check(struct db *db, const char *sql);
 
 /* Apply numbered migrations. */
 int schema_migrate(struct db *db, const char *path, struct err *e);
-/* ERR_UNSUPPORTED unless all of them have been applied. */
-int schema_current(struct db *db, const char *path, struct err *e);
+/* ERR_UNSUPPORTED unless all of them have been applied. @may_create: apply them to an empty file. */
+int schema_current(struct db *db, const char *path, bool may_create, struct err *e);
 
 #endif

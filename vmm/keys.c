@@ -186,7 +186,7 @@ int vmm_add_key_offline(const char *state_dir, bool alone, const char *workspace
 {
 	auto_free char *path = xasprintf("%s/teepod.db", state_dir);
 	struct new_key k = { .workspace = workspace, .name = name, .role = role };
-	int r = alone ? db_open(path, &k.db, e) : db_open_as_is(path, &k.db, e);
+	int r = db_open_as_is(path, alone, &k.db, e);
 
 	if (r)
 		return r;

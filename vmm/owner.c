@@ -242,7 +242,7 @@ int vmm_accept_host(const char *state_dir, const char *host_root, int (*lock)(co
 	int r = look_here(state_dir, host_root, &h, e);
 
 	if (!r)
-		r = db_open_as_is(path, &db, e);
+		r = db_open_as_is(path, false, &db, e);
 	if (!r)
 		r = accept_here(db, &h, lock, ret_changed, e);
 	db_close(db);

@@ -1,37 +1,45 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Only the process that holds the state lock migrates the database."""
+"""Only the daemon migrates the database: of the commands beside it none does, whether or not a daemon runs."""
 
 import fcntl
 import sqlite3
 import subprocess
 
+import pytest
+
 from node import PROGRAM, ROOT
 
 
+def run(node, *command):
+    return subprocess.run([PROGRAM, "--dev", str(node.dir), *command], capture_output=True, text=True, timeout=60)
+
+
 def add_key(node):
-    return subprocess.run([PROGRAM, "--dev", str(node.dir), "--add-key", "me:reader"], capture_output=True, text=True, timeout=60)
+    return run(node, "--add-key", "me:reader")
 
 
 def version(node):
     return node.rows("pragma user_version")[0][0]
 
 
-def test_a_key_added_beside_a_daemon_of_an_older_version_does_not_migrate_its_database(spawn):
+# A daemon that is stopped may be of an earlier version: it would refuse a database that the command has migrated.
+@pytest.mark.parametrize("daemon_runs", [True, False])
+@pytest.mark.parametrize("command", [["--add-key", "me:reader"], ["--accept-host"], ["--check-db"]])
+def test_no_command_migrates_a_database(spawn, command, daemon_runs):
     node = spawn(start=False)
     with sqlite3.connect(node.database()) as old:
         old.executescript((ROOT / "tests/data/teepod-v1.sql").read_text())
-    assert version(node) == 1
     with open(node.dir / "lock", "w") as lock:
-        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)     # as the daemon does
-        done = add_key(node)
-        assert done.returncode == 1 and not done.stdout
-        assert "has schema 1" in done.stderr and "restart the daemon" in done.stderr, done.stderr
-        assert version(node) == 1
-        assert not list(node.dir.glob("teepod.db.v1-*"))
-    done = add_key(node)
-    assert done.returncode == 0 and done.stdout.startswith("teepod_"), done.stderr
-    assert version(node) > 1
-    assert len(list(node.dir.glob("teepod.db.v1-*"))) == 1
+        if daemon_runs:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)     # as the daemon does
+        done = run(node, *command)
+    assert done.returncode == 1 and not done.stdout
+    if command == ["--accept-host"] and daemon_runs:
+        assert "in use by another teepod" in done.stderr
+    else:
+        assert "has schema 1" in done.stderr
+        assert "restart the daemon" in done.stderr or command == ["--check-db"], done.stderr
+    assert version(node) == 1 and not list(node.dir.glob("teepod.db.v*"))
 
 
 def test_a_key_is_added_before_the_first_start_and_beside_the_daemon(spawn):
@@ -43,3 +51,13 @@ def test_a_key_is_added_before_the_first_start_and_beside_the_daemon(spawn):
     assert beside.returncode == 0, beside.stderr
     for done in (before, beside):
         node.get("/node", key=done.stdout.strip()).ok()
+
+
+def test_the_daemon_migrates_with_a_copy_and_then_keys_are_added(spawn):
+    node = spawn(start=False)
+    with sqlite3.connect(node.database()) as old:
+        old.executescript((ROOT / "tests/data/teepod-v1.sql").read_text())
+    node.start()
+    assert version(node) > 1 and len(list(node.dir.glob("teepod.db.v1-*"))) == 1
+    done = add_key(node)
+    assert done.returncode == 0 and done.stdout.startswith("teepod_"), done.stderr

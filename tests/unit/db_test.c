@@ -400,7 +400,7 @@ static void pages_of_a_cvm_that_runs_are_not_somebody_elses(void **st)
 	db_close(w.db);
 }
 
-static void a_command_beside_the_daemon_neither_creates_nor_migrates(void **st)
+static void a_command_never_migrates_and_creates_only_when_told(void **st)
 {
 	struct db *db = NULL;
 	sqlite3 *conn;
@@ -409,19 +409,24 @@ static void a_command_beside_the_daemon_neither_creates_nor_migrates(void **st)
 
 	(void)st;
 	(void)unlink(path);
-	assert_int_equal(db_open_as_is(path, &db, &e), -ERR_HOST);
+	assert_int_equal(db_open_as_is(path, false, &db, &e), -ERR_HOST);
 	assert_int_not_equal(access(path, F_OK), 0);
 	write_version_1();
-	assert_int_equal(db_open_as_is(path, &db, &e), -ERR_UNSUPPORTED);
+	assert_int_equal(db_open_as_is(path, false, &db, &e), -ERR_UNSUPPORTED);
 	assert_non_null(strstr(e.text, "has schema 1"));
 	assert_non_null(strstr(e.text, "restart the daemon"));
+	assert_int_equal(db_open_as_is(path, true, &db, &e), -ERR_UNSUPPORTED);
 	assert_null(db);
 	assert_int_equal(sqlite3_open(path, &conn), SQLITE_OK);
 	assert_int_equal(sqlite3_exec(conn, "SELECT networks FROM cvms", NULL, NULL, NULL), SQLITE_ERROR);
 	(void)sqlite3_close(conn);
 	assert_int_equal(copies(&g), GLOB_NOMATCH);
 	db_close(fresh());
-	assert_int_equal(db_open_as_is(path, &db, &e), 0);
+	assert_int_equal(db_open_as_is(path, false, &db, &e), 0);
+	db_close(db);
+	(void)unlink(path);
+	assert_int_equal(db_open_as_is(path, true, &db, &e), 0);
+	assert_int_equal(count(db, "PRAGMA user_version"), db_schema_version());
 	db_close(db);
 }
 
@@ -1009,7 +1014,7 @@ int main(void)
 		cmocka_unit_test(capacity_is_never_promised_beyond_its_total),
 		cmocka_unit_test(counts_follow_rows_and_the_last_cvm_takes_its_app_along),
 		cmocka_unit_test(check_finds_a_promise_that_no_row_holds),
-		cmocka_unit_test(a_command_beside_the_daemon_neither_creates_nor_migrates),
+		cmocka_unit_test(a_command_never_migrates_and_creates_only_when_told),
 		cmocka_unit_test(newer_schema_is_refused_and_untouched),
 		cmocka_unit_test(a_file_of_schema_1_is_copied_and_migrated_with_what_it_holds),
 		cmocka_unit_test(names_that_clash_in_an_old_file_do_not_stop_its_migration),
