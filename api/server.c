@@ -197,9 +197,6 @@ static void on_connection(uv_stream_t *stream, int status)
 static void listener_release(struct listener *l)
 {
 	SSL_CTX_free(l->ctx);
-	free(l->cert);
-	free(l->key);
-	free(l->client_ca);
 	free(l);
 }
 
@@ -237,11 +234,8 @@ static int load_tls(struct listener *l, const struct listen_spec *spec, struct e
 				 spec->address);
 	if (!spec->tls_cert)
 		return 0;
-	l->cert = xstrdup(spec->tls_cert);
-	l->key = xstrdup(spec->tls_key);
-	l->client_ca = spec->tls_client_ca ? xstrdup(spec->tls_client_ca) : NULL;
-	l->client_required = spec->tls_client_required;
-	return tls_context(l->cert, l->key, l->client_ca, l->client_required, &l->ctx, e);
+	return tls_context(spec->tls_cert, spec->tls_key, spec->tls_client_ca, spec->tls_client_required,
+			   &l->ctx, e);
 }
 
 int server_listen(struct server *s, const struct listen_spec *spec, char ret_address[256], struct err *e)
@@ -274,36 +268,18 @@ int server_listen(struct server *s, const struct listen_spec *spec, char ret_add
 	return 0;
 }
 
-int server_reload_tls(struct server *s, struct err *e)
+void server_set_tls(struct server *s, SSL_CTX *ctx)
 {
 	struct listener *l;
-	unsigned n = 0, i = 0;
-	SSL_CTX **fresh;
-	int r = 0;
 
 	LIST_FOREACH(l, &s->listeners, all)
-	n++;
-	fresh = xcalloc(n, sizeof(*fresh));
-	LIST_FOREACH(l, &s->listeners, all)
 	{
-		if (r == 0 && l->ctx)
-			r = tls_context(l->cert, l->key, l->client_ca, l->client_required, &fresh[i], e);
-		i++;
+		if (!l->ctx)
+			continue;
+		(void)SSL_CTX_up_ref(ctx);
+		SSL_CTX_free(l->ctx);
+		l->ctx = ctx;
 	}
-	i = 0;
-	LIST_FOREACH(l, &s->listeners, all)
-	{
-		/* all of them or none: swap, and free whichever is not in use then */
-		if (r == 0 && l->ctx) {
-			SSL_CTX *old = l->ctx;
-
-			l->ctx = fresh[i];
-			fresh[i] = old;
-		}
-		SSL_CTX_free(fresh[i++]);
-	}
-	free(fresh);
-	return r;
 }
 
 /* ------------------------------------------------------------------ the end */

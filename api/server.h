@@ -9,6 +9,7 @@
 #include <uv.h>
 
 #include "api/call.h"
+#include "api/tls.h"
 
 struct server;
 
@@ -57,8 +58,8 @@ int server_new(const struct server_config *cfg, struct server **ret, struct err 
 /* Add a listener. *ret_address (may be NULL) gets the address bound, e.g. "127.0.0.1:41873" or "unix:/x". */
 int server_listen(struct server *s, const struct listen_spec *spec, char ret_address[256], struct err *e);
 
-/* Read certificates and CA again (SIGHUP). Old connections keep theirs; on failure the old ones stay in use. */
-int server_reload_tls(struct server *s, struct err *e);
+/* New connections of all TLS listeners use @ctx (tls.h), which stays the caller's. Old ones keep theirs. */
+void server_set_tls(struct server *s, SSL_CTX *ctx);
 
 /* Stop accepting, close idle connections, "Connection: close" on what is still to be answered, end streams; @done(@arg)
  * when the last connection is closed or after @max_ms. */

@@ -28,8 +28,6 @@ struct listener {
 	LIST_ENTRY(listener) all;
 	bool is_unix, closing;
 	SSL_CTX *ctx;                 /* NULL: plain */
-	char *cert, *key, *client_ca; /* for reloading */
-	bool client_required;
 	char address[256];
 };
 

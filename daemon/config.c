@@ -133,17 +133,14 @@ int config_load(const struct options *o, struct config **ret, struct buf *errors
 
 void config_free(struct config *c)
 {
-	while (c) {
-		struct config *next = c->retired;
-
-		for (size_t i = 0; i < config_keys_n; i++) {
-			value_release(&config_keys[i], c);
-			free(c->origin[i]);
-		}
-		free(c->origin);
-		free(c);
-		c = next;
+	if (!c)
+		return;
+	for (size_t i = 0; i < config_keys_n; i++) {
+		value_release(&config_keys[i], c);
+		free(c->origin[i]);
 	}
+	free(c->origin);
+	free(c);
 }
 
 /* ------------------------------------------------------------------ reload */
@@ -172,7 +169,8 @@ static void list_add(struct config_list *l, char *s)
 	l->v[l->n++] = s;
 }
 
-static void reload_key(const struct key *k, struct config *c, struct config *fresh, struct config_changes *ch)
+/* Twice is not at all. */
+static void apply_key(const struct key *k, struct config *c, struct config *fresh, struct config_changes *ch)
 {
 	auto_free char *old = value_text(k, c), *new = value_text(k, fresh);
 	bool may = k->flags & KEY_RELOAD;
@@ -189,24 +187,29 @@ static void reload_key(const struct key *k, struct config *c, struct config *fre
 	}
 }
 
-int config_reload(const struct options *o, struct config *c, struct config_changes *ret, struct buf *errors)
+static struct config_changes apply(struct config *c, struct config *fresh)
 {
 	struct config_changes ch = { 0 };
-	struct config *fresh;
-	int r = config_load(o, &fresh, errors);
 
-	if (r < 0)
-		return r;
 	for (size_t i = 0; i < config_keys_n; i++)
-		reload_key(&config_keys[i], c, fresh, &ch);
-	if (ch.applied.n) {
-		fresh->retired = c->retired;
-		c->retired = fresh;
-	} else {
-		config_free(fresh);
+		apply_key(&config_keys[i], c, fresh, &ch);
+	return ch;
+}
+
+int config_apply(struct config *c, struct config *fresh, struct config_changes *ret, struct buf *errors)
+{
+	struct config_changes ch = apply(c, fresh), back;
+	size_t before = errors->len;
+
+	config_check_rules(c, errors);
+	if (errors->len == before) {
+		*ret = ch;
+		return 0;
 	}
-	*ret = ch;
-	return 0;
+	back = apply(c, fresh);
+	config_changes_free(&back);
+	config_changes_free(&ch);
+	return -ERR_INVALID;
 }
 
 static void list_free(struct config_list *l)

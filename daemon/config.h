@@ -192,8 +192,7 @@ struct config {
 	struct config_tokens tokens;
 	struct config_billing billing;
 
-	char **origin;          /* by row of the table: "default", "/etc/teepod/teepod.conf:12", "-o", ... */
-	struct config *retired; /* values replaced by config_reload(): readers may still hold their strings */
+	char **origin; /* by row of the table: "default", "/etc/teepod/teepod.conf:12", "-o", ... */
 };
 
 /* Read everything @o says. 0 and *ret, or -ERR_INVALID with every error found appended to @errors, one a line,
@@ -208,9 +207,10 @@ struct config_changes {
 	struct config_list restart; /* changed in the files, still the old value here */
 };
 
-/* Read again and change in *@c what may change at run time; the struct stays where it is, and strings read from it
- * before stay valid until config_free(). With errors (-ERR_INVALID) nothing is changed. */
-int config_reload(const struct options *o, struct config *c, struct config_changes *ret, struct buf *errors);
+/* Change in *@c what differs in @fresh and may change at run time. What it replaced is in @fresh afterwards: free
+ * that when nobody uses the old values any more. -ERR_INVALID and nothing changed when the result, with the old values
+ * of all that needs a restart, breaks a rule between keys. */
+int config_apply(struct config *c, struct config *fresh, struct config_changes *ret, struct buf *errors);
 
 void config_changes_free(struct config_changes *ch);
 

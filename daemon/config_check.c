@@ -82,6 +82,12 @@ static void check_tls(const struct config *c, struct buf *errors)
 	if (*a->tls_client_ca && a->tls_client == TLS_CLIENT_NONE)
 		complain(c, "api", "tls_client_ca", errors,
 			 "needs tls_client = optional or required to have an effect");
+}
+
+static void check_tls_files(const struct config *c, struct buf *errors)
+{
+	const struct config_api *a = &c->api;
+
 	check_readable(c, "tls_cert", a->tls_cert, errors);
 	check_readable(c, "tls_key", a->tls_key, errors);
 	check_readable(c, "tls_client_ca", a->tls_client_ca, errors);
@@ -164,23 +170,34 @@ static void check_restart(const struct config *c, struct buf *errors)
 			 r->initial_backoff);
 }
 
-void config_check(const struct config *c, struct buf *errors)
+static void check_cids(const struct config *c, struct buf *errors)
 {
-	size_t before = errors->len;
+	if (c->capacity.cid_start + c->capacity.cid_count - 1 >= UINT32_MAX)
+		complain(c, "capacity", "cid_count", errors,
+			 "%" PRId64 " ids from %" PRId64 " go beyond 4294967294", c->capacity.cid_count,
+			 c->capacity.cid_start);
+}
 
+void config_check_rules(const struct config *c, struct buf *errors)
+{
 	check_listen(c, errors);
 	check_tls(c, errors);
-	if (errors->len == before)
-		check_certificates(c, errors);
 	check_ports(c, errors);
 	check_types(c, errors);
 	check_embed_root(c, errors);
 	check_device_id(c, errors);
 	check_restart(c, errors);
-	if (c->capacity.cid_start + c->capacity.cid_count - 1 >= UINT32_MAX)
-		complain(c, "capacity", "cid_count", errors,
-			 "%" PRId64 " ids from %" PRId64 " go beyond 4294967294", c->capacity.cid_count,
-			 c->capacity.cid_start);
+	check_cids(c, errors);
+}
+
+void config_check(const struct config *c, struct buf *errors)
+{
+	size_t before = errors->len;
+
+	config_check_rules(c, errors);
+	check_tls_files(c, errors);
+	if (errors->len == before)
+		check_certificates(c, errors);
 	if (*c->hypervisor.emulator && access(c->hypervisor.emulator, X_OK))
 		complain(c, "hypervisor", "emulator", errors, "%s: %s", c->hypervisor.emulator,
 			 strerror(errno));

@@ -104,8 +104,9 @@ void config_read_files(struct config *c, const char *file, bool required, struct
 /* `section.key=value`, as of -o. */
 void config_read_option(struct config *c, const char *text, struct buf *errors);
 
-/* Rules between keys. */
+/* Rules between keys; config_check() looks also at the files that are named. */
 void config_check(const struct config *c, struct buf *errors);
+void config_check_rules(const struct config *c, struct buf *errors);
 
 /* Set the key, or say why not: `ORIGIN: [section] key: "x" is not allowed: ...`. */
 void config_assign(struct config *c, const struct key *k, const char *text, bool append, const char *origin,

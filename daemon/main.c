@@ -29,6 +29,7 @@
 #include "daemon/config.h"
 #include "daemon/dev.h"
 #include "daemon/notify.h"
+#include "daemon/reload.h"
 #include "daemon/settings.h"
 #include "daemon/signals.h"
 #include "daemon/sockets.h"
@@ -45,9 +46,9 @@ struct daemon {
 	struct options options;
 	struct config *config;
 	struct host host;
-	struct vmm_settings
-		settings[16]; /* the current one is the last; earlier ones are borrowed from until the end */
-	unsigned n_settings;
+	struct vmm_settings settings; /* of the start: what no reload changes is borrowed until the end */
+	struct vmm_settings reloaded; /* of the last reload */
+	struct reload reload;
 	char *images_dir;
 	struct vmm *vmm;
 	struct api *api;
@@ -69,19 +70,12 @@ static int complain(const char *what, const struct err *e)
 
 /* ------------------------------------------------------------------ settings */
 
-static struct vmm_settings *current(struct daemon *d)
+static void make_settings(struct daemon *d, struct vmm_settings *ret)
 {
-	return &d->settings[d->n_settings - 1];
-}
-
-static void make_settings(struct daemon *d)
-{
-	struct vmm_settings *s = &d->settings[d->n_settings++];
-
-	settings_make(d->config, &d->host, s);
-	s->loop = &d->loop;
-	s->import_demo_images = d->options.dev_dir != NULL;
-	s->demo_images_dir = d->images_dir;
+	settings_make(d->config, &d->host, ret);
+	ret->loop = &d->loop;
+	ret->import_demo_images = d->options.dev_dir != NULL;
+	ret->demo_images_dir = d->images_dir;
 }
 
 static struct api_settings api_settings_of(const struct config *c)
@@ -101,36 +95,66 @@ static void log_names(const char *what, const struct config_list *names)
 		log_info("%s: %s", what, names->v[i]);
 }
 
-static void on_reload(void *arg)
+/* In this order: what the old settings point to is freed when nobody has them any more. */
+static void use_config(struct daemon *d)
+{
+	struct vmm_settings s;
+	struct api_settings api = api_settings_of(d->config);
+
+	log_open((enum log_level)d->config->logs.level, d->config->logs.format == LOG_FORMAT_JSON);
+	make_settings(d, &s);
+	vmm_reload(d->vmm, &s);
+	api_reload(d->api, &api);
+	settings_free(&d->reloaded);
+	d->reloaded = s;
+}
+
+/* Only what is in effect is logged as applied. */
+static bool take_config(struct daemon *d, struct reload_found *f)
+{
+	struct config_changes changes = { 0 };
+
+	if (!f->config) {
+		log_error("configuration not reloaded, the old one stays: %s", f->errors.data);
+		return false;
+	}
+	if (config_apply(d->config, f->config, &changes, &f->errors)) {
+		log_error(
+			"configuration not reloaded, the old one stays: as long as the keys that need a restart "
+			"are not in effect: %s",
+			f->errors.data);
+		return false;
+	}
+	use_config(d);
+	log_names("applied", &changes.applied);
+	log_names("needs a restart", &changes.restart);
+	config_changes_free(&changes);
+	return true;
+}
+
+static void on_reload_found(void *arg, struct reload_found *f)
 {
 	struct daemon *d = arg;
-	auto_buf struct buf errors = { 0 };
-	struct config_changes changes = { 0 };
-	struct api_settings api;
-	struct err e;
+	bool good;
 
 	if (d->stopping)
 		return;
-	notify_reloading();
-	if (config_reload(&d->options, d->config, &changes, &errors)) {
-		log_error("configuration not reloaded, the old one stays: %s", errors.data);
-	} else if (d->n_settings == ARRAY_SIZE(d->settings)) {
-		log_error("configuration was reloaded %zu times; restart to apply more",
-			  ARRAY_SIZE(d->settings) - 1);
-	} else {
-		log_open((enum log_level)d->config->logs.level, d->config->logs.format == LOG_FORMAT_JSON);
-		make_settings(d);
-		vmm_reload(d->vmm, current(d));
-		api = api_settings_of(d->config);
-		api_reload(d->api, &api);
-		log_names("applied", &changes.applied);
-		log_names("needs a restart", &changes.restart);
-	}
-	config_changes_free(&changes);
-	if (server_reload_tls(d->server, &e))
-		log_error("certificates not reloaded, the old ones stay: %s", e.text);
-	log_info("reloaded");
+	good = take_config(d, f);
+	if (f->tls)
+		server_set_tls(d->server, f->tls);
+	else if (f->tls_err.code)
+		log_error("certificates not reloaded, the old ones stay: %s", f->tls_err.text);
+	if (good && !f->tls_err.code)
+		log_info("reloaded");
 	notify_ready("Serving");
+}
+
+static void on_reload(void *arg)
+{
+	struct daemon *d = arg;
+
+	if (!d->stopping)
+		reload_ask(&d->reload);
 }
 
 /* ------------------------------------------------------------------ the end */
@@ -256,8 +280,13 @@ static int start(struct daemon *d, struct err *e)
 	if (r)
 		return r;
 	d->images_dir = dev_images_dir();
-	make_settings(d);
-	r = vmm_open(current(d), &d->vmm, e);
+	make_settings(d, &d->settings);
+	d->reload = (struct reload){ .loop = &d->loop,
+				     .options = &d->options,
+				     .running = d->config,
+				     .found = on_reload_found,
+				     .arg = d };
+	r = vmm_open(&d->settings, &d->vmm, e);
 	if (!r && d->options.dev_dir)
 		r = dev_ensure_key(d->vmm, d->options.dev_dir, e);
 	if (r)
@@ -316,11 +345,11 @@ static int accept_host(struct daemon *d)
 	struct err e;
 	int r = state_lock(dir, &e);
 
-	make_settings(d);
+	make_settings(d, &d->settings);
 	if (r)
 		err_hint(&e, "stop that daemon first");
 	else
-		r = vmm_accept_host(dir, current(d)->host_root, state_lock, &changed, &e);
+		r = vmm_accept_host(dir, d->settings.host_root, state_lock, &changed, &e);
 	if (r) {
 		(void)fprintf(stderr, "teepod: %s%s%s\n", e.text, e.hint[0] ? "; " : "", e.hint);
 		return EXIT_FAILURE;
@@ -359,7 +388,7 @@ static int print_domain(struct daemon *d)
 	int r = file_read(d->options.domain_file, SPEC_MAX, &text, &n, &e);
 
 	d->images_dir = dev_images_dir();
-	make_settings(d);
+	make_settings(d, &d->settings);
 	if (!r) {
 		body = json_read(text, n, &e);
 		r = body ? read_cvm_request(&create_table, body, &req, &e) : -1;
@@ -367,7 +396,7 @@ static int print_domain(struct daemon *d)
 	if (!r)
 		r = cvm_asked_from(&req, body, &asked, &e);
 	if (!r)
-		r = vmm_print_domain(current(d), &asked.ask, &xml, &e);
+		r = vmm_print_domain(&d->settings, &asked.ask, &xml, &e);
 	if (r) {
 		(void)fprintf(stderr, "teepod: %s: %s%s%s\n", d->options.domain_file, e.text,
 			      e.hint[0] ? "; " : "", e.hint);
@@ -428,8 +457,8 @@ int main(int argc, char **argv)
 		status = print_domain(&d);
 	else
 		status = serve(&d);
-	for (unsigned i = 0; i < d.n_settings; i++)
-		settings_free(&d.settings[i]);
+	settings_free(&d.reloaded);
+	settings_free(&d.settings);
 	free(d.images_dir);
 	config_free(d.config);
 	options_free(&d.options);

@@ -24,7 +24,6 @@
 struct look {
 	struct vmm *v;
 	const char *root;
-	struct gpu_settings gpu; /* of the time it began */
 	struct device_row *devices;
 	size_t n_devices;
 	struct numa_host nodes;
@@ -65,19 +64,20 @@ static void look_job(void *arg)
 	else
 		keep_error(l, &e);
 	l->page_kib = default_page_kib(l->root);
-	for (size_t i = 0; i < l->n_devices; i++)
-		l->devices[i].offered = device_offered(&l->gpu, &l->devices[i]);
 }
 
 /* ------------------------------------------------------------------ the turn */
 
+/* What is offered follows from the settings of now: a reload may have changed them since the job began. */
 static int put_devices(const struct look *l, struct err *e)
 {
 	struct db *db = l->v->db;
 	int r = devices_begin(db, e);
 
-	for (size_t i = 0; !r && i < l->n_devices; i++)
+	for (size_t i = 0; !r && i < l->n_devices; i++) {
+		l->devices[i].offered = device_offered(&l->v->set.gpu, &l->devices[i]);
 		r = devices_put(db, &l->devices[i], e);
+	}
 	return r ? r : devices_end(db, e);
 }
 
@@ -252,7 +252,6 @@ static void begin(struct vmm *v)
 
 	*l = (struct look){ .v = v,
 			    .root = v->set.host_root ? v->set.host_root : "",
-			    .gpu = v->set.gpu,
 			    .waiters = look_take(&v->look.waiting) };
 	v->look.running = true;
 	v->look.again = false;

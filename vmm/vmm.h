@@ -64,7 +64,7 @@ struct billing_settings {
 	unsigned interval_s; /* a running CVM's ledger row covers at most this (and a minute) */
 };
 
-/* Plain values; arrays and strings are borrowed for the life of the vmm. */
+/* Plain values; arrays and strings are borrowed for the life of the vmm, but see vmm_reload(). */
 struct vmm_settings {
 	uv_loop_t *loop;
 	const char *state_dir; /* teepod.db, cvms/, libvirt/ below it */
@@ -120,7 +120,9 @@ int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e);
  * still runs after @max_ms is logged, and only the end of the process ends it. */
 void vmm_close(struct vmm *v, unsigned max_ms, void (*done)(void *arg, unsigned stuck), void *arg);
 const struct vmm_settings *vmm_settings(const struct vmm *v);
-/* Settings that may change while running (SIGHUP): logs, retention, release_on_stop, boot_timeout, port ranges, types. */
+/* Settings that may change while running (SIGHUP): the keys with KEY_RELOAD. Their arrays and strings (port_ranges, types, gpu,
+ * billing.currency) are used on the loop thread only: those of the call before may be freed after this one. All others are borrowed from
+ * vmm_open() to the end. */
 void vmm_reload(struct vmm *v, const struct vmm_settings *s);
 
 /* ------------------------------------------------------------------ callers */

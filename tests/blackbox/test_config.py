@@ -2,6 +2,7 @@
 """The command line, the configuration files and the database file, as the program checks and refuses them."""
 
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -125,6 +126,66 @@ def test_sighup_takes_what_may_change_and_refuses_a_bad_file(spawn, tmp_path):
     node.process.send_signal(signal.SIGHUP)
     until("the mistake is logged", lambda: "nonsense" in node.log_tail(), 10)
     assert "second.one" in types()
+
+
+def fds(node):
+    return len(os.listdir(f"/proc/{node.process.pid}/fd"))
+
+
+def resident_kib(node):
+    return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{node.process.pid}/status").read_text())[1])
+
+
+def test_sighup_works_any_number_of_times(spawn, tmp_path):
+    """Each is applied, none leaves memory or descriptors behind, and a bad file is forgotten by the next good one."""
+    conf = tmp_path / "t.conf"
+    conf.write_text("")
+    node = spawn(arguments=["--config", str(conf)])
+
+    def reload(n):
+        conf.write_text(f"[cvm]\ntypes = type.{n}:1:64:1\n[ports]\nrange = {20000 + n}\n[gpu]\nexclude = 00:{n % 32:02x}.0\n")
+        node.process.send_signal(signal.SIGHUP)
+        until(lambda: f"type.{n} is there: {node.log_tail(5)}", lambda: f'"type.{n}"' in node.get("/instance-types").text, 5, every=0.005)
+    for n in range(60):
+        reload(n)
+    before = fds(node), resident_kib(node)
+    for n in range(60, 560):
+        reload(n)
+        if n % 100 == 0:
+            conf.write_text("[cvm]\ntypes = nonsense\n")
+            node.process.send_signal(signal.SIGHUP)
+            until("the mistake is logged", lambda: "nonsense" in node.log_tail(5), 10)
+            assert f'"type.{n}"' in node.get("/instance-types").text
+    until("connections and files are closed", lambda: fds(node) <= before[0], 5)
+    assert resident_kib(node) - before[1] < 2048
+    until("the last one is over", lambda: len(re.findall("info  reloaded", node.log_tail(10000))) == 560, 5)
+    assert len(re.findall("applied: cvm.types: ", node.log_tail(10000))) == 560, "what was applied, and nothing else"
+
+
+def test_a_file_that_can_not_be_read_holds_up_nobody(spawn, tmp_path):
+    """A FIFO without a writer is opened for ever. SIGHUPs meanwhile count as one, and that one sees the newest file."""
+    conf = tmp_path / "t.conf"
+    conf.write_text("")
+    node = spawn(arguments=["--config", str(conf)])
+    (tmp_path / "t.conf.d").mkdir()
+    fifo = tmp_path / "t.conf.d" / "a.conf"
+    os.mkfifo(fifo)
+    node.process.send_signal(signal.SIGHUP)
+
+    def reading():
+        tasks = Path(f"/proc/{node.process.pid}/task").iterdir()
+        return any((t / "wchan").read_text() in ("wait_for_partner", "fifo_open") for t in tasks)
+    until("the file is being opened", reading, 5)
+    assert node.get("/node", timeout=5).status == 200
+    conf.write_text("[cvm]\ntypes = newest.one:1:64:1\n")
+    for _ in range(3):
+        node.process.send_signal(signal.SIGHUP)
+        assert node.get("/node", timeout=5).status == 200
+    fifo.rename(tmp_path / "fifo")
+    with open(tmp_path / "fifo", "w") as f:
+        f.write("# at last\n")
+    until("the newest file is in effect", lambda: "newest.one" in node.get("/instance-types").text, 10)
+    assert node.stop() == 0
 
 
 def test_two_daemons_do_not_share_a_folder(spawn):

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * reload.h - SIGHUP: read configuration and certificates again, beside the loop.
+ */
+#ifndef TEEPOD_DAEMON_RELOAD_H
+#define TEEPOD_DAEMON_RELOAD_H
+
+#include <uv.h>
+
+#include "api/tls.h"
+#include "daemon/config.h"
+
+/* What was read; the receiver takes what it wants and leaves NULL in its place. */
+struct reload_found {
+	struct config *config; /* NULL: errors say why */
+	struct buf errors;
+	SSL_CTX *tls;       /* NULL: no certificate is configured, or tls_err says why */
+	struct err tls_err; /* code 0 = none */
+};
+
+struct reload {
+	uv_loop_t *loop;
+	const struct options *options;
+	const struct config *running; /* its certificates; both are borrowed to the end of the process */
+	void (*found)(void *arg, struct reload_found *f);
+	void *arg;
+	struct reading *now; /* NULL: none is under way */
+	bool again;          /* asked while one was */
+};
+
+/* Loop thread. Read, and call found(). While that is under way: once more after it. */
+void reload_ask(struct reload *r);
+
+#endif
