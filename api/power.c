@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * power.c - start, stop (hard), shutdown (graceful), restart.
+ * power.c - start, stop (hard), shutdown (graceful), restart, resume (of a paused guest).
  *
  * The answer shows the CVM as it is on its way ("starting", "stopping", ..) and names the operation to wait for.
  */
@@ -79,6 +79,11 @@ static void post_restart(struct call *c)
 	run(c, OP_RESTART, &restart_table);
 }
 
+static void post_resume(struct call *c)
+{
+	run(c, OP_RESUME, NULL);
+}
+
 enum { FLAGS = ROUTE_MUTATION | ROUTE_EMPTY_OK, BODY_MAX = 4096 };
 
 const struct route power_routes[] = {
@@ -87,5 +92,6 @@ const struct route power_routes[] = {
 	{ "POST", "/api/v1/cvms/{id}/shutdown", ROLE_TENANT, FLAGS, BODY_MAX, post_shutdown,
 	  &shutdown_table },
 	{ "POST", "/api/v1/cvms/{id}/restart", ROLE_TENANT, FLAGS, BODY_MAX, post_restart, &restart_table },
+	{ "POST", "/api/v1/cvms/{id}/resume", ROLE_TENANT, FLAGS, BODY_MAX, post_resume, NULL },
 	{ 0 },
 };

@@ -48,6 +48,7 @@ json_t *shape_state(const struct cvm_row *c, int64_t now_ms)
 	json_object_set_new(o, "id", json_string(c->uuid));
 	json_object_set_new(o, "name", json_string(c->name));
 	json_object_set_new(o, "status", json_string(status_word(cvm_status(c))));
+	json_put_text(o, "pause_reason", paused_word[c->paused]);
 	json_put_text(o, "instance_id", c->instance_id);
 	if (is_up(c))
 		json_put_text(o, "uptime", clock_span(now_ms - c->started_ms, span));
@@ -66,6 +67,7 @@ json_t *shape_status(const struct cvm_row *c, int64_t now_ms)
 
 	json_object_set_new(o, "vm_uuid", json_string(c->uuid));
 	json_object_set_new(o, "status", json_string(status_word(cvm_status(c))));
+	json_object_set_new(o, "pause_reason", json_text_or_null(paused_word[c->paused]));
 	json_object_set_new(o, "in_progress", json_boolean(c->op_id[0]));
 	json_object_set_new(o, "uptime",
 			    is_up(c) ? json_string(clock_span(now_ms - c->started_ms, span)) : json_null());

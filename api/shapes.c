@@ -139,6 +139,7 @@ static void put_own(json_t *o, const struct cvm_row *c)
 {
 	put(o, "desired", ascii(desired_word[c->desired]));
 	put(o, "observed", ascii(observed_word[c->observed]));
+	put(o, "pause_reason", json_text_or_null(paused_word[c->paused]));
 	put(o, "mode", ascii(mode(c)));
 	put(o, "tee", ascii(c->tdx ? "tdx" : "none"));
 	put(o, "boots", json_integer(c->boot));
@@ -209,6 +210,7 @@ static json_t *progress(const struct cvm_row *c)
 	static const char *const target[OP_KINDS] = {
 		[OP_CREATE] = "running",   [OP_START] = "running",   [OP_STOP] = "stopped",
 		[OP_SHUTDOWN] = "stopped", [OP_RESTART] = "running", [OP_DELETE] = "deleted",
+		[OP_RESUME] = "running",
 	};
 	const char *to = target[c->op_kind]; /* NULL: what a change leaves as it is */
 	char at[CLOCK_TEXT];

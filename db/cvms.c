@@ -21,10 +21,17 @@ const char *const observed_word[OBSERVED_MAX] = {
 	[OBSERVED_RUNNING] = "running", [OBSERVED_PAUSED] = "paused",
 };
 
+const char *const paused_word[PAUSED_MAX] = {
+	[PAUSED_NOT] = "",
+	[PAUSED_NOSPC] = "nospc",
+	[PAUSED_IOERROR] = "ioerror",
+	[PAUSED_OTHER] = "other",
+};
+
 #define CVM_SELECT                                                                                                          \
 	"SELECT c.id, c.uuid, c.workspace, c.app, c.revision, c.image, c.name, c.app_id, c.instance_id,"                    \
 	" c.instance_type, c.vcpus, c.memory_mib, c.disk_gib, c.disk_made, c.holds_cpu, c.cid, c.tdx, c.listed, c.desired," \
-	" c.observed, c.boot, c.created_ms, c.started_ms, c.stopped_ms, c.boot_progress, c.boot_error,"                     \
+	" c.observed, c.paused, c.boot, c.created_ms, c.started_ms, c.stopped_ms, c.boot_progress, c.boot_error,"           \
 	" c.shutdown_progress, c.tdx_policy, c.mr_owner, c.mr_owner_config, c.networks, c.hugepages, c.pin_numa,"           \
 	" c.numa_nodes, c.gpu_attach, c.given_vcpus, c.given_memory_mib,"                                                   \
 	" c.generation, c.restart_policy, c.auto_start, c.start_order, c.ended, c.turn, c.restart_attempts,"                \
@@ -78,6 +85,7 @@ static void read_cvm(struct db *db, sqlite3_stmt *st, void *row)
 	c->listed = sqlite3_column_int(st, k++);
 	c->desired = (enum desired)sql_word(db, st, k++, desired_word, DESIRED_MAX);
 	c->observed = (enum observed)sql_word(db, st, k++, observed_word, OBSERVED_MAX);
+	c->paused = (enum paused)sql_word(db, st, k++, paused_word, PAUSED_MAX);
 	c->boot = sqlite3_column_int64(st, k++);
 	c->created_ms = sqlite3_column_int64(st, k++);
 	c->started_ms = sqlite3_column_int64(st, k++);
@@ -342,6 +350,16 @@ int cvms_seen(struct db *db, struct cvm_seen **ret, size_t *n, struct err *e)
 		       read_seen, sizeof(**ret), true, ret, n, e);
 }
 
+int cvms_without_space(struct db *db, struct cvm_seen **ret, size_t *n, struct err *e)
+{
+	return sql_all(db,
+		       sql_query(db, e,
+				 "SELECT id, uuid, observed FROM cvms WHERE paused = 'nospc' AND"
+				 " desired = 'running' ORDER BY id",
+				 ""),
+		       read_seen, sizeof(**ret), true, ret, n, e);
+}
+
 struct count_row {
 	enum desired desired;
 	enum observed observed;
@@ -385,10 +403,10 @@ int cvms_set_desired(struct db *db, int64_t id, enum desired d, struct err *e)
 		sql_run(db, e, "UPDATE cvms SET desired = ? WHERE id = ?", "si", desired_word[d], id));
 }
 
-int cvms_set_observed(struct db *db, int64_t id, enum observed o, struct err *e)
+int cvms_set_observed(struct db *db, int64_t id, enum observed o, enum paused p, struct err *e)
 {
-	return one_change(
-		sql_run(db, e, "UPDATE cvms SET observed = ? WHERE id = ?", "si", observed_word[o], id));
+	return one_change(sql_run(db, e, "UPDATE cvms SET observed = ?, paused = ? WHERE id = ?", "ssi",
+				  observed_word[o], paused_word[p], id));
 }
 
 int cvms_set_holds_cpu(struct db *db, int64_t id, bool holds, struct err *e)

@@ -169,6 +169,7 @@ static const struct rule {
 } rules[] = {
 	{ "cvms", "name", "desired", NULL, desired_word, DESIRED_MAX },
 	{ "cvms", "name", "observed", NULL, observed_word, OBSERVED_MAX },
+	{ "cvms", "name", "paused", NULL, paused_word, PAUSED_MAX },
 	{ "cvms", "name", "restart_policy", NULL, restart_policy_word, RESTART_POLICIES },
 	{ "cvms", "name", "ended", NULL, ended_word, ENDED_MAX },
 	{ "cvms", "name", "turn", NULL, turn_word, TURN_MAX },

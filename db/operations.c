@@ -7,8 +7,9 @@
 #include "db/sql.h"
 
 const char *const op_kind_word[OP_KINDS] = {
-	[OP_CREATE] = "create",   [OP_START] = "start",   [OP_STOP] = "stop",     [OP_SHUTDOWN] = "shutdown",
-	[OP_RESTART] = "restart", [OP_DELETE] = "delete", [OP_RESIZE] = "resize", [OP_UPGRADE] = "upgrade",
+	[OP_CREATE] = "create",     [OP_START] = "start",     [OP_STOP] = "stop",
+	[OP_SHUTDOWN] = "shutdown", [OP_RESTART] = "restart", [OP_DELETE] = "delete",
+	[OP_RESIZE] = "resize",     [OP_UPGRADE] = "upgrade", [OP_RESUME] = "resume",
 };
 
 const char *const op_state_word[OP_STATES] = {

@@ -30,7 +30,8 @@ static const char *const growing[] = {
 /* Partial indexes that hold few rows, however many their table has. Others are as long as the table
  * (operations_finished, ledger_once) or may become so (operations_unsuccessful). */
 static const char *const few[] = {
-	"operations_live", "cvms_down", "cvms_attempts", "cvms_turn", "api_keys_open", "workspaces_live",
+	"operations_live", "cvms_down",       "cvms_attempts", "cvms_turn",
+	"api_keys_open",   "workspaces_live", "cvms_paused",
 };
 
 /* Statements, by a part of their text, that are right to read everything. */

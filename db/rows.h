@@ -138,6 +138,8 @@ enum observed {
 	OBSERVED_PAUSED,
 	OBSERVED_MAX
 };
+/* Why a guest is paused. NOT: it is not. */
+enum paused { PAUSED_NOT, PAUSED_NOSPC, PAUSED_IOERROR, PAUSED_OTHER, PAUSED_MAX };
 enum op_kind {
 	OP_CREATE,
 	OP_START,
@@ -147,12 +149,14 @@ enum op_kind {
 	OP_DELETE,
 	OP_RESIZE,
 	OP_UPGRADE,
+	OP_RESUME,
 	OP_KINDS
 };
 enum op_state { OP_QUEUED, OP_RUNNING, OP_SUCCEEDED, OP_FAILED, OP_CANCELLED, OP_STATES };
 
 extern const char *const desired_word[DESIRED_MAX];
 extern const char *const observed_word[OBSERVED_MAX];
+extern const char *const paused_word[PAUSED_MAX]; /* "", "nospc", "ioerror", "other" */
 extern const char *const op_kind_word[OP_KINDS];
 extern const char *const op_state_word[OP_STATES];
 
@@ -208,6 +212,7 @@ struct cvm_row {
 	bool listed;
 	enum desired desired;
 	enum observed observed;
+	enum paused paused;
 	int64_t boot; /* number of the current or last boot, 0 = never started */
 	int64_t created_ms, started_ms, stopped_ms; /* 0 = never */
 	char boot_progress[PROGRESS_TEXT], boot_error[PROGRESS_TEXT], shutdown_progress[PROGRESS_TEXT];
@@ -281,7 +286,10 @@ int cvms_seen(struct db *db, struct cvm_seen **ret, size_t *n, struct err *e);
 int cvms_count(struct db *db, int64_t count[DESIRED_MAX][OBSERVED_MAX], struct err *e);
 
 int cvms_set_desired(struct db *db, int64_t id, enum desired d, struct err *e);
-int cvms_set_observed(struct db *db, int64_t id, enum observed o, struct err *e);
+/* @p is PAUSED_NOT unless @o is OBSERVED_PAUSED. */
+int cvms_set_observed(struct db *db, int64_t id, enum observed o, enum paused p, struct err *e);
+/* CVMs that wait for space on the disk and are wanted running, oldest first. *ret malloc'd. */
+int cvms_without_space(struct db *db, struct cvm_seen **ret, size_t *n, struct err *e);
 int cvms_set_holds_cpu(struct db *db, int64_t id, bool holds, struct err *e);
 /* A new boot begins: number + 1, progress and errors cleared, started now. */
 int cvms_begin_boot(struct db *db, int64_t id, int64_t now_ms, int64_t *ret_boot, struct err *e);

@@ -438,6 +438,40 @@ static const char *const migrations[] = {
 	"UPDATE cvms SET disk_made = 1 WHERE observed <> 'absent' OR stopped_ms > 0 OR instance_id <> ''"
 	" OR boot_progress <> '';"
 	"ALTER TABLE images ADD COLUMN files TEXT NOT NULL DEFAULT '';",
+	/* 8: why a guest is paused, and the operation that resumes one. The table of operations is made anew for its CHECK of kinds; its
+	 * triggers and indexes went with it. */
+	"ALTER TABLE cvms ADD COLUMN paused TEXT NOT NULL DEFAULT '' CHECK (paused IN ('', 'nospc', 'ioerror', 'other'));"
+	"UPDATE cvms SET paused = 'other' WHERE observed = 'paused';"
+	"CREATE INDEX cvms_paused ON cvms (id) WHERE paused = 'nospc';"
+	"CREATE TABLE operations_8 ("
+	" id TEXT PRIMARY KEY, cvm INTEGER NOT NULL, cvm_uuid TEXT NOT NULL, cvm_name TEXT NOT NULL,"
+	" workspace INTEGER NOT NULL, kind TEXT NOT NULL CHECK (kind IN"
+	" ('create', 'start', 'stop', 'shutdown', 'restart', 'delete', 'resize', 'upgrade', 'resume')),"
+	" state TEXT NOT NULL CHECK (state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')),"
+	" undoing INTEGER NOT NULL CHECK (undoing IN (0, 1)), cancel INTEGER NOT NULL"
+	" CHECK (cancel IN (0, 1)), params TEXT NOT NULL, error TEXT NOT NULL, request_id TEXT NOT NULL,"
+	" caller TEXT NOT NULL, created_ms INTEGER NOT NULL, started_ms INTEGER NOT NULL, finished_ms INTEGER NOT NULL,"
+	" step TEXT NOT NULL DEFAULT '', step_table INTEGER NOT NULL DEFAULT 1) STRICT, WITHOUT ROWID;"
+	"INSERT INTO operations_8 SELECT id, cvm, cvm_uuid, cvm_name, workspace, kind, state, undoing, cancel, params, error,"
+	" request_id, caller, created_ms, started_ms, finished_ms, step, step_table FROM operations;"
+	"DROP TABLE operations;"
+	"ALTER TABLE operations_8 RENAME TO operations;"
+	"CREATE UNIQUE INDEX operations_running ON operations (cvm) WHERE state = 'running';"
+	"CREATE UNIQUE INDEX operations_queued ON operations (cvm) WHERE state = 'queued';"
+	"CREATE INDEX operations_live ON operations (id) WHERE state IN ('queued', 'running');"
+	"CREATE INDEX operations_cvm ON operations (cvm_uuid);"
+	"CREATE INDEX operations_finished ON operations (finished_ms) WHERE finished_ms > 0;"
+	"CREATE INDEX operations_workspace ON operations (workspace);"
+	"CREATE INDEX operations_unsuccessful ON operations (state) WHERE state IN ('failed', 'cancelled');"
+	"CREATE INDEX operations_unsuccessful_of ON operations (workspace, state)"
+	" WHERE state IN ('failed', 'cancelled');"
+	"CREATE TRIGGER operations_added AFTER INSERT ON operations BEGIN"
+	" INSERT INTO operation_counts VALUES (NEW.workspace, NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1; END;"
+	"CREATE TRIGGER operations_gone AFTER DELETE ON operations BEGIN"
+	" UPDATE operation_counts SET n = n - 1 WHERE workspace = OLD.workspace AND state = OLD.state; END;"
+	"CREATE TRIGGER operations_moved AFTER UPDATE OF state ON operations WHEN OLD.state <> NEW.state BEGIN"
+	" UPDATE operation_counts SET n = n - 1 WHERE workspace = OLD.workspace AND state = OLD.state;"
+	" INSERT INTO operation_counts VALUES (NEW.workspace, NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1; END;",
 };
 
 int db_schema_version(void)

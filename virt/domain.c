@@ -14,6 +14,8 @@
 #include "base/own.h"
 #include "virt/virt.h"
 
+enum { DOMAIN_DISKS_MAX = 64 };
+
 static enum err_code code_of(const virError *v)
 {
 	switch (v->code) {
@@ -92,6 +94,14 @@ static bool paused(virDomainPtr dom)
 	return !virDomainGetState(dom, &state, NULL, 0) && state == VIR_DOMAIN_PAUSED;
 }
 
+/* QEMU forgets the errors of the disks when it goes on: a disk that is still full pauses it anew. */
+static int resume(virDomainPtr dom, struct err *e)
+{
+	if (!paused(dom) || !virDomainResume(dom))
+		return 0;
+	return active(dom) ? virt_err(e, "resume domain") : err_set(e, ERR_NOT_FOUND, "domain does not run");
+}
+
 int hv_start(struct hypervisor *h, const char *uuid, struct err *e)
 {
 	auto_hold struct hv_hold hold = { 0 };
@@ -108,9 +118,7 @@ int hv_start(struct hypervisor *h, const char *uuid, struct err *e)
 	if (!active(dom))
 		return r;
 	/* There already, but paused (by hand, or by QEMU when its disk was full): started means that it runs. */
-	if (paused(dom) && virDomainResume(dom))
-		return virt_err(e, "resume domain");
-	return 0;
+	return resume(dom, e);
 }
 
 /* libvirt answers VIR_ERR_NO_DOMAIN for a domain that ended while it was reconnecting to it. */
@@ -145,12 +153,30 @@ int hv_power_button(struct hypervisor *h, const char *uuid, struct err *e)
 
 	if (!r)
 		r = find(hold.conn, uuid, &dom, e);
+	if (!r)
+		r = resume(dom, e);
 	if (r)
 		return r;
 	if (!virDomainShutdownFlags(dom, VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN))
 		return 0;
+	if (paused(dom))
+		return err_set(e, ERR_CONFLICT,
+			       "the guest was paused again before it could answer the power button");
 	r = virt_err(e, "press the power button");
 	return active(dom) ? r : err_set(e, ERR_NOT_FOUND, "domain does not run");
+}
+
+int hv_resume(struct hypervisor *h, const char *uuid, struct err *e)
+{
+	auto_hold struct hv_hold hold = { 0 };
+	auto_domain virDomainPtr dom = NULL;
+	int r = hv_hold_patiently(h, &hold, e);
+
+	if (!r)
+		r = find(hold.conn, uuid, &dom, e);
+	if (!r && !active(dom))
+		r = err_set(e, ERR_NOT_FOUND, "domain does not run");
+	return r ? r : resume(dom, e);
 }
 
 int hv_undefine(struct hypervisor *h, const char *uuid, struct err *e)
@@ -171,7 +197,8 @@ int hv_undefine(struct hypervisor *h, const char *uuid, struct err *e)
 	return r == -ERR_NOT_FOUND ? 0 : r;
 }
 
-/* A domain half-way down still has a QEMU: it counts as running until that has ended. */
+/* A domain half-way down still has a QEMU: it counts as running until that has ended. libvirt starts each domain
+ * paused: one on its way up counts as running, too. */
 static enum domain_state state_of(int state, int reason)
 {
 	switch (state) {
@@ -182,7 +209,9 @@ static enum domain_state state_of(int state, int reason)
 	case VIR_DOMAIN_CRASHED:
 		return DOMAIN_CRASHED;
 	case VIR_DOMAIN_PAUSED:
-		return DOMAIN_PAUSED;
+		if (reason == VIR_DOMAIN_PAUSED_STARTING_UP)
+			return DOMAIN_RUNNING;
+		return reason == VIR_DOMAIN_PAUSED_IOERROR ? DOMAIN_PAUSED_IO : DOMAIN_PAUSED;
 	default:
 		return DOMAIN_RUNNING;
 	}
@@ -219,6 +248,30 @@ int hv_state(struct hypervisor *h, const char *uuid, enum domain_state *ret, str
 		return 0;
 	}
 	return r;
+}
+
+int hv_pause_cause(struct hypervisor *h, const char *uuid, enum domain_state *ret, struct err *e)
+{
+	virDomainDiskError disk[DOMAIN_DISKS_MAX];
+	auto_hold struct hv_hold hold = { 0 };
+	auto_domain virDomainPtr dom = NULL;
+	enum domain_state cause = DOMAIN_PAUSED_IO;
+	int n, r = hv_hold_patiently(h, &hold, e);
+
+	if (!r)
+		r = find(hold.conn, uuid, &dom, e);
+	if (r)
+		return r;
+	n = virDomainGetDiskErrors(dom, disk, DOMAIN_DISKS_MAX, 0);
+	if (n < 0)
+		return virt_err(e, "errors of disks");
+	for (int i = 0; i < n; i++) {
+		if (disk[i].error == VIR_DOMAIN_DISK_ERROR_NO_SPACE)
+			cause = DOMAIN_PAUSED_NOSPC;
+		free(disk[i].disk);
+	}
+	*ret = cause;
+	return 0;
 }
 
 static bool is_ours(virDomainPtr dom)

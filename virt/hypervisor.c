@@ -250,7 +250,7 @@ static bool event_state(int event, int detail, enum domain_state *ret)
 		*ret = DOMAIN_RUNNING;
 		return true;
 	case VIR_DOMAIN_EVENT_SUSPENDED:
-		*ret = DOMAIN_PAUSED;
+		*ret = detail == VIR_DOMAIN_EVENT_SUSPENDED_IOERROR ? DOMAIN_PAUSED_IO : DOMAIN_PAUSED;
 		return true;
 	case VIR_DOMAIN_EVENT_STOPPED:
 		*ret = detail == VIR_DOMAIN_EVENT_STOPPED_CRASHED || detail == VIR_DOMAIN_EVENT_STOPPED_FAILED

@@ -20,7 +20,16 @@ struct hypervisor;
 
 /* UNTOLD: off, and libvirt does not know why: it has not seen the domain run. Its memory of that ends with libvirt's process (the
  * embedded driver: with ours), and with the host. */
-enum domain_state { DOMAIN_ABSENT, DOMAIN_OFF, DOMAIN_CRASHED, DOMAIN_RUNNING, DOMAIN_PAUSED, DOMAIN_UNTOLD };
+enum domain_state {
+	DOMAIN_ABSENT,
+	DOMAIN_OFF,
+	DOMAIN_CRASHED,
+	DOMAIN_RUNNING,
+	DOMAIN_PAUSED,       /* by somebody's call: virsh suspend, a QMP stop, a snapshot */
+	DOMAIN_PAUSED_IO,    /* by QEMU: a disk had an error; hv_pause_cause() tells which */
+	DOMAIN_PAUSED_NOSPC, /* by QEMU: no space left for a disk */
+	DOMAIN_UNTOLD,
+};
 
 struct hv_event {
 	char uuid[UUID_TEXT];
@@ -78,12 +87,17 @@ int hv_start(struct hypervisor *h, const char *uuid, struct err *e);
 /* [job] End it now (SIGTERM/SIGKILL by libvirt). Not running or not there is success. ERR_UNAVAILABLE also when libvirt does not get at the
  * domain for 30 s: worth a repetition. */
 int hv_destroy(struct hypervisor *h, const char *uuid, struct err *e);
-/* [job] Press the ACPI power button. ERR_NOT_FOUND when it does not run. */
+/* [job] Press the ACPI power button. A paused guest is resumed for it: it can answer only while it runs. ERR_NOT_FOUND when
+ * it does not run. */
 int hv_power_button(struct hypervisor *h, const char *uuid, struct err *e);
 /* [job] Remove the definition, and end what still runs of it. Not there is success. */
 int hv_undefine(struct hypervisor *h, const char *uuid, struct err *e);
 /* [job] State of one domain; absent is a state, not an error. */
 int hv_state(struct hypervisor *h, const char *uuid, enum domain_state *ret, struct err *e);
+/* [job] QEMU itself is asked why it paused a domain that hv_state() calls DOMAIN_PAUSED_IO: _NOSPC or _IO. */
+int hv_pause_cause(struct hypervisor *h, const char *uuid, enum domain_state *ret, struct err *e);
+/* [job] A paused domain goes on. One that runs already is success; ERR_NOT_FOUND when it has ended. */
+int hv_resume(struct hypervisor *h, const char *uuid, struct err *e);
 /* [job] All domains that carry our metadata. *ret malloc'd. */
 int hv_list(struct hypervisor *h, struct hv_domain **ret, size_t *ret_n, struct err *e);
 /* [job] Live host->guest forward on the user network of interface @nic, counted from 0 (slirp hostfwd_add / hostfwd_remove by HMP). Adding one

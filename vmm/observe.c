@@ -3,7 +3,8 @@
  *
  * An event only says "look": the state is then asked for by a job and that answer is recorded. Events lag behind calls (a
  * STOPPED comes about 200 ms after the end), so an event's own word could contradict a start that has happened since.
- * One look per domain at a time; what arrives meanwhile asks for another.
+ * One look per domain at a time; what arrives meanwhile asks for another. libvirt tells that a disk's error has paused a guest, but
+ * not which error: QEMU is asked for that, and has CAUSE_MS to answer before the guest is recorded as paused all the same.
  *
  * How a guest ended is recorded with it, because what the node does next by itself depends on it (restart.c, pace.c). libvirt forgets it
  * when it starts anew; a row that knows better then stays as it is, and a guest that ran and is off for no reason that libvirt
@@ -13,6 +14,7 @@
  * running for a moment. Operations go on after the first list. A domain of ours without a row is left alone, unless the log of
  * operations knows it: then its CVM was deleted, and a job that was given up has made it.
  */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,17 +27,26 @@
 #include "vmm/billing.h"
 #include "vmm/engine.h"
 
-enum { LOOK_MS = 30000 };
+enum { LOOK_MS = 30000, CAUSE_MS = 5000 };
 
 static enum observed observed_from(enum domain_state s)
 {
 	static const enum observed map[] = {
 		[DOMAIN_ABSENT] = OBSERVED_ABSENT,   [DOMAIN_OFF] = OBSERVED_OFF,
 		[DOMAIN_CRASHED] = OBSERVED_CRASHED, [DOMAIN_RUNNING] = OBSERVED_RUNNING,
-		[DOMAIN_PAUSED] = OBSERVED_PAUSED,   [DOMAIN_UNTOLD] = OBSERVED_OFF,
+		[DOMAIN_PAUSED] = OBSERVED_PAUSED,   [DOMAIN_PAUSED_IO] = OBSERVED_PAUSED,
+		[DOMAIN_UNTOLD] = OBSERVED_OFF,      [DOMAIN_PAUSED_NOSPC] = OBSERVED_PAUSED,
 	};
 
 	return map[s];
+}
+
+static enum paused paused_from(enum domain_state s)
+{
+	return s == DOMAIN_PAUSED         ? PAUSED_OTHER
+	       : s == DOMAIN_PAUSED_IO    ? PAUSED_IOERROR
+	       : s == DOMAIN_PAUSED_NOSPC ? PAUSED_NOSPC
+					  : PAUSED_NOT;
 }
 
 static bool up(enum observed o)
@@ -104,6 +115,7 @@ static void recorded(void *arg, const struct err *e)
 		if (!cvms_get(t->v->db, t->cvm, &c, &ignored) && up(c.observed)) {
 			guest_listen(t->v, &c);
 			stop_again(t->v, &c);
+			resume_look(t->v);
 		} else {
 			guest_forget(t->v, t->cvm);
 		}
@@ -115,21 +127,46 @@ static void recorded(void *arg, const struct err *e)
 	free(t);
 }
 
-static int apply(struct vmm *v, const struct cvm_row *c, enum observed o, enum ended ended, struct err *e)
+static void log_pause(const struct cvm_row *c, enum paused p)
+{
+	static const char *const why[PAUSED_MAX] = {
+		[PAUSED_NOSPC] = "there is no space left for its disk; it goes on by itself when there is",
+		[PAUSED_IOERROR] = "its disk had an I/O error; look at the host's disks, then resume it",
+		[PAUSED_OTHER] = "from outside of teepod, or for a snapshot",
+	};
+	const struct log_about about = { .cvm = c->uuid };
+
+	if (p != PAUSED_NOT)
+		log_write(LOG_LEVEL_WARN, &about, "%s is paused (%s): %s", c->name, paused_word[p], why[p]);
+	else
+		log_write(LOG_LEVEL_INFO, &about, "%s is not paused any more", c->name);
+}
+
+static int tell_observed(struct vmm *v, const struct cvm_row *c, enum observed o, enum paused p,
+			 struct err *e)
+{
+	return event(v, c, c->op_id, "cvm.observed", e, "{s:s, s:s, s:s*}", "observed", observed_word[o],
+		     "was", observed_word[c->observed], "reason", p == PAUSED_NOT ? NULL : paused_word[p]);
+}
+
+static int apply(struct vmm *v, const struct cvm_row *c, enum observed o, enum paused p, enum ended ended,
+		 struct err *e)
 {
 	struct told *t;
 	int r;
 
-	if (c->observed == o)
+	assert((o == OBSERVED_PAUSED) == (p != PAUSED_NOT));
+	if (c->observed == o && c->paused == p)
 		return 0;
-	r = cvms_set_observed(v->db, c->id, o, e);
+	if (c->paused != p)
+		log_pause(c, p);
+	r = cvms_set_observed(v->db, c->id, o, p, e);
 	if (!r)
 		r = cvms_set_ended(v->db, c->id, ended, e);
 	if (!r && up(c->observed) && !up(o))
 		r = cvms_set_stopped(v->db, c->id, clock_wall_ms(), e);
 	if (!r)
-		r = event(v, c, c->op_id, "cvm.observed", e, "{s:s, s:s}", "observed", observed_word[o],
-			  "was", observed_word[c->observed]);
+		r = tell_observed(v, c, o, p, e);
 	if (!r)
 		r = meter_follow(v, c->id, e);
 	if (r)
@@ -140,7 +177,7 @@ static int apply(struct vmm *v, const struct cvm_row *c, enum observed o, enum e
 	return 0;
 }
 
-int observe_apply(struct vmm *v, const struct cvm_row *c, enum observed o, struct err *e)
+static int apply_as(struct vmm *v, const struct cvm_row *c, enum observed o, enum paused p, struct err *e)
 {
 	static const enum ended ended[OBSERVED_MAX] = {
 		[OBSERVED_ABSENT] = ENDED_LOST,     [OBSERVED_OFF] = ENDED_OFF,
@@ -148,7 +185,12 @@ int observe_apply(struct vmm *v, const struct cvm_row *c, enum observed o, struc
 		[OBSERVED_PAUSED] = ENDED_NOT,
 	};
 
-	return apply(v, c, o, ended[o], e);
+	return apply(v, c, o, p, ended[o], e);
+}
+
+int observe_apply(struct vmm *v, const struct cvm_row *c, enum observed o, struct err *e)
+{
+	return apply_as(v, c, o, PAUSED_NOT, e);
 }
 
 /* Does libvirt, which has forgotten, contradict nothing that the row knows? */
@@ -157,16 +199,24 @@ static bool forgotten(enum observed was, enum domain_state now)
 	return now == DOMAIN_UNTOLD && (was == OBSERVED_OFF || was == OBSERVED_CRASHED);
 }
 
+/* A row says which error of a disk it was, and libvirt only that there was one. */
+static bool agrees(const struct cvm_row *c, enum domain_state now)
+{
+	if (now == DOMAIN_PAUSED_IO)
+		return c->paused == PAUSED_IOERROR || c->paused == PAUSED_NOSPC;
+	return c->observed == observed_from(now) && c->paused == paused_from(now);
+}
+
 static int apply_state(struct vmm *v, const struct cvm_row *c, enum domain_state now, struct err *e)
 {
 	if (forgotten(c->observed, now))
 		return 0;
 	if (now == DOMAIN_UNTOLD && up(c->observed)) {
-		int r = apply(v, c, OBSERVED_OFF, ENDED_LOST, e);
+		int r = apply(v, c, OBSERVED_OFF, PAUSED_NOT, ENDED_LOST, e);
 
 		return r || !v->settled ? r : pace_lost(v, c, e);
 	}
-	return observe_apply(v, c, observed_from(now), e);
+	return apply_as(v, c, observed_from(now), paused_from(now), e);
 }
 
 /* ------------------------------------------------------------------ looking at one domain */
@@ -176,7 +226,8 @@ struct look {
 	struct look *next;
 	char uuid[UUID_TEXT];
 	bool again;
-	enum domain_state state;
+	bool late; /* recorded without the cause that QEMU was asked for */
+	enum domain_state state, cause;
 	int result;
 	struct err err;
 };
@@ -203,33 +254,97 @@ static int look_turn(void *arg, struct err *e)
 
 static void look_start(struct look *l);
 
-static void look_done(void *arg, enum job_end end)
+static void unlink_look(struct look *l)
 {
-	struct look *l = arg;
+	struct look **p = &looks;
+
+	while (*p != l)
+		p = &(*p)->next;
+	*p = l->next;
+}
+
+static void look_record(struct look *l)
+{
 	struct vmm *v = l->v;
 	struct err e;
 
-	if (end == JOB_DROPPED)
-		l->result = -ERR_TIMEOUT;
 	if (!l->result && !v->closing && turn_do(v->turn, look_turn, l, &e) < 0) {
 		log_error("cannot record the state of %s: %s", l->uuid, e.text);
 		observe_soon(v);
 	} else if (l->result) {
 		observe_soon(v);
 	}
+}
+
+static void look_over(struct look *l)
+{
+	struct vmm *v = l->v;
+
 	if (l->again && !v->closing) {
 		l->again = false;
 		look_start(l);
 		return;
 	}
-	for (struct look **p = &looks; *p; p = &(*p)->next) {
-		if (*p != l)
-			continue;
-		*p = l->next;
-		break;
-	}
+	unlink_look(l);
 	free(l);
 	vmm_job_end(v);
+}
+
+static void cause_work(void *arg)
+{
+	struct look *l = arg;
+	struct err ignored;
+
+	(void)hv_pause_cause(l->v->hv, l->uuid, &l->cause, &ignored);
+}
+
+static void cause_done(void *arg, enum job_end end)
+{
+	struct look *l = arg;
+	struct vmm *v = l->v;
+
+	(void)end; /* without an answer it stays an I/O error */
+	if (l->late) {
+		free(l);
+		vmm_job_end(v);
+		return;
+	}
+	l->state = l->cause;
+	look_record(l);
+	look_over(l);
+}
+
+/* The job keeps this look; whoever looks next begins one of his own. */
+static void cause_late(void *arg)
+{
+	struct look *l = arg;
+
+	unlink_look(l);
+	l->late = true;
+	look_record(l);
+	if (l->again && !l->v->closing)
+		observe_look(l->v, l->uuid);
+}
+
+static void look_done(void *arg, enum job_end end)
+{
+	static const struct job_calls calls = { .lane = LANE_GUEST,
+						.what = "why a guest is paused",
+						.deadline_ms = CAUSE_MS,
+						.work = cause_work,
+						.done = cause_done,
+						.late = cause_late };
+	struct look *l = arg;
+
+	if (end == JOB_DROPPED)
+		l->result = -ERR_TIMEOUT;
+	if (!l->result && l->state == DOMAIN_PAUSED_IO && !l->v->closing) {
+		l->cause = l->state;
+		(void)job_start(l->v->set.loop, &calls, l);
+		return;
+	}
+	look_record(l);
+	look_over(l);
 }
 
 static void look_start(struct look *l)
@@ -279,7 +394,7 @@ void observe_event(void *arg, const struct hv_event *ev)
 	if (ev->state == DOMAIN_RUNNING)
 		forwards_renew(v, &c, true);
 	/* A look under way may have seen what was before this event. */
-	if (c.observed != observed_from(ev->state) || look_of(v, ev->uuid))
+	if (!agrees(&c, ev->state) || look_of(v, ev->uuid))
 		observe_look(v, ev->uuid);
 }
 
@@ -315,8 +430,9 @@ static int apply_row(struct listing *l, const struct cvm_seen *s, enum domain_st
 
 	if (s->observed == observed_from(now) || forgotten(s->observed, now))
 		return 0;
-	/* While operations run, a list may be older than what they did since: ask again for just this one. */
-	if (l->second) {
+	/* While operations run, a list may be older than what they did since: ask again for just this one. It does not tell what
+	 * paused a guest either. */
+	if (l->second || now == DOMAIN_PAUSED_IO) {
 		observe_look(l->v, s->uuid);
 		return 0;
 	}
@@ -369,14 +485,14 @@ static void adopt(struct listing *l)
 	unsigned adopted = 0;
 
 	for (size_t i = 0; i < l->n; i++) {
-		if (l->domains[i].state != DOMAIN_RUNNING && l->domains[i].state != DOMAIN_PAUSED)
+		if (!up(observed_from(l->domains[i].state)))
 			continue;
 		if (cvms_by_uuid(l->v->db, l->domains[i].uuid, &c, &e))
 			continue;
 		guest_listen(l->v, &c);
 		forwards_renew(l->v, &c, false);
 		/* Rows of CVMs that were neither seen nor wanted running are not among those the list was held against. */
-		if (c.observed != observed_from(l->domains[i].state))
+		if (!agrees(&c, l->domains[i].state))
 			observe_look(l->v, c.uuid);
 		adopted++;
 	}
@@ -393,6 +509,7 @@ static void settle(struct listing *l)
 	adopt(l);
 	handle_strangers(l);
 	v->settled = true;
+	resume_look(v);
 	ops_unpark(v);
 	observe_soon(v);
 	policies_look(v);

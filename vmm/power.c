@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * power.c - start, stop, shutdown, restart, delete, as asked for.
+ * power.c - start, stop, shutdown, restart, resume, delete, as asked for.
  */
 #include <stdio.h>
 #include <string.h>
@@ -21,6 +21,24 @@ static bool nothing_to_do(const struct vmm *v, const struct cvm_row *c, enum op_
 		return !cvm_is_up(c) && c->desired == DESIRED_STOPPED && c->observed != OBSERVED_CRASHED &&
 		       !(v->set.release_on_stop && c->holds_cpu);
 	return false;
+}
+
+/* A guest that an operation works on is refused by op_begin(), as busy. */
+static int check_paused(const struct cvm_row *c, enum op_kind kind, struct err *e)
+{
+	const char *status = status_word(cvm_status(c));
+
+	if (c->op_id[0])
+		return 0;
+	if (kind == OP_RESUME && c->observed != OBSERVED_PAUSED)
+		return err_field(e, ERR_CONFLICT, "status", status,
+				 "%s is %s: only a paused CVM can be resumed", c->name, status);
+	if (kind != OP_START || c->observed != OBSERVED_PAUSED)
+		return 0;
+	err_field(e, ERR_CONFLICT, "status", status,
+		  "%s is paused (%s): only a CVM that is down can be started", c->name,
+		  paused_word[c->paused]);
+	return err_hint(e, "resume it (POST /api/v1/cvms/%s/resume), or restart it", c->uuid);
 }
 
 int power_timeout(unsigned *timeout_s, struct err *e)
@@ -57,10 +75,9 @@ int vmm_power(struct vmm *v, const struct cvm_row *cvm, const struct power_ask *
 			       : r;
 	if (c.desired == DESIRED_DELETED && ask->kind != OP_DELETE)
 		return err_set(e, ERR_BUSY, "%s is being deleted", c.name);
-	if (ask->kind == OP_START && c.observed == OBSERVED_PAUSED && !c.op_id[0]) {
-		err_set(e, ERR_CONFLICT, "%s is paused, by hand or by QEMU when its disk was full", c.name);
-		return err_hint(e, "resume it where it was paused, or restart it");
-	}
+	r = check_paused(&c, ask->kind, e);
+	if (r)
+		return r;
 	if (ask->new_disk && ask->kind == OP_START && nothing_to_do(v, &c, OP_START)) {
 		err_field(e, ERR_CONFLICT, "new_disk", "true", "%s runs, with the disk it has", c.name);
 		return err_hint(e, "restart it with new_disk, or stop it first");

@@ -20,6 +20,7 @@ static const char *const words[STATUS_MAX] = {
 	[STATUS_CRASHED] = "crashed",
 	[STATUS_EXITED] = "exited",
 	[STATUS_PAUSED] = "paused",
+	[STATUS_RESUMING] = "resuming",
 };
 
 const char *status_word(enum status s)
@@ -34,6 +35,7 @@ enum status cvm_status(const struct cvm_row *c)
 		[OP_STOP] = STATUS_STOPPING,      [OP_SHUTDOWN] = STATUS_SHUTTING_DOWN,
 		[OP_RESTART] = STATUS_RESTARTING, [OP_DELETE] = STATUS_DELETING,
 		[OP_RESIZE] = STATUS_UPDATING,    [OP_UPGRADE] = STATUS_UPDATING,
+		[OP_RESUME] = STATUS_RESUMING,
 	};
 
 	if (c->op_id[0])

@@ -7,10 +7,14 @@
  * shutdown:  signal → wait → stop
  * restart:   signal → wait → stop → files → disk → define → start → forwards → boot
  * delete:    stop → undefine → remove
+ * resume:    resume
  * resize, upgrade: update_steps.c
  *
  * Steps before the bar are taken by the transaction that accepted the request. "boot" only watches: when the guest does not come up the
  * operation fails and says why, but the guest is left for its owner to look at.
+ *
+ * A paused guest can not answer the power button. So "signal" resumes it first. One that a disk pauses again is not waited for: a
+ * shutdown then fails at once, or ends it with force; a restart and a change end it, because they end in a guest that runs.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -264,6 +268,13 @@ int step_signal(struct step_job *j, struct err *e)
 	return r || j->force ? r : press_button(j, true, e);
 }
 
+static int do_resume(struct step_job *j, struct err *e)
+{
+	int r = hv_resume(j->hv, j->cvm.uuid, e);
+
+	return r == -ERR_NOT_FOUND ? err_set(e, ERR_CONFLICT, "the guest has ended meanwhile") : r;
+}
+
 static int undo_disk(struct step_job *j, struct err *e)
 {
 	auto_free char *path = below(j, "hda.img");
@@ -305,10 +316,26 @@ static int unsave_disk(struct vmm *v, struct op_run *o, const struct cvm_row *c,
 	return cvms_set_disk(v->db, c->id, c->disk_gib, 0, e);
 }
 
+/* QEMU may have paused it since, and that event may have been seen before this is written: look again. */
 int step_save_started(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
 	(void)o;
+	observe_look(v, c->uuid);
 	return observe_apply(v, c, OBSERVED_RUNNING, e);
+}
+
+/* The power button resumes a paused guest. A restart by force does not press it. */
+int step_save_signal(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
+{
+	bool pressed = !o->force || o->row.kind == OP_SHUTDOWN;
+
+	return pressed && c->observed == OBSERVED_PAUSED ? step_save_started(v, o, c, e) : 0;
+}
+
+static int enter_running(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
+{
+	(void)o;
+	return want(v, c, DESIRED_RUNNING, e);
 }
 
 static int enter_stopped(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
@@ -339,15 +366,27 @@ unsigned step_graceful_limit(const struct op_run *o)
 	return spent_s < o->timeout_s ? o->timeout_s - (unsigned)spent_s : 0;
 }
 
+/* By an error of its disk: it will not go on by itself while an operation works on it. */
+static bool is_stuck(const struct cvm_row *c)
+{
+	return c->paused == PAUSED_NOSPC || c->paused == PAUSED_IOERROR;
+}
+
 static int shut_down(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
 	(void)v;
 	if (!cvm_is_up(c))
 		return 1;
-	if (!o->timed_out)
+	if (!o->timed_out && !is_stuck(c))
 		return 0;
 	if (o->force)
 		return 1;
+	if (c->observed == OBSERVED_PAUSED) {
+		err_set(e, ERR_CONFLICT, "the guest is paused (%s) and cannot shut down",
+			paused_word[c->paused]);
+		return err_hint(e, "%s, or use stop, or shutdown with force",
+				c->paused == PAUSED_NOSPC ? "make room on the disk" : "resume it");
+	}
 	err_set(e, ERR_TIMEOUT, "the guest did not shut down within %u seconds; it runs on", o->timeout_s);
 	return err_hint(e, "use stop, or shutdown with force");
 }
@@ -357,7 +396,7 @@ int step_down_or_late(struct vmm *v, struct op_run *o, const struct cvm_row *c, 
 {
 	(void)v;
 	(void)e;
-	return !cvm_is_up(c) || o->force || o->timed_out;
+	return !cvm_is_up(c) || o->force || o->timed_out || is_stuck(c);
 }
 
 unsigned step_boot_limit(const struct op_run *o)
@@ -374,6 +413,11 @@ int step_booted(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct
 	if (!cvm_is_up(c))
 		return err_set(e, ERR_HOST, "the guest ended before it was up%s%s",
 			       c->boot_progress[0] ? ", last seen: " : "", c->boot_progress);
+	if (c->observed == OBSERVED_PAUSED) {
+		err_set(e, ERR_CONFLICT, "the guest was paused (%s) before it was up%s%s",
+			paused_word[c->paused], c->boot_progress[0] ? ", last seen: " : "", c->boot_progress);
+		return err_hint(e, "it goes on where it was when it is resumed");
+	}
 	if (!c->serial_progress || !strcmp(c->boot_progress, "done"))
 		return 1;
 	if (o->timed_out)
@@ -519,7 +563,8 @@ static const struct step shutdown_steps[] = {
 	{ .name = "signal",
 	  .flags = STEP_KEEP | STEP_OPTIONAL,
 	  .enter = enter_stopped,
-	  .work = { do_signal, WAITS_QEMU, STEP_BUTTON_S } },
+	  .work = { do_signal, WAITS_QEMU, STEP_BUTTON_S },
+	  .save = step_save_signal },
 	{ .name = "wait", .flags = STEP_KEEP, .ready = shut_down, .limit_s = step_graceful_limit },
 	{ .name = "stop", .flags = STEP_KEEP, .work = STEP_END_GUEST, .save = step_save_off },
 };
@@ -527,7 +572,8 @@ static const struct step shutdown_steps[] = {
 static const struct step restart_steps[] = {
 	{ .name = "signal",
 	  .flags = STEP_KEEP | STEP_OPTIONAL,
-	  .work = { step_signal, WAITS_QEMU, STEP_BUTTON_S } },
+	  .work = { step_signal, WAITS_QEMU, STEP_BUTTON_S },
+	  .save = step_save_signal },
 	{ .name = "wait", .flags = STEP_KEEP, .ready = step_down_or_late, .limit_s = step_graceful_limit },
 	{ .name = "stop", .flags = STEP_KEEP, .work = STEP_END_GUEST, .save = step_save_off },
 	START_STEPS(NULL, NULL, NULL, NULL),
@@ -541,6 +587,14 @@ static const struct step delete_steps[] = {
 	  .save = step_save_off },
 	{ .name = "undefine", .flags = STEP_KEEP, .work = { do_undefine, WAITS_LIBVIRT, STEP_LIBVIRT_S } },
 	{ .name = "remove", .flags = STEP_KEEP, .work = { do_remove, WAITS_NOTHING, STEP_FILES_S } },
+};
+
+static const struct step resume_steps[] = {
+	{ .name = "resume",
+	  .flags = STEP_KEEP,
+	  .enter = enter_running,
+	  .work = { do_resume, WAITS_QEMU, STEP_LIBVIRT_S },
+	  .save = step_save_started },
 };
 
 #define TABLE(s) .version = TABLE_VERSION, RENAMES.steps = (s), .n = (int)ARRAY_SIZE(s)
@@ -557,6 +611,7 @@ const struct op_table op_tables[OP_KINDS] = {
 	[OP_DELETE] = { TABLE(delete_steps), .finish = finish_delete },
 	[OP_RESIZE] = { UPDATE_TABLE },
 	[OP_UPGRADE] = { UPDATE_TABLE },
+	[OP_RESUME] = { TABLE(resume_steps), .cancellable = true },
 };
 
 const char *const *vmm_steps(enum op_kind kind)

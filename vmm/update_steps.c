@@ -212,6 +212,7 @@ const struct step update_steps[UPDATE_STEPS] = {
 	{ .name = "signal",
 	  .flags = STEP_KEEP | STEP_OPTIONAL,
 	  .work = { step_signal, WAITS_QEMU, STEP_BUTTON_S },
+	  .save = step_save_signal,
 	  .skip = no_restart },
 	{ .name = "wait",
 	  .flags = STEP_KEEP,

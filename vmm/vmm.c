@@ -237,6 +237,7 @@ void vmm_close(struct vmm *v, unsigned max_ms, void (*done)(void *arg, unsigned 
 	guests_close(v);
 	loop_after_cancel(&v->keep_timer);
 	billing_stop(v);
+	resume_close(v);
 	loop_after_cancel(&v->relist_timer);
 	loop_after_cancel(&v->restart_timer);
 	loop_after_cancel(&v->look.tell);

@@ -280,13 +280,14 @@ int vmm_commit(struct vmm *v, int64_t workspace, const char *app_id, const char 
 /* ------------------------------------------------------------------ operating on a CVM */
 
 struct power_ask {
-	enum op_kind kind;  /* OP_START, OP_STOP, OP_SHUTDOWN, OP_RESTART, OP_DELETE */
+	enum op_kind kind;  /* OP_START, OP_STOP, OP_SHUTDOWN, OP_RESTART, OP_DELETE, OP_RESUME */
 	unsigned timeout_s; /* OP_SHUTDOWN and OP_RESTART: graceful for so long, 10..1200; 0 = default (60) */
 	bool force;         /* OP_SHUTDOWN: destroy when time is up; OP_RESTART: hard stop at once */
 	bool new_disk;      /* OP_START, OP_RESTART: an empty disk in place of one that is lost */
 };
 /* [turn] ERR_BUSY while another operation runs; stop and delete cancel a running create, start, shutdown or restart and
- * follow it. Start of a running CVM and stop of a stopped one succeed with a finished operation. */
+ * follow it. Start of a running CVM and stop of a stopped one succeed with a finished operation; resume of one that is not paused
+ * is ERR_CONFLICT. */
 int vmm_power(struct vmm *v, const struct cvm_row *cvm, const struct power_ask *ask,
 	      const struct request_ref *ref, struct op_row *ret_op, struct err *e);
 /* [turn] Ask a running operation to stop and undo what it did. ERR_CONFLICT if it is over. */
@@ -377,6 +378,7 @@ enum status {
 	STATUS_CRASHED,
 	STATUS_EXITED,
 	STATUS_PAUSED,
+	STATUS_RESUMING,
 	STATUS_MAX
 };
 enum status cvm_status(const struct cvm_row *c);

@@ -15,6 +15,7 @@
  *   guest.c      what running guests say on their serial console; log rotation
  *   workspaces.c keys.c   who shares the node; quota.c, billing.c, meter.c  how much of it, and for what price
  *   measure_ask.c  what a verifier will see
+ *   resume.c     lets guests go on that were paused for want of space
  *   restart.c    starts again what crashed        pace.c   what starts and ends by itself, a few at a time
  *   maintenance.c  no new CVMs, drain, policies of a CVM   owner.c  whose state folder this is
  */
@@ -44,6 +45,7 @@ struct step_run;
 struct guest;
 struct host_watch;
 struct clock_reading;
+struct resumed;
 
 struct vmm {
 	struct vmm_settings set;
@@ -100,6 +102,11 @@ struct vmm {
 		void (*read)(struct clock_reading *ret); /* tests have clocks of their own */
 		struct loop_timer *timer;
 	} billing;
+	struct { /* resume.c */
+		struct loop_timer *timer;
+		struct resumed *list;
+		bool polling;
+	} resume;
 	uint64_t keys_generation;
 	bool (*name_is_reserved)(const char *name); /* NULL: no name is */
 	uint32_t cid_hint;
@@ -310,8 +317,13 @@ void observe_link(void *arg, bool up, const struct err *e);
 /* Ask libvirt for the state of the domain @uuid, or of all a second from now, and record it. */
 void observe_look(struct vmm *v, const char *uuid);
 void observe_soon(struct vmm *v);
-/* [turn] The domain of @c is now @o. */
+/* [turn] The domain of @c is now @o, and not paused. */
 int observe_apply(struct vmm *v, const struct cvm_row *c, enum observed o, struct err *e);
+
+/* ------------------------------------------------------------------ resume.c */
+/* A guest may have been paused for want of space: look for it soon, and as long as one waits. */
+void resume_look(struct vmm *v);
+void resume_close(struct vmm *v);
 
 /* ------------------------------------------------------------------ restart.c */
 enum restart_do {

@@ -34,9 +34,9 @@ def tiny(tmp_path_factory):
         subprocess.run(["rm", "-rf", folder, folder + "-images"], check=False)
 
 
-def fill(node, leave=0):
+def fill(node, leave=0, below=""):
     """Take all the space but @leave bytes. Returns the file to remove."""
-    path = node.dir / "ballast"
+    path = node.dir / below / "ballast"
     with open(path, "wb", buffering=0) as f:    # what does not fit must not wait in a buffer for close()
         try:
             while True:

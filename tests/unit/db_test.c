@@ -394,7 +394,7 @@ static void pages_of_a_cvm_that_runs_are_not_somebody_elses(void **st)
 	a = add_cvm(&w, "one", 1000);
 	assert_int_equal(numa_put(w.db, &node, 4096, &e), 0);
 	assert_int_equal(numa_take(w.db, a, &half, true, &e), 1);
-	assert_int_equal(cvms_set_observed(w.db, a, OBSERVED_RUNNING, &e), 0);
+	assert_int_equal(cvms_set_observed(w.db, a, OBSERVED_RUNNING, PAUSED_NOT, &e), 0);
 	assert_int_equal(numa_put(w.db, &node, 1024, &e), 0);
 	assert_int_equal(count(w.db, "SELECT foreign_mib FROM numa_nodes"), 1024);
 	db_close(w.db);

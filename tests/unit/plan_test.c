@@ -212,9 +212,11 @@ static void cvms_are_found_and_changed_by_an_index(void **st)
 	CALL(cvms_count(db, count, &e));
 	CALL(cvms_seen(db, &seen, &n, &e));
 	free(seen);
+	CALL(cvms_without_space(db, &seen, &n, &e));
+	free(seen);
 	CALL(cids_taken(db, 3, &e));
 	CALL(cvms_set_desired(db, cvm, DESIRED_RUNNING, &e));
-	CALL(cvms_set_observed(db, cvm, OBSERVED_RUNNING, &e));
+	CALL(cvms_set_observed(db, cvm, OBSERVED_RUNNING, PAUSED_NOT, &e));
 	CALL(cvms_set_holds_cpu(db, cvm, true, &e));
 	CALL(cvms_begin_boot(db, cvm, 1, &boot, &e));
 	CALL(cvms_set_stopped(db, cvm, 1, &e));

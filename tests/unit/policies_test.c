@@ -216,7 +216,7 @@ static void a_generation_counts_what_a_client_sets_and_nothing_else(void **st)
 	open_books(&b);
 	id = add(&b, 0, DESIRED_STOPPED, OBSERVED_ABSENT);
 	assert_int_equal(generation(&b, id), 1);
-	assert_int_equal(cvms_set_observed(b.db, id, OBSERVED_RUNNING, &e), 0);
+	assert_int_equal(cvms_set_observed(b.db, id, OBSERVED_RUNNING, PAUSED_NOT, &e), 0);
 	assert_int_equal(cvms_begin_boot(b.db, id, T, &ignored, &e), 0);
 	assert_int_equal(cvms_set_progress(b.db, id, "boot_progress", "done", &e), 0);
 	assert_int_equal(cvms_set_restart(b.db, id, 3, T, false, &e), 0);

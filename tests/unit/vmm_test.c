@@ -501,7 +501,7 @@ static void a_paused_guest_is_not_started_again(void **st)
 	struct err e;
 
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
-	assert_int_equal(cvms_set_observed(n->v->db, a.row.id, OBSERVED_PAUSED, &e), 0);
+	assert_int_equal(cvms_set_observed(n->v->db, a.row.id, OBSERVED_PAUSED, PAUSED_OTHER, &e), 0);
 	assert_int_equal(turn_do(n->v->turn, power_turn, &a, &e), -ERR_CONFLICT);
 	assert_non_null(strstr(e.text, "paused"));
 }
@@ -763,12 +763,12 @@ static void a_cancel_asked_for_in_the_turn_that_ends_a_step_is_heard(void **st)
 	struct err e;
 
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
-	assert_int_equal(cvms_set_observed(n->v->db, a.row.id, OBSERVED_RUNNING, &e), 0);
+	assert_int_equal(cvms_set_observed(n->v->db, a.row.id, OBSERVED_RUNNING, PAUSED_NOT, &e), 0);
 	begin(&a, OP_SHUTDOWN);
 	resume_at(n, &a, SHUTDOWN_WAIT, false);
 	assert_true(n->v->ops->waiting);
 	assert_int_equal(turn_do(n->v->turn, cancel_turn, &a, &e), 0);
-	assert_int_equal(cvms_set_observed(n->v->db, a.row.id, OBSERVED_OFF, &e), 0);
+	assert_int_equal(cvms_set_observed(n->v->db, a.row.id, OBSERVED_OFF, PAUSED_NOT, &e), 0);
 	ops_poke(n->v, a.row.id);
 	run_for(n, 50);
 	assert_true(op_of(n, &a).cancel);

@@ -1,0 +1,353 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Paused guests: seen with the cause, resumed by themselves or by request, and no obstacle to stop, shutdown and delete."""
+
+import gzip
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+
+import pytest
+
+from libvirtd import Libvirtd, Unavailable, virsh
+from node import DEMO, IMAGES, Node, assert_books, refused, until
+from test_disk_full import fill as fill_below
+from test_images import seal
+
+WRITER = "teepod-writer-1.0.0"
+HTTP = [{"protocol": "tcp", "host_port": 0, "vm_port": 80}]
+# Asked for over HTTP: writes 8 MiB to the guest's disk, and says so on the console once they are there.
+WRITE = "#!/bin/sh\nexport PATH=/bin\necho Content-Type: text/plain\necho\n" \
+        "(dd if=/dev/urandom of=/data/fill bs=64k count=128 conv=fsync && echo WRITTEN >/dev/console) >/dev/null 2>&1 &\n"
+
+
+@pytest.fixture(scope="session")
+def writer(tmp_path_factory):
+    """The demo image with a page that writes to its disk. The kernel unpacks archives one after the other."""
+    folder = tmp_path_factory.mktemp("images") / WRITER
+    shutil.copytree(IMAGES / DEMO, folder)
+    root = folder.parent / "root"
+    (root / "www" / "cgi-bin").mkdir(parents=True)
+    script = root / "www" / "cgi-bin" / "write"
+    script.write_text(WRITE)
+    script.chmod(0o755)
+    made = subprocess.run(["cpio", "-o", "-H", "newc", "--quiet"], input=b"www/cgi-bin/write\n", cwd=root, stdout=subprocess.PIPE,
+                          check=True).stdout
+    with open(folder / "initramfs.cpio.gz", "ab") as f:
+        f.write(gzip.compress(made))
+    seal(folder)
+    return folder
+
+
+@pytest.fixture
+def tiny(writer, spawn):
+    """A node whose guests' disks are on a file system of 48 MiB, with the image that writes. Its database is elsewhere: what it can
+    not record while the disk is full it records later (test_disk_full.py)."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root")
+    if Node.libvirtd:
+        pytest.skip("the private libvirtd does not see file systems mounted after it was started")
+    node = spawn(start=False)
+    disks = node.dir / "cvms"
+    disks.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", disks], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"tmpfs can not be mounted here: {done.stderr.strip()}")
+    try:
+        node.start()
+        bring(node, writer)
+        yield node
+    finally:
+        subprocess.run(["umount", "-l", disks], check=False)
+
+
+def fill(node, leave):
+    return fill_below(node, leave, "cvms")
+
+
+def bring(node, image):
+    node.post("/images", json={"source": str(image)}, timeout=60).ok()
+
+
+def boot(node, image=WRITER, **more):
+    cvm = node.create(wait=False, image=image, memory=160, ports=HTTP, **more)
+    node.settled(cvm.uuid, 90)
+    cvm.becomes("running")
+    return cvm
+
+
+def write(cvm):
+    (_, _, port, _), = cvm.ports()
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/cgi-bin/write", timeout=10) as answer:
+        assert answer.status == 200
+
+
+def written(cvm):
+    return "WRITTEN" in cvm.log()
+
+
+def pauses(node, cvm):
+    """(observed, reason) of its observations, oldest first."""
+    rows = node.rows("select data from events where type = 'cvm.observed' and cvm_uuid = ? order by seq", cvm.uuid)
+    return [(data["observed"], data.get("reason")) for data in (json.loads(row[0]) for row in rows)]
+
+
+def is_paused(cvm, reason):
+    row = cvm.get()
+    return row["status"] == "paused" and row["observed"] == "paused" and row["pause_reason"] == reason
+
+
+def filled(node, cvm):
+    """Fill the disk, let the guest write, and wait until that has paused it."""
+    ballast = fill(node, leave=2 * 1024 * 1024)
+    write(cvm)
+    until(lambda: f"paused: {cvm.get()}", lambda: is_paused(cvm, "nospc"), 30)
+    return ballast
+
+
+def test_a_guest_without_space_is_paused_says_so_and_goes_on_when_there_is_room(tiny):
+    cvm = boot(tiny)
+    ballast = filled(tiny, cvm)
+    assert tiny.get(f"/cvms/{cvm.uuid}/state").json["pause_reason"] == "nospc"
+    assert tiny.get(f"/cvms/{cvm.uuid}", version=25).json["pause_reason"] == "nospc"
+    item, = tiny.get("/apps?page=1&page_size=10").json["dstack_apps"]
+    assert item["current_cvm"]["pause_reason"] == "nospc" and item["current_cvm"]["status"] == "paused"
+    assert ("paused", "nospc") in pauses(tiny, cvm), pauses(tiny, cvm)
+    assert re.search(rf"{cvm.name} is paused \(nospc\)", tiny.log_tail(1000))
+    assert not written(cvm)
+    assert not [op for op in cvm.operations() if op["kind"] == "resume"], "there is no room yet"
+
+    ballast.unlink()
+    until("the guest has written all of it", lambda: written(cvm), 30)
+    cvm.becomes("running")
+    op = next(op for op in cvm.operations() if op["kind"] == "resume")
+    assert op["state"] == "succeeded" and op["caller"] == "teepod:auto-resume", op
+    assert tiny.get(f"/cvms/{cvm.uuid}").json["pause_reason"] is None
+    assert "pause_reason" not in tiny.get(f"/cvms/{cvm.uuid}/state").json
+    cvm.do("shutdown", timeout=60)
+    cvm.becomes("stopped")
+    assert_books(tiny)
+
+
+def test_a_guest_that_is_resumed_without_room_is_paused_again_and_is_not_tried_all_the_time(tiny):
+    cvm = boot(tiny)
+    ballast = filled(tiny, cvm)
+    before = pauses(tiny, cvm).count(("paused", "nospc"))
+    assert cvm.ask("resume").ok().headers["x-operation-id"]
+    until(lambda: f"paused again: {pauses(tiny, cvm)}", lambda: pauses(tiny, cvm).count(("paused", "nospc")) > before and
+          is_paused(cvm, "nospc"))
+    tiny.settled(cvm.uuid)
+    assert [op["kind"] for op in cvm.operations()].count("resume") == 1
+    ballast.unlink()
+    until("the guest has written all of it", lambda: written(cvm), 30)
+    cvm.do("stop")
+    cvm.becomes("stopped")
+    assert_books(tiny)
+
+
+@pytest.mark.parametrize("verb, body, end", [
+    ("stop", {}, "stopped"), ("shutdown", {"timeout": 600, "force": True}, "stopped"), ("restart", {"timeout": 600}, None), ("delete", {}, None)])
+def test_a_guest_without_space_can_be_ended(tiny, verb, body, end):
+    cvm = boot(tiny)
+    pids = cvm.pids()
+    ballast = filled(tiny, cvm)
+    began = time.monotonic()
+    if verb == "delete":
+        cvm.delete()
+    else:
+        cvm.ask(verb, **body).ok()
+        until("its QEMU has ended", lambda: not set(pids) & set(cvm.pids()))
+    assert time.monotonic() - began < 30, "nobody waits for a guest that can not answer"
+    ballast.unlink()
+    tiny.settled(seconds=60)
+    if end:
+        cvm.becomes(end)
+    assert_books(tiny)
+
+
+def test_a_shutdown_without_force_of_a_guest_without_space_fails_at_once_and_says_why(tiny):
+    cvm = boot(tiny)
+    ballast = filled(tiny, cvm)
+    cvm.ask("shutdown", timeout=600).ok()
+    tiny.settled(cvm.uuid, 30)
+    op = next(op for op in cvm.operations() if op["kind"] == "shutdown")
+    assert op["state"] == "failed" and "paused" in str(op["error"]), op
+    assert cvm.get()["desired"] == "running"
+    ballast.unlink()
+    until("the guest goes on", lambda: written(cvm), 40)
+    cvm.becomes("running")
+
+
+def test_a_guest_that_waits_for_space_is_known_again_after_kill_9(tiny):
+    cvm = boot(tiny)
+    ballast = filled(tiny, cvm)
+    tiny.kill()
+    tiny.start()
+    assert is_paused(cvm, "nospc")
+    ballast.unlink()
+    until("the guest has written all of it", lambda: written(cvm), 30)
+    cvm.becomes("running")
+
+
+def ask_qemu(monitor, command):
+    """One question to a QEMU whose daemon is away."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(10)
+        s.connect(str(monitor))
+        lines = s.makefile("rw")
+        lines.readline()
+        for execute in ("qmp_capabilities", command):
+            lines.write(json.dumps({"execute": execute}) + "\n")
+            lines.flush()
+            answer = json.loads(lines.readline())
+            while "return" not in answer:
+                answer = json.loads(lines.readline())
+        return answer["return"]
+
+
+def test_a_guest_that_runs_out_of_space_while_nobody_watches_is_found_paused(tiny):
+    cvm = boot(tiny)
+    tiny.kill()
+    ballast = fill(tiny, leave=1024 * 1024)
+    write(cvm)
+    monitor = next(tiny.embed.glob("lib/qemu/domain-*/monitor.sock"))
+    until("QEMU has paused it", lambda: ask_qemu(monitor, "query-status")["status"] == "io-error")
+    tiny.start()
+    until(lambda: f"paused: {cvm.get()}", lambda: is_paused(cvm, "nospc"))
+    assert ("paused", "nospc") in pauses(tiny, cvm)
+    ballast.unlink()
+    until("the guest has written all of it", lambda: written(cvm), 30)
+    cvm.becomes("running")
+
+
+def test_a_guest_that_is_paused_while_it_boots_fails_its_operation_at_once(tiny):
+    """Its disk is formatted at the first boot, which takes more than is left."""
+    ballast = fill(tiny, leave=700 * 1024)
+    cvm = tiny.create(wait=False, image=WRITER, memory=160)
+    tiny.settled(cvm.uuid, 60)
+    op = cvm.operations()[-1]
+    assert op["kind"] == "create" and op["state"] == "failed" and "paused (nospc)" in str(op["error"]), op
+    assert cvm.status in ("paused", "resuming") and cvm.get()["desired"] == "running"
+    ballast.unlink()
+    until("it boots on", lambda: cvm.get()["boot_progress"] == "done", 40)
+    cvm.becomes("running")
+    assert_books(tiny)
+
+
+# ---------------------------------------------------------------------- paused by others
+
+@pytest.fixture(scope="module")
+def libvirtd():
+    try:
+        daemon = Libvirtd()
+    except Unavailable as e:
+        pytest.skip(str(e))
+    try:
+        daemon.start()
+        yield daemon
+    finally:
+        daemon.close()
+
+
+@pytest.fixture
+def watched(spawn, libvirtd):
+    """A node whose guests an operator can get at by virsh."""
+    node = spawn(hypervisor=libvirtd.uri)
+    node.virsh = lambda *args: virsh(libvirtd.uri, *args)
+    return node
+
+
+def suspended(node, cvm):
+    node.virsh("suspend", cvm.uuid)
+    until(lambda: f"paused: {cvm.get()}", lambda: is_paused(cvm, "other"))
+
+
+def test_a_guest_that_an_operator_paused_is_resumed_by_request_only(watched):
+    cvm = watched.create()
+    suspended(watched, cvm)
+    assert ("paused", "other") in pauses(watched, cvm)
+    body = refused(cvm.ask("start"), 409)
+    assert "paused" in body["detail"]
+    key = {"Idempotency-Key": "resume-1"}
+    first = watched.post(f"/cvms/{cvm.uuid}/resume", headers=key).ok()
+    assert first.json["status"] in ("resuming", "running") and first.json["operation_id"]
+    cvm.becomes("running")
+    again = watched.post(f"/cvms/{cvm.uuid}/resume", headers=key).ok()
+    assert again.json["operation_id"] == first.json["operation_id"] and again.headers["idempotent-replayed"] == "true"
+    assert virsh_state(watched, cvm) == "running"
+    body = refused(cvm.ask("resume"), 409)
+    assert "only a paused CVM can be resumed" in body["detail"] and "running" in body["detail"]
+    suspended(watched, cvm)
+    watched.virsh("resume", cvm.uuid)
+    cvm.becomes("running")
+    cvm.do("stop")
+    refused(cvm.ask("resume"), 409)
+    assert_books(watched)
+
+
+def virsh_state(node, cvm):
+    return node.virsh("domstate", cvm.uuid).strip()
+
+
+def test_a_daemon_that_starts_finds_a_guest_that_was_paused_meanwhile(watched):
+    cvm = watched.create()
+    watched.kill()
+    watched.virsh("suspend", cvm.uuid)
+    watched.start()
+    until(lambda: f"paused: {cvm.get()}", lambda: is_paused(cvm, "other"))
+    watched.restart()
+    assert is_paused(cvm, "other")
+    cvm.do("resume")
+    cvm.becomes("running")
+    assert virsh_state(watched, cvm) == "running"
+
+
+def test_a_shutdown_resumes_a_paused_guest_so_that_it_can_answer(watched):
+    cvm = boot(watched, image=DEMO)
+    suspended(watched, cvm)
+    cvm.do("shutdown", timeout=60)
+    cvm.becomes("stopped")
+    assert cvm.operations()[0]["state"] == "succeeded"
+    assert "shutdown.progress" in cvm.log()
+    assert_books(watched)
+
+
+@pytest.mark.parametrize("verb", ["stop", "delete", "restart"])
+def test_a_guest_that_an_operator_paused_can_be_ended(watched, verb):
+    cvm = watched.create()
+    suspended(watched, cvm)
+    if verb == "delete":
+        cvm.delete()
+    else:
+        cvm.do(verb, **({"force": True} if verb == "restart" else {}))
+        cvm.becomes("stopped" if verb == "stop" else "running")
+        assert cvm.get()["pause_reason"] is None
+    assert_books(watched)
+
+
+def test_the_state_stream_tells_a_pause_and_its_end(watched):
+    cvm = watched.create()
+    with socket.create_connection(("127.0.0.1", int(watched.url.rsplit(":", 1)[1])), timeout=20) as s:
+        s.sendall(f"GET /api/v1/cvms/{cvm.uuid}/state?target=stopped HTTP/1.1\r\nHost: a\r\nX-API-Key: {watched.key}\r\n"
+                  "Accept: text/event-stream\r\n\r\n".encode())
+        stream = s.makefile("rb")
+
+        def state():
+            while True:
+                line = stream.readline()
+                assert line, "the stream ended"
+                if line.startswith(b"data: {"):
+                    return json.loads(line[6:])
+        assert state()["status"] == "running"
+        suspended(watched, cvm)
+        paused = state()
+        assert paused["status"] == "paused" and paused["pause_reason"] == "other", paused
+        cvm.ask("resume").ok()
+        seen = [state()]
+        while seen[-1]["status"] != "running":
+            seen.append(state())
+        assert "pause_reason" not in seen[-1]

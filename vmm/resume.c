@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * resume.c - guests that QEMU paused for want of space go on when there is space again.
+ *
+ * While rows say that a guest waits for space, a job looks every POLL_MS at the file systems of their disks (one statvfs() each, in the lane
+ * "short"); otherwise there is no timer. There must be more than the one block that was missing: 2 % of the file system, at least
+ * 4 MiB and at most 1 GiB, or the guest would be paused by its next write. Of many that wait, AT_ONCE go on at a time, oldest first,
+ * and the next look sees what they have left. One that was paused anew waits twice as long as before, up to DELAY_MAX_MS, until it
+ * has run for GOOD_MS.
+ *
+ * Going on is an ordinary operation ("resume", caller "teepod:auto-resume"). When each guest last went on is in memory only: a daemon
+ * that was restarted tries at once. See observe.c for how a pause and its cause become known.
+ */
+#include <stdlib.h>
+#include <sys/statvfs.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/lanes.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/own.h"
+#include "vmm/world.h"
+
+enum { POLL_MS = 3000, STATVFS_MS = 10000, AT_ONCE = 4 };
+enum { DELAY_MS = 5000, DELAY_MAX_MS = 10 * 60 * 1000, GOOD_MS = 10 * 60 * 1000 };
+
+/* A CVM that went on by itself not long ago. */
+struct resumed {
+	struct resumed *next;
+	int64_t cvm, at_ms; /* monotonic */
+	int64_t delay_ms;   /* from at_ms to the next attempt */
+};
+
+struct disk_room {
+	int64_t cvm;
+	char *dir;
+	bool has_room;
+};
+
+struct room_poll {
+	struct vmm *v;
+	struct disk_room *rooms;
+	size_t n;
+};
+
+/* ------------------------------------------------------------------ the job */
+
+static uint64_t room_needed(uint64_t total)
+{
+	const uint64_t mib = 1024 * 1024;
+	uint64_t need = total / 50;
+
+	return need < 4 * mib ? 4 * mib : need > 1024 * mib ? 1024 * mib : need;
+}
+
+static bool has_room(const char *dir)
+{
+	struct statvfs s;
+
+	return !statvfs(dir, &s) &&
+	       (uint64_t)s.f_bavail * s.f_frsize >= room_needed((uint64_t)s.f_blocks * s.f_frsize);
+}
+
+static void work(void *arg)
+{
+	struct room_poll *p = arg;
+
+	for (size_t i = 0; i < p->n && !job_is_cancelled(); i++)
+		p->rooms[i].has_room = has_room(p->rooms[i].dir);
+}
+
+/* ------------------------------------------------------------------ going on */
+
+static struct resumed **find_resumed(struct vmm *v, int64_t cvm)
+{
+	struct resumed **at = &v->resume.list;
+
+	while (*at && (*at)->cvm != cvm)
+		at = &(*at)->next;
+	return at;
+}
+
+/* Is it its time? Then the next one is later. */
+static bool take_attempt(struct vmm *v, int64_t cvm)
+{
+	struct resumed **at = find_resumed(v, cvm), *r = *at;
+	int64_t now = clock_mono_ms();
+
+	if (r && now < r->at_ms + r->delay_ms)
+		return false;
+	if (!r) {
+		r = *at = xcalloc(1, sizeof(*r));
+		r->cvm = cvm;
+	}
+	r->delay_ms = !r->at_ms || now - r->at_ms > r->delay_ms + GOOD_MS ? DELAY_MS : r->delay_ms * 2;
+	if (r->delay_ms > DELAY_MAX_MS)
+		r->delay_ms = DELAY_MAX_MS;
+	r->at_ms = now;
+	return true;
+}
+
+struct going_on {
+	struct vmm *v;
+	int64_t cvm;
+	bool begun;
+};
+
+static int resume_turn(void *arg, struct err *e)
+{
+	static const struct power_ask ask = { .kind = OP_RESUME };
+	static const struct request_ref ref = { .caller = "teepod:auto-resume", .automatic = true };
+	struct going_on *g = arg;
+	struct cvm_row c;
+	struct op_row op;
+	int r = cvms_get(g->v->db, g->cvm, &c, e);
+
+	if (r)
+		return r == -ERR_NOT_FOUND ? 0 : r;
+	if (c.op_id[0] || c.paused != PAUSED_NOSPC || c.desired != DESIRED_RUNNING ||
+	    !take_attempt(g->v, c.id))
+		return 0;
+	g->begun = true;
+	return vmm_power(g->v, &c, &ask, &ref, &op, e);
+}
+
+static bool go_on(struct vmm *v, int64_t cvm)
+{
+	struct going_on g = { .v = v, .cvm = cvm };
+	struct err e;
+
+	if (turn_do(v->turn, resume_turn, &g, &e) < 0)
+		log_error("a paused guest cannot be resumed: %s", e.text);
+	return g.begun;
+}
+
+static void poll_end(struct room_poll *p)
+{
+	struct vmm *v = p->v;
+
+	for (size_t i = 0; i < p->n; i++)
+		free(p->rooms[i].dir);
+	free(p->rooms);
+	free(p);
+	v->resume.polling = false;
+	vmm_job_end(v);
+}
+
+static void poll_done(void *arg, enum job_end end)
+{
+	struct room_poll *p = arg;
+	struct vmm *v = p->v;
+	int begun = 0;
+
+	for (size_t i = 0; i < p->n && begun < AT_ONCE && end == JOB_WORKED && !v->closing; i++)
+		if (p->rooms[i].has_room)
+			begun += go_on(v, p->rooms[i].cvm);
+	resume_look(v);
+	poll_end(p);
+}
+
+/* ------------------------------------------------------------------ polling */
+
+static void poll_begin(struct vmm *v, const struct cvm_seen *seen, size_t n)
+{
+	static const struct job_calls calls = { .lane = LANE_SHORT,
+						.what = "look for space on the disk",
+						.deadline_ms = STATVFS_MS,
+						.work = work,
+						.done = poll_done };
+	struct room_poll *p = xcalloc(1, sizeof(*p));
+
+	*p = (struct room_poll){ .v = v, .rooms = xcalloc(n, sizeof(*p->rooms)), .n = n };
+	for (size_t i = 0; i < n; i++)
+		p->rooms[i] = (struct disk_room){ .cvm = seen[i].id, .dir = cvm_dir(v, seen[i].uuid) };
+	v->resume.polling = true;
+	vmm_job_begin(v);
+	(void)job_start(v->set.loop, &calls, p);
+}
+
+static void look_for_room(void *arg)
+{
+	struct vmm *v = arg;
+	auto_free struct cvm_seen *seen = NULL;
+	struct err e;
+	size_t n = 0;
+
+	if (v->closing || v->resume.polling || !v->settled)
+		return; /* poll_done(), or the next list of domains, sets the timer */
+	if (cvms_without_space(v->db, &seen, &n, &e)) {
+		log_error("cannot see which guests wait for space: %s", e.text);
+		resume_look(v);
+	} else if (n) {
+		poll_begin(v, seen, n);
+	}
+}
+
+void resume_look(struct vmm *v)
+{
+	if (!v->closing && !v->resume.timer)
+		(void)loop_after(v->set.loop, POLL_MS, look_for_room, v, &v->resume.timer);
+}
+
+void resume_close(struct vmm *v)
+{
+	loop_after_cancel(&v->resume.timer);
+	for (struct resumed *r = v->resume.list, *next; r; r = next) {
+		next = r->next;
+		free(r);
+	}
+	v->resume.list = NULL;
+}
