@@ -122,6 +122,19 @@ int ops_start_in_doubt(struct db *db, const char *cvm_uuid, const char *start, s
 	return r ? r : (int)found;
 }
 
+int ops_asked_down(struct db *db, const char *cvm_uuid, int64_t since_ms, struct err *e)
+{
+	int64_t found;
+	int r = sql_int(
+		db, e, 0, &found,
+		"SELECT 1 FROM operations WHERE id = (SELECT max(id) FROM operations WHERE cvm_uuid = ?1)"
+		" AND state IN ('failed', 'cancelled') AND kind IN ('shutdown', 'restart', 'resize', 'upgrade')"
+		" AND step IN ('signal', 'wait', 'stop') AND finished_ms >= ?2",
+		"si", cvm_uuid, since_ms);
+
+	return r ? r : (int)found;
+}
+
 int ops_knows(struct db *db, const char *cvm_uuid, struct err *e)
 {
 	int64_t found;

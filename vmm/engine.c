@@ -176,6 +176,7 @@ void op_job_over(struct op_run *o, int result, const struct err *e)
 	loop_after_cancel(&o->grace);
 	if (result)
 		o->err = *e;
+	o->worked = !result && !o->row.undoing;
 	failpoint(op_kind_word[o->row.kind], s->name, o->row.undoing ? "undone" : "after");
 	if (o->v->closing)
 		ops_close(o->v);
@@ -300,6 +301,7 @@ static void after_failed_commit(struct op_run *o)
 		op_job_over(o, -ERR_TIMEOUT, &o->err);
 }
 
+/* What is cancelled and not undone ends as the guest is: that is not known before the domains are listed. */
 void op_go(struct op_run *o)
 {
 	const struct step *s;
@@ -307,7 +309,9 @@ void op_go(struct op_run *o)
 	if (o->v->closing || o->writing || o->run)
 		return;
 	if (o->row.cancel && !o->row.undoing) {
-		op_cancel_now(o);
+		o->parked = !o->v->settled && !is_undone(o);
+		if (!o->parked)
+			op_cancel_now(o);
 		return;
 	}
 	if (o->unknown) {

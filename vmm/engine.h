@@ -79,6 +79,7 @@ struct op_run {
 	bool waiting;         /* in a ready() step */
 	bool timed_out;
 	bool unknown;   /* the job of this step was abandoned: its effect may or may not have happened */
+	bool worked;    /* the job of this step has done its work: the end saves that */
 	bool overtaken; /* ... and that was for a stop or a delete, not for its deadline */
 	unsigned tries; /* of this step, that found no hypervisor */
 	struct loop_timer *timer;

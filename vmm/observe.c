@@ -27,7 +27,7 @@
 #include "vmm/billing.h"
 #include "vmm/engine.h"
 
-enum { LOOK_MS = 30000, CAUSE_MS = 5000 };
+enum { LOOK_MS = 30000, CAUSE_MS = 5000, OBEYS_MS = 10 * 60 * 1000 };
 
 static enum observed observed_from(enum domain_state s)
 {
@@ -149,6 +149,21 @@ static int tell_observed(struct vmm *v, const struct cvm_row *c, enum observed o
 		     "was", observed_word[c->observed], "reason", p == PAUSED_NOT ? NULL : paused_word[p]);
 }
 
+/* The power button cannot be taken back. A guest that obeys it after its operation was cancelled, or had run out of time, is stopped as
+ * somebody wanted; it has not "exited". So is one that an operation ended when it was cancelled. */
+static int follow_guest_down(struct vmm *v, const struct cvm_row *c, struct err *e)
+{
+	int r;
+
+	if (c->desired != DESIRED_RUNNING || c->op_id[0])
+		return 0;
+	r = ops_asked_down(v->db, c->uuid, clock_wall_ms() - OBEYS_MS, e);
+	if (r <= 0)
+		return r;
+	r = set_desired(v, c, DESIRED_STOPPED, e);
+	return r || !v->set.release_on_stop ? r : capacity_hold_cpu(v, c, false, e);
+}
+
 static int apply(struct vmm *v, const struct cvm_row *c, enum observed o, enum paused p, enum ended ended,
 		 struct err *e)
 {
@@ -167,6 +182,8 @@ static int apply(struct vmm *v, const struct cvm_row *c, enum observed o, enum p
 		r = cvms_set_stopped(v->db, c->id, clock_wall_ms(), e);
 	if (!r)
 		r = tell_observed(v, c, o, p, e);
+	if (!r && up(c->observed) && ended == ENDED_OFF)
+		r = follow_guest_down(v, c, e);
 	if (!r)
 		r = meter_follow(v, c->id, e);
 	if (r)

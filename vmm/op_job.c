@@ -356,7 +356,7 @@ int op_job_begin(struct op_run *o, const struct cvm_row *c, struct err *e)
 		run_free(r);
 		return err;
 	}
-	o->unknown = o->overtaken = false;
+	o->unknown = o->overtaken = o->worked = false;
 	o->run = r;
 	r->job = job_start(o->v->set.loop, &calls, r);
 	if (act->waits == WAITS_END && op_job_haunts(o->v, o->row.cvm))

@@ -134,7 +134,7 @@ static int finish_turn(void *arg, struct err *e)
 		return r;
 	if (r) {
 		r = 0; /* undone before the crash that we come back from */
-	} else if (op_step(o)->save && (f->state == OP_SUCCEEDED || is_promised(o))) {
+	} else if (op_step(o)->save && (f->state == OP_SUCCEEDED || o->worked || is_promised(o))) {
 		r = op_step(o)->save(o->v, o, &c, e);
 		if (!r)
 			r = op_load_cvm(o, &c, e); /* as save has left it */
@@ -225,7 +225,7 @@ static void committed(void *arg, const struct err *e)
 
 	o->writing = false;
 	if (!e)
-		o->unknown = o->overtaken = false;
+		o->unknown = o->overtaken = o->worked = false;
 	if (o->v->closing)
 		ops_close(o->v);
 	else if (e)

@@ -23,6 +23,15 @@ static bool nothing_to_do(const struct vmm *v, const struct cvm_row *c, enum op_
 	return false;
 }
 
+int set_desired(struct vmm *v, const struct cvm_row *c, enum desired d, struct err *e)
+{
+	int r;
+
+	if (c->desired == d)
+		return 0;
+	r = cvms_set_desired(v->db, c->id, d, e);
+	return r ? r : event(v, c, "", "cvm.desired", e, "{s:s}", "desired", desired_word[d]);
+}
 /* A guest that an operation works on is refused by op_begin(), as busy. */
 static int check_paused(const struct cvm_row *c, enum op_kind kind, struct err *e)
 {

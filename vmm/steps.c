@@ -284,20 +284,10 @@ static int undo_disk(struct step_job *j, struct err *e)
 
 /* ------------------------------------------------------------------ turns */
 
-static int want(struct vmm *v, const struct cvm_row *c, enum desired d, struct err *e)
-{
-	int r;
-
-	if (c->desired == d)
-		return 0;
-	r = cvms_set_desired(v->db, c->id, d, e);
-	return r ? r : event(v, c, "", "cvm.desired", e, "{s:s}", "desired", desired_word[d]);
-}
-
 int step_enter_boot(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
 	int64_t boot;
-	int r = want(v, c, DESIRED_RUNNING, e);
+	int r = set_desired(v, c, DESIRED_RUNNING, e);
 
 	(void)o;
 	return r ? r : cvms_begin_boot(v->db, c->id, clock_wall_ms(), &boot, e);
@@ -335,19 +325,19 @@ int step_save_signal(struct vmm *v, struct op_run *o, const struct cvm_row *c, s
 static int enter_running(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
 	(void)o;
-	return want(v, c, DESIRED_RUNNING, e);
+	return set_desired(v, c, DESIRED_RUNNING, e);
 }
 
 static int enter_stopped(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
 	(void)o;
-	return want(v, c, DESIRED_STOPPED, e);
+	return set_desired(v, c, DESIRED_STOPPED, e);
 }
 
 static int enter_delete(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
 	(void)o;
-	return want(v, c, DESIRED_DELETED, e);
+	return set_desired(v, c, DESIRED_DELETED, e);
 }
 
 int step_save_off(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
@@ -452,20 +442,20 @@ static int finish_create(struct vmm *v, struct op_run *o, const struct cvm_row *
 	return !ok && o->row.undoing ? forget(v, c, o->row.id, e) : 0;
 }
 
-/* Undone: the guest is down, so that is what is wanted now, unless the node itself had begun it: then it tries again (restart.c),
- * and only a client who cancels it says that it is not wanted. What is stopped gives its hold back if stopped CVMs do not keep
+/* Undone, or cancelled when the old guest was down and the new one not begun: the guest is down, so that is what is wanted now, unless
+ * the node itself had begun it: then it tries again (restart.c), and only a client who cancels it says that it is not wanted. What is stopped gives its hold back if stopped CVMs do not keep
  * theirs, also when a restart of a stopped CVM ended before it began to boot. */
 static int finish_start(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok, struct err *e)
 {
-	bool stopped = o->row.undoing || (c->desired == DESIRED_STOPPED && !cvm_is_up(c));
+	bool stopped = o->row.undoing || (!cvm_is_up(c) && (c->desired == DESIRED_STOPPED || o->row.cancel));
 	int r = 0;
 
 	if (ok)
 		return 0;
 	if (o->row.undoing && o->automatic && !o->row.cancel)
 		r = cvms_set_ended(v->db, c->id, ENDED_FAILED, e);
-	else if (o->row.undoing)
-		r = want(v, c, DESIRED_STOPPED, e);
+	else if (o->row.undoing || (o->row.cancel && !cvm_is_up(c)))
+		r = set_desired(v, c, DESIRED_STOPPED, e);
 	return r || !stopped || !v->set.release_on_stop ? r : capacity_hold_cpu(v, c, false, e);
 }
 
@@ -485,7 +475,7 @@ static int finish_shutdown(struct vmm *v, struct op_run *o, const struct cvm_row
 		return finish_stop(v, o, c, true, e);
 	if (ops_queued_of(v->db, c->id, &follower, e) == 0)
 		return 0;
-	return want(v, c, DESIRED_RUNNING, e);
+	return set_desired(v, c, DESIRED_RUNNING, e);
 }
 
 static int finish_delete(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok, struct err *e)

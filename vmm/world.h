@@ -310,6 +310,8 @@ int change_remember(struct vmm *v, const struct cvm_row *c, const char *changed,
 
 /* ------------------------------------------------------------------ power.c */
 int power_timeout(unsigned *timeout_s, struct err *e); /* checked, or the default */
+/* [turn] With its event; nothing if it is so already. */
+int set_desired(struct vmm *v, const struct cvm_row *c, enum desired d, struct err *e);
 
 /* ------------------------------------------------------------------ observe.c */
 void observe_event(void *arg, const struct hv_event *ev);

@@ -340,6 +340,7 @@ static void lists_of_operations_begin_by_an_index(void **st)
 	CALL(ops_queued_of(db, other, &op, &e));
 	CALL(ops_start_in_doubt(db, "u", "start", &e));
 	CALL(ops_knows(db, "u", &e));
+	CALL(ops_asked_down(db, "u", 1, &e));
 	for (size_t i = 0; i < ARRAY_SIZE(of); i++) {
 		filtered_ops(&(struct op_filter){ .workspace = of[i], .state = -1 });
 		for (int state = 0; state < OP_STATES; state++)

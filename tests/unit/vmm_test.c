@@ -772,6 +772,10 @@ static void a_cancel_asked_for_in_the_turn_that_ends_a_step_is_heard(void **st)
 	ops_poke(n->v, a.row.id);
 	run_for(n, 50);
 	assert_true(op_of(n, &a).cancel);
+	/* Whether its guest has ended is not known before the domains are listed. */
+	assert_int_equal(op_of(n, &a).state, OP_RUNNING);
+	settle(n);
+	run_for(n, 50);
 	assert_int_equal(op_of(n, &a).state, OP_CANCELLED);
 }
 

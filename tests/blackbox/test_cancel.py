@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A cancelled operation leaves what is wanted and what is there in agreement, whatever it was about to do."""
+
+import contextlib
+import http.client
+import os
+import signal
+import sqlite3
+import time
+
+import pytest
+
+from node import DEMO, assert_books, until
+from test_crash import BOOT_STEPS, CHANGE_STEPS
+
+RESTART = ("restart", {"force": True}, ["signal", "wait", "stop", *BOOT_STEPS])
+SHUTDOWN = ("shutdown", {"timeout": 10, "force": True}, ["signal", "wait", "stop"])
+RESIZE = ("resize", {"memory": 96, "allow_force_stop": True}, [step for step in CHANGE_STEPS if step not in ("reserve", "disk")])
+# "apply" is a transaction, and begins when the step before has ended.
+POINTS = [(kind, body, f"{kind}.{step}.{when}") for kind, body, steps in (RESTART, SHUTDOWN, RESIZE) for step in steps
+          for when in (("before",) if step == "apply" else ("before", "after"))]
+
+
+def ask(cvm, kind, body):
+    if kind == "resize":
+        return cvm.node.api("PATCH", f"/cvms/{cvm.uuid}", json=body).ok()
+    return cvm.ask(kind, **body).ok()
+
+
+def assert_agreement(node, cvm):
+    """What is wanted is what is there, and stays so."""
+    def agrees():
+        row = cvm.get()
+        return (row["desired"], row["status"], len(cvm.pids())) in (("running", "running", 1), ("stopped", "stopped", 0)) and row
+    node.settled(cvm.uuid)
+    row = until(lambda: f"agreement: {cvm.get()}, QEMUs {cvm.pids()}", agrees, 10)
+    time.sleep(1.5)     # domains are listed again a second after the start: nothing may move any more
+    assert agrees() == row, (row, cvm.get(), cvm.pids())
+    assert_books(node)
+
+
+@pytest.mark.parametrize("kind, body, point", POINTS, ids=[point for _, _, point in POINTS])
+def test_cancelled_at(spawn, kind, body, point):
+    """The daemon dies at the point; by the time it is back a client's cancel is recorded."""
+    node = spawn()
+    cvm = node.create()
+    node.stop()
+    node.start(TEEPOD_FAILPOINT=point)
+    with contextlib.suppress(OSError, http.client.HTTPException):   # it may die before it answers
+        ask(cvm, kind, body)
+    assert node.died(30) == signal.SIGKILL
+    (operation,), = node.rows("select id from operations where kind = ?", kind)
+    with sqlite3.connect(node.database()) as database:
+        assert database.execute("update operations set cancel = 1 where id = ? and state = 'running'", (operation,)).rowcount == 1
+    database.close()
+    node.start()
+    assert_agreement(node, cvm)
+    assert node.operation(operation)["state"] == "cancelled"
+    cvm.do("start")
+    cvm.becomes("running")
+
+
+@pytest.mark.parametrize("kind, body", [("restart", {"force": True}), ("resize", {"memory": 96, "allow_force_stop": True})])
+def test_cancelled_while_the_old_guest_is_being_ended(node, kind, body):
+    """libvirt waits for the end of a QEMU that does not run: the cancel comes meanwhile."""
+    cvm = node.create()
+    pid, = cvm.pids()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        operation = ask(cvm, kind, body)["operation_id"]
+        until("its QEMU is being ended", lambda: node.operation(operation)["step"] == "stop")
+        assert node.api("DELETE", f"/operations/{operation}").status == 202
+    finally:
+        try:
+            os.kill(pid, signal.SIGCONT)
+        except ProcessLookupError:
+            pass
+    assert_agreement(node, cvm)
+    assert node.operation(operation)["state"] == "cancelled"
+    assert cvm.get()["desired"] == ("stopped" if kind == "restart" else "running")
+
+
+@pytest.mark.parametrize("kind, body", [("restart", {"timeout_s": 60}), ("shutdown", {"timeout_s": 60}),
+                                        ("resize", {"memory": 192, "shutdown_timeout": 60})])
+def test_a_guest_that_obeys_its_power_button_after_the_cancel_is_stopped(node, kind, body):
+    cvm = node.create(wait=False, image=DEMO)
+    node.settled(cvm.uuid, 90)
+    pid, = cvm.pids()
+    operation = ask(cvm, kind, body)["operation_id"]
+    until("the button is pressed", lambda: node.operation(operation)["step"] != "signal")
+    os.kill(pid, signal.SIGSTOP)    # it is on its way down, and takes its time
+    try:
+        assert node.api("DELETE", f"/operations/{operation}").status in (202, 409)
+        node.settled(cvm.uuid)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    until("it has powered off", lambda: pid not in cvm.pids(), 30)
+    assert_agreement(node, cvm)
+
+
+def test_a_guest_that_powers_off_after_its_shutdown_ran_out_of_time_is_stopped(node):
+    """Its power button is not what ends it here: SIGTERM makes QEMU end as if the guest had."""
+    cvm = node.create()
+    cvm.do("shutdown", timeout=10)
+    assert cvm.operations()[0]["state"] == "failed" and cvm.get()["desired"] == "running"
+    os.kill(cvm.pids()[0], signal.SIGTERM)
+    until("it has ended", lambda: not cvm.pids())
+    assert_agreement(node, cvm)
+    assert cvm.status == "stopped"
