@@ -17,7 +17,7 @@
 #include "base/buf.h"
 #include "base/id.h"
 #include "base/own.h"
-#include "compose/compose.h"
+#include "compose/compose_merge.h"
 
 enum { OPT = FIELD_NULLABLE, BATCH_MAX = 1000, PATH_BYTES_MAX = 4096 };
 
@@ -306,6 +306,17 @@ static int fill(const struct cvm_request *q, const json_t *body, struct cvm_aske
 	return r;
 }
 
+/* What the rest of the request says about its manifest has to be true of it. */
+static int check_manifest(const struct cvm_request *req, const json_t *manifest, struct err *e)
+{
+	const char *hash = some(req->compose_hash);
+
+	if (hash && !compose_hash_names(manifest, hash))
+		return err_field(e, ERR_INCOMPATIBLE, "compose_hash", hash,
+				 "compose_hash is not the hash of the compose file given with it");
+	return compose_envs_allowed(manifest, req->env_keys, "env_keys", e);
+}
+
 int cvm_asked_from(const struct cvm_request *req, const json_t *body, struct cvm_asked *ret, struct err *e)
 {
 	auto_cvm_asked struct cvm_asked a = { 0 };
@@ -315,6 +326,8 @@ int cvm_asked_from(const struct cvm_request *req, const json_t *body, struct cvm
 		r = err_field(e, ERR_COMPOSE_MISSING, "compose_file", NULL, "compose_file is missing");
 	if (!r)
 		r = compose_manifest(req->compose_file, req->name, &a.manifest, e);
+	if (!r)
+		r = check_manifest(req, a.manifest, e);
 	if (r)
 		return r;
 	a.ports = xcalloc(a.ask.n_ports, sizeof(*a.ports));
@@ -330,6 +343,18 @@ int cvm_asked_from(const struct cvm_request *req, const json_t *body, struct cvm
 	ret->ask.networks = ret->networks;
 	a = (struct cvm_asked){ 0 };
 	return 0;
+}
+
+int commit_asked_from(const struct cvm_request *req, struct cvm_asked *ret, struct err *e)
+{
+	int r = refuse_unsupported(req, e);
+
+	if (!r && !req->app_id)
+		r = err_field(e, ERR_INVALID, "app_id", NULL,
+			      "app_id is missing: POST /cvms/provision answered it with the compose_hash");
+	if (!r)
+		r = read_node(req->teepod_id, req->node_id, &ret->ask.node_id, e);
+	return r ? r : read_encrypted_env(req->encrypted_env, &ret->env, &ret->env_len, e);
 }
 
 void cvm_asked_end(struct cvm_asked *a)

@@ -52,6 +52,8 @@ struct cvm_asked {
 /* @body is borrowed by *ret and has to outlive it. */
 int read_cvm_request(const struct field_table *t, const json_t *body, struct cvm_request *ret, struct err *e);
 int cvm_asked_from(const struct cvm_request *req, const json_t *body, struct cvm_asked *ret, struct err *e);
+/* The same for what POST /cvms/provision remembered: only its node and environment are in the request. */
+int commit_asked_from(const struct cvm_request *req, struct cvm_asked *ret, struct err *e);
 void cvm_asked_end(struct cvm_asked *a);
 #define auto_cvm_asked __attribute__((cleanup(cvm_asked_end)))
 

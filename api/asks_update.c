@@ -53,8 +53,16 @@ struct update_request {
 		NUMBER(disk_size, ASK_DISK_GIB, "GB; a disk only grows")
 #define VISIBILITY FLAG(public_logs), FLAG(public_sysinfo), FLAG(public_tcbinfo), FLAG(listed)
 #define ENV        TEXT(encrypted_env, 2 * ASK_ENV_BYTES, "hex digits; replaces the whole environment")
-#define SOFTWARE                                                                   \
-	TEXT(docker_compose_file, COMPOSE_LINT_MAX, "docker compose text (YAML)"), \
+#define SOFTWARE                          \
+	{ "docker_compose_file",          \
+	  FIELD_STRING,                   \
+	  OPT,                            \
+	  GIVEN,                          \
+	  COMPOSE_LINT_MAX,               \
+	  AT(docker_compose_file),        \
+	  NULL,                           \
+	  NULL,                           \
+	  "docker compose text (YAML)" }, \
 		TEXT(pre_launch_script, SCRIPT_BYTES, "empty: none any more")
 
 static const struct field resources_fields[] = { RESOURCES, RESTART };
@@ -127,6 +135,8 @@ static const struct field os_image_fields[] = {
 static const struct field visibility_fields[] = { VISIBILITY, RESTART };
 
 static const struct field compose_provision_fields[] = {
+	{ "env_keys", FIELD_STRINGS, OPT, 0, ASK_ENV_KEYS, FIELD_NOWHERE, NULL, NULL,
+	  "names that the environment will have" },
 	{ "update_env_vars", FIELD_BOOL, OPT, 0, 0, FIELD_NOWHERE, NULL, NULL, "of no effect here" },
 };
 
@@ -280,8 +290,10 @@ static int fill(const struct field_table *t, struct update_request *q, const jso
 	a->envs_replace = t == &envs_table;
 	if (q->compose_manifest)
 		r = read_manifest(q, &a->merge, e);
-	if (!r && !(given(body, "update_env_vars") && !q->update_env_vars))
+	if (!r)
 		r = read_env(q, a, e);
+	if (given(body, "update_env_vars") && !q->update_env_vars)
+		a->ask.set_env = false;
 	a->ask.encrypted_env = a->env;
 	if (!r && q->ports)
 		read_new_ports(q->ports, a);
@@ -395,7 +407,7 @@ int read_replica(const struct field_table *t, const json_t *body, struct replica
 	a.ask.env_keys = q.env_keys;
 	a.ask.compose_hash = some(q.compose_hash);
 	a.ask.stopped = q.stopped;
-	a.ask.software = (struct compose_merge){ .docker_compose_file = some(q.docker_compose_file),
+	a.ask.software = (struct compose_merge){ .docker_compose_file = q.docker_compose_file,
 						 .pre_launch_script = q.pre_launch_script,
 						 .public_logs = -1,
 						 .public_sysinfo = -1,

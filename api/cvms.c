@@ -87,8 +87,16 @@ static int create_apply(struct change *ch, struct answer *ret, struct err *e)
 
 	ref.looked = cc->asked.ask.looked = ch->looked;
 	if (is_commit(ch->body))
-		r = vmm_commit(v, workspace, q->app_id, q->compose_hash, cc->asked.env, cc->asked.env_len,
-			       q->stopped, &ref, &row, &op, e);
+		r = vmm_commit(v, workspace,
+			       &(struct commit_ask){ .app_id = q->app_id,
+						     .compose_hash = q->compose_hash,
+						     .encrypted_env = cc->asked.env,
+						     .encrypted_env_len = cc->asked.env_len,
+						     .env_keys = q->env_keys,
+						     .node_id = cc->asked.ask.node_id,
+						     .region = q->region,
+						     .stopped = q->stopped },
+			       &ref, &row, &op, e);
 	else
 		r = vmm_create(v, workspace, &cc->asked.ask, &ref, &row, &op, e);
 	if (r)
@@ -102,14 +110,6 @@ static int create_apply(struct change *ch, struct answer *ret, struct err *e)
 static const struct change_ops provision_ops = { .apply = provision_apply, .free = cvm_change_free };
 static const struct change_ops create_ops = { .apply = create_apply, .free = cvm_change_free };
 
-static int read_commit(const struct cvm_request *q, struct cvm_asked *ret, struct err *e)
-{
-	if (!q->app_id)
-		return err_field(e, ERR_INVALID, "app_id", NULL,
-				 "app_id is missing: POST /cvms/provision answered it with the compose_hash");
-	return read_encrypted_env(q->encrypted_env, &ret->env, &ret->env_len, e);
-}
-
 static void run(struct call *c, const struct field_table *table, const struct change_ops *ops)
 {
 	struct cvm_change *cc = xcalloc(1, sizeof(*cc));
@@ -118,7 +118,7 @@ static void run(struct call *c, const struct field_table *table, const struct ch
 	int r = body ? read_cvm_request(table, body, &cc->req, &e) : -1;
 
 	if (!r && table == &create_table && is_commit(body))
-		r = read_commit(&cc->req, &cc->asked, &e);
+		r = commit_asked_from(&cc->req, &cc->asked, &e);
 	else if (!r)
 		r = cvm_asked_from(&cc->req, body, &cc->asked, &e);
 	if (!r) {

@@ -279,7 +279,8 @@ static void patch_script(struct call *c)
 
 static int provision(struct change *ch, const struct cvm_row *row, char hash[SHA256_HEX], struct err *e)
 {
-	static const char *const not_of_it[] = { "update_env_vars", "id", "uuid", "app_id", "instance_id" };
+	static const char *const not_of_it[] = { "update_env_vars", "env_keys",   "id", "uuid",
+						 "app_id",          "instance_id" };
 	struct vmm *v = api_of(ch->call)->vmm;
 	auto_json json_t *keys = json_deep_copy(ch->body), *own = NULL, *made = NULL;
 	int r;
@@ -289,6 +290,8 @@ static int provision(struct change *ch, const struct cvm_row *row, char hash[SHA
 	r = load_manifest(v, row, &own, e);
 	if (!r)
 		r = compose_patch(own, keys, &made, e);
+	if (!r)
+		r = compose_envs_allowed(made, json_object_get(ch->body, "env_keys"), "env_keys", e);
 	return r ? r : vmm_provision_update(v, row, made, hash, e);
 }
 

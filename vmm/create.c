@@ -4,13 +4,16 @@
  * A create is one transaction: name, capacity, CID, host ports, app, revision, CVM, operation and events appear together or not at
  * all. What touches the host begins after the commit.
  */
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/own.h"
+#include "compose/compose_merge.h"
 #include "vmm/billing.h"
 #include "vmm/quota.h"
 #include "vmm/world.h"
@@ -288,34 +291,52 @@ static struct policy_ask policy_from(const json_t *j)
 static int not_provisioned(const char *compose_hash, struct err *e)
 {
 	err_field(e, ERR_INVALID, "compose_hash", compose_hash,
-		  "compose_hash %.64s is not provisioned for this app", compose_hash);
+		  "compose_hash %.66s is not provisioned for this app", compose_hash);
 	return err_hint(e, "POST /api/v1/cvms/provision first; a provision is kept for 14 days");
 }
 
-int vmm_commit(struct vmm *v, int64_t workspace, const char *app_id, const char *compose_hash,
-	       const void *encrypted_env, size_t encrypted_env_len, bool stopped,
+/* Both as they are stored: lower case, without 0x. */
+static int provision_key(const struct commit_ask *given, char app[APP_ID_TEXT], char hash[SHA256_HEX],
+			 struct err *e)
+{
+	const char *hex = given->compose_hash;
+	int r = 0;
+
+	if (!strncasecmp(hex, "0x", 2))
+		hex += 2;
+	if (!id_is_hex(hex, SHA256_HEX - 1))
+		return not_provisioned(given->compose_hash, e);
+	for (size_t i = 0; i < SHA256_HEX; i++)
+		hash[i] = (char)tolower((unsigned char)hex[i]);
+	app[0] = '\0';
+	if (given->app_id && *given->app_id)
+		r = compose_app_id(given->app_id, hash, app, e);
+	return r;
+}
+
+int vmm_commit(struct vmm *v, int64_t workspace, const struct commit_ask *given,
 	       const struct request_ref *ref, struct cvm_row *ret, struct op_row *ret_op, struct err *e)
 {
 	auto_free char *request = NULL, *manifest_text = NULL;
 	auto_json json_t *j = NULL, *manifest = NULL;
 	struct port_ask ports[CVM_PORTS_MAX];
 	struct gpu_ask gpus[GPUS_MAX];
-	char app[APP_ID_TEXT], wanted[APP_ID_TEXT] = "", hash[SHA256_HEX];
+	char app[APP_ID_TEXT], wanted[APP_ID_TEXT], hash[SHA256_HEX];
 	struct cvm_ask ask;
-	int r;
+	int r = provision_key(given, wanted, hash, e);
 
-	if (app_id && *app_id)
-		(void)snprintf(wanted, sizeof(wanted), "%.40s",
-			       !strncmp(app_id, "0x", 2) ? app_id + 2 : app_id);
-	(void)snprintf(hash, sizeof(hash), "%.64s",
-		       !strncmp(compose_hash, "0x", 2) ? compose_hash + 2 : compose_hash);
+	if (r)
+		return r;
 	r = provisions_get(v->db, workspace, wanted, hash, &request, &manifest_text, app, e);
 	if (r)
-		return r == -ERR_NOT_FOUND ? not_provisioned(compose_hash, e) : r;
+		return r == -ERR_NOT_FOUND ? not_provisioned(given->compose_hash, e) : r;
 	j = json_loads(request, 0, NULL);
 	manifest = json_loads(manifest_text, 0, NULL);
 	if (!json_object_get(j, "name")) /* provisioned for an update: update_provision.c */
-		return not_provisioned(compose_hash, e);
+		return not_provisioned(given->compose_hash, e);
+	r = compose_envs_allowed(manifest, given->env_keys, "env_keys", e);
+	if (r)
+		return r;
 	ask = (struct cvm_ask){
 		.name = json_string_value(json_object_get(j, "name")),
 		.image = json_string_value(json_object_get(j, "image")),
@@ -328,14 +349,16 @@ int vmm_commit(struct vmm *v, int64_t workspace, const char *app_id, const char 
 		.manifest = manifest,
 		.ports = ports,
 		.n_ports = ports_from(json_object_get(j, "ports"), ports),
-		.encrypted_env = encrypted_env,
-		.encrypted_env_len = encrypted_env_len,
+		.encrypted_env = given->encrypted_env,
+		.encrypted_env_len = given->encrypted_env_len,
 		.user_config = json_string_value(json_object_get(j, "user_config")),
 		.listed = json_is_true(json_object_get(j, "listed")),
 		.tee = provisioned_tee(j),
 		.tdx = provisioned_tdx(json_object_get(j, "tdx")),
 		.networks = json_string_value(json_object_get(j, "networks")),
-		.stopped = stopped,
+		.node_id = given->node_id,
+		.region = given->region,
+		.stopped = given->stopped,
 		.policy = policy_from(json_object_get(j, "policy")),
 		.hugepages = json_is_true(json_object_get(j, "hugepages")),
 		.pin_numa = json_is_true(json_object_get(j, "pin_numa")),

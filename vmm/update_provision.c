@@ -28,15 +28,25 @@ static int put(struct vmm *v, const struct cvm_row *cvm, const char *hash, const
 			      clock_wall_ms() + kept_ms, e);
 }
 
-int vmm_provision_update(struct vmm *v, const struct cvm_row *cvm, const json_t *manifest,
+/* What is refused as an update is not remembered for one. */
+static int check(struct vmm *v, const struct cvm_row *cvm, json_t *manifest, const char *text, struct err *e)
+{
+	const struct update_ask ask = { .manifest = manifest, .manifest_text = text, .listed = -1 };
+	struct admission a;
+	int r = admit_change(v, cvm, &ask, &a, e);
+
+	admission_free(&a);
+	return r;
+}
+
+int vmm_provision_update(struct vmm *v, const struct cvm_row *cvm, json_t *manifest,
 			 char ret_hash[SHA256_HEX], struct err *e)
 {
 	auto_free char *text = compose_text(manifest);
 	char hash[SHA256_HEX];
-	int r;
+	int r = check(v, cvm, manifest, text, e);
 
 	compose_hash(text, hash);
-	r = admit_volumes(v, manifest, e);
 	if (!r)
 		r = put(v, cvm, hash, text, e);
 	if (!r)

@@ -9,7 +9,7 @@
 #include "vmm/vmm.h"
 
 /* [turn] Remember @manifest for the app of @cvm. */
-int vmm_provision_update(struct vmm *v, const struct cvm_row *cvm, const json_t *manifest,
+int vmm_provision_update(struct vmm *v, const struct cvm_row *cvm, json_t *manifest,
 			 char ret_hash[SHA256_HEX], struct err *e);
 
 /* What was remembered as @compose_hash ("0x" before it allowed). *ret: a new reference. */

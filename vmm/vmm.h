@@ -273,8 +273,17 @@ struct request_ref {
 /* [turn] Create: from the ask itself, or from a provision. The operation starts after the commit (unless stopped). */
 int vmm_create(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, const struct request_ref *ref,
 	       struct cvm_row *ret, struct op_row *ret_op, struct err *e);
-int vmm_commit(struct vmm *v, int64_t workspace, const char *app_id, const char *compose_hash,
-	       const void *encrypted_env, size_t encrypted_env_len, bool stopped,
+struct commit_ask {
+	const char *app_id; /* NULL or "": of any app */
+	const char *compose_hash;
+	const void *encrypted_env;
+	size_t encrypted_env_len;
+	const json_t *env_keys; /* names in it; NULL = not told */
+	int64_t node_id;        /* 0 = this one, as in struct cvm_ask */
+	const char *region;
+	bool stopped;
+};
+int vmm_commit(struct vmm *v, int64_t workspace, const struct commit_ask *given,
 	       const struct request_ref *ref, struct cvm_row *ret, struct op_row *ret_op, struct err *e);
 
 /* ------------------------------------------------------------------ operating on a CVM */

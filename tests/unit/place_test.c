@@ -541,8 +541,10 @@ static int provision_turn(void *arg, struct err *e)
 	int r = vmm_provision(a->n->v, a->n->v->workspace, &a->ask, &p, e);
 
 	return r ? r
-		 : vmm_commit(a->n->v, a->n->v->workspace, p.app_id, p.compose_hash, NULL, 0, true, &ref,
-			      &a->row, &a->op, e);
+		 : vmm_commit(a->n->v, a->n->v->workspace,
+			      &(struct commit_ask){
+				      .app_id = p.app_id, .compose_hash = p.compose_hash, .stopped = true },
+			      &ref, &a->row, &a->op, e);
 }
 
 static void a_commit_gives_what_was_provisioned(void **st)
