@@ -7,9 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/precondition.h"
+#include "api/target.h"
 #include "base/buf.h"
 #include "base/id.h"
-#include "api/precondition.h"
 #include "base/own.h"
 
 enum { KEY_MAX = 255 };
@@ -36,14 +37,42 @@ static int read_key(const struct call *c, const char **ret, struct err *e)
 	return 0;
 }
 
-/* Key order and spaces of the body do not count, its values do. */
+/* By name; those of one name stay in the order they came, which is that of the text they point into. */
+static int compare_pairs(const void *pa, const void *pb)
+{
+	const struct target_pair *a = pa, *b = pb;
+	int d = strcmp(a->key, b->key);
+
+	return d ? d : (a->key < b->key ? -1 : 1);
+}
+
+static void add_query(const struct call *c, struct buf *b)
+{
+	struct target_pair pairs[TARGET_PAIRS];
+	auto_free char *store = NULL;
+	unsigned n = target_pairs(c->query, pairs, &store);
+
+	qsort(pairs, n, sizeof(pairs[0]), compare_pairs);
+	for (unsigned i = 0; i < n; i++)
+		buf_printf(b, "\nquery %zu:%s %zu:%s", strlen(pairs[i].key), pairs[i].key,
+			   strlen(pairs[i].value), pairs[i].value);
+}
+
+/* All that says what is asked for. Key order and spaces of the body do not count, its values do. Beside
+ * path and body: ?workspace= says which CVM, If-Match which state of it, X-Phala-Version which answer.
+ * Kept digests outlive an upgrade: that of a request without these is made as it always was. */
 static void digest(const struct call *c, const json_t *body, char out[SHA256_HEX])
 {
 	auto_buf struct buf b = { 0 };
-	const char *text = call_canonical(c, body);
+	const char *text = call_canonical(c, body), *tag;
 	auto_free char *made = body && !text ? json_canonical(body) : NULL;
 
 	buf_printf(&b, "%s\n%s\n%s", c->method, c->path, text ? text : made ? made : "");
+	add_query(c, &b);
+	for (unsigned i = 0; (tag = call_header_nth(c, "If-Match", i)); i++)
+		buf_printf(&b, "\nif-match %zu:%s", strlen(tag), tag);
+	if (c->version == 25)
+		buf_puts(&b, "\nversion 25");
 	id_sha256_hex(b.data, b.len, out);
 }
 

@@ -124,6 +124,7 @@ static int shape_changed(struct call *c, const char *uuid, const struct op_row *
 			 struct err *e)
 {
 	auto_shaper struct shaper s = { 0 };
+	const int asked = c->version;
 	struct cvm_row row;
 	int r = vmm_find_uuid(api_of(c)->vmm, 0, uuid, &row, e);
 
@@ -133,6 +134,7 @@ static int shape_changed(struct call *c, const char *uuid, const struct op_row *
 	cvm_row_overlay(&row, op);
 	shaper_init(&s, c);
 	r = shape_detail(&s, &row, ret, e);
+	c->version = asked;
 	if (r)
 		return r;
 	json_object_set_new(*ret, "operation_id", json_string(op->id));

@@ -34,7 +34,7 @@ static int replay(struct pending *p, const struct idempotency_row *row, struct e
 {
 	if (strcmp(row->digest, p->m.digest) != 0) {
 		err_field(e, ERR_CONFLICT, "Idempotency-Key", p->m.key,
-			  "this Idempotency-Key was used for another request (method, path or body differ)");
+			  "this Idempotency-Key was used for another request (method, path, query, If-Match, version or body differ)");
 		return err_hint(e, "use a new key for a new request");
 	}
 	p->answer.status = row->status;

@@ -102,3 +102,30 @@ def test_a_malformed_key_is_refused(node, key):
     answer = node.post("/cvms", json=node.ask(stopped=True), headers={"Idempotency-Key": key.encode("utf-8")})
     refused(answer, 400)
     assert node.uuids() == set()
+
+
+def test_what_a_query_or_a_header_says_belongs_to_the_request(spawn):
+    """?workspace= says which CVM: with another one the same key and path ask for something else."""
+    node = spawn()
+    node.post("/workspaces", json={"slug": "team-b"}).ok()
+    theirs = node.post("/tokens", json={"name": "team-b", "role": "tenant", "workspace": "team-b"}).ok()["token"]
+    made = {"local": node.create(name="same-name", stopped=True).uuid,
+            "team-b": node.post("/cvms", json=node.ask(name="same-name", stopped=True), key=theirs).ok()["vm_uuid"]}
+
+    def stop(headers=None, query="workspace=local", **more):
+        return node.post(f"/cvms/same-name/stop?{query}", headers={**once("k-where"), **(headers or {})}, **more)
+    first = stop().ok()
+    assert first["vm_uuid"] == made["local"]
+    for other in ({"query": "workspace=team-b"}, {"query": ""}, {"query": "workspace=local&workspace=team-b"},
+                  {"headers": {"If-Match": '"99"'}}, {"headers": {"If-Match": "*"}}, {"version": 25}):
+        refused(stop(**other), 409, field="Idempotency-Key")
+    for same in ("workspace=local", "workspace=%6cocal"):
+        again = stop(query=same)
+        assert again.body == first.body and again.headers["idempotent-replayed"] == "true"
+    one, other = (stop(headers=once("k-order"), query=query) for query in ("workspace=local&a=1&b=2", "b=2&a=1&workspace=local"))
+    assert one.ok().body == other.ok().body and other.headers["idempotent-replayed"] == "true"
+    refused(stop(headers=once("k-order"), query="workspace=local&a=1&b=3"), 409)
+    # Deleting "the same" CVM of another workspace under a key that was used is no deletion, and no answer to one.
+    assert node.api("DELETE", "/cvms/same-name?workspace=local", headers=once("k-gone")).status == 204
+    refused(node.api("DELETE", "/cvms/same-name?workspace=team-b", headers=once("k-gone")), 409)
+    assert made["team-b"] in node.uuids()
