@@ -100,44 +100,48 @@ void api_free(struct api *a)
 
 /* ------------------------------------------------------------------ who is calling */
 
-static int by_key(struct api *a, const char *key, struct caller *ret, struct err *e)
+int api_admit_key(struct api *a, const struct key_row *row, struct caller *ret, struct err *e)
 {
-	struct key_row row;
-	unsigned wait_s;
-	int r = vmm_authenticate(a->vmm, key, &row, e);
+	unsigned wait_s = key_rate_take(a->key_rate, row->id, row->per_minute, clock_mono_us());
 
-	if (r)
-		return r;
-	wait_s = key_rate_take(a->key_rate, row.id, row.per_minute, clock_mono_us());
 	if (wait_s) {
-		err_set(e, ERR_RATE, "the API key %s may make %lld requests a minute: wait %u s", row.name,
-			(long long)row.per_minute, wait_s);
+		err_set(e, ERR_RATE, "the API key %s may make %lld requests a minute: wait %u s", row->name,
+			(long long)row->per_minute, wait_s);
 		e->retry_s = wait_s;
 		return -ERR_RATE;
 	}
-	*ret = (struct caller){ .role = (enum role)row.role,
-				.key_id = row.id,
-				.expires_ms = row.expires_ms,
-				.workspace = row.workspace };
-	(void)snprintf(ret->workspace_slug, sizeof(ret->workspace_slug), "%s", row.workspace_slug);
-	(void)snprintf(ret->name, sizeof(ret->name), "%s", row.name);
+	*ret = (struct caller){ .role = (enum role)row->role,
+				.kind = CALLER_KEY,
+				.key_id = row->id,
+				.expires_ms = row->expires_ms,
+				.workspace = row->workspace };
+	(void)snprintf(ret->workspace_slug, sizeof(ret->workspace_slug), "%s", row->workspace_slug);
+	(void)snprintf(ret->name, sizeof(ret->name), "%s", row->name);
 	return 0;
 }
 
+static int by_key(struct api *a, const char *key, struct caller *ret, struct err *e)
+{
+	struct key_row row;
+	int r = vmm_authenticate(a->vmm, key, &row, e);
+
+	return r ? r : api_admit_key(a, &row, ret, e);
+}
+
 /* Peers and certificates belong to no workspace of their own: they work in the node's default one. */
-static int by_host(struct api *a, enum role role, const char *name, struct caller *ret, struct err *e)
+static int by_host(struct api *a, const struct caller *who, struct caller *ret, struct err *e)
 {
 	struct workspace_row ws;
 	int r;
 
-	if (role == ROLE_NONE)
-		return err_set(e, ERR_UNAUTHENTICATED, "%s needs an API key", name);
+	if (who->role == ROLE_NONE)
+		return err_set(e, ERR_UNAUTHENTICATED, "%s needs an API key", who->name);
 	r = vmm_workspace(a->vmm, vmm_default_workspace(a->vmm), &ws, e);
 	if (r)
 		return r;
-	*ret = (struct caller){ .role = role, .workspace = ws.id };
+	*ret = *who;
+	ret->workspace = ws.id;
 	(void)snprintf(ret->workspace_slug, sizeof(ret->workspace_slug), "%s", ws.slug);
-	(void)snprintf(ret->name, sizeof(ret->name), "%s", name);
 	return 0;
 }
 
@@ -153,19 +157,53 @@ static enum role role_of_uid(const struct api_settings *s, unsigned uid)
 int api_authenticate(void *arg, const struct credentials *cred, struct caller *ret, struct err *e)
 {
 	struct api *a = arg;
-	char name[sizeof(ret->name)];
+	struct caller who = { 0 };
 
 	if (cred->api_key)
 		return by_key(a, cred->api_key, ret, e);
 	if (cred->has_peer) {
-		(void)snprintf(name, sizeof(name), "uid:%u", cred->uid);
-		return by_host(a, role_of_uid(&a->settings, cred->uid), name, ret, e);
+		who.kind = CALLER_PEER;
+		who.role = role_of_uid(&a->settings, cred->uid);
+		who.uid = cred->uid;
+		(void)snprintf(who.name, sizeof(who.name), "uid:%u", cred->uid);
+		return by_host(a, &who, ret, e);
 	}
 	if (cred->cert_cn) {
-		(void)snprintf(name, sizeof(name), "cert:%s", cred->cert_cn);
-		return by_host(a, a->settings.cert_role, name, ret, e);
+		who.kind = CALLER_CERT;
+		who.role = a->settings.cert_role;
+		(void)snprintf(who.name, sizeof(who.name), "cert:%s", cred->cert_cn);
+		return by_host(a, &who, ret, e);
 	}
 	return err_set(e, ERR_UNAUTHENTICATED, "an API key is needed: header X-API-Key");
+}
+
+/* A database that can not be read just now takes nothing away. */
+static enum role key_role_now(const struct api *a, const struct caller *who)
+{
+	struct key_row row;
+	struct err e;
+	int r = vmm_key(a->vmm, who->key_id, &row, &e);
+
+	if (r)
+		return r == -ERR_NOT_FOUND ? ROLE_NONE : who->role;
+	if (row.workspace != who->workspace || !vmm_key_opens(a->vmm, who->key_id, clock_wall_ms()))
+		return ROLE_NONE;
+	return (enum role)row.role;
+}
+
+enum role api_role_now(const struct api *a, const struct caller *who)
+{
+	switch (who->kind) {
+	case CALLER_KEY:
+		return key_role_now(a, who);
+	case CALLER_PEER:
+		return role_of_uid(&a->settings, who->uid);
+	case CALLER_CERT:
+		return a->settings.cert_role;
+	case CALLER_NONE:
+		break;
+	}
+	return who->role;
 }
 
 /* ------------------------------------------------------------------ for handlers */

@@ -53,6 +53,13 @@ void api_free(struct api *a);
 /* For struct server_config; @arg is the api. */
 int api_authenticate(void *arg, const struct credentials *cred, struct caller *ret, struct err *e);
 
+/* The role that @who has by now: less than the one it was let in with if its key was revoked, has
+ * expired, was lowered or moved, or if a reload took a role from uids or certificates. */
+enum role api_role_now(const struct api *a, const struct caller *who);
+
+/* Fill *ret for a request by the key @row, and count it against the key's limit. ERR_RATE. */
+int api_admit_key(struct api *a, const struct key_row *row, struct caller *ret, struct err *e);
+
 /* ------------------------------------------------------------------ for handlers */
 
 static inline struct api *api_of(const struct call *c)

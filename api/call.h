@@ -24,9 +24,14 @@
 /* Ordered: a role may do all that those before it may. */
 enum role { ROLE_NONE, ROLE_READER, ROLE_TENANT, ROLE_OPERATOR, ROLE_ADMIN };
 
+/* By what a caller was let in. */
+enum caller_kind { CALLER_NONE, CALLER_KEY, CALLER_PEER, CALLER_CERT };
+
 struct caller {
 	enum role role;
+	enum caller_kind kind;
 	int64_t key_id;     /* row of the API key; 0: unix socket peer or client certificate */
+	uint32_t uid;       /* of the unix socket peer */
 	int64_t expires_ms; /* of the key; 0 = never */
 	int64_t workspace;  /* row of the caller's workspace */
 	char workspace_slug[64];

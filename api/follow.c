@@ -61,22 +61,24 @@ static void sweep(struct followers *all)
 	}
 }
 
-/* Its key has expired or was revoked since it was let in. */
+/* What let its caller in no longer does. Keys are read again when one may have changed. */
 static bool is_barred(struct follower *f)
 {
 	const struct caller *who = &f->call->caller;
 	uint64_t generation = vmm_keys_generation(f->all->vmm);
-	int64_t now_ms;
+	bool expired = who->expires_ms && clock_wall_ms() >= who->expires_ms;
 
-	if (!who->key_id || (!who->expires_ms && f->keys_generation == generation))
-		return false;
-	now_ms = clock_wall_ms();
-	if (who->expires_ms && now_ms >= who->expires_ms)
-		return true;
-	if (f->keys_generation == generation)
+	if (who->kind == CALLER_KEY && f->keys_generation == generation && !expired)
 		return false;
 	f->keys_generation = generation;
-	return !vmm_key_opens(f->all->vmm, who->key_id, now_ms);
+	f->barred = expired || api_role_now(api_of(f->call), who) < who->role;
+	return f->barred;
+}
+
+int follow_barred(struct err *e)
+{
+	return err_set(e, ERR_UNAUTHENTICATED,
+		       "the credential of this request was revoked, has expired or may do less by now");
 }
 
 static void end(struct follower *f, bool client_gone);

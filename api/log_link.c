@@ -14,20 +14,34 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/id.h"
+#include "vmm/account.h"
 
-enum { DAY_S = 24 * 60 * 60, MAC_HEX = 2 * SHA256_LEN + 1, TOKEN_TEXT = MAC_HEX + 24 };
+/* The maker in the token: one digit for its kind, 16 for the number of its key or user. */
+enum {
+	DAY_S = 24 * 60 * 60,
+	MAC_HEX = 2 * SHA256_LEN,
+	MAKER_HEX = 17,
+	TOKEN_TEXT = 20 + 1 + MAC_HEX + MAKER_HEX + 1
+};
 
-static void sign(const struct api *a, const char *uuid, int64_t expiry_s, char out[TOKEN_TEXT])
+static uint64_t maker_id(const struct caller *who)
 {
+	return who->kind == CALLER_KEY ? (uint64_t)who->key_id : who->uid;
+}
+
+static void sign(const struct api *a, const char *uuid, int64_t expiry_s, const struct caller *who,
+		 char out[TOKEN_TEXT])
+{
+	char what[UUID_TEXT + 64], maker[MAKER_HEX + 1], hex[MAC_HEX + 1];
 	unsigned char mac[EVP_MAX_MD_SIZE];
-	char what[UUID_TEXT + 32], hex[MAC_HEX];
 	unsigned n = 0;
 
-	(void)snprintf(what, sizeof(what), "logs %s %" PRId64, uuid, expiry_s);
+	(void)snprintf(maker, sizeof(maker), "%x%016" PRIx64, (unsigned)who->kind & 0xf, maker_id(who));
+	(void)snprintf(what, sizeof(what), "logs %s %" PRId64 " %s", uuid, expiry_s, maker);
 	if (!HMAC(EVP_sha256(), a->secret, API_SECRET, (const unsigned char *)what, strlen(what), mac, &n))
 		abort();
 	id_hex(mac, SHA256_LEN, hex);
-	(void)snprintf(out, TOKEN_TEXT, "%" PRId64 ".%s", expiry_s, hex);
+	(void)snprintf(out, TOKEN_TEXT, "%" PRId64 ".%s%s", expiry_s, hex, maker);
 }
 
 /* The end of tomorrow: links of one day are equal, so that answers are too. */
@@ -40,17 +54,65 @@ char *log_link(const struct call *c, const struct cvm_row *row)
 {
 	char token[TOKEN_TEXT];
 
-	sign(api_of(c), row->uuid, expiry(clock_wall_ms()), token);
+	sign(api_of(c), row->uuid, expiry(clock_wall_ms()), &c->caller, token);
 	return xasprintf("%s/api/v1/cvms/%s/logs?token=%s", api_base_url(c), row->uuid, token);
 }
 
-bool log_token_ok(const struct api *a, const char *token, const char *uuid, int64_t now_ms)
+/* Made here for @uuid, and not over? *ret: its maker's kind and number. */
+static bool is_genuine(const struct api *a, const char *token, const char *uuid, struct caller *ret)
 {
 	char want[TOKEN_TEXT], *end;
-	int64_t expiry_s = strtoll(token, &end, 10);
+	int64_t now_ms = clock_wall_ms(), expiry_s = strtoll(token, &end, 10);
+	struct caller who = { 0 };
+	const char *maker = end + 1 + MAC_HEX;
 
-	if (*end != '.' || expiry_s <= now_ms / 1000 || expiry_s > expiry(now_ms))
+	if (*end != '.' || expiry_s <= now_ms / 1000 || expiry_s > expiry(now_ms) ||
+	    !id_is_hex(end + 1, MAC_HEX + MAKER_HEX))
 		return false;
-	sign(a, uuid, expiry_s, want);
-	return strlen(token) == strlen(want) && id_equal(token, want, strlen(want));
+	who.kind = (enum caller_kind)(*maker - '0');
+	who.key_id = (int64_t)strtoull(maker + 1, NULL, 16);
+	who.uid = (uint32_t)who.key_id;
+	sign(a, uuid, expiry_s, &who, want);
+	if (strlen(token) != strlen(want) || !id_equal(token, want, strlen(want)))
+		return false;
+	*ret = who;
+	return true;
+}
+
+static int no_link(struct err *e)
+{
+	return err_set(e, ERR_UNAUTHENTICATED,
+		       "the log link is not valid, or who made it may not see the logs any more");
+}
+
+static int open_by_key(struct call *c, struct caller *who, const struct cvm_row *row, struct err *e)
+{
+	struct api *a = api_of(c);
+	struct key_row key;
+	int r = vmm_key(a->vmm, who->key_id, &key, e);
+
+	if (r)
+		return r == -ERR_NOT_FOUND ? no_link(e) : r;
+	who->workspace = key.workspace;
+	if (api_role_now(a, who) < ROLE_READER ||
+	    (key.role < (int)ROLE_OPERATOR && key.workspace != row->workspace))
+		return no_link(e);
+	return api_admit_key(a, &key, &c->caller, e);
+}
+
+int log_link_open(struct call *c, const char *token, const struct cvm_row *row, struct err *e)
+{
+	struct caller who;
+
+	if (!is_genuine(api_of(c), token, row->uuid, &who))
+		return no_link(e);
+	if (who.kind == CALLER_KEY)
+		return open_by_key(c, &who, row, e);
+	who.key_id = 0;
+	who.role = api_role_now(api_of(c), &who);
+	who.workspace = vmm_default_workspace(api_of(c)->vmm);
+	if (who.role < ROLE_READER || (who.role < ROLE_OPERATOR && who.workspace != row->workspace))
+		return no_link(e);
+	c->caller = who;
+	return 0;
 }

@@ -197,7 +197,9 @@ static void finish(struct follower *f, bool client_gone)
 
 	/* A followed log that the node closes has sent what there was; one that is not followed has
 	 * not. */
-	if (!l->e.code && (!l->begun || (!l->over && !l->source->ask.follow)))
+	if (f->barred)
+		follow_barred(&l->e);
+	else if (!l->e.code && (!l->begun || (!l->over && !l->source->ask.follow)))
 		err_set(&l->e, ERR_UNAVAILABLE, "the answer was ended before it was complete");
 	source_leave(l->source);
 	if (!l->begun) {
@@ -286,20 +288,24 @@ static const struct follow_ops ops = { .look = look, .finish = finish, .counted 
 
 /* ------------------------------------------------------------------ the request */
 
-/* The link's token opens this CVM's logs to anyone; otherwise it takes a caller who may see the
+/* The link's token opens this CVM's logs to anyone, as its maker; otherwise it takes a caller who may see the
  * CVM. @link: whose share of the streams all users of the link have together, "" without one. */
 static int admit(struct call *c, struct cvm_row *ret, char link[CALLER_TEXT], struct err *e)
 {
 	const char *token = call_query(c, "token", 0);
 	struct vmm *v = api_of(c)->vmm;
+	char uuid[UUID_TEXT];
 	struct cvm_row row;
+	int r = -ERR_UNAUTHENTICATED;
 
-	if (token && !vmm_find(v, 0, c->param[0], &row, e) &&
-	    log_token_ok(api_of(c), token, row.uuid, clock_wall_ms())) {
+	if (token && id_uuid_parse(c->param[0], uuid) && !vmm_find_uuid(v, 0, uuid, &row, e))
+		r = log_link_open(c, token, &row, e);
+	if (!r) {
 		*ret = row;
 		(void)snprintf(link, CALLER_TEXT, "link:%s", row.uuid);
-		return 0;
 	}
+	if (r != -ERR_UNAUTHENTICATED)
+		return r;
 	*link = '\0';
 	if (c->caller.role < ROLE_READER)
 		return err_set(

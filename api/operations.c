@@ -51,7 +51,7 @@ static void wait_finish(struct follower *f, bool client_gone)
 	struct err e;
 
 	(void)client_gone; /* answers to the departed are dropped by the server */
-	if (find(f->call, w->op_id, &op, &e))
+	if (f->barred ? follow_barred(&e) : find(f->call, w->op_id, &op, &e))
 		call_reply_err(f->call, &e);
 	else
 		call_reply(f->call, 200, shape_operation(&op));
