@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/id.h"
+#include "vmm/account.h"
 
 const struct route *const api_routes[] = {
 	account_routes,
@@ -100,16 +101,35 @@ void api_free(struct api *a)
 
 /* ------------------------------------------------------------------ who is calling */
 
+/* A key's requests are also those of the key that made it. One without a limit has none above it with one. */
+static int take_rate(struct api *a, const struct key_row *key, struct err *e)
+{
+	struct key_budget b[KEY_LINE_MAX];
+	struct key_row k = *key;
+	unsigned wait_s;
+	size_t n = 0;
+	int r = 0;
+
+	while (!r && k.per_minute && n < KEY_LINE_MAX) {
+		b[n++] = (struct key_budget){ k.id, k.per_minute };
+		r = k.parent ? vmm_key(a->vmm, k.parent, &k, e) : -ERR_NOT_FOUND;
+	}
+	wait_s = key_rate_take(a->key_rate, b, n, clock_mono_us());
+	if (!wait_s)
+		return 0;
+	err_set(e, ERR_RATE, "the API key %s may make %lld requests a minute%s: wait %u s", key->name,
+		(long long)key->per_minute, n > 1 ? ", within the limit of the key that made it" : "",
+		wait_s);
+	e->retry_s = wait_s;
+	return -ERR_RATE;
+}
+
 int api_admit_key(struct api *a, const struct key_row *row, struct caller *ret, struct err *e)
 {
-	unsigned wait_s = key_rate_take(a->key_rate, row->id, row->per_minute, clock_mono_us());
+	int r = take_rate(a, row, e);
 
-	if (wait_s) {
-		err_set(e, ERR_RATE, "the API key %s may make %lld requests a minute: wait %u s", row->name,
-			(long long)row->per_minute, wait_s);
-		e->retry_s = wait_s;
-		return -ERR_RATE;
-	}
+	if (r)
+		return r;
 	*ret = (struct caller){ .role = (enum role)row->role,
 				.kind = CALLER_KEY,
 				.key_id = row->id,

@@ -67,21 +67,43 @@ static void make_room(struct key_rate *r, int64_t now_us)
 	free(old);
 }
 
-unsigned key_rate_take(struct key_rate *r, int64_t id, int64_t per_minute, int64_t now_us)
+static int64_t share_of(const struct key_budget *b)
 {
-	int64_t share, paid_us;
+	return MINUTE_US / b->per_minute > 0 ? MINUTE_US / b->per_minute : 1;
+}
+
+/* When all would be paid for, this request included. */
+static int64_t paid_with(const struct key_rate *r, const struct key_budget *b, int64_t now_us)
+{
+	const struct slot *s = find(r->slot, r->n, b->id);
+
+	return (s->id && s->paid_us > now_us ? s->paid_us : now_us) + share_of(b);
+}
+
+static void charge(struct key_rate *r, const struct key_budget *b, int64_t now_us)
+{
+	int64_t paid_us = paid_with(r, b, now_us);
 	struct slot *s;
 
-	if (per_minute <= 0)
-		return 0;
 	if (r->used * 2 >= r->n)
 		make_room(r, now_us);
-	s = find(r->slot, r->n, id);
-	share = MINUTE_US / per_minute > 0 ? MINUTE_US / per_minute : 1;
-	paid_us = s->id && s->paid_us > now_us ? s->paid_us : now_us;
-	if (paid_us + share - now_us > MINUTE_US)
-		return (unsigned)((paid_us + share - now_us - MINUTE_US + 999999) / 1000000);
+	s = find(r->slot, r->n, b->id);
 	r->used += !s->id;
-	*s = (struct slot){ id, paid_us + share };
+	*s = (struct slot){ b->id, paid_us };
+}
+
+unsigned key_rate_take(struct key_rate *r, const struct key_budget *b, size_t n, int64_t now_us)
+{
+	int64_t ahead_us = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		int64_t ahead = paid_with(r, &b[i], now_us) - now_us;
+
+		ahead_us = ahead > ahead_us ? ahead : ahead_us;
+	}
+	if (ahead_us > MINUTE_US)
+		return (unsigned)((ahead_us - MINUTE_US + 999999) / 1000000);
+	for (size_t i = 0; i < n; i++)
+		charge(r, &b[i], now_us);
 	return 0;
 }

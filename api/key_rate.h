@@ -7,6 +7,7 @@
 #ifndef TEEPOD_API_KEY_RATE_H
 #define TEEPOD_API_KEY_RATE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct key_rate;
@@ -14,8 +15,12 @@ struct key_rate;
 struct key_rate *key_rate_new(void);
 void key_rate_free(struct key_rate *r);
 
-/* One request of key @id at @now_us (monotonic). 0: go ahead, it is counted; else after how many seconds to come back. @per_minute 0: no
- * limit. */
-unsigned key_rate_take(struct key_rate *r, int64_t id, int64_t per_minute, int64_t now_us);
+struct key_budget {
+	int64_t id, per_minute; /* per_minute > 0 */
+};
+
+/* One request at @now_us (monotonic) of a key that has a share in the budgets @b[n]: its own, and those of the keys above it, so that a key
+ * can not have more by making others. 0: go ahead, each is charged; else none is, and after how many seconds to come back. */
+unsigned key_rate_take(struct key_rate *r, const struct key_budget *b, size_t n, int64_t now_us);
 
 #endif

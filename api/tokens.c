@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * tokens.c - /tokens: API keys, made and revoked by those who may.
  *
- * An admin may do so everywhere; everyone else in the own workspace, up to the own role, and sees no others. The text of
+ * An admin may do so everywhere; everyone else in the own workspace, up to the own role, and sees no others. What a token makes
+ * has no more than that token, and ends with it (vmm/keys.c). The text of
  * a token is in the one answer that makes it: a repeated Idempotency-Key is told everything but that.
  */
 #include <inttypes.h>
@@ -21,14 +22,16 @@ enum { BODY_MAX = 4096 };
 static json_t *shape_token(const struct key_row *k)
 {
 	json_t *limit = k->per_minute ? json_integer(k->per_minute) : json_null();
-	char id[32];
+	char id[32], parent[32];
 
 	(void)snprintf(id, sizeof(id), "tok_%" PRId64, k->id);
-	return json_pack("{s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:{s:o}}", "id", id, "name", k->name, "role",
-			 role_text((enum role)k->role), "workspace", k->workspace_slug, "prefix",
-			 json_text_or_null(k->prefix), "created_at", json_time_or_null(k->created_ms),
-			 "expires_at", json_time_or_null(k->expires_ms), "last_used_at",
-			 json_time_or_null(k->last_used_ms), "limits", "requests_per_minute", limit);
+	(void)snprintf(parent, sizeof(parent), "tok_%" PRId64, k->parent);
+	return json_pack("{s:s,s:s,s:s,s:s,s:s?,s:o,s:o,s:o,s:o,s:{s:o}}", "id", id, "name", k->name, "role",
+			 role_text((enum role)k->role), "workspace", k->workspace_slug, "parent",
+			 k->parent ? parent : NULL, "prefix", json_text_or_null(k->prefix), "created_at",
+			 json_time_or_null(k->created_ms), "expires_at", json_time_or_null(k->expires_ms),
+			 "last_used_at", json_time_or_null(k->last_used_ms), "limits", "requests_per_minute",
+			 limit);
 }
 
 static bool is_admin(const struct call *c)
@@ -159,7 +162,9 @@ static int make_apply(struct change *ch, struct answer *ret, struct err *e)
 				.name = tc->ask.name,
 				.role = tc->ask.role,
 				.expires_ms = tc->ask.expires_ms,
-				.per_minute = tc->ask.per_minute };
+				.per_minute = tc->ask.per_minute,
+				.parent = ch->call->caller.key_id,
+				.ends_ms = ch->call->caller.expires_ms };
 	r = vmm_key_make(api_of(ch->call)->vmm, &ask, &k, tc->text, e);
 	if (!r)
 		*ret = (struct answer){ .status = 201, .body = shape_token(&k) };

@@ -138,6 +138,10 @@ static const char *const checks[] = {
 	" (SELECT 1 FROM cvms c WHERE c.id = m.cvm)",
 	"SELECT 'workspace ' || w.slug || ' is deleted and has CVMs or keys' FROM workspaces w WHERE w.deleted_ms > 0 AND"
 	" (w.cvms > 0 OR EXISTS (SELECT 1 FROM api_keys k WHERE k.workspace = w.id AND k.revoked_ms = 0))",
+	"SELECT 'API key ' || k.id || ' may more than key ' || p.id || ', which made it' FROM api_keys k"
+	" JOIN api_keys p ON p.id = k.parent WHERE k.revoked_ms = 0 AND (p.revoked_ms > 0 OR k.role > p.role"
+	" OR (p.expires_ms > 0 AND (k.expires_ms = 0 OR k.expires_ms > p.expires_ms))"
+	" OR (p.per_minute > 0 AND (k.per_minute = 0 OR k.per_minute > p.per_minute)))",
 	"SELECT 'app ' || a.app_id || ' counts ' || a.cvms || ' CVMs, has ' || (SELECT count(*) FROM cvms c WHERE"
 	" c.app = a.id) FROM apps a WHERE a.cvms <> (SELECT count(*) FROM cvms c WHERE c.app = a.id)",
 	"SELECT 'events: numbers ' || min(seq) || ' to ' || max(seq) || ' hold ' || count(*) || ' rows' FROM events"

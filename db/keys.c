@@ -9,7 +9,7 @@
 
 #define KEY_COLUMNS                                                                               \
 	"SELECT k.id, k.workspace, k.role, k.name, w.slug, k.prefix, k.per_minute, k.created_ms," \
-	" k.expires_ms, k.last_used_ms FROM api_keys k"
+	" k.expires_ms, k.last_used_ms, k.parent FROM api_keys k"
 #define KEY_SELECT KEY_COLUMNS " JOIN workspaces w ON w.id = k.workspace WHERE k.revoked_ms = 0"
 
 static void read_key(struct db *db, sqlite3_stmt *st, void *row)
@@ -22,7 +22,8 @@ static void read_key(struct db *db, sqlite3_stmt *st, void *row)
 			       .per_minute = sqlite3_column_int64(st, 6),
 			       .created_ms = sqlite3_column_int64(st, 7),
 			       .expires_ms = sqlite3_column_int64(st, 8),
-			       .last_used_ms = sqlite3_column_int64(st, 9) };
+			       .last_used_ms = sqlite3_column_int64(st, 9),
+			       .parent = sqlite3_column_int64(st, 10) };
 	sql_text(st, 3, k->name, sizeof(k->name));
 	sql_text(st, 4, k->workspace_slug, sizeof(k->workspace_slug));
 	sql_text(st, 5, k->prefix, sizeof(k->prefix));
@@ -38,10 +39,11 @@ int keys_add(struct db *db, const struct key_row *k, const uint8_t hash[SHA256_L
 {
 	int r = sql_run(
 		db, e,
-		"INSERT INTO api_keys (workspace, name, role, hash, created_ms, prefix, per_minute, expires_ms)"
-		" VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-		"isdbisii", k->workspace, k->name, k->role, (const void *)hash, (size_t)SHA256_LEN,
-		k->created_ms ? k->created_ms : clock_wall_ms(), k->prefix, k->per_minute, k->expires_ms);
+		"INSERT INTO api_keys (workspace, name, role, hash, created_ms, prefix, per_minute, expires_ms,"
+		" parent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, nullif(?, 0))",
+		"isdbisiii", k->workspace, k->name, k->role, (const void *)hash, (size_t)SHA256_LEN,
+		k->created_ms ? k->created_ms : clock_wall_ms(), k->prefix, k->per_minute, k->expires_ms,
+		k->parent);
 
 	if (r < 0)
 		return r;
@@ -123,14 +125,27 @@ int keys_made_since(struct db *db, int64_t workspace, int64_t since_ms, int64_t 
 		       "iiii", workspace, since_ms, now_ms, nth - 1);
 }
 
+/* The open keys that @roots selects, and all those made by them. */
+#define REVOKE(roots)                                                                                  \
+	"UPDATE api_keys SET revoked_ms = ?2 WHERE revoked_ms = 0 AND id IN (WITH RECURSIVE tree (id)" \
+	" AS (" roots " UNION SELECT k.id FROM tree CROSS JOIN api_keys k ON k.parent = tree.id"       \
+	" WHERE k.revoked_ms = 0) SELECT id FROM tree)"
+
 int keys_revoke(struct db *db, int64_t id, int64_t now_ms, struct err *e)
 {
-	int r = sql_run(db, e, "UPDATE api_keys SET revoked_ms = ?2 WHERE id = ?1 AND revoked_ms = 0", "ii",
-			id, now_ms > 0 ? now_ms : 1);
+	int r = sql_run(db, e, REVOKE("SELECT ?1"), "ii", id, now_ms > 0 ? now_ms : 1);
 
 	if (r < 0)
 		return r;
 	return r ? 0 : -ERR_NOT_FOUND;
+}
+
+int keys_revoke_workspace(struct db *db, int64_t workspace, int64_t now_ms, struct err *e)
+{
+	int r = sql_run(db, e, REVOKE("SELECT id FROM api_keys WHERE workspace = ?1 AND revoked_ms = 0"),
+			"ii", workspace, now_ms > 0 ? now_ms : 1);
+
+	return r < 0 ? r : 0;
 }
 
 int keys_set_used(struct db *db, int64_t id, int64_t now_ms, struct err *e)

@@ -131,9 +131,10 @@ static bool is_sort(const char *detail)
 
 static const char *table_in(const char *sql, const char *detail)
 {
-	const char *name = strchr(detail, ' ') + 1;
+	const char *name = strchr(detail, ' ');
 
-	return table_of(sql, name, strcspn(name, " "));
+	/* of a recursive query there are lines of one word: SETUP */
+	return name ? table_of(sql, name + 1, strcspn(name + 1, " ")) : NULL;
 }
 
 void plan_check(struct db *db, const char *sql)

@@ -56,6 +56,7 @@ struct key_row {
 	char prefix[KEY_PREFIX_TEXT];                 /* how its text begins; "" of older keys */
 	int64_t per_minute;                           /* requests, 0 = no limit */
 	int64_t created_ms, expires_ms, last_used_ms; /* 0 = never */
+	int64_t parent;                               /* the key that made it; 0 = none did */
 };
 
 int keys_add(struct db *db, const struct key_row *row, const uint8_t hash[SHA256_LEN], int64_t *ret_id,
@@ -71,7 +72,11 @@ int keys_count(struct db *db, int64_t workspace, int64_t now_ms, int64_t *ret, s
 /* When the @nth newest of those made after @since_ms (and not in the future of @now_ms) was made, revoked ones too; 0 = fewer. */
 int keys_made_since(struct db *db, int64_t workspace, int64_t since_ms, int64_t now_ms, int64_t nth,
 		    int64_t *ret_ms, struct err *e);
+/* Also those made by it, those made by these, and so on: an open key has no revoked one above it.
+ * ERR_NOT_FOUND if it is revoked already. */
 int keys_revoke(struct db *db, int64_t id, int64_t now_ms, struct err *e);
+/* The same for all of @workspace; what they made elsewhere goes with them. */
+int keys_revoke_workspace(struct db *db, int64_t workspace, int64_t now_ms, struct err *e);
 int keys_set_used(struct db *db, int64_t id, int64_t now_ms, struct err *e);
 
 /* ------------------------------------------------------------------ images */

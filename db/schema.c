@@ -472,6 +472,9 @@ static const char *const migrations[] = {
 	"CREATE TRIGGER operations_moved AFTER UPDATE OF state ON operations WHEN OLD.state <> NEW.state BEGIN"
 	" UPDATE operation_counts SET n = n - 1 WHERE workspace = OLD.workspace AND state = OLD.state;"
 	" INSERT INTO operation_counts VALUES (NEW.workspace, NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1; END;",
+	/* 8: which API key made an API key. Of older keys that is not known: NULL, as of those that no key made. */
+	"ALTER TABLE api_keys ADD COLUMN parent INTEGER REFERENCES api_keys;"
+	"CREATE INDEX api_keys_parent ON api_keys (parent) WHERE parent IS NOT NULL;",
 };
 
 int db_schema_version(void)

@@ -119,9 +119,7 @@ int workspaces_delete(struct db *db, int64_t id, int64_t now_ms, struct err *e)
 			id, now_ms > 0 ? now_ms : 1);
 
 	if (r >= 0)
-		r = sql_run(db, e,
-			    "UPDATE api_keys SET revoked_ms = ?2 WHERE workspace = ?1 AND revoked_ms = 0",
-			    "ii", id, now_ms > 0 ? now_ms : 1);
+		r = keys_revoke_workspace(db, id, now_ms, e);
 	if (r >= 0)
 		r = sql_run(db, e, "DELETE FROM provisions WHERE workspace = ?", "i", id);
 	return r < 0 ? r : 0;

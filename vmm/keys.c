@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * keys.c - API keys: made, recognised, used, revoked.
  *
+ * A key made by another never has more than that one: not in role (api/tokens.c), time or requests, and it ends with it. So
+ * every key's limits hold for all that descends from it, whatever is done with those keys. A key's limits never change.
+ *
  * A key is 192 random bits, so its SHA-256 needs neither salt nor stretching to be kept. The text itself exists in the answer
  * that shows it, and nowhere else. When a key was last used is written when a minute has passed since it was written before: a reader
  * that asks a thousand times a second costs one small write a minute.
@@ -124,18 +127,76 @@ static int check_rate(struct vmm *v, int64_t workspace, struct err *e)
 	return r;
 }
 
+/* Inside the transaction that makes a key of it: the parent may have been revoked since its request was let in. */
+static int find_parent(struct vmm *v, int64_t id, struct key_row *ret, struct err *e)
+{
+	struct key_row k = { .parent = id };
+	unsigned n = 0;
+	int r = 0;
+
+	while (!r && k.parent && n < KEY_LINE_MAX) {
+		r = keys_get(v->db, k.parent, &k, e);
+		if (!r && n++ == 0)
+			*ret = k;
+	}
+	if (r == -ERR_NOT_FOUND || (!r && is_expired(ret, clock_wall_ms())))
+		return err_set(e, ERR_UNAUTHENTICATED, "the API key has expired or was revoked");
+	if (!r && n == KEY_LINE_MAX)
+		return err_field(
+			e, ERR_FORBIDDEN, "parent", ret->name,
+			"parent %s is the last of %d tokens, each made by the one before: it can make none",
+			ret->name, KEY_LINE_MAX);
+	return r;
+}
+
+static int inherit_expiry(struct key_row *k, int64_t ends_ms, struct err *e)
+{
+	char asked[CLOCK_TEXT], most[CLOCK_TEXT];
+
+	if (k->expires_ms && k->expires_ms <= clock_wall_ms())
+		return err_field(e, ERR_INVALID, "expires_at", clock_rfc3339(k->expires_ms, asked),
+				 "expires_at %s must be in the future", asked);
+	if (ends_ms && k->expires_ms > ends_ms)
+		return err_field(e, ERR_FORBIDDEN, "expires_at", clock_rfc3339(k->expires_ms, asked),
+				 "expires_at %s must not be after the end of the caller's own credential, %s",
+				 asked, clock_rfc3339(ends_ms, most));
+	if (!k->expires_ms)
+		k->expires_ms = ends_ms;
+	return 0;
+}
+
+static int inherit_rate(struct key_row *k, int64_t most, struct err *e)
+{
+	char asked[24];
+
+	(void)snprintf(asked, sizeof(asked), "%lld", (long long)k->per_minute);
+	if (most && k->per_minute > most)
+		return err_field(e, ERR_FORBIDDEN, "limits.requests_per_minute", asked,
+				 "limits.requests_per_minute %s must not be above the caller's own, %lld",
+				 asked, (long long)most);
+	if (!k->per_minute)
+		k->per_minute = most;
+	return 0;
+}
+
 int vmm_key_make(struct vmm *v, const struct key_ask *ask, struct key_row *ret, char ret_text[API_KEY_TEXT],
 		 struct err *e)
 {
 	struct key_row k = { .workspace = ask->workspace,
 			     .role = ask->role,
 			     .expires_ms = ask->expires_ms,
-			     .per_minute = ask->per_minute };
+			     .per_minute = ask->per_minute,
+			     .parent = ask->parent };
+	struct key_row parent = { .expires_ms = ask->ends_ms };
 	struct workspace_row w;
 	int r = vmm_workspace(v, ask->workspace, &w, e);
 
-	if (!r && ask->expires_ms && ask->expires_ms <= clock_wall_ms())
-		r = err_field(e, ERR_INVALID, "expires_at", NULL, "expires_at must be in the future");
+	if (!r && ask->parent)
+		r = find_parent(v, ask->parent, &parent, e);
+	if (!r)
+		r = inherit_expiry(&k, parent.expires_ms, e);
+	if (!r)
+		r = inherit_rate(&k, parent.per_minute, e);
 	if (!r)
 		r = check_rate(v, ask->workspace, e);
 	if (!r)

@@ -1,6 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """API keys under attack: who is slowed down by wrong ones, and what a limited token can get beyond its limits."""
 
+import concurrent.futures
+import json
+import socket
+import time
+from urllib.parse import urlsplit
+
+import openapi
 from node import PREFIX, refused
 
 
@@ -46,3 +53,149 @@ def test_a_log_link_is_good_beside_wrong_keys(spawn):
     assert guess(node)[-1] == 429
     for key in (None, "wrong"):
         node.get(path, key=key).ok()
+
+
+# ------------------------------------------------------------------ tokens that make tokens
+
+
+def make(node, key="own", role="tenant", **more):
+    """A token as it was answered."""
+    return node.post("/tokens", json={"name": f"a {role}", "role": role, **more}, key=key).ok().json
+
+
+def limited(per_minute):
+    return {"requests_per_minute": per_minute}
+
+
+def stamp(seconds):
+    return time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(time.time() + seconds))
+
+
+def test_what_is_left_out_of_a_token_is_what_its_maker_has(spawn):
+    node = spawn()
+    end = stamp(3600)
+    parent = make(node, role="admin", expires_at=end, limits=limited(600))
+    for more in ({}, {"expires_at": None, "limits": None}, {"limits": {}}, {"limits": {"requests_per_minute": None}}):
+        child = make(node, parent["token"], **more)
+        assert (child["expires_at"], child["limits"]) == (end, limited(600)), more
+        assert child["parent"] == parent["id"]
+        assert node.get(f"/tokens/{child['id']}", key=child["token"]).ok()["parent"] == parent["id"]
+    less = make(node, child["token"], expires_at=stamp(60), limits=limited(10))
+    assert less["limits"] == limited(10) and less["expires_at"] < end
+    listed = node.get("/tokens").ok()
+    openapi.check("GET", PREFIX + "/tokens", 200, listed.headers["content-type"], listed.body)
+    listed = {t["id"]: t["parent"] for t in listed["items"]}
+    assert listed[less["id"]] == child["id"] and listed[parent["id"]] == "tok_1" and listed["tok_1"] is None
+    assert node.check_db()[0] == 0, node.check_db()
+
+
+def test_a_token_that_would_outlive_or_outrun_its_maker_is_refused(spawn):
+    node = spawn()
+    parent = make(node, role="admin", expires_at=stamp(3600), limits=limited(60))
+    for field, value, more in (("expires_at", "2100-01-01T00:00:00.000Z", {"expires_at": "2100-01-01T00:00:00.000Z"}),
+                               ("limits.requests_per_minute", "61", {"limits": limited(61)})):
+        for workspace in ({}, {"workspace": "local"}):
+            no = node.post("/tokens", json={"name": "more", "role": "reader", **more, **workspace}, key=parent["token"])
+            refused(no, 403, field=field, value=value)
+    refused(node.post("/tokens", json={"name": "more", "role": "king"}, key=parent["token"]), 400)
+    assert len(node.get("/tokens").ok()["items"]) == 2
+
+
+def test_a_revoked_token_takes_along_all_it_made(spawn):
+    node = spawn()
+    line = [make(node, role="admin")]
+    for role in ("operator", "tenant", "reader"):
+        line.append(make(node, line[-1]["token"], role=role))
+    beside = make(node, line[0]["token"])
+    for each in line[1:]:
+        node.get("/auth/me", key=each["token"]).ok()
+    assert node.api("DELETE", f"/tokens/{line[1]['id']}").status == 204
+    for each in line[1:]:
+        refused(node.get("/auth/me", key=each["token"]), 401)
+        refused(node.get(f"/tokens/{each['id']}"), 404)
+    for key in (line[0]["token"], beside["token"]):
+        node.get("/auth/me", key=key).ok()
+    assert node.api("DELETE", f"/tokens/{line[0]['id']}", key=line[0]["token"]).status == 204, "a token may revoke itself"
+    refused(node.get("/auth/me", key=beside["token"]), 401)
+    node.restart()
+    refused(node.get("/auth/me", key=beside["token"]), 401)
+
+
+def test_a_deleted_workspace_takes_along_what_its_tokens_made_elsewhere(spawn):
+    node = spawn()
+    node.post("/workspaces", json={"slug": "team"}).ok()
+    admin = make(node, role="admin", workspace="team")
+    child = make(node, admin["token"], workspace="local")
+    node.api("DELETE", "/workspaces/team").ok()
+    refused(node.get("/auth/me", key=child["token"]), 401)
+
+
+def test_a_line_of_tokens_has_an_end(spawn):
+    node = spawn()
+    key = node.key
+    for _ in range(7):
+        key = make(node, key, role="admin")["token"]
+    refused(node.post("/tokens", json={"name": "ninth", "role": "reader"}, key=key), 403, field="parent")
+
+
+def test_what_a_limited_token_made_shares_its_requests(spawn):
+    node = spawn()
+    parent = make(node, limits=limited(30))
+    keys = [make(node, parent["token"])["token"] for _ in range(2)]
+    keys.append(make(node, keys[0], limits=limited(5))["token"])
+    answers = [node.get("/auth/me", key=keys[i % 3]) for i in range(60)]
+    good = sum(a.status == 200 for a in answers)
+    assert 20 <= good <= 30, "as many as the one token may make, not as many for each"
+    for no in [a for a in answers if a.status != 200]:
+        refused(no, 429)
+        assert int(no.headers["retry-after"]) >= 1
+    refused(node.get("/auth/me", key=parent["token"]), 429)
+    node.get("/auth/me").ok()
+    assert guess(node, 1) == [401], "a key over its limit is no wrong key"
+
+
+class Slow:
+    """A request whose head is sent, and let in, before its body."""
+
+    def __init__(self, node, path, body, key):
+        where = urlsplit(node.url)
+        self.body = json.dumps(body).encode()
+        self.socket = socket.create_connection((where.hostname, where.port), timeout=15)
+        self.socket.sendall((f"POST {PREFIX}{path} HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\nConnection: close\r\n"
+                             f"Expect: 100-continue\r\nContent-Length: {len(self.body)}\r\n\r\n").encode())
+        assert self.socket.recv(1000).startswith(b"HTTP/1.1 100"), "let in"
+
+    def finish(self):
+        """Its status."""
+        self.socket.sendall(self.body)
+        got = b""
+        while piece := self.socket.recv(65536):
+            got += piece
+        self.socket.close()
+        return int(got.split()[1])
+
+
+def test_a_token_is_not_made_by_one_that_is_revoked_meanwhile(spawn):
+    node = spawn()
+    parent = make(node)
+    slow = Slow(node, "/tokens", {"name": "late", "role": "reader"}, parent["token"])
+    assert node.api("DELETE", f"/tokens/{parent['id']}").status == 204
+    assert slow.finish() == 401
+    assert [t["id"] for t in node.get("/tokens").ok()["items"]] == ["tok_1"]
+
+
+def test_of_tokens_made_while_their_maker_is_revoked_none_is_left(spawn):
+    node = spawn(options={"tokens.made_per_minute": 0, "api.auth_failures_per_minute": 1000})
+    parent = make(node)
+
+    def child(_):
+        return node.post("/tokens", json={"name": "child", "role": "tenant"}, key=parent["token"])
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        made = [pool.submit(child, i) for i in range(40)]
+        assert node.api("DELETE", f"/tokens/{parent['id']}").status == 204
+        made = [m.result() for m in made]
+    assert {a.status for a in made} <= {201, 401}
+    for answer in made:
+        if answer.status == 201:
+            refused(node.get("/auth/me", key=answer["token"]), 401)
+    assert [t["id"] for t in node.get("/tokens").ok()["items"]] == ["tok_1"]

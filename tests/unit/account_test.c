@@ -256,6 +256,11 @@ static void only_a_cvm_that_holds_them_counts_for_vcpus_and_memory(void **st)
 	assert_int_equal(n[QUOTA_MEMORY], 512);
 }
 
+static unsigned take(struct key_rate *r, int64_t id, int64_t per_minute, int64_t now)
+{
+	return key_rate_take(r, &(struct key_budget){ id, per_minute }, 1, now);
+}
+
 static void a_key_makes_a_minutes_requests_at_once_and_then_as_time_goes(void **st)
 {
 	struct key_rate *r = key_rate_new();
@@ -263,18 +268,18 @@ static void a_key_makes_a_minutes_requests_at_once_and_then_as_time_goes(void **
 
 	(void)st;
 	for (int i = 0; i < 60; i++)
-		assert_int_equal(key_rate_take(r, 1, 60, now), 0);
-	assert_int_equal(key_rate_take(r, 1, 60, now), 1);
-	assert_int_equal(key_rate_take(r, 2, 60, now), 0); /* another key is another key */
-	assert_int_equal(key_rate_take(r, 1, 60, now + second), 0);
-	assert_int_equal(key_rate_take(r, 1, 60, now + second), 1);
-	assert_int_equal(key_rate_take(r, 1, 0, now), 0);
-	assert_int_equal(key_rate_take(r, 3, 1, now), 0);
-	assert_int_equal(key_rate_take(r, 3, 1, now + second), 59);
+		assert_int_equal(take(r, 1, 60, now), 0);
+	assert_int_equal(take(r, 1, 60, now), 1);
+	assert_int_equal(take(r, 2, 60, now), 0); /* another key is another key */
+	assert_int_equal(take(r, 1, 60, now + second), 0);
+	assert_int_equal(take(r, 1, 60, now + second), 1);
+	assert_int_equal(key_rate_take(r, NULL, 0, now), 0);
+	assert_int_equal(take(r, 3, 1, now), 0);
+	assert_int_equal(take(r, 3, 1, now + second), 59);
 	for (int64_t id = 10; id < 2000; id++) /* many keys, none of them in another's place */
-		assert_int_equal(key_rate_take(r, id, 1, now), 0);
+		assert_int_equal(take(r, id, 1, now), 0);
 	for (int64_t id = 10; id < 2000; id++)
-		assert_int_equal(key_rate_take(r, id, 1, now + second), 59);
+		assert_int_equal(take(r, id, 1, now + second), 59);
 	key_rate_free(r);
 }
 
@@ -328,6 +333,27 @@ static void times_are_read_as_they_are_written(void **st)
 		assert_true(clock_parse(good[i].text, &ms));
 		assert_int_equal(ms, good[i].ms);
 	}
+}
+
+static void keys_of_one_parent_share_its_requests_and_a_refusal_charges_nobody(void **st)
+{
+	const struct key_budget first[] = { { 2, 30 }, { 1, 40 } }, second[] = { { 3, 30 }, { 1, 40 } };
+	struct key_rate *r = key_rate_new();
+	const int64_t now = 1000000;
+
+	(void)st;
+	for (unsigned i = 0; i < 30; i++)
+		assert_int_equal(key_rate_take(r, first, 2, now), 0);
+	assert_int_equal(key_rate_take(r, first, 2, now), 2); /* its own limit */
+	for (unsigned i = 0; i < 10; i++)
+		assert_int_equal(key_rate_take(r, second, 2, now), 0);
+	for (unsigned i = 0; i < 100; i++)
+		assert_int_equal(key_rate_take(r, second, 2, now), 2); /* the parent's */
+	assert_int_equal(take(r, 1, 40, now), 2);
+	for (unsigned i = 0; i < 20; i++)
+		assert_int_equal(take(r, 3, 30, now), 0); /* 10 of 30 were charged */
+	assert_int_equal(take(r, 3, 30, now), 2);
+	key_rate_free(r);
 }
 
 /* ------------------------------------------------------------------ a node */
@@ -701,6 +727,119 @@ static void a_key_ends_when_it_expires_or_is_revoked_and_its_text_is_kept_nowher
 	assert_int_equal(turn_do(n->v->turn, make_key, &k, &e), -ERR_INVALID);
 }
 
+static int64_t hour_from_now(void)
+{
+	return clock_wall_ms() + 3600000;
+}
+
+/* Keys of a line: each made by the one before. */
+static void make_line(struct node *n, struct keeping *k, unsigned length)
+{
+	struct err e;
+
+	for (unsigned i = 0; i < length; i++) {
+		k[i] = (struct keeping){ .n = n };
+		k[i].ask = (struct key_ask){
+			.workspace = n->v->workspace, .name = "ci", .role = 2, .parent = i ? k[i - 1].k.id : 0
+		};
+		assert_int_equal(turn_do(n->v->turn, make_key, &k[i], &e), 0);
+		assert_int_equal(k[i].k.parent, k[i].ask.parent);
+	}
+}
+
+static void a_key_has_no_more_than_the_one_that_made_it(void **st)
+{
+	struct node *n = *st;
+	struct keeping parent = { .n = n, .ask = { .workspace = n->v->workspace, .name = "p", .role = 2 } };
+	struct keeping k = parent;
+	struct err e;
+
+	parent.ask.expires_ms = hour_from_now();
+	parent.ask.per_minute = 30;
+	assert_int_equal(turn_do(n->v->turn, make_key, &parent, &e), 0);
+	k.ask.parent = parent.k.id;
+	assert_int_equal(turn_do(n->v->turn, make_key, &k, &e), 0);
+	assert_int_equal(k.k.expires_ms, parent.k.expires_ms);
+	assert_int_equal(k.k.per_minute, 30);
+	k.ask.expires_ms = parent.k.expires_ms - 1;
+	k.ask.per_minute = 29;
+	assert_int_equal(turn_do(n->v->turn, make_key, &k, &e), 0);
+	assert_int_equal(k.k.expires_ms, parent.k.expires_ms - 1);
+	assert_int_equal(k.k.per_minute, 29);
+	k.ask.per_minute = 31;
+	assert_int_equal(turn_do(n->v->turn, make_key, &k, &e), -ERR_FORBIDDEN);
+	assert_string_equal(e.field, "limits.requests_per_minute");
+	assert_string_equal(e.value, "31");
+	k.ask.expires_ms = parent.k.expires_ms + 1;
+	assert_int_equal(turn_do(n->v->turn, make_key, &k, &e), -ERR_FORBIDDEN);
+	assert_string_equal(e.field, "expires_at");
+}
+
+static void what_no_key_makes_ends_with_the_credential_that_makes_it(void **st)
+{
+	struct node *n = *st;
+	struct keeping k = { .n = n, .ask = { .workspace = n->v->workspace, .name = "p", .role = 2 } };
+	struct err e;
+
+	k.ask.ends_ms = hour_from_now();
+	assert_int_equal(turn_do(n->v->turn, make_key, &k, &e), 0);
+	assert_int_equal(k.k.expires_ms, k.ask.ends_ms);
+	k.ask.expires_ms = k.ask.ends_ms + 1;
+	assert_int_equal(turn_do(n->v->turn, make_key, &k, &e), -ERR_FORBIDDEN);
+}
+
+static void a_revoked_key_takes_along_what_it_made_and_makes_no_more(void **st)
+{
+	struct node *n = *st;
+	struct keeping k[4], other;
+	struct key_row row;
+	struct err e;
+
+	make_line(n, k, 4);
+	make_line(n, &other, 1);
+	assert_int_equal(turn_do(n->v->turn, revoke_key, &k[1], &e), 0);
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(vmm_authenticate(n->v, k[i].text, &row, &e), i ? -ERR_UNAUTHENTICATED : 0);
+	assert_int_equal(vmm_authenticate(n->v, other.text, &row, &e), 0);
+	assert_int_equal(turn_do(n->v->turn, revoke_key, &k[3], &e), -ERR_NOT_FOUND);
+	k[3].ask.parent = k[1].k.id;
+	assert_int_equal(turn_do(n->v->turn, make_key, &k[3], &e), -ERR_UNAUTHENTICATED);
+}
+
+static void a_line_of_keys_has_an_end(void **st)
+{
+	struct node *n = *st;
+	struct keeping k[KEY_LINE_MAX + 1];
+	struct err e;
+
+	n->v->set.max_keys = 0;
+	make_line(n, k, KEY_LINE_MAX);
+	k[KEY_LINE_MAX] = k[KEY_LINE_MAX - 1];
+	k[KEY_LINE_MAX].ask.parent = k[KEY_LINE_MAX - 1].k.id;
+	assert_int_equal(turn_do(n->v->turn, make_key, &k[KEY_LINE_MAX], &e), -ERR_FORBIDDEN);
+	assert_string_equal(e.field, "parent");
+	assert_int_equal(turn_do(n->v->turn, revoke_key, &k[0], &e), 0);
+	assert_false(vmm_key_opens(n->v, k[KEY_LINE_MAX - 1].k.id, clock_wall_ms()));
+}
+
+static void a_deleted_workspace_takes_along_what_its_keys_made_elsewhere(void **st)
+{
+	struct node *n = *st;
+	struct keeping k = { .n = n }, child = { .n = n };
+	struct key_row row;
+	struct err e;
+
+	assert_int_equal(turn_do(n->v->turn, add_workspace, &k, &e), 0);
+	k.ask = (struct key_ask){ .workspace = k.w.id, .name = "admin", .role = 4 };
+	assert_int_equal(turn_do(n->v->turn, make_key, &k, &e), 0);
+	child.ask = (struct key_ask){
+		.workspace = n->v->workspace, .name = "child", .role = 4, .parent = k.k.id
+	};
+	assert_int_equal(turn_do(n->v->turn, make_key, &child, &e), 0);
+	assert_int_equal(turn_do(n->v->turn, delete_workspace, &k, &e), 0);
+	assert_int_equal(vmm_authenticate(n->v, child.text, &row, &e), -ERR_UNAUTHENTICATED);
+}
+
 static void use_is_noted_once_a_minute(void **st)
 {
 	struct node *n = *st;
@@ -1027,6 +1166,7 @@ int main(void)
 		cmocka_unit_test(a_quota_refuses_what_grows_beyond_it_and_says_which_kind_of_refusal_it_is),
 		cmocka_unit_test(only_a_cvm_that_holds_them_counts_for_vcpus_and_memory),
 		cmocka_unit_test(a_key_makes_a_minutes_requests_at_once_and_then_as_time_goes),
+		cmocka_unit_test(keys_of_one_parent_share_its_requests_and_a_refusal_charges_nobody),
 		cmocka_unit_test(money_is_written_without_floating_point),
 		cmocka_unit_test(times_are_read_as_they_are_written),
 		ON_A_NODE(a_share_is_what_the_cvms_of_a_workspace_hold),
@@ -1035,6 +1175,11 @@ int main(void)
 		ON_A_NODE(a_gpu_counts_from_when_it_is_given_until_its_cvm_is_gone),
 		ON_A_NODE(a_deleted_workspace_leaves_its_number_and_its_keys_open_nothing),
 		ON_A_NODE(a_key_ends_when_it_expires_or_is_revoked_and_its_text_is_kept_nowhere),
+		ON_A_NODE(a_key_has_no_more_than_the_one_that_made_it),
+		ON_A_NODE(what_no_key_makes_ends_with_the_credential_that_makes_it),
+		ON_A_NODE(a_revoked_key_takes_along_what_it_made_and_makes_no_more),
+		ON_A_NODE(a_line_of_keys_has_an_end),
+		ON_A_NODE(a_deleted_workspace_takes_along_what_its_keys_made_elsewhere),
 		ON_A_NODE(use_is_noted_once_a_minute),
 		ON_A_NODE(keys_are_limited_in_number_and_in_haste),
 		ON_A_NODE(time_is_paid_for_once_at_the_rate_it_had_whatever_the_wall_clock_does),

@@ -977,6 +977,32 @@ static void a_value_that_no_reader_knows_is_an_error_that_names_it(void **st)
 	}
 }
 
+static void the_check_finds_a_key_that_may_more_than_the_one_that_made_it(void **st)
+{
+	static const char *const more[] = { "role = 4", "expires_ms = 0", "expires_ms = 101",
+					    "per_minute = 0", "per_minute = 31" };
+
+	(void)st;
+	for (size_t i = 0; i < ARRAY_SIZE(more); i++) {
+		auto_free char *sql = xasprintf("UPDATE api_keys SET %s WHERE id = 2", more[i]);
+		struct key_row k = {
+			.role = 3, .name = "k", .expires_ms = 100, .per_minute = 30, .created_ms = 1
+		};
+		struct db *db = fresh();
+		auto_buf struct buf found = { 0 };
+		struct err e;
+
+		assert_int_equal(workspaces_ensure(db, "local", &k.workspace, &e), 0);
+		assert_int_equal(keys_add(db, &k, (const uint8_t[SHA256_LEN]){ 1 }, &k.parent, &e), 0);
+		assert_int_equal(keys_add(db, &k, (const uint8_t[SHA256_LEN]){ 2 }, NULL, &e), 0);
+		assert_int_equal(db_check(path, &found, &e), 0);
+		spoil(db, sql);
+		assert_int_equal(db_check(path, &found, &e), 1);
+		assert_non_null(strstr(found.data, "API key 2 may more than key 1"));
+		db_close(db);
+	}
+}
+
 static void a_bad_row_does_not_stop_a_loop_over_all_cvms(void **st)
 {
 	struct world w = { .db = fresh() };
@@ -1031,6 +1057,7 @@ int main(void)
 		cmocka_unit_test(a_page_beyond_the_end_of_a_list_walks_nothing),
 		cmocka_unit_test(old_rows_go_in_portions_and_leave_no_gap),
 		cmocka_unit_test(a_value_that_no_reader_knows_is_an_error_that_names_it),
+		cmocka_unit_test(the_check_finds_a_key_that_may_more_than_the_one_that_made_it),
 		cmocka_unit_test(a_bad_row_does_not_stop_a_loop_over_all_cvms),
 	};
 

@@ -79,6 +79,7 @@ static void keys(void)
 	CALL(keys_made_since(db, workspace, 0, 1, 1, &n64, &e));
 	CALL(keys_set_used(db, id, 1, &e));
 	CALL(keys_revoke(db, id, 1, &e));
+	CALL(keys_revoke_workspace(db, workspace, 1, &e));
 }
 
 static void images(void)
