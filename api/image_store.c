@@ -13,40 +13,75 @@
 #include "base/buf.h"
 #include "base/own.h"
 
+/* A page of the list, or one image, while its files are looked at. */
+struct image_list {
+	struct call *call;
+	struct image_row *rows; /* owned */
+	size_t n;
+	struct page page;
+	int total;
+};
+
+static void list_free(struct image_list *l)
+{
+	free(l->rows);
+	free(l);
+}
+
+static void list_looked(void *arg, const struct image_look *looks)
+{
+	struct image_list *l = arg;
+	json_t *items = json_array(), *body;
+
+	for (size_t i = 0; i < l->n; i++)
+		json_array_append_new(items, shape_image(&l->rows[i], &looks[i]));
+	body = json_pack("{s:o}", "items", items);
+	api_put_page(body, &l->page, l->total);
+	call_reply(l->call, 200, body);
+	list_free(l);
+}
+
 static void get_images(struct call *c)
 {
-	auto_free struct image_row *rows = NULL;
-	json_t *items, *body;
-	struct page p;
+	struct image_list *l = xcalloc(1, sizeof(*l));
 	struct err e;
-	size_t n = 0;
-	int total = 0;
 
-	if (api_page(c, 50, 100, &p, &e) ||
-	    (total = vmm_images(api_of(c)->vmm, -1, (p.page - 1) * p.size, p.size, &rows, &n, &e)) < 0) {
+	l->call = c;
+	if (api_page(c, 50, 100, &l->page, &e) ||
+	    (l->total = vmm_images(api_of(c)->vmm, -1, (l->page.page - 1) * l->page.size, l->page.size,
+				   &l->rows, &l->n, &e)) < 0) {
 		call_reply_err(c, &e);
+		list_free(l);
 		return;
 	}
-	items = json_array();
-	for (size_t i = 0; i < n; i++)
-		json_array_append_new(items, shape_image(&rows[i]));
-	body = json_pack("{s:o}", "items", items);
-	api_put_page(body, &p, total);
-	call_reply(c, 200, body);
+	vmm_images_look(api_of(c)->vmm, l->rows, l->n, list_looked, l);
+}
+
+static void image_looked(void *arg, const struct image_look *looks)
+{
+	struct image_list *l = arg;
+
+	call_reply(l->call, 200, shape_image(l->rows, looks));
+	list_free(l);
 }
 
 static void get_image(struct call *c)
 {
-	struct image_row row;
+	struct image_list *l = xcalloc(1, sizeof(*l));
 	struct err e;
-	int r = vmm_image(api_of(c)->vmm, c->param[0], &row, &e);
+	int r;
 
+	l->call = c;
+	l->rows = xcalloc(1, sizeof(*l->rows));
+	r = vmm_image(api_of(c)->vmm, c->param[0], l->rows, &e);
 	if (r == -ERR_IMAGE_NOT_FOUND || r == -ERR_NOT_FOUND)
 		err_field(&e, ERR_NOT_FOUND, "name", c->param[0], "no image is called %.64s", c->param[0]);
-	if (r)
-		call_reply_err(c, &e);
-	else
-		call_reply(c, 200, shape_image(&row));
+	if (!r) {
+		vmm_images_look(api_of(c)->vmm, l->rows, 1, image_looked, l);
+		return;
+	}
+	call_reply_err(c, &e);
+	list_free(l);
 }
 
 /* ------------------------------------------------------------------ changes */
@@ -102,10 +137,12 @@ static void job_fail(struct image_job *j, const struct err *e)
 
 static void imported(void *arg, const struct image_row *row, const struct err *e)
 {
+	static const struct image_look good = { .state = IMAGE_AVAILABLE };
+
 	if (e)
 		job_fail(arg, e);
 	else
-		job_end(arg, 201, shape_image(row));
+		job_end(arg, 201, shape_image(row, &good));
 }
 
 static void import(void *arg, bool answered)

@@ -54,7 +54,7 @@ void shape_hugepages(json_t *capacity, const struct numa_row *rows, size_t n);
 json_t *shape_device(const struct device_row *d, int64_t workspace);
 /* Where on the host, and what it gets there. */
 json_t *shape_placement(const struct cvm_row *c);
-json_t *shape_image(const struct image_row *row);
+json_t *shape_image(const struct image_row *row, const struct image_look *look);
 json_t *shape_ports(const struct port_row *ports, size_t n);
 
 /* Small makers: "" and 0 become null. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * images.c - rows of OS images.
  */
+#include "base/buf.h"
 #include "db/rows.h"
 #include "db/sql.h"
 
@@ -49,6 +50,30 @@ int images_add(struct db *db, const struct image_row *row, int64_t *ret_id, stru
 int images_remove(struct db *db, int64_t id, struct err *e)
 {
 	int r = sql_run(db, e, "DELETE FROM images WHERE id = ?", "i", id);
+
+	return r < 0 ? r : 0;
+}
+
+static void read_files(struct db *db, sqlite3_stmt *st, void *row)
+{
+	(void)db;
+	*(char **)row = sql_text_dup(st, 0);
+}
+
+int images_files(struct db *db, int64_t id, char **ret, struct err *e)
+{
+	char *files = NULL;
+	int r = sql_one(db, sql_query(db, e, "SELECT files FROM images WHERE id = ?", "i", id), read_files,
+			&files, sizeof(files), e);
+
+	if (!r)
+		*ret = files ? files : xstrdup("");
+	return r;
+}
+
+int images_set_files(struct db *db, int64_t id, const char *files, struct err *e)
+{
+	int r = sql_run(db, e, "UPDATE images SET files = ? WHERE id = ?", "si", files, id);
 
 	return r < 0 ? r : 0;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * import.c - bring an image into the store, whole or not at all.
  *
- * Everything lands in "<store>/.tmp-<process>-<random>", is verified there, flushed, and then renamed to its name: a crash
- * at any instant leaves no image or a whole one, plus at worst that folder, which image_remove_files() of a later
- * process takes away (its name carries another process's token).
+ * Everything lands in "<store>/.tmp-<random>", is verified there, flushed, and then renamed to its name: a crash
+ * at any instant leaves no image or a whole one, plus at worst that folder, which image_remove_files() takes
+ * away: whoever fills one holds a lock on it (flock), which ends with the process. Several nodes may share a store.
  *
  * Archives are unpacked by hand instead of by libarchive's disk writer: an image is flat, so only entries that are a
  * plain name, or a plain name below one top folder, are taken, each made with O_EXCL|O_NOFOLLOW below a descriptor of our
@@ -15,9 +15,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -39,24 +39,6 @@ struct intake {
 	bool top_known;
 };
 
-static char process_token[17];
-
-static void make_token(void)
-{
-	uint8_t random[8];
-
-	id_random(random, sizeof(random));
-	id_hex(random, sizeof(random), process_token);
-}
-
-static const char *token(void)
-{
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-	pthread_once(&once, make_token);
-	return process_token;
-}
-
 static char *temp_path(const char *store)
 {
 	uint8_t random[8];
@@ -64,7 +46,7 @@ static char *temp_path(const char *store)
 
 	id_random(random, sizeof(random));
 	id_hex(random, sizeof(random), hex);
-	return xasprintf("%s/.tmp-%s-%s", store, token(), hex);
+	return xasprintf("%s/.tmp-%s", store, hex);
 }
 
 static int intake_room(const struct intake *in, const char *name, uint64_t more, struct err *e)
@@ -354,31 +336,79 @@ static int join_existing(const char *store, const struct image *img, struct err 
 	return 0;
 }
 
-static int publish(const char *store, const char *temp, const struct image *img, struct err *e)
+/* NULL: it is not recorded. */
+static const char *known_hash(const struct image_known *known, const char *name)
+{
+	for (; known && *known->name; known++)
+		if (!strcmp(known->name, name))
+			return known->hash;
+	return NULL;
+}
+
+/* The folder of that name is not the image that is recorded, and what was brought is: it takes its place. */
+static int repair(const char *temp, const char *path, struct err *e)
+{
+	if (renameat2(AT_FDCWD, temp, AT_FDCWD, path, RENAME_EXCHANGE) < 0)
+		return err_sys(e, errno, "exchange %s and %s", temp, path);
+	return 0;
+}
+
+static int publish(const char *store, const char *temp, const char *known, const struct image *img,
+		   struct err *e)
 {
 	auto_free char *path = xasprintf("%s/%s", store, img->name);
 
+	if (known && strcmp(known, img->os_image_hash) != 0)
+		return err_field(e, ERR_CONFLICT, "name", img->name,
+				 "an image of this name with other content exists (%s)", known);
 	if (file_sync_dir(temp, e) < 0)
 		return -(int)e->code;
 	if (renameat2(AT_FDCWD, temp, AT_FDCWD, path, RENAME_NOREPLACE) < 0) {
 		if (errno != EEXIST && errno != ENOTEMPTY)
 			return err_sys(e, errno, "rename %s to %s", temp, path);
-		if (join_existing(store, img, e) < 0)
+		if (join_existing(store, img, e) < 0 &&
+		    (!known || e->code != ERR_CONFLICT || repair(temp, path, e) < 0))
 			return -(int)e->code;
 	}
 	return file_sync_dir(store, e);
 }
 
-static int import_into(const char *store, const char *temp, const char *source, const char *name,
-		       struct image *img, struct err *e)
+/* Another process may take it for a left-over before it is locked; then it is gone, or about to be. */
+static bool lock_temp(const char *temp, int *ret)
 {
 	auto_close int fd = open(temp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct stat here, there;
+
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &here) < 0 || stat(temp, &there) < 0 ||
+	    here.st_ino != there.st_ino)
+		return false;
+	*ret = take_fd(&fd);
+	return true;
+}
+
+/* A folder of our own, locked as long as *ret is open. */
+static int make_temp(const char *store, char **ret_path, int *ret, struct err *e)
+{
+	for (int tries = 0; tries < 8; tries++) {
+		auto_free char *temp = temp_path(store);
+
+		if (mkdir(temp, 0755) < 0)
+			return err_sys(e, errno, "create %s", temp);
+		if (lock_temp(temp, ret)) {
+			*ret_path = take_ptr(&temp);
+			return 0;
+		}
+	}
+	return err_set(e, ERR_HOST, "temporary folders in %s cannot be locked", store);
+}
+
+static int import_into(const char *store, const char *temp, int fd, const char *source, const char *name,
+		       const struct image_known *known, struct image *img, struct err *e)
+{
 	auto_free char *own = NULL;
 	struct intake in = { .dirfd = fd };
 	struct stat st;
 
-	if (fd < 0)
-		return err_sys(e, errno, "open %s", temp);
 	if (stat(source, &st) < 0)
 		return errno == ENOENT ? err_field(e, ERR_NOT_FOUND, "source", source,
 						   "no file or folder %.200s on this node", source)
@@ -391,12 +421,14 @@ static int import_into(const char *store, const char *temp, const char *source, 
 	if (image_verify(temp, name ? name : own, img, NULL, e) < 0)
 		return -(int)e->code;
 	img->created_ms = clock_wall_ms();
-	return publish(store, temp, img, e);
+	return publish(store, temp, known_hash(known, img->name), img, e);
 }
 
-int image_import(const char *store, const char *source, const char *name, struct image *ret, struct err *e)
+int image_import(const char *store, const char *source, const char *name, const struct image_known *known,
+		 struct image *ret, struct err *e)
 {
-	auto_free char *temp = temp_path(store);
+	auto_free char *temp = NULL;
+	auto_close int fd = -1;
 	struct image img;
 	struct err ignored;
 	int r;
@@ -405,10 +437,10 @@ int image_import(const char *store, const char *source, const char *name, struct
 		return -(int)e->code;
 	if (file_mkdirs(store, 0755, e) < 0)
 		return -(int)e->code;
-	if (mkdir(temp, 0755) < 0)
-		return err_sys(e, errno, "create %s", temp);
-	r = import_into(store, temp, source, name, &img, e);
-	/* Gone after the rename; there after a failure or when the image was known already. */
+	if (make_temp(store, &temp, &fd, e) < 0)
+		return -(int)e->code;
+	r = import_into(store, temp, fd, source, name, known, &img, e);
+	/* Gone after the rename; there after a failure, when the image was known already, or what was there before a repair. */
 	file_remove_tree(temp, &ignored);
 	if (r < 0)
 		return r;
@@ -418,9 +450,16 @@ int image_import(const char *store, const char *source, const char *name, struct
 
 /* ------------------------------------------------------------------ removal */
 
+/* Not one that somebody fills. The lock is held until it is gone: see make_temp(). */
+static int remove_leftover(const char *path, struct err *e)
+{
+	auto_close int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+	return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0 ? 0 : file_remove_tree(path, e);
+}
+
 static int remove_leftovers(const char *store, struct err *e)
 {
-	auto_free char *mine = xasprintf(".tmp-%s-", token());
 	DIR *d = opendir(store);
 	const struct dirent *de;
 	int r = 0;
@@ -428,12 +467,10 @@ static int remove_leftovers(const char *store, struct err *e)
 	if (!d)
 		return errno == ENOENT ? 0 : err_sys(e, errno, "open %s", store);
 	while (!r && (de = readdir(d))) {
-		auto_free char *path = NULL;
+		auto_free char *path = xasprintf("%s/%s", store, de->d_name);
 
-		if (strncmp(de->d_name, ".tmp-", 5) != 0 || !strncmp(de->d_name, mine, strlen(mine)))
-			continue;
-		path = xasprintf("%s/%s", store, de->d_name);
-		r = file_remove_tree(path, e);
+		if (!strncmp(de->d_name, ".tmp-", 5))
+			r = remove_leftover(path, e);
 	}
 	closedir(d);
 	return r;

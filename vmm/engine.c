@@ -55,6 +55,7 @@ void op_unlink(struct op_run *o)
 	v->n_ops--;
 	loop_after_cancel(&o->timer);
 	loop_after_cancel(&o->grace);
+	free(o->image_files_now);
 	free(o);
 }
 

@@ -44,6 +44,8 @@ struct step_job {
 	struct port_row *other_ports; /* of the state that @change is */
 	size_t n_other_ports;
 	char *dir, *image_dir;
+	char *image_files; /* as recorded; the step "files" leaves them as they are now in image_files_now */
+	char *image_files_now; /* NULL: as recorded */
 	char domain[80];
 	bool force, restart, new_disk;
 };
@@ -84,6 +86,7 @@ struct op_run {
 	unsigned tries; /* of this step, that found no hypervisor */
 	struct loop_timer *timer;
 	struct loop_timer *grace; /* until the job under way is abandoned for a stop or a delete */
+	char *image_files_now;    /* left by the last job; owned, or NULL */
 	struct err err;
 };
 

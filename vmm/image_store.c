@@ -4,6 +4,12 @@
  * Import: files first, row after them; a crash between leaves a folder without a row, which is no image, and importing it again finds
  * it whole. Delete: row first, so that nobody can begin to use it, files after. Imports run side by side; files are removed while
  * none runs, or an import could find an image whole that is being taken away, and not at all if one brought the row back.
+ *
+ * What an import answers is the hash of what it brought, or an error: a row of that name with another hash is a conflict. A
+ * folder that is gone, or damaged, while its row has the hash of what was brought, is put back.
+ *
+ * After the start all images are held against what is recorded (record.c). A start of a CVM does the same (steps.c); lists
+ * only tell what size and time of each file say.
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -90,8 +96,10 @@ struct import {
 	int64_t workspace;
 	void (*done)(void *arg, const struct image_row *row, const struct err *e);
 	void *arg;
+	struct image_known *known; /* ended by an empty name */
 	struct image image;
 	struct image_boot boot;
+	char *files; /* of the folder that has the name now */
 	struct image_row row;
 	bool failed;
 	struct err err;
@@ -100,8 +108,16 @@ struct import {
 static void import_before(void *arg)
 {
 	struct import *i = arg;
+	auto_free struct image_row *rows = NULL;
+	size_t n = 0;
 
-	i->failed = owner_allows(i->v, &i->err) != 0;
+	i->failed =
+		owner_allows(i->v, &i->err) < 0 || images_list(i->v->db, -1, 0, -1, &rows, &n, &i->err) < 0;
+	i->known = xcalloc(n + 1, sizeof(*i->known));
+	for (size_t k = 0; !i->failed && k < n; k++) {
+		memcpy(i->known[k].name, rows[k].name, sizeof(i->known[k].name));
+		memcpy(i->known[k].hash, rows[k].os_image_hash, sizeof(i->known[k].hash));
+	}
 }
 
 static void import_work(void *arg)
@@ -112,11 +128,13 @@ static void import_work(void *arg)
 
 	if (i->failed)
 		return;
-	r = image_import(i->store, i->source, i->name, &i->image, &i->err);
+	r = image_import(i->store, i->source, i->name, i->known, &i->image, &i->err);
 	if (!r) {
 		dir = xasprintf("%s/%s", i->store, i->image.name);
-		r = image_boot_read(dir, &i->boot, &i->err);
+		r = image_record_read(dir, &i->files, &i->err);
 	}
+	if (!r)
+		r = image_boot_read(dir, &i->boot, &i->err);
 	i->failed = r != 0;
 }
 
@@ -137,18 +155,21 @@ static void row_of(const struct import *i, struct image_row *row)
 static int import_turn(void *arg, struct err *e)
 {
 	struct import *i = arg;
-	struct image_row row, there;
-	int r = images_by_name(i->v->db, i->image.name, &there, e);
+	struct image_row row;
+	int r = images_by_name(i->v->db, i->image.name, &row, e);
+	bool added = r == -ERR_NOT_FOUND;
 
-	if (!r) {
-		i->row = there;
-		return 0;
+	if (!r && strcmp(row.os_image_hash, i->image.os_image_hash) != 0)
+		return err_field(e, ERR_CONFLICT, "name", row.name,
+				 "an image of this name with other content was imported meanwhile (%s)",
+				 row.os_image_hash);
+	if (added) {
+		row_of(i, &row);
+		r = images_add(i->v->db, &row, &row.id, e);
 	}
-	if (r != -ERR_NOT_FOUND)
-		return r;
-	row_of(i, &row);
-	r = images_add(i->v->db, &row, &row.id, e);
 	if (!r)
+		r = images_set_files(i->v->db, row.id, i->files, e);
+	if (!r && added)
 		r = event(i->v, NULL, "", "image.added", e, "{s:s, s:s}", "name", row.name, "os_image_hash",
 			  row.os_image_hash);
 	if (!r)
@@ -164,6 +185,8 @@ static void import_over(void *arg, const struct err *e)
 	i->done(i->arg, e ? NULL : &i->row, e);
 	free(i->source);
 	free(i->name);
+	free(i->known);
+	free(i->files);
 	free(i);
 	vmm_job_end(v);
 }
@@ -295,6 +318,99 @@ void vmm_image_delete(struct vmm *v, const char *name, void (*done)(void *arg, c
 	turn_run(v->turn, remove_turn, remove_committed, m);
 }
 
+/* ------------------------------------------------------------------ held against the record */
+
+struct recheck {
+	struct vmm *v;
+	struct image_row row;
+	char *dir, *files, *now; /* as recorded; as they are, NULL: the same */
+	bool failed;
+	struct err err;
+};
+
+static void recheck_work(void *arg)
+{
+	struct recheck *c = arg;
+
+	c->failed = image_check(c->dir, c->row.name, c->row.os_image_hash, c->files, &c->now, &c->err) < 0;
+}
+
+static int recheck_turn(void *arg, struct err *e)
+{
+	struct recheck *c = arg;
+
+	return images_set_files(c->v->db, c->row.id, c->now, e);
+}
+
+static void recheck_over(void *arg, const struct err *e)
+{
+	struct recheck *c = arg;
+	struct vmm *v = c->v;
+
+	if (e)
+		log_warn("the files of image %s are not recorded: %s", c->row.name, e->text);
+	free(c->dir);
+	free(c->files);
+	free(c->now);
+	free(c);
+	vmm_job_end(v);
+}
+
+static void recheck_done(void *arg, enum job_end end)
+{
+	struct recheck *c = arg;
+
+	if (end == JOB_WORKED && c->failed)
+		log_error("%s; %s", c->err.text, c->err.hint);
+	if (end == JOB_WORKED && c->now && !c->v->closing)
+		turn_run(c->v->turn, recheck_turn, recheck_over, c);
+	else
+		recheck_over(c, NULL);
+}
+
+static void recheck(struct vmm *v, const struct image_row *row)
+{
+	struct recheck *c = xcalloc(1, sizeof(*c));
+
+	*c = (struct recheck){ .v = v, .row = *row, .dir = image_dir(v, row->name) };
+	vmm_job_begin(v);
+	if (images_files(v->db, row->id, &c->files, &c->err) < 0)
+		recheck_over(c, &c->err);
+	else
+		store_job(
+			&(struct store_job){ .v = v, .work = recheck_work, .done = recheck_done, .arg = c });
+}
+
+static void clear_work(void *arg)
+{
+	struct removal *m = arg;
+
+	m->failed = image_remove_files(m->v->set.images_dir, NULL, &m->err) != 0;
+}
+
+static void cleared(void *arg, const struct err *e)
+{
+	(void)arg;
+	if (e)
+		log_warn("left-overs of imports are not removed: %s", e->text);
+}
+
+void images_check(struct vmm *v)
+{
+	struct removal *m = xcalloc(1, sizeof(*m));
+	auto_free struct image_row *rows = NULL;
+	struct err e;
+	size_t n = 0;
+
+	*m = (struct removal){ .v = v, .done = cleared };
+	vmm_job_begin(v);
+	store_job(&(struct store_job){ .v = v, .work = clear_work, .done = remove_done, .arg = m });
+	if (images_list(v->db, -1, 0, -1, &rows, &n, &e) < 0)
+		log_error("images are not verified: %s", e.text);
+	for (size_t i = 0; i < n; i++)
+		recheck(v, &rows[i]);
+}
+
 /* ------------------------------------------------------------------ development mode */
 
 static void demo_imported(void *arg, const struct image_row *row, const struct err *e)
@@ -308,18 +424,29 @@ static void demo_imported(void *arg, const struct image_row *row, const struct e
 		log_info("image %s is there", row->name);
 }
 
+/* It has no row, or no whole folder. */
+static bool is_wanted(struct vmm *v, const char *name)
+{
+	auto_free char *dir = image_dir(v, name), *files = NULL;
+	struct image_row row;
+	struct err e;
+
+	if (images_by_name(v->db, name, &row, &e) == -ERR_NOT_FOUND)
+		return true;
+	return !images_files(v->db, row.id, &files, &e) &&
+	       image_record_check(dir, files, &e) == -ERR_NOT_FOUND;
+}
+
 void images_import_demo(struct vmm *v)
 {
 	DIR *d = v->set.import_demo_images && v->set.demo_images_dir ? opendir(v->set.demo_images_dir) : NULL;
-	struct image_row there;
-	struct err e;
 
 	if (!d)
 		return;
 	for (struct dirent *de; (de = readdir(d));) {
 		auto_free char *path = NULL;
 
-		if (de->d_name[0] == '.' || images_by_name(v->db, de->d_name, &there, &e) != -ERR_NOT_FOUND)
+		if (de->d_name[0] == '.' || !is_wanted(v, de->d_name))
 			continue;
 		path = xasprintf("%s/%s", v->set.demo_images_dir, de->d_name);
 		v->demo_imports++;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * measure_ask.c - measurements asked for on the loop, worked out in a job, with what was learned of files kept.
  *
- * An image's files do not change, its name and hash stand for them; a firmware of the node may be replaced, so the job compares
+ * An image's files are held against what is recorded (images/record.c), so its name and hash stand for them; a firmware of the node may be replaced, so the job compares
  * what stat(2) says before it takes a kept result. Who asks about files that are just being read for the first time waits for that
  * reading: a hundred questions about a new image read it once.
  */
@@ -42,6 +42,7 @@ struct asked {
 	struct hv_caps caps;
 	struct cvm_row cvm;
 	char *manifest, *dir, *seed_dir, *image_dir; /* owned; seed_dir NULL: no such CVM yet */
+	char *image_files;                           /* owned; NULL: the image is not recorded */
 	char domain[80];
 	struct file_measures known;
 	/* values from it */
@@ -104,8 +105,13 @@ static void work(void *arg)
 				       .domain = a->domain,
 				       .vsock = kernel_exists("", "/dev/vhost-vsock"),
 				       .instance_seed = a->seed_dir ? seed : NULL };
-	int r = image_boot_read(a->image_dir, &boot, &a->err);
+	auto_free char *now = NULL;
+	int r = !a->image_files ? 0
+				: image_check(a->image_dir, a->cvm.image_name, a->cvm.image_hash,
+					      a->image_files, &now, &a->err);
 
+	if (!r)
+		r = image_boot_read(a->image_dir, &boot, &a->err);
 	if (a->seed_dir)
 		mr_config_seed(a->seed_dir, a->cvm.uuid, seed);
 	if (!r)
@@ -125,6 +131,7 @@ static void forget(struct asked *a)
 	free(a->dir);
 	free(a->seed_dir);
 	free(a->image_dir);
+	free(a->image_files);
 	free(a);
 }
 
@@ -208,6 +215,7 @@ static struct asked *asked_new(struct vmm *v, const struct hv_caps *caps, const 
 			       const char *manifest)
 {
 	struct asked *a = xcalloc(1, sizeof(*a));
+	struct err ignored;
 
 	*a = (struct asked){ .v = v, .set = v->set, .caps = *caps, .cvm = *cvm };
 	/* Rows that were never promised anything have not been given anything either. */
@@ -219,6 +227,7 @@ static struct asked *asked_new(struct vmm *v, const struct hv_caps *caps, const 
 	a->dir = cvm_dir(v, cvm->uuid);
 	a->seed_dir = *cvm->uuid ? xasprintf("%s/shared", a->dir) : NULL;
 	a->image_dir = image_dir(v, cvm->image_name);
+	(void)images_files(v->db, cvm->image, &a->image_files, &ignored);
 	cvm_domain_name(cvm->uuid, a->domain);
 	set_key(a);
 	return a;

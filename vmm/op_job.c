@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/loop.h"
+#include "base/own.h"
 #include "vmm/steps.h"
 
 enum { KILL_AGAIN_MS = 3000, KILLS_MAX = 3 };
@@ -59,6 +60,8 @@ static void values_free(struct step_job *j)
 	free(j->manifest);
 	free(j->dir);
 	free(j->image_dir);
+	free(j->image_files);
+	free(j->image_files_now);
 	cvm_blobs_free(&j->blobs);
 	cvm_blobs_free(&j->change.blobs);
 }
@@ -84,6 +87,8 @@ static int load_rows(const struct op_run *o, const struct cvm_row *c, struct ste
 		r = revisions_manifest(v->db, c->revision, &j->manifest, e);
 	if (!r)
 		r = cvms_blobs(v->db, c->id, &j->blobs, e);
+	if (!r)
+		r = images_files(v->db, c->image, &j->image_files, e);
 	if (!r)
 		r = load_change(o, j, e);
 	return r == -ERR_NOT_FOUND ? err_set(e, ERR_HOST, "the CVM's rows are incomplete") : r;
@@ -314,6 +319,8 @@ static void done(void *arg, enum job_end end)
 	o->run = NULL;
 	if (end == JOB_DROPPED)
 		r->result = dropped(r, &r->err);
+	free(o->image_files_now);
+	o->image_files_now = take_ptr(&r->values.image_files_now);
 	op_job_over(o, r->result, &r->err);
 	run_free(r);
 }

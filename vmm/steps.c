@@ -121,6 +121,9 @@ int step_files(struct step_job *j, struct err *e)
 	int r = step_disk_check(j, e);
 
 	if (!r)
+		r = image_check(j->image_dir, j->cvm.image_name, j->cvm.image_hash, j->image_files,
+				&j->image_files_now, e);
+	if (!r)
 		r = image_boot_read(j->image_dir, &boot, e);
 	/* Closed to others before anything is in it: what a guest is given, says and stores concerns no other user. */
 	if (!r)
@@ -291,6 +294,11 @@ int step_enter_boot(struct vmm *v, struct op_run *o, const struct cvm_row *c, st
 
 	(void)o;
 	return r ? r : cvms_begin_boot(v->db, c->id, clock_wall_ms(), &boot, e);
+}
+
+int step_save_files(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
+{
+	return o->image_files_now ? images_set_files(v->db, c->image, o->image_files_now, e) : 0;
 }
 
 /* The disk is there, and as large as its row says. */
@@ -513,6 +521,7 @@ static const struct step_rename renames[] = { { 2, "files", FILES_STEP }, { 0 } 
 	{ .name = FILES_STEP,                                                                        \
 	  .enter = step_enter_boot,                                                                  \
 	  .work = { step_files, WAITS_LIBVIRT, STEP_FILES_S },                                       \
+	  .save = step_save_files,                                                                   \
 	  .undo = { FILES_UNDO, WAITS_NOTHING, STEP_FILES_S } },                                     \
 		{ .name = "disk",                                                                    \
 		  .work = { do_disk, WAITS_NOTHING, STEP_FILES_S },                                  \

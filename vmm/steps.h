@@ -36,6 +36,7 @@ int step_forwards(struct step_job *j, struct err *e);
 /* steps.c [turn] */
 int step_save_signal(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e);
 int step_enter_boot(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e);
+int step_save_files(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e);
 int step_save_started(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e);
 int step_save_off(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e);
 

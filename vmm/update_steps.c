@@ -233,6 +233,7 @@ const struct step update_steps[UPDATE_STEPS] = {
 	{ .name = "files",
 	  .enter = step_enter_boot,
 	  .work = { step_files, WAITS_LIBVIRT, STEP_FILES_S },
+	  .save = step_save_files,
 	  .skip = no_restart },
 	{ .name = "define", .work = { step_define, WAITS_LIBVIRT, STEP_LIBVIRT_S }, .skip = no_restart },
 	{ .name = "start",

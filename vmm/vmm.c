@@ -163,6 +163,7 @@ int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 		return r;
 	}
 	if (!*v->foreign) {
+		images_check(v);
 		images_import_demo(v);
 		billing_begin(v);
 	}

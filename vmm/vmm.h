@@ -441,6 +441,21 @@ int vmm_cvm_counts(struct vmm *v, int64_t count[DESIRED_MAX][OBSERVED_MAX], stru
 int vmm_images(struct vmm *v, int dev, int64_t offset, int64_t limit, struct image_row **ret, size_t *n,
 	       struct err *e);
 int vmm_image(struct vmm *v, const char *name, struct image_row *ret, struct err *e);
+enum image_state {
+	IMAGE_AVAILABLE,
+	IMAGE_MISSING, /* its folder, or a file of it */
+	IMAGE_CHANGED, /* size or time of a file is not what was recorded: its content is compared before a CVM starts from it */
+	IMAGE_UNKNOWN, /* could not be looked at */
+	IMAGE_STATES
+};
+extern const char *const image_state_word[IMAGE_STATES]; /* "available", ... */
+struct image_look {
+	enum image_state state;
+	char reason[320]; /* ASCII; "" if available */
+};
+/* The state of the files of @rows, found out in a job: @done on the loop, with @n of them. */
+void vmm_images_look(struct vmm *v, const struct image_row *rows, size_t n,
+		     void (*done)(void *arg, const struct image_look *looks), void *arg);
 /* Import from a folder or tar on this host; verification runs in a job, @done on the loop with the row or an error. */
 void vmm_image_import(struct vmm *v, const char *source, const char *name, int64_t workspace,
 		      void (*done)(void *arg, const struct image_row *row, const struct err *e), void *arg);
@@ -448,8 +463,11 @@ void vmm_image_import(struct vmm *v, const char *source, const char *name, int64
 void vmm_image_delete(struct vmm *v, const char *name, void (*done)(void *arg, const struct err *e),
 		      void *arg);
 
-/* Prometheus text: CVMs, capacity, operations, commits, loop lag. */
+/* Are the files of images and the disks of CVMs as their rows say? One line a finding into @out; returns their number. Opens read-only. */
 struct buf;
+int vmm_check_files(const char *state_dir, const char *images_dir, struct buf *out, struct err *e);
+
+/* Prometheus text: CVMs, capacity, operations, commits, loop lag. */
 void vmm_metrics(struct vmm *v, struct buf *out);
 
 #endif

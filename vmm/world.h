@@ -391,6 +391,8 @@ void guests_close(struct vmm *v);
 
 /* ------------------------------------------------------------------ image_store.c */
 void images_import_demo(struct vmm *v);
+/* After the start: remove what imports left, and hold all images against what is recorded. */
+void images_check(struct vmm *v);
 
 void vmm_job_begin(struct vmm *v);
 void vmm_job_end(struct vmm *v);

@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """OS images: verified on the way in, refused when anything differs, and not removable while used."""
 
+import fcntl
 import hashlib
+import http.client
+import os
 import shutil
 import subprocess
 import tarfile
+import threading
 
 import pytest
 
-from node import BOOT, DEMO, IMAGES, refused
+from node import BOOT, DEMO, IMAGES, refused, until
 
 
 def seal(folder):
@@ -193,3 +197,221 @@ def test_the_image_store_holds_what_sha256sum_agrees_with(node):
     for name in (BOOT, DEMO):
         folder = node.dir / "images" / name
         subprocess.run(["sha256sum", "--quiet", "--strict", "-c", "sha256sum.txt"], cwd=folder, check=True)
+
+
+# ---------------------------------------------------------------------- the folder in the store, afterwards
+
+NAME = "teepod-boot-1.2.3"
+
+
+@pytest.fixture
+def stored(images, copy):
+    """An image in the store, its source, and what a test may do to the folder in the store."""
+    source = copy()
+    row = bring(images, source).ok().json
+    return images, source, images.dir / "images" / NAME, row["os_image_hash"]
+
+
+def flip(folder):
+    """Other bytes, as many."""
+    data = bytearray((folder / "boot.img").read_bytes())
+    data[1000] ^= 1
+    (folder / "boot.img").write_bytes(data)
+
+
+def lengthen(folder):
+    with open(folder / "boot.img", "ab") as f:
+        f.write(b"\0")
+
+
+def lose_file(folder):
+    (folder / "boot.img").unlink()
+
+
+def lose_folder(folder):
+    shutil.rmtree(folder)
+
+
+def replace_by_another(folder):
+    """A whole image, and another one."""
+    flip(folder)
+    seal(folder)
+
+
+def link_file(folder):
+    (folder / "boot.img").rename(folder.parent / "elsewhere.img")
+    (folder / "boot.img").symlink_to("../elsewhere.img")
+
+
+def stow_away(folder):
+    (folder / "stowaway").write_text("x")
+
+
+def point_metadata(folder):
+    """Another command line, and the old sums."""
+    meta = folder / "metadata.json"
+    meta.write_text(meta.read_text().replace('"is_dev"', '"is_dev" '))
+
+
+SPOILED = [flip, lengthen, lose_file, lose_folder, replace_by_another, link_file, stow_away, point_metadata]
+
+
+def start_of(cvm):
+    answer = cvm.ask("start").ok()
+    return cvm.node.operation(answer.headers["x-operation-id"], wait=60)
+
+
+@pytest.mark.parametrize("spoil", SPOILED)
+def test_no_guest_starts_from_an_image_that_was_changed(stored, spoil):
+    node, source, folder, _ = stored
+    cvm = node.create(image=NAME, stopped=True)
+    spoil(folder)
+    operation = start_of(cvm)
+    assert operation["state"] == "failed", "a guest started from files that are not the image's"
+    row = node.get(f"/images/{NAME}").ok().json
+    assert row.get("state") == ("missing" if "lose" in spoil.__name__ else "changed"), row
+    listed = {r["name"]: r for r in node.get("/images?page_size=100").ok().json["items"]}
+    assert listed[NAME] == row and listed[BOOT]["state"] == "available" and listed[BOOT]["state_reason"] is None
+    assert NAME in str(operation["error"]) and not cvm.pids()
+    code, said = node.check_db()
+    assert code == 1 and NAME in said, said
+    # What was imported puts it right.
+    assert bring(node, source).ok()["state"] == "available"
+    assert start_of(cvm)["state"] == "succeeded"
+    assert node.check_db()[0] == 0
+    for left in folder.parent.glob("elsewhere.img"):
+        left.unlink()
+    assert sorted(p.name for p in folder.parent.iterdir()) == sorted(names(node))
+
+
+def test_the_error_of_a_start_names_the_file(stored):
+    node, _, folder, _ = stored
+    cvm = node.create(image=NAME, stopped=True)
+    flip(folder)
+    assert "boot.img" in str(start_of(cvm)["error"])
+
+
+def test_an_image_whose_times_changed_is_hashed_once_and_starts(stored):
+    node, _, folder, _ = stored
+    cvm = node.create(image=NAME, stopped=True)
+    os.utime(folder / "boot.img", (1, 1))
+    row = node.get(f"/images/{NAME}").ok().json
+    assert row["state"] == "changed" and "boot.img" in row["state_reason"]
+    assert node.check_db()[0] == 0, "it is the same image"
+    assert start_of(cvm)["state"] == "succeeded"
+    row = node.get(f"/images/{NAME}").ok().json
+    assert row["state"] == "available" and row["state_reason"] is None
+
+
+@pytest.mark.parametrize("spoil", SPOILED)
+def test_an_import_answers_with_the_hash_of_what_it_brought_or_not_at_all(stored, spoil):
+    """Whatever is in the store under that name."""
+    node, source, folder, known = stored
+    spoil(folder)
+    flip(source)
+    seal(source)
+    answer = bring(node, source)
+    refused(answer, 409, field="name")
+    assert known in answer.text
+    assert node.get(f"/images/{NAME}").ok()["os_image_hash"] == known
+
+
+def test_an_import_of_what_replaced_the_folder_is_refused(stored):
+    """The folder verifies, and is what is imported: and is not what the row says."""
+    node, source, folder, known = stored
+    replace_by_another(folder)
+    shutil.rmtree(source)
+    shutil.copytree(folder, source)
+    refused(bring(node, source), 409, field="name")
+    refused(bring(node, folder), 409, field="name")
+    assert node.get(f"/images/{NAME}").ok()["os_image_hash"] == known
+
+
+def test_an_image_whose_folder_is_gone_can_be_deleted(stored):
+    node, _, folder, _ = stored
+    lose_folder(folder)
+    assert node.api("DELETE", f"/images/{NAME}").status == 204
+    assert NAME not in names(node)
+
+
+def test_a_folder_that_changes_while_it_is_imported_is_refused_or_is_what_the_answer_says(images, tmp_path):
+    source = tmp_path / NAME
+    shutil.copytree(IMAGES / BOOT, source)
+    meta = source / "metadata.json"
+    meta.write_text(meta.read_text().replace("1.0.0", "1.2.3"))
+    with open(source / "boot.img", "ab") as f:
+        f.truncate(64 << 20)
+    seal(source)
+    stop = threading.Event()
+
+    def scribble():
+        n = 0
+        with open(source / "boot.img", "r+b") as f:
+            while not stop.is_set():
+                n += 1
+                f.seek((n * 7919) % (64 << 20))
+                f.write(bytes([n % 256]))
+                f.flush()
+    writer = threading.Thread(target=scribble)
+    writer.start()
+    answer = bring(images, source)
+    stop.set()
+    writer.join()
+    refused(answer, 400)
+    assert NAME not in names(images) and not (images.dir / "images" / NAME).exists()
+
+
+def test_images_are_held_against_their_record_when_the_daemon_starts(spawn, tmp_path):
+    node = spawn()
+    folder = node.dir / "images" / BOOT
+    node.stop()
+    flip(folder)
+    node.start()
+    until("the log says so", lambda: f"image {BOOT} is not what was imported" in node.log_tail(1000))
+    assert "boot.img" in node.log_tail(1000)
+    lose_folder(folder)
+    node.stop()
+    node.start()
+    until("a demo image that was lost is imported again", lambda: node.get(f"/images/{BOOT}").ok()["state"] == "available")
+
+
+def test_left_overs_of_imports_are_removed_at_the_start_and_live_ones_are_not(spawn):
+    node = spawn()
+    store = node.dir / "images"
+    node.stop()
+    dead, live = store / ".tmp-0123456789abcdef-dead", store / ".tmp-0123456789abcdef-live"
+    for folder in (dead, live):
+        folder.mkdir()
+        (folder / "boot.img").write_bytes(b"half")
+    held = os.open(live, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)     # as a node does that shares the store, and imports
+    node.start()
+    until("the dead one is gone", lambda: not dead.exists())
+    assert (live / "boot.img").exists()
+    os.close(held)
+    node.restart()
+    until("the other one is gone", lambda: not live.exists())
+
+
+def test_an_import_that_is_killed_leaves_nothing_after_the_next_start(spawn, tmp_path):
+    node = spawn()
+    store = node.dir / "images"
+    source = tmp_path / NAME
+    shutil.copytree(IMAGES / BOOT, source)
+    with open(source / "boot.img", "ab") as f:
+        f.truncate(1 << 30)
+    asking = threading.Thread(target=lambda: quiet(lambda: bring(node, source)))
+    asking.start()
+    until("it is being copied", lambda: list(store.glob(".tmp-*")))
+    node.kill()
+    asking.join()
+    assert list(store.glob(".tmp-*"))
+    node.start()
+    until("it is gone", lambda: not list(store.glob(".tmp-*")))
+
+
+def quiet(ask):
+    try:
+        ask()
+    except (OSError, http.client.HTTPException):
+        pass

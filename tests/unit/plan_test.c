@@ -86,6 +86,7 @@ static void images(void)
 {
 	struct image_row i = { .name = "x-1", .family = "x", .version = "1", .nv = 3 };
 	auto_free struct image_row *rows = NULL;
+	char *files = NULL;
 	int64_t gone;
 	size_t n;
 
@@ -93,6 +94,9 @@ static void images(void)
 	(void)snprintf(i.name, sizeof(i.name), "y-1");
 	CALL(images_add(db, &i, &gone, &e));
 	CALL(images_used(db, gone, &e));
+	CALL(images_files(db, gone, &files, &e));
+	free(files);
+	CALL(images_set_files(db, gone, "", &e));
 	CALL(images_remove(db, gone, &e));
 	CALL(images_by_name(db, "x-1", &i, &e));
 	CALL(images_newest(db, "x", -1, &i, &e));

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * record.c - is an image still what was verified?
+ *
+ * Hashing gigabytes at each start of a guest is too slow. So size and time of change of each file are
+ * recorded when the content was verified, as one line "SIZE MTIME_NS NAME" each. As long as they are the
+ * same the content is taken to be the same. When they are not, only the content can tell (image_check()):
+ * a backup that was put back has new times. The record is renewed then, and read twice around the hashing,
+ * so that a file that is written meanwhile is seen.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/own.h"
+#include "images/parts.h"
+
+static void own_dir(DIR **d)
+{
+	if (*d)
+		(void)closedir(*d);
+}
+
+#define auto_dir __attribute__((cleanup(own_dir)))
+
+static int open_folder(const char *dir, DIR **ret, struct err *e)
+{
+	*ret = opendir(dir);
+	if (*ret)
+		return 0;
+	if (errno == ENOENT || errno == ENOTDIR)
+		return err_field(e, ERR_NOT_FOUND, "image", dir, "image folder %s is missing", dir);
+	return err_sys(e, errno, "open image folder %s", dir);
+}
+
+/* The next name in the folder; NULL after the last. */
+static const char *next_name(DIR *d)
+{
+	const struct dirent *de;
+
+	while ((de = readdir(d)))
+		if (strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0)
+			return de->d_name;
+	return NULL;
+}
+
+static int look_at(int dirfd, const char *name, struct stat *st, struct err *e)
+{
+	if (fstatat(dirfd, name, st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT
+			       ? err_field(e, ERR_NOT_FOUND, "image", name, "image file %s is missing", name)
+			       : err_sys(e, errno, "look at image file %s", name);
+	if (!S_ISREG(st->st_mode))
+		return err_field(e, ERR_CONFLICT, "image", name, "image file %s is not a regular file", name);
+	return 0;
+}
+
+static int64_t mtime_ns(const struct stat *st)
+{
+	return (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+}
+
+int image_record_read(const char *dir, char **ret, struct err *e)
+{
+	auto_buf struct buf b = { 0 };
+	auto_dir DIR *d = NULL;
+	const char *name;
+	struct stat st;
+
+	if (open_folder(dir, &d, e) < 0)
+		return -(int)e->code;
+	while ((name = next_name(d))) {
+		if (look_at(dirfd(d), name, &st, e) < 0)
+			return -(int)e->code;
+		buf_printf(&b, "%" PRId64 " %" PRId64 " %s\n", (int64_t)st.st_size, mtime_ns(&st), name);
+	}
+	buf_puts(&b, "");
+	*ret = buf_take(&b);
+	return 0;
+}
+
+/* @line: "SIZE MTIME_NS NAME". */
+static int check_line(int dirfd, char *line, struct err *e)
+{
+	char *at = line;
+	int64_t size = strtoll(at, &at, 10), mtime = strtoll(at, &at, 10);
+	const char *name = *at == ' ' ? at + 1 : "";
+	struct stat st;
+
+	if (!*name)
+		return err_field(e, ERR_CONFLICT, "image", line, "the record of its files is not readable");
+	if (look_at(dirfd, name, &st, e) < 0)
+		return -(int)e->code;
+	if (st.st_size != size)
+		return err_field(e, ERR_CONFLICT, "image", name,
+				 "image file %s has %" PRId64 " bytes, recorded are %" PRId64, name,
+				 (int64_t)st.st_size, size);
+	if (mtime_ns(&st) != mtime)
+		return err_field(e, ERR_CONFLICT, "image", name,
+				 "image file %s was written after it was verified", name);
+	return 0;
+}
+
+static int check_unrecorded(DIR *d, const char *record, struct err *e)
+{
+	const char *name;
+
+	while ((name = next_name(d))) {
+		auto_free char *end = xasprintf(" %s\n", name);
+
+		if (!strstr(record, end))
+			return err_field(e, ERR_CONFLICT, "image", name,
+					 "image entry %s was added after the image was verified", name);
+	}
+	return 0;
+}
+
+int image_record_check(const char *dir, const char *record, struct err *e)
+{
+	auto_free char *lines = xstrdup(record);
+	auto_dir DIR *d = NULL;
+	char *save = NULL;
+
+	if (open_folder(dir, &d, e) < 0)
+		return -(int)e->code;
+	if (!*record)
+		return err_field(e, ERR_CONFLICT, "image", dir, "its files were not recorded yet");
+	for (char *l = strtok_r(lines, "\n", &save); l; l = strtok_r(NULL, "\n", &save))
+		if (check_line(dirfd(d), l, e) < 0)
+			return -(int)e->code;
+	return check_unrecorded(d, record, e);
+}
+
+/* The content, whatever the record says. */
+static int check_content(const char *dir, const char *name, const char *hash, char **ret, struct err *e)
+{
+	auto_free char *record = NULL;
+	struct image img;
+
+	if (image_record_read(dir, &record, e) < 0 || image_verify(dir, name, &img, NULL, e) < 0)
+		return -(int)e->code;
+	if (strcmp(img.os_image_hash, hash) != 0)
+		return err_field(
+			e, ERR_CONFLICT, "image", name,
+			"sha256sum.txt is another one: the image's hash is %.16s..., recorded is %.16s...",
+			img.os_image_hash, hash);
+	if (image_record_check(dir, record, e) < 0)
+		return -(int)e->code;
+	*ret = take_ptr(&record);
+	return 0;
+}
+
+int image_check(const char *dir, const char *name, const char *hash, const char *record, char **ret,
+		struct err *e)
+{
+	struct err why = { 0 };
+	char *renewed = NULL;
+	int r = image_record_check(dir, record, &why);
+
+	if (r == -ERR_CONFLICT)
+		r = check_content(dir, name, hash, &renewed, &why);
+	if (!r) {
+		*ret = renewed;
+		return 0;
+	}
+	if (r == -ERR_HOST || r == -ERR_UNAVAILABLE) {
+		*e = why;
+		return r;
+	}
+	err_field(e, ERR_HOST, "image", name, "image %s is not what was imported: %.220s", name, why.text);
+	return err_hint(e, "import it again from its source: that puts back what is missing or changed");
+}
