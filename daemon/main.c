@@ -321,7 +321,7 @@ static int check_db(const struct config *c)
 	auto_free char *path = db_path(c);
 	auto_buf struct buf out = { 0 };
 	struct err e;
-	int n;
+	int n, files;
 
 	if (access(path, F_OK)) {
 		(void)fprintf(stderr,
@@ -330,12 +330,13 @@ static int check_db(const struct config *c)
 		return EXIT_FAILURE;
 	}
 	n = db_check(path, &out, &e);
-	if (n < 0) {
+	files = n < 0 ? n : vmm_check_files(c->node.state_dir, c->images.dir, &out, &e);
+	if (files < 0) {
 		(void)fprintf(stderr, "teepod: %s%s%s\n", e.text, e.hint[0] ? "; " : "", e.hint);
 		return EXIT_FAILURE;
 	}
-	(void)printf("%s%s: %d findings\n", out.data ? out.data : "", path, n);
-	return n ? EXIT_FAILURE : EXIT_SUCCESS;
+	(void)printf("%s%s: %d findings\n", out.data ? out.data : "", path, n + files);
+	return n + files ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 static int accept_host(struct daemon *d)

@@ -61,7 +61,7 @@ const char *options_help(void)
 	       "      --check-config        look for mistakes\n"
 	       "      --print-config        every key, its value, and where it was set\n"
 	       "      --help-config         every key explained, as a configuration file\n"
-	       "      --check-db            check the database\n"
+	       "      --check-db            check the database, and the files its rows name\n"
 	       "      --check-host          tell whether this host can run TDX guests, and what is missing\n"
 	       "      --print-domain-xml FILE  the libvirt domain of a create request; asks no host\n"
 	       "      --accept-host         make this host the owner of a state folder that was copied, moved\n"

@@ -253,12 +253,12 @@ static int run_rule(struct db *db, const struct rule *c, struct buf *out, struct
 	return run_check(db, sql, out, e);
 }
 
-int db_check(const char *path, struct buf *out, struct err *e)
+int db_open_read(const char *path, struct db **ret, struct err *e)
 {
 	struct db *db = xcalloc(1, sizeof(*db));
 	int rc = sqlite3_open_v2(path, &db->conn, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
 	int64_t version = 0;
-	int findings = 0, r = 0;
+	int r = 0;
 
 	if (rc != SQLITE_OK)
 		r = err_set(e, ERR_HOST, "cannot open database %s: %s", path,
@@ -268,6 +268,19 @@ int db_check(const char *path, struct buf *out, struct err *e)
 	if (!r && version != db_schema_version())
 		r = err_set(e, ERR_UNSUPPORTED, "%s has schema %lld, this teepod checks schema %d", path,
 			    (long long)version, db_schema_version());
+	if (r) {
+		db_close(db);
+		return r;
+	}
+	*ret = db;
+	return 0;
+}
+
+int db_check(const char *path, struct buf *out, struct err *e)
+{
+	struct db *db = NULL;
+	int findings = 0, r = db_open_read(path, &db, e);
+
 	for (size_t i = 0; !r && i < ARRAY_SIZE(checks) + ARRAY_SIZE(rules); i++) {
 		int n = i < ARRAY_SIZE(checks) ? run_check(db, checks[i], out, e)
 					       : run_rule(db, &rules[i - ARRAY_SIZE(checks)], out, e);

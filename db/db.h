@@ -21,6 +21,8 @@ int db_open(const char *path, struct db **ret, struct err *e);
  * refuse the file then. This one, for commands, leaves a file that is there as it is: ERR_UNSUPPORTED
  * when it has another schema. @may_create: make one that is not there (needs the state lock). */
 int db_open_as_is(const char *path, bool may_create, struct db **ret, struct err *e);
+/* Read-only, as it is. */
+int db_open_read(const char *path, struct db **ret, struct err *e);
 void db_close(struct db *db);
 
 /* Does @e say that a row holds a value this program does not know (an unknown word, a number out of
