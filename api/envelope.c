@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/utf8.h"
+#include "base/utf8.h"
 #include "base/buf.h"
 #include "base/own.h"
 

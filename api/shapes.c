@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "api/log_link.h"
-#include "api/utf8.h"
+#include "base/utf8.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/own.h"

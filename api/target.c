@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/utf8.h"
+#include "base/utf8.h"
 #include "base/buf.h"
 
 static int digit(char c)

@@ -11,7 +11,7 @@
 
 #include "api/head.h"
 #include "api/target.h"
-#include "api/utf8.h"
+#include "base/utf8.h"
 
 static struct head_fault fault;
 

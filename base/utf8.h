@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * utf8.h - is this text, in the sense JSON and people need?
  */
-#ifndef TEEPOD_API_UTF8_H
-#define TEEPOD_API_UTF8_H
+#ifndef TEEPOD_BASE_UTF8_H
+#define TEEPOD_BASE_UTF8_H
 
 #include <stddef.h>
 

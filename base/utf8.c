@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * utf8.c - well-formed UTF-8 by the table of Unicode 15, section 3.9 (table 3-7).
  */
-#include "api/utf8.h"
+#include "base/utf8.h"
 
 #include <stdbool.h>
 
