@@ -15,13 +15,18 @@
 #include "base/json.h"
 #include "base/own.h"
 
-/* How deep it nests, and how many commas and opening brackets it has: each value but the first
- * follows one of them. */
-static void measure(const char *text, size_t len, unsigned *ret_depth, size_t *ret_marks)
+/* Each value but the first follows a comma or an opening bracket, each member has a colon. */
+struct measure {
+	unsigned depth;
+	size_t marks;  /* commas and opening brackets */
+	size_t costly; /* colons and opening brackets */
+};
+
+static struct measure measure(const char *text, size_t len)
 {
+	struct measure m = { 0 };
 	bool in_string = false;
-	unsigned depth = 0, deepest = 0;
-	size_t marks = 0;
+	unsigned depth = 0;
 
 	for (size_t i = 0; i < len; i++) {
 		char c = text[i];
@@ -34,33 +39,38 @@ static void measure(const char *text, size_t len, unsigned *ret_depth, size_t *r
 		} else if (c == '"') {
 			in_string = true;
 		} else if (c == '{' || c == '[') {
-			marks++;
-			if (++depth > deepest)
-				deepest = depth;
+			m.marks++;
+			m.costly++;
+			if (++depth > m.depth)
+				m.depth = depth;
 		} else if (c == ',') {
-			marks++;
+			m.marks++;
+		} else if (c == ':') {
+			m.costly++;
 		} else if ((c == '}' || c == ']') && depth) {
 			depth--;
 		}
 	}
-	*ret_depth = deepest;
-	*ret_marks = marks;
+	return m;
 }
 
 /* A value costs up to 250 bytes and a microsecond in each step a document goes through, so that a
- * mebibyte of "{}," would take a hundred megabytes. */
+ * mebibyte of "{}," would take a hundred megabytes. Members, which are hashed and sorted, and lists and
+ * objects, which are allocated twice, cost four times as much as numbers. */
 static int check_size(const char *text, size_t len, struct err *e)
 {
-	unsigned depth = 0;
-	size_t marks = 0;
+	struct measure m = measure(text, len);
 
-	measure(text, len, &depth, &marks);
-	if (depth > JSON_DEPTH_MAX)
+	if (m.depth > JSON_DEPTH_MAX)
 		return err_field(e, ERR_INVALID, "body", NULL, "JSON is nested deeper than %d levels",
 				 JSON_DEPTH_MAX);
-	if (marks > JSON_VALUES_MAX)
+	if (m.costly > JSON_MEMBERS_MAX)
 		return err_field(e, ERR_INVALID, "body", NULL,
-				 "JSON has %zu commas and opening brackets; allowed: at most %d", marks,
+				 "JSON has %zu members, lists and objects; allowed: at most %d", m.costly,
+				 JSON_MEMBERS_MAX);
+	if (m.marks > JSON_VALUES_MAX)
+		return err_field(e, ERR_INVALID, "body", NULL,
+				 "JSON has %zu commas and opening brackets; allowed: at most %d", m.marks,
 				 JSON_VALUES_MAX);
 	return 0;
 }

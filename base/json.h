@@ -15,12 +15,12 @@
 
 #include "base/err.h"
 
-enum { JSON_DEPTH_MAX = 32, JSON_VALUES_MAX = 65536 };
+enum { JSON_DEPTH_MAX = 32, JSON_VALUES_MAX = 65536, JSON_MEMBERS_MAX = 16384 };
 
 /* Parse a whole document. Refuses (ERR_INVALID): not JSON, duplicate keys, bad UTF-8, NUL
  * characters, numbers that fit no int64/double (the error names their field), nesting deeper
- * than JSON_DEPTH_MAX, more than JSON_VALUES_MAX commas and opening brackets, bytes after the
- * value. NULL with *e filled on failure; else a new reference. */
+ * than JSON_DEPTH_MAX, more than JSON_VALUES_MAX commas and opening brackets, more than
+ * JSON_MEMBERS_MAX members, lists and objects, bytes after the value. NULL with *e filled on failure; else a new reference. */
 json_t *json_read(const char *text, size_t len, struct err *e);
 
 /* Keys sorted, no spaces: the form that digests are taken of. malloc'd, never NULL. */

@@ -12,12 +12,14 @@
 #include "base/own.h"
 #include "compose/compose.h"
 
-enum { TAG_DIRECTIVES_MAX = 16 };
+/* A word takes 2 us or so. Each event is a word, or the beginning or end of a mapping or sequence. */
+enum { TAG_DIRECTIVES_MAX = 16, EVENTS_MAX = 16384 };
 
 #define FIELD_PATH "compose_file.docker_compose_file"
 
 struct lint {
 	yaml_parser_t parser;
+	unsigned events;
 	struct err *e;
 };
 
@@ -38,7 +40,10 @@ static int next(struct lint *l, yaml_event_t *ev)
 	const char *problem;
 
 	if (yaml_parser_parse(&l->parser, ev))
-		return 0;
+		return ++l->events <= EVENTS_MAX
+			       ? 0
+			       : fault(l, ev->start_mark,
+				       "more than 16384 words, mappings and sequences up to here");
 	memset(ev, 0, sizeof(*ev));
 	problem = l->parser.problem ? l->parser.problem : "not YAML";
 	/* The reader knows bytes, not lines, when the encoding is broken. */

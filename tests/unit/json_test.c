@@ -151,6 +151,34 @@ static void documents_of_too_many_values_are_refused_before_they_are_built(void 
 	assert_int_equal(json_array_size(j), JSON_VALUES_MAX);
 }
 
+static void assert_too_many_members(const char *item, size_t n)
+{
+	auto_buf struct buf b = { 0 };
+	auto_json json_t *j = NULL;
+	struct err e;
+
+	/* the list around them is one, too */
+	for (size_t i = 0; i < (JSON_MEMBERS_MAX - 1) / n; i++)
+		buf_printf(&b, "%s%s", i ? "," : "[", item);
+	buf_puts(&b, "]");
+	j = json_read(b.data, b.len, &e);
+	assert_non_null(j);
+	b.len--;
+	buf_printf(&b, ",%s,%s]", item, item);
+	assert_null(json_read(b.data, b.len, &e));
+	assert_string_equal(e.field, "body");
+	assert_non_null(strstr(e.text, "members, lists and objects; allowed: at most 16384"));
+}
+
+/* They take several times as long as numbers in all that is done with a document. */
+static void documents_of_too_many_members_are_refused_before_they_are_built(void **st)
+{
+	(void)st;
+	assert_too_many_members("{}", 1);
+	assert_too_many_members("[]", 1);
+	assert_too_many_members("{\"\":0}", 2);
+}
+
 static void commas_and_brackets_in_strings_do_not_count(void **st)
 {
 	enum { BYTES = 4 * JSON_VALUES_MAX };
@@ -183,6 +211,7 @@ int main(void)
 		cmocka_unit_test(refusals_name_the_field_and_what_is_allowed),
 		cmocka_unit_test(documents_that_are_not_plain_json_are_refused),
 		cmocka_unit_test(documents_of_too_many_values_are_refused_before_they_are_built),
+		cmocka_unit_test(documents_of_too_many_members_are_refused_before_they_are_built),
 		cmocka_unit_test(commas_and_brackets_in_strings_do_not_count),
 		cmocka_unit_test(outputs_are_untouched_on_failure),
 	};
