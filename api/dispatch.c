@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "api/envelope.h"
+#include "api/host_names.h"
 #include "api/request.h"
 #include "base/id.h"
 #include "base/lag.h"
@@ -138,6 +139,32 @@ static int count_failure(struct request *q, struct err *e)
 	return -ERR_RATE;
 }
 
+/* Before anything else: a page of a stranger must not even count as a failed authentication of this address. A unix socket is out
+ * of its reach, and with TLS the browser has compared the name with the certificate. HTTP/1.0 needs no Host, and no browser
+ * speaks it. */
+static bool is_for_us(struct request *q)
+{
+	const char *host = call_header(&q->call, "Host"), *origin = call_header(&q->call, "Origin");
+	const char *const *ours = q->s->hosts;
+	auto_free char *text = NULL;
+
+	if (q->conn->is_unix || q->conn->tls || !ours)
+		return true;
+	if (host && !host_name_is_ours(ours, host))
+		text = xasprintf(
+			"header Host is \"%.100s\"; allowed: localhost, a loopback address, node.name, the "
+			"host of node.public_url, or a name in api.hosts",
+			host);
+	else if (origin && !host_name_is_ours(ours, origin))
+		text = xasprintf(
+			"header Origin is \"%.100s\"; allowed: pages of localhost, of a loopback address, "
+			"of node.name, of the host of node.public_url, or of a name in api.hosts",
+			origin);
+	if (text)
+		request_refuse(q, host && !host_name_is_ours(ours, host) ? 421 : 403, text);
+	return !text;
+}
+
 static bool has_credentials(const struct request *q)
 {
 	char name[CERT_NAME];
@@ -224,7 +251,7 @@ enum dispatch dispatch_head(struct request *q, const char *head, size_t n)
 		return DISPATCH_ANSWERED;
 	}
 	take(q, &h);
-	if (!find_route(q))
+	if (!is_for_us(q) || !find_route(q))
 		return DISPATCH_ANSWERED;
 	if (admit(q, &e)) {
 		call_reply_err(&q->call, &e);

@@ -141,6 +141,7 @@ int server_new(const struct server_config *cfg, struct server **ret, struct err 
 	s->in_max = s->limits.head_bytes * 2 > SERVER_RX ? s->limits.head_bytes * 2 : SERVER_RX;
 	s->authenticate = cfg->authenticate;
 	s->arg = cfg->arg;
+	s->hosts = cfg->hosts;
 	s->router = router_new(cfg->routes);
 	s->stats = xcalloc(router_count(s->router) + 1, sizeof(s->stats[0]));
 	s->auth_rate = auth_rate_new(s->limits.auth_fails);

@@ -47,6 +47,9 @@ struct credentials {
 struct server_config {
 	uv_loop_t *loop;
 	struct server_limits limits;
+	/* Names of this server besides those of loopback, or URLs with them; NULL ends. Borrowed. A
+	 * request to a plain TCP listener that names another in Host or Origin is refused. NULL: none is. */
+	const char *const *hosts;
 	const struct route *const
 		*routes; /* NULL-terminated list of tables; each table ends with method NULL */
 	int (*authenticate)(void *arg, const struct credentials *cred, struct caller *ret, struct err *e);

@@ -52,6 +52,7 @@ struct server {
 	size_t in_max; /* plain bytes one connection may have waiting */
 	int (*authenticate)(void *arg, const struct credentials *cred, struct caller *ret, struct err *e);
 	void *arg;
+	const char *const *hosts;
 	struct router *router;
 	struct auth_rate *auth_rate;
 	struct peer_counts *peers;

@@ -60,7 +60,7 @@ struct config_node {
 };
 
 struct config_api {
-	struct config_list listen;
+	struct config_list listen, hosts;
 	char *tls_cert, *tls_key, *tls_client_ca;
 	int tls_client; /* enum tls_client */
 	int64_t unix_mode;

@@ -102,6 +102,13 @@ const struct key config_keys[] = {
 	  .doc = "Addresses to listen on. TCP needs tls_cert and tls_key unless it is a loopback "
 		 "address. Port 0 takes a free one. Sockets handed over by systemd are taken "
 		 "besides, and take the place of the same address here." },
+	{ "api", "hosts", &type_hosts, AT(api.hosts),
+	  .preset = "",
+	  .doc = "Further names by which clients reach a TCP address without TLS, for example through a "
+		 "reverse proxy. A request whose Host is not one of them, nor localhost, a loopback "
+		 "address, node.name or the host of node.public_url, is refused (421), and one whose "
+		 "Origin is of another host too (403): a web page could otherwise reach the node through "
+		 "the browser of somebody on this host." },
 	{ "api", "tls_cert", &type_path, AT(api.tls_cert),
 	  .preset = "",
 	  .doc = "PEM file with the server's certificate chain. With it every TCP address speaks "

@@ -176,6 +176,17 @@ static bool item_address(const struct key *k, const char *text, void *dst)
 	return item_take(value_address(text), dst);
 }
 
+static bool item_host(const struct key *k, const char *text, void *dst)
+{
+	size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-");
+	char *address = value_address(text);
+
+	(void)k;
+	if (address)
+		return item_take(address, dst);
+	return item_take(text[n] || n > 253 || strspn(text, ".-") ? NULL : xstrdup(text), dst);
+}
+
 static char *listen_tcp(const char *text)
 {
 	const char *colon = strrchr(text, ':');
@@ -319,6 +330,7 @@ static bool item_slot(const struct key *k, const char *text, void *dst)
 
 const struct value_type type_listen =
 	TEXTS(item_listen, "ADDRESS:PORT, [ADDRESS]:PORT or unix:/path, with a numeric address");
+const struct value_type type_hosts = TEXTS(item_host, "host names or IP addresses, without ports");
 const struct value_type type_urls = TEXTS(item_url, "http:// or https:// URLs");
 const struct value_type type_addresses = TEXTS(item_address, "IPv4 or IPv6 addresses");
 

@@ -53,6 +53,7 @@ struct daemon {
 	struct vmm *vmm;
 	struct api *api;
 	struct server *server;
+	const char **hosts; /* owned; the names in it are the configuration's */
 	struct signals *signals;
 	struct watchdog *watchdog;
 	struct loop_timer *force_timer;
@@ -218,9 +219,23 @@ static void on_stop(void *arg, int signum, unsigned nth)
 
 /* ------------------------------------------------------------------ the start */
 
+/* As long as the server lives. */
+static void name_hosts(struct daemon *d)
+{
+	const struct config *c = d->config;
+	size_t n = 0;
+
+	d->hosts = xcalloc(c->api.hosts.n + 3, sizeof(*d->hosts));
+	d->hosts[n++] = c->node.name;
+	d->hosts[n++] = c->node.public_url;
+	for (size_t i = 0; i < c->api.hosts.n; i++)
+		d->hosts[n++] = c->api.hosts.v[i];
+}
+
 static int open_server(struct daemon *d, struct err *e)
 {
 	const struct server_config cfg = { .loop = &d->loop,
+					   .hosts = d->hosts,
 					   .limits = settings_limits(d->config),
 					   .routes = api_routes,
 					   .authenticate = api_authenticate,
@@ -292,6 +307,7 @@ static int start(struct daemon *d, struct err *e)
 	if (r)
 		return r;
 	d->api = api_new(d->vmm, &api);
+	name_hosts(d);
 	r = open_server(d, e);
 	return r ? r : listen_all(d, e);
 }
@@ -461,6 +477,7 @@ int main(int argc, char **argv)
 	settings_free(&d.reloaded);
 	settings_free(&d.settings);
 	free(d.images_dir);
+	free(d.hosts);
 	config_free(d.config);
 	options_free(&d.options);
 	return status;

@@ -243,10 +243,10 @@ def status_of(raw):
 
 
 def test_a_body_over_the_limit_is_413(node):
-    answer = node.raw(f"POST {PREFIX}/cvms HTTP/1.1\r\nHost: x\r\nX-API-Key: {node.key}\r\n"
+    answer = node.raw(f"POST {PREFIX}/cvms HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {node.key}\r\n"
                       "Content-Length: 1000000000\r\n\r\n".encode())
     assert status_of(answer) == 413
-    assert status_of(node.raw(f"GET {PREFIX}/node HTTP/1.1\r\nHost: x\r\nX-API-Key: {node.key}\r\n"
+    assert status_of(node.raw(f"GET {PREFIX}/node HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {node.key}\r\n"
                               f"Content-Length: 10\r\nConnection: close\r\n\r\n0123456789".encode())) in (400, 413)
 
 
@@ -258,14 +258,14 @@ def test_a_compose_file_over_its_limit_is_refused(node):
 
 
 def test_a_target_too_long_is_414_and_headers_too_many_431(node):
-    assert status_of(node.raw(b"GET /" + b"x" * 12000 + b" HTTP/1.1\r\nHost: x\r\n\r\n")) == 414
-    assert status_of(node.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 20000 + b"\r\n\r\n")) == 431
+    assert status_of(node.raw(b"GET /" + b"x" * 12000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")) == 414
+    assert status_of(node.raw(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: " + b"y" * 20000 + b"\r\n\r\n")) == 431
     many = b"".join(b"X-%d: y\r\n" % n for n in range(300))
-    assert status_of(node.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + many + b"\r\n")) == 431
+    assert status_of(node.raw(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + many + b"\r\n")) == 431
 
 
 def test_chunked_bodies_are_411(node):
-    answer = node.raw(f"POST {PREFIX}/cvms HTTP/1.1\r\nHost: x\r\nX-API-Key: {node.key}\r\n"
+    answer = node.raw(f"POST {PREFIX}/cvms HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {node.key}\r\n"
                       "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n".encode())
     assert status_of(answer) == 411
 

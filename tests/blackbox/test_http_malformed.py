@@ -21,7 +21,7 @@ def daemon(shared_node):
     return SimpleNamespace(port=urlsplit(shared_node.url).port, url=shared_node.url, key=shared_node.key)
 
 
-CLEAN = b"GET /healthz HTTP/1.1\r\nHost: clean\r\nX-Request-Id: clean-request\r\n\r\n"
+CLEAN = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: clean-request\r\n\r\n"
 
 
 def get(*lines, target=b"/healthz", version=b"HTTP/1.1"):
@@ -29,77 +29,77 @@ def get(*lines, target=b"/healthz", version=b"HTTP/1.1"):
 
 
 def post(*lines, body=b""):
-    return b"POST /healthz HTTP/1.1\r\nHost: h\r\n" + b"".join(l + b"\r\n" for l in lines) + b"\r\n" + body
+    return b"POST /healthz HTTP/1.1\r\nHost: localhost\r\n" + b"".join(l + b"\r\n" for l in lines) + b"\r\n" + body
 
 
 CHUNKS = b"5\r\nhello\r\n0\r\n\r\n"
 
 BAD = {
     # bytes that end a line for one reader and not for another
-    "bare CR in a value": (400, get(b"Host: h", b"X: a\rb")),
-    "bare CR at the end of a value": (400, get(b"Host: h", b"X: a\r")),
+    "bare CR in a value": (400, get(b"Host: localhost", b"X: a\rb")),
+    "bare CR at the end of a value": (400, get(b"Host: localhost", b"X: a\r")),
     "bare CR hides Transfer-Encoding (CVE-2023-30589)": (400, post(b"X: \rTransfer-Encoding: chunked", body=CHUNKS)),
     "bare CR hides Content-Length": (400, post(b"X: a\rContent-Length: 70")),
-    "head ends in CR LF CR X (CVE-2025-23167)": (400, b"GET /healthz HTTP/1.1\r\nHost: h\r\n\rX\r\n\r\n"),
-    "bare LF after the request line": (400, b"GET /healthz HTTP/1.1\nHost: h\r\n\r\n"),
-    "bare LF after a field": (400, b"GET /healthz HTTP/1.1\r\nHost: h\nX: y\r\n\r\n"),
-    "bare LF everywhere": (400, b"GET /healthz HTTP/1.1\nHost: h\n\n"),
-    "bare LF ends the head": (400, b"GET /healthz HTTP/1.1\r\nHost: h\r\n\n"),
-    "CR in the request line": (400, b"GET /heal\rthz HTTP/1.1\r\nHost: h\r\n\r\n"),
+    "head ends in CR LF CR X (CVE-2025-23167)": (400, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\rX\r\n\r\n"),
+    "bare LF after the request line": (400, b"GET /healthz HTTP/1.1\nHost: localhost\r\n\r\n"),
+    "bare LF after a field": (400, b"GET /healthz HTTP/1.1\r\nHost: localhost\nX: y\r\n\r\n"),
+    "bare LF everywhere": (400, b"GET /healthz HTTP/1.1\nHost: localhost\n\n"),
+    "bare LF ends the head": (400, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\n"),
+    "CR in the request line": (400, b"GET /heal\rthz HTTP/1.1\r\nHost: localhost\r\n\r\n"),
     # control characters
-    "NUL in a value": (400, get(b"Host: h", b"X: a\0b")),
-    "NUL in a name": (400, get(b"Host: h", b"X\0: a")),
-    "NUL in the target": (400, get(b"Host: h", target=b"/healthz\0")),
-    "control character in a value": (400, get(b"Host: h", b"X: a\x01b")),
-    "DEL in a value": (400, get(b"Host: h", b"X: a\x7fb")),
-    "control character in the method": (400, b"G\x02T /healthz HTTP/1.1\r\nHost: h\r\n\r\n"),
-    "control character in the target": (400, get(b"Host: h", target=b"/heal\x1bthz")),
-    "tab in the request line": (400, b"GET\t/healthz\tHTTP/1.1\r\nHost: h\r\n\r\n"),
-    "bytes above ASCII in the target": (400, get(b"Host: h", target=b"/\xc3\xa4")),
+    "NUL in a value": (400, get(b"Host: localhost", b"X: a\0b")),
+    "NUL in a name": (400, get(b"Host: localhost", b"X\0: a")),
+    "NUL in the target": (400, get(b"Host: localhost", target=b"/healthz\0")),
+    "control character in a value": (400, get(b"Host: localhost", b"X: a\x01b")),
+    "DEL in a value": (400, get(b"Host: localhost", b"X: a\x7fb")),
+    "control character in the method": (400, b"G\x02T /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    "control character in the target": (400, get(b"Host: localhost", target=b"/heal\x1bthz")),
+    "tab in the request line": (400, b"GET\t/healthz\tHTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    "bytes above ASCII in the target": (400, get(b"Host: localhost", target=b"/\xc3\xa4")),
     "absolute garbage": (400, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(256))),
     # field grammar
-    "obs-fold": (400, get(b"Host: h", b"X: a", b" b")),
-    "obs-fold with a tab": (400, get(b"Host: h", b"X: a", b"\tb")),
-    "folded first field": (400, get(b" Host: h")),
+    "obs-fold": (400, get(b"Host: localhost", b"X: a", b" b")),
+    "obs-fold with a tab": (400, get(b"Host: localhost", b"X: a", b"\tb")),
+    "folded first field": (400, get(b" Host: localhost")),
     "obs-fold extends Content-Length": (400, post(b"Content-Length: 1", b" 0", body=b"x" * 10)),
     "space before the colon": (400, get(b"Host : h")),
     "Transfer-Encoding with a space before the colon": (400, post(b"Transfer-Encoding : chunked", body=CHUNKS)),
     "Content-Length with a space before the colon": (400, post(b"Content-Length : 5", body=b"hello")),
-    "empty header name": (400, get(b"Host: h", b": x")),
-    "line without a colon": (400, get(b"Host: h", b"nonsense")),
-    "space inside a header name": (400, get(b"Host: h", b"X Y: z")),
-    "bracket in a header name": (400, get(b"Host: h", b"X(Y): z")),
-    "bytes above ASCII in a header name": (400, get(b"Host: h", b"X\xe4: z")),
+    "empty header name": (400, get(b"Host: localhost", b": x")),
+    "line without a colon": (400, get(b"Host: localhost", b"nonsense")),
+    "space inside a header name": (400, get(b"Host: localhost", b"X Y: z")),
+    "bracket in a header name": (400, get(b"Host: localhost", b"X(Y): z")),
+    "bytes above ASCII in a header name": (400, get(b"Host: localhost", b"X\xe4: z")),
     # the request line
-    "two spaces before the target": (400, b"GET  /healthz HTTP/1.1\r\nHost: h\r\n\r\n"),
-    "two spaces before the version": (400, b"GET /healthz  HTTP/1.1\r\nHost: h\r\n\r\n"),
-    "space at the end of the request line": (400, b"GET /healthz HTTP/1.1 \r\nHost: h\r\n\r\n"),
-    "space in the target": (400, b"GET /heal thz HTTP/1.1\r\nHost: h\r\n\r\n"),
-    "space before the method": (400, b" GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"),
+    "two spaces before the target": (400, b"GET  /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    "two spaces before the version": (400, b"GET /healthz  HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    "space at the end of the request line": (400, b"GET /healthz HTTP/1.1 \r\nHost: localhost\r\n\r\n"),
+    "space in the target": (400, b"GET /heal thz HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    "space before the method": (400, b" GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"),
     "no version (HTTP/0.9 request line)": (400, b"GET /healthz\r\n\r\n"),
-    "HTTP/0.9": (505, get(b"Host: h", version=b"HTTP/0.9")),
-    "HTTP/2.0": (505, get(b"Host: h", version=b"HTTP/2.0")),
-    "HTTP/1.2": (505, get(b"Host: h", version=b"HTTP/1.2")),
+    "HTTP/0.9": (505, get(b"Host: localhost", version=b"HTTP/0.9")),
+    "HTTP/2.0": (505, get(b"Host: localhost", version=b"HTTP/2.0")),
+    "HTTP/1.2": (505, get(b"Host: localhost", version=b"HTTP/1.2")),
     "HTTP/2 preface": (505, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
-    "HTTP/1.10": (400, get(b"Host: h", version=b"HTTP/1.10")),
-    "lower-case version": (400, get(b"Host: h", version=b"http/1.1")),
-    "another protocol": (400, get(b"Host: h", version=b"ICY/1.1")),
-    "no method": (400, b"/healthz HTTP/1.1\r\nHost: h\r\n\r\n"),
-    "lower-case method": (501, b"get /healthz HTTP/1.1\r\nHost: h\r\n\r\n"),
-    "unknown method": (501, b"BREW /healthz HTTP/1.1\r\nHost: h\r\n\r\n"),
-    "CONNECT": (501, b"CONNECT h:443 HTTP/1.1\r\nHost: h\r\n\r\n"),
-    "method with a bracket": (400, b"G(T /healthz HTTP/1.1\r\nHost: h\r\n\r\n"),
-    "absolute-form target": (400, get(b"Host: h", target=b"http://other/healthz")),
-    "target without a slash": (400, get(b"Host: h", target=b"healthz")),
-    "fragment in the target": (400, get(b"Host: h", target=b"/healthz#x")),
-    "cut percent-escape": (400, get(b"Host: h", target=b"/healthz%4")),
-    "percent-escape that is none": (400, get(b"Host: h", target=b"/healthz%zz")),
-    "%00": (400, get(b"Host: h", target=b"/healthz%00")),
-    "escaped bytes that are not UTF-8": (400, get(b"Host: h", target=b"/%ff%fe")),
-    "bad escape in the query": (400, get(b"Host: h", target=b"/healthz?a=%g1")),
-    "dot segments": (400, get(b"Host: h", target=b"/a/../healthz")),
-    "escaped dot segments": (400, get(b"Host: h", target=b"/a/%2e%2E/healthz")),
-    "over-long target": (414, get(b"Host: h", target=b"/" + b"a" * 20000)),
+    "HTTP/1.10": (400, get(b"Host: localhost", version=b"HTTP/1.10")),
+    "lower-case version": (400, get(b"Host: localhost", version=b"http/1.1")),
+    "another protocol": (400, get(b"Host: localhost", version=b"ICY/1.1")),
+    "no method": (400, b"/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    "lower-case method": (501, b"get /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    "unknown method": (501, b"BREW /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    "CONNECT": (501, b"CONNECT h:443 HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    "method with a bracket": (400, b"G(T /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    "absolute-form target": (400, get(b"Host: localhost", target=b"http://other/healthz")),
+    "target without a slash": (400, get(b"Host: localhost", target=b"healthz")),
+    "fragment in the target": (400, get(b"Host: localhost", target=b"/healthz#x")),
+    "cut percent-escape": (400, get(b"Host: localhost", target=b"/healthz%4")),
+    "percent-escape that is none": (400, get(b"Host: localhost", target=b"/healthz%zz")),
+    "%00": (400, get(b"Host: localhost", target=b"/healthz%00")),
+    "escaped bytes that are not UTF-8": (400, get(b"Host: localhost", target=b"/%ff%fe")),
+    "bad escape in the query": (400, get(b"Host: localhost", target=b"/healthz?a=%g1")),
+    "dot segments": (400, get(b"Host: localhost", target=b"/a/../healthz")),
+    "escaped dot segments": (400, get(b"Host: localhost", target=b"/a/%2e%2E/healthz")),
+    "over-long target": (414, get(b"Host: localhost", target=b"/" + b"a" * 20000)),
     # Host
     "no Host": (400, get(b"X: y")),
     "two Hosts": (400, get(b"Host: a", b"Host: b")),
@@ -127,14 +127,14 @@ BAD = {
     "two Transfer-Encodings": (411, post(b"Transfer-Encoding: chunked", b"Transfer-Encoding: x", body=CHUNKS)),
     "Transfer-Encoding in HTTP/1.0": (
         411,
-        b"POST /healthz HTTP/1.0\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + CHUNKS,
+        b"POST /healthz HTTP/1.0\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + CHUNKS,
     ),
     "empty Transfer-Encoding": (411, post(b"Transfer-Encoding:")),
     "Expect that is not 100-continue": (417, post(b"Expect: 200-ok", b"Content-Length: 2", body=b"{}")),
     # sizes
-    "too many fields": (431, get(b"Host: h", *[b"X-%d: y" % i for i in range(150)])),
-    "too big a head": (431, get(b"Host: h", *[b"X-%d: " % i + b"y" * 500 for i in range(60)])),
-    "one endless field": (431, get(b"Host: h", b"X: " + b"y" * 40000)),
+    "too many fields": (431, get(b"Host: localhost", *[b"X-%d: y" % i for i in range(150)])),
+    "too big a head": (431, get(b"Host: localhost", *[b"X-%d: " % i + b"y" * 500 for i in range(60)])),
+    "one endless field": (431, get(b"Host: localhost", b"X: " + b"y" * 40000)),
 }
 
 
@@ -202,7 +202,7 @@ def test_refusal_arrives_byte_by_byte_too(daemon, name):
 
 
 def test_wellformed_requests_are_answered_in_order_on_one_connection(daemon):
-    last = b"GET /healthz HTTP/1.1\r\nhOST:h\r\nX-Request-Id:  third \r\nConnection: close\r\n\r\n"
+    last = b"GET /healthz HTTP/1.1\r\nhOST:localhost\r\nX-Request-Id:  third \r\nConnection: close\r\n\r\n"
     first = b"GET /healthz?a=%C3%A4&b HTTP/1.1\r\nHost: [::1]:80\r\nX-Empty:\r\nX-Latin: \xe4\r\nX-Request-Id: first\r\n\r\n"
     answer = talk(daemon.port, b"\r\n" + first + CLEAN + last)
     assert answer.count(b"HTTP/1.1 200 OK") == 3
@@ -217,13 +217,13 @@ def test_http_1_0_needs_no_host_and_is_closed(daemon):
 
 
 def test_options_is_405_with_the_methods_of_the_path(daemon):
-    answer = talk(daemon.port, b"OPTIONS /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+    answer = talk(daemon.port, b"OPTIONS /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 405 ")
     assert b"\r\nAllow: GET, HEAD\r\n" in answer
 
 
 def test_head_has_the_length_of_get_and_no_body(daemon):
-    close = b" /healthz HTTP/1.1\r\nHost: h\r\nX-Request-Id: same\r\nConnection: close\r\n\r\n"
+    close = b" /healthz HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: same\r\nConnection: close\r\n\r\n"
     got, head = talk(daemon.port, b"GET" + close), talk(daemon.port, b"HEAD" + close)
     assert head == got.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
 

@@ -134,7 +134,7 @@ def _crowd(where, request, clients, rounds, done):
 def crowd(node, path, clients, rounds=1):
     """Yields a function: what has been read so far, as (bytes, last bytes) of each answer."""
     where = urlsplit(node.url)
-    request = f"GET {path} HTTP/1.1\r\nHost: x\r\nX-API-Key: {node.key}\r\nConnection: close\r\n\r\n".encode()
+    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {node.key}\r\nConnection: close\r\n\r\n".encode()
     done, got = multiprocessing.Queue(), []
     process = multiprocessing.Process(target=_crowd, args=((where.hostname, where.port), request, clients, rounds, done), daemon=True)
     process.start()
@@ -303,7 +303,7 @@ def opened(node, path, key, held, expected=200):
     s = socket.create_connection((where.hostname, where.port), timeout=10)
     held.append(s)
     credential = f"X-API-Key: {key}\r\n" if key else ""
-    s.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n{credential}Accept: text/event-stream\r\n\r\n".encode())
+    s.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{credential}Accept: text/event-stream\r\n\r\n".encode())
     got = s.recv(4096)
     assert got.startswith(f"HTTP/1.1 {expected}".encode()), got
     return got.decode(errors="replace")

@@ -66,7 +66,7 @@ def test_weak_tags_and_garbage_are_400(node, tag):
 def test_all_of_several_fields_have_to_hold(node):
     cvm = node.create(stopped=True)
     now, key = tag_of(cvm), node.key
-    sent = (f"POST /api/v1/cvms/{cvm.uuid}/start HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\nIf-Match: {now}\r\nIf-Match: \"999\"\r\n"
+    sent = (f"POST /api/v1/cvms/{cvm.uuid}/start HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {key}\r\nIf-Match: {now}\r\nIf-Match: \"999\"\r\n"
             "Content-Length: 0\r\nConnection: close\r\n\r\n")
     assert node.raw(sent.encode()).startswith(b"HTTP/1.1 412 ")
     assert cvm.status == "stopped"

@@ -66,7 +66,7 @@ def handshake(node, context):
     host, port = node.url.split("://")[1].split(":")
     with socket.create_connection((host, int(port)), timeout=10) as raw:
         with context.wrap_socket(raw, server_hostname=host) as s:
-            s.sendall(f"GET {PREFIX}/auth/me HTTP/1.1\r\nHost: x\r\nX-API-Key: {node.key}\r\nConnection: close\r\n\r\n".encode())
+            s.sendall(f"GET {PREFIX}/auth/me HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {node.key}\r\nConnection: close\r\n\r\n".encode())
             got = b""
             while piece := s.recv(65536):
                 got += piece
@@ -140,7 +140,7 @@ def test_old_versions_are_refused_to_openssl_too(rsa, tls_node, version):
 
 def test_plain_http_to_a_tls_port_gets_no_answer_of_ours(tls_node):
     node = tls_node()
-    assert b"200" not in node.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert b"200" not in node.raw(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert node.api("GET", "/healthz", prefix="", key=None).status == 200
 
 
