@@ -22,6 +22,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "api/request.h"
 #include "base/lag.h"
@@ -58,9 +60,19 @@ static void refuse(struct conn *c, int status, const char *text)
 	request_refuse(c->req, status, text);
 }
 
+/* Between two bytes of a body, but no later than the whole must be there. */
+static void set_body_due(struct conn *c)
+{
+	uint64_t now = uv_now(c->s->loop), idle = c->s->limits.body_idle_ms;
+	uint64_t left = c->body_until > now ? c->body_until - now : 1;
+
+	conn_set_due(c, left < idle ? left : idle);
+}
+
 static void run(struct conn *c)
 {
 	c->state = CONN_CALL;
+	conn_place(c);
 	c->due = 0;
 	dispatch_run(c->req);
 }
@@ -80,7 +92,9 @@ static void take_head(struct conn *c, size_t n)
 		run(c);
 	} else if (d == DISPATCH_BODY) {
 		c->state = CONN_BODY;
-		conn_set_due(c, c->s->limits.body_idle_ms);
+		conn_place(c);
+		c->body_until = uv_now(c->s->loop) + c->s->limits.body_ms + c->req->length / BODY_BYTES_MS;
+		set_body_due(c);
 		if (c->req->expects && c->in.len == 0)
 			conn_send(c, "HTTP/1.1 100 Continue\r\n\r\n", 25);
 	}
@@ -90,7 +104,6 @@ static void take_head(struct conn *c, size_t n)
 static bool step_head(struct conn *c)
 {
 	struct head_fault fault;
-	size_t n = 0;
 	int r;
 
 	/* RFC 9112 2.2: one empty line before a request is ignored */
@@ -108,6 +121,7 @@ static bool step_head(struct conn *c)
 		take_head(c, n);
 	} else if (!c->head_started) {
 		c->head_started = true;
+		conn_place(c);
 		conn_set_due(c, c->s->limits.head_ms);
 	}
 	return r != 0;
@@ -123,7 +137,7 @@ static bool step_body(struct conn *c)
 	buf_drop(&c->in, n);
 	if (n < missing) {
 		if (n)
-			conn_set_due(c, c->s->limits.body_idle_ms);
+			set_body_due(c);
 		return false;
 	}
 	run(c);
@@ -250,6 +264,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 	if (n == UV_ENOBUFS)
 		return;
 	LAG_SECTION("connection", "read");
+	c->read_at = uv_now(c->s->loop);
 	if (n == UV_EOF) {
 		at_eof(c);
 	} else if (n < 0) {
@@ -275,6 +290,7 @@ void conn_answered(struct conn *c, bool keep)
 	c->state = CONN_HEAD;
 	c->scan = (struct head_scan){ 0 };
 	c->head_started = c->head_any = false;
+	conn_place(c);
 	conn_set_due(c, c->s->limits.keepalive_ms);
 	if (!c->processing)
 		conn_queue_resume(c);
@@ -325,20 +341,28 @@ static void out_of_patience(struct conn *c)
 	}
 }
 
+/* Has it sent what the loop has not come to read? After a stall of the loop the timers run before
+ * the sockets. Reading is never put off for that long otherwise, so sending bit by bit gains
+ * nothing. */
+static bool waits_for_us(const struct conn *c, uint64_t now)
+{
+	uv_os_fd_t fd;
+	int n = 0;
+
+	if (c->resume_queued)
+		return true;
+	return now - c->read_at >= UNREAD_MS && !uv_fileno(&c->uv.handle, &fd) && !ioctl(fd, FIONREAD, &n) &&
+	       n > 0;
+}
+
 void conn_check_deadlines(struct conn *c, uint64_t now)
 {
-	if (c->write_due && now >= c->write_due) {
-		size_t left = conn_backlog(c);
-
-		if (left >= c->write_left) {
-			c->s->timeouts++;
-			conn_destroy(c);
-			return;
-		}
-		c->write_left = left;
-		c->write_due = now + c->s->limits.write_stall_ms;
-	}
-	if (c->due && now >= c->due && c->state != CONN_CLOSED)
+	conn_check_written(c, now);
+	if (!c->due || now < c->due || c->state == CONN_CLOSED)
+		return;
+	if (is_open(c) && waits_for_us(c, now))
+		conn_set_due(c, UNREAD_MS);
+	else
 		out_of_patience(c);
 }
 
@@ -359,8 +383,6 @@ static void on_closed(uv_handle_t *h)
 	struct conn *c = h->data;
 	struct server *s = c->s;
 
-	if (!c->is_unix)
-		peer_counts_drop(s->peers, &c->peer);
 	LIST_REMOVE(c, all);
 	tls_free(c->tls);
 	buf_free(&c->in);
@@ -375,6 +397,8 @@ void conn_destroy(struct conn *c)
 	if (c->state == CONN_CLOSED)
 		return;
 	c->state = CONN_CLOSED;
+	conn_place(c);
+	places_leave(c);
 	c->due = c->write_due = 0;
 	c->reading = false;
 	if (c->resume_queued)
@@ -395,6 +419,7 @@ static bool know_unix_peer(struct conn *c)
 		return false;
 	c->uid = cred.uid;
 	c->gid = cred.gid;
+	c->peer = peer_key_of_uid(cred.uid);
 	return true;
 }
 
@@ -421,18 +446,16 @@ static void on_refused_closed(uv_handle_t *h)
 	server_handle_closed(s);
 }
 
-static bool admit(struct conn *c)
+static bool open_socket(struct conn *c, int fd)
 {
-	struct server *s = c->s;
-
-	if (s->n_conns >= s->limits.connections)
+	if (c->is_unix ? uv_pipe_open(&c->uv.pipe, fd) : uv_tcp_open(&c->uv.tcp, fd)) {
+		(void)close(fd);
 		return false;
-	if (c->is_unix)
-		return know_unix_peer(c);
-	return know_tcp_peer(c) && peer_counts_add(s->peers, &c->peer, s->limits.per_peer);
+	}
+	return c->is_unix ? know_unix_peer(c) : know_tcp_peer(c);
 }
 
-void conn_accept(struct listener *l)
+void conn_accept(struct listener *l, int fd)
 {
 	struct server *s = l->s;
 	struct conn *c = xcalloc(1, sizeof(*c));
@@ -445,7 +468,7 @@ void conn_accept(struct listener *l)
 		(void)uv_tcp_init(s->loop, &c->uv.tcp);
 	c->uv.handle.data = c;
 	s->handles++;
-	if (uv_accept(&l->uv.stream, &c->uv.stream) || !admit(c)) {
+	if (!open_socket(c, fd) || !places_take(c)) {
 		s->refused++;
 		uv_close(&c->uv.handle, on_refused_closed);
 		return;
@@ -457,6 +480,7 @@ void conn_accept(struct listener *l)
 		c->tls = tls_new(l->ctx, &c->out);
 	c->state = c->tls ? CONN_HANDSHAKE : CONN_HEAD;
 	c->head_started = true;
+	conn_place(c);
 	conn_set_due(c, c->tls ? s->limits.handshake_ms : s->limits.head_ms);
 	regulate(c);
 }

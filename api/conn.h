@@ -20,10 +20,14 @@ struct conn {
 	union stream_handle uv;
 	struct server *s;
 	LIST_ENTRY(conn) all;
-	TAILQ_ENTRY(conn) resume;
+	TAILQ_ENTRY(conn) resume, waits;
 	enum conn_state state;
+	enum place place;
+	uint64_t waits_since; /* uv_now() */
 	bool resume_queued, processing, reading, eof, shut, head_started, head_any;
 
+	bool known;   /* a request of it was authenticated, or it is root's */
+	bool counted; /* among those of its peer */
 	bool is_unix;
 	unsigned uid, gid; /* unix socket: who is at the other end */
 	struct peer_key peer;
@@ -39,12 +43,16 @@ struct conn {
 	bool write_busy;
 	uv_shutdown_t shutdown;
 
-	uint64_t due;       /* when the state's patience ends; 0: never */
-	uint64_t write_due; /* when the peer must have taken something; 0: nothing waits */
-	size_t write_left;  /* unsent bytes when write_due was set */
+	uint64_t read_at;    /* when something was last read from it */
+	uint64_t body_until; /* when the whole body must be there */
+	uint64_t due;        /* when the state's patience ends; 0: never */
+	uint64_t write_due;  /* when the peer must have taken something; 0: nothing waits */
+	uint64_t taken;      /* bytes the kernel took so far, without those of @writing */
+	uint64_t taken_then; /* conn_taken() when write_due was set */
 };
 
-void conn_accept(struct listener *l);
+/* @fd: from accept(2), taken over. */
+void conn_accept(struct listener *l, int fd);
 
 /* Send plain bytes, encrypted if need be. May end in conn_destroy(). */
 void conn_send(struct conn *c, const void *data, size_t n);
@@ -68,7 +76,15 @@ void conn_resume(struct conn *c);
 void conn_check_deadlines(struct conn *c, uint64_t now);
 void conn_drain(struct conn *c);
 
-/* for conn_write.c and conn.c only */
+/* places.c: may the connection stay? Others may be closed for it. */
+bool places_take(struct conn *c);
+void places_leave(struct conn *c);
+/* Close the connection that has waited the longest without a key; false if there is none. */
+bool places_close_keyless(struct server *s);
+
+/* for the files of a connection only */
+void conn_check_written(struct conn *c, uint64_t now);
+void conn_place(struct conn *c); /* after each change of state */
 void conn_flush(struct conn *c);
 void conn_set_due(struct conn *c, uint64_t ms);
 void conn_queue_resume(struct conn *c);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * conn_write.c - the way out: straight to the kernel when it takes it, queued behind one uv_write() when not.
  *
- * c->writing is being written, c->out waits behind it. Whoever takes nothing for write_stall_ms while something waits is
- * disconnected (conn_check_deadlines); taking it slowly is fine.
+ * c->writing is being written, c->out waits behind it. Whoever takes less than WRITE_BYTES_MS a
+ * millisecond over write_stall_ms, while something waits, is disconnected (conn_check_written): so an
+ * answer ends in a time that its length bounds.
  *
  * The end of a connection is: last bytes, TLS goodbye, end-of-file, and then reading on for a moment. Closing with unread input would
  * make the kernel send a reset, and a reset can overtake the answer on its way into the client's hands.
@@ -13,11 +14,34 @@
 #include "api/request.h"
 #include "base/lag.h"
 
-enum { LINGER_MS = 2000 };
+enum { LINGER_MS = 2000, LATE_MS = 5000, WRITE_BYTES_MS = 4 };
 
 size_t conn_backlog(const struct conn *c)
 {
 	return c->out.len + uv_stream_get_write_queue_size(&c->uv.stream);
+}
+
+static uint64_t taken(const struct conn *c)
+{
+	return c->taken +
+	       (c->write_busy ? c->writing.len - uv_stream_get_write_queue_size(&c->uv.stream) : 0);
+}
+
+/* Something has waited for write_stall_ms since the last time: has the peer taken enough of it? */
+void conn_check_written(struct conn *c, uint64_t now)
+{
+	uint64_t ms = c->s->limits.write_stall_ms, least = ms * WRITE_BYTES_MS;
+
+	if (!c->write_due || now < c->write_due)
+		return;
+	/* Later than the timer can be: the loop was held, and could not write. */
+	if (now - c->write_due < LATE_MS && taken(c) - c->taken_then < least) {
+		c->s->timeouts++;
+		conn_destroy(c);
+		return;
+	}
+	c->taken_then = taken(c);
+	c->write_due = now + ms;
 }
 
 static void on_shutdown(uv_shutdown_t *req, int status)
@@ -49,6 +73,7 @@ static void on_written(uv_write_t *req, int status)
 	LAG_SECTION("connection", "written");
 	c->write_busy = false;
 	c->write_due = 0;
+	c->taken += c->writing.len;
 	buf_free(&c->writing);
 	if (c->state == CONN_CLOSED)
 		return;
@@ -74,7 +99,7 @@ static void queue(struct conn *c)
 		return;
 	}
 	c->write_busy = true;
-	c->write_left = c->writing.len;
+	c->taken_then = taken(c);
 	c->write_due = uv_now(c->s->loop) + c->s->limits.write_stall_ms;
 	server_deadline(c->s, c->write_due);
 }
@@ -89,6 +114,8 @@ static ssize_t try_now(struct conn *c, const void *data, size_t n)
 		return 0;
 	if (r < 0)
 		conn_destroy(c);
+	else
+		c->taken += (uint64_t)r;
 	return r;
 }
 
@@ -145,6 +172,7 @@ void conn_linger(struct conn *c)
 	if (c->state == CONN_LINGER || c->state == CONN_CLOSED)
 		return;
 	c->state = CONN_LINGER;
+	conn_place(c);
 	c->due = 0;
 	if (c->req)
 		request_desert(c->req);

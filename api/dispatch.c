@@ -115,8 +115,10 @@ static int authenticate(struct request *q, struct err *e)
 		return err_set(e, ERR_FORBIDDEN,
 			       "web pages (header Origin) can not use a client certificate: send an API key");
 	r = q->s->authenticate(q->s->arg, &cred, &caller, e);
-	if (r == 0)
+	if (r == 0) {
 		q->call.caller = caller;
+		q->conn->known = true;
+	}
 	return r;
 }
 

@@ -3,8 +3,12 @@
  *
  * Plain HTTP carries API keys in the clear, so without a certificate only loopback addresses are accepted, also from
  * systemd. A unix socket that is in the way is removed only when nobody answers behind it.
+ *
+ * Sockets are made here and watched with uv_poll_t. uv_listen() accepts in a loop of its own, which never
+ * ends while accept(2) says EMFILE (libuv 1.44): without a free descriptor the whole daemon would hang.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,11 +27,11 @@ static int bad_address(struct err *e, const char *address, const char *text)
 	return err_field(e, ERR_INVALID, "listen", address, "listen address %s: %s", address, text);
 }
 
-static int uv_failed(struct err *e, int status, const char *address)
+static int sys_failed(struct err *e, int error, const char *address)
 {
-	err_sys(e, -status, "listen on %s", address);
-	return status == UV_EADDRINUSE ? err_hint(e, "ss -lntp shows which process listens there")
-				       : -(int)e->code;
+	err_sys(e, error, "listen on %s", address);
+	return error == EADDRINUSE ? err_hint(e, "ss -lntp shows which process listens there")
+				   : -(int)e->code;
 }
 
 static int only_loopback(const struct listener *l, const struct sockaddr *sa, const char *address,
@@ -42,12 +46,11 @@ static int only_loopback(const struct listener *l, const struct sockaddr *sa, co
 static int note_tcp_address(struct listener *l, const char *address, struct err *e)
 {
 	struct sockaddr_storage ss = { 0 };
-	int n = sizeof(ss), r;
+	socklen_t n = sizeof(ss);
 	char text[PEER_TEXT];
 
-	r = uv_tcp_getsockname(&l->uv.tcp, (struct sockaddr *)&ss, &n);
-	if (r)
-		return uv_failed(e, r, address);
+	if (getsockname(l->fd, (struct sockaddr *)&ss, &n))
+		return sys_failed(e, errno, address);
 	(void)snprintf(l->address, sizeof(l->address), "%s", peer_text((struct sockaddr *)&ss, text));
 	return 0;
 }
@@ -76,7 +79,19 @@ static int parse(const char *address, struct sockaddr_storage *ss, struct err *e
 	return 0;
 }
 
-static int open_tcp(struct listener *l, uv_loop_t *loop, const char *address, struct err *e)
+static int bind_tcp(int fd, const struct sockaddr_storage *ss)
+{
+	bool v6 = ss->ss_family == AF_INET6;
+	int on = 1, off = 0;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
+	    (v6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off))))
+		return -1;
+	return bind(fd, (const struct sockaddr *)ss,
+		    v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
+}
+
+static int open_tcp(struct listener *l, const char *address, struct err *e)
 {
 	struct sockaddr_storage ss = { 0 };
 	int r = parse(address, &ss, e);
@@ -85,10 +100,8 @@ static int open_tcp(struct listener *l, uv_loop_t *loop, const char *address, st
 		r = only_loopback(l, (struct sockaddr *)&ss, address, e);
 	if (r < 0)
 		return r;
-	r = uv_tcp_init(loop, &l->uv.tcp);
-	if (r == 0)
-		r = uv_tcp_bind(&l->uv.tcp, (struct sockaddr *)&ss, 0);
-	return r ? uv_failed(e, r, address) : 0;
+	l->fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	return l->fd < 0 || bind_tcp(l->fd, &ss) ? sys_failed(e, errno, address) : 0;
 }
 
 /* ------------------------------------------------------------------ unix */
@@ -119,15 +132,9 @@ static int clear_path(const char *address, const char *path, struct err *e)
 	return unlink(path) ? err_sys(e, errno, "remove stale socket %s", path) : 0;
 }
 
-static bool folder_exists(const char *path)
+static int open_unix(struct listener *l, const struct listen_spec *spec, struct err *e)
 {
-	auto_free char *folder = xstrndup(path, (size_t)(strrchr(path, '/') - path));
-
-	return access(*folder ? folder : "/", F_OK) == 0;
-}
-
-static int open_unix(struct listener *l, uv_loop_t *loop, const struct listen_spec *spec, struct err *e)
-{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	const char *path = spec->address + strlen("unix:");
 	mode_t old;
 	int r = clear_path(spec->address, path, e);
@@ -137,48 +144,40 @@ static int open_unix(struct listener *l, uv_loop_t *loop, const struct listen_sp
 	if (l->ctx)
 		return bad_address(e, spec->address,
 				   "a unix socket speaks plain HTTP, without a certificate");
-	r = uv_pipe_init(loop, &l->uv.pipe, 0);
+	l->is_unix = true;
+	memcpy(sun.sun_path, path, strlen(path) + 1);
+	l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	/* nobody may connect before the mode is what was asked for */
 	old = umask(0177);
-	if (r == 0)
-		r = uv_pipe_bind(&l->uv.pipe, path);
+	r = l->fd < 0 ? -1 : bind(l->fd, (struct sockaddr *)&sun, sizeof(sun));
 	(void)umask(old);
-	/* libuv says EACCES for a folder that is not there. */
-	if (r == UV_EACCES && !folder_exists(path))
-		r = UV_ENOENT;
 	if (r)
-		return uv_failed(e, r, spec->address);
+		return sys_failed(e, errno, spec->address);
+	l->path = xstrdup(path);
 	if (spec->unix_mode && chmod(path, spec->unix_mode & 0777))
 		return err_sys(e, errno, "chmod %s", path);
-	l->is_unix = true;
 	(void)snprintf(l->address, sizeof(l->address), "%s", spec->address);
 	return 0;
 }
 
 /* ------------------------------------------------------------------ descriptors */
 
-static int adopt(struct listener *l, uv_loop_t *loop, int fd, const struct sockaddr *sa, const char *address,
-		 struct err *e)
+static int adopt(struct listener *l, int fd, const struct sockaddr *sa, const char *address, struct err *e)
 {
-	int r;
+	int flags = fcntl(fd, F_GETFL);
 
-	if (sa->sa_family == AF_UNIX) {
-		r = uv_pipe_init(loop, &l->uv.pipe, 0);
-		if (r == 0)
-			r = uv_pipe_open(&l->uv.pipe, fd);
-		l->is_unix = true;
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) || fcntl(fd, F_SETFD, FD_CLOEXEC))
+		return sys_failed(e, errno, address);
+	l->fd = fd;
+	l->is_unix = sa->sa_family == AF_UNIX;
+	if (l->is_unix)
 		(void)snprintf(l->address, sizeof(l->address), "unix:%.*s",
 			       (int)sizeof(((struct sockaddr_un *)0)->sun_path),
 			       ((const struct sockaddr_un *)(const void *)sa)->sun_path);
-	} else {
-		r = uv_tcp_init(loop, &l->uv.tcp);
-		if (r == 0)
-			r = uv_tcp_open(&l->uv.tcp, fd);
-	}
-	return r ? uv_failed(e, r, address) : 0;
+	return 0;
 }
 
-static int open_fd(struct listener *l, uv_loop_t *loop, const char *address, struct err *e)
+static int open_fd(struct listener *l, const char *address, struct err *e)
 {
 	struct sockaddr_storage ss = { 0 };
 	socklen_t n = sizeof(ss), opt_n = sizeof(int);
@@ -197,25 +196,22 @@ static int open_fd(struct listener *l, uv_loop_t *loop, const char *address, str
 	if (ss.ss_family != AF_UNIX && ss.ss_family != AF_INET && ss.ss_family != AF_INET6)
 		return bad_address(e, address, "neither a TCP nor a unix socket");
 	r = ss.ss_family == AF_UNIX ? 0 : only_loopback(l, (struct sockaddr *)&ss, address, e);
-	return r < 0 ? r : adopt(l, loop, (int)fd, (struct sockaddr *)&ss, address, e);
+	return r < 0 ? r : adopt(l, (int)fd, (struct sockaddr *)&ss, address, e);
 }
 
-int listener_open(struct listener *l, uv_loop_t *loop, const struct listen_spec *spec,
-		  uv_connection_cb on_connection, struct err *e)
+int listener_open(struct listener *l, const struct listen_spec *spec, struct err *e)
 {
 	int r;
 
 	if (!strncmp(spec->address, "unix:", 5))
-		r = open_unix(l, loop, spec, e);
+		r = open_unix(l, spec, e);
 	else if (!strncmp(spec->address, "fd:", 3))
-		r = open_fd(l, loop, spec->address, e);
+		r = open_fd(l, spec->address, e);
 	else
-		r = open_tcp(l, loop, spec->address, e);
+		r = open_tcp(l, spec->address, e);
 	if (r < 0)
 		return r;
-	l->uv.handle.data = l;
-	r = uv_listen(&l->uv.stream, BACKLOG, on_connection);
-	if (r)
-		return uv_failed(e, r, spec->address);
+	if (listen(l->fd, BACKLOG))
+		return sys_failed(e, errno, spec->address);
 	return l->is_unix ? 0 : note_tcp_address(l, spec->address, e);
 }

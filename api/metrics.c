@@ -124,6 +124,8 @@ void server_metrics(const struct server *s, struct buf *out)
 	counter(out, "teepod_http_connections_accepted_total", "Client connections accepted.", s->accepted);
 	counter(out, "teepod_http_connections_refused_total",
 		"Client connections over a limit, closed at once.", s->refused);
+	counter(out, "teepod_http_connections_evicted_total",
+		"Client connections closed to make room for others.", s->evicted);
 	counter(out, "teepod_http_auth_failed_total", "Requests with a wrong or missing credential.",
 		s->auth_failed);
 	counter(out, "teepod_http_timeouts_total", "Requests and answers that a client let time out.",

@@ -32,6 +32,14 @@ struct peer_key peer_key_of(const struct sockaddr *sa)
 	return k;
 }
 
+struct peer_key peer_key_of_uid(unsigned uid)
+{
+	struct peer_key k = { .family = 1 };
+
+	memcpy(k.b, &uid, sizeof(uid));
+	return k;
+}
+
 bool peer_equal(const struct peer_key *a, const struct peer_key *b)
 {
 	return a->family == b->family && !memcmp(a->b, b->b, sizeof(a->b));

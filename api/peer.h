@@ -12,10 +12,11 @@
  * of it). Mapped IPv4 counts as IPv4. */
 struct peer_key {
 	uint8_t b[8];
-	uint8_t family; /* 4, 6, or 0 for a unix socket */
+	uint8_t family; /* 4, 6, or 1 for the user of a unix socket */
 };
 
 struct peer_key peer_key_of(const struct sockaddr *sa);
+struct peer_key peer_key_of_uid(unsigned uid);
 bool peer_equal(const struct peer_key *a, const struct peer_key *b);
 uint64_t peer_hash(const struct peer_key *k, uint64_t seed);
 

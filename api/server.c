@@ -8,18 +8,22 @@
  */
 #include "api/server.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "api/conn.h"
 #include "api/request.h"
 #include "base/lag.h"
+#include "base/log.h"
 #include "base/loop.h"
 #include "base/own.h"
 
-enum { TICK_MS = 1000 };
+enum { TICK_MS = 1000, PAUSE_MS = 1000 };
 
 /* ------------------------------------------------------------------ deadlines */
 
@@ -99,6 +103,7 @@ static void fill_limits(struct server_limits *l)
 {
 	set_default(&l->head_ms, 10000);
 	set_default(&l->body_idle_ms, 30000);
+	set_default(&l->body_ms, 30000);
 	set_default(&l->body_wait_ms, 15000);
 	set_default(&l->keepalive_ms, 75000);
 	set_default(&l->handshake_ms, 10000);
@@ -125,8 +130,13 @@ static void fit_descriptors(struct server_limits *l)
 			return;
 	}
 	most = have.rlim_cur / 8 * 3;
-	if (l->connections > most)
-		l->connections = (unsigned)most;
+	if (l->connections <= most)
+		return;
+	log_warn(
+		"at most %llu connections are served instead of %u (api.max_connections): the process may open "
+		"%llu files (RLIMIT_NOFILE; LimitNOFILE= of the service)",
+		(unsigned long long)most, l->connections, (unsigned long long)have.rlim_cur);
+	l->connections = (unsigned)most;
 }
 
 int server_new(const struct server_config *cfg, struct server **ret, struct err *e)
@@ -148,6 +158,8 @@ int server_new(const struct server_config *cfg, struct server **ret, struct err 
 	s->peers = peer_counts_new();
 	LIST_INIT(&s->listeners);
 	LIST_INIT(&s->conns);
+	for (int p = 0; p < PLACES; p++)
+		TAILQ_INIT(&s->waiting[p]);
 	LIST_INIT(&s->requests);
 	TAILQ_INIT(&s->resume);
 	TAILQ_INIT(&s->deserted);
@@ -186,17 +198,62 @@ static void on_handle_closed(uv_handle_t *h)
 
 /* ------------------------------------------------------------------ listeners */
 
-static void on_connection(uv_stream_t *stream, int status)
-{
-	struct listener *l = stream->data;
+static void on_acceptable(uv_poll_t *poll, int status, int events);
 
+static void watch_listeners(void *arg)
+{
+	struct server *s = arg;
+	struct listener *l;
+
+	LIST_FOREACH(l, &s->listeners, all)
+	(void)uv_poll_start(&l->poll, UV_READABLE, on_acceptable);
+}
+
+/* No descriptor (or memory) is left. Who waits to be accepted goes on waiting: the kernel would tell of
+ * them again at once, in every turn. */
+static void pause_listeners(struct server *s, int error)
+{
+	struct listener *l;
+
+	if (s->accept_timer)
+		return;
+	log_warn("no connection is accepted for %d ms: %s; open files are limited by RLIMIT_NOFILE "
+		 "(LimitNOFILE= of the service)",
+		 PAUSE_MS, strerror(error));
+	LIST_FOREACH(l, &s->listeners, all)
+	(void)uv_poll_stop(&l->poll);
+	(void)loop_after(s->loop, PAUSE_MS, watch_listeners, s, &s->accept_timer);
+}
+
+/* What is left when the turn has taken long enough is found again in the next one. */
+static void on_acceptable(uv_poll_t *poll, int status, int events)
+{
+	struct listener *l = poll->data;
+
+	(void)status;
+	(void)events;
 	LAG_SECTION("connection", "accept");
-	if (status == 0)
-		conn_accept(l);
+	do {
+		int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd >= 0)
+			conn_accept(l, fd);
+		else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+			if (!places_close_keyless(l->s))
+				pause_listeners(l->s, errno);
+			return;
+		} else if (errno != EINTR && errno != ECONNABORTED)
+			return;
+	} while (!lag_enough());
 }
 
 static void listener_release(struct listener *l)
 {
+	if (l->fd >= 0)
+		(void)close(l->fd);
+	if (l->path)
+		(void)unlink(l->path);
+	free(l->path);
 	SSL_CTX_free(l->ctx);
 	free(l);
 }
@@ -216,8 +273,9 @@ static void close_listeners(struct server *s)
 
 	while ((l = LIST_FIRST(&s->listeners))) {
 		LIST_REMOVE(l, all);
-		uv_close(&l->uv.handle, on_listener_closed);
+		uv_close((uv_handle_t *)&l->poll, on_listener_closed);
 	}
+	loop_after_cancel(&s->accept_timer);
 }
 
 static int load_tls(struct listener *l, const struct listen_spec *spec, struct err *e)
@@ -245,25 +303,20 @@ int server_listen(struct server *s, const struct listen_spec *spec, char ret_add
 	int r;
 
 	l->s = s;
+	l->fd = -1;
 	r = load_tls(l, spec, e);
-	if (r < 0) {
+	if (!r)
+		r = listener_open(l, spec, e);
+	if (!r && uv_poll_init(s->loop, &l->poll, l->fd))
+		r = err_set(e, ERR_HOST, "listen on %s: it can not be watched", spec->address);
+	if (r) {
 		listener_release(l);
 		return r;
 	}
-	r = listener_open(l, s->loop, spec, on_connection, e);
-	l->uv.handle.data = l;
-	if (r < 0) {
-		/* before there is a handle its type is still UV_UNKNOWN_HANDLE */
-		if (l->uv.handle.type == UV_UNKNOWN_HANDLE) {
-			listener_release(l);
-			return r;
-		}
-		s->handles++;
-		uv_close(&l->uv.handle, on_listener_closed);
-		return r;
-	}
+	l->poll.data = l;
 	s->handles++;
 	LIST_INSERT_HEAD(&s->listeners, l, all);
+	(void)uv_poll_start(&l->poll, UV_READABLE, on_acceptable);
 	if (ret_address)
 		memcpy(ret_address, l->address, sizeof(l->address));
 	return 0;

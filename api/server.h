@@ -26,10 +26,11 @@ struct listen_spec {
 struct server_limits {           /* 0 = the default in brackets */
 	unsigned head_ms;        /* whole request head [10000] */
 	unsigned body_idle_ms;   /* between body bytes [30000] */
+	unsigned body_ms;        /* a whole body, and a second more for each 8 KB of it [30000] */
 	unsigned body_wait_ms;   /* a long body until it is parsed [15000] */
 	unsigned keepalive_ms;   /* idle connection [75000] */
 	unsigned handshake_ms;   /* TLS [10000] */
-	unsigned write_stall_ms; /* answer not taken by the peer [30000] */
+	unsigned write_stall_ms; /* answer not taken by the peer, or too slowly [30000] */
 	unsigned per_peer;       /* connections from one address [1024] */
 	unsigned connections;    /* in all [4096] */
 	unsigned auth_fails;     /* wrong keys a minute and address that get 401, not 429 [10] */

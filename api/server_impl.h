@@ -23,10 +23,12 @@ union stream_handle {
 };
 
 struct listener {
-	union stream_handle uv;
+	uv_poll_t poll;
+	int fd;     /* owned; -1: none */
+	char *path; /* owned; of a unix socket that was made here */
 	struct server *s;
 	LIST_ENTRY(listener) all;
-	bool is_unix, closing;
+	bool is_unix;
 	SSL_CTX *ctx;                 /* NULL: plain */
 	char address[256];
 };
@@ -36,6 +38,14 @@ struct route_stat {
 	uint64_t by_class[STAT_CLASSES];   /* [4]: 4xx */
 	uint64_t bucket[STAT_BUCKETS + 1]; /* the last: longer than all bounds */
 	uint64_t sum_us;
+};
+
+/* Connections that may be closed to make room for others, in the order in which they are. */
+enum place {
+	PLACE_KEYLESS, /* no request of it was authenticated so far, and none is being answered */
+	PLACE_IDLE,    /* between two requests */
+	PLACE_READING, /* in the middle of a head or body */
+	PLACES,        /* none of them: a call is in flight */
 };
 
 struct conn;
@@ -59,12 +69,14 @@ struct server {
 
 	struct listener_list listeners;
 	struct conn_list conns;
-	struct request_list requests;  /* all not yet answered */
-	struct conn_queue resume;      /* have input waiting, and their call was answered elsewhere */
-	struct request_queue deserted; /* whose on_gone is due */
-	struct request_queue unread;   /* body.c: whose long bodies wait to be parsed */
+	struct conn_queue waiting[PLACES]; /* longest waiting first */
+	struct request_list requests;      /* all not yet answered */
+	struct conn_queue resume;          /* have input waiting, and their call was answered elsewhere */
+	struct request_queue deserted;     /* whose on_gone is due */
+	struct request_queue unread;       /* body.c: whose long bodies wait to be parsed */
 	struct loop_timer *unread_timer;
-	bool parsing; /* body.c: a job parses one */
+	struct loop_timer *accept_timer; /* no listener is watched until it fires */
+	bool parsing;                    /* body.c: a job parses one */
 
 	uv_timer_t timer;   /* deadlines; runs only while there are some */
 	uint64_t timer_due; /* 0: not running */
@@ -76,8 +88,9 @@ struct server {
 	unsigned handles; /* not yet closed; the struct lives as long as one is */
 
 	struct route_stat *stats; /* router_count() + 1 */
-	unsigned n_conns;
-	uint64_t accepted, refused, auth_failed, timeouts;
+	unsigned n_conns;         /* not yet closed */
+	unsigned n_open;          /* those that conn_destroy() has not ended: they take a place */
+	uint64_t accepted, refused, evicted, auth_failed, timeouts;
 	struct buf scratch; /* an answer being put together */
 	char rx[SERVER_RX]; /* what a read brings; handed on before the next one */
 };
@@ -93,7 +106,7 @@ void server_conn_closed(struct server *s);
 void server_count(struct server *s, unsigned index, int status, int64_t us);
 
 /* listen.c */
-int listener_open(struct listener *l, uv_loop_t *loop, const struct listen_spec *spec,
-		  uv_connection_cb on_connection, struct err *e);
+/* A listening descriptor, which does not block. */
+int listener_open(struct listener *l, const struct listen_spec *spec, struct err *e);
 
 #endif

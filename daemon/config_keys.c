@@ -144,11 +144,16 @@ const struct key config_keys[] = {
 	  .words = cert_role_words, .flags = KEY_RELOAD },
 	{ "api", "max_connections", &type_int, AT(api.max_connections),
 	  .preset = "4096",
-	  .doc = "Open connections in all; what comes beyond is closed at once.",
+	  .doc = "Open connections in all. When all are in use, a new one takes the place of the one that "
+		 "has waited the longest without an authenticated request, then of an idle one, then of "
+		 "one whose request is still arriving; never of one whose request is being answered. Root "
+		 "and the daemon's user have 64 more on unix sockets. Lowered, with a warning, where "
+		 "RLIMIT_NOFILE does not leave descriptors for the other work.",
 	  .min = 1, .max = 1000000 },
 	{ "api", "max_connections_per_address", &type_int, AT(api.max_connections_per_address),
 	  .preset = "1024",
-	  .doc = "Open connections from one address.",
+	  .doc = "Open connections from one address (of IPv6: from one /64), or of one user of a unix "
+		 "socket other than root.",
 	  .min = 1, .max = 1000000 },
 	{ "api", "max_streams", &type_int, AT(api.max_streams),
 	  .preset = "512",

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Connections as attackers use them: many, silent, unread, cut off, and with bytes behind the end of a request."""
 
+import http.client
 import json
 import os
 import socket
+import ssl
 import struct
+import subprocess
+import threading
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,15 +16,17 @@ from urllib.parse import urlsplit
 import pytest
 
 from node import until
+from test_loop_lag import metric
+from test_tls import over_unix, pki, tls_options  # noqa: F401 (pki is a fixture)
 
 
-def connect(node, timeout=10):
+def connect(node, timeout=10, source=None):
     where = urlsplit(node.url)
-    return socket.create_connection((where.hostname, where.port), timeout=timeout)
+    return socket.create_connection((where.hostname, where.port), timeout=timeout, source_address=source and (source, 0))
 
 
 def head(node, method, path, *lines):
-    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: x", f"X-API-Key: {node.key}", *lines, "", ""]).encode()
+    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: localhost", f"X-API-Key: {node.key}", *lines, "", ""]).encode()
 
 
 def open_files(node):
@@ -40,7 +46,8 @@ def test_silent_connections_leave_descriptors_for_the_work(spawn, soft, hard, se
     node.command = lambda: ["prlimit", f"--nofile={soft}:{hard}", *plain()]
     node.start()
     first = node.connection()
-    first.connect()
+    first.request("GET", "/api/v1/node", headers={"X-API-Key": node.key})    # without a key it would be the first to go
+    assert first.getresponse().read()
     held = []
     try:
         for _ in range(1010):
@@ -80,8 +87,8 @@ def test_cut_off_clients_leave_nothing(node):
 
 
 def test_a_body_nobody_asked_for_is_never_taken_for_a_request(node):
-    hidden = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
-    last = b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    hidden = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    last = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     for path in ("/api/v1/nowhere", "/api/v1/cvms/x/start"):
         got = node.raw(head(node, "POST", path, f"Content-Length: {len(hidden)}") + hidden + last)
         assert b'"status":"ok"' not in got and got.count(b"X-Request-Id:") == 2 and b'"status":"ready"' in got, got
@@ -101,7 +108,7 @@ def test_no_body_is_asked_for_when_the_head_says_enough(node):
             s.sendall(head(node, "POST", "/api/v1/preflight", "Expect: 100-continue", *extra))
             assert s.recv(4096)[9:12] == first
     with connect(node) as s:
-        s.sendall(b"POST /api/v1/preflight HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+        s.sendall(b"POST /api/v1/preflight HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
         assert s.recv(4096)[9:12] == b"401"
 
 
@@ -115,3 +122,172 @@ def test_a_followed_log_ends_with_its_cvm(node, started):
         while piece := s.recv(65536):
             got += piece
     assert got.startswith(b"HTTP/1.1 200") and got.endswith(b"0\r\n\r\n")
+
+
+# ------------------------------------------------------------------ places
+
+def served(node, **more):
+    """A new connection is taken, and a request with the key is answered on it."""
+    try:
+        return node.get("/node", **more).status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def unix_node(spawn, **options):
+    node = spawn(start=False, options=options)
+    node.listen = ("127.0.0.1:0", f"unix:{node.dir / 's'}")
+    node.options["api.unix_admin_uids"] = os.getuid()
+    return node.start()
+
+
+def closed(s):
+    s.settimeout(0.2)
+    try:
+        return s.recv(1) == b""
+    except TimeoutError:
+        return False
+    except ConnectionResetError:
+        return True
+
+
+@pytest.mark.parametrize("addresses", [1, 6])
+def test_idle_connections_without_a_key_lock_nobody_out(spawn, addresses):
+    """Neither from one address, to its limit, nor from many, to the limit of all."""
+    node = unix_node(spawn, **{"api.max_connections": 240, "api.max_connections_per_address": 40})
+    kept = node.connection()
+    kept.request("GET", "/api/v1/node", headers={"X-API-Key": node.key})
+    assert kept.getresponse().read()
+    held = [connect(node, source=f"127.0.0.{1 + n // 40}") for n in range(40 * addresses)]
+    try:
+        until("a client with a key is served", lambda: served(node), 5)    # before their heads are overdue
+        assert over_unix(node.dir / "s", "/api/v1/node")[0] == 200
+        for s in held:    # and again, when each of them has sent something that is no request
+            try:
+                s.sendall(b"GET /healthz HTTP/1.1\r\n")
+            except OSError:
+                pass
+        until("a client with a key is served", lambda: served(node), 5)    # before their heads are overdue
+        kept.request("GET", "/api/v1/node", headers={"X-API-Key": node.key})
+        assert kept.getresponse().status == 200, "who has shown a key is not closed for those who have not"
+        assert sum(map(closed, held)) < len(held) / 2, "more were closed than places were needed"
+        assert metric(node, "teepod_http_connections_evicted_total") >= 1
+    finally:
+        for s in held:
+            s.close()
+
+
+def test_idle_connections_with_a_key_make_room_too(spawn):
+    node = spawn(options={"api.max_connections": 20})
+    held = [connect(node) for _ in range(20)]
+    for s in held:
+        s.sendall(head(node, "GET", "/api/v1/node"))
+        assert s.recv(65536).startswith(b"HTTP/1.1 200")
+    until("a further client is served", lambda: served(node))
+    assert closed(held[0]), "the longest idle one goes first"
+    assert not closed(held[-1])
+
+
+def test_root_has_places_when_all_others_are_in_use(spawn):
+    """Each place is that of a call in flight, which nobody may cut: nothing makes room but the reserve."""
+    node = unix_node(spawn, **{"api.max_connections": 8})
+    held = [connect(node) for _ in range(8)]
+    for s in held:
+        s.sendall(head(node, "GET", "/api/v1/events", "Accept: text/event-stream"))
+        assert s.recv(65536).startswith(b"HTTP/1.1 200")
+    for _ in range(5):
+        assert over_unix(node.dir / "s", "/api/v1/node")[0] == 200
+    assert not served(node)
+    assert not any(map(closed, held))
+    held[0].close()
+    until("a place is free again", lambda: served(node))
+
+
+# ------------------------------------------------------------------ deadlines in total
+
+def drip(s, piece, pause, seconds):
+    """Send @piece every @pause seconds until the other side ends it. What it said, or None: it did not."""
+    end = time.monotonic() + seconds
+    got = b""
+    s.settimeout(pause)
+    while time.monotonic() < end:
+        try:
+            s.sendall(piece)
+            got += (more := s.recv(65536))
+            if not more:
+                return got
+        except TimeoutError:
+            continue
+        except OSError:
+            return got
+    return None
+
+
+def test_what_trickles_has_a_deadline_in_total(spawn, pki):  # noqa: F811
+    """A byte now and then is not enough: 10 s for a TLS handshake and for a head, 30 s for a small body."""
+    plain, tls = spawn(), spawn(start=False, options=tls_options(pki))
+    tls._tls = ssl.create_default_context(cafile=str(pki / "ca.pem"))
+    tls.start()
+    body = head(plain, "POST", "/api/v1/preflight", "Content-Length: 1000") + b"{"
+    cases = {"head": (plain, b"GET /healthz HTTP/1.1\r\nX: ", 20), "body": (plain, body, 45),
+             "head over TLS": (tls, None, 20), "handshake": (tls, b"\x16\x03\x01\x02\x00", 20)}
+    found = {}
+
+    def run(name):
+        node, first, seconds = cases[name]
+        s = connect(node)
+        if first is None:
+            s, first = tls._tls.wrap_socket(s, server_hostname="127.0.0.1"), b"GET /healthz HTTP/1.1\r\nX: "
+        with s:
+            s.sendall(first)
+            found[name] = drip(s, b"x", 2, seconds)
+    threads = [threading.Thread(target=run, args=(name,)) for name in cases]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert None not in found.values(), found
+    assert all(found[name].startswith(b"HTTP/1.1 408") for name in ("head", "body", "head over TLS")), found
+
+
+# ------------------------------------------------------------------ descriptors
+
+def cpu_seconds(pid):
+    field = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(field[11]) + int(field[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def limit_files(node, n):
+    subprocess.run(["prlimit", "--pid", str(node.process.pid), f"--nofile={n}:"], check=True)
+
+
+def test_without_a_free_descriptor_the_loop_goes_on(spawn):
+    """accept() fails while the kernel says that somebody waits. They are served when there is a descriptor again."""
+    node = spawn()
+    kept = node.connection(timeout=10)
+
+    def ask():
+        kept.request("GET", "/api/v1/node", headers={"X-API-Key": node.key})
+        answer = kept.getresponse()
+        return answer.read() and answer.status
+    assert ask() == 200
+    limit_files(node, open_files(node) - 3)
+    waiting = [connect(node) for _ in range(5)]
+    until("it says so", lambda: "RLIMIT_NOFILE" in node.log_tail())
+    before, began = cpu_seconds(node.process.pid), time.monotonic()
+    while time.monotonic() - began < 3:
+        assert ask() == 200
+        time.sleep(0.1)
+    assert cpu_seconds(node.process.pid) - before < 1.5
+    limit_files(node, 4096)
+    for s in waiting:
+        s.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert s.recv(4096).startswith(b"HTTP/1.1 200")
+
+
+def test_too_few_descriptors_are_told_at_start(spawn):
+    node = spawn(start=False)
+    plain = node.command
+    node.command = lambda: ["prlimit", "--nofile=1024:1024", *plain()]
+    node.start()
+    assert "at most 384 connections are served instead of 4096 (api.max_connections)" in node.log_tail(1000)

@@ -39,6 +39,7 @@ static struct world {
 	unsigned gone, calls, drained;
 	struct credentials seen;
 	char seen_text[64];
+	int waiting;
 } w;
 
 static int authenticate(void *arg, const struct credentials *cred, struct caller *ret, struct err *e)
@@ -99,6 +100,14 @@ static void follow(struct call *c)
 	keep_and_watch(c);
 }
 
+/* The loop stands still for longer than any deadline; another client sends its request meanwhile. */
+static void stall(struct call *c)
+{
+	(void)send(w.waiting, "GET /say HTTP/1.1\r\nHost: h\r\n\r\n", 31, MSG_NOSIGNAL);
+	(void)usleep(1500 * 1000);
+	call_reply(c, 200, NULL);
+}
+
 static void big(struct call *c)
 {
 	enum { N = 4 * 1024 * 1024 };
@@ -115,6 +124,7 @@ static const struct route routes[] = {
 	{ .method = "GET", .pattern = "/keep", .flags = ROUTE_NO_AUTH, .handle = keep },
 	{ .method = "GET", .pattern = "/watch", .flags = ROUTE_NO_AUTH, .handle = keep_and_watch },
 	{ .method = "GET", .pattern = "/follow", .flags = ROUTE_NO_AUTH, .handle = follow },
+	{ .method = "GET", .pattern = "/stall", .flags = ROUTE_NO_AUTH, .handle = stall },
 	{ .method = "GET", .pattern = "/big", .flags = ROUTE_NO_AUTH, .handle = big },
 	{ .method = "GET", .pattern = "/read", .role = ROLE_READER, .handle = say },
 	{ .method = "GET", .pattern = "/try", .flags = ROUTE_NO_AUTH | ROUTE_TRY_AUTH, .handle = say },
@@ -627,6 +637,41 @@ static void slow_heads_bodies_and_idlers_time_out(void **st)
 	stop();
 }
 
+static void body_has_a_deadline_in_total(void **st)
+{
+	auto_buf struct buf b = { 0 };
+	auto_close int fd = -1;
+	unsigned sent = 0;
+
+	(void)st;
+	start(&(struct server_limits){ .body_idle_ms = 5000, .body_ms = 1000 });
+	fd = dial(w.port);
+	put(fd, "POST /say HTTP/1.1\r\nHost: h\r\nContent-Length: 900\r\n\r\n{");
+	while (!strstr(b.data ? b.data : "", "408") && sent++ < 800) {
+		(void)send(fd, " ", 1, MSG_NOSIGNAL);
+		(void)get(fd, &b, "408", 10);
+	}
+	assert_status(b.data, 408);
+	stop();
+}
+
+static void who_waits_through_a_stall_is_answered(void **st)
+{
+	auto_close int fd = -1;
+	auto_buf struct buf b = { 0 };
+
+	(void)st;
+	start(&(struct server_limits){ .head_ms = 100, .keepalive_ms = 100 });
+	w.waiting = dial(w.port);
+	fd = dial(w.port);
+	turn(20);
+	put(fd, GET("/stall"));
+	(void)get(w.waiting, &b, "\"path\":\"/say\"", 3000);
+	assert_has(b.data ? b.data : "closed", "\"path\":\"/say\"");
+	(void)close(w.waiting);
+	stop();
+}
+
 static void unread_answer_times_out(void **st)
 {
 	auto_close int fd = -1;
@@ -1029,6 +1074,8 @@ int main(void)
 		cmocka_unit_test(head_of_a_stream_has_no_body_and_frees_the_connection),
 		cmocka_unit_test(slow_follower_is_disconnected),
 		cmocka_unit_test(slow_heads_bodies_and_idlers_time_out),
+		cmocka_unit_test(body_has_a_deadline_in_total),
+		cmocka_unit_test(who_waits_through_a_stall_is_answered),
 		cmocka_unit_test(unread_answer_times_out),
 		cmocka_unit_test(no_timer_runs_without_connections),
 		cmocka_unit_test(one_address_has_its_share_of_connections),
