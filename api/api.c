@@ -174,6 +174,13 @@ static enum role role_of_uid(const struct api_settings *s, unsigned uid)
 	return s->unix_role;
 }
 
+void api_read(void *arg, void (*fn)(void *fn_arg), void *fn_arg)
+{
+	const struct api *a = arg;
+
+	vmm_read(a->vmm, fn, fn_arg);
+}
+
 int api_authenticate(void *arg, const struct credentials *cred, struct caller *ret, struct err *e)
 {
 	struct api *a = arg;

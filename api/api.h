@@ -51,6 +51,8 @@ void api_drain(struct api *a);
 void api_free(struct api *a);
 
 /* For struct server_config; @arg is the api. */
+/* For server_config.read. */
+void api_read(void *arg, void (*fn)(void *fn_arg), void *fn_arg);
 int api_authenticate(void *arg, const struct credentials *cred, struct caller *ret, struct err *e);
 
 /* The role that @who has by now: less than the one it was let in with if its key was revoked, has

@@ -274,9 +274,25 @@ void dispatch_run(struct request *q)
 		dispatch_handle(q);
 }
 
+static void handle(void *arg)
+{
+	struct request *q = arg;
+
+	if (!q->s) { /* the server is gone */
+		request_free(q);
+		return;
+	}
+	LAG_SECTION(q->route->method, q->route->pattern);
+	q->route->handle(&q->call);
+}
+
+/* Requests of one turn share a transaction. What a GET of the same turn told of it could be taken
+ * back by a commit that fails, or by a crash. */
 void dispatch_handle(struct request *q)
 {
 	q->handed = true;
-	LAG_SECTION(q->route->method, q->route->pattern);
-	q->route->handle(&q->call);
+	if (q->s->read && !strcmp(q->route->method, "GET"))
+		q->s->read(q->s->arg, handle, q);
+	else
+		handle(q);
 }

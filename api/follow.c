@@ -83,6 +83,15 @@ int follow_barred(struct err *e)
 
 static void end(struct follower *f, bool client_gone);
 
+/* Not while a transaction is open: nobody may be told what is not committed. */
+static void look(struct follower *f, bool tick)
+{
+	if (vmm_is_uncommitted(f->all->vmm))
+		follow_soon(f);
+	else
+		f->ops->look(f, tick);
+}
+
 static void walk(struct followers *all, bool tick)
 {
 	all->walking++;
@@ -92,7 +101,7 @@ static void walk(struct followers *all, bool tick)
 		if (is_barred(f))
 			end(f, false);
 		else
-			f->ops->look(f, tick);
+			look(f, tick);
 	}
 	all->walking--;
 	sweep(all);
@@ -197,7 +206,7 @@ void follow_add(struct follower *f, struct call *c, const struct follow_ops *ops
 	all->walking++;
 	call_on_gone(c, on_gone, f);
 	if (!f->ended)
-		ops->look(f, false);
+		look(f, false);
 	if (all->draining)
 		end(f, false);
 	all->walking--;
@@ -217,7 +226,7 @@ void follow_call(struct follower *f, void (*fn)(struct follower *f))
 
 static void look_once(struct follower *f)
 {
-	f->ops->look(f, false);
+	look(f, false);
 }
 
 static void on_soon(void *arg)

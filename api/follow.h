@@ -15,7 +15,8 @@
 struct follower;
 
 struct follow_ops {
-	/* There may be news: after a commit, and (@tick) every second. May call follow_end(). */
+	/* There may be news: after a commit, and (@tick) every second. What the database says is committed. May call
+	 * follow_end(). */
 	void (*look)(struct follower *f, bool tick);
 	/* Write what is left to say, if the client is still there (@client_gone false), and end the call's answer. */
 	void (*finish)(struct follower *f, bool client_gone);

@@ -150,6 +150,7 @@ int server_new(const struct server_config *cfg, struct server **ret, struct err 
 	fit_descriptors(&s->limits);
 	s->in_max = s->limits.head_bytes * 2 > SERVER_RX ? s->limits.head_bytes * 2 : SERVER_RX;
 	s->authenticate = cfg->authenticate;
+	s->read = cfg->read;
 	s->arg = cfg->arg;
 	s->hosts = cfg->hosts;
 	s->router = router_new(cfg->routes);

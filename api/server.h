@@ -54,7 +54,9 @@ struct server_config {
 	const struct route *const
 		*routes; /* NULL-terminated list of tables; each table ends with method NULL */
 	int (*authenticate)(void *arg, const struct credentials *cred, struct caller *ret, struct err *e);
-	void *arg; /* for authenticate, and call.server */
+	/* Call @fn(@fn_arg), the handler of a GET, when it may read; NULL: at once. */
+	void (*read)(void *arg, void (*fn)(void *fn_arg), void *fn_arg);
+	void *arg; /* for authenticate and read, and call.server */
 };
 
 int server_new(const struct server_config *cfg, struct server **ret, struct err *e);

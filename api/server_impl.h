@@ -61,6 +61,7 @@ struct server {
 	struct server_limits limits;
 	size_t in_max; /* plain bytes one connection may have waiting */
 	int (*authenticate)(void *arg, const struct credentials *cred, struct caller *ret, struct err *e);
+	void (*read)(void *arg, void (*fn)(void *fn_arg), void *fn_arg);
 	void *arg;
 	const char *const *hosts;
 	struct router *router;

@@ -239,6 +239,7 @@ static int open_server(struct daemon *d, struct err *e)
 					   .limits = settings_limits(d->config),
 					   .routes = api_routes,
 					   .authenticate = api_authenticate,
+					   .read = api_read,
 					   .arg = d->api };
 	int r = server_new(&cfg, &d->server, e);
 

@@ -47,6 +47,12 @@ struct waiting {
 	int64_t until_ms; /* clock_mono_ms() */
 };
 
+/* A turn_read() that waits for the end of the transaction. */
+struct reader {
+	void (*fn)(void *arg);
+	void *arg;
+};
+
 struct watcher {
 	struct watcher *next;
 	void (*fn)(void *arg);
@@ -73,6 +79,8 @@ struct turn {
 	struct waiting *waiting; /* oldest first */
 	struct loop_timer *retry;
 	struct watcher *watchers;
+	struct reader *readers; /* in order */
+	size_t n_readers;
 	uint64_t commits, us;
 };
 
@@ -118,6 +126,18 @@ static void run_watchers(struct turn *t)
 	}
 }
 
+/* One may open the next transaction: the others wait for its end. */
+static void run_readers(struct turn *t)
+{
+	auto_free struct reader *list = t->readers;
+	size_t n = t->n_readers;
+
+	t->readers = NULL;
+	t->n_readers = 0;
+	for (size_t i = 0; i < n; i++)
+		turn_read(t, list[i].fn, list[i].arg);
+}
+
 static void end_turn(struct turn *t)
 {
 	struct after *list = t->after;
@@ -143,12 +163,13 @@ static void end_turn(struct turn *t)
 	} else if (t->open) {
 		r = commit(t, &e);
 	}
+	if (was_kept && !r)
+		run_watchers(t);
+	run_readers(t);
 	for (size_t i = 0; i < n; i++)
 		list[i].fn(list[i].arg, list[i].why ? &whys[list[i].why - 1] : r ? &e : NULL);
 	free(list);
 	free(whys);
-	if (was_kept && !r)
-		run_watchers(t);
 }
 
 static void on_prepare(uv_prepare_t *h)
@@ -208,11 +229,27 @@ void turn_close(struct turn *t)
 	do {
 		turn_cut(t);
 		end_turn(t);
-	} while (t->open || t->n || t->db->lost.code || t->waiting);
+	} while (t->open || t->n || t->db->lost.code || t->waiting || t->n_readers);
 	assert(!t->waiting && !t->retry);
 	uv_close((uv_handle_t *)&t->prepare, on_closed);
 	uv_close((uv_handle_t *)&t->check, on_closed);
 	uv_close((uv_handle_t *)&t->idle, on_closed);
+}
+
+bool turn_is_open(const struct turn *t)
+{
+	return t->open;
+}
+
+void turn_read(struct turn *t, void (*fn)(void *arg), void *arg)
+{
+	assert(t->depth == 0);
+	if (!t->open) {
+		fn(arg);
+		return;
+	}
+	t->readers = xrealloc(t->readers, (t->n_readers + 1) * sizeof(*t->readers));
+	t->readers[t->n_readers++] = (struct reader){ fn, arg };
 }
 
 static int begin(struct turn *t, struct err *e)

@@ -44,8 +44,15 @@ void turn_run(struct turn *t, int (*fn)(void *arg, struct err *e),
 /* Those that wait in turn_run() are told now that it failed. */
 void turn_cut(struct turn *t);
 
-/* @fn(@arg) after every commit that kept a turn_do(), in the order of registration; for those who
- * follow the event log. Returns a ticket for turn_unwatch(). */
+/* For who only reads, outside of turn_do(): @fn(@arg) while no transaction is open, now or right
+ * after the end of the one that is. All share one connection, so a read in between would see what
+ * is not committed, and may never be. Told once, on the loop thread. */
+void turn_read(struct turn *t, void (*fn)(void *arg), void *arg);
+bool turn_is_open(const struct turn *t);
+
+/* @fn(@arg) after every commit that kept a turn_do(), in the order of registration and before the
+ * callbacks of turn_after(), which may open the next transaction; for those who follow the event
+ * log. Returns a ticket for turn_unwatch(). */
 void *turn_watch(struct turn *t, void (*fn)(void *arg), void *arg);
 void turn_unwatch(struct turn *t, void *ticket);
 

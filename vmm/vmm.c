@@ -361,6 +361,16 @@ int vmm_event_bounds(struct vmm *v, int64_t *oldest, int64_t *newest, struct err
 	return r;
 }
 
+void vmm_read(struct vmm *v, void (*fn)(void *arg), void *arg)
+{
+	turn_read(v->turn, fn, arg);
+}
+
+bool vmm_is_uncommitted(const struct vmm *v)
+{
+	return turn_is_open(v->turn);
+}
+
 void *vmm_watch(struct vmm *v, void (*fn)(void *arg), void *arg)
 {
 	return turn_watch(v->turn, fn, arg);

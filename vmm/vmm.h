@@ -366,6 +366,9 @@ int vmm_step_at(const struct op_row *op);
 int vmm_events(struct vmm *v, int64_t workspace, int64_t after_seq, int64_t limit, struct event_row **ret,
 	       size_t *n, struct err *e);
 int vmm_event_bounds(struct vmm *v, int64_t *oldest, int64_t *newest, struct err *e);
+/* For who only reads: @fn(@arg) while all that can be read is committed, now or once the transaction of this turn is over. */
+void vmm_read(struct vmm *v, void (*fn)(void *arg), void *arg);
+bool vmm_is_uncommitted(const struct vmm *v);
 /* @fn(@arg) on the loop after every commit, i.e. when there may be news. Ticket for vmm_unwatch(). */
 void *vmm_watch(struct vmm *v, void (*fn)(void *arg), void *arg);
 void vmm_unwatch(struct vmm *v, void *ticket);

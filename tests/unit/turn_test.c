@@ -197,6 +197,36 @@ static void nothing_is_written_after_an_inner_savepoint_lost_the_transaction(voi
 	assert_int_equal(rows(), 1);
 }
 
+static void read_now(void *arg)
+{
+	assert_false(turn_is_open(f.turn));
+	assert_true(sqlite3_get_autocommit(f.db->conn));
+	say(arg, NULL);
+}
+
+static void do_more(void *arg, const struct err *e)
+{
+	say(arg, e);
+	assert_int_equal(run(&(struct mutation){ .name = "more" }), 0);
+}
+
+/* Who follows the log must not be told of the next transaction, which callbacks of this one open. */
+static void watchers_and_readers_see_only_what_is_committed(void **st)
+{
+	void *ticket = turn_watch(f.turn, read_now, "watch");
+
+	(void)st;
+	turn_read(f.turn, read_now, "at-once");
+	assert_int_equal(run(&(struct mutation){ .name = "one" }), 0);
+	turn_after(f.turn, do_more, "after");
+	turn_read(f.turn, read_now, "late");
+	assert_string_equal(f.said, "at-once ");
+	end_turn();
+	end_turn();
+	assert_string_equal(f.said, "at-once watch late one after watch more ");
+	turn_unwatch(f.turn, ticket);
+}
+
 static void a_commit_that_keeps_nothing_is_not_watched(void **st)
 {
 	(void)st;
@@ -346,6 +376,7 @@ int main(void)
 		WITH_TURN(an_outer_savepoint_takes_the_inner_ones_along),
 		WITH_TURN(a_lost_transaction_is_told_to_all),
 		WITH_TURN(nothing_is_written_after_an_inner_savepoint_lost_the_transaction),
+		WITH_TURN(watchers_and_readers_see_only_what_is_committed),
 		WITH_TURN(a_commit_that_keeps_nothing_is_not_watched),
 		WITH_TURN(a_failure_without_words_gets_some),
 		WITH_TURN(a_hundred_writers_cost_one_short_wait),
