@@ -72,7 +72,7 @@ static void look(struct follower *f, bool tick)
 		follow_end(f);
 }
 
-static const struct follow_ops ops = { .look = look, .finish = finish, .counted = true };
+static const struct follow_ops ops = { .look = look, .finish = finish };
 
 static int read_after(struct call *c, int64_t def, int64_t *ret, struct err *e)
 {
@@ -94,12 +94,14 @@ static bool is_lost(int64_t seq, int64_t oldest, int64_t newest)
 	return seq > newest || (oldest > 0 && seq < oldest - 1);
 }
 
-static void stream(struct call *c, int64_t after, int64_t oldest, int64_t newest)
+static void stream(struct call *c, const struct follow_share *share, int64_t after, int64_t oldest,
+		   int64_t newest)
 {
 	struct event_follower *ef = xcalloc(1, sizeof(*ef));
 	bool lost = is_lost(after, oldest, newest);
 	auto_json json_t *reset = NULL;
 
+	ef->f.share = *share;
 	ef->workspace = api_scope(c);
 	ef->seq = lost ? (oldest ? oldest - 1 : 0) : after;
 	sse_begin(c);
@@ -138,6 +140,7 @@ static int reply_page(struct call *c, int64_t after, int64_t oldest, int64_t new
 static void get_events(struct call *c)
 {
 	bool streamed = api_wants_stream(c);
+	struct follow_share share = { 0 };
 	int64_t oldest, newest, after;
 	struct err e;
 	int r = vmm_event_bounds(api_of(c)->vmm, &oldest, &newest, &e);
@@ -146,11 +149,11 @@ static void get_events(struct call *c)
 	if (!r)
 		r = read_after(c, streamed ? newest : oldest ? oldest - 1 : 0, &after, &e);
 	if (!r && streamed)
-		r = follow_allowed(c, NULL, &e);
+		r = follow_allowed(c, FOLLOW_STREAM, &share, &e);
 	if (!r && !streamed)
 		r = reply_page(c, after, oldest, newest, &e);
 	else if (!r)
-		stream(c, after, oldest, newest);
+		stream(c, &share, after, oldest, newest);
 	if (r)
 		call_reply_err(c, &e);
 }

@@ -159,31 +159,47 @@ unsigned followers_streams(const struct followers *all, const char *caller)
 	unsigned n = 0;
 
 	for (const struct follower *f = all->first; f; f = f->next)
-		n += !f->ended && f->ops->counted && (!caller || !strcmp(f->caller, caller));
+		n += !f->ended && f->ops->kind == FOLLOW_STREAM &&
+		     (!caller || !strcmp(f->share.caller, caller));
 	return n;
 }
 
-static int too_many(unsigned open, const char *whose, unsigned max, const char *key, struct err *e)
+static int refuse_more(enum follow_kind kind, unsigned open, const char *whose, unsigned max, const char *key,
+		       struct err *e)
 {
-	err_set(e, ERR_RATE, "%u streams %s are open, at most %u may be: api.%s", open, whose, max, key);
+	if (open < max)
+		return 0;
+	err_set(e, ERR_RATE, "%u %s %s are open, at most %u may be: api.%s", open,
+		kind == FOLLOW_WAIT ? "waiting requests" : "streams", whose, max, key);
 	e->retry_s = RETRY_S;
 	return -ERR_RATE;
 }
 
-int follow_allowed(const struct call *c, const char *caller, struct err *e)
+int follow_allowed(const struct call *c, enum follow_kind kind, struct follow_share *share, struct err *e)
 {
 	const struct api_settings *s = &api_of(c)->settings;
-	const struct followers *all = api_of(c)->followers;
-	char own[CALLER_TEXT];
-	unsigned n;
+	unsigned own = 0, workspace = 0, all = 0, part = (2 * s->max_streams + 2) / 3;
+	bool by_link = share->caller[0];
+	int r;
 
-	api_caller(c, own);
-	n = followers_streams(all, caller ? caller : own);
-	if (n >= s->max_streams_per_caller)
-		return too_many(n, caller ? "by this link" : "of this caller", s->max_streams_per_caller,
-				"max_streams_per_caller", e);
-	n = followers_streams(all, NULL);
-	return n < s->max_streams ? 0 : too_many(n, "of all callers", s->max_streams, "max_streams", e);
+	if (!by_link) {
+		api_caller(c, share->caller);
+		share->workspace = api_scope(c);
+	}
+	for (const struct follower *o = api_of(c)->followers->first; o; o = o->next) {
+		if (o->ended || o->ops->kind != kind)
+			continue;
+		all++;
+		own += !strcmp(o->share.caller, share->caller);
+		workspace += share->workspace && o->share.workspace == share->workspace;
+	}
+	r = refuse_more(kind, own, by_link ? "by this link" : "of this caller", s->max_streams_per_caller,
+			"max_streams_per_caller", e);
+	if (!r)
+		r = refuse_more(kind, all, "of all callers", s->max_streams, "max_streams", e);
+	return r ? r
+		 : refuse_more(kind, workspace, "of this workspace", part, "max_streams (two thirds of it)",
+			       e);
 }
 
 void follow_add(struct follower *f, struct call *c, const struct follow_ops *ops)
@@ -195,8 +211,6 @@ void follow_add(struct follower *f, struct call *c, const struct follow_ops *ops
 	f->all = all;
 	f->heard_ms = clock_mono_ms();
 	f->keys_generation = vmm_keys_generation(all->vmm);
-	if (!f->caller[0])
-		api_caller(c, f->caller);
 	f->next = all->first;
 	all->first = f;
 	if (!all->ticket)

@@ -14,20 +14,32 @@
 
 struct follower;
 
+/* Each kind is bounded on its own: see follow_allowed(). */
+enum follow_kind {
+	FOLLOW_STREAM, /* as long as its client wants */
+	FOLLOW_WAIT,   /* one answer, later */
+};
+
 struct follow_ops {
 	/* There may be news: after a commit, and (@tick) every second. What the database says is committed. May call
 	 * follow_end(). */
 	void (*look)(struct follower *f, bool tick);
 	/* Write what is left to say, if the client is still there (@client_gone false), and end the call's answer. */
 	void (*finish)(struct follower *f, bool client_gone);
-	bool counted; /* a stream, as long as its client wants: see follow_allowed() */
+	enum follow_kind kind;
+};
+
+/* Of whose it is one: of a caller, and of a workspace (0: of none). */
+struct follow_share {
+	char caller[CALLER_TEXT];
+	int64_t workspace;
 };
 
 /* First member of the follower's own struct, which is freed by free(). */
 struct follower {
 	const struct follow_ops *ops;
 	struct call *call;
-	char caller[CALLER_TEXT]; /* whose share it takes; "" before follow_add(): the call's caller */
+	struct follow_share share;
 	uint64_t keys_generation; /* when its key was last looked at */
 	int64_t heard_ms;         /* monotonic: when the client was last written to */
 	bool ended;
@@ -45,9 +57,9 @@ void followers_free(struct followers *all);
 /* Streams that are open, of @caller or (NULL) of all. */
 unsigned followers_streams(const struct followers *all, const char *caller);
 
-/* May one more stream be opened, by @caller (NULL: the call's)? ERR_RATE if it has as many as it
- * may have, or if all callers together have. */
-int follow_allowed(const struct call *c, const char *caller, struct err *e);
+/* May one more be opened? ERR_RATE if the caller, its workspace (at most two thirds of all: many keys of one leave room for the
+ * others), or all callers together have as many as they may. Fills @share from @c if its caller is "". The follower gets it. */
+int follow_allowed(const struct call *c, enum follow_kind kind, struct follow_share *share, struct err *e);
 
 /* Take over @c. The first look comes at once, from inside. */
 void follow_add(struct follower *f, struct call *c, const struct follow_ops *ops);

@@ -284,13 +284,13 @@ static void look(struct follower *f, bool tick)
 	pump(f);
 }
 
-static const struct follow_ops ops = { .look = look, .finish = finish, .counted = true };
+static const struct follow_ops ops = { .look = look, .finish = finish };
 
 /* ------------------------------------------------------------------ the request */
 
 /* The link's token opens this CVM's logs to anyone, as its maker; otherwise it takes a caller who may see the
- * CVM. @link: whose share of the streams all users of the link have together, "" without one. */
-static int admit(struct call *c, struct cvm_row *ret, char link[CALLER_TEXT], struct err *e)
+ * CVM. @link: the share of the streams that all users of the link have together; untouched without one. */
+static int admit(struct call *c, struct cvm_row *ret, struct follow_share *link, struct err *e)
 {
 	const char *token = call_query(c, "token", 0);
 	struct vmm *v = api_of(c)->vmm;
@@ -302,11 +302,11 @@ static int admit(struct call *c, struct cvm_row *ret, char link[CALLER_TEXT], st
 		r = log_link_open(c, token, &row, e);
 	if (!r) {
 		*ret = row;
-		(void)snprintf(link, CALLER_TEXT, "link:%s", row.uuid);
+		(void)snprintf(link->caller, sizeof(link->caller), "link:%s", row.uuid);
+		link->workspace = row.workspace;
 	}
 	if (r != -ERR_UNAUTHENTICATED)
 		return r;
-	*link = '\0';
 	if (c->caller.role < ROLE_READER)
 		return err_set(
 			e, ERR_UNAUTHENTICATED,
@@ -358,16 +358,16 @@ static struct log_source *source_new(struct vmm *v, const struct cvm_row *row, c
 static void get_logs(struct call *c)
 {
 	struct log_ask ask = { 0 };
-	char link[CALLER_TEXT];
+	struct follow_share share = { 0 };
 	struct log_follower *l;
 	struct cvm_row row;
 	struct err e;
-	int r = admit(c, &row, link, &e);
+	int r = admit(c, &row, &share, &e);
 
 	if (!r)
 		r = read_ask(c, &ask, &e);
 	if (!r)
-		r = follow_allowed(c, *link ? link : NULL, &e);
+		r = follow_allowed(c, FOLLOW_STREAM, &share, &e);
 	if (r) {
 		call_reply_err(c, &e);
 		return;
@@ -375,7 +375,7 @@ static void get_logs(struct call *c)
 	l = xcalloc(1, sizeof(*l));
 	l->source = source_new(api_of(c)->vmm, &row, &ask);
 	l->source->follower = l;
-	memcpy(l->f.caller, link, sizeof(link));
+	l->f.share = share;
 	follow_add(&l->f, c, &ops);
 }
 

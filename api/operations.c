@@ -68,11 +68,12 @@ static void wait_look(struct follower *f, bool tick)
 		follow_end(f);
 }
 
-static const struct follow_ops wait_ops = { .look = wait_look, .finish = wait_finish };
+static const struct follow_ops wait_ops = { .look = wait_look, .finish = wait_finish, .kind = FOLLOW_WAIT };
 
 static void get_operation(struct call *c)
 {
 	int64_t wait_s = 0;
+	struct follow_share share = { 0 };
 	struct waiter *w;
 	struct op_row op = { 0 };
 	struct err e;
@@ -85,7 +86,12 @@ static void get_operation(struct call *c)
 		call_reply(c, 200, shape_operation(&op));
 		return;
 	}
+	if (follow_allowed(c, FOLLOW_WAIT, &share, &e)) {
+		call_reply_err(c, &e);
+		return;
+	}
 	w = xcalloc(1, sizeof(*w));
+	w->f.share = share;
 	memcpy(w->op_id, op.id, sizeof(w->op_id));
 	w->until_ms = clock_mono_ms() + wait_s * 1000;
 	follow_add(&w->f, c, &wait_ops);

@@ -104,7 +104,7 @@ static void look(struct follower *f, bool tick)
 		follow_end(f);
 }
 
-static const struct follow_ops ops = { .look = look, .finish = finish, .counted = true };
+static const struct follow_ops ops = { .look = look, .finish = finish };
 
 static int read_target(struct call *c, const char **ret, struct err *e)
 {
@@ -134,6 +134,7 @@ static int open_stream(struct call *c, const struct cvm_row *row, struct err *e)
 	int64_t interval = INTERVAL_DEFAULT, timeout = TIMEOUT_DEFAULT;
 	struct state_follower *sf;
 	const char *target;
+	struct follow_share share = { 0 };
 	int r = read_target(c, &target, e);
 
 	if (!r)
@@ -141,10 +142,11 @@ static int open_stream(struct call *c, const struct cvm_row *row, struct err *e)
 	if (!r)
 		r = call_query_int(c, "timeout", 10, 600, TIMEOUT_DEFAULT, &timeout, e);
 	if (!r)
-		r = follow_allowed(c, NULL, e);
+		r = follow_allowed(c, FOLLOW_STREAM, &share, e);
 	if (r)
 		return r;
 	sf = xcalloc(1, sizeof(*sf));
+	sf->f.share = share;
 	memcpy(sf->uuid, row->uuid, sizeof(sf->uuid));
 	(void)snprintf(sf->target, sizeof(sf->target), "%s", target);
 	sf->state = shape_state(row, clock_wall_ms());

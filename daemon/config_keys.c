@@ -158,7 +158,9 @@ const struct key config_keys[] = {
 	{ "api", "max_streams", &type_int, AT(api.max_streams),
 	  .preset = "512",
 	  .doc = "Streams of events, states and logs that may be open in all; beyond that, 429. A log "
-		 "that is not followed counts until it has been sent.",
+		 "that is not followed counts until it has been sent. The keys of one workspace together "
+		 "have two thirds of them. Requests that wait for an operation (?wait=) are counted by "
+		 "themselves, with the same limits.",
 	  .min = 1, .max = 1000000, .flags = KEY_RELOAD },
 	{ "api", "max_streams_per_caller", &type_int, AT(api.max_streams_per_caller),
 	  .preset = "64",

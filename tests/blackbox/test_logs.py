@@ -347,6 +347,71 @@ def test_streams_of_all_kinds_are_bounded_by_caller_and_in_total_and_given_back(
     assert node.get("/events").status == 200, "a page is no stream"
 
 
+def waiting(node, op, key):
+    """A connection on which a request waits for operation @op: nothing has come after a moment."""
+    where = urlsplit(node.url)
+    s = socket.create_connection((where.hostname, where.port), timeout=0.5)
+    s.sendall(f"GET {PREFIX}/operations/{op}?wait=60 HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {key}\r\n\r\n".encode())
+    return s
+
+
+def said(s):
+    try:
+        return s.recv(4096).decode(errors="replace")
+    except TimeoutError:
+        return ""
+
+
+def test_requests_that_wait_are_bounded_by_caller(spawn):
+    """The guest ignores its power button, so the shutdown takes its whole time."""
+    node = spawn(options={"api.max_streams_per_caller": 3})
+    cvm = node.create()
+    op = cvm.ask("shutdown", timeout=60).ok().headers["x-operation-id"]
+    other = node.post("/tokens", json={"name": "o", "role": "reader"}).ok()["token"]
+    held = [waiting(node, op, node.key) for _ in range(3)]
+    try:
+        assert [said(s) for s in held] == ["", "", ""]
+        with waiting(node, op, node.key) as s:
+            got = said(s)
+        assert got.startswith("HTTP/1.1 429") and "Retry-After: " in got and "3 waiting requests of this caller" in got, got
+        assert node.get(f"/operations/{op}").status == 200, "not waiting is no waiting"
+        with waiting(node, op, other) as s:
+            assert said(s) == "", "another caller waits"
+        with reading(node, cvm, "follow"):
+            until("it is a stream", lambda: streams(node) == 1)
+        held.pop().close()
+
+        def taken():
+            held.append(waiting(node, op, node.key))
+            return said(held[-1]) == ""
+        until("a place is free again", taken)
+    finally:
+        for s in held:
+            s.close()
+    cvm.ask("stop").ok()
+
+
+def test_many_keys_of_one_workspace_leave_streams_to_others(spawn):
+    node = spawn(options={"api.max_streams": 6, "api.max_streams_per_caller": 3})
+    for slug in ("one", "two"):
+        node.post("/workspaces", json={"slug": slug}).ok()
+
+    def key(slug):
+        return node.post("/tokens", json={"name": "k", "role": "tenant", "workspace": slug}).ok()["token"]
+    held, refused = [], []
+    try:
+        for tenant in (key("one"), key("one")):
+            for _ in range(2):
+                opened(node, f"{PREFIX}/events", tenant, held)
+        got = opened(node, f"{PREFIX}/events", key("one"), refused, 429)
+        assert "4 streams of this workspace are open" in got and "Retry-After: " in got, got
+        opened(node, f"{PREFIX}/events", key("two"), held)
+        opened(node, f"{PREFIX}/events", node.key, held)
+    finally:
+        for s in held + refused:
+            s.close()
+
+
 def test_a_log_that_is_not_followed_is_a_stream_until_it_is_sent(spawn):
     node = spawn(options={"api.max_streams_per_caller": 1})
     cvm = written_before(node)
