@@ -486,15 +486,18 @@ static int take_copy(struct db *db, const char *path, int64_t version, struct er
 {
 	auto_free char *copy =
 		xasprintf("%s.v%lld-%lld", path, (long long)version, (long long)clock_wall_ms());
+	auto_free char *temp = xasprintf("%s.tmp", copy); /* half a copy must not look like one */
 	sqlite3_stmt *st = NULL;
 	int rc = sqlite3_prepare_v2(db->conn, "VACUUM INTO ?", -1, &st, NULL);
 
 	if (rc == SQLITE_OK) {
-		(void)sqlite3_bind_text(st, 1, copy, -1, SQLITE_TRANSIENT);
+		(void)sqlite3_bind_text(st, 1, temp, -1, SQLITE_TRANSIENT);
 		rc = sqlite3_step(st);
 	}
 	(void)sqlite3_finalize(st);
-	return rc == SQLITE_DONE ? 0 : sql_error(db, "copy before migration", e);
+	if (rc != SQLITE_DONE)
+		return sql_error(db, "copy before migration", e);
+	return rename(temp, copy) < 0 ? err_sys(e, errno, "cannot name %s", copy) : 0;
 }
 
 static int apply(struct db *db, int number, struct err *e)

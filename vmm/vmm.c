@@ -137,6 +137,7 @@ int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 	int r = make_folders(s, e);
 
 	v->set = *s;
+	leftovers_remove(s->state_dir);
 	if (!r)
 		r = db_open(path, &v->db, e);
 	if (!r)
