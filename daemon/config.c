@@ -235,6 +235,6 @@ bool config_amount(const struct config_amount *a, uint64_t measured, uint64_t re
 	if (a->kind == AMOUNT_NUMBER)
 		*ret = a->value;
 	else
-		*ret = measured > reserve ? measured - reserve : 1;
+		*ret = measured > reserve ? measured - reserve : 0;
 	return true;
 }

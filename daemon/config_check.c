@@ -107,9 +107,35 @@ static void check_certificates(const struct config *c, struct buf *errors)
 	SSL_CTX_free(ctx);
 }
 
+static bool overlap(const struct port_range *a, const struct port_range *b)
+{
+	return ((a->tcp && b->tcp) || (a->udp && b->udp)) && a->from <= b->to && b->from <= a->to;
+}
+
+/* A port that is listed twice would be counted twice. */
+static void check_ranges(const struct config *c, struct buf *errors)
+{
+	const struct config_ranges *r = &c->ports.range;
+
+	for (size_t i = 0; i < r->n; i++)
+		for (size_t k = 0; k < i; k++)
+			if (overlap(&r->v[i], &r->v[k]))
+				complain(c, "ports", "range", errors,
+					 "%u-%u overlaps %u-%u: list each port once per protocol",
+					 r->v[i].from, r->v[i].to, r->v[k].from, r->v[k].to);
+}
+
 static void check_ports(const struct config *c, struct buf *errors)
 {
 	const struct config_ports *p = &c->ports;
+
+	check_ranges(c, errors);
+	for (size_t i = 0; i < p->addresses.n; i++) {
+		struct config_list before = { p->addresses.v, i };
+
+		if (listed(&before, p->addresses.v[i]))
+			complain(c, "ports", "addresses", errors, "%s is there twice", p->addresses.v[i]);
+	}
 
 	if (!p->enabled)
 		return;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/own.h"
 #include "daemon/settings.h"
 #include "daemon/sockets.h"
@@ -28,11 +29,16 @@ int settings_measure(const struct config *c, struct host *ret, struct err *e)
 }
 
 /* -1: not configured. */
-static int64_t total(const struct config_amount *a, uint64_t measured, int64_t reserve)
+static int64_t total(const char *name, const struct config_amount *a, uint64_t measured, int64_t reserve)
 {
 	uint64_t n;
 
-	return config_amount(a, measured, (uint64_t)reserve, &n) ? (int64_t)n : -1;
+	if (!config_amount(a, measured, (uint64_t)reserve, &n))
+		return -1;
+	if (!n && a->kind == AMOUNT_AUTO)
+		log_warn("capacity.reserve_%s is %lld, and this host has %llu: nothing is left for CVMs",
+			 name, (long long)reserve, (unsigned long long)measured);
+	return (int64_t)n;
 }
 
 static void add_capacity(const struct config_capacity *c, const struct host *host, struct vmm_settings *s)
@@ -41,10 +47,10 @@ static void add_capacity(const struct config_capacity *c, const struct host *hos
 	/* Disks are sparse: what they occupy already is not free any more, and still part of what was promised. */
 	uint64_t disk = (m->disk_free_bytes + host->disk_used_bytes) / GIB;
 
-	s->vcpus = total(&c->vcpus, m->cpus * (uint64_t)c->vcpu_ratio, c->reserve_vcpus);
-	s->memory_mib = total(&c->memory_mib, m->memory_mib, c->reserve_memory_mib);
-	s->disk_gib = total(&c->disk_gib, disk, c->reserve_disk_gib);
-	s->slots = total(&c->slots, SLOTS_DEFAULT, 0);
+	s->vcpus = total("vcpus", &c->vcpus, m->cpus * (uint64_t)c->vcpu_ratio, c->reserve_vcpus);
+	s->memory_mib = total("memory_mib", &c->memory_mib, m->memory_mib, c->reserve_memory_mib);
+	s->disk_gib = total("disk_gib", &c->disk_gib, disk, c->reserve_disk_gib);
+	s->slots = total("slots", &c->slots, SLOTS_DEFAULT, 0);
 	s->tdx_keyids = c->tdx_keyids.kind == AMOUNT_NUMBER ? (int64_t)c->tdx_keyids.value : -1;
 	s->tdx_keyids_auto = c->tdx_keyids.kind == AMOUNT_AUTO;
 	s->cid_start = (uint32_t)c->cid_start;

@@ -28,9 +28,13 @@ static int64_t count_ports(const struct vmm *v, bool udp)
 int64_t ports_allowed(const struct vmm *v)
 {
 	int64_t addresses = 0;
+	bool any = false;
 
-	while (v->set.port_addresses[addresses])
-		addresses++;
+	for (; v->set.port_addresses[addresses]; addresses++)
+		any = any || !strcmp(v->set.port_addresses[addresses], "0.0.0.0");
+	/* Who has a port of all addresses has those of the others. */
+	if (any && addresses > 1)
+		addresses--;
 	return v->set.ports_enabled ? (count_ports(v, false) + count_ports(v, true)) * addresses : 0;
 }
 

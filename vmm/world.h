@@ -232,7 +232,7 @@ struct ports_for {
 int ports_resolve(struct vmm *v, const struct ports_for *w, const struct port_ask *asks, size_t n,
 		  struct port_row *out, struct err *e);
 bool ports_have(const struct port_row *rows, size_t n, const struct port_row *p);
-int64_t ports_allowed(const struct vmm *v); /* how many (protocol, address, port) there are to give */
+int64_t ports_allowed(const struct vmm *v); /* how many forwards there can be at a time */
 
 /* ------------------------------------------------------------------ look.c */
 /* Those who wait for a look: told in the order they came, each once. */

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from node import PROGRAM, ROOT, assert_books, until
+from node import PROGRAM, ROOT, assert_books, refused, until
 
 
 def teepod(*args, **how):
@@ -288,3 +288,10 @@ def test_the_systemd_unit_names_the_installed_program():
     unit = (ROOT / "configs" / "teepod.service").read_text()
     assert "ExecStart=" in unit and "Type=notify" in unit
     assert Path(PROGRAM).exists()
+
+
+def test_a_reserve_as_large_as_the_host_leaves_nothing_to_promise(spawn):
+    node = spawn(options={"capacity.vcpus": "auto", "capacity.reserve_vcpus": 100000})
+    assert node.capacity()["vcpus"]["total"] == 0
+    assert "capacity.reserve_vcpus is 100000" in node.log_tail(1000)
+    refused(node.try_create(stopped=True), 400, "ERR-02-003")

@@ -2,11 +2,12 @@
 """Host ports into guests: one owner each, only where allowed, and there again after every start."""
 
 import socket
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from node import assert_books, port_block, refused, sockets_of, until
+from node import PROGRAM, assert_books, port_block, refused, sockets_of, until
 
 
 def tcp(host_port=0, vm_port=80, **more):
@@ -60,6 +61,24 @@ def test_all_addresses_and_one_of_them_exclude_each_other(spawn):
     node.create(stopped=True, ports=[tcp(port + 1, host_address="0.0.0.0")])
     refused(node.try_create(stopped=True, ports=[tcp(port + 1, host_address="127.0.0.2")]), (400, 409), value=port + 1)
     assert_books(node)
+
+
+@pytest.mark.parametrize("addresses, times", [("127.0.0.1", 1), ("127.0.0.1, 127.0.0.2", 2), ("127.0.0.1, 0.0.0.0", 1),
+                                              ("127.0.0.1, 127.0.0.2, 0.0.0.0", 2)])
+def test_the_total_is_how_many_forwards_there_can_be(spawn, addresses, times):
+    first, _ = port_block()
+    node = spawn(options={"ports.addresses": addresses, "ports.range": f"tcp:{first}-{first + 1}, {first + 3}"})
+    assert node.capacity()["host_ports"]["total"] == times * 4
+
+
+@pytest.mark.parametrize("key, value, said", [
+    ("ports.range", "30000-30010, 30005", "30005-30005 overlaps 30000-30010"),
+    ("ports.range", "30000, 30000", "30000-30000 overlaps 30000-30000"),
+    ("ports.range", "30000-30010, udp:30010-30020", "30010-30020 overlaps 30000-30010"),
+    ("ports.addresses", "127.0.0.1, 127.0.0.1", "127.0.0.1 is there twice")])
+def test_ports_that_would_be_counted_twice_are_refused(key, value, said):
+    done = subprocess.run([PROGRAM, "--check-config", "-o", f"{key}={value}"], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1 and key.split(".")[1] in done.stderr and said in done.stderr, done
 
 
 def test_forwards_on_other_addresses_work(spawn):

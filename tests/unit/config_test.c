@@ -566,6 +566,14 @@ static void keys_that_contradict_each_other_are_refused(void **state)
 		   "t.conf:3: [ports] range: is empty: set enabled = no to allow no forwards\n"
 		   "t.conf:2: [ports] default_address: 127.0.0.2 is not one of addresses\n");
 	expect_bad("[cvm]\ntypes = a:1:1:1\ntypes = a:2:2:2\n", "t.conf:3: [cvm] types: a is there twice\n");
+	expect_bad("[ports]\nrange = 100-200\nrange = 150, udp:199-300, tcp:201\n",
+		   "t.conf:3: [ports] range: 150-150 overlaps 100-200: list each port once per protocol\n"
+		   "t.conf:3: [ports] range: 199-300 overlaps 100-200: list each port once per protocol\n");
+	config_free(good("[ports]\nrange = tcp:100-200, udp:100-200, 201, tcp:300, udp:300\n", NULL));
+	expect_bad("[ports]\naddresses = 127.0.0.1, 127.0.0.1\n",
+		   "t.conf:2: [ports] addresses: 127.0.0.1 is there twice\n");
+	expect_bad("[ports]\naddresses = 127.0.0.1, ::1\naddresses = 0:0::1\n",
+		   "t.conf:3: [ports] addresses: ::1 is there twice\n");
 	expect_bad("[capacity]\ncid_start = 4294967294\ncid_count = 2\n",
 		   "t.conf:3: [capacity] cid_count: 2 ids from 4294967294 go beyond 4294967294\n");
 	expect_bad("[hypervisor]\nemulator = /nonexistent\n",
@@ -682,7 +690,7 @@ static void auto_amounts_are_the_host_less_the_reserve(void **state)
 	config_free(c);
 }
 
-static void amounts_may_be_given_or_not_configured_and_a_reserve_leaves_one(void **state)
+static void amounts_may_be_given_or_not_configured_and_a_reserve_may_leave_nothing(void **state)
 {
 	struct config *c =
 		good("[capacity]\nvcpus = auto\nreserve_vcpus = 100\nmemory_mib = none\ndisk_gib = 0\n"
@@ -692,7 +700,7 @@ static void amounts_may_be_given_or_not_configured_and_a_reserve_leaves_one(void
 
 	(void)state;
 	settings_make(c, &laptop, &s);
-	assert_int_equal(s.vcpus, 1);
+	assert_int_equal(s.vcpus, 0);
 	assert_int_equal(s.memory_mib, -1);
 	assert_int_equal(s.disk_gib, 0);
 	assert_int_equal(s.slots, 3);
@@ -764,7 +772,7 @@ int main(void)
 		T(a_reload_that_would_break_a_rule_until_the_restart_changes_nothing),
 		T(print_shows_every_key_with_value_and_origin),
 		T(auto_amounts_are_the_host_less_the_reserve),
-		T(amounts_may_be_given_or_not_configured_and_a_reserve_leaves_one),
+		T(amounts_may_be_given_or_not_configured_and_a_reserve_may_leave_nothing),
 		T(default_port_address_comes_first_and_once),
 		T(device_id_is_given_or_made_from_the_ppid),
 	};
