@@ -152,6 +152,8 @@ static void vsock(struct places *p)
 	close_tag(p->o);
 }
 
+/* Read-only whatever the image says of itself: nothing bounds what a guest could write below the state folder, and a full
+ * disk is the end of all its neighbours. Guests mount it read-only and copy what they need. */
 static void share_folder(struct places *p)
 {
 	struct xml_out *o = p->o;
@@ -167,8 +169,7 @@ static void share_folder(struct places *p)
 	empty_tag(o, "driver", "type", "path", NULL);
 	empty_tag(o, "source", "dir", p->d->share, NULL);
 	empty_tag(o, "target", "dir", "host-shared", NULL);
-	if (p->d->share_readonly)
-		empty_tag(o, "readonly", NULL);
+	empty_tag(o, "readonly", NULL);
 	next_address(p);
 	close_tag(o);
 }

@@ -74,7 +74,6 @@ struct domain_spec {
 	uint32_t cid; /* vsock; 0: none (host without vhost-vsock) */
 	enum share_mode share_mode;
 	const char *share;
-	bool share_readonly; /* SHARE_9P */
 	/* Folder of the sockets host.sock and guest.sock of two virtio-serial channels, where there is no vsock; NULL: none. */
 	const char *channel_dir;
 	struct domain_device devices[DOMAIN_DEVICES];

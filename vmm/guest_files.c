@@ -2,8 +2,8 @@
  * guest_files.c - the files of the folder shared with the guest, as dstack's guests read them.
  *
  * .sys-config.json is rewritten at every start and so carries the node's present addresses; app-compose.json carries the
- * bytes whose hash is measured. Where the share is writable the guest may have put anything in our files' places: what is
- * no regular file is removed first, and rename() replaces what is.
+ * bytes whose hash is measured. The guest's device is read-only, but once it was not: a guest may have put anything in our
+ * files' places. What is no regular file is removed first, and rename() replaces what is.
  */
 #include <errno.h>
 #include <string.h>

@@ -46,7 +46,6 @@ static void files(const struct machine_in *in, struct machine *m)
 	d->serial_log = m->serial_log;
 	d->share_mode = in->set->share_mode;
 	d->share = m->share;
-	d->share_readonly = in->boot->shared_ro;
 }
 
 /* What the manifest has a say in. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * share_disk.c - the guest's files as a FAT disk, for guests and hosts without 9p.
  *
- * A writable share may hold whatever a guest of 9p times put there: only regular files are copied, links are not followed.
+ * The folder may hold whatever a guest of an earlier release put there: only regular files are copied, links are not followed.
  */
 #include <dirent.h>
 #include <errno.h>

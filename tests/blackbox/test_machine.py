@@ -3,6 +3,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import uuid
 import xml.etree.ElementTree as tree
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from node import COMPOSE, DEMO, PROGRAM, command_line, refused, until
+from node import BOOT, COMPOSE, DEMO, IMAGES, PROGRAM, command_line, refused, until
 from test_images import copy, seal  # noqa: F401 (copy is a fixture)
 from test_lifecycle import facts
 
@@ -305,3 +306,22 @@ def test_a_bad_spec_is_refused_in_one_line(tmp_path, body, said):
 def test_a_spec_that_is_not_there(tmp_path):
     done = subprocess.run([PROGRAM, "--dev", DEV, "--print-domain-xml", tmp_path / "none"], capture_output=True, text=True)
     assert done.returncode == 1 and "none" in done.stderr
+
+
+# ---------------------------------------------------------------------- what a guest can write
+
+def test_no_guest_can_write_through_its_shared_folder(spawn, tmp_path):
+    """Also when its image asks for it: the folder is on the file system of the database and of all other disks."""
+    shutil.copytree(IMAGES, tmp_path / "given")
+    metadata = tmp_path / "given" / BOOT / "metadata.json"
+    metadata.write_text(json.dumps({**json.loads(metadata.read_text()), "shared_ro": False}))
+    seal(metadata.parent)
+    node = spawn(environment={"TEEPOD_IMAGES": str(tmp_path / "given")})
+    cvm = node.create()
+    line = command_line(cvm.pids()[0])
+    share = line[line.index("-fsdev") + 1].split(",")
+    assert f"path={node.dir}/cvms/{cvm.uuid}/shared" in share
+    assert "readonly" in share or "readonly=on" in share, share
+    # Of its disks the data disk alone is writable, and that has a size.
+    formats = [json.loads(arg) for arg in line if arg.startswith("{") and "-format" in json.loads(arg).get("node-name", "")]
+    assert sorted((f["driver"], f["read-only"]) for f in formats) == [("qcow2", False), ("raw", True)]

@@ -48,7 +48,6 @@ static struct domain_spec linux_guest(void)
 	d.disk = "/vm/1/hda.img";
 	d.share_mode = SHARE_9P;
 	d.share = "/vm/1/shared";
-	d.share_readonly = true;
 	return d;
 }
 
@@ -77,7 +76,6 @@ static void boot(struct domain_spec *d)
 static void kvm(struct domain_spec *d)
 {
 	d->kvm = true;
-	d->share_readonly = false;
 }
 
 static void tdx(struct domain_spec *d)
@@ -211,7 +209,6 @@ static void keep_owner(struct domain_spec *d)
 {
 	volumes(d);
 	d->rootfs = "/images/demo/rootfs.img";
-	d->share_readonly = false;
 	d->keep_owner = true;
 }
 
