@@ -2,6 +2,7 @@
  * err.c - filling the one error value.
  */
 #include <assert.h>
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -162,6 +163,108 @@ int err_hint(struct err *e, const char *fmt, ...)
 	(void)vsnprintf(e->hint, sizeof(e->hint), fmt, ap);
 	va_end(ap);
 	return -(int)e->code;
+}
+
+/* ------------------------------------------------------------------ causes */
+
+struct line {
+	const char *at;
+	size_t n;
+};
+
+static bool has(struct line l, const char *word)
+{
+	return memmem(l.at, l.n, word, strlen(word));
+}
+
+/* QEMU writes these also when all is well, before and after the error that ends it. */
+static bool is_notice(struct line l)
+{
+	static const char *const notices[] = {
+		"warning:",
+		"Warning:",
+		": info:",
+		"char device redirected to",
+		"is deprecated",
+		"is tainted",
+		"starting up libvirt",
+		"shutting down, reason=",
+		"terminating on signal",
+	};
+
+	for (size_t i = 0; i < sizeof(notices) / sizeof(*notices); i++)
+		if (has(l, notices[i]))
+			return true;
+	return false;
+}
+
+/* QEMU's errors begin with its name, after the time of day; advice that follows them does not. */
+static bool has_name(struct line l)
+{
+	return has(l, "qemu-system-") || has(l, "qemu-img: ") || has(l, "qemu: ");
+}
+
+static struct line line_at(const char *text)
+{
+	return (struct line){ text, strcspn(text, "\r\n") };
+}
+
+/* What libvirt says before it goes on with QEMU's words: the message up to the time or the name. */
+static struct line own_words(struct line l)
+{
+	const char *name = memmem(l.at, l.n, "qemu-system-", 12), *year = memmem(l.at, l.n, ": 20", 4);
+
+	if (year && (!name || year < name))
+		name = year;
+	if (name)
+		l.n = (size_t)(name - l.at);
+	while (l.n && strchr(": ", l.at[l.n - 1]))
+		l.n--;
+	return l;
+}
+
+/* The log has other times, and the error is dated by its operation. */
+static struct line without_time(struct line l)
+{
+	const char *name = l.n && isdigit((unsigned char)*l.at) ? memmem(l.at, l.n, "Z qemu-", 7) : NULL;
+
+	if (!name)
+		return l;
+	name += 2;
+	return (struct line){ name, l.n - (size_t)(name - l.at) };
+}
+
+/* The last error with a name, else the first line that is no notice, else what stands before the notices. */
+static struct line cause_of(const char *said)
+{
+	struct line named = { 0 }, plain = { 0 }, first = { "", 0 }, before;
+
+	for (const char *p = said; *p; p += strspn(p, "\r\n")) {
+		struct line l = line_at(p);
+
+		p += l.n;
+		if (!l.n)
+			continue;
+		if (!first.n)
+			first = l;
+		if (is_notice(l))
+			continue;
+		if (has_name(l))
+			named = l;
+		if (!plain.n)
+			plain = l;
+	}
+	if (named.n || plain.n)
+		return without_time(named.n ? named : plain);
+	before = own_words(first);
+	return before.n ? before : first;
+}
+
+void err_cause(const char *said, char *out, size_t n)
+{
+	struct line l = cause_of(said);
+
+	(void)snprintf(out, n, "%.*s", (int)l.n, l.at);
 }
 
 const char *err_word(enum err_code code)

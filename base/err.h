@@ -10,6 +10,7 @@
 #define TEEPOD_BASE_ERR_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum err_code {
@@ -96,6 +97,10 @@ int err_share(struct err *e, enum err_code code, const char *resource, int64_t a
 
 /* Add what would help; may follow any of the above. Returns -e->code, so it can end a function. */
 int err_hint(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Of the lines that a program wrote before it failed (QEMU in a message of libvirt, qemu-img): the one
+ * that says why. Not a warning or notice, nor an explanation that follows the error; in @out cut to @n. */
+void err_cause(const char *said, char *out, size_t n);
 
 /* "invalid", "not_found", ...: the word stored in rows and logs for @code; "unknown" outside the enum. */
 const char *err_word(enum err_code code);

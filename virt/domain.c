@@ -36,27 +36,16 @@ static enum err_code code_of(const virError *v)
 	}
 }
 
-/* A message may go on with all that QEMU wrote: warnings first, what it died of last. */
-static const char *reason(const char *message)
-{
-	const char *last = message;
-
-	for (const char *p = message; *p; p++)
-		if (*p == '\n' && p[1] && p[1] != '\n')
-			last = p + 1;
-	return last;
-}
-
+/* A message may go on with all that QEMU wrote. */
 int virt_err(struct err *e, const char *what)
 {
 	const virError *v = virGetLastError();
+	char cause[sizeof(e->text)];
 
 	if (!v)
 		return err_set(e, ERR_HOST, "%s: libvirt gave no reason", what);
-	int r = err_set(e, code_of(v), "%s: %s", what, reason(v->message));
-
-	e->text[strcspn(e->text, "\n")] = '\0';
-	return r;
+	err_cause(v->message, cause, sizeof(cause));
+	return err_set(e, code_of(v), "%s: %s", what, cause);
 }
 
 static int find(virConnectPtr conn, const char *uuid, virDomainPtr *ret, struct err *e)

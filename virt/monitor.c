@@ -78,27 +78,23 @@ static int running_domain(struct hypervisor *h, const char *uuid, struct hv_hold
 	return 0;
 }
 
-static void cut(char *text)
-{
-	text[strcspn(text, "\r\n")] = '\0';
-}
-
-static int refused(virDomainPtr dom, char *reply, bool udp, const char *address, uint16_t host_port,
+static int refused(virDomainPtr dom, const char *reply, bool udp, const char *address, uint16_t host_port,
 		   uint16_t vm_port, struct err *e)
 {
 	auto_free char *table = NULL;
+	char cause[sizeof(e->text)];
 	int r;
 
-	cut(reply);
+	err_cause(reply, cause, sizeof(cause));
 	if (!strcasestr(reply, "could not set up host forwarding rule"))
-		return err_set(e, ERR_HOST, "port forward: %s", reply);
+		return err_set(e, ERR_HOST, "port forward: %s", cause);
 	r = command(dom, "info usernet", &table, e);
 	if (r)
 		return r;
 	if (usernet_find(table, udp, address, host_port, vm_port) == FORWARD_SAME)
 		return 0;
 	return err_set(e, ERR_IN_USE, "host port %s:%u/%s can not be taken: %s", address, (unsigned)host_port,
-		       udp ? "udp" : "tcp", reply);
+		       udp ? "udp" : "tcp", cause);
 }
 
 int hv_forward_add(struct hypervisor *h, const char *uuid, unsigned nic, bool udp, const char *host_address,
@@ -128,7 +124,7 @@ int hv_forward_remove(struct hypervisor *h, const char *uuid, unsigned nic, bool
 	auto_hold struct hv_hold hold = { 0 };
 	auto_domain virDomainPtr dom = NULL;
 	auto_free char *reply = NULL;
-	char text[128];
+	char text[128], cause[sizeof(e->text)];
 	int r = check_address(host_address, e);
 
 	if (!r)
@@ -142,6 +138,6 @@ int hv_forward_remove(struct hypervisor *h, const char *uuid, unsigned nic, bool
 	r = command(dom, text, &reply, e);
 	if (r || !reply[0] || strcasestr(reply, "removed") || strcasestr(reply, "not found"))
 		return r;
-	cut(reply);
-	return err_set(e, ERR_HOST, "port forward: %s", reply);
+	err_cause(reply, cause, sizeof(cause));
+	return err_set(e, ERR_HOST, "port forward: %s", cause);
 }

@@ -26,21 +26,25 @@ extern char **environ;
 /* How often a job is asked whether it is cancelled. */
 enum { ASK_MS = 100 };
 
+enum { WORDS_HEAD = 2048, WORDS_TAIL = 1024 };
+
 struct words {
-	char text[200];
+	char text[WORDS_HEAD + 2 * WORDS_TAIL];
 	size_t n;
 	bool over;
 };
 
-/* What does not fit is read and dropped: a full pipe would stop the child. */
+/* Everything is read: a full pipe would stop the child. Of much the beginning and the end are kept. */
 static void read_some(int fd, struct words *w)
 {
-	char rest[512];
-	bool full = w->n == sizeof(w->text) - 1;
-	ssize_t k =
-		full ? read(fd, rest, sizeof(rest)) : read(fd, w->text + w->n, sizeof(w->text) - 1 - w->n);
+	ssize_t k;
 
-	if (k > 0 && !full)
+	if (w->n == sizeof(w->text) - 1) {
+		memmove(w->text + WORDS_HEAD, w->text + w->n - WORDS_TAIL, WORDS_TAIL);
+		w->n = WORDS_HEAD + WORDS_TAIL;
+	}
+	k = read(fd, w->text + w->n, sizeof(w->text) - 1 - w->n);
+	if (k > 0)
 		w->n += (size_t)k;
 	w->over = k == 0 || (k < 0 && errno != EINTR);
 }
@@ -91,12 +95,15 @@ static int reap(pid_t pid)
 
 static int result_of(const char *program, int status, struct words *w, struct err *e)
 {
+	char cause[sizeof(e->text)];
+
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return 0;
+	w->text[w->n] = '\0';
 	if (strstr(w->text, strerrordesc_np(ENOSPC)))
 		return err_sys(e, ENOSPC, "%s", program);
-	w->text[strcspn(w->text, "\n")] = 0;
-	return err_set(e, ERR_HOST, "%s failed: %s", program, w->text);
+	err_cause(w->text, cause, sizeof(cause));
+	return err_set(e, ERR_HOST, "%s failed: %s", program, cause);
 }
 
 int child_run(char *const argv[], struct err *e)

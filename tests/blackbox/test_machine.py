@@ -5,13 +5,14 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 import uuid
 import xml.etree.ElementTree as tree
 from pathlib import Path
 
 import pytest
 
-from node import BOOT, COMPOSE, DEMO, IMAGES, PROGRAM, command_line, refused, until
+from node import BOOT, COMPOSE, DEMO, IMAGES, PROGRAM, Node, command_line, refused, until
 from test_images import copy, seal  # noqa: F401 (copy is a fixture)
 from test_lifecycle import facts
 
@@ -325,3 +326,58 @@ def test_no_guest_can_write_through_its_shared_folder(spawn, tmp_path):
     # Of its disks the data disk alone is writable, and that has a size.
     formats = [json.loads(arg) for arg in line if arg.startswith("{") and "-format" in json.loads(arg).get("node-name", "")]
     assert sorted((f["driver"], f["read-only"]) for f in formats) == [("qcow2", False), ("raw", True)]
+
+
+# ---------------------------------------------------------------------- why a start failed
+
+FAILING_QEMU = """#!/bin/sh
+# A QEMU that says what is in a file and ends, when it is one for a guest and the file is there. Like QEMU it lives
+# until libvirt is at its monitor: libvirt quotes nothing otherwise.
+case "$*" in *guest=teepod-*) [ -e {said} ] && {{ sleep 0.5; cat {said} >&2; exit 1; }} ;; esac
+exec /usr/bin/qemu-system-x86_64 "$@"
+"""
+CAUSE = "qemu-system-x86_64: -device vfio-pci,host=0000:18:00.0: vfio 0000:18:00.0: group 7 is not viable"
+NOTICES = {"a warning": "qemu-system-x86_64: warning: host doesn't support requested feature: CPUID.01H:ECX.x2apic [bit 21]",
+           "a redirection": "qemu-system-x86_64: -chardev pty,id=com0: char device redirected to /dev/pts/1 (label com0)",
+           "an information": "qemu-system-x86_64: info: TDX is not in use",
+           "the signal after it": "qemu-system-x86_64: terminating on signal 15 from pid 1 (libvirtd)",
+           "advice": "Please ensure all devices within the iommu_group are bound to their vfio bus driver."}
+
+
+@pytest.fixture(scope="module")
+def failing():
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))
+    script, said = folder / "qemu-system-x86_64", folder / "said"
+    script.write_text(FAILING_QEMU.format(said=said))
+    script.chmod(0o755)
+    folder.chmod(0o755)
+    node = Node(options={"hypervisor.emulator": script})
+    try:
+        yield node.start(), said
+    finally:
+        node.close()
+        shutil.rmtree(folder)
+
+
+def why_it_failed(failing, lines):
+    node, said = failing
+    said.write_text("".join(line + "\n" for line in lines))
+    answer = node.try_create().ok()
+    node.settled(answer["vm_uuid"])
+    op = next(op for op in node.get("/operations?page_size=100").ok().json["items"] if op["cvm"]["vm_uuid"] == answer["vm_uuid"])
+    node.delete_all()
+    return op["error"].get("message") or op["error"]["detail"]
+
+
+@pytest.mark.parametrize("name", NOTICES)
+def test_a_notice_of_qemu_is_not_the_cause_of_a_failed_start(failing, name):
+    for lines in ([NOTICES[name], CAUSE], [CAUSE, NOTICES[name]], [NOTICES["a warning"], CAUSE, NOTICES[name], ""]):
+        if name == "advice" and lines[0] != CAUSE:
+            continue    # it follows what it is about
+        text = why_it_failed(failing, lines)
+        assert text.endswith(CAUSE), (lines, text)
+
+
+def test_a_qemu_that_says_nothing_but_notices_gives_no_cause(failing):
+    text = why_it_failed(failing, [NOTICES["a warning"], NOTICES["a redirection"]])
+    assert "warning" not in text and "redirected" not in text and "monitor" in text, text

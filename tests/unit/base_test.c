@@ -64,6 +64,54 @@ static void an_error_keeps_field_value_and_numbers(void **st)
 		assert_string_not_equal(err_word((enum err_code)i), "unknown");
 }
 
+#define MONITOR "internal error: process exited while connecting to monitor: "
+#define TIME    "2026-11-28T11:50:00.123456Z "
+#define QEMU    "qemu-system-x86_64: "
+
+static void the_cause_is_neither_a_notice_nor_advice(void **st)
+{
+	static const struct {
+		const char *said, *cause;
+	} rows[] = {
+		{ MONITOR TIME QEMU
+		  "warning: host doesn't support requested feature: CPUID.01H:ECX.x2apic\n" TIME QEMU
+		  "-device vfio-pci,host=18:00.0: vfio 0000:18:00.0: group 7 is not viable\n",
+		  QEMU "-device vfio-pci,host=18:00.0: vfio 0000:18:00.0: group 7 is not viable" },
+		{ MONITOR TIME QEMU
+		  "-device vhost-vsock-pci: unable to set guest cid: Address already in use\n" TIME QEMU
+		  "warning: TSC frequency mismatch\n",
+		  MONITOR TIME QEMU
+		  "-device vhost-vsock-pci: unable to set guest cid: Address already in use" },
+		{ MONITOR TIME QEMU
+		  "-chardev pty,id=com0: char device redirected to /dev/pts/1 (label com0)\n" TIME QEMU
+		  "cannot set up guest memory 'pc.ram': Cannot allocate memory\n\n",
+		  QEMU "cannot set up guest memory 'pc.ram': Cannot allocate memory" },
+		{ MONITOR TIME QEMU "-cpu foo: unable to find CPU model 'foo'\nUse -cpu help to list them\n",
+		  MONITOR TIME QEMU "-cpu foo: unable to find CPU model 'foo'" },
+		{ "Could not access KVM kernel module: Permission denied\n" QEMU
+		  "failed to initialize kvm: Permission denied\n" QEMU
+		  "terminating on signal 15 from pid 1 (libvirtd)",
+		  QEMU "failed to initialize kvm: Permission denied" },
+		{ MONITOR TIME QEMU "warning: nothing else",
+		  "internal error: process exited while connecting to monitor" },
+		{ QEMU "warning: nothing else", QEMU "warning: nothing else" },
+		{ QEMU "info: one\r\n\r\nthe cause\r\nmore\r\n", "the cause" },
+		{ "operation failed: domain 'x' already exists",
+		  "operation failed: domain 'x' already exists" },
+		{ "", "" },
+		{ "\n\n", "" },
+	};
+	char out[320];
+
+	(void)st;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		err_cause(rows[i].said, out, sizeof(out));
+		assert_string_equal(out, rows[i].cause);
+	}
+	err_cause("0123456789", out, 5);
+	assert_string_equal(out, "0123");
+}
+
 static void a_value_is_cut_between_characters(void **st)
 {
 	char text[200] = "";
@@ -223,6 +271,7 @@ int main(void)
 {
 	const struct CMUnitTest t[] = {
 		cmocka_unit_test(an_error_keeps_field_value_and_numbers),
+		cmocka_unit_test(the_cause_is_neither_a_notice_nor_advice),
 		cmocka_unit_test(a_value_is_cut_between_characters),
 		cmocka_unit_test(uuids_have_their_version_and_parse_in_every_spelling),
 		cmocka_unit_test(hex_goes_both_ways_and_digests_are_right),

@@ -68,6 +68,11 @@ static void its_end_and_its_first_words_are_told(void **st)
 	struct call good = { .argv = { (char[]){ "true" }, NULL } };
 	struct call bad = { .argv = { (char[]){ "sh" }, (char[]){ "-c" },
 				      (char[]){ "echo first >&2; seq 100000 >&2; exit 3" }, NULL } };
+	struct call noisy = { .argv = {
+				      (char[]){ "sh" }, (char[]){ "-c" },
+				      (char[]){ "seq -f 'mkfs.fat: Warning: %g' 9999 >&2; "
+						"echo the cause >&2; echo mkfs.fat: Warning: x >&2; exit 1" },
+				      NULL } };
 	struct call none = { .argv = { (char[]){ "/nonexistent/program" }, NULL } };
 
 	(void)st;
@@ -76,6 +81,8 @@ static void its_end_and_its_first_words_are_told(void **st)
 	run(&bad, 10000, 0);
 	assert_int_equal(bad.r, -ERR_HOST);
 	assert_string_equal(bad.e.text, "sh failed: first");
+	run(&noisy, 10000, 0);
+	assert_string_equal(noisy.e.text, "sh failed: the cause");
 	run(&none, 10000, 0);
 	assert_int_equal(none.e.sys, ENOENT);
 }
