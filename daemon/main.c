@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -447,11 +448,22 @@ static int serve(struct daemon *d)
 	return status;
 }
 
+/* Memory holds API keys, TLS keys and the environments of guests; that of a QEMU below this process, a guest. Not PR_SET_DUMPABLE: it
+ * would close /proc/self to an unprivileged daemon and its children. */
+static void forbid_cores(void)
+{
+	const struct rlimit none = { 0 };
+
+	(void)setrlimit(RLIMIT_CORE, &none);
+}
+
 int main(int argc, char **argv)
 {
 	static struct daemon d;
 	auto_buf struct buf errors = { 0 };
 	int status;
+
+	forbid_cores();
 
 	if (options_parse(argc, argv, &d.options, &errors)) {
 		(void)fprintf(stderr, "teepod: %s\n", errors.data);

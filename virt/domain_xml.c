@@ -62,6 +62,8 @@ static void metadata(struct xml_out *o, const struct domain_spec *d)
 static void memory(struct xml_out *o, const struct domain_spec *d)
 {
 	open_tag(o, "memory");
+	/* libvirt's default; qemu.conf (dump_guest_core) could say otherwise */
+	attr(o, "dumpCore", "off");
 	attr(o, "unit", "MiB");
 	xml_number(o, d->memory_mib);
 	close_tag(o);

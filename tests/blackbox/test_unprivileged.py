@@ -5,6 +5,7 @@ import grp
 import hashlib
 import os
 import pwd
+import resource
 import subprocess
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from node import BOOT, DEMO, assert_books, command_line, refused, until
 from test_host_check import checks
 from test_lifecycle import BOOTED, facts
 from test_qemu_user import can_read, owner_of
-from unit_sandbox import Sandbox
+from unit_sandbox import Sandbox, service
 
 # Stand-ins for the user teepod and the group libvirt: every Debian has both. QEMU's user is the real one.
 USER, SOCKET_GROUP, QEMU = "daemon", "users", "libvirt-qemu"
@@ -297,3 +298,18 @@ def test_a_node_of_root_becomes_a_users(run_as, sandbox):
     resize(cvm, disk_size=2)
     assert_books(node)
     cvm.delete()
+
+
+def test_no_core_file_is_written_of_the_daemon_or_its_guests(spawn):
+    """By the unit, and by the daemon itself where it runs without one."""
+    assert service()["LimitCORE"] == ["0"]
+    allowed = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (allowed[1], allowed[1]))
+    try:
+        node = spawn()
+        cvm = node.create()
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, allowed)
+    for pid in (node.process.pid, *cvm.pids()):
+        assert resource.prlimit(pid, resource.RLIMIT_CORE) == (0, 0), command_line(pid)[:1]
+    assert any("dump-guest-core=off" in arg for arg in command_line(cvm.pids()[0]))
