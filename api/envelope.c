@@ -15,8 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/utf8.h"
 #include "base/buf.h"
+#include "base/json.h"
 #include "base/own.h"
 
 struct form {
@@ -112,21 +112,6 @@ unsigned envelope_retry_after(const struct err *e)
 	return e->retry_s ? e->retry_s : form_of(e).retry_after;
 }
 
-/* Error texts quote what strangers sent, and are cut at a byte: whatever is no UTF-8 becomes '?', or the member would
- * silently be missing. */
-static json_t *text_of(const char *s)
-{
-	size_t n = strlen(s), at = 0;
-	auto_free char *copy = NULL;
-
-	if (utf8_prefix(s, n) == n)
-		return json_string(s);
-	copy = xstrdup(s);
-	while ((at += utf8_prefix(copy + at, n - at)) < n)
-		copy[at] = '?';
-	return json_string(copy);
-}
-
 static void set(json_t *o, const char *key, json_t *value)
 {
 	if (json_object_set_new(o, key, value))
@@ -137,10 +122,10 @@ static void add_row(json_t *details, const char *field, json_t *value, const cha
 {
 	json_t *row = json_object();
 
-	set(row, "field", text_of(field));
+	set(row, "field", json_text(field));
 	set(row, "value", value);
 	if (message)
-		set(row, "message", text_of(message));
+		set(row, "message", json_text(message));
 	if (json_array_append_new(details, row))
 		abort();
 }
@@ -161,7 +146,7 @@ static void add_capacity(json_t *details, const struct err *e)
 				 (unsigned long long)e->cap.asked, (unsigned long long)e->cap.free,
 				 (unsigned long long)e->cap.total);
 	if (named)
-		add_row(details, e->field, text_of(e->value), e->text);
+		add_row(details, e->field, json_text(e->value), e->text);
 	add_row(details, field, json_integer((json_int_t)e->cap.asked), text);
 	add_row(details, "asked", json_integer((json_int_t)e->cap.asked), NULL);
 	add_row(details, "free", json_integer((json_int_t)e->cap.free), NULL);
@@ -181,7 +166,7 @@ static bool add_share(json_t *details, const struct err *e)
 	switch (e->code) {
 	case ERR_QUOTA:
 	case ERR_QUOTA_SIZE:
-		add_row(details, "resource", text_of(e->cap.resource ? e->cap.resource : ""), e->text);
+		add_row(details, "resource", json_text(e->cap.resource ? e->cap.resource : ""), e->text);
 		add_number(details, "requested", e->cap.asked, NULL);
 		if (e->code == ERR_QUOTA)
 			add_number(details, "remaining", e->cap.free, NULL);
@@ -213,7 +198,7 @@ static json_t *details_of(const struct err *e, const struct form *f)
 	if (e->code == ERR_CAPACITY)
 		add_capacity(details, e);
 	else if (!add_share(details, e) && field)
-		add_row(details, field, text_of(e->value), e->text);
+		add_row(details, field, json_text(e->value), e->text);
 	return details;
 }
 
@@ -221,10 +206,10 @@ static json_t *coded(const struct err *e, const struct form *f, const char *mess
 {
 	json_t *body = json_object(), *suggestions = json_array();
 
-	if (e->hint[0] && json_array_append_new(suggestions, text_of(e->hint)))
+	if (e->hint[0] && json_array_append_new(suggestions, json_text(e->hint)))
 		abort();
 	set(body, "error_code", json_string(f->code));
-	set(body, "message", text_of(message));
+	set(body, "message", json_text(message));
 	set(body, "details", details_of(e, f));
 	set(body, "suggestions", suggestions);
 	set(body, "links", json_array());
@@ -235,9 +220,9 @@ json_t *envelope_plain(const char *text, const char *request_id)
 {
 	json_t *body = json_object();
 
-	set(body, "detail", text_of(text));
+	set(body, "detail", json_text(text));
 	if (request_id)
-		set(body, "request_id", text_of(request_id));
+		set(body, "request_id", json_text(request_id));
 	return body;
 }
 
@@ -255,6 +240,6 @@ json_t *envelope_body(const struct err *e, const char *request_id)
 	}
 	body = coded(e, &f, message);
 	if (request_id)
-		set(body, "request_id", text_of(request_id));
+		set(body, "request_id", json_text(request_id));
 	return body;
 }

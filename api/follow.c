@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/json_text.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/loop.h"
@@ -289,12 +290,12 @@ static bool put(struct follower *f, const struct buf *b)
 bool sse_event(struct follower *f, int64_t seq, const char *event, const json_t *data)
 {
 	auto_buf struct buf b = { 0 };
-	char *text = json_dumps(data, JSON_COMPACT);
 
 	if (seq > 0)
 		buf_printf(&b, "id: %lld\n", (long long)seq);
-	buf_printf(&b, "event: %s\ndata: %s\n\n", event, text ? text : "{}");
-	free(text);
+	buf_printf(&b, "event: %s\ndata: ", event);
+	json_write(data, &b);
+	buf_puts(&b, "\n\n");
 	return put(f, &b);
 }
 

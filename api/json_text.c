@@ -114,6 +114,10 @@ static void write_real(const json_t *j, struct buf *out)
 
 void json_write(const json_t *j, struct buf *out)
 {
+	if (!j) {
+		buf_add(out, "null", 4);
+		return;
+	}
 	switch (json_typeof(j)) {
 	case JSON_OBJECT:
 		write_object(j, out);

@@ -10,10 +10,10 @@
 
 static json_t *shape_hypervisor(const struct node_info *n, const char *uri)
 {
-	return json_pack("{s:b,s:o,s:s,s:o,s:o,s:b}", "connected", n->hypervisor_up, "error",
-			 n->hypervisor_up ? json_null() : json_text_or_null(n->hypervisor_error), "uri", uri,
-			 "libvirt", json_text_or_null(n->libvirt), "qemu", json_text_or_null(n->qemu), "kvm",
-			 n->kvm);
+	return json_pack("{s:b,s:o,s:o,s:o,s:o,s:b}", "connected", n->hypervisor_up, "error",
+			 n->hypervisor_up ? json_null() : json_text_or_null(n->hypervisor_error), "uri",
+			 json_text(uri), "libvirt", json_text_or_null(n->libvirt), "qemu",
+			 json_text_or_null(n->qemu), "kvm", n->kvm);
 }
 
 static json_t *shape_checks(const struct host_check *rows, size_t n)
@@ -21,10 +21,10 @@ static json_t *shape_checks(const struct host_check *rows, size_t n)
 	json_t *out = json_array();
 
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(out, json_pack("{s:s,s:s,s:b,s:s,s:o}", "name", rows[i].name, "state",
+		json_array_append_new(out, json_pack("{s:s,s:s,s:b,s:o,s:o}", "name", rows[i].name, "state",
 						     check_state_word[rows[i].state], "required",
-						     rows[i].required, "value", rows[i].value, "advice",
-						     json_text_or_null(rows[i].advice)));
+						     rows[i].required, "value", json_text(rows[i].value),
+						     "advice", json_text_or_null(rows[i].advice)));
 	return out;
 }
 

@@ -9,6 +9,7 @@
 
 #include "api/envelope.h"
 #include "api/request.h"
+#include "api/json_text.h"
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/log.h"
@@ -140,12 +141,12 @@ void call_reply_text(struct call *c, int status, const char *content_type, const
 
 void call_reply(struct call *c, int status, json_t *body)
 {
-	auto_free char *text = NULL;
+	auto_buf struct buf b = { 0 };
 
 	if (body && request_of(c)->conn)
-		text = json_dumps(body, JSON_COMPACT | JSON_ENCODE_ANY);
+		json_write(body, &b);
 	json_decref(body);
-	answer(request_of(c), status, type_json, text ? text : "", text ? strlen(text) : 0);
+	answer(request_of(c), status, type_json, b.len ? b.data : "", b.len);
 }
 
 static bool has_extra(const struct request *q, const char *name)

@@ -31,7 +31,7 @@ static void history_end(struct history *h)
 
 static json_t *changed_of(const struct revision_info *r)
 {
-	json_t *list = json_loads(r->changed, 0, NULL);
+	json_t *list = json_stored(r->changed);
 
 	return list ? list : json_array();
 }
@@ -75,7 +75,8 @@ static json_t *shape_who(const char *caller)
 {
 	if (!caller[0])
 		return json_null();
-	return json_pack("{s:s,s:n,s:s,s:n}", "object_type", "user", "id", "username", caller, "avatar_url");
+	return json_pack("{s:s,s:n,s:o,s:n}", "object_type", "user", "id", "username", json_text(caller),
+			 "avatar_url");
 }
 
 static json_t *shape_revision(const struct call *c, const struct app_row *app, const struct revision_info *r)

@@ -149,12 +149,12 @@ json_t *shape_operation(const struct op_row *op)
 
 json_t *shape_event(const struct event_row *ev)
 {
-	json_t *data = ev->data ? json_loads(ev->data, 0, NULL) : NULL;
+	json_t *data = json_stored(ev->data);
 
 	return json_pack("{s:I,s:o,s:s,s:o,s:o,s:o}", "seq", (json_int_t)ev->seq, "at",
 			 json_time_or_null(ev->at_ms), "type", ev->type, "vm_uuid",
 			 json_text_or_null(ev->cvm_uuid), "operation_id", json_text_or_null(ev->op_id),
-			 "data", data ? data : json_object());
+			 "data", data ? data : json_null());
 }
 
 json_t *shape_capacity(const struct capacity_row *rows, size_t n)
@@ -194,9 +194,9 @@ json_t *shape_device(const struct device_row *d, int64_t workspace)
 	bool may_see = d->cvm && (!workspace || workspace == d->workspace);
 	char why[DEVICE_WHY];
 	enum device_state state = device_state(d, why);
-	json_t *o = json_pack("{s:s,s:s,s:s,s:s,s:I,s:o,s:o,s:b,s:s,s:o}", "address", d->address, "kind",
+	json_t *o = json_pack("{s:s,s:s,s:s,s:o,s:I,s:o,s:o,s:b,s:s,s:o}", "address", d->address, "kind",
 			      device_kind_word[d->kind], "product_id", d->product_id, "description",
-			      d->description, "numa_node", (json_int_t)d->numa_node, "iommu_group",
+			      json_text(d->description), "numa_node", (json_int_t)d->numa_node, "iommu_group",
 			      d->iommu_group < 0 ? json_null() : json_integer(d->iommu_group), "driver",
 			      json_text_or_null(d->driver), "offered", d->offered, "state",
 			      device_state_word[state], "reason", json_text_or_null(why));

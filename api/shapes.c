@@ -14,28 +14,15 @@
 #include <string.h>
 
 #include "api/log_link.h"
-#include "base/utf8.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/own.h"
 
-/* Guests write some of these, and fixed sizes may cut a character in two: what is no UTF-8 becomes '?'. */
-static json_t *text(const char *s)
-{
-	size_t n = strlen(s), at = 0;
-	auto_free char *copy = NULL;
-
-	if (utf8_prefix(s, n) == n)
-		return json_stringn_nocheck(s, n);
-	copy = xstrdup(s);
-	while ((at += utf8_prefix(copy + at, n - at)) < n)
-		copy[at] = '?';
-	return json_stringn_nocheck(copy, n);
-}
-
+/* Guests write some of these, and fixed sizes may cut a character in two. */
 json_t *json_text_or_null(const char *s)
 {
-	return s && *s ? text(s) : json_null();
+	return s && *s ? json_text(s) : json_null();
 }
 
 json_t *json_time_or_null(int64_t wall_ms)
@@ -48,7 +35,7 @@ json_t *json_time_or_null(int64_t wall_ms)
 void json_put_text(json_t *o, const char *key, const char *value)
 {
 	if (*value)
-		json_object_set_new(o, key, text(value));
+		json_object_set_new(o, key, json_text(value));
 }
 
 /* Keys are ours and names were checked when they came in: jansson need not look at every byte once more. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * err.c - filling the one error value.
+ * err.c - filling the one error value. Its texts are well-formed UTF-8, whatever they quote and wherever they were cut.
  */
 #include <assert.h>
 #include <ctype.h>
@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "base/own.h"
+#include "base/utf8.h"
 
 static const char *const words[] = {
 	[ERR_NONE] = "none",
@@ -62,6 +63,7 @@ static int fill(struct err *e, enum err_code code, const char *fmt, va_list ap)
 	e->code = code;
 	e->cap.numa_node = -1;
 	(void)vsnprintf(e->text, sizeof(e->text), fmt, ap);
+	utf8_repair(e->text);
 	return -(int)code;
 }
 
@@ -87,6 +89,7 @@ static void copy_printable(char *out, size_t size, const char *s)
 		while (i > 0 && ((unsigned char)s[i] & 0xc0) == 0x80)
 			i--;
 	out[i] = 0;
+	utf8_repair(out);
 }
 
 int err_field(struct err *e, enum err_code code, const char *field, const char *value, const char *fmt, ...)
@@ -101,6 +104,7 @@ int err_field(struct err *e, enum err_code code, const char *field, const char *
 	r = fill(e, code, fmt, ap);
 	va_end(ap);
 	(void)snprintf(e->field, sizeof(e->field), "%s", field ? field : "");
+	utf8_repair(e->field);
 	memcpy(e->value, kept, sizeof(kept));
 	return r;
 }
@@ -118,6 +122,7 @@ int err_sys(struct err *e, int sys, const char *fmt, ...)
 	used = strlen(e->text);
 	(void)snprintf(e->text + used, sizeof(e->text) - used, ": %s",
 		       strerrordesc_np(sys) ?: "unknown error");
+	utf8_repair(e->text);
 	return r;
 }
 
@@ -162,6 +167,7 @@ int err_hint(struct err *e, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(e->hint, sizeof(e->hint), fmt, ap);
 	va_end(ap);
+	utf8_repair(e->hint);
 	return -(int)e->code;
 }
 

@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/own.h"
+#include "base/utf8.h"
 
 /* Each value but the first follows a comma or an opening bracket, each member has a colon. */
 struct measure {
@@ -126,6 +127,30 @@ json_t *json_read(const char *text, size_t len, struct err *e)
 	err_field(e, ERR_INVALID, "body", NULL, "not valid JSON at line %d, column %d: %s", je.line,
 		  je.column, je.text);
 	return NULL;
+}
+
+json_t *json_text(const char *s)
+{
+	auto_free char *copy = NULL;
+	size_t n = strlen(s);
+
+	if (utf8_prefix(s, n) == n)
+		return json_stringn_nocheck(s, n);
+	copy = xstrdup(s);
+	utf8_repair(copy);
+	return json_stringn_nocheck(copy, n);
+}
+
+json_t *json_stored(const char *text)
+{
+	json_t *j = text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
+	auto_free char *copy = NULL;
+
+	if (j || !text)
+		return j;
+	copy = xstrdup(text);
+	utf8_repair(copy);
+	return json_loads(copy, JSON_DECODE_ANY, NULL);
 }
 
 char *json_canonical(const json_t *j)

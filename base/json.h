@@ -23,6 +23,10 @@ enum { JSON_DEPTH_MAX = 32, JSON_VALUES_MAX = 65536, JSON_MEMBERS_MAX = 16384 };
  * JSON_MEMBERS_MAX members, lists and objects, bytes after the value. NULL with *e filled on failure; else a new reference. */
 json_t *json_read(const char *text, size_t len, struct err *e);
 
+/* @s as a JSON string; what is no UTF-8 in it becomes '?'. Never NULL: json_string() is, for such text. */
+json_t *json_text(const char *s);
+/* JSON from our own database; SQLite takes text that is not UTF-8, which is repaired. NULL: none, or it is no JSON. */
+json_t *json_stored(const char *text);
 /* Keys sorted, no spaces: the form that digests are taken of. malloc'd, never NULL. */
 char *json_canonical(const json_t *j);
 

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/own.h"
+#include "base/utf8.h"
 
 static enum log_level threshold = LOG_LEVEL_INFO;
 static bool as_json, to_journal;
@@ -94,6 +95,7 @@ void log_write(enum log_level level, const struct log_about *about, const char *
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	utf8_repair(text);
 	for (char *p = text; *p; p++)
 		if ((unsigned char)*p < 0x20 && *p != '\t')
 			*p = ' ';

@@ -4,6 +4,7 @@
 #include "base/utf8.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 static bool tail(unsigned char c)
 {
@@ -41,4 +42,12 @@ size_t utf8_prefix(const char *s, size_t n)
 		at += step;
 	}
 	return at;
+}
+
+void utf8_repair(char *s)
+{
+	size_t n = strlen(s), at = 0;
+
+	while ((at += utf8_prefix(s + at, n - at)) < n)
+		s[at] = '?';
 }

@@ -332,6 +332,8 @@ int vmm_commit(struct vmm *v, int64_t workspace, const struct commit_ask *given,
 		return r == -ERR_NOT_FOUND ? not_provisioned(given->compose_hash, e) : r;
 	j = json_loads(request, 0, NULL);
 	manifest = json_loads(manifest_text, 0, NULL);
+	if (!j || !manifest)
+		return err_set(e, ERR_HOST, "what was provisioned as %s can not be read", hash);
 	if (!json_object_get(j, "name")) /* provisioned for an update: update_provision.c */
 		return not_provisioned(given->compose_hash, e);
 	r = compose_envs_allowed(manifest, given->env_keys, "env_keys", e);

@@ -215,6 +215,7 @@ int disk_check(const char *path, int64_t min_gib, int64_t max_gib, struct err *e
 int disk_grow(const char *path, int64_t gib, struct err *e);
 
 /* An error as the text kept in a row, and back. */
-void op_error_write(const struct err *e, char out[1024]);
+enum { ERROR_TEXT = 1024 };
+void op_error_write(const struct err *e, char out[ERROR_TEXT]);
 
 #endif

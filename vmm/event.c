@@ -1,18 +1,57 @@
 /* SPDX-License-Identifier: Apache-2.0
- * event.c - entries of the event log, written in the transaction of what they tell.
+ * event.c - entries of the event log, written in the transaction of what they tell. Their data is never left out.
  */
+#include <assert.h>
 #include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "base/json.h"
 #include "base/own.h"
 #include "vmm/world.h"
 
-static int append(struct vmm *v, int64_t workspace, const char *type, const char *uuid, const char *op_id,
-		  struct err *e, const char *fmt, va_list ap)
+/* The next pair of @fmt into @data. jansson's own packing gives nothing at all where one string is not UTF-8, and what guests, files and
+ * libvirt say may be anything. */
+static void add_pair(json_t *data, char type, bool optional, va_list *ap)
 {
-	auto_json json_t *j = json_vpack_ex(NULL, 0, fmt, ap);
-	auto_free char *s = j ? json_dumps(j, JSON_COMPACT) : NULL;
+	const char *key = va_arg(*ap, const char *);
+	json_t *value = NULL;
+	const char *text;
 
-	return events_append(v->db, workspace, type, uuid, op_id, s ? s : "{}", e);
+	switch (type) {
+	case 's':
+		text = va_arg(*ap, const char *);
+		assert(text || optional);
+		value = text ? json_text(text) : NULL;
+		break;
+	case 'I':
+		value = json_integer(va_arg(*ap, json_int_t));
+		break;
+	case 'b':
+		value = json_boolean(va_arg(*ap, int));
+		break;
+	case 'o':
+		value = va_arg(*ap, json_t *);
+		value = value ? value : json_null();
+		break;
+	default:
+		assert(!"a type of json_pack() that events do not have");
+	}
+	if (value && json_object_set_new(data, key, value))
+		abort();
+}
+
+/* @fmt: as json_pack() takes it, an object of s (s* may be NULL), I, b and o. */
+static int append(struct vmm *v, int64_t workspace, const char *type, const char *uuid, const char *op_id,
+		  struct err *e, const char *fmt, va_list *ap)
+{
+	auto_json json_t *data = json_object();
+	auto_free char *text = NULL;
+
+	for (const char *p = fmt; (p = strstr(p, "s:")); p += 3)
+		add_pair(data, p[2], p[3] == '*', ap);
+	text = json_canonical(data);
+	return events_append(v->db, workspace, type, uuid, op_id, text, e);
 }
 
 int event(struct vmm *v, const struct cvm_row *c, const char *op_id, const char *type, struct err *e,
@@ -23,7 +62,7 @@ int event(struct vmm *v, const struct cvm_row *c, const char *op_id, const char 
 
 	va_start(ap, fmt);
 	r = append(v, c ? c->workspace : v->workspace, type, c ? c->uuid : "", op_id ? op_id : "", e, fmt,
-		   ap);
+		   &ap);
 	va_end(ap);
 	return r;
 }
@@ -34,7 +73,7 @@ int event_op(struct vmm *v, const struct op_row *o, const char *type, struct err
 	int r;
 
 	va_start(ap, fmt);
-	r = append(v, o->workspace, type, o->cvm_uuid, o->id, e, fmt, ap);
+	r = append(v, o->workspace, type, o->cvm_uuid, o->id, e, fmt, &ap);
 	va_end(ap);
 	return r;
 }

@@ -50,6 +50,8 @@ static int remember(struct pending *p, struct err *e)
 	auto_free char *body =
 		p->answer.body ? json_dumps(p->answer.body, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
 
+	if (p->answer.body && !body)
+		return err_set(e, ERR_HOST, "the answer is not JSON that can be kept under an Idempotency-Key");
 	return idempotency_put(p->v->db, p->m.caller, p->m.key, p->m.digest, p->answer.status, body, e);
 }
 

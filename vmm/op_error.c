@@ -1,47 +1,49 @@
 /* SPDX-License-Identifier: Apache-2.0
  * op_error.c - why an operation ended as it did, kept with its row.
  */
+#include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/json.h"
 #include "base/own.h"
 #include "vmm/engine.h"
 
-/* libvirt and QEMU quote file names and guests; JSON takes only UTF-8. */
-static json_t *text_json(const char *text)
+static const char *cut(const char *text, size_t keep, char out[ERROR_TEXT])
 {
-	auto_free char *ascii = NULL;
-	json_t *j = json_string(text);
-
-	if (j)
-		return j;
-	ascii = xstrdup(text);
-	for (char *c = ascii; *c; c++)
-		if ((unsigned char)*c >= 0x80)
-			*c = '?';
-	return json_string(ascii);
+	(void)snprintf(out, ERROR_TEXT, "%.*s", (int)keep, text);
+	return out;
 }
 
-void op_error_write(const struct err *e, char out[1024])
+void op_error_write(const struct err *e, char out[ERROR_TEXT])
 {
+	static const struct {
+		const char *key;
+		size_t keep; /* bytes of the text; the others are left out */
+	} less[] = { { "value", 0 }, { "hint", 0 }, { "field", 0 }, { "text", 100 } };
+	char text[ERROR_TEXT];
 	auto_json json_t *j = json_pack("{s:i, s:i, s:o, s:o, s:o, s:o}", "code", (int)e->code, "sys", e->sys,
-					"field", text_json(e->field), "value", text_json(e->value), "text",
-					text_json(e->text), "hint", text_json(e->hint));
+					"field", json_text(e->field), "value", json_text(e->value), "text",
+					json_text(e->text), "hint", json_text(e->hint));
 	auto_free char *s = NULL;
 
-	if (j && e->cap.resource)
+	if (e->cap.resource)
 		(void)json_object_set_new(j, "cap",
 					  json_pack("{s:s, s:I, s:I, s:I, s:i}", "resource", e->cap.resource,
 						    "asked", (json_int_t)e->cap.asked, "free",
 						    (json_int_t)e->cap.free, "total",
 						    (json_int_t)e->cap.total, "numa_node", e->cap.numa_node));
-	s = j ? json_dumps(j, JSON_COMPACT) : NULL;
-	if (s && strlen(s) < 1024)
-		(void)snprintf(out, 1024, "%s", s);
-	else
-		(void)snprintf(out, 1024, "{\"code\":%d,\"text\":\"the error is too long to be kept\"}",
-			       (int)e->code);
+	/* Signs that JSON escapes take up to six bytes: what says least goes first. */
+	s = json_canonical(j);
+	for (size_t i = 0; i < ARRAY_SIZE(less) && strlen(s) >= ERROR_TEXT; i++) {
+		(void)json_object_set_new(j, less[i].key, json_text(cut(e->text, less[i].keep, text)));
+		free(s);
+		s = json_canonical(j);
+	}
+	assert(strlen(s) < ERROR_TEXT);
+	memcpy(out, s, strlen(s) + 1);
 }
 
 static void text_of(const json_t *j, const char *key, char *out, size_t n)

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/json.h"
 #include "base/own.h"
 #include "vmm/billing.h"
 #include "vmm/steps.h"
@@ -111,10 +112,9 @@ static int swap(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct
 		       : history_remove(v->db, o->row.id, e);
 	return r ? r
 		 : event(v, &now, o->row.id, x->applied ? "cvm.changed" : "cvm.changed_back", e,
-			 "{s:o, s:s, s:s, s:I, s:I, s:I}", "changed", json_loads(x->changed, 0, NULL),
-			 "image", now.image_name, "compose_hash", now.compose_hash, "vcpus",
-			 (json_int_t)now.vcpus, "memory_mib", (json_int_t)now.memory_mib, "disk_gib",
-			 (json_int_t)now.disk_gib);
+			 "{s:o, s:s, s:s, s:I, s:I, s:I}", "changed", json_stored(x->changed), "image",
+			 now.image_name, "compose_hash", now.compose_hash, "vcpus", (json_int_t)now.vcpus,
+			 "memory_mib", (json_int_t)now.memory_mib, "disk_gib", (json_int_t)now.disk_gib);
 }
 
 static int swap_to(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool applied, struct err *e)

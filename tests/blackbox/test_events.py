@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import threading
+import tempfile
 import time
 from urllib.parse import urlsplit
 
@@ -227,3 +228,19 @@ def test_tail_gives_the_last_lines(node):
     assert cvm.log(tail=1).splitlines() == everything[-1:]
     assert node.get(f"/cvms/{cvm.uuid}/logs?ch=serial&tail=-1").status in (400, 422)
     assert node.get(f"/cvms/{cvm.uuid}/logs?ch=nonsense").status in (400, 422)
+
+
+def test_an_event_tells_an_error_that_quotes_a_name_which_is_no_text(spawn, tmp_path_factory):
+    """Names of files are bytes; JSON takes only UTF-8. The data of such an event was {}."""
+    folder = os.fsdecode(tempfile.mkdtemp(prefix=b"tp\xff", dir=b"/tmp"))
+    node = spawn(folder=folder, options={"images.dir": tempfile.mkdtemp(prefix="tpi", dir="/tmp")})
+    cvm = node.create(stopped=True)
+    (node.dir / "cvms").rmdir()
+    (node.dir / "cvms").write_text("no folder")
+    cvm.do("start")
+    op = cvm.operations()[0]
+    assert op["state"] == "failed"
+    undoing, = [e["data"] for e in node.get("/events?limit=1000").ok().json["events"] if e["type"] == "operation.undoing"]
+    assert undoing.get("kind") == "start" and undoing["step"] == "files", undoing
+    assert "tp?" in undoing["error"] and "cvms" in undoing["error"], undoing
+    (node.dir / "cvms").unlink()

@@ -20,6 +20,7 @@
 #include "base/id.h"
 #include "base/loop.h"
 #include "base/own.h"
+#include "base/utf8.h"
 
 static char dir[] = "/tmp/teepod-base-XXXXXX";
 
@@ -123,6 +124,28 @@ static void a_value_is_cut_between_characters(void **st)
 	(void)err_field(&e, ERR_INVALID, "f", text, "t");
 	assert_int_equal(strlen(e.value) % 3, 0);
 	assert_memory_equal(e.value + strlen(e.value) - 3, "\xe2\x82\xac", 3);
+}
+
+static void an_error_is_text_whatever_it_quotes(void **st)
+{
+	char longer[400];
+	struct err e;
+
+	(void)st;
+	(void)err_hint(&e, "%s", "caf\xe9");
+	assert_string_equal(e.hint, "caf?");
+	(void)err_sys(&e, ENOSPC, "write %s", "/srv/\xff/x");
+	assert_string_equal(e.text, "write /srv/?/x: No space left on device");
+	/* Cut at a byte in the middle of a character. */
+	for (size_t shift = 0; shift < 3; shift++) {
+		memset(longer, 'x', shift);
+		for (size_t i = shift; i + 3 < sizeof(longer); i += 3)
+			memcpy(longer + i, "\xe2\x82\xac", 4);
+		(void)err_field(&e, ERR_INVALID, longer, longer, "%s", longer);
+		assert_int_equal(utf8_prefix(e.text, strlen(e.text)), strlen(e.text));
+		assert_int_equal(utf8_prefix(e.field, strlen(e.field)), strlen(e.field));
+		assert_int_equal(utf8_prefix(e.value, strlen(e.value)), strlen(e.value));
+	}
 }
 
 static void uuids_have_their_version_and_parse_in_every_spelling(void **st)
@@ -273,6 +296,7 @@ int main(void)
 		cmocka_unit_test(an_error_keeps_field_value_and_numbers),
 		cmocka_unit_test(the_cause_is_neither_a_notice_nor_advice),
 		cmocka_unit_test(a_value_is_cut_between_characters),
+		cmocka_unit_test(an_error_is_text_whatever_it_quotes),
 		cmocka_unit_test(uuids_have_their_version_and_parse_in_every_spelling),
 		cmocka_unit_test(hex_goes_both_ways_and_digests_are_right),
 		cmocka_unit_test(times_are_written_as_clients_read_them),

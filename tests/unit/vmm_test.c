@@ -506,6 +506,72 @@ static void a_paused_guest_is_not_started_again(void **st)
 	assert_non_null(strstr(e.text, "paused"));
 }
 
+struct telling {
+	struct vmm *v;
+	const char *text;
+};
+
+static int tell_turn(void *arg, struct err *e)
+{
+	const struct telling *t = arg;
+
+	return event(t->v, NULL, "", "test.told", e, "{s:s, s:I, s:b}", "error", t->text, "n", (json_int_t)7,
+		     "yes", 1);
+}
+
+/* What guests, files and libvirt say may be anything, and buffers cut it at any byte. */
+static void an_event_keeps_its_data_whatever_the_texts_in_it_are(void **st)
+{
+	static const struct {
+		const char *text, *kept;
+	} cases[] = {
+		{ "plain", "plain" },
+		{ "/srv/caf\xe9/hda.img: No space left", "/srv/caf?/hda.img: No space left" },
+		{ "cut in a character: \xe2\x82", "cut in a character: ??" },
+		{ "\"quoted\" \\ \n \x01", "\"quoted\" \\ \n \x01" },
+		{ "\xff\xfe", "??" },
+	};
+	struct node *n = *st;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct telling t = { n->v, cases[i].text };
+		auto_json json_t *data = NULL;
+		struct event_row *events;
+		size_t ne;
+		struct err e;
+
+		assert_int_equal(turn_do(n->v->turn, tell_turn, &t, &e), 0);
+		assert_int_equal(events_between(n->v->db, 0, 0, INT64_MAX, 1000, &events, &ne, &e), 0);
+		assert_string_equal(events[ne - 1].type, "test.told");
+		data = json_loads(events[ne - 1].data, 0, NULL);
+		events_free(events, ne);
+		assert_int_equal(json_object_size(data), 3);
+		assert_string_equal(json_string_value(json_object_get(data, "error")), cases[i].kept);
+		assert_int_equal(json_integer_value(json_object_get(data, "n")), 7);
+		assert_true(json_is_true(json_object_get(data, "yes")));
+	}
+}
+
+/* JSON may make six bytes of one: what says least is left out first, the text never. */
+static void an_error_that_takes_much_room_is_kept_with_its_text(void **st)
+{
+	struct op_row row = { 0 };
+	char text[300];
+	struct err e, kept;
+
+	(void)st;
+	memset(text, 1, sizeof(text) - 1);
+	memcpy(text, "begins like this", 16);
+	text[sizeof(text) - 1] = 0;
+	err_set(&e, ERR_HOST, "%s", text);
+	memset(e.hint, 2, sizeof(e.hint) - 1);
+	memset(e.field, 3, sizeof(e.field) - 1);
+	op_error_write(&e, row.error);
+	assert_true(vmm_op_error(&row, &kept));
+	assert_int_equal(kept.code, ERR_HOST);
+	assert_int_equal(strncmp(kept.text, "begins like this", 16), 0);
+}
+
 static void what_waits_for_the_hypervisor_waits_across_restarts(void **st)
 {
 	struct node *n = *st;
@@ -1175,6 +1241,8 @@ int main(void)
 		WITH_NODE(every_form_of_identifier_finds_the_cvm),
 		WITH_NODE(a_second_operation_is_refused_and_delete_overtakes),
 		WITH_NODE(a_paused_guest_is_not_started_again),
+		WITH_NODE(an_event_keeps_its_data_whatever_the_texts_in_it_are),
+		cmocka_unit_test(an_error_that_takes_much_room_is_kept_with_its_text),
 		WITH_NODE(what_waits_for_the_hypervisor_waits_across_restarts),
 		WITH_NODE(closing_waits_for_every_job_also_when_an_operation_ends_meanwhile),
 		WITH_NODE(undoing_waits_for_a_hypervisor_that_went_away),
