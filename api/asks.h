@@ -79,6 +79,22 @@ bool is_commit(const json_t *body);
 int read_change_ask(const json_t *body, const char *name, struct change_ask *ret, json_t **ret_manifest,
 		    struct err *e);
 
+/* How long a guest has to power off by itself: the same names, unit and range in each body whose operation may shut one down. */
+#define TIMEOUT_FIELD(name, rule)                                                          \
+	{                                                                                  \
+		name, FIELD_INT, FIELD_NULLABLE, 10, 1200, FIELD_NOWHERE, NULL, NULL, rule \
+	}
+#define TIMEOUT_FIELDS                                                                          \
+	TIMEOUT_FIELD("timeout", "seconds for the guest to power off by itself; 60 if absent"), \
+		TIMEOUT_FIELD("timeout_s", "same as timeout"),                                  \
+		TIMEOUT_FIELD("shutdown_timeout", "same as timeout")
+
+extern const char *const timeout_names[]; /* ends with NULL */
+
+/* From a body that its table has checked. *ret 0: none given. ERR_INCOMPATIBLE when two of the names differ. */
+int read_timeout(const json_t *body, unsigned *ret, struct err *e);
+/* Of a verb that waits for no guest, ERR_INVALID when a time is given all the same. */
+int refuse_timeout(const json_t *body, const char *verb, struct err *e);
 int read_power_ask(const struct field_table *t, const json_t *body, struct power_ask *ret, struct err *e);
 
 struct image_ask {

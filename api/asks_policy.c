@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "api/asks.h"
 #include "base/own.h"
 
 enum { OPT = FIELD_NULLABLE, REASON_MAX = 190 };
@@ -100,8 +101,7 @@ int read_maintenance_ask(const json_t *body, struct maintenance_ask *ret, struct
 }
 
 static const struct field drain_fields[] = {
-	{ "timeout_s", FIELD_INT, OPT, 10, 1200, offsetof(struct drain_ask, timeout_s), NULL, NULL,
-	  "seconds for each guest to power off by itself; 60 if absent" },
+	TIMEOUT_FIELDS,
 	{ "force", FIELD_BOOL, OPT, 0, 0, offsetof(struct drain_ask, force), NULL, NULL,
 	  "stop hard those that have not" },
 	{ "reason", FIELD_STRING, OPT, 0, REASON_MAX, offsetof(struct drain_ask, reason), NULL, NULL,
@@ -115,6 +115,8 @@ int read_drain_ask(const json_t *body, struct drain_ask *ret, struct err *e)
 	struct drain_ask ask = { .reason = "" };
 	int r = fields_read(&drain_table, body, "", &ask, e);
 
+	if (!r)
+		r = read_timeout(body, &ask.timeout_s, e);
 	if (!r)
 		r = check_reason(ask.reason, e);
 	if (!r)

@@ -50,7 +50,7 @@ struct maintenance_ask {
 int read_maintenance_ask(const json_t *body, struct maintenance_ask *ret, struct err *e);
 
 struct drain_ask {
-	int64_t timeout_s; /* 0 = default */
+	unsigned timeout_s; /* 0 = default */
 	bool force;
 	const char *reason;
 };

@@ -18,7 +18,7 @@ enum { OPT = FIELD_NULLABLE, SCRIPT_BYTES = 1024 * 1024, ENVS = 1024, HASH_TEXT 
 struct update_request {
 	const char *instance_type, *image, *docker_compose_file, *pre_launch_script, *encrypted_env,
 		*user_config, *compose_hash;
-	int64_t vcpu, memory, disk_size, shutdown_timeout;
+	int64_t vcpu, memory, disk_size;
 	json_t *allowed_envs, *env_keys, *ports, *gpus, *compose_manifest;
 	bool public_logs, public_sysinfo, public_tcbinfo, listed, allow_restart, allow_force_stop,
 		update_env_vars;
@@ -26,11 +26,26 @@ struct update_request {
 
 #define AT(m) offsetof(struct update_request, m)
 
-#define RESTART                                                                          \
-	{                                                                                \
-		"allow_restart", FIELD_SWITCH, OPT, 0, 0, AT(allow_restart), NULL, NULL, \
-			"a running CVM may be stopped and started for it"                \
-	}
+#define RESTART                                                \
+	{ "allow_restart",                                     \
+	  FIELD_SWITCH,                                        \
+	  OPT,                                                 \
+	  0,                                                   \
+	  0,                                                   \
+	  AT(allow_restart),                                   \
+	  NULL,                                                \
+	  NULL,                                                \
+	  "a running CVM may be stopped and started for it" }, \
+		{ "allow_force_stop",                          \
+		  FIELD_BOOL,                                  \
+		  OPT,                                         \
+		  0,                                           \
+		  0,                                           \
+		  AT(allow_force_stop),                        \
+		  NULL,                                        \
+		  NULL,                                        \
+		  "stop hard, without asking the guest" },     \
+		TIMEOUT_FIELDS
 #define TEXT(n, max, rule)                                             \
 	{                                                              \
 #n, FIELD_STRING, OPT, 0, max, AT(n), NULL, NULL, rule \
@@ -88,10 +103,6 @@ static const struct field update_fields[] = {
 	{ "image", FIELD_STRING, OPT, 1, NAME, AT(image), NULL, NULL, "image name, or a family: its newest" },
 	{ "gpus", FIELD_OBJECT, OPT, 0, 0, AT(gpus), NULL, &gpus_table, NULL },
 	{ "ports", FIELD_OBJECTS, OPT, 0, ASK_PORTS, AT(ports), NULL, &port_table, "the whole new list" },
-	{ "shutdown_timeout", FIELD_INT, OPT, 10, 1200, AT(shutdown_timeout), NULL, NULL,
-	  "seconds for the guest to power off by itself" },
-	{ "allow_force_stop", FIELD_BOOL, OPT, 0, 0, AT(allow_force_stop), NULL, NULL,
-	  "stop hard, without asking the guest" },
 	RESTART,
 };
 
@@ -265,7 +276,6 @@ static struct update_ask ask_of(const struct update_request *q, const json_t *bo
 		.user_config = some(q->user_config),
 		.listed = flag(body, "listed", q->listed),
 		.allow_restart = given(body, "allow_restart") ? q->allow_restart : restart,
-		.timeout_s = (unsigned)q->shutdown_timeout,
 		.force = q->allow_force_stop,
 	};
 }
@@ -284,11 +294,12 @@ static int fill(const struct field_table *t, struct update_request *q, const jso
 	int r = 0;
 
 	a->ask = ask_of(q, body, t != &resources_table);
+	r = read_timeout(body, &a->ask.timeout_s, e);
 	a->merge = merge_of(q, body);
 	a->compose_hash = q->compose_hash;
 	a->env_keys = q->env_keys;
 	a->envs_replace = t == &envs_table;
-	if (q->compose_manifest)
+	if (!r && q->compose_manifest)
 		r = read_manifest(q, &a->merge, e);
 	if (!r)
 		r = read_env(q, a, e);
@@ -331,8 +342,7 @@ static const struct field rollback_fields[] = {
 	  "this CVM of the app; all of them if absent" },
 	{ "allow_restart", FIELD_SWITCH, OPT, 0, 0, offsetof(struct rollback_ask, allow_restart), NULL, NULL,
 	  "a running CVM may be stopped and started for it; true if absent" },
-	{ "shutdown_timeout", FIELD_INT, OPT, 10, 1200, offsetof(struct rollback_ask, shutdown_timeout), NULL,
-	  NULL, "seconds for the guest to power off by itself" },
+	TIMEOUT_FIELDS,
 	{ "allow_force_stop", FIELD_BOOL, OPT, 0, 0, offsetof(struct rollback_ask, allow_force_stop), NULL,
 	  NULL, "stop hard, without asking the guest" },
 };
@@ -343,6 +353,8 @@ int read_rollback(const json_t *body, struct rollback_ask *ret, struct err *e)
 	struct rollback_ask q = { .allow_restart = true };
 	int r = fields_read(&rollback_table, body, "", &q, e);
 
+	if (!r)
+		r = read_timeout(body, &q.timeout_s, e);
 	if (!r)
 		*ret = q;
 	return r;

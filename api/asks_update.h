@@ -34,7 +34,7 @@ void update_asked_end(struct update_asked *a);
 struct rollback_ask {
 	const char *vm_uuid; /* NULL: all CVMs of the app */
 	bool allow_restart, allow_force_stop;
-	int64_t shutdown_timeout; /* s; 0 = default */
+	unsigned timeout_s; /* 0 = default */
 };
 int read_rollback(const json_t *body, struct rollback_ask *ret, struct err *e);
 

@@ -11,6 +11,7 @@
 #include "api/target.h"
 #include "base/buf.h"
 #include "base/id.h"
+#include "api/asks.h"
 #include "base/own.h"
 
 enum { KEY_MAX = 255 };
@@ -144,13 +145,29 @@ static void done(void *arg, struct answer *a, bool replayed, const struct err *e
 	drop(ch);
 }
 
+/* It would have no effect there, and the guest another time than its owner thinks. */
+static int refuse_query_timeout(struct call *c, struct err *e)
+{
+	for (const char *const *name = timeout_names; *name; name++) {
+		const char *value = call_query(c, *name, 0);
+
+		if (value)
+			return err_field(
+				e, ERR_INVALID, *name, value,
+				"%s is in the query; it belongs into the body, as a number of seconds",
+				*name);
+	}
+	return 0;
+}
+
 static void begin(void *arg)
 {
 	struct change *ch = arg;
 	struct scope s;
 	struct err e;
 
-	if (call_refuse_cut(ch->call, &e) || scope_of(ch->call, ch->body, &s, &e)) {
+	if (call_refuse_cut(ch->call, &e) || refuse_query_timeout(ch->call, &e) ||
+	    scope_of(ch->call, ch->body, &s, &e)) {
 		call_reply_err(ch->call, &e);
 		drop(ch);
 		return;

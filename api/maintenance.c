@@ -114,7 +114,7 @@ static int drain_apply(struct change *ch, struct answer *ret, struct err *e)
 {
 	const struct drain_change *dc = (const struct drain_change *)ch;
 	const struct power_ask ask = { .kind = OP_SHUTDOWN,
-				       .timeout_s = (unsigned)dc->ask.timeout_s,
+				       .timeout_s = dc->ask.timeout_s,
 				       .force = dc->ask.force };
 	struct vmm *v = api_of(ch->call)->vmm;
 	struct request_ref ref = api_ref(ch->call);

@@ -70,6 +70,25 @@ static void wait_look(struct follower *f, bool tick)
 
 static const struct follow_ops wait_ops = { .look = wait_look, .finish = wait_finish, .kind = FOLLOW_WAIT };
 
+/* The stream of a CVM's state calls it timeout. */
+static int read_wait(struct call *c, int64_t *ret, struct err *e)
+{
+	const char *timeout = call_query(c, "timeout", 0);
+	int64_t wait_s, timeout_s;
+	int r = call_query_int(c, "wait", 0, WAIT_MAX_S, 0, &wait_s, e);
+
+	if (!r)
+		r = call_query_int(c, "timeout", 0, WAIT_MAX_S, wait_s, &timeout_s, e);
+	if (r)
+		return r;
+	if (call_query(c, "wait", 0) && timeout_s != wait_s)
+		return err_field(e, ERR_INCOMPATIBLE, "timeout", timeout,
+				 "wait is %lld, and timeout, another name of it, is %s: give one of them",
+				 (long long)wait_s, timeout);
+	*ret = timeout_s;
+	return 0;
+}
+
 static void get_operation(struct call *c)
 {
 	int64_t wait_s = 0;
@@ -78,7 +97,7 @@ static void get_operation(struct call *c)
 	struct op_row op = { 0 };
 	struct err e;
 
-	if (call_query_int(c, "wait", 0, WAIT_MAX_S, 0, &wait_s, &e) || find(c, c->param[0], &op, &e)) {
+	if (read_wait(c, &wait_s, &e) || find(c, c->param[0], &op, &e)) {
 		call_reply_err(c, &e);
 		return;
 	}

@@ -43,6 +43,15 @@ static int apply(struct change *ch, struct answer *ret, struct err *e)
 
 static const struct change_ops ops = { .apply = apply };
 
+static int read_ask(enum op_kind kind, const struct field_table *table, const json_t *body,
+		    struct power_ask *ret, struct err *e)
+{
+	bool waits = kind == OP_SHUTDOWN || kind == OP_RESTART;
+	int r = waits ? 0 : refuse_timeout(body, op_kind_word[kind], e);
+
+	return r || !table ? r : read_power_ask(table, body, ret, e);
+}
+
 static void run(struct call *c, enum op_kind kind, const struct field_table *table)
 {
 	struct power_change *pc = xcalloc(1, sizeof(*pc));
@@ -50,7 +59,7 @@ static void run(struct call *c, enum op_kind kind, const struct field_table *tab
 	json_t *body = call_json(c, true, &e);
 
 	pc->ask.kind = kind;
-	if (!body || (table && read_power_ask(table, body, &pc->ask, &e))) {
+	if (!body || read_ask(kind, table, body, &pc->ask, &e)) {
 		call_reply_err(c, &e);
 		json_decref(body);
 		free(pc);

@@ -283,7 +283,7 @@ static int apply(struct change *ch, struct answer *ret, struct err *e)
 	const struct call *c = ch->call;
 	struct update_ask ask = { .listed = -1,
 				  .allow_restart = rc->ask.allow_restart,
-				  .timeout_s = (unsigned)rc->ask.shutdown_timeout,
+				  .timeout_s = rc->ask.timeout_s,
 				  .force = rc->ask.allow_force_stop };
 	auto_json json_t *manifest = NULL, *operations = json_array();
 	auto_free char *text = NULL;

@@ -59,8 +59,8 @@ int power_timeout(unsigned *timeout_s, struct err *e)
 	if (*timeout_s >= TIMEOUT_MIN_S && *timeout_s <= TIMEOUT_MAX_S)
 		return 0;
 	(void)snprintf(given, sizeof(given), "%u", *timeout_s);
-	return err_field(e, ERR_INVALID, "timeout_s", given,
-			 "timeout_s %s is out of range; allowed: %d to %d seconds", given, TIMEOUT_MIN_S,
+	return err_field(e, ERR_INVALID, "timeout", given,
+			 "timeout %s is out of range; allowed: %d to %d seconds", given, TIMEOUT_MIN_S,
 			 TIMEOUT_MAX_S);
 }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from node import PREFIX, assert_books, refused
+from node import BOOT, PREFIX, assert_books, refused
 
 
 def rss_kib(node):
@@ -336,3 +336,70 @@ def test_ten_thousand_refusals_cost_no_memory(node):
         assert rss_kib(node) - before < 8 * 1024, "KiB more after nine thousand refusals"
     assert node.uuids() == set()
     assert_books(node)
+
+
+# ---------------------------------------------------------------------- how long a guest has to power off
+
+TIMEOUTS = ("timeout", "timeout_s", "shutdown_timeout")
+SHUTS_DOWN = {
+    "shutdown": ("POST", "/cvms/{}/shutdown", {}),
+    "restart": ("POST", "/cvms/{}/restart", {}),
+    "drain": ("POST", "/node/drain", {}),
+    "rollback": ("POST", "/apps/{}/revisions/1/rollback", {}),
+    "change": ("PATCH", "/cvms/{}", {"listed": True}),
+    "resources": ("PATCH", "/cvms/{}/resources", {"memory": 96, "allow_restart": True}),
+    "compose": ("PUT", "/cvms/{}/compose", {"compose_manifest": {"docker_compose_file": "services:\n  a:\n    image: b\n"}}),
+    "envs": ("PATCH", "/cvms/{}/envs", {"encrypted_env": "00" * 60, "env_keys": []}),
+    "os-image": ("PATCH", "/cvms/{}/os-image", {"os_image_name": BOOT}),
+    "visibility": ("PATCH", "/cvms/{}/visibility", {"listed": True}),
+    "compose_file": ("PATCH", "/cvms/{}/compose_file", {"compose_hash": "0" * 64}),
+}
+
+
+@pytest.mark.parametrize("route", SHUTS_DOWN)
+def test_a_timeout_is_checked_on_every_route_under_every_name(node, route):
+    cvm = node.create(stopped=True)
+    method, path, body = SHUTS_DOWN[route]
+    path = path.format(cvm.app_id if route == "rollback" else cvm.uuid)
+    for name in TIMEOUTS:
+        for bad in (9, 1201, 30000, -1, 0, 10.5, "30", True, [], {}):
+            answer = node.api(method, path, json=body | {name: bad})
+            assert name in refused(answer, 400, field=name)["message"], (name, bad, answer)
+            assert "from 10 to 1200" in answer.text, answer
+    refused(node.api(method, path, json=body | {"timeout": 10, "timeout_s": 20}), 400, "ERR-02-009", "timeout_s")
+    refused(node.api(method, path, json=body | {"timeout_s": 10, "shutdown_timeout": 20}), 400, "ERR-02-009", "shutdown_timeout")
+    for name in TIMEOUTS:
+        refused(node.api(method, f"{path}?{name}=30", json=body), 400, field=name)
+    assert node.get("/node/maintenance").ok().json["enabled"] is False
+    assert [op["kind"] for op in cvm.operations()] == ["create"]
+
+
+@pytest.mark.parametrize("verb", ["shutdown", "restart"])
+@pytest.mark.parametrize("name", TIMEOUTS)
+def test_a_timeout_has_its_effect_under_every_name(node, verb, name):
+    """The small guest does not hear its power button: its operation takes as long as it may."""
+    cvm = node.create()
+    began = time.monotonic()
+    cvm.ask(verb, **{name: 10}).ok()
+    node.settled(cvm.uuid, 30)
+    assert 9 < time.monotonic() - began < 20
+    assert node.rows("select json_extract(params, '$.timeout_s') from operations where kind = ?1 and cvm_uuid = ?2", verb, cvm.uuid) == [(10,)]
+
+
+@pytest.mark.parametrize("verb", ["stop", "start", "resume"])
+def test_a_verb_that_waits_for_no_guest_refuses_a_timeout(node, verb):
+    cvm = node.create(stopped=True)
+    for name in TIMEOUTS:
+        assert f"{verb} has no {name}" in refused(cvm.ask(verb, **{name: 30}), 400, field=name)["message"]
+    assert [op["kind"] for op in cvm.operations()] == ["create"]
+
+
+def test_the_wait_for_an_operation_has_the_name_of_the_other_waits_too(node):
+    cvm = node.create()
+    at = f"/operations/{cvm.body['operation_id']}"
+    assert node.get(f"{at}?timeout=5").ok().json["state"] == "succeeded"
+    assert node.get(f"{at}?timeout=5&wait=5").ok()
+    refused(node.get(f"{at}?timeout=5&wait=6"), 400, "ERR-02-009", "timeout")
+    for bad in ("61", "-1", "1.5", "x", "5s", ""):
+        refused(node.get(f"{at}?timeout={bad}"), 400, field="timeout")
+
