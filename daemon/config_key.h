@@ -93,6 +93,8 @@ void value_release(const struct key *k, struct config *c);
 /* Pieces that single values and list items share. NULL or false: refused. Malloc'd: the normal form of @text. */
 char *value_url(const char *text);
 char *value_address(const char *text);
+/* One that a port forward may bind, malloc'd; NULL: it is none. */
+char *value_host_address(const char *text);
 bool value_number(const char *text, size_t len, uint64_t max, uint64_t *ret);
 
 /* What is allowed, for people: "a whole number from 1 to 65535". */

@@ -173,7 +173,7 @@ static bool item_url(const struct key *k, const char *text, void *dst)
 static bool item_address(const struct key *k, const char *text, void *dst)
 {
 	(void)k;
-	return item_take(value_address(text), dst);
+	return item_take(value_host_address(text), dst);
 }
 
 static bool item_host(const struct key *k, const char *text, void *dst)
@@ -332,7 +332,8 @@ const struct value_type type_listen =
 	TEXTS(item_listen, "ADDRESS:PORT, [ADDRESS]:PORT or unix:/path, with a numeric address");
 const struct value_type type_hosts = TEXTS(item_host, "host names or IP addresses, without ports");
 const struct value_type type_urls = TEXTS(item_url, "http:// or https:// URLs");
-const struct value_type type_addresses = TEXTS(item_address, "IPv4 or IPv6 addresses");
+const struct value_type type_addresses =
+	TEXTS(item_address, "IPv4 addresses of this host, or 0.0.0.0; QEMU forwards nothing from IPv6");
 
 const struct value_type type_products = TEXTS(item_product, "PCI product ids such as 10de:2335");
 const struct value_type type_slots = TEXTS(item_slot, "PCI addresses such as 0000:18:00.0 or 18:00.0");

@@ -164,12 +164,25 @@ static bool parse_url(const struct key *k, const char *text, void *dst)
 
 static bool parse_address(const struct key *k, const char *text, void *dst)
 {
-	char *address = value_address(text);
+	char *address = value_host_address(text);
 
 	(void)k;
 	if (address)
 		replace(dst, address);
 	return address;
+}
+
+/* QEMU's user network (hostfwd_add) takes an IPv4 address and nothing else: 7.2 answers "Bad host address" to "tcp:[::1]:80-:80".
+ * Multicast and broadcast addresses, and those of 0.0.0.0/8, are no addresses of a host. */
+char *value_host_address(const char *text)
+{
+	struct in_addr a;
+	uint32_t first;
+
+	if (inet_pton(AF_INET, text, &a) != 1)
+		return NULL;
+	first = ntohl(a.s_addr) >> 24;
+	return first >= 224 || (!first && a.s_addr) ? NULL : xstrdup(text);
 }
 
 char *value_address(const char *text)
@@ -349,7 +362,8 @@ const struct value_type type_uri = TEXT(
 	parse_uri, "a libvirt connection: qemu:///system, qemu+unix:///system?socket=/path or qemu:///embed");
 const struct value_type type_networks = TEXT(parse_networks, "a list of user and bridge:NAME, at most 8");
 const struct value_type type_hex = TEXT(parse_hex, "hex digits");
-const struct value_type type_address = TEXT(parse_address, "an IPv4 or IPv6 address");
+const struct value_type type_address =
+	TEXT(parse_address, "an IPv4 address of this host, or 0.0.0.0; QEMU forwards nothing from IPv6");
 
 const struct value_type type_int = { .parse = parse_int, .format = format_int, .size = sizeof(int64_t) };
 const struct value_type type_size = { .parse = parse_size, .format = format_size, .size = sizeof(int64_t) };

@@ -60,7 +60,9 @@ static int check_address(const char *address, struct err *e)
 
 	if (inet_pton(AF_INET, address, &a) == 1)
 		return 0;
-	return err_set(e, ERR_INVALID, "host address %s: not an IPv4 address", address);
+	err_set(e, ERR_INVALID, "host address %s: not an IPv4 address; QEMU can forward from no other",
+		address);
+	return err_hint(e, "give the CVM other ports");
 }
 
 static int running_domain(struct hypervisor *h, const char *uuid, struct hv_hold *hold, virDomainPtr *ret,

@@ -4,6 +4,7 @@
  * A mapping is exclusive per (protocol, address, port), a wildcard address collides with every
  * address. A port that another process of the host has is refused too: port_probe.c tries it.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -106,6 +107,16 @@ static bool taken_before(const struct port_row *rows, size_t n, const struct por
 	return false;
 }
 
+/* No port of it can be had, and that is no matter of capacity. */
+static int not_here(size_t i, const struct port_row *p, struct err *e)
+{
+	char name[48];
+
+	err_field(e, ERR_INCOMPATIBLE, field(i, "host_address", name), p->host_address,
+		  "this host has no address %s: no port can be forwarded from it", p->host_address);
+	return err_hint(e, "give the host that address, or name another one of ports.addresses");
+}
+
 enum { UNPROBED = 1, PICK_PROBES = 8 }; /* UNPROBED: a result, beside 0 and errors */
 
 static int check_fixed(struct vmm *v, const struct ports_for *w, size_t i, const struct port_row *earlier,
@@ -144,6 +155,8 @@ static int check_fixed(struct vmm *v, const struct ports_for *w, size_t i, const
 		case PORT_FREE:
 			return 0;
 		case PORT_TAKEN:
+			if (r == -EADDRNOTAVAIL)
+				return not_here(i, p, e);
 			break;
 		}
 		err_capacity(e, "host_ports", 1, 0, (uint64_t)ports_allowed(v));
@@ -193,6 +206,8 @@ static int pick(struct vmm *v, const struct ports_for *w, size_t i, const struct
 			want_some(v, w, p, at, n);
 			return UNPROBED;
 		}
+		if (state == PORT_TAKEN && r == -EADDRNOTAVAIL)
+			return not_here(i, p, e);
 		if (state == PORT_TAKEN)
 			continue;
 		v->port_hint[p->udp] = (uint32_t)((at + 1) % n);

@@ -87,6 +87,22 @@ def test_a_bad_option_is_refused(option):
     assert done.returncode in (1, 2) and (done.stderr + done.stdout).strip()
 
 
+@pytest.mark.parametrize("address", ["::1", "::", "::ffff:127.0.0.1", "::127.0.0.1", "fe80::1", "fe80::1%lo", "[::1]", "2001:db8::1",
+                                     "127.0.0.01", "127.1", "localhost", "224.0.0.1", "255.255.255.255", "0.0.0.1"])
+@pytest.mark.parametrize("key", ["addresses", "default_address"])
+def test_forwards_are_configured_on_addresses_that_qemu_can_forward_from(key, address):
+    """Anything else would be found out by the first start of a CVM with such a port."""
+    others = [] if key == "addresses" else ["-o", "ports.addresses=127.0.0.1"]
+    done = teepod("-o", f"ports.{key}={address}", *others, "--check-config")
+    assert done.returncode == 1, done
+    assert f'[ports] {key}: "{address}" is not allowed' in done.stderr and "IPv4" in done.stderr, done.stderr
+
+
+def test_an_address_of_forwards_is_there_once():
+    done = teepod("-o", "ports.addresses=127.0.0.1, 0.0.0.0, 127.0.0.1", "--check-config")
+    assert done.returncode == 1 and "[ports] addresses: 127.0.0.1 is there twice" in done.stderr, done
+
+
 def test_the_shipped_configuration_is_what_the_program_explains(tmp_path):
     done = teepod("--help-config")
     assert done.returncode == 0

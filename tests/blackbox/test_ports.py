@@ -236,3 +236,15 @@ def test_a_range_for_one_protocol_is_not_for_the_other(spawn):
     node.create(stopped=True, ports=[tcp(first)])
     refused(node.try_create(stopped=True, ports=[udp(first)]), 400)
     refused(node.try_create(stopped=True, ports=[udp()]), 400)
+
+
+@pytest.mark.parametrize("port", [0, 3])
+@pytest.mark.parametrize("make", [tcp, udp])
+def test_an_address_that_the_host_does_not_have_is_refused_by_name(spawn, make, port):
+    """192.0.2.0/24 is for documentation: nobody has it. It is not a matter of ports that are taken, nor of capacity."""
+    node = spawn(options={"ports.addresses": "127.0.0.1, 192.0.2.7"})
+    answer = node.try_create(stopped=True, ports=[make(), make(port and node.port_first + port, host_address="192.0.2.7")])
+    body = refused(answer, 400, "ERR-02-009", "ports[1].host_address", "192.0.2.7")
+    assert "no address 192.0.2.7" in body["message"], answer
+    assert_books(node)
+

@@ -711,14 +711,14 @@ static void amounts_may_be_given_or_not_configured_and_a_reserve_may_leave_nothi
 static void default_port_address_comes_first_and_once(void **state)
 {
 	struct config *c =
-		good("[ports]\naddresses = 127.0.0.1, 0.0.0.0, ::1\ndefault_address = 0.0.0.0\n", NULL);
+		good("[ports]\naddresses = 127.0.0.1, 0.0.0.0, 127.0.0.2\ndefault_address = 0.0.0.0\n", NULL);
 	struct vmm_settings s;
 
 	(void)state;
 	settings_make(c, &laptop, &s);
 	assert_string_equal(s.port_addresses[0], "0.0.0.0");
 	assert_string_equal(s.port_addresses[1], "127.0.0.1");
-	assert_string_equal(s.port_addresses[2], "::1");
+	assert_string_equal(s.port_addresses[2], "127.0.0.2");
 	assert_null(s.port_addresses[3]);
 	assert_null(s.kms_urls[0]);
 	assert_null(s.default_image);
