@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/id.h"
+#include "base/utf8.h"
 #include "vmm/account.h"
 
 const struct route *const api_routes[] = {
@@ -59,6 +60,8 @@ static bool is_route_word(const char *name)
 	}
 	return false;
 }
+
+_Static_assert(sizeof(((struct caller *)0)->who) == WHO_TEXT, "records have room for a caller");
 
 struct api *api_new(struct vmm *v, const struct api_settings *s)
 {
@@ -124,6 +127,19 @@ static int take_rate(struct api *a, const struct key_row *key, struct err *e)
 	return -ERR_RATE;
 }
 
+/* A key's number cannot be chosen, its name can: names that keys had before there was a rule for them, and common names of
+ * certificates, may hold anything. */
+static void describe(struct caller *c)
+{
+	char shown[80];
+
+	utf8_show(c->name, shown, sizeof(shown));
+	if (c->kind == CALLER_KEY)
+		(void)snprintf(c->who, sizeof(c->who), "tok_%lld (%s)", (long long)c->key_id, shown);
+	else
+		(void)snprintf(c->who, sizeof(c->who), "%s", shown);
+}
+
 int api_admit_key(struct api *a, const struct key_row *row, struct caller *ret, struct err *e)
 {
 	int r = take_rate(a, row, e);
@@ -137,6 +153,7 @@ int api_admit_key(struct api *a, const struct key_row *row, struct caller *ret, 
 				.workspace = row->workspace };
 	(void)snprintf(ret->workspace_slug, sizeof(ret->workspace_slug), "%s", row->workspace_slug);
 	(void)snprintf(ret->name, sizeof(ret->name), "%s", row->name);
+	describe(ret);
 	return 0;
 }
 
@@ -160,6 +177,7 @@ static int by_host(struct api *a, const struct caller *who, struct caller *ret, 
 	if (r)
 		return r;
 	*ret = *who;
+	describe(ret);
 	ret->workspace = ws.id;
 	(void)snprintf(ret->workspace_slug, sizeof(ret->workspace_slug), "%s", ws.slug);
 	return 0;
@@ -250,7 +268,7 @@ void api_caller(const struct call *c, char out[CALLER_TEXT])
 
 struct request_ref api_ref(const struct call *c)
 {
-	return (struct request_ref){ .request_id = c->request_id, .caller = c->caller.name };
+	return (struct request_ref){ .request_id = c->request_id, .caller = c->caller.who };
 }
 
 /* ?workspace= names where it has to be. Only those who see all workspaces are told that it is in another one. */

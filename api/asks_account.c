@@ -38,13 +38,14 @@ struct workspace_request {
 static const struct field workspace_fields[] = {
 	{ "slug", FIELD_STRING, FIELD_REQUIRED, 1, NAME_TEXT - 1, AT(workspace_request, slug), NULL, NULL,
 	  "lower-case letters, digits and hyphens, beginning with a letter" },
-	{ "name", FIELD_STRING, OPT, 1, NAME_TEXT - 1, AT(workspace_request, name), NULL, NULL,
+	{ "name", FIELD_STRING, OPT | FIELD_PLAIN, 1, NAME_TEXT - 1, AT(workspace_request, name), NULL, NULL,
 	  "the slug if absent" },
 	{ "quotas", FIELD_OBJECT, OPT, 0, 0, AT(workspace_request, quotas), NULL, &quotas_table, NULL },
 };
 
 static const struct field workspace_change_fields[] = {
-	{ "name", FIELD_STRING, OPT, 1, NAME_TEXT - 1, AT(workspace_request, name), NULL, NULL, NULL },
+	{ "name", FIELD_STRING, OPT | FIELD_PLAIN, 1, NAME_TEXT - 1, AT(workspace_request, name), NULL, NULL,
+	  NULL },
 	{ "quotas", FIELD_OBJECT, OPT, 0, 0, AT(workspace_request, quotas), NULL, &quotas_table,
 	  "those that are absent stay as they are" },
 };
@@ -95,7 +96,7 @@ struct token_request {
 
 static const struct field token_fields[] = {
 	{ "name", FIELD_STRING, FIELD_REQUIRED, 1, NAME_TEXT - 1, AT(token_request, name), NULL, NULL,
-	  "for people: it need not be unique" },
+	  "letters, digits, spaces and . _ @ + / -; for people: it need not be unique" },
 	{ "role", FIELD_WORD, FIELD_REQUIRED, 0, 0, AT(token_request, role), role_words, NULL,
 	  "not above the caller's own" },
 	{ "workspace", FIELD_STRING, OPT, 1, NAME_TEXT - 1, AT(token_request, workspace), NULL, NULL,
@@ -133,7 +134,7 @@ int read_token_ask(const json_t *body, struct token_ask *ret, struct err *e)
 static const struct field credit_fields[] = {
 	{ "amount", FIELD_INT, FIELD_REQUIRED, -INT64_C(1000000000000000), INT64_C(1000000000000000),
 	  AT(credit_ask, amount), NULL, NULL, "micro-units; negative takes credit back" },
-	{ "note", FIELD_STRING, OPT, 1, NOTE_MAX, AT(credit_ask, note), NULL, NULL, NULL },
+	{ "note", FIELD_STRING, OPT | FIELD_PLAIN, 1, NOTE_MAX, AT(credit_ask, note), NULL, NULL, NULL },
 };
 
 const struct field_table credit_table = { "CreditRequest", credit_fields, ARRAY_SIZE(credit_fields), true };

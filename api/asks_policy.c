@@ -71,30 +71,18 @@ int read_policy_ask(const json_t *body, struct policy_ask *ret, struct err *e)
 static const struct field maintenance_fields[] = {
 	{ "enabled", FIELD_BOOL, FIELD_REQUIRED, 0, 0, offsetof(struct maintenance_ask, enabled), NULL, NULL,
 	  NULL },
-	{ "reason", FIELD_STRING, OPT, 0, REASON_MAX, offsetof(struct maintenance_ask, reason), NULL, NULL,
-	  "told to everybody who is refused" },
+	{ "reason", FIELD_STRING, OPT | FIELD_PLAIN, 0, REASON_MAX, offsetof(struct maintenance_ask, reason),
+	  NULL, NULL, "told to everybody who is refused" },
 };
 
 const struct field_table maintenance_table = { "MaintenanceRequest", maintenance_fields,
 					       ARRAY_SIZE(maintenance_fields), true };
-
-/* It goes into logs and answers of one line. */
-static int check_reason(const char *reason, struct err *e)
-{
-	for (const char *p = reason; *p; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			return err_field(e, ERR_INVALID, "reason", reason,
-					 "reason must be one line, without control characters");
-	return 0;
-}
 
 int read_maintenance_ask(const json_t *body, struct maintenance_ask *ret, struct err *e)
 {
 	struct maintenance_ask ask = { .reason = "" };
 	int r = fields_read(&maintenance_table, body, "", &ask, e);
 
-	if (!r)
-		r = check_reason(ask.reason, e);
 	if (!r)
 		*ret = ask;
 	return r;
@@ -104,8 +92,8 @@ static const struct field drain_fields[] = {
 	TIMEOUT_FIELDS,
 	{ "force", FIELD_BOOL, OPT, 0, 0, offsetof(struct drain_ask, force), NULL, NULL,
 	  "stop hard those that have not" },
-	{ "reason", FIELD_STRING, OPT, 0, REASON_MAX, offsetof(struct drain_ask, reason), NULL, NULL,
-	  "that of a maintenance under way if absent" },
+	{ "reason", FIELD_STRING, OPT | FIELD_PLAIN, 0, REASON_MAX, offsetof(struct drain_ask, reason), NULL,
+	  NULL, "that of a maintenance under way if absent" },
 };
 
 const struct field_table drain_table = { "DrainRequest", drain_fields, ARRAY_SIZE(drain_fields), true };
@@ -117,8 +105,6 @@ int read_drain_ask(const json_t *body, struct drain_ask *ret, struct err *e)
 
 	if (!r)
 		r = read_timeout(body, &ask.timeout_s, e);
-	if (!r)
-		r = check_reason(ask.reason, e);
 	if (!r)
 		*ret = ask;
 	return r;

@@ -36,6 +36,7 @@ struct caller {
 	int64_t workspace;  /* row of the caller's workspace */
 	char workspace_slug[64];
 	char name[72]; /* key name, "uid:0", or "cert:" and the certificate's common name */
+	char who[128]; /* for records: "tok_3 (name)", or the name above; plain text (utf8_is_plain()) */
 };
 
 enum { CALL_PARAMS = 4 };

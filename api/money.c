@@ -113,7 +113,7 @@ static int credit_apply(struct change *ch, struct answer *ret, struct err *e)
 	int r = account_workspace(c, c->param[0], &w, e);
 
 	if (!r)
-		r = vmm_credit(api_of(c)->vmm, w.id, cc->ask.amount, cc->ask.note, c->caller.name, &l, e);
+		r = vmm_credit(api_of(c)->vmm, w.id, cc->ask.amount, cc->ask.note, c->caller.who, &l, e);
 	if (!r)
 		*ret = (struct answer){ .status = 201, .body = shape_entry(&l) };
 	return r;

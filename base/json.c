@@ -202,8 +202,10 @@ static int wrong(const struct field *f, const json_t *j, const char *path, struc
 	given(j, what);
 	switch (f->type) {
 	case FIELD_STRING:
-		(void)snprintf(allowed, sizeof(allowed), "a string of %" PRId64 " to %" PRId64 " bytes",
-			       f->min, f->max);
+		(void)snprintf(allowed, sizeof(allowed), "a string of %" PRId64 " to %" PRId64 " bytes%s",
+			       f->min, f->max,
+			       f->flags & FIELD_PLAIN ? ", one line without control or invisible characters"
+						      : "");
 		break;
 	case FIELD_INT:
 		(void)snprintf(allowed, sizeof(allowed), "a whole number from %" PRId64 " to %" PRId64,
@@ -314,7 +316,8 @@ static int read_one(const struct field *f, json_t *j, const char *path, void *ds
 
 	switch (f->type) {
 	case FIELD_STRING:
-		if (!json_is_string(j) || !in_range(f, json_string_length(j)))
+		if (!json_is_string(j) || !in_range(f, json_string_length(j)) ||
+		    ((f->flags & FIELD_PLAIN) && !utf8_is_plain(json_string_value(j))))
 			return wrong(f, j, path, e);
 		if (at)
 			*(const char **)at = json_string_value(j);

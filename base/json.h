@@ -44,6 +44,7 @@ enum field_type {
 enum field_flag {
 	FIELD_REQUIRED = 1,
 	FIELD_NULLABLE = 2, /* null counts as absent; without it null is an error */
+	FIELD_PLAIN = 4,    /* a string that is shown to people: utf8_is_plain() */
 };
 
 struct field {

@@ -87,7 +87,7 @@ static void write_text(enum log_level level, const struct log_about *a, const ch
 void log_write(enum log_level level, const struct log_about *about, const char *fmt, ...)
 {
 	static const struct log_about nothing;
-	char text[1024];
+	char text[1024], shown[4 * sizeof(text)];
 	va_list ap;
 
 	if (level > threshold)
@@ -95,16 +95,17 @@ void log_write(enum log_level level, const struct log_about *about, const char *
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	utf8_repair(text);
+	/* Some of it comes from clients, guests and other programs. */
 	for (char *p = text; *p; p++)
-		if ((unsigned char)*p < 0x20 && *p != '\t')
+		if (*p == '\n' || *p == '\r')
 			*p = ' ';
+	utf8_show(text, shown, sizeof(shown));
 	if (!about)
 		about = &nothing;
 	if (to_journal)
-		write_journal(level, about, text);
+		write_journal(level, about, shown);
 	else if (as_json)
-		write_json(level, about, text);
+		write_json(level, about, shown);
 	else
-		write_text(level, about, text);
+		write_text(level, about, shown);
 }

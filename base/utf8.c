@@ -1,10 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
- * utf8.c - well-formed UTF-8 by the table of Unicode 15, section 3.9 (table 3-7).
+ * utf8.c - well-formed UTF-8 by the table of Unicode 15, section 3.9 (table 3-7), and which of it is
+ * harmless where it is shown.
+ *
+ * Not harmless is what a terminal or a reader is steered by instead of shown: controls of both sets
+ * (C1 holds CSI, U+009B), line and paragraph separators, and characters that have no width or turn
+ * the direction of what follows, so that a text reads as another one.
  */
 #include "base/utf8.h"
 
 #include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "base/buf.h"
+#include "base/own.h"
 
 static bool tail(unsigned char c)
 {
@@ -50,4 +60,90 @@ void utf8_repair(char *s)
 
 	while ((at += utf8_prefix(s + at, n - at)) < n)
 		s[at] = '?';
+}
+
+static uint32_t code_point(const unsigned char *p, size_t n)
+{
+	static const unsigned char mask[] = { 0, 0x7f, 0x1f, 0x0f, 0x07 };
+	uint32_t c = p[0] & mask[n];
+
+	for (size_t i = 1; i < n; i++)
+		c = c << 6 | (p[i] & 0x3f);
+	return c;
+}
+
+static bool steers(uint32_t c)
+{
+	static const struct {
+		uint32_t from, to;
+	} ranges[] = {
+		{ 0x00, 0x1f },     { 0x7f, 0x9f },     { 0xad, 0xad },       { 0x61c, 0x61c },
+		{ 0x180e, 0x180e }, { 0x200b, 0x200f }, { 0x2028, 0x202e },   { 0x2060, 0x206f },
+		{ 0xfeff, 0xfeff }, { 0xfff9, 0xfffb }, { 0xe0000, 0xe007f },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(ranges); i++)
+		if (c >= ranges[i].from && c <= ranges[i].to)
+			return true;
+	return false;
+}
+
+bool utf8_is_plain(const char *s)
+{
+	size_t left = strlen(s), n;
+
+	for (; left; s += n, left -= n) {
+		n = sequence((const unsigned char *)s, left);
+		if (!n || steers(code_point((const unsigned char *)s, n)))
+			return false;
+	}
+	return true;
+}
+
+/* The piece at @s as it is shown, in @out; returns how many bytes of @s it is. */
+static size_t show(const char *s, size_t left, char out[16])
+{
+	const unsigned char *p = (const unsigned char *)s;
+	size_t n = sequence(p, left);
+	uint32_t c = n ? code_point(p, n) : p[0];
+
+	if (!n || (steers(c) && c < 0x80 && c != '\t'))
+		(void)snprintf(out, 16, "\\x%02x", p[0]);
+	else if (steers(c) && c != '\t')
+		(void)snprintf(out, 16, "\\u{%x}", c);
+	else
+		(void)snprintf(out, 16, "%.*s", (int)n, s);
+	return n ? n : 1;
+}
+
+void utf8_show(const char *s, char *out, size_t size)
+{
+	size_t left = strlen(s), used = 0, n;
+	char piece[16];
+
+	for (; left; s += n, left -= n) {
+		n = show(s, left, piece);
+		if (used + strlen(piece) >= size)
+			break;
+		memcpy(out + used, piece, strlen(piece));
+		used += strlen(piece);
+	}
+	out[used] = '\0';
+}
+
+int utf8_print(FILE *f, const char *text)
+{
+	int r = 0;
+
+	while (*text && r >= 0) {
+		size_t n = strcspn(text, "\n"), size = 9 * n + 1;
+		auto_free char *line = xmalloc(size), *shown = xmalloc(size);
+
+		memcpy(line, text, n);
+		line[n] = '\0';
+		utf8_show(line, shown, size);
+		r = fprintf(f, "%s%s", shown, text[n] ? "\n" : "");
+		text += n + (text[n] != '\0');
+	}
+	return r < 0 ? EOF : 0;
 }

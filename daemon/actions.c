@@ -1,17 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0
  * actions.c - answers on standard output, mistakes on standard error.
  */
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "base/utf8.h"
 #include "daemon/actions.h"
 #include "daemon/config.h"
+
+int action_failed(const char *fmt, ...)
+{
+	char text[1024], line[sizeof(text) + 16];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	(void)snprintf(line, sizeof(line), "teepod: %s\n", text);
+	(void)utf8_print(stderr, line);
+	return EXIT_FAILURE;
+}
 
 /* A pipe that was closed, or a full disk behind it, is a failure like any other. */
 static int say(const char *text)
 {
-	return fputs(text, stdout) == EOF || fflush(stdout) == EOF ? EXIT_CONFIG : EXIT_SUCCESS;
+	return utf8_print(stdout, text) == EOF || fflush(stdout) == EOF ? EXIT_CONFIG : EXIT_SUCCESS;
 }
 
 static int help_config(void)
@@ -28,7 +43,7 @@ static int with_config(const struct options *o)
 	struct config *c;
 
 	if (config_load(o, &c, &errors) < 0) {
-		(void)fputs(errors.data, stderr);
+		(void)utf8_print(stderr, errors.data);
 		return EXIT_CONFIG;
 	}
 	if (o->action == ACTION_PRINT_CONFIG)

@@ -12,4 +12,7 @@
  * and *ret_status is the exit status. */
 bool actions_run(const struct options *o, int *ret_status);
 
+/* "teepod: TEXT" on standard error, without what would steer a terminal. Returns EXIT_FAILURE. */
+int action_failed(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
 #endif

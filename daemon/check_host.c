@@ -17,6 +17,8 @@
 #include "base/file.h"
 #include "base/loop.h"
 #include "base/own.h"
+#include "base/utf8.h"
+#include "daemon/actions.h"
 #include "daemon/check_host.h"
 #include "daemon/host_table.h"
 #include "daemon/settings.h"
@@ -73,7 +75,7 @@ static void remove_root(const struct question *q)
 	struct err e;
 
 	if (*q->root && file_remove_tree(q->root, &e))
-		(void)fprintf(stderr, "teepod: %s\n", e.text);
+		(void)action_failed("%s", e.text);
 }
 
 /* libvirt is let finish: dying while it probes QEMU would leave that QEMU behind. */
@@ -197,7 +199,7 @@ static int print(const struct host_check rows[HOST_CHECKS])
 	auto_buf struct buf out = { 0 };
 
 	host_table(rows, terminal_width(), &out);
-	if (fputs(out.data, stdout) == EOF || fflush(stdout) == EOF)
+	if (utf8_print(stdout, out.data) == EOF || fflush(stdout) == EOF)
 		return EXIT_FAILURE;
 	return host_verdict(rows).missing ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -25,6 +25,7 @@
 #include "base/lanes.h"
 #include "base/loop.h"
 #include "base/own.h"
+#include "base/utf8.h"
 #include "daemon/actions.h"
 #include "daemon/check_host.h"
 #include "daemon/config.h"
@@ -341,19 +342,15 @@ static int check_db(const struct config *c)
 	struct err e;
 	int n, files;
 
-	if (access(path, F_OK)) {
-		(void)fprintf(stderr,
-			      "teepod: %s: %s; give --check-db the --config, --dev and -o of the daemon\n",
-			      path, strerror(errno));
-		return EXIT_FAILURE;
-	}
+	if (access(path, F_OK))
+		return action_failed("%s: %s; give --check-db the --config, --dev and -o of the daemon", path,
+				     strerror(errno));
 	n = db_check(path, &out, &e);
 	files = n < 0 ? n : vmm_check_files(c->node.state_dir, c->images.dir, &out, &e);
-	if (files < 0) {
-		(void)fprintf(stderr, "teepod: %s%s%s\n", e.text, e.hint[0] ? "; " : "", e.hint);
-		return EXIT_FAILURE;
-	}
-	(void)printf("%s%s: %d findings\n", out.data ? out.data : "", path, n + files);
+	if (files < 0)
+		return action_failed("%s%s%s", e.text, e.hint[0] ? "; " : "", e.hint);
+	buf_printf(&out, "%s: %d findings\n", path, n + files);
+	(void)utf8_print(stdout, out.data);
 	return n + files ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
@@ -369,10 +366,8 @@ static int accept_host(struct daemon *d)
 		err_hint(&e, "stop that daemon first");
 	else
 		r = vmm_accept_host(dir, d->settings.host_root, state_lock, &changed, &e);
-	if (r) {
-		(void)fprintf(stderr, "teepod: %s%s%s\n", e.text, e.hint[0] ? "; " : "", e.hint);
-		return EXIT_FAILURE;
-	}
+	if (r)
+		return action_failed("%s%s%s", e.text, e.hint[0] ? "; " : "", e.hint);
 	(void)printf("%s %s this host's\n", dir, changed ? "is now" : "was already");
 	return EXIT_SUCCESS;
 }
@@ -387,10 +382,8 @@ static int add_key(const struct options *o, const struct config *c)
 	if (!r)
 		r = vmm_add_key_offline(c->node.state_dir, alone, c->node.workspace, o->key_name,
 					(int)o->key_role, key, &e);
-	if (r) {
-		(void)fprintf(stderr, "teepod: %s\n", e.text);
-		return EXIT_FAILURE;
-	}
+	if (r)
+		return action_failed("%s", e.text);
 	(void)printf("%s\n", key);
 	return EXIT_SUCCESS;
 }
@@ -416,11 +409,9 @@ static int print_domain(struct daemon *d)
 		r = cvm_asked_from(&req, body, &asked, &e);
 	if (!r)
 		r = vmm_print_domain(&d->settings, &asked.ask, &xml, &e);
-	if (r) {
-		(void)fprintf(stderr, "teepod: %s: %s%s%s\n", d->options.domain_file, e.text,
-			      e.hint[0] ? "; " : "", e.hint);
-		return EXIT_FAILURE;
-	}
+	if (r)
+		return action_failed("%s: %s%s%s", d->options.domain_file, e.text, e.hint[0] ? "; " : "",
+				     e.hint);
 	return fputs(xml, stdout) == EOF || fflush(stdout) == EOF ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
@@ -466,13 +457,13 @@ int main(int argc, char **argv)
 	forbid_cores();
 
 	if (options_parse(argc, argv, &d.options, &errors)) {
-		(void)fprintf(stderr, "teepod: %s\n", errors.data);
+		(void)action_failed("%s", errors.data);
 		return EXIT_USAGE;
 	}
 	if (actions_run(&d.options, &status))
 		return status;
 	if (config_load(&d.options, &d.config, &errors)) {
-		(void)fprintf(stderr, "%s", errors.data);
+		(void)utf8_print(stderr, errors.data);
 		return EXIT_CONFIG;
 	}
 	if (d.options.action == ACTION_CHECK_DB)

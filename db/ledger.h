@@ -49,7 +49,7 @@ struct ledger_row {
 	int64_t from_ms, to_ms, rate; /* metered time */
 	char cvm_uuid[UUID_TEXT], cvm_name[NAME_TEXT];
 	/* credits: */
-	char caller[NAME_TEXT], note[201];
+	char caller[WHO_TEXT], note[201];
 };
 /* @row->id and balance are filled in. */
 int ledger_add(struct db *db, struct ledger_row *row, struct err *e);

@@ -16,6 +16,8 @@
 #include "db/db.h"
 
 enum { APP_ID_TEXT = 41, NAME_TEXT = 64, PROGRESS_TEXT = 128, ADDRESS_TEXT = 46, NODES_TEXT = 64 };
+/* "tok_3 (name)", "uid:0", "cert:name", "teepod:drain": who asked, as records show it. */
+enum { WHO_TEXT = 128 };
 
 /* ------------------------------------------------------------------ workspaces and API keys */
 
@@ -348,7 +350,7 @@ int cvms_restarts(struct db *db, struct restart_row **ret, size_t *n, struct err
 
 struct maintenance_row {
 	bool on;
-	char reason[200], caller[NAME_TEXT];
+	char reason[200], caller[WHO_TEXT];
 	int64_t since_ms;
 	unsigned timeout_s; /* of a drain: how long guests have, and whether they are then stopped hard */
 	bool force;
@@ -481,7 +483,7 @@ struct op_row {
 	bool cancel;      /* cancel asked for */
 	char params[128]; /* JSON: {"timeout_s":30,"force":true,"stopped":false} */
 	char error[1024]; /* error envelope as JSON, "" */
-	char request_id[65], caller[NAME_TEXT];
+	char request_id[65], caller[WHO_TEXT];
 	int64_t created_ms, started_ms, finished_ms;
 };
 
@@ -565,7 +567,7 @@ struct history_row {
 	char cvm_uuid[UUID_TEXT];
 	char image[65];    /* name */
 	char changed[256]; /* JSON array of words */
-	char op[UUID_TEXT], caller[NAME_TEXT];
+	char op[UUID_TEXT], caller[WHO_TEXT];
 	int64_t created_ms;
 	char compose_hash[SHA256_HEX]; /* joined */
 	bool current;                  /* the CVM is there, and has not become another since */

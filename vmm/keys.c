@@ -8,9 +8,11 @@
  * that shows it, and nowhere else. When a key was last used is written when a minute has passed since it was written before: a reader
  * that asks a thousand times a second costs one small write a minute.
  */
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -101,6 +103,27 @@ static int make(struct db *db, struct key_row *k, char text[API_KEY_TEXT], struc
 	return keys_add(db, k, hash, &k->id, e);
 }
 
+/* The audit shows it beside the key's number: it must not look like anything else there. */
+static int check_name(const char *name, struct err *e)
+{
+	static const char digits[] = "0123456789";
+	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 ._@+/-";
+	size_t n = strlen(name);
+	const char *number = strncasecmp(name, "tok_", 4) ? name : name + 4;
+
+	if (!n || n >= NAME_TEXT || strspn(name, allowed) != n || !isalnum((unsigned char)name[0]) ||
+	    name[n - 1] == ' ')
+		return err_field(
+			e, ERR_INVALID, "name", name,
+			"name must be 1 to %d letters, digits, spaces and . _ @ + / -, beginning with a "
+			"letter or digit",
+			NAME_TEXT - 1);
+	if (*number && !number[strspn(number, digits)])
+		return err_field(e, ERR_INVALID, "name", name, "name %.63s has the form of a token's id",
+				 name);
+	return 0;
+}
+
 static int check_count(struct vmm *v, int64_t workspace, struct err *e)
 {
 	int64_t n, max = v->set.max_keys;
@@ -189,8 +212,10 @@ int vmm_key_make(struct vmm *v, const struct key_ask *ask, struct key_row *ret, 
 			     .parent = ask->parent };
 	struct key_row parent = { .expires_ms = ask->ends_ms };
 	struct workspace_row w;
-	int r = vmm_workspace(v, ask->workspace, &w, e);
+	int r = check_name(ask->name, e);
 
+	if (!r)
+		r = vmm_workspace(v, ask->workspace, &w, e);
 	if (!r && ask->parent)
 		r = find_parent(v, ask->parent, &parent, e);
 	if (!r)
@@ -222,8 +247,10 @@ static int add_key(void *arg, struct err *e)
 {
 	struct new_key *n = arg;
 	struct key_row k = { .role = n->role };
-	int r = workspaces_ensure(n->db, n->workspace, &k.workspace, e);
+	int r = check_name(n->name, e);
 
+	if (!r)
+		r = workspaces_ensure(n->db, n->workspace, &k.workspace, e);
 	(void)snprintf(k.name, sizeof(k.name), "%s", n->name);
 	return r ? r : make(n->db, &k, n->text, e);
 }

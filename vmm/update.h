@@ -45,9 +45,9 @@ struct revision_info {
 	int64_t number; /* 1, 2, ... per app */
 	int64_t created_ms;
 	char compose_hash[SHA256_HEX];
-	char caller[NAME_TEXT]; /* who */
-	char op_id[UUID_TEXT];  /* by which operation; "" for those of before there was a history */
-	char image[65];         /* name of the OS image */
+	char caller[WHO_TEXT]; /* who */
+	char op_id[UUID_TEXT]; /* by which operation; "" for those of before there was a history */
+	char image[65];        /* name of the OS image */
 	char changed
 		[256]; /* JSON array: ["compose_file","image","encrypted_env",...]; ["created"] for a new CVM */
 	char cvm_uuid[UUID_TEXT]; /* which CVM of the app; may be gone */

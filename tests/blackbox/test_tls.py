@@ -185,6 +185,17 @@ def test_a_certificates_long_name_stays_whole(pki, tls_node):
     assert node.get("/auth/me", key=None).ok()["user"]["username"] == f"cert:{name}"
 
 
+def test_a_certificates_name_steers_nobody_who_reads_the_records(pki, tls_node):
+    openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-utf8", "-subj", "/CN=x\x1b[31m\x9b\u202eroot",
+            "-keyout", pki / "odd.key", "-out", pki / "odd.csr")
+    openssl("x509", "-req", "-in", pki / "odd.csr", "-CA", pki / "ca.pem", "-CAkey", pki / "ca.key", "-CAcreateserial", "-days", 2,
+            "-extfile", pki / "alice.ext", "-out", pki / "odd.pem")
+    node = tls_node(**{"api.tls_client": "optional", "api.tls_client_ca": pki / "ca.pem", "api.cert_role": "operator"})
+    node._tls = client(pki, "odd")
+    made = node.post("/cvms", json=node.ask(stopped=True), key=None).ok()["operation_id"]
+    assert node.get(f"/operations/{made}").ok()["caller"] == "cert:x\\x1b[31m\\u{9b}\\u{202e}root"
+
+
 def test_large_answers_and_bodies_go_through_tls(tls_node):
     node = tls_node()
     for n in range(40):

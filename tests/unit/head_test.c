@@ -11,6 +11,7 @@
 
 #include "api/head.h"
 #include "api/target.h"
+#include "base/own.h"
 #include "base/utf8.h"
 
 static struct head_fault fault;
@@ -225,6 +226,42 @@ static void utf8_follows_the_table(void **st)
 	assert_int_equal(utf8_prefix("ab\xff", 3), 2);
 }
 
+static void what_is_not_plain_is_shown_escaped(void **st)
+{
+	static const struct {
+		const char *text, *shown;
+	} rows[] = {
+		{ "plain \xc3\xa9 \xf0\x9f\x98\x80", NULL },
+		{ "\x1b[31m", "\\x1b[31m" },
+		{ "a\xc2\x9b"
+		  "1m",
+		  "a\\u{9b}1m" },
+		{ "\xe2\x80\xae"
+		  "x",
+		  "\\u{202e}x" },
+		{ "\xe2\x80\xa8", "\\u{2028}" },
+		{ "\xef\xbb\xbf", "\\u{feff}" },
+		{ "\xf3\xa0\x80\xa1", "\\u{e0021}" },
+		{ "\x7f\xff\xc3", "\\x7f\\xff\\xc3" },
+	};
+	char out[64];
+
+	(void)st;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		utf8_show(rows[i].text, out, sizeof(out));
+		assert_string_equal(out, rows[i].shown ? rows[i].shown : rows[i].text);
+		assert_int_equal(utf8_is_plain(rows[i].text), !rows[i].shown);
+		assert_true(utf8_is_plain(out));
+	}
+	utf8_show("a\tb", out, sizeof(out));
+	assert_string_equal(out, "a\tb");
+	assert_false(utf8_is_plain("a\tb"));
+	utf8_show("ab\xc3\xa9", out, 4); /* cut before the character that does not fit */
+	assert_string_equal(out, "ab");
+	utf8_show("a\x1b", out, 5);
+	assert_string_equal(out, "a");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -239,6 +276,7 @@ int main(void)
 		cmocka_unit_test(bad_targets_are_refused),
 		cmocka_unit_test(query_pairs_are_decoded),
 		cmocka_unit_test(utf8_follows_the_table),
+		cmocka_unit_test(what_is_not_plain_is_shown_escaped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
