@@ -135,7 +135,7 @@ static void get_available(struct call *c)
 	struct err e;
 	size_t n = 0;
 
-	if (vmm_capacity(v, rows, &e) || vmm_maintenance(v, &m, &ignored, &e) ||
+	if (account_capacity(c, rows, &e) || vmm_maintenance(v, &m, &ignored, &e) ||
 	    vmm_images(v, -1, 0, 1000, &images, &n, &e) < 0) {
 		call_reply_err(c, &e);
 		return;

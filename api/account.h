@@ -12,6 +12,10 @@ const char *role_text(enum role r);
 /* A workspace by slug or "ws_<n>": the caller's own, for operators and admins any. Others' are not told apart from none. */
 int account_workspace(const struct call *c, const char *slug, struct workspace_row *ret, struct err *e);
 
+/* What the node has and has promised. To a caller who sees one workspace: what that one holds, as promised, and beside it what
+ * it may still have, as far as the node has it free; no totals of the node. */
+int account_capacity(const struct call *c, struct capacity_row rows[CAPACITY_ROWS], struct err *e);
+
 json_t *shape_workspace(const struct call *c, const struct workspace_row *w);
 
 /* Micro-units as a decimal number: "-12.345678", "0". */

@@ -11,19 +11,24 @@
 #include "base/buf.h"
 #include "base/own.h"
 
-int shape_maintenance(struct vmm *v, json_t **ret, struct err *e)
+int shape_maintenance(const struct call *c, json_t **ret, struct err *e)
 {
 	struct maintenance_row m = { 0 };
 	struct drain_counts n = { 0 };
-	int r = vmm_maintenance(v, &m, &n, e);
+	int r = vmm_maintenance(api_of(c)->vmm, &m, &n, e);
 
 	if (r)
 		return r;
-	*ret = json_pack("{s:b,s:o,s:o,s:o,s:{s:I,s:I,s:I,s:I},s:I}", "enabled", m.on, "reason",
-			 json_text_or_null(m.reason), "since", json_time_or_null(m.since_ms), "by",
-			 json_text_or_null(m.caller), "drain", "waiting", (json_int_t)n.waiting,
-			 "shutting_down", (json_int_t)n.under_way, "still_running", (json_int_t)n.running,
-			 "down", (json_int_t)n.down, "waiting_to_start", (json_int_t)n.starting);
+	*ret = json_pack("{s:b,s:o,s:o}", "enabled", m.on, "reason", json_text_or_null(m.reason), "since",
+			 json_time_or_null(m.since_ms));
+	if (api_scope(c))
+		return 0;
+	json_object_set_new(*ret, "by", json_text_or_null(m.caller));
+	json_object_set_new(*ret, "drain",
+			    json_pack("{s:I,s:I,s:I,s:I}", "waiting", (json_int_t)n.waiting, "shutting_down",
+				      (json_int_t)n.under_way, "still_running", (json_int_t)n.running, "down",
+				      (json_int_t)n.down));
+	json_object_set_new(*ret, "waiting_to_start", json_integer(n.starting));
 	return 0;
 }
 
@@ -32,7 +37,7 @@ static void get_maintenance(struct call *c)
 	json_t *body;
 	struct err e;
 
-	if (shape_maintenance(api_of(c)->vmm, &body, &e))
+	if (shape_maintenance(c, &body, &e))
 		call_reply_err(c, &e);
 	else
 		call_reply(c, 200, body);
@@ -53,7 +58,7 @@ static int maintenance_apply(struct change *ch, struct answer *ret, struct err *
 	int r = vmm_set_maintenance(v, mc->ask.enabled, mc->ask.reason, &ref, e);
 
 	ret->status = 200;
-	return r ? r : shape_maintenance(v, &ret->body, e);
+	return r ? r : shape_maintenance(ch->call, &ret->body, e);
 }
 
 static const struct change_ops maintenance_ops = { .apply = maintenance_apply };
@@ -89,16 +94,16 @@ struct drain_change {
 };
 
 /* What the drain has under way; those that wait for their turn have no operation yet. */
-static int shape_drain(struct vmm *v, json_t **ret, struct err *e)
+static int shape_drain(const struct call *c, json_t **ret, struct err *e)
 {
 	static const struct op_filter live = { .live = true, .state = -1 };
 	auto_free struct op_row *ops = NULL;
 	json_t *list, *body;
 	size_t n = 0;
-	int r = vmm_operations(v, &live, 0, -1, &ops, &n, NULL, e);
+	int r = vmm_operations(api_of(c)->vmm, &live, 0, -1, &ops, &n, NULL, e);
 
 	if (!r)
-		r = shape_maintenance(v, &body, e);
+		r = shape_maintenance(c, &body, e);
 	if (r)
 		return r;
 	list = json_array();
@@ -121,7 +126,7 @@ static int drain_apply(struct change *ch, struct answer *ret, struct err *e)
 	int r = vmm_drain(v, &ask, dc->ask.reason, &ref, e);
 
 	ret->status = 202;
-	return r ? r : shape_drain(v, &ret->body, e);
+	return r ? r : shape_drain(ch->call, &ret->body, e);
 }
 
 static const struct change_ops drain_ops = { .apply = drain_apply };

@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
  * node.c - GET /node: what this machine is, what it can still promise, and how its hypervisor is. GET /devices: its GPUs.
+ *
+ * The machine, its numbers and who uses it are the operators': a tenant is told what it may have here.
  */
 #include <unistd.h>
 
-#include "api/shapes.h"
+#include "api/account.h"
 #include "api/tables.h"
 #include "base/clock.h"
 #include "base/own.h"
 
-static json_t *shape_hypervisor(const struct node_info *n, const char *uri)
+/* Errors and addresses have paths of the host in them. */
+static json_t *shape_hypervisor(const struct node_info *n, const char *uri, bool whole)
 {
+	const char *error = whole && !n->hypervisor_up ? n->hypervisor_error : "";
+
 	return json_pack("{s:b,s:o,s:o,s:o,s:o,s:b}", "connected", n->hypervisor_up, "error",
-			 n->hypervisor_up ? json_null() : json_text_or_null(n->hypervisor_error), "uri",
-			 json_text(uri), "libvirt", json_text_or_null(n->libvirt), "qemu",
-			 json_text_or_null(n->qemu), "kvm", n->kvm);
+			 json_text_or_null(error), "uri", json_text_or_null(whole ? uri : ""), "libvirt",
+			 json_text_or_null(n->libvirt), "qemu", json_text_or_null(n->qemu), "kvm", n->kvm);
 }
 
 static json_t *shape_checks(const struct host_check *rows, size_t n)
@@ -28,18 +32,22 @@ static json_t *shape_checks(const struct host_check *rows, size_t n)
 	return out;
 }
 
-/* Into @body: what this machine has of what a TDX host is made of. */
-static void add_host(struct vmm *v, const struct node_info *n, json_t *body)
+static void add_tee(const struct vmm_settings *s, const struct node_info *n, json_t *body)
 {
 	static const char *const setting[] = { [TEE_AUTO] = "auto", [TEE_TDX] = "tdx", [TEE_NONE] = "none" };
-	const struct vmm_settings *s = vmm_settings(v);
-	struct host_check rows[HOST_CHECKS];
-	int64_t at = 0;
-	bool known = vmm_host_checks(v, rows, &at);
 
 	json_object_set_new(body, "device_id", json_text_or_null(s->device_id));
 	json_object_set_new(body, "tee",
 			    json_pack("{s:s,s:s?}", "setting", setting[s->tee], "effective", n->tee));
+}
+
+/* Into @body: what this machine has of what a TDX host is made of. */
+static void add_checks(struct vmm *v, json_t *body)
+{
+	struct host_check rows[HOST_CHECKS];
+	int64_t at = 0;
+	bool known = vmm_host_checks(v, rows, &at);
+
 	json_object_set_new(body, "checks", shape_checks(rows, known ? HOST_CHECKS : 0));
 	json_object_set_new(body, "checked_at", json_time_or_null(at));
 }
@@ -64,39 +72,64 @@ static json_t *shape_counts(int64_t count[DESIRED_MAX][OBSERVED_MAX])
 			 observed);
 }
 
-static void get_node(struct call *c)
+/* Of the whole machine and everybody on it. */
+static int add_whole(struct vmm *v, json_t *body, json_t *capacity, struct err *e)
+{
+	int64_t count[DESIRED_MAX][OBSERVED_MAX];
+	auto_free struct numa_row *numa = NULL;
+	size_t n_numa;
+	int r = vmm_cvm_counts(v, count, e);
+
+	if (!r)
+		r = vmm_numa_nodes(v, &numa, &n_numa, e);
+	if (r)
+		return r;
+	shape_hugepages(capacity, numa, n_numa);
+	add_checks(v, body);
+	json_object_set_new(body, "pid", json_integer(getpid()));
+	json_object_set_new(body, "cvms", shape_counts(count));
+	return 0;
+}
+
+/* What of the node concerns everyone who may use it. */
+static json_t *shape_node(const struct call *c)
 {
 	const struct api *a = api_of(c);
 	const struct vmm_settings *s = vmm_settings(a->vmm);
-	int64_t count[DESIRED_MAX][OBSERVED_MAX];
-	struct capacity_row rows[CAPACITY_ROWS];
-	auto_free struct numa_row *numa = NULL;
+	bool whole = !api_scope(c);
 	struct node_info n;
 	char span[CLOCK_SPAN];
-	json_t *body, *capacity, *maintenance;
-	size_t n_numa;
+	json_t *body;
+
+	vmm_node(a->vmm, &n);
+	body = json_pack("{s:I,s:s,s:s,s:s,s:s,s:{s:b,s:o},s:s}", "id", (json_int_t)s->node_id, "name",
+			 s->node_name, "region", s->region, "version", TEEPOD_VERSION, "mode", n.mode, "tdx",
+			 "available", n.tdx, "reason", json_text_or_null(n.tdx || !whole ? "" : n.tdx_reason),
+			 "uptime", clock_span(clock_wall_ms() - a->started_ms, span));
+	json_object_set_new(body, "started_at", json_time_or_null(a->started_ms));
+	json_object_set_new(body, "hypervisor", shape_hypervisor(&n, s->hypervisor_uri, whole));
+	add_tee(s, &n, body);
+	return body;
+}
+
+static void get_node(struct call *c)
+{
+	auto_json json_t *body = shape_node(c);
+	struct capacity_row rows[CAPACITY_ROWS];
+	json_t *capacity, *maintenance;
 	struct err e;
 
-	if (vmm_capacity(a->vmm, rows, &e) || vmm_cvm_counts(a->vmm, count, &e) ||
-	    vmm_numa_nodes(a->vmm, &numa, &n_numa, &e) || shape_maintenance(a->vmm, &maintenance, &e)) {
+	if (account_capacity(c, rows, &e) || shape_maintenance(c, &maintenance, &e)) {
 		call_reply_err(c, &e);
 		return;
 	}
-	vmm_node(a->vmm, &n);
-	body = json_pack("{s:I,s:s,s:s,s:s,s:s,s:{s:b,s:o},s:s,s:I}", "id", (json_int_t)s->node_id, "name",
-			 s->node_name, "region", s->region, "version", TEEPOD_VERSION, "mode", n.mode, "tdx",
-			 "available", n.tdx, "reason", n.tdx ? json_null() : json_text_or_null(n.tdx_reason),
-			 "uptime", clock_span(clock_wall_ms() - a->started_ms, span), "pid",
-			 (json_int_t)getpid());
-	json_object_set_new(body, "started_at", json_time_or_null(a->started_ms));
-	json_object_set_new(body, "hypervisor", shape_hypervisor(&n, s->hypervisor_uri));
-	add_host(a->vmm, &n, body);
 	capacity = shape_capacity(rows, CAPACITY_ROWS);
-	shape_hugepages(capacity, numa, n_numa);
 	json_object_set_new(body, "capacity", capacity);
-	json_object_set_new(body, "cvms", shape_counts(count));
 	json_object_set_new(body, "maintenance", maintenance);
-	call_reply(c, 200, body);
+	if (!api_scope(c) && add_whole(api_of(c)->vmm, body, capacity, &e))
+		call_reply_err(c, &e);
+	else
+		call_reply(c, 200, take_ptr(&body));
 }
 
 static void get_devices(struct call *c)

@@ -191,17 +191,21 @@ void shape_hugepages(json_t *capacity, const struct numa_row *rows, size_t n)
 
 json_t *shape_device(const struct device_row *d, int64_t workspace)
 {
-	bool may_see = d->cvm && (!workspace || workspace == d->workspace);
+	bool own = d->cvm && workspace == d->workspace, may_see = !workspace || own;
 	char why[DEVICE_WHY];
 	enum device_state state = device_state(d, why);
-	json_t *o = json_pack("{s:s,s:s,s:s,s:o,s:I,s:o,s:o,s:b,s:s,s:o}", "address", d->address, "kind",
-			      device_kind_word[d->kind], "product_id", d->product_id, "description",
-			      json_text(d->description), "numa_node", (json_int_t)d->numa_node, "iommu_group",
-			      d->iommu_group < 0 ? json_null() : json_integer(d->iommu_group), "driver",
-			      json_text_or_null(d->driver), "offered", d->offered, "state",
-			      device_state_word[state], "reason", json_text_or_null(why));
+	json_t *o;
 
-	json_object_set_new(o, "vm_uuid", may_see ? json_string(d->cvm_uuid) : json_null());
+	if (!may_see && d->cvm && state == DEVICE_IN_USE)
+		state = DEVICE_RESERVED;
+	o = json_pack("{s:s,s:s,s:s,s:o,s:I,s:o,s:o,s:b,s:s,s:o}", "address", d->address, "kind",
+		      device_kind_word[d->kind], "product_id", d->product_id, "description",
+		      json_text(d->description), "numa_node", (json_int_t)d->numa_node, "iommu_group",
+		      d->iommu_group < 0 || !may_see ? json_null() : json_integer(d->iommu_group), "driver",
+		      json_text_or_null(may_see ? d->driver : ""), "offered", d->offered, "state",
+		      device_state_word[state], "reason", json_text_or_null(may_see ? why : ""));
+
+	json_object_set_new(o, "vm_uuid", may_see && d->cvm ? json_string(d->cvm_uuid) : json_null());
 	return o;
 }
 

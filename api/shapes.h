@@ -42,15 +42,15 @@ json_t *shape_status(const struct cvm_row *c, int64_t now_ms);
 /* Put a queued or running operation, as a change returned it, over the row read before. */
 void cvm_row_overlay(struct cvm_row *c, const struct op_row *op);
 
-/* Maintenance of the node, and how far a drain is. */
-int shape_maintenance(struct vmm *v, json_t **ret, struct err *e);
+/* Maintenance of the node; for those who see all workspaces also by whom, and how far a drain is. */
+int shape_maintenance(const struct call *c, json_t **ret, struct err *e);
 
 json_t *shape_operation(const struct op_row *op);
 json_t *shape_event(const struct event_row *ev);
 json_t *shape_capacity(const struct capacity_row *rows, size_t n);
 /* Of NUMA nodes: appended to the rows of @capacity, with numa_node and page_kib. */
 void shape_hugepages(json_t *capacity, const struct numa_row *rows, size_t n);
-/* The holder only if @workspace is 0 or its own. */
+/* The holder, and what the host does with it, only if @workspace is 0 or the holder's own. */
 json_t *shape_device(const struct device_row *d, int64_t workspace);
 /* Where on the host, and what it gets there. */
 json_t *shape_placement(const struct cvm_row *c);

@@ -133,6 +133,44 @@ static void get_nodes(struct call *c)
 
 /* ------------------------------------------------------------------ what is left */
 
+static const char *resource_of(int quota)
+{
+	return quota == QUOTA_CVMS ? "slots" : quota_word[quota];
+}
+
+static void as_seen_by(const struct workspace_row *w, struct capacity_row *row)
+{
+	int64_t left = row->total > row->promised ? row->total - row->promised : 0;
+	int q = 0;
+
+	while (q < QUOTAS && strcmp(row->resource, resource_of(q)) != 0)
+		q++;
+	if (q == QUOTAS) {
+		row->total = -1;
+		row->promised = 0;
+		return;
+	}
+	if (w->max[q] >= 0 && w->max[q] - w->held[q] < left)
+		left = w->max[q] > w->held[q] ? w->max[q] - w->held[q] : 0;
+	row->promised = w->held[q];
+	if (row->total >= 0)
+		row->total = row->promised + left;
+}
+
+int account_capacity(const struct call *c, struct capacity_row rows[CAPACITY_ROWS], struct err *e)
+{
+	struct vmm *v = api_of(c)->vmm;
+	struct workspace_row w;
+	int r = vmm_capacity(v, rows, e);
+
+	if (r || !api_scope(c))
+		return r;
+	r = vmm_workspace(v, api_scope(c), &w, e);
+	for (int i = 0; !r && i < CAPACITY_ROWS; i++)
+		as_seen_by(&w, &rows[i]);
+	return r;
+}
+
 static const struct capacity_row *node_row(const struct capacity_row *rows, const char *resource)
 {
 	for (int i = 0; i < CAPACITY_ROWS; i++) {
@@ -142,10 +180,10 @@ static const struct capacity_row *node_row(const struct capacity_row *rows, cons
 	return NULL;
 }
 
-/* Clients want a number for the limit: without one of its own it is what the node has, and what is left is what is free there. */
+/* Clients want a number for the limit: without one of its own it is what it could have, and what is left is what is free on the node. */
 static json_t *shape_quota(const struct workspace_row *w, int q, const struct capacity_row *rows)
 {
-	const struct capacity_row *node = node_row(rows, q == QUOTA_CVMS ? "slots" : quota_word[q]);
+	const struct capacity_row *node = node_row(rows, resource_of(q));
 	int64_t limit = w->max[q], left;
 
 	if (limit >= 0) {
@@ -182,7 +220,7 @@ static void get_quotas(struct call *c)
 	json_t *quotas;
 	struct err e;
 
-	if (account_workspace(c, c->param[0], &w, &e) || vmm_capacity(v, rows, &e) ||
+	if (account_workspace(c, c->param[0], &w, &e) || account_capacity(c, rows, &e) ||
 	    count_broken(v, w.id, &broken, &e)) {
 		call_reply_err(c, &e);
 		return;

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The machine, its totals and its other tenants are the operators': no route tells them to a tenant."""
+
+import re
+
+import openapi
+import pytest
+
+from node import PREFIX, refused
+
+# Numbers that nothing else is likely to be.
+TOTALS = {"capacity.vcpus": 6101, "capacity.memory_mib": 600139, "capacity.disk_gib": 19073, "capacity.slots": 5309}
+
+
+@pytest.fixture
+def shared(spawn):
+    """A node, a tenant's keys and its CVM, another tenant's CVM, and what both can be known by."""
+    node = spawn(options=TOTALS)
+    keys, cvms = {}, {}
+    for slug in ("own-team", "rivals"):
+        node.post("/workspaces", json={"slug": slug, "quotas": {"vcpus": 40} if slug == "own-team" else None}).ok()
+        keys[slug] = {role: node.post("/tokens", json={"name": f"{slug}-{role}", "role": role, "workspace": slug}).ok().json["token"]
+                      for role in ("reader", "tenant", "operator")}
+        cvms[slug] = node.post("/cvms", json=node.ask(name=f"in-{slug}", stopped=True, vcpu=3, ports=[{"vm_port": 80}]),
+                               key=keys[slug]["tenant"]).ok().json
+    node.settled()
+    return node, keys, cvms
+
+
+def paths(role, cvm):
+    """Every GET route of the API's description that @role may ask, with this CVM's identifiers."""
+    roles = ("reader", "tenant")[:1 + (role == "tenant")]
+    fill = {"id": cvm["vm_uuid"], "slug": "own-team", "family": "cpu", "name": "teepod-boot-1.0.0", "number": "1", "vm_uuid": cvm["vm_uuid"]}
+    for path, methods in openapi.document()["paths"].items():
+        if "get" not in methods or methods["get"].get("x-role") not in roles:
+            continue
+        values = dict(fill)
+        if path.startswith(f"{PREFIX}/apps/"):
+            values["id"] = cvm["app_id"]
+        elif path.startswith(f"{PREFIX}/operations/"):
+            values["id"] = cvm["operation_id"]
+        elif path.startswith(f"{PREFIX}/tokens/"):
+            continue
+        yield re.sub(r"{(\w+)}", lambda m: values[m[1]], path)
+
+
+def secrets(node, cvm):
+    """What must not be told, as patterns."""
+    rival = [cvm["vm_uuid"], cvm["app_id"], cvm["name"], "rivals", cvm["operation_id"]]
+    host = [str(node.dir), "qemu:///", str(node.process.pid)]
+    return {text: re.compile(rf"(?<![0-9A-Za-z]){re.escape(text)}(?![0-9A-Za-z])") for text in
+            rival + host + [str(n) for n in TOTALS.values()]}
+
+
+@pytest.mark.parametrize("role", ["reader", "tenant"])
+def test_no_route_tells_a_tenant_of_the_machine_or_of_others(shared, role):
+    node, keys, cvms = shared
+    node.api("PUT", "/node/maintenance", json={"enabled": True, "reason": "new disks"}, key=keys["rivals"]["operator"]).ok()
+    key, said = keys["own-team"][role], 0
+    for path in paths(role, cvms["own-team"]):
+        answer = node.api("GET", path, prefix="", key=key)
+        assert answer.status in (200, 501), (path, answer)
+        said += answer.status == 200
+        for text, pattern in secrets(node, cvms["rivals"]).items():
+            found = pattern.search(answer.text)
+            assert not found, f"{path} tells {text}: ...{answer.text[max(0, found.start() - 80):found.end() + 20]}"
+    assert said >= 30
+    assert node.get("/node/maintenance", key=key).ok().json.keys() == {"enabled", "reason", "since"}
+
+
+def test_what_is_told_is_what_the_tenant_may_have(shared):
+    node, keys, cvms = shared
+    for who, vcpus in (("own-team", (3, 37)), ("rivals", (3, TOTALS["capacity.vcpus"] - 6))):
+        key = keys[who]["reader"]
+        answer = node.get("/node", key=key).ok()
+        openapi.check("GET", f"{PREFIX}/node", 200, answer.headers["content-type"], answer.body)
+        rows = {row["resource"]: row for row in answer["capacity"]}
+        assert (rows["vcpus"]["promised"], rows["vcpus"]["free"]) == vcpus
+        assert rows["vcpus"]["total"] == sum(vcpus)
+        assert rows["slots"]["promised"] == 1 and rows["slots"]["free"] == TOTALS["capacity.slots"] - 2
+        assert rows["host_ports"] == {"resource": "host_ports", "total": None, "promised": 0, "free": None}
+        assert not {"pid", "cvms", "checks"} & answer.json.keys() and answer["hypervisor"]["uri"] is None
+        offered = node.get("/teepods/available", key=key).ok()
+        assert offered["nodes"][0]["remaining_vcpu"] == vcpus[1] and offered["capacity"]["max_vcpu"] == sum(vcpus)
+        quota = node.get(f"/workspaces/{who}/quotas", key=key).ok()["quotas"]["vcpu"]
+        assert (quota["used"], quota["remaining"]) == vcpus
+        assert quota["limit"] == (40 if who == "own-team" else sum(vcpus))
+
+
+def test_operators_are_told_all_of_it(shared):
+    node, keys, cvms = shared
+    key = keys["own-team"]["operator"]
+    answer = node.get("/node", key=key).ok()
+    rows = {row["resource"]: row for row in answer["capacity"]}
+    assert (rows["vcpus"]["total"], rows["vcpus"]["promised"]) == (TOTALS["capacity.vcpus"], 6)
+    assert answer["pid"] == node.process.pid and answer["cvms"]["total"] == 2 and answer["hypervisor"]["uri"]
+    assert node.get("/node/maintenance", key=key).ok()["drain"]
+    assert "teepod_cvms{" in node.get("/metrics", key=key).ok().text
+
+
+@pytest.mark.parametrize("role", ["reader", "tenant"])
+def test_metrics_are_for_operators(shared, role):
+    node, keys, _ = shared
+    for prefix in ("", PREFIX):
+        refused(node.api("GET", "/metrics", prefix=prefix, key=keys["own-team"][role]), 403)
