@@ -160,6 +160,13 @@ static int refuse_query_timeout(struct call *c, struct err *e)
 	return 0;
 }
 
+static bool gives_back(const struct call *c)
+{
+	const char *verb = strrchr(c->route, '/');
+
+	return !strcmp(c->method, "DELETE") || !strcmp(verb, "/stop") || !strcmp(verb, "/shutdown");
+}
+
 static void begin(void *arg)
 {
 	struct change *ch = arg;
@@ -177,6 +184,8 @@ static void begin(void *arg)
 			   .caller = s.caller,
 			   .key = s.key,
 			   .digest = s.digest,
+			   .workspace = api_scope(ch->call),
+			   .gives_back = gives_back(ch->call),
 			   .apply = apply,
 			   .done = done,
 		   },
@@ -246,6 +255,7 @@ void change_probe(struct call *c, const json_t *body, void (*next)(void *arg, bo
 			   .caller = s.caller,
 			   .key = s.key,
 			   .digest = s.digest,
+			   .workspace = api_scope(c),
 			   .apply = probe_apply,
 			   .done = probe_done,
 		   },

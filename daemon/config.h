@@ -162,6 +162,10 @@ struct config_tokens {
 	int64_t max_per_workspace, made_per_minute; /* 0: no limit */
 };
 
+struct config_records { /* 0: no limit */
+	int64_t provisions, revisions, answers, operations, events, events_total;
+};
+
 struct config_billing {
 	bool enabled;
 	int on_empty; /* 1: stop */
@@ -190,6 +194,7 @@ struct config {
 	struct config_events events;
 	struct config_idempotency idempotency;
 	struct config_tokens tokens;
+	struct config_records records;
 	struct config_billing billing;
 
 	char **origin; /* by row of the table: "default", "/etc/teepod/teepod.conf:12", "-o", ... */

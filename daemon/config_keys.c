@@ -66,6 +66,7 @@ const struct section config_sections[] = {
 	{ "events", "The event log." },
 	{ "idempotency", "Answers remembered for Idempotency-Key." },
 	{ "tokens", "API tokens that are made over the API. See docs/workspaces.md." },
+	{ "records", "What one workspace may make the database grow by. See docs/capacity.md." },
 	{ "billing",
 	  "Prepaid balances of workspaces. Rates are whole micro-units (millionths) of the currency "
 	  "for an hour. See docs/workspaces.md." },
@@ -487,6 +488,37 @@ const struct key config_keys[] = {
 	  .preset = "30",
 	  .doc = "Tokens that may be made in one workspace in a minute; 0: no limit.",
 	  .max = 1000000, .flags = KEY_RELOAD },
+	{ "records", "provisions", &type_size, AT(records.provisions),
+	  .preset = "32M",
+	  .doc = "Provisions of one workspace. Beyond it the oldest that was used is dropped; if none was, "
+		 "the new one is refused. 0: no limit.",
+	  .unit = "bytes, K, M or G", .max = INT64_C(1099511627776), .flags = KEY_RELOAD },
+	{ "records", "revisions", &type_size, AT(records.revisions),
+	  .preset = "32M",
+	  .doc = "Manifests and histories of one workspace's apps. Beyond it the oldest entries that no CVM "
+		 "stands on are dropped; if there are none, the create or change is refused. 0: no limit.",
+	  .unit = "bytes, K, M or G", .max = INT64_C(1099511627776), .flags = KEY_RELOAD },
+	{ "records", "answers", &type_size, AT(records.answers),
+	  .preset = "32M",
+	  .doc = "Answers kept for one workspace's Idempotency-Keys, and as much for those of all operators "
+		 "together. Beyond it a new key is refused, until idempotency.keep_hours has passed for old "
+		 "ones. 0: no limit.",
+	  .unit = "bytes, K, M or G", .max = INT64_C(1099511627776), .flags = KEY_RELOAD },
+	{ "records", "operations", &type_int, AT(records.operations),
+	  .preset = "20000",
+	  .doc = "Operations of one workspace. Beyond it the oldest finished ones are forgotten before "
+		 "operations.keep_days. 0: no limit.",
+	  .max = INT64_C(1000000000), .flags = KEY_RELOAD },
+	{ "records", "events", &type_size, AT(records.events),
+	  .preset = "64M",
+	  .doc = "Events of one workspace. Beyond it its tenants can only delete and stop, until "
+		 "events.keep_days has passed for old ones. Operators are not refused. 0: no limit.",
+	  .unit = "bytes, K, M or G", .max = INT64_C(1099511627776), .flags = KEY_RELOAD },
+	{ "records", "events_total", &type_size, AT(records.events_total),
+	  .preset = "1G",
+	  .doc = "The event log of all workspaces. Beyond it the oldest events go before events.keep_days. "
+		 "0: no limit.",
+	  .unit = "bytes, K, M or G", .max = INT64_C(1099511627776), .flags = KEY_RELOAD },
 	{ "billing", "enabled", &type_bool, AT(billing.enabled),
 	  .preset = "no",
 	  .doc = "Charge workspaces for what their CVMs hold, and refuse to create or start a CVM when "

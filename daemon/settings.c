@@ -121,6 +121,12 @@ static void add_keeping(const struct config *c, struct vmm_settings *s)
 	s->keep_operation_days = (unsigned)c->operations.keep_days;
 	s->keep_event_days = (unsigned)c->events.keep_days;
 	s->keep_idempotency_hours = (unsigned)c->idempotency.keep_hours;
+	s->record_limit[RECORD_PROVISIONS] = c->records.provisions;
+	s->record_limit[RECORD_REVISIONS] = c->records.revisions;
+	s->record_limit[RECORD_ANSWERS] = c->records.answers;
+	s->record_limit[RECORD_EVENTS] = c->records.events;
+	s->max_operations = c->records.operations;
+	s->max_events_bytes = c->records.events_total;
 }
 
 static void add_policies(const struct config *c, struct vmm_settings *s)

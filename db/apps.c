@@ -92,15 +92,38 @@ int provisions_put(struct db *db, int64_t workspace, const char *app_id, const c
 		   const char *request, const char *manifest, int64_t expires_ms, struct err *e)
 {
 	int64_t now = clock_wall_ms();
-	int r = sql_run(db, e, "DELETE FROM provisions WHERE expires_ms < ?", "i", now);
+	/* Not by REPLACE, which runs no trigger for the row that goes. */
+	int r = sql_run(db, e,
+			"DELETE FROM provisions WHERE workspace = ? AND compose_hash = ? AND app_id = ?",
+			"iss", workspace, compose_hash, app_id);
 
 	if (r >= 0)
 		r = sql_run(
 			db, e,
-			"INSERT OR REPLACE INTO provisions (workspace, app_id, compose_hash, request, manifest, created_ms,"
+			"INSERT INTO provisions (workspace, app_id, compose_hash, request, manifest, created_ms,"
 			" expires_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
 			"issssii", workspace, app_id, compose_hash, request, manifest, now, expires_ms);
 	return r < 0 ? r : 0;
+}
+
+int provisions_set_used(struct db *db, int64_t workspace, const char *app_id, const char *compose_hash,
+			struct err *e)
+{
+	int r = sql_run(
+		db, e,
+		"UPDATE provisions SET used = 1 WHERE workspace = ? AND compose_hash = ? AND app_id = ?",
+		"iss", workspace, compose_hash, app_id);
+
+	return r < 0 ? r : 0;
+}
+
+int provisions_prune(struct db *db, int64_t now_ms, struct err *e)
+{
+	return sql_run(
+		db, e,
+		"DELETE FROM provisions WHERE rowid IN (SELECT rowid FROM provisions WHERE expires_ms < ?"
+		" ORDER BY expires_ms LIMIT ?)",
+		"id", now_ms, PRUNE_LONG);
 }
 
 int provisions_get(struct db *db, int64_t workspace, const char *app_id, const char *compose_hash,

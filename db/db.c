@@ -129,6 +129,20 @@ static const char *const checks[] = {
 	" WHERE w.held_host_ports <> h.n",
 	"SELECT 'CVM ' || c.name || ' counts ' || c.held_host_ports || ' host ports, holds ' || (SELECT count(*) FROM ports p"
 	" WHERE p.cvm = c.id) FROM cvms c WHERE c.held_host_ports <> (SELECT count(*) FROM ports p WHERE p.cvm = c.id)",
+	"SELECT 'app ' || a.app_id || ' counts ' || a.bytes || ' bytes of revisions and history, has ' || h.bytes FROM apps a"
+	" JOIN (SELECT a2.id, (SELECT coalesce(sum(256 + length(CAST(manifest AS BLOB))), 0) FROM revisions WHERE app = a2.id)"
+	" + (SELECT 512 * count(*) FROM history WHERE app = a2.id) AS bytes FROM apps a2) h ON h.id = a.id"
+	" WHERE a.bytes <> h.bytes",
+	"SELECT 'workspace ' || r.workspace || ' counts ' || r.bytes || ' bytes of ' || r.kind || ', has ' || h.bytes"
+	" FROM records r JOIN (SELECT r2.workspace, r2.kind, CASE r2.kind"
+	" WHEN 'revisions' THEN (SELECT sum(bytes) FROM apps a WHERE a.workspace = r2.workspace)"
+	" WHEN 'provisions' THEN (SELECT sum(256 + length(CAST(request AS BLOB)) + length(CAST(manifest AS BLOB)))"
+	" FROM provisions p WHERE p.workspace = r2.workspace)"
+	" WHEN 'answers' THEN (SELECT sum(512 + coalesce(length(CAST(body AS BLOB)), 0)) FROM idempotency i"
+	" WHERE i.workspace = r2.workspace)"
+	" WHEN 'events' THEN (SELECT sum(160 + length(CAST(data AS BLOB))) FROM events v WHERE v.workspace = r2.workspace)"
+	" END AS bytes FROM records r2) h ON h.workspace = r.workspace AND h.kind = r.kind"
+	" WHERE r.bytes <> coalesce(h.bytes, 0)",
 	"SELECT 'workspace ' || w.slug || ' has a balance of ' || w.balance || ', its ledger ' || (SELECT"
 	" coalesce(sum(l.amount), 0) FROM ledger l WHERE l.workspace = w.id) FROM workspaces w WHERE w.balance <>"
 	" (SELECT coalesce(sum(l.amount), 0) FROM ledger l WHERE l.workspace = w.id)",

@@ -30,13 +30,13 @@ int idempotency_get(struct db *db, const char *caller, const char *key, struct i
 	return r;
 }
 
-int idempotency_put(struct db *db, const char *caller, const char *key, const char *digest, int status,
-		    const char *body, struct err *e)
+int idempotency_put(struct db *db, int64_t workspace, const char *caller, const char *key, const char *digest,
+		    int status, const char *body, struct err *e)
 {
-	int r = sql_run(
-		db, e,
-		"INSERT INTO idempotency (caller, key, digest, status, body, created_ms) VALUES (?, ?, ?, ?, ?, ?)",
-		"sssdsi", caller, key, digest, status, body, clock_wall_ms());
+	int r = sql_run(db, e,
+			"INSERT INTO idempotency (caller, key, digest, status, body, created_ms, workspace)"
+			" VALUES (?, ?, ?, ?, ?, ?, ?)",
+			"sssdsii", caller, key, digest, status, body, clock_wall_ms(), workspace);
 
 	return r < 0 ? r : 0;
 }

@@ -148,6 +148,24 @@ int keys_revoke_workspace(struct db *db, int64_t workspace, int64_t now_ms, stru
 	return r < 0 ? r : 0;
 }
 
+int keys_prune(struct db *db, int64_t before_ms, struct err *e)
+{
+	int revoked = sql_run(
+		db, e,
+		"DELETE FROM api_keys WHERE id IN (SELECT id FROM api_keys WHERE revoked_ms > 0 AND"
+		" revoked_ms < ?1 ORDER BY revoked_ms LIMIT ?2) AND id < (SELECT max(id) FROM api_keys)",
+		"id", before_ms, PRUNE_MAX);
+	int expired = revoked < 0
+			      ? revoked
+			      : sql_run(db, e,
+					"DELETE FROM api_keys WHERE id IN (SELECT id FROM api_keys WHERE"
+					" expires_ms > 0 AND expires_ms < ?1 ORDER BY expires_ms LIMIT ?2)"
+					" AND id < (SELECT max(id) FROM api_keys)",
+					"id", before_ms, PRUNE_MAX);
+
+	return expired < 0 ? expired : revoked > expired ? revoked : expired;
+}
+
 int keys_set_used(struct db *db, int64_t id, int64_t now_ms, struct err *e)
 {
 	int r = sql_run(db, e, "UPDATE api_keys SET last_used_ms = ?2 WHERE id = ?1", "ii", id, now_ms);

@@ -234,3 +234,15 @@ int ops_prune(struct db *db, int64_t finished_before_ms, struct err *e)
 		" finished_ms < ? ORDER BY finished_ms LIMIT ?)",
 		"id", finished_before_ms, PRUNE_MAX);
 }
+
+int ops_trim(struct db *db, int64_t workspace, int64_t most, struct err *e)
+{
+	int r = sql_run(
+		db, e,
+		"DELETE FROM operations WHERE id IN (SELECT id FROM operations WHERE workspace = ?1 AND"
+		" finished_ms > 0 ORDER BY id LIMIT 2) AND ?2 < (SELECT sum(n) FROM operation_counts"
+		" WHERE workspace = ?1)",
+		"ii", workspace, most);
+
+	return r < 0 ? r : 0;
+}

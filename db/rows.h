@@ -80,6 +80,8 @@ int keys_revoke(struct db *db, int64_t id, int64_t now_ms, struct err *e);
 /* The same for all of @workspace; what they made elsewhere goes with them. */
 int keys_revoke_workspace(struct db *db, int64_t workspace, int64_t now_ms, struct err *e);
 int keys_set_used(struct db *db, int64_t id, int64_t now_ms, struct err *e);
+/* As ops_prune(), of those that were revoked or expired before. The newest key stays: its id must not become another's. */
+int keys_prune(struct db *db, int64_t before_ms, struct err *e);
 
 /* ------------------------------------------------------------------ images */
 
@@ -130,9 +132,32 @@ int revisions_ensure(struct db *db, const struct revision_row *row, int64_t *ret
 /* Manifest text of a revision, malloc'd. */
 int revisions_manifest(struct db *db, int64_t id, char **ret, struct err *e);
 
+/* ------------------------------------------------------------------ records.c */
+
+/* Rows that a workspace can make without holding anything for them, with a limit of bytes each. Operations are limited by number. */
+enum record { RECORD_PROVISIONS, RECORD_REVISIONS, RECORD_ANSWERS, RECORD_EVENTS, RECORDS };
+extern const char *const record_word[RECORDS];
+
+/* What they take in the file, about. Workspace 0: answers to operators. */
+int records_bytes(struct db *db, int64_t workspace, enum record kind, int64_t *ret, struct err *e);
+int records_total(struct db *db, enum record kind, int64_t *ret, struct err *e);
+/* A workspace that has more than @limit bytes of them; 0 = none. */
+int records_over(struct db *db, enum record kind, int64_t limit, int64_t *ret_workspace, struct err *e);
+/* When the oldest of them was written, 0 = there is none. */
+int records_oldest(struct db *db, int64_t workspace, enum record kind, int64_t *ret_ms, struct err *e);
+/* Drop the oldest entry of histories that nothing needs, and its revision: 1 done, 0 there is none. */
+int history_drop(struct db *db, int64_t workspace, struct err *e);
+/* Drop the oldest provision that was used: 1 done, 0 there is none. */
+int provisions_drop(struct db *db, int64_t workspace, struct err *e);
+
 /* A provision: everything a later create needs, as validated JSON text. Kept 14 days. */
 int provisions_put(struct db *db, int64_t workspace, const char *app_id, const char *compose_hash,
 		   const char *request, const char *manifest, int64_t expires_ms, struct err *e);
+/* A CVM was made from it, or changed to it: it may be dropped when room is needed. */
+int provisions_set_used(struct db *db, int64_t workspace, const char *app_id, const char *compose_hash,
+			struct err *e);
+/* As ops_prune(), of those that expired before @now_ms. */
+int provisions_prune(struct db *db, int64_t now_ms, struct err *e);
 /* @app_id "" = any. Texts malloc'd. Expired ones are not found. */
 int provisions_get(struct db *db, int64_t workspace, const char *app_id, const char *compose_hash,
 		   char **ret_request, char **ret_manifest, char ret_app_id[APP_ID_TEXT], struct err *e);
@@ -511,8 +536,10 @@ int ops_list(struct db *db, const struct op_filter *f, int64_t offset, int64_t l
 	     size_t *n, int64_t *ret_total, struct err *e);
 /* Forgetting old rows: at most PRUNE_MAX at a time, oldest first, because a turn of the loop must stay
  * short. Returns how many. */
-enum { PRUNE_MAX = 1000 };
+enum { PRUNE_MAX = 1000, PRUNE_LONG = 32 }; /* PRUNE_LONG: of rows that may be a MiB long */
 int ops_prune(struct db *db, int64_t finished_before_ms, struct err *e);
+/* Where a workspace has more than @most operations: forget its two oldest that are finished. */
+int ops_trim(struct db *db, int64_t workspace, int64_t most, struct err *e);
 
 /* ------------------------------------------------------------------ changes.c: a CVM has two states while it is changed */
 
@@ -591,8 +618,9 @@ struct idempotency_row {
 };
 int idempotency_get(struct db *db, const char *caller, const char *key, struct idempotency_row *ret,
 		    struct err *e);
-int idempotency_put(struct db *db, const char *caller, const char *key, const char *digest, int status,
-		    const char *body, struct err *e);
+/* @workspace: whose share it takes; 0 = an operator's. */
+int idempotency_put(struct db *db, int64_t workspace, const char *caller, const char *key, const char *digest,
+		    int status, const char *body, struct err *e);
 /* As ops_prune(). */
 int idempotency_prune(struct db *db, int64_t created_before_ms, struct err *e);
 

@@ -7,7 +7,8 @@
  *
  * Kept by triggers, so that a list's total costs one row: counts (workspaces.apps, .cvms, .entries
  * of the ledger; apps.cvms, .current_cvm; operation_counts), what a workspace holds
- * (workspaces.held_*) and its balance, the sum of its ledger. A migration that rebuilds a table
+ * (workspaces.held_*), what its rows take (records, apps.bytes) and its balance, the sum of its
+ * ledger. A migration that rebuilds a table
  * (cvms, devices, operations, ledger) makes its triggers and indexes anew.
  *
  * What is promised of a NUMA node (numa_nodes.*_promised) is taken and given back by db/numa.c next
@@ -473,8 +474,75 @@ static const char *const migrations[] = {
 	" UPDATE operation_counts SET n = n - 1 WHERE workspace = OLD.workspace AND state = OLD.state;"
 	" INSERT INTO operation_counts VALUES (NEW.workspace, NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1; END;",
 	/* 8: which API key made an API key. Of older keys that is not known: NULL, as of those that no key made. */
-	"ALTER TABLE api_keys ADD COLUMN parent INTEGER REFERENCES api_keys;"
+	"ALTER TABLE api_keys ADD COLUMN parent INTEGER REFERENCES api_keys ON DELETE SET NULL;"
 	"CREATE INDEX api_keys_parent ON api_keys (parent) WHERE parent IS NOT NULL;",
+	" UPDATE workspaces SET held_host_ports = held_host_ports - OLD.held_host_ports WHERE id = OLD.workspace; END;"
+
+	/* Bytes of a workspace's rows. An app counts its revisions and history, because its row is gone when they go. */
+	"CREATE TABLE records ("
+	" workspace INTEGER NOT NULL, kind TEXT NOT NULL, bytes INTEGER NOT NULL, PRIMARY KEY (workspace, kind))"
+	" STRICT, WITHOUT ROWID;"
+	"ALTER TABLE apps ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE provisions ADD COLUMN used INTEGER NOT NULL DEFAULT 0 CHECK (used IN (0, 1));"
+	"CREATE INDEX provisions_age ON provisions (workspace, created_ms);"
+	"CREATE INDEX provisions_used ON provisions (workspace, created_ms) WHERE used = 1;"
+	"ALTER TABLE history ADD COLUMN workspace INTEGER NOT NULL DEFAULT 0;"
+	"UPDATE history SET workspace = (SELECT a.workspace FROM apps a WHERE a.id = history.app);"
+	"CREATE INDEX history_workspace ON history (workspace);"
+	"ALTER TABLE idempotency ADD COLUMN workspace INTEGER NOT NULL DEFAULT 0;" /* 0: of operators, and older ones */
+	"CREATE INDEX idempotency_workspace ON idempotency (workspace, created_ms);"
+	"CREATE INDEX api_keys_revoked ON api_keys (revoked_ms) WHERE revoked_ms > 0;"
+	"CREATE INDEX api_keys_expires ON api_keys (expires_ms) WHERE expires_ms > 0;"
+	/* Left by changes that failed: no CVM and no history names them. */
+	"DELETE FROM revisions WHERE NOT EXISTS (SELECT 1 FROM history h WHERE h.revision = revisions.id)"
+	" AND NOT EXISTS (SELECT 1 FROM cvms c WHERE c.revision = revisions.id)"
+	" AND NOT EXISTS (SELECT 1 FROM changes x WHERE x.revision = revisions.id);"
+	"UPDATE apps SET bytes = (SELECT coalesce(sum(256 + length(CAST(manifest AS BLOB))), 0) FROM revisions WHERE"
+	" app = apps.id) + (SELECT count(*) * 512 FROM history WHERE app = apps.id);"
+	"INSERT INTO records SELECT workspace, 'revisions', sum(bytes) FROM apps GROUP BY workspace;"
+	"INSERT INTO records SELECT workspace, 'provisions', sum(256 + length(CAST(request AS BLOB)) +"
+	" length(CAST(manifest AS BLOB))) FROM provisions GROUP BY workspace;"
+	"INSERT INTO records SELECT workspace, 'answers', sum(512 + coalesce(length(CAST(body AS BLOB)), 0)) FROM"
+	" idempotency GROUP BY workspace;"
+	"INSERT INTO records SELECT workspace, 'events', sum(160 + length(CAST(data AS BLOB))) FROM events GROUP BY"
+	" workspace;"
+	"CREATE TRIGGER provisions_counted AFTER INSERT ON provisions BEGIN INSERT INTO records VALUES (NEW.workspace,"
+	" 'provisions', 256 + length(CAST(NEW.request AS BLOB)) + length(CAST(NEW.manifest AS BLOB))) ON CONFLICT DO"
+	" UPDATE SET bytes = bytes + excluded.bytes; END;"
+	"CREATE TRIGGER provisions_uncounted AFTER DELETE ON provisions BEGIN UPDATE records SET bytes = bytes - (256 +"
+	" length(CAST(OLD.request AS BLOB)) + length(CAST(OLD.manifest AS BLOB))) WHERE workspace = OLD.workspace AND"
+	" kind = 'provisions'; END;"
+	"CREATE TRIGGER idempotency_counted AFTER INSERT ON idempotency BEGIN INSERT INTO records VALUES"
+	" (NEW.workspace, 'answers', 512 + coalesce(length(CAST(NEW.body AS BLOB)), 0)) ON CONFLICT DO UPDATE SET bytes"
+	" = bytes + excluded.bytes; END;"
+	"CREATE TRIGGER idempotency_uncounted AFTER DELETE ON idempotency BEGIN UPDATE records SET bytes = bytes - (512"
+	" + coalesce(length(CAST(OLD.body AS BLOB)), 0)) WHERE workspace = OLD.workspace AND kind = 'answers'; END;"
+	"CREATE TRIGGER events_counted AFTER INSERT ON events BEGIN INSERT INTO records VALUES (NEW.workspace,"
+	" 'events', 160 + length(CAST(NEW.data AS BLOB))) ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes;"
+	" END;"
+	"CREATE TRIGGER events_uncounted AFTER DELETE ON events BEGIN UPDATE records SET bytes = bytes - (160 +"
+	" length(CAST(OLD.data AS BLOB))) WHERE workspace = OLD.workspace AND kind = 'events'; END;"
+	"CREATE TRIGGER revisions_counted AFTER INSERT ON revisions BEGIN UPDATE apps SET bytes = bytes + 256 +"
+	" length(CAST(NEW.manifest AS BLOB)) WHERE id = NEW.app; END;"
+	"CREATE TRIGGER revisions_uncounted AFTER DELETE ON revisions BEGIN UPDATE apps SET bytes = bytes - (256 +"
+	" length(CAST(OLD.manifest AS BLOB))) WHERE id = OLD.app; END;"
+	"CREATE TRIGGER history_counted AFTER INSERT ON history BEGIN UPDATE apps SET bytes = bytes + 512 WHERE id ="
+	" NEW.app; END;"
+	"CREATE TRIGGER history_uncounted AFTER DELETE ON history BEGIN UPDATE apps SET bytes = bytes - (512) WHERE id"
+	" = OLD.app; END;"
+	"CREATE TRIGGER apps_bytes_changed AFTER UPDATE OF bytes ON apps BEGIN INSERT INTO records VALUES"
+	" (NEW.workspace, 'revisions', NEW.bytes - OLD.bytes) ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes;"
+	" END;"
+	"CREATE TRIGGER apps_bytes_gone AFTER DELETE ON apps BEGIN UPDATE records SET bytes = bytes - OLD.bytes WHERE"
+	" workspace = OLD.workspace AND kind = 'revisions'; END;"
+	"CREATE TRIGGER history_dropped AFTER DELETE ON history BEGIN DELETE FROM revisions WHERE id = OLD.revision AND"
+	" NOT EXISTS (SELECT 1 FROM history h WHERE h.revision = OLD.revision) AND NOT EXISTS (SELECT 1 FROM cvms c"
+	" WHERE c.revision = OLD.revision) AND NOT EXISTS (SELECT 1 FROM changes x WHERE x.revision = OLD.revision);"
+	" END;"
+	"CREATE TRIGGER changes_dropped AFTER DELETE ON changes BEGIN DELETE FROM revisions WHERE id = OLD.revision AND"
+	" NOT EXISTS (SELECT 1 FROM history h WHERE h.revision = OLD.revision) AND NOT EXISTS (SELECT 1 FROM cvms c"
+	" WHERE c.revision = OLD.revision) AND NOT EXISTS (SELECT 1 FROM changes x WHERE x.revision = OLD.revision);"
+	" END;",
 };
 
 int db_schema_version(void)

@@ -179,7 +179,8 @@ int change_reserve(struct vmm *v, const struct cvm_row *cvm, const struct change
 	if (r)
 		return r;
 	fill(c, op, revision_id, &x);
-	return changes_insert(v->db, &x, e);
+	r = changes_insert(v->db, &x, e);
+	return r ? r : records_fit(v, cvm->workspace, RECORD_REVISIONS, e);
 }
 
 int change_settle(struct vmm *v, const struct cvm_row *c, const struct change_row *x, struct err *e)

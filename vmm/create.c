@@ -18,9 +18,6 @@
 #include "vmm/quota.h"
 #include "vmm/world.h"
 
-static const int64_t provision_ms =
-	14LL * 24 * 3600 * 1000; /* the control plane's documented life of a provision */
-
 static int resolve(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct admission *a,
 		   struct port_row ports[CVM_PORTS_MAX], struct err *e)
 {
@@ -124,7 +121,9 @@ int vmm_provision(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, s
 		auto_free char *request = request_json(ask, &a);
 
 		r = provisions_put(v->db, workspace, a.row.app_id, a.row.compose_hash, request, a.manifest,
-				   clock_wall_ms() + provision_ms, e);
+				   clock_wall_ms() + PROVISION_KEPT_MS, e);
+		if (!r)
+			r = records_fit(v, workspace, RECORD_PROVISIONS, e);
 	}
 	if (!r) {
 		memcpy(ret->app_id, a.row.app_id, sizeof(ret->app_id));
@@ -196,6 +195,8 @@ int vmm_create(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, cons
 		r = op_begin(v, ret, OP_CREATE, "{}", ref, ret_op, e);
 	if (!r)
 		r = change_remember(v, ret, "[\"created\"]", ret_op, e);
+	if (!r)
+		r = records_fit(v, workspace, RECORD_REVISIONS, e);
 	if (!r && !ask->stopped) {
 		memcpy(ret->op_id, ret_op->id, sizeof(ret->op_id));
 		ret->op_kind = OP_CREATE;
@@ -369,5 +370,6 @@ int vmm_commit(struct vmm *v, int64_t workspace, const struct commit_ask *given,
 		.n_gpus = gpus_from(json_object_get(j, "gpus"), gpus),
 		.looked = ref->looked,
 	};
-	return vmm_create(v, workspace, &ask, ref, ret, ret_op, e);
+	r = vmm_create(v, workspace, &ask, ref, ret, ret_op, e);
+	return r ? r : provisions_set_used(v->db, workspace, app, hash, e);
 }

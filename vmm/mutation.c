@@ -33,8 +33,9 @@ static void pending_free(struct pending *p)
 static int replay(struct pending *p, const struct idempotency_row *row, struct err *e)
 {
 	if (strcmp(row->digest, p->m.digest) != 0) {
-		err_field(e, ERR_CONFLICT, "Idempotency-Key", p->m.key,
-			  "this Idempotency-Key was used for another request (method, path, query, If-Match, version or body differ)");
+		err_field(
+			e, ERR_CONFLICT, "Idempotency-Key", p->m.key,
+			"this Idempotency-Key was used for another request (method, path, query, If-Match, version or body differ)");
 		return err_hint(e, "use a new key for a new request");
 	}
 	p->answer.status = row->status;
@@ -51,8 +52,19 @@ static int remember(struct pending *p, struct err *e)
 		p->answer.body ? json_dumps(p->answer.body, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
 
 	if (p->answer.body && !body)
-		return err_set(e, ERR_HOST, "the answer is not JSON that can be kept under an Idempotency-Key");
-	return idempotency_put(p->v->db, p->m.caller, p->m.key, p->m.digest, p->answer.status, body, e);
+		return err_set(e, ERR_HOST,
+			       "the answer is not JSON that can be kept under an Idempotency-Key");
+	return idempotency_put(p->v->db, p->m.workspace, p->m.caller, p->m.key, p->m.digest, p->answer.status,
+			       body, e);
+}
+
+/* A key must have one effect for as long as it is promised, so no answer is forgotten to make room. */
+static int has_room(const struct pending *p, struct err *e)
+{
+	const struct mutation *m = &p->m;
+	int r = m->key ? records_allow(p->v, m->workspace, RECORD_ANSWERS, false, e) : 0;
+
+	return r || !m->workspace ? r : records_allow(p->v, m->workspace, RECORD_EVENTS, m->gives_back, e);
 }
 
 static int apply_turn(void *arg, struct err *e)
@@ -67,7 +79,9 @@ static int apply_turn(void *arg, struct err *e)
 		free(row.body);
 		return r;
 	}
-	r = p->m.apply(p->arg, &p->answer, e);
+	r = has_room(p, e);
+	if (!r)
+		r = p->m.apply(p->arg, &p->answer, e);
 	return r || !p->m.key ? r : remember(p, e);
 }
 

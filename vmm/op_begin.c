@@ -31,6 +31,14 @@ static void fill_row(const struct cvm_row *c, enum op_kind kind, const char *par
 	(void)snprintf(row->caller, sizeof(row->caller), "%s", ref->caller ? ref->caller : "");
 }
 
+/* Whoever repeats an operation without end keeps the newest ones of the workspace only. */
+static int insert(struct vmm *v, const struct op_row *row, struct err *e)
+{
+	int r = ops_insert(v->db, row, e);
+
+	return r || !v->set.max_operations ? r : ops_trim(v->db, row->workspace, v->set.max_operations, e);
+}
+
 struct begun {
 	struct vmm *v;
 	struct op_row row;
@@ -156,7 +164,7 @@ int op_begin(struct vmm *v, const struct cvm_row *c, enum op_kind kind, const ch
 	if (!queue && first->enter)
 		r = first->enter(v, &probe, c, e);
 	if (!r)
-		r = ops_insert(v->db, ret, e);
+		r = insert(v, ret, e);
 	if (!r)
 		r = event_op(v, ret, queue ? "operation.queued" : "operation.started", e, "{s:s}", "kind",
 			     op_kind_word[kind]);
@@ -188,7 +196,7 @@ int op_follow(struct vmm *v, const struct op_run *after, const struct cvm_row *c
 		return r;
 	fill_row(c, kind, "{}", &ref, ret);
 	op_stand_at(ret, op_tables[kind].first);
-	r = ops_insert(v->db, ret, e);
+	r = insert(v, ret, e);
 	if (!r)
 		r = event_op(v, ret, "operation.queued", e, "{s:s}", "kind", op_kind_word[kind]);
 	*ret_queued = !r;
@@ -204,7 +212,7 @@ int op_record(struct vmm *v, const struct cvm_row *c, enum op_kind kind, const c
 	ret->state = OP_SUCCEEDED;
 	op_stand_at(ret, op_tables[kind].n - 1);
 	ret->started_ms = ret->finished_ms = ret->created_ms;
-	r = ops_insert(v->db, ret, e);
+	r = insert(v, ret, e);
 	return r ? r
 		 : event_op(v, ret, "operation.finished", e, "{s:s, s:s}", "kind", op_kind_word[kind],
 			    "state", "succeeded");

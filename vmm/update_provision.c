@@ -13,8 +13,6 @@
 #include "compose/compose.h"
 #include "vmm/world.h"
 
-static const int64_t kept_ms = 14LL * 24 * 3600 * 1000;
-
 /* A create that waits under the same hash is not forgotten for the update's sake. */
 static int put(struct vmm *v, const struct cvm_row *cvm, const char *hash, const char *text, struct err *e)
 {
@@ -25,7 +23,7 @@ static int put(struct vmm *v, const struct cvm_row *cvm, const char *hash, const
 	if (r && r != -ERR_NOT_FOUND)
 		return r;
 	return provisions_put(v->db, cvm->workspace, cvm->app_id, hash, request ? request : "{}", text,
-			      clock_wall_ms() + kept_ms, e);
+			      clock_wall_ms() + PROVISION_KEPT_MS, e);
 }
 
 /* What is refused as an update is not remembered for one. */
@@ -49,6 +47,8 @@ int vmm_provision_update(struct vmm *v, const struct cvm_row *cvm, json_t *manif
 	compose_hash(text, hash);
 	if (!r)
 		r = put(v, cvm, hash, text, e);
+	if (!r)
+		r = records_fit(v, cvm->workspace, RECORD_PROVISIONS, e);
 	if (!r)
 		memcpy(ret_hash, hash, sizeof(hash));
 	return r;

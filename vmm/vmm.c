@@ -45,19 +45,8 @@ void cvm_domain_name(const char *uuid, char out[80])
 static int prune(void *arg, struct err *e)
 {
 	struct vmm *v = arg;
-	int64_t now = clock_wall_ms(), day = 24LL * 3600 * 1000;
-	int ops = ops_prune(v->db, now - day * v->set.keep_operation_days, e), events, answers;
 
-	if (ops < 0)
-		return ops;
-	events = events_prune(v->db, now - day * v->set.keep_event_days, e);
-	if (events < 0)
-		return events;
-	answers = idempotency_prune(v->db, now - 3600000LL * v->set.keep_idempotency_hours, e);
-	if (answers < 0)
-		return answers;
-	v->more_to_prune = ops == PRUNE_MAX || events == PRUNE_MAX || answers == PRUNE_MAX;
-	return 0;
+	return records_prune(v, &v->more_to_prune, e);
 }
 
 static void keep_house(void *arg);
@@ -266,6 +255,9 @@ void vmm_reload(struct vmm *v, const struct vmm_settings *s)
 	v->set.keep_operation_days = s->keep_operation_days;
 	v->set.keep_event_days = s->keep_event_days;
 	v->set.keep_idempotency_hours = s->keep_idempotency_hours;
+	memcpy(v->set.record_limit, s->record_limit, sizeof(v->set.record_limit));
+	v->set.max_events_bytes = s->max_events_bytes;
+	v->set.max_operations = s->max_operations;
 	v->set.release_on_stop = s->release_on_stop;
 	v->set.boot_timeout_s = s->boot_timeout_s;
 	v->set.port_ranges = s->port_ranges;

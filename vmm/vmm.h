@@ -104,6 +104,8 @@ struct vmm_settings {
 	uint64_t log_max_bytes;
 	unsigned log_backups, log_keep_boots, log_check_s;
 	unsigned keep_operation_days, keep_event_days, keep_idempotency_hours;
+	/* Of one workspace, but max_events_bytes of all; 0 = no limit. */
+	int64_t record_limit[RECORDS], max_operations, max_events_bytes;
 	const char *gateway_base_domain; /* "" = none */
 	unsigned gateway_port, gateway_agent_port;
 	const char *const *kms_urls, *const *gateway_urls; /* NULL-terminated */

@@ -13,6 +13,7 @@
  *   observe.c    hypervisor events, reconciliation
  *   host_watch.c what the machine has, read again now and then
  *   guest.c      what running guests say on their serial console; log rotation
+ *   records.c    what its rows may take in the database
  *   workspaces.c keys.c   who shares the node; quota.c, billing.c, meter.c  how much of it, and for what price
  *   measure_ask.c  what a verifier will see
  *   resume.c     lets guests go on that were paused for want of space
@@ -233,6 +234,16 @@ int ports_resolve(struct vmm *v, const struct ports_for *w, const struct port_as
 		  struct port_row *out, struct err *e);
 bool ports_have(const struct port_row *rows, size_t n, const struct port_row *p);
 int64_t ports_allowed(const struct vmm *v); /* how many forwards there can be at a time */
+
+/* ------------------------------------------------------------------ records.c */
+#define PROVISION_KEPT_MS (14LL * 24 * 3600 * 1000) /* the control plane's documented life of a provision */
+/* [turn] After rows of a workspace were written: ERR_QUOTA if they are more than it may have and none
+ * of them can be dropped. For provisions and revisions. */
+int records_fit(struct vmm *v, int64_t workspace, enum record kind, struct err *e);
+/* [turn] Before: may any be written? For answers and events. @gives_back: by a delete or stop. */
+int records_allow(struct vmm *v, int64_t workspace, enum record kind, bool gives_back, struct err *e);
+/* [turn] Forget a portion of what is older than its time, or more than its limit. */
+int records_prune(struct vmm *v, bool *ret_more, struct err *e);
 
 /* ------------------------------------------------------------------ look.c */
 /* Those who wait for a look: told in the order they came, each once. */

@@ -5,6 +5,7 @@ Everything a Node starts lives under a folder of its own with a short path (sock
 found again by that path: the daemon, and every QEMU whose command line names it. close() ends them all, by pid.
 """
 
+import contextlib
 import grp
 import http.client
 import json
@@ -519,6 +520,12 @@ class Node:
         """Read the database beside the daemon."""
         with sqlite3.connect(f"file:{quote(str(self.database()))}?mode=ro", uri=True, timeout=5) as db:
             return db.execute(query, values).fetchall()
+
+    @contextlib.contextmanager
+    def writing(self):
+        """Change the database while the daemon is down."""
+        with contextlib.closing(sqlite3.connect(self.database())) as db, db:
+            yield db
 
     def check_db(self):
         done = subprocess.run([PROGRAM, "--check-db", "--dev", str(self.dir)], capture_output=True, text=True, timeout=60)

@@ -1,8 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
 """What one tenant may make grow: host ports, rows and bytes have a share, and others are not hurt by whoever uses theirs up."""
 
-from node import assert_books, refused
-from test_quotas import FAR, create, details, quotas, team, token
+import subprocess
+
+from node import COMPOSE, PROGRAM, assert_books, refused
+from test_quotas import FAR, create, details, quotas
+
+LONG = 100_000
+
+
+def known(options):
+    """Those options that the daemon under test knows: an older one has no limit, and shows it."""
+    keys = subprocess.run([PROGRAM, "--help-config"], capture_output=True, text=True, check=True).stdout
+    return {k: v for k, v in options.items() if f"#{k.split('.')[1]} = " in keys.partition(f"[{k.split('.')[0]}]")[2].partition("\n[")[0]}
+
+
+def tenant_of(node, slug="team", role="tenant"):
+    """Key of a tenant of a workspace, which is made if it is not there."""
+    node.post("/workspaces", json={"slug": slug})
+    return node.post("/tokens", json={"name": slug, "role": role, "workspace": slug}).ok()["token"]
+
+
+def compose(i, length=LONG):
+    return {"docker_compose_file": f"services:\n  web:\n    image: nginx:1.{i}\n", "pre_launch_script": "#" + "x" * length}
+
+
+def bytes_of(node, query, slug="team"):
+    return node.rows(query, slug)[0][0] or 0
+
+
+def over(answer, resource):
+    """Refused because the workspace has used up its share of @resource."""
+    refused(answer, 403, "ERR-02-015", "resource", resource)
+    said = details(answer)
+    assert said["remaining"] == 0 and said["limit"] > 0, answer
+    return said
+
+
+def until_refused(attempt, most):
+    for i in range(most):
+        answer = attempt(i)
+        if answer.status // 100 != 2:
+            return i, answer
+    raise AssertionError(f"none of {most} was refused")
 
 
 def ports(n, first=1):
@@ -15,9 +55,8 @@ def held_ports(node):
 
 def test_host_ports_have_a_share_that_replicas_changes_and_crashes_keep_to(spawn):
     node = spawn(options=FAR)
-    team(node)
+    tenant = tenant_of(node)
     node.api("PATCH", "/workspaces/team", json={"quotas": {"host_ports": 10}})
-    tenant = token(node)["token"]
     mine = create(node, "ported", tenant, ports=ports(4)).ok().json
     no = node.post(f"/cvms/{mine['vm_uuid']}/replicas", key=tenant, json={"count": 2, "stopped": True})
     refused(no, 403, "ERR-02-015", "resource", "host_ports")
@@ -45,3 +84,146 @@ def test_host_ports_have_a_share_that_replicas_changes_and_crashes_keep_to(spawn
     node.settled()
     assert held_ports(node) == 1
     assert_books(node)
+
+
+# ------------------------------------------------------------------ rows and bytes
+
+
+PROVISIONS = ("select sum(length(request) + length(manifest)) from provisions p join workspaces w on w.id = p.workspace where w.slug = ?")
+REVISIONS = ("select sum(length(manifest)) from revisions r join apps a on a.id = r.app join workspaces w on w.id = a.workspace"
+             " where w.slug = ?")
+
+
+def test_provisions_are_bounded_and_those_that_were_used_make_room(spawn):
+    node = spawn(options=known({"records.provisions": "1M"}))
+    tenant, other = tenant_of(node), tenant_of(node, "other")
+
+    def provision(i, key=tenant):
+        return node.post("/cvms/provision", key=key, json=node.ask(name=f"waits-{i}", compose_file=compose(i)))
+    first = provision(0).ok().json
+    n, no = until_refused(lambda i: provision(i + 1), 30)
+    assert 5 <= n <= 11
+    said = over(no, "provisions_bytes")
+    assert said["limit"] == 1 << 20 and 13 * 86400 < int(no.headers["retry-after"]) <= 14 * 86400
+    assert bytes_of(node, PROVISIONS) <= 1 << 20
+    provision(1000, other).ok()
+    made = node.post("/cvms", key=tenant, json={"app_id": first["app_id"], "compose_hash": first["compose_hash"], "stopped": True})
+    assert made.status == 200, made
+    provision(1001).ok()
+    over(provision(1002), "provisions_bytes")
+    assert bytes_of(node, PROVISIONS) <= 1 << 20
+    refused(node.post("/cvms", key=tenant, json={"app_id": first["app_id"], "compose_hash": first["compose_hash"]}), 400)
+    node.kill()
+    node.start()
+    over(provision(1003), "provisions_bytes")
+    assert_books(node)
+
+
+def test_revisions_are_bounded_by_dropping_those_that_nothing_needs(spawn):
+    node = spawn(options={**FAR, **known({"records.revisions": "1M"})})
+    tenant, other = tenant_of(node), tenant_of(node, "other")
+    mine = create(node, "changed", tenant, compose_file=compose(0)).ok().json
+    for i in range(1, 30):
+        node.api("PATCH", f"/cvms/{mine['vm_uuid']}", key=tenant, json=compose(i)).ok()
+        node.settled(mine["vm_uuid"])
+    assert bytes_of(node, REVISIONS) <= 1 << 20
+    newest, n, gap = node.rows("select max(number), count(*), max(number) - min(number) + 1 - count(*) from history")[0]
+    assert newest == 30 and 2 <= n <= 11 and gap == 0
+    assert node.get(f"/apps/{mine['app_id']}/revisions", key=tenant).ok()["total"] == n
+    shown = node.get(f"/cvms/{mine['vm_uuid']}/compose_file", key=tenant).ok().text
+    assert "nginx:1.29" in shown
+    n, no = until_refused(lambda i: create(node, f"more-{i}", tenant, compose_file=compose(100 + i)), 30)
+    assert 5 <= n <= 10
+    over(no, "revisions_bytes")
+    create(node, "another", other, compose_file=compose(0)).ok()
+    over(node.api("PATCH", f"/cvms/{mine['vm_uuid']}", key=tenant, json=compose(30, 2 * LONG)), "revisions_bytes")
+    for row in node.rows("select uuid from cvms where name like 'more-%'"):
+        node.api("DELETE", f"/cvms/{row[0]}", key=tenant).ok()
+    node.settled()
+    node.api("PATCH", f"/cvms/{mine['vm_uuid']}", key=tenant, json=compose(31, 2 * LONG)).ok()
+    node.settled()
+    assert_books(node)
+
+
+def test_kept_answers_are_bounded_and_those_that_are_kept_stay(spawn):
+    node = spawn(options={**FAR, **known({"records.answers": "64K"})})
+    tenant, other = tenant_of(node), tenant_of(node, "other")
+    mine, theirs = (create(node, name, key).ok().json for name, key in (("first", tenant), ("second", other)))
+
+    def ask(i, key=tenant, cvm=mine, **headers):
+        return node.api("PATCH", f"/cvms/{cvm['vm_uuid']}/policy", key=key, json={"start_order": i}, headers={"Idempotency-Key": f"k{i}", **headers})
+    first = ask(0).ok()
+    n, no = until_refused(lambda i: ask(i + 1), 200)
+    said = over(no, "answers_bytes")
+    assert said["limit"] == 65536 and 23 * 3600 < int(no.headers["retry-after"]) <= 24 * 3600
+    again = ask(0)
+    assert again.headers["idempotent-replayed"] == "true" and again.body == first.body
+    # A new token of the workspace is no way around it.
+    over(ask(1000, tenant_of(node)), "answers_bytes")
+    node.api("PATCH", f"/cvms/{mine['vm_uuid']}/policy", key=tenant, json={"start_order": 7}).ok()
+    ask(0, other, theirs).ok()
+    assert node.rows("select count(*) from idempotency where caller like 'key:%'")[0][0] <= 130
+    node.kill()
+    node.start()
+    over(ask(n + 1), "answers_bytes")
+    assert ask(0).headers["idempotent-replayed"] == "true"
+    assert_books(node)
+
+
+def test_events_are_bounded_and_what_gives_back_goes_on(spawn):
+    node = spawn(options={**FAR, **known({"records.events": "64K"})})
+    tenant, other = tenant_of(node), tenant_of(node, "other")
+    mine = create(node, "noisy", tenant).ok().json
+    running = node.post("/cvms", key=tenant, json=node.ask(name="runs-on", vcpu=1, memory=64)).ok().json
+    theirs = create(node, "quiet", other).ok().json
+    node.settled()
+
+    def policy(i, cvm=mine, key=tenant):
+        return node.api("PATCH", f"/cvms/{cvm['vm_uuid']}/policy", key=key, json={"start_order": i})
+    n, no = until_refused(policy, 1000)
+    said = over(no, "events_bytes")
+    assert said["limit"] == 65536 and 29 * 86400 < int(no.headers["retry-after"]) <= 30 * 86400
+    over(create(node, "one-more", tenant), "events_bytes")
+    over(node.post("/tokens", key=tenant, json={"name": "x", "role": "reader"}), "events_bytes")
+    policy(1, theirs, other).ok()
+    policy(2, theirs, "own").ok()
+    policy(n + 1, mine, "own").ok()
+    node.get(f"/cvms/{mine['vm_uuid']}", key=tenant).ok()
+    node.post(f"/cvms/{running['vm_uuid']}/stop", key=tenant).ok()
+    node.settled()
+    for cvm in (running, mine):
+        node.api("DELETE", f"/cvms/{cvm['vm_uuid']}", key=tenant).ok()
+    node.settled()
+    assert_books(node)
+
+
+def test_operations_are_bounded_by_forgetting_the_oldest(spawn):
+    node = spawn(options={**FAR, **known({"records.operations": "20"})})
+    tenant = tenant_of(node)
+    kept = node.create(stopped=True)
+    mine = create(node, "restless", tenant).ok().json
+    ids = []
+    for _ in range(60):
+        ids.append(node.post(f"/cvms/{mine['vm_uuid']}/stop", key=tenant).ok().headers["x-operation-id"])
+        node.settled(mine["vm_uuid"])
+    listed = node.get("/operations?page_size=100", key=tenant).ok().json
+    assert listed["total"] <= 21
+    assert [op["id"] for op in listed["items"]][:10] == ids[:-11:-1]
+    refused(node.get(f"/operations/{ids[0]}", key=tenant), 404)
+    assert kept.operations(), "those of others stay"
+    assert_books(node)
+
+
+def test_tokens_that_open_nothing_are_forgotten(spawn):
+    node = spawn(options=known({"tokens.made_per_minute": 0}))
+    tenant = tenant_of(node)
+    for _ in range(20):
+        made = node.post("/tokens", key=tenant, json={"name": "x", "role": "reader"}).ok().json
+        node.api("DELETE", f"/tokens/{made['id']}", key=tenant).ok()
+    node.kill()
+    with node.writing() as db:
+        db.execute("update api_keys set revoked_ms = revoked_ms - 25 * 3600 * 1000 where revoked_ms > 0")
+    node.start()
+    # The newest keeps its id, so that no other key ever gets it.
+    assert node.rows("select count(*) from api_keys where revoked_ms > 0") == [(1,)]
+    assert node.get("/auth/me", key=tenant).status == 200

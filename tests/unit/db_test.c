@@ -724,7 +724,7 @@ static void old_rows_go_in_portions_and_leave_no_gap(void **st)
 	assert_int_equal(newest, 2500);
 	assert_true(sql_run(db, &e,
 			    "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1500)"
-			    " INSERT INTO idempotency SELECT 'c', i, 'd', 200, NULL, i FROM n",
+			    " INSERT INTO idempotency SELECT 'c', i, 'd', 200, NULL, i, 1 FROM n",
 			    "") > 0);
 	assert_int_equal(idempotency_prune(db, 9999, &e), PRUNE_MAX);
 	assert_int_equal(count(db, "SELECT min(created_ms) FROM idempotency"), PRUNE_MAX + 1);
@@ -742,8 +742,8 @@ static void fill_ruled(struct world *w)
 		"INSERT INTO api_keys (workspace, name, role, hash, created_ms) VALUES (1, 'k', 3, zeroblob(32), 1)",
 		"INSERT INTO history (app, number, revision, cvm_uuid, image, changed, op, caller, created_ms)"
 		" SELECT app, 1, revision, uuid, '', '[]', '', '', 1 FROM cvms",
-		"INSERT INTO provisions VALUES (1, '0123456789012345678901234567890123456789', 'hash', '{}', '{}', 1, 1 << 60)",
-		"INSERT INTO idempotency VALUES ('key:1', 'k', 'd', 200, '{}', 1)",
+		"INSERT INTO provisions VALUES (1, '0123456789012345678901234567890123456789', 'hash', '{}', '{}', 1, 1 << 60, 0)",
+		"INSERT INTO idempotency VALUES ('key:1', 'k', 'd', 200, '{}', 1, 1)",
 		"INSERT INTO events (at_ms, workspace, type, cvm_uuid, op_id, data) VALUES (1, 1, 't', '', '', '{}')",
 		"INSERT INTO ports VALUES ('tcp', '127.0.0.1', 80, 8080, 8080, 1)",
 		"INSERT INTO maintenance VALUES (1, '', '', 1, 60, 0)",

@@ -78,6 +78,7 @@ static void keys(void)
 	CALL(keys_count(db, workspace, 1, &n64, &e));
 	CALL(keys_made_since(db, workspace, 0, 1, 1, &n64, &e));
 	CALL(keys_set_used(db, id, 1, &e));
+	CALL(keys_prune(db, 1, &e));
 	CALL(keys_revoke(db, id, 1, &e));
 	CALL(keys_revoke_workspace(db, workspace, 1, &e));
 }
@@ -118,6 +119,9 @@ static void apps(void)
 	CALL(revisions_manifest(db, revision, &manifest, &e));
 	CALL(provisions_put(db, workspace, APP, "hash", "{}", "{}", INT64_MAX, &e));
 	CALL(provisions_get(db, workspace, "", "hash", &request, &text, found, &e));
+	CALL(provisions_set_used(db, workspace, APP, "hash", &e));
+	CALL(provisions_drop(db, workspace, &e));
+	CALL(provisions_prune(db, 1, &e));
 }
 
 static int64_t add_cvm(const char *name, uint32_t cid)
@@ -355,6 +359,7 @@ static void lists_of_operations_begin_by_an_index(void **st)
 		filtered_ops(&(struct op_filter){ .workspace = of[i], .state = 1, .cvm_uuid = "u" });
 	}
 	CALL(ops_prune(db, 1, &e));
+	CALL(ops_trim(db, workspace, 1, &e));
 }
 
 static void changes_are_made_by_an_index(void **st)
@@ -401,7 +406,7 @@ static void histories_are_read_by_an_index(void **st)
 	free(rows);
 	CALL(history_revision(db, app, 1, &number, &e));
 	CALL(history_remove(db, "op", &e));
-	CALL(idempotency_put(db, "c", "k", "d", 200, NULL, &e));
+	CALL(idempotency_put(db, workspace, "c", "k", "d", 200, NULL, &e));
 	CALL(idempotency_get(db, "c", "k", &answer, &e));
 	CALL(idempotency_prune(db, 1, &e));
 	CALL(events_append(db, workspace, "t", "", "", "{}", &e));
@@ -411,6 +416,12 @@ static void histories_are_read_by_an_index(void **st)
 	events_free(events, n);
 	CALL(events_bounds(db, &total, &number, &e));
 	CALL(events_prune(db, 1, &e));
+	CALL(history_drop(db, workspace, &e));
+	CALL(records_bytes(db, workspace, RECORD_EVENTS, &total, &e));
+	CALL(records_total(db, RECORD_EVENTS, &total, &e));
+	CALL(records_over(db, RECORD_EVENTS, 1, &total, &e));
+	for (int kind = 0; kind < RECORDS; kind++)
+		CALL(records_oldest(db, workspace, (enum record)kind, &total, &e));
 }
 
 static void ledgers_are_read_by_an_index(void **st)

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * records.c - limits of what a workspace makes the database grow by without holding a CVM for it.
+ *
+ * Provisions and revisions are limited after they were written, in the same transaction: the oldest
+ * that nothing needs are dropped until the new one fits, and if that is not enough the request is
+ * refused. Answers to Idempotency-Keys and events are promised for a time, so none is dropped: a
+ * workspace that has used its share up is refused before anything is applied. What gives back (a
+ * delete, a stop) has a quarter of the share more. Operations are limited by number (ops_trim()).
+ *
+ * What the node does by itself is never refused for this. The event log as a whole has a limit, too;
+ * beyond it the oldest events go before their time.
+ */
+#include "base/clock.h"
+#include "base/own.h"
+#include "vmm/world.h"
+
+enum { FREED_MAX = 4 * 1024 * 1024, KEYS_KEPT_MS = 24 * 3600 * 1000 };
+
+static const struct {
+	const char *resource, *hint;
+	int (*drop)(struct db *db, int64_t workspace, struct err *e);
+} records[RECORDS] = {
+	[RECORD_PROVISIONS] = { "provisions_bytes",
+				"use those that wait, or let them expire; an operator can raise records.provisions",
+				provisions_drop },
+	[RECORD_REVISIONS] = { "revisions_bytes",
+			       "delete a CVM, or make its manifest shorter; an operator can raise records.revisions",
+			       history_drop },
+	[RECORD_ANSWERS] = { "answers_bytes",
+			     "ask without Idempotency-Key, or later; an operator can raise records.answers",
+			     NULL },
+	[RECORD_EVENTS] = { "events_bytes",
+			    "delete and stop go on; an operator can raise records.events or lower events.keep_days",
+			    NULL },
+};
+
+static int64_t kept_ms(const struct vmm *v, enum record kind)
+{
+	return kind == RECORD_ANSWERS  ? 3600000LL * v->set.keep_idempotency_hours
+	       : kind == RECORD_EVENTS ? 24LL * 3600000 * v->set.keep_event_days
+				       : PROVISION_KEPT_MS;
+}
+
+static int refuse(struct vmm *v, int64_t workspace, enum record kind, int64_t bytes, int64_t limit,
+		  struct err *e)
+{
+	int64_t oldest = 0, wait;
+	int r = records_oldest(v->db, workspace, kind, &oldest, e);
+
+	if (r)
+		return r;
+	wait = oldest + kept_ms(v, kind) - clock_wall_ms();
+	err_share(e, ERR_QUOTA, records[kind].resource, bytes - limit + 1, 0, limit,
+		  "the %s of this workspace take %lld bytes in the database, allowed are %lld (records.%s)",
+		  record_word[kind], (long long)bytes, (long long)limit, record_word[kind]);
+	if (oldest)
+		e->retry_s = wait > 1000 ? (unsigned)(wait / 1000) : 1;
+	return err_hint(e, "%s", records[kind].hint);
+}
+
+int records_fit(struct vmm *v, int64_t workspace, enum record kind, struct err *e)
+{
+	int64_t limit = v->set.record_limit[kind], before = 0, bytes = 0;
+	int r = limit ? records_bytes(v->db, workspace, kind, &before, e) : 0;
+
+	bytes = before;
+	while (!r && bytes > limit && before - bytes < FREED_MAX) {
+		r = records[kind].drop(v->db, workspace, e);
+		if (r <= 0)
+			break;
+		r = records_bytes(v->db, workspace, kind, &bytes, e);
+	}
+	return r || bytes <= limit || !limit ? r : refuse(v, workspace, kind, bytes, limit, e);
+}
+
+int records_allow(struct vmm *v, int64_t workspace, enum record kind, bool gives_back, struct err *e)
+{
+	int64_t limit = v->set.record_limit[kind], bytes = 0;
+	int r = limit ? records_bytes(v->db, workspace, kind, &bytes, e) : 0;
+
+	if (gives_back)
+		limit += limit / 4;
+	return r || bytes < limit || !limit ? r : refuse(v, workspace, kind, bytes, limit, e);
+}
+
+/* ------------------------------------------------------------------ housekeeping */
+
+/* Of one workspace that has more than its limit: the limit was lowered, or the file is older. */
+static int shrink(struct vmm *v, enum record kind, struct err *e)
+{
+	int64_t limit = v->set.record_limit[kind], workspace = 0;
+	int n = 0, r = limit ? records_over(v->db, kind, limit, &workspace, e) : 0;
+
+	while (!r && workspace && n < PRUNE_LONG && (r = records[kind].drop(v->db, workspace, e)) > 0) {
+		n++;
+		r = 0;
+	}
+	return r < 0 ? r : n;
+}
+
+static int prune_events(struct vmm *v, int64_t now_ms, struct err *e)
+{
+	int64_t total = 0, before = now_ms - kept_ms(v, RECORD_EVENTS);
+	int r = v->set.max_events_bytes ? records_total(v->db, RECORD_EVENTS, &total, e) : 0;
+
+	return r ? r : events_prune(v->db, total > v->set.max_events_bytes ? INT64_MAX : before, e);
+}
+
+/* A full portion of @n rows: there may be more to forget. */
+static int worth_more(int n, int portion, bool *more)
+{
+	*more |= n >= portion;
+	return n < 0 ? n : 0;
+}
+
+int records_prune(struct vmm *v, bool *ret_more, struct err *e)
+{
+	int64_t now = clock_wall_ms(), day = 24LL * 3600 * 1000;
+	bool more = false;
+	int r = worth_more(ops_prune(v->db, now - day * v->set.keep_operation_days, e), PRUNE_MAX, &more);
+
+	if (!r)
+		r = worth_more(prune_events(v, now, e), PRUNE_MAX, &more);
+	if (!r)
+		r = worth_more(idempotency_prune(v->db, now - kept_ms(v, RECORD_ANSWERS), e), PRUNE_MAX,
+			       &more);
+	if (!r)
+		r = worth_more(provisions_prune(v->db, now, e), PRUNE_LONG, &more);
+	if (!r)
+		r = worth_more(keys_prune(v->db, now - KEYS_KEPT_MS, e), PRUNE_MAX, &more);
+	if (!r)
+		r = worth_more(shrink(v, RECORD_PROVISIONS, e), PRUNE_LONG, &more);
+	if (!r)
+		r = worth_more(shrink(v, RECORD_REVISIONS, e), PRUNE_LONG, &more);
+	if (!r)
+		*ret_more = more;
+	return r;
+}
