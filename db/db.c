@@ -5,16 +5,19 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "base/log.h"
 #include "base/own.h"
 #include "db/rows.h"
 #include "db/sql.h"
 
-/* synchronous stays FULL: WAL with NORMAL loses acknowledged commits on power loss. wal_autocheckpoint is SQLite's default. */
+/* synchronous stays FULL: WAL with NORMAL loses acknowledged commits on power loss. wal_autocheckpoint is SQLite's default.
+ * auto_vacuum comes before anything is written: later it takes a VACUUM. */
 static const char pragmas[] =
-	"PRAGMA foreign_keys = ON; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+	"PRAGMA auto_vacuum = INCREMENTAL; PRAGMA foreign_keys = ON; PRAGMA journal_mode = WAL;"
+	"PRAGMA journal_size_limit = 8388608; PRAGMA synchronous = FULL;"
 	"PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;";
 
-enum { BUSY_MS = 2000 };
+enum { BUSY_MS = 2000, AUTO_VACUUM_INCREMENTAL = 2, PAGES_KEPT = 1024 };
 
 static int configure(struct db *db, const char *path, struct err *e)
 {
@@ -28,6 +31,22 @@ static int configure(struct db *db, const char *path, struct err *e)
 	if (sqlite3_exec(db->conn, pragmas, NULL, NULL, NULL) != SQLITE_OK)
 		return sql_error(db, path, e);
 	return 0;
+}
+
+/* A file of a teepod that never gave space back becomes one that does. It can wait: with a full disk
+ * the daemon must start all the same. */
+static void enable_giving_back(struct db *db, const char *path)
+{
+	/* The copy that VACUUM makes may be large: not in memory. */
+	static const char vacuum[] = "PRAGMA temp_store = FILE; PRAGMA auto_vacuum = INCREMENTAL; VACUUM;"
+				     "PRAGMA temp_store = MEMORY";
+	int64_t mode = 0;
+	struct err e;
+
+	if (sql_int(db, &e, 0, &mode, "PRAGMA auto_vacuum", "") || mode == AUTO_VACUUM_INCREMENTAL)
+		return;
+	if (sqlite3_exec(db->conn, vacuum, NULL, NULL, NULL) != SQLITE_OK)
+		log_warn("%s does not shrink until the next start: %s", path, sqlite3_errmsg(db->conn));
 }
 
 enum open_mode { OPEN_MIGRATE, OPEN_CREATE, OPEN_AS_IS };
@@ -50,6 +69,8 @@ static int open_file(const char *path, enum open_mode mode, struct db **ret, str
 	if (!r)
 		r = mode == OPEN_MIGRATE ? schema_migrate(db, path, e)
 					 : schema_current(db, path, mode == OPEN_CREATE, e);
+	if (!r && mode == OPEN_MIGRATE)
+		enable_giving_back(db, path);
 	(void)umask(mask);
 	if (r) {
 		db_close(db);
@@ -67,6 +88,25 @@ int db_open(const char *path, struct db **ret, struct err *e)
 int db_open_as_is(const char *path, bool may_create, struct db **ret, struct err *e)
 {
 	return open_file(path, may_create ? OPEN_CREATE : OPEN_AS_IS, ret, e);
+}
+
+int db_give_back(struct db *db, struct err *e)
+{
+	int64_t before = 0, after = 0;
+	int r = sql_int(db, e, 0, &before, "PRAGMA freelist_count", "");
+
+	if (r || before <= PAGES_KEPT)
+		return r;
+	r = sql_run(db, e, "PRAGMA incremental_vacuum(256)", "");
+	if (r >= 0)
+		r = sql_int(db, e, 0, &after, "PRAGMA freelist_count", "");
+	return r ? r : (int)(before - after);
+}
+
+bool db_checkpoint(struct db *db)
+{
+	return sqlite3_get_autocommit(db->conn) &&
+	       sqlite3_wal_checkpoint_v2(db->conn, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) == SQLITE_OK;
 }
 
 void db_close(struct db *db)

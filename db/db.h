@@ -25,6 +25,12 @@ int db_open_as_is(const char *path, bool may_create, struct db **ret, struct err
 int db_open_read(const char *path, struct db **ret, struct err *e);
 void db_close(struct db *db);
 
+/* [turn] Give up to 1 MiB that rows left free back to the file system, if there are more than 4 MiB.
+ * Returns how many pages. The file itself shrinks with a checkpoint. */
+int db_give_back(struct db *db, struct err *e);
+/* False: a transaction is open, ask again. Readers do not delay it. */
+bool db_checkpoint(struct db *db);
+
 /* Does @e say that a row holds a value this program does not know (an unknown word, a number out of
  * range, text that is not JSON)? Nothing is guessed: who asks for that row gets ERR_HOST, which
  * names table, column, row and value; loops over all rows log it and go on with the others. */

@@ -20,12 +20,19 @@
  * No statement that a request can trigger reads a whole table that grows (plan.c).
  */
 #include <errno.h>
+#include <glob.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/own.h"
 #include "db/sql.h"
+
+enum { COPIES_KEPT = 2 };
 
 static const char *const migrations[] = {
 	/* 1 */
@@ -568,6 +575,35 @@ static int take_copy(struct db *db, const char *path, int64_t version, struct er
 	return rename(temp, copy) < 0 ? err_sys(e, errno, "cannot name %s", copy) : 0;
 }
 
+static int64_t copied_ms(const char *path)
+{
+	const char *at = strrchr(path, '-');
+
+	return at ? strtoll(at + 1, NULL, 10) : 0;
+}
+
+static int by_age(const void *a, const void *b)
+{
+	int64_t x = copied_ms(*(char *const *)a), y = copied_ms(*(char *const *)b);
+
+	return x < y ? -1 : x > y;
+}
+
+/* Each is as large as the database was. The copies of the last two migrations stay. */
+static void drop_old_copies(const char *path)
+{
+	auto_free char *pattern = xasprintf("%s.v[0-9]*-[0-9]*", path);
+	glob_t found;
+
+	if (glob(pattern, GLOB_NOSORT, NULL, &found))
+		return;
+	qsort(found.gl_pathv, found.gl_pathc, sizeof(*found.gl_pathv), by_age);
+	for (size_t i = 0; i + COPIES_KEPT < found.gl_pathc; i++)
+		if (unlink(found.gl_pathv[i]))
+			log_warn("cannot remove %s: %s", found.gl_pathv[i], strerror(errno));
+	globfree(&found);
+}
+
 static int apply(struct db *db, int number, struct err *e)
 {
 	auto_free char *sql = xasprintf("BEGIN IMMEDIATE; %s PRAGMA user_version = %d; COMMIT;",
@@ -615,6 +651,8 @@ int schema_migrate(struct db *db, const char *path, struct err *e)
 		if (r)
 			return r;
 	}
+	if (found < db_schema_version())
+		drop_old_copies(path);
 	return 0;
 }
 

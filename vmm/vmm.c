@@ -23,7 +23,7 @@
 #include "vmm/world.h"
 
 /* Between two portions of old rows to forget: usually, after a full portion, after a failure. */
-enum { KEEP_EVERY_MS = 3600 * 1000, KEEP_MORE_MS = 50, KEEP_AGAIN_MS = 60 * 1000 };
+enum { KEEP_EVERY_MS = 60 * 1000, KEEP_MORE_MS = 50, KEEP_AGAIN_MS = 60 * 1000 };
 
 char *cvm_dir(const struct vmm *v, const char *uuid)
 {
@@ -46,15 +46,25 @@ static int prune(void *arg, struct err *e)
 {
 	struct vmm *v = arg;
 
-	return records_prune(v, &v->more_to_prune, e);
+	int given, r = records_prune(v, &v->more_to_prune, e);
+
+	if (r)
+		return r;
+	given = db_give_back(v->db, e);
+	if (given < 0)
+		return given;
+	v->more_to_prune |= given > 0;
+	v->checkpoint_due |= given > 0;
+	return 0;
 }
 
 static void keep_house(void *arg);
 
 static void keep_house_later(struct vmm *v)
 {
-	(void)loop_after(v->set.loop, v->more_to_prune ? KEEP_MORE_MS : KEEP_EVERY_MS, keep_house, v,
-			 &v->keep_timer);
+	bool more = v->more_to_prune || v->checkpoint_due;
+
+	(void)loop_after(v->set.loop, more ? KEEP_MORE_MS : KEEP_EVERY_MS, keep_house, v, &v->keep_timer);
 }
 
 static void keep_house(void *arg)
@@ -62,6 +72,8 @@ static void keep_house(void *arg)
 	struct vmm *v = arg;
 	struct err e;
 
+	if (v->checkpoint_due && !v->more_to_prune)
+		v->checkpoint_due = !db_checkpoint(v->db);
 	if (turn_do(v->turn, prune, v, &e) < 0) {
 		log_warn("cannot forget old rows: %s", e.text);
 		(void)loop_after(v->set.loop, KEEP_AGAIN_MS, keep_house, v, &v->keep_timer);

@@ -63,6 +63,7 @@ struct vmm {
 	char foreign[FOREIGN_TEXT]; /* why the state folder is not this node's (owner.c); "" = it is */
 	bool look_due;              /* policies are looked at when this turn is over */
 	bool more_to_prune;         /* the last portion of old rows was a full one */
+	bool checkpoint_due;        /* for the file to shrink */
 	bool closing, close_begun;
 	void (*closed)(void *arg, unsigned stuck);
 	void *closed_arg;

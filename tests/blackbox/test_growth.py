@@ -3,7 +3,7 @@
 
 import subprocess
 
-from node import COMPOSE, PROGRAM, assert_books, refused
+from node import COMPOSE, PROGRAM, assert_books, refused, until
 from test_quotas import FAR, create, details, quotas
 
 LONG = 100_000
@@ -227,3 +227,24 @@ def test_tokens_that_open_nothing_are_forgotten(spawn):
     # The newest keeps its id, so that no other key ever gets it.
     assert node.rows("select count(*) from api_keys where revoked_ms > 0") == [(1,)]
     assert node.get("/auth/me", key=tenant).status == 200
+
+
+# ------------------------------------------------------------------ space
+
+
+def test_the_file_shrinks_when_rows_go(spawn):
+    node = spawn()
+    tenant = tenant_of(node)
+    mine = create(node, "large", tenant).ok().json
+    for i in range(40):
+        node.post("/cvms/provision", key=tenant, json=node.ask(name=f"waits-{i}", compose_file=compose(i, 700_000))).ok()
+    assert node.database().stat().st_size > 20 << 20
+    node.kill()
+    with node.writing() as db:
+        db.execute("update provisions set expires_ms = 1")
+    node.start()
+    until(lambda: f"the file is small again, it has {node.database().stat().st_size} bytes",
+          lambda: node.database().stat().st_size < 8 << 20, 30, every=0.2)
+    assert (node.dir / "teepod.db-wal").stat().st_size <= 9 << 20
+    assert node.get(f"/cvms/{mine['vm_uuid']}", key=tenant).status == 200
+    assert_books(node)

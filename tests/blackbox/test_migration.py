@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Only the daemon migrates the database: of the commands beside it none does, whether or not a daemon runs."""
 
+import contextlib
 import fcntl
 import sqlite3
 import subprocess
@@ -61,3 +62,17 @@ def test_the_daemon_migrates_with_a_copy_and_then_keys_are_added(spawn):
     assert version(node) > 1 and len(list(node.dir.glob("teepod.db.v1-*"))) == 1
     done = add_key(node)
     assert done.returncode == 0 and done.stdout.startswith("teepod_"), done.stderr
+
+
+def test_an_old_file_becomes_one_that_shrinks_and_old_copies_go(spawn):
+    node = spawn(start=False)
+    with contextlib.closing(sqlite3.connect(node.database())) as old:
+        old.executescript((ROOT / "tests/data/teepod-v1.sql").read_text())
+        old.commit()
+    for at in (1000, 2000, 10000):
+        (node.dir / f"teepod.db.v1-{at}").write_bytes(b"a copy")
+    (node.dir / "teepod.db.vault").write_bytes(b"not ours")
+    node.start()
+    copies = sorted(p.name for p in node.dir.glob("teepod.db.v*"))
+    assert len(copies) == 3 and copies[0].startswith("teepod.db.v1-10000") and "teepod.db.vault" in copies, copies
+    assert node.rows("pragma auto_vacuum") == [(2,)]
