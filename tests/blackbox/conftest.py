@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """conftest.py - nodes for tests, and their end."""
 
+import contextlib
 import os
 
 import pytest
@@ -35,6 +36,23 @@ def hypervisor():
     finally:
         Node.libvirtd = None
         daemon.close()
+
+
+@pytest.fixture(scope="session")
+def private_libvirtd():
+    """A libvirtd of one's own for a with block; arguments as of Libvirtd. Skips the test where there can be none."""
+    @contextlib.contextmanager
+    def run(*args, **how):
+        try:
+            daemon = Libvirtd(*args, **how)
+        except Unavailable as e:
+            pytest.skip(str(e))
+        try:
+            daemon.start()
+            yield daemon
+        finally:
+            daemon.close()
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 """libvirtd.py - a libvirtd of one's own, for the other way to run guests."""
 
 import os
+import pwd
 import shutil
 import socket
 import subprocess
@@ -28,9 +29,13 @@ class Unavailable(Exception):
 
 
 class Libvirtd:
-    def __init__(self, conf=WORKS_WITHOUT_SYSTEMD, virtlogd=False, group=None):
-        """@group: its socket is open to the members of that group and to root, as on Debian."""
+    def __init__(self, conf=WORKS_WITHOUT_SYSTEMD, virtlogd=False, group=None, user=None):
+        """@group: its socket is open to the members of that group and to root, as on Debian. @user: must exist."""
         self.check()
+        try:
+            pwd.getpwnam(user or "root")
+        except KeyError:
+            raise Unavailable(f"there is no user {user}") from None
         folder = self.folder = Path(tempfile.mkdtemp(prefix="tpv", dir="/tmp"))
         self.process = self.virtlogd = None
         self.uri = f"qemu+unix:///system?socket={folder}/libvirt-sock"

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from libvirtd import Libvirtd, Unavailable, defined, virsh
+from libvirtd import defined, virsh
 from node import BOOT, IMAGES, alive, assert_books, command_line, processes, until
 from test_images import seal
 
@@ -208,17 +208,12 @@ def test_a_shutdown_that_is_not_forced_says_that_the_guest_does_not_answer(node,
 
 
 @pytest.fixture(params=["embedded", "libvirtd"])
-def any_node(request, spawn):
+def any_node(request, spawn, private_libvirtd):
     """A node of one's own, with the embedded driver and with a libvirtd."""
     if request.param == "embedded":
         yield spawn()
         return
-    try:
-        daemon = Libvirtd()
-    except Unavailable as e:
-        pytest.skip(str(e))
-    try:
-        daemon.start()
+    with private_libvirtd() as daemon:
         node = spawn(hypervisor=daemon.uri)
         yield node
         for pid in node.guests():
@@ -226,8 +221,6 @@ def any_node(request, spawn):
         node.kill()
         for uuid in defined(daemon.uri):
             virsh(daemon.uri, "destroy", uuid)
-    finally:
-        daemon.close()
 
 
 def test_32_hung_qemus_hold_up_nobody(any_node, hang):
@@ -271,14 +264,9 @@ def jobs(node, lane, state):
 
 
 @pytest.mark.parametrize("end", ["stop", "delete"])
-def test_a_frozen_libvirtd_delays_and_loses_nothing(spawn, end, tmp_path):
+def test_a_frozen_libvirtd_delays_and_loses_nothing(spawn, private_libvirtd, end, tmp_path):
     """Frozen for 30 s in the middle of starts, a growth and a stop: longer than keepalive waits. What needs no libvirt goes on."""
-    try:
-        daemon = Libvirtd()
-    except Unavailable as e:
-        pytest.skip(str(e))
-    try:
-        daemon.start()
+    with private_libvirtd() as daemon:
         node = spawn(hypervisor=daemon.uri)
         grown, stopped = node.create(name="grown-one"), node.create(name="stopped-one")
         daemon_pids = [int(p) for p in (daemon.folder / "pid").read_text().split()]
@@ -318,8 +306,6 @@ def test_a_frozen_libvirtd_delays_and_loses_nothing(spawn, end, tmp_path):
         assert_books(node, 40)
         node.delete_all()
         assert defined(daemon.uri) == {}
-    finally:
-        daemon.close()
 
 
 def test_sigterm_ends_the_daemon_with_a_hung_guest_and_a_running_import(spawn, tmp_path, hang):

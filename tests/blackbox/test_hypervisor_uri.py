@@ -7,22 +7,15 @@ import time
 
 import pytest
 
-from libvirtd import Libvirtd, Line, Unavailable, defined, virsh
+from libvirtd import Line, defined, virsh
 from node import assert_books, until
 from test_lifecycle import BOOTED
 
 
 @pytest.fixture(scope="module")
-def libvirtd():
-    try:
-        daemon = Libvirtd()
-    except Unavailable as e:
-        pytest.skip(str(e))
-    try:
-        daemon.start()
+def libvirtd(private_libvirtd):
+    with private_libvirtd() as daemon:
         yield daemon
-    finally:
-        daemon.close()
 
 
 @pytest.fixture

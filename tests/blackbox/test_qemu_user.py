@@ -8,25 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from libvirtd import DEBIAN_DEFAULT, Libvirtd, Unavailable, defined, virsh
+from libvirtd import DEBIAN_DEFAULT, defined, virsh
 from node import DEMO, assert_books, until
 from test_lifecycle import BOOTED, facts
 
 
 @pytest.fixture(scope="module", params=["file", "logd"])
-def libvirtd(request):
-    try:
-        pwd.getpwnam("libvirt-qemu")
-        daemon = Libvirtd(DEBIAN_DEFAULT + f'stdio_handler = "{request.param}"\n', virtlogd=request.param == "logd")
-    except KeyError:
-        pytest.skip("there is no user libvirt-qemu")
-    except Unavailable as e:
-        pytest.skip(str(e))
-    try:
-        daemon.start()
+def libvirtd(request, private_libvirtd):
+    conf = DEBIAN_DEFAULT + f'stdio_handler = "{request.param}"\n'
+    with private_libvirtd(conf, virtlogd=request.param == "logd", user="libvirt-qemu") as daemon:
         yield daemon
-    finally:
-        daemon.close()
 
 
 @pytest.fixture

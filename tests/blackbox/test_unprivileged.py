@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from libvirtd import DEBIAN_DEFAULT, Libvirtd, Unavailable, defined, virsh
+from libvirtd import DEBIAN_DEFAULT, defined, virsh
 from node import BOOT, DEMO, assert_books, command_line, refused, until
 from test_host_check import checks
 from test_lifecycle import BOOTED, facts
@@ -26,19 +26,9 @@ LOGS = Path("/var/log/libvirt/qemu")
 
 
 @pytest.fixture(scope="module")
-def libvirtd():
-    try:
-        pwd.getpwnam(QEMU)
-        daemon = Libvirtd(DEBIAN_DEFAULT, virtlogd=True, group=SOCKET_GROUP)
-    except KeyError:
-        pytest.skip(f"there is no user {QEMU}")
-    except Unavailable as e:
-        pytest.skip(str(e))
-    try:
-        daemon.start()
+def libvirtd(private_libvirtd):
+    with private_libvirtd(DEBIAN_DEFAULT, virtlogd=True, group=SOCKET_GROUP, user=QEMU) as daemon:
         yield daemon
-    finally:
-        daemon.close()
 
 
 @pytest.fixture(scope="module")
