@@ -108,7 +108,7 @@ static struct buf *scratch(struct server *s)
 	return &s->scratch;
 }
 
-static void answer(struct request *q, int status, const char *type, const char *body, size_t n)
+static void answer_now(struct request *q, int status, const char *type, const char *body, size_t n)
 {
 	bool bodyless = status == 204 || status == 304;
 
@@ -132,6 +132,38 @@ static void answer(struct request *q, int status, const char *type, const char *
 	if (q->conn)
 		conn_answered(q->conn, q->keep);
 	request_free(q);
+}
+
+struct held {
+	struct request *q;
+	int status;
+	const char *type;
+	size_t n;
+	char body[];
+};
+
+static void answer_held(void *arg)
+{
+	auto_free struct held *h = arg;
+
+	answer_now(h->q, h->status, h->type, h->body, h->n);
+}
+
+/* What a handler did is told after the commit. A refusal is told at once, but its reason may be what
+ * another request of the same turn did: it waits for that commit, too. */
+static void answer(struct request *q, int status, const char *type, const char *body, size_t n)
+{
+	struct held *h;
+
+	if (status < 400 || !q->handed || !q->s || !q->s->read) {
+		answer_now(q, status, type, body, n);
+		return;
+	}
+	h = xmalloc(sizeof(*h) + n);
+	*h = (struct held){ .q = q, .status = status, .type = type, .n = n };
+	memcpy(h->body, body, n);
+	q->on_gone = NULL; /* the handler has given it up */
+	q->s->read(q->s->arg, answer_held, h);
 }
 
 void call_reply_text(struct call *c, int status, const char *content_type, const char *text, size_t len)

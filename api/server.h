@@ -54,7 +54,7 @@ struct server_config {
 	const struct route *const
 		*routes; /* NULL-terminated list of tables; each table ends with method NULL */
 	int (*authenticate)(void *arg, const struct credentials *cred, struct caller *ret, struct err *e);
-	/* Call @fn(@fn_arg), the handler of a GET, when it may read; NULL: at once. */
+	/* Call @fn(@fn_arg) when what can be read is committed: the handler of a GET, or a refusal; NULL: at once. */
 	void (*read)(void *arg, void (*fn)(void *fn_arg), void *fn_arg);
 	void *arg; /* for authenticate and read, and call.server */
 };

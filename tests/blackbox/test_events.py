@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The event log, streamed: no number missing, resumable, and honest when it can not resume."""
 
+import contextlib
 import json
 import os
 import re
+import select
 import signal
 import socket
 import threading
@@ -120,6 +122,29 @@ def test_a_read_in_the_turn_of_a_write_answers_when_that_is_committed(spawn):
         assert told.count('"vm_uuid"') <= committed, f"{committed} CVMs are committed, the answer is {told}"
         assert writes.recv(65536).startswith(b"HTTP/1.1 200")
     assert len(node.uuids()) == 1
+
+
+def test_a_refusal_whose_reason_is_a_write_of_the_same_turn_waits_for_its_commit(spawn):
+    node = spawn(environment=SLOW_COMMITS)
+    where, body = urlsplit(node.url), json.dumps(node.ask(name="one-name", stopped=True))
+    request = (f"POST {PREFIX}/cvms HTTP/1.1\r\nHost: x\r\nX-API-Key: {node.key}\r\nContent-Type: application/json\r\n"
+               f"Content-Length: {len(body)}\r\n\r\n{body}").encode()
+    with contextlib.ExitStack() as stack:
+        both = [stack.enter_context(socket.create_connection((where.hostname, where.port), 30)) for _ in range(2)]
+        for each in both:       # accepted by now
+            each.sendall(f"GET {PREFIX}/healthz HTTP/1.1\r\nHost: x\r\nX-API-Key: {node.key}\r\n\r\n".encode())
+            assert each.recv(65536)
+        os.kill(node.process.pid, signal.SIGSTOP)
+        try:
+            for each in both:
+                each.sendall(request)
+        finally:
+            os.kill(node.process.pid, signal.SIGCONT)
+        first = select.select(both, [], [], 30)[0][0]
+        told, committed = first.recv(65536), len(node.uuids())
+        assert committed == 1, f"nothing is committed, and it was answered {told}"
+        other = both[1 - both.index(first)].recv(65536)
+    assert sorted(answer.split(b" ", 2)[1] for answer in (told, other)) == [b"200", b"409"]
 
 
 def test_every_event_of_a_life_comes_once_and_in_order(node):

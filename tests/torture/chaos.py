@@ -76,6 +76,7 @@ class Chaos:
     def up(self, failpoint=None):
         """Start the daemon, and wait until it answers or has died of its failure point."""
         self.armed = failpoint
+        self.ledger.out()
         self.ledger.did("chaos", "start of the daemon", failpoint=failpoint)
         self.node.spawn(**({"TEEPOD_FAILPOINT": failpoint} if failpoint else {}))
         self.ledger.count("starts of the daemon")
@@ -87,6 +88,8 @@ class Chaos:
                 self.ledger.violation(f"the daemon does not answer 30 s after its start\n{self.node.log_tail()}")
                 return False
             time.sleep(0.02)
+        if not failpoint:
+            self.ledger.back()
         return True
 
     def died(self):
@@ -122,11 +125,13 @@ class Chaos:
     # ------------------------------------------------------------ what can happen
 
     def kill_daemon(self):
+        self.ledger.out()
         self.node.kill()
         self.ledger.count("kill -9 of the daemon")
         self.again()
 
     def end_daemon(self):
+        self.ledger.out()
         self.node.process.terminate()
         # A start under way may not be cut short; what hangs is left behind after the drain.
         try:
@@ -266,6 +271,7 @@ class Chaos:
             self.died()
             self.up_whatever()
         elif self.armed or self.rng.random() < 0.5:
+            self.ledger.out()
             self.node.kill()
             self.ledger.count("kill -9 of the daemon")
             self.up_whatever()

@@ -6,13 +6,14 @@ restart after a kill -9 at that very moment would find.
 """
 
 import collections
+import contextlib
 import http.client
 import json
 import sqlite3
 import threading
 from urllib.parse import quote
 
-from model import FINAL, VERBS, ends, harmed
+from model import FINAL, GONE, SAME, VERBS, ends, harmed
 from node import Late, book_errors, until
 
 # Promised more than there is, or something else than the rows hold: a CVM under change holds what either of its two states needs.
@@ -59,19 +60,26 @@ class Watcher:
 
     def __init__(self, node, ledger, every=0.15):
         self.node, self.ledger, self.every = node, ledger, every
-        self.over, self.last_seq = {}, 0
+        self.over, self.last_seq, self.missed = {}, 0, 0
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._watch, daemon=True)
 
     def _watch(self):
         try:
             while not self.stop.is_set():
-                self.look()
+                self._count(self.look())
                 self.stop.wait(self.every)
         except Exception as e:
             self.ledger.violation(f"the watcher ended by {type(e).__name__}: {e}")
 
+    def _count(self, looked):
+        """A round that found the file locked is made up for by the next one; many in a row would be a watch that is blind."""
+        self.missed = 0 if looked else self.missed + 1
+        if self.missed > 3:
+            self.ledger.violation(f"the database could not be read {self.missed} times in a row")
+
     def look(self):
+        """False: not this time."""
         # What was told before the snapshot began must be in it.
         uuids, ops = self.ledger.snapshot()
         with self.ledger.lock:
@@ -84,13 +92,15 @@ class Watcher:
             self._told(db, uuids, ops)
             self._refused(db, refused)
         except sqlite3.OperationalError as e:
-            # While a daemon that was killed is being followed by the next, the log is being recovered.
+            # While a daemon that was killed is being followed by the next, the log is being recovered. SQLite waits 10 s for
+            # that, but not where it would have to recover the log itself, and two do so at a time.
             if "locked" not in str(e) and "busy" not in str(e):
                 raise
-            return
+            return False
         finally:
             db.close()
         self.ledger.count("checks")
+        return True
 
     def _rows(self, db):
         for what, query in SQL:
@@ -132,18 +142,21 @@ class Watcher:
 class Follower:
     """Reads /events through every restart, each time from where it was: no number missing, none twice."""
 
-    def __init__(self, node, ledger):
-        self.node, self.ledger, self.last, self.seen = node, ledger, 0, []
+    def __init__(self, node, ledger, deaf=lambda: False):
+        """@deaf: True while errors of the server are excused."""
+        self.node, self.ledger, self.deaf, self.last = node, ledger, deaf, 0
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._follow, daemon=True)
 
     def _follow(self):
-        while not self.stop.is_set():
-            try:
-                self._read()
-            except (OSError, http.client.HTTPException, ValueError, AttributeError):
-                pass
-            self.stop.wait(0.1)
+        try:
+            while not self.stop.is_set():
+                # The daemon is killed again and again, and each connection with it; what matters is where the next one goes on.
+                with contextlib.suppress(OSError, http.client.HTTPException):
+                    self._read()
+                self.stop.wait(0.1)
+        except Exception as e:
+            self.ledger.violation(f"the follower ended by {type(e).__name__}: {e}")
 
     def _read(self):
         connection = self.node.connection(timeout=3)
@@ -152,6 +165,8 @@ class Follower:
                                                                  "Last-Event-ID": str(self.last)})
             answer, number = connection.getresponse(), None
             if answer.status != 200:
+                if answer.status != 503 and not self.deaf():
+                    self.ledger.violation(f"the event stream was answered {answer.status} {answer.read()[:300]!r}")
                 return
             self.ledger.count("event streams")
             for line in answer:
@@ -179,7 +194,10 @@ class Follower:
 
 def quiet(node, ledger, faults, unlock=None, seconds=90):
     """All operations end; then books, statuses and what was told must agree. @faults: kinds of fault that may fail an operation.
-    @unlock is called when operations do not end soon, and they get their time once more."""
+    @unlock is called when operations do not end soon, and they get their time once more.
+
+    90 s: up to twelve CVMs may have a queue of two each, in which a guest that is deaf to its power button is waited for 10 s, and
+    the machine emulates all guests on two CPUs."""
     def live():
         return node.rows("select id, kind, state, step, cvm_name, undoing from operations where state in ('queued', 'running')")
     for last in (unlock is None, True)[unlock is None:]:
@@ -210,20 +228,25 @@ def quiet(node, ledger, faults, unlock=None, seconds=90):
 def statuses(node, ledger):
     """Each CVM is where its last operation left it, and the API says so."""
     bad = []
-    last, undone = {}, set()
-    for uuid, kind, state, params in node.rows(
-            "select o.cvm_uuid, o.kind, o.state, o.params from events e join operations o on o.id = e.op_id"
+    after, last, undone = {}, {}, {}
+    for uuid, kind, state, params, error in node.rows(
+            "select o.cvm_uuid, o.kind, o.state, o.params, o.error from events e join operations o on o.id = e.op_id"
             " where e.type = 'operation.finished' order by e.seq"):
-        last[uuid] = kind, state, bool(json.loads(params or "{}").get("stopped"))
-        if kind == "create" and state != "succeeded":
-            undone.add(uuid)
+        last[uuid] = kind, state
+        words = ends(kind, state, bool(json.loads(params or "{}").get("stopped")))
+        after[uuid] = after.get(uuid, FINAL) if words == SAME else words
+        # A stop that overtakes a create keeps the CVM, stopped.
+        if kind == "create" and state != "succeeded" and "overtaken by stop" not in error:
+            undone[uuid] = state
     ups = {}
     for uuid, seq in node.rows("select cvm_uuid, seq from events where type = 'cvm.observed' and"
                                " json_extract(data, '$.observed') = 'running'"):
         ups.setdefault(uuid, []).append(seq)
-    for uuid, (kind, state, stopped) in last.items():
-        # What was queued behind a create that was undone had nothing left to do.
-        allowed = ends(kind, state, stopped) | ({"gone"} if uuid in undone else set())
+    for uuid, (kind, state) in last.items():
+        allowed = after[uuid]
+        # What was queued behind a create that was undone had nothing left to do. One that was cancelled leaves nothing.
+        if uuid in undone:
+            allowed = GONE if undone[uuid] == "cancelled" else allowed | GONE
         # Harm is done to one boot; that this boot runs may be written down only afterwards.
         when = ledger.harmed.get(uuid)
         if when is not None and len([seq for seq in ups.get(uuid, ()) if seq > when]) <= 1:
@@ -245,7 +268,7 @@ def family(kind):
 def ended(node, ledger, faults):
     """How operations ended, and whether each of them was asked for; a failure needs a fault that explains it."""
     rows = node.rows("select id, kind, state, error, cvm_uuid, caller from operations")
-    for name in [n for n in ledger.counts if n.startswith("operations: ")]:
+    for name in [n for n in ledger.counts if n.startswith(("operations: ", "failed: "))]:
         del ledger.counts[name]
     done = {}
     for op, kind, state, error, uuid, caller in rows:
@@ -254,6 +277,10 @@ def ended(node, ledger, faults):
             ledger.count("operations: by the node itself")
         else:
             done[uuid, family(kind)] = done.get((uuid, family(kind)), 0) + 1
+        if state == "failed":
+            ledger.count(f"failed: {kind}: {json.loads(error or '{}').get('text', '')[:70]}")
+        # What a full disk, a libvirtd that is gone or a guest that dies does to an operation is said in many words, libvirt's and
+        # QEMU's: which of them it was is for a person to judge, by the counts above. Without such a fault only what is named fails.
         excused = faults or kind in VERBS and any(text in error for text in VERBS[kind].may_fail)
         if state == "failed" and not excused:
             ledger.violation(f"{kind} {op} failed without a fault to explain it: {error}")

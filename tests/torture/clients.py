@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """clients.py - callers of the API who do whatever comes to their mind, and remember every answer."""
 
+import contextlib
 import http.client
 import json
 import random
 import re
+import sqlite3
 import threading
 import time
 
-from model import VERBS, true_numbers
+from model import BUSY, VERBS, true_numbers
 from node import BOOT, COMPOSE
 
 LISTS = ("/apps?page=1&page_size=50", "/node", "/operations?page_size=20", "/teepods/available", "/images")
@@ -66,6 +68,8 @@ class Client:
         except (OSError, http.client.HTTPException) as e:
             error = f"{type(e).__name__}: {e}"
             self.ledger.count("requests that broke off")
+            if not self.ledger.was_out(began):
+                self.ledger.violation(f"{method} {path} broke off while the daemon was up: {error}")
             self.stop.wait(0.05)
         self.ledger.did(f"client {self.number}", f"{method} {path}", body=body, key=key, took=round(time.monotonic() - began, 3),
                         error=error, status=answer and answer.status, operation=answer and answer.headers.get("x-operation-id"),
@@ -73,8 +77,8 @@ class Client:
         return answer
 
     def _excused(self, answer):
-        """A server that can not write says so; one that is on its way out, too."""
-        if answer.status == 503 or (answer.status in (500, 507) and self.deaf()):
+        """A server that can not write says so; one that is on its way out, too, and when to come again."""
+        if (answer.status == 503 and "retry-after" in answer.headers) or (answer.status in (500, 507) and self.deaf()):
             self.ledger.count(f"answers {answer.status}")
             return True
         return False
@@ -159,11 +163,24 @@ class Client:
         answer = self._ask(verb.method, f"/cvms/{uuid}{verb.path}", body, key)
         self._done(kind, uuid, key, body or {}, answer)
 
+    def _busy_or_gone(self, what, uuid, answer):
+        """Whether it is refused because of what others do to the CVM; these must be true."""
+        if answer.status == 404:
+            with contextlib.suppress(sqlite3.OperationalError):     # it is being recovered, see Watcher.look()
+                if self.node.rows("select uuid from cvms where uuid = ?", uuid):
+                    self.ledger.violation(f"{what} {uuid} was answered {answer}, and it is there")
+        elif answer.status != 409:
+            return False
+        elif not any(text in answer.text for text in BUSY):
+            self.ledger.violation(f"{what} {uuid} was answered {answer}")
+        self.ledger.count("busy or gone")
+        return True
+
     def _done(self, kind, uuid, key, body, answer, again=False):
         ledger, verb = self.ledger, VERBS[kind]
         if answer is None:
             return None if key in ledger.answers else ledger.told_nothing(kind, uuid)
-        if answer.status // 100 == 2:
+        if answer.status == verb.status:
             op_id = answer.headers.get("x-operation-id")
             if not op_id:
                 return ledger.violation(f"{kind} {uuid} names no operation: {answer}")
@@ -173,11 +190,11 @@ class Client:
             return ledger.told_op(kind, uuid, op_id, again)
         if self._excused(answer):
             return
-        if answer.status in (404, 409):
-            return ledger.count("busy or gone")
+        if self._busy_or_gone(kind, uuid, answer):
+            return
         code = answer.json.get("error_code", "") if answer.body else ""
         if verb.grows and answer.status == 400 and code.startswith("ERR-02-"):
-            wrong = true_numbers(answer.json, {}, self.totals)  # asked is the difference
+            wrong = true_numbers(answer.json, body, self.totals, grows=True)
             if wrong:
                 ledger.violation(f"refusal of {kind}: {wrong}: {answer}")
             return ledger.count("refusals")
@@ -190,11 +207,11 @@ class Client:
         lives in several revisions: the refusal names them, and with one of them the same request is not ambiguous."""
         body = {"stopped": self.rng.random() < 0.7} | ({"compose_hash": compose_hash} if compose_hash else {})
         answer = self._ask("POST", f"/cvms/{uuid}/replicas", body)
-        if answer is None or answer.status in (404, 409) or self._excused(answer):
+        if answer is None or self._excused(answer) or self._busy_or_gone("replica of", uuid, answer):
             return
         if answer.status == 400 and answer.json.get("error_code") == "ERR-03-009":
             return self._replicate_one_of(uuid, answer, compose_hash)
-        if answer.status // 100 == 2:
+        if answer.status == 200:
             self.ledger.count("replicas acknowledged")
             return self.ledger.told_create(answer["name"], answer["vm_uuid"], answer.headers.get("x-operation-id"))
         code = answer.json.get("error_code", "") if answer.body else ""
@@ -238,7 +255,11 @@ class Client:
 
     def _cancel(self):
         answer = self._ask("GET", "/operations?state=running")
-        if answer is None or answer.status != 200 or not answer["items"]:
+        if answer is None or self._excused(answer):
+            return
+        if answer.status != 200:
+            return self.ledger.violation(f"GET /operations was answered {answer}")
+        if not answer["items"]:
             return
         op = self.rng.choice(answer["items"])["id"]
         answer = self._ask("DELETE", f"/operations/{op}")

@@ -19,6 +19,7 @@ class Ledger:
         self.say = say
         self.began = time.monotonic()
         self.record = None
+        self.outages = []           # [from, until or None]: when the daemon was down, or might die
         self.counts = collections.Counter()
         self.violations = []
         self.broken = threading.Event()
@@ -43,6 +44,22 @@ class Ledger:
         with self.lock:
             if self.record:
                 self.record.write(line + "\n")
+
+    def out(self):
+        """From now on the daemon may be gone."""
+        with self.lock:
+            if not self.outages or self.outages[-1][1]:
+                self.outages.append([time.monotonic(), None])
+
+    def back(self):
+        """It answers, and nothing is there to end it."""
+        with self.lock:
+            if self.outages:
+                self.outages[-1][1] = time.monotonic()
+
+    def was_out(self, since):
+        with self.lock:
+            return any(until is None or until >= since for _, until in self.outages)
 
     def count(self, what, n=1):
         with self.lock:

@@ -8,6 +8,7 @@ A new kind of operation joins both by one entry in VERBS.
 
 from dataclasses import dataclass, field
 
+SAME = frozenset({"same"})
 FINAL = {"running", "stopped", "crashed", "exited", "paused"}
 GONE = {"gone"}
 
@@ -17,12 +18,13 @@ class Verb:
     """A kind of operation on a CVM that exists: how it is asked for, and which status words it may end in."""
     method: str
     path: str                       # below /cvms/{uuid}
-    ends: frozenset                 # when it succeeded; {"same"}: as it was before
+    ends: frozenset                 # when it succeeded; SAME: as it was before
     cancelled: frozenset = frozenset(FINAL)
     weight: int = 4                 # how often the torture asks for it
     # Bodies to choose from; each is called with the generator.
     bodies: tuple = (lambda rng: None,)
     may_fail: tuple = ()            # texts of failures that need no fault to be right
+    status: int = 200               # of the answer when it is begun
     grows: bool = False             # reserves: may be refused for want of capacity
     refusals: tuple = ()            # texts of refusals by 400 that are right whatever the node holds
 
@@ -30,6 +32,9 @@ class Verb:
 def words(*names):
     return frozenset(names)
 
+
+# Of a refusal by 409: another operation has the CVM. Any other reason would be one the client was not told of.
+BUSY = ("is being worked on: ", "is being deleted")
 
 # Of a change: what a running guest needs to be changed, or nothing of it. The boot sector is deaf to its power button, so that
 # ten seconds are enough.
@@ -55,21 +60,22 @@ VERBS = {
                      bodies=(lambda rng: {"timeout": 10, "force": True}, lambda rng: {"timeout": 10, "force": False})),
     "restart": Verb("POST", "/restart", words("running"), weight=3, grows=True,
                     bodies=(lambda rng: {"force": True}, lambda rng: {"timeout_s": 10, "force": False})),
-    "resize": Verb("PATCH", "", words("same"), weight=3, grows=True, bodies=(size,), refusals=("allow_restart", "only grows")),
-    "upgrade": Verb("PATCH", "", words("same"), weight=3, grows=True, bodies=(software,), refusals=("allow_restart",)),
-    "delete": Verb("DELETE", "", words("gone"), weight=4),
+    "resize": Verb("PATCH", "", SAME, weight=3, status=202, grows=True, bodies=(size,), refusals=("allow_restart", "only grows")),
+    "upgrade": Verb("PATCH", "", SAME, weight=3, status=202, grows=True, bodies=(software,), refusals=("allow_restart",)),
+    "delete": Verb("DELETE", "", words("gone"), weight=4, status=204),
 }
 
 CREATE_ENDS = {"succeeded": words("running"), "cancelled": words("gone"), "failed": frozenset(FINAL | GONE)}
 
 
 def ends(kind, state, stopped=False):
-    """Words a CVM's status may have after its last operation, if nobody harmed the guest since."""
+    """Words a CVM's status may have after its last operation, if nobody harmed the guest since; or SAME. An operation that failed,
+    and most that were cancelled, may have been cut at any step."""
     if kind == "create":
         return words("stopped") if stopped and state == "succeeded" else CREATE_ENDS[state]
     verb = VERBS[kind]
     if state == "succeeded":
-        return frozenset(FINAL) if verb.ends == words("same") else verb.ends
+        return verb.ends
     return verb.cancelled if state == "cancelled" else frozenset(FINAL)
 
 
@@ -125,8 +131,9 @@ class Model:
         return next((c.name for c in self.cvms.values() if port in c.ports), None)
 
 
-def true_numbers(body, sent, totals):
-    """What is wrong with the numbers of a refusal for want of capacity, "" if nothing: @sent is the request's body."""
+def true_numbers(body, sent, totals, grows=False):
+    """What is wrong with the numbers of a refusal for want of capacity, "" if nothing: @sent is the request's body. @grows: of a CVM
+    that holds some already, so that the difference is asked for; how much it holds the client does not know."""
     told = {row["field"]: row["value"] for row in body.get("details", [])}
     need = next((n for n in NEEDS if n[2] == body.get("error_code") and n[1] in told), None)
     if not need:
@@ -135,7 +142,7 @@ def true_numbers(body, sent, totals):
     wanted = 1 if need[1] == "slots" else sent.get(need[1])
     if None in (asked, free, total):
         return f"asked, free or total is missing: {told}"
-    if wanted is not None and asked != wanted:
+    if asked < 1 or wanted is not None and (asked > wanted if grows else asked != wanted):
         return f"asked {asked} {need[1]}, the request said {wanted}"
     if total != totals[need[0]]:
         return f"total {total} {need[0]}, configured {totals[need[0]]}"

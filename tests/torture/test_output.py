@@ -27,6 +27,7 @@ def check(folder):
     assert "teepod" in (folder / "daemon.log").read_text()
     with sqlite3.connect(folder / "teepod.db") as db:
         assert db.execute("select count(*) from events").fetchone()[0] > 0
+    assert "teepod" in (folder / "threads.txt").read_text()
     return (folder / "violations.txt").read_text()
 
 

@@ -37,7 +37,7 @@ from checks import Follower, Watcher, quiet  # noqa: E402
 from clients import Client  # noqa: E402
 from ledger import Ledger  # noqa: E402
 from libvirtd import Libvirtd, Line, Unavailable  # noqa: E402
-from node import ROOT, Node, free_port, until  # noqa: E402
+from node import ROOT, Node, command_line, free_port, until  # noqa: E402
 
 KINDS = ("kills", "guests", "full", "libvirtd")
 CLIENTS = 6
@@ -149,7 +149,7 @@ class Epoch:
 
     def _storms(self, seconds):
         node, ledger, end = self.node, self.ledger, time.monotonic() + seconds
-        watcher, follower = Watcher(node, ledger), Follower(node, ledger)
+        watcher, follower = Watcher(node, ledger), Follower(node, ledger, self._excused)
         steady = [watcher, follower]
         for each in steady:
             each.thread.start()
@@ -158,17 +158,18 @@ class Epoch:
             while time.monotonic() < end and not ledger.broken.is_set():
                 self._storm(clients, min(20, max(4, (end - time.monotonic()) * 0.6)))
                 self._quiet()
+            if not ledger.broken.is_set():
+                self._nothing_left()
+                newest = node.rows("select coalesce(max(seq), 0) from events")[0][0]
+                until(lambda: f"the follower has all {newest} events, it has {follower.last}", lambda: follower.last >= newest, 15)
+                ledger.count("events", newest)
         finally:
             for each in (self.chaos, *clients, *steady):
                 each.stop.set()
-        if not ledger.broken.is_set():
-            self._nothing_left()
-        newest = node.rows("select coalesce(max(seq), 0) from events")[0][0]
         for each in steady:
             each.thread.join(10)
         if not ledger.broken.is_set():
-            watcher.look()
-        ledger.count("events", newest)
+            until("a last look at the database", watcher.look, 15)
 
     def _excused(self):
         return self.kind == "full" and self.chaos.is_full()
@@ -223,6 +224,7 @@ class Epoch:
             copy.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(OSError):      # a guest may be deleted meanwhile
                 shutil.copy(path, copy)
+        self._keep_threads()
         if self.libvirtd:
             shutil.copy(self.libvirtd.folder / "log", self.folder / "libvirtd.log")
         # Not copied: what was committed last is in the log beside the file.
@@ -231,6 +233,20 @@ class Epoch:
             a.backup(b)
         if error:
             self._say_where()
+
+    def _keep_threads(self):
+        """Where each thread of the daemon and of its QEMUs is: of a daemon that hangs the log says nothing."""
+        with open(self.folder / "threads.txt", "w") as out:
+            for pid in [self.node.process.pid, *self.node.guests(probes=True)] if self.node.process else []:
+                out.write(f"=== {pid} {' '.join(command_line(pid))[:200]}\n")
+                for task in Path(f"/proc/{pid}/task").glob("*"):
+                    with contextlib.suppress(OSError):      # it may end meanwhile
+                        out.write(f"{task.name} {(task / 'comm').read_text().strip()}: {(task / 'wchan').read_text()},"
+                                  f" system call {(task / 'syscall').read_text()}")
+            out.flush()
+            if self.node.process and shutil.which("gdb"):
+                subprocess.run(["gdb", "-p", str(self.node.process.pid), "-batch", "-ex", "thread apply all bt"], stdout=out, stderr=out,
+                               stdin=subprocess.DEVNULL, timeout=60, check=False)
 
     def _say_where(self):
         self.say(f"the daemon's log, its database, all requests and violations are kept: {self.folder}")
