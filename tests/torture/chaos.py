@@ -97,6 +97,7 @@ class Chaos:
         status = self.node.process.poll()
         if status == -signal.SIGKILL and self.armed:
             self.ledger.count("deaths at a failure point")
+        # A daemon that cannot open its database for want of space says so and ends by itself. Never by a signal.
         elif self.kind == "full" and self.is_full() and status > 0:
             self.ledger.count("starts refused for want of space")
         else:
@@ -140,6 +141,7 @@ class Chaos:
             self.ledger.violation(f"SIGTERM did not end the daemon\n{self.node.log_tail()}")
             return
         self.ledger.count("SIGTERM of the daemon")
+        # On a full disk its last commit may fail, which is an error of the daemon's end.
         if status and not (self.armed and status == -signal.SIGKILL) and not self.is_full():
             self.ledger.violation(f"SIGTERM ended the daemon with {status}\n{self.node.log_tail()}")
         self.again()
@@ -165,7 +167,7 @@ class Chaos:
         try:
             how(pid)
         except (OSError, ValueError):
-            return
+            return      # an operation has ended it meanwhile; that it may have been harmed is noted all the same
         self.ledger.count(what)
 
     def kill_guest(self):
@@ -185,7 +187,7 @@ class Chaos:
             self.stop.wait(self.rng.choice((0.3, 1, 3)))
             os.kill(pid, signal.SIGCONT)
         except ProcessLookupError:
-            pass
+            pass        # ended by an operation
 
     def jump(self, seconds=None):
         """The wall clock of the daemon jumps by up to nine days, either way."""
@@ -213,7 +215,7 @@ class Chaos:
                 while True:
                     f.write(b"x" * 65536)
             except OSError:
-                pass
+                pass        # full: what was wanted
             if self.rng.random() < 0.5:
                 f.truncate(max(0, f.tell() - self.rng.choice((8, 60, 400)) * 1024))
         self.stop.wait(self.rng.choice((0.2, 1, 2)))
@@ -275,7 +277,8 @@ class Chaos:
             self.node.kill()
             self.ledger.count("kill -9 of the daemon")
             self.up_whatever()
-        until(lambda: f"/readyz is 200:\n{self.node.log_tail()}", self._ready, 60)
+        # Once something is broken nobody starts the daemon again.
+        until(lambda: f"/readyz is 200:\n{self.node.log_tail()}", lambda: self.ledger.broken.is_set() or self._ready(), 60)
 
     def _ready(self):
         try:

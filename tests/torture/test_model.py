@@ -114,7 +114,7 @@ class Machine(RuleBasedStateMachine):
                 assert (answer.status, answer["error_code"]) == (400, missing[1]), (missing, answer)
                 return
         answer = self.post(f"/cvms/{cvm.uuid}{verb.path}", body, self.key())
-        assert answer.status // 100 == 2, answer
+        assert answer.status == verb.status, answer
         self.node.settled(cvm.uuid)
         cvm.status = next(iter(verb.ends))
 
