@@ -164,10 +164,13 @@ class Client:
         self._done(kind, uuid, key, body or {}, answer)
 
     def _busy_or_gone(self, what, uuid, answer):
-        """Whether it is refused because of what others do to the CVM; these must be true."""
+        """Whether it is refused because of what others do to the CVM; these must be true. Of one that is being deleted there are no
+        replicas, as of one that is gone (ERR-03-008)."""
         if answer.status == 404:
+            deleted = "select cvm from operations where kind = 'delete' and state in ('queued', 'running')"
+            there = "select uuid from cvms where uuid = ?" + (f" and id not in ({deleted})" if "ERR-03-008" in answer.text else "")
             with contextlib.suppress(sqlite3.OperationalError):     # it is being recovered, see Watcher.look()
-                if self.node.rows("select uuid from cvms where uuid = ?", uuid):
+                if self.node.rows(there, uuid):
                     self.ledger.violation(f"{what} {uuid} was answered {answer}, and it is there")
         elif answer.status != 409:
             return False
