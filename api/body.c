@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
- * body.c - long JSON bodies, parsed beside the loop.
+ * body.c - long bodies: how many bytes of them the daemon holds, and their JSON, parsed beside the loop.
  *
  * A body of 1 MiB takes up to 25 ms to parse, and as long again to be written canonically for its
  * digest. The work depends on nothing but the text, so a job does it. There is one such job at a
  * time: more of them would only take the processor from the loop. The other requests wait in
- * s->unread, oldest first: at most WAIT_MAX, WAIT_CALLER_MAX of one caller, none longer than
- * limits.body_wait_ms. What is beyond that is answered 503.
+ * s->unread, oldest first, none longer than limits.body_wait_ms. Of bodies beyond LARGE_BYTES at most
+ * WAIT_MAX wait, WAIT_CALLER_MAX of one caller. What is beyond that is answered 503.
+ *
+ * The bytes of long bodies are counted from the head on, before any of them arrives, until the request
+ * is answered (HELD_MAX, HELD_WORKSPACE_MAX, HELD_CALLER_MAX). A caller may have many keys, so its
+ * workspace has a share too.
  *
  * A request that waits belongs to its connection, and goes with it. From the beginning of the job
  * on it belongs to the job, then to its handler. The server may be gone when the job ends.
@@ -21,8 +25,57 @@
 #include "base/lanes.h"
 #include "base/loop.h"
 
-enum { LONG_BYTES = 64 * 1024, PARSE_MS = 10 * 1000 };
+enum { LONG_BYTES = 4096, LARGE_BYTES = 64 * 1024, PARSE_MS = 10 * 1000 };
 enum { WAIT_MAX = 128, WAIT_CALLER_MAX = 64 };
+
+/* ------------------------------------------------------------------ bytes */
+
+enum { MIB = 1024 * 1024, HELD_MAX = 256 * MIB, HELD_WORKSPACE_MAX = 128 * MIB, HELD_CALLER_MAX = 64 * MIB };
+
+static bool same_caller(const struct caller *a, const struct caller *b)
+{
+	return a->key_id == b->key_id && !strcmp(a->name, b->name);
+}
+
+static int too_much(struct err *e, const char *whose, uint64_t max)
+{
+	return err_set(e, ERR_UNAVAILABLE,
+		       "request bodies %s that are not answered yet have %llu MiB; try again later", whose,
+		       (unsigned long long)max / MIB);
+}
+
+int body_reserve(struct request *q, struct err *e)
+{
+	uint64_t own = q->length, all = q->s->held + q->length, workspace = q->length;
+	const struct caller *who = &q->call.caller;
+	const struct request *other;
+
+	if (q->length <= LONG_BYTES)
+		return 0;
+	LIST_FOREACH(other, &q->s->requests, all)
+	{
+		own += same_caller(&other->call.caller, who) ? other->reserved : 0;
+		workspace += other->call.caller.workspace == who->workspace ? other->reserved : 0;
+	}
+	if (own > HELD_CALLER_MAX)
+		return too_much(e, "of this caller", HELD_CALLER_MAX);
+	if (workspace > HELD_WORKSPACE_MAX && who->role < ROLE_OPERATOR)
+		return too_much(e, "of this workspace", HELD_WORKSPACE_MAX);
+	if (all > HELD_MAX)
+		return too_much(e, "of all callers", HELD_MAX);
+	q->reserved = q->length;
+	q->s->held += q->length;
+	return 0;
+}
+
+void body_release(struct request *q)
+{
+	assert(q->s->held >= q->reserved);
+	q->s->held -= q->reserved;
+	q->reserved = 0;
+}
+
+/* ------------------------------------------------------------------ JSON */
 
 bool body_is_long(const struct request *q)
 {
@@ -55,20 +108,19 @@ static void leave_queue(struct request *q)
 	q->unread_queued = false;
 }
 
-static bool same_caller(const struct caller *a, const struct caller *b)
+static bool has_room(const struct request *q)
 {
-	return a->key_id == b->key_id && !strcmp(a->name, b->name);
-}
-
-static bool has_room(const struct server *s, const struct caller *who)
-{
-	const struct request *q;
+	const struct request *other;
 	unsigned all = 0, own = 0;
 
-	TAILQ_FOREACH(q, &s->unread, unread)
+	if (q->body.len <= LARGE_BYTES)
+		return true;
+	TAILQ_FOREACH(other, &q->s->unread, unread)
 	{
+		if (other->body.len <= LARGE_BYTES)
+			continue;
 		all++;
-		own += same_caller(&q->call.caller, who);
+		own += same_caller(&other->call.caller, &q->call.caller);
 	}
 	return all < WAIT_MAX && own < WAIT_CALLER_MAX;
 }
@@ -153,7 +205,7 @@ void body_parse_beside(struct request *q)
 	struct server *s = q->s;
 
 	assert(!q->handed && !q->parsed);
-	if (!has_room(s, &q->call.caller)) {
+	if (!has_room(q)) {
 		refuse(q);
 		return;
 	}

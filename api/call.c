@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "api/request.h"
+#include "base/own.h"
 
 const char *call_header_nth(const struct call *c, const char *name, unsigned nth)
 {
@@ -82,20 +83,21 @@ int call_query_bool(struct call *c, const char *key, bool def, bool *ret, struct
 
 static json_t *read_body(const struct call *c, struct err *e)
 {
-	const struct body *b = request_of(c)->parsed;
+	struct body *b = request_of(c)->parsed;
 
-	if (!b)
+	if (!b || b->given)
 		return json_read(c->body, c->body_len, e);
 	if (!b->json)
 		*e = b->e;
-	return json_incref(b->json);
+	b->given = b->json;
+	return take_ptr(&b->json);
 }
 
 const char *call_canonical(const struct call *c, const json_t *body)
 {
 	const struct body *b = request_of(c)->parsed;
 
-	return b && b->json == body ? b->canonical : NULL;
+	return b && b->given == body ? b->canonical : NULL;
 }
 
 json_t *call_json(const struct call *c, bool empty_ok, struct err *e)

@@ -115,7 +115,14 @@ void call_on_gone(struct call *c, void (*fn)(void *arg), void *arg);
 typedef void call_handler(struct call *c);
 
 /* ROUTE_TRY_AUTH with ROUTE_NO_AUTH: credentials that come along are looked at; call.caller has ROLE_NONE if they are no good. */
-enum { ROUTE_EMPTY_OK = 1, ROUTE_NO_AUTH = 2, ROUTE_MUTATION = 4, ROUTE_TRY_AUTH = 8 };
+/* ROUTE_URGENT: served before all other requests; has no parameters, no body, and next to no work. */
+enum {
+	ROUTE_EMPTY_OK = 1,
+	ROUTE_NO_AUTH = 2,
+	ROUTE_MUTATION = 4,
+	ROUTE_TRY_AUTH = 8,
+	ROUTE_URGENT = 16,
+};
 
 struct route {
 	const char *method;

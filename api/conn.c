@@ -12,9 +12,9 @@
  * End-of-file itself does not cancel a call that did not ask for it: clients may shut down their
  * sending side and still wait for the answer.
  *
- * A turn of the loop that has taken long enough (lag_enough()) reads from no more connections, and
- * leaves further requests of this one to the next turn: many clients at once are served in many
- * turns.
+ * A turn of the loop that has taken long enough (lag_enough()) reads no more bodies, and leaves further
+ * requests to the next turns, where they are served in the order in which they came, at least one a turn.
+ * Heads are read all the same: one that asks for the node's health is answered at once (put_off()).
  *
  * Deadlines are kept as numbers in the connection; one timer of the server looks at all of them.
  */
@@ -30,6 +30,9 @@
 
 enum {
 	BACKLOG_MARK = 256 * 1024, /* unread answers that stop the next request */
+	PROBE_RX = 4096,           /* read of a head that may be a probe of the node's health */
+	UNREAD_MS = 1000,          /* bytes that wait longer with the kernel: the loop was held */
+	BODY_BYTES_MS = 8,         /* how slow a body may be: bytes a millisecond */
 	KEEPALIVE_PROBE_S = 60,
 };
 
@@ -77,13 +80,27 @@ static void run(struct conn *c)
 	dispatch_run(c->req);
 }
 
-static void take_head(struct conn *c, size_t n)
+/* Should the request that is there wait for its turn? One after the other while they are many; a probe
+ * of the node's health is never put off, so that reading its head is all that it waits for. */
+static bool put_off(struct conn *c)
 {
+	struct server *s = c->s;
+
+	if (s->resuming || (TAILQ_EMPTY(&s->resume) && !lag_enough()))
+		return false;
+	c->put_off = c->state != CONN_HEAD || !dispatch_is_urgent(s->router, c->in.data, c->head_len);
+	return c->put_off;
+}
+
+static void take_head(struct conn *c)
+{
+	size_t n = c->head_len;
 	enum dispatch d;
 
 	c->req = request_new(c);
 	c->state = CONN_CALL;
 	c->due = 0;
+	c->head_len = 0;
 	/* the buffer may move while the call is in flight: the request keeps a copy */
 	c->req->raw = xstrndup(c->in.data, n);
 	buf_drop(&c->in, n);
@@ -114,11 +131,15 @@ static bool step_head(struct conn *c)
 	}
 	if (c->in.len == 0)
 		return false;
-	r = head_scan(&c->scan, c->in.data, c->in.len, c->s->limits.head_bytes, &n, &fault);
+	r = c->head_len ? 1
+			: head_scan(&c->scan, c->in.data, c->in.len, c->s->limits.head_bytes, &c->head_len,
+				    &fault);
 	if (r < 0) {
 		refuse(c, fault.status, fault.text);
 	} else if (r > 0) {
-		take_head(c, n);
+		if (put_off(c))
+			return false;
+		take_head(c);
 	} else if (!c->head_started) {
 		c->head_started = true;
 		conn_place(c);
@@ -140,8 +161,19 @@ static bool step_body(struct conn *c)
 			set_body_due(c);
 		return false;
 	}
+	if (put_off(c))
+		return false;
 	run(c);
 	return true;
+}
+
+static void queue_resume(struct conn *c)
+{
+	if (c->resume_queued || c->state == CONN_CLOSED)
+		return;
+	c->resume_queued = true;
+	TAILQ_INSERT_TAIL(&c->s->resume, c, resume);
+	server_kick(c->s);
 }
 
 static void process(struct conn *c)
@@ -149,6 +181,7 @@ static void process(struct conn *c)
 	bool go = true, later = false;
 
 	c->processing = true;
+	c->put_off = false;
 	while (go && !later) {
 		if (c->state == CONN_HEAD && !blocked(c))
 			go = step_head(c);
@@ -161,8 +194,8 @@ static void process(struct conn *c)
 	c->processing = false;
 	if (c->in.len == 0)
 		buf_free(&c->in);
-	if (later)
-		conn_queue_resume(c);
+	if (later || c->put_off)
+		queue_resume(c);
 }
 
 /* ------------------------------------------------------------------ reading */
@@ -173,7 +206,7 @@ static void on_alloc(uv_handle_t *h, size_t hint, uv_buf_t *buf)
 
 	(void)hint;
 	/* None (UV_ENOBUFS) leaves the bytes with the kernel until the next turn. */
-	*buf = uv_buf_init(c->s->rx, lag_enough() ? 0 : SERVER_RX);
+	*buf = uv_buf_init(c->s->rx, !lag_enough() ? SERVER_RX : c->state == CONN_HEAD ? PROBE_RX : 0);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf);
@@ -300,11 +333,8 @@ void conn_queue_resume(struct conn *c)
 {
 	bool held = c->tls && tls_held_back(c->tls);
 
-	if (c->resume_queued || c->state == CONN_CLOSED || (c->in.len == 0 && !held && c->reading && !c->eof))
-		return;
-	c->resume_queued = true;
-	TAILQ_INSERT_TAIL(&c->s->resume, c, resume);
-	server_kick(c->s);
+	if (c->in.len || held || !c->reading || c->eof)
+		queue_resume(c);
 }
 
 void conn_resume(struct conn *c)

@@ -24,7 +24,7 @@ struct conn {
 	enum conn_state state;
 	enum place place;
 	uint64_t waits_since; /* uv_now() */
-	bool resume_queued, processing, reading, eof, shut, head_started, head_any;
+	bool resume_queued, put_off, processing, reading, eof, shut, head_started, head_any;
 
 	bool known;   /* a request of it was authenticated, or it is root's */
 	bool counted; /* among those of its peer */
@@ -35,6 +35,7 @@ struct conn {
 	struct tls *tls; /* NULL: plain */
 	struct buf in;   /* plain bytes not yet used */
 	struct head_scan scan;
+	size_t head_len; /* of the head at the beginning of @in, when it is complete; else 0 */
 	struct request *req;
 
 	struct buf out; /* bytes for the wire behind those being written */
@@ -48,7 +49,7 @@ struct conn {
 	uint64_t due;        /* when the state's patience ends; 0: never */
 	uint64_t write_due;  /* when the peer must have taken something; 0: nothing waits */
 	uint64_t taken;      /* bytes the kernel took so far, without those of @writing */
-	uint64_t taken_then; /* conn_taken() when write_due was set */
+	uint64_t taken_then; /* taken() when write_due was set */
 };
 
 /* @fd: from accept(2), taken over. */

@@ -196,10 +196,10 @@ static int admit(struct request *q, struct err *e)
 			return err_set(e, ERR_FORBIDDEN, "this needs the role %s; the caller is %s",
 				       role_word[route->role], role_word[q->call.caller.role]);
 	}
-	if (q->length > route->body_max)
-		return err_set(e, ERR_TOO_LARGE, "the body has %llu bytes, at most %zu are accepted here",
-			       (unsigned long long)q->length, route->body_max);
-	return 0;
+	if (q->length <= route->body_max)
+		return body_reserve(q, e);
+	return err_set(e, ERR_TOO_LARGE, "the body has %llu bytes, at most %zu are accepted here",
+		       (unsigned long long)q->length, route->body_max);
 }
 
 /* ------------------------------------------------------------------ where to */
@@ -234,6 +234,23 @@ static bool find_route(struct request *q)
 	q->call.route = m.route->pattern;
 	memcpy(q->call.param, m.param, sizeof(m.param));
 	return true;
+}
+
+bool dispatch_is_urgent(const struct router *r, const char *head, size_t n)
+{
+	const char *sp = memchr(head, ' ', n), *path = sp ? sp + 1 : head + n;
+	size_t len = 0;
+
+	while (path + len < head + n && !strchr(" ?\r", path[len]))
+		len++;
+	for (unsigned i = 0; i < router_count(r); i++) {
+		const struct route *route = router_route(r, i);
+
+		if ((route->flags & ROUTE_URGENT) && strlen(route->pattern) == len &&
+		    !memcmp(route->pattern, path, len))
+			return true;
+	}
+	return false;
 }
 
 enum dispatch dispatch_head(struct request *q, const char *head, size_t n)

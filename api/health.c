@@ -50,11 +50,11 @@ static void get_metrics(struct call *c)
 }
 
 const struct route health_routes[] = {
-	{ "GET", "/healthz", ROLE_NONE, ROUTE_NO_AUTH, 0, get_healthz, NULL },
-	{ "GET", "/readyz", ROLE_NONE, ROUTE_NO_AUTH, 0, get_readyz, NULL },
+	{ "GET", "/healthz", ROLE_NONE, ROUTE_NO_AUTH | ROUTE_URGENT, 0, get_healthz, NULL },
+	{ "GET", "/readyz", ROLE_NONE, ROUTE_NO_AUTH | ROUTE_URGENT, 0, get_readyz, NULL },
 	{ "GET", "/metrics", ROLE_OPERATOR, 0, 0, get_metrics, NULL },
-	{ "GET", "/api/v1/healthz", ROLE_NONE, ROUTE_NO_AUTH, 0, get_healthz, NULL },
-	{ "GET", "/api/v1/readyz", ROLE_NONE, ROUTE_NO_AUTH, 0, get_readyz, NULL },
+	{ "GET", "/api/v1/healthz", ROLE_NONE, ROUTE_NO_AUTH | ROUTE_URGENT, 0, get_healthz, NULL },
+	{ "GET", "/api/v1/readyz", ROLE_NONE, ROUTE_NO_AUTH | ROUTE_URGENT, 0, get_readyz, NULL },
 	{ "GET", "/api/v1/metrics", ROLE_OPERATOR, 0, 0, get_metrics, NULL },
 	{ 0 },
 };

@@ -25,10 +25,12 @@ static void write_escaped(unsigned char c, struct buf *out)
 		['\n'] = "\\n", ['\r'] = "\\r",  ['\t'] = "\\t",
 	};
 
+	static const char hex[] = "0123456789ABCDEF";
+
 	if (names[c])
 		buf_add(out, names[c], 2);
 	else
-		buf_printf(out, "\\u%04X", c);
+		buf_add(out, (char[]){ '\\', 'u', '0', '0', hex[c >> 4], hex[c & 15] }, 6);
 }
 
 static size_t plain_prefix(const char *s, size_t n)

@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "api/envelope.h"
-#include "api/request.h"
 #include "api/json_text.h"
+#include "api/request.h"
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/log.h"
@@ -173,12 +173,12 @@ void call_reply_text(struct call *c, int status, const char *content_type, const
 
 void call_reply(struct call *c, int status, json_t *body)
 {
-	auto_buf struct buf b = { 0 };
+	auto_buf struct buf text = { 0 };
 
 	if (body && request_of(c)->conn)
-		json_write(body, &b);
+		json_write(body, &text);
 	json_decref(body);
-	answer(request_of(c), status, type_json, b.len ? b.data : "", b.len);
+	answer(request_of(c), status, type_json, text.data ? text.data : "", text.len);
 }
 
 static bool has_extra(const struct request *q, const char *name)

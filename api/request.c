@@ -38,6 +38,7 @@ void request_free(struct request *q)
 			TAILQ_REMOVE(&q->s->deserted, q, deserted);
 		if (q->unread_queued)
 			TAILQ_REMOVE(&q->s->unread, q, unread);
+		body_release(q);
 	}
 	body_free(q->parsed);
 	target_free(&q->target);

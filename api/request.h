@@ -38,7 +38,8 @@ struct request {
 	char id[65], host[256];
 	char *base_url;
 
-	uint64_t length; /* Content-Length */
+	uint64_t length;   /* Content-Length */
+	uint64_t reserved; /* of server.held */
 	struct buf body;
 	struct body *parsed; /* owned; NULL: nobody has parsed it beside the loop */
 	struct buf extra;    /* header lines asked for by call_add_header() */
@@ -70,6 +71,8 @@ enum dispatch { DISPATCH_ANSWERED, DISPATCH_BODY, DISPATCH_RUN };
 
 /* Everything that can be decided on the head alone: grammar, target, route, caller, role, size. */
 enum dispatch dispatch_head(struct request *q, const char *head, size_t n);
+/* Is the head at @data, which is complete, one of a route that is served before all others? */
+bool dispatch_is_urgent(const struct router *r, const char *head, size_t n);
 /* The body is there. May end before the handler was called, which then is called later. */
 void dispatch_run(struct request *q);
 /* Call the handler. */

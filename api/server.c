@@ -75,12 +75,14 @@ static void on_idle(uv_idle_t *idle)
 		request_run_on_gone(q);
 	}
 	/* one round: a connection that queues itself again waits for the others */
+	s->resuming = true;
 	for (unsigned n = s->n_conns; n && (c = TAILQ_FIRST(&s->resume)); n--) {
 		TAILQ_REMOVE(&s->resume, c, resume);
 		conn_resume(c);
 		if (lag_enough())
 			break;
 	}
+	s->resuming = false;
 	if (TAILQ_EMPTY(&s->resume) && TAILQ_EMPTY(&s->deserted))
 		(void)uv_idle_stop(&s->idle);
 }

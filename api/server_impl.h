@@ -77,6 +77,7 @@ struct server {
 	struct request_queue unread;       /* body.c: whose long bodies wait to be parsed */
 	struct loop_timer *unread_timer;
 	struct loop_timer *accept_timer; /* no listener is watched until it fires */
+	bool resuming;                   /* what waits in @resume has its turn */
 	bool parsing;                    /* body.c: a job parses one */
 
 	uv_timer_t timer;   /* deadlines; runs only while there are some */
@@ -85,6 +86,7 @@ struct server {
 	uv_timer_t drain_timer;
 	void (*drained)(void *arg);
 	void *drained_arg;
+	uint64_t held; /* body.c: bytes of long bodies that requests have or will have */
 	bool draining, freeing;
 	unsigned handles; /* not yet closed; the struct lives as long as one is */
 

@@ -23,6 +23,20 @@ typedef int key_order_fn(const void *a, const void *b);
 
 static void put_value(struct buf *b, const json_t *j, key_order_fn *order);
 
+static void put_exponent(struct buf *b, int n)
+{
+	char text[5] = { 'e', n < 0 ? '-' : '+' };
+	unsigned abs = n < 0 ? (unsigned)-n : (unsigned)n;
+	size_t len = 2;
+
+	if (abs >= 100)
+		text[len++] = (char)('0' + abs / 100);
+	if (abs >= 10)
+		text[len++] = (char)('0' + abs / 10 % 10);
+	text[len++] = (char)('0' + abs % 10);
+	buf_add(b, text, len);
+}
+
 static void put_number(struct buf *b, double d)
 {
 	static const char zeros[] = "000000000000000000000";
@@ -56,7 +70,7 @@ static void put_number(struct buf *b, double d)
 		buf_add(b, digits, 1);
 		buf_add(b, ".", k > 1);
 		buf_add(b, digits + 1, (size_t)k - 1);
-		buf_printf(b, "e%+d", n - 1);
+		put_exponent(b, n - 1);
 	}
 }
 
@@ -65,29 +79,32 @@ static bool is_plain(unsigned char c)
 	return c >= 0x20 && c != '"' && c != '\\';
 }
 
+static void put_escaped(struct buf *b, unsigned char c)
+{
+	static const char letter[0x20] = {
+		['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'
+	};
+	static const char hex[] = "0123456789abcdef";
+	const char text[6] = { '\\', 'u', '0', '0', hex[c >> 4], hex[c & 15] };
+
+	if (c >= 0x20)
+		buf_add(b, (char[]){ '\\', (char)c }, 2);
+	else if (letter[c])
+		buf_add(b, (char[]){ '\\', letter[c] }, 2);
+	else
+		buf_add(b, text, sizeof(text));
+}
+
 static void put_string(struct buf *b, const char *s, size_t len)
 {
-	static const char *const shorthand[0x20] = {
-		['\b'] = "\\b", ['\t'] = "\\t", ['\n'] = "\\n", ['\f'] = "\\f", ['\r'] = "\\r"
-	};
-
 	buf_add(b, "\"", 1);
 	for (size_t i = 0, plain = 0; i < len; i++, plain = 0) {
-		unsigned char c;
-
 		while (i + plain < len && is_plain((unsigned char)s[i + plain]))
 			plain++;
 		buf_add(b, s + i, plain);
 		i += plain;
-		if (i == len)
-			break;
-		c = (unsigned char)s[i];
-		if (c >= 0x20)
-			buf_printf(b, "\\%c", c);
-		else if (shorthand[c])
-			buf_puts(b, shorthand[c]);
-		else
-			buf_printf(b, "\\u%04x", c);
+		if (i < len)
+			put_escaped(b, (unsigned char)s[i]);
 	}
 	buf_add(b, "\"", 1);
 }
