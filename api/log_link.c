@@ -64,11 +64,12 @@ static bool is_genuine(const struct api *a, const char *token, const char *uuid,
 	char want[TOKEN_TEXT], *end;
 	int64_t now_ms = clock_wall_ms(), expiry_s = strtoll(token, &end, 10);
 	struct caller who = { 0 };
-	const char *maker = end + 1 + MAC_HEX;
+	const char *maker;
 
 	if (*end != '.' || expiry_s <= now_ms / 1000 || expiry_s > expiry(now_ms) ||
 	    !id_is_hex(end + 1, MAC_HEX + MAKER_HEX))
 		return false;
+	maker = end + 1 + MAC_HEX;
 	who.kind = (enum caller_kind)(*maker - '0');
 	who.key_id = (int64_t)strtoull(maker + 1, NULL, 16);
 	who.uid = (uint32_t)who.key_id;
