@@ -550,6 +550,8 @@ static const char *const migrations[] = {
 	" NOT EXISTS (SELECT 1 FROM history h WHERE h.revision = OLD.revision) AND NOT EXISTS (SELECT 1 FROM cvms c"
 	" WHERE c.revision = OLD.revision) AND NOT EXISTS (SELECT 1 FROM changes x WHERE x.revision = OLD.revision);"
 	" END;",
+	("DROP INDEX cvms_name;"
+	 "CREATE INDEX cvms_name ON cvms (name COLLATE NOCASE);"),
 };
 
 int db_schema_version(void)
