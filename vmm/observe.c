@@ -115,7 +115,8 @@ static void recorded(void *arg, const struct err *e)
 		if (!cvms_get(t->v->db, t->cvm, &c, &ignored) && up(c.observed)) {
 			guest_listen(t->v, &c);
 			stop_again(t->v, &c);
-			resume_look(t->v);
+			if (c.paused == PAUSED_NOSPC)
+				resume_look(t->v);
 		} else {
 			guest_forget(t->v, t->cvm);
 		}
@@ -538,7 +539,7 @@ static void stop_unwanted(const struct listing *l)
 	struct err e;
 
 	for (size_t i = 0; i < l->n; i++)
-		if (l->domains[i].state == DOMAIN_RUNNING &&
+		if (up(observed_from(l->domains[i].state)) &&
 		    !cvms_by_uuid(l->v->db, l->domains[i].uuid, &c, &e))
 			stop_again(l->v, &c);
 }

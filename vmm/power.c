@@ -32,6 +32,7 @@ int set_desired(struct vmm *v, const struct cvm_row *c, enum desired d, struct e
 	r = cvms_set_desired(v->db, c->id, d, e);
 	return r ? r : event(v, c, "", "cvm.desired", e, "{s:s}", "desired", desired_word[d]);
 }
+
 /* A guest that an operation works on is refused by op_begin(), as busy. */
 static int check_paused(const struct cvm_row *c, enum op_kind kind, struct err *e)
 {

@@ -92,8 +92,8 @@ def test_a_bad_option_is_refused(option):
 @pytest.mark.parametrize("key", ["addresses", "default_address"])
 def test_forwards_are_configured_on_addresses_that_qemu_can_forward_from(key, address):
     """Anything else would be found out by the first start of a CVM with such a port."""
-    others = [] if key == "addresses" else ["-o", "ports.addresses=127.0.0.1"]
-    done = teepod("-o", f"ports.{key}={address}", *others, "--check-config")
+    options = {"addresses": f"127.0.0.1, {address}"} | ({} if key == "addresses" else {"default_address": address})
+    done = teepod(*(arg for name, value in options.items() for arg in ("-o", f"ports.{name}={value}")), "--check-config")
     assert done.returncode == 1, done
     assert f'[ports] {key}: "{address}" is not allowed' in done.stderr and "IPv4" in done.stderr, done.stderr
 

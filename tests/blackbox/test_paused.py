@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Paused guests: seen with the cause, resumed by themselves or by request, and no obstacle to stop, shutdown and delete."""
 
+import contextlib
 import gzip
+import http.client
 import json
 import os
 import re
 import shutil
+import signal
 import socket
+import sqlite3
 import subprocess
 import time
 import urllib.request
@@ -98,29 +102,34 @@ def pauses(node, cvm):
 
 def is_paused(cvm, reason):
     row = cvm.get()
-    return row["status"] == "paused" and row["observed"] == "paused" and row["pause_reason"] == reason
+    return row["status"] == "paused" and row["observed"] == "paused" and row.get("pause_reason") == reason
 
 
 def filled(node, cvm):
     """Fill the disk, let the guest write, and wait until that has paused it."""
     ballast = fill(node, leave=2 * 1024 * 1024)
     write(cvm)
-    until(lambda: f"paused: {cvm.get()}", lambda: is_paused(cvm, "nospc"), 30)
+    cvm.becomes("paused", 60)
     return ballast
 
 
-def test_a_guest_without_space_is_paused_says_so_and_goes_on_when_there_is_room(tiny):
+def test_a_guest_without_space_says_why_it_is_paused(tiny):
     cvm = boot(tiny)
-    ballast = filled(tiny, cvm)
+    filled(tiny, cvm)
+    assert is_paused(cvm, "nospc"), cvm.get()
     assert tiny.get(f"/cvms/{cvm.uuid}/state").json["pause_reason"] == "nospc"
     assert tiny.get(f"/cvms/{cvm.uuid}", version=25).json["pause_reason"] == "nospc"
     item, = tiny.get("/apps?page=1&page_size=10").json["dstack_apps"]
     assert item["current_cvm"]["pause_reason"] == "nospc" and item["current_cvm"]["status"] == "paused"
     assert ("paused", "nospc") in pauses(tiny, cvm), pauses(tiny, cvm)
     assert re.search(rf"{cvm.name} is paused \(nospc\)", tiny.log_tail(1000))
+
+
+def test_a_guest_without_space_goes_on_when_there_is_room(tiny):
+    cvm = boot(tiny)
+    ballast = filled(tiny, cvm)
     assert not written(cvm)
     assert not [op for op in cvm.operations() if op["kind"] == "resume"], "there is no room yet"
-
     ballast.unlink()
     until("the guest has written all of it", lambda: written(cvm), 30)
     cvm.becomes("running")
@@ -233,7 +242,7 @@ def test_a_guest_that_is_paused_while_it_boots_fails_its_operation_at_once(tiny)
     assert op["kind"] == "create" and op["state"] == "failed" and "paused (nospc)" in str(op["error"]), op
     assert cvm.status in ("paused", "resuming") and cvm.get()["desired"] == "running"
     ballast.unlink()
-    until("it boots on", lambda: cvm.get()["boot_progress"] == "done", 40)
+    until("it boots on", lambda: cvm.get()["boot_progress"] == "done", 90)
     cvm.becomes("running")
     assert_books(tiny)
 
@@ -263,12 +272,13 @@ def watched(spawn, libvirtd):
 
 def suspended(node, cvm):
     node.virsh("suspend", cvm.uuid)
-    until(lambda: f"paused: {cvm.get()}", lambda: is_paused(cvm, "other"))
+    cvm.becomes("paused", 60)
 
 
 def test_a_guest_that_an_operator_paused_is_resumed_by_request_only(watched):
     cvm = watched.create()
     suspended(watched, cvm)
+    assert is_paused(cvm, "other")
     assert ("paused", "other") in pauses(watched, cvm)
     body = refused(cvm.ask("start"), 409)
     assert "paused" in body["detail"]
@@ -351,3 +361,47 @@ def test_the_state_stream_tells_a_pause_and_its_end(watched):
         while seen[-1]["status"] != "running":
             seen.append(state())
         assert "pause_reason" not in seen[-1]
+
+
+def test_a_guest_that_an_operator_pauses_while_it_boots_boots_on_when_it_is_resumed(watched):
+    cvm = watched.create(wait=False, image=DEMO)
+    until("it boots", lambda: cvm.get()["boot_progress"], 90)
+    watched.virsh("suspend", cvm.uuid)
+    watched.settled(cvm.uuid)
+    op = cvm.operations()[-1]
+    assert op["state"] == "failed" and "paused (other)" in str(op["error"]), op
+    assert is_paused(cvm, "other")
+    cvm.do("resume")
+    until("it has booted", lambda: cvm.get()["boot_progress"] == "done", 90)
+    cvm.becomes("running")
+    assert_books(watched)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_resume_is_finished_after_kill_9(watched, when):
+    cvm = watched.create()
+    watched.stop()
+    watched.start(TEEPOD_FAILPOINT=f"resume.resume.{when}")
+    suspended(watched, cvm)
+    with contextlib.suppress(OSError, http.client.HTTPException):   # it may die before it answers
+        cvm.ask("resume")
+    assert watched.died() == signal.SIGKILL
+    watched.start()
+    watched.settled(cvm.uuid)
+    cvm.becomes("running")
+    assert cvm.operations()[0]["state"] == "succeeded" and virsh_state(watched, cvm) == "running"
+
+
+def test_a_paused_guest_of_a_cvm_that_is_to_be_stopped_is_ended(watched):
+    """A start that was given up, and came true while nobody watched; then somebody paused it."""
+    cvm = watched.create()
+    suspended(watched, cvm)
+    watched.kill()
+    with sqlite3.connect(watched.database()) as database:
+        database.execute("update cvms set desired = 'stopped', observed = 'off', paused = ''")
+        database.execute("update operations set state = 'failed', step = 'start' where kind = 'create'")
+    database.close()
+    watched.start()
+    until("it has ended", lambda: not cvm.pids())
+    cvm.becomes("stopped")
+    assert_books(watched)
