@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * account.c - who am I, and which nodes are there for me?
+ * account.c - who am I, am I still, and which nodes are there for me?
  *
  * There is one node: what the cloud's clients insist on is answered with what is true of that.
  */
@@ -43,6 +43,29 @@ static json_t *me_v26(const struct call *c)
 			 "local", "role", role_text(c->caller.role), "credits", "balance",
 			 money_text(left_of(c), credit), "granted_balance", "0", "is_post_paid", 0,
 			 "outstanding_amount");
+}
+
+/* Keys are read again when one may have changed. */
+static bool is_ended(const struct api *a, const struct caller *who, uint64_t generation)
+{
+	if (who->expires_ms && clock_wall_ms() >= who->expires_ms)
+		return true;
+	return (who->kind != CALLER_KEY || who->keys_generation != generation) &&
+	       api_role_now(a, who) < who->role;
+}
+
+int account_still_valid(struct call *c, struct err *e)
+{
+	struct caller *who = &c->caller;
+	uint64_t generation = vmm_keys_generation(api_of(c)->vmm);
+
+	if (is_ended(api_of(c), who, generation))
+		return err_set(
+			e, ERR_UNAUTHENTICATED,
+			"the credential of this request (%s) was revoked, has expired or may do less by now",
+			who->who);
+	who->keys_generation = generation;
+	return 0;
 }
 
 static void get_me(struct call *c)

@@ -9,6 +9,10 @@
 
 const char *role_text(enum role r);
 
+/* 0, or ERR_UNAUTHENTICATED if what let the caller in (key, certificate, user id) would not let it in any more: for answers that go on,
+ * and for what is done later than the head of the request came. Costs nothing while no key was revoked. */
+int account_still_valid(struct call *c, struct err *e);
+
 /* A workspace by slug or "ws_<n>": the caller's own, for operators and admins any. Others' are not told apart from none. */
 int account_workspace(const struct call *c, const char *slug, struct workspace_row *ret, struct err *e);
 

@@ -150,6 +150,7 @@ int api_admit_key(struct api *a, const struct key_row *row, struct caller *ret, 
 				.kind = CALLER_KEY,
 				.key_id = row->id,
 				.expires_ms = row->expires_ms,
+				.keys_generation = vmm_keys_generation(a->vmm),
 				.workspace = row->workspace };
 	(void)snprintf(ret->workspace_slug, sizeof(ret->workspace_slug), "%s", row->workspace_slug);
 	(void)snprintf(ret->name, sizeof(ret->name), "%s", row->name);
@@ -173,6 +174,9 @@ static int by_host(struct api *a, const struct caller *who, struct caller *ret, 
 
 	if (who->role == ROLE_NONE)
 		return err_set(e, ERR_UNAUTHENTICATED, "%s needs an API key", who->name);
+	/* It was good when the connection began, which may be long ago. */
+	if (who->expires_ms && clock_wall_ms() >= who->expires_ms)
+		return err_set(e, ERR_UNAUTHENTICATED, "the certificate of %s has expired", who->name);
 	r = vmm_workspace(a->vmm, vmm_default_workspace(a->vmm), &ws, e);
 	if (r)
 		return r;
@@ -216,6 +220,7 @@ int api_authenticate(void *arg, const struct credentials *cred, struct caller *r
 	if (cred->cert_cn) {
 		who.kind = CALLER_CERT;
 		who.role = a->settings.cert_role;
+		who.expires_ms = cred->cert_ends_ms;
 		(void)snprintf(who.name, sizeof(who.name), "cert:%s", cred->cert_cn);
 		return by_host(a, &who, ret, e);
 	}

@@ -51,7 +51,6 @@ void api_drain(struct api *a);
 void api_free(struct api *a);
 
 /* For struct server_config; @arg is the api. */
-/* For server_config.read. */
 void api_read(void *arg, void (*fn)(void *fn_arg), void *fn_arg);
 int api_authenticate(void *arg, const struct credentials *cred, struct caller *ret, struct err *e);
 

@@ -30,10 +30,11 @@ enum caller_kind { CALLER_NONE, CALLER_KEY, CALLER_PEER, CALLER_CERT };
 struct caller {
 	enum role role;
 	enum caller_kind kind;
-	int64_t key_id;     /* row of the API key; 0: unix socket peer or client certificate */
-	uint32_t uid;       /* of the unix socket peer */
-	int64_t expires_ms; /* of the key; 0 = never */
-	int64_t workspace;  /* row of the caller's workspace */
+	int64_t key_id;           /* row of the API key; 0: unix socket peer or client certificate */
+	uint32_t uid;             /* of the unix socket peer */
+	int64_t expires_ms;       /* of the key or certificate; 0 = never */
+	uint64_t keys_generation; /* when the key was last found to be open: account_still_valid() */
+	int64_t workspace;        /* row of the caller's workspace */
 	char workspace_slug[64];
 	char name[72]; /* key name, "uid:0", or "cert:" and the certificate's common name */
 	char who[128]; /* for records: "tok_3 (name)", or the name above; plain text (utf8_is_plain()) */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/account.h"
 #include "api/precondition.h"
 #include "api/target.h"
 #include "base/buf.h"
@@ -121,7 +122,10 @@ static void drop(struct change *ch)
 static int apply(void *arg, struct answer *ret, struct err *e)
 {
 	struct change *ch = arg;
-	int r = precondition_check(ch->call, e);
+	int r = account_still_valid(ch->call, e);
+
+	if (!r)
+		r = precondition_check(ch->call, e);
 
 	return r ? r : ch->ops->apply(ch, ret, e);
 }

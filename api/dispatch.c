@@ -107,7 +107,7 @@ static int authenticate(struct request *q, struct err *e)
 		;
 	else if (c->is_unix)
 		cred = (struct credentials){ .has_peer = true, .uid = c->uid, .gid = c->gid };
-	else if (c->tls && tls_peer_name(c->tls, name, sizeof(name)))
+	else if (c->tls && tls_peer_name(c->tls, name, sizeof(name), &cred.cert_ends_ms))
 		cred.cert_cn = name;
 	else
 		return err_set(e, ERR_UNAUTHENTICATED, "no API key: send X-API-Key or Authorization: Bearer");
@@ -170,9 +170,10 @@ static bool is_for_us(struct request *q)
 static bool has_credentials(const struct request *q)
 {
 	char name[CERT_NAME];
+	int64_t ignored;
 
 	return api_key(&q->call) || q->conn->is_unix ||
-	       (q->conn->tls && tls_peer_name(q->conn->tls, name, sizeof(name)));
+	       (q->conn->tls && tls_peer_name(q->conn->tls, name, sizeof(name), &ignored));
 }
 
 static int admit(struct request *q, struct err *e)
@@ -294,12 +295,18 @@ void dispatch_run(struct request *q)
 static void handle(void *arg)
 {
 	struct request *q = arg;
+	struct err e;
 
 	if (!q->s) { /* the server is gone */
 		request_free(q);
 		return;
 	}
 	LAG_SECTION(q->route->method, q->route->pattern);
+	/* a body may have taken hours to come */
+	if (q->length && q->s->still_valid && q->s->still_valid(&q->call, &e)) {
+		call_reply_err(&q->call, &e);
+		return;
+	}
 	q->route->handle(&q->call);
 }
 

@@ -10,11 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/account.h"
 #include "api/json_text.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/loop.h"
-#include "vmm/account.h"
 
 enum { TICK_MS = 1000, SOON_MS = 20, RETRY_S = 5 };
 
@@ -62,33 +62,17 @@ static void sweep(struct followers *all)
 	}
 }
 
-/* What let its caller in no longer does. Keys are read again when one may have changed. */
-static bool is_barred(struct follower *f)
-{
-	const struct caller *who = &f->call->caller;
-	uint64_t generation = vmm_keys_generation(f->all->vmm);
-	bool expired = who->expires_ms && clock_wall_ms() >= who->expires_ms;
-
-	if (who->kind == CALLER_KEY && f->keys_generation == generation && !expired)
-		return false;
-	f->keys_generation = generation;
-	f->barred = expired || api_role_now(api_of(f->call), who) < who->role;
-	return f->barred;
-}
-
-int follow_barred(struct err *e)
-{
-	return err_set(e, ERR_UNAUTHENTICATED,
-		       "the credential of this request was revoked, has expired or may do less by now");
-}
-
 static void end(struct follower *f, bool client_gone);
 
 /* Not while a transaction is open: nobody may be told what is not committed. */
 static void look(struct follower *f, bool tick)
 {
+	struct err ignored;
+
 	if (vmm_is_uncommitted(f->all->vmm))
 		follow_soon(f);
+	else if (account_still_valid(f->call, &ignored))
+		end(f, false);
 	else
 		f->ops->look(f, tick);
 }
@@ -96,14 +80,9 @@ static void look(struct follower *f, bool tick)
 static void walk(struct followers *all, bool tick)
 {
 	all->walking++;
-	for (struct follower *f = all->first; f; f = f->next) {
-		if (f->ended)
-			continue;
-		if (is_barred(f))
-			end(f, false);
-		else
+	for (struct follower *f = all->first; f; f = f->next)
+		if (!f->ended)
 			look(f, tick);
-	}
 	all->walking--;
 	sweep(all);
 }
@@ -211,7 +190,6 @@ void follow_add(struct follower *f, struct call *c, const struct follow_ops *ops
 	f->call = c;
 	f->all = all;
 	f->heard_ms = clock_mono_ms();
-	f->keys_generation = vmm_keys_generation(all->vmm);
 	f->next = all->first;
 	all->first = f;
 	if (!all->ticket)

@@ -2,7 +2,7 @@
  * follow.h - answers that go on: event streams, followed logs, requests that wait for an operation.
  *
  * A follower owns its call from follow_add() until follow_end(). It hears of every commit, of time passing, and is ended when
- * its client goes away, its caller may not see it any more, or the daemon drains. One watch and one timer serve all followers; both exist only while there is one.
+ * its client goes away, what let it in would not do so any more (account_still_valid()), or the daemon drains. One watch and one timer serve all followers; both exist only while there is one.
  */
 #ifndef TEEPOD_API_FOLLOW_H
 #define TEEPOD_API_FOLLOW_H
@@ -40,10 +40,8 @@ struct follower {
 	const struct follow_ops *ops;
 	struct call *call;
 	struct follow_share share;
-	uint64_t keys_generation; /* when its key was last looked at */
-	int64_t heard_ms;         /* monotonic: when the client was last written to */
+	int64_t heard_ms; /* monotonic: when the client was last written to */
 	bool ended;
-	bool barred; /* by now: finish() may not say more of what was asked for */
 	struct followers *all;
 	struct follower *next;
 	struct loop_timer *soon;
@@ -68,9 +66,6 @@ void follow_end(struct follower *f);
 
 /* Look again in a moment: for those who wait for a slow reader. */
 void follow_soon(struct follower *f);
-
-/* The error of a follower that is barred. */
-int follow_barred(struct err *e);
 
 /* Call @fn(@f) from a callback of the loop that is not this file's: @fn may write, and may call
  * follow_end(). */

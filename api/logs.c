@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/account.h"
 #include "api/follow.h"
 #include "api/log_link.h"
 #include "api/shapes.h"
@@ -197,9 +198,8 @@ static void finish(struct follower *f, bool client_gone)
 
 	/* A followed log that the node closes has sent what there was; one that is not followed has
 	 * not. */
-	if (f->barred)
-		follow_barred(&l->e);
-	else if (!l->e.code && (!l->begun || (!l->over && !l->source->ask.follow)))
+	if (!account_still_valid(f->call, &l->e) && !l->e.code &&
+	    (!l->begun || (!l->over && !l->source->ask.follow)))
 		err_set(&l->e, ERR_UNAVAILABLE, "the answer was ended before it was complete");
 	source_leave(l->source);
 	if (!l->begun) {

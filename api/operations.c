@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/account.h"
 #include "api/change.h"
 #include "api/follow.h"
 #include "api/shapes.h"
@@ -51,7 +52,7 @@ static void wait_finish(struct follower *f, bool client_gone)
 	struct err e;
 
 	(void)client_gone; /* answers to the departed are dropped by the server */
-	if (f->barred ? follow_barred(&e) : find(f->call, w->op_id, &op, &e))
+	if (account_still_valid(f->call, &e) || find(f->call, w->op_id, &op, &e))
 		call_reply_err(f->call, &e);
 	else
 		call_reply(f->call, 200, shape_operation(&op));

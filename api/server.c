@@ -153,6 +153,7 @@ int server_new(const struct server_config *cfg, struct server **ret, struct err 
 	s->in_max = s->limits.head_bytes * 2 > SERVER_RX ? s->limits.head_bytes * 2 : SERVER_RX;
 	s->authenticate = cfg->authenticate;
 	s->read = cfg->read;
+	s->still_valid = cfg->still_valid;
 	s->arg = cfg->arg;
 	s->hosts = cfg->hosts;
 	s->router = router_new(cfg->routes);

@@ -43,6 +43,7 @@ struct credentials {
 	bool has_peer;       /* unix socket: uid/gid from SO_PEERCRED */
 	unsigned uid, gid;
 	const char *cert_cn; /* verified client certificate's common name */
+	int64_t cert_ends_ms;
 };
 
 struct server_config {
@@ -56,6 +57,8 @@ struct server_config {
 	int (*authenticate)(void *arg, const struct credentials *cred, struct caller *ret, struct err *e);
 	/* Call @fn(@fn_arg) when what can be read is committed: the handler of a GET, or a refusal; NULL: at once. */
 	void (*read)(void *arg, void (*fn)(void *fn_arg), void *fn_arg);
+	/* May the caller of a request whose body has come still do it? NULL: yes. ERR_UNAUTHENTICATED. */
+	int (*still_valid)(struct call *c, struct err *e);
 	void *arg; /* for authenticate and read, and call.server */
 };
 

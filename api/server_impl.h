@@ -29,7 +29,7 @@ struct listener {
 	struct server *s;
 	LIST_ENTRY(listener) all;
 	bool is_unix;
-	SSL_CTX *ctx;                 /* NULL: plain */
+	SSL_CTX *ctx; /* NULL: plain */
 	char address[256];
 };
 
@@ -62,6 +62,7 @@ struct server {
 	size_t in_max; /* plain bytes one connection may have waiting */
 	int (*authenticate)(void *arg, const struct credentials *cred, struct caller *ret, struct err *e);
 	void (*read)(void *arg, void (*fn)(void *fn_arg), void *fn_arg);
+	int (*still_valid)(struct call *c, struct err *e);
 	void *arg;
 	const char *const *hosts;
 	struct router *router;

@@ -15,6 +15,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <openssl/err.h>
 #include <openssl/x509.h>
@@ -312,9 +313,14 @@ static bool common_name(X509 *cert, char *out, size_t size)
 	return ok;
 }
 
-bool tls_peer_name(const struct tls *t, char *out, size_t size)
+bool tls_peer_name(const struct tls *t, char *out, size_t size, int64_t *ret_ends_ms)
 {
 	X509 *cert = SSL_get0_peer_certificate(t->ssl);
+	struct tm end;
 
-	return cert && SSL_get_verify_result(t->ssl) == X509_V_OK && common_name(cert, out, size);
+	if (!cert || SSL_get_verify_result(t->ssl) != X509_V_OK ||
+	    !ASN1_TIME_to_tm(X509_get0_notAfter(cert), &end) || !common_name(cert, out, size))
+		return false;
+	*ret_ends_ms = (int64_t)timegm(&end) * 1000;
+	return true;
 }

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "api/account.h"
 #include "api/api.h"
 #include "api/asks.h"
 #include "base/clock.h"
@@ -242,6 +243,7 @@ static int open_server(struct daemon *d, struct err *e)
 					   .routes = api_routes,
 					   .authenticate = api_authenticate,
 					   .read = api_read,
+					   .still_valid = account_still_valid,
 					   .arg = d->api };
 	int r = server_new(&cfg, &d->server, e);
 

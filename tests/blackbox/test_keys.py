@@ -8,7 +8,7 @@ import time
 from urllib.parse import urlsplit
 
 import openapi
-from node import PREFIX, refused
+from node import PREFIX, refused, until
 
 
 def guess(node, times=12, path="/node", **headers):
@@ -199,3 +199,59 @@ def test_of_tokens_made_while_their_maker_is_revoked_none_is_left(spawn):
         if answer.status == 201:
             refused(node.get("/auth/me", key=answer["token"]), 401)
     assert [t["id"] for t in node.get("/tokens").ok()["items"]] == ["tok_1"]
+
+
+# ------------------------------------------------------------------ what goes on after a token has ended
+
+
+def stream(node, path, key):
+    """An open event stream. It is silent for 15 s at least: read() fails earlier if it does not end."""
+    connection = node.connection(timeout=10)
+    connection.request("GET", PREFIX + path, headers={"X-API-Key": key, "Accept": "text/event-stream"})
+    answer = connection.getresponse()
+    assert answer.status == 200, answer.read()
+    return answer
+
+
+def test_streams_of_what_a_token_made_end_with_it(spawn):
+    node = spawn()
+    cvm = node.create(stopped=True)
+    parent = make(node)
+    child = make(node, make(node, parent["token"])["token"], role="reader")
+    streams = [stream(node, path, child["token"]) for path in ("/events", f"/cvms/{cvm.uuid}/state?timeout=600&interval=30")]
+    assert node.api("DELETE", f"/tokens/{parent['id']}").status == 204
+    for each in streams:
+        each.read()
+
+
+def test_what_a_token_made_expires_with_it(spawn, tmp_path):
+    clock = tmp_path / "clock"
+    node = spawn(environment={"TEEPOD_CLOCK_FILE": str(clock)})
+    child = make(node, make(node, expires_at=stamp(3600))["token"], role="reader")
+    events = stream(node, "/events", child["token"])
+    clock.write_text("3700")
+    events.read()
+    assert "expired" in node.get("/auth/me", key=child["token"]).text
+
+
+def test_a_wait_of_a_revoked_token_tells_it_nothing(spawn):
+    node = spawn()
+    cvm = node.create()
+    op = cvm.ask("shutdown", timeout=60).ok().headers["x-operation-id"]
+    reader = make(node, role="reader")
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(node.get, f"/operations/{op}?wait=50", key=reader["token"], timeout=60)
+        until("the request has come in", lambda: node.get(f"/tokens/{reader['id']}").ok()["last_used_at"])
+        assert node.api("DELETE", f"/tokens/{reader['id']}").status == 204
+        refused(waiting.result(), 401)
+
+
+def test_a_body_that_comes_after_its_token_was_revoked_does_nothing(spawn):
+    node = spawn()
+    cvm = node.create(stopped=True)
+    token = make(node)
+    late = [Slow(node, path, body, token["token"]) for path, body in
+            (("/cvms", node.ask(name="too-late", stopped=True)), ("/status/batch", {"vm_uuids": [cvm.uuid]}))]
+    assert node.api("DELETE", f"/tokens/{token['id']}").status == 204
+    assert [each.finish() for each in late] == [401, 401]
+    assert node.uuids() == {cvm.uuid}

@@ -174,6 +174,44 @@ def test_a_web_page_can_not_use_the_certificate_of_its_reader(pki, tls_node):
     assert node.post("/cvms", json=node.ask(stopped=True), headers=forged).status == 200
 
 
+def ends(pki, name):
+    """When a certificate ends, as this API writes it."""
+    out = subprocess.run(["openssl", "x509", "-in", pki / f"{name}.pem", "-noout", "-enddate"], check=True, capture_output=True, text=True)
+    return time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(ssl.cert_time_to_seconds(out.stdout.strip().partition("=")[2])))
+
+
+def test_a_token_that_a_certificate_makes_ends_with_the_certificate(pki, tls_node):
+    node = tls_node(**{"api.tls_client_ca": pki / "ca.pem", "api.tls_client": "required", "api.cert_role": "operator"})
+    made = node.post("/tokens", json={"name": "ci", "role": "operator"}, key=None).ok()
+    assert made["expires_at"] == ends(pki, "alice")
+    no = node.post("/tokens", json={"name": "ci", "role": "operator", "expires_at": "2100-01-01T00:00:00Z"}, key=None)
+    assert no.status == 403 and "expires_at" in no.text, no
+
+
+def test_a_certificate_that_expires_on_an_open_connection_opens_nothing(pki, spawn, tmp_path):
+    clock = tmp_path / "clock"
+    node = spawn(start=False, environment={"TEEPOD_CLOCK_FILE": str(clock)},
+                 options=tls_options(pki, **{"api.tls_client_ca": pki / "ca.pem", "api.tls_client": "required"}))
+    node._tls = client(pki, "alice")
+    node.start()
+    connection = node.connection()
+
+    def status(headers):
+        connection.request("GET", f"{PREFIX}/node", headers=headers)
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
+    events = node.connection(timeout=10)    # less than the time between two heartbeats
+    events.request("GET", f"{PREFIX}/events", headers={"Accept": "text/event-stream"})
+    followed = events.getresponse()
+    assert status({}) == 200
+    clock.write_text(str(3 * 24 * 3600))
+    assert status({}) == 401
+    assert status({"X-API-Key": node.key}) == 200
+    followed.read()
+    connection.close()
+
+
 def test_a_certificates_long_name_stays_whole(pki, tls_node):
     name = "x" + "\u00e9" * 30
     openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-utf8", "-subj", f"/CN={name}",
@@ -281,6 +319,27 @@ def test_a_strangers_uid_needs_a_key(spawn):
     node.start()
     assert over_unix(path, f"{PREFIX}/node")[0] == 401
     assert over_unix(path, f"{PREFIX}/node", {"X-API-Key": node.key})[0] == 200
+
+
+def test_streams_of_a_uid_end_when_its_role_is_lowered(spawn, tmp_path):
+    conf = tmp_path / "t.conf"
+
+    def allow(role):
+        conf.write_text(f"[api]\nunix_admin_uids = 4242\nunix_role = {role}\n")
+    allow("operator")
+    node = spawn(start=False, arguments=["--config", str(conf)])
+    path = node.dir / "s"
+    node.listen = ("127.0.0.1:0", f"unix:{path}")
+    node.start()
+    connection = UnixConnection(path)
+    connection.request("GET", f"{PREFIX}/events", headers={"Accept": "text/event-stream"})
+    followed = connection.getresponse()
+    assert followed.status == 200
+    allow("reader")
+    node.process.send_signal(signal.SIGHUP)
+    followed.read()
+    connection.close()
+    assert over_unix(path, f"{PREFIX}/node")[0] == 200
 
 
 def test_a_stale_unix_socket_is_taken_over_and_a_live_one_is_not(spawn):
