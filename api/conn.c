@@ -460,7 +460,8 @@ static bool know_tcp_peer(struct conn *c)
 
 	if (uv_tcp_getpeername(&c->uv.tcp, (struct sockaddr *)&ss, &n))
 		return false;
-	c->peer = peer_key_of((struct sockaddr *)&ss);
+	c->address = peer_address_of((struct sockaddr *)&ss);
+	c->peer = peer_key_of(&c->address);
 	(void)uv_tcp_nodelay(&c->uv.tcp, 1);
 	/* a follower may be silent for hours: the kernel finds out whether the client still exists, without a timer here */
 	(void)uv_tcp_keepalive(&c->uv.tcp, 1, KEEPALIVE_PROBE_S);

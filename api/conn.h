@@ -30,7 +30,8 @@ struct conn {
 	bool counted; /* among those of its peer */
 	bool is_unix;
 	unsigned uid, gid; /* unix socket: who is at the other end */
-	struct peer_key peer;
+	struct peer_address address;
+	struct peer_key peer; /* of address */
 
 	struct tls *tls; /* NULL: plain */
 	struct buf in;   /* plain bytes not yet used */

@@ -8,14 +8,20 @@
 #include <strings.h>
 
 #include "api/envelope.h"
+#include "api/forwarded.h"
 #include "api/host_names.h"
 #include "api/request.h"
 #include "base/id.h"
 #include "base/lag.h"
+#include "base/log.h"
 #include "base/own.h"
 
 /* A common name leaves room for "cert:" before it: cut ones would be other callers' names, or no UTF-8. */
-enum { REQUEST_ID_MAX = 64, CERT_NAME = sizeof(((struct caller *)0)->name) - (sizeof("cert:") - 1) };
+enum {
+	GUESS_LOG_MS = 1000,
+	REQUEST_ID_MAX = 64,
+	CERT_NAME = sizeof(((struct caller *)0)->name) - (sizeof("cert:") - 1)
+};
 
 static const char *const role_word[] = {
 	[ROLE_NONE] = "none",         [ROLE_READER] = "reader", [ROLE_TENANT] = "tenant",
@@ -122,22 +128,40 @@ static int authenticate(struct request *q, struct err *e)
 	return r;
 }
 
+/* One line for each address that reaches the limit, but at most one a second. */
+static void log_guesses(struct server *s, const char *address)
+{
+	uint64_t now = uv_now(s->loop);
+
+	if (s->guess_logged_ms && now - s->guess_logged_ms < GUESS_LOG_MS)
+		return;
+	s->guess_logged_ms = now;
+	log_warn("%u wrong API keys from %s within a minute: further ones get 429", s->limits.auth_fails,
+		 address);
+}
+
 /* Wrong keys that come too often from one address are to slow down: 429 instead of 401. A request
  * without a key is no try: any web page can make a browser send those. */
 static int count_failure(struct request *q, struct err *e)
 {
 	struct server *s = q->s;
-	const struct conn *c = q->conn;
 	const char *key = api_key(&q->call);
-	uint64_t now = uv_now(s->loop);
+	struct peer_address client = forwarded_client(&q->call, &s->proxies, &q->conn->address);
+	struct peer_key k = peer_key_of(&client);
+	char address[PEER_TEXT];
+	unsigned n;
 
 	s->auth_failed++;
-	if (c->is_unix || !key || !*key ||
-	    auth_rate_failed(s->auth_rate, &c->peer, now) <= s->limits.auth_fails)
+	if (q->conn->is_unix || !key || !*key)
 		return -ERR_UNAUTHENTICATED;
-	err_set(e, ERR_RATE, "too many wrong API keys from this address: wait %u s with this one",
-		auth_rate_wait(s->auth_rate, &c->peer, now));
-	e->retry_s = auth_rate_wait(s->auth_rate, &c->peer, now);
+	n = auth_rate_failed(s->auth_rate, &k, uv_now(s->loop));
+	(void)peer_address_text(&client, address);
+	if (n == s->limits.auth_fails)
+		log_guesses(s, address);
+	if (n <= s->limits.auth_fails)
+		return -ERR_UNAUTHENTICATED;
+	err_set(e, ERR_RATE, "too many wrong API keys from this address, %s", address);
+	e->retry_s = auth_rate_wait(s->auth_rate, &k, uv_now(s->loop));
 	return -ERR_RATE;
 }
 

@@ -133,7 +133,7 @@ static int lint_request_line(struct span line, struct head *h, struct head_fault
 	return check_target(h->target, f);
 }
 
-static struct span trim(struct span s)
+struct span span_trim(struct span s)
 {
 	while (s.n && (s.p[0] == ' ' || s.p[0] == '\t')) {
 		s.p++;
@@ -157,7 +157,7 @@ static int lint_field(struct span line, struct head *h, struct head_fault *f)
 		return refuse(f, 431, "too many header fields");
 	to = &h->field[h->n];
 	to->name = (struct span){ line.p, (size_t)(colon - line.p) };
-	to->value = trim((struct span){ colon + 1, (size_t)(line.p + line.n - colon - 1) });
+	to->value = span_trim((struct span){ colon + 1, (size_t)(line.p + line.n - colon - 1) });
 	if (!is_token(to->name))
 		return refuse(f, 400, "malformed header name");
 	h->n++;
@@ -255,7 +255,7 @@ bool head_has_token(struct span list, const char *token)
 		const char *comma = memchr(list.p, ',', list.n);
 		size_t n = comma ? (size_t)(comma - list.p) : list.n;
 
-		if (span_is(trim((struct span){ list.p, n }), token))
+		if (span_is(span_trim((struct span){ list.p, n }), token))
 			return true;
 		list.p += n + (comma != NULL);
 		list.n -= n + (comma != NULL);

@@ -64,6 +64,8 @@ struct span head_find(const struct head *h, const char *name);
 /* Is @token in the comma-separated list @list, whatever its case? */
 bool head_has_token(struct span list, const char *token);
 
+/* Without blanks and tabs around it. */
+struct span span_trim(struct span s);
 bool span_is(struct span s, const char *text); /* case-insensitive */
 
 #endif

@@ -10,6 +10,7 @@
  * Root and the daemon's own user have ROOT_PLACES more on unix sockets, which nobody else can take.
  */
 #include <assert.h>
+#include <limits.h>
 #include <unistd.h>
 
 #include "api/conn.h"
@@ -71,6 +72,12 @@ static bool is_root(const struct conn *c)
 	return c->is_unix && (c->uid == 0 || c->uid == geteuid());
 }
 
+/* How many connections may come from its address; those of a proxy are of all its clients. */
+static unsigned share_of(const struct conn *c)
+{
+	return peer_is_in(&c->address, &c->s->proxies) ? UINT_MAX : c->s->limits.per_peer;
+}
+
 bool places_take(struct conn *c)
 {
 	struct server *s = c->s;
@@ -81,9 +88,8 @@ bool places_take(struct conn *c)
 	if (s->n_open >= most && !make_room(s, PLACE_READING, NULL) &&
 	    (!c->known || s->n_open >= most + ROOT_PLACES))
 		return false;
-	if (!c->known && !peer_counts_add(s->peers, &c->peer, s->limits.per_peer) &&
-	    !(make_room(s, PLACE_READING, &c->peer) &&
-	      peer_counts_add(s->peers, &c->peer, s->limits.per_peer)))
+	if (!c->known && !peer_counts_add(s->peers, &c->peer, share_of(c)) &&
+	    !(make_room(s, PLACE_READING, &c->peer) && peer_counts_add(s->peers, &c->peer, share_of(c))))
 		return false;
 	c->counted = !c->known;
 	s->n_open++;

@@ -141,11 +141,33 @@ static void fit_descriptors(struct server_limits *l)
 	l->connections = (unsigned)most;
 }
 
+static int read_proxies(const struct server_config *cfg, struct peer_networks *ret, struct err *e)
+{
+	struct peer_networks nets = { .v = xcalloc(cfg->n_proxies, sizeof(*nets.v)) };
+
+	for (; nets.n < cfg->n_proxies; nets.n++) {
+		const char *text = cfg->proxies[nets.n];
+
+		if (!peer_network_parse(text, &nets.v[nets.n])) {
+			free(nets.v);
+			return err_field(e, ERR_INVALID, "trusted_proxies", text,
+					 "%s is not an address or network", text);
+		}
+	}
+	*ret = nets;
+	return 0;
+}
+
 int server_new(const struct server_config *cfg, struct server **ret, struct err *e)
 {
-	struct server *s = xcalloc(1, sizeof(*s));
+	struct peer_networks proxies;
+	struct server *s;
+	int r = read_proxies(cfg, &proxies, e);
 
-	(void)e;
+	if (r)
+		return r;
+	s = xcalloc(1, sizeof(*s));
+	s->proxies = proxies;
 	s->loop = cfg->loop;
 	s->limits = cfg->limits;
 	fill_limits(&s->limits);
@@ -184,6 +206,7 @@ static void release(struct server *s)
 	router_free(s->router);
 	auth_rate_free(s->auth_rate);
 	peer_counts_free(s->peers);
+	free(s->proxies.v);
 	buf_free(&s->scratch);
 	free(s->stats);
 	free(s);

@@ -60,8 +60,12 @@ struct server_config {
 	/* May the caller of a request whose body has come still do it? NULL: yes. ERR_UNAUTHENTICATED. */
 	int (*still_valid)(struct call *c, struct err *e);
 	void *arg; /* for authenticate and read, and call.server */
+	/* Addresses and networks of proxies that say for whom they pass a request on; borrowed until server_new() returns. */
+	char *const *proxies;
+	size_t n_proxies;
 };
 
+/* ERR_INVALID if one of the proxies is no network. */
 int server_new(const struct server_config *cfg, struct server **ret, struct err *e);
 
 /* Add a listener. *ret_address (may be NULL) gets the address bound, e.g. "127.0.0.1:41873" or "unix:/x". */

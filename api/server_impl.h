@@ -68,6 +68,8 @@ struct server {
 	struct router *router;
 	struct auth_rate *auth_rate;
 	struct peer_counts *peers;
+	struct peer_networks proxies;
+	uint64_t guess_logged_ms; /* uv_now() */
 
 	struct listener_list listeners;
 	struct conn_list conns;

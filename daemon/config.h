@@ -68,6 +68,7 @@ struct config_api {
 	int unix_role, cert_role; /* enum role */
 	int64_t max_connections, max_connections_per_address, max_streams, max_streams_per_caller;
 	int64_t auth_failures_per_minute, drain_seconds;
+	struct config_list trusted_proxies;
 };
 
 struct config_hypervisor {

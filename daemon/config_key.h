@@ -29,8 +29,8 @@ extern const struct value_type type_networks;
 extern const struct value_type type_hex; /* .max: how many digits, exactly */
 extern const struct value_type type_int, type_size, type_mode, type_bool, type_word, type_amount,
 	type_address;
-extern const struct value_type type_hosts, type_listen, type_urls, type_addresses, type_uids, type_ranges, type_types,
-	type_products, type_slots;
+extern const struct value_type type_hosts, type_proxies, type_listen, type_urls, type_addresses, type_uids,
+	type_ranges, type_types, type_products, type_slots;
 
 struct word {
 	const char *name; /* NULL ends */

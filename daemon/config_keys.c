@@ -174,6 +174,11 @@ const struct key config_keys[] = {
 		 "answered 429. A right key is never refused for them, and a request without a key "
 		 "does not count.",
 	  .min = 1, .max = 1000000 },
+	{ "api", "trusted_proxies", &type_proxies, AT(api.trusted_proxies),
+	  .preset = "",
+	  .doc = "Proxies in front of the node. Of a request from one of them the client is the last "
+		 "address in X-Forwarded-For or Forwarded that is none of these; wrong API keys are "
+		 "counted by that. They may have more than max_connections_per_address." },
 	{ "api", "drain_seconds", &type_int, AT(api.drain_seconds),
 	  .preset = "20",
 	  .doc = "At the end, how long answers that are still being sent and steps that are under "

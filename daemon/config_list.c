@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "api/peer.h"
 #include "base/own.h"
 #include "daemon/config_key.h"
 #include "host/pci.h"
@@ -187,6 +188,14 @@ static bool item_host(const struct key *k, const char *text, void *dst)
 	return item_take(text[n] || n > 253 || strspn(text, ".-") ? NULL : xstrdup(text), dst);
 }
 
+static bool item_proxy(const struct key *k, const char *text, void *dst)
+{
+	struct peer_network ignored;
+
+	(void)k;
+	return item_take(peer_network_parse(text, &ignored) ? xstrdup(text) : NULL, dst);
+}
+
 static char *listen_tcp(const char *text)
 {
 	const char *colon = strrchr(text, ':');
@@ -334,6 +343,9 @@ const struct value_type type_hosts = TEXTS(item_host, "host names or IP addresse
 const struct value_type type_urls = TEXTS(item_url, "http:// or https:// URLs");
 const struct value_type type_addresses =
 	TEXTS(item_address, "IPv4 addresses of this host, or 0.0.0.0; QEMU forwards nothing from IPv6");
+const struct value_type type_proxies = TEXTS(
+	item_proxy,
+	"IPv4 or IPv6 addresses, or networks such as 10.0.0.0/8 without bits behind the prefix; not /0");
 
 const struct value_type type_products = TEXTS(item_product, "PCI product ids such as 10de:2335");
 const struct value_type type_slots = TEXTS(item_slot, "PCI addresses such as 0000:18:00.0 or 18:00.0");

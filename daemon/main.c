@@ -244,7 +244,9 @@ static int open_server(struct daemon *d, struct err *e)
 					   .authenticate = api_authenticate,
 					   .read = api_read,
 					   .still_valid = account_still_valid,
-					   .arg = d->api };
+					   .arg = d->api,
+					   .proxies = d->config->api.trusted_proxies.v,
+					   .n_proxies = d->config->api.trusted_proxies.n };
 	int r = server_new(&cfg, &d->server, e);
 
 	if (!r)

@@ -55,6 +55,26 @@ def test_a_log_link_is_good_beside_wrong_keys(spawn):
         node.get(path, key=key).ok()
 
 
+def test_behind_a_proxy_wrong_keys_are_counted_by_client(spawn):
+    node = spawn(options={"api.trusted_proxies": "127.0.0.1, 10.0.0.0/8"})
+    for header, line in (("X-Forwarded-For", "{}"), ("X-Forwarded-For", "203.0.113.9, {}, 10.0.0.1"), ("Forwarded", "for={};proto=https")):
+        mine, other = (f"192.0.2.{len(header) + len(line) + n}" for n in (0, 100))
+        assert guess(node, **{header: line.format(mine)})[-1] == 429
+        assert guess(node, 1, **{header: line.format(other)}) == [401]
+        node.get("/node", headers={header: line.format(mine)}).ok()
+    assert "10 wrong API keys from 192.0.2." in node.log_tail()
+    assert guess(node, 1) == [401], "the proxy itself has none"
+    assert guess(node, 1, **{"X-Forwarded-For": "unknown"}) == [401]
+
+
+def test_who_is_no_proxy_can_not_choose_its_address(spawn):
+    node = spawn()
+    answers = [node.get("/node", key="wrong", headers={name: f"{value}192.0.2.{i}"}).status for i in range(6)
+               for name, value in (("X-Forwarded-For", ""), ("Forwarded", "for="))]
+    assert answers[10:] == [429, 429]
+    refused(node.get("/node", key="wrong"), 429)
+
+
 # ------------------------------------------------------------------ tokens that make tokens
 
 

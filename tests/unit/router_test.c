@@ -115,11 +115,18 @@ static void unknown_paths_match_nothing(void **st)
 
 /* ------------------------------------------------------------------ failed authentications */
 
+static struct peer_key key_of(const void *sa)
+{
+	struct peer_address a = peer_address_of(sa);
+
+	return peer_key_of(&a);
+}
+
 static struct peer_key address(uint32_t ip)
 {
 	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(ip) };
 
-	return peer_key_of((struct sockaddr *)&in);
+	return key_of(&in);
 }
 
 static void limit_holds_for_the_rest_of_the_minute(void **st)
@@ -183,12 +190,61 @@ static void ipv6_counts_by_network_and_mapped_ipv4_as_ipv4(void **st)
 	assert_int_equal(inet_pton(AF_INET6, "2001:db8:1:2::1", &a.sin6_addr), 1);
 	assert_int_equal(inet_pton(AF_INET6, "2001:db8:1:2:ffff::9", &b.sin6_addr), 1);
 	assert_int_equal(inet_pton(AF_INET6, "::ffff:1.2.3.4", &mapped.sin6_addr), 1);
-	ka = peer_key_of((struct sockaddr *)&a);
-	kb = peer_key_of((struct sockaddr *)&b);
-	km = peer_key_of((struct sockaddr *)&mapped);
+	ka = key_of(&a);
+	kb = key_of(&b);
+	km = key_of(&mapped);
 	assert_true(peer_equal(&ka, &kb));
 	assert_true(peer_equal(&km, &k4));
 	assert_false(peer_equal(&ka, &k4));
+}
+
+static void a_network_is_read_and_holds_what_it_should(void **st)
+{
+	static const struct {
+		const char *network, *in, *out;
+	} good[] = {
+		{ "192.0.2.1", "192.0.2.1", "192.0.2.2" },
+		{ "10.0.0.0/8", "10.255.0.1", "11.0.0.0" },
+		{ "192.0.2.128/25", "192.0.2.129", "192.0.2.127" },
+		{ "192.0.2.0/31", "::ffff:192.0.2.1", "192.0.2.2" },
+		{ "::ffff:192.0.2.0/120", "192.0.2.77", "192.0.3.1" },
+		{ "128.0.0.0/1", "255.0.0.1", "127.0.0.1" },
+		{ "::1", "::1", "127.0.0.1" },
+		{ "2001:db8::/33", "2001:db8:7fff::1", "2001:db8:8000::1" },
+		{ "2001:db8::1/128", "2001:db8::1", "2001:db8::2" },
+	};
+	static const char *const bad[] = { "",
+					   "0.0.0.0/0",
+					   "::/0",
+					   "10.0.0.1/8",
+					   "2001:db8::1/64",
+					   "10.0.0.0/33",
+					   "10.0.0.0/",
+					   "10.0.0.0/08",
+					   "10.0.0.0/8/8",
+					   "10.0.0.0/-1",
+					   "10.0.0/8",
+					   "::/129",
+					   "::ffff:0.0.0.0/96",
+					   "proxy.example",
+					   "10.0.0.1:80",
+					   "[::1]",
+					   "fe80::1%eth0" };
+	struct peer_network net = { .bits = 77 };
+	struct peer_address a;
+
+	(void)st;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_false(peer_network_parse(bad[i], &net));
+		assert_int_equal(net.bits, 77);
+	}
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		assert_true(peer_network_parse(good[i].network, &net));
+		assert_true(peer_address_parse(good[i].in, &a));
+		assert_true(peer_is_in(&a, &(struct peer_networks){ &net, 1 }));
+		assert_true(peer_address_parse(good[i].out, &a));
+		assert_false(peer_is_in(&a, &(struct peer_networks){ &net, 1 }));
+	}
 }
 
 static void connections_are_counted_by_address(void **st)
@@ -232,6 +288,7 @@ int main(void)
 		cmocka_unit_test(newest_offender_is_remembered_in_a_full_table),
 		cmocka_unit_test(addresses_with_one_failure_do_not_push_out_one_with_many),
 		cmocka_unit_test(ipv6_counts_by_network_and_mapped_ipv4_as_ipv4),
+		cmocka_unit_test(a_network_is_read_and_holds_what_it_should),
 		cmocka_unit_test(connections_are_counted_by_address),
 		cmocka_unit_test(loopback_is_all_of_127_and_one_of_ipv6),
 	};

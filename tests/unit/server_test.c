@@ -138,7 +138,9 @@ static const struct route routes[] = {
 	{ 0 },
 };
 
-static void start(const struct server_limits *limits)
+static char *const proxies[] = { "127.0.0.1", "10.0.0.0/8", "2001:db8:1::/48" };
+
+static void start_behind(const struct server_limits *limits, size_t n_proxies)
 {
 	static const struct route *const tables[] = { routes, NULL };
 	struct server_config cfg = {
@@ -154,11 +156,18 @@ static void start(const struct server_limits *limits)
 	(void)snprintf(w.cert, sizeof(w.cert), "%s/cert.pem", w.dir);
 	(void)snprintf(w.key, sizeof(w.key), "%s/key.pem", w.dir);
 	assert_int_equal(uv_loop_init(&w.loop), 0);
+	cfg.proxies = proxies;
+	cfg.n_proxies = n_proxies;
 	if (limits)
 		cfg.limits = *limits;
 	assert_int_equal(server_new(&cfg, &w.s, &e), 0);
 	assert_int_equal(server_listen(w.s, &(struct listen_spec){ .address = "127.0.0.1:0" }, bound, &e), 0);
 	w.port = (unsigned)strtoul(strrchr(bound, ':') + 1, NULL, 10);
+}
+
+static void start(const struct server_limits *limits)
+{
+	start_behind(limits, 0);
 }
 
 static void stop(void)
@@ -427,6 +436,106 @@ static void a_request_without_a_key_is_no_try(void **st)
 	}
 	expect(401, WITH("/read", "X-API-Key: guess"));
 	expect(429, WITH("/read", "X-API-Key: guess"));
+	stop();
+}
+
+/* A wrong key with these header lines: its answer says by which address it is counted. */
+static void assert_counted_by(const char *address, const char *lines)
+{
+	auto_free char *request =
+		xasprintf("GET /read HTTP/1.1\r\nHost: h\r\nX-API-Key: guess\r\n%s\r\n", lines);
+	auto_free char *want = xasprintf("from this address, %s\"", address), *first = ask(request),
+		       *second = ask(request);
+
+	assert_status(second, 429);
+	if (!strstr(second, want))
+		fail_msg("%s is counted by another address than %s: %s", lines, address, second);
+}
+
+static void wrong_keys_behind_a_proxy_are_counted_by_client(void **st)
+{
+	static const struct {
+		const char *client, *lines;
+	} is[] = {
+		{ "192.0.2.1", "X-Forwarded-For: 192.0.2.1\r\n" },
+		{ "192.0.2.2", "X-Forwarded-For: 198.51.100.1, 192.0.2.2\r\n" }, /* what it wrote itself */
+		{ "192.0.2.3", "X-Forwarded-For: 198.51.100.1, 192.0.2.3 , 10.1.2.3,127.0.0.1\r\n" },
+		{ "192.0.2.4", "X-Forwarded-For: 198.51.100.1\r\nX-Forwarded-For: 192.0.2.4\r\n" },
+		{ "192.0.2.5", "X-Forwarded-For: 192.0.2.5\r\nX-Forwarded-For: ,10.1.2.3,\r\n" },
+		{ "192.0.2.6", "x-forwarded-for: nonsense, 192.0.2.6:4711\r\n" },
+		{ "192.0.2.7", "X-Forwarded-For: ::ffff:192.0.2.7\r\n" },
+		{ "2001:db8::1", "X-Forwarded-For: 2001:db8::1\r\n" },
+		{ "2001:db8:0:1::1", "X-Forwarded-For: [2001:db8:0:1::1]:80, 2001:db8:1::5\r\n" },
+		{ "10.9.9.9", "X-Forwarded-For: 10.9.9.9, 10.1.2.3\r\n" }, /* all are trusted */
+		{ "192.0.2.8", "Forwarded: for=192.0.2.8\r\n" },
+		{ "192.0.2.9", "Forwarded: for=_hidden, For=\"192.0.2.9:80\";proto=https;by=10.0.0.1\r\n" },
+		{ "2001:db8:0:2::1", "Forwarded: proto=http ; for=\"[2001:db8:0:2::1]:80\"\r\n" },
+		{ "192.0.2.10", "Forwarded: for=192.0.2.10\r\nX-Forwarded-For: 192.0.2.10\r\n" },
+	};
+
+	(void)st;
+	start_behind(&(struct server_limits){ .auth_fails = 1 }, 3);
+	for (size_t i = 0; i < sizeof(is) / sizeof(is[0]); i++)
+		assert_counted_by(is[i].client, is[i].lines);
+	expect(200, WITH("/read", "X-API-Key: reader\r\nX-Forwarded-For: 192.0.2.1"));
+	stop();
+}
+
+static void what_a_proxy_says_badly_is_counted_by_the_proxy(void **st)
+{
+	static const char *const bad[] = {
+		"",
+		"X-Forwarded-For:\r\n",
+		"X-Forwarded-For: unknown\r\n",
+		"X-Forwarded-For: 192.0.2.1, unknown\r\n",
+		"X-Forwarded-For: 192.0.2.1 192.0.2.2\r\n",
+		"X-Forwarded-For: 192.0.2.1:\r\n",
+		"X-Forwarded-For: 192.0.2.1:x\r\n",
+		"X-Forwarded-For: [192.0.2.1]\r\n",
+		"X-Forwarded-For: [2001:db8::1\r\n",
+		"X-Forwarded-For: [2001:db8::1]x\r\n",
+		"X-Forwarded-For: \"192.0.2.1\"\r\n",
+		"X-Forwarded-For: 1922222222222222222222222222222222222222222222222222222222222.0.2.1\r\n",
+		"Forwarded: 192.0.2.1\r\n",
+		"Forwarded: for\r\n",
+		"Forwarded: for=\r\n",
+		"Forwarded: for=\"\r\n",
+		"Forwarded: for=unknown\r\n",
+		"Forwarded: proto=https\r\n",
+		"Forwarded: for=192.0.2.1;for=192.0.2.2\r\n",
+		"Forwarded: for=192.0.2.1\r\nX-Forwarded-For: 192.0.2.2\r\n",
+		"Forwarded: for=_x\r\nX-Forwarded-For: 192.0.2.2\r\n",
+	};
+
+	(void)st;
+	start_behind(&(struct server_limits){ .auth_fails = 1 }, 3);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_counted_by("127.0.0.1", bad[i]);
+	stop();
+}
+
+static void what_others_than_proxies_say_is_ignored(void **st)
+{
+	(void)st;
+	start(&(struct server_limits){ .auth_fails = 1 });
+	assert_counted_by("127.0.0.1", "X-Forwarded-For: 192.0.2.1\r\n");
+	assert_counted_by("127.0.0.1", "Forwarded: for=192.0.2.1\r\n");
+	stop();
+}
+
+static void a_proxy_may_have_more_connections_than_others(void **st)
+{
+	auto_close int a = -1, b = -1;
+
+	(void)st;
+	start_behind(&(struct server_limits){ .per_peer = 1 }, 1);
+	a = dial(w.port);
+	b = dial(w.port);
+	put(a, GET("/say"));
+	put(b, GET("/say"));
+	for (unsigned i = 0; i < 100 && w.calls < 2; i++)
+		turn(20);
+	assert_int_equal(w.calls, 2);
 	stop();
 }
 
@@ -1065,6 +1174,10 @@ int main(void)
 		cmocka_unit_test(roles_and_keys),
 		cmocka_unit_test(wrong_keys_are_slowed_and_nobody_else),
 		cmocka_unit_test(a_request_without_a_key_is_no_try),
+		cmocka_unit_test(wrong_keys_behind_a_proxy_are_counted_by_client),
+		cmocka_unit_test(what_a_proxy_says_badly_is_counted_by_the_proxy),
+		cmocka_unit_test(what_others_than_proxies_say_is_ignored),
+		cmocka_unit_test(a_proxy_may_have_more_connections_than_others),
 		cmocka_unit_test(unix_socket_tells_who_is_there),
 		cmocka_unit_test(plain_http_is_for_loopback_only),
 		cmocka_unit_test(descriptors_are_adopted),
