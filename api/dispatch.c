@@ -81,16 +81,17 @@ static void take(struct request *q, const struct head *h)
 
 /* ------------------------------------------------------------------ who, and may they */
 
+/* NULL: neither header. An empty X-API-Key is no key, but it must not become a user id or certificate. */
 static const char *api_key(const struct call *c)
 {
 	static const char bearer[] = "Bearer ";
 	const char *key = call_header(c, "X-API-Key"), *auth;
 
-	if (key)
+	if (key && *key)
 		return key;
 	auth = call_header(c, "Authorization");
 	if (!auth || strncasecmp(auth, bearer, sizeof(bearer) - 1) != 0)
-		return NULL;
+		return key;
 	auth += sizeof(bearer) - 1;
 	return auth + strspn(auth, " ");
 }

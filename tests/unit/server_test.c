@@ -434,6 +434,7 @@ static void a_request_without_a_key_is_no_try(void **st)
 		expect(401, WITH("/read", "X-API-Key:"));
 		expect(401, WITH("/read", "Authorization: Basic eDp5"));
 	}
+	expect(200, WITH("/read", "X-API-Key:\r\nAuthorization: Bearer reader"));
 	expect(401, WITH("/read", "X-API-Key: guess"));
 	expect(429, WITH("/read", "X-API-Key: guess"));
 	stop();
