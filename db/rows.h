@@ -96,7 +96,8 @@ struct image_row {
 
 int images_add(struct db *db, const struct image_row *row, int64_t *ret_id, struct err *e);
 int images_remove(struct db *db, int64_t id, struct err *e);
-/* Its files as they were when their content was verified: images.h, image_record_read(). "" = not known. *ret malloc'd. */
+/* Its files as they were when their content was verified: images.h, image_record_read(). "" =
+ * not known. *ret malloc'd. */
 int images_files(struct db *db, int64_t id, char **ret, struct err *e);
 int images_set_files(struct db *db, int64_t id, const char *files, struct err *e);
 /* CVMs made from it, or being changed to or from it. */

@@ -442,6 +442,9 @@ static const char *const migrations[] = {
 	" UPDATE workspaces SET held_host_ports = held_host_ports - OLD.held_host_ports WHERE id = OLD.workspace; END;",
 	/* 8: the size a data disk was seen to have (0: it was never made), and the files of an image as they were when their content was
 	 * last verified. Of older rows: a guest that ran had a disk, and any size will do; files are not known. */
+	/* 8: the size a data disk was seen to have (0: it was never made), and the files of an
+	 * image as they were when their content was last verified. Of older rows: a guest that
+	 * ran had a disk, and any size will do; files are not known. */
 	"ALTER TABLE cvms ADD COLUMN disk_made INTEGER NOT NULL DEFAULT 0 CHECK (disk_made >= 0);"
 	"UPDATE cvms SET disk_made = 1 WHERE observed <> 'absent' OR stopped_ms > 0 OR instance_id <> ''"
 	" OR boot_progress <> '';"

@@ -55,13 +55,15 @@ int image_verify(const char *dir, const char *name, struct image *ret, struct im
 /* [job] metadata.json of an already verified image. */
 int image_boot_read(const char *dir, struct image_boot *ret, struct err *e);
 
-/* [job] The files of image folder @dir as they are now: sizes and times, to be held against later. *ret malloc'd. */
+/* [job] The files of image folder @dir as they are now: sizes and times, to be held against
+ * later. *ret malloc'd. */
 int image_record_read(const char *dir, char **ret, struct err *e);
-/* [job] Are they as in @record? -ERR_NOT_FOUND: the folder, or a file of it, is missing; -ERR_CONFLICT: a file was changed or added, or
- * nothing is recorded (""). *e names the file. */
+/* [job] Are they as in @record? -ERR_NOT_FOUND: the folder, or a file of it, is missing;
+ * -ERR_CONFLICT: a file was changed or added, or nothing is recorded (""). *e names the file. */
 int image_record_check(const char *dir, const char *record, struct err *e);
-/* [job] The same; where they differ the content is hashed and held against @hash. On success *ret is NULL, or the record as it is now
- * (malloc'd). ERR_HOST if it is not the image, *e names the file; ERR_UNAVAILABLE if the job was cancelled. */
+/* [job] The same; where they differ the content is hashed and held against @hash. On success
+ * *ret is NULL, or the record as it is now (malloc'd). ERR_HOST if it is not the image, *e names
+ * the file; ERR_UNAVAILABLE if the job was cancelled. */
 int image_check(const char *dir, const char *name, const char *hash, const char *record, char **ret,
 		struct err *e);
 
@@ -71,14 +73,17 @@ struct image_known {
 	char hash[SHA256_HEX];
 };
 
-/* [job] Import from @source, a folder or a tar file (any compression libarchive knows): unpack or copy to a temporary folder
- * under @store, verify, fsync, rename to <store>/<name>. @known: all images that are recorded, ended by an empty name; NULL: none.
- * An image of that name with another hash is ERR_CONFLICT. Is there a folder of that name already, then it has to verify to the same
- * hash (left over from a crash before the row was written), or is replaced if the hash is the recorded one. */
+/* [job] Import from @source, a folder or a tar file (any compression libarchive knows): unpack
+ * or copy to a temporary folder under @store, verify, fsync, rename to <store>/<name>. @known:
+ * all images that are recorded, ended by an empty name; NULL: none. An image of that name with
+ * another hash is ERR_CONFLICT. Is there a folder of that name already, then it has to verify to
+ * the same hash (left over from a crash before the row was written), or is replaced if the hash
+ * is the recorded one. */
 int image_import(const char *store, const char *source, const char *name, const struct image_known *known,
 		 struct image *ret, struct err *e);
 
-/* [job] Remove the folder of image @name (NULL: none), and temporary files that no process works on any longer. */
+/* [job] Remove the folder of image @name (NULL: none), and temporary files that no process works
+ * on any longer. */
 int image_remove_files(const char *store, const char *name, struct err *e);
 
 /* Family and version of "<family>-<x.y.z[.w]>": false if it has no version. */

@@ -345,7 +345,8 @@ static const char *known_hash(const struct image_known *known, const char *name)
 	return NULL;
 }
 
-/* The folder of that name is not the image that is recorded, and what was brought is: it takes its place. */
+/* The folder of that name is not the image that is recorded, and what was brought is: it takes
+ * its place. */
 static int repair(const char *temp, const char *path, struct err *e)
 {
 	if (renameat2(AT_FDCWD, temp, AT_FDCWD, path, RENAME_EXCHANGE) < 0)
@@ -373,7 +374,8 @@ static int publish(const char *store, const char *temp, const char *known, const
 	return file_sync_dir(store, e);
 }
 
-/* Another process may take it for a left-over before it is locked; then it is gone, or about to be. */
+/* Another process may take it for a left-over before it is locked; then it is gone, or about to
+ * be. */
 static bool lock_temp(const char *temp, int *ret)
 {
 	auto_close int fd = open(temp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -440,7 +442,8 @@ int image_import(const char *store, const char *source, const char *name, const 
 	if (make_temp(store, &temp, &fd, e) < 0)
 		return -(int)e->code;
 	r = import_into(store, temp, fd, source, name, known, &img, e);
-	/* Gone after the rename; there after a failure, when the image was known already, or what was there before a repair. */
+	/* Gone after the rename; there after a failure, when the image was known already, or
+	 * what was there before a repair. */
 	file_remove_tree(temp, &ignored);
 	if (r < 0)
 		return r;

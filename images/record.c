@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * record.c - is an image still what was verified?
  *
- * Hashing gigabytes at each start of a guest is too slow. So size and time of change of each file are
- * recorded when the content was verified, as one line "SIZE MTIME_NS NAME" each. As long as they are the
- * same the content is taken to be the same. When they are not, only the content can tell (image_check()):
- * a backup that was put back has new times. The record is renewed then, and read twice around the hashing,
- * so that a file that is written meanwhile is seen.
+ * Hashing gigabytes at each start of a guest is too slow. So size and time of change of each file
+ * are recorded when the content was verified, as one line "SIZE MTIME_NS NAME" each. As long as
+ * they are the same the content is taken to be the same. When they are not, only the content can
+ * tell (image_check()): a backup that was put back has new times. The record is renewed then, and
+ * read twice around the hashing, so that a file that is written meanwhile is seen.
  */
 #include <dirent.h>
 #include <errno.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * check_files.c - are the files there that the rows speak of? For teepod --check-db, beside a daemon or without one.
+ * check_files.c - are the files there that the rows speak of? For teepod --check-db, beside a
+ * daemon or without one.
  *
- * Nothing is changed. Disks are looked at from outside (kind and size); images whose files have other sizes or
- * times than recorded are hashed.
+ * Nothing is changed. Disks are looked at from outside (kind and size); images whose files have
+ * other sizes or times than recorded are hashed.
  */
 #include <stdlib.h>
 

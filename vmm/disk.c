@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  * disk.c - the data disk: a qcow2 file, whole or not there, and never replaced unasked.
  *
- * qemu-img writes beside the final name; the file is synced and then renamed, so a disk that exists is
- * a disk that was finished. The row says afterwards that the disk was made (cvms.disk_made, in GiB). So
- * a crash in between leaves a disk that the row does not know, which is taken as it is, and never a row
- * that knows a disk that was not made. Once the row says so, a disk that is missing or is another one is
- * an error: an empty disk in its place would look to the guest like the loss of all its data. Only its
- * owner may ask for that (new_disk).
+ * qemu-img writes beside the final name; the file is synced and then renamed, so a disk that
+ * exists is a disk that was finished. The row says afterwards that the disk was made
+ * (cvms.disk_made, in GiB). So a crash in between leaves a disk that the row does not know, which
+ * is taken as it is, and never a row that knows a disk that was not made. Once the row says so, a
+ * disk that is missing or is another one is an error: an empty disk in its place would look to the
+ * guest like the loss of all its data. Only its owner may ask for that (new_disk).
  *
- * A disk may be smaller than the row's disk_gib, by a growth whose job was given up: disk_made is the
- * size that was seen to be there.
+ * A disk may be smaller than the row's disk_gib, by a growth whose job was given up: disk_made is
+ * the size that was seen to be there.
  */
 #include <assert.h>
 #include <endian.h>

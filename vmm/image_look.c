@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * image_look.c - are the files of images as they were when they were verified? For those who list images.
+ * image_look.c - are the files of images as they were when they were verified? For those who list
+ * images.
  *
- * Only sizes and times are compared, in a job: the folder may be on a file system that does not answer. Then
- * the answer is "unknown" when the time is up, and the job keeps its values until it returns.
+ * Only sizes and times are compared, in a job: the folder may be on a file system that does not
+ * answer. Then the answer is "unknown" when the time is up, and the job keeps its values until it
+ * returns.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * leftovers.c - temporary files in the state folder that a killed daemon left.
  *
- * All are written beside their final name and renamed. Called at the start, before any operation goes on, by the
- * process that holds the state lock: so nothing of this is being written. Only names that the daemon gives are
- * removed: in the shared folder a guest that runs may have files of its own. The image store may be shared with
- * other nodes, and has locks (images/import.c).
+ * All are written beside their final name and renamed. Called at the start, before any operation
+ * goes on, by the process that holds the state lock: so nothing of this is being written. Only
+ * names that the daemon gives are removed: in the shared folder a guest that runs may have files
+ * of its own. The image store may be shared with other nodes, and has locks (images/import.c).
  */
 #include <dirent.h>
 #include <fnmatch.h>

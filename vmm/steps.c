@@ -112,6 +112,12 @@ static int share_files(const struct step_job *j, const char *shared, const struc
 	return r;
 }
 
+static int check_image(struct step_job *j, struct err *e)
+{
+	return image_check(j->image_dir, j->cvm.image_name, j->cvm.image_hash, j->image_files,
+			   &j->image_files_now, e);
+}
+
 int step_files(struct step_job *j, struct err *e)
 {
 	auto_free char *logs = below(j, "logs"), *shared = below(j, "shared");
@@ -121,8 +127,7 @@ int step_files(struct step_job *j, struct err *e)
 	int r = step_disk_check(j, e);
 
 	if (!r)
-		r = image_check(j->image_dir, j->cvm.image_name, j->cvm.image_hash, j->image_files,
-				&j->image_files_now, e);
+		r = check_image(j, e);
 	if (!r)
 		r = image_boot_read(j->image_dir, &boot, e);
 	/* Closed to others before anything is in it: what a guest is given, says and stores concerns no other user. */
@@ -265,9 +270,10 @@ static int do_signal(struct step_job *j, struct err *e)
 
 int step_signal(struct step_job *j, struct err *e)
 {
-	/* Before the guest is ended: one that runs still has a disk that was removed. */
 	int r = step_disk_check(j, e);
 
+	if (!r && (!*j->change.op || j->change.image == j->cvm.image))
+		r = check_image(j, e);
 	return r || j->force ? r : press_button(j, true, e);
 }
 
@@ -317,7 +323,12 @@ static int unsave_disk(struct vmm *v, struct op_run *o, const struct cvm_row *c,
 /* QEMU may have paused it since, and that event may have been seen before this is written: look again. */
 int step_save_started(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
+	/* An operation that an older release began may have passed the step that records the disk. */
+	int r = c->disk_made ? 0 : cvms_set_disk(v->db, c->id, c->disk_gib, 1, e);
+
 	(void)o;
+	if (r)
+		return r;
 	observe_look(v, c->uuid);
 	return observe_apply(v, c, OBSERVED_RUNNING, e);
 }
@@ -326,8 +337,9 @@ int step_save_started(struct vmm *v, struct op_run *o, const struct cvm_row *c, 
 int step_save_signal(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
 	bool pressed = !o->force || o->row.kind == OP_SHUTDOWN;
+	int r = step_save_files(v, o, c, e);
 
-	return pressed && c->observed == OBSERVED_PAUSED ? step_save_started(v, o, c, e) : 0;
+	return !r && pressed && c->observed == OBSERVED_PAUSED ? step_save_started(v, o, c, e) : r;
 }
 
 static int enter_running(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)

@@ -23,9 +23,11 @@ enum {
 	}
 
 /* steps.c [job] */
-/* The CVM's disk is there as recorded, if it was ever made; then the power button, unless the job is forced. */
+/* Before a guest is ended that is to be started again: its disk and its image are there, as
+ * recorded. One that runs has them open even when they were removed. Then the power button, unless
+ * the job is forced. */
 int step_signal(struct step_job *j, struct err *e);
-/* The first half of that. A job that is to make a new disk needs none. */
+/* The disk is there as recorded, if it was ever made. A job that is to make a new one needs none. */
 int step_disk_check(const struct step_job *j, struct err *e);
 int step_destroy(struct step_job *j, struct err *e);
 int step_files(struct step_job *j, struct err *e);

@@ -468,7 +468,8 @@ void vmm_image_import(struct vmm *v, const char *source, const char *name, int64
 void vmm_image_delete(struct vmm *v, const char *name, void (*done)(void *arg, const struct err *e),
 		      void *arg);
 
-/* Are the files of images and the disks of CVMs as their rows say? One line a finding into @out; returns their number. Opens read-only. */
+/* Are the files of images and the disks of CVMs as their rows say? One line a finding into @out;
+ * returns their number. Opens read-only. */
 struct buf;
 int vmm_check_files(const char *state_dir, const char *images_dir, struct buf *out, struct err *e);
 

@@ -403,7 +403,8 @@ void guests_close(struct vmm *v);
 
 /* ------------------------------------------------------------------ image_store.c */
 void images_import_demo(struct vmm *v);
-/* leftovers.c: remove temporary files that a killed daemon left in its state folder. Before anything writes there. */
+/* leftovers.c: remove temporary files that a killed daemon left in its state folder. Before
+ * anything writes there. */
 void leftovers_remove(const char *state_dir);
 /* After the start: remove what imports left, and hold all images against what is recorded. */
 void images_check(struct vmm *v);

@@ -284,6 +284,23 @@ def test_no_guest_starts_from_an_image_that_was_changed(stored, spoil):
     assert sorted(p.name for p in folder.parent.iterdir()) == sorted(names(node))
 
 
+@pytest.mark.parametrize("spoil", [flip, lose_folder])
+def test_a_restart_leaves_a_guest_alone_whose_image_was_changed(stored, spoil):
+    node, source, folder, _ = stored
+    cvm = node.create(image=NAME)
+    pids = cvm.pids()
+    spoil(folder)
+    for ask in (lambda: cvm.ask("restart", force=True),
+                lambda: node.api("PATCH", f"/cvms/{cvm.uuid}", json={"vcpu": 2, "allow_restart": True})):
+        operation = node.operation(ask().ok().headers["x-operation-id"], wait=60)
+        assert operation["state"] == "failed" and NAME in str(operation["error"]), operation
+        assert cvm.pids() == pids and cvm.status == "running"
+    bring(node, source).ok()
+    cvm.do("restart", force=True)
+    cvm.becomes("running")
+    assert cvm.pids() != pids
+
+
 def test_the_error_of_a_start_names_the_file(stored):
     node, _, folder, _ = stored
     cvm = node.create(image=NAME, stopped=True)

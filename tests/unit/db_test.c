@@ -209,6 +209,10 @@ static void a_file_of_schema_1_is_copied_and_migrated_with_what_it_holds(void **
 
 	(void)st;
 	write_version_1();
+	assert_int_equal(sqlite3_open(path, &old), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(old, "UPDATE cvms SET observed = 'off' WHERE id = 1", NULL, NULL, NULL),
+			 SQLITE_OK);
+	(void)sqlite3_close(old);
 	assert_int_equal(db_open(path, &db, &e), 0);
 	assert_int_equal(count(db, "PRAGMA user_version"), db_schema_version());
 	assert_int_equal(cvms_get(db, 1, &c, &e), 0);
@@ -219,6 +223,10 @@ static void a_file_of_schema_1_is_copied_and_migrated_with_what_it_holds(void **
 	assert_string_equal(c.networks, "");
 	assert_string_equal(c.gpu_attach, "");
 	assert_false(c.hugepages || c.pin_numa || c.gpus);
+	/* A guest that ran had a disk, of whatever size. */
+	assert_int_equal(count(db, "SELECT disk_made FROM cvms WHERE id = 1"), 1);
+	assert_int_equal(count(db, "SELECT disk_made FROM cvms WHERE id = 2"), 0);
+	assert_int_equal(count(db, "SELECT count(*) FROM images WHERE files <> ''"), 0);
 	assert_int_equal(count(db, "SELECT count(*) FROM ports WHERE vm_port = other_vm_port"), 2);
 	assert_int_equal(count(db, "SELECT count(*) FROM history h JOIN cvms c ON c.uuid = h.cvm_uuid"
 				   " AND c.revision = h.revision WHERE h.changed = '[\"created\"]'"),
