@@ -18,6 +18,7 @@
 #include <time.h>
 
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/x509.h>
 
 #include "base/own.h"
@@ -112,14 +113,25 @@ static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n
 	return SSL_TLSEXT_ERR_OK;
 }
 
+/* A key of the certificate's kind is refused when it is loaded, one of another kind when it is checked. */
+static int load_key(SSL_CTX *ctx, const char *cert, const char *key, struct err *e)
+{
+	bool loaded = SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) == 1;
+
+	if (loaded && SSL_CTX_check_private_key(ctx) == 1)
+		return 0;
+	if (loaded || (ERR_GET_LIB(ERR_peek_last_error()) == ERR_LIB_X509 &&
+		       ERR_GET_REASON(ERR_peek_last_error()) == X509_R_KEY_VALUES_MISMATCH))
+		return err_field(e, ERR_INVALID, "tls_key", key,
+				 "tls_key %s: not the key of the certificate in tls_cert, %s", key, cert);
+	return ssl_error(e, "tls_key", key);
+}
+
 static int load_pair(SSL_CTX *ctx, const char *cert, const char *key, struct err *e)
 {
 	if (SSL_CTX_use_certificate_chain_file(ctx, cert) != 1)
 		return ssl_error(e, "tls_cert", cert);
-	if (SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1 ||
-	    SSL_CTX_check_private_key(ctx) != 1)
-		return ssl_error(e, "tls_key", key);
-	return 0;
+	return load_key(ctx, cert, key, e);
 }
 
 static int load_client_ca(SSL_CTX *ctx, const char *file, bool required, struct err *e)
@@ -174,6 +186,45 @@ int tls_context(const char *cert, const char *key, const char *client_ca, bool c
 	}
 	*ret = ctx;
 	return 0;
+}
+
+/* ------------------------------------------------------------------ dates */
+
+static int out_of_date(struct err *e, const char *field, const char *file, const X509 *x)
+{
+	bool early = X509_cmp_current_time(X509_get0_notBefore(x)) > 0;
+	const ASN1_TIME *at = early ? X509_get0_notBefore(x) : X509_get0_notAfter(x);
+	char name[128] = "", date[40] = "";
+	struct tm tm;
+
+	(void)X509_NAME_oneline(X509_get_subject_name(x), name, sizeof(name));
+	if (ASN1_TIME_to_tm(at, &tm) == 1)
+		(void)strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	return err_field(e, ERR_INVALID, field, file, "%s %s: the certificate %s %s %s", field, file, name,
+			 early ? "is not valid before" : "has expired on", date);
+}
+
+static bool is_valid_now(const X509 *x)
+{
+	return X509_cmp_current_time(X509_get0_notBefore(x)) < 0 &&
+	       X509_cmp_current_time(X509_get0_notAfter(x)) > 0;
+}
+
+int tls_check_dates(const char *field, const char *file, bool all, struct err *e)
+{
+	BIO *b = BIO_new_file(file, "r");
+	unsigned good = 0;
+	int r = 0;
+
+	for (X509 *x; b && (!r || !all) && (x = PEM_read_bio_X509(b, NULL, NULL, NULL)); X509_free(x)) {
+		if (is_valid_now(x))
+			good++;
+		else
+			r = out_of_date(e, field, file, x);
+	}
+	BIO_free(b);
+	ERR_clear_error();
+	return !all && good ? 0 : r;
 }
 
 /* ------------------------------------------------------------------ connection */

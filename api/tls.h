@@ -17,6 +17,10 @@
 int tls_context(const char *cert, const char *key, const char *client_ca, bool client_required, SSL_CTX **ret,
 		struct err *e);
 
+/* Is every certificate in the PEM file valid now; without @all, one of them? The error begins with @field
+ * and @file. What is no certificate is passed over: tls_context() has looked. */
+int tls_check_dates(const char *field, const char *file, bool all, struct err *e);
+
 struct tls;
 
 /* Server side of one connection; what has to go to the peer is appended to @wire. */

@@ -46,6 +46,13 @@ static int with_config(const struct options *o)
 		(void)utf8_print(stderr, errors.data);
 		return EXIT_CONFIG;
 	}
+	if (o->action == ACTION_CHECK_CONFIG)
+		config_check_dates(c, &errors);
+	if (errors.len) {
+		config_free(c);
+		(void)fputs(errors.data, stderr);
+		return EXIT_CONFIG;
+	}
 	if (o->action == ACTION_PRINT_CONFIG)
 		config_print(c, &text);
 	else

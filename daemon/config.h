@@ -205,6 +205,10 @@ struct config {
  * *ret untouched. Takes no locks, makes no files, may be called again at any time. */
 int config_load(const struct options *o, struct config **ret, struct buf *errors);
 
+/* Certificates that are out of date, one a line. No reason not to start: the unix socket works, and a renewed one
+ * is taken by SIGHUP. --check-config counts them as mistakes. */
+void config_check_dates(const struct config *c, struct buf *out);
+
 void config_free(struct config *c);
 
 /* What a reload found. Each list holds "section.key: old -> new", in the order of the table. */

@@ -125,6 +125,21 @@ static void check_ranges(const struct config *c, struct buf *errors)
 					 r->v[i].from, r->v[i].to, r->v[k].from, r->v[k].to);
 }
 
+static void check_dates(const struct config *c, const char *name, const char *file, bool all, struct buf *out)
+{
+	struct err e;
+
+	if (*file && tls_check_dates(name, file, all, &e))
+		complain(c, "api", name, out, "%s", e.text + strlen(name) + 1);
+}
+
+/* One valid authority of several is enough. */
+void config_check_dates(const struct config *c, struct buf *out)
+{
+	check_dates(c, "tls_cert", c->api.tls_cert, true, out);
+	check_dates(c, "tls_client_ca", c->api.tls_client_ca, false, out);
+}
+
 static void check_ports(const struct config *c, struct buf *errors)
 {
 	const struct config_ports *p = &c->ports;

@@ -20,9 +20,9 @@ struct reading {
 	const char *file;
 	FILE *f;
 	unsigned line;
-	bool skip;  /* inside an unknown section, already reported */
-	bool *seen; /* keys set by this file: a second time, a list grows */
-	char *text; /* getline()'s */
+	bool skip;      /* inside an unknown section, already reported */
+	unsigned *seen; /* lines that set each key; a second time, a list grows, and all else is a mistake */
+	char *text;     /* getline()'s */
 	size_t cap;
 	struct buf *errors;
 };
@@ -223,10 +223,16 @@ static int take_value(void *arg, const char *section, const char *name, const ch
 		return 1;
 	}
 	k = find_or_complain(section, name, origin, r->errors);
-	if (k) {
+	if (!k)
+		return 1;
+	if (r->seen[key_row(k)] && !k->type->item_size)
+		buf_printf(
+			r->errors,
+			"%s: [%s] %s: \"%.200s\" is its second value, line %u has the first: only a list may be given several times\n",
+			origin, section, name, value, r->seen[key_row(k)]);
+	else
 		config_assign(r->c, k, value, r->seen[key_row(k)], origin, r->errors);
-		r->seen[key_row(k)] = true;
-	}
+	r->seen[key_row(k)] = r->line;
 	return 1;
 }
 

@@ -97,9 +97,15 @@ static bool parse_host(const struct key *k, const char *text, void *dst)
 	return keep_text(k, text, good, dst);
 }
 
+/* Paths become parts of QEMU's options, libvirt's configuration and URIs, each with quoting of its own. */
+static bool unquoted(const char *s)
+{
+	return printable(s) && !strpbrk(s, ",\"'\\");
+}
+
 static bool parse_path(const struct key *k, const char *text, void *dst)
 {
-	return keep_text(k, text, *text == '/' && strlen(text) < 1024 && printable(text), dst);
+	return keep_text(k, text, *text == '/' && strlen(text) < 1024 && unquoted(text), dst);
 }
 
 static bool parse_uri(const struct key *k, const char *text, void *dst)
@@ -113,7 +119,7 @@ static bool parse_uri(const struct key *k, const char *text, void *dst)
 
 		if (!strncmp(text, known[i], n) &&
 		    (known[i][n - 1] == '/' || strspn(text + n, "?") || !text[n]))
-			return keep_text(k, text, strlen(text) < 512 && printable(text), dst);
+			return keep_text(k, text, strlen(text) < 512 && unquoted(text), dst);
 	}
 	return false;
 }
@@ -357,7 +363,8 @@ const struct value_type type_slug =
 	TEXT(parse_slug, "up to 63 lower-case letters, digits and hyphens, starting with a letter");
 const struct value_type type_host = TEXT(parse_host, "a host name");
 const struct value_type type_url = TEXT(parse_url, "an http:// or https:// URL");
-const struct value_type type_path = TEXT(parse_path, "an absolute path");
+const struct value_type type_path =
+	TEXT(parse_path, "an absolute path without commas, quotes and backslashes");
 const struct value_type type_uri = TEXT(
 	parse_uri, "a libvirt connection: qemu:///system, qemu+unix:///system?socket=/path or qemu:///embed");
 const struct value_type type_networks = TEXT(parse_networks, "a list of user and bridge:NAME, at most 8");

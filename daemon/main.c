@@ -93,6 +93,12 @@ static struct api_settings api_settings_of(const struct config *c)
 				      .max_streams_per_caller = (unsigned)c->api.max_streams_per_caller };
 }
 
+static void warn(const struct buf *lines)
+{
+	for (const char *line = lines->data, *end; line && (end = strchr(line, '\n')); line = end + 1)
+		log_warn("%.*s", (int)(end - line), line);
+}
+
 static void log_names(const char *what, const struct config_list *names)
 {
 	for (size_t i = 0; i < names->n; i++)
@@ -144,6 +150,7 @@ static void on_reload_found(void *arg, struct reload_found *f)
 	if (d->stopping)
 		return;
 	good = take_config(d, f);
+	warn(&f->warnings);
 	if (f->tls)
 		server_set_tls(d->server, f->tls);
 	else if (f->tls_err.code)
@@ -290,6 +297,7 @@ static int start(struct daemon *d, struct err *e)
 {
 	const struct signal_calls calls = { .reload = on_reload, .stop = on_stop, .arg = d };
 	struct api_settings api = api_settings_of(d->config);
+	auto_buf struct buf warnings = { 0 };
 	/* 0711: the hypervisor's user has to pass through on its way to disks and images, not to look around. */
 	int r = file_mkdirs(d->config->node.state_dir, 0711, e);
 
@@ -301,6 +309,8 @@ static int start(struct daemon *d, struct err *e)
 		r = settings_measure(d->config, &d->host, e);
 	if (r)
 		return r;
+	config_check_dates(d->config, &warnings);
+	warn(&warnings);
 	d->images_dir = dev_images_dir();
 	make_settings(d, &d->settings);
 	d->reload = (struct reload){ .loop = &d->loop,

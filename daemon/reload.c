@@ -28,6 +28,7 @@ static void read_work(void *arg)
 	struct reload_found *f = &g->found;
 
 	(void)config_load(g->options, &f->config, &f->errors);
+	config_check_dates(g->running, &f->warnings);
 	/* Certificates are renewed also while the configuration has a mistake. */
 	if (*a->tls_cert)
 		(void)tls_context(a->tls_cert, a->tls_key, set_or_null(a->tls_client_ca),
@@ -38,6 +39,7 @@ static void reading_free(struct reading *g)
 {
 	config_free(g->found.config);
 	buf_free(&g->found.errors);
+	buf_free(&g->found.warnings);
 	SSL_CTX_free(g->found.tls);
 	free(g);
 }

@@ -11,10 +11,10 @@
 
 /* What was read; the receiver takes what it wants and leaves NULL in its place. */
 struct reload_found {
-	struct config *config; /* NULL: errors say why */
-	struct buf errors;
-	SSL_CTX *tls;       /* NULL: no certificate is configured, or tls_err says why */
-	struct err tls_err; /* code 0 = none */
+	struct config *config;       /* NULL: errors say why */
+	struct buf errors, warnings; /* lines */
+	SSL_CTX *tls;                /* NULL: no certificate is configured, or tls_err says why */
+	struct err tls_err;          /* code 0 = none */
 };
 
 struct reload {

@@ -7,6 +7,7 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -142,6 +143,91 @@ def test_sighup_takes_what_may_change_and_refuses_a_bad_file(spawn, tmp_path):
     node.process.send_signal(signal.SIGHUP)
     until("the mistake is logged", lambda: "nonsense" in node.log_tail(), 10)
     assert "second.one" in types()
+
+
+def check(tmp_path, text):
+    conf = tmp_path / "t.conf"
+    conf.write_text(text)
+    done = teepod("--check-config", "--config", conf)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("section, key", [("node", "state_dir"), ("images", "dir"), ("hypervisor", "embed_root"), ("hypervisor", "emulator"),
+                                          ("cvm", "volumes_dir"), ("api", "tls_cert"), ("hypervisor", "qgs_socket")])
+@pytest.mark.parametrize("value", ["/srv/a,b", '/srv/a"b', "/srv/a'b", "/srv/a\\b", '"/srv/a"'])
+def test_a_path_with_a_comma_or_quote_is_refused_with_field_value_and_rule(tmp_path, section, key, value):
+    status, said = check(tmp_path, f"[{section}]\n{key} = {value}\n")
+    assert status == 1
+    assert f't.conf:2: [{section}] {key}: "{value}" is not allowed: an absolute path without commas, quotes' in said, said
+
+
+def test_a_folder_of_dev_and_a_uri_follow_the_same_rule(tmp_path):
+    done = teepod("--check-config", "--dev", tmp_path / "a,b")
+    assert done.returncode == 1 and "[node] state_dir" in done.stderr and "without commas" in done.stderr, done.stderr
+    done = teepod("--check-config", "--hypervisor", "qemu:///embed?root=/srv/a,b")
+    assert done.returncode == 1 and "[hypervisor] uri" in done.stderr and "/srv/a,b" in done.stderr, done.stderr
+
+
+def test_a_key_given_twice_in_a_file_is_refused_unless_it_is_a_list(tmp_path):
+    status, said = check(tmp_path, "[node]\nid = 1\n[ports]\nrange = 20000\nrange = 20001\n[node]\nid = 2\n")
+    assert status == 1
+    assert 't.conf:7: [node] id: "2" is its second value, line 2 has the first: only a list may be given several times' in said, said
+    assert "range" not in said
+    # In another file it wins over the first: that is what drop-ins are for.
+    (tmp_path / "t.conf.d").mkdir()
+    (tmp_path / "t.conf.d" / "a.conf").write_text("[node]\nid = 2\n")
+    assert check(tmp_path, "[node]\nid = 1\n") == (0, "")
+
+
+def certificate(folder, name, days=10, kind=("rsa:2048",), not_before=None):
+    """A self-signed one; with negative @days one that has expired."""
+    command = ["openssl", "req", "-x509", "-newkey", *kind, "-nodes", "-keyout", folder / f"{name}.key", "-subj", f"/CN={name}",
+               "-out", folder / f"{name}.pem", "-days", "1"]
+    subprocess.run(command, check=True, capture_output=True)
+    (folder / "ca").mkdir(exist_ok=True)
+    (folder / "ca" / "index").write_text("")
+    config = folder / "ca" / "conf"
+    config.write_text("[ca]\ndefault_ca = a\n[a]\nrand_serial = yes\ndefault_md = sha256\npolicy = p\n"
+                      f"database = {folder}/ca/index\nnew_certs_dir = {folder}/ca\n[p]\ncommonName = supplied\n")
+    start, end = (time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + 86400 * d)) for d in sorted((not_before or -20, days)))
+    request = folder / f"{name}.csr"
+    subprocess.run(["openssl", "req", "-new", "-key", folder / f"{name}.key", "-subj", f"/CN={name}", "-out", request], check=True,
+                   capture_output=True)
+    subprocess.run(["openssl", "ca", "-batch", "-config", config, "-selfsign", "-keyfile", folder / f"{name}.key", "-in", request, "-notext",
+                    "-startdate", start, "-enddate", end, "-out", folder / f"{name}.pem"], check=True, capture_output=True)
+    return folder / f"{name}.pem", folder / f"{name}.key"
+
+
+def tls_lines(cert, key, more=""):
+    return f"[api]\nlisten = 127.0.0.1:0\ntls_cert = {cert}\ntls_key = {key}\n{more}"
+
+
+def test_certificates_that_can_not_serve_are_named_with_file_and_reason(tmp_path):
+    good, expired, early = (certificate(tmp_path, "good"), certificate(tmp_path, "expired", days=-3),
+                            certificate(tmp_path, "early", days=30, not_before=5))
+    other_kind = certificate(tmp_path, "ec", kind=("ec", "-pkeyopt", "ec_paramgen_curve:P-256"))
+    assert check(tmp_path, tls_lines(*good)) == (0, "")
+    for (cert, key), line, reason in (((expired[0], expired[1]), 3, f"tls_cert: {expired[0]}: the certificate /CN=expired has expired on 20"),
+                                      ((early[0], early[1]), 3, f"tls_cert: {early[0]}: the certificate /CN=early is not valid before 20"),
+                                      ((good[0], early[1]), 4, f"tls_key: {early[1]}: not the key of the certificate in tls_cert, {good[0]}"),
+                                      ((good[0], other_kind[1]), 4, f"tls_key: {other_kind[1]}: not the key of the certificate"),
+                                      ((good[0], tmp_path / "none"), 4, f"tls_key: {tmp_path / 'none'}: No such file"),
+                                      ((tmp_path, good[1]), 3, f"tls_cert: {tmp_path}: ")):
+        status, said = check(tmp_path, tls_lines(cert, key))
+        assert status == 1 and f"t.conf:{line}: [api] {reason}" in said, said
+    authorities = tmp_path / "authorities.pem"
+    for names, status in ((("expired", "good"), 0), (("expired", "early"), 1)):
+        authorities.write_text("".join((tmp_path / f"{name}.pem").read_text() for name in names))
+        got, said = check(tmp_path, tls_lines(*good, f"tls_client = optional\ntls_client_ca = {authorities}\n"))
+        assert got == status and (not status or f"t.conf:6: [api] tls_client_ca: {authorities}: the certificate" in said), said
+
+
+def test_a_node_whose_certificate_has_expired_starts_and_warns(spawn, tmp_path):
+    cert, key = certificate(tmp_path, "expired", days=-3)
+    node = spawn(start=False, options={"api.tls_cert": cert, "api.tls_key": key})
+    node.spawn()
+    until("it listens", lambda: "listening on https" in node.log_tail(), 20)
+    assert "warn  -o: [api] tls_cert:" in node.log_tail() and "has expired on" in node.log_tail()
 
 
 def fds(node):
