@@ -27,8 +27,8 @@ static void read_work(void *arg)
 	const struct config_api *a = &g->running->api;
 	struct reload_found *f = &g->found;
 
-	(void)config_load(g->options, &f->config, &f->errors);
-	config_check_dates(g->running, &f->warnings);
+	if (!config_load(g->options, &f->config, &f->errors))
+		config_check_dates(f->config, &f->warnings);
 	/* Certificates are renewed also while the configuration has a mistake. */
 	if (*a->tls_cert)
 		(void)tls_context(a->tls_cert, a->tls_key, set_or_null(a->tls_client_ca),
