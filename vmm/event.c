@@ -35,7 +35,7 @@ static void add_pair(json_t *data, char type, bool optional, va_list *ap)
 		value = value ? value : json_null();
 		break;
 	default:
-		assert(!"a type of json_pack() that events do not have");
+		abort(); /* a type of json_pack() that events do not have */
 	}
 	if (value && json_object_set_new(data, key, value))
 		abort();
