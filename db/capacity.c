@@ -71,6 +71,32 @@ int ports_holder(struct db *db, int64_t workspace, int64_t but, bool udp, const 
 	return r ? r : 1;
 }
 
+int ports_first_free(struct db *db, int64_t but, bool udp, const char *address, uint16_t from, uint16_t to,
+		     uint16_t *ret, struct err *e)
+{
+	/* One walk along the index, however many in a row are taken. */
+	sqlite3_stmt *st = sql_query(
+		db, e,
+		"SELECT host_port FROM ports WHERE protocol = ?1 AND host_port BETWEEN ?2 AND ?3 AND"
+		" (host_address = ?4 OR host_address IN ('0.0.0.0', '::') OR ?4 IN ('0.0.0.0', '::'))"
+		" AND cvm <> ?5 ORDER BY host_port",
+		"sddsi", udp ? "udp" : "tcp", (int)from, (int)to, address, but);
+	int64_t port = from;
+	int r = st ? sql_next(db, st, e) : -(int)e->code;
+
+	/* Those of several addresses come more than once. */
+	while (r > 0 && sqlite3_column_int64(st, 0) <= port) {
+		port = sqlite3_column_int64(st, 0) + 1;
+		r = sql_next(db, st, e);
+	}
+	if (r > 0)
+		r = sql_done(db, st, e);
+	if (r || port > to)
+		return r;
+	*ret = (uint16_t)port;
+	return 1;
+}
+
 int cids_taken(struct db *db, uint32_t cid, struct err *e)
 {
 	int64_t n;

@@ -403,6 +403,9 @@ int ports_of(struct db *db, int64_t cvm, struct port_row **ret, size_t *n, struc
  * its name, "" when it belongs to another workspace than @workspace. */
 int ports_holder(struct db *db, int64_t workspace, int64_t but, bool udp, const char *address, uint16_t port,
 		 char ret_name[NAME_TEXT], struct err *e);
+/* The first port of @from..@to that no CVM but @but has: 1 found, 0 there is none. */
+int ports_first_free(struct db *db, int64_t but, bool udp, const char *address, uint16_t from, uint16_t to,
+		     uint16_t *ret, struct err *e);
 int cids_taken(struct db *db, uint32_t cid, struct err *e);
 
 /* ------------------------------------------------------------------ capacity */

@@ -153,16 +153,17 @@ static void say(const struct look *l)
 
 struct look_waiter {
 	struct look_waiter *next;
+	unsigned weight;
 	void (*done)(void *arg);
 	void *arg;
 };
 
-void look_wait(struct look_waiter **list, void (*done)(void *arg), void *arg)
+void look_wait(struct look_waiter **list, unsigned weight, void (*done)(void *arg), void *arg)
 {
 	while (*list)
 		list = &(*list)->next;
 	*list = xcalloc(1, sizeof(**list));
-	**list = (struct look_waiter){ .done = done, .arg = arg };
+	**list = (struct look_waiter){ .weight = weight, .done = done, .arg = arg };
 }
 
 void look_tell(struct look_waiter **list)
@@ -180,8 +181,8 @@ struct look_waiter *look_take(struct look_waiter **list)
 {
 	struct look_waiter *first = *list, **at = list;
 
-	for (unsigned i = 0; *at && i < LOOK_SERVES; i++)
-		at = &(*at)->next;
+	for (unsigned sum = 0; *at && (!sum || sum + (*at)->weight <= LOOK_SERVES); at = &(*at)->next)
+		sum += (*at)->weight;
 	*list = *at;
 	if (first != *list)
 		*at = NULL;
@@ -269,7 +270,7 @@ static void tell_waiting(void *arg)
 void vmm_look(struct vmm *v, void (*done)(void *arg), void *arg)
 {
 	if (done)
-		look_wait(&v->look.waiting, done, arg);
+		look_wait(&v->look.waiting, 1, done, arg);
 	if (!v->look.running)
 		begin(v);
 	else

@@ -10,7 +10,8 @@
  * What a job found out is known only while it calls those who waited for it, which apply their
  * requests from there: nothing is admitted on what was true some time ago. Probes do not overlap;
  * the requests that come meanwhile share the next ones, LOOK_SERVES each, so that a turn of the loop
- * applies no more than that. Exclusivity among CVMs is none of this: rows
+ * applies no more than that. A request that wants many ports counts as several of them, and is
+ * served alone when every port is tried for it: 64 replicas with 64 ports take some 50 ms. Exclusivity among CVMs is none of this: rows
  * see to that, inside the transaction.
  *
  * A first probe tries the ports a request names, and a few for each one to be picked. If all of
@@ -91,17 +92,33 @@ static bool ask_for(const struct vmm *v, const struct port_row *row, struct port
 	return false;
 }
 
+/* A bit for each port and protocol, whatever the address. */
+static uint64_t *wanted_bits(struct vmm *v, bool udp, uint16_t port, uint64_t *ret_bit)
+{
+	*ret_bit = UINT64_C(1) << (port % 64);
+	return &v->probe.wanted_ports[udp][port / 64];
+}
+
+bool port_probe_may_be_wanted(struct vmm *v, const struct port_row *row)
+{
+	uint64_t bit, *word = wanted_bits(v, row->udp, row->host_port, &bit);
+
+	return (*word & bit) != 0;
+}
+
 bool port_probe_want(struct vmm *v, const struct port_row *row)
 {
+	uint64_t bit, *word = wanted_bits(v, row->udp, row->host_port, &bit);
 	struct port_probe p;
 
 	if (!ask_for(v, row, &p))
 		return false;
-	for (size_t i = 0; i < v->probe.n_wanted; i++)
+	for (size_t i = 0; *word & bit && i < v->probe.n_wanted; i++)
 		if (!by_port(&v->probe.wanted[i], &p))
 			return false;
+	*word |= bit;
 	if (v->probe.n_wanted == PROBES_WANTED)
-		v->probe.want_all = true;
+		port_probe_want_all(v);
 	else
 		v->probe.wanted[v->probe.n_wanted++] = p;
 	return true;
@@ -109,7 +126,7 @@ bool port_probe_want(struct vmm *v, const struct port_row *row)
 
 void port_probe_want_all(struct vmm *v)
 {
-	v->probe.want_all = true;
+	v->probe.want_all = v->probe.heavy = true;
 }
 
 static void add_range(struct port_probes *p, const struct port_range *r, uint16_t address)
@@ -177,7 +194,8 @@ static void begin(struct vmm *v)
 		list_all(v, p);
 	/* Those who wait for the next probe may share a port with those this one serves. */
 	if (!v->probe.waiting) {
-		v->probe.n_wanted = 0;
+		memset(v->probe.wanted_ports, 0, sizeof(v->probe.wanted_ports));
+		v->probe.n_wanted = v->probe.n_weighed = 0;
 		v->probe.want_all = false;
 	}
 	v->probe.running = true;
@@ -187,7 +205,13 @@ static void begin(struct vmm *v)
 
 static void probe(struct vmm *v, void (*fn)(void *arg), void *arg)
 {
-	look_wait(&v->probe.waiting, fn, arg);
+	unsigned weight = (unsigned)(v->probe.n_wanted - v->probe.n_weighed) / PICK_PROBES;
+
+	if (v->probe.heavy)
+		weight = LOOK_SERVES;
+	v->probe.heavy = false;
+	v->probe.n_weighed = v->probe.n_wanted;
+	look_wait(&v->probe.waiting, weight ? weight : 1, fn, arg);
 	if (!v->probe.running)
 		begin(v);
 }

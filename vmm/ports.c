@@ -39,7 +39,8 @@ int64_t ports_allowed(const struct vmm *v)
 	return v->set.ports_enabled ? (count_ports(v, false) + count_ports(v, true)) * addresses : 0;
 }
 
-static uint16_t nth_port(const struct vmm *v, bool udp, int64_t n)
+/* *ret_last: the last one of its range. */
+static uint16_t nth_port(const struct vmm *v, bool udp, int64_t n, uint16_t *ret_last)
 {
 	for (size_t i = 0; i < v->set.n_port_ranges; i++) {
 		const struct port_range *r = &v->set.port_ranges[i];
@@ -47,6 +48,7 @@ static uint16_t nth_port(const struct vmm *v, bool udp, int64_t n)
 
 		if (!covers(r, udp))
 			continue;
+		*ret_last = (uint16_t)r->to;
 		if (n < size)
 			return (uint16_t)(r->from + n);
 		n -= size;
@@ -117,7 +119,7 @@ static int not_here(size_t i, const struct port_row *p, struct err *e)
 	return err_hint(e, "give the host that address, or name another one of ports.addresses");
 }
 
-enum { UNPROBED = 1, PICK_PROBES = 8 }; /* UNPROBED: a result, beside 0 and errors */
+enum { UNPROBED = 1 }; /* a result, beside 0 and errors */
 
 static int check_fixed(struct vmm *v, const struct ports_for *w, size_t i, const struct port_row *earlier,
 		       const struct port_row *p, struct err *e)
@@ -174,13 +176,15 @@ static void want_some(struct vmm *v, const struct ports_for *w, const struct por
 		      int64_t n)
 {
 	struct port_row next = *p;
+	uint16_t last;
 	int found = 0;
 
 	if (w->looked)
 		port_probe_want_all(v);
 	for (int64_t k = 0; k < n && found < PICK_PROBES && !w->looked; k++) {
-		next.host_port = nth_port(v, p->udp, (at + k) % n);
-		found += port_probe_want(v, &next);
+		next.host_port = nth_port(v, p->udp, (at + k) % n, &last);
+		if (!port_probe_may_be_wanted(v, &next))
+			found += port_probe_want(v, &next);
 	}
 }
 
@@ -188,18 +192,20 @@ static int pick(struct vmm *v, const struct ports_for *w, size_t i, const struct
 		struct port_row *p, struct err *e)
 {
 	int64_t n = count_ports(v, p->udp);
-	char name[48], who[NAME_TEXT];
+	char name[48];
 
 	for (int64_t k = 0; k < n; k++) {
 		int64_t at = (v->port_hint[p->udp] + k) % n;
 		enum port_probe_state state;
-		int r;
+		uint16_t last, first = nth_port(v, p->udp, at, &last);
+		int r = ports_first_free(v->db, w->cvm, p->udp, p->host_address, first, last, &p->host_port,
+					 e);
 
-		p->host_port = nth_port(v, p->udp, at);
-		r = ports_holder(v->db, w->workspace, w->cvm, p->udp, p->host_address, p->host_port, who, e);
 		if (r < 0)
 			return r;
-		if (r || taken_before(earlier, i, p))
+		k += (r ? p->host_port : last) - first; /* those in between are taken */
+		at += r ? p->host_port - first : 0;
+		if (!r || taken_before(earlier, i, p))
 			continue;
 		state = port_probe_known(v, p, &r);
 		if (state == PORT_UNPROBED) {

@@ -411,6 +411,9 @@ static int make(struct vmm *v, struct likeness *l, size_t count, bool partial, c
 	for (*ret_n = 0; *ret_n < count; ++*ret_n, ++m.out) {
 		if (turn_do(v->turn, make_one, &m, e) >= 0)
 			continue;
+		/* A few ports at a time would have the first replicas made again and again. */
+		if (port_probe_is_missing(e) && count > 1)
+			port_probe_want_all(v);
 		if (!partial || !*ret_n || port_probe_is_missing(e))
 			return refuse_all(*ret_n, count, e);
 		*ret_why = *e;

@@ -36,7 +36,7 @@ struct port_probe {
 	uint16_t address, port;
 	int result; /* 0: free; -errno of bind() */
 };
-enum { PROBES_WANTED = 1024 };
+enum { PROBES_WANTED = 1024, PICK_PROBES = 8 }; /* in all; for one port to be picked */
 struct port_probes;
 
 enum { FOREIGN_TEXT = sizeof(((struct maintenance_row *)NULL)->reason) };
@@ -87,6 +87,9 @@ struct vmm {
 	struct { /* port_probe.c */
 		struct port_probe wanted[PROBES_WANTED];
 		size_t n_wanted;
+		size_t n_weighed;               /* of those who wait already */
+		uint64_t wanted_ports[2][1024]; /* tcp, udp: a bit for each port that may be in @wanted */
+		bool heavy;                     /* the request that is being refused wants more than others */
 		bool want_all, running;
 		struct look_waiter *waiting;
 		const struct port_probes *known; /* while those that waited for it are called */
@@ -248,8 +251,8 @@ int records_prune(struct vmm *v, bool *ret_more, struct err *e);
 
 /* ------------------------------------------------------------------ look.c */
 /* Those who wait for a look: told in the order they came, each once. */
-enum { LOOK_SERVES = 8 }; /* by one look or probe: each applies its request in the same turn */
-void look_wait(struct look_waiter **list, void (*done)(void *arg), void *arg);
+enum { LOOK_SERVES = 8 }; /* by one look or probe, in weight: each applies its request in the same turn */
+void look_wait(struct look_waiter **list, unsigned weight, void (*done)(void *arg), void *arg);
 void look_tell(struct look_waiter **list);
 /* The first LOOK_SERVES of @list, which keeps the others. */
 struct look_waiter *look_take(struct look_waiter **list);
@@ -264,6 +267,8 @@ enum port_probe_state {
 enum port_probe_state port_probe_known(const struct vmm *v, const struct port_row *row, int *ret);
 /* The next probe tries this port too. False if it would anyway. */
 bool port_probe_want(struct vmm *v, const struct port_row *row);
+/* False: surely nobody wants it yet. */
+bool port_probe_may_be_wanted(struct vmm *v, const struct port_row *row);
 /* The next probe tries every port of the ranges. */
 void port_probe_want_all(struct vmm *v);
 /* The error of a request whose ports have to be probed first; and is @e that? */

@@ -86,6 +86,29 @@ def test_host_ports_have_a_share_that_replicas_changes_and_crashes_keep_to(spawn
     assert_books(node)
 
 
+def busy_ms(node):
+    """Processor time of the daemon's first thread, which runs the event loop: others on the machine do not count."""
+    with open(f"/proc/{node.process.pid}/task/{node.process.pid}/schedstat", encoding="ascii") as f:
+        return int(f.read().split()[0]) / 1e6
+
+
+def test_a_port_is_looked_for_in_one_walk_however_many_are_taken(spawn):
+    node = spawn(options={"ports.range": "20000-29999"})
+    node.create(stopped=True, name="has-them-all")
+    node.kill()
+    with node.writing() as db:
+        db.execute("with recursive n (i) as (values (20000) union all select i + 1 from n where i < 29999)"
+                   " insert into ports select 'tcp', '127.0.0.1', i, 80, 80, 1 from n")
+    node.start()
+    ask = node.ask(name="wants-one", ports=ports(1))
+    assert not node.post("/preflight", json=ask).ok()["fits"]
+    before, n = busy_ms(node), 20
+    for _ in range(n):
+        assert not node.post("/preflight", json=ask).ok()["fits"]
+    assert (busy_ms(node) - before) / n < 15, "milliseconds of the loop for each"
+    assert node.post("/preflight", json=node.ask(ports=[{"protocol": "udp", "vm_port": 1}])).ok()["fits"]
+
+
 # ------------------------------------------------------------------ rows and bytes
 
 

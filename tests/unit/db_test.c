@@ -618,6 +618,70 @@ static void the_check_finds_a_change_that_no_operation_carries_on(void **st)
 	db_close(w.db);
 }
 
+static int first_free(struct world *w, const char *address, uint16_t from, uint16_t to)
+{
+	uint16_t port = 0;
+	struct err e;
+	int r = ports_first_free(w->db, 0, false, address, from, to, &port, &e);
+
+	assert_int_equal(r, port ? 1 : 0);
+	return port;
+}
+
+static void the_first_free_port_is_found_behind_any_number_that_are_taken(void **st)
+{
+	struct world w = { .db = fresh() };
+	struct err e;
+
+	(void)st;
+	fill(&w);
+	(void)add_cvm(&w, "one", 1000);
+	assert_int_equal(first_free(&w, "127.0.0.1", 2000, 2000), 2000);
+	assert_true(
+		sql_run(w.db, &e,
+			"WITH RECURSIVE n (i) AS (VALUES (2000) UNION ALL SELECT i + 1 FROM n WHERE i < 2998)"
+			" INSERT INTO ports SELECT 'tcp', '127.0.0.1', i, 1, 1, 1 FROM n",
+			"") > 0);
+	assert_true(sql_run(w.db, &e,
+			    "INSERT INTO ports VALUES ('tcp', '127.0.0.2', 2000, 1, 1, 1),"
+			    " ('tcp', '0.0.0.0', 2999, 1, 1, 1), ('udp', '127.0.0.1', 3000, 1, 1, 1)",
+			    "") > 0);
+	assert_int_equal(first_free(&w, "127.0.0.1", 2000, 3000), 3000);
+	assert_int_equal(first_free(&w, "127.0.0.1", 1999, 3000), 1999);
+	assert_int_equal(first_free(&w, "127.0.0.2", 2000, 2999), 2001);
+	assert_int_equal(first_free(&w, "0.0.0.0", 2000, 3000), 3000);
+	assert_int_equal(first_free(&w, "127.0.0.1", 2000, 2999), 0);
+	assert_int_equal(count(w.db, "SELECT held_host_ports FROM workspaces WHERE id = 1"), 1002);
+	db_close(w.db);
+}
+
+static void a_revision_goes_with_the_change_that_planned_it(void **st)
+{
+	struct world w = { .db = fresh() };
+	struct revision_row planned = { .manifest = (char[]){ "{}" }, .storage_fs = "zfs" };
+	struct change_row x;
+	int64_t bytes;
+	struct err e;
+
+	(void)st;
+	fill(&w);
+	plan_change(&w, add_cvm(&w, "one", 1000), &x);
+	assert_int_equal(changes_remove(w.db, "op", &e), 0);
+	planned.app = w.app;
+	memset(planned.compose_hash, 'c', 64);
+	bytes = count(w.db, "SELECT bytes FROM apps");
+	assert_int_equal(revisions_ensure(w.db, &planned, &x.revision, &e), 0);
+	assert_int_equal(count(w.db, "SELECT bytes FROM apps"), bytes + 256 + 2);
+	assert_int_equal(changes_insert(w.db, &x, &e), 0);
+	assert_int_equal(changes_remove(w.db, "op", &e), 0);
+	assert_int_equal(count(w.db, "SELECT count(*) FROM revisions"), 1);
+	assert_int_equal(count(w.db, "SELECT bytes FROM apps"), bytes);
+	assert_int_equal(records_bytes(w.db, w.workspace, RECORD_REVISIONS, &x.revision, &e), 0);
+	assert_int_equal(x.revision, bytes);
+	cvm_blobs_free(&x.blobs);
+	db_close(w.db);
+}
+
 static void totals_of_operations_follow_their_states(void **st)
 {
 	struct op_row op = { .workspace = 1, .kind = OP_START, .state = OP_QUEUED, .params = "{}" };
@@ -1061,6 +1125,8 @@ int main(void)
 		cmocka_unit_test(swapping_twice_is_where_it_began_and_settling_keeps_the_present),
 		cmocka_unit_test(the_check_finds_a_change_that_no_operation_carries_on),
 		cmocka_unit_test(wildcard_addresses_collide_with_every_address),
+		cmocka_unit_test(the_first_free_port_is_found_behind_any_number_that_are_taken),
+		cmocka_unit_test(a_revision_goes_with_the_change_that_planned_it),
 		cmocka_unit_test(totals_of_operations_follow_their_states),
 		cmocka_unit_test(a_page_beyond_the_end_of_a_list_walks_nothing),
 		cmocka_unit_test(old_rows_go_in_portions_and_leave_no_gap),

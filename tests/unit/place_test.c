@@ -817,10 +817,36 @@ static void hugepages_of_a_changed_size_are_held_at_the_larger_of_the_two(void *
 	expect_nothing_reserved(n, 0);
 }
 
+static void counted(void *arg)
+{
+	++*(int *)arg;
+}
+
+static void who_wants_much_of_a_look_is_served_with_fewer_others(void **st)
+{
+	static const unsigned weights[] = { 1, LOOK_SERVES - 1, LOOK_SERVES, 3 * LOOK_SERVES, 1, 2 };
+	static const int served[] = { 2, 3, 4, 6 };
+	struct look_waiter *list = NULL;
+	int n = 0;
+
+	(void)st;
+	for (size_t i = 0; i < ARRAY_SIZE(weights); i++)
+		look_wait(&list, weights[i], counted, &n);
+	for (size_t i = 0; i < ARRAY_SIZE(served); i++) {
+		struct look_waiter *some = look_take(&list);
+
+		look_tell(&some);
+		assert_int_equal(n, served[i]);
+	}
+	assert_null(list);
+	assert_null(look_take(&list));
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest t[] = {
+		cmocka_unit_test(who_wants_much_of_a_look_is_served_with_fewer_others),
 		T(a_look_at_the_start_finds_what_is_there),
 		T(gpus_are_reserved_with_the_row_and_free_after_the_delete),
 		T(all_takes_the_nvswitches_too_and_leaves_nothing_for_others),

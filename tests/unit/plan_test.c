@@ -275,6 +275,7 @@ static void capacity_is_read_and_taken_by_an_index(void **st)
 	char who[NAME_TEXT];
 	bool changed;
 	size_t n;
+	uint16_t at;
 
 	(void)st;
 	CALL(ports_add(db, cvm, &port, &e));
@@ -282,6 +283,7 @@ static void capacity_is_read_and_taken_by_an_index(void **st)
 	free(ports);
 	CALL(ports_other(db, cvm, &ports, &n, &e));
 	free(ports);
+	CALL(ports_first_free(db, 0, false, "127.0.0.1", 1, 99, &at, &e));
 	CALL(ports_holder(db, workspace, 0, false, "0.0.0.0", 80, who, &e));
 	CALL(capacity_set_total(db, "vcpus", 8, &e));
 	CALL(capacity_get(db, "vcpus", &c, &e));
