@@ -135,7 +135,8 @@ int revisions_manifest(struct db *db, int64_t id, char **ret, struct err *e);
 
 /* ------------------------------------------------------------------ records.c */
 
-/* Rows that a workspace can make without holding anything for them, with a limit of bytes each. Operations are limited by number. */
+/* Rows that a workspace can make without holding anything for them, with a limit of bytes for each
+ * kind. Operations are limited by number. */
 enum record { RECORD_PROVISIONS, RECORD_REVISIONS, RECORD_ANSWERS, RECORD_EVENTS, RECORDS };
 extern const char *const record_word[RECORDS];
 

@@ -170,6 +170,8 @@ int change_reserve(struct vmm *v, const struct cvm_row *cvm, const struct change
 	revision.app = cvm->app;
 	if (c->differs[CHANGE_COMPOSE])
 		r = revisions_ensure(v->db, &revision, &revision_id, e);
+	if (!r && c->differs[CHANGE_COMPOSE])
+		r = provisions_set_used(v->db, cvm->workspace, cvm->app_id, revision.compose_hash, e);
 	if (!r && c->differs[CHANGE_PORTS])
 		r = ports_plan(v->db, cvm->id, c->ports, c->n_ports, &more, e);
 	if (!r)

@@ -142,6 +142,16 @@ def test_provisions_are_bounded_and_those_that_were_used_make_room(spawn):
     assert_books(node)
 
 
+def test_an_update_uses_its_provision(node):
+    cvm = node.create(stopped=True)
+    whole = {**node.get(f"/cvms/{cvm.uuid}/compose_file").ok().json, "docker_compose_file": "services:\n  web:\n    image: nginx:1.29\n"}
+    made = node.post(f"/cvms/{cvm.uuid}/compose_file/provision", json={**whole, "update_env_vars": None}).ok().json
+    assert node.rows("select used from provisions") == [(0,)]
+    node.api("PATCH", f"/cvms/{cvm.uuid}/compose_file", json={"compose_hash": made["compose_hash"]}).ok()
+    node.settled()
+    assert node.rows("select used from provisions") == [(1,)]
+
+
 def test_revisions_are_bounded_by_dropping_those_that_nothing_needs(spawn):
     node = spawn(options={**FAR, **known({"records.revisions": "1M"})})
     tenant, other = tenant_of(node), tenant_of(node, "other")
