@@ -139,6 +139,7 @@ int disk_create(const char *dir, const char *path, int64_t gib, struct err *e)
 			 tmp,
 			 size,
 			 NULL };
+	/* A qemu-img of a daemon that was killed may still write to its file, and holds QEMU's lock of it. */
 	int r = file_remove_tree(tmp, e);
 
 	if (!r)

@@ -5,10 +5,12 @@ The failure points are the steps of the operations, before and after each; test_
 this list against the daemon's own.
 """
 
+import fcntl
 import http.client
 import json
 import os
 import signal
+import struct
 import threading
 import time
 
@@ -313,3 +315,16 @@ def test_many_acknowledged_creates_survive_kill_9(spawn):
     node.start()
     assert set(acknowledged) <= node.uuids()
     assert_books(node)
+
+
+def test_a_disk_that_a_killed_daemons_qemu_img_still_writes_is_made_anew(node):
+    """It outlives a kill -9 and holds QEMU's lock (of open file descriptions) of the file beside the disk."""
+    cvm = node.create(stopped=True)
+    folder = node.dir / "cvms" / cvm.uuid
+    folder.mkdir(parents=True, exist_ok=True)
+    f_ofd_setlk = 37
+    with open(folder / "hda.img.tmp", "wb") as beside:
+        fcntl.fcntl(beside, f_ofd_setlk, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+        cvm.do("start")
+        assert cvm.status == "running", cvm.operations()[0]
+    assert not (folder / "hda.img.tmp").exists()
