@@ -100,8 +100,11 @@ static bool folder_changed(const struct log_reader *r)
 
 static void leave(struct log_reader *r)
 {
-	if (r->fd >= 0)
+	if (r->fd >= 0) {
+		/* A child that was forked meanwhile would keep the lock. */
+		(void)flock(r->fd, LOCK_UN);
 		close(r->fd);
+	}
 	r->fd = -1;
 	if (r->seg > r->last_seg)
 		r->last_seg = r->seg;
@@ -161,11 +164,15 @@ static uint64_t guess_start(struct log_reader *r, unsigned seg)
 	return r->pos;
 }
 
-/* Stand in @fd, at our position. */
-static void stand(struct log_reader *r, int fd, unsigned seg)
+/* A file whose first byte is recorded at @recorded begins after our position. */
+static bool is_ahead(const struct log_reader *r, int64_t recorded)
 {
-	int64_t recorded = log_start(fd);
+	return r->has_shift && recorded >= 0 && (uint64_t)(recorded + r->shift) > r->pos;
+}
 
+/* Stand in @fd, at our position. @recorded: log_start(), read before the last look at the folder. */
+static void stand(struct log_reader *r, int fd, unsigned seg, int64_t recorded)
+{
 	if (!r->placed) {
 		r->start = r->pos = recorded < 0 ? 0 : (uint64_t)recorded;
 	} else if (recorded >= 0 && r->has_shift) {
@@ -195,7 +202,7 @@ static int enter_segment(struct log_reader *r, struct err *e)
 	if (fd < 0 && fd != -ENOENT)
 		return err_sys(e, -fd, "open log segment %s", name);
 	if (fd >= 0)
-		stand(r, fd, r->next_seg);
+		stand(r, fd, r->next_seg, log_start(fd));
 	else
 		r->look_again = true;
 	return 0;
@@ -258,8 +265,9 @@ static enum log_more boot_over(struct log_reader *r)
 /* Between two files: go to the next one. */
 static int go_on(struct log_reader *r, enum log_more *more, struct err *e)
 {
+	auto_close int fd = -1;
 	const char *live;
-	int fd;
+	int64_t recorded;
 
 	if (look(r, e) < 0)
 		return -(int)e->code;
@@ -281,7 +289,15 @@ static int go_on(struct log_reader *r, enum log_more *more, struct err *e)
 	}
 	if (fd < 0)
 		return err_sys(e, -fd, "open log %s", live);
-	stand(r, fd, 0);
+	recorded = log_start(fd);
+	if (is_ahead(r, recorded)) {
+		/* Cut since we looked: what was in it is in a segment now, if that is still kept. */
+		if (look(r, e) < 0)
+			return -(int)e->code;
+		if (r->next_seg)
+			return enter_segment(r, e);
+	}
+	stand(r, take_fd(&fd), 0, recorded);
 	enter_live(r);
 	return 0;
 }
@@ -292,16 +308,16 @@ static bool is_others(const struct log_reader *r)
 	struct stat ours, now;
 
 	return boot_is_past(r) && !fstat(r->fd, &ours) &&
-	       !fstatat(r->dirfd, log_live_name(&r->boots, r->ask.stream), &now, 0) &&
+	       !fstatat(r->dirfd, log_live_name(&r->boots, r->ask.stream), &now, AT_SYMLINK_NOFOLLOW) &&
 	       ours.st_dev == now.st_dev && ours.st_ino == now.st_ino;
 }
 
 /* In the live file. It may have been cut by a rotation of which no segment is left, or emptied by
  * somebody else. */
-static void stand_again(struct log_reader *r)
+static void stand_again(struct log_reader *r, int64_t recorded)
 {
-	stand(r, r->fd, 0);
-	if (has_note(r) || r->pos - r->start <= size_of(r->fd))
+	stand(r, r->fd, 0, recorded);
+	if (has_note(r) || r->pos - r->start <= size_of(r->fd) || log_start(r->fd) != recorded)
 		return;
 	note(r, "bytes skipped: the log was truncated before they could be read");
 	r->shift += (int64_t)(r->pos - r->start);
@@ -313,11 +329,12 @@ static int read_live(struct log_reader *r, size_t want, size_t *got, enum log_mo
 {
 	int64_t recorded = log_start(r->fd);
 
-	if ((folder_changed(r) || size_of(r->fd) < r->pos - r->start) && look(r, e) < 0)
+	if ((folder_changed(r) || size_of(r->fd) < r->pos - r->start || is_ahead(r, recorded)) &&
+	    look(r, e) < 0)
 		return -(int)e->code;
 	if (r->next_seg)
 		return enter_segment(r, e);
-	stand_again(r);
+	stand_again(r, recorded);
 	if (has_note(r))
 		return 0;
 	if (is_others(r)) {
@@ -327,7 +344,7 @@ static int read_live(struct log_reader *r, size_t want, size_t *got, enum log_mo
 	if (read_file(r, want, got, e) < 0)
 		return -(int)e->code;
 	if (log_start(r->fd) != recorded) {
-		/* Without the lock, a rotation came between. */
+		/* A rotation that did not get the lock came between. */
 		r->pos -= *got;
 		*got = 0;
 		r->look_again = true;
@@ -470,7 +487,7 @@ static int tail_error(int error, struct err *e)
 /* Our first position: @at bytes into @fd. */
 static void begin_at(struct log_reader *r, int fd, uint64_t at)
 {
-	stand(r, fd, r->seg);
+	stand(r, fd, r->seg, log_start(fd));
 	r->pos += at;
 }
 
