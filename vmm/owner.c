@@ -3,20 +3,22 @@
  *
  * DOC: Theory of operation
  *
- * A state folder that is copied is a second node with the same CVMs, UUIDs, ports and, below one libvirtd, the same
- * domains. So the database records its owner, and beside it lies a marker file, DIR/owner, with a random id:
+ * A state folder that is copied is a second node with the same CVMs, UUIDs, ports and, below one
+ * libvirtd, the same domains. So the database records its owner, and beside it lies a marker file,
+ * DIR/owner, with a random id:
  *
  *	other machine-id                     another host
  *	same id in the marker, other inode   a copy (cp, rsync, a backup that was unpacked)
  *	same inode, other folder             moved, or copied with hard links or as a whole file system
  *	no marker, or another id in it       a database without its folder
  *
- * The device number is not compared: it may change with every boot. A restored copy of just the database, in its own
- * folder, passes.
+ * The device number is not compared: it may change with every boot. A restored copy of just the
+ * database, in its own folder, passes.
  *
- * While the folder is not this node's, the daemon does not connect to libvirt at all, resumes no operation and begins none,
- * and shows the reason as maintenance. `teepod --accept-host` makes this host and folder the owner. The
- * original, if it is still there, is told so in its marker, and then is the one that is not run.
+ * While the folder is not this node's, the daemon does not connect to libvirt at all, resumes no
+ * operation and begins none, and shows the reason as maintenance. `teepod --accept-host` makes
+ * this host and folder the owner. The original, if it is still there, is told so in its marker,
+ * and then is the one that is not run.
  *
  * A database without an owner, new or of an earlier release, is taken at the next start.
  */
