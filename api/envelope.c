@@ -135,22 +135,25 @@ static void add_capacity(json_t *details, const struct err *e)
 	const struct scarce *s = find_scarce(e);
 	const char *field = s ? s->field : e->cap.resource ? e->cap.resource : "resource";
 	bool named = e->field[0] && e->value[0]; /* one of several things asked for: "ports[1].host_port" */
+	bool told = e->cap.total != ERR_TOTAL_UNTOLD;
 	auto_free char *text = NULL;
+	char of[32] = "";
 
+	if (told)
+		(void)snprintf(of, sizeof(of), " of %llu", (unsigned long long)e->cap.total);
 	if (e->cap.numa_node >= 0)
-		text = xasprintf("asked %llu, free %llu of %llu on NUMA node %d",
-				 (unsigned long long)e->cap.asked, (unsigned long long)e->cap.free,
-				 (unsigned long long)e->cap.total, e->cap.numa_node);
+		text = xasprintf("asked %llu, free %llu%s on NUMA node %d", (unsigned long long)e->cap.asked,
+				 (unsigned long long)e->cap.free, of, e->cap.numa_node);
 	else
-		text = xasprintf("asked %llu, free %llu of %llu on this node",
-				 (unsigned long long)e->cap.asked, (unsigned long long)e->cap.free,
-				 (unsigned long long)e->cap.total);
+		text = xasprintf("asked %llu, free %llu%s on this node", (unsigned long long)e->cap.asked,
+				 (unsigned long long)e->cap.free, of);
 	if (named)
 		add_row(details, e->field, json_text(e->value), e->text);
 	add_row(details, field, json_integer((json_int_t)e->cap.asked), text);
 	add_row(details, "asked", json_integer((json_int_t)e->cap.asked), NULL);
 	add_row(details, "free", json_integer((json_int_t)e->cap.free), NULL);
-	add_row(details, "total", json_integer((json_int_t)e->cap.total), NULL);
+	if (told)
+		add_row(details, "total", json_integer((json_int_t)e->cap.total), NULL);
 	if (e->cap.numa_node >= 0)
 		add_row(details, "numa_node", json_integer(e->cap.numa_node), NULL);
 }
@@ -224,6 +227,15 @@ json_t *envelope_plain(const char *text, const char *request_id)
 	if (request_id)
 		set(body, "request_id", json_text(request_id));
 	return body;
+}
+
+json_t *envelope_for(const struct call *c, const struct err *e)
+{
+	struct err told = *e;
+
+	if (c->caller.role < ROLE_OPERATOR)
+		err_untell_total(&told);
+	return envelope_body(&told, c->request_id);
 }
 
 json_t *envelope_body(const struct err *e, const char *request_id)

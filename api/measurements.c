@@ -109,8 +109,7 @@ void preflight_refuse(struct call *c, const struct err *e)
 	if (e->code == ERR_INVALID)
 		call_reply_err(c, e);
 	else
-		call_reply(c, 200,
-			   json_pack("{s:b,s:o}", "fits", 0, "error", envelope_body(e, c->request_id)));
+		call_reply(c, 200, json_pack("{s:b,s:o}", "fits", 0, "error", envelope_for(c, e)));
 }
 
 struct fit {

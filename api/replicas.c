@@ -49,8 +49,7 @@ static int shape_list(struct shaper *s, const struct replica *made, size_t n, in
 		json_array_append_new(items, one);
 	}
 	*ret = json_pack("{s:O,s:I,s:I,s:o}", "items", items, "asked", (json_int_t)asked, "created",
-			 (json_int_t)n, "error",
-			 why->code ? envelope_body(why, s->call->request_id) : json_null());
+			 (json_int_t)n, "error", why->code ? envelope_for(s->call, why) : json_null());
 	return 0;
 }
 

@@ -205,7 +205,7 @@ void call_reply_err(struct call *c, const struct err *e)
 
 		log_write(LOG_LEVEL_ERROR, &about, "%s %s: %s", c->method, c->path, e->text);
 	}
-	call_reply(c, status, envelope_body(e, q->id));
+	call_reply(c, status, envelope_for(c, e));
 }
 
 void request_refuse(struct request *q, int status, const char *text)

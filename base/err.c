@@ -141,6 +141,23 @@ int err_capacity(struct err *e, const char *resource, uint64_t asked, uint64_t l
 	return r;
 }
 
+void err_untell_total(struct err *e)
+{
+	static const char of[] = " of ";
+	char *at = e->text, *end;
+
+	if (e->code != ERR_CAPACITY)
+		return;
+	e->cap.total = ERR_TOTAL_UNTOLD;
+	while ((at = strstr(at, of))) {
+		end = at + strlen(of) + strspn(at + strlen(of), "0123456789");
+		if (end > at + strlen(of))
+			memmove(at, end, strlen(end) + 1);
+		else
+			at = end; /* "of NUMA node 1" */
+	}
+}
+
 int err_share(struct err *e, enum err_code code, const char *resource, int64_t asked, int64_t left,
 	      int64_t total, const char *fmt, ...)
 {

@@ -95,6 +95,10 @@ int err_capacity(struct err *e, const char *resource, uint64_t asked, uint64_t l
 int err_share(struct err *e, enum err_code code, const char *resource, int64_t asked, int64_t left,
 	      int64_t total, const char *fmt, ...) __attribute__((format(printf, 7, 8)));
 
+/* What is free, without the total it is of: for those whom the host's totals do not concern. Leaves other errors as they are. */
+#define ERR_TOTAL_UNTOLD UINT64_MAX
+void err_untell_total(struct err *e);
+
 /* Add what would help; may follow any of the above. Returns -e->code, so it can end a function. */
 int err_hint(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

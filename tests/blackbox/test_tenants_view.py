@@ -87,6 +87,15 @@ def test_what_is_told_is_what_the_tenant_may_have(shared):
         assert quota["limit"] == (40 if who == "own-team" else sum(vcpus))
 
 
+def test_a_refusal_tells_a_tenant_what_is_free_and_no_total(shared):
+    node, keys, _ = shared
+    ask, total = node.ask(vcpu=60000), str(TOTALS["capacity.vcpus"])
+    for key, told in ((keys["rivals"]["tenant"], False), (keys["rivals"]["operator"], True)):
+        for answer in (node.post("/cvms", json=ask, key=key), node.post("/preflight", json=ask, key=key)):
+            assert "ERR-02-003" in answer.text and str(TOTALS["capacity.vcpus"] - 6) in answer.text, answer
+            assert (total in answer.text) == told, answer
+
+
 def test_operators_are_told_all_of_it(shared):
     node, keys, cvms = shared
     key = keys["own-team"]["operator"]
