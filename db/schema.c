@@ -420,11 +420,15 @@ static const char *const migrations[] = {
 	/* 8: whose database this is (vmm/owner.c) */
 	"CREATE TABLE owner ("
 	" id INTEGER PRIMARY KEY CHECK (id = 1), marker TEXT NOT NULL, inode INTEGER NOT NULL, machine TEXT NOT NULL,"
-	" host TEXT NOT NULL, dir TEXT NOT NULL) STRICT;",
-	/* 8: names of CVMs that differ only in case are one name. Not unique: rows may clash already, and then a look-up is refused. */
+	" host TEXT NOT NULL, dir TEXT NOT NULL) STRICT;"
+
+	/* Names of CVMs that differ only in case are one name. Not unique: rows may clash already, and then a
+	 * look-up is refused. */
 	"DROP INDEX cvms_name;"
-	"CREATE INDEX cvms_name ON cvms (name COLLATE NOCASE);",
-	/* 8: host ports count among what a workspace holds. A CVM counts its own, because its row is gone when those of its ports go. */
+	"CREATE INDEX cvms_name ON cvms (name COLLATE NOCASE);"
+
+	/* Host ports count among what a workspace holds. A CVM counts its own, because its row is gone when
+	 * those of its ports go. */
 	"ALTER TABLE workspaces ADD COLUMN max_host_ports INTEGER CHECK (max_host_ports >= 0);"
 	"ALTER TABLE workspaces ADD COLUMN held_host_ports INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE cvms ADD COLUMN held_host_ports INTEGER NOT NULL DEFAULT 0;"
@@ -442,18 +446,18 @@ static const char *const migrations[] = {
 	" UPDATE workspaces SET held_host_ports = held_host_ports + NEW.held_host_ports - OLD.held_host_ports"
 	" WHERE id = NEW.workspace; END;"
 	"CREATE TRIGGER cvms_held_ports_gone AFTER DELETE ON cvms BEGIN"
-	" UPDATE workspaces SET held_host_ports = held_host_ports - OLD.held_host_ports WHERE id = OLD.workspace; END;",
-	/* 8: the size a data disk was seen to have (0: it was never made), and the files of an image as they were when their content was
-	 * last verified. Of older rows: a guest that ran had a disk, and any size will do; files are not known. */
-	/* 8: the size a data disk was seen to have (0: it was never made), and the files of an
-	 * image as they were when their content was last verified. Of older rows: a guest that
-	 * ran had a disk, and any size will do; files are not known. */
+	" UPDATE workspaces SET held_host_ports = held_host_ports - OLD.held_host_ports WHERE id = OLD.workspace; END;"
+
+	/* The size a data disk was seen to have (0: it was never made), and the files of an image as they
+	 * were when their content was last verified. Of older rows: a guest that ran had a disk, and any size
+	 * will do; files are not known. */
 	"ALTER TABLE cvms ADD COLUMN disk_made INTEGER NOT NULL DEFAULT 0 CHECK (disk_made >= 0);"
 	"UPDATE cvms SET disk_made = 1 WHERE observed <> 'absent' OR stopped_ms > 0 OR instance_id <> ''"
 	" OR boot_progress <> '';"
-	"ALTER TABLE images ADD COLUMN files TEXT NOT NULL DEFAULT '';",
-	/* 8: why a guest is paused, and the operation that resumes one. The table of operations is made anew for its CHECK of kinds; its
-	 * triggers and indexes went with it. */
+	"ALTER TABLE images ADD COLUMN files TEXT NOT NULL DEFAULT '';"
+
+	/* Why a guest is paused, and the operation that resumes one. The table of operations is made anew
+	 * for its CHECK of kinds; its triggers and indexes went with it. */
 	"ALTER TABLE cvms ADD COLUMN paused TEXT NOT NULL DEFAULT '' CHECK (paused IN ('', 'nospc', 'ioerror', 'other'));"
 	"UPDATE cvms SET paused = 'other' WHERE observed = 'paused';"
 	"CREATE INDEX cvms_paused ON cvms (id) WHERE paused = 'nospc';"
@@ -485,11 +489,11 @@ static const char *const migrations[] = {
 	" UPDATE operation_counts SET n = n - 1 WHERE workspace = OLD.workspace AND state = OLD.state; END;"
 	"CREATE TRIGGER operations_moved AFTER UPDATE OF state ON operations WHEN OLD.state <> NEW.state BEGIN"
 	" UPDATE operation_counts SET n = n - 1 WHERE workspace = OLD.workspace AND state = OLD.state;"
-	" INSERT INTO operation_counts VALUES (NEW.workspace, NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1; END;",
-	/* 8: which API key made an API key. Of older keys that is not known: NULL, as of those that no key made. */
+	" INSERT INTO operation_counts VALUES (NEW.workspace, NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1; END;"
+
+	/* Which API key made an API key. Of older keys that is not known: NULL, as of those that no key made. */
 	"ALTER TABLE api_keys ADD COLUMN parent INTEGER REFERENCES api_keys ON DELETE SET NULL;"
-	"CREATE INDEX api_keys_parent ON api_keys (parent) WHERE parent IS NOT NULL;",
-	" UPDATE workspaces SET held_host_ports = held_host_ports - OLD.held_host_ports WHERE id = OLD.workspace; END;"
+	"CREATE INDEX api_keys_parent ON api_keys (parent) WHERE parent IS NOT NULL;"
 
 	/* Bytes of a workspace's rows. An app counts its revisions and history, because its row is gone when they go. */
 	"CREATE TABLE records ("
@@ -556,8 +560,6 @@ static const char *const migrations[] = {
 	" NOT EXISTS (SELECT 1 FROM history h WHERE h.revision = OLD.revision) AND NOT EXISTS (SELECT 1 FROM cvms c"
 	" WHERE c.revision = OLD.revision) AND NOT EXISTS (SELECT 1 FROM changes x WHERE x.revision = OLD.revision);"
 	" END;",
-	("DROP INDEX cvms_name;"
-	 "CREATE INDEX cvms_name ON cvms (name COLLATE NOCASE);"),
 };
 
 int db_schema_version(void)
