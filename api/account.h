@@ -9,8 +9,9 @@
 
 const char *role_text(enum role r);
 
-/* 0, or ERR_UNAUTHENTICATED if what let the caller in (key, certificate, user id) would not let it in any more: for answers that go on,
- * and for what is done later than the head of the request came. Costs nothing while no key was revoked. */
+/* 0, or ERR_UNAUTHENTICATED if the caller's key or certificate has ended, or its user id lost its
+ * role, since the request was authenticated. For answers that go on, and for what is done later than
+ * the head of the request came. Reads the database only after a key was revoked. */
 int account_still_valid(struct call *c, struct err *e);
 
 /* A workspace by slug or "ws_<n>": the caller's own, for operators and admins any. Others' are not told apart from none. */

@@ -104,7 +104,8 @@ void api_free(struct api *a)
 
 /* ------------------------------------------------------------------ who is calling */
 
-/* A key's requests are also those of the key that made it. One without a limit has none above it with one. */
+/* Charge the key and all keys above it that have a limit. A key without a limit has none above it
+ * with one. */
 static int take_rate(struct api *a, const struct key_row *key, struct err *e)
 {
 	struct key_budget b[KEY_LINE_MAX];

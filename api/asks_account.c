@@ -82,7 +82,7 @@ static const char *const role_words[] = { "reader", "tenant", "operator", "admin
 
 static const struct field limit_fields[] = {
 	{ "requests_per_minute", FIELD_INT, OPT, 1, PER_MINUTE_MAX, FIELD_NOWHERE, NULL, NULL,
-	  "the limit of the token that makes it, if absent" },
+	  "the maker's limit if absent" },
 };
 
 static const struct field_table limits_table = { "TokenLimitsRequest", limit_fields, ARRAY_SIZE(limit_fields),
@@ -102,7 +102,7 @@ static const struct field token_fields[] = {
 	{ "workspace", FIELD_STRING, OPT, 1, NAME_TEXT - 1, AT(token_request, workspace), NULL, NULL,
 	  "the caller's own if absent; only an admin may name another" },
 	{ "expires_at", FIELD_STRING, OPT, 1, CLOCK_TEXT + 8, AT(token_request, expires_at), NULL, NULL,
-	  "RFC 3339; when that which makes it ends, if absent" },
+	  "RFC 3339; the maker's end if absent" },
 	{ "limits", FIELD_OBJECT, OPT, 0, 0, AT(token_request, limits), NULL, &limits_table, NULL },
 };
 

@@ -2,7 +2,8 @@
  * follow.h - answers that go on: event streams, followed logs, requests that wait for an operation.
  *
  * A follower owns its call from follow_add() until follow_end(). It hears of every commit, of time passing, and is ended when
- * its client goes away, what let it in would not do so any more (account_still_valid()), or the daemon drains. One watch and one timer serve all followers; both exist only while there is one.
+ * its client goes away, its credential ends (account_still_valid()), or the daemon drains. One watch
+ * and one timer serve all followers; both exist only while there is one.
  */
 #ifndef TEEPOD_API_FOLLOW_H
 #define TEEPOD_API_FOLLOW_H

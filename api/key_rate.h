@@ -19,8 +19,9 @@ struct key_budget {
 	int64_t id, per_minute; /* per_minute > 0 */
 };
 
-/* One request at @now_us (monotonic) of a key that has a share in the budgets @b[n]: its own, and those of the keys above it, so that a key
- * can not have more by making others. 0: go ahead, each is charged; else none is, and after how many seconds to come back. */
+/* One request at @now_us (monotonic), charged to the budgets @b[n]: the key's own and those of the
+ * keys above it, so that making keys makes no requests. 0: go ahead, all are charged; else none is,
+ * and the result is after how many seconds to come back. */
 unsigned key_rate_take(struct key_rate *r, const struct key_budget *b, size_t n, int64_t now_us);
 
 #endif

@@ -49,11 +49,12 @@ static bool make_room(struct server *s, enum place last, const struct peer_key *
 	for (int p = 0; p <= (int)last; p++) {
 		TAILQ_FOREACH(c, &s->waiting[p], waits)
 		{
-			if (now - c->waits_since < GRACE_MS)
-				break;
 			/* What it sent is about to be answered. */
 			if (c->resume_queued || (peer && !peer_equal(peer, &c->peer)))
 				continue;
+			/* Nobody with a key makes room because those without are new. */
+			if (now - c->waits_since < GRACE_MS)
+				return false;
 			s->evicted++;
 			conn_destroy(c);
 			return true;

@@ -106,7 +106,7 @@ static void fill_limits(struct server_limits *l)
 	set_default(&l->head_ms, 10000);
 	set_default(&l->body_idle_ms, 30000);
 	set_default(&l->body_ms, 30000);
-	set_default(&l->body_wait_ms, 15000);
+	set_default(&l->body_wait_ms, 60000);
 	set_default(&l->keepalive_ms, 75000);
 	set_default(&l->handshake_ms, 10000);
 	set_default(&l->write_stall_ms, 30000);

@@ -27,7 +27,7 @@ struct server_limits {           /* 0 = the default in brackets */
 	unsigned head_ms;        /* whole request head [10000] */
 	unsigned body_idle_ms;   /* between body bytes [30000] */
 	unsigned body_ms;        /* a whole body, and a second more for each 8 KB of it [30000] */
-	unsigned body_wait_ms;   /* a long body until it is parsed [15000] */
+	unsigned body_wait_ms;   /* a long body until it is parsed [60000] */
 	unsigned keepalive_ms;   /* idle connection [75000] */
 	unsigned handshake_ms;   /* TLS [10000] */
 	unsigned write_stall_ms; /* answer not taken by the peer, or too slowly [30000] */
@@ -57,10 +57,11 @@ struct server_config {
 	int (*authenticate)(void *arg, const struct credentials *cred, struct caller *ret, struct err *e);
 	/* Call @fn(@fn_arg) when what can be read is committed: the handler of a GET, or a refusal; NULL: at once. */
 	void (*read)(void *arg, void (*fn)(void *fn_arg), void *fn_arg);
-	/* May the caller of a request whose body has come still do it? NULL: yes. ERR_UNAUTHENTICATED. */
+	/* Asked when the body of a request has come: 0, or ERR_UNAUTHENTICATED if the caller's
+	 * credential has ended since the head came. NULL: it never ends. */
 	int (*still_valid)(struct call *c, struct err *e);
 	void *arg; /* for authenticate and read, and call.server */
-	/* Addresses and networks of proxies that say for whom they pass a request on; borrowed until server_new() returns. */
+	/* Addresses and networks of trusted proxies; borrowed until server_new() returns. */
 	char *const *proxies;
 	size_t n_proxies;
 };

@@ -46,8 +46,8 @@ void tls_bye(struct tls *t);
 bool tls_ready(const struct tls *t);     /* handshake done */
 bool tls_held_back(const struct tls *t); /* bytes wait since TLS_FULL */
 
-/* Common name of the verified client certificate into @out, and when it ends. False without one, or if it does not fit or holds a
- * NUL. */
+/* Common name of the verified client certificate into @out, and its notAfter in wall clock ms. False
+ * without one, or if the name does not fit or holds a NUL. */
 bool tls_peer_name(const struct tls *t, char *out, size_t size, int64_t *ret_ends_ms);
 
 #endif

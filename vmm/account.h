@@ -42,20 +42,21 @@ struct key_ask {
 	int64_t workspace;
 	const char *name;
 	int role;
-	int64_t expires_ms; /* 0 = when that which makes it does */
-	int64_t per_minute; /* requests, 0 = as many as that which makes it */
+	int64_t expires_ms; /* 0 = the end of its maker */
+	int64_t per_minute; /* requests, 0 = the limit of its maker */
 	int64_t parent;     /* the key that makes it, 0 = none */
 	int64_t ends_ms;    /* without a parent: when the credential that makes it ends, 0 = never */
 };
-/* [turn] ERR_KEYS, ERR_KEY_RATE; ERR_FORBIDDEN if it would outlive or outrun its parent, or the line is too long;
- * ERR_UNAUTHENTICATED if the parent opens nothing any more. Its text into @ret_text: nowhere else is it kept. */
+/* [turn] ERR_KEYS, ERR_KEY_RATE; ERR_FORBIDDEN if it would have more time or requests than its
+ * parent, or the line is too long; ERR_UNAUTHENTICATED if the parent has expired or was revoked. Its
+ * text into @ret_text: nowhere else is it kept. */
 int vmm_key_make(struct vmm *v, const struct key_ask *ask, struct key_row *ret, char ret_text[API_KEY_TEXT],
 		 struct err *e);
 /* Those that are not revoked, of @workspace (0 = all), with at most @role. *ret malloc'd. Returns the total. */
 int vmm_keys(struct vmm *v, int64_t workspace, int role, int64_t offset, int64_t limit, struct key_row **ret,
 	     size_t *n, struct err *e);
 int vmm_key(struct vmm *v, int64_t id, struct key_row *ret, struct err *e);
-/* [turn] It opens nothing any more from the commit on, and neither does any key made by it, at any distance. */
+/* [turn] It opens nothing any more from the commit on, and neither does any key that descends from it. */
 int vmm_key_revoke(struct vmm *v, int64_t id, struct err *e);
 /* Changes whenever a key may have been revoked: a reason to ask vmm_key_opens() again. */
 uint64_t vmm_keys_generation(const struct vmm *v);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * keys.c - API keys: made, recognised, used, revoked.
  *
- * A key made by another never has more than that one: not in role (api/tokens.c), time or requests, and it ends with it. So
- * every key's limits hold for all that descends from it, whatever is done with those keys. A key's limits never change.
+ * A key made by another never has a higher role (api/tokens.c), more time or more requests than that
+ * one, and ends with it. A key's limits never change, so they hold for all keys that descend from it.
  *
  * A key is 192 random bits, so its SHA-256 needs neither salt nor stretching to be kept. The text itself exists in the answer
  * that shows it, and nowhere else. When a key was last used is written when a minute has passed since it was written before: a reader
@@ -150,7 +150,8 @@ static int check_rate(struct vmm *v, int64_t workspace, struct err *e)
 	return r;
 }
 
-/* Inside the transaction that makes a key of it: the parent may have been revoked since its request was let in. */
+/* Read inside the transaction that makes the key: the parent may have been revoked since it was
+ * authenticated. */
 static int find_parent(struct vmm *v, int64_t id, struct key_row *ret, struct err *e)
 {
 	struct key_row k = { .parent = id };
