@@ -151,15 +151,10 @@ static void check_ports(const struct config *c, struct buf *errors)
 		if (listed(&before, p->addresses.v[i]))
 			complain(c, "ports", "addresses", errors, "%s is there twice", p->addresses.v[i]);
 	}
-
 	if (!p->enabled)
 		return;
 	if (!p->range.n)
 		complain(c, "ports", "range", errors, "is empty: set enabled = no to allow no forwards");
-	for (size_t i = 0; i < p->addresses.n; i++)
-		if (listed(&(struct config_list){ .v = p->addresses.v + i + 1, .n = p->addresses.n - i - 1 },
-			   p->addresses.v[i]))
-			complain(c, "ports", "addresses", errors, "%s is there twice", p->addresses.v[i]);
 	if (!listed(&p->addresses, p->default_address))
 		complain(c, "ports", "default_address", errors, "%s is not one of addresses",
 			 p->default_address);
