@@ -48,7 +48,7 @@ int body_reserve(struct request *q, struct err *e)
 {
 	uint64_t own = q->length, all = q->s->held + q->length, workspace = q->length;
 	const struct caller *who = &q->call.caller;
-	const struct request *other;
+	const struct request *other = NULL;
 
 	if (q->length <= LONG_BYTES)
 		return 0;
@@ -110,7 +110,7 @@ static void leave_queue(struct request *q)
 
 static bool has_room(const struct request *q)
 {
-	const struct request *other;
+	const struct request *other = NULL;
 	unsigned all = 0, own = 0;
 
 	if (q->body.len <= LARGE_BYTES)

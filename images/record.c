@@ -7,6 +7,7 @@
  * tell (image_check()): a backup that was put back has new times. The record is renewed then, and
  * read twice around the hashing, so that a file that is written meanwhile is seen.
  */
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -145,6 +146,7 @@ static int check_content(const char *dir, const char *name, const char *hash, ch
 
 	if (image_record_read(dir, &record, e) < 0 || image_verify(dir, name, &img, NULL, e) < 0)
 		return -(int)e->code;
+	assert(record);
 	if (strcmp(img.os_image_hash, hash) != 0)
 		return err_field(
 			e, ERR_CONFLICT, "image", name,

@@ -102,7 +102,7 @@ static int disk_size(const char *path, uint64_t *ret, struct err *e)
 int disk_check(const char *path, int64_t min_gib, int64_t max_gib, struct err *e)
 {
 	char fault[160];
-	uint64_t has;
+	uint64_t has = 0;
 
 	if (disk_size(path, &has, e) < 0)
 		return -(int)e->code;
@@ -167,7 +167,7 @@ int disk_grow(const char *path, int64_t gib, struct err *e)
 			 (char *)(uintptr_t)path,
 			 size,
 			 NULL };
-	uint64_t has;
+	uint64_t has = 0;
 	int r = disk_size(path, &has, e);
 
 	return r || has >= (uint64_t)gib * GIB ? r : child_run(argv, e);

@@ -197,7 +197,7 @@ static int pick(struct vmm *v, const struct ports_for *w, size_t i, const struct
 	for (int64_t k = 0; k < n; k++) {
 		int64_t at = (v->port_hint[p->udp] + k) % n;
 		enum port_probe_state state;
-		uint16_t last, first = nth_port(v, p->udp, at, &last);
+		uint16_t last = 0, first = nth_port(v, p->udp, at, &last);
 		int r = ports_first_free(v->db, w->cvm, p->udp, p->host_address, first, last, &p->host_port,
 					 e);
 

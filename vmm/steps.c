@@ -122,7 +122,7 @@ int step_files(struct step_job *j, struct err *e)
 {
 	auto_free char *logs = below(j, "logs"), *shared = below(j, "shared");
 	const struct log_limits limits = limits_of(&j->set);
-	struct image_boot boot;
+	struct image_boot boot = { 0 };
 	char qemu_log[512];
 	int r = step_disk_check(j, e);
 
