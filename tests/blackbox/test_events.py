@@ -104,7 +104,7 @@ def test_a_read_in_the_turn_of_a_write_answers_when_that_is_committed(spawn):
     where, body = urlsplit(node.url), json.dumps(node.ask(stopped=True))
 
     def head(method, path):
-        return f"{method} {PREFIX}{path} HTTP/1.1\r\nHost: x\r\nX-API-Key: {node.key}\r\n"
+        return f"{method} {PREFIX}{path} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {node.key}\r\n"
     with socket.create_connection((where.hostname, where.port), 30) as writes, \
             socket.create_connection((where.hostname, where.port), 30) as reads:
         for each in (writes, reads):    # accepted by now
@@ -127,12 +127,12 @@ def test_a_read_in_the_turn_of_a_write_answers_when_that_is_committed(spawn):
 def test_a_refusal_whose_reason_is_a_write_of_the_same_turn_waits_for_its_commit(spawn):
     node = spawn(environment=SLOW_COMMITS)
     where, body = urlsplit(node.url), json.dumps(node.ask(name="one-name", stopped=True))
-    request = (f"POST {PREFIX}/cvms HTTP/1.1\r\nHost: x\r\nX-API-Key: {node.key}\r\nContent-Type: application/json\r\n"
+    request = (f"POST {PREFIX}/cvms HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {node.key}\r\nContent-Type: application/json\r\n"
                f"Content-Length: {len(body)}\r\n\r\n{body}").encode()
     with contextlib.ExitStack() as stack:
         both = [stack.enter_context(socket.create_connection((where.hostname, where.port), 30)) for _ in range(2)]
         for each in both:       # accepted by now
-            each.sendall(f"GET {PREFIX}/healthz HTTP/1.1\r\nHost: x\r\nX-API-Key: {node.key}\r\n\r\n".encode())
+            each.sendall(f"GET {PREFIX}/healthz HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {node.key}\r\n\r\n".encode())
             assert each.recv(65536)
         os.kill(node.process.pid, signal.SIGSTOP)
         try:

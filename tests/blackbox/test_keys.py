@@ -181,7 +181,7 @@ class Slow:
         where = urlsplit(node.url)
         self.body = json.dumps(body).encode()
         self.socket = socket.create_connection((where.hostname, where.port), timeout=15)
-        self.socket.sendall((f"POST {PREFIX}{path} HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\nConnection: close\r\n"
+        self.socket.sendall((f"POST {PREFIX}{path} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {key}\r\nConnection: close\r\n"
                              f"Expect: 100-continue\r\nContent-Length: {len(self.body)}\r\n\r\n").encode())
         assert self.socket.recv(1000).startswith(b"HTTP/1.1 100"), "let in"
 

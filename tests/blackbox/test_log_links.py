@@ -33,7 +33,7 @@ def stream(node, path, key=None):
     where = urlsplit(node.url)
     with socket.create_connection((where.hostname, where.port), timeout=20) as s:
         credential = f"X-API-Key: {key}\r\n" if key else ""
-        s.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n{credential}Accept: text/event-stream\r\nConnection: close\r\n\r\n".encode())
+        s.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{credential}Accept: text/event-stream\r\nConnection: close\r\n\r\n".encode())
         got = [s.recv(65536)]
 
         def read():
@@ -137,7 +137,7 @@ def test_who_waits_for_an_operation_is_not_told_its_end_by_a_revoked_key(spawn):
     op = cvm.ask("shutdown", timeout_s=20).ok()["operation_id"]
     where = urlsplit(node.url)
     with socket.create_connection((where.hostname, where.port), timeout=20) as s:
-        s.sendall(f"GET {PREFIX}/operations/{op}?wait=60 HTTP/1.1\r\nHost: x\r\nX-API-Key: {made['token']}\r\nConnection: close\r\n\r\n"
+        s.sendall(f"GET {PREFIX}/operations/{op}?wait=60 HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {made['token']}\r\nConnection: close\r\n\r\n"
                   .encode())
         node.get("/auth/me", key=made["token"]).ok()    # came later, and is answered: the other one waits
         revoke(node, made)

@@ -342,7 +342,7 @@ def test_a_guest_that_an_operator_paused_can_be_ended(watched, verb):
 def test_the_state_stream_tells_a_pause_and_its_end(watched):
     cvm = watched.create()
     with socket.create_connection(("127.0.0.1", int(watched.url.rsplit(":", 1)[1])), timeout=20) as s:
-        s.sendall(f"GET /api/v1/cvms/{cvm.uuid}/state?target=stopped HTTP/1.1\r\nHost: a\r\nX-API-Key: {watched.key}\r\n"
+        s.sendall(f"GET /api/v1/cvms/{cvm.uuid}/state?target=stopped HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {watched.key}\r\n"
                   "Accept: text/event-stream\r\n\r\n".encode())
         stream = s.makefile("rb")
 
