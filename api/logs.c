@@ -198,8 +198,8 @@ static void finish(struct follower *f, bool client_gone)
 
 	/* A followed log that the node closes has sent what there was; one that is not followed has
 	 * not. */
-	if (!account_still_valid(f->call, &l->e) && !l->e.code &&
-	    (!l->begun || (!l->over && !l->source->ask.follow)))
+	if (!l->e.code && !l->over && !account_still_valid(f->call, &l->e) &&
+	    (!l->begun || !l->source->ask.follow))
 		err_set(&l->e, ERR_UNAVAILABLE, "the answer was ended before it was complete");
 	source_leave(l->source);
 	if (!l->begun) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * config_value.c - kinds of single values: text in, member filled; member in, text out.
  *
- * Formatting what was parsed and parsing that again gives the same value: config_reload() moves values between two
+ * Formatting what was parsed and parsing that again gives the same value: config_apply() moves values between two
  * structs that way, and a test holds every default to it.
  */
 #include <arpa/inet.h>

@@ -147,8 +147,10 @@ static void on_reload_found(void *arg, struct reload_found *f)
 	struct daemon *d = arg;
 	bool good;
 
-	if (d->stopping)
+	if (d->stopping) {
+		d->reload.again = false;
 		return;
+	}
 	good = take_config(d, f);
 	warn(&f->warnings);
 	if (f->tls)
@@ -361,6 +363,8 @@ static int check_db(const struct config *c)
 				     strerror(errno));
 	n = db_check(path, &out, &e);
 	files = n < 0 ? n : vmm_check_files(c->node.state_dir, c->images.dir, &out, &e);
+	if (files < 0 && out.len)
+		(void)utf8_print(stdout, out.data);
 	if (files < 0)
 		return action_failed("%s%s%s", e.text, e.hint[0] ? "; " : "", e.hint);
 	buf_printf(&out, "%s: %d findings\n", path, n + files);
@@ -458,8 +462,12 @@ static int serve(struct daemon *d)
 static void forbid_cores(void)
 {
 	const struct rlimit none = { 0 };
+	auto_close int fd = open("/proc/self/coredump_filter", O_WRONLY | O_CLOEXEC);
 
 	(void)setrlimit(RLIMIT_CORE, &none);
+	/* core(5): a core that goes into a pipe has no limit. Leave the memory out of it. */
+	if (fd >= 0)
+		(void)!write(fd, "0", 1);
 }
 
 int main(int argc, char **argv)

@@ -23,8 +23,8 @@ void device_id_of_ppid(const char *ppid, char ret[SHA256_HEX]);
 int settings_measure(const struct config *c, struct host *ret, struct err *e);
 
 /* Everything but .loop and the demo images, which the command line decides. Values and strings are borrowed from @c; what
- * settings_free() frees is arrays and what is made from keys. After config_reload() make new ones from the same @host for
- * vmm_reload(), and keep the old ones until the vmm has closed. */
+ * settings_free() frees is arrays and what is made from keys. After config_apply() make new ones from the same @host for
+ * vmm_reload(); the old ones may be freed after it: jobs use no list or string that a reload may change. */
 void settings_make(const struct config *c, const struct host *host, struct vmm_settings *ret);
 void settings_free(struct vmm_settings *s);
 

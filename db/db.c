@@ -10,14 +10,24 @@
 #include "db/rows.h"
 #include "db/sql.h"
 
-/* synchronous stays FULL: WAL with NORMAL loses acknowledged commits on power loss. wal_autocheckpoint is SQLite's default.
- * auto_vacuum comes before anything is written: later it takes a VACUUM. */
+/* synchronous stays FULL: WAL with NORMAL loses acknowledged commits on power loss. wal_autocheckpoint is SQLite's default. */
 static const char pragmas[] =
-	"PRAGMA auto_vacuum = INCREMENTAL; PRAGMA foreign_keys = ON; PRAGMA journal_mode = WAL;"
+	"PRAGMA foreign_keys = ON; PRAGMA journal_mode = WAL;"
 	"PRAGMA journal_size_limit = 8388608; PRAGMA synchronous = FULL;"
 	"PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;";
 
 enum { BUSY_MS = 2000, AUTO_VACUUM_INCREMENTAL = 2, PAGES_KEPT = 1024 };
+
+/* Of a file that is made now: later it takes a VACUUM (enable_giving_back()), and the pragma writes. */
+static int begin_file(struct db *db, struct err *e)
+{
+	int64_t pages = 0;
+	int r = sql_int(db, e, 0, &pages, "PRAGMA page_count", "");
+
+	return r || pages                                                   ? r
+	       : sql_run(db, e, "PRAGMA auto_vacuum = INCREMENTAL", "") < 0 ? -(int)e->code
+									    : 0;
+}
 
 static int configure(struct db *db, const char *path, struct err *e)
 {
@@ -28,6 +38,8 @@ static int configure(struct db *db, const char *path, struct err *e)
 	(void)sqlite3_db_config(db->conn, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
 	(void)sqlite3_db_config(db->conn, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
 	(void)sqlite3_db_config(db->conn, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+	if (begin_file(db, e))
+		return -(int)e->code;
 	if (sqlite3_exec(db->conn, pragmas, NULL, NULL, NULL) != SQLITE_OK)
 		return sql_error(db, path, e);
 	return 0;
@@ -38,8 +50,7 @@ static int configure(struct db *db, const char *path, struct err *e)
 static void enable_giving_back(struct db *db, const char *path)
 {
 	/* The copy that VACUUM makes may be large: not in memory. */
-	static const char vacuum[] = "PRAGMA temp_store = FILE; PRAGMA auto_vacuum = INCREMENTAL; VACUUM;"
-				     "PRAGMA temp_store = MEMORY";
+	static const char vacuum[] = "PRAGMA temp_store = FILE; PRAGMA auto_vacuum = INCREMENTAL; VACUUM";
 	int64_t mode = 0;
 	struct err e;
 
@@ -47,6 +58,7 @@ static void enable_giving_back(struct db *db, const char *path)
 		return;
 	if (sqlite3_exec(db->conn, vacuum, NULL, NULL, NULL) != SQLITE_OK)
 		log_warn("%s does not shrink until the next start: %s", path, sqlite3_errmsg(db->conn));
+	(void)sqlite3_exec(db->conn, "PRAGMA temp_store = MEMORY", NULL, NULL, NULL);
 }
 
 enum open_mode { OPEN_MIGRATE, OPEN_CREATE, OPEN_AS_IS };
@@ -105,8 +117,11 @@ int db_give_back(struct db *db, struct err *e)
 
 bool db_checkpoint(struct db *db)
 {
-	return sqlite3_get_autocommit(db->conn) &&
-	       sqlite3_wal_checkpoint_v2(db->conn, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) == SQLITE_OK;
+	if (!sqlite3_get_autocommit(db->conn))
+		return false;
+	/* One that fails is made up for by the next, or by SQLite's own. */
+	(void)sqlite3_wal_checkpoint_v2(db->conn, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	return true;
 }
 
 void db_close(struct db *db)
@@ -171,7 +186,7 @@ static const char *const checks[] = {
 	" WHERE p.cvm = c.id) FROM cvms c WHERE c.held_host_ports <> (SELECT count(*) FROM ports p WHERE p.cvm = c.id)",
 	"SELECT 'app ' || a.app_id || ' counts ' || a.bytes || ' bytes of revisions and history, has ' || h.bytes FROM apps a"
 	" JOIN (SELECT a2.id, (SELECT coalesce(sum(256 + length(CAST(manifest AS BLOB))), 0) FROM revisions WHERE app = a2.id)"
-	" + (SELECT 512 * count(*) FROM history WHERE app = a2.id) AS bytes FROM apps a2) h ON h.id = a.id"
+	" + (SELECT 4096 * count(*) FROM history WHERE app = a2.id) AS bytes FROM apps a2) h ON h.id = a.id"
 	" WHERE a.bytes <> h.bytes",
 	"SELECT 'workspace ' || r.workspace || ' counts ' || r.bytes || ' bytes of ' || r.kind || ', has ' || h.bytes"
 	" FROM records r JOIN (SELECT r2.workspace, r2.kind, CASE r2.kind"

@@ -495,7 +495,9 @@ static const char *const migrations[] = {
 	"ALTER TABLE api_keys ADD COLUMN parent INTEGER REFERENCES api_keys ON DELETE SET NULL;"
 	"CREATE INDEX api_keys_parent ON api_keys (parent) WHERE parent IS NOT NULL;"
 
-	/* Bytes of a workspace's rows. An app counts its revisions and history, because its row is gone when they go. */
+	/* Bytes of a workspace's rows. An app counts its revisions and history, because its row is gone when
+	 * they go. An entry of history counts more than its bytes: a delete of its app removes them all in
+	 * one turn. */
 	"CREATE TABLE records ("
 	" workspace INTEGER NOT NULL, kind TEXT NOT NULL, bytes INTEGER NOT NULL, PRIMARY KEY (workspace, kind))"
 	" STRICT, WITHOUT ROWID;"
@@ -515,7 +517,7 @@ static const char *const migrations[] = {
 	" AND NOT EXISTS (SELECT 1 FROM cvms c WHERE c.revision = revisions.id)"
 	" AND NOT EXISTS (SELECT 1 FROM changes x WHERE x.revision = revisions.id);"
 	"UPDATE apps SET bytes = (SELECT coalesce(sum(256 + length(CAST(manifest AS BLOB))), 0) FROM revisions WHERE"
-	" app = apps.id) + (SELECT count(*) * 512 FROM history WHERE app = apps.id);"
+	" app = apps.id) + (SELECT count(*) * 4096 FROM history WHERE app = apps.id);"
 	"INSERT INTO records SELECT workspace, 'revisions', sum(bytes) FROM apps GROUP BY workspace;"
 	"INSERT INTO records SELECT workspace, 'provisions', sum(256 + length(CAST(request AS BLOB)) +"
 	" length(CAST(manifest AS BLOB))) FROM provisions GROUP BY workspace;"
@@ -543,9 +545,9 @@ static const char *const migrations[] = {
 	" length(CAST(NEW.manifest AS BLOB)) WHERE id = NEW.app; END;"
 	"CREATE TRIGGER revisions_uncounted AFTER DELETE ON revisions BEGIN UPDATE apps SET bytes = bytes - (256 +"
 	" length(CAST(OLD.manifest AS BLOB))) WHERE id = OLD.app; END;"
-	"CREATE TRIGGER history_counted AFTER INSERT ON history BEGIN UPDATE apps SET bytes = bytes + 512 WHERE id ="
+	"CREATE TRIGGER history_counted AFTER INSERT ON history BEGIN UPDATE apps SET bytes = bytes + 4096 WHERE id ="
 	" NEW.app; END;"
-	"CREATE TRIGGER history_uncounted AFTER DELETE ON history BEGIN UPDATE apps SET bytes = bytes - (512) WHERE id"
+	"CREATE TRIGGER history_uncounted AFTER DELETE ON history BEGIN UPDATE apps SET bytes = bytes - 4096 WHERE id"
 	" = OLD.app; END;"
 	"CREATE TRIGGER apps_bytes_changed AFTER UPDATE OF bytes ON apps BEGIN INSERT INTO records VALUES"
 	" (NEW.workspace, 'revisions', NEW.bytes - OLD.bytes) ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes;"

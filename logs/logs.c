@@ -138,10 +138,12 @@ static int cut_front(const struct rotating *t)
 static int empty(struct rotating *t)
 {
 	int r = copy_range(t->live, t->to, &t->at, t->end + 4 * CHUNK);
+	uint64_t size = file_size(t->live);
 
 	if (r < 0)
 		return r;
-	(void)log_start_set(t->live, t->start + t->at);
+	/* What a flood wrote beyond the copy is lost, and counted as such. */
+	(void)log_start_set(t->live, t->start + (size > t->at ? size : t->at));
 	return ftruncate(t->live, 0) < 0 ? -errno : 0;
 }
 
@@ -158,6 +160,9 @@ static int swap_in(struct rotating *t)
 		log_warn("rotating to %s without the lock, readers may see some lines twice: %s", t->segment,
 			 e.text);
 	r = t->cut ? 0 : copy_range(t->live, t->to, &t->at, t->end + 4 * CHUNK);
+	/* On disk before the live file gives it up. */
+	if (!r && fdatasync(t->to) < 0)
+		r = -errno;
 	if (!r && renameat(t->dirfd, ROTATE_TEMP, t->dirfd, t->segment) < 0)
 		r = -errno;
 	if (!r && (!t->cut || cut_front(t) < 0))

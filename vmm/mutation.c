@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/json.h"
 #include "base/own.h"
 #include "vmm/mutation.h"
 #include "vmm/world.h"
@@ -39,8 +40,8 @@ static int replay(struct pending *p, const struct idempotency_row *row, struct e
 		return err_hint(e, "use a new key for a new request");
 	}
 	p->answer.status = row->status;
-	p->answer.body = row->body ? json_loads(row->body, JSON_DECODE_ANY, NULL) : NULL;
-	if (row->body && !p->answer.body) /* json_valid() takes text that is not UTF-8 */
+	p->answer.body = row->body ? json_stored(row->body) : NULL;
+	if (row->body && !p->answer.body)
 		return err_set(e, ERR_HOST, "database: idempotency.body of key %s is not JSON", p->m.key);
 	p->replayed = true;
 	return 0;

@@ -138,7 +138,6 @@ int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 	int r = make_folders(s, e);
 
 	v->set = *s;
-	leftovers_remove(s->state_dir);
 	if (!r)
 		r = db_open(path, &v->db, e);
 	if (!r)
@@ -148,6 +147,8 @@ int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 		free(v);
 		return r;
 	}
+	if (!*v->foreign)
+		leftovers_remove(s->state_dir);
 	v->opened_ms = clock_wall_ms();
 	v->turn = turn_new(s->loop, v->db);
 	note_committed(v);

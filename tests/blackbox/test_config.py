@@ -99,11 +99,6 @@ def test_forwards_are_configured_on_addresses_that_qemu_can_forward_from(key, ad
     assert f'[ports] {key}: "{address}" is not allowed' in done.stderr and "IPv4" in done.stderr, done.stderr
 
 
-def test_an_address_of_forwards_is_there_once():
-    done = teepod("-o", "ports.addresses=127.0.0.1, 0.0.0.0, 127.0.0.1", "--check-config")
-    assert done.returncode == 1 and "[ports] addresses: 127.0.0.1 is there twice" in done.stderr, done
-
-
 def test_the_shipped_configuration_is_what_the_program_explains(tmp_path):
     done = teepod("--help-config")
     assert done.returncode == 0

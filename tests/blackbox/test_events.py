@@ -258,7 +258,7 @@ def test_tail_gives_the_last_lines(node):
 def test_an_event_tells_an_error_that_quotes_a_name_which_is_no_text(spawn, tmp_path_factory):
     """Names of files are bytes; JSON takes only UTF-8. The data of such an event was {}."""
     folder = os.fsdecode(tempfile.mkdtemp(prefix=b"tp\xff", dir=b"/tmp"))
-    node = spawn(folder=folder, options={"images.dir": tempfile.mkdtemp(prefix="tpi", dir="/tmp")})
+    node = spawn(folder=folder, options={"images.dir": tmp_path_factory.mktemp("images")})
     cvm = node.create(stopped=True)
     (node.dir / "cvms").rmdir()
     (node.dir / "cvms").write_text("no folder")

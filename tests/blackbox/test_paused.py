@@ -17,7 +17,7 @@ import urllib.request
 
 import pytest
 
-from libvirtd import Libvirtd, Unavailable, virsh
+from libvirtd import virsh
 from node import DEMO, IMAGES, Node, assert_books, refused, until
 from test_disk_full import fill as fill_below
 from test_images import seal
@@ -250,16 +250,9 @@ def test_a_guest_that_is_paused_while_it_boots_fails_its_operation_at_once(tiny)
 # ---------------------------------------------------------------------- paused by others
 
 @pytest.fixture(scope="module")
-def libvirtd():
-    try:
-        daemon = Libvirtd()
-    except Unavailable as e:
-        pytest.skip(str(e))
-    try:
-        daemon.start()
+def libvirtd(private_libvirtd):
+    with private_libvirtd() as daemon:
         yield daemon
-    finally:
-        daemon.close()
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ from node import alive, command_line, until
 BOOT_STEPS = ("files", "disk", "define", "start", "forwards", "boot")
 CHANGE_STEPS = ("signal", "wait", "stop", "disk", "apply", *(step for step in BOOT_STEPS if step != "disk"))
 STEPS = {"create": BOOT_STEPS, "start": BOOT_STEPS, "stop": ("stop",), "shutdown": ("signal", "wait", "stop"),
-         "resize": CHANGE_STEPS, "upgrade": CHANGE_STEPS, "restart": ("signal", "wait", "stop", *BOOT_STEPS), "delete": ("stop", "undefine", "remove")}
+         "resize": CHANGE_STEPS, "upgrade": CHANGE_STEPS, "restart": ("signal", "wait", "stop", *BOOT_STEPS), "delete": ("stop", "undefine", "remove"),
+         "resume": ("resume",)}
 DRAIN_S = 2
 
 

@@ -36,7 +36,7 @@ SQL = (
     ("a workspace counts other host ports than its CVMs have", "select slug, held_host_ports from workspaces w where held_host_ports <>"
      " (select count(*) from ports p join cvms c on c.id = p.cvm where c.workspace = w.id)"),
     ("two CVMs with one CID", "select cid, count(*) from cvms group by cid having count(*) > 1"),
-    ("two CVMs with one name", "select name, count(*) from cvms group by workspace, name having count(*) > 1"),
+    ("two CVMs with one name", "select name, count(*) from cvms group by workspace, name collate nocase having count(*) > 1"),
     ("one host port led to two places", "select p.protocol, p.host_port from ports p join ports q on p.protocol = q.protocol and"
      " p.host_port = q.host_port where p.host_address < q.host_address and '0.0.0.0' in (p.host_address, q.host_address)"),
     ("a port of nobody", "select host_port from ports where cvm not in (select id from cvms)"),

@@ -32,7 +32,6 @@ class Ledger:
         self.asked = collections.Counter()      # (uuid, kind) -> acknowledged or unanswered
         self.answers = {}           # Idempotency-Key -> (method, path, body, status, bytes)
         self.harmed = {}            # uuid of a guest killed or powered off -> number of the newest event just before
-        self.faults_now = set()     # faults in force that explain an error 5xx: "full", "libvirtd"
 
     def record_to(self, file):
         """What is done from now on is written there, a line of JSON each."""

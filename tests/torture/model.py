@@ -33,8 +33,8 @@ def words(*names):
     return frozenset(names)
 
 
-# Of a refusal by 409: another operation has the CVM. Any other reason would be one the client was not told of.
-BUSY = ("is being worked on: ", "is being deleted")
+# Of a refusal by 409: another operation has the CVM, or nothing paused it. Any other reason would be one the client was not told of.
+BUSY = ("is being worked on: ", "is being deleted", "only a paused CVM can be resumed")
 
 # Of a change: what a running guest needs to be changed, or nothing of it. The boot sector is deaf to its power button, so that
 # ten seconds are enough.
@@ -60,6 +60,7 @@ VERBS = {
                      bodies=(lambda rng: {"timeout": 10, "force": True}, lambda rng: {"timeout": 10, "force": False})),
     "restart": Verb("POST", "/restart", words("running"), weight=3, grows=True,
                     bodies=(lambda rng: {"force": True}, lambda rng: {"timeout_s": 10, "force": False})),
+    "resume": Verb("POST", "/resume", words("running"), weight=1),
     "resize": Verb("PATCH", "", SAME, weight=3, status=202, grows=True, bodies=(size,), refusals=("allow_restart", "only grows")),
     "upgrade": Verb("PATCH", "", SAME, weight=3, status=202, grows=True, bodies=(software,), refusals=("allow_restart",)),
     "delete": Verb("DELETE", "", words("gone"), weight=4, status=204),

@@ -36,7 +36,11 @@ def test_an_interrupted_torture_keeps_its_output_and_names_the_folder():
     try:
         pattern = f"torture-5-0-kills-*-{process.pid}/requests.jsonl"
         logs = Epoch(0, 0, "").folder.parent
-        until("a create was answered", lambda: any('"status": 200' in path.read_text() for path in logs.glob(pattern)), 90)
+        def created():
+            lines = (line for path in logs.glob(pattern) for line in path.read_text().splitlines())
+            return any('"what": "POST /cvms"' in line and '"status": 200' in line for line in lines)
+
+        until("a create was answered", created, 90)
         process.send_signal(signal.SIGTERM)
         said = process.communicate(timeout=60)[0]
     finally:

@@ -224,11 +224,14 @@ class Epoch:
             copy.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(OSError):      # a guest may be deleted meanwhile
                 shutil.copy(path, copy)
-        self._keep_threads()
+        # What cannot be kept must not hide what was found.
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            self._keep_threads()
         if self.libvirtd:
-            shutil.copy(self.libvirtd.folder / "log", self.folder / "libvirtd.log")
+            with contextlib.suppress(OSError):
+                shutil.copy(self.libvirtd.folder / "log", self.folder / "libvirtd.log")
         # Not copied: what was committed last is in the log beside the file.
-        with contextlib.closing(sqlite3.connect(self.node.database())) as a, \
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(self.node.database())) as a, \
                 contextlib.closing(sqlite3.connect(self.folder / "teepod.db")) as b:
             a.backup(b)
         if error:
