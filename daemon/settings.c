@@ -28,14 +28,14 @@ int settings_measure(const struct config *c, struct host *ret, struct err *e)
 	return 0;
 }
 
-/* -1: not configured. */
+/* -1: not configured. @measured: 0 when the host was not looked at. */
 static int64_t total(const char *name, const struct config_amount *a, uint64_t measured, int64_t reserve)
 {
 	uint64_t n;
 
 	if (!config_amount(a, measured, (uint64_t)reserve, &n))
 		return -1;
-	if (!n && a->kind == AMOUNT_AUTO)
+	if (!n && measured && a->kind == AMOUNT_AUTO)
 		log_warn("capacity.reserve_%s is %lld, and this host has %llu: nothing is left for CVMs",
 			 name, (long long)reserve, (unsigned long long)measured);
 	return (int64_t)n;

@@ -259,9 +259,10 @@ class Node:
             args += ["--listen", address]
         if self.hypervisor:
             args += ["--hypervisor", self.hypervisor]
-        for key, value in self.options.items():
-            args += ["-o", f"{key}={value}"]
-        return args + self.arguments
+        return args + self._settings() + self.arguments
+
+    def _settings(self):
+        return [word for key, value in self.options.items() for word in ("-o", f"{key}={value}")]
 
     def spawn(self, **environment):
         """Start the process and wait for nothing."""
@@ -528,7 +529,7 @@ class Node:
             yield db
 
     def check_db(self):
-        done = subprocess.run([PROGRAM, "--check-db", "--dev", str(self.dir)], capture_output=True, text=True, timeout=60)
+        done = subprocess.run([PROGRAM, "--check-db", "--dev", str(self.dir), *self._settings()], capture_output=True, text=True, timeout=60)
         return done.returncode, done.stdout + done.stderr
 
     def definitions(self):

@@ -74,7 +74,7 @@ def test_a_running_cvm_is_stopped_and_started_for_another_size(node):
     assert line[line.index("-smp") + 1].startswith("2")
     assert file_gib(cvm) == 2 and node.rows("select boot from cvms")[0][0] == boot + 1
     assert len(cvm.ports()) == 1
-    assert history(cvm)[0][:4] == (2, ["vcpu", "memory", "disk_size"], "dev-admin", "resize")
+    assert history(cvm)[0][:4] == (2, ["vcpu", "memory", "disk_size"], "tok_1 (dev-admin)", "resize")
     assert_books(node)
 
 
@@ -157,8 +157,8 @@ def test_an_upgrade_is_one_operation_and_one_entry_in_the_history(node):
     assert json.loads((shared / "app-compose.json").read_text())["docker_compose_file"] == NGINX
     entries = history(cvm)
     assert [e[0] for e in entries] == [2, 1]
-    assert entries[0][1:] == (["compose_file", "encrypted_env", "user_config", "listed"], "dev-admin", "upgrade", now["compose_hash"])
-    assert entries[1][1:] == (["created"], "dev-admin", "create", first)
+    assert entries[0][1:] == (["compose_file", "encrypted_env", "user_config", "listed"], "tok_1 (dev-admin)", "upgrade", now["compose_hash"])
+    assert entries[1][1:] == (["created"], "tok_1 (dev-admin)", "create", first)
 
 
 def test_another_image_boots(node):
