@@ -6,7 +6,7 @@
  * may be shared by a company, or by all clients of a proxy. That leaves nothing to guess: keys are
  * 192 random bits, and a failure costs one hash and one search by an index.
  *
- * The table has sets of eight places, chosen by a seeded hash. When a set is full, the place with
+ * The table has sets of eight slots, chosen by a seeded hash. When a set is full, the slot with
  * the fewest failures makes room, the oldest among equals: an address at its limit is pushed out
  * only by eight others of the same set that are at theirs.
  */
@@ -17,9 +17,9 @@
 #include "base/buf.h"
 #include "base/id.h"
 
-enum { SETS = 256, PLACES = 8, WINDOW_MS = 60000 };
+enum { SETS = 256, SLOTS = 8, WINDOW_MS = 60000 };
 
-struct place {
+struct rate_slot {
 	struct peer_key key;
 	unsigned fails; /* 0: free */
 	uint64_t since_ms;
@@ -28,7 +28,7 @@ struct place {
 struct auth_rate {
 	uint64_t seed;
 	unsigned limit;
-	struct place place[SETS][PLACES];
+	struct rate_slot slot[SETS][SLOTS];
 };
 
 struct auth_rate *auth_rate_new(unsigned limit)
@@ -45,26 +45,26 @@ void auth_rate_free(struct auth_rate *r)
 	free(r);
 }
 
-static bool is_over(const struct place *p, uint64_t now_ms)
+static bool is_over(const struct rate_slot *p, uint64_t now_ms)
 {
 	return !p->fails || now_ms - p->since_ms >= WINDOW_MS;
 }
 
-/* The place of @k if its minute still runs. */
-static struct place *find(struct place *set, const struct peer_key *k, uint64_t now_ms)
+/* The slot of @k if its minute still runs. */
+static struct rate_slot *find(struct rate_slot *set, const struct peer_key *k, uint64_t now_ms)
 {
-	for (unsigned i = 0; i < PLACES; i++) {
+	for (unsigned i = 0; i < SLOTS; i++) {
 		if (!is_over(&set[i], now_ms) && peer_equal(&set[i].key, k))
 			return &set[i];
 	}
 	return NULL;
 }
 
-static struct place *make_room(struct place *set, uint64_t now_ms)
+static struct rate_slot *make_room(struct rate_slot *set, uint64_t now_ms)
 {
-	struct place *best = &set[0];
+	struct rate_slot *best = &set[0];
 
-	for (unsigned i = 0; i < PLACES; i++) {
+	for (unsigned i = 0; i < SLOTS; i++) {
 		if (is_over(&set[i], now_ms))
 			return &set[i];
 		if (set[i].fails < best->fails ||
@@ -76,7 +76,7 @@ static struct place *make_room(struct place *set, uint64_t now_ms)
 
 unsigned auth_rate_wait(struct auth_rate *r, const struct peer_key *k, uint64_t now_ms)
 {
-	const struct place *p = find(r->place[peer_hash(k, r->seed) % SETS], k, now_ms);
+	const struct rate_slot *p = find(r->slot[peer_hash(k, r->seed) % SETS], k, now_ms);
 
 	if (!p || p->fails < r->limit)
 		return 0;
@@ -85,12 +85,12 @@ unsigned auth_rate_wait(struct auth_rate *r, const struct peer_key *k, uint64_t 
 
 unsigned auth_rate_failed(struct auth_rate *r, const struct peer_key *k, uint64_t now_ms)
 {
-	struct place *set = r->place[peer_hash(k, r->seed) % SETS];
-	struct place *p = find(set, k, now_ms);
+	struct rate_slot *set = r->slot[peer_hash(k, r->seed) % SETS];
+	struct rate_slot *p = find(set, k, now_ms);
 
 	if (!p) {
 		p = make_room(set, now_ms);
-		*p = (struct place){ .key = *k, .since_ms = now_ms };
+		*p = (struct rate_slot){ .key = *k, .since_ms = now_ms };
 	}
 	return ++p->fails;
 }
