@@ -12,7 +12,7 @@
 #include "base/buf.h"
 #include "base/own.h"
 
-enum { INSTANCES_MAX = 10000, SCAN = 100 };
+enum { INSTANCES_MAX = 10000 };
 
 /* Entries of one app, freed with the struct. */
 struct history {
@@ -143,30 +143,6 @@ static int read_number(const char *text, int64_t *ret, struct err *e)
 	return 0;
 }
 
-/* An undone change leaves a gap between the numbers, so its place does not follow from the number. */
-static int find_revision(const struct call *c, const struct app_row *app, int64_t number,
-			 struct revision_info *ret, struct err *e)
-{
-	int64_t total = 0;
-
-	for (int64_t at = 0; at == 0 || at < total; at += SCAN) {
-		auto_history struct history h = { 0 };
-		int r = vmm_revisions(api_of(c)->vmm, app->workspace, app->app_id, at, SCAN, &h.list, &h.n,
-				      &total, e);
-
-		if (r)
-			return r;
-		for (size_t i = 0; i < h.n; i++) {
-			if (h.list[i].number != number)
-				continue;
-			*ret = h.list[i];
-			return 0;
-		}
-	}
-	return err_field(e, ERR_NOT_FOUND, "number", c->param[1], "app %s has no revision %lld", app->app_id,
-			 (long long)number);
-}
-
 static int load_manifest(const struct call *c, const struct app_row *app, int64_t number, json_t **ret,
 			 struct err *e)
 {
@@ -209,7 +185,8 @@ static void get_revision(struct call *c)
 
 	if (call_query_bool(c, "raw_compose_file", false, &raw, &e) ||
 	    read_number(c->param[1], &number, &e) || api_find_app(c, c->param[0], &app, &e) ||
-	    find_revision(c, &app, number, &revision, &e) || load_file(c, &app, number, raw, &file, &e)) {
+	    vmm_revision(api_of(c)->vmm, app.workspace, app.app_id, number, &revision, &e) ||
+	    load_file(c, &app, number, raw, &file, &e)) {
 		call_reply_err(c, &e);
 		return;
 	}

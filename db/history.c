@@ -48,6 +48,13 @@ static void read_history(struct db *db, sqlite3_stmt *st, void *row)
 	sql_text(st, 10, h->compose_hash, sizeof(h->compose_hash));
 }
 
+/* The index history_cvm (cvm_uuid, number) answers whether there is a newer entry with one search. */
+#define HISTORY_SELECT                                                                                            \
+	"SELECT h.id, h.app, h.number, h.revision, h.cvm_uuid, h.image, h.changed, h.op, h.caller, h.created_ms," \
+	" r.compose_hash, EXISTS (SELECT 1 FROM cvms c WHERE c.uuid = h.cvm_uuid) AND NOT EXISTS (SELECT 1"       \
+	" FROM history n WHERE n.cvm_uuid = h.cvm_uuid AND n.number > h.number) FROM history h"                   \
+	" JOIN revisions r ON r.id = h.revision"
+
 int history_list(struct db *db, int64_t app, int64_t offset, int64_t limit, struct history_row **ret,
 		 size_t *ret_n, int64_t *ret_total, struct err *e)
 {
@@ -57,17 +64,20 @@ int history_list(struct db *db, int64_t app, int64_t offset, int64_t limit, stru
 
 	if (r)
 		return r;
-	st = sql_query(
-		db, e,
-		"SELECT h.id, h.app, h.number, h.revision, h.cvm_uuid, h.image, h.changed, h.op, h.caller, h.created_ms,"
-		" r.compose_hash, EXISTS (SELECT 1 FROM cvms c WHERE c.uuid = h.cvm_uuid) AND NOT EXISTS (SELECT 1"
-		" FROM history n WHERE n.cvm_uuid = h.cvm_uuid AND n.number > h.number) FROM history h"
-		" JOIN revisions r ON r.id = h.revision WHERE h.app = ? ORDER BY h.number DESC LIMIT ? OFFSET ?",
-		"iii", app, sql_page(limit, offset, total), offset);
+	st = sql_query(db, e, HISTORY_SELECT " WHERE h.app = ? ORDER BY h.number DESC LIMIT ? OFFSET ?",
+		       "iii", app, sql_page(limit, offset, total), offset);
 	r = sql_all(db, st, read_history, sizeof(**ret), false, ret, ret_n, e);
 	if (!r)
 		*ret_total = total;
 	return r;
+}
+
+int history_get(struct db *db, int64_t app, int64_t number, struct history_row *ret, struct err *e)
+{
+	sqlite3_stmt *st =
+		sql_query(db, e, HISTORY_SELECT " WHERE h.app = ? AND h.number = ?", "ii", app, number);
+
+	return sql_one(db, st, read_history, ret, sizeof(*ret), e);
 }
 
 int history_revision(struct db *db, int64_t app, int64_t number, int64_t *ret, struct err *e)

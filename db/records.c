@@ -47,7 +47,7 @@ int records_oldest(struct db *db, int64_t workspace, enum record kind, int64_t *
 	return sql[kind] ? sql_int(db, e, 0, ret_ms, sql[kind], "i", workspace) : 0;
 }
 
-#define NEWER "EXISTS (SELECT 1 FROM history n WHERE n.cvm_uuid = h.cvm_uuid AND n.id > h.id"
+#define NEWER "EXISTS (SELECT 1 FROM history n WHERE n.cvm_uuid = h.cvm_uuid AND n.number > h.number"
 
 /* Of each CVM that is there the newest entry stays (of one under change two: it may become again what
  * it was), and of each app the one with the highest number. The revision goes with the last row that

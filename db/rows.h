@@ -611,6 +611,8 @@ int history_remove(struct db *db, const char *op, struct err *e);
 /* Newest first. *ret malloc'd. */
 int history_list(struct db *db, int64_t app, int64_t offset, int64_t limit, struct history_row **ret,
 		 size_t *n, int64_t *ret_total, struct err *e);
+/* One entry; -ERR_NOT_FOUND without *e filled when there is none. */
+int history_get(struct db *db, int64_t app, int64_t number, struct history_row *ret, struct err *e);
 /* The revision of an entry. */
 int history_revision(struct db *db, int64_t app, int64_t number, int64_t *ret, struct err *e);
 

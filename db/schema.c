@@ -508,6 +508,8 @@ static const char *const migrations[] = {
 	"ALTER TABLE history ADD COLUMN workspace INTEGER NOT NULL DEFAULT 0;"
 	"UPDATE history SET workspace = (SELECT a.workspace FROM apps a WHERE a.id = history.app);"
 	"CREATE INDEX history_workspace ON history (workspace);"
+	"DROP INDEX history_cvm;"
+	"CREATE INDEX history_cvm ON history (cvm_uuid, number);"
 	"ALTER TABLE idempotency ADD COLUMN workspace INTEGER NOT NULL DEFAULT 0;" /* 0: of operators, and older ones */
 	"CREATE INDEX idempotency_workspace ON idempotency (workspace, created_ms);"
 	"CREATE INDEX api_keys_revoked ON api_keys (revoked_ms) WHERE revoked_ms > 0;"

@@ -48,6 +48,30 @@ void revisions_free(struct revision_info *list, size_t n)
 	free(list);
 }
 
+static int no_revision(const char *app_id, int64_t number, struct err *e)
+{
+	char given[24];
+
+	(void)snprintf(given, sizeof(given), "%lld", (long long)number);
+	return err_field(e, ERR_NOT_FOUND, "number", given, "app %s has no revision %s", app_id, given);
+}
+
+int vmm_revision(struct vmm *v, int64_t workspace, const char *app_id, int64_t number,
+		 struct revision_info *ret, struct err *e)
+{
+	struct history_row row;
+	struct app_row app;
+	int r = vmm_app(v, workspace, app_id, &app, e);
+
+	if (r)
+		return r;
+	r = history_get(v->db, app.id, number, &row, e);
+	if (r)
+		return r == -ERR_NOT_FOUND ? no_revision(app.app_id, number, e) : r;
+	fill(&row, ret);
+	return 0;
+}
+
 int vmm_revision_manifest(struct vmm *v, int64_t workspace, const char *app_id, int64_t number, char **ret,
 			  struct err *e)
 {

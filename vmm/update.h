@@ -57,6 +57,8 @@ struct revision_info {
 int vmm_revisions(struct vmm *v, int64_t workspace, const char *app_id, int64_t offset, int64_t limit,
 		  struct revision_info **ret, size_t *n, int64_t *ret_total, struct err *e);
 void revisions_free(struct revision_info *list, size_t n);
+int vmm_revision(struct vmm *v, int64_t workspace, const char *app_id, int64_t number,
+		 struct revision_info *ret, struct err *e);
 /* The manifest text of one entry, malloc'd. */
 int vmm_revision_manifest(struct vmm *v, int64_t workspace, const char *app_id, int64_t number, char **ret,
 			  struct err *e);

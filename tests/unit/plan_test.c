@@ -393,11 +393,37 @@ static void changes_are_made_by_an_index(void **st)
 	cvm_blobs_free(&x.blobs);
 }
 
+/* Assert that the statements that look for a newer entry of a CVM search for it: they do so for each
+ * row, and a CVM may have 65,536 entries. */
+static void assert_newer_is_searched(void)
+{
+	size_t found = 0;
+
+	for (size_t i = 0; i < db->cap; i++) {
+		const char *sql = db->cache[i].sql, *detail;
+		auto_free char *explain = NULL;
+		sqlite3_stmt *plan = NULL;
+
+		if (!sql || !strstr(sql, "FROM history n"))
+			continue;
+		explain = xasprintf("EXPLAIN QUERY PLAN %s", sql);
+		assert_int_equal(sqlite3_prepare_v2(db->conn, explain, -1, &plan, NULL), SQLITE_OK);
+		while (sqlite3_step(plan) == SQLITE_ROW) {
+			detail = (const char *)sqlite3_column_text(plan, 3);
+			if (!strncmp(detail, "SEARCH n ", 9))
+				assert_non_null(strstr(detail, "(cvm_uuid=? AND number>?)"));
+			found += !strncmp(detail, "SEARCH n ", 9);
+		}
+		(void)sqlite3_finalize(plan);
+	}
+	assert_int_equal(found, 4); /* history_list(), history_get(), twice in history_drop() */
+}
+
 static void histories_are_read_by_an_index(void **st)
 {
 	const struct history_row h = { .app = app, .revision = revision, .changed = "[]", .op = "op" };
 	struct idempotency_row answer;
-	struct history_row *rows;
+	struct history_row *rows, one;
 	struct event_row *events;
 	int64_t total, number;
 	size_t n;
@@ -406,6 +432,7 @@ static void histories_are_read_by_an_index(void **st)
 	CALL(history_add(db, &h, &e));
 	CALL(history_list(db, app, 0, 10, &rows, &n, &total, &e));
 	free(rows);
+	CALL(history_get(db, app, 1, &one, &e));
 	CALL(history_revision(db, app, 1, &number, &e));
 	CALL(history_remove(db, "op", &e));
 	CALL(idempotency_put(db, workspace, "c", "k", "d", 200, NULL, &e));
@@ -419,6 +446,7 @@ static void histories_are_read_by_an_index(void **st)
 	CALL(events_bounds(db, &total, &number, &e));
 	CALL(events_prune(db, 1, &e));
 	CALL(history_drop(db, workspace, &e));
+	assert_newer_is_searched();
 	CALL(records_bytes(db, workspace, RECORD_EVENTS, &total, &e));
 	CALL(records_total(db, RECORD_EVENTS, &total, &e));
 	CALL(records_over(db, RECORD_EVENTS, 1, &total, &e));
