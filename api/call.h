@@ -53,7 +53,7 @@ struct call {
 	const char *route;      /* pattern of the matched route, for metrics; NULL before routing */
 	struct caller caller;
 	int version;  /* 25 or 26: X-Phala-Version 2025-10-28 or (default) 2026-01-21 */
-	void *server; /* what http_serve() was given: handlers find their world here */
+	void *server; /* arg of struct server_config: handlers find their world here */
 };
 
 /* Value of header @name (case-insensitive), NULL if absent. Borrowed until the call is answered. */

@@ -81,8 +81,8 @@ static void take(struct request *q, const struct head *h)
 
 /* ------------------------------------------------------------------ who, and may they */
 
-/* NULL without either header. "" is a wrong key: it does not make the request one of the peer's user
- * id or certificate. */
+/* NULL without either header. An empty key is refused (401) and not counted as a guess; it never
+ * falls back to the peer's user id or certificate. */
 static const char *api_key(const struct call *c)
 {
 	static const char bearer[] = "Bearer ";

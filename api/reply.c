@@ -149,8 +149,8 @@ static void answer_held(void *arg)
 	answer_now(h->q, h->status, h->type, h->body, h->n);
 }
 
-/* What a handler did is told after the commit. A refusal is told at once, but its reason may be what
- * another request of the same turn did: it waits for that commit, too. */
+/* Successful answers are sent by callers after the commit. A refusal may depend on what another
+ * request of the same turn wrote, so it is held until that commit. */
 static void answer(struct request *q, int status, const char *type, const char *body, size_t n)
 {
 	struct held *h;
