@@ -5,7 +5,7 @@
  * digest. The work depends on nothing but the text, so a job does it. There is one such job at a
  * time: more of them would only take the processor from the loop. The other requests wait in
  * s->unread, oldest first, none longer than limits.body_wait_ms. Of bodies beyond LARGE_BYTES at most
- * WAIT_MAX wait, WAIT_CALLER_MAX of one caller. What is beyond that is answered 503.
+ * WAIT_MAX wait, WAIT_CALLER_MAX of one caller, WAIT_WORKSPACE_MAX of one workspace. What is beyond that is answered 503.
  *
  * The bytes of long bodies are counted from the head on, before any of them arrives, until the request
  * is answered (HELD_MAX, HELD_WORKSPACE_MAX, HELD_CALLER_MAX). A caller may have many keys, so its
@@ -26,7 +26,7 @@
 #include "base/loop.h"
 
 enum { LONG_BYTES = 4096, LARGE_BYTES = 64 * 1024, PARSE_MS = 10 * 1000 };
-enum { WAIT_MAX = 128, WAIT_CALLER_MAX = 64 };
+enum { WAIT_MAX = 128, WAIT_WORKSPACE_MAX = 96, WAIT_CALLER_MAX = 64 };
 
 /* ------------------------------------------------------------------ bytes */
 
@@ -110,8 +110,9 @@ static void leave_queue(struct request *q)
 
 static bool has_room(const struct request *q)
 {
+	const struct caller *who = &q->call.caller;
 	const struct request *other = NULL;
-	unsigned all = 0, own = 0;
+	unsigned all = 0, workspace = 0, own = 0;
 
 	if (q->body.len <= LARGE_BYTES)
 		return true;
@@ -120,9 +121,11 @@ static bool has_room(const struct request *q)
 		if (other->body.len <= LARGE_BYTES)
 			continue;
 		all++;
-		own += same_caller(&other->call.caller, &q->call.caller);
+		workspace += other->call.caller.workspace == who->workspace;
+		own += same_caller(&other->call.caller, who);
 	}
-	return all < WAIT_MAX && own < WAIT_CALLER_MAX;
+	return all < WAIT_MAX && own < WAIT_CALLER_MAX &&
+	       (workspace < WAIT_WORKSPACE_MAX || who->role >= ROLE_OPERATOR);
 }
 
 static void refuse_late(void *arg);
