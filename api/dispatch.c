@@ -202,17 +202,26 @@ static bool has_credentials(const struct request *q)
 	       (q->conn->tls && tls_peer_name(q->conn->tls, name, sizeof(name), &ignored));
 }
 
+/* For routes that a good log link opens, too: a wrong key beside one does no harm. Without one, a key
+ * that is wrong too often is told so (429); otherwise the handler decides. */
+static int try_auth(struct request *q, struct err *e)
+{
+	int r = authenticate(q, e);
+
+	if (r != -ERR_UNAUTHENTICATED)
+		return r;
+	r = count_failure(q, e);
+	return r == -ERR_RATE && !call_query(&q->call, "token", 0) ? r : 0;
+}
+
 static int admit(struct request *q, struct err *e)
 {
 	const struct route *route = q->route;
 	int r;
 
 	if ((route->flags & ROUTE_TRY_AUTH) && has_credentials(q)) {
-		r = authenticate(q, e);
-		/* there may be another credential, such as a log link, which is good */
-		if (r == -ERR_UNAUTHENTICATED)
-			(void)count_failure(q, e);
-		else if (r < 0)
+		r = try_auth(q, e);
+		if (r < 0)
 			return r;
 	}
 	if (!(route->flags & ROUTE_NO_AUTH)) {

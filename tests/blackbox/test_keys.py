@@ -53,6 +53,7 @@ def test_a_log_link_is_good_beside_wrong_keys(spawn):
     assert guess(node)[-1] == 429
     for key in (None, "wrong"):
         node.get(path, key=key).ok()
+    assert guess(node, 1, path.partition("?")[0]) == [429], "a wrong key alone is slowed down here, too"
 
 
 def test_behind_a_proxy_wrong_keys_are_counted_by_client(spawn):

@@ -421,7 +421,10 @@ static void wrong_keys_are_slowed_and_nobody_else(void **st)
 	expect(200, WITH("/read", "X-API-Key: reader"));
 	expect(401, GET("/read"));
 	expect(200, GET("/say"));
-	expect(200, WITH("/try", "X-API-Key: guess"));
+	expect(429, WITH("/try", "X-API-Key: guess"));
+	expect(200, WITH("/try?token=t", "X-API-Key: guess"));
+	expect(200, WITH("/try", "X-API-Key: reader"));
+	expect(200, GET("/try"));
 	stop();
 }
 
