@@ -100,10 +100,18 @@ static void follow(struct call *c)
 	keep_and_watch(c);
 }
 
+#define GET(path)      "GET " path " HTTP/1.1\r\nHost: h:1\r\n\r\n"
+#define WITH(path, hd) "GET " path " HTTP/1.1\r\nHost: h:1\r\n" hd "\r\n\r\n"
+
+static void put(int fd, const char *text)
+{
+	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
+
 /* The loop stands still for longer than any deadline; another client sends its request meanwhile. */
 static void stall(struct call *c)
 {
-	(void)send(w.waiting, "GET /say HTTP/1.1\r\nHost: h\r\n\r\n", 31, MSG_NOSIGNAL);
+	put(w.waiting, GET("/say"));
 	(void)usleep(1500 * 1000);
 	call_reply(c, 200, NULL);
 }
@@ -206,11 +214,6 @@ static void turn(unsigned ms)
 	} while (clock_mono_ms() < end);
 }
 
-static void put(int fd, const char *text)
-{
-	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
-}
-
 /* What arrives until @fd is closed by the server (true), or @ms have passed or @until was seen (false). */
 static bool get(int fd, struct buf *b, const char *until, unsigned ms)
 {
@@ -233,9 +236,6 @@ static bool get(int fd, struct buf *b, const char *until, unsigned ms)
 	}
 	return false;
 }
-
-#define GET(path)      "GET " path " HTTP/1.1\r\nHost: h:1\r\n\r\n"
-#define WITH(path, hd) "GET " path " HTTP/1.1\r\nHost: h:1\r\n" hd "\r\n\r\n"
 
 /* One exchange on a connection of its own; the whole answer, malloc'd. */
 static char *ask(const char *request)
