@@ -44,7 +44,7 @@ struct step_job {
 	struct port_row *other_ports; /* of the state that @change is */
 	size_t n_other_ports;
 	char *dir, *image_dir;
-	char *image_files; /* as recorded; the step "files" leaves them as they are now in image_files_now */
+	char *image_files; /* as recorded; the steps "check" and "files" leave them as they are now in image_files_now */
 	char *image_files_now; /* NULL: as recorded */
 	char domain[80];
 	bool force, restart, new_disk;
@@ -67,7 +67,7 @@ struct op_run {
 	struct vmm *v;
 	struct op_row row;
 	int at;             /* index of row.step in its table; -1: before the first */
-	int64_t begun_ms;   /* monotonic; of this run, not of the row */
+	int64_t begun_ms;   /* monotonic; of this run, not of the row; or the end of its step "check" */
 	unsigned timeout_s; /* this and the following from the row's params */
 	bool force;
 	bool new_disk;        /* an empty disk in place of one that is lost */

@@ -5,7 +5,7 @@
  * start:     reserve | files → disk → define → start → forwards → boot
  * stop:      stop
  * shutdown:  signal → wait → stop
- * restart:   signal → wait → stop → files → disk → define → start → forwards → boot
+ * restart:   check → signal → wait → stop → files → disk → define → start → forwards → boot
  * delete:    stop → undefine → remove
  * resume:    resume
  * resize, upgrade: update_steps.c
@@ -268,13 +268,17 @@ static int do_signal(struct step_job *j, struct err *e)
 	return press_button(j, j->force, e);
 }
 
-int step_signal(struct step_job *j, struct err *e)
+int step_check(struct step_job *j, struct err *e)
 {
+	bool same_image = !*j->change.op || j->change.image == j->cvm.image;
 	int r = step_disk_check(j, e);
 
-	if (!r && (!*j->change.op || j->change.image == j->cvm.image))
-		r = check_image(j, e);
-	return r || j->force ? r : press_button(j, true, e);
+	return r || !same_image ? r : check_image(j, e);
+}
+
+int step_signal(struct step_job *j, struct err *e)
+{
+	return j->force ? 0 : press_button(j, true, e);
 }
 
 static int do_resume(struct step_job *j, struct err *e)
@@ -307,6 +311,13 @@ int step_save_files(struct vmm *v, struct op_run *o, const struct cvm_row *c, st
 	return o->image_files_now ? images_set_files(v->db, c->image, o->image_files_now, e) : 0;
 }
 
+/* The time for a graceful end begins here: before, the image may have been hashed for minutes. */
+int step_save_check(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
+{
+	o->begun_ms = clock_mono_ms();
+	return step_save_files(v, o, c, e);
+}
+
 /* The disk is there, and as large as its row says. */
 static int save_disk(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
@@ -337,9 +348,8 @@ int step_save_started(struct vmm *v, struct op_run *o, const struct cvm_row *c, 
 int step_save_signal(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
 	bool pressed = !o->force || o->row.kind == OP_SHUTDOWN;
-	int r = step_save_files(v, o, c, e);
 
-	return !r && pressed && c->observed == OBSERVED_PAUSED ? step_save_started(v, o, c, e) : r;
+	return pressed && c->observed == OBSERVED_PAUSED ? step_save_started(v, o, c, e) : 0;
 }
 
 static int enter_running(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
@@ -508,23 +518,23 @@ static int finish_delete(struct vmm *v, struct op_run *o, const struct cvm_row *
 /* With TEEPOD_NEXT_TABLES this is a made-up later release, for tests of an upgrade with operations under way: "files" has another name,
  * and a step stands before "define". */
 #ifdef TEEPOD_NEXT_TABLES
-#define TABLE_VERSION 2
+#define TABLE_VERSION 3
 #define FILES_STEP    "guest_files"
 
-static int do_check(struct step_job *j, struct err *e)
+static int do_probe(struct step_job *j, struct err *e)
 {
 	auto_free char *path = below(j, "hda.img");
 
 	return access(path, F_OK) ? err_sys(e, errno, "check %s", path) : 0;
 }
 
-#define CHECK_STEP { .name = "check", .work = { do_check, WAITS_NOTHING, STEP_FILES_S } },
-static const struct step_rename renames[] = { { 2, "files", FILES_STEP }, { 0 } };
+#define PROBE_STEP { .name = "probe", .work = { do_probe, WAITS_NOTHING, STEP_FILES_S } },
+static const struct step_rename renames[] = { { 3, "files", FILES_STEP }, { 0 } };
 #define RENAMES .renames = renames,
 #else
-#define TABLE_VERSION 1
+#define TABLE_VERSION 2
 #define FILES_STEP    "files"
-#define CHECK_STEP
+#define PROBE_STEP
 #define RENAMES
 #endif
 
@@ -540,7 +550,7 @@ static const struct step_rename renames[] = { { 2, "files", FILES_STEP }, { 0 } 
 		  .save = save_disk,                                                                 \
 		  .undo = { DISK_UNDO, WAITS_NOTHING, STEP_FILES_S },                                \
 		  .unsave = DISK_UNSAVE },                                                           \
-		CHECK_STEP{ .name = "define",                                                        \
+		PROBE_STEP{ .name = "define",                                                        \
 			    .work = { step_define, WAITS_LIBVIRT, STEP_LIBVIRT_S },                  \
 			    .undo = { DEFINE_UNDO, WAITS_LIBVIRT, STEP_LIBVIRT_S } },                \
 		{ .name = "start",                                                                   \
@@ -581,6 +591,10 @@ static const struct step shutdown_steps[] = {
 };
 
 static const struct step restart_steps[] = {
+	{ .name = "check",
+	  .flags = STEP_KEEP,
+	  .work = { step_check, WAITS_NOTHING, STEP_FILES_S },
+	  .save = step_save_check },
 	{ .name = "signal",
 	  .flags = STEP_KEEP | STEP_OPTIONAL,
 	  .work = { step_signal, WAITS_QEMU, STEP_BUTTON_S },
@@ -610,7 +624,7 @@ static const struct step resume_steps[] = {
 
 #define TABLE(s) .version = TABLE_VERSION, RENAMES.steps = (s), .n = (int)ARRAY_SIZE(s)
 #define UPDATE_TABLE                                                                             \
-	.version = 1, .steps = update_steps, .n = UPDATE_STEPS, .first = 1, .cancellable = true, \
+	.version = 2, .steps = update_steps, .n = UPDATE_STEPS, .first = 1, .cancellable = true, \
 	.finish = finish_update
 
 const struct op_table op_tables[OP_KINDS] = {
@@ -627,7 +641,7 @@ const struct op_table op_tables[OP_KINDS] = {
 
 const char *const *vmm_steps(enum op_kind kind)
 {
-	static const char *names[OP_KINDS][12];
+	static const char *names[OP_KINDS][UPDATE_STEPS + 1];
 	const struct op_table *t = &op_tables[kind];
 
 	if (!names[kind][0])

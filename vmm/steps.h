@@ -24,8 +24,9 @@ enum {
 
 /* steps.c [job] */
 /* Before a guest is ended that is to be started again: its disk and its image are there, as
- * recorded. One that runs has them open even when they were removed. Then the power button, unless
- * the job is forced. */
+ * recorded. One that runs has them open even when they were removed. */
+int step_check(struct step_job *j, struct err *e);
+/* The power button, unless the job is forced. */
 int step_signal(struct step_job *j, struct err *e);
 /* The disk is there as recorded, if it was ever made. A job that is to make a new one needs none. */
 int step_disk_check(const struct step_job *j, struct err *e);
@@ -36,6 +37,7 @@ int step_start(struct step_job *j, struct err *e);
 int step_forwards(struct step_job *j, struct err *e);
 
 /* steps.c [turn] */
+int step_save_check(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e);
 int step_save_signal(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e);
 int step_enter_boot(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e);
 int step_save_files(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e);
@@ -49,7 +51,7 @@ int step_booted(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct
 unsigned step_boot_limit(const struct op_run *o);
 
 /* update_steps.c */
-enum { UPDATE_STEPS = 11 };
+enum { UPDATE_STEPS = 12 };
 extern const struct step update_steps[UPDATE_STEPS];
 int finish_update(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok, struct err *e);
 

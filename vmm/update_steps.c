@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * update_steps.c - what a resize or an upgrade consists of.
  *
- * reserve | signal → wait → stop → disk → apply → files → define → start → forwards → boot
+ * reserve | check → signal → wait → stop → disk → apply → files → define → start → forwards → boot
  *
  * Skipped: all that stops and starts, when the guest does not run or nothing needs a restart; "disk" when the disk keeps its size;
  * "forwards" when no guest is led to. "apply" is a turn: the planned state becomes the CVM's row, ports, devices and revision at once,
@@ -209,6 +209,11 @@ int finish_update(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool
 
 const struct step update_steps[UPDATE_STEPS] = {
 	{ .name = "reserve" },
+	{ .name = "check",
+	  .flags = STEP_KEEP,
+	  .work = { step_check, WAITS_NOTHING, STEP_FILES_S },
+	  .save = step_save_check,
+	  .skip = no_restart },
 	{ .name = "signal",
 	  .flags = STEP_KEEP | STEP_OPTIONAL,
 	  .work = { step_signal, WAITS_QEMU, STEP_BUTTON_S },

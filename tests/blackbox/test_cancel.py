@@ -13,7 +13,7 @@ import pytest
 from node import DEMO, assert_books, until
 from test_crash import BOOT_STEPS, CHANGE_STEPS
 
-RESTART = ("restart", {"force": True}, ["signal", "wait", "stop", *BOOT_STEPS])
+RESTART = ("restart", {"force": True}, ["check", "signal", "wait", "stop", *BOOT_STEPS])
 SHUTDOWN = ("shutdown", {"timeout": 10, "force": True}, ["signal", "wait", "stop"])
 RESIZE = ("resize", {"memory": 96, "allow_force_stop": True}, [step for step in CHANGE_STEPS if step not in ("reserve", "disk")])
 # "apply" is a transaction, and begins when the step before has ended.

@@ -25,10 +25,10 @@ STEPS = {
     "start": ["reserve", *BOOT_STEPS],
     "stop": ["stop"],
     "shutdown": ["signal", "wait", "stop"],
-    "restart": ["signal", "wait", "stop", *BOOT_STEPS],
+    "restart": ["check", "signal", "wait", "stop", *BOOT_STEPS],
     "delete": ["stop", "undefine", "remove"],
 }
-CHANGE_STEPS = ["reserve", "signal", "wait", "stop", "disk", "apply", *(s for s in BOOT_STEPS if s != "disk")]
+CHANGE_STEPS = ["reserve", "check", "signal", "wait", "stop", "disk", "apply", *(s for s in BOOT_STEPS if s != "disk")]
 
 # Reserving is the transaction that also writes the answer, applying is one that begins when the step before has ended: there is no
 # instant inside them to die at.

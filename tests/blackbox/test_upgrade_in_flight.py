@@ -77,7 +77,7 @@ def test_the_next_release_finishes_what_this_one_began(node, point, kind):
     assert operations(node)["victim"] == (kind, "succeeded", "boot")
     cvm = node.cvm(node.uuids().pop())
     cvm.becomes("running")
-    assert [step["name"] for step in cvm.operations()[0]["steps"]][-6:] == ["disk", "check", "define", "start", "forwards", "boot"]
+    assert [step["name"] for step in cvm.operations()[0]["steps"]][-6:] == ["disk", "probe", "define", "start", "forwards", "boot"]
     assert_books(node)
     cvm.delete()
     assert_books(node)
@@ -87,7 +87,7 @@ def test_the_next_release_finishes_what_this_one_began(node, point, kind):
 def test_a_step_that_this_release_does_not_have_fails_the_operation_and_says_so(node):
     """Back from the next release: nothing is guessed, nothing leaks, and the CVM can be deleted."""
     node.program = NEXT
-    node.start(TEEPOD_FAILPOINT="create.check.before")
+    node.start(TEEPOD_FAILPOINT="create.probe.before")
     try:
         node.try_create(name="victim", ports=[TCP])
     except OSError:
@@ -99,6 +99,6 @@ def test_a_step_that_this_release_does_not_have_fails_the_operation_and_says_so(
     cvm = node.cvm(node.uuids().pop())
     op = cvm.operations()[0]
     assert op["state"] == "failed", op
-    assert 'stands at step "check" of "create" version 2, which this teepod does not have' in str(op["error"]), op
+    assert 'stands at step "probe" of "create" version 3, which this teepod does not have' in str(op["error"]), op
     cvm.delete()
     assert_books(node)

@@ -17,9 +17,9 @@ from node import alive, command_line, until
 
 # Of the operations that start or end a guest; the daemon's own list is held against test_crash.py's.
 BOOT_STEPS = ("files", "disk", "define", "start", "forwards", "boot")
-CHANGE_STEPS = ("signal", "wait", "stop", "disk", "apply", *(step for step in BOOT_STEPS if step != "disk"))
+CHANGE_STEPS = ("check", "signal", "wait", "stop", "disk", "apply", *(step for step in BOOT_STEPS if step != "disk"))
 STEPS = {"create": BOOT_STEPS, "start": BOOT_STEPS, "stop": ("stop",), "shutdown": ("signal", "wait", "stop"),
-         "resize": CHANGE_STEPS, "upgrade": CHANGE_STEPS, "restart": ("signal", "wait", "stop", *BOOT_STEPS), "delete": ("stop", "undefine", "remove"),
+         "resize": CHANGE_STEPS, "upgrade": CHANGE_STEPS, "restart": ("check", "signal", "wait", "stop", *BOOT_STEPS), "delete": ("stop", "undefine", "remove"),
          "resume": ("resume",)}
 DRAIN_S = 2
 

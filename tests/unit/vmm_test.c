@@ -678,7 +678,7 @@ static void create_running(struct node *n, struct asking *a)
 	assert_int_equal(turn_do(n->v->turn, create_turn, a, &e), 0);
 }
 
-enum { CREATE_FILES = 1, CREATE_START = 4, SHUTDOWN_WAIT = 1, RESTART_DEFINE = 5, DELETE_REMOVE = 2 };
+enum { CREATE_FILES = 1, CREATE_START = 4, SHUTDOWN_WAIT = 1, RESTART_DEFINE = 6, DELETE_REMOVE = 2 };
 
 static void delete_replaces_a_queued_stop(void **st)
 {
