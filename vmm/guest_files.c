@@ -19,7 +19,7 @@
 #include "vmm/guest_files.h"
 
 /* QEMU may run as another user; guest_files_open_to() closes the folders above to everyone else. */
-enum { SHARED_MODE = 0644, GROUP_MODE = 0660 };
+enum { SHARED_MODE = 0644 };
 
 static json_t *text_list(const char *const *v)
 {
@@ -165,50 +165,25 @@ int guest_files_write(const struct guest_files *g, struct err *e)
 
 /* ------------------------------------------------------------------ who may come in */
 
-static int set_owner(const char *path, uid_t uid, gid_t gid, mode_t mode, struct err *e)
+static int set_group(const char *path, gid_t gid, mode_t mode, struct err *e)
 {
-	if (!lchown(path, uid, gid) && !(mode && chmod(path, mode) < 0))
+	if (!lchown(path, geteuid(), gid) && !chmod(path, mode))
 		return 0;
-	err_sys(e, errno, "cannot give %s to user %u, group %u", path, uid, gid);
+	err_sys(e, errno, "cannot give %s to group %u", path, gid);
 	if (e->sys == EPERM && geteuid())
 		err_hint(e, "user %u, the daemon's, must own it and be a member of group %u, QEMU's",
 			 geteuid(), gid);
 	return -(int)e->code;
 }
 
-/* What the guest finds it may also replace: dstack's writes .instance_info in place.
- * guest_files_write() has just made sure that none of these is a link. */
-static int give_files(const char *shared, uid_t uid, gid_t gid, struct err *e)
+int guest_files_open_to(const char *cvm, const char *shared, gid_t gid, struct err *e)
 {
-	static const char *const names[] = { "app-compose.json", ".sys-config.json", ".encrypted-env",
-					     ".user-config", ".instance_info" };
-	uid_t own = geteuid();
-
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		auto_free char *path = xasprintf("%s/%s", shared, names[i]);
-		struct stat st;
-
-		/* The guest has made it, and may write it. */
-		if (lstat(path, &st) == 0 && st.st_uid == uid)
-			continue;
-		if (set_owner(path, own ? own : uid, gid, own ? GROUP_MODE : 0, e) < 0 && e->sys != ENOENT)
-			return -(int)e->code;
-	}
-	return 0;
-}
-
-int guest_files_open_to(const char *cvm, const char *shared, uid_t uid, gid_t gid, bool writable,
-			struct err *e)
-{
-	uid_t own = geteuid();
-
-	if (set_owner(cvm, own, gid, 0710, e) < 0 ||
-	    set_owner(shared, own, gid, writable ? 0770 : 0750, e) < 0)
+	if (set_group(cvm, gid, 0710, e) < 0 || set_group(shared, gid, 0750, e) < 0)
 		return -(int)e->code;
-	return writable ? give_files(shared, uid, gid, e) : 0;
+	return 0;
 }
 
 int guest_disk_open_to(const char *path, gid_t gid, bool writable, struct err *e)
 {
-	return set_owner(path, geteuid(), gid, writable ? GROUP_MODE : 0640, e);
+	return set_group(path, gid, writable ? 0660 : 0640, e);
 }

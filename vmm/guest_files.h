@@ -53,11 +53,9 @@ struct guest_files {
 /* [job] Write or renew all files, each atomically. An .instance_info that is there stays: the guest's identity is in it. */
 int guest_files_write(const struct guest_files *g, struct err *e);
 
-/* [job] Let QEMU's user @uid, @gid into the CVM's folder @cvm and the shared one in it, to write there
- * too when @writable, and nobody else. A daemon that is not root keeps the files and must be a member
- * of @gid. */
-int guest_files_open_to(const char *cvm, const char *shared, uid_t uid, gid_t gid, bool writable,
-			struct err *e);
+/* [job] Let QEMU's group @gid into the CVM's folder @cvm and the shared one in it, to read there, and
+ * nobody else. A daemon that is not root must be a member of @gid. */
+int guest_files_open_to(const char *cvm, const char *shared, gid_t gid, struct err *e);
 
 /* [job] Let QEMU's group @gid read the disk image @path, and write it when @writable. */
 int guest_disk_open_to(const char *path, gid_t gid, bool writable, struct err *e);

@@ -140,7 +140,7 @@ int step_files(struct step_job *j, struct err *e)
 	if (!r)
 		r = share_files(j, shared, &boot, e);
 	if (!r && j->caps.has_user)
-		r = guest_files_open_to(j->dir, shared, j->caps.uid, j->caps.gid, !boot.shared_ro, e);
+		r = guest_files_open_to(j->dir, shared, j->caps.gid, e);
 	if (!r)
 		r = hv_qemu_log_path(j->hv, j->domain, qemu_log, sizeof(qemu_log), e);
 	if (!r)
