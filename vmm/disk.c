@@ -6,7 +6,9 @@
  * (cvms.disk_made, in GiB). So a crash in between leaves a disk that the row does not know, which
  * is taken as it is, and never a row that knows a disk that was not made. Once the row says so, a
  * disk that is missing or is another one is an error: an empty disk in its place would look to the
- * guest like the loss of all its data. Only its owner may ask for that (new_disk).
+ * guest like the loss of all its data. Only its owner may ask for that (new_disk). Also then what is
+ * in its place is renamed and kept. A disk that is larger than recorded is whole: the row is behind,
+ * after a restore of the database, and new_disk is refused.
  *
  * A disk may be smaller than the row's disk_gib, by a growth whose job was given up: disk_made is
  * the size that was seen to be there.
@@ -113,9 +115,9 @@ int disk_check(const char *path, int64_t min_gib, int64_t max_gib, struct err *e
 	}
 	if (has <= (uint64_t)max_gib * GIB)
 		return 0;
-	(void)snprintf(fault, sizeof(fault), "has %llu bytes, recorded are %lld GiB", (unsigned long long)has,
-		       (long long)max_gib);
-	(void)disk_fault(path, e, fault);
+	err_field(e, ERR_HOST, "disk_size", path,
+		  "the data disk of the CVM has %llu bytes, recorded are %lld GiB", (unsigned long long)has,
+		  (long long)max_gib);
 	return err_hint(e, "put its disk back; or resize the CVM to %llu GiB, if this is its disk",
 			(unsigned long long)((has + GIB - 1) / GIB));
 }

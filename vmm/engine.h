@@ -209,8 +209,8 @@ int step_devices(struct step_job *j, struct err *e);
 /* An empty disk of @gib at @path, in folder @dir. Nothing else is there. */
 int disk_create(const char *dir, const char *path, int64_t gib, struct err *e);
 /* The disk at @path is a regular qcow2 file of @min_gib to @max_gib. If it is not, or is not
- * there: ERR_HOST with the field "disk". Other errors have no field, and say nothing about the
- * disk. */
+ * there: ERR_HOST with the field "disk"; with the field "disk_size" if it is whole, and larger.
+ * Other errors have no field, and say nothing about the disk. */
 int disk_check(const char *path, int64_t min_gib, int64_t max_gib, struct err *e);
 /* To @gib, unless it is that large. No QEMU may have it open. */
 int disk_grow(const char *path, int64_t gib, struct err *e);

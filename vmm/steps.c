@@ -159,8 +159,9 @@ static int check_disk(const struct step_job *j, const char *path, struct err *e)
 int step_disk_check(const struct step_job *j, struct err *e)
 {
 	auto_free char *path = below(j, "hda.img");
+	int r = j->cvm.disk_made ? check_disk(j, path, e) : 0;
 
-	return j->cvm.disk_made && !j->new_disk ? check_disk(j, path, e) : 0;
+	return r && j->new_disk && !strcmp(e->field, "disk") ? 0 : r;
 }
 
 /* @why: what check_disk() says. Only a disk that never was, or that its owner gives up, is made. */
@@ -173,6 +174,16 @@ static bool is_to_be_made(const struct step_job *j, const char *path, const stru
 	return j->new_disk || (!j->cvm.disk_made && lstat(path, &st) < 0 && errno == ENOENT);
 }
 
+/* It may hold what its owner comes back for. It is removed with the CVM. */
+static int set_disk_aside(const char *path, struct err *e)
+{
+	auto_free char *aside = xasprintf("%s.replaced-%lld", path, (long long)clock_wall_ms());
+
+	if (rename(path, aside) < 0 && errno != ENOENT && errno != ENOTDIR)
+		return err_sys(e, errno, "rename %s to %s", path, aside);
+	return 0;
+}
+
 static int do_disk(struct step_job *j, struct err *e)
 {
 	auto_free char *path = below(j, "hda.img");
@@ -180,7 +191,7 @@ static int do_disk(struct step_job *j, struct err *e)
 	int r = check_disk(j, path, &why);
 
 	if (r && is_to_be_made(j, path, &why)) {
-		r = file_remove_tree(path, e);
+		r = set_disk_aside(path, e);
 		if (!r)
 			r = disk_create(j->dir, path, j->cvm.disk_gib, e);
 	} else if (r) {

@@ -28,7 +28,8 @@ enum {
 int step_check(struct step_job *j, struct err *e);
 /* The power button, unless the job is forced. */
 int step_signal(struct step_job *j, struct err *e);
-/* The disk is there as recorded, if it was ever made. A job that is to make a new one needs none. */
+/* The disk is there as recorded, if it was ever made. A job that is to make a new one needs none,
+ * but fails if there is a whole one, larger than recorded. */
 int step_disk_check(const struct step_job *j, struct err *e);
 int step_destroy(struct step_job *j, struct err *e);
 int step_files(struct step_job *j, struct err *e);

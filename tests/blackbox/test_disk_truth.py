@@ -113,10 +113,17 @@ def test_a_start_without_its_own_disk_fails_and_makes_none(used, spoil):
     fails_for_its_disk(used, used.ask("start"))
     assert used.status == "stopped"
     if spoil is larger:
+        operation = fails_for_its_disk(used, used.ask("start", new_disk=True))
+        assert "resize the CVM to 3 GiB" in str(operation["error"]), operation
         return
+    was = state_of(used)
     over(used, used.ask("start", new_disk=True))
     used.becomes("running")
     assert disk(used).is_file() and not disk(used).is_symlink()
+    kept = list(folder(used).glob("hda.img.replaced-*"))
+    assert [path.lstat().st_ino for path in kept] == ([was[0]] if was else []), "what was in its place is kept"
+    used.delete()
+    assert not folder(used).exists()
 
 
 def test_a_start_without_its_disk_says_what_to_do(used):
@@ -165,6 +172,10 @@ def test_a_restart_leaves_a_guest_alone_whose_disk_was_removed(node):
     for force in (True, False):
         fails_for_its_disk(cvm, cvm.ask("restart", force=force))
         assert cvm.pids() == pids and cvm.status == "running", "the only copy of its data was thrown away"
+    larger(cvm)
+    fails_for_its_disk(cvm, cvm.ask("restart", force=True, new_disk=True))
+    assert cvm.pids() == pids and cvm.status == "running", "ended for a new disk that is refused"
+    gone(cvm)
     over(cvm, cvm.ask("restart", force=True, new_disk=True))
     cvm.becomes("running")
     assert cvm.pids() != pids and disk(cvm).is_file()
