@@ -78,9 +78,10 @@ struct image_known {
  * all images that are recorded, ended by an empty name; NULL: none. An image of that name with
  * another hash is ERR_CONFLICT. Is there a folder of that name already, then it has to verify to
  * the same hash (left over from a crash before the row was written), or is replaced if the hash
- * is the recorded one. */
+ * is the recorded one. *ret_files (malloc'd; may be NULL): the files as they were when they were
+ * verified; a write after that differs from it. */
 int image_import(const char *store, const char *source, const char *name, const struct image_known *known,
-		 struct image *ret, struct err *e);
+		 struct image *ret, char **ret_files, struct err *e);
 
 /* [job] Remove the folder of image @name (NULL: none), and temporary files that no process works
  * on any longer. */

@@ -316,14 +316,16 @@ static char *own_name(const struct intake *in, const char *source, bool folder)
 	return name;
 }
 
-/* The name is taken: by the same image, then there is nothing to do; or by another. */
-static int join_existing(const char *store, const struct image *img, struct err *e)
+/* The name is taken: by the same image, then there is nothing to do, and *files are those of it; or
+ * by another. */
+static int join_existing(const char *store, const struct image *img, char **files, struct err *e)
 {
+	auto_free char *there = NULL;
 	auto_free char *path = xasprintf("%s/%s", store, img->name);
 	struct image old;
 	struct err why = { 0 };
 
-	if (image_verify(path, img->name, &old, NULL, &why) == -ERR_UNAVAILABLE) {
+	if (image_verify_recorded(path, img->name, &old, &there, &why) == -ERR_UNAVAILABLE) {
 		*e = why;
 		return -(int)e->code;
 	}
@@ -333,6 +335,8 @@ static int join_existing(const char *store, const struct image *img, struct err 
 	if (strcmp(old.os_image_hash, img->os_image_hash) != 0)
 		return err_field(e, ERR_CONFLICT, "name", img->name,
 				 "an image of this name with other content exists (%s)", old.os_image_hash);
+	free(*files);
+	*files = take_ptr(&there);
 	return 0;
 }
 
@@ -355,7 +359,7 @@ static int repair(const char *temp, const char *path, struct err *e)
 }
 
 static int publish(const char *store, const char *temp, const char *known, const struct image *img,
-		   struct err *e)
+		   char **files, struct err *e)
 {
 	auto_free char *path = xasprintf("%s/%s", store, img->name);
 
@@ -367,7 +371,7 @@ static int publish(const char *store, const char *temp, const char *known, const
 	if (renameat2(AT_FDCWD, temp, AT_FDCWD, path, RENAME_NOREPLACE) < 0) {
 		if (errno != EEXIST && errno != ENOTEMPTY)
 			return err_sys(e, errno, "rename %s to %s", temp, path);
-		if (join_existing(store, img, e) < 0 &&
+		if (join_existing(store, img, files, e) < 0 &&
 		    (!known || e->code != ERR_CONFLICT || repair(temp, path, e) < 0))
 			return -(int)e->code;
 	}
@@ -405,7 +409,7 @@ static int make_temp(const char *store, char **ret_path, int *ret, struct err *e
 }
 
 static int import_into(const char *store, const char *temp, int fd, const char *source, const char *name,
-		       const struct image_known *known, struct image *img, struct err *e)
+		       const struct image_known *known, struct image *img, char **files, struct err *e)
 {
 	auto_free char *own = NULL;
 	struct intake in = { .dirfd = fd };
@@ -420,16 +424,16 @@ static int import_into(const char *store, const char *temp, int fd, const char *
 	if ((S_ISDIR(st.st_mode) ? copy_folder(&in, source, e) : unpack(&in, source, e)) < 0)
 		return -(int)e->code;
 	own = own_name(&in, source, S_ISDIR(st.st_mode));
-	if (image_verify(temp, name ? name : own, img, NULL, e) < 0)
+	if (image_verify_recorded(temp, name ? name : own, img, files, e) < 0)
 		return -(int)e->code;
 	img->created_ms = clock_wall_ms();
-	return publish(store, temp, known_hash(known, img->name), img, e);
+	return publish(store, temp, known_hash(known, img->name), img, files, e);
 }
 
 int image_import(const char *store, const char *source, const char *name, const struct image_known *known,
-		 struct image *ret, struct err *e)
+		 struct image *ret, char **ret_files, struct err *e)
 {
-	auto_free char *temp = NULL;
+	auto_free char *temp = NULL, *files = NULL;
 	auto_close int fd = -1;
 	struct image img;
 	struct err ignored;
@@ -441,13 +445,15 @@ int image_import(const char *store, const char *source, const char *name, const 
 		return -(int)e->code;
 	if (make_temp(store, &temp, &fd, e) < 0)
 		return -(int)e->code;
-	r = import_into(store, temp, fd, source, name, known, &img, e);
+	r = import_into(store, temp, fd, source, name, known, &img, &files, e);
 	/* Gone after the rename; there after a failure, when the image was known already, or
 	 * what was there before a repair. */
 	file_remove_tree(temp, &ignored);
 	if (r < 0)
 		return r;
 	*ret = img;
+	if (ret_files)
+		*ret_files = take_ptr(&files);
 	return 0;
 }
 

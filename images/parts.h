@@ -37,6 +37,11 @@ int image_metadata_read(int dirfd, struct image_meta *ret, struct err *e);
 /* Whole text file (no NUL inside) of at most IMAGE_TEXT_MAX bytes. */
 int image_text_read(int dirfd, const char *name, char **ret, size_t *ret_n, struct err *e);
 
+/* [job] image_verify(), and *ret_record (malloc'd): the files as they were then. ERR_CONFLICT if a
+ * file was written meanwhile. */
+int image_verify_recorded(const char *dir, const char *name, struct image *ret, char **ret_record,
+			  struct err *e);
+
 /* The error of a job that is cancelled while it reads file @name. */
 int image_given_up(const char *name, struct err *e);
 

@@ -138,22 +138,33 @@ int image_record_check(const char *dir, const char *record, struct err *e)
 	return check_unrecorded(d, record, e);
 }
 
+int image_verify_recorded(const char *dir, const char *name, struct image *ret, char **ret_record,
+			  struct err *e)
+{
+	auto_free char *record = NULL;
+
+	if (image_record_read(dir, &record, e) < 0 || image_verify(dir, name, ret, NULL, e) < 0)
+		return -(int)e->code;
+	assert(record);
+	if (image_record_check(dir, record, e) < 0)
+		return -(int)e->code;
+	*ret_record = take_ptr(&record);
+	return 0;
+}
+
 /* The content, whatever the record says. */
 static int check_content(const char *dir, const char *name, const char *hash, char **ret, struct err *e)
 {
 	auto_free char *record = NULL;
 	struct image img;
 
-	if (image_record_read(dir, &record, e) < 0 || image_verify(dir, name, &img, NULL, e) < 0)
+	if (image_verify_recorded(dir, name, &img, &record, e) < 0)
 		return -(int)e->code;
-	assert(record);
 	if (strcmp(img.os_image_hash, hash) != 0)
 		return err_field(
 			e, ERR_CONFLICT, "image", name,
 			"sha256sum.txt is another one: the image's hash is %.16s..., recorded is %.16s...",
 			img.os_image_hash, hash);
-	if (image_record_check(dir, record, e) < 0)
-		return -(int)e->code;
 	*ret = take_ptr(&record);
 	return 0;
 }

@@ -99,7 +99,7 @@ struct import {
 	struct image_known *known; /* ended by an empty name */
 	struct image image;
 	struct image_boot boot;
-	char *files; /* of the folder that has the name now */
+	char *files; /* as they were when they were verified */
 	struct image_row row;
 	bool failed;
 	struct err err;
@@ -128,13 +128,11 @@ static void import_work(void *arg)
 
 	if (i->failed)
 		return;
-	r = image_import(i->store, i->source, i->name, i->known, &i->image, &i->err);
+	r = image_import(i->store, i->source, i->name, i->known, &i->image, &i->files, &i->err);
 	if (!r) {
 		dir = xasprintf("%s/%s", i->store, i->image.name);
-		r = image_record_read(dir, &i->files, &i->err);
-	}
-	if (!r)
 		r = image_boot_read(dir, &i->boot, &i->err);
+	}
 	i->failed = r != 0;
 }
 

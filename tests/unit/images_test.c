@@ -390,7 +390,7 @@ static void a_folder_is_imported_under_its_own_name(void **st)
 	struct image img, again;
 	struct err e;
 
-	assert_int_equal(image_import(r->store, r->source, NULL, NULL, &img, &e), 0);
+	assert_int_equal(image_import(r->store, r->source, NULL, NULL, &img, NULL, &e), 0);
 	assert_string_equal(img.name, "demo-1.2.3");
 	assert_true(img.created_ms > 0);
 	assert_int_equal(entries(r->store), 1);
@@ -401,11 +401,19 @@ static void a_folder_is_imported_under_its_own_name(void **st)
 static void importing_twice_is_one_import(void **st)
 {
 	const struct room *r = *st;
+	auto_free char *path = in(r->store, "demo-1.2.3"), *kernel = in(path, "bzImage"), *first = NULL,
+		       *second = NULL;
+	const struct timespec long_ago[2] = { { .tv_sec = 1 }, { .tv_sec = 1 } };
 	struct image a, b;
 	struct err e;
 
-	assert_int_equal(image_import(r->store, r->source, NULL, NULL, &a, &e), 0);
-	assert_int_equal(image_import(r->store, r->source, NULL, NULL, &b, &e), 0);
+	assert_int_equal(image_import(r->store, r->source, NULL, NULL, &a, &first, &e), 0);
+	assert_int_equal(image_record_check(path, first, &e), 0);
+	/* The folder that is there stays, and its files are the ones to record. */
+	assert_int_equal(utimensat(AT_FDCWD, kernel, long_ago, 0), 0);
+	assert_int_equal(image_record_check(path, first, &e), -ERR_CONFLICT);
+	assert_int_equal(image_import(r->store, r->source, NULL, NULL, &b, &second, &e), 0);
+	assert_int_equal(image_record_check(path, second, &e), 0);
 	assert_string_equal(a.os_image_hash, b.os_image_hash);
 	assert_int_equal(entries(r->store), 1);
 }
@@ -416,10 +424,10 @@ static void the_same_name_with_other_content_is_a_conflict(void **st)
 	struct image img;
 	struct err e;
 
-	assert_int_equal(image_import(r->store, r->source, NULL, NULL, &img, &e), 0);
+	assert_int_equal(image_import(r->store, r->source, NULL, NULL, &img, NULL, &e), 0);
 	put(r->source, "bzImage", "another kernel");
 	seal(r->source, good_names);
-	assert_int_equal(image_import(r->store, r->source, NULL, NULL, &img, &e), -ERR_CONFLICT);
+	assert_int_equal(image_import(r->store, r->source, NULL, NULL, &img, NULL, &e), -ERR_CONFLICT);
 	assert_int_equal(entries(r->store), 1);
 }
 
@@ -432,9 +440,10 @@ static void a_bad_image_leaves_nothing_in_the_store(void **st)
 	memset(&img, 0x5a, sizeof(img));
 	before = img;
 	put(r->source, "bzImage", "tampered");
-	assert_int_equal(image_import(r->store, r->source, NULL, NULL, &img, &e), -ERR_INVALID);
-	assert_int_equal(image_import(r->store, "/nonexistent/image", NULL, NULL, &img, &e), -ERR_NOT_FOUND);
-	assert_int_equal(image_import(r->store, "/dev/null", NULL, NULL, &img, &e), -ERR_INVALID);
+	assert_int_equal(image_import(r->store, r->source, NULL, NULL, &img, NULL, &e), -ERR_INVALID);
+	assert_int_equal(image_import(r->store, "/nonexistent/image", NULL, NULL, &img, NULL, &e),
+			 -ERR_NOT_FOUND);
+	assert_int_equal(image_import(r->store, "/dev/null", NULL, NULL, &img, NULL, &e), -ERR_INVALID);
 	assert_int_equal(entries(r->store), 0);
 	assert_memory_equal(&img, &before, sizeof(img));
 }
@@ -445,7 +454,7 @@ static void a_name_without_a_version_is_refused_with_a_hint(void **st)
 	struct image img;
 	struct err e;
 
-	assert_int_equal(image_import(r->store, r->source, "demo", NULL, &img, &e), -ERR_INVALID);
+	assert_int_equal(image_import(r->store, r->source, "demo", NULL, &img, NULL, &e), -ERR_INVALID);
 	assert_string_equal(e.hint, "name it demo-1.0.0");
 	assert_int_equal(entries(r->store), 0);
 }
@@ -523,12 +532,12 @@ static void tars_with_and_without_a_top_folder_are_taken(void **st)
 	struct err e;
 
 	tar_good(r, a, "./top-9.8.7/", NULL);
-	assert_int_equal(image_import(r->store, a, NULL, NULL, &img, &e), 0);
+	assert_int_equal(image_import(r->store, a, NULL, NULL, &img, NULL, &e), 0);
 	assert_string_equal(img.name, "top-9.8.7");
 	tar_good(r, b, "./", NULL);
-	assert_int_equal(image_import(r->store, b, NULL, NULL, &img, &e), 0);
+	assert_int_equal(image_import(r->store, b, NULL, NULL, &img, NULL, &e), 0);
 	assert_string_equal(img.name, "flat-3.2.1");
-	assert_int_equal(image_import(r->store, b, "named-1.0.0", NULL, &img, &e), 0);
+	assert_int_equal(image_import(r->store, b, "named-1.0.0", NULL, &img, NULL, &e), 0);
 	assert_string_equal(img.name, "named-1.0.0");
 	assert_int_equal(entries(r->store), 3);
 }
@@ -557,7 +566,7 @@ static void entries_that_climb_link_or_nest_are_refused_by_name(void **st)
 		struct err e;
 
 		tar_good(r, tar, "demo-1.2.3/", &bad[i]);
-		assert_int_equal(image_import(r->store, tar, NULL, NULL, &img, &e), -ERR_INVALID);
+		assert_int_equal(image_import(r->store, tar, NULL, NULL, &img, NULL, &e), -ERR_INVALID);
 		if (!*e.value || !strstr(bad[i].path, e.value))
 			fail_msg("%s is not named: %s", bad[i].path, e.value);
 		assert_int_equal(entries(r->store), 0);
@@ -577,9 +586,9 @@ static void a_cut_or_foreign_archive_is_refused(void **st)
 	tar_good(r, tar, "demo-1.2.3/", NULL);
 	assert_int_equal(stat(tar, &s), 0);
 	assert_int_equal(truncate(tar, s.st_size / 2), 0);
-	assert_int_equal(image_import(r->store, tar, NULL, NULL, &img, &e), -ERR_INVALID);
+	assert_int_equal(image_import(r->store, tar, NULL, NULL, &img, NULL, &e), -ERR_INVALID);
 	put(r->dir, "demo-1.2.3.tar.gz", "this is no archive at all, whatever its name says");
-	assert_int_equal(image_import(r->store, tar, NULL, NULL, &img, &e), -ERR_INVALID);
+	assert_int_equal(image_import(r->store, tar, NULL, NULL, &img, NULL, &e), -ERR_INVALID);
 	assert_string_equal(e.field, "source");
 	assert_int_equal(entries(r->store), 0);
 }
@@ -599,7 +608,7 @@ static void a_write_that_fails_half_way_leaves_nothing(void **st)
 	small = old;
 	small.rlim_cur = 64;
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
-	int got = image_import(r->store, r->source, NULL, NULL, &img, &e);
+	int got = image_import(r->store, r->source, NULL, NULL, &img, NULL, &e);
 
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
 	assert_int_equal(got, -ERR_HOST);
@@ -622,7 +631,7 @@ static void a_full_disk_says_so_and_leaves_nothing(void **st)
 	big[300000] = '\0';
 	put(r->source, "bzImage", big);
 	seal(r->source, good_names);
-	got = image_import(store, r->source, NULL, NULL, &img, &e);
+	got = image_import(store, r->source, NULL, NULL, &img, NULL, &e);
 	size_t left = entries(store);
 
 	umount2(small, MNT_DETACH);
@@ -638,8 +647,8 @@ static void removal_takes_the_image_and_what_a_crash_left(void **st)
 	struct image img;
 	struct err e;
 
-	assert_int_equal(image_import(r->store, r->source, NULL, NULL, &img, &e), 0);
-	assert_int_equal(image_import(r->store, r->source, "keep-1.0.0", NULL, &img, &e), 0);
+	assert_int_equal(image_import(r->store, r->source, NULL, NULL, &img, NULL, &e), 0);
+	assert_int_equal(image_import(r->store, r->source, "keep-1.0.0", NULL, &img, NULL, &e), 0);
 	assert_int_equal(mkdir(left, 0755), 0);
 	put(left, "bzImage", "half");
 	assert_int_equal(image_remove_files(r->store, "demo-1.2.3", &e), 0);
