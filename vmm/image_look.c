@@ -4,7 +4,8 @@
  *
  * Only sizes and times are compared, in a job: the folder may be on a file system that does not
  * answer. Then the answer is "unknown" when the time is up, and the job keeps its values until it
- * returns.
+ * returns. Each such job holds a thread. So with LATE_MAX of them the answer is "unknown" at once,
+ * until one of them has returned.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,7 @@
 #include "base/lanes.h"
 #include "vmm/world.h"
 
-enum { LOOK_MS = 5000 };
+enum { LOOK_MS = 5000, LATE_MAX = 4 };
 
 const char *const image_state_word[IMAGE_STATES] = { [IMAGE_AVAILABLE] = "available",
 						     [IMAGE_MISSING] = "missing",
@@ -25,6 +26,7 @@ struct looking {
 	size_t n;
 	char **dirs, **files;     /* @n each, owned */
 	struct image_look *looks; /* @n, of the job */
+	bool late;
 	void (*done)(void *arg, const struct image_look *looks);
 	void *arg;
 };
@@ -77,18 +79,15 @@ static void tell_unknown(struct looking *l)
 
 static void look_late(void *arg)
 {
-	tell_unknown(arg);
+	struct looking *l = arg;
+
+	l->late = true;
+	l->v->late_looks++;
+	tell_unknown(l);
 }
 
-static void looked(void *arg, enum job_end end)
+static void looking_free(struct looking *l)
 {
-	struct looking *l = arg;
-	struct vmm *v = l->v;
-
-	if (end == JOB_DROPPED)
-		tell_unknown(l);
-	else
-		tell(l, l->looks);
 	for (size_t i = 0; i < l->n; i++) {
 		free(l->dirs[i]);
 		free(l->files[i]);
@@ -97,6 +96,20 @@ static void looked(void *arg, enum job_end end)
 	free(l->files);
 	free(l->looks);
 	free(l);
+}
+
+static void looked(void *arg, enum job_end end)
+{
+	struct looking *l = arg;
+	struct vmm *v = l->v;
+
+	if (l->late)
+		v->late_looks--;
+	if (end == JOB_DROPPED)
+		tell_unknown(l);
+	else
+		tell(l, l->looks);
+	looking_free(l);
 	vmm_job_end(v);
 }
 
@@ -120,6 +133,11 @@ void vmm_images_look(struct vmm *v, const struct image_row *rows, size_t n,
 		l->dirs[i] = image_dir(v, rows[i].name);
 		if (images_files(v->db, rows[i].id, &l->files[i], &e) < 0)
 			l->files[i] = xstrdup("");
+	}
+	if (v->late_looks >= LATE_MAX) {
+		tell_unknown(l);
+		looking_free(l);
+		return;
 	}
 	vmm_job_begin(v);
 	(void)job_start(v->set.loop, &calls, l);

@@ -458,7 +458,8 @@ struct image_look {
 	enum image_state state;
 	char reason[320]; /* ASCII; "" if available */
 };
-/* The state of the files of @rows, found out in a job: @done on the loop, with @n of them. */
+/* The state of the files of @rows, found out in a job: @done on the loop, with @n of them;
+ * perhaps before this returns. */
 void vmm_images_look(struct vmm *v, const struct image_row *rows, size_t n,
 		     void (*done)(void *arg, const struct image_look *looks), void *arg);
 /* Import from a folder or tar on this host; verification runs in a job, @done on the loop with the row or an error. */

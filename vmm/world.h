@@ -75,6 +75,7 @@ struct vmm {
 		unsigned running;
 		bool alone;
 	} store;
+	unsigned late_looks;                 /* at images, whose folder does not answer; image_look.c */
 	struct measuring *measuring;         /* measure_ask.c; NULL: nobody has asked yet */
 	struct {                             /* look.c */
 		struct look_waiter *waiting; /* for one that begins after they came */
