@@ -3,7 +3,8 @@
  *
  * An image's files are held against what is recorded (images/record.c), so its name and hash stand for them; a firmware of the node may be replaced, so the job compares
  * what stat(2) says before it takes a kept result. Who asks about files that are just being read for the first time waits for that
- * reading: a hundred questions about a new image read it once.
+ * reading: a hundred questions about a new image read it once. Jobs of one image run one after another: where its files
+ * differ from what is recorded the first job hashes them, and the others go by what it found, which is recorded.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 
 #include "base/buf.h"
 #include "base/lanes.h"
+#include "base/log.h"
 #include "base/loop.h"
 #include "base/own.h"
 #include "host/kernel_file.h"
@@ -35,14 +37,16 @@ struct asked {
 	struct asked *next;
 	struct vmm *v;
 	struct key key;
-	bool running, reading; /* reading: nothing is kept of these files */
-	bool late;             /* past its deadline: nobody waits for its reading */
+	bool running;
+	bool reading; /* nothing is kept of these files */
+	bool late;    /* past its deadline: nobody waits for its reading */
 	/* values for the job */
 	struct vmm_settings set;
 	struct hv_caps caps;
 	struct cvm_row cvm;
 	char *manifest, *dir, *seed_dir, *image_dir; /* owned; seed_dir NULL: no such CVM yet */
 	char *image_files;                           /* owned; NULL: the image is not recorded */
+	char *image_files_now;                       /* owned; from the job; NULL: as recorded */
 	char domain[80];
 	struct file_measures known;
 	/* values from it */
@@ -105,10 +109,9 @@ static void work(void *arg)
 				       .domain = a->domain,
 				       .vsock = kernel_exists("", "/dev/vhost-vsock"),
 				       .instance_seed = a->seed_dir ? seed : NULL };
-	auto_free char *now = NULL;
 	int r = !a->image_files ? 0
 				: image_check(a->image_dir, a->cvm.image_name, a->cvm.image_hash,
-					      a->image_files, &now, &a->err);
+					      a->image_files, &a->image_files_now, &a->err);
 
 	if (!r)
 		r = image_boot_read(a->image_dir, &boot, &a->err);
@@ -132,6 +135,7 @@ static void forget(struct asked *a)
 	free(a->seed_dir);
 	free(a->image_dir);
 	free(a->image_files);
+	free(a->image_files_now);
 	free(a);
 }
 
@@ -142,6 +146,62 @@ static void answer(struct asked *a, const struct err *e)
 	a->done = NULL;
 	if (done)
 		done(a->arg, e ? NULL : &a->measured, e);
+}
+
+/* ------------------------------------------------------------------ the record of an image is renewed */
+
+struct renewal {
+	struct vmm *v;
+	int64_t image;
+	char *was, *now; /* owned */
+};
+
+/* Unless it was imported again meanwhile. */
+static int renew_turn(void *arg, struct err *e)
+{
+	const struct renewal *w = arg;
+	auto_free char *files = NULL;
+	int r = images_files(w->v->db, w->image, &files, e);
+
+	if (r)
+		return r == -ERR_NOT_FOUND ? 0 : r;
+	return strcmp(files, w->was) != 0 ? 0 : images_set_files(w->v->db, w->image, w->now, e);
+}
+
+static void renewed(void *arg, const struct err *e)
+{
+	struct renewal *w = arg;
+	struct vmm *v = w->v;
+
+	if (e)
+		log_warn("the files of an image are not recorded: %s", e->text);
+	free(w->was);
+	free(w->now);
+	free(w);
+	vmm_job_end(v);
+}
+
+/* For those that wait for this job, and for those that come. */
+static void renew(const struct asked *a)
+{
+	struct vmm *v = a->v;
+	struct renewal *w;
+
+	for (struct asked *b = v->measuring->first; b; b = b->next) {
+		if (b->running || strcmp(b->image_dir, a->image_dir) != 0 || !b->image_files ||
+		    strcmp(b->image_files, a->image_files) != 0)
+			continue;
+		free(b->image_files);
+		b->image_files = xstrdup(a->image_files_now);
+	}
+	if (v->closing)
+		return;
+	w = xcalloc(1, sizeof(*w));
+	*w = (struct renewal){ .v = v, .image = a->cvm.image };
+	w->was = xstrdup(a->image_files);
+	w->now = xstrdup(a->image_files_now);
+	vmm_job_begin(v);
+	turn_run(v->turn, renew_turn, renewed, w);
 }
 
 /* Those that wait for this reading begin one of their own, with a deadline of its own. */
@@ -166,16 +226,18 @@ static void worked(void *arg, enum job_end end)
 				    "the measurement was given up before it began") != 0;
 	else if (!a->failed && a->cvm.tdx)
 		keep(v->measuring, &a->key, &a->files);
+	if (a->image_files_now)
+		renew(a);
 	answer(a, a->failed ? &a->err : NULL);
 	forget(a);
 	go(v);
 	vmm_job_end(v);
 }
 
-static bool being_read(const struct measuring *m, const struct key *key)
+static bool image_is_busy(const struct measuring *m, const struct asked *other)
 {
 	for (const struct asked *a = m->first; a; a = a->next)
-		if (a->running && a->reading && !a->late && same_key(&a->key, key))
+		if (a->running && !a->late && !strcmp(a->image_dir, other->image_dir))
 			return true;
 	return false;
 }
@@ -190,10 +252,11 @@ static void go(struct vmm *v)
 						.late = work_late };
 
 	for (struct asked *a = v->measuring->first; a; a = a->next) {
-		const struct kept *kept = find_kept(v->measuring, &a->key);
+		const struct kept *kept;
 
-		if (a->running || (!kept && being_read(v->measuring, &a->key)))
+		if (a->running || image_is_busy(v->measuring, a))
 			continue;
+		kept = find_kept(v->measuring, &a->key);
 		a->running = true;
 		a->reading = a->cvm.tdx && !kept;
 		a->known = kept ? kept->files : (struct file_measures){ 0 };
