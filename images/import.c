@@ -3,7 +3,8 @@
  *
  * Everything lands in "<store>/.tmp-<random>", is verified there, flushed, and then renamed to its name: a crash
  * at any instant leaves no image or a whole one, plus at worst that folder, which image_remove_files() takes
- * away: whoever fills one holds a lock on it (flock), which ends with the process. Several nodes may share a store.
+ * away: whoever fills one holds a lock on it (flock), which ends with the process. Several nodes of
+ * one host may share a store: see make_temp().
  *
  * Archives are unpacked by hand instead of by libarchive's disk writer: an image is flat, so only entries that are a
  * plain name, or a plain name below one top folder, are taken, each made with O_EXCL|O_NOFOLLOW below a descriptor of our
@@ -392,7 +393,10 @@ static bool lock_temp(const char *temp, int *ret)
 	return true;
 }
 
-/* A folder of our own, locked as long as *ret is open. */
+/* A folder of our own, locked as long as *ret is open. The lock of a folder holds among the
+ * processes of one host: Linux does not pass flock() of a folder on to an NFS server. So nodes on
+ * several hosts must not share a store that one of them imports into: another one could remove the
+ * folder at its start. */
 static int make_temp(const char *store, char **ret_path, int *ret, struct err *e)
 {
 	for (int tries = 0; tries < 8; tries++) {
@@ -404,6 +408,8 @@ static int make_temp(const char *store, char **ret_path, int *ret, struct err *e
 			*ret_path = take_ptr(&temp);
 			return 0;
 		}
+		/* Gone already, when another process took it for a left-over. */
+		(void)rmdir(temp);
 	}
 	return err_set(e, ERR_HOST, "temporary folders in %s cannot be locked", store);
 }
