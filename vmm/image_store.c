@@ -2,8 +2,10 @@
  * image_store.c - files and rows of OS images, kept together.
  *
  * Import: files first, row after them; a crash between leaves a folder without a row, which is no image, and importing it again finds
- * it whole. Delete: row first, so that nobody can begin to use it, files after. Imports run side by side; files are removed while
- * none runs, or an import could find an image whole that is being taken away, and not at all if one brought the row back.
+ * it whole. Delete: row first, so that nobody can begin to use it, files after. Imports run side by side.
+ * The files of an image are removed while no import runs, or an import could find an image whole
+ * that is being taken away, and not at all if one brought the row back; left-overs of dead imports
+ * at any time (import.c: locks).
  *
  * What an import answers is the hash of what it brought, or an error: a row of that name with another hash is a conflict. A
  * folder that is gone, or damaged, while its row has the hash of what was brought, is put back.

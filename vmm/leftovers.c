@@ -4,7 +4,8 @@
  * All are written beside their final name and renamed. Called at the start, before any operation
  * goes on, by the process that holds the state lock: so nothing of this is being written. Only
  * names that the daemon gives are removed: in the shared folder a guest that runs may have files
- * of its own. The image store may be shared with other nodes, and has locks (images/import.c).
+ * of its own. The image store may be shared with other nodes of this host, and has locks
+ * (images/import.c).
  */
 #include <dirent.h>
 #include <fnmatch.h>
@@ -59,12 +60,11 @@ static void in_cvm(const char *dir)
 
 void leftovers_remove(const char *state_dir)
 {
-	static const char *const patterns[] = { "admin.key.tmp", "url.tmp", "teepod.db.v*.tmp",
+	static const char *const patterns[] = { "admin.key.tmp", "url.tmp", "owner.tmp", "teepod.db.v*.tmp",
 						"teepod.db.v*.tmp-journal" };
 	auto_free char *cvms = xasprintf("%s/cvms", state_dir);
 
 	for (size_t i = 0; i < ARRAY_SIZE(patterns); i++)
 		walk(state_dir, patterns[i], remove_one);
-	walk(cvms, ".tmp-*", remove_one);
 	walk(cvms, NULL, in_cvm);
 }
