@@ -316,6 +316,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 void conn_answered(struct conn *c, bool keep)
 {
 	c->req = NULL;
+	c->spent = !c->known;
 	if (!keep) {
 		conn_linger(c);
 		return;

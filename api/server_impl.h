@@ -73,7 +73,7 @@ struct server {
 
 	struct listener_list listeners;
 	struct conn_list conns;
-	struct conn_queue waiting[PLACES]; /* longest waiting first */
+	struct conn_queue waiting[PLACES]; /* longest waiting first, before them the spent ones */
 	struct request_list requests;      /* all not yet answered */
 	struct conn_queue resume;          /* have input waiting, and their call was answered elsewhere */
 	struct request_queue deserted;     /* whose on_gone is due */

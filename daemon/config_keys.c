@@ -145,11 +145,12 @@ const struct key config_keys[] = {
 	  .words = cert_role_words, .flags = KEY_RELOAD },
 	{ "api", "max_connections", &type_int, AT(api.max_connections),
 	  .preset = "4096",
-	  .doc = "Open connections in all. When all are in use, a new one takes the place of the one that "
-		 "has waited the longest without an authenticated request, then of an idle one, then of "
-		 "one whose request is still arriving; never of one whose request is being answered. Root "
-		 "and the daemon's user have 64 more on unix sockets. Lowered, with a warning, where "
-		 "RLIMIT_NOFILE does not leave descriptors for the other work.",
+	  .doc = "Open connections in all. When all are in use, a new one takes the place of one that "
+		 "was answered without a key, then of the one that has waited the longest without an "
+		 "authenticated request, then of an idle one, then of one whose request is still arriving; "
+		 "never of one whose request is being answered. Root and the daemon's user have 64 more on "
+		 "unix sockets. Lowered, with a warning, where RLIMIT_NOFILE does not leave descriptors for "
+		 "the other work.",
 	  .min = 1, .max = 1000000 },
 	{ "api", "max_connections_per_address", &type_int, AT(api.max_connections_per_address),
 	  .preset = "1024",

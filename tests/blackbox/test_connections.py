@@ -168,6 +168,42 @@ def closed(s):
         return True
 
 
+@pytest.mark.parametrize("text", [b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+                                  b"GET /api/v1/node HTTP/1.1\r\nHost: localhost\r\n\r\n" * 20], ids=["health", "many"])
+def test_connections_without_a_key_that_ask_again_and_again_lock_nobody_out(spawn, text):
+    """An answer does not make a connection new: those that got one without a key make room at once."""
+    node = spawn(options={"api.max_connections_per_address": 40})
+    held, over = [connect(node) for _ in range(40)], threading.Event()
+
+    def ask_all():
+        for i, s in enumerate(held):
+            try:
+                s.setblocking(False)
+                s.sendall(text)
+                s.recv(65536)
+            except BlockingIOError:
+                pass
+            except OSError:
+                s.close()
+                held[i] = connect(node)
+
+    def ask_again():
+        while not over.wait(0.1):
+            ask_all()
+    ask_all()
+    asking = threading.Thread(target=ask_again)
+    asking.start()
+    try:
+        answers = [served(node) for _ in range(20) if time.sleep(0.1) is None]
+        assert all(answers), answers
+        assert metric(node, "teepod_http_connections_evicted_total") >= 1
+    finally:
+        over.set()
+        asking.join()
+        for s in held:
+            s.close()
+
+
 @pytest.mark.parametrize("addresses", [1, 6])
 def test_idle_connections_without_a_key_lock_nobody_out(spawn, addresses):
     """Neither from one address, to its limit, nor from many, to the limit of all."""
