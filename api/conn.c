@@ -8,7 +8,7 @@
  * call_reply(), so that a handler never finds itself called by its own answer.
  *
  * Reading goes on while a call is in flight, because end-of-file is how one learns that a client
- * has left; it stops when in_max bytes of later requests wait, and when answers pile up unread.
+ * has left; it stops when in_max() bytes of later requests wait, and when answers pile up unread.
  * End-of-file itself does not cancel a call that did not ask for it: clients may shut down their
  * sending side and still wait for the answer.
  *
@@ -30,6 +30,8 @@
 
 enum {
 	BACKLOG_MARK = 256 * 1024, /* unread answers that stop the next request */
+	KEYLESS_MARK = 16 * 1024,  /* the same, without an authenticated request so far */
+	KEYLESS_RX = 16 * 1024,    /* read of those */
 	PROBE_RX = 4096,           /* read of a head that may be a probe of the node's health */
 	UNREAD_MS = 1000,          /* bytes that wait longer with the kernel: the loop was held */
 	BODY_BYTES_MS = 8,         /* how slow a body may be: bytes a millisecond */
@@ -50,7 +52,16 @@ void conn_set_due(struct conn *c, uint64_t ms)
 
 static bool blocked(const struct conn *c)
 {
-	return c->state == CONN_CALL || (c->state == CONN_HEAD && conn_backlog(c) > BACKLOG_MARK);
+	size_t mark = c->known ? BACKLOG_MARK : KEYLESS_MARK;
+
+	return c->state == CONN_CALL || (c->state == CONN_HEAD && conn_backlog(c) > mark);
+}
+
+/* Plain bytes of later requests that may wait. Anybody may open connections: without an authenticated
+ * request there is room for one head, and one byte that shows that a head is too large. */
+static size_t in_max(const struct conn *c)
+{
+	return c->known ? c->s->in_max : c->s->limits.head_bytes + 1;
 }
 
 /* ------------------------------------------------------------------ requests */
@@ -203,10 +214,13 @@ static void process(struct conn *c)
 static void on_alloc(uv_handle_t *h, size_t hint, uv_buf_t *buf)
 {
 	struct conn *c = h->data;
+	unsigned n = c->known ? SERVER_RX : KEYLESS_RX;
 
 	(void)hint;
 	/* None (UV_ENOBUFS) leaves the bytes with the kernel until the next turn. */
-	*buf = uv_buf_init(c->s->rx, !lag_enough() ? SERVER_RX : c->state == CONN_HEAD ? PROBE_RX : 0);
+	if (lag_enough())
+		n = c->state == CONN_HEAD ? PROBE_RX : 0;
+	*buf = uv_buf_init(c->s->rx, n);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf);
@@ -216,7 +230,7 @@ static void regulate(struct conn *c)
 {
 	bool want = c->state != CONN_CLOSED && !c->eof &&
 		    ((!blocked(c) && !c->resume_queued) ||
-		     (c->in.len < c->s->in_max && !(c->tls && tls_held_back(c->tls))));
+		     (c->in.len < in_max(c) && !(c->tls && tls_held_back(c->tls))));
 
 	if (want == c->reading)
 		return;
@@ -232,7 +246,7 @@ static void feed_tls(struct conn *c, const void *data, size_t n)
 	enum tls_result r;
 
 	do {
-		r = tls_feed(c->tls, data, n, &c->in, c->s->in_max);
+		r = tls_feed(c->tls, data, n, &c->in, in_max(c));
 		n = 0;
 		conn_flush(c);
 		if (c->state == CONN_HANDSHAKE && tls_ready(c->tls)) {
@@ -243,7 +257,7 @@ static void feed_tls(struct conn *c, const void *data, size_t n)
 			c->eof = true;
 		if (is_open(c))
 			process(c);
-	} while (r == TLS_FULL && is_open(c) && !c->resume_queued && c->in.len < c->s->in_max);
+	} while (r == TLS_FULL && is_open(c) && !c->resume_queued && c->in.len < in_max(c));
 	if (r == TLS_FAILED && is_open(c)) {
 		if (c->req && c->req->handed)
 			conn_destroy(c);

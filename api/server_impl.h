@@ -59,7 +59,7 @@ TAILQ_HEAD(request_queue, request);
 struct server {
 	uv_loop_t *loop;
 	struct server_limits limits;
-	size_t in_max; /* plain bytes one connection may have waiting */
+	size_t in_max; /* plain bytes a connection with a key may have waiting */
 	int (*authenticate)(void *arg, const struct credentials *cred, struct caller *ret, struct err *e);
 	void (*read)(void *arg, void (*fn)(void *fn_arg), void *fn_arg);
 	int (*still_valid)(struct call *c, struct err *e);

@@ -76,6 +76,30 @@ def test_requests_whose_answers_nobody_reads_cost_no_memory(node):
         assert rss_kib(node) - before < 8192
 
 
+def test_requests_without_a_key_cost_less_memory(node):
+    """Anyone may open many connections: each holds 16 KiB of unread answers, and as much of later requests."""
+    before, held = rss_kib(node), [connect(node) for _ in range(64)]
+    text = b"GET /api/v1/node HTTP/1.1\r\nHost: localhost\r\n\r\n" * 5000
+    for s in held:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.setblocking(False)
+    for _ in range(25):
+        time.sleep(0.1)
+        if not sum(some_sent(s, text) for s in held):
+            break
+    assert node.get("/node").seconds < 2
+    assert rss_kib(node) - before < 64 * 64
+    for s in held:
+        s.close()
+
+
+def some_sent(s, text):
+    try:
+        return s.send(text) > 0
+    except BlockingIOError:
+        return False
+
+
 def test_cut_off_clients_leave_nothing(node):
     files = open_files(node)
     for n in range(500):
