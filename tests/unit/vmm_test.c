@@ -618,6 +618,29 @@ static void runs_until_over(struct node *n, const struct asking *a)
 	assert_int_not_equal(op_of(n, a).state, OP_RUNNING);
 }
 
+/* The image of all CVMs has a folder, as recorded. */
+static void store_image(struct node *n)
+{
+	auto_free char *dir = xasprintf("%s/demo-1.0.0", n->images), *path = xasprintf("%s/k", dir),
+		       *files = NULL;
+	struct image_row row;
+	struct err e;
+
+	assert_int_equal(file_mkdirs(dir, 0755, &e), 0);
+	assert_int_equal(file_write(path, "k", 1, 0644, &e), 0);
+	assert_int_equal(image_record_read(dir, &files, &e), 0);
+	assert_int_equal(images_by_name(n->v->db, "demo-1.0.0", &row, &e), 0);
+	assert_int_equal(images_set_files(n->v->db, row.id, files, &e), 0);
+}
+
+/* "check" needs no hypervisor; the power button does. */
+static void restart_waits_for_libvirt(struct node *n, const struct asking *a)
+{
+	for (int i = 0; i < 300 && strcmp(op_of(n, a).step, "signal") != 0; i++)
+		run_for(n, 10);
+	assert_string_equal(op_of(n, a).step, "signal");
+}
+
 /* Close, and open again with the operation of @a where a crash could have left it. */
 static void resume_at(struct node *n, const struct asking *a, int step, bool undoing)
 {
@@ -854,7 +877,9 @@ static void a_restart_cancelled_half_way_up_is_taken_down_again(void **st)
 
 	n->v->set.release_on_stop = true;
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
+	store_image(n);
 	begin(&a, OP_RESTART);
+	restart_waits_for_libvirt(n, &a);
 	assert_int_equal(cvms_set_desired(n->v->db, a.row.id, DESIRED_RUNNING, &e), 0);
 	resume_at(n, &a, RESTART_DEFINE, false);
 	n->v->set.release_on_stop = true;
@@ -883,9 +908,10 @@ static void with_release_on_stop_what_is_stopped_holds_nothing_however_it_came_t
 	assert_int_equal(promised(n, "vcpus"), 2);
 	begin(&a, OP_STOP);
 	assert_int_equal(a.op.state, OP_SUCCEEDED);
+	store_image(n);
 	begin(&a, OP_RESTART);
 	assert_int_equal(promised(n, "vcpus"), 3);
-	run_for(n, 20);
+	restart_waits_for_libvirt(n, &a);
 	assert_int_equal(turn_do(n->v->turn, cancel_turn, &a, &e), 0);
 	run_for(n, 50);
 	assert_int_equal(op_of(n, &a).state, OP_CANCELLED);
