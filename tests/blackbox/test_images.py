@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tarfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -319,6 +320,16 @@ def test_an_image_whose_times_changed_is_hashed_once_and_starts(stored):
     assert start_of(cvm)["state"] == "succeeded"
     row = node.get(f"/images/{NAME}").ok().json
     assert row["state"] == "available" and row["state_reason"] is None
+
+
+def test_a_measurement_renews_the_record_too(stored):
+    node, _, folder, _ = stored
+    cvm = node.create(image=NAME, stopped=True)
+    os.utime(folder / "boot.img", (1, 1))
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: node.get(f"/cvms/{cvm.uuid}/measurements").status, range(8)))
+    assert answers == [200] * 8
+    until("the record is renewed", lambda: node.get(f"/images/{NAME}").ok().json["state"] == "available", 10)
 
 
 @pytest.mark.parametrize("spoil", SPOILED)
