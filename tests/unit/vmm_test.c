@@ -927,6 +927,33 @@ static void with_release_on_stop_what_is_stopped_holds_nothing_however_it_came_t
 	assert_int_equal(promised(n, "vcpus"), 2);
 }
 
+/* ------------------------------------------------------------------ what images are */
+
+static void image_seen(void *arg, const struct image_look *looks)
+{
+	*(struct image_look *)arg = looks[0];
+}
+
+static void images_are_unknown_at_once_while_four_looks_at_them_wait(void **st)
+{
+	struct node *n = *st;
+	struct image_look seen = { .state = IMAGE_STATES };
+	struct image_row row;
+	struct err e;
+
+	store_image(n);
+	assert_int_equal(images_by_name(n->v->db, "demo-1.0.0", &row, &e), 0);
+	n->v->late_looks = 4;
+	vmm_images_look(n->v, &row, 1, image_seen, &seen);
+	assert_int_equal(seen.state, IMAGE_UNKNOWN);
+	n->v->late_looks = 3;
+	seen.state = IMAGE_STATES;
+	vmm_images_look(n->v, &row, 1, image_seen, &seen);
+	for (int i = 0; i < 300 && seen.state == IMAGE_STATES; i++)
+		run_for(n, 10);
+	assert_int_equal(seen.state, IMAGE_AVAILABLE);
+}
+
 /* ------------------------------------------------------------------ what guests say */
 
 static void guest_says(struct node *n, const struct asking *a, const char *text)
@@ -1275,6 +1302,7 @@ int main(void)
 		WITH_NODE(what_can_not_be_undone_stays_with_all_it_holds),
 		WITH_NODE(an_operation_queued_behind_a_create_that_is_undone_is_told_to_have_ended),
 		WITH_NODE(a_cancel_asked_for_in_the_turn_that_ends_a_step_is_heard),
+		WITH_NODE(images_are_unknown_at_once_while_four_looks_at_them_wait),
 		WITH_NODE(a_restart_cancelled_half_way_up_is_taken_down_again),
 		WITH_NODE(with_release_on_stop_what_is_stopped_holds_nothing_however_it_came_to_be),
 		WITH_NODE(what_a_guest_said_before_it_ended_is_recorded),
