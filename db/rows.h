@@ -143,14 +143,16 @@ extern const char *const record_word[RECORDS];
 /* What they take in the file, about. Workspace 0: answers to operators. */
 int records_bytes(struct db *db, int64_t workspace, enum record kind, int64_t *ret, struct err *e);
 int records_total(struct db *db, enum record kind, int64_t *ret, struct err *e);
-/* A workspace that has more than @limit bytes of them; 0 = none. */
-int records_over(struct db *db, enum record kind, int64_t limit, int64_t *ret_workspace, struct err *e);
+/* The first workspace above number @after that has more than @limit bytes of them; 0 = none. */
+int records_over(struct db *db, enum record kind, int64_t limit, int64_t after, int64_t *ret_workspace,
+		 struct err *e);
 /* When the oldest of them was written, 0 = there is none. */
 int records_oldest(struct db *db, int64_t workspace, enum record kind, int64_t *ret_ms, struct err *e);
-/* Drop the oldest entry of histories that nothing needs, and its revision: 1 done, 0 there is none. */
-int history_drop(struct db *db, int64_t workspace, struct err *e);
-/* Drop the oldest provision that was used: 1 done, 0 there is none. */
-int provisions_drop(struct db *db, int64_t workspace, struct err *e);
+/* Drop the oldest entries of histories that nothing needs, at most @most, and their revisions. Returns
+ * how many entries were dropped. */
+int history_drop(struct db *db, int64_t workspace, int most, struct err *e);
+/* Drop the oldest provisions that were used, at most @most. Returns how many. */
+int provisions_drop(struct db *db, int64_t workspace, int most, struct err *e);
 
 /* A provision: everything a later create needs, as validated JSON text. Kept 14 days. */
 int provisions_put(struct db *db, int64_t workspace, const char *app_id, const char *compose_hash,

@@ -3,9 +3,10 @@
  *
  * Provisions and revisions are limited after they were written, in the same transaction: the oldest
  * that nothing needs are dropped until the new one fits, and if that is not enough the request is
- * refused. Answers to Idempotency-Keys and events are promised for a time, so none is dropped: a
- * workspace that has used its share up is refused before anything is applied. What gives back (a
- * delete, a stop) has a quarter of the share more. Operations are limited by number (ops_trim()).
+ * refused. Housekeeping drops from HIGH of the limit on, so that a request seldom has to. Answers to
+ * Idempotency-Keys and events are promised for a time, so none is dropped: a workspace that has used
+ * its share up is refused before anything is applied. What gives back (a delete, a stop) has a quarter
+ * of the share more. Operations are limited by number (ops_trim()).
  *
  * What the node does by itself is never refused for this. The event log as a whole has a limit, too;
  * beyond it the oldest events go before their time.
@@ -14,11 +15,15 @@
 #include "base/own.h"
 #include "vmm/world.h"
 
-enum { FREED_MAX = 4 * 1024 * 1024, KEYS_KEPT_MS = 24 * 3600 * 1000 };
+enum { KEYS_KEPT_MS = 24 * 3600 * 1000, DROPPED_AT_ONCE = 64 };
+
+/* Freed in one turn: what one request writes at most, a body and the entries of its replicas. */
+enum { FREED_MAX = 1024 * 1024 + 128 * 1024 };
+#define HIGH(limit) ((limit) - (limit) / 8)
 
 static const struct {
 	const char *resource, *hint;
-	int (*drop)(struct db *db, int64_t workspace, struct err *e);
+	int (*drop)(struct db *db, int64_t workspace, int most, struct err *e);
 } records[RECORDS] = {
 	[RECORD_PROVISIONS] = { "provisions_bytes",
 				"use those that wait, or let them expire; an operator can raise records.provisions",
@@ -41,16 +46,15 @@ static int64_t kept_ms(const struct vmm *v, enum record kind)
 				       : PROVISION_KEPT_MS;
 }
 
-static int refuse(struct vmm *v, int64_t workspace, enum record kind, int64_t bytes, int64_t limit,
-		  struct err *e)
+static int refuse(struct vmm *v, int64_t workspace, enum record kind, int64_t bytes, struct err *e)
 {
-	int64_t oldest = 0, wait;
+	int64_t limit = v->set.record_limit[kind], oldest = 0, wait;
 	int r = records_oldest(v->db, workspace, kind, &oldest, e);
 
 	if (r)
 		return r;
 	wait = oldest + kept_ms(v, kind) - clock_wall_ms();
-	err_share(e, ERR_QUOTA, records[kind].resource, bytes - limit + 1, 0, limit,
+	err_share(e, ERR_QUOTA, records[kind].resource, bytes < limit ? 1 : bytes - limit + 1, 0, limit,
 		  "the %s of this workspace take %lld bytes in the database, allowed are %lld (records.%s)",
 		  record_word[kind], (long long)bytes, (long long)limit, record_word[kind]);
 	if (oldest)
@@ -58,19 +62,31 @@ static int refuse(struct vmm *v, int64_t workspace, enum record kind, int64_t by
 	return err_hint(e, "%s", records[kind].hint);
 }
 
+/* Drop the oldest until @bytes is at most @to, or FREED_MAX was freed. Few rows at first: they may be
+ * long, and no more history is lost than must be. Returns how many rows were dropped. */
+static int drop_oldest(struct vmm *v, int64_t workspace, enum record kind, int64_t to, int64_t *bytes,
+		       struct err *e)
+{
+	int64_t before = *bytes;
+	int dropped = 0, most = 1, n = 1, r = 0;
+
+	while (!r && n > 0 && *bytes > to && before - *bytes < FREED_MAX) {
+		n = records[kind].drop(v->db, workspace, most, e);
+		r = n < 0 ? n : records_bytes(v->db, workspace, kind, bytes, e);
+		dropped += n;
+		most = most < DROPPED_AT_ONCE ? most * 2 : most;
+	}
+	return r ? r : dropped;
+}
+
 int records_fit(struct vmm *v, int64_t workspace, enum record kind, struct err *e)
 {
-	int64_t limit = v->set.record_limit[kind], before = 0, bytes = 0;
-	int r = limit ? records_bytes(v->db, workspace, kind, &before, e) : 0;
+	int64_t limit = v->set.record_limit[kind], bytes = 0;
+	int r = limit ? records_bytes(v->db, workspace, kind, &bytes, e) : 0;
 
-	bytes = before;
-	while (!r && bytes > limit && before - bytes < FREED_MAX) {
-		r = records[kind].drop(v->db, workspace, e);
-		if (r <= 0)
-			break;
-		r = records_bytes(v->db, workspace, kind, &bytes, e);
-	}
-	return r || bytes <= limit || !limit ? r : refuse(v, workspace, kind, bytes, limit, e);
+	if (!r && limit && bytes - limit < FREED_MAX)
+		r = drop_oldest(v, workspace, kind, limit, &bytes, e);
+	return r < 0 ? r : bytes <= limit || !limit ? 0 : refuse(v, workspace, kind, bytes, e);
 }
 
 int records_allow(struct vmm *v, int64_t workspace, enum record kind, bool gives_back, struct err *e)
@@ -78,24 +94,32 @@ int records_allow(struct vmm *v, int64_t workspace, enum record kind, bool gives
 	int64_t limit = v->set.record_limit[kind], bytes = 0;
 	int r = limit ? records_bytes(v->db, workspace, kind, &bytes, e) : 0;
 
-	if (gives_back)
-		limit += limit / 4;
-	return r || bytes < limit || !limit ? r : refuse(v, workspace, kind, bytes, limit, e);
+	if (r || !limit || bytes < limit + (gives_back ? limit / 4 : 0))
+		return r;
+	return refuse(v, workspace, kind, bytes, e);
 }
 
 /* ------------------------------------------------------------------ housekeeping */
 
-/* Of one workspace that has more than its limit: the limit was lowered, or the file is older. */
-static int shrink(struct vmm *v, enum record kind, struct err *e)
+/* Of the next workspace that is near its limit, or above one that was lowered. Each has its turn, however
+ * much the others have; the round is repeated while it drops anything. */
+static int shrink(struct vmm *v, enum record kind, bool *more, struct err *e)
 {
-	int64_t limit = v->set.record_limit[kind], workspace = 0;
-	int n = 0, r = limit ? records_over(v->db, kind, limit, &workspace, e) : 0;
+	int64_t high = HIGH(v->set.record_limit[kind]), workspace = 0, bytes = 0;
+	struct shrinking *s = &v->shrinking[kind];
+	int r = high ? records_over(v->db, kind, high, s->after, &workspace, e) : 0;
 
-	while (!r && workspace && n < PRUNE_LONG && (r = records[kind].drop(v->db, workspace, e)) > 0) {
-		n++;
-		r = 0;
-	}
-	return r < 0 ? r : n;
+	if (!r && workspace)
+		r = records_bytes(v->db, workspace, kind, &bytes, e);
+	if (!r && workspace)
+		r = drop_oldest(v, workspace, kind, high, &bytes, e);
+	if (r < 0)
+		return r;
+	s->dropped |= r > 0;
+	*more |= workspace || s->dropped;
+	s->dropped &= workspace != 0;
+	s->after = workspace;
+	return 0;
 }
 
 static int prune_events(struct vmm *v, int64_t now_ms, struct err *e)
@@ -129,9 +153,9 @@ int records_prune(struct vmm *v, bool *ret_more, struct err *e)
 	if (!r)
 		r = worth_more(keys_prune(v->db, now - KEYS_KEPT_MS, e), PRUNE_MAX, &more);
 	if (!r)
-		r = worth_more(shrink(v, RECORD_PROVISIONS, e), PRUNE_LONG, &more);
+		r = shrink(v, RECORD_PROVISIONS, &more, e);
 	if (!r)
-		r = worth_more(shrink(v, RECORD_REVISIONS, e), PRUNE_LONG, &more);
+		r = shrink(v, RECORD_REVISIONS, &more, e);
 	if (!r)
 		*ret_more = more;
 	return r;

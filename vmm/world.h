@@ -64,6 +64,10 @@ struct vmm {
 	bool look_due;              /* policies are looked at when this turn is over */
 	bool more_to_prune;         /* the last portion of old rows was a full one */
 	bool checkpoint_due;        /* for the file to shrink */
+	struct shrinking {          /* records.c: a round through the workspaces near their limit */
+		int64_t after;      /* the one that was looked at last; 0 = begin anew */
+		bool dropped;       /* this round has dropped something */
+	} shrinking[RECORDS];
 	bool closing, close_begun;
 	void (*closed)(void *arg, unsigned stuck);
 	void *closed_arg;

@@ -682,6 +682,41 @@ static void a_revision_goes_with_the_change_that_planned_it(void **st)
 	db_close(w.db);
 }
 
+static void histories_are_dropped_in_portions_and_workspaces_in_turn(void **st)
+{
+	struct world w = { .db = fresh() };
+	int64_t found;
+	struct err e;
+
+	(void)st;
+	fill(&w);
+	assert_true(
+		sql_run(w.db, &e,
+			"WITH RECURSIVE n (i) AS (VALUES (1000) UNION ALL SELECT i + 1 FROM n WHERE i < 1009)"
+			" INSERT INTO history (app, workspace, number, revision, cvm_uuid, image, changed, op,"
+			" caller, created_ms) SELECT a.id, a.workspace, i, (SELECT min(id) FROM revisions), 'gone',"
+			" '', '[]', '', '', 1 FROM n, apps a WHERE a.id = ?",
+			"i", w.app) == 10);
+	while (history_drop(w.db, w.workspace, 1, &e) == 1 && count(w.db, "SELECT count(*) FROM history") > 6)
+		;
+	assert_int_equal(history_drop(w.db, w.workspace, 4, &e), 4);
+	assert_int_equal(history_drop(w.db, w.workspace, 4, &e), 1);
+	assert_int_equal(history_drop(w.db, w.workspace, 4, &e), 0);
+	assert_int_equal(count(w.db, "SELECT number FROM history"), 1009);
+
+	assert_true(
+		sql_run(w.db, &e,
+			"INSERT OR REPLACE INTO records VALUES (7, 'events', 9), (8, 'events', 1), (9, 'events', 9)",
+			"") > 0);
+	assert_int_equal(records_over(w.db, RECORD_EVENTS, 5, 6, &found, &e), 0);
+	assert_int_equal(found, 7);
+	assert_int_equal(records_over(w.db, RECORD_EVENTS, 5, 7, &found, &e), 0);
+	assert_int_equal(found, 9);
+	assert_int_equal(records_over(w.db, RECORD_EVENTS, 5, 9, &found, &e), 0);
+	assert_int_equal(found, 0);
+	db_close(w.db);
+}
+
 static void totals_of_operations_follow_their_states(void **st)
 {
 	struct op_row op = { .workspace = 1, .kind = OP_START, .state = OP_QUEUED, .params = "{}" };
@@ -1127,6 +1162,7 @@ int main(void)
 		cmocka_unit_test(wildcard_addresses_collide_with_every_address),
 		cmocka_unit_test(the_first_free_port_is_found_behind_any_number_that_are_taken),
 		cmocka_unit_test(a_revision_goes_with_the_change_that_planned_it),
+		cmocka_unit_test(histories_are_dropped_in_portions_and_workspaces_in_turn),
 		cmocka_unit_test(totals_of_operations_follow_their_states),
 		cmocka_unit_test(a_page_beyond_the_end_of_a_list_walks_nothing),
 		cmocka_unit_test(old_rows_go_in_portions_and_leave_no_gap),

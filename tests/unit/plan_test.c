@@ -120,7 +120,7 @@ static void apps(void)
 	CALL(provisions_put(db, workspace, APP, "hash", "{}", "{}", INT64_MAX, &e));
 	CALL(provisions_get(db, workspace, "", "hash", &request, &text, found, &e));
 	CALL(provisions_set_used(db, workspace, APP, "hash", &e));
-	CALL(provisions_drop(db, workspace, &e));
+	CALL(provisions_drop(db, workspace, 1, &e));
 	CALL(provisions_prune(db, 1, &e));
 }
 
@@ -447,9 +447,10 @@ static void histories_are_read_by_an_index(void **st)
 	CALL(events_prune(db, 1, &e));
 	CALL(history_drop(db, workspace, &e));
 	assert_newer_is_searched();
+	CALL(history_drop(db, workspace, 1, &e));
 	CALL(records_bytes(db, workspace, RECORD_EVENTS, &total, &e));
 	CALL(records_total(db, RECORD_EVENTS, &total, &e));
-	CALL(records_over(db, RECORD_EVENTS, 1, &total, &e));
+	CALL(records_over(db, RECORD_EVENTS, 1, 0, &total, &e));
 	for (int kind = 0; kind < RECORDS; kind++)
 		CALL(records_oldest(db, workspace, (enum record)kind, &total, &e));
 }
