@@ -114,16 +114,17 @@ static void hear(void *arg, enum serial_kind kind, const char *text)
 static int record(struct guest *g, const struct cvm_row *c, const char *column, const char *old,
 		  enum serial_kind kind, struct err *e)
 {
-	struct err full;
 	int r;
 
 	if (!g->heard.news[kind] || !strcmp(old, g->heard.said[kind]))
 		return 0;
 	r = cvms_set_progress(g->v->db, c->id, column, g->heard.said[kind], e);
-	/* It says what it likes, and so takes of its workspace's share. */
-	if (!r && records_allow(g->v, c->workspace, RECORD_EVENTS, false, &full))
-		return 0;
-	return r ? r : event(g->v, c, c->op_id, "cvm.progress", e, "{s:s}", column, g->heard.said[kind]);
+	/* It says what it likes, and so takes of its workspace's share: a part that leaves its owner room. */
+	if (!r)
+		r = records_allow(g->v, c->workspace, RECORD_EVENTS, RECORDS_GUEST, e);
+	if (r)
+		return r == -ERR_QUOTA ? 0 : r;
+	return event(g->v, c, c->op_id, "cvm.progress", e, "{s:s}", column, g->heard.said[kind]);
 }
 
 static int record_turn(void *arg, struct err *e)

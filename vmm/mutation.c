@@ -63,9 +63,10 @@ static int remember(struct pending *p, struct err *e)
 static int has_room(const struct pending *p, struct err *e)
 {
 	const struct mutation *m = &p->m;
-	int r = m->key ? records_allow(p->v, m->workspace, RECORD_ANSWERS, false, e) : 0;
+	enum record_share share = m->gives_back ? RECORDS_GIVE_BACK : RECORDS_REQUEST;
+	int r = m->key ? records_allow(p->v, m->workspace, RECORD_ANSWERS, share, e) : 0;
 
-	return r || !m->workspace ? r : records_allow(p->v, m->workspace, RECORD_EVENTS, m->gives_back, e);
+	return r || !m->workspace ? r : records_allow(p->v, m->workspace, RECORD_EVENTS, share, e);
 }
 
 static int apply_turn(void *arg, struct err *e)

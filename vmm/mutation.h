@@ -20,7 +20,7 @@ struct mutation {
 	const char *key;    /* Idempotency-Key, NULL if none */
 	const char *digest; /* SHA-256 hex of method, path and canonical body; needed with key */
 	int64_t workspace;  /* whose share of events and kept answers it takes; 0: an operator's */
-	bool gives_back;    /* a delete or stop: also done when the share of events is used up */
+	bool gives_back;    /* a delete or stop: also done when the share of events or answers is used up */
 	/* Inside the savepoint. Fills *ret. */
 	int (*apply)(void *arg, struct answer *ret, struct err *e);
 	/* After the commit. Exactly one of @a and @e. @replayed: the stored answer was given, apply did not run. Takes @a->body. */

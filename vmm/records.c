@@ -6,7 +6,8 @@
  * refused. Housekeeping drops from HIGH of the limit on, so that a request seldom has to. Answers to
  * Idempotency-Keys and events are promised for a time, so none is dropped: a workspace that has used
  * its share up is refused before anything is applied. What gives back (a delete, a stop) has a quarter
- * of the share more. Operations are limited by number (ops_trim()).
+ * of the share more; what a guest says has half of the share, so that a hostile guest does not lock
+ * its owner out. Operations are limited by number (ops_trim()).
  *
  * What the node does by itself is never refused for this. The event log as a whole has a limit, too;
  * beyond it the oldest events go before their time.
@@ -89,12 +90,12 @@ int records_fit(struct vmm *v, int64_t workspace, enum record kind, struct err *
 	return r < 0 ? r : bytes <= limit || !limit ? 0 : refuse(v, workspace, kind, bytes, e);
 }
 
-int records_allow(struct vmm *v, int64_t workspace, enum record kind, bool gives_back, struct err *e)
+int records_allow(struct vmm *v, int64_t workspace, enum record kind, enum record_share share, struct err *e)
 {
 	int64_t limit = v->set.record_limit[kind], bytes = 0;
 	int r = limit ? records_bytes(v->db, workspace, kind, &bytes, e) : 0;
 
-	if (r || !limit || bytes < limit + (gives_back ? limit / 4 : 0))
+	if (r || !limit || bytes < limit / 100 * share + limit % 100 * share / 100)
 		return r;
 	return refuse(v, workspace, kind, bytes, e);
 }
