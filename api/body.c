@@ -5,7 +5,8 @@
  * digest. The work depends on nothing but the text, so a job does it. There is one such job at a
  * time: more of them would only take the processor from the loop. The other requests wait in
  * s->unread, oldest first, none longer than limits.body_wait_ms. Of bodies beyond LARGE_BYTES at most
- * WAIT_MAX wait, WAIT_CALLER_MAX of one caller, WAIT_WORKSPACE_MAX of one workspace. What is beyond that is answered 503.
+ * WAIT_MAX wait, WAIT_CALLER_MAX of one caller, WAIT_WORKSPACE_MAX of one workspace. What is beyond
+ * that is answered 503.
  *
  * The bytes of long bodies are counted from the head on, before any of them arrives, until the request
  * is answered (HELD_MAX, HELD_WORKSPACE_MAX, HELD_CALLER_MAX). A caller may have many keys, so its

@@ -57,8 +57,9 @@ static bool blocked(const struct conn *c)
 	return c->state == CONN_CALL || (c->state == CONN_HEAD && conn_backlog(c) > mark);
 }
 
-/* Plain bytes of later requests that may wait. Anybody may open connections: without an authenticated
- * request there is room for one head, and one byte that shows that a head is too large. */
+/* Plain bytes of later requests that may wait. Anybody may open connections: without an
+ * authenticated request there is room for one head, and one byte that shows that a head is too
+ * large. */
 static size_t in_max(const struct conn *c)
 {
 	return c->known ? c->s->in_max : c->s->limits.head_bytes + 1;

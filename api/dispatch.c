@@ -202,8 +202,8 @@ static bool has_credentials(const struct request *q)
 	       (q->conn->tls && tls_peer_name(q->conn->tls, name, sizeof(name), &ignored));
 }
 
-/* For routes that a good log link opens, too: a wrong key beside one does no harm. Without one, a key
- * that is wrong too often is told so (429); otherwise the handler decides. */
+/* For routes that a good log link opens, too: a wrong key beside one does no harm. Without one, too
+ * many wrong keys are answered 429; otherwise the handler decides. */
 static int try_auth(struct request *q, struct err *e)
 {
 	int r = authenticate(q, e);

@@ -5,9 +5,9 @@
  * server closes the connection that can best be spared, and takes the new one: first those without
  * an authenticated request (the longest waiting first), then those between two requests, then those
  * in the middle of one. A connection whose call is in flight is never closed, nor one that has
- * waited for less than GRACE_MS: it needs that long to send its first request. A connection that got
- * an answer without showing a key is spent: it is closed first, without a grace time, even if more
- * requests of it wait. Otherwise one /healthz each 0.5 s would keep any number of places.
+ * waited for less than GRACE_MS: it needs that long to send its first request. A connection that
+ * got an answer without showing a key is spent: it is closed first, without a grace time, even if
+ * more requests of it wait. Otherwise one /healthz each 0.5 s would keep any number of places.
  *
  * Root and the daemon's own user have ROOT_PLACES more on unix sockets, which nobody else can take.
  */
@@ -58,8 +58,8 @@ static bool make_room(struct server *s, enum place last, const struct peer_key *
 			/* What it sent is about to be answered; a spent one had its answer. */
 			if ((c->resume_queued && !spent) || (peer && !peer_equal(peer, &c->peer)))
 				continue;
-			/* If the oldest keyless connection is still within its grace time, refuse the
-			 * new connection; do not evict connections of authenticated callers. */
+			/* If the oldest keyless connection is still within its grace time, refuse
+			 * the new connection; do not evict connections of authenticated callers. */
 			if (!spent && now - c->waits_since < GRACE_MS)
 				return false;
 			s->evicted++;

@@ -48,7 +48,7 @@ static void read_history(struct db *db, sqlite3_stmt *st, void *row)
 	sql_text(st, 10, h->compose_hash, sizeof(h->compose_hash));
 }
 
-/* The index history_cvm (cvm_uuid, number) answers whether there is a newer entry with one search. */
+/* Whether there is a newer entry is one search of the index history_cvm (cvm_uuid, number). */
 #define HISTORY_SELECT                                                                                            \
 	"SELECT h.id, h.app, h.number, h.revision, h.cvm_uuid, h.image, h.changed, h.op, h.caller, h.created_ms," \
 	" r.compose_hash, EXISTS (SELECT 1 FROM cvms c WHERE c.uuid = h.cvm_uuid) AND NOT EXISTS (SELECT 1"       \

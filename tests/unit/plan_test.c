@@ -393,8 +393,8 @@ static void changes_are_made_by_an_index(void **st)
 	cvm_blobs_free(&x.blobs);
 }
 
-/* Assert that the statements that look for a newer entry of a CVM search for it: they do so for each
- * row, and a CVM may have 65,536 entries. */
+/* Assert that the statements that look for a newer entry of a CVM search for it: they do so for
+ * each row, and a CVM may have 65,536 entries. */
 static void assert_newer_is_searched(void)
 {
 	size_t found = 0;
