@@ -294,6 +294,16 @@ static void look_record(struct look *l)
 	}
 }
 
+/* Operations may have waited for what it shows (observe_is_looking()). */
+static void poke_those_who_waited(struct vmm *v, const char *uuid)
+{
+	struct cvm_row c;
+	struct err ignored;
+
+	if (!v->closing && !cvms_by_uuid(v->db, uuid, &c, &ignored))
+		ops_poke(v, c.id);
+}
+
 static void look_over(struct look *l)
 {
 	struct vmm *v = l->v;
@@ -304,6 +314,7 @@ static void look_over(struct look *l)
 		return;
 	}
 	unlink_look(l);
+	poke_those_who_waited(v, l->uuid);
 	free(l);
 	vmm_job_end(v);
 }
@@ -342,6 +353,8 @@ static void cause_late(void *arg)
 	look_record(l);
 	if (l->again && !l->v->closing)
 		observe_look(l->v, l->uuid);
+	else
+		poke_those_who_waited(l->v, l->uuid);
 }
 
 static void look_done(void *arg, enum job_end end)
@@ -399,6 +412,11 @@ void observe_look(struct vmm *v, const char *uuid)
 	looks = l;
 	vmm_job_begin(v);
 	look_start(l);
+}
+
+bool observe_is_looking(const struct vmm *v, const char *uuid)
+{
+	return look_of(v, uuid) != NULL;
 }
 
 void observe_event(void *arg, const struct hv_event *ev)

@@ -355,12 +355,15 @@ int step_save_started(struct vmm *v, struct op_run *o, const struct cvm_row *c, 
 	return observe_apply(v, c, OBSERVED_RUNNING, e);
 }
 
-/* The power button resumes a paused guest. A restart by force does not press it. */
+/* The power button resumes a paused guest; whether it has is not known here: with force, a failure counts as
+ * done. "wait" waits for what is seen. A restart by force does not press it. */
 int step_save_signal(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
 	bool pressed = !o->force || o->row.kind == OP_SHUTDOWN;
 
-	return pressed && c->observed == OBSERVED_PAUSED ? step_save_started(v, o, c, e) : 0;
+	if (pressed && c->observed == OBSERVED_PAUSED)
+		observe_look(v, c->uuid);
+	return 0;
 }
 
 static int enter_running(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
@@ -397,18 +400,18 @@ unsigned step_graceful_limit(const struct op_run *o)
 	return spent_s < o->timeout_s ? o->timeout_s - (unsigned)spent_s : 0;
 }
 
-/* By an error of its disk: it will not go on by itself while an operation works on it. */
-static bool is_stuck(const struct cvm_row *c)
+/* By an error of its disk: it will not go on by itself while an operation works on it. The row may still
+ * say what was before the button resumed it. */
+static bool is_stuck(const struct vmm *v, const struct cvm_row *c)
 {
-	return c->paused == PAUSED_NOSPC || c->paused == PAUSED_IOERROR;
+	return (c->paused == PAUSED_NOSPC || c->paused == PAUSED_IOERROR) && !observe_is_looking(v, c->uuid);
 }
 
 static int shut_down(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
-	(void)v;
 	if (!cvm_is_up(c))
 		return 1;
-	if (!o->timed_out && !is_stuck(c))
+	if (!o->timed_out && !is_stuck(v, c))
 		return 0;
 	if (o->force)
 		return 1;
@@ -425,9 +428,8 @@ static int shut_down(struct vmm *v, struct op_run *o, const struct cvm_row *c, s
 /* A restart ends in a running guest whatever the old one did: when time is up the hard stop follows. */
 int step_down_or_late(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
-	(void)v;
 	(void)e;
-	return !cvm_is_up(c) || o->force || o->timed_out || is_stuck(c);
+	return !cvm_is_up(c) || o->force || o->timed_out || is_stuck(v, c);
 }
 
 unsigned step_boot_limit(const struct op_run *o)
