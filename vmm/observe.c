@@ -246,7 +246,7 @@ struct look {
 	bool again;
 	bool late; /* recorded without the cause that QEMU was asked for */
 	enum domain_state state, cause;
-	int result;
+	int result, cause_result;
 	struct err err;
 };
 
@@ -322,22 +322,51 @@ static void look_over(struct look *l)
 static void cause_work(void *arg)
 {
 	struct look *l = arg;
-	struct err ignored;
 
-	(void)hv_pause_cause(l->v->hv, l->uuid, &l->cause, &ignored);
+	l->cause_result = hv_pause_cause(l->v->hv, l->uuid, &l->cause, &l->err);
 }
 
+static int late_cause_turn(void *arg, struct err *e)
+{
+	struct look *l = arg;
+	struct cvm_row c;
+	int r = cvms_by_uuid(l->v->db, l->uuid, &c, e);
+
+	if (r || c.paused != PAUSED_IOERROR)
+		return r == -ERR_NOT_FOUND ? 0 : r;
+	return apply_state(l->v, &c, l->cause, e);
+}
+
+/* A guest that has gone on meanwhile is not recorded as paused by an error any more, or an event will
+ * say so. Asking once more could take as long again. */
+static void record_late_cause(struct look *l)
+{
+	struct err e;
+
+	if (l->v->closing || l->cause != DOMAIN_PAUSED_NOSPC ||
+	    turn_do(l->v->turn, late_cause_turn, l, &e) >= 0)
+		return;
+	log_error("cannot record why %s is paused: %s", l->uuid, e.text);
+	observe_look(l->v, l->uuid);
+}
+
+/* Nothing is recorded when the connection was lost, or when no thread was free to ask: the next list
+ * asks again. After another error it stays an I/O error. */
 static void cause_done(void *arg, enum job_end end)
 {
 	struct look *l = arg;
 	struct vmm *v = l->v;
 
-	(void)end; /* without an answer it stays an I/O error */
 	if (l->late) {
+		record_late_cause(l);
 		free(l);
 		vmm_job_end(v);
 		return;
 	}
+	if (end == JOB_DROPPED)
+		l->result = -ERR_TIMEOUT;
+	else if (l->cause_result == -ERR_UNAVAILABLE)
+		l->result = l->cause_result;
 	l->state = l->cause;
 	look_record(l);
 	look_over(l);
@@ -527,8 +556,9 @@ static void adopt(struct listing *l)
 			continue;
 		guest_listen(l->v, &c);
 		forwards_renew(l->v, &c, false);
-		/* Rows of CVMs that were neither seen nor wanted running are not among those the list was held against. */
-		if (!agrees(&c, l->domains[i].state))
+		/* Rows of CVMs that were neither seen nor wanted running are not among those the list was held
+		 * against. Of an I/O error QEMU may not have told the cause in time. */
+		if (!agrees(&c, l->domains[i].state) || c.paused == PAUSED_IOERROR)
 			observe_look(l->v, c.uuid);
 		adopted++;
 	}
