@@ -170,6 +170,13 @@ static bool may_start_late(const struct op_run *o, enum op_state state)
 	       ops_start_in_doubt(o->v->db, o->row.cvm_uuid, "start", &ignored) > 0;
 }
 
+/* What is desired of the CVM may be another than while it ran: a shutdown that has failed. */
+static void after_end(struct vmm *v)
+{
+	policies_look(v);
+	resume_look(v);
+}
+
 static void finished(void *arg, const struct err *e)
 {
 	struct finishing *f = arg;
@@ -199,7 +206,7 @@ static void finished(void *arg, const struct err *e)
 	if (v->closing)
 		ops_close(v);
 	else
-		policies_look(v);
+		after_end(v);
 }
 
 void op_finish(struct op_run *o, enum op_state state)
