@@ -122,6 +122,7 @@ int ops_start_in_doubt(struct db *db, const char *cvm_uuid, const char *start, s
 	return r ? r : (int)found;
 }
 
+/* A restart or change that failed at "signal" pressed no button; one that was cancelled there may have. */
 int ops_asked_down(struct db *db, const char *cvm_uuid, int64_t since_ms, struct err *e)
 {
 	int64_t found;
@@ -129,7 +130,8 @@ int ops_asked_down(struct db *db, const char *cvm_uuid, int64_t since_ms, struct
 		db, e, 0, &found,
 		"SELECT 1 FROM operations WHERE id = (SELECT max(id) FROM operations WHERE cvm_uuid = ?1)"
 		" AND state IN ('failed', 'cancelled') AND kind IN ('shutdown', 'restart', 'resize', 'upgrade')"
-		" AND step IN ('signal', 'wait', 'stop') AND finished_ms >= ?2",
+		" AND step IN ('signal', 'wait', 'stop') AND (step <> 'signal' OR kind = 'shutdown' OR"
+		" state = 'cancelled') AND finished_ms >= ?2",
 		"si", cvm_uuid, since_ms);
 
 	return r ? r : (int)found;

@@ -717,6 +717,31 @@ static void histories_are_dropped_in_portions_and_workspaces_in_turn(void **st)
 	db_close(w.db);
 }
 
+static int asked_down(struct db *db, enum op_kind kind, enum op_state state, const char *step)
+{
+	struct op_row op = { .workspace = 1, .kind = kind, .state = state, .params = "{}", .finished_ms = 5 };
+	struct err e;
+
+	id_uuid7(op.id);
+	(void)snprintf(op.cvm_uuid, sizeof(op.cvm_uuid), "u");
+	(void)snprintf(op.step, sizeof(op.step), "%s", step);
+	assert_int_equal(ops_insert(db, &op, &e), 0);
+	return ops_asked_down(db, "u", 5, &e);
+}
+
+static void a_guest_is_asked_down_by_the_button_only(void **st)
+{
+	struct db *db = fresh();
+
+	(void)st;
+	assert_int_equal(asked_down(db, OP_RESTART, OP_FAILED, "signal"), 0);
+	assert_int_equal(asked_down(db, OP_RESTART, OP_CANCELLED, "signal"), 1);
+	assert_int_equal(asked_down(db, OP_SHUTDOWN, OP_FAILED, "signal"), 1);
+	assert_int_equal(asked_down(db, OP_RESTART, OP_FAILED, "wait"), 1);
+	assert_int_equal(asked_down(db, OP_RESTART, OP_FAILED, "start"), 0);
+	db_close(db);
+}
+
 static void totals_of_operations_follow_their_states(void **st)
 {
 	struct op_row op = { .workspace = 1, .kind = OP_START, .state = OP_QUEUED, .params = "{}" };
@@ -1163,6 +1188,7 @@ int main(void)
 		cmocka_unit_test(the_first_free_port_is_found_behind_any_number_that_are_taken),
 		cmocka_unit_test(a_revision_goes_with_the_change_that_planned_it),
 		cmocka_unit_test(histories_are_dropped_in_portions_and_workspaces_in_turn),
+		cmocka_unit_test(a_guest_is_asked_down_by_the_button_only),
 		cmocka_unit_test(totals_of_operations_follow_their_states),
 		cmocka_unit_test(a_page_beyond_the_end_of_a_list_walks_nothing),
 		cmocka_unit_test(old_rows_go_in_portions_and_leave_no_gap),
