@@ -367,7 +367,7 @@ void op_cancel_heard(struct op_run *o)
 	} else if (o->run) {
 		op_job_hurry(o);
 	} else if (o->parked) {
-		op_cancel_now(o);
+		op_go(o);
 	} else {
 		op_check_ready(o);
 	}
