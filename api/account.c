@@ -143,7 +143,7 @@ static json_t *available_node(const struct vmm_settings *s, const struct capacit
 			  (json_int_t)free_of(rows, "slots"), "images", images, "support_onchain_kms", 0,
 			  "fmspc", "device_id", "region_identifier", s->region, "default_kms", "kms_list");
 
-	json_object_set_new(o, "maintenance", m->on ? json_string(m->reason) : json_null());
+	json_object_set_new(o, "maintenance", m->on ? json_text(m->reason) : json_null());
 	return o;
 }
 
