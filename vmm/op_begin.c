@@ -221,8 +221,11 @@ int op_record(struct vmm *v, const struct cvm_row *c, enum op_kind kind, const c
 int vmm_cancel(struct vmm *v, const char *op_id, struct err *e)
 {
 	struct op_row row;
-	int r = ops_get(v->db, op_id, &row, e);
+	int r = owner_allows(v, e);
 
+	if (r)
+		return r;
+	r = ops_get(v->db, op_id, &row, e);
 	if (r == -ERR_NOT_FOUND)
 		return err_field(e, ERR_NOT_FOUND, "operation_id", op_id, "no operation %.40s", op_id);
 	if (r)

@@ -198,5 +198,7 @@ def test_operations_under_way_in_the_original_are_not_gone_on_with_by_a_copy(spa
     assert len(live) == 1
     copy = copy_of(node, spawn).start()
     assert maintenance(copy)["enabled"]
+    refused(copy.api("DELETE", f"/operations/{live[0][0]}"), 403, field="node_id")
+    assert copy.rows("select cancel from operations where id = ?", live[0][0]) == [(0,)]
     assert copy.rows("select id, state from operations where state in ('queued', 'running')") == live
     assert copy.guests() == []
