@@ -52,7 +52,8 @@ static char *marker_path(const char *dir)
 	return xasprintf("%s/owner", dir);
 }
 
-/* The id itself is confidential (machine-id(5)): only its hash is kept. "" for a host without one. */
+/* The id itself is confidential (machine-id(5)): only its hash is kept. "" for a host without one;
+ * systemd writes "uninitialized" while a first boot is under way. */
 static int read_machine(const char *root, char out[SHA256_HEX], struct err *e)
 {
 	static const char *const names[] = { "/etc/machine-id", "/var/lib/dbus/machine-id" };
@@ -66,7 +67,7 @@ static int read_machine(const char *root, char out[SHA256_HEX], struct err *e)
 		if (r)
 			return r;
 		text[strcspn(text, " \r\n")] = '\0';
-		if (!*text)
+		if (!*text || !strcmp(text, "uninitialized"))
 			continue;
 		salted = xasprintf("teepod:%s", text);
 		id_sha256_hex(salted, strlen(salted), out);
