@@ -71,32 +71,53 @@ static void work(void *arg)
 
 /* ------------------------------------------------------------------ going on */
 
-static struct resumed **find_resumed(struct vmm *v, int64_t cvm)
+static void forget_old(struct resumed **at, int64_t now_ms)
 {
-	struct resumed **at = &v->resume.list;
+	while (*at) {
+		struct resumed *r = *at;
 
-	while (*at && (*at)->cvm != cvm)
-		at = &(*at)->next;
-	return at;
+		if (now_ms - r->at_ms <= r->delay_ms + GOOD_MS) {
+			at = &r->next;
+			continue;
+		}
+		*at = r->next;
+		free(r);
+	}
 }
 
-/* Is it its time? Then the next one is later. */
-static bool take_attempt(struct vmm *v, int64_t cvm)
+/* NULL: it may go on at once, and would wait DELAY_MS after that. */
+static struct resumed *find_resumed(struct vmm *v, int64_t cvm, int64_t now_ms)
 {
-	struct resumed **at = find_resumed(v, cvm), *r = *at;
-	int64_t now = clock_mono_ms();
+	struct resumed *r;
 
-	if (r && now < r->at_ms + r->delay_ms)
-		return false;
+	forget_old(&v->resume.list, now_ms);
+	r = v->resume.list;
+	while (r && r->cvm != cvm)
+		r = r->next;
+	return r;
+}
+
+static bool is_time(struct vmm *v, int64_t cvm)
+{
+	int64_t now = clock_mono_ms();
+	const struct resumed *r = find_resumed(v, cvm, now);
+
+	return !r || now >= r->at_ms + r->delay_ms;
+}
+
+/* It goes on: the next time it has to wait longer. */
+static void take_attempt(struct vmm *v, int64_t cvm)
+{
+	int64_t now = clock_mono_ms();
+	struct resumed *r = find_resumed(v, cvm, now);
+
 	if (!r) {
-		r = *at = xcalloc(1, sizeof(*r));
-		r->cvm = cvm;
+		r = xcalloc(1, sizeof(*r));
+		*r = (struct resumed){ .next = v->resume.list, .cvm = cvm, .delay_ms = DELAY_MS / 2 };
+		v->resume.list = r;
 	}
-	r->delay_ms = !r->at_ms || now - r->at_ms > r->delay_ms + GOOD_MS ? DELAY_MS : r->delay_ms * 2;
-	if (r->delay_ms > DELAY_MAX_MS)
-		r->delay_ms = DELAY_MAX_MS;
+	r->delay_ms = r->delay_ms * 2 < DELAY_MAX_MS ? r->delay_ms * 2 : DELAY_MAX_MS;
 	r->at_ms = now;
-	return true;
 }
 
 struct going_on {
@@ -116,11 +137,11 @@ static int resume_turn(void *arg, struct err *e)
 
 	if (r)
 		return r == -ERR_NOT_FOUND ? 0 : r;
-	if (c.op_id[0] || c.paused != PAUSED_NOSPC || c.desired != DESIRED_RUNNING ||
-	    !take_attempt(g->v, c.id))
+	if (c.op_id[0] || c.paused != PAUSED_NOSPC || c.desired != DESIRED_RUNNING || !is_time(g->v, c.id))
 		return 0;
-	g->begun = true;
-	return vmm_power(g->v, &c, &ask, &ref, &op, e);
+	r = vmm_power(g->v, &c, &ask, &ref, &op, e);
+	g->begun = !r;
+	return r;
 }
 
 static bool go_on(struct vmm *v, int64_t cvm)
@@ -130,6 +151,8 @@ static bool go_on(struct vmm *v, int64_t cvm)
 
 	if (turn_do(v->turn, resume_turn, &g, &e) < 0)
 		log_error("a paused guest cannot be resumed: %s", e.text);
+	else if (g.begun)
+		take_attempt(v, cvm);
 	return g.begun;
 }
 
