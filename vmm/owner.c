@@ -120,12 +120,13 @@ static bool original_is_there(const struct owner_row *o)
 	       there.row.inode == o->inode;
 }
 
-/* Why the database of @o must not be used here; "" if it may. */
+/* Why the database of @o must not be used here; "" if it may. An owner without a machine-id may have
+ * got one. */
 static void judge(const struct owner_row *o, const struct here *h, char out[FOREIGN_TEXT])
 {
 	static const char remedy[] = "if that is not used any more: teepod --accept-host";
 
-	if (strcmp(o->machine, h->row.machine) != 0)
+	if (*o->machine && strcmp(o->machine, h->row.machine) != 0)
 		(void)snprintf(out, FOREIGN_TEXT, "the state folder belongs to another host (%.40s); %s",
 			       *o->host ? o->host : "its name is not known", remedy);
 	else if (*h->given_to)
@@ -168,6 +169,15 @@ static int claim(struct db *db, struct here *h, struct err *e)
 	return owner_set(db, &row, e);
 }
 
+/* The host has got its machine-id since: its first boot is over. */
+static int complete(struct db *db, struct owner_row *o, const struct here *h, struct err *e)
+{
+	if (*o->machine || !*h->row.machine)
+		return 0;
+	memcpy(o->machine, h->row.machine, sizeof(o->machine));
+	return owner_set(db, o, e);
+}
+
 int owner_check(struct vmm *v, struct err *e)
 {
 	struct owner_row o;
@@ -181,8 +191,9 @@ int owner_check(struct vmm *v, struct err *e)
 	if (r)
 		return r;
 	judge(&o, &h, v->foreign);
-	if (*v->foreign)
-		log_error("maintenance: no guest is started or adopted: %s", v->foreign);
+	if (!*v->foreign)
+		return complete(v->db, &o, &h, e);
+	log_error("maintenance: no guest is started or adopted: %s", v->foreign);
 	return 0;
 }
 

@@ -109,9 +109,13 @@ def test_a_copy_on_another_host_runs_nothing_until_it_is_accepted(spawn):
     node = spawn(start=False)
     root = node.dir / "host"
     (root / "etc").mkdir(parents=True)
-    (root / "etc/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
+    (root / "etc/machine-id").write_text("uninitialized\n")      # as systemd has it during a first boot
     node.options["host.root"] = str(root)
     node.start()
+    node.stop()
+    (root / "etc/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
+    node.start()
+    assert not maintenance(node)["enabled"]
     cvm = node.create()
     pids = node.guests()
     node.stop()
