@@ -3,7 +3,7 @@
 
 import subprocess
 
-from node import COMPOSE, PROGRAM, assert_books, refused, until
+from node import COMPOSE, DEMO, PROGRAM, assert_books, refused, until
 from test_quotas import FAR, create, details, quotas
 
 LONG = 100_000
@@ -227,6 +227,25 @@ def test_events_are_bounded_and_what_gives_back_goes_on(spawn):
     for cvm in (running, mine):
         node.api("DELETE", f"/cvms/{cvm['vm_uuid']}", key=tenant).ok()
     node.settled()
+    assert_books(node)
+
+
+def test_what_a_guest_says_leaves_its_owner_half_of_the_events(spawn):
+    node = spawn(options={**FAR, **known({"records.events": "64K"})})
+    tenant = tenant_of(node)
+    mine = create(node, "noisy", tenant).ok().json
+    used = "select bytes from records r join workspaces w on w.id = r.workspace where kind = 'events' and slug = ?"
+
+    def policy(i):
+        return node.api("PATCH", f"/cvms/{mine['vm_uuid']}/policy", key=tenant, json={"start_order": i}).ok()
+    i = 0
+    while bytes_of(node, used) < 32768:
+        policy(i := i + 1)
+    guest = node.post("/cvms", key=tenant, json=node.ask(name="says-much", image=DEMO, vcpu=1, memory=160)).ok().json
+    node.settled(guest["vm_uuid"], 90)
+    assert node.get(f"/cvms/{guest['vm_uuid']}").json["boot_progress"] == "done"
+    assert node.rows("select count(*) from events where type = 'cvm.progress'") == [(0,)]
+    policy(0)
     assert_books(node)
 
 
