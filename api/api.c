@@ -237,7 +237,7 @@ static enum role key_role_now(const struct api *a, const struct caller *who)
 
 	if (r)
 		return r == -ERR_NOT_FOUND ? ROLE_NONE : who->role;
-	if (row.workspace != who->workspace || !vmm_key_opens(a->vmm, who->key_id, clock_wall_ms()))
+	if (row.workspace != who->workspace || (row.expires_ms && clock_wall_ms() >= row.expires_ms))
 		return ROLE_NONE;
 	return (enum role)row.role;
 }
@@ -277,17 +277,27 @@ struct request_ref api_ref(const struct call *c)
 	return (struct request_ref){ .request_id = c->request_id, .caller = c->caller.who };
 }
 
+/* What @slug of ?workspace= names. To a tenant any other workspace is one where nothing is. */
+static int named_workspace(const struct call *c, const char *slug, struct workspace_row *ret, struct err *e)
+{
+	int r;
+
+	*ret = (struct workspace_row){ .id = -1 };
+	r = account_workspace(c, slug, ret, e);
+	return r == -ERR_NOT_FOUND && api_scope(c) ? 0 : r;
+}
+
 /* ?workspace= names where it has to be. Only those who see all workspaces are told that it is in another one. */
 static int find_in(const struct call *c, const char *slug, const char *identifier, struct cvm_row *ret,
 		   struct err *e)
 {
 	struct vmm *v = api_of(c)->vmm;
-	struct workspace_row w = { .id = -1 }; /* where nothing is */
+	struct workspace_row w;
 	struct cvm_row ignored;
 	struct err other;
-	int r = account_workspace(c, slug, &w, e);
+	int r = named_workspace(c, slug, &w, e);
 
-	if (r && (r != -ERR_NOT_FOUND || api_scope(c) == 0))
+	if (r)
 		return r;
 	r = vmm_find(v, w.id, identifier, ret, e);
 	if (r != -ERR_CVM_NOT_FOUND || api_scope(c))
@@ -333,26 +343,42 @@ int api_find_first(struct call *c, const char *identifier, struct cvm_row *ret, 
 	return r;
 }
 
-/* "app_<40 hex>", "0x<40 hex>" or plain, in either case. Equal compose files make equal ids, also in other workspaces: an
- * operator asks for the own workspace's app first. */
-int api_find_app(const struct call *c, const char *identifier, struct app_row *ret, struct err *e)
+/* Equal compose files make equal ids, also in other workspaces: an operator who names none asks for the own
+ * workspace's app first, and is refused when only others have it, and more than one. */
+static int find_app(struct call *c, const char *app_id, struct app_row *ret, struct err *e)
+{
+	const char *slug = call_query(c, "workspace", 0);
+	struct vmm *v = api_of(c)->vmm;
+	struct workspace_row w = { .id = c->caller.workspace };
+	int r = slug ? named_workspace(c, slug, &w, e) : 0;
+
+	if (r)
+		return r;
+	r = vmm_app(v, w.id, app_id, ret, e);
+	if (r == -ERR_NOT_FOUND && !slug && api_scope(c) == 0)
+		r = vmm_app(v, 0, app_id, ret, e);
+	if (r == -ERR_CVM_AMBIGUOUS)
+		return err_hint(e, "say which workspace is meant: ?workspace=SLUG");
+	return r;
+}
+
+/* "app_<40 hex>", "0x<40 hex>" or plain, in either case. */
+int api_find_app(struct call *c, const char *identifier, struct app_row *ret, struct err *e)
 {
 	const char *id = identifier;
 	char app_id[APP_ID_TEXT];
 	uint8_t raw[(APP_ID_TEXT - 1) / 2];
-	int r = -ERR_NOT_FOUND;
+	int r;
 
 	if (!strncasecmp(id, "app_", 4))
 		id += 4;
 	else if (!strncasecmp(id, "0x", 2))
 		id += 2;
-	if (id_unhex(id, raw, sizeof(raw))) {
-		id_hex(raw, sizeof(raw), app_id);
-		r = vmm_app(api_of(c)->vmm, c->caller.workspace, app_id, ret, e);
-		if (r == -ERR_NOT_FOUND && api_scope(c) == 0)
-			r = vmm_app(api_of(c)->vmm, 0, app_id, ret, e);
-	}
-	if (r == -ERR_NOT_FOUND || r == -ERR_CVM_NOT_FOUND)
+	if (!id_unhex(id, raw, sizeof(raw)))
+		return err_field(e, ERR_NOT_FOUND, "app_id", identifier, "no app %.64s is known", identifier);
+	id_hex(raw, sizeof(raw), app_id);
+	r = find_app(c, app_id, ret, e);
+	if (r == -ERR_NOT_FOUND && !strcmp(e->field, "app_id"))
 		return err_field(e, ERR_NOT_FOUND, "app_id", identifier, "no app %.64s is known", identifier);
 	return r;
 }

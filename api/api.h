@@ -81,11 +81,13 @@ struct request_ref api_ref(const struct call *c);
  * a caller may not see is answered as what is not there, to the last byte: a code of its own would tell it. */
 int api_find_cvm(struct call *c, const char *identifier, struct cvm_row *ret, struct err *e);
 
-/* The same, but an app id means the oldest of its CVMs. */
+/* The same, but an app id means the oldest of its CVMs in one workspace: an operator whose own one does not
+ * have the app is refused when several others do. */
 int api_find_first(struct call *c, const char *identifier, struct cvm_row *ret, struct err *e);
 
-/* The app that @identifier (40 hex, "app_" or "0x" before them allowed) means to this caller. */
-int api_find_app(const struct call *c, const char *identifier, struct app_row *ret, struct err *e);
+/* The app that @identifier (40 hex, "app_" or "0x" before them allowed) means to this caller; where it is as
+ * for a CVM. -ERR_CVM_AMBIGUOUS when several workspaces have it and the caller's own one does not. */
+int api_find_app(struct call *c, const char *identifier, struct app_row *ret, struct err *e);
 
 /* Base of absolute links, without a trailing slash. */
 const char *api_base_url(const struct call *c);

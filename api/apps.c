@@ -183,8 +183,7 @@ static void get_paginated(struct call *c)
 
 /* ------------------------------------------------------------------ one app */
 
-static int app_cvms(const struct call *c, struct app_row *app, struct cvm_row **rows, size_t *n,
-		    struct err *e)
+static int app_cvms(struct call *c, struct app_row *app, struct cvm_row **rows, size_t *n, struct err *e)
 {
 	struct cvm_filter f = { .app_id = app->app_id, .listed = -1 };
 	int r = api_find_app(c, c->param[0], app, e);

@@ -257,7 +257,7 @@ static json_t *shape_rollback(json_t *operations, int64_t number)
 static int apply(struct change *ch, struct answer *ret, struct err *e)
 {
 	const struct rollback_change *rc = (const struct rollback_change *)ch;
-	const struct call *c = ch->call;
+	struct call *c = ch->call;
 	struct update_ask ask = { .listed = -1,
 				  .allow_restart = rc->ask.allow_restart,
 				  .timeout_s = rc->ask.timeout_s,

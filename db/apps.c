@@ -45,10 +45,21 @@ int apps_find(struct db *db, int64_t workspace, const char *app_id, struct app_r
 	sqlite3_stmt *st =
 		sql_query(db, e,
 			  "SELECT id, workspace, cvms, created_ms, current_cvm, app_id, name FROM apps"
-			  " WHERE app_id = ?1 AND (?2 = 0 OR workspace = ?2) ORDER BY id LIMIT 1",
+			  " WHERE app_id = ?1 AND (?2 = 0 OR workspace = ?2) ORDER BY id LIMIT 2",
 			  "si", app_id, workspace);
+	auto_free struct app_row *rows = NULL;
+	size_t n = 0;
+	int r = sql_all(db, st, read_app, sizeof(*rows), false, &rows, &n, e);
 
-	return sql_one(db, st, read_app, ret, sizeof(*ret), e);
+	if (r)
+		return r;
+	if (!n)
+		return -ERR_NOT_FOUND;
+	if (n > 1)
+		return err_field(e, ERR_CVM_AMBIGUOUS, "identifier", app_id,
+				 "several workspaces have the app %.60s", app_id);
+	*ret = rows[0];
+	return 0;
 }
 
 int revisions_ensure(struct db *db, const struct revision_row *row, int64_t *ret_id, struct err *e)

@@ -55,13 +55,12 @@ int vmm_key_make(struct vmm *v, const struct key_ask *ask, struct key_row *ret, 
 /* Those that are not revoked, of @workspace (0 = all), with at most @role. *ret malloc'd. Returns the total. */
 int vmm_keys(struct vmm *v, int64_t workspace, int role, int64_t offset, int64_t limit, struct key_row **ret,
 	     size_t *n, struct err *e);
+/* -ERR_NOT_FOUND when it was revoked; an expired one is found. */
 int vmm_key(struct vmm *v, int64_t id, struct key_row *ret, struct err *e);
 /* [turn] It opens nothing any more from the commit on, and neither does any key that descends from it. */
 int vmm_key_revoke(struct vmm *v, int64_t id, struct err *e);
-/* Changes whenever a key may have been revoked: a reason to ask vmm_key_opens() again. */
+/* Changes whenever a key may have been revoked: a reason to read vmm_key() again. */
 uint64_t vmm_keys_generation(const struct vmm *v);
-/* Does the key still open anything at @now_ms? True when that can not be found out just now. */
-bool vmm_key_opens(struct vmm *v, int64_t id, int64_t now_ms);
 
 /* ------------------------------------------------------------------ money */
 

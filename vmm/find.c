@@ -146,10 +146,20 @@ int instances_of(struct vmm *v, int64_t workspace, const char *app_id, struct cv
 	return 0;
 }
 
+/* The oldest instance of another workspace than that of the oldest of all, rows[n - 1]; NULL if there is none. */
+static const struct cvm_row *elsewhere(const struct cvm_row *rows, size_t n)
+{
+	for (size_t i = n - 1; i-- > 0;)
+		if (rows[i].workspace != rows[n - 1].workspace)
+			return &rows[i];
+	return NULL;
+}
+
 int vmm_find_first(struct vmm *v, int64_t workspace, const char *identifier, struct cvm_row *ret,
 		   struct err *e)
 {
 	auto_free struct cvm_row *rows = NULL;
+	const struct cvm_row *other;
 	struct cvm_row two[2];
 	char app_id[APP_ID_TEXT];
 	size_t n;
@@ -163,6 +173,11 @@ int vmm_find_first(struct vmm *v, int64_t workspace, const char *identifier, str
 	if (!n)
 		return err_field(e, ERR_CVM_NOT_FOUND, "cvm_id", identifier, "no CVM %.60s", identifier);
 	two[0] = rows[n - 1];
+	other = elsewhere(rows, n);
+	if (other) {
+		two[1] = *other;
+		return ambiguous(identifier, (int)n, two, e);
+	}
 	r = add_named(v, workspace, identifier, two, 1, e);
 	if (r > 1)
 		return ambiguous(identifier, r, two, e);

@@ -76,15 +76,6 @@ uint64_t vmm_keys_generation(const struct vmm *v)
 	return v->keys_generation;
 }
 
-bool vmm_key_opens(struct vmm *v, int64_t id, int64_t now_ms)
-{
-	struct key_row k;
-	struct err ignored;
-	int r = keys_get(v->db, id, &k, &ignored);
-
-	return r ? r != -ERR_NOT_FOUND : !is_expired(&k, now_ms);
-}
-
 /* ------------------------------------------------------------------ making */
 
 static int make(struct db *db, struct key_row *k, char text[API_KEY_TEXT], struct err *e)

@@ -341,13 +341,15 @@ bool found_by_odd_name(const char *identifier, const struct cvm_row *row);
 bool identifier_app(const char *identifier, char app_id[APP_ID_TEXT]);
 /* Words that no CVM may be called, whatever their case: @is_reserved is asked. NULL: none. */
 void vmm_reserve_names(struct vmm *v, bool (*is_reserved)(const char *name));
-/* The same, but an app id means the oldest of its CVMs that is not being deleted. */
+/* The same, but an app id means the oldest of its CVMs that is not being deleted. -ERR_CVM_AMBIGUOUS with
+ * workspace 0 (all) when several workspaces have the app. */
 int vmm_find_first(struct vmm *v, int64_t workspace, const char *identifier, struct cvm_row *ret,
 		   struct err *e);
 int vmm_cvms(struct vmm *v, const struct cvm_filter *f, int64_t offset, int64_t limit, struct cvm_row **ret,
 	     size_t *n, int64_t *ret_total, struct err *e);
 int vmm_apps(struct vmm *v, const struct cvm_filter *f, int64_t offset, int64_t limit, struct cvm_row **ret,
 	     size_t *n, int64_t *ret_total, struct err *e);
+/* -ERR_CVM_AMBIGUOUS with workspace 0 (all) when several workspaces have the app. */
 int vmm_app(struct vmm *v, int64_t workspace, const char *app_id, struct app_row *ret, struct err *e);
 int vmm_ports(struct vmm *v, int64_t cvm, struct port_row **ret, size_t *n, struct err *e);
 /* Manifest text of the CVM's revision, malloc'd. */

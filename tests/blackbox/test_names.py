@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from node import refused, until
+from node import COMPOSE, refused, until
 from test_workspaces import add_key
 
 UUID = "abcdef01-2345-4678-9abc-def012345678"
@@ -96,3 +96,32 @@ def test_where_names_clash_already_a_lookup_is_refused_and_harms_nobody(spawn):
     until("it is gone", lambda: victim.uuid not in node.uuids())
     # Without the victim the odd names are names again.
     assert node.get(f"/cvms/{third.get()['name']}").ok()["vm_uuid"] == third.uuid
+
+
+def test_an_operators_change_by_app_id_is_refused_when_several_workspaces_have_the_app(spawn):
+    node = spawn()
+    app = "cd" * 20
+    keys = {slug: add_key(node, slug, f"{slug}-key", "tenant") for slug in ("beta", "gamma")}
+    cvms = {slug: node.post("/cvms", json=node.ask(name=f"in-{slug}", stopped=True, app_id=app), key=key).ok()["vm_uuid"]
+            for slug, key in keys.items()}
+    node.settled()
+
+    def changes(query="", key="own"):
+        return (node.post(f"/apps/{app}/revisions/1/rollback{query}", json={}, key=key),
+                node.api("PUT", f"/cvms/app_{app}/compose{query}", json={"compose_manifest": COMPOSE}, key=key))
+    for answer, hint in zip((*changes(), node.get(f"/apps/{app}")), ("?workspace=", "cvm_", "?workspace=")):
+        assert hint in refused(answer, 400, "ERR-03-010", "identifier")["suggestions"][0], answer
+    for answer in changes("?workspace=beta", keys["gamma"]):
+        refused(answer, 404)
+    for answer in changes("?workspace=nowhere"):
+        refused(answer, 404, field="nowhere")
+    node.settled()
+    assert not node.rows("select cvm_uuid from operations where kind <> 'create'")
+    for answer in changes("?workspace=gamma"):
+        answer.ok()
+        node.settled()
+    assert set(node.rows("select cvm_uuid from operations where kind <> 'create'")) == {(cvms["gamma"],)}
+    # The own workspace's app is the one meant, whoever else has one.
+    mine = node.create(stopped=True, app_id=app)
+    assert changes()[0].ok()["operations"][0]["vm_uuid"] == mine.uuid
+    node.settled()
