@@ -109,7 +109,7 @@ static int shape_drain(const struct call *c, json_t **ret, struct err *e)
 	list = json_array();
 	for (size_t i = 0; i < n; i++)
 		if (!strcmp(ops[i].caller, VMM_DRAIN))
-			json_array_append_new(list, shape_operation(&ops[i]));
+			json_array_append_new(list, shape_operation(c, &ops[i]));
 	json_object_set_new(body, "operations", list);
 	*ret = body;
 	return 0;

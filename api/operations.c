@@ -55,7 +55,7 @@ static void wait_finish(struct follower *f, bool client_gone)
 	if (account_still_valid(f->call, &e) || find(f->call, w->op_id, &op, &e))
 		call_reply_err(f->call, &e);
 	else
-		call_reply(f->call, 200, shape_operation(&op));
+		call_reply(f->call, 200, shape_operation(f->call, &op));
 }
 
 static void wait_look(struct follower *f, bool tick)
@@ -103,7 +103,7 @@ static void get_operation(struct call *c)
 		return;
 	}
 	if (!wait_s || is_over(&op)) {
-		call_reply(c, 200, shape_operation(&op));
+		call_reply(c, 200, shape_operation(c, &op));
 		return;
 	}
 	if (follow_allowed(c, FOLLOW_WAIT, &share, &e)) {
@@ -172,7 +172,7 @@ static void get_operations(struct call *c)
 	}
 	items = json_array();
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(items, shape_operation(&rows[i]));
+		json_array_append_new(items, shape_operation(c, &rows[i]));
 	body = json_pack("{s:o}", "items", items);
 	api_put_page(body, &p, total);
 	call_reply(c, 200, body);
@@ -193,7 +193,7 @@ static int cancel_apply(struct change *ch, struct answer *ret, struct err *e)
 		r = vmm_operation(v, op.id, &op, e);
 	if (r)
 		return r;
-	body = shape_operation(&op);
+	body = shape_operation(ch->call, &op);
 	json_object_set_new(body, "operation_id", json_string(op.id));
 	*ret = (struct answer){ .status = 202, .body = body };
 	return 0;

@@ -121,11 +121,21 @@ static json_t *steps(const struct op_row *op, const char **ret_current)
 	return a;
 }
 
-json_t *shape_operation(const struct op_row *op)
+static json_t *op_failure(const struct call *c, const struct op_row *op)
+{
+	struct err why;
+
+	if (!vmm_op_error(op, &why))
+		return json_null();
+	if (c->caller.role < ROLE_OPERATOR)
+		err_untell_total(&why);
+	return envelope_body(&why, op->request_id);
+}
+
+json_t *shape_operation(const struct call *c, const struct op_row *op)
 {
 	json_t *o = json_object();
 	const char *current;
-	struct err why;
 
 	json_object_set_new(o, "id", json_string(op->id));
 	json_object_set_new(o, "kind", json_string(op_kind_word[op->kind]));
@@ -135,8 +145,7 @@ json_t *shape_operation(const struct op_row *op)
 	json_object_set_new(o, "step", json_text_or_null(current));
 	json_object_set_new(o, "undoing", json_boolean(op->undoing));
 	json_object_set_new(o, "cancel_requested", json_boolean(op->cancel));
-	json_object_set_new(o, "error",
-			    vmm_op_error(op, &why) ? envelope_body(&why, op->request_id) : json_null());
+	json_object_set_new(o, "error", op_failure(c, op));
 	json_object_set_new(o, "created_at", json_time_or_null(op->created_ms));
 	json_object_set_new(o, "started_at", json_time_or_null(op->started_ms));
 	json_object_set_new(o, "finished_at", json_time_or_null(op->finished_ms));

@@ -387,7 +387,7 @@ static int put_operation(struct shaper *s, const struct cvm_row *c, json_t *o, s
 	}
 	r = vmm_operation(api_of(s->call)->vmm, c->op_id, &op, e);
 	if (!r)
-		put(o, "operation", shape_operation(&op));
+		put(o, "operation", shape_operation(s->call, &op));
 	return r;
 }
 

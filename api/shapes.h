@@ -45,7 +45,8 @@ void cvm_row_overlay(struct cvm_row *c, const struct op_row *op);
 /* Maintenance of the node; for those who see all workspaces also by whom, and how far a drain is. */
 int shape_maintenance(const struct call *c, json_t **ret, struct err *e);
 
-json_t *shape_operation(const struct op_row *op);
+/* As @c may see it: who is no operator is not told the node's totals. */
+json_t *shape_operation(const struct call *c, const struct op_row *op);
 json_t *shape_event(const struct event_row *ev);
 json_t *shape_capacity(const struct capacity_row *rows, size_t n);
 /* Of NUMA nodes: appended to the rows of @capacity, with numa_node and page_kib. */

@@ -52,15 +52,18 @@ static bool is_over(const struct next *n)
 	return n->cvm.desired != DESIRED_RUNNING;
 }
 
+/* Operators read the log, tenants the event: the node's totals are not in it. */
 static int refused(struct next *n, const struct err *why, struct err *e)
 {
+	struct err told = *why;
 	int r = n->turn == TURN_START ? cvms_set_ended(n->v->db, n->cvm.id, ENDED_FAILED, e) : 0;
 
 	log_warn("%s can not be %s: %s", n->cvm.name, n->turn == TURN_START ? "started" : "shut down",
 		 why->text);
+	err_untell_total(&told);
 	return r ? r
 		 : event(n->v, &n->cvm, "", n->turn == TURN_START ? "cvm.start.refused" : "cvm.drain.refused",
-			 e, "{s:s}", "error", why->text);
+			 e, "{s:s}", "error", told.text);
 }
 
 static int take_turn(struct next *n, struct err *e)

@@ -141,15 +141,18 @@ static int start(void *arg, struct err *e)
 	return vmm_power(p->v, &p->cvm, &ask, &ref, &op, e);
 }
 
-/* Refused (its capacity is gone, the host can no TDX any more): that was the attempt. */
+/* Refused (its capacity is gone, the host can no TDX any more): that was the attempt. Tenants read the event: the node's
+ * totals are not in it. */
 static int refused(struct pass *p, const struct err *why, struct err *e)
 {
+	struct err told = *why;
 	int r = cvms_set_ended(p->v->db, p->row->id, ENDED_FAILED, e);
 
 	if (r)
 		return r;
 	p->until = clock_wall_ms();
-	return event(p->v, &p->cvm, "", "cvm.restart.refused", e, "{s:s}", "error", why->text);
+	err_untell_total(&told);
+	return event(p->v, &p->cvm, "", "cvm.restart.refused", e, "{s:s}", "error", told.text);
 }
 
 static int attempt(struct pass *p, struct err *e)

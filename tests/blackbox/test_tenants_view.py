@@ -6,7 +6,9 @@ import re
 import openapi
 import pytest
 
-from node import PREFIX, refused
+from node import PREFIX, refused, until
+from test_growth import tenant_of
+from test_policies import reboot
 
 # Numbers that nothing else is likely to be.
 TOTALS = {"capacity.vcpus": 6101, "capacity.memory_mib": 600139, "capacity.disk_gib": 19073, "capacity.slots": 5309}
@@ -94,6 +96,22 @@ def test_a_refusal_tells_a_tenant_what_is_free_and_no_total(shared):
         for answer in (node.post("/cvms", json=ask, key=key), node.post("/preflight", json=ask, key=key)):
             assert "ERR-02-003" in answer.text and str(TOTALS["capacity.vcpus"] - 6) in answer.text, answer
             assert (total in answer.text) == told, answer
+
+
+def test_the_event_of_a_start_that_was_refused_tells_no_total(spawn):
+    node = spawn(options={"capacity.vcpus": 7, "capacity.release_on_stop": "yes"})
+    tenant = tenant_of(node)
+    cvm = node.cvm(node.post("/cvms", json=node.ask(vcpu=3), key=tenant).ok()["vm_uuid"])
+    cvm.becomes("running")
+    node.settled()
+    reboot(node)
+    with node.writing() as db:      # as after a start that failed
+        db.execute("update cvms set holds_cpu = 0")
+    node.options["capacity.vcpus"] = 2
+    node.start()
+    said, = until("the start is refused", lambda: [e["data"]["error"] for e in node.get("/events?limit=1000", key=tenant).ok()["events"]
+                                                   if e["type"] == "cvm.start.refused"], 10)
+    assert said == "not enough vcpus: asked 3, free 2"
 
 
 def test_operators_are_told_all_of_it(shared):
