@@ -50,11 +50,19 @@ static int64_t expiry(int64_t now_ms)
 	return (now_ms / 1000 / DAY_S + 2) * DAY_S;
 }
 
+/* Nothing reads the certificate again when the link is opened: the link may not outlive it. */
+static int64_t expiry_for(const struct caller *who)
+{
+	int64_t end = expiry(clock_wall_ms()), cert = who->expires_ms / 1000;
+
+	return who->kind == CALLER_CERT && who->expires_ms && cert < end ? cert : end;
+}
+
 char *log_link(const struct call *c, const struct cvm_row *row)
 {
 	char token[TOKEN_TEXT];
 
-	sign(api_of(c), row->uuid, expiry(clock_wall_ms()), &c->caller, token);
+	sign(api_of(c), row->uuid, expiry_for(&c->caller), &c->caller, token);
 	return xasprintf("%s/api/v1/cvms/%s/logs?token=%s", api_base_url(c), row->uuid, token);
 }
 
@@ -73,6 +81,8 @@ static bool is_genuine(const struct api *a, const char *token, const char *uuid,
 	who.kind = (enum caller_kind)(*maker - '0');
 	who.key_id = (int64_t)strtoull(maker + 1, NULL, 16);
 	who.uid = (uint32_t)who.key_id;
+	if (who.kind == CALLER_CERT)
+		who.expires_ms = expiry_s * 1000; /* of what it follows, too */
 	sign(a, uuid, expiry_s, &who, want);
 	if (strlen(token) != strlen(want) || !id_equal(token, want, strlen(want)))
 		return false;

@@ -4,13 +4,13 @@
 import json
 import socket
 import sqlite3
-import time
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import pytest
 
-from node import PREFIX, refused, until
+from node import PREFIX, refused
+from test_keys import stamp
 from test_logs import written_before
 
 
@@ -74,14 +74,15 @@ def test_a_link_ends_with_the_key_that_made_it(written):
     assert node.api("GET", link, prefix="", key=other["token"]).status == 200, "a key of one's own opens what it opens"
 
 
-def test_a_link_ends_when_its_key_expires(written):
-    node, cvm = written
-    end = time.time() + 3
-    made = token(node, expires_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(end + 1)))
+def test_a_link_ends_when_its_key_expires(spawn, tmp_path):
+    clock = tmp_path / "clock"
+    node = spawn(environment={"TEEPOD_CLOCK_FILE": str(clock)})
+    cvm = written_before(node)
+    made = token(node, expires_at=stamp(3600))
     link = link_of(node, cvm, made["token"])
-    assert opened(node, link).status == 200
-    until("the link has ended with its key", lambda: opened(node, link).status == 401, 10)
-    assert time.time() >= end
+    for seconds, status in ((3500, 200), (3700, 401)):
+        clock.write_text(str(seconds))
+        assert opened(node, link).status == status
 
 
 def test_the_use_of_a_link_counts_against_the_limit_of_its_key(written):
