@@ -112,6 +112,7 @@ def test_without_a_hypervisor_the_api_answers_and_says_why_it_is_not_ready(spawn
     node.answers().imported()
     assert node.api("GET", "/healthz", prefix="", key=None).status == 200
     answer = node.api("GET", "/readyz", prefix="", key=None)
-    assert answer.status == 503 and answer.text.strip()
+    assert answer.status == 503 and answer.json["reasons"] == ["the hypervisor is not connected"]
+    assert "teepod-no-such-socket" not in answer.text, "no path of the host for whoever asks"
     node.create(stopped=True)
     assert node.get("/node").status == 200
