@@ -161,7 +161,20 @@ static const struct change_ops delete_ops = { .apply = delete_apply };
 
 static void delete_cvm(struct call *c)
 {
-	change_run(xcalloc(1, sizeof(struct change)), c, NULL, &delete_ops);
+	struct err e;
+	json_t *body = call_json(c, true, &e);
+
+	if (!body || refuse_timeout(body, "delete", &e)) {
+		call_reply_err(c, &e);
+		json_decref(body);
+		return;
+	}
+	/* Digests that an earlier version kept of requests without a body were made without one. */
+	if (!c->body_len) {
+		json_decref(body);
+		body = NULL;
+	}
+	change_run(xcalloc(1, sizeof(struct change)), c, body, &delete_ops);
 }
 
 /* ------------------------------------------------------------------ preflight */

@@ -386,11 +386,12 @@ def test_a_timeout_has_its_effect_under_every_name(node, verb, name):
     assert node.rows("select json_extract(params, '$.timeout_s') from operations where kind = ?1 and cvm_uuid = ?2", verb, cvm.uuid) == [(10,)]
 
 
-@pytest.mark.parametrize("verb", ["stop", "start", "resume"])
+@pytest.mark.parametrize("verb", ["stop", "start", "resume", "delete"])
 def test_a_verb_that_waits_for_no_guest_refuses_a_timeout(node, verb):
     cvm = node.create(stopped=True)
     for name in TIMEOUTS:
-        assert f"{verb} has no {name}" in refused(cvm.ask(verb, **{name: 30}), 400, field=name)["message"]
+        answer = node.api("DELETE", f"/cvms/{cvm.uuid}", json={name: 30}) if verb == "delete" else cvm.ask(verb, **{name: 30})
+        assert f"{verb} has no {name}" in refused(answer, 400, field=name)["message"]
     assert [op["kind"] for op in cvm.operations()] == ["create"]
 
 
