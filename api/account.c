@@ -131,7 +131,7 @@ static json_t *node_images(const struct image_row *rows, size_t n)
 	return a;
 }
 
-/* Listed while nothing stands against a new CVM: one asked for all the same is told what does. */
+/* `listed` is false during maintenance; a create is then refused with the reason. */
 static json_t *available_node(const struct vmm_settings *s, const struct capacity_row *rows, json_t *images,
 			      const struct maintenance_row *m)
 {

@@ -50,7 +50,7 @@ static int with_config(const struct options *o)
 		config_check_dates(c, &errors);
 	if (errors.len) {
 		config_free(c);
-		(void)fputs(errors.data, stderr);
+		(void)utf8_print(stderr, errors.data);
 		return EXIT_CONFIG;
 	}
 	if (o->action == ACTION_PRINT_CONFIG)

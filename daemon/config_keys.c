@@ -155,7 +155,7 @@ const struct key config_keys[] = {
 	{ "api", "max_connections_per_address", &type_int, AT(api.max_connections_per_address),
 	  .preset = "1024",
 	  .doc = "Open connections from one address (of IPv6: from one /64), or of one user of a unix "
-		 "socket other than root.",
+		 "socket other than root and the daemon's own.",
 	  .min = 1, .max = 1000000 },
 	{ "api", "max_streams", &type_int, AT(api.max_streams),
 	  .preset = "512",

@@ -375,6 +375,7 @@ static int check_db(const struct config *c)
 static int accept_host(struct daemon *d)
 {
 	const char *dir = d->config->node.state_dir;
+	auto_buf struct buf out = { 0 };
 	bool changed = false;
 	struct err e;
 	int r = state_lock(dir, &e);
@@ -386,7 +387,8 @@ static int accept_host(struct daemon *d)
 		r = vmm_accept_host(dir, d->settings.host_root, state_lock, &changed, &e);
 	if (r)
 		return action_failed("%s%s%s", e.text, e.hint[0] ? "; " : "", e.hint);
-	(void)printf("%s %s this host's\n", dir, changed ? "is now" : "was already");
+	buf_printf(&out, "%s %s this host's\n", dir, changed ? "is now" : "was already");
+	(void)utf8_print(stdout, out.data);
 	return EXIT_SUCCESS;
 }
 

@@ -361,6 +361,7 @@ int step_save_signal(struct vmm *v, struct op_run *o, const struct cvm_row *c, s
 {
 	bool pressed = !o->force || o->row.kind == OP_SHUTDOWN;
 
+	(void)e;
 	if (pressed && c->observed == OBSERVED_PAUSED)
 		observe_look(v, c->uuid);
 	return 0;

@@ -165,7 +165,15 @@ static void shipped_file_uncommented_sets_every_key_to_its_default(void **state)
 	config_free(d);
 }
 
-static void manuals_name_every_key_with_its_default(void **state)
+static char *rule_of(const struct key *k)
+{
+	struct buf rule = { 0 };
+
+	value_rule(k, &rule);
+	return buf_take(&rule);
+}
+
+static void manuals_name_every_key_with_its_default_and_rule(void **state)
 {
 	auto_free char *md = source_text("docs/configuration.md"),
 		       *man = source_text("docs/man/teepod.conf.5");
@@ -174,8 +182,9 @@ static void manuals_name_every_key_with_its_default(void **state)
 	for (size_t i = 0; i < config_keys_n; i++) {
 		const struct key *k = &config_keys[i];
 		auto_free char *heading = xasprintf("\n## [%s]\n", k->section);
-		auto_free char *row = xasprintf("\n| `%s` | %s%s%s |", k->name, *k->preset ? "`" : "",
-						k->preset, *k->preset ? "`" : "");
+		auto_free char *rule = rule_of(k);
+		auto_free char *row = xasprintf("\n| `%s` | %s%s%s | %s |", k->name, *k->preset ? "`" : "",
+						k->preset, *k->preset ? "`" : "", rule);
 		auto_free char *item =
 			xasprintf("\n.It Cm %s Ns = Ns Ar %s\n", k->name, *k->preset ? k->preset : "\\&");
 		const char *section = strstr(md, heading), *section_man;
@@ -754,7 +763,7 @@ int main(void)
 	const struct CMUnitTest t[] = {
 		T(shipped_file_is_what_the_table_says),
 		T(shipped_file_uncommented_sets_every_key_to_its_default),
-		T(manuals_name_every_key_with_its_default),
+		T(manuals_name_every_key_with_its_default_and_rule),
 		T(every_value_reads_back_as_it_is_printed),
 		T(every_row_has_a_section_a_doc_and_a_sane_range),
 		T(values_are_taken_or_refused_by_their_kind),
