@@ -80,11 +80,11 @@ def test_a_crashed_cvm_is_restarted_with_back_off_until_the_budget_is_used_up(sp
 
 
 def test_a_good_run_makes_the_budget_whole(spawn):
-    node = spawn(options={**QUICK, "restart.reset_window": 2})
+    node = spawn(options={**QUICK, "restart.reset_window": 6})
     cvm = node.create()
     runs_again(cvm, crash(cvm))
     assert cvm.get()["restart"]["attempts"] == 1
-    until("it counts as well again", lambda: cvm.get()["restart"]["attempts"] == 0, 5)
+    until("it counts as well again", lambda: cvm.get()["restart"]["attempts"] == 0, 15)
 
 
 def test_the_schedule_goes_on_when_the_daemon_was_killed_between_attempts(spawn):

@@ -719,10 +719,12 @@ static void histories_are_dropped_in_portions_and_workspaces_in_turn(void **st)
 
 static int asked_down(struct db *db, enum op_kind kind, enum op_state state, const char *step)
 {
+	static int number;
 	struct op_row op = { .workspace = 1, .kind = kind, .state = state, .params = "{}", .finished_ms = 5 };
 	struct err e;
 
-	id_uuid7(op.id);
+	/* Of the same millisecond, ids would come in any order. */
+	(void)snprintf(op.id, sizeof(op.id), "%d", ++number);
 	(void)snprintf(op.cvm_uuid, sizeof(op.cvm_uuid), "u");
 	(void)snprintf(op.step, sizeof(op.step), "%s", step);
 	assert_int_equal(ops_insert(db, &op, &e), 0);
