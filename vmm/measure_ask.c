@@ -6,6 +6,7 @@
  * reading: a hundred questions about a new image read it once. Jobs of one image run one after another: where its files
  * differ from what is recorded the first job hashes them, and the others go by what it found, which is recorded.
  */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,8 +127,10 @@ static void forget(struct asked *a)
 {
 	struct asked **at = &a->v->measuring->first;
 
-	while (*at != a)
+	while (*at != a) {
+		assert(*at);
 		at = &(*at)->next;
+	}
 	*at = a->next;
 	measurements_free(&a->measured);
 	free(a->manifest);
