@@ -200,9 +200,11 @@ static bool has(struct line l, const char *word)
 	return memmem(l.at, l.n, word, strlen(word));
 }
 
-/* QEMU writes these also when all is well, before and after the error that ends it. */
+/* QEMU writes these also when all is well, before and after the error that ends it. A warning may have
+ * advice behind it, a line of its own. */
 static bool is_notice(struct line l)
 {
+	static const char advice[] = "Please use ";
 	static const char *const notices[] = {
 		"warning:",
 		"Warning:",
@@ -218,7 +220,7 @@ static bool is_notice(struct line l)
 	for (size_t i = 0; i < sizeof(notices) / sizeof(*notices); i++)
 		if (has(l, notices[i]))
 			return true;
-	return false;
+	return l.n >= sizeof(advice) && !memcmp(l.at, advice, sizeof(advice) - 1);
 }
 
 /* QEMU's errors begin with its name, after the time of day; advice that follows them does not. */

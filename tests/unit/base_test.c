@@ -95,6 +95,10 @@ static void the_cause_is_neither_a_notice_nor_advice(void **st)
 		  QEMU "failed to initialize kvm: Permission denied" },
 		{ MONITOR TIME QEMU "warning: nothing else",
 		  "internal error: process exited while connecting to monitor" },
+		{ MONITOR TIME QEMU
+		  "-device virtio-9p-pci: warning: short-form boolean option 'readonly' deprecated\n"
+		  "Please use readonly=on instead\n",
+		  "internal error: process exited while connecting to monitor" },
 		{ QEMU "warning: nothing else", QEMU "warning: nothing else" },
 		{ QEMU "info: one\r\n\r\nthe cause\r\nmore\r\n", "the cause" },
 		{ "operation failed: domain 'x' already exists",
