@@ -11,7 +11,7 @@ VERSION  := 0.1.0
 PREFIX   ?= /usr
 
 PKGS     := libuv openssl jansson sqlite3 libvirt libvirt-qemu libxml-2.0 inih libarchive libsystemd yaml-0.1
-FOLDERS  := base db images host virt tdx compose logs vmm api
+ROOMS    := base db images vmm api daemon
 WARN     := -Wall -Wextra -Wshadow -Wconversion -Werror
 HARDEN   := -fstack-protector-strong -fstack-clash-protection -fPIE
 DEBUG    ?= -g
@@ -32,7 +32,7 @@ endif
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null) $(if $(LLHTTP_C),-I/usr/share/include/llhttp -DLLHTTP_STRICT_MODE=1)
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lpthread -lm
 
-SRC      := $(foreach d,$(FOLDERS),$(wildcard $(d)/*.c))
+SRC      := $(sort $(shell find $(filter-out daemon,$(ROOMS)) -name '*.c' -not -path 'images/demo/*'))
 OBJ      := $(SRC:%.c=$(O)/obj/%.o) $(LLHTTP_C:/usr/share/llhttp/%.c=$(O)/obj/llhttp/%.o)
 DAEMON   := $(wildcard daemon/*.c)
 DOBJ     := $(DAEMON:%.c=$(O)/obj/%.o)
@@ -140,7 +140,7 @@ lint: setup
 	@scripts/lint.sh
 
 format:
-	clang-format -i $(SRC) $(DAEMON) $(foreach d,$(FOLDERS) daemon,$(wildcard $(d)/*.h)) $(wildcard tests/unit/*.[ch] tests/fuzz/*.c bench/*.c)
+	clang-format -i $(shell find $(ROOMS) tests demo -name '*.[ch]')
 
 FUZZ_SECONDS ?= 20
 fuzz: setup

@@ -6,8 +6,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 shopt -s nullglob
 
-sources=({base,db,images,host,virt,tdx,compose,logs,vmm,api,daemon}/*.c)
-formatted=({base,db,images,host,virt,tdx,compose,logs,vmm,api,daemon}/*.[ch] tests/unit/*.[ch] tests/fuzz/*.c bench/*.c demo/guest/*.c)
+mapfile -t sources < <(find base db images host virt tdx compose logs vmm api daemon -name '*.c' -not -path 'images/demo/*' 2>/dev/null | sort)
+mapfile -t formatted < <(find base db images host virt tdx compose logs vmm api daemon tests demo -name '*.[ch]' 2>/dev/null | sort)
 failed=0
 jobs=$(nproc)
 out=build/lint
