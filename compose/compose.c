@@ -11,7 +11,7 @@
 #include "base/json_js.h"
 #include "base/own.h"
 #include "compose/compose.h"
-#include "tdx/mr_config.h"
+#include "vmm/tdx/mr_config.h"
 
 enum { SCRIPT_MAX = 1024 * 1024, ENVS_MAX = 1024 };
 

@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "base/own.h"
 #include "compose/compose.h"
-#include "tdx/mr_config.h"
+#include "vmm/tdx/mr_config.h"
 #include "vmm/world.h"
 
 static int bad_name(const char *name, struct err *e)

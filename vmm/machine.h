@@ -10,9 +10,9 @@
 #include "virt/domain_spec.h"
 #include "vmm/guest_files.h"
 #include "virt/hypervisor.h"
-#include "tdx/mr_config.h"
+#include "vmm/tdx/mr_config.h"
 #include "vmm/placement.h"
-#include "tdx/tdx_variant.h"
+#include "vmm/tdx/tdx_variant.h"
 #include "vmm/vmm.h"
 #include "vmm/volumes.h"
 

@@ -5,8 +5,8 @@
 #define TEEPOD_VMM_MEASURE_H
 
 #include "virt/domain_spec.h"
-#include "tdx/file_measures.h"
-#include "tdx/mr_config.h"
+#include "vmm/tdx/file_measures.h"
+#include "vmm/tdx/mr_config.h"
 #include "vmm/vmm.h"
 
 enum { RTMRS = 4 };

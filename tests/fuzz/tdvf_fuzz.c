@@ -9,9 +9,9 @@
 
 #include "base/buf.h"
 #include "base/own.h"
-#include "tdx/firmware.h"
-#include "tdx/rtmr.h"
-#include "tdx/tdvf.h"
+#include "vmm/tdx/firmware.h"
+#include "vmm/tdx/rtmr.h"
+#include "vmm/tdx/tdvf.h"
 
 enum { ROM = 65536 };
 

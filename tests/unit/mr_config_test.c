@@ -21,7 +21,7 @@
 #include "base/json.h"
 #include "base/json_js.h"
 #include "base/own.h"
-#include "tdx/mr_config.h"
+#include "vmm/tdx/mr_config.h"
 
 enum { ID_HEX = 2 * MR_CONFIG_ID_LEN + 1 };
 

@@ -20,9 +20,9 @@
 #include "base/id.h"
 #include "base/json.h"
 #include "base/own.h"
-#include "tdx/firmware.h"
-#include "tdx/rtmr.h"
-#include "tdx/tdvf.h"
+#include "vmm/tdx/firmware.h"
+#include "vmm/tdx/rtmr.h"
+#include "vmm/tdx/tdvf.h"
 
 #define CMDLINE "console=ttyS0 init=/init"
 

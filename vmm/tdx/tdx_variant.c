@@ -10,7 +10,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/own.h"
-#include "tdx/tdx_variant.h"
+#include "vmm/tdx/tdx_variant.h"
 
 /* All of it has to fit .sys-config.json, of which a guest takes 32 KiB. */
 enum { MATERIAL_MAX = 8 * 1024, LITE_ALWAYS_MIB = 3072, LITE_ALSO_MIB = 2048 };

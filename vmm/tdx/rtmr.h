@@ -10,14 +10,14 @@
  *
  * All pure.
  */
-#ifndef TEEPOD_TDX_RTMR_H
-#define TEEPOD_TDX_RTMR_H
+#ifndef TEEPOD_VMM_TDX_RTMR_H
+#define TEEPOD_VMM_TDX_RTMR_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "tdx/tdvf.h"
+#include "vmm/tdx/tdvf.h"
 
 void sha384(const void *data, size_t n, uint8_t ret[SHA384_LEN]);
 

@@ -4,7 +4,7 @@
  * The file may be a stranger's (an image brings its own): every offset is checked against the file before it is followed, and
  * the checks are QEMU's (hw/i386/tdvf.c, hw/i386/pc_sysfw_ovmf.c), so that what is measured here is what would boot.
  */
-#include "tdx/tdvf.h"
+#include "vmm/tdx/tdvf.h"
 
 #include <stdbool.h>
 #include <stdlib.h>

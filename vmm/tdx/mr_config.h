@@ -11,8 +11,8 @@
  * which would bind nothing there, is refused. Images that are not dstack's (family not "dstack" or "dstack-...") follow the
  * present rule, whatever their version number says.
  */
-#ifndef TEEPOD_TDX_MR_CONFIG_H
-#define TEEPOD_TDX_MR_CONFIG_H
+#ifndef TEEPOD_VMM_TDX_MR_CONFIG_H
+#define TEEPOD_VMM_TDX_MR_CONFIG_H
 
 #include <stdbool.h>
 #include <stddef.h>

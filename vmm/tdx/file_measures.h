@@ -4,13 +4,13 @@
  * Reading and hashing them takes a second or more, so the result says of which files it is, and is taken again while these are
  * unchanged.
  */
-#ifndef TEEPOD_TDX_FILE_MEASURES_H
-#define TEEPOD_TDX_FILE_MEASURES_H
+#ifndef TEEPOD_VMM_TDX_FILE_MEASURES_H
+#define TEEPOD_VMM_TDX_FILE_MEASURES_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "tdx/tdvf.h"
+#include "vmm/tdx/tdvf.h"
 
 struct measured {
 	bool known;

@@ -5,8 +5,8 @@
  * digests that the image brings (measurement.tdx.cbor, listed in sha256sum.txt) and leaves the tables out. vm_config names the
  * second and carries both files.
  */
-#ifndef TEEPOD_TDX_TDX_VARIANT_H
-#define TEEPOD_TDX_TDX_VARIANT_H
+#ifndef TEEPOD_VMM_TDX_TDX_VARIANT_H
+#define TEEPOD_VMM_TDX_TDX_VARIANT_H
 
 #include <stdbool.h>
 #include <stdint.h>

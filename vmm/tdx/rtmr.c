@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * rtmr.c - RTMR1 and RTMR2 of a directly booted kernel.
  */
-#include "tdx/rtmr.h"
+#include "vmm/tdx/rtmr.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * mr_config.c - MRCONFIGID: its three forms, and which one a CVM gets.
  */
-#include "tdx/mr_config.h"
+#include "vmm/tdx/mr_config.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * file_measures.c - MRTD, RTMR1 and RTMR2 of the files a TD boots from.
  */
-#include "tdx/file_measures.h"
+#include "vmm/tdx/file_measures.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,8 +18,8 @@
 #include "base/file.h"
 #include "base/lanes.h"
 #include "base/own.h"
-#include "tdx/firmware.h"
-#include "tdx/rtmr.h"
+#include "vmm/tdx/firmware.h"
+#include "vmm/tdx/rtmr.h"
 
 enum { FIRMWARE_MAX = 64 << 20, KERNEL_MAX = 512 << 20, CHUNK = 1 << 18 };
 

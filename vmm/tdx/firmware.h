@@ -5,14 +5,14 @@
  * GenericQemuLoadImageLib). The code is in a firmware volume compressed with LZMA; its texts tell the versions apart. MRTD pins
  * the same bytes, so a verifier can trust what is read from them.
  */
-#ifndef TEEPOD_TDX_FIRMWARE_H
-#define TEEPOD_TDX_FIRMWARE_H
+#ifndef TEEPOD_VMM_TDX_FIRMWARE_H
+#define TEEPOD_VMM_TDX_FIRMWARE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "tdx/rtmr.h"
+#include "vmm/tdx/rtmr.h"
 
 struct firmware_ways {
 	enum initrd_word initrd_word; /* where it puts "initrd=initrd" */

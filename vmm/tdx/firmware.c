@@ -4,7 +4,7 @@
  * The volume is a GUID-defined section (PI specification, volume 3): after the GUID a 16-bit offset from the section's start to the
  * data, which is an LZMA file of the old kind. Unpacking is libarchive's.
  */
-#include "tdx/firmware.h"
+#include "vmm/tdx/firmware.h"
 
 #include <string.h>
 

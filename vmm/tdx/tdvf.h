@@ -10,8 +10,8 @@
  * added and at once extended (QEMU tdx_init_fw_mem_region(), KVM_TDX_INIT_MEM_REGION; Linux tdx_vcpu_init_mem_region() takes one
  * page at a time). Patched QEMUs of before 9 added a section's pages first and extended them in a second pass.
  */
-#ifndef TEEPOD_TDX_TDVF_H
-#define TEEPOD_TDX_TDVF_H
+#ifndef TEEPOD_VMM_TDX_TDVF_H
+#define TEEPOD_VMM_TDX_TDVF_H
 
 #include <stddef.h>
 #include <stdint.h>
