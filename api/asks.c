@@ -17,7 +17,7 @@
 #include "base/buf.h"
 #include "base/id.h"
 #include "base/own.h"
-#include "compose/compose_merge.h"
+#include "vmm/compose/compose_merge.h"
 
 enum { OPT = FIELD_NULLABLE, BATCH_MAX = 1000, PATH_BYTES_MAX = 4096 };
 

@@ -15,7 +15,7 @@
 #include "api/tables.h"
 #include "base/buf.h"
 #include "base/own.h"
-#include "compose/compose.h"
+#include "vmm/compose/compose.h"
 
 static void get_cvm(struct call *c)
 {

@@ -11,7 +11,7 @@
 
 #include "base/clock.h"
 #include "base/own.h"
-#include "compose/compose.h"
+#include "vmm/compose/compose.h"
 #include "vmm/tdx/mr_config.h"
 #include "vmm/world.h"
 

@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/own.h"
-#include "compose/compose_merge.h"
+#include "vmm/compose/compose_merge.h"
 #include "vmm/billing.h"
 #include "vmm/quota.h"
 #include "vmm/world.h"

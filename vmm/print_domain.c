@@ -8,7 +8,7 @@
 
 #include "base/buf.h"
 #include "base/own.h"
-#include "compose/compose.h"
+#include "vmm/compose/compose.h"
 #include "vmm/machine.h"
 #include "vmm/world.h"
 

@@ -7,7 +7,7 @@
 #ifndef TEEPOD_VMM_REPLICATE_H
 #define TEEPOD_VMM_REPLICATE_H
 
-#include "compose/compose_merge.h"
+#include "vmm/compose/compose_merge.h"
 #include "vmm/vmm.h"
 
 enum { REPLICAS_MAX = 64 };

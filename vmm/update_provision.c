@@ -10,7 +10,7 @@
 
 #include "base/clock.h"
 #include "base/own.h"
-#include "compose/compose.h"
+#include "vmm/compose/compose.h"
 #include "vmm/world.h"
 
 /* A create that waits under the same hash is not forgotten for the update's sake. */

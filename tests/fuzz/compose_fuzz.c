@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/own.h"
-#include "compose/compose.h"
+#include "vmm/compose/compose.h"
 
 static void canonical(const char *text, size_t n)
 {

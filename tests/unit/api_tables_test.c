@@ -12,7 +12,7 @@
 
 #include "api/api.h"
 #include "base/own.h"
-#include "compose/compose.h"
+#include "vmm/compose/compose.h"
 
 static const char *const type_word[] = {
 	[FIELD_STRING] = "string",   [FIELD_INT] = "integer",     [FIELD_BOOL] = "boolean",

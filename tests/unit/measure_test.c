@@ -18,7 +18,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/own.h"
-#include "compose/compose.h"
+#include "vmm/compose/compose.h"
 #include "vmm/machine.h"
 #include "vmm/measure.h"
 #include "vmm/world.h"

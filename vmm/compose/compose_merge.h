@@ -3,10 +3,10 @@
  *
  * What a change does not name stays as it is, byte for byte in compose_text(): the compose hash moves only with what was changed.
  */
-#ifndef TEEPOD_COMPOSE_COMPOSE_MERGE_H
-#define TEEPOD_COMPOSE_COMPOSE_MERGE_H
+#ifndef TEEPOD_VMM_COMPOSE_COMPOSE_MERGE_H
+#define TEEPOD_VMM_COMPOSE_COMPOSE_MERGE_H
 
-#include "compose/compose.h"
+#include "vmm/compose/compose.h"
 
 struct compose_merge {
 	const char *docker_compose_file;                 /* NULL: as it is */

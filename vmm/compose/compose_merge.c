@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * compose_merge.c - manifests changed, and told apart by their hashes.
  */
-#include "compose/compose_merge.h"
+#include "vmm/compose/compose_merge.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -4,8 +4,8 @@
  * The text made by compose_text() is what is stored, hashed, written to the guest's app-compose.json and measured; nobody
  * serialises a manifest in another way.
  */
-#ifndef TEEPOD_COMPOSE_COMPOSE_H
-#define TEEPOD_COMPOSE_COMPOSE_H
+#ifndef TEEPOD_VMM_COMPOSE_COMPOSE_H
+#define TEEPOD_VMM_COMPOSE_COMPOSE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -10,7 +10,7 @@
 
 #include "base/json_js.h"
 #include "base/own.h"
-#include "compose/compose.h"
+#include "vmm/compose/compose.h"
 #include "vmm/tdx/mr_config.h"
 
 enum { SCRIPT_MAX = 1024 * 1024, ENVS_MAX = 1024 };

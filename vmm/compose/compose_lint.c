@@ -10,7 +10,7 @@
 #include <yaml.h>
 
 #include "base/own.h"
-#include "compose/compose.h"
+#include "vmm/compose/compose.h"
 
 /* A word takes 2 us or so. Each event is a word, or the beginning or end of a mapping or sequence. */
 enum { TAG_DIRECTIVES_MAX = 16, EVENTS_MAX = 16384 };

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compose/compose.h"
+#include "vmm/compose/compose.h"
 
 struct range {
 	unsigned from, to;
