@@ -29,7 +29,7 @@
 #include "base/lanes.h"
 #include "base/log.h"
 #include "base/own.h"
-#include "logs/logs.h"
+#include "vmm/logs/logs.h"
 
 enum { TAIL_DEFAULT = 10000, TAIL_MAX = 1000000, BACKLOG_MAX = 256 * 1024 };
 /* inotify may lose an event when the loop is late: every so many ticks a follower looks all the

@@ -24,8 +24,8 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/own.h"
-#include "logs/logs.h"
-#include "logs/serial_scan.h"
+#include "vmm/logs/logs.h"
+#include "vmm/logs/serial_scan.h"
 #include "vmm/world.h"
 
 enum { READ_GAP_MS = 50, NOISY_GAP_MS = 10000, NEWS_MAX = 256, SAY_AGAIN_MS = 1000, LAST_TRIES = 60 };

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/own.h"
-#include "logs/serial_scan.h"
+#include "vmm/logs/serial_scan.h"
 
 static void check(void *arg, enum serial_kind kind, const char *text)
 {

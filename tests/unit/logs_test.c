@@ -20,9 +20,9 @@
 #include "base/file.h"
 #include "base/lanes.h"
 #include "base/own.h"
-#include "logs/ansi.h"
-#include "logs/logs.h"
-#include "logs/serial_scan.h"
+#include "vmm/logs/ansi.h"
+#include "vmm/logs/logs.h"
+#include "vmm/logs/serial_scan.h"
 
 struct room {
 	char top[64];

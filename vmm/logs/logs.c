@@ -27,7 +27,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/own.h"
-#include "logs/log_folder.h"
+#include "vmm/logs/log_folder.h"
 
 #define ROTATE_TEMP ".rotate.tmp"
 

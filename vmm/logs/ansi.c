@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "logs/ansi.h"
+#include "vmm/logs/ansi.h"
 
 enum { TEXT, ESCAPE, ESCAPE_MORE, CSI, STRING, STRING_ESCAPE };
 enum { SWALLOW_MAX = 4096 };

@@ -32,8 +32,8 @@
 #include "base/buf.h"
 #include "base/lanes.h"
 #include "base/own.h"
-#include "logs/ansi.h"
-#include "logs/log_folder.h"
+#include "vmm/logs/ansi.h"
+#include "vmm/logs/log_folder.h"
 
 enum { TICK_NS = 50 * 1000 * 1000 };
 

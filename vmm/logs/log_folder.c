@@ -18,7 +18,7 @@
 #include "base/json.h"
 #include "base/lanes.h"
 #include "base/own.h"
-#include "logs/log_folder.h"
+#include "vmm/logs/log_folder.h"
 
 #define START_ATTRIBUTE "user.teepod.start"
 

@@ -4,8 +4,8 @@
  * Only for images whose metadata.json says serial_progress; the lines are "boot.progress: TEXT", "boot.error: TEXT" and
  * "shutdown.progress: TEXT".
  */
-#ifndef TEEPOD_LOGS_SERIAL_SCAN_H
-#define TEEPOD_LOGS_SERIAL_SCAN_H
+#ifndef TEEPOD_VMM_LOGS_SERIAL_SCAN_H
+#define TEEPOD_VMM_LOGS_SERIAL_SCAN_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,7 +13,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
-#include "logs/ansi.h"
+#include "vmm/logs/ansi.h"
 
 enum serial_kind {
 	SERIAL_FIRST_BYTE,

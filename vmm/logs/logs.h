@@ -10,8 +10,8 @@
  *
  * Which boot the live files belong to is said by boots.json alone, never by text a guest could write.
  */
-#ifndef TEEPOD_LOGS_LOGS_H
-#define TEEPOD_LOGS_LOGS_H
+#ifndef TEEPOD_VMM_LOGS_LOGS_H
+#define TEEPOD_VMM_LOGS_LOGS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * log_folder.h - what lies in a log folder; for the files of logs/ only.
  */
-#ifndef TEEPOD_LOGS_LOG_FOLDER_H
-#define TEEPOD_LOGS_LOG_FOLDER_H
+#ifndef TEEPOD_VMM_LOGS_LOG_FOLDER_H
+#define TEEPOD_VMM_LOGS_LOG_FOLDER_H
 
-#include "logs/logs.h"
+#include "vmm/logs/logs.h"
 
 enum { LOG_BOOTS_KNOWN = 256 };
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * ansi.h - take terminal control out of a guest's text.
  */
-#ifndef TEEPOD_LOGS_ANSI_H
-#define TEEPOD_LOGS_ANSI_H
+#ifndef TEEPOD_VMM_LOGS_ANSI_H
+#define TEEPOD_VMM_LOGS_ANSI_H
 
 #include <stddef.h>
 

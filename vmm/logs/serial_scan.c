@@ -13,8 +13,8 @@
 
 #include "base/buf.h"
 #include "base/own.h"
-#include "logs/log_folder.h"
-#include "logs/serial_scan.h"
+#include "vmm/logs/log_folder.h"
+#include "vmm/logs/serial_scan.h"
 
 enum { SLICE = 64 * 1024 };
 
