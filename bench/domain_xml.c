@@ -13,7 +13,7 @@
 #include <libxml/parser.h>
 
 #include "bench/tool.h"
-#include "virt/domain_spec.h"
+#include "vmm/virt/domain_spec.h"
 
 static struct domain_spec large(void)
 {

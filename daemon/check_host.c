@@ -22,8 +22,8 @@
 #include "daemon/check_host.h"
 #include "daemon/host_table.h"
 #include "daemon/settings.h"
-#include "virt/embed_root.h"
-#include "virt/hypervisor.h"
+#include "vmm/virt/embed_root.h"
+#include "vmm/virt/hypervisor.h"
 
 /* Opening libvirt's QEMU driver for the first time probes QEMU: 0.6 s, under load up to ten times as much. */
 enum { ANSWER_MS = 30000, CLOSE_MS = 10000 };

@@ -14,7 +14,7 @@
 #include "base/own.h"
 #include "daemon/config_key.h"
 #include "daemon/settings.h"
-#include "virt/embed_root.h"
+#include "vmm/virt/embed_root.h"
 
 static void complain(const struct config *c, const char *section, const char *name, struct buf *errors,
 		     const char *fmt, ...) __attribute__((format(printf, 5, 6)));

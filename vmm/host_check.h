@@ -10,7 +10,7 @@
 #include <stddef.h>
 
 #include "host/host_facts.h"
-#include "virt/hypervisor.h"
+#include "vmm/virt/hypervisor.h"
 
 enum check_state {
 	CHECK_OK,

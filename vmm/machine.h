@@ -7,9 +7,9 @@
 #ifndef TEEPOD_VMM_MACHINE_H
 #define TEEPOD_VMM_MACHINE_H
 
-#include "virt/domain_spec.h"
+#include "vmm/virt/domain_spec.h"
 #include "vmm/guest_files.h"
-#include "virt/hypervisor.h"
+#include "vmm/virt/hypervisor.h"
 #include "vmm/tdx/mr_config.h"
 #include "vmm/placement.h"
 #include "vmm/tdx/tdx_variant.h"

@@ -4,7 +4,7 @@
 #ifndef TEEPOD_VMM_MEASURE_H
 #define TEEPOD_VMM_MEASURE_H
 
-#include "virt/domain_spec.h"
+#include "vmm/virt/domain_spec.h"
 #include "vmm/tdx/file_measures.h"
 #include "vmm/tdx/mr_config.h"
 #include "vmm/vmm.h"

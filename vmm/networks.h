@@ -10,7 +10,7 @@
 #include <stddef.h>
 
 #include "base/err.h"
-#include "virt/domain_spec.h"
+#include "vmm/virt/domain_spec.h"
 
 /* IFNAMSIZ of Linux, with the NUL. */
 enum { BRIDGE_TEXT = 16, NETWORKS_TEXT = 512 };

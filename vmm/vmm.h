@@ -17,7 +17,7 @@
 #include "base/err.h"
 #include "db/rows.h"
 #include "images/images.h"
-#include "virt/domain_spec.h"
+#include "vmm/virt/domain_spec.h"
 #include "vmm/host_check.h"
 
 struct vmm;

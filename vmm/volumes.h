@@ -11,7 +11,7 @@
 #include <jansson.h>
 
 #include "base/err.h"
-#include "virt/domain_spec.h"
+#include "vmm/virt/domain_spec.h"
 
 struct volumes {
 	char *path[DOMAIN_VOLUMES]; /* owned */

@@ -25,7 +25,7 @@
 
 #include "db/ledger.h"
 #include "db/turn.h"
-#include "virt/hypervisor.h"
+#include "vmm/virt/hypervisor.h"
 #include "vmm/placement.h"
 #include "vmm/update.h"
 #include "vmm/vmm.h"

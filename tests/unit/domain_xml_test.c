@@ -14,7 +14,7 @@
 
 #include "base/file.h"
 #include "base/own.h"
-#include "virt/domain_spec.h"
+#include "vmm/virt/domain_spec.h"
 
 /* ------------------------------------------------------------------ specs: small steps away from two guests */
 

@@ -26,10 +26,10 @@
 #include "base/lanes.h"
 #include "base/loop.h"
 #include "base/own.h"
-#include "virt/domain_spec.h"
-#include "virt/embed_root.h"
-#include "virt/hypervisor.h"
-#include "virt/virt.h"
+#include "vmm/virt/domain_spec.h"
+#include "vmm/virt/embed_root.h"
+#include "vmm/virt/hypervisor.h"
+#include "vmm/virt/virt.h"
 
 enum { DEADLINE_MS = 30000, EVENTS = 256 };
 

@@ -16,7 +16,7 @@
 #include <libvirt/libvirt.h>
 
 #include "base/clock.h"
-#include "virt/virt_events.h"
+#include "vmm/virt/virt_events.h"
 
 struct rig {
 	uv_loop_t loop;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * reaper.h - collect the QEMU processes that libvirt's embedded driver leaves to whoever adopts orphans.
  */
-#ifndef TEEPOD_VIRT_REAPER_H
-#define TEEPOD_VIRT_REAPER_H
+#ifndef TEEPOD_VMM_VIRT_REAPER_H
+#define TEEPOD_VMM_VIRT_REAPER_H
 
 #include <uv.h>
 

@@ -12,7 +12,7 @@
 
 #include "base/buf.h"
 #include "base/own.h"
-#include "virt/virt.h"
+#include "vmm/virt/virt.h"
 
 enum { DOMAIN_DISKS_MAX = 64 };
 

@@ -12,7 +12,7 @@
 #include <libxml/xpath.h>
 
 #include "base/own.h"
-#include "virt/virt.h"
+#include "vmm/virt/virt.h"
 
 static void own_xml(xmlDoc **d)
 {

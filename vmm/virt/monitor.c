@@ -13,7 +13,7 @@
 #include <libvirt/libvirt-qemu.h>
 
 #include "base/own.h"
-#include "virt/virt.h"
+#include "vmm/virt/virt.h"
 
 static int command(virDomainPtr dom, const char *text, char **reply, struct err *e)
 {

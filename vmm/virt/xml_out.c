@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "base/buf.h"
-#include "virt/xml_out.h"
+#include "vmm/virt/xml_out.h"
 
 static void note(struct xml_out *o, int written)
 {

@@ -4,8 +4,8 @@
  * Loop thread only. libvirt takes one implementation per process and for good, so the first attach registers it and a
  * later attach to another loop moves what libvirt still watches over there.
  */
-#ifndef TEEPOD_VIRT_VIRT_EVENTS_H
-#define TEEPOD_VIRT_VIRT_EVENTS_H
+#ifndef TEEPOD_VMM_VIRT_VIRT_EVENTS_H
+#define TEEPOD_VMM_VIRT_VIRT_EVENTS_H
 
 #include <uv.h>
 

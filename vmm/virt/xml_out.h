@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * xml_out.h - writing XML with libxml2, with errors noted once and asked for at the end.
  */
-#ifndef TEEPOD_VIRT_XML_OUT_H
-#define TEEPOD_VIRT_XML_OUT_H
+#ifndef TEEPOD_VMM_VIRT_XML_OUT_H
+#define TEEPOD_VMM_VIRT_XML_OUT_H
 
 #include <stdbool.h>
 

@@ -30,8 +30,8 @@
 
 #include "base/buf.h"
 #include "base/own.h"
-#include "virt/domain_devices.h"
-#include "virt/virt.h"
+#include "vmm/virt/domain_devices.h"
+#include "vmm/virt/virt.h"
 
 #define QEMU_NAMESPACE "http://libvirt.org/schemas/domain/qemu/1.0"
 

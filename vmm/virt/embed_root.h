@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * embed_root.h - the folder libvirt's embedded QEMU driver lives in. Blocking: for jobs and start-up.
  */
-#ifndef TEEPOD_VIRT_EMBED_ROOT_H
-#define TEEPOD_VIRT_EMBED_ROOT_H
+#ifndef TEEPOD_VMM_VIRT_EMBED_ROOT_H
+#define TEEPOD_VMM_VIRT_EMBED_ROOT_H
 
 #include <stddef.h>
 

@@ -12,7 +12,7 @@
  * and waits for the parent half. What tells an orphan apart is that it was made a daemon: it leads a session of its own,
  * and libvirt's direct children stay in ours. Both the name and the session must match.
  */
-#include "virt/reaper.h"
+#include "vmm/virt/reaper.h"
 
 #include <ctype.h>
 #include <dirent.h>

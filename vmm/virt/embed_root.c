@@ -13,7 +13,7 @@
  *
  * ROOT/etc/qemu.conf is ours and rewritten at every start.
  */
-#include "virt/embed_root.h"
+#include "vmm/virt/embed_root.h"
 
 #include <dirent.h>
 #include <errno.h>

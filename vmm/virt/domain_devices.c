@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <sys/un.h>
 
-#include "virt/domain_devices.h"
+#include "vmm/virt/domain_devices.h"
 
 /* Of q35: slot 0 is the memory controller, 0x1f the ICH9 bridge with the AHCI controller as function 2. */
 enum { SATA_SLOT = 0x1f, SATA_FUNCTION = 2, SLOTS = 32 };

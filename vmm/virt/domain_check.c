@@ -7,8 +7,8 @@
 #include <sys/un.h>
 
 #include "base/own.h"
-#include "virt/domain_spec.h"
-#include "virt/xml_out.h"
+#include "vmm/virt/domain_spec.h"
+#include "vmm/virt/xml_out.h"
 
 static int refuse(const struct domain_spec *d, struct err *e, const char *why)
 {

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  * virt.h - what the files behind hypervisor.h share: the connection, errors and capabilities in libvirt's terms.
  */
-#ifndef TEEPOD_VIRT_VIRT_H
-#define TEEPOD_VIRT_VIRT_H
+#ifndef TEEPOD_VMM_VIRT_VIRT_H
+#define TEEPOD_VMM_VIRT_VIRT_H
 
 #include <stdbool.h>
 
 #include <libvirt/libvirt.h>
 
 #include "base/err.h"
-#include "virt/hypervisor.h"
+#include "vmm/virt/hypervisor.h"
 
 /* Namespace of our element in a domain's metadata. */
 #define DOMAIN_NAMESPACE "https://teepod.dev/xmlns/domain/1"

@@ -4,8 +4,8 @@
  * Everything the guest can see of its machine is in the spec, so the same spec always gives the same bytes. The spec borrows its
  * strings. Pure: no connection, no host is asked.
  */
-#ifndef TEEPOD_VIRT_DOMAIN_SPEC_H
-#define TEEPOD_VIRT_DOMAIN_SPEC_H
+#ifndef TEEPOD_VMM_VIRT_DOMAIN_SPEC_H
+#define TEEPOD_VMM_VIRT_DOMAIN_SPEC_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -43,10 +43,10 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/own.h"
-#include "virt/embed_root.h"
-#include "virt/reaper.h"
-#include "virt/virt.h"
-#include "virt/virt_events.h"
+#include "vmm/virt/embed_root.h"
+#include "vmm/virt/reaper.h"
+#include "vmm/virt/virt.h"
+#include "vmm/virt/virt_events.h"
 
 enum link { LINK_CONNECTING, LINK_UP, LINK_WAITING, LINK_FAILED };
 

@@ -17,7 +17,7 @@
  * somebody else before the loop thread has got as far as epoll_ctl(DEL). It also lets libvirt watch one descriptor
  * twice, which libuv refuses.
  */
-#include "virt/virt_events.h"
+#include "vmm/virt/virt_events.h"
 
 #include <assert.h>
 #include <errno.h>

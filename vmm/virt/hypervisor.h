@@ -4,8 +4,8 @@
  * Functions marked [job] block and are called by jobs; they are safe from any thread and take what they need by
  * value. The rest belongs to the loop thread. Identity of a domain is its UUID = the CVM's vm_uuid.
  */
-#ifndef TEEPOD_VIRT_HYPERVISOR_H
-#define TEEPOD_VIRT_HYPERVISOR_H
+#ifndef TEEPOD_VMM_VIRT_HYPERVISOR_H
+#define TEEPOD_VMM_VIRT_HYPERVISOR_H
 
 #include <stdbool.h>
 #include <stddef.h>
