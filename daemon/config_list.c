@@ -13,7 +13,7 @@
 #include "api/peer.h"
 #include "base/own.h"
 #include "daemon/config_key.h"
-#include "host/pci.h"
+#include "vmm/host/pci.h"
 
 struct raw_list {
 	char *v; /* n items of item_size bytes */

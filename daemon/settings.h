@@ -7,7 +7,7 @@
 #include "api/server.h"
 #include "base/id.h"
 #include "daemon/config.h"
-#include "host/host_measure.h"
+#include "vmm/host/host_measure.h"
 #include "vmm/vmm.h"
 
 /* What auto amounts are counted from. */

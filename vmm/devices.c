@@ -13,7 +13,7 @@
 #include "base/buf.h"
 #include "base/own.h"
 #include "vmm/devices.h"
-#include "host/pci.h"
+#include "vmm/host/pci.h"
 
 const char *const gpu_attach_word[GPU_ATTACHES] = {
 	[GPU_NONE] = "",

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "host/host_facts.h"
+#include "vmm/host/host_facts.h"
 #include "vmm/virt/hypervisor.h"
 
 enum check_state {

@@ -16,9 +16,9 @@
 #include "base/loop.h"
 #include "base/own.h"
 #include "vmm/devices.h"
-#include "host/kernel_file.h"
-#include "host/numa.h"
-#include "host/pci.h"
+#include "vmm/host/kernel_file.h"
+#include "vmm/host/numa.h"
+#include "vmm/host/pci.h"
 #include "vmm/world.h"
 
 struct look {

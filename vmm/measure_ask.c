@@ -16,7 +16,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/own.h"
-#include "host/kernel_file.h"
+#include "vmm/host/kernel_file.h"
 #include "vmm/machine.h"
 #include "vmm/measure.h"
 #include "vmm/world.h"

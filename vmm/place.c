@@ -12,7 +12,7 @@
 #include "base/own.h"
 #include "vmm/devices.h"
 #include "vmm/engine.h"
-#include "host/pci.h"
+#include "vmm/host/pci.h"
 
 enum { GIB_MIB = 1024 };
 

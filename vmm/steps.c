@@ -26,7 +26,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/own.h"
-#include "host/kernel_file.h"
+#include "vmm/host/kernel_file.h"
 #include "vmm/billing.h"
 #include "vmm/engine.h"
 #include "vmm/guest_files.h"

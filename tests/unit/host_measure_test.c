@@ -12,7 +12,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/own.h"
-#include "host/host_measure.h"
+#include "vmm/host/host_measure.h"
 
 static char root[64];
 

@@ -11,8 +11,8 @@
 
 #include "base/own.h"
 #include "tests/unit/tree.h"
-#include "host/kernel_file.h"
-#include "host/numa.h"
+#include "vmm/host/kernel_file.h"
+#include "vmm/host/numa.h"
 
 #define NODES "/sys/devices/system/node"
 

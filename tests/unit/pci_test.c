@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/host_tree.h"
-#include "host/pci.h"
+#include "vmm/host/pci.h"
 
 static struct device_row *scan(size_t *n)
 {

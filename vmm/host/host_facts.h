@@ -4,14 +4,14 @@
  * Facts without judgement (that is host_check.h). Every one can be unknown: a container hides files, an older kernel does not have
  * them, and a user who is not root may not read them.
  */
-#ifndef TEEPOD_HOST_HOST_FACTS_H
-#define TEEPOD_HOST_HOST_FACTS_H
+#ifndef TEEPOD_VMM_HOST_HOST_FACTS_H
+#define TEEPOD_VMM_HOST_HOST_FACTS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
-#include "host/numa.h"
+#include "vmm/host/numa.h"
 
 /* Where libvirt (NEWS 11.6) and Intel's qgsd look for each other when nothing else is said. */
 #define QGS_SOCKET_DEFAULT "/var/run/tdx-qgs/qgs.socket"

@@ -5,8 +5,8 @@
  * Source: Documentation/ABI/testing/sysfs-bus-pci and driver-api/vfio.rst of the Linux kernel; classes are those of the PCI Code and
  * ID Assignment specification. Blocking, but only on kernel files: for jobs.
  */
-#ifndef TEEPOD_HOST_PCI_H
-#define TEEPOD_HOST_PCI_H
+#ifndef TEEPOD_VMM_HOST_PCI_H
+#define TEEPOD_VMM_HOST_PCI_H
 
 #include <stdbool.h>
 #include <stddef.h>

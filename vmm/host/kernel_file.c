@@ -10,7 +10,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/own.h"
-#include "host/kernel_file.h"
+#include "vmm/host/kernel_file.h"
 
 enum { TEXT_MAX = 4 << 20, RANGE_MAX = 65535 };
 

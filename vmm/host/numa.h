@@ -5,8 +5,8 @@
  * Source: Documentation/ABI/stable/sysfs-devices-node and admin-guide/mm/hugetlbpage.rst of the Linux kernel. libnuma tells the
  * same, but only of the machine it runs on.
  */
-#ifndef TEEPOD_HOST_NUMA_H
-#define TEEPOD_HOST_NUMA_H
+#ifndef TEEPOD_VMM_HOST_NUMA_H
+#define TEEPOD_VMM_HOST_NUMA_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -12,8 +12,8 @@
 
 #include "base/buf.h"
 #include "base/own.h"
-#include "host/kernel_file.h"
-#include "host/numa.h"
+#include "vmm/host/kernel_file.h"
+#include "vmm/host/numa.h"
 
 #define NODES "/sys/devices/system/node"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * host_measure.h - how much machine there is: processors, memory, disk.
  */
-#ifndef TEEPOD_HOST_HOST_MEASURE_H
-#define TEEPOD_HOST_HOST_MEASURE_H
+#ifndef TEEPOD_VMM_HOST_HOST_MEASURE_H
+#define TEEPOD_VMM_HOST_HOST_MEASURE_H
 
 #include <stdint.h>
 

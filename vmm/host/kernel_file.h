@@ -4,8 +4,8 @@
  * @root is put before the path: "" for the machine itself, a folder for trees made up by tests. All of it is blocking, but only
  * on kernel files. "Not there" and "not readable" are both no answer: who asks goes on with what is left.
  */
-#ifndef TEEPOD_HOST_KERNEL_FILE_H
-#define TEEPOD_HOST_KERNEL_FILE_H
+#ifndef TEEPOD_VMM_HOST_KERNEL_FILE_H
+#define TEEPOD_VMM_HOST_KERNEL_FILE_H
 
 #include <stdbool.h>
 #include <stdint.h>

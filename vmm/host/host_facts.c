@@ -27,8 +27,8 @@
 
 #include "base/buf.h"
 #include "base/own.h"
-#include "host/host_facts.h"
-#include "host/kernel_file.h"
+#include "vmm/host/host_facts.h"
+#include "vmm/host/kernel_file.h"
 
 enum { MSR_KEYID_PARTITIONING = 0x87, CAP_SYS_RESOURCE_BIT = 24 };
 

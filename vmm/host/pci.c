@@ -15,8 +15,8 @@
 
 #include "base/buf.h"
 #include "base/own.h"
-#include "host/kernel_file.h"
-#include "host/pci.h"
+#include "vmm/host/kernel_file.h"
+#include "vmm/host/pci.h"
 
 #define DEVICES "/sys/bus/pci/devices"
 #define GROUPS  "/sys/kernel/iommu_groups"

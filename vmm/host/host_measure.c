@@ -17,8 +17,8 @@
 
 #include "base/buf.h"
 #include "base/own.h"
-#include "host/host_measure.h"
-#include "host/kernel_file.h"
+#include "vmm/host/host_measure.h"
+#include "vmm/host/kernel_file.h"
 
 enum { CPUS_MAX = 8192, MIB = 1 << 20 };
 
