@@ -5,7 +5,7 @@
 #define TEEPOD_DAEMON_HOST_TABLE_H
 
 #include "base/buf.h"
-#include "vmm/host_check.h"
+#include "vmm/host/host_check.h"
 
 enum { HOST_TABLE_MIN = 60, HOST_TABLE_WIDTH = 80, HOST_TABLE_MAX = 120 };
 

@@ -18,7 +18,7 @@
 #include "db/rows.h"
 #include "images/images.h"
 #include "vmm/virt/domain_spec.h"
-#include "vmm/host_check.h"
+#include "vmm/host/host_check.h"
 
 struct vmm;
 

@@ -16,7 +16,7 @@
 
 #include "base/own.h"
 #include "tests/unit/tree.h"
-#include "vmm/host_check.h"
+#include "vmm/host/host_check.h"
 
 #define QGS_PATH "/run/qgs.socket"
 #define FIRMWARE "/usr/share/ovmf/OVMF.inteltdx.ms.fd"

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "vmm/host_check.h"
+#include "vmm/host/host_check.h"
 
 const char *const check_state_word[CHECK_STATES] = {
 	[CHECK_OK] = "ok", [CHECK_WARN] = "warn", [CHECK_UNKNOWN] = "unknown", [CHECK_MISSING] = "missing"

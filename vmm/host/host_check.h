@@ -3,8 +3,8 @@
  *
  * Names of rows are stable: clients and docs/tdx-host.md use them. Order, values and advice may change.
  */
-#ifndef TEEPOD_VMM_HOST_CHECK_H
-#define TEEPOD_VMM_HOST_CHECK_H
+#ifndef TEEPOD_VMM_HOST_HOST_CHECK_H
+#define TEEPOD_VMM_HOST_HOST_CHECK_H
 
 #include <stdbool.h>
 #include <stddef.h>
