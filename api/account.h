@@ -5,7 +5,7 @@
 #define TEEPOD_API_ACCOUNT_H
 
 #include "api/shapes.h"
-#include "vmm/account.h"
+#include "vmm/account/account.h"
 
 const char *role_text(enum role r);
 

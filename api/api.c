@@ -16,7 +16,7 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/utf8.h"
-#include "vmm/account.h"
+#include "vmm/account/account.h"
 
 const struct route *const api_routes[] = {
 	account_routes,

@@ -5,7 +5,7 @@
 #define TEEPOD_API_ASKS_ACCOUNT_H
 
 #include "base/json.h"
-#include "vmm/account.h"
+#include "vmm/account/account.h"
 
 extern const struct field_table workspace_table, workspace_change_table, token_table, credit_table;
 

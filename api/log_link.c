@@ -14,7 +14,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/id.h"
-#include "vmm/account.h"
+#include "vmm/account/account.h"
 
 /* The maker in the token: one digit for its kind, 16 for the number of its key or user. */
 enum {

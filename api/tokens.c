@@ -2,7 +2,7 @@
  * tokens.c - /tokens: API keys, made and revoked by those who may.
  *
  * An admin may do so everywhere; everyone else in the own workspace, up to the own role, and sees no others. What a token
- * makes has no more than that token, and ends with it (vmm/keys.c). The text of
+ * makes has no more than that token, and ends with it (vmm/account/keys.c). The text of
  * a token is in the one answer that makes it: a repeated Idempotency-Key is told everything but that.
  */
 #include <inttypes.h>

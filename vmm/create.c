@@ -14,7 +14,7 @@
 #include "base/json.h"
 #include "base/own.h"
 #include "vmm/compose/compose_merge.h"
-#include "vmm/billing.h"
+#include "vmm/account/billing.h"
 #include "vmm/quota.h"
 #include "vmm/world.h"
 

@@ -7,8 +7,8 @@
 #include "vmm/quota.h"
 
 #include "base/own.h"
-#include "vmm/account.h"
-#include "vmm/billing.h"
+#include "vmm/account/account.h"
+#include "vmm/account/billing.h"
 #include "vmm/world.h"
 
 void quota_needs(const struct cvm_row *c, int64_t ret[QUOTAS])

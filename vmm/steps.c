@@ -27,7 +27,7 @@
 #include "base/file.h"
 #include "base/own.h"
 #include "vmm/host/kernel_file.h"
-#include "vmm/billing.h"
+#include "vmm/account/billing.h"
 #include "vmm/engine.h"
 #include "vmm/guest_files.h"
 #include "vmm/machine.h"

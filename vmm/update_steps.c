@@ -18,7 +18,7 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/own.h"
-#include "vmm/billing.h"
+#include "vmm/account/billing.h"
 #include "vmm/steps.h"
 
 /* ------------------------------------------------------------------ what is skipped */

@@ -18,7 +18,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/own.h"
-#include "vmm/billing.h"
+#include "vmm/account/billing.h"
 #include "vmm/devices.h"
 #include "vmm/world.h"
 

@@ -15,8 +15,8 @@
 #include "base/own.h"
 #include "db/sql.h"
 #include "db/turn.h"
-#include "vmm/account.h"
-#include "vmm/billing.h"
+#include "vmm/account/account.h"
+#include "vmm/account/billing.h"
 #include "vmm/quota.h"
 #include "vmm/world.h"
 

@@ -3,8 +3,8 @@
  *
  * As in vmm.h: loop thread only, [turn] functions belong into the apply function of a mutation.
  */
-#ifndef TEEPOD_VMM_ACCOUNT_H
-#define TEEPOD_VMM_ACCOUNT_H
+#ifndef TEEPOD_VMM_ACCOUNT_ACCOUNT_H
+#define TEEPOD_VMM_ACCOUNT_ACCOUNT_H
 
 #include "db/ledger.h"
 #include "vmm/vmm.h"

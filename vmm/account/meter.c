@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * meter.c - rates, charges and metered time.
  */
-#include "vmm/meter.h"
+#include "vmm/account/meter.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "vmm/account.h"
+#include "vmm/account/account.h"
 #include "vmm/world.h"
 
 static int no_workspace(const char *slug, struct err *e)

@@ -5,7 +5,7 @@
  * when its guests ended: what ran is charged as running until the last checkpoint, at most a minute before the end, and for its disk from
  * there on.
  */
-#include "vmm/billing.h"
+#include "vmm/account/billing.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/own.h"
-#include "vmm/account.h"
+#include "vmm/account/account.h"
 #include "vmm/world.h"
 
 enum { CHECK_MS = 60 * 1000 };

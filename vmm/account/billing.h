@@ -9,10 +9,10 @@
  * A crash can neither lose nor double an interval: its end, the ledger row and the next one's beginning are one transaction, and
  * the clock that measured it is written with them.
  */
-#ifndef TEEPOD_VMM_BILLING_H
-#define TEEPOD_VMM_BILLING_H
+#ifndef TEEPOD_VMM_ACCOUNT_BILLING_H
+#define TEEPOD_VMM_ACCOUNT_BILLING_H
 
-#include "vmm/meter.h"
+#include "vmm/account/meter.h"
 #include "vmm/vmm.h"
 
 /* [turn] At start: intervals that were open are closed where they have to be, and all CVMs have a meter, or none has. */

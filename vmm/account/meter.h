@@ -8,8 +8,8 @@
  * which counts through suspend and knows no steps of the wall clock, also across restarts of the daemon. The wall clock is looked
  * at once per boot of the host, and then only if it is ahead.
  */
-#ifndef TEEPOD_VMM_METER_H
-#define TEEPOD_VMM_METER_H
+#ifndef TEEPOD_VMM_ACCOUNT_METER_H
+#define TEEPOD_VMM_ACCOUNT_METER_H
 
 #include <stdbool.h>
 #include <stdint.h>
