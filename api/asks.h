@@ -7,7 +7,7 @@
 #define TEEPOD_API_ASKS_H
 
 #include "base/json.h"
-#include "vmm/networks.h"
+#include "vmm/admit/networks.h"
 #include "vmm/vmm.h"
 
 /* How much a request may name, whatever the node has. */

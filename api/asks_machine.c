@@ -11,7 +11,7 @@
 #include <openssl/evp.h>
 
 #include "base/own.h"
-#include "vmm/networks.h"
+#include "vmm/admit/networks.h"
 
 enum { OPT = FIELD_NULLABLE, MR_BASE64 = TDX_MR_LEN / 3 * 4 };
 

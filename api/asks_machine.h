@@ -5,7 +5,7 @@
 #define TEEPOD_API_ASKS_MACHINE_H
 
 #include "base/json.h"
-#include "vmm/networks.h"
+#include "vmm/admit/networks.h"
 #include "vmm/vmm.h"
 
 /* One entry of "networks", and "tdx"; part of what asks.h lists. */
@@ -14,7 +14,7 @@ extern const struct field_table network_table, tdx_table;
 /* "tee", in the order of enum tee_setting. */
 extern const char *const tee_words[];
 
-/* ["networks"] as text of vmm/networks.h, "" when absent. Checked by the table already. */
+/* ["networks"] as text of vmm/admit/networks.h, "" when absent. Checked by the table already. */
 int read_networks(const json_t *list, char out[NETWORKS_TEXT], struct err *e);
 
 /* Registers of a TD as asked for; absent ones keep their defaults. @j NULL: none. */

@@ -9,7 +9,7 @@
 #include "api/envelope.h"
 #include "api/shapes.h"
 #include "base/clock.h"
-#include "vmm/placement.h"
+#include "vmm/admit/placement.h"
 
 /* Flat where the other v25 shapes have an object: clients insist on teepod_name here. */
 static json_t *basic_v25(struct shaper *s, const struct cvm_row *c)

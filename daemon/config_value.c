@@ -14,7 +14,7 @@
 #include "base/id.h"
 #include "base/own.h"
 #include "daemon/config_key.h"
-#include "vmm/networks.h"
+#include "vmm/admit/networks.h"
 
 /* ------------------------------------------------------------------ texts */
 

@@ -11,7 +11,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/own.h"
-#include "vmm/quota.h"
+#include "vmm/admit/quota.h"
 #include "vmm/world.h"
 
 const char *const change_word[CHANGES] = {

@@ -15,7 +15,7 @@
 #include "base/own.h"
 #include "vmm/compose/compose_merge.h"
 #include "vmm/account/billing.h"
-#include "vmm/quota.h"
+#include "vmm/admit/quota.h"
 #include "vmm/world.h"
 
 static int resolve(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct admission *a,

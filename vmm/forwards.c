@@ -13,7 +13,7 @@
 #include "base/lanes.h"
 #include "base/log.h"
 #include "base/own.h"
-#include "vmm/networks.h"
+#include "vmm/admit/networks.h"
 #include "vmm/world.h"
 
 int forwards_add(struct hypervisor *hv, const struct cvm_row *c, const struct port_row *ports, size_t n,

@@ -9,7 +9,7 @@
 #include "base/json.h"
 #include "base/own.h"
 #include "vmm/machine.h"
-#include "vmm/networks.h"
+#include "vmm/admit/networks.h"
 
 /* ------------------------------------------------------------------ files */
 

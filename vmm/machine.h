@@ -11,10 +11,10 @@
 #include "vmm/guest_files.h"
 #include "vmm/virt/hypervisor.h"
 #include "vmm/tdx/mr_config.h"
-#include "vmm/placement.h"
+#include "vmm/admit/placement.h"
 #include "vmm/tdx/tdx_variant.h"
 #include "vmm/vmm.h"
-#include "vmm/volumes.h"
+#include "vmm/admit/volumes.h"
 
 struct machine_in {
 	const struct vmm_settings *set;

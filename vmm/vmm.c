@@ -19,7 +19,7 @@
 #include "base/loop.h"
 #include "base/own.h"
 #include "vmm/account/billing.h"
-#include "vmm/devices.h"
+#include "vmm/admit/devices.h"
 #include "vmm/world.h"
 
 /* Between two portions of old rows to forget: usually, after a full portion, after a failure. */

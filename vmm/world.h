@@ -26,7 +26,7 @@
 #include "db/ledger.h"
 #include "db/turn.h"
 #include "vmm/virt/hypervisor.h"
-#include "vmm/placement.h"
+#include "vmm/admit/placement.h"
 #include "vmm/update.h"
 #include "vmm/vmm.h"
 

@@ -17,7 +17,7 @@
 #include "db/turn.h"
 #include "vmm/account/account.h"
 #include "vmm/account/billing.h"
-#include "vmm/quota.h"
+#include "vmm/admit/quota.h"
 #include "vmm/world.h"
 
 enum { HOUR = METER_HOUR_MS };

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "base/own.h"
-#include "vmm/devices.h"
+#include "vmm/admit/devices.h"
 
 enum { GPUS = 4, SWITCHES = 2, ALL = GPUS + SWITCHES, OURS = 1, THEIRS = 2 };
 

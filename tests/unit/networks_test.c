@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "base/own.h"
-#include "vmm/networks.h"
+#include "vmm/admit/networks.h"
 
 static void good_texts_come_back_as_they_were(void **st)
 {

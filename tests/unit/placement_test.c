@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/own.h"
-#include "vmm/placement.h"
+#include "vmm/admit/placement.h"
 
 enum { NODES = 6 };
 

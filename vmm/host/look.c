@@ -15,7 +15,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/own.h"
-#include "vmm/devices.h"
+#include "vmm/admit/devices.h"
 #include "vmm/host/kernel_file.h"
 #include "vmm/host/numa.h"
 #include "vmm/host/pci.h"

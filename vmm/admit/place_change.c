@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/own.h"
-#include "vmm/devices.h"
+#include "vmm/admit/devices.h"
 #include "vmm/world.h"
 
 /* The first in the array are taken first: a CVM that asks for any GPU of a product keeps the one it has. Both halves stay by address. */

@@ -4,7 +4,7 @@
  * Shares are limits, not reservations: they may add up to more than the node has, and capacity.c still has the last word. A
  * quota is asked first, because a refusal by it tells a tenant about itself and nothing about others.
  */
-#include "vmm/quota.h"
+#include "vmm/admit/quota.h"
 
 #include "base/own.h"
 #include "vmm/account/account.h"

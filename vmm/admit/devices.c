@@ -12,7 +12,7 @@
 
 #include "base/buf.h"
 #include "base/own.h"
-#include "vmm/devices.h"
+#include "vmm/admit/devices.h"
 #include "vmm/host/pci.h"
 
 const char *const gpu_attach_word[GPU_ATTACHES] = {

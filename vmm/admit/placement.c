@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/placement.h"
+#include "vmm/admit/placement.h"
 
 enum { GIB_MIB = 1024, KIB_OF_MIB = 1024 };
 

@@ -4,8 +4,8 @@
  * The text is what a row holds and what the configuration's default is. Resolved at admission and kept: the number of
  * interfaces is measured.
  */
-#ifndef TEEPOD_VMM_NETWORKS_H
-#define TEEPOD_VMM_NETWORKS_H
+#ifndef TEEPOD_VMM_ADMIT_NETWORKS_H
+#define TEEPOD_VMM_ADMIT_NETWORKS_H
 
 #include <stddef.h>
 

@@ -5,8 +5,8 @@
  * CVM itself always. The sums are columns of its row, kept by triggers in the transaction of the change (db/schema.c), so that a check
  * reads one row; db_check() holds them against the rows.
  */
-#ifndef TEEPOD_VMM_QUOTA_H
-#define TEEPOD_VMM_QUOTA_H
+#ifndef TEEPOD_VMM_ADMIT_QUOTA_H
+#define TEEPOD_VMM_ADMIT_QUOTA_H
 
 #include "vmm/vmm.h"
 

@@ -5,8 +5,8 @@
  * the files. They are named by the manifest, so by a tenant: a name is one path component, and nothing but a regular file
  * directly in the folder is ever opened.
  */
-#ifndef TEEPOD_VMM_VOLUMES_H
-#define TEEPOD_VMM_VOLUMES_H
+#ifndef TEEPOD_VMM_ADMIT_VOLUMES_H
+#define TEEPOD_VMM_ADMIT_VOLUMES_H
 
 #include <jansson.h>
 

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "base/own.h"
-#include "vmm/networks.h"
-#include "vmm/volumes.h"
+#include "vmm/admit/networks.h"
+#include "vmm/admit/volumes.h"
 #include "vmm/world.h"
 
 /* ------------------------------------------------------------------ confidential or not */

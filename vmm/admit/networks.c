@@ -8,7 +8,7 @@
 
 #include "base/buf.h"
 #include "base/own.h"
-#include "vmm/networks.h"
+#include "vmm/admit/networks.h"
 
 static const char bridge_prefix[] = "bridge:";
 

@@ -9,7 +9,7 @@
 
 #include "base/buf.h"
 #include "base/own.h"
-#include "vmm/volumes.h"
+#include "vmm/admit/volumes.h"
 
 enum { VERITY_ROOT_HEX = 64 };
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * devices.h - which GPUs may be asked for, and which of them a request gets. Pure.
  */
-#ifndef TEEPOD_VMM_DEVICES_H
-#define TEEPOD_VMM_DEVICES_H
+#ifndef TEEPOD_VMM_ADMIT_DEVICES_H
+#define TEEPOD_VMM_ADMIT_DEVICES_H
 
 #include "vmm/vmm.h"
 

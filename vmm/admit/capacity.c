@@ -14,7 +14,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/own.h"
-#include "vmm/quota.h"
+#include "vmm/admit/quota.h"
 #include "vmm/world.h"
 
 struct need {

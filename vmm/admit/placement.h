@@ -12,8 +12,8 @@
  *              equal share of pages of the host's default size.
  *   pin_numa   the vCPUs run on the CPUs of these nodes only.
  */
-#ifndef TEEPOD_VMM_PLACEMENT_H
-#define TEEPOD_VMM_PLACEMENT_H
+#ifndef TEEPOD_VMM_ADMIT_PLACEMENT_H
+#define TEEPOD_VMM_ADMIT_PLACEMENT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/own.h"
-#include "vmm/devices.h"
+#include "vmm/admit/devices.h"
 #include "vmm/engine.h"
 #include "vmm/host/pci.h"
 
