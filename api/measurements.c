@@ -14,7 +14,7 @@
 #include "api/tables.h"
 #include "base/buf.h"
 #include "base/own.h"
-#include "vmm/measure.h"
+#include "vmm/guest/measure.h"
 
 /* ------------------------------------------------------------------ shapes */
 

@@ -29,9 +29,9 @@
 #include "vmm/host/kernel_file.h"
 #include "vmm/account/billing.h"
 #include "vmm/engine.h"
-#include "vmm/guest_files.h"
-#include "vmm/machine.h"
-#include "vmm/share_disk.h"
+#include "vmm/guest/guest_files.h"
+#include "vmm/guest/machine.h"
+#include "vmm/guest/share_disk.h"
 #include "vmm/steps.h"
 
 /* ------------------------------------------------------------------ jobs */

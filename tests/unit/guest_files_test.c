@@ -21,7 +21,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/own.h"
-#include "vmm/guest_files.h"
+#include "vmm/guest/guest_files.h"
 
 struct room {
 	char top[64];

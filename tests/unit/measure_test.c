@@ -19,8 +19,8 @@
 #include "base/json.h"
 #include "base/own.h"
 #include "vmm/compose/compose.h"
-#include "vmm/machine.h"
-#include "vmm/measure.h"
+#include "vmm/guest/machine.h"
+#include "vmm/guest/measure.h"
 #include "vmm/world.h"
 
 #define UUID     "c0ffee00-0000-4000-8000-000000000001"

@@ -17,8 +17,8 @@
 #include "base/loop.h"
 #include "base/own.h"
 #include "vmm/host/kernel_file.h"
-#include "vmm/machine.h"
-#include "vmm/measure.h"
+#include "vmm/guest/machine.h"
+#include "vmm/guest/measure.h"
 #include "vmm/world.h"
 
 enum { KEPT_MAX = 32, WORK_MS = 600 * 1000 };

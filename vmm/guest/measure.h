@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * measure.h - what a verifier will see of a CVM, known before it starts.
  */
-#ifndef TEEPOD_VMM_MEASURE_H
-#define TEEPOD_VMM_MEASURE_H
+#ifndef TEEPOD_VMM_GUEST_MEASURE_H
+#define TEEPOD_VMM_GUEST_MEASURE_H
 
 #include "vmm/virt/domain_spec.h"
 #include "vmm/tdx/file_measures.h"

@@ -16,7 +16,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/own.h"
-#include "vmm/guest_files.h"
+#include "vmm/guest/guest_files.h"
 
 /* QEMU may run as another user; guest_files_open_to() closes the folders above to everyone else. */
 enum { SHARED_MODE = 0644 };

@@ -14,7 +14,7 @@
 #include "base/buf.h"
 #include "base/own.h"
 #include "vmm/child.h"
-#include "vmm/share_disk.h"
+#include "vmm/guest/share_disk.h"
 
 #define LABEL "DSTACKSHR"
 

@@ -8,7 +8,7 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/own.h"
-#include "vmm/machine.h"
+#include "vmm/guest/machine.h"
 #include "vmm/admit/networks.h"
 
 /* ------------------------------------------------------------------ files */

@@ -4,11 +4,11 @@
  * One function answers for all who ask: the step that defines the domain, the one that writes .sys-config.json, measurements,
  * and --print-domain-xml. So what the guest and a verifier are told is what runs.
  */
-#ifndef TEEPOD_VMM_MACHINE_H
-#define TEEPOD_VMM_MACHINE_H
+#ifndef TEEPOD_VMM_GUEST_MACHINE_H
+#define TEEPOD_VMM_GUEST_MACHINE_H
 
 #include "vmm/virt/domain_spec.h"
-#include "vmm/guest_files.h"
+#include "vmm/guest/guest_files.h"
 #include "vmm/virt/hypervisor.h"
 #include "vmm/tdx/mr_config.h"
 #include "vmm/admit/placement.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * guest_files.h - the files of the folder shared with the guest, as dstack's guests read them.
  */
-#ifndef TEEPOD_VMM_GUEST_FILES_H
-#define TEEPOD_VMM_GUEST_FILES_H
+#ifndef TEEPOD_VMM_GUEST_GUEST_FILES_H
+#define TEEPOD_VMM_GUEST_GUEST_FILES_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -9,7 +9,7 @@
 #include "base/buf.h"
 #include "base/own.h"
 #include "vmm/compose/compose.h"
-#include "vmm/machine.h"
+#include "vmm/guest/machine.h"
 #include "vmm/world.h"
 
 struct found {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * share_disk.h - the guest's files as a FAT disk, for guests and hosts without 9p.
  */
-#ifndef TEEPOD_VMM_SHARE_DISK_H
-#define TEEPOD_VMM_SHARE_DISK_H
+#ifndef TEEPOD_VMM_GUEST_SHARE_DISK_H
+#define TEEPOD_VMM_GUEST_SHARE_DISK_H
 
 #include "base/err.h"
 

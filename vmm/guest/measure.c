@@ -5,14 +5,14 @@
  * TD HOB and firmware variables: a verifier recomputes them from vm_config, or trusts the firmware's lite variant not to need them.
  * RTMR3 is extended by the running guest. Both say so.
  */
-#include "vmm/measure.h"
+#include "vmm/guest/measure.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
 #include "base/own.h"
-#include "vmm/machine.h"
+#include "vmm/guest/machine.h"
 
 static void no_registers(struct measurements *m)
 {
