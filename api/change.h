@@ -17,7 +17,7 @@
 #define TEEPOD_API_CHANGE_H
 
 #include "api/api.h"
-#include "vmm/mutation.h"
+#include "vmm/op/mutation.h"
 
 struct change;
 

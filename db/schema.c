@@ -401,7 +401,7 @@ static const char *const migrations[] = {
 	"CREATE TRIGGER ledger_added AFTER INSERT ON ledger BEGIN"
 	" UPDATE workspaces SET balance = balance + NEW.amount, entries = entries + 1 WHERE id = NEW.workspace; END;",
 
-	/* 7: steps of operations by name, with the version of the table of steps (vmm/engine.h). Until now a row had the index of a step; the
+	/* 7: steps of operations by name, with the version of the table of steps (vmm/op/engine.h). Until now a row had the index of a step; the
 	 * names are those of version 1 of each table. */
 	"ALTER TABLE operations RENAME COLUMN step TO step_index;"
 	"ALTER TABLE operations ADD COLUMN step TEXT NOT NULL DEFAULT '';"

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "base/own.h"
-#include "vmm/engine.h"
+#include "vmm/op/engine.h"
 
 static int check_image(struct db *db, const char *dir, const struct image_row *row, struct buf *out)
 {

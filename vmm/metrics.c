@@ -3,7 +3,7 @@
  */
 #include "base/buf.h"
 #include "base/own.h"
-#include "vmm/engine.h"
+#include "vmm/op/engine.h"
 
 static void head(struct buf *out, const char *name, const char *type, const char *help)
 {

@@ -25,7 +25,7 @@
 #include "base/loop.h"
 #include "base/own.h"
 #include "vmm/account/billing.h"
-#include "vmm/engine.h"
+#include "vmm/op/engine.h"
 
 enum { LOOK_MS = 30000, CAUSE_MS = 5000, OBEYS_MS = 10 * 60 * 1000 };
 

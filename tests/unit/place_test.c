@@ -12,7 +12,7 @@
 
 #include "db/sql.h"
 #include "tests/unit/host_tree.h"
-#include "vmm/engine.h"
+#include "vmm/op/engine.h"
 
 struct node {
 	char dir[32];

@@ -21,9 +21,9 @@
 #include "base/own.h"
 #include "db/sql.h"
 #include "db/turn.h"
-#include "vmm/engine.h"
-#include "vmm/mutation.h"
-#include "vmm/steps.h"
+#include "vmm/op/engine.h"
+#include "vmm/op/mutation.h"
+#include "vmm/op/steps.h"
 #include "vmm/world.h"
 
 struct node {

@@ -11,7 +11,7 @@
 
 #include "base/own.h"
 #include "vmm/admit/devices.h"
-#include "vmm/engine.h"
+#include "vmm/op/engine.h"
 #include "vmm/host/pci.h"
 
 enum { GIB_MIB = 1024 };

@@ -26,8 +26,8 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/own.h"
-#include "vmm/child.h"
-#include "vmm/engine.h"
+#include "vmm/op/child.h"
+#include "vmm/op/engine.h"
 
 /* The start of a qcow2 file (QEMU docs/interop/qcow2.txt), big-endian. */
 struct qcow2 {

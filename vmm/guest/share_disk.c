@@ -13,7 +13,7 @@
 
 #include "base/buf.h"
 #include "base/own.h"
-#include "vmm/child.h"
+#include "vmm/op/child.h"
 #include "vmm/guest/share_disk.h"
 
 #define LABEL "DSTACKSHR"

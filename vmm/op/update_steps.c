@@ -19,7 +19,7 @@
 #include "base/json.h"
 #include "base/own.h"
 #include "vmm/account/billing.h"
-#include "vmm/steps.h"
+#include "vmm/op/steps.h"
 
 /* ------------------------------------------------------------------ what is skipped */
 

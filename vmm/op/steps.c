@@ -28,11 +28,11 @@
 #include "base/own.h"
 #include "vmm/host/kernel_file.h"
 #include "vmm/account/billing.h"
-#include "vmm/engine.h"
+#include "vmm/op/engine.h"
 #include "vmm/guest/guest_files.h"
 #include "vmm/guest/machine.h"
 #include "vmm/guest/share_disk.h"
-#include "vmm/steps.h"
+#include "vmm/op/steps.h"
 
 /* ------------------------------------------------------------------ jobs */
 

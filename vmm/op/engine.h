@@ -17,8 +17,8 @@
  * Each job says what it waits for (enum waits_for) and for how long. From that follow its lane, whether it needs the hypervisor, and
  * what a stop or a delete may do while it runs: see the table at the top of engine.c.
  */
-#ifndef TEEPOD_VMM_ENGINE_H
-#define TEEPOD_VMM_ENGINE_H
+#ifndef TEEPOD_VMM_OP_ENGINE_H
+#define TEEPOD_VMM_OP_ENGINE_H
 
 #include "base/lanes.h"
 #include "base/log.h"

@@ -19,7 +19,7 @@
 
 #include "base/lanes.h"
 #include "base/own.h"
-#include "vmm/child.h"
+#include "vmm/op/child.h"
 
 extern char **environ;
 

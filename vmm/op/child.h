@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * child.h - another program, run to its end.
  */
-#ifndef TEEPOD_VMM_CHILD_H
-#define TEEPOD_VMM_CHILD_H
+#ifndef TEEPOD_VMM_OP_CHILD_H
+#define TEEPOD_VMM_OP_CHILD_H
 
 #include "base/err.h"
 

@@ -7,7 +7,7 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/own.h"
-#include "vmm/mutation.h"
+#include "vmm/op/mutation.h"
 #include "vmm/world.h"
 
 struct pending {

@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "base/loop.h"
 #include "base/own.h"
-#include "vmm/engine.h"
+#include "vmm/op/engine.h"
 
 static void reread(void *arg)
 {

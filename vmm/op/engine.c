@@ -30,7 +30,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/own.h"
-#include "vmm/engine.h"
+#include "vmm/op/engine.h"
 
 enum { TRIES = 5, GRACE_MS = 3000 };
 

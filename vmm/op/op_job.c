@@ -20,7 +20,7 @@
 #include "base/file.h"
 #include "base/loop.h"
 #include "base/own.h"
-#include "vmm/steps.h"
+#include "vmm/op/steps.h"
 
 enum { KILL_AGAIN_MS = 3000, KILLS_MAX = 3 };
 

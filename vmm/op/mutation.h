@@ -5,8 +5,8 @@
  * Only answers that are final are kept: a failure is rolled back together with its key, so a transient failure never poisons it.
  * Kept answers survive restarts: they are written by the same transaction as the effect.
  */
-#ifndef TEEPOD_VMM_MUTATION_H
-#define TEEPOD_VMM_MUTATION_H
+#ifndef TEEPOD_VMM_OP_MUTATION_H
+#define TEEPOD_VMM_OP_MUTATION_H
 
 #include "vmm/vmm.h"
 

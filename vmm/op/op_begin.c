@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "base/loop.h"
 #include "base/own.h"
-#include "vmm/engine.h"
+#include "vmm/op/engine.h"
 
 static void fill_row(const struct cvm_row *c, enum op_kind kind, const char *params,
 		     const struct request_ref *ref, struct op_row *row)
