@@ -7,8 +7,8 @@
 #define TEEPOD_API_ASKS_UPDATE_H
 
 #include "base/json.h"
-#include "vmm/replicate.h"
-#include "vmm/update.h"
+#include "vmm/cvm/replicate.h"
+#include "vmm/cvm/update.h"
 
 extern const struct field_table resources_table, update_table, legacy_update_table, envs_table,
 	os_image_table, visibility_table, compose_provision_table, compose_commit_table, rollback_table,

@@ -16,7 +16,7 @@
 #include "api/tables.h"
 #include "base/buf.h"
 #include "base/own.h"
-#include "vmm/update_provision.h"
+#include "vmm/cvm/update_provision.h"
 
 enum answer_form { ANSWER_PROGRESS, ANSWER_ENVS, ANSWER_DETAIL };
 

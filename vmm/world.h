@@ -27,7 +27,7 @@
 #include "db/turn.h"
 #include "vmm/virt/hypervisor.h"
 #include "vmm/admit/placement.h"
-#include "vmm/update.h"
+#include "vmm/cvm/update.h"
 #include "vmm/vmm.h"
 
 /* A host port to be tried; @address: index into the settings' port_addresses. */

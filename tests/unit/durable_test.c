@@ -28,8 +28,8 @@
 #include "tests/vfs/disk.h"
 #include "vmm/op/engine.h"
 #include "vmm/op/mutation.h"
-#include "vmm/replicate.h"
-#include "vmm/update.h"
+#include "vmm/cvm/replicate.h"
+#include "vmm/cvm/update.h"
 #include "vmm/world.h"
 
 enum { COMMITS_MAX = 400, CHECKPOINT_PAGES = 24, DELETE_REMOVE = 2 };

@@ -3,8 +3,8 @@
  *
  * They share the table, and the 14 days, with what POST /cvms/provision remembers: equal hashes are equal manifests.
  */
-#ifndef TEEPOD_VMM_UPDATE_PROVISION_H
-#define TEEPOD_VMM_UPDATE_PROVISION_H
+#ifndef TEEPOD_VMM_CVM_UPDATE_PROVISION_H
+#define TEEPOD_VMM_CVM_UPDATE_PROVISION_H
 
 #include "vmm/vmm.h"
 

@@ -4,8 +4,8 @@
  * A replica is a new CVM with the source's app id, manifest, image, size, machine, settings and encrypted environment. Its UUID, disk,
  * CID and host ports are its own; nothing that the source wrote or holds in memory goes along. The source may be stopped.
  */
-#ifndef TEEPOD_VMM_REPLICATE_H
-#define TEEPOD_VMM_REPLICATE_H
+#ifndef TEEPOD_VMM_CVM_REPLICATE_H
+#define TEEPOD_VMM_CVM_REPLICATE_H
 
 #include "vmm/compose/compose_merge.h"
 #include "vmm/vmm.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * update_provision.c - see update_provision.h.
  */
-#include "vmm/update_provision.h"
+#include "vmm/cvm/update_provision.h"
 
 #include <ctype.h>
 #include <stdlib.h>

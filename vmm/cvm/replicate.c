@@ -5,7 +5,7 @@
  * the UUID enough, such a client would get a replica of whichever revision came first. So the revision has to be said by its
  * hash as soon as the app lives in two, however the source was named.
  */
-#include "vmm/replicate.h"
+#include "vmm/cvm/replicate.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,8 +3,8 @@
  *
  * Loop thread only, as vmm.h.
  */
-#ifndef TEEPOD_VMM_UPDATE_H
-#define TEEPOD_VMM_UPDATE_H
+#ifndef TEEPOD_VMM_CVM_UPDATE_H
+#define TEEPOD_VMM_CVM_UPDATE_H
 
 #include "vmm/vmm.h"
 
