@@ -388,7 +388,7 @@ struct maintenance_row {
 int maintenance_get(struct db *db, struct maintenance_row *ret, struct err *e);
 int maintenance_set(struct db *db, const struct maintenance_row *row, struct err *e);
 
-/* Whose database this is: vmm/owner.c. */
+/* Whose database this is: vmm/node/owner.c. */
 struct owner_row {
 	char marker[UUID_TEXT];   /* random id, also in the marker file */
 	int64_t inode;            /* of the marker file */

@@ -417,7 +417,7 @@ static const char *const migrations[] = {
 	" WHERE kind.value = operations.kind AND name.key = operations.step_index), '');"
 	"ALTER TABLE operations DROP COLUMN step_index;",
 
-	/* 8: whose database this is (vmm/owner.c) */
+	/* 8: whose database this is (vmm/node/owner.c) */
 	"CREATE TABLE owner ("
 	" id INTEGER PRIMARY KEY CHECK (id = 1), marker TEXT NOT NULL, inode INTEGER NOT NULL, machine TEXT NOT NULL,"
 	" host TEXT NOT NULL, dir TEXT NOT NULL) STRICT;"

@@ -12,7 +12,7 @@
 
 #include "base/buf.h"
 #include "base/lanes.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 enum { LOOK_MS = 5000, LATE_MAX = 4 };
 

@@ -23,7 +23,7 @@
 #include "base/lanes.h"
 #include "base/log.h"
 #include "base/own.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 struct store_job {
 	struct store_job *next;

@@ -20,7 +20,7 @@
 #include "base/own.h"
 #include "vmm/account/billing.h"
 #include "vmm/admit/devices.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 /* Between two portions of old rows to forget: usually, after a full portion, after a failure. */
 enum { KEEP_EVERY_MS = 60 * 1000, KEEP_MORE_MS = 50, KEEP_AGAIN_MS = 60 * 1000 };

@@ -18,7 +18,7 @@
 #include "vmm/account/account.h"
 #include "vmm/account/billing.h"
 #include "vmm/admit/quota.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 enum { HOUR = METER_HOUR_MS };
 

@@ -30,7 +30,7 @@
 #include "vmm/op/mutation.h"
 #include "vmm/cvm/replicate.h"
 #include "vmm/cvm/update.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 enum { COMMITS_MAX = 400, CHECKPOINT_PAGES = 24, DELETE_REMOVE = 2 };
 

@@ -21,7 +21,7 @@
 #include "vmm/compose/compose.h"
 #include "vmm/guest/machine.h"
 #include "vmm/guest/measure.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 #define UUID     "c0ffee00-0000-4000-8000-000000000001"
 #define MANIFEST "{\"manifest_version\":2,\"name\":\"a\",\"runner\":\"none\"}"

@@ -15,7 +15,7 @@
 #include "api/precondition.h"
 #include "base/own.h"
 #include "db/sql.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 /* ------------------------------------------------------------------ restarts */
 

@@ -24,7 +24,7 @@
 #include "vmm/op/engine.h"
 #include "vmm/op/mutation.h"
 #include "vmm/op/steps.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 struct node {
 	char dir[32], images[48];

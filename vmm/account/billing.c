@@ -16,7 +16,7 @@
 #include "base/loop.h"
 #include "base/own.h"
 #include "vmm/account/account.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 enum { CHECK_MS = 60 * 1000 };
 

@@ -18,7 +18,7 @@
 #include "base/clock.h"
 #include "base/own.h"
 #include "vmm/account/account.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 enum { USED_EVERY_MS = 60 * 1000, RATE_WINDOW_MS = 60 * 1000, SECRET_LEN = 24, PREFIX_LEN = 13 };
 

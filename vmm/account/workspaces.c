@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 #include "vmm/account/account.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 static int no_workspace(const char *slug, struct err *e)
 {

@@ -13,7 +13,7 @@
 #include "base/own.h"
 #include "vmm/compose/compose.h"
 #include "vmm/tdx/mr_config.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 static int bad_name(const char *name, struct err *e)
 {

@@ -7,7 +7,7 @@
 #include "base/own.h"
 #include "vmm/admit/networks.h"
 #include "vmm/admit/volumes.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 /* ------------------------------------------------------------------ confidential or not */
 

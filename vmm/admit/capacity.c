@@ -15,7 +15,7 @@
 #include "base/loop.h"
 #include "base/own.h"
 #include "vmm/admit/quota.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 struct need {
 	const char *resource;

@@ -10,7 +10,7 @@
 
 #include "base/own.h"
 #include "vmm/admit/devices.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 /* The first in the array are taken first: a CVM that asks for any GPU of a product keeps the one it has. Both halves stay by address. */
 static void own_first(struct device_row *rows, size_t n, int64_t cvm)

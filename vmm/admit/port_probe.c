@@ -26,7 +26,7 @@
 
 #include "base/lanes.h"
 #include "base/own.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 enum { PROBE_MS = 10 * 1000 };
 

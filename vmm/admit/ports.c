@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/own.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 static bool covers(const struct port_range *r, bool udp)
 {

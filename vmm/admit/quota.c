@@ -9,7 +9,7 @@
 #include "base/own.h"
 #include "vmm/account/account.h"
 #include "vmm/account/billing.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 void quota_needs(const struct cvm_row *c, int64_t ret[QUOTAS])
 {

@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "base/own.h"
 #include "vmm/admit/quota.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 const char *const change_word[CHANGES] = {
 	[CHANGE_VCPU] = "vcpu",         [CHANGE_MEMORY] = "memory",           [CHANGE_DISK] = "disk_size",

@@ -7,7 +7,7 @@
 #include "base/buf.h"
 #include "base/own.h"
 #include "vmm/admit/quota.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 static int nothing_to_change(const struct change_ask *ask, struct err *e)
 {

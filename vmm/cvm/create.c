@@ -16,7 +16,7 @@
 #include "vmm/compose/compose_merge.h"
 #include "vmm/account/billing.h"
 #include "vmm/admit/quota.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 static int resolve(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct admission *a,
 		   struct port_row ports[CVM_PORTS_MAX], struct err *e)

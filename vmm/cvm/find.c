@@ -13,7 +13,7 @@
 #include <strings.h>
 
 #include "base/own.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 static bool all_digits(const char *s)
 {

@@ -14,7 +14,7 @@
 #include "base/log.h"
 #include "base/own.h"
 #include "vmm/admit/networks.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 int forwards_add(struct hypervisor *hv, const struct cvm_row *c, const struct port_row *ports, size_t n,
 		 bool fresh, struct err *e)

@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/own.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 enum { DRAIN_TIMEOUT_S = 60 };
 

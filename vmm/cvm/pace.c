@@ -11,7 +11,7 @@
 
 #include "base/log.h"
 #include "base/own.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 struct next {
 	struct vmm *v;

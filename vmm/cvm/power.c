@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "vmm/account/billing.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 enum { TIMEOUT_DEFAULT_S = 60, TIMEOUT_MIN_S = 10, TIMEOUT_MAX_S = 1200 };
 

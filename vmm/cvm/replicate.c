@@ -15,7 +15,7 @@
 
 #include "base/buf.h"
 #include "base/own.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 enum { SUFFIX = 5, NAME_TRIES = 16 };
 

@@ -25,7 +25,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/own.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 enum { REBOOT_MS = 1000 };
 

@@ -19,7 +19,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/own.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 enum { POLL_MS = 3000, STATVFS_MS = 10000, AT_ONCE = 4 };
 enum { DELAY_MS = 5000, DELAY_MAX_MS = 10 * 60 * 1000, GOOD_MS = 10 * 60 * 1000 };

@@ -6,7 +6,7 @@
 
 #include "base/buf.h"
 #include "base/own.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 static void fill(const struct history_row *h, struct revision_info *ret)
 {

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 static bool resizes(enum change_of what)
 {

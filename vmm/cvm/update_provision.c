@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "base/own.h"
 #include "vmm/compose/compose.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 /* A create that waits under the same hash is not forgotten for the update's sake. */
 static int put(struct vmm *v, const struct cvm_row *cvm, const char *hash, const char *text, struct err *e)

@@ -26,7 +26,7 @@
 #include "base/own.h"
 #include "vmm/logs/logs.h"
 #include "vmm/logs/serial_scan.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 enum { READ_GAP_MS = 50, NOISY_GAP_MS = 10000, NEWS_MAX = 256, SAY_AGAIN_MS = 1000, LAST_TRIES = 60 };
 enum { READ_MAX_MS = 15 * 1000, ROTATE_MAX_MS = 10 * 60 * 1000 };

@@ -19,7 +19,7 @@
 #include "vmm/host/kernel_file.h"
 #include "vmm/guest/machine.h"
 #include "vmm/guest/measure.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 enum { KEPT_MAX = 32, WORK_MS = 600 * 1000 };
 

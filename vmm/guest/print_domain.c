@@ -10,7 +10,7 @@
 #include "base/own.h"
 #include "vmm/compose/compose.h"
 #include "vmm/guest/machine.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 struct found {
 	char *dir; /* owned */

@@ -10,7 +10,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/lanes.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 enum { FRESH_MS = 60 * 1000 };
 

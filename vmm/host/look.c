@@ -19,7 +19,7 @@
 #include "vmm/host/kernel_file.h"
 #include "vmm/host/numa.h"
 #include "vmm/host/pci.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 struct look {
 	struct vmm *v;

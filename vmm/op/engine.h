@@ -23,7 +23,7 @@
 #include "base/lanes.h"
 #include "base/log.h"
 #include "vmm/logs/logs.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 /* Values for a job; owned by the job, used by one thread at a time. Strings of settings live as long as the vmm. */
 struct step_job {

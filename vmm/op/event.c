@@ -8,7 +8,7 @@
 
 #include "base/json.h"
 #include "base/own.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 /* The next pair of @fmt into @data. jansson's own packing gives nothing at all where one string is not UTF-8, and what guests, files and
  * libvirt say may be anything. */

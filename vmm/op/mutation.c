@@ -8,7 +8,7 @@
 #include "base/json.h"
 #include "base/own.h"
 #include "vmm/op/mutation.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 struct pending {
 	struct vmm *v;

@@ -20,8 +20,8 @@
  *   restart.c    starts again what crashed        pace.c   what starts and ends by itself, a few at a time
  *   maintenance.c  no new CVMs, drain, policies of a CVM   owner.c  whose state folder this is
  */
-#ifndef TEEPOD_VMM_WORLD_H
-#define TEEPOD_VMM_WORLD_H
+#ifndef TEEPOD_VMM_NODE_WORLD_H
+#define TEEPOD_VMM_NODE_WORLD_H
 
 #include "db/ledger.h"
 #include "db/turn.h"

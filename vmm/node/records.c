@@ -14,7 +14,7 @@
  */
 #include "base/clock.h"
 #include "base/own.h"
-#include "vmm/world.h"
+#include "vmm/node/world.h"
 
 enum { KEYS_KEPT_MS = 24 * 3600 * 1000, DROPPED_AT_ONCE = 64 };
 
