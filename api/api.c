@@ -10,7 +10,7 @@
 
 #include "api/account.h"
 #include "api/follow.h"
-#include "api/key_rate.h"
+#include "api/http/key_rate.h"
 #include "api/tables.h"
 #include "base/buf.h"
 #include "base/clock.h"

@@ -2,7 +2,7 @@
  * api.h - the routes' world: what handlers find behind call.server.
  *
  * Everything under /api/v1 is a row of a route table, one table a file; api_routes lists the tables. Handlers know the
- * vmm by vmm/vmm.h and the client by api/call.h, and nothing else.
+ * vmm by vmm/vmm.h and the client by api/http/call.h, and nothing else.
  */
 #ifndef TEEPOD_API_API_H
 #define TEEPOD_API_API_H
@@ -11,8 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "api/call.h"
-#include "api/server.h"
+#include "api/http/call.h"
+#include "api/http/server.h"
 #include "vmm/vmm.h"
 
 /* Strings and arrays are borrowed as long as the api lives (or until the next api_reload()). */

@@ -9,7 +9,7 @@
 #include <strings.h>
 
 #include "api/asks.h"
-#include "api/json_text.h"
+#include "api/http/json_text.h"
 #include "api/shapes.h"
 #include "api/tables.h"
 #include "base/buf.h"

@@ -5,7 +5,7 @@
  */
 #include "api/asks_account.h"
 
-#include "api/call.h"
+#include "api/http/call.h"
 #include "base/clock.h"
 #include "base/own.h"
 

@@ -9,7 +9,7 @@
 
 #include "api/account.h"
 #include "api/precondition.h"
-#include "api/target.h"
+#include "api/http/target.h"
 #include "base/buf.h"
 #include "base/id.h"
 #include "api/asks.h"

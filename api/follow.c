@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "api/account.h"
-#include "api/json_text.h"
+#include "api/http/json_text.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/loop.h"

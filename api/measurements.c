@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "api/asks.h"
-#include "api/envelope.h"
+#include "api/http/envelope.h"
 #include "api/shapes.h"
 #include "api/tables.h"
 #include "base/buf.h"

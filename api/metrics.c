@@ -6,7 +6,7 @@
  */
 #include <inttypes.h>
 
-#include "api/server_impl.h"
+#include "api/http/server_impl.h"
 #include "base/lag.h"
 
 static const struct {

@@ -8,7 +8,7 @@
 
 #include "api/asks_update.h"
 #include "api/change.h"
-#include "api/envelope.h"
+#include "api/http/envelope.h"
 #include "api/shapes.h"
 #include "api/tables.h"
 #include "base/buf.h"

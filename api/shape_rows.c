@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/envelope.h"
+#include "api/http/envelope.h"
 #include "api/shapes.h"
 #include "base/clock.h"
 #include "vmm/admit/placement.h"

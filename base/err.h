@@ -3,7 +3,7 @@
  *
  * A function that can fail returns 0, or a negative enum err_code after filling *e; its outputs stay
  * untouched on failure. The struct lives on the caller's stack and owns nothing, so there is no free
- * path to forget. Everything below api/ fills it; only api/envelope.c turns it into an HTTP status
+ * path to forget. Everything below api/ fills it; only api/http/envelope.c turns it into an HTTP status
  * and a body. The numbers are stored with failed operations: append, never renumber.
  */
 #ifndef TEEPOD_BASE_ERR_H

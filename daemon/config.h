@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "api/call.h"
+#include "api/http/call.h"
 #include "base/buf.h"
 #include "base/lanes.h"
 #include "base/log.h"

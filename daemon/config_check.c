@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "api/tls.h"
+#include "api/http/tls.h"
 #include "base/own.h"
 #include "daemon/config_key.h"
 #include "daemon/settings.h"

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/un.h>
 
-#include "api/peer.h"
+#include "api/http/peer.h"
 #include "base/own.h"
 #include "daemon/config_key.h"
 #include "vmm/host/pci.h"

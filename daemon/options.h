@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-#include "api/call.h"
+#include "api/http/call.h"
 #include "base/buf.h"
 
 #ifndef TEEPOD_VERSION

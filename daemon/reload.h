@@ -6,7 +6,7 @@
 
 #include <uv.h>
 
-#include "api/tls.h"
+#include "api/http/tls.h"
 #include "daemon/config.h"
 
 /* What was read; the receiver takes what it wants and leaves NULL in its place. */

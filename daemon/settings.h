@@ -4,7 +4,7 @@
 #ifndef TEEPOD_DAEMON_SETTINGS_H
 #define TEEPOD_DAEMON_SETTINGS_H
 
-#include "api/server.h"
+#include "api/http/server.h"
 #include "base/id.h"
 #include "daemon/config.h"
 #include "vmm/host/host_measure.h"

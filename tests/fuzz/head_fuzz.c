@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/head.h"
-#include "api/target.h"
+#include "api/http/head.h"
+#include "api/http/target.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "api/account.h"
-#include "api/key_rate.h"
+#include "api/http/key_rate.h"
 #include "base/clock.h"
 #include "base/own.h"
 #include "db/sql.h"

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "api/envelope.h"
+#include "api/http/envelope.h"
 #include "base/own.h"
 
 static const char *text(const json_t *o, const char *key)

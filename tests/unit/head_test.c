@@ -9,8 +9,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "api/head.h"
-#include "api/target.h"
+#include "api/http/head.h"
+#include "api/http/target.h"
 #include "base/own.h"
 #include "base/utf8.h"
 

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "api/json_text.h"
+#include "api/http/json_text.h"
 #include "base/own.h"
 
 static void same(json_t *j)

@@ -9,8 +9,8 @@
 #include <arpa/inet.h>
 #include <cmocka.h>
 
-#include "api/auth_rate.h"
-#include "api/router.h"
+#include "api/http/auth_rate.h"
+#include "api/http/router.h"
 
 static void handler(struct call *c)
 {

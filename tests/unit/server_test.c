@@ -21,8 +21,8 @@
 #include <openssl/x509v3.h>
 
 #include "api/asks.h"
-#include "api/request.h"
-#include "api/server_impl.h"
+#include "api/http/request.h"
+#include "api/http/server_impl.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/lanes.h"
@@ -1125,7 +1125,7 @@ static void assert_answer(int fd, int status, const char *text)
 	close(fd);
 }
 
-/* As in api/body.c: how many of one caller wait, and in all. */
+/* As in api/http/body.c: how many of one caller wait, and in all. */
 enum { OWN_BODIES = 64, ALL_BODIES = 128 };
 
 static void long_bodies_that_are_too_many_are_refused(void **st)

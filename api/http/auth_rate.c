@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * auth_rate.c - failed authentications by address, in a table that never grows.
+ *
+ * A minute is counted from the first failure. It only decides how a wrong key is answered (401, or
+ * 429 beyond the limit): a right key is never held against what else came from its address, which
+ * may be shared by a company, or by all clients of a proxy. That leaves nothing to guess: keys are
+ * 192 random bits, and a failure costs one hash and one search by an index.
+ *
+ * The table has sets of eight slots, chosen by a seeded hash. When a set is full, the slot with
+ * the fewest failures makes room, the oldest among equals: an address at its limit is pushed out
+ * only by eight others of the same set that are at theirs.
+ */
+#include "api/http/auth_rate.h"
+
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "base/id.h"
+
+enum { SETS = 256, SLOTS = 8, WINDOW_MS = 60000 };
+
+struct rate_slot {
+	struct peer_key key;
+	unsigned fails; /* 0: free */
+	uint64_t since_ms;
+};
+
+struct auth_rate {
+	uint64_t seed;
+	unsigned limit;
+	struct rate_slot slot[SETS][SLOTS];
+};
+
+struct auth_rate *auth_rate_new(unsigned limit)
+{
+	struct auth_rate *r = xcalloc(1, sizeof(*r));
+
+	r->limit = limit;
+	id_random(&r->seed, sizeof(r->seed));
+	return r;
+}
+
+void auth_rate_free(struct auth_rate *r)
+{
+	free(r);
+}
+
+static bool is_over(const struct rate_slot *p, uint64_t now_ms)
+{
+	return !p->fails || now_ms - p->since_ms >= WINDOW_MS;
+}
+
+/* The slot of @k if its minute still runs. */
+static struct rate_slot *find(struct rate_slot *set, const struct peer_key *k, uint64_t now_ms)
+{
+	for (unsigned i = 0; i < SLOTS; i++) {
+		if (!is_over(&set[i], now_ms) && peer_equal(&set[i].key, k))
+			return &set[i];
+	}
+	return NULL;
+}
+
+static struct rate_slot *make_room(struct rate_slot *set, uint64_t now_ms)
+{
+	struct rate_slot *best = &set[0];
+
+	for (unsigned i = 0; i < SLOTS; i++) {
+		if (is_over(&set[i], now_ms))
+			return &set[i];
+		if (set[i].fails < best->fails ||
+		    (set[i].fails == best->fails && set[i].since_ms < best->since_ms))
+			best = &set[i];
+	}
+	return best;
+}
+
+unsigned auth_rate_wait(struct auth_rate *r, const struct peer_key *k, uint64_t now_ms)
+{
+	const struct rate_slot *p = find(r->slot[peer_hash(k, r->seed) % SETS], k, now_ms);
+
+	if (!p || p->fails < r->limit)
+		return 0;
+	return (unsigned)((p->since_ms + WINDOW_MS - now_ms + 999) / 1000);
+}
+
+unsigned auth_rate_failed(struct auth_rate *r, const struct peer_key *k, uint64_t now_ms)
+{
+	struct rate_slot *set = r->slot[peer_hash(k, r->seed) % SETS];
+	struct rate_slot *p = find(set, k, now_ms);
+
+	if (!p) {
+		p = make_room(set, now_ms);
+		*p = (struct rate_slot){ .key = *k, .since_ms = now_ms };
+	}
+	return ++p->fails;
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * call.c - what a handler may ask of a call.
+ */
+#include "api/http/call.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "api/http/request.h"
+#include "base/own.h"
+
+const char *call_header_nth(const struct call *c, const char *name, unsigned nth)
+{
+	const struct request *q = request_of(c);
+
+	for (unsigned i = 0; i < q->n_fields; i++) {
+		if (!strcasecmp(q->field[i].name, name) && nth-- == 0)
+			return q->field[i].value;
+	}
+	return NULL;
+}
+
+const char *call_header(const struct call *c, const char *name)
+{
+	return call_header_nth(c, name, 0);
+}
+
+const char *call_query(struct call *c, const char *key, unsigned nth)
+{
+	struct request *q = request_of(c);
+
+	if (!c->query[0])
+		return NULL;
+	if (!q->pairs) {
+		q->pairs = xcalloc(TARGET_PAIRS, sizeof(q->pairs[0]));
+		q->n_pairs = target_pairs(c->query, q->pairs, &q->pairs_store);
+	}
+	for (unsigned i = 0; i < q->n_pairs; i++) {
+		if (!strcmp(q->pairs[i].key, key) && nth-- == 0)
+			return q->pairs[i].value;
+	}
+	return NULL;
+}
+
+int call_query_int(struct call *c, const char *key, int64_t min, int64_t max, int64_t def, int64_t *ret,
+		   struct err *e)
+{
+	const char *text = call_query(c, key, 0);
+	char *end;
+	long long v;
+
+	if (!text) {
+		*ret = def;
+		return 0;
+	}
+	errno = 0;
+	v = strtoll(text, &end, 10);
+	/* strtoll() would skip blanks and take a '+' */
+	if (errno || *end || end == text || !strchr("-0123456789", text[0]) || v < min || v > max)
+		return err_field(e, ERR_INVALID, key, text, "%s must be a whole number from %lld to %lld",
+				 key, (long long)min, (long long)max);
+	*ret = v;
+	return 0;
+}
+
+int call_query_bool(struct call *c, const char *key, bool def, bool *ret, struct err *e)
+{
+	const char *text = call_query(c, key, 0);
+
+	if (!text)
+		*ret = def;
+	else if (!text[0] || !strcasecmp(text, "true") || !strcmp(text, "1"))
+		*ret = true;
+	else if (!strcasecmp(text, "false") || !strcmp(text, "0"))
+		*ret = false;
+	else
+		return err_field(e, ERR_INVALID, key, text, "%s must be true or false", key);
+	return 0;
+}
+
+static json_t *read_body(const struct call *c, struct err *e)
+{
+	struct body *b = request_of(c)->parsed;
+
+	if (!b || b->given)
+		return json_read(c->body, c->body_len, e);
+	if (!b->json)
+		*e = b->e;
+	b->given = b->json;
+	return take_ptr(&b->json);
+}
+
+const char *call_canonical(const struct call *c, const json_t *body)
+{
+	const struct body *b = request_of(c)->parsed;
+
+	return b && b->given == body ? b->canonical : NULL;
+}
+
+json_t *call_json(const struct call *c, bool empty_ok, struct err *e)
+{
+	json_t *j;
+
+	if (c->body_len == 0) {
+		if (empty_ok)
+			return json_object();
+		(void)err_field(e, ERR_INVALID, "body", "", "a JSON object is required as the request body");
+		return NULL;
+	}
+	j = read_body(c, e);
+	if (j && !json_is_object(j)) {
+		json_decref(j);
+		(void)err_field(e, ERR_INVALID, "body", "", "the request body must be a JSON object");
+		return NULL;
+	}
+	return j;
+}
+
+bool call_is_cut(const struct call *c)
+{
+	return !request_of(c)->s;
+}
+
+int call_refuse_cut(const struct call *c, struct err *e)
+{
+	return call_is_cut(c) ? err_set(e, ERR_UNAVAILABLE, "the daemon is shutting down") : 0;
+}
+
+static const char *own_address(const struct request *q, char out[PEER_TEXT])
+{
+	struct sockaddr_storage ss = { 0 };
+	int n = sizeof(ss);
+
+	if (!q->conn || q->conn->is_unix || uv_tcp_getsockname(&q->conn->uv.tcp, (struct sockaddr *)&ss, &n))
+		return "localhost";
+	return peer_text((struct sockaddr *)&ss, out);
+}
+
+const char *call_base_url(const struct call *c)
+{
+	struct request *q = request_of(c);
+	char own[PEER_TEXT];
+
+	if (!q->base_url)
+		q->base_url = xasprintf("%s://%s", q->tls ? "https" : "http",
+					q->host[0] ? q->host : own_address(q, own));
+	return q->base_url;
+}
+
+void call_add_header(struct call *c, const char *name, const char *value)
+{
+	assert(name[0] && !strpbrk(name, "\r\n: ") && !strpbrk(value, "\r\n"));
+	buf_printf(&request_of(c)->extra, "%s: %s\r\n", name, value);
+}

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * envelope.c - the one place where struct err becomes an HTTP status and a body.
+ *
+ * Two forms, as the field's clients read them: coded,
+ *
+ *     {"error_code": "ERR-02-003", "message": .., "details": [{"field", "value", "message"}],
+ *      "suggestions": [..], "links": [], "request_id": ..}
+ *
+ * where every value in details is a scalar (a client prints "field: value"), and bare, {"detail": text}, for what
+ * the catalogue has no code for. A busy CVM must be the bare form: with a code, clients would not try again.
+ */
+#include "api/http/envelope.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/json.h"
+#include "base/own.h"
+
+struct form {
+	int status;
+	const char *code;  /* NULL: bare */
+	const char *field; /* named in details when the error names none */
+	unsigned retry_after;
+};
+
+static const struct form forms[ERR_CODES] = {
+	[ERR_INVALID] = { 400, "ERR-02-008", NULL, 0 },
+	[ERR_NOT_FOUND] = { 404, NULL, NULL, 0 },
+	[ERR_BUSY] = { 409, NULL, NULL, 1 },
+	[ERR_CAPACITY] = { 400, "ERR-02-002", NULL, 0 },
+	[ERR_CAPACITY_UNSET] = { 400, "ERR-02-014", "node_id", 0 },
+	[ERR_CVM_NOT_FOUND] = { 404, "ERR-03-001", "cvm_id", 0 },
+	[ERR_CVM_AMBIGUOUS] = { 400, "ERR-03-010", "identifier", 0 },
+	[ERR_NAME_TAKEN] = { 409, "ERR-01-004", "name", 0 },
+	[ERR_NODE_NOT_FOUND] = { 404, "ERR-01-001", "node_id", 0 },
+	[ERR_COMPOSE_MISSING] = { 400, "ERR-01-002", "compose_file", 0 },
+	[ERR_COMPOSE_INVALID] = { 400, "ERR-01-003", "docker_compose_file", 0 },
+	[ERR_TYPE_NOT_FOUND] = { 400, "ERR-02-001", "instance_type", 0 },
+	[ERR_INCOMPATIBLE] = { 400, "ERR-02-009", NULL, 0 },
+	[ERR_IMAGE_NOT_FOUND] = { 400, "ERR-02-010", "image", 0 },
+	[ERR_IMAGE_MISMATCH] = { 400, "ERR-02-013", "image", 0 },
+	[ERR_IN_USE] = { 409, NULL, NULL, 0 },
+	[ERR_CONFLICT] = { 409, NULL, NULL, 0 },
+	[ERR_UNAUTHENTICATED] = { 401, NULL, NULL, 0 },
+	[ERR_FORBIDDEN] = { 403, NULL, NULL, 0 },
+	[ERR_RATE] = { 429, NULL, NULL, 60 },
+	[ERR_UNAVAILABLE] = { 503, NULL, NULL, 2 },
+	[ERR_UNSUPPORTED] = { 501, NULL, NULL, 0 },
+	[ERR_HOST] = { 500, NULL, NULL, 0 },
+	[ERR_TIMEOUT] = { 504, NULL, NULL, 0 },
+	[ERR_CANCELLED] = { 409, NULL, NULL, 0 },
+	[ERR_TOO_LARGE] = { 413, NULL, NULL, 0 },
+	[ERR_GPU] = { 400, "ERR-02-006", "gpus", 0 },
+	[ERR_GPU_BUSY] = { 409, "ERR-02-016", "gpus", 0 },
+	[ERR_PRECONDITION] = { 412, NULL, NULL, 0 },
+	[ERR_NODE_CLOSED] = { 403, "ERR-02-012", "node_id", 0 },
+	[ERR_QUOTA] = { 403, "ERR-02-015", NULL, 0 },
+	[ERR_QUOTA_SIZE] = { 403, "ERR-04-003", NULL, 0 },
+	[ERR_QUOTA_CVMS] = { 403, "ERR-04-002", NULL, 0 },
+	[ERR_BALANCE] = { 400, "ERR-04-001", NULL, 0 },
+	[ERR_KEYS] = { 403, "ERR-05-001", NULL, 0 },
+	[ERR_KEY_RATE] = { 429, "ERR-05-002", NULL, 60 },
+	[ERR_CVM_ELSEWHERE] = { 404, "ERR-03-003", "cvm_id", 0 },
+	[ERR_REPLICA_IMAGE] = { 400, "ERR-03-006", "os_image", 0 },
+	[ERR_APP_CONFLICT] = { 409, "ERR-03-007", "app_id", 0 },
+	[ERR_REPLICA_SOURCE] = { 404, "ERR-03-008", "vm_uuid", 0 },
+	[ERR_REPLICA_HASH] = { 400, "ERR-03-009", "compose_hash", 0 },
+};
+
+/* Resources the catalogue has a code for; the others are "resource not available". */
+static const struct scarce {
+	const char *resource, *code, *field;
+} scarce[] = {
+	{ "vcpus", "ERR-02-003", "vcpu" },           { "memory_mib", "ERR-02-004", "memory" },
+	{ "slots", "ERR-02-005", "slots" },          { "disk_gib", "ERR-02-002", "disk_size" },
+	{ "hugepages_mib", "ERR-02-004", "memory" }, { "gpus", "ERR-02-007", "gpus" },
+};
+
+static const struct scarce *find_scarce(const struct err *e)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(scarce); i++) {
+		if (e->cap.resource && !strcmp(scarce[i].resource, e->cap.resource))
+			return &scarce[i];
+	}
+	return NULL;
+}
+
+static struct form form_of(const struct err *e)
+{
+	struct form f = e->code > ERR_NONE && e->code < ERR_CODES ? forms[e->code] : forms[ERR_HOST];
+	const struct scarce *s = find_scarce(e);
+
+	if (e->code == ERR_CAPACITY && s)
+		f.code = s->code;
+	if (e->code == ERR_UNSUPPORTED && e->field[0])
+		f = forms[ERR_INCOMPATIBLE];
+	if (e->code == ERR_HOST && e->sys == ENOSPC)
+		f.status = 507;
+	return f;
+}
+
+int envelope_status(const struct err *e)
+{
+	return form_of(e).status;
+}
+
+unsigned envelope_retry_after(const struct err *e)
+{
+	return e->retry_s ? e->retry_s : form_of(e).retry_after;
+}
+
+static void set(json_t *o, const char *key, json_t *value)
+{
+	if (json_object_set_new(o, key, value))
+		abort();
+}
+
+static void add_row(json_t *details, const char *field, json_t *value, const char *message)
+{
+	json_t *row = json_object();
+
+	set(row, "field", json_text(field));
+	set(row, "value", value);
+	if (message)
+		set(row, "message", json_text(message));
+	if (json_array_append_new(details, row))
+		abort();
+}
+
+static void add_capacity(json_t *details, const struct err *e)
+{
+	const struct scarce *s = find_scarce(e);
+	const char *field = s ? s->field : e->cap.resource ? e->cap.resource : "resource";
+	bool named = e->field[0] && e->value[0]; /* one of several things asked for: "ports[1].host_port" */
+	bool told = e->cap.total != ERR_TOTAL_UNTOLD;
+	auto_free char *text = NULL;
+	char of[32] = "";
+
+	if (told)
+		(void)snprintf(of, sizeof(of), " of %llu", (unsigned long long)e->cap.total);
+	if (e->cap.numa_node >= 0)
+		text = xasprintf("asked %llu, free %llu%s on NUMA node %d", (unsigned long long)e->cap.asked,
+				 (unsigned long long)e->cap.free, of, e->cap.numa_node);
+	else
+		text = xasprintf("asked %llu, free %llu%s on this node", (unsigned long long)e->cap.asked,
+				 (unsigned long long)e->cap.free, of);
+	if (named)
+		add_row(details, e->field, json_text(e->value), e->text);
+	add_row(details, field, json_integer((json_int_t)e->cap.asked), text);
+	add_row(details, "asked", json_integer((json_int_t)e->cap.asked), NULL);
+	add_row(details, "free", json_integer((json_int_t)e->cap.free), NULL);
+	if (told)
+		add_row(details, "total", json_integer((json_int_t)e->cap.total), NULL);
+	if (e->cap.numa_node >= 0)
+		add_row(details, "numa_node", json_integer(e->cap.numa_node), NULL);
+}
+
+static void add_number(json_t *details, const char *field, uint64_t value, const char *message)
+{
+	add_row(details, field, json_integer((json_int_t)value), message);
+}
+
+/* The catalogue names what each of these refusals has to tell. False for all others. */
+static bool add_share(json_t *details, const struct err *e)
+{
+	switch (e->code) {
+	case ERR_QUOTA:
+	case ERR_QUOTA_SIZE:
+		add_row(details, "resource", json_text(e->cap.resource ? e->cap.resource : ""), e->text);
+		add_number(details, "requested", e->cap.asked, NULL);
+		if (e->code == ERR_QUOTA)
+			add_number(details, "remaining", e->cap.free, NULL);
+		add_number(details, "limit", e->cap.total, NULL);
+		return true;
+	case ERR_QUOTA_CVMS:
+	case ERR_KEYS:
+		add_number(details, "limit", e->cap.total, e->text);
+		add_number(details, "current", e->cap.asked, NULL);
+		return true;
+	case ERR_BALANCE:
+		add_number(details, "balance", e->cap.free, e->text);
+		add_number(details, "required", e->cap.asked, NULL);
+		return true;
+	case ERR_KEY_RATE:
+		add_number(details, "limit", e->cap.total, e->text);
+		add_number(details, "retry_after", e->retry_s, NULL);
+		return true;
+	default:
+		return false;
+	}
+}
+
+static json_t *details_of(const struct err *e, const struct form *f)
+{
+	const char *field = e->field[0] ? e->field : f->field;
+	json_t *details = json_array();
+
+	if (e->code == ERR_CAPACITY)
+		add_capacity(details, e);
+	else if (!add_share(details, e) && field)
+		add_row(details, field, json_text(e->value), e->text);
+	return details;
+}
+
+static json_t *coded(const struct err *e, const struct form *f, const char *message)
+{
+	json_t *body = json_object(), *suggestions = json_array();
+
+	if (e->hint[0] && json_array_append_new(suggestions, json_text(e->hint)))
+		abort();
+	set(body, "error_code", json_string(f->code));
+	set(body, "message", json_text(message));
+	set(body, "details", details_of(e, f));
+	set(body, "suggestions", suggestions);
+	set(body, "links", json_array());
+	return body;
+}
+
+json_t *envelope_plain(const char *text, const char *request_id)
+{
+	json_t *body = json_object();
+
+	set(body, "detail", json_text(text));
+	if (request_id)
+		set(body, "request_id", json_text(request_id));
+	return body;
+}
+
+json_t *envelope_for(const struct call *c, const struct err *e)
+{
+	struct err told = *e;
+
+	if (c->caller.role < ROLE_OPERATOR)
+		err_untell_total(&told);
+	return envelope_body(&told, c->request_id);
+}
+
+json_t *envelope_body(const struct err *e, const char *request_id)
+{
+	struct form f = form_of(e);
+	const char *message = e->text[0] ? e->text : err_word(e->code);
+	auto_free char *with_hint = NULL;
+	json_t *body;
+
+	if (!f.code) {
+		if (e->hint[0])
+			with_hint = xasprintf("%s; %s", message, e->hint);
+		return envelope_plain(with_hint ? with_hint : message, request_id);
+	}
+	body = coded(e, &f, message);
+	if (request_id)
+		set(body, "request_id", json_text(request_id));
+	return body;
+}

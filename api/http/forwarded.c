@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * forwarded.c - whose request a trusted proxy passes on: X-Forwarded-For, and Forwarded (RFC 7239).
+ *
+ * Each proxy appends the address it was called from. So the list is read from its end, while the
+ * addresses are those of trusted proxies: the first other one is the client. What stands before that
+ * the client may have made up, and it is never looked at. If all are trusted, the first is the client.
+ *
+ * Whatever else happens, the client is the peer: the peer is no trusted proxy, neither header is
+ * there, an element that counts is not an address ("unknown", "_hidden"), or the two headers name
+ * different clients. The last is what a client gets that sends the header its proxy does not write.
+ */
+#include "api/http/forwarded.h"
+
+#include <string.h>
+
+#include "api/http/head.h"
+
+enum verdict { ABSENT, FOUND, MALFORMED };
+
+static bool is_port(const char *s)
+{
+	size_t n = strspn(s, "0123456789");
+
+	return n >= 1 && n <= 5 && !s[n];
+}
+
+/* "192.0.2.1", "192.0.2.1:80", "2001:db8::1", "[2001:db8::1]", "[2001:db8::1]:80" */
+static bool read_address(struct span s, struct peer_address *ret)
+{
+	char text[PEER_TEXT], *host = text, *end;
+
+	if (s.n >= sizeof(text))
+		return false;
+	memcpy(text, s.p, s.n);
+	text[s.n] = '\0';
+	end = strchr(text, ':');
+	if (*text == '[') {
+		end = strchr(text, ']');
+		if (!end || (end[1] && (end[1] != ':' || !is_port(end + 2))))
+			return false;
+		*end = '\0';
+		host++;
+	} else if (end && !strchr(end + 1, ':')) {
+		if (!is_port(end + 1))
+			return false;
+		*end = '\0';
+	}
+	return (*text != '[' || strchr(host, ':')) && peer_address_parse(host, ret);
+}
+
+static struct span unquoted(struct span s)
+{
+	if (s.n >= 2 && s.p[0] == '"' && s.p[s.n - 1] == '"')
+		return (struct span){ s.p + 1, s.n - 2 };
+	return s;
+}
+
+/* for=192.0.2.1;proto=https;by="[2001:db8::1]:443" */
+static bool read_element(struct span s, struct peer_address *ret)
+{
+	bool found = false;
+
+	while (s.n) {
+		const char *semicolon = memchr(s.p, ';', s.n);
+		size_t n = semicolon ? (size_t)(semicolon - s.p) : s.n;
+		struct span pair = span_trim((struct span){ s.p, n });
+		const char *equals = memchr(pair.p, '=', pair.n);
+		size_t name = equals ? (size_t)(equals - pair.p) : pair.n;
+
+		if (span_is((struct span){ pair.p, name }, "for")) {
+			if (found || !equals ||
+			    !read_address(unquoted((struct span){ equals + 1, pair.n - name - 1 }), ret))
+				return false;
+			found = true;
+		}
+		s.p += n + (semicolon != NULL);
+		s.n -= n + (semicolon != NULL);
+	}
+	return found;
+}
+
+static const struct list {
+	const char *name;
+	bool (*read)(struct span element, struct peer_address *ret);
+} lists[] = { { "X-Forwarded-For", read_address }, { "Forwarded", read_element } };
+
+/* Elements of @value from the last one on, until one is no proxy. Empty ones do not count. */
+static enum verdict read_value(const char *value, const struct list *l, const struct peer_networks *proxies,
+			       bool *more, struct peer_address *ret)
+{
+	enum verdict v = ABSENT;
+	size_t end = strlen(value);
+
+	while (*more && end) {
+		size_t at = end;
+		struct span s;
+
+		while (at && value[at - 1] != ',')
+			at--;
+		s = span_trim((struct span){ value + at, end - at });
+		end = at ? at - 1 : 0;
+		if (!s.n)
+			continue;
+		v = l->read(s, ret) ? FOUND : MALFORMED;
+		*more = v == FOUND && peer_is_in(ret, proxies);
+	}
+	return v;
+}
+
+/* Several fields of one name are one list, in their order. */
+static enum verdict read_list(const struct call *c, const struct list *l, const struct peer_networks *proxies,
+			      struct peer_address *ret)
+{
+	enum verdict v = ABSENT;
+	bool more = true;
+	unsigned n = 0;
+
+	while (call_header_nth(c, l->name, n))
+		n++;
+	while (more && n--) {
+		enum verdict now = read_value(call_header_nth(c, l->name, n), l, proxies, &more, ret);
+
+		v = now == ABSENT ? v : now;
+	}
+	return v;
+}
+
+struct peer_address forwarded_client(const struct call *c, const struct peer_networks *proxies,
+				     const struct peer_address *peer)
+{
+	struct peer_address said[2];
+	enum verdict x, f;
+
+	if (!peer_is_in(peer, proxies))
+		return *peer;
+	x = read_list(c, &lists[0], proxies, &said[0]);
+	f = read_list(c, &lists[1], proxies, &said[1]);
+	if (x == MALFORMED || f == MALFORMED || (x == ABSENT && f == ABSENT) ||
+	    (x == FOUND && f == FOUND && memcmp(&said[0], &said[1], sizeof(said[0])) != 0))
+		return *peer;
+	return x == FOUND ? said[0] : said[1];
+}

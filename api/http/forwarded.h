@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * forwarded.h - whose request a proxy passes on; see the top of forwarded.c.
+ */
+#ifndef TEEPOD_API_HTTP_FORWARDED_H
+#define TEEPOD_API_HTTP_FORWARDED_H
+
+#include "api/http/call.h"
+#include "api/http/peer.h"
+
+/* The address of the client: @peer, or what it says if it is one of the @proxies. */
+struct peer_address forwarded_client(const struct call *c, const struct peer_networks *proxies,
+				     const struct peer_address *peer);
+
+#endif

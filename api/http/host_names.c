@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * host_names.c - the names under which this server may be asked for.
+ *
+ * A web page may have its own name resolve to 127.0.0.1 (DNS rebinding): the browser then takes
+ * this server for the page's own, and lets it read the answers. The Host header still has the name
+ * of the page, so names that are not ours are refused. Any port is accepted, because ssh -L and
+ * containers change it.
+ */
+#include "api/http/host_names.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+#include <strings.h>
+
+#include "api/http/head.h"
+#include "api/http/peer.h"
+
+/* The host of "NAME", "NAME:PORT", "[ADDRESS]:PORT" or a URL, without brackets and a last dot. */
+static struct span host_of(const char *text)
+{
+	const char *scheme = strstr(text, "://");
+	const char *at = scheme ? scheme + 3 : text;
+	struct span s = { at, strcspn(at, ":/") };
+
+	if (*at == '[') {
+		size_t n = strcspn(at, "]");
+
+		return at[n] ? (struct span){ at + 1, n - 1 } : (struct span){ at, 0 };
+	}
+	if (s.n > 1 && s.p[s.n - 1] == '.')
+		s.n--;
+	return s;
+}
+
+static bool is_loopback(struct span host)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET };
+	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6 };
+	char text[INET6_ADDRSTRLEN];
+
+	if (host.n >= sizeof(text))
+		return false;
+	memcpy(text, host.p, host.n);
+	text[host.n] = '\0';
+	if (!strcasecmp(text, "localhost"))
+		return true;
+	return (inet_pton(AF_INET, text, &in.sin_addr) == 1 && peer_is_loopback((struct sockaddr *)&in)) ||
+	       (inet_pton(AF_INET6, text, &in6.sin6_addr) == 1 && peer_is_loopback((struct sockaddr *)&in6));
+}
+
+bool host_name_is_ours(const char *const *ours, const char *text)
+{
+	struct span host = host_of(text);
+
+	if (is_loopback(host))
+		return true;
+	for (; *ours; ours++) {
+		struct span own = host_of(*ours);
+
+		if (own.n && own.n == host.n && !strncasecmp(own.p, host.p, own.n))
+			return true;
+	}
+	return false;
+}

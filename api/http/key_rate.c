@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * key_rate.c - one number a key: when all it has asked for would be paid for, at the pace its limit allows.
+ *
+ * This is the generic cell rate algorithm of ATM traffic control (ITU-T I.371): a request moves that time on by one share of a minute,
+ * and is refused while it is a whole minute ahead. Keys whose time has passed are as good as new and are dropped when the table
+ * would grow, so it holds no more than twice the keys that asked lately.
+ */
+#include "api/http/key_rate.h"
+
+#include <stdlib.h>
+
+#include "base/buf.h"
+
+enum { MINUTE_US = 60 * 1000 * 1000, FIRST = 64 };
+
+struct slot {
+	int64_t id; /* 0: free */
+	int64_t paid_us;
+};
+
+struct key_rate {
+	struct slot *slot; /* open addressing, a power of two */
+	size_t n, used;
+};
+
+struct key_rate *key_rate_new(void)
+{
+	struct key_rate *r = xcalloc(1, sizeof(*r));
+
+	r->n = FIRST;
+	r->slot = xcalloc(r->n, sizeof(*r->slot));
+	return r;
+}
+
+void key_rate_free(struct key_rate *r)
+{
+	if (!r)
+		return;
+	free(r->slot);
+	free(r);
+}
+
+/* Row numbers are dense: their low bits spread well enough. */
+static struct slot *find(struct slot *table, size_t n, int64_t id)
+{
+	size_t i = (size_t)id & (n - 1);
+
+	while (table[i].id && table[i].id != id)
+		i = (i + 1) & (n - 1);
+	return &table[i];
+}
+
+static void make_room(struct key_rate *r, int64_t now_us)
+{
+	struct slot *old = r->slot;
+	size_t n = r->n, busy = 0;
+
+	for (size_t i = 0; i < n; i++)
+		busy += old[i].id && old[i].paid_us > now_us;
+	r->n = busy * 4 > n ? n * 2 : n;
+	r->slot = xcalloc(r->n, sizeof(*r->slot));
+	r->used = busy;
+	for (size_t i = 0; i < n; i++) {
+		if (old[i].id && old[i].paid_us > now_us)
+			*find(r->slot, r->n, old[i].id) = old[i];
+	}
+	free(old);
+}
+
+static int64_t share_of(const struct key_budget *b)
+{
+	return MINUTE_US / b->per_minute > 0 ? MINUTE_US / b->per_minute : 1;
+}
+
+/* When all would be paid for, this request included. */
+static int64_t paid_with(const struct key_rate *r, const struct key_budget *b, int64_t now_us)
+{
+	const struct slot *s = find(r->slot, r->n, b->id);
+
+	return (s->id && s->paid_us > now_us ? s->paid_us : now_us) + share_of(b);
+}
+
+static void charge(struct key_rate *r, const struct key_budget *b, int64_t now_us)
+{
+	int64_t paid_us = paid_with(r, b, now_us);
+	struct slot *s;
+
+	if (r->used * 2 >= r->n)
+		make_room(r, now_us);
+	s = find(r->slot, r->n, b->id);
+	r->used += !s->id;
+	*s = (struct slot){ b->id, paid_us };
+}
+
+unsigned key_rate_take(struct key_rate *r, const struct key_budget *b, size_t n, int64_t now_us)
+{
+	int64_t ahead_us = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		int64_t ahead = paid_with(r, &b[i], now_us) - now_us;
+
+		ahead_us = ahead > ahead_us ? ahead : ahead_us;
+	}
+	if (ahead_us > MINUTE_US)
+		return (unsigned)((ahead_us - MINUTE_US + 999999) / 1000000);
+	for (size_t i = 0; i < n; i++)
+		charge(r, &b[i], now_us);
+	return 0;
+}

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * reply.c - answers: whole ones, errors, and streams.
+ *
+ * An answer is put together in one buffer of the server and usually leaves with one write(2).
+ */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/http/envelope.h"
+#include "api/http/json_text.h"
+#include "api/http/request.h"
+#include "base/clock.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "base/own.h"
+
+enum {
+	STREAM_BACKLOG_MAX = 1024 * 1024,
+	SCRATCH_KEPT = 256 * 1024,
+};
+
+static const char type_json[] = "application/json";
+
+static const char *reason(int status)
+{
+	static const struct {
+		int status;
+		const char *text;
+	} known[] = {
+		{ 200, "OK" },
+		{ 201, "Created" },
+		{ 202, "Accepted" },
+		{ 204, "No Content" },
+		{ 304, "Not Modified" },
+		{ 400, "Bad Request" },
+		{ 401, "Unauthorized" },
+		{ 403, "Forbidden" },
+		{ 404, "Not Found" },
+		{ 405, "Method Not Allowed" },
+		{ 408, "Request Timeout" },
+		{ 409, "Conflict" },
+		{ 411, "Length Required" },
+		{ 412, "Precondition Failed" },
+		{ 413, "Content Too Large" },
+		{ 414, "URI Too Long" },
+		{ 417, "Expectation Failed" },
+		{ 421, "Misdirected Request" },
+		{ 422, "Unprocessable Content" },
+		{ 429, "Too Many Requests" },
+		{ 431, "Request Header Fields Too Large" },
+		{ 500, "Internal Server Error" },
+		{ 501, "Not Implemented" },
+		{ 503, "Service Unavailable" },
+		{ 504, "Gateway Timeout" },
+		{ 505, "HTTP Version Not Supported" },
+		{ 507, "Insufficient Storage" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+		if (known[i].status == status)
+			return known[i].text;
+	}
+	return "Status";
+}
+
+/* May another request follow on this connection? A body that nobody read would be taken for one. */
+static bool keeps(struct request *q)
+{
+	struct buf *in = &q->conn->in;
+	uint64_t unread = q->length - q->body.len;
+
+	if (q->must_close || !q->keep || q->s->draining)
+		return false;
+	if (unread > in->len)
+		return false;
+	buf_drop(in, (size_t)unread);
+	return true;
+}
+
+static void put_head(struct request *q, struct buf *out, int status, const char *type)
+{
+	if (!q->id[0])
+		id_uuid7(q->id);
+	buf_printf(out, "HTTP/1.1 %d %s\r\nX-Request-Id: %s\r\n", status, reason(status), q->id);
+	if (type)
+		buf_printf(out, "Content-Type: %s\r\nX-Content-Type-Options: nosniff\r\n", type);
+	buf_add(out, q->extra.data, q->extra.len);
+	if (!q->keep)
+		buf_puts(out, "Connection: close\r\n");
+}
+
+static void note(struct request *q, int status)
+{
+	int64_t us = clock_mono_us() - q->started_us;
+	struct log_about about = { .req = q->id };
+
+	server_count(q->s, q->route_index, status, us);
+	log_write(LOG_LEVEL_DEBUG, &about, "%s %s: %d in %lld us", q->call.method, q->call.path, status,
+		  (long long)us);
+}
+
+static struct buf *scratch(struct server *s)
+{
+	if (s->scratch.cap > SCRATCH_KEPT)
+		buf_free(&s->scratch);
+	s->scratch.len = 0;
+	return &s->scratch;
+}
+
+static void answer_now(struct request *q, int status, const char *type, const char *body, size_t n)
+{
+	bool bodyless = status == 204 || status == 304;
+
+	assert(!q->streaming);
+	/* a refusal has no handler: while it is being sent the request is ours, not the connection's */
+	q->handed = true;
+	if (q->conn) {
+		struct buf *out = scratch(q->s);
+
+		q->keep = keeps(q);
+		put_head(q, out, status, bodyless ? NULL : type);
+		if (!bodyless)
+			buf_printf(out, "Content-Length: %zu\r\n", n);
+		buf_puts(out, "\r\n");
+		if (!bodyless && !q->head_only)
+			buf_add(out, body, n);
+		note(q, status);
+		conn_send(q->conn, out->data, out->len);
+	}
+	/* sending may have found the client gone */
+	if (q->conn)
+		conn_answered(q->conn, q->keep);
+	request_free(q);
+}
+
+struct held {
+	struct request *q;
+	int status;
+	const char *type;
+	size_t n;
+	char body[];
+};
+
+static void answer_held(void *arg)
+{
+	auto_free struct held *h = arg;
+
+	answer_now(h->q, h->status, h->type, h->body, h->n);
+}
+
+/* Successful answers are sent by callers after the commit. A refusal may depend on what another
+ * request of the same turn wrote, so it is held until that commit. */
+static void answer(struct request *q, int status, const char *type, const char *body, size_t n)
+{
+	struct held *h;
+
+	if (status < 400 || !q->handed || !q->s || !q->s->read) {
+		answer_now(q, status, type, body, n);
+		return;
+	}
+	h = xmalloc(sizeof(*h) + n);
+	*h = (struct held){ .q = q, .status = status, .type = type, .n = n };
+	memcpy(h->body, body, n);
+	q->on_gone = NULL; /* the handler has given it up */
+	q->s->read(q->s->arg, answer_held, h);
+}
+
+void call_reply_text(struct call *c, int status, const char *content_type, const char *text, size_t len)
+{
+	answer(request_of(c), status, content_type, text, len);
+}
+
+void call_reply(struct call *c, int status, json_t *body)
+{
+	auto_buf struct buf text = { 0 };
+
+	if (body && request_of(c)->conn)
+		json_write(body, &text);
+	json_decref(body);
+	answer(request_of(c), status, type_json, text.data ? text.data : "", text.len);
+}
+
+static bool has_extra(const struct request *q, const char *name)
+{
+	return q->extra.len && strcasestr(q->extra.data, name) != NULL;
+}
+
+void call_reply_err(struct call *c, const struct err *e)
+{
+	struct request *q = request_of(c);
+	int status = envelope_status(e);
+	unsigned wait = envelope_retry_after(e);
+
+	if (!q->id[0])
+		id_uuid7(q->id);
+	if (wait && !has_extra(q, "Retry-After:"))
+		buf_printf(&q->extra, "Retry-After: %u\r\n", wait);
+	if (status == 401)
+		buf_puts(&q->extra, "WWW-Authenticate: Bearer\r\n");
+	if (status == 413 || status == 429)
+		q->must_close = true;
+	if (status >= 500 && status != 501 && status != 503) {
+		struct log_about about = { .req = q->id };
+
+		log_write(LOG_LEVEL_ERROR, &about, "%s %s: %s", c->method, c->path, e->text);
+	}
+	call_reply(c, status, envelope_for(c, e));
+}
+
+void request_refuse(struct request *q, int status, const char *text)
+{
+	id_uuid7(q->id);
+	q->must_close = true;
+	call_reply(&q->call, status, envelope_plain(text, q->id));
+}
+
+/* ------------------------------------------------------------------ streams */
+
+void call_stream_begin(struct call *c, int status, const char *content_type)
+{
+	struct request *q = request_of(c);
+	struct buf *out;
+
+	assert(!q->streaming);
+	q->streaming = true;
+	if (!q->conn)
+		return;
+	out = scratch(q->s);
+	q->keep = keeps(q) && q->minor > 0;
+	q->chunked = q->minor > 0;
+	put_head(q, out, status, content_type);
+	buf_puts(out, "Cache-Control: no-store\r\n");
+	buf_puts(out, q->chunked ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n");
+	note(q, status);
+	conn_send(q->conn, out->data, out->len);
+	/* HEAD has got all it asked for; the handler sees a client that went away */
+	if (q->head_only && q->conn) {
+		struct conn *conn = q->conn;
+
+		request_desert(q);
+		conn_answered(conn, q->keep);
+	}
+}
+
+bool call_stream_write(struct call *c, const void *data, size_t n)
+{
+	struct request *q = request_of(c);
+	struct buf *out;
+
+	assert(q->streaming);
+	if (!q->conn)
+		return false;
+	if (n == 0)
+		return true;
+	out = scratch(q->s);
+	if (q->chunked)
+		buf_printf(out, "%zx\r\n", n);
+	buf_add(out, data, n);
+	if (q->chunked)
+		buf_puts(out, "\r\n");
+	conn_send(q->conn, out->data, out->len);
+	if (q->conn && conn_backlog(q->conn) > STREAM_BACKLOG_MAX)
+		conn_destroy(q->conn);
+	return q->conn != NULL;
+}
+
+static void end(struct request *q)
+{
+	if (q->conn && q->chunked)
+		conn_send(q->conn, "0\r\n\r\n", 5);
+}
+
+void call_stream_end(struct call *c)
+{
+	struct request *q = request_of(c);
+
+	assert(q->streaming);
+	end(q);
+	if (q->conn)
+		conn_answered(q->conn, q->keep && !q->s->draining);
+	request_free(q);
+}
+
+void request_end_stream(struct request *q)
+{
+	struct conn *conn = q->conn;
+
+	end(q);
+	if (!q->conn)
+		return;
+	request_desert(q);
+	conn_answered(conn, false);
+}
+
+size_t call_stream_backlog(const struct call *c)
+{
+	const struct request *q = request_of(c);
+
+	return q->conn ? conn_backlog(q->conn) : 0;
+}
