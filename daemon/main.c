@@ -17,9 +17,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "api/account.h"
-#include "api/api.h"
-#include "api/asks.h"
+#include "api/cloud/account.h"
+#include "api/cloud/api.h"
+#include "api/cloud/asks.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/lag.h"

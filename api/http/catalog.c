@@ -6,8 +6,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "api/account.h"
-#include "api/tables.h"
+#include "api/cloud/account.h"
+#include "api/cloud/tables.h"
 #include "base/own.h"
 
 /* Types without GPUs are one family. */

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/account.h"
+#include "api/cloud/account.h"
 #include "api/http/key_rate.h"
 #include "base/clock.h"
 #include "base/own.h"

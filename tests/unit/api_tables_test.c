@@ -10,7 +10,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "api/api.h"
+#include "api/cloud/api.h"
 #include "base/own.h"
 #include "vmm/compose/compose.h"
 

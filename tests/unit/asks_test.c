@@ -9,7 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "api/asks.h"
+#include "api/cloud/asks.h"
 #include "base/own.h"
 
 #define COMPOSE "\"compose_file\": {\"docker_compose_file\": \"services:\\n  a:\\n    image: b\\n\"}"

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "api/asks_update.h"
+#include "api/cloud/asks_update.h"
 #include "base/own.h"
 
 /* What asks point into lives until the next one. */

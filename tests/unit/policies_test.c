@@ -11,8 +11,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "api/asks_policy.h"
-#include "api/precondition.h"
+#include "api/cloud/asks_policy.h"
+#include "api/cloud/precondition.h"
 #include "base/own.h"
 #include "db/sql.h"
 #include "vmm/node/world.h"

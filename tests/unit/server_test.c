@@ -20,7 +20,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
-#include "api/asks.h"
+#include "api/cloud/asks.h"
 #include "api/http/request.h"
 #include "api/http/server_impl.h"
 #include "base/buf.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * keys.c - API keys: made, recognised, used, revoked.
  *
- * A key made by another never has a higher role (api/tokens.c), more time or more requests than that
+ * A key made by another never has a higher role (api/cloud/tokens.c), more time or more requests than that
  * one, and ends with it. A key's limits never change, so they hold for all keys that descend from it.
  *
  * A key is 192 random bits, so its SHA-256 needs neither salt nor stretching to be kept. The text itself exists in the answer

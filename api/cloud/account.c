@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * account.c - who am I, am I still, and which nodes are there for me?
+ *
+ * There is one node: what the cloud's clients insist on is answered with what is true of that.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/cloud/account.h"
+#include "api/cloud/tables.h"
+#include "base/clock.h"
+#include "base/own.h"
+
+/* Without billing, or where it can not be found out: nothing. */
+static int64_t left_of(const struct call *c)
+{
+	struct balance b;
+	struct err ignored;
+
+	if (vmm_balance(api_of(c)->vmm, c->caller.workspace, &b, &ignored) || !b.enabled)
+		return 0;
+	return b.left;
+}
+
+static json_t *me_v25(const struct call *c)
+{
+	return json_pack("{s:s,s:s,s:i,s:i,s:s,s:s,s:s}", "username", c->caller.name, "email", "", "credits",
+			 (int)(left_of(c) / 1000000), "granted_credits", 0, "avatar", "", "team_name",
+			 c->caller.workspace_slug, "team_tier", "local");
+}
+
+static json_t *me_v26(const struct call *c)
+{
+	char id[32], credit[MONEY_TEXT];
+
+	(void)snprintf(id, sizeof(id), "ws_%" PRId64, c->caller.workspace);
+	return json_pack("{s:{s:s,s:s,s:s,s:s,s:b,s:b,s:b,s:b},s:{s:s,s:s,s:s,s:s,s:s},s:{s:s,s:s,s:b,s:n}}",
+			 "user", "username", c->caller.name, "email", "", "role",
+			 c->caller.role >= ROLE_ADMIN ? "admin" : "user", "avatar", "", "email_verified", 0,
+			 "totp_enabled", 0, "has_backup_codes", 0, "flag_has_password", 0, "workspace", "id",
+			 id, "name", c->caller.workspace_slug, "slug", c->caller.workspace_slug, "tier",
+			 "local", "role", role_text(c->caller.role), "credits", "balance",
+			 money_text(left_of(c), credit), "granted_balance", "0", "is_post_paid", 0,
+			 "outstanding_amount");
+}
+
+/* Keys are read again when one may have changed. */
+static bool is_ended(const struct api *a, const struct caller *who, uint64_t generation)
+{
+	if (who->expires_ms && clock_wall_ms() >= who->expires_ms)
+		return true;
+	return (who->kind != CALLER_KEY || who->keys_generation != generation) &&
+	       api_role_now(a, who) < who->role;
+}
+
+int account_still_valid(struct call *c, struct err *e)
+{
+	struct caller *who = &c->caller;
+	uint64_t generation = vmm_keys_generation(api_of(c)->vmm);
+
+	if (is_ended(api_of(c), who, generation))
+		return err_set(
+			e, ERR_UNAUTHENTICATED,
+			"the credential of this request (%s) was revoked, has expired or may do less by now",
+			who->who);
+	who->keys_generation = generation;
+	return 0;
+}
+
+static void get_me(struct call *c)
+{
+	call_reply(c, 200, c->version == 25 ? me_v25(c) : me_v26(c));
+}
+
+/* ------------------------------------------------------------------ /teepods/available */
+
+static int64_t total_of(const struct capacity_row *rows, const char *resource)
+{
+	for (int i = 0; i < CAPACITY_ROWS; i++) {
+		if (!strcmp(rows[i].resource, resource))
+			return rows[i].total;
+	}
+	return -1;
+}
+
+static int64_t free_of(const struct capacity_row *rows, const char *resource)
+{
+	for (int i = 0; i < CAPACITY_ROWS; i++) {
+		if (!strcmp(rows[i].resource, resource) && rows[i].total > rows[i].promised)
+			return rows[i].total - rows[i].promised;
+	}
+	return 0;
+}
+
+/* How much of the scarcest resource is left, 0 to 1: all that a single node can be ranked by. */
+static double score(const struct capacity_row *rows)
+{
+	static const char *const counted[] = { "vcpus", "memory_mib", "disk_gib", "slots" };
+	double least = 1;
+
+	for (size_t i = 0; i < ARRAY_SIZE(counted); i++) {
+		int64_t total = total_of(rows, counted[i]);
+		double left = total > 0 ? (double)free_of(rows, counted[i]) / (double)total : 0;
+
+		least = left < least ? left : least;
+	}
+	return least;
+}
+
+static json_t *max_of(const struct capacity_row *rows, const char *resource)
+{
+	int64_t total = total_of(rows, resource);
+
+	return total < 0 ? json_null() : json_integer(total);
+}
+
+static json_t *node_images(const struct image_row *rows, size_t n)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < n; i++) {
+		json_t *version = json_array();
+
+		for (unsigned k = 0; k < (rows[i].nv == 4 ? 4U : 3U); k++)
+			json_array_append_new(version, json_integer(rows[i].v[k]));
+		json_array_append_new(a, json_pack("{s:s,s:b,s:o,s:s}", "name", rows[i].name, "is_dev",
+						   rows[i].is_dev, "version", version, "os_image_hash",
+						   rows[i].os_image_hash));
+	}
+	return a;
+}
+
+/* `listed` is false during maintenance; a create is then refused with the reason. */
+static json_t *available_node(const struct vmm_settings *s, const struct capacity_row *rows, json_t *images,
+			      const struct maintenance_row *m)
+{
+	json_t *o =
+		json_pack("{s:I,s:s,s:b,s:f,s:I,s:I,s:I,s:o,s:b,s:n,s:n,s:s,s:n,s:[]}", "teepod_id",
+			  (json_int_t)s->node_id, "name", s->node_name, "listed", !m->on, "resource_score",
+			  m->on ? 0.0 : score(rows), "remaining_vcpu", (json_int_t)free_of(rows, "vcpus"),
+			  "remaining_memory", (json_int_t)free_of(rows, "memory_mib"), "remaining_cvm_slots",
+			  (json_int_t)free_of(rows, "slots"), "images", images, "support_onchain_kms", 0,
+			  "fmspc", "device_id", "region_identifier", s->region, "default_kms", "kms_list");
+
+	json_object_set_new(o, "maintenance", m->on ? json_text(m->reason) : json_null());
+	return o;
+}
+
+static void get_available(struct call *c)
+{
+	struct capacity_row rows[CAPACITY_ROWS];
+	auto_free struct image_row *images = NULL;
+	struct vmm *v = api_of(c)->vmm;
+	struct maintenance_row m = { 0 };
+	struct drain_counts ignored;
+	json_t *capacity;
+	struct err e;
+	size_t n = 0;
+
+	if (account_capacity(c, rows, &e) || vmm_maintenance(v, &m, &ignored, &e) ||
+	    vmm_images(v, -1, 0, 1000, &images, &n, &e) < 0) {
+		call_reply_err(c, &e);
+		return;
+	}
+	capacity = json_pack("{s:o,s:o,s:o,s:o}", "max_instances", max_of(rows, "slots"), "max_vcpu",
+			     max_of(rows, "vcpus"), "max_memory", max_of(rows, "memory_mib"), "max_disk",
+			     max_of(rows, "disk_gib"));
+	call_reply(c, 200,
+		   json_pack("{s:s,s:o,s:[o],s:[]}", "tier", "local", "capacity", capacity, "nodes",
+			     available_node(vmm_settings(v), rows, node_images(images, n), &m), "kms_list"));
+}
+
+const struct route account_routes[] = {
+	{ "GET", "/api/v1/auth/me", ROLE_READER, 0, 0, get_me, NULL },
+	{ "GET", "/api/v1/teepods/available", ROLE_READER, 0, 0, get_available, NULL },
+	{ 0 },
+};

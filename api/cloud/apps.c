@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * apps.c - lists: apps by their newest CVM, CVMs by page, and many states at once.
+ *
+ * A list costs what its page costs: one query for the rows, none per row. A status word is computed, never stored, so
+ * ?status= reads all rows that match the other filters and drops the rest here.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "api/cloud/asks.h"
+#include "api/http/json_text.h"
+#include "api/cloud/shapes.h"
+#include "api/cloud/tables.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/id.h"
+#include "base/own.h"
+
+enum { STATUS_SCAN = 10000, STATUS_WORDS = 16 };
+
+typedef int list_fn(struct vmm *v, const struct cvm_filter *f, int64_t offset, int64_t limit,
+		    struct cvm_row **ret, size_t *n, int64_t *ret_total, struct err *e);
+
+struct cvm_query {
+	struct cvm_filter filter;
+	struct page page;
+	const char *status[STATUS_WORDS];
+	unsigned n_status;
+	bool nothing; /* a filter names what this node does not have */
+};
+
+static int read_listed(struct call *c, struct cvm_filter *f, struct err *e)
+{
+	bool listed = false;
+	int r;
+
+	f->listed = -1;
+	if (!call_query(c, "listed", 0))
+		return 0;
+	r = call_query_bool(c, "listed", false, &listed, e);
+	if (!r)
+		f->listed = listed;
+	return r;
+}
+
+/* Filters with one possible value here: they match all or nothing. */
+static bool names_other(struct call *c)
+{
+	const struct vmm_settings *s = vmm_settings(api_of(c)->vmm);
+	const char *node = call_query(c, "node", 0), *region = call_query(c, "region", 0);
+	const char *kms = call_query(c, "kms_type", 0);
+
+	return (node && strcmp(node, s->node_name) != 0) || (region && strcmp(region, s->region) != 0) ||
+	       (kms && strcasecmp(kms, "phala") != 0);
+}
+
+static int read_query(struct call *c, int64_t def_size, struct cvm_query *ret, struct err *e)
+{
+	const char *word;
+	int r = api_page(c, def_size, 100, &ret->page, e);
+
+	ret->filter.workspace = api_scope(c);
+	ret->filter.search = call_query(c, "search", 0);
+	ret->filter.image = call_query(c, "base_image", 0);
+	ret->filter.instance_type = call_query(c, "instance_type", 0);
+	ret->nothing = names_other(c);
+	while (ret->n_status < STATUS_WORDS && (word = call_query(c, "status", ret->n_status)))
+		ret->status[ret->n_status++] = word;
+	return r ? r : read_listed(c, &ret->filter, e);
+}
+
+static bool has_status(const struct cvm_query *q, const struct cvm_row *row)
+{
+	const char *word = status_word(cvm_status(row));
+
+	for (unsigned i = 0; i < q->n_status; i++) {
+		if (!strcmp(q->status[i], word))
+			return true;
+	}
+	return false;
+}
+
+/* Keep the rows with a wanted status, of those the page; *n and *total say how many. */
+static void keep_page(const struct cvm_query *q, struct cvm_row *rows, size_t *n, int64_t *total)
+{
+	int64_t first = (q->page.page - 1) * q->page.size, seen = 0;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < *n; i++) {
+		if (!has_status(q, &rows[i]))
+			continue;
+		if (seen >= first && kept < (size_t)q->page.size)
+			rows[kept++] = rows[i];
+		seen++;
+	}
+	*n = kept;
+	*total = seen;
+}
+
+static int list(struct call *c, const struct cvm_query *q, list_fn *fn, struct cvm_row **ret, size_t *n,
+		int64_t *total, struct err *e)
+{
+	struct vmm *v = api_of(c)->vmm;
+	int r;
+
+	*n = 0;
+	*total = 0;
+	if (q->nothing)
+		return 0;
+	if (!q->n_status)
+		return fn(v, &q->filter, (q->page.page - 1) * q->page.size, q->page.size, ret, n, total, e);
+	r = fn(v, &q->filter, 0, STATUS_SCAN, ret, n, NULL, e);
+	if (!r)
+		keep_page(q, *ret, n, total);
+	return r;
+}
+
+typedef json_t *shape_fn(struct shaper *s, const struct cvm_row *row);
+
+static json_t *shape_rows(const struct call *c, const struct cvm_row *rows, size_t n, shape_fn *fn)
+{
+	auto_shaper struct shaper s = { 0 };
+	json_t *a = json_array();
+
+	shaper_init(&s, c);
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(a, fn(&s, &rows[i]));
+	return a;
+}
+
+static shape_fn *row_shape(const struct call *c)
+{
+	return c->version == 25 ? shape_hosted_v25 : shape_cvm_v26;
+}
+
+/* Long answers: see json_text.h. */
+static void reply_list(struct call *c, json_t *body)
+{
+	auto_buf struct buf b = { 0 };
+
+	json_write(body, &b);
+	json_decref(body);
+	call_reply_text(c, 200, "application/json", b.data, b.len);
+}
+
+static void get_apps(struct call *c)
+{
+	auto_free struct cvm_row *rows = NULL;
+	struct cvm_query q = { 0 };
+	int64_t total;
+	json_t *body;
+	struct err e;
+	size_t n;
+
+	if (read_query(c, 50, &q, &e) || list(c, &q, vmm_apps, &rows, &n, &total, &e)) {
+		call_reply_err(c, &e);
+		return;
+	}
+	body = json_pack("{s:o}", "dstack_apps", shape_rows(c, rows, n, shape_app));
+	api_put_page(body, &q.page, total);
+	json_object_set_new(body, "total_pages", json_integer(api_pages(&q.page, total)));
+	reply_list(c, body);
+}
+
+static void get_paginated(struct call *c)
+{
+	auto_free struct cvm_row *rows = NULL;
+	struct cvm_query q = { 0 };
+	int64_t total;
+	json_t *body;
+	struct err e;
+	size_t n;
+
+	if (read_query(c, 30, &q, &e) || list(c, &q, vmm_cvms, &rows, &n, &total, &e)) {
+		call_reply_err(c, &e);
+		return;
+	}
+	body = json_pack("{s:o}", "items", shape_rows(c, rows, n, row_shape(c)));
+	api_put_page(body, &q.page, total);
+	reply_list(c, body);
+}
+
+/* ------------------------------------------------------------------ one app */
+
+static int app_cvms(struct call *c, struct app_row *app, struct cvm_row **rows, size_t *n, struct err *e)
+{
+	struct cvm_filter f = { .app_id = app->app_id, .listed = -1 };
+	int r = api_find_app(c, c->param[0], app, e);
+
+	if (!r)
+		f.workspace = app->workspace;
+	return r ? r : vmm_cvms(api_of(c)->vmm, &f, 0, STATUS_SCAN, rows, n, NULL, e);
+}
+
+static void get_app(struct call *c)
+{
+	auto_free struct cvm_row *rows = NULL;
+	struct app_row app = { 0 };
+	json_t *one, *body;
+	struct err e;
+	size_t n = 0;
+
+	if (app_cvms(c, &app, &rows, &n, &e)) {
+		call_reply_err(c, &e);
+		return;
+	}
+	if (!n) {
+		err_field(&e, ERR_NOT_FOUND, "app_id", app.app_id, "app %s has no CVM any more", app.app_id);
+		call_reply_err(c, &e);
+		return;
+	}
+	one = shape_rows(c, rows, 1, shape_app);
+	body = json_incref(json_array_get(one, 0));
+	json_decref(one);
+	json_object_set_new(body, "name", json_string(app.name));
+	json_object_set_new(body, "created_at", json_time_or_null(app.created_ms));
+	json_object_set_new(body, "cvm_count", json_integer((json_int_t)n));
+	call_reply(c, 200, body);
+}
+
+static void get_app_cvms(struct call *c)
+{
+	auto_free struct cvm_row *rows = NULL;
+	struct app_row app = { 0 };
+	struct err e;
+	size_t n = 0;
+
+	if (app_cvms(c, &app, &rows, &n, &e))
+		call_reply_err(c, &e);
+	else
+		reply_list(c, shape_rows(c, rows, n, row_shape(c)));
+}
+
+/* ------------------------------------------------------------------ many states at once */
+
+/* Keys are spelled as they were asked for; what is not found is left out. */
+static void put_status(const struct call *c, json_t *body, const char *asked, int64_t now_ms)
+{
+	char uuid[UUID_TEXT];
+	struct cvm_row row;
+	struct err e;
+	json_t *status;
+
+	if (!id_uuid_parse(asked, uuid) || vmm_find_uuid(api_of(c)->vmm, api_scope(c), uuid, &row, &e))
+		return;
+	status = shape_status(&row, now_ms);
+	json_object_set_new(status, "vm_uuid", json_string(asked));
+	json_object_set_new(body, asked, status);
+}
+
+static void post_status_batch(struct call *c)
+{
+	int64_t now_ms = clock_wall_ms();
+	auto_json json_t *ask = NULL;
+	json_t *body, *uuids, *uuid;
+	struct err e;
+	size_t i;
+
+	ask = call_json(c, false, &e);
+	if (!ask || fields_read(&status_batch_table, ask, "", NULL, &e)) {
+		call_reply_err(c, &e);
+		return;
+	}
+	uuids = json_object_get(ask, "vm_uuids");
+	body = json_object();
+	json_array_foreach(uuids, i, uuid)
+	{
+		put_status(c, body, json_string_value(uuid), now_ms);
+	}
+	reply_list(c, body);
+}
+
+const struct route app_routes[] = {
+	{ "GET", "/api/v1/apps", ROLE_READER, 0, 0, get_apps, NULL },
+	{ "GET", "/api/v1/apps/{id}", ROLE_READER, 0, 0, get_app, NULL },
+	{ "GET", "/api/v1/apps/{id}/cvms", ROLE_READER, 0, 0, get_app_cvms, NULL },
+	{ "GET", "/api/v1/cvms/paginated", ROLE_READER, 0, 0, get_paginated, NULL },
+	{ "POST", "/api/v1/status/batch", ROLE_READER, 0, 256 * 1024, post_status_batch,
+	  &status_batch_table },
+	{ 0 },
+};

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * asks.h - what request bodies may hold, and what they become.
+ *
+ * Each table here is also a schema of the same name in openapi.yaml; a test holds the two against each other.
+ */
+#ifndef TEEPOD_API_CLOUD_ASKS_H
+#define TEEPOD_API_CLOUD_ASKS_H
+
+#include "base/json.h"
+#include "vmm/admit/networks.h"
+#include "vmm/vmm.h"
+
+/* How much a request may name, whatever the node has. */
+enum {
+	ASK_ENV_BYTES = 256 * 1024,
+	ASK_USER_CONFIG = 64 * 1024,
+	ASK_PORTS = 64,
+	ASK_ENV_KEYS = 1000,
+	ASK_VCPUS = 65536,
+	ASK_MEMORY_MIB = 1 << 30,
+	ASK_DISK_GIB = 1 << 24,
+};
+
+extern const struct field_table provision_table, create_table, preflight_table, start_table, shutdown_table,
+	restart_table, image_ask_table, status_batch_table, change_table;
+
+/* Provision, create and preflight: all fields any of them has. */
+struct cvm_request {
+	const char *name, *image, *instance_type, *region, *kms_id, *app_id, *compose_hash, *encrypted_env,
+		*user_config;
+	const char *kms_contract;
+	int64_t vcpu, memory, disk_size, teepod_id, node_id, nonce;
+	json_t *compose_file, *networks, *tdx, *ports, *env_keys, *gpus, *kms_urls, *gateway_urls;
+	bool listed, stopped, require_tdx, prefer_dev, hugepages, pin_numa;
+	int kms; /* enum kms_word */
+	int tee; /* enum tee_setting */
+};
+
+enum kms_word { KMS_PHALA, KMS_ETHEREUM, KMS_BASE, KMS_LEGACY };
+
+/* A request made into a struct cvm_ask, with what that borrows. */
+struct cvm_asked {
+	struct cvm_ask ask;
+	struct port_ask *ports; /* owned */
+	struct gpu_ask *gpus;   /* owned */
+	void *env;              /* owned: encrypted_env as bytes */
+	size_t env_len;
+	json_t *manifest; /* owned */
+	char networks[NETWORKS_TEXT];
+};
+
+/* @body is borrowed by *ret and has to outlive it. */
+int read_cvm_request(const struct field_table *t, const json_t *body, struct cvm_request *ret, struct err *e);
+int cvm_asked_from(const struct cvm_request *req, const json_t *body, struct cvm_asked *ret, struct err *e);
+/* The same for what POST /cvms/provision remembered: only its node and environment are in the request. */
+int commit_asked_from(const struct cvm_request *req, struct cvm_asked *ret, struct err *e);
+void cvm_asked_end(struct cvm_asked *a);
+#define auto_cvm_asked __attribute__((cleanup(cvm_asked_end)))
+
+/* Parts that other bodies have too; part of what is listed above. */
+extern const struct field_table port_table, gpu_table;
+extern const char *const gpu_attach_words[];
+
+/* Of lists that their tables have checked: @out has room for all. Strings are borrowed. */
+void read_ports(const json_t *list, struct port_ask *out);
+void read_gpus(const json_t *list, struct gpu_ask *out);
+/* "all", or whether any are listed. */
+enum gpu_attach read_attach(const json_t *gpus);
+/* @teepod_id is the older name of @node_id; 0 = not given. */
+int read_node(int64_t teepod_id, int64_t node_id, int64_t *ret, struct err *e);
+
+/* "0a1b" -> bytes, malloc'd; *ret NULL for none. */
+int read_encrypted_env(const char *hex, void **ret, size_t *ret_len, struct err *e);
+
+/* A create request that names a provision made before, instead of bringing everything along. */
+bool is_commit(const json_t *body);
+
+/* A change of the CVM called @name. *ret borrows from @body and from *ret_manifest, a new reference (NULL: none). */
+int read_change_ask(const json_t *body, const char *name, struct change_ask *ret, json_t **ret_manifest,
+		    struct err *e);
+
+/* How long a guest has to power off by itself: the same names, unit and range in each body whose operation may shut one down. */
+#define TIMEOUT_FIELD(name, rule)                                                          \
+	{                                                                                  \
+		name, FIELD_INT, FIELD_NULLABLE, 10, 1200, FIELD_NOWHERE, NULL, NULL, rule \
+	}
+#define TIMEOUT_FIELDS                                                                          \
+	TIMEOUT_FIELD("timeout", "seconds for the guest to power off by itself; 60 if absent"), \
+		TIMEOUT_FIELD("timeout_s", "same as timeout"),                                  \
+		TIMEOUT_FIELD("shutdown_timeout", "same as timeout")
+
+extern const char *const timeout_names[]; /* ends with NULL */
+
+/* From a body that its table has checked. *ret 0: none given. ERR_INCOMPATIBLE when two of the names differ. */
+int read_timeout(const json_t *body, unsigned *ret, struct err *e);
+/* Of a verb that waits for no guest, ERR_INVALID when a time is given all the same. */
+int refuse_timeout(const json_t *body, const char *verb, struct err *e);
+int read_power_ask(const struct field_table *t, const json_t *body, struct power_ask *ret, struct err *e);
+
+struct image_ask {
+	const char *source, *name; /* name NULL: the image's own */
+};
+int read_image_ask(const json_t *body, struct image_ask *ret, struct err *e);
+
+#endif

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * asks_account.c - tables of what may be asked about workspaces, tokens and credit.
+ *
+ * All of it is ours, so all of it is strict: a misspelt limit that is ignored is no limit.
+ */
+#include "api/cloud/asks_account.h"
+
+#include "api/http/call.h"
+#include "base/clock.h"
+#include "base/own.h"
+
+enum { OPT = FIELD_NULLABLE, NOTE_MAX = 200, PER_MINUTE_MAX = 1000000 };
+
+static const int64_t quota_max = INT64_C(1) << 40;
+
+#define QUOTA(name, unit)                                                                                   \
+	{                                                                                                   \
+		name, FIELD_INT, OPT, 0, INT64_C(1) << 40, FIELD_NOWHERE, NULL, NULL, unit "null: no limit" \
+	}
+
+/* Named as quota_word[] names them. */
+static const struct field quota_fields[] = {
+	QUOTA("vcpus", ""), QUOTA("memory_mib", "MiB; "), QUOTA("disk_gib", "GiB; "), QUOTA("cvms", ""),
+	QUOTA("gpus", ""),  QUOTA("host_ports", ""),
+};
+_Static_assert(ARRAY_SIZE(quota_fields) == QUOTAS, "every quota can be set");
+
+static const struct field_table quotas_table = { "QuotasRequest", quota_fields, ARRAY_SIZE(quota_fields),
+						 true };
+
+struct workspace_request {
+	const char *slug, *name;
+	json_t *quotas;
+};
+
+#define AT(type, member) offsetof(struct type, member)
+
+static const struct field workspace_fields[] = {
+	{ "slug", FIELD_STRING, FIELD_REQUIRED, 1, NAME_TEXT - 1, AT(workspace_request, slug), NULL, NULL,
+	  "lower-case letters, digits and hyphens, beginning with a letter" },
+	{ "name", FIELD_STRING, OPT | FIELD_PLAIN, 1, NAME_TEXT - 1, AT(workspace_request, name), NULL, NULL,
+	  "the slug if absent" },
+	{ "quotas", FIELD_OBJECT, OPT, 0, 0, AT(workspace_request, quotas), NULL, &quotas_table, NULL },
+};
+
+static const struct field workspace_change_fields[] = {
+	{ "name", FIELD_STRING, OPT | FIELD_PLAIN, 1, NAME_TEXT - 1, AT(workspace_request, name), NULL, NULL,
+	  NULL },
+	{ "quotas", FIELD_OBJECT, OPT, 0, 0, AT(workspace_request, quotas), NULL, &quotas_table,
+	  "those that are absent stay as they are" },
+};
+
+const struct field_table workspace_table = { "WorkspaceRequest", workspace_fields,
+					     ARRAY_SIZE(workspace_fields), true };
+const struct field_table workspace_change_table = { "WorkspaceChangeRequest", workspace_change_fields,
+						    ARRAY_SIZE(workspace_change_fields), true };
+
+int read_workspace_ask(const struct field_table *t, const json_t *body, struct workspace_ask *ret,
+		       struct err *e)
+{
+	struct workspace_request q = { 0 };
+	int r = fields_read(t, body, "", &q, e);
+
+	if (r)
+		return r;
+	*ret = (struct workspace_ask){ .slug = q.slug, .name = q.name };
+	for (int i = 0; i < QUOTAS; i++) {
+		const json_t *value = json_object_get(q.quotas, quota_word[i]);
+
+		ret->max[i] = !value                ? QUOTA_KEEP
+			      : json_is_null(value) ? QUOTA_UNLIMITED
+						    : (int64_t)json_number_value(value);
+		if (ret->max[i] > quota_max)
+			ret->max[i] = quota_max;
+	}
+	return 0;
+}
+
+/* ------------------------------------------------------------------ tokens */
+
+static const char *const role_words[] = { "reader", "tenant", "operator", "admin", NULL };
+
+static const struct field limit_fields[] = {
+	{ "requests_per_minute", FIELD_INT, OPT, 1, PER_MINUTE_MAX, FIELD_NOWHERE, NULL, NULL,
+	  "the maker's limit if absent" },
+};
+
+static const struct field_table limits_table = { "TokenLimitsRequest", limit_fields, ARRAY_SIZE(limit_fields),
+						 true };
+
+struct token_request {
+	const char *name, *workspace, *expires_at;
+	int role; /* index into role_words */
+	json_t *limits;
+};
+
+static const struct field token_fields[] = {
+	{ "name", FIELD_STRING, FIELD_REQUIRED, 1, NAME_TEXT - 1, AT(token_request, name), NULL, NULL,
+	  "letters, digits, spaces and . _ @ + / -; for people: it need not be unique" },
+	{ "role", FIELD_WORD, FIELD_REQUIRED, 0, 0, AT(token_request, role), role_words, NULL,
+	  "not above the caller's own" },
+	{ "workspace", FIELD_STRING, OPT, 1, NAME_TEXT - 1, AT(token_request, workspace), NULL, NULL,
+	  "the caller's own if absent; only an admin may name another" },
+	{ "expires_at", FIELD_STRING, OPT, 1, CLOCK_TEXT + 8, AT(token_request, expires_at), NULL, NULL,
+	  "RFC 3339; the maker's end if absent" },
+	{ "limits", FIELD_OBJECT, OPT, 0, 0, AT(token_request, limits), NULL, &limits_table, NULL },
+};
+
+const struct field_table token_table = { "TokenRequest", token_fields, ARRAY_SIZE(token_fields), true };
+
+int read_token_ask(const json_t *body, struct token_ask *ret, struct err *e)
+{
+	struct token_request q = { 0 };
+	struct token_ask a;
+	int r = fields_read(&token_table, body, "", &q, e);
+
+	if (r)
+		return r;
+	a = (struct token_ask){
+		.name = q.name,
+		.workspace = q.workspace,
+		.role = q.role + ROLE_READER,
+		.per_minute = (int64_t)json_number_value(json_object_get(q.limits, "requests_per_minute")),
+	};
+	if (q.expires_at && !clock_parse(q.expires_at, &a.expires_ms))
+		return err_field(e, ERR_INVALID, "expires_at", q.expires_at,
+				 "expires_at must be a time as in RFC 3339: 2027-01-31T12:00:00Z");
+	*ret = a;
+	return 0;
+}
+
+/* ------------------------------------------------------------------ credit */
+
+static const struct field credit_fields[] = {
+	{ "amount", FIELD_INT, FIELD_REQUIRED, -INT64_C(1000000000000000), INT64_C(1000000000000000),
+	  AT(credit_ask, amount), NULL, NULL, "micro-units; negative takes credit back" },
+	{ "note", FIELD_STRING, OPT | FIELD_PLAIN, 1, NOTE_MAX, AT(credit_ask, note), NULL, NULL, NULL },
+};
+
+const struct field_table credit_table = { "CreditRequest", credit_fields, ARRAY_SIZE(credit_fields), true };
+
+int read_credit_ask(const json_t *body, struct credit_ask *ret, struct err *e)
+{
+	struct credit_ask q = { 0 };
+	int r = fields_read(&credit_table, body, "", &q, e);
+
+	if (!r && !q.amount)
+		return err_field(e, ERR_INVALID, "amount", "0", "amount must not be 0");
+	if (!r)
+		*ret = q;
+	return r;
+}

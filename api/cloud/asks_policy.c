@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * asks_policy.c - requests about what the node does by itself: tables of fields, and what they become.
+ */
+#include "api/cloud/asks_policy.h"
+
+#include <assert.h>
+#include <string.h>
+#include <strings.h>
+
+#include "api/cloud/asks.h"
+#include "base/own.h"
+
+enum { OPT = FIELD_NULLABLE, REASON_MAX = 190 };
+
+const char *const restart_words[] = { "on-crash", "never", "always", NULL };
+static_assert(ARRAY_SIZE(restart_words) == RESTART_POLICIES + 1, "every policy has its word");
+
+/* ------------------------------------------------------------------ policies of a CVM */
+
+static const struct field policy_fields[] = { POLICY_FIELDS };
+
+const struct field_table policy_table = { "PolicyRequest", policy_fields, ARRAY_SIZE(policy_fields), true };
+
+static bool said(const json_t *body, const char *key)
+{
+	const json_t *j = json_object_get(body, key);
+
+	return j && !json_is_null(j);
+}
+
+static enum restart_policy policy_of(const char *word)
+{
+	int i = RESTART_POLICIES - 1;
+
+	while (i > 0 && strcasecmp(word, restart_words[i]) != 0)
+		i--;
+	return (enum restart_policy)i;
+}
+
+struct policy_ask policy_from_body(const json_t *body)
+{
+	const char *word = json_string_value(json_object_get(body, "restart_policy"));
+
+	return (struct policy_ask){
+		.has_restart = word != NULL,
+		.has_auto_start = said(body, "auto_start"),
+		.has_order = said(body, "start_order"),
+		.restart = word ? policy_of(word) : RESTART_ON_CRASH,
+		.auto_start = json_is_true(json_object_get(body, "auto_start")),
+		.start_order = (int64_t)json_number_value(json_object_get(body, "start_order")),
+	};
+}
+
+int read_policy_ask(const json_t *body, struct policy_ask *ret, struct err *e)
+{
+	int r = fields_read(&policy_table, body, "", NULL, e);
+	struct policy_ask ask;
+
+	if (r)
+		return r;
+	ask = policy_from_body(body);
+	if (!ask.has_restart && !ask.has_auto_start && !ask.has_order)
+		return err_field(e, ERR_INVALID, "body", "",
+				 "nothing to change: give restart_policy, auto_start or start_order");
+	*ret = ask;
+	return 0;
+}
+
+/* ------------------------------------------------------------------ maintenance of the node */
+
+static const struct field maintenance_fields[] = {
+	{ "enabled", FIELD_BOOL, FIELD_REQUIRED, 0, 0, offsetof(struct maintenance_ask, enabled), NULL, NULL,
+	  NULL },
+	{ "reason", FIELD_STRING, OPT | FIELD_PLAIN, 0, REASON_MAX, offsetof(struct maintenance_ask, reason),
+	  NULL, NULL, "told to everybody who is refused" },
+};
+
+const struct field_table maintenance_table = { "MaintenanceRequest", maintenance_fields,
+					       ARRAY_SIZE(maintenance_fields), true };
+
+int read_maintenance_ask(const json_t *body, struct maintenance_ask *ret, struct err *e)
+{
+	struct maintenance_ask ask = { .reason = "" };
+	int r = fields_read(&maintenance_table, body, "", &ask, e);
+
+	if (!r)
+		*ret = ask;
+	return r;
+}
+
+static const struct field drain_fields[] = {
+	TIMEOUT_FIELDS,
+	{ "force", FIELD_BOOL, OPT, 0, 0, offsetof(struct drain_ask, force), NULL, NULL,
+	  "stop hard those that have not" },
+	{ "reason", FIELD_STRING, OPT | FIELD_PLAIN, 0, REASON_MAX, offsetof(struct drain_ask, reason), NULL,
+	  NULL, "that of a maintenance under way if absent" },
+};
+
+const struct field_table drain_table = { "DrainRequest", drain_fields, ARRAY_SIZE(drain_fields), true };
+
+int read_drain_ask(const json_t *body, struct drain_ask *ret, struct err *e)
+{
+	struct drain_ask ask = { .reason = "" };
+	int r = fields_read(&drain_table, body, "", &ask, e);
+
+	if (!r)
+		r = read_timeout(body, &ask.timeout_s, e);
+	if (!r)
+		*ret = ask;
+	return r;
+}

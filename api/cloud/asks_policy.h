@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * asks_policy.h - requests about what the node does by itself: policies of a CVM, maintenance of the node.
+ */
+#ifndef TEEPOD_API_CLOUD_ASKS_POLICY_H
+#define TEEPOD_API_CLOUD_ASKS_POLICY_H
+
+#include "base/json.h"
+#include "vmm/vmm.h"
+
+/* In the order of enum restart_policy, NULL-terminated. */
+extern const char *const restart_words[];
+
+/* The same three in a create and in a change. */
+#define POLICY_FIELDS                                                                                       \
+	{ "restart_policy",                                                                                 \
+	  FIELD_WORD,                                                                                       \
+	  FIELD_NULLABLE,                                                                                   \
+	  0,                                                                                                \
+	  0,                                                                                                \
+	  FIELD_NOWHERE,                                                                                    \
+	  restart_words,                                                                                    \
+	  NULL,                                                                                             \
+	  "on-crash if never set; always: also after the guest powered off" },                              \
+		{ "auto_start",                                                                             \
+		  FIELD_BOOL,                                                                               \
+		  FIELD_NULLABLE,                                                                           \
+		  0,                                                                                        \
+		  0,                                                                                        \
+		  FIELD_NOWHERE,                                                                            \
+		  NULL,                                                                                     \
+		  NULL,                                                                                     \
+		  "start it after a boot of the host if it ran before; true if never set" },                \
+	{                                                                                                   \
+		"start_order", FIELD_INT, FIELD_NULLABLE, -START_ORDER_MAX, START_ORDER_MAX, FIELD_NOWHERE, \
+			NULL, NULL, "lower ones start first and are drained last; 0 if never set"           \
+	}
+
+extern const struct field_table policy_table, maintenance_table, drain_table;
+
+/* From a body that its table has checked; what is absent is not said. */
+struct policy_ask policy_from_body(const json_t *body);
+
+/* ERR_INVALID too when it says nothing. */
+int read_policy_ask(const json_t *body, struct policy_ask *ret, struct err *e);
+
+struct maintenance_ask {
+	bool enabled;
+	const char *reason; /* borrowed from the body, "" if absent */
+};
+int read_maintenance_ask(const json_t *body, struct maintenance_ask *ret, struct err *e);
+
+struct drain_ask {
+	unsigned timeout_s; /* 0 = default */
+	bool force;
+	const char *reason;
+};
+int read_drain_ask(const json_t *body, struct drain_ask *ret, struct err *e);
+
+#endif

@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * asks_update.c - bodies of updates and replications.
+ *
+ * All updates fill one struct: each route's table says which of its members a client may name there. Read leniently where the
+ * cloud's clients send more than they mean (the SDK's resize echoes the CVM's identifier), strictly elsewhere.
+ */
+#include "api/cloud/asks_update.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/cloud/asks.h"
+#include "base/buf.h"
+#include "base/own.h"
+
+enum { OPT = FIELD_NULLABLE, SCRIPT_BYTES = 1024 * 1024, ENVS = 1024, HASH_TEXT = 66, GIVEN = 1, NAME = 64 };
+
+struct update_request {
+	const char *instance_type, *image, *docker_compose_file, *pre_launch_script, *encrypted_env,
+		*user_config, *compose_hash;
+	int64_t vcpu, memory, disk_size;
+	json_t *allowed_envs, *env_keys, *ports, *gpus, *compose_manifest;
+	bool public_logs, public_sysinfo, public_tcbinfo, listed, allow_restart, allow_force_stop,
+		update_env_vars;
+};
+
+#define AT(m) offsetof(struct update_request, m)
+
+#define RESTART                                                \
+	{ "allow_restart",                                     \
+	  FIELD_SWITCH,                                        \
+	  OPT,                                                 \
+	  0,                                                   \
+	  0,                                                   \
+	  AT(allow_restart),                                   \
+	  NULL,                                                \
+	  NULL,                                                \
+	  "a running CVM may be stopped and started for it" }, \
+		{ "allow_force_stop",                          \
+		  FIELD_BOOL,                                  \
+		  OPT,                                         \
+		  0,                                           \
+		  0,                                           \
+		  AT(allow_force_stop),                        \
+		  NULL,                                        \
+		  NULL,                                        \
+		  "stop hard, without asking the guest" },     \
+		TIMEOUT_FIELDS
+#define TEXT(n, max, rule)                                             \
+	{                                                              \
+#n, FIELD_STRING, OPT, 0, max, AT(n), NULL, NULL, rule \
+	}
+#define FLAG(n)                                                    \
+	{                                                          \
+#n, FIELD_BOOL, OPT, 0, 0, AT(n), NULL, NULL, NULL \
+	}
+#define NAMES(n, max, rule)                                             \
+	{                                                               \
+#n, FIELD_STRINGS, OPT, 0, max, AT(n), NULL, NULL, rule \
+	}
+#define NUMBER(n, max, rule)                                        \
+	{                                                           \
+#n, FIELD_INT, OPT, 1, max, AT(n), NULL, NULL, rule \
+	}
+#define RESOURCES                                                                                            \
+	TEXT(instance_type, 63, "numbers given besides win over the type's"), NUMBER(vcpu, ASK_VCPUS, NULL), \
+		NUMBER(memory, ASK_MEMORY_MIB, "MB"),                                                        \
+		NUMBER(disk_size, ASK_DISK_GIB, "GB; a disk only grows")
+#define VISIBILITY FLAG(public_logs), FLAG(public_sysinfo), FLAG(public_tcbinfo), FLAG(listed)
+#define ENV        TEXT(encrypted_env, 2 * ASK_ENV_BYTES, "hex digits; replaces the whole environment")
+#define SOFTWARE                          \
+	{ "docker_compose_file",          \
+	  FIELD_STRING,                   \
+	  OPT,                            \
+	  GIVEN,                          \
+	  COMPOSE_LINT_MAX,               \
+	  AT(docker_compose_file),        \
+	  NULL,                           \
+	  NULL,                           \
+	  "docker compose text (YAML)" }, \
+		TEXT(pre_launch_script, SCRIPT_BYTES, "empty: none any more")
+
+static const struct field resources_fields[] = { RESOURCES, RESTART };
+
+/* The SDK counts GPUs of a product; other clients list them. */
+static const struct field gpus_fields[] = {
+	{ "attach_mode", FIELD_WORD, OPT, 0, 0, FIELD_NOWHERE, gpu_attach_words, NULL, NULL },
+	{ "gpus", FIELD_OBJECTS, OPT, 0, GPUS_MAX, FIELD_NOWHERE, NULL, &gpu_table, "the whole new list" },
+	{ "count", FIELD_INT, OPT, 0, GPUS_MAX, FIELD_NOWHERE, NULL, NULL, "so many of product_name" },
+	{ "product_name", FIELD_STRING, OPT, 0, 9, FIELD_NOWHERE, NULL, NULL,
+	  "a product id such as 10de:2335" },
+};
+static const struct field_table gpus_table = { "GpusChange", gpus_fields, ARRAY_SIZE(gpus_fields), true };
+
+static const struct field update_fields[] = {
+	SOFTWARE,
+	NAMES(allowed_envs, ENVS, "names of the variables that may be set"),
+	ENV,
+	NAMES(env_keys, ASK_ENV_KEYS, "names in encrypted_env"),
+	VISIBILITY,
+	TEXT(user_config, ASK_USER_CONFIG, "empty: none any more"),
+	RESOURCES,
+	{ "image", FIELD_STRING, OPT, 1, NAME, AT(image), NULL, NULL, "image name, or a family: its newest" },
+	{ "gpus", FIELD_OBJECT, OPT, 0, 0, AT(gpus), NULL, &gpus_table, NULL },
+	{ "ports", FIELD_OBJECTS, OPT, 0, ASK_PORTS, AT(ports), NULL, &port_table, "the whole new list" },
+	RESTART,
+};
+
+/* What the old client sends besides (manifest_version 1, a name of its own making, ...) says nothing about the app. */
+static const struct field manifest_fields[] = {
+	{ "docker_compose_file", FIELD_STRING, FIELD_REQUIRED, 1, COMPOSE_LINT_MAX, AT(docker_compose_file),
+	  NULL, NULL, "docker compose text (YAML)" },
+	TEXT(pre_launch_script, SCRIPT_BYTES, "empty: none any more"),
+	NAMES(allowed_envs, ENVS, "empty without encrypted_env: as they are"),
+	FLAG(public_logs),
+	FLAG(public_sysinfo),
+	FLAG(public_tcbinfo),
+};
+static const struct field_table manifest_table = { "ComposeManifest", manifest_fields,
+						   ARRAY_SIZE(manifest_fields), false };
+
+static const struct field legacy_update_fields[] = {
+	{ "compose_manifest", FIELD_OBJECT, FIELD_REQUIRED, 0, 0, AT(compose_manifest), NULL, &manifest_table,
+	  NULL },
+	ENV,
+	NAMES(env_keys, ASK_ENV_KEYS, "names in encrypted_env"),
+	RESTART,
+};
+
+static const struct field envs_fields[] = {
+	{ "encrypted_env", FIELD_STRING, FIELD_REQUIRED, 0, 2 * ASK_ENV_BYTES, AT(encrypted_env), NULL, NULL,
+	  "hex digits; replaces the whole environment" },
+	NAMES(env_keys, ASK_ENV_KEYS, "names in it; they become allowed_envs"),
+	{ "compose_hash", FIELD_STRING, OPT, 0, HASH_TEXT, FIELD_NOWHERE, NULL, NULL, "of no effect here" },
+	{ "transaction_hash", FIELD_STRING, OPT, 0, HASH_TEXT, FIELD_NOWHERE, NULL, NULL,
+	  "of no effect here" },
+	RESTART,
+};
+
+static const struct field os_image_fields[] = {
+	{ "os_image_name", FIELD_STRING, FIELD_REQUIRED, 1, NAME, AT(image), NULL, NULL,
+	  "image name, or a family: its newest" },
+	RESTART,
+};
+
+static const struct field visibility_fields[] = { VISIBILITY, RESTART };
+
+static const struct field compose_provision_fields[] = {
+	{ "env_keys", FIELD_STRINGS, OPT, 0, ASK_ENV_KEYS, FIELD_NOWHERE, NULL, NULL,
+	  "names that the environment will have" },
+	{ "update_env_vars", FIELD_BOOL, OPT, 0, 0, FIELD_NOWHERE, NULL, NULL, "of no effect here" },
+};
+
+static const struct field compose_commit_fields[] = {
+	{ "compose_hash", FIELD_STRING, FIELD_REQUIRED, GIVEN, HASH_TEXT, AT(compose_hash), NULL, NULL,
+	  "as compose_file/provision answered it" },
+	ENV,
+	NAMES(env_keys, ASK_ENV_KEYS, "names in encrypted_env"),
+	{ "update_env_vars", FIELD_BOOL, OPT, 0, 0, AT(update_env_vars), NULL, NULL,
+	  "false: encrypted_env is not taken" },
+	RESTART,
+};
+
+#define TABLE(n, name, strict) \
+	const struct field_table n##_table = { name, n##_fields, ARRAY_SIZE(n##_fields), strict }
+
+TABLE(resources, "ResourcesRequest", false);
+TABLE(update, "UpdateRequest", true);
+TABLE(legacy_update, "LegacyUpdateRequest", false);
+TABLE(envs, "EnvsRequest", false);
+TABLE(os_image, "OsImageRequest", false);
+TABLE(visibility, "VisibilityRequest", false);
+TABLE(compose_provision, "ComposeProvisionRequest", false);
+TABLE(compose_commit, "ComposeCommitRequest", false);
+
+/* ------------------------------------------------------------------ what a table can not say */
+
+static bool given(const json_t *body, const char *key)
+{
+	const json_t *j = json_object_get(body, key);
+
+	return j && !json_is_null(j);
+}
+
+static int flag(const json_t *body, const char *key, bool value)
+{
+	return given(body, key) ? value : -1;
+}
+
+static struct compose_merge merge_of(const struct update_request *q, const json_t *body)
+{
+	return (struct compose_merge){
+		.docker_compose_file = q->docker_compose_file,
+		.pre_launch_script = q->pre_launch_script,
+		.allowed_envs = q->allowed_envs,
+		.public_logs = flag(body, "public_logs", q->public_logs),
+		.public_sysinfo = flag(body, "public_sysinfo", q->public_sysinfo),
+		.public_tcbinfo = flag(body, "public_tcbinfo", q->public_tcbinfo),
+	};
+}
+
+/* An upgrade without a new environment keeps the old one, and the names it was made for. */
+static int read_manifest(struct update_request *q, struct compose_merge *ret, struct err *e)
+{
+	int r = fields_read(&manifest_table, q->compose_manifest, "compose_manifest", q, e);
+
+	if (r)
+		return r;
+	if (!json_array_size(q->allowed_envs) && !(q->encrypted_env && *q->encrypted_env))
+		q->allowed_envs = NULL;
+	*ret = merge_of(q, q->compose_manifest);
+	return 0;
+}
+
+static int read_counted(const json_t *gpus, struct update_asked *a, struct err *e)
+{
+	const char *product = json_string_value(json_object_get(gpus, "product_name"));
+	size_t n = (size_t)json_number_value(json_object_get(gpus, "count"));
+
+	if (json_array_size(json_object_get(gpus, "gpus")) || given(gpus, "attach_mode"))
+		return err_field(e, ERR_INCOMPATIBLE, "gpus.count", NULL,
+				 "gpus has both a count and a list: give one of them");
+	if (n && !(product && *product))
+		return err_field(e, ERR_INVALID, "gpus.product_name", NULL,
+				 "gpus.product_name is missing: GET /api/v1/devices lists product ids");
+	a->gpus = xcalloc(n ? n : 1, sizeof(*a->gpus));
+	for (size_t i = 0; i < n; i++)
+		a->gpus[i].product_id = product;
+	a->ask.gpu_attach = n ? GPU_LISTED : GPU_NONE;
+	a->ask.n_gpus = n;
+	return 0;
+}
+
+static int read_new_gpus(const json_t *gpus, struct update_asked *a, struct err *e)
+{
+	const json_t *list = json_object_get(gpus, "gpus");
+	int r = 0;
+
+	a->ask.set_gpus = true;
+	if (given(gpus, "count")) {
+		r = read_counted(gpus, a, e);
+	} else {
+		a->ask.gpu_attach = read_attach(gpus);
+		a->ask.n_gpus = json_array_size(list);
+		a->gpus = xcalloc(a->ask.n_gpus ? a->ask.n_gpus : 1, sizeof(*a->gpus));
+		read_gpus(list, a->gpus);
+	}
+	a->ask.gpus = a->gpus;
+	return r;
+}
+
+static void read_new_ports(const json_t *list, struct update_asked *a)
+{
+	a->ask.set_ports = true;
+	a->ask.n_ports = json_array_size(list);
+	a->ports = xcalloc(a->ask.n_ports ? a->ask.n_ports : 1, sizeof(*a->ports));
+	read_ports(list, a->ports);
+	a->ask.ports = a->ports;
+}
+
+static const char *some(const char *s)
+{
+	return s && *s ? s : NULL;
+}
+
+/* @restart: what an absent allow_restart means on this route. */
+static struct update_ask ask_of(const struct update_request *q, const json_t *body, bool restart)
+{
+	return (struct update_ask){
+		.instance_type = some(q->instance_type),
+		.vcpus = q->vcpu,
+		.memory_mib = q->memory,
+		.disk_gib = q->disk_size,
+		.image = q->image,
+		.set_user_config = q->user_config != NULL,
+		.user_config = some(q->user_config),
+		.listed = flag(body, "listed", q->listed),
+		.allow_restart = given(body, "allow_restart") ? q->allow_restart : restart,
+		.force = q->allow_force_stop,
+	};
+}
+
+static int read_env(const struct update_request *q, struct update_asked *a, struct err *e)
+{
+	if (!q->encrypted_env)
+		return 0;
+	a->ask.set_env = true;
+	return read_encrypted_env(q->encrypted_env, &a->env, &a->ask.encrypted_env_len, e);
+}
+
+static int fill(const struct field_table *t, struct update_request *q, const json_t *body,
+		struct update_asked *a, struct err *e)
+{
+	int r = 0;
+
+	a->ask = ask_of(q, body, t != &resources_table);
+	r = read_timeout(body, &a->ask.timeout_s, e);
+	a->merge = merge_of(q, body);
+	a->compose_hash = q->compose_hash;
+	a->env_keys = q->env_keys;
+	a->envs_replace = t == &envs_table;
+	if (!r && q->compose_manifest)
+		r = read_manifest(q, &a->merge, e);
+	if (!r)
+		r = read_env(q, a, e);
+	if (given(body, "update_env_vars") && !q->update_env_vars)
+		a->ask.set_env = false;
+	a->ask.encrypted_env = a->env;
+	if (!r && q->ports)
+		read_new_ports(q->ports, a);
+	if (!r && q->gpus)
+		r = read_new_gpus(q->gpus, a, e);
+	return r;
+}
+
+int read_update(const struct field_table *t, const json_t *body, struct update_asked *ret, struct err *e)
+{
+	auto_update_asked struct update_asked a = { 0 };
+	struct update_request q = { 0 };
+	int r = fields_read(t, body, "", &q, e);
+
+	if (!r)
+		r = fill(t, &q, body, &a, e);
+	if (r)
+		return r;
+	*ret = a;
+	a = (struct update_asked){ 0 };
+	return 0;
+}
+
+void update_asked_end(struct update_asked *a)
+{
+	free(a->env);
+	free(a->ports);
+	free(a->gpus);
+}
+
+/* ------------------------------------------------------------------ rollback */
+
+static const struct field rollback_fields[] = {
+	{ "vm_uuid", FIELD_STRING, OPT, GIVEN, NAME, offsetof(struct rollback_ask, vm_uuid), NULL, NULL,
+	  "this CVM of the app; all of them if absent" },
+	{ "allow_restart", FIELD_SWITCH, OPT, 0, 0, offsetof(struct rollback_ask, allow_restart), NULL, NULL,
+	  "a running CVM may be stopped and started for it; true if absent" },
+	TIMEOUT_FIELDS,
+	{ "allow_force_stop", FIELD_BOOL, OPT, 0, 0, offsetof(struct rollback_ask, allow_force_stop), NULL,
+	  NULL, "stop hard, without asking the guest" },
+};
+TABLE(rollback, "RollbackRequest", true);
+
+int read_rollback(const json_t *body, struct rollback_ask *ret, struct err *e)
+{
+	struct rollback_ask q = { .allow_restart = true };
+	int r = fields_read(&rollback_table, body, "", &q, e);
+
+	if (!r)
+		r = read_timeout(body, &q.timeout_s, e);
+	if (!r)
+		*ret = q;
+	return r;
+}
+
+/* ------------------------------------------------------------------ replicas */
+
+struct replica_request {
+	const char *encrypted_env, *compose_hash, *docker_compose_file, *pre_launch_script;
+	int64_t node_id, teepod_id, count;
+	json_t *env_keys;
+	bool partial, stopped;
+};
+
+#undef AT
+#define AT(m) offsetof(struct replica_request, m)
+
+#define REPLICA                                                                                              \
+	{ "node_id", FIELD_INT, OPT, 0, INT32_MAX, AT(node_id), NULL, NULL, "this node if absent" },         \
+		{ "teepod_id", FIELD_INT, OPT,                                                               \
+		  0,           INT32_MAX, AT(teepod_id),                                                     \
+		  NULL,        NULL,      "older name of node_id" },                                         \
+		TEXT(encrypted_env, 2 * ASK_ENV_BYTES, "hex digits; the source's if absent"),                \
+		NAMES(env_keys, ASK_ENV_KEYS, "names in encrypted_env; they have to be among allowed_envs"), \
+		TEXT(compose_hash, HASH_TEXT,                                                                \
+		     "which revision of the app: 64 hex digits, 0x before them allowed"),                    \
+		NUMBER(count, REPLICAS_MAX, "so many; the answer is then a list"),                           \
+		{ "partial", FIELD_BOOL, OPT,                                                                \
+		  0,         0,          AT(partial),                                                        \
+		  NULL,      NULL,       "as many of count as fit, not all or none" },                       \
+	{                                                                                                    \
+		"stopped", FIELD_BOOL, OPT, 0, 0, AT(stopped), NULL, NULL, "create, and do not start"        \
+	}
+
+static const struct field replica_fields[] = { REPLICA };
+static const struct field instance_fields[] = {
+	REPLICA,
+	SOFTWARE,
+	{ "token", FIELD_STRING, OPT, 0, 128, FIELD_NOWHERE, NULL, NULL, "of no effect here" },
+	{ "transaction_hash", FIELD_STRING, OPT, 0, HASH_TEXT, FIELD_NOWHERE, NULL, NULL,
+	  "of no effect here" },
+};
+TABLE(replica, "ReplicaRequest", false);
+TABLE(instance, "InstanceRequest", false);
+
+int read_replica(const struct field_table *t, const json_t *body, struct replica_asked *ret, struct err *e)
+{
+	struct replica_asked a = { 0 };
+	struct replica_request q = { 0 };
+	int r = fields_read(t, body, "", &q, e);
+
+	if (!r)
+		r = read_node(q.teepod_id, q.node_id, &a.ask.node_id, e);
+	if (!r && q.partial && !q.count)
+		r = err_field(e, ERR_INCOMPATIBLE, "partial", "true", "partial goes with count");
+	if (!r)
+		r = read_encrypted_env(q.encrypted_env, &a.env, &a.ask.encrypted_env_len, e);
+	if (r)
+		return r;
+	a.ask.set_env = q.encrypted_env != NULL;
+	a.ask.encrypted_env = a.env;
+	a.ask.env_keys = q.env_keys;
+	a.ask.compose_hash = some(q.compose_hash);
+	a.ask.stopped = q.stopped;
+	a.ask.software = (struct compose_merge){ .docker_compose_file = q.docker_compose_file,
+						 .pre_launch_script = q.pre_launch_script,
+						 .public_logs = -1,
+						 .public_sysinfo = -1,
+						 .public_tcbinfo = -1 };
+	a.count = q.count;
+	a.partial = q.partial;
+	*ret = a;
+	return 0;
+}

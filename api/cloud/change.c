@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * change.c - one way for every route that changes something.
+ */
+#include "api/cloud/change.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/cloud/account.h"
+#include "api/cloud/precondition.h"
+#include "api/http/target.h"
+#include "base/buf.h"
+#include "base/id.h"
+#include "api/cloud/asks.h"
+#include "base/own.h"
+
+enum { KEY_MAX = 255 };
+
+struct scope {
+	const char *key;
+	char caller[CALLER_TEXT];
+	char digest[SHA256_HEX];
+};
+
+static int read_key(const struct call *c, const char **ret, struct err *e)
+{
+	const char *key = call_header(c, "Idempotency-Key");
+	size_t n = key ? strlen(key) : 1;
+	bool ok = n >= 1 && n <= KEY_MAX;
+
+	for (size_t i = 0; key && ok && i < n; i++)
+		ok = key[i] >= 0x20 && key[i] < 0x7f;
+	if (!ok)
+		return err_field(e, ERR_INVALID, "Idempotency-Key", key,
+				 "header Idempotency-Key must be 1 to %d printable ASCII characters",
+				 KEY_MAX);
+	*ret = key;
+	return 0;
+}
+
+/* By name; those of one name stay in the order they came, which is that of the text they point into. */
+static int compare_pairs(const void *pa, const void *pb)
+{
+	const struct target_pair *a = pa, *b = pb;
+	int d = strcmp(a->key, b->key);
+
+	return d ? d : (a->key < b->key ? -1 : 1);
+}
+
+static void add_query(const struct call *c, struct buf *b)
+{
+	struct target_pair pairs[TARGET_PAIRS];
+	auto_free char *store = NULL;
+	unsigned n = target_pairs(c->query, pairs, &store);
+
+	qsort(pairs, n, sizeof(pairs[0]), compare_pairs);
+	for (unsigned i = 0; i < n; i++)
+		buf_printf(b, "\nquery %zu:%s %zu:%s", strlen(pairs[i].key), pairs[i].key,
+			   strlen(pairs[i].value), pairs[i].value);
+}
+
+/* All that says what is asked for. Key order and spaces of the body do not count, its values do. Beside
+ * path and body: ?workspace= says which CVM, If-Match which state of it, X-Phala-Version which answer.
+ * Kept digests outlive an upgrade: that of a request without these is made as it always was. */
+static void digest(const struct call *c, const json_t *body, char out[SHA256_HEX])
+{
+	auto_buf struct buf b = { 0 };
+	const char *text = call_canonical(c, body), *tag;
+	auto_free char *made = body && !text ? json_canonical(body) : NULL;
+
+	buf_printf(&b, "%s\n%s\n%s", c->method, c->path, text ? text : made ? made : "");
+	add_query(c, &b);
+	for (unsigned i = 0; (tag = call_header_nth(c, "If-Match", i)); i++)
+		buf_printf(&b, "\nif-match %zu:%s", strlen(tag), tag);
+	if (c->version == 25)
+		buf_puts(&b, "\nversion 25");
+	id_sha256_hex(b.data, b.len, out);
+}
+
+static int scope_of(const struct call *c, const json_t *body, struct scope *ret, struct err *e)
+{
+	int r = read_key(c, &ret->key, e);
+
+	if (r)
+		return r;
+	api_caller(c, ret->caller);
+	ret->digest[0] = '\0';
+	if (ret->key)
+		digest(c, body, ret->digest);
+	return 0;
+}
+
+static void answer(struct call *c, struct answer *a, bool replayed)
+{
+	const char *op = json_string_value(json_object_get(a->body, "operation_id"));
+	const json_t *generation = json_object_get(a->body, "generation");
+
+	if (op)
+		call_add_header(c, "X-Operation-Id", op);
+	if (json_is_integer(generation))
+		etag_put(c, json_integer_value(generation));
+	if (replayed)
+		call_add_header(c, "Idempotent-Replayed", "true");
+	if (a->status == 204) {
+		json_decref(a->body);
+		a->body = NULL;
+	}
+	call_reply(c, a->status, take_ptr(&a->body));
+}
+
+static void drop(struct change *ch)
+{
+	json_decref(ch->body);
+	ch->body = NULL;
+	if (ch->ops->free)
+		ch->ops->free(ch);
+	else
+		free(ch);
+}
+
+static int apply(void *arg, struct answer *ret, struct err *e)
+{
+	struct change *ch = arg;
+	int r = account_still_valid(ch->call, e);
+
+	if (!r)
+		r = precondition_check(ch->call, e);
+
+	return r ? r : ch->ops->apply(ch, ret, e);
+}
+
+static void begin(void *arg);
+
+static void done(void *arg, struct answer *a, bool replayed, const struct err *e)
+{
+	struct change *ch = arg;
+
+	if (e && !call_is_cut(ch->call) && vmm_look_again(api_of(ch->call)->vmm, e, ch->looked, begin, ch)) {
+		ch->looked = true;
+		return;
+	}
+	if (!e && !replayed && ch->ops->reveal)
+		ch->ops->reveal(ch, a->body);
+	if (e)
+		call_reply_err(ch->call, e);
+	else
+		answer(ch->call, a, replayed);
+	drop(ch);
+}
+
+/* It would have no effect there, and the guest another time than its owner thinks. */
+static int refuse_query_timeout(struct call *c, struct err *e)
+{
+	for (const char *const *name = timeout_names; *name; name++) {
+		const char *value = call_query(c, *name, 0);
+
+		if (value)
+			return err_field(
+				e, ERR_INVALID, *name, value,
+				"%s is in the query; it belongs into the body, as a number of seconds",
+				*name);
+	}
+	return 0;
+}
+
+static bool gives_back(const struct call *c)
+{
+	const char *verb = strrchr(c->route, '/');
+
+	return !strcmp(c->method, "DELETE") || !strcmp(verb, "/stop") || !strcmp(verb, "/shutdown");
+}
+
+static void begin(void *arg)
+{
+	struct change *ch = arg;
+	struct scope s;
+	struct err e;
+
+	if (call_refuse_cut(ch->call, &e) || refuse_query_timeout(ch->call, &e) ||
+	    scope_of(ch->call, ch->body, &s, &e)) {
+		call_reply_err(ch->call, &e);
+		drop(ch);
+		return;
+	}
+	vmm_mutate(api_of(ch->call)->vmm,
+		   &(struct mutation){
+			   .caller = s.caller,
+			   .key = s.key,
+			   .digest = s.digest,
+			   .workspace = api_scope(ch->call),
+			   .gives_back = gives_back(ch->call),
+			   .apply = apply,
+			   .done = done,
+		   },
+		   ch);
+}
+
+void change_run(struct change *ch, struct call *c, json_t *body, const struct change_ops *ops)
+{
+	ch->ops = ops;
+	ch->call = c;
+	ch->body = body;
+	begin(ch);
+}
+
+/* ------------------------------------------------------------------ asking first */
+
+struct probe {
+	struct call *call;
+	void (*next)(void *arg, bool answered);
+	void *arg;
+	bool unknown;
+};
+
+/* Runs only when the key has no answer; failing leaves no trace of having asked. */
+static int probe_apply(void *arg, struct answer *ret, struct err *e)
+{
+	struct probe *p = arg;
+
+	(void)ret;
+	p->unknown = true;
+	return err_set(e, ERR_CANCELLED, "no answer is kept under this key");
+}
+
+static void probe_done(void *arg, struct answer *a, bool replayed, const struct err *e)
+{
+	struct probe *p = arg;
+	struct err cut;
+	bool go_on = p->unknown && !call_refuse_cut(p->call, &cut);
+
+	if (!e)
+		answer(p->call, a, replayed);
+	else if (!go_on)
+		call_reply_err(p->call, p->unknown ? &cut : e);
+	p->next(p->arg, !go_on);
+	free(p);
+}
+
+void change_probe(struct call *c, const json_t *body, void (*next)(void *arg, bool answered), void *arg)
+{
+	struct probe *p;
+	struct scope s;
+	struct err e;
+
+	if (scope_of(c, body, &s, &e)) {
+		call_reply_err(c, &e);
+		next(arg, true);
+		return;
+	}
+	if (!s.key) {
+		next(arg, false);
+		return;
+	}
+	p = xcalloc(1, sizeof(*p));
+	*p = (struct probe){ .call = c, .next = next, .arg = arg };
+	vmm_mutate(api_of(c)->vmm,
+		   &(struct mutation){
+			   .caller = s.caller,
+			   .key = s.key,
+			   .digest = s.digest,
+			   .workspace = api_scope(c),
+			   .apply = probe_apply,
+			   .done = probe_done,
+		   },
+		   p);
+}

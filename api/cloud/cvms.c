@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cvms.c - provision, create, look at and delete a CVM; ask whether one would fit.
+ *
+ * POST /cvms knows two forms: {app_id, compose_hash, ..} commits what POST /cvms/provision remembered, and a body with
+ * a compose_file of its own does both at once, in one transaction. Ports are those of the request alone: what a docker
+ * compose file publishes is published inside the guest.
+ */
+#include <stdlib.h>
+
+#include "api/cloud/asks.h"
+#include "api/cloud/change.h"
+#include "api/cloud/measurements.h"
+#include "api/cloud/precondition.h"
+#include "api/cloud/shapes.h"
+#include "api/cloud/tables.h"
+#include "base/buf.h"
+#include "base/own.h"
+#include "vmm/compose/compose.h"
+
+static void get_cvm(struct call *c)
+{
+	auto_shaper struct shaper s = { 0 };
+	struct cvm_row row;
+	json_t *body;
+	struct err e;
+
+	shaper_init(&s, c);
+	if (api_find_cvm(c, c->param[0], &row, &e) || shape_detail(&s, &row, &body, &e)) {
+		call_reply_err(c, &e);
+	} else {
+		etag_put(c, row.policy.generation);
+		call_reply(c, 200, body);
+	}
+}
+
+/* ------------------------------------------------------------------ provision and create */
+
+struct cvm_change {
+	struct change ch;
+	struct cvm_request req; /* points into ch.body */
+	struct cvm_asked asked;
+};
+
+static void cvm_change_free(struct change *ch)
+{
+	struct cvm_change *cc = (struct cvm_change *)ch;
+
+	cvm_asked_end(&cc->asked);
+	free(cc);
+}
+
+static json_t *shape_provision(const struct vmm_settings *s, const struct provision_result *p)
+{
+	return json_pack("{s:s,s:s,s:n,s:n,s:o,s:o,s:I,s:I,s:n,s:n}", "compose_hash", p->compose_hash,
+			 "app_id", p->app_id, "app_env_encrypt_pubkey", "kms_info", "os_image_hash",
+			 json_text_or_null(p->os_image_hash), "instance_type",
+			 json_text_or_null(p->instance_type), "teepod_id", (json_int_t)s->node_id, "node_id",
+			 (json_int_t)s->node_id, "device_id", "fmspc");
+}
+
+static int provision_apply(struct change *ch, struct answer *ret, struct err *e)
+{
+	struct cvm_change *cc = (struct cvm_change *)ch;
+	struct vmm *v = api_of(ch->call)->vmm;
+	struct provision_result p;
+	int r;
+
+	cc->asked.ask.looked = ch->looked;
+	r = vmm_provision(v, ch->call->caller.workspace, &cc->asked.ask, &p, e);
+
+	if (!r)
+		*ret = (struct answer){ .status = 200, .body = shape_provision(vmm_settings(v), &p) };
+	return r;
+}
+
+static int create_apply(struct change *ch, struct answer *ret, struct err *e)
+{
+	struct cvm_change *cc = (struct cvm_change *)ch;
+	const struct cvm_request *q = &cc->req;
+	struct vmm *v = api_of(ch->call)->vmm;
+	struct request_ref ref = api_ref(ch->call);
+	int64_t workspace = ch->call->caller.workspace;
+	auto_shaper struct shaper s = { 0 };
+	struct cvm_row row;
+	struct op_row op = { 0 };
+	int r;
+
+	ref.looked = cc->asked.ask.looked = ch->looked;
+	if (is_commit(ch->body))
+		r = vmm_commit(v, workspace,
+			       &(struct commit_ask){ .app_id = q->app_id,
+						     .compose_hash = q->compose_hash,
+						     .encrypted_env = cc->asked.env,
+						     .encrypted_env_len = cc->asked.env_len,
+						     .env_keys = q->env_keys,
+						     .node_id = cc->asked.ask.node_id,
+						     .region = q->region,
+						     .stopped = q->stopped },
+			       &ref, &row, &op, e);
+	else
+		r = vmm_create(v, workspace, &cc->asked.ask, &ref, &row, &op, e);
+	if (r)
+		return r;
+	cvm_row_overlay(&row, &op);
+	shaper_init(&s, ch->call);
+	ret->status = 200;
+	return shape_vm(&s, &row, &op, &ret->body, e);
+}
+
+static const struct change_ops provision_ops = { .apply = provision_apply, .free = cvm_change_free };
+static const struct change_ops create_ops = { .apply = create_apply, .free = cvm_change_free };
+
+static void run(struct call *c, const struct field_table *table, const struct change_ops *ops)
+{
+	struct cvm_change *cc = xcalloc(1, sizeof(*cc));
+	struct err e;
+	json_t *body = call_json(c, false, &e);
+	int r = body ? read_cvm_request(table, body, &cc->req, &e) : -1;
+
+	if (!r && table == &create_table && is_commit(body))
+		r = commit_asked_from(&cc->req, &cc->asked, &e);
+	else if (!r)
+		r = cvm_asked_from(&cc->req, body, &cc->asked, &e);
+	if (!r) {
+		change_run(&cc->ch, c, body, ops);
+		return;
+	}
+	call_reply_err(c, &e);
+	json_decref(body);
+	cvm_change_free(&cc->ch);
+}
+
+static void post_provision(struct call *c)
+{
+	run(c, &provision_table, &provision_ops);
+}
+
+static void post_cvms(struct call *c)
+{
+	run(c, &create_table, &create_ops);
+}
+
+/* ------------------------------------------------------------------ delete */
+
+static int delete_apply(struct change *ch, struct answer *ret, struct err *e)
+{
+	static const struct power_ask ask = { .kind = OP_DELETE };
+	struct request_ref ref = api_ref(ch->call);
+	struct cvm_row row;
+	struct op_row op;
+	int r = api_find_cvm(ch->call, ch->call->param[0], &row, e);
+
+	if (!r)
+		r = vmm_power(api_of(ch->call)->vmm, &row, &ask, &ref, &op, e);
+	if (!r)
+		*ret = (struct answer){ .status = 204, .body = json_pack("{s:s}", "operation_id", op.id) };
+	return r;
+}
+
+static const struct change_ops delete_ops = { .apply = delete_apply };
+
+static void delete_cvm(struct call *c)
+{
+	struct err e;
+	json_t *body = call_json(c, true, &e);
+
+	if (!body || refuse_timeout(body, "delete", &e)) {
+		call_reply_err(c, &e);
+		json_decref(body);
+		return;
+	}
+	/* Digests that an earlier version kept of requests without a body were made without one. */
+	if (!c->body_len) {
+		json_decref(body);
+		body = NULL;
+	}
+	change_run(xcalloc(1, sizeof(struct change)), c, body, &delete_ops);
+}
+
+/* ------------------------------------------------------------------ preflight */
+
+static json_t *shape_fit(const struct call *c, const struct cvm_row *row)
+{
+	const struct vmm_settings *s = vmm_settings(api_of(c)->vmm);
+	json_t *resources = json_pack("{s:I,s:I,s:I,s:I}", "vcpus", (json_int_t)row->given_vcpus,
+				      "memory_mib", (json_int_t)row->given_memory_mib, "disk_gib",
+				      (json_int_t)row->disk_gib, "gpus", (json_int_t)row->gpus);
+	json_t *image =
+		json_pack("{s:s,s:s,s:b,s:o}", "name", row->image_name, "version", row->image_version,
+			  "is_dev", row->image_dev, "os_image_hash", json_text_or_null(row->image_hash));
+
+	return json_pack("{s:b,s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:s,s:{s:I,s:s,s:s}}", "fits", 1, "resources",
+			 resources, "placement", shape_placement(row), "image", image, "instance_type",
+			 json_text_or_null(row->instance_type), "app_id", json_text_or_null(row->app_id),
+			 "compose_hash", json_text_or_null(row->compose_hash), "mode",
+			 row->tdx ? "tdx" : "development", "tee", row->tdx ? "tdx" : "none", "node", "id",
+			 (json_int_t)s->node_id, "name", s->node_name, "region", s->region);
+}
+
+static void answer_preflight(struct call *c, bool looked);
+
+static void look_done(void *arg)
+{
+	struct call *c = arg;
+	struct err e;
+
+	if (call_refuse_cut(c, &e))
+		call_reply_err(c, &e);
+	else
+		answer_preflight(c, true);
+}
+
+/* Only a request that could never be answered is an error; what does not fit is the answer asked for. */
+static void answer_preflight(struct call *c, bool looked)
+{
+	auto_cvm_asked struct cvm_asked asked = { 0 };
+	auto_json json_t *body = NULL;
+	struct vmm *v = api_of(c)->vmm;
+	auto_free char *text = NULL;
+	struct cvm_request q = { 0 };
+	struct cvm_row row;
+	struct err e;
+
+	body = call_json(c, false, &e);
+	if (!body || read_cvm_request(&preflight_table, body, &q, &e) ||
+	    cvm_asked_from(&q, body, &asked, &e)) {
+		call_reply_err(c, &e);
+		return;
+	}
+	text = compose_text(asked.manifest);
+	asked.ask.manifest_text = text;
+	asked.ask.looked = looked;
+	if (!vmm_preflight(v, c->caller.workspace, &asked.ask, &row, &e))
+		preflight_reply(c, shape_fit(c, &row), &row, text);
+	else if (!vmm_look_again(v, &e, looked, look_done, c))
+		preflight_refuse(c, &e);
+}
+
+static void post_preflight(struct call *c)
+{
+	answer_preflight(c, false);
+}
+
+enum { BODY_MAX = 1024 * 1024 };
+
+const struct route cvm_routes[] = {
+	{ "POST", "/api/v1/cvms/provision", ROLE_TENANT, ROUTE_MUTATION, BODY_MAX, post_provision,
+	  &provision_table },
+	{ "POST", "/api/v1/cvms", ROLE_TENANT, ROUTE_MUTATION, BODY_MAX, post_cvms, &create_table },
+	{ "POST", "/api/v1/preflight", ROLE_READER, 0, BODY_MAX, post_preflight, &preflight_table },
+	{ "GET", "/api/v1/cvms/{id}", ROLE_READER, 0, 0, get_cvm, NULL },
+	{ "DELETE", "/api/v1/cvms/{id}", ROLE_TENANT, ROUTE_MUTATION | ROUTE_EMPTY_OK, 1024, delete_cvm,
+	  NULL },
+	{ 0 },
+};

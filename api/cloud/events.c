@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * events.c - /events: every change in order, by number, as JSON pages or as a stream that goes on.
+ *
+ * Numbers have no gaps and the log is in the database, so a follower is nothing but a number: the reader resumes with
+ * Last-Event-ID where it was, also on another connection, also after a restart. It reads on when the client has taken what
+ * it was sent; a number that is not in the log any more (or not yet) is answered with "reset", and the stream goes on with the
+ * oldest event there is.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "api/cloud/follow.h"
+#include "api/cloud/shapes.h"
+#include "api/cloud/tables.h"
+#include "base/buf.h"
+#include "base/log.h"
+#include "base/own.h"
+
+enum { SLICE = 200, BACKLOG_MAX = 256 * 1024, HEARTBEAT_S = 15, LIMIT_DEFAULT = 100, LIMIT_MAX = 1000 };
+
+struct event_follower {
+	struct follower f;
+	int64_t workspace, seq;
+};
+
+static void finish(struct follower *f, bool client_gone)
+{
+	(void)client_gone;
+	call_stream_end(f->call);
+}
+
+static bool put(struct event_follower *ef, const struct event_row *rows, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		auto_json json_t *data = shape_event(&rows[i]);
+
+		if (!sse_event(&ef->f, rows[i].seq, rows[i].type, data))
+			return false;
+		ef->seq = rows[i].seq;
+	}
+	return true;
+}
+
+/* False when the stream is over. */
+static bool pump(struct event_follower *ef, size_t *n)
+{
+	struct event_row *rows = NULL;
+	struct err e;
+	bool ok;
+
+	if (vmm_events(api_of(ef->f.call)->vmm, ef->workspace, ef->seq, SLICE, &rows, n, &e)) {
+		log_warn("following events: %s", e.text);
+		return false;
+	}
+	ok = put(ef, rows, *n);
+	events_free(rows, *n);
+	return ok;
+}
+
+static void look(struct follower *f, bool tick)
+{
+	struct event_follower *ef = (struct event_follower *)f;
+	size_t n = 0;
+
+	if (call_stream_backlog(f->call) < BACKLOG_MAX && !pump(ef, &n)) {
+		follow_end(f);
+		return;
+	}
+	if (n == SLICE)
+		follow_soon(f);
+	if (tick && !sse_heartbeat(f, HEARTBEAT_S))
+		follow_end(f);
+}
+
+static const struct follow_ops ops = { .look = look, .finish = finish };
+
+static int read_after(struct call *c, int64_t def, int64_t *ret, struct err *e)
+{
+	const char *last = call_header(c, "Last-Event-ID");
+	char *end;
+
+	if (!last)
+		return call_query_int(c, "after", 0, INT64_MAX, def, ret, e);
+	errno = 0;
+	*ret = strtoll(last, &end, 10);
+	if (errno || end == last || *end || *ret < 0)
+		return err_field(e, ERR_INVALID, "Last-Event-ID", last,
+				 "header Last-Event-ID must be the number of an event");
+	return 0;
+}
+
+static bool is_lost(int64_t seq, int64_t oldest, int64_t newest)
+{
+	return seq > newest || (oldest > 0 && seq < oldest - 1);
+}
+
+static void stream(struct call *c, const struct follow_share *share, int64_t after, int64_t oldest,
+		   int64_t newest)
+{
+	struct event_follower *ef = xcalloc(1, sizeof(*ef));
+	bool lost = is_lost(after, oldest, newest);
+	auto_json json_t *reset = NULL;
+
+	ef->f.share = *share;
+	ef->workspace = api_scope(c);
+	ef->seq = lost ? (oldest ? oldest - 1 : 0) : after;
+	sse_begin(c);
+	if (lost) {
+		reset = json_pack("{s:I,s:I}", "oldest", (json_int_t)oldest, "newest", (json_int_t)newest);
+		ef->f.call = c;
+		(void)sse_event(&ef->f, 0, "reset", reset);
+	}
+	follow_add(&ef->f, c, &ops);
+}
+
+static int reply_page(struct call *c, int64_t after, int64_t oldest, int64_t newest, struct err *e)
+{
+	struct event_row *rows = NULL;
+	int64_t limit, next;
+	json_t *items;
+	size_t n = 0;
+	int r = call_query_int(c, "limit", 1, LIMIT_MAX, LIMIT_DEFAULT, &limit, e);
+
+	if (!r)
+		r = vmm_events(api_of(c)->vmm, api_scope(c), after, limit, &rows, &n, e);
+	if (r)
+		return r;
+	items = json_array();
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(items, shape_event(&rows[i]));
+	next = n == (size_t)limit ? rows[n - 1].seq : newest;
+	events_free(rows, n);
+	call_reply(c, 200,
+		   json_pack("{s:o,s:I,s:I,s:I,s:b}", "events", items, "next", (json_int_t)next, "oldest",
+			     (json_int_t)oldest, "newest", (json_int_t)newest, "reset",
+			     is_lost(after, oldest, newest)));
+	return 0;
+}
+
+static void get_events(struct call *c)
+{
+	bool streamed = api_wants_stream(c);
+	struct follow_share share = { 0 };
+	int64_t oldest, newest, after;
+	struct err e;
+	int r = vmm_event_bounds(api_of(c)->vmm, &oldest, &newest, &e);
+
+	/* A page begins at the beginning, a stream with what comes next. */
+	if (!r)
+		r = read_after(c, streamed ? newest : oldest ? oldest - 1 : 0, &after, &e);
+	if (!r && streamed)
+		r = follow_allowed(c, FOLLOW_STREAM, &share, &e);
+	if (!r && !streamed)
+		r = reply_page(c, after, oldest, newest, &e);
+	else if (!r)
+		stream(c, &share, after, oldest, newest);
+	if (r)
+		call_reply_err(c, &e);
+}
+
+const struct route event_routes[] = {
+	{ "GET", "/api/v1/events", ROLE_READER, 0, 0, get_events, NULL },
+	{ 0 },
+};

@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * logs.c - GET /cvms/{id}/logs and /cvms/{id}/boots.
+ *
+ * Files are opened and read in jobs, one at a time for each answer and LOG_SLICE bytes in each:
+ * neither a slow disk, a large log nor a held lock stops the loop, and a slow client costs a
+ * constant amount of memory. The answer's head is sent with the first bytes; what fails before is
+ * an error with a status of its own, what fails later a line at the end that says so.
+ *
+ * A follower reads when inotify says that the log's folder has changed. QEMU's own output lies
+ * elsewhere, so for that one every tick and every commit is a reason to look.
+ *
+ * A job may end after its client, the server and the api are gone. So what it works on is a struct
+ * of its own, log_source, which knows the follower only as long as there is one, and is freed when
+ * follower, job and inotify handle are done with it.
+ */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/cloud/account.h"
+#include "api/cloud/follow.h"
+#include "api/cloud/log_link.h"
+#include "api/cloud/shapes.h"
+#include "api/cloud/tables.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/lag.h"
+#include "base/lanes.h"
+#include "base/log.h"
+#include "base/own.h"
+#include "vmm/logs/logs.h"
+
+enum { TAIL_DEFAULT = 10000, TAIL_MAX = 1000000, BACKLOG_MAX = 256 * 1024 };
+/* inotify may lose an event when the loop is late: every so many ticks a follower looks all the
+ * same. */
+enum { READ_MAX_MS = 15000, READ_GAP_MS = 20, CHECK_TICKS = 10 };
+
+struct log_follower;
+
+struct log_source {
+	struct log_follower *follower; /* NULL: gone */
+	uv_loop_t *loop;
+	/* the job's, while there is one */
+	struct log_ask ask;
+	char *dir;
+	struct log_reader *reader; /* NULL: not opened yet */
+	char *data;                /* LOG_SLICE bytes, NULL between reads */
+	size_t n;
+	enum log_more more;
+	struct err e;
+	bool failed;
+	/* the loop's */
+	struct job *job;
+	bool late;    /* the job is past its deadline */
+	bool read;    /* it has ended: data, or the error, is to be sent */
+	bool changed; /* there may be more than what was read */
+	uv_fs_event_t watch;
+	bool watching, watch_open;
+};
+
+struct log_follower {
+	struct follower f;
+	struct log_source *source;
+	struct err e; /* why it ends early */
+	bool begun;   /* the head was sent */
+	bool over;    /* so was all of the log */
+	int64_t read_ms;
+	unsigned ticks;
+};
+
+/* ------------------------------------------------------------------ the source */
+
+static void source_rest(struct log_source *s)
+{
+	if (s->follower || s->job || s->watch_open)
+		return;
+	log_reader_free(s->reader);
+	free(s->data);
+	free(s->dir);
+	free(s);
+}
+
+static void watch_closed(uv_handle_t *h)
+{
+	struct log_source *s = h->data;
+
+	s->watch_open = false;
+	source_rest(s);
+}
+
+/* The follower is gone. */
+static void source_leave(struct log_source *s)
+{
+	s->follower = NULL;
+	if (s->job)
+		job_cancel(s->job);
+	if (s->watch_open)
+		uv_close((uv_handle_t *)&s->watch, watch_closed);
+	else
+		source_rest(s);
+}
+
+static void pump(struct follower *f);
+
+static void folder_changed(uv_fs_event_t *h, const char *name, int events, int status)
+{
+	struct log_source *s = h->data;
+
+	(void)name;
+	(void)events;
+	(void)status;
+	LAG_SECTION("log", "changed");
+	s->changed = true;
+	if (s->follower)
+		follow_call(&s->follower->f, pump);
+}
+
+/* What was written before the watch began, and after the read, is in the next read. The folder says
+ * nothing of QEMU's own output. */
+static void watch(struct log_source *s)
+{
+	s->changed = true;
+	if (s->ask.stream != LOG_SERIAL)
+		return;
+	(void)uv_fs_event_init(s->loop, &s->watch);
+	s->watch.data = s;
+	s->watch_open = true;
+	s->watching = !uv_fs_event_start(&s->watch, folder_changed, s->dir, 0);
+}
+
+static void read_work(void *arg)
+{
+	struct log_source *s = arg;
+	int r = s->reader ? 0 : log_reader_open(s->dir, &s->ask, &s->reader, &s->e);
+
+	/* Between two files, and where all was stripped, there are no bytes. */
+	do {
+		if (!r)
+			r = log_reader_read(s->reader, s->data, LOG_SLICE, &s->n, &s->more, &s->e);
+	} while (!r && !s->n && s->more == LOG_MORE && !job_is_cancelled());
+	s->failed = r < 0;
+}
+
+static void read_done(void *arg, enum job_end end)
+{
+	struct log_source *s = arg;
+
+	s->job = NULL;
+	s->read = true;
+	if (end == JOB_DROPPED) {
+		s->failed = true;
+		err_set(&s->e, ERR_UNAVAILABLE, "the log was not read: too much else is waiting for files");
+	}
+	if (s->follower)
+		follow_call(&s->follower->f, pump);
+	else
+		source_rest(s);
+}
+
+static void read_late(void *arg)
+{
+	struct log_source *s = arg;
+
+	s->late = true;
+	if (s->follower)
+		follow_call(&s->follower->f, pump);
+}
+
+static void read_start(struct log_source *s)
+{
+	static const struct job_calls calls = { .lane = LANE_SHORT,
+						.what = "read a log",
+						.deadline_ms = READ_MAX_MS,
+						.work = read_work,
+						.done = read_done,
+						.late = read_late };
+
+	assert(!s->job && !s->read);
+	s->data = xmalloc(LOG_SLICE);
+	s->n = 0;
+	s->changed = false;
+	s->job = job_start(s->loop, &calls, s);
+}
+
+/* ------------------------------------------------------------------ the answer */
+
+static void say_why(struct log_follower *l)
+{
+	auto_free char *line = xasprintf("\n===== teepod: the log is not complete: %s =====\n", l->e.text);
+
+	(void)call_stream_write(l->f.call, line, strlen(line));
+}
+
+static void finish(struct follower *f, bool client_gone)
+{
+	struct log_follower *l = (struct log_follower *)f;
+
+	/* A followed log that the node closes has sent what there was; one that is not followed has
+	 * not. */
+	if (!l->e.code && !l->over && !account_still_valid(f->call, &l->e) &&
+	    (!l->begun || !l->source->ask.follow))
+		err_set(&l->e, ERR_UNAVAILABLE, "the answer was ended before it was complete");
+	source_leave(l->source);
+	if (!l->begun) {
+		call_reply_err(f->call, &l->e);
+		return;
+	}
+	if (l->e.code && !client_gone)
+		say_why(l);
+	call_stream_end(f->call);
+}
+
+static bool give_up(struct log_follower *l, const struct err *e)
+{
+	l->e = *e;
+	if (l->begun)
+		log_warn("reading the logs in %s: %s", l->source->dir, e->text);
+	return false;
+}
+
+/* Send what was read. False when the answer is over. */
+static bool deliver(struct log_follower *l)
+{
+	struct log_source *s = l->source;
+	auto_free char *data = take_ptr(&s->data);
+
+	s->read = false;
+	if (s->failed)
+		return give_up(l, &s->e);
+	if (!l->begun) {
+		l->begun = true;
+		call_stream_begin(l->f.call, 200, "text/plain; charset=utf-8");
+		if (s->ask.follow && s->more != LOG_END)
+			watch(s);
+	}
+	l->over = s->more == LOG_END;
+	return call_stream_write(l->f.call, data, s->n) && !l->over;
+}
+
+/* Start a read if there is a reason to, and room for what it brings. */
+static void read_on(struct log_follower *l)
+{
+	struct log_source *s = l->source;
+	bool more = !s->reader || s->more == LOG_MORE;
+	/* A guest that writes byte by byte must not cost a job for each. */
+	bool paced = s->ask.follow && s->n < LOG_SLICE / 2;
+	int64_t now = clock_mono_ms();
+
+	if (!more && !s->changed)
+		return;
+	if (call_stream_backlog(l->f.call) >= BACKLOG_MAX || (paced && now - l->read_ms < READ_GAP_MS)) {
+		follow_soon(&l->f);
+		return;
+	}
+	l->read_ms = now;
+	read_start(s);
+}
+
+static void pump(struct follower *f)
+{
+	struct log_follower *l = (struct log_follower *)f;
+	struct log_source *s = l->source;
+	struct err e;
+
+	if (s->job && s->late) {
+		err_set(&e, ERR_TIMEOUT, "the log could not be read within %d s", READ_MAX_MS / 1000);
+		(void)give_up(l, &e);
+		follow_end(f);
+	} else if (s->read && !deliver(l)) {
+		follow_end(f);
+	} else if (!s->job) {
+		read_on(l);
+	}
+}
+
+static void look(struct follower *f, bool tick)
+{
+	struct log_follower *l = (struct log_follower *)f;
+
+	l->ticks += tick;
+	if (!l->source->watching || (tick && l->ticks % CHECK_TICKS == 0))
+		l->source->changed = true;
+	pump(f);
+}
+
+static const struct follow_ops ops = { .look = look, .finish = finish };
+
+/* ------------------------------------------------------------------ the request */
+
+/* The link's token opens this CVM's logs to anyone, as its maker; otherwise it takes a caller who may see the
+ * CVM. @link: the share of the streams that all users of the link have together; untouched without one. */
+static int admit(struct call *c, struct cvm_row *ret, struct follow_share *link, struct err *e)
+{
+	const char *token = call_query(c, "token", 0);
+	struct vmm *v = api_of(c)->vmm;
+	char uuid[UUID_TEXT];
+	struct cvm_row row;
+	int r = -ERR_UNAUTHENTICATED;
+
+	if (token && id_uuid_parse(c->param[0], uuid) && !vmm_find_uuid(v, 0, uuid, &row, e))
+		r = log_link_open(c, token, &row, e);
+	if (!r) {
+		*ret = row;
+		(void)snprintf(link->caller, sizeof(link->caller), "link:%s", row.uuid);
+		link->workspace = row.workspace;
+	}
+	if (r != -ERR_UNAUTHENTICATED)
+		return r;
+	if (c->caller.role < ROLE_READER)
+		return err_set(
+			e, ERR_UNAUTHENTICATED,
+			"logs need an API key or the link that GET /cvms/{id} gives as syslog_endpoint");
+	return api_find_cvm(c, c->param[0], ret, e);
+}
+
+static int read_channel(struct call *c, struct log_ask *ret, struct err *e)
+{
+	const char *ch = call_query(c, "ch", 0);
+	int stream = log_stream_from_channel(ch ? ch : "serial");
+
+	if (stream < 0)
+		return err_field(e, ERR_INVALID, "ch", ch, "ch must be one of serial, stdout, stderr");
+	ret->stream = (enum log_stream)stream;
+	return 0;
+}
+
+static int read_ask(struct call *c, struct log_ask *ret, struct err *e)
+{
+	const char *tail = call_query(c, "tail", 0) ? "tail" : "lines";
+	int64_t boot = 0;
+	bool ansi = false;
+	int r = read_channel(c, ret, e);
+
+	if (!r)
+		r = call_query_int(c, tail, 0, TAIL_MAX, TAIL_DEFAULT, &ret->tail, e);
+	if (!r)
+		r = call_query_int(c, "boot", 0, UINT32_MAX, 0, &boot, e);
+	if (!r)
+		r = call_query_bool(c, "follow", false, &ret->follow, e);
+	if (!r)
+		r = call_query_bool(c, "ansi", false, &ansi, e);
+	ret->boot = (unsigned)boot;
+	ret->strip = !ansi;
+	return r;
+}
+
+static struct log_source *source_new(struct vmm *v, const struct cvm_row *row, const struct log_ask *ask)
+{
+	struct log_source *s = xcalloc(1, sizeof(*s));
+
+	s->loop = vmm_settings(v)->loop;
+	s->ask = *ask;
+	s->dir = xstrdup(vmm_log_dir(v, row));
+	return s;
+}
+
+static void get_logs(struct call *c)
+{
+	struct log_ask ask = { 0 };
+	struct follow_share share = { 0 };
+	struct log_follower *l;
+	struct cvm_row row;
+	struct err e;
+	int r = admit(c, &row, &share, &e);
+
+	if (!r)
+		r = read_ask(c, &ask, &e);
+	if (!r)
+		r = follow_allowed(c, FOLLOW_STREAM, &share, &e);
+	if (r) {
+		call_reply_err(c, &e);
+		return;
+	}
+	l = xcalloc(1, sizeof(*l));
+	l->source = source_new(api_of(c)->vmm, &row, &ask);
+	l->source->follower = l;
+	l->f.share = share;
+	follow_add(&l->f, c, &ops);
+}
+
+/* ------------------------------------------------------------------ boots */
+
+/* One answer; outlives its call while the job works. */
+struct listing {
+	struct call *call; /* NULL: answered */
+	struct job *job;
+	char *dir;
+	struct log_boot *boots;
+	size_t n;
+	struct err e;
+	bool failed;
+};
+
+static json_t *shape_boot(const struct log_boot *b)
+{
+	return json_pack("{s:I,s:b,s:o,s:o,s:I,s:I}", "boot", (json_int_t)b->boot, "current", b->current,
+			 "began_at", json_time_or_null(b->began_ms), "written_at",
+			 json_time_or_null(b->written_ms), "serial_bytes", (json_int_t)b->serial_bytes,
+			 "stdout_bytes", (json_int_t)b->qemu_bytes);
+}
+
+static void reply_boots(struct listing *l)
+{
+	json_t *items = json_array();
+
+	for (size_t i = 0; i < l->n; i++)
+		json_array_append_new(items, shape_boot(&l->boots[i]));
+	call_reply(l->call, 200, json_pack("{s:o,s:I}", "items", items, "total", (json_int_t)l->n));
+}
+
+static void list_work(void *arg)
+{
+	struct listing *l = arg;
+
+	l->failed = logs_list(l->dir, &l->boots, &l->n, &l->e) < 0;
+}
+
+static void list_gone(void *arg)
+{
+	struct listing *l = arg;
+
+	job_cancel(l->job);
+}
+
+static void list_done(void *arg, enum job_end end)
+{
+	struct listing *l = arg;
+
+	if (end == JOB_DROPPED) {
+		l->failed = true;
+		err_set(&l->e, ERR_UNAVAILABLE, "boots were not listed: too much else is waiting for files");
+	}
+	if (l->call && l->failed)
+		call_reply_err(l->call, &l->e);
+	else if (l->call)
+		reply_boots(l);
+	free(l->boots);
+	free(l->dir);
+	free(l);
+}
+
+static void list_late(void *arg)
+{
+	struct listing *l = arg;
+	struct call *c = take_ptr(&l->call);
+	struct err e;
+
+	call_on_gone(c, NULL, NULL);
+	err_set(&e, ERR_TIMEOUT, "boots could not be listed within %d s", READ_MAX_MS / 1000);
+	call_reply_err(c, &e);
+}
+
+static void get_boots(struct call *c)
+{
+	static const struct job_calls calls = { .lane = LANE_SHORT,
+						.what = "list the logs of a CVM",
+						.deadline_ms = READ_MAX_MS,
+						.work = list_work,
+						.done = list_done,
+						.late = list_late };
+	struct vmm *v = api_of(c)->vmm;
+	struct listing *l;
+	struct cvm_row row;
+	struct err e;
+
+	if (api_find_cvm(c, c->param[0], &row, &e)) {
+		call_reply_err(c, &e);
+		return;
+	}
+	l = xcalloc(1, sizeof(*l));
+	l->call = c;
+	l->dir = xstrdup(vmm_log_dir(v, &row));
+	l->job = job_start(vmm_settings(v)->loop, &calls, l);
+	call_on_gone(c, list_gone, l);
+}
+
+const struct route log_routes[] = {
+	{ "GET", "/api/v1/cvms/{id}/logs", ROLE_NONE, ROUTE_NO_AUTH | ROUTE_TRY_AUTH, 0, get_logs, NULL },
+	{ "GET", "/api/v1/cvms/{id}/boots", ROLE_READER, 0, 0, get_boots, NULL },
+	{ 0 },
+};

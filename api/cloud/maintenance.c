@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * maintenance.c - no new CVMs on this node; drain: and those that run go down until it is over.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/cloud/asks_policy.h"
+#include "api/cloud/change.h"
+#include "api/cloud/shapes.h"
+#include "api/cloud/tables.h"
+#include "base/buf.h"
+#include "base/own.h"
+
+int shape_maintenance(const struct call *c, json_t **ret, struct err *e)
+{
+	struct maintenance_row m = { 0 };
+	struct drain_counts n = { 0 };
+	int r = vmm_maintenance(api_of(c)->vmm, &m, &n, e);
+
+	if (r)
+		return r;
+	*ret = json_pack("{s:b,s:o,s:o}", "enabled", m.on, "reason", json_text_or_null(m.reason), "since",
+			 json_time_or_null(m.since_ms));
+	if (api_scope(c))
+		return 0;
+	json_object_set_new(*ret, "by", json_text_or_null(m.caller));
+	json_object_set_new(*ret, "drain",
+			    json_pack("{s:I,s:I,s:I,s:I}", "waiting", (json_int_t)n.waiting, "shutting_down",
+				      (json_int_t)n.under_way, "still_running", (json_int_t)n.running, "down",
+				      (json_int_t)n.down));
+	json_object_set_new(*ret, "waiting_to_start", json_integer(n.starting));
+	return 0;
+}
+
+static void get_maintenance(struct call *c)
+{
+	json_t *body;
+	struct err e;
+
+	if (shape_maintenance(c, &body, &e))
+		call_reply_err(c, &e);
+	else
+		call_reply(c, 200, body);
+}
+
+/* ------------------------------------------------------------------ on and off */
+
+struct maintenance_change {
+	struct change ch;
+	struct maintenance_ask ask; /* points into ch.body */
+};
+
+static int maintenance_apply(struct change *ch, struct answer *ret, struct err *e)
+{
+	const struct maintenance_change *mc = (const struct maintenance_change *)ch;
+	struct vmm *v = api_of(ch->call)->vmm;
+	struct request_ref ref = api_ref(ch->call);
+	int r = vmm_set_maintenance(v, mc->ask.enabled, mc->ask.reason, &ref, e);
+
+	ret->status = 200;
+	return r ? r : shape_maintenance(ch->call, &ret->body, e);
+}
+
+static const struct change_ops maintenance_ops = { .apply = maintenance_apply };
+
+static void put_maintenance(struct call *c)
+{
+	struct maintenance_change *mc = xcalloc(1, sizeof(*mc));
+	struct err e;
+	json_t *body = call_json(c, false, &e);
+
+	if (!body || read_maintenance_ask(body, &mc->ask, &e)) {
+		call_reply_err(c, &e);
+		json_decref(body);
+		free(mc);
+		return;
+	}
+	change_run(&mc->ch, c, body, &maintenance_ops);
+}
+
+static void delete_maintenance(struct call *c)
+{
+	struct maintenance_change *mc = xcalloc(1, sizeof(*mc));
+
+	mc->ask = (struct maintenance_ask){ .enabled = false, .reason = "" };
+	change_run(&mc->ch, c, NULL, &maintenance_ops);
+}
+
+/* ------------------------------------------------------------------ drain */
+
+struct drain_change {
+	struct change ch;
+	struct drain_ask ask; /* points into ch.body */
+};
+
+/* What the drain has under way; those that wait for their turn have no operation yet. */
+static int shape_drain(const struct call *c, json_t **ret, struct err *e)
+{
+	static const struct op_filter live = { .live = true, .state = -1 };
+	auto_free struct op_row *ops = NULL;
+	json_t *list, *body;
+	size_t n = 0;
+	int r = vmm_operations(api_of(c)->vmm, &live, 0, -1, &ops, &n, NULL, e);
+
+	if (!r)
+		r = shape_maintenance(c, &body, e);
+	if (r)
+		return r;
+	list = json_array();
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(ops[i].caller, VMM_DRAIN))
+			json_array_append_new(list, shape_operation(c, &ops[i]));
+	json_object_set_new(body, "operations", list);
+	*ret = body;
+	return 0;
+}
+
+static int drain_apply(struct change *ch, struct answer *ret, struct err *e)
+{
+	const struct drain_change *dc = (const struct drain_change *)ch;
+	const struct power_ask ask = { .kind = OP_SHUTDOWN,
+				       .timeout_s = dc->ask.timeout_s,
+				       .force = dc->ask.force };
+	struct vmm *v = api_of(ch->call)->vmm;
+	struct request_ref ref = api_ref(ch->call);
+	int r = vmm_drain(v, &ask, dc->ask.reason, &ref, e);
+
+	ret->status = 202;
+	return r ? r : shape_drain(ch->call, &ret->body, e);
+}
+
+static const struct change_ops drain_ops = { .apply = drain_apply };
+
+static void post_drain(struct call *c)
+{
+	struct drain_change *dc = xcalloc(1, sizeof(*dc));
+	struct err e;
+	json_t *body = call_json(c, true, &e);
+
+	if (!body || read_drain_ask(body, &dc->ask, &e)) {
+		call_reply_err(c, &e);
+		json_decref(body);
+		free(dc);
+		return;
+	}
+	change_run(&dc->ch, c, body, &drain_ops);
+}
+
+enum { BODY_MAX = 4096 };
+
+const struct route maintenance_routes[] = {
+	{ "GET", "/api/v1/node/maintenance", ROLE_READER, 0, 0, get_maintenance, NULL },
+	{ "PUT", "/api/v1/node/maintenance", ROLE_OPERATOR, ROUTE_MUTATION, BODY_MAX, put_maintenance,
+	  &maintenance_table },
+	{ "DELETE", "/api/v1/node/maintenance", ROLE_OPERATOR, ROUTE_MUTATION | ROUTE_EMPTY_OK, BODY_MAX,
+	  delete_maintenance, NULL },
+	{ "POST", "/api/v1/node/drain", ROLE_OPERATOR, ROUTE_MUTATION | ROUTE_EMPTY_OK, BODY_MAX, post_drain,
+	  &drain_table },
+	{ 0 },
+};

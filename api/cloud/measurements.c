@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * measurements.c - what a verifier will see of a CVM: as it is, as it would be created, as a change would leave it.
+ *
+ * Files are hashed on the pool, so these answers come later; the call waits, the loop does not.
+ */
+#include "api/cloud/measurements.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/cloud/asks.h"
+#include "api/http/envelope.h"
+#include "api/cloud/shapes.h"
+#include "api/cloud/tables.h"
+#include "base/buf.h"
+#include "base/own.h"
+#include "vmm/guest/measure.h"
+
+/* ------------------------------------------------------------------ shapes */
+
+static json_t *shape_register(const struct measured *m)
+{
+	char hex[SHA384_HEX];
+
+	if (!m->known)
+		return json_pack("{s:n,s:s}", "value", "reason", m->reason);
+	id_hex(m->value, SHA384_LEN, hex);
+	return json_pack("{s:s,s:n}", "value", hex, "reason");
+}
+
+static const char *no_mr_config(const struct measurements *m)
+{
+	if (!m->tdx)
+		return "an ordinary VM (tee none) has no MRCONFIGID";
+	return m->mr_config.pending ? "it binds the instance id, which is drawn when the CVM is created"
+				    : "dstack's images before 0.5.2 know no MRCONFIGID";
+}
+
+static json_t *shape_mr_config(const struct measurements *m)
+{
+	const struct mr_config *c = &m->mr_config;
+	char hex[2 * MR_CONFIG_ID_LEN + 1];
+
+	if (!c->version || c->pending)
+		return json_pack("{s:i,s:n,s:n,s:s}", "version", (int)c->version, "id", "document", "reason",
+				 no_mr_config(m));
+	id_hex(c->id, MR_CONFIG_ID_LEN, hex);
+	return json_pack("{s:i,s:s,s:s?,s:n}", "version", (int)c->version, "id", hex, "document", c->document,
+			 "reason");
+}
+
+/* Registers that hold what the request said; an ordinary VM has none. */
+static void put_owner(json_t *o, const char *key, const struct measurements *m,
+		      const uint8_t value[TDX_MR_LEN])
+{
+	char hex[2 * TDX_MR_LEN + 1];
+
+	id_hex(value, TDX_MR_LEN, hex);
+	json_object_set_new(o, key, m->tdx ? json_string(hex) : json_null());
+}
+
+static json_t *shape_measurements(const struct measurements *m)
+{
+	json_t *o =
+		json_pack("{s:s,s:s,s:s,s:o,s:o,s:s,s:o,s:b}", "tee", m->tdx ? "tdx" : "none", "compose_hash",
+			  m->compose_hash, "app_id", m->app_id, "os_image_hash",
+			  json_text_or_null(m->os_image_hash), "mr_config", shape_mr_config(m), "vm_config",
+			  m->vm_config, "mrtd", shape_register(&m->mrtd), "lite_variant", m->lite);
+	static const char *const names[RTMRS] = { "rtmr0", "rtmr1", "rtmr2", "rtmr3" };
+
+	for (int i = 0; i < RTMRS; i++)
+		json_object_set_new(o, names[i], shape_register(&m->rtmr[i]));
+	put_owner(o, "mr_owner", m, m->mr_owner);
+	put_owner(o, "mr_owner_config", m, m->mr_owner_config);
+	json_object_set_new(o, "firmware",
+			    m->tdx ? json_string(m->image_firmware ? "image" : "node") : json_null());
+	return o;
+}
+
+/* ------------------------------------------------------------------ GET /cvms/{id}/measurements */
+
+static void measured(void *arg, const struct measurements *m, const struct err *e)
+{
+	struct call *c = arg;
+
+	if (e)
+		call_reply_err(c, e);
+	else
+		call_reply(c, 200, shape_measurements(m));
+}
+
+static void get_measurements(struct call *c)
+{
+	struct vmm *v = api_of(c)->vmm;
+	auto_free char *manifest = NULL;
+	struct cvm_row row;
+	struct err e;
+
+	if (api_find_cvm(c, c->param[0], &row, &e) || vmm_manifest(v, &row, &manifest, &e))
+		call_reply_err(c, &e);
+	else
+		vmm_measure(v, &row, manifest, measured, c);
+}
+
+/* ------------------------------------------------------------------ preflights */
+
+void preflight_refuse(struct call *c, const struct err *e)
+{
+	if (e->code == ERR_INVALID)
+		call_reply_err(c, e);
+	else
+		call_reply(c, 200, json_pack("{s:b,s:o}", "fits", 0, "error", envelope_for(c, e)));
+}
+
+struct fit {
+	struct call *call;
+	json_t *body; /* owned */
+};
+
+static void fit_end(struct fit *f, json_t *measurements)
+{
+	json_object_set_new(f->body, "measurements", measurements);
+	call_reply(f->call, 200, f->body);
+	free(f);
+}
+
+static void fit_refuse(struct fit *f, const struct err *e)
+{
+	if (e->code == ERR_UNAVAILABLE) {
+		fit_end(f, json_null());
+		return;
+	}
+	preflight_refuse(f->call, e);
+	json_decref(f->body);
+	free(f);
+}
+
+static void fit_measured(void *arg, const struct measurements *m, const struct err *e)
+{
+	if (e)
+		fit_refuse(arg, e);
+	else
+		fit_end(arg, shape_measurements(m));
+}
+
+static struct fit *fit_new(struct call *c, json_t *body)
+{
+	struct fit *f = xcalloc(1, sizeof(*f));
+
+	*f = (struct fit){ .call = c, .body = body };
+	return f;
+}
+
+void preflight_reply(struct call *c, json_t *body, const struct cvm_row *row, const char *manifest)
+{
+	vmm_measure(api_of(c)->vmm, row, manifest, fit_measured, fit_new(c, body));
+}
+
+/* ------------------------------------------------------------------ POST /cvms/{id}/preflight */
+
+static json_t *shape_resources(const struct cvm_row *c)
+{
+	return json_pack("{s:I,s:I,s:I}", "vcpus", (json_int_t)c->given_vcpus, "memory_mib",
+			 (json_int_t)c->given_memory_mib, "disk_gib", (json_int_t)c->disk_gib);
+}
+
+static json_t *shape_change(const struct cvm_row *before, const struct change_fit *f)
+{
+	json_t *changes = json_array();
+
+	for (int i = 0; i < CHANGES; i++)
+		if (f->changes[i])
+			json_array_append_new(changes, json_string(change_word[i]));
+	return json_pack("{s:b,s:o,s:b,s:{s:o,s:o}}", "fits", 1, "changes", changes, "restart_needed",
+			 f->restart, "resources", "present", shape_resources(before), "after",
+			 shape_resources(&f->after));
+}
+
+struct change_answer {
+	struct fit fit; /* first: what refuses a create's answer refuses this one */
+	struct cvm_row after;
+	char *manifest_after; /* owned */
+	json_t *present;      /* measurements, owned */
+};
+
+static void after_measured(void *arg, const struct measurements *m, const struct err *e)
+{
+	struct change_answer *a = arg;
+	json_t *present = take_ptr(&a->present);
+
+	free(a->manifest_after);
+	if (m) {
+		fit_end(&a->fit, json_pack("{s:o,s:o}", "present", present, "after", shape_measurements(m)));
+		return;
+	}
+	json_decref(present);
+	fit_refuse(&a->fit, e);
+}
+
+/* What is there may be what can not be measured (its image is damaged, say); the change may be the cure. */
+static void present_measured(void *arg, const struct measurements *m, const struct err *e)
+{
+	struct change_answer *a = arg;
+	struct err cut;
+
+	a->present = e ? json_null() : shape_measurements(m);
+	if (call_refuse_cut(a->fit.call, &cut))
+		after_measured(a, NULL, &cut);
+	else
+		vmm_measure(api_of(a->fit.call)->vmm, &a->after, a->manifest_after, after_measured, a);
+}
+
+static void change_reply(struct call *c, const struct cvm_row *cvm, struct change_fit *f)
+{
+	struct change_answer *a = xcalloc(1, sizeof(*a));
+
+	a->fit = (struct fit){ .call = c, .body = shape_change(cvm, f) };
+	a->after = f->after;
+	a->manifest_after = take_ptr(&f->manifest_after);
+	vmm_measure(api_of(c)->vmm, cvm, f->manifest, present_measured, a);
+	change_fit_free(f);
+}
+
+static void post_change_preflight(struct call *c)
+{
+	auto_json json_t *body = NULL, *manifest = NULL;
+	struct change_ask ask = { 0 };
+	struct change_fit fit;
+	struct cvm_row row;
+	struct err e;
+	int r;
+
+	body = call_json(c, false, &e);
+	r = body ? api_find_cvm(c, c->param[0], &row, &e) : -1;
+
+	if (!r)
+		r = read_change_ask(body, row.name, &ask, &manifest, &e);
+	if (r) {
+		call_reply_err(c, &e);
+		return;
+	}
+	r = vmm_preflight_change(api_of(c)->vmm, &row, &ask, &fit, &e);
+	if (r)
+		preflight_refuse(c, &e);
+	else
+		change_reply(c, &row, &fit);
+}
+
+enum { BODY_MAX = 1024 * 1024 };
+
+const struct route measurement_routes[] = {
+	{ "GET", "/api/v1/cvms/{id}/measurements", ROLE_READER, 0, 0, get_measurements, NULL },
+	{ "POST", "/api/v1/cvms/{id}/preflight", ROLE_READER, 0, BODY_MAX, post_change_preflight,
+	  &change_table },
+	{ 0 },
+};

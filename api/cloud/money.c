@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * money.c - what a workspace has left, what it was charged for, and adding to it.
+ *
+ * Amounts are whole micro-units of the configured currency; the cloud's clients are shown decimal numbers.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/cloud/account.h"
+#include "api/cloud/asks_account.h"
+#include "api/cloud/change.h"
+#include "api/cloud/tables.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/own.h"
+
+enum { BODY_MAX = 4096, MICRO = 1000000 };
+
+char *money_text(int64_t micro, char out[MONEY_TEXT])
+{
+	uint64_t n = micro < 0 ? -(uint64_t)micro : (uint64_t)micro;
+	size_t end = (size_t)snprintf(out, MONEY_TEXT, "%s%" PRIu64 ".%06" PRIu64, micro < 0 ? "-" : "",
+				      n / MICRO, n % MICRO);
+
+	while (out[end - 1] == '0')
+		out[--end] = 0;
+	if (out[end - 1] == '.')
+		out[end - 1] = 0;
+	return out;
+}
+
+static void get_balance(struct call *c)
+{
+	struct vmm *v = api_of(c)->vmm;
+	const char *currency = vmm_settings(v)->billing.currency;
+	struct workspace_row w = { 0 };
+	struct balance b = { 0 };
+	char decimal[MONEY_TEXT];
+	json_t *hours;
+	struct err e;
+
+	if (account_workspace(c, c->param[0], &w, &e) || vmm_balance(v, w.id, &b, &e)) {
+		call_reply_err(c, &e);
+		return;
+	}
+	hours = b.rate ? json_integer(b.left > 0 ? b.left / b.rate : 0) : json_null();
+	call_reply(c, 200,
+		   json_pack("{s:s,s:b,s:s,s:I,s:s,s:I,s:I,s:o,s:o}", "workspace", w.slug, "enabled",
+			     b.enabled, "currency", currency ? currency : "", "balance", (json_int_t)b.left,
+			     "balance_decimal", money_text(b.left, decimal), "booked", (json_int_t)b.booked,
+			     "hourly_rate", (json_int_t)b.rate, "hours_left", hours, "as_of",
+			     json_time_or_null(clock_wall_ms())));
+}
+
+static json_t *shape_entry(const struct ledger_row *l)
+{
+	json_t *o = json_pack("{s:I,s:s,s:I,s:I,s:o}", "id", (json_int_t)l->id, "kind",
+			      l->credit ? "credit" : "charge", "amount", (json_int_t)l->amount, "balance",
+			      (json_int_t)l->balance, "at", json_time_or_null(l->at_ms));
+
+	if (l->credit) {
+		json_object_set_new(o, "by", json_string(l->caller));
+		json_object_set_new(o, "note", json_text_or_null(l->note));
+		return o;
+	}
+	json_object_set_new(o, "vm_uuid", json_string(l->cvm_uuid));
+	json_object_set_new(o, "name", json_string(l->cvm_name));
+	json_object_set_new(o, "from", json_time_or_null(l->from_ms));
+	json_object_set_new(o, "to", json_time_or_null(l->to_ms));
+	json_object_set_new(o, "elapsed_ms", json_integer(l->to_ms - l->from_ms));
+	json_object_set_new(o, "hourly_rate", json_integer(l->rate));
+	return o;
+}
+
+static void get_ledger(struct call *c)
+{
+	auto_free struct ledger_row *rows = NULL;
+	struct workspace_row w = { 0 };
+	json_t *items, *body;
+	int64_t total = 0;
+	struct page p;
+	struct err e;
+	size_t n = 0;
+
+	if (account_workspace(c, c->param[0], &w, &e) || api_page(c, 50, 1000, &p, &e) ||
+	    vmm_ledger(api_of(c)->vmm, w.id, (p.page - 1) * p.size, p.size, &rows, &n, &total, &e)) {
+		call_reply_err(c, &e);
+		return;
+	}
+	items = json_array();
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(items, shape_entry(&rows[i]));
+	body = json_pack("{s:o}", "items", items);
+	api_put_page(body, &p, total);
+	call_reply(c, 200, body);
+}
+
+/* ------------------------------------------------------------------ credit */
+
+struct credit_change {
+	struct change ch;
+	struct credit_ask ask; /* points into ch.body */
+};
+
+static int credit_apply(struct change *ch, struct answer *ret, struct err *e)
+{
+	const struct credit_change *cc = (const struct credit_change *)ch;
+	struct call *c = ch->call;
+	struct workspace_row w;
+	struct ledger_row l;
+	int r = account_workspace(c, c->param[0], &w, e);
+
+	if (!r)
+		r = vmm_credit(api_of(c)->vmm, w.id, cc->ask.amount, cc->ask.note, c->caller.who, &l, e);
+	if (!r)
+		*ret = (struct answer){ .status = 201, .body = shape_entry(&l) };
+	return r;
+}
+
+static const struct change_ops credit_ops = { .apply = credit_apply };
+
+static void post_credits(struct call *c)
+{
+	struct credit_change *cc = xcalloc(1, sizeof(*cc));
+	struct err e;
+	json_t *body = call_json(c, false, &e);
+
+	if (body && !read_credit_ask(body, &cc->ask, &e)) {
+		change_run(&cc->ch, c, body, &credit_ops);
+		return;
+	}
+	call_reply_err(c, &e);
+	json_decref(body);
+	free(cc);
+}
+
+const struct route money_routes[] = {
+	{ "GET", "/api/v1/workspaces/{slug}/balance", ROLE_READER, 0, 0, get_balance, NULL },
+	{ "GET", "/api/v1/workspaces/{slug}/ledger", ROLE_READER, 0, 0, get_ledger, NULL },
+	{ "POST", "/api/v1/workspaces/{slug}/credits", ROLE_ADMIN, ROUTE_MUTATION, BODY_MAX, post_credits,
+	  &credit_table },
+	{ 0 },
+};

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * operations.c - what is being done to CVMs, waiting for it to be over, and asking it to stop.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/cloud/account.h"
+#include "api/cloud/change.h"
+#include "api/cloud/follow.h"
+#include "api/cloud/shapes.h"
+#include "api/cloud/tables.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/id.h"
+#include "base/own.h"
+
+enum { WAIT_MAX_S = 60 };
+
+/* Operations of other workspaces do not exist for a tenant. */
+static int find(const struct call *c, const char *id, struct op_row *ret, struct err *e)
+{
+	struct op_row row;
+	char uuid[UUID_TEXT];
+	int r = id_uuid_parse(id, uuid) ? vmm_operation(api_of(c)->vmm, uuid, &row, e) : -ERR_NOT_FOUND;
+
+	if (!r && api_scope(c) && row.workspace != api_scope(c))
+		r = -ERR_NOT_FOUND;
+	if (r == -ERR_NOT_FOUND)
+		return err_field(e, ERR_NOT_FOUND, "operation_id", id, "no operation %.64s is known", id);
+	if (!r)
+		*ret = row;
+	return r;
+}
+
+static bool is_over(const struct op_row *op)
+{
+	return op->state != OP_QUEUED && op->state != OP_RUNNING;
+}
+
+/* ------------------------------------------------------------------ one, with waiting */
+
+struct waiter {
+	struct follower f;
+	char op_id[UUID_TEXT];
+	int64_t until_ms;
+};
+
+static void wait_finish(struct follower *f, bool client_gone)
+{
+	const struct waiter *w = (const struct waiter *)f;
+	struct op_row op;
+	struct err e;
+
+	(void)client_gone; /* answers to the departed are dropped by the server */
+	if (account_still_valid(f->call, &e) || find(f->call, w->op_id, &op, &e))
+		call_reply_err(f->call, &e);
+	else
+		call_reply(f->call, 200, shape_operation(f->call, &op));
+}
+
+static void wait_look(struct follower *f, bool tick)
+{
+	const struct waiter *w = (const struct waiter *)f;
+	struct op_row op = { 0 };
+	struct err e;
+
+	(void)tick;
+	if (clock_mono_ms() >= w->until_ms || find(f->call, w->op_id, &op, &e) || is_over(&op))
+		follow_end(f);
+}
+
+static const struct follow_ops wait_ops = { .look = wait_look, .finish = wait_finish, .kind = FOLLOW_WAIT };
+
+/* The stream of a CVM's state calls it timeout. */
+static int read_wait(struct call *c, int64_t *ret, struct err *e)
+{
+	const char *timeout = call_query(c, "timeout", 0);
+	int64_t wait_s, timeout_s;
+	int r = call_query_int(c, "wait", 0, WAIT_MAX_S, 0, &wait_s, e);
+
+	if (!r)
+		r = call_query_int(c, "timeout", 0, WAIT_MAX_S, wait_s, &timeout_s, e);
+	if (r)
+		return r;
+	if (call_query(c, "wait", 0) && timeout_s != wait_s)
+		return err_field(e, ERR_INCOMPATIBLE, "timeout", timeout,
+				 "wait is %lld, and timeout, another name of it, is %s: give one of them",
+				 (long long)wait_s, timeout);
+	*ret = timeout_s;
+	return 0;
+}
+
+static void get_operation(struct call *c)
+{
+	int64_t wait_s = 0;
+	struct follow_share share = { 0 };
+	struct waiter *w;
+	struct op_row op = { 0 };
+	struct err e;
+
+	if (read_wait(c, &wait_s, &e) || find(c, c->param[0], &op, &e)) {
+		call_reply_err(c, &e);
+		return;
+	}
+	if (!wait_s || is_over(&op)) {
+		call_reply(c, 200, shape_operation(c, &op));
+		return;
+	}
+	if (follow_allowed(c, FOLLOW_WAIT, &share, &e)) {
+		call_reply_err(c, &e);
+		return;
+	}
+	w = xcalloc(1, sizeof(*w));
+	w->f.share = share;
+	memcpy(w->op_id, op.id, sizeof(w->op_id));
+	w->until_ms = clock_mono_ms() + wait_s * 1000;
+	follow_add(&w->f, c, &wait_ops);
+}
+
+/* ------------------------------------------------------------------ the list */
+
+static int read_state(struct call *c, int *ret, struct err *e)
+{
+	const char *word = call_query(c, "state", 0);
+
+	*ret = -1;
+	if (!word)
+		return 0;
+	for (int i = 0; i < OP_STATES; i++) {
+		if (!strcmp(word, op_state_word[i])) {
+			*ret = i;
+			return 0;
+		}
+	}
+	return err_field(e, ERR_INVALID, "state", word,
+			 "state must be one of queued, running, succeeded, failed, cancelled");
+}
+
+/* Operations outlive their CVM, so a UUID need not name a live one. */
+static int read_cvm(struct call *c, char uuid[UUID_TEXT], struct op_filter *f, struct err *e)
+{
+	const char *id = call_query(c, "cvm", 0);
+	struct cvm_row row;
+	int r = 0;
+
+	if (!id)
+		return 0;
+	if (!id_uuid_parse(id, uuid)) {
+		r = api_find_cvm(c, id, &row, e);
+		if (!r)
+			memcpy(uuid, row.uuid, UUID_TEXT);
+	}
+	f->cvm_uuid = uuid;
+	return r;
+}
+
+static void get_operations(struct call *c)
+{
+	struct op_filter f = { .workspace = api_scope(c) };
+	auto_free struct op_row *rows = NULL;
+	char uuid[UUID_TEXT];
+	json_t *items, *body;
+	int64_t total = 0;
+	struct page p;
+	struct err e;
+	size_t n = 0;
+
+	if (api_page(c, 50, 100, &p, &e) || read_state(c, &f.state, &e) || read_cvm(c, uuid, &f, &e) ||
+	    vmm_operations(api_of(c)->vmm, &f, (p.page - 1) * p.size, p.size, &rows, &n, &total, &e)) {
+		call_reply_err(c, &e);
+		return;
+	}
+	items = json_array();
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(items, shape_operation(c, &rows[i]));
+	body = json_pack("{s:o}", "items", items);
+	api_put_page(body, &p, total);
+	call_reply(c, 200, body);
+}
+
+/* ------------------------------------------------------------------ cancel */
+
+static int cancel_apply(struct change *ch, struct answer *ret, struct err *e)
+{
+	struct vmm *v = api_of(ch->call)->vmm;
+	struct op_row op;
+	json_t *body;
+	int r = find(ch->call, ch->call->param[0], &op, e);
+
+	if (!r)
+		r = vmm_cancel(v, op.id, e);
+	if (!r)
+		r = vmm_operation(v, op.id, &op, e);
+	if (r)
+		return r;
+	body = shape_operation(ch->call, &op);
+	json_object_set_new(body, "operation_id", json_string(op.id));
+	*ret = (struct answer){ .status = 202, .body = body };
+	return 0;
+}
+
+static const struct change_ops cancel_ops = { .apply = cancel_apply };
+
+static void delete_operation(struct call *c)
+{
+	change_run(xcalloc(1, sizeof(struct change)), c, NULL, &cancel_ops);
+}
+
+const struct route operation_routes[] = {
+	{ "GET", "/api/v1/operations", ROLE_READER, 0, 0, get_operations, NULL },
+	{ "GET", "/api/v1/operations/{id}", ROLE_READER, 0, 0, get_operation, NULL },
+	{ "DELETE", "/api/v1/operations/{id}", ROLE_TENANT, ROUTE_MUTATION | ROUTE_EMPTY_OK, 1024,
+	  delete_operation, NULL },
+	{ 0 },
+};

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * policy.c - PATCH /cvms/{id}/policy: what the node may do with a CVM by itself.
+ */
+#include "api/cloud/asks_policy.h"
+#include "api/cloud/change.h"
+#include "api/cloud/shapes.h"
+#include "api/cloud/tables.h"
+#include "base/buf.h"
+
+struct policy_change {
+	struct change ch;
+	struct policy_ask ask;
+};
+
+static int apply(struct change *ch, struct answer *ret, struct err *e)
+{
+	const struct policy_change *pc = (const struct policy_change *)ch;
+	static const struct op_row none = { 0 };
+	auto_shaper struct shaper s = { 0 };
+	struct cvm_row row;
+	int r = api_find_cvm(ch->call, ch->call->param[0], &row, e);
+
+	if (!r)
+		r = vmm_set_policy(api_of(ch->call)->vmm, &row, &pc->ask, &row, e);
+	if (r)
+		return r;
+	shaper_init(&s, ch->call);
+	ret->status = 200;
+	return shape_vm(&s, &row, &none, &ret->body, e);
+}
+
+static const struct change_ops ops = { .apply = apply };
+
+static void patch_policy(struct call *c)
+{
+	struct policy_change *pc = xcalloc(1, sizeof(*pc));
+	struct err e;
+	json_t *body = call_json(c, false, &e);
+
+	if (!body || read_policy_ask(body, &pc->ask, &e)) {
+		call_reply_err(c, &e);
+		json_decref(body);
+		free(pc);
+		return;
+	}
+	change_run(&pc->ch, c, body, &ops);
+}
+
+const struct route policy_routes[] = {
+	{ "PATCH", "/api/v1/cvms/{id}/policy", ROLE_TENANT, ROUTE_MUTATION, 4096, patch_policy,
+	  &policy_table },
+	{ 0 },
+};

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * power.c - start, stop (hard), shutdown (graceful), restart, resume (of a paused guest).
+ *
+ * The answer shows the CVM as it is on its way ("starting", "stopping", ..) and names the operation to wait for.
+ */
+#include <stdlib.h>
+
+#include "api/cloud/asks.h"
+#include "api/cloud/change.h"
+#include "api/cloud/shapes.h"
+#include "api/cloud/tables.h"
+#include "base/buf.h"
+
+struct power_change {
+	struct change ch;
+	struct power_ask ask;
+};
+
+static int apply(struct change *ch, struct answer *ret, struct err *e)
+{
+	const struct power_change *pc = (const struct power_change *)ch;
+	struct vmm *v = api_of(ch->call)->vmm;
+	struct request_ref ref = api_ref(ch->call);
+	auto_shaper struct shaper s = { 0 };
+	struct cvm_row row;
+	struct op_row op;
+	int r;
+
+	ref.looked = ch->looked;
+	r = api_find_cvm(ch->call, ch->call->param[0], &row, e);
+
+	if (!r)
+		r = vmm_power(v, &row, &pc->ask, &ref, &op, e);
+	if (!r)
+		r = vmm_find_uuid(v, 0, row.uuid, &row, e);
+	if (r)
+		return r;
+	cvm_row_overlay(&row, &op);
+	shaper_init(&s, ch->call);
+	ret->status = 200;
+	return shape_vm(&s, &row, &op, &ret->body, e);
+}
+
+static const struct change_ops ops = { .apply = apply };
+
+static int read_ask(enum op_kind kind, const struct field_table *table, const json_t *body,
+		    struct power_ask *ret, struct err *e)
+{
+	bool waits = kind == OP_SHUTDOWN || kind == OP_RESTART;
+	int r = waits ? 0 : refuse_timeout(body, op_kind_word[kind], e);
+
+	return r || !table ? r : read_power_ask(table, body, ret, e);
+}
+
+static void run(struct call *c, enum op_kind kind, const struct field_table *table)
+{
+	struct power_change *pc = xcalloc(1, sizeof(*pc));
+	struct err e;
+	json_t *body = call_json(c, true, &e);
+
+	pc->ask.kind = kind;
+	if (!body || read_ask(kind, table, body, &pc->ask, &e)) {
+		call_reply_err(c, &e);
+		json_decref(body);
+		free(pc);
+		return;
+	}
+	change_run(&pc->ch, c, body, &ops);
+}
+
+static void post_start(struct call *c)
+{
+	run(c, OP_START, &start_table);
+}
+
+static void post_stop(struct call *c)
+{
+	run(c, OP_STOP, NULL);
+}
+
+static void post_shutdown(struct call *c)
+{
+	run(c, OP_SHUTDOWN, &shutdown_table);
+}
+
+static void post_restart(struct call *c)
+{
+	run(c, OP_RESTART, &restart_table);
+}
+
+static void post_resume(struct call *c)
+{
+	run(c, OP_RESUME, NULL);
+}
+
+enum { FLAGS = ROUTE_MUTATION | ROUTE_EMPTY_OK, BODY_MAX = 4096 };
+
+const struct route power_routes[] = {
+	{ "POST", "/api/v1/cvms/{id}/start", ROLE_TENANT, FLAGS, BODY_MAX, post_start, &start_table },
+	{ "POST", "/api/v1/cvms/{id}/stop", ROLE_TENANT, FLAGS, BODY_MAX, post_stop, NULL },
+	{ "POST", "/api/v1/cvms/{id}/shutdown", ROLE_TENANT, FLAGS, BODY_MAX, post_shutdown,
+	  &shutdown_table },
+	{ "POST", "/api/v1/cvms/{id}/restart", ROLE_TENANT, FLAGS, BODY_MAX, post_restart, &restart_table },
+	{ "POST", "/api/v1/cvms/{id}/resume", ROLE_TENANT, FLAGS, BODY_MAX, post_resume, NULL },
+	{ 0 },
+};

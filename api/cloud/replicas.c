@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * replicas.c - one more CVM like one that is there, or several.
+ *
+ * Without "count" the answer is the new CVM, as that of a create. With it the answer is a list, and "partial" says whether fewer
+ * than asked for are welcome.
+ */
+#include <stdlib.h>
+
+#include "api/cloud/asks_update.h"
+#include "api/cloud/change.h"
+#include "api/http/envelope.h"
+#include "api/cloud/shapes.h"
+#include "api/cloud/tables.h"
+#include "base/buf.h"
+#include "base/own.h"
+
+struct replica_change {
+	struct change ch;
+	struct replica_asked asked; /* borrows from ch.body */
+};
+
+static void replica_change_free(struct change *ch)
+{
+	struct replica_change *rc = (struct replica_change *)ch;
+
+	free(rc->asked.env);
+	free(rc);
+}
+
+static int shape_one(struct shaper *s, const struct replica *made, json_t **ret, struct err *e)
+{
+	struct cvm_row row = made->row;
+
+	cvm_row_overlay(&row, &made->op);
+	return shape_vm(s, &row, &made->op, ret, e);
+}
+
+static int shape_list(struct shaper *s, const struct replica *made, size_t n, int64_t asked,
+		      const struct err *why, json_t **ret, struct err *e)
+{
+	auto_json json_t *items = json_array();
+	json_t *one;
+
+	for (size_t i = 0; i < n; i++) {
+		int r = shape_one(s, &made[i], &one, e);
+
+		if (r)
+			return r;
+		json_array_append_new(items, one);
+	}
+	*ret = json_pack("{s:O,s:I,s:I,s:o}", "items", items, "asked", (json_int_t)asked, "created",
+			 (json_int_t)n, "error", why->code ? envelope_for(s->call, why) : json_null());
+	return 0;
+}
+
+static int apply(struct change *ch, struct answer *ret, struct err *e)
+{
+	const struct replica_asked *a = &((const struct replica_change *)ch)->asked;
+	struct request_ref ref = api_ref(ch->call);
+	auto_free struct replica *made = NULL;
+	auto_shaper struct shaper s = { 0 };
+	struct err why;
+	size_t n = 0;
+	int r;
+
+	ref.looked = ch->looked;
+	r = vmm_replicate(api_of(ch->call)->vmm, &a->ask, a->count ? (size_t)a->count : 1, a->partial, &ref,
+			  &made, &n, &why, e);
+	if (r)
+		return r;
+	shaper_init(&s, ch->call);
+	ret->status = 200;
+	return a->count ? shape_list(&s, made, n, a->count, &why, &ret->body, e)
+			: shape_one(&s, &made[0], &ret->body, e);
+}
+
+static const struct change_ops ops = { .apply = apply, .free = replica_change_free };
+
+static void run(struct call *c, const struct field_table *table, const char *app_id, const char *source)
+{
+	struct replica_change *rc = xcalloc(1, sizeof(*rc));
+	struct err e;
+	json_t *body = call_json(c, true, &e);
+
+	if (!body || read_replica(table, body, &rc->asked, &e)) {
+		call_reply_err(c, &e);
+		json_decref(body);
+		replica_change_free(&rc->ch);
+		return;
+	}
+	rc->asked.ask.workspace = c->caller.workspace;
+	rc->asked.ask.elsewhere = api_scope(c) == 0;
+	rc->asked.ask.app_id = app_id;
+	rc->asked.ask.source = source;
+	change_run(&rc->ch, c, body, &ops);
+}
+
+static void post_replicas(struct call *c)
+{
+	run(c, &replica_table, NULL, c->param[0]);
+}
+
+static void post_app_replicas(struct call *c)
+{
+	run(c, &replica_table, c->param[0], c->param[1]);
+}
+
+static void post_instances(struct call *c)
+{
+	run(c, &instance_table, c->param[0], NULL);
+}
+
+enum { FLAGS = ROUTE_MUTATION | ROUTE_EMPTY_OK, BODY_MAX = 1024 * 1024 };
+
+const struct route replica_routes[] = {
+	{ "POST", "/api/v1/cvms/{id}/replicas", ROLE_TENANT, FLAGS, BODY_MAX, post_replicas, &replica_table },
+	{ "POST", "/api/v1/apps/{id}/cvms/{vm_uuid}/replicas", ROLE_TENANT, FLAGS, BODY_MAX,
+	  post_app_replicas, &replica_table },
+	{ "POST", "/api/v1/apps/{id}/instances", ROLE_TENANT, FLAGS, BODY_MAX, post_instances,
+	  &instance_table },
+	{ 0 },
+};

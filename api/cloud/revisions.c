@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * revisions.c - what an app was made of, when, by whom; and back to it.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/cloud/asks_update.h"
+#include "api/cloud/change.h"
+#include "api/cloud/shapes.h"
+#include "api/cloud/tables.h"
+#include "base/buf.h"
+#include "base/own.h"
+
+enum { INSTANCES_MAX = 10000 };
+
+/* Entries of one app, freed with the struct. */
+struct history {
+	struct revision_info *list;
+	size_t n;
+};
+
+static void history_end(struct history *h)
+{
+	revisions_free(h->list, h->n);
+}
+
+#define auto_history __attribute__((cleanup(history_end)))
+
+/* ------------------------------------------------------------------ shapes */
+
+static json_t *changed_of(const struct revision_info *r)
+{
+	json_t *list = json_stored(r->changed);
+
+	return list ? list : json_array();
+}
+
+static const char *kind_of(const json_t *changed)
+{
+	const char *first = json_string_value(json_array_get(changed, 0));
+
+	return first && !strcmp(first, "created") ? "create" : "update";
+}
+
+static json_t *shape_cvm(const struct call *c, const struct app_row *app, const char *uuid)
+{
+	struct cvm_row row;
+	json_t *o;
+	struct err gone;
+	char id[32];
+
+	if (!uuid[0] || vmm_find_uuid(api_of(c)->vmm, app->workspace, uuid, &row, &gone))
+		return json_null();
+	(void)snprintf(id, sizeof(id), "cvm_%lld", (long long)row.id);
+	o = json_pack("{s:s,s:s,s:s,s:s,s:s}", "object_type", "cvm", "id", id, "name", row.name, "app_id",
+		      row.app_id, "vm_uuid", row.uuid);
+	return o;
+}
+
+static json_t *shape_workspace(const struct call *c, int64_t id)
+{
+	struct workspace_row ws;
+	char ref[32];
+	struct err e;
+
+	if (vmm_workspace(api_of(c)->vmm, id, &ws, &e))
+		return json_null();
+	(void)snprintf(ref, sizeof(ref), "ws_%lld", (long long)id);
+	return json_pack("{s:s,s:s,s:s,s:s,s:n}", "object_type", "workspace", "id", ref, "name", ws.name,
+			 "slug", ws.slug, "avatar_url");
+}
+
+static json_t *shape_who(const char *caller)
+{
+	if (!caller[0])
+		return json_null();
+	return json_pack("{s:s,s:n,s:o,s:n}", "object_type", "user", "id", "username", json_text(caller),
+			 "avatar_url");
+}
+
+static json_t *shape_revision(const struct call *c, const struct app_row *app, const struct revision_info *r)
+{
+	json_t *o = json_object(), *changed = changed_of(r);
+	char id[24];
+
+	(void)snprintf(id, sizeof(id), "%lld", (long long)r->number);
+	json_object_set_new(o, "revision_id", json_string(id));
+	json_object_set_new(o, "number", json_integer(r->number));
+	json_object_set_new(o, "app_id", json_string(app->app_id));
+	json_object_set_new(o, "vm_uuid", json_string(r->cvm_uuid));
+	json_object_set_new(o, "compose_hash", json_string(r->compose_hash));
+	json_object_set_new(o, "created_at", json_time_or_null(r->created_ms));
+	json_object_set_new(o, "operation_type", json_string(kind_of(changed)));
+	json_object_set_new(o, "changed", changed);
+	json_object_set_new(o, "image", json_text_or_null(r->image));
+	json_object_set_new(o, "current", json_boolean(r->current));
+	json_object_set_new(o, "trace_id", json_text_or_null(r->op_id));
+	json_object_set_new(o, "triggered_by", shape_who(r->caller));
+	json_object_set_new(o, "cvm", shape_cvm(c, app, r->cvm_uuid));
+	return o;
+}
+
+/* ------------------------------------------------------------------ the list */
+
+static void get_revisions(struct call *c)
+{
+	auto_history struct history h = { 0 };
+	json_t *list, *body;
+	struct app_row app;
+	int64_t total = 0;
+	struct page p;
+	struct err e;
+
+	if (api_page(c, 20, 1000, &p, &e) || api_find_app(c, c->param[0], &app, &e) ||
+	    vmm_revisions(api_of(c)->vmm, app.workspace, app.app_id, (p.page - 1) * p.size, p.size, &h.list,
+			  &h.n, &total, &e)) {
+		call_reply_err(c, &e);
+		return;
+	}
+	list = json_array();
+	for (size_t i = 0; i < h.n; i++) {
+		json_t *o = shape_revision(c, &app, &h.list[i]);
+
+		json_object_set_new(o, "workspace", shape_workspace(c, app.workspace));
+		json_array_append_new(list, o);
+	}
+	body = json_pack("{s:o}", "revisions", list);
+	api_put_page(body, &p, total);
+	json_object_set_new(body, "total_pages", json_integer(api_pages(&p, total)));
+	call_reply(c, 200, body);
+}
+
+/* ------------------------------------------------------------------ one of them */
+
+static int read_number(const char *text, int64_t *ret, struct err *e)
+{
+	size_t n = strspn(text, "0123456789");
+
+	if (!n || n > 15 || text[n])
+		return err_field(e, ERR_NOT_FOUND, "number", text, "no revision %.32s of this app", text);
+	*ret = strtoll(text, NULL, 10);
+	return 0;
+}
+
+static int load_manifest(const struct call *c, const struct app_row *app, int64_t number, json_t **ret,
+			 struct err *e)
+{
+	auto_free char *text = NULL;
+	int r = vmm_revision_manifest(api_of(c)->vmm, app->workspace, app->app_id, number, &text, e);
+
+	if (r)
+		return r;
+	*ret = json_loads(text, 0, NULL);
+	return *ret ? 0
+		    : err_set(e, ERR_HOST, "the manifest of revision %lld can not be read",
+			      (long long)number);
+}
+
+/* As an object, or the very bytes that the compose hash is of. */
+static int load_file(const struct call *c, const struct app_row *app, int64_t number, bool raw, json_t **ret,
+		     struct err *e)
+{
+	auto_free char *text = NULL;
+	int r;
+
+	if (!raw)
+		return load_manifest(c, app, number, ret, e);
+	r = vmm_revision_manifest(api_of(c)->vmm, app->workspace, app->app_id, number, &text, e);
+	if (!r)
+		*ret = json_string(text);
+	return r;
+}
+
+/* Clients insist on texts for environment and configuration, which the history does not keep: they belong to a CVM, not to its
+ * software. */
+static void get_revision(struct call *c)
+{
+	struct revision_info revision = { 0 };
+	json_t *file = NULL, *o;
+	struct app_row app;
+	bool raw = false;
+	int64_t number = 0;
+	struct err e;
+
+	if (call_query_bool(c, "raw_compose_file", false, &raw, &e) ||
+	    read_number(c->param[1], &number, &e) || api_find_app(c, c->param[0], &app, &e) ||
+	    vmm_revision(api_of(c)->vmm, app.workspace, app.app_id, number, &revision, &e) ||
+	    load_file(c, &app, number, raw, &file, &e)) {
+		call_reply_err(c, &e);
+		return;
+	}
+	o = shape_revision(c, &app, &revision);
+	json_object_set_new(o, "workspace", shape_workspace(c, app.workspace));
+	json_object_set_new(o, "compose_file", file);
+	json_object_set_new(o, "encrypted_env", json_string(""));
+	json_object_set_new(o, "user_config", json_string(""));
+	call_reply(c, 200, o);
+}
+
+/* ------------------------------------------------------------------ back to one */
+
+struct rollback_change {
+	struct change ch;
+	struct rollback_ask ask; /* borrows from ch.body */
+};
+
+/* The CVMs to change: of the app, alive, and the named one if one is named. */
+static int affected(const struct call *c, const struct app_row *app, const char *named, struct cvm_row **ret,
+		    size_t *ret_n, struct err *e)
+{
+	const struct cvm_filter f = { .workspace = app->workspace, .app_id = app->app_id, .listed = -1 };
+	auto_free struct cvm_row *rows = NULL;
+	char uuid[UUID_TEXT] = "";
+	size_t all = 0, n = 0;
+	int r = vmm_cvms(api_of(c)->vmm, &f, 0, INSTANCES_MAX, &rows, &all, NULL, e);
+
+	if (r)
+		return r;
+	if (named && !id_uuid_parse(named, uuid))
+		return err_field(e, ERR_INVALID, "vm_uuid", named, "vm_uuid must be a UUID");
+	for (size_t i = 0; i < all; i++)
+		if (rows[i].desired != DESIRED_DELETED && (!named || !strcmp(rows[i].uuid, uuid)))
+			rows[n++] = rows[i];
+	if (!n)
+		return err_field(e, ERR_CVM_NOT_FOUND, named ? "vm_uuid" : "app_id",
+				 named ? named : app->app_id, "app %s has no such CVM", app->app_id);
+	*ret = take_ptr(&rows);
+	*ret_n = n;
+	return 0;
+}
+
+static int roll_back(const struct call *c, const struct cvm_row *rows, size_t n, const struct update_ask *ask,
+		     const struct request_ref *ref, json_t *operations, struct err *e)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct op_row op = { 0 };
+		int r = vmm_update(api_of(c)->vmm, &rows[i], ask, ref, &op, e);
+
+		if (r)
+			return r;
+		json_array_append_new(operations,
+				      json_pack("{s:s,s:s}", "vm_uuid", rows[i].uuid, "operation_id", op.id));
+	}
+	return 0;
+}
+
+static json_t *shape_rollback(json_t *operations, int64_t number)
+{
+	json_t *first = json_object_get(json_array_get(operations, 0), "operation_id");
+
+	return json_pack("{s:s,s:s,s:O,s:O,s:I,s:O}", "status", "in_progress", "message",
+			 "the change is under way", "correlation_id", first, "operation_id", first, "number",
+			 (json_int_t)number, "operations", operations);
+}
+
+static int apply(struct change *ch, struct answer *ret, struct err *e)
+{
+	const struct rollback_change *rc = (const struct rollback_change *)ch;
+	struct call *c = ch->call;
+	struct update_ask ask = { .listed = -1,
+				  .allow_restart = rc->ask.allow_restart,
+				  .timeout_s = rc->ask.timeout_s,
+				  .force = rc->ask.allow_force_stop };
+	auto_json json_t *manifest = NULL, *operations = json_array();
+	auto_free char *text = NULL;
+	struct request_ref ref = api_ref(c);
+	auto_free struct cvm_row *rows = NULL;
+	struct app_row app;
+	int64_t number = 0;
+	size_t n = 0;
+	int r = read_number(c->param[1], &number, e);
+
+	if (!r)
+		r = api_find_app(c, c->param[0], &app, e);
+	if (!r)
+		r = load_manifest(c, &app, number, &manifest, e);
+	if (!r)
+		r = affected(c, &app, rc->ask.vm_uuid, &rows, &n, e);
+	/* once for all CVMs */
+	text = r ? NULL : compose_text(manifest);
+	ask.manifest = manifest;
+	ask.manifest_text = text;
+	if (!r)
+		r = roll_back(c, rows, n, &ask, &ref, operations, e);
+	if (!r)
+		*ret = (struct answer){ .status = 202, .body = shape_rollback(operations, number) };
+	return r;
+}
+
+static const struct change_ops ops = { .apply = apply };
+
+static void post_rollback(struct call *c)
+{
+	struct rollback_change *rc = xcalloc(1, sizeof(*rc));
+	struct err e;
+	json_t *body = call_json(c, true, &e);
+
+	if (!body || read_rollback(body, &rc->ask, &e)) {
+		call_reply_err(c, &e);
+		json_decref(body);
+		free(rc);
+		return;
+	}
+	change_run(&rc->ch, c, body, &ops);
+}
+
+const struct route revision_routes[] = {
+	{ "GET", "/api/v1/apps/{id}/revisions", ROLE_READER, 0, 0, get_revisions, NULL },
+	{ "GET", "/api/v1/apps/{id}/revisions/{number}", ROLE_READER, 0, 0, get_revision, NULL },
+	{ "POST", "/api/v1/apps/{id}/revisions/{number}/rollback", ROLE_TENANT,
+	  ROUTE_MUTATION | ROUTE_EMPTY_OK, 4096, post_rollback, &rollback_table },
+	{ 0 },
+};

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * software.c - what runs in a CVM, to be read: its manifest and the parts of it, its configuration, and the OS images there are.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/cloud/api.h"
+#include "api/cloud/shapes.h"
+#include "api/cloud/tables.h"
+#include "base/own.h"
+
+/* The manifest of the CVM in the path, as an object; NULL: answered already. */
+static json_t *manifest_of(struct call *c, struct cvm_row *ret)
+{
+	auto_free char *text = NULL;
+	json_t *manifest;
+	struct err e;
+
+	if (api_find_cvm(c, c->param[0], ret, &e) || vmm_manifest(api_of(c)->vmm, ret, &text, &e)) {
+		call_reply_err(c, &e);
+		return NULL;
+	}
+	manifest = json_loads(text, 0, NULL);
+	if (!manifest) {
+		(void)err_set(&e, ERR_HOST, "the manifest of %s can not be read", ret->name);
+		call_reply_err(c, &e);
+	}
+	return manifest;
+}
+
+/* Clients insist on docker_compose_file, which other runners do not have. */
+static void get_compose_file(struct call *c)
+{
+	struct cvm_row row;
+	json_t *manifest = manifest_of(c, &row);
+
+	if (!manifest)
+		return;
+	if (!json_is_string(json_object_get(manifest, "docker_compose_file")))
+		json_object_set_new(manifest, "docker_compose_file", json_string(""));
+	call_reply(c, 200, manifest);
+}
+
+static void reply_part(struct call *c, const char *key, const char *type)
+{
+	struct cvm_row row;
+	auto_json json_t *manifest = manifest_of(c, &row);
+	const json_t *part = json_object_get(manifest, key);
+
+	if (!manifest)
+		return;
+	if (json_is_string(part))
+		call_reply_text(c, 200, type, json_string_value(part), json_string_length(part));
+	else
+		call_reply_text(c, 200, type, "", 0);
+}
+
+static void get_docker_compose(struct call *c)
+{
+	reply_part(c, "docker_compose_file", "text/yaml; charset=utf-8");
+}
+
+static void get_script(struct call *c)
+{
+	reply_part(c, "pre_launch_script", "text/plain; charset=utf-8");
+}
+
+/* ------------------------------------------------------------------ configuration */
+
+static json_t *text_in(const json_t *o, const char *key)
+{
+	const json_t *j = json_object_get(o, key);
+
+	return json_is_string(j) ? json_string(json_string_value(j)) : json_null();
+}
+
+static json_t *keys_in(const json_t *o)
+{
+	json_t *out = json_array(), *v;
+	size_t i;
+
+	json_array_foreach(json_object_get(o, "ssh_authorized_keys"), i, v)
+	{
+		if (json_is_string(v))
+			json_array_append(out, v);
+	}
+	return out;
+}
+
+/* The text is the guest's to read; what clients show of it is there if it is JSON that has it. */
+static void get_user_config(struct call *c)
+{
+	auto_json json_t *parsed = NULL;
+	auto_free char *text = NULL;
+	struct cvm_row row;
+	struct err e;
+
+	if (api_find_cvm(c, c->param[0], &row, &e) || vmm_user_config(api_of(c)->vmm, &row, &text, &e)) {
+		call_reply_err(c, &e);
+		return;
+	}
+	parsed = text ? json_loads(text, 0, NULL) : NULL;
+	call_reply(c, 200,
+		   json_pack("{s:o,s:o,s:o,s:o}", "hostname", text_in(parsed, "hostname"),
+			     "ssh_authorized_keys", keys_in(parsed), "default_gateway_domain",
+			     text_in(parsed, "default_gateway_domain"), "user_config",
+			     json_text_or_null(text)));
+}
+
+/* ------------------------------------------------------------------ images */
+
+static json_t *version_of(const struct image_row *image)
+{
+	json_t *v = json_array();
+
+	for (unsigned i = 0; i < image->nv; i++)
+		json_array_append_new(v, json_integer(image->v[i]));
+	return v;
+}
+
+static json_t *shape_variant(const struct image_row *image, const struct cvm_row *cvm)
+{
+	return json_pack("{s:s,s:o,s:b}", "name", image->name, "os_image_hash",
+			 json_text_or_null(image->os_image_hash), "is_current", image->id == cvm->image);
+}
+
+/* A row is a version with its production and its dev image; another image of the same kind and version takes a row of its own. */
+static void add_image(json_t *rows, const struct image_row *image, const struct cvm_row *cvm)
+{
+	auto_json json_t *version = version_of(image);
+	const char *kind = image->is_dev ? "dev" : "prod";
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(rows, i, row)
+	{
+		if (json_equal(json_object_get(row, "version"), version) &&
+		    json_is_null(json_object_get(row, kind))) {
+			json_object_set_new(row, kind, shape_variant(image, cvm));
+			return;
+		}
+	}
+	row = json_pack("{s:O,s:n,s:n}", "version", version, "prod", "dev");
+	json_object_set_new(row, kind, shape_variant(image, cvm));
+	json_array_append_new(rows, row);
+}
+
+static void get_available_images(struct call *c)
+{
+	auto_free struct image_row *images = NULL;
+	struct cvm_row row;
+	json_t *rows;
+	struct err e;
+	size_t n = 0;
+
+	if (api_find_cvm(c, c->param[0], &row, &e) ||
+	    vmm_images(api_of(c)->vmm, -1, 0, -1, &images, &n, &e) < 0) {
+		call_reply_err(c, &e);
+		return;
+	}
+	rows = json_array();
+	for (size_t i = 0; i < n; i++)
+		add_image(rows, &images[i], &row);
+	call_reply(c, 200, rows);
+}
+
+#define CVM "/api/v1/cvms/{id}"
+
+const struct route software_routes[] = {
+	{ "GET", CVM "/compose_file", ROLE_READER, 0, 0, get_compose_file, NULL },
+	{ "GET", CVM "/docker-compose.yml", ROLE_READER, 0, 0, get_docker_compose, NULL },
+	{ "GET", CVM "/pre-launch-script", ROLE_READER, 0, 0, get_script, NULL },
+	{ "GET", CVM "/user_config", ROLE_READER, 0, 0, get_user_config, NULL },
+	{ "GET", CVM "/available-os-images", ROLE_READER, 0, 0, get_available_images, NULL },
+	{ 0 },
+};

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * state.c - GET /cvms/{id}/state: one line of truth about a CVM, once or until it is what the client waits for.
+ *
+ * The stream says "state" at once and on every change, then "complete" when the status is the target, or "timeout".
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/cloud/follow.h"
+#include "api/cloud/shapes.h"
+#include "api/cloud/tables.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/own.h"
+
+enum { INTERVAL_DEFAULT = 5, TIMEOUT_DEFAULT = 300 };
+
+static const char deleted[] = "deleted";
+
+struct state_follower {
+	struct follower f;
+	char uuid[UUID_TEXT];
+	char target[32]; /* "" = none: until time is up */
+	char *last;      /* owned: canonical state last sent, without what changes by itself */
+	json_t *state;   /* owned: the same, whole */
+	int64_t until_ms;
+	unsigned interval_s;
+};
+
+static void finish(struct follower *f, bool client_gone)
+{
+	struct state_follower *sf = (struct state_follower *)f;
+
+	(void)client_gone;
+	json_decref(sf->state);
+	free(sf->last);
+	call_stream_end(f->call);
+}
+
+/* State as of now; one that is gone is "deleted". */
+static json_t *read_state(struct state_follower *sf)
+{
+	struct cvm_row row;
+	struct err e;
+	json_t *state;
+	int r;
+
+	r = vmm_find_uuid(api_of(sf->f.call)->vmm, 0, sf->uuid, &row, &e);
+	if (!r)
+		return shape_state(&row, clock_wall_ms());
+	state = json_copy(sf->state);
+	/* a database that can not be read just now is no deletion */
+	if (r != -ERR_CVM_NOT_FOUND)
+		return state;
+	json_object_set_new(state, "status", json_string(deleted));
+	json_object_del(state, "uptime");
+	return state;
+}
+
+static char *essence(const json_t *state)
+{
+	auto_json json_t *copy = json_copy((json_t *)state);
+
+	json_object_del(copy, "uptime");
+	return json_canonical(copy);
+}
+
+/* Send the state if it is another than the last one. False when the client is gone. */
+static bool send_news(struct state_follower *sf)
+{
+	json_t *now = read_state(sf);
+	char *text = essence(now);
+	bool same = sf->last && !strcmp(text, sf->last);
+
+	free(sf->last);
+	sf->last = text;
+	json_decref(sf->state);
+	sf->state = now;
+	return same || sse_event(&sf->f, 0, "state", now);
+}
+
+static void look(struct follower *f, bool tick)
+{
+	struct state_follower *sf = (struct state_follower *)f;
+	const char *status;
+	bool over = !send_news(sf);
+
+	status = json_string_value(json_object_get(sf->state, "status"));
+	if (!over && !strcmp(status, sf->target)) {
+		(void)sse_event(f, 0, "complete", sf->state);
+		over = true;
+	} else if (!over && !strcmp(status, deleted)) {
+		auto_json json_t *error =
+			json_pack("{s:s,s:s}", "error_code", "ERR-03-001", "message", "the CVM was deleted");
+
+		(void)sse_event(f, 0, "error", error);
+		over = true;
+	} else if (!over && clock_mono_ms() >= sf->until_ms) {
+		(void)sse_event(f, 0, "timeout", sf->state);
+		over = true;
+	}
+	if (over || (tick && !sse_heartbeat(f, sf->interval_s)))
+		follow_end(f);
+}
+
+static const struct follow_ops ops = { .look = look, .finish = finish };
+
+static int read_target(struct call *c, const char **ret, struct err *e)
+{
+	const char *target = call_query(c, "target", 0);
+	char words[160] = "deleted";
+	size_t n = strlen(words);
+
+	*ret = "";
+	if (!target)
+		return 0;
+	*ret = target;
+	if (!strcmp(target, deleted))
+		return 0;
+	for (int i = 0; i < STATUS_MAX; i++) {
+		const char *word = status_word((enum status)i);
+
+		if (!strcmp(target, word))
+			return 0;
+		if (n < sizeof(words))
+			n += (size_t)snprintf(words + n, sizeof(words) - n, ", %s", word);
+	}
+	return err_field(e, ERR_INVALID, "target", target, "target must be one of %s", words);
+}
+
+static int open_stream(struct call *c, const struct cvm_row *row, struct err *e)
+{
+	int64_t interval = INTERVAL_DEFAULT, timeout = TIMEOUT_DEFAULT;
+	struct state_follower *sf;
+	const char *target;
+	struct follow_share share = { 0 };
+	int r = read_target(c, &target, e);
+
+	if (!r)
+		r = call_query_int(c, "interval", 5, 30, INTERVAL_DEFAULT, &interval, e);
+	if (!r)
+		r = call_query_int(c, "timeout", 10, 600, TIMEOUT_DEFAULT, &timeout, e);
+	if (!r)
+		r = follow_allowed(c, FOLLOW_STREAM, &share, e);
+	if (r)
+		return r;
+	sf = xcalloc(1, sizeof(*sf));
+	sf->f.share = share;
+	memcpy(sf->uuid, row->uuid, sizeof(sf->uuid));
+	(void)snprintf(sf->target, sizeof(sf->target), "%s", target);
+	sf->state = shape_state(row, clock_wall_ms());
+	sf->until_ms = clock_mono_ms() + timeout * 1000;
+	sf->interval_s = (unsigned)interval;
+	sse_begin(c);
+	follow_add(&sf->f, c, &ops);
+	return 0;
+}
+
+static void get_state(struct call *c)
+{
+	struct cvm_row row;
+	struct err e;
+	int r = api_find_cvm(c, c->param[0], &row, &e);
+
+	if (!r && api_wants_stream(c))
+		r = open_stream(c, &row, &e);
+	else if (!r)
+		call_reply(c, 200, shape_state(&row, clock_wall_ms()));
+	if (r)
+		call_reply_err(c, &e);
+}
+
+const struct route state_routes[] = {
+	{ "GET", "/api/v1/cvms/{id}/state", ROLE_READER, 0, 0, get_state, NULL },
+	{ 0 },
+};

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * tokens.c - /tokens: API keys, made and revoked by those who may.
+ *
+ * An admin may do so everywhere; everyone else in the own workspace, up to the own role, and sees no others. What a token
+ * makes has no more than that token, and ends with it (vmm/account/keys.c). The text of
+ * a token is in the one answer that makes it: a repeated Idempotency-Key is told everything but that.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/cloud/account.h"
+#include "api/cloud/asks_account.h"
+#include "api/cloud/change.h"
+#include "api/cloud/tables.h"
+#include "base/buf.h"
+#include "base/own.h"
+
+enum { BODY_MAX = 4096 };
+
+static json_t *shape_token(const struct key_row *k)
+{
+	json_t *limit = k->per_minute ? json_integer(k->per_minute) : json_null();
+	char id[32], parent[32];
+
+	(void)snprintf(id, sizeof(id), "tok_%" PRId64, k->id);
+	(void)snprintf(parent, sizeof(parent), "tok_%" PRId64, k->parent);
+	return json_pack("{s:s,s:s,s:s,s:s,s:s?,s:o,s:o,s:o,s:o,s:{s:o}}", "id", id, "name", k->name, "role",
+			 role_text((enum role)k->role), "workspace", k->workspace_slug, "parent",
+			 k->parent ? parent : NULL, "prefix", json_text_or_null(k->prefix), "created_at",
+			 json_time_or_null(k->created_ms), "expires_at", json_time_or_null(k->expires_ms),
+			 "last_used_at", json_time_or_null(k->last_used_ms), "limits", "requests_per_minute",
+			 limit);
+}
+
+static bool is_admin(const struct call *c)
+{
+	return c->caller.role >= ROLE_ADMIN;
+}
+
+/* ------------------------------------------------------------------ looking */
+
+/* "tok_3" or "3". Those the caller may not see are not told apart from none. */
+static int find(const struct call *c, const char *id, struct key_row *ret, struct err *e)
+{
+	const char *digits = strncmp(id, "tok_", 4) ? id : id + 4;
+	size_t n = strlen(digits);
+	struct key_row k;
+	int r = -ERR_NOT_FOUND;
+
+	if (n > 0 && n < 19 && strspn(digits, "0123456789") == n)
+		r = vmm_key(api_of(c)->vmm, strtoll(digits, NULL, 10), &k, e);
+	if (!r && !is_admin(c) && (k.workspace != c->caller.workspace || k.role > (int)c->caller.role))
+		r = -ERR_NOT_FOUND;
+	if (r == -ERR_NOT_FOUND)
+		return err_field(e, ERR_NOT_FOUND, "id", id, "no token %.40s", id);
+	if (!r)
+		*ret = k;
+	return r;
+}
+
+static int list_scope(struct call *c, int64_t *ret, struct err *e)
+{
+	const char *slug = call_query(c, "workspace", 0);
+	struct workspace_row w;
+	int r;
+
+	*ret = is_admin(c) ? 0 : c->caller.workspace;
+	if (!slug)
+		return 0;
+	r = account_workspace(c, slug, &w, e);
+	if (!r && !is_admin(c) && w.id != c->caller.workspace)
+		r = err_field(e, ERR_FORBIDDEN, "workspace", slug,
+			      "only an admin sees the tokens of another workspace");
+	if (!r)
+		*ret = w.id;
+	return r;
+}
+
+static void get_tokens(struct call *c)
+{
+	auto_free struct key_row *rows = NULL;
+	json_t *items, *body;
+	int64_t workspace;
+	int total = 0;
+	struct page p;
+	struct err e;
+	size_t n = 0;
+
+	if (api_page(c, 50, 100, &p, &e) || list_scope(c, &workspace, &e) ||
+	    (total = vmm_keys(api_of(c)->vmm, workspace, (int)c->caller.role, (p.page - 1) * p.size, p.size,
+			      &rows, &n, &e)) < 0) {
+		call_reply_err(c, &e);
+		return;
+	}
+	items = json_array();
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(items, shape_token(&rows[i]));
+	body = json_pack("{s:o}", "items", items);
+	api_put_page(body, &p, total);
+	call_reply(c, 200, body);
+}
+
+static void get_token(struct call *c)
+{
+	struct key_row k = { 0 };
+	struct err e;
+
+	if (find(c, c->param[0], &k, &e))
+		call_reply_err(c, &e);
+	else
+		call_reply(c, 200, shape_token(&k));
+}
+
+/* ------------------------------------------------------------------ making */
+
+struct token_change {
+	struct change ch;
+	struct token_ask ask; /* points into ch.body */
+	char text[API_KEY_TEXT];
+};
+
+static void token_change_free(struct change *ch)
+{
+	struct token_change *tc = (struct token_change *)ch;
+
+	explicit_bzero(tc->text, sizeof(tc->text));
+	free(tc);
+}
+
+static int may_make(const struct call *c, const struct token_ask *ask, struct workspace_row *ret,
+		    struct err *e)
+{
+	int r = account_workspace(c, ask->workspace ? ask->workspace : c->caller.workspace_slug, ret, e);
+
+	if (r == -ERR_NOT_FOUND)
+		(void)snprintf(e->field, sizeof(e->field), "workspace");
+	if (r)
+		return r;
+	if (!is_admin(c) && ret->id != c->caller.workspace)
+		return err_field(e, ERR_FORBIDDEN, "workspace", ask->workspace,
+				 "only an admin makes tokens for another workspace");
+	if (ask->role > (int)c->caller.role)
+		return err_field(e, ERR_FORBIDDEN, "role", role_text((enum role)ask->role),
+				 "role %s is above the caller's own, %s", role_text((enum role)ask->role),
+				 role_text(c->caller.role));
+	return 0;
+}
+
+static int make_apply(struct change *ch, struct answer *ret, struct err *e)
+{
+	struct token_change *tc = (struct token_change *)ch;
+	struct workspace_row w;
+	struct key_ask ask;
+	struct key_row k;
+	int r = may_make(ch->call, &tc->ask, &w, e);
+
+	if (r)
+		return r;
+	ask = (struct key_ask){ .workspace = w.id,
+				.name = tc->ask.name,
+				.role = tc->ask.role,
+				.expires_ms = tc->ask.expires_ms,
+				.per_minute = tc->ask.per_minute,
+				.parent = ch->call->caller.key_id,
+				.ends_ms = ch->call->caller.expires_ms };
+	r = vmm_key_make(api_of(ch->call)->vmm, &ask, &k, tc->text, e);
+	if (!r)
+		*ret = (struct answer){ .status = 201, .body = shape_token(&k) };
+	return r;
+}
+
+static void make_reveal(struct change *ch, json_t *body)
+{
+	json_object_set_new(body, "token", json_string(((struct token_change *)ch)->text));
+}
+
+static const struct change_ops make_ops = { .apply = make_apply,
+					    .reveal = make_reveal,
+					    .free = token_change_free };
+
+static void post_tokens(struct call *c)
+{
+	struct token_change *tc = xcalloc(1, sizeof(*tc));
+	struct err e;
+	json_t *body = call_json(c, false, &e);
+
+	if (body && !read_token_ask(body, &tc->ask, &e)) {
+		change_run(&tc->ch, c, body, &make_ops);
+		return;
+	}
+	call_reply_err(c, &e);
+	json_decref(body);
+	token_change_free(&tc->ch);
+}
+
+/* ------------------------------------------------------------------ revoking */
+
+static int revoke_apply(struct change *ch, struct answer *ret, struct err *e)
+{
+	struct key_row k = { 0 };
+	int r = find(ch->call, ch->call->param[0], &k, e);
+
+	if (!r)
+		r = vmm_key_revoke(api_of(ch->call)->vmm, k.id, e);
+	if (!r)
+		*ret = (struct answer){ .status = 204 };
+	return r;
+}
+
+static const struct change_ops revoke_ops = { .apply = revoke_apply };
+
+static void delete_token(struct call *c)
+{
+	change_run(xcalloc(1, sizeof(struct change)), c, NULL, &revoke_ops);
+}
+
+const struct route token_routes[] = {
+	{ "GET", "/api/v1/tokens", ROLE_TENANT, 0, 0, get_tokens, NULL },
+	{ "POST", "/api/v1/tokens", ROLE_TENANT, ROUTE_MUTATION, BODY_MAX, post_tokens, &token_table },
+	{ "GET", "/api/v1/tokens/{id}", ROLE_TENANT, 0, 0, get_token, NULL },
+	{ "DELETE", "/api/v1/tokens/{id}", ROLE_TENANT, ROUTE_MUTATION | ROUTE_EMPTY_OK, 1024, delete_token,
+	  NULL },
+	{ 0 },
+};

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * update.c - every route that changes a CVM: its size, its software, its environment, its settings.
+ *
+ * Each is one vmm_update(), and so one operation and one entry in the app's history. The clients of the cloud know them by
+ * half a dozen routes from several times; they differ in what may be named, in how the CVM is named and in the answer, which the
+ * table of ways below says. A running CVM is restarted unless allow_restart says no; only /resources has to be told yes.
+ *
+ * Nothing is registered on a chain here, so X-Prepare-Only, X-Compose-Hash and X-Transaction-Hash have no effect.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/cloud/asks_update.h"
+#include "api/cloud/change.h"
+#include "api/cloud/shapes.h"
+#include "api/cloud/tables.h"
+#include "base/buf.h"
+#include "base/own.h"
+#include "vmm/cvm/update_provision.h"
+
+enum answer_form { ANSWER_PROGRESS, ANSWER_ENVS, ANSWER_DETAIL };
+
+struct way {
+	const struct field_table *table; /* NULL: the body is text, a member of merge */
+	enum answer_form answer;
+	bool by_app; /* an app id means its oldest instance: clients turn whatever they were given into one */
+};
+
+static const struct way resize = { &resources_table, ANSWER_PROGRESS, true };
+static const struct way update = { &update_table, ANSWER_PROGRESS, false };
+static const struct way legacy_update = { &legacy_update_table, ANSWER_PROGRESS, true };
+static const struct way envs = { &envs_table, ANSWER_ENVS, false };
+static const struct way os_image = { &os_image_table, ANSWER_PROGRESS, false };
+static const struct way visibility = { &visibility_table, ANSWER_DETAIL, false };
+static const struct way compose_commit = { &compose_commit_table, ANSWER_PROGRESS, false };
+static const struct way by_text = { NULL, ANSWER_PROGRESS, false };
+
+struct update_change {
+	struct change ch;
+	const struct way *way;
+	struct update_asked asked; /* borrows from ch.body */
+};
+
+static void update_change_free(struct change *ch)
+{
+	struct update_change *uc = (struct update_change *)ch;
+
+	update_asked_end(&uc->asked);
+	free(uc);
+}
+
+static int find(const struct update_change *uc, struct cvm_row *ret, struct err *e)
+{
+	struct call *c = uc->ch.call;
+
+	return uc->way->by_app ? api_find_first(c, c->param[0], ret, e)
+			       : api_find_cvm(c, c->param[0], ret, e);
+}
+
+/* ------------------------------------------------------------------ the new manifest */
+
+static int load_manifest(struct vmm *v, const struct cvm_row *row, json_t **ret, struct err *e)
+{
+	auto_free char *text = NULL;
+	int r = vmm_manifest(v, row, &text, e);
+
+	if (r)
+		return r;
+	*ret = json_loads(text, 0, NULL);
+	return *ret ? 0 : err_set(e, ERR_HOST, "the manifest of %s can not be read", row->name);
+}
+
+struct new_manifest {
+	json_t *manifest; /* owned; NULL: as it is */
+	bool envs_changed;
+};
+
+static int make_manifest(struct vmm *v, const struct cvm_row *row, const struct update_asked *a,
+			 const json_t *own, json_t **ret, struct err *e)
+{
+	struct compose_merge merge = a->merge;
+
+	if (a->compose_hash)
+		return vmm_provisioned_update(v, row, a->compose_hash, ret, e);
+	if (a->envs_replace)
+		merge.allowed_envs = a->env_keys;
+	return compose_merge(own, &merge, ret, e);
+}
+
+static int change_manifest(struct vmm *v, const struct cvm_row *row, const struct update_asked *a,
+			   struct new_manifest *ret, struct err *e)
+{
+	auto_json json_t *own = NULL, *made = NULL;
+	int r;
+
+	if (!a->compose_hash && !a->env_keys && !compose_merge_any(&a->merge))
+		return 0;
+	r = load_manifest(v, row, &own, e);
+	if (!r)
+		r = make_manifest(v, row, a, own, &made, e);
+	if (!r)
+		r = compose_envs_allowed(made, a->env_keys, "env_keys", e);
+	if (r || json_equal(own, made))
+		return r;
+	ret->envs_changed = !compose_envs_equal(own, json_object_get(made, "allowed_envs"));
+	ret->manifest = take_ptr(&made);
+	return 0;
+}
+
+/* ------------------------------------------------------------------ answers */
+
+static json_t *shape_progress(const struct op_row *op)
+{
+	bool over = op->state == OP_SUCCEEDED;
+
+	/* Clients insist on this very word, also where there was nothing to do. */
+	return json_pack("{s:s,s:s,s:s,s:s}", "status", "in_progress", "message",
+			 over ? "nothing had to be changed" : "the change is under way", "correlation_id",
+			 op->id, "operation_id", op->id);
+}
+
+/* The older shape, whatever version was asked for: this route has no other. */
+static int shape_changed(struct call *c, const char *uuid, const struct op_row *op, json_t **ret,
+			 struct err *e)
+{
+	auto_shaper struct shaper s = { 0 };
+	const int asked = c->version;
+	struct cvm_row row;
+	int r = vmm_find_uuid(api_of(c)->vmm, 0, uuid, &row, e);
+
+	if (r)
+		return r;
+	c->version = 25;
+	cvm_row_overlay(&row, op);
+	shaper_init(&s, c);
+	r = shape_detail(&s, &row, ret, e);
+	c->version = asked;
+	if (r)
+		return r;
+	json_object_set_new(*ret, "operation_id", json_string(op->id));
+	json_object_set_new(*ret, "correlation_id", json_string(op->id));
+	return 0;
+}
+
+static int shape_answer(const struct update_change *uc, const struct cvm_row *row, const struct op_row *op,
+			bool envs_changed, struct answer *ret, struct err *e)
+{
+	ret->status = 202;
+	if (uc->way->answer == ANSWER_DETAIL) {
+		ret->status = 200;
+		return shape_changed(uc->ch.call, row->uuid, op, &ret->body, e);
+	}
+	ret->body = shape_progress(op);
+	if (uc->way->answer == ANSWER_ENVS)
+		json_object_set_new(ret->body, "allowed_envs_changed", json_boolean(envs_changed));
+	return 0;
+}
+
+/* ------------------------------------------------------------------ changing */
+
+static int apply(struct change *ch, struct answer *ret, struct err *e)
+{
+	struct update_change *uc = (struct update_change *)ch;
+	struct vmm *v = api_of(ch->call)->vmm;
+	struct request_ref ref = api_ref(ch->call);
+	struct update_ask ask = uc->asked.ask;
+	struct new_manifest made = { 0 };
+	struct cvm_row row;
+	struct op_row op = { 0 };
+	int r = find(uc, &row, e);
+
+	ref.looked = ch->looked;
+	if (!r)
+		r = change_manifest(v, &row, &uc->asked, &made, e);
+	ask.manifest = made.manifest;
+	if (!r)
+		r = vmm_update(v, &row, &ask, &ref, &op, e);
+	if (!r)
+		r = shape_answer(uc, &row, &op, made.envs_changed, ret, e);
+	json_decref(made.manifest);
+	return r;
+}
+
+static const struct change_ops ops = { .apply = apply, .free = update_change_free };
+
+static void run(struct call *c, const struct way *way)
+{
+	struct update_change *uc = xcalloc(1, sizeof(*uc));
+	struct err e;
+	json_t *body = call_json(c, false, &e);
+
+	uc->way = way;
+	if (!body || read_update(way->table, body, &uc->asked, &e)) {
+		call_reply_err(c, &e);
+		json_decref(body);
+		update_change_free(&uc->ch);
+		return;
+	}
+	change_run(&uc->ch, c, body, &ops);
+}
+
+static void patch_resources(struct call *c)
+{
+	run(c, &resize);
+}
+
+static void patch_cvm(struct call *c)
+{
+	run(c, &update);
+}
+
+static void put_compose(struct call *c)
+{
+	run(c, &legacy_update);
+}
+
+static void patch_envs(struct call *c)
+{
+	run(c, &envs);
+}
+
+static void patch_os_image(struct call *c)
+{
+	run(c, &os_image);
+}
+
+static void patch_visibility(struct call *c)
+{
+	run(c, &visibility);
+}
+
+static void patch_compose_file(struct call *c)
+{
+	run(c, &compose_commit);
+}
+
+/* ------------------------------------------------------------------ bodies that are the text itself */
+
+static const struct compose_merge nothing = { .public_logs = -1, .public_sysinfo = -1, .public_tcbinfo = -1 };
+
+static void run_text(struct call *c, const char *field, const char *compose_merge_text, json_t *body)
+{
+	struct update_change *uc = xcalloc(1, sizeof(*uc));
+
+	uc->way = &by_text;
+	uc->asked.ask = (struct update_ask){ .listed = -1, .allow_restart = true };
+	uc->asked.merge = nothing;
+	if (!strcmp(field, "pre_launch_script"))
+		uc->asked.merge.pre_launch_script = compose_merge_text;
+	else
+		uc->asked.merge.docker_compose_file = compose_merge_text;
+	change_run(&uc->ch, c, body, &ops);
+}
+
+static void patch_text(struct call *c, const char *field)
+{
+	json_t *body = json_stringn(c->body, c->body_len);
+	struct err e;
+
+	if (body && strlen(json_string_value(body)) == c->body_len) {
+		run_text(c, field, json_string_value(body), body);
+		return;
+	}
+	json_decref(body);
+	(void)err_field(&e, ERR_INVALID, field, NULL, "%s is not UTF-8 text, or has NUL characters in it",
+			field);
+	call_reply_err(c, &e);
+}
+
+static void patch_docker_compose(struct call *c)
+{
+	patch_text(c, "docker_compose_file");
+}
+
+static void patch_script(struct call *c)
+{
+	patch_text(c, "pre_launch_script");
+}
+
+/* ------------------------------------------------------------------ a manifest remembered first */
+
+static int provision(struct change *ch, const struct cvm_row *row, char hash[SHA256_HEX], struct err *e)
+{
+	static const char *const not_of_it[] = { "update_env_vars", "env_keys",   "id", "uuid",
+						 "app_id",          "instance_id" };
+	struct vmm *v = api_of(ch->call)->vmm;
+	auto_json json_t *keys = json_deep_copy(ch->body), *own = NULL, *made = NULL;
+	int r;
+
+	for (size_t i = 0; i < ARRAY_SIZE(not_of_it); i++)
+		json_object_del(keys, not_of_it[i]);
+	r = load_manifest(v, row, &own, e);
+	if (!r)
+		r = compose_patch(own, keys, &made, e);
+	if (!r)
+		r = compose_envs_allowed(made, json_object_get(ch->body, "env_keys"), "env_keys", e);
+	return r ? r : vmm_provision_update(v, row, made, hash, e);
+}
+
+static int provision_apply(struct change *ch, struct answer *ret, struct err *e)
+{
+	const char *device_id = vmm_settings(api_of(ch->call)->vmm)->device_id;
+	char hash[SHA256_HEX];
+	struct cvm_row row;
+	int r = api_find_cvm(ch->call, ch->call->param[0], &row, e);
+
+	if (!r)
+		r = provision(ch, &row, hash, e);
+	if (r)
+		return r;
+	ret->status = 200;
+	ret->body = json_pack("{s:s,s:o,s:s,s:n}", "app_id", row.app_id, "device_id",
+			      json_text_or_null(device_id), "compose_hash", hash, "kms_info");
+	return 0;
+}
+
+static const struct change_ops provision_ops = { .apply = provision_apply };
+
+static void post_compose_provision(struct call *c)
+{
+	struct err e;
+	json_t *body = call_json(c, false, &e);
+
+	if (!body || fields_read(&compose_provision_table, body, "", NULL, &e)) {
+		call_reply_err(c, &e);
+		json_decref(body);
+		return;
+	}
+	change_run(xcalloc(1, sizeof(struct change)), c, body, &provision_ops);
+}
+
+enum { BODY_MAX = 1024 * 1024, SMALL = 16 * 1024, SCRIPT_MAX = 1024 * 1024 };
+
+#define CHANGES_IT ROLE_TENANT, ROUTE_MUTATION
+#define CVM        "/api/v1/cvms/{id}"
+
+const struct route update_routes[] = {
+	{ "PATCH", CVM, CHANGES_IT, BODY_MAX, patch_cvm, &update_table },
+	{ "PATCH", CVM "/resources", CHANGES_IT, SMALL, patch_resources, &resources_table },
+	{ "PUT", CVM "/compose", CHANGES_IT, BODY_MAX, put_compose, &legacy_update_table },
+	{ "PATCH", CVM "/envs", CHANGES_IT, BODY_MAX, patch_envs, &envs_table },
+	{ "PATCH", CVM "/os-image", CHANGES_IT, SMALL, patch_os_image, &os_image_table },
+	{ "PATCH", CVM "/visibility", CHANGES_IT, SMALL, patch_visibility, &visibility_table },
+	{ "PATCH", CVM "/docker-compose", CHANGES_IT, COMPOSE_LINT_MAX, patch_docker_compose, NULL },
+	{ "PATCH", CVM "/pre-launch-script", CHANGES_IT | ROUTE_EMPTY_OK, SCRIPT_MAX, patch_script, NULL },
+	{ "POST", CVM "/compose_file/provision", CHANGES_IT, BODY_MAX, post_compose_provision,
+	  &compose_provision_table },
+	{ "PATCH", CVM "/compose_file", CHANGES_IT, BODY_MAX, patch_compose_file, &compose_commit_table },
+	{ 0 },
+};
