@@ -81,12 +81,12 @@ setup-demo:
 	@scripts/packages.sh install build run demo
 
 demo-image: setup-demo
-	@demo/build.sh build/images
+	@images/demo/build.sh build/images
 
 demo: setup-demo
 	@$(MAKE) --no-print-directory all
 	@$(MAKE) --no-print-directory demo-image
-	@demo/demo.sh
+	@scripts/demo.sh
 
 run: setup-demo
 	@$(MAKE) --no-print-directory all demo-image
@@ -140,7 +140,7 @@ lint: setup
 	@scripts/lint.sh
 
 format:
-	clang-format -i $(shell find $(ROOMS) tests demo -name '*.[ch]')
+	clang-format -i $(shell find $(ROOMS) tests -name '*.[ch]')
 
 FUZZ_SECONDS ?= 20
 fuzz: setup
@@ -159,7 +159,7 @@ $(O)/fuzz/%: tests/fuzz/%.c $(O)/libteepod.a
 
 bench: setup
 	@$(MAKE) --no-print-directory all demo-image
-	@bench/run.sh
+	@tests/bench/run.sh
 
 install: all
 	install -D -m 755 $(O)/teepod $(DESTDIR)$(PREFIX)/bin/teepod

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 shopt -s nullglob
 
 mapfile -t sources < <(find base db images host virt tdx compose logs vmm api daemon -name '*.c' -not -path 'images/demo/*' 2>/dev/null | sort)
-mapfile -t formatted < <(find base db images host virt tdx compose logs vmm api daemon tests demo -name '*.[ch]' 2>/dev/null | sort)
+mapfile -t formatted < <(find base db images host virt tdx compose logs vmm api daemon tests -name '*.[ch]' 2>/dev/null | sort)
 failed=0
 jobs=$(nproc)
 out=build/lint

@@ -5,7 +5,7 @@
 #   scripts/packages.sh list [GROUP...]      print the names, one per line (default: all)
 #   scripts/packages.sh missing [GROUP...]   print those not installed
 #   scripts/packages.sh install [GROUP...]   install those, and make the user libvirt's QEMU driver looks up
-#   scripts/packages.sh update               refresh apt's lists (demo/build.sh needs them for one download)
+#   scripts/packages.sh update               refresh apt's lists (images/demo/build.sh needs them for one download)
 #
 # GROUP is build, run, demo, test, tdx or all. Nothing here needs systemd; in a container it works as in a machine.
 set -euo pipefail

@@ -51,7 +51,7 @@ wrong_arrows() {
 without_licence() {
 	find . \( -path ./.git -o -path ./build -o -path ./.cache -o -name node_modules \) -prune -o -type f \
 		\( -name '*.[chS]' -o -name '*.sh' -o -name '*.py' -o -name '*.sql' -o -name Makefile -o -path './configs/*' -o \
-		-path './demo/guest/*' -o -path ./.ci/run \) -print |
+		-path './images/demo/guest/*' -o -path ./.ci/run \) -print |
 		while read -r file; do
 			head -n 2 "$file" | grep -q 'SPDX-License-Identifier: Apache-2.0' || echo "$file"
 		done

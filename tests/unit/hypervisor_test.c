@@ -656,7 +656,7 @@ struct guest {
 static void build_boot_sector(const char *dir)
 {
 	auto_free char *cmd =
-		xasprintf("gcc -c -o %1$s/boot.o demo/boot.S && "
+		xasprintf("gcc -c -o %1$s/boot.o images/demo/boot.S && "
 			  "ld -m elf_x86_64 --oformat binary -Ttext 0x7c00 -o %1$s/boot.img %1$s/boot.o && "
 			  "truncate -s 1M %1$s/boot.img",
 			  dir);

@@ -4,8 +4,8 @@
  * One request is under way on a connection at a time, and answers carry a Content-Length or have no body. Requests are
  * small enough for the socket's buffer, so writing never waits.
  */
-#ifndef TEEPOD_BENCH_HTTP_H
-#define TEEPOD_BENCH_HTTP_H
+#ifndef TEEPOD_TESTS_BENCH_HTTP_H
+#define TEEPOD_TESTS_BENCH_HTTP_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "bench/tool.h"
+#include "tests/bench/tool.h"
 
 enum { ARGS_MAX = 256, FIRST_LINE_S = 60 };
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # build.sh - the two demo images, in the folder layout the image store imports.
 #
-#   demo/build.sh OUTDIR
+#   images/demo/build.sh OUTDIR
 #
 # OUTDIR/teepod-demo-1.0.0  Debian's cloud kernel and a busybox initramfs: HTTP on port 80, UDP echo on port 7
 # OUTDIR/teepod-boot-1.0.0  one boot sector, for tests that want a machine in a tenth of a second
@@ -14,12 +14,12 @@ set -euo pipefail
 
 version=1.0.0
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-cache=${TEEPOD_CACHE:-$here/../.cache}/demo
+cache=${TEEPOD_CACHE:-$here/../../.cache}/demo
 export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-1704067200} LC_ALL=C TZ=UTC
 umask 022
 
 die() {
-	echo "demo/build.sh: $*" >&2
+	echo "images/demo/build.sh: $*" >&2
 	exit 1
 }
 
@@ -35,7 +35,7 @@ fetch_kernel() {
 	[[ -z $(kernel_deb) ]] || return 0
 	name=$(kernel_package)
 	if [[ -z $name ]]; then
-		"$here/../scripts/packages.sh" update
+		"$here/../../scripts/packages.sh" update
 		name=$(kernel_package)
 	fi
 	[[ -n $name ]] || die "apt knows no linux-image-cloud-amd64: the demo image needs a Debian amd64 host"
@@ -43,7 +43,7 @@ fetch_kernel() {
 	echo "fetching $name"
 	# Lists may be older than the archive's newest kernel: refresh them once before giving up.
 	(cd "$tmp" && apt-get -q download "$name" >apt.log 2>&1) ||
-		("$here/../scripts/packages.sh" update && cd "$tmp" && apt-get -q download "$(kernel_package)" >apt.log 2>&1) ||
+		("$here/../../scripts/packages.sh" update && cd "$tmp" && apt-get -q download "$(kernel_package)" >apt.log 2>&1) ||
 		{ cat "$tmp/apt.log" >&2; die "can not download $name"; }
 	mv "$tmp"/*.deb "$cache/"
 }
@@ -152,7 +152,7 @@ image() {
 	echo "  os_image_hash $(<"$dir/digest.txt")"
 }
 
-[[ $# -eq 1 ]] || die "usage: demo/build.sh OUTDIR"
+[[ $# -eq 1 ]] || die "usage: images/demo/build.sh OUTDIR"
 mkdir -p "$1" "$cache"
 outdir=$(cd "$1" && pwd)
 exec 9>"$cache/lock"

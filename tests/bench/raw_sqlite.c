@@ -17,7 +17,7 @@
 
 #include <sqlite3.h>
 
-#include "bench/tool.h"
+#include "tests/bench/tool.h"
 
 enum { COLUMNS_MAX = 64, ROWS_MAX = 16, WARM_UP = 200 };
 

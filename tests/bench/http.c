@@ -14,8 +14,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "bench/http.h"
-#include "bench/tool.h"
+#include "tests/bench/http.h"
+#include "tests/bench/tool.h"
 
 enum { SILENCE_MS = 60000 };
 

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "bench/tool.h"
+#include "tests/bench/tool.h"
 
 void die(const char *fmt, ...)
 {

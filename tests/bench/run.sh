@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # run.sh - builds the measuring programs and measures build/teepod; prints the table, writes build/bench/result.json.
 #
-#   bench/run.sh [PART...]   parts: xml admission boot parallel comeback autostart hung creates reads idle (default: all)
+#   tests/bench/run.sh [PART...]   parts: xml admission boot parallel comeback autostart hung creates reads idle (default: all)
 #
 # TEEPOD_BENCH_DIR   where databases, disks and logs of all contenders go (default /var/tmp: on a disk, not in memory)
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 out=build/bench
 mkdir -p "$out"
@@ -19,7 +19,7 @@ build() {
 	local sources=() libs=()
 	for word in "$@"; do
 		case $word in
-		*.c) sources+=("bench/$word") ;;
+		*.c) sources+=("tests/bench/$word") ;;
 		*) libs+=("$word") ;;
 		esac
 	done
@@ -34,4 +34,4 @@ build raw_sqlite raw_sqlite.c tool.c -lsqlite3
 build domain_xml domain_xml.c tool.c $(pkg-config --cflags libxml-2.0) build/libteepod.a $(pkg-config --libs libxml-2.0 jansson openssl libuv libsystemd)
 
 # One subreaper above all contenders: where PID 1 is slow to collect the dead, libvirt waits for zombies.
-PYTHONDONTWRITEBYTECODE=1 TEEPOD_BIN=${TEEPOD_BIN:-build/teepod} exec tini -s -- /usr/bin/python3 bench/measure.py "$@"
+PYTHONDONTWRITEBYTECODE=1 TEEPOD_BIN=${TEEPOD_BIN:-build/teepod} exec tini -s -- /usr/bin/python3 tests/bench/measure.py "$@"

@@ -20,7 +20,7 @@
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
 
-#include "bench/tool.h"
+#include "tests/bench/tool.h"
 
 enum { GUESTS_MAX = 64, FIRST_LINE_S = 120 };
 

@@ -3,8 +3,8 @@
  *
  * A measurement that goes wrong in any way is no measurement: die() ends the program, and the run fails.
  */
-#ifndef TEEPOD_BENCH_TOOL_H
-#define TEEPOD_BENCH_TOOL_H
+#ifndef TEEPOD_TESTS_BENCH_TOOL_H
+#define TEEPOD_TESTS_BENCH_TOOL_H
 
 #include <stddef.h>
 #include <stdint.h>

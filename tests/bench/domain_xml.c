@@ -12,7 +12,7 @@
 
 #include <libxml/parser.h>
 
-#include "bench/tool.h"
+#include "tests/bench/tool.h"
 #include "vmm/virt/domain_spec.h"
 
 static struct domain_spec large(void)

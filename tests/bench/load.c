@@ -14,8 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/http.h"
-#include "bench/tool.h"
+#include "tests/bench/http.h"
+#include "tests/bench/tool.h"
 
 enum { FIRST_LINE_S = 120 };
 

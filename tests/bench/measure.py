@@ -22,7 +22,7 @@ import time
 import uuid
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests" / "blackbox"), str(ROOT / "bench")]
 
 from node import Node, free_port, until  # noqa: E402
@@ -75,7 +75,7 @@ def create_stopped(n, count, prefix):
 # ---------------------------------------------------------------------- guests: the node, a trivial client, QEMU itself
 
 class TrivialClient:
-    """bench/libvirt_client on a root of its own, with the very domain XML and files the node made."""
+    """tests/bench/libvirt_client on a root of its own, with the very domain XML and files the node made."""
 
     def __init__(self, folder, n, cvm, count=AT_ONCE):
         self.folder, self.guests = folder, folder / "g"
