@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * buf.h - a growable byte buffer, always followed by a NUL that does not count.
  *
- * Memory exhaustion aborts (see xrealloc in buf.c): on a host daemon a failed small allocation means the
- * kernel's OOM killer is already choosing, and an untested unwind would only lose state more quietly.
+ * Memory exhaustion aborts (see xrealloc in buf.c): on a host daemon a failed small allocation
+ * means the kernel's OOM killer is already choosing, and an untested unwind would only lose state
+ * more quietly.
  */
 #ifndef TEEPOD_BASE_BUF_H
 #define TEEPOD_BASE_BUF_H

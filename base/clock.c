@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * clock.c - clocks and how times are written.
  *
- * In test builds (-DTEEPOD_FAILPOINTS) the wall clock can be made to jump for this process alone: the file that the environment
- * variable TEEPOD_CLOCK_FILE names holds seconds to add, as text, read at each look at the clock.
+ * In test builds (-DTEEPOD_FAILPOINTS) the wall clock can be made to jump for this process alone:
+ * the file that the environment variable TEEPOD_CLOCK_FILE names holds seconds to add, as text,
+ * read at each look at the clock.
  */
 #ifdef TEEPOD_FAILPOINTS
 #include <fcntl.h>
@@ -132,9 +133,9 @@ bool clock_parse(const char *text, int64_t *ret_wall_ms)
 
 	if (!digits(&p, 4, 1970, 9999, &year) || !skip(&p, "-") || !digits(&p, 2, 1, 12, &month) ||
 	    !skip(&p, "-") || !digits(&p, 2, 1, 31, &day) || !skip(&p, "Tt ") ||
-	    !digits(&p, 2, 0, 23, &tm.tm_hour) || !skip(&p, ":") || !digits(&p, 2, 0, 59, &tm.tm_min) ||
-	    !skip(&p, ":") || !digits(&p, 2, 0, 60, &tm.tm_sec) || !fraction(&p, &ms) || !offset(&p, &off) ||
-	    *p)
+	    !digits(&p, 2, 0, 23, &tm.tm_hour) || !skip(&p, ":") ||
+	    !digits(&p, 2, 0, 59, &tm.tm_min) || !skip(&p, ":") ||
+	    !digits(&p, 2, 0, 60, &tm.tm_sec) || !fraction(&p, &ms) || !offset(&p, &off) || *p)
 		return false;
 	tm.tm_year = year - 1900;
 	tm.tm_mon = month - 1;

@@ -165,7 +165,8 @@ size_t decimal_shortest(double d, char out[DECIMAL_DIGITS], int *exponent)
 	fraction = bits & (((uint64_t)1 << FRACTION_BITS) - 1);
 	e = (int)(bits >> FRACTION_BITS);
 	if (e)
-		k = shortest(fraction | (uint64_t)1 << FRACTION_BITS, e - BIAS, !fraction && e > 1, &v);
+		k = shortest(fraction | (uint64_t)1 << FRACTION_BITS, e - BIAS, !fraction && e > 1,
+			     &v);
 	else
 		k = shortest(fraction, 1 - BIAS, false, &v);
 	n = write_digits(v, out);

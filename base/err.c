@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * err.c - filling the one error value. Its texts are well-formed UTF-8, whatever they quote and wherever they were cut.
+ * err.c - filling the one error value. Its texts are well-formed UTF-8, whatever they quote and
+ * wherever they were cut.
  */
 #include <assert.h>
 #include <ctype.h>
@@ -92,7 +93,8 @@ static void copy_printable(char *out, size_t size, const char *s)
 	utf8_repair(out);
 }
 
-int err_field(struct err *e, enum err_code code, const char *field, const char *value, const char *fmt, ...)
+int err_field(struct err *e, enum err_code code, const char *field, const char *value,
+	      const char *fmt, ...)
 {
 	char kept[96] = "";
 	va_list ap;
@@ -129,7 +131,8 @@ int err_sys(struct err *e, int sys, const char *fmt, ...)
 int err_capacity(struct err *e, const char *resource, uint64_t asked, uint64_t left, uint64_t total)
 {
 	int r = err_set(e, ERR_CAPACITY, "not enough %s: asked %llu, free %llu of %llu", resource,
-			(unsigned long long)asked, (unsigned long long)left, (unsigned long long)total);
+			(unsigned long long)asked, (unsigned long long)left,
+			(unsigned long long)total);
 
 	e->cap = (struct err_cap){
 		.resource = resource,
@@ -200,8 +203,8 @@ static bool has(struct line l, const char *word)
 	return memmem(l.at, l.n, word, strlen(word));
 }
 
-/* QEMU writes these also when all is well, before and after the error that ends it. A warning may have
- * advice behind it, a line of its own. */
+/* QEMU writes these also when all is well, before and after the error that ends it. A warning may
+ * have advice behind it, a line of its own. */
 static bool is_notice(struct line l)
 {
 	static const char advice[] = "Please use ";
@@ -237,7 +240,8 @@ static struct line line_at(const char *text)
 /* What libvirt says before it goes on with QEMU's words: the message up to the time or the name. */
 static struct line own_words(struct line l)
 {
-	const char *name = memmem(l.at, l.n, "qemu-system-", 12), *year = memmem(l.at, l.n, ": 20", 4);
+	const char *name = memmem(l.at, l.n, "qemu-system-", 12),
+		   *year = memmem(l.at, l.n, ": 20", 4);
 
 	if (year && (!name || year < name))
 		name = year;
@@ -251,7 +255,8 @@ static struct line own_words(struct line l)
 /* The log has other times, and the error is dated by its operation. */
 static struct line without_time(struct line l)
 {
-	const char *name = l.n && isdigit((unsigned char)*l.at) ? memmem(l.at, l.n, "Z qemu-", 7) : NULL;
+	const char *name =
+		l.n && isdigit((unsigned char)*l.at) ? memmem(l.at, l.n, "Z qemu-", 7) : NULL;
 
 	if (!name)
 		return l;
@@ -259,7 +264,8 @@ static struct line without_time(struct line l)
 	return (struct line){ name, l.n - (size_t)(name - l.at) };
 }
 
-/* The last error with a name, else the first line that is no notice, else what stands before the notices. */
+/* The last error with a name, else the first line that is no notice, else what stands before the
+ * notices. */
 static struct line cause_of(const char *said)
 {
 	struct line named = { 0 }, plain = { 0 }, first = { "", 0 }, before;

@@ -17,8 +17,8 @@ int file_mkdirs(const char *path, mode_t mode, struct err *e);
  * temporary file beside it, fsync, rename, fsync of the folder. */
 int file_write(const char *path, const void *data, size_t n, mode_t mode, struct err *e);
 
-/* Whole file, NUL-terminated, into *ret (malloc'd) and *ret_n (may be NULL). ERR_TOO_LARGE over @max bytes,
- * ERR_NOT_FOUND when there is no such file. */
+/* Whole file, NUL-terminated, into *ret (malloc'd) and *ret_n (may be NULL). ERR_TOO_LARGE over
+ * @max bytes, ERR_NOT_FOUND when there is no such file. */
 int file_read(const char *path, size_t max, char **ret, size_t *ret_n, struct err *e);
 
 /* rm -rf, not following links, not leaving the file system. A missing @path is success. */

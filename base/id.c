@@ -30,8 +30,8 @@ static void uuid_text(const uint8_t b[16], char out[UUID_TEXT])
 	char hex[33];
 
 	id_hex(b, 16, hex);
-	(void)snprintf(out, UUID_TEXT, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16,
-		       hex + 20);
+	(void)snprintf(out, UUID_TEXT, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12,
+		       hex + 16, hex + 20);
 }
 
 void id_uuid4(char out[UUID_TEXT])
@@ -79,8 +79,8 @@ bool id_uuid_parse(const char *s, char out[UUID_TEXT])
 	hex[n] = 0;
 	if (n != 32)
 		return false;
-	(void)snprintf(out, UUID_TEXT, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16,
-		       hex + 20);
+	(void)snprintf(out, UUID_TEXT, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12,
+		       hex + 16, hex + 20);
 	return true;
 }
 

@@ -56,23 +56,23 @@ static struct measure measure(const char *text, size_t len)
 }
 
 /* A value costs up to 250 bytes and a microsecond in each step a document goes through, so that a
- * mebibyte of "{}," would take a hundred megabytes. Members, which are hashed and sorted, and lists and
- * objects, which are allocated twice, cost four times as much as numbers. */
+ * mebibyte of "{}," would take a hundred megabytes. Members, which are hashed and sorted, and lists
+ * and objects, which are allocated twice, cost four times as much as numbers. */
 static int check_size(const char *text, size_t len, struct err *e)
 {
 	struct measure m = measure(text, len);
 
 	if (m.depth > JSON_DEPTH_MAX)
-		return err_field(e, ERR_INVALID, "body", NULL, "JSON is nested deeper than %d levels",
-				 JSON_DEPTH_MAX);
+		return err_field(e, ERR_INVALID, "body", NULL,
+				 "JSON is nested deeper than %d levels", JSON_DEPTH_MAX);
 	if (m.costly > JSON_MEMBERS_MAX)
 		return err_field(e, ERR_INVALID, "body", NULL,
-				 "JSON has %zu members, lists and objects; allowed: at most %d", m.costly,
-				 JSON_MEMBERS_MAX);
+				 "JSON has %zu members, lists and objects; allowed: at most %d",
+				 m.costly, JSON_MEMBERS_MAX);
 	if (m.marks > JSON_VALUES_MAX)
 		return err_field(e, ERR_INVALID, "body", NULL,
-				 "JSON has %zu commas and opening brackets; allowed: at most %d", m.marks,
-				 JSON_VALUES_MAX);
+				 "JSON has %zu commas and opening brackets; allowed: at most %d",
+				 m.marks, JSON_VALUES_MAX);
 	return 0;
 }
 
@@ -104,14 +104,16 @@ static bool find_huge(const json_t *j, char path[64])
 
 static int refuse_huge(const char *text, size_t len, struct err *e)
 {
-	auto_json json_t *j = json_loadb(text, len, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, NULL);
+	auto_json json_t *j =
+		json_loadb(text, len, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, NULL);
 	char path[64] = "";
 
 	if (!j || !find_huge(j, path))
 		return 0;
-	return err_field(e, ERR_INVALID, *path ? path : "body", NULL,
-			 "%s is a number too large for any field; allowed: a whole number below 2^63",
-			 *path ? path : "the body");
+	return err_field(
+		e, ERR_INVALID, *path ? path : "body", NULL,
+		"%s is a number too large for any field; allowed: a whole number below 2^63",
+		*path ? path : "the body");
 }
 
 json_t *json_read(const char *text, size_t len, struct err *e)
@@ -202,14 +204,15 @@ static int wrong(const struct field *f, const json_t *j, const char *path, struc
 	given(j, what);
 	switch (f->type) {
 	case FIELD_STRING:
-		(void)snprintf(allowed, sizeof(allowed), "a string of %" PRId64 " to %" PRId64 " bytes%s",
-			       f->min, f->max,
-			       f->flags & FIELD_PLAIN ? ", one line without control or invisible characters"
-						      : "");
+		(void)snprintf(allowed, sizeof(allowed),
+			       "a string of %" PRId64 " to %" PRId64 " bytes%s", f->min, f->max,
+			       f->flags & FIELD_PLAIN
+				       ? ", one line without control or invisible characters"
+				       : "");
 		break;
 	case FIELD_INT:
-		(void)snprintf(allowed, sizeof(allowed), "a whole number from %" PRId64 " to %" PRId64,
-			       f->min, f->max);
+		(void)snprintf(allowed, sizeof(allowed),
+			       "a whole number from %" PRId64 " to %" PRId64, f->min, f->max);
 		break;
 	case FIELD_BOOL:
 		(void)snprintf(allowed, sizeof(allowed), "true or false");
@@ -221,24 +224,24 @@ static int wrong(const struct field *f, const json_t *j, const char *path, struc
 		size_t n = (size_t)snprintf(allowed, sizeof(allowed), "one of");
 
 		for (size_t i = 0; f->words[i] && n < sizeof(allowed); i++)
-			n += (size_t)snprintf(allowed + n, sizeof(allowed) - n, "%s %s", i ? "," : "",
-					      f->words[i]);
+			n += (size_t)snprintf(allowed + n, sizeof(allowed) - n, "%s %s",
+					      i ? "," : "", f->words[i]);
 		break;
 	}
 	case FIELD_STRINGS:
-		(void)snprintf(allowed, sizeof(allowed), "a list of %" PRId64 " to %" PRId64 " strings",
-			       f->min, f->max);
+		(void)snprintf(allowed, sizeof(allowed),
+			       "a list of %" PRId64 " to %" PRId64 " strings", f->min, f->max);
 		break;
 	case FIELD_OBJECT:
 		(void)snprintf(allowed, sizeof(allowed), "an object");
 		break;
 	case FIELD_OBJECTS:
-		(void)snprintf(allowed, sizeof(allowed), "a list of %" PRId64 " to %" PRId64 " objects",
-			       f->min, f->max);
+		(void)snprintf(allowed, sizeof(allowed),
+			       "a list of %" PRId64 " to %" PRId64 " objects", f->min, f->max);
 		break;
 	}
-	return err_field(e, ERR_INVALID, path, what, "%s is %s (%.40s); allowed: %s%s%s", path, kind_of(j),
-			 what, allowed, f->rule ? "; " : "", f->rule ? f->rule : "");
+	return err_field(e, ERR_INVALID, path, what, "%s is %s (%.40s); allowed: %s%s%s", path,
+			 kind_of(j), what, allowed, f->rule ? "; " : "", f->rule ? f->rule : "");
 }
 
 static bool whole_number(const json_t *j, int64_t *ret)
@@ -298,8 +301,8 @@ static int read_objects(const struct field *f, const json_t *j, const char *path
 	{
 		(void)snprintf(item, sizeof(item), "%s[%zu]", path, i);
 		if (!json_is_object(v))
-			return err_field(e, ERR_INVALID, item, NULL, "%s is %s; allowed: an object", item,
-					 kind_of(v));
+			return err_field(e, ERR_INVALID, item, NULL, "%s is %s; allowed: an object",
+					 item, kind_of(v));
 		if (f->sub)
 			r = fields_read(f->sub, v, item, NULL, e);
 		if (r)
@@ -374,7 +377,8 @@ static void join(char out[96], const char *prefix, const char *name)
 	(void)snprintf(out, 96, "%s%s%s", prefix, *prefix ? "." : "", name);
 }
 
-static int refuse_unknown(const struct field_table *t, const json_t *j, const char *prefix, struct err *e)
+static int refuse_unknown(const struct field_table *t, const json_t *j, const char *prefix,
+			  struct err *e)
 {
 	const char *key;
 	char path[96];
@@ -395,14 +399,16 @@ static int refuse_unknown(const struct field_table *t, const json_t *j, const ch
 	return 0;
 }
 
-int fields_read(const struct field_table *t, const json_t *j, const char *prefix, void *dst, struct err *e)
+int fields_read(const struct field_table *t, const json_t *j, const char *prefix, void *dst,
+		struct err *e)
 {
 	char path[96];
 	int r;
 
 	if (!json_is_object(j))
 		return err_field(e, ERR_INVALID, *prefix ? prefix : "body", NULL,
-				 "%s is %s; allowed: an object", *prefix ? prefix : "the body", kind_of(j));
+				 "%s is %s; allowed: an object", *prefix ? prefix : "the body",
+				 kind_of(j));
 	if (t->strict) {
 		r = refuse_unknown(t, j, prefix, e);
 		if (r)

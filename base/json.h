@@ -20,12 +20,15 @@ enum { JSON_DEPTH_MAX = 32, JSON_VALUES_MAX = 65536, JSON_MEMBERS_MAX = 16384 };
 /* Parse a whole document. Refuses (ERR_INVALID): not JSON, duplicate keys, bad UTF-8, NUL
  * characters, numbers that fit no int64/double (the error names their field), nesting deeper
  * than JSON_DEPTH_MAX, more than JSON_VALUES_MAX commas and opening brackets, more than
- * JSON_MEMBERS_MAX members, lists and objects, bytes after the value. NULL with *e filled on failure; else a new reference. */
+ * JSON_MEMBERS_MAX members, lists and objects, bytes after the value. NULL with *e filled on
+ * failure; else a new reference. */
 json_t *json_read(const char *text, size_t len, struct err *e);
 
-/* @s as a JSON string; what is no UTF-8 in it becomes '?'. Never NULL: json_string() is, for such text. */
+/* @s as a JSON string; what is no UTF-8 in it becomes '?'. Never NULL: json_string() is, for such
+ * text. */
 json_t *json_text(const char *s);
-/* JSON from our own database; SQLite takes text that is not UTF-8, which is repaired. NULL: none, or it is no JSON. */
+/* JSON from our own database; SQLite takes text that is not UTF-8, which is repaired. NULL: none,
+ * or it is no JSON. */
 json_t *json_stored(const char *text);
 /* Keys sorted, no spaces: the form that digests are taken of. malloc'd, never NULL. */
 char *json_canonical(const json_t *j);
@@ -36,8 +39,9 @@ enum field_type {
 	FIELD_BOOL,    /* at: bool */
 	FIELD_WORD,    /* at: int, index into words[]; case-insensitive */
 	FIELD_STRINGS, /* at: json_t *, borrowed array of strings; min/max: items */
-	FIELD_OBJECT,  /* at: json_t *, borrowed object (and checked against sub, if there is one) */
-	FIELD_OBJECTS, /* at: json_t *, borrowed array of objects, each checked against sub; min/max: items */
+	FIELD_OBJECT, /* at: json_t *, borrowed object (and checked against sub, if there is one) */
+	FIELD_OBJECTS, /* at: json_t *, borrowed array of objects, each checked against sub;
+			  min/max: items */
 	FIELD_SWITCH,  /* at: bool; true, false, 1 or 0: some clients send numbers */
 };
 
@@ -55,7 +59,8 @@ struct field {
 	size_t at;                /* offset into the destination; FIELD_NOWHERE: only checked */
 	const char *const *words; /* FIELD_WORD: NULL-terminated */
 	const struct field_table *sub;
-	const char *rule; /* said in errors and in the API description, e.g. "letters, digits, hyphens" */
+	const char *rule; /* said in errors and in the API description, e.g. "letters, digits,
+			     hyphens" */
 };
 
 #define FIELD_NOWHERE ((size_t)-1)
@@ -67,8 +72,10 @@ struct field_table {
 	bool strict; /* unknown keys are errors; the cloud's own bodies pass extras through */
 };
 
-/* Check object @j against @t and fill @dst (NULL: check only). Absent keys leave their destination alone.
- * The error names the dotted field (under @prefix, "" at the top), what was given and what is allowed. */
-int fields_read(const struct field_table *t, const json_t *j, const char *prefix, void *dst, struct err *e);
+/* Check object @j against @t and fill @dst (NULL: check only). Absent keys leave their destination
+ * alone. The error names the dotted field (under @prefix, "" at the top), what was given and what
+ * is allowed. */
+int fields_read(const struct field_table *t, const json_t *j, const char *prefix, void *dst,
+		struct err *e);
 
 #endif

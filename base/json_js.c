@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * json_js.c - JSON printed as JavaScript prints it.
  *
- * Every number is a double printed by Number::toString (ECMA-262), and only quotes, backslashes and controls below 0x20 are
- * escaped. Keys sort by UTF-16 code units. A JavaScript object moreover puts its array-index keys first, in numeric order,
- * whatever was inserted when; RFC 8785, which is JSON.stringify() in all else, does not.
+ * Every number is a double printed by Number::toString (ECMA-262), and only quotes, backslashes and
+ * controls below 0x20 are escaped. Keys sort by UTF-16 code units. A JavaScript object moreover
+ * puts its array-index keys first, in numeric order, whatever was inserted when; RFC 8785, which is
+ * JSON.stringify() in all else, does not.
  */
 #include "base/json_js.h"
 
@@ -137,11 +138,12 @@ static uint32_t code_point(const unsigned char *s)
 		return (uint32_t)(s[0] & 0x1f) << 6 | (s[1] & 0x3f);
 	if (s[0] < 0xf0)
 		return (uint32_t)(s[0] & 0x0f) << 12 | (uint32_t)(s[1] & 0x3f) << 6 | (s[2] & 0x3f);
-	return (uint32_t)(s[0] & 0x07) << 18 | (uint32_t)(s[1] & 0x3f) << 12 | (uint32_t)(s[2] & 0x3f) << 6 |
-	       (s[3] & 0x3f);
+	return (uint32_t)(s[0] & 0x07) << 18 | (uint32_t)(s[1] & 0x3f) << 12 |
+	       (uint32_t)(s[2] & 0x3f) << 6 | (s[3] & 0x3f);
 }
 
-/* UTF-16 puts characters above U+FFFF (surrogates, D800..DFFF) before U+E000..U+FFFF; otherwise it is code point order. */
+/* UTF-16 puts characters above U+FFFF (surrogates, D800..DFFF) before U+E000..U+FFFF; otherwise it
+ * is code point order. */
 static int utf16_order(const char *a, const char *b)
 {
 	size_t i = 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * keccak.c - the Keccak-f[1600] sponge with 1088 bits of rate (FIPS 202, sections 3 and 4).
  *
- * Lanes are numbered x + 5y. Rotation offsets and round constants are made by the recurrences of FIPS 202 rather than listed:
- * what is derived can not be mistyped.
+ * Lanes are numbered x + 5y. Rotation offsets and round constants are made by the recurrences of
+ * FIPS 202 rather than listed: what is derived can not be mistyped.
  */
 #include "base/keccak.h"
 
@@ -54,7 +54,8 @@ static void chi(uint64_t a[LANES])
 	}
 }
 
-/* One bit of the LFSR x^8 + x^6 + x^5 + x^4 + 1 for each of the bits 2^j - 1 of a round's constant. */
+/* One bit of the LFSR x^8 + x^6 + x^5 + x^4 + 1 for each of the bits 2^j - 1 of a round's constant.
+ */
 static uint64_t iota(uint8_t *lfsr)
 {
 	uint64_t constant = 0;

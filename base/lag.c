@@ -3,12 +3,12 @@
  *
  * A turn lasts from the end of a poll to the beginning of the next one. libuv calls the handlers of
  * descriptors inside its poll phase, where nothing says when the kernel woke the loop up (what
- * UV_METRICS_IDLE_TIME tells is wrong after a signal). So a turn is the time that sections took in the
- * poll phase, and all the time from the check handles to the prepare handles. A handler of a descriptor
- * without a section is not seen: each has one. Nothing wakes an idle loop for this.
+ * UV_METRICS_IDLE_TIME tells is wrong after a signal). So a turn is the time that sections took in
+ * the poll phase, and all the time from the check handles to the prepare handles. A handler of a
+ * descriptor without a section is not seen: each has one. Nothing wakes an idle loop for this.
  *
- * A long turn is logged when it is over. It takes 100 ms at least, so there are at most ten such lines
- * a second.
+ * A long turn is logged when it is over. It takes 100 ms at least, so there are at most ten such
+ * lines a second.
  */
 #include "base/lag.h"
 
@@ -63,7 +63,8 @@ static void report(int64_t us)
 	lag.stats.longer++;
 	log_warn("the loop was held for %lld ms, %lld ms of it by %s%s%s", (long long)us / 1000,
 		 (long long)(named ? lag.longest_us : us - lag.named_us) / 1000,
-		 named ? lag.kind : "handlers without a name", named ? " " : "", named ? lag.name : "");
+		 named ? lag.kind : "handlers without a name", named ? " " : "",
+		 named ? lag.name : "");
 }
 
 static void on_check(uv_check_t *c)

@@ -19,7 +19,8 @@ enum {
 extern const uint32_t lag_bound_ms[LAG_BUCKETS];
 
 struct lag_stats {
-	uint64_t bucket[LAG_BUCKETS + 1]; /* turns that took up to lag_bound_ms[i]; the last: longer */
+	uint64_t bucket[LAG_BUCKETS +
+			1]; /* turns that took up to lag_bound_ms[i]; the last: longer */
 	uint64_t sum_us;
 	uint64_t max_us;
 	uint64_t longer; /* than LAG_LONG_MS */

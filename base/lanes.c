@@ -6,13 +6,16 @@
  *	job_start --> queued --(a thread is free)--> running --> ended --(loop)--> done(JOB_WORKED)
  *	                 \--(cancelled, too late)--> dropped --(loop)--> done(JOB_DROPPED)
  *
- * A lane starts a thread when a job waits, no thread is idle and fewer than its size are counted. A running job is counted until it
- * has run for the lane's lend_ms or past its deadline. Then its thread is lent: it stays with the job as long as that takes, and the
- * lane may start another one in its place. A lent thread that comes back is counted again, or ends if the lane is complete without it.
- * THREADS_MAX bounds all threads of a lane; beyond it jobs wait, and are dropped at their deadline.
+ * A lane starts a thread when a job waits, no thread is idle and fewer than its size are counted. A
+ *running job is counted until it has run for the lane's lend_ms or past its deadline. Then its
+ *thread is lent: it stays with the job as long as that takes, and the lane may start another one in
+ *its place. A lent thread that comes back is counted again, or ends if the lane is complete without
+ *it. THREADS_MAX bounds all threads of a lane; beyond it jobs wait, and are dropped at their
+ *deadline.
  *
- * The mutex guards the queues, the states of jobs and the counts. work(), done() and late() are called without it.
- * One timer, armed only while there are jobs, looks for those to lend, to report and to drop.
+ * The mutex guards the queues, the states of jobs and the counts. work(), done() and late() are
+ *called without it. One timer, armed only while there are jobs, looks for those to lend, to report
+ *and to drop.
  */
 #include "base/lanes.h"
 
@@ -179,7 +182,8 @@ static void *thread_main(void *arg)
 static void staff(struct lanes *l, enum lane n)
 {
 	while (l->lane[n].queued > l->lane[n].free &&
-	       l->lane[n].threads - l->lane[n].lent < l->lane[n].size && l->lane[n].threads < THREADS_MAX) {
+	       l->lane[n].threads - l->lane[n].lent < l->lane[n].size &&
+	       l->lane[n].threads < THREADS_MAX) {
 		struct thread *t = xcalloc(1, sizeof(*t));
 
 		*t = (struct thread){ .lanes = l, .lane = n };
@@ -194,7 +198,8 @@ static void staff(struct lanes *l, enum lane n)
 	(void)pthread_cond_signal(&l->lane[n].work);
 }
 
-/* ------------------------------------------------------------------ loop thread: jobs that take too long */
+/* ------------------------------------------------------------------ loop thread: jobs that take
+ * too long */
 
 /* With the mutex held. */
 static void drop(struct lanes *l, struct job *j)
@@ -212,7 +217,8 @@ static int64_t lend_at(const struct job *j)
 	return lend_ms[j->calls.lane] && at < j->due_ms ? at : j->due_ms;
 }
 
-/* With the mutex held: lend, drop or mark @j if it is time. Returns when to look at it again; 0 = never. */
+/* With the mutex held: lend, drop or mark @j if it is time. Returns when to look at it again; 0 =
+ * never. */
 static int64_t check_job(struct lanes *l, struct job *j, int64_t now)
 {
 	enum lane n = j->calls.lane;
@@ -247,7 +253,8 @@ static void tell_late(struct lanes *l)
 		if (!j->untold)
 			continue;
 		j->untold = false;
-		log_warn("job \"%s\" (lane %s) has not ended within %u ms; nobody waits for it any longer",
+		log_warn("job \"%s\" (lane %s) has not ended within %u ms; nobody waits for it any "
+			 "longer",
 			 j->calls.what, lane_word[j->calls.lane], j->calls.deadline_ms);
 		if (j->calls.late)
 			j->calls.late(j->arg);
@@ -286,7 +293,8 @@ static void on_timer(uv_timer_t *t)
 	tell_late(l);
 }
 
-/* ------------------------------------------------------------------ loop thread: jobs that ended */
+/* ------------------------------------------------------------------ loop thread: jobs that ended
+ */
 
 static struct job *take_ended(struct lanes *l)
 {

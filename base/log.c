@@ -37,7 +37,8 @@ static const char *level_word(enum log_level level)
 	return "info";
 }
 
-/* systemd.exec(5): JOURNAL_STREAM names device and inode of the stream that stderr is connected to. */
+/* systemd.exec(5): JOURNAL_STREAM names device and inode of the stream that stderr is connected to.
+ */
 static bool stderr_is_journal(void)
 {
 	const char *s = getenv("JOURNAL_STREAM");
@@ -59,16 +60,17 @@ void log_open(enum log_level level, bool json)
 static void write_journal(enum log_level level, const struct log_about *a, const char *text)
 {
 	(void)sd_journal_send("PRIORITY=%d", (int)level, "MESSAGE=%s", text, "TEEPOD_CVM=%s",
-			      a->cvm ? a->cvm : "", "TEEPOD_OP=%s", a->op ? a->op : "", "TEEPOD_REQ=%s",
-			      a->req ? a->req : "", NULL);
+			      a->cvm ? a->cvm : "", "TEEPOD_OP=%s", a->op ? a->op : "",
+			      "TEEPOD_REQ=%s", a->req ? a->req : "", NULL);
 }
 
 static void write_json(enum log_level level, const struct log_about *a, const char *text)
 {
 	char at[CLOCK_TEXT];
-	auto_json json_t *j = json_pack("{s:s, s:s, s:s, s:s*, s:s*, s:s*}", "time",
-					clock_rfc3339(clock_wall_ms(), at), "level", level_word(level),
-					"message", text, "cvm", a->cvm, "op", a->op, "req", a->req);
+	auto_json json_t *j =
+		json_pack("{s:s, s:s, s:s, s:s*, s:s*, s:s*}", "time",
+			  clock_rfc3339(clock_wall_ms(), at), "level", level_word(level), "message",
+			  text, "cvm", a->cvm, "op", a->op, "req", a->req);
 	auto_free char *line = j ? json_dumps(j, JSON_COMPACT) : NULL;
 
 	(void)dprintf(STDERR_FILENO, "%s\n",
@@ -81,7 +83,8 @@ static void write_text(enum log_level level, const struct log_about *a, const ch
 
 	(void)dprintf(STDERR_FILENO, "%s %-5s %s%s%s%s%s%s%s\n", clock_rfc3339(clock_wall_ms(), at),
 		      level_word(level), text, a->cvm ? " cvm=" : "", a->cvm ? a->cvm : "",
-		      a->op ? " op=" : "", a->op ? a->op : "", a->req ? " req=" : "", a->req ? a->req : "");
+		      a->op ? " op=" : "", a->op ? a->op : "", a->req ? " req=" : "",
+		      a->req ? a->req : "");
 }
 
 void log_write(enum log_level level, const struct log_about *about, const char *fmt, ...)

@@ -50,8 +50,8 @@ static void timer_fired(uv_timer_t *h)
 	t->fn(t->arg);
 }
 
-struct loop_timer *loop_timer_start(uv_loop_t *loop, uint64_t ms, void (*fn)(void *arg), const char *name,
-				    void *arg, struct loop_timer **slot)
+struct loop_timer *loop_timer_start(uv_loop_t *loop, uint64_t ms, void (*fn)(void *arg),
+				    const char *name, void *arg, struct loop_timer **slot)
 {
 	struct loop_timer *t = xcalloc(1, sizeof(*t));
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * utf8.c - well-formed UTF-8 by the table of Unicode 15, section 3.9 (table 3-7), and which of it is
- * harmless where it is shown.
+ * utf8.c - well-formed UTF-8 by the table of Unicode 15, section 3.9 (table 3-7), and which of it
+ * is harmless where it is shown.
  *
  * Not harmless is what a terminal or a reader is steered by instead of shown: controls of both sets
  * (C1 holds CSI, U+009B), line and paragraph separators, and characters that have no width or turn

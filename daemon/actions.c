@@ -26,7 +26,8 @@ int action_failed(const char *fmt, ...)
 /* A pipe that was closed, or a full disk behind it, is a failure like any other. */
 static int say(const char *text)
 {
-	return utf8_print(stdout, text) == EOF || fflush(stdout) == EOF ? EXIT_CONFIG : EXIT_SUCCESS;
+	return utf8_print(stdout, text) == EOF || fflush(stdout) == EOF ? EXIT_CONFIG
+									: EXIT_SUCCESS;
 }
 
 static int help_config(void)

@@ -8,8 +8,8 @@
 
 #include "daemon/options.h"
 
-/* --help, --version, --help-config, --check-config and --print-config. False if @o asks for something else; else it is done
- * and *ret_status is the exit status. */
+/* --help, --version, --help-config, --check-config and --print-config. False if @o asks for
+ * something else; else it is done and *ret_status is the exit status. */
 bool actions_run(const struct options *o, int *ret_status);
 
 /* "teepod: TEXT" on standard error, without what would steer a terminal. Returns EXIT_FAILURE. */

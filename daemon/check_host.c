@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * check_host.c - one look at the machine, one question to libvirt, one table.
  *
- * qemu:///embed is asked in a root of its own, made for the question and removed after it: the configured one may be held by a
- * running daemon, and opening it would adopt, or bury, the guests recorded there. What QEMU can do does not depend on the root.
+ * qemu:///embed is asked in a root of its own, made for the question and removed after it: the
+ * configured one may be held by a running daemon, and opening it would adopt, or bury, the guests
+ * recorded there. What QEMU can do does not depend on the root.
  */
 #include <errno.h>
 #include <signal.h>
@@ -25,7 +26,8 @@
 #include "vmm/virt/embed_root.h"
 #include "vmm/virt/hypervisor.h"
 
-/* Opening libvirt's QEMU driver for the first time probes QEMU: 0.6 s, under load up to ten times as much. */
+/* Opening libvirt's QEMU driver for the first time probes QEMU: 0.6 s, under load up to ten times
+ * as much. */
 enum { ANSWER_MS = 30000, CLOSE_MS = 10000 };
 
 struct question {
@@ -58,8 +60,8 @@ static void on_link(void *arg, bool up, const struct err *e)
 	if (up)
 		q->caps = *hv_caps(q->hv);
 	else
-		(void)snprintf(q->error, sizeof(q->error), "%.199s%s%.160s", e->text, *e->hint ? "; " : "",
-			       e->hint);
+		(void)snprintf(q->error, sizeof(q->error), "%.199s%s%.160s", e->text,
+			       *e->hint ? "; " : "", e->hint);
 }
 
 static void on_late(void *arg)

@@ -6,9 +6,10 @@
 
 #include "daemon/config.h"
 
-/* Look at the machine, ask libvirt (for half a minute at most), print the table on standard output. EXIT_SUCCESS where TDX guests
- * can run, EXIT_FAILURE where not, 128 + N without a table after signal N. Starts no guest, needs no daemon and does not mind one,
- * leaves nothing behind. To be called before libuv is used for anything else. */
+/* Look at the machine, ask libvirt (for half a minute at most), print the table on standard output.
+ * EXIT_SUCCESS where TDX guests can run, EXIT_FAILURE where not, 128 + N without a table after
+ * signal N. Starts no guest, needs no daemon and does not mind one, leaves nothing behind. To be
+ * called before libuv is used for anything else. */
 int check_host(const struct config *c);
 
 #endif

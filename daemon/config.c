@@ -14,8 +14,8 @@ void config_set_origin(struct config *c, const struct key *k, const char *origin
 	c->origin[key_row(k)] = xstrdup(origin);
 }
 
-void config_assign(struct config *c, const struct key *k, const char *text, bool append, const char *origin,
-		   struct buf *errors)
+void config_assign(struct config *c, const struct key *k, const char *text, bool append,
+		   const char *origin, struct buf *errors)
 {
 	auto_buf struct buf why = { 0 };
 
@@ -43,8 +43,8 @@ struct preset {
 	const char *section, *name, *value;
 };
 
-/* Development mode: everything below one folder, on any machine. A laptop has few CPUs, and guests that are being
- * tried out seldom use theirs. */
+/* Development mode: everything below one folder, on any machine. A laptop has few CPUs, and guests
+ * that are being tried out seldom use theirs. */
 static const struct preset dev_presets[] = {
 	{ "api", "listen", "127.0.0.1:0" },
 	{ "hypervisor", "uri", "qemu:///embed" },
@@ -66,7 +66,8 @@ static void add_dev(struct config *c, const char *dir, struct buf *errors)
 	config_assign(c, key_find("node", "state_dir"), dir, false, "--dev", errors);
 }
 
-/* An operator's machine-wide file must not leak into a throw-away node: --dev reads a file only when told. */
+/* An operator's machine-wide file must not leak into a throw-away node: --dev reads a file only
+ * when told. */
 static void add_files(struct config *c, const struct options *o, struct buf *errors)
 {
 	if (o->config_file)
@@ -78,9 +79,11 @@ static void add_files(struct config *c, const struct options *o, struct buf *err
 static void add_options(struct config *c, const struct options *o, struct buf *errors)
 {
 	if (o->hypervisor)
-		config_assign(c, key_find("hypervisor", "uri"), o->hypervisor, false, "--hypervisor", errors);
+		config_assign(c, key_find("hypervisor", "uri"), o->hypervisor, false,
+			      "--hypervisor", errors);
 	for (size_t i = 0; i < o->n_listen; i++)
-		config_assign(c, key_find("api", "listen"), o->listen[i], i > 0, "--listen", errors);
+		config_assign(c, key_find("api", "listen"), o->listen[i], i > 0, "--listen",
+			      errors);
 	for (size_t i = 0; i < o->n_set; i++)
 		config_read_option(c, o->set[i], errors);
 }
@@ -170,7 +173,8 @@ static void list_add(struct config_list *l, char *s)
 }
 
 /* Twice is not at all. */
-static void apply_key(const struct key *k, struct config *c, struct config *fresh, struct config_changes *ch)
+static void apply_key(const struct key *k, struct config *c, struct config *fresh,
+		      struct config_changes *ch)
 {
 	auto_free char *old = value_text(k, c), *new = value_text(k, fresh);
 	bool may = k->flags & KEY_RELOAD;
@@ -180,7 +184,8 @@ static void apply_key(const struct key *k, struct config *c, struct config *fres
 		return;
 	}
 	list_add(may ? &ch->applied : &ch->restart,
-		 xasprintf("%s.%s: %s -> %s", k->section, k->name, *old ? old : "\"\"", *new ? new : "\"\""));
+		 xasprintf("%s.%s: %s -> %s", k->section, k->name, *old ? old : "\"\"",
+			   *new ? new : "\"\""));
 	if (may) {
 		swap_value(k, c, fresh);
 		swap_origin(k, c, fresh);
@@ -196,7 +201,8 @@ static struct config_changes apply(struct config *c, struct config *fresh)
 	return ch;
 }
 
-int config_apply(struct config *c, struct config *fresh, struct config_changes *ret, struct buf *errors)
+int config_apply(struct config *c, struct config *fresh, struct config_changes *ret,
+		 struct buf *errors)
 {
 	struct config_changes ch = apply(c, fresh), back;
 	size_t before = errors->len;
@@ -228,7 +234,8 @@ void config_changes_free(struct config_changes *ch)
 
 /* ------------------------------------------------------------------ questions */
 
-bool config_amount(const struct config_amount *a, uint64_t measured, uint64_t reserve, uint64_t *ret)
+bool config_amount(const struct config_amount *a, uint64_t measured, uint64_t reserve,
+		   uint64_t *ret)
 {
 	if (a->kind == AMOUNT_NONE)
 		return false;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * config.h - what the operator asked for: defaults, files, drop-ins and options, in one plain struct.
+ * config.h - what the operator asked for: defaults, files, drop-ins and options, in one plain
+ * struct.
  *
- * Every key is one row of the table in config_keys.c: that row parses it, prints it, documents it and tells
- * whether SIGHUP may change it. Layers, each winning over those before: the table's default, the presets of
- * --dev, the file, its drop-ins in the order of their names, --hypervisor and --listen, -o. A list given in a
- * layer (one file is one layer) replaces the list of those before.
+ * Every key is one row of the table in config_keys.c: that row parses it, prints it, documents it
+ * and tells whether SIGHUP may change it. Layers, each winning over those before: the table's
+ * default, the presets of
+ * --dev, the file, its drop-ins in the order of their names, --hypervisor and --listen, -o. A list
+ * given in a layer (one file is one layer) replaces the list of those before.
  *
  * Strings are never NULL: "" means not set (see set_or_null()).
  */
@@ -48,7 +50,8 @@ struct config_types {
 	size_t n;
 };
 
-/* "auto" (measure the host), "none" (not configured: every request for it is refused), or a number. */
+/* "auto" (measure the host), "none" (not configured: every request for it is refused), or a number.
+ */
 struct config_amount {
 	enum { AMOUNT_AUTO, AMOUNT_NONE, AMOUNT_NUMBER } kind;
 	uint64_t value; /* AMOUNT_NUMBER */
@@ -108,7 +111,8 @@ struct config_cvm {
 
 struct config_gpu {
 	bool enabled, allow_attach_all;
-	struct config_list listing, exclude, include; /* product ids; PCI addresses with their domain */
+	struct config_list listing, exclude,
+		include; /* product ids; PCI addresses with their domain */
 };
 
 struct config_logs {
@@ -201,12 +205,12 @@ struct config {
 	char **origin; /* by row of the table: "default", "/etc/teepod/teepod.conf:12", "-o", ... */
 };
 
-/* Read everything @o says. 0 and *ret, or -ERR_INVALID with every error found appended to @errors, one a line,
- * *ret untouched. Takes no locks, makes no files, may be called again at any time. */
+/* Read everything @o says. 0 and *ret, or -ERR_INVALID with every error found appended to @errors,
+ * one a line, *ret untouched. Takes no locks, makes no files, may be called again at any time. */
 int config_load(const struct options *o, struct config **ret, struct buf *errors);
 
-/* Certificates that are out of date, one a line. No reason not to start: the unix socket works, and a renewed one
- * is taken by SIGHUP. --check-config counts them as mistakes. */
+/* Certificates that are out of date, one a line. No reason not to start: the unix socket works, and
+ * a renewed one is taken by SIGHUP. --check-config counts them as mistakes. */
 void config_check_dates(const struct config *c, struct buf *out);
 
 void config_free(struct config *c);
@@ -217,21 +221,25 @@ struct config_changes {
 	struct config_list restart; /* changed in the files, still the old value here */
 };
 
-/* Change in *@c what differs in @fresh and may change at run time. What it replaced is in @fresh afterwards: free
- * that when nobody uses the old values any more. -ERR_INVALID and nothing changed when the result, with the old values
- * of all that needs a restart, breaks a rule between keys. */
-int config_apply(struct config *c, struct config *fresh, struct config_changes *ret, struct buf *errors);
+/* Change in *@c what differs in @fresh and may change at run time. What it replaced is in @fresh
+ * afterwards: free that when nobody uses the old values any more. -ERR_INVALID and nothing changed
+ * when the result, with the old values of all that needs a restart, breaks a rule between keys. */
+int config_apply(struct config *c, struct config *fresh, struct config_changes *ret,
+		 struct buf *errors);
 
 void config_changes_free(struct config_changes *ch);
 
 /* --print-config: every key with its value and where that came from, aligned. */
 void config_print(const struct config *c, struct buf *out);
 
-/* --help-config: configs/teepod.conf, every key commented out at its default with its explanation. */
+/* --help-config: configs/teepod.conf, every key commented out at its default with its explanation.
+ */
 void config_print_help(struct buf *out);
 
-/* The amount to promise: the number; or @measured less @reserve, but at least 1; or false for "none". */
-bool config_amount(const struct config_amount *a, uint64_t measured, uint64_t reserve, uint64_t *ret);
+/* The amount to promise: the number; or @measured less @reserve, but at least 1; or false for
+ * "none". */
+bool config_amount(const struct config_amount *a, uint64_t measured, uint64_t reserve,
+		   uint64_t *ret);
 
 static inline const char *set_or_null(const char *s)
 {

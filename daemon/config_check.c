@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * config_check.c - rules between keys, and files that have to be there.
  *
- * Looked at only when every key by itself is good: a rule about a key that was refused would be complaining about its
- * default.
+ * Looked at only when every key by itself is good: a rule about a key that was refused would be
+ * complaining about its default.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -16,11 +16,12 @@
 #include "daemon/settings.h"
 #include "vmm/virt/embed_root.h"
 
-static void complain(const struct config *c, const char *section, const char *name, struct buf *errors,
-		     const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+static void complain(const struct config *c, const char *section, const char *name,
+		     struct buf *errors, const char *fmt, ...)
+	__attribute__((format(printf, 5, 6)));
 
-static void complain(const struct config *c, const char *section, const char *name, struct buf *errors,
-		     const char *fmt, ...)
+static void complain(const struct config *c, const char *section, const char *name,
+		     struct buf *errors, const char *fmt, ...)
 {
 	char text[512];
 	va_list ap;
@@ -28,13 +29,14 @@ static void complain(const struct config *c, const char *section, const char *na
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	buf_printf(errors, "%s: [%s] %s: %s\n", c->origin[key_row(key_find(section, name))], section, name,
-		   text);
+	buf_printf(errors, "%s: [%s] %s: %s\n", c->origin[key_row(key_find(section, name))],
+		   section, name, text);
 }
 
 static bool loopback_or_unix(const char *listen)
 {
-	return !strncmp(listen, "unix:", 5) || !strncmp(listen, "127.", 4) || !strncmp(listen, "[::1]:", 6);
+	return !strncmp(listen, "unix:", 5) || !strncmp(listen, "127.", 4) ||
+	       !strncmp(listen, "[::1]:", 6);
 }
 
 static bool listed(const struct config_list *l, const char *s)
@@ -55,13 +57,15 @@ static void check_listen(const struct config *c, struct buf *errors)
 
 		if (!*c->api.tls_cert && !loopback_or_unix(l->v[i]))
 			complain(c, "api", "listen", errors,
-				 "%s can be reached from outside: it needs tls_cert and tls_key", l->v[i]);
+				 "%s can be reached from outside: it needs tls_cert and tls_key",
+				 l->v[i]);
 		if (listed(&before, l->v[i]) && strcmp(port, ":0") != 0)
 			complain(c, "api", "listen", errors, "%s is there twice", l->v[i]);
 	}
 }
 
-static void check_readable(const struct config *c, const char *name, const char *path, struct buf *errors)
+static void check_readable(const struct config *c, const char *name, const char *path,
+			   struct buf *errors)
 {
 	if (*path && access(path, R_OK))
 		complain(c, "api", name, errors, "%s: %s", path, strerror(errno));
@@ -76,9 +80,11 @@ static void check_tls(const struct config *c, struct buf *errors)
 	if (*a->tls_key && !*a->tls_cert)
 		complain(c, "api", "tls_key", errors, "needs tls_cert too");
 	if (a->tls_client != TLS_CLIENT_NONE && !*a->tls_client_ca)
-		complain(c, "api", "tls_client", errors, "needs tls_client_ca to check certificates against");
+		complain(c, "api", "tls_client", errors,
+			 "needs tls_client_ca to check certificates against");
 	if (*a->tls_client_ca && !*a->tls_cert)
-		complain(c, "api", "tls_client_ca", errors, "needs tls_cert and tls_key: nothing speaks TLS");
+		complain(c, "api", "tls_client_ca", errors,
+			 "needs tls_cert and tls_key: nothing speaks TLS");
 	if (*a->tls_client_ca && a->tls_client == TLS_CLIENT_NONE)
 		complain(c, "api", "tls_client_ca", errors,
 			 "needs tls_client = optional or required to have an effect");
@@ -125,7 +131,8 @@ static void check_ranges(const struct config *c, struct buf *errors)
 					 r->v[i].from, r->v[i].to, r->v[k].from, r->v[k].to);
 }
 
-static void check_dates(const struct config *c, const char *name, const char *file, bool all, struct buf *out)
+static void check_dates(const struct config *c, const char *name, const char *file, bool all,
+			struct buf *out)
 {
 	struct err e;
 
@@ -149,12 +156,14 @@ static void check_ports(const struct config *c, struct buf *errors)
 		struct config_list before = { p->addresses.v, i };
 
 		if (listed(&before, p->addresses.v[i]))
-			complain(c, "ports", "addresses", errors, "%s is there twice", p->addresses.v[i]);
+			complain(c, "ports", "addresses", errors, "%s is there twice",
+				 p->addresses.v[i]);
 	}
 	if (!p->enabled)
 		return;
 	if (!p->range.n)
-		complain(c, "ports", "range", errors, "is empty: set enabled = no to allow no forwards");
+		complain(c, "ports", "range", errors,
+			 "is empty: set enabled = no to allow no forwards");
 	if (!listed(&p->addresses, p->default_address))
 		complain(c, "ports", "default_address", errors, "%s is not one of addresses",
 			 p->default_address);
@@ -183,7 +192,8 @@ static void check_embed_root(const struct config *c, struct buf *errors)
 
 	if (!strncmp(h->uri, "qemu:///embed", 13) && strlen(h->embed_root) > EMBED_ROOT_MAX)
 		complain(c, "hypervisor", "embed_root", errors,
-			 "%s is %zu bytes long, at most %d leave room for QEMU's sockets: use a shorter path",
+			 "%s is %zu bytes long, at most %d leave room for QEMU's sockets: use a "
+			 "shorter path",
 			 h->embed_root, strlen(h->embed_root), EMBED_ROOT_MAX);
 }
 
@@ -197,7 +207,8 @@ static void check_device_id(const struct config *c, struct buf *errors)
 	device_id_of_ppid(h->ppid, id);
 	if (strcmp(id, h->device_id) != 0)
 		complain(c, "host", "device_id", errors,
-			 "%s is not the SHA-256 of ppid, which is %s: give one of the two", h->device_id, id);
+			 "%s is not the SHA-256 of ppid, which is %s: give one of the two",
+			 h->device_id, id);
 }
 
 static void check_restart(const struct config *c, struct buf *errors)
@@ -206,16 +217,16 @@ static void check_restart(const struct config *c, struct buf *errors)
 
 	if (r->max_backoff < r->initial_backoff)
 		complain(c, "restart", "max_backoff", errors,
-			 "%" PRId64 " s is less than initial_backoff, which is %" PRId64 " s", r->max_backoff,
-			 r->initial_backoff);
+			 "%" PRId64 " s is less than initial_backoff, which is %" PRId64 " s",
+			 r->max_backoff, r->initial_backoff);
 }
 
 static void check_cids(const struct config *c, struct buf *errors)
 {
 	if (c->capacity.cid_start + c->capacity.cid_count - 1 >= UINT32_MAX)
 		complain(c, "capacity", "cid_count", errors,
-			 "%" PRId64 " ids from %" PRId64 " go beyond 4294967294", c->capacity.cid_count,
-			 c->capacity.cid_start);
+			 "%" PRId64 " ids from %" PRId64 " go beyond 4294967294",
+			 c->capacity.cid_count, c->capacity.cid_start);
 }
 
 void config_check_rules(const struct config *c, struct buf *errors)

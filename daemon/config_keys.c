@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * config_keys.c - the table of keys.
  *
- * To add one: a member in config.h, a row here, then `teepod --help-config > configs/teepod.conf`. Rows of a section
- * stand together, in the order in which they are printed.
+ * To add one: a member in config.h, a row here, then `teepod --help-config > configs/teepod.conf`.
+ * Rows of a section stand together, in the order in which they are printed.
  */
 #include <string.h>
 
@@ -38,19 +38,24 @@ static const struct word level_words[] = { { "error", LOG_LEVEL_ERROR },
 
 static const struct word empty_words[] = { { "refuse", 0 }, { "stop", 1 }, { 0 } };
 
-static const struct word format_words[] = { { "text", LOG_FORMAT_TEXT }, { "json", LOG_FORMAT_JSON }, { 0 } };
+static const struct word format_words[] = { { "text", LOG_FORMAT_TEXT },
+					    { "json", LOG_FORMAT_JSON },
+					    { 0 } };
 
 const struct section config_sections[] = {
 	{ "node", "Who this node is." },
 	{ "api", "Where and how the REST API listens." },
 	{ "hypervisor", "How guests are run." },
-	{ "jobs", "Blocking calls run beside the event loop, in four lanes with threads of their own. A call "
-		  "that runs for more than a second (in the lane bulk: past its deadline) no longer counts: "
+	{ "jobs", "Blocking calls run beside the event loop, in four lanes with threads of their "
+		  "own. A call "
+		  "that runs for more than a second (in the lane bulk: past its deadline) no "
+		  "longer counts: "
 		  "another thread takes its place. A lane never has more than 1024 threads." },
 	{ "host", "The machine below: what teepod looks at, and its identity as a TDX platform." },
-	{ "capacity", "What may be promised to CVMs in all. auto measures the host at start and keeps "
-		      "the reserve_ amounts for it; a number is taken as it is; none means not "
-		      "configured: every request for it is refused." },
+	{ "capacity",
+	  "What may be promised to CVMs in all. auto measures the host at start and keeps "
+	  "the reserve_ amounts for it; a number is taken as it is; none means not "
+	  "configured: every request for it is refused." },
 	{ "ports", "TCP and UDP ports of this host that lead into guests." },
 	{ "cvm", "What one CVM may be." },
 	{ "gpu", "GPUs that CVMs may be given, whole, by PCI passthrough. See docs/gpus.md." },
@@ -59,17 +64,18 @@ const struct section config_sections[] = {
 	{ "gateway", "How the outside reaches apps: <app_id>-<port>.<base_domain>." },
 	{ "kms", "Key management as seen from this node." },
 	{ "guest", "Told to guests in .sys-config.json, rewritten at each start of a guest." },
-	{ "restart", "CVMs whose guest crashed are started again. See docs/policies.md; restart_policy is "
-		     "a CVM's own." },
+	{ "restart",
+	  "CVMs whose guest crashed are started again. See docs/policies.md; restart_policy is "
+	  "a CVM's own." },
 	{ "start", "CVMs that the node starts by itself." },
 	{ "operations", "Finished operations." },
 	{ "events", "The event log." },
 	{ "idempotency", "Answers remembered for Idempotency-Key." },
 	{ "tokens", "API tokens that are made over the API. See docs/workspaces.md." },
 	{ "records", "What one workspace may make the database grow by. See docs/capacity.md." },
-	{ "billing",
-	  "Prepaid balances of workspaces. Rates are whole micro-units (millionths) of the currency "
-	  "for an hour. See docs/workspaces.md." },
+	{ "billing", "Prepaid balances of workspaces. Rates are whole micro-units (millionths) of "
+		     "the currency "
+		     "for an hour. See docs/workspaces.md." },
 };
 
 const size_t config_sections_n = ARRAY_SIZE(config_sections);

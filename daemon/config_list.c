@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * config_list.c - lists of values, and the one way in and out for all kinds.
  *
- * A list member is {pointer, count}, whatever the items are. It is taken in two steps: every item is parsed into a new
- * list first, and only when all were good does it become, or lengthen, the member.
+ * A list member is {pointer, count}, whatever the items are. It is taken in two steps: every item
+ * is parsed into a new list first, and only when all were good does it become, or lengthen, the
+ * member.
  */
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -79,7 +80,8 @@ static bool list_parse(const struct key *k, const char *text, struct raw_list *l
 	return true;
 }
 
-static bool list_set(const struct key *k, void *member, const char *text, bool append, struct buf *why)
+static bool list_set(const struct key *k, void *member, const char *text, bool append,
+		     struct buf *why)
 {
 	struct raw_list old = list_get(member), got = { 0 };
 	size_t size = k->type->item_size;
@@ -101,7 +103,8 @@ static bool list_set(const struct key *k, void *member, const char *text, bool a
 	return true;
 }
 
-bool value_set(const struct key *k, struct config *c, const char *text, bool append, struct buf *why)
+bool value_set(const struct key *k, struct config *c, const char *text, bool append,
+	       struct buf *why)
 {
 	if (k->type->item_size)
 		return list_set(k, key_member(k, c), text, append, why);
@@ -253,8 +256,9 @@ static bool item_range(const struct key *k, const char *text, void *dst)
 	b = a;
 	if ((dash && !value_number(dash + 1, strlen(dash + 1), UINT16_MAX, &b)) || b < a)
 		return false;
-	*(struct port_range *)dst =
-		(struct port_range){ .tcp = !udp, .udp = !tcp, .from = (uint16_t)a, .to = (uint16_t)b };
+	*(struct port_range *)dst = (struct port_range){
+		.tcp = !udp, .udp = !tcp, .from = (uint16_t)a, .to = (uint16_t)b
+	};
 	return true;
 }
 
@@ -304,7 +308,8 @@ static void type_format(const struct key *k, const void *src, struct buf *out)
 	const struct instance_type *t = src;
 
 	(void)k;
-	buf_printf(out, "%s:%" PRId64 ":%" PRId64 ":%" PRId64, t->name, t->vcpus, t->memory_mib, t->disk_gib);
+	buf_printf(out, "%s:%" PRId64 ":%" PRId64 ":%" PRId64, t->name, t->vcpus, t->memory_mib,
+		   t->disk_gib);
 }
 
 /* "10DE:2335" -> "10de:2335" */
@@ -341,14 +346,15 @@ const struct value_type type_listen =
 	TEXTS(item_listen, "ADDRESS:PORT, [ADDRESS]:PORT or unix:/path, with a numeric address");
 const struct value_type type_hosts = TEXTS(item_host, "host names or IP addresses, without ports");
 const struct value_type type_urls = TEXTS(item_url, "http:// or https:// URLs");
-const struct value_type type_addresses =
-	TEXTS(item_address, "IPv4 addresses of this host, or 0.0.0.0; QEMU forwards nothing from IPv6");
-const struct value_type type_proxies = TEXTS(
-	item_proxy,
-	"IPv4 or IPv6 addresses, or networks such as 10.0.0.0/8 without bits behind the prefix; not /0");
+const struct value_type type_addresses = TEXTS(
+	item_address, "IPv4 addresses of this host, or 0.0.0.0; QEMU forwards nothing from IPv6");
+const struct value_type type_proxies =
+	TEXTS(item_proxy, "IPv4 or IPv6 addresses, or networks such as 10.0.0.0/8 without bits "
+			  "behind the prefix; not /0");
 
 const struct value_type type_products = TEXTS(item_product, "PCI product ids such as 10de:2335");
-const struct value_type type_slots = TEXTS(item_slot, "PCI addresses such as 0000:18:00.0 or 18:00.0");
+const struct value_type type_slots =
+	TEXTS(item_slot, "PCI addresses such as 0000:18:00.0 or 18:00.0");
 
 const struct value_type type_uids = { .item_size = sizeof(uint32_t),
 				      .size = sizeof(struct raw_list),

@@ -29,8 +29,8 @@ void config_print(const struct config *c, struct buf *out)
 		const struct key *k = &config_keys[i];
 		auto_free char *value = value_text(k, c);
 
-		buf_printf(out, "%s.%s%*s = %-*s  # %s\n", k->section, k->name, names - name_width(k), "",
-			   values, value, c->origin[i]);
+		buf_printf(out, "%s.%s%*s = %-*s  # %s\n", k->section, k->name,
+			   names - name_width(k), "", values, value, c->origin[i]);
 	}
 }
 
@@ -71,15 +71,19 @@ static void explain(const struct key *k, struct buf *out)
 
 void config_print_help(struct buf *out)
 {
-	buf_puts(out,
-		 "# SPDX-License-Identifier: Apache-2.0\n"
-		 "# teepod.conf - configuration of teepod, see teepod.conf(5).\n"
-		 "#\n"
-		 "# Every key is shown with its default. Copy what you change into this file, or into\n"
-		 "# a file of your own in teepod.conf.d/ (*.conf, read in the order of their names, later\n"
-		 "# ones win). Lists are separated by commas, or made by giving the key several times.\n"
-		 "# `teepod --check-config` looks for mistakes, `teepod --print-config` shows what is in\n"
-		 "# effect and where it was set, `systemctl reload teepod` applies the keys that say so.\n");
+	buf_puts(out, "# SPDX-License-Identifier: Apache-2.0\n"
+		      "# teepod.conf - configuration of teepod, see teepod.conf(5).\n"
+		      "#\n"
+		      "# Every key is shown with its default. Copy what you change into this file, "
+		      "or into\n"
+		      "# a file of your own in teepod.conf.d/ (*.conf, read in the order of their "
+		      "names, later\n"
+		      "# ones win). Lists are separated by commas, or made by giving the key "
+		      "several times.\n"
+		      "# `teepod --check-config` looks for mistakes, `teepod --print-config` shows "
+		      "what is in\n"
+		      "# effect and where it was set, `systemctl reload teepod` applies the keys "
+		      "that say so.\n");
 	for (size_t i = 0; i < config_sections_n; i++) {
 		const struct section *s = &config_sections[i];
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * config_read.c - configuration files by libinih, and -o.
  *
- * libinih hands over names and values but no line numbers, goes on quietly after the first line it can not read, and
- * ignores what stands behind a section's bracket. So each line passes read_line() on its way in, which counts it and
- * reports what libinih would swallow; such a line reaches libinih as an empty one.
+ * libinih hands over names and values but no line numbers, goes on quietly after the first line it
+ * can not read, and ignores what stands behind a section's bracket. So each line passes read_line()
+ * on its way in, which counts it and reports what libinih would swallow; such a line reaches
+ * libinih as an empty one.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -21,7 +22,8 @@ struct reading {
 	FILE *f;
 	unsigned line;
 	bool skip;      /* inside an unknown section, already reported */
-	unsigned *seen; /* lines that set each key; a second time, a list grows, and all else is a mistake */
+	unsigned *seen; /* lines that set each key; a second time, a list grows, and all else is a
+			   mistake */
 	char *text;     /* getline()'s */
 	size_t cap;
 	struct buf *errors;
@@ -144,7 +146,8 @@ static const struct key *find_or_complain(const char *section, const char *name,
 	if (k)
 		return k;
 	if (instead) {
-		buf_printf(errors, "%s: [%s] %s was removed; use %s\n", origin, section, name, instead);
+		buf_printf(errors, "%s: [%s] %s was removed; use %s\n", origin, section, name,
+			   instead);
 		return NULL;
 	}
 	buf_printf(errors, "%s: unknown key [%.60s] %.60s", origin, section, name);
@@ -185,7 +188,8 @@ static void lint_line(struct reading *r, char *line, size_t n)
 	if (r->line == 1 && !strncmp(at, "\xef\xbb\xbf", 3))
 		at += 3;
 	if (strlen(line) != n || n > LINE_MAX_BYTES) {
-		complain(r, strlen(line) != n ? "NUL character" : "line longer than 8190 bytes", NULL);
+		complain(r, strlen(line) != n ? "NUL character" : "line longer than 8190 bytes",
+			 NULL);
 		*line = '\0';
 	} else if (*at == '[') {
 		enter_section(r, at);
@@ -226,10 +230,10 @@ static int take_value(void *arg, const char *section, const char *name, const ch
 	if (!k)
 		return 1;
 	if (r->seen[key_row(k)] && !k->type->item_size)
-		buf_printf(
-			r->errors,
-			"%s: [%s] %s: \"%.200s\" is its second value, line %u has the first: only a list may be given several times\n",
-			origin, section, name, value, r->seen[key_row(k)]);
+		buf_printf(r->errors,
+			   "%s: [%s] %s: \"%.200s\" is its second value, line %u has the first: "
+			   "only a list may be given several times\n",
+			   origin, section, name, value, r->seen[key_row(k)]);
 	else
 		config_assign(r->c, k, value, r->seen[key_row(k)], origin, r->errors);
 	r->seen[key_row(k)] = r->line;
@@ -238,8 +242,8 @@ static int take_value(void *arg, const char *section, const char *name, const ch
 
 /* ------------------------------------------------------------------ files */
 
-/* The library's switches are globals; its defaults are a 200-byte line on the stack, comments behind values,
- * and indented lines that continue the value before. */
+/* The library's switches are globals; its defaults are a 200-byte line on the stack, comments
+ * behind values, and indented lines that continue the value before. */
 static void set_up_inih(void)
 {
 	ini_use_stack = false;

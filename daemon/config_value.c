@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * config_value.c - kinds of single values: text in, member filled; member in, text out.
  *
- * Formatting what was parsed and parsing that again gives the same value: config_apply() moves values between two
- * structs that way, and a test holds every default to it.
+ * Formatting what was parsed and parsing that again gives the same value: config_apply() moves
+ * values between two structs that way, and a test holds every default to it.
  */
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -37,7 +37,8 @@ static void format_text(const struct key *k, const void *src, struct buf *out)
 	buf_puts(out, s ? s : "");
 }
 
-/* Bytes over 127 are UTF-8 for people; control characters would break the one-line formats a value ends up in. */
+/* Bytes over 127 are UTF-8 for people; control characters would break the one-line formats a value
+ * ends up in. */
 static bool printable(const char *s)
 {
 	for (; *s; s++)
@@ -78,26 +79,30 @@ static bool only(const char *s, const char *allowed)
 
 static bool parse_name(const struct key *k, const char *text, void *dst)
 {
-	bool good = strlen(text) <= 63 && only(text, LOWER UPPER DIGITS "._-") && strcspn(text, "._-") > 0;
+	bool good = strlen(text) <= 63 && only(text, LOWER UPPER DIGITS "._-") &&
+		    strcspn(text, "._-") > 0;
 
 	return keep_text(k, text, good, dst);
 }
 
 static bool parse_slug(const struct key *k, const char *text, void *dst)
 {
-	bool good = strlen(text) <= 63 && only(text, LOWER DIGITS "-") && strcspn(text, DIGITS "-") > 0;
+	bool good =
+		strlen(text) <= 63 && only(text, LOWER DIGITS "-") && strcspn(text, DIGITS "-") > 0;
 
 	return keep_text(k, text, good, dst);
 }
 
 static bool parse_host(const struct key *k, const char *text, void *dst)
 {
-	bool good = strlen(text) <= 253 && only(text, LOWER UPPER DIGITS ".-") && strcspn(text, ".-") > 0;
+	bool good = strlen(text) <= 253 && only(text, LOWER UPPER DIGITS ".-") &&
+		    strcspn(text, ".-") > 0;
 
 	return keep_text(k, text, good, dst);
 }
 
-/* Paths become parts of QEMU's options, libvirt's configuration and URIs, each with quoting of its own. */
+/* Paths become parts of QEMU's options, libvirt's configuration and URIs, each with quoting of its
+ * own. */
 static bool unquoted(const char *s)
 {
 	return printable(s) && !strpbrk(s, ",\"'\\");
@@ -178,8 +183,9 @@ static bool parse_address(const struct key *k, const char *text, void *dst)
 	return address;
 }
 
-/* QEMU's user network (hostfwd_add) takes an IPv4 address and nothing else: 7.2 answers "Bad host address" to "tcp:[::1]:80-:80".
- * Multicast and broadcast addresses, and those of 0.0.0.0/8, are no addresses of a host. */
+/* QEMU's user network (hostfwd_add) takes an IPv4 address and nothing else: 7.2 answers "Bad host
+ * address" to "tcp:[::1]:80-:80". Multicast and broadcast addresses, and those of 0.0.0.0/8, are no
+ * addresses of a host. */
 char *value_host_address(const char *text)
 {
 	struct in_addr a;
@@ -286,8 +292,9 @@ static void format_mode(const struct key *k, const void *src, struct buf *out)
 
 static bool parse_bool(const struct key *k, const char *text, void *dst)
 {
-	static const struct word forms[] = { { "yes", 1 }, { "no", 0 },  { "true", 1 }, { "false", 0 },
-					     { "on", 1 },  { "off", 0 }, { "1", 1 },    { "0", 0 } };
+	static const struct word forms[] = { { "yes", 1 },   { "no", 0 }, { "true", 1 },
+					     { "false", 0 }, { "on", 1 }, { "off", 0 },
+					     { "1", 1 },     { "0", 0 } };
 
 	(void)k;
 	for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
@@ -350,15 +357,15 @@ static void format_amount(const struct key *k, const void *src, struct buf *out)
 
 /* ------------------------------------------------------------------ the kinds */
 
-#define TEXT(parser, text_rule)                                                                          \
-	{                                                                                                \
-		.parse = parser, .format = format_text, .release = release_text, .size = sizeof(char *), \
-		.rule = (text_rule)                                                                      \
+#define TEXT(parser, text_rule)                                                  \
+	{                                                                        \
+		.parse = parser, .format = format_text, .release = release_text, \
+		.size = sizeof(char *), .rule = (text_rule)                      \
 	}
 
 const struct value_type type_text = TEXT(parse_text, "a text of one line");
-const struct value_type type_name =
-	TEXT(parse_name, "up to 63 letters, digits, '.', '_' and '-', starting with a letter or digit");
+const struct value_type type_name = TEXT(
+	parse_name, "up to 63 letters, digits, '.', '_' and '-', starting with a letter or digit");
 const struct value_type type_slug =
 	TEXT(parse_slug, "up to 63 lower-case letters, digits and hyphens, starting with a letter");
 const struct value_type type_host = TEXT(parse_host, "a host name");
@@ -366,14 +373,20 @@ const struct value_type type_url = TEXT(parse_url, "an http:// or https:// URL")
 const struct value_type type_path =
 	TEXT(parse_path, "an absolute path without commas, quotes and backslashes");
 const struct value_type type_uri = TEXT(
-	parse_uri, "a libvirt connection: qemu:///system, qemu+unix:///system?socket=/path or qemu:///embed");
-const struct value_type type_networks = TEXT(parse_networks, "a list of user and bridge:NAME, at most 8");
+	parse_uri,
+	"a libvirt connection: qemu:///system, qemu+unix:///system?socket=/path or qemu:///embed");
+const struct value_type type_networks =
+	TEXT(parse_networks, "a list of user and bridge:NAME, at most 8");
 const struct value_type type_hex = TEXT(parse_hex, "hex digits");
-const struct value_type type_address =
-	TEXT(parse_address, "an IPv4 address of this host, or 0.0.0.0; QEMU forwards nothing from IPv6");
+const struct value_type type_address = TEXT(
+	parse_address, "an IPv4 address of this host, or 0.0.0.0; QEMU forwards nothing from IPv6");
 
-const struct value_type type_int = { .parse = parse_int, .format = format_int, .size = sizeof(int64_t) };
-const struct value_type type_size = { .parse = parse_size, .format = format_size, .size = sizeof(int64_t) };
+const struct value_type type_int = { .parse = parse_int,
+				     .format = format_int,
+				     .size = sizeof(int64_t) };
+const struct value_type type_size = { .parse = parse_size,
+				      .format = format_size,
+				      .size = sizeof(int64_t) };
 const struct value_type type_mode = { .parse = parse_mode,
 				      .format = format_mode,
 				      .size = sizeof(int64_t),
@@ -381,7 +394,9 @@ const struct value_type type_mode = { .parse = parse_mode,
 const struct value_type type_bool = {
 	.parse = parse_bool, .format = format_bool, .size = sizeof(bool), .rule = "yes or no"
 };
-const struct value_type type_word = { .parse = parse_word, .format = format_word, .size = sizeof(int) };
+const struct value_type type_word = { .parse = parse_word,
+				      .format = format_word,
+				      .size = sizeof(int) };
 const struct value_type type_amount = { .parse = parse_amount,
 					.format = format_amount,
 					.size = sizeof(struct config_amount) };

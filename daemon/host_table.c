@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * host_table.c - name, state, what was found; below it, what to do.
  *
- * Advice has lines of its own, nearly as wide as the screen: it holds commands, and those are copied from there.
+ * Advice has lines of its own, nearly as wide as the screen: it holds commands, and those are
+ * copied from there.
  */
 #include <stdbool.h>
 #include <string.h>
@@ -12,7 +13,8 @@ enum { NAME = 21, STATE = 9, TEXT = NAME + STATE, ADVICE = 4 };
 
 static const char arrow[] = "-> ";
 
-/* How much of @text fits into @room: up to a space, or hard where a word is longer than the line. */
+/* How much of @text fits into @room: up to a space, or hard where a word is longer than the line.
+ */
 static size_t line_length(const char *text, size_t room)
 {
 	size_t n = room;
@@ -24,7 +26,8 @@ static size_t line_length(const char *text, size_t room)
 	return n ? n : room;
 }
 
-/* @text in lines that end before @width; those after the first start with @indent spaces, where the first is already. */
+/* @text in lines that end before @width; those after the first start with @indent spaces, where the
+ * first is already. */
 static void wrap(const char *text, size_t indent, size_t width, struct buf *out)
 {
 	for (bool first = true; *text || first; first = false) {
@@ -48,8 +51,8 @@ static void one(const struct host_check *r, size_t width, struct buf *out)
 	wrap(r->advice, ADVICE + sizeof(arrow) - 1, width, out);
 }
 
-static void group(const struct host_check rows[HOST_CHECKS], bool required, const char *title, size_t width,
-		  struct buf *out)
+static void group(const struct host_check rows[HOST_CHECKS], bool required, const char *title,
+		  size_t width, struct buf *out)
 {
 	buf_printf(out, "%s\n\n", title);
 	for (size_t i = 0; i < HOST_CHECKS; i++)
@@ -91,7 +94,9 @@ static void sum_up(const struct host_check rows[HOST_CHECKS], size_t width, stru
 
 void host_table(const struct host_check rows[HOST_CHECKS], unsigned width, struct buf *out)
 {
-	size_t w = width < HOST_TABLE_MIN ? HOST_TABLE_MIN : width > HOST_TABLE_MAX ? HOST_TABLE_MAX : width;
+	size_t w = width < HOST_TABLE_MIN   ? HOST_TABLE_MIN
+		   : width > HOST_TABLE_MAX ? HOST_TABLE_MAX
+					    : width;
 
 	group(rows, true, "Required of every TDX host:", w, out);
 	group(rows, false, "Needed by some CVMs, or good to know:", w, out);

@@ -9,8 +9,9 @@
 
 enum { HOST_TABLE_MIN = 60, HOST_TABLE_WIDTH = 80, HOST_TABLE_MAX = 120 };
 
-/* Append the table and the sentence that sums it up, in lines of at most @width columns (taken as HOST_TABLE_MIN to
- * HOST_TABLE_MAX). What there is to do stands below what was found, behind an arrow. */
+/* Append the table and the sentence that sums it up, in lines of at most @width columns (taken as
+ * HOST_TABLE_MIN to HOST_TABLE_MAX). What there is to do stands below what was found, behind an
+ * arrow. */
 void host_table(const struct host_check rows[HOST_CHECKS], unsigned width, struct buf *out);
 
 #endif

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * main.c - the process: what is opened in which order, and how it ends.
  *
- * Start: configuration, log, loop, signals, database, API, server, watchdog; the hypervisor's connection is made beside them, and
- * nobody waits for it. The end: answer what is in flight, refuse what is new, close server and API, let running steps end, close the
- * hypervisor, the lanes and the database, then signals and watchdog, which have to work until then. Guests stay up whatever happens to
- * this process.
+ * Start: configuration, log, loop, signals, database, API, server, watchdog; the hypervisor's
+ * connection is made beside them, and nobody waits for it. The end: answer what is in flight,
+ * refuse what is new, close server and API, let running steps end, close the hypervisor, the lanes
+ * and the database, then signals and watchdog, which have to work until then. Guests stay up
+ * whatever happens to this process.
  *
- * api.drain_seconds bounds answers and steps together; closing the connection to libvirt may take 3 s more. Should even that hang,
- * the process ends FORCE_MS after drain_seconds.
+ * api.drain_seconds bounds answers and steps together; closing the connection to libvirt may take 3
+ * s more. Should even that hang, the process ends FORCE_MS after drain_seconds.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -49,7 +50,8 @@ struct daemon {
 	struct options options;
 	struct config *config;
 	struct host host;
-	struct vmm_settings settings; /* of the start: what no reload changes is borrowed until the end */
+	struct vmm_settings
+		settings; /* of the start: what no reload changes is borrowed until the end */
 	struct vmm_settings reloaded; /* of the last reload */
 	struct reload reload;
 	char *images_dir;
@@ -90,12 +92,14 @@ static struct api_settings api_settings_of(const struct config *c)
 				      .unix_role = (enum role)c->api.unix_role,
 				      .cert_role = (enum role)c->api.cert_role,
 				      .max_streams = (unsigned)c->api.max_streams,
-				      .max_streams_per_caller = (unsigned)c->api.max_streams_per_caller };
+				      .max_streams_per_caller =
+					      (unsigned)c->api.max_streams_per_caller };
 }
 
 static void warn(const struct buf *lines)
 {
-	for (const char *line = lines->data, *end; line && (end = strchr(line, '\n')); line = end + 1)
+	for (const char *line = lines->data, *end; line && (end = strchr(line, '\n'));
+	     line = end + 1)
 		log_warn("%.*s", (int)(end - line), line);
 }
 
@@ -129,10 +133,10 @@ static bool take_config(struct daemon *d, struct reload_found *f)
 		return false;
 	}
 	if (config_apply(d->config, f->config, &changes, &f->errors)) {
-		log_error(
-			"configuration not reloaded, the old one stays: as long as the keys that need a restart "
-			"are not in effect: %s",
-			f->errors.data);
+		log_error("configuration not reloaded, the old one stays: as long as the keys that "
+			  "need a restart "
+			  "are not in effect: %s",
+			  f->errors.data);
 		return false;
 	}
 	use_config(d);
@@ -224,7 +228,8 @@ static void on_stop(void *arg, int signum, unsigned nth)
 	notify_stopping(ms + FORCE_MS + 3000);
 	(void)loop_after(&d->loop, ms + FORCE_MS, give_up, d, &d->force_timer);
 	api_drain(d->api);
-	/* Imports and measurements take long, and can be repeated: who waits for one is answered now. */
+	/* Imports and measurements take long, and can be repeated: who waits for one is answered
+	 * now. */
 	lanes_refuse(&d->loop, LANE_BULK);
 	server_drain(d->server, ms, drained, d);
 }
@@ -300,7 +305,8 @@ static int start(struct daemon *d, struct err *e)
 	const struct signal_calls calls = { .reload = on_reload, .stop = on_stop, .arg = d };
 	struct api_settings api = api_settings_of(d->config);
 	auto_buf struct buf warnings = { 0 };
-	/* 0711: the hypervisor's user has to pass through on its way to disks and images, not to look around. */
+	/* 0711: the hypervisor's user has to pass through on its way to disks and images, not to
+	 * look around. */
 	int r = file_mkdirs(d->config->node.state_dir, 0711, e);
 
 	if (!r)
@@ -359,8 +365,9 @@ static int check_db(const struct config *c)
 	int n, files;
 
 	if (access(path, F_OK))
-		return action_failed("%s: %s; give --check-db the --config, --dev and -o of the daemon", path,
-				     strerror(errno));
+		return action_failed(
+			"%s: %s; give --check-db the --config, --dev and -o of the daemon", path,
+			strerror(errno));
 	n = db_check(path, &out, &e);
 	files = n < 0 ? n : vmm_check_files(c->node.state_dir, c->images.dir, &out, &e);
 	if (files < 0 && out.len)
@@ -430,8 +437,8 @@ static int print_domain(struct daemon *d)
 	if (!r)
 		r = vmm_print_domain(&d->settings, &asked.ask, &xml, &e);
 	if (r)
-		return action_failed("%s: %s%s%s", d->options.domain_file, e.text, e.hint[0] ? "; " : "",
-				     e.hint);
+		return action_failed("%s: %s%s%s", d->options.domain_file, e.text,
+				     e.hint[0] ? "; " : "", e.hint);
 	return fputs(xml, stdout) == EOF || fflush(stdout) == EOF ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
@@ -451,7 +458,8 @@ static int serve(struct daemon *d)
 		sizes.n[n] = (unsigned)d->config->jobs.lane[n];
 	lanes_open(&d->loop, &sizes);
 	status = run(d);
-	/* After a failed start, and after an end that waited long enough, jobs may still run, and use what the end of main() would free. */
+	/* After a failed start, and after an end that waited long enough, jobs may still run, and
+	 * use what the end of main() would free. */
 	if (status || d->stuck)
 		_exit(status);
 	if (uv_loop_close(&d->loop))
@@ -459,8 +467,9 @@ static int serve(struct daemon *d)
 	return status;
 }
 
-/* Memory holds API keys, TLS keys and the environments of guests; that of a QEMU below this process, a guest. Not PR_SET_DUMPABLE: it
- * would close /proc/self to an unprivileged daemon and its children. */
+/* Memory holds API keys, TLS keys and the environments of guests; that of a QEMU below this
+ * process, a guest. Not PR_SET_DUMPABLE: it would close /proc/self to an unprivileged daemon and
+ * its children. */
 static void forbid_cores(void)
 {
 	const struct rlimit none = { 0 };

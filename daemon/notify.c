@@ -45,16 +45,20 @@ void notify_status(const char *fmt, ...)
 	(void)sd_notifyf(0, "STATUS=%s", status);
 }
 
-/* MONOTONIC_USEC is what systemd 253 and later ask for with Type=notify-reload; earlier ones ignore it. */
+/* MONOTONIC_USEC is what systemd 253 and later ask for with Type=notify-reload; earlier ones ignore
+ * it. */
 void notify_reloading(void)
 {
-	(void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRId64 "\nSTATUS=Reading the configuration",
-			 clock_mono_us());
+	(void)sd_notifyf(
+		0, "RELOADING=1\nMONOTONIC_USEC=%" PRId64 "\nSTATUS=Reading the configuration",
+		clock_mono_us());
 }
 
 void notify_stopping(unsigned more_ms)
 {
-	(void)sd_notifyf(0, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64 "\nSTATUS=Finishing what is under way",
+	(void)sd_notifyf(0,
+			 "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64
+			 "\nSTATUS=Finishing what is under way",
 			 (uint64_t)more_ms * 1000);
 }
 
@@ -66,7 +70,8 @@ void notify_starting(unsigned more_ms, const char *fmt, ...)
 	va_start(ap, fmt);
 	status_text(status, fmt, ap);
 	va_end(ap);
-	(void)sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%" PRIu64 "\nSTATUS=%s", (uint64_t)more_ms * 1000, status);
+	(void)sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%" PRIu64 "\nSTATUS=%s", (uint64_t)more_ms * 1000,
+			 status);
 }
 
 /* ------------------------------------------------------------------ watchdog */

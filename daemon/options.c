@@ -51,26 +51,34 @@ const char *options_help(void)
 	       "Runs confidential virtual machines and answers a REST API about them.\n"
 	       "\n"
 	       "  -c, --config FILE         read FILE and FILE.d/*.conf [/etc/teepod/teepod.conf]\n"
-	       "      --dev DIR             everything under DIR, ordinary VMs, no libvirtd; the admin key\n"
+	       "      --dev DIR             everything under DIR, ordinary VMs, no libvirtd; the "
+	       "admin key\n"
 	       "                            is in DIR/admin.key, the base URL in DIR/url\n"
-	       "      --listen ADDR:PORT    listen there (also [ADDR]:PORT, unix:/path; repeatable)\n"
+	       "      --listen ADDR:PORT    listen there (also [ADDR]:PORT, unix:/path; "
+	       "repeatable)\n"
 	       "      --hypervisor URI      libvirt connection, as -o hypervisor.uri=URI\n"
-	       "  -o SECTION.KEY=VALUE      set any key; wins over files and all else (repeatable)\n"
+	       "  -o SECTION.KEY=VALUE      set any key; wins over files and all else "
+	       "(repeatable)\n"
 	       "\n"
 	       "Instead of running:\n"
 	       "      --check-config        look for mistakes\n"
 	       "      --print-config        every key, its value, and where it was set\n"
 	       "      --help-config         every key explained, as a configuration file\n"
 	       "      --check-db            check the database, and the files its rows name\n"
-	       "      --check-host          tell whether this host can run TDX guests, and what is missing\n"
-	       "      --print-domain-xml FILE  the libvirt domain of a create request; asks no host\n"
-	       "      --accept-host         make this host the owner of a state folder that was copied, moved\n"
+	       "      --check-host          tell whether this host can run TDX guests, and what is "
+	       "missing\n"
+	       "      --print-domain-xml FILE  the libvirt domain of a create request; asks no "
+	       "host\n"
+	       "      --accept-host         make this host the owner of a state folder that was "
+	       "copied, moved\n"
 	       "                            or restored\n"
-	       "      --add-key NAME:ROLE   make an API key (reader, tenant, operator or admin), print it once\n"
+	       "      --add-key NAME:ROLE   make an API key (reader, tenant, operator or admin), "
+	       "print it once\n"
 	       "  -V, --version             print the version\n"
 	       "  -h, --help                print this\n"
 	       "\n"
-	       "Exit status: 0 done, 1 bad configuration or failure (--check-host: no TDX), 2 bad command\n"
+	       "Exit status: 0 done, 1 bad configuration or failure (--check-host: no TDX), 2 bad "
+	       "command\n"
 	       "line.\n"
 	       "See teepod(8) and teepod.conf(5).\n";
 }
@@ -113,7 +121,8 @@ static int take_key(struct options *o, const char *arg, struct buf *error)
 	if (!colon || !key_name_good(arg, (size_t)(colon - arg)) ||
 	    !role_from_word(colon + 1, &o->key_role)) {
 		buf_printf(error,
-			   "--add-key %.100s: not NAME:ROLE, where ROLE is reader, tenant, operator or admin",
+			   "--add-key %.100s: not NAME:ROLE, where ROLE is reader, tenant, "
+			   "operator or admin",
 			   arg);
 		return -ERR_INVALID;
 	}
@@ -189,7 +198,8 @@ static int take(struct options *o, int opt, const char *arg, struct buf *error)
 	case OPT_ACCEPT_HOST:
 		return take_action(o, ACTION_ACCEPT_HOST, error);
 	case OPT_ADD_KEY:
-		return take_action(o, ACTION_ADD_KEY, error) < 0 ? -ERR_INVALID : take_key(o, arg, error);
+		return take_action(o, ACTION_ADD_KEY, error) < 0 ? -ERR_INVALID
+								 : take_key(o, arg, error);
 	case OPT_PRINT_DOMAIN:
 		o->domain_file = arg;
 		return take_action(o, ACTION_PRINT_DOMAIN, error);
@@ -209,7 +219,8 @@ static int refuse(int opt, char *const argv[], struct buf *error)
 	else if (optopt && strncmp(given, "--", 2) != 0)
 		buf_printf(error, "unknown option -%c: see teepod --help", optopt);
 	else
-		buf_printf(error, "unknown, ambiguous or misused option %.100s: see teepod --help", given);
+		buf_printf(error, "unknown, ambiguous or misused option %.100s: see teepod --help",
+			   given);
 	return -ERR_INVALID;
 }
 
@@ -220,7 +231,8 @@ static int parse(int argc, char *const argv[], struct options *o, struct buf *er
 	opterr = 0;
 	optind = 0; /* 0, not 1: glibc then forgets what it knew of an earlier argv */
 	while ((opt = getopt_long(argc, argv, ":c:o:Vh", long_options, NULL)) != -1) {
-		r = opt == '?' || opt == ':' ? refuse(opt, argv, error) : take(o, opt, optarg, error);
+		r = opt == '?' || opt == ':' ? refuse(opt, argv, error)
+					     : take(o, opt, optarg, error);
 		if (r < 0)
 			return r;
 	}

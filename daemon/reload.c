@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * reload.c - reads files in a job: one of them may be on a file system that does not answer, or a FIFO.
+ * reload.c - reads files in a job: one of them may be on a file system that does not answer, or a
+ * FIFO.
  *
  * One reading at a time. A SIGHUP during it causes one more, which sees what was written after the
  * first had begun. A reading past its deadline is given up: what it finds later is thrown away,

@@ -20,8 +20,8 @@ struct reload_found {
 struct reload {
 	uv_loop_t *loop;
 	const struct options *options;
-	/* Its certificates, which no reload changes: nothing else of it may be read beside the loop. Both are
-	 * borrowed to the end of the process. */
+	/* Its certificates, which no reload changes: nothing else of it may be read beside the
+	 * loop. Both are borrowed to the end of the process. */
 	const struct config *running;
 	void (*found)(void *arg, struct reload_found *f);
 	void *arg;

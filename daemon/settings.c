@@ -29,22 +29,26 @@ int settings_measure(const struct config *c, struct host *ret, struct err *e)
 }
 
 /* -1: not configured. @measured: 0 when the host was not looked at. */
-static int64_t total(const char *name, const struct config_amount *a, uint64_t measured, int64_t reserve)
+static int64_t total(const char *name, const struct config_amount *a, uint64_t measured,
+		     int64_t reserve)
 {
 	uint64_t n;
 
 	if (!config_amount(a, measured, (uint64_t)reserve, &n))
 		return -1;
 	if (!n && measured && a->kind == AMOUNT_AUTO)
-		log_warn("capacity.reserve_%s is %lld, and this host has %llu: nothing is left for CVMs",
+		log_warn("capacity.reserve_%s is %lld, and this host has %llu: nothing is left for "
+			 "CVMs",
 			 name, (long long)reserve, (unsigned long long)measured);
 	return (int64_t)n;
 }
 
-static void add_capacity(const struct config_capacity *c, const struct host *host, struct vmm_settings *s)
+static void add_capacity(const struct config_capacity *c, const struct host *host,
+			 struct vmm_settings *s)
 {
 	const struct host_measure *m = &host->measure;
-	/* Disks are sparse: what they occupy already is not free any more, and still part of what was promised. */
+	/* Disks are sparse: what they occupy already is not free any more, and still part of what
+	 * was promised. */
 	uint64_t disk = (m->disk_free_bytes + host->disk_used_bytes) / GIB;
 
 	s->vcpus = total("vcpus", &c->vcpus, m->cpus * (uint64_t)c->vcpu_ratio, c->reserve_vcpus);
@@ -244,7 +248,8 @@ static bool is_unix(const char *address)
 	struct err ignored;
 
 	if (!strncmp(address, "fd:", 3))
-		return !socket_address(atoi(address + 3), bound, &ignored) && !strncmp(bound, "unix:", 5);
+		return !socket_address(atoi(address + 3), bound, &ignored) &&
+		       !strncmp(bound, "unix:", 5);
 	return !strncmp(address, "unix:", 5);
 }
 

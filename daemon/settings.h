@@ -22,15 +22,17 @@ void device_id_of_ppid(const char *ppid, char ret[SHA256_HEX]);
 /* Measure the machine for @c. Its state folder must exist. Blocking: before the loop runs. */
 int settings_measure(const struct config *c, struct host *ret, struct err *e);
 
-/* Everything but .loop and the demo images, which the command line decides. Values and strings are borrowed from @c; what
- * settings_free() frees is arrays and what is made from keys. After config_apply() make new ones from the same @host for
- * vmm_reload(); the old ones may be freed after it: jobs use no list or string that a reload may change. */
+/* Everything but .loop and the demo images, which the command line decides. Values and strings are
+ * borrowed from @c; what settings_free() frees is arrays and what is made from keys. After
+ * config_apply() make new ones from the same @host for vmm_reload(); the old ones may be freed
+ * after it: jobs use no list or string that a reload may change. */
 void settings_make(const struct config *c, const struct host *host, struct vmm_settings *ret);
 void settings_free(struct vmm_settings *s);
 
 struct server_limits settings_limits(const struct config *c);
 
-/* One place of sockets_plan(). TLS where the configuration has a certificate and @address is not a unix socket. */
+/* One place of sockets_plan(). TLS where the configuration has a certificate and @address is not a
+ * unix socket. */
 struct listen_spec settings_listen(const struct config *c, const char *address);
 
 #endif

@@ -37,7 +37,8 @@ static void closed(uv_handle_t *h)
 		free(s);
 }
 
-int signals_open(uv_loop_t *loop, const struct signal_calls *calls, struct signals **ret, struct err *e)
+int signals_open(uv_loop_t *loop, const struct signal_calls *calls, struct signals **ret,
+		 struct err *e)
 {
 	struct signals *s = xcalloc(1, sizeof(*s));
 	int r;

@@ -15,9 +15,11 @@ struct signal_calls {
 	void *arg;
 };
 
-/* Also ignores SIGPIPE for the process: a client that went away is an error of write(), not our end. */
+/* Also ignores SIGPIPE for the process: a client that went away is an error of write(), not our
+ * end. */
 struct signals;
-int signals_open(uv_loop_t *loop, const struct signal_calls *calls, struct signals **ret, struct err *e);
+int signals_open(uv_loop_t *loop, const struct signal_calls *calls, struct signals **ret,
+		 struct err *e);
 
 /* Stops listening; freed when the handles have closed. NULL is fine. */
 void signals_close(struct signals *s);

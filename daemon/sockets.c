@@ -29,16 +29,18 @@ int socket_address(int fd, char out[256], struct err *e)
 	if (getsockname(fd, &a.any, &len))
 		return err_sys(e, errno, "address of descriptor %d", fd);
 	if (a.any.sa_family == AF_INET)
-		(void)snprintf(out, 256, "%s:%u", inet_ntop(AF_INET, &a.in.sin_addr, text, sizeof(text)),
+		(void)snprintf(out, 256, "%s:%u",
+			       inet_ntop(AF_INET, &a.in.sin_addr, text, sizeof(text)),
 			       ntohs(a.in.sin_port));
 	else if (a.any.sa_family == AF_INET6)
-		(void)snprintf(out, 256, "[%s]:%u", inet_ntop(AF_INET6, &a.in6.sin6_addr, text, sizeof(text)),
+		(void)snprintf(out, 256, "[%s]:%u",
+			       inet_ntop(AF_INET6, &a.in6.sin6_addr, text, sizeof(text)),
 			       ntohs(a.in6.sin6_port));
 	else if (a.any.sa_family == AF_UNIX)
 		(void)snprintf(out, 256, "unix:%.*s", (int)sizeof(a.un.sun_path), a.un.sun_path);
 	else
-		return err_set(e, ERR_UNSUPPORTED, "descriptor %d is a socket of address family %d", fd,
-			       a.any.sa_family);
+		return err_set(e, ERR_UNSUPPORTED, "descriptor %d is a socket of address family %d",
+			       fd, a.any.sa_family);
 	return 0;
 }
 
@@ -64,10 +66,10 @@ static int take_socket(int fd, struct config_list *plan, struct config_list *tak
 	if (r < 0)
 		return err_sys(e, -r, "descriptor %d from systemd", fd);
 	if (!r)
-		return err_set(
-			e, ERR_INVALID,
-			"descriptor %d from systemd is not a listening stream socket (Accept=no, ListenStream=)",
-			fd);
+		return err_set(e, ERR_INVALID,
+			       "descriptor %d from systemd is not a listening stream socket "
+			       "(Accept=no, ListenStream=)",
+			       fd);
 	r = socket_address(fd, address, e);
 	if (r < 0)
 		return r;

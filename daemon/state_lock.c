@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * state_lock.c - one daemon for one state folder.
  *
- * SQLite lets two processes write in turn, so without this a second daemon would serve the same CVMs and run the same
- * operations. A POSIX lock, not flock(): children between fork and exec must not hold it on for a daemon that was killed.
+ * SQLite lets two processes write in turn, so without this a second daemon would serve the same
+ * CVMs and run the same operations. A POSIX lock, not flock(): children between fork and exec must
+ * not hold it on for a daemon that was killed.
  */
 #include "daemon/state_lock.h"
 
@@ -19,7 +20,8 @@ static int taken(const char *dir, int fd, struct err *e)
 
 	if (fcntl(fd, F_GETLK, &lock) || lock.l_type == F_UNLCK)
 		lock.l_pid = 0;
-	return err_set(e, ERR_IN_USE, "%s is in use by another teepod (process %d)", dir, (int)lock.l_pid);
+	return err_set(e, ERR_IN_USE, "%s is in use by another teepod (process %d)", dir,
+		       (int)lock.l_pid);
 }
 
 int state_lock(const char *dir, struct err *e)

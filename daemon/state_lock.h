@@ -6,7 +6,8 @@
 
 #include "base/err.h"
 
-/* Hold @dir/lock until the process ends, however it ends. ERR_IN_USE names the process that has it. */
+/* Hold @dir/lock until the process ends, however it ends. ERR_IN_USE names the process that has it.
+ */
 int state_lock(const char *dir, struct err *e);
 
 #endif

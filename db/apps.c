@@ -9,12 +9,13 @@
 #include "db/rows.h"
 #include "db/sql.h"
 
-int apps_ensure(struct db *db, int64_t workspace, const char *app_id, const char *name, int64_t *ret_id,
-		struct err *e)
+int apps_ensure(struct db *db, int64_t workspace, const char *app_id, const char *name,
+		int64_t *ret_id, struct err *e)
 {
-	int r = sql_run(
-		db, e, "INSERT OR IGNORE INTO apps (workspace, app_id, name, created_ms) VALUES (?, ?, ?, ?)",
-		"issi", workspace, app_id, name, clock_wall_ms());
+	int r = sql_run(db, e,
+			"INSERT OR IGNORE INTO apps (workspace, app_id, name, created_ms) VALUES "
+			"(?, ?, ?, ?)",
+			"issi", workspace, app_id, name, clock_wall_ms());
 
 	if (r < 0)
 		return r;
@@ -22,8 +23,8 @@ int apps_ensure(struct db *db, int64_t workspace, const char *app_id, const char
 		*ret_id = sqlite3_last_insert_rowid(db->conn);
 		return 0;
 	}
-	return sql_int(db, e, 0, ret_id, "SELECT id FROM apps WHERE workspace = ? AND app_id = ?", "is",
-		       workspace, app_id);
+	return sql_int(db, e, 0, ret_id, "SELECT id FROM apps WHERE workspace = ? AND app_id = ?",
+		       "is", workspace, app_id);
 }
 
 static void read_app(struct db *db, sqlite3_stmt *st, void *row)
@@ -40,13 +41,14 @@ static void read_app(struct db *db, sqlite3_stmt *st, void *row)
 	sql_text(st, 6, a->name, sizeof(a->name));
 }
 
-int apps_find(struct db *db, int64_t workspace, const char *app_id, struct app_row *ret, struct err *e)
+int apps_find(struct db *db, int64_t workspace, const char *app_id, struct app_row *ret,
+	      struct err *e)
 {
-	sqlite3_stmt *st =
-		sql_query(db, e,
-			  "SELECT id, workspace, cvms, created_ms, current_cvm, app_id, name FROM apps"
-			  " WHERE app_id = ?1 AND (?2 = 0 OR workspace = ?2) ORDER BY id LIMIT 2",
-			  "si", app_id, workspace);
+	sqlite3_stmt *st = sql_query(
+		db, e,
+		"SELECT id, workspace, cvms, created_ms, current_cvm, app_id, name FROM apps"
+		" WHERE app_id = ?1 AND (?2 = 0 OR workspace = ?2) ORDER BY id LIMIT 2",
+		"si", app_id, workspace);
 	auto_free struct app_row *rows = NULL;
 	size_t n = 0;
 	int r = sql_all(db, st, read_app, sizeof(*rows), false, &rows, &n, e);
@@ -64,14 +66,16 @@ int apps_find(struct db *db, int64_t workspace, const char *app_id, struct app_r
 
 int revisions_ensure(struct db *db, const struct revision_row *row, int64_t *ret_id, struct err *e)
 {
-	int r = sql_run(
-		db, e,
-		"INSERT OR IGNORE INTO revisions (app, compose_hash, manifest, public_logs, public_sysinfo,"
-		" public_tcbinfo, gateway_enabled, kms_enabled, secure_time, storage_fs, created_ms)"
-		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		"issddddddsi", row->app, row->compose_hash, row->manifest, (int)row->public_logs,
-		(int)row->public_sysinfo, (int)row->public_tcbinfo, (int)row->gateway_enabled,
-		(int)row->kms_enabled, (int)row->secure_time, row->storage_fs, clock_wall_ms());
+	int r = sql_run(db, e,
+			"INSERT OR IGNORE INTO revisions (app, compose_hash, manifest, "
+			"public_logs, public_sysinfo,"
+			" public_tcbinfo, gateway_enabled, kms_enabled, secure_time, storage_fs, "
+			"created_ms)"
+			" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			"issddddddsi", row->app, row->compose_hash, row->manifest,
+			(int)row->public_logs, (int)row->public_sysinfo, (int)row->public_tcbinfo,
+			(int)row->gateway_enabled, (int)row->kms_enabled, (int)row->secure_time,
+			row->storage_fs, clock_wall_ms());
 
 	if (r < 0)
 		return r;
@@ -79,14 +83,16 @@ int revisions_ensure(struct db *db, const struct revision_row *row, int64_t *ret
 		*ret_id = sqlite3_last_insert_rowid(db->conn);
 		return 0;
 	}
-	return sql_int(db, e, 0, ret_id, "SELECT id FROM revisions WHERE app = ? AND compose_hash = ?", "is",
+	return sql_int(db, e, 0, ret_id,
+		       "SELECT id FROM revisions WHERE app = ? AND compose_hash = ?", "is",
 		       row->app, row->compose_hash);
 }
 
 int revisions_manifest(struct db *db, int64_t id, char **ret, struct err *e)
 {
 	sqlite3_stmt *st = sql_query(
-		db, e, "SELECT id, manifest, json_valid(manifest) FROM revisions WHERE id = ?", "i", id);
+		db, e, "SELECT id, manifest, json_valid(manifest) FROM revisions WHERE id = ?", "i",
+		id);
 	auto_free char *manifest = NULL;
 	int r = st ? sql_next(db, st, e) : -(int)e->code;
 
@@ -104,49 +110,53 @@ int provisions_put(struct db *db, int64_t workspace, const char *app_id, const c
 {
 	int64_t now = clock_wall_ms();
 	/* Not by REPLACE, which runs no trigger for the row that goes. */
-	int r = sql_run(db, e,
-			"DELETE FROM provisions WHERE workspace = ? AND compose_hash = ? AND app_id = ?",
-			"iss", workspace, compose_hash, app_id);
+	int r = sql_run(
+		db, e,
+		"DELETE FROM provisions WHERE workspace = ? AND compose_hash = ? AND app_id = ?",
+		"iss", workspace, compose_hash, app_id);
 
 	if (r >= 0)
-		r = sql_run(
-			db, e,
-			"INSERT INTO provisions (workspace, app_id, compose_hash, request, manifest, created_ms,"
-			" expires_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
-			"issssii", workspace, app_id, compose_hash, request, manifest, now, expires_ms);
+		r = sql_run(db, e,
+			    "INSERT INTO provisions (workspace, app_id, compose_hash, request, "
+			    "manifest, created_ms,"
+			    " expires_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
+			    "issssii", workspace, app_id, compose_hash, request, manifest, now,
+			    expires_ms);
 	return r < 0 ? r : 0;
 }
 
-int provisions_set_used(struct db *db, int64_t workspace, const char *app_id, const char *compose_hash,
-			struct err *e)
+int provisions_set_used(struct db *db, int64_t workspace, const char *app_id,
+			const char *compose_hash, struct err *e)
 {
-	int r = sql_run(
-		db, e,
-		"UPDATE provisions SET used = 1 WHERE workspace = ? AND compose_hash = ? AND app_id = ?",
-		"iss", workspace, compose_hash, app_id);
+	int r = sql_run(db, e,
+			"UPDATE provisions SET used = 1 WHERE workspace = ? AND compose_hash = ? "
+			"AND app_id = ?",
+			"iss", workspace, compose_hash, app_id);
 
 	return r < 0 ? r : 0;
 }
 
 int provisions_prune(struct db *db, int64_t now_ms, struct err *e)
 {
-	return sql_run(
-		db, e,
-		"DELETE FROM provisions WHERE rowid IN (SELECT rowid FROM provisions WHERE expires_ms < ?"
-		" ORDER BY expires_ms LIMIT ?)",
-		"id", now_ms, PRUNE_LONG);
+	return sql_run(db, e,
+		       "DELETE FROM provisions WHERE rowid IN (SELECT rowid FROM provisions WHERE "
+		       "expires_ms < ?"
+		       " ORDER BY expires_ms LIMIT ?)",
+		       "id", now_ms, PRUNE_LONG);
 }
 
 int provisions_get(struct db *db, int64_t workspace, const char *app_id, const char *compose_hash,
-		   char **ret_request, char **ret_manifest, char ret_app_id[APP_ID_TEXT], struct err *e)
+		   char **ret_request, char **ret_manifest, char ret_app_id[APP_ID_TEXT],
+		   struct err *e)
 {
-	sqlite3_stmt *st = sql_query(
-		db, e,
-		"SELECT compose_hash, request, manifest, app_id, json_valid(request), json_valid(manifest)"
-		" FROM provisions WHERE workspace = ?1 AND"
-		" compose_hash = ?2 AND (?3 = '' OR app_id = ?3) AND expires_ms >= ?4"
-		" ORDER BY created_ms DESC LIMIT 1",
-		"issi", workspace, compose_hash, app_id, clock_wall_ms());
+	sqlite3_stmt *st =
+		sql_query(db, e,
+			  "SELECT compose_hash, request, manifest, app_id, json_valid(request), "
+			  "json_valid(manifest)"
+			  " FROM provisions WHERE workspace = ?1 AND"
+			  " compose_hash = ?2 AND (?3 = '' OR app_id = ?3) AND expires_ms >= ?4"
+			  " ORDER BY created_ms DESC LIMIT 1",
+			  "issi", workspace, compose_hash, app_id, clock_wall_ms());
 	auto_free char *request = NULL, *manifest = NULL;
 	char found[APP_ID_TEXT];
 	int r = st ? sql_next(db, st, e) : -(int)e->code;

@@ -17,8 +17,9 @@ const char *const desired_word[DESIRED_MAX] = {
 };
 
 const char *const observed_word[OBSERVED_MAX] = {
-	[OBSERVED_ABSENT] = "absent",   [OBSERVED_OFF] = "off",       [OBSERVED_CRASHED] = "crashed",
-	[OBSERVED_RUNNING] = "running", [OBSERVED_PAUSED] = "paused",
+	[OBSERVED_ABSENT] = "absent",   [OBSERVED_OFF] = "off",
+	[OBSERVED_CRASHED] = "crashed", [OBSERVED_RUNNING] = "running",
+	[OBSERVED_PAUSED] = "paused",
 };
 
 const char *const paused_word[PAUSED_MAX] = {
@@ -28,19 +29,28 @@ const char *const paused_word[PAUSED_MAX] = {
 	[PAUSED_OTHER] = "other",
 };
 
-#define CVM_SELECT                                                                                                          \
-	"SELECT c.id, c.uuid, c.workspace, c.app, c.revision, c.image, c.name, c.app_id, c.instance_id,"                    \
-	" c.instance_type, c.vcpus, c.memory_mib, c.disk_gib, c.disk_made, c.holds_cpu, c.cid, c.tdx, c.listed, c.desired," \
-	" c.observed, c.paused, c.boot, c.created_ms, c.started_ms, c.stopped_ms, c.boot_progress, c.boot_error,"           \
-	" c.shutdown_progress, c.tdx_policy, c.mr_owner, c.mr_owner_config, c.networks, c.hugepages, c.pin_numa,"           \
-	" c.numa_nodes, c.gpu_attach, c.given_vcpus, c.given_memory_mib,"                                                   \
-	" c.generation, c.restart_policy, c.auto_start, c.start_order, c.ended, c.turn, c.restart_attempts,"                \
-	" c.restart_next_ms, c.restart_exhausted,"                                                                          \
-	" (SELECT count(*) FROM devices d WHERE d.cvm = c.id AND d.kind = 'gpu' AND d.part <> 'other'),"                    \
-	" (SELECT count(*) FROM devices d WHERE d.cvm = c.id AND d.kind = 'nvswitch' AND d.part <> 'other'),"               \
-	" c.held_host_ports,"                                                                                               \
-	" r.compose_hash, r.public_logs, r.public_sysinfo, r.public_tcbinfo, r.gateway_enabled, r.secure_time,"             \
-	" r.storage_fs, i.name, i.version, i.os_image_hash, i.is_dev, i.serial_progress, o.id, o.kind, o.started_ms"
+#define CVM_SELECT                                                                                \
+	"SELECT c.id, c.uuid, c.workspace, c.app, c.revision, c.image, c.name, c.app_id, "        \
+	"c.instance_id,"                                                                          \
+	" c.instance_type, c.vcpus, c.memory_mib, c.disk_gib, c.disk_made, c.holds_cpu, c.cid, "  \
+	"c.tdx, c.listed, c.desired,"                                                             \
+	" c.observed, c.paused, c.boot, c.created_ms, c.started_ms, c.stopped_ms, "               \
+	"c.boot_progress, c.boot_error,"                                                          \
+	" c.shutdown_progress, c.tdx_policy, c.mr_owner, c.mr_owner_config, c.networks, "         \
+	"c.hugepages, c.pin_numa,"                                                                \
+	" c.numa_nodes, c.gpu_attach, c.given_vcpus, c.given_memory_mib,"                         \
+	" c.generation, c.restart_policy, c.auto_start, c.start_order, c.ended, c.turn, "         \
+	"c.restart_attempts,"                                                                     \
+	" c.restart_next_ms, c.restart_exhausted,"                                                \
+	" (SELECT count(*) FROM devices d WHERE d.cvm = c.id AND d.kind = 'gpu' AND d.part <> "   \
+	"'other'),"                                                                               \
+	" (SELECT count(*) FROM devices d WHERE d.cvm = c.id AND d.kind = 'nvswitch' AND d.part " \
+	"<> 'other'),"                                                                            \
+	" c.held_host_ports,"                                                                     \
+	" r.compose_hash, r.public_logs, r.public_sysinfo, r.public_tcbinfo, r.gateway_enabled, " \
+	"r.secure_time,"                                                                          \
+	" r.storage_fs, i.name, i.version, i.os_image_hash, i.is_dev, i.serial_progress, o.id, "  \
+	"o.kind, o.started_ms"
 #define CVM_JOINS                                                                \
 	" JOIN revisions r ON r.id = c.revision JOIN images i ON i.id = c.image" \
 	" LEFT JOIN operations o ON o.cvm = c.id AND o.state = 'running'"
@@ -49,7 +59,8 @@ const char *const paused_word[PAUSED_MAX] = {
 static void read_policy(struct db *db, sqlite3_stmt *st, int k, struct cvm_policy *p)
 {
 	p->generation = sqlite3_column_int64(st, k++);
-	p->restart = (enum restart_policy)sql_word(db, st, k++, restart_policy_word, RESTART_POLICIES);
+	p->restart =
+		(enum restart_policy)sql_word(db, st, k++, restart_policy_word, RESTART_POLICIES);
 	p->auto_start = sqlite3_column_int(st, k++);
 	p->start_order = sqlite3_column_int64(st, k++);
 	p->ended = (enum ended)sql_word(db, st, k++, ended_word, ENDED_MAX);
@@ -131,25 +142,31 @@ static int first_cvm(struct db *db, sqlite3_stmt *st, struct cvm_row *ret, struc
 	return sql_one(db, st, read_cvm, ret, sizeof(*ret), e);
 }
 
-int cvms_insert(struct db *db, const struct cvm_row *c, const struct cvm_blobs *blobs, int64_t *ret_id,
-		struct err *e)
+int cvms_insert(struct db *db, const struct cvm_row *c, const struct cvm_blobs *blobs,
+		int64_t *ret_id, struct err *e)
 {
-	int r = sql_run(
-		db, e,
-		"INSERT INTO cvms (uuid, workspace, app, revision, image, name, app_id, instance_id, instance_type,"
-		" vcpus, memory_mib, disk_gib, holds_cpu, cid, tdx, listed, desired, observed, created_ms,"
-		" encrypted_env, user_config, networks, hugepages, pin_numa, numa_nodes, gpu_attach, given_vcpus,"
-		" given_memory_mib, tdx_policy, mr_owner, mr_owner_config, restart_policy, auto_start, start_order) VALUES"
-		" (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		"siiiissssiiididdssibssddssiiisssdi", c->uuid, c->workspace, c->app, c->revision, c->image,
-		c->name, c->app_id, c->instance_id, c->instance_type, c->vcpus, c->memory_mib, c->disk_gib,
-		(int)c->holds_cpu, (int64_t)c->cid, (int)c->tdx, (int)c->listed, desired_word[c->desired],
-		observed_word[c->observed], c->created_ms, (const void *)blobs->encrypted_env,
-		blobs->encrypted_env_len, blobs->user_config, c->networks, (int)c->hugepages,
-		(int)c->pin_numa, c->numa_nodes, c->gpu_attach, c->given_vcpus ? c->given_vcpus : c->vcpus,
-		c->given_memory_mib ? c->given_memory_mib : c->memory_mib, c->tdx_policy, c->mr_owner,
-		c->mr_owner_config, restart_policy_word[c->policy.restart], (int)c->policy.auto_start,
-		c->policy.start_order);
+	int r = sql_run(db, e,
+			"INSERT INTO cvms (uuid, workspace, app, revision, image, name, app_id, "
+			"instance_id, instance_type,"
+			" vcpus, memory_mib, disk_gib, holds_cpu, cid, tdx, listed, desired, "
+			"observed, created_ms,"
+			" encrypted_env, user_config, networks, hugepages, pin_numa, numa_nodes, "
+			"gpu_attach, given_vcpus,"
+			" given_memory_mib, tdx_policy, mr_owner, mr_owner_config, restart_policy, "
+			"auto_start, start_order) VALUES"
+			" (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+			"?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			"siiiissssiiididdssibssddssiiisssdi", c->uuid, c->workspace, c->app,
+			c->revision, c->image, c->name, c->app_id, c->instance_id, c->instance_type,
+			c->vcpus, c->memory_mib, c->disk_gib, (int)c->holds_cpu, (int64_t)c->cid,
+			(int)c->tdx, (int)c->listed, desired_word[c->desired],
+			observed_word[c->observed], c->created_ms,
+			(const void *)blobs->encrypted_env, blobs->encrypted_env_len,
+			blobs->user_config, c->networks, (int)c->hugepages, (int)c->pin_numa,
+			c->numa_nodes, c->gpu_attach, c->given_vcpus ? c->given_vcpus : c->vcpus,
+			c->given_memory_mib ? c->given_memory_mib : c->memory_mib, c->tdx_policy,
+			c->mr_owner, c->mr_owner_config, restart_policy_word[c->policy.restart],
+			(int)c->policy.auto_start, c->policy.start_order);
 
 	if (r < 0)
 		return r;
@@ -159,12 +176,14 @@ int cvms_insert(struct db *db, const struct cvm_row *c, const struct cvm_blobs *
 
 int cvms_get(struct db *db, int64_t id, struct cvm_row *ret, struct err *e)
 {
-	return first_cvm(db, sql_query(db, e, CVM_SELECT CVM_FROM " WHERE c.id = ?", "i", id), ret, e);
+	return first_cvm(db, sql_query(db, e, CVM_SELECT CVM_FROM " WHERE c.id = ?", "i", id), ret,
+			 e);
 }
 
 int cvms_by_uuid(struct db *db, const char *uuid, struct cvm_row *ret, struct err *e)
 {
-	return first_cvm(db, sql_query(db, e, CVM_SELECT CVM_FROM " WHERE c.uuid = ?", "s", uuid), ret, e);
+	return first_cvm(db, sql_query(db, e, CVM_SELECT CVM_FROM " WHERE c.uuid = ?", "s", uuid),
+			 ret, e);
 }
 
 static void read_blobs(struct db *db, sqlite3_stmt *st, void *row)
@@ -183,8 +202,8 @@ static void read_blobs(struct db *db, sqlite3_stmt *st, void *row)
 
 int cvms_blobs(struct db *db, int64_t id, struct cvm_blobs *ret, struct err *e)
 {
-	sqlite3_stmt *st =
-		sql_query(db, e, "SELECT encrypted_env, user_config FROM cvms WHERE id = ?", "i", id);
+	sqlite3_stmt *st = sql_query(
+		db, e, "SELECT encrypted_env, user_config FROM cvms WHERE id = ?", "i", id);
 
 	return sql_one(db, st, read_blobs, ret, sizeof(*ret), e);
 }
@@ -196,19 +215,21 @@ void cvm_blobs_free(struct cvm_blobs *b)
 	*b = (struct cvm_blobs){ 0 };
 }
 
-int cvms_find(struct db *db, int64_t workspace, enum cvm_key by, const char *value, struct cvm_row *ret,
-	      size_t max, struct err *e)
+int cvms_find(struct db *db, int64_t workspace, enum cvm_key by, const char *value,
+	      struct cvm_row *ret, size_t max, struct err *e)
 {
 	static const char *const sql[CVM_KEYS] = {
-		[CVM_BY_UUID] = CVM_SELECT CVM_FROM " WHERE c.uuid = ?1 AND (?2 = 0 OR c.workspace = ?2)",
+		[CVM_BY_UUID] =
+			CVM_SELECT CVM_FROM " WHERE c.uuid = ?1 AND (?2 = 0 OR c.workspace = ?2)",
 		[CVM_BY_ID] = CVM_SELECT CVM_FROM
 		" WHERE c.id = CAST(?1 AS INTEGER) AND (?2 = 0 OR c.workspace = ?2)",
 		[CVM_BY_NAME] = CVM_SELECT CVM_FROM
 		" WHERE c.name = ?1 COLLATE NOCASE AND (?2 = 0 OR c.workspace = ?2) ORDER BY c.id",
 		[CVM_BY_APP] = CVM_SELECT CVM_FROM
 		" WHERE c.app_id = ?1 AND (?2 = 0 OR c.workspace = ?2) ORDER BY c.id",
-		[CVM_BY_INSTANCE] = CVM_SELECT CVM_FROM
-		" WHERE c.instance_id = ?1 AND c.instance_id <> '' AND (?2 = 0 OR c.workspace = ?2)",
+		[CVM_BY_INSTANCE] =
+			CVM_SELECT CVM_FROM " WHERE c.instance_id = ?1 AND c.instance_id <> '' AND "
+					    "(?2 = 0 OR c.workspace = ?2)",
 	};
 	sqlite3_stmt *st = sql_query(db, e, sql[by], "si", value, workspace);
 	size_t n = 0;
@@ -250,7 +271,8 @@ static enum scope scope_of(const struct cvm_filter *f)
 
 static bool unfiltered(const struct cvm_filter *f)
 {
-	return !f->app_id && !f->search && !f->image && !f->instance_type && f->listed < 0 && !f->after_id;
+	return !f->app_id && !f->search && !f->image && !f->instance_type && f->listed < 0 &&
+	       !f->after_id;
 }
 
 static int collect(struct db *db, sqlite3_stmt *st, struct cvm_row **ret, size_t *n, struct err *e)
@@ -259,8 +281,9 @@ static int collect(struct db *db, sqlite3_stmt *st, struct cvm_row **ret, size_t
 }
 
 #define FILTER_FORMAT "issssdi"
-#define FILTER_ARGS(f) \
-	(f)->workspace, (f)->app_id, (f)->search, (f)->image, (f)->instance_type, (f)->listed, (f)->after_id
+#define FILTER_ARGS(f)                                                                         \
+	(f)->workspace, (f)->app_id, (f)->search, (f)->image, (f)->instance_type, (f)->listed, \
+		(f)->after_id
 
 #define APP_FROM  " FROM apps a CROSS JOIN cvms c ON c.id = a.current_cvm"
 #define IMAGE_FOR " JOIN images i ON i.id = c.image"
@@ -284,8 +307,8 @@ static int count_all(struct db *db, int64_t workspace, bool apps, int64_t *ret, 
 	return 0;
 }
 
-int cvms_list(struct db *db, const struct cvm_filter *f, int64_t offset, int64_t limit, struct cvm_row **ret,
-	      size_t *n, int64_t *ret_total, struct err *e)
+int cvms_list(struct db *db, const struct cvm_filter *f, int64_t offset, int64_t limit,
+	      struct cvm_row **ret, size_t *n, int64_t *ret_total, struct err *e)
 {
 	static const char *const total[SCOPES] =
 		OF_EACH_SCOPE("SELECT count(*) FROM cvms c" IMAGE_FOR, "c", "");
@@ -305,15 +328,16 @@ int cvms_list(struct db *db, const struct cvm_filter *f, int64_t offset, int64_t
 	if (ret_total)
 		limit = sql_page(limit, offset, *ret_total);
 	return collect(db,
-		       sql_query(db, e, f->after_id ? after[scope] : newest[scope], FILTER_FORMAT "ii",
-				 FILTER_ARGS(f), limit, offset),
+		       sql_query(db, e, f->after_id ? after[scope] : newest[scope],
+				 FILTER_FORMAT "ii", FILTER_ARGS(f), limit, offset),
 		       ret, n, e);
 }
 
 int cvms_list_apps(struct db *db, const struct cvm_filter *f, int64_t offset, int64_t limit,
 		   struct cvm_row **ret, size_t *n, int64_t *ret_total, struct err *e)
 {
-	static const char *const total[SCOPES] = OF_EACH_SCOPE("SELECT count(*)" APP_FROM IMAGE_FOR, "a", "");
+	static const char *const total[SCOPES] =
+		OF_EACH_SCOPE("SELECT count(*)" APP_FROM IMAGE_FOR, "a", "");
 	static const char *const newest[SCOPES] =
 		OF_EACH_SCOPE(CVM_SELECT APP_FROM CVM_JOINS, "a", " ORDER BY a.id DESC" PAGE);
 	enum scope scope = scope_of(f);
@@ -327,8 +351,10 @@ int cvms_list_apps(struct db *db, const struct cvm_filter *f, int64_t offset, in
 		return r;
 	if (ret_total)
 		limit = sql_page(limit, offset, *ret_total);
-	return collect(db, sql_query(db, e, newest[scope], FILTER_FORMAT "ii", FILTER_ARGS(f), limit, offset),
-		       ret, n, e);
+	return collect(
+		db,
+		sql_query(db, e, newest[scope], FILTER_FORMAT "ii", FILTER_ARGS(f), limit, offset),
+		ret, n, e);
 }
 
 static void read_seen(struct db *db, sqlite3_stmt *st, void *row)
@@ -336,7 +362,8 @@ static void read_seen(struct db *db, sqlite3_stmt *st, void *row)
 	struct cvm_seen *s = row;
 
 	*s = (struct cvm_seen){ .id = sqlite3_column_int64(st, 0),
-				.observed = (enum observed)sql_word(db, st, 2, observed_word, OBSERVED_MAX) };
+				.observed = (enum observed)sql_word(db, st, 2, observed_word,
+								    OBSERVED_MAX) };
 	sql_text(st, 1, s->uuid, sizeof(s->uuid));
 }
 
@@ -381,7 +408,9 @@ int cvms_count(struct db *db, int64_t count[DESIRED_MAX][OBSERVED_MAX], struct e
 	size_t n = 0;
 	int r = sql_all(
 		db,
-		sql_query(db, e, "SELECT min(id), desired, observed, count(*) FROM cvms GROUP BY 2, 3", ""),
+		sql_query(db, e,
+			  "SELECT min(id), desired, observed, count(*) FROM cvms GROUP BY 2, 3",
+			  ""),
 		read_count, sizeof(*rows), true, &rows, &n, e);
 
 	if (r)
@@ -399,35 +428,37 @@ static int one_change(int r)
 
 int cvms_set_desired(struct db *db, int64_t id, enum desired d, struct err *e)
 {
-	return one_change(
-		sql_run(db, e, "UPDATE cvms SET desired = ? WHERE id = ?", "si", desired_word[d], id));
+	return one_change(sql_run(db, e, "UPDATE cvms SET desired = ? WHERE id = ?", "si",
+				  desired_word[d], id));
 }
 
 int cvms_set_observed(struct db *db, int64_t id, enum observed o, enum paused p, struct err *e)
 {
-	return one_change(sql_run(db, e, "UPDATE cvms SET observed = ?, paused = ? WHERE id = ?", "ssi",
-				  observed_word[o], paused_word[p], id));
+	return one_change(sql_run(db, e, "UPDATE cvms SET observed = ?, paused = ? WHERE id = ?",
+				  "ssi", observed_word[o], paused_word[p], id));
 }
 
 int cvms_set_holds_cpu(struct db *db, int64_t id, bool holds, struct err *e)
 {
-	return one_change(sql_run(db, e, "UPDATE cvms SET holds_cpu = ? WHERE id = ?", "di", (int)holds, id));
+	return one_change(
+		sql_run(db, e, "UPDATE cvms SET holds_cpu = ? WHERE id = ?", "di", (int)holds, id));
 }
 
 int cvms_begin_boot(struct db *db, int64_t id, int64_t now_ms, int64_t *ret_boot, struct err *e)
 {
-	int r = one_change(sql_run(
-		db, e,
-		"UPDATE cvms SET boot = boot + 1, started_ms = ?1, boot_progress = '', boot_error = '',"
-		" shutdown_progress = '' WHERE id = ?2",
-		"ii", now_ms, id));
+	int r = one_change(sql_run(db, e,
+				   "UPDATE cvms SET boot = boot + 1, started_ms = ?1, "
+				   "boot_progress = '', boot_error = '',"
+				   " shutdown_progress = '' WHERE id = ?2",
+				   "ii", now_ms, id));
 
 	return r ? r : sql_int(db, e, 0, ret_boot, "SELECT boot FROM cvms WHERE id = ?", "i", id);
 }
 
 int cvms_set_stopped(struct db *db, int64_t id, int64_t now_ms, struct err *e)
 {
-	return one_change(sql_run(db, e, "UPDATE cvms SET stopped_ms = ? WHERE id = ?", "ii", now_ms, id));
+	return one_change(
+		sql_run(db, e, "UPDATE cvms SET stopped_ms = ? WHERE id = ?", "ii", now_ms, id));
 }
 
 int cvms_set_progress(struct db *db, int64_t id, const char *which, const char *text, struct err *e)

@@ -10,7 +10,8 @@
 #include "db/rows.h"
 #include "db/sql.h"
 
-/* synchronous stays FULL: WAL with NORMAL loses acknowledged commits on power loss. wal_autocheckpoint is SQLite's default. */
+/* synchronous stays FULL: WAL with NORMAL loses acknowledged commits on power loss.
+ * wal_autocheckpoint is SQLite's default. */
 static const char pragmas[] =
 	"PRAGMA foreign_keys = ON; PRAGMA journal_mode = WAL;"
 	"PRAGMA journal_size_limit = 8388608; PRAGMA synchronous = FULL;"
@@ -18,7 +19,8 @@ static const char pragmas[] =
 
 enum { BUSY_MS = 2000, AUTO_VACUUM_INCREMENTAL = 2, PAGES_KEPT = 1024 };
 
-/* Of a file that is made now: later it takes a VACUUM (enable_giving_back()), and the pragma writes. */
+/* Of a file that is made now: later it takes a VACUUM (enable_giving_back()), and the pragma
+ * writes. */
 static int begin_file(struct db *db, struct err *e)
 {
 	int64_t pages = 0;
@@ -32,8 +34,8 @@ static int begin_file(struct db *db, struct err *e)
 static int configure(struct db *db, const char *path, struct err *e)
 {
 	(void)sqlite3_extended_result_codes(db->conn, 1);
-	/* Before the first statement: that one recovers the log after a crash, and has to wait for a reader (a backup, --check-db)
-	 * that came first and does the same. */
+	/* Before the first statement: that one recovers the log after a crash, and has to wait for
+	 * a reader (a backup, --check-db) that came first and does the same. */
 	(void)sqlite3_busy_timeout(db->conn, BUSY_MS);
 	(void)sqlite3_db_config(db->conn, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
 	(void)sqlite3_db_config(db->conn, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
@@ -45,19 +47,21 @@ static int configure(struct db *db, const char *path, struct err *e)
 	return 0;
 }
 
-/* A file of a teepod that never gave space back becomes one that does. It can wait: with a full disk
- * the daemon must start all the same. */
+/* A file of a teepod that never gave space back becomes one that does. It can wait: with a full
+ * disk the daemon must start all the same. */
 static void enable_giving_back(struct db *db, const char *path)
 {
 	/* The copy that VACUUM makes may be large: not in memory. */
-	static const char vacuum[] = "PRAGMA temp_store = FILE; PRAGMA auto_vacuum = INCREMENTAL; VACUUM";
+	static const char vacuum[] =
+		"PRAGMA temp_store = FILE; PRAGMA auto_vacuum = INCREMENTAL; VACUUM";
 	int64_t mode = 0;
 	struct err e;
 
 	if (sql_int(db, &e, 0, &mode, "PRAGMA auto_vacuum", "") || mode == AUTO_VACUUM_INCREMENTAL)
 		return;
 	if (sqlite3_exec(db->conn, vacuum, NULL, NULL, NULL) != SQLITE_OK)
-		log_warn("%s does not shrink until the next start: %s", path, sqlite3_errmsg(db->conn));
+		log_warn("%s does not shrink until the next start: %s", path,
+			 sqlite3_errmsg(db->conn));
 	(void)sqlite3_exec(db->conn, "PRAGMA temp_store = MEMORY", NULL, NULL, NULL);
 }
 
@@ -137,97 +141,154 @@ void db_close(struct db *db)
 
 /* Each row of each query is a finding. The capacity sums restate what capacity_recount() writes. */
 static const char *const checks[] = {
-	"SELECT 'integrity: ' || integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'",
-	"SELECT 'foreign key: row ' || coalesce(rowid, '?') || ' of ' || \"table\" || ' names a missing ' || parent"
+	"SELECT 'integrity: ' || integrity_check FROM pragma_integrity_check WHERE integrity_check "
+	"<> 'ok'",
+	"SELECT 'foreign key: row ' || coalesce(rowid, '?') || ' of ' || \"table\" || ' names a "
+	"missing ' || parent"
 	" FROM pragma_foreign_key_check",
-	"SELECT 'capacity: ' || c.resource || ' promised ' || c.promised || ', rows hold ' || h.held FROM capacity c JOIN ("
+	"SELECT 'capacity: ' || c.resource || ' promised ' || c.promised || ', rows hold ' || "
+	"h.held FROM capacity c JOIN ("
 	" SELECT 'vcpus' AS resource, (" VCPUS_HELD ") AS held"
 	" UNION ALL SELECT 'memory_mib', (" MEMORY_HELD ")"
 	" UNION ALL SELECT 'disk_gib', (" DISK_HELD ")"
 	" UNION ALL SELECT 'slots', count(*) FROM cvms"
 	" UNION ALL SELECT 'cids', count(*) FROM cvms"
 	" UNION ALL SELECT 'tdx_keyids', coalesce(sum(tdx * holds_cpu), 0) FROM cvms"
-	" UNION ALL SELECT 'host_ports', count(*) FROM ports) h ON h.resource = c.resource WHERE c.promised <> h.held",
-	"SELECT 'NUMA node ' || n.node || ' promised ' || n.hugepages_promised || ' MiB of hugepages and ' || n.pinned_promised"
-	" || ' MiB pinned, rows hold ' || h.huge || ' and ' || h.pinned FROM numa_nodes n JOIN (" NUMA_HELD
-	") h"
+	" UNION ALL SELECT 'host_ports', count(*) FROM ports) h ON h.resource = c.resource WHERE "
+	"c.promised <> h.held",
+	"SELECT 'NUMA node ' || n.node || ' promised ' || n.hugepages_promised || ' MiB of "
+	"hugepages and ' || n.pinned_promised"
+	" || ' MiB pinned, rows hold ' || h.huge || ' and ' || h.pinned FROM numa_nodes n JOIN "
+	"(" NUMA_HELD ") h"
 	" ON h.node = n.node WHERE n.hugepages_promised <> h.huge OR n.pinned_promised <> h.pinned",
-	"SELECT 'device ' || d.address || ' is held by CVM ' || c.name || ', which asked for none' FROM devices d"
+	"SELECT 'device ' || d.address || ' is held by CVM ' || c.name || ', which asked for none' "
+	"FROM devices d"
 	" JOIN cvms c ON c.id = d.cvm WHERE c.gpu_attach = '' AND d.part <> 'other'",
-	"SELECT 'CVM ' || c.name || ' holds no device of those it asked for' FROM cvms c WHERE c.gpu_attach <> ''"
+	"SELECT 'CVM ' || c.name || ' holds no device of those it asked for' FROM cvms c WHERE "
+	"c.gpu_attach <> ''"
 	" AND NOT EXISTS (SELECT 1 FROM devices d WHERE d.cvm = c.id AND d.part <> 'other')",
-	"SELECT 'workspace ' || w.slug || ' counts ' || w.cvms || ' CVMs, has ' || (SELECT count(*) FROM cvms c WHERE"
-	" c.workspace = w.id) FROM workspaces w WHERE w.cvms <> (SELECT count(*) FROM cvms c WHERE c.workspace = w.id)",
-	"SELECT 'workspace ' || w.slug || ' counts ' || w.apps || ' apps, has ' || (SELECT count(*) FROM apps a WHERE"
-	" a.workspace = w.id) FROM workspaces w WHERE w.apps <> (SELECT count(*) FROM apps a WHERE a.workspace = w.id)",
-	"SELECT 'workspace ' || c.workspace || ' counts ' || c.n || ' operations ' || c.state || ', has ' || (SELECT count(*)"
-	" FROM operations o WHERE o.workspace = c.workspace AND o.state = c.state) FROM operation_counts c WHERE c.n <>"
-	" (SELECT count(*) FROM operations o WHERE o.workspace = c.workspace AND o.state = c.state)",
-	"SELECT 'workspace ' || o.workspace || ' has operations ' || o.state || ' that are not counted' FROM operations o"
-	" WHERE NOT EXISTS (SELECT 1 FROM operation_counts c WHERE c.workspace = o.workspace AND c.state = o.state)"
+	"SELECT 'workspace ' || w.slug || ' counts ' || w.cvms || ' CVMs, has ' || (SELECT "
+	"count(*) FROM cvms c WHERE"
+	" c.workspace = w.id) FROM workspaces w WHERE w.cvms <> (SELECT count(*) FROM cvms c WHERE "
+	"c.workspace = w.id)",
+	"SELECT 'workspace ' || w.slug || ' counts ' || w.apps || ' apps, has ' || (SELECT "
+	"count(*) FROM apps a WHERE"
+	" a.workspace = w.id) FROM workspaces w WHERE w.apps <> (SELECT count(*) FROM apps a WHERE "
+	"a.workspace = w.id)",
+	"SELECT 'workspace ' || c.workspace || ' counts ' || c.n || ' operations ' || c.state || "
+	"', has ' || (SELECT count(*)"
+	" FROM operations o WHERE o.workspace = c.workspace AND o.state = c.state) FROM "
+	"operation_counts c WHERE c.n <>"
+	" (SELECT count(*) FROM operations o WHERE o.workspace = c.workspace AND o.state = "
+	"c.state)",
+	"SELECT 'workspace ' || o.workspace || ' has operations ' || o.state || ' that are not "
+	"counted' FROM operations o"
+	" WHERE NOT EXISTS (SELECT 1 FROM operation_counts c WHERE c.workspace = o.workspace AND "
+	"c.state = o.state)"
 	" GROUP BY o.workspace, o.state",
-	"SELECT 'workspace ' || w.slug || ' counts ' || w.entries || ' entries of its ledger, has ' || (SELECT count(*) FROM"
-	" ledger l WHERE l.workspace = w.id) FROM workspaces w WHERE w.entries <> (SELECT count(*) FROM ledger l"
+	"SELECT 'workspace ' || w.slug || ' counts ' || w.entries || ' entries of its ledger, has "
+	"' || (SELECT count(*) FROM"
+	" ledger l WHERE l.workspace = w.id) FROM workspaces w WHERE w.entries <> (SELECT count(*) "
+	"FROM ledger l"
 	" WHERE l.workspace = w.id)",
-	"SELECT 'workspace ' || w.slug || ' counts ' || w.held_vcpus || ' vcpus, ' || w.held_memory_mib || ' MiB, '"
-	" || w.held_disk_gib || ' GiB, ' || w.held_gpus || ' GPUs, its CVMs hold ' || h.vcpus || ', ' || h.memory || ', '"
-	" || h.disk || ', ' || h.gpus FROM workspaces w JOIN (SELECT w2.id, coalesce(sum(max(c.given_vcpus,"
-	" coalesce(x.given_vcpus, 0)) * c.holds_cpu), 0) AS vcpus, coalesce(sum(max(c.given_memory_mib,"
-	" coalesce(x.given_memory_mib, 0)) * c.holds_cpu), 0) AS memory, coalesce(sum(max(c.disk_gib,"
+	"SELECT 'workspace ' || w.slug || ' counts ' || w.held_vcpus || ' vcpus, ' || "
+	"w.held_memory_mib || ' MiB, '"
+	" || w.held_disk_gib || ' GiB, ' || w.held_gpus || ' GPUs, its CVMs hold ' || h.vcpus || "
+	"', ' || h.memory || ', '"
+	" || h.disk || ', ' || h.gpus FROM workspaces w JOIN (SELECT w2.id, "
+	"coalesce(sum(max(c.given_vcpus,"
+	" coalesce(x.given_vcpus, 0)) * c.holds_cpu), 0) AS vcpus, "
+	"coalesce(sum(max(c.given_memory_mib,"
+	" coalesce(x.given_memory_mib, 0)) * c.holds_cpu), 0) AS memory, "
+	"coalesce(sum(max(c.disk_gib,"
 	" coalesce(x.disk_gib, 0))), 0) AS disk,"
-	" coalesce(sum((SELECT count(*) FROM devices d WHERE d.cvm = c.id AND d.kind = 'gpu')), 0) AS gpus"
-	" FROM workspaces w2 LEFT JOIN cvms c ON c.workspace = w2.id LEFT JOIN changes x ON x.cvm = c.id GROUP BY w2.id) h ON h.id = w.id WHERE"
-	" (w.held_vcpus, w.held_memory_mib, w.held_disk_gib, w.held_gpus) <> (h.vcpus, h.memory, h.disk, h.gpus)",
-	"SELECT 'workspace ' || w.slug || ' counts ' || w.held_host_ports || ' host ports, its CVMs hold ' || h.n"
-	" FROM workspaces w JOIN (SELECT w2.id, count(p.host_port) AS n FROM workspaces w2 LEFT JOIN cvms c"
+	" coalesce(sum((SELECT count(*) FROM devices d WHERE d.cvm = c.id AND d.kind = 'gpu')), 0) "
+	"AS gpus"
+	" FROM workspaces w2 LEFT JOIN cvms c ON c.workspace = w2.id LEFT JOIN changes x ON x.cvm "
+	"= c.id GROUP BY w2.id) h ON h.id = w.id WHERE"
+	" (w.held_vcpus, w.held_memory_mib, w.held_disk_gib, w.held_gpus) <> (h.vcpus, h.memory, "
+	"h.disk, h.gpus)",
+	"SELECT 'workspace ' || w.slug || ' counts ' || w.held_host_ports || ' host ports, its "
+	"CVMs hold ' || h.n"
+	" FROM workspaces w JOIN (SELECT w2.id, count(p.host_port) AS n FROM workspaces w2 LEFT "
+	"JOIN cvms c"
 	" ON c.workspace = w2.id LEFT JOIN ports p ON p.cvm = c.id GROUP BY w2.id) h ON h.id = w.id"
 	" WHERE w.held_host_ports <> h.n",
-	"SELECT 'CVM ' || c.name || ' counts ' || c.held_host_ports || ' host ports, holds ' || (SELECT count(*) FROM ports p"
-	" WHERE p.cvm = c.id) FROM cvms c WHERE c.held_host_ports <> (SELECT count(*) FROM ports p WHERE p.cvm = c.id)",
-	"SELECT 'app ' || a.app_id || ' counts ' || a.bytes || ' bytes of revisions and history, has ' || h.bytes FROM apps a"
-	" JOIN (SELECT a2.id, (SELECT coalesce(sum(256 + length(CAST(manifest AS BLOB))), 0) FROM revisions WHERE app = a2.id)"
-	" + (SELECT 4096 * count(*) FROM history WHERE app = a2.id) AS bytes FROM apps a2) h ON h.id = a.id"
+	"SELECT 'CVM ' || c.name || ' counts ' || c.held_host_ports || ' host ports, holds ' || "
+	"(SELECT count(*) FROM ports p"
+	" WHERE p.cvm = c.id) FROM cvms c WHERE c.held_host_ports <> (SELECT count(*) FROM ports p "
+	"WHERE p.cvm = c.id)",
+	"SELECT 'app ' || a.app_id || ' counts ' || a.bytes || ' bytes of revisions and history, "
+	"has ' || h.bytes FROM apps a"
+	" JOIN (SELECT a2.id, (SELECT coalesce(sum(256 + length(CAST(manifest AS BLOB))), 0) FROM "
+	"revisions WHERE app = a2.id)"
+	" + (SELECT 4096 * count(*) FROM history WHERE app = a2.id) AS bytes FROM apps a2) h ON "
+	"h.id = a.id"
 	" WHERE a.bytes <> h.bytes",
-	"SELECT 'workspace ' || r.workspace || ' counts ' || r.bytes || ' bytes of ' || r.kind || ', has ' || h.bytes"
+	"SELECT 'workspace ' || r.workspace || ' counts ' || r.bytes || ' bytes of ' || r.kind || "
+	"', has ' || h.bytes"
 	" FROM records r JOIN (SELECT r2.workspace, r2.kind, CASE r2.kind"
 	" WHEN 'revisions' THEN (SELECT sum(bytes) FROM apps a WHERE a.workspace = r2.workspace)"
-	" WHEN 'provisions' THEN (SELECT sum(256 + length(CAST(request AS BLOB)) + length(CAST(manifest AS BLOB)))"
+	" WHEN 'provisions' THEN (SELECT sum(256 + length(CAST(request AS BLOB)) + "
+	"length(CAST(manifest AS BLOB)))"
 	" FROM provisions p WHERE p.workspace = r2.workspace)"
-	" WHEN 'answers' THEN (SELECT sum(512 + coalesce(length(CAST(body AS BLOB)), 0)) FROM idempotency i"
+	" WHEN 'answers' THEN (SELECT sum(512 + coalesce(length(CAST(body AS BLOB)), 0)) FROM "
+	"idempotency i"
 	" WHERE i.workspace = r2.workspace)"
-	" WHEN 'events' THEN (SELECT sum(160 + length(CAST(data AS BLOB))) FROM events v WHERE v.workspace = r2.workspace)"
+	" WHEN 'events' THEN (SELECT sum(160 + length(CAST(data AS BLOB))) FROM events v WHERE "
+	"v.workspace = r2.workspace)"
 	" END AS bytes FROM records r2) h ON h.workspace = r.workspace AND h.kind = r.kind"
 	" WHERE r.bytes <> coalesce(h.bytes, 0)",
-	"SELECT 'workspace ' || w.slug || ' has a balance of ' || w.balance || ', its ledger ' || (SELECT"
-	" coalesce(sum(l.amount), 0) FROM ledger l WHERE l.workspace = w.id) FROM workspaces w WHERE w.balance <>"
+	"SELECT 'workspace ' || w.slug || ' has a balance of ' || w.balance || ', its ledger ' || "
+	"(SELECT"
+	" coalesce(sum(l.amount), 0) FROM ledger l WHERE l.workspace = w.id) FROM workspaces w "
+	"WHERE w.balance <>"
 	" (SELECT coalesce(sum(l.amount), 0) FROM ledger l WHERE l.workspace = w.id)",
-	"SELECT 'ledger: ' || cvm_name || ' is charged twice from ' || from_ms FROM (SELECT cvm_name, from_ms, lag(to_ms)"
-	" OVER (PARTITION BY cvm_uuid ORDER BY from_ms) AS before FROM ledger WHERE kind = 'charge') WHERE from_ms < before",
+	"SELECT 'ledger: ' || cvm_name || ' is charged twice from ' || from_ms FROM (SELECT "
+	"cvm_name, from_ms, lag(to_ms)"
+	" OVER (PARTITION BY cvm_uuid ORDER BY from_ms) AS before FROM ledger WHERE kind = "
+	"'charge') WHERE from_ms < before",
 	"SELECT 'meter: of ' || m.cvm_name || ', which is no CVM' FROM meters m WHERE NOT EXISTS"
 	" (SELECT 1 FROM cvms c WHERE c.id = m.cvm)",
-	"SELECT 'workspace ' || w.slug || ' is deleted and has CVMs or keys' FROM workspaces w WHERE w.deleted_ms > 0 AND"
-	" (w.cvms > 0 OR EXISTS (SELECT 1 FROM api_keys k WHERE k.workspace = w.id AND k.revoked_ms = 0))",
-	"SELECT 'API key ' || k.id || ' may more than key ' || p.id || ', which made it' FROM api_keys k"
-	" JOIN api_keys p ON p.id = k.parent WHERE k.revoked_ms = 0 AND (p.revoked_ms > 0 OR k.role > p.role"
+	"SELECT 'workspace ' || w.slug || ' is deleted and has CVMs or keys' FROM workspaces w "
+	"WHERE w.deleted_ms > 0 AND"
+	" (w.cvms > 0 OR EXISTS (SELECT 1 FROM api_keys k WHERE k.workspace = w.id AND "
+	"k.revoked_ms = 0))",
+	"SELECT 'API key ' || k.id || ' may more than key ' || p.id || ', which made it' FROM "
+	"api_keys k"
+	" JOIN api_keys p ON p.id = k.parent WHERE k.revoked_ms = 0 AND (p.revoked_ms > 0 OR "
+	"k.role > p.role"
 	" OR (p.expires_ms > 0 AND (k.expires_ms = 0 OR k.expires_ms > p.expires_ms))"
 	" OR (p.per_minute > 0 AND (k.per_minute = 0 OR k.per_minute > p.per_minute)))",
-	"SELECT 'app ' || a.app_id || ' counts ' || a.cvms || ' CVMs, has ' || (SELECT count(*) FROM cvms c WHERE"
-	" c.app = a.id) FROM apps a WHERE a.cvms <> (SELECT count(*) FROM cvms c WHERE c.app = a.id)",
-	"SELECT 'events: numbers ' || min(seq) || ' to ' || max(seq) || ' hold ' || count(*) || ' rows' FROM events"
+	"SELECT 'app ' || a.app_id || ' counts ' || a.cvms || ' CVMs, has ' || (SELECT count(*) "
+	"FROM cvms c WHERE"
+	" c.app = a.id) FROM apps a WHERE a.cvms <> (SELECT count(*) FROM cvms c WHERE c.app = "
+	"a.id)",
+	"SELECT 'events: numbers ' || min(seq) || ' to ' || max(seq) || ' hold ' || count(*) || ' "
+	"rows' FROM events"
 	" HAVING count(*) > 0 AND max(seq) - min(seq) + 1 <> count(*)",
-	"SELECT 'operation ' || o.id || ' (' || o.kind || ', ' || o.state || ') has no CVM' FROM operations o"
-	" WHERE o.state IN ('queued', 'running') AND NOT EXISTS (SELECT 1 FROM cvms c WHERE c.id = o.cvm)",
-	"SELECT 'change of CVM ' || c.name || ' belongs to operation ' || x.op || ', which does not run' FROM changes x"
-	" JOIN cvms c ON c.id = x.cvm WHERE NOT EXISTS (SELECT 1 FROM operations o WHERE o.id = x.op AND o.state = 'running')",
-	"SELECT 'CVM ' || c.name || ' is not changed, and has ' || p.protocol || ' port ' || p.host_port || ' in one of two states'"
+	"SELECT 'operation ' || o.id || ' (' || o.kind || ', ' || o.state || ') has no CVM' FROM "
+	"operations o"
+	" WHERE o.state IN ('queued', 'running') AND NOT EXISTS (SELECT 1 FROM cvms c WHERE c.id = "
+	"o.cvm)",
+	"SELECT 'change of CVM ' || c.name || ' belongs to operation ' || x.op || ', which does "
+	"not run' FROM changes x"
+	" JOIN cvms c ON c.id = x.cvm WHERE NOT EXISTS (SELECT 1 FROM operations o WHERE o.id = "
+	"x.op AND o.state = 'running')",
+	"SELECT 'CVM ' || c.name || ' is not changed, and has ' || p.protocol || ' port ' || "
+	"p.host_port || ' in one of two states'"
 	" FROM ports p JOIN cvms c ON c.id = p.cvm WHERE p.vm_port <> p.other_vm_port"
 	" AND NOT EXISTS (SELECT 1 FROM changes x WHERE x.cvm = c.id)",
-	"SELECT 'CVM ' || c.name || ' is not changed, and has device ' || d.address || ' in one of two states'"
+	"SELECT 'CVM ' || c.name || ' is not changed, and has device ' || d.address || ' in one of "
+	"two states'"
 	" FROM devices d JOIN cvms c ON c.id = d.cvm WHERE d.part <> 'both'"
 	" AND NOT EXISTS (SELECT 1 FROM changes x WHERE x.cvm = c.id)",
-	"SELECT 'CVM ' || c.name || ' is not changed, and has shares of NUMA node ' || a.node || ' in one of two states'"
-	" FROM cvm_nodes a JOIN cvms c ON c.id = a.cvm WHERE (a.hugepages_mib <> a.other_hugepages_mib"
-	" OR a.pinned_mib <> a.other_pinned_mib) AND NOT EXISTS (SELECT 1 FROM changes x WHERE x.cvm = c.id)",
+	"SELECT 'CVM ' || c.name || ' is not changed, and has shares of NUMA node ' || a.node || ' "
+	"in one of two states'"
+	" FROM cvm_nodes a JOIN cvms c ON c.id = a.cvm WHERE (a.hugepages_mib <> "
+	"a.other_hugepages_mib"
+	" OR a.pinned_mib <> a.other_pinned_mib) AND NOT EXISTS (SELECT 1 FROM changes x WHERE "
+	"x.cvm = c.id)",
 };
 
 #define SIZE(type, member) sizeof(((type *)0)->member)
@@ -266,9 +327,11 @@ static const struct rule {
 	{ "ports", "host_port", "vm_port", "vm_port BETWEEN 0 AND 65535", NULL, 0 },
 	{ "ports", "host_port", "other_vm_port", "other_vm_port BETWEEN 0 AND 65535", NULL, 0 },
 	{ "ports", "host_port", "host_port", "host_port BETWEEN 1 AND 65535", NULL, 0 },
-	{ "changes", "op", "changed", "json_valid(changed)", NULL, SIZE(struct change_row, changed) },
+	{ "changes", "op", "changed", "json_valid(changed)", NULL,
+	  SIZE(struct change_row, changed) },
 	{ "changes", "op", "numa_nodes", "numa_nodes NOT GLOB '*[^0-9,]*'", NULL, 0 },
-	{ "history", "id", "changed", "json_valid(changed)", NULL, SIZE(struct history_row, changed) },
+	{ "history", "id", "changed", "json_valid(changed)", NULL,
+	  SIZE(struct history_row, changed) },
 	{ "revisions", "id", "manifest", "json_valid(manifest)", NULL, 0 },
 	{ "provisions", "compose_hash", "request", "json_valid(request)", NULL, 0 },
 	{ "provisions", "compose_hash", "manifest", "json_valid(manifest)", NULL, 0 },
@@ -335,8 +398,8 @@ int db_open_read(const char *path, struct db **ret, struct err *e)
 	if (!r)
 		r = sql_int(db, e, 0, &version, "PRAGMA user_version", "");
 	if (!r && version != db_schema_version())
-		r = err_set(e, ERR_UNSUPPORTED, "%s has schema %lld, this teepod checks schema %d", path,
-			    (long long)version, db_schema_version());
+		r = err_set(e, ERR_UNSUPPORTED, "%s has schema %lld, this teepod checks schema %d",
+			    path, (long long)version, db_schema_version());
 	if (r) {
 		db_close(db);
 		return r;
@@ -351,8 +414,9 @@ int db_check(const char *path, struct buf *out, struct err *e)
 	int findings = 0, r = db_open_read(path, &db, e);
 
 	for (size_t i = 0; !r && i < ARRAY_SIZE(checks) + ARRAY_SIZE(rules); i++) {
-		int n = i < ARRAY_SIZE(checks) ? run_check(db, checks[i], out, e)
-					       : run_rule(db, &rules[i - ARRAY_SIZE(checks)], out, e);
+		int n = i < ARRAY_SIZE(checks)
+				? run_check(db, checks[i], out, e)
+				: run_rule(db, &rules[i - ARRAY_SIZE(checks)], out, e);
 
 		if (n < 0)
 			r = n;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * db.h - the database file: open, migrate, check.
  *
- * One connection, owned by the loop thread. WAL with synchronous=FULL: what was acknowledged survives power loss.
+ * One connection, owned by the loop thread. WAL with synchronous=FULL: what was acknowledged
+ * survives power loss.
  */
 #ifndef TEEPOD_DB_DB_H
 #define TEEPOD_DB_DB_H
@@ -14,19 +15,21 @@
 
 struct db;
 
-/* Open or create @path and bring its schema up to date; before migrating an existing file a copy is taken beside it
+/* Open or create @path and bring its schema up to date; before migrating an existing file a copy is
+ * taken beside it
  * ("teepod.db.v1-<time>"). A schema newer than this program is refused, the file untouched. */
 int db_open(const char *path, struct db **ret, struct err *e);
 /* Only the daemon may migrate: the daemon that is installed may be of an earlier version, and would
- * refuse the file then. This one, for commands, leaves a file that is there as it is: ERR_UNSUPPORTED
- * when it has another schema. @may_create: make one that is not there (needs the state lock). */
+ * refuse the file then. This one, for commands, leaves a file that is there as it is:
+ * ERR_UNSUPPORTED when it has another schema. @may_create: make one that is not there (needs the
+ * state lock). */
 int db_open_as_is(const char *path, bool may_create, struct db **ret, struct err *e);
 /* Read-only, as it is. */
 int db_open_read(const char *path, struct db **ret, struct err *e);
 void db_close(struct db *db);
 
-/* [turn] Give up to 1 MiB that rows left free back to the file system, if there are more than 4 MiB.
- * Returns how many pages. The file itself shrinks with a checkpoint. */
+/* [turn] Give up to 1 MiB that rows left free back to the file system, if there are more than 4
+ * MiB. Returns how many pages. The file itself shrinks with a checkpoint. */
 int db_give_back(struct db *db, struct err *e);
 /* False: a transaction is open, ask again. Readers do not delay it. */
 bool db_checkpoint(struct db *db);

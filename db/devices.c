@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * devices.c - rows of PCI devices: what discovery found, and which CVM holds it.
  *
- * A device has one holder or none: the column is the reservation, taken by the transaction that writes the CVM's row and gone with that
- * row (ON DELETE SET NULL). Discovery never writes it, and keeps a device that is gone for as long as it is held.
+ * A device has one holder or none: the column is the reservation, taken by the transaction that
+ * writes the CVM's row and gone with that row (ON DELETE SET NULL). Discovery never writes it, and
+ * keeps a device that is gone for as long as it is held.
  */
 #include "db/rows.h"
 #include "db/sql.h"
@@ -12,10 +13,12 @@ const char *const device_kind_word[DEVICE_KINDS] = {
 	[DEVICE_NVSWITCH] = "nvswitch",
 };
 
-#define DEVICE_SELECT                                                                                            \
-	"SELECT d.address, d.kind, d.product_id, d.description, d.numa_node, d.iommu_group, d.driver, d.opened," \
-	" d.offered, d.present, d.broken_reason, coalesce(d.cvm, 0), coalesce(c.uuid, ''),"                      \
-	" coalesce(c.workspace, 0), coalesce(c.observed IN ('running', 'paused'), 0) FROM devices d"             \
+#define DEVICE_SELECT                                                                         \
+	"SELECT d.address, d.kind, d.product_id, d.description, d.numa_node, d.iommu_group, " \
+	"d.driver, d.opened,"                                                                 \
+	" d.offered, d.present, d.broken_reason, coalesce(d.cvm, 0), coalesce(c.uuid, ''),"   \
+	" coalesce(c.workspace, 0), coalesce(c.observed IN ('running', 'paused'), 0) FROM "   \
+	"devices d"                                                                           \
 	" LEFT JOIN cvms c ON c.id = d.cvm"
 
 static void read_device(struct db *db, sqlite3_stmt *st, void *row)
@@ -41,7 +44,8 @@ static void read_device(struct db *db, sqlite3_stmt *st, void *row)
 	sql_text(st, 12, d->cvm_uuid, sizeof(d->cvm_uuid));
 }
 
-static int collect(struct db *db, sqlite3_stmt *st, struct device_row **ret, size_t *n, struct err *e)
+static int collect(struct db *db, sqlite3_stmt *st, struct device_row **ret, size_t *n,
+		   struct err *e)
 {
 	return sql_all(db, st, read_device, sizeof(**ret), false, ret, n, e);
 }
@@ -55,16 +59,19 @@ int devices_begin(struct db *db, struct err *e)
 
 int devices_put(struct db *db, const struct device_row *d, struct err *e)
 {
-	int r = sql_run(
-		db, e,
-		"INSERT INTO devices (address, kind, product_id, description, numa_node, iommu_group, driver,"
-		" opened, offered, present, broken_reason) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
-		" ON CONFLICT (address) DO UPDATE SET kind = ?2, product_id = ?3, description = ?4, numa_node = ?5,"
-		" iommu_group = ?6, driver = ?7, opened = ?8 AND cvm IS NULL, offered = ?9, present = ?10,"
-		" broken_reason = ?11",
-		"ssssddsddds", d->address, device_kind_word[d->kind], d->product_id, d->description,
-		(int)d->numa_node, d->iommu_group, d->driver, (int)d->opened, (int)d->offered,
-		(int)d->present, d->broken_reason);
+	int r = sql_run(db, e,
+			"INSERT INTO devices (address, kind, product_id, description, numa_node, "
+			"iommu_group, driver,"
+			" opened, offered, present, broken_reason) VALUES (?1, ?2, ?3, ?4, ?5, ?6, "
+			"?7, ?8, ?9, ?10, ?11)"
+			" ON CONFLICT (address) DO UPDATE SET kind = ?2, product_id = ?3, "
+			"description = ?4, numa_node = ?5,"
+			" iommu_group = ?6, driver = ?7, opened = ?8 AND cvm IS NULL, offered = "
+			"?9, present = ?10,"
+			" broken_reason = ?11",
+			"ssssddsddds", d->address, device_kind_word[d->kind], d->product_id,
+			d->description, (int)d->numa_node, d->iommu_group, d->driver,
+			(int)d->opened, (int)d->offered, (int)d->present, d->broken_reason);
 
 	return r < 0 ? r : 0;
 }
@@ -83,18 +90,19 @@ int devices_list(struct db *db, struct device_row **ret, size_t *n, struct err *
 
 int devices_of(struct db *db, int64_t cvm, struct device_row **ret, size_t *n, struct err *e)
 {
-	return collect(db,
-		       sql_query(db, e,
-				 DEVICE_SELECT
-				 " WHERE d.cvm = ? AND d.part <> 'other' ORDER BY d.kind, d.address",
-				 "i", cvm),
-		       ret, n, e);
+	return collect(
+		db,
+		sql_query(db, e,
+			  DEVICE_SELECT
+			  " WHERE d.cvm = ? AND d.part <> 'other' ORDER BY d.kind, d.address",
+			  "i", cvm),
+		ret, n, e);
 }
 
 int devices_take(struct db *db, const char *address, int64_t cvm, struct err *e)
 {
-	return sql_run(
-		db, e,
-		"UPDATE devices SET cvm = ?1, part = 'both' WHERE address = ?2 AND cvm IS NULL AND present",
-		"is", cvm, address);
+	return sql_run(db, e,
+		       "UPDATE devices SET cvm = ?1, part = 'both' WHERE address = ?2 AND cvm IS "
+		       "NULL AND present",
+		       "is", cvm, address);
 }

@@ -8,31 +8,33 @@
 #include "db/rows.h"
 #include "db/sql.h"
 
-int events_append(struct db *db, int64_t workspace, const char *type, const char *cvm_uuid, const char *op_id,
-		  const char *data, struct err *e)
+int events_append(struct db *db, int64_t workspace, const char *type, const char *cvm_uuid,
+		  const char *op_id, const char *data, struct err *e)
 {
-	int r = sql_run(
-		db, e,
-		"INSERT INTO events (at_ms, workspace, type, cvm_uuid, op_id, data) VALUES (?, ?, ?, ?, ?, ?)",
-		"iissss", clock_wall_ms(), workspace, type, cvm_uuid, op_id, data);
+	int r = sql_run(db, e,
+			"INSERT INTO events (at_ms, workspace, type, cvm_uuid, op_id, data) VALUES "
+			"(?, ?, ?, ?, ?, ?)",
+			"iissss", clock_wall_ms(), workspace, type, cvm_uuid, op_id, data);
 
 	return r < 0 ? r : 0;
 }
 
-#define EVENT_SELECT "SELECT seq, at_ms, workspace, type, cvm_uuid, op_id, data, json_valid(data) FROM events"
+#define EVENT_SELECT \
+	"SELECT seq, at_ms, workspace, type, cvm_uuid, op_id, data, json_valid(data) FROM events"
 
 int events_between(struct db *db, int64_t workspace, int64_t seq, int64_t last, int64_t limit,
 		   struct event_row **ret, size_t *ret_n, struct err *e)
 {
 	/* Two statements: an OR over the workspace would keep SQLite from using its index. */
 	sqlite3_stmt *st =
-		workspace
-			? sql_query(db, e,
-				    EVENT_SELECT
-				    " WHERE workspace = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq LIMIT ?4",
-				    "iiii", workspace, seq, last, limit)
-			: sql_query(db, e, EVENT_SELECT " WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3",
-				    "iii", seq, last, limit);
+		workspace ? sql_query(db, e,
+				      EVENT_SELECT " WHERE workspace = ?1 AND seq > ?2 AND seq <= "
+						   "?3 ORDER BY seq LIMIT ?4",
+				      "iiii", workspace, seq, last, limit)
+			  : sql_query(db, e,
+				      EVENT_SELECT
+				      " WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3",
+				      "iii", seq, last, limit);
 	struct event_row *rows = NULL;
 	size_t n = 0, cap = 0;
 	int r;
@@ -78,11 +80,13 @@ int events_bounds(struct db *db, int64_t *oldest, int64_t *newest, struct err *e
 
 int events_prune(struct db *db, int64_t before_ms, struct err *e)
 {
-	/* What goes is a prefix: numbers have no gaps. It ends before the first row that is kept. */
-	return sql_run(
-		db, e,
-		"DELETE FROM events WHERE seq < min((SELECT max(seq) FROM events), (SELECT min(seq) FROM events) + ?2,"
-		" coalesce((SELECT min(seq) FROM (SELECT seq, at_ms FROM events ORDER BY seq LIMIT ?2) WHERE at_ms >= ?1),"
-		" 9223372036854775807))",
-		"id", before_ms, PRUNE_MAX);
+	/* What goes is a prefix: numbers have no gaps. It ends before the first row that is kept.
+	 */
+	return sql_run(db, e,
+		       "DELETE FROM events WHERE seq < min((SELECT max(seq) FROM events), (SELECT "
+		       "min(seq) FROM events) + ?2,"
+		       " coalesce((SELECT min(seq) FROM (SELECT seq, at_ms FROM events ORDER BY "
+		       "seq LIMIT ?2) WHERE at_ms >= ?1),"
+		       " 9223372036854775807))",
+		       "id", before_ms, PRUNE_MAX);
 }

@@ -1,31 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0
  * history.c - what the CVMs of an app were: who made them so, when, and by which operation.
  *
- * Content is not repeated: entries point to the app's revisions, which are kept once per compose hash. An entry is added by the
- * transaction that makes the CVM what it says, and taken back by the one that makes it what it was before.
+ * Content is not repeated: entries point to the app's revisions, which are kept once per compose
+ * hash. An entry is added by the transaction that makes the CVM what it says, and taken back by the
+ * one that makes it what it was before.
  */
 #include "db/rows.h"
 #include "db/sql.h"
 
 int history_add(struct db *db, const struct history_row *h, struct err *e)
 {
-	int r = sql_run(
-		db, e,
-		"INSERT INTO history (app, workspace, number, revision, cvm_uuid, image, changed, op, caller,"
-		" created_ms) SELECT ?1, (SELECT workspace FROM apps WHERE id = ?1), coalesce(max(number), 0) + 1,"
-		" ?2, ?3, ?4, ?5, ?6, ?7, ?8 FROM history WHERE app = ?1",
-		"iisssssi", h->app, h->revision, h->cvm_uuid, h->image, h->changed, h->op, h->caller,
-		h->created_ms);
+	int r = sql_run(db, e,
+			"INSERT INTO history (app, workspace, number, revision, cvm_uuid, image, "
+			"changed, op, caller,"
+			" created_ms) SELECT ?1, (SELECT workspace FROM apps WHERE id = ?1), "
+			"coalesce(max(number), 0) + 1,"
+			" ?2, ?3, ?4, ?5, ?6, ?7, ?8 FROM history WHERE app = ?1",
+			"iisssssi", h->app, h->revision, h->cvm_uuid, h->image, h->changed, h->op,
+			h->caller, h->created_ms);
 
 	return r < 0 ? r : 0;
 }
 
 int history_remove(struct db *db, const char *op, struct err *e)
 {
-	int r = sql_run(db, e,
-			"DELETE FROM history WHERE op = ?1 AND cvm_uuid = (SELECT cvm_uuid FROM operations"
-			" WHERE id = ?1)",
-			"s", op);
+	int r = sql_run(
+		db, e,
+		"DELETE FROM history WHERE op = ?1 AND cvm_uuid = (SELECT cvm_uuid FROM operations"
+		" WHERE id = ?1)",
+		"s", op);
 
 	return r < 0 ? r : 0;
 }
@@ -49,14 +52,16 @@ static void read_history(struct db *db, sqlite3_stmt *st, void *row)
 }
 
 /* Whether there is a newer entry is one search of the index history_cvm (cvm_uuid, number). */
-#define HISTORY_SELECT                                                                                            \
-	"SELECT h.id, h.app, h.number, h.revision, h.cvm_uuid, h.image, h.changed, h.op, h.caller, h.created_ms," \
-	" r.compose_hash, EXISTS (SELECT 1 FROM cvms c WHERE c.uuid = h.cvm_uuid) AND NOT EXISTS (SELECT 1"       \
-	" FROM history n WHERE n.cvm_uuid = h.cvm_uuid AND n.number > h.number) FROM history h"                   \
+#define HISTORY_SELECT                                                                             \
+	"SELECT h.id, h.app, h.number, h.revision, h.cvm_uuid, h.image, h.changed, h.op, "         \
+	"h.caller, h.created_ms,"                                                                  \
+	" r.compose_hash, EXISTS (SELECT 1 FROM cvms c WHERE c.uuid = h.cvm_uuid) AND NOT EXISTS " \
+	"(SELECT 1"                                                                                \
+	" FROM history n WHERE n.cvm_uuid = h.cvm_uuid AND n.number > h.number) FROM history h"    \
 	" JOIN revisions r ON r.id = h.revision"
 
-int history_list(struct db *db, int64_t app, int64_t offset, int64_t limit, struct history_row **ret,
-		 size_t *ret_n, int64_t *ret_total, struct err *e)
+int history_list(struct db *db, int64_t app, int64_t offset, int64_t limit,
+		 struct history_row **ret, size_t *ret_n, int64_t *ret_total, struct err *e)
 {
 	sqlite3_stmt *st;
 	int64_t total;
@@ -64,7 +69,8 @@ int history_list(struct db *db, int64_t app, int64_t offset, int64_t limit, stru
 
 	if (r)
 		return r;
-	st = sql_query(db, e, HISTORY_SELECT " WHERE h.app = ? ORDER BY h.number DESC LIMIT ? OFFSET ?",
+	st = sql_query(db, e,
+		       HISTORY_SELECT " WHERE h.app = ? ORDER BY h.number DESC LIMIT ? OFFSET ?",
 		       "iii", app, sql_page(limit, offset, total), offset);
 	r = sql_all(db, st, read_history, sizeof(**ret), false, ret, ret_n, e);
 	if (!r)
@@ -74,8 +80,8 @@ int history_list(struct db *db, int64_t app, int64_t offset, int64_t limit, stru
 
 int history_get(struct db *db, int64_t app, int64_t number, struct history_row *ret, struct err *e)
 {
-	sqlite3_stmt *st =
-		sql_query(db, e, HISTORY_SELECT " WHERE h.app = ? AND h.number = ?", "ii", app, number);
+	sqlite3_stmt *st = sql_query(db, e, HISTORY_SELECT " WHERE h.app = ? AND h.number = ?",
+				     "ii", app, number);
 
 	return sql_one(db, st, read_history, ret, sizeof(*ret), e);
 }
@@ -83,8 +89,9 @@ int history_get(struct db *db, int64_t app, int64_t number, struct history_row *
 int history_revision(struct db *db, int64_t app, int64_t number, int64_t *ret, struct err *e)
 {
 	int64_t found;
-	int r = sql_int(db, e, 0, &found, "SELECT revision FROM history WHERE app = ? AND number = ?", "ii",
-			app, number);
+	int r = sql_int(db, e, 0, &found,
+			"SELECT revision FROM history WHERE app = ? AND number = ?", "ii", app,
+			number);
 
 	if (r)
 		return r;

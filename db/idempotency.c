@@ -10,10 +10,10 @@
 int idempotency_get(struct db *db, const char *caller, const char *key, struct idempotency_row *ret,
 		    struct err *e)
 {
-	sqlite3_stmt *st = sql_query(
-		db, e,
-		"SELECT key, digest, status, body, json_valid(body) FROM idempotency WHERE caller = ? AND key = ?",
-		"ss", caller, key);
+	sqlite3_stmt *st = sql_query(db, e,
+				     "SELECT key, digest, status, body, json_valid(body) FROM "
+				     "idempotency WHERE caller = ? AND key = ?",
+				     "ss", caller, key);
 	struct idempotency_row row;
 	int r = st ? sql_next(db, st, e) : -(int)e->code;
 
@@ -30,13 +30,14 @@ int idempotency_get(struct db *db, const char *caller, const char *key, struct i
 	return r;
 }
 
-int idempotency_put(struct db *db, int64_t workspace, const char *caller, const char *key, const char *digest,
-		    int status, const char *body, struct err *e)
+int idempotency_put(struct db *db, int64_t workspace, const char *caller, const char *key,
+		    const char *digest, int status, const char *body, struct err *e)
 {
-	int r = sql_run(db, e,
-			"INSERT INTO idempotency (caller, key, digest, status, body, created_ms, workspace)"
-			" VALUES (?, ?, ?, ?, ?, ?, ?)",
-			"sssdsii", caller, key, digest, status, body, clock_wall_ms(), workspace);
+	int r = sql_run(
+		db, e,
+		"INSERT INTO idempotency (caller, key, digest, status, body, created_ms, workspace)"
+		" VALUES (?, ?, ?, ?, ?, ?, ?)",
+		"sssdsii", caller, key, digest, status, body, clock_wall_ms(), workspace);
 
 	return r < 0 ? r : 0;
 }
@@ -44,7 +45,8 @@ int idempotency_put(struct db *db, int64_t workspace, const char *caller, const 
 int idempotency_prune(struct db *db, int64_t created_before_ms, struct err *e)
 {
 	return sql_run(db, e,
-		       "DELETE FROM idempotency WHERE (caller, key) IN (SELECT caller, key FROM idempotency"
+		       "DELETE FROM idempotency WHERE (caller, key) IN (SELECT caller, key FROM "
+		       "idempotency"
 		       " WHERE created_ms < ? ORDER BY created_ms LIMIT ?)",
 		       "id", created_before_ms, PRUNE_MAX);
 }

@@ -5,8 +5,9 @@
 #include "db/rows.h"
 #include "db/sql.h"
 
-#define IMAGE_COLUMNS \
-	"id, name, family, version, os_image_hash, v0, v1, v2, v3, nv, is_dev, bytes, created_ms, serial_progress"
+#define IMAGE_COLUMNS                                                                   \
+	"id, name, family, version, os_image_hash, v0, v1, v2, v3, nv, is_dev, bytes, " \
+	"created_ms, serial_progress"
 
 static void read_image(struct db *db, sqlite3_stmt *st, void *row)
 {
@@ -35,11 +36,12 @@ int images_add(struct db *db, const struct image_row *row, int64_t *ret_id, stru
 {
 	int r = sql_run(
 		db, e,
-		"INSERT INTO images (name, family, version, v0, v1, v2, v3, nv, is_dev, os_image_hash, bytes,"
+		"INSERT INTO images (name, family, version, v0, v1, v2, v3, nv, is_dev, "
+		"os_image_hash, bytes,"
 		" created_ms, serial_progress) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		"sssddddddsiid", row->name, row->family, row->version, (int)row->v[0], (int)row->v[1],
-		(int)row->v[2], (int)row->v[3], (int)row->nv, (int)row->is_dev, row->os_image_hash,
-		row->bytes, row->created_ms, (int)row->serial_progress);
+		"sssddddddsiid", row->name, row->family, row->version, (int)row->v[0],
+		(int)row->v[1], (int)row->v[2], (int)row->v[3], (int)row->nv, (int)row->is_dev,
+		row->os_image_hash, row->bytes, row->created_ms, (int)row->serial_progress);
 
 	if (r < 0)
 		return r;
@@ -63,8 +65,8 @@ static void read_files(struct db *db, sqlite3_stmt *st, void *row)
 int images_files(struct db *db, int64_t id, char **ret, struct err *e)
 {
 	char *files = NULL;
-	int r = sql_one(db, sql_query(db, e, "SELECT files FROM images WHERE id = ?", "i", id), read_files,
-			&files, sizeof(files), e);
+	int r = sql_one(db, sql_query(db, e, "SELECT files FROM images WHERE id = ?", "i", id),
+			read_files, &files, sizeof(files), e);
 
 	if (!r)
 		*ret = files ? files : xstrdup("");
@@ -81,40 +83,41 @@ int images_set_files(struct db *db, int64_t id, const char *files, struct err *e
 int images_used(struct db *db, int64_t id, struct err *e)
 {
 	int64_t n;
-	int r = sql_int(
-		db, e, 0, &n,
-		"SELECT (SELECT count(*) FROM cvms WHERE image = ?1) + (SELECT count(*) FROM changes WHERE image = ?1)",
-		"i", id);
+	int r = sql_int(db, e, 0, &n,
+			"SELECT (SELECT count(*) FROM cvms WHERE image = ?1) + (SELECT count(*) "
+			"FROM changes WHERE image = ?1)",
+			"i", id);
 
 	return r ? r : (int)n;
 }
 
 int images_by_name(struct db *db, const char *name, struct image_row *ret, struct err *e)
 {
-	return first_image(
-		db, sql_query(db, e, "SELECT " IMAGE_COLUMNS " FROM images i WHERE name = ?", "s", name), ret,
-		e);
+	return first_image(db,
+			   sql_query(db, e, "SELECT " IMAGE_COLUMNS " FROM images i WHERE name = ?",
+				     "s", name),
+			   ret, e);
 }
 
 int images_newest(struct db *db, const char *family, int dev, struct image_row *ret, struct err *e)
 {
-	return first_image(
-		db,
-		sql_query(
-			db, e,
-			"SELECT " IMAGE_COLUMNS " FROM images i WHERE (?1 = '' OR family = ?1)"
-			" AND (?2 < 0 OR is_dev = ?2) ORDER BY v0 DESC, v1 DESC, v2 DESC, v3 DESC, id DESC LIMIT 1",
-			"sd", family, dev),
-		ret, e);
+	return first_image(db,
+			   sql_query(db, e,
+				     "SELECT " IMAGE_COLUMNS
+				     " FROM images i WHERE (?1 = '' OR family = ?1)"
+				     " AND (?2 < 0 OR is_dev = ?2) ORDER BY v0 DESC, v1 DESC, v2 "
+				     "DESC, v3 DESC, id DESC LIMIT 1",
+				     "sd", family, dev),
+			   ret, e);
 }
 
-int images_list(struct db *db, int dev, int64_t offset, int64_t limit, struct image_row **ret, size_t *n,
-		struct err *e)
+int images_list(struct db *db, int dev, int64_t offset, int64_t limit, struct image_row **ret,
+		size_t *n, struct err *e)
 {
 	sqlite3_stmt *st;
 	int64_t total;
-	int r = sql_int(db, e, 0, &total, "SELECT count(*) FROM images WHERE ?1 < 0 OR is_dev = ?1", "d",
-			dev);
+	int r = sql_int(db, e, 0, &total, "SELECT count(*) FROM images WHERE ?1 < 0 OR is_dev = ?1",
+			"d", dev);
 
 	if (r)
 		return r;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * keys.c - API keys: the digest that recognises one, and what it opens for how long.
  *
- * A revoked key keeps its row: idempotency keys know their caller by its number, which must never become another's.
+ * A revoked key keeps its row: idempotency keys know their caller by its number, which must never
+ * become another's.
  */
 #include "base/clock.h"
 #include "db/rows.h"
@@ -34,16 +35,16 @@ static int first(struct db *db, sqlite3_stmt *st, struct key_row *ret, struct er
 	return sql_one(db, st, read_key, ret, sizeof(*ret), e);
 }
 
-int keys_add(struct db *db, const struct key_row *k, const uint8_t hash[SHA256_LEN], int64_t *ret_id,
-	     struct err *e)
+int keys_add(struct db *db, const struct key_row *k, const uint8_t hash[SHA256_LEN],
+	     int64_t *ret_id, struct err *e)
 {
-	int r = sql_run(
-		db, e,
-		"INSERT INTO api_keys (workspace, name, role, hash, created_ms, prefix, per_minute, expires_ms,"
-		" parent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, nullif(?, 0))",
-		"isdbisiii", k->workspace, k->name, k->role, (const void *)hash, (size_t)SHA256_LEN,
-		k->created_ms ? k->created_ms : clock_wall_ms(), k->prefix, k->per_minute, k->expires_ms,
-		k->parent);
+	int r = sql_run(db, e,
+			"INSERT INTO api_keys (workspace, name, role, hash, created_ms, prefix, "
+			"per_minute, expires_ms,"
+			" parent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, nullif(?, 0))",
+			"isdbisiii", k->workspace, k->name, k->role, (const void *)hash,
+			(size_t)SHA256_LEN, k->created_ms ? k->created_ms : clock_wall_ms(),
+			k->prefix, k->per_minute, k->expires_ms, k->parent);
 
 	if (r < 0)
 		return r;
@@ -54,10 +55,10 @@ int keys_add(struct db *db, const struct key_row *k, const uint8_t hash[SHA256_L
 
 int keys_find(struct db *db, const uint8_t hash[SHA256_LEN], struct key_row *ret, struct err *e)
 {
-	return first(
-		db,
-		sql_query(db, e, KEY_SELECT " AND k.hash = ?", "b", (const void *)hash, (size_t)SHA256_LEN),
-		ret, e);
+	return first(db,
+		     sql_query(db, e, KEY_SELECT " AND k.hash = ?", "b", (const void *)hash,
+			       (size_t)SHA256_LEN),
+		     ret, e);
 }
 
 int keys_get(struct db *db, int64_t id, struct key_row *ret, struct err *e)
@@ -67,44 +68,46 @@ int keys_get(struct db *db, int64_t id, struct key_row *ret, struct err *e)
 
 /* Revoked keys keep their rows. Without a workspace there is nothing to search for: by the index of
  * those that are open. */
-static sqlite3_stmt *list_query(struct db *db, int64_t workspace, int role, int64_t offset, int64_t limit,
-				struct err *e)
+static sqlite3_stmt *list_query(struct db *db, int64_t workspace, int role, int64_t offset,
+				int64_t limit, struct err *e)
 {
 	if (workspace)
 		return sql_query(db, e,
-				 KEY_SELECT " AND k.workspace = ?1 AND k.role <= ?2 ORDER BY k.id LIMIT ?3"
-					    " OFFSET ?4",
+				 KEY_SELECT
+				 " AND k.workspace = ?1 AND k.role <= ?2 ORDER BY k.id LIMIT ?3"
+				 " OFFSET ?4",
 				 "idii", workspace, role, limit, offset);
-	return sql_query(db, e,
-			 KEY_COLUMNS
-			 " INDEXED BY api_keys_open CROSS JOIN workspaces w ON w.id = k.workspace"
-			 " WHERE k.revoked_ms = 0 AND k.role <= ?1 ORDER BY k.id LIMIT ?2 OFFSET ?3",
-			 "dii", role, limit, offset);
+	return sql_query(
+		db, e,
+		KEY_COLUMNS
+		" INDEXED BY api_keys_open CROSS JOIN workspaces w ON w.id = k.workspace"
+		" WHERE k.revoked_ms = 0 AND k.role <= ?1 ORDER BY k.id LIMIT ?2 OFFSET ?3",
+		"dii", role, limit, offset);
 }
 
 static int count_list(struct db *db, int64_t workspace, int role, int64_t *ret, struct err *e)
 {
 	if (workspace)
-		return sql_int(
-			db, e, 0, ret,
-			"SELECT count(*) FROM api_keys WHERE revoked_ms = 0 AND workspace = ? AND role <= ?",
-			"id", workspace, role);
-	return sql_int(
-		db, e, 0, ret,
-		"SELECT count(*) FROM api_keys INDEXED BY api_keys_open WHERE revoked_ms = 0 AND role <= ?",
-		"d", role);
+		return sql_int(db, e, 0, ret,
+			       "SELECT count(*) FROM api_keys WHERE revoked_ms = 0 AND workspace = "
+			       "? AND role <= ?",
+			       "id", workspace, role);
+	return sql_int(db, e, 0, ret,
+		       "SELECT count(*) FROM api_keys INDEXED BY api_keys_open WHERE revoked_ms = "
+		       "0 AND role <= ?",
+		       "d", role);
 }
 
-int keys_list(struct db *db, int64_t workspace, int role, int64_t offset, int64_t limit, struct key_row **ret,
-	      size_t *n, struct err *e)
+int keys_list(struct db *db, int64_t workspace, int role, int64_t offset, int64_t limit,
+	      struct key_row **ret, size_t *n, struct err *e)
 {
 	int64_t total;
 	int r = count_list(db, workspace, role, &total, e);
 
 	if (r)
 		return r;
-	r = sql_all(db, list_query(db, workspace, role, offset, sql_page(limit, offset, total), e), read_key,
-		    sizeof(**ret), false, ret, n, e);
+	r = sql_all(db, list_query(db, workspace, role, offset, sql_page(limit, offset, total), e),
+		    read_key, sizeof(**ret), false, ret, n, e);
 	return r ? r : (int)total;
 }
 
@@ -119,16 +122,18 @@ int keys_count(struct db *db, int64_t workspace, int64_t now_ms, int64_t *ret, s
 int keys_made_since(struct db *db, int64_t workspace, int64_t since_ms, int64_t now_ms, int64_t nth,
 		    int64_t *ret_ms, struct err *e)
 {
-	return sql_int(db, e, 0, ret_ms,
-		       "SELECT created_ms FROM api_keys WHERE workspace = ?1 AND created_ms > ?2 AND"
-		       " created_ms <= ?3 ORDER BY created_ms DESC LIMIT 1 OFFSET ?4",
-		       "iiii", workspace, since_ms, now_ms, nth - 1);
+	return sql_int(
+		db, e, 0, ret_ms,
+		"SELECT created_ms FROM api_keys WHERE workspace = ?1 AND created_ms > ?2 AND"
+		" created_ms <= ?3 ORDER BY created_ms DESC LIMIT 1 OFFSET ?4",
+		"iiii", workspace, since_ms, now_ms, nth - 1);
 }
 
 /* The open keys that @roots selects, and all those made by them. */
-#define REVOKE(roots)                                                                                  \
-	"UPDATE api_keys SET revoked_ms = ?2 WHERE revoked_ms = 0 AND id IN (WITH RECURSIVE tree (id)" \
-	" AS (" roots " UNION SELECT k.id FROM tree CROSS JOIN api_keys k ON k.parent = tree.id"       \
+#define REVOKE(roots)                                                                              \
+	"UPDATE api_keys SET revoked_ms = ?2 WHERE revoked_ms = 0 AND id IN (WITH RECURSIVE tree " \
+	"(id)"                                                                                     \
+	" AS (" roots " UNION SELECT k.id FROM tree CROSS JOIN api_keys k ON k.parent = tree.id"   \
 	" WHERE k.revoked_ms = 0) SELECT id FROM tree)"
 
 int keys_revoke(struct db *db, int64_t id, int64_t now_ms, struct err *e)
@@ -142,7 +147,8 @@ int keys_revoke(struct db *db, int64_t id, int64_t now_ms, struct err *e)
 
 int keys_revoke_workspace(struct db *db, int64_t workspace, int64_t now_ms, struct err *e)
 {
-	int r = sql_run(db, e, REVOKE("SELECT id FROM api_keys WHERE workspace = ?1 AND revoked_ms = 0"),
+	int r = sql_run(db, e,
+			REVOKE("SELECT id FROM api_keys WHERE workspace = ?1 AND revoked_ms = 0"),
 			"ii", workspace, now_ms > 0 ? now_ms : 1);
 
 	return r < 0 ? r : 0;
@@ -153,22 +159,26 @@ int keys_prune(struct db *db, int64_t before_ms, struct err *e)
 	int revoked = sql_run(
 		db, e,
 		"DELETE FROM api_keys WHERE id IN (SELECT id FROM api_keys WHERE revoked_ms > 0 AND"
-		" revoked_ms < ?1 ORDER BY revoked_ms LIMIT ?2) AND id < (SELECT max(id) FROM api_keys)",
+		" revoked_ms < ?1 ORDER BY revoked_ms LIMIT ?2) AND id < (SELECT max(id) FROM "
+		"api_keys)",
 		"id", before_ms, PRUNE_MAX);
-	int expired = revoked < 0
-			      ? revoked
-			      : sql_run(db, e,
-					"DELETE FROM api_keys WHERE id IN (SELECT id FROM api_keys WHERE"
-					" expires_ms > 0 AND expires_ms < ?1 ORDER BY expires_ms LIMIT ?2)"
-					" AND id < (SELECT max(id) FROM api_keys)",
-					"id", before_ms, PRUNE_MAX);
+	int expired =
+		revoked < 0
+			? revoked
+			: sql_run(db, e,
+				  "DELETE FROM api_keys WHERE id IN (SELECT id FROM api_keys WHERE"
+				  " expires_ms > 0 AND expires_ms < ?1 ORDER BY expires_ms LIMIT "
+				  "?2)"
+				  " AND id < (SELECT max(id) FROM api_keys)",
+				  "id", before_ms, PRUNE_MAX);
 
 	return expired < 0 ? expired : revoked > expired ? revoked : expired;
 }
 
 int keys_set_used(struct db *db, int64_t id, int64_t now_ms, struct err *e)
 {
-	int r = sql_run(db, e, "UPDATE api_keys SET last_used_ms = ?2 WHERE id = ?1", "ii", id, now_ms);
+	int r = sql_run(db, e, "UPDATE api_keys SET last_used_ms = ?2 WHERE id = ?1", "ii", id,
+			now_ms);
 
 	return r < 0 ? r : 0;
 }

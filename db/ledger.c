@@ -21,19 +21,22 @@ static void read_size(struct db *db, sqlite3_stmt *st, void *row)
 	sql_text(st, 9, c->name, sizeof(c->name));
 }
 
-#define SIZE_SELECT                                                                                         \
-	"SELECT id, workspace, given_vcpus, given_memory_mib, disk_gib, held_gpus, observed IN ('running'," \
+#define SIZE_SELECT                                                                              \
+	"SELECT id, workspace, given_vcpus, given_memory_mib, disk_gib, held_gpus, observed IN " \
+	"('running',"                                                                            \
 	" 'paused'), desired = 'running', uuid, name FROM cvms"
 
-int cvms_sizes(struct db *db, int64_t workspace, int64_t id, struct cvm_size **ret, size_t *n, struct err *e)
+int cvms_sizes(struct db *db, int64_t workspace, int64_t id, struct cvm_size **ret, size_t *n,
+	       struct err *e)
 {
 	sqlite3_stmt *st;
 
 	if (id)
-		st = sql_query(db, e, SIZE_SELECT " WHERE (?1 = 0 OR workspace = ?1) AND id = ?2", "ii",
-			       workspace, id);
+		st = sql_query(db, e, SIZE_SELECT " WHERE (?1 = 0 OR workspace = ?1) AND id = ?2",
+			       "ii", workspace, id);
 	else if (workspace)
-		st = sql_query(db, e, SIZE_SELECT " WHERE workspace = ? ORDER BY id", "i", workspace);
+		st = sql_query(db, e, SIZE_SELECT " WHERE workspace = ? ORDER BY id", "i",
+			       workspace);
 	else
 		st = sql_query(db, e, SIZE_SELECT " ORDER BY id", "");
 	return sql_all(db, st, read_size, sizeof(**ret), false, ret, n, e);
@@ -41,7 +44,8 @@ int cvms_sizes(struct db *db, int64_t workspace, int64_t id, struct cvm_size **r
 
 int billing_clock_get(struct db *db, struct meter_clock *ret, struct err *e)
 {
-	sqlite3_stmt *st = sql_query(db, e, "SELECT now_ms, boot_ms, boot_id FROM billing_clock", "");
+	sqlite3_stmt *st =
+		sql_query(db, e, "SELECT now_ms, boot_ms, boot_id FROM billing_clock", "");
 	int r = st ? sql_next(db, st, e) : -(int)e->code;
 
 	if (r < 0)
@@ -57,10 +61,11 @@ int billing_clock_get(struct db *db, struct meter_clock *ret, struct err *e)
 
 int billing_clock_put(struct db *db, const struct meter_clock *c, struct err *e)
 {
-	int r = sql_run(db, e,
-			"INSERT INTO billing_clock (id, now_ms, boot_id, boot_ms) VALUES (1, ?1, ?2, ?3)"
-			" ON CONFLICT (id) DO UPDATE SET now_ms = ?1, boot_id = ?2, boot_ms = ?3",
-			"isi", c->now_ms, c->boot_id, c->boot_ms);
+	int r = sql_run(
+		db, e,
+		"INSERT INTO billing_clock (id, now_ms, boot_id, boot_ms) VALUES (1, ?1, ?2, ?3)"
+		" ON CONFLICT (id) DO UPDATE SET now_ms = ?1, boot_id = ?2, boot_ms = ?3",
+		"isi", c->now_ms, c->boot_id, c->boot_ms);
 
 	return r < 0 ? r : 0;
 }
@@ -92,12 +97,14 @@ int meters_get(struct db *db, int64_t cvm, struct meter_row *ret, struct err *e)
 
 int meters_put(struct db *db, const struct meter_row *m, struct err *e)
 {
-	int r = sql_run(
-		db, e,
-		"INSERT INTO meters (cvm, workspace, cvm_uuid, cvm_name, from_ms, rate, rest) VALUES"
-		" (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (cvm) DO UPDATE SET cvm_name = ?4, from_ms = ?5,"
-		" rate = ?6, rest = ?7",
-		"iissiii", m->cvm, m->workspace, m->cvm_uuid, m->cvm_name, m->from_ms, m->rate, m->rest);
+	int r = sql_run(db, e,
+			"INSERT INTO meters (cvm, workspace, cvm_uuid, cvm_name, from_ms, rate, "
+			"rest) VALUES"
+			" (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (cvm) DO UPDATE SET cvm_name = "
+			"?4, from_ms = ?5,"
+			" rate = ?6, rest = ?7",
+			"iissiii", m->cvm, m->workspace, m->cvm_uuid, m->cvm_name, m->from_ms,
+			m->rate, m->rest);
 
 	return r < 0 ? r : 0;
 }
@@ -112,7 +119,8 @@ int meters_remove(struct db *db, int64_t cvm, struct err *e)
 int meters_list(struct db *db, int64_t workspace, struct meter_row **ret, size_t *n, struct err *e)
 {
 	sqlite3_stmt *st =
-		workspace ? sql_query(db, e, METER_SELECT " WHERE workspace = ? ORDER BY cvm", "i", workspace)
+		workspace ? sql_query(db, e, METER_SELECT " WHERE workspace = ? ORDER BY cvm", "i",
+				      workspace)
 			  : sql_query(db, e, METER_SELECT " ORDER BY cvm", "");
 
 	return sql_all(db, st, read_meter, sizeof(**ret), false, ret, n, e);
@@ -122,18 +130,21 @@ int meters_list(struct db *db, int64_t workspace, struct meter_row **ret, size_t
 
 int ledger_add(struct db *db, struct ledger_row *l, struct err *e)
 {
-	int r = sql_run(
-		db, e,
-		"INSERT INTO ledger (workspace, kind, amount, balance, at_ms, cvm_uuid, cvm_name, from_ms, to_ms, rate,"
-		" caller, note) SELECT ?1, ?2, ?3, balance + ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11 FROM workspaces"
-		" WHERE id = ?1",
-		"isiissiiiss", l->workspace, l->credit ? "credit" : "charge", l->amount, l->at_ms,
-		l->cvm_uuid, l->cvm_name, l->from_ms, l->to_ms, l->rate, l->caller, l->note);
+	int r = sql_run(db, e,
+			"INSERT INTO ledger (workspace, kind, amount, balance, at_ms, cvm_uuid, "
+			"cvm_name, from_ms, to_ms, rate,"
+			" caller, note) SELECT ?1, ?2, ?3, balance + ?3, ?4, ?5, ?6, ?7, ?8, ?9, "
+			"?10, ?11 FROM workspaces"
+			" WHERE id = ?1",
+			"isiissiiiss", l->workspace, l->credit ? "credit" : "charge", l->amount,
+			l->at_ms, l->cvm_uuid, l->cvm_name, l->from_ms, l->to_ms, l->rate,
+			l->caller, l->note);
 
 	if (r < 0)
 		return r;
 	l->id = sqlite3_last_insert_rowid(db->conn);
-	return sql_int(db, e, 0, &l->balance, "SELECT balance FROM ledger WHERE id = ?", "i", l->id);
+	return sql_int(db, e, 0, &l->balance, "SELECT balance FROM ledger WHERE id = ?", "i",
+		       l->id);
 }
 
 static void read_ledger(struct db *db, sqlite3_stmt *st, void *row)
@@ -156,18 +167,20 @@ static void read_ledger(struct db *db, sqlite3_stmt *st, void *row)
 	sql_text(st, 12, l->note, sizeof(l->note));
 }
 
-int ledger_list(struct db *db, int64_t workspace, int64_t offset, int64_t limit, struct ledger_row **ret,
-		size_t *ret_n, int64_t *ret_total, struct err *e)
+int ledger_list(struct db *db, int64_t workspace, int64_t offset, int64_t limit,
+		struct ledger_row **ret, size_t *ret_n, int64_t *ret_total, struct err *e)
 {
 	sqlite3_stmt *st;
-	int r = sql_int(db, e, 0, ret_total, "SELECT entries FROM workspaces WHERE id = ?", "i", workspace);
+	int r = sql_int(db, e, 0, ret_total, "SELECT entries FROM workspaces WHERE id = ?", "i",
+			workspace);
 
 	if (r)
 		return r;
-	st = sql_query(
-		db, e,
-		"SELECT id, workspace, kind = 'credit', amount, balance, at_ms, cvm_uuid, cvm_name, from_ms,"
-		" to_ms, rate, caller, note FROM ledger WHERE workspace = ? ORDER BY id DESC LIMIT ? OFFSET ?",
-		"iii", workspace, sql_page(limit, offset, *ret_total), offset);
+	st = sql_query(db, e,
+		       "SELECT id, workspace, kind = 'credit', amount, balance, at_ms, cvm_uuid, "
+		       "cvm_name, from_ms,"
+		       " to_ms, rate, caller, note FROM ledger WHERE workspace = ? ORDER BY id "
+		       "DESC LIMIT ? OFFSET ?",
+		       "iii", workspace, sql_page(limit, offset, *ret_total), offset);
 	return sql_all(db, st, read_ledger, sizeof(**ret), false, ret, ret_n, e);
 }

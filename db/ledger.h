@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * ledger.h - money as rows: open intervals, closed ones, credits. No policy, no transactions: callers are inside a turn.
+ * ledger.h - money as rows: open intervals, closed ones, credits. No policy, no transactions:
+ * callers are inside a turn.
  *
- * A meter is the open interval of one CVM. Closing it appends a row to the ledger, which is never changed afterwards (triggers
- * refuse); a workspace's balance is the sum of its ledger, kept by a trigger in the same transaction. What open intervals have come to is
- * not in it yet.
+ * A meter is the open interval of one CVM. Closing it appends a row to the ledger, which is never
+ * changed afterwards (triggers refuse); a workspace's balance is the sum of its ledger, kept by a
+ * trigger in the same transaction. What open intervals have come to is not in it yet.
  */
 #ifndef TEEPOD_DB_LEDGER_H
 #define TEEPOD_DB_LEDGER_H
@@ -17,7 +18,8 @@ struct cvm_size {
 	char uuid[UUID_TEXT], name[NAME_TEXT];
 };
 /* Of @workspace (0 = all), by id; of the one CVM @id if that is not 0. *ret malloc'd. */
-int cvms_sizes(struct db *db, int64_t workspace, int64_t id, struct cvm_size **ret, size_t *n, struct err *e);
+int cvms_sizes(struct db *db, int64_t workspace, int64_t id, struct cvm_size **ret, size_t *n,
+	       struct err *e);
 
 /* One row: metered time as of the last checkpoint. now_ms 0: there was none yet. */
 struct meter_clock {
@@ -54,7 +56,7 @@ struct ledger_row {
 /* @row->id and balance are filled in. */
 int ledger_add(struct db *db, struct ledger_row *row, struct err *e);
 /* Newest first. *ret malloc'd. */
-int ledger_list(struct db *db, int64_t workspace, int64_t offset, int64_t limit, struct ledger_row **ret,
-		size_t *n, int64_t *ret_total, struct err *e);
+int ledger_list(struct db *db, int64_t workspace, int64_t offset, int64_t limit,
+		struct ledger_row **ret, size_t *n, int64_t *ret_total, struct err *e);
 
 #endif

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * numa.c - rows of the host's NUMA nodes, and what of their memory is promised to which CVM.
  *
- * The same discipline as capacity.c: what a node has promised is changed by the transaction that writes (or deletes, or parks) the
- * CVM's row, and equals the sum over cvm_nodes of CVMs that hold CPU. Hugepages are refused beyond what is there; pinned memory of
- * ordinary pages is only counted, so that the next pinned CVM goes elsewhere.
+ * The same discipline as capacity.c: what a node has promised is changed by the transaction that
+ * writes (or deletes, or parks) the CVM's row, and equals the sum over cvm_nodes of CVMs that hold
+ * CPU. Hugepages are refused beyond what is there; pinned memory of ordinary pages is only counted,
+ * so that the next pinned CVM goes elsewhere.
  */
 #include <stdlib.h>
 
@@ -14,36 +15,44 @@
 int numa_begin(struct db *db, struct err *e)
 {
 	int r = sql_run(db, e,
-			"UPDATE numa_nodes SET present = 0, hugepages_mib = 0, foreign_mib = 0 WHERE present",
+			"UPDATE numa_nodes SET present = 0, hugepages_mib = 0, foreign_mib = 0 "
+			"WHERE present",
 			"");
 
 	return r < 0 ? r : 0;
 }
 
-/* Pages that are neither free nor mapped by a CVM of ours that runs (or is about to: an operation is under way) are somebody else's. */
+/* Pages that are neither free nor mapped by a CVM of ours that runs (or is about to: an operation
+ * is under way) are somebody else's. */
 int numa_put(struct db *db, const struct numa_row *n, int64_t free_mib, struct err *e)
 {
 	int r = sql_run(
 		db, e,
-		"INSERT INTO numa_nodes (node, cpus, vcpus, memory_mib, page_kib, hugepages_mib, foreign_mib, present)"
-		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, max(0, ?6 - ?7 - (SELECT coalesce(sum(a.hugepages_mib), 0)"
-		" FROM cvm_nodes a JOIN cvms c ON c.id = a.cvm WHERE a.node = ?1 AND (c.observed IN ('running', 'paused')"
-		" OR EXISTS (SELECT 1 FROM operations o WHERE o.cvm = c.id AND o.state = 'running')))), 1)"
+		"INSERT INTO numa_nodes (node, cpus, vcpus, memory_mib, page_kib, hugepages_mib, "
+		"foreign_mib, present)"
+		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, max(0, ?6 - ?7 - (SELECT "
+		"coalesce(sum(a.hugepages_mib), 0)"
+		" FROM cvm_nodes a JOIN cvms c ON c.id = a.cvm WHERE a.node = ?1 AND (c.observed "
+		"IN ('running', 'paused')"
+		" OR EXISTS (SELECT 1 FROM operations o WHERE o.cvm = c.id AND o.state = "
+		"'running')))), 1)"
 		" ON CONFLICT (node) DO UPDATE SET cpus = excluded.cpus, vcpus = excluded.vcpus,"
-		" memory_mib = excluded.memory_mib, page_kib = excluded.page_kib, hugepages_mib = excluded.hugepages_mib,"
+		" memory_mib = excluded.memory_mib, page_kib = excluded.page_kib, hugepages_mib = "
+		"excluded.hugepages_mib,"
 		" foreign_mib = excluded.foreign_mib, present = 1",
-		"isiiiii", (int64_t)n->node, n->cpus, n->vcpus, n->memory_mib, n->page_kib, n->hugepages_mib,
-		free_mib);
+		"isiiiii", (int64_t)n->node, n->cpus, n->vcpus, n->memory_mib, n->page_kib,
+		n->hugepages_mib, free_mib);
 
 	return r < 0 ? r : 0;
 }
 
 int numa_end(struct db *db, struct err *e)
 {
-	int r = sql_run(db, e,
-			"DELETE FROM numa_nodes WHERE NOT present AND NOT EXISTS (SELECT 1 FROM cvm_nodes a"
-			" WHERE a.node = numa_nodes.node)",
-			"");
+	int r = sql_run(
+		db, e,
+		"DELETE FROM numa_nodes WHERE NOT present AND NOT EXISTS (SELECT 1 FROM cvm_nodes a"
+		" WHERE a.node = numa_nodes.node)",
+		"");
 
 	return r < 0 ? r : 0;
 }
@@ -68,11 +77,12 @@ static void read_node(struct db *db, sqlite3_stmt *st, void *row)
 
 int numa_list(struct db *db, struct numa_row **ret, size_t *n, struct err *e)
 {
-	sqlite3_stmt *st = sql_query(
-		db, e,
-		"SELECT node, cpus, vcpus, memory_mib, page_kib, hugepages_mib, foreign_mib, present,"
-		" hugepages_promised, pinned_promised FROM numa_nodes ORDER BY node",
-		"");
+	sqlite3_stmt *st =
+		sql_query(db, e,
+			  "SELECT node, cpus, vcpus, memory_mib, page_kib, hugepages_mib, "
+			  "foreign_mib, present,"
+			  " hugepages_promised, pinned_promised FROM numa_nodes ORDER BY node",
+			  "");
 
 	return sql_all(db, st, read_node, sizeof(**ret), false, ret, n, e);
 }
@@ -88,11 +98,11 @@ static void read_share(struct db *db, sqlite3_stmt *st, void *row)
 
 int numa_of(struct db *db, int64_t cvm, struct cvm_node_row **ret, size_t *n, struct err *e)
 {
-	sqlite3_stmt *st = sql_query(
-		db, e,
-		"SELECT node, hugepages_mib, pinned_mib FROM cvm_nodes WHERE cvm = ? AND (hugepages_mib > 0 OR pinned_mib > 0)"
-		" ORDER BY node",
-		"i", cvm);
+	sqlite3_stmt *st = sql_query(db, e,
+				     "SELECT node, hugepages_mib, pinned_mib FROM cvm_nodes WHERE "
+				     "cvm = ? AND (hugepages_mib > 0 OR pinned_mib > 0)"
+				     " ORDER BY node",
+				     "i", cvm);
 
 	return sql_all(db, st, read_share, sizeof(**ret), false, ret, n, e);
 }
@@ -112,11 +122,11 @@ int numa_take(struct db *db, int64_t cvm, const struct cvm_node_row *row, bool h
 
 	if (r <= 0)
 		return r;
-	r = sql_run(
-		db, e,
-		"INSERT INTO cvm_nodes (cvm, node, hugepages_mib, pinned_mib, other_hugepages_mib, other_pinned_mib)"
-		" VALUES (?1, ?2, ?3, ?4, ?3, ?4)",
-		"iiii", cvm, (int64_t)row->node, row->hugepages_mib, row->pinned_mib);
+	r = sql_run(db, e,
+		    "INSERT INTO cvm_nodes (cvm, node, hugepages_mib, pinned_mib, "
+		    "other_hugepages_mib, other_pinned_mib)"
+		    " VALUES (?1, ?2, ?3, ?4, ?3, ?4)",
+		    "iiii", cvm, (int64_t)row->node, row->hugepages_mib, row->pinned_mib);
 	return r < 0 ? r : 1;
 }
 

@@ -17,8 +17,9 @@ const char *const op_state_word[OP_STATES] = {
 	[OP_FAILED] = "failed", [OP_CANCELLED] = "cancelled",
 };
 
-#define OP_SELECT                                                                                                       \
-	"SELECT id, cvm, cvm_uuid, cvm_name, workspace, kind, state, step, undoing, cancel, params, error, request_id," \
+#define OP_SELECT                                                                             \
+	"SELECT id, cvm, cvm_uuid, cvm_name, workspace, kind, state, step, undoing, cancel, " \
+	"params, error, request_id,"                                                          \
 	" caller, created_ms, started_ms, finished_ms, step_table FROM operations"
 
 static void read_op(struct db *db, sqlite3_stmt *st, void *row)
@@ -48,15 +49,16 @@ static void read_op(struct db *db, sqlite3_stmt *st, void *row)
 
 int ops_insert(struct db *db, const struct op_row *o, struct err *e)
 {
-	int r = sql_run(
-		db, e,
-		"INSERT INTO operations (id, cvm, cvm_uuid, cvm_name, workspace, kind, state, step, undoing, cancel,"
-		" params, error, request_id, caller, created_ms, started_ms, finished_ms, step_table) VALUES"
-		" (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		"sississsddssssiiid", o->id, o->cvm, o->cvm_uuid, o->cvm_name, o->workspace,
-		op_kind_word[o->kind], op_state_word[o->state], o->step, (int)o->undoing, (int)o->cancel,
-		o->params, o->error, o->request_id, o->caller, o->created_ms, o->started_ms, o->finished_ms,
-		o->table_version);
+	int r = sql_run(db, e,
+			"INSERT INTO operations (id, cvm, cvm_uuid, cvm_name, workspace, kind, "
+			"state, step, undoing, cancel,"
+			" params, error, request_id, caller, created_ms, started_ms, finished_ms, "
+			"step_table) VALUES"
+			" (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			"sississsddssssiiid", o->id, o->cvm, o->cvm_uuid, o->cvm_name, o->workspace,
+			op_kind_word[o->kind], op_state_word[o->state], o->step, (int)o->undoing,
+			(int)o->cancel, o->params, o->error, o->request_id, o->caller,
+			o->created_ms, o->started_ms, o->finished_ms, o->table_version);
 
 	return r < 0 ? r : 0;
 }
@@ -68,19 +70,21 @@ int ops_update(struct db *db, const struct op_row *o, struct err *e)
 	int r = 0;
 
 	if (o->state == OP_RUNNING && !o->finished_ms)
-		r = sql_run(
-			db, e,
-			"UPDATE operations SET step = ?, step_table = ?, undoing = ?, cancel = max(cancel, ?),"
-			" error = ?, started_ms = ? WHERE id = ? AND state = 'running'",
-			"sdddsis", o->step, o->table_version, (int)o->undoing, (int)o->cancel, o->error,
-			o->started_ms, o->id);
+		r = sql_run(db, e,
+			    "UPDATE operations SET step = ?, step_table = ?, undoing = ?, cancel = "
+			    "max(cancel, ?),"
+			    " error = ?, started_ms = ? WHERE id = ? AND state = 'running'",
+			    "sdddsis", o->step, o->table_version, (int)o->undoing, (int)o->cancel,
+			    o->error, o->started_ms, o->id);
 	if (!r)
 		r = sql_run(
 			db, e,
 			"UPDATE operations SET state = ?, step = ?, step_table = ?, undoing = ?,"
-			" cancel = max(cancel, ?), error = ?, started_ms = ?, finished_ms = ? WHERE id = ?",
-			"ssdddsiis", op_state_word[o->state], o->step, o->table_version, (int)o->undoing,
-			(int)o->cancel, o->error, o->started_ms, o->finished_ms, o->id);
+			" cancel = max(cancel, ?), error = ?, started_ms = ?, finished_ms = ? "
+			"WHERE id = ?",
+			"ssdddsiis", op_state_word[o->state], o->step, o->table_version,
+			(int)o->undoing, (int)o->cancel, o->error, o->started_ms, o->finished_ms,
+			o->id);
 	return r < 0 ? r : r == 0 ? -ERR_NOT_FOUND : 0;
 }
 
@@ -96,14 +100,16 @@ int ops_get(struct db *db, const char *id, struct op_row *ret, struct err *e)
 
 int ops_running_of(struct db *db, int64_t cvm, struct op_row *ret, struct err *e)
 {
-	return first_op(db, sql_query(db, e, OP_SELECT " WHERE cvm = ? AND state = 'running'", "i", cvm), ret,
-			e);
+	return first_op(
+		db, sql_query(db, e, OP_SELECT " WHERE cvm = ? AND state = 'running'", "i", cvm),
+		ret, e);
 }
 
 int ops_queued_of(struct db *db, int64_t cvm, struct op_row *ret, struct err *e)
 {
-	return first_op(db, sql_query(db, e, OP_SELECT " WHERE cvm = ? AND state = 'queued'", "i", cvm), ret,
-			e);
+	return first_op(db,
+			sql_query(db, e, OP_SELECT " WHERE cvm = ? AND state = 'queued'", "i", cvm),
+			ret, e);
 }
 
 /* A stop that failed after it is for people to look at: it would only fail again. */
@@ -112,27 +118,34 @@ int ops_start_in_doubt(struct db *db, const char *cvm_uuid, const char *start, s
 	int64_t found;
 	int r = sql_int(
 		db, e, 0, &found,
-		"SELECT 1 FROM operations o WHERE cvm_uuid = ?1 AND state IN ('failed', 'cancelled') AND (step = ?2 OR"
-		" (step = '' AND undoing = 1 AND kind IN ('create', 'start', 'restart'))) AND id > coalesce((SELECT"
+		"SELECT 1 FROM operations o WHERE cvm_uuid = ?1 AND state IN ('failed', "
+		"'cancelled') AND (step = ?2 OR"
+		" (step = '' AND undoing = 1 AND kind IN ('create', 'start', 'restart'))) AND id > "
+		"coalesce((SELECT"
 		" max(id) FROM operations WHERE cvm_uuid = ?1 AND state = 'succeeded' AND kind IN"
-		" ('create', 'start', 'restart')), '') AND NOT EXISTS (SELECT 1 FROM operations s WHERE"
-		" s.cvm_uuid = ?1 AND s.kind = 'stop' AND s.state = 'failed' AND s.id > o.id) LIMIT 1",
+		" ('create', 'start', 'restart')), '') AND NOT EXISTS (SELECT 1 FROM operations s "
+		"WHERE"
+		" s.cvm_uuid = ?1 AND s.kind = 'stop' AND s.state = 'failed' AND s.id > o.id) "
+		"LIMIT 1",
 		"ss", cvm_uuid, start);
 
 	return r ? r : (int)found;
 }
 
-/* A restart or change that failed at "signal" pressed no button; one that was cancelled there may have. */
+/* A restart or change that failed at "signal" pressed no button; one that was cancelled there may
+ * have. */
 int ops_asked_down(struct db *db, const char *cvm_uuid, int64_t since_ms, struct err *e)
 {
 	int64_t found;
-	int r = sql_int(
-		db, e, 0, &found,
-		"SELECT 1 FROM operations WHERE id = (SELECT max(id) FROM operations WHERE cvm_uuid = ?1)"
-		" AND state IN ('failed', 'cancelled') AND kind IN ('shutdown', 'restart', 'resize', 'upgrade')"
-		" AND step IN ('signal', 'wait', 'stop') AND (step <> 'signal' OR kind = 'shutdown' OR"
-		" state = 'cancelled') AND finished_ms >= ?2",
-		"si", cvm_uuid, since_ms);
+	int r = sql_int(db, e, 0, &found,
+			"SELECT 1 FROM operations WHERE id = (SELECT max(id) FROM operations WHERE "
+			"cvm_uuid = ?1)"
+			" AND state IN ('failed', 'cancelled') AND kind IN ('shutdown', 'restart', "
+			"'resize', 'upgrade')"
+			" AND step IN ('signal', 'wait', 'stop') AND (step <> 'signal' OR kind = "
+			"'shutdown' OR"
+			" state = 'cancelled') AND finished_ms >= ?2",
+			"si", cvm_uuid, since_ms);
 
 	return r ? r : (int)found;
 }
@@ -140,20 +153,22 @@ int ops_asked_down(struct db *db, const char *cvm_uuid, int64_t since_ms, struct
 int ops_knows(struct db *db, const char *cvm_uuid, struct err *e)
 {
 	int64_t found;
-	int r = sql_int(db, e, 0, &found, "SELECT 1 FROM operations WHERE cvm_uuid = ? LIMIT 1", "s",
-			cvm_uuid);
+	int r = sql_int(db, e, 0, &found, "SELECT 1 FROM operations WHERE cvm_uuid = ? LIMIT 1",
+			"s", cvm_uuid);
 
 	return r ? r : (int)found;
 }
 
 /* ?1 workspace, ?2 cvm_uuid, ?3 state, ?4 limit, ?5 offset. The IN terms select partial indexes. In
  * UNSUCCESSFUL it comes second: SQLite would search by the first, and then sort. */
-#define LIVE                                                               \
-	" INDEXED BY operations_live WHERE state IN ('queued', 'running')" \
-	" AND (?1 = 0 OR workspace = ?1) AND (?2 IS NULL OR cvm_uuid = ?2) AND (?3 IS NULL OR state = ?3)"
+#define LIVE                                                                                    \
+	" INDEXED BY operations_live WHERE state IN ('queued', 'running')"                      \
+	" AND (?1 = 0 OR workspace = ?1) AND (?2 IS NULL OR cvm_uuid = ?2) AND (?3 IS NULL OR " \
+	"state = ?3)"
 #define UNSUCCESSFUL " WHERE state = ?3 AND state IN ('failed', 'cancelled')"
-#define OF_ONE_CVM   " WHERE (?1 = 0 OR workspace = ?1) AND cvm_uuid = ?2 AND (?3 IS NULL OR state = ?3)"
-#define NEWEST       " ORDER BY id DESC LIMIT ?4 OFFSET ?5"
+#define OF_ONE_CVM \
+	" WHERE (?1 = 0 OR workspace = ?1) AND cvm_uuid = ?2 AND (?3 IS NULL OR state = ?3)"
+#define NEWEST " ORDER BY id DESC LIMIT ?4 OFFSET ?5"
 
 /* Totals are kept by triggers where a filter allows it (operation_counts). */
 #define COUNTED       "SELECT sum(n) FROM operation_counts WHERE ?2 IS NULL AND "
@@ -189,7 +204,8 @@ static const struct {
 	[OF_WORKSPACE_SUCCESSFUL] = { COUNTED_STATE,
 				      OP_SELECT " WHERE workspace = ?1 AND state = ?3" NEWEST },
 	[OF_UNSUCCESSFUL] = { COUNTED_STATE, OP_SELECT UNSUCCESSFUL NEWEST },
-	[OF_WORKSPACE_UNSUCCESSFUL] = { COUNTED_STATE, OP_SELECT UNSUCCESSFUL " AND workspace = ?1" NEWEST },
+	[OF_WORKSPACE_UNSUCCESSFUL] = { COUNTED_STATE,
+					OP_SELECT UNSUCCESSFUL " AND workspace = ?1" NEWEST },
 };
 
 static enum scope scope_of(const struct op_filter *f)
@@ -208,43 +224,44 @@ static enum scope scope_of(const struct op_filter *f)
 	return f->workspace ? OF_WORKSPACE_UNSUCCESSFUL : OF_UNSUCCESSFUL;
 }
 
-int ops_list(struct db *db, const struct op_filter *f, int64_t offset, int64_t limit, struct op_row **ret,
-	     size_t *n, int64_t *ret_total, struct err *e)
+int ops_list(struct db *db, const struct op_filter *f, int64_t offset, int64_t limit,
+	     struct op_row **ret, size_t *n, int64_t *ret_total, struct err *e)
 {
 	const char *state = f->state >= 0 ? op_state_word[f->state] : NULL;
 	enum scope scope = scope_of(f);
 	int r = 0;
 
 	if (ret_total)
-		r = sql_int(db, e, 0, ret_total, scopes[scope].count, "iss", f->workspace, f->cvm_uuid,
-			    state);
+		r = sql_int(db, e, 0, ret_total, scopes[scope].count, "iss", f->workspace,
+			    f->cvm_uuid, state);
 	if (r)
 		return r;
 	if (ret_total)
 		limit = sql_page(limit, offset, *ret_total);
 	return sql_all(db,
-		       sql_query(db, e, scopes[scope].list, "issii", f->workspace, f->cvm_uuid, state, limit,
-				 offset),
+		       sql_query(db, e, scopes[scope].list, "issii", f->workspace, f->cvm_uuid,
+				 state, limit, offset),
 		       read_op, sizeof(**ret), f->skip_bad, ret, n, e);
 }
 
 int ops_prune(struct db *db, int64_t finished_before_ms, struct err *e)
 {
-	return sql_run(
-		db, e,
-		"DELETE FROM operations WHERE id IN (SELECT id FROM operations WHERE finished_ms > 0 AND"
-		" finished_ms < ? ORDER BY finished_ms LIMIT ?)",
-		"id", finished_before_ms, PRUNE_MAX);
+	return sql_run(db, e,
+		       "DELETE FROM operations WHERE id IN (SELECT id FROM operations WHERE "
+		       "finished_ms > 0 AND"
+		       " finished_ms < ? ORDER BY finished_ms LIMIT ?)",
+		       "id", finished_before_ms, PRUNE_MAX);
 }
 
 int ops_trim(struct db *db, int64_t workspace, int64_t most, struct err *e)
 {
-	int r = sql_run(
-		db, e,
-		"DELETE FROM operations WHERE id IN (SELECT id FROM operations WHERE workspace = ?1 AND"
-		" finished_ms > 0 ORDER BY id LIMIT 2) AND ?2 < (SELECT sum(n) FROM operation_counts"
-		" WHERE workspace = ?1)",
-		"ii", workspace, most);
+	int r = sql_run(db, e,
+			"DELETE FROM operations WHERE id IN (SELECT id FROM operations WHERE "
+			"workspace = ?1 AND"
+			" finished_ms > 0 ORDER BY id LIMIT 2) AND ?2 < (SELECT sum(n) FROM "
+			"operation_counts"
+			" WHERE workspace = ?1)",
+			"ii", workspace, most);
 
 	return r < 0 ? r : 0;
 }

@@ -20,8 +20,8 @@
 #include "base/log.h"
 #include "base/own.h"
 
-/* The others have a row per CVM under change, device, NUMA node, resource or OS image; records has four
- * per workspace, and is read whole once a minute. */
+/* The others have a row per CVM under change, device, NUMA node, resource or OS image; records has
+ * four per workspace, and is read whole once a minute. */
 static const char *const growing[] = {
 	"cvms",   "apps",   "revisions",        "history",     "operations",
 	"events", "ports",  "operation_counts", "idempotency", "provisions",
@@ -39,13 +39,15 @@ static const char *const few[] = {
 static const struct {
 	const char *sql, *reason;
 } exempt[] = {
-	{ "UPDATE capacity SET promised = (SELECT", "recount at the start and when settings change" },
+	{ "UPDATE capacity SET promised = (SELECT",
+	  "recount at the start and when settings change" },
 	{ "UPDATE numa_nodes SET hugepages_promised = h.huge", "the same" },
 	{ "SELECT id, uuid, observed FROM cvms WHERE observed <> 'absent' OR",
 	  "next to a list of all domains; bounded by slots" },
 	{ "UPDATE cvms SET turn = 'drain'", "once per maintenance: it concerns every CVM" },
 	{ "FROM cvms GROUP BY 2, 3", "counts all CVMs by their states; bounded by slots" },
-	{ "desired = 'running', uuid, name FROM cvms ORDER BY id", "charges of all CVMs, once a minute" },
+	{ "desired = 'running', uuid, name FROM cvms ORDER BY id",
+	  "charges of all CVMs, once a minute" },
 	{ "FROM meters ORDER BY cvm", "the same" },
 	{ "?1 = ?1 AND ?2 IS NULL AND (?3 IS NULL OR instr(c.name",
 	  "searches all CVMs by part of a name; bounded by slots" },
@@ -76,7 +78,8 @@ static bool follows(const char *sql, const char *at, const char *word)
 
 	if (at - sql > 3 && !memcmp(at - 3, " AS", 3))
 		at -= 3;
-	return (size_t)(at - sql) > n && !memcmp(at - n, word, n) && !is_name(at[-(ptrdiff_t)n - 1]);
+	return (size_t)(at - sql) > n && !memcmp(at - n, word, n) &&
+	       !is_name(at[-(ptrdiff_t)n - 1]);
 }
 
 /* The growing table that @name, of @n bytes, stands for in @sql; NULL if none. */
@@ -86,7 +89,8 @@ static const char *table_of(const char *sql, const char *name, size_t n)
 		if (strlen(growing[i]) == n && !memcmp(growing[i], name, n))
 			return growing[i];
 		for (const char *at = sql; (at = strstr(at, " ")); at++)
-			if (!strncmp(at + 1, name, n) && !is_name(at[1 + n]) && follows(sql, at, growing[i]))
+			if (!strncmp(at + 1, name, n) && !is_name(at[1 + n]) &&
+			    follows(sql, at, growing[i]))
 				return growing[i];
 	}
 	return NULL;
@@ -99,19 +103,22 @@ static bool is_few(const char *detail)
 	for (size_t i = 0; at && i < ARRAY_SIZE(few); i++) {
 		size_t n = strlen(few[i]);
 
-		if (!strncmp(at + strlen("INDEX "), few[i], n) && !is_name(at[strlen("INDEX ") + n]))
+		if (!strncmp(at + strlen("INDEX "), few[i], n) &&
+		    !is_name(at[strlen("INDEX ") + n]))
 			return true;
 	}
 	return false;
 }
 
-/* "(rowid>?)": everything from there on. Bounded on both sides, or behind an equality, it is a part. */
+/* "(rowid>?)": everything from there on. Bounded on both sides, or behind an equality, it is a
+ * part. */
 static bool is_open_range(const char *detail)
 {
 	const char *at = strrchr(detail, '(');
 	size_t n = at ? strcspn(at, "=<>") : 0;
 
-	return at && (at[n] == '<' || at[n] == '>') && !strchr(at + n + 1, '<') && !strchr(at + n + 1, '>');
+	return at && (at[n] == '<' || at[n] == '>') && !strchr(at + n + 1, '<') &&
+	       !strchr(at + n + 1, '>');
 }
 
 static bool reads_all(const char *sql, const char *detail)
@@ -119,13 +126,15 @@ static bool reads_all(const char *sql, const char *detail)
 	bool scan = !strncmp(detail, "SCAN ", 5), search = !strncmp(detail, "SEARCH ", 7);
 
 	if (search)
-		return is_open_range(detail) && strncmp(sql, "DELETE", 6) != 0; /* those it deletes */
+		return is_open_range(detail) &&
+		       strncmp(sql, "DELETE", 6) != 0; /* those it deletes */
 	if (!scan || is_few(detail))
 		return false;
 	return strstr(sql, " WHERE ") || !strstr(sql, " LIMIT ") || !strstr(sql, " ORDER BY ");
 }
 
-/* Also "... FOR LAST TERM OF ORDER BY" and the like: a group of equal first terms may be the table. */
+/* Also "... FOR LAST TERM OF ORDER BY" and the like: a group of equal first terms may be the table.
+ */
 static bool is_sort(const char *detail)
 {
 	return strstr(detail, "TEMP B-TREE FOR ") && strstr(detail, "ORDER BY");
@@ -145,7 +154,8 @@ void plan_check(struct db *db, const char *sql)
 	const char *grows = NULL; /* what the statement reads of those that do */
 	sqlite3_stmt *st = NULL;
 
-	if (is_exempt(sql) || !strstr("SELECT INSERT UPDATE DELETE", (char[]){ sql[0], sql[1], sql[2], 0 }))
+	if (is_exempt(sql) ||
+	    !strstr("SELECT INSERT UPDATE DELETE", (char[]){ sql[0], sql[1], sql[2], 0 }))
 		return;
 	(void)sqlite3_prepare_v2(db->conn, explain, -1, &st, NULL);
 	while (st && sqlite3_step(st) == SQLITE_ROW) {

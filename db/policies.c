@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * policies.c - what the node does with CVMs by itself: columns of cvms, and the one row each of maintenance and of the owner.
+ * policies.c - what the node does with CVMs by itself: columns of cvms, and the one row each of
+ * maintenance and of the owner.
  */
 #include "db/rows.h"
 #include "db/sql.h"
@@ -23,8 +24,9 @@ const char *const turn_word[TURN_MAX] = {
 };
 
 /* Two questions: each has an index of its own, that of queued ones and that of running ones. */
-#define NOBODY_WORKS_ON_IT                                                                            \
-	" (NOT EXISTS (SELECT 1 FROM operations o WHERE o.cvm = cvms.id AND o.state = 'running') AND" \
+#define NOBODY_WORKS_ON_IT                                                                         \
+	" (NOT EXISTS (SELECT 1 FROM operations o WHERE o.cvm = cvms.id AND o.state = 'running') " \
+	"AND"                                                                                      \
 	" NOT EXISTS (SELECT 1 FROM operations o WHERE o.cvm = cvms.id AND o.state = 'queued'))"
 #define IS_UP "observed IN ('running', 'paused')"
 
@@ -36,57 +38,58 @@ static int one_change(int r)
 int cvms_set_policy(struct db *db, int64_t id, const struct cvm_policy *p, struct err *e)
 {
 	return one_change(sql_run(
-		db, e, "UPDATE cvms SET restart_policy = ?, auto_start = ?, start_order = ? WHERE id = ?",
+		db, e,
+		"UPDATE cvms SET restart_policy = ?, auto_start = ?, start_order = ? WHERE id = ?",
 		"sdii", restart_policy_word[p->restart], (int)p->auto_start, p->start_order, id));
 }
 
 int cvms_set_ended(struct db *db, int64_t id, enum ended ended, struct err *e)
 {
-	return one_change(sql_run(
-		db, e,
-		"UPDATE cvms SET ended = ?1, restart_next_ms = iif(?1 = '', 0, restart_next_ms) WHERE id = ?2",
-		"si", ended_word[ended], id));
+	return one_change(sql_run(db, e,
+				  "UPDATE cvms SET ended = ?1, restart_next_ms = iif(?1 = '', 0, "
+				  "restart_next_ms) WHERE id = ?2",
+				  "si", ended_word[ended], id));
 }
 
 int cvms_set_restart(struct db *db, int64_t id, int64_t attempts, int64_t next_ms, bool exhausted,
 		     struct err *e)
 {
-	return one_change(sql_run(
-		db, e,
-		"UPDATE cvms SET restart_attempts = ?, restart_next_ms = ?, restart_exhausted = ? WHERE id = ?",
-		"iidi", attempts, next_ms, (int)exhausted, id));
+	return one_change(sql_run(db, e,
+				  "UPDATE cvms SET restart_attempts = ?, restart_next_ms = ?, "
+				  "restart_exhausted = ? WHERE id = ?",
+				  "iidi", attempts, next_ms, (int)exhausted, id));
 }
 
 /* ------------------------------------------------------------------ turns */
 
 int cvms_set_turn(struct db *db, int64_t id, enum turn_for turn, struct err *e)
 {
-	return one_change(sql_run(db, e, "UPDATE cvms SET turn = ? WHERE id = ?", "si", turn_word[turn], id));
+	return one_change(
+		sql_run(db, e, "UPDATE cvms SET turn = ? WHERE id = ?", "si", turn_word[turn], id));
 }
 
 int cvms_move_turns(struct db *db, enum turn_for from, enum turn_for to, struct err *e)
 {
-	return sql_run(db, e, "UPDATE cvms SET turn = ? WHERE turn = ? AND turn <> ''", "ss", turn_word[to],
-		       turn_word[from]);
+	return sql_run(db, e, "UPDATE cvms SET turn = ? WHERE turn = ? AND turn <> ''", "ss",
+		       turn_word[to], turn_word[from]);
 }
 
 int cvms_turn_to_start(struct db *db, struct err *e)
 {
-	return sql_run(
-		db, e,
-		"UPDATE cvms SET turn = 'start' WHERE turn = '' AND desired = 'running' AND ended <> '' AND ended = 'lost' AND"
-		" auto_start = 1 AND NOT " IS_UP " AND" NOBODY_WORKS_ON_IT,
-		"");
+	return sql_run(db, e,
+		       "UPDATE cvms SET turn = 'start' WHERE turn = '' AND desired = 'running' AND "
+		       "ended <> '' AND ended = 'lost' AND"
+		       " auto_start = 1 AND NOT " IS_UP " AND" NOBODY_WORKS_ON_IT,
+		       "");
 }
 
 int cvms_turn_to_drain(struct db *db, struct err *e)
 {
-	return sql_run(
-		db, e,
-		"UPDATE cvms SET turn = 'drain' WHERE turn <> 'drain' AND desired = 'running' AND (" IS_UP
-		" OR (restart_exhausted = 0 AND (ended <> 'off' OR restart_next_ms > 0)) OR NOT" NOBODY_WORKS_ON_IT
-		")",
-		"");
+	return sql_run(db, e,
+		       "UPDATE cvms SET turn = 'drain' WHERE turn <> 'drain' AND desired = "
+		       "'running' AND (" IS_UP " OR (restart_exhausted = 0 AND (ended <> 'off' OR "
+		       "restart_next_ms > 0)) OR NOT" NOBODY_WORKS_ON_IT ")",
+		       "");
 }
 
 int cvms_drain_counts(struct db *db, struct drain_counts *ret, struct err *e)
@@ -96,7 +99,8 @@ int cvms_drain_counts(struct db *db, struct drain_counts *ret, struct err *e)
 		"SELECT count(*) FILTER (WHERE turn = 'drain'),"
 		" count(*) FILTER (WHERE turn = 'drained' AND NOT" NOBODY_WORKS_ON_IT "),"
 		" count(*) FILTER (WHERE turn = 'drained' AND " IS_UP " AND" NOBODY_WORKS_ON_IT "),"
-		" count(*) FILTER (WHERE turn = 'drained' AND NOT " IS_UP " AND" NOBODY_WORKS_ON_IT "),"
+		" count(*) FILTER (WHERE turn = 'drained' AND NOT " IS_UP " AND" NOBODY_WORKS_ON_IT
+		"),"
 		" count(*) FILTER (WHERE turn = 'start') FROM cvms WHERE turn <> ''",
 		"");
 	int r = st ? sql_next(db, st, e) : -(int)e->code;
@@ -111,20 +115,20 @@ int cvms_drain_counts(struct db *db, struct drain_counts *ret, struct err *e)
 	return sql_done(db, st, e);
 }
 
-int cvms_next_turn(struct db *db, enum turn_for turn, int64_t *ret_id, int64_t *ret_order, struct err *e)
+int cvms_next_turn(struct db *db, enum turn_for turn, int64_t *ret_id, int64_t *ret_order,
+		   struct err *e)
 {
 	sqlite3_stmt *st =
 		turn == TURN_START
-			? sql_query(
-				  db, e,
-				  "SELECT id, start_order FROM cvms WHERE turn = ? AND turn <> '' AND" NOBODY_WORKS_ON_IT
-				  " ORDER BY start_order, id LIMIT 1",
-				  "s", turn_word[turn])
-			: sql_query(
-				  db, e,
-				  "SELECT id, start_order FROM cvms WHERE turn = ? AND turn <> '' AND" NOBODY_WORKS_ON_IT
-				  " ORDER BY start_order DESC, id DESC LIMIT 1",
-				  "s", turn_word[turn]);
+			? sql_query(db, e,
+				    "SELECT id, start_order FROM cvms WHERE turn = ? AND turn <> "
+				    "'' AND" NOBODY_WORKS_ON_IT " ORDER BY start_order, id LIMIT 1",
+				    "s", turn_word[turn])
+			: sql_query(db, e,
+				    "SELECT id, start_order FROM cvms WHERE turn = ? AND turn <> "
+				    "'' AND" NOBODY_WORKS_ON_IT
+				    " ORDER BY start_order DESC, id DESC LIMIT 1",
+				    "s", turn_word[turn]);
 	int r = st ? sql_next(db, st, e) : -(int)e->code;
 
 	if (r <= 0)
@@ -136,12 +140,14 @@ int cvms_next_turn(struct db *db, enum turn_for turn, int64_t *ret_id, int64_t *
 
 int cvms_by_themselves(struct db *db, enum op_kind kind, struct turn_load *ret, struct err *e)
 {
-	sqlite3_stmt *st = sql_query(
-		db, e,
-		"SELECT count(*), sum(o.kind = ?1), min(iif(o.kind = ?1, c.start_order, NULL)), max(iif(o.kind = ?1, c.start_order, NULL))"
-		" FROM operations o JOIN cvms c ON c.id = o.cvm WHERE o.state IN ('queued', 'running') AND"
-		" instr(o.params, '\"auto\":true') > 0",
-		"s", op_kind_word[kind]);
+	sqlite3_stmt *st =
+		sql_query(db, e,
+			  "SELECT count(*), sum(o.kind = ?1), min(iif(o.kind = ?1, c.start_order, "
+			  "NULL)), max(iif(o.kind = ?1, c.start_order, NULL))"
+			  " FROM operations o JOIN cvms c ON c.id = o.cvm WHERE o.state IN "
+			  "('queued', 'running') AND"
+			  " instr(o.params, '\"auto\":true') > 0",
+			  "s", op_kind_word[kind]);
 	int r = st ? sql_next(db, st, e) : -(int)e->code;
 
 	if (r <= 0)
@@ -155,8 +161,9 @@ int cvms_by_themselves(struct db *db, enum op_kind kind, struct turn_load *ret, 
 
 /* ------------------------------------------------------------------ restarts */
 
-#define RESTART_SELECT                                                                                 \
-	"SELECT id, restart_policy, ended, restart_attempts, restart_next_ms, started_ms, stopped_ms," \
+#define RESTART_SELECT                                                                      \
+	"SELECT id, restart_policy, ended, restart_attempts, restart_next_ms, started_ms, " \
+	"stopped_ms,"                                                                       \
 	" restart_exhausted, NOT" NOBODY_WORKS_ON_IT " FROM cvms"
 
 static void read_restart(struct db *db, sqlite3_stmt *st, void *row)
@@ -165,7 +172,8 @@ static void read_restart(struct db *db, sqlite3_stmt *st, void *row)
 
 	*r = (struct restart_row){
 		.id = sqlite3_column_int64(st, 0),
-		.policy = (enum restart_policy)sql_word(db, st, 1, restart_policy_word, RESTART_POLICIES),
+		.policy = (enum restart_policy)sql_word(db, st, 1, restart_policy_word,
+							RESTART_POLICIES),
 		.ended = (enum ended)sql_word(db, st, 2, ended_word, ENDED_MAX),
 		.attempts = sqlite3_column_int64(st, 3),
 		.next_ms = sqlite3_column_int64(st, 4),
@@ -178,12 +186,13 @@ static void read_restart(struct db *db, sqlite3_stmt *st, void *row)
 
 int cvms_restarts(struct db *db, struct restart_row **ret, size_t *n, struct err *e)
 {
-	/* Each half by an index that holds nearly nothing: this is asked whenever an operation ends. */
-	sqlite3_stmt *st =
-		sql_query(db, e,
-			  RESTART_SELECT " WHERE desired = 'running' AND ended <> '' UNION " RESTART_SELECT
-					 " WHERE desired = 'running' AND restart_attempts > 0",
-			  "");
+	/* Each half by an index that holds nearly nothing: this is asked whenever an operation
+	 * ends. */
+	sqlite3_stmt *st = sql_query(
+		db, e,
+		RESTART_SELECT " WHERE desired = 'running' AND ended <> '' UNION " RESTART_SELECT
+			       " WHERE desired = 'running' AND restart_attempts > 0",
+		"");
 
 	return sql_all(db, st, read_restart, sizeof(**ret), true, ret, n, e);
 }
@@ -193,7 +202,8 @@ int cvms_restarts(struct db *db, struct restart_row **ret, size_t *n, struct err
 int maintenance_get(struct db *db, struct maintenance_row *ret, struct err *e)
 {
 	sqlite3_stmt *st = sql_query(
-		db, e, "SELECT id, reason, caller, since_ms, timeout_s, force FROM maintenance", "");
+		db, e, "SELECT id, reason, caller, since_ms, timeout_s, force FROM maintenance",
+		"");
 	int r = st ? sql_next(db, st, e) : -(int)e->code;
 
 	if (r < 0)
@@ -216,12 +226,12 @@ int maintenance_set(struct db *db, const struct maintenance_row *row, struct err
 	if (!row->on)
 		r = sql_run(db, e, "DELETE FROM maintenance", "");
 	else
-		r = sql_run(
-			db, e,
-			"INSERT OR REPLACE INTO maintenance (id, reason, caller, since_ms, timeout_s, force) VALUES"
-			" (1, ?, ?, ?, ?, ?)",
-			"ssidd", row->reason, row->caller, row->since_ms, (int)row->timeout_s,
-			(int)row->force);
+		r = sql_run(db, e,
+			    "INSERT OR REPLACE INTO maintenance (id, reason, caller, since_ms, "
+			    "timeout_s, force) VALUES"
+			    " (1, ?, ?, ?, ?, ?)",
+			    "ssidd", row->reason, row->caller, row->since_ms, (int)row->timeout_s,
+			    (int)row->force);
 	return r < 0 ? r : 0;
 }
 
@@ -241,16 +251,18 @@ static void read_owner(struct db *db, sqlite3_stmt *st, void *row)
 
 int owner_get(struct db *db, struct owner_row *ret, struct err *e)
 {
-	return sql_one(db, sql_query(db, e, "SELECT marker, inode, machine, host, dir FROM owner", ""),
+	return sql_one(db,
+		       sql_query(db, e, "SELECT marker, inode, machine, host, dir FROM owner", ""),
 		       read_owner, ret, sizeof(*ret), e);
 }
 
 int owner_set(struct db *db, const struct owner_row *row, struct err *e)
 {
-	int r = sql_run(db, e,
-			"INSERT OR REPLACE INTO owner (id, marker, inode, machine, host, dir) VALUES"
-			" (1, ?, ?, ?, ?, ?)",
-			"sisss", row->marker, row->inode, row->machine, row->host, row->dir);
+	int r = sql_run(
+		db, e,
+		"INSERT OR REPLACE INTO owner (id, marker, inode, machine, host, dir) VALUES"
+		" (1, ?, ?, ?, ?, ?)",
+		"sisss", row->marker, row->inode, row->machine, row->host, row->dir);
 
 	return r < 0 ? r : 0;
 }

@@ -16,8 +16,8 @@ const char *const record_word[RECORDS] = {
 
 int records_bytes(struct db *db, int64_t workspace, enum record kind, int64_t *ret, struct err *e)
 {
-	return sql_int(db, e, 0, ret, "SELECT bytes FROM records WHERE workspace = ? AND kind = ?", "is",
-		       workspace, record_word[kind]);
+	return sql_int(db, e, 0, ret, "SELECT bytes FROM records WHERE workspace = ? AND kind = ?",
+		       "is", workspace, record_word[kind]);
 }
 
 int records_total(struct db *db, enum record kind, int64_t *ret, struct err *e)
@@ -26,49 +26,55 @@ int records_total(struct db *db, enum record kind, int64_t *ret, struct err *e)
 		       record_word[kind]);
 }
 
-int records_over(struct db *db, enum record kind, int64_t limit, int64_t after, int64_t *ret_workspace,
-		 struct err *e)
+int records_over(struct db *db, enum record kind, int64_t limit, int64_t after,
+		 int64_t *ret_workspace, struct err *e)
 {
-	return sql_int(db, e, 0, ret_workspace,
-		       "SELECT workspace FROM records WHERE kind = ? AND bytes > ? AND workspace > ?"
-		       " ORDER BY workspace LIMIT 1",
-		       "sii", record_word[kind], limit, after);
+	return sql_int(
+		db, e, 0, ret_workspace,
+		"SELECT workspace FROM records WHERE kind = ? AND bytes > ? AND workspace > ?"
+		" ORDER BY workspace LIMIT 1",
+		"sii", record_word[kind], limit, after);
 }
 
 /* When the oldest row of the workspace was written that a limit counts, 0 = there is none. */
-int records_oldest(struct db *db, int64_t workspace, enum record kind, int64_t *ret_ms, struct err *e)
+int records_oldest(struct db *db, int64_t workspace, enum record kind, int64_t *ret_ms,
+		   struct err *e)
 {
 	static const char *const sql[RECORDS] = {
 		[RECORD_PROVISIONS] = "SELECT min(created_ms) FROM provisions WHERE workspace = ?",
 		[RECORD_ANSWERS] = "SELECT min(created_ms) FROM idempotency WHERE workspace = ?",
-		[RECORD_EVENTS] = "SELECT at_ms FROM events WHERE workspace = ? ORDER BY seq LIMIT 1",
+		[RECORD_EVENTS] =
+			"SELECT at_ms FROM events WHERE workspace = ? ORDER BY seq LIMIT 1",
 	};
 
 	*ret_ms = 0;
 	return sql[kind] ? sql_int(db, e, 0, ret_ms, sql[kind], "i", workspace) : 0;
 }
 
-#define NEWER "EXISTS (SELECT 1 FROM history n WHERE n.cvm_uuid = h.cvm_uuid AND n.number > h.number"
+#define NEWER \
+	"EXISTS (SELECT 1 FROM history n WHERE n.cvm_uuid = h.cvm_uuid AND n.number > h.number"
 
-/* Of each CVM that is there the newest entry stays (of one under change two: it may become again what
- * it was), and of each app the one with the highest number. The revision goes with the last row that
- * names it (trigger history_dropped). */
+/* Of each CVM that is there the newest entry stays (of one under change two: it may become again
+ * what it was), and of each app the one with the highest number. The revision goes with the last
+ * row that names it (trigger history_dropped). */
 int history_drop(struct db *db, int64_t workspace, int most, struct err *e)
 {
-	return sql_run(db, e,
-		       "DELETE FROM history WHERE id IN (SELECT h.id FROM history h WHERE h.workspace = ?1"
-		       " AND h.number < (SELECT max(m.number) FROM history m WHERE m.app = h.app)"
-		       " AND (NOT EXISTS (SELECT 1 FROM cvms c WHERE c.uuid = h.cvm_uuid) OR (" NEWER
-		       ") AND (" NEWER " LIMIT 1 OFFSET 1) OR NOT EXISTS (SELECT 1 FROM cvms c JOIN changes x"
-		       " ON x.cvm = c.id WHERE c.uuid = h.cvm_uuid)))) ORDER BY h.id LIMIT ?2)",
-		       "id", workspace, most);
+	return sql_run(
+		db, e,
+		"DELETE FROM history WHERE id IN (SELECT h.id FROM history h WHERE h.workspace = ?1"
+		" AND h.number < (SELECT max(m.number) FROM history m WHERE m.app = h.app)"
+		" AND (NOT EXISTS (SELECT 1 FROM cvms c WHERE c.uuid = h.cvm_uuid) OR (" NEWER
+		") AND (" NEWER
+		" LIMIT 1 OFFSET 1) OR NOT EXISTS (SELECT 1 FROM cvms c JOIN changes x"
+		" ON x.cvm = c.id WHERE c.uuid = h.cvm_uuid)))) ORDER BY h.id LIMIT ?2)",
+		"id", workspace, most);
 }
 
 int provisions_drop(struct db *db, int64_t workspace, int most, struct err *e)
 {
-	return sql_run(
-		db, e,
-		"DELETE FROM provisions WHERE rowid IN (SELECT rowid FROM provisions WHERE workspace = ?"
-		" AND used = 1 ORDER BY created_ms LIMIT ?)",
-		"id", workspace, most);
+	return sql_run(db, e,
+		       "DELETE FROM provisions WHERE rowid IN (SELECT rowid FROM provisions WHERE "
+		       "workspace = ?"
+		       " AND used = 1 ORDER BY created_ms LIMIT ?)",
+		       "id", workspace, most);
 }

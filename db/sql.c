@@ -86,7 +86,8 @@ static sqlite3_stmt *prepared(struct db *db, const char *sql, struct err *e)
 	s = slot_of(db, sql);
 	if (s->sql)
 		return s->st;
-	if (sqlite3_prepare_v3(db->conn, sql, -1, SQLITE_PREPARE_PERSISTENT, &s->st, NULL) != SQLITE_OK) {
+	if (sqlite3_prepare_v3(db->conn, sql, -1, SQLITE_PREPARE_PERSISTENT, &s->st, NULL) !=
+	    SQLITE_OK) {
 		sql_error(db, "prepare", e);
 		s->st = NULL;
 		return NULL;
@@ -112,11 +113,13 @@ static void bind_all(sqlite3_stmt *st, const char *fmt, va_list ap)
 			(void)sqlite3_bind_int(st, i, va_arg(ap, int));
 			break;
 		case 's':
-			(void)sqlite3_bind_text(st, i, va_arg(ap, const char *), -1, SQLITE_TRANSIENT);
+			(void)sqlite3_bind_text(st, i, va_arg(ap, const char *), -1,
+						SQLITE_TRANSIENT);
 			break;
 		case 'b':
 			blob = va_arg(ap, const void *);
-			(void)sqlite3_bind_blob64(st, i, blob, va_arg(ap, size_t), SQLITE_TRANSIENT);
+			(void)sqlite3_bind_blob64(st, i, blob, va_arg(ap, size_t),
+						  SQLITE_TRANSIENT);
 			break;
 		default:
 			abort(); /* a format that is not one of ours */
@@ -161,7 +164,8 @@ int sql_done(struct db *db, sqlite3_stmt *st, struct err *e)
 	return db->bad.code ? take_bad(db, e) : 0;
 }
 
-int sql_one(struct db *db, sqlite3_stmt *st, sql_reader *read, void *ret, size_t size, struct err *e)
+int sql_one(struct db *db, sqlite3_stmt *st, sql_reader *read, void *ret, size_t size,
+	    struct err *e)
 {
 	int r = st ? sql_next(db, st, e) : -(int)e->code;
 	auto_free void *row = NULL;
@@ -234,7 +238,8 @@ sqlite3_stmt *sql_query(struct db *db, struct err *e, const char *sql, const cha
 	return st;
 }
 
-int sql_int(struct db *db, struct err *e, int64_t def, int64_t *ret, const char *sql, const char *fmt, ...)
+int sql_int(struct db *db, struct err *e, int64_t def, int64_t *ret, const char *sql,
+	    const char *fmt, ...)
 {
 	sqlite3_stmt *st = prepared(db, sql, e);
 	va_list ap;
@@ -287,8 +292,9 @@ static void bad_column(struct db *db, sqlite3_stmt *st, int col, const char *rul
 	if (db->bad.code)
 		return; /* the first one is told */
 	err_field(&db->bad, ERR_HOST, sqlite3_column_name(st, col), value ? value : "NULL",
-		  "database: %s.%s is \"%.80s\" (row %.40s), which is not %s", table ? table : "(expression)",
-		  sqlite3_column_name(st, col), value ? value : "NULL", row ? row : "?", rule);
+		  "database: %s.%s is \"%.80s\" (row %.40s), which is not %s",
+		  table ? table : "(expression)", sqlite3_column_name(st, col),
+		  value ? value : "NULL", row ? row : "?", rule);
 	db->bad.sys = EBADMSG;
 	err_hint(&db->bad, "teepod --check-db lists such rows");
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * sql.h - statements inside db/: prepared once, bound by a format, errors mapped in one place.
  *
- * Formats: i int64_t, d int, s const char * (NULL is NULL), b const void * and size_t. The SQL text must be a static string: its
- * address is the key of the statement cache. A statement is not re-entrant: finish a query before running its twin.
+ * Formats: i int64_t, d int, s const char * (NULL is NULL), b const void * and size_t. The SQL text
+ * must be a static string: its address is the key of the statement cache. A statement is not
+ * re-entrant: finish a query before running its twin.
  */
 #ifndef TEEPOD_DB_SQL_H
 #define TEEPOD_DB_SQL_H
@@ -22,10 +23,10 @@ struct db {
 		sqlite3_stmt *st;
 	} * cache; /* open addressing, power of two */
 	size_t cap, used;
-	bool in_turn;        /* a turn_do() runs: what SQLite executes must belong to its transaction */
-	struct err lost;     /* why SQLite ended the transaction of this turn; code 0 = it did not */
+	bool in_turn;    /* a turn_do() runs: what SQLite executes must belong to its transaction */
+	struct err lost; /* why SQLite ended the transaction of this turn; code 0 = it did not */
 	unsigned full_scans; /* plan.c */
-	struct err bad;      /* what the current row holds that no reader may accept; code 0 = nothing */
+	struct err bad; /* what the current row holds that no reader may accept; code 0 = nothing */
 };
 
 /* Fill *e from the connection's last error. Always negative. */
@@ -37,7 +38,8 @@ int sql_run(struct db *db, struct err *e, const char *sql, const char *fmt, ...)
 
 /* Begin a query; NULL on failure. Then sql_next() until it is not 1, or sql_done(). */
 sqlite3_stmt *sql_query(struct db *db, struct err *e, const char *sql, const char *fmt, ...);
-/* 1 a row, 0 the end (statement reset), negative an error (reset): also when the row before it was bad. */
+/* 1 a row, 0 the end (statement reset), negative an error (reset): also when the row before it was
+ * bad. */
 int sql_next(struct db *db, sqlite3_stmt *st, struct err *e);
 /* End a query early. 0, or negative when the last row was bad. */
 int sql_done(struct db *db, sqlite3_stmt *st, struct err *e) __attribute__((warn_unused_result));
@@ -46,7 +48,8 @@ int sql_done(struct db *db, sqlite3_stmt *st, struct err *e) __attribute__((warn
 typedef void sql_reader(struct db *db, sqlite3_stmt *st, void *row);
 /* The first row of @st into *@ret of @size bytes; -ERR_NOT_FOUND without *e filled when there is
  * none. @st may be NULL: *e says why. */
-int sql_one(struct db *db, sqlite3_stmt *st, sql_reader *read, void *ret, size_t size, struct err *e);
+int sql_one(struct db *db, sqlite3_stmt *st, sql_reader *read, void *ret, size_t size,
+	    struct err *e);
 /* All rows of @st into a malloc'd array: @ret is the address of a pointer to rows. Rows must own
  * nothing. With @skip a bad row is logged and left out: for loops over all CVMs, which must not end
  * because of one of them. */
@@ -54,7 +57,8 @@ int sql_all(struct db *db, sqlite3_stmt *st, sql_reader *read, size_t size, bool
 	    size_t *ret_n, struct err *e);
 
 /* First column of the first row; *ret = @def when there is no row. */
-int sql_int(struct db *db, struct err *e, int64_t def, int64_t *ret, const char *sql, const char *fmt, ...);
+int sql_int(struct db *db, struct err *e, int64_t def, int64_t *ret, const char *sql,
+	    const char *fmt, ...);
 
 /* LIMIT for the page of @limit rows (negative: all) at @offset of a list of @total rows: 0 beyond
  * the end, where SQLite reads nothing; OFFSET alone would walk the whole list. */
@@ -78,18 +82,23 @@ char *sql_json_dup(struct db *db, sqlite3_stmt *st, int col, int valid);
 /* Numbers with commas between them, or "". */
 void sql_numbers(struct db *db, sqlite3_stmt *st, int col, char *out, size_t n);
 
-/* What the rows of CVMs hold: a CVM under change the larger of its two states. Written by capacity_recount(), restated by db_check(). */
+/* What the rows of CVMs hold: a CVM under change the larger of its two states. Written by
+ * capacity_recount(), restated by db_check(). */
 #define HELD(SUM)  "SELECT coalesce(sum(" SUM "), 0) FROM cvms c LEFT JOIN changes x ON x.cvm = c.id"
 #define VCPUS_HELD HELD("max(c.given_vcpus, coalesce(x.given_vcpus, 0)) * c.holds_cpu")
-#define MEMORY_HELD \
-	HELD("max(c.given_memory_mib, coalesce(x.given_memory_mib, 0)) * c.holds_cpu * (1 - c.hugepages)")
+#define MEMORY_HELD                                                                           \
+	HELD("max(c.given_memory_mib, coalesce(x.given_memory_mib, 0)) * c.holds_cpu * (1 - " \
+	     "c.hugepages)")
 #define DISK_HELD HELD("max(c.disk_gib, coalesce(x.disk_gib, 0))")
 
 /* The same of each NUMA node (node, huge, pinned). */
-#define NUMA_HELD                                                                                             \
-	"SELECT n.node, coalesce(sum(max(a.hugepages_mib, a.other_hugepages_mib) * c.holds_cpu), 0) AS huge," \
-	" coalesce(sum(max(a.pinned_mib, a.other_pinned_mib) * c.holds_cpu), 0) AS pinned FROM numa_nodes n"  \
-	" LEFT JOIN cvm_nodes a ON a.node = n.node LEFT JOIN cvms c ON c.id = a.cvm GROUP BY n.node"
+#define NUMA_HELD                                                                                  \
+	"SELECT n.node, coalesce(sum(max(a.hugepages_mib, a.other_hugepages_mib) * c.holds_cpu), " \
+	"0) AS huge,"                                                                              \
+	" coalesce(sum(max(a.pinned_mib, a.other_pinned_mib) * c.holds_cpu), 0) AS pinned FROM "   \
+	"numa_nodes n"                                                                             \
+	" LEFT JOIN cvm_nodes a ON a.node = n.node LEFT JOIN cvms c ON c.id = a.cvm GROUP BY "     \
+	"n.node"
 
 #ifdef TEEPOD_FAILPOINTS
 /* Log and count a statement that reads a whole table that grows. */
@@ -98,7 +107,8 @@ void plan_check(struct db *db, const char *sql);
 
 /* Apply numbered migrations. */
 int schema_migrate(struct db *db, const char *path, struct err *e);
-/* ERR_UNSUPPORTED unless all of them have been applied. @may_create: apply them to an empty file. */
+/* ERR_UNSUPPORTED unless all of them have been applied. @may_create: apply them to an empty file.
+ */
 int schema_current(struct db *db, const char *path, bool may_create, struct err *e);
 
 #endif

@@ -35,7 +35,8 @@ enum { WAIT_MS = 20, PAUSE_MS = 100, GIVE_UP_MS = 2000 };
 struct after {
 	void (*fn)(void *arg, const struct err *e);
 	void *arg;
-	size_t why; /* 1 + index into turn.whys: its savepoint was rolled back; 0: as the commit goes */
+	size_t why; /* 1 + index into turn.whys: its savepoint was rolled back; 0: as the commit
+		       goes */
 };
 
 /* A turn_run() that waits for the write lock. */
@@ -331,8 +332,10 @@ static int lose(struct turn *t, int r, struct err *e)
 
 int turn_do(struct turn *t, int (*fn)(void *arg, struct err *e), void *arg, struct err *e)
 {
-	static const char *const save[] = { "SAVEPOINT m0", "SAVEPOINT m1", "SAVEPOINT m2", "SAVEPOINT m3" };
-	static const char *const keep[] = { "RELEASE m0", "RELEASE m1", "RELEASE m2", "RELEASE m3" };
+	static const char *const save[] = { "SAVEPOINT m0", "SAVEPOINT m1", "SAVEPOINT m2",
+					    "SAVEPOINT m3" };
+	static const char *const keep[] = { "RELEASE m0", "RELEASE m1", "RELEASE m2",
+					    "RELEASE m3" };
 	static const char *const drop[] = { "ROLLBACK TO m0", "ROLLBACK TO m1", "ROLLBACK TO m2",
 					    "ROLLBACK TO m3" };
 	int depth = t->depth, r = begin(t, e);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * workspaces.c - workspaces: who shares the node, and how much of it each may hold.
  *
- * A deleted workspace keeps its row under a slug nobody can ask for ("~" is in no slug): events, operations and idempotency keys
- * know it by its id, which must never become another's.
+ * A deleted workspace keeps its row under a slug nobody can ask for ("~" is in no slug): events,
+ * operations and idempotency keys know it by its id, which must never become another's.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,11 +48,14 @@ static int first(struct db *db, sqlite3_stmt *st, struct workspace_row *ret, str
 
 int workspaces_ensure(struct db *db, const char *slug, int64_t *ret_id, struct err *e)
 {
-	int r = sql_run(db, e,
-			"INSERT OR IGNORE INTO workspaces (slug, name, created_ms) VALUES (?1, ?1, ?2)", "si",
-			slug, clock_wall_ms());
+	int r = sql_run(
+		db, e,
+		"INSERT OR IGNORE INTO workspaces (slug, name, created_ms) VALUES (?1, ?1, ?2)",
+		"si", slug, clock_wall_ms());
 
-	return r < 0 ? r : sql_int(db, e, 0, ret_id, "SELECT id FROM workspaces WHERE slug = ?", "s", slug);
+	return r < 0 ? r
+		     : sql_int(db, e, 0, ret_id, "SELECT id FROM workspaces WHERE slug = ?", "s",
+			       slug);
 }
 
 int workspaces_get(struct db *db, int64_t id, struct workspace_row *ret, struct err *e)
@@ -69,30 +72,35 @@ int workspaces_find(struct db *db, const char *slug, struct workspace_row *ret, 
 	    strlen(slug) < 3 + 19)
 		id = strtoll(slug + 3, &end, 10);
 	return first(db,
-		     sql_query(db, e, WORKSPACE_SELECT " WHERE (slug = ?1 OR id = ?2) AND deleted_ms = 0",
+		     sql_query(db, e,
+			       WORKSPACE_SELECT " WHERE (slug = ?1 OR id = ?2) AND deleted_ms = 0",
 			       "si", slug, id),
 		     ret, e);
 }
 
-int workspaces_list(struct db *db, int64_t offset, int64_t limit, struct workspace_row **ret, size_t *ret_n,
-		    struct err *e)
+int workspaces_list(struct db *db, int64_t offset, int64_t limit, struct workspace_row **ret,
+		    size_t *ret_n, struct err *e)
 {
 	int64_t total = 0;
 	sqlite3_stmt *st;
-	int r = sql_int(db, e, 0, &total, "SELECT count(*) FROM workspaces WHERE deleted_ms = 0", "");
+	int r = sql_int(db, e, 0, &total, "SELECT count(*) FROM workspaces WHERE deleted_ms = 0",
+			"");
 
 	if (r)
 		return r;
-	st = sql_query(db, e, WORKSPACE_SELECT " WHERE deleted_ms = 0 ORDER BY slug LIMIT ? OFFSET ?", "ii",
-		       sql_page(limit, offset, total), offset);
+	st = sql_query(db, e,
+		       WORKSPACE_SELECT " WHERE deleted_ms = 0 ORDER BY slug LIMIT ? OFFSET ?",
+		       "ii", sql_page(limit, offset, total), offset);
 	r = sql_all(db, st, read_workspace, sizeof(**ret), false, ret, ret_n, e);
 	return r ? r : (int)total;
 }
 
-int workspaces_add(struct db *db, const char *slug, const char *name, int64_t *ret_id, struct err *e)
+int workspaces_add(struct db *db, const char *slug, const char *name, int64_t *ret_id,
+		   struct err *e)
 {
-	int r = sql_run(db, e, "INSERT OR IGNORE INTO workspaces (slug, name, created_ms) VALUES (?, ?, ?)",
-			"ssi", slug, name, clock_wall_ms());
+	int r = sql_run(
+		db, e, "INSERT OR IGNORE INTO workspaces (slug, name, created_ms) VALUES (?, ?, ?)",
+		"ssi", slug, name, clock_wall_ms());
 
 	if (r > 0)
 		*ret_id = sqlite3_last_insert_rowid(db->conn);
@@ -101,22 +109,25 @@ int workspaces_add(struct db *db, const char *slug, const char *name, int64_t *r
 
 int workspaces_set(struct db *db, const struct workspace_row *w, struct err *e)
 {
-	int r = sql_run(
-		db, e,
-		"UPDATE workspaces SET name = ?2, max_vcpus = nullif(?3, -1), max_memory_mib = nullif(?4, -1),"
-		" max_disk_gib = nullif(?5, -1), max_cvms = nullif(?6, -1), max_gpus = nullif(?7, -1),"
-		" max_host_ports = nullif(?8, -1) WHERE id = ?1",
-		"isiiiiii", w->id, w->name, w->max[QUOTA_VCPUS], w->max[QUOTA_MEMORY], w->max[QUOTA_DISK],
-		w->max[QUOTA_CVMS], w->max[QUOTA_GPUS], w->max[QUOTA_PORTS]);
+	int r = sql_run(db, e,
+			"UPDATE workspaces SET name = ?2, max_vcpus = nullif(?3, -1), "
+			"max_memory_mib = nullif(?4, -1),"
+			" max_disk_gib = nullif(?5, -1), max_cvms = nullif(?6, -1), max_gpus = "
+			"nullif(?7, -1),"
+			" max_host_ports = nullif(?8, -1) WHERE id = ?1",
+			"isiiiiii", w->id, w->name, w->max[QUOTA_VCPUS], w->max[QUOTA_MEMORY],
+			w->max[QUOTA_DISK], w->max[QUOTA_CVMS], w->max[QUOTA_GPUS],
+			w->max[QUOTA_PORTS]);
 
 	return r < 0 ? r : 0;
 }
 
 int workspaces_delete(struct db *db, int64_t id, int64_t now_ms, struct err *e)
 {
-	int r = sql_run(db, e,
-			"UPDATE workspaces SET slug = slug || '~' || id, deleted_ms = ?2 WHERE id = ?1", "ii",
-			id, now_ms > 0 ? now_ms : 1);
+	int r = sql_run(
+		db, e,
+		"UPDATE workspaces SET slug = slug || '~' || id, deleted_ms = ?2 WHERE id = ?1",
+		"ii", id, now_ms > 0 ? now_ms : 1);
 
 	if (r >= 0)
 		r = keys_revoke_workspace(db, id, now_ms, e);

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  * import.c - bring an image into the store, whole or not at all.
  *
- * Everything lands in "<store>/.tmp-<random>", is verified there, flushed, and then renamed to its name: a crash
- * at any instant leaves no image or a whole one, plus at worst that folder, which image_remove_files() takes
- * away: whoever fills one holds a lock on it (flock), which ends with the process. Several nodes of
- * one host may share a store: see make_temp().
+ * Everything lands in "<store>/.tmp-<random>", is verified there, flushed, and then renamed to its
+ * name: a crash at any instant leaves no image or a whole one, plus at worst that folder, which
+ * image_remove_files() takes away: whoever fills one holds a lock on it (flock), which ends with
+ * the process. Several nodes of one host may share a store: see make_temp().
  *
- * Archives are unpacked by hand instead of by libarchive's disk writer: an image is flat, so only entries that are a
- * plain name, or a plain name below one top folder, are taken, each made with O_EXCL|O_NOFOLLOW below a descriptor of our
- * own folder. A path that climbs, an absolute path or a link has no way to be expressed. The disk writer's own guards
- * (SECURE_NODOTDOT, SECURE_NOABSOLUTEPATHS) would need chdir(), which a process with threads does not have.
+ * Archives are unpacked by hand instead of by libarchive's disk writer: an image is flat, so only
+ * entries that are a plain name, or a plain name below one top folder, are taken, each made with
+ * O_EXCL|O_NOFOLLOW below a descriptor of our own folder. A path that climbs, an absolute path or a
+ * link has no way to be expressed. The disk writer's own guards (SECURE_NODOTDOT,
+ * SECURE_NOABSOLUTEPATHS) would need chdir(), which a process with threads does not have.
  */
 #include <archive.h>
 #include <archive_entry.h>
@@ -53,7 +54,8 @@ static char *temp_path(const char *store)
 static int intake_room(const struct intake *in, const char *name, uint64_t more, struct err *e)
 {
 	if (in->bytes + more > IMAGE_BYTES_MAX || in->bytes + more < more)
-		return err_field(e, ERR_TOO_LARGE, "source", name, "the image is larger than %llu bytes",
+		return err_field(e, ERR_TOO_LARGE, "source", name,
+				 "the image is larger than %llu bytes",
 				 (unsigned long long)IMAGE_BYTES_MAX);
 	return job_is_cancelled() ? image_given_up(name, e) : 0;
 }
@@ -63,13 +65,13 @@ static int intake_create(struct intake *in, const char *name, int *ret, struct e
 	int fd;
 
 	if (!image_file_name_ok(name))
-		return err_field(
-			e, ERR_INVALID, "source", name,
-			"entry %s is refused: an image holds plain files with plain names, without folders",
-			name);
+		return err_field(e, ERR_INVALID, "source", name,
+				 "entry %s is refused: an image holds plain files with plain "
+				 "names, without folders",
+				 name);
 	if (++in->files > IMAGE_FILES_MAX)
-		return err_field(e, ERR_TOO_LARGE, "source", name, "the image has more than %d files",
-				 IMAGE_FILES_MAX);
+		return err_field(e, ERR_TOO_LARGE, "source", name,
+				 "the image has more than %d files", IMAGE_FILES_MAX);
 	fd = openat(in->dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (fd < 0 && errno == EEXIST)
 		return err_field(e, ERR_INVALID, "source", name, "entry %s is there twice", name);
@@ -79,7 +81,8 @@ static int intake_create(struct intake *in, const char *name, int *ret, struct e
 	return 0;
 }
 
-static int write_at(int fd, const char *name, const char *data, size_t n, uint64_t at, struct err *e)
+static int write_at(int fd, const char *name, const char *data, size_t n, uint64_t at,
+		    struct err *e)
 {
 	while (n) {
 		ssize_t w = pwrite(fd, data, n, (off_t)at);
@@ -113,8 +116,8 @@ static int copy_file(struct intake *in, int from_dir, const char *name, struct e
 	auto_free char *chunk = xmalloc(COPY_CHUNK);
 	uint64_t size, at = 0;
 
-	if (image_file_open(from_dir, name, &from, &size, e) < 0 || intake_room(in, name, size, e) < 0 ||
-	    intake_create(in, name, &to, e) < 0)
+	if (image_file_open(from_dir, name, &from, &size, e) < 0 ||
+	    intake_room(in, name, size, e) < 0 || intake_create(in, name, &to, e) < 0)
 		return -(int)e->code;
 	for (;;) {
 		ssize_t n = read(from, chunk, COPY_CHUNK);
@@ -218,11 +221,13 @@ static int write_entry(struct intake *in, struct archive *a, const char *source,
 static int path_fault(const char *path, struct err *e)
 {
 	return err_field(e, ERR_INVALID, "source", path,
-			 "entry %s is refused: expected plain files at the top or in one folder", path);
+			 "entry %s is refused: expected plain files at the top or in one folder",
+			 path);
 }
 
 /* "x", "./x", "top/x", "./top/x": *ret is the file's name, "" for a folder entry. */
-static int entry_name(struct intake *in, const char *path, bool folder, const char **ret, struct err *e)
+static int entry_name(struct intake *in, const char *path, bool folder, const char **ret,
+		      struct err *e)
 {
 	const char *p = path, *slash;
 	char top[IMAGE_NAME] = "";
@@ -254,8 +259,8 @@ static int entry_name(struct intake *in, const char *path, bool folder, const ch
 	return 0;
 }
 
-static int take_entry(struct intake *in, struct archive *a, struct archive_entry *entry, const char *source,
-		      struct err *e)
+static int take_entry(struct intake *in, struct archive *a, struct archive_entry *entry,
+		      const char *source, struct err *e)
 {
 	const char *path = archive_entry_pathname(entry), *name = "";
 	bool folder = archive_entry_filetype(entry) == AE_IFDIR;
@@ -286,7 +291,8 @@ static int unpack(struct intake *in, const char *source, struct err *e)
 	while ((r = archive_read_next_header(a, &entry)) == ARCHIVE_OK || r == ARCHIVE_WARN) {
 		if (++entries > 2 * IMAGE_FILES_MAX)
 			return err_field(e, ERR_TOO_LARGE, "source", source,
-					 "the archive has more than %d entries", 2 * IMAGE_FILES_MAX);
+					 "the archive has more than %d entries",
+					 2 * IMAGE_FILES_MAX);
 		if (take_entry(in, a, entry, source, e) < 0)
 			return -(int)e->code;
 	}
@@ -295,8 +301,8 @@ static int unpack(struct intake *in, const char *source, struct err *e)
 
 /* ------------------------------------------------------------------ both */
 
-/* What an archive or folder is called when the caller gives no name: its top folder, else the source's own name
- * without ".tar" and what follows. */
+/* What an archive or folder is called when the caller gives no name: its top folder, else the
+ * source's own name without ".tar" and what follows. */
 static char *own_name(const struct intake *in, const char *source, bool folder)
 {
 	size_t n = strlen(source), at;
@@ -335,7 +341,8 @@ static int join_existing(const char *store, const struct image *img, char **file
 				 "an image of this name exists and is damaged: %.200s", why.text);
 	if (strcmp(old.os_image_hash, img->os_image_hash) != 0)
 		return err_field(e, ERR_CONFLICT, "name", img->name,
-				 "an image of this name with other content exists (%s)", old.os_image_hash);
+				 "an image of this name with other content exists (%s)",
+				 old.os_image_hash);
 	free(*files);
 	*files = take_ptr(&there);
 	return 0;
@@ -386,8 +393,8 @@ static bool lock_temp(const char *temp, int *ret)
 	auto_close int fd = open(temp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct stat here, there;
 
-	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &here) < 0 || stat(temp, &there) < 0 ||
-	    here.st_ino != there.st_ino)
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &here) < 0 ||
+	    stat(temp, &there) < 0 || here.st_ino != there.st_ino)
 		return false;
 	*ret = take_fd(&fd);
 	return true;
@@ -414,8 +421,9 @@ static int make_temp(const char *store, char **ret_path, int *ret, struct err *e
 	return err_set(e, ERR_HOST, "temporary folders in %s cannot be locked", store);
 }
 
-static int import_into(const char *store, const char *temp, int fd, const char *source, const char *name,
-		       const struct image_known *known, struct image *img, char **files, struct err *e)
+static int import_into(const char *store, const char *temp, int fd, const char *source,
+		       const char *name, const struct image_known *known, struct image *img,
+		       char **files, struct err *e)
 {
 	auto_free char *own = NULL;
 	struct intake in = { .dirfd = fd };
@@ -426,7 +434,8 @@ static int import_into(const char *store, const char *temp, int fd, const char *
 						   "no file or folder %.200s on this node", source)
 				       : err_sys(e, errno, "open image source %s", source);
 	if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
-		return err_field(e, ERR_INVALID, "source", source, "expected a folder or a tar archive");
+		return err_field(e, ERR_INVALID, "source", source,
+				 "expected a folder or a tar archive");
 	if ((S_ISDIR(st.st_mode) ? copy_folder(&in, source, e) : unpack(&in, source, e)) < 0)
 		return -(int)e->code;
 	own = own_name(&in, source, S_ISDIR(st.st_mode));
@@ -436,8 +445,9 @@ static int import_into(const char *store, const char *temp, int fd, const char *
 	return publish(store, temp, known_hash(known, img->name), img, files, e);
 }
 
-int image_import(const char *store, const char *source, const char *name, const struct image_known *known,
-		 struct image *ret, char **ret_files, struct err *e)
+int image_import(const char *store, const char *source, const char *name,
+		 const struct image_known *known, struct image *ret, char **ret_files,
+		 struct err *e)
 {
 	auto_free char *temp = NULL, *files = NULL;
 	auto_close int fd = -1;

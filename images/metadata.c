@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * metadata.c - metadata.json: what is in an image and how it boots.
  *
- * Two kinds of image can boot: kernel and initrd together (dstack's own), or a root disk that brings its boot loader
- * with it, and then neither kernel nor initrd. Keys we do not know are left alone: newer dstack images have some.
+ * Two kinds of image can boot: kernel and initrd together (dstack's own), or a root disk that
+ * brings its boot loader with it, and then neither kernel nor initrd. Keys we do not know are left
+ * alone: newer dstack images have some.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,14 +17,16 @@
 #include "images/parts.h"
 
 struct meta_text {
-	const char *kernel, *initrd, *rootfs, *hda, *bios, *bios_sev, *cmdline, *version, *ovmf_variant;
+	const char *kernel, *initrd, *rootfs, *hda, *bios, *bios_sev, *cmdline, *version,
+		*ovmf_variant;
 	bool shared_ro, is_dev, serial_progress, kernel_header_normalized;
 };
 
-#define META_FILE(key, member)                                                                           \
-	{                                                                                                \
-		.name = key, .type = FIELD_STRING, .flags = FIELD_NULLABLE, .max = IMAGE_FILE - 1,       \
-		.at = offsetof(struct meta_text, member), .rule = "name of a file in the image's folder" \
+#define META_FILE(key, member)                                                                     \
+	{                                                                                          \
+		.name = key, .type = FIELD_STRING, .flags = FIELD_NULLABLE, .max = IMAGE_FILE - 1, \
+		.at = offsetof(struct meta_text, member),                                          \
+		.rule = "name of a file in the image's folder"                                     \
 	}
 #define META_BOOL(key)                                                     \
 	{                                                                  \
@@ -90,7 +93,8 @@ int image_file_open(int dirfd, const char *name, int *ret_fd, uint64_t *ret_size
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_sys(e, errno, "open image file %s", name);
 	if (!S_ISREG(st.st_mode))
-		return err_field(e, ERR_INVALID, "image", name, "image entry %s is not a regular file", name);
+		return err_field(e, ERR_INVALID, "image", name,
+				 "image entry %s is not a regular file", name);
 	*ret_fd = take_fd(&fd);
 	*ret_size = (uint64_t)st.st_size;
 	return 0;
@@ -147,12 +151,13 @@ static int take_cmdline(char out[IMAGE_CMDLINE], const char *cmdline, struct err
 {
 	for (const char *p = cmdline; *p; p++)
 		if ((unsigned char)*p < ' ' || *p == 0x7f)
-			return err_field(e, ERR_INVALID, IMAGE_METADATA ".cmdline", NULL,
-					 "control character 0x%02x at byte %zu of the kernel command line",
-					 (unsigned char)*p, (size_t)(p - cmdline));
+			return err_field(
+				e, ERR_INVALID, IMAGE_METADATA ".cmdline", NULL,
+				"control character 0x%02x at byte %zu of the kernel command line",
+				(unsigned char)*p, (size_t)(p - cmdline));
 	if (strlen(cmdline) >= IMAGE_CMDLINE)
-		return err_field(e, ERR_INVALID, IMAGE_METADATA ".cmdline", NULL, "%zu bytes, at most %d fit",
-				 strlen(cmdline), IMAGE_CMDLINE - 1);
+		return err_field(e, ERR_INVALID, IMAGE_METADATA ".cmdline", NULL,
+				 "%zu bytes, at most %d fit", strlen(cmdline), IMAGE_CMDLINE - 1);
 	strcpy(out, cmdline);
 	return 0;
 }
@@ -197,8 +202,8 @@ static int meta_take(const struct meta_text *t, struct image_meta *m, struct err
 		       t->ovmf_variant ? t->ovmf_variant : "");
 	if (take_file(b->kernel, "kernel", t->kernel, e) < 0 ||
 	    take_file(b->initrd, "initrd", t->initrd, e) < 0 ||
-	    take_file(b->rootfs, "rootfs", t->rootfs, e) < 0 || take_file(b->hda, "hda", t->hda, e) < 0 ||
-	    take_file(b->bios, "bios", t->bios, e) < 0 ||
+	    take_file(b->rootfs, "rootfs", t->rootfs, e) < 0 ||
+	    take_file(b->hda, "hda", t->hda, e) < 0 || take_file(b->bios, "bios", t->bios, e) < 0 ||
 	    take_file(m->bios_sev, "bios-sev", t->bios_sev, e) < 0 ||
 	    take_cmdline(b->cmdline, t->cmdline ? t->cmdline : "", e) < 0 ||
 	    take_version(m->version, t->version ? t->version : "", e) < 0)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * name.c - what an image may be called, and which of two is newer.
  *
- * The name is a folder's name, part of paths and shown to everybody, so its alphabet is small. The version is the part
- * after the last '-': three or four numbers. "0.5.4-rc1" is no version, as everywhere in the field.
+ * The name is a folder's name, part of paths and shown to everybody, so its alphabet is small. The
+ * version is the part after the last '-': three or four numbers. "0.5.4-rc1" is no version, as
+ * everywhere in the field.
  */
 #include <string.h>
 
@@ -36,7 +37,8 @@ int image_name_check(const char *field, const char *name, struct err *e)
 	if (!fault)
 		return 0;
 	err_field(e, ERR_INVALID, field, name, "image name %s", fault);
-	return err_hint(e, "a name is at most 64 ASCII letters, digits, '_', '-', '.', like dstack-0.5.4");
+	return err_hint(
+		e, "a name is at most 64 ASCII letters, digits, '_', '-', '.', like dstack-0.5.4");
 }
 
 static const char *number(const char *s, unsigned *ret)
@@ -72,12 +74,13 @@ bool image_version_parse(const char *s, unsigned v[4], unsigned *nv)
 	return true;
 }
 
-bool image_name_split(const char *name, char family[IMAGE_NAME], char version[IMAGE_VERSION], unsigned v[4],
-		      unsigned *nv)
+bool image_name_split(const char *name, char family[IMAGE_NAME], char version[IMAGE_VERSION],
+		      unsigned v[4], unsigned *nv)
 {
 	const char *dash = strrchr(name, '-');
 
-	if (!dash || dash == name || strlen(name) >= IMAGE_NAME || !image_version_parse(dash + 1, v, nv))
+	if (!dash || dash == name || strlen(name) >= IMAGE_NAME ||
+	    !image_version_parse(dash + 1, v, nv))
 		return false;
 	memcpy(family, name, (size_t)(dash - name));
 	family[dash - name] = '\0';

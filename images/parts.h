@@ -31,7 +31,8 @@ bool image_file_name_ok(const char *name);
 /* Open the regular file @name of folder @dirfd without following links. */
 int image_file_open(int dirfd, const char *name, int *ret_fd, uint64_t *ret_size, struct err *e);
 
-/* metadata.json of folder @dirfd, checked against its own rules (not yet against the other files). */
+/* metadata.json of folder @dirfd, checked against its own rules (not yet against the other files).
+ */
 int image_metadata_read(int dirfd, struct image_meta *ret, struct err *e);
 
 /* Whole text file (no NUL inside) of at most IMAGE_TEXT_MAX bytes. */

@@ -54,11 +54,12 @@ static const char *next_name(DIR *d)
 static int look_at(int dirfd, const char *name, struct stat *st, struct err *e)
 {
 	if (fstatat(dirfd, name, st, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOENT
-			       ? err_field(e, ERR_NOT_FOUND, "image", name, "image file %s is missing", name)
-			       : err_sys(e, errno, "look at image file %s", name);
+		return errno == ENOENT ? err_field(e, ERR_NOT_FOUND, "image", name,
+						   "image file %s is missing", name)
+				       : err_sys(e, errno, "look at image file %s", name);
 	if (!S_ISREG(st->st_mode))
-		return err_field(e, ERR_CONFLICT, "image", name, "image file %s is not a regular file", name);
+		return err_field(e, ERR_CONFLICT, "image", name,
+				 "image file %s is not a regular file", name);
 	return 0;
 }
 
@@ -79,7 +80,8 @@ int image_record_read(const char *dir, char **ret, struct err *e)
 	while ((name = next_name(d))) {
 		if (look_at(dirfd(d), name, &st, e) < 0)
 			return -(int)e->code;
-		buf_printf(&b, "%" PRId64 " %" PRId64 " %s\n", (int64_t)st.st_size, mtime_ns(&st), name);
+		buf_printf(&b, "%" PRId64 " %" PRId64 " %s\n", (int64_t)st.st_size, mtime_ns(&st),
+			   name);
 	}
 	buf_puts(&b, "");
 	*ret = buf_take(&b);
@@ -95,7 +97,8 @@ static int check_line(int dirfd, char *line, struct err *e)
 	struct stat st;
 
 	if (!*name)
-		return err_field(e, ERR_CONFLICT, "image", line, "the record of its files is not readable");
+		return err_field(e, ERR_CONFLICT, "image", line,
+				 "the record of its files is not readable");
 	if (look_at(dirfd, name, &st, e) < 0)
 		return -(int)e->code;
 	if (st.st_size != size)
@@ -117,7 +120,8 @@ static int check_unrecorded(DIR *d, const char *record, struct err *e)
 
 		if (!strstr(record, end))
 			return err_field(e, ERR_CONFLICT, "image", name,
-					 "image entry %s was added after the image was verified", name);
+					 "image entry %s was added after the image was verified",
+					 name);
 	}
 	return 0;
 }
@@ -153,7 +157,8 @@ int image_verify_recorded(const char *dir, const char *name, struct image *ret, 
 }
 
 /* The content, whatever the record says. */
-static int check_content(const char *dir, const char *name, const char *hash, char **ret, struct err *e)
+static int check_content(const char *dir, const char *name, const char *hash, char **ret,
+			 struct err *e)
 {
 	auto_free char *record = NULL;
 	struct image img;
@@ -161,10 +166,10 @@ static int check_content(const char *dir, const char *name, const char *hash, ch
 	if (image_verify_recorded(dir, name, &img, &record, e) < 0)
 		return -(int)e->code;
 	if (strcmp(img.os_image_hash, hash) != 0)
-		return err_field(
-			e, ERR_CONFLICT, "image", name,
-			"sha256sum.txt is another one: the image's hash is %.16s..., recorded is %.16s...",
-			img.os_image_hash, hash);
+		return err_field(e, ERR_CONFLICT, "image", name,
+				 "sha256sum.txt is another one: the image's hash is %.16s..., "
+				 "recorded is %.16s...",
+				 img.os_image_hash, hash);
 	*ret = take_ptr(&record);
 	return 0;
 }
@@ -186,6 +191,8 @@ int image_check(const char *dir, const char *name, const char *hash, const char 
 		*e = why;
 		return r;
 	}
-	err_field(e, ERR_HOST, "image", name, "image %s is not what was imported: %.220s", name, why.text);
-	return err_hint(e, "import it again from its source: that puts back what is missing or changed");
+	err_field(e, ERR_HOST, "image", name, "image %s is not what was imported: %.220s", name,
+		  why.text);
+	return err_hint(
+		e, "import it again from its source: that puts back what is missing or changed");
 }

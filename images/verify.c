@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * verify.c - is this folder the image it says it is?
  *
- * The chain of trust ends in one hash: digest.txt is the SHA-256 of sha256sum.txt, which lists every other file. So a
- * file nobody listed, a listed file that is gone, and an entry that is no regular file are all refused: what boots is
- * what was hashed. Nothing is opened through a link.
+ * The chain of trust ends in one hash: digest.txt is the SHA-256 of sha256sum.txt, which lists
+ * every other file. So a file nobody listed, a listed file that is gone, and an entry that is no
+ * regular file are all refused: what boots is what was hashed. Nothing is opened through a link.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -37,7 +37,8 @@ static const struct sum *sums_find(const struct sums *s, const char *name)
 
 static int sums_fault(struct err *e, size_t line, const char *text, const char *expected)
 {
-	return err_field(e, ERR_INVALID, IMAGE_SUMS, text, "line %zu of " IMAGE_SUMS ": %s", line, expected);
+	return err_field(e, ERR_INVALID, IMAGE_SUMS, text, "line %zu of " IMAGE_SUMS ": %s", line,
+			 expected);
 }
 
 /* "<64 hex><space><space or *><name>", as sha256sum(1) writes it. */
@@ -48,13 +49,16 @@ static int sums_line(struct sums *s, size_t line, char *text, struct err *e)
 	char hex[SHA256_HEX];
 
 	if (strlen(text) < 67 || text[64] != ' ' || (text[65] != ' ' && text[65] != '*'))
-		return sums_fault(e, line, text, "expected 64 hex digits, two spaces and a file name");
+		return sums_fault(e, line, text,
+				  "expected 64 hex digits, two spaces and a file name");
 	memcpy(hex, text, 64);
 	hex[64] = '\0';
 	if (!id_unhex(hex, new->hash, SHA256_LEN))
-		return sums_fault(e, line, text, "expected 64 hex digits, two spaces and a file name");
+		return sums_fault(e, line, text,
+				  "expected 64 hex digits, two spaces and a file name");
 	if (!image_file_name_ok(name) || !strcmp(name, IMAGE_SUMS) || !strcmp(name, IMAGE_DIGEST))
-		return sums_fault(e, line, name, "expected the name of a file in the image's own folder");
+		return sums_fault(e, line, name,
+				  "expected the name of a file in the image's own folder");
 	if (sums_find(s, name))
 		return sums_fault(e, line, name, "the file is listed twice");
 	strcpy(new->name, name);
@@ -69,8 +73,8 @@ static int sums_parse(char *text, struct sums *s, struct err *e)
 
 	for (char *l = strtok_r(text, "\n", &save); l; l = strtok_r(NULL, "\n", &save)) {
 		if (s->n == IMAGE_FILES_MAX)
-			return err_field(e, ERR_INVALID, IMAGE_SUMS, NULL, "more than %d files listed",
-					 IMAGE_FILES_MAX);
+			return err_field(e, ERR_INVALID, IMAGE_SUMS, NULL,
+					 "more than %d files listed", IMAGE_FILES_MAX);
 		if (sums_line(s, ++line, l, e) < 0)
 			return -(int)e->code;
 	}
@@ -91,14 +95,16 @@ static int sums_read(int dirfd, struct sums *s, char hash[SHA256_HEX], struct er
 		digest[digest_n - 1] = '\0';
 	if (strcasecmp(digest, hash) != 0)
 		return err_field(e, ERR_INVALID, IMAGE_DIGEST, digest,
-				 "expected %s, the SHA-256 of " IMAGE_SUMS ", and nothing else", hash);
+				 "expected %s, the SHA-256 of " IMAGE_SUMS ", and nothing else",
+				 hash);
 	return sums_parse(text, s, e);
 }
 
 static int check_artefacts(const struct image_meta *m, const struct sums *s, struct err *e)
 {
-	const char *const needed[] = { IMAGE_METADATA, m->boot.kernel, m->boot.initrd, m->boot.rootfs,
-				       m->boot.hda,    m->boot.bios,   m->bios_sev };
+	const char *const needed[] = { IMAGE_METADATA, m->boot.kernel, m->boot.initrd,
+				       m->boot.rootfs, m->boot.hda,    m->boot.bios,
+				       m->bios_sev };
 
 	for (size_t i = 0; i < ARRAY_SIZE(needed); i++)
 		if (*needed[i] && !sums_find(s, needed[i]))
@@ -109,8 +115,8 @@ static int check_artefacts(const struct image_meta *m, const struct sums *s, str
 
 int image_given_up(const char *name, struct err *e)
 {
-	return err_set(e, ERR_UNAVAILABLE, "given up at image file %s: teepod ends, or it took too long",
-		       name);
+	return err_set(e, ERR_UNAVAILABLE,
+		       "given up at image file %s: teepod ends, or it took too long", name);
 }
 
 static int check_file(int dirfd, const struct sum *s, uint64_t *bytes, struct err *e)
@@ -193,7 +199,8 @@ static char *base_of(const char *path)
 	return xstrndup(path + at, n - at);
 }
 
-static int verify_open(int dirfd, const char *name, struct image *img, struct image_meta *m, struct err *e)
+static int verify_open(int dirfd, const char *name, struct image *img, struct image_meta *m,
+		       struct err *e)
 {
 	struct sums s = { 0 };
 	auto_free struct sum *room = xcalloc(IMAGE_FILES_MAX, sizeof(*room));

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * sanitized_close.c - linked into the daemon for the thread sanitizer only.
  *
- * libuv closes descriptors by syscall(SYS_close), which the sanitizer does not see: the next file that gets the number of
- * a connection that is gone would look like a race with it. This syscall() stands before the one of the C library and
- * closes by close().
+ * libuv closes descriptors by syscall(SYS_close), which the sanitizer does not see: the next file
+ * that gets the number of a connection that is gone would look like a race with it. This syscall()
+ * stands before the one of the C library and closes by close().
  */
 #include <dlfcn.h>
 #include <stdarg.h>

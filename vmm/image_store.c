@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  * image_store.c - files and rows of OS images, kept together.
  *
- * Import: files first, row after them; a crash between leaves a folder without a row, which is no image, and importing it again finds
- * it whole. Delete: row first, so that nobody can begin to use it, files after. Imports run side by side.
- * The files of an image are removed while no import runs, or an import could find an image whole
- * that is being taken away, and not at all if one brought the row back; left-overs of dead imports
- * at any time (import.c: locks).
+ * Import: files first, row after them; a crash between leaves a folder without a row, which is no
+ * image, and importing it again finds it whole. Delete: row first, so that nobody can begin to use
+ * it, files after. Imports run side by side. The files of an image are removed while no import
+ * runs, or an import could find an image whole that is being taken away, and not at all if one
+ * brought the row back; left-overs of dead imports at any time (import.c: locks).
  *
- * What an import answers is the hash of what it brought, or an error: a row of that name with another hash is a conflict. A
- * folder that is gone, or damaged, while its row has the hash of what was brought, is put back.
+ * What an import answers is the hash of what it brought, or an error: a row of that name with
+ * another hash is a conflict. A folder that is gone, or damaged, while its row has the hash of what
+ * was brought, is put back.
  *
- * After the start all images are held against what is recorded (record.c). A start of a CVM does the same (steps.c); lists
- * only tell what size and time of each file say.
+ * After the start all images are held against what is recorded (record.c). A start of a CVM does
+ * the same (steps.c); lists only tell what size and time of each file say.
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -113,8 +114,8 @@ static void import_before(void *arg)
 	auto_free struct image_row *rows = NULL;
 	size_t n = 0;
 
-	i->failed =
-		owner_allows(i->v, &i->err) < 0 || images_list(i->v->db, -1, 0, -1, &rows, &n, &i->err) < 0;
+	i->failed = owner_allows(i->v, &i->err) < 0 ||
+		    images_list(i->v->db, -1, 0, -1, &rows, &n, &i->err) < 0;
 	i->known = xcalloc(n + 1, sizeof(*i->known));
 	for (size_t k = 0; !i->failed && k < n; k++) {
 		memcpy(i->known[k].name, rows[k].name, sizeof(i->known[k].name));
@@ -160,9 +161,10 @@ static int import_turn(void *arg, struct err *e)
 	bool added = r == -ERR_NOT_FOUND;
 
 	if (!r && strcmp(row.os_image_hash, i->image.os_image_hash) != 0)
-		return err_field(e, ERR_CONFLICT, "name", row.name,
-				 "an image of this name with other content was imported meanwhile (%s)",
-				 row.os_image_hash);
+		return err_field(
+			e, ERR_CONFLICT, "name", row.name,
+			"an image of this name with other content was imported meanwhile (%s)",
+			row.os_image_hash);
 	if (added) {
 		row_of(i, &row);
 		r = images_add(i->v->db, &row, &row.id, e);
@@ -170,8 +172,8 @@ static int import_turn(void *arg, struct err *e)
 	if (!r)
 		r = images_set_files(i->v->db, row.id, i->files, e);
 	if (!r && added)
-		r = event(i->v, NULL, "", "image.added", e, "{s:s, s:s}", "name", row.name, "os_image_hash",
-			  row.os_image_hash);
+		r = event(i->v, NULL, "", "image.added", e, "{s:s, s:s}", "name", row.name,
+			  "os_image_hash", row.os_image_hash);
 	if (!r)
 		i->row = row;
 	return r;
@@ -196,7 +198,8 @@ static void import_done(void *arg, enum job_end end)
 	struct import *i = arg;
 
 	if (end == JOB_DROPPED)
-		i->failed = err_set(&i->err, ERR_UNAVAILABLE, "the import was given up before it began") != 0;
+		i->failed = err_set(&i->err, ERR_UNAVAILABLE,
+				    "the import was given up before it began") != 0;
 	if (i->failed)
 		import_over(i, &i->err);
 	else
@@ -204,7 +207,8 @@ static void import_done(void *arg, enum job_end end)
 }
 
 void vmm_image_import(struct vmm *v, const char *source, const char *name, int64_t workspace,
-		      void (*done)(void *arg, const struct image_row *row, const struct err *e), void *arg)
+		      void (*done)(void *arg, const struct image_row *row, const struct err *e),
+		      void *arg)
 {
 	struct import *i = xcalloc(1, sizeof(*i));
 
@@ -214,8 +218,11 @@ void vmm_image_import(struct vmm *v, const char *source, const char *name, int64
 	i->source = xstrdup(source);
 	i->name = name && *name ? xstrdup(name) : NULL;
 	vmm_job_begin(v);
-	store_job(&(struct store_job){
-		.v = v, .before = import_before, .work = import_work, .done = import_done, .arg = i });
+	store_job(&(struct store_job){ .v = v,
+				       .before = import_before,
+				       .work = import_work,
+				       .done = import_done,
+				       .arg = i });
 }
 
 /* ------------------------------------------------------------------ delete */
@@ -239,14 +246,15 @@ static int remove_turn(void *arg, struct err *e)
 		return r;
 	r = images_by_name(m->v->db, m->name, &row, e);
 	if (r)
-		return r == -ERR_NOT_FOUND
-			       ? err_field(e, ERR_NOT_FOUND, "image", m->name, "no image %s", m->name)
-			       : r;
+		return r == -ERR_NOT_FOUND ? err_field(e, ERR_NOT_FOUND, "image", m->name,
+						       "no image %s", m->name)
+					   : r;
 	used = images_used(m->v->db, row.id, e);
 	if (used < 0)
 		return used;
 	if (used) {
-		err_field(e, ERR_IN_USE, "image", m->name, "image %s is used by %d CVMs", m->name, used);
+		err_field(e, ERR_IN_USE, "image", m->name, "image %s is used by %d CVMs", m->name,
+			  used);
 		return err_hint(e, "delete or upgrade these CVMs first");
 	}
 	r = images_remove(m->v->db, row.id, e);
@@ -332,7 +340,8 @@ static void recheck_work(void *arg)
 {
 	struct recheck *c = arg;
 
-	c->failed = image_check(c->dir, c->row.name, c->row.os_image_hash, c->files, &c->now, &c->err) < 0;
+	c->failed = image_check(c->dir, c->row.name, c->row.os_image_hash, c->files, &c->now,
+				&c->err) < 0;
 }
 
 static int recheck_turn(void *arg, struct err *e)
@@ -377,8 +386,8 @@ static void recheck(struct vmm *v, const struct image_row *row)
 	if (images_files(v->db, row->id, &c->files, &c->err) < 0)
 		recheck_over(c, &c->err);
 	else
-		store_job(
-			&(struct store_job){ .v = v, .work = recheck_work, .done = recheck_done, .arg = c });
+		store_job(&(struct store_job){
+			.v = v, .work = recheck_work, .done = recheck_done, .arg = c });
 }
 
 static void clear_work(void *arg)
@@ -439,7 +448,9 @@ static bool is_wanted(struct vmm *v, const char *name)
 
 void images_import_demo(struct vmm *v)
 {
-	DIR *d = v->set.import_demo_images && v->set.demo_images_dir ? opendir(v->set.demo_images_dir) : NULL;
+	DIR *d = v->set.import_demo_images && v->set.demo_images_dir
+			 ? opendir(v->set.demo_images_dir)
+			 : NULL;
 
 	if (!d)
 		return;

@@ -22,8 +22,8 @@ static void capacity(struct vmm *v, struct buf *out)
 		if (rows[i].total >= 0)
 			buf_printf(out, "teepod_capacity{resource=\"%s\",kind=\"total\"} %lld\n",
 				   rows[i].resource, (long long)rows[i].total);
-		buf_printf(out, "teepod_capacity{resource=\"%s\",kind=\"promised\"} %lld\n", rows[i].resource,
-			   (long long)rows[i].promised);
+		buf_printf(out, "teepod_capacity{resource=\"%s\",kind=\"promised\"} %lld\n",
+			   rows[i].resource, (long long)rows[i].promised);
 	}
 }
 
@@ -66,8 +66,8 @@ static void devices(struct vmm *v, struct buf *out)
 	head(out, "teepod_devices", "gauge", "GPUs and NVSwitches by state.");
 	for (int k = 0; k < DEVICE_KINDS; k++)
 		for (int s = 0; s < DEVICE_STATES; s++)
-			buf_printf(out, "teepod_devices{kind=\"%s\",state=\"%s\"} %u\n", device_kind_word[k],
-				   device_state_word[s], count[k][s]);
+			buf_printf(out, "teepod_devices{kind=\"%s\",state=\"%s\"} %u\n",
+				   device_kind_word[k], device_state_word[s], count[k][s]);
 }
 
 static void cvms(struct vmm *v, struct buf *out)
@@ -80,8 +80,8 @@ static void cvms(struct vmm *v, struct buf *out)
 	head(out, "teepod_cvms", "gauge", "CVMs by what is wanted and what was last seen.");
 	for (int d = 0; d < DESIRED_MAX; d++)
 		for (int o = 0; o < OBSERVED_MAX; o++)
-			buf_printf(out, "teepod_cvms{desired=\"%s\",observed=\"%s\"} %lld\n", desired_word[d],
-				   observed_word[o], (long long)n[d][o]);
+			buf_printf(out, "teepod_cvms{desired=\"%s\",observed=\"%s\"} %lld\n",
+				   desired_word[d], observed_word[o], (long long)n[d][o]);
 }
 
 static void policies(struct vmm *v, struct buf *out)
@@ -105,17 +105,19 @@ static void policies(struct vmm *v, struct buf *out)
 
 static void operations(struct vmm *v, struct buf *out)
 {
-	head(out, "teepod_operations_total", "counter", "Operations that ended, since the daemon started.");
+	head(out, "teepod_operations_total", "counter",
+	     "Operations that ended, since the daemon started.");
 	for (int k = 0; k < OP_KINDS; k++) {
 		buf_printf(out, "teepod_operations_total{kind=\"%s\",result=\"succeeded\"} %llu\n",
 			   op_kind_word[k], (unsigned long long)v->op_done[k][0]);
 		buf_printf(out, "teepod_operations_total{kind=\"%s\",result=\"failed\"} %llu\n",
 			   op_kind_word[k], (unsigned long long)v->op_done[k][1]);
 	}
-	head(out, "teepod_operation_seconds_total", "counter", "Time spent in operations that ended.");
+	head(out, "teepod_operation_seconds_total", "counter",
+	     "Time spent in operations that ended.");
 	for (int k = 0; k < OP_KINDS; k++)
-		buf_printf(out, "teepod_operation_seconds_total{kind=\"%s\"} %.3f\n", op_kind_word[k],
-			   v->op_seconds[k]);
+		buf_printf(out, "teepod_operation_seconds_total{kind=\"%s\"} %.3f\n",
+			   op_kind_word[k], v->op_seconds[k]);
 	head(out, "teepod_operations_running", "gauge", "Operations under way.");
 	buf_printf(out, "teepod_operations_running %u\n", v->n_ops);
 }
@@ -132,10 +134,13 @@ static void jobs(struct vmm *v, struct buf *out)
 			   "teepod_jobs{lane=\"%s\",state=\"queued\"} %u\n"
 			   "teepod_jobs{lane=\"%s\",state=\"running\"} %u\n"
 			   "teepod_jobs{lane=\"%s\",state=\"late\"} %u\n",
-			   lane_word[n], st[n].queued, lane_word[n], st[n].running, lane_word[n], st[n].late);
-	head(out, "teepod_jobs_late_total", "counter", "Blocking calls that passed their deadline.");
+			   lane_word[n], st[n].queued, lane_word[n], st[n].running, lane_word[n],
+			   st[n].late);
+	head(out, "teepod_jobs_late_total", "counter",
+	     "Blocking calls that passed their deadline.");
 	for (int n = 0; n < LANES; n++)
-		buf_printf(out, "teepod_jobs_late_total{lane=\"%s\"} %llu\n", lane_word[n], st[n].late_total);
+		buf_printf(out, "teepod_jobs_late_total{lane=\"%s\"} %llu\n", lane_word[n],
+			   st[n].late_total);
 	head(out, "teepod_jobs_dropped_total", "counter", "Blocking calls that were never begun.");
 	for (int n = 0; n < LANES; n++)
 		buf_printf(out, "teepod_jobs_dropped_total{lane=\"%s\"} %llu\n", lane_word[n],
@@ -147,7 +152,8 @@ void vmm_metrics(struct vmm *v, struct buf *out)
 	uint64_t commits, us;
 
 	turn_stats(v->turn, &commits, &us);
-	head(out, "teepod_hypervisor_up", "gauge", "1 when libvirt is connected and its domains are known.");
+	head(out, "teepod_hypervisor_up", "gauge",
+	     "1 when libvirt is connected and its domains are known.");
 	buf_printf(out, "teepod_hypervisor_up %d\n", v->link_up && v->settled);
 	capacity(v, out);
 	hugepages(v, out);

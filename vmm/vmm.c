@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * vmm.c - opening and closing the node, and the reads that need no more than a query.
  *
- * Opening never waits for the hypervisor: the API answers from SQLite at once, operations wait for the connection by
- * themselves. Closing lets jobs end for a while, because a side effect without its record would have to be found out again. A job cannot
- * be interrupted. One that still runs when time is up is given up: it keeps what it uses, and the caller ends the process by
- * _exit(). The next start goes on with what was under way.
+ * Opening never waits for the hypervisor: the API answers from SQLite at once, operations wait for
+ * the connection by themselves. Closing lets jobs end for a while, because a side effect without
+ * its record would have to be found out again. A job cannot be interrupted. One that still runs
+ * when time is up is given up: it keeps what it uses, and the caller ends the process by _exit().
+ * The next start goes on with what was under way.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -64,7 +65,8 @@ static void keep_house_later(struct vmm *v)
 {
 	bool more = v->more_to_prune || v->checkpoint_due;
 
-	(void)loop_after(v->set.loop, more ? KEEP_MORE_MS : KEEP_EVERY_MS, keep_house, v, &v->keep_timer);
+	(void)loop_after(v->set.loop, more ? KEEP_MORE_MS : KEEP_EVERY_MS, keep_house, v,
+			 &v->keep_timer);
 }
 
 static void keep_house(void *arg)
@@ -107,7 +109,8 @@ static int open_hypervisor(struct vmm *v, struct err *e)
 		.arg = v,
 	};
 
-	(void)snprintf(v->link_error, sizeof(v->link_error), "%s", *v->foreign ? v->foreign : "connecting");
+	(void)snprintf(v->link_error, sizeof(v->link_error), "%s",
+		       *v->foreign ? v->foreign : "connecting");
 	v->link_tried = *v->foreign;
 	return hv_new(&cfg, &v->hv, e);
 }
@@ -120,7 +123,8 @@ static int make_folders(const struct vmm_settings *s, struct err *e)
 	return r ? r : file_mkdirs(s->images_dir, 0755, e);
 }
 
-/* Readers share the connection of the open turn; only what is committed may leave, or a number could be given twice. */
+/* Readers share the connection of the open turn; only what is committed may leave, or a number
+ * could be given twice. */
 static void note_committed(void *arg)
 {
 	struct vmm *v = arg;
@@ -224,8 +228,8 @@ static void close_late(void *arg)
 {
 	struct vmm *v = arg;
 
-	log_warn("%u jobs and %u operations are still under way; the next start goes on with them", v->jobs,
-		 v->n_ops);
+	log_warn("%u jobs and %u operations are still under way; the next start goes on with them",
+		 v->jobs, v->n_ops);
 	v->jobs = 0;
 	ops_give_up(v);
 	if (!v->close_begun)
@@ -291,24 +295,26 @@ void vmm_reload(struct vmm *v, const struct vmm_settings *s)
 
 /* ------------------------------------------------------------------ reads */
 
-int vmm_cvms(struct vmm *v, const struct cvm_filter *f, int64_t offset, int64_t limit, struct cvm_row **ret,
-	     size_t *n, int64_t *ret_total, struct err *e)
+int vmm_cvms(struct vmm *v, const struct cvm_filter *f, int64_t offset, int64_t limit,
+	     struct cvm_row **ret, size_t *n, int64_t *ret_total, struct err *e)
 {
 	return cvms_list(v->db, f, offset, limit, ret, n, ret_total, e);
 }
 
-int vmm_apps(struct vmm *v, const struct cvm_filter *f, int64_t offset, int64_t limit, struct cvm_row **ret,
-	     size_t *n, int64_t *ret_total, struct err *e)
+int vmm_apps(struct vmm *v, const struct cvm_filter *f, int64_t offset, int64_t limit,
+	     struct cvm_row **ret, size_t *n, int64_t *ret_total, struct err *e)
 {
 	return cvms_list_apps(v->db, f, offset, limit, ret, n, ret_total, e);
 }
 
-int vmm_app(struct vmm *v, int64_t workspace, const char *app_id, struct app_row *ret, struct err *e)
+int vmm_app(struct vmm *v, int64_t workspace, const char *app_id, struct app_row *ret,
+	    struct err *e)
 {
 	int r = apps_find(v->db, workspace, app_id, ret, e);
 
-	return r == -ERR_NOT_FOUND ? err_field(e, ERR_NOT_FOUND, "app_id", app_id, "no app %.60s", app_id)
-				   : r;
+	return r == -ERR_NOT_FOUND
+		       ? err_field(e, ERR_NOT_FOUND, "app_id", app_id, "no app %.60s", app_id)
+		       : r;
 }
 
 int vmm_ports(struct vmm *v, int64_t cvm, struct port_row **ret, size_t *n, struct err *e)
@@ -320,7 +326,9 @@ int vmm_manifest(struct vmm *v, const struct cvm_row *cvm, char **ret, struct er
 {
 	int r = revisions_manifest(v->db, cvm->revision, ret, e);
 
-	return r == -ERR_NOT_FOUND ? err_set(e, ERR_HOST, "the revision of %s is missing", cvm->name) : r;
+	return r == -ERR_NOT_FOUND
+		       ? err_set(e, ERR_HOST, "the revision of %s is missing", cvm->name)
+		       : r;
 }
 
 int vmm_user_config(struct vmm *v, const struct cvm_row *cvm, char **ret, struct err *e)
@@ -329,9 +337,9 @@ int vmm_user_config(struct vmm *v, const struct cvm_row *cvm, char **ret, struct
 	int r = cvms_blobs(v->db, cvm->id, &blobs, e);
 
 	if (r)
-		return r == -ERR_NOT_FOUND
-			       ? err_field(e, ERR_CVM_NOT_FOUND, "cvm_id", cvm->uuid, "no CVM %s", cvm->uuid)
-			       : r;
+		return r == -ERR_NOT_FOUND ? err_field(e, ERR_CVM_NOT_FOUND, "cvm_id", cvm->uuid,
+						       "no CVM %s", cvm->uuid)
+					   : r;
 	*ret = take_ptr(&blobs.user_config);
 	cvm_blobs_free(&blobs);
 	return 0;
@@ -341,9 +349,9 @@ int vmm_operation(struct vmm *v, const char *op_id, struct op_row *ret, struct e
 {
 	int r = ops_get(v->db, op_id, ret, e);
 
-	return r == -ERR_NOT_FOUND
-		       ? err_field(e, ERR_NOT_FOUND, "operation_id", op_id, "no operation %.60s", op_id)
-		       : r;
+	return r == -ERR_NOT_FOUND ? err_field(e, ERR_NOT_FOUND, "operation_id", op_id,
+					       "no operation %.60s", op_id)
+				   : r;
 }
 
 int vmm_operations(struct vmm *v, const struct op_filter *f, int64_t offset, int64_t limit,
@@ -352,8 +360,8 @@ int vmm_operations(struct vmm *v, const struct op_filter *f, int64_t offset, int
 	return ops_list(v->db, f, offset, limit, ret, n, ret_total, e);
 }
 
-int vmm_events(struct vmm *v, int64_t workspace, int64_t after_seq, int64_t limit, struct event_row **ret,
-	       size_t *n, struct err *e)
+int vmm_events(struct vmm *v, int64_t workspace, int64_t after_seq, int64_t limit,
+	       struct event_row **ret, size_t *n, struct err *e)
 {
 	return events_between(v->db, workspace, after_seq, v->last_event, limit, ret, n, e);
 }
@@ -389,7 +397,8 @@ void vmm_unwatch(struct vmm *v, void *ticket)
 
 const char *vmm_log_dir(struct vmm *v, const struct cvm_row *cvm)
 {
-	(void)snprintf(v->log_dir, sizeof(v->log_dir), "%s/cvms/%s/logs", v->set.state_dir, cvm->uuid);
+	(void)snprintf(v->log_dir, sizeof(v->log_dir), "%s/cvms/%s/logs", v->set.state_dir,
+		       cvm->uuid);
 	return v->log_dir;
 }
 
@@ -433,13 +442,15 @@ int vmm_capacity(struct vmm *v, struct capacity_row ret[CAPACITY_ROWS], struct e
 	size_t n;
 	int r;
 
-	static_assert(ARRAY_SIZE(names) + 1 == CAPACITY_ROWS, "GPUs are counted, the others have rows");
+	static_assert(ARRAY_SIZE(names) + 1 == CAPACITY_ROWS,
+		      "GPUs are counted, the others have rows");
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		r = capacity_get(v->db, names[i], &ret[i], e);
 
 		if (r)
-			return r == -ERR_NOT_FOUND ? err_set(e, ERR_HOST, "no capacity row of %s", names[i])
-						   : r;
+			return r == -ERR_NOT_FOUND
+				       ? err_set(e, ERR_HOST, "no capacity row of %s", names[i])
+				       : r;
 	}
 	r = devices_list(v->db, &devices, &n, e);
 	if (!r)
@@ -452,8 +463,8 @@ int vmm_cvm_counts(struct vmm *v, int64_t count[DESIRED_MAX][OBSERVED_MAX], stru
 	return cvms_count(v->db, count, e);
 }
 
-int vmm_images(struct vmm *v, int dev, int64_t offset, int64_t limit, struct image_row **ret, size_t *n,
-	       struct err *e)
+int vmm_images(struct vmm *v, int dev, int64_t offset, int64_t limit, struct image_row **ret,
+	       size_t *n, struct err *e)
 {
 	return images_list(v->db, dev, offset, limit, ret, n, e);
 }

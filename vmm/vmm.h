@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * vmm.h - what a node can do with CVMs: the face that api/ sees.
  *
- * Loop thread only. Functions marked [turn] write: call them from the apply function of a mutation (mutation.h), where
- * failing rolls everything back. Reads answer from SQLite at once, never from libvirt.
+ * Loop thread only. Functions marked [turn] write: call them from the apply function of a mutation
+ * (mutation.h), where failing rolls everything back. Reads answer from SQLite at once, never from
+ * libvirt.
  */
 #ifndef TEEPOD_VMM_VMM_H
 #define TEEPOD_VMM_VMM_H
@@ -40,8 +41,9 @@ struct gpu_settings {
 	const char *const *include; /* only these GPUs, if there are any */
 };
 
-/* Restarts after a crash: delay before attempt n (from 0) is initial_s << n, at most max_s; after @retries of them no more, unless
- * the guest ran for @window_s in between. Starts by the node itself: @parallel at a time. */
+/* Restarts after a crash: delay before attempt n (from 0) is initial_s << n, at most max_s; after
+ * @retries of them no more, unless the guest ran for @window_s in between. Starts by the node
+ * itself: @parallel at a time. */
 struct restart_settings {
 	bool enabled;
 	unsigned initial_s, max_s, retries, window_s;
@@ -75,14 +77,17 @@ struct vmm_settings {
 	unsigned qgs_port;        /* vsock port; 0: qgs_socket */
 	const char *tdx_firmware; /* for images without one */
 	enum tee_setting tee;
-	const char *host_root; /* put before /proc, /sys, /dev ...: "" for the machine itself; never NULL */
-	const char *device_id; /* of the TDX platform: 64 hex digits, or "" = not known; never NULL */
+	const char *host_root; /* put before /proc, /sys, /dev ...: "" for the machine itself; never
+				  NULL */
+	const char
+		*device_id; /* of the TDX platform: 64 hex digits, or "" = not known; never NULL */
 	unsigned boot_timeout_s;
 	struct restart_settings restart;
 	struct start_settings start;
 	/* totals, -1 = not configured */
 	int64_t vcpus, memory_mib, disk_gib, slots;
-	int64_t tdx_keyids;   /* one for each TDX CVM that holds memory; -1 = not known: not limited */
+	int64_t tdx_keyids;   /* one for each TDX CVM that holds memory; -1 = not known: not limited
+			       */
 	bool tdx_keyids_auto; /* ... until the host tells */
 	struct gpu_settings gpu;
 	uint32_t cid_start, cid_count;
@@ -116,29 +121,33 @@ struct vmm_settings {
 	const char *demo_images_dir;
 };
 
-/* Open the database, resume what was under way, begin connecting to the hypervisor (which never blocks the caller). */
+/* Open the database, resume what was under way, begin connecting to the hypervisor (which never
+ * blocks the caller). */
 int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e);
-/* Let running steps finish; guests stay up. @done when everything is closed; the vmm is freed. Never while a job hangs: what
- * still runs after @max_ms is logged, and only the end of the process ends it. */
+/* Let running steps finish; guests stay up. @done when everything is closed; the vmm is freed.
+ * Never while a job hangs: what still runs after @max_ms is logged, and only the end of the process
+ * ends it. */
 void vmm_close(struct vmm *v, unsigned max_ms, void (*done)(void *arg, unsigned stuck), void *arg);
 const struct vmm_settings *vmm_settings(const struct vmm *v);
-/* Settings that may change while running (SIGHUP): the keys with KEY_RELOAD. Their arrays and strings (port_ranges, types, gpu,
- * billing.currency) are used on the loop thread only: those of the call before may be freed after this one. All others are borrowed from
- * vmm_open() to the end. */
+/* Settings that may change while running (SIGHUP): the keys with KEY_RELOAD. Their arrays and
+ * strings (port_ranges, types, gpu, billing.currency) are used on the loop thread only: those of
+ * the call before may be freed after this one. All others are borrowed from vmm_open() to the end.
+ */
 void vmm_reload(struct vmm *v, const struct vmm_settings *s);
 
 /* ------------------------------------------------------------------ callers */
 
-/* Which API key is this? ERR_UNAUTHENTICATED if none that opens anything now. More on keys and workspaces: account.h. */
+/* Which API key is this? ERR_UNAUTHENTICATED if none that opens anything now. More on keys and
+ * workspaces: account.h. */
 int vmm_authenticate(struct vmm *v, const char *api_key, struct key_row *ret, struct err *e);
 /* New key; its text (shown once) into @ret_key. Opens a turn of its own. */
 enum { API_KEY_TEXT = 80 };
-int vmm_add_key(struct vmm *v, const char *workspace, const char *name, int role, char ret_key[API_KEY_TEXT],
-		struct err *e);
+int vmm_add_key(struct vmm *v, const char *workspace, const char *name, int role,
+		char ret_key[API_KEY_TEXT], struct err *e);
 /* The same on a database that a daemon may have open at this moment (teepod --add-key). @alone: the
  * caller holds the state lock, so that the file may be created or migrated. */
-int vmm_add_key_offline(const char *state_dir, bool alone, const char *workspace, const char *name, int role,
-			char ret_key[API_KEY_TEXT], struct err *e);
+int vmm_add_key_offline(const char *state_dir, bool alone, const char *workspace, const char *name,
+			int role, char ret_key[API_KEY_TEXT], struct err *e);
 int vmm_workspace(struct vmm *v, int64_t id, struct workspace_row *ret, struct err *e);
 int64_t vmm_default_workspace(const struct vmm *v);
 
@@ -181,7 +190,8 @@ struct policy_ask {
 	int64_t start_order;
 };
 
-/* Absent numbers are 0, absent texts NULL: matched from instance type, image preference and defaults. */
+/* Absent numbers are 0, absent texts NULL: matched from instance type, image preference and
+ * defaults. */
 struct cvm_ask {
 	const char *name;
 	const char *image; /* name or bare family */
@@ -217,13 +227,16 @@ struct provision_result {
 		instance_type[NAME_TEXT];
 };
 
-/* Would it fit? 0, or the same refusal a create would get. *ret (may be NULL) gets what it would become (no id, no CID). */
+/* Would it fit? 0, or the same refusal a create would get. *ret (may be NULL) gets what it would
+ * become (no id, no CID). */
 int vmm_preflight(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct cvm_row *ret,
 		  struct err *e);
-/* The XML a create of @ask would define, from the settings and the image alone: no database, no host is asked. A TD is printed on
- * any host (tee auto: what hypervisor.tee says), with vsock, and with a UUID made from @ask's own values, so that the
- * same request gives the same bytes. Images: those of images_dir, else of demo_images_dir. *ret malloc'd. */
-int vmm_print_domain(const struct vmm_settings *s, const struct cvm_ask *ask, char **ret, struct err *e);
+/* The XML a create of @ask would define, from the settings and the image alone: no database, no
+ * host is asked. A TD is printed on any host (tee auto: what hypervisor.tee says), with vsock, and
+ * with a UUID made from @ask's own values, so that the same request gives the same bytes. Images:
+ * those of images_dir, else of demo_images_dir. *ret malloc'd. */
+int vmm_print_domain(const struct vmm_settings *s, const struct cvm_ask *ask, char **ret,
+		     struct err *e);
 
 /* A change of a CVM that exists. 0 and NULL: as it is. */
 struct change_ask {
@@ -246,24 +259,26 @@ enum change_of {
 	CHANGE_LISTED,
 	CHANGES
 };
-/* As requests name them: "vcpu", "memory", "disk_size", "image", "compose_file", "instance_type", "encrypted_env", ... */
+/* As requests name them: "vcpu", "memory", "disk_size", "image", "compose_file", "instance_type",
+ * "encrypted_env", ... */
 extern const char *const change_word[CHANGES];
 
 struct change_fit {
 	struct cvm_row after;
 	char *manifest, *manifest_after; /* app-compose.json, owned */
 	bool changes[CHANGES];           /* what would differ */
-	bool restart;                    /* it runs, and none of this can be done to a running guest */
+	bool restart; /* it runs, and none of this can be done to a running guest */
 };
 
-/* Would the change fit, with what the CVM holds already? 0, or the refusal it would get. Nothing is changed or promised. */
+/* Would the change fit, with what the CVM holds already? 0, or the refusal it would get. Nothing is
+ * changed or promised. */
 int vmm_preflight_change(struct vmm *v, const struct cvm_row *cvm, const struct change_ask *ask,
 			 struct change_fit *ret, struct err *e);
 void change_fit_free(struct change_fit *f);
 
 /* [turn] Check and remember for 14 days. */
-int vmm_provision(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct provision_result *ret,
-		  struct err *e);
+int vmm_provision(struct vmm *v, int64_t workspace, const struct cvm_ask *ask,
+		  struct provision_result *ret, struct err *e);
 
 /* Who asked, for the operation's record. */
 struct request_ref {
@@ -272,9 +287,11 @@ struct request_ref {
 	bool automatic; /* the node itself: no client decided it just now */
 };
 
-/* [turn] Create: from the ask itself, or from a provision. The operation starts after the commit (unless stopped). */
-int vmm_create(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, const struct request_ref *ref,
-	       struct cvm_row *ret, struct op_row *ret_op, struct err *e);
+/* [turn] Create: from the ask itself, or from a provision. The operation starts after the commit
+ * (unless stopped). */
+int vmm_create(struct vmm *v, int64_t workspace, const struct cvm_ask *ask,
+	       const struct request_ref *ref, struct cvm_row *ret, struct op_row *ret_op,
+	       struct err *e);
 struct commit_ask {
 	const char *app_id; /* NULL or "": of any app */
 	const char *compose_hash;
@@ -286,19 +303,21 @@ struct commit_ask {
 	bool stopped;
 };
 int vmm_commit(struct vmm *v, int64_t workspace, const struct commit_ask *given,
-	       const struct request_ref *ref, struct cvm_row *ret, struct op_row *ret_op, struct err *e);
+	       const struct request_ref *ref, struct cvm_row *ret, struct op_row *ret_op,
+	       struct err *e);
 
 /* ------------------------------------------------------------------ operating on a CVM */
 
 struct power_ask {
 	enum op_kind kind;  /* OP_START, OP_STOP, OP_SHUTDOWN, OP_RESTART, OP_DELETE, OP_RESUME */
-	unsigned timeout_s; /* OP_SHUTDOWN and OP_RESTART: graceful for so long, 10..1200; 0 = default (60) */
-	bool force;         /* OP_SHUTDOWN: destroy when time is up; OP_RESTART: hard stop at once */
-	bool new_disk;      /* OP_START, OP_RESTART: an empty disk in place of one that is lost */
+	unsigned timeout_s; /* OP_SHUTDOWN and OP_RESTART: graceful for so long, 10..1200; 0 =
+			       default (60) */
+	bool force;    /* OP_SHUTDOWN: destroy when time is up; OP_RESTART: hard stop at once */
+	bool new_disk; /* OP_START, OP_RESTART: an empty disk in place of one that is lost */
 };
-/* [turn] ERR_BUSY while another operation runs; stop and delete cancel a running create, start, shutdown or restart and
- * follow it. Start of a running CVM and stop of a stopped one succeed with a finished operation; resume of one that is not paused
- * is ERR_CONFLICT. */
+/* [turn] ERR_BUSY while another operation runs; stop and delete cancel a running create, start,
+ * shutdown or restart and follow it. Start of a running CVM and stop of a stopped one succeed with
+ * a finished operation; resume of one that is not paused is ERR_CONFLICT. */
 int vmm_power(struct vmm *v, const struct cvm_row *cvm, const struct power_ask *ask,
 	      const struct request_ref *ref, struct op_row *ret_op, struct err *e);
 /* [turn] Ask a running operation to stop and undo what it did. ERR_CONFLICT if it is over. */
@@ -312,27 +331,31 @@ int vmm_set_policy(struct vmm *v, const struct cvm_row *cvm, const struct policy
 
 /* Make this host the owner of the state folder (owner.c). No daemon may run on it. @lock takes the
  * state lock of a folder. *ret_changed: false when it was the owner already. */
-int vmm_accept_host(const char *state_dir, const char *host_root, int (*lock)(const char *dir, struct err *e),
-		    bool *ret_changed, struct err *e);
+int vmm_accept_host(const char *state_dir, const char *host_root,
+		    int (*lock)(const char *dir, struct err *e), bool *ret_changed, struct err *e);
 
-/* [turn] In maintenance there are no new CVMs, and what would be started by itself waits. Off: what a drain took down is started again. */
+/* [turn] In maintenance there are no new CVMs, and what would be started by itself waits. Off: what
+ * a drain took down is started again. */
 int vmm_set_maintenance(struct vmm *v, bool on, const char *reason, const struct request_ref *ref,
 			struct err *e);
-/* [turn] Maintenance, and what runs is shut down: so many at a time, as ordinary operations of the caller VMM_DRAIN. */
+/* [turn] Maintenance, and what runs is shut down: so many at a time, as ordinary operations of the
+ * caller VMM_DRAIN. */
 #define VMM_DRAIN "teepod:drain"
-int vmm_drain(struct vmm *v, const struct power_ask *ask, const char *reason, const struct request_ref *ref,
-	      struct err *e);
+int vmm_drain(struct vmm *v, const struct power_ask *ask, const char *reason,
+	      const struct request_ref *ref, struct err *e);
 int vmm_maintenance(struct vmm *v, struct maintenance_row *ret, struct drain_counts *ret_counts,
 		    struct err *e);
 
 /* ------------------------------------------------------------------ reading */
 
-/* By UUID (dashed or not, any case), "app_<40hex>", 40 hex, "0x" + 40 hex, "instance_<40hex>", "cvm_<n>", small integer, or
- * name, all in any case. @workspace 0 = all. ERR_CVM_NOT_FOUND; ERR_CVM_AMBIGUOUS also if it is one
- * CVM's name and means another one in another form. */
-int vmm_find(struct vmm *v, int64_t workspace, const char *identifier, struct cvm_row *ret, struct err *e);
+/* By UUID (dashed or not, any case), "app_<40hex>", 40 hex, "0x" + 40 hex, "instance_<40hex>",
+ * "cvm_<n>", small integer, or name, all in any case. @workspace 0 = all. ERR_CVM_NOT_FOUND;
+ * ERR_CVM_AMBIGUOUS also if it is one CVM's name and means another one in another form. */
+int vmm_find(struct vmm *v, int64_t workspace, const char *identifier, struct cvm_row *ret,
+	     struct err *e);
 /* By UUID (dashed, lower case) only: for one that comes from a row, not from a client. */
-int vmm_find_uuid(struct vmm *v, int64_t workspace, const char *uuid, struct cvm_row *ret, struct err *e);
+int vmm_find_uuid(struct vmm *v, int64_t workspace, const char *uuid, struct cvm_row *ret,
+		  struct err *e);
 /* False if @identifier has another form than a name. */
 bool identifier_is_name(const char *identifier);
 /* Has @identifier the form of something else, and found @row by its name all the same? */
@@ -341,16 +364,17 @@ bool found_by_odd_name(const char *identifier, const struct cvm_row *row);
 bool identifier_app(const char *identifier, char app_id[APP_ID_TEXT]);
 /* Words that no CVM may be called, whatever their case: @is_reserved is asked. NULL: none. */
 void vmm_reserve_names(struct vmm *v, bool (*is_reserved)(const char *name));
-/* The same, but an app id means the oldest of its CVMs that is not being deleted. -ERR_CVM_AMBIGUOUS with
- * workspace 0 (all) when several workspaces have the app. */
+/* The same, but an app id means the oldest of its CVMs that is not being deleted.
+ * -ERR_CVM_AMBIGUOUS with workspace 0 (all) when several workspaces have the app. */
 int vmm_find_first(struct vmm *v, int64_t workspace, const char *identifier, struct cvm_row *ret,
 		   struct err *e);
-int vmm_cvms(struct vmm *v, const struct cvm_filter *f, int64_t offset, int64_t limit, struct cvm_row **ret,
-	     size_t *n, int64_t *ret_total, struct err *e);
-int vmm_apps(struct vmm *v, const struct cvm_filter *f, int64_t offset, int64_t limit, struct cvm_row **ret,
-	     size_t *n, int64_t *ret_total, struct err *e);
+int vmm_cvms(struct vmm *v, const struct cvm_filter *f, int64_t offset, int64_t limit,
+	     struct cvm_row **ret, size_t *n, int64_t *ret_total, struct err *e);
+int vmm_apps(struct vmm *v, const struct cvm_filter *f, int64_t offset, int64_t limit,
+	     struct cvm_row **ret, size_t *n, int64_t *ret_total, struct err *e);
 /* -ERR_CVM_AMBIGUOUS with workspace 0 (all) when several workspaces have the app. */
-int vmm_app(struct vmm *v, int64_t workspace, const char *app_id, struct app_row *ret, struct err *e);
+int vmm_app(struct vmm *v, int64_t workspace, const char *app_id, struct app_row *ret,
+	    struct err *e);
 int vmm_ports(struct vmm *v, int64_t cvm, struct port_row **ret, size_t *n, struct err *e);
 /* Manifest text of the CVM's revision, malloc'd. */
 int vmm_manifest(struct vmm *v, const struct cvm_row *cvm, char **ret, struct err *e);
@@ -360,27 +384,31 @@ int vmm_user_config(struct vmm *v, const struct cvm_row *cvm, char **ret, struct
 int vmm_operation(struct vmm *v, const char *op_id, struct op_row *ret, struct err *e);
 int vmm_operations(struct vmm *v, const struct op_filter *f, int64_t offset, int64_t limit,
 		   struct op_row **ret, size_t *n, int64_t *ret_total, struct err *e);
-/* Why an operation failed or was cancelled, as the error value it ended with. False if it did not. */
+/* Why an operation failed or was cancelled, as the error value it ended with. False if it did not.
+ */
 bool vmm_op_error(const struct op_row *o, struct err *ret);
-/* Names of the steps of a kind, NULL-terminated, and the index of the one @op stands at: -1 before the first, -2 where this program has no
- * such step. */
+/* Names of the steps of a kind, NULL-terminated, and the index of the one @op stands at: -1 before
+ * the first, -2 where this program has no such step. */
 const char *const *vmm_steps(enum op_kind kind);
 int vmm_step_at(const struct op_row *op);
 
-int vmm_events(struct vmm *v, int64_t workspace, int64_t after_seq, int64_t limit, struct event_row **ret,
-	       size_t *n, struct err *e);
+int vmm_events(struct vmm *v, int64_t workspace, int64_t after_seq, int64_t limit,
+	       struct event_row **ret, size_t *n, struct err *e);
 int vmm_event_bounds(struct vmm *v, int64_t *oldest, int64_t *newest, struct err *e);
-/* For who only reads: @fn(@arg) while all that can be read is committed, now or once the transaction of this turn is over. */
+/* For who only reads: @fn(@arg) while all that can be read is committed, now or once the
+ * transaction of this turn is over. */
 void vmm_read(struct vmm *v, void (*fn)(void *arg), void *arg);
 bool vmm_is_uncommitted(const struct vmm *v);
-/* @fn(@arg) on the loop after every commit, i.e. when there may be news. Ticket for vmm_unwatch(). */
+/* @fn(@arg) on the loop after every commit, i.e. when there may be news. Ticket for vmm_unwatch().
+ */
 void *vmm_watch(struct vmm *v, void (*fn)(void *arg), void *arg);
 void vmm_unwatch(struct vmm *v, void *ticket);
 
 /* Folder that holds the CVM's logs (logs.h), valid until the next call. */
 const char *vmm_log_dir(struct vmm *v, const struct cvm_row *cvm);
 
-/* ------------------------------------------------------------------ status: a pure function, words per surface */
+/* ------------------------------------------------------------------ status: a pure function, words
+ * per surface */
 
 enum status {
 	STATUS_STOPPED,
@@ -410,16 +438,18 @@ struct node_info {
 	bool tdx, kvm;
 	char tdx_reason[160];
 	const char *mode; /* "tdx" or "development" */
-	/* What a CVM that says nothing gets: "tdx", "none", or NULL: not known before the hypervisor is, or none can start. */
+	/* What a CVM that says nothing gets: "tdx", "none", or NULL: not known before the
+	 * hypervisor is, or none can start. */
 	const char *tee;
 };
 void vmm_node(const struct vmm *v, struct node_info *ret);
 
-/* Can this host run TDX guests? As of *ret_at (wall clock, ms); what is older than a minute is read again for the next call. False
- * while nothing has been read yet. */
+/* Can this host run TDX guests? As of *ret_at (wall clock, ms); what is older than a minute is read
+ * again for the next call. False while nothing has been read yet. */
 bool vmm_host_checks(struct vmm *v, struct host_check ret[HOST_CHECKS], int64_t *ret_at);
 
-/* "vcpus", "memory_mib" (ordinary pages), "disk_gib", "slots", "cids", "host_ports", "tdx_keyids", "gpus". */
+/* "vcpus", "memory_mib" (ordinary pages), "disk_gib", "slots", "cids", "host_ports", "tdx_keyids",
+ * "gpus". */
 enum { CAPACITY_ROWS = 8 };
 int vmm_capacity(struct vmm *v, struct capacity_row ret[CAPACITY_ROWS], struct err *e);
 
@@ -434,24 +464,27 @@ enum { DEVICE_WHY = 200 };
 enum device_state device_state(const struct device_row *d, char why[DEVICE_WHY]);
 /* NUMA nodes of the host with their hugepages, as of the last look. */
 int vmm_numa_nodes(struct vmm *v, struct numa_row **ret, size_t *n, struct err *e);
-/* Look at the host's devices and NUMA nodes again; @done when what was found is committed (or could not be found out). Requests
- * that want devices or hugepages are refused until it was done for them, with an error that is worth a look. */
+/* Look at the host's devices and NUMA nodes again; @done when what was found is committed (or could
+ * not be found out). Requests that want devices or hugepages are refused until it was done for
+ * them, with an error that is worth a look. */
 void vmm_look(struct vmm *v, void (*done)(void *arg), void *arg);
 /* Might a look change this refusal? Ask again with .looked set. */
 bool vmm_worth_a_look(const struct err *e);
 /* Read from the host what the refusal @why says is not known: devices and NUMA nodes (unless
  * @looked), or which ports other processes hold. True: @done will be called, and must apply the
  * request again before it returns. False: the refusal is final. */
-bool vmm_look_again(struct vmm *v, const struct err *why, bool looked, void (*done)(void *arg), void *arg);
+bool vmm_look_again(struct vmm *v, const struct err *why, bool looked, void (*done)(void *arg),
+		    void *arg);
 int vmm_cvm_counts(struct vmm *v, int64_t count[DESIRED_MAX][OBSERVED_MAX], struct err *e);
 
-int vmm_images(struct vmm *v, int dev, int64_t offset, int64_t limit, struct image_row **ret, size_t *n,
-	       struct err *e);
+int vmm_images(struct vmm *v, int dev, int64_t offset, int64_t limit, struct image_row **ret,
+	       size_t *n, struct err *e);
 int vmm_image(struct vmm *v, const char *name, struct image_row *ret, struct err *e);
 enum image_state {
 	IMAGE_AVAILABLE,
 	IMAGE_MISSING, /* its folder, or a file of it */
-	IMAGE_CHANGED, /* size or time of a file is not what was recorded: its content is compared before a CVM starts from it */
+	IMAGE_CHANGED, /* size or time of a file is not what was recorded: its content is compared
+			  before a CVM starts from it */
 	IMAGE_UNKNOWN, /* could not be looked at */
 	IMAGE_STATES
 };
@@ -464,9 +497,11 @@ struct image_look {
  * perhaps before this returns. */
 void vmm_images_look(struct vmm *v, const struct image_row *rows, size_t n,
 		     void (*done)(void *arg, const struct image_look *looks), void *arg);
-/* Import from a folder or tar on this host; verification runs in a job, @done on the loop with the row or an error. */
+/* Import from a folder or tar on this host; verification runs in a job, @done on the loop with the
+ * row or an error. */
 void vmm_image_import(struct vmm *v, const char *source, const char *name, int64_t workspace,
-		      void (*done)(void *arg, const struct image_row *row, const struct err *e), void *arg);
+		      void (*done)(void *arg, const struct image_row *row, const struct err *e),
+		      void *arg);
 /* Refused (ERR_IN_USE) while a CVM uses it. */
 void vmm_image_delete(struct vmm *v, const char *name, void (*done)(void *arg, const struct err *e),
 		      void *arg);

@@ -25,9 +25,9 @@ static int64_t left_of(const struct call *c)
 
 static json_t *me_v25(const struct call *c)
 {
-	return json_pack("{s:s,s:s,s:i,s:i,s:s,s:s,s:s}", "username", c->caller.name, "email", "", "credits",
-			 (int)(left_of(c) / 1000000), "granted_credits", 0, "avatar", "", "team_name",
-			 c->caller.workspace_slug, "team_tier", "local");
+	return json_pack("{s:s,s:s,s:i,s:i,s:s,s:s,s:s}", "username", c->caller.name, "email", "",
+			 "credits", (int)(left_of(c) / 1000000), "granted_credits", 0, "avatar", "",
+			 "team_name", c->caller.workspace_slug, "team_tier", "local");
 }
 
 static json_t *me_v26(const struct call *c)
@@ -35,14 +35,15 @@ static json_t *me_v26(const struct call *c)
 	char id[32], credit[MONEY_TEXT];
 
 	(void)snprintf(id, sizeof(id), "ws_%" PRId64, c->caller.workspace);
-	return json_pack("{s:{s:s,s:s,s:s,s:s,s:b,s:b,s:b,s:b},s:{s:s,s:s,s:s,s:s,s:s},s:{s:s,s:s,s:b,s:n}}",
-			 "user", "username", c->caller.name, "email", "", "role",
-			 c->caller.role >= ROLE_ADMIN ? "admin" : "user", "avatar", "", "email_verified", 0,
-			 "totp_enabled", 0, "has_backup_codes", 0, "flag_has_password", 0, "workspace", "id",
-			 id, "name", c->caller.workspace_slug, "slug", c->caller.workspace_slug, "tier",
-			 "local", "role", role_text(c->caller.role), "credits", "balance",
-			 money_text(left_of(c), credit), "granted_balance", "0", "is_post_paid", 0,
-			 "outstanding_amount");
+	return json_pack(
+		"{s:{s:s,s:s,s:s,s:s,s:b,s:b,s:b,s:b},s:{s:s,s:s,s:s,s:s,s:s},s:{s:s,s:s,s:b,s:n}}",
+		"user", "username", c->caller.name, "email", "", "role",
+		c->caller.role >= ROLE_ADMIN ? "admin" : "user", "avatar", "", "email_verified", 0,
+		"totp_enabled", 0, "has_backup_codes", 0, "flag_has_password", 0, "workspace", "id",
+		id, "name", c->caller.workspace_slug, "slug", c->caller.workspace_slug, "tier",
+		"local", "role", role_text(c->caller.role), "credits", "balance",
+		money_text(left_of(c), credit), "granted_balance", "0", "is_post_paid", 0,
+		"outstanding_amount");
 }
 
 /* Keys are read again when one may have changed. */
@@ -60,10 +61,10 @@ int account_still_valid(struct call *c, struct err *e)
 	uint64_t generation = vmm_keys_generation(api_of(c)->vmm);
 
 	if (is_ended(api_of(c), who, generation))
-		return err_set(
-			e, ERR_UNAUTHENTICATED,
-			"the credential of this request (%s) was revoked, has expired or may do less by now",
-			who->who);
+		return err_set(e, ERR_UNAUTHENTICATED,
+			       "the credential of this request (%s) was revoked, has expired or "
+			       "may do less by now",
+			       who->who);
 	who->keys_generation = generation;
 	return 0;
 }
@@ -124,24 +125,24 @@ static json_t *node_images(const struct image_row *rows, size_t n)
 
 		for (unsigned k = 0; k < (rows[i].nv == 4 ? 4U : 3U); k++)
 			json_array_append_new(version, json_integer(rows[i].v[k]));
-		json_array_append_new(a, json_pack("{s:s,s:b,s:o,s:s}", "name", rows[i].name, "is_dev",
-						   rows[i].is_dev, "version", version, "os_image_hash",
-						   rows[i].os_image_hash));
+		json_array_append_new(a, json_pack("{s:s,s:b,s:o,s:s}", "name", rows[i].name,
+						   "is_dev", rows[i].is_dev, "version", version,
+						   "os_image_hash", rows[i].os_image_hash));
 	}
 	return a;
 }
 
 /* `listed` is false during maintenance; a create is then refused with the reason. */
-static json_t *available_node(const struct vmm_settings *s, const struct capacity_row *rows, json_t *images,
-			      const struct maintenance_row *m)
+static json_t *available_node(const struct vmm_settings *s, const struct capacity_row *rows,
+			      json_t *images, const struct maintenance_row *m)
 {
-	json_t *o =
-		json_pack("{s:I,s:s,s:b,s:f,s:I,s:I,s:I,s:o,s:b,s:n,s:n,s:s,s:n,s:[]}", "teepod_id",
-			  (json_int_t)s->node_id, "name", s->node_name, "listed", !m->on, "resource_score",
-			  m->on ? 0.0 : score(rows), "remaining_vcpu", (json_int_t)free_of(rows, "vcpus"),
-			  "remaining_memory", (json_int_t)free_of(rows, "memory_mib"), "remaining_cvm_slots",
-			  (json_int_t)free_of(rows, "slots"), "images", images, "support_onchain_kms", 0,
-			  "fmspc", "device_id", "region_identifier", s->region, "default_kms", "kms_list");
+	json_t *o = json_pack(
+		"{s:I,s:s,s:b,s:f,s:I,s:I,s:I,s:o,s:b,s:n,s:n,s:s,s:n,s:[]}", "teepod_id",
+		(json_int_t)s->node_id, "name", s->node_name, "listed", !m->on, "resource_score",
+		m->on ? 0.0 : score(rows), "remaining_vcpu", (json_int_t)free_of(rows, "vcpus"),
+		"remaining_memory", (json_int_t)free_of(rows, "memory_mib"), "remaining_cvm_slots",
+		(json_int_t)free_of(rows, "slots"), "images", images, "support_onchain_kms", 0,
+		"fmspc", "device_id", "region_identifier", s->region, "default_kms", "kms_list");
 
 	json_object_set_new(o, "maintenance", m->on ? json_text(m->reason) : json_null());
 	return o;
@@ -163,12 +164,13 @@ static void get_available(struct call *c)
 		call_reply_err(c, &e);
 		return;
 	}
-	capacity = json_pack("{s:o,s:o,s:o,s:o}", "max_instances", max_of(rows, "slots"), "max_vcpu",
-			     max_of(rows, "vcpus"), "max_memory", max_of(rows, "memory_mib"), "max_disk",
-			     max_of(rows, "disk_gib"));
+	capacity = json_pack("{s:o,s:o,s:o,s:o}", "max_instances", max_of(rows, "slots"),
+			     "max_vcpu", max_of(rows, "vcpus"), "max_memory",
+			     max_of(rows, "memory_mib"), "max_disk", max_of(rows, "disk_gib"));
 	call_reply(c, 200,
 		   json_pack("{s:s,s:o,s:[o],s:[]}", "tier", "local", "capacity", capacity, "nodes",
-			     available_node(vmm_settings(v), rows, node_images(images, n), &m), "kms_list"));
+			     available_node(vmm_settings(v), rows, node_images(images, n), &m),
+			     "kms_list"));
 }
 
 const struct route account_routes[] = {

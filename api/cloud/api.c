@@ -44,7 +44,8 @@ const struct route *const api_routes[] = {
 	NULL,
 };
 
-/* Is @name a literal where the routes of CVMs have an identifier? Such a CVM's path would be the route's. */
+/* Is @name a literal where the routes of CVMs have an identifier? Such a CVM's path would be the
+ * route's. */
 static bool is_route_word(const char *name)
 {
 	static const char above[] = "/api/v1/cvms/";
@@ -54,7 +55,8 @@ static bool is_route_word(const char *name)
 			const char *word = route->pattern + sizeof(above) - 1;
 
 			if (!strncmp(route->pattern, above, sizeof(above) - 1) &&
-			    strcspn(word, "/") == strlen(name) && !strncasecmp(word, name, strlen(name)))
+			    strcspn(word, "/") == strlen(name) &&
+			    !strncasecmp(word, name, strlen(name)))
 				return true;
 		}
 	}
@@ -121,22 +123,23 @@ static int take_rate(struct api *a, const struct key_row *key, struct err *e)
 	wait_s = key_rate_take(a->key_rate, b, n, clock_mono_us());
 	if (!wait_s)
 		return 0;
-	err_set(e, ERR_RATE, "the API key %s may make %lld requests a minute%s: wait %u s", key->name,
-		(long long)key->per_minute, n > 1 ? ", within the limit of the key that made it" : "",
-		wait_s);
+	err_set(e, ERR_RATE, "the API key %s may make %lld requests a minute%s: wait %u s",
+		key->name, (long long)key->per_minute,
+		n > 1 ? ", within the limit of the key that made it" : "", wait_s);
 	e->retry_s = wait_s;
 	return -ERR_RATE;
 }
 
-/* A key's number cannot be chosen, its name can: names that keys had before there was a rule for them, and common names of
- * certificates, may hold anything. */
+/* A key's number cannot be chosen, its name can: names that keys had before there was a rule for
+ * them, and common names of certificates, may hold anything. */
 static void describe(struct caller *c)
 {
 	char shown[80];
 
 	utf8_show(c->name, shown, sizeof(shown));
 	if (c->kind == CALLER_KEY)
-		(void)snprintf(c->who, sizeof(c->who), "tok_%lld (%s)", (long long)c->key_id, shown);
+		(void)snprintf(c->who, sizeof(c->who), "tok_%lld (%s)", (long long)c->key_id,
+			       shown);
 	else
 		(void)snprintf(c->who, sizeof(c->who), "%s", shown);
 }
@@ -167,7 +170,8 @@ static int by_key(struct api *a, const char *key, struct caller *ret, struct err
 	return r ? r : api_admit_key(a, &row, ret, e);
 }
 
-/* Peers and certificates belong to no workspace of their own: they work in the node's default one. */
+/* Peers and certificates belong to no workspace of their own: they work in the node's default one.
+ */
 static int by_host(struct api *a, const struct caller *who, struct caller *ret, struct err *e)
 {
 	struct workspace_row ws;
@@ -177,7 +181,8 @@ static int by_host(struct api *a, const struct caller *who, struct caller *ret, 
 		return err_set(e, ERR_UNAUTHENTICATED, "%s needs an API key", who->name);
 	/* It was good when the connection began, which may be long ago. */
 	if (who->expires_ms && clock_wall_ms() >= who->expires_ms)
-		return err_set(e, ERR_UNAUTHENTICATED, "the certificate of %s has expired", who->name);
+		return err_set(e, ERR_UNAUTHENTICATED, "the certificate of %s has expired",
+			       who->name);
 	r = vmm_workspace(a->vmm, vmm_default_workspace(a->vmm), &ws, e);
 	if (r)
 		return r;
@@ -237,7 +242,8 @@ static enum role key_role_now(const struct api *a, const struct caller *who)
 
 	if (r)
 		return r == -ERR_NOT_FOUND ? ROLE_NONE : who->role;
-	if (row.workspace != who->workspace || (row.expires_ms && clock_wall_ms() >= row.expires_ms))
+	if (row.workspace != who->workspace ||
+	    (row.expires_ms && clock_wall_ms() >= row.expires_ms))
 		return ROLE_NONE;
 	return (enum role)row.role;
 }
@@ -278,7 +284,8 @@ struct request_ref api_ref(const struct call *c)
 }
 
 /* What @slug of ?workspace= names. To a tenant any other workspace is one where nothing is. */
-static int named_workspace(const struct call *c, const char *slug, struct workspace_row *ret, struct err *e)
+static int named_workspace(const struct call *c, const char *slug, struct workspace_row *ret,
+			   struct err *e)
 {
 	int r;
 
@@ -287,9 +294,10 @@ static int named_workspace(const struct call *c, const char *slug, struct worksp
 	return r == -ERR_NOT_FOUND && api_scope(c) ? 0 : r;
 }
 
-/* ?workspace= names where it has to be. Only those who see all workspaces are told that it is in another one. */
-static int find_in(const struct call *c, const char *slug, const char *identifier, struct cvm_row *ret,
-		   struct err *e)
+/* ?workspace= names where it has to be. Only those who see all workspaces are told that it is in
+ * another one. */
+static int find_in(const struct call *c, const char *slug, const char *identifier,
+		   struct cvm_row *ret, struct err *e)
 {
 	struct vmm *v = api_of(c)->vmm;
 	struct workspace_row w;
@@ -305,8 +313,8 @@ static int find_in(const struct call *c, const char *slug, const char *identifie
 	r = vmm_find(v, 0, identifier, &ignored, &other);
 	if (r && r != -ERR_CVM_AMBIGUOUS)
 		return -(int)e->code;
-	return err_field(e, ERR_CVM_ELSEWHERE, "cvm_id", identifier, "CVM %.60s is not in workspace %s",
-			 identifier, w.slug);
+	return err_field(e, ERR_CVM_ELSEWHERE, "cvm_id", identifier,
+			 "CVM %.60s is not in workspace %s", identifier, w.slug);
 }
 
 int api_find_cvm(struct call *c, const char *identifier, struct cvm_row *ret, struct err *e)
@@ -320,7 +328,8 @@ int api_find_cvm(struct call *c, const char *identifier, struct cvm_row *ret, st
 	r = vmm_find(v, c->caller.workspace, identifier, ret, e);
 	if (api_scope(c))
 		return r;
-	/* An own CVM that is only called like another workspace's UUID or app id may not be meant. */
+	/* An own CVM that is only called like another workspace's UUID or app id may not be meant.
+	 */
 	if (r == -ERR_CVM_NOT_FOUND || (!r && found_by_odd_name(identifier, ret)))
 		r = vmm_find(v, 0, identifier, ret, e);
 	return r;
@@ -343,8 +352,8 @@ int api_find_first(struct call *c, const char *identifier, struct cvm_row *ret, 
 	return r;
 }
 
-/* Equal compose files make equal ids, also in other workspaces: an operator who names none asks for the own
- * workspace's app first, and is refused when only others have it, and more than one. */
+/* Equal compose files make equal ids, also in other workspaces: an operator who names none asks for
+ * the own workspace's app first, and is refused when only others have it, and more than one. */
 static int find_app(struct call *c, const char *app_id, struct app_row *ret, struct err *e)
 {
 	const char *slug = call_query(c, "workspace", 0);
@@ -375,11 +384,13 @@ int api_find_app(struct call *c, const char *identifier, struct app_row *ret, st
 	else if (!strncasecmp(id, "0x", 2))
 		id += 2;
 	if (!id_unhex(id, raw, sizeof(raw)))
-		return err_field(e, ERR_NOT_FOUND, "app_id", identifier, "no app %.64s is known", identifier);
+		return err_field(e, ERR_NOT_FOUND, "app_id", identifier, "no app %.64s is known",
+				 identifier);
 	id_hex(raw, sizeof(raw), app_id);
 	r = find_app(c, app_id, ret, e);
 	if (r == -ERR_NOT_FOUND && !strcmp(e->field, "app_id"))
-		return err_field(e, ERR_NOT_FOUND, "app_id", identifier, "no app %.64s is known", identifier);
+		return err_field(e, ERR_NOT_FOUND, "app_id", identifier, "no app %.64s is known",
+				 identifier);
 	return r;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * api.h - the routes' world: what handlers find behind call.server.
  *
- * Everything under /api/v1 is a row of a route table, one table a file; api_routes lists the tables. Handlers know the
- * vmm by vmm/vmm.h and the client by api/http/call.h, and nothing else.
+ * Everything under /api/v1 is a row of a route table, one table a file; api_routes lists the
+ * tables. Handlers know the vmm by vmm/vmm.h and the client by api/http/call.h, and nothing else.
  */
 #ifndef TEEPOD_API_CLOUD_API_H
 #define TEEPOD_API_CLOUD_API_H
@@ -22,7 +22,8 @@ struct api_settings {
 	size_t n_unix_admin_uids;
 	enum role unix_role; /* other peers of a unix socket; ROLE_NONE: they need a key */
 	enum role cert_role; /* clients with a verified certificate; ROLE_NONE: they need a key */
-	unsigned max_streams, max_streams_per_caller; /* followed events, states and logs; at least 1 */
+	unsigned max_streams,
+		max_streams_per_caller; /* followed events, states and logs; at least 1 */
 };
 
 enum { API_SECRET = 32, CALLER_TEXT = 80 };
@@ -32,7 +33,8 @@ struct api {
 	const struct server *server; /* for /metrics; NULL until api_set_server() */
 	struct api_settings settings;
 	int64_t started_ms;
-	uint8_t secret[API_SECRET]; /* signs log links; a new one with each process, so links end with it */
+	uint8_t secret[API_SECRET]; /* signs log links; a new one with each process, so links end
+				       with it */
 	bool draining;
 	struct followers *followers; /* follow.h */
 	struct key_rate *key_rate;   /* key_rate.h */
@@ -44,7 +46,8 @@ struct api *api_new(struct vmm *v, const struct api_settings *s);
 void api_set_server(struct api *a, const struct server *s);
 void api_reload(struct api *a, const struct api_settings *s);
 
-/* The daemon is going: answer those who wait for an operation now, end all streams, and say so in /readyz. */
+/* The daemon is going: answer those who wait for an operation now, end all streams, and say so in
+ * /readyz. */
 void api_drain(struct api *a);
 
 /* After the server is gone. NULL is fine. */
@@ -77,16 +80,18 @@ void api_caller(const struct call *c, char out[CALLER_TEXT]);
 /* Who asks, for the operation's record. Borrowed from the call. */
 struct request_ref api_ref(const struct call *c);
 
-/* The CVM that @identifier means to this caller: in its own workspace, for operators elsewhere too; ?workspace=SLUG says where. What
- * a caller may not see is answered as what is not there, to the last byte: a code of its own would tell it. */
+/* The CVM that @identifier means to this caller: in its own workspace, for operators elsewhere too;
+ * ?workspace=SLUG says where. What a caller may not see is answered as what is not there, to the
+ * last byte: a code of its own would tell it. */
 int api_find_cvm(struct call *c, const char *identifier, struct cvm_row *ret, struct err *e);
 
-/* The same, but an app id means the oldest of its CVMs in one workspace: an operator whose own one does not
- * have the app is refused when several others do. */
+/* The same, but an app id means the oldest of its CVMs in one workspace: an operator whose own one
+ * does not have the app is refused when several others do. */
 int api_find_first(struct call *c, const char *identifier, struct cvm_row *ret, struct err *e);
 
-/* The app that @identifier (40 hex, "app_" or "0x" before them allowed) means to this caller; where it is as
- * for a CVM. -ERR_CVM_AMBIGUOUS when several workspaces have it and the caller's own one does not. */
+/* The app that @identifier (40 hex, "app_" or "0x" before them allowed) means to this caller; where
+ * it is as for a CVM. -ERR_CVM_AMBIGUOUS when several workspaces have it and the caller's own one
+ * does not. */
 int api_find_app(struct call *c, const char *identifier, struct app_row *ret, struct err *e);
 
 /* Base of absolute links, without a trailing slash. */

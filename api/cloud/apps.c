@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * apps.c - lists: apps by their newest CVM, CVMs by page, and many states at once.
  *
- * A list costs what its page costs: one query for the rows, none per row. A status word is computed, never stored, so
- * ?status= reads all rows that match the other filters and drops the rest here.
+ * A list costs what its page costs: one query for the rows, none per row. A status word is
+ * computed, never stored, so ?status= reads all rows that match the other filters and drops the
+ * rest here.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -51,8 +52,8 @@ static bool names_other(struct call *c)
 	const char *node = call_query(c, "node", 0), *region = call_query(c, "region", 0);
 	const char *kms = call_query(c, "kms_type", 0);
 
-	return (node && strcmp(node, s->node_name) != 0) || (region && strcmp(region, s->region) != 0) ||
-	       (kms && strcasecmp(kms, "phala") != 0);
+	return (node && strcmp(node, s->node_name) != 0) ||
+	       (region && strcmp(region, s->region) != 0) || (kms && strcasecmp(kms, "phala") != 0);
 }
 
 static int read_query(struct call *c, int64_t def_size, struct cvm_query *ret, struct err *e)
@@ -98,8 +99,8 @@ static void keep_page(const struct cvm_query *q, struct cvm_row *rows, size_t *n
 	*total = seen;
 }
 
-static int list(struct call *c, const struct cvm_query *q, list_fn *fn, struct cvm_row **ret, size_t *n,
-		int64_t *total, struct err *e)
+static int list(struct call *c, const struct cvm_query *q, list_fn *fn, struct cvm_row **ret,
+		size_t *n, int64_t *total, struct err *e)
 {
 	struct vmm *v = api_of(c)->vmm;
 	int r;
@@ -109,7 +110,8 @@ static int list(struct call *c, const struct cvm_query *q, list_fn *fn, struct c
 	if (q->nothing)
 		return 0;
 	if (!q->n_status)
-		return fn(v, &q->filter, (q->page.page - 1) * q->page.size, q->page.size, ret, n, total, e);
+		return fn(v, &q->filter, (q->page.page - 1) * q->page.size, q->page.size, ret, n,
+			  total, e);
 	r = fn(v, &q->filter, 0, STATUS_SCAN, ret, n, NULL, e);
 	if (!r)
 		keep_page(q, *ret, n, total);
@@ -183,7 +185,8 @@ static void get_paginated(struct call *c)
 
 /* ------------------------------------------------------------------ one app */
 
-static int app_cvms(struct call *c, struct app_row *app, struct cvm_row **rows, size_t *n, struct err *e)
+static int app_cvms(struct call *c, struct app_row *app, struct cvm_row **rows, size_t *n,
+		    struct err *e)
 {
 	struct cvm_filter f = { .app_id = app->app_id, .listed = -1 };
 	int r = api_find_app(c, c->param[0], app, e);
@@ -206,7 +209,8 @@ static void get_app(struct call *c)
 		return;
 	}
 	if (!n) {
-		err_field(&e, ERR_NOT_FOUND, "app_id", app.app_id, "app %s has no CVM any more", app.app_id);
+		err_field(&e, ERR_NOT_FOUND, "app_id", app.app_id, "app %s has no CVM any more",
+			  app.app_id);
 		call_reply_err(c, &e);
 		return;
 	}
@@ -242,7 +246,8 @@ static void put_status(const struct call *c, json_t *body, const char *asked, in
 	struct err e;
 	json_t *status;
 
-	if (!id_uuid_parse(asked, uuid) || vmm_find_uuid(api_of(c)->vmm, api_scope(c), uuid, &row, &e))
+	if (!id_uuid_parse(asked, uuid) ||
+	    vmm_find_uuid(api_of(c)->vmm, api_scope(c), uuid, &row, &e))
 		return;
 	status = shape_status(&row, now_ms);
 	json_object_set_new(status, "vm_uuid", json_string(asked));

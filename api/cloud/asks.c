@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * asks.c - request bodies: tables of fields, and the way from there to what the vmm is asked.
  *
- * The cloud's clients pass unknown keys through, so the bodies they send are read leniently; what is ours is strict, because a
- * misspelt field that is ignored is a CVM other than the one asked for. null counts as absent wherever a field may be
- * absent. What a table can not say (either this or that) is said below it.
+ * The cloud's clients pass unknown keys through, so the bodies they send are read leniently; what
+ * is ours is strict, because a misspelt field that is ignored is a CVM other than the one asked
+ * for. null counts as absent wherever a field may be absent. What a table can not say (either this
+ * or that) is said below it.
  */
 #include "api/cloud/asks.h"
 
@@ -52,73 +53,78 @@ static const struct field gpus_fields[] = {
 	{ "gpus", FIELD_OBJECTS, OPT, 0, GPUS_MAX, FIELD_NOWHERE, NULL, &gpu_table, NULL },
 };
 
-static const struct field_table gpus_table = { "GpusRequest", gpus_fields, ARRAY_SIZE(gpus_fields), true };
+static const struct field_table gpus_table = { "GpusRequest", gpus_fields, ARRAY_SIZE(gpus_fields),
+					       true };
 
 #define AT(member) offsetof(struct cvm_request, member)
 
 /* What a CVM shall be: the same in provision, create and preflight. */
-#define CVM_FIELDS                                                                                           \
-	{ "compose_file",                                                                                    \
-	  FIELD_OBJECT,                                                                                      \
-	  OPT,                                                                                               \
-	  0,                                                                                                 \
-	  0,                                                                                                 \
-	  AT(compose_file),                                                                                  \
-	  NULL,                                                                                              \
-	  NULL,                                                                                              \
-	  "docker_compose_file with options, or a whole app-compose" },                                      \
-		{ "image", FIELD_STRING, OPT,                                                                \
-		  0,       64,           AT(image),                                                          \
-		  NULL,    NULL,         "image name, or a family: its newest" },                            \
-		{ "prefer_dev", FIELD_BOOL, OPT, 0, 0, AT(prefer_dev), NULL, NULL, NULL },                   \
-		{ "instance_type",                                                                           \
-		  FIELD_STRING,                                                                              \
-		  OPT,                                                                                       \
-		  0,                                                                                         \
-		  63,                                                                                        \
-		  AT(instance_type),                                                                         \
-		  NULL,                                                                                      \
-		  NULL,                                                                                      \
-		  "numbers given besides win over the type's" },                                             \
-		{ "vcpu", FIELD_INT, OPT, 1, ASK_VCPUS, AT(vcpu), NULL, NULL, NULL },                        \
-		{ "memory", FIELD_INT, OPT, 1, ASK_MEMORY_MIB, AT(memory), NULL, NULL, "MB" },               \
-		{ "disk_size", FIELD_INT, OPT, 1, ASK_DISK_GIB, AT(disk_size), NULL, NULL, "GB" },           \
-		{ "teepod_id", FIELD_INT, OPT,                                                               \
-		  0,           INT32_MAX, AT(teepod_id),                                                     \
-		  NULL,        NULL,      "older name of node_id" },                                         \
-		{ "node_id", FIELD_INT, OPT, 0, INT32_MAX, AT(node_id), NULL, NULL, NULL },                  \
-		{ "region", FIELD_STRING, OPT, 0, 63, AT(region), NULL, NULL, NULL },                        \
-		{ "ports", FIELD_OBJECTS, OPT, 0, ASK_PORTS, AT(ports), NULL, &port_table, NULL },           \
-		{ "user_config", FIELD_STRING, OPT, 0, ASK_USER_CONFIG, AT(user_config), NULL, NULL, NULL }, \
-		{ "listed", FIELD_BOOL, OPT, 0, 0, AT(listed), NULL, NULL, NULL },                           \
-		{ "tee",     FIELD_WORD, OPT,                                                                \
-		  0,         0,          AT(tee),                                                            \
-		  tee_words, NULL,       "auto: what the node and its configuration say" },                  \
-		{ "require_tdx", FIELD_BOOL, OPT, 0, 0, AT(require_tdx), NULL, NULL, "same as tee: tdx" },   \
-		{ "tdx", FIELD_OBJECT, OPT, 0, 0, AT(tdx), NULL, &tdx_table, NULL }, POLICY_FIELDS,          \
-		{ "networks", FIELD_OBJECTS,  OPT,                                                           \
-		  1,          DOMAIN_NICS,    AT(networks),                                                  \
-		  NULL,       &network_table, "the node's cvm.networks if absent" },                         \
-		{ "kms", FIELD_WORD, OPT, 0, 0, AT(kms), kms_words, NULL, NULL },                            \
-		{ "kms_id", FIELD_STRING, OPT, 0, 64, AT(kms_id), NULL, NULL, NULL },                        \
-		{ "kms_contract", FIELD_STRING, OPT, 0, 64, AT(kms_contract), NULL, NULL, NULL },            \
-		{ "app_id", FIELD_STRING, OPT, 0, 42, AT(app_id), NULL, NULL, "40 hex digits" },             \
-		{ "nonce", FIELD_INT, OPT, 0, INT64_MAX, AT(nonce), NULL, NULL, NULL },                      \
-		{ "encrypted_env",   FIELD_STRING, OPT,  0,           2 * ASK_ENV_BYTES,                     \
-		  AT(encrypted_env), NULL,         NULL, "hex digits" },                                     \
-		{ "env_keys", FIELD_STRINGS, OPT, 0, ASK_ENV_KEYS, AT(env_keys), NULL, NULL, NULL },         \
-		{ "hugepages", FIELD_BOOL, OPT, 0, 0, AT(hugepages), NULL, NULL, NULL },                     \
-		{ "pin_numa", FIELD_BOOL, OPT, 0, 0, AT(pin_numa), NULL, NULL, NULL },                       \
-		{ "gpus", FIELD_OBJECT, OPT, 0, 0, AT(gpus), NULL, &gpus_table, NULL },                      \
-		{ "kms_urls", FIELD_STRINGS, OPT, 0, 16, AT(kms_urls), NULL, NULL, NULL },                   \
-	{                                                                                                    \
-		"gateway_urls", FIELD_STRINGS, OPT, 0, 16, AT(gateway_urls), NULL, NULL, NULL                \
+#define CVM_FIELDS                                                                                   \
+	{ "compose_file",                                                                            \
+	  FIELD_OBJECT,                                                                              \
+	  OPT,                                                                                       \
+	  0,                                                                                         \
+	  0,                                                                                         \
+	  AT(compose_file),                                                                          \
+	  NULL,                                                                                      \
+	  NULL,                                                                                      \
+	  "docker_compose_file with options, or a whole app-compose" },                              \
+		{ "image", FIELD_STRING, OPT,                                                        \
+		  0,       64,           AT(image),                                                  \
+		  NULL,    NULL,         "image name, or a family: its newest" },                    \
+		{ "prefer_dev", FIELD_BOOL, OPT, 0, 0, AT(prefer_dev), NULL, NULL, NULL },           \
+		{ "instance_type",                                                                   \
+		  FIELD_STRING,                                                                      \
+		  OPT,                                                                               \
+		  0,                                                                                 \
+		  63,                                                                                \
+		  AT(instance_type),                                                                 \
+		  NULL,                                                                              \
+		  NULL,                                                                              \
+		  "numbers given besides win over the type's" },                                     \
+		{ "vcpu", FIELD_INT, OPT, 1, ASK_VCPUS, AT(vcpu), NULL, NULL, NULL },                \
+		{ "memory", FIELD_INT, OPT, 1, ASK_MEMORY_MIB, AT(memory), NULL, NULL, "MB" },       \
+		{ "disk_size", FIELD_INT, OPT, 1, ASK_DISK_GIB, AT(disk_size), NULL, NULL, "GB" },   \
+		{ "teepod_id", FIELD_INT, OPT,                                                       \
+		  0,           INT32_MAX, AT(teepod_id),                                             \
+		  NULL,        NULL,      "older name of node_id" },                                 \
+		{ "node_id", FIELD_INT, OPT, 0, INT32_MAX, AT(node_id), NULL, NULL, NULL },          \
+		{ "region", FIELD_STRING, OPT, 0, 63, AT(region), NULL, NULL, NULL },                \
+		{ "ports", FIELD_OBJECTS, OPT, 0, ASK_PORTS, AT(ports), NULL, &port_table, NULL },   \
+		{ "user_config",   FIELD_STRING, OPT,  0,   ASK_USER_CONFIG,                         \
+		  AT(user_config), NULL,         NULL, NULL },                                       \
+		{ "listed", FIELD_BOOL, OPT, 0, 0, AT(listed), NULL, NULL, NULL },                   \
+		{ "tee",     FIELD_WORD, OPT,                                                        \
+		  0,         0,          AT(tee),                                                    \
+		  tee_words, NULL,       "auto: what the node and its configuration say" },          \
+		{ "require_tdx", FIELD_BOOL,        OPT, 0, 0, AT(require_tdx), NULL,                \
+		  NULL,          "same as tee: tdx" },                                               \
+		{ "tdx", FIELD_OBJECT, OPT, 0, 0, AT(tdx), NULL, &tdx_table, NULL },                 \
+		POLICY_FIELDS,                                                                       \
+		{ "networks", FIELD_OBJECTS,  OPT,                                                   \
+		  1,          DOMAIN_NICS,    AT(networks),                                          \
+		  NULL,       &network_table, "the node's cvm.networks if absent" },                 \
+		{ "kms", FIELD_WORD, OPT, 0, 0, AT(kms), kms_words, NULL, NULL },                    \
+		{ "kms_id", FIELD_STRING, OPT, 0, 64, AT(kms_id), NULL, NULL, NULL },                \
+		{ "kms_contract", FIELD_STRING, OPT, 0, 64, AT(kms_contract), NULL, NULL, NULL },    \
+		{ "app_id", FIELD_STRING, OPT, 0, 42, AT(app_id), NULL, NULL, "40 hex digits" },     \
+		{ "nonce", FIELD_INT, OPT, 0, INT64_MAX, AT(nonce), NULL, NULL, NULL },              \
+		{ "encrypted_env",   FIELD_STRING, OPT,  0,           2 * ASK_ENV_BYTES,             \
+		  AT(encrypted_env), NULL,         NULL, "hex digits" },                             \
+		{ "env_keys", FIELD_STRINGS, OPT, 0, ASK_ENV_KEYS, AT(env_keys), NULL, NULL, NULL }, \
+		{ "hugepages", FIELD_BOOL, OPT, 0, 0, AT(hugepages), NULL, NULL, NULL },             \
+		{ "pin_numa", FIELD_BOOL, OPT, 0, 0, AT(pin_numa), NULL, NULL, NULL },               \
+		{ "gpus", FIELD_OBJECT, OPT, 0, 0, AT(gpus), NULL, &gpus_table, NULL },              \
+		{ "kms_urls", FIELD_STRINGS, OPT, 0, 16, AT(kms_urls), NULL, NULL, NULL },           \
+	{                                                                                            \
+		"gateway_urls", FIELD_STRINGS, OPT, 0, 16, AT(gateway_urls), NULL, NULL, NULL        \
 	}
 
-#define CVM_NAME(flags)                                                                                                     \
-	{                                                                                                                   \
-		"name", FIELD_STRING, flags, 1, 63, AT(name), NULL, NULL,                                                   \
-			"5 to 63 letters, digits and single hyphens, beginning with a letter; no UUID, app id or path word" \
+#define CVM_NAME(flags)                                                                            \
+	{                                                                                          \
+		"name", FIELD_STRING, flags, 1, 63, AT(name), NULL, NULL,                          \
+			"5 to 63 letters, digits and single hyphens, beginning with a letter; no " \
+			"UUID, app id or path word"                                                \
 	}
 
 static const struct field provision_fields[] = { CVM_NAME(FIELD_REQUIRED), CVM_FIELDS };
@@ -135,20 +141,23 @@ const struct field_table provision_table = { "ProvisionRequest", provision_field
 					     ARRAY_SIZE(provision_fields), false };
 const struct field_table preflight_table = { "PreflightRequest", preflight_fields,
 					     ARRAY_SIZE(preflight_fields), true };
-const struct field_table create_table = { "CreateRequest", create_fields, ARRAY_SIZE(create_fields), true };
+const struct field_table create_table = { "CreateRequest", create_fields, ARRAY_SIZE(create_fields),
+					  true };
 
 /* The same, as the cloud's clients send it after a provision. */
-static const struct field_table commit_table = { "CreateRequest", create_fields, ARRAY_SIZE(create_fields),
-						 false };
+static const struct field_table commit_table = { "CreateRequest", create_fields,
+						 ARRAY_SIZE(create_fields), false };
 
 bool is_commit(const json_t *body)
 {
 	const json_t *file = json_object_get(body, "compose_file");
 
-	return json_is_string(json_object_get(body, "compose_hash")) && (!file || json_is_null(file));
+	return json_is_string(json_object_get(body, "compose_hash")) &&
+	       (!file || json_is_null(file));
 }
 
-int read_cvm_request(const struct field_table *t, const json_t *body, struct cvm_request *ret, struct err *e)
+int read_cvm_request(const struct field_table *t, const json_t *body, struct cvm_request *ret,
+		     struct err *e)
 {
 	bool commit = t == &create_table && is_commit(body);
 	struct cvm_request q = { 0 };
@@ -195,8 +204,8 @@ int read_node(int64_t teepod_id, int64_t node_id, int64_t *ret, struct err *e)
 {
 	if (teepod_id && node_id && teepod_id != node_id)
 		return err_field(e, ERR_INCOMPATIBLE, "node_id", NULL,
-				 "node_id is %lld and teepod_id, its older name, is %lld", (long long)node_id,
-				 (long long)teepod_id);
+				 "node_id is %lld and teepod_id, its older name, is %lld",
+				 (long long)node_id, (long long)teepod_id);
 	*ret = node_id ? node_id : teepod_id;
 	return 0;
 }
@@ -237,7 +246,8 @@ void read_ports(const json_t *list, struct port_ask *out)
 		out[i] = (struct port_ask){
 			.udp = protocol && (*protocol | 0x20) == 'u',
 			.host_address = text_of(item, "host_address"),
-			.host_port = (uint16_t)json_number_value(json_object_get(item, "host_port")),
+			.host_port =
+				(uint16_t)json_number_value(json_object_get(item, "host_port")),
 			.vm_port = (uint16_t)json_number_value(json_object_get(item, "vm_port")),
 		};
 	}
@@ -249,7 +259,8 @@ void read_gpus(const json_t *list, struct gpu_ask *out)
 	size_t i;
 
 	json_array_foreach((json_t *)list, i, item) out[i] =
-		(struct gpu_ask){ .slot = text_of(item, "slot"), .product_id = text_of(item, "product_id") };
+		(struct gpu_ask){ .slot = text_of(item, "slot"),
+				  .product_id = text_of(item, "product_id") };
 }
 
 enum gpu_attach read_attach(const json_t *gpus)
@@ -317,13 +328,15 @@ static int check_manifest(const struct cvm_request *req, const json_t *manifest,
 	return compose_envs_allowed(manifest, req->env_keys, "env_keys", e);
 }
 
-int cvm_asked_from(const struct cvm_request *req, const json_t *body, struct cvm_asked *ret, struct err *e)
+int cvm_asked_from(const struct cvm_request *req, const json_t *body, struct cvm_asked *ret,
+		   struct err *e)
 {
 	auto_cvm_asked struct cvm_asked a = { 0 };
 	int r = fill(req, body, &a, e);
 
 	if (!r && !req->compose_file)
-		r = err_field(e, ERR_COMPOSE_MISSING, "compose_file", NULL, "compose_file is missing");
+		r = err_field(e, ERR_COMPOSE_MISSING, "compose_file", NULL,
+			      "compose_file is missing");
 	if (!r)
 		r = compose_manifest(req->compose_file, req->name, &a.manifest, e);
 	if (!r)
@@ -351,7 +364,8 @@ int commit_asked_from(const struct cvm_request *req, struct cvm_asked *ret, stru
 
 	if (!r && !req->app_id)
 		r = err_field(e, ERR_INVALID, "app_id", NULL,
-			      "app_id is missing: POST /cvms/provision answered it with the compose_hash");
+			      "app_id is missing: POST /cvms/provision answered it with the "
+			      "compose_hash");
 	if (!r)
 		r = read_node(req->teepod_id, req->node_id, &ret->ask.node_id, e);
 	return r ? r : read_encrypted_env(req->encrypted_env, &ret->env, &ret->env_len, e);
@@ -374,22 +388,23 @@ struct change_request {
 };
 
 static const struct field change_fields[] = {
-	{ "vcpu", FIELD_INT, OPT, 1, ASK_VCPUS, offsetof(struct change_request, vcpu), NULL, NULL, NULL },
-	{ "memory", FIELD_INT, OPT, 1, ASK_MEMORY_MIB, offsetof(struct change_request, memory), NULL, NULL,
-	  "MB" },
-	{ "disk_size", FIELD_INT, OPT, 1, ASK_DISK_GIB, offsetof(struct change_request, disk_size), NULL,
-	  NULL, "GB; a disk only grows" },
+	{ "vcpu", FIELD_INT, OPT, 1, ASK_VCPUS, offsetof(struct change_request, vcpu), NULL, NULL,
+	  NULL },
+	{ "memory", FIELD_INT, OPT, 1, ASK_MEMORY_MIB, offsetof(struct change_request, memory),
+	  NULL, NULL, "MB" },
+	{ "disk_size", FIELD_INT, OPT, 1, ASK_DISK_GIB, offsetof(struct change_request, disk_size),
+	  NULL, NULL, "GB; a disk only grows" },
 	{ "image", FIELD_STRING, OPT, 1, 64, offsetof(struct change_request, image), NULL, NULL,
 	  "image name, or a family: its newest" },
-	{ "compose_file", FIELD_OBJECT, OPT, 0, 0, offsetof(struct change_request, compose_file), NULL, NULL,
-	  "docker_compose_file with options, or a whole app-compose" },
+	{ "compose_file", FIELD_OBJECT, OPT, 0, 0, offsetof(struct change_request, compose_file),
+	  NULL, NULL, "docker_compose_file with options, or a whole app-compose" },
 };
 
-const struct field_table change_table = { "ChangePreflightRequest", change_fields, ARRAY_SIZE(change_fields),
-					  true };
+const struct field_table change_table = { "ChangePreflightRequest", change_fields,
+					  ARRAY_SIZE(change_fields), true };
 
-int read_change_ask(const json_t *body, const char *name, struct change_ask *ret, json_t **ret_manifest,
-		    struct err *e)
+int read_change_ask(const json_t *body, const char *name, struct change_ask *ret,
+		    json_t **ret_manifest, struct err *e)
 {
 	struct change_request q = { 0 };
 	json_t *manifest = NULL;
@@ -410,10 +425,10 @@ int read_change_ask(const json_t *body, const char *name, struct change_ask *ret
 
 /* ------------------------------------------------------------------ power */
 
-#define NEW_DISK                                                                                     \
-	{                                                                                            \
-		"new_disk", FIELD_BOOL, OPT, 0, 0, offsetof(struct power_ask, new_disk), NULL, NULL, \
-			"make an empty data disk if the CVM's own is lost"                           \
+#define NEW_DISK                                                                               \
+	{                                                                                      \
+		"new_disk", FIELD_BOOL, OPT, 0, 0, offsetof(struct power_ask, new_disk), NULL, \
+			NULL, "make an empty data disk if the CVM's own is lost"               \
 	}
 
 static const struct field start_fields[] = { NEW_DISK };
@@ -431,11 +446,12 @@ static const struct field restart_fields[] = {
 	  "stop hard, at once" },
 };
 
-const struct field_table start_table = { "StartRequest", start_fields, ARRAY_SIZE(start_fields), false };
-const struct field_table shutdown_table = { "ShutdownRequest", shutdown_fields, ARRAY_SIZE(shutdown_fields),
-					    false };
-const struct field_table restart_table = { "RestartRequest", restart_fields, ARRAY_SIZE(restart_fields),
-					   false };
+const struct field_table start_table = { "StartRequest", start_fields, ARRAY_SIZE(start_fields),
+					 false };
+const struct field_table shutdown_table = { "ShutdownRequest", shutdown_fields,
+					    ARRAY_SIZE(shutdown_fields), false };
+const struct field_table restart_table = { "RestartRequest", restart_fields,
+					   ARRAY_SIZE(restart_fields), false };
 
 const char *const timeout_names[] = { "timeout", "timeout_s", "shutdown_timeout", NULL };
 
@@ -453,9 +469,10 @@ int read_timeout(const json_t *body, unsigned *ret, struct err *e)
 			continue;
 		(void)snprintf(text, sizeof(text), "%u", value);
 		if (first && value != given)
-			return err_field(e, ERR_INCOMPATIBLE, timeout_names[i], text,
-					 "%s is %u, and %s, another name of it, is %s: give one of them",
-					 first, given, timeout_names[i], text);
+			return err_field(
+				e, ERR_INCOMPATIBLE, timeout_names[i], text,
+				"%s is %u, and %s, another name of it, is %s: give one of them",
+				first, given, timeout_names[i], text);
 		first = timeout_names[i];
 		given = value;
 	}
@@ -463,7 +480,8 @@ int read_timeout(const json_t *body, unsigned *ret, struct err *e)
 	return 0;
 }
 
-int read_power_ask(const struct field_table *t, const json_t *body, struct power_ask *ret, struct err *e)
+int read_power_ask(const struct field_table *t, const json_t *body, struct power_ask *ret,
+		   struct err *e)
 {
 	struct power_ask ask = { .kind = ret->kind };
 	int r = fields_read(t, body, "", &ask, e);
@@ -493,8 +511,9 @@ int refuse_timeout(const json_t *body, const char *verb, struct err *e)
 /* ------------------------------------------------------------------ images, states */
 
 static const struct field image_ask_fields[] = {
-	{ "source", FIELD_STRING, FIELD_REQUIRED, 1, PATH_BYTES_MAX, offsetof(struct image_ask, source), NULL,
-	  NULL, "absolute path on the node of an image folder or tar file" },
+	{ "source", FIELD_STRING, FIELD_REQUIRED, 1, PATH_BYTES_MAX,
+	  offsetof(struct image_ask, source), NULL, NULL,
+	  "absolute path on the node of an image folder or tar file" },
 	{ "name", FIELD_STRING, OPT, 1, 64, offsetof(struct image_ask, name), NULL, NULL,
 	  "the folder's own name if absent" },
 };
@@ -516,7 +535,8 @@ int read_image_ask(const json_t *body, struct image_ask *ret, struct err *e)
 }
 
 static const struct field status_batch_fields[] = {
-	{ "vm_uuids", FIELD_STRINGS, FIELD_REQUIRED, 0, BATCH_MAX, FIELD_NOWHERE, NULL, NULL, NULL },
+	{ "vm_uuids", FIELD_STRINGS, FIELD_REQUIRED, 0, BATCH_MAX, FIELD_NOWHERE, NULL, NULL,
+	  NULL },
 };
 
 const struct field_table status_batch_table = { "StatusBatchRequest", status_batch_fields,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * asks.h - what request bodies may hold, and what they become.
  *
- * Each table here is also a schema of the same name in openapi.yaml; a test holds the two against each other.
+ * Each table here is also a schema of the same name in openapi.yaml; a test holds the two against
+ * each other.
  */
 #ifndef TEEPOD_API_CLOUD_ASKS_H
 #define TEEPOD_API_CLOUD_ASKS_H
@@ -21,13 +22,13 @@ enum {
 	ASK_DISK_GIB = 1 << 24,
 };
 
-extern const struct field_table provision_table, create_table, preflight_table, start_table, shutdown_table,
-	restart_table, image_ask_table, status_batch_table, change_table;
+extern const struct field_table provision_table, create_table, preflight_table, start_table,
+	shutdown_table, restart_table, image_ask_table, status_batch_table, change_table;
 
 /* Provision, create and preflight: all fields any of them has. */
 struct cvm_request {
-	const char *name, *image, *instance_type, *region, *kms_id, *app_id, *compose_hash, *encrypted_env,
-		*user_config;
+	const char *name, *image, *instance_type, *region, *kms_id, *app_id, *compose_hash,
+		*encrypted_env, *user_config;
 	const char *kms_contract;
 	int64_t vcpu, memory, disk_size, teepod_id, node_id, nonce;
 	json_t *compose_file, *networks, *tdx, *ports, *env_keys, *gpus, *kms_urls, *gateway_urls;
@@ -50,9 +51,12 @@ struct cvm_asked {
 };
 
 /* @body is borrowed by *ret and has to outlive it. */
-int read_cvm_request(const struct field_table *t, const json_t *body, struct cvm_request *ret, struct err *e);
-int cvm_asked_from(const struct cvm_request *req, const json_t *body, struct cvm_asked *ret, struct err *e);
-/* The same for what POST /cvms/provision remembered: only its node and environment are in the request. */
+int read_cvm_request(const struct field_table *t, const json_t *body, struct cvm_request *ret,
+		     struct err *e);
+int cvm_asked_from(const struct cvm_request *req, const json_t *body, struct cvm_asked *ret,
+		   struct err *e);
+/* The same for what POST /cvms/provision remembered: only its node and environment are in the
+ * request. */
 int commit_asked_from(const struct cvm_request *req, struct cvm_asked *ret, struct err *e);
 void cvm_asked_end(struct cvm_asked *a);
 #define auto_cvm_asked __attribute__((cleanup(cvm_asked_end)))
@@ -75,11 +79,13 @@ int read_encrypted_env(const char *hex, void **ret, size_t *ret_len, struct err 
 /* A create request that names a provision made before, instead of bringing everything along. */
 bool is_commit(const json_t *body);
 
-/* A change of the CVM called @name. *ret borrows from @body and from *ret_manifest, a new reference (NULL: none). */
-int read_change_ask(const json_t *body, const char *name, struct change_ask *ret, json_t **ret_manifest,
-		    struct err *e);
+/* A change of the CVM called @name. *ret borrows from @body and from *ret_manifest, a new reference
+ * (NULL: none). */
+int read_change_ask(const json_t *body, const char *name, struct change_ask *ret,
+		    json_t **ret_manifest, struct err *e);
 
-/* How long a guest has to power off by itself: the same names, unit and range in each body whose operation may shut one down. */
+/* How long a guest has to power off by itself: the same names, unit and range in each body whose
+ * operation may shut one down. */
 #define TIMEOUT_FIELD(name, rule)                                                          \
 	{                                                                                  \
 		name, FIELD_INT, FIELD_NULLABLE, 10, 1200, FIELD_NOWHERE, NULL, NULL, rule \
@@ -91,11 +97,13 @@ int read_change_ask(const json_t *body, const char *name, struct change_ask *ret
 
 extern const char *const timeout_names[]; /* ends with NULL */
 
-/* From a body that its table has checked. *ret 0: none given. ERR_INCOMPATIBLE when two of the names differ. */
+/* From a body that its table has checked. *ret 0: none given. ERR_INCOMPATIBLE when two of the
+ * names differ. */
 int read_timeout(const json_t *body, unsigned *ret, struct err *e);
 /* Of a verb that waits for no guest, ERR_INVALID when a time is given all the same. */
 int refuse_timeout(const json_t *body, const char *verb, struct err *e);
-int read_power_ask(const struct field_table *t, const json_t *body, struct power_ask *ret, struct err *e);
+int read_power_ask(const struct field_table *t, const json_t *body, struct power_ask *ret,
+		   struct err *e);
 
 struct image_ask {
 	const char *source, *name; /* name NULL: the image's own */

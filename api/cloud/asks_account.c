@@ -13,20 +13,22 @@ enum { OPT = FIELD_NULLABLE, NOTE_MAX = 200, PER_MINUTE_MAX = 1000000 };
 
 static const int64_t quota_max = INT64_C(1) << 40;
 
-#define QUOTA(name, unit)                                                                                   \
-	{                                                                                                   \
-		name, FIELD_INT, OPT, 0, INT64_C(1) << 40, FIELD_NOWHERE, NULL, NULL, unit "null: no limit" \
+#define QUOTA(name, unit)                                                             \
+	{                                                                             \
+		name, FIELD_INT, OPT, 0, INT64_C(1) << 40, FIELD_NOWHERE, NULL, NULL, \
+			unit "null: no limit"                                         \
 	}
 
 /* Named as quota_word[] names them. */
 static const struct field quota_fields[] = {
-	QUOTA("vcpus", ""), QUOTA("memory_mib", "MiB; "), QUOTA("disk_gib", "GiB; "), QUOTA("cvms", ""),
-	QUOTA("gpus", ""),  QUOTA("host_ports", ""),
+	QUOTA("vcpus", ""),         QUOTA("memory_mib", "MiB; "),
+	QUOTA("disk_gib", "GiB; "), QUOTA("cvms", ""),
+	QUOTA("gpus", ""),          QUOTA("host_ports", ""),
 };
 _Static_assert(ARRAY_SIZE(quota_fields) == QUOTAS, "every quota can be set");
 
-static const struct field_table quotas_table = { "QuotasRequest", quota_fields, ARRAY_SIZE(quota_fields),
-						 true };
+static const struct field_table quotas_table = { "QuotasRequest", quota_fields,
+						 ARRAY_SIZE(quota_fields), true };
 
 struct workspace_request {
 	const char *slug, *name;
@@ -36,23 +38,25 @@ struct workspace_request {
 #define AT(type, member) offsetof(struct type, member)
 
 static const struct field workspace_fields[] = {
-	{ "slug", FIELD_STRING, FIELD_REQUIRED, 1, NAME_TEXT - 1, AT(workspace_request, slug), NULL, NULL,
-	  "lower-case letters, digits and hyphens, beginning with a letter" },
-	{ "name", FIELD_STRING, OPT | FIELD_PLAIN, 1, NAME_TEXT - 1, AT(workspace_request, name), NULL, NULL,
-	  "the slug if absent" },
-	{ "quotas", FIELD_OBJECT, OPT, 0, 0, AT(workspace_request, quotas), NULL, &quotas_table, NULL },
+	{ "slug", FIELD_STRING, FIELD_REQUIRED, 1, NAME_TEXT - 1, AT(workspace_request, slug), NULL,
+	  NULL, "lower-case letters, digits and hyphens, beginning with a letter" },
+	{ "name", FIELD_STRING, OPT | FIELD_PLAIN, 1, NAME_TEXT - 1, AT(workspace_request, name),
+	  NULL, NULL, "the slug if absent" },
+	{ "quotas", FIELD_OBJECT, OPT, 0, 0, AT(workspace_request, quotas), NULL, &quotas_table,
+	  NULL },
 };
 
 static const struct field workspace_change_fields[] = {
-	{ "name", FIELD_STRING, OPT | FIELD_PLAIN, 1, NAME_TEXT - 1, AT(workspace_request, name), NULL, NULL,
-	  NULL },
+	{ "name", FIELD_STRING, OPT | FIELD_PLAIN, 1, NAME_TEXT - 1, AT(workspace_request, name),
+	  NULL, NULL, NULL },
 	{ "quotas", FIELD_OBJECT, OPT, 0, 0, AT(workspace_request, quotas), NULL, &quotas_table,
 	  "those that are absent stay as they are" },
 };
 
 const struct field_table workspace_table = { "WorkspaceRequest", workspace_fields,
 					     ARRAY_SIZE(workspace_fields), true };
-const struct field_table workspace_change_table = { "WorkspaceChangeRequest", workspace_change_fields,
+const struct field_table workspace_change_table = { "WorkspaceChangeRequest",
+						    workspace_change_fields,
 						    ARRAY_SIZE(workspace_change_fields), true };
 
 int read_workspace_ask(const struct field_table *t, const json_t *body, struct workspace_ask *ret,
@@ -85,8 +89,8 @@ static const struct field limit_fields[] = {
 	  "the maker's limit if absent" },
 };
 
-static const struct field_table limits_table = { "TokenLimitsRequest", limit_fields, ARRAY_SIZE(limit_fields),
-						 true };
+static const struct field_table limits_table = { "TokenLimitsRequest", limit_fields,
+						 ARRAY_SIZE(limit_fields), true };
 
 struct token_request {
 	const char *name, *workspace, *expires_at;
@@ -95,18 +99,19 @@ struct token_request {
 };
 
 static const struct field token_fields[] = {
-	{ "name", FIELD_STRING, FIELD_REQUIRED, 1, NAME_TEXT - 1, AT(token_request, name), NULL, NULL,
-	  "letters, digits, spaces and . _ @ + / -; for people: it need not be unique" },
+	{ "name", FIELD_STRING, FIELD_REQUIRED, 1, NAME_TEXT - 1, AT(token_request, name), NULL,
+	  NULL, "letters, digits, spaces and . _ @ + / -; for people: it need not be unique" },
 	{ "role", FIELD_WORD, FIELD_REQUIRED, 0, 0, AT(token_request, role), role_words, NULL,
 	  "not above the caller's own" },
-	{ "workspace", FIELD_STRING, OPT, 1, NAME_TEXT - 1, AT(token_request, workspace), NULL, NULL,
-	  "the caller's own if absent; only an admin may name another" },
-	{ "expires_at", FIELD_STRING, OPT, 1, CLOCK_TEXT + 8, AT(token_request, expires_at), NULL, NULL,
-	  "RFC 3339; the maker's end if absent" },
+	{ "workspace", FIELD_STRING, OPT, 1, NAME_TEXT - 1, AT(token_request, workspace), NULL,
+	  NULL, "the caller's own if absent; only an admin may name another" },
+	{ "expires_at", FIELD_STRING, OPT, 1, CLOCK_TEXT + 8, AT(token_request, expires_at), NULL,
+	  NULL, "RFC 3339; the maker's end if absent" },
 	{ "limits", FIELD_OBJECT, OPT, 0, 0, AT(token_request, limits), NULL, &limits_table, NULL },
 };
 
-const struct field_table token_table = { "TokenRequest", token_fields, ARRAY_SIZE(token_fields), true };
+const struct field_table token_table = { "TokenRequest", token_fields, ARRAY_SIZE(token_fields),
+					 true };
 
 int read_token_ask(const json_t *body, struct token_ask *ret, struct err *e)
 {
@@ -120,7 +125,8 @@ int read_token_ask(const json_t *body, struct token_ask *ret, struct err *e)
 		.name = q.name,
 		.workspace = q.workspace,
 		.role = q.role + ROLE_READER,
-		.per_minute = (int64_t)json_number_value(json_object_get(q.limits, "requests_per_minute")),
+		.per_minute = (int64_t)json_number_value(
+			json_object_get(q.limits, "requests_per_minute")),
 	};
 	if (q.expires_at && !clock_parse(q.expires_at, &a.expires_ms))
 		return err_field(e, ERR_INVALID, "expires_at", q.expires_at,
@@ -132,12 +138,15 @@ int read_token_ask(const json_t *body, struct token_ask *ret, struct err *e)
 /* ------------------------------------------------------------------ credit */
 
 static const struct field credit_fields[] = {
-	{ "amount", FIELD_INT, FIELD_REQUIRED, -INT64_C(1000000000000000), INT64_C(1000000000000000),
-	  AT(credit_ask, amount), NULL, NULL, "micro-units; negative takes credit back" },
-	{ "note", FIELD_STRING, OPT | FIELD_PLAIN, 1, NOTE_MAX, AT(credit_ask, note), NULL, NULL, NULL },
+	{ "amount", FIELD_INT, FIELD_REQUIRED, -INT64_C(1000000000000000),
+	  INT64_C(1000000000000000), AT(credit_ask, amount), NULL, NULL,
+	  "micro-units; negative takes credit back" },
+	{ "note", FIELD_STRING, OPT | FIELD_PLAIN, 1, NOTE_MAX, AT(credit_ask, note), NULL, NULL,
+	  NULL },
 };
 
-const struct field_table credit_table = { "CreditRequest", credit_fields, ARRAY_SIZE(credit_fields), true };
+const struct field_table credit_table = { "CreditRequest", credit_fields, ARRAY_SIZE(credit_fields),
+					  true };
 
 int read_credit_ask(const json_t *body, struct credit_ask *ret, struct err *e)
 {

@@ -9,7 +9,8 @@
 
 extern const struct field_table workspace_table, workspace_change_table, token_table, credit_table;
 
-/* *ret borrows from @body. @t is one of the two workspace tables. Quotas that are absent are QUOTA_KEEP, null is QUOTA_UNLIMITED. */
+/* *ret borrows from @body. @t is one of the two workspace tables. Quotas that are absent are
+ * QUOTA_KEEP, null is QUOTA_UNLIMITED. */
 int read_workspace_ask(const struct field_table *t, const json_t *body, struct workspace_ask *ret,
 		       struct err *e);
 

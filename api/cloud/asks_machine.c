@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * asks_machine.c - the part of a request that is about the machine itself: confidential or not, its interfaces.
+ * asks_machine.c - the part of a request that is about the machine itself: confidential or not, its
+ * interfaces.
  */
 #include "api/cloud/asks_machine.h"
 
@@ -27,8 +28,8 @@ static const struct field network_fields[] = {
 	  "bridge of the host, with mode bridge" },
 };
 
-const struct field_table network_table = { "NetworkRequest", network_fields, ARRAY_SIZE(network_fields),
-					   true };
+const struct field_table network_table = { "NetworkRequest", network_fields,
+					   ARRAY_SIZE(network_fields), true };
 
 static int read_network(const json_t *item, size_t i, struct network *ret, struct err *e)
 {
@@ -37,11 +38,14 @@ static int read_network(const json_t *item, size_t i, struct network *ret, struc
 	char field[48];
 
 	(void)snprintf(field, sizeof(field), "networks[%zu].bridge_name", i);
-	*ret = (struct network){ .mode = mode && !strcasecmp(mode, "bridge") ? NIC_BRIDGE : NIC_USER };
+	*ret = (struct network){ .mode = mode && !strcasecmp(mode, "bridge") ? NIC_BRIDGE
+									     : NIC_USER };
 	if (ret->mode == NIC_BRIDGE && (!bridge || !*bridge))
-		return err_field(e, ERR_INVALID, field, NULL, "%s is missing: mode bridge needs it", field);
+		return err_field(e, ERR_INVALID, field, NULL, "%s is missing: mode bridge needs it",
+				 field);
 	if (ret->mode == NIC_USER && bridge && *bridge)
-		return err_field(e, ERR_INVALID, field, bridge, "%s is only for mode bridge", field);
+		return err_field(e, ERR_INVALID, field, bridge, "%s is only for mode bridge",
+				 field);
 	(void)snprintf(ret->bridge, sizeof(ret->bridge), "%s", bridge ? bridge : "");
 	return 0;
 }
@@ -65,7 +69,8 @@ int read_networks(const json_t *list, char out[NETWORKS_TEXT], struct err *e)
 static const struct field tdx_fields[] = {
 	{ "policy", FIELD_STRING, OPT, 1, 18, FIELD_NOWHERE, NULL, NULL,
 	  "attributes of the TD in hex: 0x1 debug, 0x10000000 no #VE for pending pages (default)" },
-	{ "mr_owner", FIELD_STRING, OPT, 1, 256, FIELD_NOWHERE, NULL, NULL, "MROWNER: base64 of 48 bytes" },
+	{ "mr_owner", FIELD_STRING, OPT, 1, 256, FIELD_NOWHERE, NULL, NULL,
+	  "MROWNER: base64 of 48 bytes" },
 	{ "mr_owner_config", FIELD_STRING, OPT, 1, 256, FIELD_NOWHERE, NULL, NULL,
 	  "MROWNERCONFIG: base64 of 48 bytes" },
 };
@@ -111,7 +116,8 @@ static size_t decoded_size(const char *s)
 
 static int read_mr(const json_t *j, const char *key, char out[TDX_MR_HEX], struct err *e)
 {
-	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char alphabet[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	const char *s = text_of(j, key);
 	uint8_t raw[TDX_MR_LEN];
 	char field[32];
@@ -124,8 +130,9 @@ static int read_mr(const json_t *j, const char *key, char out[TDX_MR_HEX], struc
 	if (n % 4 || s[strspn(s, alphabet)] != (n && s[n - 1] == '=' ? '=' : '\0'))
 		return err_field(e, ERR_INVALID, field, s, "%s is not base64", field);
 	if (n != MR_BASE64 || strchr(s, '='))
-		return err_field(e, ERR_INVALID, field, s, "%s holds %zu bytes; allowed: exactly %d", field,
-				 decoded_size(s), TDX_MR_LEN);
+		return err_field(e, ERR_INVALID, field, s,
+				 "%s holds %zu bytes; allowed: exactly %d", field, decoded_size(s),
+				 TDX_MR_LEN);
 	if (EVP_DecodeBlock(raw, (const unsigned char *)s, (int)n) != TDX_MR_LEN)
 		return err_field(e, ERR_INVALID, field, s, "%s is not base64", field);
 	id_hex(raw, sizeof(raw), out);
@@ -134,7 +141,8 @@ static int read_mr(const json_t *j, const char *key, char out[TDX_MR_HEX], struc
 
 int read_tdx(const json_t *j, struct tdx_ask *ret, struct err *e)
 {
-	struct tdx_ask t = { .given = json_object_size(j) > 0, .policy = TDX_POLICY_SEPT_VE_DISABLE };
+	struct tdx_ask t = { .given = json_object_size(j) > 0,
+			     .policy = TDX_POLICY_SEPT_VE_DISABLE };
 	int r = read_policy(j, &t.policy, e);
 
 	if (!r)
@@ -149,7 +157,8 @@ int read_tdx(const json_t *j, struct tdx_ask *ret, struct err *e)
 int read_tee(enum tee_setting tee, bool require_tdx, enum tee_setting *ret, struct err *e)
 {
 	if (require_tdx && tee == TEE_NONE)
-		return err_field(e, ERR_INCOMPATIBLE, "tee", "none", "tee is none and require_tdx is true");
+		return err_field(e, ERR_INCOMPATIBLE, "tee", "none",
+				 "tee is none and require_tdx is true");
 	*ret = require_tdx ? TEE_TDX : tee;
 	return 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * asks_machine.h - the part of a request that is about the machine itself: confidential or not, its interfaces.
+ * asks_machine.h - the part of a request that is about the machine itself: confidential or not, its
+ * interfaces.
  */
 #ifndef TEEPOD_API_CLOUD_ASKS_MACHINE_H
 #define TEEPOD_API_CLOUD_ASKS_MACHINE_H

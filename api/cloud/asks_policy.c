@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * asks_policy.c - requests about what the node does by itself: tables of fields, and what they become.
+ * asks_policy.c - requests about what the node does by itself: tables of fields, and what they
+ * become.
  */
 #include "api/cloud/asks_policy.h"
 
@@ -19,7 +20,8 @@ static_assert(ARRAY_SIZE(restart_words) == RESTART_POLICIES + 1, "every policy h
 
 static const struct field policy_fields[] = { POLICY_FIELDS };
 
-const struct field_table policy_table = { "PolicyRequest", policy_fields, ARRAY_SIZE(policy_fields), true };
+const struct field_table policy_table = { "PolicyRequest", policy_fields, ARRAY_SIZE(policy_fields),
+					  true };
 
 static bool said(const json_t *body, const char *key)
 {
@@ -60,8 +62,9 @@ int read_policy_ask(const json_t *body, struct policy_ask *ret, struct err *e)
 		return r;
 	ask = policy_from_body(body);
 	if (!ask.has_restart && !ask.has_auto_start && !ask.has_order)
-		return err_field(e, ERR_INVALID, "body", "",
-				 "nothing to change: give restart_policy, auto_start or start_order");
+		return err_field(
+			e, ERR_INVALID, "body", "",
+			"nothing to change: give restart_policy, auto_start or start_order");
 	*ret = ask;
 	return 0;
 }
@@ -69,10 +72,11 @@ int read_policy_ask(const json_t *body, struct policy_ask *ret, struct err *e)
 /* ------------------------------------------------------------------ maintenance of the node */
 
 static const struct field maintenance_fields[] = {
-	{ "enabled", FIELD_BOOL, FIELD_REQUIRED, 0, 0, offsetof(struct maintenance_ask, enabled), NULL, NULL,
-	  NULL },
-	{ "reason", FIELD_STRING, OPT | FIELD_PLAIN, 0, REASON_MAX, offsetof(struct maintenance_ask, reason),
-	  NULL, NULL, "told to everybody who is refused" },
+	{ "enabled", FIELD_BOOL, FIELD_REQUIRED, 0, 0, offsetof(struct maintenance_ask, enabled),
+	  NULL, NULL, NULL },
+	{ "reason", FIELD_STRING, OPT | FIELD_PLAIN, 0, REASON_MAX,
+	  offsetof(struct maintenance_ask, reason), NULL, NULL,
+	  "told to everybody who is refused" },
 };
 
 const struct field_table maintenance_table = { "MaintenanceRequest", maintenance_fields,
@@ -92,11 +96,13 @@ static const struct field drain_fields[] = {
 	TIMEOUT_FIELDS,
 	{ "force", FIELD_BOOL, OPT, 0, 0, offsetof(struct drain_ask, force), NULL, NULL,
 	  "stop hard those that have not" },
-	{ "reason", FIELD_STRING, OPT | FIELD_PLAIN, 0, REASON_MAX, offsetof(struct drain_ask, reason), NULL,
-	  NULL, "that of a maintenance under way if absent" },
+	{ "reason", FIELD_STRING, OPT | FIELD_PLAIN, 0, REASON_MAX,
+	  offsetof(struct drain_ask, reason), NULL, NULL,
+	  "that of a maintenance under way if absent" },
 };
 
-const struct field_table drain_table = { "DrainRequest", drain_fields, ARRAY_SIZE(drain_fields), true };
+const struct field_table drain_table = { "DrainRequest", drain_fields, ARRAY_SIZE(drain_fields),
+					 true };
 
 int read_drain_ask(const json_t *body, struct drain_ask *ret, struct err *e)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * asks_policy.h - requests about what the node does by itself: policies of a CVM, maintenance of the node.
+ * asks_policy.h - requests about what the node does by itself: policies of a CVM, maintenance of
+ * the node.
  */
 #ifndef TEEPOD_API_CLOUD_ASKS_POLICY_H
 #define TEEPOD_API_CLOUD_ASKS_POLICY_H
@@ -11,28 +12,29 @@
 extern const char *const restart_words[];
 
 /* The same three in a create and in a change. */
-#define POLICY_FIELDS                                                                                       \
-	{ "restart_policy",                                                                                 \
-	  FIELD_WORD,                                                                                       \
-	  FIELD_NULLABLE,                                                                                   \
-	  0,                                                                                                \
-	  0,                                                                                                \
-	  FIELD_NOWHERE,                                                                                    \
-	  restart_words,                                                                                    \
-	  NULL,                                                                                             \
-	  "on-crash if never set; always: also after the guest powered off" },                              \
-		{ "auto_start",                                                                             \
-		  FIELD_BOOL,                                                                               \
-		  FIELD_NULLABLE,                                                                           \
-		  0,                                                                                        \
-		  0,                                                                                        \
-		  FIELD_NOWHERE,                                                                            \
-		  NULL,                                                                                     \
-		  NULL,                                                                                     \
-		  "start it after a boot of the host if it ran before; true if never set" },                \
-	{                                                                                                   \
-		"start_order", FIELD_INT, FIELD_NULLABLE, -START_ORDER_MAX, START_ORDER_MAX, FIELD_NOWHERE, \
-			NULL, NULL, "lower ones start first and are drained last; 0 if never set"           \
+#define POLICY_FIELDS                                                                        \
+	{ "restart_policy",                                                                  \
+	  FIELD_WORD,                                                                        \
+	  FIELD_NULLABLE,                                                                    \
+	  0,                                                                                 \
+	  0,                                                                                 \
+	  FIELD_NOWHERE,                                                                     \
+	  restart_words,                                                                     \
+	  NULL,                                                                              \
+	  "on-crash if never set; always: also after the guest powered off" },               \
+		{ "auto_start",                                                              \
+		  FIELD_BOOL,                                                                \
+		  FIELD_NULLABLE,                                                            \
+		  0,                                                                         \
+		  0,                                                                         \
+		  FIELD_NOWHERE,                                                             \
+		  NULL,                                                                      \
+		  NULL,                                                                      \
+		  "start it after a boot of the host if it ran before; true if never set" }, \
+	{                                                                                    \
+		"start_order", FIELD_INT, FIELD_NULLABLE, -START_ORDER_MAX, START_ORDER_MAX, \
+			FIELD_NOWHERE, NULL, NULL,                                           \
+			"lower ones start first and are drained last; 0 if never set"        \
 	}
 
 extern const struct field_table policy_table, maintenance_table, drain_table;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * asks_update.c - bodies of updates and replications.
  *
- * All updates fill one struct: each route's table says which of its members a client may name there. Read leniently where the
- * cloud's clients send more than they mean (the SDK's resize echoes the CVM's identifier), strictly elsewhere.
+ * All updates fill one struct: each route's table says which of its members a client may name
+ * there. Read leniently where the cloud's clients send more than they mean (the SDK's resize echoes
+ * the CVM's identifier), strictly elsewhere.
  */
 #include "api/cloud/asks_update.h"
 
@@ -13,7 +14,14 @@
 #include "base/buf.h"
 #include "base/own.h"
 
-enum { OPT = FIELD_NULLABLE, SCRIPT_BYTES = 1024 * 1024, ENVS = 1024, HASH_TEXT = 66, GIVEN = 1, NAME = 64 };
+enum {
+	OPT = FIELD_NULLABLE,
+	SCRIPT_BYTES = 1024 * 1024,
+	ENVS = 1024,
+	HASH_TEXT = 66,
+	GIVEN = 1,
+	NAME = 64
+};
 
 struct update_request {
 	const char *instance_type, *image, *docker_compose_file, *pre_launch_script, *encrypted_env,
@@ -62,9 +70,9 @@ struct update_request {
 	{                                                           \
 #n, FIELD_INT, OPT, 1, max, AT(n), NULL, NULL, rule \
 	}
-#define RESOURCES                                                                                            \
-	TEXT(instance_type, 63, "numbers given besides win over the type's"), NUMBER(vcpu, ASK_VCPUS, NULL), \
-		NUMBER(memory, ASK_MEMORY_MIB, "MB"),                                                        \
+#define RESOURCES                                                                    \
+	TEXT(instance_type, 63, "numbers given besides win over the type's"),        \
+		NUMBER(vcpu, ASK_VCPUS, NULL), NUMBER(memory, ASK_MEMORY_MIB, "MB"), \
 		NUMBER(disk_size, ASK_DISK_GIB, "GB; a disk only grows")
 #define VISIBILITY FLAG(public_logs), FLAG(public_sysinfo), FLAG(public_tcbinfo), FLAG(listed)
 #define ENV        TEXT(encrypted_env, 2 * ASK_ENV_BYTES, "hex digits; replaces the whole environment")
@@ -85,12 +93,15 @@ static const struct field resources_fields[] = { RESOURCES, RESTART };
 /* The SDK counts GPUs of a product; other clients list them. */
 static const struct field gpus_fields[] = {
 	{ "attach_mode", FIELD_WORD, OPT, 0, 0, FIELD_NOWHERE, gpu_attach_words, NULL, NULL },
-	{ "gpus", FIELD_OBJECTS, OPT, 0, GPUS_MAX, FIELD_NOWHERE, NULL, &gpu_table, "the whole new list" },
-	{ "count", FIELD_INT, OPT, 0, GPUS_MAX, FIELD_NOWHERE, NULL, NULL, "so many of product_name" },
+	{ "gpus", FIELD_OBJECTS, OPT, 0, GPUS_MAX, FIELD_NOWHERE, NULL, &gpu_table,
+	  "the whole new list" },
+	{ "count", FIELD_INT, OPT, 0, GPUS_MAX, FIELD_NOWHERE, NULL, NULL,
+	  "so many of product_name" },
 	{ "product_name", FIELD_STRING, OPT, 0, 9, FIELD_NOWHERE, NULL, NULL,
 	  "a product id such as 10de:2335" },
 };
-static const struct field_table gpus_table = { "GpusChange", gpus_fields, ARRAY_SIZE(gpus_fields), true };
+static const struct field_table gpus_table = { "GpusChange", gpus_fields, ARRAY_SIZE(gpus_fields),
+					       true };
 
 static const struct field update_fields[] = {
 	SOFTWARE,
@@ -100,16 +111,19 @@ static const struct field update_fields[] = {
 	VISIBILITY,
 	TEXT(user_config, ASK_USER_CONFIG, "empty: none any more"),
 	RESOURCES,
-	{ "image", FIELD_STRING, OPT, 1, NAME, AT(image), NULL, NULL, "image name, or a family: its newest" },
+	{ "image", FIELD_STRING, OPT, 1, NAME, AT(image), NULL, NULL,
+	  "image name, or a family: its newest" },
 	{ "gpus", FIELD_OBJECT, OPT, 0, 0, AT(gpus), NULL, &gpus_table, NULL },
-	{ "ports", FIELD_OBJECTS, OPT, 0, ASK_PORTS, AT(ports), NULL, &port_table, "the whole new list" },
+	{ "ports", FIELD_OBJECTS, OPT, 0, ASK_PORTS, AT(ports), NULL, &port_table,
+	  "the whole new list" },
 	RESTART,
 };
 
-/* What the old client sends besides (manifest_version 1, a name of its own making, ...) says nothing about the app. */
+/* What the old client sends besides (manifest_version 1, a name of its own making, ...) says
+ * nothing about the app. */
 static const struct field manifest_fields[] = {
-	{ "docker_compose_file", FIELD_STRING, FIELD_REQUIRED, 1, COMPOSE_LINT_MAX, AT(docker_compose_file),
-	  NULL, NULL, "docker compose text (YAML)" },
+	{ "docker_compose_file", FIELD_STRING, FIELD_REQUIRED, 1, COMPOSE_LINT_MAX,
+	  AT(docker_compose_file), NULL, NULL, "docker compose text (YAML)" },
 	TEXT(pre_launch_script, SCRIPT_BYTES, "empty: none any more"),
 	NAMES(allowed_envs, ENVS, "empty without encrypted_env: as they are"),
 	FLAG(public_logs),
@@ -120,18 +134,19 @@ static const struct field_table manifest_table = { "ComposeManifest", manifest_f
 						   ARRAY_SIZE(manifest_fields), false };
 
 static const struct field legacy_update_fields[] = {
-	{ "compose_manifest", FIELD_OBJECT, FIELD_REQUIRED, 0, 0, AT(compose_manifest), NULL, &manifest_table,
-	  NULL },
+	{ "compose_manifest", FIELD_OBJECT, FIELD_REQUIRED, 0, 0, AT(compose_manifest), NULL,
+	  &manifest_table, NULL },
 	ENV,
 	NAMES(env_keys, ASK_ENV_KEYS, "names in encrypted_env"),
 	RESTART,
 };
 
 static const struct field envs_fields[] = {
-	{ "encrypted_env", FIELD_STRING, FIELD_REQUIRED, 0, 2 * ASK_ENV_BYTES, AT(encrypted_env), NULL, NULL,
-	  "hex digits; replaces the whole environment" },
+	{ "encrypted_env", FIELD_STRING, FIELD_REQUIRED, 0, 2 * ASK_ENV_BYTES, AT(encrypted_env),
+	  NULL, NULL, "hex digits; replaces the whole environment" },
 	NAMES(env_keys, ASK_ENV_KEYS, "names in it; they become allowed_envs"),
-	{ "compose_hash", FIELD_STRING, OPT, 0, HASH_TEXT, FIELD_NOWHERE, NULL, NULL, "of no effect here" },
+	{ "compose_hash", FIELD_STRING, OPT, 0, HASH_TEXT, FIELD_NOWHERE, NULL, NULL,
+	  "of no effect here" },
 	{ "transaction_hash", FIELD_STRING, OPT, 0, HASH_TEXT, FIELD_NOWHERE, NULL, NULL,
 	  "of no effect here" },
 	RESTART,
@@ -148,12 +163,13 @@ static const struct field visibility_fields[] = { VISIBILITY, RESTART };
 static const struct field compose_provision_fields[] = {
 	{ "env_keys", FIELD_STRINGS, OPT, 0, ASK_ENV_KEYS, FIELD_NOWHERE, NULL, NULL,
 	  "names that the environment will have" },
-	{ "update_env_vars", FIELD_BOOL, OPT, 0, 0, FIELD_NOWHERE, NULL, NULL, "of no effect here" },
+	{ "update_env_vars", FIELD_BOOL, OPT, 0, 0, FIELD_NOWHERE, NULL, NULL,
+	  "of no effect here" },
 };
 
 static const struct field compose_commit_fields[] = {
-	{ "compose_hash", FIELD_STRING, FIELD_REQUIRED, GIVEN, HASH_TEXT, AT(compose_hash), NULL, NULL,
-	  "as compose_file/provision answered it" },
+	{ "compose_hash", FIELD_STRING, FIELD_REQUIRED, GIVEN, HASH_TEXT, AT(compose_hash), NULL,
+	  NULL, "as compose_file/provision answered it" },
 	ENV,
 	NAMES(env_keys, ASK_ENV_KEYS, "names in encrypted_env"),
 	{ "update_env_vars", FIELD_BOOL, OPT, 0, 0, AT(update_env_vars), NULL, NULL,
@@ -221,8 +237,9 @@ static int read_counted(const json_t *gpus, struct update_asked *a, struct err *
 		return err_field(e, ERR_INCOMPATIBLE, "gpus.count", NULL,
 				 "gpus has both a count and a list: give one of them");
 	if (n && !(product && *product))
-		return err_field(e, ERR_INVALID, "gpus.product_name", NULL,
-				 "gpus.product_name is missing: GET /api/v1/devices lists product ids");
+		return err_field(
+			e, ERR_INVALID, "gpus.product_name", NULL,
+			"gpus.product_name is missing: GET /api/v1/devices lists product ids");
 	a->gpus = xcalloc(n ? n : 1, sizeof(*a->gpus));
 	for (size_t i = 0; i < n; i++)
 		a->gpus[i].product_id = product;
@@ -313,7 +330,8 @@ static int fill(const struct field_table *t, struct update_request *q, const jso
 	return r;
 }
 
-int read_update(const struct field_table *t, const json_t *body, struct update_asked *ret, struct err *e)
+int read_update(const struct field_table *t, const json_t *body, struct update_asked *ret,
+		struct err *e)
 {
 	auto_update_asked struct update_asked a = { 0 };
 	struct update_request q = { 0 };
@@ -338,13 +356,14 @@ void update_asked_end(struct update_asked *a)
 /* ------------------------------------------------------------------ rollback */
 
 static const struct field rollback_fields[] = {
-	{ "vm_uuid", FIELD_STRING, OPT, GIVEN, NAME, offsetof(struct rollback_ask, vm_uuid), NULL, NULL,
-	  "this CVM of the app; all of them if absent" },
-	{ "allow_restart", FIELD_SWITCH, OPT, 0, 0, offsetof(struct rollback_ask, allow_restart), NULL, NULL,
-	  "a running CVM may be stopped and started for it; true if absent" },
+	{ "vm_uuid", FIELD_STRING, OPT, GIVEN, NAME, offsetof(struct rollback_ask, vm_uuid), NULL,
+	  NULL, "this CVM of the app; all of them if absent" },
+	{ "allow_restart", FIELD_SWITCH, OPT, 0, 0, offsetof(struct rollback_ask, allow_restart),
+	  NULL, NULL, "a running CVM may be stopped and started for it; true if absent" },
 	TIMEOUT_FIELDS,
-	{ "allow_force_stop", FIELD_BOOL, OPT, 0, 0, offsetof(struct rollback_ask, allow_force_stop), NULL,
-	  NULL, "stop hard, without asking the guest" },
+	{ "allow_force_stop", FIELD_BOOL, OPT, 0, 0,
+	  offsetof(struct rollback_ask, allow_force_stop), NULL, NULL,
+	  "stop hard, without asking the guest" },
 };
 TABLE(rollback, "RollbackRequest", true);
 
@@ -372,21 +391,27 @@ struct replica_request {
 #undef AT
 #define AT(m) offsetof(struct replica_request, m)
 
-#define REPLICA                                                                                              \
-	{ "node_id", FIELD_INT, OPT, 0, INT32_MAX, AT(node_id), NULL, NULL, "this node if absent" },         \
-		{ "teepod_id", FIELD_INT, OPT,                                                               \
-		  0,           INT32_MAX, AT(teepod_id),                                                     \
-		  NULL,        NULL,      "older name of node_id" },                                         \
-		TEXT(encrypted_env, 2 * ASK_ENV_BYTES, "hex digits; the source's if absent"),                \
-		NAMES(env_keys, ASK_ENV_KEYS, "names in encrypted_env; they have to be among allowed_envs"), \
-		TEXT(compose_hash, HASH_TEXT,                                                                \
-		     "which revision of the app: 64 hex digits, 0x before them allowed"),                    \
-		NUMBER(count, REPLICAS_MAX, "so many; the answer is then a list"),                           \
-		{ "partial", FIELD_BOOL, OPT,                                                                \
-		  0,         0,          AT(partial),                                                        \
-		  NULL,      NULL,       "as many of count as fit, not all or none" },                       \
-	{                                                                                                    \
-		"stopped", FIELD_BOOL, OPT, 0, 0, AT(stopped), NULL, NULL, "create, and do not start"        \
+#define REPLICA                                                                               \
+	{                                                                                     \
+		"node_id", FIELD_INT, OPT,                                                    \
+		0,         INT32_MAX, AT(node_id),                                            \
+		NULL,      NULL,      "this node if absent"                                   \
+	},                                                                                    \
+		{ "teepod_id", FIELD_INT, OPT,                                                \
+		  0,           INT32_MAX, AT(teepod_id),                                      \
+		  NULL,        NULL,      "older name of node_id" },                          \
+		TEXT(encrypted_env, 2 * ASK_ENV_BYTES, "hex digits; the source's if absent"), \
+		NAMES(env_keys, ASK_ENV_KEYS,                                                 \
+		      "names in encrypted_env; they have to be among allowed_envs"),          \
+		TEXT(compose_hash, HASH_TEXT,                                                 \
+		     "which revision of the app: 64 hex digits, 0x before them allowed"),     \
+		NUMBER(count, REPLICAS_MAX, "so many; the answer is then a list"),            \
+		{ "partial", FIELD_BOOL, OPT,                                                 \
+		  0,         0,          AT(partial),                                         \
+		  NULL,      NULL,       "as many of count as fit, not all or none" },        \
+	{                                                                                     \
+		"stopped", FIELD_BOOL, OPT, 0, 0, AT(stopped), NULL, NULL,                    \
+			"create, and do not start"                                            \
 	}
 
 static const struct field replica_fields[] = { REPLICA };
@@ -400,7 +425,8 @@ static const struct field instance_fields[] = {
 TABLE(replica, "ReplicaRequest", false);
 TABLE(instance, "InstanceRequest", false);
 
-int read_replica(const struct field_table *t, const json_t *body, struct replica_asked *ret, struct err *e)
+int read_replica(const struct field_table *t, const json_t *body, struct replica_asked *ret,
+		 struct err *e)
 {
 	struct replica_asked a = { 0 };
 	struct replica_request q = { 0 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * asks_update.h - what requests that change a CVM, or make another like it, may hold.
  *
- * Each table here is also a schema of the same name in openapi.yaml; a test holds the two against each other.
+ * Each table here is also a schema of the same name in openapi.yaml; a test holds the two against
+ * each other.
  */
 #ifndef TEEPOD_API_CLOUD_ASKS_UPDATE_H
 #define TEEPOD_API_CLOUD_ASKS_UPDATE_H
@@ -11,23 +12,24 @@
 #include "vmm/cvm/update.h"
 
 extern const struct field_table resources_table, update_table, legacy_update_table, envs_table,
-	os_image_table, visibility_table, compose_provision_table, compose_commit_table, rollback_table,
-	replica_table, instance_table;
+	os_image_table, visibility_table, compose_provision_table, compose_commit_table,
+	rollback_table, replica_table, instance_table;
 
 /* A body of any of the update tables, made into what the vmm is asked. */
 struct update_asked {
-	struct update_ask ask;      /* without the manifest, which is made from the one the CVM has: */
+	struct update_ask ask; /* without the manifest, which is made from the one the CVM has: */
 	struct compose_merge merge; /* what of it changes */
 	const char *compose_hash;   /* or what was provisioned, whole */
 	json_t *env_keys;           /* names in the new environment; NULL = not told. Borrowed */
-	bool envs_replace;          /* env_keys become allowed_envs, instead of having to be in it */
-	void *env;                  /* owned */
-	struct port_ask *ports;     /* owned */
-	struct gpu_ask *gpus;       /* owned */
+	bool envs_replace;      /* env_keys become allowed_envs, instead of having to be in it */
+	void *env;              /* owned */
+	struct port_ask *ports; /* owned */
+	struct gpu_ask *gpus;   /* owned */
 };
 
 /* @body is borrowed by *ret and has to outlive it. On failure *ret is untouched. */
-int read_update(const struct field_table *t, const json_t *body, struct update_asked *ret, struct err *e);
+int read_update(const struct field_table *t, const json_t *body, struct update_asked *ret,
+		struct err *e);
 void update_asked_end(struct update_asked *a);
 #define auto_update_asked __attribute__((cleanup(update_asked_end)))
 
@@ -45,6 +47,7 @@ struct replica_asked {
 	int64_t count;            /* 0 = not given: one, answered plainly */
 	bool partial;
 };
-int read_replica(const struct field_table *t, const json_t *body, struct replica_asked *ret, struct err *e);
+int read_replica(const struct field_table *t, const json_t *body, struct replica_asked *ret,
+		 struct err *e);
 
 #endif

@@ -32,14 +32,16 @@ static int read_key(const struct call *c, const char **ret, struct err *e)
 	for (size_t i = 0; key && ok && i < n; i++)
 		ok = key[i] >= 0x20 && key[i] < 0x7f;
 	if (!ok)
-		return err_field(e, ERR_INVALID, "Idempotency-Key", key,
-				 "header Idempotency-Key must be 1 to %d printable ASCII characters",
-				 KEY_MAX);
+		return err_field(
+			e, ERR_INVALID, "Idempotency-Key", key,
+			"header Idempotency-Key must be 1 to %d printable ASCII characters",
+			KEY_MAX);
 	*ret = key;
 	return 0;
 }
 
-/* By name; those of one name stay in the order they came, which is that of the text they point into. */
+/* By name; those of one name stay in the order they came, which is that of the text they point
+ * into. */
 static int compare_pairs(const void *pa, const void *pb)
 {
 	const struct target_pair *a = pa, *b = pb;
@@ -60,9 +62,10 @@ static void add_query(const struct call *c, struct buf *b)
 			   strlen(pairs[i].value), pairs[i].value);
 }
 
-/* All that says what is asked for. Key order and spaces of the body do not count, its values do. Beside
- * path and body: ?workspace= says which CVM, If-Match which state of it, X-Phala-Version which answer.
- * Kept digests outlive an upgrade: that of a request without these is made as it always was. */
+/* All that says what is asked for. Key order and spaces of the body do not count, its values do.
+ * Beside path and body: ?workspace= says which CVM, If-Match which state of it, X-Phala-Version
+ * which answer. Kept digests outlive an upgrade: that of a request without these is made as it
+ * always was. */
 static void digest(const struct call *c, const json_t *body, char out[SHA256_HEX])
 {
 	auto_buf struct buf b = { 0 };
@@ -136,7 +139,8 @@ static void done(void *arg, struct answer *a, bool replayed, const struct err *e
 {
 	struct change *ch = arg;
 
-	if (e && !call_is_cut(ch->call) && vmm_look_again(api_of(ch->call)->vmm, e, ch->looked, begin, ch)) {
+	if (e && !call_is_cut(ch->call) &&
+	    vmm_look_again(api_of(ch->call)->vmm, e, ch->looked, begin, ch)) {
 		ch->looked = true;
 		return;
 	}
@@ -156,10 +160,10 @@ static int refuse_query_timeout(struct call *c, struct err *e)
 		const char *value = call_query(c, *name, 0);
 
 		if (value)
-			return err_field(
-				e, ERR_INVALID, *name, value,
-				"%s is in the query; it belongs into the body, as a number of seconds",
-				*name);
+			return err_field(e, ERR_INVALID, *name, value,
+					 "%s is in the query; it belongs into the body, as a "
+					 "number of seconds",
+					 *name);
 	}
 	return 0;
 }
@@ -237,7 +241,8 @@ static void probe_done(void *arg, struct answer *a, bool replayed, const struct 
 	free(p);
 }
 
-void change_probe(struct call *c, const json_t *body, void (*next)(void *arg, bool answered), void *arg)
+void change_probe(struct call *c, const json_t *body, void (*next)(void *arg, bool answered),
+		  void *arg)
 {
 	struct probe *p;
 	struct scope s;

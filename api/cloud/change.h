@@ -22,10 +22,12 @@
 struct change;
 
 struct change_ops {
-	/* Inside the transaction; failing takes everything back. An "operation_id" in the body also becomes the header
-	 * X-Operation-Id, so that a 204 has one too; a "generation" becomes its ETag. */
+	/* Inside the transaction; failing takes everything back. An "operation_id" in the body also
+	 * becomes the header X-Operation-Id, so that a 204 has one too; a "generation" becomes its
+	 * ETag. */
 	int (*apply)(struct change *ch, struct answer *ret, struct err *e);
-	/* After the commit, only for the first answer: add to @body what must not be kept. NULL: nothing. */
+	/* After the commit, only for the first answer: add to @body what must not be kept. NULL:
+	 * nothing. */
 	void (*reveal)(struct change *ch, json_t *body);
 	void (*free)(struct change *ch); /* NULL: free() */
 };
@@ -41,9 +43,11 @@ struct change {
 /* Takes @ch, zeroed by xcalloc(), and @body (may be NULL). Answers @c in every case. */
 void change_run(struct change *ch, struct call *c, json_t *body, const struct change_ops *ops);
 
-/* For changes that take a job between question and answer (image import): calls @next(@arg, false) when this key has no
- * answer yet; the job then runs, and its answer goes through change_run() with the same call and body. @next(@arg, true): the
- * call has been answered, because the key had an answer, was used for something else, or is malformed. */
-void change_probe(struct call *c, const json_t *body, void (*next)(void *arg, bool answered), void *arg);
+/* For changes that take a job between question and answer (image import): calls @next(@arg, false)
+ * when this key has no answer yet; the job then runs, and its answer goes through change_run() with
+ * the same call and body. @next(@arg, true): the call has been answered, because the key had an
+ * answer, was used for something else, or is malformed. */
+void change_probe(struct call *c, const json_t *body, void (*next)(void *arg, bool answered),
+		  void *arg);
 
 #endif

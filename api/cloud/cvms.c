@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * cvms.c - provision, create, look at and delete a CVM; ask whether one would fit.
  *
- * POST /cvms knows two forms: {app_id, compose_hash, ..} commits what POST /cvms/provision remembered, and a body with
- * a compose_file of its own does both at once, in one transaction. Ports are those of the request alone: what a docker
- * compose file publishes is published inside the guest.
+ * POST /cvms knows two forms: {app_id, compose_hash, ..} commits what POST /cvms/provision
+ * remembered, and a body with a compose_file of its own does both at once, in one transaction.
+ * Ports are those of the request alone: what a docker compose file publishes is published inside
+ * the guest.
  */
 #include <stdlib.h>
 
@@ -51,11 +52,11 @@ static void cvm_change_free(struct change *ch)
 
 static json_t *shape_provision(const struct vmm_settings *s, const struct provision_result *p)
 {
-	return json_pack("{s:s,s:s,s:n,s:n,s:o,s:o,s:I,s:I,s:n,s:n}", "compose_hash", p->compose_hash,
-			 "app_id", p->app_id, "app_env_encrypt_pubkey", "kms_info", "os_image_hash",
-			 json_text_or_null(p->os_image_hash), "instance_type",
-			 json_text_or_null(p->instance_type), "teepod_id", (json_int_t)s->node_id, "node_id",
-			 (json_int_t)s->node_id, "device_id", "fmspc");
+	return json_pack("{s:s,s:s,s:n,s:n,s:o,s:o,s:I,s:I,s:n,s:n}", "compose_hash",
+			 p->compose_hash, "app_id", p->app_id, "app_env_encrypt_pubkey", "kms_info",
+			 "os_image_hash", json_text_or_null(p->os_image_hash), "instance_type",
+			 json_text_or_null(p->instance_type), "teepod_id", (json_int_t)s->node_id,
+			 "node_id", (json_int_t)s->node_id, "device_id", "fmspc");
 }
 
 static int provision_apply(struct change *ch, struct answer *ret, struct err *e)
@@ -69,7 +70,8 @@ static int provision_apply(struct change *ch, struct answer *ret, struct err *e)
 	r = vmm_provision(v, ch->call->caller.workspace, &cc->asked.ask, &p, e);
 
 	if (!r)
-		*ret = (struct answer){ .status = 200, .body = shape_provision(vmm_settings(v), &p) };
+		*ret = (struct answer){ .status = 200,
+					.body = shape_provision(vmm_settings(v), &p) };
 	return r;
 }
 
@@ -107,7 +109,8 @@ static int create_apply(struct change *ch, struct answer *ret, struct err *e)
 	return shape_vm(&s, &row, &op, &ret->body, e);
 }
 
-static const struct change_ops provision_ops = { .apply = provision_apply, .free = cvm_change_free };
+static const struct change_ops provision_ops = { .apply = provision_apply,
+						 .free = cvm_change_free };
 static const struct change_ops create_ops = { .apply = create_apply, .free = cvm_change_free };
 
 static void run(struct call *c, const struct field_table *table, const struct change_ops *ops)
@@ -153,7 +156,8 @@ static int delete_apply(struct change *ch, struct answer *ret, struct err *e)
 	if (!r)
 		r = vmm_power(api_of(ch->call)->vmm, &row, &ask, &ref, &op, e);
 	if (!r)
-		*ret = (struct answer){ .status = 204, .body = json_pack("{s:s}", "operation_id", op.id) };
+		*ret = (struct answer){ .status = 204,
+					.body = json_pack("{s:s}", "operation_id", op.id) };
 	return r;
 }
 
@@ -185,16 +189,17 @@ static json_t *shape_fit(const struct call *c, const struct cvm_row *row)
 	json_t *resources = json_pack("{s:I,s:I,s:I,s:I}", "vcpus", (json_int_t)row->given_vcpus,
 				      "memory_mib", (json_int_t)row->given_memory_mib, "disk_gib",
 				      (json_int_t)row->disk_gib, "gpus", (json_int_t)row->gpus);
-	json_t *image =
-		json_pack("{s:s,s:s,s:b,s:o}", "name", row->image_name, "version", row->image_version,
-			  "is_dev", row->image_dev, "os_image_hash", json_text_or_null(row->image_hash));
+	json_t *image = json_pack("{s:s,s:s,s:b,s:o}", "name", row->image_name, "version",
+				  row->image_version, "is_dev", row->image_dev, "os_image_hash",
+				  json_text_or_null(row->image_hash));
 
-	return json_pack("{s:b,s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:s,s:{s:I,s:s,s:s}}", "fits", 1, "resources",
-			 resources, "placement", shape_placement(row), "image", image, "instance_type",
-			 json_text_or_null(row->instance_type), "app_id", json_text_or_null(row->app_id),
-			 "compose_hash", json_text_or_null(row->compose_hash), "mode",
-			 row->tdx ? "tdx" : "development", "tee", row->tdx ? "tdx" : "none", "node", "id",
-			 (json_int_t)s->node_id, "name", s->node_name, "region", s->region);
+	return json_pack("{s:b,s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:s,s:{s:I,s:s,s:s}}", "fits", 1,
+			 "resources", resources, "placement", shape_placement(row), "image", image,
+			 "instance_type", json_text_or_null(row->instance_type), "app_id",
+			 json_text_or_null(row->app_id), "compose_hash",
+			 json_text_or_null(row->compose_hash), "mode",
+			 row->tdx ? "tdx" : "development", "tee", row->tdx ? "tdx" : "none", "node",
+			 "id", (json_int_t)s->node_id, "name", s->node_name, "region", s->region);
 }
 
 static void answer_preflight(struct call *c, bool looked);
@@ -210,7 +215,8 @@ static void look_done(void *arg)
 		answer_preflight(c, true);
 }
 
-/* Only a request that could never be answered is an error; what does not fit is the answer asked for. */
+/* Only a request that could never be answered is an error; what does not fit is the answer asked
+ * for. */
 static void answer_preflight(struct call *c, bool looked)
 {
 	auto_cvm_asked struct cvm_asked asked = { 0 };
@@ -249,7 +255,7 @@ const struct route cvm_routes[] = {
 	{ "POST", "/api/v1/cvms", ROLE_TENANT, ROUTE_MUTATION, BODY_MAX, post_cvms, &create_table },
 	{ "POST", "/api/v1/preflight", ROLE_READER, 0, BODY_MAX, post_preflight, &preflight_table },
 	{ "GET", "/api/v1/cvms/{id}", ROLE_READER, 0, 0, get_cvm, NULL },
-	{ "DELETE", "/api/v1/cvms/{id}", ROLE_TENANT, ROUTE_MUTATION | ROUTE_EMPTY_OK, 1024, delete_cvm,
-	  NULL },
+	{ "DELETE", "/api/v1/cvms/{id}", ROLE_TENANT, ROUTE_MUTATION | ROUTE_EMPTY_OK, 1024,
+	  delete_cvm, NULL },
 	{ 0 },
 };

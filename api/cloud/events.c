@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * events.c - /events: every change in order, by number, as JSON pages or as a stream that goes on.
  *
- * Numbers have no gaps and the log is in the database, so a follower is nothing but a number: the reader resumes with
- * Last-Event-ID where it was, also on another connection, also after a restart. It reads on when the client has taken what
- * it was sent; a number that is not in the log any more (or not yet) is answered with "reset", and the stream goes on with the
- * oldest event there is.
+ * Numbers have no gaps and the log is in the database, so a follower is nothing but a number: the
+ * reader resumes with Last-Event-ID where it was, also on another connection, also after a restart.
+ * It reads on when the client has taken what it was sent; a number that is not in the log any more
+ * (or not yet) is answered with "reset", and the stream goes on with the oldest event there is.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -16,7 +16,13 @@
 #include "base/log.h"
 #include "base/own.h"
 
-enum { SLICE = 200, BACKLOG_MAX = 256 * 1024, HEARTBEAT_S = 15, LIMIT_DEFAULT = 100, LIMIT_MAX = 1000 };
+enum {
+	SLICE = 200,
+	BACKLOG_MAX = 256 * 1024,
+	HEARTBEAT_S = 15,
+	LIMIT_DEFAULT = 100,
+	LIMIT_MAX = 1000
+};
 
 struct event_follower {
 	struct follower f;
@@ -106,7 +112,8 @@ static void stream(struct call *c, const struct follow_share *share, int64_t aft
 	ef->seq = lost ? (oldest ? oldest - 1 : 0) : after;
 	sse_begin(c);
 	if (lost) {
-		reset = json_pack("{s:I,s:I}", "oldest", (json_int_t)oldest, "newest", (json_int_t)newest);
+		reset = json_pack("{s:I,s:I}", "oldest", (json_int_t)oldest, "newest",
+				  (json_int_t)newest);
 		ef->f.call = c;
 		(void)sse_event(&ef->f, 0, "reset", reset);
 	}
@@ -131,8 +138,8 @@ static int reply_page(struct call *c, int64_t after, int64_t oldest, int64_t new
 	next = n == (size_t)limit ? rows[n - 1].seq : newest;
 	events_free(rows, n);
 	call_reply(c, 200,
-		   json_pack("{s:o,s:I,s:I,s:I,s:b}", "events", items, "next", (json_int_t)next, "oldest",
-			     (json_int_t)oldest, "newest", (json_int_t)newest, "reset",
+		   json_pack("{s:o,s:I,s:I,s:I,s:b}", "events", items, "next", (json_int_t)next,
+			     "oldest", (json_int_t)oldest, "newest", (json_int_t)newest, "reset",
 			     is_lost(after, oldest, newest)));
 	return 0;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * follow.c - the list of those who wait, and what wakes them.
  *
- * A follower may end itself, or be ended by its client's departure, in the middle of a walk over the list. It is then only
- * marked, and swept after the walk: no walk ever holds a pointer to freed memory. The watch and the timer stay until the
- * first tick that finds nobody, so that they never end from inside their own callback.
+ * A follower may end itself, or be ended by its client's departure, in the middle of a walk over
+ * the list. It is then only marked, and swept after the walk: no walk ever holds a pointer to freed
+ * memory. The watch and the timer stay until the first tick that finds nobody, so that they never
+ * end from inside their own callback.
  */
 #include "api/cloud/follow.h"
 
@@ -144,8 +145,8 @@ unsigned followers_streams(const struct followers *all, const char *caller)
 	return n;
 }
 
-static int refuse_more(enum follow_kind kind, unsigned open, const char *whose, unsigned max, const char *key,
-		       struct err *e)
+static int refuse_more(enum follow_kind kind, unsigned open, const char *whose, unsigned max,
+		       const char *key, struct err *e)
 {
 	if (open < max)
 		return 0;
@@ -155,7 +156,8 @@ static int refuse_more(enum follow_kind kind, unsigned open, const char *whose, 
 	return -ERR_RATE;
 }
 
-int follow_allowed(const struct call *c, enum follow_kind kind, struct follow_share *share, struct err *e)
+int follow_allowed(const struct call *c, enum follow_kind kind, struct follow_share *share,
+		   struct err *e)
 {
 	const struct api_settings *s = &api_of(c)->settings;
 	unsigned own = 0, workspace = 0, all = 0, part = (2 * s->max_streams + 2) / 3;
@@ -173,13 +175,13 @@ int follow_allowed(const struct call *c, enum follow_kind kind, struct follow_sh
 		own += !strcmp(o->share.caller, share->caller);
 		workspace += share->workspace && o->share.workspace == share->workspace;
 	}
-	r = refuse_more(kind, own, by_link ? "by this link" : "of this caller", s->max_streams_per_caller,
-			"max_streams_per_caller", e);
+	r = refuse_more(kind, own, by_link ? "by this link" : "of this caller",
+			s->max_streams_per_caller, "max_streams_per_caller", e);
 	if (!r)
 		r = refuse_more(kind, all, "of all callers", s->max_streams, "max_streams", e);
 	return r ? r
-		 : refuse_more(kind, workspace, "of this workspace", part, "max_streams (two thirds of it)",
-			       e);
+		 : refuse_more(kind, workspace, "of this workspace", part,
+			       "max_streams (two thirds of it)", e);
 }
 
 void follow_add(struct follower *f, struct call *c, const struct follow_ops *ops)

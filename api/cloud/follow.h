@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * follow.h - answers that go on: event streams, followed logs, requests that wait for an operation.
  *
- * A follower owns its call from follow_add() until follow_end(). It hears of every commit, of time passing, and is ended when
- * its client goes away, its credential ends (account_still_valid()), or the daemon drains. One watch
- * and one timer serve all followers; both exist only while there is one.
+ * A follower owns its call from follow_add() until follow_end(). It hears of every commit, of time
+ * passing, and is ended when its client goes away, its credential ends (account_still_valid()), or
+ * the daemon drains. One watch and one timer serve all followers; both exist only while there is
+ * one.
  */
 #ifndef TEEPOD_API_CLOUD_FOLLOW_H
 #define TEEPOD_API_CLOUD_FOLLOW_H
@@ -22,10 +23,11 @@ enum follow_kind {
 };
 
 struct follow_ops {
-	/* There may be news: after a commit, and (@tick) every second. What the database says is committed. May call
-	 * follow_end(). */
+	/* There may be news: after a commit, and (@tick) every second. What the database says is
+	 * committed. May call follow_end(). */
 	void (*look)(struct follower *f, bool tick);
-	/* Write what is left to say, if the client is still there (@client_gone false), and end the call's answer. */
+	/* Write what is left to say, if the client is still there (@client_gone false), and end the
+	 * call's answer. */
 	void (*finish)(struct follower *f, bool client_gone);
 	enum follow_kind kind;
 };
@@ -56,9 +58,11 @@ void followers_free(struct followers *all);
 /* Streams that are open, of @caller or (NULL) of all. */
 unsigned followers_streams(const struct followers *all, const char *caller);
 
-/* May one more be opened? ERR_RATE if the caller, its workspace (at most two thirds of all: many keys of one leave room for the
- * others), or all callers together have as many as they may. Fills @share from @c if its caller is "". The follower gets it. */
-int follow_allowed(const struct call *c, enum follow_kind kind, struct follow_share *share, struct err *e);
+/* May one more be opened? ERR_RATE if the caller, its workspace (at most two thirds of all: many
+ * keys of one leave room for the others), or all callers together have as many as they may. Fills
+ * @share from @c if its caller is "". The follower gets it. */
+int follow_allowed(const struct call *c, enum follow_kind kind, struct follow_share *share,
+		   struct err *e);
 
 /* Take over @c. The first look comes at once, from inside. */
 void follow_add(struct follower *f, struct call *c, const struct follow_ops *ops);

@@ -18,8 +18,9 @@ static void get_readyz(struct call *c)
 	struct node_info node;
 
 	vmm_node(api_of(c)->vmm, &node);
-	/* In maintenance a node is ready, also in that of a state folder which is not its own. Anybody may ask: the
-	 * hypervisor's error, which has paths of the host, is in the log and for operators in GET /node. */
+	/* In maintenance a node is ready, also in that of a state folder which is not its own.
+	 * Anybody may ask: the hypervisor's error, which has paths of the host, is in the log and
+	 * for operators in GET /node. */
 	if (!node.hypervisor_up && !node.foreign)
 		json_array_append_new(reasons, json_string("the hypervisor is not connected"));
 	if (api_of(c)->draining)
@@ -43,7 +44,8 @@ static void get_metrics(struct call *c)
 		   followers_streams(api_of(c)->followers, NULL));
 	if (api_of(c)->server)
 		server_metrics(api_of(c)->server, &b);
-	call_reply_text(c, 200, "text/plain; version=0.0.4; charset=utf-8", b.data ? b.data : "", b.len);
+	call_reply_text(c, 200, "text/plain; version=0.0.4; charset=utf-8", b.data ? b.data : "",
+			b.len);
 }
 
 const struct route health_routes[] = {

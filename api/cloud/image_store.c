@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * image_store.c - /images: what the operator put into the image store, and how.
  *
- * Import and delete take a job between question and answer. The idempotency key is looked up before the job and written
- * with the answer after it; a repeat that arrives in between runs the job again, which finds the same image there.
+ * Import and delete take a job between question and answer. The idempotency key is looked up before
+ * the job and written with the answer after it; a repeat that arrives in between runs the job
+ * again, which finds the same image there.
  */
 #include <stdlib.h>
 
@@ -48,8 +49,8 @@ static void get_images(struct call *c)
 
 	l->call = c;
 	if (api_page(c, 50, 100, &l->page, &e) ||
-	    (l->total = vmm_images(api_of(c)->vmm, -1, (l->page.page - 1) * l->page.size, l->page.size,
-				   &l->rows, &l->n, &e)) < 0) {
+	    (l->total = vmm_images(api_of(c)->vmm, -1, (l->page.page - 1) * l->page.size,
+				   l->page.size, &l->rows, &l->n, &e)) < 0) {
 		call_reply_err(c, &e);
 		list_free(l);
 		return;
@@ -75,7 +76,8 @@ static void get_image(struct call *c)
 	l->rows = xcalloc(1, sizeof(*l->rows));
 	r = vmm_image(api_of(c)->vmm, c->param[0], l->rows, &e);
 	if (r == -ERR_IMAGE_NOT_FOUND || r == -ERR_NOT_FOUND)
-		err_field(&e, ERR_NOT_FOUND, "name", c->param[0], "no image is called %.64s", c->param[0]);
+		err_field(&e, ERR_NOT_FOUND, "name", c->param[0], "no image is called %.64s",
+			  c->param[0]);
 	if (!r) {
 		vmm_images_look(api_of(c)->vmm, l->rows, 1, image_looked, l);
 		return;
@@ -150,8 +152,8 @@ static void import(void *arg, bool answered)
 	struct image_job *j = arg;
 
 	if (!answered) {
-		vmm_image_import(api_of(j->call)->vmm, j->ask.source, j->ask.name, j->call->caller.workspace,
-				 imported, j);
+		vmm_image_import(api_of(j->call)->vmm, j->ask.source, j->ask.name,
+				 j->call->caller.workspace, imported, j);
 		return;
 	}
 	json_decref(j->body);
@@ -199,9 +201,10 @@ static void delete_image(struct call *c)
 
 const struct route image_routes[] = {
 	{ "GET", "/api/v1/images", ROLE_READER, 0, 0, get_images, NULL },
-	{ "POST", "/api/v1/images", ROLE_ADMIN, ROUTE_MUTATION, 16 * 1024, post_images, &image_ask_table },
+	{ "POST", "/api/v1/images", ROLE_ADMIN, ROUTE_MUTATION, 16 * 1024, post_images,
+	  &image_ask_table },
 	{ "GET", "/api/v1/images/{name}", ROLE_READER, 0, 0, get_image, NULL },
-	{ "DELETE", "/api/v1/images/{name}", ROLE_ADMIN, ROUTE_MUTATION | ROUTE_EMPTY_OK, 1024, delete_image,
-	  NULL },
+	{ "DELETE", "/api/v1/images/{name}", ROLE_ADMIN, ROUTE_MUTATION | ROUTE_EMPTY_OK, 1024,
+	  delete_image, NULL },
 	{ 0 },
 };

@@ -36,9 +36,11 @@ static void sign(const struct api *a, const char *uuid, int64_t expiry_s, const 
 	unsigned char mac[EVP_MAX_MD_SIZE];
 	unsigned n = 0;
 
-	(void)snprintf(maker, sizeof(maker), "%x%016" PRIx64, (unsigned)who->kind & 0xf, maker_id(who));
+	(void)snprintf(maker, sizeof(maker), "%x%016" PRIx64, (unsigned)who->kind & 0xf,
+		       maker_id(who));
 	(void)snprintf(what, sizeof(what), "logs %s %" PRId64 " %s", uuid, expiry_s, maker);
-	if (!HMAC(EVP_sha256(), a->secret, API_SECRET, (const unsigned char *)what, strlen(what), mac, &n))
+	if (!HMAC(EVP_sha256(), a->secret, API_SECRET, (const unsigned char *)what, strlen(what),
+		  mac, &n))
 		abort();
 	id_hex(mac, SHA256_LEN, hex);
 	(void)snprintf(out, TOKEN_TEXT, "%" PRId64 ".%s%s", expiry_s, hex, maker);

@@ -150,7 +150,8 @@ static void read_done(void *arg, enum job_end end)
 	s->read = true;
 	if (end == JOB_DROPPED) {
 		s->failed = true;
-		err_set(&s->e, ERR_UNAVAILABLE, "the log was not read: too much else is waiting for files");
+		err_set(&s->e, ERR_UNAVAILABLE,
+			"the log was not read: too much else is waiting for files");
 	}
 	if (s->follower)
 		follow_call(&s->follower->f, pump);
@@ -187,7 +188,8 @@ static void read_start(struct log_source *s)
 
 static void say_why(struct log_follower *l)
 {
-	auto_free char *line = xasprintf("\n===== teepod: the log is not complete: %s =====\n", l->e.text);
+	auto_free char *line =
+		xasprintf("\n===== teepod: the log is not complete: %s =====\n", l->e.text);
 
 	(void)call_stream_write(l->f.call, line, strlen(line));
 }
@@ -249,7 +251,8 @@ static void read_on(struct log_follower *l)
 
 	if (!more && !s->changed)
 		return;
-	if (call_stream_backlog(l->f.call) >= BACKLOG_MAX || (paced && now - l->read_ms < READ_GAP_MS)) {
+	if (call_stream_backlog(l->f.call) >= BACKLOG_MAX ||
+	    (paced && now - l->read_ms < READ_GAP_MS)) {
 		follow_soon(&l->f);
 		return;
 	}
@@ -264,7 +267,8 @@ static void pump(struct follower *f)
 	struct err e;
 
 	if (s->job && s->late) {
-		err_set(&e, ERR_TIMEOUT, "the log could not be read within %d s", READ_MAX_MS / 1000);
+		err_set(&e, ERR_TIMEOUT, "the log could not be read within %d s",
+			READ_MAX_MS / 1000);
 		(void)give_up(l, &e);
 		follow_end(f);
 	} else if (s->read && !deliver(l)) {
@@ -288,8 +292,9 @@ static const struct follow_ops ops = { .look = look, .finish = finish };
 
 /* ------------------------------------------------------------------ the request */
 
-/* The link's token opens this CVM's logs to anyone, as its maker; otherwise it takes a caller who may see the
- * CVM. @link: the share of the streams that all users of the link have together; untouched without one. */
+/* The link's token opens this CVM's logs to anyone, as its maker; otherwise it takes a caller who
+ * may see the CVM. @link: the share of the streams that all users of the link have together;
+ * untouched without one. */
 static int admit(struct call *c, struct cvm_row *ret, struct follow_share *link, struct err *e)
 {
 	const char *token = call_query(c, "token", 0);
@@ -308,9 +313,9 @@ static int admit(struct call *c, struct cvm_row *ret, struct follow_share *link,
 	if (r != -ERR_UNAUTHENTICATED)
 		return r;
 	if (c->caller.role < ROLE_READER)
-		return err_set(
-			e, ERR_UNAUTHENTICATED,
-			"logs need an API key or the link that GET /cvms/{id} gives as syslog_endpoint");
+		return err_set(e, ERR_UNAUTHENTICATED,
+			       "logs need an API key or the link that GET /cvms/{id} gives as "
+			       "syslog_endpoint");
 	return api_find_cvm(c, c->param[0], ret, e);
 }
 
@@ -320,7 +325,8 @@ static int read_channel(struct call *c, struct log_ask *ret, struct err *e)
 	int stream = log_stream_from_channel(ch ? ch : "serial");
 
 	if (stream < 0)
-		return err_field(e, ERR_INVALID, "ch", ch, "ch must be one of serial, stdout, stderr");
+		return err_field(e, ERR_INVALID, "ch", ch,
+				 "ch must be one of serial, stdout, stderr");
 	ret->stream = (enum log_stream)stream;
 	return 0;
 }
@@ -345,7 +351,8 @@ static int read_ask(struct call *c, struct log_ask *ret, struct err *e)
 	return r;
 }
 
-static struct log_source *source_new(struct vmm *v, const struct cvm_row *row, const struct log_ask *ask)
+static struct log_source *source_new(struct vmm *v, const struct cvm_row *row,
+				     const struct log_ask *ask)
 {
 	struct log_source *s = xcalloc(1, sizeof(*s));
 
@@ -394,10 +401,10 @@ struct listing {
 
 static json_t *shape_boot(const struct log_boot *b)
 {
-	return json_pack("{s:I,s:b,s:o,s:o,s:I,s:I}", "boot", (json_int_t)b->boot, "current", b->current,
-			 "began_at", json_time_or_null(b->began_ms), "written_at",
-			 json_time_or_null(b->written_ms), "serial_bytes", (json_int_t)b->serial_bytes,
-			 "stdout_bytes", (json_int_t)b->qemu_bytes);
+	return json_pack("{s:I,s:b,s:o,s:o,s:I,s:I}", "boot", (json_int_t)b->boot, "current",
+			 b->current, "began_at", json_time_or_null(b->began_ms), "written_at",
+			 json_time_or_null(b->written_ms), "serial_bytes",
+			 (json_int_t)b->serial_bytes, "stdout_bytes", (json_int_t)b->qemu_bytes);
 }
 
 static void reply_boots(struct listing *l)
@@ -429,7 +436,8 @@ static void list_done(void *arg, enum job_end end)
 
 	if (end == JOB_DROPPED) {
 		l->failed = true;
-		err_set(&l->e, ERR_UNAVAILABLE, "boots were not listed: too much else is waiting for files");
+		err_set(&l->e, ERR_UNAVAILABLE,
+			"boots were not listed: too much else is waiting for files");
 	}
 	if (l->call && l->failed)
 		call_reply_err(l->call, &l->e);
@@ -476,7 +484,8 @@ static void get_boots(struct call *c)
 }
 
 const struct route log_routes[] = {
-	{ "GET", "/api/v1/cvms/{id}/logs", ROLE_NONE, ROUTE_NO_AUTH | ROUTE_TRY_AUTH, 0, get_logs, NULL },
+	{ "GET", "/api/v1/cvms/{id}/logs", ROLE_NONE, ROUTE_NO_AUTH | ROUTE_TRY_AUTH, 0, get_logs,
+	  NULL },
 	{ "GET", "/api/v1/cvms/{id}/boots", ROLE_READER, 0, 0, get_boots, NULL },
 	{ 0 },
 };

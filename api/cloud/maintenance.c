@@ -19,15 +19,15 @@ int shape_maintenance(const struct call *c, json_t **ret, struct err *e)
 
 	if (r)
 		return r;
-	*ret = json_pack("{s:b,s:o,s:o}", "enabled", m.on, "reason", json_text_or_null(m.reason), "since",
-			 json_time_or_null(m.since_ms));
+	*ret = json_pack("{s:b,s:o,s:o}", "enabled", m.on, "reason", json_text_or_null(m.reason),
+			 "since", json_time_or_null(m.since_ms));
 	if (api_scope(c))
 		return 0;
 	json_object_set_new(*ret, "by", json_text_or_null(m.caller));
 	json_object_set_new(*ret, "drain",
-			    json_pack("{s:I,s:I,s:I,s:I}", "waiting", (json_int_t)n.waiting, "shutting_down",
-				      (json_int_t)n.under_way, "still_running", (json_int_t)n.running, "down",
-				      (json_int_t)n.down));
+			    json_pack("{s:I,s:I,s:I,s:I}", "waiting", (json_int_t)n.waiting,
+				      "shutting_down", (json_int_t)n.under_way, "still_running",
+				      (json_int_t)n.running, "down", (json_int_t)n.down));
 	json_object_set_new(*ret, "waiting_to_start", json_integer(n.starting));
 	return 0;
 }
@@ -150,11 +150,11 @@ enum { BODY_MAX = 4096 };
 
 const struct route maintenance_routes[] = {
 	{ "GET", "/api/v1/node/maintenance", ROLE_READER, 0, 0, get_maintenance, NULL },
-	{ "PUT", "/api/v1/node/maintenance", ROLE_OPERATOR, ROUTE_MUTATION, BODY_MAX, put_maintenance,
-	  &maintenance_table },
-	{ "DELETE", "/api/v1/node/maintenance", ROLE_OPERATOR, ROUTE_MUTATION | ROUTE_EMPTY_OK, BODY_MAX,
-	  delete_maintenance, NULL },
-	{ "POST", "/api/v1/node/drain", ROLE_OPERATOR, ROUTE_MUTATION | ROUTE_EMPTY_OK, BODY_MAX, post_drain,
-	  &drain_table },
+	{ "PUT", "/api/v1/node/maintenance", ROLE_OPERATOR, ROUTE_MUTATION, BODY_MAX,
+	  put_maintenance, &maintenance_table },
+	{ "DELETE", "/api/v1/node/maintenance", ROLE_OPERATOR, ROUTE_MUTATION | ROUTE_EMPTY_OK,
+	  BODY_MAX, delete_maintenance, NULL },
+	{ "POST", "/api/v1/node/drain", ROLE_OPERATOR, ROUTE_MUTATION | ROUTE_EMPTY_OK, BODY_MAX,
+	  post_drain, &drain_table },
 	{ 0 },
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * measurements.c - what a verifier will see of a CVM: as it is, as it would be created, as a change would leave it.
+ * measurements.c - what a verifier will see of a CVM: as it is, as it would be created, as a change
+ * would leave it.
  *
  * Files are hashed on the pool, so these answers come later; the call waits, the loop does not.
  */
@@ -32,8 +33,9 @@ static const char *no_mr_config(const struct measurements *m)
 {
 	if (!m->tdx)
 		return "an ordinary VM (tee none) has no MRCONFIGID";
-	return m->mr_config.pending ? "it binds the instance id, which is drawn when the CVM is created"
-				    : "dstack's images before 0.5.2 know no MRCONFIGID";
+	return m->mr_config.pending
+		       ? "it binds the instance id, which is drawn when the CVM is created"
+		       : "dstack's images before 0.5.2 know no MRCONFIGID";
 }
 
 static json_t *shape_mr_config(const struct measurements *m)
@@ -42,11 +44,11 @@ static json_t *shape_mr_config(const struct measurements *m)
 	char hex[2 * MR_CONFIG_ID_LEN + 1];
 
 	if (!c->version || c->pending)
-		return json_pack("{s:i,s:n,s:n,s:s}", "version", (int)c->version, "id", "document", "reason",
-				 no_mr_config(m));
+		return json_pack("{s:i,s:n,s:n,s:s}", "version", (int)c->version, "id", "document",
+				 "reason", no_mr_config(m));
 	id_hex(c->id, MR_CONFIG_ID_LEN, hex);
-	return json_pack("{s:i,s:s,s:s?,s:n}", "version", (int)c->version, "id", hex, "document", c->document,
-			 "reason");
+	return json_pack("{s:i,s:s,s:s?,s:n}", "version", (int)c->version, "id", hex, "document",
+			 c->document, "reason");
 }
 
 /* Registers that hold what the request said; an ordinary VM has none. */
@@ -61,11 +63,11 @@ static void put_owner(json_t *o, const char *key, const struct measurements *m,
 
 static json_t *shape_measurements(const struct measurements *m)
 {
-	json_t *o =
-		json_pack("{s:s,s:s,s:s,s:o,s:o,s:s,s:o,s:b}", "tee", m->tdx ? "tdx" : "none", "compose_hash",
-			  m->compose_hash, "app_id", m->app_id, "os_image_hash",
-			  json_text_or_null(m->os_image_hash), "mr_config", shape_mr_config(m), "vm_config",
-			  m->vm_config, "mrtd", shape_register(&m->mrtd), "lite_variant", m->lite);
+	json_t *o = json_pack("{s:s,s:s,s:s,s:o,s:o,s:s,s:o,s:b}", "tee", m->tdx ? "tdx" : "none",
+			      "compose_hash", m->compose_hash, "app_id", m->app_id, "os_image_hash",
+			      json_text_or_null(m->os_image_hash), "mr_config", shape_mr_config(m),
+			      "vm_config", m->vm_config, "mrtd", shape_register(&m->mrtd),
+			      "lite_variant", m->lite);
 	static const char *const names[RTMRS] = { "rtmr0", "rtmr1", "rtmr2", "rtmr3" };
 
 	for (int i = 0; i < RTMRS; i++)
@@ -73,7 +75,8 @@ static json_t *shape_measurements(const struct measurements *m)
 	put_owner(o, "mr_owner", m, m->mr_owner);
 	put_owner(o, "mr_owner_config", m, m->mr_owner_config);
 	json_object_set_new(o, "firmware",
-			    m->tdx ? json_string(m->image_firmware ? "image" : "node") : json_null());
+			    m->tdx ? json_string(m->image_firmware ? "image" : "node")
+				   : json_null());
 	return o;
 }
 
@@ -171,9 +174,9 @@ static json_t *shape_change(const struct cvm_row *before, const struct change_fi
 	for (int i = 0; i < CHANGES; i++)
 		if (f->changes[i])
 			json_array_append_new(changes, json_string(change_word[i]));
-	return json_pack("{s:b,s:o,s:b,s:{s:o,s:o}}", "fits", 1, "changes", changes, "restart_needed",
-			 f->restart, "resources", "present", shape_resources(before), "after",
-			 shape_resources(&f->after));
+	return json_pack("{s:b,s:o,s:b,s:{s:o,s:o}}", "fits", 1, "changes", changes,
+			 "restart_needed", f->restart, "resources", "present",
+			 shape_resources(before), "after", shape_resources(&f->after));
 }
 
 struct change_answer {
@@ -190,14 +193,16 @@ static void after_measured(void *arg, const struct measurements *m, const struct
 
 	free(a->manifest_after);
 	if (m) {
-		fit_end(&a->fit, json_pack("{s:o,s:o}", "present", present, "after", shape_measurements(m)));
+		fit_end(&a->fit,
+			json_pack("{s:o,s:o}", "present", present, "after", shape_measurements(m)));
 		return;
 	}
 	json_decref(present);
 	fit_refuse(&a->fit, e);
 }
 
-/* What is there may be what can not be measured (its image is damaged, say); the change may be the cure. */
+/* What is there may be what can not be measured (its image is damaged, say); the change may be the
+ * cure. */
 static void present_measured(void *arg, const struct measurements *m, const struct err *e)
 {
 	struct change_answer *a = arg;
@@ -207,7 +212,8 @@ static void present_measured(void *arg, const struct measurements *m, const stru
 	if (call_refuse_cut(a->fit.call, &cut))
 		after_measured(a, NULL, &cut);
 	else
-		vmm_measure(api_of(a->fit.call)->vmm, &a->after, a->manifest_after, after_measured, a);
+		vmm_measure(api_of(a->fit.call)->vmm, &a->after, a->manifest_after, after_measured,
+			    a);
 }
 
 static void change_reply(struct call *c, const struct cvm_row *cvm, struct change_fit *f)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * metrics.c - what the server counts, as Prometheus text.
  *
- * Counters are arrays indexed by route: counting a request is three additions. A streamed answer counts when it begins, with the
- * time until then.
+ * Counters are arrays indexed by route: counting a request is three additions. A streamed answer
+ * counts when it begins, with the time until then.
  */
 #include <inttypes.h>
 
@@ -38,15 +38,17 @@ static void labels(const struct server *s, unsigned i, struct buf *out)
 
 static void requests(const struct server *s, struct buf *out)
 {
-	buf_puts(out, "# HELP teepod_http_requests_total Answers by route, method and status class.\n"
-		      "# TYPE teepod_http_requests_total counter\n");
+	buf_puts(out,
+		 "# HELP teepod_http_requests_total Answers by route, method and status class.\n"
+		 "# TYPE teepod_http_requests_total counter\n");
 	for (unsigned i = 0; i <= router_count(s->router); i++) {
 		for (unsigned k = 1; k < STAT_CLASSES; k++) {
 			if (!s->stats[i].by_class[k])
 				continue;
 			buf_puts(out, "teepod_http_requests_total{");
 			labels(s, i, out);
-			buf_printf(out, ",code=\"%uxx\"} %" PRIu64 "\n", k, s->stats[i].by_class[k]);
+			buf_printf(out, ",code=\"%uxx\"} %" PRIu64 "\n", k,
+				   s->stats[i].by_class[k]);
 		}
 	}
 }
@@ -60,7 +62,8 @@ static void duration(const struct server *s, unsigned i, struct buf *out)
 		n += st->bucket[k];
 		buf_puts(out, "teepod_http_request_seconds_bucket{");
 		labels(s, i, out);
-		buf_printf(out, ",le=\"%s\"} %" PRIu64 "\n", k < STAT_BUCKETS ? bound[k].text : "+Inf", n);
+		buf_printf(out, ",le=\"%s\"} %" PRIu64 "\n",
+			   k < STAT_BUCKETS ? bound[k].text : "+Inf", n);
 	}
 	buf_puts(out, "teepod_http_request_seconds_sum{");
 	labels(s, i, out);
@@ -71,7 +74,8 @@ static void duration(const struct server *s, unsigned i, struct buf *out)
 
 static void durations(const struct server *s, struct buf *out)
 {
-	buf_puts(out, "# HELP teepod_http_request_seconds Time from a complete request head to its answer.\n"
+	buf_puts(out, "# HELP teepod_http_request_seconds Time from a complete request head to its "
+		      "answer.\n"
 		      "# TYPE teepod_http_request_seconds histogram\n");
 	for (unsigned i = 0; i <= router_count(s->router); i++) {
 		bool any = false;
@@ -85,7 +89,8 @@ static void durations(const struct server *s, struct buf *out)
 
 static void counter(struct buf *out, const char *name, const char *help, uint64_t value)
 {
-	buf_printf(out, "# HELP %s %s\n# TYPE %s counter\n%s %" PRIu64 "\n", name, help, name, name, value);
+	buf_printf(out, "# HELP %s %s\n# TYPE %s counter\n%s %" PRIu64 "\n", name, help, name, name,
+		   value);
 }
 
 static void turns(struct buf *out)
@@ -93,9 +98,9 @@ static void turns(struct buf *out)
 	struct lag_stats st = lag_stats();
 	uint64_t n = 0;
 
-	buf_puts(out,
-		 "# HELP teepod_loop_turn_seconds Time the event loop took for one turn, without sleep.\n"
-		 "# TYPE teepod_loop_turn_seconds histogram\n");
+	buf_puts(out, "# HELP teepod_loop_turn_seconds Time the event loop took for one turn, "
+		      "without sleep.\n"
+		      "# TYPE teepod_loop_turn_seconds histogram\n");
 	for (unsigned i = 0; i < LAG_BUCKETS; i++) {
 		n += st.bucket[i];
 		buf_printf(out, "teepod_loop_turn_seconds_bucket{le=\"%g\"} %" PRIu64 "\n",
@@ -104,13 +109,15 @@ static void turns(struct buf *out)
 	n += st.bucket[LAG_BUCKETS];
 	buf_printf(out,
 		   "teepod_loop_turn_seconds_bucket{le=\"+Inf\"} %" PRIu64 "\n"
-		   "teepod_loop_turn_seconds_sum %.6f\nteepod_loop_turn_seconds_count %" PRIu64 "\n",
+		   "teepod_loop_turn_seconds_sum %.6f\nteepod_loop_turn_seconds_count %" PRIu64
+		   "\n",
 		   n, (double)st.sum_us / 1e6, n);
 	buf_printf(out,
 		   "# HELP teepod_loop_turn_max_seconds Longest turn since the daemon started.\n"
 		   "# TYPE teepod_loop_turn_max_seconds gauge\nteepod_loop_turn_max_seconds %.6f\n",
 		   (double)st.max_us / 1e6);
-	counter(out, "teepod_loop_held_total", "Turns of the event loop longer than 100 ms.", st.longer);
+	counter(out, "teepod_loop_held_total", "Turns of the event loop longer than 100 ms.",
+		st.longer);
 }
 
 void server_metrics(const struct server *s, struct buf *out)
@@ -121,14 +128,15 @@ void server_metrics(const struct server *s, struct buf *out)
 		   "# HELP teepod_http_connections Open client connections.\n"
 		   "# TYPE teepod_http_connections gauge\nteepod_http_connections %u\n",
 		   s->n_conns);
-	counter(out, "teepod_http_connections_accepted_total", "Client connections accepted.", s->accepted);
+	counter(out, "teepod_http_connections_accepted_total", "Client connections accepted.",
+		s->accepted);
 	counter(out, "teepod_http_connections_refused_total",
 		"Client connections over a limit, closed at once.", s->refused);
 	counter(out, "teepod_http_connections_evicted_total",
 		"Client connections closed to make room for others.", s->evicted);
-	counter(out, "teepod_http_auth_failed_total", "Requests with a wrong or missing credential.",
-		s->auth_failed);
-	counter(out, "teepod_http_timeouts_total", "Requests and answers that a client let time out.",
-		s->timeouts);
+	counter(out, "teepod_http_auth_failed_total",
+		"Requests with a wrong or missing credential.", s->auth_failed);
+	counter(out, "teepod_http_timeouts_total",
+		"Requests and answers that a client let time out.", s->timeouts);
 	turns(out);
 }

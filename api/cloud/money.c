@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * money.c - what a workspace has left, what it was charged for, and adding to it.
  *
- * Amounts are whole micro-units of the configured currency; the cloud's clients are shown decimal numbers.
+ * Amounts are whole micro-units of the configured currency; the cloud's clients are shown decimal
+ * numbers.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -21,8 +22,8 @@ enum { BODY_MAX = 4096, MICRO = 1000000 };
 char *money_text(int64_t micro, char out[MONEY_TEXT])
 {
 	uint64_t n = micro < 0 ? -(uint64_t)micro : (uint64_t)micro;
-	size_t end = (size_t)snprintf(out, MONEY_TEXT, "%s%" PRIu64 ".%06" PRIu64, micro < 0 ? "-" : "",
-				      n / MICRO, n % MICRO);
+	size_t end = (size_t)snprintf(out, MONEY_TEXT, "%s%" PRIu64 ".%06" PRIu64,
+				      micro < 0 ? "-" : "", n / MICRO, n % MICRO);
 
 	while (out[end - 1] == '0')
 		out[--end] = 0;
@@ -47,18 +48,18 @@ static void get_balance(struct call *c)
 	}
 	hours = b.rate ? json_integer(b.left > 0 ? b.left / b.rate : 0) : json_null();
 	call_reply(c, 200,
-		   json_pack("{s:s,s:b,s:s,s:I,s:s,s:I,s:I,s:o,s:o}", "workspace", w.slug, "enabled",
-			     b.enabled, "currency", currency ? currency : "", "balance", (json_int_t)b.left,
-			     "balance_decimal", money_text(b.left, decimal), "booked", (json_int_t)b.booked,
-			     "hourly_rate", (json_int_t)b.rate, "hours_left", hours, "as_of",
-			     json_time_or_null(clock_wall_ms())));
+		   json_pack("{s:s,s:b,s:s,s:I,s:s,s:I,s:I,s:o,s:o}", "workspace", w.slug,
+			     "enabled", b.enabled, "currency", currency ? currency : "", "balance",
+			     (json_int_t)b.left, "balance_decimal", money_text(b.left, decimal),
+			     "booked", (json_int_t)b.booked, "hourly_rate", (json_int_t)b.rate,
+			     "hours_left", hours, "as_of", json_time_or_null(clock_wall_ms())));
 }
 
 static json_t *shape_entry(const struct ledger_row *l)
 {
 	json_t *o = json_pack("{s:I,s:s,s:I,s:I,s:o}", "id", (json_int_t)l->id, "kind",
-			      l->credit ? "credit" : "charge", "amount", (json_int_t)l->amount, "balance",
-			      (json_int_t)l->balance, "at", json_time_or_null(l->at_ms));
+			      l->credit ? "credit" : "charge", "amount", (json_int_t)l->amount,
+			      "balance", (json_int_t)l->balance, "at", json_time_or_null(l->at_ms));
 
 	if (l->credit) {
 		json_object_set_new(o, "by", json_string(l->caller));
@@ -85,7 +86,8 @@ static void get_ledger(struct call *c)
 	size_t n = 0;
 
 	if (account_workspace(c, c->param[0], &w, &e) || api_page(c, 50, 1000, &p, &e) ||
-	    vmm_ledger(api_of(c)->vmm, w.id, (p.page - 1) * p.size, p.size, &rows, &n, &total, &e)) {
+	    vmm_ledger(api_of(c)->vmm, w.id, (p.page - 1) * p.size, p.size, &rows, &n, &total,
+		       &e)) {
 		call_reply_err(c, &e);
 		return;
 	}
@@ -113,7 +115,8 @@ static int credit_apply(struct change *ch, struct answer *ret, struct err *e)
 	int r = account_workspace(c, c->param[0], &w, e);
 
 	if (!r)
-		r = vmm_credit(api_of(c)->vmm, w.id, cc->ask.amount, cc->ask.note, c->caller.who, &l, e);
+		r = vmm_credit(api_of(c)->vmm, w.id, cc->ask.amount, cc->ask.note, c->caller.who,
+			       &l, e);
 	if (!r)
 		*ret = (struct answer){ .status = 201, .body = shape_entry(&l) };
 	return r;
@@ -139,7 +142,7 @@ static void post_credits(struct call *c)
 const struct route money_routes[] = {
 	{ "GET", "/api/v1/workspaces/{slug}/balance", ROLE_READER, 0, 0, get_balance, NULL },
 	{ "GET", "/api/v1/workspaces/{slug}/ledger", ROLE_READER, 0, 0, get_ledger, NULL },
-	{ "POST", "/api/v1/workspaces/{slug}/credits", ROLE_ADMIN, ROUTE_MUTATION, BODY_MAX, post_credits,
-	  &credit_table },
+	{ "POST", "/api/v1/workspaces/{slug}/credits", ROLE_ADMIN, ROUTE_MUTATION, BODY_MAX,
+	  post_credits, &credit_table },
 	{ 0 },
 };

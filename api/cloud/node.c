@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * node.c - GET /node: what this machine is, what it can still promise, and how its hypervisor is. GET /devices: its GPUs.
+ * node.c - GET /node: what this machine is, what it can still promise, and how its hypervisor is.
+ * GET /devices: its GPUs.
  *
- * The machine, its numbers and who uses it are the operators': a tenant is told what it may have here.
+ * The machine, its numbers and who uses it are the operators': a tenant is told what it may have
+ * here.
  */
 #include <unistd.h>
 
@@ -16,8 +18,9 @@ static json_t *shape_hypervisor(const struct node_info *n, const char *uri, bool
 	const char *error = whole && !n->hypervisor_up ? n->hypervisor_error : "";
 
 	return json_pack("{s:b,s:o,s:o,s:o,s:o,s:b}", "connected", n->hypervisor_up, "error",
-			 json_text_or_null(error), "uri", json_text_or_null(whole ? uri : ""), "libvirt",
-			 json_text_or_null(n->libvirt), "qemu", json_text_or_null(n->qemu), "kvm", n->kvm);
+			 json_text_or_null(error), "uri", json_text_or_null(whole ? uri : ""),
+			 "libvirt", json_text_or_null(n->libvirt), "qemu",
+			 json_text_or_null(n->qemu), "kvm", n->kvm);
 }
 
 static json_t *shape_checks(const struct host_check *rows, size_t n)
@@ -25,20 +28,24 @@ static json_t *shape_checks(const struct host_check *rows, size_t n)
 	json_t *out = json_array();
 
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(out, json_pack("{s:s,s:s,s:b,s:o,s:o}", "name", rows[i].name, "state",
-						     check_state_word[rows[i].state], "required",
-						     rows[i].required, "value", json_text(rows[i].value),
-						     "advice", json_text_or_null(rows[i].advice)));
+		json_array_append_new(out, json_pack("{s:s,s:s,s:b,s:o,s:o}", "name", rows[i].name,
+						     "state", check_state_word[rows[i].state],
+						     "required", rows[i].required, "value",
+						     json_text(rows[i].value), "advice",
+						     json_text_or_null(rows[i].advice)));
 	return out;
 }
 
 static void add_tee(const struct vmm_settings *s, const struct node_info *n, json_t *body)
 {
-	static const char *const setting[] = { [TEE_AUTO] = "auto", [TEE_TDX] = "tdx", [TEE_NONE] = "none" };
+	static const char *const setting[] = {
+		[TEE_AUTO] = "auto", [TEE_TDX] = "tdx", [TEE_NONE] = "none"
+	};
 
 	json_object_set_new(body, "device_id", json_text_or_null(s->device_id));
-	json_object_set_new(body, "tee",
-			    json_pack("{s:s,s:s?}", "setting", setting[s->tee], "effective", n->tee));
+	json_object_set_new(
+		body, "tee",
+		json_pack("{s:s,s:s?}", "setting", setting[s->tee], "effective", n->tee));
 }
 
 /* Into @body: what this machine has of what a TDX host is made of. */
@@ -68,8 +75,8 @@ static json_t *shape_counts(int64_t count[DESIRED_MAX][OBSERVED_MAX])
 		json_object_set_new(desired, desired_word[d], json_integer(of_desired[d]));
 	for (int o = 0; o < OBSERVED_MAX; o++)
 		json_object_set_new(observed, observed_word[o], json_integer(of_observed[o]));
-	return json_pack("{s:I,s:o,s:o}", "total", (json_int_t)total, "desired", desired, "observed",
-			 observed);
+	return json_pack("{s:I,s:o,s:o}", "total", (json_int_t)total, "desired", desired,
+			 "observed", observed);
 }
 
 /* Of the whole machine and everybody on it. */
@@ -102,10 +109,11 @@ static json_t *shape_node(const struct call *c)
 	json_t *body;
 
 	vmm_node(a->vmm, &n);
-	body = json_pack("{s:I,s:s,s:s,s:s,s:s,s:{s:b,s:o},s:s}", "id", (json_int_t)s->node_id, "name",
-			 s->node_name, "region", s->region, "version", TEEPOD_VERSION, "mode", n.mode, "tdx",
-			 "available", n.tdx, "reason", json_text_or_null(n.tdx || !whole ? "" : n.tdx_reason),
-			 "uptime", clock_span(clock_wall_ms() - a->started_ms, span));
+	body = json_pack("{s:I,s:s,s:s,s:s,s:s,s:{s:b,s:o},s:s}", "id", (json_int_t)s->node_id,
+			 "name", s->node_name, "region", s->region, "version", TEEPOD_VERSION,
+			 "mode", n.mode, "tdx", "available", n.tdx, "reason",
+			 json_text_or_null(n.tdx || !whole ? "" : n.tdx_reason), "uptime",
+			 clock_span(clock_wall_ms() - a->started_ms, span));
 	json_object_set_new(body, "started_at", json_time_or_null(a->started_ms));
 	json_object_set_new(body, "hypervisor", shape_hypervisor(&n, s->hypervisor_uri, whole));
 	add_tee(s, &n, body);

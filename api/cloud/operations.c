@@ -21,12 +21,14 @@ static int find(const struct call *c, const char *id, struct op_row *ret, struct
 {
 	struct op_row row;
 	char uuid[UUID_TEXT];
-	int r = id_uuid_parse(id, uuid) ? vmm_operation(api_of(c)->vmm, uuid, &row, e) : -ERR_NOT_FOUND;
+	int r = id_uuid_parse(id, uuid) ? vmm_operation(api_of(c)->vmm, uuid, &row, e)
+					: -ERR_NOT_FOUND;
 
 	if (!r && api_scope(c) && row.workspace != api_scope(c))
 		r = -ERR_NOT_FOUND;
 	if (r == -ERR_NOT_FOUND)
-		return err_field(e, ERR_NOT_FOUND, "operation_id", id, "no operation %.64s is known", id);
+		return err_field(e, ERR_NOT_FOUND, "operation_id", id,
+				 "no operation %.64s is known", id);
 	if (!r)
 		*ret = row;
 	return r;
@@ -69,7 +71,9 @@ static void wait_look(struct follower *f, bool tick)
 		follow_end(f);
 }
 
-static const struct follow_ops wait_ops = { .look = wait_look, .finish = wait_finish, .kind = FOLLOW_WAIT };
+static const struct follow_ops wait_ops = { .look = wait_look,
+					    .finish = wait_finish,
+					    .kind = FOLLOW_WAIT };
 
 /* The stream of a CVM's state calls it timeout. */
 static int read_wait(struct call *c, int64_t *ret, struct err *e)
@@ -83,9 +87,10 @@ static int read_wait(struct call *c, int64_t *ret, struct err *e)
 	if (r)
 		return r;
 	if (call_query(c, "wait", 0) && timeout_s != wait_s)
-		return err_field(e, ERR_INCOMPATIBLE, "timeout", timeout,
-				 "wait is %lld, and timeout, another name of it, is %s: give one of them",
-				 (long long)wait_s, timeout);
+		return err_field(
+			e, ERR_INCOMPATIBLE, "timeout", timeout,
+			"wait is %lld, and timeout, another name of it, is %s: give one of them",
+			(long long)wait_s, timeout);
 	*ret = timeout_s;
 	return 0;
 }
@@ -165,8 +170,10 @@ static void get_operations(struct call *c)
 	struct err e;
 	size_t n = 0;
 
-	if (api_page(c, 50, 100, &p, &e) || read_state(c, &f.state, &e) || read_cvm(c, uuid, &f, &e) ||
-	    vmm_operations(api_of(c)->vmm, &f, (p.page - 1) * p.size, p.size, &rows, &n, &total, &e)) {
+	if (api_page(c, 50, 100, &p, &e) || read_state(c, &f.state, &e) ||
+	    read_cvm(c, uuid, &f, &e) ||
+	    vmm_operations(api_of(c)->vmm, &f, (p.page - 1) * p.size, p.size, &rows, &n, &total,
+			   &e)) {
 		call_reply_err(c, &e);
 		return;
 	}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * power.c - start, stop (hard), shutdown (graceful), restart, resume (of a paused guest).
  *
- * The answer shows the CVM as it is on its way ("starting", "stopping", ..) and names the operation to wait for.
+ * The answer shows the CVM as it is on its way ("starting", "stopping", ..) and names the operation
+ * to wait for.
  */
 #include <stdlib.h>
 
@@ -96,11 +97,13 @@ static void post_resume(struct call *c)
 enum { FLAGS = ROUTE_MUTATION | ROUTE_EMPTY_OK, BODY_MAX = 4096 };
 
 const struct route power_routes[] = {
-	{ "POST", "/api/v1/cvms/{id}/start", ROLE_TENANT, FLAGS, BODY_MAX, post_start, &start_table },
+	{ "POST", "/api/v1/cvms/{id}/start", ROLE_TENANT, FLAGS, BODY_MAX, post_start,
+	  &start_table },
 	{ "POST", "/api/v1/cvms/{id}/stop", ROLE_TENANT, FLAGS, BODY_MAX, post_stop, NULL },
 	{ "POST", "/api/v1/cvms/{id}/shutdown", ROLE_TENANT, FLAGS, BODY_MAX, post_shutdown,
 	  &shutdown_table },
-	{ "POST", "/api/v1/cvms/{id}/restart", ROLE_TENANT, FLAGS, BODY_MAX, post_restart, &restart_table },
+	{ "POST", "/api/v1/cvms/{id}/restart", ROLE_TENANT, FLAGS, BODY_MAX, post_restart,
+	  &restart_table },
 	{ "POST", "/api/v1/cvms/{id}/resume", ROLE_TENANT, FLAGS, BODY_MAX, post_resume, NULL },
 	{ 0 },
 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * precondition.c - ETag and If-Match of CVMs.
  *
- * Weak tags are refused instead of never matching: a client that sends one took it from somebody else's cache, and would wait
- * for a 412 to go away that never does.
+ * Weak tags are refused instead of never matching: a client that sends one took it from somebody
+ * else's cache, and would wait for a 412 to go away that never does.
  */
 #include "api/cloud/precondition.h"
 
@@ -15,9 +15,9 @@ static const char cvm_route[] = "/api/v1/cvms/{";
 
 static int malformed(const char *tags, struct err *e)
 {
-	return err_field(
-		e, ERR_INVALID, "If-Match", tags,
-		"header If-Match must be *, or tags as answered in ETag, in quotation marks and separated by commas");
+	return err_field(e, ERR_INVALID, "If-Match", tags,
+			 "header If-Match must be *, or tags as answered in ETag, in quotation "
+			 "marks and separated by commas");
 }
 
 static const char *skip(const char *p)

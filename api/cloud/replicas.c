@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * replicas.c - one more CVM like one that is there, or several.
  *
- * Without "count" the answer is the new CVM, as that of a create. With it the answer is a list, and "partial" says whether fewer
- * than asked for are welcome.
+ * Without "count" the answer is the new CVM, as that of a create. With it the answer is a list, and
+ * "partial" says whether fewer than asked for are welcome.
  */
 #include <stdlib.h>
 
@@ -49,7 +49,8 @@ static int shape_list(struct shaper *s, const struct replica *made, size_t n, in
 		json_array_append_new(items, one);
 	}
 	*ret = json_pack("{s:O,s:I,s:I,s:o}", "items", items, "asked", (json_int_t)asked, "created",
-			 (json_int_t)n, "error", why->code ? envelope_for(s->call, why) : json_null());
+			 (json_int_t)n, "error",
+			 why->code ? envelope_for(s->call, why) : json_null());
 	return 0;
 }
 
@@ -64,8 +65,8 @@ static int apply(struct change *ch, struct answer *ret, struct err *e)
 	int r;
 
 	ref.looked = ch->looked;
-	r = vmm_replicate(api_of(ch->call)->vmm, &a->ask, a->count ? (size_t)a->count : 1, a->partial, &ref,
-			  &made, &n, &why, e);
+	r = vmm_replicate(api_of(ch->call)->vmm, &a->ask, a->count ? (size_t)a->count : 1,
+			  a->partial, &ref, &made, &n, &why, e);
 	if (r)
 		return r;
 	shaper_init(&s, ch->call);
@@ -76,7 +77,8 @@ static int apply(struct change *ch, struct answer *ret, struct err *e)
 
 static const struct change_ops ops = { .apply = apply, .free = replica_change_free };
 
-static void run(struct call *c, const struct field_table *table, const char *app_id, const char *source)
+static void run(struct call *c, const struct field_table *table, const char *app_id,
+		const char *source)
 {
 	struct replica_change *rc = xcalloc(1, sizeof(*rc));
 	struct err e;
@@ -113,7 +115,8 @@ static void post_instances(struct call *c)
 enum { FLAGS = ROUTE_MUTATION | ROUTE_EMPTY_OK, BODY_MAX = 1024 * 1024 };
 
 const struct route replica_routes[] = {
-	{ "POST", "/api/v1/cvms/{id}/replicas", ROLE_TENANT, FLAGS, BODY_MAX, post_replicas, &replica_table },
+	{ "POST", "/api/v1/cvms/{id}/replicas", ROLE_TENANT, FLAGS, BODY_MAX, post_replicas,
+	  &replica_table },
 	{ "POST", "/api/v1/apps/{id}/cvms/{vm_uuid}/replicas", ROLE_TENANT, FLAGS, BODY_MAX,
 	  post_app_replicas, &replica_table },
 	{ "POST", "/api/v1/apps/{id}/instances", ROLE_TENANT, FLAGS, BODY_MAX, post_instances,

@@ -53,8 +53,8 @@ static json_t *shape_cvm(const struct call *c, const struct app_row *app, const 
 	if (!uuid[0] || vmm_find_uuid(api_of(c)->vmm, app->workspace, uuid, &row, &gone))
 		return json_null();
 	(void)snprintf(id, sizeof(id), "cvm_%lld", (long long)row.id);
-	o = json_pack("{s:s,s:s,s:s,s:s,s:s}", "object_type", "cvm", "id", id, "name", row.name, "app_id",
-		      row.app_id, "vm_uuid", row.uuid);
+	o = json_pack("{s:s,s:s,s:s,s:s,s:s}", "object_type", "cvm", "id", id, "name", row.name,
+		      "app_id", row.app_id, "vm_uuid", row.uuid);
 	return o;
 }
 
@@ -67,19 +67,20 @@ static json_t *shape_workspace(const struct call *c, int64_t id)
 	if (vmm_workspace(api_of(c)->vmm, id, &ws, &e))
 		return json_null();
 	(void)snprintf(ref, sizeof(ref), "ws_%lld", (long long)id);
-	return json_pack("{s:s,s:s,s:s,s:s,s:n}", "object_type", "workspace", "id", ref, "name", ws.name,
-			 "slug", ws.slug, "avatar_url");
+	return json_pack("{s:s,s:s,s:s,s:s,s:n}", "object_type", "workspace", "id", ref, "name",
+			 ws.name, "slug", ws.slug, "avatar_url");
 }
 
 static json_t *shape_who(const char *caller)
 {
 	if (!caller[0])
 		return json_null();
-	return json_pack("{s:s,s:n,s:o,s:n}", "object_type", "user", "id", "username", json_text(caller),
-			 "avatar_url");
+	return json_pack("{s:s,s:n,s:o,s:n}", "object_type", "user", "id", "username",
+			 json_text(caller), "avatar_url");
 }
 
-static json_t *shape_revision(const struct call *c, const struct app_row *app, const struct revision_info *r)
+static json_t *shape_revision(const struct call *c, const struct app_row *app,
+			      const struct revision_info *r)
 {
 	json_t *o = json_object(), *changed = changed_of(r);
 	char id[24];
@@ -113,8 +114,8 @@ static void get_revisions(struct call *c)
 	struct err e;
 
 	if (api_page(c, 20, 1000, &p, &e) || api_find_app(c, c->param[0], &app, &e) ||
-	    vmm_revisions(api_of(c)->vmm, app.workspace, app.app_id, (p.page - 1) * p.size, p.size, &h.list,
-			  &h.n, &total, &e)) {
+	    vmm_revisions(api_of(c)->vmm, app.workspace, app.app_id, (p.page - 1) * p.size, p.size,
+			  &h.list, &h.n, &total, &e)) {
 		call_reply_err(c, &e);
 		return;
 	}
@@ -138,16 +139,18 @@ static int read_number(const char *text, int64_t *ret, struct err *e)
 	size_t n = strspn(text, "0123456789");
 
 	if (!n || n > 15 || text[n])
-		return err_field(e, ERR_NOT_FOUND, "number", text, "no revision %.32s of this app", text);
+		return err_field(e, ERR_NOT_FOUND, "number", text, "no revision %.32s of this app",
+				 text);
 	*ret = strtoll(text, NULL, 10);
 	return 0;
 }
 
-static int load_manifest(const struct call *c, const struct app_row *app, int64_t number, json_t **ret,
-			 struct err *e)
+static int load_manifest(const struct call *c, const struct app_row *app, int64_t number,
+			 json_t **ret, struct err *e)
 {
 	auto_free char *text = NULL;
-	int r = vmm_revision_manifest(api_of(c)->vmm, app->workspace, app->app_id, number, &text, e);
+	int r = vmm_revision_manifest(api_of(c)->vmm, app->workspace, app->app_id, number, &text,
+				      e);
 
 	if (r)
 		return r;
@@ -158,8 +161,8 @@ static int load_manifest(const struct call *c, const struct app_row *app, int64_
 }
 
 /* As an object, or the very bytes that the compose hash is of. */
-static int load_file(const struct call *c, const struct app_row *app, int64_t number, bool raw, json_t **ret,
-		     struct err *e)
+static int load_file(const struct call *c, const struct app_row *app, int64_t number, bool raw,
+		     json_t **ret, struct err *e)
 {
 	auto_free char *text = NULL;
 	int r;
@@ -172,8 +175,8 @@ static int load_file(const struct call *c, const struct app_row *app, int64_t nu
 	return r;
 }
 
-/* Clients insist on texts for environment and configuration, which the history does not keep: they belong to a CVM, not to its
- * software. */
+/* Clients insist on texts for environment and configuration, which the history does not keep: they
+ * belong to a CVM, not to its software. */
 static void get_revision(struct call *c)
 {
 	struct revision_info revision = { 0 };
@@ -206,10 +209,12 @@ struct rollback_change {
 };
 
 /* The CVMs to change: of the app, alive, and the named one if one is named. */
-static int affected(const struct call *c, const struct app_row *app, const char *named, struct cvm_row **ret,
-		    size_t *ret_n, struct err *e)
+static int affected(const struct call *c, const struct app_row *app, const char *named,
+		    struct cvm_row **ret, size_t *ret_n, struct err *e)
 {
-	const struct cvm_filter f = { .workspace = app->workspace, .app_id = app->app_id, .listed = -1 };
+	const struct cvm_filter f = { .workspace = app->workspace,
+				      .app_id = app->app_id,
+				      .listed = -1 };
 	auto_free struct cvm_row *rows = NULL;
 	char uuid[UUID_TEXT] = "";
 	size_t all = 0, n = 0;
@@ -224,14 +229,16 @@ static int affected(const struct call *c, const struct app_row *app, const char 
 			rows[n++] = rows[i];
 	if (!n)
 		return err_field(e, ERR_CVM_NOT_FOUND, named ? "vm_uuid" : "app_id",
-				 named ? named : app->app_id, "app %s has no such CVM", app->app_id);
+				 named ? named : app->app_id, "app %s has no such CVM",
+				 app->app_id);
 	*ret = take_ptr(&rows);
 	*ret_n = n;
 	return 0;
 }
 
-static int roll_back(const struct call *c, const struct cvm_row *rows, size_t n, const struct update_ask *ask,
-		     const struct request_ref *ref, json_t *operations, struct err *e)
+static int roll_back(const struct call *c, const struct cvm_row *rows, size_t n,
+		     const struct update_ask *ask, const struct request_ref *ref,
+		     json_t *operations, struct err *e)
 {
 	for (size_t i = 0; i < n; i++) {
 		struct op_row op = { 0 };
@@ -239,8 +246,8 @@ static int roll_back(const struct call *c, const struct cvm_row *rows, size_t n,
 
 		if (r)
 			return r;
-		json_array_append_new(operations,
-				      json_pack("{s:s,s:s}", "vm_uuid", rows[i].uuid, "operation_id", op.id));
+		json_array_append_new(operations, json_pack("{s:s,s:s}", "vm_uuid", rows[i].uuid,
+							    "operation_id", op.id));
 	}
 	return 0;
 }
@@ -250,8 +257,8 @@ static json_t *shape_rollback(json_t *operations, int64_t number)
 	json_t *first = json_object_get(json_array_get(operations, 0), "operation_id");
 
 	return json_pack("{s:s,s:s,s:O,s:O,s:I,s:O}", "status", "in_progress", "message",
-			 "the change is under way", "correlation_id", first, "operation_id", first, "number",
-			 (json_int_t)number, "operations", operations);
+			 "the change is under way", "correlation_id", first, "operation_id", first,
+			 "number", (json_int_t)number, "operations", operations);
 }
 
 static int apply(struct change *ch, struct answer *ret, struct err *e)

@@ -29,9 +29,9 @@ json_t *shape_app(struct shaper *s, const struct cvm_row *c)
 	char id[APP_ID_TEXT + 8];
 
 	(void)snprintf(id, sizeof(id), "app_%s", c->app_id);
-	return json_pack("{s:s,s:s,s:s,s:o,s:s,s:o}", "id", id, "name", c->name, "app_id", c->app_id,
-			 "created_at", json_time_or_null(c->created_ms), "kms_type", "phala", "current_cvm",
-			 cvm);
+	return json_pack("{s:s,s:s,s:s,s:o,s:s,s:o}", "id", id, "name", c->name, "app_id",
+			 c->app_id, "created_at", json_time_or_null(c->created_ms), "kms_type",
+			 "phala", "current_cvm", cvm);
 }
 
 static bool is_up(const struct cvm_row *c)
@@ -70,12 +70,14 @@ json_t *shape_status(const struct cvm_row *c, int64_t now_ms)
 	json_object_set_new(o, "pause_reason", json_text_or_null(paused_word[c->paused]));
 	json_object_set_new(o, "in_progress", json_boolean(c->op_id[0]));
 	json_object_set_new(o, "uptime",
-			    is_up(c) ? json_string(clock_span(now_ms - c->started_ms, span)) : json_null());
+			    is_up(c) ? json_string(clock_span(now_ms - c->started_ms, span))
+				     : json_null());
 	json_object_set_new(o, "boot_progress", json_text_or_null(c->boot_progress));
 	json_object_set_new(o, "boot_error", json_text_or_null(c->boot_error));
 	json_object_set_new(o, "operation_type",
 			    c->op_id[0] ? json_string(op_kind_word[c->op_kind]) : json_null());
-	json_object_set_new(o, "operation_started_at", json_time_or_null(c->op_id[0] ? c->op_started_ms : 0));
+	json_object_set_new(o, "operation_started_at",
+			    json_time_or_null(c->op_id[0] ? c->op_started_ms : 0));
 	json_object_set_new(o, "correlation_id", json_text_or_null(c->op_id));
 	return o;
 }
@@ -99,7 +101,10 @@ static const char *step_state(const struct op_row *op, int at, int i)
 	if (op->state == OP_QUEUED)
 		return "pending";
 	if (op->undoing)
-		return i > at ? "undone" : i < at ? "done" : op->state == OP_RUNNING ? "running" : "undone";
+		return i > at                    ? "undone"
+		       : i < at                  ? "done"
+		       : op->state == OP_RUNNING ? "running"
+						 : "undone";
 	if (i != at)
 		return i < at ? "done" : "pending";
 	return op->state == OP_RUNNING ? "running" : "failed";
@@ -113,8 +118,8 @@ static json_t *steps(const struct op_row *op, const char **ret_current)
 
 	*ret_current = "";
 	for (int i = 0; names[i]; i++) {
-		json_array_append_new(
-			a, json_pack("{s:s,s:s}", "name", names[i], "state", step_state(op, at, i)));
+		json_array_append_new(a, json_pack("{s:s,s:s}", "name", names[i], "state",
+						   step_state(op, at, i)));
 		if (i == at && op->state != OP_SUCCEEDED)
 			*ret_current = names[i];
 	}
@@ -140,7 +145,8 @@ json_t *shape_operation(const struct call *c, const struct op_row *op)
 	json_object_set_new(o, "id", json_string(op->id));
 	json_object_set_new(o, "kind", json_string(op_kind_word[op->kind]));
 	json_object_set_new(o, "state", json_string(op_state_word[op->state]));
-	json_object_set_new(o, "cvm", json_pack("{s:s,s:s}", "vm_uuid", op->cvm_uuid, "name", op->cvm_name));
+	json_object_set_new(o, "cvm",
+			    json_pack("{s:s,s:s}", "vm_uuid", op->cvm_uuid, "name", op->cvm_name));
 	json_object_set_new(o, "steps", steps(op, &current));
 	json_object_set_new(o, "step", json_text_or_null(current));
 	json_object_set_new(o, "undoing", json_boolean(op->undoing));
@@ -162,8 +168,8 @@ json_t *shape_event(const struct event_row *ev)
 
 	return json_pack("{s:I,s:o,s:s,s:o,s:o,s:o}", "seq", (json_int_t)ev->seq, "at",
 			 json_time_or_null(ev->at_ms), "type", ev->type, "vm_uuid",
-			 json_text_or_null(ev->cvm_uuid), "operation_id", json_text_or_null(ev->op_id),
-			 "data", data ? data : json_null());
+			 json_text_or_null(ev->cvm_uuid), "operation_id",
+			 json_text_or_null(ev->op_id), "data", data ? data : json_null());
 }
 
 json_t *shape_capacity(const struct capacity_row *rows, size_t n)
@@ -172,9 +178,12 @@ json_t *shape_capacity(const struct capacity_row *rows, size_t n)
 
 	for (size_t i = 0; i < n; i++) {
 		bool set = rows[i].total >= 0;
-		int64_t left = set && rows[i].total > rows[i].promised ? rows[i].total - rows[i].promised : 0;
+		int64_t left = set && rows[i].total > rows[i].promised
+				       ? rows[i].total - rows[i].promised
+				       : 0;
 
-		json_array_append_new(a, json_pack("{s:s,s:o,s:I,s:o}", "resource", rows[i].resource, "total",
+		json_array_append_new(a, json_pack("{s:s,s:o,s:I,s:o}", "resource",
+						   rows[i].resource, "total",
 						   set ? json_integer(rows[i].total) : json_null(),
 						   "promised", (json_int_t)rows[i].promised, "free",
 						   set ? json_integer(left) : json_null()));
@@ -189,12 +198,13 @@ void shape_hugepages(json_t *capacity, const struct numa_row *rows, size_t n)
 
 		if (!r->hugepages_mib && !r->hugepages_promised)
 			continue;
-		json_array_append_new(capacity,
-				      json_pack("{s:s,s:I,s:I,s:I,s:I,s:I}", "resource", "hugepages_mib",
-						"total", (json_int_t)r->hugepages_mib, "promised",
-						(json_int_t)r->hugepages_promised, "free",
-						(json_int_t)numa_free_hugepages(r), "numa_node",
-						(json_int_t)r->node, "page_kib", (json_int_t)r->page_kib));
+		json_array_append_new(capacity, json_pack("{s:s,s:I,s:I,s:I,s:I,s:I}", "resource",
+							  "hugepages_mib", "total",
+							  (json_int_t)r->hugepages_mib, "promised",
+							  (json_int_t)r->hugepages_promised, "free",
+							  (json_int_t)numa_free_hugepages(r),
+							  "numa_node", (json_int_t)r->node,
+							  "page_kib", (json_int_t)r->page_kib));
 	}
 }
 
@@ -207,14 +217,16 @@ json_t *shape_device(const struct device_row *d, int64_t workspace)
 
 	if (!may_see && d->cvm && state == DEVICE_IN_USE)
 		state = DEVICE_RESERVED;
-	o = json_pack("{s:s,s:s,s:s,s:o,s:I,s:o,s:o,s:b,s:s,s:o}", "address", d->address, "kind",
-		      device_kind_word[d->kind], "product_id", d->product_id, "description",
-		      json_text(d->description), "numa_node", (json_int_t)d->numa_node, "iommu_group",
-		      d->iommu_group < 0 || !may_see ? json_null() : json_integer(d->iommu_group), "driver",
-		      json_text_or_null(may_see ? d->driver : ""), "offered", d->offered, "state",
-		      device_state_word[state], "reason", json_text_or_null(may_see ? why : ""));
+	o = json_pack(
+		"{s:s,s:s,s:s,s:o,s:I,s:o,s:o,s:b,s:s,s:o}", "address", d->address, "kind",
+		device_kind_word[d->kind], "product_id", d->product_id, "description",
+		json_text(d->description), "numa_node", (json_int_t)d->numa_node, "iommu_group",
+		d->iommu_group < 0 || !may_see ? json_null() : json_integer(d->iommu_group),
+		"driver", json_text_or_null(may_see ? d->driver : ""), "offered", d->offered,
+		"state", device_state_word[state], "reason", json_text_or_null(may_see ? why : ""));
 
-	json_object_set_new(o, "vm_uuid", may_see && d->cvm ? json_string(d->cvm_uuid) : json_null());
+	json_object_set_new(o, "vm_uuid",
+			    may_see && d->cvm ? json_string(d->cvm_uuid) : json_null());
 	return o;
 }
 
@@ -233,18 +245,19 @@ static json_t *node_numbers(const char *text)
 
 json_t *shape_placement(const struct cvm_row *c)
 {
-	return json_pack("{s:b,s:b,s:o,s:I,s:I,s:o}", "hugepages", c->hugepages, "pin_numa", c->pin_numa,
-			 "numa_nodes", node_numbers(c->numa_nodes), "vcpus", (json_int_t)c->given_vcpus,
-			 "memory_mib", (json_int_t)c->given_memory_mib, "gpu_attach",
-			 json_text_or_null(c->gpu_attach));
+	return json_pack("{s:b,s:b,s:o,s:I,s:I,s:o}", "hugepages", c->hugepages, "pin_numa",
+			 c->pin_numa, "numa_nodes", node_numbers(c->numa_nodes), "vcpus",
+			 (json_int_t)c->given_vcpus, "memory_mib", (json_int_t)c->given_memory_mib,
+			 "gpu_attach", json_text_or_null(c->gpu_attach));
 }
 
 json_t *shape_image(const struct image_row *row, const struct image_look *look)
 {
-	return json_pack("{s:s,s:s,s:s,s:b,s:s,s:I,s:o,s:s,s:o}", "name", row->name, "family", row->family,
-			 "version", row->version, "is_dev", row->is_dev, "os_image_hash", row->os_image_hash,
-			 "bytes", (json_int_t)row->bytes, "created_at", json_time_or_null(row->created_ms),
-			 "state", image_state_word[look->state], "state_reason",
+	return json_pack("{s:s,s:s,s:s,s:b,s:s,s:I,s:o,s:s,s:o}", "name", row->name, "family",
+			 row->family, "version", row->version, "is_dev", row->is_dev,
+			 "os_image_hash", row->os_image_hash, "bytes", (json_int_t)row->bytes,
+			 "created_at", json_time_or_null(row->created_ms), "state",
+			 image_state_word[look->state], "state_reason",
 			 *look->reason ? json_string(look->reason) : json_null());
 }
 
@@ -253,9 +266,9 @@ json_t *shape_ports(const struct port_row *ports, size_t n)
 	json_t *a = json_array();
 
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(a,
-				      json_pack("{s:s,s:s,s:i,s:i}", "protocol", ports[i].udp ? "udp" : "tcp",
-						"host_address", ports[i].host_address, "host_port",
-						(int)ports[i].host_port, "vm_port", (int)ports[i].vm_port));
+		json_array_append_new(
+			a, json_pack("{s:s,s:s,s:i,s:i}", "protocol", ports[i].udp ? "udp" : "tcp",
+				     "host_address", ports[i].host_address, "host_port",
+				     (int)ports[i].host_port, "vm_port", (int)ports[i].vm_port));
 	return a;
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * shapes.c - CVM rows in the cloud's two versions.
  *
- * v25 is X-Phala-Version 2025-10-28, v26 is 2026-01-21. In v25 "id" is a number, in v26 a string; lifecycle answers have a
- * number in both. public_logs, public_sysinfo, public_tcbinfo, gateway_enabled, secure_time, listed and storage_fs must
- * never be null; vcpu and disk_in_gb must be whole numbers; kms_type is lower case. Extra keys are allowed in all of them,
- * and carry what is ours: ports, boot_progress, operation, desired, observed, mode.
+ * v25 is X-Phala-Version 2025-10-28, v26 is 2026-01-21. In v25 "id" is a number, in v26 a string;
+ * lifecycle answers have a number in both. public_logs, public_sysinfo, public_tcbinfo,
+ * gateway_enabled, secure_time, listed and storage_fs must never be null; vcpu and disk_in_gb must
+ * be whole numbers; kms_type is lower case. Extra keys are allowed in all of them, and carry what
+ * is ours: ports, boot_progress, operation, desired, observed, mode.
  */
 #include "api/cloud/shapes.h"
 
@@ -38,7 +39,8 @@ void json_put_text(json_t *o, const char *key, const char *value)
 		json_object_set_new(o, key, json_text(value));
 }
 
-/* Keys are ours and names were checked when they came in: jansson need not look at every byte once more. */
+/* Keys are ours and names were checked when they came in: jansson need not look at every byte once
+ * more. */
 static void put(json_t *o, const char *key, json_t *value)
 {
 	json_object_set_new_nocheck(o, key, value);
@@ -63,9 +65,9 @@ void shaper_init(struct shaper *s, const struct call *c)
 {
 	*s = (struct shaper){ .call = c, .now_ms = clock_wall_ms() };
 	s->node = json_pack("{s:s,s:I,s:s,s:s,s:n,s:n,s:s,s:s}", "object_type", "node", "id",
-			    (json_int_t)settings(s)->node_id, "name", settings(s)->node_name, "region",
-			    settings(s)->region, "device_id", "ppid", "status", "online", "version",
-			    TEEPOD_VERSION);
+			    (json_int_t)settings(s)->node_id, "name", settings(s)->node_name,
+			    "region", settings(s)->region, "device_id", "ppid", "status", "online",
+			    "version", TEEPOD_VERSION);
 	s->teepod = json_pack("{s:I,s:s,s:s}", "id", (json_int_t)settings(s)->node_id, "name",
 			      settings(s)->node_name, "region_identifier", settings(s)->region);
 	s->gateway = json_pack("{s:o,s:n}", "base_domain",
@@ -94,8 +96,8 @@ static json_t *workspace(struct shaper *s, int64_t id)
 		return json_null();
 	(void)snprintf(ref, sizeof(ref), "ws_%" PRId64, id);
 	json_decref(s->workspace);
-	s->workspace = json_pack("{s:s,s:s,s:s,s:s,s:n}", "object_type", "workspace", "id", ref, "name",
-				 ws.name, "slug", ws.slug, "avatar_url");
+	s->workspace = json_pack("{s:s,s:s,s:s,s:s,s:n}", "object_type", "workspace", "id", ref,
+				 "name", ws.name, "slug", ws.slug, "avatar_url");
 	s->workspace_id = id;
 	return json_incref(s->workspace);
 }
@@ -164,18 +166,20 @@ static json_t *os(struct shaper *s, const struct cvm_row *c)
 	if (s->os && s->image_id == c->image)
 		return json_incref(s->os);
 	json_decref(s->os);
-	s->os = json_pack("{s:s,s:s,s:b,s:o}", "name", c->image_name, "version", c->image_version, "is_dev",
-			  c->image_dev, "os_image_hash", json_text_or_null(c->image_hash));
+	s->os = json_pack("{s:s,s:s,s:b,s:o}", "name", c->image_name, "version", c->image_version,
+			  "is_dev", c->image_dev, "os_image_hash",
+			  json_text_or_null(c->image_hash));
 	s->image_id = c->image;
 	return json_incref(s->os);
 }
 
-/* "https://<id>-<port>.<domain>" of the guest agent's page behind the gateway, the way dstack builds it. */
+/* "https://<id>-<port>.<domain>" of the guest agent's page behind the gateway, the way dstack
+ * builds it. */
 static char *gateway_url(const struct vmm_settings *set, const char *id)
 {
 	if (set->gateway_port && set->gateway_port != 443)
-		return xasprintf("https://%s-%u.%s:%u", id, set->gateway_agent_port, set->gateway_base_domain,
-				 set->gateway_port);
+		return xasprintf("https://%s-%u.%s:%u", id, set->gateway_agent_port,
+				 set->gateway_base_domain, set->gateway_port);
 	return xasprintf("https://%s-%u.%s", id, set->gateway_agent_port, set->gateway_base_domain);
 }
 
@@ -206,7 +210,8 @@ static json_t *progress(const struct cvm_row *c)
 			 to                              ? to
 			 : c->desired == DESIRED_RUNNING ? "running"
 							 : "stopped",
-			 "started_at", clock_rfc3339(c->op_started_ms, at), "correlation_id", c->op_id);
+			 "started_at", clock_rfc3339(c->op_started_ms, at), "correlation_id",
+			 c->op_id);
 }
 
 json_t *shape_cvm_v26(struct shaper *s, const struct cvm_row *c)
@@ -242,8 +247,8 @@ json_t *shape_cvm_v26(struct shaper *s, const struct cvm_row *c)
 static json_t *machine(const struct cvm_row *c)
 {
 	return json_pack("{s:I,s:I,s:I,s:I}", "vcpu", (json_int_t)c->vcpus, "memory",
-			 (json_int_t)c->memory_mib, "disk_size", (json_int_t)c->disk_gib, "gpu_count",
-			 (json_int_t)c->gpus);
+			 (json_int_t)c->memory_mib, "disk_size", (json_int_t)c->disk_gib,
+			 "gpu_count", (json_int_t)c->gpus);
 }
 
 /* The twelve keys that every lifecycle answer and the v25 detail have. */
@@ -297,13 +302,14 @@ static json_t *hosted(struct shaper *s, const struct cvm_row *c)
 	char span[CLOCK_SPAN];
 
 	(void)s;
-	return json_pack(
-		"{s:s,s:s,s:s,s:s,s:n,s:s,s:o,s:o,s:o,s:o,s:o,s:s}", "id", c->uuid, "name", c->name, "status",
-		status(c), "uptime", up ? clock_span(s->now_ms - c->started_ms, span) : "0s", "app_url",
-		"app_id", c->app_id, "instance_id", json_text_or_null(c->instance_id), "exited_at",
-		json_time_or_null(c->stopped_ms), "boot_progress", json_text_or_null(c->boot_progress),
-		"boot_error", json_text_or_null(c->boot_error), "shutdown_progress",
-		json_text_or_null(c->shutdown_progress), "image_version", c->image_name);
+	return json_pack("{s:s,s:s,s:s,s:s,s:n,s:s,s:o,s:o,s:o,s:o,s:o,s:s}", "id", c->uuid, "name",
+			 c->name, "status", status(c), "uptime",
+			 up ? clock_span(s->now_ms - c->started_ms, span) : "0s", "app_url",
+			 "app_id", c->app_id, "instance_id", json_text_or_null(c->instance_id),
+			 "exited_at", json_time_or_null(c->stopped_ms), "boot_progress",
+			 json_text_or_null(c->boot_progress), "boot_error",
+			 json_text_or_null(c->boot_error), "shutdown_progress",
+			 json_text_or_null(c->shutdown_progress), "image_version", c->image_name);
 }
 
 json_t *shape_hosted_v25(struct shaper *s, const struct cvm_row *c)
@@ -323,9 +329,10 @@ static void put_policy(const struct shaper *s, const struct cvm_row *c, json_t *
 	const struct cvm_policy *p = &c->policy;
 
 	put(o, "restart",
-	    json_pack("{s:s,s:I,s:I,s:o,s:b,s:o}", "policy", restart_policy_word[p->restart], "attempts",
-		      (json_int_t)p->attempts, "budget", (json_int_t)settings(s)->restart.retries,
-		      "next_attempt_at", json_time_or_null(p->next_ms), "exhausted", p->exhausted, "ended",
+	    json_pack("{s:s,s:I,s:I,s:o,s:b,s:o}", "policy", restart_policy_word[p->restart],
+		      "attempts", (json_int_t)p->attempts, "budget",
+		      (json_int_t)settings(s)->restart.retries, "next_attempt_at",
+		      json_time_or_null(p->next_ms), "exhausted", p->exhausted, "ended",
 		      json_text_or_null(ended_word[p->ended])));
 	put(o, "auto_start", json_boolean(p->auto_start));
 	put(o, "start_order", json_integer(p->start_order));
@@ -408,7 +415,8 @@ int shape_detail(struct shaper *s, const struct cvm_row *c, json_t **ret, struct
 	return r;
 }
 
-int shape_vm(struct shaper *s, const struct cvm_row *c, const struct op_row *op, json_t **ret, struct err *e)
+int shape_vm(struct shaper *s, const struct cvm_row *c, const struct op_row *op, json_t **ret,
+	     struct err *e)
 {
 	auto_json json_t *o = vm_core(s, c);
 	int r;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * shapes.h - rows as the JSON objects clients know: the cloud's, in both versions, and ours.
  *
- * Clients validate: a key that may be absent often may not be null. Which is which is written down once, in shapes.c.
+ * Clients validate: a key that may be absent often may not be null. Which is which is written down
+ * once, in shapes.c.
  */
 #ifndef TEEPOD_API_CLOUD_SHAPES_H
 #define TEEPOD_API_CLOUD_SHAPES_H
@@ -25,12 +26,14 @@ void shaper_init(struct shaper *s, const struct call *c);
 void shaper_end(struct shaper *s);
 #define auto_shaper __attribute__((cleanup(shaper_end)))
 
-/* CVM objects as the cloud shows them: in lists, in full (with compose file and ports), and as the answer of a change. */
+/* CVM objects as the cloud shows them: in lists, in full (with compose file and ports), and as the
+ * answer of a change. */
 json_t *shape_cvm_v26(struct shaper *s, const struct cvm_row *c);
 json_t *shape_cvm_v25(struct shaper *s, const struct cvm_row *c);
 json_t *shape_hosted_v25(struct shaper *s, const struct cvm_row *c);
 int shape_detail(struct shaper *s, const struct cvm_row *c, json_t **ret, struct err *e);
-int shape_vm(struct shaper *s, const struct cvm_row *c, const struct op_row *op, json_t **ret, struct err *e);
+int shape_vm(struct shaper *s, const struct cvm_row *c, const struct op_row *op, json_t **ret,
+	     struct err *e);
 
 /* Row of /apps: the app by its newest CVM. */
 json_t *shape_app(struct shaper *s, const struct cvm_row *c);
@@ -42,7 +45,8 @@ json_t *shape_status(const struct cvm_row *c, int64_t now_ms);
 /* Put a queued or running operation, as a change returned it, over the row read before. */
 void cvm_row_overlay(struct cvm_row *c, const struct op_row *op);
 
-/* Maintenance of the node; for those who see all workspaces also by whom, and how far a drain is. */
+/* Maintenance of the node; for those who see all workspaces also by whom, and how far a drain is.
+ */
 int shape_maintenance(const struct call *c, json_t **ret, struct err *e);
 
 /* As @c may see it: who is no operator is not told the node's totals. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * software.c - what runs in a CVM, to be read: its manifest and the parts of it, its configuration, and the OS images there are.
+ * software.c - what runs in a CVM, to be read: its manifest and the parts of it, its configuration,
+ * and the OS images there are.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -95,7 +96,8 @@ static void get_user_config(struct call *c)
 	struct cvm_row row;
 	struct err e;
 
-	if (api_find_cvm(c, c->param[0], &row, &e) || vmm_user_config(api_of(c)->vmm, &row, &text, &e)) {
+	if (api_find_cvm(c, c->param[0], &row, &e) ||
+	    vmm_user_config(api_of(c)->vmm, &row, &text, &e)) {
 		call_reply_err(c, &e);
 		return;
 	}
@@ -121,10 +123,12 @@ static json_t *version_of(const struct image_row *image)
 static json_t *shape_variant(const struct image_row *image, const struct cvm_row *cvm)
 {
 	return json_pack("{s:s,s:o,s:b}", "name", image->name, "os_image_hash",
-			 json_text_or_null(image->os_image_hash), "is_current", image->id == cvm->image);
+			 json_text_or_null(image->os_image_hash), "is_current",
+			 image->id == cvm->image);
 }
 
-/* A row is a version with its production and its dev image; another image of the same kind and version takes a row of its own. */
+/* A row is a version with its production and its dev image; another image of the same kind and
+ * version takes a row of its own. */
 static void add_image(json_t *rows, const struct image_row *image, const struct cvm_row *cvm)
 {
 	auto_json json_t *version = version_of(image);

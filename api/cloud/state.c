@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * state.c - GET /cvms/{id}/state: one line of truth about a CVM, once or until it is what the client waits for.
+ * state.c - GET /cvms/{id}/state: one line of truth about a CVM, once or until it is what the
+ * client waits for.
  *
- * The stream says "state" at once and on every change, then "complete" when the status is the target, or "timeout".
+ * The stream says "state" at once and on every change, then "complete" when the status is the
+ * target, or "timeout".
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,8 +93,8 @@ static void look(struct follower *f, bool tick)
 		(void)sse_event(f, 0, "complete", sf->state);
 		over = true;
 	} else if (!over && !strcmp(status, deleted)) {
-		auto_json json_t *error =
-			json_pack("{s:s,s:s}", "error_code", "ERR-03-001", "message", "the CVM was deleted");
+		auto_json json_t *error = json_pack("{s:s,s:s}", "error_code", "ERR-03-001",
+						    "message", "the CVM was deleted");
 
 		(void)sse_event(f, 0, "error", error);
 		over = true;

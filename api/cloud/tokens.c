@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * tokens.c - /tokens: API keys, made and revoked by those who may.
  *
- * An admin may do so everywhere; everyone else in the own workspace, up to the own role, and sees no others. What a token
- * makes has no more than that token, and ends with it (vmm/account/keys.c). The text of
- * a token is in the one answer that makes it: a repeated Idempotency-Key is told everything but that.
+ * An admin may do so everywhere; everyone else in the own workspace, up to the own role, and sees
+ * no others. What a token makes has no more than that token, and ends with it (vmm/account/keys.c).
+ * The text of a token is in the one answer that makes it: a repeated Idempotency-Key is told
+ * everything but that.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -26,12 +27,13 @@ static json_t *shape_token(const struct key_row *k)
 
 	(void)snprintf(id, sizeof(id), "tok_%" PRId64, k->id);
 	(void)snprintf(parent, sizeof(parent), "tok_%" PRId64, k->parent);
-	return json_pack("{s:s,s:s,s:s,s:s,s:s?,s:o,s:o,s:o,s:o,s:{s:o}}", "id", id, "name", k->name, "role",
-			 role_text((enum role)k->role), "workspace", k->workspace_slug, "parent",
-			 k->parent ? parent : NULL, "prefix", json_text_or_null(k->prefix), "created_at",
-			 json_time_or_null(k->created_ms), "expires_at", json_time_or_null(k->expires_ms),
-			 "last_used_at", json_time_or_null(k->last_used_ms), "limits", "requests_per_minute",
-			 limit);
+	return json_pack(
+		"{s:s,s:s,s:s,s:s,s:s?,s:o,s:o,s:o,s:o,s:{s:o}}", "id", id, "name", k->name, "role",
+		role_text((enum role)k->role), "workspace", k->workspace_slug, "parent",
+		k->parent ? parent : NULL, "prefix", json_text_or_null(k->prefix), "created_at",
+		json_time_or_null(k->created_ms), "expires_at", json_time_or_null(k->expires_ms),
+		"last_used_at", json_time_or_null(k->last_used_ms), "limits", "requests_per_minute",
+		limit);
 }
 
 static bool is_admin(const struct call *c)
@@ -51,7 +53,8 @@ static int find(const struct call *c, const char *id, struct key_row *ret, struc
 
 	if (n > 0 && n < 19 && strspn(digits, "0123456789") == n)
 		r = vmm_key(api_of(c)->vmm, strtoll(digits, NULL, 10), &k, e);
-	if (!r && !is_admin(c) && (k.workspace != c->caller.workspace || k.role > (int)c->caller.role))
+	if (!r && !is_admin(c) &&
+	    (k.workspace != c->caller.workspace || k.role > (int)c->caller.role))
 		r = -ERR_NOT_FOUND;
 	if (r == -ERR_NOT_FOUND)
 		return err_field(e, ERR_NOT_FOUND, "id", id, "no token %.40s", id);
@@ -89,8 +92,8 @@ static void get_tokens(struct call *c)
 	size_t n = 0;
 
 	if (api_page(c, 50, 100, &p, &e) || list_scope(c, &workspace, &e) ||
-	    (total = vmm_keys(api_of(c)->vmm, workspace, (int)c->caller.role, (p.page - 1) * p.size, p.size,
-			      &rows, &n, &e)) < 0) {
+	    (total = vmm_keys(api_of(c)->vmm, workspace, (int)c->caller.role, (p.page - 1) * p.size,
+			      p.size, &rows, &n, &e)) < 0) {
 		call_reply_err(c, &e);
 		return;
 	}
@@ -132,7 +135,8 @@ static void token_change_free(struct change *ch)
 static int may_make(const struct call *c, const struct token_ask *ask, struct workspace_row *ret,
 		    struct err *e)
 {
-	int r = account_workspace(c, ask->workspace ? ask->workspace : c->caller.workspace_slug, ret, e);
+	int r = account_workspace(c, ask->workspace ? ask->workspace : c->caller.workspace_slug,
+				  ret, e);
 
 	if (r == -ERR_NOT_FOUND)
 		(void)snprintf(e->field, sizeof(e->field), "workspace");
@@ -143,8 +147,8 @@ static int may_make(const struct call *c, const struct token_ask *ask, struct wo
 				 "only an admin makes tokens for another workspace");
 	if (ask->role > (int)c->caller.role)
 		return err_field(e, ERR_FORBIDDEN, "role", role_text((enum role)ask->role),
-				 "role %s is above the caller's own, %s", role_text((enum role)ask->role),
-				 role_text(c->caller.role));
+				 "role %s is above the caller's own, %s",
+				 role_text((enum role)ask->role), role_text(c->caller.role));
 	return 0;
 }
 
@@ -218,9 +222,10 @@ static void delete_token(struct call *c)
 
 const struct route token_routes[] = {
 	{ "GET", "/api/v1/tokens", ROLE_TENANT, 0, 0, get_tokens, NULL },
-	{ "POST", "/api/v1/tokens", ROLE_TENANT, ROUTE_MUTATION, BODY_MAX, post_tokens, &token_table },
+	{ "POST", "/api/v1/tokens", ROLE_TENANT, ROUTE_MUTATION, BODY_MAX, post_tokens,
+	  &token_table },
 	{ "GET", "/api/v1/tokens/{id}", ROLE_TENANT, 0, 0, get_token, NULL },
-	{ "DELETE", "/api/v1/tokens/{id}", ROLE_TENANT, ROUTE_MUTATION | ROUTE_EMPTY_OK, 1024, delete_token,
-	  NULL },
+	{ "DELETE", "/api/v1/tokens/{id}", ROLE_TENANT, ROUTE_MUTATION | ROUTE_EMPTY_OK, 1024,
+	  delete_token, NULL },
 	{ 0 },
 };

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * update.c - every route that changes a CVM: its size, its software, its environment, its settings.
  *
- * Each is one vmm_update(), and so one operation and one entry in the app's history. The clients of the cloud know them by
- * half a dozen routes from several times; they differ in what may be named, in how the CVM is named and in the answer, which the
- * table of ways below says. A running CVM is restarted unless allow_restart says no; only /resources has to be told yes.
+ * Each is one vmm_update(), and so one operation and one entry in the app's history. The clients of
+ * the cloud know them by half a dozen routes from several times; they differ in what may be named,
+ * in how the CVM is named and in the answer, which the table of ways below says. A running CVM is
+ * restarted unless allow_restart says no; only /resources has to be told yes.
  *
- * Nothing is registered on a chain here, so X-Prepare-Only, X-Compose-Hash and X-Transaction-Hash have no effect.
+ * Nothing is registered on a chain here, so X-Prepare-Only, X-Compose-Hash and X-Transaction-Hash
+ * have no effect.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +25,8 @@ enum answer_form { ANSWER_PROGRESS, ANSWER_ENVS, ANSWER_DETAIL };
 struct way {
 	const struct field_table *table; /* NULL: the body is text, a member of merge */
 	enum answer_form answer;
-	bool by_app; /* an app id means its oldest instance: clients turn whatever they were given into one */
+	bool by_app; /* an app id means its oldest instance: clients turn whatever they were given
+			into one */
 };
 
 static const struct way resize = { &resources_table, ANSWER_PROGRESS, true };
@@ -115,8 +118,8 @@ static json_t *shape_progress(const struct op_row *op)
 
 	/* Clients insist on this very word, also where there was nothing to do. */
 	return json_pack("{s:s,s:s,s:s,s:s}", "status", "in_progress", "message",
-			 over ? "nothing had to be changed" : "the change is under way", "correlation_id",
-			 op->id, "operation_id", op->id);
+			 over ? "nothing had to be changed" : "the change is under way",
+			 "correlation_id", op->id, "operation_id", op->id);
 }
 
 /* The older shape, whatever version was asked for: this route has no other. */
@@ -142,8 +145,9 @@ static int shape_changed(struct call *c, const char *uuid, const struct op_row *
 	return 0;
 }
 
-static int shape_answer(const struct update_change *uc, const struct cvm_row *row, const struct op_row *op,
-			bool envs_changed, struct answer *ret, struct err *e)
+static int shape_answer(const struct update_change *uc, const struct cvm_row *row,
+			const struct op_row *op, bool envs_changed, struct answer *ret,
+			struct err *e)
 {
 	ret->status = 202;
 	if (uc->way->answer == ANSWER_DETAIL) {
@@ -234,11 +238,15 @@ static void patch_compose_file(struct call *c)
 	run(c, &compose_commit);
 }
 
-/* ------------------------------------------------------------------ bodies that are the text itself */
+/* ------------------------------------------------------------------ bodies that are the text
+ * itself */
 
-static const struct compose_merge nothing = { .public_logs = -1, .public_sysinfo = -1, .public_tcbinfo = -1 };
+static const struct compose_merge nothing = { .public_logs = -1,
+					      .public_sysinfo = -1,
+					      .public_tcbinfo = -1 };
 
-static void run_text(struct call *c, const char *field, const char *compose_merge_text, json_t *body)
+static void run_text(struct call *c, const char *field, const char *compose_merge_text,
+		     json_t *body)
 {
 	struct update_change *uc = xcalloc(1, sizeof(*uc));
 
@@ -262,8 +270,8 @@ static void patch_text(struct call *c, const char *field)
 		return;
 	}
 	json_decref(body);
-	(void)err_field(&e, ERR_INVALID, field, NULL, "%s is not UTF-8 text, or has NUL characters in it",
-			field);
+	(void)err_field(&e, ERR_INVALID, field, NULL,
+			"%s is not UTF-8 text, or has NUL characters in it", field);
 	call_reply_err(c, &e);
 }
 
@@ -279,7 +287,8 @@ static void patch_script(struct call *c)
 
 /* ------------------------------------------------------------------ a manifest remembered first */
 
-static int provision(struct change *ch, const struct cvm_row *row, char hash[SHA256_HEX], struct err *e)
+static int provision(struct change *ch, const struct cvm_row *row, char hash[SHA256_HEX],
+		     struct err *e)
 {
 	static const char *const not_of_it[] = { "update_env_vars", "env_keys",   "id", "uuid",
 						 "app_id",          "instance_id" };
@@ -293,7 +302,8 @@ static int provision(struct change *ch, const struct cvm_row *row, char hash[SHA
 	if (!r)
 		r = compose_patch(own, keys, &made, e);
 	if (!r)
-		r = compose_envs_allowed(made, json_object_get(ch->body, "env_keys"), "env_keys", e);
+		r = compose_envs_allowed(made, json_object_get(ch->body, "env_keys"), "env_keys",
+					 e);
 	return r ? r : vmm_provision_update(v, row, made, hash, e);
 }
 
@@ -341,10 +351,13 @@ const struct route update_routes[] = {
 	{ "PATCH", CVM "/envs", CHANGES_IT, BODY_MAX, patch_envs, &envs_table },
 	{ "PATCH", CVM "/os-image", CHANGES_IT, SMALL, patch_os_image, &os_image_table },
 	{ "PATCH", CVM "/visibility", CHANGES_IT, SMALL, patch_visibility, &visibility_table },
-	{ "PATCH", CVM "/docker-compose", CHANGES_IT, COMPOSE_LINT_MAX, patch_docker_compose, NULL },
-	{ "PATCH", CVM "/pre-launch-script", CHANGES_IT | ROUTE_EMPTY_OK, SCRIPT_MAX, patch_script, NULL },
+	{ "PATCH", CVM "/docker-compose", CHANGES_IT, COMPOSE_LINT_MAX, patch_docker_compose,
+	  NULL },
+	{ "PATCH", CVM "/pre-launch-script", CHANGES_IT | ROUTE_EMPTY_OK, SCRIPT_MAX, patch_script,
+	  NULL },
 	{ "POST", CVM "/compose_file/provision", CHANGES_IT, BODY_MAX, post_compose_provision,
 	  &compose_provision_table },
-	{ "PATCH", CVM "/compose_file", CHANGES_IT, BODY_MAX, patch_compose_file, &compose_commit_table },
+	{ "PATCH", CVM "/compose_file", CHANGES_IT, BODY_MAX, patch_compose_file,
+	  &compose_commit_table },
 	{ 0 },
 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * workspaces.c - /workspaces: who shares the node, what each may hold, and what is left of that.
  *
- * Tenants and readers see their own and nothing that tells whether there are others; operators see all, admins change them.
+ * Tenants and readers see their own and nothing that tells whether there are others; operators see
+ * all, admins change them.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -31,7 +32,8 @@ static json_t *shape_amounts(const int64_t amount[QUOTAS])
 	json_t *o = json_object();
 
 	for (int q = 0; q < QUOTAS; q++)
-		json_object_set_new(o, quota_word[q], amount[q] < 0 ? json_null() : json_integer(amount[q]));
+		json_object_set_new(o, quota_word[q],
+				    amount[q] < 0 ? json_null() : json_integer(amount[q]));
 	return o;
 }
 
@@ -41,14 +43,15 @@ json_t *shape_workspace(const struct call *c, const struct workspace_row *w)
 	char id[32];
 
 	(void)snprintf(id, sizeof(id), "ws_%" PRId64, w->id);
-	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:b,s:o,s:I,s:I,s:o,s:o}", "id", id, "name", w->name, "slug",
-			 w->slug, "tier", "local", "role", role_text(c->caller.role), "is_default",
-			 is_default, "created_at", json_time_or_null(w->created_ms), "apps",
-			 (json_int_t)w->apps, "cvms", (json_int_t)w->cvms, "quotas", shape_amounts(w->max),
-			 "held", shape_amounts(w->held));
+	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:b,s:o,s:I,s:I,s:o,s:o}", "id", id, "name", w->name,
+			 "slug", w->slug, "tier", "local", "role", role_text(c->caller.role),
+			 "is_default", is_default, "created_at", json_time_or_null(w->created_ms),
+			 "apps", (json_int_t)w->apps, "cvms", (json_int_t)w->cvms, "quotas",
+			 shape_amounts(w->max), "held", shape_amounts(w->held));
 }
 
-int account_workspace(const struct call *c, const char *slug, struct workspace_row *ret, struct err *e)
+int account_workspace(const struct call *c, const char *slug, struct workspace_row *ret,
+		      struct err *e)
 {
 	struct vmm *v = api_of(c)->vmm;
 	char id[32];
@@ -66,13 +69,14 @@ int account_workspace(const struct call *c, const char *slug, struct workspace_r
 static void reply_list(struct call *c, const struct workspace_row *rows, size_t n, int64_t next,
 		       int64_t total)
 {
-	json_t *data = json_array(), *cursor = next < total ? json_sprintf("%" PRId64, next) : json_null();
+	json_t *data = json_array(),
+	       *cursor = next < total ? json_sprintf("%" PRId64, next) : json_null();
 
 	for (size_t i = 0; i < n; i++)
 		json_array_append_new(data, shape_workspace(c, &rows[i]));
 	call_reply(c, 200,
-		   json_pack("{s:o,s:{s:b,s:o,s:I}}", "data", data, "pagination", "has_more", next < total,
-			     "next_cursor", cursor, "total", (json_int_t)total));
+		   json_pack("{s:o,s:{s:b,s:o,s:I}}", "data", data, "pagination", "has_more",
+			     next < total, "next_cursor", cursor, "total", (json_int_t)total));
 }
 
 static void get_workspaces(struct call *c)
@@ -180,7 +184,8 @@ static const struct capacity_row *node_row(const struct capacity_row *rows, cons
 	return NULL;
 }
 
-/* Clients want a number for the limit: without one of its own it is what it could have, and what is left is what is free on the node. */
+/* Clients want a number for the limit: without one of its own it is what it could have, and what is
+ * left is what is free on the node. */
 static json_t *shape_quota(const struct workspace_row *w, int q, const struct capacity_row *rows)
 {
 	const struct capacity_row *node = node_row(rows, resource_of(q));
@@ -192,8 +197,9 @@ static json_t *shape_quota(const struct workspace_row *w, int q, const struct ca
 		limit = node && node->total > 0 ? node->total : 0;
 		left = node && limit > node->promised ? limit - node->promised : 0;
 	}
-	return json_pack("{s:I,s:I,s:I,s:b}", "limit", (json_int_t)limit, "remaining", (json_int_t)left,
-			 "used", (json_int_t)w->held[q], "unlimited", w->max[q] < 0);
+	return json_pack("{s:I,s:I,s:I,s:b}", "limit", (json_int_t)limit, "remaining",
+			 (json_int_t)left, "used", (json_int_t)w->held[q], "unlimited",
+			 w->max[q] < 0);
 }
 
 /* GPUs of the workspace that can not be used just now. */
@@ -206,7 +212,8 @@ static int count_broken(struct vmm *v, int64_t workspace, int64_t *ret, struct e
 
 	*ret = 0;
 	for (size_t i = 0; !r && i < n; i++)
-		*ret += rows[i].kind == DEVICE_GPU && rows[i].cvm && rows[i].workspace == workspace &&
+		*ret += rows[i].kind == DEVICE_GPU && rows[i].cvm &&
+			rows[i].workspace == workspace &&
 			device_state(&rows[i], why) == DEVICE_BROKEN;
 	return r;
 }
@@ -225,16 +232,18 @@ static void get_quotas(struct call *c)
 		call_reply_err(c, &e);
 		return;
 	}
-	quotas = json_pack("{s:o,s:o,s:o,s:o,s:o}", "vm_slots", shape_quota(&w, QUOTA_CVMS, rows), "vcpu",
-			   shape_quota(&w, QUOTA_VCPUS, rows), "memory_mb",
-			   shape_quota(&w, QUOTA_MEMORY, rows), "disk_gb", shape_quota(&w, QUOTA_DISK, rows),
-			   "host_ports", shape_quota(&w, QUOTA_PORTS, rows));
+	quotas = json_pack("{s:o,s:o,s:o,s:o,s:o}", "vm_slots", shape_quota(&w, QUOTA_CVMS, rows),
+			   "vcpu", shape_quota(&w, QUOTA_VCPUS, rows), "memory_mb",
+			   shape_quota(&w, QUOTA_MEMORY, rows), "disk_gb",
+			   shape_quota(&w, QUOTA_DISK, rows), "host_ports",
+			   shape_quota(&w, QUOTA_PORTS, rows));
 	call_reply(c, 200,
-		   json_pack("{s:s,s:s,s:o,s:{s:i,s:i},s:{s:o,s:I,s:I},s:o}", "team_slug", w.slug, "tier",
-			     "local", "quotas", quotas, "reserved_nodes", "limit", 0, "remaining", 0,
-			     "reserved_gpu", "gpus", shape_quota(&w, QUOTA_GPUS, rows), "in_use",
-			     (json_int_t)w.held[QUOTA_GPUS], "misconfigured", (json_int_t)broken, "as_of",
-			     json_time_or_null(clock_wall_ms())));
+		   json_pack("{s:s,s:s,s:o,s:{s:i,s:i},s:{s:o,s:I,s:I},s:o}", "team_slug", w.slug,
+			     "tier", "local", "quotas", quotas, "reserved_nodes", "limit", 0,
+			     "remaining", 0, "reserved_gpu", "gpus",
+			     shape_quota(&w, QUOTA_GPUS, rows), "in_use",
+			     (json_int_t)w.held[QUOTA_GPUS], "misconfigured", (json_int_t)broken,
+			     "as_of", json_time_or_null(clock_wall_ms())));
 }
 
 /* ------------------------------------------------------------------ changing */
@@ -314,8 +323,8 @@ const struct route workspace_routes[] = {
 	{ "POST", "/api/v1/workspaces", ROLE_ADMIN, ROUTE_MUTATION, BODY_MAX, post_workspaces,
 	  &workspace_table },
 	{ "GET", "/api/v1/workspaces/{slug}", ROLE_READER, 0, 0, get_workspace, NULL },
-	{ "PATCH", "/api/v1/workspaces/{slug}", ROLE_ADMIN, ROUTE_MUTATION, BODY_MAX, patch_workspace,
-	  &workspace_change_table },
+	{ "PATCH", "/api/v1/workspaces/{slug}", ROLE_ADMIN, ROUTE_MUTATION, BODY_MAX,
+	  patch_workspace, &workspace_change_table },
 	{ "DELETE", "/api/v1/workspaces/{slug}", ROLE_ADMIN, ROUTE_MUTATION | ROUTE_EMPTY_OK, 1024,
 	  delete_workspace, NULL },
 	{ "GET", "/api/v1/workspaces/{slug}/nodes", ROLE_READER, 0, 0, get_nodes, NULL },

@@ -14,8 +14,8 @@ struct auth_rate;
 struct auth_rate *auth_rate_new(unsigned limit);
 void auth_rate_free(struct auth_rate *r);
 
-/* Seconds (1..60) until failures of @k are counted anew, 0 if it has not reached the limit. @now_ms:
- * any monotonic clock. */
+/* Seconds (1..60) until failures of @k are counted anew, 0 if it has not reached the limit.
+ * @now_ms: any monotonic clock. */
 unsigned auth_rate_wait(struct auth_rate *r, const struct peer_key *k, uint64_t now_ms);
 
 /* One more failure of @k; how many that makes within its minute. */

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
- * body.c - long bodies: how many bytes of them the daemon holds, and their JSON, parsed beside the loop.
+ * body.c - long bodies: how many bytes of them the daemon holds, and their JSON, parsed beside the
+ * loop.
  *
  * A body of 1 MiB takes up to 25 ms to parse, and as long again to be written canonically for its
  * digest. The work depends on nothing but the text, so a job does it. There is one such job at a
  * time: more of them would only take the processor from the loop. The other requests wait in
- * s->unread, oldest first, none longer than limits.body_wait_ms. Of bodies beyond LARGE_BYTES at most
- * WAIT_MAX wait, WAIT_CALLER_MAX of one caller, WAIT_WORKSPACE_MAX of one workspace. What is beyond
- * that is answered 503.
+ * s->unread, oldest first, none longer than limits.body_wait_ms. Of bodies beyond LARGE_BYTES at
+ * most WAIT_MAX wait, WAIT_CALLER_MAX of one caller, WAIT_WORKSPACE_MAX of one workspace. What is
+ * beyond that is answered 503.
  *
- * The bytes of long bodies are counted from the head on, before any of them arrives, until the request
- * is answered (HELD_MAX, HELD_WORKSPACE_MAX, HELD_CALLER_MAX). A caller may have many keys, so its
- * workspace has a share too.
+ * The bytes of long bodies are counted from the head on, before any of them arrives, until the
+ * request is answered (HELD_MAX, HELD_WORKSPACE_MAX, HELD_CALLER_MAX). A caller may have many keys,
+ * so its workspace has a share too.
  *
  * A request that waits belongs to its connection, and goes with it. From the beginning of the job
  * on it belongs to the job, then to its handler. The server may be gone when the job ends.
@@ -31,7 +32,12 @@ enum { WAIT_MAX = 128, WAIT_WORKSPACE_MAX = 96, WAIT_CALLER_MAX = 64 };
 
 /* ------------------------------------------------------------------ bytes */
 
-enum { MIB = 1024 * 1024, HELD_MAX = 256 * MIB, HELD_WORKSPACE_MAX = 128 * MIB, HELD_CALLER_MAX = 64 * MIB };
+enum {
+	MIB = 1024 * 1024,
+	HELD_MAX = 256 * MIB,
+	HELD_WORKSPACE_MAX = 128 * MIB,
+	HELD_CALLER_MAX = 64 * MIB
+};
 
 static bool same_caller(const struct caller *a, const struct caller *b)
 {
@@ -41,8 +47,8 @@ static bool same_caller(const struct caller *a, const struct caller *b)
 static int too_much(struct err *e, const char *whose, uint64_t max)
 {
 	return err_set(e, ERR_UNAVAILABLE,
-		       "request bodies %s that are not answered yet have %llu MiB; try again later", whose,
-		       (unsigned long long)max / MIB);
+		       "request bodies %s that are not answered yet have %llu MiB; try again later",
+		       whose, (unsigned long long)max / MIB);
 }
 
 int body_reserve(struct request *q, struct err *e)

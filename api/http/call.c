@@ -45,8 +45,8 @@ const char *call_query(struct call *c, const char *key, unsigned nth)
 	return NULL;
 }
 
-int call_query_int(struct call *c, const char *key, int64_t min, int64_t max, int64_t def, int64_t *ret,
-		   struct err *e)
+int call_query_int(struct call *c, const char *key, int64_t min, int64_t max, int64_t def,
+		   int64_t *ret, struct err *e)
 {
 	const char *text = call_query(c, key, 0);
 	char *end;
@@ -60,8 +60,9 @@ int call_query_int(struct call *c, const char *key, int64_t min, int64_t max, in
 	v = strtoll(text, &end, 10);
 	/* strtoll() would skip blanks and take a '+' */
 	if (errno || *end || end == text || !strchr("-0123456789", text[0]) || v < min || v > max)
-		return err_field(e, ERR_INVALID, key, text, "%s must be a whole number from %lld to %lld",
-				 key, (long long)min, (long long)max);
+		return err_field(e, ERR_INVALID, key, text,
+				 "%s must be a whole number from %lld to %lld", key, (long long)min,
+				 (long long)max);
 	*ret = v;
 	return 0;
 }
@@ -107,13 +108,15 @@ json_t *call_json(const struct call *c, bool empty_ok, struct err *e)
 	if (c->body_len == 0) {
 		if (empty_ok)
 			return json_object();
-		(void)err_field(e, ERR_INVALID, "body", "", "a JSON object is required as the request body");
+		(void)err_field(e, ERR_INVALID, "body", "",
+				"a JSON object is required as the request body");
 		return NULL;
 	}
 	j = read_body(c, e);
 	if (j && !json_is_object(j)) {
 		json_decref(j);
-		(void)err_field(e, ERR_INVALID, "body", "", "the request body must be a JSON object");
+		(void)err_field(e, ERR_INVALID, "body", "",
+				"the request body must be a JSON object");
 		return NULL;
 	}
 	return j;
@@ -134,7 +137,8 @@ static const char *own_address(const struct request *q, char out[PEER_TEXT])
 	struct sockaddr_storage ss = { 0 };
 	int n = sizeof(ss);
 
-	if (!q->conn || q->conn->is_unix || uv_tcp_getsockname(&q->conn->uv.tcp, (struct sockaddr *)&ss, &n))
+	if (!q->conn || q->conn->is_unix ||
+	    uv_tcp_getsockname(&q->conn->uv.tcp, (struct sockaddr *)&ss, &n))
 		return "localhost";
 	return peer_text((struct sockaddr *)&ss, out);
 }

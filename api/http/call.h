@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * call.h - one HTTP request in flight, as handlers see it.
  *
- * A handler gets a struct call, and owes it exactly one answer: call_reply*(), or call_stream_begin() ...
- * call_stream_end(). It may answer at once or keep the pointer and answer later from the loop thread (after the
- * turn's commit, when a job is done, when an event comes). The call stays valid until it was answered, even when
- * the client has gone away meanwhile: answers to the departed are dropped, quietly. Whoever keeps a call across turns
- * and would rather stop early (a follower, a watcher) sets call_on_gone().
+ * A handler gets a struct call, and owes it exactly one answer: call_reply*(), or
+ * call_stream_begin() ... call_stream_end(). It may answer at once or keep the pointer and answer
+ * later from the loop thread (after the turn's commit, when a job is done, when an event comes).
+ * The call stays valid until it was answered, even when the client has gone away meanwhile: answers
+ * to the departed are dropped, quietly. Whoever keeps a call across turns and would rather stop
+ * early (a follower, a watcher) sets call_on_gone().
  *
  * Everything runs on the loop thread.
  */
@@ -30,14 +31,16 @@ enum caller_kind { CALLER_NONE, CALLER_KEY, CALLER_PEER, CALLER_CERT };
 struct caller {
 	enum role role;
 	enum caller_kind kind;
-	int64_t key_id;           /* row of the API key; 0: unix socket peer or client certificate */
-	uint32_t uid;             /* of the unix socket peer */
-	int64_t expires_ms;       /* of the key or certificate; 0 = never */
-	uint64_t keys_generation; /* when the key was last found to be open: account_still_valid() */
-	int64_t workspace;        /* row of the caller's workspace */
+	int64_t key_id;     /* row of the API key; 0: unix socket peer or client certificate */
+	uint32_t uid;       /* of the unix socket peer */
+	int64_t expires_ms; /* of the key or certificate; 0 = never */
+	uint64_t
+		keys_generation; /* when the key was last found to be open: account_still_valid() */
+	int64_t workspace;       /* row of the caller's workspace */
 	char workspace_slug[64];
 	char name[72]; /* key name, "uid:0", or "cert:" and the certificate's common name */
-	char who[128]; /* for records: "tok_3 (name)", or the name above; plain text (utf8_is_plain()) */
+	char who[128]; /* for records: "tok_3 (name)", or the name above; plain text
+			  (utf8_is_plain()) */
 };
 
 enum { CALL_PARAMS = 4 };
@@ -61,13 +64,14 @@ const char *call_header(const struct call *c, const char *name);
 /* Of the @nth (0 = first) field of that name. */
 const char *call_header_nth(const struct call *c, const char *name, unsigned nth);
 
-/* Decoded value of the @nth (0 = first) query parameter @key; NULL if there is none. Borrowed. A key without
+/* Decoded value of the @nth (0 = first) query parameter @key; NULL if there is none. Borrowed. A
+ * key without
  * '=' has the value "". */
 const char *call_query(struct call *c, const char *key, unsigned nth);
 
 /* Integer query parameter in @min..@max, @def if absent. Error names the parameter. */
-int call_query_int(struct call *c, const char *key, int64_t min, int64_t max, int64_t def, int64_t *ret,
-		   struct err *e);
+int call_query_int(struct call *c, const char *key, int64_t min, int64_t max, int64_t def,
+		   int64_t *ret, struct err *e);
 
 /* Boolean query parameter: true/false/1/0, or bare (= true); @def if absent. */
 int call_query_bool(struct call *c, const char *key, bool def, bool *ret, struct err *e);
@@ -86,21 +90,24 @@ bool call_is_cut(const struct call *c);
 /* 0, or the error (ERR_UNAVAILABLE) to answer a call that is cut with. */
 int call_refuse_cut(const struct call *c, struct err *e);
 
-/* Scheme, host and port this client reached us by, without a trailing slash: "http://127.0.0.1:8080". */
+/* Scheme, host and port this client reached us by, without a trailing slash:
+ * "http://127.0.0.1:8080". */
 const char *call_base_url(const struct call *c);
 
-/* Extra header on the coming answer. Both strings are copied; CR, LF and NUL are refused by assert. */
+/* Extra header on the coming answer. Both strings are copied; CR, LF and NUL are refused by assert.
+ */
 void call_add_header(struct call *c, const char *name, const char *value);
 
 /* Answers. Steals @body. status 204 sends none. */
 void call_reply(struct call *c, int status, json_t *body);
-void call_reply_text(struct call *c, int status, const char *content_type, const char *text, size_t len);
+void call_reply_text(struct call *c, int status, const char *content_type, const char *text,
+		     size_t len);
 /* The error envelope of the catalogue with its status (envelope.c). */
 void call_reply_err(struct call *c, const struct err *e);
 
-/* A streamed answer (chunked, or until close for HTTP/1.0). call_stream_write() returns false when the client is gone
- * or so slow that more than 1 MiB waits: stop writing then, and end. Slow readers are disconnected, never
- * silently skipped. */
+/* A streamed answer (chunked, or until close for HTTP/1.0). call_stream_write() returns false when
+ * the client is gone or so slow that more than 1 MiB waits: stop writing then, and end. Slow
+ * readers are disconnected, never silently skipped. */
 void call_stream_begin(struct call *c, int status, const char *content_type);
 bool call_stream_write(struct call *c, const void *data, size_t n);
 void call_stream_end(struct call *c);
@@ -115,8 +122,10 @@ void call_on_gone(struct call *c, void (*fn)(void *arg), void *arg);
 
 typedef void call_handler(struct call *c);
 
-/* ROUTE_TRY_AUTH with ROUTE_NO_AUTH: credentials that come along are looked at; call.caller has ROLE_NONE if they are no good. */
-/* ROUTE_URGENT: served before all other requests; has no parameters, no body, and next to no work. */
+/* ROUTE_TRY_AUTH with ROUTE_NO_AUTH: credentials that come along are looked at; call.caller has
+ * ROLE_NONE if they are no good. */
+/* ROUTE_URGENT: served before all other requests; has no parameters, no body, and next to no work.
+ */
 enum {
 	ROUTE_EMPTY_OK = 1,
 	ROUTE_NO_AUTH = 2,
@@ -132,7 +141,8 @@ struct route {
 	unsigned flags;
 	size_t body_max; /* bytes; 0: no body allowed (Content-Length 0 is fine) -> 413 */
 	call_handler *handle;
-	const struct field_table *body; /* NULL: no JSON body; the API description is held against it */
+	const struct field_table
+		*body; /* NULL: no JSON body; the API description is held against it */
 };
 
 #endif

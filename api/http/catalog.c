@@ -16,14 +16,16 @@ static const char family[] = "cpu";
 static json_t *shape_type(const struct vmm *v, const struct instance_type *t)
 {
 	char rate[MONEY_TEXT];
-	json_t *about = json_sprintf("%" PRId64 " vCPU, %" PRId64 " MB memory, %" PRId64 " GB disk", t->vcpus,
-				     t->memory_mib, t->disk_gib);
+	json_t *about = json_sprintf("%" PRId64 " vCPU, %" PRId64 " MB memory, %" PRId64 " GB disk",
+				     t->vcpus, t->memory_mib, t->disk_gib);
 
 	return json_pack(
-		"{s:s,s:s,s:o,s:I,s:I,s:s,s:b,s:s,s:I}", "id", t->name, "name", t->name, "description", about,
-		"vcpu", (json_int_t)t->vcpus, "memory_mb", (json_int_t)t->memory_mib, "hourly_rate",
-		money_text(vmm_hourly_rate(v, t->vcpus, t->memory_mib, t->disk_gib, 0), rate), "requires_gpu",
-		0, "family", family, "default_disk_size_gb", (json_int_t)t->disk_gib);
+		"{s:s,s:s,s:o,s:I,s:I,s:s,s:b,s:s,s:I}", "id", t->name, "name", t->name,
+		"description", about, "vcpu", (json_int_t)t->vcpus, "memory_mb",
+		(json_int_t)t->memory_mib, "hourly_rate",
+		money_text(vmm_hourly_rate(v, t->vcpus, t->memory_mib, t->disk_gib, 0), rate),
+		"requires_gpu", 0, "family", family, "default_disk_size_gb",
+		(json_int_t)t->disk_gib);
 }
 
 static json_t *all_types(const struct vmm *v)
@@ -52,7 +54,8 @@ static void get_family(struct call *c)
 
 	if (strcmp(c->param[0], family) != 0) {
 		err_field(&e, ERR_NOT_FOUND, "family", c->param[0],
-			  "instance type family %.64s does not exist; there is %s", c->param[0], family);
+			  "instance type family %.64s does not exist; there is %s", c->param[0],
+			  family);
 		call_reply_err(c, &e);
 		return;
 	}
@@ -63,9 +66,9 @@ static void get_family(struct call *c)
 
 static json_t *shape_os_image(const struct image_row *row)
 {
-	return json_pack("{s:s,s:s,s:s,s:s,s:b,s:b}", "name", row->name, "slug", row->name, "version",
-			 row->version, "os_image_hash", row->os_image_hash, "is_dev", row->is_dev,
-			 "requires_gpu", 0);
+	return json_pack("{s:s,s:s,s:s,s:s,s:b,s:b}", "name", row->name, "slug", row->name,
+			 "version", row->version, "os_image_hash", row->os_image_hash, "is_dev",
+			 row->is_dev, "requires_gpu", 0);
 }
 
 static int read_dev(struct call *c, int *ret, struct err *e)
@@ -92,7 +95,8 @@ static void get_os_images(struct call *c)
 	int dev, total = 0;
 
 	if (api_page(c, 20, 100, &p, &e) || read_dev(c, &dev, &e) ||
-	    (total = vmm_images(api_of(c)->vmm, dev, (p.page - 1) * p.size, p.size, &rows, &n, &e)) < 0) {
+	    (total = vmm_images(api_of(c)->vmm, dev, (p.page - 1) * p.size, p.size, &rows, &n,
+				&e)) < 0) {
 		call_reply_err(c, &e);
 		return;
 	}
@@ -104,7 +108,8 @@ static void get_os_images(struct call *c)
 	call_reply(c, 200, body);
 }
 
-/* Guests are told the URLs of the operator's KMS; no on-chain KMS is known to this node, so its list is empty. */
+/* Guests are told the URLs of the operator's KMS; no on-chain KMS is known to this node, so its
+ * list is empty. */
 static void get_kms(struct call *c)
 {
 	struct page p;

@@ -12,9 +12,10 @@
  * End-of-file itself does not cancel a call that did not ask for it: clients may shut down their
  * sending side and still wait for the answer.
  *
- * A turn of the loop that has taken long enough (lag_enough()) reads no more bodies, and leaves further
- * requests to the next turns, where they are served in the order in which they came, at least one a turn.
- * Heads are read all the same: one that asks for the node's health is answered at once (put_off()).
+ * A turn of the loop that has taken long enough (lag_enough()) reads no more bodies, and leaves
+ * further requests to the next turns, where they are served in the order in which they came, at
+ * least one a turn. Heads are read all the same: one that asks for the node's health is answered at
+ * once (put_off()).
  *
  * Deadlines are kept as numbers in the connection; one timer of the server looks at all of them.
  */
@@ -92,15 +93,17 @@ static void run(struct conn *c)
 	dispatch_run(c->req);
 }
 
-/* Should the request that is there wait for its turn? One after the other while they are many; a probe
- * of the node's health is never put off, so that reading its head is all that it waits for. */
+/* Should the request that is there wait for its turn? One after the other while they are many; a
+ * probe of the node's health is never put off, so that reading its head is all that it waits for.
+ */
 static bool put_off(struct conn *c)
 {
 	struct server *s = c->s;
 
 	if (s->resuming || (TAILQ_EMPTY(&s->resume) && !lag_enough()))
 		return false;
-	c->put_off = c->state != CONN_HEAD || !dispatch_is_urgent(s->router, c->in.data, c->head_len);
+	c->put_off =
+		c->state != CONN_HEAD || !dispatch_is_urgent(s->router, c->in.data, c->head_len);
 	return c->put_off;
 }
 
@@ -122,7 +125,8 @@ static void take_head(struct conn *c)
 	} else if (d == DISPATCH_BODY) {
 		c->state = CONN_BODY;
 		conn_place(c);
-		c->body_until = uv_now(c->s->loop) + c->s->limits.body_ms + c->req->length / BODY_BYTES_MS;
+		c->body_until =
+			uv_now(c->s->loop) + c->s->limits.body_ms + c->req->length / BODY_BYTES_MS;
 		set_body_due(c);
 		if (c->req->expects && c->in.len == 0)
 			conn_send(c, "HTTP/1.1 100 Continue\r\n\r\n", 25);
@@ -144,8 +148,8 @@ static bool step_head(struct conn *c)
 	if (c->in.len == 0)
 		return false;
 	r = c->head_len ? 1
-			: head_scan(&c->scan, c->in.data, c->in.len, c->s->limits.head_bytes, &c->head_len,
-				    &fault);
+			: head_scan(&c->scan, c->in.data, c->in.len, c->s->limits.head_bytes,
+				    &c->head_len, &fault);
 	if (r < 0) {
 		refuse(c, fault.status, fault.text);
 	} else if (r > 0) {
@@ -397,8 +401,8 @@ static bool waits_for_us(const struct conn *c, uint64_t now)
 
 	if (c->resume_queued)
 		return true;
-	return now - c->read_at >= UNREAD_MS && !uv_fileno(&c->uv.handle, &fd) && !ioctl(fd, FIONREAD, &n) &&
-	       n > 0;
+	return now - c->read_at >= UNREAD_MS && !uv_fileno(&c->uv.handle, &fd) &&
+	       !ioctl(fd, FIONREAD, &n) && n > 0;
 }
 
 void conn_check_deadlines(struct conn *c, uint64_t now)
@@ -479,7 +483,8 @@ static bool know_tcp_peer(struct conn *c)
 	c->address = peer_address_of((struct sockaddr *)&ss);
 	c->peer = peer_key_of(&c->address);
 	(void)uv_tcp_nodelay(&c->uv.tcp, 1);
-	/* a follower may be silent for hours: the kernel finds out whether the client still exists, without a timer here */
+	/* a follower may be silent for hours: the kernel finds out whether the client still exists,
+	 * without a timer here */
 	(void)uv_tcp_keepalive(&c->uv.tcp, 1, KEEPALIVE_PROBE_S);
 	return true;
 }

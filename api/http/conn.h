@@ -69,7 +69,8 @@ void conn_answered(struct conn *c, bool keep);
 /* Close without ceremony. A call in flight is told that its client is gone. */
 void conn_destroy(struct conn *c);
 
-/* Close in order: what is queued is sent, then end-of-file, and the client's last words are read and dropped. */
+/* Close in order: what is queued is sent, then end-of-file, and the client's last words are read
+ * and dropped. */
 void conn_linger(struct conn *c);
 
 /* Nothing is in flight: say goodbye and close. */

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * conn_write.c - the way out: straight to the kernel when it takes it, queued behind one uv_write() when not.
+ * conn_write.c - the way out: straight to the kernel when it takes it, queued behind one uv_write()
+ * when not.
  *
  * c->writing is being written, c->out waits behind it. Whoever takes less than WRITE_BYTES_MS a
- * millisecond over write_stall_ms, while something waits, is disconnected (conn_check_written): so an
- * answer ends in a time that its length bounds.
+ * millisecond over write_stall_ms, while something waits, is disconnected (conn_check_written): so
+ * an answer ends in a time that its length bounds.
  *
- * The end of a connection is: last bytes, TLS goodbye, end-of-file, and then reading on for a moment. Closing with unread input would
- * make the kernel send a reset, and a reset can overtake the answer on its way into the client's hands.
+ * The end of a connection is: last bytes, TLS goodbye, end-of-file, and then reading on for a
+ * moment. Closing with unread input would make the kernel send a reset, and a reset can overtake
+ * the answer on its way into the client's hands.
  */
 #include <stdlib.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * dispatch.c - from a complete head to the handler.
  *
- * Everything that can be refused is refused before a byte of the body is read: an unknown path, a missing
- * key, a role too low, a body too large. Only then is the client told to continue.
+ * Everything that can be refused is refused before a byte of the body is read: an unknown path, a
+ * missing key, a role too low, a body too large. Only then is the client told to continue.
  */
 #include <string.h>
 #include <strings.h>
@@ -16,7 +16,8 @@
 #include "base/log.h"
 #include "base/own.h"
 
-/* A common name leaves room for "cert:" before it: cut ones would be other callers' names, or no UTF-8. */
+/* A common name leaves room for "cert:" before it: cut ones would be other callers' names, or no
+ * UTF-8. */
 enum {
 	GUESS_LOG_MS = 1000,
 	REQUEST_ID_MAX = 64,
@@ -28,7 +29,8 @@ static const char *const role_word[] = {
 	[ROLE_OPERATOR] = "operator", [ROLE_ADMIN] = "admin",
 };
 
-/* End the string where the span ends; the byte there is a blank, a colon or a CR that is no longer needed. */
+/* End the string where the span ends; the byte there is a blank, a colon or a CR that is no longer
+ * needed. */
 static const char *cut(char *raw, struct span s)
 {
 	char *p = raw + (s.p - raw);
@@ -49,7 +51,8 @@ static void keep_fields(struct request *q, const struct head *h)
 
 static void choose_id(struct request *q)
 {
-	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+	static const char allowed[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
 	const char *given = call_header(&q->call, "X-Request-Id");
 	size_t n = given ? strlen(given) : 0;
 
@@ -97,10 +100,12 @@ static const char *api_key(const struct call *c)
 	return auth + strspn(auth, " ");
 }
 
-/* A browser shows its user's certificate to whomever a page of somebody else makes it talk to, and says whose page that was. */
+/* A browser shows its user's certificate to whomever a page of somebody else makes it talk to, and
+ * says whose page that was. */
 static bool is_from_a_page(const struct call *c)
 {
-	return strcmp(c->method, "GET") != 0 && strcmp(c->method, "HEAD") != 0 && call_header(c, "Origin");
+	return strcmp(c->method, "GET") != 0 && strcmp(c->method, "HEAD") != 0 &&
+	       call_header(c, "Origin");
 }
 
 static int authenticate(struct request *q, struct err *e)
@@ -118,10 +123,12 @@ static int authenticate(struct request *q, struct err *e)
 	else if (c->tls && tls_peer_name(c->tls, name, sizeof(name), &cred.cert_ends_ms))
 		cred.cert_cn = name;
 	else
-		return err_set(e, ERR_UNAUTHENTICATED, "no API key: send X-API-Key or Authorization: Bearer");
+		return err_set(e, ERR_UNAUTHENTICATED,
+			       "no API key: send X-API-Key or Authorization: Bearer");
 	if (cred.cert_cn && is_from_a_page(&q->call))
 		return err_set(e, ERR_FORBIDDEN,
-			       "web pages (header Origin) can not use a client certificate: send an API key");
+			       "web pages (header Origin) can not use a client certificate: send "
+			       "an API key");
 	r = q->s->authenticate(q->s->arg, &cred, &caller, e);
 	if (r == 0) {
 		q->call.caller = caller;
@@ -138,8 +145,8 @@ static void log_guesses(struct server *s, const char *address)
 	if (s->guess_logged_ms && now - s->guess_logged_ms < GUESS_LOG_MS)
 		return;
 	s->guess_logged_ms = now;
-	log_warn("%u wrong API keys from %s within a minute: further ones get 429", s->limits.auth_fails,
-		 address);
+	log_warn("%u wrong API keys from %s within a minute: further ones get 429",
+		 s->limits.auth_fails, address);
 }
 
 /* Wrong keys that come too often from one address are to slow down: 429 instead of 401. A request
@@ -167,9 +174,9 @@ static int count_failure(struct request *q, struct err *e)
 	return -ERR_RATE;
 }
 
-/* Before anything else: a page of a stranger must not even count as a failed authentication of this address. A unix socket is out
- * of its reach, and with TLS the browser has compared the name with the certificate. HTTP/1.0 needs no Host, and no browser
- * speaks it. */
+/* Before anything else: a page of a stranger must not even count as a failed authentication of this
+ * address. A unix socket is out of its reach, and with TLS the browser has compared the name with
+ * the certificate. HTTP/1.0 needs no Host, and no browser speaks it. */
 static bool is_for_us(struct request *q)
 {
 	const char *host = call_header(&q->call, "Host"), *origin = call_header(&q->call, "Origin");
@@ -179,13 +186,14 @@ static bool is_for_us(struct request *q)
 	if (q->conn->is_unix || q->conn->tls || !ours)
 		return true;
 	if (host && !host_name_is_ours(ours, host))
-		text = xasprintf(
-			"header Host is \"%.100s\"; allowed: localhost, a loopback address, node.name, the "
-			"host of node.public_url, or a name in api.hosts",
-			host);
+		text = xasprintf("header Host is \"%.100s\"; allowed: localhost, a loopback "
+				 "address, node.name, the "
+				 "host of node.public_url, or a name in api.hosts",
+				 host);
 	else if (origin && !host_name_is_ours(ours, origin))
 		text = xasprintf(
-			"header Origin is \"%.100s\"; allowed: pages of localhost, of a loopback address, "
+			"header Origin is \"%.100s\"; allowed: pages of localhost, of a loopback "
+			"address, "
 			"of node.name, of the host of node.public_url, or of a name in api.hosts",
 			origin);
 	if (text)

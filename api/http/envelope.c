@@ -6,8 +6,9 @@
  *     {"error_code": "ERR-02-003", "message": .., "details": [{"field", "value", "message"}],
  *      "suggestions": [..], "links": [], "request_id": ..}
  *
- * where every value in details is a scalar (a client prints "field: value"), and bare, {"detail": text}, for what
- * the catalogue has no code for. A busy CVM must be the bare form: with a code, clients would not try again.
+ * where every value in details is a scalar (a client prints "field: value"), and bare, {"detail":
+ * text}, for what the catalogue has no code for. A busy CVM must be the bare form: with a code,
+ * clients would not try again.
  */
 #include "api/http/envelope.h"
 
@@ -90,7 +91,8 @@ static const struct scarce *find_scarce(const struct err *e)
 
 static struct form form_of(const struct err *e)
 {
-	struct form f = e->code > ERR_NONE && e->code < ERR_CODES ? forms[e->code] : forms[ERR_HOST];
+	struct form f =
+		e->code > ERR_NONE && e->code < ERR_CODES ? forms[e->code] : forms[ERR_HOST];
 	const struct scarce *s = find_scarce(e);
 
 	if (e->code == ERR_CAPACITY && s)
@@ -134,7 +136,8 @@ static void add_capacity(json_t *details, const struct err *e)
 {
 	const struct scarce *s = find_scarce(e);
 	const char *field = s ? s->field : e->cap.resource ? e->cap.resource : "resource";
-	bool named = e->field[0] && e->value[0]; /* one of several things asked for: "ports[1].host_port" */
+	bool named = e->field[0] &&
+		     e->value[0]; /* one of several things asked for: "ports[1].host_port" */
 	bool told = e->cap.total != ERR_TOTAL_UNTOLD;
 	auto_free char *text = NULL;
 	char of[32] = "";
@@ -142,11 +145,13 @@ static void add_capacity(json_t *details, const struct err *e)
 	if (told)
 		(void)snprintf(of, sizeof(of), " of %llu", (unsigned long long)e->cap.total);
 	if (e->cap.numa_node >= 0)
-		text = xasprintf("asked %llu, free %llu%s on NUMA node %d", (unsigned long long)e->cap.asked,
-				 (unsigned long long)e->cap.free, of, e->cap.numa_node);
+		text = xasprintf("asked %llu, free %llu%s on NUMA node %d",
+				 (unsigned long long)e->cap.asked, (unsigned long long)e->cap.free,
+				 of, e->cap.numa_node);
 	else
-		text = xasprintf("asked %llu, free %llu%s on this node", (unsigned long long)e->cap.asked,
-				 (unsigned long long)e->cap.free, of);
+		text = xasprintf("asked %llu, free %llu%s on this node",
+				 (unsigned long long)e->cap.asked, (unsigned long long)e->cap.free,
+				 of);
 	if (named)
 		add_row(details, e->field, json_text(e->value), e->text);
 	add_row(details, field, json_integer((json_int_t)e->cap.asked), text);
@@ -169,7 +174,8 @@ static bool add_share(json_t *details, const struct err *e)
 	switch (e->code) {
 	case ERR_QUOTA:
 	case ERR_QUOTA_SIZE:
-		add_row(details, "resource", json_text(e->cap.resource ? e->cap.resource : ""), e->text);
+		add_row(details, "resource", json_text(e->cap.resource ? e->cap.resource : ""),
+			e->text);
 		add_number(details, "requested", e->cap.asked, NULL);
 		if (e->code == ERR_QUOTA)
 			add_number(details, "remaining", e->cap.free, NULL);

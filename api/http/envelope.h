@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * envelope.h - struct err as clients see it. A failed operation shows the same body as a failed request.
+ * envelope.h - struct err as clients see it. A failed operation shows the same body as a failed
+ * request.
  */
 #ifndef TEEPOD_API_HTTP_ENVELOPE_H
 #define TEEPOD_API_HTTP_ENVELOPE_H

@@ -2,8 +2,9 @@
  * forwarded.c - whose request a trusted proxy passes on: X-Forwarded-For, and Forwarded (RFC 7239).
  *
  * Each proxy appends the address it was called from. So the list is read from its end, while the
- * addresses are those of trusted proxies: the first other one is the client. What stands before that
- * the client may have made up, and it is never looked at. If all are trusted, the first is the client.
+ * addresses are those of trusted proxies: the first other one is the client. What stands before
+ * that the client may have made up, and it is never looked at. If all are trusted, the first is the
+ * client.
  *
  * Whatever else happens, the client is the peer: the peer is no trusted proxy, neither header is
  * there, an element that counts is not an address ("unknown", "_hidden"), or the two headers name
@@ -69,7 +70,8 @@ static bool read_element(struct span s, struct peer_address *ret)
 
 		if (span_is((struct span){ pair.p, name }, "for")) {
 			if (found || !equals ||
-			    !read_address(unquoted((struct span){ equals + 1, pair.n - name - 1 }), ret))
+			    !read_address(unquoted((struct span){ equals + 1, pair.n - name - 1 }),
+					  ret))
 				return false;
 			found = true;
 		}
@@ -85,8 +87,9 @@ static const struct list {
 } lists[] = { { "X-Forwarded-For", read_address }, { "Forwarded", read_element } };
 
 /* Elements of @value from the last one on, until one is no proxy. Empty ones do not count. */
-static enum verdict read_value(const char *value, const struct list *l, const struct peer_networks *proxies,
-			       bool *more, struct peer_address *ret)
+static enum verdict read_value(const char *value, const struct list *l,
+			       const struct peer_networks *proxies, bool *more,
+			       struct peer_address *ret)
 {
 	enum verdict v = ABSENT;
 	size_t end = strlen(value);
@@ -108,8 +111,8 @@ static enum verdict read_value(const char *value, const struct list *l, const st
 }
 
 /* Several fields of one name are one list, in their order. */
-static enum verdict read_list(const struct call *c, const struct list *l, const struct peer_networks *proxies,
-			      struct peer_address *ret)
+static enum verdict read_list(const struct call *c, const struct list *l,
+			      const struct peer_networks *proxies, struct peer_address *ret)
 {
 	enum verdict v = ABSENT;
 	bool more = true;
@@ -118,7 +121,8 @@ static enum verdict read_list(const struct call *c, const struct list *l, const 
 	while (call_header_nth(c, l->name, n))
 		n++;
 	while (more && n--) {
-		enum verdict now = read_value(call_header_nth(c, l->name, n), l, proxies, &more, ret);
+		enum verdict now =
+			read_value(call_header_nth(c, l->name, n), l, proxies, &more, ret);
 
 		v = now == ABSENT ? v : now;
 	}

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  * head.c - the head lint: what may reach llhttp at all.
  *
- * llhttp 8.1.0 lets through what other readers of the same bytes understand differently: a bare CR inside a value
- * (CVE-2023-30589), a head ended by CR LF CR and any byte (CVE-2025-23167), folded lines, empty names, blanks in odd places,
- * versions that are not ours, no Host or two. Two readers that disagree about where a request ends are a
- * smuggling hole, so the raw bytes are held against the grammar of RFC 9112 first, with every leniency of that text
- * declined:
+ * llhttp 8.1.0 lets through what other readers of the same bytes understand differently: a bare CR
+ * inside a value (CVE-2023-30589), a head ended by CR LF CR and any byte (CVE-2025-23167), folded
+ * lines, empty names, blanks in odd places, versions that are not ours, no Host or two. Two readers
+ * that disagree about where a request ends are a smuggling hole, so the raw bytes are held against
+ * the grammar of RFC 9112 first, with every leniency of that text declined:
  *
  *     head    = method SP target SP "HTTP/1." ("0" / "1") CRLF *(name ":" OWS value OWS CRLF) CRLF
  *
- * Any Transfer-Encoding is 411: no client of this API sends chunked bodies, and without them Content-Length is
- * the only way to end a body, of which there must then be at most one, in plain digits.
+ * Any Transfer-Encoding is 411: no client of this API sends chunked bodies, and without them
+ * Content-Length is the only way to end a body, of which there must then be at most one, in plain
+ * digits.
  */
 #include "api/http/head.h"
 
@@ -85,9 +86,10 @@ static bool equal(struct span s, const char *text)
 
 static int check_version(struct span v, struct head *h, struct head_fault *f)
 {
-	if (v.n != 8 || memcmp(v.p, "HTTP/", 5) != 0 || v.p[5] < '0' || v.p[5] > '9' || v.p[6] != '.' ||
-	    v.p[7] < '0' || v.p[7] > '9')
-		return refuse(f, 400, "malformed request line: METHOD SP TARGET SP HTTP/1.1 is expected");
+	if (v.n != 8 || memcmp(v.p, "HTTP/", 5) != 0 || v.p[5] < '0' || v.p[5] > '9' ||
+	    v.p[6] != '.' || v.p[7] < '0' || v.p[7] > '9')
+		return refuse(f, 400,
+			      "malformed request line: METHOD SP TARGET SP HTTP/1.1 is expected");
 	if (v.p[5] != '1' || v.p[7] > '1')
 		return refuse(f, 505, "only HTTP/1.1 and HTTP/1.0 are spoken here");
 	h->minor = v.p[7] - '0';
@@ -96,7 +98,8 @@ static int check_version(struct span v, struct head *h, struct head_fault *f)
 
 static int check_method(struct span m, struct head_fault *f)
 {
-	static const char *const known[] = { "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS" };
+	static const char *const known[] = { "GET",   "HEAD",   "POST",   "PUT",
+					     "PATCH", "DELETE", "OPTIONS" };
 
 	if (!is_token(m))
 		return refuse(f, 400, "malformed method");
@@ -125,10 +128,12 @@ static int lint_request_line(struct span line, struct head *h, struct head_fault
 	const char *b = a ? memchr(a + 1, ' ', (size_t)(end - a - 1)) : NULL;
 
 	if (!b)
-		return refuse(f, 400, "malformed request line: METHOD SP TARGET SP HTTP/1.1 is expected");
+		return refuse(f, 400,
+			      "malformed request line: METHOD SP TARGET SP HTTP/1.1 is expected");
 	h->method = (struct span){ line.p, (size_t)(a - line.p) };
 	h->target = (struct span){ a + 1, (size_t)(b - a - 1) };
-	if (check_version((struct span){ b + 1, (size_t)(end - b - 1) }, h, f) || check_method(h->method, f))
+	if (check_version((struct span){ b + 1, (size_t)(end - b - 1) }, h, f) ||
+	    check_method(h->method, f))
 		return -1;
 	return check_target(h->target, f);
 }
@@ -202,7 +207,8 @@ static int lint_framing(struct head *h, struct head_fault *f)
 		struct span name = h->field[i].name, value = h->field[i].value;
 
 		if (span_is(name, "transfer-encoding"))
-			return refuse(f, 411, "Transfer-Encoding is not accepted: send Content-Length");
+			return refuse(f, 411,
+				      "Transfer-Encoding is not accepted: send Content-Length");
 		if (span_is(name, "content-length") && check_length(value, h, f))
 			return -1;
 		if (span_is(name, "host") && hosts++)
@@ -231,7 +237,8 @@ int head_lint(const char *raw, size_t n, struct head *ret, struct head_fault *f)
 			if (lint_request_line(line, ret, f))
 				return -1;
 		} else if (line.n == 0) {
-			return lf + 1 == end ? lint_framing(ret, f) : refuse(f, 400, "bytes after the head");
+			return lf + 1 == end ? lint_framing(ret, f)
+					     : refuse(f, 400, "bytes after the head");
 		} else if (lint_field(line, ret, f)) {
 			return -1;
 		}

@@ -40,13 +40,15 @@ struct head_scan {
 	bool first_done; /* the request line is complete */
 };
 
-/* Look at what came since the last call. @max: bytes a head may have, half of that for the request line.
- * 1: a head of *ret_len bytes is complete; 0: more is needed; -1: refused, *f says why. Control characters, bare CR and bare
- * LF are refused as soon as they arrive: waiting for an end that can not come would be a time-out for a plain error. */
+/* Look at what came since the last call. @max: bytes a head may have, half of that for the request
+ * line. 1: a head of *ret_len bytes is complete; 0: more is needed; -1: refused, *f says why.
+ * Control characters, bare CR and bare LF are refused as soon as they arrive: waiting for an end
+ * that can not come would be a time-out for a plain error. */
 int head_scan(struct head_scan *s, const char *data, size_t n, size_t max, size_t *ret_len,
 	      struct head_fault *f);
 
-/* Our own reading of a complete head, by rules stricter than llhttp's. 0, or -1 with *f. Spans point into @raw. */
+/* Our own reading of a complete head, by rules stricter than llhttp's. 0, or -1 with *f. Spans
+ * point into @raw. */
 int head_lint(const char *raw, size_t n, struct head *ret, struct head_fault *f);
 
 /* llhttp's reading. 0, or -1 if it refuses. */

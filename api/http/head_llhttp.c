@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * head_llhttp.c - the second reader: llhttp in strict mode, no lenient flag set.
  *
- * Both readers must accept a head, and mean the same by it, before anything acts on it. A difference is a bug in one of
- * them that nobody knows yet; it becomes a 400, and the fuzzer's business (tests/fuzz/head_fuzz.c).
+ * Both readers must accept a head, and mean the same by it, before anything acts on it. A
+ * difference is a bug in one of them that nobody knows yet; it becomes a 400, and the fuzzer's
+ * business (tests/fuzz/head_fuzz.c).
  */
 #include "api/http/head.h"
 
@@ -88,7 +89,8 @@ bool head_agree(const struct head *a, const struct head *b)
 	    a->n != b->n || a->has_length != b->has_length || a->length != b->length)
 		return false;
 	for (unsigned i = 0; i < a->n; i++) {
-		if (!same(a->field[i].name, b->field[i].name) || !same(a->field[i].value, b->field[i].value))
+		if (!same(a->field[i].name, b->field[i].name) ||
+		    !same(a->field[i].value, b->field[i].value))
 			return false;
 	}
 	return true;

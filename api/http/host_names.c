@@ -44,8 +44,10 @@ static bool is_loopback(struct span host)
 	text[host.n] = '\0';
 	if (!strcasecmp(text, "localhost"))
 		return true;
-	return (inet_pton(AF_INET, text, &in.sin_addr) == 1 && peer_is_loopback((struct sockaddr *)&in)) ||
-	       (inet_pton(AF_INET6, text, &in6.sin6_addr) == 1 && peer_is_loopback((struct sockaddr *)&in6));
+	return (inet_pton(AF_INET, text, &in.sin_addr) == 1 &&
+		peer_is_loopback((struct sockaddr *)&in)) ||
+	       (inet_pton(AF_INET6, text, &in6.sin6_addr) == 1 &&
+		peer_is_loopback((struct sockaddr *)&in6));
 }
 
 bool host_name_is_ours(const char *const *ours, const char *text)

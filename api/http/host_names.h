@@ -7,8 +7,8 @@
 #include <stdbool.h>
 
 /* Does @text (a Host or Origin header: "localhost:8090", "[::1]", "https://node.example") name a
- * loopback address, "localhost", or the host of one of @ours (names or URLs; NULL ends)? Ports do not
- * count. */
+ * loopback address, "localhost", or the host of one of @ours (names or URLs; NULL ends)? Ports do
+ * not count. */
 bool host_name_is_ours(const char *const *ours, const char *text);
 
 #endif

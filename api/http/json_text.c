@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * json_text.c - compact JSON text, written in runs instead of characters.
  *
- * jansson's strings are valid UTF-8 by construction, so only quotes, backslashes and control characters need a look.
+ * jansson's strings are valid UTF-8 by construction, so only quotes, backslashes and control
+ * characters need a look.
  */
 #include "api/http/json_text.h"
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * key_rate.c - one number a key: when all it has asked for would be paid for, at the pace its limit allows.
+ * key_rate.c - one number a key: when all it has asked for would be paid for, at the pace its limit
+ * allows.
  *
- * This is the generic cell rate algorithm of ATM traffic control (ITU-T I.371): a request moves that time on by one share of a minute,
- * and is refused while it is a whole minute ahead. Keys whose time has passed are as good as new and are dropped when the table
- * would grow, so it holds no more than twice the keys that asked lately.
+ * This is the generic cell rate algorithm of ATM traffic control (ITU-T I.371): a request moves
+ * that time on by one share of a minute, and is refused while it is a whole minute ahead. Keys
+ * whose time has passed are as good as new and are dropped when the table would grow, so it holds
+ * no more than twice the keys that asked lately.
  */
 #include "api/http/key_rate.h"
 

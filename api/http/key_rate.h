@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * key_rate.h - how many requests a minute an API key may make.
  *
- * A key that was quiet may make a whole minute's requests at once, and then as many as come back to it with time: over any minute at
- * most twice its limit, over a longer time its limit.
+ * A key that was quiet may make a whole minute's requests at once, and then as many as come back to
+ * it with time: over any minute at most twice its limit, over a longer time its limit.
  */
 #ifndef TEEPOD_API_HTTP_KEY_RATE_H
 #define TEEPOD_API_HTTP_KEY_RATE_H

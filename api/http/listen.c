@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * listen.c - the four kinds of places to listen at: IPv4, IPv6, a path, a descriptor somebody handed over.
+ * listen.c - the four kinds of places to listen at: IPv4, IPv6, a path, a descriptor somebody
+ * handed over.
  *
- * Plain HTTP carries API keys in the clear, so without a certificate only loopback addresses are accepted, also from
- * systemd. A unix socket that is in the way is removed only when nobody answers behind it.
+ * Plain HTTP carries API keys in the clear, so without a certificate only loopback addresses are
+ * accepted, also from systemd. A unix socket that is in the way is removed only when nobody answers
+ * behind it.
  *
- * Sockets are made here and watched with uv_poll_t. uv_listen() accepts in a loop of its own, which never
- * ends while accept(2) says EMFILE (libuv 1.44): without a free descriptor the whole daemon would hang.
+ * Sockets are made here and watched with uv_poll_t. uv_listen() accepts in a loop of its own, which
+ * never ends while accept(2) says EMFILE (libuv 1.44): without a free descriptor the whole daemon
+ * would hang.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -39,8 +42,9 @@ static int only_loopback(const struct listener *l, const struct sockaddr *sa, co
 {
 	if (l->ctx || peer_is_loopback(sa))
 		return 0;
-	return bad_address(e, address,
-			   "without a TLS certificate only loopback addresses (127.0.0.0/8, ::1) are served");
+	return bad_address(
+		e, address,
+		"without a TLS certificate only loopback addresses (127.0.0.0/8, ::1) are served");
 }
 
 static int note_tcp_address(struct listener *l, const char *address, struct err *e)
@@ -51,7 +55,8 @@ static int note_tcp_address(struct listener *l, const char *address, struct err 
 
 	if (getsockname(l->fd, (struct sockaddr *)&ss, &n))
 		return sys_failed(e, errno, address);
-	(void)snprintf(l->address, sizeof(l->address), "%s", peer_text((struct sockaddr *)&ss, text));
+	(void)snprintf(l->address, sizeof(l->address), "%s",
+		       peer_text((struct sockaddr *)&ss, text));
 	return 0;
 }
 
@@ -67,8 +72,9 @@ static int parse(const char *address, struct sockaddr_storage *ss, struct err *e
 	unsigned long port;
 
 	if (!colon || n == 0 || n >= sizeof(ip) || colon[1] < '0' || colon[1] > '9')
-		return bad_address(e, address,
-				   "ADDRESS:PORT, [ADDRESS]:PORT, unix:PATH or fd:NUMBER is expected");
+		return bad_address(
+			e, address,
+			"ADDRESS:PORT, [ADDRESS]:PORT, unix:PATH or fd:NUMBER is expected");
 	port = strtoul(colon + 1, &end, 10);
 	if (*end || port > 65535)
 		return bad_address(e, address, "the port must be from 0 to 65535");
@@ -162,7 +168,8 @@ static int open_unix(struct listener *l, const struct listen_spec *spec, struct 
 
 /* ------------------------------------------------------------------ descriptors */
 
-static int adopt(struct listener *l, int fd, const struct sockaddr *sa, const char *address, struct err *e)
+static int adopt(struct listener *l, int fd, const struct sockaddr *sa, const char *address,
+		 struct err *e)
 {
 	int flags = fcntl(fd, F_GETFL);
 
@@ -192,7 +199,8 @@ static int open_fd(struct listener *l, const char *address, struct err *e)
 	if (getsockopt((int)fd, SOL_SOCKET, SO_ACCEPTCONN, &accepting, &opt_n) || !accepting)
 		return bad_address(e, address, "not a listening stream socket");
 	if (ss.ss_family == AF_UNIX && l->ctx)
-		return bad_address(e, address, "a unix socket speaks plain HTTP, without a certificate");
+		return bad_address(e, address,
+				   "a unix socket speaks plain HTTP, without a certificate");
 	if (ss.ss_family != AF_UNIX && ss.ss_family != AF_INET && ss.ss_family != AF_INET6)
 		return bad_address(e, address, "neither a TCP nor a unix socket");
 	r = ss.ss_family == AF_UNIX ? 0 : only_loopback(l, (struct sockaddr *)&ss, address, e);

@@ -29,12 +29,13 @@ struct peer_networks {
 	size_t n;
 };
 
-/* False, *ret untouched, if @text is no network, has bits set behind those that count, or is all addresses (/0). */
+/* False, *ret untouched, if @text is no network, has bits set behind those that count, or is all
+ * addresses (/0). */
 bool peer_network_parse(const char *text, struct peer_network *ret);
 bool peer_is_in(const struct peer_address *a, const struct peer_networks *nets);
 
-/* What limits are counted by: an IPv4 address, or the /64 of an IPv6 address (one customer's line usually has all
- * of it). */
+/* What limits are counted by: an IPv4 address, or the /64 of an IPv6 address (one customer's line
+ * usually has all of it). */
 struct peer_key {
 	uint8_t b[8];
 	uint8_t family; /* 4, 6, or 1 for the user of a unix socket */

@@ -97,7 +97,8 @@ bool places_take(struct conn *c)
 	    (!c->known || s->n_open >= most + ROOT_PLACES))
 		return false;
 	if (!c->known && !peer_counts_add(s->peers, &c->peer, share_of(c)) &&
-	    !(make_room(s, PLACE_READING, &c->peer) && peer_counts_add(s->peers, &c->peer, share_of(c))))
+	    !(make_room(s, PLACE_READING, &c->peer) &&
+	      peer_counts_add(s->peers, &c->peer, share_of(c))))
 		return false;
 	c->counted = !c->known;
 	s->n_open++;

@@ -96,8 +96,8 @@ static void note(struct request *q, int status)
 	struct log_about about = { .req = q->id };
 
 	server_count(q->s, q->route_index, status, us);
-	log_write(LOG_LEVEL_DEBUG, &about, "%s %s: %d in %lld us", q->call.method, q->call.path, status,
-		  (long long)us);
+	log_write(LOG_LEVEL_DEBUG, &about, "%s %s: %d in %lld us", q->call.method, q->call.path,
+		  status, (long long)us);
 }
 
 static struct buf *scratch(struct server *s)
@@ -113,7 +113,8 @@ static void answer_now(struct request *q, int status, const char *type, const ch
 	bool bodyless = status == 204 || status == 304;
 
 	assert(!q->streaming);
-	/* a refusal has no handler: while it is being sent the request is ours, not the connection's */
+	/* a refusal has no handler: while it is being sent the request is ours, not the
+	 * connection's */
 	q->handed = true;
 	if (q->conn) {
 		struct buf *out = scratch(q->s);
@@ -166,7 +167,8 @@ static void answer(struct request *q, int status, const char *type, const char *
 	q->s->read(q->s->arg, answer_held, h);
 }
 
-void call_reply_text(struct call *c, int status, const char *content_type, const char *text, size_t len)
+void call_reply_text(struct call *c, int status, const char *content_type, const char *text,
+		     size_t len)
 {
 	answer(request_of(c), status, content_type, text, len);
 }

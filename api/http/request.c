@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * request.c - the life of a request, from its first byte to its answer or its client's departure.
  *
- * on_gone is never called from inside another function of the handler (a write that fails, call_on_gone() itself): it is
- * queued and called from the loop.
+ * on_gone is never called from inside another function of the handler (a write that fails,
+ * call_on_gone() itself): it is queued and called from the loop.
  */
 #include "api/http/request.h"
 

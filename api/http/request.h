@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * request.h - a call with what stands behind it.
  *
- * Until its handler is called a request belongs to its connection; from then on to the handler, who gives it up by answering.
- * The two then only point at each other: whichever ends first clears the other's pointer.
+ * Until its handler is called a request belongs to its connection; from then on to the handler, who
+ * gives it up by answering. The two then only point at each other: whichever ends first clears the
+ * other's pointer.
  */
 #ifndef TEEPOD_API_HTTP_REQUEST_H
 #define TEEPOD_API_HTTP_REQUEST_H
@@ -57,7 +58,8 @@ static inline struct request *request_of(const struct call *c)
 struct request *request_new(struct conn *c);
 void request_free(struct request *q);
 
-/* The client is gone (or will not be told more): cut the request off its connection; frees it if no handler has it. */
+/* The client is gone (or will not be told more): cut the request off its connection; frees it if no
+ * handler has it. */
 void request_desert(struct request *q);
 void request_run_on_gone(struct request *q);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * router.c - route tables, compiled once into segments and sorted so that the first match is the most specific one.
+ * router.c - route tables, compiled once into segments and sorted so that the first match is the
+ * most specific one.
  *
- * "/cvms/provision" sorts before "/cvms/{id}". A path is compared with one pattern after the other: some sixty memcmp()
- * of short strings cost less than a microsecond, and a table needs no proof.
+ * "/cvms/provision" sorts before "/cvms/{id}". A path is compared with one pattern after the other:
+ * some sixty memcmp() of short strings cost less than a microsecond, and a table needs no proof.
  */
 #include "api/http/router.h"
 
@@ -56,13 +57,16 @@ static void compile(struct entry *to, const struct route *route)
 		bool param = at[1] == '{';
 
 		params += param;
-		assert(to->n < TARGET_SEGMENTS && params <= CALL_PARAMS && (!param || at[n] == '}'));
-		to->segment[to->n++] = param ? (struct segment){ NULL, 0 } : (struct segment){ at + 1, n };
+		assert(to->n < TARGET_SEGMENTS && params <= CALL_PARAMS &&
+		       (!param || at[n] == '}'));
+		to->segment[to->n++] =
+			param ? (struct segment){ NULL, 0 } : (struct segment){ at + 1, n };
 		at += n + 1;
 	}
 }
 
-/* Literals before parameters, segment by segment; then by length, text and method, so that doubles meet. */
+/* Literals before parameters, segment by segment; then by length, text and method, so that doubles
+ * meet. */
 static int compare(const void *pa, const void *pb)
 {
 	const struct entry *a = pa, *b = pb;

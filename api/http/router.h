@@ -16,15 +16,16 @@ struct router_match {
 	const struct route *route;      /* NULL: no such path (allow == 0) or not by this method */
 	unsigned index;                 /* of the route, 0..router_count()-1: for counters */
 	const char *param[CALL_PARAMS]; /* borrowed from the target */
-	unsigned allow;                 /* methods some route has for this path, see router_allow() */
+	unsigned allow; /* methods some route has for this path, see router_allow() */
 };
 
-/* @tables as in struct server_config. A malformed or doubled pattern is our own bug and ends the program. */
+/* @tables as in struct server_config. A malformed or doubled pattern is our own bug and ends the
+ * program. */
 struct router *router_new(const struct route *const *tables);
 void router_free(struct router *r);
 
-/* The most specific pattern that has @method wins: a literal segment beats {x}, from left to right. HEAD is served by
- * GET's route. */
+/* The most specific pattern that has @method wins: a literal segment beats {x}, from left to right.
+ * HEAD is served by GET's route. */
 void router_match(const struct router *r, const char *method, const struct target *t,
 		  struct router_match *ret);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * server.c - the server as a whole: listeners, the one timer, draining, the end.
  *
- * The timer is armed only while some connection has a deadline, for the nearest one, and never fires more than once a
- * second: deadlines are therefore up to a second late, which no client can tell from a slow network.
+ * The timer is armed only while some connection has a deadline, for the nearest one, and never
+ * fires more than once a second: deadlines are therefore up to a second late, which no client can
+ * tell from a slow network.
  *
  * The struct is freed when the last of its handles (listeners, connections, timers) has closed.
  */
@@ -117,8 +118,8 @@ static void fill_limits(struct server_limits *l)
 		l->head_bytes = 16384;
 }
 
-/* A connection is a descriptor, a followed log one more; files, database and hypervisor must never find none left because
- * of clients. */
+/* A connection is a descriptor, a followed log one more; files, database and hypervisor must never
+ * find none left because of clients. */
 static void fit_descriptors(struct server_limits *l)
 {
 	rlim_t wanted = (rlim_t)l->connections * 4, most;
@@ -134,10 +135,10 @@ static void fit_descriptors(struct server_limits *l)
 	most = have.rlim_cur / 8 * 3;
 	if (l->connections <= most)
 		return;
-	log_warn(
-		"at most %llu connections are served instead of %u (api.max_connections): the process may open "
-		"%llu files (RLIMIT_NOFILE; LimitNOFILE= of the service)",
-		(unsigned long long)most, l->connections, (unsigned long long)have.rlim_cur);
+	log_warn("at most %llu connections are served instead of %u (api.max_connections): the "
+		 "process may open "
+		 "%llu files (RLIMIT_NOFILE; LimitNOFILE= of the service)",
+		 (unsigned long long)most, l->connections, (unsigned long long)have.rlim_cur);
 	l->connections = (unsigned)most;
 }
 
@@ -236,8 +237,8 @@ static void watch_listeners(void *arg)
 	(void)uv_poll_start(&l->poll, UV_READABLE, on_acceptable);
 }
 
-/* No descriptor (or memory) is left. Who waits to be accepted goes on waiting: the kernel would tell of
- * them again at once, in every turn. */
+/* No descriptor (or memory) is left. Who waits to be accepted goes on waiting: the kernel would
+ * tell of them again at once, in every turn. */
 static void pause_listeners(struct server *s, int error)
 {
 	struct listener *l;
@@ -265,7 +266,8 @@ static void on_acceptable(uv_poll_t *poll, int status, int events)
 
 		if (fd >= 0)
 			conn_accept(l, fd);
-		else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+		else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+			 errno == ENOMEM) {
 			if (!places_close_keyless(l->s))
 				pause_listeners(l->s, errno);
 			return;
@@ -308,23 +310,27 @@ static void close_listeners(struct server *s)
 static int load_tls(struct listener *l, const struct listen_spec *spec, struct err *e)
 {
 	if (!spec->tls_cert != !spec->tls_key)
-		return err_field(e, ERR_INVALID, spec->tls_cert ? "tls_key" : "tls_cert", "",
-				 "listener %s: a certificate and its key are needed, one of them is missing",
-				 spec->address);
+		return err_field(
+			e, ERR_INVALID, spec->tls_cert ? "tls_key" : "tls_cert", "",
+			"listener %s: a certificate and its key are needed, one of them is missing",
+			spec->address);
 	if (!spec->tls_cert && (spec->tls_client_ca || spec->tls_client_required))
 		return err_field(e, ERR_INVALID, "tls_client_ca", spec->tls_client_ca,
-				 "listener %s: client certificates need tls_cert and tls_key", spec->address);
-	if (spec->tls_client_required && !spec->tls_client_ca)
-		return err_field(e, ERR_INVALID, "tls_client_ca", "",
-				 "listener %s: requiring client certificates needs a CA to check them",
+				 "listener %s: client certificates need tls_cert and tls_key",
 				 spec->address);
+	if (spec->tls_client_required && !spec->tls_client_ca)
+		return err_field(
+			e, ERR_INVALID, "tls_client_ca", "",
+			"listener %s: requiring client certificates needs a CA to check them",
+			spec->address);
 	if (!spec->tls_cert)
 		return 0;
-	return tls_context(spec->tls_cert, spec->tls_key, spec->tls_client_ca, spec->tls_client_required,
-			   &l->ctx, e);
+	return tls_context(spec->tls_cert, spec->tls_key, spec->tls_client_ca,
+			   spec->tls_client_required, &l->ctx, e);
 }
 
-int server_listen(struct server *s, const struct listen_spec *spec, char ret_address[256], struct err *e)
+int server_listen(struct server *s, const struct listen_spec *spec, char ret_address[256],
+		  struct err *e)
 {
 	struct listener *l = xcalloc(1, sizeof(*l));
 	int r;

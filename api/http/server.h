@@ -15,10 +15,12 @@ struct server;
 
 /* One place to listen. Strings are borrowed until server_listen() returns. */
 struct listen_spec {
-	/* "127.0.0.1:8080", "[::1]:0" (0: a free port), "unix:/run/teepod/teepod.sock", "fd:3" (systemd) */
+	/* "127.0.0.1:8080", "[::1]:0" (0: a free port), "unix:/run/teepod/teepod.sock", "fd:3"
+	 * (systemd) */
 	const char *address;
-	const char *tls_cert, *tls_key; /* PEM files; both or neither. Without them TCP must be loopback. */
-	const char *tls_client_ca;      /* PEM; NULL: no client certificates asked for */
+	const char *tls_cert,
+		*tls_key; /* PEM files; both or neither. Without them TCP must be loopback. */
+	const char *tls_client_ca; /* PEM; NULL: no client certificates asked for */
 	bool tls_client_required;
 	unsigned unix_mode; /* permission bits of a unix socket, e.g. 0660 */
 };
@@ -34,10 +36,12 @@ struct server_limits {           /* 0 = the default in brackets */
 	unsigned per_peer;       /* connections from one address [1024] */
 	unsigned connections;    /* in all [4096] */
 	unsigned auth_fails;     /* wrong keys a minute and address that get 401, not 429 [10] */
-	size_t head_bytes; /* request line + headers [16384] -> 431; the target alone at most half -> 414 */
+	size_t head_bytes; /* request line + headers [16384] -> 431; the target alone at most half
+			      -> 414 */
 };
 
-/* Who is calling? Given the credentials found, fill *ret (0) or refuse (ERR_UNAUTHENTICATED). Exactly one source is set. */
+/* Who is calling? Given the credentials found, fill *ret (0) or refuse (ERR_UNAUTHENTICATED).
+ * Exactly one source is set. */
 struct credentials {
 	const char *api_key; /* X-API-Key, or Authorization: Bearer */
 	bool has_peer;       /* unix socket: uid/gid from SO_PEERCRED */
@@ -50,12 +54,15 @@ struct server_config {
 	uv_loop_t *loop;
 	struct server_limits limits;
 	/* Names of this server besides those of loopback, or URLs with them; NULL ends. Borrowed. A
-	 * request to a plain TCP listener that names another in Host or Origin is refused. NULL: none is. */
+	 * request to a plain TCP listener that names another in Host or Origin is refused. NULL:
+	 * none is. */
 	const char *const *hosts;
 	const struct route *const
 		*routes; /* NULL-terminated list of tables; each table ends with method NULL */
-	int (*authenticate)(void *arg, const struct credentials *cred, struct caller *ret, struct err *e);
-	/* Call @fn(@fn_arg) when what can be read is committed: the handler of a GET, or a refusal; NULL: at once. */
+	int (*authenticate)(void *arg, const struct credentials *cred, struct caller *ret,
+			    struct err *e);
+	/* Call @fn(@fn_arg) when what can be read is committed: the handler of a GET, or a refusal;
+	 * NULL: at once. */
 	void (*read)(void *arg, void (*fn)(void *fn_arg), void *fn_arg);
 	/* Asked when the body of a request has come: 0, or ERR_UNAUTHENTICATED if the caller's
 	 * credential has ended since the head came. NULL: it never ends. */
@@ -69,20 +76,24 @@ struct server_config {
 /* ERR_INVALID if one of the proxies is no network. */
 int server_new(const struct server_config *cfg, struct server **ret, struct err *e);
 
-/* Add a listener. *ret_address (may be NULL) gets the address bound, e.g. "127.0.0.1:41873" or "unix:/x". */
-int server_listen(struct server *s, const struct listen_spec *spec, char ret_address[256], struct err *e);
+/* Add a listener. *ret_address (may be NULL) gets the address bound, e.g. "127.0.0.1:41873" or
+ * "unix:/x". */
+int server_listen(struct server *s, const struct listen_spec *spec, char ret_address[256],
+		  struct err *e);
 
-/* New connections of all TLS listeners use @ctx (tls.h), which stays the caller's. Old ones keep theirs. */
+/* New connections of all TLS listeners use @ctx (tls.h), which stays the caller's. Old ones keep
+ * theirs. */
 void server_set_tls(struct server *s, SSL_CTX *ctx);
 
-/* Stop accepting, close idle connections, "Connection: close" on what is still to be answered, end streams; @done(@arg)
- * when the last connection is closed or after @max_ms. */
+/* Stop accepting, close idle connections, "Connection: close" on what is still to be answered, end
+ * streams; @done(@arg) when the last connection is closed or after @max_ms. */
 void server_drain(struct server *s, unsigned max_ms, void (*done)(void *arg), void *arg);
 
 /* Close everything; the struct is freed when the last handle has closed. NULL is fine. */
 void server_free(struct server *s);
 
-/* Prometheus text of requests by route, method and status class, durations, open connections. Appends to @out. */
+/* Prometheus text of requests by route, method and status class, durations, open connections.
+ * Appends to @out. */
 struct buf;
 void server_metrics(const struct server *s, struct buf *out);
 

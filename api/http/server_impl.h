@@ -60,7 +60,8 @@ struct server {
 	uv_loop_t *loop;
 	struct server_limits limits;
 	size_t in_max; /* plain bytes a connection with a key may have waiting */
-	int (*authenticate)(void *arg, const struct credentials *cred, struct caller *ret, struct err *e);
+	int (*authenticate)(void *arg, const struct credentials *cred, struct caller *ret,
+			    struct err *e);
 	void (*read)(void *arg, void (*fn)(void *fn_arg), void *fn_arg);
 	int (*still_valid)(struct call *c, struct err *e);
 	void *arg;
@@ -75,9 +76,9 @@ struct server {
 	struct conn_list conns;
 	struct conn_queue waiting[PLACES]; /* longest waiting first, before them the spent ones */
 	struct request_list requests;      /* all not yet answered */
-	struct conn_queue resume;          /* have input waiting, and their call was answered elsewhere */
-	struct request_queue deserted;     /* whose on_gone is due */
-	struct request_queue unread;       /* body.c: whose long bodies wait to be parsed */
+	struct conn_queue resume; /* have input waiting, and their call was answered elsewhere */
+	struct request_queue deserted; /* whose on_gone is due */
+	struct request_queue unread;   /* body.c: whose long bodies wait to be parsed */
 	struct loop_timer *unread_timer;
 	struct loop_timer *accept_timer; /* no listener is watched until it fires */
 	bool resuming;                   /* what waits in @resume has its turn */

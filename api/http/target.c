@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * target.c - percent-decoding, done once and strictly.
  *
- * The path is split before it is decoded, so "%2F" stays inside its segment and can not move a request to another
- * route than the one a front proxy saw.
+ * The path is split before it is decoded, so "%2F" stays inside its segment and can not move a
+ * request to another route than the one a front proxy saw.
  */
 #include "api/http/target.h"
 
@@ -23,7 +23,8 @@ static int digit(char c)
 	return -1;
 }
 
-/* Decode @n bytes into @out with a NUL behind. Returns the new length, or -1 for a bad escape or a NUL. */
+/* Decode @n bytes into @out with a NUL behind. Returns the new length, or -1 for a bad escape or a
+ * NUL. */
 static long decode(const char *in, size_t n, char *out, bool plus)
 {
 	size_t len = 0;
@@ -116,7 +117,8 @@ const char *target_read(const char *raw, size_t n, struct target *ret)
 
 	if (path_n == 0 || raw[0] != '/')
 		return "the request target must start with '/'";
-	/* segments with their NULs, the path, the query, and room to decode the query for checking */
+	/* segments with their NULs, the path, the query, and room to decode the query for checking
+	 */
 	t.store = xmalloc(2 * (path_n + 2) + 2 * (query_n + 1));
 	query = t.store + 2 * (path_n + 2);
 	if (mark)

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * tls.c - OpenSSL over a pair of buffers.
  *
- * A BIO of our own stands where memory BIOs would: it reads from the slice the loop has just received and writes straight
- * into the connection's outgoing buffer. That saves a copy each way, and the two buffers that memory BIOs keep at their
- * largest size for as long as the connection lives. Only when the reader of plain text is full is the rest of a slice
- * copied aside ("held").
+ * A BIO of our own stands where memory BIOs would: it reads from the slice the loop has just
+ * received and writes straight into the connection's outgoing buffer. That saves a copy each way,
+ * and the two buffers that memory BIOs keep at their largest size for as long as the connection
+ * lives. Only when the reader of plain text is full is the rest of a slice copied aside ("held").
  *
- * No tickets and no session cache: a resumed session would carry a client certificate past its verification, and clients of an
- * API keep their connection anyway. OpenSSL's error queue belongs to the thread, so it is cleared before each call.
+ * No tickets and no session cache: a resumed session would carry a client certificate past its
+ * verification, and clients of an API keep their connection anyway. OpenSSL's error queue belongs
+ * to the thread, so it is cleared before each call.
  */
 #include "api/http/tls.h"
 
@@ -97,23 +98,25 @@ static int ssl_error(struct err *e, const char *field, const char *file)
 		reason = strerrordesc_np(ERR_GET_REASON(code));
 	else if (ERR_GET_LIB(ERR_peek_error()) == ERR_LIB_PEM)
 		reason = "not a PEM file, or not of this kind";
-	return err_field(e, ERR_INVALID, field, file, "%s %s: %s", field, file, reason ? reason : "unusable");
+	return err_field(e, ERR_INVALID, field, file, "%s %s: %s", field, file,
+			 reason ? reason : "unusable");
 }
 
-static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in,
-		       unsigned in_n, void *arg)
+static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n,
+		       const unsigned char *in, unsigned in_n, void *arg)
 {
 	static const unsigned char ours[] = "\x08http/1.1";
 
 	(void)ssl;
 	(void)arg;
-	if (SSL_select_next_proto((unsigned char **)(uintptr_t)out, out_n, ours, sizeof(ours) - 1, in,
-				  in_n) != OPENSSL_NPN_NEGOTIATED)
+	if (SSL_select_next_proto((unsigned char **)(uintptr_t)out, out_n, ours, sizeof(ours) - 1,
+				  in, in_n) != OPENSSL_NPN_NEGOTIATED)
 		return SSL_TLSEXT_ERR_ALERT_FATAL;
 	return SSL_TLSEXT_ERR_OK;
 }
 
-/* A key of the certificate's kind is refused when it is loaded, one of another kind when it is checked. */
+/* A key of the certificate's kind is refused when it is loaded, one of another kind when it is
+ * checked. */
 static int load_key(SSL_CTX *ctx, const char *cert, const char *key, struct err *e)
 {
 	bool loaded = SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) == 1;
@@ -123,7 +126,8 @@ static int load_key(SSL_CTX *ctx, const char *cert, const char *key, struct err 
 	if (loaded || (ERR_GET_LIB(ERR_peek_last_error()) == ERR_LIB_X509 &&
 		       ERR_GET_REASON(ERR_peek_last_error()) == X509_R_KEY_VALUES_MISMATCH))
 		return err_field(e, ERR_INVALID, "tls_key", key,
-				 "tls_key %s: not the key of the certificate in tls_cert, %s", key, cert);
+				 "tls_key %s: not the key of the certificate in tls_cert, %s", key,
+				 cert);
 	return ssl_error(e, "tls_key", key);
 }
 
@@ -144,12 +148,13 @@ static int load_client_ca(SSL_CTX *ctx, const char *file, bool required, struct 
 	if (!names)
 		return ssl_error(e, "tls_client_ca", file);
 	SSL_CTX_set_client_CA_list(ctx, names);
-	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | (required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), NULL);
+	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | (required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
+			   NULL);
 	return 0;
 }
 
-static int load(SSL_CTX *ctx, const char *cert, const char *key, const char *client_ca, bool required,
-		struct err *e)
+static int load(SSL_CTX *ctx, const char *cert, const char *key, const char *client_ca,
+		bool required, struct err *e)
 {
 	int r = load_pair(ctx, cert, key, e);
 
@@ -161,8 +166,8 @@ static int load(SSL_CTX *ctx, const char *cert, const char *key, const char *cli
  * kind. */
 static const char ciphers_1_2[] = "ECDHE+AESGCM:ECDHE+CHACHA20:!PSK:!aNULL:@SECLEVEL=2";
 
-int tls_context(const char *cert, const char *key, const char *client_ca, bool client_required, SSL_CTX **ret,
-		struct err *e)
+int tls_context(const char *cert, const char *key, const char *client_ca, bool client_required,
+		SSL_CTX **ret, struct err *e)
 {
 	SSL_CTX *ctx;
 	int r;
@@ -173,7 +178,8 @@ int tls_context(const char *cert, const char *key, const char *client_ca, bool c
 		abort();
 	if (SSL_CTX_set_cipher_list(ctx, ciphers_1_2) != 1)
 		abort();
-	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION);
+	SSL_CTX_set_options(ctx,
+			    SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION);
 	SSL_CTX_set_num_tickets(ctx, 0);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
@@ -200,8 +206,8 @@ static int out_of_date(struct err *e, const char *field, const char *file, const
 	(void)X509_NAME_oneline(X509_get_subject_name(x), name, sizeof(name));
 	if (ASN1_TIME_to_tm(at, &tm) == 1)
 		(void)strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", &tm);
-	return err_field(e, ERR_INVALID, field, file, "%s %s: the certificate %s %s %s", field, file, name,
-			 early ? "is not valid before" : "has expired on", date);
+	return err_field(e, ERR_INVALID, field, file, "%s %s: the certificate %s %s %s", field,
+			 file, name, early ? "is not valid before" : "has expired on", date);
 }
 
 static bool is_valid_now(const X509 *x)
@@ -216,7 +222,8 @@ int tls_check_dates(const char *field, const char *file, bool all, struct err *e
 	unsigned good = 0;
 	int r = 0;
 
-	for (X509 *x; b && (!r || !all) && (x = PEM_read_bio_X509(b, NULL, NULL, NULL)); X509_free(x)) {
+	for (X509 *x; b && (!r || !all) && (x = PEM_read_bio_X509(b, NULL, NULL, NULL));
+	     X509_free(x)) {
 		if (is_valid_now(x))
 			good++;
 		else

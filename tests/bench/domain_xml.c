@@ -3,8 +3,9 @@
  *
  *	domain_xml COUNT
  *
- * The machine is about the largest there is: a TD with two NUMA nodes, eight GPUs and four switches, three interfaces and two
- * volumes. Prints microseconds of CPU for COUNT times writing and for COUNT times parsing, and the size of the text.
+ * The machine is about the largest there is: a TD with two NUMA nodes, eight GPUs and four
+ *switches, three interfaces and two volumes. Prints microseconds of CPU for COUNT times writing and
+ *for COUNT times parsing, and the size of the text.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,8 +83,8 @@ int main(int argc, char **argv)
 	for (int i = 0; i < count; i++)
 		xmlFreeDoc(need(xmlReadMemory(xml, (int)strlen(xml), NULL, NULL, XML_PARSE_NONET)));
 	read = cpu_us() - began;
-	(void)printf("{\"write_us\": %.2f, \"read_us\": %.2f, \"bytes\": %zu}\n", (double)written / count,
-		     (double)read / count, strlen(xml));
+	(void)printf("{\"write_us\": %.2f, \"read_us\": %.2f, \"bytes\": %zu}\n",
+		     (double)written / count, (double)read / count, strlen(xml));
 	free(xml);
 	return 0;
 }

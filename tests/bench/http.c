@@ -48,10 +48,11 @@ void http_close(struct http_conn *c)
 void http_send(struct http_conn *c, const char *method, const char *path, const char *body)
 {
 	char text[8192];
-	int n = snprintf(text, sizeof(text),
-			 "%s %s HTTP/1.1\r\nHost: %s\r\nX-API-Key: %s\r\nContent-Type: application/json\r\n"
-			 "Content-Length: %zu\r\n\r\n%s",
-			 method, path, c->host, c->key, body ? strlen(body) : 0, body ? body : "");
+	int n = snprintf(
+		text, sizeof(text),
+		"%s %s HTTP/1.1\r\nHost: %s\r\nX-API-Key: %s\r\nContent-Type: application/json\r\n"
+		"Content-Length: %zu\r\n\r\n%s",
+		method, path, c->host, c->key, body ? strlen(body) : 0, body ? body : "");
 
 	if (n >= (int)sizeof(text))
 		die("request too long");
@@ -124,7 +125,8 @@ static int watch_all(struct http_conn *conns, size_t n)
 	return ep;
 }
 
-void http_run(struct http_conn *conns, size_t n, void (*answered)(struct http_conn *c, void *arg), void *arg)
+void http_run(struct http_conn *conns, size_t n, void (*answered)(struct http_conn *c, void *arg),
+	      void *arg)
 {
 	int ep = watch_all(conns, n);
 	size_t under_way = 0;

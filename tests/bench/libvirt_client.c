@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * libvirt_client.c - the least a program can do to run the same guests: define, create, destroy; a thread each.
+ * libvirt_client.c - the least a program can do to run the same guests: define, create, destroy; a
+ *thread each.
  *
  *	libvirt_client ROOT FOLDER
  *
- * ROOT is an embedded driver's root of its own. FOLDER/N holds domain.xml and all files it names. Reads lines, answers
- * each with microseconds:
- *	boot COUNT    define and create guests 0..COUNT-1 at once, until each one's first line
- *	row COUNT N   the same, but N at a time: a thread goes on with the next when its guest has said its first line
- *	stop COUNT    destroy them at once
- * What a stopped guest leaves (definition, console log) is cleared outside the measured time.
+ * ROOT is an embedded driver's root of its own. FOLDER/N holds domain.xml and all files it names.
+ *Reads lines, answers each with microseconds: boot COUNT    define and create guests 0..COUNT-1 at
+ *once, until each one's first line row COUNT N   the same, but N at a time: a thread goes on with
+ *the next when its guest has said its first line stop COUNT    destroy them at once What a stopped
+ *guest leaves (definition, console log) is cleared outside the measured time.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -181,7 +181,8 @@ static virConnectPtr connect_root(const char *root)
 
 	(void)setenv("LIBVIRT_LOG_OUTPUTS", "4:file:/dev/null", 0);
 	virSetErrorFunc(NULL, ignore_error);
-	if (virInitialize() || virEventRegisterDefaultImpl() || pthread_create(&thread, NULL, events, NULL))
+	if (virInitialize() || virEventRegisterDefaultImpl() ||
+	    pthread_create(&thread, NULL, events, NULL))
 		failed("libvirt");
 	(void)snprintf(uri, sizeof(uri), "qemu:///embed?root=%s", root);
 	conn = virConnectOpen(uri);
@@ -205,8 +206,8 @@ int main(int argc, char **argv)
 		int64_t us;
 
 		at_a_time = GUESTS_MAX;
-		if (sscanf(line, "%15s %d %d", verb, &n, &at_a_time) < 2 || n < 1 || n > GUESTS_MAX ||
-		    at_a_time < 1 || at_a_time > GUESTS_MAX)
+		if (sscanf(line, "%15s %d %d", verb, &n, &at_a_time) < 2 || n < 1 ||
+		    n > GUESTS_MAX || at_a_time < 1 || at_a_time > GUESTS_MAX)
 			die("what is %s?", line);
 		if (!strcmp(verb, "boot") || !strcmp(verb, "row")) {
 			prepare(conn, argv[2], guests, n);

@@ -2,11 +2,12 @@
  * load.c - load on a node's API, measured from outside.
  *
  *	load creates URL KEY CLIENTS COUNT PREFIX      stopped CVMs: {"us", "p50", "p99", "cpu_us"}
- *	load admissions URL KEY CLIENTS COUNT PREFIX   the same, but a node without room may refuse: {"us", "made", "refused",
- *	                                               "made_p50", "refused_p50"}; with one client that is the cost of each
- *	load gets ROUNDS {URL KEY PATH}...             in turn, one connection each: {"p50": [...], "p99": [...]}
- *	load boot URL KEY CVMS_FOLDER COUNT PREFIX     all at once, until each guest's first line: {"us", "uuids"}
- *	load stop URL KEY UUID...                      all at once, until each operation has ended: {"us"}
+ *	load admissions URL KEY CLIENTS COUNT PREFIX   the same, but a node without room may refuse:
+ *{"us", "made", "refused", "made_p50", "refused_p50"}; with one client that is the cost of each
+ *	load gets ROUNDS {URL KEY PATH}...             in turn, one connection each: {"p50": [...],
+ *"p99": [...]} load boot URL KEY CVMS_FOLDER COUNT PREFIX     all at once, until each guest's first
+ *line: {"us", "uuids"} load stop URL KEY UUID...                      all at once, until each
+ *operation has ended: {"us"}
  *
  * Times are microseconds. Connections are open before the clock starts.
  */
@@ -53,7 +54,8 @@ static void close_all(struct http_conn *conns, size_t n)
 static void must(const struct http_conn *c, int low, int high)
 {
 	if (c->status < low || c->status > high)
-		die("answer %d: %.*s", c->status, (int)(c->body_len < 400 ? c->body_len : 400), c->body);
+		die("answer %d: %.*s", c->status, (int)(c->body_len < 400 ? c->body_len : 400),
+		    c->body);
 }
 
 static void send_create(struct http_conn *c, const char *prefix, size_t number, int stopped)
@@ -100,13 +102,15 @@ static void creates(char **arg)
 	http_run(conns, clients, created, &l);
 	us = now_us() - began;
 	qsort(l.us, l.count, sizeof(*l.us), ascending);
-	(void)printf("{\"us\": %lld, \"p50\": %lld, \"p99\": %lld, \"cpu_us\": %lld}\n", (long long)us,
-		     quantile(l.us, l.count, 50), quantile(l.us, l.count, 99), (long long)cpu_us());
+	(void)printf("{\"us\": %lld, \"p50\": %lld, \"p99\": %lld, \"cpu_us\": %lld}\n",
+		     (long long)us, quantile(l.us, l.count, 50), quantile(l.us, l.count, 99),
+		     (long long)cpu_us());
 	close_all(conns, clients);
 	free(l.us);
 }
 
-/* ------------------------------------------------------------------ admissions: creates, and refusals for want of room */
+/* ------------------------------------------------------------------ admissions: creates, and
+ * refusals for want of room */
 
 struct admissions {
 	const char *prefix;
@@ -123,7 +127,8 @@ static void decided(struct http_conn *c, void *arg)
 	if (refused)
 		http_field(c, "error_code", code, sizeof(code));
 	if (refused ? strncmp(code, "ERR-02-", 7) != 0 : c->status != 200)
-		die("answer %d: %.*s", c->status, (int)(c->body_len < 400 ? c->body_len : 400), c->body);
+		die("answer %d: %.*s", c->status, (int)(c->body_len < 400 ? c->body_len : 400),
+		    c->body);
 	l->us[refused][l->n[refused]++] = c->us;
 	if (l->next < l->count)
 		send_create(c, l->prefix, l->next++, 1);
@@ -145,10 +150,10 @@ static void admissions(char **arg)
 	us = now_us() - began;
 	for (int i = 0; i < 2; i++)
 		qsort(l.us[i], l.n[i], sizeof(**l.us), ascending);
-	(void)printf(
-		"{\"us\": %lld, \"made\": %zu, \"refused\": %zu, \"made_p50\": %lld, \"refused_p50\": %lld}\n",
-		(long long)us, l.n[0], l.n[1], l.n[0] ? quantile(l.us[0], l.n[0], 50) : 0LL,
-		l.n[1] ? quantile(l.us[1], l.n[1], 50) : 0LL);
+	(void)printf("{\"us\": %lld, \"made\": %zu, \"refused\": %zu, \"made_p50\": %lld, "
+		     "\"refused_p50\": %lld}\n",
+		     (long long)us, l.n[0], l.n[1], l.n[0] ? quantile(l.us[0], l.n[0], 50) : 0LL,
+		     l.n[1] ? quantile(l.us[1], l.n[1], 50) : 0LL);
 	close_all(conns, clients);
 	free(l.us[0]);
 	free(l.us[1]);
@@ -164,7 +169,8 @@ static void got(struct http_conn *c, void *arg)
 	*us = c->us;
 }
 
-static void print_quantiles(const char *name, int64_t *const *us, size_t n, size_t rounds, unsigned percent)
+static void print_quantiles(const char *name, int64_t *const *us, size_t n, size_t rounds,
+			    unsigned percent)
 {
 	(void)printf("\"%s\": [", name);
 	for (size_t i = 0; i < n; i++)

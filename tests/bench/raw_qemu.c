@@ -3,7 +3,8 @@
  *
  *	raw_qemu FOLDER
  *
- * FOLDER/argv holds the command line, NUL after each argument. QEMU is killed afterwards. Prints microseconds.
+ * FOLDER/argv holds the command line, NUL after each argument. QEMU is killed afterwards. Prints
+ *microseconds.
  */
 #include <fcntl.h>
 #include <signal.h>

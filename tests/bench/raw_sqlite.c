@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
- * raw_sqlite.c - what SQLite alone does: the rows of a stopped create, written again and again, a transaction each.
+ * raw_sqlite.c - what SQLite alone does: the rows of a stopped create, written again and again, a
+ *transaction each.
  *
  *	raw_sqlite FILE COUNT
  *
- * FILE is a copy of a node's database. Its newest stopped CVM is the pattern: each transaction inserts that CVM's rows
- * into all tables they were in (app, revision, CVM, operation, two events), with fresh ids, and takes the same capacity.
- * Tables, columns, indices and triggers are those of the file, journal and durability those of the node: WAL, FULL. No
- * rule is checked and nothing is read back. Some transactions go before the clock starts, so that the journal has its
- * working size, as a node's has. Prints microseconds.
+ * FILE is a copy of a node's database. Its newest stopped CVM is the pattern: each transaction
+ *inserts that CVM's rows into all tables they were in (app, revision, CVM, operation, two events),
+ *with fresh ids, and takes the same capacity. Tables, columns, indices and triggers are those of
+ *the file, journal and durability those of the node: WAL, FULL. No rule is checked and nothing is
+ *read back. Some transactions go before the clock starts, so that the journal has its working size,
+ *as a node's has. Prints microseconds.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -62,7 +64,8 @@ static void step(sqlite3_stmt *st)
 /* A number the table gives itself is left out. */
 static bool given_by_table(const char *table, const char *column)
 {
-	return !strcmp(column, "seq") || (!strcmp(column, "id") && strcmp(table, "operations") != 0);
+	return !strcmp(column, "seq") ||
+	       (!strcmp(column, "id") && strcmp(table, "operations") != 0);
 }
 
 static void take_row(sqlite3_stmt *st, const char *table, struct pattern *p)
@@ -76,7 +79,8 @@ static void take_row(sqlite3_stmt *st, const char *table, struct pattern *p)
 
 		if (given_by_table(table, column))
 			continue;
-		n += snprintf(sql + n, sizeof(sql) - (size_t)n, "%s%s", p->columns ? ", " : "", column);
+		n += snprintf(sql + n, sizeof(sql) - (size_t)n, "%s%s", p->columns ? ", " : "",
+			      column);
 		(void)strcat(marks, p->columns ? ", ?" : "?");
 		(void)snprintf(p->name[p->columns], sizeof(p->name[0]), "%s", column);
 		p->value[p->columns++] = sqlite3_value_dup(sqlite3_column_value(st, i));
@@ -95,10 +99,13 @@ static int take_rows(struct pattern rows[ROWS_MAX])
 		  "SELECT * FROM revisions WHERE id = (SELECT revision FROM cvms WHERE id = ?)" },
 		{ "cvms", "SELECT * FROM cvms WHERE id = ?" },
 		{ "operations", "SELECT * FROM operations WHERE cvm = ?" },
-		{ "events", "SELECT * FROM events WHERE cvm_uuid = (SELECT uuid FROM cvms WHERE id = ?)" },
+		{ "events",
+		  "SELECT * FROM events WHERE cvm_uuid = (SELECT uuid FROM cvms WHERE id = ?)" },
 	};
-	sqlite3_stmt *newest = prepare("SELECT max(id) FROM cvms WHERE desired = 'stopped' AND boot = 0");
-	sqlite3_int64 cvm = sqlite3_step(newest) == SQLITE_ROW ? sqlite3_column_int64(newest, 0) : 0;
+	sqlite3_stmt *newest =
+		prepare("SELECT max(id) FROM cvms WHERE desired = 'stopped' AND boot = 0");
+	sqlite3_int64 cvm =
+		sqlite3_step(newest) == SQLITE_ROW ? sqlite3_column_int64(newest, 0) : 0;
 	int n = 0;
 
 	(void)sqlite3_finalize(newest);
@@ -136,10 +143,10 @@ static void freshen(struct fresh *f, int number)
 {
 	random_hex(f->hash, 64);
 	(void)snprintf(f->app_id, sizeof(f->app_id), "%.40s", f->hash);
-	(void)snprintf(f->uuid, sizeof(f->uuid), "%.8s-%.4s-4%.3s-8%.3s-%.12s", f->hash, f->hash + 8,
-		       f->hash + 12, f->hash + 15, f->hash + 18);
-	(void)snprintf(f->op, sizeof(f->op), "7fffffff-%04x-7%.3s-8%.3s-%.12s", (unsigned)number & 0xffff,
-		       f->hash + 12, f->hash + 15, f->hash + 18);
+	(void)snprintf(f->uuid, sizeof(f->uuid), "%.8s-%.4s-4%.3s-8%.3s-%.12s", f->hash,
+		       f->hash + 8, f->hash + 12, f->hash + 15, f->hash + 18);
+	(void)snprintf(f->op, sizeof(f->op), "7fffffff-%04x-7%.3s-8%.3s-%.12s",
+		       (unsigned)number & 0xffff, f->hash + 12, f->hash + 15, f->hash + 18);
 	(void)snprintf(f->name, sizeof(f->name), "raw-%d-%.6s", number, f->hash);
 	f->cid++;
 }
@@ -171,7 +178,8 @@ static bool bind_fresh(const struct pattern *p, int i, const struct fresh *f)
 		if (!strcmp(p->name[i], "op_id") && !sqlite3_value_bytes(p->value[i]))
 			return false;
 		if (map[k].text)
-			(void)sqlite3_bind_text(p->insert, i + 1, map[k].text, -1, SQLITE_TRANSIENT);
+			(void)sqlite3_bind_text(p->insert, i + 1, map[k].text, -1,
+						SQLITE_TRANSIENT);
 		else
 			(void)sqlite3_bind_int64(p->insert, i + 1, map[k].number);
 		return true;
@@ -195,7 +203,8 @@ static void write_row(struct pattern *p, struct fresh *f)
 
 static void take_capacity(sqlite3_stmt *st)
 {
-	static const char *const resources[] = { "slots", "vcpus", "memory_mib", "disk_gib", "cids" };
+	static const char *const resources[] = { "slots", "vcpus", "memory_mib", "disk_gib",
+						 "cids" };
 
 	for (size_t i = 0; i < sizeof(resources) / sizeof(resources[0]); i++) {
 		(void)sqlite3_bind_text(st, 1, resources[i], -1, SQLITE_STATIC);
@@ -208,7 +217,8 @@ static void open_file(const char *path)
 	if (sqlite3_open(path, &db) != SQLITE_OK)
 		die("%s: %s", path, sqlite3_errmsg(db));
 	if (sqlite3_exec(db,
-			 "PRAGMA foreign_keys = ON; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+			 "PRAGMA foreign_keys = ON; PRAGMA journal_mode = WAL; PRAGMA synchronous "
+			 "= FULL;"
 			 "PRAGMA temp_store = MEMORY",
 			 NULL, NULL, NULL) != SQLITE_OK)
 		die("%s: %s", path, sqlite3_errmsg(db));
@@ -225,8 +235,9 @@ int main(int argc, char **argv)
 	open_file(argv[1]);
 	int n = take_rows(rows), count = atoi(argv[2]);
 	sqlite3_stmt *begin = prepare("BEGIN IMMEDIATE"), *commit = prepare("COMMIT");
-	sqlite3_stmt *take = prepare("UPDATE capacity SET promised = promised + 1 WHERE resource = ?"
-				     " AND promised + 1 <= total");
+	sqlite3_stmt *take =
+		prepare("UPDATE capacity SET promised = promised + 1 WHERE resource = ?"
+			" AND promised + 1 <= total");
 
 	for (int i = -WARM_UP; i < count; i++) {
 		if (i == 0)

@@ -51,7 +51,8 @@ int64_t cpu_us(void)
 	       u.ru_stime.tv_usec;
 }
 
-/* Not just any line: a node opens each boot's log with a line of its own, long before the guest runs. */
+/* Not just any line: a node opens each boot's log with a line of its own, long before the guest
+ * runs. */
 static const char words[] = "BOOTSECTOR-READY\r\n";
 
 static bool guest_spoke(const char *path)
@@ -80,8 +81,8 @@ static void look(struct console *c, size_t *left, int64_t *last)
 	--*left;
 }
 
-static bool watch_missing(int in, const char *const *folders, struct console *c, size_t n, size_t *left,
-			  int64_t *last)
+static bool watch_missing(int in, const char *const *folders, struct console *c, size_t n,
+			  size_t *left, int64_t *last)
 {
 	bool missing = false;
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * compose_fuzz.c - a tenant's compose text and manifest: refused or taken, never a crash, and canonical text is a fixed point.
+ * compose_fuzz.c - a tenant's compose text and manifest: refused or taken, never a crash, and
+ * canonical text is a fixed point.
  */
 #include <stdint.h>
 #include <stdlib.h>

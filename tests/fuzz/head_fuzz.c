@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * head_fuzz.c - two readers of a request head must not understand it differently.
  *
- * Whatever the lint accepts and llhttp accepts too must mean the same: method, target, version, every field, the
- * length of the body. Whatever was accepted must also survive the target decoder, and be found again when it arrives in two
- * pieces.
+ * Whatever the lint accepts and llhttp accepts too must mean the same: method, target, version,
+ * every field, the length of the body. Whatever was accepted must also survive the target decoder,
+ * and be found again when it arrives in two pieces.
  */
 #include <stdint.h>
 #include <stdlib.h>

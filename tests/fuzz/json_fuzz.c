@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * json_fuzz.c - JSON from strangers against a table with a field of every type.
  *
- * What is read must survive its own canonical text, what the table lets through must keep the table's rules, and what it
- * refuses must leave a whole error.
+ * What is read must survive its own canonical text, what the table lets through must keep the
+ * table's rules, and what it refuses must leave a whole error.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -26,7 +26,11 @@ enum { KINDS = 3 };
 static const char *const kinds[] = { "legacy", "phala", "none", NULL };
 
 static const struct field port_fields[] = {
-	{ .name = "port", .type = FIELD_INT, .flags = FIELD_REQUIRED, .max = 65535, .at = FIELD_NOWHERE },
+	{ .name = "port",
+	  .type = FIELD_INT,
+	  .flags = FIELD_REQUIRED,
+	  .max = 65535,
+	  .at = FIELD_NOWHERE },
 };
 
 static const struct field_table port_table = {
@@ -41,7 +45,11 @@ static const struct field request_fields[] = {
 	  .max = 8,
 	  .at = offsetof(struct request, name),
 	  .rule = "letters" },
-	{ .name = "vcpu", .type = FIELD_INT, .min = -4, .max = 64, .at = offsetof(struct request, vcpu) },
+	{ .name = "vcpu",
+	  .type = FIELD_INT,
+	  .min = -4,
+	  .max = 64,
+	  .at = offsetof(struct request, vcpu) },
 	{ .name = "dev", .type = FIELD_BOOL, .at = offsetof(struct request, dev) },
 	{ .name = "kind",
 	  .type = FIELD_WORD,
@@ -59,7 +67,10 @@ static const struct field request_fields[] = {
 
 static const struct field_table tables[] = {
 	{ .name = "Loose", .fields = request_fields, .n = ARRAY_SIZE(request_fields) },
-	{ .name = "Strict", .fields = request_fields, .n = ARRAY_SIZE(request_fields), .strict = true },
+	{ .name = "Strict",
+	  .fields = request_fields,
+	  .n = ARRAY_SIZE(request_fields),
+	  .strict = true },
 };
 
 static void must(int ok)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * serial_fuzz.c - a guest's console, in slices of the fuzzer's choice: reported text is always short and printable, and
- * slices never change what is reported in the end.
+ * serial_fuzz.c - a guest's console, in slices of the fuzzer's choice: reported text is always
+ * short and printable, and slices never change what is reported in the end.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -28,8 +28,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	serial_scan_feed(&whole, (const char *)data, size, check, NULL);
 	for (size_t i = 0; i < size; i += step)
-		serial_scan_feed(&sliced, (const char *)data + i, size - i < step ? size - i : step, check,
-				 NULL);
+		serial_scan_feed(&sliced, (const char *)data + i, size - i < step ? size - i : step,
+				 check, NULL);
 	for (int k = 0; k < SERIAL_KINDS; k++)
 		if (whole.told[k] != sliced.told[k] || strcmp(whole.text[k], sliced.text[k]) != 0)
 			abort();

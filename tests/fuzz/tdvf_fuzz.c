@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * tdvf_fuzz.c - files of an image that are measured: firmware and kernel, whatever they hold, are measured or refused.
+ * tdvf_fuzz.c - files of an image that are measured: firmware and kernel, whatever they hold, are
+ * measured or refused.
  *
  * The input is the end of a firmware file of 64 KiB, where its tables are, and at once a kernel.
  */

@@ -29,8 +29,12 @@ static void a_rate_is_all_of_a_cvm_that_runs_and_the_disk_of_one_that_does_not(v
 	const struct rates r = { .vcpu = 1000, .memory_gib = 100, .disk_gib = 7, .gpu = 50000 };
 	const struct cvm_size c = { .vcpus = 2, .memory_mib = 1536, .disk_gib = 10, .gpus = 1 };
 	const struct cvm_size tiny = { .vcpus = 1, .memory_mib = 1 };
-	const struct rates most = { .vcpu = 1000000000, .memory_gib = 1000000000, .disk_gib = 1000000000 };
-	const struct cvm_size huge = { .vcpus = INT64_MAX, .memory_mib = INT64_MAX, .disk_gib = INT64_MAX };
+	const struct rates most = { .vcpu = 1000000000,
+				    .memory_gib = 1000000000,
+				    .disk_gib = 1000000000 };
+	const struct cvm_size huge = { .vcpus = INT64_MAX,
+				       .memory_mib = INT64_MAX,
+				       .disk_gib = INT64_MAX };
 
 	(void)st;
 	assert_int_equal(meter_rate(&r, &c, true), 2000 + 150 + 70 + 50000);
@@ -91,7 +95,8 @@ static void metered_time_follows_the_boot_clock_whatever_the_wall_clock_does(voi
 		{ 1000100, 600, "a", false, 1000100 }, /* both go on */
 		{ 5, 700, "a", false, 1000200 },       /* wall set back */
 		{ 9000000, 800, "a", false, 1000300 }, /* wall set ahead */
-		{ 9000000, 750, "a", false, 1000300 }, /* a boot clock that goes back is not believed */
+		{ 9000000, 750, "a", false,
+		  1000300 }, /* a boot clock that goes back is not believed */
 		{ 9000000, 800, "a", false, 1000300 }, /* and not counted twice */
 		{ 9000100, 900, "a", false, 1000400 },
 		{ 900000, 10, "b", true, 1000400 }, /* booted, wall behind: stays */
@@ -102,7 +107,8 @@ static void metered_time_follows_the_boot_clock_whatever_the_wall_clock_does(voi
 
 	(void)st;
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
-		struct clock_reading r = reading(steps[i].wall_ms, steps[i].boot_ms, steps[i].boot_id);
+		struct clock_reading r =
+			reading(steps[i].wall_ms, steps[i].boot_ms, steps[i].boot_id);
 
 		assert_int_equal(meter_clock_advance(&c, &r), steps[i].booted);
 		assert_int_equal(c.now_ms, steps[i].now_ms);
@@ -226,7 +232,8 @@ static void a_quota_refuses_what_grows_beyond_it_and_says_which_kind_of_refusal_
 
 		memcpy(w.max, cases[i].max, sizeof(w.max));
 		memcpy(w.held, cases[i].held, sizeof(w.held));
-		assert_int_equal(quota_allows(&w, cases[i].more, cases[i].after, &e), -cases[i].result);
+		assert_int_equal(quota_allows(&w, cases[i].more, cases[i].after, &e),
+				 -cases[i].result);
 		if (!cases[i].result)
 			continue;
 		assert_int_equal(e.cap.asked, cases[i].asked);
@@ -238,9 +245,11 @@ static void a_quota_refuses_what_grows_beyond_it_and_says_which_kind_of_refusal_
 
 static void only_a_cvm_that_holds_them_counts_for_vcpus_and_memory(void **st)
 {
-	const struct cvm_row c = {
-		.given_vcpus = 2, .given_memory_mib = 512, .disk_gib = 10, .gpus = 1, .holds_cpu = false
-	};
+	const struct cvm_row c = { .given_vcpus = 2,
+				   .given_memory_mib = 512,
+				   .disk_gib = 10,
+				   .gpus = 1,
+				   .holds_cpu = false };
 	struct cvm_row held = c;
 	int64_t n[QUOTAS];
 
@@ -337,7 +346,8 @@ static void times_are_read_as_they_are_written(void **st)
 
 static void keys_of_one_parent_share_its_requests_and_a_refusal_charges_nobody(void **st)
 {
-	const struct key_budget first[] = { { 2, 30 }, { 1, 40 } }, second[] = { { 3, 30 }, { 1, 40 } };
+	const struct key_budget first[] = { { 2, 30 }, { 1, 40 } },
+				second[] = { { 3, 30 }, { 1, 40 } };
 	struct key_rate *r = key_rate_new();
 	const int64_t now = 1000000;
 
@@ -413,37 +423,39 @@ static int set_up(void **st)
 		return -1;
 	(void)snprintf(n->images, sizeof(n->images), "%s/images", n->dir);
 	/* Per hour: a vCPU 3600000 (1 a millisecond), a GiB of disk 36000 (1 in 100 ms). */
-	n->set = (struct vmm_settings){ .loop = &n->loop,
-					.state_dir = n->dir,
-					.images_dir = n->images,
-					.node_id = 1,
-					.node_name = "n1",
-					.region = "local",
-					.workspace = "local",
-					.hypervisor_uri = "qemu+unix:///system?socket=/nonexistent/sock",
-					.tee = TEE_NONE,
-					.host_root = "",
-					.networks = "user",
-					.bridges = "",
-					.prod_without_tee = true,
-					.device_id = "",
-					.tdx_firmware = "",
-					.vcpus = 64,
-					.memory_mib = 8192,
-					.disk_gib = 1000,
-					.slots = 50,
-					.cid_start = 1000,
-					.cid_count = 100,
-					.port_addresses = addresses,
-					.max_keys = 5,
-					.keys_per_minute = 100,
-					.billing = { .interval_s = 3600,
-						     .rates = { .vcpu = HOUR, .disk_gib = HOUR / 100 } },
-					.keep_operation_days = 1,
-					.keep_event_days = 1,
-					.keep_idempotency_hours = 1,
-					.kms_urls = none,
-					.gateway_urls = none };
+	n->set = (struct vmm_settings){
+		.loop = &n->loop,
+		.state_dir = n->dir,
+		.images_dir = n->images,
+		.node_id = 1,
+		.node_name = "n1",
+		.region = "local",
+		.workspace = "local",
+		.hypervisor_uri = "qemu+unix:///system?socket=/nonexistent/sock",
+		.tee = TEE_NONE,
+		.host_root = "",
+		.networks = "user",
+		.bridges = "",
+		.prod_without_tee = true,
+		.device_id = "",
+		.tdx_firmware = "",
+		.vcpus = 64,
+		.memory_mib = 8192,
+		.disk_gib = 1000,
+		.slots = 50,
+		.cid_start = 1000,
+		.cid_count = 100,
+		.port_addresses = addresses,
+		.max_keys = 5,
+		.keys_per_minute = 100,
+		.billing = { .interval_s = 3600,
+			     .rates = { .vcpu = HOUR, .disk_gib = HOUR / 100 } },
+		.keep_operation_days = 1,
+		.keep_event_days = 1,
+		.keep_idempotency_hours = 1,
+		.kms_urls = none,
+		.gateway_urls = none
+	};
 	open_node(n);
 	assert_int_equal(images_add(n->v->db, &image, &image.id, &e), 0);
 	*st = n;
@@ -481,11 +493,12 @@ static int create_turn(void *arg, struct err *e)
 	return vmm_create(a->n->v, a->n->v->workspace, &a->ask, &ref, &a->row, &a->op, e);
 }
 
-static int create(struct node *n, const char *name, int64_t vcpus, struct asking *ret, struct err *e)
+static int create(struct node *n, const char *name, int64_t vcpus, struct asking *ret,
+		  struct err *e)
 {
-	auto_json json_t *m =
-		json_pack("{s:i, s:s, s:s, s:s}", "manifest_version", 2, "name", name, "runner",
-			  "docker-compose", "docker_compose_file", "services:\n  a:\n    image: b\n");
+	auto_json json_t *m = json_pack("{s:i, s:s, s:s, s:s}", "manifest_version", 2, "name", name,
+					"runner", "docker-compose", "docker_compose_file",
+					"services:\n  a:\n    image: b\n");
 
 	*ret = (struct asking){ .n = n };
 	ret->ask = (struct cvm_ask){ .name = name,
@@ -501,7 +514,8 @@ static int create(struct node *n, const char *name, int64_t vcpus, struct asking
 static int limit_turn(void *arg, struct err *e)
 {
 	struct asking *a = arg;
-	struct workspace_ask w = { .max = { 4, QUOTA_KEEP, 25, QUOTA_UNLIMITED, QUOTA_KEEP, QUOTA_KEEP } };
+	struct workspace_ask w = { .max = { 4, QUOTA_KEEP, 25, QUOTA_UNLIMITED, QUOTA_KEEP,
+					    QUOTA_KEEP } };
 	struct workspace_row got;
 
 	return vmm_workspace_change(a->n->v, "local", &w, &got, e);
@@ -608,7 +622,9 @@ static void a_change_is_held_against_what_it_adds(void **st)
 static int take_gpu(void *arg, struct err *e)
 {
 	struct asking *a = arg;
-	struct device_row d = { .kind = DEVICE_GPU, .iommu_group = 1, .offered = true, .present = true };
+	struct device_row d = {
+		.kind = DEVICE_GPU, .iommu_group = 1, .offered = true, .present = true
+	};
 	struct db *db = a->n->v->db;
 	int r;
 
@@ -616,7 +632,8 @@ static int take_gpu(void *arg, struct err *e)
 	(void)snprintf(d.product_id, sizeof(d.product_id), "10de:2335");
 	r = devices_put(db, &d, e);
 	if (!r)
-		r = sql_run(db, e, "UPDATE cvms SET gpu_attach = 'listed' WHERE id = ?", "i", a->row.id);
+		r = sql_run(db, e, "UPDATE cvms SET gpu_attach = 'listed' WHERE id = ?", "i",
+			    a->row.id);
 	r = r < 0 ? r : devices_take(db, d.address, a->row.id, e);
 	return r < 0 ? r : 0;
 }
@@ -699,7 +716,8 @@ static void a_deleted_workspace_leaves_its_number_and_its_keys_open_nothing(void
 static void a_key_ends_when_it_expires_or_is_revoked_and_its_text_is_kept_nowhere(void **st)
 {
 	struct node *n = *st;
-	struct keeping k = { .n = n, .ask = { .workspace = n->v->workspace, .name = "ci", .role = 2 } };
+	struct keeping k = { .n = n,
+			     .ask = { .workspace = n->v->workspace, .name = "ci", .role = 2 } };
 	uint64_t generation = vmm_keys_generation(n->v);
 	int64_t found = -1;
 	struct key_row row;
@@ -709,10 +727,11 @@ static void a_key_ends_when_it_expires_or_is_revoked_and_its_text_is_kept_nowher
 	assert_int_equal(vmm_authenticate(n->v, k.text, &row, &e), 0);
 	assert_memory_equal(row.prefix, k.text, strlen(row.prefix));
 	assert_int_equal(strlen(row.prefix), 13);
-	assert_int_equal(sql_int(n->v->db, &e, -1, &found,
-				 "SELECT count(*) FROM api_keys WHERE instr(hex(hash) || name || prefix, ?)",
-				 "s", k.text + 13),
-			 0);
+	assert_int_equal(
+		sql_int(n->v->db, &e, -1, &found,
+			"SELECT count(*) FROM api_keys WHERE instr(hex(hash) || name || prefix, ?)",
+			"s", k.text + 13),
+		0);
 	assert_int_equal(found, 0);
 	assert_int_equal(turn_do(n->v->turn, revoke_key, &k, &e), 0);
 	assert_int_not_equal(vmm_keys_generation(n->v), generation);
@@ -739,9 +758,10 @@ static void make_line(struct node *n, struct keeping *k, unsigned length)
 
 	for (unsigned i = 0; i < length; i++) {
 		k[i] = (struct keeping){ .n = n };
-		k[i].ask = (struct key_ask){
-			.workspace = n->v->workspace, .name = "ci", .role = 2, .parent = i ? k[i - 1].k.id : 0
-		};
+		k[i].ask = (struct key_ask){ .workspace = n->v->workspace,
+					     .name = "ci",
+					     .role = 2,
+					     .parent = i ? k[i - 1].k.id : 0 };
 		assert_int_equal(turn_do(n->v->turn, make_key, &k[i], &e), 0);
 		assert_int_equal(k[i].k.parent, k[i].ask.parent);
 	}
@@ -750,7 +770,8 @@ static void make_line(struct node *n, struct keeping *k, unsigned length)
 static void a_key_has_no_more_than_the_one_that_made_it(void **st)
 {
 	struct node *n = *st;
-	struct keeping parent = { .n = n, .ask = { .workspace = n->v->workspace, .name = "p", .role = 2 } };
+	struct keeping parent = { .n = n,
+				  .ask = { .workspace = n->v->workspace, .name = "p", .role = 2 } };
 	struct keeping k = parent;
 	struct err e;
 
@@ -778,7 +799,8 @@ static void a_key_has_no_more_than_the_one_that_made_it(void **st)
 static void what_no_key_makes_ends_with_the_credential_that_makes_it(void **st)
 {
 	struct node *n = *st;
-	struct keeping k = { .n = n, .ask = { .workspace = n->v->workspace, .name = "p", .role = 2 } };
+	struct keeping k = { .n = n,
+			     .ask = { .workspace = n->v->workspace, .name = "p", .role = 2 } };
 	struct err e;
 
 	k.ask.ends_ms = hour_from_now();
@@ -799,7 +821,8 @@ static void a_revoked_key_takes_along_what_it_made_and_makes_no_more(void **st)
 	make_line(n, &other, 1);
 	assert_int_equal(turn_do(n->v->turn, revoke_key, &k[1], &e), 0);
 	for (unsigned i = 0; i < 4; i++)
-		assert_int_equal(vmm_authenticate(n->v, k[i].text, &row, &e), i ? -ERR_UNAUTHENTICATED : 0);
+		assert_int_equal(vmm_authenticate(n->v, k[i].text, &row, &e),
+				 i ? -ERR_UNAUTHENTICATED : 0);
 	assert_int_equal(vmm_authenticate(n->v, other.text, &row, &e), 0);
 	assert_int_equal(turn_do(n->v->turn, revoke_key, &k[3], &e), -ERR_NOT_FOUND);
 	k[3].ask.parent = k[1].k.id;
@@ -844,7 +867,8 @@ static void a_deleted_workspace_takes_along_what_its_keys_made_elsewhere(void **
 static void use_is_noted_once_a_minute(void **st)
 {
 	struct node *n = *st;
-	struct keeping k = { .n = n, .ask = { .workspace = n->v->workspace, .name = "ci", .role = 2 } };
+	struct keeping k = { .n = n,
+			     .ask = { .workspace = n->v->workspace, .name = "ci", .role = 2 } };
 	struct key_row row;
 	int64_t used;
 	struct err e;
@@ -858,7 +882,8 @@ static void use_is_noted_once_a_minute(void **st)
 	assert_int_equal(vmm_authenticate(n->v, k.text, &row, &e), 0);
 	assert_int_equal(vmm_key(n->v, k.k.id, &row, &e), 0);
 	assert_int_equal(row.last_used_ms, used - 59000);
-	assert_int_equal(keys_set_used(n->v->db, k.k.id, used + 3600000, &e), 0); /* the clock was set back */
+	assert_int_equal(keys_set_used(n->v->db, k.k.id, used + 3600000, &e),
+			 0); /* the clock was set back */
 	assert_int_equal(vmm_authenticate(n->v, k.text, &row, &e), 0);
 	assert_int_equal(vmm_key(n->v, k.k.id, &row, &e), 0);
 	assert_true(row.last_used_ms >= used && row.last_used_ms < used + 60000);
@@ -867,7 +892,8 @@ static void use_is_noted_once_a_minute(void **st)
 static void keys_are_limited_in_number_and_in_haste(void **st)
 {
 	struct node *n = *st;
-	struct keeping k = { .n = n, .ask = { .workspace = n->v->workspace, .name = "ci", .role = 2 } };
+	struct keeping k = { .n = n,
+			     .ask = { .workspace = n->v->workspace, .name = "ci", .role = 2 } };
 	struct err e;
 
 	for (int i = 0; i < 5; i++)
@@ -958,9 +984,9 @@ static int64_t entries(struct node *n)
 	int64_t count = -1;
 	struct err e;
 
-	assert_int_equal(
-		sql_int(n->v->db, &e, -1, &count, "SELECT count(*) FROM ledger WHERE kind = 'charge'", ""),
-		0);
+	assert_int_equal(sql_int(n->v->db, &e, -1, &count,
+				 "SELECT count(*) FROM ledger WHERE kind = 'charge'", ""),
+			 0);
 	return count;
 }
 
@@ -1055,14 +1081,17 @@ static void what_ran_when_the_host_went_down_pays_for_its_disk_until_it_is_back(
 	assert_int_equal(turn_do(n->v->turn, check_turn, n->v, &e), 0);
 	assert_int_equal(balance(n).left, 100000000 - 5000 - 500);
 	/* As if all of this had been an hour earlier, before a boot. */
-	assert_true(sql_run(n->v->db, &e,
-			    "UPDATE billing_clock SET boot_id = 'another', now_ms = now_ms - 3600000",
-			    "") == 1);
-	assert_true(sql_run(n->v->db, &e, "UPDATE meters SET from_ms = from_ms - 3600000", "") == 1);
+	assert_true(
+		sql_run(n->v->db, &e,
+			"UPDATE billing_clock SET boot_id = 'another', now_ms = now_ms - 3600000",
+			"") == 1);
+	assert_true(sql_run(n->v->db, &e, "UPDATE meters SET from_ms = from_ms - 3600000", "") ==
+		    1);
 	close_node(n);
 	open_node(n);
 	b = balance(n);
-	/* 5 s of all, then an hour of disk less what the made-up clock was ahead; the real one ran on a little. */
+	/* 5 s of all, then an hour of disk less what the made-up clock was ahead; the real one ran
+	 * on a little. */
 	assert_in_range(100000000 - b.left, 5000 + 500 + (HOUR - 5000) / 10 - 2000,
 			5000 + 500 + HOUR / 10 + 2000);
 	assert_int_equal(entries(n), 2);
@@ -1159,15 +1188,19 @@ static void billing_that_is_turned_off_closes_what_was_open(void **st)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_rate_is_all_of_a_cvm_that_runs_and_the_disk_of_one_that_does_not),
+		cmocka_unit_test(
+			a_rate_is_all_of_a_cvm_that_runs_and_the_disk_of_one_that_does_not),
 		cmocka_unit_test(a_charge_in_pieces_is_the_charge_in_one),
-		cmocka_unit_test(time_that_goes_back_costs_nothing_and_a_sum_too_large_is_the_largest),
+		cmocka_unit_test(
+			time_that_goes_back_costs_nothing_and_a_sum_too_large_is_the_largest),
 		cmocka_unit_test(metered_time_follows_the_boot_clock_whatever_the_wall_clock_does),
 		cmocka_unit_test(the_clock_of_this_host_goes_forward),
-		cmocka_unit_test(a_quota_refuses_what_grows_beyond_it_and_says_which_kind_of_refusal_it_is),
+		cmocka_unit_test(
+			a_quota_refuses_what_grows_beyond_it_and_says_which_kind_of_refusal_it_is),
 		cmocka_unit_test(only_a_cvm_that_holds_them_counts_for_vcpus_and_memory),
 		cmocka_unit_test(a_key_makes_a_minutes_requests_at_once_and_then_as_time_goes),
-		cmocka_unit_test(keys_of_one_parent_share_its_requests_and_a_refusal_charges_nobody),
+		cmocka_unit_test(
+			keys_of_one_parent_share_its_requests_and_a_refusal_charges_nobody),
 		cmocka_unit_test(money_is_written_without_floating_point),
 		cmocka_unit_test(times_are_read_as_they_are_written),
 		ON_A_NODE(a_share_is_what_the_cvms_of_a_workspace_hold),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * api_tables_test.c - the route and field tables keep their own rules; with --dump they are printed as JSON, for the test
- * that holds them against api/openapi.yaml.
+ * api_tables_test.c - the route and field tables keep their own rules; with --dump they are printed
+ * as JSON, for the test that holds them against api/openapi.yaml.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,10 +26,10 @@ static void dump_table(json_t *all, const struct field_table *t);
 
 static json_t *dump_field(json_t *all, const struct field *f)
 {
-	json_t *o =
-		json_pack("{s:s,s:s,s:b,s:b,s:I,s:I}", "name", f->name, "type", type_word[f->type],
-			  "required", f->flags & FIELD_REQUIRED, "nullable", (f->flags & FIELD_NULLABLE) != 0,
-			  "min", (json_int_t)f->min, "max", (json_int_t)f->max);
+	json_t *o = json_pack("{s:s,s:s,s:b,s:b,s:I,s:I}", "name", f->name, "type",
+			      type_word[f->type], "required", f->flags & FIELD_REQUIRED, "nullable",
+			      (f->flags & FIELD_NULLABLE) != 0, "min", (json_int_t)f->min, "max",
+			      (json_int_t)f->max);
 
 	if (f->words) {
 		json_t *words = json_array();
@@ -55,7 +55,8 @@ static void dump_table(json_t *all, const struct field_table *t)
 		json_decref(fields);
 		return;
 	}
-	json_object_set_new(all, t->name, json_pack("{s:b,s:o}", "strict", t->strict, "fields", fields));
+	json_object_set_new(all, t->name,
+			    json_pack("{s:b,s:o}", "strict", t->strict, "fields", fields));
 	for (size_t i = 0; i < t->n; i++)
 		json_array_append_new(fields, dump_field(all, &t->fields[i]));
 }
@@ -68,13 +69,14 @@ static int dump(void)
 
 	for (size_t i = 0; api_routes[i]; i++) {
 		for (const struct route *r = api_routes[i]; r->method; r++) {
-			json_array_append_new(routes,
-					      json_pack("{s:s,s:s,s:s,s:b,s:b,s:I,s:s*}", "method", r->method,
-							"pattern", r->pattern, "role", roles[r->role],
-							"mutation", (r->flags & ROUTE_MUTATION) != 0,
-							"empty_ok", (r->flags & ROUTE_EMPTY_OK) != 0,
-							"body_max", (json_int_t)r->body_max, "body",
-							r->body ? r->body->name : NULL));
+			json_array_append_new(
+				routes,
+				json_pack("{s:s,s:s,s:s,s:b,s:b,s:I,s:s*}", "method", r->method,
+					  "pattern", r->pattern, "role", roles[r->role], "mutation",
+					  (r->flags & ROUTE_MUTATION) != 0, "empty_ok",
+					  (r->flags & ROUTE_EMPTY_OK) != 0, "body_max",
+					  (json_int_t)r->body_max, "body",
+					  r->body ? r->body->name : NULL));
 			if (r->body)
 				dump_table(tables, r->body);
 		}

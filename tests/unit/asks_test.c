@@ -12,14 +12,15 @@
 #include "api/cloud/asks.h"
 #include "base/own.h"
 
-#define COMPOSE "\"compose_file\": {\"docker_compose_file\": \"services:\\n  a:\\n    image: b\\n\"}"
+#define COMPOSE \
+	"\"compose_file\": {\"docker_compose_file\": \"services:\\n  a:\\n    image: b\\n\"}"
 
 /* What asks point into lives until the next one. */
 static json_t *body;
 
 /* Read @text as a body of @t; the error's code (0: none), and what it was made into. */
-static int ask(const struct field_table *t, const char *text, struct cvm_asked *ret, struct cvm_request *req,
-	       struct err *e)
+static int ask(const struct field_table *t, const char *text, struct cvm_asked *ret,
+	       struct cvm_request *req, struct err *e)
 {
 	int r;
 
@@ -42,11 +43,14 @@ static void everything_asked_for_arrives(void **st)
 	(void)st;
 	assert_int_equal(
 		ask(&create_table,
-		    "{\"name\": \"abcde\", \"image\": \"img\", \"vcpu\": 2, \"memory\": 2048.0, \"disk_size\": 20,"
-		    "\"instance_type\": \"tdx.small\", \"node_id\": 1, \"teepod_id\": 1, \"region\": \"here\","
-		    "\"kms\": \"PHALA\", \"listed\": true, \"stopped\": true, \"prefer_dev\": false,"
-		    "\"require_tdx\": true, \"encrypted_env\": \"00ffA0\", \"user_config\": \"x\", " COMPOSE
-		    ","
+		    "{\"name\": \"abcde\", \"image\": \"img\", \"vcpu\": 2, \"memory\": 2048.0, "
+		    "\"disk_size\": 20,"
+		    "\"instance_type\": \"tdx.small\", \"node_id\": 1, \"teepod_id\": 1, "
+		    "\"region\": \"here\","
+		    "\"kms\": \"PHALA\", \"listed\": true, \"stopped\": true, \"prefer_dev\": "
+		    "false,"
+		    "\"require_tdx\": true, \"encrypted_env\": \"00ffA0\", \"user_config\": "
+		    "\"x\", " COMPOSE ","
 		    "\"ports\": [{\"protocol\": \"UDP\", \"host_port\": 53, \"vm_port\": 5353,"
 		    "\"host_address\": \"127.0.0.1\"}, {\"vm_port\": 80}]}",
 		    &a, &q, &e),
@@ -78,12 +82,11 @@ static void what_is_absent_or_null_or_empty_stays_open(void **st)
 	struct err e;
 
 	(void)st;
-	assert_int_equal(
-		ask(&create_table,
-		    "{\"name\": \"abcde\", \"image\": \"\", \"vcpu\": null, \"encrypted_env\": null, " COMPOSE
-		    "}",
-		    &a, &q, &e),
-		0);
+	assert_int_equal(ask(&create_table,
+			     "{\"name\": \"abcde\", \"image\": \"\", \"vcpu\": null, "
+			     "\"encrypted_env\": null, " COMPOSE "}",
+			     &a, &q, &e),
+			 0);
 	assert_null(a.ask.image);
 	assert_null(a.ask.instance_type);
 	assert_null(a.ask.encrypted_env);
@@ -105,7 +108,8 @@ static void a_refusal_names_the_field_and_leaves_the_output_alone(void **st)
 		{ "\"disk_size\": 99999999999", "disk_size", ERR_INVALID },
 		{ "\"ports\": [{\"vm_port\": 0}]", "ports[0].vm_port", ERR_INVALID },
 		{ "\"ports\": [{\"vm_port\": 1, \"colour\": 1}]", "ports[0].colour", ERR_INVALID },
-		{ "\"ports\": [{\"vm_port\": 1, \"protocol\": \"sctp\"}]", "ports[0].protocol", ERR_INVALID },
+		{ "\"ports\": [{\"vm_port\": 1, \"protocol\": \"sctp\"}]", "ports[0].protocol",
+		  ERR_INVALID },
 		{ "\"encrypted_env\": \"abc\"", "encrypted_env", ERR_INVALID },
 		{ "\"encrypted_env\": \"zz\"", "encrypted_env", ERR_INVALID },
 		{ "\"kms\": \"Ethereum\"", "kms", ERR_INCOMPATIBLE },
@@ -119,7 +123,8 @@ static void a_refusal_names_the_field_and_leaves_the_output_alone(void **st)
 		{ "\"gpus\": {\"count\": 1}", "gpus.count", ERR_INVALID },
 		{ "\"gpus\": {\"attach_mode\": \"some\"}", "gpus.attach_mode", ERR_INVALID },
 		{ "\"gpus\": {\"gpus\": [{}, {\"slot\": 1}]}", "gpus.gpus[1].slot", ERR_INVALID },
-		{ "\"gpus\": {\"gpus\": [{\"slot\": \"0000:18:00.00\"}]}", "gpus.gpus[0].slot", ERR_INVALID },
+		{ "\"gpus\": {\"gpus\": [{\"slot\": \"0000:18:00.00\"}]}", "gpus.gpus[0].slot",
+		  ERR_INVALID },
 		{ "\"kms_urls\": [\"https://kms\"]", "kms_urls", ERR_UNSUPPORTED },
 		{ "\"stoped\": true", "stoped", ERR_INVALID },
 	};
@@ -133,7 +138,8 @@ static void a_refusal_names_the_field_and_leaves_the_output_alone(void **st)
 
 		memset(&a, 0x5a, sizeof(a));
 		before = a;
-		(void)snprintf(text, sizeof(text), "{\"name\": \"abcde\", %s, %s}", bad[i].more, COMPOSE);
+		(void)snprintf(text, sizeof(text), "{\"name\": \"abcde\", %s, %s}", bad[i].more,
+			       COMPOSE);
 		assert_int_equal(ask(&create_table, text, &a, &q, &e), bad[i].code);
 		assert_string_equal(e.field, bad[i].field);
 		assert_true(e.text[0] != 0);
@@ -149,7 +155,8 @@ static void expect_gpus(const char *gpus, enum gpu_attach attach, size_t n, cons
 	char text[400];
 	struct err e;
 
-	(void)snprintf(text, sizeof(text), "{\"name\": \"abcde\", \"gpus\": %s, %s}", gpus, COMPOSE);
+	(void)snprintf(text, sizeof(text), "{\"name\": \"abcde\", \"gpus\": %s, %s}", gpus,
+		       COMPOSE);
 	if (ask(&create_table, text, &a, &q, &e))
 		fail_msg("%s: %s", gpus, e.text);
 	assert_int_equal(a.ask.gpu_attach, attach);
@@ -157,7 +164,8 @@ static void expect_gpus(const char *gpus, enum gpu_attach attach, size_t n, cons
 	if (!n)
 		return;
 	assert_string_equal(a.ask.gpus[n - 1].slot ? a.ask.gpus[n - 1].slot : "", slot);
-	assert_string_equal(a.ask.gpus[n - 1].product_id ? a.ask.gpus[n - 1].product_id : "", product);
+	assert_string_equal(a.ask.gpus[n - 1].product_id ? a.ask.gpus[n - 1].product_id : "",
+			    product);
 }
 
 static void gpus_are_listed_all_or_none(void **st)
@@ -167,9 +175,10 @@ static void gpus_are_listed_all_or_none(void **st)
 	expect_gpus("{}", GPU_NONE, 0, "", "");
 	expect_gpus("{\"attach_mode\": \"listed\", \"gpus\": null}", GPU_NONE, 0, "", "");
 	expect_gpus("{\"attach_mode\": \"ALL\"}", GPU_ALL, 0, "", "");
-	expect_gpus("{\"gpus\": [{\"slot\": \"18:00.0\", \"product_id\": \"\"}]}", GPU_LISTED, 1, "18:00.0",
-		    "");
-	expect_gpus("{\"gpus\": [{}, {\"product_id\": \"10de:2335\"}]}", GPU_LISTED, 2, "", "10de:2335");
+	expect_gpus("{\"gpus\": [{\"slot\": \"18:00.0\", \"product_id\": \"\"}]}", GPU_LISTED, 1,
+		    "18:00.0", "");
+	expect_gpus("{\"gpus\": [{}, {\"product_id\": \"10de:2335\"}]}", GPU_LISTED, 2, "",
+		    "10de:2335");
 }
 
 static void a_missing_compose_file_and_a_missing_name_have_their_own_errors(void **st)
@@ -179,7 +188,8 @@ static void a_missing_compose_file_and_a_missing_name_have_their_own_errors(void
 	struct err e;
 
 	(void)st;
-	assert_int_equal(ask(&create_table, "{\"name\": \"abcde\"}", &a, &q, &e), ERR_COMPOSE_MISSING);
+	assert_int_equal(ask(&create_table, "{\"name\": \"abcde\"}", &a, &q, &e),
+			 ERR_COMPOSE_MISSING);
 	assert_int_equal(ask(&create_table, "{" COMPOSE "}", &a, &q, &e), ERR_INVALID);
 	assert_string_equal(e.field, "name");
 }
@@ -191,8 +201,9 @@ static void clients_of_the_cloud_may_send_more_than_we_know(void **st)
 	struct err e;
 
 	(void)st;
-	assert_int_equal(
-		ask(&provision_table, "{\"name\": \"abcde\", \"future\": [1], " COMPOSE "}", &a, &q, &e), 0);
+	assert_int_equal(ask(&provision_table,
+			     "{\"name\": \"abcde\", \"future\": [1], " COMPOSE "}", &a, &q, &e),
+			 0);
 }
 
 static void a_body_with_a_hash_and_no_compose_file_is_a_commit(void **st)
@@ -217,7 +228,8 @@ static void a_body_with_a_hash_and_no_compose_file_is_a_commit(void **st)
 
 static void power_times_are_ten_to_twelve_hundred_seconds(void **st)
 {
-	auto_json json_t *good = json_loads("{\"timeout\": 1200, \"force\": true, \"id\": \"x\"}", 0, NULL);
+	auto_json json_t *good =
+		json_loads("{\"timeout\": 1200, \"force\": true, \"id\": \"x\"}", 0, NULL);
 	auto_json json_t *bad = json_loads("{\"timeout_s\": 9}", 0, NULL);
 	struct power_ask ask_for = { .kind = OP_SHUTDOWN };
 	struct err e;
@@ -256,22 +268,23 @@ static void the_machine_is_read_from_its_own_fields(void **st)
 	struct err e;
 
 	(void)st;
-	assert_int_equal(
-		ask(&create_table,
-		    "{\"name\": \"abcde\", \"tee\": \"TDX\", \"networks\": [{}, {\"mode\": \"bridge\", \"bridge_name\": \"br0\"}],"
-		    "\"tdx\": {\"policy\": \"0x10000001\", \"mr_owner\": "
-		    "\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4v\"}, " COMPOSE "}",
-		    &a, &q, &e),
-		0);
+	assert_int_equal(ask(&create_table,
+			     "{\"name\": \"abcde\", \"tee\": \"TDX\", \"networks\": [{}, "
+			     "{\"mode\": \"bridge\", \"bridge_name\": \"br0\"}],"
+			     "\"tdx\": {\"policy\": \"0x10000001\", \"mr_owner\": "
+			     "\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4v\"}"
+			     ", " COMPOSE "}",
+			     &a, &q, &e),
+			 0);
 	assert_int_equal(a.ask.tee, TEE_TDX);
 	assert_string_equal(a.ask.networks, "user,bridge:br0");
 	assert_true(a.ask.tdx.given);
 	assert_int_equal(a.ask.tdx.policy, 0x10000001);
-	assert_string_equal(
-		a.ask.tdx.mr_owner,
-		"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f");
+	assert_string_equal(a.ask.tdx.mr_owner, "000102030405060708090a0b0c0d0e0f101112131415161718"
+						"191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f");
 	assert_string_equal(a.ask.tdx.mr_owner_config, "");
-	assert_int_equal(ask(&create_table, "{\"name\": \"abcde\", " COMPOSE "}", &plain, &q, &e), 0);
+	assert_int_equal(ask(&create_table, "{\"name\": \"abcde\", " COMPOSE "}", &plain, &q, &e),
+			 0);
 	assert_int_equal(plain.ask.tee, TEE_AUTO);
 	assert_string_equal(plain.ask.networks, "");
 	assert_false(plain.ask.tdx.given);
@@ -285,10 +298,13 @@ static void each_bad_machine_field_is_named_with_what_was_given(void **st)
 		{ "\"tdx\": {\"policy\": \"0x10000002\"}", "tdx.policy", "0x10000002" },
 		{ "\"tdx\": {\"policy\": \"268435456\"}", "tdx.policy", "no hex number" },
 		{ "\"tdx\": {\"policy\": \"0x\"}", "tdx.policy", "no hex number" },
-		{ "\"tdx\": {\"policy\": \"0x1ffffffffffffffff\"}", "tdx.policy", "0x1ffffffffffffffff" },
-		{ "\"tdx\": {\"mr_owner\": \"AAAA\"}", "tdx.mr_owner", "holds 3 bytes; allowed: exactly 48" },
+		{ "\"tdx\": {\"policy\": \"0x1ffffffffffffffff\"}", "tdx.policy",
+		  "0x1ffffffffffffffff" },
+		{ "\"tdx\": {\"mr_owner\": \"AAAA\"}", "tdx.mr_owner",
+		  "holds 3 bytes; allowed: exactly 48" },
 		{ "\"tdx\": {\"mr_owner\": \"AA==\"}", "tdx.mr_owner", "holds 1 bytes" },
-		{ "\"tdx\": {\"mr_owner_config\": \"not base64!\"}", "tdx.mr_owner_config", "not base64" },
+		{ "\"tdx\": {\"mr_owner_config\": \"not base64!\"}", "tdx.mr_owner_config",
+		  "not base64" },
 		{ "\"tdx\": {\"mr_owner_config\": \"A===\"}", "tdx.mr_owner_config", "bytes" },
 		{ "\"tdx\": {\"mrowner\": \"\"}", "tdx.mrowner", "mrowner" },
 		{ "\"tee\": \"sev\"", "tee", "sev" },
@@ -296,13 +312,15 @@ static void each_bad_machine_field_is_named_with_what_was_given(void **st)
 		{ "\"networks\": []", "networks", "networks" },
 		{ "\"networks\": [{\"mode\": \"macvtap\"}]", "networks[0].mode", "macvtap" },
 		{ "\"networks\": [{\"mode\": \"bridge\"}]", "networks[0].bridge_name", "missing" },
-		{ "\"networks\": [{}, {\"bridge_name\": \"br0\"}]", "networks[1].bridge_name", "br0" },
+		{ "\"networks\": [{}, {\"bridge_name\": \"br0\"}]", "networks[1].bridge_name",
+		  "br0" },
 		{ "\"networks\": [{},{},{},{},{},{},{},{},{}]", "networks", "8" },
 	};
 
 	(void)st;
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		auto_free char *text = xasprintf("{\"name\": \"abcde\", %s, " COMPOSE "}", bad[i].json);
+		auto_free char *text =
+			xasprintf("{\"name\": \"abcde\", %s, " COMPOSE "}", bad[i].json);
 		auto_cvm_asked struct cvm_asked a = { 0 };
 		struct cvm_request q;
 		struct err e = { 0 };

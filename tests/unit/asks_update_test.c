@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * asks_update_test.c - bodies of updates and replications become what the vmm is asked, or an error that names the field.
+ * asks_update_test.c - bodies of updates and replications become what the vmm is asked, or an error
+ * that names the field.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -57,10 +58,14 @@ static void everything_asked_for_arrives(void **st)
 
 	(void)st;
 	reads(&update_table,
-	      "{\"docker_compose_file\": \"services: {}\", \"pre_launch_script\": \"\", \"allowed_envs\": [\"A\"],"
-	      "\"encrypted_env\": \"00ff\", \"env_keys\": [\"A\"], \"public_logs\": false, \"public_sysinfo\": true,"
-	      "\"listed\": true, \"user_config\": \"\", \"instance_type\": \"tdx.big\", \"vcpu\": 3, \"memory\": 4096,"
-	      "\"disk_size\": 50, \"image\": \"img\", \"shutdown_timeout\": 20, \"allow_force_stop\": true,"
+	      "{\"docker_compose_file\": \"services: {}\", \"pre_launch_script\": \"\", "
+	      "\"allowed_envs\": [\"A\"],"
+	      "\"encrypted_env\": \"00ff\", \"env_keys\": [\"A\"], \"public_logs\": false, "
+	      "\"public_sysinfo\": true,"
+	      "\"listed\": true, \"user_config\": \"\", \"instance_type\": \"tdx.big\", \"vcpu\": "
+	      "3, \"memory\": 4096,"
+	      "\"disk_size\": 50, \"image\": \"img\", \"shutdown_timeout\": 20, "
+	      "\"allow_force_stop\": true,"
 	      "\"allow_restart\": 0, \"gpus\": {\"gpus\": [{\"slot\": \"18:00.0\"}]},"
 	      "\"ports\": [{\"vm_port\": 80}, {\"vm_port\": 53, \"protocol\": \"udp\"}]}",
 	      &a);
@@ -137,14 +142,16 @@ static void an_older_upgrade_keeps_the_names_of_an_environment_it_does_not_repla
 
 	(void)st;
 	reads(&legacy_update_table,
-	      "{\"compose_manifest\": {\"docker_compose_file\": \"services: {}\", \"manifest_version\": 1,"
+	      "{\"compose_manifest\": {\"docker_compose_file\": \"services: {}\", "
+	      "\"manifest_version\": 1,"
 	      "\"allowed_envs\": []}, \"env_keys\": []}",
 	      &a);
 	assert_string_equal(a.merge.docker_compose_file, "services: {}");
 	assert_null(a.merge.allowed_envs);
 	assert_false(a.ask.set_env);
 	reads(&legacy_update_table,
-	      "{\"compose_manifest\": {\"docker_compose_file\": \"services: {}\", \"allowed_envs\": []},"
+	      "{\"compose_manifest\": {\"docker_compose_file\": \"services: {}\", "
+	      "\"allowed_envs\": []},"
 	      "\"encrypted_env\": \"00\"}",
 	      &a);
 	assert_non_null(a.merge.allowed_envs);
@@ -162,7 +169,8 @@ static void names_of_an_environment_replace_or_are_checked(void **st)
 	assert_true(a.ask.set_env && !a.envs_replace);
 	assert_string_equal(a.compose_hash, "0xab");
 	reads(&compose_commit_table,
-	      "{\"compose_hash\": \"ab\", \"encrypted_env\": \"00\", \"update_env_vars\": false}", &a);
+	      "{\"compose_hash\": \"ab\", \"encrypted_env\": \"00\", \"update_env_vars\": false}",
+	      &a);
 	assert_false(a.ask.set_env);
 }
 
@@ -180,23 +188,26 @@ static void a_refusal_names_the_field_and_leaves_the_output_alone(void **st)
 		{ &resources_table, "{\"allow_restart\": 2}", "allow_restart", ERR_INVALID },
 		{ &resources_table, "{\"allow_restart\": \"true\"}", "allow_restart", ERR_INVALID },
 		{ &update_table, "{\"colour\": 1}", "colour", ERR_INVALID },
-		{ &update_table, "{\"docker_compose_file\": {}}", "docker_compose_file", ERR_INVALID },
+		{ &update_table, "{\"docker_compose_file\": {}}", "docker_compose_file",
+		  ERR_INVALID },
 		{ &update_table, "{\"allowed_envs\": [1]}", "allowed_envs", ERR_INVALID },
 		{ &update_table, "{\"encrypted_env\": \"abc\"}", "encrypted_env", ERR_INVALID },
 		{ &update_table, "{\"shutdown_timeout\": 9}", "shutdown_timeout", ERR_INVALID },
 		{ &update_table, "{\"shutdown_timeout\": 1201}", "shutdown_timeout", ERR_INVALID },
-		{ &update_table, "{\"ports\": [{\"vm_port\": 0}]}", "ports[0].vm_port", ERR_INVALID },
+		{ &update_table, "{\"ports\": [{\"vm_port\": 0}]}", "ports[0].vm_port",
+		  ERR_INVALID },
 		{ &update_table, "{\"gpus\": {\"count\": 1}}", "gpus.product_name", ERR_INVALID },
 		{ &update_table, "{\"gpus\": {\"count\": 65}}", "gpus.count", ERR_INVALID },
 		{ &update_table, "{\"gpus\": {\"count\": 1, \"gpus\": [{}]}}", "gpus.count",
 		  ERR_INCOMPATIBLE },
 		{ &update_table, "{\"image\": \"\"}", "image", ERR_INVALID },
 		{ &legacy_update_table, "{}", "compose_manifest", ERR_INVALID },
-		{ &legacy_update_table, "{\"compose_manifest\": {}}", "compose_manifest.docker_compose_file",
-		  ERR_INVALID },
+		{ &legacy_update_table, "{\"compose_manifest\": {}}",
+		  "compose_manifest.docker_compose_file", ERR_INVALID },
 		{ &envs_table, "{}", "encrypted_env", ERR_INVALID },
 		{ &envs_table, "{\"encrypted_env\": null}", "encrypted_env", ERR_INVALID },
-		{ &envs_table, "{\"encrypted_env\": \"00\", \"env_keys\": {}}", "env_keys", ERR_INVALID },
+		{ &envs_table, "{\"encrypted_env\": \"00\", \"env_keys\": {}}", "env_keys",
+		  ERR_INVALID },
 		{ &os_image_table, "{\"os_image_name\": \"\"}", "os_image_name", ERR_INVALID },
 		{ &visibility_table, "{\"public_logs\": 1}", "public_logs", ERR_INVALID },
 		{ &compose_commit_table, "{}", "compose_hash", ERR_INVALID },
@@ -226,10 +237,13 @@ static void a_replica_is_as_asked(void **st)
 	(void)st;
 	take("{}");
 	assert_int_equal(read_replica(&replica_table, body, &a, &e), 0);
-	assert_false(a.ask.set_env || a.ask.stopped || a.partial || compose_merge_any(&a.ask.software));
+	assert_false(a.ask.set_env || a.ask.stopped || a.partial ||
+		     compose_merge_any(&a.ask.software));
 	assert_int_equal(a.count, 0);
-	take("{\"teepod_id\": 1, \"encrypted_env\": \"\", \"compose_hash\": \"0xab\", \"count\": 64, \"partial\": true,"
-	     "\"docker_compose_file\": \"services: {}\", \"env_keys\": [\"A\"], \"transaction_hash\": \"0x\"}");
+	take("{\"teepod_id\": 1, \"encrypted_env\": \"\", \"compose_hash\": \"0xab\", \"count\": "
+	     "64, \"partial\": true,"
+	     "\"docker_compose_file\": \"services: {}\", \"env_keys\": [\"A\"], "
+	     "\"transaction_hash\": \"0x\"}");
 	assert_int_equal(read_replica(&instance_table, body, &a, &e), 0);
 	assert_true(a.ask.set_env && !a.env && a.ask.node_id == 1 && a.count == 64 && a.partial);
 	assert_true(compose_merge_any(&a.ask.software));
@@ -285,7 +299,8 @@ int main(void)
 		cmocka_unit_test(everything_asked_for_arrives),
 		cmocka_unit_test(gpus_may_be_counted_or_taken_away),
 		cmocka_unit_test(only_a_resize_has_to_be_told_that_it_may_restart),
-		cmocka_unit_test(an_older_upgrade_keeps_the_names_of_an_environment_it_does_not_replace),
+		cmocka_unit_test(
+			an_older_upgrade_keeps_the_names_of_an_environment_it_does_not_replace),
 		cmocka_unit_test(names_of_an_environment_replace_or_are_checked),
 		cmocka_unit_test(a_refusal_names_the_field_and_leaves_the_output_alone),
 		cmocka_unit_test(a_replica_is_as_asked),

@@ -75,19 +75,21 @@ static void the_cause_is_neither_a_notice_nor_advice(void **st)
 		const char *said, *cause;
 	} rows[] = {
 		{ MONITOR TIME QEMU
-		  "warning: host doesn't support requested feature: CPUID.01H:ECX.x2apic\n" TIME QEMU
+		  "warning: host doesn't support requested feature: CPUID.01H:ECX.x2apic\n" TIME
+			  QEMU
 		  "-device vfio-pci,host=18:00.0: vfio 0000:18:00.0: group 7 is not viable\n",
 		  QEMU "-device vfio-pci,host=18:00.0: vfio 0000:18:00.0: group 7 is not viable" },
 		{ MONITOR TIME QEMU
-		  "-device vhost-vsock-pci: unable to set guest cid: Address already in use\n" TIME QEMU
-		  "warning: TSC frequency mismatch\n",
+		  "-device vhost-vsock-pci: unable to set guest cid: Address already in use\n" TIME
+			  QEMU "warning: TSC frequency mismatch\n",
 		  MONITOR TIME QEMU
 		  "-device vhost-vsock-pci: unable to set guest cid: Address already in use" },
 		{ MONITOR TIME QEMU
-		  "-chardev pty,id=com0: char device redirected to /dev/pts/1 (label com0)\n" TIME QEMU
-		  "cannot set up guest memory 'pc.ram': Cannot allocate memory\n\n",
+		  "-chardev pty,id=com0: char device redirected to /dev/pts/1 (label com0)\n" TIME
+			  QEMU "cannot set up guest memory 'pc.ram': Cannot allocate memory\n\n",
 		  QEMU "cannot set up guest memory 'pc.ram': Cannot allocate memory" },
-		{ MONITOR TIME QEMU "-cpu foo: unable to find CPU model 'foo'\nUse -cpu help to list them\n",
+		{ MONITOR TIME QEMU
+		  "-cpu foo: unable to find CPU model 'foo'\nUse -cpu help to list them\n",
 		  MONITOR TIME QEMU "-cpu foo: unable to find CPU model 'foo'" },
 		{ "Could not access KVM kernel module: Permission denied\n" QEMU
 		  "failed to initialize kvm: Permission denied\n" QEMU
@@ -95,9 +97,9 @@ static void the_cause_is_neither_a_notice_nor_advice(void **st)
 		  QEMU "failed to initialize kvm: Permission denied" },
 		{ MONITOR TIME QEMU "warning: nothing else",
 		  "internal error: process exited while connecting to monitor" },
-		{ MONITOR TIME QEMU
-		  "-device virtio-9p-pci: warning: short-form boolean option 'readonly' deprecated\n"
-		  "Please use readonly=on instead\n",
+		{ MONITOR TIME QEMU "-device virtio-9p-pci: warning: short-form boolean option "
+				    "'readonly' deprecated\n"
+				    "Please use readonly=on instead\n",
 		  "internal error: process exited while connecting to monitor" },
 		{ QEMU "warning: nothing else", QEMU "warning: nothing else" },
 		{ QEMU "info: one\r\n\r\nthe cause\r\nmore\r\n", "the cause" },
@@ -184,7 +186,8 @@ static void hex_goes_both_ways_and_digests_are_right(void **st)
 	assert_false(id_unhex("00ffzz", bytes, 3));
 	assert_int_equal(bytes[1], 255);
 	id_sha256_hex("abc", 3, hex);
-	assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+	assert_string_equal(hex,
+			    "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 	assert_true(id_equal("same", "same", 4));
 	assert_false(id_equal("same", "sane", 4));
 }
@@ -248,8 +251,8 @@ static void a_file_is_written_whole_or_not_at_all(void **st)
 
 static void removing_a_tree_does_not_follow_links(void **st)
 {
-	auto_free char *tree = below("tree/a/b"), *top = below("tree"), *link = below("tree/a/link"),
-		       *kept = below("kept");
+	auto_free char *tree = below("tree/a/b"), *top = below("tree"),
+		       *link = below("tree/a/link"), *kept = below("kept");
 	struct err e;
 
 	(void)st;

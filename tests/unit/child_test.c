@@ -44,9 +44,11 @@ static void cancel(uv_timer_t *t)
 /* As a job with @deadline_ms that is cancelled after @cancel_ms; 0: never. */
 static void run(struct call *c, unsigned deadline_ms, unsigned cancel_ms)
 {
-	const struct job_calls calls = {
-		.lane = LANE_SHORT, .what = "a child", .deadline_ms = deadline_ms, .work = work, .done = done
-	};
+	const struct job_calls calls = { .lane = LANE_SHORT,
+					 .what = "a child",
+					 .deadline_ms = deadline_ms,
+					 .work = work,
+					 .done = done };
 	uv_loop_t loop = { 0 };
 	uv_timer_t timer;
 
@@ -67,12 +69,14 @@ static void its_end_and_its_first_words_are_told(void **st)
 {
 	struct call good = { .argv = { (char[]){ "true" }, NULL } };
 	struct call bad = { .argv = { (char[]){ "sh" }, (char[]){ "-c" },
-				      (char[]){ "echo first >&2; seq 100000 >&2; exit 3" }, NULL } };
-	struct call noisy = { .argv = {
-				      (char[]){ "sh" }, (char[]){ "-c" },
-				      (char[]){ "seq -f 'mkfs.fat: Warning: %g' 9999 >&2; "
-						"echo the cause >&2; echo mkfs.fat: Warning: x >&2; exit 1" },
+				      (char[]){ "echo first >&2; seq 100000 >&2; exit 3" },
 				      NULL } };
+	struct call noisy = {
+		.argv = { (char[]){ "sh" }, (char[]){ "-c" },
+			  (char[]){ "seq -f 'mkfs.fat: Warning: %g' 9999 >&2; "
+				    "echo the cause >&2; echo mkfs.fat: Warning: x >&2; exit 1" },
+			  NULL }
+	};
 	struct call none = { .argv = { (char[]){ "/nonexistent/program" }, NULL } };
 
 	(void)st;
@@ -109,8 +113,8 @@ static void one_whose_job_is_cancelled_is_killed(void **st)
 /* It closes its stderr and goes on: the end of its words is not its end. */
 static void one_that_says_nothing_more_is_waited_for_all_the_same(void **st)
 {
-	struct call c = { .argv = { (char[]){ "sh" }, (char[]){ "-c" }, (char[]){ "exec 2>&-; sleep 600" },
-				    NULL } };
+	struct call c = { .argv = { (char[]){ "sh" }, (char[]){ "-c" },
+				    (char[]){ "exec 2>&-; sleep 600" }, NULL } };
 
 	(void)st;
 	run(&c, 300, 0);

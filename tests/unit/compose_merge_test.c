@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * compose_merge_test.c - a change of a manifest moves what it names and nothing else; both forms of a hash are understood.
+ * compose_merge_test.c - a change of a manifest moves what it names and nothing else; both forms of
+ * a hash are understood.
  *
  * Run from the project's root: the vectors are in tests/data.
  */
@@ -36,7 +37,8 @@ static json_t *manifest(void)
 	return json("{\"manifest_version\": 2, \"name\": \"app\", \"runner\": \"docker-compose\","
 		    "\"docker_compose_file\": \"services:\\n  a:\\n    image: a\\n\","
 		    "\"pre_launch_script\": \"echo hi\", \"allowed_envs\": [\"B\", \"A\"],"
-		    "\"public_logs\": true, \"public_sysinfo\": true, \"colour\": {\"ours\": [1, null]}}");
+		    "\"public_logs\": true, \"public_sysinfo\": true, \"colour\": {\"ours\": [1, "
+		    "null]}}");
 }
 
 static void hash_of(const json_t *m, char out[SHA256_HEX])
@@ -75,7 +77,9 @@ static void each_part_moves_its_own_key(void **st)
 		{ { NOTHING, .pre_launch_script = "true" }, "pre_launch_script", "\"true\"" },
 		{ { NOTHING, .pre_launch_script = "" }, "pre_launch_script", "null" },
 		{ { NOTHING, .allowed_envs = names }, "allowed_envs", "[\"A\",\"C\"]" },
-		{ { .public_logs = 0, .public_sysinfo = -1, .public_tcbinfo = -1 }, "public_logs", "false" },
+		{ { .public_logs = 0, .public_sysinfo = -1, .public_tcbinfo = -1 },
+		  "public_logs",
+		  "false" },
 		{ { .public_logs = -1, .public_sysinfo = 0, .public_tcbinfo = -1 },
 		  "public_sysinfo",
 		  "false" },
@@ -123,8 +127,8 @@ static void a_bad_part_is_named_and_the_output_left_alone(void **st)
 	(void)st;
 	assert_int_equal(compose_merge(m, &bad, &out, &e), -ERR_COMPOSE_INVALID);
 	assert_string_equal(e.field, "docker_compose_file");
-	bash = json(
-		"{\"manifest_version\": 2, \"name\": \"x\", \"runner\": \"bash\", \"bash_script\": \"true\"}");
+	bash = json("{\"manifest_version\": 2, \"name\": \"x\", \"runner\": \"bash\", "
+		    "\"bash_script\": \"true\"}");
 	assert_int_equal(compose_merge(bash, &good, &out, &e), -ERR_INCOMPATIBLE);
 	assert_string_equal(e.field, "docker_compose_file");
 	assert_ptr_equal(out, m);
@@ -190,7 +194,8 @@ static void every_vector_hashes_as_the_clients_older_form_does(void **st)
 	json_t *v;
 
 	(void)st;
-	assert_int_equal(file_read("tests/data/compose_hash_vectors.json", 1 << 20, &file, &n, &e), 0);
+	assert_int_equal(file_read("tests/data/compose_hash_vectors.json", 1 << 20, &file, &n, &e),
+			 0);
 	vectors = json(file);
 	assert_int_equal(json_array_size(vectors), 7);
 	json_array_foreach(vectors, i, v)

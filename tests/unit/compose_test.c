@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * compose_test.c - the compose hash is the clients' hash; what docker could not run is refused before a CVM exists.
+ * compose_test.c - the compose hash is the clients' hash; what docker could not run is refused
+ * before a CVM exists.
  *
  * Run from the project's root: the vectors are in tests/data.
  */
@@ -38,7 +39,8 @@ static void every_vector_hashes_as_the_clients_do(void **st)
 	json_t *v;
 
 	(void)st;
-	assert_int_equal(file_read("tests/data/compose_hash_vectors.json", 1 << 20, &file, &n, &e), 0);
+	assert_int_equal(file_read("tests/data/compose_hash_vectors.json", 1 << 20, &file, &n, &e),
+			 0);
 	vectors = json(file);
 	assert_int_equal(json_array_size(vectors), 7);
 	json_array_foreach(vectors, i, v)
@@ -133,9 +135,12 @@ static void keys_sort_by_index_then_utf16(void **st)
 	       "{\"0\":3,\"9\":2,\"10\":1,\"-1\":5,\"01\":4,\"a\":0}");
 	prints("{\"4294967295\":1,\"4294967294\":2,\"1x\":3}",
 	       "{\"4294967294\":2,\"1x\":3,\"4294967295\":1}");
-	/* U+1F600 is D83D DE00 and so before U+FB01 and U+FFFD, which UTF-8 puts the other way around. */
-	prints("{\"\xef\xac\x81\":1,\"\xf0\x9f\x98\x80\":2,\"\xc3\xa9\":3,\"x\xef\xbf\xbd\":4,\"x\xf0\x9f\x98\x81\":5}",
-	       "{\"x\xf0\x9f\x98\x81\":5,\"x\xef\xbf\xbd\":4,\"\xc3\xa9\":3,\"\xf0\x9f\x98\x80\":2,\"\xef\xac\x81\":1}");
+	/* U+1F600 is D83D DE00 and so before U+FB01 and U+FFFD, which UTF-8 puts the other way
+	 * around. */
+	prints("{\"\xef\xac\x81\":1,\"\xf0\x9f\x98\x80\":2,\"\xc3\xa9\":3,\"x\xef\xbf\xbd\":4,"
+	       "\"x\xf0\x9f\x98\x81\":5}",
+	       "{\"x\xf0\x9f\x98\x81\":5,\"x\xef\xbf\xbd\":4,\"\xc3\xa9\":3,\"\xf0\x9f\x98\x80\":2,"
+	       "\"\xef\xac\x81\":1}");
 	prints("{\"\xf0\x9f\x98\x81\":1,\"\xf0\x9f\x98\x80\":2}",
 	       "{\"\xf0\x9f\x98\x80\":2,\"\xf0\x9f\x98\x81\":1}");
 	prints("{\"ab\":1,\"a\":2}", "{\"a\":2,\"ab\":1}");
@@ -164,12 +169,15 @@ static void the_short_form_becomes_a_manifest_with_the_clouds_defaults(void **st
 	assert_int_equal(compose_manifest(ask, "demo", &m, &e), 0);
 	text = compose_text(m);
 	assert_string_equal(
-		text, "{\"allowed_envs\":[\"B\",\"A\"],\"docker_compose_file\":\"services: {a: {image: x}}\","
-		      "\"features\":[\"kms\",\"tproxy-net\"],\"gateway_enabled\":true,\"kms_enabled\":true,"
-		      "\"local_key_provider_enabled\":false,\"manifest_version\":2,\"name\":\"demo\","
-		      "\"no_instance_id\":false,\"public_logs\":true,\"public_sysinfo\":true,"
-		      "\"public_tcbinfo\":true,\"runner\":\"docker-compose\",\"secure_time\":false,"
-		      "\"storage_fs\":\"zfs\"}");
+		text,
+		"{\"allowed_envs\":[\"B\",\"A\"],\"docker_compose_file\":\"services: {a: {image: "
+		"x}}\","
+		"\"features\":[\"kms\",\"tproxy-net\"],\"gateway_enabled\":true,\"kms_enabled\":"
+		"true,"
+		"\"local_key_provider_enabled\":false,\"manifest_version\":2,\"name\":\"demo\","
+		"\"no_instance_id\":false,\"public_logs\":true,\"public_sysinfo\":true,"
+		"\"public_tcbinfo\":true,\"runner\":\"docker-compose\",\"secure_time\":false,"
+		"\"storage_fs\":\"zfs\"}");
 	compose_normalise(m);
 	again = compose_text(m);
 	assert_string_equal(again, text);
@@ -178,9 +186,10 @@ static void the_short_form_becomes_a_manifest_with_the_clouds_defaults(void **st
 
 static void what_the_short_form_says_is_in_the_manifest(void **st)
 {
-	auto_json json_t *ask = json(
-		"{\"name\":\"mine\",\"docker_compose_file\":\"services: {a: {}}\",\"kms_enabled\":false,"
-		"\"tproxy_enabled\":false,\"public_logs\":false,\"storage_fs\":\"ext4\",\"pre_launch_script\":\"echo\"}");
+	auto_json json_t *ask = json("{\"name\":\"mine\",\"docker_compose_file\":\"services: {a: "
+				     "{}}\",\"kms_enabled\":false,"
+				     "\"tproxy_enabled\":false,\"public_logs\":false,\"storage_"
+				     "fs\":\"ext4\",\"pre_launch_script\":\"echo\"}");
 	auto_json json_t *m = NULL;
 	struct err e;
 
@@ -196,9 +205,10 @@ static void what_the_short_form_says_is_in_the_manifest(void **st)
 
 static void a_whole_manifest_is_kept_as_it_is(void **st)
 {
-	static const char whole[] =
-		"{\"bash_script\":\"echo\",\"docker_compose_file\":\"not: used\",\"extra\":{\"z\":1},"
-		"\"manifest_version\":\"3\",\"name\":\"\",\"pre_launch_script\":\"\",\"runner\":\"bash\"}";
+	static const char whole[] = "{\"bash_script\":\"echo\",\"docker_compose_file\":\"not: "
+				    "used\",\"extra\":{\"z\":1},"
+				    "\"manifest_version\":\"3\",\"name\":\"\",\"pre_launch_"
+				    "script\":\"\",\"runner\":\"bash\"}";
 	auto_json json_t *ask = json(whole), *m = NULL;
 	auto_free char *text = NULL;
 	struct err e;
@@ -227,28 +237,30 @@ static void bad_manifests_are_refused_by_field(void **st)
 	refused_manifest("null", ERR_COMPOSE_MISSING, "compose_file");
 	refused_manifest("[]", ERR_INVALID, "compose_file");
 	refused_manifest("{}", ERR_INVALID, "compose_file.docker_compose_file");
-	refused_manifest("{\"docker_compose_file\":7}", ERR_INVALID, "compose_file.docker_compose_file");
+	refused_manifest("{\"docker_compose_file\":7}", ERR_INVALID,
+			 "compose_file.docker_compose_file");
 	refused_manifest("{\"docker_compose_file\":\"services:\"}", ERR_COMPOSE_INVALID,
 			 "compose_file.docker_compose_file");
-	refused_manifest("{\"docker_compose_file\":\"services: {a: {}}\",\"allowed_envs\":[1]}", ERR_INVALID,
-			 "compose_file.allowed_envs");
+	refused_manifest("{\"docker_compose_file\":\"services: {a: {}}\",\"allowed_envs\":[1]}",
+			 ERR_INVALID, "compose_file.allowed_envs");
 	refused_manifest("{\"docker_compose_file\":\"services: {a: {}}\",\"storage_fs\":\"fat\"}",
 			 ERR_INVALID, "compose_file.storage_fs");
-	refused_manifest("{\"runner\":\"bash\",\"name\":\"x\",\"bash_script\":\"\"}", ERR_COMPOSE_INVALID,
-			 "compose_file.manifest_version");
-	refused_manifest(
-		"{\"runner\":\"bash\",\"name\":\"x\",\"manifest_version\":\"02\",\"bash_script\":\"\"}",
-		ERR_COMPOSE_INVALID, "compose_file.manifest_version");
-	refused_manifest("{\"runner\":\"bash\",\"manifest_version\":2,\"bash_script\":\"\"}", ERR_INVALID,
-			 "compose_file.name");
-	refused_manifest("{\"runner\":\"Bash\",\"name\":\"x\",\"manifest_version\":2}", ERR_COMPOSE_INVALID,
-			 "compose_file.runner");
+	refused_manifest("{\"runner\":\"bash\",\"name\":\"x\",\"bash_script\":\"\"}",
+			 ERR_COMPOSE_INVALID, "compose_file.manifest_version");
+	refused_manifest("{\"runner\":\"bash\",\"name\":\"x\",\"manifest_version\":\"02\",\"bash_"
+			 "script\":\"\"}",
+			 ERR_COMPOSE_INVALID, "compose_file.manifest_version");
+	refused_manifest("{\"runner\":\"bash\",\"manifest_version\":2,\"bash_script\":\"\"}",
+			 ERR_INVALID, "compose_file.name");
+	refused_manifest("{\"runner\":\"Bash\",\"name\":\"x\",\"manifest_version\":2}",
+			 ERR_COMPOSE_INVALID, "compose_file.runner");
 	refused_manifest("{\"runner\":null,\"name\":\"x\",\"manifest_version\":2}", ERR_INVALID,
 			 "compose_file.runner");
-	refused_manifest("{\"runner\":\"bash\",\"name\":\"x\",\"manifest_version\":2}", ERR_COMPOSE_INVALID,
-			 "compose_file.bash_script");
-	refused_manifest("{\"runner\":\"none\",\"name\":\"x\",\"manifest_version\":2,\"a\":[{\"b\":1e20}]}",
-			 ERR_COMPOSE_INVALID, "compose_file");
+	refused_manifest("{\"runner\":\"bash\",\"name\":\"x\",\"manifest_version\":2}",
+			 ERR_COMPOSE_INVALID, "compose_file.bash_script");
+	refused_manifest(
+		"{\"runner\":\"none\",\"name\":\"x\",\"manifest_version\":2,\"a\":[{\"b\":1e20}]}",
+		ERR_COMPOSE_INVALID, "compose_file");
 	refused_manifest("{\"runner\":\"docker-compose\",\"name\":\"x\",\"manifest_version\":2,"
 			 "\"docker_compose_file\":\"a: &x 1\"}",
 			 ERR_COMPOSE_INVALID, "compose_file.docker_compose_file");
@@ -256,7 +268,8 @@ static void bad_manifests_are_refused_by_field(void **st)
 
 static void the_app_id_is_the_hashs_beginning_unless_given(void **st)
 {
-	static const char hash[] = "151c90237f6988601753f0960a2428d64beea608135c192821c634c01d5b876a";
+	static const char hash[] =
+		"151c90237f6988601753f0960a2428d64beea608135c192821c634c01d5b876a";
 	char id[COMPOSE_APP_ID] = "untouched";
 	struct err e;
 
@@ -266,7 +279,8 @@ static void the_app_id_is_the_hashs_beginning_unless_given(void **st)
 	assert_string_equal(id, "untouched");
 	assert_int_equal(compose_app_id(NULL, hash, id, &e), 0);
 	assert_string_equal(id, "151c90237f6988601753f0960a2428d64beea608");
-	assert_int_equal(compose_app_id("0xABCDEF2233445566778899aabbccddeeff001122", hash, id, &e), 0);
+	assert_int_equal(compose_app_id("0xABCDEF2233445566778899aabbccddeeff001122", hash, id, &e),
+			 0);
 	assert_string_equal(id, "abcdef2233445566778899aabbccddeeff001122");
 }
 
@@ -295,9 +309,12 @@ static void lint_refuses(const char *text, const char *says)
 static void usual_compose_files_pass(void **st)
 {
 	(void)st;
-	lint_ok("services:\n  web:\n    image: nginx:1.25\n    ports: [\"80:80\"]\n    environment:\n      - A=on\n");
-	lint_ok("version: '3'\nservices:\n  a: null\nvolumes:\n  data:\nx-note: |\n  two\n  lines\n");
-	lint_ok("# comment\n%YAML 1.1\n---\nservices: {a: {command: [\"sh\", \"-c\", \"a & b * c ! d\"]}}\n...\n");
+	lint_ok("services:\n  web:\n    image: nginx:1.25\n    ports: [\"80:80\"]\n    "
+		"environment:\n      - A=on\n");
+	lint_ok("version: '3'\nservices:\n  a: null\nvolumes:\n  data:\nx-note: |\n  two\n  "
+		"lines\n");
+	lint_ok("# comment\n%YAML 1.1\n---\nservices: {a: {command: [\"sh\", \"-c\", \"a & b * c ! "
+		"d\"]}}\n...\n");
 	lint_ok("services: {a: {labels: {k: \"caf\xc3\xa9 \xf0\x9f\x98\x80\"}}}");
 }
 
@@ -382,22 +399,23 @@ static void bombs_are_refused(void **st)
 
 static void ports_of_all_services_are_found(void **st)
 {
-	static const char text[] = "services:\n"
-				   "  a:\n"
-				   "    ports:\n"
-				   "      - 80\n"
-				   "      - 22:22\n"
-				   "      - \"127.0.0.1:8080:81/udp\"\n"
-				   "      - \"3000-3001:4000-4001\"\n"
-				   "      - \"${PORT}:80\"\n"
-				   "  b:\n"
-				   "    ports:\n"
-				   "      - target: 443\n"
-				   "        published: \"8443\"\n"
-				   "        protocol: tcp\n"
-				   "        mode: host\n"
-				   "      - {target: 53, protocol: udp, host_ip: \"::1\", published: 5353}\n"
-				   "  c: {image: x}\n";
+	static const char text[] =
+		"services:\n"
+		"  a:\n"
+		"    ports:\n"
+		"      - 80\n"
+		"      - 22:22\n"
+		"      - \"127.0.0.1:8080:81/udp\"\n"
+		"      - \"3000-3001:4000-4001\"\n"
+		"      - \"${PORT}:80\"\n"
+		"  b:\n"
+		"    ports:\n"
+		"      - target: 443\n"
+		"        published: \"8443\"\n"
+		"        protocol: tcp\n"
+		"        mode: host\n"
+		"      - {target: 53, protocol: udp, host_ip: \"::1\", published: 5353}\n"
+		"  c: {image: x}\n";
 	static const struct compose_port want[] = {
 		{ .target = 80 },
 		{ .published = 22, .target = 22 },

@@ -93,7 +93,8 @@ static void expect_bad(const char *text, const char *want)
 	assert_string_equal(got, want);
 }
 
-static void expect_key(const struct config *c, const char *section, const char *name, const char *want)
+static void expect_key(const struct config *c, const char *section, const char *name,
+		       const char *want)
 {
 	const struct key *k = key_find(section, name);
 	auto_free char *got = value_text(k, c);
@@ -101,7 +102,8 @@ static void expect_key(const struct config *c, const char *section, const char *
 	assert_string_equal(got, want);
 }
 
-static void expect_origin(const struct config *c, const char *section, const char *name, const char *want)
+static void expect_origin(const struct config *c, const char *section, const char *name,
+			  const char *want)
 {
 	const char *got = c->origin[key_row(key_find(section, name))];
 	size_t n = strlen(dir) + 1;
@@ -183,10 +185,11 @@ static void manuals_name_every_key_with_its_default_and_rule(void **state)
 		const struct key *k = &config_keys[i];
 		auto_free char *heading = xasprintf("\n## [%s]\n", k->section);
 		auto_free char *rule = rule_of(k);
-		auto_free char *row = xasprintf("\n| `%s` | %s%s%s | %s |", k->name, *k->preset ? "`" : "",
-						k->preset, *k->preset ? "`" : "", rule);
-		auto_free char *item =
-			xasprintf("\n.It Cm %s Ns = Ns Ar %s\n", k->name, *k->preset ? k->preset : "\\&");
+		auto_free char *row =
+			xasprintf("\n| `%s` | %s%s%s | %s |", k->name, *k->preset ? "`" : "",
+				  k->preset, *k->preset ? "`" : "", rule);
+		auto_free char *item = xasprintf("\n.It Cm %s Ns = Ns Ar %s\n", k->name,
+						 *k->preset ? k->preset : "\\&");
 		const char *section = strstr(md, heading), *section_man;
 		auto_free char *heading_man = xasprintf("\n.Ss Section [%s]\n", k->section);
 
@@ -291,7 +294,8 @@ static const struct {
 	{ "api.listen=:1", NULL },
 	{ "api.listen=unix:relative", NULL },
 	{ "api.listen=unix:/"
-	  "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
+	  "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567"
+	  "890123456789"
 	  "0123456",
 	  NULL },
 	{ "api.listen=", "" },
@@ -338,7 +342,8 @@ static void values_are_taken_or_refused_by_their_kind(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
-		const char *text = values[i].option, *dot = strchr(text, '.'), *eq = strchr(text, '=');
+		const char *text = values[i].option, *dot = strchr(text, '.'),
+			   *eq = strchr(text, '=');
 		auto_free char *section = xstrndup(text, (size_t)(dot - text));
 		auto_free char *name = xstrndup(dot + 1, (size_t)(eq - dot - 1));
 		auto_buf struct buf why = { 0 };
@@ -358,19 +363,20 @@ static void refusal_names_file_line_key_value_and_what_is_allowed(void **state)
 	(void)state;
 	expect_bad("[logs]\n\nlevel = loud\n",
 		   "t.conf:3: [logs] level: \"loud\" is not allowed: error, warn, info or debug\n");
-	expect_bad("[api]\ndrain_seconds = 9999\n",
-		   "t.conf:2: [api] drain_seconds: \"9999\" is not allowed: a whole number from 0 to 3600\n");
+	expect_bad("[api]\ndrain_seconds = 9999\n", "t.conf:2: [api] drain_seconds: \"9999\" is "
+						    "not allowed: a whole number from 0 to 3600\n");
 	expect_bad("[api]\nlisten = 127.0.0.1:0, nowhere\n",
-		   "t.conf:2: [api] listen: \"nowhere\" is not allowed: ADDRESS:PORT, [ADDRESS]:PORT or "
+		   "t.conf:2: [api] listen: \"nowhere\" is not allowed: ADDRESS:PORT, "
+		   "[ADDRESS]:PORT or "
 		   "unix:/path, with a numeric address\n");
 }
 
 static void a_removed_key_names_its_replacement(void **state)
 {
 	(void)state;
-	expect_bad(
-		"[hypervisor]\nparallel_jobs = 32\n",
-		"t.conf:2: [hypervisor] parallel_jobs was removed; use [jobs] kill, guest, bulk and short\n");
+	expect_bad("[hypervisor]\nparallel_jobs = 32\n",
+		   "t.conf:2: [hypervisor] parallel_jobs was removed; use [jobs] kill, guest, bulk "
+		   "and short\n");
 }
 
 static void every_mistake_is_reported_not_only_the_first(void **state)
@@ -426,9 +432,10 @@ static void lines_may_be_long_but_not_endless_and_hold_no_nul(void **state)
 
 static void byte_order_mark_crlf_indent_and_comments_are_fine(void **state)
 {
-	struct config *c = good("\xef\xbb\xbf[node]\r\n  # note\r\n; note\r\n\tid = 5\r\n\r\n region=x\r\n"
-				"[guest]\ndocker_registry = a = b ; c # d\n",
-				(const char *const[]){ "node.region=r1", NULL });
+	struct config *c =
+		good("\xef\xbb\xbf[node]\r\n  # note\r\n; note\r\n\tid = 5\r\n\r\n region=x\r\n"
+		     "[guest]\ndocker_registry = a = b ; c # d\n",
+		     (const char *const[]){ "node.region=r1", NULL });
 
 	(void)state;
 	assert_int_equal(c->node.id, 5);
@@ -510,7 +517,8 @@ static void only_the_default_file_may_be_missing(void **state)
 
 static void dev_puts_everything_below_its_folder_and_gives_way_to_options(void **state)
 {
-	const char *listen[] = { "127.0.0.1:7777", "[::1]:7777" }, *set[] = { "hypervisor.tee=auto" };
+	const char *listen[] = { "127.0.0.1:7777", "[::1]:7777" },
+		   *set[] = { "hypervisor.tee=auto" };
 	struct options o = { .dev_dir = "/tmp/d" };
 	auto_buf struct buf errors = { 0 };
 	struct config *c;
@@ -545,11 +553,11 @@ static void bad_options_are_named(void **state)
 	auto_free char *got = bad("", set);
 
 	(void)state;
-	assert_string_equal(got,
-			    "-o nodots=1: not SECTION.KEY=VALUE\n"
-			    "-o node.id: not SECTION.KEY=VALUE\n"
-			    "-o: unknown key [node] iid; did you mean \"id\"?\n"
-			    "-o: [node] id: \"x\" is not allowed: a whole number from 1 to 2147483647\n");
+	assert_string_equal(
+		got, "-o nodots=1: not SECTION.KEY=VALUE\n"
+		     "-o node.id: not SECTION.KEY=VALUE\n"
+		     "-o: unknown key [node] iid; did you mean \"id\"?\n"
+		     "-o: [node] id: \"x\" is not allowed: a whole number from 1 to 2147483647\n");
 }
 
 /* ------------------------------------------------------------------ rules between keys */
@@ -562,9 +570,9 @@ static void bad_options_are_named(void **state)
 static void keys_that_contradict_each_other_are_refused(void **state)
 {
 	(void)state;
-	expect_bad(
-		"[api]\nlisten = 0.0.0.0:8090\n",
-		"t.conf:2: [api] listen: 0.0.0.0:8090 can be reached from outside: it needs tls_cert and tls_key\n");
+	expect_bad("[api]\nlisten = 0.0.0.0:8090\n",
+		   "t.conf:2: [api] listen: 0.0.0.0:8090 can be reached from outside: it needs "
+		   "tls_cert and tls_key\n");
 	expect_bad("[api]\nlisten = 127.0.0.1:1, 127.0.0.1:1, 127.0.0.1:0, 127.0.0.1:0\n",
 		   "t.conf:2: [api] listen: 127.0.0.1:1 is there twice\n");
 	expect_bad("[api]\ntls_cert = /nonexistent.pem\ntls_client = required\n",
@@ -574,11 +582,15 @@ static void keys_that_contradict_each_other_are_refused(void **state)
 	expect_bad("[ports]\ndefault_address = 127.0.0.2\nrange =\n",
 		   "t.conf:3: [ports] range: is empty: set enabled = no to allow no forwards\n"
 		   "t.conf:2: [ports] default_address: 127.0.0.2 is not one of addresses\n");
-	expect_bad("[cvm]\ntypes = a:1:1:1\ntypes = a:2:2:2\n", "t.conf:3: [cvm] types: a is there twice\n");
+	expect_bad("[cvm]\ntypes = a:1:1:1\ntypes = a:2:2:2\n",
+		   "t.conf:3: [cvm] types: a is there twice\n");
 	expect_bad("[ports]\nrange = 100-200\nrange = 150, udp:199-300, tcp:201\n",
-		   "t.conf:3: [ports] range: 150-150 overlaps 100-200: list each port once per protocol\n"
-		   "t.conf:3: [ports] range: 199-300 overlaps 100-200: list each port once per protocol\n");
-	config_free(good("[ports]\nrange = tcp:100-200, udp:100-200, 201, tcp:300, udp:300\n", NULL));
+		   "t.conf:3: [ports] range: 150-150 overlaps 100-200: list each port once per "
+		   "protocol\n"
+		   "t.conf:3: [ports] range: 199-300 overlaps 100-200: list each port once per "
+		   "protocol\n");
+	config_free(
+		good("[ports]\nrange = tcp:100-200, udp:100-200, 201, tcp:300, udp:300\n", NULL));
 	expect_bad("[ports]\naddresses = 127.0.0.1, 127.0.0.1\n",
 		   "t.conf:2: [ports] addresses: 127.0.0.1 is there twice\n");
 	expect_bad("[ports]\naddresses = 127.0.0.1, 127.0.0.2\naddresses = 127.0.0.2\n",
@@ -587,16 +599,17 @@ static void keys_that_contradict_each_other_are_refused(void **state)
 		   "t.conf:3: [capacity] cid_count: 2 ids from 4294967294 go beyond 4294967294\n");
 	expect_bad("[hypervisor]\nemulator = /nonexistent\n",
 		   "t.conf:2: [hypervisor] emulator: /nonexistent: No such file or directory\n");
-	expect_bad(
-		"[hypervisor]\nuri = qemu:///embed\n"
-		"embed_root = /a/path/that/leaves/no/room/for/qemus/sockets/x\n",
-		"t.conf:3: [hypervisor] embed_root: /a/path/that/leaves/no/room/for/qemus/sockets/x is 47 bytes "
-		"long, at most 46 leave room for QEMU's sockets: use a shorter path\n");
+	expect_bad("[hypervisor]\nuri = qemu:///embed\n"
+		   "embed_root = /a/path/that/leaves/no/room/for/qemus/sockets/x\n",
+		   "t.conf:3: [hypervisor] embed_root: "
+		   "/a/path/that/leaves/no/room/for/qemus/sockets/x is 47 bytes "
+		   "long, at most 46 leave room for QEMU's sockets: use a shorter path\n");
 	expect_bad("[host]\nppid = " PPID "\ndevice_id = " OTHER_ID "\n",
-		   "t.conf:3: [host] device_id: " OTHER_ID " is not the SHA-256 of ppid, which is " DEVICE_ID
-		   ": give one of the two\n");
+		   "t.conf:3: [host] device_id: " OTHER_ID
+		   " is not the SHA-256 of ppid, which is " DEVICE_ID ": give one of the two\n");
 	expect_bad("[hypervisor]\nuri = qemu:///sytem\n",
-		   "t.conf:2: [hypervisor] uri: \"qemu:///sytem\" is not allowed: a libvirt connection: "
+		   "t.conf:2: [hypervisor] uri: \"qemu:///sytem\" is not allowed: a libvirt "
+		   "connection: "
 		   "qemu:///system, qemu+unix:///system?socket=/path or qemu:///embed\n");
 	expect_bad("[api]\ntls_cert = /etc/passwd\ntls_key = /etc/passwd\n",
 		   "t.conf:2: [api] tls_cert: /etc/passwd: not a PEM file, or not of this kind\n");
@@ -608,15 +621,16 @@ static void reload_applies_what_it_may_and_names_what_needs_a_restart(void **sta
 {
 	auto_free char *path = in_dir("t.conf");
 	struct options o = { .config_file = path };
-	struct config *c = good("[logs]\nlevel = info\n[cvm]\ntypes = a:1:1:1\n[node]\nid = 1\n", NULL),
+	struct config *c = good("[logs]\nlevel = info\n[cvm]\ntypes = a:1:1:1\n[node]\nid = 1\n",
+				NULL),
 		      *fresh;
 	const struct instance_type *old = c->cvm.types.v;
 	auto_buf struct buf errors = { 0 };
 	struct config_changes ch;
 
 	(void)state;
-	put("t.conf",
-	    "# moved\n[logs]\nlevel = debug\n[cvm]\ntypes = b:2:2:2\n[node]\nid = 2\nregion = local\n");
+	put("t.conf", "# moved\n[logs]\nlevel = debug\n[cvm]\ntypes = b:2:2:2\n[node]\nid = "
+		      "2\nregion = local\n");
 	assert_int_equal(config_load(&o, &fresh, &errors), 0);
 	assert_int_equal(config_apply(c, fresh, &ch, &errors), 0);
 	assert_int_equal(ch.applied.n, 2);
@@ -636,7 +650,8 @@ static void reload_applies_what_it_may_and_names_what_needs_a_restart(void **sta
 	config_free(c);
 }
 
-/* The file is right by itself; with the old value of ports.enabled, which needs a restart, it is not. */
+/* The file is right by itself; with the old value of ports.enabled, which needs a restart, it is
+ * not. */
 static void a_reload_that_would_break_a_rule_until_the_restart_changes_nothing(void **state)
 {
 	auto_free char *path = in_dir("t.conf");
@@ -702,10 +717,10 @@ static void auto_amounts_are_the_host_less_the_reserve(void **state)
 
 static void amounts_may_be_given_or_not_configured_and_a_reserve_may_leave_nothing(void **state)
 {
-	struct config *c =
-		good("[capacity]\nvcpus = auto\nreserve_vcpus = 100\nmemory_mib = none\ndisk_gib = 0\n"
-		     "slots = 3\n",
-		     NULL);
+	struct config *c = good(
+		"[capacity]\nvcpus = auto\nreserve_vcpus = 100\nmemory_mib = none\ndisk_gib = 0\n"
+		"slots = 3\n",
+		NULL);
 	struct vmm_settings s;
 
 	(void)state;
@@ -720,8 +735,9 @@ static void amounts_may_be_given_or_not_configured_and_a_reserve_may_leave_nothi
 
 static void default_port_address_comes_first_and_once(void **state)
 {
-	struct config *c =
-		good("[ports]\naddresses = 127.0.0.1, 0.0.0.0, 127.0.0.2\ndefault_address = 0.0.0.0\n", NULL);
+	struct config *c = good(
+		"[ports]\naddresses = 127.0.0.1, 0.0.0.0, 127.0.0.2\ndefault_address = 0.0.0.0\n",
+		NULL);
 	struct vmm_settings s;
 
 	(void)state;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * db_test.c - the promises of the database: nothing half done, nothing counted twice, no gaps in the event log.
+ * db_test.c - the promises of the database: nothing half done, nothing counted twice, no gaps in
+ * the event log.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -64,8 +65,8 @@ static void fill(struct world *w)
 	memset(rev.compose_hash, 'a', 64);
 	assert_int_equal(workspaces_ensure(w->db, "local", &w->workspace, &e), 0);
 	assert_int_equal(images_add(w->db, &img, &w->image, &e), 0);
-	assert_int_equal(apps_ensure(w->db, w->workspace, "0123456789012345678901234567890123456789", "a",
-				     &w->app, &e),
+	assert_int_equal(apps_ensure(w->db, w->workspace,
+				     "0123456789012345678901234567890123456789", "a", &w->app, &e),
 			 0);
 	rev.app = w->app;
 	assert_int_equal(revisions_ensure(w->db, &rev, &w->revision, &e), 0);
@@ -124,10 +125,12 @@ static void counts_follow_rows_and_the_last_cvm_takes_its_app_along(void **st)
 	b = add_cvm(&w, "two", 1001);
 	assert_int_equal(workspaces_get(w.db, w.workspace, &ws, &e), 0);
 	assert_int_equal(ws.cvms, 2);
-	assert_int_equal(apps_find(w.db, 0, "0123456789012345678901234567890123456789", &app, &e), 0);
+	assert_int_equal(apps_find(w.db, 0, "0123456789012345678901234567890123456789", &app, &e),
+			 0);
 	assert_int_equal(app.current_cvm, b);
 	assert_int_equal(cvms_forget(w.db, b, &e), 0);
-	assert_int_equal(apps_find(w.db, 0, "0123456789012345678901234567890123456789", &app, &e), 0);
+	assert_int_equal(apps_find(w.db, 0, "0123456789012345678901234567890123456789", &app, &e),
+			 0);
 	assert_int_equal(app.current_cvm, a);
 	assert_int_equal(cvms_forget(w.db, a, &e), 0);
 	assert_int_equal(apps_find(w.db, 0, "0123456789012345678901234567890123456789", &app, &e),
@@ -210,7 +213,8 @@ static void a_file_of_schema_1_is_copied_and_migrated_with_what_it_holds(void **
 	(void)st;
 	write_version_1();
 	assert_int_equal(sqlite3_open(path, &old), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(old, "UPDATE cvms SET observed = 'off' WHERE id = 1", NULL, NULL, NULL),
+	assert_int_equal(sqlite3_exec(old, "UPDATE cvms SET observed = 'off' WHERE id = 1", NULL,
+				      NULL, NULL),
 			 SQLITE_OK);
 	(void)sqlite3_close(old);
 	assert_int_equal(db_open(path, &db, &e), 0);
@@ -228,8 +232,9 @@ static void a_file_of_schema_1_is_copied_and_migrated_with_what_it_holds(void **
 	assert_int_equal(count(db, "SELECT disk_made FROM cvms WHERE id = 2"), 0);
 	assert_int_equal(count(db, "SELECT count(*) FROM images WHERE files <> ''"), 0);
 	assert_int_equal(count(db, "SELECT count(*) FROM ports WHERE vm_port = other_vm_port"), 2);
-	assert_int_equal(count(db, "SELECT count(*) FROM history h JOIN cvms c ON c.uuid = h.cvm_uuid"
-				   " AND c.revision = h.revision WHERE h.changed = '[\"created\"]'"),
+	assert_int_equal(count(db,
+			       "SELECT count(*) FROM history h JOIN cvms c ON c.uuid = h.cvm_uuid"
+			       " AND c.revision = h.revision WHERE h.changed = '[\"created\"]'"),
 			 2);
 	assert_int_equal(count(db, "SELECT cvms FROM workspaces"), 2);
 	assert_int_equal(count(db, "SELECT count(*) FROM operations"), ops_total(db, 0, -1));
@@ -240,7 +245,8 @@ static void a_file_of_schema_1_is_copied_and_migrated_with_what_it_holds(void **
 	assert_int_equal(copies(&g), 0);
 	assert_int_equal(g.gl_pathc, 1);
 	assert_int_equal(sqlite3_open(g.gl_pathv[0], &old), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(old, "SELECT networks FROM cvms", NULL, NULL, NULL), SQLITE_ERROR);
+	assert_int_equal(sqlite3_exec(old, "SELECT networks FROM cvms", NULL, NULL, NULL),
+			 SQLITE_ERROR);
 	assert_int_equal(sqlite3_exec(old, "SELECT name FROM cvms", NULL, NULL, NULL), SQLITE_OK);
 	(void)sqlite3_close(old);
 	globfree(&g);
@@ -261,9 +267,9 @@ static void names_that_clash_in_an_old_file_do_not_stop_its_migration(void **st)
 	(void)st;
 	write_version_1();
 	assert_int_equal(sqlite3_open(path, &old), SQLITE_OK);
-	assert_int_equal(
-		sqlite3_exec(old, "UPDATE cvms SET name = 'FIRST-One' WHERE id = 2", NULL, NULL, NULL),
-		SQLITE_OK);
+	assert_int_equal(sqlite3_exec(old, "UPDATE cvms SET name = 'FIRST-One' WHERE id = 2", NULL,
+				      NULL, NULL),
+			 SQLITE_OK);
 	(void)sqlite3_close(old);
 	assert_int_equal(db_open(path, &db, &e), 0);
 	assert_int_equal(cvms_find(db, 0, CVM_BY_NAME, "first-one", found, 2, &e), 2);
@@ -290,16 +296,19 @@ static int64_t add_placed(struct world *w, const char *name, uint32_t cid)
 	int64_t id = add_cvm(w, name, cid);
 	struct err e;
 
-	assert_int_equal(sql_run(w->db, &e,
-				 "UPDATE cvms SET hugepages = 1, gpu_attach = 'listed' WHERE id = ?", "i",
-				 id),
-			 1);
+	assert_int_equal(
+		sql_run(w->db, &e,
+			"UPDATE cvms SET hugepages = 1, gpu_attach = 'listed' WHERE id = ?", "i",
+			id),
+		1);
 	return id;
 }
 
 static struct device_row gpu(const char *address)
 {
-	struct device_row d = { .kind = DEVICE_GPU, .iommu_group = 7, .offered = true, .present = true };
+	struct device_row d = {
+		.kind = DEVICE_GPU, .iommu_group = 7, .offered = true, .present = true
+	};
 
 	(void)snprintf(d.address, sizeof(d.address), "%s", address);
 	(void)snprintf(d.product_id, sizeof(d.product_id), "10de:2335");
@@ -350,7 +359,9 @@ static void a_device_has_one_holder_and_stays_known_while_it_is_held(void **st)
 static void hugepages_of_a_node_are_never_promised_beyond_what_is_there(void **st)
 {
 	struct world w = { .db = fresh() };
-	const struct numa_row node = { .node = 1, .cpus = "4-7", .page_kib = 2048, .hugepages_mib = 4096 };
+	const struct numa_row node = {
+		.node = 1, .cpus = "4-7", .page_kib = 2048, .hugepages_mib = 4096
+	};
 	const struct cvm_node_row half = { .node = 1, .hugepages_mib = 2048 };
 	auto_buf struct buf out = { 0 };
 	int64_t a, b, c;
@@ -382,7 +393,8 @@ static void hugepages_of_a_node_are_never_promised_beyond_what_is_there(void **s
 	assert_int_equal(sql_run(w.db, &e, "UPDATE numa_nodes SET hugepages_promised = 1", ""), 1);
 	assert_int_equal(db_check(path, &out, &e), 1);
 	assert_non_null(strstr(
-		out.data, "NUMA node 1 promised 1 MiB of hugepages and 0 MiB pinned, rows hold 4096 and 0"));
+		out.data,
+		"NUMA node 1 promised 1 MiB of hugepages and 0 MiB pinned, rows hold 4096 and 0"));
 	assert_int_equal(capacity_recount(w.db, &changed, &e), 0);
 	assert_true(changed);
 	assert_int_equal(db_check(path, &out, &e), 0);
@@ -392,7 +404,9 @@ static void hugepages_of_a_node_are_never_promised_beyond_what_is_there(void **s
 static void pages_of_a_cvm_that_runs_are_not_somebody_elses(void **st)
 {
 	struct world w = { .db = fresh() };
-	const struct numa_row node = { .node = 0, .cpus = "0-3", .page_kib = 2048, .hugepages_mib = 4096 };
+	const struct numa_row node = {
+		.node = 0, .cpus = "0-3", .page_kib = 2048, .hugepages_mib = 4096
+	};
 	const struct cvm_node_row half = { .node = 0, .hugepages_mib = 2048 };
 	int64_t a;
 	struct err e;
@@ -426,7 +440,8 @@ static void a_command_never_migrates_and_creates_only_when_told(void **st)
 	assert_int_equal(db_open_as_is(path, true, &db, &e), -ERR_UNSUPPORTED);
 	assert_null(db);
 	assert_int_equal(sqlite3_open(path, &conn), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(conn, "SELECT networks FROM cvms", NULL, NULL, NULL), SQLITE_ERROR);
+	assert_int_equal(sqlite3_exec(conn, "SELECT networks FROM cvms", NULL, NULL, NULL),
+			 SQLITE_ERROR);
 	(void)sqlite3_close(conn);
 	assert_int_equal(copies(&g), GLOB_NOMATCH);
 	db_close(fresh());
@@ -532,7 +547,8 @@ static void wildcard_addresses_collide_with_every_address(void **st)
 	assert_int_equal(ports_add(w.db, add_cvm(&w, "one", 1000), &p, &e), 0);
 	assert_int_equal(ports_holder(w.db, w.workspace, 0, false, "0.0.0.0", 8080, who, &e), 1);
 	assert_string_equal(who, "one");
-	assert_int_equal(ports_holder(w.db, w.workspace + 1, 0, false, "127.0.0.1", 8080, who, &e), 1);
+	assert_int_equal(ports_holder(w.db, w.workspace + 1, 0, false, "127.0.0.1", 8080, who, &e),
+			 1);
 	assert_string_equal(who, "");
 	assert_int_equal(ports_holder(w.db, w.workspace, 0, false, "127.0.0.2", 8080, who, &e), 0);
 	assert_int_equal(ports_holder(w.db, w.workspace, 0, true, "127.0.0.1", 8080, who, &e), 0);
@@ -609,11 +625,12 @@ static void the_check_finds_a_change_that_no_operation_carries_on(void **st)
 	plan_change(&w, add_cvm(&w, "one", 1000), &x);
 	assert_int_equal(capacity_recount(w.db, &changed, &e), 0);
 	assert_int_equal(db_check(path, &out, &e), 1);
-	assert_non_null(strstr(out.data, "change of CVM one belongs to operation op, which does not run"));
+	assert_non_null(
+		strstr(out.data, "change of CVM one belongs to operation op, which does not run"));
 	assert_int_equal(changes_remove(w.db, "op", &e), 0);
 	assert_true(db_check(path, &out, &e) > 0);
-	assert_non_null(
-		strstr(out.data, "CVM one is not changed, and has tcp port 8081 in one of two states"));
+	assert_non_null(strstr(
+		out.data, "CVM one is not changed, and has tcp port 8081 in one of two states"));
 	cvm_blobs_free(&x.blobs);
 	db_close(w.db);
 }
@@ -637,15 +654,16 @@ static void the_first_free_port_is_found_behind_any_number_that_are_taken(void *
 	fill(&w);
 	(void)add_cvm(&w, "one", 1000);
 	assert_int_equal(first_free(&w, "127.0.0.1", 2000, 2000), 2000);
+	assert_true(sql_run(w.db, &e,
+			    "WITH RECURSIVE n (i) AS (VALUES (2000) UNION ALL SELECT i + 1 FROM n "
+			    "WHERE i < 2998)"
+			    " INSERT INTO ports SELECT 'tcp', '127.0.0.1', i, 1, 1, 1 FROM n",
+			    "") > 0);
 	assert_true(
 		sql_run(w.db, &e,
-			"WITH RECURSIVE n (i) AS (VALUES (2000) UNION ALL SELECT i + 1 FROM n WHERE i < 2998)"
-			" INSERT INTO ports SELECT 'tcp', '127.0.0.1', i, 1, 1, 1 FROM n",
+			"INSERT INTO ports VALUES ('tcp', '127.0.0.2', 2000, 1, 1, 1),"
+			" ('tcp', '0.0.0.0', 2999, 1, 1, 1), ('udp', '127.0.0.1', 3000, 1, 1, 1)",
 			"") > 0);
-	assert_true(sql_run(w.db, &e,
-			    "INSERT INTO ports VALUES ('tcp', '127.0.0.2', 2000, 1, 1, 1),"
-			    " ('tcp', '0.0.0.0', 2999, 1, 1, 1), ('udp', '127.0.0.1', 3000, 1, 1, 1)",
-			    "") > 0);
 	assert_int_equal(first_free(&w, "127.0.0.1", 2000, 3000), 3000);
 	assert_int_equal(first_free(&w, "127.0.0.1", 1999, 3000), 1999);
 	assert_int_equal(first_free(&w, "127.0.0.2", 2000, 2999), 2001);
@@ -690,24 +708,27 @@ static void histories_are_dropped_in_portions_and_workspaces_in_turn(void **st)
 
 	(void)st;
 	fill(&w);
-	assert_true(
-		sql_run(w.db, &e,
-			"WITH RECURSIVE n (i) AS (VALUES (1000) UNION ALL SELECT i + 1 FROM n WHERE i < 1009)"
-			" INSERT INTO history (app, workspace, number, revision, cvm_uuid, image, changed, op,"
-			" caller, created_ms) SELECT a.id, a.workspace, i, (SELECT min(id) FROM revisions), 'gone',"
-			" '', '[]', '', '', 1 FROM n, apps a WHERE a.id = ?",
-			"i", w.app) == 10);
-	while (history_drop(w.db, w.workspace, 1, &e) == 1 && count(w.db, "SELECT count(*) FROM history") > 6)
+	assert_true(sql_run(w.db, &e,
+			    "WITH RECURSIVE n (i) AS (VALUES (1000) UNION ALL SELECT i + 1 FROM n "
+			    "WHERE i < 1009)"
+			    " INSERT INTO history (app, workspace, number, revision, cvm_uuid, "
+			    "image, changed, op,"
+			    " caller, created_ms) SELECT a.id, a.workspace, i, (SELECT min(id) "
+			    "FROM revisions), 'gone',"
+			    " '', '[]', '', '', 1 FROM n, apps a WHERE a.id = ?",
+			    "i", w.app) == 10);
+	while (history_drop(w.db, w.workspace, 1, &e) == 1 &&
+	       count(w.db, "SELECT count(*) FROM history") > 6)
 		;
 	assert_int_equal(history_drop(w.db, w.workspace, 4, &e), 4);
 	assert_int_equal(history_drop(w.db, w.workspace, 4, &e), 1);
 	assert_int_equal(history_drop(w.db, w.workspace, 4, &e), 0);
 	assert_int_equal(count(w.db, "SELECT number FROM history"), 1009);
 
-	assert_true(
-		sql_run(w.db, &e,
-			"INSERT OR REPLACE INTO records VALUES (7, 'events', 9), (8, 'events', 1), (9, 'events', 9)",
-			"") > 0);
+	assert_true(sql_run(w.db, &e,
+			    "INSERT OR REPLACE INTO records VALUES (7, 'events', 9), (8, 'events', "
+			    "1), (9, 'events', 9)",
+			    "") > 0);
 	assert_int_equal(records_over(w.db, RECORD_EVENTS, 5, 6, &found, &e), 0);
 	assert_int_equal(found, 7);
 	assert_int_equal(records_over(w.db, RECORD_EVENTS, 5, 7, &found, &e), 0);
@@ -720,7 +741,9 @@ static void histories_are_dropped_in_portions_and_workspaces_in_turn(void **st)
 static int asked_down(struct db *db, enum op_kind kind, enum op_state state, const char *step)
 {
 	static int number;
-	struct op_row op = { .workspace = 1, .kind = kind, .state = state, .params = "{}", .finished_ms = 5 };
+	struct op_row op = {
+		.workspace = 1, .kind = kind, .state = state, .params = "{}", .finished_ms = 5
+	};
 	struct err e;
 
 	/* Of the same millisecond, ids would come in any order. */
@@ -818,14 +841,17 @@ static void a_page_beyond_the_end_of_a_list_walks_nothing(void **st)
 
 	(void)st;
 	fill(&w);
-	spoil(w.db,
-	      "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 1005) INSERT INTO"
-	      " operations (id, cvm, cvm_uuid, cvm_name, workspace, kind, state, undoing, cancel, params, error,"
-	      " request_id, caller, created_ms, started_ms, finished_ms) SELECT printf('op%05d', i), i, 'u', 'n',"
-	      " 1, 'stop', 'succeeded', 0, 0, '{}', '', '', '', i, i, i FROM n");
+	spoil(w.db, "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < "
+		    "1005) INSERT INTO"
+		    " operations (id, cvm, cvm_uuid, cvm_name, workspace, kind, state, undoing, "
+		    "cancel, params, error,"
+		    " request_id, caller, created_ms, started_ms, finished_ms) SELECT "
+		    "printf('op%05d', i), i, 'u', 'n',"
+		    " 1, 'stop', 'succeeded', 0, 0, '{}', '', '', '', i, i, i FROM n");
 	for (int of = 0; of < 2; of++)
 		for (int state = -1; state <= OP_SUCCEEDED; state += 1 + OP_SUCCEEDED) {
-			const struct op_filter f = { .workspace = of ? w.workspace : 0, .state = state };
+			const struct op_filter f = { .workspace = of ? w.workspace : 0,
+						     .state = state };
 
 			assert_page(w.db, &f, 0, 10);
 			assert_page(w.db, &f, 1000, 5);
@@ -843,7 +869,8 @@ static void old_rows_go_in_portions_and_leave_no_gap(void **st)
 
 	(void)st;
 	assert_true(sql_run(db, &e,
-			    "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500)"
+			    "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE "
+			    "i < 2500)"
 			    " INSERT INTO events (at_ms, workspace, type, cvm_uuid, op_id, data)"
 			    " SELECT i, 1, 't', '', '', '{}' FROM n",
 			    "") > 0);
@@ -857,7 +884,8 @@ static void old_rows_go_in_portions_and_leave_no_gap(void **st)
 	assert_int_equal(oldest, 2500);
 	assert_int_equal(newest, 2500);
 	assert_true(sql_run(db, &e,
-			    "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1500)"
+			    "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE "
+			    "i < 1500)"
 			    " INSERT INTO idempotency SELECT 'c', i, 'd', 200, NULL, i, 1 FROM n",
 			    "") > 0);
 	assert_int_equal(idempotency_prune(db, 9999, &e), PRUNE_MAX);
@@ -866,19 +894,27 @@ static void old_rows_go_in_portions_and_leave_no_gap(void **st)
 	db_close(db);
 }
 
-/* Rows of every table with a rule: CVM 1, its operation "op" and change, a device, a key, and so on. */
+/* Rows of every table with a rule: CVM 1, its operation "op" and change, a device, a key, and so
+ * on. */
 static void fill_ruled(struct world *w)
 {
 	static const char *const sql[] = {
-		"INSERT INTO operations VALUES ('op', 1, 'u', 'n', 1, 'resize', 'running', 0, 0, '{}', '', '', '', 1, 1, 0, '', 1)",
-		"INSERT INTO changes SELECT 'op', id, 0, '[]', revision, image, '', 1, 1, 1, 1, 1, '', '', 0, NULL, NULL FROM cvms",
-		"INSERT INTO devices VALUES ('0000:18:00.0', 'gpu', '10de:2335', '', 0, 0, '', 0, 1, 1, '', 1, 'both')",
-		"INSERT INTO api_keys (workspace, name, role, hash, created_ms) VALUES (1, 'k', 3, zeroblob(32), 1)",
-		"INSERT INTO history (app, number, revision, cvm_uuid, image, changed, op, caller, created_ms)"
+		"INSERT INTO operations VALUES ('op', 1, 'u', 'n', 1, 'resize', 'running', 0, 0, "
+		"'{}', '', '', '', 1, 1, 0, '', 1)",
+		"INSERT INTO changes SELECT 'op', id, 0, '[]', revision, image, '', 1, 1, 1, 1, 1, "
+		"'', '', 0, NULL, NULL FROM cvms",
+		"INSERT INTO devices VALUES ('0000:18:00.0', 'gpu', '10de:2335', '', 0, 0, '', 0, "
+		"1, 1, '', 1, 'both')",
+		"INSERT INTO api_keys (workspace, name, role, hash, created_ms) VALUES (1, 'k', 3, "
+		"zeroblob(32), 1)",
+		"INSERT INTO history (app, number, revision, cvm_uuid, image, changed, op, caller, "
+		"created_ms)"
 		" SELECT app, 1, revision, uuid, '', '[]', '', '', 1 FROM cvms",
-		"INSERT INTO provisions VALUES (1, '0123456789012345678901234567890123456789', 'hash', '{}', '{}', 1, 1 << 60, 0)",
+		"INSERT INTO provisions VALUES (1, '0123456789012345678901234567890123456789', "
+		"'hash', '{}', '{}', 1, 1 << 60, 0)",
 		"INSERT INTO idempotency VALUES ('key:1', 'k', 'd', 200, '{}', 1, 1)",
-		"INSERT INTO events (at_ms, workspace, type, cvm_uuid, op_id, data) VALUES (1, 1, 't', '', '', '{}')",
+		"INSERT INTO events (at_ms, workspace, type, cvm_uuid, op_id, data) VALUES (1, 1, "
+		"'t', '', '', '{}')",
 		"INSERT INTO ports VALUES ('tcp', '127.0.0.1', 80, 8080, 8080, 1)",
 		"INSERT INTO maintenance VALUES (1, '', '', 1, 60, 0)",
 		"UPDATE cvms SET ended = 'crashed', desired = 'running'",
@@ -1055,7 +1091,8 @@ static void a_value_that_no_reader_knows_is_an_error_that_names_it(void **st)
 	} bad[] = {
 		{ cvm_of, "cvms.desired", "flying", "UPDATE cvms SET desired = 'flying'" },
 		{ cvms_of_node, "cvms.observed", "flying", "UPDATE cvms SET observed = 'flying'" },
-		{ cvm_named, "cvms.restart_policy", "maybe", "UPDATE cvms SET restart_policy = 'maybe'" },
+		{ cvm_named, "cvms.restart_policy", "maybe",
+		  "UPDATE cvms SET restart_policy = 'maybe'" },
 		{ cvm_of, "cvms.ended", "well", "UPDATE cvms SET ended = 'well'" },
 		{ cvm_of, "cvms.turn", "left", "UPDATE cvms SET turn = 'left'" },
 		{ cvm_of, "cvms.cid", "4294967299", "UPDATE cvms SET cid = 4294967299" },
@@ -1074,15 +1111,18 @@ static void a_value_that_no_reader_knows_is_an_error_that_names_it(void **st)
 		{ key_of, "api_keys.role", "9", "UPDATE api_keys SET role = 9" },
 		{ image_of, "images.nv", "7", "UPDATE images SET nv = 7" },
 		{ image_of, "images.v2", "-1", "UPDATE images SET v2 = -1" },
-		{ maintenance_of, "maintenance.timeout_s", "-1", "UPDATE maintenance SET timeout_s = -1" },
+		{ maintenance_of, "maintenance.timeout_s", "-1",
+		  "UPDATE maintenance SET timeout_s = -1" },
 		{ ports_of_cvm, "ports.vm_port", "65536", "UPDATE ports SET vm_port = 65536" },
 		{ devices_of_node, "devices.numa_node", "-1", "UPDATE devices SET numa_node = -1" },
 		{ change_of, "changes.changed", "no", "UPDATE changes SET changed = 'no'" },
 		{ change_of, "changes.numa_nodes", "x", "UPDATE changes SET numa_nodes = 'x'" },
 		{ history_of, "history.changed", "no", "UPDATE history SET changed = 'no'" },
 		{ manifest_of, "revisions.manifest", "no", "UPDATE revisions SET manifest = 'no'" },
-		{ provision_of, "provisions.request", "no", "UPDATE provisions SET request = 'no'" },
-		{ provision_of, "provisions.manifest", "no", "UPDATE provisions SET manifest = 'no'" },
+		{ provision_of, "provisions.request", "no",
+		  "UPDATE provisions SET request = 'no'" },
+		{ provision_of, "provisions.manifest", "no",
+		  "UPDATE provisions SET manifest = 'no'" },
 		{ answer_of, "idempotency.status", "20", "UPDATE idempotency SET status = 20" },
 		{ answer_of, "idempotency.body", "no", "UPDATE idempotency SET body = 'no'" },
 		{ events_of_node, "events.data", "no", "UPDATE events SET data = 'no'" },
@@ -1103,7 +1143,8 @@ static void a_value_that_no_reader_knows_is_an_error_that_names_it(void **st)
 		assert_true(db_bad_row(&e));
 		assert_non_null(strstr(e.text, text));
 		assert_non_null(strstr(e.text, row));
-		assert_int_equal(w.db->bad.code, 0); /* told once: the next statement starts clean */
+		assert_int_equal(w.db->bad.code,
+				 0); /* told once: the next statement starts clean */
 		assert_true(db_check(path, &found, &e) > 0);
 		assert_non_null(strstr(found.data, bad[i].column));
 		assert_non_null(strstr(found.data, "which no reader takes"));
@@ -1127,7 +1168,8 @@ static void the_check_finds_a_key_that_may_more_than_the_one_that_made_it(void *
 		struct err e;
 
 		assert_int_equal(workspaces_ensure(db, "local", &k.workspace, &e), 0);
-		assert_int_equal(keys_add(db, &k, (const uint8_t[SHA256_LEN]){ 1 }, &k.parent, &e), 0);
+		assert_int_equal(keys_add(db, &k, (const uint8_t[SHA256_LEN]){ 1 }, &k.parent, &e),
+				 0);
 		assert_int_equal(keys_add(db, &k, (const uint8_t[SHA256_LEN]){ 2 }, NULL, &e), 0);
 		assert_int_equal(db_check(path, &found, &e), 0);
 		spoil(db, sql);
@@ -1151,8 +1193,8 @@ static void a_bad_row_does_not_stop_a_loop_over_all_cvms(void **st)
 	(void)st;
 	fill_ruled(&w);
 	(void)add_cvm(&w, "two", 1001);
-	spoil(w.db,
-	      "UPDATE cvms SET desired = 'running', ended = 'crashed', observed = iif(id = 1, 'flying', 'off')");
+	spoil(w.db, "UPDATE cvms SET desired = 'running', ended = 'crashed', observed = iif(id = "
+		    "1, 'flying', 'off')");
 	assert_int_equal(cvms_seen(w.db, &seen, &n, &e), 0);
 	assert_int_equal(n, 1);
 	assert_int_equal(seen[0].id, 2);

@@ -51,8 +51,8 @@ static void hold(struct device_row *d, int64_t workspace)
 	(void)snprintf(d->cvm_uuid, sizeof(d->cvm_uuid), "067f3961-1a54-4c98-aad4-5b627046ac53");
 }
 
-static int choose(const struct device_row d[ALL], const struct gpu_settings *g, const struct cvm_ask *ask,
-		  char out[160], struct err *e)
+static int choose(const struct device_row d[ALL], const struct gpu_settings *g,
+		  const struct cvm_ask *ask, char out[160], struct err *e)
 {
 	auto_free struct device_row *got = NULL;
 	size_t n = 0, used = 0;
@@ -60,11 +60,13 @@ static int choose(const struct device_row d[ALL], const struct gpu_settings *g, 
 
 	out[0] = '\0';
 	for (size_t i = 0; i < n; i++)
-		used += (size_t)snprintf(out + used, 160 - used, "%s%.2s", i ? " " : "", got[i].address + 5);
+		used += (size_t)snprintf(out + used, 160 - used, "%s%.2s", i ? " " : "",
+					 got[i].address + 5);
 	return r;
 }
 
-static void expect_chosen(const struct device_row d[ALL], const struct cvm_ask *ask, const char *want)
+static void expect_chosen(const struct device_row d[ALL], const struct cvm_ask *ask,
+			  const char *want)
 {
 	char got[160];
 	struct err e;
@@ -121,8 +123,8 @@ static void all_is_every_offered_gpu_with_the_nvswitches(void **st)
 	expect_chosen(d, &ask, "10 20 30 01");
 }
 
-static void says(const struct device_row d[ALL], const struct gpu_settings *g, const struct cvm_ask *ask,
-		 enum err_code code, const char *field, const char *text)
+static void says(const struct device_row d[ALL], const struct gpu_settings *g,
+		 const struct cvm_ask *ask, enum err_code code, const char *field, const char *text)
 {
 	char got[160];
 	struct err e;
@@ -146,19 +148,23 @@ static void an_entry_that_can_not_be_met_is_named(void **st)
 
 	(void)st;
 	host(d);
-	REFUSED(ERR_GPU, "gpus.gpus[0].slot", "no GPU is offered at 0000:99:00.0", { "99:00.0", NULL });
-	REFUSED(ERR_GPU, "gpus.gpus[0].slot", "no GPU is offered at 0000:01:00.0", { "01:00.0", NULL });
+	REFUSED(ERR_GPU, "gpus.gpus[0].slot", "no GPU is offered at 0000:99:00.0",
+		{ "99:00.0", NULL });
+	REFUSED(ERR_GPU, "gpus.gpus[0].slot", "no GPU is offered at 0000:01:00.0",
+		{ "01:00.0", NULL });
 	REFUSED(ERR_GPU, "gpus.gpus[1].slot", "asked for twice", { "10:00.0", NULL },
 		{ "0000:10:00.0", NULL });
 	REFUSED(ERR_GPU, "gpus.gpus[0].product_id", "the GPU at 0000:10:00.0 is 10de:2335",
 		{ "10:00.0", "10de:233b" });
 	REFUSED(ERR_GPU, "gpus.gpus[0].product_id", "no GPU with product id 10de:2330",
 		{ NULL, "10de:2330" });
-	REFUSED(ERR_INVALID, "gpus.gpus[1].slot", "no PCI address", { "10:00.0", NULL }, { "gpu0", NULL });
-	REFUSED(ERR_INVALID, "gpus.gpus[1].slot", "neither slot nor product_id", { "10:00.0", NULL },
-		{ NULL, NULL });
+	REFUSED(ERR_INVALID, "gpus.gpus[1].slot", "no PCI address", { "10:00.0", NULL },
+		{ "gpu0", NULL });
+	REFUSED(ERR_INVALID, "gpus.gpus[1].slot", "neither slot nor product_id",
+		{ "10:00.0", NULL }, { NULL, NULL });
 	gpu(d, 0)->offered = false;
-	REFUSED(ERR_GPU, "gpus.gpus[0].slot", "no GPU is offered at 0000:10:00.0", { "10:00.0", NULL });
+	REFUSED(ERR_GPU, "gpus.gpus[0].slot", "no GPU is offered at 0000:10:00.0",
+		{ "10:00.0", NULL });
 }
 
 static void a_holder_is_named_only_in_its_own_workspace(void **st)
@@ -188,13 +194,15 @@ static void free_on_paper_and_busy_on_the_host_is_an_error_of_its_own(void **st)
 	snprintf(gpu(d, 0)->driver, DRIVER_TEXT, "nvidia");
 	gpu(d, 1)->opened = true;
 	REFUSED(ERR_GPU_BUSY, "gpus.gpus[0].slot",
-		"gpu 0000:10:00.0 is free, but bound to the host's driver nvidia", { "10:00.0", NULL });
-	REFUSED(ERR_GPU_BUSY, "gpus.gpus[0].slot", "in use by another program", { "20:00.0", NULL });
+		"gpu 0000:10:00.0 is free, but bound to the host's driver nvidia",
+		{ "10:00.0", NULL });
+	REFUSED(ERR_GPU_BUSY, "gpus.gpus[0].slot", "in use by another program",
+		{ "20:00.0", NULL });
 	/* one is really free, two are wanted, three would be enough on paper */
-	REFUSED(ERR_GPU_BUSY, "gpus.gpus[0].product_id", "0000:10:00.0 is free, but", { NULL, "10de:2335" },
-		{ NULL, "10de:2335" });
-	says(d, &open_handed, &(struct cvm_ask){ .gpu_attach = GPU_ALL }, ERR_GPU_BUSY, "gpus.attach_mode",
-	     "0000:10:00.0 is free, but");
+	REFUSED(ERR_GPU_BUSY, "gpus.gpus[0].product_id", "0000:10:00.0 is free, but",
+		{ NULL, "10de:2335" }, { NULL, "10de:2335" });
+	says(d, &open_handed, &(struct cvm_ask){ .gpu_attach = GPU_ALL }, ERR_GPU_BUSY,
+	     "gpus.attach_mode", "0000:10:00.0 is free, but");
 }
 
 static void too_few_are_told_in_numbers(void **st)
@@ -219,8 +227,9 @@ static void too_few_are_told_in_numbers(void **st)
 	assert_int_equal(choose(d, &open_handed, &three, got, &e), -ERR_CAPACITY);
 	assert_int_equal(e.cap.total, 2);
 	assert_non_null(strstr(e.hint, "1 more are broken"));
-	assert_int_equal(choose(d, &open_handed, &(struct cvm_ask){ .gpu_attach = GPU_ALL }, got, &e),
-			 -ERR_CAPACITY);
+	assert_int_equal(
+		choose(d, &open_handed, &(struct cvm_ask){ .gpu_attach = GPU_ALL }, got, &e),
+		-ERR_CAPACITY);
 	assert_int_equal(e.cap.asked, 3);
 	assert_int_equal(e.cap.free, 2);
 }
@@ -228,8 +237,8 @@ static void too_few_are_told_in_numbers(void **st)
 static void a_slot_taken_counts_against_the_product(void **st)
 {
 	struct device_row d[ALL];
-	const struct cvm_ask ask = LISTED({ "30:00.0", NULL }, { NULL, "10de:2335" }, { NULL, "10de:2335" },
-					  { NULL, "10de:2335" });
+	const struct cvm_ask ask = LISTED({ "30:00.0", NULL }, { NULL, "10de:2335" },
+					  { NULL, "10de:2335" }, { NULL, "10de:2335" });
 	char got[160];
 	struct err e;
 
@@ -248,12 +257,12 @@ static void broken_ones_are_refused_with_their_reason(void **st)
 	snprintf(gpu(d, 0)->broken_reason, 32, "it does not answer");
 	REFUSED(ERR_GPU, "gpus.gpus[0].slot", "gpu 0000:10:00.0 is broken: it does not answer",
 		{ "10:00.0", NULL });
-	says(d, &open_handed, &(struct cvm_ask){ .gpu_attach = GPU_ALL }, ERR_GPU, "gpus.attach_mode",
-	     "0000:10:00.0 is broken");
+	says(d, &open_handed, &(struct cvm_ask){ .gpu_attach = GPU_ALL }, ERR_GPU,
+	     "gpus.attach_mode", "0000:10:00.0 is broken");
 	host(d);
 	snprintf(d[0].broken_reason, 32, "it does not answer");
-	says(d, &open_handed, &(struct cvm_ask){ .gpu_attach = GPU_ALL }, ERR_GPU, "gpus.attach_mode",
-	     "nvswitch 0000:01:00.0 is broken");
+	says(d, &open_handed, &(struct cvm_ask){ .gpu_attach = GPU_ALL }, ERR_GPU,
+	     "gpus.attach_mode", "nvswitch 0000:01:00.0 is broken");
 	host(d);
 	gpu(d, 2)->present = false;
 	REFUSED(ERR_GPU, "gpus.gpus[0].slot", "not on the PCI bus", { "30:00.0", NULL });
@@ -294,7 +303,8 @@ static void members_of_one_iommu_group_go_together(void **st)
 
 static void the_offer_follows_listing_exclude_and_include(void **st)
 {
-	static const char *const two[] = { "0000:20:00.0", "0000:02:00.0", NULL }, *const empty[] = { NULL };
+	static const char *const two[] = { "0000:20:00.0", "0000:02:00.0", NULL },
+				 *const empty[] = { NULL };
 	struct gpu_settings g = open_handed;
 	struct device_row d[ALL];
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * domain_xml_test.c - spec -> XML, byte for byte against tests/golden/. UPDATE_GOLDEN=1 writes the files anew.
+ * domain_xml_test.c - spec -> XML, byte for byte against tests/golden/. UPDATE_GOLDEN=1 writes the
+ * files anew.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +17,8 @@
 #include "base/own.h"
 #include "vmm/virt/domain_spec.h"
 
-/* ------------------------------------------------------------------ specs: small steps away from two guests */
+/* ------------------------------------------------------------------ specs: small steps away from
+ * two guests */
 
 static struct domain_spec boot_guest(void)
 {
@@ -105,8 +107,8 @@ static void bridge(struct domain_spec *d)
 static void three_nics(struct domain_spec *d)
 {
 	for (unsigned i = 0; i < 3; i++) {
-		d->nics[i] =
-			(struct domain_nic){ .mode = i == 1 ? NIC_BRIDGE : NIC_USER, .bridge = "br-lan" };
+		d->nics[i] = (struct domain_nic){ .mode = i == 1 ? NIC_BRIDGE : NIC_USER,
+						  .bridge = "br-lan" };
 		(void)snprintf(d->nics[i].mac, MAC_TEXT, "02:00:00:00:00:0%u", i + 1);
 	}
 	d->n_nics = 3;
@@ -145,9 +147,10 @@ static void huge_pages(struct domain_spec *d, unsigned nodes)
 	d->n_cells = nodes;
 	d->page_kib = 1048576;
 	for (unsigned i = 0; i < nodes; i++)
-		d->cells[i] = (struct domain_cell){
-			.host_node = i + (nodes == 1), .memory_mib = 4096, .first_cpu = 2 * i, .cpus = 2
-		};
+		d->cells[i] = (struct domain_cell){ .host_node = i + (nodes == 1),
+						    .memory_mib = 4096,
+						    .first_cpu = 2 * i,
+						    .cpus = 2 };
 }
 
 static void one_node(struct domain_spec *d)
@@ -171,11 +174,10 @@ static void gpu(struct domain_spec *d)
 /* Eight GPUs on two sockets, with the four switches between them. */
 static void all_gpus(struct domain_spec *d)
 {
-	static const char *const address[] = {
-		"0000:18:00.0", "0000:2a:00.0", "0000:3a:00.0", "0000:5d:00.0",
-		"0000:9a:00.0", "0000:ab:00.0", "0000:ba:00.0", "0000:db:00.0",
-		"0000:05:00.0", "0000:06:00.0", "0000:07:00.0", "0001:08:00.0"
-	};
+	static const char *const address[] = { "0000:18:00.0", "0000:2a:00.0", "0000:3a:00.0",
+					       "0000:5d:00.0", "0000:9a:00.0", "0000:ab:00.0",
+					       "0000:ba:00.0", "0000:db:00.0", "0000:05:00.0",
+					       "0000:06:00.0", "0000:07:00.0", "0001:08:00.0" };
 
 	huge_pages(d, 2);
 	for (unsigned i = 0; i < ARRAY_SIZE(address); i++)
@@ -391,7 +393,8 @@ static void longest_channel_folder_keeps_its_whole_socket_path(void **st)
 	assert_non_null(strstr(xml, "f/guest.sock'"));
 }
 
-/* Ports of GPUs beside everything else can be more than the bus takes: no guess where the last one might sit. */
+/* Ports of GPUs beside everything else can be more than the bus takes: no guess where the last one
+ * might sit. */
 static void a_full_root_bus_is_refused(void **st)
 {
 	char sentinel[] = "untouched", *xml = sentinel;

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
- * durable_test.c - a power cut after every single write, and an I/O error or a full disk at every single call: what was
- * acknowledged is there, what was refused is not, and nothing is half there.
+ * durable_test.c - a power cut after every single write, and an I/O error or a full disk at every
+ * single call: what was acknowledged is there, what was refused is not, and nothing is half there.
  *
- * The node runs on tests/vfs/disk.h, with a hypervisor's address that leads nowhere. After every commit a digest of all rows is
- * kept together with the length of the log. A cut at any length must show the rows of the last commit acknowledged by then, or of
- * the one that was being made; no third state is allowed.
+ * The node runs on tests/vfs/disk.h, with a hypervisor's address that leads nowhere. After every
+ * commit a digest of all rows is kept together with the length of the log. A cut at any length must
+ * show the rows of the last commit acknowledged by then, or of the one that was being made; no
+ * third state is allowed.
  *
- * That takes minutes, so only each fourth cut and call is tried, unless the environment has TEEPOD_DURABLE=full.
- * TEEPOD_CUT_SEEDS: ways to lose what was not synced, for each cut (default 1: all of it and something at random, in turn).
+ * That takes minutes, so only each fourth cut and call is tried, unless the environment has
+ * TEEPOD_DURABLE=full. TEEPOD_CUT_SEEDS: ways to lose what was not synced, for each cut (default 1:
+ * all of it and something at random, in turn).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -80,8 +82,9 @@ static void digest(sqlite3 *conn, char out[SHA256_HEX])
 	sqlite3_stmt *st;
 
 	assert_int_equal(
-		sqlite3_prepare_v2(conn, "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name",
-				   -1, &st, NULL),
+		sqlite3_prepare_v2(
+			conn, "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name",
+			-1, &st, NULL),
 		SQLITE_OK);
 	while (sqlite3_step(st) == SQLITE_ROW)
 		fold_table(conn, (const char *)sqlite3_column_text(st, 0), &b);
@@ -184,7 +187,8 @@ static void add_image(struct node *n)
 	assert_int_equal(images_add(n->v->db, &row, &row.id, &e), 0);
 }
 
-/* What opening sets off beside the loop (a look at the host, the first attempt to connect) is over, and its rows are written. */
+/* What opening sets off beside the loop (a look at the host, the first attempt to connect) is over,
+ * and its rows are written. */
 static void come_to_rest(struct node *n)
 {
 	while (!strcmp(n->v->link_error, "connecting") || n->v->look.running || n->v->jobs)
@@ -248,7 +252,8 @@ static int tear_down(void **st)
 	return 0;
 }
 
-/* ------------------------------------------------------------------ what is done to it: one entry for each kind of change */
+/* ------------------------------------------------------------------ what is done to it: one entry
+ * for each kind of change */
 
 struct asking {
 	struct node *n;
@@ -271,7 +276,8 @@ struct act {
 static json_t *manifest(const char *name)
 {
 	return json_pack("{s:i, s:s, s:s, s:s}", "manifest_version", 2, "name", name, "runner",
-			 "docker-compose", "docker_compose_file", "services:\n  a:\n    image: b\n");
+			 "docker-compose", "docker_compose_file",
+			 "services:\n  a:\n    image: b\n");
 }
 
 static int do_create(struct asking *a, struct err *e)
@@ -304,9 +310,12 @@ static int do_provision(struct asking *a, struct err *e)
 
 	(void)snprintf(name, sizeof(name), "pro-%u", a->n->names++);
 	m = manifest(name);
-	ask = (struct cvm_ask){
-		.name = name, .prefer_dev = -1, .vcpus = 1, .memory_mib = 64, .disk_gib = 1, .manifest = m
-	};
+	ask = (struct cvm_ask){ .name = name,
+				.prefer_dev = -1,
+				.vcpus = 1,
+				.memory_mib = 64,
+				.disk_gib = 1,
+				.manifest = m };
 	return vmm_provision(a->n->v, a->n->v->workspace, &ask, &ret, e);
 }
 
@@ -512,7 +521,8 @@ static int acknowledged(const struct node *n, size_t log)
 	return k;
 }
 
-static void cut(const struct node *n, size_t log, uint64_t seed, const char *folder, struct tally *t)
+static void cut(const struct node *n, size_t log, uint64_t seed, const char *folder,
+		struct tally *t)
 {
 	auto_free char *path = xasprintf("%s/teepod.db", folder);
 	int k = acknowledged(n, log);
@@ -523,7 +533,8 @@ static void cut(const struct node *n, size_t log, uint64_t seed, const char *fol
 	clean(folder);
 	disk_cut(log, seed, folder);
 	if (db_open(path, &db, &e)) {
-		print_error("cut after %zu with seed %llu: %s\n", log, (unsigned long long)seed, e.text);
+		print_error("cut after %zu with seed %llu: %s\n", log, (unsigned long long)seed,
+			    e.text);
 		fail();
 	}
 	digest(db->conn, rows);
@@ -535,8 +546,8 @@ static void cut(const struct node *n, size_t log, uint64_t seed, const char *fol
 	} else if (k < n->commits && !strcmp(rows, n->commit[k].rows)) {
 		t->after++;
 	} else {
-		print_error("cut after %zu with seed %llu shows neither commit %d nor commit %d\n", log,
-			    (unsigned long long)seed, k - 1, k);
+		print_error("cut after %zu with seed %llu shows neither commit %d nor commit %d\n",
+			    log, (unsigned long long)seed, k - 1, k);
 		fail();
 	}
 }
@@ -564,9 +575,9 @@ static void at_every_cut_the_rows_are_those_of_a_commit_and_none_acknowledged_is
 	for (size_t log = first; log <= last; log += stride())
 		for (uint64_t way = 0; way < seeds(); way++)
 			cut(n, log, seed_of(log, way), folder, &t);
-	print_message(
-		"# %d commits, %zu writes and syncs, %u cuts: %u showed the last commit acknowledged, %u the one being made\n",
-		n->commits, last - first, t.cuts, t.before, t.after);
+	print_message("# %d commits, %zu writes and syncs, %u cuts: %u showed the last commit "
+		      "acknowledged, %u the one being made\n",
+		      n->commits, last - first, t.cuts, t.before, t.after);
 	assert_true(t.before && t.after);
 }
 
@@ -582,7 +593,8 @@ static int no_node(void **st)
 static void a_first_start_cut_short_at_any_write_is_begun_again(void **st)
 {
 	struct node *n = *st;
-	auto_free char *path = xasprintf("%s/teepod.db", n->dir), *folder = xasprintf("%s/cut", n->dir);
+	auto_free char *path = xasprintf("%s/teepod.db", n->dir),
+		       *folder = xasprintf("%s/cut", n->dir);
 	auto_free char *cut_path = xasprintf("%s/teepod.db", folder);
 	struct db *db;
 	struct err e;
@@ -605,7 +617,8 @@ static void a_first_start_cut_short_at_any_write_is_begun_again(void **st)
 			sound(cut_path);
 		}
 	}
-	print_message("# %zu writes and syncs of a first start, a cut after each or each fourth\n", last);
+	print_message("# %zu writes and syncs of a first start, a cut after each or each fourth\n",
+		      last);
 }
 
 /* ------------------------------------------------------------------ errors */
@@ -630,13 +643,14 @@ static bool attempt(struct node *n, const struct act *act, struct asking *a, uns
 	assert_int_equal(a->err.code, ERR_HOST);
 	rows_now(n, after);
 	if (strcmp(before, after) != 0)
-		print_error("%s refused with \"%s\" (call %lu) has changed rows\n", act->name, a->err.text,
-			    nth);
+		print_error("%s refused with \"%s\" (call %lu) has changed rows\n", act->name,
+			    a->err.text, nth);
 	assert_string_equal(before, after);
 	return true;
 }
 
-static unsigned every_call(struct node *n, const struct act *act, enum disk_fault fault, bool lasting)
+static unsigned every_call(struct node *n, const struct act *act, enum disk_fault fault,
+			   bool lasting)
 {
 	auto_free char *path = xasprintf("%s/teepod.db", n->dir);
 	struct asking a = { 0 };
@@ -644,7 +658,8 @@ static unsigned every_call(struct node *n, const struct act *act, enum disk_faul
 	bool ready = false;
 	unsigned long nth = 1;
 
-	/* What fails after the answer, on the operation's way to its end, is tried again a second later: not every call there. */
+	/* What fails after the answer, on the operation's way to its end, is tried again a second
+	 * later: not every call there. */
 	for (;; nth += stride() * (act->to_end ? 5 : 1)) {
 		bool failed;
 
@@ -653,10 +668,10 @@ static unsigned every_call(struct node *n, const struct act *act, enum disk_faul
 		ready = true;
 		failed = attempt(n, act, &a, nth, fault, lasting);
 		if (a.told > 0) {
-			/* A checkpoint that fails is made up for by the next, which has more to do, and fails one call later: for
-			 * ever, if nobody lets one through. */
-			(void)sqlite3_wal_checkpoint_v2(n->v->db->conn, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL,
-							NULL);
+			/* A checkpoint that fails is made up for by the next, which has more to do,
+			 * and fails one call later: for ever, if nobody lets one through. */
+			(void)sqlite3_wal_checkpoint_v2(n->v->db->conn, NULL,
+							SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 			ready = false; /* it is done, to this CVM */
 			if (act->to_end)
 				ends(&a);
@@ -764,9 +779,10 @@ static void a_start_that_meets_an_error_says_so_and_the_next_one_works(void **st
 int main(void)
 {
 	const struct CMUnitTest t[] = {
-		WITH_NODE(at_every_cut_the_rows_are_those_of_a_commit_and_none_acknowledged_is_missing),
-		cmocka_unit_test_setup_teardown(a_first_start_cut_short_at_any_write_is_begun_again, no_node,
-						tear_down),
+		WITH_NODE(
+			at_every_cut_the_rows_are_those_of_a_commit_and_none_acknowledged_is_missing),
+		cmocka_unit_test_setup_teardown(a_first_start_cut_short_at_any_write_is_begun_again,
+						no_node, tear_down),
 		cmocka_unit_test(an_io_error_at_any_call_refuses_the_change_and_leaves_no_trace),
 		cmocka_unit_test(io_errors_from_any_call_on_refuse_the_change_and_leave_no_trace),
 		cmocka_unit_test(no_space_at_any_call_refuses_the_change_and_leaves_no_trace),

@@ -42,8 +42,9 @@ static void capacity_says_asked_free_and_total(void **st)
 	assert_string_equal(text(row(body, 0), "message"), "asked 9999, free 3 of 4 on this node");
 	assert_string_equal(text(row(body, 2), "field"), "free");
 	assert_int_equal(json_integer_value(json_object_get(row(body, 2), "value")), 3);
-	assert_string_equal(json_string_value(json_array_get(json_object_get(body, "suggestions"), 0)),
-			    "3 vCPUs would fit");
+	assert_string_equal(
+		json_string_value(json_array_get(json_object_get(body, "suggestions"), 0)),
+		"3 vCPUs would fit");
 	assert_true(json_is_array(json_object_get(body, "links")));
 }
 
@@ -83,7 +84,8 @@ static void a_shortage_on_a_numa_node_names_the_node(void **st)
 	(void)err_capacity(&e, "hugepages_mib", 8192, 1024, 4096);
 	e.cap.numa_node = 1;
 	body = envelope_body(&e, NULL);
-	assert_string_equal(text(row(body, 0), "message"), "asked 8192, free 1024 of 4096 on NUMA node 1");
+	assert_string_equal(text(row(body, 0), "message"),
+			    "asked 8192, free 1024 of 4096 on NUMA node 1");
 	assert_string_equal(text(row(body, 4), "field"), "numa_node");
 	assert_int_equal(json_integer_value(json_object_get(row(body, 4), "value")), 1);
 }
@@ -209,7 +211,8 @@ static void host_errors_keep_their_cause_and_a_full_disk_its_status(void **st)
 	assert_int_equal(envelope_status(&e), 507);
 	(void)err_hint(&e, "free some space");
 	body = envelope_body(&e, NULL);
-	assert_string_equal(text(body, "detail"), "write disk: No space left on device; free some space");
+	assert_string_equal(text(body, "detail"),
+			    "write disk: No space left on device; free some space");
 }
 
 static void unsupported_parameter_is_the_callers_unsupported_host_is_not(void **st)
@@ -293,8 +296,9 @@ static void every_code_has_a_form_and_scalar_values(void **st)
 		(void)err_set(&e, (enum err_code)code, "it is so");
 		assert_int_equal(envelope_status(&e), status[code]);
 		body = envelope_body(&e, "r");
-		assert_string_equal(text(body, json_object_get(body, "error_code") ? "message" : "detail"),
-				    "it is so");
+		assert_string_equal(
+			text(body, json_object_get(body, "error_code") ? "message" : "detail"),
+			"it is so");
 		json_array_foreach(json_object_get(body, "details"), i, r)
 			assert_false(json_is_object(json_object_get(r, "value")) ||
 				     json_is_array(json_object_get(r, "value")));

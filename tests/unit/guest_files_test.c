@@ -131,7 +131,8 @@ static void sys_config_carries_the_nodes_addresses_and_vm_config_as_text(void **
 			    "https://kms.example:8000");
 	assert_int_equal(json_array_size(json_object_get(sys, "gateway_urls")), 0);
 	assert_true(json_is_array(json_object_get(sys, "gateway_urls")));
-	assert_string_equal(json_string_value(json_object_get(sys, "host_api_url")), "vsock://2:10000/api");
+	assert_string_equal(json_string_value(json_object_get(sys, "host_api_url")),
+			    "vsock://2:10000/api");
 	assert_string_equal(
 		json_string_value(json_object_get(json_object_get(sys, "collateral_urls"), "pccs")),
 		"https://pccs.example");
@@ -227,7 +228,8 @@ static void only_qemus_group_comes_in_and_writes_nothing(void **st)
 	enum { GID = 64056 };
 	const struct room *r = *st;
 	struct guest_files g = usual(r);
-	auto_free char *cvm = xasprintf("%s/cvm", r->top), *env = xasprintf("%s/.encrypted-env", r->dir);
+	auto_free char *cvm = xasprintf("%s/cvm", r->top),
+		       *env = xasprintf("%s/.encrypted-env", r->dir);
 	struct stat s;
 	struct err e;
 
@@ -257,9 +259,11 @@ static int open_as_user(const char *cvm, const char *shared, gid_t gid, bool mem
 	int status;
 
 	if (!child) {
-		if (setgroups(member, &gid) || setresgid(USER, USER, USER) || setresuid(USER, USER, USER))
+		if (setgroups(member, &gid) || setresgid(USER, USER, USER) ||
+		    setresuid(USER, USER, USER))
 			_exit(100);
-		if (guest_files_open_to(cvm, shared, gid, &e) || guest_disk_open_to(disk, gid, true, &e))
+		if (guest_files_open_to(cvm, shared, gid, &e) ||
+		    guest_disk_open_to(disk, gid, true, &e))
 			_exit(e.sys == EPERM && strstr(e.hint, "member of group") ? 1 : 101);
 		_exit(0);
 	}

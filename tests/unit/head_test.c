@@ -38,10 +38,10 @@ static void a_plain_request_is_read_as_written(void **st)
 	struct head h;
 
 	(void)st;
-	assert_int_equal(
-		parse("POST /a/b?c=d HTTP/1.1\r\nhost: h:1\r\nContent-Length:  12 \r\nX-Empty:\r\nX-B:\t b c\t\r\n\r\n",
-		      &h),
-		0);
+	assert_int_equal(parse("POST /a/b?c=d HTTP/1.1\r\nhost: h:1\r\nContent-Length:  12 "
+			       "\r\nX-Empty:\r\nX-B:\t b c\t\r\n\r\n",
+			       &h),
+			 0);
 	assert_span(h.method, "POST");
 	assert_span(h.target, "/a/b?c=d");
 	assert_int_equal(h.minor, 1);
@@ -56,8 +56,8 @@ static void a_plain_request_is_read_as_written(void **st)
 
 static void llhttp_alone_reads_the_same(void **st)
 {
-	static const char raw[] =
-		"DELETE /x HTTP/1.0\r\nUpgrade: x\r\nConnection: upgrade, close\r\nA: 1\r\nB:\r\n\r\n";
+	static const char raw[] = "DELETE /x HTTP/1.0\r\nUpgrade: x\r\nConnection: upgrade, "
+				  "close\r\nA: 1\r\nB:\r\n\r\n";
 	struct head mine, theirs;
 
 	(void)st;
@@ -131,7 +131,8 @@ static void refusals_carry_their_status(void **st)
 		{ 400, "GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n" },
 		{ 400, "GET / HTTP/1.1\r\nHost: a\r\n: b\r\n\r\n" },
 		{ 400, "GET / HTTP/1.1\r\nHost : a\r\n\r\n" },
-		{ 400, "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n" },
+		{ 400,
+		  "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n" },
 		{ 400, "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n" },
 		{ 413, "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 9999999999999999999\r\n\r\n" },
 		{ 411, "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\n" },
@@ -176,8 +177,9 @@ static void target_is_split_before_it_is_decoded(void **st)
 
 static void bad_targets_are_refused(void **st)
 {
-	static const char *const bad[] = { "/%",      "/%4",  "/%zz", "/%00",    "/%ff",    "/a/../b", "/.",
-					   "/%2e%2E", "/%0a", "/?%",  "/?a=%00", "/?a=%c3", "x" };
+	static const char *const bad[] = { "/%",      "/%4",     "/%zz",    "/%00", "/%ff",
+					   "/a/../b", "/.",      "/%2e%2E", "/%0a", "/?%",
+					   "/?a=%00", "/?a=%c3", "x" };
 
 	(void)st;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -206,9 +208,12 @@ static void query_pairs_are_decoded(void **st)
 
 static void utf8_follows_the_table(void **st)
 {
-	static const char *const good[] = {
-		"a", "\xc2\x80", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"
-	};
+	static const char *const good[] = { "a",
+					    "\xc2\x80",
+					    "\xe0\xa0\x80",
+					    "\xed\x9f\xbf",
+					    "\xf0\x90\x80\x80",
+					    "\xf4\x8f\xbf\xbf" };
 	static const char *const bad[] = { "\x80",
 					   "\xc0\x80",
 					   "\xc3",

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * host_check_test.c - hosts made of files: what is read of them, and what is said about each part that is missing.
+ * host_check_test.c - hosts made of files: what is read of them, and what is said about each part
+ * that is missing.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -46,10 +47,10 @@ static void put_qgs(void)
 
 static void put_cpu(const char *vendor, const char *model, const char *flags)
 {
-	auto_free char *text = xasprintf(
-		"processor\t: 0\nvendor_id\t: %s\nmodel name\t: %s\nflags\t\t: %s\n\nprocessor\t: 1\n"
-		"flags\t\t: svm\n",
-		vendor, model, flags);
+	auto_free char *text = xasprintf("processor\t: 0\nvendor_id\t: %s\nmodel name\t: "
+					 "%s\nflags\t\t: %s\n\nprocessor\t: 1\n"
+					 "flags\t\t: svm\n",
+					 vendor, model, flags);
 
 	tree_put("/proc/cpuinfo", text);
 }
@@ -66,7 +67,8 @@ static void put_node(unsigned id, const char *cpus, const char *total, const cha
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-		auto_free char *path = xasprintf("/sys/devices/system/node/node%u/%s", id, files[i].file);
+		auto_free char *path =
+			xasprintf("/sys/devices/system/node/node%u/%s", id, files[i].file);
 
 		tree_put(path, files[i].text);
 	}
@@ -82,7 +84,8 @@ static int good_host(void **state)
 		return -1;
 	put_cpu("GenuineIntel", "INTEL(R) XEON(R) PLATINUM 8592+", "fpu vme vmx sgx");
 	tree_put("/proc/sys/kernel/osrelease", "6.16.3-amd64\n");
-	tree_put("/proc/self/limits", "Limit Soft Hard Units\nMax locked memory  8388608 8388608 bytes\n");
+	tree_put("/proc/self/limits",
+		 "Limit Soft Hard Units\nMax locked memory  8388608 8388608 bytes\n");
 	tree_put("/proc/self/status", "Name:\tteepod\nCapEff:\t0000000001000000\n");
 	tree_put("/sys/power/state", "freeze\n");
 	tree_put("/sys/module/kvm_intel/parameters/tdx", "Y\n");
@@ -152,8 +155,8 @@ static const struct host_check *row(const struct host_check rows[HOST_CHECKS], c
 }
 
 /* The row is in @state, and says @value and @advice ("": nothing). */
-static void expect_row(const struct host_check rows[HOST_CHECKS], const char *name, enum check_state state,
-		       const char *value, const char *advice)
+static void expect_row(const struct host_check rows[HOST_CHECKS], const char *name,
+		       enum check_state state, const char *value, const char *advice)
 {
 	const struct host_check *r = row(rows, name);
 
@@ -205,10 +208,11 @@ static void each_part_that_is_taken_away_is_missed_by_name(void **state)
 	} parts[] = {
 		{ "/proc/cpuinfo", "cpu", CHECK_UNKNOWN, "no vendor", "" },
 		{ "/dev/kvm", "kvm", CHECK_MISSING, "no /dev/kvm", "modprobe kvm_intel" },
-		{ "/sys/module/kvm_intel", "kvm_intel.tdx", CHECK_MISSING, "not loaded", "kvm_intel.tdx=1" },
+		{ "/sys/module/kvm_intel", "kvm_intel.tdx", CHECK_MISSING, "not loaded",
+		  "kvm_intel.tdx=1" },
 		{ "/dev/sgx_enclave", "sgx", CHECK_MISSING, "no /dev/sgx_enclave", "enable SGX" },
-		{ "/dev/sgx_provision", "sgx", CHECK_MISSING, "no /dev/sgx_enclave, no /dev/sgx_provision",
-		  "SGX" },
+		{ "/dev/sgx_provision", "sgx", CHECK_MISSING,
+		  "no /dev/sgx_enclave, no /dev/sgx_provision", "SGX" },
 		{ "/dev/vhost-vsock", "vhost_vsock", CHECK_MISSING, "no /dev/vhost-vsock",
 		  "modprobe vhost_vsock" },
 		{ FIRMWARE, "tdx_firmware", CHECK_WARN, "no " FIRMWARE, "ovmf-inteltdx" },
@@ -218,7 +222,8 @@ static void each_part_that_is_taken_away_is_missed_by_name(void **state)
 		{ "/dev/iommu", "vfio", CHECK_WARN, "neither", "modprobe vfio-pci" },
 		{ "/proc/self/limits", "memlock", CHECK_UNKNOWN, "does not tell", "" },
 		{ "/proc/sys/kernel/osrelease", "kernel", CHECK_UNKNOWN, "can not be read", "" },
-		{ "/sys/devices/system/node/node1/cpulist", "numa", CHECK_UNKNOWN, "node1/cpulist", "" },
+		{ "/sys/devices/system/node/node1/cpulist", "numa", CHECK_UNKNOWN, "node1/cpulist",
+		  "" },
 	};
 
 	(void)state;
@@ -252,7 +257,8 @@ static void a_cpu_that_can_not_is_told_from_one_that_is_not_set_up(void **state)
 {
 	(void)state;
 	put_cpu("GenuineIntel", "Xeon", "fpu");
-	expect("cpu", CHECK_OK, "Xeon", ""); /* KVM says that TDX works: nothing in the flags can mean more */
+	expect("cpu", CHECK_OK, "Xeon",
+	       ""); /* KVM says that TDX works: nothing in the flags can mean more */
 	tree_put("/sys/module/kvm_intel/parameters/tdx", "N\n");
 	expect("cpu", CHECK_MISSING, "without VMX", "VMX");
 	put_cpu("GenuineIntel", "Xeon", "fpu vmx hypervisor");
@@ -275,7 +281,8 @@ static void kvm_without_tdx_is_told_by_its_cause(void **state)
 	expect("tdx_module", CHECK_MISSING, "could hibernate", "nohibernate");
 	tree_remove("/sys/module/kvm_intel/parameters/tdx");
 	tree_put("/sys/module/kvm_intel/parameters/ept", "Y\n");
-	expect("kvm_intel.tdx", CHECK_MISSING, "KVM of Linux 6.16.3-amd64 has no such parameter", "6.16");
+	expect("kvm_intel.tdx", CHECK_MISSING, "KVM of Linux 6.16.3-amd64 has no such parameter",
+	       "6.16");
 	put_cpu("AuthenticAMD", "AMD EPYC 9654", "fpu svm");
 	expect("kvm_intel.tdx", CHECK_MISSING, "not an Intel CPU", "");
 	expect("tdx_module", CHECK_MISSING, "not an Intel CPU", "");
@@ -350,7 +357,8 @@ static void memory_that_can_not_be_locked_is_told(void **state)
 
 	(void)state;
 	tree_put("/proc/self/status", "CapEff:\t0000000000000000\n");
-	expect("memlock", CHECK_WARN, "8192 KiB, and this process may not raise it", "CAP_SYS_RESOURCE");
+	expect("memlock", CHECK_WARN, "8192 KiB, and this process may not raise it",
+	       "CAP_SYS_RESOURCE");
 	in.uri = "qemu:///system";
 	judge(in, rows);
 	expect_row(rows, "memlock", CHECK_OK, "libvirtd", "");
@@ -381,7 +389,8 @@ static void without_a_connection_the_rest_is_still_judged(void **state)
 	judge(in, rows);
 	expect_row(rows, "libvirt", CHECK_MISSING, "Failed to connect", "libvirtd");
 	expect_row(rows, "qemu", CHECK_OK, "version 11.1.2, /usr/bin/qemu-system-x86_64", "");
-	in.link_error = "Failed to connect socket to '/run/libvirt/libvirt-sock': Permission denied";
+	in.link_error =
+		"Failed to connect socket to '/run/libvirt/libvirt-sock': Permission denied";
 	judge(in, rows);
 	expect_row(rows, "libvirt", CHECK_MISSING, "Permission denied", "usermod -aG libvirt");
 }
@@ -407,11 +416,13 @@ static void old_versions_are_missing_and_their_answer_does_not_count(void **stat
 	judge_versions("11.9.0", "10.0.13", false, rows);
 	expect_row(rows, "libvirt", CHECK_MISSING, "version 11.9.0", "11.10 or newer");
 	expect_row(rows, "qemu", CHECK_MISSING, "version 10.0.13", "10.1 or newer");
-	expect_row(rows, "domain_capabilities", CHECK_UNKNOWN, "libvirt 11.9.0 with QEMU 10.0.13", "see");
+	expect_row(rows, "domain_capabilities", CHECK_UNKNOWN, "libvirt 11.9.0 with QEMU 10.0.13",
+		   "see");
 	judge_versions("11.10.0", "10.1.0", false, rows);
 	expect_row(rows, "libvirt", CHECK_OK, "version 11.10.0", "");
 	expect_row(rows, "qemu", CHECK_OK, "version 10.1.0", "");
-	expect_row(rows, "domain_capabilities", CHECK_MISSING, "offers no TDX", "capabilities/*.xml");
+	expect_row(rows, "domain_capabilities", CHECK_MISSING, "offers no TDX",
+		   "capabilities/*.xml");
 	judge_versions("9.0.0", "", false, rows);
 	expect_row(rows, "qemu", CHECK_MISSING, "no QEMU", "hypervisor.uri");
 	expect_row(rows, "domain_capabilities", CHECK_MISSING, "no QEMU", "");

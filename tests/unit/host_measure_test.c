@@ -92,7 +92,8 @@ static void a_container_sees_its_limit_at_the_mount_itself(void **state)
 static void version_1_controllers_have_hierarchies_of_their_own(void **state)
 {
 	(void)state;
-	put("/proc/self/cgroup", "12:cpuset:/\n4:cpu,cpuacct:/a\n3:memory:/a/b\n1:name=systemd:/a\n0::/\n");
+	put("/proc/self/cgroup",
+	    "12:cpuset:/\n4:cpu,cpuacct:/a\n3:memory:/a/b\n1:name=systemd:/a\n0::/\n");
 	put("/sys/fs/cgroup/memory/a/b/memory.limit_in_bytes", "9223372036854771712\n");
 	put("/sys/fs/cgroup/cpu/a/cpu.cfs_quota_us", "-1\n");
 	put("/sys/fs/cgroup/cpu/a/cpu.cfs_period_us", "100000\n");
@@ -166,8 +167,8 @@ static void used_bytes_are_what_is_allocated_not_what_is_promised(void **state)
 static void memory_set_aside_as_hugepages_is_not_ordinary_memory(void **state)
 {
 	(void)state;
-	put("/proc/meminfo",
-	    "MemTotal:        8388608 kB\nHugepagesize:       2048 kB\nHugetlb:         6291456 kB\n");
+	put("/proc/meminfo", "MemTotal:        8388608 kB\nHugepagesize:       2048 kB\nHugetlb:   "
+			     "      6291456 kB\n");
 	expect(4, 2048);
 }
 

@@ -103,14 +103,18 @@ static void the_end_sums_up(void **state)
 	rows[15].state = CHECK_WARN;
 	expect_end(rows, "This host can run TDX guests.\n");
 	rows[2].state = CHECK_UNKNOWN;
-	expect_end(rows, "This host can run TDX guests, as far as can be seen: 1 could not be looked at.\n");
+	expect_end(
+		rows,
+		"This host can run TDX guests, as far as can be seen: 1 could not be looked at.\n");
 	rows[0].state = CHECK_MISSING;
-	expect_end(rows, "This host can not run TDX guests: 1 of 12 required parts is missing (first), 1\n"
-			 "could not be looked at.\n");
+	expect_end(
+		rows,
+		"This host can not run TDX guests: 1 of 12 required parts is missing (first), 1\n"
+		"could not be looked at.\n");
 	rows[1].state = CHECK_MISSING;
 	rows[2].state = CHECK_OK;
-	expect_end(rows,
-		   "This host can not run TDX guests: 2 of 12 required parts are missing (first,\npart).\n");
+	expect_end(rows, "This host can not run TDX guests: 2 of 12 required parts are missing "
+			 "(first,\npart).\n");
 }
 
 int main(void)

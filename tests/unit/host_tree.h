@@ -26,7 +26,8 @@ static inline void tree_link(const char *path, const char *target)
 	assert_int_equal(symlink(target, full), 0);
 }
 
-static inline void tree_attribute(const char *address, const char *name, const char *fmt, long value)
+static inline void tree_attribute(const char *address, const char *name, const char *fmt,
+				  long value)
 {
 	auto_free char *path = xasprintf(PCI_DEVICES "/%s/%s", address, name);
 	char text[32];
@@ -51,7 +52,8 @@ static inline void tree_config(const char *address, unsigned vendor, unsigned de
 static inline void tree_driver(const char *address, const char *driver)
 {
 	auto_free char *path = xasprintf(PCI_DEVICES "/%s/driver", address);
-	auto_free char *target = driver ? xasprintf("../../../../bus/pci/drivers/%s", driver) : NULL;
+	auto_free char *target =
+		driver ? xasprintf("../../../../bus/pci/drivers/%s", driver) : NULL;
 
 	if (driver)
 		tree_link(path, target);
@@ -63,7 +65,8 @@ static inline void tree_group(const char *address, int group)
 {
 	auto_free char *path = xasprintf(PCI_DEVICES "/%s/iommu_group", address);
 	auto_free char *target = xasprintf("../../../../kernel/iommu_groups/%d", group);
-	auto_free char *member = xasprintf("/sys/kernel/iommu_groups/%d/devices/%s", group, address);
+	auto_free char *member =
+		xasprintf("/sys/kernel/iommu_groups/%d/devices/%s", group, address);
 
 	if (group < 0)
 		return;
@@ -88,8 +91,10 @@ static inline void tree_node(unsigned id, const char *cpus, unsigned page_kib, u
 {
 	auto_free char *base = xasprintf("/sys/devices/system/node/node%u", id);
 	auto_free char *list = xasprintf("%s/cpulist", base), *mem = xasprintf("%s/meminfo", base);
-	auto_free char *total = xasprintf("%s/hugepages/hugepages-%ukB/nr_hugepages", base, page_kib);
-	auto_free char *left = xasprintf("%s/hugepages/hugepages-%ukB/free_hugepages", base, page_kib);
+	auto_free char *total =
+		xasprintf("%s/hugepages/hugepages-%ukB/nr_hugepages", base, page_kib);
+	auto_free char *left =
+		xasprintf("%s/hugepages/hugepages-%ukB/free_hugepages", base, page_kib);
 	auto_free char *memory = xasprintf("Node %u MemTotal:       268435456 kB\n", id);
 	auto_free char *n = xasprintf("%u\n", pages);
 
@@ -99,13 +104,14 @@ static inline void tree_node(unsigned id, const char *cpus, unsigned page_kib, u
 	tree_put(left, n);
 }
 
-static const char *const tree_gpus[8] = { "0000:18:00.0", "0000:2a:00.0", "0000:3a:00.0", "0000:5d:00.0",
-					  "0000:9a:00.0", "0000:ab:00.0", "0000:ba:00.0", "0000:db:00.0" };
+static const char *const tree_gpus[8] = { "0000:18:00.0", "0000:2a:00.0", "0000:3a:00.0",
+					  "0000:5d:00.0", "0000:9a:00.0", "0000:ab:00.0",
+					  "0000:ba:00.0", "0000:db:00.0" };
 static const char *const tree_switches[4] = { "0000:05:00.0", "0000:06:00.0", "0000:07:00.0",
 					      "0000:08:00.0" };
 
-/* GPUs 0..3 on node 0, 4..7 on node 1, all bound to vfio-pci; each device in a group of its own. Besides: a root port, a NIC, and
- * a VGA controller that is not NVIDIA's. */
+/* GPUs 0..3 on node 0, 4..7 on node 1, all bound to vfio-pci; each device in a group of its own.
+ * Besides: a root port, a NIC, and a VGA controller that is not NVIDIA's. */
 static inline void tree_two_sockets(unsigned page_kib, unsigned pages_of_each_node)
 {
 	const struct tree_pci others[] = {
@@ -113,8 +119,8 @@ static inline void tree_two_sockets(unsigned page_kib, unsigned pages_of_each_no
 		{ "0000:31:00.0", 0x020000, 0x15b3, 0x101d, 0, 101, "mlx5_core" },
 		{ "0000:03:00.0", 0x030000, 0x1a03, 0x2000, -1, 102, "ast" },
 	};
-	auto_free char *meminfo =
-		xasprintf("MemTotal: 536870912 kB\nHugePages_Total: 0\nHugepagesize: %u kB\n", page_kib);
+	auto_free char *meminfo = xasprintf(
+		"MemTotal: 536870912 kB\nHugePages_Total: 0\nHugepagesize: %u kB\n", page_kib);
 
 	tree_node(0, "0-31,64-95\n", page_kib, pages_of_each_node);
 	tree_node(1, "32-63,96-127\n", page_kib, pages_of_each_node);

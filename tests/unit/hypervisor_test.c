@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * hypervisor_test.c - the hypervisor room against libvirt's test driver, and against real QEMUs.
  *
- * The real half runs on an embedded driver in a folder of its own, or on $TEEPOD_TEST_URI. Its guest is one boot sector.
+ * The real half runs on an embedded driver in a folder of its own, or on $TEEPOD_TEST_URI. Its
+ * guest is one boot sector.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -227,8 +228,8 @@ static bool listed(struct rig *r, const char *uuid)
 	return found;
 }
 
-static int forward_at(struct rig *r, int (*fn)(struct call *c), const char *uuid, bool udp, uint16_t port,
-		      uint16_t to)
+static int forward_at(struct rig *r, int (*fn)(struct call *c), const char *uuid, bool udp,
+		      uint16_t port, uint16_t to)
 {
 	struct call c = {
 		.fn = fn, .text = uuid, .udp = udp, .address = "127.0.0.1", .port = port, .to = to
@@ -300,7 +301,8 @@ static const char test_xml[] = "<domain type='test'><name>some</name><uuid>" SOM
 
 static void a_domain_lives_and_each_change_is_told_in_order(void **st)
 {
-	static const enum domain_state want[] = { DOMAIN_RUNNING, DOMAIN_OFF, DOMAIN_RUNNING, DOMAIN_OFF };
+	static const enum domain_state want[] = { DOMAIN_RUNNING, DOMAIN_OFF, DOMAIN_RUNNING,
+						  DOMAIN_OFF };
 	struct rig *r = rig_up("test:///default");
 
 	(void)st;
@@ -422,11 +424,12 @@ static void forwards_are_found_by_protocol_address_and_port(void **st)
 	assert_int_equal(usernet_find("", false, "127.0.0.1", 18080, 80), FORWARD_NONE);
 }
 
-#define CAPS(machine, features)                                                                             \
-	"<domainCapabilities><path>/usr/bin/qemu-x</path><machine>" machine "</machine><features>" features \
-	"</features></domainCapabilities>"
-#define TDX_YES                                                                                                \
-	"<tdx supported='yes'/><launchSecurity supported='yes'><enum name='sectype'><value>tdx</value></enum>" \
+#define CAPS(machine, features)                                             \
+	"<domainCapabilities><path>/usr/bin/qemu-x</path><machine>" machine \
+	"</machine><features>" features "</features></domainCapabilities>"
+#define TDX_YES                                                        \
+	"<tdx supported='yes'/><launchSecurity supported='yes'><enum " \
+	"name='sectype'><value>tdx</value></enum>"                     \
 	"</launchSecurity>"
 
 static void tdx_counts_only_where_both_versions_can_be_trusted(void **st)
@@ -435,30 +438,36 @@ static void tdx_counts_only_where_both_versions_can_be_trusted(void **st)
 	struct err e;
 
 	(void)st;
-	assert_int_equal(host_caps_read(CAPS("pc-q35-11.1", TDX_YES), 12008000, 11001002, &c, &e), 0);
+	assert_int_equal(host_caps_read(CAPS("pc-q35-11.1", TDX_YES), 12008000, 11001002, &c, &e),
+			 0);
 	assert_true(c.tdx);
 	assert_string_equal(c.tdx_reason, "");
 	assert_string_equal(c.emulator, "/usr/bin/qemu-x");
 	assert_string_equal(c.libvirt, "12.8.0");
 	assert_string_equal(c.qemu, "11.1.2");
-	assert_int_equal(host_caps_read(CAPS("pc-q35-11.1", TDX_YES), 11009000, 11001002, &c, &e), 0);
+	assert_int_equal(host_caps_read(CAPS("pc-q35-11.1", TDX_YES), 11009000, 11001002, &c, &e),
+			 0);
 	assert_false(c.tdx);
 	assert_non_null(strstr(c.tdx_reason, "11.9.0"));
-	assert_int_equal(host_caps_read(CAPS("pc-q35-10.0", TDX_YES), 12008000, 10000002, &c, &e), 0);
+	assert_int_equal(host_caps_read(CAPS("pc-q35-10.0", TDX_YES), 12008000, 10000002, &c, &e),
+			 0);
 	assert_false(c.tdx);
 	assert_non_null(strstr(c.tdx_reason, "10.0.2"));
-	assert_int_equal(
-		host_caps_read(CAPS("pc-q35-11.1", "<tdx supported='no'/>"), 12008000, 11001002, &c, &e), 0);
+	assert_int_equal(host_caps_read(CAPS("pc-q35-11.1", "<tdx supported='no'/>"), 12008000,
+					11001002, &c, &e),
+			 0);
 	assert_false(c.tdx);
 	assert_non_null(strstr(c.tdx_reason, "this host"));
 	/* the default QEMU is new, the one asked about is not */
-	assert_int_equal(host_caps_read(CAPS("pc-q35-7.2", TDX_YES), 12008000, 11001002, &c, &e), 0);
+	assert_int_equal(host_caps_read(CAPS("pc-q35-7.2", TDX_YES), 12008000, 11001002, &c, &e),
+			 0);
 	assert_false(c.tdx);
 	assert_int_equal(host_caps_read("no xml", 12008000, 11001002, &c, &e), -ERR_HOST);
 }
 
-#define HOSTDEV(values)                                                                                       \
-	"<domainCapabilities><path>/q</path><machine>pc-q35-11.1</machine><devices><hostdev supported='yes'>" \
+#define HOSTDEV(values)                                                                       \
+	"<domainCapabilities><path>/q</path><machine>pc-q35-11.1</machine><devices><hostdev " \
+	"supported='yes'>"                                                                    \
 	"<enum name='iommufd'>" values "</enum></hostdev></devices></domainCapabilities>"
 
 static void iommufd_is_there_where_libvirt_says_yes(void **st)
@@ -467,45 +476,50 @@ static void iommufd_is_there_where_libvirt_says_yes(void **st)
 	struct err e;
 
 	(void)st;
-	assert_int_equal(
-		host_caps_read(HOSTDEV("<value>yes</value><value>no</value>"), 12008000, 11001002, &c, &e),
-		0);
+	assert_int_equal(host_caps_read(HOSTDEV("<value>yes</value><value>no</value>"), 12008000,
+					11001002, &c, &e),
+			 0);
 	assert_true(c.iommufd);
 	assert_string_equal(c.machine, "pc-q35-11.1");
-	assert_int_equal(host_caps_read(HOSTDEV("<value>no</value>"), 12008000, 11001002, &c, &e), 0);
+	assert_int_equal(host_caps_read(HOSTDEV("<value>no</value>"), 12008000, 11001002, &c, &e),
+			 0);
 	assert_false(c.iommufd);
 	assert_int_equal(host_caps_read(CAPS("pc-q35-7.2", ""), 9000000, 7002022, &c, &e), 0);
 	assert_false(c.iommufd);
 }
 
 #define HOST(secmodels) "<capabilities><host>" secmodels "</host></capabilities>"
-#define SELINUX         "<secmodel><model>selinux</model><baselabel type='kvm'>system_u</baselabel></secmodel>"
+#define SELINUX \
+	"<secmodel><model>selinux</model><baselabel type='kvm'>system_u</baselabel></secmodel>"
 
 static void qemus_user_is_what_libvirts_dac_label_says(void **st)
 {
 	struct hv_caps c = { 0 };
 
 	(void)st;
-	host_caps_user(HOST(SELINUX
-			    "<secmodel><model>dac</model><doi>0</doi><baselabel type='kvm'>+64055:+109"
-			    "</baselabel><baselabel type='qemu'>+64055:+109</baselabel></secmodel>"),
-		       &c);
+	host_caps_user(
+		HOST(SELINUX
+		     "<secmodel><model>dac</model><doi>0</doi><baselabel type='kvm'>+64055:+109"
+		     "</baselabel><baselabel type='qemu'>+64055:+109</baselabel></secmodel>"),
+		&c);
 	assert_true(c.has_user);
 	assert_int_equal(c.uid, 64055);
 	assert_int_equal(c.gid, 109);
 	/* without root libvirt has no such model: QEMU runs as whoever libvirt is */
 	host_caps_user(HOST(SELINUX), &c);
 	assert_false(c.has_user);
-	host_caps_user(HOST("<secmodel><model>dac</model><baselabel>libvirt-qemu</baselabel></secmodel>"),
-		       &c);
+	host_caps_user(
+		HOST("<secmodel><model>dac</model><baselabel>libvirt-qemu</baselabel></secmodel>"),
+		&c);
 	assert_false(c.has_user);
 	host_caps_user("no xml", &c);
 	assert_false(c.has_user);
 }
 
-#define GUEST(arch, domains) "<guest><os_type>hvm</os_type><arch name='" arch "'>" domains "</arch></guest>"
-#define GUESTS(guests)       "<capabilities>" guests "</capabilities>"
-#define EMULATED             "<domain type='qemu'/>"
+#define GUEST(arch, domains) \
+	"<guest><os_type>hvm</os_type><arch name='" arch "'>" domains "</arch></guest>"
+#define GUESTS(guests) "<capabilities>" guests "</capabilities>"
+#define EMULATED       "<domain type='qemu'/>"
 
 static void kvm_is_there_when_libvirt_offers_it_for_this_architecture(void **st)
 {
@@ -576,7 +590,8 @@ static void run_files_in_a_copy_of_a_root_are_forgotten(void **st)
 	assert_int_equal(embed_root_prepare(dir, &e), 0);
 	assert_true(exists(dir, "run/qemu/x.xml"));
 
-	/* An earlier release wrote no folder into its stamp: an upgrade keeps the guests that run. */
+	/* An earlier release wrote no folder into its stamp: an upgrade keeps the guests that run.
+	 */
 	assert_int_equal(file_read(mark, 4096, &stamp, NULL, &e), 0);
 	*strchr(stamp, '/') = '\0';
 	*strrchr(stamp, ' ') = '\0';
@@ -591,18 +606,18 @@ static void run_files_in_a_copy_of_a_root_are_forgotten(void **st)
 /* libvirt would try for half a minute to reach the monitor of a QEMU that never was. */
 static void a_domain_whose_qemu_was_never_executed_is_forgotten(void **st)
 {
-	static const char
-		unborn[] =
-			"<!-- x -->\n<domstatus state='paused' reason='starting up' pid='0'>\n</domstatus>\n",
-		born[] =
-			"<domstatus state='running' reason='booted' pid='4711'>\n <x pid='0'/></domstatus>\n";
+	static const char unborn[] = "<!-- x -->\n<domstatus state='paused' reason='starting up' "
+				     "pid='0'>\n</domstatus>\n",
+			  born[] = "<domstatus state='running' reason='booted' pid='4711'>\n <x "
+				   "pid='0'/></domstatus>\n";
 	char dir[] = "/tmp/teepod-hv-XXXXXX";
 	struct err e;
 
 	(void)st;
 	assert_non_null(mkdtemp(dir));
-	auto_free char *run_dir = xasprintf("%s/run/qemu", dir), *a = xasprintf("%s/a.xml", run_dir),
-		       *a_pid = xasprintf("%s/a.pid", run_dir), *b = xasprintf("%s/b.xml", run_dir);
+	auto_free char *run_dir = xasprintf("%s/run/qemu", dir),
+		       *a = xasprintf("%s/a.xml", run_dir), *a_pid = xasprintf("%s/a.pid", run_dir),
+		       *b = xasprintf("%s/b.xml", run_dir);
 	assert_int_equal(embed_root_prepare(dir, &e), 0);
 	assert_int_equal(file_mkdirs(run_dir, 0755, &e), 0);
 	assert_int_equal(file_write(a, unborn, strlen(unborn), 0644, &e), 0);
@@ -655,11 +670,11 @@ struct guest {
 /* The image must be padded: QEMU's virtio-blk refuses to boot from half a kilobyte. */
 static void build_boot_sector(const char *dir)
 {
-	auto_free char *cmd =
-		xasprintf("gcc -c -o %1$s/boot.o images/demo/boot.S && "
-			  "ld -m elf_x86_64 --oformat binary -Ttext 0x7c00 -o %1$s/boot.img %1$s/boot.o && "
-			  "truncate -s 1M %1$s/boot.img",
-			  dir);
+	auto_free char *cmd = xasprintf(
+		"gcc -c -o %1$s/boot.o images/demo/boot.S && "
+		"ld -m elf_x86_64 --oformat binary -Ttext 0x7c00 -o %1$s/boot.img %1$s/boot.o && "
+		"truncate -s 1M %1$s/boot.img",
+		dir);
 
 	assert_int_equal(system(cmd), 0);
 }
@@ -688,7 +703,8 @@ static void guest_define(struct guest *g)
 
 static void wait_ready(struct guest *g)
 {
-	for (int64_t end = clock_mono_ms() + DEADLINE_MS; clock_mono_ms() < end; turn_for(g->r, 10)) {
+	for (int64_t end = clock_mono_ms() + DEADLINE_MS; clock_mono_ms() < end;
+	     turn_for(g->r, 10)) {
 		auto_free char *text = NULL;
 		struct err e;
 
@@ -710,7 +726,8 @@ static pid_t qemu_of(const struct guest *g)
 		size_t n = 0;
 		struct err e;
 
-		if (d->d_name[0] < '1' || d->d_name[0] > '9' || file_read(path, 65536, &text, &n, &e) || !n)
+		if (d->d_name[0] < '1' || d->d_name[0] > '9' ||
+		    file_read(path, 65536, &text, &n, &e) || !n)
 			continue;
 		if (strstr(text, "qemu-system") && memmem(text, n, g->uuid, UUID_TEXT - 1))
 			found = (pid_t)strtol(d->d_name, NULL, 10);
@@ -882,9 +899,11 @@ static void ports_are_forwarded_once_and_given_back(void **st)
 
 static void an_address_can_not_carry_a_command(void **st)
 {
-	struct call c = {
-		.fn = do_forward, .text = NO_UUID, .address = "127.0.0.1:1-:1\nquit", .port = 1, .to = 1
-	};
+	struct call c = { .fn = do_forward,
+			  .text = NO_UUID,
+			  .address = "127.0.0.1:1-:1\nquit",
+			  .port = 1,
+			  .to = 1 };
 
 	(void)st;
 	call(real, &c);
@@ -894,7 +913,9 @@ static void an_address_can_not_carry_a_command(void **st)
 static void a_hung_qemu_holds_nobody_but_who_asks_it(void **st)
 {
 	struct guest hung = running_guest(), fine = running_guest();
-	struct call asking = { .fn = do_forward, .text = hung.uuid, .address = "127.0.0.1", .to = 80 };
+	struct call asking = {
+		.fn = do_forward, .text = hung.uuid, .address = "127.0.0.1", .to = 80
+	};
 	pid_t pid = qemu_of(&hung);
 	int64_t begun;
 
@@ -917,7 +938,8 @@ static void a_hung_qemu_holds_nobody_but_who_asks_it(void **st)
 	real->n = 0;
 }
 
-/* Nobody may collect what libvirt waits for: every one of these would fail. And the ended ones are collected at once. */
+/* Nobody may collect what libvirt waits for: every one of these would fail. And the ended ones are
+ * collected at once. */
 static void ended_guests_are_collected_while_libvirt_keeps_its_children(void **st)
 {
 	struct guest g = { .r = real };
@@ -925,7 +947,8 @@ static void ended_guests_are_collected_while_libvirt_keeps_its_children(void **s
 
 	(void)st;
 	guest_define(&g);
-	for (int i = 0; i < (getenv("TEEPOD_TEST_ROUNDS") ? atoi(getenv("TEEPOD_TEST_ROUNDS")) : 8); i++) {
+	for (int i = 0; i < (getenv("TEEPOD_TEST_ROUNDS") ? atoi(getenv("TEEPOD_TEST_ROUNDS")) : 8);
+	     i++) {
 		struct call up = { .fn = do_start, .text = g.uuid },
 			    down = { .fn = do_destroy, .text = g.uuid };
 
@@ -996,5 +1019,6 @@ int main(void)
 
 	loop_reserve_fds();
 	failed = cmocka_run_group_tests_name("hypervisor", t, NULL, NULL);
-	return failed + cmocka_run_group_tests_name("hypervisor with QEMU", with_qemu, real_up, real_down);
+	return failed +
+	       cmocka_run_group_tests_name("hypervisor with QEMU", with_qemu, real_up, real_down);
 }

@@ -26,8 +26,9 @@
 #include "base/own.h"
 #include "images/images.h"
 
-#define GOOD_META \
-	"{\"kernel\":\"bzImage\",\"initrd\":\"initrd.gz\",\"cmdline\":\"console=ttyS0\",\"version\":\"\"}"
+#define GOOD_META                                                                         \
+	"{\"kernel\":\"bzImage\",\"initrd\":\"initrd.gz\",\"cmdline\":\"console=ttyS0\"," \
+	"\"version\":\"\"}"
 
 struct room {
 	char dir[64];
@@ -134,7 +135,8 @@ static void refused(const char *dir, enum err_code code, const char *word)
 	before = img;
 	assert_int_equal(image_verify(dir, NULL, &img, NULL, &e), -(int)code);
 	if (!strstr(e.text, word) && !strstr(e.value, word) && !strstr(e.field, word))
-		fail_msg("\"%s\" is in neither \"%s\", \"%s\" nor \"%s\"", word, e.field, e.value, e.text);
+		fail_msg("\"%s\" is in neither \"%s\", \"%s\" nor \"%s\"", word, e.field, e.value,
+			 e.text);
 	assert_memory_equal(&img, &before, sizeof(img));
 }
 
@@ -192,7 +194,8 @@ static void a_listed_file_that_is_gone_is_refused(void **st)
 	auto_free char *path = in(r->source, "extra");
 
 	put(r->source, "extra", "x");
-	seal(r->source, (const char *const[]){ "metadata.json", "bzImage", "initrd.gz", "extra", NULL });
+	seal(r->source,
+	     (const char *const[]){ "metadata.json", "bzImage", "initrd.gz", "extra", NULL });
 	assert_int_equal(unlink(path), 0);
 	refused(r->source, ERR_INVALID, "extra is missing");
 }
@@ -221,7 +224,8 @@ static void a_wrong_digest_is_refused(void **st)
 {
 	const struct room *r = *st;
 
-	put(r->source, "digest.txt", "00000000000000000000000000000000000000000000000000000000000000ff\n");
+	put(r->source, "digest.txt",
+	    "00000000000000000000000000000000000000000000000000000000000000ff\n");
 	refused(r->source, ERR_INVALID, "digest.txt");
 }
 
@@ -279,7 +283,8 @@ static void metadata_names_the_key_that_is_wrong(void **st)
 		{ "{\"initrd\":\"initrd.gz\"}", "metadata.json.kernel" },
 		{ "{\"kernel\":7,\"initrd\":\"initrd.gz\"}", "metadata.json.kernel" },
 		{ "{\"kernel\":\"../bzImage\",\"initrd\":\"initrd.gz\"}", "metadata.json.kernel" },
-		{ "{\"kernel\":\"/boot/bzImage\",\"initrd\":\"initrd.gz\"}", "metadata.json.kernel" },
+		{ "{\"kernel\":\"/boot/bzImage\",\"initrd\":\"initrd.gz\"}",
+		  "metadata.json.kernel" },
 		{ "{\"kernel\":\"..\",\"initrd\":\"initrd.gz\"}", "metadata.json.kernel" },
 		{ "{\"kernel\":\"bzImage\",\"initrd\":\"initrd.gz\",\"cmdline\":\"a\\nb\"}",
 		  "metadata.json.cmdline" },
@@ -310,14 +315,16 @@ static void a_command_line_of_2047_bytes_fits_and_2048_do_not(void **st)
 
 	memset(line, 'x', 2048);
 	line[2047] = '\0';
-	meta = xasprintf("{\"kernel\":\"bzImage\",\"initrd\":\"initrd.gz\",\"cmdline\":\"%s\"}", line);
+	meta = xasprintf("{\"kernel\":\"bzImage\",\"initrd\":\"initrd.gz\",\"cmdline\":\"%s\"}",
+			 line);
 	put(r->source, "metadata.json", meta);
 	seal(r->source, good_names);
 	assert_int_equal(image_verify(r->source, NULL, &img, &boot, &e), 0);
 	assert_int_equal(strlen(boot.cmdline), 2047);
 	line[2047] = 'x';
 	line[2048] = '\0';
-	longer = xasprintf("{\"kernel\":\"bzImage\",\"initrd\":\"initrd.gz\",\"cmdline\":\"%s\"}", line);
+	longer = xasprintf("{\"kernel\":\"bzImage\",\"initrd\":\"initrd.gz\",\"cmdline\":\"%s\"}",
+			   line);
 	put(r->source, "metadata.json", longer);
 	seal(r->source, good_names);
 	refused(r->source, ERR_INVALID, "metadata.json.cmdline");
@@ -401,8 +408,8 @@ static void a_folder_is_imported_under_its_own_name(void **st)
 static void importing_twice_is_one_import(void **st)
 {
 	const struct room *r = *st;
-	auto_free char *path = in(r->store, "demo-1.2.3"), *kernel = in(path, "bzImage"), *first = NULL,
-		       *second = NULL;
+	auto_free char *path = in(r->store, "demo-1.2.3"), *kernel = in(path, "bzImage"),
+		       *first = NULL, *second = NULL;
 	const struct timespec long_ago[2] = { { .tv_sec = 1 }, { .tv_sec = 1 } };
 	struct image a, b;
 	struct err e;
@@ -427,7 +434,8 @@ static void the_same_name_with_other_content_is_a_conflict(void **st)
 	assert_int_equal(image_import(r->store, r->source, NULL, NULL, &img, NULL, &e), 0);
 	put(r->source, "bzImage", "another kernel");
 	seal(r->source, good_names);
-	assert_int_equal(image_import(r->store, r->source, NULL, NULL, &img, NULL, &e), -ERR_CONFLICT);
+	assert_int_equal(image_import(r->store, r->source, NULL, NULL, &img, NULL, &e),
+			 -ERR_CONFLICT);
 	assert_int_equal(entries(r->store), 1);
 }
 
@@ -440,10 +448,12 @@ static void a_bad_image_leaves_nothing_in_the_store(void **st)
 	memset(&img, 0x5a, sizeof(img));
 	before = img;
 	put(r->source, "bzImage", "tampered");
-	assert_int_equal(image_import(r->store, r->source, NULL, NULL, &img, NULL, &e), -ERR_INVALID);
+	assert_int_equal(image_import(r->store, r->source, NULL, NULL, &img, NULL, &e),
+			 -ERR_INVALID);
 	assert_int_equal(image_import(r->store, "/nonexistent/image", NULL, NULL, &img, NULL, &e),
 			 -ERR_NOT_FOUND);
-	assert_int_equal(image_import(r->store, "/dev/null", NULL, NULL, &img, NULL, &e), -ERR_INVALID);
+	assert_int_equal(image_import(r->store, "/dev/null", NULL, NULL, &img, NULL, &e),
+			 -ERR_INVALID);
 	assert_int_equal(entries(r->store), 0);
 	assert_memory_equal(&img, &before, sizeof(img));
 }
@@ -454,7 +464,8 @@ static void a_name_without_a_version_is_refused_with_a_hint(void **st)
 	struct image img;
 	struct err e;
 
-	assert_int_equal(image_import(r->store, r->source, "demo", NULL, &img, NULL, &e), -ERR_INVALID);
+	assert_int_equal(image_import(r->store, r->source, "demo", NULL, &img, NULL, &e),
+			 -ERR_INVALID);
 	assert_string_equal(e.hint, "name it demo-1.0.0");
 	assert_int_equal(entries(r->store), 0);
 }
@@ -479,7 +490,9 @@ static void write_tar(const char *path, const struct member *m, size_t n)
 		size_t len = m[i].data ? strlen(m[i].data) : 0;
 
 		archive_entry_set_pathname(en, m[i].path);
-		archive_entry_set_filetype(en, m[i].type ? m[i].type : m[i].data ? AE_IFREG : AE_IFDIR);
+		archive_entry_set_filetype(en, m[i].type   ? m[i].type
+					       : m[i].data ? AE_IFREG
+							   : AE_IFDIR);
 		archive_entry_set_perm(en, 0644);
 		if (m[i].type == AE_IFLNK)
 			archive_entry_set_symlink(en, m[i].link);
@@ -506,7 +519,8 @@ static char *slurp(const char *dir, const char *name)
 }
 
 /* A tar of the good image with @top in front of every name, and @extra as last member. */
-static void tar_good(const struct room *r, const char *path, const char *top, const struct member *extra)
+static void tar_good(const struct room *r, const char *path, const char *top,
+		     const struct member *extra)
 {
 	const char *const names[] = { "metadata.json", "bzImage", "initrd.gz", "sha256sum.txt",
 				      "digest.txt" };
@@ -566,7 +580,8 @@ static void entries_that_climb_link_or_nest_are_refused_by_name(void **st)
 		struct err e;
 
 		tar_good(r, tar, "demo-1.2.3/", &bad[i]);
-		assert_int_equal(image_import(r->store, tar, NULL, NULL, &img, NULL, &e), -ERR_INVALID);
+		assert_int_equal(image_import(r->store, tar, NULL, NULL, &img, NULL, &e),
+				 -ERR_INVALID);
 		if (!*e.value || !strstr(bad[i].path, e.value))
 			fail_msg("%s is not named: %s", bad[i].path, e.value);
 		assert_int_equal(entries(r->store), 0);
@@ -601,7 +616,8 @@ static void a_write_that_fails_half_way_leaves_nothing(void **st)
 	struct err e;
 
 	put(r->source, "bzImage",
-	    "a kernel that is clearly longer than sixty-four bytes, all of which will not fit here");
+	    "a kernel that is clearly longer than sixty-four bytes, all of which will not fit "
+	    "here");
 	seal(r->source, good_names);
 	signal(SIGXFSZ, SIG_IGN);
 	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
@@ -619,7 +635,8 @@ static void a_write_that_fails_half_way_leaves_nothing(void **st)
 static void a_full_disk_says_so_and_leaves_nothing(void **st)
 {
 	const struct room *r = *st;
-	auto_free char *small = in(r->dir, "small"), *store = in(small, "store"), *big = xmalloc(300001);
+	auto_free char *small = in(r->dir, "small"), *store = in(small, "store"),
+		       *big = xmalloc(300001);
 	struct image img;
 	struct err e;
 	int got;

@@ -144,7 +144,8 @@ static void documents_of_too_many_values_are_refused_before_they_are_built(void 
 	text[BYTES - 1] = ']';
 	assert_null(json_read(text, BYTES, &e));
 	assert_string_equal(e.field, "body");
-	assert_non_null(strstr(e.text, "65537 commas and opening brackets; allowed: at most 65536"));
+	assert_non_null(
+		strstr(e.text, "65537 commas and opening brackets; allowed: at most 65536"));
 	text[BYTES - 2] = ' ';
 	text[BYTES - 3] = ' ';
 	j = json_read(text, BYTES, &e);

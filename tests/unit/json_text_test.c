@@ -51,7 +51,8 @@ static void every_character_that_needs_an_escape(void **st)
 static void nested_values_and_keys_with_escapes(void **st)
 {
 	(void)st;
-	same(json_pack("{s:[i,{s:n,s:[]},[[b]]],s:s}", "list", -7, "a\"b", "\n", 1, "last", "x\\y"));
+	same(json_pack("{s:[i,{s:n,s:[]},[[b]]],s:s}", "list", -7, "a\"b", "\n", 1, "last",
+		       "x\\y"));
 }
 
 int main(void)

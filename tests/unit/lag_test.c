@@ -141,7 +141,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(sleep_does_not_count, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_long_turn_is_counted_and_named, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_long_turn_is_counted_and_named, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(the_innermost_section_is_named, set_up, tear_down),
 	};
 

@@ -124,7 +124,8 @@ static void late(void *arg)
 	release(t->release);
 }
 
-static void start(struct world *w, struct told *t, enum lane lane, unsigned deadline_ms, void (*fn)(void *))
+static void start(struct world *w, struct told *t, enum lane lane, unsigned deadline_ms,
+		  void (*fn)(void *))
 {
 	const struct job_calls calls = { .lane = lane,
 					 .what = "test",

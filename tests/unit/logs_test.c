@@ -202,7 +202,8 @@ static void only_the_newest_boots_are_kept(void **st)
 	assert_true(v[1].serial_bytes > 6);
 	assert_int_equal(v[1].qemu_bytes, 5);
 	assert_int_equal(v[0].qemu_bytes, 5);
-	assert_int_equal(log_reader_open(r->dir, &(struct log_ask){ .boot = 2 }, &lr, &e), -ERR_NOT_FOUND);
+	assert_int_equal(log_reader_open(r->dir, &(struct log_ask){ .boot = 2 }, &lr, &e),
+			 -ERR_NOT_FOUND);
 	assert_null(lr);
 	assert_string_equal(e.field, "boot");
 	assert_string_equal(e.hint, "boots 3 to 4 are known");
@@ -225,7 +226,8 @@ static void a_live_file_over_its_bound_becomes_a_segment(void **st)
 		rotate(r);
 	}
 	assert_false(there(r, "serial.1.1.log"));
-	assert_true(there(r, "serial.1.2.log") && there(r, "serial.1.3.log") && there(r, "serial.1.4.log"));
+	assert_true(there(r, "serial.1.2.log") && there(r, "serial.1.3.log") &&
+		    there(r, "serial.1.4.log"));
 	text = read_all(r, (struct log_ask)EVERYTHING, 37);
 	assert_true(strlen(text) < all.len);
 	assert_string_equal(text, all.data + all.len - strlen(text));
@@ -234,7 +236,8 @@ static void a_live_file_over_its_bound_becomes_a_segment(void **st)
 static void of_a_flood_only_the_last_bytes_are_kept(void **st)
 {
 	const struct room *r = *st;
-	auto_free char *path = xasprintf("%s/serial.1.1.log", r->dir), *flood = xmalloc(5001), *kept = NULL;
+	auto_free char *path = xasprintf("%s/serial.1.1.log", r->dir), *flood = xmalloc(5001),
+		       *kept = NULL;
 	struct err e;
 
 	memset(flood, 'x', 5000);
@@ -288,7 +291,8 @@ static void a_log_that_libvirt_keeps_closed_stops_no_boot_and_is_named(void **st
 {
 	enum { USER = 64057 };
 	const struct room *r = *st;
-	auto_free char *folder = xasprintf("%s/libvirt", r->top), *qemu = xasprintf("%s/qemu.log", folder);
+	auto_free char *folder = xasprintf("%s/libvirt", r->top),
+		       *qemu = xasprintf("%s/qemu.log", folder);
 	int status;
 
 	if (geteuid() != 0)
@@ -314,9 +318,11 @@ static void tail_counts_lines_over_segments(void **st)
 	static const struct {
 		int64_t lines;
 		const char *begins;
-	} want[] = {
-		{ 1, "line 11" }, { 2, "line 10" }, { 6, "line 06" }, { 9, "line 03" }, { 1000, "=====" }
-	};
+	} want[] = { { 1, "line 11" },
+		     { 2, "line 10" },
+		     { 6, "line 06" },
+		     { 9, "line 03" },
+		     { 1000, "=====" } };
 
 	begin(r, 1);
 	for (int i = 0; i < 12; i++) {
@@ -327,14 +333,15 @@ static void tail_counts_lines_over_segments(void **st)
 	}
 	assert_true(there(r, "serial.1.2.log"));
 	for (size_t i = 0; i < ARRAY_SIZE(want); i++) {
-		auto_free char *text =
-			read_all(r, (struct log_ask){ .stream = LOG_SERIAL, .tail = want[i].lines }, 4096);
+		auto_free char *text = read_all(
+			r, (struct log_ask){ .stream = LOG_SERIAL, .tail = want[i].lines }, 4096);
 
 		if (strncmp(text, want[i].begins, strlen(want[i].begins)) != 0)
 			fail_msg("tail %d begins with %.20s", (int)want[i].lines, text);
 		assert_string_equal(text + strlen(text) - 21, "line 11 of the guest\n");
 	}
-	auto_free char *none = read_all(r, (struct log_ask){ .stream = LOG_SERIAL, .tail = 0 }, 4096);
+	auto_free char *none =
+		read_all(r, (struct log_ask){ .stream = LOG_SERIAL, .tail = 0 }, 4096);
 
 	assert_string_equal(none, "");
 }
@@ -375,7 +382,9 @@ static void a_follower_loses_and_repeats_nothing_over_rotations(void **st)
 	struct err e;
 
 	begin(r, 1);
-	assert_int_equal(log_reader_open(r->dir, &(struct log_ask){ .tail = 0, .follow = true }, &lr, &e), 0);
+	assert_int_equal(
+		log_reader_open(r->dir, &(struct log_ask){ .tail = 0, .follow = true }, &lr, &e),
+		0);
 	for (int i = 0; i < 200; i++) {
 		auto_free char *line = xasprintf("line %03d of the guest\n", i), *got = NULL;
 		enum log_more more;
@@ -399,7 +408,9 @@ static void a_follower_loses_and_repeats_nothing_over_rotations(void **st)
 static void a_rotation_at_a_block_moves_no_reader(void **st)
 {
 	const struct room *r = *st;
-	const struct log_limits blocks = { .max_bytes = 6000, .max_backups = 1000, .keep_boots = 2 };
+	const struct log_limits blocks = { .max_bytes = 6000,
+					   .max_backups = 1000,
+					   .keep_boots = 2 };
 	auto_buf struct buf said = { 0 }, heard = { 0 };
 	auto_free char *path = xasprintf("%s/serial.log", r->dir), *all = NULL, *pages = NULL;
 	struct log_reader *follower = NULL, *page = NULL;
@@ -408,8 +419,9 @@ static void a_rotation_at_a_block_moves_no_reader(void **st)
 	struct err e;
 
 	begin(r, 1);
-	assert_int_equal(
-		log_reader_open(r->dir, &(struct log_ask){ .tail = 0, .follow = true }, &follower, &e), 0);
+	assert_int_equal(log_reader_open(r->dir, &(struct log_ask){ .tail = 0, .follow = true },
+					 &follower, &e),
+			 0);
 	for (int i = 0; i < 300; i++) {
 		auto_free char *line = xasprintf("line %03d %*d\n", i, 10 + i * 7 % 900, i);
 
@@ -419,8 +431,9 @@ static void a_rotation_at_a_block_moves_no_reader(void **st)
 		assert_int_equal(stat(path, &live), 0);
 		left += (uint64_t)live.st_size;
 		if (i == 60) /* as far as the log goes now, however often it is rotated meanwhile */
-			assert_int_equal(log_reader_open(r->dir, &(struct log_ask){ .tail = 0 }, &page, &e),
-					 0);
+			assert_int_equal(
+				log_reader_open(r->dir, &(struct log_ask){ .tail = 0 }, &page, &e),
+				0);
 		if (i % 29 && i % 5) {
 			auto_free char *got = drain(follower, (size_t)(50 + i), NULL);
 
@@ -468,8 +481,10 @@ static void a_slow_follower_is_told_how_much_was_removed_before_it_came(void **s
 		size_t before;
 
 		begin(r, boot);
-		assert_int_equal(
-			log_reader_open(r->dir, &(struct log_ask){ .tail = 0, .follow = true }, &lr, &e), 0);
+		assert_int_equal(log_reader_open(r->dir,
+						 &(struct log_ask){ .tail = 0, .follow = true },
+						 &lr, &e),
+				 0);
 		say(r, "unfinished");
 		heard = drain(lr, (size_t)slice, NULL);
 		assert_string_equal(heard, "unfinished");
@@ -502,7 +517,9 @@ static void a_flood_and_a_log_without_backups_leave_a_number_too(void **st)
 	memset(flood, 'x', 5000);
 	strcpy(flood + 4990, "the end!!\n");
 	begin(r, 1);
-	assert_int_equal(log_reader_open(r->dir, &(struct log_ask){ .tail = 0, .follow = true }, &lr, &e), 0);
+	assert_int_equal(
+		log_reader_open(r->dir, &(struct log_ask){ .tail = 0, .follow = true }, &lr, &e),
+		0);
 	say(r, flood);
 	rotate(r);
 	heard = drain(lr, 4096, NULL);
@@ -526,15 +543,16 @@ static void a_log_that_somebody_truncates_goes_on_with_a_line_that_says_so(void 
 	struct err e;
 
 	begin(r, 1);
-	assert_int_equal(log_reader_open(r->dir, &(struct log_ask){ .tail = 0, .follow = true }, &lr, &e), 0);
+	assert_int_equal(
+		log_reader_open(r->dir, &(struct log_ask){ .tail = 0, .follow = true }, &lr, &e),
+		0);
 	say(r, "one\n");
 	free(drain(lr, 4096, NULL));
 	assert_int_equal(truncate(path, 0), 0);
 	say(r, "two\n");
 	heard = drain(lr, 4096, NULL);
-	assert_string_equal(
-		heard,
-		"===== teepod: bytes skipped: the log was truncated before they could be read =====\ntwo\n");
+	assert_string_equal(heard, "===== teepod: bytes skipped: the log was truncated before they "
+				   "could be read =====\ntwo\n");
 	/* Positions go on over the next rotation. */
 	for (int i = 0; i < 5; i++)
 		say(r, "five lines of the guest\n");
@@ -559,12 +577,15 @@ static void the_end_of_a_boot_that_is_no_longer_kept_is_read_or_said_to_be_missi
 	size_t n;
 
 	begin(r, 1);
-	assert_int_equal(log_reader_open(r->dir, &(struct log_ask){ .tail = 0, .follow = true }, &lr, &e), 0);
+	assert_int_equal(
+		log_reader_open(r->dir, &(struct log_ask){ .tail = 0, .follow = true }, &lr, &e),
+		0);
 	for (int i = 0; i < 5; i++)
 		say(r, "five lines of the guest\n");
 	rotate(r);
 	free(drain(lr, 4096, NULL));
-	assert_int_equal(log_reader_open(r->dir, &(struct log_ask){ .tail = -1 }, &in_segment, &e), 0);
+	assert_int_equal(log_reader_open(r->dir, &(struct log_ask){ .tail = -1 }, &in_segment, &e),
+			 0);
 	while (log_reader_read(in_segment, piece, sizeof(piece), &n, &more, &e) == 0 && !n)
 		;
 	say(r, "last words\n");
@@ -576,13 +597,14 @@ static void the_end_of_a_boot_that_is_no_longer_kept_is_read_or_said_to_be_missi
 	assert_int_equal(more, LOG_END);
 	late = drain(in_segment, 4096, &more);
 	assert_int_equal(more, LOG_END);
-	assert_non_null(strstr(
-		late, "===== teepod: bytes may be skipped: the end of the log of boot 1 was removed ====="));
+	assert_non_null(strstr(late, "===== teepod: bytes may be skipped: the end of the log of "
+				     "boot 1 was removed ====="));
 	log_reader_free(lr);
 	log_reader_free(in_segment);
 }
 
-/* ------------------------------------------------------------------ others write and rotate meanwhile */
+/* ------------------------------------------------------------------ others write and rotate
+ * meanwhile */
 
 enum { SAID_LINES = 200000, SAID_LINE = 16 };
 
@@ -609,7 +631,8 @@ static void rotate_until(const char *stop, const char *dir, const struct log_lim
 	struct err e;
 
 	while (access(stop, F_OK) != 0)
-		if (logs_rotate(dir, l, &e) < 0 && e.code != ERR_TIMEOUT) /* the other one has the folder */
+		if (logs_rotate(dir, l, &e) < 0 &&
+		    e.code != ERR_TIMEOUT) /* the other one has the folder */
 			_exit(1);
 	_exit(0);
 }
@@ -643,11 +666,14 @@ static bool is_running(pid_t pid, int *status)
 	return !ended;
 }
 
-/* What a guest appends at any instant of a rotation stays, also when two rotate at a time, and a follower hears of it once. */
+/* What a guest appends at any instant of a rotation stays, also when two rotate at a time, and a
+ * follower hears of it once. */
 static void what_is_written_while_logs_are_rotated_is_not_lost(void **st)
 {
 	const struct room *r = *st;
-	const struct log_limits l = { .max_bytes = 64 * 1024, .max_backups = 10000, .keep_boots = 1 };
+	const struct log_limits l = { .max_bytes = 64 * 1024,
+				      .max_backups = 10000,
+				      .keep_boots = 1 };
 	auto_free char *path = xasprintf("%s/serial.log", r->dir), *text = NULL;
 	auto_free char *stop = xasprintf("%s/stop", r->top);
 	int status;
@@ -661,8 +687,8 @@ static void what_is_written_while_logs_are_rotated_is_not_lost(void **st)
 		pid_t pid[3];
 
 		begin(r, (unsigned)rotators);
-		if (log_reader_open(r->dir, &(struct log_ask){ .tail = 0, .follow = true }, &follower, &e) <
-		    0)
+		if (log_reader_open(r->dir, &(struct log_ask){ .tail = 0, .follow = true },
+				    &follower, &e) < 0)
 			fail_msg("%s", e.text);
 		for (int i = 0; i <= rotators; i++) {
 			pid[i] = fork();
@@ -708,7 +734,8 @@ static void a_follower_ends_when_the_next_boot_begins(void **st)
 		begin(r, boot);
 		s == LOG_SERIAL ? say(r, "early\n") : append(r->qemu, "early\n");
 		assert_int_equal(log_reader_open(r->dir,
-						 &(struct log_ask){ .stream = s, .tail = -1, .follow = true },
+						 &(struct log_ask){
+							 .stream = s, .tail = -1, .follow = true },
 						 &lr, &e),
 				 0);
 		a = drain(lr, 4096, &more);
@@ -719,7 +746,8 @@ static void a_follower_ends_when_the_next_boot_begins(void **st)
 		b = drain(lr, 4096, &more);
 		assert_int_equal(more, LOG_END);
 		assert_string_equal(b, "last words\n");
-		assert_string_equal(log_reader_reason(lr), boot == 1 ? "boot 2 began" : "boot 4 began");
+		assert_string_equal(log_reader_reason(lr),
+				    boot == 1 ? "boot 2 began" : "boot 4 began");
 		assert_int_equal(log_reader_boot(lr), boot);
 		log_reader_free(lr);
 	}
@@ -788,9 +816,11 @@ static void read_over(void *arg, enum job_end end)
 
 static void read_in_a_job(struct reading *d, unsigned ms)
 {
-	const struct job_calls calls = {
-		.lane = LANE_SHORT, .what = "read", .deadline_ms = ms, .work = read_work, .done = read_over
-	};
+	const struct job_calls calls = { .lane = LANE_SHORT,
+					 .what = "read",
+					 .deadline_ms = ms,
+					 .work = read_work,
+					 .done = read_over };
 	uv_loop_t loop = { 0 };
 
 	assert_int_equal(uv_loop_init(&loop), 0);
@@ -807,7 +837,8 @@ static void a_read_waits_for_a_held_lock_no_longer_than_its_deadline(void **st)
 {
 	const struct room *r = *st;
 	auto_close int lock = -1;
-	struct reading tail = { .room = r, .ask = { .tail = 1 } }, all = { .room = r, .ask = { .tail = -1 } };
+	struct reading tail = { .room = r, .ask = { .tail = 1 } },
+		       all = { .room = r, .ask = { .tail = -1 } };
 
 	begin(r, 1);
 	say(r, "one\n");
@@ -960,7 +991,8 @@ static void strip_removes_control_however_it_is_cut(void **st)
 		{ "\x9b"
 		  "31mraw \x85\x90",
 		  "?31mraw ??" },
-		{ "\xe2\x80\x94 \xf0\x9f\x98\x80 \xd1\x9f", "\xe2\x80\x94 \xf0\x9f\x98\x80 \xd1\x9f" },
+		{ "\xe2\x80\x94 \xf0\x9f\x98\x80 \xd1\x9f",
+		  "\xe2\x80\x94 \xf0\x9f\x98\x80 \xd1\x9f" },
 		{ "\xe2\x80\x9b\x9b \xe2x\x9b \xe0\x9b", "\xe2\x80\x9b? \xe2x? \xe0?" },
 		{ "\xc1\x9b \xf4\x90\x9b \xed\xa0\x9b", "\xc1? \xf4?? \xed\xa0?" },
 		{ "Latin-1 caf\xe9\n", "Latin-1 caf\xe9\n" },
@@ -974,8 +1006,8 @@ static void strip_removes_control_however_it_is_cut(void **st)
 			size_t n = 0, len = strlen(want[i].in);
 
 			for (size_t at = 0; at < len; at += step)
-				n += ansi_strip(&a, want[i].in + at, len - at < step ? len - at : step,
-						out + n);
+				n += ansi_strip(&a, want[i].in + at,
+						len - at < step ? len - at : step, out + n);
 			out[n] = '\0';
 			assert_string_equal(out, want[i].out);
 		}
@@ -1079,7 +1111,8 @@ static void text_is_cut_and_made_printable(void **st)
 	feed(&s, &h,
 	     "boot.progress: caf\xc3\xa9 \xff\xfe \xe2\x80\xae"
 	     "evil \xf0\x9f\x98\x80 \xed\xa0\x80 \xc0\xaf\n");
-	assert_string_equal(h.text[SERIAL_BOOT_PROGRESS], "caf\xc3\xa9 ?? ?evil \xf0\x9f\x98\x80 ??? ??");
+	assert_string_equal(h.text[SERIAL_BOOT_PROGRESS],
+			    "caf\xc3\xa9 ?? ?evil \xf0\x9f\x98\x80 ??? ??");
 	memset(line, 'y', 4999);
 	memcpy(line, "boot.progress: ", 15);
 	strcpy(line + 4000, "\n");
@@ -1137,8 +1170,8 @@ static void the_file_is_scanned_on_over_rotation_and_boots(void **st)
 	begin(r, 1);
 	assert_int_equal(serial_scan_file(&s, r->dir, hear, &h, &more, &e), 0);
 	assert_int_equal(h.count[SERIAL_FIRST_BYTE], 0);
-	say(r,
-	    "boot.progress: one and some more text to come over the bound of a hundred bytes, long as it is\n");
+	say(r, "boot.progress: one and some more text to come over the bound of a hundred bytes, "
+	       "long as it is\n");
 	assert_int_equal(serial_scan_file(&s, r->dir, hear, &h, &more, &e), 0);
 	assert_int_equal(h.count[SERIAL_FIRST_BYTE], 1);
 	assert_memory_equal(h.text[SERIAL_BOOT_PROGRESS], "one", 3);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * measure_test.c - a TD's measurements put together: which register has a value, which a reason; files are read once.
+ * measure_test.c - a TD's measurements put together: which register has a value, which a reason;
+ * files are read once.
  *
- * The image is made of tests/data/measure, so the registers are those of measure_vectors.json. Run from the project's root.
+ * The image is made of tests/data/measure, so the registers are those of measure_vectors.json. Run
+ * from the project's root.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,7 +27,8 @@
 
 #define UUID     "c0ffee00-0000-4000-8000-000000000001"
 #define MANIFEST "{\"manifest_version\":2,\"name\":\"a\",\"runner\":\"none\"}"
-#define PINNED   "{\"key_provider_id\":\"33\",\"manifest_version\":2,\"name\":\"a\",\"runner\":\"none\"}"
+#define PINNED \
+	"{\"key_provider_id\":\"33\",\"manifest_version\":2,\"name\":\"a\",\"runner\":\"none\"}"
 
 struct node {
 	char dir[40], images[64], firmware[64];
@@ -67,7 +70,8 @@ static void take_away(const struct node *n, const char *name)
 /* @own_firmware: a file of tests/data/measure, NULL: the image has none. */
 static void make_image(const struct node *n, const char *own_firmware, const char *more)
 {
-	auto_free char *dir = xasprintf("%s/dstack-0.6.0", n->images), *kernel = xasprintf("%s/bzImage", dir);
+	auto_free char *dir = xasprintf("%s/dstack-0.6.0", n->images),
+		       *kernel = xasprintf("%s/bzImage", dir);
 	auto_free char *initrd = xasprintf("%s/initrd", dir), *bios = xasprintf("%s/ovmf.fd", dir),
 		       *meta = NULL;
 	struct err e;
@@ -77,9 +81,9 @@ static void make_image(const struct node *n, const char *own_firmware, const cha
 	copy("initrd", initrd);
 	if (own_firmware)
 		copy(own_firmware, bios);
-	meta = xasprintf(
-		"{\"kernel\":\"bzImage\",\"initrd\":\"initrd\",\"cmdline\":\"console=ttyS0 init=/init\"%s%s}",
-		own_firmware ? ",\"bios\":\"ovmf.fd\"" : "", more);
+	meta = xasprintf("{\"kernel\":\"bzImage\",\"initrd\":\"initrd\",\"cmdline\":\"console="
+			 "ttyS0 init=/init\"%s%s}",
+			 own_firmware ? ",\"bios\":\"ovmf.fd\"" : "", more);
 	put(n, "metadata.json", meta);
 }
 
@@ -87,9 +91,11 @@ static void make_row(struct node *n)
 {
 	struct cvm_row *c = &n->row;
 
-	*c = (struct cvm_row){
-		.vcpus = 2, .memory_mib = 2048, .given_vcpus = 2, .given_memory_mib = 2048, .tdx = true
-	};
+	*c = (struct cvm_row){ .vcpus = 2,
+			       .memory_mib = 2048,
+			       .given_vcpus = 2,
+			       .given_memory_mib = 2048,
+			       .tdx = true };
 	strcpy(c->uuid, UUID);
 	strcpy(c->app_id, "1111111111111111111111111111111111111111");
 	strcpy(c->image_name, "dstack-0.6.0");
@@ -118,7 +124,8 @@ static int set_up(void **st)
 					.node_name = "n1",
 					.region = "local",
 					.workspace = "local",
-					.hypervisor_uri = "qemu+unix:///system?socket=/nonexistent/sock",
+					.hypervisor_uri =
+						"qemu+unix:///system?socket=/nonexistent/sock",
 					.tdx_firmware = n->firmware,
 					.tee = TEE_NONE,
 					.host_root = "",
@@ -289,7 +296,8 @@ static void the_nodes_firmware_serves_images_without_one(void **st)
 }
 
 /* Vectors of 1024, 2047, 2048, 2815, 2816 and 65536 MiB. */
-static void before_qemu_10_2_the_kernel_depends_on_the_memory_unless_the_firmware_takes_the_file(void **st)
+static void before_qemu_10_2_the_kernel_depends_on_the_memory_unless_the_firmware_takes_the_file(
+	void **st)
 {
 	struct node *n = *st;
 	auto_answer struct answer a = { 0 };
@@ -343,8 +351,9 @@ static void what_can_not_be_known_says_why(void **st)
 	has_not(&a.m.rtmr[2], "boot loader of its own");
 }
 
-#define MANIFEST_ACPI(word) \
-	"{\"name\":\"app\",\"runner\":\"bash\",\"requirements\":{\"tdx_measure_acpi_tables\":" word "}}"
+#define MANIFEST_ACPI(word)                                                           \
+	"{\"name\":\"app\",\"runner\":\"bash\",\"requirements\":{\"tdx_measure_acpi_" \
+	"tables\":" word "}}"
 
 static void the_lite_variant_is_taken_where_the_image_carries_it(void **st)
 {
@@ -363,8 +372,8 @@ static void the_lite_variant_is_taken_where_the_image_carries_it(void **st)
 	assert_true(a.m.lite);
 	has_not(&a.m.rtmr[0], "lite variant");
 	assert_non_null(strstr(a.m.vm_config, "\"tdx_attestation_variant\":\"lite\""));
-	assert_non_null(
-		strstr(a.m.vm_config, "{\"checksum_file\":\"c3Vtcw==\",\"measurement\":\"Y2Jvcg==\"}"));
+	assert_non_null(strstr(a.m.vm_config,
+			       "{\"checksum_file\":\"c3Vtcw==\",\"measurement\":\"Y2Jvcg==\"}"));
 	/* the rule about memory */
 	n->row.given_memory_mib = 3071;
 	ask(n, MANIFEST, &a);
@@ -431,7 +440,8 @@ static void vm_config_is_of_the_machine_as_given(void **st)
 	assert_int_equal(json_integer_value(json_object_get(j, "cpu_count")), 2);
 	assert_int_equal(json_integer_value(json_object_get(j, "memory_size")), 2048LL << 20);
 	assert_string_equal(json_string_value(json_object_get(j, "qemu_version")), "11.1.2");
-	assert_string_equal(json_string_value(json_object_get(j, "os_image_hash")), n->row.image_hash);
+	assert_string_equal(json_string_value(json_object_get(j, "os_image_hash")),
+			    n->row.image_hash);
 }
 
 static void refused(struct node *n, const char *manifest, enum err_code code, const char *field)
@@ -450,7 +460,8 @@ static void what_could_not_start_is_refused(void **st)
 	struct node *n = *st;
 
 	make_image(n, "new.fd", "");
-	refused(n, "{\"key_provider_id\":\"zz\"}", ERR_COMPOSE_INVALID, "compose_file.key_provider_id");
+	refused(n, "{\"key_provider_id\":\"zz\"}", ERR_COMPOSE_INVALID,
+		"compose_file.key_provider_id");
 	strcpy(n->row.image_name, "dstack-0.5.1");
 	refused(n, MANIFEST, ERR_HOST, ""); /* no such folder */
 }

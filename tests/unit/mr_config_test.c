@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * mr_config_test.c - MRCONFIGID is what a guest and a verifier work out, and JCS what RFC 8785 says.
+ * mr_config_test.c - MRCONFIGID is what a guest and a verifier work out, and JCS what RFC 8785
+ * says.
  *
- * measure_vectors.json is made by the Python beside it. dstack's own published numbers (its SDKs' tests, printed by its Rust
- * library) are in the tables here. Run from the project's root.
+ * measure_vectors.json is made by the Python beside it. dstack's own published numbers (its SDKs'
+ * tests, printed by its Rust library) are in the tables here. Run from the project's root.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -158,7 +159,8 @@ static void the_instance_info_agrees_with_the_document(void **st)
 	info = json(m.instance_info);
 	assert_string_equal(text(info, "instance_id"), text(document, "instance_id"));
 	assert_string_equal(text(info, "app_id"), text(document, "app_id"));
-	assert_string_equal(text(info, "instance_id_seed"), "abababababababababababababababababababab");
+	assert_string_equal(text(info, "instance_id_seed"),
+			    "abababababababababababababababababababab");
 }
 
 static void refused(const char *manifest, enum err_code code, const char *field)
@@ -178,8 +180,10 @@ static void refusals_name_the_field_and_leave_the_output_alone(void **st)
 {
 	(void)st;
 	refused("{\"key_provider_id\":\"3\"}", ERR_COMPOSE_INVALID, "compose_file.key_provider_id");
-	refused("{\"key_provider_id\":\"0x\"}", ERR_COMPOSE_INVALID, "compose_file.key_provider_id");
-	refused("{\"key_provider_id\":\"zz\"}", ERR_COMPOSE_INVALID, "compose_file.key_provider_id");
+	refused("{\"key_provider_id\":\"0x\"}", ERR_COMPOSE_INVALID,
+		"compose_file.key_provider_id");
+	refused("{\"key_provider_id\":\"zz\"}", ERR_COMPOSE_INVALID,
+		"compose_file.key_provider_id");
 	refused("{\"key_provider\":\"KMS\"}", ERR_COMPOSE_INVALID, "compose_file.key_provider");
 	refused("{\"init_script\":7}", ERR_COMPOSE_INVALID, "compose_file.init_script");
 	refused("{\"init_script\":[\"a\",7]}", ERR_COMPOSE_INVALID, "compose_file.init_script");
@@ -229,8 +233,9 @@ static void dstacks_vectors_of_version_3(void **st)
 		  "\",\"key_provider\":\"kms\",\"key_provider_id\":\"" K32 "\",\"version\":3}",
 		  "0350fc88d0a462b6a0b06ba25859abc02e98c2a8d9bd000b7dc0d8bae65e71ecbb" },
 		{ "{\"app_id\":\"" A20 "\",\"compose_hash\":\"" C32 "\",\"gpu_policy_hash\":\""
-		  "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a\",\"instance_id\":\"" I20
-		  "\",\"key_provider\":\"kms\",\"key_provider_id\":\"" K32 "\",\"version\":3}",
+		  "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a\",\"instance_"
+		  "id\":\"" I20 "\",\"key_provider\":\"kms\",\"key_provider_id\":\"" K32
+		  "\",\"version\":3}",
 		  "03893655c09844af05adb4d67af5917998038afe711bdcd3a3ec1dbd94ad272b85" },
 		{ "{\"app_id\":\"" A20 "\",\"compose_hash\":\"" C32
 		  "\",\"key_provider\":\"none\",\"version\":3}",
@@ -261,7 +266,8 @@ static void canonical(const char *in, const char *out)
 	assert_string_equal(t, out);
 }
 
-/* Section 3.2.2: a sample of everything; 3.2.3: the order of keys. The last is where RFC 8785 and JavaScript's objects part. */
+/* Section 3.2.2: a sample of everything; 3.2.3: the order of keys. The last is where RFC 8785 and
+ * JavaScript's objects part. */
 static void the_rfcs_samples(void **st)
 {
 	auto_json json_t *digits = json("{\"10\":1,\"9\":2,\"a\":3,\"-\":4}");
@@ -271,14 +277,17 @@ static void the_rfcs_samples(void **st)
 	canonical("{\"numbers\":[333333333.33333329,1E30,4.50,2e-3,0.000000000000000000000000001],"
 		  "\"string\":\"\\u20ac$\\u000F\\u000aA'\\u0042\\u0022\\u005c\\\\\\\"\\/\","
 		  "\"literals\":[null,true,false]}",
-		  "{\"literals\":[null,true,false],\"numbers\":[333333333.3333333,1e+30,4.5,0.002,1e-27],"
+		  "{\"literals\":[null,true,false],\"numbers\":[333333333.3333333,1e+30,4.5,0.002,"
+		  "1e-27],"
 		  "\"string\":\"\xe2\x82\xac$\\u000f\\nA'B\\\"\\\\\\\\\\\"/\"}");
 	canonical(
-		"{\"\\u20ac\":\"Euro Sign\",\"\\r\":\"Carriage Return\",\"\\ufb33\":\"Hebrew Letter Dalet With Dagesh\","
+		"{\"\\u20ac\":\"Euro Sign\",\"\\r\":\"Carriage Return\",\"\\ufb33\":\"Hebrew "
+		"Letter Dalet With Dagesh\","
 		"\"1\":\"One\",\"\\ud83d\\ude00\":\"Emoji: Grinning Face\",\"\\u0080\":\"Control\","
 		"\"\\u00f6\":\"Latin Small Letter O With Diaeresis\"}",
 		"{\"\\r\":\"Carriage Return\",\"1\":\"One\",\"\xc2\x80\":\"Control\","
-		"\"\xc3\xb6\":\"Latin Small Letter O With Diaeresis\",\"\xe2\x82\xac\":\"Euro Sign\","
+		"\"\xc3\xb6\":\"Latin Small Letter O With Diaeresis\",\"\xe2\x82\xac\":\"Euro "
+		"Sign\","
 		"\"\xf0\x9f\x98\x80\":\"Emoji: Grinning Face\","
 		"\"\xef\xac\xb3\":\"Hebrew Letter Dalet With Dagesh\"}");
 	assert_string_equal(jcs, "{\"-\":4,\"10\":1,\"9\":2,\"a\":3}");
@@ -348,7 +357,8 @@ static void seed_is(const char *dir, const char *expected)
 /* printf 'teepod-instance-seed:c0ffee00-0000-4000-8000-000000000001' | sha256sum | cut -c1-40 */
 static void the_seed_is_the_folders_or_follows_from_the_uuid(void **st)
 {
-	static const char info[] = "{\"instance_id_seed\":\"5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e\"}";
+	static const char info[] =
+		"{\"instance_id_seed\":\"5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e\"}";
 	char dir[] = "/tmp/teepod-seed-XXXXXX", path[64];
 	static const char derived[] = "f5bb91caaefa98384544b7d20373523af8f8fb67";
 	struct err e;
@@ -362,7 +372,8 @@ static void the_seed_is_the_folders_or_follows_from_the_uuid(void **st)
 	assert_int_equal(file_write(path, "{\"instance_id_seed\":7}", 22, 0644, &e), 0);
 	seed_is(dir, derived);
 	assert_int_equal(unlink(path), 0);
-	assert_int_equal(mkfifo(path, 0600), 0); /* a guest's trap: reading it would wait for ever */
+	assert_int_equal(mkfifo(path, 0600),
+			 0); /* a guest's trap: reading it would wait for ever */
 	seed_is(dir, derived);
 	assert_int_equal(file_remove_tree(dir, &e), 0);
 }

@@ -25,8 +25,8 @@ static void good_texts_come_back_as_they_were(void **st)
 		{ " user , bridge:br0 ", "user,bridge:br0", 2, 0 },
 		{ "bridge:br-lan.100,user", "bridge:br-lan.100,user", 2, 1 },
 		{ "bridge:exactly15bytes", "bridge:exactly15bytes", 1, -1 },
-		{ "user,user,user,user,user,user,user,user", "user,user,user,user,user,user,user,user", 8,
-		  0 },
+		{ "user,user,user,user,user,user,user,user",
+		  "user,user,user,user,user,user,user,user", 8, 0 },
 	};
 
 	(void)st;

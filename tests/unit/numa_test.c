@@ -19,13 +19,15 @@
 static void two_sockets(void)
 {
 	tree_put(NODES "/node1/cpulist", "32-63,96-127\n");
-	tree_put(NODES "/node1/meminfo", "Node 1 MemTotal:       528437240 kB\nNode 1 MemFree: 1 kB\n");
+	tree_put(NODES "/node1/meminfo",
+		 "Node 1 MemTotal:       528437240 kB\nNode 1 MemFree: 1 kB\n");
 	tree_put(NODES "/node1/hugepages/hugepages-2048kB/nr_hugepages", "0\n");
 	tree_put(NODES "/node1/hugepages/hugepages-2048kB/free_hugepages", "0\n");
 	tree_put(NODES "/node1/hugepages/hugepages-1048576kB/nr_hugepages", "400\n");
 	tree_put(NODES "/node1/hugepages/hugepages-1048576kB/free_hugepages", "390\n");
 	tree_put(NODES "/node0/cpulist", "0-31,64-95\n");
-	tree_put(NODES "/node0/meminfo", "Node 0 MemTotal:       527988284 kB\nNode 0 MemFree: 1 kB\n");
+	tree_put(NODES "/node0/meminfo",
+		 "Node 0 MemTotal:       527988284 kB\nNode 0 MemFree: 1 kB\n");
 	tree_put(NODES "/node0/hugepages/hugepages-1048576kB/nr_hugepages", "200\n");
 	tree_put(NODES "/node0/hugepages/hugepages-1048576kB/free_hugepages", "200\n");
 	/* Not nodes, whatever they look like. */
@@ -156,7 +158,8 @@ static void lists_are_what_the_kernel_writes_and_nothing_else(void **state)
 
 static void numbers_and_lines_are_exact(void **state)
 {
-	static const char cpuinfo[] = "processor\t: 0\nvendor_id\t: GenuineIntel\nflags\t\t: fpu vmx\n";
+	static const char cpuinfo[] =
+		"processor\t: 0\nvendor_id\t: GenuineIntel\nflags\t\t: fpu vmx\n";
 	uint64_t n = 77;
 
 	(void)state;

@@ -49,8 +49,8 @@ static struct options taken(const char *line)
 
 static void options_are_taken_in_any_order_and_repeated(void **state)
 {
-	struct options o =
-		taken("-o a.b=c --listen x:1 --hypervisor qemu:///embed -o d.e=f --listen=y:2 -c /f");
+	struct options o = taken(
+		"-o a.b=c --listen x:1 --hypervisor qemu:///embed -o d.e=f --listen=y:2 -c /f");
 
 	(void)state;
 	assert_int_equal(o.action, ACTION_RUN);
@@ -112,10 +112,11 @@ static void a_key_has_a_name_and_a_role(void **state)
 	assert_string_equal(o.key_name, "ci:runner");
 	assert_int_equal(o.key_role, ROLE_OPERATOR);
 	options_free(&o);
-	expect_refused("--add-key me:boss",
-		       "--add-key me:boss: not NAME:ROLE, where ROLE is reader, tenant, operator or admin");
-	expect_refused("--add-key :admin",
-		       "--add-key :admin: not NAME:ROLE, where ROLE is reader, tenant, operator or admin");
+	expect_refused("--add-key me:boss", "--add-key me:boss: not NAME:ROLE, where ROLE is "
+					    "reader, tenant, operator or admin");
+	expect_refused(
+		"--add-key :admin",
+		"--add-key :admin: not NAME:ROLE, where ROLE is reader, tenant, operator or admin");
 }
 
 static void misuse_is_named(void **state)
@@ -124,11 +125,15 @@ static void misuse_is_named(void **state)
 	expect_refused("-x", "unknown option -x: see teepod --help");
 	expect_refused("-o", "-o needs a value: see teepod --help");
 	expect_refused("--dev", "--dev needs a value: see teepod --help");
-	expect_refused("--nonsense", "unknown, ambiguous or misused option --nonsense: see teepod --help");
-	expect_refused("--check", "unknown, ambiguous or misused option --check: see teepod --help");
-	expect_refused("--help=x", "unknown, ambiguous or misused option --help=x: see teepod --help");
+	expect_refused("--nonsense",
+		       "unknown, ambiguous or misused option --nonsense: see teepod --help");
+	expect_refused("--check",
+		       "unknown, ambiguous or misused option --check: see teepod --help");
+	expect_refused("--help=x",
+		       "unknown, ambiguous or misused option --help=x: see teepod --help");
 	expect_refused("-o a.b=c start", "unexpected argument start: see teepod --help");
-	expect_refused("--check-config --print-config", "only one thing to do at a time: see teepod --help");
+	expect_refused("--check-config --print-config",
+		       "only one thing to do at a time: see teepod --help");
 }
 
 int main(void)

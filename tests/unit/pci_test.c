@@ -144,10 +144,12 @@ static void a_folder_that_can_not_be_listed_is_an_error_and_touches_nothing(void
 
 static void addresses_come_with_and_without_domain_in_any_case(void **st)
 {
-	static const char *const bad[] = { "",           "18",           "18:00",         "18:00.8",
-					   "1g:00.0",    "18.00.0",      "000:18:00.0",   "00000:18:00.0",
-					   "18:00.0 ",   "0000-18:00.0", "0000:18:00.00", "../../../..",
-					   "0000:18:0.0" };
+	static const char *const bad[] = {
+		"",           "18",           "18:00",         "18:00.8",
+		"1g:00.0",    "18.00.0",      "000:18:00.0",   "00000:18:00.0",
+		"18:00.0 ",   "0000-18:00.0", "0000:18:00.00", "../../../..",
+		"0000:18:0.0"
+	};
 	char out[PCI_TEXT] = "untouched";
 
 	(void)st;
@@ -196,7 +198,8 @@ static void before_a_start_devices_must_be_there_well_and_let_go(void **st)
 	check_says(n, rows, ERR_HOST, "at 0000:3a:00.0 there is 10de:2330 now");
 	tree_attribute(tree_gpus[2], "device", "0x%04lx\n", 0x2335);
 	tree_remove(folder);
-	check_says(n, rows, ERR_HOST, "0000:db:00.0 (NVIDIA GH100 [H200 SXM 141GB]) is not on the PCI bus");
+	check_says(n, rows, ERR_HOST,
+		   "0000:db:00.0 (NVIDIA GH100 [H200 SXM 141GB]) is not on the PCI bus");
 }
 
 int main(void)

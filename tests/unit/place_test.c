@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * place_test.c - GPUs, hugepages and TDX key ids in admission: a host made of files, a real database, no hypervisor.
+ * place_test.c - GPUs, hugepages and TDX key ids in admission: a host made of files, a real
+ * database, no hypervisor.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -164,9 +165,9 @@ static int create_turn(void *arg, struct err *e)
 
 static int create(struct node *n, const char *name, struct asking *a, struct err *e)
 {
-	auto_json json_t *m =
-		json_pack("{s:i, s:s, s:s, s:s}", "manifest_version", 2, "name", name, "runner",
-			  "docker-compose", "docker_compose_file", "services:\n  a:\n    image: b\n");
+	auto_json json_t *m = json_pack("{s:i, s:s, s:s, s:s}", "manifest_version", 2, "name", name,
+					"runner", "docker-compose", "docker_compose_file",
+					"services:\n  a:\n    image: b\n");
 
 	a->n = n;
 	a->ask.name = name;
@@ -221,7 +222,8 @@ static void expect_nothing_reserved(struct node *n, int64_t cvms)
 	if (cvms)
 		return;
 	assert_int_equal(count(n, "SELECT count(*) FROM devices WHERE cvm IS NOT NULL"), 0);
-	assert_int_equal(count(n, "SELECT sum(hugepages_promised + pinned_promised) FROM numa_nodes"), 0);
+	assert_int_equal(
+		count(n, "SELECT sum(hugepages_promised + pinned_promised) FROM numa_nodes"), 0);
 	assert_int_equal(count(n, "SELECT sum(promised) FROM capacity"), 0);
 	assert_int_equal(count(n, "SELECT count(*) FROM cvm_nodes"), 0);
 }
@@ -242,7 +244,8 @@ static void a_look_at_the_start_finds_what_is_there(void **st)
 {
 	struct node *n = *st;
 
-	assert_int_equal(count(n, "SELECT count(*) FROM devices WHERE kind = 'gpu' AND offered"), 8);
+	assert_int_equal(count(n, "SELECT count(*) FROM devices WHERE kind = 'gpu' AND offered"),
+			 8);
 	assert_int_equal(count(n, "SELECT count(*) FROM devices WHERE kind = 'nvswitch'"), 4);
 	assert_int_equal(count(n, "SELECT sum(hugepages_mib) FROM numa_nodes"), 16384);
 	assert_int_equal(gpus_of(n).total, 8);
@@ -298,7 +301,9 @@ static void all_takes_the_nvswitches_too_and_leaves_nothing_for_others(void **st
 static void a_refusal_later_in_admission_leaves_the_gpus_free(void **st)
 {
 	static const struct gpu_ask one[] = { { NULL, "10de:2335" } };
-	struct asking a = { .ask = { .gpu_attach = GPU_LISTED, .gpus = one, .n_gpus = 1, .vcpus = 9999 } };
+	struct asking a = {
+		.ask = { .gpu_attach = GPU_LISTED, .gpus = one, .n_gpus = 1, .vcpus = 9999 }
+	};
 	struct node *n = *st;
 	struct err e;
 
@@ -378,9 +383,12 @@ static void hugepages_are_promised_as_given_not_as_asked(void **st)
 	assert_int_equal(a.row.memory_mib, 2 * GIB + 1);
 	assert_int_equal(a.row.given_memory_mib, 4 * GIB);
 	assert_int_equal(count(n, "SELECT promised FROM capacity WHERE resource = 'vcpus'"), 4);
-	assert_int_equal(count(n, "SELECT promised FROM capacity WHERE resource = 'memory_mib'"), 0);
-	assert_int_equal(count(n, "SELECT hugepages_promised FROM numa_nodes WHERE node = 0"), 2 * GIB);
-	assert_int_equal(count(n, "SELECT hugepages_promised FROM numa_nodes WHERE node = 1"), 2 * GIB);
+	assert_int_equal(count(n, "SELECT promised FROM capacity WHERE resource = 'memory_mib'"),
+			 0);
+	assert_int_equal(count(n, "SELECT hugepages_promised FROM numa_nodes WHERE node = 0"),
+			 2 * GIB);
+	assert_int_equal(count(n, "SELECT hugepages_promised FROM numa_nodes WHERE node = 1"),
+			 2 * GIB);
 	expect_sound_books(n);
 	deleted(&a);
 	expect_nothing_reserved(n, 0);
@@ -402,9 +410,10 @@ static void the_next_node_is_taken_when_the_first_is_full_and_then_none(void **s
 	assert_int_equal(e.cap.asked, 6 * GIB);
 	assert_int_equal(e.cap.free, 2 * GIB);
 	assert_int_equal(e.cap.total, 8 * GIB);
-	assert_string_equal(e.text,
-			    "not enough hugepages: asked 6144 MiB of NUMA node 0, free 2048 of 8192 MiB;"
-			    " node 1: free 2048 of 8192 MiB");
+	assert_string_equal(
+		e.text,
+		"not enough hugepages: asked 6144 MiB of NUMA node 0, free 2048 of 8192 MiB;"
+		" node 1: free 2048 of 8192 MiB");
 	assert_string_equal(e.hint, "2048 MiB would fit now");
 	expect_nothing_reserved(n, 2);
 }
@@ -420,12 +429,14 @@ static void with_gpus_only_their_nodes_count(void **st)
 	struct node *n = *st;
 	struct err e;
 
-	tree_put("/sys/devices/system/node/node1/hugepages/hugepages-1048576kB/free_hugepages", "5\n");
+	tree_put("/sys/devices/system/node/node1/hugepages/hugepages-1048576kB/free_hugepages",
+		 "5\n");
 	look(n);
 	assert_int_equal(create(n, "gpu-on-one", &a, &e), -ERR_CAPACITY);
 	assert_int_equal(e.cap.numa_node, 1);
-	assert_string_equal(e.text,
-			    "not enough hugepages: asked 7168 MiB of NUMA node 1, free 5120 of 8192 MiB");
+	assert_string_equal(
+		e.text,
+		"not enough hugepages: asked 7168 MiB of NUMA node 1, free 5120 of 8192 MiB");
 	expect_nothing_reserved(n, 0);
 }
 
@@ -466,7 +477,8 @@ static void a_stopped_cvm_may_give_its_hugepages_up_and_keeps_its_gpus_and_nodes
 	expect_sound_books(n);
 	deleted(&b);
 	turn_over(&a, 0);
-	assert_int_equal(count(n, "SELECT hugepages_promised FROM numa_nodes WHERE node = 0"), 6 * GIB);
+	assert_int_equal(count(n, "SELECT hugepages_promised FROM numa_nodes WHERE node = 0"),
+			 6 * GIB);
 	expect_sound_books(n);
 }
 
@@ -508,7 +520,8 @@ static void limits_of_one_cvm_hold_for_what_it_is_given(void **st)
 	n->v->set.max_memory_mib = 3 * GIB;
 	assert_int_equal(create(n, "too-much", &a, &e), -ERR_INVALID);
 	assert_string_equal(e.field, "memory");
-	assert_non_null(strstr(e.text, "memory 3072 becomes 4096 MiB with hugepages on 2 NUMA nodes"));
+	assert_non_null(
+		strstr(e.text, "memory 3072 becomes 4096 MiB with hugepages on 2 NUMA nodes"));
 	n->v->set.max_memory_mib = 0;
 	n->v->set.max_vcpus = 3;
 	assert_int_equal(create(n, "too-much", &a, &e), -ERR_INVALID);
@@ -542,17 +555,18 @@ static int provision_turn(void *arg, struct err *e)
 
 	return r ? r
 		 : vmm_commit(a->n->v, a->n->v->workspace,
-			      &(struct commit_ask){
-				      .app_id = p.app_id, .compose_hash = p.compose_hash, .stopped = true },
+			      &(struct commit_ask){ .app_id = p.app_id,
+						    .compose_hash = p.compose_hash,
+						    .stopped = true },
 			      &ref, &a->row, &a->op, e);
 }
 
 static void a_commit_gives_what_was_provisioned(void **st)
 {
 	static const struct gpu_ask two[] = { { "db:00.0", NULL }, { NULL, "10de:2335" } };
-	auto_json json_t *m =
-		json_pack("{s:i, s:s, s:s, s:s}", "manifest_version", 2, "name", "later", "runner",
-			  "docker-compose", "docker_compose_file", "services:\n  a:\n    image: b\n");
+	auto_json json_t *m = json_pack("{s:i, s:s, s:s, s:s}", "manifest_version", 2, "name",
+					"later", "runner", "docker-compose", "docker_compose_file",
+					"services:\n  a:\n    image: b\n");
 	struct asking a = { .n = *st,
 			    .ask = { .name = "later",
 				     .prefer_dev = -1,
@@ -573,11 +587,10 @@ static void a_commit_gives_what_was_provisioned(void **st)
 	assert_int_equal(a.row.gpus, 2);
 	assert_true(a.row.hugepages && a.row.pin_numa);
 	assert_string_equal(a.row.numa_nodes, "0,1");
-	assert_int_equal(
-		count(a.n,
-		      "SELECT count(*) FROM devices WHERE cvm IS NOT NULL AND address IN ('0000:18:00.0',"
-		      " '0000:db:00.0')"),
-		2);
+	assert_int_equal(count(a.n, "SELECT count(*) FROM devices WHERE cvm IS NOT NULL AND "
+				    "address IN ('0000:18:00.0',"
+				    " '0000:db:00.0')"),
+			 2);
 }
 
 static void count_look(void *arg)
@@ -588,12 +601,15 @@ static void count_look(void *arg)
 static void who_wants_devices_or_hugepages_is_sent_to_look_first(void **st)
 {
 	static const struct gpu_ask one[] = { { NULL, "10de:2335" } };
-	auto_json json_t *m =
-		json_pack("{s:i, s:s, s:s, s:s}", "manifest_version", 2, "name", "x", "runner",
-			  "docker-compose", "docker_compose_file", "services:\n  a:\n    image: b\n");
-	struct cvm_ask ask = {
-		.name = "looks", .prefer_dev = -1, .vcpus = 1, .memory_mib = 64, .disk_gib = 1, .manifest = m
-	};
+	auto_json json_t *m = json_pack("{s:i, s:s, s:s, s:s}", "manifest_version", 2, "name", "x",
+					"runner", "docker-compose", "docker_compose_file",
+					"services:\n  a:\n    image: b\n");
+	struct cvm_ask ask = { .name = "looks",
+			       .prefer_dev = -1,
+			       .vcpus = 1,
+			       .memory_mib = 64,
+			       .disk_gib = 1,
+			       .manifest = m };
 	struct node *n = *st;
 	struct err e;
 
@@ -740,7 +756,8 @@ static void other_gpus_are_held_beside_the_present_ones_until_they_are_its_own(v
 	static const struct gpu_ask second[] = { { "2a:00.0", NULL }, { NULL, "10de:2335" } };
 	struct asking a = { .ask = { .gpu_attach = GPU_LISTED, .gpus = first, .n_gpus = 1 } };
 	struct changing c = {
-		.of = &a, .ask = { .set_gpus = true, .gpu_attach = GPU_LISTED, .gpus = second, .n_gpus = 2 }
+		.of = &a,
+		.ask = { .set_gpus = true, .gpu_attach = GPU_LISTED, .gpus = second, .n_gpus = 2 }
 	};
 	auto_free struct device_row *now = NULL;
 	struct node *n = *st;
@@ -755,8 +772,9 @@ static void other_gpus_are_held_beside_the_present_ones_until_they_are_its_own(v
 	assert_int_equal(n_now, 1);
 	change_ends(&c);
 	assert_int_equal(a.row.gpus, 2);
-	assert_int_equal(count(n, "SELECT count(*) FROM devices WHERE cvm IS NOT NULL AND address IN"
-				  " ('0000:18:00.0', '0000:2a:00.0')"),
+	assert_int_equal(count(n,
+			       "SELECT count(*) FROM devices WHERE cvm IS NOT NULL AND address IN"
+			       " ('0000:18:00.0', '0000:2a:00.0')"),
 			 2); /* any of a product: the one it had */
 	c.ask = (struct update_ask){ .set_gpus = true };
 	change_begins(&c);
@@ -768,7 +786,8 @@ static void other_gpus_are_held_beside_the_present_ones_until_they_are_its_own(v
 
 static void a_gpu_of_another_is_refused_and_nothing_is_held(void **st)
 {
-	static const struct gpu_ask first[] = { { "18:00.0", NULL } }, second[] = { { "2a:00.0", NULL } };
+	static const struct gpu_ask first[] = { { "18:00.0", NULL } },
+				    second[] = { { "2a:00.0", NULL } };
 	struct asking a = { .ask = { .gpu_attach = GPU_LISTED, .gpus = first, .n_gpus = 1 } };
 	struct asking b = { .ask = { .gpu_attach = GPU_LISTED, .gpus = second, .n_gpus = 1 } };
 	struct changing c = { .of = &a,
@@ -785,7 +804,8 @@ static void a_gpu_of_another_is_refused_and_nothing_is_held(void **st)
 	assert_true(turn_do(n->v->turn, update_turn, &c, &e) < 0);
 	assert_non_null(strstr(e.field, "gpus"));
 	assert_int_equal(gpus_of(n).promised, 2);
-	assert_int_equal(count(n, "SELECT promised FROM capacity WHERE resource = 'memory_mib'"), 1024);
+	assert_int_equal(count(n, "SELECT promised FROM capacity WHERE resource = 'memory_mib'"),
+			 1024);
 	assert_int_equal(count(n, "SELECT count(*) FROM changes"), 0);
 }
 
@@ -824,7 +844,9 @@ static void counted(void *arg)
 
 static void who_wants_much_of_a_look_is_served_with_fewer_others(void **st)
 {
-	static const unsigned weights[] = { 1, LOOK_SERVES - 1, LOOK_SERVES, 3 * LOOK_SERVES, 1, 2 };
+	static const unsigned weights[] = {
+		1, LOOK_SERVES - 1, LOOK_SERVES, 3 * LOOK_SERVES, 1, 2
+	};
 	static const int served[] = { 2, 3, 4, 6 };
 	struct look_waiter *list = NULL;
 	int n = 0;

@@ -14,9 +14,11 @@
 
 enum { NODES = 6 };
 
-static const struct numa_row plain_node = {
-	.vcpus = 64, .memory_mib = 262144, .page_kib = 1048576, .hugepages_mib = 102400, .present = true
-};
+static const struct numa_row plain_node = { .vcpus = 64,
+					    .memory_mib = 262144,
+					    .page_kib = 1048576,
+					    .hugepages_mib = 102400,
+					    .present = true };
 
 /* Nodes 0..5 with 64 CPUs and 100 GiB of hugepages each. */
 static void host(struct numa_row nodes[NODES])
@@ -38,7 +40,8 @@ static size_t devices(const char *text, struct device_row out[16])
 		char *end;
 
 		out[n++] = (struct device_row){ .kind = bridge ? DEVICE_NVSWITCH : DEVICE_GPU,
-						.numa_node = (unsigned)strtoul(text + bridge, &end, 10) };
+						.numa_node = (unsigned)strtoul(text + bridge, &end,
+									       10) };
 		text = *end == ',' ? end + 1 : "";
 	}
 	return n;
@@ -141,9 +144,10 @@ static void a_stored_choice_gives_the_same_placement_whatever_is_free_by_then(vo
 		const struct good *g = &good[i];
 		struct placement_ask a = ask_of(g, nodes, devs);
 		struct placement first = { 0 }, again = { 0 };
-		struct cvm_row row = {
-			.vcpus = g->vcpus, .memory_mib = g->memory, .hugepages = g->huge, .pin_numa = g->pin
-		};
+		struct cvm_row row = { .vcpus = g->vcpus,
+				       .memory_mib = g->memory,
+				       .hugepages = g->huge,
+				       .pin_numa = g->pin };
 		struct err e;
 
 		host(nodes);
@@ -189,7 +193,8 @@ static void the_lowest_node_that_fits_is_taken_else_the_lowest_with_cpus(void **
 	assert_string_equal(choose(&a).numa_nodes, "2");
 }
 
-static void expect_bad(const struct placement_ask *a, enum err_code code, const char *field, const char *text)
+static void expect_bad(const struct placement_ask *a, enum err_code code, const char *field,
+		       const char *text)
 {
 	struct placement p, before;
 	struct err e;
@@ -218,10 +223,10 @@ static void what_can_not_be_shared_out_names_its_field_and_what_is_allowed(void 
 	expect_bad(&a, ERR_INCOMPATIBLE, "gpus", "allowed: GPUs on 1 to 4 nodes");
 	a.n_devices = devices("0,1", devs);
 	nodes[0].page_kib = nodes[1].page_kib = 16 * 1048576;
-	expect_bad(
-		&a, ERR_INCOMPATIBLE, "memory",
-		"memory 2048 MiB can not be shared evenly by 2 NUMA nodes in pages of 16777216 KiB; allowed: multiples "
-		"of 32768 MiB");
+	expect_bad(&a, ERR_INCOMPATIBLE, "memory",
+		   "memory 2048 MiB can not be shared evenly by 2 NUMA nodes in pages of 16777216 "
+		   "KiB; allowed: multiples "
+		   "of 32768 MiB");
 	nodes[0].page_kib = 0;
 	expect_bad(&a, ERR_UNSUPPORTED, "hugepages", "no hugepages");
 	a.n_devices = devices("7", devs);
@@ -270,8 +275,8 @@ static void alternately_numbered_cpus_of_four_nodes_fit_or_are_refused_never_cut
 	for (unsigned i = 0; i < 4; i++) {
 		used = 0;
 		for (unsigned cpu = i; cpu < 512; cpu += 4)
-			used += (size_t)snprintf(nodes[i].cpus + used, sizeof(nodes[i].cpus) - used, "%s%u",
-						 used ? "," : "", cpu);
+			used += (size_t)snprintf(nodes[i].cpus + used, sizeof(nodes[i].cpus) - used,
+						 "%s%u", used ? "," : "", cpu);
 		assert_true(used < sizeof(nodes[i].cpus));
 	}
 	a.n_devices = devices("0,1,2,3", devs);
@@ -283,7 +288,9 @@ static void alternately_numbered_cpus_of_four_nodes_fit_or_are_refused_never_cut
 
 static void a_node_that_is_gone_is_an_error_of_the_host(void **st)
 {
-	struct cvm_row row = { .vcpus = 2, .memory_mib = 2048, .hugepages = true, .numa_nodes = "0,3" };
+	struct cvm_row row = {
+		.vcpus = 2, .memory_mib = 2048, .hugepages = true, .numa_nodes = "0,3"
+	};
 	struct numa_row nodes[NODES];
 	struct placement p = { .vcpus = 77 };
 	struct err e;
@@ -328,7 +335,8 @@ int main(void)
 		cmocka_unit_test(the_lowest_node_that_fits_is_taken_else_the_lowest_with_cpus),
 		cmocka_unit_test(what_can_not_be_shared_out_names_its_field_and_what_is_allowed),
 		cmocka_unit_test(pinning_to_nodes_without_cpus_is_refused),
-		cmocka_unit_test(alternately_numbered_cpus_of_four_nodes_fit_or_are_refused_never_cut),
+		cmocka_unit_test(
+			alternately_numbered_cpus_of_four_nodes_fit_or_are_refused_never_cut),
 		cmocka_unit_test(a_node_that_is_gone_is_an_error_of_the_host),
 		cmocka_unit_test(shares_are_what_each_node_gives),
 	};

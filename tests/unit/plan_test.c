@@ -195,10 +195,14 @@ static void lists_of_cvms_begin_by_an_index(void **st)
 	for (size_t i = 0; i < ARRAY_SIZE(of); i++) {
 		filters_of(true, &(struct cvm_filter){ .workspace = of[i], .listed = -1 });
 		filters_of(true, &(struct cvm_filter){ .workspace = of[i], .listed = 1 });
-		filters_of(true, &(struct cvm_filter){ .workspace = of[i], .listed = -1, .after_id = 1 });
-		filters_of(true, &(struct cvm_filter){ .workspace = of[i], .listed = -1, .app_id = APP });
-		filters_of(true, &(struct cvm_filter){ .workspace = of[i], .listed = -1, .search = "o" });
-		filters_of(true, &(struct cvm_filter){ .workspace = of[i], .listed = -1, .image = "x-1" });
+		filters_of(true,
+			   &(struct cvm_filter){ .workspace = of[i], .listed = -1, .after_id = 1 });
+		filters_of(true,
+			   &(struct cvm_filter){ .workspace = of[i], .listed = -1, .app_id = APP });
+		filters_of(true,
+			   &(struct cvm_filter){ .workspace = of[i], .listed = -1, .search = "o" });
+		filters_of(true, &(struct cvm_filter){
+					 .workspace = of[i], .listed = -1, .image = "x-1" });
 	}
 }
 
@@ -269,7 +273,9 @@ static void policies_are_looked_at_by_an_index(void **st)
 
 static void capacity_is_read_and_taken_by_an_index(void **st)
 {
-	const struct port_row port = { .host_address = "127.0.0.1", .host_port = 80, .vm_port = 80 };
+	const struct port_row port = { .host_address = "127.0.0.1",
+				       .host_port = 80,
+				       .vm_port = 80 };
 	struct capacity_row c;
 	struct port_row *ports;
 	char who[NAME_TEXT];
@@ -295,7 +301,9 @@ static void capacity_is_read_and_taken_by_an_index(void **st)
 
 static void devices_and_nodes_are_held_by_an_index(void **st)
 {
-	struct device_row d = { .address = "0000:18:00.0", .product_id = "10de:2335", .present = true };
+	struct device_row d = { .address = "0000:18:00.0",
+				.product_id = "10de:2335",
+				.present = true };
 	const struct numa_row node = { .hugepages_mib = 1024 };
 	const struct cvm_node_row share = { .hugepages_mib = 64 };
 	struct cvm_node_row *shares;
@@ -357,8 +365,10 @@ static void lists_of_operations_begin_by_an_index(void **st)
 		for (int state = 0; state < OP_STATES; state++)
 			filtered_ops(&(struct op_filter){ .workspace = of[i], .state = state });
 		filtered_ops(&(struct op_filter){ .workspace = of[i], .state = -1, .live = true });
-		filtered_ops(&(struct op_filter){ .workspace = of[i], .state = -1, .cvm_uuid = "u" });
-		filtered_ops(&(struct op_filter){ .workspace = of[i], .state = 1, .cvm_uuid = "u" });
+		filtered_ops(
+			&(struct op_filter){ .workspace = of[i], .state = -1, .cvm_uuid = "u" });
+		filtered_ops(
+			&(struct op_filter){ .workspace = of[i], .state = 1, .cvm_uuid = "u" });
 	}
 	CALL(ops_prune(db, 1, &e));
 	CALL(ops_trim(db, workspace, 1, &e));
@@ -374,7 +384,9 @@ static void changes_are_made_by_an_index(void **st)
 				.vcpus = 1,
 				.memory_mib = 1,
 				.disk_gib = 1 };
-	const struct port_row port = { .host_address = "127.0.0.1", .host_port = 81, .vm_port = 81 };
+	const struct port_row port = { .host_address = "127.0.0.1",
+				       .host_port = 81,
+				       .vm_port = 81 };
 	const struct device_row d = { .address = "0000:19:00.0" };
 	const struct cvm_node_row share = { .hugepages_mib = 64 };
 	int64_t n;
@@ -421,7 +433,9 @@ static void assert_newer_is_searched(void)
 
 static void histories_are_read_by_an_index(void **st)
 {
-	const struct history_row h = { .app = app, .revision = revision, .changed = "[]", .op = "op" };
+	const struct history_row h = {
+		.app = app, .revision = revision, .changed = "[]", .op = "op"
+	};
 	struct idempotency_row answer;
 	struct history_row *rows, one;
 	struct event_row *events;

@@ -35,9 +35,10 @@ static void expect(const struct restart_row *r, enum restart_do what, int64_t un
 
 static struct restart_row crashed(int64_t attempts)
 {
-	return (struct restart_row){
-		.ended = ENDED_CRASHED, .attempts = attempts, .started_ms = T - 9000, .stopped_ms = T - 10
-	};
+	return (struct restart_row){ .ended = ENDED_CRASHED,
+				     .attempts = attempts,
+				     .started_ms = T - 9000,
+				     .stopped_ms = T - 10 };
 }
 
 static void delays_double_up_to_the_longest_and_then_it_is_enough(void **st)
@@ -82,7 +83,9 @@ static void a_moment_beyond_the_longest_delay_was_written_by_another_clock(void 
 
 static void an_orderly_end_is_restarted_under_always_and_only_if_it_lasts(void **st)
 {
-	struct restart_row r = { .ended = ENDED_OFF, .started_ms = T - 9000, .stopped_ms = T - 160 };
+	struct restart_row r = { .ended = ENDED_OFF,
+				 .started_ms = T - 9000,
+				 .stopped_ms = T - 160 };
 
 	(void)st;
 	expect(&r, RESTART_NOTHING, 0);
@@ -142,7 +145,9 @@ struct books {
 
 static void open_books(struct books *b)
 {
-	const struct image_row img = { .name = "img-1.0.0", .family = "img", .version = "1.0.0", .nv = 3 };
+	const struct image_row img = {
+		.name = "img-1.0.0", .family = "img", .version = "1.0.0", .nv = 3
+	};
 	struct revision_row rev = { .manifest = (char[]){ "{}" }, .storage_fs = "zfs" };
 	const char *app = "0123456789012345678901234567890123456789";
 	struct err e;
@@ -206,7 +211,9 @@ static int64_t generation(struct books *b, int64_t id)
 
 static void a_generation_counts_what_a_client_sets_and_nothing_else(void **st)
 {
-	const struct port_row port = { .host_address = "127.0.0.1", .host_port = 20000, .vm_port = 80 };
+	const struct port_row port = { .host_address = "127.0.0.1",
+				       .host_port = 20000,
+				       .vm_port = 80 };
 	struct cvm_policy p = { .restart = RESTART_NEVER, .auto_start = true };
 	struct books b;
 	struct err e;
@@ -250,7 +257,8 @@ static void turns_come_in_order_and_go_down_in_reverse(void **st)
 	first = add(&b, -1, DESIRED_RUNNING, OBSERVED_OFF);
 	second = add(&b, -1, DESIRED_RUNNING, OBSERVED_OFF);
 	assert_int_equal(cvms_next_turn(b.db, TURN_START, &id, &order, &e), -ERR_NOT_FOUND);
-	assert_int_equal(cvms_turn_to_start(b.db, &e), 0); /* they powered off, as far as anybody knows */
+	assert_int_equal(cvms_turn_to_start(b.db, &e),
+			 0); /* they powered off, as far as anybody knows */
 	assert_int_equal(sql_run(b.db, &e, "UPDATE cvms SET ended = 'lost'", ""), 3);
 	assert_int_equal(cvms_turn_to_start(b.db, &e), 3);
 	assert_int_equal(cvms_next_turn(b.db, TURN_START, &id, &order, &e), 0);
@@ -260,7 +268,8 @@ static void turns_come_in_order_and_go_down_in_reverse(void **st)
 	assert_int_equal(cvms_next_turn(b.db, TURN_START, &id, &order, &e), 0);
 	assert_int_equal(id, second);
 
-	assert_int_equal(sql_run(b.db, &e, "UPDATE cvms SET observed = 'running', ended = '', turn = ''", ""),
+	assert_int_equal(sql_run(b.db, &e,
+				 "UPDATE cvms SET observed = 'running', ended = '', turn = ''", ""),
 			 3);
 	assert_int_equal(cvms_turn_to_drain(b.db, &e), 3);
 	assert_int_equal(cvms_next_turn(b.db, TURN_DRAIN, &id, &order, &e), 0);
@@ -295,9 +304,12 @@ static void only_what_the_node_began_by_itself_counts_as_its_load(void **st)
 
 static void maintenance_is_one_row_that_is_there_or_not(void **st)
 {
-	const struct maintenance_row in = {
-		.on = true, .reason = "move", .caller = "ann", .since_ms = T, .timeout_s = 30, .force = true
-	};
+	const struct maintenance_row in = { .on = true,
+					    .reason = "move",
+					    .caller = "ann",
+					    .since_ms = T,
+					    .timeout_s = 30,
+					    .force = true };
 	struct maintenance_row out, none = { 0 };
 	struct books b;
 	struct err e;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * registers_test.c - MRTD, RTMR1 and RTMR2 are what an implementation of its own makes of the same files; broken files are refused.
+ * registers_test.c - MRTD, RTMR1 and RTMR2 are what an implementation of its own makes of the same
+ * files; broken files are refused.
  *
- * measure_vectors.py made both the files in tests/data/measure and the numbers. The same Python gives the MRTD published for
- * Ubuntu's OVMF 2025.02-3ubuntu2 (virtee/tdx-measure: 7357a10d2e27...) and the digest in the signature of Debian's kernel. Run
- * from the project's root.
+ * measure_vectors.py made both the files in tests/data/measure and the numbers. The same Python
+ * gives the MRTD published for Ubuntu's OVMF 2025.02-3ubuntu2 (virtee/tdx-measure: 7357a10d2e27...)
+ * and the digest in the signature of Debian's kernel. Run from the project's root.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -96,7 +97,8 @@ static void mrtd_is_what_python_makes_of_the_same_firmware(void **st)
 
 enum { METADATA = 0xf000, SECTION = METADATA + 16, TABLE = 65536 - 32 };
 
-/* Change @n bytes at @at to the low bytes of @value: refused with @why in the text, the output left alone. */
+/* Change @n bytes at @at to the low bytes of @value: refused with @why in the text, the output left
+ * alone. */
 static void breaks(size_t at, unsigned n, uint64_t value, const char *why)
 {
 	auto_sample struct sample fw = sample("new.fd");
@@ -161,7 +163,8 @@ static void files_of_other_sizes_are_no_firmware(void **st)
 
 static void the_ways_are_read_from_the_compressed_volume(void **st)
 {
-	auto_sample struct sample new = sample("new.fd"), old = sample("old.fd"), kernel = sample("kernel");
+	auto_sample struct sample new = sample("new.fd"), old = sample("old.fd"),
+				  kernel = sample("kernel");
 	struct firmware_ways w;
 
 	(void)st;

@@ -163,7 +163,8 @@ static void newest_offender_is_remembered_in_a_full_table(void **st)
 	auth_rate_free(r);
 }
 
-/* Whoever owns many addresses must not be able to make the table forget one that is at its limit. */
+/* Whoever owns many addresses must not be able to make the table forget one that is at its limit.
+ */
 static void addresses_with_one_failure_do_not_push_out_one_with_many(void **st)
 {
 	struct auth_rate *r = auth_rate_new(10);

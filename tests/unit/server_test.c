@@ -42,7 +42,8 @@ static struct world {
 	int waiting;
 } w;
 
-static int authenticate(void *arg, const struct credentials *cred, struct caller *ret, struct err *e)
+static int authenticate(void *arg, const struct credentials *cred, struct caller *ret,
+			struct err *e)
 {
 	assert_ptr_equal(arg, &w);
 	w.seen = *cred;
@@ -108,7 +109,8 @@ static void put(int fd, const char *text)
 	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
 }
 
-/* The loop stands still for longer than any deadline; another client sends its request meanwhile. */
+/* The loop stands still for longer than any deadline; another client sends its request meanwhile.
+ */
 static void stall(struct call *c)
 {
 	put(w.waiting, GET("/say"));
@@ -128,21 +130,32 @@ static void big(struct call *c)
 static const struct route routes[] = {
 	{ .method = "GET", .pattern = "/say", .flags = ROUTE_NO_AUTH, .handle = say },
 	{ .method = "GET", .pattern = "/say/{what}", .flags = ROUTE_NO_AUTH, .handle = say },
-	{ .method = "POST", .pattern = "/say", .flags = ROUTE_NO_AUTH, .body_max = 1000000, .handle = say },
+	{ .method = "POST",
+	  .pattern = "/say",
+	  .flags = ROUTE_NO_AUTH,
+	  .body_max = 1000000,
+	  .handle = say },
 	{ .method = "GET", .pattern = "/keep", .flags = ROUTE_NO_AUTH, .handle = keep },
 	{ .method = "GET", .pattern = "/watch", .flags = ROUTE_NO_AUTH, .handle = keep_and_watch },
 	{ .method = "GET", .pattern = "/follow", .flags = ROUTE_NO_AUTH, .handle = follow },
 	{ .method = "GET", .pattern = "/stall", .flags = ROUTE_NO_AUTH, .handle = stall },
 	{ .method = "GET", .pattern = "/big", .flags = ROUTE_NO_AUTH, .handle = big },
 	{ .method = "GET", .pattern = "/read", .role = ROLE_READER, .handle = say },
-	{ .method = "GET", .pattern = "/try", .flags = ROUTE_NO_AUTH | ROUTE_TRY_AUTH, .handle = say },
+	{ .method = "GET",
+	  .pattern = "/try",
+	  .flags = ROUTE_NO_AUTH | ROUTE_TRY_AUTH,
+	  .handle = say },
 	{ .method = "POST",
 	  .pattern = "/long",
 	  .role = ROLE_READER,
 	  .body_max = 1000000,
 	  .handle = say,
 	  .body = &image_ask_table },
-	{ .method = "POST", .pattern = "/admin", .role = ROLE_ADMIN, .body_max = 100, .handle = say },
+	{ .method = "POST",
+	  .pattern = "/admin",
+	  .role = ROLE_ADMIN,
+	  .body_max = 100,
+	  .handle = say },
 	{ 0 },
 };
 
@@ -169,7 +182,9 @@ static void start_behind(const struct server_limits *limits, size_t n_proxies)
 	if (limits)
 		cfg.limits = *limits;
 	assert_int_equal(server_new(&cfg, &w.s, &e), 0);
-	assert_int_equal(server_listen(w.s, &(struct listen_spec){ .address = "127.0.0.1:0" }, bound, &e), 0);
+	assert_int_equal(
+		server_listen(w.s, &(struct listen_spec){ .address = "127.0.0.1:0" }, bound, &e),
+		0);
 	w.port = (unsigned)strtoul(strrchr(bound, ':') + 1, NULL, 10);
 }
 
@@ -214,7 +229,8 @@ static void turn(unsigned ms)
 	} while (clock_mono_ms() < end);
 }
 
-/* What arrives until @fd is closed by the server (true), or @ms have passed or @until was seen (false). */
+/* What arrives until @fd is closed by the server (true), or @ms have passed or @until was seen
+ * (false). */
 static bool get(int fd, struct buf *b, const char *until, unsigned ms)
 {
 	int64_t end = clock_mono_ms() + ms;
@@ -279,7 +295,8 @@ static void call_shows_what_was_sent(void **st)
 
 	(void)st;
 	start(NULL);
-	a = ask(WITH("/say/a%20b?x=1&q=%C3%A4+b", "X-Phala-Version: 2025-10-28\r\nX-Request-Id: my-1"));
+	a = ask(WITH("/say/a%20b?x=1&q=%C3%A4+b",
+		     "X-Phala-Version: 2025-10-28\r\nX-Request-Id: my-1"));
 	assert_status(a, 200);
 	assert_has(a, "\"path\":\"/say/a b\"");
 	assert_has(a, "\"q\":\"\xc3\xa4 b\"");
@@ -302,7 +319,8 @@ static void bodies_arrive_whole_and_duplicate_keys_are_refused(void **st)
 	(void)st;
 	start(NULL);
 	fd = dial(w.port);
-	put(fd, "POST /say HTTP/1.1\r\nHost: h\r\nContent-Length: 7\r\nExpect: 100-continue\r\n\r\n");
+	put(fd,
+	    "POST /say HTTP/1.1\r\nHost: h\r\nContent-Length: 7\r\nExpect: 100-continue\r\n\r\n");
 	assert_false(get(fd, &b, "\r\n\r\n", 2000));
 	assert_string_equal(b.data, "HTTP/1.1 100 Continue\r\n\r\n");
 	put(fd, "{\"a\"");
@@ -324,7 +342,8 @@ static void too_large_a_body_is_refused_before_it_is_sent(void **st)
 	(void)st;
 	start(NULL);
 	fd = dial(w.port);
-	put(fd, "POST /say HTTP/1.1\r\nHost: h\r\nContent-Length: 1000001\r\nExpect: 100-continue\r\n\r\n");
+	put(fd, "POST /say HTTP/1.1\r\nHost: h\r\nContent-Length: 1000001\r\nExpect: "
+		"100-continue\r\n\r\n");
 	assert_true(get(fd, &b, NULL, 5000));
 	assert_status(b.data, 413);
 	assert_has(b.data, "Connection: close\r\n");
@@ -391,10 +410,12 @@ static void roles_and_keys(void **st)
 	assert_has(none, "\"detail\":");
 	wrong = ask(WITH("/read", "X-API-Key: guess"));
 	assert_status(wrong, 401);
-	low = ask("POST /admin HTTP/1.1\r\nHost: h\r\nX-API-Key: reader\r\nContent-Length: 2\r\n\r\n{}");
+	low = ask("POST /admin HTTP/1.1\r\nHost: h\r\nX-API-Key: reader\r\nContent-Length: "
+		  "2\r\n\r\n{}");
 	assert_status(low, 403);
 	assert_has(low, "needs the role admin");
-	ok = ask("POST /admin HTTP/1.1\r\nHost: h\r\nX-API-Key: admin\r\nContent-Length: 2\r\n\r\n{}");
+	ok = ask("POST /admin HTTP/1.1\r\nHost: h\r\nX-API-Key: admin\r\nContent-Length: "
+		 "2\r\n\r\n{}");
 	assert_status(ok, 200);
 	bearer = ask(WITH("/read", "authorization: bearer reader"));
 	assert_status(bearer, 200);
@@ -463,8 +484,10 @@ static void wrong_keys_behind_a_proxy_are_counted_by_client(void **st)
 		const char *client, *lines;
 	} is[] = {
 		{ "192.0.2.1", "X-Forwarded-For: 192.0.2.1\r\n" },
-		{ "192.0.2.2", "X-Forwarded-For: 198.51.100.1, 192.0.2.2\r\n" }, /* what it wrote itself */
-		{ "192.0.2.3", "X-Forwarded-For: 198.51.100.1, 192.0.2.3 , 10.1.2.3,127.0.0.1\r\n" },
+		{ "192.0.2.2",
+		  "X-Forwarded-For: 198.51.100.1, 192.0.2.2\r\n" }, /* what it wrote itself */
+		{ "192.0.2.3",
+		  "X-Forwarded-For: 198.51.100.1, 192.0.2.3 , 10.1.2.3,127.0.0.1\r\n" },
 		{ "192.0.2.4", "X-Forwarded-For: 198.51.100.1\r\nX-Forwarded-For: 192.0.2.4\r\n" },
 		{ "192.0.2.5", "X-Forwarded-For: 192.0.2.5\r\nX-Forwarded-For: ,10.1.2.3,\r\n" },
 		{ "192.0.2.6", "x-forwarded-for: nonsense, 192.0.2.6:4711\r\n" },
@@ -473,7 +496,8 @@ static void wrong_keys_behind_a_proxy_are_counted_by_client(void **st)
 		{ "2001:db8:0:1::1", "X-Forwarded-For: [2001:db8:0:1::1]:80, 2001:db8:1::5\r\n" },
 		{ "10.9.9.9", "X-Forwarded-For: 10.9.9.9, 10.1.2.3\r\n" }, /* all are trusted */
 		{ "192.0.2.8", "Forwarded: for=192.0.2.8\r\n" },
-		{ "192.0.2.9", "Forwarded: for=_hidden, For=\"192.0.2.9:80\";proto=https;by=10.0.0.1\r\n" },
+		{ "192.0.2.9",
+		  "Forwarded: for=_hidden, For=\"192.0.2.9:80\";proto=https;by=10.0.0.1\r\n" },
 		{ "2001:db8:0:2::1", "Forwarded: proto=http ; for=\"[2001:db8:0:2::1]:80\"\r\n" },
 		{ "192.0.2.10", "Forwarded: for=192.0.2.10\r\nX-Forwarded-For: 192.0.2.10\r\n" },
 	};
@@ -500,7 +524,8 @@ static void what_a_proxy_says_badly_is_counted_by_the_proxy(void **st)
 		"X-Forwarded-For: [2001:db8::1\r\n",
 		"X-Forwarded-For: [2001:db8::1]x\r\n",
 		"X-Forwarded-For: \"192.0.2.1\"\r\n",
-		"X-Forwarded-For: 1922222222222222222222222222222222222222222222222222222222222.0.2.1\r\n",
+		"X-Forwarded-For: "
+		"1922222222222222222222222222222222222222222222222222222222222.0.2.1\r\n",
 		"Forwarded: 192.0.2.1\r\n",
 		"Forwarded: for\r\n",
 		"Forwarded: for=\r\n",
@@ -591,18 +616,21 @@ static void plain_http_is_for_loopback_only(void **st)
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		char got[256] = "untouched";
 
-		assert_true(server_listen(w.s, &(struct listen_spec){ .address = bad[i] }, got, &e) < 0);
+		assert_true(server_listen(w.s, &(struct listen_spec){ .address = bad[i] }, got,
+					  &e) < 0);
 		assert_string_equal(got, "untouched");
 	}
-	assert_int_equal(server_listen(w.s, &(struct listen_spec){ .address = "0.0.0.0:0" }, NULL, &e),
-			 -ERR_INVALID);
+	assert_int_equal(
+		server_listen(w.s, &(struct listen_spec){ .address = "0.0.0.0:0" }, NULL, &e),
+		-ERR_INVALID);
 	assert_has(e.text, "only loopback");
 	stop();
 }
 
 static void descriptors_are_adopted(void **st)
 {
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in in = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	char address[16], bound[256];
 	auto_free char *a = NULL;
@@ -615,14 +643,16 @@ static void descriptors_are_adopted(void **st)
 	assert_int_equal(server_listen(w.s, &(struct listen_spec){ .address = address }, NULL, &e),
 			 -ERR_INVALID);
 	assert_int_equal(listen(fd, 5), 0);
-	assert_int_equal(server_listen(w.s, &(struct listen_spec){ .address = address }, bound, &e), 0);
+	assert_int_equal(server_listen(w.s, &(struct listen_spec){ .address = address }, bound, &e),
+			 0);
 	w.port = (unsigned)strtoul(strrchr(bound, ':') + 1, NULL, 10);
 	a = ask(GET("/say"));
 	assert_status(a, 200);
 	stop();
 }
 
-/* ------------------------------------------------------------------ clients that leave, or stall */
+/* ------------------------------------------------------------------ clients that leave, or stall
+ */
 
 static void departed_client_is_told_to_whoever_asked(void **st)
 {
@@ -660,7 +690,8 @@ static void client_that_leaves_between_two_refusals_harms_nobody(void **st)
 	for (int i = 0; i < 10; i++) {
 		int fd = dial(w.port);
 
-		/* the first answer meets a closed socket, so the second write finds the connection reset */
+		/* the first answer meets a closed socket, so the second write finds the connection
+		 * reset */
 		put(fd, GET("/nope") GET("/nope") "GET / HTTP/3\r\n\r\n");
 		(void)close(fd);
 		turn(5);
@@ -923,7 +954,8 @@ static EVP_PKEY *make_cert(const char *cn)
 	(void)ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
 	(void)X509_gmtime_adj(X509_getm_notBefore(x), -60);
 	(void)X509_gmtime_adj(X509_getm_notAfter(x), 3600);
-	(void)X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *)cn, -1, -1, 0);
+	(void)X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *)cn, -1,
+					 -1, 0);
 	(void)X509_set_issuer_name(x, name);
 	(void)X509_set_pubkey(x, key);
 	assert_true(X509_sign(x, key, EVP_sha256()) > 0);
@@ -984,8 +1016,9 @@ static bool ask_tls(unsigned port, SSL_CTX *ctx, const char *request, struct buf
 			break;
 	}
 	if (ok && cert_cn)
-		(void)X509_NAME_get_text_by_NID(X509_get_subject_name(SSL_get0_peer_certificate(ssl)),
-						NID_commonName, cert_cn, 64);
+		(void)X509_NAME_get_text_by_NID(
+			X509_get_subject_name(SSL_get0_peer_certificate(ssl)), NID_commonName,
+			cert_cn, 64);
 	SSL_free(ssl);
 	(void)close(fd);
 	return ok && b->len;
@@ -1072,10 +1105,11 @@ static void half_configured_tls_is_refused(void **st)
 
 	(void)st;
 	start(NULL);
-	assert_int_equal(server_listen(w.s,
-				       &(struct listen_spec){ .address = "127.0.0.1:0", .tls_cert = "/x" },
-				       NULL, &e),
-			 -ERR_INVALID);
+	assert_int_equal(
+		server_listen(w.s,
+			      &(struct listen_spec){ .address = "127.0.0.1:0", .tls_cert = "/x" },
+			      NULL, &e),
+		-ERR_INVALID);
 	assert_string_equal(e.field, "tls_key");
 	assert_int_equal(server_listen(w.s,
 				       &(struct listen_spec){ .address = "127.0.0.1:0",
@@ -1144,8 +1178,8 @@ static void long_bodies_that_are_too_many_are_refused(void **st)
 	}
 	assert_answer(dial_long(8), 503, "Retry-After: ");
 	assert_int_equal(waiting(), ALL_BODIES);
-	(void)setsockopt(fd[ALL_BODIES - 1], SOL_SOCKET, SO_LINGER, &(struct linger){ .l_onoff = 1 },
-			 sizeof(struct linger));
+	(void)setsockopt(fd[ALL_BODIES - 1], SOL_SOCKET, SO_LINGER,
+			 &(struct linger){ .l_onoff = 1 }, sizeof(struct linger));
 	close(fd[ALL_BODIES -
 		 1]); /* by a reset: a client that only has no more to send waits for its answer */
 	while (waiting() == ALL_BODIES)

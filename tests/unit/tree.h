@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * tree.h - a machine made of files: /proc, /sys and /dev below a temporary folder, new for each test.
+ * tree.h - a machine made of files: /proc, /sys and /dev below a temporary folder, new for each
+ * test.
  */
 #ifndef TEEPOD_TESTS_UNIT_TREE_H
 #define TEEPOD_TESTS_UNIT_TREE_H

@@ -85,7 +85,8 @@ static int rows(void)
 	return (int)n;
 }
 
-/* A mutation: writes a row, registers @name, runs what is @within, and fails if it has a @reason to. */
+/* A mutation: writes a row, registers @name, runs what is @within, and fails if it has a @reason
+ * to. */
 struct mutation {
 	const char *name, *reason;
 	const struct mutation *within;
@@ -107,7 +108,8 @@ static int mutate(void *arg, struct err *e)
 	if (m->late)
 		assert_true(events_append(f.db, 1, m->name, "", "", "{}", &ignored) < 0);
 	if (m->lost)
-		assert_true(sql_run(f.db, e, "ROLLBACK", "") >= 0); /* as SQLite does on a full disk */
+		assert_true(sql_run(f.db, e, "ROLLBACK", "") >=
+			    0); /* as SQLite does on a full disk */
 	f.inside = was;
 	return m->reason ? err_set(e, ERR_CONFLICT, "%s", m->reason) : 0;
 }
@@ -156,8 +158,9 @@ static void an_outer_savepoint_takes_the_inner_ones_along(void **st)
 	const struct mutation inner = { .name = "in", .within = &bad };
 
 	(void)st;
-	assert_int_equal(run(&(struct mutation){ .name = "out", .reason = "outer", .within = &inner }),
-			 -ERR_CONFLICT);
+	assert_int_equal(
+		run(&(struct mutation){ .name = "out", .reason = "outer", .within = &inner }),
+		-ERR_CONFLICT);
 	turn_after(f.turn, told, "beside");
 	end_turn();
 	assert_string_equal(f.said, "out!outer in!outer bad!first beside ");
@@ -171,8 +174,9 @@ static void a_lost_transaction_is_told_to_all(void **st)
 	(void)st;
 	assert_int_equal(run(&(struct mutation){ .name = "a" }), 0);
 	assert_int_equal(run(&bad), -ERR_CONFLICT);
-	assert_int_equal(run(&(struct mutation){ .name = "c", .reason = "disk full", .lost = true }),
-			 -ERR_CONFLICT);
+	assert_int_equal(
+		run(&(struct mutation){ .name = "c", .reason = "disk full", .lost = true }),
+		-ERR_CONFLICT);
 	assert_int_equal(run(&(struct mutation){ .name = "d" }), -ERR_CONFLICT);
 	end_turn();
 	assert_string_equal(f.said, "a!disk full b!no c!disk full ");
@@ -210,7 +214,8 @@ static void do_more(void *arg, const struct err *e)
 	assert_int_equal(run(&(struct mutation){ .name = "more" }), 0);
 }
 
-/* Who follows the log must not be told of the next transaction, which callbacks of this one open. */
+/* Who follows the log must not be told of the next transaction, which callbacks of this one open.
+ */
 static void watchers_and_readers_see_only_what_is_committed(void **st)
 {
 	void *ticket = turn_watch(f.turn, read_now, "watch");

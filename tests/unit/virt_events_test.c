@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * virt_events_test.c - libvirt's event interface on our loop: any thread may call, callbacks come on the loop thread.
+ * virt_events_test.c - libvirt's event interface on our loop: any thread may call, callbacks come
+ * on the loop thread.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -353,7 +354,8 @@ static void every_source_is_freed_once_however_many_threads_race(void **st)
 
 	for (int i = 0; i < STORM_THREADS; i++) {
 		storm.s[i].loop_thread = storm.r->thread;
-		assert_int_equal(pthread_create(&storm.thread[i], NULL, storm_thread, &storm.s[i]), 0);
+		assert_int_equal(pthread_create(&storm.thread[i], NULL, storm_thread, &storm.s[i]),
+				 0);
 	}
 	turn_for(storm.r, 50);
 	for (int i = 0; i < STORM_THREADS; i++)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * vmm_test.c - what the node promises before any hypervisor is asked: names, capacity, ports, identifiers, keys.
+ * vmm_test.c - what the node promises before any hypervisor is asked: names, capacity, ports,
+ * identifiers, keys.
  *
- * The hypervisor's address leads nowhere: operations wait for it, everything else has to work without.
+ * The hypervisor's address leads nowhere: operations wait for it, everything else has to work
+ * without.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -36,10 +38,12 @@ struct node {
 
 static const char *const addresses[] = { "127.0.0.1", "0.0.0.0", NULL };
 static const char *const none[] = { NULL };
-static const struct instance_type types[] = { { "tdx.small", 1, 2048, 20 }, { "tdx.big", 64, 65536, 20 } };
+static const struct instance_type types[] = { { "tdx.small", 1, 2048, 20 },
+					      { "tdx.big", 64, 65536, 20 } };
 static const struct request_ref ref = { .request_id = "req-1", .caller = "tester" };
 
-static void add_image(struct node *n, const char *name, const char *family, unsigned minor, bool dev)
+static void add_image(struct node *n, const char *name, const char *family, unsigned minor,
+		      bool dev)
 {
 	struct image_row row = { .v = { 1, minor, 0, 0 }, .nv = 3, .is_dev = dev };
 	struct err e;
@@ -179,10 +183,12 @@ static int create_turns(struct asking *a, struct err *e)
 static json_t *manifest(const char *name)
 {
 	return json_pack("{s:i, s:s, s:s, s:s}", "manifest_version", 2, "name", name, "runner",
-			 "docker-compose", "docker_compose_file", "services:\n  a:\n    image: b\n");
+			 "docker-compose", "docker_compose_file",
+			 "services:\n  a:\n    image: b\n");
 }
 
-static int create(struct node *n, const char *name, int64_t vcpus, struct asking *ret, struct err *e)
+static int create(struct node *n, const char *name, int64_t vcpus, struct asking *ret,
+		  struct err *e)
 {
 	auto_json json_t *m = manifest(name);
 
@@ -377,7 +383,8 @@ static void ports_are_not_tried_on_the_loop(void **st)
 
 struct served {
 	const struct vmm *v;
-	int before_others, last; /* while others still waited for the next probe; while nobody did */
+	int before_others,
+		last; /* while others still waited for the next probe; while nobody did */
 };
 
 static void count_probe(void *arg)
@@ -434,8 +441,8 @@ static void every_form_of_identifier_finds_the_cvm(void **st)
 
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
 	(void)snprintf(form[0], 64, "%s", a.row.uuid);
-	(void)snprintf(form[1], 64, "%.8s%.4s%.4s%.4s%.12s", a.row.uuid, a.row.uuid + 9, a.row.uuid + 14,
-		       a.row.uuid + 19, a.row.uuid + 24);
+	(void)snprintf(form[1], 64, "%.8s%.4s%.4s%.4s%.12s", a.row.uuid, a.row.uuid + 9,
+		       a.row.uuid + 14, a.row.uuid + 19, a.row.uuid + 24);
 	(void)snprintf(form[2], 64, "app_%s", a.row.app_id);
 	(void)snprintf(form[3], 64, "%s", a.row.app_id);
 	(void)snprintf(form[4], 64, "0x%s", a.row.app_id);
@@ -450,10 +457,12 @@ static void every_form_of_identifier_finds_the_cvm(void **st)
 	b.ask.app_id = a.row.app_id;
 	assert_int_equal(create(n, "second", 1, &b, &e), 0);
 	assert_int_equal(vmm_find(n->v, 0, form[2], &found, &e), -ERR_CVM_AMBIGUOUS);
-	assert_int_equal(vmm_find(n->v, n->v->workspace + 1, form[0], &found, &e), -ERR_CVM_NOT_FOUND);
+	assert_int_equal(vmm_find(n->v, n->v->workspace + 1, form[0], &found, &e),
+			 -ERR_CVM_NOT_FOUND);
 }
 
-/* ------------------------------------------------------------------ operations without a hypervisor */
+/* ------------------------------------------------------------------ operations without a
+ * hypervisor */
 
 static int power_turn(void *arg, struct err *e)
 {
@@ -501,7 +510,8 @@ static void a_paused_guest_is_not_started_again(void **st)
 	struct err e;
 
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
-	assert_int_equal(cvms_set_observed(n->v->db, a.row.id, OBSERVED_PAUSED, PAUSED_OTHER, &e), 0);
+	assert_int_equal(cvms_set_observed(n->v->db, a.row.id, OBSERVED_PAUSED, PAUSED_OTHER, &e),
+			 0);
 	assert_int_equal(turn_do(n->v->turn, power_turn, &a, &e), -ERR_CONFLICT);
 	assert_non_null(strstr(e.text, "paused"));
 }
@@ -515,8 +525,8 @@ static int tell_turn(void *arg, struct err *e)
 {
 	const struct telling *t = arg;
 
-	return event(t->v, NULL, "", "test.told", e, "{s:s, s:I, s:b}", "error", t->text, "n", (json_int_t)7,
-		     "yes", 1);
+	return event(t->v, NULL, "", "test.told", e, "{s:s, s:I, s:b}", "error", t->text, "n",
+		     (json_int_t)7, "yes", 1);
 }
 
 /* What guests, files and libvirt say may be anything, and buffers cut it at any byte. */
@@ -541,12 +551,14 @@ static void an_event_keeps_its_data_whatever_the_texts_in_it_are(void **st)
 		struct err e;
 
 		assert_int_equal(turn_do(n->v->turn, tell_turn, &t, &e), 0);
-		assert_int_equal(events_between(n->v->db, 0, 0, INT64_MAX, 1000, &events, &ne, &e), 0);
+		assert_int_equal(events_between(n->v->db, 0, 0, INT64_MAX, 1000, &events, &ne, &e),
+				 0);
 		assert_string_equal(events[ne - 1].type, "test.told");
 		data = json_loads(events[ne - 1].data, 0, NULL);
 		events_free(events, ne);
 		assert_int_equal(json_object_size(data), 3);
-		assert_string_equal(json_string_value(json_object_get(data, "error")), cases[i].kept);
+		assert_string_equal(json_string_value(json_object_get(data, "error")),
+				    cases[i].kept);
 		assert_int_equal(json_integer_value(json_object_get(data, "n")), 7);
 		assert_true(json_is_true(json_object_get(data, "yes")));
 	}
@@ -590,7 +602,8 @@ static void what_waits_for_the_hypervisor_waits_across_restarts(void **st)
 	assert_int_equal(promised(n, "vcpus"), 1);
 }
 
-/* ------------------------------------------------------------------ operations that go wrong, or are asked to end */
+/* ------------------------------------------------------------------ operations that go wrong, or
+ * are asked to end */
 
 static void run_for(struct node *n, int64_t ms)
 {
@@ -656,7 +669,8 @@ static void resume_at(struct node *n, const struct asking *a, int step, bool und
 	open_node(n);
 }
 
-/* As if domains had just been listed: once the first attempt to connect has failed, nothing tells otherwise. */
+/* As if domains had just been listed: once the first attempt to connect has failed, nothing tells
+ * otherwise. */
 static void settle(struct node *n)
 {
 	while (!strcmp(n->v->link_error, "connecting"))
@@ -695,13 +709,22 @@ static void create_running(struct node *n, struct asking *a)
 	struct err e;
 
 	a->n = n;
-	a->ask = (struct cvm_ask){
-		.name = "first", .prefer_dev = -1, .vcpus = 1, .memory_mib = 100, .disk_gib = 1, .manifest = m
-	};
+	a->ask = (struct cvm_ask){ .name = "first",
+				   .prefer_dev = -1,
+				   .vcpus = 1,
+				   .memory_mib = 100,
+				   .disk_gib = 1,
+				   .manifest = m };
 	assert_int_equal(turn_do(n->v->turn, create_turn, a, &e), 0);
 }
 
-enum { CREATE_FILES = 1, CREATE_START = 4, SHUTDOWN_WAIT = 1, RESTART_DEFINE = 6, DELETE_REMOVE = 2 };
+enum {
+	CREATE_FILES = 1,
+	CREATE_START = 4,
+	SHUTDOWN_WAIT = 1,
+	RESTART_DEFINE = 6,
+	DELETE_REMOVE = 2
+};
 
 static void delete_replaces_a_queued_stop(void **st)
 {
@@ -738,12 +761,18 @@ static void what_is_being_undone_is_followed_by_a_stop(void **st)
 	assert_int_equal(op_of(n, &a).state, OP_RUNNING);
 }
 
-static const struct step three_steps[] = { { .name = "one" }, { .name = "new" }, { .name = "three" } };
-static const struct step_rename two_renames[] = { { 2, "two", "middle" }, { 3, "middle", "new" }, { 0 } };
+static const struct step three_steps[] = { { .name = "one" },
+					   { .name = "new" },
+					   { .name = "three" } };
+static const struct step_rename two_renames[] = { { 2, "two", "middle" },
+						  { 3, "middle", "new" },
+						  { 0 } };
 
 static void a_step_is_found_by_the_name_it_had_when_it_was_recorded(void **st)
 {
-	const struct op_table t = { .version = 3, .steps = three_steps, .n = 3, .renames = two_renames };
+	const struct op_table t = {
+		.version = 3, .steps = three_steps, .n = 3, .renames = two_renames
+	};
 
 	(void)st;
 	assert_int_equal(op_step_find(&t, "three", 1), 2);
@@ -839,8 +868,8 @@ static void an_operation_queued_behind_a_create_that_is_undone_is_told_to_have_e
 	assert_int_equal(promised(n, "slots"), 0);
 	assert_int_equal(events_between(n->v->db, 0, 0, INT64_MAX, 100, &events, &ne, &e), 0);
 	for (size_t i = 0; i < ne; i++)
-		finished +=
-			!strcmp(events[i].type, "operation.finished") && !strcmp(events[i].op_id, del.op.id);
+		finished += !strcmp(events[i].type, "operation.finished") &&
+			    !strcmp(events[i].op_id, del.op.id);
 	events_free(events, ne);
 	assert_int_equal(finished, 1);
 }
@@ -852,7 +881,8 @@ static void a_cancel_asked_for_in_the_turn_that_ends_a_step_is_heard(void **st)
 	struct err e;
 
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
-	assert_int_equal(cvms_set_observed(n->v->db, a.row.id, OBSERVED_RUNNING, PAUSED_NOT, &e), 0);
+	assert_int_equal(cvms_set_observed(n->v->db, a.row.id, OBSERVED_RUNNING, PAUSED_NOT, &e),
+			 0);
 	begin(&a, OP_SHUTDOWN);
 	resume_at(n, &a, SHUTDOWN_WAIT, false);
 	assert_true(n->v->ops->waiting);
@@ -914,7 +944,8 @@ static void with_release_on_stop_what_is_stopped_holds_nothing_however_it_came_t
 	restart_waits_for_libvirt(n, &a);
 	assert_int_equal(turn_do(n->v->turn, cancel_turn, &a, &e), 0);
 	run_for(n, 50);
-	/* It is parked, and the row of its guest may be stale: it ends when the domains are listed. */
+	/* It is parked, and the row of its guest may be stale: it ends when the domains are listed.
+	 */
 	assert_int_equal(op_of(n, &a).state, OP_RUNNING);
 	settle(n);
 	runs_until_over(n, &a);
@@ -1127,7 +1158,8 @@ static void put(const char *dir, const char *name, const char *text)
 
 static void make_image(const char *dir)
 {
-	static const char meta[] = "{\"kernel\":\"k\",\"initrd\":\"i\",\"cmdline\":\"c\",\"version\":\"\"}";
+	static const char meta[] =
+		"{\"kernel\":\"k\",\"initrd\":\"i\",\"cmdline\":\"c\",\"version\":\"\"}";
 	char hex[3][SHA256_HEX];
 	auto_free char *sums = NULL;
 	struct err e;
@@ -1157,7 +1189,8 @@ static void removed(void *arg, const struct err *e)
 	*(int *)arg = e ? -1 : 1;
 }
 
-static void an_image_imported_while_it_is_being_removed_is_there_or_not_there_but_never_half(void **st)
+static void an_image_imported_while_it_is_being_removed_is_there_or_not_there_but_never_half(
+	void **st)
 {
 	struct node *n = *st;
 	auto_free char *source = xasprintf("%s/fresh-2.0.0", n->dir);
@@ -1219,7 +1252,9 @@ static void done(void *arg, struct answer *a, bool replayed, const struct err *e
 
 static void the_same_key_gets_the_same_answer_and_a_failure_is_not_remembered(void **st)
 {
-	struct mutation m = { .caller = "key:1", .key = "k", .digest = "d1", .apply = apply, .done = done };
+	struct mutation m = {
+		.caller = "key:1", .key = "k", .digest = "d1", .apply = apply, .done = done
+	};
 	struct seen s = { .n = *st, .fail = true };
 	struct vmm *v = s.n->v;
 
@@ -1274,7 +1309,9 @@ static void the_status_word_follows_from_wanted_seen_and_done(void **st)
 
 	(void)st;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct cvm_row c = { .desired = rows[i].d, .observed = rows[i].o, .op_kind = rows[i].kind };
+		struct cvm_row c = { .desired = rows[i].d,
+				     .observed = rows[i].o,
+				     .op_kind = rows[i].kind };
 
 		(void)snprintf(c.op_id, sizeof(c.op_id), "%s", rows[i].op);
 		assert_string_equal(status_word(cvm_status(&c)), rows[i].word);
@@ -1315,7 +1352,8 @@ int main(void)
 		WITH_NODE(of_a_guest_that_is_deleted_nothing_is_recorded),
 		WITH_NODE(what_a_guest_said_while_the_database_was_full_is_recorded_later),
 		WITH_NODE(last_words_that_the_database_refused_are_recorded_later),
-		WITH_NODE(an_image_imported_while_it_is_being_removed_is_there_or_not_there_but_never_half),
+		WITH_NODE(
+			an_image_imported_while_it_is_being_removed_is_there_or_not_there_but_never_half),
 		WITH_NODE(the_same_key_gets_the_same_answer_and_a_failure_is_not_remembered),
 		WITH_NODE(delete_replaces_a_queued_stop),
 		WITH_NODE(what_is_being_undone_is_followed_by_a_stop),

@@ -47,7 +47,8 @@ static struct {
 struct file {
 	sqlite3_file base;
 	int number; /* -1: not logged */
-	/* SQLite's own VFS syncs the folder at the first sync of a journal or log it has opened for creation (UNIXFILE_DIRSYNC). */
+	/* SQLite's own VFS syncs the folder at the first sync of a journal or log it has opened for
+	 * creation (UNIXFILE_DIRSYNC). */
 	bool sync_folder;
 	sqlite3_file *real;
 };
@@ -65,7 +66,8 @@ static int number_of(const char *path)
 	size_t n = strlen(disk.folder);
 	const char *name;
 
-	if (!path || strncmp(path, disk.folder, n) != 0 || path[n] != '/' || strchr(path + n + 1, '/'))
+	if (!path || strncmp(path, disk.folder, n) != 0 || path[n] != '/' ||
+	    strchr(path + n + 1, '/'))
 		return -1;
 	name = path + n + 1;
 	for (int i = 0; i < disk.files; i++)
@@ -133,7 +135,8 @@ static int f_write(sqlite3_file *f, const void *from, int n, sqlite3_int64 at)
 
 	if (rc)
 		return rc;
-	note((struct entry){ .kind = ENTRY_WRITE, .file = number(f), .at = at, .n = (size_t)n }, from);
+	note((struct entry){ .kind = ENTRY_WRITE, .file = number(f), .at = at, .n = (size_t)n },
+	     from);
 	return real_of(f)->pMethods->xWrite(real_of(f), from, n, at);
 }
 
@@ -242,8 +245,9 @@ static int v_open(sqlite3_vfs *v, const char *path, sqlite3_file *file, int flag
 	if (f->real->pMethods)
 		f->base.pMethods = &methods;
 	f->number = rc ? -1 : number_of(path);
-	f->sync_folder = (flags & SQLITE_OPEN_CREATE) &&
-			 (flags & (SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_SUPER_JOURNAL | SQLITE_OPEN_WAL));
+	f->sync_folder =
+		(flags & SQLITE_OPEN_CREATE) &&
+		(flags & (SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_SUPER_JOURNAL | SQLITE_OPEN_WAL));
 	return rc;
 }
 
@@ -256,7 +260,9 @@ static int v_delete(sqlite3_vfs *v, const char *path, int sync_folder)
 		return rc;
 	rc = disk.real->xDelete(disk.real, path, 0);
 	if (!rc)
-		note((struct entry){ .kind = ENTRY_DELETE, .file = number_of(path), .durable = sync_folder },
+		note((struct entry){ .kind = ENTRY_DELETE,
+				     .file = number_of(path),
+				     .durable = sync_folder },
 		     NULL);
 	return rc;
 }
@@ -381,8 +387,8 @@ static void put_torn(struct content *c, const struct entry *e, uint64_t seed, ui
 	}
 }
 
-static void apply(struct content *c, const struct entry *e, bool synced, bool folder_synced, uint64_t seed,
-		  uint64_t *state)
+static void apply(struct content *c, const struct entry *e, bool synced, bool folder_synced,
+		  uint64_t seed, uint64_t *state)
 {
 	if (e->kind == ENTRY_WRITE) {
 		c->there = true;
@@ -392,7 +398,8 @@ static void apply(struct content *c, const struct entry *e, bool synced, bool fo
 			put_torn(c, e, seed, state);
 	} else if (e->kind == ENTRY_TRUNCATE && (synced || survives(seed, state))) {
 		resize(c, (size_t)e->at);
-	} else if (e->kind == ENTRY_DELETE && (e->durable || folder_synced || survives(seed, state))) {
+	} else if (e->kind == ENTRY_DELETE &&
+		   (e->durable || folder_synced || survives(seed, state))) {
 		c->there = false;
 		c->n = 0;
 	}

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * billing.c - meters kept beside CVMs, and what a balance allows.
  *
- * The clock is read once for each of these calls and only ever goes forward (meter.h). After a boot of the host nobody knows
- * when its guests ended: what ran is charged as running until the last checkpoint, at most a minute before the end, and for its disk from
- * there on.
+ * The clock is read once for each of these calls and only ever goes forward (meter.h). After a boot
+ * of the host nobody knows when its guests ended: what ran is charged as running until the last
+ * checkpoint, at most a minute before the end, and for its disk from there on.
  */
 #include "vmm/account/billing.h"
 
@@ -28,7 +28,8 @@ static const struct rates *rates_of(const struct vmm *v)
 	return &v->set.billing.rates;
 }
 
-/* [turn] Metered time now; written, so that no interval can begin later than the clock that is found after a crash. */
+/* [turn] Metered time now; written, so that no interval can begin later than the clock that is
+ * found after a crash. */
 static int now(struct vmm *v, int64_t *ret, struct err *e)
 {
 	struct clock_reading r;
@@ -62,7 +63,8 @@ static int charge(struct vmm *v, struct meter_row *m, int64_t to_ms, struct err 
 	return ledger_add(v->db, &l, e);
 }
 
-/* The interval ends at @to_ms and the next one begins, in *m; time that is not ahead of its beginning closes nothing. */
+/* The interval ends at @to_ms and the next one begins, in *m; time that is not ahead of its
+ * beginning closes nothing. */
 static int close_interval(struct vmm *v, struct meter_row *m, int64_t to_ms, struct err *e)
 {
 	int r = 0;
@@ -82,11 +84,14 @@ static int follow(struct vmm *v, const struct cvm_size *c, int64_t now_ms, struc
 	int r = meters_get(v->db, c->id, &m, e);
 
 	if (r == -ERR_NOT_FOUND) {
-		m = (struct meter_row){ .cvm = c->id, .workspace = c->workspace, .from_ms = now_ms };
+		m = (struct meter_row){ .cvm = c->id,
+					.workspace = c->workspace,
+					.from_ms = now_ms };
 		memcpy(m.cvm_uuid, c->uuid, sizeof(m.cvm_uuid));
 		memcpy(m.cvm_name, c->name, sizeof(m.cvm_name));
 		r = 0;
-	} else if (!r && m.rate == rate && now_ms - m.from_ms < v->set.billing.interval_s * 1000LL) {
+	} else if (!r && m.rate == rate &&
+		   now_ms - m.from_ms < v->set.billing.interval_s * 1000LL) {
 		return 0;
 	} else if (!r) {
 		r = close_interval(v, &m, now_ms, e);
@@ -181,7 +186,8 @@ int billing_set_up(struct vmm *v, struct err *e)
 	if (!v->billing.read)
 		v->billing.read = clock_read;
 	known_ms = v->billing.clock.now_ms;
-	/* Nobody looked after the clock since: what is still open ends where it was last looked at. */
+	/* Nobody looked after the clock since: what is still open ends where it was last looked at.
+	 */
 	if (!v->billing.on)
 		return for_each_meter(v, end, known_ms, e);
 	v->billing.read(&reading);
@@ -225,10 +231,12 @@ static int stop_all_of(struct vmm *v, int64_t workspace, struct err *e)
 	for (size_t i = 0; !r && i < n; i++) {
 		struct ending x = { v, rows[i].id };
 
-		/* What is busy now, or can not be shut down, is tried again in a minute; nobody else's charges wait for it. */
+		/* What is busy now, or can not be shut down, is tried again in a minute; nobody
+		 * else's charges wait for it. */
 		if (rows[i].up && rows[i].wanted && turn_do(v->turn, shut_down, &x, &why) < 0 &&
 		    why.code != ERR_BUSY)
-			log_warn("%s can not be shut down for want of a balance: %s", rows[i].name, why.text);
+			log_warn("%s can not be shut down for want of a balance: %s", rows[i].name,
+				 why.text);
 	}
 	return r;
 }
@@ -310,7 +318,8 @@ int vmm_balance(struct vmm *v, int64_t workspace, struct balance *ret, struct er
 	for (size_t i = 0; i < n; i++) {
 		int64_t rest = rows[i].rest;
 
-		ret->left -= meter_charge(rows[i].rate, v->billing.clock.now_ms - rows[i].from_ms, &rest);
+		ret->left -= meter_charge(rows[i].rate, v->billing.clock.now_ms - rows[i].from_ms,
+					  &rest);
 		ret->rate += rows[i].rate;
 	}
 	return 0;
@@ -352,8 +361,8 @@ int billing_covers(struct vmm *v, int64_t workspace, const struct cvm_row *befor
 	return err_hint(e, "ask an admin for %lld more", (long long)(needed - b.left));
 }
 
-int vmm_credit(struct vmm *v, int64_t workspace, int64_t amount, const char *note, const char *caller,
-	       struct ledger_row *ret, struct err *e)
+int vmm_credit(struct vmm *v, int64_t workspace, int64_t amount, const char *note,
+	       const char *caller, struct ledger_row *ret, struct err *e)
 {
 	struct ledger_row l = {
 		.workspace = workspace, .credit = true, .amount = amount, .at_ms = clock_wall_ms()
@@ -365,10 +374,12 @@ int vmm_credit(struct vmm *v, int64_t workspace, int64_t amount, const char *not
 		return r;
 	if (w.balance > 0 && amount > debt_max - w.balance)
 		return err_field(e, ERR_INVALID, "amount", NULL,
-				 "amount: a balance can not become more than %lld", (long long)debt_max);
+				 "amount: a balance can not become more than %lld",
+				 (long long)debt_max);
 	if (w.balance < 0 && amount < -debt_max - w.balance)
 		return err_field(e, ERR_INVALID, "amount", NULL,
-				 "amount: a balance can not become less than %lld", (long long)-debt_max);
+				 "amount: a balance can not become less than %lld",
+				 (long long)-debt_max);
 	(void)snprintf(l.caller, sizeof(l.caller), "%s", caller);
 	(void)snprintf(l.note, sizeof(l.note), "%s", note ? note : "");
 	r = ledger_add(v->db, &l, e);
@@ -377,8 +388,8 @@ int vmm_credit(struct vmm *v, int64_t workspace, int64_t amount, const char *not
 	return r;
 }
 
-int vmm_ledger(struct vmm *v, int64_t workspace, int64_t offset, int64_t limit, struct ledger_row **ret,
-	       size_t *n, int64_t *ret_total, struct err *e)
+int vmm_ledger(struct vmm *v, int64_t workspace, int64_t offset, int64_t limit,
+	       struct ledger_row **ret, size_t *n, int64_t *ret_total, struct err *e)
 {
 	return ledger_list(v->db, workspace, offset, limit, ret, n, ret_total, e);
 }

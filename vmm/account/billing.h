@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * billing.h - inside vmm/: who pays for what from when to when.
  *
- * With [billing] enabled each CVM has a meter: an open interval at the rate that follows from its row (all of it while it is
- * up, its disk otherwise). Whatever changes a row in a way that matters calls meter_follow() in the same transaction, which closes the
- * interval when the rate is another now. Nothing is lost by forgetting to: a check every minute follows all of them. Without billing all of this
- * does nothing.
+ * With [billing] enabled each CVM has a meter: an open interval at the rate that follows from its
+ * row (all of it while it is up, its disk otherwise). Whatever changes a row in a way that matters
+ * calls meter_follow() in the same transaction, which closes the interval when the rate is another
+ * now. Nothing is lost by forgetting to: a check every minute follows all of them. Without billing
+ * all of this does nothing.
  *
- * A crash can neither lose nor double an interval: its end, the ledger row and the next one's beginning are one transaction, and
- * the clock that measured it is written with them.
+ * A crash can neither lose nor double an interval: its end, the ledger row and the next one's
+ * beginning are one transaction, and the clock that measured it is written with them.
  */
 #ifndef TEEPOD_VMM_ACCOUNT_BILLING_H
 #define TEEPOD_VMM_ACCOUNT_BILLING_H
@@ -15,12 +16,14 @@
 #include "vmm/account/meter.h"
 #include "vmm/vmm.h"
 
-/* [turn] At start: intervals that were open are closed where they have to be, and all CVMs have a meter, or none has. */
+/* [turn] At start: intervals that were open are closed where they have to be, and all CVMs have a
+ * meter, or none has. */
 int billing_set_up(struct vmm *v, struct err *e);
 /* Every minute from now on, until billing_stop(). */
 void billing_begin(struct vmm *v);
 void billing_stop(struct vmm *v);
-/* [turn] What happens every minute. With stop_on_empty, CVMs of workspaces that have nothing left are shut down. */
+/* [turn] What happens every minute. With stop_on_empty, CVMs of workspaces that have nothing left
+ * are shut down. */
 int billing_check(struct vmm *v, struct err *e);
 
 /* [turn] The row of @cvm changed (or is new). */
@@ -28,8 +31,9 @@ int meter_follow(struct vmm *v, int64_t cvm, struct err *e);
 /* [turn] The row of @cvm is about to go. */
 int meter_end(struct vmm *v, int64_t cvm, struct err *e);
 
-/* May @workspace have @after instead of @before (NULL: a new CVM), up or not? ERR_BALANCE unless what it has left pays for the next
- * hour of everything it then holds; what runs or is about to run counts as running. What costs nothing always may. */
+/* May @workspace have @after instead of @before (NULL: a new CVM), up or not? ERR_BALANCE unless
+ * what it has left pays for the next hour of everything it then holds; what runs or is about to run
+ * counts as running. What costs nothing always may. */
 int billing_covers(struct vmm *v, int64_t workspace, const struct cvm_row *before,
 		   const struct cvm_row *after, bool up, struct err *e);
 

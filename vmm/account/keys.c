@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * keys.c - API keys: made, recognised, used, revoked.
  *
- * A key made by another never has a higher role (api/cloud/tokens.c), more time or more requests than that
- * one, and ends with it. A key's limits never change, so they hold for all keys that descend from it.
+ * A key made by another never has a higher role (api/cloud/tokens.c), more time or more requests
+ * than that one, and ends with it. A key's limits never change, so they hold for all keys that
+ * descend from it.
  *
- * A key is 192 random bits, so its SHA-256 needs neither salt nor stretching to be kept. The text itself exists in the answer
- * that shows it, and nowhere else. When a key was last used is written when a minute has passed since it was written before: a reader
- * that asks a thousand times a second costs one small write a minute.
+ * A key is 192 random bits, so its SHA-256 needs neither salt nor stretching to be kept. The text
+ * itself exists in the answer that shows it, and nowhere else. When a key was last used is written
+ * when a minute has passed since it was written before: a reader that asks a thousand times a
+ * second costs one small write a minute.
  */
 #include <ctype.h>
 #include <stdio.h>
@@ -36,7 +38,8 @@ static int set_used(void *arg, struct err *e)
 	return keys_set_used(u->v->db, u->id, u->now_ms, e);
 }
 
-/* A clock that was set back must not keep the time in the future. A write that fails (the disk is full) is no reason to refuse. */
+/* A clock that was set back must not keep the time in the future. A write that fails (the disk is
+ * full) is no reason to refuse. */
 static void note_use(struct vmm *v, const struct key_row *k, int64_t now_ms)
 {
 	struct used u = { v, k->id, now_ms };
@@ -98,20 +101,21 @@ static int make(struct db *db, struct key_row *k, char text[API_KEY_TEXT], struc
 static int check_name(const char *name, struct err *e)
 {
 	static const char digits[] = "0123456789";
-	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 ._@+/-";
+	static const char allowed[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 ._@+/-";
 	size_t n = strlen(name);
 	const char *number = strncasecmp(name, "tok_", 4) ? name : name + 4;
 
-	if (!n || n >= NAME_TEXT || strspn(name, allowed) != n || !isalnum((unsigned char)name[0]) ||
-	    name[n - 1] == ' ')
-		return err_field(
-			e, ERR_INVALID, "name", name,
-			"name must be 1 to %d letters, digits, spaces and . _ @ + / -, beginning with a "
-			"letter or digit",
-			NAME_TEXT - 1);
+	if (!n || n >= NAME_TEXT || strspn(name, allowed) != n ||
+	    !isalnum((unsigned char)name[0]) || name[n - 1] == ' ')
+		return err_field(e, ERR_INVALID, "name", name,
+				 "name must be 1 to %d letters, digits, spaces and . _ @ + / -, "
+				 "beginning with a "
+				 "letter or digit",
+				 NAME_TEXT - 1);
 	if (*number && !number[strspn(number, digits)])
-		return err_field(e, ERR_INVALID, "name", name, "name %.63s has the form of a token's id",
-				 name);
+		return err_field(e, ERR_INVALID, "name", name,
+				 "name %.63s has the form of a token's id", name);
 	return 0;
 }
 
@@ -123,20 +127,22 @@ static int check_count(struct vmm *v, int64_t workspace, struct err *e)
 	if (r || !max || n < max)
 		return r;
 	err_share(e, ERR_KEYS, "tokens", n, 0, max,
-		  "the workspace has %lld API tokens, at most %lld may be open at a time", (long long)n,
-		  (long long)max);
+		  "the workspace has %lld API tokens, at most %lld may be open at a time",
+		  (long long)n, (long long)max);
 	return err_hint(e, "delete one that is not needed any more");
 }
 
 static int check_rate(struct vmm *v, int64_t workspace, struct err *e)
 {
 	int64_t now_ms = clock_wall_ms(), max = v->set.keys_per_minute, nth_ms = 0;
-	int r = max ? keys_made_since(v->db, workspace, now_ms - RATE_WINDOW_MS, now_ms, max, &nth_ms, e) : 0;
+	int r = max ? keys_made_since(v->db, workspace, now_ms - RATE_WINDOW_MS, now_ms, max,
+				      &nth_ms, e)
+		    : 0;
 
 	if (r || !nth_ms)
 		return r;
-	r = err_share(e, ERR_KEY_RATE, "tokens", 1, 0, max, "at most %lld API tokens may be made in a minute",
-		      (long long)max);
+	r = err_share(e, ERR_KEY_RATE, "tokens", 1, 0, max,
+		      "at most %lld API tokens may be made in a minute", (long long)max);
 	e->retry_s = (unsigned)((nth_ms + RATE_WINDOW_MS - now_ms + 999) / 1000);
 	return r;
 }
@@ -157,10 +163,10 @@ static int find_parent(struct vmm *v, int64_t id, struct key_row *ret, struct er
 	if (r == -ERR_NOT_FOUND || (!r && is_expired(ret, clock_wall_ms())))
 		return err_set(e, ERR_UNAUTHENTICATED, "the API key has expired or was revoked");
 	if (!r && n == KEY_LINE_MAX)
-		return err_field(
-			e, ERR_FORBIDDEN, "parent", ret->name,
-			"parent %s is the last of %d tokens, each made by the one before: it can make none",
-			ret->name, KEY_LINE_MAX);
+		return err_field(e, ERR_FORBIDDEN, "parent", ret->name,
+				 "parent %s is the last of %d tokens, each made by the one before: "
+				 "it can make none",
+				 ret->name, KEY_LINE_MAX);
 	return r;
 }
 
@@ -172,8 +178,10 @@ static int inherit_expiry(struct key_row *k, int64_t ends_ms, struct err *e)
 		return err_field(e, ERR_INVALID, "expires_at", clock_rfc3339(k->expires_ms, asked),
 				 "expires_at %s must be in the future", asked);
 	if (ends_ms && k->expires_ms > ends_ms)
-		return err_field(e, ERR_FORBIDDEN, "expires_at", clock_rfc3339(k->expires_ms, asked),
-				 "expires_at %s must not be after the end of the caller's own credential, %s",
+		return err_field(e, ERR_FORBIDDEN, "expires_at",
+				 clock_rfc3339(k->expires_ms, asked),
+				 "expires_at %s must not be after the end of the caller's own "
+				 "credential, %s",
 				 asked, clock_rfc3339(ends_ms, most));
 	if (!k->expires_ms)
 		k->expires_ms = ends_ms;
@@ -186,16 +194,17 @@ static int inherit_rate(struct key_row *k, int64_t most, struct err *e)
 
 	(void)snprintf(asked, sizeof(asked), "%lld", (long long)k->per_minute);
 	if (most && k->per_minute > most)
-		return err_field(e, ERR_FORBIDDEN, "limits.requests_per_minute", asked,
-				 "limits.requests_per_minute %s must not be above the caller's own, %lld",
-				 asked, (long long)most);
+		return err_field(
+			e, ERR_FORBIDDEN, "limits.requests_per_minute", asked,
+			"limits.requests_per_minute %s must not be above the caller's own, %lld",
+			asked, (long long)most);
 	if (!k->per_minute)
 		k->per_minute = most;
 	return 0;
 }
 
-int vmm_key_make(struct vmm *v, const struct key_ask *ask, struct key_row *ret, char ret_text[API_KEY_TEXT],
-		 struct err *e)
+int vmm_key_make(struct vmm *v, const struct key_ask *ask, struct key_row *ret,
+		 char ret_text[API_KEY_TEXT], struct err *e)
 {
 	struct key_row k = { .workspace = ask->workspace,
 			     .role = ask->role,
@@ -247,12 +256,13 @@ static int add_key(void *arg, struct err *e)
 	return r ? r : make(n->db, &k, n->text, e);
 }
 
-int vmm_add_key(struct vmm *v, const char *workspace, const char *name, int role, char ret_key[API_KEY_TEXT],
-		struct err *e)
+int vmm_add_key(struct vmm *v, const char *workspace, const char *name, int role,
+		char ret_key[API_KEY_TEXT], struct err *e)
 {
-	struct new_key k = {
-		.db = v->db, .workspace = workspace ? workspace : v->set.workspace, .name = name, .role = role
-	};
+	struct new_key k = { .db = v->db,
+			     .workspace = workspace ? workspace : v->set.workspace,
+			     .name = name,
+			     .role = role };
 	int r = turn_do(v->turn, add_key, &k, e);
 
 	if (r < 0)
@@ -261,8 +271,8 @@ int vmm_add_key(struct vmm *v, const char *workspace, const char *name, int role
 	return 0;
 }
 
-int vmm_add_key_offline(const char *state_dir, bool alone, const char *workspace, const char *name, int role,
-			char ret_key[API_KEY_TEXT], struct err *e)
+int vmm_add_key_offline(const char *state_dir, bool alone, const char *workspace, const char *name,
+			int role, char ret_key[API_KEY_TEXT], struct err *e)
 {
 	auto_free char *path = xasprintf("%s/teepod.db", state_dir);
 	struct new_key k = { .workspace = workspace, .name = name, .role = role };
@@ -280,8 +290,8 @@ int vmm_add_key_offline(const char *state_dir, bool alone, const char *workspace
 
 /* ------------------------------------------------------------------ looking and revoking */
 
-int vmm_keys(struct vmm *v, int64_t workspace, int role, int64_t offset, int64_t limit, struct key_row **ret,
-	     size_t *n, struct err *e)
+int vmm_keys(struct vmm *v, int64_t workspace, int role, int64_t offset, int64_t limit,
+	     struct key_row **ret, size_t *n, struct err *e)
 {
 	return keys_list(v->db, workspace, role, offset, limit, ret, n, e);
 }

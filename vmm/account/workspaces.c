@@ -32,8 +32,8 @@ int vmm_workspace_find(struct vmm *v, const char *slug, struct workspace_row *re
 	return r == -ERR_NOT_FOUND ? no_workspace(slug, e) : r;
 }
 
-int vmm_workspaces(struct vmm *v, int64_t offset, int64_t limit, struct workspace_row **ret, size_t *n,
-		   struct err *e)
+int vmm_workspaces(struct vmm *v, int64_t offset, int64_t limit, struct workspace_row **ret,
+		   size_t *n, struct err *e)
 {
 	return workspaces_list(v->db, offset, limit, ret, n, e);
 }
@@ -45,13 +45,14 @@ static int check_slug(const char *slug, struct err *e)
 
 	if (n > 0 && n < NAME_TEXT && strspn(slug, allowed) == n && slug[0] >= 'a')
 		return 0;
-	return err_field(
-		e, ERR_INVALID, "slug", slug,
-		"slug must be 1 to %d lower-case letters, digits and hyphens, beginning with a letter",
-		NAME_TEXT - 1);
+	return err_field(e, ERR_INVALID, "slug", slug,
+			 "slug must be 1 to %d lower-case letters, digits and hyphens, beginning "
+			 "with a letter",
+			 NAME_TEXT - 1);
 }
 
-static int set(struct vmm *v, const struct workspace_ask *ask, struct workspace_row *w, struct err *e)
+static int set(struct vmm *v, const struct workspace_ask *ask, struct workspace_row *w,
+	       struct err *e)
 {
 	if (ask->name)
 		(void)snprintf(w->name, sizeof(w->name), "%s", ask->name);
@@ -72,8 +73,8 @@ int vmm_workspace_add(struct vmm *v, const struct workspace_ask *ask, struct wor
 		return r;
 	r = workspaces_add(v->db, ask->slug, ask->slug, &id, e);
 	if (!r)
-		return err_field(e, ERR_CONFLICT, "slug", ask->slug, "a workspace is called %s already",
-				 ask->slug);
+		return err_field(e, ERR_CONFLICT, "slug", ask->slug,
+				 "a workspace is called %s already", ask->slug);
 	if (r > 0)
 		r = vmm_workspace(v, id, &w, e);
 	if (!r)
@@ -104,8 +105,8 @@ int vmm_workspace_delete(struct vmm *v, const char *slug, struct err *e)
 	if (r)
 		return r;
 	if (w.id == v->workspace)
-		return err_set(e, ERR_IN_USE, "%s is the default workspace of this node (node.workspace)",
-			       w.slug);
+		return err_set(e, ERR_IN_USE,
+			       "%s is the default workspace of this node (node.workspace)", w.slug);
 	if (w.cvms) {
 		err_set(e, ERR_IN_USE, "workspace %s has %lld CVMs", w.slug, (long long)w.cvms);
 		return err_hint(e, "delete them first");

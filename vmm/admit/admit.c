@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * admit.c - from what was asked for to what it would become: rules and matching, no promises.
  *
- * Absent numbers come from the instance type (the named one, or the node's first), an absent image is the configured default
- * or the newest (production unless dev is preferred). Explicit numbers win over the type's.
+ * Absent numbers come from the instance type (the named one, or the node's first), an absent image
+ * is the configured default or the newest (production unless dev is preferred). Explicit numbers
+ * win over the type's.
  */
 #include <ctype.h>
 #include <stdio.h>
@@ -17,34 +18,38 @@
 
 static int bad_name(const char *name, struct err *e)
 {
-	return err_field(
-		e, ERR_INVALID, "name", name,
-		"name %.70s is not allowed; allowed: 5 to 63 letters, digits and hyphens, a letter first, no "
-		"hyphen last, no two hyphens in a row",
-		name);
+	return err_field(e, ERR_INVALID, "name", name,
+			 "name %.70s is not allowed; allowed: 5 to 63 letters, digits and hyphens, "
+			 "a letter first, no "
+			 "hyphen last, no two hyphens in a row",
+			 name);
 }
 
 /* A path has one place for all forms of identifier, and words of routes beside it. */
 static int names_something_else(const struct vmm *v, const char *name, struct err *e)
 {
 	if (!identifier_is_name(name))
-		return err_field(e, ERR_INVALID, "name", name,
-				 "name %.70s is not allowed: it has the form of a UUID or of an app id",
-				 name);
+		return err_field(
+			e, ERR_INVALID, "name", name,
+			"name %.70s is not allowed: it has the form of a UUID or of an app id",
+			name);
 	if (v->name_is_reserved && v->name_is_reserved(name))
 		return err_field(e, ERR_INVALID, "name", name,
-				 "name %.70s is not allowed: it is a word of this API's paths", name);
+				 "name %.70s is not allowed: it is a word of this API's paths",
+				 name);
 	return 0;
 }
 
-/* The rule of the control plane: 5-63 characters, letter first, letters/digits/hyphens, no "--", no '-' at the end. */
+/* The rule of the control plane: 5-63 characters, letter first, letters/digits/hyphens, no "--", no
+ * '-' at the end. */
 int admit_name(const struct vmm *v, const char *name, struct err *e)
 {
 	size_t n = name ? strlen(name) : 0;
 
 	if (!name)
 		return err_field(e, ERR_INVALID, "name", NULL, "name is missing");
-	if (n < 5 || n > 63 || !isalpha((unsigned char)name[0]) || name[n - 1] == '-' || strstr(name, "--"))
+	if (n < 5 || n > 63 || !isalpha((unsigned char)name[0]) || name[n - 1] == '-' ||
+	    strstr(name, "--"))
 		return bad_name(name, e);
 	for (size_t i = 0; i < n; i++)
 		if (!isascii(name[i]) || (!isalnum((unsigned char)name[i]) && name[i] != '-'))
@@ -63,13 +68,15 @@ static int check_place(const struct vmm *v, const struct cvm_ask *ask, struct er
 
 	(void)snprintf(given, sizeof(given), "%lld", (long long)ask->node_id);
 	if (ask->node_id && ask->node_id != v->set.node_id) {
-		err_field(e, ERR_NODE_NOT_FOUND, "node_id", given, "no node %s; this is node %lld (%s)",
-			  given, (long long)v->set.node_id, v->set.node_name);
+		err_field(e, ERR_NODE_NOT_FOUND, "node_id", given,
+			  "no node %s; this is node %lld (%s)", given, (long long)v->set.node_id,
+			  v->set.node_name);
 		return err_hint(e, "leave node_id out, or use %lld", (long long)v->set.node_id);
 	}
 	if (ask->region && *ask->region && strcmp(ask->region, v->set.region) != 0)
 		return err_field(e, ERR_INVALID, "region", ask->region,
-				 "no node in region %.60s; allowed: %s", ask->region, v->set.region);
+				 "no node in region %.60s; allowed: %s", ask->region,
+				 v->set.region);
 	return 0;
 }
 
@@ -93,7 +100,8 @@ static int unknown_type(const struct vmm *v, const char *name, struct err *e)
 	return err_hint(e, "one of: %s", known);
 }
 
-static int check_limit(const char *field, int64_t value, int64_t limit, const char *unit, struct err *e)
+static int check_limit(const char *field, int64_t value, int64_t limit, const char *unit,
+		       struct err *e)
 {
 	char given[24];
 
@@ -101,8 +109,8 @@ static int check_limit(const char *field, int64_t value, int64_t limit, const ch
 		return 0;
 	(void)snprintf(given, sizeof(given), "%lld", (long long)value);
 	return err_field(e, ERR_INVALID, field, given,
-			 "%s %s is over this node's limit for one CVM; allowed: 1 to %lld %s", field, given,
-			 (long long)limit, unit);
+			 "%s %s is over this node's limit for one CVM; allowed: 1 to %lld %s",
+			 field, given, (long long)limit, unit);
 }
 
 static int check_limits(const struct vmm *v, const struct cvm_row *c, struct err *e)
@@ -116,7 +124,8 @@ static int check_limits(const struct vmm *v, const struct cvm_row *c, struct err
 	return r;
 }
 
-int admit_resources(const struct vmm *v, const struct cvm_ask *ask, struct cvm_row *c, struct err *e)
+int admit_resources(const struct vmm *v, const struct cvm_ask *ask, struct cvm_row *c,
+		    struct err *e)
 {
 	const struct instance_type *type = NULL;
 
@@ -152,7 +161,8 @@ static int no_image(struct vmm *v, const char *wanted, int dev, struct err *e)
 	return err_hint(e, "GET /api/v1/os-images lists what there is, e.g. %s", any.name);
 }
 
-static int pick_image(struct vmm *v, const struct cvm_ask *ask, struct image_row *ret, struct err *e)
+static int pick_image(struct vmm *v, const struct cvm_ask *ask, struct image_row *ret,
+		      struct err *e)
 {
 	const char *wanted = ask->image && *ask->image ? ask->image : v->set.default_image;
 	int r;
@@ -186,17 +196,19 @@ static int take_manifest(const struct cvm_ask *ask, struct admission *a, struct 
 
 	if (!ask->manifest) {
 		err_field(e, ERR_COMPOSE_MISSING, "compose_file", NULL, "compose_file is missing");
-		return err_hint(e, "send compose_file: {\"docker_compose_file\": \"services: ...\"}");
+		return err_hint(e,
+				"send compose_file: {\"docker_compose_file\": \"services: ...\"}");
 	}
-	a->manifest = ask->manifest_text ? xstrdup(ask->manifest_text) : compose_text(ask->manifest);
+	a->manifest =
+		ask->manifest_text ? xstrdup(ask->manifest_text) : compose_text(ask->manifest);
 	compose_hash(a->manifest, r->compose_hash);
 	r->manifest = a->manifest;
 	/* Defaults as the guest reads an absent key (AppCompose). */
 	r->public_logs = flag(ask->manifest, "public_logs", false);
 	r->public_sysinfo = flag(ask->manifest, "public_sysinfo", false);
 	r->public_tcbinfo = flag(ask->manifest, "public_tcbinfo", true);
-	r->gateway_enabled =
-		flag(ask->manifest, "gateway_enabled", flag(ask->manifest, "tproxy_enabled", false));
+	r->gateway_enabled = flag(ask->manifest, "gateway_enabled",
+				  flag(ask->manifest, "tproxy_enabled", false));
 	r->kms_enabled = flag(ask->manifest, "kms_enabled", false);
 	r->secure_time = flag(ask->manifest, "secure_time", true);
 	(void)snprintf(r->storage_fs, sizeof(r->storage_fs), "%.7s", fs ? fs : "zfs");
@@ -236,8 +248,8 @@ static void set_revision(struct cvm_row *c, const struct revision_row *r)
 }
 
 /* What a TD binds of the manifest, its image can bind. */
-static int check_mr_config(const struct cvm_row *c, const char *manifest, const struct image_row *image,
-			   struct err *e)
+static int check_mr_config(const struct cvm_row *c, const char *manifest,
+			   const struct image_row *image, struct err *e)
 {
 	const struct mr_config_input in = { .manifest = manifest,
 					    .app_id = c->app_id,
@@ -249,17 +261,20 @@ static int check_mr_config(const struct cvm_row *c, const char *manifest, const 
 	return mr_config_choose(&in, &ignored, e);
 }
 
-int admit(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct admission *a, struct err *e)
+int admit(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct admission *a,
+	  struct err *e)
 {
 	struct cvm_row *c = &a->row;
 	int r;
 
-	*a = (struct admission){ .row = { .workspace = workspace,
-					  .holds_cpu = !(ask->stopped && v->set.release_on_stop),
-					  .listed = ask->listed,
-					  .desired = ask->stopped ? DESIRED_STOPPED : DESIRED_RUNNING,
-					  .created_ms = clock_wall_ms(),
-					  .policy = { .restart = RESTART_ON_CRASH, .auto_start = true } } };
+	*a = (struct admission){
+		.row = { .workspace = workspace,
+			 .holds_cpu = !(ask->stopped && v->set.release_on_stop),
+			 .listed = ask->listed,
+			 .desired = ask->stopped ? DESIRED_STOPPED : DESIRED_RUNNING,
+			 .created_ms = clock_wall_ms(),
+			 .policy = { .restart = RESTART_ON_CRASH, .auto_start = true } }
+	};
 	policy_take(&c->policy, &ask->policy);
 	r = admit_name(v, ask->name, e);
 	if (!r)
@@ -301,7 +316,8 @@ static int shrunk(const struct vmm *v, const struct cvm_row *c, int64_t asked, s
 	if (v->set.max_disk_gib)
 		(void)snprintf(most, sizeof(most), " to %lld", (long long)v->set.max_disk_gib);
 	err_field(e, ERR_INVALID, "disk_size", given,
-		  "disk_size %s is less than the %lld GiB it has: a disk only grows; allowed: %lld%s GiB",
+		  "disk_size %s is less than the %lld GiB it has: a disk only grows; allowed: "
+		  "%lld%s GiB",
 		  given, (long long)c->disk_gib, (long long)c->disk_gib, *most ? most : " or more");
 	return err_hint(e, "leave disk_size out to keep the disk as it is");
 }
@@ -312,7 +328,8 @@ static void set_size(int64_t wanted, int64_t *asked, int64_t *given)
 		*asked = *given = wanted;
 }
 
-/* Numbers win over those of the type, as in a create; a type's smaller disk leaves the disk as it is. */
+/* Numbers win over those of the type, as in a create; a type's smaller disk leaves the disk as it
+ * is. */
 static int change_resources(const struct vmm *v, const struct update_ask *ask, struct cvm_row *c,
 			    struct err *e)
 {
@@ -357,8 +374,9 @@ static int change_software(struct vmm *v, const struct cvm_row *cvm, const struc
 	else
 		r = images_by_name(v->db, cvm->image_name, &a->image, e);
 	if (r)
-		return r == -ERR_NOT_FOUND ? err_set(e, ERR_HOST, "the image of %s is missing", cvm->name)
-					   : r;
+		return r == -ERR_NOT_FOUND
+			       ? err_set(e, ERR_HOST, "the image of %s is missing", cvm->name)
+			       : r;
 	set_image(&a->row, &a->image);
 	r = tee_allows(v, &a->row, e);
 	if (!r && ask->manifest) {
@@ -370,11 +388,12 @@ static int change_software(struct vmm *v, const struct cvm_row *cvm, const struc
 	} else if (!r) {
 		r = vmm_manifest(v, cvm, &present, e);
 	}
-	return r ? r : check_mr_config(&a->row, ask->manifest ? a->manifest : present, &a->image, e);
+	return r ? r
+		 : check_mr_config(&a->row, ask->manifest ? a->manifest : present, &a->image, e);
 }
 
-int admit_change(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask, struct admission *a,
-		 struct err *e)
+int admit_change(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask,
+		 struct admission *a, struct err *e)
 {
 	int r;
 

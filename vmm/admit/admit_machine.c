@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * admit_machine.c - what kind of machine a CVM may be here: confidential or not, its interfaces, its volumes.
+ * admit_machine.c - what kind of machine a CVM may be here: confidential or not, its interfaces,
+ * its volumes.
  */
 #include <stdio.h>
 #include <string.h>
@@ -11,17 +12,18 @@
 
 /* ------------------------------------------------------------------ confidential or not */
 
-/* Nobody's secrets go into a machine that anyone on the host can read, because a request forgot to insist. Dev images
- * are made for that; for others the operator has to say so. */
+/* Nobody's secrets go into a machine that anyone on the host can read, because a request forgot to
+ * insist. Dev images are made for that; for others the operator has to say so. */
 int tee_allows(const struct vmm *v, const struct cvm_row *c, struct err *e)
 {
 	if (c->tdx || c->image_dev || v->set.prod_without_tee)
 		return 0;
 	err_field(e, ERR_IMAGE_MISMATCH, "image", c->image_name,
-		  "%s is a production image: it runs only in a TEE, and here it would be an ordinary VM",
+		  "%s is a production image: it runs only in a TEE, and here it would be an "
+		  "ordinary VM",
 		  c->image_name);
-	return err_hint(e,
-			"take a dev image (prefer_dev), a node with TDX, or set cvm.prod_without_tee = yes");
+	return err_hint(e, "take a dev image (prefer_dev), a node with TDX, or set "
+			   "cvm.prod_without_tee = yes");
 }
 
 static int no_tdx(const char *why, struct err *e)
@@ -30,15 +32,17 @@ static int no_tdx(const char *why, struct err *e)
 	return err_hint(e, "teepod --check-host shows what is missing");
 }
 
-/* Known only once the hypervisor has told what it can. The node's setting binds: a request can not have less. */
+/* Known only once the hypervisor has told what it can. The node's setting binds: a request can not
+ * have less. */
 static int pick_tee(struct vmm *v, enum tee_setting asked, bool *ret, struct err *e)
 {
 	const struct hv_caps *caps = hv_caps(v->hv);
 	bool want = v->set.tee == TEE_TDX || asked == TEE_TDX;
 
 	if (asked == TEE_NONE && v->set.tee == TEE_TDX)
-		return err_field(e, ERR_INCOMPATIBLE, "tee", "none",
-				 "tee is none, and this node runs TDX CVMs only (hypervisor.tee = tdx)");
+		return err_field(
+			e, ERR_INCOMPATIBLE, "tee", "none",
+			"tee is none, and this node runs TDX CVMs only (hypervisor.tee = tdx)");
 	if (asked == TEE_TDX && v->set.tee == TEE_NONE)
 		return no_tdx("it runs in development mode (hypervisor.tee = none)", e);
 	if (asked == TEE_NONE || v->set.tee == TEE_NONE) {
@@ -47,7 +51,8 @@ static int pick_tee(struct vmm *v, enum tee_setting asked, bool *ret, struct err
 	}
 	if (!caps) {
 		err_set(e, ERR_UNAVAILABLE,
-			"the hypervisor is not connected yet, so it is not known whether this node has TDX");
+			"the hypervisor is not connected yet, so it is not known whether this node "
+			"has TDX");
 		return err_hint(e, "try again when /readyz answers 200");
 	}
 	if (want && !caps->tdx)
@@ -116,12 +121,14 @@ static int check_bridge(const struct vmm *v, unsigned i, const char *bridge, str
 
 	(void)snprintf(field, sizeof(field), "networks[%u].bridge_name", i);
 	if (!bridge_allowed(v, bridge)) {
-		err_field(e, ERR_INVALID, field, bridge, "%s: bridge %s is not offered to CVMs", field,
-			  bridge);
-		return err_hint(e, "offered: %s", *v->set.bridges ? v->set.bridges : "none (cvm.bridges)");
+		err_field(e, ERR_INVALID, field, bridge, "%s: bridge %s is not offered to CVMs",
+			  field, bridge);
+		return err_hint(e, "offered: %s",
+				*v->set.bridges ? v->set.bridges : "none (cvm.bridges)");
 	}
 	if (!network_bridge_exists(v->set.host_root, bridge))
-		return err_field(e, ERR_UNSUPPORTED, field, bridge, "this host has no bridge %s", bridge);
+		return err_field(e, ERR_UNSUPPORTED, field, bridge, "this host has no bridge %s",
+				 bridge);
 	return 0;
 }
 
@@ -133,8 +140,9 @@ int admit_ports(const struct cvm_row *c, size_t n_ports, struct err *e)
 
 	if (r || !n_ports || networks_first_user(nics, n) >= 0)
 		return r;
-	return err_field(e, ERR_INCOMPATIBLE, "ports", NULL,
-			 "ports can be forwarded only to an interface of mode user, and networks has none");
+	return err_field(
+		e, ERR_INCOMPATIBLE, "ports", NULL,
+		"ports can be forwarded only to an interface of mode user, and networks has none");
 }
 
 int admit_networks(struct vmm *v, const struct cvm_ask *ask, struct cvm_row *c, struct err *e)

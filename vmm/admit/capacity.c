@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  * capacity.c - admission: what this node has promised, and whether it can promise more.
  *
- * TD memory is pinned: it can not be ballooned or swapped, so a promise is final. Everything is promised by the transaction
- * that writes the CVM's row, and given back by the one that removes it; capacity.promised therefore always equals the sum over
- * rows (db_check() holds them together, start-up recounts). A stopped CVM keeps what it holds, so that it can always start
- * again; with capacity.release_on_stop it gives up vCPUs, memory and its TDX key id and competes for them at its next start. Devices and
- * NUMA nodes: place.c.
+ * TD memory is pinned: it can not be ballooned or swapped, so a promise is final. Everything is
+ * promised by the transaction that writes the CVM's row, and given back by the one that removes it;
+ * capacity.promised therefore always equals the sum over rows (db_check() holds them together,
+ * start-up recounts). A stopped CVM keeps what it holds, so that it can always start again; with
+ * capacity.release_on_stop it gives up vCPUs, memory and its TDX key id and competes for them at
+ * its next start. Devices and NUMA nodes: place.c.
  *
- * A refusal names the first resource that does not fit, in the order in which the control plane's catalogue lists them, and what would fit.
+ * A refusal names the first resource that does not fit, in the order in which the control plane's
+ * catalogue lists them, and what would fit.
  */
 #include <stdio.h>
 
@@ -27,7 +29,8 @@ enum { NEEDS = 7 };
 
 enum { HELD_NEEDS = 3 };
 
-/* What a CVM holds while it holds CPU. Hugepages are not memory_mib: they were taken from it when they were set aside. */
+/* What a CVM holds while it holds CPU. Hugepages are not memory_mib: they were taken from it when
+ * they were set aside. */
 static void held_needs(const struct vmm *v, const struct cvm_row *c, struct need out[HELD_NEEDS])
 {
 	out[0] = (struct need){ "vcpus", c->given_vcpus, false };
@@ -35,7 +38,8 @@ static void held_needs(const struct vmm *v, const struct cvm_row *c, struct need
 	out[2] = (struct need){ "tdx_keyids", c->tdx, v->set.tdx_keyids < 0 };
 }
 
-static void needs_of(const struct vmm *v, const struct cvm_row *c, size_t n_ports, struct need out[NEEDS])
+static void needs_of(const struct vmm *v, const struct cvm_row *c, size_t n_ports,
+		     struct need out[NEEDS])
 {
 	held_needs(v, c, out);
 	for (size_t i = 0; i < HELD_NEEDS && !c->holds_cpu; i++)
@@ -49,9 +53,12 @@ static void needs_of(const struct vmm *v, const struct cvm_row *c, size_t n_port
 int capacity_set_up(struct vmm *v, struct err *e)
 {
 	const struct need totals[NEEDS] = {
-		{ "vcpus", v->set.vcpus, false },           { "memory_mib", v->set.memory_mib, false },
-		{ "tdx_keyids", v->set.tdx_keyids, false }, { "slots", v->set.slots, false },
-		{ "disk_gib", v->set.disk_gib, false },     { "cids", v->set.cid_count, false },
+		{ "vcpus", v->set.vcpus, false },
+		{ "memory_mib", v->set.memory_mib, false },
+		{ "tdx_keyids", v->set.tdx_keyids, false },
+		{ "slots", v->set.slots, false },
+		{ "disk_gib", v->set.disk_gib, false },
+		{ "cids", v->set.cid_count, false },
 		{ "host_ports", ports_allowed(v), false },
 	};
 	bool changed;
@@ -110,9 +117,11 @@ static int refuse(const struct need *n, const struct capacity_row *row, struct e
 	if (row->total < 0) {
 		err_field(e, ERR_CAPACITY_UNSET, "node_id", NULL,
 			  "this node has no capacity configured for %s", n->resource);
-		return err_hint(e, "set capacity.%s in teepod.conf to a number or to auto", n->resource);
+		return err_hint(e, "set capacity.%s in teepod.conf to a number or to auto",
+				n->resource);
 	}
-	err_capacity(e, n->resource, (uint64_t)n->amount, (uint64_t)left(row), (uint64_t)row->total);
+	err_capacity(e, n->resource, (uint64_t)n->amount, (uint64_t)left(row),
+		     (uint64_t)row->total);
 	if (left(row) > 0)
 		return err_hint(e, "%lld %s would fit now", (long long)left(row), n->resource);
 	return err_hint(e, "nothing is left: delete a CVM, or use another node");
@@ -153,8 +162,8 @@ static void more_needs(const struct vmm *v, const struct cvm_row *now, const str
 		out[i].amount = out[i].amount > has[i].amount ? out[i].amount - has[i].amount : 0;
 }
 
-int capacity_change_would_fit(struct vmm *v, const struct cvm_row *before, const struct cvm_row *after,
-			      size_t n_ports, struct err *e)
+int capacity_change_would_fit(struct vmm *v, const struct cvm_row *before,
+			      const struct cvm_row *after, size_t n_ports, struct err *e)
 {
 	struct need needs[NEEDS];
 	int r = 0;
@@ -175,10 +184,12 @@ static int take(struct vmm *v, const struct need *n, struct err *e)
 	if (r)
 		return r < 0 ? r : 0;
 	r = check_need(v, n, e);
-	return r ? r : err_set(e, ERR_HOST, "capacity of %s changed while it was read", n->resource);
+	return r ? r
+		 : err_set(e, ERR_HOST, "capacity of %s changed while it was read", n->resource);
 }
 
-/* Next fit: a CID is not given again right after it was freed, so that a late packet of the last owner finds nobody. */
+/* Next fit: a CID is not given again right after it was freed, so that a late packet of the last
+ * owner finds nobody. */
 static int pick_cid(struct vmm *v, uint32_t *ret, struct err *e)
 {
 	for (uint32_t i = 0; i < v->set.cid_count; i++) {
@@ -231,8 +242,8 @@ int capacity_reserve_more(struct vmm *v, const struct cvm_row *now, const struct
 	return r;
 }
 
-int capacity_give_more(struct vmm *v, const struct cvm_row *now, const struct cvm_row *other, size_t n_ports,
-		       struct err *e)
+int capacity_give_more(struct vmm *v, const struct cvm_row *now, const struct cvm_row *other,
+		       size_t n_ports, struct err *e)
 {
 	struct need needs[NEEDS];
 	int r = 0;

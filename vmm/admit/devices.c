@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * devices.c - choosing GPUs.
  *
- * What stands in the way decides the error, because it decides what the caller can do: an entry that can not be met whatever
- * others do is ERR-02-006, too few free ones are ERR-02-007 with numbers, and what is free by our books but held by a driver or a
- * program of the host is ERR-02-016. Slots are taken before products, so that "any" never takes what another entry names.
+ * What stands in the way decides the error, because it decides what the caller can do: an entry
+ * that can not be met whatever others do is ERR-02-006, too few free ones are ERR-02-007 with
+ * numbers, and what is free by our books but held by a driver or a program of the host is
+ * ERR-02-016. Slots are taken before products, so that "any" never takes what another entry names.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -120,11 +121,14 @@ static void field_of(size_t entry, const char *key, char out[48])
 
 static int look_at_the_list(struct err *e)
 {
-	return err_hint(e, "GET /api/v1/devices lists the GPUs of this node, with what is offered and free");
+	return err_hint(
+		e,
+		"GET /api/v1/devices lists the GPUs of this node, with what is offered and free");
 }
 
 /* Why an offered GPU can not be had. */
-static int not_free(const struct choice *c, const struct device_row *d, const char *field, struct err *e)
+static int not_free(const struct choice *c, const struct device_row *d, const char *field,
+		    struct err *e)
 {
 	char why[DEVICE_WHY];
 	enum device_state s = device_state(d, why);
@@ -152,9 +156,10 @@ static int take_slot(struct choice *c, size_t entry, struct err *e)
 
 	field_of(entry, "slot", field);
 	if (!pci_address(a->slot, address))
-		return err_field(e, ERR_INVALID, field, a->slot,
-				 "%s %.40s is no PCI address; allowed: such as 18:00.0 or 0000:18:00.0",
-				 field, a->slot);
+		return err_field(
+			e, ERR_INVALID, field, a->slot,
+			"%s %.40s is no PCI address; allowed: such as 18:00.0 or 0000:18:00.0",
+			field, a->slot);
 	while (i < c->n && (strcmp(c->rows[i].address, address) != 0 || !offered_gpu(&c->rows[i])))
 		i++;
 	if (i == c->n) {
@@ -244,8 +249,8 @@ static int take_product(struct choice *c, size_t entry, struct err *e)
 	char field[48];
 
 	for (size_t i = 0; i < c->n; i++) {
-		if (c->taken[i] || !offered_gpu(&c->rows[i]) || strcasecmp(c->rows[i].product_id, id) != 0 ||
-		    !is_free(&c->rows[i]))
+		if (c->taken[i] || !offered_gpu(&c->rows[i]) ||
+		    strcasecmp(c->rows[i].product_id, id) != 0 || !is_free(&c->rows[i]))
 			continue;
 		c->taken[i] = true;
 		return 0;
@@ -259,9 +264,10 @@ static int empty_entry(size_t entry, struct err *e)
 	char field[48];
 
 	field_of(entry, "slot", field);
-	return err_field(e, ERR_INVALID, field, NULL,
-			 "gpus.gpus[%zu] has neither slot nor product_id; allowed: one of them, or both",
-			 entry);
+	return err_field(
+		e, ERR_INVALID, field, NULL,
+		"gpus.gpus[%zu] has neither slot nor product_id; allowed: one of them, or both",
+		entry);
 }
 
 /* ------------------------------------------------------------------ modes */
@@ -307,9 +313,9 @@ static int choose_all(struct choice *c, struct err *e)
 		return err_hint(e, "gpu.allow_attach_all in teepod.conf says so");
 	}
 	if (c->ask->n_gpus)
-		return err_field(
-			e, ERR_INCOMPATIBLE, "gpus.gpus", NULL,
-			"with attach_mode all no GPUs are listed; allowed: none, or attach_mode listed");
+		return err_field(e, ERR_INCOMPATIBLE, "gpus.gpus", NULL,
+				 "with attach_mode all no GPUs are listed; allowed: none, or "
+				 "attach_mode listed");
 	devices_count(c->rows, c->n, &gpus);
 	if (gpus.promised)
 		return not_all_free(&gpus, e);
@@ -323,17 +329,19 @@ static int choose_all(struct choice *c, struct err *e)
 	return gpus.total ? 0 : not_all_free(&gpus, e);
 }
 
-/* An IOMMU group is the smallest thing that can be isolated: whoever has a part of it can reach the rest. */
+/* An IOMMU group is the smallest thing that can be isolated: whoever has a part of it can reach the
+ * rest. */
 static int check_groups(const struct choice *c, struct err *e)
 {
 	for (size_t i = 0; i < c->n; i++)
 		for (size_t k = 0; c->taken[i] && k < c->n; k++)
 			if (!c->taken[k] && c->rows[k].iommu_group == c->rows[i].iommu_group)
-				return err_field(
-					e, ERR_GPU, "gpus", c->rows[i].address,
-					"%s is in IOMMU group %d together with %s: they go to one CVM "
-					"or to none",
-					c->rows[i].address, c->rows[i].iommu_group, c->rows[k].address);
+				return err_field(e, ERR_GPU, "gpus", c->rows[i].address,
+						 "%s is in IOMMU group %d together with %s: they "
+						 "go to one CVM "
+						 "or to none",
+						 c->rows[i].address, c->rows[i].iommu_group,
+						 c->rows[k].address);
 	return 0;
 }
 

@@ -12,7 +12,8 @@
 
 static const char bridge_prefix[] = "bridge:";
 
-/* What the kernel takes as an interface's name (dev_valid_name), and nothing that would need quoting. */
+/* What the kernel takes as an interface's name (dev_valid_name), and nothing that would need
+ * quoting. */
 static bool bridge_name_ok(const char *s)
 {
 	if (!*s || strlen(s) >= BRIDGE_TEXT || !strcmp(s, ".") || !strcmp(s, ".."))
@@ -32,17 +33,19 @@ static int parse_one(const char *field, const char *word, struct network *ret, s
 	if (!strncmp(word, bridge_prefix, sizeof(bridge_prefix) - 1) &&
 	    bridge_name_ok(word + sizeof(bridge_prefix) - 1)) {
 		*ret = (struct network){ .mode = NIC_BRIDGE };
-		(void)snprintf(ret->bridge, sizeof(ret->bridge), "%s", word + sizeof(bridge_prefix) - 1);
+		(void)snprintf(ret->bridge, sizeof(ret->bridge), "%s",
+			       word + sizeof(bridge_prefix) - 1);
 		return 0;
 	}
 	return err_field(e, ERR_INVALID, field, word,
-			 "%s: %.60s is no interface; allowed: user, or bridge:NAME with a name of at most %d "
+			 "%s: %.60s is no interface; allowed: user, or bridge:NAME with a name of "
+			 "at most %d "
 			 "letters, digits, '.', '_' and '-'",
 			 field, word, BRIDGE_TEXT - 1);
 }
 
-int networks_parse(const char *field, const char *text, struct network out[DOMAIN_NICS], unsigned *ret_n,
-		   struct err *e)
+int networks_parse(const char *field, const char *text, struct network out[DOMAIN_NICS],
+		   unsigned *ret_n, struct err *e)
 {
 	struct network found[DOMAIN_NICS] = { 0 };
 	auto_free char *copy = xstrdup(*text ? text : "user");
@@ -70,7 +73,8 @@ void networks_format(const struct network *v, unsigned n, char out[NETWORKS_TEXT
 	auto_buf struct buf b = { 0 };
 
 	for (unsigned i = 0; i < n && i < DOMAIN_NICS; i++)
-		buf_printf(&b, "%s%s%s", i ? "," : "", v[i].mode == NIC_BRIDGE ? bridge_prefix : "user",
+		buf_printf(&b, "%s%s%s", i ? "," : "",
+			   v[i].mode == NIC_BRIDGE ? bridge_prefix : "user",
 			   v[i].mode == NIC_BRIDGE ? v[i].bridge : "");
 	(void)snprintf(out, NETWORKS_TEXT, "%s", b.data ? b.data : "");
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * place.c - the place of a CVM on the host: its devices, and its shares of NUMA nodes.
  *
- * Same rule as capacity.c: all of it is promised by the transaction that writes the CVM's row. Devices stay with the CVM until it is
- * deleted, whatever capacity.release_on_stop says: which GPUs it has is measured, and a GPU given away meanwhile could
- * not be told from its own. The nodes stay for the same reason; their hugepages are given up and taken again with the vCPUs.
+ * Same rule as capacity.c: all of it is promised by the transaction that writes the CVM's row.
+ * Devices stay with the CVM until it is deleted, whatever capacity.release_on_stop says: which GPUs
+ * it has is measured, and a GPU given away meanwhile could not be told from its own. The nodes stay
+ * for the same reason; their hugepages are given up and taken again with the vCPUs.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,17 +19,18 @@ enum { GIB_MIB = 1024 };
 
 /* ------------------------------------------------------------------ choosing */
 
-static int over_limit(const char *field, uint64_t given, int64_t asked, int64_t limit, const char *unit,
-		      const struct placement *p, struct err *e)
+static int over_limit(const char *field, uint64_t given, int64_t asked, int64_t limit,
+		      const char *unit, const struct placement *p, struct err *e)
 {
 	char value[24];
 
 	(void)snprintf(value, sizeof(value), "%lld", (long long)asked);
-	return err_field(
-		e, ERR_INVALID, field, value,
-		"%s %s becomes %llu %s with hugepages on %u NUMA nodes, over this node's limit for one "
-		"CVM; allowed: up to %lld %s",
-		field, value, (unsigned long long)given, unit, p->n_cells, (long long)limit, unit);
+	return err_field(e, ERR_INVALID, field, value,
+			 "%s %s becomes %llu %s with hugepages on %u NUMA nodes, over this node's "
+			 "limit for one "
+			 "CVM; allowed: up to %lld %s",
+			 field, value, (unsigned long long)given, unit, p->n_cells,
+			 (long long)limit, unit);
 }
 
 /* The limits of one CVM hold for what it is given, not only for what it asked for. */
@@ -38,7 +40,8 @@ static int check_limits(const struct vmm *v, const struct cvm_row *c, const stru
 	if (v->set.max_vcpus && p->vcpus > (uint64_t)v->set.max_vcpus)
 		return over_limit("vcpu", p->vcpus, c->vcpus, v->set.max_vcpus, "vCPUs", p, e);
 	if (v->set.max_memory_mib && p->memory_mib > (uint64_t)v->set.max_memory_mib)
-		return over_limit("memory", p->memory_mib, c->memory_mib, v->set.max_memory_mib, "MiB", p, e);
+		return over_limit("memory", p->memory_mib, c->memory_mib, v->set.max_memory_mib,
+				  "MiB", p, e);
 	return 0;
 }
 
@@ -58,18 +61,20 @@ static int check_looked(const struct cvm_ask *ask, struct err *e)
 	return ask->hugepages ? place_look_first("hugepages", e) : 0;
 }
 
-static int choose_devices(struct vmm *v, const struct cvm_ask *ask, struct admission *a, struct err *e)
+static int choose_devices(struct vmm *v, const struct cvm_ask *ask, struct admission *a,
+			  struct err *e)
 {
 	auto_free struct device_row *rows = NULL;
 	size_t n;
 	int r = devices_list(v->db, &rows, &n, e);
 
 	return r ? r
-		 : devices_choose(&v->set.gpu, ask, a->row.workspace, rows, n, &a->devices, &a->n_devices, e);
+		 : devices_choose(&v->set.gpu, ask, a->row.workspace, rows, n, &a->devices,
+				  &a->n_devices, e);
 }
 
-int place_choose_nodes(struct vmm *v, const struct cvm_ask *ask, const struct numa_row *nodes, size_t n,
-		       struct admission *a, struct err *e)
+int place_choose_nodes(struct vmm *v, const struct cvm_ask *ask, const struct numa_row *nodes,
+		       size_t n, struct admission *a, struct err *e)
 {
 	const struct placement_ask p = { .vcpus = (unsigned)a->row.vcpus,
 					 .memory_mib = (uint64_t)a->row.memory_mib,
@@ -86,7 +91,8 @@ int place_choose_nodes(struct vmm *v, const struct cvm_ask *ask, const struct nu
 	return r ? r : check_limits(v, &a->row, &a->place, e);
 }
 
-static int choose_nodes(struct vmm *v, const struct cvm_ask *ask, struct admission *a, struct err *e)
+static int choose_nodes(struct vmm *v, const struct cvm_ask *ask, struct admission *a,
+			struct err *e)
 {
 	auto_free struct numa_row *nodes = NULL;
 	size_t n;
@@ -160,7 +166,8 @@ struct shortage {
 
 static bool candidate(const struct shortage *s, const struct numa_row *n)
 {
-	return s->any_node ? n->present && n->vcpus > 0 : has_share(s->shares, s->n_shares, n->node);
+	return s->any_node ? n->present && n->vcpus > 0
+			   : has_share(s->shares, s->n_shares, n->node);
 }
 
 static void tell_others(const struct shortage *s, unsigned but, struct err *e)
@@ -172,9 +179,9 @@ static void tell_others(const struct shortage *s, unsigned but, struct err *e)
 
 		if (n->node == but || !candidate(s, n))
 			continue;
-		used += (size_t)snprintf(e->text + used, sizeof(e->text) - used,
-					 "; node %u: free %lld of %lld MiB", n->node,
-					 (long long)numa_free_hugepages(n), (long long)n->hugepages_mib);
+		used += (size_t)snprintf(
+			e->text + used, sizeof(e->text) - used, "; node %u: free %lld of %lld MiB",
+			n->node, (long long)numa_free_hugepages(n), (long long)n->hugepages_mib);
 	}
 }
 
@@ -199,22 +206,27 @@ static int64_t would_fit(const struct shortage *s)
 static int refuse(const struct shortage *s, const struct cvm_node_row *share, struct err *e)
 {
 	const struct numa_row *n = node_of(s->nodes, s->n_nodes, share->node);
-	int64_t left = n ? numa_free_hugepages(n) : 0, total = n ? n->hugepages_mib : 0, fit = would_fit(s);
+	int64_t left = n ? numa_free_hugepages(n) : 0, total = n ? n->hugepages_mib : 0,
+		fit = would_fit(s);
 
-	err_capacity(e, "hugepages_mib", (uint64_t)share->hugepages_mib, (uint64_t)left, (uint64_t)total);
+	err_capacity(e, "hugepages_mib", (uint64_t)share->hugepages_mib, (uint64_t)left,
+		     (uint64_t)total);
 	e->cap.numa_node = (int)share->node;
-	(void)snprintf(e->text, sizeof(e->text),
-		       "not enough hugepages: asked %lld MiB of NUMA node %u, free %lld of %lld MiB",
-		       (long long)share->hugepages_mib, share->node, (long long)left, (long long)total);
+	(void)snprintf(
+		e->text, sizeof(e->text),
+		"not enough hugepages: asked %lld MiB of NUMA node %u, free %lld of %lld MiB",
+		(long long)share->hugepages_mib, share->node, (long long)left, (long long)total);
 	tell_others(s, share->node, e);
 	if (fit)
 		return err_hint(e, "%lld MiB would fit now", (long long)fit);
-	return err_hint(e, "set more hugepages aside, delete a CVM that has some, or ask without hugepages");
+	return err_hint(
+		e,
+		"set more hugepages aside, delete a CVM that has some, or ask without hugepages");
 }
 
 /* 0 = all shares are free. */
-int place_check_shares(struct vmm *v, const struct cvm_node_row *shares, size_t n_shares, bool any_node,
-		       struct err *e)
+int place_check_shares(struct vmm *v, const struct cvm_node_row *shares, size_t n_shares,
+		       bool any_node, struct err *e)
 {
 	auto_free struct numa_row *nodes = NULL;
 	struct shortage s = { .shares = shares, .n_shares = n_shares, .any_node = any_node };
@@ -224,7 +236,8 @@ int place_check_shares(struct vmm *v, const struct cvm_node_row *shares, size_t 
 	for (size_t i = 0; !r && i < n_shares; i++) {
 		const struct numa_row *n = node_of(nodes, s.n_nodes, shares[i].node);
 
-		if (shares[i].hugepages_mib && (!n || numa_free_hugepages(n) < shares[i].hugepages_mib))
+		if (shares[i].hugepages_mib &&
+		    (!n || numa_free_hugepages(n) < shares[i].hugepages_mib))
 			r = refuse(&s, &shares[i], e);
 	}
 	return r;
@@ -232,7 +245,8 @@ int place_check_shares(struct vmm *v, const struct cvm_node_row *shares, size_t 
 
 static int changed(struct err *e)
 {
-	return err_set(e, ERR_HOST, "what is free of the host's devices or nodes changed while it was read");
+	return err_set(e, ERR_HOST,
+		       "what is free of the host's devices or nodes changed while it was read");
 }
 
 int place_would_fit(struct vmm *v, const struct admission *a, struct err *e)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * place_change.c - another place for a CVM that has one: other devices, or its memory cut anew out of the host's nodes.
+ * place_change.c - another place for a CVM that has one: other devices, or its memory cut anew out
+ * of the host's nodes.
  *
- * The same rules as for a new CVM, on the host as it would be without this one: its devices are free for it, its shares of nodes count as
- * free. Nothing of what it has is let go before the change has succeeded, so both places are held for a while, each share
- * at the larger of its two sizes.
+ * The same rules as for a new CVM, on the host as it would be without this one: its devices are
+ * free for it, its shares of nodes count as free. Nothing of what it has is let go before the
+ * change has succeeded, so both places are held for a while, each share at the larger of its two
+ * sizes.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +14,8 @@
 #include "vmm/admit/devices.h"
 #include "vmm/node/world.h"
 
-/* The first in the array are taken first: a CVM that asks for any GPU of a product keeps the one it has. Both halves stay by address. */
+/* The first in the array are taken first: a CVM that asks for any GPU of a product keeps the one it
+ * has. Both halves stay by address. */
 static void own_first(struct device_row *rows, size_t n, int64_t cvm)
 {
 	auto_free struct device_row *own = xcalloc(n ? n : 1, sizeof(*own));
@@ -41,8 +44,8 @@ static int by_kind_and_address(const void *a, const void *b)
 				  : strcmp(p->address, q->address);
 }
 
-static int choose_devices(struct vmm *v, const struct cvm_ask *ask, int64_t cvm, struct admission *a,
-			  struct err *e)
+static int choose_devices(struct vmm *v, const struct cvm_ask *ask, int64_t cvm,
+			  struct admission *a, struct err *e)
 {
 	auto_free struct device_row *rows = NULL;
 	size_t n;
@@ -51,13 +54,15 @@ static int choose_devices(struct vmm *v, const struct cvm_ask *ask, int64_t cvm,
 	if (r)
 		return r;
 	own_first(rows, n, cvm);
-	r = devices_choose(&v->set.gpu, ask, a->row.workspace, rows, n, &a->devices, &a->n_devices, e);
+	r = devices_choose(&v->set.gpu, ask, a->row.workspace, rows, n, &a->devices, &a->n_devices,
+			   e);
 	if (!r && a->n_devices)
 		qsort(a->devices, a->n_devices, sizeof(*a->devices), by_kind_and_address);
 	return r;
 }
 
-static bool same_devices(const struct device_row *a, size_t n_a, const struct device_row *b, size_t n_b)
+static bool same_devices(const struct device_row *a, size_t n_a, const struct device_row *b,
+			 size_t n_b)
 {
 	for (size_t i = 0; n_a == n_b && i < n_a; i++)
 		if (strcmp(a[i].address, b[i].address) != 0)
@@ -118,9 +123,10 @@ static size_t more_shares(const struct placement *p, const struct cvm_node_row *
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < n_own; k++)
 			if (own[k].node == ret[i].node)
-				ret[i].hugepages_mib = ret[i].hugepages_mib > own[k].hugepages_mib
-							       ? ret[i].hugepages_mib - own[k].hugepages_mib
-							       : 0;
+				ret[i].hugepages_mib =
+					ret[i].hugepages_mib > own[k].hugepages_mib
+						? ret[i].hugepages_mib - own[k].hugepages_mib
+						: 0;
 	return n;
 }
 
@@ -156,7 +162,8 @@ static enum gpu_attach attach_of(const struct cvm_row *c)
 	return GPU_NONE;
 }
 
-static int check_looked(const struct cvm_ask *like, const struct update_ask *ask, bool looked, struct err *e)
+static int check_looked(const struct cvm_ask *like, const struct update_ask *ask, bool looked,
+			struct err *e)
 {
 	if (looked)
 		return 0;
@@ -166,12 +173,13 @@ static int check_looked(const struct cvm_ask *like, const struct update_ask *ask
 	return like->hugepages ? place_look_first("hugepages", e) : 0;
 }
 
-int place_change(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask, bool looked,
-		 struct admission *a, struct err *e)
+int place_change(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask,
+		 bool looked, struct admission *a, struct err *e)
 {
 	const struct cvm_ask like = { .hugepages = cvm->hugepages,
 				      .pin_numa = cvm->pin_numa,
-				      .gpu_attach = ask->set_gpus ? ask->gpu_attach : attach_of(cvm),
+				      .gpu_attach =
+					      ask->set_gpus ? ask->gpu_attach : attach_of(cvm),
 				      .gpus = ask->gpus,
 				      .n_gpus = ask->n_gpus };
 	bool recut = (cvm->hugepages || cvm->pin_numa) &&
@@ -203,5 +211,6 @@ int place_plan(struct vmm *v, const struct cvm_row *cvm, const struct admission 
 		r = numa_plan(v->db, cvm->id, shares, n, cvm->holds_cpu, e);
 	if (r)
 		return r < 0 ? r : 0;
-	return err_set(e, ERR_HOST, "what is free of the host's devices or nodes changed while it was read");
+	return err_set(e, ERR_HOST,
+		       "what is free of the host's devices or nodes changed while it was read");
 }

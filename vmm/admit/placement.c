@@ -43,15 +43,16 @@ static int too_many(unsigned n, struct err *e)
 
 	(void)snprintf(given, sizeof(given), "%u", n);
 	err_field(e, ERR_INCOMPATIBLE, "gpus", given,
-		  "the GPUs are on more than %d NUMA nodes; allowed: GPUs on 1 to %d nodes", PLACEMENT_NODES,
-		  PLACEMENT_NODES);
+		  "the GPUs are on more than %d NUMA nodes; allowed: GPUs on 1 to %d nodes",
+		  PLACEMENT_NODES, PLACEMENT_NODES);
 	return err_hint(e, "GET /api/v1/devices tells the numa_node of each GPU");
 }
 
 static int lost_node(unsigned id, struct err *e)
 {
 	err_set(e, ERR_HOST, "NUMA node %u is not there (any more)", id);
-	return err_hint(e, "the CVM's measured topology needs it: look at /sys/devices/system/node");
+	return err_hint(e,
+			"the CVM's measured topology needs it: look at /sys/devices/system/node");
 }
 
 /* Insert in order; ones that are in already are left out. */
@@ -142,7 +143,8 @@ static int choose_nodes(const struct placement_ask *a, struct chosen *c, struct 
 static int no_hugepages(struct err *e)
 {
 	err_field(e, ERR_UNSUPPORTED, "hugepages", "true", "this host has no hugepages");
-	return err_hint(e, "set some aside, e.g. hugepagesz=1G hugepages=N on the kernel's command line");
+	return err_hint(
+		e, "set some aside, e.g. hugepagesz=1G hugepages=N on the kernel's command line");
 }
 
 static int not_divisible(uint64_t memory_mib, unsigned n, uint64_t page_kib, struct err *e)
@@ -150,10 +152,11 @@ static int not_divisible(uint64_t memory_mib, unsigned n, uint64_t page_kib, str
 	char given[24];
 
 	(void)snprintf(given, sizeof(given), "%" PRIu64, memory_mib);
-	return err_field(e, ERR_INCOMPATIBLE, "memory", given,
-			 "memory %s MiB can not be shared evenly by %u NUMA nodes in pages of %" PRIu64
-			 " KiB; allowed: multiples of %" PRIu64 " MiB",
-			 given, n, page_kib, page_kib / KIB_OF_MIB * n);
+	return err_field(
+		e, ERR_INCOMPATIBLE, "memory", given,
+		"memory %s MiB can not be shared evenly by %u NUMA nodes in pages of %" PRIu64
+		" KiB; allowed: multiples of %" PRIu64 " MiB",
+		given, n, page_kib, page_kib / KIB_OF_MIB * n);
 }
 
 static void share_out(const struct chosen *c, struct placement *p)
@@ -202,12 +205,12 @@ static int pin(const struct chosen *c, struct placement *p, struct err *e)
 	for (unsigned i = 0; i < c->n; i++) {
 		if (!*c->node[i]->cpus)
 			continue;
-		used += (size_t)snprintf(p->cpuset + used, sizeof(p->cpuset) - used, "%s%s", used ? "," : "",
-					 c->node[i]->cpus);
+		used += (size_t)snprintf(p->cpuset + used, sizeof(p->cpuset) - used, "%s%s",
+					 used ? "," : "", c->node[i]->cpus);
 		if (used >= sizeof(p->cpuset))
 			return err_field(e, ERR_UNSUPPORTED, "pin_numa", "true",
-					 "the list of the CPUs of %u NUMA nodes is over %zu bytes", c->n,
-					 sizeof(p->cpuset) - 1);
+					 "the list of the CPUs of %u NUMA nodes is over %zu bytes",
+					 c->n, sizeof(p->cpuset) - 1);
 	}
 	return used ? 0
 		    : err_field(e, ERR_UNSUPPORTED, "pin_numa", "true", "NUMA node %u has no CPUs",
@@ -223,7 +226,8 @@ static void name_nodes(const struct chosen *c, struct placement *p)
 					 i ? "," : "", c->node[i]->node);
 }
 
-static int place(const struct chosen *c, bool hugepages, bool pin_numa, struct placement *p, struct err *e)
+static int place(const struct chosen *c, bool hugepages, bool pin_numa, struct placement *p,
+		 struct err *e)
 {
 	int r = 0;
 
@@ -254,7 +258,8 @@ int placement_choose(const struct placement_ask *a, struct placement *ret, struc
 int placement_of(const struct cvm_row *row, const struct numa_row *nodes, size_t n_nodes,
 		 struct placement *ret, struct err *e)
 {
-	struct placement p = { .vcpus = (unsigned)row->vcpus, .memory_mib = (uint64_t)row->memory_mib };
+	struct placement p = { .vcpus = (unsigned)row->vcpus,
+			       .memory_mib = (uint64_t)row->memory_mib };
 	const char *at = row->numa_nodes;
 	struct chosen c = { 0 };
 	int r = 0;
@@ -280,7 +285,8 @@ size_t placement_shares(const struct placement *p, struct cvm_node_row ret[PLACE
 	if (p->page_kib) {
 		for (; n < p->n_cells; n++)
 			ret[n] = (struct cvm_node_row){ .node = p->cell[n].host_node,
-							.hugepages_mib = (int64_t)p->cell[n].memory_mib };
+							.hugepages_mib =
+								(int64_t)p->cell[n].memory_mib };
 		return n;
 	}
 	if (!*p->cpuset)

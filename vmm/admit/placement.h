@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
- * placement.h - which NUMA nodes of the host a CVM lives on, and how its vCPUs and memory are shared out among them.
+ * placement.h - which NUMA nodes of the host a CVM lives on, and how its vCPUs and memory are
+ * shared out among them.
  *
- * Pure: values in, values out. The guest sees the result as its own NUMA topology (with hugepages), and the firmware tables that
- * follow from that are measured, so the nodes are chosen once, at admission, kept in cvms.numa_nodes, and what the guest gets of
- * vCPUs and memory follows from them alone.
+ * Pure: values in, values out. The guest sees the result as its own NUMA topology (with hugepages),
+ * and the firmware tables that follow from that are measured, so the nodes are chosen once, at
+ * admission, kept in cvms.numa_nodes, and what the guest gets of vCPUs and memory follows from them
+ * alone.
  *
- * Rules (the incumbent's, dstack-vmm fact sheet 4.4, made deterministic and never giving less than was asked):
- *   nodes      with hugepages or pin_numa: those of the CVM's GPUs (not of NVSwitches), ascending, at most PLACEMENT_NODES; without
- *              GPUs the lowest node with CPUs on which it fits, else the lowest with CPUs. With neither: none.
- *   hugepages  vCPUs are rounded up to a multiple of the number of nodes, memory to a multiple of that many GiB; each node gives an
- *              equal share of pages of the host's default size.
- *   pin_numa   the vCPUs run on the CPUs of these nodes only.
+ * Rules (the incumbent's, dstack-vmm fact sheet 4.4, made deterministic and never giving less than
+ * was asked): nodes      with hugepages or pin_numa: those of the CVM's GPUs (not of NVSwitches),
+ * ascending, at most PLACEMENT_NODES; without GPUs the lowest node with CPUs on which it fits, else
+ * the lowest with CPUs. With neither: none. hugepages  vCPUs are rounded up to a multiple of the
+ * number of nodes, memory to a multiple of that many GiB; each node gives an equal share of pages
+ * of the host's default size. pin_numa   the vCPUs run on the CPUs of these nodes only.
  */
 #ifndef TEEPOD_VMM_ADMIT_PLACEMENT_H
 #define TEEPOD_VMM_ADMIT_PLACEMENT_H
@@ -24,22 +26,24 @@
 
 enum {
 	PLACEMENT_NODES = 4,
-	/* Two sockets that number their CPUs alternately list each one by itself: 512 of them take 1,938 bytes. */
+	/* Two sockets that number their CPUs alternately list each one by itself: 512 of them take
+	   1,938 bytes. */
 	PLACEMENT_CPUSET = 2048,
 };
 
 struct placement {
 	unsigned vcpus; /* given */
 	uint64_t memory_mib;
-	/* Without hugepages one implicit cell: no NUMA topology for the guest, memory from anywhere (page_kib 0). With hugepages one
-	 * for each node: guest cell i on host_node, ascending. */
+	/* Without hugepages one implicit cell: no NUMA topology for the guest, memory from anywhere
+	 * (page_kib 0). With hugepages one for each node: guest cell i on host_node, ascending. */
 	unsigned n_cells;
 	struct {
 		unsigned host_node;
 		uint64_t memory_mib;
 		unsigned first_cpu, cpus; /* vCPUs of the guest */
 	} cell[PLACEMENT_NODES];
-	char cpuset[PLACEMENT_CPUSET]; /* host CPUs of the pinned, in the kernel's form; "" = not pinned */
+	char cpuset[PLACEMENT_CPUSET]; /* host CPUs of the pinned, in the kernel's form; "" = not
+					  pinned */
 	uint64_t page_kib;             /* size of the pages that back it; 0 = ordinary ones */
 	char numa_nodes[NODES_TEXT];   /* "0,1": for cvms.numa_nodes; "" = bound to none */
 };
@@ -54,16 +58,18 @@ struct placement_ask {
 	size_t n_devices;
 };
 
-/* Choose. ERR_UNAVAILABLE while the host's nodes are not known, ERR_UNSUPPORTED without hugepages of any size, ERR_INCOMPATIBLE when
- * the nodes are too many or can not share evenly; each names its field. Whether the memory is free is not asked here. */
+/* Choose. ERR_UNAVAILABLE while the host's nodes are not known, ERR_UNSUPPORTED without hugepages
+ * of any size, ERR_INCOMPATIBLE when the nodes are too many or can not share evenly; each names its
+ * field. Whether the memory is free is not asked here. */
 int placement_choose(const struct placement_ask *a, struct placement *ret, struct err *e);
 
-/* The placement of a CVM whose nodes were chosen before (its row's numa_nodes, vcpus and memory as asked). ERR_HOST when the host
- * has lost one of them. */
-int placement_of(const struct cvm_row *c, const struct numa_row *nodes, size_t n_nodes, struct placement *ret,
-		 struct err *e);
+/* The placement of a CVM whose nodes were chosen before (its row's numa_nodes, vcpus and memory as
+ * asked). ERR_HOST when the host has lost one of them. */
+int placement_of(const struct cvm_row *c, const struct numa_row *nodes, size_t n_nodes,
+		 struct placement *ret, struct err *e);
 
-/* What it takes of each node: hugepages, or ordinary memory of the pinned. Returns how many rows. */
+/* What it takes of each node: hugepages, or ordinary memory of the pinned. Returns how many rows.
+ */
 size_t placement_shares(const struct placement *p, struct cvm_node_row ret[PLACEMENT_NODES]);
 
 /* Hugepages of a node that can still be promised, MiB. */

@@ -5,14 +5,15 @@
  * A request whose ports were not probed is refused (port_probe_missing()), and applied again when
  * the job has ended:
  *
- *	admission --> port_probe_want() ... refused --> vmm_look_again() --> job --> waiters, port_probe_known()
+ *	admission --> port_probe_want() ... refused --> vmm_look_again() --> job --> waiters,
+ *port_probe_known()
  *
  * What a job found out is known only while it calls those who waited for it, which apply their
  * requests from there: nothing is admitted on what was true some time ago. Probes do not overlap;
- * the requests that come meanwhile share the next ones, LOOK_SERVES each, so that a turn of the loop
- * applies no more than that. A request that wants many ports counts as several of them, and is
- * served alone when every port is tried for it: 64 replicas with 64 ports take some 50 ms. Exclusivity among CVMs is none of this: rows
- * see to that, inside the transaction.
+ * the requests that come meanwhile share the next ones, LOOK_SERVES each, so that a turn of the
+ *loop applies no more than that. A request that wants many ports counts as several of them, and is
+ * served alone when every port is tried for it: 64 replicas with 64 ports take some 50 ms.
+ *Exclusivity among CVMs is none of this: rows see to that, inside the transaction.
  *
  * A first probe tries the ports a request names, and a few for each one to be picked. If all of
  * them are taken, the second probe tries every port there is, and its answer is final.
@@ -86,7 +87,9 @@ static bool ask_for(const struct vmm *v, const struct port_row *row, struct port
 	for (unsigned i = 0; v->set.port_addresses[i]; i++) {
 		if (strcmp(v->set.port_addresses[i], row->host_address) != 0)
 			continue;
-		*ret = (struct port_probe){ .udp = row->udp, .address = (uint16_t)i, .port = row->host_port };
+		*ret = (struct port_probe){ .udp = row->udp,
+					    .address = (uint16_t)i,
+					    .port = row->host_port };
 		return true;
 	}
 	return false;
@@ -247,7 +250,8 @@ bool port_probe_is_missing(const struct err *e)
 	return e->code == ERR_UNAVAILABLE && !strcmp(e->field, "ports");
 }
 
-bool vmm_look_again(struct vmm *v, const struct err *why, bool looked, void (*done)(void *arg), void *arg)
+bool vmm_look_again(struct vmm *v, const struct err *why, bool looked, void (*done)(void *arg),
+		    void *arg)
 {
 	if (port_probe_is_missing(why))
 		probe(v, done, arg);

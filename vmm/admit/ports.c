@@ -36,7 +36,8 @@ int64_t ports_allowed(const struct vmm *v)
 	/* Who has a port of all addresses has those of the others. */
 	if (any && addresses > 1)
 		addresses--;
-	return v->set.ports_enabled ? (count_ports(v, false) + count_ports(v, true)) * addresses : 0;
+	return v->set.ports_enabled ? (count_ports(v, false) + count_ports(v, true)) * addresses
+				    : 0;
 }
 
 /* *ret_last: the last one of its range. */
@@ -93,7 +94,8 @@ static int check_address(const struct vmm *v, size_t i, const char *address, str
 		if (!strcmp(*a, address))
 			return 0;
 		if (n < sizeof(allowed))
-			n += (size_t)snprintf(allowed + n, sizeof(allowed) - n, "%s%s", n ? ", " : "", *a);
+			n += (size_t)snprintf(allowed + n, sizeof(allowed) - n, "%s%s",
+					      n ? ", " : "", *a);
 	}
 	return err_field(e, ERR_INVALID, field(i, "host_address", name), address,
 			 "host address %.45s is not allowed; allowed: %s", address, allowed);
@@ -104,7 +106,8 @@ static bool taken_before(const struct port_row *rows, size_t n, const struct por
 	for (size_t i = 0; i < n; i++)
 		if (rows[i].udp == p->udp && rows[i].host_port == p->host_port &&
 		    (!strcmp(rows[i].host_address, p->host_address) ||
-		     !strcmp(rows[i].host_address, "0.0.0.0") || !strcmp(p->host_address, "0.0.0.0")))
+		     !strcmp(rows[i].host_address, "0.0.0.0") ||
+		     !strcmp(p->host_address, "0.0.0.0")))
 			return true;
 	return false;
 }
@@ -121,8 +124,8 @@ static int not_here(size_t i, const struct port_row *p, struct err *e)
 
 enum { UNPROBED = 1 }; /* a result, beside 0 and errors */
 
-static int check_fixed(struct vmm *v, const struct ports_for *w, size_t i, const struct port_row *earlier,
-		       const struct port_row *p, struct err *e)
+static int check_fixed(struct vmm *v, const struct ports_for *w, size_t i,
+		       const struct port_row *earlier, const struct port_row *p, struct err *e)
 {
 	char name[48], value[8], ranges[120], who[NAME_TEXT];
 	const char *proto = p->udp ? "udp" : "tcp";
@@ -133,19 +136,20 @@ static int check_fixed(struct vmm *v, const struct ports_for *w, size_t i, const
 	describe_ranges(v, p->udp, ranges, sizeof(ranges));
 	if (!in_ranges(v, p->udp, p->host_port))
 		return err_field(e, ERR_INVALID, name, value,
-				 "%s host port %s is not allowed; allowed: %s, or 0 for a free one", proto,
-				 value, ranges);
+				 "%s host port %s is not allowed; allowed: %s, or 0 for a free one",
+				 proto, value, ranges);
 	if (taken_before(earlier, i, p))
 		return err_field(e, ERR_INVALID, name, value,
 				 "%s host port %s:%s is asked for twice in this request", proto,
 				 p->host_address, value);
-	r = ports_holder(v->db, w->workspace, w->cvm, p->udp, p->host_address, p->host_port, who, e);
+	r = ports_holder(v->db, w->workspace, w->cvm, p->udp, p->host_address, p->host_port, who,
+			 e);
 	if (r < 0)
 		return r;
 	if (r) {
 		err_capacity(e, "host_ports", 1, 0, (uint64_t)ports_allowed(v));
-		(void)snprintf(e->text, sizeof(e->text), "%s host port %s:%s is mapped to %s%s", proto,
-			       p->host_address, value, *who ? "CVM " : "another CVM", who);
+		(void)snprintf(e->text, sizeof(e->text), "%s host port %s:%s is mapped to %s%s",
+			       proto, p->host_address, value, *who ? "CVM " : "another CVM", who);
 	} else {
 		/* What its own QEMU listens on is let go for it. */
 		if (taken_before(w->own, w->n_own, p))
@@ -162,8 +166,9 @@ static int check_fixed(struct vmm *v, const struct ports_for *w, size_t i, const
 			break;
 		}
 		err_capacity(e, "host_ports", 1, 0, (uint64_t)ports_allowed(v));
-		(void)snprintf(e->text, sizeof(e->text), "%s host port %s:%s is not free on this host: %s",
-			       proto, p->host_address, value, strerrordesc_np(-r));
+		(void)snprintf(e->text, sizeof(e->text),
+			       "%s host port %s:%s is not free on this host: %s", proto,
+			       p->host_address, value, strerrordesc_np(-r));
 	}
 	(void)snprintf(e->field, sizeof(e->field), "%s", name);
 	(void)snprintf(e->value, sizeof(e->value), "%s", value);
@@ -172,8 +177,8 @@ static int check_fixed(struct vmm *v, const struct ports_for *w, size_t i, const
 
 /* The next probe tries some of the @n ports from the @at-th on that no other request wants
  * tried; all of them if this request was applied after a probe already. */
-static void want_some(struct vmm *v, const struct ports_for *w, const struct port_row *p, int64_t at,
-		      int64_t n)
+static void want_some(struct vmm *v, const struct ports_for *w, const struct port_row *p,
+		      int64_t at, int64_t n)
 {
 	struct port_row next = *p;
 	uint16_t last;
@@ -198,8 +203,8 @@ static int pick(struct vmm *v, const struct ports_for *w, size_t i, const struct
 		int64_t at = (v->port_hint[p->udp] + k) % n;
 		enum port_probe_state state;
 		uint16_t last = 0, first = nth_port(v, p->udp, at, &last);
-		int r = ports_first_free(v->db, w->cvm, p->udp, p->host_address, first, last, &p->host_port,
-					 e);
+		int r = ports_first_free(v->db, w->cvm, p->udp, p->host_address, first, last,
+					 &p->host_port, e);
 
 		if (r < 0)
 			return r;
@@ -239,13 +244,15 @@ bool ports_have(const struct port_row *rows, size_t n, const struct port_row *p)
 }
 
 /* "Any free port" to where one of its own leads already is that one. */
-static bool keep(const struct ports_for *w, const struct port_row *earlier, size_t i, struct port_row *p)
+static bool keep(const struct ports_for *w, const struct port_row *earlier, size_t i,
+		 struct port_row *p)
 {
 	for (size_t k = 0; k < w->n_own; k++) {
 		const struct port_row *own = &w->own[k];
 
 		if (own->udp != p->udp || own->vm_port != p->vm_port ||
-		    strcmp(own->host_address, p->host_address) != 0 || taken_before(earlier, i, own))
+		    strcmp(own->host_address, p->host_address) != 0 ||
+		    taken_before(earlier, i, own))
 			continue;
 		p->host_port = own->host_port;
 		return true;
@@ -253,15 +260,17 @@ static bool keep(const struct ports_for *w, const struct port_row *earlier, size
 	return false;
 }
 
-static int resolve_one(struct vmm *v, const struct ports_for *w, const struct port_ask *ask, size_t i,
-		       struct port_row *out, struct err *e)
+static int resolve_one(struct vmm *v, const struct ports_for *w, const struct port_ask *ask,
+		       size_t i, struct port_row *out, struct err *e)
 {
 	const char *address = ask->host_address ? ask->host_address : v->set.port_addresses[0];
 	struct port_row *p = &out[i];
 	char name[48];
 	int r;
 
-	*p = (struct port_row){ .udp = ask->udp, .host_port = ask->host_port, .vm_port = ask->vm_port };
+	*p = (struct port_row){ .udp = ask->udp,
+				.host_port = ask->host_port,
+				.vm_port = ask->vm_port };
 	(void)snprintf(p->host_address, sizeof(p->host_address), "%.45s", address);
 	if (!p->vm_port)
 		return err_field(e, ERR_INVALID, field(i, "vm_port", name), "0",
@@ -282,8 +291,8 @@ int ports_resolve(struct vmm *v, const struct ports_for *w, const struct port_as
 
 	(void)snprintf(given, sizeof(given), "%zu", n);
 	if (n > CVM_PORTS_MAX)
-		return err_field(e, ERR_INVALID, "ports", given, "ports has %s entries; allowed: 0 to %d",
-				 given, CVM_PORTS_MAX);
+		return err_field(e, ERR_INVALID, "ports", given,
+				 "ports has %s entries; allowed: 0 to %d", given, CVM_PORTS_MAX);
 	if (n && !v->set.ports_enabled)
 		return err_field(e, ERR_INVALID, "ports", NULL,
 				 "port mappings are turned off on this node (ports.enabled)");

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * quota.c - a workspace's share of the node.
  *
- * Shares are limits, not reservations: they may add up to more than the node has, and capacity.c still has the last word. A
- * quota is asked first, because a refusal by it tells a tenant about itself and nothing about others.
+ * Shares are limits, not reservations: they may add up to more than the node has, and capacity.c
+ * still has the last word. A quota is asked first, because a refusal by it tells a tenant about
+ * itself and nothing about others.
  */
 #include "vmm/admit/quota.h"
 
@@ -42,9 +43,10 @@ static int refuse(const struct workspace_row *w, int q, int64_t more, int64_t af
 	}
 	if (after > max) {
 		err_share(e, ERR_QUOTA_SIZE, what, after, max, max,
-			  "%s: %lld asked, the whole share of workspace %s is %lld", what, (long long)after,
-			  w->slug, max);
-		return err_hint(e, "ask for at most %lld %s, or ask an admin for a larger share", max, what);
+			  "%s: %lld asked, the whole share of workspace %s is %lld", what,
+			  (long long)after, w->slug, max);
+		return err_hint(e, "ask for at most %lld %s, or ask an admin for a larger share",
+				max, what);
 	}
 	err_share(e, ERR_QUOTA, what, more, left(w, q), max,
 		  "%s: %lld more asked, workspace %s has %lld left of its share of %lld", what,
@@ -52,8 +54,8 @@ static int refuse(const struct workspace_row *w, int q, int64_t more, int64_t af
 	return err_hint(e, "%lld %s would fit now", (long long)left(w, q), what);
 }
 
-int quota_allows(const struct workspace_row *w, const int64_t more[QUOTAS], const int64_t after[QUOTAS],
-		 struct err *e)
+int quota_allows(const struct workspace_row *w, const int64_t more[QUOTAS],
+		 const int64_t after[QUOTAS], struct err *e)
 {
 	/* The number of CVMs first: nothing about the request could be changed to fit it. */
 	static const int order[QUOTAS] = { QUOTA_CVMS, QUOTA_VCPUS, QUOTA_MEMORY,
@@ -81,8 +83,8 @@ static bool is_up(const struct cvm_row *c)
 	return c->observed == OBSERVED_RUNNING || c->observed == OBSERVED_PAUSED;
 }
 
-int quota_check(struct vmm *v, int64_t workspace, const struct cvm_row *before, const struct cvm_row *after,
-		struct err *e)
+int quota_check(struct vmm *v, int64_t workspace, const struct cvm_row *before,
+		const struct cvm_row *after, struct err *e)
 {
 	int64_t old[QUOTAS], needs[QUOTAS], more[QUOTAS];
 	struct workspace_row w;
@@ -95,6 +97,7 @@ int quota_check(struct vmm *v, int64_t workspace, const struct cvm_row *before, 
 	for (int q = 0; q < QUOTAS; q++)
 		more[q] = needs[q] - old[q];
 	r = quota_allows(&w, more, needs, e);
-	return r || !before || !grows(more) ? r
-					    : billing_covers(v, workspace, before, after, is_up(before), e);
+	return r || !before || !grows(more)
+		       ? r
+		       : billing_covers(v, workspace, before, after, is_up(before), e);
 }

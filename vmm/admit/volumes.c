@@ -17,17 +17,19 @@ static int refuse(size_t i, const char *key, const char *given, struct err *e, c
 {
 	char field[64];
 
-	(void)snprintf(field, sizeof(field), "compose_file.verity_volumes[%zu]%s%s", i, key ? "." : "",
-		       key ? key : "");
+	(void)snprintf(field, sizeof(field), "compose_file.verity_volumes[%zu]%s%s", i,
+		       key ? "." : "", key ? key : "");
 	return err_field(e, ERR_INVALID, field, given, "%s: %s", field, rule);
 }
 
 static bool hex_ok(const char *s)
 {
-	return s && strlen(s) == VERITY_ROOT_HEX && strspn(s, "0123456789abcdefABCDEF") == VERITY_ROOT_HEX;
+	return s && strlen(s) == VERITY_ROOT_HEX &&
+	       strspn(s, "0123456789abcdefABCDEF") == VERITY_ROOT_HEX;
 }
 
-/* The launcher of the field passes names on in comma-separated arguments; a name it refuses must not start here. */
+/* The launcher of the field passes names on in comma-separated arguments; a name it refuses must
+ * not start here. */
 static bool name_ok(const char *s)
 {
 	return s && *s && *s != '.' && strlen(s) < 256 && !strpbrk(s, "/,=\\\n\r\t");
@@ -40,11 +42,12 @@ static int check_one(const json_t *item, size_t i, struct err *e)
 	const char *target = json_string_value(json_object_get(item, "target"));
 
 	if (!json_is_object(item))
-		return refuse(i, NULL, NULL, e, "expected an object with source, verity_root and target");
+		return refuse(i, NULL, NULL, e,
+			      "expected an object with source, verity_root and target");
 	if (!name_ok(source))
-		return refuse(
-			i, "source", source, e,
-			"expected the name of a file in the node's volumes folder, no path, ',' or '='");
+		return refuse(i, "source", source, e,
+			      "expected the name of a file in the node's volumes folder, no path, "
+			      "',' or '='");
 	if (!hex_ok(root))
 		return refuse(i, "verity_root", root, e, "expected 64 hex digits");
 	if (!target || *target != '/')
@@ -55,7 +58,8 @@ static int check_one(const json_t *item, size_t i, struct err *e)
 /* Two files of one root hold the same bytes: one attachment serves both targets. */
 static bool root_is_new(const json_t *list, size_t i)
 {
-	const char *root = json_string_value(json_object_get(json_array_get(list, i), "verity_root"));
+	const char *root =
+		json_string_value(json_object_get(json_array_get(list, i), "verity_root"));
 
 	for (size_t k = 0; k < i; k++) {
 		const char *other =
@@ -78,7 +82,8 @@ static int take(const json_t *list, size_t i, const char *dir, struct volumes *v
 			      errno == ENOENT ? "no such file in the node's volumes folder"
 					      : strerror(errno));
 	if (!S_ISREG(st.st_mode))
-		return refuse(i, "source", source, e, "is no regular file in the node's volumes folder");
+		return refuse(i, "source", source, e,
+			      "is no regular file in the node's volumes folder");
 	if (!root_is_new(list, i))
 		return 0;
 	if (v->n == DOMAIN_VOLUMES)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * compose.c - the app-compose manifest: short form to long form, and the rules of both.
  *
- * A manifest we build is normalised, so that the clients' hash function with and without its normalisation gives the hash
- * we answer. One that comes whole is measured as its author wrote it: reordering keys is all that happens to it.
+ * A manifest we build is normalised, so that the clients' hash function with and without its
+ * normalisation gives the hash we answer. One that comes whole is measured as its author wrote it:
+ * reordering keys is all that happens to it.
  */
 #include <math.h>
 #include <stdio.h>
@@ -99,8 +100,16 @@ static const char *const key_providers[] = { "none", "kms", "local", "tpm", NULL
 	}
 
 static const struct field manifest_fields[] = {
-	{ .name = "name", .type = FIELD_STRING, .flags = FIELD_REQUIRED, .max = 128, .at = FIELD_NOWHERE },
-	{ .name = "runner", .type = FIELD_STRING, .flags = FIELD_REQUIRED, .max = 32, .at = FIELD_NOWHERE },
+	{ .name = "name",
+	  .type = FIELD_STRING,
+	  .flags = FIELD_REQUIRED,
+	  .max = 128,
+	  .at = FIELD_NOWHERE },
+	{ .name = "runner",
+	  .type = FIELD_STRING,
+	  .flags = FIELD_REQUIRED,
+	  .max = 32,
+	  .at = FIELD_NOWHERE },
 	{ .name = "features",
 	  .type = FIELD_STRINGS,
 	  .flags = FIELD_NULLABLE,
@@ -190,12 +199,13 @@ static int check_runner(const json_t *j, struct err *e)
 		return 0;
 	(void)snprintf(field, sizeof(field), "compose_file.%s", needs);
 	if (!text)
-		return err_field(e, ERR_COMPOSE_INVALID, field, NULL, "runner %s needs %s", runner, needs);
+		return err_field(e, ERR_COMPOSE_INVALID, field, NULL, "runner %s needs %s", runner,
+				 needs);
 	return !strcmp(needs, "bash_script") ? 0 : lint_field(text, e);
 }
 
-/* JavaScript writes whole numbers up to 1e21 without exponent, JSON readers with 64-bit integers refuse them from 2^63 on:
- * such a manifest would be hashed and then be unreadable. */
+/* JavaScript writes whole numbers up to 1e21 without exponent, JSON readers with 64-bit integers
+ * refuse them from 2^63 on: such a manifest would be hashed and then be unreadable. */
 static bool readable_numbers(const json_t *j)
 {
 	double d = json_is_number(j) ? json_number_value(j) : 0;
@@ -253,7 +263,10 @@ static json_t *long_form(const struct short_form *f, const char *name)
 	json_t *m = json_object();
 
 	json_object_set_new(m, "manifest_version", json_integer(2));
-	json_object_set_new(m, "name", json_string(f->name && *f->name ? f->name : name ? name : ""));
+	json_object_set_new(m, "name",
+			    json_string(f->name && *f->name ? f->name
+					: name              ? name
+							    : ""));
 	json_object_set_new(m, "runner", json_string("docker-compose"));
 	json_object_set_new(m, "docker_compose_file", json_string(f->docker_compose_file));
 	if (f->pre_launch_script && *f->pre_launch_script)
@@ -263,7 +276,8 @@ static json_t *long_form(const struct short_form *f, const char *name)
 	json_object_set_new(m, "features", features_of(f));
 	json_object_set_new(m, "kms_enabled", json_boolean(f->kms_enabled));
 	json_object_set_new(m, "gateway_enabled", json_boolean(f->gateway_enabled));
-	json_object_set_new(m, "local_key_provider_enabled", json_boolean(f->local_key_provider_enabled));
+	json_object_set_new(m, "local_key_provider_enabled",
+			    json_boolean(f->local_key_provider_enabled));
 	json_object_set_new(m, "public_logs", json_boolean(f->public_logs));
 	json_object_set_new(m, "public_sysinfo", json_boolean(f->public_sysinfo));
 	json_object_set_new(m, "public_tcbinfo", json_boolean(f->public_tcbinfo));
@@ -285,7 +299,8 @@ int compose_manifest(const json_t *compose_file, const char *name, json_t **ret,
 				.public_tcbinfo = true };
 
 	if (!compose_file || json_is_null(compose_file))
-		return err_field(e, ERR_COMPOSE_MISSING, "compose_file", NULL, "compose_file is missing");
+		return err_field(e, ERR_COMPOSE_MISSING, "compose_file", NULL,
+				 "compose_file is missing");
 	if (json_object_get(compose_file, "runner")) {
 		if (compose_check(compose_file, e) < 0)
 			return -(int)e->code;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * compose_lint.c - refuse docker compose text that can not run before a CVM is made for it.
  *
- * A pre-flight check only: the tenant's bytes are what is hashed and measured, so nothing is ever written back. Anchors
- * and aliases are refused because nine levels of them are a billion nodes; tags because they call for types nobody asked
- * for. Scalars stay text (compose is YAML 1.2: "on" and 22:22 are strings), only a plain empty, ~ or null is null.
+ * A pre-flight check only: the tenant's bytes are what is hashed and measured, so nothing is ever
+ * written back. Anchors and aliases are refused because nine levels of them are a billion nodes;
+ * tags because they call for types nobody asked for. Scalars stay text (compose is YAML 1.2: "on"
+ * and 22:22 are strings), only a plain empty, ~ or null is null.
  */
 #include <stdio.h>
 #include <string.h>
@@ -12,7 +13,8 @@
 #include "base/own.h"
 #include "vmm/compose/compose.h"
 
-/* A word takes 2 us or so. Each event is a word, or the beginning or end of a mapping or sequence. */
+/* A word takes 2 us or so. Each event is a word, or the beginning or end of a mapping or sequence.
+ */
 enum { TAG_DIRECTIVES_MAX = 16, EVENTS_MAX = 16384 };
 
 #define FIELD_PATH "compose_file.docker_compose_file"
@@ -101,7 +103,8 @@ static int check_key(struct lint *l, const json_t *map, const yaml_event_t *ev)
 	if (ev->type == YAML_ALIAS_EVENT)
 		return fault(l, ev->start_mark, "aliases (*) are not accepted");
 	if (ev->type != YAML_SCALAR_EVENT)
-		return fault(l, ev->start_mark, "a key is a mapping or a sequence, expected a word");
+		return fault(l, ev->start_mark,
+			     "a key is a mapping or a sequence, expected a word");
 	if (refuse_extras(l, ev, ev->data.scalar.anchor, ev->data.scalar.tag) < 0)
 		return -1;
 	if (strlen(text) != ev->data.scalar.length)
@@ -152,11 +155,13 @@ static json_t *node(struct lint *l, const yaml_event_t *ev, unsigned depth)
 			fault(l, ev->start_mark, "not text");
 		return v;
 	case YAML_SEQUENCE_START_EVENT:
-		if (refuse_extras(l, ev, ev->data.sequence_start.anchor, ev->data.sequence_start.tag) < 0)
+		if (refuse_extras(l, ev, ev->data.sequence_start.anchor,
+				  ev->data.sequence_start.tag) < 0)
 			return NULL;
 		return sequence(l, depth);
 	case YAML_MAPPING_START_EVENT:
-		if (refuse_extras(l, ev, ev->data.mapping_start.anchor, ev->data.mapping_start.tag) < 0)
+		if (refuse_extras(l, ev, ev->data.mapping_start.anchor,
+				  ev->data.mapping_start.tag) < 0)
 			return NULL;
 		return mapping(l, depth);
 	case YAML_ALIAS_EVENT:
@@ -207,8 +212,8 @@ struct collected {
 
 static int port_fault(struct err *e, const char *service, const char *value, const char *what)
 {
-	return err_field(e, ERR_COMPOSE_INVALID, FIELD_PATH, value, "services.%.80s.ports: %s", service,
-			 what);
+	return err_field(e, ERR_COMPOSE_INVALID, FIELD_PATH, value, "services.%.80s.ports: %s",
+			 service, what);
 }
 
 static int collect_text(struct collected *c, const char *service, const char *text, struct err *e)
@@ -219,8 +224,9 @@ static int collect_text(struct collected *c, const char *service, const char *te
 	if (strchr(text, '$'))
 		return 0;
 	if (!compose_port_parse(text, c->max > c->n ? c->v + c->n : &none, c->max - c->n, &got))
-		return port_fault(e, service, text,
-				  "expected [[address:]published:]target[/protocol], ports 1 to 65535");
+		return port_fault(
+			e, service, text,
+			"expected [[address:]published:]target[/protocol], ports 1 to 65535");
 	c->n += got;
 	return 0;
 }
@@ -237,15 +243,16 @@ static int collect_object(struct collected *c, const char *service, const json_t
 
 	if (!target)
 		return port_fault(e, service, NULL, "an entry has no target");
-	n = snprintf(text, sizeof(text), "%s%s%s%s%s/%s", address ? address : "", address ? ":" : "",
-		     published ? published : "", published || address ? ":" : "", target,
-		     protocol ? protocol : "tcp");
+	n = snprintf(text, sizeof(text), "%s%s%s%s%s/%s", address ? address : "",
+		     address ? ":" : "", published ? published : "",
+		     published || address ? ":" : "", target, protocol ? protocol : "tcp");
 	if (n < 0 || (size_t)n >= sizeof(text))
 		return port_fault(e, service, target, "an entry is too long");
 	return collect_text(c, service, text, e);
 }
 
-static int collect_service(struct collected *c, const char *name, const json_t *service, struct err *e)
+static int collect_service(struct collected *c, const char *name, const json_t *service,
+			   struct err *e)
 {
 	const json_t *ports = json_object_get(service, "ports");
 	size_t i;
@@ -260,10 +267,10 @@ static int collect_service(struct collected *c, const char *name, const json_t *
 		return port_fault(e, name, NULL, "expected a list");
 	json_array_foreach(ports, i, v)
 	{
-		int r = json_is_object(v) ? collect_object(c, name, v, e)
-			: json_is_string(v)
-				? collect_text(c, name, json_string_value(v), e)
-				: port_fault(e, name, NULL, "an entry is neither text nor a mapping");
+		int r = json_is_object(v)   ? collect_object(c, name, v, e)
+			: json_is_string(v) ? collect_text(c, name, json_string_value(v), e)
+					    : port_fault(e, name, NULL,
+							 "an entry is neither text nor a mapping");
 
 		if (r < 0)
 			return r;
@@ -280,8 +287,10 @@ static int check_services(const json_t *doc, struct collected *c, struct err *e)
 		return err_field(
 			e, ERR_COMPOSE_INVALID, FIELD_PATH, NULL, "%s",
 			services ? "services is empty or no mapping, expected at least one service"
-				 : "services is missing, expected a mapping with at least one service");
-	json_object_foreach(services, name, v) if (collect_service(c, name, v, e) < 0) return -(int)e->code;
+				 : "services is missing, expected a mapping with at least one "
+				   "service");
+	json_object_foreach(services, name,
+			    v) if (collect_service(c, name, v, e) < 0) return -(int)e->code;
 	return 0;
 }
 
@@ -303,8 +312,8 @@ static bool has_many_tag_directives(const char *text, size_t len)
 	return n > TAG_DIRECTIVES_MAX;
 }
 
-int compose_lint(const char *text, size_t len, struct compose_port *ports, size_t max, size_t *ret_n,
-		 struct err *e)
+int compose_lint(const char *text, size_t len, struct compose_port *ports, size_t max,
+		 size_t *ret_n, struct err *e)
 {
 	struct lint l = { .e = e };
 	struct collected c = { .v = ports, .max = max };
@@ -314,9 +323,10 @@ int compose_lint(const char *text, size_t len, struct compose_port *ports, size_
 		return err_field(e, ERR_COMPOSE_INVALID, FIELD_PATH, NULL,
 				 "%zu bytes, at most %d are accepted", len, COMPOSE_LINT_MAX);
 	if (has_many_tag_directives(text, len))
-		return err_field(e, ERR_COMPOSE_INVALID, FIELD_PATH, NULL,
-				 "tags (!) are not accepted, and there are more than %d %%TAG directives",
-				 TAG_DIRECTIVES_MAX);
+		return err_field(
+			e, ERR_COMPOSE_INVALID, FIELD_PATH, NULL,
+			"tags (!) are not accepted, and there are more than %d %%TAG directives",
+			TAG_DIRECTIVES_MAX);
 	if (!yaml_parser_initialize(&l.parser))
 		abort();
 	yaml_parser_set_encoding(&l.parser, YAML_UTF8_ENCODING);

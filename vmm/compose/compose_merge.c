@@ -12,8 +12,8 @@
 
 bool compose_merge_any(const struct compose_merge *m)
 {
-	return m->docker_compose_file || m->pre_launch_script || m->allowed_envs || m->public_logs >= 0 ||
-	       m->public_sysinfo >= 0 || m->public_tcbinfo >= 0;
+	return m->docker_compose_file || m->pre_launch_script || m->allowed_envs ||
+	       m->public_logs >= 0 || m->public_sysinfo >= 0 || m->public_tcbinfo >= 0;
 }
 
 static void set_flag(json_t *j, const char *key, int value)
@@ -71,11 +71,13 @@ static int check(const json_t *manifest, struct err *e)
 	int r = compose_check(manifest, e);
 
 	if (r && !strncmp(e->field, prefix, sizeof(prefix) - 1))
-		memmove(e->field, e->field + sizeof(prefix) - 1, strlen(e->field) - sizeof(prefix) + 2);
+		memmove(e->field, e->field + sizeof(prefix) - 1,
+			strlen(e->field) - sizeof(prefix) + 2);
 	return r;
 }
 
-int compose_merge(const json_t *manifest, const struct compose_merge *m, json_t **ret, struct err *e)
+int compose_merge(const json_t *manifest, const struct compose_merge *m, json_t **ret,
+		  struct err *e)
 {
 	auto_json json_t *j = json_deep_copy(manifest);
 	int r = 0;
@@ -130,7 +132,8 @@ bool compose_envs_equal(const json_t *manifest, const json_t *names)
 	return json_equal(allowed, given);
 }
 
-int compose_envs_allowed(const json_t *manifest, const json_t *names, const char *field, struct err *e)
+int compose_envs_allowed(const json_t *manifest, const json_t *names, const char *field,
+			 struct err *e)
 {
 	auto_json json_t *allowed = set_of(json_object_get(manifest, "allowed_envs"));
 	char list[200] = "";
@@ -142,12 +145,13 @@ int compose_envs_allowed(const json_t *manifest, const json_t *names, const char
 		const char *name = json_string_value(v);
 
 		if (!json_object_get(allowed, name) && used < sizeof(list))
-			used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s", used ? ", " : "",
-						 name);
+			used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s",
+						 used ? ", " : "", name);
 	}
 	if (!used)
 		return 0;
-	err_field(e, ERR_INVALID, field, list, "not among allowed_envs of the compose file: %.200s", list);
+	err_field(e, ERR_INVALID, field, list, "not among allowed_envs of the compose file: %.200s",
+		  list);
 	return err_hint(e, "name them in allowed_envs too, or leave them out");
 }
 
@@ -160,7 +164,8 @@ static void new_line(struct buf *b, int depth)
 		buf_puts(b, "    ");
 }
 
-/* One string, from its opening quote; returns what follows the closing one. Blanks are dropped where '": ' is. */
+/* One string, from its opening quote; returns what follows the closing one. Blanks are dropped
+ * where '": ' is. */
 static const char *put_string(struct buf *b, const char *p)
 {
 	const char *begin = p;

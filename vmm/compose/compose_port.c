@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * compose_port.c - the short form of a docker compose "ports" entry: [[address:]published:]target[/protocol].
+ * compose_port.c - the short form of a docker compose "ports" entry:
+ * [[address:]published:]target[/protocol].
  */
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -32,7 +33,8 @@ static bool range_parse(const char *s, struct range *r)
 	return !*s && r->from <= r->to;
 }
 
-/* Cut the protocol off; false for one docker does not know. *skip: known, but nothing we forward. */
+/* Cut the protocol off; false for one docker does not know. *skip: known, but nothing we forward.
+ */
 static bool protocol_cut(char *s, bool *udp, bool *skip)
 {
 	char *slash = strchr(s, '/');
@@ -55,7 +57,8 @@ static bool address_ok(char *s, char out[46])
 		s[n - 1] = '\0';
 		s++;
 	}
-	if (strlen(s) >= 46 || (inet_pton(AF_INET, s, raw) != 1 && inet_pton(AF_INET6, s, raw) != 1))
+	if (strlen(s) >= 46 ||
+	    (inet_pton(AF_INET, s, raw) != 1 && inet_pton(AF_INET6, s, raw) != 1))
 		return false;
 	strcpy(out, s);
 	return true;

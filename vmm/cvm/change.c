@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * change.c - what a change makes of a CVM, what of it is new, and what is held for it meanwhile.
  *
- * The present state stays the CVM's row until the operation's step "apply" (update_steps.c) makes the planned one the present, in one
- * transaction; the other way round when it has to go back. From the request's own transaction to the end of the operation the CVM holds
- * whatever one of the two needs (db/changes.c), so going on never fails for want of room, and neither does going back.
+ * The present state stays the CVM's row until the operation's step "apply" (update_steps.c) makes
+ * the planned one the present, in one transaction; the other way round when it has to go back. From
+ * the request's own transaction to the end of the operation the CVM holds whatever one of the two
+ * needs (db/changes.c), so going on never fails for want of room, and neither does going back.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -15,17 +16,25 @@
 #include "vmm/node/world.h"
 
 const char *const change_word[CHANGES] = {
-	[CHANGE_VCPU] = "vcpu",         [CHANGE_MEMORY] = "memory",           [CHANGE_DISK] = "disk_size",
-	[CHANGE_IMAGE] = "image",       [CHANGE_COMPOSE] = "compose_file",    [CHANGE_TYPE] = "instance_type",
-	[CHANGE_ENV] = "encrypted_env", [CHANGE_USER_CONFIG] = "user_config", [CHANGE_PORTS] = "ports",
-	[CHANGE_GPUS] = "gpus",         [CHANGE_LISTED] = "listed",
+	[CHANGE_VCPU] = "vcpu",
+	[CHANGE_MEMORY] = "memory",
+	[CHANGE_DISK] = "disk_size",
+	[CHANGE_IMAGE] = "image",
+	[CHANGE_COMPOSE] = "compose_file",
+	[CHANGE_TYPE] = "instance_type",
+	[CHANGE_ENV] = "encrypted_env",
+	[CHANGE_USER_CONFIG] = "user_config",
+	[CHANGE_PORTS] = "ports",
+	[CHANGE_GPUS] = "gpus",
+	[CHANGE_LISTED] = "listed",
 };
 
-/* A guest has no hot-plug of CPUs, memory or GPUs, and reads its files when it boots. Its disk grows and its ports are led while it
- * runs; who may see it is nothing to the guest. */
+/* A guest has no hot-plug of CPUs, memory or GPUs, and reads its files when it boots. Its disk
+ * grows and its ports are led while it runs; who may see it is nothing to the guest. */
 static const bool takes_restart[CHANGES] = {
-	[CHANGE_VCPU] = true, [CHANGE_MEMORY] = true,      [CHANGE_IMAGE] = true, [CHANGE_COMPOSE] = true,
-	[CHANGE_ENV] = true,  [CHANGE_USER_CONFIG] = true, [CHANGE_GPUS] = true,
+	[CHANGE_VCPU] = true,    [CHANGE_MEMORY] = true, [CHANGE_IMAGE] = true,
+	[CHANGE_COMPOSE] = true, [CHANGE_ENV] = true,    [CHANGE_USER_CONFIG] = true,
+	[CHANGE_GPUS] = true,
 };
 
 /* ------------------------------------------------------------------ planning */
@@ -39,8 +48,8 @@ static int plan_blobs(struct vmm *v, const struct cvm_row *cvm, const struct upd
 	if (r)
 		return r == -ERR_NOT_FOUND ? err_set(e, ERR_CVM_NOT_FOUND, "the CVM is gone") : r;
 	if (ask->set_env && (ask->encrypted_env_len != b->encrypted_env_len ||
-			     (b->encrypted_env_len &&
-			      memcmp(ask->encrypted_env, b->encrypted_env, b->encrypted_env_len) != 0))) {
+			     (b->encrypted_env_len && memcmp(ask->encrypted_env, b->encrypted_env,
+							     b->encrypted_env_len) != 0))) {
 		free(b->encrypted_env);
 		b->encrypted_env = ask->encrypted_env_len ? xmalloc(ask->encrypted_env_len) : NULL;
 		b->encrypted_env_len = ask->encrypted_env_len;
@@ -48,17 +57,18 @@ static int plan_blobs(struct vmm *v, const struct cvm_row *cvm, const struct upd
 			memcpy(b->encrypted_env, ask->encrypted_env, b->encrypted_env_len);
 		c->differs[CHANGE_ENV] = true;
 	}
-	if (ask->set_user_config &&
-	    strcmp(ask->user_config ? ask->user_config : "", b->user_config ? b->user_config : "") != 0) {
+	if (ask->set_user_config && strcmp(ask->user_config ? ask->user_config : "",
+					   b->user_config ? b->user_config : "") != 0) {
 		free(b->user_config);
-		b->user_config = ask->user_config && *ask->user_config ? xstrdup(ask->user_config) : NULL;
+		b->user_config =
+			ask->user_config && *ask->user_config ? xstrdup(ask->user_config) : NULL;
 		c->differs[CHANGE_USER_CONFIG] = true;
 	}
 	return 0;
 }
 
-static int plan_ports(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask, bool looked,
-		      struct change *c, struct err *e)
+static int plan_ports(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask,
+		      bool looked, struct change *c, struct err *e)
 {
 	struct ports_for w = { .workspace = cvm->workspace, .cvm = cvm->id, .looked = looked };
 	auto_free struct port_row *own = NULL;
@@ -134,7 +144,8 @@ static void write_words(const struct change *c, char out[256])
 	out[n++] = '[';
 	for (int i = 0; i < CHANGES; i++)
 		if (c->differs[i])
-			n += (size_t)snprintf(out + n, 256 - n, "%s\"%s\"", n > 1 ? "," : "", change_word[i]);
+			n += (size_t)snprintf(out + n, 256 - n, "%s\"%s\"", n > 1 ? "," : "",
+					      change_word[i]);
 	(void)snprintf(out + n, 256 - n, "]");
 }
 
@@ -171,7 +182,8 @@ int change_reserve(struct vmm *v, const struct cvm_row *cvm, const struct change
 	if (c->differs[CHANGE_COMPOSE])
 		r = revisions_ensure(v->db, &revision, &revision_id, e);
 	if (!r && c->differs[CHANGE_COMPOSE])
-		r = provisions_set_used(v->db, cvm->workspace, cvm->app_id, revision.compose_hash, e);
+		r = provisions_set_used(v->db, cvm->workspace, cvm->app_id, revision.compose_hash,
+					e);
 	if (!r && c->differs[CHANGE_PORTS])
 		r = ports_plan(v->db, cvm->id, c->ports, c->n_ports, &more, e);
 	if (!r)
@@ -205,10 +217,12 @@ int change_settle(struct vmm *v, const struct cvm_row *c, const struct change_ro
 
 /* ------------------------------------------------------------------ history */
 
-int change_remember(struct vmm *v, const struct cvm_row *c, const char *changed, const struct op_row *op,
-		    struct err *e)
+int change_remember(struct vmm *v, const struct cvm_row *c, const char *changed,
+		    const struct op_row *op, struct err *e)
 {
-	struct history_row h = { .app = c->app, .revision = c->revision, .created_ms = clock_wall_ms() };
+	struct history_row h = { .app = c->app,
+				 .revision = c->revision,
+				 .created_ms = clock_wall_ms() };
 
 	memcpy(h.cvm_uuid, c->uuid, sizeof(h.cvm_uuid));
 	memcpy(h.image, c->image_name, sizeof(h.image));

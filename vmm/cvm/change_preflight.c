@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * change_preflight.c - what a change of a CVM would make of it, and whether that fits beside all others.
+ * change_preflight.c - what a change of a CVM would make of it, and whether that fits beside all
+ * others.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +14,9 @@ static int nothing_to_change(const struct change_ask *ask, struct err *e)
 {
 	if (ask->vcpus || ask->memory_mib || ask->disk_gib || ask->image || ask->manifest)
 		return 0;
-	return err_field(e, ERR_INVALID, "body", NULL,
-			 "nothing to change is named: vcpu, memory, disk_size, image or compose_file");
+	return err_field(
+		e, ERR_INVALID, "body", NULL,
+		"nothing to change is named: vcpu, memory, disk_size, image or compose_file");
 }
 
 /* A CVM that gave its vCPUs and memory back when it stopped will need all of them again. */
@@ -51,7 +53,8 @@ int vmm_preflight_change(struct vmm *v, const struct cvm_row *cvm, const struct 
 		r = vmm_manifest(v, cvm, &manifest, e);
 	if (!r) {
 		*ret = (struct change_fit){ .after = c.a.row,
-					    .manifest_after = xstrdup(c.a.manifest ? c.a.manifest : manifest),
+					    .manifest_after =
+						    xstrdup(c.a.manifest ? c.a.manifest : manifest),
 					    .restart = c.restart };
 		memcpy(ret->changes, c.differs, sizeof(ret->changes));
 		ret->manifest = take_ptr(&manifest);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * create.c - preflight, provision, create.
  *
- * A create is one transaction: name, capacity, CID, host ports, app, revision, CVM, operation and events appear together or not at
- * all. What touches the host begins after the commit.
+ * A create is one transaction: name, capacity, CID, host ports, app, revision, CVM, operation and
+ * events appear together or not at all. What touches the host begins after the commit.
  */
 #include <ctype.h>
 #include <stdio.h>
@@ -62,10 +62,11 @@ static json_t *ports_json(const struct cvm_ask *ask)
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < ask->n_ports; i++)
-		(void)json_array_append_new(
-			list, json_pack("{s:b, s:s*, s:i, s:i}", "udp", (int)ask->ports[i].udp, "address",
-					ask->ports[i].host_address, "host_port", (int)ask->ports[i].host_port,
-					"vm_port", (int)ask->ports[i].vm_port));
+		(void)json_array_append_new(list, json_pack("{s:b, s:s*, s:i, s:i}", "udp",
+							    (int)ask->ports[i].udp, "address",
+							    ask->ports[i].host_address, "host_port",
+							    (int)ask->ports[i].host_port, "vm_port",
+							    (int)ask->ports[i].vm_port));
 	return list;
 }
 
@@ -82,27 +83,29 @@ static json_t *gpus_json(const struct cvm_ask *ask)
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < ask->n_gpus; i++)
-		(void)json_array_append_new(list, json_pack("{s:s*, s:s*}", "slot", ask->gpus[i].slot,
-							    "product_id", ask->gpus[i].product_id));
+		(void)json_array_append_new(list,
+					    json_pack("{s:s*, s:s*}", "slot", ask->gpus[i].slot,
+						      "product_id", ask->gpus[i].product_id));
 	return list;
 }
 
-/* The resolved request, so that what was provisioned is what will be created, even if defaults change meanwhile. */
+/* The resolved request, so that what was provisioned is what will be created, even if defaults
+ * change meanwhile. */
 static char *request_json(const struct cvm_ask *ask, const struct admission *a)
 {
-	auto_json json_t *j =
-		json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:s*, s:b, s:i, s:o*, s:s, s:o}", "name",
-			  a->row.name, "image", a->row.image_name, "instance_type", a->row.instance_type,
-			  "vcpus", (json_int_t)a->row.vcpus, "memory_mib", (json_int_t)a->row.memory_mib,
-			  "disk_gib", (json_int_t)a->row.disk_gib, "user_config", ask->user_config, "listed",
-			  (int)ask->listed, "tee", (int)ask->tee, "tdx", tdx_json(&ask->tdx), "networks",
-			  a->row.networks, "ports", ports_json(ask));
+	auto_json json_t *j = json_pack(
+		"{s:s, s:s, s:s, s:I, s:I, s:I, s:s*, s:b, s:i, s:o*, s:s, s:o}", "name",
+		a->row.name, "image", a->row.image_name, "instance_type", a->row.instance_type,
+		"vcpus", (json_int_t)a->row.vcpus, "memory_mib", (json_int_t)a->row.memory_mib,
+		"disk_gib", (json_int_t)a->row.disk_gib, "user_config", ask->user_config, "listed",
+		(int)ask->listed, "tee", (int)ask->tee, "tdx", tdx_json(&ask->tdx), "networks",
+		a->row.networks, "ports", ports_json(ask));
 
 	(void)json_object_set_new(j, "policy",
 				  json_pack("{s:s, s:b, s:I}", "restart",
-					    restart_policy_word[a->row.policy.restart], "auto_start",
-					    (int)a->row.policy.auto_start, "start_order",
-					    (json_int_t)a->row.policy.start_order));
+					    restart_policy_word[a->row.policy.restart],
+					    "auto_start", (int)a->row.policy.auto_start,
+					    "start_order", (json_int_t)a->row.policy.start_order));
 	(void)json_object_set_new(j, "hugepages", json_boolean(ask->hugepages));
 	(void)json_object_set_new(j, "pin_numa", json_boolean(ask->pin_numa));
 	(void)json_object_set_new(j, "gpu_attach", json_string(gpu_attach_word[ask->gpu_attach]));
@@ -110,8 +113,8 @@ static char *request_json(const struct cvm_ask *ask, const struct admission *a)
 	return json_canonical(j);
 }
 
-int vmm_provision(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct provision_result *ret,
-		  struct err *e)
+int vmm_provision(struct vmm *v, int64_t workspace, const struct cvm_ask *ask,
+		  struct provision_result *ret, struct err *e)
 {
 	struct port_row ports[CVM_PORTS_MAX];
 	struct admission a;
@@ -120,8 +123,8 @@ int vmm_provision(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, s
 	if (!r) {
 		auto_free char *request = request_json(ask, &a);
 
-		r = provisions_put(v->db, workspace, a.row.app_id, a.row.compose_hash, request, a.manifest,
-				   clock_wall_ms() + PROVISION_KEPT_MS, e);
+		r = provisions_put(v->db, workspace, a.row.app_id, a.row.compose_hash, request,
+				   a.manifest, clock_wall_ms() + PROVISION_KEPT_MS, e);
 		if (!r)
 			r = records_fit(v, workspace, RECORD_PROVISIONS, e);
 	}
@@ -137,7 +140,8 @@ int vmm_provision(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, s
 
 /* ------------------------------------------------------------------ create */
 
-static int insert_ports(struct vmm *v, int64_t cvm, const struct port_row *ports, size_t n, struct err *e)
+static int insert_ports(struct vmm *v, int64_t cvm, const struct port_row *ports, size_t n,
+			struct err *e)
 {
 	int r = 0;
 
@@ -146,8 +150,8 @@ static int insert_ports(struct vmm *v, int64_t cvm, const struct port_row *ports
 	return r;
 }
 
-static int insert(struct vmm *v, const struct cvm_ask *ask, struct admission *a, const struct port_row *ports,
-		  struct cvm_row *ret, struct err *e)
+static int insert(struct vmm *v, const struct cvm_ask *ask, struct admission *a,
+		  const struct port_row *ports, struct cvm_row *ret, struct err *e)
 {
 	const struct cvm_blobs blobs = { .encrypted_env = (void *)(uintptr_t)ask->encrypted_env,
 					 .encrypted_env_len = ask->encrypted_env_len,
@@ -176,8 +180,9 @@ static int insert(struct vmm *v, const struct cvm_ask *ask, struct admission *a,
 	return r == -ERR_NOT_FOUND ? err_set(e, ERR_HOST, "the CVM's row vanished") : r;
 }
 
-int vmm_create(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, const struct request_ref *ref,
-	       struct cvm_row *ret, struct op_row *ret_op, struct err *e)
+int vmm_create(struct vmm *v, int64_t workspace, const struct cvm_ask *ask,
+	       const struct request_ref *ref, struct cvm_row *ret, struct op_row *ret_op,
+	       struct err *e)
 {
 	struct port_row ports[CVM_PORTS_MAX];
 	struct admission a;
@@ -186,9 +191,10 @@ int vmm_create(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, cons
 	if (!r)
 		r = insert(v, ask, &a, ports, ret, e);
 	if (!r)
-		r = event(v, ret, "", "cvm.created", e, "{s:s, s:s, s:s, s:I, s:I, s:I}", "name", ret->name,
-			  "app_id", ret->app_id, "image", ret->image_name, "vcpus", (json_int_t)ret->vcpus,
-			  "memory_mib", (json_int_t)ret->memory_mib, "disk_gib", (json_int_t)ret->disk_gib);
+		r = event(v, ret, "", "cvm.created", e, "{s:s, s:s, s:s, s:I, s:I, s:I}", "name",
+			  ret->name, "app_id", ret->app_id, "image", ret->image_name, "vcpus",
+			  (json_int_t)ret->vcpus, "memory_mib", (json_int_t)ret->memory_mib,
+			  "disk_gib", (json_int_t)ret->disk_gib);
 	if (!r && ask->stopped)
 		r = op_record(v, ret, OP_CREATE, "{\"stopped\":true}", ref, ret_op, e);
 	else if (!r)
@@ -257,8 +263,8 @@ static size_t gpus_from(const json_t *list, struct gpu_ask out[GPUS_MAX])
 	for (i = 0; i < n; i++)
 		out[i] = (struct gpu_ask){
 			.slot = json_string_value(json_object_get(json_array_get(list, i), "slot")),
-			.product_id =
-				json_string_value(json_object_get(json_array_get(list, i), "product_id")),
+			.product_id = json_string_value(
+				json_object_get(json_array_get(list, i), "product_id")),
 		};
 	return n;
 }
@@ -282,7 +288,8 @@ static struct policy_ask policy_from(const json_t *j)
 				 .has_auto_start = true,
 				 .has_order = true,
 				 .auto_start = json_is_true(json_object_get(j, "auto_start")),
-				 .start_order = json_integer_value(json_object_get(j, "start_order")) };
+				 .start_order =
+					 json_integer_value(json_object_get(j, "start_order")) };
 	for (int i = 0; word && i < RESTART_POLICIES; i++)
 		if (!strcmp(word, restart_policy_word[i]))
 			p.restart = (enum restart_policy)i;
@@ -297,8 +304,8 @@ static int not_provisioned(const char *compose_hash, struct err *e)
 }
 
 /* Both as they are stored: lower case, without 0x. */
-static int provision_key(const struct commit_ask *given, char app[APP_ID_TEXT], char hash[SHA256_HEX],
-			 struct err *e)
+static int provision_key(const struct commit_ask *given, char app[APP_ID_TEXT],
+			 char hash[SHA256_HEX], struct err *e)
 {
 	const char *hex = given->compose_hash;
 	int r = 0;
@@ -316,7 +323,8 @@ static int provision_key(const struct commit_ask *given, char app[APP_ID_TEXT], 
 }
 
 int vmm_commit(struct vmm *v, int64_t workspace, const struct commit_ask *given,
-	       const struct request_ref *ref, struct cvm_row *ret, struct op_row *ret_op, struct err *e)
+	       const struct request_ref *ref, struct cvm_row *ret, struct op_row *ret_op,
+	       struct err *e)
 {
 	auto_free char *request = NULL, *manifest_text = NULL;
 	auto_json json_t *j = NULL, *manifest = NULL;

@@ -76,16 +76,17 @@ bool identifier_app(const char *identifier, char app_id[APP_ID_TEXT])
 
 static int ambiguous(const char *identifier, int found, const struct cvm_row *rows, struct err *e)
 {
-	err_field(e, ERR_CVM_AMBIGUOUS, "identifier", identifier, "%d CVMs match %.60s", found, identifier);
+	err_field(e, ERR_CVM_AMBIGUOUS, "identifier", identifier, "%d CVMs match %.60s", found,
+		  identifier);
 	return err_hint(e, "name one of them by vm_uuid or number: %s (cvm_%lld), %s (cvm_%lld)%s",
 			rows[0].uuid, (long long)rows[0].id, rows[1].uuid, (long long)rows[1].id,
 			found > 2 ? ", ..." : "");
 }
 
-/* Add the CVMs named @identifier to the @n that were found by another form of it, of which @rows has
- * the first two. Returns how many there are then, or a negative error. */
-static int add_named(struct vmm *v, int64_t workspace, const char *identifier, struct cvm_row rows[2], int n,
-		     struct err *e)
+/* Add the CVMs named @identifier to the @n that were found by another form of it, of which @rows
+ * has the first two. Returns how many there are then, or a negative error. */
+static int add_named(struct vmm *v, int64_t workspace, const char *identifier,
+		     struct cvm_row rows[2], int n, struct err *e)
 {
 	struct cvm_row named[2];
 	int found = cvms_find(v->db, workspace, CVM_BY_NAME, identifier, named, 2, e);
@@ -100,7 +101,8 @@ static int add_named(struct vmm *v, int64_t workspace, const char *identifier, s
 	return found < 0 ? found : n;
 }
 
-int vmm_find(struct vmm *v, int64_t workspace, const char *identifier, struct cvm_row *ret, struct err *e)
+int vmm_find(struct vmm *v, int64_t workspace, const char *identifier, struct cvm_row *ret,
+	     struct err *e)
 {
 	struct cvm_row rows[2];
 	char value[80];
@@ -112,14 +114,16 @@ int vmm_find(struct vmm *v, int64_t workspace, const char *identifier, struct cv
 	if (n < 0)
 		return n;
 	if (n == 0)
-		return err_field(e, ERR_CVM_NOT_FOUND, "cvm_id", identifier, "no CVM %.60s", identifier);
+		return err_field(e, ERR_CVM_NOT_FOUND, "cvm_id", identifier, "no CVM %.60s",
+				 identifier);
 	if (n > 1)
 		return ambiguous(identifier, n, rows, e);
 	*ret = rows[0];
 	return 0;
 }
 
-int vmm_find_uuid(struct vmm *v, int64_t workspace, const char *uuid, struct cvm_row *ret, struct err *e)
+int vmm_find_uuid(struct vmm *v, int64_t workspace, const char *uuid, struct cvm_row *ret,
+		  struct err *e)
 {
 	int n = cvms_find(v->db, workspace, CVM_BY_UUID, uuid, ret, 1, e);
 
@@ -128,8 +132,8 @@ int vmm_find_uuid(struct vmm *v, int64_t workspace, const char *uuid, struct cvm
 	return n < 0 ? n : 0;
 }
 
-int instances_of(struct vmm *v, int64_t workspace, const char *app_id, struct cvm_row **ret, size_t *n,
-		 struct err *e)
+int instances_of(struct vmm *v, int64_t workspace, const char *app_id, struct cvm_row **ret,
+		 size_t *n, struct err *e)
 {
 	const struct cvm_filter f = { .workspace = workspace, .app_id = app_id, .listed = -1 };
 	auto_free struct cvm_row *rows = NULL;
@@ -146,7 +150,8 @@ int instances_of(struct vmm *v, int64_t workspace, const char *app_id, struct cv
 	return 0;
 }
 
-/* The oldest instance of another workspace than that of the oldest of all, rows[n - 1]; NULL if there is none. */
+/* The oldest instance of another workspace than that of the oldest of all, rows[n - 1]; NULL if
+ * there is none. */
 static const struct cvm_row *elsewhere(const struct cvm_row *rows, size_t n)
 {
 	for (size_t i = n - 1; i-- > 0;)
@@ -171,7 +176,8 @@ int vmm_find_first(struct vmm *v, int64_t workspace, const char *identifier, str
 	if (r)
 		return r;
 	if (!n)
-		return err_field(e, ERR_CVM_NOT_FOUND, "cvm_id", identifier, "no CVM %.60s", identifier);
+		return err_field(e, ERR_CVM_NOT_FOUND, "cvm_id", identifier, "no CVM %.60s",
+				 identifier);
 	two[0] = rows[n - 1];
 	other = elsewhere(rows, n);
 	if (other) {

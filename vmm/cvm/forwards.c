@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * forwards.c - host ports that lead to a guest's, and that lead there again when its QEMU is another one.
+ * forwards.c - host ports that lead to a guest's, and that lead there again when its QEMU is
+ * another one.
  *
- * They are QEMU's, made through its monitor, and end with it. An ordinary guest keeps its QEMU when it reboots. A TD does
- * not: libvirt (12.8: "stopped", then "started" 160 ms later, and the domain is the same) ends the process and starts
- * another, which nobody but us can tell of its forwards. So they are added whenever a TD has started. An operation that
- * starts it does the same at the same time: adding one that is there already is success. For the same reason they are added to
- * the TDs that are adopted: while the daemon was away one may have rebooted.
+ * They are QEMU's, made through its monitor, and end with it. An ordinary guest keeps its QEMU when
+ * it reboots. A TD does not: libvirt (12.8: "stopped", then "started" 160 ms later, and the domain
+ * is the same) ends the process and starts another, which nobody but us can tell of its forwards.
+ * So they are added whenever a TD has started. An operation that starts it does the same at the
+ * same time: adding one that is there already is success. For the same reason they are added to the
+ * TDs that are adopted: while the daemon was away one may have rebooted.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -16,8 +18,8 @@
 #include "vmm/admit/networks.h"
 #include "vmm/node/world.h"
 
-int forwards_add(struct hypervisor *hv, const struct cvm_row *c, const struct port_row *ports, size_t n,
-		 bool fresh, struct err *e)
+int forwards_add(struct hypervisor *hv, const struct cvm_row *c, const struct port_row *ports,
+		 size_t n, bool fresh, struct err *e)
 {
 	struct network nics[DOMAIN_NICS];
 	unsigned n_nics;
@@ -33,8 +35,9 @@ int forwards_add(struct hypervisor *hv, const struct cvm_row *c, const struct po
 	return r;
 }
 
-static int forwards_remove(struct hypervisor *hv, const struct cvm_row *c, const struct port_row *ports,
-			   size_t n, const struct port_row *keep, size_t n_keep, struct err *e)
+static int forwards_remove(struct hypervisor *hv, const struct cvm_row *c,
+			   const struct port_row *ports, size_t n, const struct port_row *keep,
+			   size_t n_keep, struct err *e)
 {
 	struct network nics[DOMAIN_NICS];
 	unsigned n_nics;
@@ -43,8 +46,8 @@ static int forwards_remove(struct hypervisor *hv, const struct cvm_row *c, const
 
 	for (size_t i = 0; !r && nic >= 0 && i < n; i++)
 		if (!ports_have(keep, n_keep, &ports[i]))
-			r = hv_forward_remove(hv, c->uuid, (unsigned)nic, ports[i].udp, ports[i].host_address,
-					      ports[i].host_port, e);
+			r = hv_forward_remove(hv, c->uuid, (unsigned)nic, ports[i].udp,
+					      ports[i].host_address, ports[i].host_port, e);
 	return r;
 }
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * maintenance.c - the node takes no new CVMs; drain; and what the node may do with a CVM by itself.
  *
- * Maintenance is a row: it outlives the daemon and the host. What runs stays, what crashes is restarted, and a client may start and
- * stop what is there; but nothing is created, and what would be started by itself waits until maintenance ends. A drain is maintenance in which
- * those that run are shut down besides (pace.c). They are then stopped like any other, marked to be started when maintenance ends; whoever
- * starts or stops one by hand takes the mark away.
+ * Maintenance is a row: it outlives the daemon and the host. What runs stays, what crashes is
+ * restarted, and a client may start and stop what is there; but nothing is created, and what would
+ * be started by itself waits until maintenance ends. A drain is maintenance in which those that run
+ * are shut down besides (pace.c). They are then stopped like any other, marked to be started when
+ * maintenance ends; whoever starts or stops one by hand takes the mark away.
  */
 #include <stdio.h>
 
@@ -60,7 +61,8 @@ static int told(struct vmm *v, const char *type, const char *reason, const struc
 	return event(v, NULL, "", type, e, "{s:s, s:s}", "reason", reason, "by", ref->caller);
 }
 
-static int end(struct vmm *v, const struct maintenance_row *was, const struct request_ref *ref, struct err *e)
+static int end(struct vmm *v, const struct maintenance_row *was, const struct request_ref *ref,
+	       struct err *e)
 {
 	static const struct maintenance_row off = { 0 };
 	int r = maintenance_set(v->db, &off, e);
@@ -102,8 +104,8 @@ int vmm_set_maintenance(struct vmm *v, bool on, const char *reason, const struct
 	return set(v, &was, &now, ref, e);
 }
 
-int vmm_drain(struct vmm *v, const struct power_ask *ask, const char *reason, const struct request_ref *ref,
-	      struct err *e)
+int vmm_drain(struct vmm *v, const struct power_ask *ask, const char *reason,
+	      const struct request_ref *ref, struct err *e)
 {
 	struct maintenance_row was = { 0 }, now = { .force = ask->force };
 	int n, r = owner_allows(v, e);
@@ -147,12 +149,13 @@ int vmm_set_policy(struct vmm *v, const struct cvm_row *cvm, const struct policy
 		r = cvms_set_turn(v->db, cvm->id, TURN_NONE, e);
 	if (!r)
 		r = event(v, cvm, "", "cvm.policy", e, "{s:s, s:b, s:I}", "restart_policy",
-			  restart_policy_word[p.restart], "auto_start", (int)p.auto_start, "start_order",
-			  (json_int_t)p.start_order);
+			  restart_policy_word[p.restart], "auto_start", (int)p.auto_start,
+			  "start_order", (json_int_t)p.start_order);
 	if (!r)
 		r = cvms_get(v->db, cvm->id, ret, e);
 	if (r)
-		return r == -ERR_NOT_FOUND ? err_set(e, ERR_CVM_NOT_FOUND, "no CVM %s", cvm->uuid) : r;
+		return r == -ERR_NOT_FOUND ? err_set(e, ERR_CVM_NOT_FOUND, "no CVM %s", cvm->uuid)
+					   : r;
 	policies_look(v);
 	return 0;
 }

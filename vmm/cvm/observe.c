@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0
  * observe.c - what the hypervisor shows, written down.
  *
- * An event only says "look": the state is then asked for by a job and that answer is recorded. Events lag behind calls (a
- * STOPPED comes about 200 ms after the end), so an event's own word could contradict a start that has happened since.
- * One look per domain at a time; what arrives meanwhile asks for another. libvirt tells that a disk's error has paused a guest, but
- * not which error: QEMU is asked for that, and has CAUSE_MS to answer before the guest is recorded as paused all the same.
+ * An event only says "look": the state is then asked for by a job and that answer is recorded.
+ * Events lag behind calls (a STOPPED comes about 200 ms after the end), so an event's own word
+ * could contradict a start that has happened since. One look per domain at a time; what arrives
+ * meanwhile asks for another. libvirt tells that a disk's error has paused a guest, but not which
+ * error: QEMU is asked for that, and has CAUSE_MS to answer before the guest is recorded as paused
+ * all the same.
  *
- * How a guest ended is recorded with it, because what the node does next by itself depends on it (restart.c, pace.c). libvirt forgets it
- * when it starts anew; a row that knows better then stays as it is, and a guest that ran and is off for no reason that libvirt
- * knows of is lost: the host went down with it.
+ * How a guest ended is recorded with it, because what the node does next by itself depends on it
+ * (restart.c, pace.c). libvirt forgets it when it starts anew; a row that knows better then stays
+ * as it is, and a guest that ran and is off for no reason that libvirt knows of is lost: the host
+ * went down with it.
  *
- * After every connect all domains are listed, and once more a second later: a QEMU that died while nobody watched is still listed as
- * running for a moment. Operations go on after the first list. A domain of ours without a row is left alone, unless the log of
- * operations knows it: then its CVM was deleted, and a job that was given up has made it.
+ * After every connect all domains are listed, and once more a second later: a QEMU that died while
+ * nobody watched is still listed as running for a moment. Operations go on after the first list. A
+ * domain of ours without a row is left alone, unless the log of operations knows it: then its CVM
+ * was deleted, and a job that was given up has made it.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -61,7 +65,8 @@ static void list_again(void *arg)
 	list_all(arg, true);
 }
 
-/* Something that was seen could not be written down, or not be seen: no event will come for it again. */
+/* Something that was seen could not be written down, or not be seen: no event will come for it
+ * again. */
 void observe_soon(struct vmm *v)
 {
 	if (v->closing || !v->link_up)
@@ -131,14 +136,17 @@ static void recorded(void *arg, const struct err *e)
 static void log_pause(const struct cvm_row *c, enum paused p)
 {
 	static const char *const why[PAUSED_MAX] = {
-		[PAUSED_NOSPC] = "there is no space left for its disk; it goes on by itself when there is",
-		[PAUSED_IOERROR] = "its disk had an I/O error; look at the host's disks, then resume it",
+		[PAUSED_NOSPC] =
+			"there is no space left for its disk; it goes on by itself when there is",
+		[PAUSED_IOERROR] =
+			"its disk had an I/O error; look at the host's disks, then resume it",
 		[PAUSED_OTHER] = "from outside of teepod, or for a snapshot",
 	};
 	const struct log_about about = { .cvm = c->uuid };
 
 	if (p != PAUSED_NOT)
-		log_write(LOG_LEVEL_WARN, &about, "%s is paused (%s): %s", c->name, paused_word[p], why[p]);
+		log_write(LOG_LEVEL_WARN, &about, "%s is paused (%s): %s", c->name, paused_word[p],
+			  why[p]);
 	else
 		log_write(LOG_LEVEL_INFO, &about, "%s is not paused any more", c->name);
 }
@@ -146,12 +154,14 @@ static void log_pause(const struct cvm_row *c, enum paused p)
 static int tell_observed(struct vmm *v, const struct cvm_row *c, enum observed o, enum paused p,
 			 struct err *e)
 {
-	return event(v, c, c->op_id, "cvm.observed", e, "{s:s, s:s, s:s*}", "observed", observed_word[o],
-		     "was", observed_word[c->observed], "reason", p == PAUSED_NOT ? NULL : paused_word[p]);
+	return event(v, c, c->op_id, "cvm.observed", e, "{s:s, s:s, s:s*}", "observed",
+		     observed_word[o], "was", observed_word[c->observed], "reason",
+		     p == PAUSED_NOT ? NULL : paused_word[p]);
 }
 
-/* The power button cannot be taken back. A guest that obeys it after its operation was cancelled, or had run out of time, is stopped as
- * somebody wanted; it has not "exited". So is one that an operation ended when it was cancelled. */
+/* The power button cannot be taken back. A guest that obeys it after its operation was cancelled,
+ * or had run out of time, is stopped as somebody wanted; it has not "exited". So is one that an
+ * operation ended when it was cancelled. */
 static int follow_guest_down(struct vmm *v, const struct cvm_row *c, struct err *e)
 {
 	int r;
@@ -165,8 +175,8 @@ static int follow_guest_down(struct vmm *v, const struct cvm_row *c, struct err 
 	return r || !v->set.release_on_stop ? r : capacity_hold_cpu(v, c, false, e);
 }
 
-static int apply(struct vmm *v, const struct cvm_row *c, enum observed o, enum paused p, enum ended ended,
-		 struct err *e)
+static int apply(struct vmm *v, const struct cvm_row *c, enum observed o, enum paused p,
+		 enum ended ended, struct err *e)
 {
 	struct told *t;
 	int r;
@@ -195,7 +205,8 @@ static int apply(struct vmm *v, const struct cvm_row *c, enum observed o, enum p
 	return 0;
 }
 
-static int apply_as(struct vmm *v, const struct cvm_row *c, enum observed o, enum paused p, struct err *e)
+static int apply_as(struct vmm *v, const struct cvm_row *c, enum observed o, enum paused p,
+		    struct err *e)
 {
 	static const enum ended ended[OBSERVED_MAX] = {
 		[OBSERVED_ABSENT] = ENDED_LOST,     [OBSERVED_OFF] = ENDED_OFF,
@@ -337,8 +348,8 @@ static int late_cause_turn(void *arg, struct err *e)
 	return apply_state(l->v, &c, l->cause, e);
 }
 
-/* A guest that has gone on meanwhile is not recorded as paused by an error any more, or an event will
- * say so. Asking once more could take as long again. */
+/* A guest that has gone on meanwhile is not recorded as paused by an error any more, or an event
+ * will say so. Asking once more could take as long again. */
 static void record_late_cause(struct look *l)
 {
 	struct err e;
@@ -350,8 +361,8 @@ static void record_late_cause(struct look *l)
 	observe_look(l->v, l->uuid);
 }
 
-/* Nothing is recorded when the connection was lost, or when no thread was free to ask: the next list
- * asks again. After another error it stays an I/O error. */
+/* Nothing is recorded when the connection was lost, or when no thread was free to ask: the next
+ * list asks again. After another error it stays an I/O error. */
 static void cause_done(void *arg, enum job_end end)
 {
 	struct look *l = arg;
@@ -488,15 +499,16 @@ static void list_work(void *arg)
 		qsort(l->domains, l->n, sizeof(*l->domains), by_uuid);
 }
 
-static int apply_row(struct listing *l, const struct cvm_seen *s, enum domain_state now, struct err *e)
+static int apply_row(struct listing *l, const struct cvm_seen *s, enum domain_state now,
+		     struct err *e)
 {
 	struct cvm_row c;
 	int r;
 
 	if (s->observed == observed_from(now) || forgotten(s->observed, now))
 		return 0;
-	/* While operations run, a list may be older than what they did since: ask again for just this one. It does not tell what
-	 * paused a guest either. */
+	/* While operations run, a list may be older than what they did since: ask again for just
+	 * this one. It does not tell what paused a guest either. */
 	if (l->second || now == DOMAIN_PAUSED_IO) {
 		observe_look(l->v, s->uuid);
 		return 0;
@@ -505,7 +517,8 @@ static int apply_row(struct listing *l, const struct cvm_seen *s, enum domain_st
 	return r ? r : apply_state(l->v, &c, now, e);
 }
 
-/* What a job that was given up has made after its CVM was deleted is removed; a CVM that this database never had is left alone. */
+/* What a job that was given up has made after its CVM was deleted is removed; a CVM that this
+ * database never had is left alone. */
 static void handle_strangers(struct listing *l)
 {
 	struct cvm_row c;
@@ -517,7 +530,8 @@ static void handle_strangers(struct listing *l)
 		else if (ops_knows(l->v->db, l->domains[i].uuid, &e) > 0)
 			op_clear_remains(l->v, l->domains[i].uuid);
 		else
-			log_warn("domain %s carries our mark but is not in the database; it is left alone",
+			log_warn("domain %s carries our mark but is not in the database; it is "
+				 "left alone",
 				 l->domains[i].uuid);
 }
 
@@ -556,8 +570,9 @@ static void adopt(struct listing *l)
 			continue;
 		guest_listen(l->v, &c);
 		forwards_renew(l->v, &c, false);
-		/* Rows of CVMs that were neither seen nor wanted running are not among those the list was held
-		 * against. Of an I/O error QEMU may not have told the cause in time. */
+		/* Rows of CVMs that were neither seen nor wanted running are not among those the
+		 * list was held against. Of an I/O error QEMU may not have told the cause in time.
+		 */
 		if (!agrees(&c, l->domains[i].state) || c.paused == PAUSED_IOERROR)
 			observe_look(l->v, c.uuid);
 		adopted++;
@@ -649,8 +664,8 @@ void observe_link(void *arg, bool is_up, const struct err *e)
 		log_error("hypervisor %s: %s", v->set.hypervisor_uri, v->link_error);
 		return;
 	}
-	log_info("hypervisor %s connected: libvirt %s, QEMU %s, %s", v->set.hypervisor_uri, caps->libvirt,
-		 caps->qemu,
+	log_info("hypervisor %s connected: libvirt %s, QEMU %s, %s", v->set.hypervisor_uri,
+		 caps->libvirt, caps->qemu,
 		 caps->tdx   ? "TDX"
 		 : caps->kvm ? "no TDX, KVM"
 			     : "no TDX, no KVM: guests are emulated");

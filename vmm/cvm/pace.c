@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * pace.c - what starts and ends by itself, a few at a time and in order.
  *
- * After a boot of the host fifty guests want to start, and before its next one they have to go down. cvms.turn says who waits for what; so many
- * as start.parallel allows are under way at once, each an ordinary operation, and the next begins when one ends. Lower start_orders start
- * first, and end last; the next order waits until all of the one before are up or have failed.
+ * After a boot of the host fifty guests want to start, and before its next one they have to go
+ * down. cvms.turn says who waits for what; so many as start.parallel allows are under way at once,
+ * each an ordinary operation, and the next begins when one ends. Lower start_orders start first,
+ * and end last; the next order waits until all of the one before are up or have failed.
  *
- * Nothing is kept in memory: who is under way is told by the operations themselves. In maintenance nobody's turn to start comes.
+ * Nothing is kept in memory: who is under way is told by the operations themselves. In maintenance
+ * nobody's turn to start comes.
  */
 #include <stdlib.h>
 
@@ -27,7 +29,8 @@ static bool is_up(const struct cvm_row *c)
 static int begin(void *arg, struct err *e)
 {
 	struct next *n = arg;
-	struct request_ref ref = { .caller = n->turn == TURN_START ? "teepod:auto-start" : VMM_DRAIN,
+	struct request_ref ref = { .caller =
+					   n->turn == TURN_START ? "teepod:auto-start" : VMM_DRAIN,
 				   .looked = true,
 				   .automatic = true };
 	struct power_ask ask = { .kind = OP_START };
@@ -58,12 +61,13 @@ static int refused(struct next *n, const struct err *why, struct err *e)
 	struct err told = *why;
 	int r = n->turn == TURN_START ? cvms_set_ended(n->v->db, n->cvm.id, ENDED_FAILED, e) : 0;
 
-	log_warn("%s can not be %s: %s", n->cvm.name, n->turn == TURN_START ? "started" : "shut down",
-		 why->text);
+	log_warn("%s can not be %s: %s", n->cvm.name,
+		 n->turn == TURN_START ? "started" : "shut down", why->text);
 	err_untell_total(&told);
 	return r ? r
-		 : event(n->v, &n->cvm, "", n->turn == TURN_START ? "cvm.start.refused" : "cvm.drain.refused",
-			 e, "{s:s}", "error", told.text);
+		 : event(n->v, &n->cvm, "",
+			 n->turn == TURN_START ? "cvm.start.refused" : "cvm.drain.refused", e,
+			 "{s:s}", "error", told.text);
 }
 
 static int take_turn(struct next *n, struct err *e)
@@ -179,7 +183,8 @@ static void turn_over(void *arg, const struct err *e)
 
 int pace_lost(struct vmm *v, const struct cvm_row *c, struct err *e)
 {
-	if (!v->set.start.automatic || !c->policy.auto_start || c->desired != DESIRED_RUNNING || c->op_id[0])
+	if (!v->set.start.automatic || !c->policy.auto_start || c->desired != DESIRED_RUNNING ||
+	    c->op_id[0])
 		return 0;
 	return cvms_set_turn(v->db, c->id, TURN_START, e);
 }

@@ -9,8 +9,8 @@
 
 enum { TIMEOUT_DEFAULT_S = 60, TIMEOUT_MIN_S = 10, TIMEOUT_MAX_S = 1200 };
 
-/* What is wanted is so already, and nothing is under way that would change it. A stopped CVM may still hold what it should
- * give back: its stop failed, or release_on_stop came later. */
+/* What is wanted is so already, and nothing is under way that would change it. A stopped CVM may
+ * still hold what it should give back: its stop failed, or release_on_stop came later. */
 static bool nothing_to_do(const struct vmm *v, const struct cvm_row *c, enum op_kind kind)
 {
 	if (c->op_id[0])
@@ -18,8 +18,8 @@ static bool nothing_to_do(const struct vmm *v, const struct cvm_row *c, enum op_
 	if (kind == OP_START)
 		return c->observed == OBSERVED_RUNNING && c->desired == DESIRED_RUNNING;
 	if (kind == OP_STOP || kind == OP_SHUTDOWN)
-		return !cvm_is_up(c) && c->desired == DESIRED_STOPPED && c->observed != OBSERVED_CRASHED &&
-		       !(v->set.release_on_stop && c->holds_cpu);
+		return !cvm_is_up(c) && c->desired == DESIRED_STOPPED &&
+		       c->observed != OBSERVED_CRASHED && !(v->set.release_on_stop && c->holds_cpu);
 	return false;
 }
 
@@ -61,8 +61,8 @@ int power_timeout(unsigned *timeout_s, struct err *e)
 		return 0;
 	(void)snprintf(given, sizeof(given), "%u", *timeout_s);
 	return err_field(e, ERR_INVALID, "timeout", given,
-			 "timeout %s is out of range; allowed: %d to %d seconds", given, TIMEOUT_MIN_S,
-			 TIMEOUT_MAX_S);
+			 "timeout %s is out of range; allowed: %d to %d seconds", given,
+			 TIMEOUT_MIN_S, TIMEOUT_MAX_S);
 }
 
 int vmm_power(struct vmm *v, const struct cvm_row *cvm, const struct power_ask *ask,
@@ -80,16 +80,17 @@ int vmm_power(struct vmm *v, const struct cvm_row *cvm, const struct power_ask *
 	/* The caller's row may be of an earlier turn. */
 	r = cvms_get(v->db, cvm->id, &c, e);
 	if (r)
-		return r == -ERR_NOT_FOUND
-			       ? err_field(e, ERR_CVM_NOT_FOUND, "cvm_id", cvm->uuid, "no CVM %s", cvm->uuid)
-			       : r;
+		return r == -ERR_NOT_FOUND ? err_field(e, ERR_CVM_NOT_FOUND, "cvm_id", cvm->uuid,
+						       "no CVM %s", cvm->uuid)
+					   : r;
 	if (c.desired == DESIRED_DELETED && ask->kind != OP_DELETE)
 		return err_set(e, ERR_BUSY, "%s is being deleted", c.name);
 	r = check_paused(&c, ask->kind, e);
 	if (r)
 		return r;
 	if (ask->new_disk && ask->kind == OP_START && nothing_to_do(v, &c, OP_START)) {
-		err_field(e, ERR_CONFLICT, "new_disk", "true", "%s runs, with the disk it has", c.name);
+		err_field(e, ERR_CONFLICT, "new_disk", "true", "%s runs, with the disk it has",
+			  c.name);
 		return err_hint(e, "restart it with new_disk, or stop it first");
 	}
 	(void)snprintf(params, sizeof(params), "{\"timeout_s\":%u,\"force\":%s%s%s}", timeout_s,

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * replicate.c - which CVM is meant, and one more like it.
  *
- * A client that names an app in several revisions is shown its first instance and then posts that one's UUID (phala 1.1.18): were
- * the UUID enough, such a client would get a replica of whichever revision came first. So the revision has to be said by its
- * hash as soon as the app lives in two, however the source was named.
+ * A client that names an app in several revisions is shown its first instance and then posts that
+ * one's UUID (phala 1.1.18): were the UUID enough, such a client would get a replica of whichever
+ * revision came first. So the revision has to be said by its hash as soon as the app lives in two,
+ * however the source was named.
  */
 #include "vmm/cvm/replicate.h"
 
@@ -24,11 +25,12 @@ enum { SUFFIX = 5, NAME_TRIES = 16 };
 /* Worded the same whether it never was, is being deleted, or belongs to somebody else. */
 static int no_source(const char *named, struct err *e)
 {
-	return err_field(e, ERR_REPLICA_SOURCE, "vm_uuid", named, "no CVM %.60s to make a replica of", named);
+	return err_field(e, ERR_REPLICA_SOURCE, "vm_uuid", named,
+			 "no CVM %.60s to make a replica of", named);
 }
 
-static int find_in(struct vmm *v, int64_t workspace, const struct replicate_ask *ask, struct cvm_row *ret,
-		   struct err *e)
+static int find_in(struct vmm *v, int64_t workspace, const struct replicate_ask *ask,
+		   struct cvm_row *ret, struct err *e)
 {
 	const char *named = ask->source ? ask->source : ask->app_id;
 	char app_id[APP_ID_TEXT];
@@ -39,13 +41,15 @@ static int find_in(struct vmm *v, int64_t workspace, const struct replicate_ask 
 		return no_source(named, e);
 	if (r)
 		return r;
-	if (ask->app_id && (!identifier_app(ask->app_id, app_id) || strcmp(app_id, row.app_id) != 0))
+	if (ask->app_id &&
+	    (!identifier_app(ask->app_id, app_id) || strcmp(app_id, row.app_id) != 0))
 		return no_source(named, e);
 	*ret = row;
 	return 0;
 }
 
-static int find_source(struct vmm *v, const struct replicate_ask *ask, struct cvm_row *ret, struct err *e)
+static int find_source(struct vmm *v, const struct replicate_ask *ask, struct cvm_row *ret,
+		       struct err *e)
 {
 	const char *named = ask->source ? ask->source : ask->app_id;
 	int r = find_in(v, ask->workspace, ask, ret, e);
@@ -91,27 +95,30 @@ static int ambiguous(const struct cvm_row *source, const struct instances *all, 
 	char hashes[sizeof(e->value)];
 	size_t n = list_hashes(all, hashes, sizeof(hashes));
 
-	err_set(e, ERR_REPLICA_HASH, "app %s runs in %zu revisions; compose_hash has to say which: %s",
-		source->app_id, n, hashes);
+	err_set(e, ERR_REPLICA_HASH,
+		"app %s runs in %zu revisions; compose_hash has to say which: %s", source->app_id,
+		n, hashes);
 	(void)snprintf(e->field, sizeof(e->field), "compose_hash");
 	memcpy(e->value, hashes, sizeof(e->value));
 	return err_hint(e, "give compose_hash (--compose-hash), one of: %.130s%s", hashes,
 			n > 2 ? ", ..." : "");
 }
 
-static int no_such_revision(const struct cvm_row *source, const struct instances *all, const char *given,
-			    struct err *e)
+static int no_such_revision(const struct cvm_row *source, const struct instances *all,
+			    const char *given, struct err *e)
 {
 	char hashes[140];
 
 	list_hashes(all, hashes, sizeof(hashes));
 	err_field(e, ERR_APP_CONFLICT, "compose_hash", given,
-		  "app %s lives with another configuration than compose_hash %.66s", source->app_id, given);
+		  "app %s lives with another configuration than compose_hash %.66s", source->app_id,
+		  given);
 	return err_hint(e, "one of: %s", hashes);
 }
 
 /* Has @row the revision that @given names? */
-static int is_of(struct vmm *v, const struct cvm_row *row, const char *given, bool *ret, struct err *e)
+static int is_of(struct vmm *v, const struct cvm_row *row, const char *given, bool *ret,
+		 struct err *e)
 {
 	auto_free char *text = NULL;
 	auto_json json_t *manifest = NULL;
@@ -126,8 +133,8 @@ static int is_of(struct vmm *v, const struct cvm_row *row, const char *given, bo
 	return r;
 }
 
-static int pick_by_hash(struct vmm *v, const struct instances *all, const char *given, struct cvm_row *source,
-			struct err *e)
+static int pick_by_hash(struct vmm *v, const struct instances *all, const char *given,
+			struct cvm_row *source, struct err *e)
 {
 	const char *hex = strncasecmp(given, "0x", 2) ? given : given + 2;
 	bool is = false;
@@ -153,7 +160,8 @@ static int pick_by_hash(struct vmm *v, const struct instances *all, const char *
 	return no_such_revision(source, all, given, e);
 }
 
-static int pick(struct vmm *v, const struct replicate_ask *ask, struct cvm_row *source, struct err *e)
+static int pick(struct vmm *v, const struct replicate_ask *ask, struct cvm_row *source,
+		struct err *e)
 {
 	auto_free struct cvm_row *rows = NULL;
 	struct instances all;
@@ -224,14 +232,17 @@ static int take_gpus(struct vmm *v, struct likeness *l, struct err *e)
 	for (int i = 0; i < GPU_ATTACHES; i++)
 		if (!strcmp(l->source.gpu_attach, gpu_attach_word[i]))
 			l->ask.gpu_attach = (enum gpu_attach)i;
-	for (size_t i = 0; !r && i < n && l->ask.n_gpus < GPUS_MAX && l->ask.gpu_attach == GPU_LISTED; i++)
+	for (size_t i = 0;
+	     !r && i < n && l->ask.n_gpus < GPUS_MAX && l->ask.gpu_attach == GPU_LISTED; i++)
 		if (l->devices[i].kind == DEVICE_GPU)
-			l->gpus[l->ask.n_gpus++] = (struct gpu_ask){ .product_id = l->devices[i].product_id };
+			l->gpus[l->ask.n_gpus++] =
+				(struct gpu_ask){ .product_id = l->devices[i].product_id };
 	l->ask.gpus = l->gpus;
 	return r;
 }
 
-static int take_software(struct vmm *v, const struct replicate_ask *ask, struct likeness *l, struct err *e)
+static int take_software(struct vmm *v, const struct replicate_ask *ask, struct likeness *l,
+			 struct err *e)
 {
 	auto_free char *text = NULL;
 	auto_json json_t *own = NULL;
@@ -248,20 +259,23 @@ static int take_software(struct vmm *v, const struct replicate_ask *ask, struct 
 		r = compose_merge(own, &ask->software, &l->manifest, e);
 		if (!r && ask->compose_hash && *ask->compose_hash &&
 		    !compose_hash_names(l->manifest, ask->compose_hash))
-			r = err_field(e, ERR_INCOMPATIBLE, "compose_hash", ask->compose_hash,
-				      "compose_hash is not the hash of the compose file given with it");
+			r = err_field(
+				e, ERR_INCOMPATIBLE, "compose_hash", ask->compose_hash,
+				"compose_hash is not the hash of the compose file given with it");
 	}
 	return r ? r : compose_envs_allowed(l->manifest, ask->env_keys, "env_keys", e);
 }
 
-static int take_secrets(struct vmm *v, const struct replicate_ask *ask, struct likeness *l, struct err *e)
+static int take_secrets(struct vmm *v, const struct replicate_ask *ask, struct likeness *l,
+			struct err *e)
 {
 	int r = cvms_blobs(v->db, l->source.id, &l->blobs, e);
 
 	if (r)
 		return r == -ERR_NOT_FOUND ? no_source(l->source.uuid, e) : r;
 	l->ask.encrypted_env = ask->set_env ? ask->encrypted_env : l->blobs.encrypted_env;
-	l->ask.encrypted_env_len = ask->set_env ? ask->encrypted_env_len : l->blobs.encrypted_env_len;
+	l->ask.encrypted_env_len =
+		ask->set_env ? ask->encrypted_env_len : l->blobs.encrypted_env_len;
 	l->ask.user_config = l->blobs.user_config;
 	return 0;
 }
@@ -346,7 +360,8 @@ static int liken(struct vmm *v, const struct replicate_ask *ask, struct likeness
 /* The source's name, cut if need be, and a suffix nobody has. */
 static int new_name(struct vmm *v, const struct cvm_row *source, char out[NAME_TEXT], struct err *e)
 {
-	static const char letters[] = "abcdefghijkmnpqrstuvwxyz23456789"; /* 32 that are not mistaken */
+	static const char letters[] =
+		"abcdefghijkmnpqrstuvwxyz23456789"; /* 32 that are not mistaken */
 	size_t base = strnlen(source->name, NAME_TEXT - 1 - SUFFIX - 1);
 	struct cvm_row other;
 
@@ -389,21 +404,22 @@ static int make_one(void *arg, struct err *e)
 	if (!r)
 		r = vmm_create(m->v, source->workspace, &ask, m->ref, &m->out->row, &m->out->op, e);
 	if (!r)
-		r = event(m->v, &m->out->row, m->out->op.id, "cvm.replicated", e, "{s:s, s:s}", "source",
-			  source->uuid, "compose_hash", m->out->row.compose_hash);
+		r = event(m->v, &m->out->row, m->out->op.id, "cvm.replicated", e, "{s:s, s:s}",
+			  "source", source->uuid, "compose_hash", m->out->row.compose_hash);
 	return r;
 }
 
 static int refuse_all(size_t made, size_t count, struct err *e)
 {
 	if (e->code == ERR_CAPACITY && made)
-		return err_hint(e, "%zu of %zu replicas would fit: ask for fewer, or with partial", made,
-				count);
+		return err_hint(e, "%zu of %zu replicas would fit: ask for fewer, or with partial",
+				made, count);
 	return -(int)e->code;
 }
 
-static int make(struct vmm *v, struct likeness *l, size_t count, bool partial, const struct request_ref *ref,
-		struct replica *out, size_t *ret_n, struct err *ret_why, struct err *e)
+static int make(struct vmm *v, struct likeness *l, size_t count, bool partial,
+		const struct request_ref *ref, struct replica *out, size_t *ret_n,
+		struct err *ret_why, struct err *e)
 {
 	struct making m = { v, l, ref, out };
 
@@ -423,8 +439,8 @@ static int make(struct vmm *v, struct likeness *l, size_t count, bool partial, c
 }
 
 int vmm_replicate(struct vmm *v, const struct replicate_ask *ask, size_t count, bool partial,
-		  const struct request_ref *ref, struct replica **ret, size_t *ret_n, struct err *ret_why,
-		  struct err *e)
+		  const struct request_ref *ref, struct replica **ret, size_t *ret_n,
+		  struct err *ret_why, struct err *e)
 {
 	auto_free struct likeness *l = xcalloc(1, sizeof(*l));
 	auto_free struct replica *out = xcalloc(count, sizeof(*out));

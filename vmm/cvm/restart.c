@@ -3,20 +3,23 @@
  *
  * DOC: Theory of operation
  *
- * Everything that decides is in the CVM's row: how the guest ended, how many restarts there were since it last ran for long
- * enough, and when the next one is due. restart_decide() says what follows from a row at a moment; restart_look() does that for all
- * rows that may be concerned, after every operation and observation, and sets one timer for the earliest moment at which a
- * decision would be another one. So a daemon that was killed goes on where the rows are, and nothing polls.
+ * Everything that decides is in the CVM's row: how the guest ended, how many restarts there were
+ * since it last ran for long enough, and when the next one is due. restart_decide() says what
+ * follows from a row at a moment; restart_look() does that for all rows that may be concerned,
+ * after every operation and observation, and sets one timer for the earliest moment at which a
+ * decision would be another one. So a daemon that was killed goes on where the rows are, and
+ * nothing polls.
  *
- * Delays double, so that a guest that can not live costs little; the budget ends it (dstack-vmm has the same five numbers, and the same
- * defaults, in [cvm.auto_restart]). A restart is an ordinary start operation, refused and undone like any other; one that fails
- * counts like a crash.
+ * Delays double, so that a guest that can not live costs little; the budget ends it (dstack-vmm has
+ * the same five numbers, and the same defaults, in [cvm.auto_restart]). A restart is an ordinary
+ * start operation, refused and undone like any other; one that fails counts like a crash.
  *
- * Times are wall clock, because they outlive the host. One that is further away than the longest delay was written before the clock was set
- * back, and counts as due.
+ * Times are wall clock, because they outlive the host. One that is further away than the longest
+ * delay was written before the clock was set back, and counts as due.
  *
- * A TD that reboots by itself ends and is there again 160 ms later (forwards.c), and an orderly end is all that is seen of it: under "always" a
- * guest is therefore down only when it still is after a second.
+ * A TD that reboots by itself ends and is there again 160 ms later (forwards.c), and an orderly end
+ * is all that is seen of it: under "always" a guest is therefore down only when it still is after a
+ * second.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,8 +58,8 @@ static bool is_for(const struct restart_settings *s, const struct restart_row *r
 	       (r->ended == ENDED_OFF && r->policy == RESTART_ALWAYS);
 }
 
-static struct restart_decision of_running(const struct restart_settings *s, const struct restart_row *r,
-					  int64_t now)
+static struct restart_decision of_running(const struct restart_settings *s,
+					  const struct restart_row *r, int64_t now)
 {
 	int64_t good = r->started_ms + 1000LL * s->window_s;
 
@@ -75,8 +78,8 @@ static struct restart_decision of_due(const struct restart_settings *s, const st
 	return decide(RESTART_NOTHING, r->next_ms, r->attempts);
 }
 
-struct restart_decision restart_decide(const struct restart_settings *s, const struct restart_row *r,
-				       int64_t now)
+struct restart_decision restart_decide(const struct restart_settings *s,
+				       const struct restart_row *r, int64_t now)
 {
 	/* That it ran well may have been seen by nobody: the daemon was away. */
 	bool good = r->started_ms && r->stopped_ms - r->started_ms >= 1000LL * s->window_s;
@@ -114,9 +117,10 @@ static int schedule(struct pass *p, struct err *e)
 	int r = cvms_set_restart(p->v->db, p->row->id, p->d.attempts, p->d.until, false, e);
 
 	return r ? r
-		 : event(p->v, &p->cvm, "", "cvm.restart.scheduled", e, "{s:s, s:I, s:I, s:s}", "ended",
-			 ended_word[p->row->ended], "attempt", (json_int_t)p->d.attempts + 1, "budget",
-			 (json_int_t)s->retries, "at", clock_rfc3339(p->d.until, at));
+		 : event(p->v, &p->cvm, "", "cvm.restart.scheduled", e, "{s:s, s:I, s:I, s:s}",
+			 "ended", ended_word[p->row->ended], "attempt",
+			 (json_int_t)p->d.attempts + 1, "budget", (json_int_t)s->retries, "at",
+			 clock_rfc3339(p->d.until, at));
 }
 
 static int give_up(struct pass *p, struct err *e)
@@ -134,15 +138,17 @@ static int give_up(struct pass *p, struct err *e)
 static int start(void *arg, struct err *e)
 {
 	static const struct power_ask ask = { .kind = OP_START };
-	static const struct request_ref ref = { .caller = caller, .looked = true, .automatic = true };
+	static const struct request_ref ref = { .caller = caller,
+						.looked = true,
+						.automatic = true };
 	struct pass *p = arg;
 	struct op_row op;
 
 	return vmm_power(p->v, &p->cvm, &ask, &ref, &op, e);
 }
 
-/* Refused (its capacity is gone, the host can no TDX any more): that was the attempt. Tenants read the event: the node's
- * totals are not in it. */
+/* Refused (its capacity is gone, the host can no TDX any more): that was the attempt. Tenants read
+ * the event: the node's totals are not in it. */
 static int refused(struct pass *p, const struct err *why, struct err *e)
 {
 	struct err told = *why;
@@ -175,7 +181,8 @@ static int act(void *arg, struct err *e)
 		return r == -ERR_NOT_FOUND ? 0 : r;
 	switch (p->d.what) {
 	case RESTART_FORGET:
-		return cvms_set_restart(p->v->db, p->row->id, p->row->attempts, 0, p->row->exhausted, e);
+		return cvms_set_restart(p->v->db, p->row->id, p->row->attempts, 0,
+					p->row->exhausted, e);
 	case RESTART_GOOD:
 		return cvms_set_restart(p->v->db, p->row->id, 0, 0, false, e);
 	case RESTART_DUE_AT:

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  * resume.c - guests that QEMU paused for want of space go on when there is space again.
  *
- * While rows say that a guest waits for space, a job looks every POLL_MS at the file systems of their disks (one statvfs() each, in the lane
- * "short"); otherwise there is no timer. There must be more than the one block that was missing: 2 % of the file system, at least
- * 4 MiB and at most 1 GiB, or the guest would be paused by its next write. Of many that wait, AT_ONCE go on at a time, oldest first,
- * and the next look sees what they have left. One that was paused anew waits twice as long as before, up to DELAY_MAX_MS, until it
- * has run for GOOD_MS.
+ * While rows say that a guest waits for space, a job looks every POLL_MS at the file systems of
+ * their disks (one statvfs() each, in the lane "short"); otherwise there is no timer. There must be
+ * more than the one block that was missing: 2 % of the file system, at least 4 MiB and at most 1
+ * GiB, or the guest would be paused by its next write. Of many that wait, AT_ONCE go on at a time,
+ * oldest first, and the next look sees what they have left. One that was paused anew waits twice as
+ * long as before, up to DELAY_MAX_MS, until it has run for GOOD_MS.
  *
- * Going on is an ordinary operation ("resume", caller "teepod:auto-resume"). When each guest last went on is in memory only: a daemon
- * that was restarted tries at once. See observe.c for how a pause and its cause become known.
+ * Going on is an ordinary operation ("resume", caller "teepod:auto-resume"). When each guest last
+ * went on is in memory only: a daemon that was restarted tries at once. See observe.c for how a
+ * pause and its cause become known.
  */
 #include <stdlib.h>
 #include <sys/statvfs.h>
@@ -113,7 +115,9 @@ static void take_attempt(struct vmm *v, int64_t cvm)
 
 	if (!r) {
 		r = xcalloc(1, sizeof(*r));
-		*r = (struct resumed){ .next = v->resume.list, .cvm = cvm, .delay_ms = DELAY_MS / 2 };
+		*r = (struct resumed){ .next = v->resume.list,
+				       .cvm = cvm,
+				       .delay_ms = DELAY_MS / 2 };
 		v->resume.list = r;
 	}
 	r->delay_ms = r->delay_ms * 2 < DELAY_MAX_MS ? r->delay_ms * 2 : DELAY_MAX_MS;
@@ -137,7 +141,8 @@ static int resume_turn(void *arg, struct err *e)
 
 	if (r)
 		return r == -ERR_NOT_FOUND ? 0 : r;
-	if (c.op_id[0] || c.paused != PAUSED_NOSPC || c.desired != DESIRED_RUNNING || !is_time(g->v, c.id))
+	if (c.op_id[0] || c.paused != PAUSED_NOSPC || c.desired != DESIRED_RUNNING ||
+	    !is_time(g->v, c.id))
 		return 0;
 	r = vmm_power(g->v, &c, &ask, &ref, &op, e);
 	g->begun = !r;
@@ -194,7 +199,8 @@ static void poll_begin(struct vmm *v, const struct cvm_seen *seen, size_t n)
 
 	*p = (struct room_poll){ .v = v, .rooms = xcalloc(n, sizeof(*p->rooms)), .n = n };
 	for (size_t i = 0; i < n; i++)
-		p->rooms[i] = (struct disk_room){ .cvm = seen[i].id, .dir = cvm_dir(v, seen[i].uuid) };
+		p->rooms[i] =
+			(struct disk_room){ .cvm = seen[i].id, .dir = cvm_dir(v, seen[i].uuid) };
 	v->resume.polling = true;
 	vmm_job_begin(v);
 	(void)job_start(v->set.loop, &calls, p);

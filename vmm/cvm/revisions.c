@@ -21,8 +21,9 @@ static void fill(const struct history_row *h, struct revision_info *ret)
 	memcpy(ret->cvm_uuid, h->cvm_uuid, sizeof(ret->cvm_uuid));
 }
 
-int vmm_revisions(struct vmm *v, int64_t workspace, const char *app_id, int64_t offset, int64_t limit,
-		  struct revision_info **ret, size_t *ret_n, int64_t *ret_total, struct err *e)
+int vmm_revisions(struct vmm *v, int64_t workspace, const char *app_id, int64_t offset,
+		  int64_t limit, struct revision_info **ret, size_t *ret_n, int64_t *ret_total,
+		  struct err *e)
 {
 	auto_free struct history_row *rows = NULL;
 	struct revision_info *list;
@@ -53,7 +54,8 @@ static int no_revision(const char *app_id, int64_t number, struct err *e)
 	char given[24];
 
 	(void)snprintf(given, sizeof(given), "%lld", (long long)number);
-	return err_field(e, ERR_NOT_FOUND, "number", given, "app %s has no revision %s", app_id, given);
+	return err_field(e, ERR_NOT_FOUND, "number", given, "app %s has no revision %s", app_id,
+			 given);
 }
 
 int vmm_revision(struct vmm *v, int64_t workspace, const char *app_id, int64_t number,
@@ -72,8 +74,8 @@ int vmm_revision(struct vmm *v, int64_t workspace, const char *app_id, int64_t n
 	return 0;
 }
 
-int vmm_revision_manifest(struct vmm *v, int64_t workspace, const char *app_id, int64_t number, char **ret,
-			  struct err *e)
+int vmm_revision_manifest(struct vmm *v, int64_t workspace, const char *app_id, int64_t number,
+			  char **ret, struct err *e)
 {
 	struct app_row app;
 	char given[24];

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * status.c - the word a client reads, from what is wanted, what is seen, and what is being done.
  *
- * A running operation speaks first: it is what changes things. Otherwise what was observed decides; a CVM that should run and
- * does not is "exited" (its guest powered off) or "crashed", never silently "stopped".
+ * A running operation speaks first: it is what changes things. Otherwise what was observed decides;
+ * a CVM that should run and does not is "exited" (its guest powered off) or "crashed", never
+ * silently "stopped".
  */
 #include "base/own.h"
 #include "vmm/vmm.h"

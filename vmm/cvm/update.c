@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * update.c - a change of a CVM, as asked for.
  *
- * Accepting it is one transaction: the difference is reserved, the new state is written down beside the present one, and the operation
- * begins. What touches the guest comes after the commit: update_steps.c.
+ * Accepting it is one transaction: the difference is reserved, the new state is written down beside
+ * the present one, and the operation begins. What touches the guest comes after the commit:
+ * update_steps.c.
  */
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +12,8 @@
 
 static bool resizes(enum change_of what)
 {
-	return what == CHANGE_VCPU || what == CHANGE_MEMORY || what == CHANGE_DISK || what == CHANGE_TYPE;
+	return what == CHANGE_VCPU || what == CHANGE_MEMORY || what == CHANGE_DISK ||
+	       what == CHANGE_TYPE;
 }
 
 /* Only what is different counts; where nothing is, what was named. */
@@ -54,11 +56,11 @@ static int check_restart(const struct vmm *v, const struct cvm_row *cvm, const s
 		    i != CHANGE_TYPE)
 			n += (size_t)snprintf(what + n, sizeof(what) - n, "%s%s", n ? ", " : "",
 					      change_word[i]);
-	err_field(
-		e, ERR_INCOMPATIBLE, "allow_restart", "false",
-		"%s runs, and a running guest can not get another %s: it has to be stopped and started, which the request does "
-		"not allow",
-		cvm->name, what);
+	err_field(e, ERR_INCOMPATIBLE, "allow_restart", "false",
+		  "%s runs, and a running guest can not get another %s: it has to be stopped and "
+		  "started, which the request does "
+		  "not allow",
+		  cvm->name, what);
 	return err_hint(e, "set allow_restart, or stop the CVM first");
 }
 
@@ -74,8 +76,8 @@ static int begin(struct vmm *v, const struct cvm_row *cvm, const struct change *
 	if (r)
 		return r;
 	(void)snprintf(params, sizeof(params),
-		       "{\"timeout_s\":%u,\"force\":%s,\"restart\":%s,\"grow\":%s,\"lead\":%s}", timeout_s,
-		       ask->force ? "true" : "false", c->restart ? "true" : "false",
+		       "{\"timeout_s\":%u,\"force\":%s,\"restart\":%s,\"grow\":%s,\"lead\":%s}",
+		       timeout_s, ask->force ? "true" : "false", c->restart ? "true" : "false",
 		       c->differs[CHANGE_DISK] ? "true" : "false", lead ? "true" : "false");
 	if (!is_change(c))
 		return op_record(v, cvm, kind_of(ask, c), params, ref, ret_op, e);
@@ -94,9 +96,9 @@ int vmm_update(struct vmm *v, const struct cvm_row *cvm, const struct update_ask
 	int r = cvms_get(v->db, cvm->id, &row, e);
 
 	if (r)
-		return r == -ERR_NOT_FOUND
-			       ? err_field(e, ERR_CVM_NOT_FOUND, "cvm_id", cvm->uuid, "no CVM %s", cvm->uuid)
-			       : r;
+		return r == -ERR_NOT_FOUND ? err_field(e, ERR_CVM_NOT_FOUND, "cvm_id", cvm->uuid,
+						       "no CVM %s", cvm->uuid)
+					   : r;
 	if (row.desired == DESIRED_DELETED)
 		return err_set(e, ERR_BUSY, "%s is being deleted", row.name);
 	r = op_idle(v, &row, e);

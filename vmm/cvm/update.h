@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * update.h - changing a CVM that exists: its size, its software, its settings, as one operation; and what its app was before.
+ * update.h - changing a CVM that exists: its size, its software, its settings, as one operation;
+ * and what its app was before.
  *
  * Loop thread only, as vmm.h.
  */
@@ -10,12 +11,12 @@
 
 /* What an update changes; what is absent stays. All pointers are borrowed for the call. */
 struct update_ask {
-	const char *instance_type;           /* its numbers, where none are given below; NULL = as it is */
+	const char *instance_type; /* its numbers, where none are given below; NULL = as it is */
 	int64_t vcpus, memory_mib, disk_gib; /* 0 = as it is */
-	json_t *manifest;                    /* new app-compose object (compose.h); NULL = as it is */
-	const char *manifest_text;           /* compose_text() of it, for those who have it */
-	const char *image;                   /* name or family; NULL = as it is */
-	bool set_env;                        /* the new environment replaces the old one completely */
+	json_t *manifest;          /* new app-compose object (compose.h); NULL = as it is */
+	const char *manifest_text; /* compose_text() of it, for those who have it */
+	const char *image;         /* name or family; NULL = as it is */
+	bool set_env;              /* the new environment replaces the old one completely */
 	const void *encrypted_env;
 	size_t encrypted_env_len; /* 0 removes it */
 	bool set_user_config;
@@ -33,9 +34,11 @@ struct update_ask {
 	bool force;         /* hard stop at once */
 };
 
-/* [turn] One operation (kind resize when only resources change, else upgrade), one entry in the history. A running CVM for which a
- * restart is needed is refused without allow_restart: ERR_INCOMPATIBLE, field "allow_restart"; trying again would not help. ERR_BUSY
- * only while another operation runs. A stopped CVM stays stopped. Nothing to change: an operation that is over at once. */
+/* [turn] One operation (kind resize when only resources change, else upgrade), one entry in the
+ * history. A running CVM for which a restart is needed is refused without allow_restart:
+ * ERR_INCOMPATIBLE, field "allow_restart"; trying again would not help. ERR_BUSY only while another
+ * operation runs. A stopped CVM stays stopped. Nothing to change: an operation that is over at
+ * once. */
 int vmm_update(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask,
 	       const struct request_ref *ref, struct op_row *ret_op, struct err *e);
 
@@ -48,19 +51,21 @@ struct revision_info {
 	char caller[WHO_TEXT]; /* who */
 	char op_id[UUID_TEXT]; /* by which operation; "" for those of before there was a history */
 	char image[65];        /* name of the OS image */
-	char changed
-		[256]; /* JSON array: ["compose_file","image","encrypted_env",...]; ["created"] for a new CVM */
+	char changed[256]; /* JSON array: ["compose_file","image","encrypted_env",...]; ["created"]
+			      for a new CVM */
 	char cvm_uuid[UUID_TEXT]; /* which CVM of the app; may be gone */
 	bool current;             /* it is what that CVM is now */
 };
-/* @workspace 0 = all. *ret malloc'd, plain: free with revisions_free(). ERR_NOT_FOUND if there is no such app. */
-int vmm_revisions(struct vmm *v, int64_t workspace, const char *app_id, int64_t offset, int64_t limit,
-		  struct revision_info **ret, size_t *n, int64_t *ret_total, struct err *e);
+/* @workspace 0 = all. *ret malloc'd, plain: free with revisions_free(). ERR_NOT_FOUND if there is
+ * no such app. */
+int vmm_revisions(struct vmm *v, int64_t workspace, const char *app_id, int64_t offset,
+		  int64_t limit, struct revision_info **ret, size_t *n, int64_t *ret_total,
+		  struct err *e);
 void revisions_free(struct revision_info *list, size_t n);
 int vmm_revision(struct vmm *v, int64_t workspace, const char *app_id, int64_t number,
 		 struct revision_info *ret, struct err *e);
 /* The manifest text of one entry, malloc'd. */
-int vmm_revision_manifest(struct vmm *v, int64_t workspace, const char *app_id, int64_t number, char **ret,
-			  struct err *e);
+int vmm_revision_manifest(struct vmm *v, int64_t workspace, const char *app_id, int64_t number,
+			  char **ret, struct err *e);
 
 #endif

@@ -14,20 +14,23 @@
 #include "vmm/node/world.h"
 
 /* A create that waits under the same hash is not forgotten for the update's sake. */
-static int put(struct vmm *v, const struct cvm_row *cvm, const char *hash, const char *text, struct err *e)
+static int put(struct vmm *v, const struct cvm_row *cvm, const char *hash, const char *text,
+	       struct err *e)
 {
 	auto_free char *request = NULL, *manifest = NULL;
 	char app_id[APP_ID_TEXT];
-	int r = provisions_get(v->db, cvm->workspace, cvm->app_id, hash, &request, &manifest, app_id, e);
+	int r = provisions_get(v->db, cvm->workspace, cvm->app_id, hash, &request, &manifest,
+			       app_id, e);
 
 	if (r && r != -ERR_NOT_FOUND)
 		return r;
-	return provisions_put(v->db, cvm->workspace, cvm->app_id, hash, request ? request : "{}", text,
-			      clock_wall_ms() + PROVISION_KEPT_MS, e);
+	return provisions_put(v->db, cvm->workspace, cvm->app_id, hash, request ? request : "{}",
+			      text, clock_wall_ms() + PROVISION_KEPT_MS, e);
 }
 
 /* What is refused as an update is not remembered for one. */
-static int check(struct vmm *v, const struct cvm_row *cvm, json_t *manifest, const char *text, struct err *e)
+static int check(struct vmm *v, const struct cvm_row *cvm, json_t *manifest, const char *text,
+		 struct err *e)
 {
 	const struct update_ask ask = { .manifest = manifest, .manifest_text = text, .listed = -1 };
 	struct admission a;
@@ -56,14 +59,14 @@ int vmm_provision_update(struct vmm *v, const struct cvm_row *cvm, json_t *manif
 
 static int not_provisioned(const char *given, struct err *e)
 {
-	err_field(e, ERR_INVALID, "compose_hash", given, "compose_hash %.66s is not provisioned for this app",
-		  given);
-	return err_hint(
-		e, "POST /api/v1/cvms/{id}/compose_file/provision first; a provision is kept for 14 days");
+	err_field(e, ERR_INVALID, "compose_hash", given,
+		  "compose_hash %.66s is not provisioned for this app", given);
+	return err_hint(e, "POST /api/v1/cvms/{id}/compose_file/provision first; a provision is "
+			   "kept for 14 days");
 }
 
-int vmm_provisioned_update(struct vmm *v, const struct cvm_row *cvm, const char *compose_hash, json_t **ret,
-			   struct err *e)
+int vmm_provisioned_update(struct vmm *v, const struct cvm_row *cvm, const char *compose_hash,
+			   json_t **ret, struct err *e)
 {
 	const char *hex = strncasecmp(compose_hash, "0x", 2) ? compose_hash : compose_hash + 2;
 	auto_free char *request = NULL, *text = NULL;

@@ -6,9 +6,9 @@
  * (cvms.disk_made, in GiB). So a crash in between leaves a disk that the row does not know, which
  * is taken as it is, and never a row that knows a disk that was not made. Once the row says so, a
  * disk that is missing or is another one is an error: an empty disk in its place would look to the
- * guest like the loss of all its data. Only its owner may ask for that (new_disk). Also then what is
- * in its place is renamed and kept. A disk that is larger than recorded is whole: the row is behind,
- * after a restore of the database, and new_disk is refused.
+ * guest like the loss of all its data. Only its owner may ask for that (new_disk). Also then what
+ * is in its place is renamed and kept. A disk that is larger than recorded is whole: the row is
+ * behind, after a restore of the database, and new_disk is refused.
  *
  * A disk may be smaller than the row's disk_gib, by a growth whose job was given up: disk_made is
  * the size that was seen to be there.
@@ -51,8 +51,10 @@ enum { QCOW2_MAGIC = 0x514649fb, EXTERNAL_DATA = 1 << 2 };
 static int disk_fault(const char *path, struct err *e, const char *fault)
 {
 	err_field(e, ERR_HOST, "disk", path, "the data disk of the CVM %s", fault);
-	return err_hint(e, "put its disk back; or start with new_disk: true, which makes an empty one in its "
-			   "place");
+	return err_hint(
+		e,
+		"put its disk back; or start with new_disk: true, which makes an empty one in its "
+		"place");
 }
 
 static int disk_open(const char *path, int *ret, uint64_t *ret_bytes, struct err *e)
@@ -91,7 +93,8 @@ static int disk_size(const char *path, uint64_t *ret, struct err *e)
 		return err_sys(e, errno, "cannot read %s", path);
 	if (n != sizeof(head) || be32toh(head.magic) != QCOW2_MAGIC)
 		return disk_fault(path, e, n ? "is not a qcow2 file" : "is an empty file");
-	if (head.backing_offset || (be32toh(head.version) >= 3 && be64toh(head.incompatible) & EXTERNAL_DATA))
+	if (head.backing_offset ||
+	    (be32toh(head.version) >= 3 && be64toh(head.incompatible) & EXTERNAL_DATA))
 		return disk_fault(path, e, "is not its own: it refers to another file");
 	/* QEMU reads zeros after the end of the file: a guest would find an empty disk. */
 	tables = be64toh(head.l1_offset) + be32toh(head.l1_entries) * sizeof(uint64_t);
@@ -109,15 +112,16 @@ int disk_check(const char *path, int64_t min_gib, int64_t max_gib, struct err *e
 	if (disk_size(path, &has, e) < 0)
 		return -(int)e->code;
 	if (has < (uint64_t)min_gib * GIB) {
-		(void)snprintf(fault, sizeof(fault), "has %llu bytes, recorded are at least %lld GiB",
+		(void)snprintf(fault, sizeof(fault),
+			       "has %llu bytes, recorded are at least %lld GiB",
 			       (unsigned long long)has, (long long)min_gib);
 		return disk_fault(path, e, fault);
 	}
 	if (has <= (uint64_t)max_gib * GIB)
 		return 0;
 	err_field(e, ERR_HOST, "disk_size", path,
-		  "the data disk of the CVM has %llu bytes, recorded are %lld GiB", (unsigned long long)has,
-		  (long long)max_gib);
+		  "the data disk of the CVM has %llu bytes, recorded are %lld GiB",
+		  (unsigned long long)has, (long long)max_gib);
 	return err_hint(e, "put its disk back; or resize the CVM to %llu GiB, if this is its disk",
 			(unsigned long long)((has + GIB - 1) / GIB));
 }
@@ -141,7 +145,8 @@ int disk_create(const char *dir, const char *path, int64_t gib, struct err *e)
 			 tmp,
 			 size,
 			 NULL };
-	/* A qemu-img of a daemon that was killed may still write to its file, and holds QEMU's lock of it. */
+	/* A qemu-img of a daemon that was killed may still write to its file, and holds QEMU's lock
+	 * of it. */
 	int r = file_remove_tree(tmp, e);
 
 	if (!r)

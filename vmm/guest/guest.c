@@ -28,7 +28,13 @@
 #include "vmm/logs/serial_scan.h"
 #include "vmm/node/world.h"
 
-enum { READ_GAP_MS = 50, NOISY_GAP_MS = 10000, NEWS_MAX = 256, SAY_AGAIN_MS = 1000, LAST_TRIES = 60 };
+enum {
+	READ_GAP_MS = 50,
+	NOISY_GAP_MS = 10000,
+	NEWS_MAX = 256,
+	SAY_AGAIN_MS = 1000,
+	LAST_TRIES = 60
+};
 enum { READ_MAX_MS = 15 * 1000, ROTATE_MAX_MS = 10 * 60 * 1000 };
 
 struct heard {
@@ -119,7 +125,8 @@ static int record(struct guest *g, const struct cvm_row *c, const char *column, 
 	if (!g->heard.news[kind] || !strcmp(old, g->heard.said[kind]))
 		return 0;
 	r = cvms_set_progress(g->v->db, c->id, column, g->heard.said[kind], e);
-	/* It says what it likes, and so takes of its workspace's share: a part that leaves its owner room. */
+	/* It says what it likes, and so takes of its workspace's share: a part that leaves its
+	 * owner room. */
 	if (!r)
 		r = records_allow(g->v, c->workspace, RECORD_EVENTS, RECORDS_GUEST, e);
 	if (r)
@@ -139,7 +146,8 @@ static int record_turn(void *arg, struct err *e)
 	if (!r)
 		r = record(g, &c, "boot_error", c.boot_error, SERIAL_BOOT_ERROR, e);
 	if (!r)
-		r = record(g, &c, "shutdown_progress", c.shutdown_progress, SERIAL_SHUTDOWN_PROGRESS, e);
+		r = record(g, &c, "shutdown_progress", c.shutdown_progress,
+			   SERIAL_SHUTDOWN_PROGRESS, e);
 	return r;
 }
 
@@ -182,7 +190,8 @@ static void read_soon(struct guest *g)
 	int64_t wait = g->read_at + gap(g) - clock_mono_ms();
 
 	if (!g->timer)
-		(void)loop_after(g->v->set.loop, wait > 0 ? (uint64_t)wait : 0, read_log, g, &g->timer);
+		(void)loop_after(g->v->set.loop, wait > 0 ? (uint64_t)wait : 0, read_log, g,
+				 &g->timer);
 }
 
 /* The database would not take it: the guest will not say it again, so that is ours to do. */
@@ -378,7 +387,8 @@ static void rotate(void *arg)
 static void arm_rotation(struct vmm *v)
 {
 	if (v->guests && !v->log_timer && !v->rotation && v->set.log_check_s)
-		(void)loop_after(v->set.loop, (uint64_t)v->set.log_check_s * 1000, rotate, v, &v->log_timer);
+		(void)loop_after(v->set.loop, (uint64_t)v->set.log_check_s * 1000, rotate, v,
+				 &v->log_timer);
 }
 
 /* ------------------------------------------------------------------ who is listened to */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * guest_files.c - the files of the folder shared with the guest, as dstack's guests read them.
  *
- * .sys-config.json is rewritten at every start and so carries the node's present addresses; app-compose.json carries the
- * bytes whose hash is measured. The guest's device is read-only, but once it was not: a guest may have put anything in our
- * files' places. What is no regular file is removed first, and rename() replaces what is.
+ * .sys-config.json is rewritten at every start and so carries the node's present addresses;
+ * app-compose.json carries the bytes whose hash is measured. The guest's device is read-only, but
+ * once it was not: a guest may have put anything in our files' places. What is no regular file is
+ * removed first, and rename() replaces what is.
  */
 #include <errno.h>
 #include <string.h>
@@ -104,15 +105,15 @@ static int clear_place(const char *path, bool *regular, struct err *e)
 	return *regular ? 0 : file_remove_tree(path, e);
 }
 
-static int put(const struct guest_files *g, const char *name, const void *data, size_t n, size_t max,
-	       struct err *e)
+static int put(const struct guest_files *g, const char *name, const void *data, size_t n,
+	       size_t max, struct err *e)
 {
 	auto_free char *path = xasprintf("%s/%s", g->dir, name), *temp = xasprintf("%s.tmp", path);
 	bool regular;
 
 	if (n > max)
-		return err_field(e, ERR_TOO_LARGE, name, NULL, "%s has %zu bytes, a guest takes at most %zu",
-				 name, n, max);
+		return err_field(e, ERR_TOO_LARGE, name, NULL,
+				 "%s has %zu bytes, a guest takes at most %zu", name, n, max);
 	if (clear_place(temp, &regular, e) < 0 || clear_place(path, &regular, e) < 0)
 		return -(int)e->code;
 	return file_write(path, data, n, SHARED_MODE, e);
@@ -153,12 +154,14 @@ int guest_files_write(const struct guest_files *g, struct err *e)
 	auto_free char *sys = sys_config_text(g);
 
 	if (file_mkdirs(g->dir, 0755, e) < 0 ||
-	    put(g, "app-compose.json", g->app_compose, g->app_compose_len, GUEST_APP_COMPOSE_MAX, e) < 0 ||
+	    put(g, "app-compose.json", g->app_compose, g->app_compose_len, GUEST_APP_COMPOSE_MAX,
+		e) < 0 ||
 	    put(g, ".sys-config.json", sys, strlen(sys), GUEST_SYS_CONFIG_MAX, e) < 0 ||
-	    put_or_remove(g, ".encrypted-env", g->encrypted_env, g->encrypted_env_len, GUEST_ENV_MAX, e) <
-		    0 ||
-	    put_or_remove(g, ".user-config", g->user_config, g->user_config ? strlen(g->user_config) : 0,
-			  GUEST_USER_CONFIG_MAX, e) < 0)
+	    put_or_remove(g, ".encrypted-env", g->encrypted_env, g->encrypted_env_len,
+			  GUEST_ENV_MAX, e) < 0 ||
+	    put_or_remove(g, ".user-config", g->user_config,
+			  g->user_config ? strlen(g->user_config) : 0, GUEST_USER_CONFIG_MAX,
+			  e) < 0)
 		return -(int)e->code;
 	return put_instance_info(g, e);
 }
@@ -171,7 +174,8 @@ static int set_group(const char *path, gid_t gid, mode_t mode, struct err *e)
 		return 0;
 	err_sys(e, errno, "cannot give %s to group %u", path, gid);
 	if (e->sys == EPERM && geteuid())
-		err_hint(e, "user %u, the daemon's, must own it and be a member of group %u, QEMU's",
+		err_hint(e,
+			 "user %u, the daemon's, must own it and be a member of group %u, QEMU's",
 			 geteuid(), gid);
 	return -(int)e->code;
 }

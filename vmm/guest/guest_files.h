@@ -19,7 +19,8 @@ enum {
 	GUEST_USER_CONFIG_MAX = 50 * 1024 * 1024,
 };
 
-/* Inputs from which a verifier recomputes the measurements: a wrong value is a failed attestation. */
+/* Inputs from which a verifier recomputes the measurements: a wrong value is a failed attestation.
+ */
 struct guest_vm_config {
 	const char *os_image_hash; /* "" or NULL = unknown */
 	const char *image;
@@ -44,17 +45,19 @@ struct guest_files {
 	const char *user_config;                           /* NULL or "" = none */
 	const char *const *kms_urls, *const *gateway_urls; /* NULL-terminated; NULL = none */
 	const char *pccs_url, *docker_registry;            /* NULL = "" */
-	unsigned host_api_port;                            /* vsock port of the host API; 0 = not by vsock */
-	const char *mr_config;                             /* MrConfigV3 document; NULL = none */
-	const char *instance_info; /* what .instance_info has to hold for it; NULL = what is there stays */
+	unsigned host_api_port;    /* vsock port of the host API; 0 = not by vsock */
+	const char *mr_config;     /* MrConfigV3 document; NULL = none */
+	const char *instance_info; /* what .instance_info has to hold for it; NULL = what is there
+				      stays */
 	struct guest_vm_config vm;
 };
 
-/* [job] Write or renew all files, each atomically. An .instance_info that is there stays: the guest's identity is in it. */
+/* [job] Write or renew all files, each atomically. An .instance_info that is there stays: the
+ * guest's identity is in it. */
 int guest_files_write(const struct guest_files *g, struct err *e);
 
-/* [job] Let QEMU's group @gid into the CVM's folder @cvm and the shared one in it, to read there, and
- * nobody else. A daemon that is not root must be a member of @gid. */
+/* [job] Let QEMU's group @gid into the CVM's folder @cvm and the shared one in it, to read there,
+ * and nobody else. A daemon that is not root must be a member of @gid. */
 int guest_files_open_to(const char *cvm, const char *shared, gid_t gid, struct err *e);
 
 /* [job] Let QEMU's group @gid read the disk image @path, and write it when @writable. */

@@ -36,7 +36,8 @@ static void files(const struct machine_in *in, struct machine *m)
 	m->firmware = firmware(in);
 	m->disk = xasprintf("%s/hda.img", in->dir);
 	m->serial_log = xasprintf("%s/logs/serial.log", in->dir);
-	m->share = xasprintf("%s/%s", in->dir, in->set->share_mode == SHARE_DISK ? "shared.img" : "shared");
+	m->share = xasprintf("%s/%s", in->dir,
+			     in->set->share_mode == SHARE_DISK ? "shared.img" : "shared");
 	d->kernel = m->kernel;
 	d->initrd = m->initrd;
 	d->cmdline = *in->boot->cmdline ? in->boot->cmdline : NULL;
@@ -74,8 +75,8 @@ static int networks(const struct machine_in *in, struct machine *m, struct err *
 	m->networks = xcalloc(DOMAIN_NICS, sizeof(*m->networks));
 	r = networks_parse("networks", in->cvm->networks, m->networks, &d->n_nics, e);
 	for (unsigned i = 0; !r && i < d->n_nics; i++) {
-		d->nics[i] =
-			(struct domain_nic){ .mode = m->networks[i].mode, .bridge = m->networks[i].bridge };
+		d->nics[i] = (struct domain_nic){ .mode = m->networks[i].mode,
+						  .bridge = m->networks[i].bridge };
 		domain_mac(in->cvm->uuid, i, d->nics[i].mac);
 	}
 	return r;
@@ -157,7 +158,8 @@ static int cell_of(const struct domain_spec *d, const struct device_row *device)
 static int devices(const struct machine_in *in, struct domain_spec *d, struct err *e)
 {
 	if (in->n_devices > DOMAIN_DEVICES)
-		return err_set(e, ERR_UNSUPPORTED, "a machine takes at most %d devices, this CVM has %zu",
+		return err_set(e, ERR_UNSUPPORTED,
+			       "a machine takes at most %d devices, this CVM has %zu",
 			       DOMAIN_DEVICES, in->n_devices);
 	for (size_t i = 0; i < in->n_devices; i++)
 		d->devices[i] = (struct domain_device){ .address = in->devices[i].address,
@@ -193,7 +195,8 @@ static void vm_config(const struct machine_in *in, struct machine *m)
 int machine_make(const struct machine_in *in, struct machine *ret, struct err *e)
 {
 	auto_machine struct machine m = { .spec = { .vcpus = (unsigned)in->cvm->given_vcpus,
-						    .memory_mib = (uint64_t)in->cvm->given_memory_mib } };
+						    .memory_mib =
+							    (uint64_t)in->cvm->given_memory_mib } };
 	int r;
 
 	memcpy(m.spec.uuid, in->cvm->uuid, sizeof(m.spec.uuid));

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * measure.c - what a verifier will see: MRCONFIGID, vm_config, MRTD and the RTMRs of a machine that may not exist yet.
+ * measure.c - what a verifier will see: MRCONFIGID, vm_config, MRTD and the RTMRs of a machine that
+ * may not exist yet.
  *
- * RTMR0 and RTMR3 are never worked out here. RTMR0 holds the ACPI tables that QEMU makes of the device layout at the start, the
- * TD HOB and firmware variables: a verifier recomputes them from vm_config, or trusts the firmware's lite variant not to need them.
- * RTMR3 is extended by the running guest. Both say so.
+ * RTMR0 and RTMR3 are never worked out here. RTMR0 holds the ACPI tables that QEMU makes of the
+ * device layout at the start, the TD HOB and firmware variables: a verifier recomputes them from
+ * vm_config, or trusts the firmware's lite variant not to need them. RTMR3 is extended by the
+ * running guest. Both say so.
  */
 #include "vmm/guest/measure.h"
 
@@ -24,7 +26,8 @@ static void no_registers(struct measurements *m)
 }
 
 static void take_files(const struct machine_in *in, const struct machine *machine,
-		       const struct file_measures *known, struct measurements *m, struct file_measures *files)
+		       const struct file_measures *known, struct measurements *m,
+		       struct file_measures *files)
 {
 	const struct boot_files f = { .firmware = machine->firmware,
 				      .kernel = machine->kernel,
@@ -38,16 +41,17 @@ static void take_files(const struct machine_in *in, const struct machine *machin
 	m->mrtd = files->mrtd;
 	m->rtmr[1] = files->rtmr1;
 	m->rtmr[2] = files->rtmr2;
-	measured_not(
-		&m->rtmr[0],
-		"made when the VM starts (ACPI tables, TD HOB, boot variables): a verifier recomputes it from "
-		"vm_config%s",
-		m->lite ? "; this TD goes by the lite variant, which does without" : "");
-	measured_not(&m->rtmr[3], "extended by the guest while it runs: its event log says with what");
+	measured_not(&m->rtmr[0],
+		     "made when the VM starts (ACPI tables, TD HOB, boot variables): a verifier "
+		     "recomputes it from "
+		     "vm_config%s",
+		     m->lite ? "; this TD goes by the lite variant, which does without" : "");
+	measured_not(&m->rtmr[3],
+		     "extended by the guest while it runs: its event log says with what");
 }
 
-int measure(const struct machine_in *in, const struct file_measures *known, struct measurements *ret,
-	    struct file_measures *ret_files, struct err *e)
+int measure(const struct machine_in *in, const struct file_measures *known,
+	    struct measurements *ret, struct file_measures *ret_files, struct err *e)
 {
 	auto_machine struct machine machine = { 0 };
 	auto_measurements struct measurements m = { .tdx = in->cvm->tdx,

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * measure_ask.c - measurements asked for on the loop, worked out in a job, with what was learned of files kept.
+ * measure_ask.c - measurements asked for on the loop, worked out in a job, with what was learned of
+ * files kept.
  *
- * An image's files are held against what is recorded (images/record.c), so its name and hash stand for them; a firmware of the node may be replaced, so the job compares
- * what stat(2) says before it takes a kept result. Who asks about files that are just being read for the first time waits for that
- * reading: a hundred questions about a new image read it once. Jobs of one image run one after another: where its files
- * differ from what is recorded the first job hashes them, and the others go by what it found, which is recorded.
+ * An image's files are held against what is recorded (images/record.c), so its name and hash stand
+ * for them; a firmware of the node may be replaced, so the job compares what stat(2) says before it
+ * takes a kept result. Who asks about files that are just being read for the first time waits for
+ * that reading: a hundred questions about a new image read it once. Jobs of one image run one after
+ * another: where its files differ from what is recorded the first job hashes them, and the others
+ * go by what it found, which is recorded.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -69,8 +72,8 @@ static void go(struct vmm *v);
 
 static bool same_key(const struct key *a, const struct key *b)
 {
-	return !strcmp(a->image, b->image) && !strcmp(a->hash, b->hash) && !strcmp(a->qemu, b->qemu) &&
-	       a->memory_mib == b->memory_mib;
+	return !strcmp(a->image, b->image) && !strcmp(a->hash, b->hash) &&
+	       !strcmp(a->qemu, b->qemu) && a->memory_mib == b->memory_mib;
 }
 
 static const struct kept *find_kept(const struct measuring *m, const struct key *key)
@@ -151,7 +154,8 @@ static void answer(struct asked *a, const struct err *e)
 		done(a->arg, e ? NULL : &a->measured, e);
 }
 
-/* ------------------------------------------------------------------ the record of an image is renewed */
+/* ------------------------------------------------------------------ the record of an image is
+ * renewed */
 
 struct renewal {
 	struct vmm *v;
@@ -213,7 +217,8 @@ static void work_late(void *arg)
 	struct asked *a = arg;
 	struct err e;
 
-	err_set(&e, ERR_TIMEOUT, "the files of the image could not be measured within %d s", WORK_MS / 1000);
+	err_set(&e, ERR_TIMEOUT, "the files of the image could not be measured within %d s",
+		WORK_MS / 1000);
 	a->late = true;
 	answer(a, &e);
 	go(a->v);
@@ -274,7 +279,8 @@ static void set_key(struct asked *a)
 	(void)snprintf(a->key.image, sizeof(a->key.image), "%s", a->cvm.image_name);
 	(void)snprintf(a->key.hash, sizeof(a->key.hash), "%s", a->cvm.image_hash);
 	(void)snprintf(a->key.qemu, sizeof(a->key.qemu), "%s", a->caps.qemu);
-	a->key.memory_mib = qemu_leaves_kernel_alone(a->caps.qemu) ? 0 : (uint64_t)a->cvm.given_memory_mib;
+	a->key.memory_mib =
+		qemu_leaves_kernel_alone(a->caps.qemu) ? 0 : (uint64_t)a->cvm.given_memory_mib;
 }
 
 static struct asked *asked_new(struct vmm *v, const struct hv_caps *caps, const struct cvm_row *cvm,
@@ -329,8 +335,8 @@ static void refuse_later(struct vmm *v, measured_fn *done, void *arg)
 	(void)loop_after(v->set.loop, 0, refuse, r, &r->timer);
 }
 
-void measure_with(struct vmm *v, const struct hv_caps *caps, const struct cvm_row *cvm, const char *manifest,
-		  measured_fn *done, void *arg)
+void measure_with(struct vmm *v, const struct hv_caps *caps, const struct cvm_row *cvm,
+		  const char *manifest, measured_fn *done, void *arg)
 {
 	struct asked *a = asked_new(v, caps, cvm, manifest);
 
@@ -344,7 +350,8 @@ void measure_with(struct vmm *v, const struct hv_caps *caps, const struct cvm_ro
 	go(v);
 }
 
-void vmm_measure(struct vmm *v, const struct cvm_row *cvm, const char *manifest, measured_fn *done, void *arg)
+void vmm_measure(struct vmm *v, const struct cvm_row *cvm, const char *manifest, measured_fn *done,
+		 void *arg)
 {
 	const struct hv_caps *caps = hv_caps(v->hv);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * print_domain.c - the XML that a create would define, without a database, a daemon or a hypervisor.
+ * print_domain.c - the XML that a create would define, without a database, a daemon or a
+ * hypervisor.
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -38,7 +39,8 @@ static bool better(const char *wanted, const char *name, const char *best)
 		return true;
 	if (strcmp(a.family, wanted) != 0 || !strcmp(best, wanted))
 		return false;
-	return !image_name_split(best, b.family, b.version, b.v, &b.nv) || image_version_compare(&a, &b) > 0;
+	return !image_name_split(best, b.family, b.version, b.v, &b.nv) ||
+	       image_version_compare(&a, &b) > 0;
 }
 
 static void look_in(const char *store, const char *wanted, char best[IMAGE_NAME])
@@ -71,8 +73,8 @@ static int find_image(const struct vmm_settings *s, const struct cvm_ask *ask, s
 			ret->dir = xasprintf("%s/%s", stores[i], best);
 	}
 	if (!r && !ret->dir)
-		r = err_field(e, ERR_IMAGE_NOT_FOUND, "image", wanted, "no OS image %s in %s", wanted,
-			      s->images_dir);
+		r = err_field(e, ERR_IMAGE_NOT_FOUND, "image", wanted, "no OS image %s in %s",
+			      wanted, s->images_dir);
 	return r ? r : image_verify(ret->dir, NULL, &ret->image, &ret->boot, e);
 }
 
@@ -90,9 +92,10 @@ static void uuid_of(const struct cvm_row *c, char out[UUID_TEXT])
 	id_sha256(all, strlen(all), h);
 	h[6] = (uint8_t)((h[6] & 0x0f) | 0x40);
 	h[8] = (uint8_t)((h[8] & 0x3f) | 0x80);
-	(void)snprintf(out, UUID_TEXT, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
-		       h[0], h[1], h[2], h[3], h[4], h[5], h[6], h[7], h[8], h[9], h[10], h[11], h[12], h[13],
-		       h[14], h[15]);
+	(void)snprintf(out, UUID_TEXT,
+		       "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", h[0],
+		       h[1], h[2], h[3], h[4], h[5], h[6], h[7], h[8], h[9], h[10], h[11], h[12],
+		       h[13], h[14], h[15]);
 }
 
 static void take_image(const struct image *i, struct cvm_row *c)
@@ -120,14 +123,15 @@ static int refuse_host_things(const struct cvm_ask *ask, struct err *e)
 
 	for (size_t i = 0; i < ARRAY_SIZE(no); i++)
 		if (no[i].asked)
-			return err_field(e, ERR_UNSUPPORTED, no[i].field, NULL,
-					 "a domain with %s can not be printed without asking a host",
-					 no[i].field);
+			return err_field(
+				e, ERR_UNSUPPORTED, no[i].field, NULL,
+				"a domain with %s can not be printed without asking a host",
+				no[i].field);
 	return 0;
 }
 
-static int make_row(struct vmm *v, const struct cvm_ask *ask, const char *manifest, const struct image *image,
-		    struct cvm_row *c, struct err *e)
+static int make_row(struct vmm *v, const struct cvm_ask *ask, const char *manifest,
+		    const struct image *image, struct cvm_row *c, struct err *e)
 {
 	int r = admit_name(v, ask->name, e);
 
@@ -155,7 +159,8 @@ static int make_row(struct vmm *v, const struct cvm_ask *ask, const char *manife
 
 /* ------------------------------------------------------------------ together */
 
-static int print(struct vmm *v, const struct cvm_ask *ask, const struct found *f, char **ret, struct err *e)
+static int print(struct vmm *v, const struct cvm_ask *ask, const struct found *f, char **ret,
+		 struct err *e)
 {
 	auto_free char *manifest = compose_text(ask->manifest), *dir = NULL;
 	auto_machine struct machine m = { 0 };
@@ -182,7 +187,8 @@ static int print(struct vmm *v, const struct cvm_ask *ask, const struct found *f
 	return r ? r : domain_xml(&m.spec, ret, e);
 }
 
-int vmm_print_domain(const struct vmm_settings *s, const struct cvm_ask *ask, char **ret, struct err *e)
+int vmm_print_domain(const struct vmm_settings *s, const struct cvm_ask *ask, char **ret,
+		     struct err *e)
 {
 	struct vmm v = { .set = *s };
 	auto_found struct found f = { 0 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * share_disk.c - the guest's files as a FAT disk, for guests and hosts without 9p.
  *
- * The folder may hold whatever a guest of an earlier release put there: only regular files are copied, links are not followed.
+ * The folder may hold whatever a guest of an earlier release put there: only regular files are
+ * copied, links are not followed.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -49,7 +50,8 @@ static int list_files(const char *dir, struct files *f, struct err *e)
 	while ((de = readdir(d))) {
 		struct stat st;
 
-		if (fstatat(dirfd(d), de->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+		if (fstatat(dirfd(d), de->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+		    !S_ISREG(st.st_mode))
 			continue;
 		f->path = xrealloc(f->path, (f->n + 1) * sizeof(*f->path));
 		f->path[f->n++] = xasprintf("%s/%s", dir, de->d_name);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * host_check.c - facts judged: one function a row.
  *
- * A row says what was found, and if that is not enough, what to do: the next command or BIOS setting, not the theory (that is
- * docs/tdx-host.md). Rows overlap on purpose: with the BIOS setting missing, kvm_intel.tdx, tdx_module and tdx_keyids are all
- * missing, and the one with the most telling advice differs from host to host.
+ * A row says what was found, and if that is not enough, what to do: the next command or BIOS
+ * setting, not the theory (that is docs/tdx-host.md). Rows overlap on purpose: with the BIOS
+ * setting missing, kvm_intel.tdx, tdx_module and tdx_keyids are all missing, and the one with the
+ * most telling advice differs from host to host.
  *
- * Unknown is not missing: a container sees no root cgroup and no MSRs, and its TDs work all the same.
+ * Unknown is not missing: a container sees no root cgroup and no MSRs, and its TDs work all the
+ * same.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -15,15 +17,17 @@
 
 #include "vmm/host/host_check.h"
 
-const char *const check_state_word[CHECK_STATES] = {
-	[CHECK_OK] = "ok", [CHECK_WARN] = "warn", [CHECK_UNKNOWN] = "unknown", [CHECK_MISSING] = "missing"
-};
+const char *const check_state_word[CHECK_STATES] = { [CHECK_OK] = "ok",
+						     [CHECK_WARN] = "warn",
+						     [CHECK_UNKNOWN] = "unknown",
+						     [CHECK_MISSING] = "missing" };
 
 typedef void row_fn(const struct host_check_input *in, struct host_check *r);
 
 static void found(struct host_check *r, enum check_state state, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
-static void advise(struct host_check *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void advise(struct host_check *r, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 
 static void found(struct host_check *r, enum check_state state, const char *fmt, ...)
 {
@@ -66,8 +70,8 @@ static void row_cpu(const struct host_check_input *in, struct host_check *r)
 		found(r, CHECK_UNKNOWN, "/proc/cpuinfo names no vendor");
 	} else if (no_tdx_cpu(in->facts)) {
 		found(r, CHECK_MISSING, "%s is not an Intel CPU", model);
-		advise(r,
-		       "another machine is needed: Intel Xeon Scalable of the 5th generation, Xeon 6 or newer");
+		advise(r, "another machine is needed: Intel Xeon Scalable of the 5th generation, "
+			  "Xeon 6 or newer");
 	} else if (in->facts->kvm_tdx == FACT_YES) {
 		found(r, CHECK_OK, "%s", model);
 	} else if (c->hypervisor) {
@@ -77,7 +81,8 @@ static void row_cpu(const struct host_check_input *in, struct host_check *r)
 		found(r, CHECK_MISSING, "%s, without VMX", model);
 		advise(r, "BIOS: enable Intel Virtualization Technology (VMX)");
 	} else {
-		found(r, CHECK_OK, "%s%s", model, c->tdx_enabled ? ", TDX enabled by the BIOS" : "");
+		found(r, CHECK_OK, "%s%s", model,
+		      c->tdx_enabled ? ", TDX enabled by the BIOS" : "");
 	}
 }
 
@@ -87,7 +92,8 @@ static void row_kvm(const struct host_check_input *in, struct host_check *r)
 		found(r, CHECK_OK, "/dev/kvm");
 	} else if (in->facts->kvm == DEVICE_DENIED) {
 		found(r, CHECK_UNKNOWN, "/dev/kvm may not be opened by this user");
-		advise(r, "QEMU's user and the daemon's must be able to: add them to the group kvm");
+		advise(r,
+		       "QEMU's user and the daemon's must be able to: add them to the group kvm");
 	} else {
 		found(r, CHECK_MISSING, "no /dev/kvm");
 		advise(r, "modprobe kvm_intel; if that fails, enable VMX in the BIOS");
@@ -128,11 +134,13 @@ static void row_module(const struct host_check_input *in, struct host_check *r)
 	} else if (no_tdx_cpu(f)) {
 		found(r, CHECK_MISSING, "none: not an Intel CPU");
 	} else if (f->hibernation == FACT_YES) {
-		found(r, CHECK_MISSING, "not initialised: the kernel refuses while it could hibernate");
+		found(r, CHECK_MISSING,
+		      "not initialised: the kernel refuses while it could hibernate");
 		advise(r, "kernel command line: add nohibernate, then reboot");
 	} else {
 		found(r, CHECK_UNKNOWN, "the kernel shows none");
-		advise(r, "dmesg | grep virt/tdx tells. \"module not loaded\": enable the SEAM loader in the "
+		advise(r, "dmesg | grep virt/tdx tells. \"module not loaded\": enable the SEAM "
+			  "loader in the "
 			  "BIOS");
 	}
 }
@@ -148,7 +156,9 @@ static void keyids_told(const struct host_check_input *in, struct host_check *r)
 		(void)snprintf(used, sizeof(used), ", %" PRIu64 " in use", k->used);
 	found(r, CHECK_OK, "%" PRIu64 " TDX guests at once%s", k->guests, used);
 	if (in->slots > 0 && (uint64_t)in->slots > k->guests)
-		advise(r, "lower capacity.slots from %" PRId64 " to %" PRIu64 ": each running CVM takes one",
+		advise(r,
+		       "lower capacity.slots from %" PRId64 " to %" PRIu64
+		       ": each running CVM takes one",
 		       in->slots, k->guests);
 }
 
@@ -159,7 +169,8 @@ static void row_keyids(const struct host_check_input *in, struct host_check *r)
 	if (k->told && k->guests) {
 		keyids_told(in, r);
 	} else if (k->msr_read && k->msr_private > 1) {
-		found(r, CHECK_OK, "%" PRIu32 " given to TDX by the BIOS, %" PRIu32 " of them for guests",
+		found(r, CHECK_OK,
+		      "%" PRIu32 " given to TDX by the BIOS, %" PRIu32 " of them for guests",
 		      k->msr_private, k->msr_private - 1);
 	} else if (k->told || k->msr_read) {
 		found(r, CHECK_MISSING, "the BIOS has given no key ids to TDX guests");
@@ -186,8 +197,9 @@ static void row_sgx(const struct host_check_input *in, struct host_check *r)
 	}
 	found(r, CHECK_MISSING, "no %s%s%s", enclave ? "" : "/dev/sgx_enclave",
 	      enclave || provision ? "" : ", no ", provision ? "" : "/dev/sgx_provision");
-	advise(r, "quotes are signed in an enclave: BIOS, enable SGX (Software Guard Extensions) and "
-		  "SGX Auto MP Registration");
+	advise(r,
+	       "quotes are signed in an enclave: BIOS, enable SGX (Software Guard Extensions) and "
+	       "SGX Auto MP Registration");
 }
 
 static void row_qgs(const struct host_check_input *in, struct host_check *r)
@@ -204,7 +216,8 @@ static void row_qgs(const struct host_check_input *in, struct host_check *r)
 		return;
 	case QGS_ABSENT:
 		found(r, CHECK_MISSING, "no %s", f->qgs_path);
-		advise(r, "install tdx-qgs, take the line port= out of /etc/qgs.conf, systemctl enable --now "
+		advise(r, "install tdx-qgs, take the line port= out of /etc/qgs.conf, systemctl "
+			  "enable --now "
 			  "qgsd. If it listens elsewhere: hypervisor.qgs_socket");
 		return;
 	case QGS_NO_SOCKET:
@@ -229,7 +242,8 @@ static void row_vsock(const struct host_check_input *in, struct host_check *r)
 		return;
 	}
 	found(r, CHECK_MISSING, "no /dev/vhost-vsock");
-	advise(r, "modprobe vhost_vsock; for good: echo vhost_vsock > /etc/modules-load.d/vsock.conf");
+	advise(r,
+	       "modprobe vhost_vsock; for good: echo vhost_vsock > /etc/modules-load.d/vsock.conf");
 }
 
 /* ------------------------------------------------------------------ libvirt and QEMU */
@@ -260,13 +274,15 @@ static void row_libvirt(const struct host_check_input *in, struct host_check *r)
 	} else if (in->link_error) {
 		found(r, CHECK_MISSING, "%s: %s", in->uri, in->link_error);
 		if (strstr(in->link_error, "Permission denied"))
-			advise(r,
-			       "this user may not use libvirt: sudo -u teepod teepod --check-host, or usermod -aG libvirt");
+			advise(r, "this user may not use libvirt: sudo -u teepod teepod "
+				  "--check-host, or usermod -aG libvirt");
 		else
-			advise(r, "without it nothing runs: systemctl status libvirtd, and hypervisor.uri");
+			advise(r, "without it nothing runs: systemctl status libvirtd, and "
+				  "hypervisor.uri");
 	} else if (!libvirt_is_new(in->caps)) {
 		found(r, CHECK_MISSING, "version %s, at %s", in->caps->libvirt, in->uri);
-		advise(r, "install libvirt 11.10 or newer: older ones can not tell whether the host has TDX");
+		advise(r, "install libvirt 11.10 or newer: older ones can not tell whether the "
+			  "host has TDX");
 	} else {
 		found(r, CHECK_OK, "version %s, at %s", in->caps->libvirt, in->uri);
 	}
@@ -286,12 +302,12 @@ static void row_qemu(const struct host_check_input *in, struct host_check *r)
 		found(r, CHECK_MISSING, "%s has no QEMU", in->uri);
 		advise(r, "correct hypervisor.uri");
 	} else if (!qemu_is_new(in->caps)) {
-		found(r, CHECK_MISSING, "version %s%s%s", in->caps->qemu, *in->caps->emulator ? ", " : "",
-		      in->caps->emulator);
+		found(r, CHECK_MISSING, "version %s%s%s", in->caps->qemu,
+		      *in->caps->emulator ? ", " : "", in->caps->emulator);
 		advise(r, "install QEMU 10.1 or newer, or name one with hypervisor.emulator");
 	} else {
-		found(r, CHECK_OK, "version %s%s%s", in->caps->qemu, *in->caps->emulator ? ", " : "",
-		      in->caps->emulator);
+		found(r, CHECK_OK, "version %s%s%s", in->caps->qemu,
+		      *in->caps->emulator ? ", " : "", in->caps->emulator);
 	}
 }
 
@@ -309,8 +325,9 @@ static void row_capabilities(const struct host_check_input *in, struct host_chec
 		advise(r, "see libvirt and qemu");
 	} else {
 		found(r, CHECK_MISSING, "libvirt offers no TDX guests on this host");
-		advise(r, "repair what is missing above; if nothing is, make libvirt look again: rm "
-			  "/var/cache/libvirt/qemu/capabilities/*.xml; systemctl restart libvirtd");
+		advise(r,
+		       "repair what is missing above; if nothing is, make libvirt look again: rm "
+		       "/var/cache/libvirt/qemu/capabilities/*.xml; systemctl restart libvirtd");
 	}
 }
 
@@ -323,7 +340,8 @@ static void row_firmware(const struct host_check_input *in, struct host_check *r
 		return;
 	}
 	found(r, CHECK_WARN, "no %s", in->facts->firmware_path);
-	advise(r, "only for images without firmware of their own: install ovmf-inteltdx, or the TDX build of "
+	advise(r, "only for images without firmware of their own: install ovmf-inteltdx, or the "
+		  "TDX build of "
 		  "OVMF of your distribution");
 }
 
@@ -338,7 +356,8 @@ static void page_size(uint64_t kib, char out[32])
 		(void)snprintf(out, 32, "%" PRIu64 " KiB", kib);
 }
 
-static void append(struct host_check *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void append(struct host_check *r, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 
 static void append(struct host_check *r, const char *fmt, ...)
 {
@@ -372,15 +391,16 @@ static void row_hugepages(const struct host_check_input *in, struct host_check *
 			if (!p->total)
 				continue;
 			page_size(p->size_kib, size);
-			append(r, "%snode %u: %" PRIu64 " of %" PRIu64 " x %s free", *r->value ? "; " : "",
-			       f->numa.node[i].id, p->free, p->total, size);
+			append(r, "%snode %u: %" PRIu64 " of %" PRIu64 " x %s free",
+			       *r->value ? "; " : "", f->numa.node[i].id, p->free, p->total, size);
 		}
 	if (*r->value) {
 		r->state = CHECK_OK;
 		return;
 	}
 	found(r, CHECK_WARN, "none reserved");
-	advise(r, "only for CVMs that ask for them: kernel command line: default_hugepagesz=1G hugepagesz=1G "
+	advise(r, "only for CVMs that ask for them: kernel command line: default_hugepagesz=1G "
+		  "hugepagesz=1G "
 		  "hugepages=N");
 }
 
@@ -415,7 +435,8 @@ static void row_iommu(const struct host_check_input *in, struct host_check *r)
 		found(r, CHECK_WARN, "no groups");
 	else
 		found(r, CHECK_UNKNOWN, "/sys/kernel/iommu_groups can not be read");
-	advise(r, GPUS_ONLY "enable VT-d in the BIOS; kernel command line: intel_iommu=on iommu=pt");
+	advise(r,
+	       GPUS_ONLY "enable VT-d in the BIOS; kernel command line: intel_iommu=on iommu=pt");
 }
 
 static void row_vfio(const struct host_check_input *in, struct host_check *r)
@@ -428,10 +449,12 @@ static void row_vfio(const struct host_check_input *in, struct host_check *r)
 		return;
 	}
 	found(r, CHECK_WARN, "neither /dev/vfio/vfio nor /dev/iommu");
-	advise(r, GPUS_ONLY "modprobe vfio-pci; for good: echo vfio-pci > /etc/modules-load.d/vfio.conf");
+	advise(r, GPUS_ONLY
+	       "modprobe vfio-pci; for good: echo vfio-pci > /etc/modules-load.d/vfio.conf");
 }
 
-/* A guest with a passed-through device has all its memory locked. libvirtd raises the limit of the QEMUs it starts. */
+/* A guest with a passed-through device has all its memory locked. libvirtd raises the limit of the
+ * QEMUs it starts. */
 static void row_memlock(const struct host_check_input *in, struct host_check *r)
 {
 	const struct host_facts *f = in->facts;
@@ -446,8 +469,10 @@ static void row_memlock(const struct host_check_input *in, struct host_check *r)
 	} else if (f->may_raise_memlock) {
 		found(r, CHECK_OK, "%" PRIu64 " KiB, can be raised", f->memlock / 1024);
 	} else {
-		found(r, CHECK_WARN, "%" PRIu64 " KiB, and this process may not raise it", f->memlock / 1024);
-		advise(r, GPUS_ONLY "give teepod CAP_SYS_RESOURCE, or LimitMEMLOCK=infinity in its unit");
+		found(r, CHECK_WARN, "%" PRIu64 " KiB, and this process may not raise it",
+		      f->memlock / 1024);
+		advise(r, GPUS_ONLY
+		       "give teepod CAP_SYS_RESOURCE, or LimitMEMLOCK=infinity in its unit");
 	}
 }
 

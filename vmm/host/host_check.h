@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * host_check.h - can this host run TDX guests, and what is missing? Rows for people and for GET /node.
+ * host_check.h - can this host run TDX guests, and what is missing? Rows for people and for GET
+ * /node.
  *
- * Names of rows are stable: clients and docs/tdx-host.md use them. Order, values and advice may change.
+ * Names of rows are stable: clients and docs/tdx-host.md use them. Order, values and advice may
+ * change.
  */
 #ifndef TEEPOD_VMM_HOST_HOST_CHECK_H
 #define TEEPOD_VMM_HOST_HOST_CHECK_H

@@ -3,16 +3,19 @@
  *
  * DOC: sources
  *
- *	/sys/module/kvm_intel/parameters/tdx	Linux 6.16 (arch/x86/kvm/vmx/tdx.c): Y only after KVM has initialised the TDX module;
- *						KVM turns what was asked for into N when that failed.
- *	/sys/devices/faux/tdx_host/version	ABI/testing/sysfs-devices-faux-tdx-host: the module's version. The device is there once the
- *						module is ready; kernels up to 6.19 do not have it, they only log "virt/tdx: ...".
- *	/sys/fs/cgroup/misc.{capacity,current}	admin-guide/cgroup-v2.rst, misc controller: "tdx N", private key ids for guests, set by KVM.
- *						Only in the root group, which a container does not see.
- *	/dev/cpu/0/msr at 0x87			IA32_MKTME_KEYID_PARTITIONING: bits 63:32 count the private key ids the BIOS gave to TDX.
- *	/sys/power/state			has "disk" while hibernation is available; the kernel refuses TDX then (arch/x86/tdx.rst).
+ *	/sys/module/kvm_intel/parameters/tdx	Linux 6.16 (arch/x86/kvm/vmx/tdx.c): Y only after
+ *KVM has initialised the TDX module; KVM turns what was asked for into N when that failed.
+ *	/sys/devices/faux/tdx_host/version	ABI/testing/sysfs-devices-faux-tdx-host: the
+ *module's version. The device is there once the module is ready; kernels up to 6.19 do not have it,
+ *they only log "virt/tdx: ...". /sys/fs/cgroup/misc.{capacity,current} admin-guide/cgroup-v2.rst,
+ *misc controller: "tdx N", private key ids for guests, set by KVM. Only in the root group, which a
+ *container does not see.
+ *	/dev/cpu/0/msr at 0x87			IA32_MKTME_KEYID_PARTITIONING: bits 63:32 count the
+ *private key ids the BIOS gave to TDX. /sys/power/state			has "disk" while
+ *hibernation is available; the kernel refuses TDX then (arch/x86/tdx.rst).
  *
- * The /sys/firmware/tdx of Intel's patches from before 2023 is not looked at: KVM of such kernels can not be used by QEMU 10.1.
+ * The /sys/firmware/tdx of Intel's patches from before 2023 is not looked at: KVM of such kernels
+ *can not be used by QEMU 10.1.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -105,7 +108,8 @@ static bool keyed_number(const char *text, const char *name, uint64_t *ret)
 	unsigned long long value;
 
 	for (; text; text = strchr(text, '\n') ? strchr(text, '\n') + 1 : NULL)
-		if (!strncmp(text, name, n) && text[n] == ' ' && isdigit((unsigned char)text[n + 1]) &&
+		if (!strncmp(text, name, n) && text[n] == ' ' &&
+		    isdigit((unsigned char)text[n + 1]) &&
 		    sscanf(text + n + 1, "%19llu", &value) == 1) {
 			*ret = value;
 			return true;
@@ -121,7 +125,8 @@ static void read_cgroup_keyids(const char *root, struct keyid_facts *k)
 	for (size_t i = 0; i < ARRAY_SIZE(mounts) && !k->told; i++) {
 		auto_free char *capacity = xasprintf("/sys/fs/cgroup%s/misc.capacity", mounts[i]);
 		auto_free char *current = xasprintf("/sys/fs/cgroup%s/misc.current", mounts[i]);
-		auto_free char *total = kernel_text(root, capacity), *used = kernel_text(root, current);
+		auto_free char *total = kernel_text(root, capacity),
+			       *used = kernel_text(root, current);
 
 		k->told = keyed_number(total, "tdx", &k->guests);
 		k->used_told = k->told && keyed_number(used, "tdx", &k->used);
@@ -140,7 +145,8 @@ static void read_msr_keyids(const char *root, struct keyid_facts *k)
 	k->msr_private = (uint32_t)(value >> 32);
 }
 
-/* ------------------------------------------------------------------ devices, the socket, the firmware */
+/* ------------------------------------------------------------------ devices, the socket, the
+ * firmware */
 
 /* Looked at, not opened: opening a node of a module that is not loaded would load it. */
 static enum device_file device(const char *root, const char *path)
@@ -169,7 +175,9 @@ static enum qgs_state connect_to(const struct sockaddr_un *sa)
 
 	if (fd >= 0 && !connect(fd, (const struct sockaddr *)sa, sizeof(*sa)))
 		return QGS_ANSWERS;
-	return errno == EAGAIN ? QGS_ANSWERS : errno == EACCES || errno == EPERM ? QGS_DENIED : QGS_DEAF;
+	return errno == EAGAIN                     ? QGS_ANSWERS
+	       : errno == EACCES || errno == EPERM ? QGS_DENIED
+						   : QGS_DEAF;
 }
 
 static enum qgs_state look_at_qgs(const char *path)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * host_facts.h - what the machine says of itself: CPU, KVM, TDX, SGX, devices, huge pages.
  *
- * Facts without judgement (that is host_check.h). Every one can be unknown: a container hides files, an older kernel does not have
- * them, and a user who is not root may not read them.
+ * Facts without judgement (that is host_check.h). Every one can be unknown: a container hides
+ * files, an older kernel does not have them, and a user who is not root may not read them.
  */
 #ifndef TEEPOD_VMM_HOST_HOST_FACTS_H
 #define TEEPOD_VMM_HOST_HOST_FACTS_H
@@ -17,15 +17,20 @@
 #define QGS_SOCKET_DEFAULT "/var/run/tdx-qgs/qgs.socket"
 
 enum fact { FACT_UNKNOWN, FACT_NO, FACT_YES };
-enum device_file { DEVICE_ABSENT, DEVICE_DENIED, DEVICE_THERE }; /* DENIED: there, and not for us to open */
+enum device_file {
+	DEVICE_ABSENT,
+	DEVICE_DENIED,
+	DEVICE_THERE
+}; /* DENIED: there, and not for us to open */
 enum qgs_state { QGS_ABSENT, QGS_NO_SOCKET, QGS_DENIED, QGS_DEAF, QGS_ANSWERS, QGS_LONG };
 
 struct cpu_facts {
 	char vendor[16]; /* "GenuineIntel"; "" = unknown, and then so is the rest */
 	char model[64];
 	bool vmx, svm;
-	bool hypervisor; /* we are a guest ourselves */
-	bool tdx_enabled; /* listed as tdx_host_platform: the BIOS has given keys to TDX. Newer kernels do not list it */
+	bool hypervisor;  /* we are a guest ourselves */
+	bool tdx_enabled; /* listed as tdx_host_platform: the BIOS has given keys to TDX. Newer
+			     kernels do not list it */
 };
 
 /* Key ids that encrypt TDs, one each. The first private one is the TDX module's own. */
@@ -67,8 +72,8 @@ struct host_facts_ask {
 	const char *tdx_firmware; /* for images that bring none */
 };
 
-/* Read everything there is; never fails. Free with host_facts_free(). Blocking, but only on kernel files and a local socket
- * that is connected to without waiting: for jobs and the command line. */
+/* Read everything there is; never fails. Free with host_facts_free(). Blocking, but only on kernel
+ * files and a local socket that is connected to without waiting: for jobs and the command line. */
 void host_facts_read(const struct host_facts_ask *ask, struct host_facts *ret);
 void host_facts_free(struct host_facts *f);
 

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * host_measure.c - the machine as the kernel tells it, less what cgroups keep from us.
  *
- * A container sees the machine's /proc/meminfo and all its CPUs; what it may really use is in the limits of its cgroup and
- * of every one above it. Version 1 and 2 hierarchies can both be mounted; each controller is in one of them. With a cgroup
- * namespace, or in a container whose /sys/fs/cgroup shows only its own part, the path in /proc/self/cgroup does not
- * exist below the mount: walking up from it ends at the mount itself, which is then the container's own group.
+ * A container sees the machine's /proc/meminfo and all its CPUs; what it may really use is in the
+ * limits of its cgroup and of every one above it. Version 1 and 2 hierarchies can both be mounted;
+ * each controller is in one of them. With a cgroup namespace, or in a container whose
+ * /sys/fs/cgroup shows only its own part, the path in /proc/self/cgroup does not exist below the
+ * mount: walking up from it ends at the mount itself, which is then the container's own group.
  *
- * CPUs: Cpus_allowed_list alone may name CPUs that could be plugged in one day, so it is cut with those online.
+ * CPUs: Cpus_allowed_list alone may name CPUs that could be plugged in one day, so it is cut with
+ * those online.
  */
 #include <errno.h>
 #include <ftw.h>
@@ -90,8 +92,9 @@ static uint64_t limit_value(const char *text)
 
 static uint64_t cpus_of(uint64_t quota, uint64_t period)
 {
-	return quota == UINT64_MAX || period == UINT64_MAX || !period ? UINT64_MAX
-								      : (quota + period - 1) / period;
+	return quota == UINT64_MAX || period == UINT64_MAX || !period
+		       ? UINT64_MAX
+		       : (quota + period - 1) / period;
 }
 
 static char *group_text(const char *root, const char *group, const char *file)
@@ -158,7 +161,8 @@ static bool has_controller(const char *list, const char *name)
 /* One line of /proc/self/cgroup, "ID:CONTROLLERS:PATH"; version 2 has ID 0 and no controllers. */
 static void limit_by_line(const char *root, char *line, struct limits *l)
 {
-	char *controllers = strchr(line, ':'), *path = controllers ? strchr(controllers + 1, ':') : NULL;
+	char *controllers = strchr(line, ':'),
+	     *path = controllers ? strchr(controllers + 1, ':') : NULL;
 
 	if (!path)
 		return;
@@ -180,14 +184,16 @@ static struct limits cgroup_limits(const char *root)
 	struct limits l = { UINT64_MAX, UINT64_MAX };
 	char *save = NULL;
 
-	for (char *line = text ? strtok_r(text, "\n", &save) : NULL; line; line = strtok_r(NULL, "\n", &save))
+	for (char *line = text ? strtok_r(text, "\n", &save) : NULL; line;
+	     line = strtok_r(NULL, "\n", &save))
 		limit_by_line(root, line, &l);
 	return l;
 }
 
 /* ------------------------------------------------------------------ all together */
 
-/* MemTotal counts hugepages that were set aside too, and nothing but a request for hugepages can get at those. */
+/* MemTotal counts hugepages that were set aside too, and nothing but a request for hugepages can
+ * get at those. */
 static int ordinary_memory(const char *root, uint64_t *ret, struct err *e)
 {
 	auto_free char *text = kernel_text(root, "/proc/meminfo");

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * host_watch.c - the machine's facts, kept fresh: read in a job, judged when asked.
  *
- * Read at the start, when the hypervisor's connection comes or goes, by SIGHUP, and when somebody asks and the facts are old. The
- * asker gets what is there: nobody waits for files of the kernel.
+ * Read at the start, when the hypervisor's connection comes or goes, by SIGHUP, and when somebody
+ * asks and the facts are old. The asker gets what is there: nobody waits for files of the kernel.
  */
 #include <stdlib.h>
 #include <string.h>

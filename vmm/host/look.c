@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * look.c - looking at the host: which GPUs, NVSwitches and NUMA nodes there are.
  *
- * The kernel's files are read by a job, what it found is written in one turn: at start, when the configuration was read again, and
- * for each request that wants devices or hugepages, before it is admitted: a driver of the host may have taken a GPU since.
- * Looks do not overlap; who comes while one is under way waits for the next. A look serves LOOK_SERVES of those who wait, the
- * next one begins at once. What can not be read leaves the rows as they are. A device that is gone stays known while a CVM holds it.
+ * The kernel's files are read by a job, what it found is written in one turn: at start, when the
+ * configuration was read again, and for each request that wants devices or hugepages, before it is
+ * admitted: a driver of the host may have taken a GPU since. Looks do not overlap; who comes while
+ * one is under way waits for the next. A look serves LOOK_SERVES of those who wait, the next one
+ * begins at once. What can not be read leaves the rows as they are. A device that is gone stays
+ * known while a CVM holds it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,10 +40,12 @@ struct look {
 static void keep_error(struct look *l, const struct err *e)
 {
 	if (!l->error[0])
-		(void)snprintf(l->error, sizeof(l->error), "%.*s", (int)sizeof(l->error) - 1, e->text);
+		(void)snprintf(l->error, sizeof(l->error), "%.*s", (int)sizeof(l->error) - 1,
+			       e->text);
 }
 
-/* The size that /dev/hugepages and a plain request for hugepages stand for. 0 = the kernel has none. */
+/* The size that /dev/hugepages and a plain request for hugepages stand for. 0 = the kernel has
+ * none. */
 static uint64_t default_page_kib(const char *root)
 {
 	auto_free char *text = kernel_text(root, "/proc/meminfo");
@@ -68,7 +72,8 @@ static void look_job(void *arg)
 
 /* ------------------------------------------------------------------ the turn */
 
-/* What is offered follows from the settings of now: a reload may have changed them since the job began. */
+/* What is offered follows from the settings of now: a reload may have changed them since the job
+ * began. */
 static int put_devices(const struct look *l, struct err *e)
 {
 	struct db *db = l->v->db;
@@ -139,16 +144,16 @@ static void say(const struct look *l)
 		broken += d->broken_reason[0] != '\0';
 	}
 	(void)snprintf(text, sizeof(text),
-		       "GPUs: %zu, offered: %zu; NVSwitches: %zu; broken: %zu; NUMA nodes: %zu", gpus,
-		       offered, bridges, broken, l->nodes.n);
+		       "GPUs: %zu, offered: %zu; NVSwitches: %zu; broken: %zu; NUMA nodes: %zu",
+		       gpus, offered, bridges, broken, l->nodes.n);
 	if (!strcmp(text, v->look.said))
 		return;
 	memcpy(v->look.said, text, sizeof(text));
 	log_info("host: %s", text);
 	for (size_t i = 0; i < l->n_devices; i++)
 		if (l->devices[i].broken_reason[0])
-			log_warn("%s %s: %s", device_kind_word[l->devices[i].kind], l->devices[i].address,
-				 l->devices[i].broken_reason);
+			log_warn("%s %s: %s", device_kind_word[l->devices[i].kind],
+				 l->devices[i].address, l->devices[i].broken_reason);
 }
 
 struct look_waiter {
@@ -181,7 +186,8 @@ struct look_waiter *look_take(struct look_waiter **list)
 {
 	struct look_waiter *first = *list, **at = list;
 
-	for (unsigned sum = 0; *at && (!sum || sum + (*at)->weight <= LOOK_SERVES); at = &(*at)->next)
+	for (unsigned sum = 0; *at && (!sum || sum + (*at)->weight <= LOOK_SERVES);
+	     at = &(*at)->next)
 		sum += (*at)->weight;
 	*list = *at;
 	if (first != *list)
@@ -282,7 +288,8 @@ void vmm_look(struct vmm *v, void (*done)(void *arg), void *arg)
 bool vmm_worth_a_look(const struct err *e)
 {
 	if (e->code == ERR_CAPACITY)
-		return !strcmp(e->cap.resource, "gpus") || !strcmp(e->cap.resource, "hugepages_mib");
+		return !strcmp(e->cap.resource, "gpus") ||
+		       !strcmp(e->cap.resource, "hugepages_mib");
 	if (e->code == ERR_UNAVAILABLE || e->code == ERR_UNSUPPORTED)
 		return !strcmp(e->field, "hugepages") || !strcmp(e->field, "pin_numa") ||
 		       !strcmp(e->field, "gpus");

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * numa.c - NUMA nodes from sysfs.
  *
- * A node that is online has a folder nodeN; numbers may have gaps. Huge pages have one folder per size in each node, and one
- * per size for the whole machine, which is what a kernel without NUMA has left.
+ * A node that is online has a folder nodeN; numbers may have gaps. Huge pages have one folder per
+ * size in each node, and one per size for the whole machine, which is what a kernel without NUMA
+ * has left.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -29,7 +30,8 @@ static void own_dir(DIR **d)
 
 static int no_good(struct err *e, const char *root, const char *path)
 {
-	return err_set(e, ERR_HOST, "%s%s: missing, or not what the kernel writes there", root, path);
+	return err_set(e, ERR_HOST, "%s%s: missing, or not what the kernel writes there", root,
+		       path);
 }
 
 /* ------------------------------------------------------------------ one node */
@@ -55,7 +57,8 @@ static int read_memory(const char *root, const char *path, struct numa_node *n, 
 	unsigned long long kib;
 	char unit[4];
 
-	if (!total || sscanf(total, "MemTotal: %19llu %3s", &kib, unit) != 2 || strcmp(unit, "kB") != 0)
+	if (!total || sscanf(total, "MemTotal: %19llu %3s", &kib, unit) != 2 ||
+	    strcmp(unit, "kB") != 0)
 		return no_good(e, root, path);
 	n->memory_mib = kib / 1024;
 	return 0;
@@ -69,7 +72,8 @@ static int read_pool(const char *root, const char *folder, const char *name, str
 	struct numa_pages p;
 	int end = 0;
 
-	/* Pools of sizes beyond what fits are of no use to guests, whose pages are 2 MiB or 1 GiB. */
+	/* Pools of sizes beyond what fits are of no use to guests, whose pages are 2 MiB or 1 GiB.
+	 */
 	if (sscanf(name, "hugepages-%19lukB%n", &p.size_kib, &end) != 1 || name[end] ||
 	    n->n_pages == NUMA_PAGE_SIZES)
 		return 0;

@@ -2,8 +2,8 @@
  * numa.h - the host's NUMA nodes: their CPUs, memory and reserved huge pages.
  *
  * Facts only, as of the moment of reading: who may take what is decided elsewhere.
- * Source: Documentation/ABI/stable/sysfs-devices-node and admin-guide/mm/hugetlbpage.rst of the Linux kernel. libnuma tells the
- * same, but only of the machine it runs on.
+ * Source: Documentation/ABI/stable/sysfs-devices-node and admin-guide/mm/hugetlbpage.rst of the
+ * Linux kernel. libnuma tells the same, but only of the machine it runs on.
  */
 #ifndef TEEPOD_VMM_HOST_NUMA_H
 #define TEEPOD_VMM_HOST_NUMA_H
@@ -34,9 +34,10 @@ struct numa_host {
 	size_t n;
 };
 
-/* Read /sys/devices/system/node below @root ("" for the machine itself). A kernel without NUMA has one node, 0, with all that there is.
- * ERR_HOST, naming the file, where something that has to be there is missing or is not what the kernel writes. Release with
- * numa_free(). Blocking, but only on kernel files. */
+/* Read /sys/devices/system/node below @root ("" for the machine itself). A kernel without NUMA has
+ * one node, 0, with all that there is. ERR_HOST, naming the file, where something that has to be
+ * there is missing or is not what the kernel writes. Release with numa_free(). Blocking, but only
+ * on kernel files. */
 int numa_read(const char *root, struct numa_host *ret, struct err *e);
 
 void numa_free(struct numa_host *h);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * pci.c - PCI devices from sysfs.
  *
- * A device's folder has its attributes as small files; its IOMMU group and its driver are links whose last part is the name. The
- * vendor file is a copy made at boot: only the configuration space itself tells that a device has stopped answering.
+ * A device's folder has its attributes as small files; its IOMMU group and its driver are links
+ * whose last part is the name. The vendor file is a copy made at boot: only the configuration space
+ * itself tells that a device has stopped answering.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -83,7 +84,8 @@ static bool hex_attribute(const char *root, const char *address, const char *nam
 }
 
 /* Last part of the link @name; "" if there is none. */
-static void link_name(const char *root, const char *address, const char *name, char *out, size_t size)
+static void link_name(const char *root, const char *address, const char *name, char *out,
+		      size_t size)
 {
 	auto_free char *path = xasprintf("%s" DEVICES "/%s/%s", root, address, name);
 	char target[512];
@@ -102,7 +104,8 @@ static bool is_ours(unsigned vendor, unsigned class, enum device_kind *ret)
 {
 	unsigned base = class >> 8;
 
-	if (vendor != NVIDIA || (base != CLASS_VGA && base != CLASS_3D && base != CLASS_OTHER_BRIDGE))
+	if (vendor != NVIDIA ||
+	    (base != CLASS_VGA && base != CLASS_3D && base != CLASS_OTHER_BRIDGE))
 		return false;
 	*ret = base == CLASS_OTHER_BRIDGE ? DEVICE_NVSWITCH : DEVICE_GPU;
 	return true;
@@ -123,7 +126,8 @@ static bool config_vendor(const char *root, const char *address, unsigned *ret)
 
 /* ------------------------------------------------------------------ what is wrong with it */
 
-/* Bridges on the way to the device are in its group where they do not isolate, and stay with the host. */
+/* Bridges on the way to the device are in its group where they do not isolate, and stay with the
+ * host. */
 static bool may_share_group(const char *root, const char *address)
 {
 	enum device_kind kind;
@@ -145,7 +149,8 @@ static void check_group(const char *root, struct device_row *d)
 		if (item->d_name[0] == '.' || may_share_group(root, item->d_name))
 			continue;
 		(void)snprintf(d->broken_reason, sizeof(d->broken_reason),
-			       "IOMMU group %d is shared with %.12s, which is neither a GPU nor an NVSwitch",
+			       "IOMMU group %d is shared with %.12s, which is neither a GPU nor an "
+			       "NVSwitch",
 			       d->iommu_group, item->d_name);
 		return;
 	}
@@ -160,10 +165,12 @@ static void look_for_faults(const char *root, struct device_row *d)
 			       "its configuration space can not be read");
 	else if (vendor == 0xffff)
 		(void)snprintf(d->broken_reason, sizeof(d->broken_reason),
-			       "it does not answer (configuration space reads as ones): reset or reseat it");
+			       "it does not answer (configuration space reads as ones): reset or "
+			       "reseat it");
 	else if (d->iommu_group < 0)
 		(void)snprintf(d->broken_reason, sizeof(d->broken_reason),
-			       "it is in no IOMMU group: turn the IOMMU on (intel_iommu=on, and VT-d in the "
+			       "it is in no IOMMU group: turn the IOMMU on (intel_iommu=on, and "
+			       "VT-d in the "
 			       "firmware)");
 	else
 		check_group(root, d);
@@ -209,7 +216,8 @@ static bool read_device(const char *root, const char *address, struct device_row
 	    !hex_attribute(root, address, "class", &class) ||
 	    !hex_attribute(root, address, "device", &product) || !is_ours(vendor, class, &d.kind))
 		return false;
-	(void)snprintf(d.product_id, sizeof(d.product_id), "%04x:%04x", vendor & 0xffff, product & 0xffff);
+	(void)snprintf(d.product_id, sizeof(d.product_id), "%04x:%04x", vendor & 0xffff,
+		       product & 0xffff);
 	d.numa_node = node_of(root, address);
 	d.iommu_group = group_of(root, address);
 	link_name(root, address, "driver", d.driver, sizeof(d.driver));
@@ -222,7 +230,8 @@ static bool read_device(const char *root, const char *address, struct device_row
 
 /* ------------------------------------------------------------------ names */
 
-/* The file of Debian's package pci.ids: "10de  NVIDIA Corporation", below it "\t2335  GH100 [H200 SXM 141GB]". */
+/* The file of Debian's package pci.ids: "10de  NVIDIA Corporation", below it "\t2335  GH100 [H200
+ * SXM 141GB]". */
 static char *product_names(const char *root)
 {
 	char *text = kernel_text(root, "/usr/share/misc/pci.ids");
@@ -230,7 +239,8 @@ static char *product_names(const char *root)
 	return text ? text : kernel_text(root, "/usr/share/hwdata/pci.ids");
 }
 
-/* The line that begins with @id after @indent, among those of its own depth; NULL if there is none. */
+/* The line that begins with @id after @indent, among those of its own depth; NULL if there is none.
+ */
 static const char *find_id(const char *at, const char *indent, const char *id)
 {
 	size_t depth = strlen(indent);
@@ -308,8 +318,9 @@ static int check_one(const char *root, const struct device_row *want, struct err
 	if (!read_device(root, want->address, &now)) {
 		err_set(e, ERR_HOST, "%s %s (%s) is not on the PCI bus (any more)",
 			device_kind_word[want->kind], want->address, want->description);
-		return err_hint(e,
-				"put it back, or delete the CVM: its measured topology counts this device");
+		return err_hint(
+			e,
+			"put it back, or delete the CVM: its measured topology counts this device");
 	}
 	if (strcmp(now.product_id, want->product_id) != 0)
 		return err_set(e, ERR_HOST, "at %s there is %s now, where the CVM was given %s",
@@ -320,11 +331,13 @@ static int check_one(const char *root, const struct device_row *want, struct err
 	if (pci_host_driver(now.driver)) {
 		err_set(e, ERR_GPU_BUSY, "%s %s is in use by the host's driver %s",
 			device_kind_word[want->kind], want->address, now.driver);
-		return err_hint(e, "unbind it, or bind it to vfio-pci: driverctl set-override %s vfio-pci",
-				want->address);
+		return err_hint(
+			e, "unbind it, or bind it to vfio-pci: driverctl set-override %s vfio-pci",
+			want->address);
 	}
 	if (now.opened)
-		return err_set(e, ERR_GPU_BUSY, "%s %s is in use by another program (through vfio-pci)",
+		return err_set(e, ERR_GPU_BUSY,
+			       "%s %s is in use by another program (through vfio-pci)",
 			       device_kind_word[want->kind], want->address);
 	return 0;
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * ansi.c - take terminal control out of a guest's text.
  *
- * Sequences after ECMA-48: ESC + final, CSI (ESC [ ... final), and strings (OSC, DCS, SOS, PM, APC) that run to BEL or
- * ESC \. The 8-bit forms of these introducers arrive as U+0080..U+009F, in UTF-8 the byte C2 and one more. As single bytes
- * outside any UTF-8 character they are shown as '?': a terminal that does not expect UTF-8 would obey them. A newline
- * or too many bytes end any sequence: a guest that opens a string and never closes it must not hide its log from us.
+ * Sequences after ECMA-48: ESC + final, CSI (ESC [ ... final), and strings (OSC, DCS, SOS, PM, APC)
+ * that run to BEL or ESC \. The 8-bit forms of these introducers arrive as U+0080..U+009F, in UTF-8
+ * the byte C2 and one more. As single bytes outside any UTF-8 character they are shown as '?': a
+ * terminal that does not expect UTF-8 would obey them. A newline or too many bytes end any
+ * sequence: a guest that opens a string and never closes it must not hide its log from us.
  */
 #include <stdbool.h>
 #include <string.h>

@@ -15,8 +15,9 @@ struct ansi {
 	unsigned short swallowed;
 };
 
-/* Copy @n bytes from @in to @out (room for n + 1) without escape sequences and without control characters other than
- * newline and tab. A byte 0x80..0x9f that is not part of a UTF-8 character becomes '?'. Returns how many bytes were kept. */
+/* Copy @n bytes from @in to @out (room for n + 1) without escape sequences and without control
+ * characters other than newline and tab. A byte 0x80..0x9f that is not part of a UTF-8 character
+ * becomes '?'. Returns how many bytes were kept. */
 size_t ansi_strip(struct ansi *a, const char *in, size_t n, char *out);
 
 #endif

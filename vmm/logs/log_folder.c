@@ -24,7 +24,9 @@
 
 enum { BOOTS_TEXT = 64 * 1024, LOCK_POLL_US = 5000 };
 
-static const char *const stream_word[LOG_STREAMS] = { [LOG_SERIAL] = "serial", [LOG_QEMU] = "qemu" };
+static const char *const stream_word[LOG_STREAMS] = {
+	[LOG_SERIAL] = "serial", [LOG_QEMU] = "qemu"
+};
 
 int log_stream_from_channel(const char *channel)
 {
@@ -49,7 +51,8 @@ const char *log_live_name(const struct log_boots *b, enum log_stream s)
 
 int log_open_file(int dirfd, const char *name, int flags)
 {
-	auto_close int fd = openat(dirfd, name, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	auto_close int fd =
+		openat(dirfd, name, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
@@ -98,7 +101,8 @@ int log_lock(int fd, int how, int max_ms, struct err *e)
 		if (clock_mono_ms() >= until)
 			return err_set(e, ERR_TIMEOUT, "the log is locked by another process");
 		if (job_is_cancelled())
-			return err_set(e, ERR_CANCELLED, "the log was not locked: the job is cancelled");
+			return err_set(e, ERR_CANCELLED,
+				       "the log was not locked: the job is cancelled");
 		(void)usleep(LOCK_POLL_US);
 	}
 	return 0;
@@ -120,7 +124,8 @@ static int boots_take(const json_t *j, struct log_boots *b)
 	if (qemu_log)
 		strcpy(b->qemu_log, qemu_log);
 	for (size_t i = 0; i < json_array_size(boots); i++) {
-		json_int_t boot = json_integer_value(json_object_get(json_array_get(boots, i), "boot"));
+		json_int_t boot =
+			json_integer_value(json_object_get(json_array_get(boots, i), "boot"));
 
 		if (boot <= log_boots_current(b) || boot > UINT32_MAX)
 			return -1;
@@ -176,8 +181,9 @@ int log_boots_write(const char *dir, const struct log_boots *b, struct err *e)
 	json_object_set_new(j, "qemu_log", json_string(b->qemu_log));
 	json_object_set_new(j, "boots", boots);
 	for (size_t i = 0; i < b->n; i++)
-		json_array_append_new(boots, json_pack("{s:I, s:I}", "boot", (json_int_t)b->v[i].boot,
-						       "began_ms", (json_int_t)b->v[i].began_ms));
+		json_array_append_new(boots,
+				      json_pack("{s:I, s:I}", "boot", (json_int_t)b->v[i].boot,
+						"began_ms", (json_int_t)b->v[i].began_ms));
 	text = json_canonical(j);
 	return file_write(path, text, strlen(text), 0640, e);
 }
@@ -230,7 +236,8 @@ int log_segments(int dirfd, struct log_segment **ret, size_t *ret_n, struct err 
 		struct stat st;
 
 		if (!segment_parse(de->d_name, &s) ||
-		    fstatat(dirfd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+		    fstatat(dirfd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+		    !S_ISREG(st.st_mode))
 			continue;
 		s.bytes = (uint64_t)st.st_size;
 		s.written_ms = st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;

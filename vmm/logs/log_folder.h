@@ -41,13 +41,13 @@ void log_segment_name(enum log_stream s, unsigned boot, unsigned seg, char out[L
 /* Live file of @s. @dirfd is for names without a path. */
 const char *log_live_name(const struct log_boots *b, enum log_stream s);
 
-/* Is @fd of log_open_file() the refusal for libvirt's log of QEMU, which only root can open? libvirt
- * bounds that log itself, so there is nothing to rotate. */
+/* Is @fd of log_open_file() the refusal for libvirt's log of QEMU, which only root can open?
+ * libvirt bounds that log itself, so there is nothing to rotate. */
 bool log_is_closed(enum log_stream s, int fd);
 
-/* Position of @fd's first byte in all that was written to its stream. It is an extended attribute of
- * the file, so that a rename moves both at once. -1: not recorded, by an earlier release or because
- * the file system keeps no attributes. 0 or -errno from log_start_set(). */
+/* Position of @fd's first byte in all that was written to its stream. It is an extended attribute
+ * of the file, so that a rename moves both at once. -1: not recorded, by an earlier release or
+ * because the file system keeps no attributes. 0 or -errno from log_start_set(). */
 int64_t log_start(int fd);
 int log_start_set(int fd, uint64_t start);
 

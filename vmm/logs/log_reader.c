@@ -86,7 +86,8 @@ static int look(struct log_reader *r, struct err *e)
 	}
 	r->looked_mtime = st.st_mtim;
 	r->look_again =
-		(now.tv_sec - st.st_mtim.tv_sec) * 1000000000 + now.tv_nsec - st.st_mtim.tv_nsec < TICK_NS;
+		(now.tv_sec - st.st_mtim.tv_sec) * 1000000000 + now.tv_nsec - st.st_mtim.tv_nsec <
+		TICK_NS;
 	return 0;
 }
 
@@ -94,7 +95,8 @@ static bool folder_changed(const struct log_reader *r)
 {
 	struct stat st;
 
-	return r->look_again || fstat(r->dirfd, &st) < 0 || st.st_mtim.tv_sec != r->looked_mtime.tv_sec ||
+	return r->look_again || fstat(r->dirfd, &st) < 0 ||
+	       st.st_mtim.tv_sec != r->looked_mtime.tv_sec ||
 	       st.st_mtim.tv_nsec != r->looked_mtime.tv_nsec;
 }
 
@@ -150,8 +152,8 @@ static void pass_to(struct log_reader *r, uint64_t start)
 	r->pos = start;
 }
 
-/* Where the first byte of @fd stands, of segment @seg or (0) the live file, if that is not recorded:
- * in the segment that the live file became it stands where it did. */
+/* Where the first byte of @fd stands, of segment @seg or (0) the live file, if that is not
+ * recorded: in the segment that the live file became it stands where it did. */
 static uint64_t guess_start(struct log_reader *r, unsigned seg)
 {
 	bool was_live = r->fd >= 0 && !r->seg;
@@ -170,7 +172,8 @@ static bool is_ahead(const struct log_reader *r, int64_t recorded)
 	return r->has_shift && recorded >= 0 && (uint64_t)(recorded + r->shift) > r->pos;
 }
 
-/* Stand in @fd, at our position. @recorded: log_start(), read before the last look at the folder. */
+/* Stand in @fd, at our position. @recorded: log_start(), read before the last look at the folder.
+ */
 static void stand(struct log_reader *r, int fd, unsigned seg, int64_t recorded)
 {
 	if (!r->placed) {
@@ -211,7 +214,8 @@ static int enter_segment(struct log_reader *r, struct err *e)
 static enum log_more over(struct log_reader *r, bool next_boot)
 {
 	if (next_boot)
-		(void)snprintf(r->reason, sizeof(r->reason), "boot %u began", log_boots_current(&r->boots));
+		(void)snprintf(r->reason, sizeof(r->reason), "boot %u began",
+			       log_boots_current(&r->boots));
 	else
 		(void)snprintf(r->reason, sizeof(r->reason), "end of log");
 	return LOG_END;
@@ -291,7 +295,8 @@ static int go_on(struct log_reader *r, enum log_more *more, struct err *e)
 		return err_sys(e, -fd, "open log %s", live);
 	recorded = log_start(fd);
 	if (is_ahead(r, recorded)) {
-		/* Cut since we looked: what was in it is in a segment now, if that is still kept. */
+		/* Cut since we looked: what was in it is in a segment now, if that is still kept.
+		 */
 		if (look(r, e) < 0)
 			return -(int)e->code;
 		if (r->next_seg)
@@ -308,7 +313,8 @@ static bool is_others(const struct log_reader *r)
 	struct stat ours, now;
 
 	return boot_is_past(r) && !fstat(r->fd, &ours) &&
-	       !fstatat(r->dirfd, log_live_name(&r->boots, r->ask.stream), &now, AT_SYMLINK_NOFOLLOW) &&
+	       !fstatat(r->dirfd, log_live_name(&r->boots, r->ask.stream), &now,
+			AT_SYMLINK_NOFOLLOW) &&
 	       ours.st_dev == now.st_dev && ours.st_ino == now.st_ino;
 }
 
@@ -325,7 +331,8 @@ static void stand_again(struct log_reader *r, int64_t recorded)
 }
 
 /* In the live file, locked: read on, unless its bytes have moved to a segment. */
-static int read_live(struct log_reader *r, size_t want, size_t *got, enum log_more *more, struct err *e)
+static int read_live(struct log_reader *r, size_t want, size_t *got, enum log_more *more,
+		     struct err *e)
 {
 	int64_t recorded = log_start(r->fd);
 
@@ -349,8 +356,9 @@ static int read_live(struct log_reader *r, size_t want, size_t *got, enum log_mo
 		*got = 0;
 		r->look_again = true;
 	} else if (!*got) {
-		*more = r->ask.follow && !boot_is_past(r) ? LOG_QUIET
-							  : over(r, r->ask.follow && boot_is_past(r));
+		*more = r->ask.follow && !boot_is_past(r)
+				? LOG_QUIET
+				: over(r, r->ask.follow && boot_is_past(r));
 	}
 	return 0;
 }
@@ -376,7 +384,8 @@ static bool is_quiet(const struct log_reader *r)
 	return r->ask.follow && size_of(r->fd) == r->pos - r->start && !folder_changed(r);
 }
 
-static int read_raw(struct log_reader *r, size_t want, size_t *got, enum log_more *more, struct err *e)
+static int read_raw(struct log_reader *r, size_t want, size_t *got, enum log_more *more,
+		    struct err *e)
 {
 	int live = r->fd, rc;
 
@@ -397,8 +406,8 @@ static int read_raw(struct log_reader *r, size_t want, size_t *got, enum log_mor
 	return rc;
 }
 
-int log_reader_read(struct log_reader *r, char *buf, size_t n, size_t *ret_n, enum log_more *ret_more,
-		    struct err *e)
+int log_reader_read(struct log_reader *r, char *buf, size_t n, size_t *ret_n,
+		    enum log_more *ret_more, struct err *e)
 {
 	size_t want = n - 1 < LOG_SLICE ? n - 1 : LOG_SLICE, got = 0;
 	enum log_more more = LOG_MORE;
@@ -480,7 +489,8 @@ static int tail_in_file(struct tail *t, int fd, char *chunk, uint64_t *at, bool 
 static int tail_error(int error, struct err *e)
 {
 	if (error == ETIMEDOUT)
-		return err_set(e, ERR_TIMEOUT, "searching the log for its last lines took too long");
+		return err_set(e, ERR_TIMEOUT,
+			       "searching the log for its last lines took too long");
 	return err_sys(e, error, "read the log");
 }
 
@@ -613,7 +623,8 @@ static int check_readable(const struct log_reader *r, struct err *e)
 
 	if (!log_is_closed(r->ask.stream, fd))
 		return 0;
-	err_set(e, ERR_UNSUPPORTED, "teepod may not read QEMU's own output: %s belongs to libvirt", live);
+	err_set(e, ERR_UNSUPPORTED, "teepod may not read QEMU's own output: %s belongs to libvirt",
+		live);
 	return err_hint(e, "read it on the host, as root");
 }
 
@@ -622,7 +633,8 @@ static void own_reader(struct log_reader **r)
 	log_reader_free(*r);
 }
 
-int log_reader_open(const char *dir, const struct log_ask *ask, struct log_reader **ret, struct err *e)
+int log_reader_open(const char *dir, const struct log_ask *ask, struct log_reader **ret,
+		    struct err *e)
 {
 	__attribute__((cleanup(own_reader))) struct log_reader *r = xcalloc(1, sizeof(*r));
 

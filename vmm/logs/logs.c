@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
  * logs.c - putting logs away: by boot, by size, and finally for good.
  *
- * Beginning a boot, in an order that a crash may cut anywhere: move the old live files to segments of the boot that
- * boots.json names; write boots.json with the new boot; create the new live file. Done again after a crash, the first
- * step finds nothing left to move, and once boots.json names the new boot only the live file is made up for.
+ * Beginning a boot, in an order that a crash may cut anywhere: move the old live files to segments
+ * of the boot that boots.json names; write boots.json with the new boot; create the new live file.
+ * Done again after a crash, the first step finds nothing left to move, and once boots.json names
+ * the new boot only the live file is made up for.
  *
- * Rotation copies, publishes the segment by rename, then takes the copied bytes out of the live file's front. QEMU keeps
- * the file open and goes on writing: nothing it appends at any moment is lost where the file system can collapse a range
- * (ext4, XFS). Elsewhere the file is truncated, and what comes in the instant before that is lost.
+ * Rotation copies, publishes the segment by rename, then takes the copied bytes out of the live
+ * file's front. QEMU keeps the file open and goes on writing: nothing it appends at any moment is
+ * lost where the file system can collapse a range (ext4, XFS). Elsewhere the file is truncated, and
+ * what comes in the instant before that is lost.
  *
- * A reader that looked between publishing and cutting would see the same bytes twice; both hold a flock() on the live file
- * for that moment (flock, not fcntl: QEMU uses the latter). Each file records the position of its first byte, so a reader
- * knows how much it missed. Who rotates, or begins a boot, holds a flock() on the folder: two would take the same
- * temporary file and segment number.
+ * A reader that looked between publishing and cutting would see the same bytes twice; both hold a
+ * flock() on the live file for that moment (flock, not fcntl: QEMU uses the latter). Each file
+ * records the position of its first byte, so a reader knows how much it missed. Who rotates, or
+ * begins a boot, holds a flock() on the folder: two would take the same temporary file and segment
+ * number.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -157,8 +160,8 @@ static int swap_in(struct rotating *t)
 		return -ECANCELED; /* the next round does it */
 	/* Who keeps the lock must not be able to keep the log from being bounded. */
 	if (r < 0)
-		log_warn("rotating to %s without the lock, readers may see some lines twice: %s", t->segment,
-			 e.text);
+		log_warn("rotating to %s without the lock, readers may see some lines twice: %s",
+			 t->segment, e.text);
 	r = t->cut ? 0 : copy_range(t->live, t->to, &t->at, t->end + 4 * CHUNK);
 	/* On disk before the live file gives it up. */
 	if (!r && fdatasync(t->to) < 0)
@@ -171,9 +174,10 @@ static int swap_in(struct rotating *t)
 	return r;
 }
 
-/* Copy the live file @fd to @segment and take from it what was copied. It is always somewhat over its bound when somebody
- * looks; if it is over twice the bound, the guest is flooding us, and only the last @max bytes are kept (0 = all). The rest
- * of a block stays in the live file, unless @whole or it alone is over the bound. */
+/* Copy the live file @fd to @segment and take from it what was copied. It is always somewhat over
+ * its bound when somebody looks; if it is over twice the bound, the guest is flooding us, and only
+ * the last @max bytes are kept (0 = all). The rest of a block stays in the live file, unless @whole
+ * or it alone is over the bound. */
 static int copy_out(int dirfd, int fd, const char *segment, uint64_t max, bool whole, struct err *e)
 {
 	uint64_t size = file_size(fd), blocks = whole ? 0 : whole_blocks(fd, size);
@@ -187,7 +191,8 @@ static int copy_out(int dirfd, int fd, const char *segment, uint64_t max, bool w
 	t.end = t.cut ? blocks : size;
 	t.at = max && size / 2 > max ? t.end - max : 0;
 	(void)unlinkat(dirfd, ROTATE_TEMP, 0);
-	t.to = to = openat(dirfd, ROTATE_TEMP, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
+	t.to = to = openat(dirfd, ROTATE_TEMP, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+			   0640);
 	if (to < 0)
 		return err_sys(e, errno, "create a log segment");
 	(void)log_start_set(to, t.start + t.at);
@@ -197,7 +202,8 @@ static int copy_out(int dirfd, int fd, const char *segment, uint64_t max, bool w
 	if (!r)
 		return 0;
 	(void)unlinkat(dirfd, ROTATE_TEMP, 0);
-	/* Without room for a copy the guest's words would fill the disk further: better lost than everybody's disk full. */
+	/* Without room for a copy the guest's words would fill the disk further: better lost than
+	 * everybody's disk full. */
 	if (r == -ENOSPC || r == -EDQUOT) {
 		(void)log_start_set(fd, t.start + file_size(fd));
 		(void)!ftruncate(fd, 0);
@@ -225,7 +231,8 @@ static int put_away(int dirfd, const struct log_boots *b, enum log_stream s, uns
 	log_segment_name(s, boot, seg, segment);
 	if (renameat(dirfd, live, dirfd, segment) == 0)
 		return 0;
-	/* libvirt's log may be on another file system, or in a folder that is not ours to rename in. */
+	/* libvirt's log may be on another file system, or in a folder that is not ours to rename
+	 * in. */
 	return copy_out(dirfd, fd, segment, l->max_bytes, true, e);
 }
 
@@ -247,7 +254,8 @@ static int prune(int dirfd, unsigned boot, const struct log_limits *l, struct er
 		size_t newer = 0;
 		char name[LOG_NAME];
 
-		for (size_t k = i + 1; k < n && v[k].stream == v[i].stream && v[k].boot == v[i].boot; k++)
+		for (size_t k = i + 1;
+		     k < n && v[k].stream == v[i].stream && v[k].boot == v[i].boot; k++)
 			newer++;
 		if (v[i].boot >= oldest_kept(boot, l) && newer < l->max_backups)
 			continue;
@@ -258,11 +266,13 @@ static int prune(int dirfd, unsigned boot, const struct log_limits *l, struct er
 	return 0;
 }
 
-static void boots_add(struct log_boots *b, unsigned boot, int64_t now_ms, const struct log_limits *l)
+static void boots_add(struct log_boots *b, unsigned boot, int64_t now_ms,
+		      const struct log_limits *l)
 {
 	size_t drop = 0;
 
-	while (drop < b->n && (b->v[drop].boot < oldest_kept(boot, l) || b->n - drop >= LOG_BOOTS_KNOWN))
+	while (drop < b->n &&
+	       (b->v[drop].boot < oldest_kept(boot, l) || b->n - drop >= LOG_BOOTS_KNOWN))
 		drop++;
 	memmove(b->v, b->v + drop, (b->n - drop) * sizeof(*b->v));
 	b->n -= drop;
@@ -273,8 +283,8 @@ static void boots_add(struct log_boots *b, unsigned boot, int64_t now_ms, const 
 
 static int new_serial(int dirfd, const struct log_boots *b, struct err *e)
 {
-	auto_close int fd =
-		openat(dirfd, "serial.log", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
+	auto_close int fd = openat(dirfd, "serial.log",
+				   O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
 	auto_free char *line = NULL;
 	char when[CLOCK_TEXT];
 	size_t n;
@@ -293,8 +303,8 @@ static int new_serial(int dirfd, const struct log_boots *b, struct err *e)
 }
 
 /* An empty serial.log would keep its place: new_serial() takes an existing file for this boot's. */
-static int begin_new(int dirfd, const char *dir, unsigned boot, struct log_boots *b, const char *qemu_log,
-		     const struct log_limits *l, struct err *e)
+static int begin_new(int dirfd, const char *dir, unsigned boot, struct log_boots *b,
+		     const char *qemu_log, const struct log_limits *l, struct err *e)
 {
 	unsigned last = log_boots_current(b) ? log_boots_current(b) : boot > 1 ? boot - 1 : 1;
 
@@ -310,22 +320,23 @@ static int begin_new(int dirfd, const char *dir, unsigned boot, struct log_boots
 	return log_boots_write(dir, b, e);
 }
 
-int logs_boot_begin(const char *dir, unsigned boot, const char *qemu_log, const struct log_limits *l,
-		    struct err *e)
+int logs_boot_begin(const char *dir, unsigned boot, const char *qemu_log,
+		    const struct log_limits *l, struct err *e)
 {
 	auto_close int fd = -1;
 	struct log_boots b;
 
 	if (qemu_log && (*qemu_log != '/' || strlen(qemu_log) >= sizeof(b.qemu_log)))
-		return err_set(e, ERR_INVALID, "path of QEMU's log is not absolute or too long: %.100s",
-			       qemu_log);
+		return err_set(e, ERR_INVALID,
+			       "path of QEMU's log is not absolute or too long: %.100s", qemu_log);
 	if (file_mkdirs(dir, 0755, e) < 0 || (fd = take_folder(dir, BOOT_LOCK_MAX_MS, e)) < 0)
 		return -(int)e->code;
 	/* A damaged boots.json must not keep a CVM from starting: the segments tell the rest. */
 	if (log_boots_read(fd, &b, e) < 0)
 		b = (struct log_boots){ 0 };
 	if (!boot || boot < log_boots_current(&b))
-		return err_set(e, ERR_INVALID, "boot %u can not follow boot %u", boot, log_boots_current(&b));
+		return err_set(e, ERR_INVALID, "boot %u can not follow boot %u", boot,
+			       log_boots_current(&b));
 	if (boot != log_boots_current(&b) && begin_new(fd, dir, boot, &b, qemu_log, l, e) < 0)
 		return -(int)e->code;
 	if (new_serial(fd, &b, e) < 0)
@@ -344,12 +355,13 @@ int logs_open_to(const char *dir, gid_t gid, struct err *e)
 		return err_sys(e, -fd, "open serial.log in %s", dir);
 	if (fchown(folder, geteuid(), gid) < 0 || fchmod(folder, 0710) < 0 ||
 	    fchown(fd, geteuid(), gid) < 0 || fchmod(fd, 0660) < 0)
-		return err_sys(e, errno, "cannot give serial.log in %s to group %u", dir, (unsigned)gid);
+		return err_sys(e, errno, "cannot give serial.log in %s to group %u", dir,
+			       (unsigned)gid);
 	return 0;
 }
 
-static int rotate_stream(int dirfd, const struct log_boots *b, enum log_stream s, const struct log_limits *l,
-			 struct err *e)
+static int rotate_stream(int dirfd, const struct log_boots *b, enum log_stream s,
+			 const struct log_limits *l, struct err *e)
 {
 	auto_close int fd = log_open_file(dirfd, log_live_name(b, s), O_RDWR);
 	char segment[LOG_NAME];
@@ -408,7 +420,8 @@ static void list_live(int dirfd, const struct log_boots *b, struct log_boot *cur
 	for (int s = 0; s < LOG_STREAMS; s++) {
 		struct stat st;
 
-		if (fstatat(dirfd, log_live_name(b, (enum log_stream)s), &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		if (fstatat(dirfd, log_live_name(b, (enum log_stream)s), &st,
+			    AT_SYMLINK_NOFOLLOW) == 0 &&
 		    S_ISREG(st.st_mode))
 			list_add(current, (enum log_stream)s, (uint64_t)st.st_size,
 				 st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000);
@@ -435,7 +448,8 @@ int logs_list(const char *dir, struct log_boot **ret, size_t *ret_n, struct err 
 	if (fd >= 0 && (log_boots_read(fd, &b, e) < 0 || log_segments(fd, &segs, &n_segs, e) < 0))
 		return -(int)e->code;
 	for (size_t i = 0; i < n_segs; i++)
-		list_add(list_slot(&v, &n, segs[i].boot), segs[i].stream, segs[i].bytes, segs[i].written_ms);
+		list_add(list_slot(&v, &n, segs[i].boot), segs[i].stream, segs[i].bytes,
+			 segs[i].written_ms);
 	for (size_t i = 0; fd >= 0 && i < b.n; i++)
 		list_slot(&v, &n, b.v[i].boot)->began_ms = b.v[i].began_ms;
 	if (fd >= 0 && b.n) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * serial_scan.c - how far a guest's boot is, from what it writes to its serial console.
  *
- * The guest is an enemy: it may write anything at any speed. A line's head is kept in a fixed buffer, longer lines are
- * counted and dropped, and what is reported is cut and made printable here, so nobody above has to think of it.
+ * The guest is an enemy: it may write anything at any speed. A line's head is kept in a fixed
+ * buffer, longer lines are counted and dropped, and what is reported is cut and made printable
+ * here, so nobody above has to think of it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,7 +25,8 @@ static const char *const prefix[SERIAL_KINDS] = {
 	[SERIAL_SHUTDOWN_PROGRESS] = "shutdown.progress:",
 };
 
-/* Length of the well-formed UTF-8 character at @s (of @n bytes), 0 if there is none; its code point to *cp. */
+/* Length of the well-formed UTF-8 character at @s (of @n bytes), 0 if there is none; its code point
+ * to *cp. */
 static size_t character(const unsigned char *s, size_t n, uint32_t *cp)
 {
 	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
@@ -142,7 +144,8 @@ static size_t our_header(const char *data, size_t n)
 	return end ? (size_t)(end - data) + 1 : n;
 }
 
-/* The same file, of which a rotation may have cut what was read: its next byte has moved. A line may be cut anywhere. */
+/* The same file, of which a rotation may have cut what was read: its next byte has moved. A line
+ * may be cut anywhere. */
 static bool goes_on(struct serial_scan *s, const struct stat *st, int64_t start)
 {
 	uint64_t cut = s->start >= 0 && start > s->start ? (uint64_t)(start - s->start) : 0;
@@ -171,8 +174,8 @@ static bool begin_again(struct serial_scan *s, const struct stat *st, int64_t st
 	return other;
 }
 
-int serial_scan_file(struct serial_scan *s, const char *dir, serial_fn fn, void *arg, bool *ret_more,
-		     struct err *e)
+int serial_scan_file(struct serial_scan *s, const char *dir, serial_fn fn, void *arg,
+		     bool *ret_more, struct err *e)
 {
 	auto_free char *path = xasprintf("%s/serial.log", dir), *data = NULL;
 	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);

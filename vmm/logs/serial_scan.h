@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * serial_scan.h - how far a guest's boot is, from what it writes to its serial console.
  *
- * Only for images whose metadata.json says serial_progress; the lines are "boot.progress: TEXT", "boot.error: TEXT" and
- * "shutdown.progress: TEXT".
+ * Only for images whose metadata.json says serial_progress; the lines are "boot.progress: TEXT",
+ * "boot.error: TEXT" and "shutdown.progress: TEXT".
  */
 #ifndef TEEPOD_VMM_LOGS_SERIAL_SCAN_H
 #define TEEPOD_VMM_LOGS_SERIAL_SCAN_H
@@ -42,13 +42,13 @@ struct serial_scan {
 	int64_t start; /* position of the file's first byte, -1 = not recorded */
 };
 
-/* The next @n bytes of the console. Of each kind only the last line is reported, and only if it says something new: a
- * guest that writes a million of them costs its host one call. */
+/* The next @n bytes of the console. Of each kind only the last line is reported, and only if it
+ * says something new: a guest that writes a million of them costs its host one call. */
 void serial_scan_feed(struct serial_scan *s, const char *data, size_t n, serial_fn fn, void *arg);
 
 /* [job] Feed what is new in <@dir>/serial.log, at most 64 KiB; *ret_more if there is more. No file
  * yet is no error. */
-int serial_scan_file(struct serial_scan *s, const char *dir, serial_fn fn, void *arg, bool *ret_more,
-		     struct err *e);
+int serial_scan_file(struct serial_scan *s, const char *dir, serial_fn fn, void *arg,
+		     bool *ret_more, struct err *e);
 
 #endif

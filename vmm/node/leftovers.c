@@ -60,8 +60,8 @@ static void in_cvm(const char *dir)
 
 void leftovers_remove(const char *state_dir)
 {
-	static const char *const patterns[] = { "admin.key.tmp", "url.tmp", "owner.tmp", "teepod.db.v*.tmp",
-						"teepod.db.v*.tmp-journal" };
+	static const char *const patterns[] = { "admin.key.tmp", "url.tmp", "owner.tmp",
+						"teepod.db.v*.tmp", "teepod.db.v*.tmp-journal" };
 	auto_free char *cvms = xasprintf("%s/cvms", state_dir);
 
 	for (size_t i = 0; i < ARRAY_SIZE(patterns); i++)

@@ -9,8 +9,8 @@
  *
  *	other machine-id                     another host
  *	same id in the marker, other inode   a copy (cp, rsync, a backup that was unpacked)
- *	same inode, other folder             moved, or copied with hard links or as a whole file system
- *	no marker, or another id in it       a database without its folder
+ *	same inode, other folder             moved, or copied with hard links or as a whole file
+ *system no marker, or another id in it       a database without its folder
  *
  * The device number is not compared: it may change with every boot. A restored copy of just the
  * database, in its own folder, passes.
@@ -59,7 +59,8 @@ static int read_machine(const char *root, char out[SHA256_HEX], struct err *e)
 	static const char *const names[] = { "/etc/machine-id", "/var/lib/dbus/machine-id" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		auto_free char *path = xasprintf("%s%s", root, names[i]), *text = NULL, *salted = NULL;
+		auto_free char *path = xasprintf("%s%s", root, names[i]), *text = NULL,
+			       *salted = NULL;
 		int r = file_read(path, MACHINE_ID_MAX, &text, NULL, e);
 
 		if (r == -ERR_NOT_FOUND)
@@ -92,7 +93,8 @@ static int read_marker(const char *dir, struct here *ret, struct err *e)
 	ret->row.inode = (int64_t)st.st_ino;
 	text[strcspn(text, "\n")] = '\0';
 	if (!strncmp(text, given, sizeof(given) - 1))
-		(void)snprintf(ret->given_to, sizeof(ret->given_to), "%s", text + sizeof(given) - 1);
+		(void)snprintf(ret->given_to, sizeof(ret->given_to), "%s",
+			       text + sizeof(given) - 1);
 	else
 		(void)id_uuid_parse(text, ret->row.marker);
 	return 0;
@@ -120,34 +122,38 @@ static bool original_is_there(const struct owner_row *o)
 	       there.row.inode == o->inode;
 }
 
-/* Why the database of @o must not be used here; "" if it may. An owner without a machine-id may have
- * got one. */
+/* Why the database of @o must not be used here; "" if it may. An owner without a machine-id may
+ * have got one. */
 static void judge(const struct owner_row *o, const struct here *h, char out[FOREIGN_TEXT])
 {
 	static const char remedy[] = "if that is not used any more: teepod --accept-host";
 
 	if (*o->machine && strcmp(o->machine, h->row.machine) != 0)
-		(void)snprintf(out, FOREIGN_TEXT, "the state folder belongs to another host (%.40s); %s",
+		(void)snprintf(out, FOREIGN_TEXT,
+			       "the state folder belongs to another host (%.40s); %s",
 			       *o->host ? o->host : "its name is not known", remedy);
 	else if (*h->given_to)
-		(void)snprintf(out, FOREIGN_TEXT,
-			       "the state folder was replaced by %.70s; to use this one again: teepod "
-			       "--accept-host",
-			       h->given_to);
+		(void)snprintf(
+			out, FOREIGN_TEXT,
+			"the state folder was replaced by %.70s; to use this one again: teepod "
+			"--accept-host",
+			h->given_to);
 	else if (strcmp(o->marker, h->row.marker) != 0)
 		(void)snprintf(out, FOREIGN_TEXT,
-			       "the database is not that of this state folder but of %.60s; %s", o->dir,
-			       remedy);
+			       "the database is not that of this state folder but of %.60s; %s",
+			       o->dir, remedy);
 	else if (o->inode == h->row.inode && !strcmp(o->dir, h->row.dir))
 		out[0] = '\0';
 	else if (original_is_there(o))
-		(void)snprintf(out, FOREIGN_TEXT, "the state folder is a copy of %.80s; %s", o->dir, remedy);
-	else if (o->inode == h->row.inode)
-		(void)snprintf(out, FOREIGN_TEXT, "the state folder was moved here from %.80s; %s", o->dir,
+		(void)snprintf(out, FOREIGN_TEXT, "the state folder is a copy of %.80s; %s", o->dir,
 			       remedy);
-	else
-		(void)snprintf(out, FOREIGN_TEXT, "the state folder was restored or copied from %.60s; %s",
+	else if (o->inode == h->row.inode)
+		(void)snprintf(out, FOREIGN_TEXT, "the state folder was moved here from %.80s; %s",
 			       o->dir, remedy);
+	else
+		(void)snprintf(out, FOREIGN_TEXT,
+			       "the state folder was restored or copied from %.60s; %s", o->dir,
+			       remedy);
 }
 
 /* The marker first: without the row it is nobody's, and made anew. */
@@ -201,7 +207,8 @@ int owner_allows(const struct vmm *v, struct err *e)
 {
 	if (!*v->foreign)
 		return 0;
-	err_field(e, ERR_NODE_CLOSED, "node_id", v->set.node_name, "node in maintenance: %s", v->foreign);
+	err_field(e, ERR_NODE_CLOSED, "node_id", v->set.node_name, "node in maintenance: %s",
+		  v->foreign);
 	return err_hint(e, "stop teepod, run teepod --accept-host once, and start it again");
 }
 
@@ -214,7 +221,8 @@ static int replace_original(const struct owner_row *o, const struct here *h,
 	auto_free char *path = marker_path(o->dir), *line = xasprintf("%s%s\n", given, h->row.dir);
 	int r;
 
-	if (strcmp(o->machine, h->row.machine) != 0 || !strcmp(o->dir, h->row.dir) || !original_is_there(o))
+	if (strcmp(o->machine, h->row.machine) != 0 || !strcmp(o->dir, h->row.dir) ||
+	    !original_is_there(o))
 		return 0;
 	r = lock(o->dir, e);
 	if (r)
@@ -247,8 +255,8 @@ static int accept_here(struct db *db, struct here *h, int (*lock)(const char *di
 	return r;
 }
 
-int vmm_accept_host(const char *state_dir, const char *host_root, int (*lock)(const char *dir, struct err *e),
-		    bool *ret_changed, struct err *e)
+int vmm_accept_host(const char *state_dir, const char *host_root,
+		    int (*lock)(const char *dir, struct err *e), bool *ret_changed, struct err *e)
 {
 	auto_free char *path = xasprintf("%s/teepod.db", state_dir);
 	struct db *db = NULL;

@@ -3,14 +3,14 @@
  *
  * Provisions and revisions are limited after they were written, in the same transaction: the oldest
  * that nothing needs are dropped until the new one fits, and if that is not enough the request is
- * refused. Housekeeping drops from HIGH of the limit on, so that a request seldom has to. Answers to
- * Idempotency-Keys and events are promised for a time, so none is dropped: a workspace that has used
- * its share up is refused before anything is applied. What gives back (a delete, a stop) has a quarter
- * of the share more; what a guest says has half of the share, so that a hostile guest does not lock
- * its owner out. Operations are limited by number (ops_trim()).
+ * refused. Housekeeping drops from HIGH of the limit on, so that a request seldom has to. Answers
+ * to Idempotency-Keys and events are promised for a time, so none is dropped: a workspace that has
+ * used its share up is refused before anything is applied. What gives back (a delete, a stop) has a
+ * quarter of the share more; what a guest says has half of the share, so that a hostile guest does
+ * not lock its owner out. Operations are limited by number (ops_trim()).
  *
- * What the node does by itself is never refused for this. The event log as a whole has a limit, too;
- * beyond it the oldest events go before their time.
+ * What the node does by itself is never refused for this. The event log as a whole has a limit,
+ * too; beyond it the oldest events go before their time.
  */
 #include "base/clock.h"
 #include "base/own.h"
@@ -27,16 +27,20 @@ static const struct {
 	int (*drop)(struct db *db, int64_t workspace, int most, struct err *e);
 } records[RECORDS] = {
 	[RECORD_PROVISIONS] = { "provisions_bytes",
-				"use those that wait, or let them expire; an operator can raise records.provisions",
+				"use those that wait, or let them expire; an operator can raise "
+				"records.provisions",
 				provisions_drop },
 	[RECORD_REVISIONS] = { "revisions_bytes",
-			       "delete a CVM, or make its manifest shorter; an operator can raise records.revisions",
+			       "delete a CVM, or make its manifest shorter; an operator can raise "
+			       "records.revisions",
 			       history_drop },
 	[RECORD_ANSWERS] = { "answers_bytes",
-			     "ask without Idempotency-Key, or later; an operator can raise records.answers",
+			     "ask without Idempotency-Key, or later; an operator can raise "
+			     "records.answers",
 			     NULL },
 	[RECORD_EVENTS] = { "events_bytes",
-			    "delete and stop go on; an operator can raise records.events or lower events.keep_days",
+			    "delete and stop go on; an operator can raise records.events or lower "
+			    "events.keep_days",
 			    NULL },
 };
 
@@ -55,18 +59,20 @@ static int refuse(struct vmm *v, int64_t workspace, enum record kind, int64_t by
 	if (r)
 		return r;
 	wait = oldest + kept_ms(v, kind) - clock_wall_ms();
-	err_share(e, ERR_QUOTA, records[kind].resource, bytes < limit ? 1 : bytes - limit + 1, 0, limit,
-		  "the %s of this workspace take %lld bytes in the database, allowed are %lld (records.%s)",
+	err_share(e, ERR_QUOTA, records[kind].resource, bytes < limit ? 1 : bytes - limit + 1, 0,
+		  limit,
+		  "the %s of this workspace take %lld bytes in the database, allowed are %lld "
+		  "(records.%s)",
 		  record_word[kind], (long long)bytes, (long long)limit, record_word[kind]);
 	if (oldest)
 		e->retry_s = wait > 1000 ? (unsigned)(wait / 1000) : 1;
 	return err_hint(e, "%s", records[kind].hint);
 }
 
-/* Drop the oldest until @bytes is at most @to, or FREED_MAX was freed. Few rows at first: they may be
- * long, and no more history is lost than must be. Returns how many rows were dropped. */
-static int drop_oldest(struct vmm *v, int64_t workspace, enum record kind, int64_t to, int64_t *bytes,
-		       struct err *e)
+/* Drop the oldest until @bytes is at most @to, or FREED_MAX was freed. Few rows at first: they may
+ * be long, and no more history is lost than must be. Returns how many rows were dropped. */
+static int drop_oldest(struct vmm *v, int64_t workspace, enum record kind, int64_t to,
+		       int64_t *bytes, struct err *e)
 {
 	int64_t before = *bytes;
 	int dropped = 0, most = 1, n = 1, r = 0;
@@ -90,7 +96,8 @@ int records_fit(struct vmm *v, int64_t workspace, enum record kind, struct err *
 	return r < 0 ? r : bytes <= limit || !limit ? 0 : refuse(v, workspace, kind, bytes, e);
 }
 
-int records_allow(struct vmm *v, int64_t workspace, enum record kind, enum record_share share, struct err *e)
+int records_allow(struct vmm *v, int64_t workspace, enum record kind, enum record_share share,
+		  struct err *e)
 {
 	int64_t limit = v->set.record_limit[kind], bytes = 0;
 	int r = limit ? records_bytes(v->db, workspace, kind, &bytes, e) : 0;
@@ -102,8 +109,8 @@ int records_allow(struct vmm *v, int64_t workspace, enum record kind, enum recor
 
 /* ------------------------------------------------------------------ housekeeping */
 
-/* Of the next workspace that is near its limit, or above one that was lowered. Each has its turn, however
- * much the others have; the round is repeated while it drops anything. */
+/* Of the next workspace that is near its limit, or above one that was lowered. Each has its turn,
+ * however much the others have; the round is repeated while it drops anything. */
 static int shrink(struct vmm *v, enum record kind, bool *more, struct err *e)
 {
 	int64_t high = HIGH(v->set.record_limit[kind]), workspace = 0, bytes = 0;
@@ -142,13 +149,14 @@ int records_prune(struct vmm *v, bool *ret_more, struct err *e)
 {
 	int64_t now = clock_wall_ms(), day = 24LL * 3600 * 1000;
 	bool more = false;
-	int r = worth_more(ops_prune(v->db, now - day * v->set.keep_operation_days, e), PRUNE_MAX, &more);
+	int r = worth_more(ops_prune(v->db, now - day * v->set.keep_operation_days, e), PRUNE_MAX,
+			   &more);
 
 	if (!r)
 		r = worth_more(prune_events(v, now, e), PRUNE_MAX, &more);
 	if (!r)
-		r = worth_more(idempotency_prune(v->db, now - kept_ms(v, RECORD_ANSWERS), e), PRUNE_MAX,
-			       &more);
+		r = worth_more(idempotency_prune(v->db, now - kept_ms(v, RECORD_ANSWERS), e),
+			       PRUNE_MAX, &more);
 	if (!r)
 		r = worth_more(provisions_prune(v->db, now, e), PRUNE_LONG, &more);
 	if (!r)

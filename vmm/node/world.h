@@ -4,20 +4,16 @@
  *   admit.c      what was asked for -> what it would become, or why not
  *   capacity.c   promises            ports.c     host ports      forwards.c  led to guests
  *   port_probe.c which ports other processes have
- *   place.c      devices and NUMA nodes for a CVM: devices.c chooses GPUs, placement.c shares of nodes
- *   look.c       what devices and nodes the host has
- *   create.c     provision, create   power.c     start, stop, ... asked for
- *   update.c     a change asked for   change.c  what it makes of the CVM, and what it takes
- *   replicate.c  another one like it
- *   engine.c     runs operations     steps.c     what their steps are
- *   observe.c    hypervisor events, reconciliation
- *   host_watch.c what the machine has, read again now and then
- *   guest.c      what running guests say on their serial console; log rotation
- *   records.c    what its rows may take in the database
- *   workspaces.c keys.c   who shares the node; quota.c, billing.c, meter.c  how much of it, and for what price
- *   measure_ask.c  what a verifier will see
- *   resume.c     lets guests go on that were paused for want of space
- *   restart.c    starts again what crashed        pace.c   what starts and ends by itself, a few at a time
+ *   place.c      devices and NUMA nodes for a CVM: devices.c chooses GPUs, placement.c shares of
+ * nodes look.c       what devices and nodes the host has create.c     provision, create   power.c
+ * start, stop, ... asked for update.c     a change asked for   change.c  what it makes of the CVM,
+ * and what it takes replicate.c  another one like it engine.c     runs operations     steps.c what
+ * their steps are observe.c    hypervisor events, reconciliation host_watch.c what the machine has,
+ * read again now and then guest.c      what running guests say on their serial console; log
+ * rotation records.c    what its rows may take in the database workspaces.c keys.c   who shares the
+ * node; quota.c, billing.c, meter.c  how much of it, and for what price measure_ask.c  what a
+ * verifier will see resume.c     lets guests go on that were paused for want of space restart.c
+ * starts again what crashed        pace.c   what starts and ends by itself, a few at a time
  *   maintenance.c  no new CVMs, drain, policies of a CVM   owner.c  whose state folder this is
  */
 #ifndef TEEPOD_VMM_NODE_WORLD_H
@@ -60,7 +56,8 @@ struct vmm {
 	bool settled;       /* reconciled since the last connect: operations may go on */
 	char link_error[400];
 	int64_t opened_ms;
-	char foreign[FOREIGN_TEXT]; /* why the state folder is not this node's (owner.c); "" = it is */
+	char foreign[FOREIGN_TEXT]; /* why the state folder is not this node's (owner.c); "" = it is
+				     */
 	bool look_due;              /* policies are looked at when this turn is over */
 	bool more_to_prune;         /* the last portion of old rows was a full one */
 	bool checkpoint_due;        /* for the file to shrink */
@@ -79,9 +76,9 @@ struct vmm {
 		unsigned running;
 		bool alone;
 	} store;
-	unsigned late_looks;                 /* at images, whose folder does not answer; image_look.c */
-	struct measuring *measuring;         /* measure_ask.c; NULL: nobody has asked yet */
-	struct {                             /* look.c */
+	unsigned late_looks;         /* at images, whose folder does not answer; image_look.c */
+	struct measuring *measuring; /* measure_ask.c; NULL: nobody has asked yet */
+	struct {                     /* look.c */
 		struct look_waiter *waiting; /* for one that begins after they came */
 		bool running, again;
 		bool late; /* the one that runs is past its deadline */
@@ -93,8 +90,9 @@ struct vmm {
 		struct port_probe wanted[PROBES_WANTED];
 		size_t n_wanted;
 		size_t n_weighed;               /* of those who wait already */
-		uint64_t wanted_ports[2][1024]; /* tcp, udp: a bit for each port that may be in @wanted */
-		bool heavy;                     /* the request that is being refused wants more than others */
+		uint64_t wanted_ports[2][1024]; /* tcp, udp: a bit for each port that may be in
+						   @wanted */
+		bool heavy; /* the request that is being refused wants more than others */
 		bool want_all, running;
 		struct look_waiter *waiting;
 		const struct port_probes *known; /* while those that waited for it are called */
@@ -139,9 +137,10 @@ char *image_dir(const struct vmm *v, const char *image_name);
 void cvm_domain_name(const char *uuid, char out[80]);
 
 /* ------------------------------------------------------------------ events [turn] */
-int event(struct vmm *v, const struct cvm_row *c, const char *op_id, const char *type, struct err *e,
-	  const char *fmt, ...);
-int event_op(struct vmm *v, const struct op_row *o, const char *type, struct err *e, const char *fmt, ...);
+int event(struct vmm *v, const struct cvm_row *c, const char *op_id, const char *type,
+	  struct err *e, const char *fmt, ...);
+int event_op(struct vmm *v, const struct op_row *o, const char *type, struct err *e,
+	     const char *fmt, ...);
 
 /* ------------------------------------------------------------------ admit.c */
 struct admission {
@@ -154,20 +153,23 @@ struct admission {
 	bool placed, fitted;          /* a change: it has another place; other devices */
 	struct revision_row revision; /* flags and hash; manifest borrowed from above */
 };
-/* Pure with respect to capacity: rules, matching and names only. Free with admission_free(), also after a failure. */
-int admit(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct admission *a, struct err *e);
+/* Pure with respect to capacity: rules, matching and names only. Free with admission_free(), also
+ * after a failure. */
+int admit(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct admission *a,
+	  struct err *e);
 /* What @cvm would become: the same rules, for what @ask names. */
-int admit_change(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask, struct admission *a,
-		 struct err *e);
+int admit_change(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask,
+		 struct admission *a, struct err *e);
 void admission_free(struct admission *a);
 /* Parts of it that need no database. */
 int admit_name(const struct vmm *v, const char *name, struct err *e);
-int admit_resources(const struct vmm *v, const struct cvm_ask *ask, struct cvm_row *c, struct err *e);
+int admit_resources(const struct vmm *v, const struct cvm_ask *ask, struct cvm_row *c,
+		    struct err *e);
 
 /* ------------------------------------------------------------------ find.c */
 /* CVMs of an app that are not being deleted, newest first; *ret malloc'd. */
-int instances_of(struct vmm *v, int64_t workspace, const char *app_id, struct cvm_row **ret, size_t *n,
-		 struct err *e);
+int instances_of(struct vmm *v, int64_t workspace, const char *app_id, struct cvm_row **ret,
+		 size_t *n, struct err *e);
 
 /* ------------------------------------------------------------------ admit_machine.c */
 /* Registers of a TD into the row, whose tdx is set; refused for an ordinary VM. */
@@ -189,35 +191,42 @@ void capacity_apply(struct vmm *v);
 void capacity_keyids_told(struct vmm *v, int64_t keyids);
 int capacity_would_fit(struct vmm *v, const struct cvm_row *c, size_t n_ports, struct err *e);
 /* The same for @after instead of @before, whose promises are given back. */
-int capacity_change_would_fit(struct vmm *v, const struct cvm_row *before, const struct cvm_row *after,
-			      size_t n_ports, struct err *e);
+int capacity_change_would_fit(struct vmm *v, const struct cvm_row *before,
+			      const struct cvm_row *after, size_t n_ports, struct err *e);
 int capacity_reserve(struct vmm *v, struct cvm_row *c, size_t n_ports,
 		     struct err *e); /* [turn] also picks the CID */
-int capacity_release(struct vmm *v, const struct cvm_row *c, size_t n_ports, struct err *e); /* [turn] */
-/* [turn] What @other needs beyond @now, and @n_ports more: reserved, or given back. Not of NUMA nodes. */
+int capacity_release(struct vmm *v, const struct cvm_row *c, size_t n_ports,
+		     struct err *e); /* [turn] */
+/* [turn] What @other needs beyond @now, and @n_ports more: reserved, or given back. Not of NUMA
+ * nodes. */
 int capacity_reserve_more(struct vmm *v, const struct cvm_row *now, const struct cvm_row *other,
 			  size_t n_ports, struct err *e);
-int capacity_give_more(struct vmm *v, const struct cvm_row *now, const struct cvm_row *other, size_t n_ports,
-		       struct err *e);
-int capacity_hold_cpu(struct vmm *v, const struct cvm_row *c, bool hold, struct err *e); /* [turn] */
+int capacity_give_more(struct vmm *v, const struct cvm_row *now, const struct cvm_row *other,
+		       size_t n_ports, struct err *e);
+int capacity_hold_cpu(struct vmm *v, const struct cvm_row *c, bool hold,
+		      struct err *e); /* [turn] */
 
-/* ------------------------------------------------------------------ place.c: devices and NUMA nodes */
-/* An error that vmm_worth_a_look(): what the host has free is asked of the host itself before a CVM is given some of it. */
+/* ------------------------------------------------------------------ place.c: devices and NUMA
+ * nodes */
+/* An error that vmm_worth_a_look(): what the host has free is asked of the host itself before a CVM
+ * is given some of it. */
 int place_look_first(const char *field, struct err *e);
-/* Choose devices and nodes for @ask, and fill what follows from them into @a. Nothing is promised. */
+/* Choose devices and nodes for @ask, and fill what follows from them into @a. Nothing is promised.
+ */
 int place_admit(struct vmm *v, const struct cvm_ask *ask, struct admission *a, struct err *e);
 /* Are the hugepages there? */
 int place_would_fit(struct vmm *v, const struct admission *a, struct err *e);
 /* [turn] For the CVM whose row was just inserted as @id. */
 int place_reserve(struct vmm *v, int64_t id, const struct admission *a, struct err *e);
-/* place_change.c: the same for a CVM that is there, when what @ask changes has to do with its place; else @a keeps what it has. */
-int place_change(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask, bool looked,
-		 struct admission *a, struct err *e);
+/* place_change.c: the same for a CVM that is there, when what @ask changes has to do with its
+ * place; else @a keeps what it has. */
+int place_change(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask,
+		 bool looked, struct admission *a, struct err *e);
 /* [turn] What place_change() chose becomes the place of the CVM's other state. */
 int place_plan(struct vmm *v, const struct cvm_row *cvm, const struct admission *a, struct err *e);
 /* Parts of place.c for it. */
-int place_choose_nodes(struct vmm *v, const struct cvm_ask *ask, const struct numa_row *nodes, size_t n,
-		       struct admission *a, struct err *e);
+int place_choose_nodes(struct vmm *v, const struct cvm_ask *ask, const struct numa_row *nodes,
+		       size_t n, struct admission *a, struct err *e);
 int place_check_shares(struct vmm *v, const struct cvm_node_row *shares, size_t n, bool any_node,
 		       struct err *e);
 void place_fill(const struct cvm_ask *ask, struct admission *a);
@@ -245,20 +254,25 @@ bool ports_have(const struct port_row *rows, size_t n, const struct port_row *p)
 int64_t ports_allowed(const struct vmm *v); /* how many forwards there can be at a time */
 
 /* ------------------------------------------------------------------ records.c */
-#define PROVISION_KEPT_MS (14LL * 24 * 3600 * 1000) /* the control plane's documented life of a provision */
-/* [turn] After rows of a workspace were written: ERR_QUOTA if they are more than it may have and none
- * of them can be dropped. For provisions and revisions. */
+#define PROVISION_KEPT_MS \
+	(14LL * 24 * 3600 * 1000) /* the control plane's documented life of a provision */
+/* [turn] After rows of a workspace were written: ERR_QUOTA if they are more than it may have and
+ * none of them can be dropped. For provisions and revisions. */
 int records_fit(struct vmm *v, int64_t workspace, enum record kind, struct err *e);
-/* Percent of the limit that may be used by what a guest says, by a request, and by a delete or stop. */
+/* Percent of the limit that may be used by what a guest says, by a request, and by a delete or
+ * stop. */
 enum record_share { RECORDS_GUEST = 50, RECORDS_REQUEST = 100, RECORDS_GIVE_BACK = 125 };
 /* [turn] Before: may any be written? ERR_QUOTA if not. For answers and events. */
-int records_allow(struct vmm *v, int64_t workspace, enum record kind, enum record_share share, struct err *e);
+int records_allow(struct vmm *v, int64_t workspace, enum record kind, enum record_share share,
+		  struct err *e);
 /* [turn] Forget a portion of what is older than its time, or more than its limit. */
 int records_prune(struct vmm *v, bool *ret_more, struct err *e);
 
 /* ------------------------------------------------------------------ look.c */
 /* Those who wait for a look: told in the order they came, each once. */
-enum { LOOK_SERVES = 8 }; /* by one look or probe, in weight: each applies its request in the same turn */
+enum {
+	LOOK_SERVES = 8
+}; /* by one look or probe, in weight: each applies its request in the same turn */
 void look_wait(struct look_waiter **list, unsigned weight, void (*done)(void *arg), void *arg);
 void look_tell(struct look_waiter **list);
 /* The first LOOK_SERVES of @list, which keeps the others. */
@@ -284,12 +298,14 @@ bool port_probe_is_missing(const struct err *e);
 
 /* ------------------------------------------------------------------ forwards.c */
 /* [job] Lead the host ports to the running guest of @c, those that lead there already included. */
-int forwards_add(struct hypervisor *hv, const struct cvm_row *c, const struct port_row *ports, size_t n,
-		 bool fresh, struct err *e);
-/* [job] The same, and no longer those of @from that are not among @to. A guest that ended meanwhile has none: success. */
+int forwards_add(struct hypervisor *hv, const struct cvm_row *c, const struct port_row *ports,
+		 size_t n, bool fresh, struct err *e);
+/* [job] The same, and no longer those of @from that are not among @to. A guest that ended meanwhile
+ * has none: success. */
 int forwards_change(struct hypervisor *hv, const struct cvm_row *c, const struct port_row *from,
 		    size_t n_from, const struct port_row *to, size_t n_to, struct err *e);
-/* A TD runs, whoever started it: see that its ports lead to it. Beside the loop; a failure is logged. Other guests: nothing. */
+/* A TD runs, whoever started it: see that its ports lead to it. Beside the loop; a failure is
+ * logged. Other guests: nothing. */
 void forwards_renew(struct vmm *v, const struct cvm_row *c, bool fresh);
 
 /* ------------------------------------------------------------------ engine.c */
@@ -310,7 +326,8 @@ void ops_close(struct vmm *v);
 /* Time to close is up: jobs that still run are given up. */
 void ops_give_up(struct vmm *v);
 
-/* ------------------------------------------------------------------ change.c: a CVM becomes another */
+/* ------------------------------------------------------------------ change.c: a CVM becomes
+ * another */
 struct change {
 	struct admission a; /* .row: what it will be */
 	bool differs[CHANGES];
@@ -319,7 +336,8 @@ struct change {
 	struct port_row ports[CVM_PORTS_MAX];
 	size_t n_ports, new_ports;
 };
-/* What @ask makes of @cvm, and whether that fits beside all others. Nothing is promised. Free with change_free(), also after a failure. */
+/* What @ask makes of @cvm, and whether that fits beside all others. Nothing is promised. Free with
+ * change_free(), also after a failure. */
 int change_plan(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask, bool looked,
 		struct change *ret, struct err *e);
 void change_free(struct change *c);
@@ -327,10 +345,11 @@ void change_free(struct change *c);
 int change_reserve(struct vmm *v, const struct cvm_row *cvm, const struct change *c, const char *op,
 		   struct err *e);
 /* [turn] The end of the change @x: what the CVM is not now is given back. */
-int change_settle(struct vmm *v, const struct cvm_row *c, const struct change_row *x, struct err *e);
+int change_settle(struct vmm *v, const struct cvm_row *c, const struct change_row *x,
+		  struct err *e);
 /* [turn] An entry in the history of @c's app. @changed: JSON array. */
-int change_remember(struct vmm *v, const struct cvm_row *c, const char *changed, const struct op_row *op,
-		    struct err *e);
+int change_remember(struct vmm *v, const struct cvm_row *c, const char *changed,
+		    const struct op_row *op, struct err *e);
 
 /* ------------------------------------------------------------------ power.c */
 int power_timeout(unsigned *timeout_s, struct err *e); /* checked, or the default */
@@ -368,8 +387,8 @@ struct restart_decision {
 	int64_t attempts; /* before this one, as they count now */
 };
 /* Pure: what is to be done about @r at @now (wall clock, ms). */
-struct restart_decision restart_decide(const struct restart_settings *s, const struct restart_row *r,
-				       int64_t now);
+struct restart_decision restart_decide(const struct restart_settings *s,
+				       const struct restart_row *r, int64_t now);
 /* Look at all of them, and again when the next one is due. Not before the node is settled. */
 void restart_look(struct vmm *v);
 /* [turn] A client took over: the budget is whole, nothing is due, and it is no more its turn. */
@@ -384,17 +403,20 @@ int pace_lost(struct vmm *v, const struct cvm_row *c, struct err *e);
 void pace_go(struct vmm *v);
 /* The same inside a turn, for those who answer with what has begun. [turn] */
 int pace_begin(struct vmm *v, struct err *e);
-/* Something happened (an operation ended, a guest did, settings changed): restart_look() and pace_go() when this turn is over. */
+/* Something happened (an operation ended, a guest did, settings changed): restart_look() and
+ * pace_go() when this turn is over. */
 void policies_look(struct vmm *v);
 /* The same @ms from now, in place of the timer that was set. */
 void policies_look_at(struct vmm *v, int64_t ms);
-/* turn_after() callback, @arg is the vmm: what could not be committed is tried again a second later. */
+/* turn_after() callback, @arg is the vmm: what could not be committed is tried again a second
+ * later. */
 void policies_written(void *arg, const struct err *e);
 
 /* ------------------------------------------------------------------ owner.c */
 /* At start: take the state folder if nobody owns it; fill v->foreign if somebody else does. */
 int owner_check(struct vmm *v, struct err *e);
-/* May anything be done to CVMs, or images? ERR_NODE_CLOSED while the state folder is not this node's. */
+/* May anything be done to CVMs, or images? ERR_NODE_CLOSED while the state folder is not this
+ * node's. */
 int owner_allows(const struct vmm *v, struct err *e);
 
 /* ------------------------------------------------------------------ maintenance.c */

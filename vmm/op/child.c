@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * child.c - another program, run to its end or to the end of our patience.
  *
- * The caller is a job, which may block; so the child is waited for here and not by the loop (uv_spawn), which would have to pass the
- * result back to the lane thread. Exactly our child is waited for, by its pidfd: the process also is the parent of QEMUs that libvirt
- * looks after.
+ * The caller is a job, which may block; so the child is waited for here and not by the loop
+ * (uv_spawn), which would have to pass the result back to the lane thread. Exactly our child is
+ * waited for, by its pidfd: the process also is the parent of QEMUs that libvirt looks after.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -34,7 +34,8 @@ struct words {
 	bool over;
 };
 
-/* Everything is read: a full pipe would stop the child. Of much the beginning and the end are kept. */
+/* Everything is read: a full pipe would stop the child. Of much the beginning and the end are kept.
+ */
 static void read_some(int fd, struct words *w)
 {
 	ssize_t k;
@@ -128,6 +129,7 @@ int child_run(char *const argv[], struct err *e)
 	if (r == -ERR_TIMEOUT)
 		return err_set(e, ERR_TIMEOUT, "%s did not end in time and was killed", argv[0]);
 	if (r)
-		return err_set(e, ERR_CANCELLED, "%s was killed: its result is not wanted any more", argv[0]);
+		return err_set(e, ERR_CANCELLED, "%s was killed: its result is not wanted any more",
+			       argv[0]);
 	return result_of(argv[0], status, &w, e);
 }

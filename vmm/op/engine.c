@@ -1,23 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0
  * engine.c - runs operations.
  *
- * Theory of operation. An operation is a row (kind, step, undoing, cancel) and, while it runs, a struct op_run. Everything it decides is
- * written before it is done: next step and the step's enter() in one turn, then the side effect in a job, then save() with the
- * name of the next step. A step that fails turns the operation round: undoing is written, and the steps done so far are undone last to
- * first. A step that found the hypervisor gone is repeated, forward or back, once it is there again. A step that cannot be undone ends
- * the undoing: the operation has failed and the CVM stays, with all it holds, to be deleted by its owner.
+ * Theory of operation. An operation is a row (kind, step, undoing, cancel) and, while it runs, a
+ *struct op_run. Everything it decides is written before it is done: next step and the step's
+ *enter() in one turn, then the side effect in a job, then save() with the name of the next step. A
+ *step that fails turns the operation round: undoing is written, and the steps done so far are
+ *undone last to first. A step that found the hypervisor gone is repeated, forward or back, once it
+ *is there again. A step that cannot be undone ends the undoing: the operation has failed and the
+ *CVM stays, with all it holds, to be deleted by its owner.
  *
  * What a job waits for (enum waits_for) decides what happens to it:
  *
  *	waits for   lane    needs libvirt   a stop or delete             past its deadline
  *	nothing     short   no              lets it end early            abandoned
- *	libvirt     short   yes             drops it before it begins    abandoned (keepalive ends it before)
- *	QEMU        guest   yes             abandons it after 3 s        abandoned
- *	guest       -       no              ends the ready() step        ready() decides
- *	network     short   no              abandons it after 3 s        abandoned
- *	QEMU's end  kill    yes             waits for it                 abandoned
+ *	libvirt     short   yes             drops it before it begins    abandoned (keepalive ends
+ *it before) QEMU        guest   yes             abandons it after 3 s        abandoned guest - no
+ *ends the ready() step        ready() decides network     short   no              abandons it after
+ *3 s        abandoned QEMU's end  kill    yes             waits for it                 abandoned
  *
- * An operation whose job was abandoned has an error (ERR_TIMEOUT), or goes on where the step is optional; see op_job.c for the rest.
+ * An operation whose job was abandoned has an error (ERR_TIMEOUT), or goes on where the step is
+ *optional; see op_job.c for the rest.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -36,9 +38,12 @@ enum { TRIES = 5, GRACE_MS = 3000 };
 
 void op_log(const struct op_run *o, enum log_level level, const char *text, const char *more)
 {
-	const struct log_about about = { .cvm = o->row.cvm_uuid, .op = o->row.id, .req = o->row.request_id };
+	const struct log_about about = { .cvm = o->row.cvm_uuid,
+					 .op = o->row.id,
+					 .req = o->row.request_id };
 
-	log_write(level, &about, "%s %s: %s%s", op_kind_word[o->row.kind], o->row.cvm_name, text, more);
+	log_write(level, &about, "%s %s: %s%s", op_kind_word[o->row.kind], o->row.cvm_name, text,
+		  more);
 }
 
 void op_unlink(struct op_run *o)
@@ -104,11 +109,12 @@ static void succeed_step(struct op_run *o)
 		op_advance(o);
 }
 
-/* What takes a guest down first can be undone from where the old guest is gone: half a new one must not stay. Before that, and once
- * the new one boots, a guest runs and is left alone. */
+/* What takes a guest down first can be undone from where the old guest is gone: half a new one must
+ * not stay. Before that, and once the new one boots, a guest runs and is left alone. */
 static bool is_undone(const struct op_run *o)
 {
-	return !(op_step(o)->flags & STEP_KEEP) || o->row.kind == OP_CREATE || o->row.kind == OP_START;
+	return !(op_step(o)->flags & STEP_KEEP) || o->row.kind == OP_CREATE ||
+	       o->row.kind == OP_START;
 }
 
 /* Overtaken: end here, the follower clears up. Asked to cancel: undo what can be undone. */
@@ -135,8 +141,8 @@ static void go_on(void *arg)
 	op_go(arg);
 }
 
-/* Did the step find the hypervisor gone? The loss itself may be heard of later than its effects; where the connection stands
- * all the same, something else is wrong and a few tries are enough. */
+/* Did the step find the hypervisor gone? The loss itself may be heard of later than its effects;
+ * where the connection stands all the same, something else is wrong and a few tries are enough. */
 static bool try_again(struct op_run *o)
 {
 	if (++o->tries > TRIES)
@@ -156,7 +162,8 @@ static void undo_failed(struct op_run *o)
 	op_finish(o, OP_FAILED);
 }
 
-/* Overtaken or cancelled while the job ran, and the job does not say that something else went wrong. */
+/* Overtaken or cancelled while the job ran, and the job does not say that something else went
+ * wrong. */
 static bool is_interrupted(const struct op_run *o, int result)
 {
 	return o->row.cancel && (!result || result == -ERR_CANCELLED) && has_next(o);
@@ -236,7 +243,8 @@ static void wait_for(struct op_run *o)
 	o->waiting = true;
 	o->timed_out = false;
 	if (s->limit_s && !o->timer)
-		(void)loop_after(o->v->set.loop, (uint64_t)s->limit_s(o) * 1000, time_is_up, o, &o->timer);
+		(void)loop_after(o->v->set.loop, (uint64_t)s->limit_s(o) * 1000, time_is_up, o,
+				 &o->timer);
 	op_check_ready(o);
 }
 
@@ -277,8 +285,8 @@ static bool needs_hypervisor(enum waits_for w)
 	return w == WAITS_LIBVIRT || w == WAITS_QEMU || w == WAITS_END;
 }
 
-/* Undoing may need the hypervisor whatever the step: a domain it would have to take down may be running. An abandoned job of this CVM
- * holds up all that starts or changes it. */
+/* Undoing may need the hypervisor whatever the step: a domain it would have to take down may be
+ * running. An abandoned job of this CVM holds up all that starts or changes it. */
 static bool must_wait(const struct op_run *o)
 {
 	const struct step_act *work = o->row.undoing ? NULL : &op_step(o)->work;
@@ -293,7 +301,8 @@ static bool must_wait(const struct op_run *o)
 	       op_job_haunts(o->v, o->row.cvm);
 }
 
-/* The job of this step was abandoned, and the commit of what was to follow has failed: decide again, do not wait for the job. */
+/* The job of this step was abandoned, and the commit of what was to follow has failed: decide
+ * again, do not wait for the job. */
 static void after_failed_commit(struct op_run *o)
 {
 	if (o->row.undoing && o->overtaken)
@@ -302,7 +311,8 @@ static void after_failed_commit(struct op_run *o)
 		op_job_over(o, -ERR_TIMEOUT, &o->err);
 }
 
-/* What is cancelled and not undone ends as the guest is: that is not known before the domains are listed. */
+/* What is cancelled and not undone ends as the guest is: that is not known before the domains are
+ * listed. */
 void op_go(struct op_run *o)
 {
 	const struct step *s;
@@ -352,9 +362,10 @@ static void grace_is_over(void *arg)
 		op_cancel_now(o);
 }
 
-/* A QEMU that is well answers within milliseconds, and has started within a second; and libvirt 9.0 may lock up for good when a domain
- * is destroyed in the first moments of its start. So the job under way has some seconds to end by itself.
- * What is being undone is not cancelled, but it does not wait for a QEMU that the follower is going to end. */
+/* A QEMU that is well answers within milliseconds, and has started within a second; and libvirt 9.0
+ * may lock up for good when a domain is destroyed in the first moments of its start. So the job
+ * under way has some seconds to end by itself. What is being undone is not cancelled, but it does
+ * not wait for a QEMU that the follower is going to end. */
 void op_cancel_heard(struct op_run *o)
 {
 	if (o->writing)

@@ -1,21 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0
- * engine.h - operations as tables of steps, run to their end through crashes, and past peers that never answer.
+ * engine.h - operations as tables of steps, run to their end through crashes, and past peers that
+ * never answer.
  *
  * A step may have, in this order:
  *   enter  [turn]  written together with its name
- *   work   [job]   the side effect; takes values from struct step_job, leaves values in it; idempotent
- *   ready  [loop]  instead of work: has what we wait for happened? Checked again whenever the CVM changes
- *   save   [turn]  written together with the name of the next step
- *   undo   [job]   takes the side effect back; idempotent, also when the effect never happened
- *   unsave [turn]  takes back what save wrote, with the name of the step before; idempotent, also when save never was
- * and skip: whether the operation passes the step over, forward and back. It follows from the request alone (the row's
- * params), so that it is the same after a crash.
+ *   work   [job]   the side effect; takes values from struct step_job, leaves values in it;
+ * idempotent ready  [loop]  instead of work: has what we wait for happened? Checked again whenever
+ * the CVM changes save   [turn]  written together with the name of the next step undo   [job] takes
+ * the side effect back; idempotent, also when the effect never happened unsave [turn]  takes back
+ * what save wrote, with the name of the step before; idempotent, also when save never was and skip:
+ * whether the operation passes the step over, forward and back. It follows from the request alone
+ * (the row's params), so that it is the same after a crash.
  *
- * The name of a step is on disk before its side effect starts, with the version of its table. After a crash the engine reads the row
- * and repeats the step it was in, forward or back; after an upgrade it finds the step by its name in the new table.
+ * The name of a step is on disk before its side effect starts, with the version of its table. After
+ * a crash the engine reads the row and repeats the step it was in, forward or back; after an
+ * upgrade it finds the step by its name in the new table.
  *
- * Each job says what it waits for (enum waits_for) and for how long. From that follow its lane, whether it needs the hypervisor, and
- * what a stop or a delete may do while it runs: see the table at the top of engine.c.
+ * Each job says what it waits for (enum waits_for) and for how long. From that follow its lane,
+ * whether it needs the hypervisor, and what a stop or a delete may do while it runs: see the table
+ * at the top of engine.c.
  */
 #ifndef TEEPOD_VMM_OP_ENGINE_H
 #define TEEPOD_VMM_OP_ENGINE_H
@@ -25,7 +28,8 @@
 #include "vmm/logs/logs.h"
 #include "vmm/node/world.h"
 
-/* Values for a job; owned by the job, used by one thread at a time. Strings of settings live as long as the vmm. */
+/* Values for a job; owned by the job, used by one thread at a time. Strings of settings live as
+ * long as the vmm. */
 struct step_job {
 	struct hypervisor *hv;
 	struct vmm_settings set;
@@ -36,15 +40,16 @@ struct step_job {
 	struct device_row *devices; /* GPUs first, each kind by address */
 	size_t n_devices;
 	struct placement place;
-	struct err
-		place_error; /* .code is ERR_NONE, or why there is no place any more: steps that start a guest fail with it */
+	struct err place_error; /* .code is ERR_NONE, or why there is no place any more: steps that
+				   start a guest fail with it */
 	char *manifest;
 	struct cvm_blobs blobs;
 	struct change_row change;     /* .op is "" where nothing is changed */
 	struct port_row *other_ports; /* of the state that @change is */
 	size_t n_other_ports;
 	char *dir, *image_dir;
-	char *image_files; /* as recorded; the steps "check" and "files" leave them as they are now in image_files_now */
+	char *image_files; /* as recorded; the steps "check" and "files" leave them as they are now
+			      in image_files_now */
 	char *image_files_now; /* NULL: as recorded */
 	char domain[80];
 	bool force, restart, new_disk;
@@ -66,8 +71,9 @@ struct op_run {
 	struct op_run *next;
 	struct vmm *v;
 	struct op_row row;
-	int at;             /* index of row.step in its table; -1: before the first */
-	int64_t begun_ms;   /* monotonic; of this run, not of the row; or the end of its step "check" */
+	int at;           /* index of row.step in its table; -1: before the first */
+	int64_t begun_ms; /* monotonic; of this run, not of the row; or the end of its step "check"
+			   */
 	unsigned timeout_s; /* this and the following from the row's params */
 	bool force;
 	bool new_disk;        /* an empty disk in place of one that is lost */
@@ -80,8 +86,9 @@ struct op_run {
 	bool parked;          /* waits for the hypervisor, or for an abandoned job */
 	bool waiting;         /* in a ready() step */
 	bool timed_out;
-	bool unknown;   /* the job of this step was abandoned: its effect may or may not have happened */
-	bool worked;    /* the job of this step has done its work: the end saves that */
+	bool unknown; /* the job of this step was abandoned: its effect may or may not have happened
+		       */
+	bool worked;  /* the job of this step has done its work: the end saves that */
 	bool overtaken; /* ... and that was for a stop or a delete, not for its deadline */
 	unsigned tries; /* of this step, that found no hypervisor */
 	struct loop_timer *timer;
@@ -91,8 +98,9 @@ struct op_run {
 };
 
 enum step_flag {
-	STEP_KEEP = 1,     /* failing here fails the operation, but what was done stays */
-	STEP_OPTIONAL = 2, /* a job past its deadline counts as done: a later step does without it */
+	STEP_KEEP = 1, /* failing here fails the operation, but what was done stays */
+	STEP_OPTIONAL =
+		2, /* a job past its deadline counts as done: a later step does without it */
 	STEP_PROMISED = 4, /* an effect that may have happened is saved as if it had */
 };
 
@@ -103,7 +111,8 @@ struct step_act {
 };
 
 struct step {
-	const char *name; /* at most OP_STEP_TEXT - 1 bytes; see struct op_table for how to rename one */
+	const char *name; /* at most OP_STEP_TEXT - 1 bytes; see struct op_table for how to rename
+			     one */
 	unsigned flags;
 	int (*enter)(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e);
 	struct step_act work;
@@ -121,8 +130,9 @@ struct step_rename {
 	const char *from, *to;
 };
 
-/* A row keeps the name of its step and the version of the table it was written by. Whoever inserts, removes or renames a step of a
- * released table raises its version, and adds a struct step_rename for what was renamed or removed. */
+/* A row keeps the name of its step and the version of the table it was written by. Whoever inserts,
+ * removes or renames a step of a released table raises its version, and adds a struct step_rename
+ * for what was renamed or removed. */
 struct op_table {
 	int version;
 	const struct step *steps;
@@ -131,7 +141,8 @@ struct op_table {
 	bool cancellable;
 	const struct step_rename *renames; /* oldest first, ends with .from NULL; or NULL */
 	/* [turn] The end: @ok, or undone / kept after a failure. */
-	int (*finish)(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok, struct err *e);
+	int (*finish)(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok,
+		      struct err *e);
 };
 
 extern const struct op_table op_tables[OP_KINDS];
@@ -146,13 +157,14 @@ static inline const struct step *op_step(const struct op_run *o)
 	return &op_table_of(o)->steps[o->at];
 }
 
-/* Pure: where an operation stands that was recorded in step @name by version @version of the table: an index, -1 for "" (before the
- * first step), or -2 when there is no such step. */
+/* Pure: where an operation stands that was recorded in step @name by version @version of the table:
+ * an index, -1 for "" (before the first step), or -2 when there is no such step. */
 int op_step_find(const struct op_table *t, const char *name, int version);
 /* Record that @row stands at step @at of its table. */
 void op_stand_at(struct op_row *row, int at);
 
-/* engine.c: make a row run, go on from what it says, see whether a ready() step is over, end it early, log about it. */
+/* engine.c: make a row run, go on from what it says, see whether a ready() step is over, end it
+ * early, log about it. */
 struct op_run *op_launch(struct vmm *v, const struct op_row *row);
 void op_go(struct op_run *o);
 void op_check_ready(struct op_run *o);
@@ -162,23 +174,27 @@ void op_cancel_now(struct op_run *o);
 void op_log(const struct op_run *o, enum log_level level, const char *text, const char *more);
 /* What its row's params say. */
 void op_params(struct op_run *o);
-/* The step after (@by 1) or before (-1) the one at @from that is not skipped; the number of steps, or -1: there is none. */
+/* The step after (@by 1) or before (-1) the one at @from that is not skipped; the number of steps,
+ * or -1: there is none. */
 int op_next(const struct op_run *o, int from, int by);
 /* It is over: forget it. It has no job. */
 void op_unlink(struct op_run *o);
 
 /* op_job.c: jobs of steps, also those that nobody waits for any longer. */
-/* Start the job of the step @o is in, forward or back. op_job_over() is called when it has ended or is past its deadline. */
+/* Start the job of the step @o is in, forward or back. op_job_over() is called when it has ended or
+ * is past its deadline. */
 int op_job_begin(struct op_run *o, const struct cvm_row *c, struct err *e);
 /* Go on without the job's result. What it still does is looked after when it ends. */
 void op_job_abandon(struct op_run *o);
-/* May the job under way be abandoned for a stop or a delete? If not, it ends by itself within its deadline. */
+/* May the job under way be abandoned for a stop or a delete? If not, it ends by itself within its
+ * deadline. */
 bool op_job_may_abandon(const struct op_run *o);
 /* Tell the job that its result is not wanted. It goes on, or ends early. */
 void op_job_hurry(struct op_run *o);
 /* Does an abandoned job of this CVM still run? */
 bool op_job_haunts(const struct vmm *v, int64_t cvm);
-/* End the domain of a CVM that is deleted, and remove its definition and its folder: a job that was given up may have made them. */
+/* End the domain of a CVM that is deleted, and remove its definition and its folder: a job that was
+ * given up may have made them. */
 void op_clear_remains(struct vmm *v, const char *uuid);
 /* engine.c: @result and *e are the job's; ERR_TIMEOUT: it is past its deadline and abandoned. */
 void op_job_over(struct op_run *o, int result, const struct err *e);
@@ -198,11 +214,13 @@ int op_end_row(struct vmm *v, struct op_row *row, enum op_state state, struct er
 void op_resume(struct op_run *o);
 /* Say so: into *ret and the row's error. */
 void op_unknown_step(struct op_row *row, struct err *ret);
-/* op_begin.c [turn]: queue an operation that goes on where @after ends, unless one is queued already; *ret_queued says which. */
+/* op_begin.c [turn]: queue an operation that goes on where @after ends, unless one is queued
+ * already; *ret_queued says which. */
 int op_follow(struct vmm *v, const struct op_run *after, const struct cvm_row *c, enum op_kind kind,
 	      struct op_row *ret, bool *ret_queued, struct err *e);
 
-/* place.c [job]: work of a step before a guest starts: it has its place, and its devices are there and let go by the host. */
+/* place.c [job]: work of a step before a guest starts: it has its place, and its devices are there
+ * and let go by the host. */
 int step_devices(struct step_job *j, struct err *e);
 
 /* disk.c [job] */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * event.c - entries of the event log, written in the transaction of what they tell. Their data is never left out.
+ * event.c - entries of the event log, written in the transaction of what they tell. Their data is
+ * never left out.
  */
 #include <assert.h>
 #include <stdarg.h>
@@ -10,8 +11,8 @@
 #include "base/own.h"
 #include "vmm/node/world.h"
 
-/* The next pair of @fmt into @data. jansson's own packing gives nothing at all where one string is not UTF-8, and what guests, files and
- * libvirt say may be anything. */
+/* The next pair of @fmt into @data. jansson's own packing gives nothing at all where one string is
+ * not UTF-8, and what guests, files and libvirt say may be anything. */
 static void add_pair(json_t *data, char type, bool optional, va_list *ap)
 {
 	const char *key = va_arg(*ap, const char *);
@@ -42,8 +43,8 @@ static void add_pair(json_t *data, char type, bool optional, va_list *ap)
 }
 
 /* @fmt: as json_pack() takes it, an object of s (s* may be NULL), I, b and o. */
-static int append(struct vmm *v, int64_t workspace, const char *type, const char *uuid, const char *op_id,
-		  struct err *e, const char *fmt, va_list *ap)
+static int append(struct vmm *v, int64_t workspace, const char *type, const char *uuid,
+		  const char *op_id, struct err *e, const char *fmt, va_list *ap)
 {
 	auto_json json_t *data = json_object();
 	auto_free char *text = NULL;
@@ -54,20 +55,21 @@ static int append(struct vmm *v, int64_t workspace, const char *type, const char
 	return events_append(v->db, workspace, type, uuid, op_id, text, e);
 }
 
-int event(struct vmm *v, const struct cvm_row *c, const char *op_id, const char *type, struct err *e,
-	  const char *fmt, ...)
+int event(struct vmm *v, const struct cvm_row *c, const char *op_id, const char *type,
+	  struct err *e, const char *fmt, ...)
 {
 	va_list ap;
 	int r;
 
 	va_start(ap, fmt);
-	r = append(v, c ? c->workspace : v->workspace, type, c ? c->uuid : "", op_id ? op_id : "", e, fmt,
-		   &ap);
+	r = append(v, c ? c->workspace : v->workspace, type, c ? c->uuid : "", op_id ? op_id : "",
+		   e, fmt, &ap);
 	va_end(ap);
 	return r;
 }
 
-int event_op(struct vmm *v, const struct op_row *o, const char *type, struct err *e, const char *fmt, ...)
+int event_op(struct vmm *v, const struct op_row *o, const char *type, struct err *e,
+	     const char *fmt, ...)
 {
 	va_list ap;
 	int r;

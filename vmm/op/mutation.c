@@ -34,15 +34,16 @@ static void pending_free(struct pending *p)
 static int replay(struct pending *p, const struct idempotency_row *row, struct err *e)
 {
 	if (strcmp(row->digest, p->m.digest) != 0) {
-		err_field(
-			e, ERR_CONFLICT, "Idempotency-Key", p->m.key,
-			"this Idempotency-Key was used for another request (method, path, query, If-Match, version or body differ)");
+		err_field(e, ERR_CONFLICT, "Idempotency-Key", p->m.key,
+			  "this Idempotency-Key was used for another request (method, path, query, "
+			  "If-Match, version or body differ)");
 		return err_hint(e, "use a new key for a new request");
 	}
 	p->answer.status = row->status;
 	p->answer.body = row->body ? json_stored(row->body) : NULL;
 	if (row->body && !p->answer.body)
-		return err_set(e, ERR_HOST, "database: idempotency.body of key %s is not JSON", p->m.key);
+		return err_set(e, ERR_HOST, "database: idempotency.body of key %s is not JSON",
+			       p->m.key);
 	p->replayed = true;
 	return 0;
 }
@@ -55,11 +56,12 @@ static int remember(struct pending *p, struct err *e)
 	if (p->answer.body && !body)
 		return err_set(e, ERR_HOST,
 			       "the answer is not JSON that can be kept under an Idempotency-Key");
-	return idempotency_put(p->v->db, p->m.workspace, p->m.caller, p->m.key, p->m.digest, p->answer.status,
-			       body, e);
+	return idempotency_put(p->v->db, p->m.workspace, p->m.caller, p->m.key, p->m.digest,
+			       p->answer.status, body, e);
 }
 
-/* A key must have one effect for as long as it is promised, so no answer is forgotten to make room. */
+/* A key must have one effect for as long as it is promised, so no answer is forgotten to make room.
+ */
 static int has_room(const struct pending *p, struct err *e)
 {
 	const struct mutation *m = &p->m;
@@ -73,7 +75,8 @@ static int apply_turn(void *arg, struct err *e)
 {
 	struct pending *p = arg;
 	struct idempotency_row row = { 0 };
-	int r = p->m.key ? idempotency_get(p->v->db, p->m.caller, p->m.key, &row, e) : -ERR_NOT_FOUND;
+	int r = p->m.key ? idempotency_get(p->v->db, p->m.caller, p->m.key, &row, e)
+			 : -ERR_NOT_FOUND;
 
 	if (r != -ERR_NOT_FOUND) {
 		if (!r)

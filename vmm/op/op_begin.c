@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * op_begin.c - operations asked for: begun, queued, refused, cancelled; and picked up after a restart.
+ * op_begin.c - operations asked for: begun, queued, refused, cancelled; and picked up after a
+ * restart.
  *
- * One operation runs per CVM; at most one more is queued, which is how stop and delete overtake: they queue themselves and ask
- * the running one to cancel. It then ends where it is without undoing, because its follower takes down whatever stands. One that
- * is being undone is not cancelled; the follower waits for its end, but not for a QEMU that does not answer. Stop replaces a queued
- * start, delete replaces whatever is queued.
+ * One operation runs per CVM; at most one more is queued, which is how stop and delete overtake:
+ * they queue themselves and ask the running one to cancel. It then ends where it is without
+ * undoing, because its follower takes down whatever stands. One that is being undone is not
+ * cancelled; the follower waits for its end, but not for a QEMU that does not answer. Stop replaces
+ * a queued start, delete replaces whatever is queued.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,7 +38,9 @@ static int insert(struct vmm *v, const struct op_row *row, struct err *e)
 {
 	int r = ops_insert(v->db, row, e);
 
-	return r || !v->set.max_operations ? r : ops_trim(v->db, row->workspace, v->set.max_operations, e);
+	return r || !v->set.max_operations
+		       ? r
+		       : ops_trim(v->db, row->workspace, v->set.max_operations, e);
 }
 
 struct begun {
@@ -114,10 +118,10 @@ static int replace_queued(struct vmm *v, enum op_kind kind, struct op_row *queue
 	return op_end_row(v, queued, OP_CANCELLED, e);
 }
 
-/* May @kind go ahead although @running runs? Only stop and delete may, and only past what can be cancelled, is being undone, or
- * stops the guest anyway. */
-static int overtake(struct vmm *v, enum op_kind kind, struct op_row *running, const struct cvm_row *c,
-		    struct err *e)
+/* May @kind go ahead although @running runs? Only stop and delete may, and only past what can be
+ * cancelled, is being undone, or stops the guest anyway. */
+static int overtake(struct vmm *v, enum op_kind kind, struct op_row *running,
+		    const struct cvm_row *c, struct err *e)
 {
 	struct op_row queued;
 	int r;
@@ -166,8 +170,8 @@ int op_begin(struct vmm *v, const struct cvm_row *c, enum op_kind kind, const ch
 	if (!r)
 		r = insert(v, ret, e);
 	if (!r)
-		r = event_op(v, ret, queue ? "operation.queued" : "operation.started", e, "{s:s}", "kind",
-			     op_kind_word[kind]);
+		r = event_op(v, ret, queue ? "operation.queued" : "operation.started", e, "{s:s}",
+			     "kind", op_kind_word[kind]);
 	if (r || queue)
 		return r;
 	b = xcalloc(1, sizeof(*b));
@@ -187,7 +191,8 @@ int op_idle(struct vmm *v, const struct cvm_row *c, struct err *e)
 int op_follow(struct vmm *v, const struct op_run *after, const struct cvm_row *c, enum op_kind kind,
 	      struct op_row *ret, bool *ret_queued, struct err *e)
 {
-	const struct request_ref ref = { .request_id = after->row.request_id, .caller = after->row.caller };
+	const struct request_ref ref = { .request_id = after->row.request_id,
+					 .caller = after->row.caller };
 	struct op_row queued;
 	int r = ops_queued_of(v->db, c->id, &queued, e);
 
@@ -214,8 +219,8 @@ int op_record(struct vmm *v, const struct cvm_row *c, enum op_kind kind, const c
 	ret->started_ms = ret->finished_ms = ret->created_ms;
 	r = insert(v, ret, e);
 	return r ? r
-		 : event_op(v, ret, "operation.finished", e, "{s:s, s:s}", "kind", op_kind_word[kind],
-			    "state", "succeeded");
+		 : event_op(v, ret, "operation.finished", e, "{s:s, s:s}", "kind",
+			    op_kind_word[kind], "state", "succeeded");
 }
 
 int vmm_cancel(struct vmm *v, const char *op_id, struct err *e)
@@ -227,14 +232,16 @@ int vmm_cancel(struct vmm *v, const char *op_id, struct err *e)
 		return r;
 	r = ops_get(v->db, op_id, &row, e);
 	if (r == -ERR_NOT_FOUND)
-		return err_field(e, ERR_NOT_FOUND, "operation_id", op_id, "no operation %.40s", op_id);
+		return err_field(e, ERR_NOT_FOUND, "operation_id", op_id, "no operation %.40s",
+				 op_id);
 	if (r)
 		return r;
 	if (row.state != OP_RUNNING)
-		return err_set(e, ERR_CONFLICT, "operation %s is %s: there is nothing to cancel", row.id,
-			       op_state_word[row.state]);
+		return err_set(e, ERR_CONFLICT, "operation %s is %s: there is nothing to cancel",
+			       row.id, op_state_word[row.state]);
 	if (!op_tables[row.kind].cancellable || row.undoing)
-		return err_set(e, ERR_CONFLICT, "%s can not be cancelled %s", op_kind_word[row.kind],
+		return err_set(e, ERR_CONFLICT, "%s can not be cancelled %s",
+			       op_kind_word[row.kind],
 			       row.undoing ? "while it is being undone" : "once it has begun");
 	return ask_to_cancel(v, &row, e);
 }
@@ -242,13 +249,16 @@ int vmm_cancel(struct vmm *v, const char *op_id, struct err *e)
 void op_unknown_step(struct op_row *row, struct err *ret)
 {
 	err_set(ret, ERR_HOST,
-		"operation %s stands at step \"%s\" of \"%s\" version %d, which this teepod does not have",
+		"operation %s stands at step \"%s\" of \"%s\" version %d, which this teepod does "
+		"not have",
 		row->id, row->step, op_kind_word[row->kind], row->table_version);
-	err_hint(ret, "it was begun by another release; stop or delete the CVM, or run that release again");
+	err_hint(ret, "it was begun by another release; stop or delete the CVM, or run that "
+		      "release again");
 	op_error_write(ret, row->error);
 }
 
-/* Nothing is guessed about a step that this program does not have: the operation ends, and its CVM stays as it is, with all it holds. */
+/* Nothing is guessed about a step that this program does not have: the operation ends, and its CVM
+ * stays as it is, with all it holds. */
 static void end_unknown(struct op_run *o)
 {
 	op_unknown_step(&o->row, &o->err);

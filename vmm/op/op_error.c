@@ -24,21 +24,24 @@ void op_error_write(const struct err *e, char out[ERROR_TEXT])
 		size_t keep; /* bytes of the text; the others are left out */
 	} less[] = { { "value", 0 }, { "hint", 0 }, { "field", 0 }, { "text", 100 } };
 	char text[ERROR_TEXT];
-	auto_json json_t *j = json_pack("{s:i, s:i, s:o, s:o, s:o, s:o}", "code", (int)e->code, "sys", e->sys,
-					"field", json_text(e->field), "value", json_text(e->value), "text",
-					json_text(e->text), "hint", json_text(e->hint));
+	auto_json json_t *j =
+		json_pack("{s:i, s:i, s:o, s:o, s:o, s:o}", "code", (int)e->code, "sys", e->sys,
+			  "field", json_text(e->field), "value", json_text(e->value), "text",
+			  json_text(e->text), "hint", json_text(e->hint));
 	auto_free char *s = NULL;
 
 	if (e->cap.resource)
-		(void)json_object_set_new(j, "cap",
-					  json_pack("{s:s, s:I, s:I, s:I, s:i}", "resource", e->cap.resource,
-						    "asked", (json_int_t)e->cap.asked, "free",
-						    (json_int_t)e->cap.free, "total",
-						    (json_int_t)e->cap.total, "numa_node", e->cap.numa_node));
+		(void)json_object_set_new(
+			j, "cap",
+			json_pack("{s:s, s:I, s:I, s:I, s:i}", "resource", e->cap.resource, "asked",
+				  (json_int_t)e->cap.asked, "free", (json_int_t)e->cap.free,
+				  "total", (json_int_t)e->cap.total, "numa_node",
+				  e->cap.numa_node));
 	/* Signs that JSON escapes take up to six bytes: what says least goes first. */
 	s = json_canonical(j);
 	for (size_t i = 0; i < ARRAY_SIZE(less) && strlen(s) >= ERROR_TEXT; i++) {
-		(void)json_object_set_new(j, less[i].key, json_text(cut(e->text, less[i].keep, text)));
+		(void)json_object_set_new(j, less[i].key,
+					  json_text(cut(e->text, less[i].keep, text)));
 		free(s);
 		s = json_canonical(j);
 	}
@@ -82,13 +85,15 @@ bool vmm_op_error(const struct op_row *o, struct err *ret)
 	text_of(j, "hint", ret->hint, sizeof(ret->hint));
 	ret->cap.numa_node = -1;
 	if (cap) {
-		ret->cap.resource = static_resource(json_string_value(json_object_get(cap, "resource")));
+		ret->cap.resource =
+			static_resource(json_string_value(json_object_get(cap, "resource")));
 		ret->cap.asked = (uint64_t)json_integer_value(json_object_get(cap, "asked"));
 		ret->cap.free = (uint64_t)json_integer_value(json_object_get(cap, "free"));
 		ret->cap.total = (uint64_t)json_integer_value(json_object_get(cap, "total"));
 		/* Rows written before nodes were told have none. */
 		if (json_object_get(cap, "numa_node"))
-			ret->cap.numa_node = (int)json_integer_value(json_object_get(cap, "numa_node"));
+			ret->cap.numa_node =
+				(int)json_integer_value(json_object_get(cap, "numa_node"));
 	}
 	return true;
 }

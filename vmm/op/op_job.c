@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
- * op_job.c - jobs of steps: values in, one blocking call, a result; and what is left of a job that was given up.
+ * op_job.c - jobs of steps: values in, one blocking call, a result; and what is left of a job that
+ * was given up.
  *
- * A job owns its values, so an operation can go on without it at any time. It is abandoned when its deadline has passed, or when a stop
- * or a delete has to get past it. An abandoned job still runs, and its call may take effect at any moment until it returns. So:
+ * A job owns its values, so an operation can go on without it at any time. It is abandoned when its
+ * deadline has passed, or when a stop or a delete has to get past it. An abandoned job still runs,
+ * and its call may take effect at any moment until it returns. So:
  *
- *   - Operations that start or change the CVM wait until the job has returned (op_job_haunts()). Stop and delete do not wait.
- *   - When it returns, the state of the CVM is read again. A guest that appeared although the CVM is to be stopped is stopped again, and
- *     what belongs to a CVM that is deleted by now is removed. The same happens when domains are listed, after a restart of the
- *     daemon, say: whether a start is in doubt is read from the log of operations (observe.c).
- *   - A start whose answer was lost with the connection is treated alike: libvirt may still carry it out.
+ *   - Operations that start or change the CVM wait until the job has returned (op_job_haunts()).
+ * Stop and delete do not wait.
+ *   - When it returns, the state of the CVM is read again. A guest that appeared although the CVM
+ * is to be stopped is stopped again, and what belongs to a CVM that is deleted by now is removed.
+ * The same happens when domains are listed, after a restart of the daemon, say: whether a start is
+ * in doubt is read from the log of operations (observe.c).
+ *   - A start whose answer was lost with the connection is treated alike: libvirt may still carry
+ * it out.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -43,8 +48,9 @@ struct step_run {
 static enum lane lane_of(enum waits_for w)
 {
 	static const enum lane lanes[WAITS_FOR_MAX] = {
-		[WAITS_NOTHING] = LANE_SHORT, [WAITS_LIBVIRT] = LANE_SHORT, [WAITS_QEMU] = LANE_GUEST,
-		[WAITS_GUEST] = LANE_GUEST,   [WAITS_NETWORK] = LANE_SHORT, [WAITS_END] = LANE_KILL,
+		[WAITS_NOTHING] = LANE_SHORT, [WAITS_LIBVIRT] = LANE_SHORT,
+		[WAITS_QEMU] = LANE_GUEST,    [WAITS_GUEST] = LANE_GUEST,
+		[WAITS_NETWORK] = LANE_SHORT, [WAITS_END] = LANE_KILL,
 	};
 
 	return lanes[w];
@@ -76,7 +82,8 @@ static int load_change(const struct op_run *o, struct step_job *j, struct err *e
 	return ports_other(o->v->db, o->row.cvm, &j->other_ports, &j->n_other_ports, e);
 }
 
-static int load_rows(const struct op_run *o, const struct cvm_row *c, struct step_job *j, struct err *e)
+static int load_rows(const struct op_run *o, const struct cvm_row *c, struct step_job *j,
+		     struct err *e)
 {
 	struct vmm *v = o->v;
 	int r = ports_of(v->db, c->id, &j->ports, &j->n_ports, e);
@@ -94,7 +101,8 @@ static int load_rows(const struct op_run *o, const struct cvm_row *c, struct ste
 	return r == -ERR_NOT_FOUND ? err_set(e, ERR_HOST, "the CVM's rows are incomplete") : r;
 }
 
-static int values_load(const struct op_run *o, const struct cvm_row *c, struct step_job *j, struct err *e)
+static int values_load(const struct op_run *o, const struct cvm_row *c, struct step_job *j,
+		       struct err *e)
 {
 	struct vmm *v = o->v;
 	const struct hv_caps *caps = hv_caps(v->hv);
@@ -203,8 +211,8 @@ static void abandoned_over(struct step_run *r, enum job_end end)
 		run_free(r);
 		return;
 	}
-	log_info("step %s of operation %s, which was given up, has returned after %lld ms", r->step, r->op,
-		 (long long)(clock_mono_ms() - r->begun_ms));
+	log_info("step %s of operation %s, which was given up, has returned after %lld ms", r->step,
+		 r->op, (long long)(clock_mono_ms() - r->begun_ms));
 	found = cvms_get(v->db, r->values.cvm.id, &c, &e);
 	if (!found)
 		observe_look(v, c.uuid);
@@ -240,7 +248,8 @@ void op_job_hurry(struct op_run *o)
 		job_cancel(o->run->job);
 }
 
-/* ------------------------------------------------------------------ ending a guest that is being started */
+/* ------------------------------------------------------------------ ending a guest that is being
+ * started */
 
 struct kill_more {
 	struct vmm *v;
@@ -266,8 +275,9 @@ static void kill_done(void *arg, enum job_end end)
 	vmm_job_end(v);
 }
 
-/* libvirt's destroy first kills the QEMU it knows, then waits for its own start of it to end. One that came before that QEMU had a pid
- * waits for a start that nobody ends: another destroy, which kills, lets both go on. */
+/* libvirt's destroy first kills the QEMU it knows, then waits for its own start of it to end. One
+ * that came before that QEMU had a pid waits for a start that nobody ends: another destroy, which
+ * kills, lets both go on. */
 static void kill_again(void *arg)
 {
 	static const struct job_calls calls = { .lane = LANE_KILL,
@@ -328,8 +338,12 @@ static void done(void *arg, enum job_end end)
 static void late(void *arg)
 {
 	static const char *const who[WAITS_FOR_MAX] = {
-		[WAITS_NOTHING] = "this host", [WAITS_LIBVIRT] = "libvirt",        [WAITS_QEMU] = "QEMU",
-		[WAITS_GUEST] = "the guest",   [WAITS_NETWORK] = "the other host", [WAITS_END] = "QEMU's end",
+		[WAITS_NOTHING] = "this host",
+		[WAITS_LIBVIRT] = "libvirt",
+		[WAITS_QEMU] = "QEMU",
+		[WAITS_GUEST] = "the guest",
+		[WAITS_NETWORK] = "the other host",
+		[WAITS_END] = "QEMU's end",
 	};
 	struct step_run *r = arg;
 	struct op_run *o = r->o;
@@ -338,8 +352,8 @@ static void late(void *arg)
 	if (!o)
 		return;
 	op_job_abandon(o);
-	err_set(&e, ERR_TIMEOUT, "step %s waited %u s for %s, without an answer", r->step, r->act->deadline_s,
-		who[r->act->waits]);
+	err_set(&e, ERR_TIMEOUT, "step %s waited %u s for %s, without an answer", r->step,
+		r->act->deadline_s, who[r->act->waits]);
 	op_job_over(o, -ERR_TIMEOUT, &e);
 }
 
@@ -356,7 +370,9 @@ int op_job_begin(struct op_run *o, const struct cvm_row *c, struct err *e)
 	struct step_run *r = xcalloc(1, sizeof(*r));
 	int err;
 
-	*r = (struct step_run){ .v = o->v, .o = o, .act = act, .step = s->name, .begun_ms = clock_mono_ms() };
+	*r = (struct step_run){
+		.v = o->v, .o = o, .act = act, .step = s->name, .begun_ms = clock_mono_ms()
+	};
 	memcpy(r->op, o->row.id, sizeof(r->op));
 	err = values_load(o, c, &r->values, e);
 	if (err) {

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * op_turn.c - what an operation writes before it does anything: each move is one turn, and the operation goes on when it is committed.
+ * op_turn.c - what an operation writes before it does anything: each move is one turn, and the
+ * operation goes on when it is committed.
  *
- * A commit that fails (full disk) changes nothing: the row is read again a second later and the operation goes on from what it says.
+ * A commit that fails (full disk) changes nothing: the row is read again a second later and the
+ * operation goes on from what it says.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -37,7 +39,8 @@ void op_retry_later(struct op_run *o, const struct err *e)
 	op_log(o, LOG_LEVEL_ERROR, "cannot be recorded, trying again: ", e->text);
 	o->writing = false;
 	o->waiting = false;
-	o->parked = false; /* what is in memory was not written: only the row may say how to go on */
+	o->parked =
+		false; /* what is in memory was not written: only the row may say how to go on */
 	if (o->v->closing)
 		return;
 	loop_after_cancel(&o->timer);
@@ -59,8 +62,8 @@ int op_end_row(struct vmm *v, struct op_row *row, enum op_state state, struct er
 	row->finished_ms = clock_wall_ms();
 	r = ops_update(v->db, row, e);
 	return r ? r
-		 : event_op(v, row, "operation.finished", e, "{s:s, s:s}", "kind", op_kind_word[row->kind],
-			    "state", op_state_word[state]);
+		 : event_op(v, row, "operation.finished", e, "{s:s, s:s}", "kind",
+			    op_kind_word[row->kind], "state", op_state_word[state]);
 }
 
 static int promote(struct op_run *o, struct op_row *next, const struct cvm_row *c, struct err *e)
@@ -75,10 +78,12 @@ static int promote(struct op_run *o, struct op_row *next, const struct cvm_row *
 	if (!r && op_step(&probe)->enter)
 		r = op_step(&probe)->enter(o->v, &probe, c, e);
 	return r ? r
-		 : event_op(o->v, next, "operation.started", e, "{s:s}", "kind", op_kind_word[next->kind]);
+		 : event_op(o->v, next, "operation.started", e, "{s:s}", "kind",
+			    op_kind_word[next->kind]);
 }
 
-/* *found: @next runs now. A queued operation that cannot be read is no reason for the one that runs not to end. */
+/* *found: @next runs now. A queued operation that cannot be read is no reason for the one that runs
+ * not to end. */
 static int promote_queued(struct op_run *o, struct op_row *next, bool *found, struct err *e)
 {
 	int r = ops_queued_of(o->v->db, o->row.cvm, next, e);
@@ -116,7 +121,8 @@ struct finishing {
 	bool promoted;
 };
 
-/* Nobody knows whether the effect of the abandoned job has happened; what it may have taken stays reserved. */
+/* Nobody knows whether the effect of the abandoned job has happened; what it may have taken stays
+ * reserved. */
 static bool is_promised(const struct op_run *o)
 {
 	return o->unknown && !o->row.undoing && (op_step(o)->flags & STEP_PROMISED);
@@ -161,7 +167,8 @@ static const char *why(const struct op_run *o, char out[360])
 	return out;
 }
 
-/* A start without an answer may still succeed. Its event may have come before the stop was recorded, so domains are listed once more. */
+/* A start without an answer may still succeed. Its event may have come before the stop was
+ * recorded, so domains are listed once more. */
 static bool may_start_late(const struct op_run *o, enum op_state state)
 {
 	struct err ignored;
@@ -272,8 +279,8 @@ static int advance_turn(void *arg, struct err *e)
 	if (!r)
 		r = ops_update(o->v->db, &row, e);
 	if (!r)
-		r = event_op(o->v, &row, "operation.step", e, "{s:s, s:s}", "kind", op_kind_word[row.kind],
-			     "step", next->name);
+		r = event_op(o->v, &row, "operation.step", e, "{s:s, s:s}", "kind",
+			     op_kind_word[row.kind], "step", next->name);
 	if (!r) {
 		o->row = row;
 		o->at = at;
@@ -296,7 +303,8 @@ static int turn_round_turn(void *arg, struct err *e)
 		r = ops_update(o->v->db, &row, e);
 	if (!r)
 		r = event_op(o->v, &row, "operation.undoing", e, "{s:s, s:s, s:s}", "kind",
-			     op_kind_word[row.kind], "step", op_step(o)->name, "error", o->err.text);
+			     op_kind_word[row.kind], "step", op_step(o)->name, "error",
+			     o->err.text);
 	if (!r) {
 		o->row = row;
 	}

@@ -10,11 +10,13 @@
  * resume:    resume
  * resize, upgrade: update_steps.c
  *
- * Steps before the bar are taken by the transaction that accepted the request. "boot" only watches: when the guest does not come up the
- * operation fails and says why, but the guest is left for its owner to look at.
+ * Steps before the bar are taken by the transaction that accepted the request. "boot" only watches:
+ * when the guest does not come up the operation fails and says why, but the guest is left for its
+ * owner to look at.
  *
- * A paused guest can not answer the power button. So "signal" resumes it first. One that a disk pauses again is not waited for: a
- * shutdown then fails at once, or ends it with force; a restart and a change end it, because they end in a guest that runs.
+ * A paused guest can not answer the power button. So "signal" resumes it first. One that a disk
+ * pauses again is not waited for: a shutdown then fails at once, or ends it with force; a restart
+ * and a change end it, because they end in a guest that runs.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -130,7 +132,8 @@ int step_files(struct step_job *j, struct err *e)
 		r = check_image(j, e);
 	if (!r)
 		r = image_boot_read(j->image_dir, &boot, e);
-	/* Closed to others before anything is in it: what a guest is given, says and stores concerns no other user. */
+	/* Closed to others before anything is in it: what a guest is given, says and stores
+	 * concerns no other user. */
 	if (!r)
 		r = file_mkdirs(j->dir, 0700, e);
 	if (!r)
@@ -153,7 +156,8 @@ static int check_disk(const struct step_job *j, const char *path, struct err *e)
 {
 	int64_t made = j->cvm.disk_made ? j->cvm.disk_made : 1, is = j->cvm.disk_gib;
 
-	return disk_check(path, made < is ? made : is, j->change.disk_gib > is ? j->change.disk_gib : is, e);
+	return disk_check(path, made < is ? made : is,
+			  j->change.disk_gib > is ? j->change.disk_gib : is, e);
 }
 
 int step_disk_check(const struct step_job *j, struct err *e)
@@ -223,8 +227,11 @@ int step_start(struct step_job *j, struct err *e)
 {
 	int r = hv_start(j->hv, j->cvm.uuid, e);
 
-	if (r && j->caps.has_user && j->caps.uid != geteuid() && strstr(e->text, "Permission denied"))
-		err_hint(e, "QEMU runs as user %u, group %u: let it pass through %s and %s, e.g. chmod 0711",
+	if (r && j->caps.has_user && j->caps.uid != geteuid() &&
+	    strstr(e->text, "Permission denied"))
+		err_hint(e,
+			 "QEMU runs as user %u, group %u: let it pass through %s and %s, e.g. "
+			 "chmod 0711",
 			 j->caps.uid, j->caps.gid, j->set.state_dir, j->image_dir);
 	return r;
 }
@@ -266,7 +273,8 @@ static int do_remove(struct step_job *j, struct err *e)
 	return file_remove_tree(j->dir, e);
 }
 
-/* Whatever the button does, a forced job ends in a hard stop; only a lost connection is worth a repetition. */
+/* Whatever the button does, a forced job ends in a hard stop; only a lost connection is worth a
+ * repetition. */
 static int press_button(struct step_job *j, bool forced, struct err *e)
 {
 	int r = hv_power_button(j->hv, j->cvm.uuid, e);
@@ -342,10 +350,12 @@ static int unsave_disk(struct vmm *v, struct op_run *o, const struct cvm_row *c,
 	return cvms_set_disk(v->db, c->id, c->disk_gib, 0, e);
 }
 
-/* QEMU may have paused it since, and that event may have been seen before this is written: look again. */
+/* QEMU may have paused it since, and that event may have been seen before this is written: look
+ * again. */
 int step_save_started(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
-	/* An operation that an older release began may have passed the step that records the disk. */
+	/* An operation that an older release began may have passed the step that records the disk.
+	 */
 	int r = c->disk_made ? 0 : cvms_set_disk(v->db, c->id, c->disk_gib, 1, e);
 
 	(void)o;
@@ -355,8 +365,8 @@ int step_save_started(struct vmm *v, struct op_run *o, const struct cvm_row *c, 
 	return observe_apply(v, c, OBSERVED_RUNNING, e);
 }
 
-/* The power button resumes a paused guest; whether it has is not known here: with force, a failure counts as
- * done. "wait" waits for what is seen. A restart by force does not press it. */
+/* The power button resumes a paused guest; whether it has is not known here: with force, a failure
+ * counts as done. "wait" waits for what is seen. A restart by force does not press it. */
 int step_save_signal(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
 	bool pressed = !o->force || o->row.kind == OP_SHUTDOWN;
@@ -401,11 +411,12 @@ unsigned step_graceful_limit(const struct op_run *o)
 	return spent_s < o->timeout_s ? o->timeout_s - (unsigned)spent_s : 0;
 }
 
-/* By an error of its disk: it will not go on by itself while an operation works on it. The row may still
- * say what was before the button resumed it. */
+/* By an error of its disk: it will not go on by itself while an operation works on it. The row may
+ * still say what was before the button resumed it. */
 static bool is_stuck(const struct vmm *v, const struct cvm_row *c)
 {
-	return (c->paused == PAUSED_NOSPC || c->paused == PAUSED_IOERROR) && !observe_is_looking(v, c->uuid);
+	return (c->paused == PAUSED_NOSPC || c->paused == PAUSED_IOERROR) &&
+	       !observe_is_looking(v, c->uuid);
 }
 
 static int shut_down(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
@@ -422,11 +433,13 @@ static int shut_down(struct vmm *v, struct op_run *o, const struct cvm_row *c, s
 		return err_hint(e, "%s, or use stop, or shutdown with force",
 				c->paused == PAUSED_NOSPC ? "make room on the disk" : "resume it");
 	}
-	err_set(e, ERR_TIMEOUT, "the guest did not shut down within %u seconds; it runs on", o->timeout_s);
+	err_set(e, ERR_TIMEOUT, "the guest did not shut down within %u seconds; it runs on",
+		o->timeout_s);
 	return err_hint(e, "use stop, or shutdown with force");
 }
 
-/* A restart ends in a running guest whatever the old one did: when time is up the hard stop follows. */
+/* A restart ends in a running guest whatever the old one did: when time is up the hard stop
+ * follows. */
 int step_down_or_late(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
 	(void)e;
@@ -449,13 +462,15 @@ int step_booted(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct
 			       c->boot_progress[0] ? ", last seen: " : "", c->boot_progress);
 	if (c->observed == OBSERVED_PAUSED) {
 		err_set(e, ERR_CONFLICT, "the guest was paused (%s) before it was up%s%s",
-			paused_word[c->paused], c->boot_progress[0] ? ", last seen: " : "", c->boot_progress);
+			paused_word[c->paused], c->boot_progress[0] ? ", last seen: " : "",
+			c->boot_progress);
 		return err_hint(e, "it goes on where it was when it is resumed");
 	}
 	if (!c->serial_progress || !strcmp(c->boot_progress, "done"))
 		return 1;
 	if (o->timed_out)
-		return err_set(e, ERR_TIMEOUT, "the guest did not report its boot within %u seconds%s%s",
+		return err_set(e, ERR_TIMEOUT,
+			       "the guest did not report its boot within %u seconds%s%s",
 			       v->set.boot_timeout_s, c->boot_progress[0] ? ", last seen: " : "",
 			       c->boot_progress);
 	return 0;
@@ -481,17 +496,22 @@ static int forget(struct vmm *v, const struct cvm_row *c, const char *op_id, str
 	return r;
 }
 
-static int finish_create(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok, struct err *e)
+static int finish_create(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok,
+			 struct err *e)
 {
 	return !ok && o->row.undoing ? forget(v, c, o->row.id, e) : 0;
 }
 
-/* Undone, or cancelled when the old guest was down and the new one not begun: the guest is down, so that is what is wanted now, unless
- * the node itself had begun it: then it tries again (restart.c), and only a client who cancels it says that it is not wanted. What is stopped gives its hold back if stopped CVMs do not keep
- * theirs, also when a restart of a stopped CVM ended before it began to boot. */
-static int finish_start(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok, struct err *e)
+/* Undone, or cancelled when the old guest was down and the new one not begun: the guest is down, so
+ * that is what is wanted now, unless the node itself had begun it: then it tries again (restart.c),
+ * and only a client who cancels it says that it is not wanted. What is stopped gives its hold back
+ * if stopped CVMs do not keep theirs, also when a restart of a stopped CVM ended before it began to
+ * boot. */
+static int finish_start(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok,
+			struct err *e)
 {
-	bool stopped = o->row.undoing || (!cvm_is_up(c) && (c->desired == DESIRED_STOPPED || o->row.cancel));
+	bool stopped = o->row.undoing ||
+		       (!cvm_is_up(c) && (c->desired == DESIRED_STOPPED || o->row.cancel));
 	int r = 0;
 
 	if (ok)
@@ -503,7 +523,8 @@ static int finish_start(struct vmm *v, struct op_run *o, const struct cvm_row *c
 	return r || !stopped || !v->set.release_on_stop ? r : capacity_hold_cpu(v, c, false, e);
 }
 
-static int finish_stop(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok, struct err *e)
+static int finish_stop(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok,
+		       struct err *e)
 {
 	(void)o;
 	if (!ok)
@@ -511,7 +532,8 @@ static int finish_stop(struct vmm *v, struct op_run *o, const struct cvm_row *c,
 	return v->set.release_on_stop ? capacity_hold_cpu(v, c, false, e) : 0;
 }
 
-static int finish_shutdown(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok, struct err *e)
+static int finish_shutdown(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok,
+			   struct err *e)
 {
 	struct op_row follower;
 
@@ -522,15 +544,16 @@ static int finish_shutdown(struct vmm *v, struct op_run *o, const struct cvm_row
 	return set_desired(v, c, DESIRED_RUNNING, e);
 }
 
-static int finish_delete(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok, struct err *e)
+static int finish_delete(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok,
+			 struct err *e)
 {
 	return ok ? forget(v, c, o->row.id, e) : 0;
 }
 
 /* ------------------------------------------------------------------ tables */
 
-/* With TEEPOD_NEXT_TABLES this is a made-up later release, for tests of an upgrade with operations under way: "files" has another name,
- * and a step stands before "define". */
+/* With TEEPOD_NEXT_TABLES this is a made-up later release, for tests of an upgrade with operations
+ * under way: "files" has another name, and a step stands before "define". */
 #ifdef TEEPOD_NEXT_TABLES
 #define TABLE_VERSION 3
 #define FILES_STEP    "guest_files"
@@ -553,27 +576,28 @@ static const struct step_rename renames[] = { { 3, "files", FILES_STEP }, { 0 } 
 #endif
 
 /* A create takes away what it made; a start leaves what was there before it. */
-#define START_STEPS(FILES_UNDO, DISK_UNDO, DISK_UNSAVE, DEFINE_UNDO)                                 \
-	{ .name = FILES_STEP,                                                                        \
-	  .enter = step_enter_boot,                                                                  \
-	  .work = { step_files, WAITS_LIBVIRT, STEP_FILES_S },                                       \
-	  .save = step_save_files,                                                                   \
-	  .undo = { FILES_UNDO, WAITS_NOTHING, STEP_FILES_S } },                                     \
-		{ .name = "disk",                                                                    \
-		  .work = { do_disk, WAITS_NOTHING, STEP_FILES_S },                                  \
-		  .save = save_disk,                                                                 \
-		  .undo = { DISK_UNDO, WAITS_NOTHING, STEP_FILES_S },                                \
-		  .unsave = DISK_UNSAVE },                                                           \
-		PROBE_STEP{ .name = "define",                                                        \
-			    .work = { step_define, WAITS_LIBVIRT, STEP_LIBVIRT_S },                  \
-			    .undo = { DEFINE_UNDO, WAITS_LIBVIRT, STEP_LIBVIRT_S } },                \
-		{ .name = "start",                                                                   \
-		  .work = { step_start, WAITS_QEMU, STEP_START_S },                                  \
-		  .save = step_save_started,                                                         \
-		  .undo = STEP_END_GUEST },                                                          \
-		{ .name = "forwards", .work = { step_forwards, WAITS_QEMU, STEP_FORWARDS_S } },      \
-	{                                                                                            \
-		.name = "boot", .flags = STEP_KEEP, .ready = step_booted, .limit_s = step_boot_limit \
+#define START_STEPS(FILES_UNDO, DISK_UNDO, DISK_UNSAVE, DEFINE_UNDO)                            \
+	{ .name = FILES_STEP,                                                                   \
+	  .enter = step_enter_boot,                                                             \
+	  .work = { step_files, WAITS_LIBVIRT, STEP_FILES_S },                                  \
+	  .save = step_save_files,                                                              \
+	  .undo = { FILES_UNDO, WAITS_NOTHING, STEP_FILES_S } },                                \
+		{ .name = "disk",                                                               \
+		  .work = { do_disk, WAITS_NOTHING, STEP_FILES_S },                             \
+		  .save = save_disk,                                                            \
+		  .undo = { DISK_UNDO, WAITS_NOTHING, STEP_FILES_S },                           \
+		  .unsave = DISK_UNSAVE },                                                      \
+		PROBE_STEP{ .name = "define",                                                   \
+			    .work = { step_define, WAITS_LIBVIRT, STEP_LIBVIRT_S },             \
+			    .undo = { DEFINE_UNDO, WAITS_LIBVIRT, STEP_LIBVIRT_S } },           \
+		{ .name = "start",                                                              \
+		  .work = { step_start, WAITS_QEMU, STEP_START_S },                             \
+		  .save = step_save_started,                                                    \
+		  .undo = STEP_END_GUEST },                                                     \
+		{ .name = "forwards", .work = { step_forwards, WAITS_QEMU, STEP_FORWARDS_S } }, \
+	{                                                                                       \
+		.name = "boot", .flags = STEP_KEEP, .ready = step_booted,                       \
+		.limit_s = step_boot_limit                                                      \
 	}
 
 static const struct step create_steps[] = {
@@ -613,7 +637,10 @@ static const struct step restart_steps[] = {
 	  .flags = STEP_KEEP | STEP_OPTIONAL,
 	  .work = { step_signal, WAITS_QEMU, STEP_BUTTON_S },
 	  .save = step_save_signal },
-	{ .name = "wait", .flags = STEP_KEEP, .ready = step_down_or_late, .limit_s = step_graceful_limit },
+	{ .name = "wait",
+	  .flags = STEP_KEEP,
+	  .ready = step_down_or_late,
+	  .limit_s = step_graceful_limit },
 	{ .name = "stop", .flags = STEP_KEEP, .work = STEP_END_GUEST, .save = step_save_off },
 	START_STEPS(NULL, NULL, NULL, NULL),
 };
@@ -624,8 +651,12 @@ static const struct step delete_steps[] = {
 	  .enter = enter_delete,
 	  .work = STEP_END_GUEST,
 	  .save = step_save_off },
-	{ .name = "undefine", .flags = STEP_KEEP, .work = { do_undefine, WAITS_LIBVIRT, STEP_LIBVIRT_S } },
-	{ .name = "remove", .flags = STEP_KEEP, .work = { do_remove, WAITS_NOTHING, STEP_FILES_S } },
+	{ .name = "undefine",
+	  .flags = STEP_KEEP,
+	  .work = { do_undefine, WAITS_LIBVIRT, STEP_LIBVIRT_S } },
+	{ .name = "remove",
+	  .flags = STEP_KEEP,
+	  .work = { do_remove, WAITS_NOTHING, STEP_FILES_S } },
 };
 
 static const struct step resume_steps[] = {
@@ -642,8 +673,10 @@ static const struct step resume_steps[] = {
 	.finish = finish_update
 
 const struct op_table op_tables[OP_KINDS] = {
-	[OP_CREATE] = { TABLE(create_steps), .first = 1, .cancellable = true, .finish = finish_create },
-	[OP_START] = { TABLE(start_steps), .first = 1, .cancellable = true, .finish = finish_start },
+	[OP_CREATE] = { TABLE(create_steps), .first = 1, .cancellable = true,
+			.finish = finish_create },
+	[OP_START] = { TABLE(start_steps), .first = 1, .cancellable = true,
+		       .finish = finish_start },
 	[OP_STOP] = { TABLE(stop_steps), .finish = finish_stop },
 	[OP_SHUTDOWN] = { TABLE(shutdown_steps), .cancellable = true, .finish = finish_shutdown },
 	[OP_RESTART] = { TABLE(restart_steps), .cancellable = true, .finish = finish_start },

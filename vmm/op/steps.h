@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
- * steps.h - what the tables of steps have in common: parts of stopping and starting a guest. See engine.h for what each kind may do.
+ * steps.h - what the tables of steps have in common: parts of stopping and starting a guest. See
+ * engine.h for what each kind may do.
  */
 #ifndef TEEPOD_VMM_OP_STEPS_H
 #define TEEPOD_VMM_OP_STEPS_H
 
 #include "vmm/op/engine.h"
 
-/* Seconds after which a job is given up. A start may have to clear terabytes of memory; libvirt itself waits 15 s and more for the
- * end of a QEMU, and keepalive needs as long to find that libvirtd does not answer. */
+/* Seconds after which a job is given up. A start may have to clear terabytes of memory; libvirt
+ * itself waits 15 s and more for the end of a QEMU, and keepalive needs as long to find that
+ * libvirtd does not answer. */
 enum {
 	STEP_FILES_S = 120,
 	STEP_LIBVIRT_S = 60,

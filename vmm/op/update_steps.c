@@ -3,14 +3,17 @@
  *
  * reserve | check → signal → wait → stop → disk → apply → files → define → start → forwards → boot
  *
- * Skipped: all that stops and starts, when the guest does not run or nothing needs a restart; "disk" when the disk keeps its size;
- * "forwards" when no guest is led to. "apply" is a turn: the planned state becomes the CVM's row, ports, devices and revision at once,
- * and the former state takes its place in the changes (db/changes.c). Undoing it is the same swap.
+ * Skipped: all that stops and starts, when the guest does not run or nothing needs a restart;
+ * "disk" when the disk keeps its size; "forwards" when no guest is led to. "apply" is a turn: the
+ * planned state becomes the CVM's row, ports, devices and revision at once, and the former state
+ * takes its place in the changes (db/changes.c). Undoing it is the same swap.
  *
- * So a crash finds the old CVM or the new one. What fails from "stop" on goes back: the guest that runs by then is ended, the row is the
- * old one again, and the CVM is started as it was by an operation that begins in the turn that ends this one. The disk alone does not go back:
- * it may hold what the guest wrote into the new part. Its size is recorded by the step that made it, as all that has happened to it.
- * As after a create, a guest that starts and does not boot well is left to its owner, as what it was changed to.
+ * So a crash finds the old CVM or the new one. What fails from "stop" on goes back: the guest that
+ * runs by then is ended, the row is the old one again, and the CVM is started as it was by an
+ * operation that begins in the turn that ends this one. The disk alone does not go back: it may
+ * hold what the guest wrote into the new part. Its size is recorded by the step that made it, as
+ * all that has happened to it. As after a create, a guest that starts and does not boot well is
+ * left to its owner, as what it was changed to.
  */
 #include <stdio.h>
 #include <string.h>
@@ -58,14 +61,16 @@ static int move_forwards(struct step_job *j, struct err *e)
 {
 	if (j->restart)
 		return step_forwards(j, e);
-	return forwards_change(j->hv, &j->cvm, j->other_ports, j->n_other_ports, j->ports, j->n_ports, e);
+	return forwards_change(j->hv, &j->cvm, j->other_ports, j->n_other_ports, j->ports,
+			       j->n_ports, e);
 }
 
 static int move_forwards_back(struct step_job *j, struct err *e)
 {
 	if (j->restart)
 		return 0; /* they end with the guest */
-	return forwards_change(j->hv, &j->cvm, j->ports, j->n_ports, j->other_ports, j->n_other_ports, e);
+	return forwards_change(j->hv, &j->cvm, j->ports, j->n_ports, j->other_ports,
+			       j->n_other_ports, e);
 }
 
 /* ------------------------------------------------------------------ turns */
@@ -74,9 +79,9 @@ static int load(struct vmm *v, const struct op_run *o, struct change_row *ret, s
 {
 	int r = changes_get(v->db, o->row.id, ret, e);
 
-	return r == -ERR_NOT_FOUND
-		       ? err_set(e, ERR_HOST, "what operation %s changes is not recorded", o->row.id)
-		       : r;
+	return r == -ERR_NOT_FOUND ? err_set(e, ERR_HOST,
+					     "what operation %s changes is not recorded", o->row.id)
+				   : r;
 }
 
 static int save_disk(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
@@ -97,7 +102,8 @@ static int save_disk(struct vmm *v, struct op_run *o, const struct cvm_row *c, s
 }
 
 /* @c is what it was. */
-static int swap(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct change_row *x, struct err *e)
+static int swap(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct change_row *x,
+		struct err *e)
 {
 	struct cvm_row now;
 	int r = changes_swap(v->db, x, e);
@@ -112,12 +118,14 @@ static int swap(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct
 		       : history_remove(v->db, o->row.id, e);
 	return r ? r
 		 : event(v, &now, o->row.id, x->applied ? "cvm.changed" : "cvm.changed_back", e,
-			 "{s:o, s:s, s:s, s:I, s:I, s:I}", "changed", json_stored(x->changed), "image",
-			 now.image_name, "compose_hash", now.compose_hash, "vcpus", (json_int_t)now.vcpus,
-			 "memory_mib", (json_int_t)now.memory_mib, "disk_gib", (json_int_t)now.disk_gib);
+			 "{s:o, s:s, s:s, s:I, s:I, s:I}", "changed", json_stored(x->changed),
+			 "image", now.image_name, "compose_hash", now.compose_hash, "vcpus",
+			 (json_int_t)now.vcpus, "memory_mib", (json_int_t)now.memory_mib,
+			 "disk_gib", (json_int_t)now.disk_gib);
 }
 
-static int swap_to(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool applied, struct err *e)
+static int swap_to(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool applied,
+		   struct err *e)
 {
 	struct change_row x;
 	int r = load(v, o, &x, e);
@@ -152,22 +160,25 @@ static void tell_end(struct op_run *o, const struct cvm_row *c, const struct cha
 	if (!vmm_op_error(&o->row, &w))
 		return;
 	if (o->grow && c->disk_gib == x->disk_gib)
-		(void)snprintf(disk, sizeof(disk), ", but for its disk, which has grown to %lld GiB",
+		(void)snprintf(disk, sizeof(disk),
+			       ", but for its disk, which has grown to %lld GiB",
 			       (long long)c->disk_gib);
 	if (*follower)
-		(void)snprintf(again, sizeof(again), ", and is started again (operation %s)", follower);
+		(void)snprintf(again, sizeof(again), ", and is started again (operation %s)",
+			       follower);
 	if (x->applied)
 		(void)snprintf(end, sizeof(end), "; the CVM stays changed");
 	else
 		(void)snprintf(end, sizeof(end), "; the CVM is as it was before%s%s", disk, again);
-	(void)snprintf(text, sizeof(text), "%.*s%s", (int)(sizeof(text) - 1 - strlen(end)), w.text, end);
+	(void)snprintf(text, sizeof(text), "%.*s%s", (int)(sizeof(text) - 1 - strlen(end)), w.text,
+		       end);
 	memcpy(w.text, text, sizeof(w.text));
 	op_error_write(&w, o->row.error);
 }
 
 /* Gone back, or cancelled while it went down by itself: it ran, and shall run again. */
-static int start_again(struct vmm *v, struct op_run *o, const struct cvm_row *c, const struct change_row *x,
-		       char ret_op[UUID_TEXT], struct err *e)
+static int start_again(struct vmm *v, struct op_run *o, const struct cvm_row *c,
+		       const struct change_row *x, char ret_op[UUID_TEXT], struct err *e)
 {
 	struct op_row next;
 	bool queued;
@@ -240,7 +251,9 @@ const struct step update_steps[UPDATE_STEPS] = {
 	  .work = { step_files, WAITS_LIBVIRT, STEP_FILES_S },
 	  .save = step_save_files,
 	  .skip = no_restart },
-	{ .name = "define", .work = { step_define, WAITS_LIBVIRT, STEP_LIBVIRT_S }, .skip = no_restart },
+	{ .name = "define",
+	  .work = { step_define, WAITS_LIBVIRT, STEP_LIBVIRT_S },
+	  .skip = no_restart },
 	{ .name = "start",
 	  .work = { step_start, WAITS_QEMU, STEP_START_S },
 	  .save = step_save_started,

@@ -42,12 +42,14 @@ static struct file_id id_of(const char *path)
 	return (struct file_id){ .dev = st.st_dev,
 				 .ino = st.st_ino,
 				 .size = (uint64_t)st.st_size,
-				 .mtime_ns = st.st_mtim.tv_sec * 1000000000LL + st.st_mtim.tv_nsec };
+				 .mtime_ns =
+					 st.st_mtim.tv_sec * 1000000000LL + st.st_mtim.tv_nsec };
 }
 
 static bool same_file(const struct file_id *a, const struct file_id *b)
 {
-	return a->dev == b->dev && a->ino == b->ino && a->size == b->size && a->mtime_ns == b->mtime_ns;
+	return a->dev == b->dev && a->ino == b->ino && a->size == b->size &&
+	       a->mtime_ns == b->mtime_ns;
 }
 
 static int sha384_fd(int fd, EVP_MD_CTX *ctx)
@@ -128,14 +130,17 @@ static int kernel_digest(const struct boot_files *f, bool patched, uint64_t init
 	size_t n = 0;
 
 	if (file_read(f->kernel, KERNEL_MAX, &kernel, &n, e) < 0 ||
-	    (patched && kernel_header_patch((uint8_t *)kernel, n, initrd_size, f->memory_mib, e) < 0))
+	    (patched &&
+	     kernel_header_patch((uint8_t *)kernel, n, initrd_size, f->memory_mib, e) < 0))
 		return -(int)e->code;
 	return pe_digest((const uint8_t *)kernel, n, ret, e);
 }
 
-static void measure_kernel(const struct boot_files *f, const struct firmware *fw, struct file_measures *ret)
+static void measure_kernel(const struct boot_files *f, const struct firmware *fw,
+			   struct file_measures *ret)
 {
-	bool as_it_is = f->kernel_normalized || fw->ways.named_blobs || qemu_leaves_kernel_alone(f->qemu);
+	bool as_it_is =
+		f->kernel_normalized || fw->ways.named_blobs || qemu_leaves_kernel_alone(f->qemu);
 	struct measured m = { .known = true };
 	uint8_t digest[SHA384_LEN];
 	struct err e;
@@ -146,7 +151,8 @@ static void measure_kernel(const struct boot_files *f, const struct firmware *fw
 	}
 	/* QEMU reads it and writes the video mode into the header. */
 	if (!as_it_is && f->cmdline && strstr(f->cmdline, "vga=")) {
-		measured_not(&ret->rtmr1, "QEMU %s takes vga= from the kernel command line into the kernel",
+		measured_not(&ret->rtmr1,
+			     "QEMU %s takes vga= from the kernel command line into the kernel",
 			     f->qemu);
 		return;
 	}
@@ -161,7 +167,8 @@ static void measure_kernel(const struct boot_files *f, const struct firmware *fw
 
 /* ------------------------------------------------------------------ RTMR2 */
 
-static void measure_options(const struct boot_files *f, const struct firmware *fw, struct measured *ret)
+static void measure_options(const struct boot_files *f, const struct firmware *fw,
+			    struct measured *ret)
 {
 	struct measured m = { .known = true };
 	uint8_t initrd[SHA384_LEN];
@@ -174,7 +181,8 @@ static void measure_options(const struct boot_files *f, const struct firmware *f
 		*ret = m;
 }
 
-static void measure_boot(const struct boot_files *f, const struct firmware *fw, struct file_measures *ret)
+static void measure_boot(const struct boot_files *f, const struct firmware *fw,
+			 struct file_measures *ret)
 {
 	static const char loader[] =
 		"the image boots by a boot loader of its own, which measures what it finds";
@@ -191,15 +199,16 @@ static void measure_boot(const struct boot_files *f, const struct firmware *fw, 
 	measure_options(f, fw, &ret->rtmr2);
 }
 
-void file_measures(const struct boot_files *f, const struct file_measures *known, struct file_measures *ret)
+void file_measures(const struct boot_files *f, const struct file_measures *known,
+		   struct file_measures *ret)
 {
 	struct file_measures m = { .firmware = id_of(f->firmware),
 				   .kernel = id_of(f->kernel),
 				   .initrd = id_of(f->initrd) };
 	struct firmware fw = { 0 };
 
-	if (known && same_file(&known->firmware, &m.firmware) && same_file(&known->kernel, &m.kernel) &&
-	    same_file(&known->initrd, &m.initrd) &&
+	if (known && same_file(&known->firmware, &m.firmware) &&
+	    same_file(&known->kernel, &m.kernel) && same_file(&known->initrd, &m.initrd) &&
 	    (!known->memory_mib || known->memory_mib == f->memory_mib)) {
 		*ret = *known;
 		return;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * file_measures.h - MRTD, RTMR1 and RTMR2 of the files a TD boots from, each with its value or why there is none.
+ * file_measures.h - MRTD, RTMR1 and RTMR2 of the files a TD boots from, each with its value or why
+ * there is none.
  *
- * Reading and hashing them takes a second or more, so the result says of which files it is, and is taken again while these are
- * unchanged.
+ * Reading and hashing them takes a second or more, so the result says of which files it is, and is
+ * taken again while these are unchanged.
  */
 #ifndef TEEPOD_VMM_TDX_FILE_MEASURES_H
 #define TEEPOD_VMM_TDX_FILE_MEASURES_H
@@ -27,7 +28,8 @@ struct boot_files {
 	const char *cmdline;         /* NULL: none */
 	const char *qemu;            /* version, "11.1.2"; NULL: not known */
 	uint64_t memory_mib;
-	bool kernel_normalized; /* the firmware measures the kernel's file whatever QEMU made of its header */
+	bool kernel_normalized; /* the firmware measures the kernel's file whatever QEMU made of its
+				   header */
 };
 
 /* What tells a file from another: stat(2). All zeros: there is no such file. */
@@ -43,9 +45,11 @@ struct file_measures {
 	uint64_t memory_mib; /* 0: the same for every amount of memory */
 };
 
-/* [job] Look at the files, and work it out unless @known (may be NULL) is of the same ones. A file that can not be read is a
- * reason, not an error. @known has to be of the same @f but for the files' content: same image, firmware path and QEMU. */
-void file_measures(const struct boot_files *f, const struct file_measures *known, struct file_measures *ret);
+/* [job] Look at the files, and work it out unless @known (may be NULL) is of the same ones. A file
+ * that can not be read is a reason, not an error. @known has to be of the same @f but for the
+ * files' content: same image, firmware path and QEMU. */
+void file_measures(const struct boot_files *f, const struct file_measures *known,
+		   struct file_measures *ret);
 
 /* Does @qemu ("11.1.2") hand the kernel to a TD as it is? From 10.2 on. False if NULL. */
 bool qemu_leaves_kernel_alone(const char *qemu);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * firmware.c - a firmware file's main volume, unpacked, and what its texts say.
  *
- * The volume is a GUID-defined section (PI specification, volume 3): after the GUID a 16-bit offset from the section's start to the
- * data, which is an LZMA file of the old kind. Unpacking is libarchive's.
+ * The volume is a GUID-defined section (PI specification, volume 3): after the GUID a 16-bit offset
+ * from the section's start to the data, which is an LZMA file of the old kind. Unpacking is
+ * libarchive's.
  */
 #include "vmm/tdx/firmware.h"
 

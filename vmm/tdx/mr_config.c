@@ -16,14 +16,16 @@
 #include "base/keccak.h"
 #include "base/own.h"
 
-/* A KMS is named by its CA's public key, 91 bytes; the whole .sys-config.json has to stay below 32 KiB. */
+/* A KMS is named by its CA's public key, 91 bytes; the whole .sys-config.json has to stay below 32
+ * KiB. */
 enum { PROVIDER_ID_MAX = 1024, INIT_SCRIPTS_MAX = 5, INSTANCE_INFO_MAX = 10 * 1024 };
 
 static const char *const kind_word[KEY_PROVIDERS] = { "none", "local", "kms", "tpm" };
 
 /* ------------------------------------------------------------------ the forms */
 
-static void with_version(uint8_t version, const uint8_t digest[SHA256_LEN], uint8_t ret[MR_CONFIG_ID_LEN])
+static void with_version(uint8_t version, const uint8_t digest[SHA256_LEN],
+			 uint8_t ret[MR_CONFIG_ID_LEN])
 {
 	memset(ret, 0, MR_CONFIG_ID_LEN);
 	ret[0] = version;
@@ -36,7 +38,8 @@ void mr_config_v1(const uint8_t compose_hash[SHA256_LEN], uint8_t ret[MR_CONFIG_
 }
 
 void mr_config_v2(const uint8_t compose_hash[SHA256_LEN], const uint8_t app_id[APP_ID_LEN],
-		  enum key_provider kind, const void *provider_id, size_t n, uint8_t ret[MR_CONFIG_ID_LEN])
+		  enum key_provider kind, const void *provider_id, size_t n,
+		  uint8_t ret[MR_CONFIG_ID_LEN])
 {
 	const uint8_t kind_byte = (uint8_t)kind;
 	uint8_t digest[KECCAK256_LEN];
@@ -62,7 +65,8 @@ void mr_config_v3(const char *document, uint8_t ret[MR_CONFIG_ID_LEN])
 	with_version(3, digest, ret);
 }
 
-void instance_id_of(const uint8_t seed[INSTANCE_SEED_LEN], const uint8_t app_id[APP_ID_LEN], char ret[41])
+void instance_id_of(const uint8_t seed[INSTANCE_SEED_LEN], const uint8_t app_id[APP_ID_LEN],
+		    char ret[41])
 {
 	uint8_t both[INSTANCE_SEED_LEN + APP_ID_LEN], digest[SHA256_LEN];
 
@@ -92,9 +96,10 @@ static int read_kind(const json_t *m, enum key_provider *ret, struct err *e)
 	const char *word = json_string_value(json_object_get(m, "key_provider"));
 
 	if (!word) {
-		*ret = json_is_true(json_object_get(m, "kms_enabled"))                  ? KEY_PROVIDER_KMS
-		       : json_is_true(json_object_get(m, "local_key_provider_enabled")) ? KEY_PROVIDER_LOCAL
-											: KEY_PROVIDER_NONE;
+		*ret = json_is_true(json_object_get(m, "kms_enabled")) ? KEY_PROVIDER_KMS
+		       : json_is_true(json_object_get(m, "local_key_provider_enabled"))
+			       ? KEY_PROVIDER_LOCAL
+			       : KEY_PROVIDER_NONE;
 		return 0;
 	}
 	for (int i = 0; i < KEY_PROVIDERS; i++) {
@@ -118,9 +123,10 @@ static int read_provider_id(const json_t *m, char **ret, struct err *e)
 		s += 2;
 	n = strlen(s);
 	if (!n || n % 2 || n > 2 * PROVIDER_ID_MAX || !id_is_hex(s, n))
-		return err_field(e, ERR_COMPOSE_INVALID, "compose_file.key_provider_id", s,
-				 "expected an even number of hex digits, at most %d, 0x before them allowed",
-				 2 * PROVIDER_ID_MAX);
+		return err_field(
+			e, ERR_COMPOSE_INVALID, "compose_file.key_provider_id", s,
+			"expected an even number of hex digits, at most %d, 0x before them allowed",
+			2 * PROVIDER_ID_MAX);
 	*ret = xstrdup(s);
 	for (char *p = *ret; *p; p++)
 		if (*p >= 'A' && *p <= 'F')
@@ -153,7 +159,8 @@ static int check_requirements(const json_t *m, struct err *e)
 
 	if (!r || json_is_null(r) || json_is_object(r))
 		return 0;
-	return err_field(e, ERR_COMPOSE_INVALID, "compose_file.requirements", NULL, "expected an object");
+	return err_field(e, ERR_COMPOSE_INVALID, "compose_file.requirements", NULL,
+			 "expected an object");
 }
 
 /* A number, or (what version 3 has to be) its decimal text. */
@@ -161,7 +168,8 @@ static long manifest_version(const json_t *m)
 {
 	const json_t *v = json_object_get(m, "manifest_version");
 
-	return json_is_string(v) ? strtol(json_string_value(v), NULL, 10) : (long)json_integer_value(v);
+	return json_is_string(v) ? strtol(json_string_value(v), NULL, 10)
+				 : (long)json_integer_value(v);
 }
 
 static int app_read(const json_t *m, struct app *ret, struct err *e)
@@ -169,7 +177,8 @@ static int app_read(const json_t *m, struct app *ret, struct err *e)
 	*ret = (struct app){ .manifest = m,
 			     .no_instance_id = json_is_true(json_object_get(m, "no_instance_id")),
 			     .binds_scripts = manifest_version(m) >= 3 };
-	if (check_scripts(m, e) < 0 || check_requirements(m, e) < 0 || read_kind(m, &ret->kind, e) < 0)
+	if (check_scripts(m, e) < 0 || check_requirements(m, e) < 0 ||
+	    read_kind(m, &ret->kind, e) < 0)
 		return -(int)e->code;
 	return read_provider_id(m, &ret->provider_id, e);
 }
@@ -195,7 +204,8 @@ static json_t *sha256_text(const char *s)
 static json_t *gpu_policy_hash(const json_t *manifest)
 {
 	auto_json json_t *none = json_object();
-	const json_t *policy = json_object_get(json_object_get(manifest, "requirements"), "gpu_policy");
+	const json_t *policy =
+		json_object_get(json_object_get(manifest, "requirements"), "gpu_policy");
 	auto_free char *text = json_jcs(policy ? policy : none);
 
 	return sha256_text(text);
@@ -217,7 +227,8 @@ static json_t *script_hashes(const json_t *manifest)
 }
 
 /* @instance_id "": the manifest wants none. */
-static char *document_of(const struct app *a, const struct mr_config_input *in, const char *instance_id)
+static char *document_of(const struct app *a, const struct mr_config_input *in,
+			 const char *instance_id)
 {
 	auto_json json_t *j = json_object();
 	char compose_hash[SHA256_HEX];
@@ -244,13 +255,13 @@ static char *instance_info_of(const struct mr_config_input *in, const char *inst
 
 	if (in->instance_seed)
 		id_hex(in->instance_seed, INSTANCE_SEED_LEN, seed);
-	j = json_pack("{s:s,s:s,s:s}", "instance_id_seed", seed, "instance_id", instance_id, "app_id",
-		      in->app_id);
+	j = json_pack("{s:s,s:s,s:s}", "instance_id_seed", seed, "instance_id", instance_id,
+		      "app_id", in->app_id);
 	return json_canonical(j);
 }
 
-static void choose_v3(const struct app *a, const struct mr_config_input *in, const uint8_t app_id[APP_ID_LEN],
-		      struct mr_config *m)
+static void choose_v3(const struct app *a, const struct mr_config_input *in,
+		      const uint8_t app_id[APP_ID_LEN], struct mr_config *m)
 {
 	char instance_id[41] = "";
 
@@ -265,8 +276,8 @@ static void choose_v3(const struct app *a, const struct mr_config_input *in, con
 	mr_config_v3(m->document, m->id);
 }
 
-static void choose_v2(const struct app *a, const struct mr_config_input *in, const uint8_t app_id[APP_ID_LEN],
-		      struct mr_config *m)
+static void choose_v2(const struct app *a, const struct mr_config_input *in,
+		      const uint8_t app_id[APP_ID_LEN], struct mr_config *m)
 {
 	uint8_t compose_hash[SHA256_LEN], provider_id[PROVIDER_ID_MAX];
 	size_t n = strlen(a->provider_id) / 2;
@@ -289,7 +300,8 @@ static void choose_v1(const struct mr_config_input *in, struct mr_config *m)
 /* ------------------------------------------------------------------ which one */
 
 /* Is the image one of dstack's, and older than @major.@minor.@patch? */
-static bool dstack_before(const struct mr_config_input *in, unsigned major, unsigned minor, unsigned patch)
+static bool dstack_before(const struct mr_config_input *in, unsigned major, unsigned minor,
+			  unsigned patch)
 {
 	const unsigned limit[3] = { major, minor, patch };
 	unsigned v[3] = { 0 };
@@ -312,7 +324,8 @@ static int binds_nothing(const struct mr_config_input *in, const struct app *a, 
 	return err_hint(e, "use a dstack image of 0.5.2 or newer, or leave key_provider_id out");
 }
 
-static int choose(const struct app *a, const struct mr_config_input *in, struct mr_config *m, struct err *e)
+static int choose(const struct app *a, const struct mr_config_input *in, struct mr_config *m,
+		  struct err *e)
 {
 	uint8_t app_id[APP_ID_LEN];
 
@@ -353,10 +366,12 @@ void mr_config_free(struct mr_config *m)
 
 /* ------------------------------------------------------------------ the seed */
 
-/* A guest may have put anything in this place: no link is followed, no FIFO waited for, what is no document is none. */
+/* A guest may have put anything in this place: no link is followed, no FIFO waited for, what is no
+ * document is none. */
 static json_t *read_instance_info(const char *shared_dir)
 {
-	auto_free char *path = xasprintf("%s/.instance_info", shared_dir), *text = xmalloc(INSTANCE_INFO_MAX);
+	auto_free char *path = xasprintf("%s/.instance_info", shared_dir),
+		       *text = xmalloc(INSTANCE_INFO_MAX);
 	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	struct stat st;
 	struct err e;

@@ -77,7 +77,8 @@ struct extent {
 
 static int no_pe(struct err *e, const char *what)
 {
-	return err_field(e, ERR_INVALID, "kernel", NULL, "the kernel is no EFI application: %s", what);
+	return err_field(e, ERR_INVALID, "kernel", NULL, "the kernel is no EFI application: %s",
+			 what);
 }
 
 static int read_optional_header(struct pe *p, size_t at, size_t size, struct err *e)
@@ -108,7 +109,8 @@ static int pe_read(const uint8_t *file, size_t n, struct pe *ret, struct err *e)
 	if (n < 64 || memcmp(file, "MZ", 2) != 0)
 		return no_pe(e, "it does not begin with MZ");
 	coff = (size_t)le(file + 0x3c, 4);
-	if (coff > n - 64 || n - coff < 4 + COFF_HEADER + 2 || memcmp(file + coff, "PE\0\0", 4) != 0)
+	if (coff > n - 64 || n - coff < 4 + COFF_HEADER + 2 ||
+	    memcmp(file + coff, "PE\0\0", 4) != 0)
 		return no_pe(e, "it has no PE header");
 	coff += 4;
 	optional = coff + COFF_HEADER;
@@ -149,7 +151,8 @@ static unsigned extents_of(const struct pe *p, struct extent out[PE_SECTIONS_MAX
 }
 
 /* What is behind all that was hashed, and is no certificate, is hashed too. */
-static int tail_of(const struct pe *p, const struct extent *v, unsigned n, struct extent *ret, struct err *e)
+static int tail_of(const struct pe *p, const struct extent *v, unsigned n, struct extent *ret,
+		   struct err *e)
 {
 	uint64_t sum = p->headers;
 
@@ -210,7 +213,8 @@ int pe_digest(const uint8_t *file, size_t n, uint8_t ret[SHA384_LEN], struct err
 	return 0;
 }
 
-/* ------------------------------------------------------------------ the kernel as QEMU before 10.2 hands it over */
+/* ------------------------------------------------------------------ the kernel as QEMU before 10.2
+ * hands it over */
 
 /* Offsets in the setup header: Linux Documentation/arch/x86/boot.rst. */
 enum {
@@ -245,12 +249,14 @@ static uint64_t below_4g(uint64_t memory)
 static uint64_t initrd_limit(const uint8_t *kernel, uint64_t memory_mib)
 {
 	uint64_t top = below_4g(memory_mib << 20) - ACPI_DATA - 1;
-	uint64_t max = le(kernel + XLOADFLAGS, 2) & ABOVE_4G ? UINT32_MAX : le(kernel + INITRD_ADDR_MAX, 4);
+	uint64_t max = le(kernel + XLOADFLAGS, 2) & ABOVE_4G ? UINT32_MAX
+							     : le(kernel + INITRD_ADDR_MAX, 4);
 
 	return max < top ? max : top;
 }
 
-int kernel_header_patch(uint8_t *kernel, size_t n, uint64_t initrd_size, uint64_t memory_mib, struct err *e)
+int kernel_header_patch(uint8_t *kernel, size_t n, uint64_t initrd_size, uint64_t memory_mib,
+			struct err *e)
 {
 	uint64_t limit;
 
@@ -260,7 +266,8 @@ int kernel_header_patch(uint8_t *kernel, size_t n, uint64_t initrd_size, uint64_
 				 "the kernel is no bzImage of boot protocol 2.12 or newer");
 	limit = memory_mib ? initrd_limit(kernel, memory_mib) : 0;
 	if (initrd_size >= limit)
-		return err_field(e, ERR_INCOMPATIBLE, "memory", NULL, "the initrd does not fit into %llu MiB",
+		return err_field(e, ERR_INCOMPATIBLE, "memory", NULL,
+				 "the initrd does not fit into %llu MiB",
 				 (unsigned long long)memory_mib);
 	kernel[TYPE_OF_LOADER] = QEMU_LOADER;
 	kernel[LOADFLAGS] |= CAN_USE_HEAP;
@@ -302,8 +309,9 @@ static int put_wide(struct buf *b, const char *s, struct err *e)
 int rtmr2_of(const char *cmdline, enum initrd_word word, const uint8_t initrd_digest[SHA384_LEN],
 	     uint8_t ret[SHA384_LEN], struct err *e)
 {
-	auto_free char *line = xasprintf("%s%s%s", word == INITRD_WORD_FIRST ? "initrd=initrd " : "", cmdline,
-					 word == INITRD_WORD_LAST ? " initrd=initrd" : "");
+	auto_free char *line =
+		xasprintf("%s%s%s", word == INITRD_WORD_FIRST ? "initrd=initrd " : "", cmdline,
+			  word == INITRD_WORD_LAST ? " initrd=initrd" : "");
 	auto_buf struct buf wide = { 0 };
 
 	if (put_wide(&wide, line, e) < 0)

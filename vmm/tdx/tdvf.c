@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * tdvf.c - MRTD of a firmware file.
  *
- * The file may be a stranger's (an image brings its own): every offset is checked against the file before it is followed, and
- * the checks are QEMU's (hw/i386/tdvf.c, hw/i386/pc_sysfw_ovmf.c), so that what is measured here is what would boot.
+ * The file may be a stranger's (an image brings its own): every offset is checked against the file
+ * before it is followed, and the checks are QEMU's (hw/i386/tdvf.c, hw/i386/pc_sysfw_ovmf.c), so
+ * that what is measured here is what would boot.
  */
 #include "vmm/tdx/tdvf.h"
 
@@ -40,7 +41,8 @@ struct view {
 	size_t n;
 };
 
-/* 96b582de-1fb2-45f7-baea-a366c55a082d and e47a6535-984a-4798-865e-4685a7bf8ec2, as they lie in memory */
+/* 96b582de-1fb2-45f7-baea-a366c55a082d and e47a6535-984a-4798-865e-4685a7bf8ec2, as they lie in
+ * memory */
 static const uint8_t table_guid[GUID_LEN] = { 0xde, 0x82, 0xb5, 0x96, 0xb2, 0x1f, 0xf7, 0x45,
 					      0xba, 0xea, 0xa3, 0x66, 0xc5, 0x5a, 0x08, 0x2d };
 static const uint8_t metadata_guid[GUID_LEN] = { 0x35, 0x65, 0x7a, 0xe4, 0x4a, 0x98, 0x98, 0x47,
@@ -60,7 +62,8 @@ static int broken(struct err *e, const char *what)
 	return err_field(e, ERR_INVALID, "firmware", NULL, "the firmware is no TDVF: %s", what);
 }
 
-/* ------------------------------------------------------------------ from the end of the file to the metadata */
+/* ------------------------------------------------------------------ from the end of the file to
+ * the metadata */
 
 /* Entries are read from the table's foot upwards: data, length of the whole entry, GUID. */
 static int find_metadata(struct view fw, size_t *ret, struct err *e)
@@ -78,7 +81,8 @@ static int find_metadata(struct view fw, size_t *ret, struct err *e)
 		if (length < ENTRY_FOOT || length > left)
 			return broken(e, "an entry of its GUID table is longer than the table");
 		if (!memcmp(fw.data + foot - GUID_LEN, metadata_guid, GUID_LEN)) {
-			uint64_t from_end = length >= ENTRY_FOOT + 4 ? le(fw.data + foot - length, 4) : 0;
+			uint64_t from_end =
+				length >= ENTRY_FOOT + 4 ? le(fw.data + foot - length, 4) : 0;
 
 			if (from_end < METADATA_HEAD || from_end > fw.n)
 				return broken(e, "its TDX metadata lies outside the file");
@@ -156,7 +160,8 @@ static int check_sections(struct view fw, size_t at, unsigned n, struct err *e)
 	bool hob = false;
 
 	for (unsigned i = 0; i < n; i++) {
-		struct section s = read_section(fw.data + at + METADATA_HEAD + (size_t)i * SECTION_LEN);
+		struct section s =
+			read_section(fw.data + at + METADATA_HEAD + (size_t)i * SECTION_LEN);
 
 		if (check_section(fw, &s, e) < 0)
 			return -(int)e->code;
@@ -214,14 +219,15 @@ int tdvf_mrtd(const uint8_t *firmware, size_t n, uint8_t ret[SHA384_LEN], struct
 	EVP_MD_CTX *ctx;
 	size_t at = 0;
 
-	if (check_size(fw, e) < 0 || find_metadata(fw, &at, e) < 0 || read_head(fw, at, &sections, e) < 0 ||
-	    check_sections(fw, at, sections, e) < 0)
+	if (check_size(fw, e) < 0 || find_metadata(fw, &at, e) < 0 ||
+	    read_head(fw, at, &sections, e) < 0 || check_sections(fw, at, sections, e) < 0)
 		return -(int)e->code;
 	ctx = EVP_MD_CTX_new();
 	if (!ctx || !EVP_DigestInit_ex(ctx, EVP_sha384(), NULL))
 		abort();
 	for (unsigned i = 0; i < sections; i++) {
-		struct section s = read_section(firmware + at + METADATA_HEAD + (size_t)i * SECTION_LEN);
+		struct section s =
+			read_section(firmware + at + METADATA_HEAD + (size_t)i * SECTION_LEN);
 
 		add_section(ctx, fw, &s);
 	}

@@ -50,16 +50,18 @@ static int read_material(const char *dir, struct tdx_variant *v, struct err *e)
 static int choose(const json_t *manifest, uint64_t memory_mib, struct tdx_variant *v, struct err *e)
 {
 	static const char field[] = "compose_file.requirements.tdx_measure_acpi_tables";
-	const json_t *asked =
-		json_object_get(json_object_get(manifest, "requirements"), "tdx_measure_acpi_tables");
+	const json_t *asked = json_object_get(json_object_get(manifest, "requirements"),
+					      "tdx_measure_acpi_tables");
 	bool can = v->measurement && v->checksum_file;
 
 	if (asked && !json_is_null(asked) && !json_is_boolean(asked))
-		return err_field(e, ERR_COMPOSE_INVALID, field, NULL, "%s: expected true or false", field);
-	if (json_is_false(asked) && !can)
-		return err_field(e, ERR_IMAGE_MISMATCH, field, "false",
-				 "%s is false, and the image has no measurement.tdx.cbor to be verified by",
+		return err_field(e, ERR_COMPOSE_INVALID, field, NULL, "%s: expected true or false",
 				 field);
+	if (json_is_false(asked) && !can)
+		return err_field(
+			e, ERR_IMAGE_MISMATCH, field, "false",
+			"%s is false, and the image has no measurement.tdx.cbor to be verified by",
+			field);
 	if (json_is_boolean(asked))
 		v->lite = json_is_false(asked);
 	else

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * domain.c - what is done to domains: define, start, end, look. Every function blocks and belongs in a job.
+ * domain.c - what is done to domains: define, start, end, look. Every function blocks and belongs
+ * in a job.
  *
- * States and lists come from calls that libvirt answers from its own memory. Nothing here asks QEMU for statistics:
- * the monitor protocol has no deadline, and one stopped QEMU would hold the asking thread for ever.
+ * States and lists come from calls that libvirt answers from its own memory. Nothing here asks QEMU
+ * for statistics: the monitor protocol has no deadline, and one stopped QEMU would hold the asking
+ * thread for ever.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,12 +85,14 @@ static bool paused(virDomainPtr dom)
 	return !virDomainGetState(dom, &state, NULL, 0) && state == VIR_DOMAIN_PAUSED;
 }
 
-/* QEMU forgets the errors of the disks when it goes on: a disk that is still full pauses it anew. */
+/* QEMU forgets the errors of the disks when it goes on: a disk that is still full pauses it anew.
+ */
 static int resume(virDomainPtr dom, struct err *e)
 {
 	if (!paused(dom) || !virDomainResume(dom))
 		return 0;
-	return active(dom) ? virt_err(e, "resume domain") : err_set(e, ERR_NOT_FOUND, "domain does not run");
+	return active(dom) ? virt_err(e, "resume domain")
+			   : err_set(e, ERR_NOT_FOUND, "domain does not run");
 }
 
 int hv_start(struct hypervisor *h, const char *uuid, struct err *e)
@@ -106,7 +110,8 @@ int hv_start(struct hypervisor *h, const char *uuid, struct err *e)
 	r = virt_err(e, "start domain");
 	if (!active(dom))
 		return r;
-	/* There already, but paused (by hand, or by QEMU when its disk was full): started means that it runs. */
+	/* There already, but paused (by hand, or by QEMU when its disk was full): started means
+	 * that it runs. */
 	return resume(dom, e);
 }
 
@@ -124,7 +129,8 @@ int hv_destroy(struct hypervisor *h, const char *uuid, struct err *e)
 	if (!virDomainDestroy(dom))
 		return 0;
 	r = virt_err(e, "end domain");
-	/* "cannot acquire state change lock", after 30 s: libvirt is busy with the domain, or has lost track of it until it is restarted. */
+	/* "cannot acquire state change lock", after 30 s: libvirt is busy with the domain, or has
+	 * lost track of it until it is restarted. */
 	if (r == -ERR_TIMEOUT) {
 		e->code = ERR_UNAVAILABLE;
 		return -ERR_UNAVAILABLE;
@@ -149,8 +155,9 @@ int hv_power_button(struct hypervisor *h, const char *uuid, struct err *e)
 	if (!virDomainShutdownFlags(dom, VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN))
 		return 0;
 	if (paused(dom))
-		return err_set(e, ERR_CONFLICT,
-			       "the guest was paused again before it could answer the power button");
+		return err_set(
+			e, ERR_CONFLICT,
+			"the guest was paused again before it could answer the power button");
 	r = virt_err(e, "press the power button");
 	return active(dom) ? r : err_set(e, ERR_NOT_FOUND, "domain does not run");
 }
@@ -170,7 +177,8 @@ int hv_resume(struct hypervisor *h, const char *uuid, struct err *e)
 
 int hv_undefine(struct hypervisor *h, const char *uuid, struct err *e)
 {
-	const unsigned flags = VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA;
+	const unsigned flags =
+		VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA;
 	auto_hold struct hv_hold hold = { 0 };
 	auto_domain virDomainPtr dom = NULL;
 	int r = hv_hold(h, &hold, e);
@@ -179,15 +187,18 @@ int hv_undefine(struct hypervisor *h, const char *uuid, struct err *e)
 		r = find(hold.conn, uuid, &dom, e);
 	if (r)
 		return r == -ERR_NOT_FOUND ? 0 : r;
-	/* One that runs becomes transient: a start that was given up may have come true after the destroy. */
+	/* One that runs becomes transient: a start that was given up may have come true after the
+	 * destroy. */
 	if (!virDomainUndefineFlags(dom, flags))
-		return active(dom) && virDomainDestroy(dom) && active(dom) ? virt_err(e, "end domain") : 0;
+		return active(dom) && virDomainDestroy(dom) && active(dom)
+			       ? virt_err(e, "end domain")
+			       : 0;
 	r = virt_err(e, "undefine domain");
 	return r == -ERR_NOT_FOUND ? 0 : r;
 }
 
-/* A domain half-way down still has a QEMU: it counts as running until that has ended. libvirt starts each domain
- * paused: one on its way up counts as running, too. */
+/* A domain half-way down still has a QEMU: it counts as running until that has ended. libvirt
+ * starts each domain paused: one on its way up counts as running, too. */
 static enum domain_state state_of(int state, int reason)
 {
 	switch (state) {
@@ -265,7 +276,8 @@ int hv_pause_cause(struct hypervisor *h, const char *uuid, enum domain_state *re
 
 static bool is_ours(virDomainPtr dom)
 {
-	auto_free char *xml = virDomainGetMetadata(dom, VIR_DOMAIN_METADATA_ELEMENT, DOMAIN_NAMESPACE, 0);
+	auto_free char *xml =
+		virDomainGetMetadata(dom, VIR_DOMAIN_METADATA_ELEMENT, DOMAIN_NAMESPACE, 0);
 
 	return xml != NULL;
 }
@@ -321,7 +333,8 @@ int hv_list(struct hypervisor *h, struct hv_domain **ret, size_t *ret_n, struct 
 }
 
 /* By the file: what the guest calls the disk depends on how many it has. */
-int hv_block_resize(struct hypervisor *h, const char *uuid, const char *path, uint64_t bytes, struct err *e)
+int hv_block_resize(struct hypervisor *h, const char *uuid, const char *path, uint64_t bytes,
+		    struct err *e)
 {
 	auto_hold struct hv_hold hold = { 0 };
 	auto_domain virDomainPtr dom = NULL;

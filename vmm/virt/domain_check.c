@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * domain_check.c - which machines can be at all. What is refused here was let through by a caller by mistake; what a client
- * may get wrong is refused earlier, with the field named.
+ * domain_check.c - which machines can be at all. What is refused here was let through by a caller
+ * by mistake; what a client may get wrong is refused earlier, with the field named.
  */
 #include <stdio.h>
 #include <string.h>
@@ -22,9 +22,10 @@ static bool text_ok(const char *s)
 
 static bool texts_ok(const struct domain_spec *d)
 {
-	const char *const texts[] = { d->name,     d->app_id, d->emulator,    d->machine,    d->cpuset,
-				      d->firmware, d->kernel, d->initrd,      d->cmdline,    d->rootfs,
-				      d->disk,     d->share,  d->channel_dir, d->serial_log, d->qgs_socket };
+	const char *const texts[] = { d->name,        d->app_id,     d->emulator,  d->machine,
+				      d->cpuset,      d->firmware,   d->kernel,    d->initrd,
+				      d->cmdline,     d->rootfs,     d->disk,      d->share,
+				      d->channel_dir, d->serial_log, d->qgs_socket };
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
 		if (!text_ok(texts[i]))
@@ -66,7 +67,8 @@ static int check_cells(const struct domain_spec *d, struct err *e)
 		if (!c->cpus || c->first_cpu != cpu)
 			return refuse(d, e, "each vCPU has to be in one NUMA node");
 		if (!c->memory_mib || c->memory_mib * 1024 % d->page_kib)
-			return refuse(d, e, "a NUMA node's memory is no whole number of huge pages");
+			return refuse(d, e,
+				      "a NUMA node's memory is no whole number of huge pages");
 		memory += c->memory_mib;
 		cpu += c->cpus;
 	}
@@ -80,8 +82,8 @@ static bool address_ok(const char *s)
 	unsigned domain, bus, slot, function;
 	int end = 0;
 
-	return s && sscanf(s, "%4x:%2x:%2x.%1x%n", &domain, &bus, &slot, &function, &end) == 4 && !s[end] &&
-	       slot < 32 && function < 8;
+	return s && sscanf(s, "%4x:%2x:%2x.%1x%n", &domain, &bus, &slot, &function, &end) == 4 &&
+	       !s[end] && slot < 32 && function < 8;
 }
 
 static int check_devices(const struct domain_spec *d, struct err *e)
@@ -103,8 +105,8 @@ static int check_devices(const struct domain_spec *d, struct err *e)
 	}
 	if (d->share_mode != SHARE_NONE && !d->share)
 		return refuse(d, e, "a share needs a path");
-	if (d->channel_dir &&
-	    strlen(d->channel_dir) + sizeof("/guest.sock") > sizeof(((struct sockaddr_un *)0)->sun_path))
+	if (d->channel_dir && strlen(d->channel_dir) + sizeof("/guest.sock") >
+				      sizeof(((struct sockaddr_un *)0)->sun_path))
 		return refuse(d, e, "folder of channels is too long for sockets");
 	return 0;
 }

@@ -3,25 +3,29 @@
  *
  * DOC: Theory of operation
  *
- * The guest measures its ACPI tables (RTMR0), and those follow from the devices and where they sit. A verifier computes
- * them from the command line of the field's launcher (dstack-vmm), where QEMU numbers the slots of the root bus in the order
- * of the arguments. So every device is given the slot it would get there:
+ * The guest measures its ACPI tables (RTMR0), and those follow from the devices and where they sit.
+ *A verifier computes them from the command line of the field's launcher (dstack-vmm), where QEMU
+ *numbers the slots of the root bus in the order of the arguments. So every device is given the slot
+ *it would get there:
  *
- *	root disk, data disk, volumes, interfaces, vsock, share, [one expander bus a NUMA node, from slot 0x10],
- *	root ports of GPUs, root ports of NVSwitches
+ *	root disk, data disk, volumes, interfaces, vsock, share, [one expander bus a NUMA node, from
+ *slot 0x10], root ports of GPUs, root ports of NVSwitches
  *
- * An absent device leaves no gap, as it leaves none there. What libvirt would add by itself (USB, balloon, further root
- * ports) is switched off. The serial port is not here at all: see domain_xml.c.
+ * An absent device leaves no gap, as it leaves none there. What libvirt would add by itself (USB,
+ *balloon, further root ports) is switched off. The serial port is not here at all: see
+ *domain_xml.c.
  */
 #include <stdio.h>
 #include <sys/un.h>
 
 #include "vmm/virt/domain_devices.h"
 
-/* Of q35: slot 0 is the memory controller, 0x1f the ICH9 bridge with the AHCI controller as function 2. */
+/* Of q35: slot 0 is the memory controller, 0x1f the ICH9 bridge with the AHCI controller as
+ * function 2. */
 enum { SATA_SLOT = 0x1f, SATA_FUNCTION = 2, SLOTS = 32 };
 
-/* The launcher prints the slot of expander number i as the decimal number 10 + i, and QEMU reads hexadecimal. */
+/* The launcher prints the slot of expander number i as the decimal number 10 + i, and QEMU reads
+ * hexadecimal. */
 enum { EXPANDER_SLOT = 0x10, EXPANDER_BUS = 5 };
 
 struct places {
@@ -105,7 +109,8 @@ static void disks(struct places *p)
 
 /* ------------------------------------------------------------------ interfaces, vsock, share */
 
-/* Each user network is a network of its own inside QEMU. The first keeps QEMU's 10.0.2.0/24, which guests know. */
+/* Each user network is a network of its own inside QEMU. The first keeps QEMU's 10.0.2.0/24, which
+ * guests know. */
 static void user_network(struct xml_out *o, unsigned number)
 {
 	if (!number)
@@ -152,8 +157,9 @@ static void vsock(struct places *p)
 	close_tag(p->o);
 }
 
-/* Read-only whatever the image says of itself: nothing bounds what a guest could write below the state folder, and a full
- * disk is the end of all its neighbours. Guests mount it read-only and copy what they need. */
+/* Read-only whatever the image says of itself: nothing bounds what a guest could write below the
+ * state folder, and a full disk is the end of all its neighbours. Guests mount it read-only and
+ * copy what they need. */
 static void share_folder(struct places *p)
 {
 	struct xml_out *o = p->o;
@@ -218,7 +224,8 @@ static void channels(struct places *p)
 	channel(p->o, p->d->channel_dir, "guest", 2);
 }
 
-/* ------------------------------------------------------------------ PCI: buses, ports, host devices */
+/* ------------------------------------------------------------------ PCI: buses, ports, host
+ * devices */
 
 static void root_controllers(struct xml_out *o)
 {
@@ -240,7 +247,8 @@ static unsigned devices_on(const struct domain_spec *d, unsigned cell)
 	return n;
 }
 
-/* Bus numbers leave room below each expander for its ports. Indexes follow those of the ports, which are 1 to n_devices. */
+/* Bus numbers leave room below each expander for its ports. Indexes follow those of the ports,
+ * which are 1 to n_devices. */
 static void expanders(struct places *p)
 {
 	struct xml_out *o = p->o;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * domain_spec.h - a CVM's machine as plain values, and the libvirt XML that follows from them.
  *
- * Everything the guest can see of its machine is in the spec, so the same spec always gives the same bytes. The spec borrows its
- * strings. Pure: no connection, no host is asked.
+ * Everything the guest can see of its machine is in the spec, so the same spec always gives the
+ * same bytes. The spec borrows its strings. Pure: no connection, no host is asked.
  */
 #ifndef TEEPOD_VMM_VIRT_DOMAIN_SPEC_H
 #define TEEPOD_VMM_VIRT_DOMAIN_SPEC_H
@@ -53,7 +53,7 @@ struct domain_spec {
 	char name[80]; /* libvirt domain name */
 	char app_id[41];
 	const char *emulator; /* NULL: libvirt's default */
-	const char *machine;  /* with version, "pc-q35-11.1"; NULL: "q35", the hypervisor's newest */
+	const char *machine; /* with version, "pc-q35-11.1"; NULL: "q35", the hypervisor's newest */
 
 	unsigned vcpus;
 	uint64_t memory_mib;                    /* with cells: their sum */
@@ -74,14 +74,16 @@ struct domain_spec {
 	uint32_t cid; /* vsock; 0: none (host without vhost-vsock) */
 	enum share_mode share_mode;
 	const char *share;
-	/* Folder of the sockets host.sock and guest.sock of two virtio-serial channels, where there is no vsock; NULL: none. */
+	/* Folder of the sockets host.sock and guest.sock of two virtio-serial channels, where there
+	 * is no vsock; NULL: none. */
 	const char *channel_dir;
 	struct domain_device devices[DOMAIN_DEVICES];
 	unsigned n_devices;
-	bool iommufd; /* devices through iommufd, not a VFIO container; libvirt 9.0 does not know it */
+	bool iommufd; /* devices through iommufd, not a VFIO container; libvirt 9.0 does not know it
+		       */
 	const char *serial_log; /* file QEMU appends the serial console to */
-	/* libvirt leaves the disks with their owner and mode; what a guest creates in a SHARE_9P folder is
-	 * readable and writable by QEMU's group. */
+	/* libvirt leaves the disks with their owner and mode; what a guest creates in a SHARE_9P
+	 * folder is readable and writable by QEMU's group. */
 	bool keep_owner;
 
 	bool kvm; /* acceleration of a domain without tdx: KVM, else TCG */
@@ -91,18 +93,19 @@ struct domain_spec {
 	uint8_t mr_config_id[TDX_MR_LEN], mr_owner[TDX_MR_LEN], mr_owner_config[TDX_MR_LEN];
 	bool has_mr_config_id, has_mr_owner, has_mr_owner_config;
 	const char *qgs_socket; /* quote generation service; NULL: libvirt's default path */
-	unsigned
-		qgs_port; /* not 0: the service listens on this vsock port of the host, and qgs_socket is not used */
+	unsigned qgs_port;      /* not 0: the service listens on this vsock port of the host, and
+				   qgs_socket is not used */
 };
 
-/* Complete libvirt XML for @d. *ret malloc'd. ERR_INVALID, with @d and the rule named, for a spec that can not be. */
+/* Complete libvirt XML for @d. *ret malloc'd. ERR_INVALID, with @d and the rule named, for a spec
+ * that can not be. */
 int domain_xml(const struct domain_spec *d, char **ret, struct err *e);
 
 /* domain_check.c: the rules alone. */
 int domain_check(const struct domain_spec *d, struct err *e);
 
-/* The MAC rule of dstack: SHA-256(vm_id) for the first interface, SHA-256("vm_id:index") for the others; the first byte is made
- * locally administered and unicast. */
+/* The MAC rule of dstack: SHA-256(vm_id) for the first interface, SHA-256("vm_id:index") for the
+ * others; the first byte is made locally administered and unicast. */
 void domain_mac(const char *vm_uuid, unsigned nic, char out[MAC_TEXT]);
 
 #endif

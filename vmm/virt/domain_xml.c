@@ -3,24 +3,26 @@
  *
  * DOC: Theory of operation
  *
- * A verifier recomputes what a TD measured from the command line of the field's launcher (dstack-vmm), so the machine libvirt
- * starts has to look the same from inside. Devices and their places are in domain_devices.c. Three things libvirt
- * does its own way, found by comparing all ACPI tables and all of fw_cfg of both in a guest (tests/measured), are
- * taken from it by its namespace for QEMU's own arguments:
+ * A verifier recomputes what a TD measured from the command line of the field's launcher
+ * (dstack-vmm), so the machine libvirt starts has to look the same from inside. Devices and their
+ * places are in domain_devices.c. Three things libvirt does its own way, found by comparing all
+ * ACPI tables and all of fw_cfg of both in a guest (tests/measured), are taken from it by its
+ * namespace for QEMU's own arguments:
  *
- *   - A <serial> becomes -device isa-serial, created after the keyboard controller; the launcher's -serial is created before it,
- *     and the order of ISA devices is the order in the DSDT. So the console is ours: a chardev, and -serial. libvirt knows no
- *     console then; the log file is QEMU's.
- *   - libvirt makes the first disk bootindex 1 and passes -boot strict=on, both of which end up in fw_cfg's bootorder and from
- *     there in the firmware's boot variables. Both are taken back.
- *   - Its -smp makes each vCPU a socket, QEMU's plain -smp makes them cores of one: SMBIOS has a table for each socket.
+ *   - A <serial> becomes -device isa-serial, created after the keyboard controller; the launcher's
+ * -serial is created before it, and the order of ISA devices is the order in the DSDT. So the
+ * console is ours: a chardev, and -serial. libvirt knows no console then; the log file is QEMU's.
+ *   - libvirt makes the first disk bootindex 1 and passes -boot strict=on, both of which end up in
+ * fw_cfg's bootorder and from there in the firmware's boot variables. Both are taken back.
+ *   - Its -smp makes each vCPU a socket, QEMU's plain -smp makes them cores of one: SMBIOS has a
+ * table for each socket.
  *
- * What stays different is the UUID in SMBIOS table 1: libvirt always passes one, the launcher none. Firmware does not measure
- * SMBIOS tables into a TD.
+ * What stays different is the UUID in SMBIOS table 1: libvirt always passes one, the launcher none.
+ * Firmware does not measure SMBIOS tables into a TD.
  *
- * libvirt refuses TDX with an in-kernel IOAPIC, a PMU or SMM, but turns none of them off by itself: see features(). Its
- * quote generation service can only be a unix socket. One on a vsock port needs a tdx-guest object of our own, which a
- * second -machine puts in the place of libvirt's.
+ * libvirt refuses TDX with an in-kernel IOAPIC, a PMU or SMM, but turns none of them off by itself:
+ * see features(). Its quote generation service can only be a unix socket. One on a vsock port needs
+ * a tdx-guest object of our own, which a second -machine puts in the place of libvirt's.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -205,7 +207,8 @@ static void cpu(struct xml_out *o, const struct domain_spec *d)
 	close_tag(o);
 }
 
-/* A TD can not be reset: its initial state was measured into it. libvirt ends it and starts a new one in its place. */
+/* A TD can not be reset: its initial state was measured into it. libvirt ends it and starts a new
+ * one in its place. */
 static void lifecycle(struct xml_out *o)
 {
 	open_tag(o, "clock");
@@ -279,12 +282,15 @@ static void td_object(struct xml_out *o, const struct domain_spec *d)
 {
 	auto_buf struct buf b = { 0 };
 
-	buf_printf(&b, "{\"qom-type\":\"tdx-guest\",\"id\":\"td0\",\"attributes\":%" PRIu64, d->policy);
+	buf_printf(&b, "{\"qom-type\":\"tdx-guest\",\"id\":\"td0\",\"attributes\":%" PRIu64,
+		   d->policy);
 	mr_member(&b, "mrconfigid", d->has_mr_config_id, d->mr_config_id);
 	mr_member(&b, "mrowner", d->has_mr_owner, d->mr_owner);
 	mr_member(&b, "mrownerconfig", d->has_mr_owner_config, d->mr_owner_config);
-	buf_printf(&b, ",\"quote-generation-socket\":{\"type\":\"vsock\",\"cid\":\"2\",\"port\":\"%u\"}}",
-		   d->qgs_port);
+	buf_printf(
+		&b,
+		",\"quote-generation-socket\":{\"type\":\"vsock\",\"cid\":\"2\",\"port\":\"%u\"}}",
+		d->qgs_port);
 	argument(o, "-object", b.data);
 	argument(o, "-machine", "confidential-guest-support=td0");
 }
@@ -374,7 +380,8 @@ int domain_xml(const struct domain_spec *d, char **ret, struct err *e)
 	fits = domain(&o, d);
 	xml = xml_out_take(&o);
 	if (!fits)
-		return err_set(e, ERR_INVALID, "domain %s: more devices than the PCI bus has slots", d->uuid);
+		return err_set(e, ERR_INVALID, "domain %s: more devices than the PCI bus has slots",
+			       d->uuid);
 	if (!xml)
 		return err_set(e, ERR_HOST, "domain %s: out of memory", d->uuid);
 	*ret = take_ptr(&xml);
@@ -391,6 +398,7 @@ void domain_mac(const char *vm_uuid, unsigned nic, char out[MAC_TEXT])
 	else
 		(void)snprintf(id, sizeof(id), "%s", vm_uuid);
 	id_sha256(id, strlen(id), h);
-	(void)snprintf(out, MAC_TEXT, "%02x:%02x:%02x:%02x:%02x:%02x", (unsigned)((h[0] & 0xfe) | 0x02),
-		       (unsigned)h[1], (unsigned)h[2], (unsigned)h[3], (unsigned)h[4], (unsigned)h[5]);
+	(void)snprintf(out, MAC_TEXT, "%02x:%02x:%02x:%02x:%02x:%02x",
+		       (unsigned)((h[0] & 0xfe) | 0x02), (unsigned)h[1], (unsigned)h[2],
+		       (unsigned)h[3], (unsigned)h[4], (unsigned)h[5]);
 }

@@ -3,13 +3,15 @@
  *
  * DOC: Theory of operation
  *
- * ROOT/run/qemu holds one status file per running domain, with QEMU's pid. When the driver opens a root and can not reach
- * the monitor of such a domain it sends SIGTERM to that pid without looking whose it is: right after a crash of QEMU,
- * wrong after a reboot, when the number belongs to a stranger. libvirtd is safe because /run is emptied by the boot.
- * ROOT is on disk, so ROOT/boot names the boot that ROOT/run belongs to, and run is removed when it is not this one.
- * A boot here is the time during which pids keep their meaning: the kernel's boot id, the pid namespace and the start
- * of its first process (a restarted container keeps the boot id). The stamp also names the folder: in the copy of a root
- * the status files speak of QEMUs of the original, whose monitors the driver would take, or end them.
+ * ROOT/run/qemu holds one status file per running domain, with QEMU's pid. When the driver opens a
+ * root and can not reach the monitor of such a domain it sends SIGTERM to that pid without looking
+ * whose it is: right after a crash of QEMU, wrong after a reboot, when the number belongs to a
+ * stranger. libvirtd is safe because /run is emptied by the boot. ROOT is on disk, so ROOT/boot
+ * names the boot that ROOT/run belongs to, and run is removed when it is not this one. A boot here
+ * is the time during which pids keep their meaning: the kernel's boot id, the pid namespace and the
+ * start of its first process (a restarted container keeps the boot id). The stamp also names the
+ * folder: in the copy of a root the status files speak of QEMUs of the original, whose monitors the
+ * driver would take, or end them.
  *
  * ROOT/etc/qemu.conf is ours and rewritten at every start.
  */
@@ -31,8 +33,8 @@
 #include "base/file.h"
 #include "base/own.h"
 
-/* The longest socket is ROOT/lib/qemu/domain-<id>-<20 bytes of name>/monitor.sock; sun_path holds 108 with its NUL.
- * Leaves eight digits for the id. */
+/* The longest socket is ROOT/lib/qemu/domain-<id>-<20 bytes of name>/monitor.sock; sun_path holds
+ * 108 with its NUL. Leaves eight digits for the id. */
 enum {
 	SOCKET_PATH_MAX = 107,
 	BELOW_ROOT = sizeof("/lib/qemu/domain-12345678-12345678901234567890/monitor.sock") - 1
@@ -41,9 +43,10 @@ _Static_assert(EMBED_ROOT_MAX + BELOW_ROOT <= SOCKET_PATH_MAX, "monitor sockets 
 
 enum { STAMP_LEN = 320, STATUS_MAX = 1 << 20 };
 
-/* stdio_handler: "logd" would need virtlogd running. namespaces: QEMU in its own mount namespace needs privileges that
- * containers lack. remember_owner: extended attributes, likewise. hugetlbfs_mount (added below): the driver makes folders
- * in what is named there and does not start when it can not, so only what can be written to. */
+/* stdio_handler: "logd" would need virtlogd running. namespaces: QEMU in its own mount namespace
+ * needs privileges that containers lack. remember_owner: extended attributes, likewise.
+ * hugetlbfs_mount (added below): the driver makes folders in what is named there and does not start
+ * when it can not, so only what can be written to. */
 static const char conf_root[] = "user = \"root\"\n"
 				"group = \"root\"\n";
 static const char conf_common[] = "stdio_handler = \"file\"\n"
@@ -98,13 +101,13 @@ static int check_path(const char *root, struct err *e)
 	if (strlen(root) <= EMBED_ROOT_MAX)
 		return 0;
 	err_set(e, ERR_INVALID,
-		"hypervisor folder %s: %zu bytes long, at most %d leave room for QEMU's sockets", root,
-		strlen(root), EMBED_ROOT_MAX);
+		"hypervisor folder %s: %zu bytes long, at most %d leave room for QEMU's sockets",
+		root, strlen(root), EMBED_ROOT_MAX);
 	return err_hint(e, "use a shorter path");
 }
 
-/* Closing any descriptor of a file drops all POSIX locks the process has on it: never to be asked about a root
- * that this process has open itself. */
+/* Closing any descriptor of a file drops all POSIX locks the process has on it: never to be asked
+ * about a root that this process has open itself. */
 static int check_free(const char *root, struct err *e)
 {
 	auto_free char *path = NULL;
@@ -125,7 +128,8 @@ static bool same_boot(const char *old, const char *stamp)
 {
 	size_t n = strlen(old);
 
-	return n && !strncmp(old, stamp, n) && (!stamp[n] || (stamp[n] == ' ' && !strchr(old, '/')));
+	return n && !strncmp(old, stamp, n) &&
+	       (!stamp[n] || (stamp[n] == ' ' && !strchr(old, '/')));
 }
 
 static int forget_other_boots(const char *root, const char *stamp, struct err *e)
@@ -145,8 +149,9 @@ static int forget_other_boots(const char *root, const char *stamp, struct err *e
 	return file_write(mark, stamp, strlen(stamp), 0644, e);
 }
 
-/* Does this status file speak of a domain whose QEMU was never executed? The driver writes it before QEMU's pid is known,
- * and its child waits for the driver's word before exec: a driver that died meanwhile leaves pid='0' and no process. */
+/* Does this status file speak of a domain whose QEMU was never executed? The driver writes it
+ * before QEMU's pid is known, and its child waits for the driver's word before exec: a driver that
+ * died meanwhile leaves pid='0' and no process. */
 static bool is_unborn(const char *path)
 {
 	auto_free char *text = NULL;
@@ -160,8 +165,8 @@ static bool is_unborn(const char *path)
 	return pid && pid < strchr(tag, '>') && !strncmp(pid, " pid='0'", 8);
 }
 
-/* Such a domain would be listed as paused, and locked, for the half minute the driver tries to reach its monitor. Only for
- * a root that nobody has open. */
+/* Such a domain would be listed as paused, and locked, for the half minute the driver tries to
+ * reach its monitor. Only for a root that nobody has open. */
 static void forget_unborn(const char *root)
 {
 	auto_free char *run = NULL;

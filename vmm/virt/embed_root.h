@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * embed_root.h - the folder libvirt's embedded QEMU driver lives in. Blocking: for jobs and start-up.
+ * embed_root.h - the folder libvirt's embedded QEMU driver lives in. Blocking: for jobs and
+ * start-up.
  */
 #ifndef TEEPOD_VMM_VIRT_EMBED_ROOT_H
 #define TEEPOD_VMM_VIRT_EMBED_ROOT_H
@@ -12,7 +13,8 @@
 enum { EMBED_ROOT_MAX = 46 };
 
 /* Make @root fit to be opened: folders, qemu.conf, nothing left of an earlier boot.
- * ERR_INVALID: not absolute or too long. ERR_UNAVAILABLE: another process has it open (worth trying again). */
+ * ERR_INVALID: not absolute or too long. ERR_UNAVAILABLE: another process has it open (worth trying
+ * again). */
 int embed_root_prepare(const char *root, struct err *e);
 
 /* For tests: clean up after boot @stamp instead of this one's. */

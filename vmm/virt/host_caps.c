@@ -40,8 +40,8 @@ static void version_text(unsigned long v, char out[16])
 	(void)snprintf(out, 16, "%lu.%lu.%lu", v / 1000000 % 1000, v / 1000 % 1000, v % 1000);
 }
 
-/* "pc-q35-7.2" -> 7002000: the newest machine type carries the version of the QEMU that has it, and this is the only
- * place where libvirt tells the version of a QEMU that is not its default. */
+/* "pc-q35-7.2" -> 7002000: the newest machine type carries the version of the QEMU that has it, and
+ * this is the only place where libvirt tells the version of a QEMU that is not its default. */
 static unsigned long machine_version(const char *machine)
 {
 	const char *dash = strrchr(machine, '-');
@@ -52,7 +52,8 @@ static unsigned long machine_version(const char *machine)
 	return major * 1000000 + minor * 1000;
 }
 
-/* libvirt 12.8 lists iommufd (9.0 does not know it), with "yes" among the values where QEMU and the kernel have it as well. */
+/* libvirt 12.8 lists iommufd (9.0 does not know it), with "yes" among the values where QEMU and the
+ * kernel have it as well. */
 static bool iommufd_offered(xmlDoc *doc)
 {
 	char offered[8];
@@ -64,20 +65,23 @@ static bool iommufd_offered(xmlDoc *doc)
 	return !strcmp(offered, "true");
 }
 
-static void tdx_verdict(xmlDoc *doc, unsigned long libvirt, unsigned long qemu, struct hv_caps *caps)
+static void tdx_verdict(xmlDoc *doc, unsigned long libvirt, unsigned long qemu,
+			struct hv_caps *caps)
 {
 	char tdx[8], sec[8];
 
 	caps->tdx = false;
 	if (libvirt < HV_TDX_LIBVIRT) {
 		(void)snprintf(caps->tdx_reason, sizeof(caps->tdx_reason),
-			       "libvirt %s can not tell whether the host has TDX, 11.10 or newer is needed",
+			       "libvirt %s can not tell whether the host has TDX, 11.10 or newer "
+			       "is needed",
 			       caps->libvirt);
 		return;
 	}
 	if (qemu < HV_TDX_QEMU) {
 		(void)snprintf(caps->tdx_reason, sizeof(caps->tdx_reason),
-			       "QEMU %s can not run TDX guests, 10.1 or newer is needed", caps->qemu);
+			       "QEMU %s can not run TDX guests, 10.1 or newer is needed",
+			       caps->qemu);
 		return;
 	}
 	xml_string(doc, "/domainCapabilities/features/tdx/@supported", tdx, sizeof(tdx));
@@ -95,8 +99,9 @@ static void tdx_verdict(xmlDoc *doc, unsigned long libvirt, unsigned long qemu, 
 int host_caps_read(const char *xml, unsigned long libvirt, unsigned long qemu, struct hv_caps *caps,
 		   struct err *e)
 {
-	auto_xml xmlDoc *doc = xmlReadMemory(xml, (int)strlen(xml), NULL, NULL,
-					     XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+	auto_xml xmlDoc *doc =
+		xmlReadMemory(xml, (int)strlen(xml), NULL, NULL,
+			      XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
 	unsigned long named;
 
 	if (!doc)
@@ -116,14 +121,16 @@ int host_caps_read(const char *xml, unsigned long libvirt, unsigned long qemu, s
 /* The security model "dac" is there where libvirt can change users; its label is "+uid:+gid". */
 void host_caps_user(const char *xml, struct hv_caps *caps)
 {
-	auto_xml xmlDoc *doc = xmlReadMemory(xml, (int)strlen(xml), NULL, NULL,
-					     XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+	auto_xml xmlDoc *doc =
+		xmlReadMemory(xml, (int)strlen(xml), NULL, NULL,
+			      XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
 	char label[64];
 
 	caps->has_user = false;
 	if (!doc)
 		return;
-	xml_string(doc, "/capabilities/host/secmodel[model='dac']/baselabel[1]", label, sizeof(label));
+	xml_string(doc, "/capabilities/host/secmodel[model='dac']/baselabel[1]", label,
+		   sizeof(label));
 	caps->has_user = sscanf(label, "+%u:+%u", &caps->uid, &caps->gid) == 2;
 }
 
@@ -137,7 +144,8 @@ static bool cpu_virtualizes(void)
 
 		if (strncmp(line, "flags", 5) != 0)
 			continue;
-		for (char *w = strtok_r(line, " \t\n", &save); w; w = strtok_r(NULL, " \t\n", &save))
+		for (char *w = strtok_r(line, " \t\n", &save); w;
+		     w = strtok_r(NULL, " \t\n", &save))
 			if (!strcmp(w, "vmx") || !strcmp(w, "svm"))
 				return true;
 		return false;
@@ -145,7 +153,8 @@ static bool cpu_virtualizes(void)
 	return false;
 }
 
-/* A kernel can offer /dev/kvm without hardware below (PVM) and then not run stock guests: ask the CPU, too. */
+/* A kernel can offer /dev/kvm without hardware below (PVM) and then not run stock guests: ask the
+ * CPU, too. */
 static bool kvm_works(void)
 {
 	auto_close int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
@@ -153,18 +162,21 @@ static bool kvm_works(void)
 	return fd >= 0 && cpu_virtualizes();
 }
 
-/* A TD is a KVM guest, so it is about those that libvirt must be asked; without KVM it refuses the question. Whether it has
- * KVM is its own to say: kvm_works() looks at the machine from outside, and is stricter for the sake of ordinary guests. */
+/* A TD is a KVM guest, so it is about those that libvirt must be asked; without KVM it refuses the
+ * question. Whether it has KVM is its own to say: kvm_works() looks at the machine from outside,
+ * and is stricter for the sake of ordinary guests. */
 bool host_caps_offer_kvm(const char *xml)
 {
-	auto_xml xmlDoc *doc = xmlReadMemory(xml, (int)strlen(xml), NULL, NULL,
-					     XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+	auto_xml xmlDoc *doc =
+		xmlReadMemory(xml, (int)strlen(xml), NULL, NULL,
+			      XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
 	char offered[8];
 
 	if (!doc)
 		return false;
 	xml_string(doc,
-		   "boolean(/capabilities/guest[os_type='hvm']/arch[@name='x86_64']/domain[@type='kvm'])",
+		   "boolean(/capabilities/guest[os_type='hvm']/arch[@name='x86_64']/"
+		   "domain[@type='kvm'])",
 		   offered, sizeof(offered));
 	return !strcmp(offered, "true");
 }

@@ -1,31 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0
- * hypervisor.c - the connection to libvirt: opened beside the loop, watched, opened again when lost.
+ * hypervisor.c - the connection to libvirt: opened beside the loop, watched, opened again when
+ *lost.
  *
  * DOC: Theory of operation
  *
  *	CONNECTING --job--> UP --lost--> (given up in a job) WAITING --back-off--> CONNECTING
  *	     \--failed--> WAITING
  *
- * Everything that may block runs in jobs. The loop thread owns the state machine; what other threads need of it (the
- * connection, how many jobs hold it, what libvirt's callbacks reported) is under the mutex. A job takes its own
- * reference, so a lost connection dies when the last job has seen its error.
+ * Everything that may block runs in jobs. The loop thread owns the state machine; what other
+ *threads need of it (the connection, how many jobs hold it, what libvirt's callbacks reported) is
+ *under the mutex. A job takes its own reference, so a lost connection dies when the last job has
+ *seen its error.
  *
- * qemu:///embed is this process: it can not be lost. libvirt sets its driver up at the first open, keeps a failure for
- * ever ("qemu state driver is not active") and has a fixed number of places for drivers, one taken per open. So a root
- * that another process holds is waited for before the first try, and a failed open is final.
+ * qemu:///embed is this process: it can not be lost. libvirt sets its driver up at the first open,
+ *keeps a failure for ever ("qemu state driver is not active") and has a fixed number of places for
+ *drivers, one taken per open. So a root that another process holds is waited for before the first
+ *try, and a failed open is final.
  *
- * A connection to a daemon carries one call at a time, in effect: libvirt's client lets the first caller read for the
- * others, and with 9.0 a second caller gets its turn only at the keep-alive, five seconds later, as long as the first
- * one waits for a hung QEMU (seen with libvirt's own event loop as well); the daemon also admits five requests per
- * connection. So each job has a connection of its own, and the first one does nothing but watch. A few stay open for
- * the next jobs. Every connection has keepalive: a libvirtd that does not answer for some 20 seconds ends it, and with it
- * the call that waits. Only the opening of a connection has none. So an attempt to connect may hang as long as libvirtd does; it is
- * reported, and the watching connection is not tried a second time beside it.
+ * A connection to a daemon carries one call at a time, in effect: libvirt's client lets the first
+ *caller read for the others, and with 9.0 a second caller gets its turn only at the keep-alive,
+ *five seconds later, as long as the first one waits for a hung QEMU (seen with libvirt's own event
+ *loop as well); the daemon also admits five requests per connection. So each job has a connection
+ *of its own, and the first one does nothing but watch. A few stay open for the next jobs. Every
+ *connection has keepalive: a libvirtd that does not answer for some 20 seconds ends it, and with it
+ * the call that waits. Only the opening of a connection has none. So an attempt to connect may hang
+ *as long as libvirtd does; it is reported, and the watching connection is not tried a second time
+ *beside it.
  *
- * The end of a guest is known by events. Those that arrive before on_link(up) are dropped: the consumer lists after it.
+ * The end of a guest is known by events. Those that arrive before on_link(up) are dropped: the
+ *consumer lists after it.
  *
- * A job that was given up may hold a connection for ever. hv_close() waits for it for a while; then it closes its handles and leaves the
- * memory to the job.
+ * A job that was given up may hold a connection for ever. hv_close() waits for it for a while; then
+ *it closes its handles and leaves the memory to the job.
  */
 #include <assert.h>
 #include <pthread.h>
@@ -189,7 +195,8 @@ int hv_hold_patiently(struct hypervisor *h, struct hv_hold *ret, struct err *e)
 
 	while (!take_turn(h)) {
 		if (job_is_cancelled())
-			return err_set(e, ERR_TIMEOUT, "%d other guests do not answer libvirt", PATIENT_MAX);
+			return err_set(e, ERR_TIMEOUT, "%d other guests do not answer libvirt",
+				       PATIENT_MAX);
 		(void)usleep(TURN_MS * 1000);
 	}
 	r = hv_hold(h, ret, e);
@@ -234,14 +241,16 @@ int hv_log_folder(const struct hypervisor *h, char *out, size_t n, struct err *e
 	else if (!strncmp(h->uri, "qemu", 4) && strstr(h->uri, "/system"))
 		(void)snprintf(out, n, "/var/log/libvirt/qemu");
 	else
-		return err_set(e, ERR_UNSUPPORTED, "hypervisor %s keeps no QEMU logs that can be found",
-			       h->uri);
+		return err_set(e, ERR_UNSUPPORTED,
+			       "hypervisor %s keeps no QEMU logs that can be found", h->uri);
 	return 0;
 }
 
-/* ------------------------------------------------------------------ libvirt's callbacks, any thread */
+/* ------------------------------------------------------------------ libvirt's callbacks, any
+ * thread */
 
-/* False for what does not tell a state: DEFINED and UNDEFINED come for running domains too, SHUTDOWN is on the way. */
+/* False for what does not tell a state: DEFINED and UNDEFINED come for running domains too,
+ * SHUTDOWN is on the way. */
 static bool event_state(int event, int detail, enum domain_state *ret)
 {
 	switch (event) {
@@ -250,10 +259,12 @@ static bool event_state(int event, int detail, enum domain_state *ret)
 		*ret = DOMAIN_RUNNING;
 		return true;
 	case VIR_DOMAIN_EVENT_SUSPENDED:
-		*ret = detail == VIR_DOMAIN_EVENT_SUSPENDED_IOERROR ? DOMAIN_PAUSED_IO : DOMAIN_PAUSED;
+		*ret = detail == VIR_DOMAIN_EVENT_SUSPENDED_IOERROR ? DOMAIN_PAUSED_IO
+								    : DOMAIN_PAUSED;
 		return true;
 	case VIR_DOMAIN_EVENT_STOPPED:
-		*ret = detail == VIR_DOMAIN_EVENT_STOPPED_CRASHED || detail == VIR_DOMAIN_EVENT_STOPPED_FAILED
+		*ret = detail == VIR_DOMAIN_EVENT_STOPPED_CRASHED ||
+				       detail == VIR_DOMAIN_EVENT_STOPPED_FAILED
 			       ? DOMAIN_CRASHED
 			       : DOMAIN_OFF;
 		return true;
@@ -339,16 +350,18 @@ static int open_conn(struct attempt *a)
 	r = virt_err(&a->e, "connect to the hypervisor");
 	a->final = h->embed_root != NULL;
 	if (strstr(a->e.text, "Failed to parse user") || strstr(a->e.text, "Failed to parse group"))
-		err_hint(
-			&a->e,
-			"create it: groupadd -r libvirt-qemu; useradd -r -g libvirt-qemu -d /var/lib/libvirt "
-			"-s /usr/sbin/nologin libvirt-qemu");
-	else if (strstr(a->e.text, "Failed to connect socket") && strstr(a->e.text, "Permission denied"))
+		err_hint(&a->e, "create it: groupadd -r libvirt-qemu; useradd -r -g libvirt-qemu "
+				"-d /var/lib/libvirt "
+				"-s /usr/sbin/nologin libvirt-qemu");
+	else if (strstr(a->e.text, "Failed to connect socket") &&
+		 strstr(a->e.text, "Permission denied"))
+		err_hint(&a->e, "let the daemon's user use libvirt: usermod -aG libvirt teepod "
+				"(the group of that "
+				"socket), then restart teepod");
+	else if (strstr(a->e.text, "org.libvirt.unix.manage") ||
+		 strstr(a->e.text, "authentication failed"))
 		err_hint(&a->e,
-			 "let the daemon's user use libvirt: usermod -aG libvirt teepod (the group of that "
-			 "socket), then restart teepod");
-	else if (strstr(a->e.text, "org.libvirt.unix.manage") || strstr(a->e.text, "authentication failed"))
-		err_hint(&a->e, "let the daemon's user use libvirt by a polkit rule: see teepod.rules");
+			 "let the daemon's user use libvirt by a polkit rule: see teepod.rules");
 	else if (strstr(a->e.text, "Failed to connect socket"))
 		err_hint(&a->e, "is libvirtd installed (libvirt-daemon-system) and running?");
 	return r;
@@ -358,8 +371,9 @@ static int watch_conn(struct attempt *a)
 {
 	/* A local driver has none: it cannot be lost. */
 	(void)virConnectRegisterCloseCallback(a->conn, on_conn_closed, a->h, NULL);
-	int callback = virConnectDomainEventRegisterAny(a->conn, NULL, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
-							VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle), a->h, NULL);
+	int callback = virConnectDomainEventRegisterAny(
+		a->conn, NULL, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+		VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle), a->h, NULL);
 	return callback < 0 ? virt_err(&a->e, "watch domains") : callback;
 }
 
@@ -389,7 +403,8 @@ static void drop_work(void *arg)
 	give_up(a->conn, a->callback);
 }
 
-/* ------------------------------------------------------------------ loop thread: the state machine */
+/* ------------------------------------------------------------------ loop thread: the state machine
+ */
 
 static struct attempt *attempt_new(struct hypervisor *h)
 {
@@ -491,7 +506,8 @@ static void connect_done(void *arg, enum job_end end)
 	struct hypervisor *h = a->h;
 
 	if (end == JOB_DROPPED)
-		err_set(&a->e, ERR_UNAVAILABLE, "connect to the hypervisor: no thread was free to do it");
+		err_set(&a->e, ERR_UNAVAILABLE,
+			"connect to the hypervisor: no thread was free to do it");
 	if (a->conn) {
 		h->link = LINK_UP;
 		h->caps = a->caps;
@@ -620,7 +636,8 @@ static void close_handles(struct hypervisor *h)
 	virt_events_detach(part_closed, h);
 }
 
-/* Called whenever a job has ended: the connection goes when nobody holds it, the handles when the connection is gone. */
+/* Called whenever a job has ended: the connection goes when nobody holds it, the handles when the
+ * connection is gone. */
 static void finish_if_idle(struct hypervisor *h)
 {
 	lock(h);
@@ -679,7 +696,8 @@ static void ignore_error(void *arg, virErrorPtr v)
 	(void)v;
 }
 
-/* Once per process. Errors are returned, not printed; setting a filter keeps the embedded driver's own log quiet, too. */
+/* Once per process. Errors are returned, not printed; setting a filter keeps the embedded driver's
+ * own log quiet, too. */
 static void libvirt_init(void)
 {
 	if (!getenv("LIBVIRT_DEBUG"))

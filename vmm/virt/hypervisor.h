@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * hypervisor.h - libvirt, as the rest of the daemon sees it.
  *
- * Functions marked [job] block and are called by jobs; they are safe from any thread and take what they need by
- * value. The rest belongs to the loop thread. Identity of a domain is its UUID = the CVM's vm_uuid.
+ * Functions marked [job] block and are called by jobs; they are safe from any thread and take what
+ * they need by value. The rest belongs to the loop thread. Identity of a domain is its UUID = the
+ * CVM's vm_uuid.
  */
 #ifndef TEEPOD_VMM_VIRT_HYPERVISOR_H
 #define TEEPOD_VMM_VIRT_HYPERVISOR_H
@@ -18,8 +19,8 @@
 
 struct hypervisor;
 
-/* UNTOLD: off, and libvirt does not know why: it has not seen the domain run. Its memory of that ends with libvirt's process (the
- * embedded driver: with ours), and with the host. */
+/* UNTOLD: off, and libvirt does not know why: it has not seen the domain run. Its memory of that
+ * ends with libvirt's process (the embedded driver: with ours), and with the host. */
 enum domain_state {
 	DOMAIN_ABSENT,
 	DOMAIN_OFF,
@@ -43,19 +44,22 @@ struct hv_domain {
 
 struct hv_config {
 	uv_loop_t *loop;
-	/* "qemu:///system", "qemu+unix:///system?socket=/p", or "qemu:///embed" / "qemu:///embed?root=/abs" */
+	/* "qemu:///system", "qemu+unix:///system?socket=/p", or "qemu:///embed" /
+	 * "qemu:///embed?root=/abs" */
 	const char *uri;
 	const char *embed_root; /* used when the URI is embed without a root */
 	const char *emulator;   /* QEMU binary; NULL: what libvirt's capabilities name */
 	bool never;             /* do not connect: every job that needs a connection is refused */
 	void (*on_event)(void *arg, const struct hv_event *ev); /* loop thread */
-	/* Connected (again): @up with capabilities known; lost: !@up. Loop thread. Reconnects by itself with back-off. */
+	/* Connected (again): @up with capabilities known; lost: !@up. Loop thread. Reconnects by
+	 * itself with back-off. */
 	void (*on_link)(void *arg, bool up, const struct err *e);
 	void *arg;
 };
 
-/* Versions, as libvirt numbers them, from which TDX counts. libvirt describes TDX guests since 11.6, but up to 11.9 its domain
- * capabilities said yes on every host (release notes of 11.10); QEMU has the tdx-guest object since 10.1. */
+/* Versions, as libvirt numbers them, from which TDX counts. libvirt describes TDX guests
+ * since 11.6, but up to 11.9 its domain capabilities said yes on every host (release notes
+ * of 11.10); QEMU has the tdx-guest object since 10.1. */
 enum { HV_TDX_LIBVIRT = 11010000, HV_TDX_QEMU = 10001000 };
 
 /* What this host's hypervisor can do; valid once connected. */
@@ -65,51 +69,58 @@ struct hv_caps {
 	char machine[64];     /* newest q35, with its version: "pc-q35-7.2"; "" = not told */
 	bool tdx;             /* libvirt >= 11.10, QEMU >= 10.1, domain capabilities say yes */
 	char tdx_reason[160]; /* why not, for people */
-	bool iommufd;         /* host devices can go through iommufd: libvirt, QEMU and kernel have it */
-	bool kvm;             /* /dev/kvm opens and the CPU has vmx or svm */
-	bool has_user;        /* libvirt runs QEMU as uid and gid, and can: it is root itself */
+	bool iommufd;  /* host devices can go through iommufd: libvirt, QEMU and kernel have it */
+	bool kvm;      /* /dev/kvm opens and the CPU has vmx or svm */
+	bool has_user; /* libvirt runs QEMU as uid and gid, and can: it is root itself */
 	uid_t uid;
 	gid_t gid;
-	bool by_group; /* has_user, and this process is not root: QEMU reaches our files by its group */
+	bool by_group; /* has_user, and this process is not root: QEMU reaches our files by its
+			  group */
 };
 
 int hv_new(const struct hv_config *cfg, struct hypervisor **ret, struct err *e);
 bool hv_ready(const struct hypervisor *h);
 const struct hv_caps *hv_caps(const struct hypervisor *h); /* NULL until first connected */
-/* Give up the connection; guests stay up. @done when it is closed and every handle is gone: within 3 s, also while jobs still use the
- * connection. Then these keep @h: it is not freed, and the process has to end by _exit(). */
+/* Give up the connection; guests stay up. @done when it is closed and every handle is gone: within
+ * 3 s, also while jobs still use the connection. Then these keep @h: it is not freed, and the
+ * process has to end by _exit(). */
 void hv_close(struct hypervisor *h, void (*done)(void *arg), void *arg);
 
 /* [job] Define (or redefine) the persistent domain. */
 int hv_define(struct hypervisor *h, const char *xml, struct err *e);
 /* [job] Start a defined domain. Already running is success; a paused one is resumed. */
 int hv_start(struct hypervisor *h, const char *uuid, struct err *e);
-/* [job] End it now (SIGTERM/SIGKILL by libvirt). Not running or not there is success. ERR_UNAVAILABLE also when libvirt does not get at the
- * domain for 30 s: worth a repetition. */
+/* [job] End it now (SIGTERM/SIGKILL by libvirt). Not running or not there is success.
+ * ERR_UNAVAILABLE also when libvirt does not get at the domain for 30 s: worth a repetition. */
 int hv_destroy(struct hypervisor *h, const char *uuid, struct err *e);
-/* [job] Press the ACPI power button. A paused guest is resumed for it: it can answer only while it runs. ERR_NOT_FOUND when
- * it does not run. */
+/* [job] Press the ACPI power button. A paused guest is resumed for it: it can answer only while it
+ * runs. ERR_NOT_FOUND when it does not run. */
 int hv_power_button(struct hypervisor *h, const char *uuid, struct err *e);
 /* [job] Remove the definition, and end what still runs of it. Not there is success. */
 int hv_undefine(struct hypervisor *h, const char *uuid, struct err *e);
 /* [job] State of one domain; absent is a state, not an error. */
 int hv_state(struct hypervisor *h, const char *uuid, enum domain_state *ret, struct err *e);
-/* [job] QEMU itself is asked why it paused a domain that hv_state() calls DOMAIN_PAUSED_IO: _NOSPC or _IO. */
+/* [job] QEMU itself is asked why it paused a domain that hv_state() calls DOMAIN_PAUSED_IO: _NOSPC
+ * or _IO. */
 int hv_pause_cause(struct hypervisor *h, const char *uuid, enum domain_state *ret, struct err *e);
-/* [job] A paused domain goes on. One that runs already is success; ERR_NOT_FOUND when it has ended. */
+/* [job] A paused domain goes on. One that runs already is success; ERR_NOT_FOUND when it has ended.
+ */
 int hv_resume(struct hypervisor *h, const char *uuid, struct err *e);
 /* [job] All domains that carry our metadata. *ret malloc'd. */
 int hv_list(struct hypervisor *h, struct hv_domain **ret, size_t *ret_n, struct err *e);
-/* [job] Live host->guest forward on the user network of interface @nic, counted from 0 (slirp hostfwd_add / hostfwd_remove by HMP). Adding one
- * that is there already, or removing one that is not, is success. ERR_IN_USE when the host refuses the port. @fresh: the guest has just been
+/* [job] Live host->guest forward on the user network of interface @nic, counted from 0 (slirp
+ * hostfwd_add / hostfwd_remove by HMP). Adding one that is there already, or removing one that is
+ * not, is success. ERR_IN_USE when the host refuses the port. @fresh: the guest has just been
  * started, so that its QEMU answers; calls to others wait for their turn (virt.h). */
-int hv_forward_add(struct hypervisor *h, const char *uuid, unsigned nic, bool udp, const char *host_address,
-		   uint16_t host_port, uint16_t vm_port, bool fresh, struct err *e);
+int hv_forward_add(struct hypervisor *h, const char *uuid, unsigned nic, bool udp,
+		   const char *host_address, uint16_t host_port, uint16_t vm_port, bool fresh,
+		   struct err *e);
 int hv_forward_remove(struct hypervisor *h, const char *uuid, unsigned nic, bool udp,
 		      const char *host_address, uint16_t host_port, struct err *e);
-/* [job] A running guest sees its disk (the file @path) in its new size at once. ERR_NOT_FOUND when it does not run. Having that size already
- * is success. */
-int hv_block_resize(struct hypervisor *h, const char *uuid, const char *path, uint64_t bytes, struct err *e);
+/* [job] A running guest sees its disk (the file @path) in its new size at once. ERR_NOT_FOUND when
+ * it does not run. Having that size already is success. */
+int hv_block_resize(struct hypervisor *h, const char *uuid, const char *path, uint64_t bytes,
+		    struct err *e);
 /* [job] Path of the log libvirt writes QEMU's stdout and stderr to, for domain @name. */
 int hv_qemu_log_path(struct hypervisor *h, const char *name, char *out, size_t n, struct err *e);
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * monitor.c - port forwards of a running guest, by QEMU's human monitor.
  *
- * libvirt has no call for slirp's forwards; the human monitor has, and answers in prose. Nothing printed means done.
- * QEMU gives one text for "you have that one already" and "another process has the port" (7.2: "could not set up host
- * forwarding rule 'R'"; newer ones capitalise it and append the reason), so `info usernet` tells them apart.
+ * libvirt has no call for slirp's forwards; the human monitor has, and answers in prose. Nothing
+ * printed means done. QEMU gives one text for "you have that one already" and "another process has
+ * the port" (7.2: "could not set up host forwarding rule 'R'"; newer ones capitalise it and append
+ * the reason), so `info usernet` tells them apart.
  */
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -30,16 +31,18 @@ static bool same_address(const char *shown, const char *asked)
 
 /* Lines of the table look like
  *   TCP[HOST_FORWARD]  13       127.0.0.1 18080       10.0.2.15    80     0     0 */
-static bool read_forward(const char *line, bool udp, char address[64], unsigned *port, unsigned *vm_port)
+static bool read_forward(const char *line, bool udp, char address[64], unsigned *port,
+			 unsigned *vm_port)
 {
 	char proto[32], guest[64];
 
-	return sscanf(line, " %31s %*d %63s %u %63s %u", proto, address, port, guest, vm_port) == 5 &&
+	return sscanf(line, " %31s %*d %63s %u %63s %u", proto, address, port, guest, vm_port) ==
+		       5 &&
 	       !strcmp(proto, udp ? "UDP[HOST_FORWARD]" : "TCP[HOST_FORWARD]");
 }
 
-enum forward_found usernet_find(const char *reply, bool udp, const char *host_address, uint16_t host_port,
-				uint16_t vm_port)
+enum forward_found usernet_find(const char *reply, bool udp, const char *host_address,
+				uint16_t host_port, uint16_t vm_port)
 {
 	for (const char *line = reply; line; line = strchr(line, '\n')) {
 		unsigned port, to;
@@ -60,13 +63,13 @@ static int check_address(const char *address, struct err *e)
 
 	if (inet_pton(AF_INET, address, &a) == 1)
 		return 0;
-	err_set(e, ERR_INVALID, "host address %s: not an IPv4 address; QEMU can forward from no other",
-		address);
+	err_set(e, ERR_INVALID,
+		"host address %s: not an IPv4 address; QEMU can forward from no other", address);
 	return err_hint(e, "give the CVM other ports");
 }
 
-static int running_domain(struct hypervisor *h, const char *uuid, struct hv_hold *hold, virDomainPtr *ret,
-			  bool fresh, struct err *e)
+static int running_domain(struct hypervisor *h, const char *uuid, struct hv_hold *hold,
+			  virDomainPtr *ret, bool fresh, struct err *e)
 {
 	int r = fresh ? hv_hold(h, hold, e) : hv_hold_patiently(h, hold, e);
 
@@ -80,8 +83,8 @@ static int running_domain(struct hypervisor *h, const char *uuid, struct hv_hold
 	return 0;
 }
 
-static int refused(virDomainPtr dom, const char *reply, bool udp, const char *address, uint16_t host_port,
-		   uint16_t vm_port, struct err *e)
+static int refused(virDomainPtr dom, const char *reply, bool udp, const char *address,
+		   uint16_t host_port, uint16_t vm_port, struct err *e)
 {
 	auto_free char *table = NULL;
 	char cause[sizeof(e->text)];
@@ -95,12 +98,13 @@ static int refused(virDomainPtr dom, const char *reply, bool udp, const char *ad
 		return r;
 	if (usernet_find(table, udp, address, host_port, vm_port) == FORWARD_SAME)
 		return 0;
-	return err_set(e, ERR_IN_USE, "host port %s:%u/%s can not be taken: %s", address, (unsigned)host_port,
-		       udp ? "udp" : "tcp", cause);
+	return err_set(e, ERR_IN_USE, "host port %s:%u/%s can not be taken: %s", address,
+		       (unsigned)host_port, udp ? "udp" : "tcp", cause);
 }
 
-int hv_forward_add(struct hypervisor *h, const char *uuid, unsigned nic, bool udp, const char *host_address,
-		   uint16_t host_port, uint16_t vm_port, bool fresh, struct err *e)
+int hv_forward_add(struct hypervisor *h, const char *uuid, unsigned nic, bool udp,
+		   const char *host_address, uint16_t host_port, uint16_t vm_port, bool fresh,
+		   struct err *e)
 {
 	auto_hold struct hv_hold hold = { 0 };
 	auto_domain virDomainPtr dom = NULL;
@@ -112,8 +116,8 @@ int hv_forward_add(struct hypervisor *h, const char *uuid, unsigned nic, bool ud
 		r = running_domain(h, uuid, &hold, &dom, fresh, e);
 	if (r)
 		return r;
-	(void)snprintf(text, sizeof(text), "hostfwd_add hostnet%u %s:%s:%u-:%u", nic, udp ? "udp" : "tcp",
-		       host_address, (unsigned)host_port, (unsigned)vm_port);
+	(void)snprintf(text, sizeof(text), "hostfwd_add hostnet%u %s:%s:%u-:%u", nic,
+		       udp ? "udp" : "tcp", host_address, (unsigned)host_port, (unsigned)vm_port);
 	r = command(dom, text, &reply, e);
 	if (r)
 		return r;
@@ -135,8 +139,8 @@ int hv_forward_remove(struct hypervisor *h, const char *uuid, unsigned nic, bool
 		return 0; /* its forwards went with it */
 	if (r)
 		return r;
-	(void)snprintf(text, sizeof(text), "hostfwd_remove hostnet%u %s:%s:%u", nic, udp ? "udp" : "tcp",
-		       host_address, (unsigned)host_port);
+	(void)snprintf(text, sizeof(text), "hostfwd_remove hostnet%u %s:%s:%u", nic,
+		       udp ? "udp" : "tcp", host_address, (unsigned)host_port);
 	r = command(dom, text, &reply, e);
 	if (r || !reply[0] || strcasestr(reply, "removed") || strcasestr(reply, "not found"))
 		return r;

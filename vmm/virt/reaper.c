@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
- * reaper.c - collect the QEMU processes that libvirt's embedded driver leaves to whoever adopts orphans.
+ * reaper.c - collect the QEMU processes that libvirt's embedded driver leaves to whoever adopts
+ * orphans.
  *
  * DOC: Theory of operation
  *
- * libvirt double-forks QEMU, so an ended QEMU is a zombie of the nearest subreaper, in the end of PID 1, and libvirt's
- * destroy polls kill(pid, 0) until it is gone. Where PID 1 collects lazily (containers) that takes seconds instead of the
- * one 200 ms poll. So the embedding process adopts its orphans and collects them at once.
+ * libvirt double-forks QEMU, so an ended QEMU is a zombie of the nearest subreaper, in the end of
+ * PID 1, and libvirt's destroy polls kill(pid, 0) until it is gone. Where PID 1 collects lazily
+ * (containers) that takes seconds instead of the one 200 ms poll. So the embedding process adopts
+ * its orphans and collects them at once.
  *
- * libvirt waits by itself for its direct children, and a status taken from it is an error there; waitpid(-1) is
- * therefore out of the question. A direct child can even be a QEMU: capability probing runs `qemu-system-... -daemonize`
- * and waits for the parent half. What tells an orphan apart is that it was made a daemon: it leads a session of its own,
- * and libvirt's direct children stay in ours. Both the name and the session must match.
+ * libvirt waits by itself for its direct children, and a status taken from it is an error there;
+ * waitpid(-1) is therefore out of the question. A direct child can even be a QEMU: capability
+ * probing runs `qemu-system-... -daemonize` and waits for the parent half. What tells an orphan
+ * apart is that it was made a daemon: it leads a session of its own, and libvirt's direct children
+ * stay in ours. Both the name and the session must match.
  */
 #include "vmm/virt/reaper.h"
 
@@ -61,7 +64,8 @@ static bool is_orphaned_qemu(pid_t pid)
 	char path[64], comm[32];
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
-	return read_small(path, comm, sizeof(comm)) && !strncmp(comm, "qemu-", 5) && getsid(pid) != getsid(0);
+	return read_small(path, comm, sizeof(comm)) && !strncmp(comm, "qemu-", 5) &&
+	       getsid(pid) != getsid(0);
 }
 
 /* Looks before it takes: WNOWAIT leaves the status where it is. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * reaper.h - collect the QEMU processes that libvirt's embedded driver leaves to whoever adopts orphans.
+ * reaper.h - collect the QEMU processes that libvirt's embedded driver leaves to whoever adopts
+ * orphans.
  */
 #ifndef TEEPOD_VMM_VIRT_REAPER_H
 #define TEEPOD_VMM_VIRT_REAPER_H

@@ -3,19 +3,22 @@
  *
  * DOC: Theory of operation
  *
- * libvirt calls the six functions of virEventRegisterImpl() from any thread (with the embedded driver about half of the
- * calls, with a remote one nearly all), while libuv handles belong to the loop thread. So a call only writes down what
- * is wanted in a struct source, under the mutex, and wakes the loop; the loop thread makes the handle agree. What is
- * wanted outlives a loop: after a detach the sources stay, and the next attach opens handles for them again.
+ * libvirt calls the six functions of virEventRegisterImpl() from any thread (with the embedded
+ *driver about half of the calls, with a remote one nearly all), while libuv handles belong to the
+ *loop thread. So a call only writes down what is wanted in a struct source, under the mutex, and
+ *wakes the loop; the loop thread makes the handle agree. What is wanted outlives a loop: after a
+ *detach the sources stay, and the next attach opens handles for them again.
  *
- *	added --(sync)--> open handle --(removed, sync)--> closing --(uv close callback)--> ff(opaque), freed
+ *	added --(sync)--> open handle --(removed, sync)--> closing --(uv close callback)-->
+ *ff(opaque), freed
  *
- * libvirt may hold locks that its free callback takes when it calls remove, so `ff` is never called from there: it runs
- * on the loop thread, when the handle is gone. No callback of libvirt is called with the mutex held.
+ * libvirt may hold locks that its free callback takes when it calls remove, so `ff` is never called
+ *from there: it runs on the loop thread, when the handle is gone. No callback of libvirt is called
+ *with the mutex held.
  *
- * Each watched descriptor is a duplicate: libvirt closes its own right after remove, and its number may belong to
- * somebody else before the loop thread has got as far as epoll_ctl(DEL). It also lets libvirt watch one descriptor
- * twice, which libuv refuses.
+ * Each watched descriptor is a duplicate: libvirt closes its own right after remove, and its number
+ *may belong to somebody else before the loop thread has got as far as epoll_ctl(DEL). It also lets
+ *libvirt watch one descriptor twice, which libuv refuses.
  */
 #include "vmm/virt/virt_events.h"
 
@@ -96,7 +99,8 @@ static void mark(struct source *s)
 		(void)uv_async_send(&bridge.wake);
 }
 
-/* ------------------------------------------------------------------ the six, called from any thread */
+/* ------------------------------------------------------------------ the six, called from any
+ * thread */
 
 static int add(struct source *s)
 {
@@ -122,7 +126,8 @@ static int remove_source(int id)
 	return s ? 0 : -1;
 }
 
-static int add_handle(int fd, int events, virEventHandleCallback cb, void *opaque, virFreeCallback ff)
+static int add_handle(int fd, int events, virEventHandleCallback cb, void *opaque,
+		      virFreeCallback ff)
 {
 	int dup = fcntl(fd, F_DUPFD_CLOEXEC, 10);
 	struct source *s;
@@ -234,7 +239,8 @@ static void on_poll(uv_poll_t *p, int status, int events)
 	struct source *s = p->data;
 	int seen = 0;
 
-	/* libuv has stopped the handle when it reports an error; libvirt's answer to the bit is to remove it. */
+	/* libuv has stopped the handle when it reports an error; libvirt's answer to the bit is to
+	 * remove it. */
 	if (status < 0)
 		seen |= VIR_EVENT_HANDLE_ERROR;
 	if (events & UV_READABLE)
@@ -272,7 +278,8 @@ static void open_source(struct source *s)
 		(void)uv_timer_init(bridge.loop, &s->timer);
 		s->timer.data = s;
 	} else {
-		/* Fails only for what epoll can not watch, a regular file: nothing to wait for there. */
+		/* Fails only for what epoll can not watch, a regular file: nothing to wait for
+		 * there. */
 		if (uv_poll_init(bridge.loop, &s->poll, s->fd))
 			return;
 		s->poll.data = s;
@@ -297,14 +304,15 @@ static void sync_poll(struct source *s, int wanted)
 		(void)uv_poll_stop(&s->poll);
 }
 
-/* A timeout of 0 means "each turn of the loop". libuv runs timers until none is due, so repeating after 0 ms would
- * never leave that phase: every later turn comes after 1 ms. */
+/* A timeout of 0 means "each turn of the loop". libuv runs timers until none is due, so repeating
+ * after 0 ms would never leave that phase: every later turn comes after 1 ms. */
 static void sync_timer(struct source *s, int timeout)
 {
 	if (timeout < 0)
 		(void)uv_timer_stop(&s->timer);
 	else
-		(void)uv_timer_start(&s->timer, on_timer, (uint64_t)timeout, timeout ? (uint64_t)timeout : 1);
+		(void)uv_timer_start(&s->timer, on_timer, (uint64_t)timeout,
+				     timeout ? (uint64_t)timeout : 1);
 }
 
 static void sync_source(struct source *s, bool removed, int wanted, int timeout)
@@ -381,8 +389,8 @@ int virt_events_attach(uv_loop_t *loop, struct err *e)
 	if (r)
 		return err_sys(e, -r, "event bridge");
 	if (!bridge.registered) {
-		virEventRegisterImpl(add_handle, update_handle, remove_source, add_timeout, update_timeout,
-				     remove_source);
+		virEventRegisterImpl(add_handle, update_handle, remove_source, add_timeout,
+				     update_timeout, remove_source);
 		bridge.registered = true;
 	}
 	bridge.users = 1;

@@ -23,7 +23,8 @@ void open_tag(struct xml_out *o, const char *name);
 void close_tag(struct xml_out *o);
 void attr(struct xml_out *o, const char *name, const char *value);
 /* Attribute with a printf format. */
-void attrf(struct xml_out *o, const char *name, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void attrf(struct xml_out *o, const char *name, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 /* Text inside the open tag. */
 void text(struct xml_out *o, const char *value);
 /* A number inside the open tag. */
@@ -33,7 +34,8 @@ void text_tag(struct xml_out *o, const char *name, const char *value);
 /* <name a='b' .../>: attribute names and values in turn, ended by NULL. */
 void empty_tag(struct xml_out *o, const char *name, ...) __attribute__((sentinel));
 
-/* XML 1.0 has no way to write control characters other than tab and newline, and the writer would pass them on. */
+/* XML 1.0 has no way to write control characters other than tab and newline, and the writer would
+ * pass them on. */
 bool xml_writable(const char *s);
 
 #endif
