@@ -7,15 +7,15 @@
  *	                 \--(cancelled, too late)--> dropped --(loop)--> done(JOB_DROPPED)
  *
  * A lane starts a thread when a job waits, no thread is idle and fewer than its size are counted. A
- *running job is counted until it has run for the lane's lend_ms or past its deadline. Then its
- *thread is lent: it stays with the job as long as that takes, and the lane may start another one in
- *its place. A lent thread that comes back is counted again, or ends if the lane is complete without
- *it. THREADS_MAX bounds all threads of a lane; beyond it jobs wait, and are dropped at their
- *deadline.
+ * running job is counted until it has run for the lane's lend_ms or past its deadline. Then its
+ * thread is lent: it stays with the job as long as that takes, and the lane may start another one
+ *in its place. A lent thread that comes back is counted again, or ends if the lane is complete
+ *without it. THREADS_MAX bounds all threads of a lane; beyond it jobs wait, and are dropped at
+ *their deadline.
  *
  * The mutex guards the queues, the states of jobs and the counts. work(), done() and late() are
- *called without it. One timer, armed only while there are jobs, looks for those to lend, to report
- *and to drop.
+ * called without it. One timer, armed only while there are jobs, looks for those to lend, to report
+ * and to drop.
  */
 #include "base/lanes.h"
 

@@ -2,7 +2,7 @@
  * lanes.h - blocking work beside the loop, in four lanes with their own threads.
  *
  * A peer that never answers must not take a thread away from anyone else. So work is divided by
- *what it waits for, and each lane has its own threads:
+ * what it waits for, and each lane has its own threads:
  *
  *	kill	ends a QEMU or closes a connection; nothing else may stand in its way
  *	guest	waits for a QEMU or for a guest
@@ -10,8 +10,8 @@
  *	short	everything else
  *
  * Every job has a deadline. A job cannot be interrupted from outside, so a job past its deadline is
- *reported, and its thread no longer counts: another thread takes its place. In the lanes kill,
- *guest and short that happens after one second already.
+ * reported, and its thread no longer counts: another thread takes its place. In the lanes kill,
+ * guest and short that happens after one second already.
  */
 #ifndef TEEPOD_BASE_LANES_H
 #define TEEPOD_BASE_LANES_H

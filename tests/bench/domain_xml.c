@@ -4,8 +4,8 @@
  *	domain_xml COUNT
  *
  * The machine is about the largest there is: a TD with two NUMA nodes, eight GPUs and four
- *switches, three interfaces and two volumes. Prints microseconds of CPU for COUNT times writing and
- *for COUNT times parsing, and the size of the text.
+ * switches, three interfaces and two volumes. Prints microseconds of CPU for COUNT times writing
+ *and for COUNT times parsing, and the size of the text.
  */
 #include <stdio.h>
 #include <stdlib.h>

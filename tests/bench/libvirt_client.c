@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * libvirt_client.c - the least a program can do to run the same guests: define, create, destroy; a
- *thread each.
+ * thread each.
  *
  *	libvirt_client ROOT FOLDER
  *
  * ROOT is an embedded driver's root of its own. FOLDER/N holds domain.xml and all files it names.
- *Reads lines, answers each with microseconds: boot COUNT    define and create guests 0..COUNT-1 at
- *once, until each one's first line row COUNT N   the same, but N at a time: a thread goes on with
- *the next when its guest has said its first line stop COUNT    destroy them at once What a stopped
- *guest leaves (definition, console log) is cleared outside the measured time.
+ * Reads lines, answers each with microseconds: boot COUNT    define and create guests 0..COUNT-1 at
+ * once, until each one's first line row COUNT N   the same, but N at a time: a thread goes on with
+ * the next when its guest has said its first line stop COUNT    destroy them at once What a stopped
+ * guest leaves (definition, console log) is cleared outside the measured time.
  */
 #include <fcntl.h>
 #include <pthread.h>

@@ -3,11 +3,11 @@
  *
  *	load creates URL KEY CLIENTS COUNT PREFIX      stopped CVMs: {"us", "p50", "p99", "cpu_us"}
  *	load admissions URL KEY CLIENTS COUNT PREFIX   the same, but a node without room may refuse:
- *{"us", "made", "refused", "made_p50", "refused_p50"}; with one client that is the cost of each
+ * {"us", "made", "refused", "made_p50", "refused_p50"}; with one client that is the cost of each
  *	load gets ROUNDS {URL KEY PATH}...             in turn, one connection each: {"p50": [...],
- *"p99": [...]} load boot URL KEY CVMS_FOLDER COUNT PREFIX     all at once, until each guest's first
- *line: {"us", "uuids"} load stop URL KEY UUID...                      all at once, until each
- *operation has ended: {"us"}
+ * "p99": [...]} load boot URL KEY CVMS_FOLDER COUNT PREFIX     all at once, until each guest's
+ *first line: {"us", "uuids"} load stop URL KEY UUID...                      all at once, until each
+ * operation has ended: {"us"}
  *
  * Times are microseconds. Connections are open before the clock starts.
  */

@@ -4,7 +4,7 @@
  *	raw_qemu FOLDER
  *
  * FOLDER/argv holds the command line, NUL after each argument. QEMU is killed afterwards. Prints
- *microseconds.
+ * microseconds.
  */
 #include <fcntl.h>
 #include <signal.h>

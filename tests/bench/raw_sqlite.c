@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  * raw_sqlite.c - what SQLite alone does: the rows of a stopped create, written again and again, a
- *transaction each.
+ * transaction each.
  *
  *	raw_sqlite FILE COUNT
  *
  * FILE is a copy of a node's database. Its newest stopped CVM is the pattern: each transaction
- *inserts that CVM's rows into all tables they were in (app, revision, CVM, operation, two events),
- *with fresh ids, and takes the same capacity. Tables, columns, indices and triggers are those of
- *the file, journal and durability those of the node: WAL, FULL. No rule is checked and nothing is
- *read back. Some transactions go before the clock starts, so that the journal has its working size,
- *as a node's has. Prints microseconds.
+ * inserts that CVM's rows into all tables they were in (app, revision, CVM, operation, two events),
+ * with fresh ids, and takes the same capacity. Tables, columns, indices and triggers are those of
+ * the file, journal and durability those of the node: WAL, FULL. No rule is checked and nothing is
+ * read back. Some transactions go before the clock starts, so that the journal has its working
+ *size, as a node's has. Prints microseconds.
  */
 #include <stdbool.h>
 #include <stdio.h>

@@ -6,14 +6,14 @@
  * the job has ended:
  *
  *	admission --> port_probe_want() ... refused --> vmm_look_again() --> job --> waiters,
- *port_probe_known()
+ * port_probe_known()
  *
  * What a job found out is known only while it calls those who waited for it, which apply their
  * requests from there: nothing is admitted on what was true some time ago. Probes do not overlap;
  * the requests that come meanwhile share the next ones, LOOK_SERVES each, so that a turn of the
- *loop applies no more than that. A request that wants many ports counts as several of them, and is
+ * loop applies no more than that. A request that wants many ports counts as several of them, and is
  * served alone when every port is tried for it: 64 replicas with 64 ports take some 50 ms.
- *Exclusivity among CVMs is none of this: rows see to that, inside the transaction.
+ * Exclusivity among CVMs is none of this: rows see to that, inside the transaction.
  *
  * A first probe tries the ports a request names, and a few for each one to be picked. If all of
  * them are taken, the second probe tries every port there is, and its answer is final.

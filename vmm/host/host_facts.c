@@ -4,18 +4,18 @@
  * DOC: sources
  *
  *	/sys/module/kvm_intel/parameters/tdx	Linux 6.16 (arch/x86/kvm/vmx/tdx.c): Y only after
- *KVM has initialised the TDX module; KVM turns what was asked for into N when that failed.
+ * KVM has initialised the TDX module; KVM turns what was asked for into N when that failed.
  *	/sys/devices/faux/tdx_host/version	ABI/testing/sysfs-devices-faux-tdx-host: the
- *module's version. The device is there once the module is ready; kernels up to 6.19 do not have it,
- *they only log "virt/tdx: ...". /sys/fs/cgroup/misc.{capacity,current} admin-guide/cgroup-v2.rst,
- *misc controller: "tdx N", private key ids for guests, set by KVM. Only in the root group, which a
- *container does not see.
- *	/dev/cpu/0/msr at 0x87			IA32_MKTME_KEYID_PARTITIONING: bits 63:32 count the
- *private key ids the BIOS gave to TDX. /sys/power/state			has "disk" while
- *hibernation is available; the kernel refuses TDX then (arch/x86/tdx.rst).
+ * module's version. The device is there once the module is ready; kernels up to 6.19 do not have
+ *it, they only log "virt/tdx: ...". /sys/fs/cgroup/misc.{capacity,current}
+ *admin-guide/cgroup-v2.rst, misc controller: "tdx N", private key ids for guests, set by KVM. Only
+ *in the root group, which a container does not see. /dev/cpu/0/msr at 0x87
+ *IA32_MKTME_KEYID_PARTITIONING: bits 63:32 count the private key ids the BIOS gave to TDX.
+ * /sys/power/state			has "disk" while hibernation is available; the kernel
+ *refuses TDX then (arch/x86/tdx.rst).
  *
  * The /sys/firmware/tdx of Intel's patches from before 2023 is not looked at: KVM of such kernels
- *can not be used by QEMU 10.1.
+ * can not be used by QEMU 10.1.
  */
 #include <ctype.h>
 #include <dirent.h>

@@ -10,7 +10,7 @@
  *	other machine-id                     another host
  *	same id in the marker, other inode   a copy (cp, rsync, a backup that was unpacked)
  *	same inode, other folder             moved, or copied with hard links or as a whole file
- *system no marker, or another id in it       a database without its folder
+ * system no marker, or another id in it       a database without its folder
  *
  * The device number is not compared: it may change with every boot. A restored copy of just the
  * database, in its own folder, passes.

@@ -2,24 +2,26 @@
  * engine.c - runs operations.
  *
  * Theory of operation. An operation is a row (kind, step, undoing, cancel) and, while it runs, a
- *struct op_run. Everything it decides is written before it is done: next step and the step's
- *enter() in one turn, then the side effect in a job, then save() with the name of the next step. A
- *step that fails turns the operation round: undoing is written, and the steps done so far are
- *undone last to first. A step that found the hypervisor gone is repeated, forward or back, once it
- *is there again. A step that cannot be undone ends the undoing: the operation has failed and the
- *CVM stays, with all it holds, to be deleted by its owner.
+ * struct op_run. Everything it decides is written before it is done: next step and the step's
+ * enter() in one turn, then the side effect in a job, then save() with the name of the next step. A
+ * step that fails turns the operation round: undoing is written, and the steps done so far are
+ * undone last to first. A step that found the hypervisor gone is repeated, forward or back, once it
+ * is there again. A step that cannot be undone ends the undoing: the operation has failed and the
+ * CVM stays, with all it holds, to be deleted by its owner.
  *
  * What a job waits for (enum waits_for) decides what happens to it:
  *
  *	waits for   lane    needs libvirt   a stop or delete             past its deadline
  *	nothing     short   no              lets it end early            abandoned
- *	libvirt     short   yes             drops it before it begins    abandoned (keepalive ends
- *it before) QEMU        guest   yes             abandons it after 3 s        abandoned guest - no
- *ends the ready() step        ready() decides network     short   no              abandons it after
- *3 s        abandoned QEMU's end  kill    yes             waits for it                 abandoned
+ *	libvirt     short   yes             drops it before it begins    abandoned; usually
+ *	                                                                 keepalive ends it before
+ *	QEMU        guest   yes             abandons it after 3 s        abandoned
+ *	guest       -       no              ends the ready() step        ready() decides
+ *	network     short   no              abandons it after 3 s        abandoned
+ *	QEMU's end  kill    yes             waits for it                 abandoned
  *
  * An operation whose job was abandoned has an error (ERR_TIMEOUT), or goes on where the step is
- *optional; see op_job.c for the rest.
+ * optional; see op_job.c for the rest.
  */
 #include <assert.h>
 #include <stdio.h>

@@ -4,16 +4,16 @@
  * DOC: Theory of operation
  *
  * The guest measures its ACPI tables (RTMR0), and those follow from the devices and where they sit.
- *A verifier computes them from the command line of the field's launcher (dstack-vmm), where QEMU
- *numbers the slots of the root bus in the order of the arguments. So every device is given the slot
- *it would get there:
+ * A verifier computes them from the command line of the field's launcher (dstack-vmm), where QEMU
+ * numbers the slots of the root bus in the order of the arguments. So every device is given the
+ *slot it would get there:
  *
  *	root disk, data disk, volumes, interfaces, vsock, share, [one expander bus a NUMA node, from
- *slot 0x10], root ports of GPUs, root ports of NVSwitches
+ * slot 0x10], root ports of GPUs, root ports of NVSwitches
  *
  * An absent device leaves no gap, as it leaves none there. What libvirt would add by itself (USB,
- *balloon, further root ports) is switched off. The serial port is not here at all: see
- *domain_xml.c.
+ * balloon, further root ports) is switched off. The serial port is not here at all: see
+ * domain_xml.c.
  */
 #include <stdio.h>
 #include <sys/un.h>

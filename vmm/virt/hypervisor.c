@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * hypervisor.c - the connection to libvirt: opened beside the loop, watched, opened again when
- *lost.
+ * lost.
  *
  * DOC: Theory of operation
  *
@@ -8,30 +8,30 @@
  *	     \--failed--> WAITING
  *
  * Everything that may block runs in jobs. The loop thread owns the state machine; what other
- *threads need of it (the connection, how many jobs hold it, what libvirt's callbacks reported) is
- *under the mutex. A job takes its own reference, so a lost connection dies when the last job has
- *seen its error.
+ * threads need of it (the connection, how many jobs hold it, what libvirt's callbacks reported) is
+ * under the mutex. A job takes its own reference, so a lost connection dies when the last job has
+ * seen its error.
  *
  * qemu:///embed is this process: it can not be lost. libvirt sets its driver up at the first open,
- *keeps a failure for ever ("qemu state driver is not active") and has a fixed number of places for
- *drivers, one taken per open. So a root that another process holds is waited for before the first
- *try, and a failed open is final.
+ * keeps a failure for ever ("qemu state driver is not active") and has a fixed number of places for
+ * drivers, one taken per open. So a root that another process holds is waited for before the first
+ * try, and a failed open is final.
  *
  * A connection to a daemon carries one call at a time, in effect: libvirt's client lets the first
- *caller read for the others, and with 9.0 a second caller gets its turn only at the keep-alive,
- *five seconds later, as long as the first one waits for a hung QEMU (seen with libvirt's own event
- *loop as well); the daemon also admits five requests per connection. So each job has a connection
- *of its own, and the first one does nothing but watch. A few stay open for the next jobs. Every
- *connection has keepalive: a libvirtd that does not answer for some 20 seconds ends it, and with it
- * the call that waits. Only the opening of a connection has none. So an attempt to connect may hang
- *as long as libvirtd does; it is reported, and the watching connection is not tried a second time
- *beside it.
+ * caller read for the others, and with 9.0 a second caller gets its turn only at the keep-alive,
+ * five seconds later, as long as the first one waits for a hung QEMU (seen with libvirt's own event
+ * loop as well); the daemon also admits five requests per connection. So each job has a connection
+ * of its own, and the first one does nothing but watch. A few stay open for the next jobs. Every
+ * connection has keepalive: a libvirtd that does not answer for some 20 seconds ends it, and with
+ *it the call that waits. Only the opening of a connection has none. So an attempt to connect may
+ *hang as long as libvirtd does; it is reported, and the watching connection is not tried a second
+ *time beside it.
  *
  * The end of a guest is known by events. Those that arrive before on_link(up) are dropped: the
- *consumer lists after it.
+ * consumer lists after it.
  *
  * A job that was given up may hold a connection for ever. hv_close() waits for it for a while; then
- *it closes its handles and leaves the memory to the job.
+ * it closes its handles and leaves the memory to the job.
  */
 #include <assert.h>
 #include <pthread.h>

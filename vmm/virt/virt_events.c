@@ -4,21 +4,21 @@
  * DOC: Theory of operation
  *
  * libvirt calls the six functions of virEventRegisterImpl() from any thread (with the embedded
- *driver about half of the calls, with a remote one nearly all), while libuv handles belong to the
- *loop thread. So a call only writes down what is wanted in a struct source, under the mutex, and
- *wakes the loop; the loop thread makes the handle agree. What is wanted outlives a loop: after a
- *detach the sources stay, and the next attach opens handles for them again.
+ * driver about half of the calls, with a remote one nearly all), while libuv handles belong to the
+ * loop thread. So a call only writes down what is wanted in a struct source, under the mutex, and
+ * wakes the loop; the loop thread makes the handle agree. What is wanted outlives a loop: after a
+ * detach the sources stay, and the next attach opens handles for them again.
  *
  *	added --(sync)--> open handle --(removed, sync)--> closing --(uv close callback)-->
- *ff(opaque), freed
+ * ff(opaque), freed
  *
  * libvirt may hold locks that its free callback takes when it calls remove, so `ff` is never called
- *from there: it runs on the loop thread, when the handle is gone. No callback of libvirt is called
- *with the mutex held.
+ * from there: it runs on the loop thread, when the handle is gone. No callback of libvirt is called
+ * with the mutex held.
  *
  * Each watched descriptor is a duplicate: libvirt closes its own right after remove, and its number
- *may belong to somebody else before the loop thread has got as far as epoll_ctl(DEL). It also lets
- *libvirt watch one descriptor twice, which libuv refuses.
+ * may belong to somebody else before the loop thread has got as far as epoll_ctl(DEL). It also lets
+ * libvirt watch one descriptor twice, which libuv refuses.
  */
 #include "vmm/virt/virt_events.h"
 
