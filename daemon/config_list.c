@@ -14,6 +14,8 @@
 #include "api/http/peer.h"
 #include "base/own.h"
 #include "daemon/config_key.h"
+#include "db/devices.h"
+#include "db/text.h"
 #include "vmm/host/pci.h"
 
 struct raw_list {

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/own.h"
 #include "daemon/dev.h"
+#include "db/keys.h"
 
 char *dev_images_dir(void)
 {

@@ -8,6 +8,7 @@
 #include "base/own.h"
 #include "daemon/settings.h"
 #include "daemon/sockets.h"
+#include "db/records.h"
 
 enum { SLOTS_DEFAULT = 64, PPID_LEN = 16 };
 

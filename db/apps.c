@@ -6,8 +6,10 @@
 
 #include "base/clock.h"
 #include "base/own.h"
-#include "db/rows.h"
+#include "db/apps.h"
+#include "db/operations.h"
 #include "db/sql.h"
+#include "db/text.h"
 
 int apps_ensure(struct db *db, int64_t workspace, const char *app_id, const char *name,
 		int64_t *ret_id, struct err *e)

@@ -2,8 +2,10 @@
  * capacity.c - what is promised, next to the rows it is promised to: host ports, CIDs, amounts.
  */
 #include "base/own.h"
-#include "db/rows.h"
+#include "db/capacity.h"
+#include "db/ports.h"
 #include "db/sql.h"
+#include "db/text.h"
 
 int ports_add(struct db *db, int64_t cvm, const struct port_row *p, struct err *e)
 {

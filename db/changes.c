@@ -11,7 +11,11 @@
 
 #include "base/buf.h"
 #include "base/own.h"
-#include "db/rows.h"
+#include "db/changes.h"
+#include "db/cvms.h"
+#include "db/devices.h"
+#include "db/numa.h"
+#include "db/ports.h"
 #include "db/sql.h"
 
 /* ------------------------------------------------------------------ the row */

@@ -7,8 +7,11 @@
 
 #include "base/buf.h"
 #include "base/own.h"
-#include "db/rows.h"
+#include "db/cvms.h"
+#include "db/operations.h"
+#include "db/policies.h"
 #include "db/sql.h"
+#include "db/workspaces.h"
 
 const char *const desired_word[DESIRED_MAX] = {
 	[DESIRED_STOPPED] = "stopped",

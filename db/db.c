@@ -7,7 +7,12 @@
 
 #include "base/log.h"
 #include "base/own.h"
-#include "db/rows.h"
+#include "db/changes.h"
+#include "db/cvms.h"
+#include "db/devices.h"
+#include "db/history.h"
+#include "db/operations.h"
+#include "db/policies.h"
 #include "db/sql.h"
 
 /* synchronous stays FULL: WAL with NORMAL loses acknowledged commits on power loss.

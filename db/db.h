@@ -3,6 +3,11 @@
  *
  * One connection, owned by the loop thread. WAL with synchronous=FULL: what was acknowledged
  * survives power loss.
+ *
+ * Functions of rows (cvms.h, operations.h, ...) know no policy and begin no transaction: callers
+ * are inside a turn (turn.h). Those that read return 0 (or a count), -ERR_NOT_FOUND without filling
+ * *e when nothing matches, or another negative code with *e filled. Fixed-size texts are cut at
+ * their size.
  */
 #ifndef TEEPOD_DB_DB_H
 #define TEEPOD_DB_DB_H

@@ -5,7 +5,7 @@
  * writes the CVM's row and gone with that row (ON DELETE SET NULL). Discovery never writes it, and
  * keeps a device that is gone for as long as it is held.
  */
-#include "db/rows.h"
+#include "db/devices.h"
 #include "db/sql.h"
 
 const char *const device_kind_word[DEVICE_KINDS] = {

@@ -5,7 +5,8 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
-#include "db/rows.h"
+#include "db/events.h"
+#include "db/operations.h"
 #include "db/sql.h"
 
 int events_append(struct db *db, int64_t workspace, const char *type, const char *cvm_uuid,

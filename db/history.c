@@ -5,7 +5,7 @@
  * hash. An entry is added by the transaction that makes the CVM what it says, and taken back by the
  * one that makes it what it was before.
  */
-#include "db/rows.h"
+#include "db/history.h"
 #include "db/sql.h"
 
 int history_add(struct db *db, const struct history_row *h, struct err *e)

@@ -4,7 +4,8 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "db/rows.h"
+#include "db/idempotency.h"
+#include "db/operations.h"
 #include "db/sql.h"
 
 int idempotency_get(struct db *db, const char *caller, const char *key, struct idempotency_row *ret,

@@ -2,7 +2,7 @@
  * images.c - rows of OS images.
  */
 #include "base/buf.h"
-#include "db/rows.h"
+#include "db/images.h"
 #include "db/sql.h"
 
 #define IMAGE_COLUMNS                                                                   \

@@ -5,7 +5,8 @@
  * become another's.
  */
 #include "base/clock.h"
-#include "db/rows.h"
+#include "db/keys.h"
+#include "db/operations.h"
 #include "db/sql.h"
 
 #define KEY_COLUMNS                                                                               \

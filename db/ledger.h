@@ -9,7 +9,15 @@
 #ifndef TEEPOD_DB_LEDGER_H
 #define TEEPOD_DB_LEDGER_H
 
-#include "db/rows.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/id.h"
+#include "db/text.h"
+
+struct db;
+struct err;
 
 /* What a CVM costs follows from this. */
 struct cvm_size {

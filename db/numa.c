@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #include "base/own.h"
-#include "db/rows.h"
+#include "db/numa.h"
 #include "db/sql.h"
 
 int numa_begin(struct db *db, struct err *e)

@@ -3,7 +3,7 @@
  */
 #include <assert.h>
 
-#include "db/rows.h"
+#include "db/operations.h"
 #include "db/sql.h"
 
 const char *const op_kind_word[OP_KINDS] = {

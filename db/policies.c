@@ -2,7 +2,9 @@
  * policies.c - what the node does with CVMs by itself: columns of cvms, and the one row each of
  * maintenance and of the owner.
  */
-#include "db/rows.h"
+#include "db/node.h"
+#include "db/operations.h"
+#include "db/policies.h"
 #include "db/sql.h"
 
 const char *const restart_policy_word[RESTART_POLICIES] = {

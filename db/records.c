@@ -4,7 +4,7 @@
  * Triggers keep the sums (table records; apps.bytes for the revisions and history of one app). A
  * row counts with its long texts and a fixed amount for the rest and its indexes (db/schema.c).
  */
-#include "db/rows.h"
+#include "db/records.h"
 #include "db/sql.h"
 
 const char *const record_word[RECORDS] = {

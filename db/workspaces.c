@@ -9,8 +9,9 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "db/rows.h"
+#include "db/keys.h"
 #include "db/sql.h"
+#include "db/workspaces.h"
 
 const char *const quota_word[QUOTAS] = {
 	[QUOTA_VCPUS] = "vcpus", [QUOTA_MEMORY] = "memory_mib", [QUOTA_DISK] = "disk_gib",

@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "base/lanes.h"
+#include "db/images.h"
 #include "vmm/node/world.h"
 
 enum { LOOK_MS = 5000, LATE_MAX = 4 };

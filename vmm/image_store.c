@@ -24,6 +24,7 @@
 #include "base/lanes.h"
 #include "base/log.h"
 #include "base/own.h"
+#include "db/images.h"
 #include "vmm/node/world.h"
 
 struct store_job {

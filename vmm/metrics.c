@@ -3,6 +3,13 @@
  */
 #include "base/buf.h"
 #include "base/own.h"
+#include "db/capacity.h"
+#include "db/cvms.h"
+#include "db/devices.h"
+#include "db/node.h"
+#include "db/numa.h"
+#include "db/operations.h"
+#include "db/policies.h"
 #include "vmm/op/engine.h"
 
 static void head(struct buf *out, const char *name, const char *type, const char *help)

@@ -16,10 +16,25 @@
 #include <uv.h>
 
 #include "base/err.h"
-#include "db/rows.h"
+#include "db/capacity.h"
+#include "db/cvms.h"
+#include "db/operations.h"
+#include "db/policies.h"
+#include "db/records.h"
+#include "db/text.h"
 #include "images/images.h"
-#include "vmm/virt/domain_spec.h"
 #include "vmm/host/host_check.h"
+#include "vmm/virt/domain_spec.h"
+
+struct app_row;
+struct device_row;
+struct event_row;
+struct image_row;
+struct key_row;
+struct maintenance_row;
+struct numa_row;
+struct port_row;
+struct workspace_row;
 
 struct vmm;
 

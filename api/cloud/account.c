@@ -11,6 +11,10 @@
 #include "api/cloud/tables.h"
 #include "base/clock.h"
 #include "base/own.h"
+#include "db/capacity.h"
+#include "db/images.h"
+#include "db/node.h"
+#include "db/policies.h"
 
 /* Without billing, or where it can not be found out: nothing. */
 static int64_t left_of(const struct call *c)

@@ -5,7 +5,10 @@
 #define TEEPOD_API_CLOUD_ACCOUNT_H
 
 #include "api/cloud/shapes.h"
+#include "db/capacity.h"
 #include "vmm/account/account.h"
+
+struct workspace_row;
 
 const char *role_text(enum role r);
 

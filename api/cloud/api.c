@@ -17,6 +17,11 @@
 #include "base/id.h"
 #include "base/utf8.h"
 #include "vmm/account/account.h"
+#include "db/apps.h"
+#include "db/cvms.h"
+#include "db/keys.h"
+#include "db/text.h"
+#include "db/workspaces.h"
 
 const struct route *const api_routes[] = {
 	account_routes,

@@ -15,6 +15,10 @@
 #include "api/http/server.h"
 #include "vmm/vmm.h"
 
+struct app_row;
+struct cvm_row;
+struct key_row;
+
 /* Strings and arrays are borrowed as long as the api lives (or until the next api_reload()). */
 struct api_settings {
 	const char *public_url; /* base of links; NULL or "": what the client asked for */

@@ -10,13 +10,15 @@
 #include <strings.h>
 
 #include "api/cloud/asks.h"
-#include "api/http/json_text.h"
 #include "api/cloud/shapes.h"
 #include "api/cloud/tables.h"
+#include "api/http/json_text.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/own.h"
+#include "db/apps.h"
+#include "db/cvms.h"
 
 enum { STATUS_SCAN = 10000, STATUS_WORDS = 16 };
 

@@ -8,6 +8,8 @@
 #include "api/http/call.h"
 #include "base/clock.h"
 #include "base/own.h"
+#include "db/text.h"
+#include "db/workspaces.h"
 
 enum { OPT = FIELD_NULLABLE, NOTE_MAX = 200, PER_MINUTE_MAX = 1000000 };
 

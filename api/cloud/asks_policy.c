@@ -10,6 +10,7 @@
 
 #include "api/cloud/asks.h"
 #include "base/own.h"
+#include "db/policies.h"
 
 enum { OPT = FIELD_NULLABLE, REASON_MAX = 190 };
 

@@ -16,6 +16,8 @@
 #include "api/cloud/tables.h"
 #include "base/buf.h"
 #include "base/own.h"
+#include "db/cvms.h"
+#include "db/operations.h"
 #include "vmm/compose/compose.h"
 
 static void get_cvm(struct call *c)

@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/own.h"
+#include "db/events.h"
 
 enum {
 	SLICE = 200,

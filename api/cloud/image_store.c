@@ -13,6 +13,7 @@
 #include "api/cloud/tables.h"
 #include "base/buf.h"
 #include "base/own.h"
+#include "db/images.h"
 
 /* A page of the list, or one image, while its files are looked at. */
 struct image_list {

@@ -15,6 +15,8 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "vmm/account/account.h"
+#include "db/cvms.h"
+#include "db/keys.h"
 
 /* The maker in the token: one digit for its kind, 16 for the number of its key or user. */
 enum {

@@ -12,6 +12,8 @@
 
 #include "api/cloud/api.h"
 
+struct cvm_row;
+
 /* malloc'd. Has a query, so that clients may append "&ch=..". */
 char *log_link(const struct call *c, const struct cvm_row *row);
 

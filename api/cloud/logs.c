@@ -29,6 +29,7 @@
 #include "base/lanes.h"
 #include "base/log.h"
 #include "base/own.h"
+#include "db/cvms.h"
 #include "vmm/logs/logs.h"
 
 enum { TAIL_DEFAULT = 10000, TAIL_MAX = 1000000, BACKLOG_MAX = 256 * 1024 };

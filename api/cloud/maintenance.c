@@ -10,6 +10,9 @@
 #include "api/cloud/tables.h"
 #include "base/buf.h"
 #include "base/own.h"
+#include "db/node.h"
+#include "db/operations.h"
+#include "db/policies.h"
 
 int shape_maintenance(const struct call *c, json_t **ret, struct err *e)
 {

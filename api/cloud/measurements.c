@@ -16,6 +16,7 @@
 #include "base/buf.h"
 #include "base/own.h"
 #include "vmm/guest/measure.h"
+#include "db/cvms.h"
 
 /* ------------------------------------------------------------------ shapes */
 

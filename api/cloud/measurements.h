@@ -6,6 +6,8 @@
 
 #include "api/cloud/api.h"
 
+struct cvm_row;
+
 /* Answer @c with @body (stolen, "fits": true) and "measurements" of @row with @manifest in it. If
  * they can not be because such a CVM could not start, that refusal is the answer; if the hypervisor
  * is not connected, "measurements" is null. */

@@ -16,6 +16,8 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/own.h"
+#include "db/ledger.h"
+#include "db/workspaces.h"
 
 enum { BODY_MAX = 4096, MICRO = 1000000 };
 

@@ -11,6 +11,10 @@
 #include "api/cloud/tables.h"
 #include "base/clock.h"
 #include "base/own.h"
+#include "db/capacity.h"
+#include "db/cvms.h"
+#include "db/devices.h"
+#include "db/numa.h"
 
 /* Errors and addresses have paths of the host in them. */
 static json_t *shape_hypervisor(const struct node_info *n, const char *uri, bool whole)

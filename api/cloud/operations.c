@@ -13,6 +13,8 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/own.h"
+#include "db/cvms.h"
+#include "db/operations.h"
 
 enum { WAIT_MAX_S = 60 };
 

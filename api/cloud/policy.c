@@ -6,6 +6,8 @@
 #include "api/cloud/shapes.h"
 #include "api/cloud/tables.h"
 #include "base/buf.h"
+#include "db/cvms.h"
+#include "db/operations.h"
 
 struct policy_change {
 	struct change ch;

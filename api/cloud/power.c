@@ -11,6 +11,8 @@
 #include "api/cloud/shapes.h"
 #include "api/cloud/tables.h"
 #include "base/buf.h"
+#include "db/cvms.h"
+#include "db/operations.h"
 
 struct power_change {
 	struct change ch;

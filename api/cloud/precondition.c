@@ -5,6 +5,7 @@
  * else's cache, and would wait for a 412 to go away that never does.
  */
 #include "api/cloud/precondition.h"
+#include "db/cvms.h"
 
 #include <inttypes.h>
 #include <stdio.h>

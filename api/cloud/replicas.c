@@ -8,11 +8,12 @@
 
 #include "api/cloud/asks_update.h"
 #include "api/cloud/change.h"
-#include "api/http/envelope.h"
 #include "api/cloud/shapes.h"
 #include "api/cloud/tables.h"
+#include "api/http/envelope.h"
 #include "base/buf.h"
 #include "base/own.h"
+#include "db/cvms.h"
 
 struct replica_change {
 	struct change ch;

@@ -11,6 +11,10 @@
 #include "api/cloud/tables.h"
 #include "base/buf.h"
 #include "base/own.h"
+#include "db/apps.h"
+#include "db/cvms.h"
+#include "db/operations.h"
+#include "db/workspaces.h"
 
 enum { INSTANCES_MAX = 10000 };
 

@@ -6,9 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/http/envelope.h"
 #include "api/cloud/shapes.h"
+#include "api/http/envelope.h"
 #include "base/clock.h"
+#include "db/capacity.h"
+#include "db/cvms.h"
+#include "db/devices.h"
+#include "db/events.h"
+#include "db/images.h"
+#include "db/numa.h"
+#include "db/operations.h"
+#include "db/ports.h"
+#include "db/text.h"
 #include "vmm/admit/placement.h"
 
 /* Flat where the other v25 shapes have an object: clients insist on teepod_name here. */

@@ -19,6 +19,12 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/own.h"
+#include "db/cvms.h"
+#include "db/devices.h"
+#include "db/operations.h"
+#include "db/policies.h"
+#include "db/ports.h"
+#include "db/workspaces.h"
 
 /* Guests write some of these, and fixed sizes may cut a character in two. */
 json_t *json_text_or_null(const char *s)

@@ -9,6 +9,15 @@
 
 #include "api/cloud/api.h"
 
+struct capacity_row;
+struct cvm_row;
+struct device_row;
+struct event_row;
+struct image_row;
+struct numa_row;
+struct op_row;
+struct port_row;
+
 /* What all objects of one answer have in common: built once, shared by reference. */
 struct shaper {
 	const struct call *call;

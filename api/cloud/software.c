@@ -9,6 +9,8 @@
 #include "api/cloud/shapes.h"
 #include "api/cloud/tables.h"
 #include "base/own.h"
+#include "db/cvms.h"
+#include "db/images.h"
 
 /* The manifest of the CVM in the path, as an object; NULL: answered already. */
 static json_t *manifest_of(struct call *c, struct cvm_row *ret)

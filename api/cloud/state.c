@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/own.h"
+#include "db/cvms.h"
 
 enum { INTERVAL_DEFAULT = 5, TIMEOUT_DEFAULT = 300 };
 

@@ -17,6 +17,8 @@
 #include "api/cloud/tables.h"
 #include "base/buf.h"
 #include "base/own.h"
+#include "db/keys.h"
+#include "db/workspaces.h"
 
 enum { BODY_MAX = 4096 };
 

@@ -18,6 +18,8 @@
 #include "api/cloud/tables.h"
 #include "base/buf.h"
 #include "base/own.h"
+#include "db/cvms.h"
+#include "db/operations.h"
 #include "vmm/cvm/update_provision.h"
 
 enum answer_form { ANSWER_PROGRESS, ANSWER_ENVS, ANSWER_DETAIL };

@@ -17,6 +17,9 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/own.h"
+#include "db/capacity.h"
+#include "db/devices.h"
+#include "db/workspaces.h"
 
 enum { LIST_DEFAULT = 100, LIST_MAX = 1000, BODY_MAX = 4096 };
 

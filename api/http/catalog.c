@@ -9,6 +9,7 @@
 #include "api/cloud/account.h"
 #include "api/cloud/tables.h"
 #include "base/own.h"
+#include "db/images.h"
 
 /* Types without GPUs are one family. */
 static const char family[] = "cpu";

@@ -11,6 +11,7 @@
 
 #include "api/cloud/asks.h"
 #include "base/own.h"
+#include "db/operations.h"
 
 #define COMPOSE \
 	"\"compose_file\": {\"docker_compose_file\": \"services:\\n  a:\\n    image: b\\n\"}"

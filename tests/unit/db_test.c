@@ -15,9 +15,26 @@
 
 #include "base/file.h"
 #include "base/own.h"
-#include "db/rows.h"
+#include "db/apps.h"
+#include "db/capacity.h"
+#include "db/changes.h"
+#include "db/cvms.h"
+#include "db/devices.h"
+#include "db/events.h"
+#include "db/history.h"
+#include "db/idempotency.h"
+#include "db/images.h"
+#include "db/keys.h"
+#include "db/node.h"
+#include "db/numa.h"
+#include "db/operations.h"
+#include "db/policies.h"
+#include "db/ports.h"
+#include "db/records.h"
 #include "db/sql.h"
+#include "db/text.h"
 #include "db/turn.h"
+#include "db/workspaces.h"
 
 static char dir[] = "/tmp/teepod-db-XXXXXX";
 static char path[64];

@@ -11,6 +11,8 @@
 #include <string.h>
 
 #include "base/own.h"
+#include "db/capacity.h"
+#include "db/devices.h"
 #include "vmm/admit/devices.h"
 
 enum { GPUS = 4, SWITCHES = 2, ALL = GPUS + SWITCHES, OURS = 1, THEIRS = 2 };

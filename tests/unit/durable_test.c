@@ -25,14 +25,17 @@
 #include "base/file.h"
 #include "base/lanes.h"
 #include "base/own.h"
+#include "db/cvms.h"
+#include "db/images.h"
+#include "db/operations.h"
 #include "db/sql.h"
 #include "db/turn.h"
 #include "tests/vfs/disk.h"
-#include "vmm/op/engine.h"
-#include "vmm/op/mutation.h"
 #include "vmm/cvm/replicate.h"
 #include "vmm/cvm/update.h"
 #include "vmm/node/world.h"
+#include "vmm/op/engine.h"
+#include "vmm/op/mutation.h"
 
 enum { COMMITS_MAX = 400, CHECKPOINT_PAGES = 24, DELETE_REMOVE = 2 };
 

@@ -20,6 +20,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/own.h"
+#include "db/cvms.h"
 #include "vmm/compose/compose.h"
 #include "vmm/guest/machine.h"
 #include "vmm/guest/measure.h"

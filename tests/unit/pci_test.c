@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "db/devices.h"
 #include "tests/unit/host_tree.h"
 #include "vmm/host/pci.h"
 

@@ -11,6 +11,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "db/capacity.h"
+#include "db/cvms.h"
+#include "db/devices.h"
+#include "db/images.h"
+#include "db/operations.h"
 #include "db/sql.h"
 #include "tests/unit/host_tree.h"
 #include "vmm/op/engine.h"

@@ -10,6 +10,9 @@
 #include <string.h>
 
 #include "base/own.h"
+#include "db/cvms.h"
+#include "db/devices.h"
+#include "db/numa.h"
 #include "vmm/admit/placement.h"
 
 enum { NODES = 6 };

@@ -17,9 +17,26 @@
 
 #include "base/file.h"
 #include "base/own.h"
+#include "db/apps.h"
+#include "db/capacity.h"
+#include "db/changes.h"
+#include "db/cvms.h"
+#include "db/devices.h"
+#include "db/events.h"
+#include "db/history.h"
+#include "db/idempotency.h"
+#include "db/images.h"
+#include "db/keys.h"
 #include "db/ledger.h"
-#include "db/rows.h"
+#include "db/node.h"
+#include "db/numa.h"
+#include "db/operations.h"
+#include "db/policies.h"
+#include "db/ports.h"
+#include "db/records.h"
 #include "db/sql.h"
+#include "db/text.h"
+#include "db/workspaces.h"
 
 static char path[] = "/tmp/teepod-plan-XXXXXX";
 static struct db *db;

@@ -14,7 +14,15 @@
 #include "api/cloud/asks_policy.h"
 #include "api/cloud/precondition.h"
 #include "base/own.h"
+#include "db/apps.h"
+#include "db/cvms.h"
+#include "db/images.h"
+#include "db/node.h"
+#include "db/operations.h"
+#include "db/policies.h"
+#include "db/ports.h"
 #include "db/sql.h"
+#include "db/workspaces.h"
 #include "vmm/node/world.h"
 
 /* ------------------------------------------------------------------ restarts */

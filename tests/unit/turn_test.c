@@ -13,7 +13,7 @@
 
 #include "base/clock.h"
 #include "base/own.h"
-#include "db/rows.h"
+#include "db/events.h"
 #include "db/sql.h"
 #include "db/turn.h"
 

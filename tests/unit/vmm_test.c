@@ -21,12 +21,18 @@
 #include "base/file.h"
 #include "base/lanes.h"
 #include "base/own.h"
+#include "db/capacity.h"
+#include "db/cvms.h"
+#include "db/events.h"
+#include "db/images.h"
+#include "db/operations.h"
+#include "db/ports.h"
 #include "db/sql.h"
 #include "db/turn.h"
+#include "vmm/node/world.h"
 #include "vmm/op/engine.h"
 #include "vmm/op/mutation.h"
 #include "vmm/op/steps.h"
-#include "vmm/node/world.h"
 
 struct node {
 	char dir[32], images[48];

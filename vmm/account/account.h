@@ -6,8 +6,11 @@
 #ifndef TEEPOD_VMM_ACCOUNT_ACCOUNT_H
 #define TEEPOD_VMM_ACCOUNT_ACCOUNT_H
 
-#include "db/ledger.h"
+#include "db/workspaces.h"
 #include "vmm/vmm.h"
+
+struct key_row;
+struct ledger_row;
 
 /* ------------------------------------------------------------------ workspaces */
 

@@ -17,6 +17,10 @@
 #include "base/own.h"
 #include "vmm/account/account.h"
 #include "vmm/node/world.h"
+#include "db/cvms.h"
+#include "db/ledger.h"
+#include "db/operations.h"
+#include "db/workspaces.h"
 
 enum { CHECK_MS = 60 * 1000 };
 

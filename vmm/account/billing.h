@@ -16,6 +16,8 @@
 #include "vmm/account/meter.h"
 #include "vmm/vmm.h"
 
+struct cvm_row;
+
 /* [turn] At start: intervals that were open are closed where they have to be, and all CVMs have a
  * meter, or none has. */
 int billing_set_up(struct vmm *v, struct err *e);

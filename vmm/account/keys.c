@@ -19,6 +19,9 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/own.h"
+#include "db/keys.h"
+#include "db/text.h"
+#include "db/workspaces.h"
 #include "vmm/account/account.h"
 #include "vmm/node/world.h"
 

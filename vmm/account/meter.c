@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/own.h"
+#include "db/ledger.h"
 
 enum { MIB_PER_GIB = 1024 };
 

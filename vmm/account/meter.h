@@ -16,8 +16,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "db/ledger.h"
 #include "vmm/vmm.h"
+
+struct cvm_size;
+struct meter_clock;
 
 enum { METER_HOUR_MS = 3600 * 1000 };
 

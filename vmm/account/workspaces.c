@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "db/text.h"
+#include "db/workspaces.h"
 #include "vmm/account/account.h"
 #include "vmm/node/world.h"
 

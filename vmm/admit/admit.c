@@ -12,9 +12,13 @@
 
 #include "base/clock.h"
 #include "base/own.h"
+#include "db/apps.h"
+#include "db/cvms.h"
+#include "db/images.h"
+#include "db/policies.h"
 #include "vmm/compose/compose.h"
-#include "vmm/tdx/mr_config.h"
 #include "vmm/node/world.h"
+#include "vmm/tdx/mr_config.h"
 
 static int bad_name(const char *name, struct err *e)
 {

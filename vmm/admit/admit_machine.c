@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/own.h"
+#include "db/cvms.h"
 #include "vmm/admit/networks.h"
 #include "vmm/admit/volumes.h"
 #include "vmm/node/world.h"

@@ -16,6 +16,9 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/own.h"
+#include "db/capacity.h"
+#include "db/cvms.h"
+#include "db/ports.h"
 #include "vmm/admit/quota.h"
 #include "vmm/node/world.h"
 

@@ -13,6 +13,8 @@
 
 #include "base/buf.h"
 #include "base/own.h"
+#include "db/capacity.h"
+#include "db/devices.h"
 #include "vmm/admit/devices.h"
 #include "vmm/host/pci.h"
 

@@ -6,6 +6,9 @@
 
 #include "vmm/vmm.h"
 
+struct capacity_row;
+struct device_row;
+
 /* May a device be asked for by these settings? (NVSwitches come with attach mode all.) */
 bool device_offered(const struct gpu_settings *g, const struct device_row *d);
 

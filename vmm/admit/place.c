@@ -11,9 +11,12 @@
 #include <string.h>
 
 #include "base/own.h"
+#include "db/cvms.h"
+#include "db/devices.h"
+#include "db/numa.h"
 #include "vmm/admit/devices.h"
-#include "vmm/op/engine.h"
 #include "vmm/host/pci.h"
+#include "vmm/op/engine.h"
 
 enum { GIB_MIB = 1024 };
 

@@ -11,6 +11,10 @@
 #include <string.h>
 
 #include "base/own.h"
+#include "db/changes.h"
+#include "db/cvms.h"
+#include "db/devices.h"
+#include "db/numa.h"
 #include "vmm/admit/devices.h"
 #include "vmm/node/world.h"
 

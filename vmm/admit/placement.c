@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "db/cvms.h"
+#include "db/devices.h"
+#include "db/numa.h"
 #include "vmm/admit/placement.h"
 
 enum { GIB_MIB = 1024, KIB_OF_MIB = 1024 };

@@ -22,7 +22,11 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "db/rows.h"
+#include "db/numa.h"
+#include "db/text.h"
+
+struct cvm_row;
+struct device_row;
 
 enum {
 	PLACEMENT_NODES = 4,

@@ -27,6 +27,7 @@
 
 #include "base/lanes.h"
 #include "base/own.h"
+#include "db/ports.h"
 #include "vmm/node/world.h"
 
 enum { PROBE_MS = 10 * 1000 };

@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "base/own.h"
+#include "db/ports.h"
+#include "db/text.h"
 #include "vmm/node/world.h"
 
 static bool covers(const struct port_range *r, bool udp)

@@ -11,6 +11,8 @@
 #include "vmm/account/account.h"
 #include "vmm/account/billing.h"
 #include "vmm/node/world.h"
+#include "db/cvms.h"
+#include "db/workspaces.h"
 
 void quota_needs(const struct cvm_row *c, int64_t ret[QUOTAS])
 {

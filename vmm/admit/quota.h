@@ -9,7 +9,10 @@
 #ifndef TEEPOD_VMM_ADMIT_QUOTA_H
 #define TEEPOD_VMM_ADMIT_QUOTA_H
 
+#include "db/workspaces.h"
 #include "vmm/vmm.h"
+
+struct cvm_row;
 
 /* Amounts of each quota that @c counts for; NULL counts for nothing. Pure. */
 void quota_needs(const struct cvm_row *c, int64_t ret[QUOTAS]);

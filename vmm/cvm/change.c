@@ -12,6 +12,13 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/own.h"
+#include "db/apps.h"
+#include "db/changes.h"
+#include "db/cvms.h"
+#include "db/history.h"
+#include "db/operations.h"
+#include "db/ports.h"
+#include "db/records.h"
 #include "vmm/admit/quota.h"
 #include "vmm/node/world.h"
 

@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/own.h"
+#include "db/cvms.h"
 #include "vmm/admit/quota.h"
 #include "vmm/node/world.h"
 

@@ -13,9 +13,16 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/own.h"
-#include "vmm/compose/compose_merge.h"
+#include "db/apps.h"
+#include "db/cvms.h"
+#include "db/operations.h"
+#include "db/policies.h"
+#include "db/ports.h"
+#include "db/records.h"
+#include "db/text.h"
 #include "vmm/account/billing.h"
 #include "vmm/admit/quota.h"
+#include "vmm/compose/compose_merge.h"
 #include "vmm/node/world.h"
 
 static int resolve(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct admission *a,

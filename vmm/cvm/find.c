@@ -13,6 +13,8 @@
 #include <strings.h>
 
 #include "base/own.h"
+#include "db/cvms.h"
+#include "db/text.h"
 #include "vmm/node/world.h"
 
 static bool all_digits(const char *s)

@@ -15,6 +15,8 @@
 #include "base/lanes.h"
 #include "base/log.h"
 #include "base/own.h"
+#include "db/cvms.h"
+#include "db/ports.h"
 #include "vmm/admit/networks.h"
 #include "vmm/node/world.h"
 

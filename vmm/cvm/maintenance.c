@@ -12,6 +12,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/own.h"
+#include "db/cvms.h"
+#include "db/node.h"
+#include "db/policies.h"
 #include "vmm/node/world.h"
 
 enum { DRAIN_TIMEOUT_S = 60 };

@@ -28,6 +28,9 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/own.h"
+#include "db/cvms.h"
+#include "db/operations.h"
+#include "db/policies.h"
 #include "vmm/account/billing.h"
 #include "vmm/op/engine.h"
 

@@ -13,6 +13,10 @@
 
 #include "base/log.h"
 #include "base/own.h"
+#include "db/cvms.h"
+#include "db/node.h"
+#include "db/operations.h"
+#include "db/policies.h"
 #include "vmm/node/world.h"
 
 struct next {

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "db/cvms.h"
+#include "db/operations.h"
 #include "vmm/account/billing.h"
 #include "vmm/node/world.h"
 

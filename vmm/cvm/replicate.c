@@ -17,6 +17,10 @@
 #include "base/buf.h"
 #include "base/own.h"
 #include "vmm/node/world.h"
+#include "db/cvms.h"
+#include "db/devices.h"
+#include "db/ports.h"
+#include "db/text.h"
 
 enum { SUFFIX = 5, NAME_TRIES = 16 };
 

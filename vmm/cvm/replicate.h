@@ -8,6 +8,8 @@
 #ifndef TEEPOD_VMM_CVM_REPLICATE_H
 #define TEEPOD_VMM_CVM_REPLICATE_H
 
+#include "db/cvms.h"
+#include "db/operations.h"
 #include "vmm/compose/compose_merge.h"
 #include "vmm/vmm.h"
 

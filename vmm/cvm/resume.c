@@ -21,6 +21,8 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/own.h"
+#include "db/cvms.h"
+#include "db/operations.h"
 #include "vmm/node/world.h"
 
 enum { POLL_MS = 3000, STATVFS_MS = 10000, AT_ONCE = 4 };

@@ -6,6 +6,8 @@
 
 #include "base/buf.h"
 #include "base/own.h"
+#include "db/apps.h"
+#include "db/history.h"
 #include "vmm/node/world.h"
 
 static void fill(const struct history_row *h, struct revision_info *ret)

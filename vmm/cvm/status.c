@@ -6,6 +6,8 @@
  * silently "stopped".
  */
 #include "base/own.h"
+#include "db/cvms.h"
+#include "db/operations.h"
 #include "vmm/vmm.h"
 
 /* The cloud's clients treat "running" and "stopped" specially and show anything else as it is. */

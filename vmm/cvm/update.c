@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "db/cvms.h"
+#include "db/operations.h"
 #include "vmm/node/world.h"
 
 static bool resizes(enum change_of what)

@@ -7,7 +7,11 @@
 #ifndef TEEPOD_VMM_CVM_UPDATE_H
 #define TEEPOD_VMM_CVM_UPDATE_H
 
+#include "db/text.h"
 #include "vmm/vmm.h"
+
+struct cvm_row;
+struct op_row;
 
 /* What an update changes; what is absent stays. All pointers are borrowed for the call. */
 struct update_ask {

@@ -12,6 +12,10 @@
 #include "base/own.h"
 #include "vmm/compose/compose.h"
 #include "vmm/node/world.h"
+#include "db/apps.h"
+#include "db/cvms.h"
+#include "db/records.h"
+#include "db/text.h"
 
 /* A create that waits under the same hash is not forgotten for the update's sake. */
 static int put(struct vmm *v, const struct cvm_row *cvm, const char *hash, const char *text,

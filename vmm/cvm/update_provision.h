@@ -10,6 +10,8 @@
 
 #include "vmm/vmm.h"
 
+struct cvm_row;
+
 /* [turn] Remember @manifest for the app of @cvm. */
 int vmm_provision_update(struct vmm *v, const struct cvm_row *cvm, json_t *manifest,
 			 char ret_hash[SHA256_HEX], struct err *e);

@@ -24,6 +24,8 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/own.h"
+#include "db/cvms.h"
+#include "db/records.h"
 #include "vmm/logs/logs.h"
 #include "vmm/logs/serial_scan.h"
 #include "vmm/node/world.h"

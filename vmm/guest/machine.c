@@ -8,8 +8,9 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/own.h"
-#include "vmm/guest/machine.h"
+#include "db/devices.h"
 #include "vmm/admit/networks.h"
+#include "vmm/guest/machine.h"
 
 /* ------------------------------------------------------------------ files */
 

@@ -8,14 +8,17 @@
 #ifndef TEEPOD_VMM_GUEST_MACHINE_H
 #define TEEPOD_VMM_GUEST_MACHINE_H
 
-#include "vmm/virt/domain_spec.h"
-#include "vmm/guest/guest_files.h"
-#include "vmm/virt/hypervisor.h"
-#include "vmm/tdx/mr_config.h"
 #include "vmm/admit/placement.h"
-#include "vmm/tdx/tdx_variant.h"
-#include "vmm/vmm.h"
 #include "vmm/admit/volumes.h"
+#include "vmm/guest/guest_files.h"
+#include "vmm/tdx/mr_config.h"
+#include "vmm/tdx/tdx_variant.h"
+#include "vmm/virt/domain_spec.h"
+#include "vmm/virt/hypervisor.h"
+#include "vmm/vmm.h"
+
+struct cvm_row;
+struct device_row;
 
 struct machine_in {
 	const struct vmm_settings *set;

@@ -4,10 +4,13 @@
 #ifndef TEEPOD_VMM_GUEST_MEASURE_H
 #define TEEPOD_VMM_GUEST_MEASURE_H
 
-#include "vmm/virt/domain_spec.h"
+#include "db/text.h"
 #include "vmm/tdx/file_measures.h"
 #include "vmm/tdx/mr_config.h"
+#include "vmm/virt/domain_spec.h"
 #include "vmm/vmm.h"
+
+struct cvm_row;
 
 enum { RTMRS = 4 };
 

@@ -19,9 +19,11 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/own.h"
-#include "vmm/host/kernel_file.h"
+#include "db/cvms.h"
+#include "db/images.h"
 #include "vmm/guest/machine.h"
 #include "vmm/guest/measure.h"
+#include "vmm/host/kernel_file.h"
 #include "vmm/node/world.h"
 
 enum { KEPT_MAX = 32, WORK_MS = 600 * 1000 };

@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/own.h"
+#include "db/cvms.h"
 #include "vmm/compose/compose.h"
 #include "vmm/guest/machine.h"
 #include "vmm/node/world.h"

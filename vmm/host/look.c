@@ -17,6 +17,8 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/own.h"
+#include "db/devices.h"
+#include "db/numa.h"
 #include "vmm/admit/devices.h"
 #include "vmm/host/kernel_file.h"
 #include "vmm/host/numa.h"

@@ -16,6 +16,7 @@
 
 #include "base/buf.h"
 #include "base/own.h"
+#include "db/devices.h"
 #include "vmm/host/kernel_file.h"
 #include "vmm/host/pci.h"
 

@@ -13,7 +13,7 @@
 #include <stddef.h>
 
 #include "base/err.h"
-#include "db/rows.h"
+#include "db/devices.h"
 
 /* NVIDIA's (vendor 10de) display and 3D controllers are GPUs, its bridges of class "other" (0680)
  * NVSwitches. *ret malloc'd, by address, present, with broken_reason set where passing the device

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 
 #include "base/own.h"
+#include "db/cvms.h"
+#include "db/images.h"
 #include "vmm/op/engine.h"
 
 static int check_image(struct db *db, const char *dir, const struct image_row *row, struct buf *out)

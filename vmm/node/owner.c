@@ -34,6 +34,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/own.h"
+#include "db/node.h"
 #include "vmm/node/world.h"
 
 enum { MACHINE_ID_MAX = 4096, MARKER_MAX = 2 * PATH_MAX };

@@ -14,6 +14,12 @@
  */
 #include "base/clock.h"
 #include "base/own.h"
+#include "db/apps.h"
+#include "db/events.h"
+#include "db/idempotency.h"
+#include "db/keys.h"
+#include "db/operations.h"
+#include "db/records.h"
 #include "vmm/node/world.h"
 
 enum { KEYS_KEPT_MS = 24 * 3600 * 1000, DROPPED_AT_ONCE = 64 };

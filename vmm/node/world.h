@@ -19,12 +19,26 @@
 #ifndef TEEPOD_VMM_NODE_WORLD_H
 #define TEEPOD_VMM_NODE_WORLD_H
 
+#include "db/apps.h"
+#include "db/cvms.h"
+#include "db/images.h"
 #include "db/ledger.h"
+#include "db/node.h"
+#include "db/operations.h"
+#include "db/ports.h"
+#include "db/records.h"
 #include "db/turn.h"
-#include "vmm/virt/hypervisor.h"
 #include "vmm/admit/placement.h"
 #include "vmm/cvm/update.h"
+#include "vmm/virt/hypervisor.h"
 #include "vmm/vmm.h"
+
+struct change_row;
+struct cvm_node_row;
+struct cvm_policy;
+struct device_row;
+struct numa_row;
+struct restart_row;
 
 /* A host port to be tried; @address: index into the settings' port_addresses. */
 struct port_probe {

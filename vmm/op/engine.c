@@ -34,6 +34,8 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/own.h"
+#include "db/cvms.h"
+#include "db/operations.h"
 #include "vmm/op/engine.h"
 
 enum { TRIES = 5, GRACE_MS = 3000 };

@@ -25,8 +25,14 @@
 
 #include "base/lanes.h"
 #include "base/log.h"
+#include "db/changes.h"
+#include "db/cvms.h"
+#include "db/operations.h"
 #include "vmm/logs/logs.h"
 #include "vmm/node/world.h"
+
+struct device_row;
+struct port_row;
 
 /* Values for a job; owned by the job, used by one thread at a time. Strings of settings live as
  * long as the vmm. */

@@ -9,6 +9,9 @@
 
 #include "base/json.h"
 #include "base/own.h"
+#include "db/cvms.h"
+#include "db/events.h"
+#include "db/operations.h"
 #include "vmm/node/world.h"
 
 /* The next pair of @fmt into @data. jansson's own packing gives nothing at all where one string is

@@ -7,8 +7,10 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/own.h"
-#include "vmm/op/mutation.h"
+#include "db/idempotency.h"
+#include "db/records.h"
 #include "vmm/node/world.h"
+#include "vmm/op/mutation.h"
 
 struct pending {
 	struct vmm *v;

@@ -16,6 +16,8 @@
 #include "base/clock.h"
 #include "base/loop.h"
 #include "base/own.h"
+#include "db/cvms.h"
+#include "db/operations.h"
 #include "vmm/op/engine.h"
 
 static void fill_row(const struct cvm_row *c, enum op_kind kind, const char *params,

@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/own.h"
+#include "db/operations.h"
 #include "vmm/op/engine.h"
 
 static const char *cut(const char *text, size_t keep, char out[ERROR_TEXT])

@@ -25,6 +25,12 @@
 #include "base/file.h"
 #include "base/loop.h"
 #include "base/own.h"
+#include "db/apps.h"
+#include "db/changes.h"
+#include "db/cvms.h"
+#include "db/devices.h"
+#include "db/images.h"
+#include "db/ports.h"
 #include "vmm/op/steps.h"
 
 enum { KILL_AGAIN_MS = 3000, KILLS_MAX = 3 };

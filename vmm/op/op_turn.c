@@ -14,6 +14,8 @@
 #include "base/clock.h"
 #include "base/loop.h"
 #include "base/own.h"
+#include "db/cvms.h"
+#include "db/operations.h"
 #include "vmm/op/engine.h"
 
 static void reread(void *arg)

@@ -7,6 +7,8 @@
 
 #include "vmm/op/engine.h"
 
+struct cvm_row;
+
 /* Seconds after which a job is given up. A start may have to clear terabytes of memory; libvirt
  * itself waits 15 s and more for the end of a QEMU, and keepalive needs as long to find that
  * libvirtd does not answer. */

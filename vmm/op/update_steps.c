@@ -21,6 +21,10 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/own.h"
+#include "db/changes.h"
+#include "db/cvms.h"
+#include "db/history.h"
+#include "db/operations.h"
 #include "vmm/account/billing.h"
 #include "vmm/op/steps.h"
 

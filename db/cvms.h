@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cvms.h - rows of CVMs. For the common rules of these functions see db.h.
+ */
+#ifndef TEEPOD_DB_CVMS_H
+#define TEEPOD_DB_CVMS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/id.h"
+#include "db/db.h"
+#include "db/operations.h"
+#include "db/policies.h"
+#include "db/text.h"
+
+enum desired { DESIRED_STOPPED, DESIRED_RUNNING, DESIRED_DELETED, DESIRED_MAX };
+
+enum observed {
+	OBSERVED_ABSENT,
+	OBSERVED_OFF,
+	OBSERVED_CRASHED,
+	OBSERVED_RUNNING,
+	OBSERVED_PAUSED,
+	OBSERVED_MAX
+};
+
+/* Why a guest is paused. NOT: it is not. */
+enum paused { PAUSED_NOT, PAUSED_NOSPC, PAUSED_IOERROR, PAUSED_OTHER, PAUSED_MAX };
+
+extern const char *const desired_word[DESIRED_MAX];
+
+extern const char *const observed_word[OBSERVED_MAX];
+
+extern const char *const paused_word[PAUSED_MAX]; /* "", "nospc", "ioerror", "other" */
+
+struct cvm_row {
+	int64_t id; /* small integer: the v25 id; "cvm_<id>" is the v26 id */
+	char uuid[UUID_TEXT];
+	int64_t workspace, app, revision, image;
+	char name[NAME_TEXT];
+	char app_id[APP_ID_TEXT];
+	char instance_id[APP_ID_TEXT];       /* "" until known */
+	char instance_type[NAME_TEXT];       /* "" = custom */
+	int64_t vcpus, memory_mib, disk_gib; /* as asked for */
+	int64_t disk_made; /* GiB the disk was seen to have; 0 = none was made yet */
+	/* As the guest gets them: with hugepages rounded up to what its NUMA nodes can share
+	 * evenly. 0 in cvms_insert() = as asked. */
+	int64_t given_vcpus, given_memory_mib;
+	bool holds_cpu; /* vCPUs, memory, hugepages and its TDX key id are promised to it now */
+	uint32_t cid;
+	bool tdx;
+	int64_t tdx_policy;                     /* attributes of the TD */
+	char mr_owner[97], mr_owner_config[97]; /* hex; "" = zeros */
+	bool listed;
+	enum desired desired;
+	enum observed observed;
+	enum paused paused;
+	int64_t boot; /* number of the current or last boot, 0 = never started */
+	int64_t created_ms, started_ms, stopped_ms; /* 0 = never */
+	char boot_progress[PROGRESS_TEXT], boot_error[PROGRESS_TEXT],
+		shutdown_progress[PROGRESS_TEXT];
+	char networks[512]; /* "user,bridge:br0"; "" = one user interface (rows of schema 1) */
+	bool hugepages, pin_numa;
+	char numa_nodes[NODES_TEXT]; /* host nodes chosen at admission, ascending: "0,1"; "" = not
+					bound to any. Measured, so kept for life */
+	char gpu_attach[8];          /* "" = none, "listed", "all" */
+	int64_t gpus, nvswitches;    /* counted: devices it holds, or would be given */
+	int64_t host_ports;          /* counted: of both states while it is changed */
+	struct cvm_policy policy;
+	/* joined: */
+	char compose_hash[SHA256_HEX];
+	bool public_logs, public_sysinfo, public_tcbinfo, gateway_enabled, secure_time;
+	char storage_fs[8];
+	char image_name[65], image_version[32], image_hash[SHA256_HEX];
+	bool image_dev, serial_progress;
+	char op_id[UUID_TEXT]; /* running operation, "" if none */
+	enum op_kind op_kind;
+	int64_t op_started_ms;
+};
+
+/* Secrets and files of a CVM, not part of lists. */
+struct cvm_blobs {
+	void *encrypted_env; /* owned, NULL if none */
+	size_t encrypted_env_len;
+	char *user_config; /* owned, NULL if none */
+};
+
+int cvms_insert(struct db *db, const struct cvm_row *row, const struct cvm_blobs *blobs,
+		int64_t *ret_id, struct err *e);
+int cvms_get(struct db *db, int64_t id, struct cvm_row *ret, struct err *e);
+int cvms_by_uuid(struct db *db, const char *uuid, struct cvm_row *ret, struct err *e);
+int cvms_blobs(struct db *db, int64_t id, struct cvm_blobs *ret, struct err *e);
+void cvm_blobs_free(struct cvm_blobs *b);
+
+enum cvm_key { CVM_BY_UUID, CVM_BY_ID, CVM_BY_NAME, CVM_BY_APP, CVM_BY_INSTANCE, CVM_KEYS };
+
+/* A name in any case. Up to @max matches in @workspace (0 = all) into @ret; returns how many there
+ * are in all. */
+int cvms_find(struct db *db, int64_t workspace, enum cvm_key by, const char *value,
+	      struct cvm_row *ret, size_t max, struct err *e);
+
+struct cvm_filter {
+	int64_t workspace;         /* 0 = all */
+	const char *app_id;        /* NULL = any */
+	const char *search;        /* substring of name, app_id or image name; NULL = any */
+	const char *image;         /* image name; NULL */
+	const char *instance_type; /* NULL */
+	int listed;                /* -1 either */
+	int64_t after_id; /* only rows with a larger id, oldest first; 0 = newest first from the
+			     start */
+};
+
+/* Newest first (or by id after after_id). *ret malloc'd. *ret_total (may be NULL) counts without
+ * paging. */
+int cvms_list(struct db *db, const struct cvm_filter *f, int64_t offset, int64_t limit,
+	      struct cvm_row **ret, size_t *n, int64_t *ret_total, struct err *e);
+/* Newest CVM of each app, newest app first: what GET /apps shows. Same filter. */
+int cvms_list_apps(struct db *db, const struct cvm_filter *f, int64_t offset, int64_t limit,
+		   struct cvm_row **ret, size_t *n, int64_t *ret_total, struct err *e);
+
+/* CVMs the hypervisor may know of: seen there before, or wanted running. *ret malloc'd. */
+struct cvm_seen {
+	int64_t id;
+	char uuid[UUID_TEXT];
+	enum observed observed;
+};
+
+int cvms_seen(struct db *db, struct cvm_seen **ret, size_t *n, struct err *e);
+/* CVMs by desired/observed for metrics: count[desired][observed]. */
+int cvms_count(struct db *db, int64_t count[DESIRED_MAX][OBSERVED_MAX], struct err *e);
+int cvms_set_desired(struct db *db, int64_t id, enum desired d, struct err *e);
+/* @p is PAUSED_NOT unless @o is OBSERVED_PAUSED. */
+int cvms_set_observed(struct db *db, int64_t id, enum observed o, enum paused p, struct err *e);
+/* CVMs that wait for space on the disk and are wanted running, oldest first. *ret malloc'd. */
+int cvms_without_space(struct db *db, struct cvm_seen **ret, size_t *n, struct err *e);
+int cvms_set_holds_cpu(struct db *db, int64_t id, bool holds, struct err *e);
+/* A new boot begins: number + 1, progress and errors cleared, started now. */
+int cvms_begin_boot(struct db *db, int64_t id, int64_t now_ms, int64_t *ret_boot, struct err *e);
+int cvms_set_stopped(struct db *db, int64_t id, int64_t now_ms, struct err *e);
+/* @which: "boot_progress", "boot_error", "shutdown_progress". */
+int cvms_set_progress(struct db *db, int64_t id, const char *which, const char *text,
+		      struct err *e);
+/* The row, its ports and reservation; the app too when this was its last CVM. */
+int cvms_forget(struct db *db, int64_t id, struct err *e);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * history.h - revisions an app has had. For the common rules of these functions see db.h.
+ */
+#ifndef TEEPOD_DB_HISTORY_H
+#define TEEPOD_DB_HISTORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/id.h"
+#include "db/db.h"
+#include "db/text.h"
+
+/* A CVM was created, or became another. */
+struct history_row {
+	int64_t id, app, number; /* number: 1, 2, ... per app; history_add() gives it */
+	int64_t revision;
+	char cvm_uuid[UUID_TEXT];
+	char image[65];    /* name */
+	char changed[256]; /* JSON array of words */
+	char op[UUID_TEXT], caller[WHO_TEXT];
+	int64_t created_ms;
+	char compose_hash[SHA256_HEX]; /* joined */
+	bool current;                  /* the CVM is there, and has not become another since */
+};
+
+int history_add(struct db *db, const struct history_row *row, struct err *e);
+/* Take back what the operation has added. */
+int history_remove(struct db *db, const char *op, struct err *e);
+/* Newest first. *ret malloc'd. */
+int history_list(struct db *db, int64_t app, int64_t offset, int64_t limit,
+		 struct history_row **ret, size_t *n, int64_t *ret_total, struct err *e);
+/* One entry; -ERR_NOT_FOUND without *e filled when there is none. */
+int history_get(struct db *db, int64_t app, int64_t number, struct history_row *ret, struct err *e);
+/* The revision of an entry. */
+int history_revision(struct db *db, int64_t app, int64_t number, int64_t *ret, struct err *e);
+
+#endif
