@@ -23,6 +23,8 @@
 #include "daemon/check_host.h"
 #include "daemon/host_table.h"
 #include "daemon/settings.h"
+#include "vmm/host/host_facts.h"
+#include "vmm/node/settings.h"
 #include "vmm/virt/embed_root.h"
 #include "vmm/virt/hypervisor.h"
 

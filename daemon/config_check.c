@@ -14,6 +14,7 @@
 #include "base/own.h"
 #include "daemon/config_key.h"
 #include "daemon/settings.h"
+#include "vmm/node/settings.h"
 #include "vmm/virt/embed_root.h"
 
 static void complain(const struct config *c, const char *section, const char *name,

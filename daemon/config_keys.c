@@ -8,6 +8,8 @@
 
 #include "base/own.h"
 #include "daemon/config_key.h"
+#include "vmm/node/settings.h"
+#include "vmm/virt/domain_spec.h"
 
 #define AT(member) offsetof(struct config, member)
 

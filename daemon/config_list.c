@@ -17,6 +17,7 @@
 #include "db/devices.h"
 #include "db/text.h"
 #include "vmm/host/pci.h"
+#include "vmm/node/settings.h"
 
 struct raw_list {
 	char *v; /* n items of item_size bytes */

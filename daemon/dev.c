@@ -9,6 +9,7 @@
 #include "base/own.h"
 #include "daemon/dev.h"
 #include "db/keys.h"
+#include "vmm/account/keys.h"
 
 char *dev_images_dir(void)
 {

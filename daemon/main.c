@@ -39,6 +39,10 @@
 #include "daemon/sockets.h"
 #include "daemon/state_lock.h"
 #include "db/db.h"
+#include "vmm/account/keys.h"
+#include "vmm/guest/print_domain.h"
+#include "vmm/node/check_files.h"
+#include "vmm/node/owner.h"
 
 enum {
 	SPEC_MAX = 1024 * 1024, /* as the API takes it */

@@ -9,6 +9,7 @@
 #include "daemon/settings.h"
 #include "daemon/sockets.h"
 #include "db/records.h"
+#include "vmm/node/settings.h"
 
 enum { SLOTS_DEFAULT = 64, PPID_LEN = 16 };
 

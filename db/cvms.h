@@ -14,6 +14,7 @@
 #include "db/operations.h"
 #include "db/policies.h"
 #include "db/text.h"
+#include "vmm/compose/compose.h"
 
 enum desired { DESIRED_STOPPED, DESIRED_RUNNING, DESIRED_DELETED, DESIRED_MAX };
 
@@ -144,5 +145,11 @@ int cvms_set_progress(struct db *db, int64_t id, const char *which, const char *
 		      struct err *e);
 /* The row, its ports and reservation; the app too when this was its last CVM. */
 int cvms_forget(struct db *db, int64_t id, struct err *e);
+
+/* The guest runs or is paused. */
+static inline bool cvm_is_up(const struct cvm_row *c)
+{
+	return c->observed == OBSERVED_RUNNING || c->observed == OBSERVED_PAUSED;
+}
 
 #endif

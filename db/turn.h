@@ -16,6 +16,7 @@
 
 #include "base/err.h"
 #include "db/db.h"
+#include "vmm/logs/serial_scan.h"
 
 struct turn;
 

@@ -28,6 +28,7 @@
 #include "base/file.h"
 #include "base/lanes.h"
 #include "base/own.h"
+#include "images/images.h"
 #include "images/parts.h"
 
 enum { COPY_CHUNK = 256 * 1024 };

@@ -11,10 +11,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/json.h"
 #include "base/buf.h"
+#include "base/json.h"
 #include "base/own.h"
+#include "images/images.h"
 #include "images/parts.h"
+#include "vmm/virt/xml_out.h"
 
 struct meta_text {
 	const char *kernel, *initrd, *rootfs, *hda, *bios, *bios_sev, *cmdline, *version,

@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "images/images.h"
 #include "images/parts.h"
 
 static bool alnum(char c)

@@ -20,6 +20,7 @@
 
 #include "base/buf.h"
 #include "base/own.h"
+#include "images/images.h"
 #include "images/parts.h"
 
 static void own_dir(DIR **d)

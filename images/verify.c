@@ -15,7 +15,9 @@
 
 #include "base/buf.h"
 #include "base/own.h"
+#include "images/images.h"
 #include "images/parts.h"
+#include "vmm/virt/xml_out.h"
 
 struct sum {
 	char name[IMAGE_FILE];

@@ -13,6 +13,10 @@
 #include "base/buf.h"
 #include "base/lanes.h"
 #include "db/images.h"
+#include "images/images.h"
+#include "vmm/image_look.h"
+#include "vmm/logs/serial_scan.h"
+#include "vmm/node/node.h"
 #include "vmm/node/world.h"
 
 enum { LOOK_MS = 5000, LATE_MAX = 4 };
@@ -132,7 +136,7 @@ void vmm_images_look(struct vmm *v, const struct image_row *rows, size_t n,
 	l->files = xcalloc(n + 1, sizeof(*l->files));
 	for (size_t i = 0; i < n; i++) {
 		l->dirs[i] = image_dir(v, rows[i].name);
-		if (images_files(v->db, rows[i].id, &l->files[i], &e) < 0)
+		if (images_files(vmm_db(v), rows[i].id, &l->files[i], &e) < 0)
 			l->files[i] = xstrdup("");
 	}
 	if (v->late_looks >= LATE_MAX) {
@@ -141,5 +145,5 @@ void vmm_images_look(struct vmm *v, const struct image_row *rows, size_t n,
 		return;
 	}
 	vmm_job_begin(v);
-	(void)job_start(v->set.loop, &calls, l);
+	(void)job_start(vmm_settings(v)->loop, &calls, l);
 }

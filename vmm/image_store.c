@@ -25,7 +25,14 @@
 #include "base/log.h"
 #include "base/own.h"
 #include "db/images.h"
+#include "db/turn.h"
+#include "images/images.h"
+#include "vmm/image_store.h"
+#include "vmm/logs/serial_scan.h"
+#include "vmm/node/node.h"
+#include "vmm/node/owner.h"
 #include "vmm/node/world.h"
+#include "vmm/op/event.h"
 
 struct store_job {
 	struct store_job *next;
@@ -76,7 +83,7 @@ static void store_go(struct vmm *v)
 		v->store.alone = j->alone;
 		if (j->before)
 			j->before(j->arg);
-		(void)job_start(v->set.loop, &calls, j);
+		(void)job_start(vmm_settings(v)->loop, &calls, j);
 	}
 }
 
@@ -116,7 +123,7 @@ static void import_before(void *arg)
 	size_t n = 0;
 
 	i->failed = owner_allows(i->v, &i->err) < 0 ||
-		    images_list(i->v->db, -1, 0, -1, &rows, &n, &i->err) < 0;
+		    images_list(vmm_db(i->v), -1, 0, -1, &rows, &n, &i->err) < 0;
 	i->known = xcalloc(n + 1, sizeof(*i->known));
 	for (size_t k = 0; !i->failed && k < n; k++) {
 		memcpy(i->known[k].name, rows[k].name, sizeof(i->known[k].name));
@@ -158,7 +165,7 @@ static int import_turn(void *arg, struct err *e)
 {
 	struct import *i = arg;
 	struct image_row row;
-	int r = images_by_name(i->v->db, i->image.name, &row, e);
+	int r = images_by_name(vmm_db(i->v), i->image.name, &row, e);
 	bool added = r == -ERR_NOT_FOUND;
 
 	if (!r && strcmp(row.os_image_hash, i->image.os_image_hash) != 0)
@@ -168,10 +175,10 @@ static int import_turn(void *arg, struct err *e)
 			row.os_image_hash);
 	if (added) {
 		row_of(i, &row);
-		r = images_add(i->v->db, &row, &row.id, e);
+		r = images_add(vmm_db(i->v), &row, &row.id, e);
 	}
 	if (!r)
-		r = images_set_files(i->v->db, row.id, i->files, e);
+		r = images_set_files(vmm_db(i->v), row.id, i->files, e);
 	if (!r && added)
 		r = event(i->v, NULL, "", "image.added", e, "{s:s, s:s}", "name", row.name,
 			  "os_image_hash", row.os_image_hash);
@@ -204,7 +211,7 @@ static void import_done(void *arg, enum job_end end)
 	if (i->failed)
 		import_over(i, &i->err);
 	else
-		turn_run(i->v->turn, import_turn, import_over, i);
+		turn_run(vmm_turn(i->v), import_turn, import_over, i);
 }
 
 void vmm_image_import(struct vmm *v, const char *source, const char *name, int64_t workspace,
@@ -213,9 +220,11 @@ void vmm_image_import(struct vmm *v, const char *source, const char *name, int64
 {
 	struct import *i = xcalloc(1, sizeof(*i));
 
-	*i = (struct import){
-		.v = v, .store = v->set.images_dir, .workspace = workspace, .done = done, .arg = arg
-	};
+	*i = (struct import){ .v = v,
+			      .store = vmm_settings(v)->images_dir,
+			      .workspace = workspace,
+			      .done = done,
+			      .arg = arg };
 	i->source = xstrdup(source);
 	i->name = name && *name ? xstrdup(name) : NULL;
 	vmm_job_begin(v);
@@ -245,12 +254,12 @@ static int remove_turn(void *arg, struct err *e)
 
 	if (r)
 		return r;
-	r = images_by_name(m->v->db, m->name, &row, e);
+	r = images_by_name(vmm_db(m->v), m->name, &row, e);
 	if (r)
 		return r == -ERR_NOT_FOUND ? err_field(e, ERR_NOT_FOUND, "image", m->name,
 						       "no image %s", m->name)
 					   : r;
-	used = images_used(m->v->db, row.id, e);
+	used = images_used(vmm_db(m->v), row.id, e);
 	if (used < 0)
 		return used;
 	if (used) {
@@ -258,7 +267,7 @@ static int remove_turn(void *arg, struct err *e)
 			  used);
 		return err_hint(e, "delete or upgrade these CVMs first");
 	}
-	r = images_remove(m->v->db, row.id, e);
+	r = images_remove(vmm_db(m->v), row.id, e);
 	return r ? r : event(m->v, NULL, "", "image.removed", e, "{s:s}", "name", m->name);
 }
 
@@ -277,7 +286,7 @@ static void remove_before(void *arg)
 	struct image_row row;
 	struct err ignored;
 
-	m->kept = images_by_name(m->v->db, m->name, &row, &ignored) != -ERR_NOT_FOUND;
+	m->kept = images_by_name(vmm_db(m->v), m->name, &row, &ignored) != -ERR_NOT_FOUND;
 }
 
 static void remove_work(void *arg)
@@ -286,7 +295,7 @@ static void remove_work(void *arg)
 
 	if (m->kept)
 		return;
-	m->failed = image_remove_files(m->v->set.images_dir, m->name, &m->err) != 0;
+	m->failed = image_remove_files(vmm_settings(m->v)->images_dir, m->name, &m->err) != 0;
 }
 
 /* Dropped: the row is gone, the files stay until the image is imported and deleted again. */
@@ -305,7 +314,7 @@ static void remove_committed(void *arg, const struct err *e)
 {
 	struct removal *m = arg;
 
-	if (e || m->v->closing)
+	if (e || vmm_is_closing(m->v))
 		remove_over(m, e);
 	else
 		store_job(&(struct store_job){ .v = m->v,
@@ -324,7 +333,7 @@ void vmm_image_delete(struct vmm *v, const char *name, void (*done)(void *arg, c
 	*m = (struct removal){ .v = v, .done = done, .arg = arg };
 	(void)snprintf(m->name, sizeof(m->name), "%.64s", name);
 	vmm_job_begin(v);
-	turn_run(v->turn, remove_turn, remove_committed, m);
+	turn_run(vmm_turn(v), remove_turn, remove_committed, m);
 }
 
 /* ------------------------------------------------------------------ held against the record */
@@ -349,7 +358,7 @@ static int recheck_turn(void *arg, struct err *e)
 {
 	struct recheck *c = arg;
 
-	return images_set_files(c->v->db, c->row.id, c->now, e);
+	return images_set_files(vmm_db(c->v), c->row.id, c->now, e);
 }
 
 static void recheck_over(void *arg, const struct err *e)
@@ -372,8 +381,8 @@ static void recheck_done(void *arg, enum job_end end)
 
 	if (end == JOB_WORKED && c->failed)
 		log_error("%s; %s", c->err.text, c->err.hint);
-	if (end == JOB_WORKED && c->now && !c->v->closing)
-		turn_run(c->v->turn, recheck_turn, recheck_over, c);
+	if (end == JOB_WORKED && c->now && !vmm_is_closing(c->v))
+		turn_run(vmm_turn(c->v), recheck_turn, recheck_over, c);
 	else
 		recheck_over(c, NULL);
 }
@@ -384,7 +393,7 @@ static void recheck(struct vmm *v, const struct image_row *row)
 
 	*c = (struct recheck){ .v = v, .row = *row, .dir = image_dir(v, row->name) };
 	vmm_job_begin(v);
-	if (images_files(v->db, row->id, &c->files, &c->err) < 0)
+	if (images_files(vmm_db(v), row->id, &c->files, &c->err) < 0)
 		recheck_over(c, &c->err);
 	else
 		store_job(&(struct store_job){
@@ -395,7 +404,7 @@ static void clear_work(void *arg)
 {
 	struct removal *m = arg;
 
-	m->failed = image_remove_files(m->v->set.images_dir, NULL, &m->err) != 0;
+	m->failed = image_remove_files(vmm_settings(m->v)->images_dir, NULL, &m->err) != 0;
 }
 
 static void cleared(void *arg, const struct err *e)
@@ -415,7 +424,7 @@ void images_check(struct vmm *v)
 	*m = (struct removal){ .v = v, .done = cleared };
 	vmm_job_begin(v);
 	store_job(&(struct store_job){ .v = v, .work = clear_work, .done = remove_done, .arg = m });
-	if (images_list(v->db, -1, 0, -1, &rows, &n, &e) < 0)
+	if (images_list(vmm_db(v), -1, 0, -1, &rows, &n, &e) < 0)
 		log_error("images are not verified: %s", e.text);
 	for (size_t i = 0; i < n; i++)
 		recheck(v, &rows[i]);
@@ -441,16 +450,16 @@ static bool is_wanted(struct vmm *v, const char *name)
 	struct image_row row;
 	struct err e;
 
-	if (images_by_name(v->db, name, &row, &e) == -ERR_NOT_FOUND)
+	if (images_by_name(vmm_db(v), name, &row, &e) == -ERR_NOT_FOUND)
 		return true;
-	return !images_files(v->db, row.id, &files, &e) &&
+	return !images_files(vmm_db(v), row.id, &files, &e) &&
 	       image_record_check(dir, files, &e) == -ERR_NOT_FOUND;
 }
 
 void images_import_demo(struct vmm *v)
 {
-	DIR *d = v->set.import_demo_images && v->set.demo_images_dir
-			 ? opendir(v->set.demo_images_dir)
+	DIR *d = vmm_settings(v)->import_demo_images && vmm_settings(v)->demo_images_dir
+			 ? opendir(vmm_settings(v)->demo_images_dir)
 			 : NULL;
 
 	if (!d)
@@ -460,9 +469,9 @@ void images_import_demo(struct vmm *v)
 
 		if (de->d_name[0] == '.' || !is_wanted(v, de->d_name))
 			continue;
-		path = xasprintf("%s/%s", v->set.demo_images_dir, de->d_name);
+		path = xasprintf("%s/%s", vmm_settings(v)->demo_images_dir, de->d_name);
 		v->demo_imports++;
-		vmm_image_import(v, path, NULL, v->workspace, demo_imported, v);
+		vmm_image_import(v, path, NULL, vmm_default_workspace(v), demo_imported, v);
 	}
 	closedir(d);
 }

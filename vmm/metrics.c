@@ -2,6 +2,7 @@
  * metrics.c - the node in Prometheus text (format 0.0.4).
  */
 #include "base/buf.h"
+#include "base/lanes.h"
 #include "base/own.h"
 #include "db/capacity.h"
 #include "db/cvms.h"
@@ -10,7 +11,14 @@
 #include "db/numa.h"
 #include "db/operations.h"
 #include "db/policies.h"
-#include "vmm/op/engine.h"
+#include "db/turn.h"
+#include "vmm/admit/devices.h"
+#include "vmm/admit/place.h"
+#include "vmm/cvm/maintenance.h"
+#include "vmm/metrics.h"
+#include "vmm/node/node.h"
+#include "vmm/node/world.h"
+#include "vmm/vmm.h"
 
 static void head(struct buf *out, const char *name, const char *type, const char *help)
 {
@@ -133,7 +141,7 @@ static void jobs(struct vmm *v, struct buf *out)
 {
 	struct lane_stats st[LANES];
 
-	lanes_stats(v->set.loop, st);
+	lanes_stats(vmm_settings(v)->loop, st);
 	head(out, "teepod_jobs", "gauge",
 	     "Blocking calls by lane; the late ones are running past their deadline.");
 	for (int n = 0; n < LANES; n++)
@@ -158,10 +166,10 @@ void vmm_metrics(struct vmm *v, struct buf *out)
 {
 	uint64_t commits, us;
 
-	turn_stats(v->turn, &commits, &us);
+	turn_stats(vmm_turn(v), &commits, &us);
 	head(out, "teepod_hypervisor_up", "gauge",
 	     "1 when libvirt is connected and its domains are known.");
-	buf_printf(out, "teepod_hypervisor_up %d\n", v->link_up && v->settled);
+	buf_printf(out, "teepod_hypervisor_up %d\n", v->link_up && vmm_is_settled(v));
 	capacity(v, out);
 	hugepages(v, out);
 	devices(v, out);

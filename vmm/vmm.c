@@ -27,28 +27,32 @@
 #include "db/images.h"
 #include "db/operations.h"
 #include "db/ports.h"
+#include "db/turn.h"
 #include "db/workspaces.h"
 #include "vmm/account/billing.h"
+#include "vmm/admit/capacity.h"
 #include "vmm/admit/devices.h"
+#include "vmm/cvm/observe.h"
+#include "vmm/cvm/pace.h"
+#include "vmm/cvm/resume.h"
+#include "vmm/guest/guest.h"
+#include "vmm/host/host_watch.h"
+#include "vmm/host/look.h"
+#include "vmm/image_store.h"
+#include "vmm/logs/serial_scan.h"
+#include "vmm/node/leftovers.h"
+#include "vmm/node/node.h"
+#include "vmm/node/owner.h"
+#include "vmm/node/records.h"
+#include "vmm/node/settings.h"
 #include "vmm/node/world.h"
+#include "vmm/op/engine.h"
+#include "vmm/op/op_begin.h"
+#include "vmm/virt/hypervisor.h"
+#include "vmm/vmm.h"
 
 /* Between two portions of old rows to forget: usually, after a full portion, after a failure. */
 enum { KEEP_EVERY_MS = 60 * 1000, KEEP_MORE_MS = 50, KEEP_AGAIN_MS = 60 * 1000 };
-
-char *cvm_dir(const struct vmm *v, const char *uuid)
-{
-	return xasprintf("%s/cvms/%s", v->set.state_dir, uuid);
-}
-
-char *image_dir(const struct vmm *v, const char *image_name)
-{
-	return xasprintf("%s/%s", v->set.images_dir, image_name);
-}
-
-void cvm_domain_name(const char *uuid, char out[80])
-{
-	(void)snprintf(out, 80, "teepod-%s", uuid);
-}
 
 /* ------------------------------------------------------------------ open */
 
@@ -216,21 +220,10 @@ static void close_rest(struct vmm *v)
 	hv_close(v->hv, hypervisor_closed, v);
 }
 
-void vmm_job_begin(struct vmm *v)
-{
-	v->jobs++;
-}
-
 void vmm_close_if_idle(struct vmm *v)
 {
 	if (v->closing && !v->close_begun && !v->jobs && !v->n_ops)
 		close_rest(v);
-}
-
-void vmm_job_end(struct vmm *v)
-{
-	v->jobs--;
-	vmm_close_if_idle(v);
 }
 
 static void close_late(void *arg)
@@ -266,11 +259,6 @@ void vmm_close(struct vmm *v, unsigned max_ms, void (*done)(void *arg, unsigned 
 }
 
 /* ------------------------------------------------------------------ settings */
-
-const struct vmm_settings *vmm_settings(const struct vmm *v)
-{
-	return &v->set;
-}
 
 void vmm_reload(struct vmm *v, const struct vmm_settings *s)
 {

@@ -15,6 +15,11 @@
 #include "db/images.h"
 #include "db/node.h"
 #include "db/policies.h"
+#include "vmm/account/account.h"
+#include "vmm/cvm/maintenance.h"
+#include "vmm/node/node.h"
+#include "vmm/node/settings.h"
+#include "vmm/vmm.h"
 
 /* Without billing, or where it can not be found out: nothing. */
 static int64_t left_of(const struct call *c)

@@ -6,7 +6,7 @@
 
 #include "api/cloud/shapes.h"
 #include "db/capacity.h"
-#include "vmm/account/account.h"
+#include "vmm/vmm.h"
 
 struct workspace_row;
 

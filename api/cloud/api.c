@@ -22,6 +22,14 @@
 #include "db/keys.h"
 #include "db/text.h"
 #include "db/workspaces.h"
+#include "vmm/account/keys.h"
+#include "vmm/account/workspaces.h"
+#include "vmm/admit/admit.h"
+#include "vmm/cvm/find.h"
+#include "vmm/logs/serial_scan.h"
+#include "vmm/node/node.h"
+#include "vmm/op/op_begin.h"
+#include "vmm/vmm.h"
 
 const struct route *const api_routes[] = {
 	account_routes,

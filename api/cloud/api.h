@@ -13,7 +13,10 @@
 
 #include "api/http/call.h"
 #include "api/http/server.h"
-#include "vmm/vmm.h"
+#include "vmm/logs/serial_scan.h"
+#include "vmm/op/op_begin.h"
+
+struct vmm;
 
 struct app_row;
 struct cvm_row;

@@ -19,6 +19,11 @@
 #include "base/own.h"
 #include "db/apps.h"
 #include "db/cvms.h"
+#include "vmm/cvm/find.h"
+#include "vmm/cvm/status.h"
+#include "vmm/node/node.h"
+#include "vmm/node/settings.h"
+#include "vmm/vmm.h"
 
 enum { STATUS_SCAN = 10000, STATUS_WORDS = 16 };
 

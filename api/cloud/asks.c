@@ -19,6 +19,13 @@
 #include "base/id.h"
 #include "base/own.h"
 #include "vmm/compose/compose_merge.h"
+#include "vmm/admit/request.h"
+#include "vmm/compose/compose.h"
+#include "vmm/cvm/change_preflight.h"
+#include "vmm/cvm/power.h"
+#include "vmm/node/settings.h"
+#include "vmm/virt/domain_spec.h"
+#include "vmm/virt/xml_out.h"
 
 enum { OPT = FIELD_NULLABLE, BATCH_MAX = 1000, PATH_BYTES_MAX = 4096 };
 

@@ -9,7 +9,10 @@
 
 #include "base/json.h"
 #include "vmm/admit/networks.h"
-#include "vmm/vmm.h"
+#include "vmm/admit/request.h"
+
+struct change_ask;
+struct power_ask;
 
 /* How much a request may name, whatever the node has. */
 enum {

@@ -10,6 +10,7 @@
 #include "base/own.h"
 #include "db/text.h"
 #include "db/workspaces.h"
+#include "vmm/account/account.h"
 
 enum { OPT = FIELD_NULLABLE, NOTE_MAX = 200, PER_MINUTE_MAX = 1000000 };
 

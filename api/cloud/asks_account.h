@@ -5,7 +5,8 @@
 #define TEEPOD_API_CLOUD_ASKS_ACCOUNT_H
 
 #include "base/json.h"
-#include "vmm/account/account.h"
+
+struct workspace_ask;
 
 extern const struct field_table workspace_table, workspace_change_table, token_table, credit_table;
 

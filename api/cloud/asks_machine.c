@@ -13,6 +13,9 @@
 
 #include "base/own.h"
 #include "vmm/admit/networks.h"
+#include "vmm/admit/request.h"
+#include "vmm/node/settings.h"
+#include "vmm/virt/domain_spec.h"
 
 enum { OPT = FIELD_NULLABLE, MR_BASE64 = TDX_MR_LEN / 3 * 4 };
 

@@ -7,7 +7,9 @@
 
 #include "base/json.h"
 #include "vmm/admit/networks.h"
-#include "vmm/vmm.h"
+#include "vmm/node/settings.h"
+
+struct tdx_ask;
 
 /* One entry of "networks", and "tdx"; part of what asks.h lists. */
 extern const struct field_table network_table, tdx_table;

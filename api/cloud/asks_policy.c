@@ -11,6 +11,7 @@
 #include "api/cloud/asks.h"
 #include "base/own.h"
 #include "db/policies.h"
+#include "vmm/admit/request.h"
 
 enum { OPT = FIELD_NULLABLE, REASON_MAX = 190 };
 

@@ -6,7 +6,7 @@
 #define TEEPOD_API_CLOUD_ASKS_POLICY_H
 
 #include "base/json.h"
-#include "vmm/vmm.h"
+#include "vmm/admit/request.h"
 
 /* In the order of enum restart_policy, NULL-terminated. */
 extern const char *const restart_words[];

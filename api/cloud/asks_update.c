@@ -13,6 +13,11 @@
 #include "api/cloud/asks.h"
 #include "base/buf.h"
 #include "base/own.h"
+#include "vmm/admit/request.h"
+#include "vmm/compose/compose.h"
+#include "vmm/compose/compose_merge.h"
+#include "vmm/cvm/replicate.h"
+#include "vmm/cvm/update.h"
 
 enum {
 	OPT = FIELD_NULLABLE,

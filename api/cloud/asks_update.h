@@ -8,8 +8,12 @@
 #define TEEPOD_API_CLOUD_ASKS_UPDATE_H
 
 #include "base/json.h"
+#include "vmm/compose/compose_merge.h"
 #include "vmm/cvm/replicate.h"
 #include "vmm/cvm/update.h"
+
+struct gpu_ask;
+struct port_ask;
 
 extern const struct field_table resources_table, update_table, legacy_update_table, envs_table,
 	os_image_table, visibility_table, compose_provision_table, compose_commit_table,

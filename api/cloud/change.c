@@ -14,6 +14,9 @@
 #include "base/id.h"
 #include "api/cloud/asks.h"
 #include "base/own.h"
+#include "vmm/admit/port_probe.h"
+#include "vmm/logs/serial_scan.h"
+#include "vmm/op/mutation.h"
 
 enum { KEY_MAX = 255 };
 

@@ -17,7 +17,9 @@
 #define TEEPOD_API_CLOUD_CHANGE_H
 
 #include "api/cloud/api.h"
-#include "vmm/op/mutation.h"
+#include "vmm/logs/serial_scan.h"
+
+struct answer;
 
 struct change;
 

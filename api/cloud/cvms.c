@@ -18,7 +18,14 @@
 #include "base/own.h"
 #include "db/cvms.h"
 #include "db/operations.h"
+#include "vmm/admit/port_probe.h"
 #include "vmm/compose/compose.h"
+#include "vmm/cvm/create.h"
+#include "vmm/cvm/power.h"
+#include "vmm/node/node.h"
+#include "vmm/node/settings.h"
+#include "vmm/op/mutation.h"
+#include "vmm/op/op_begin.h"
 
 static void get_cvm(struct call *c)
 {

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/own.h"
 #include "db/events.h"
+#include "vmm/vmm.h"
 
 enum {
 	SLICE = 200,

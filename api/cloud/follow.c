@@ -16,6 +16,10 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/loop.h"
+#include "vmm/logs/serial_scan.h"
+#include "vmm/node/node.h"
+#include "vmm/node/settings.h"
+#include "vmm/vmm.h"
 
 enum { TICK_MS = 1000, SOON_MS = 20, RETRY_S = 5 };
 

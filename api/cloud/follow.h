@@ -13,6 +13,9 @@
 #include <stdint.h>
 
 #include "api/cloud/api.h"
+#include "vmm/logs/serial_scan.h"
+
+struct vmm;
 
 struct follower;
 

@@ -6,6 +6,8 @@
 #include "api/cloud/tables.h"
 #include "base/buf.h"
 #include "base/own.h"
+#include "vmm/metrics.h"
+#include "vmm/vmm.h"
 
 static void get_healthz(struct call *c)
 {

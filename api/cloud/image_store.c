@@ -14,6 +14,10 @@
 #include "base/buf.h"
 #include "base/own.h"
 #include "db/images.h"
+#include "vmm/image_look.h"
+#include "vmm/image_store.h"
+#include "vmm/op/mutation.h"
+#include "vmm/vmm.h"
 
 /* A page of the list, or one image, while its files are looked at. */
 struct image_list {

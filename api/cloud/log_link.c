@@ -17,6 +17,7 @@
 #include "vmm/account/account.h"
 #include "db/cvms.h"
 #include "db/keys.h"
+#include "vmm/node/node.h"
 
 /* The maker in the token: one digit for its kind, 16 for the number of its key or user. */
 enum {

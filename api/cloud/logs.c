@@ -30,7 +30,11 @@
 #include "base/log.h"
 #include "base/own.h"
 #include "db/cvms.h"
+#include "vmm/cvm/find.h"
 #include "vmm/logs/logs.h"
+#include "vmm/node/node.h"
+#include "vmm/node/settings.h"
+#include "vmm/vmm.h"
 
 enum { TAIL_DEFAULT = 10000, TAIL_MAX = 1000000, BACKLOG_MAX = 256 * 1024 };
 /* inotify may lose an event when the loop is late: every so many ticks a follower looks all the

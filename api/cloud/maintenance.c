@@ -13,6 +13,11 @@
 #include "db/node.h"
 #include "db/operations.h"
 #include "db/policies.h"
+#include "vmm/cvm/maintenance.h"
+#include "vmm/cvm/power.h"
+#include "vmm/op/mutation.h"
+#include "vmm/op/op_begin.h"
+#include "vmm/vmm.h"
 
 int shape_maintenance(const struct call *c, json_t **ret, struct err *e)
 {

@@ -17,6 +17,13 @@
 #include "base/own.h"
 #include "vmm/guest/measure.h"
 #include "db/cvms.h"
+#include "vmm/cvm/change.h"
+#include "vmm/cvm/change_preflight.h"
+#include "vmm/tdx/file_measures.h"
+#include "vmm/tdx/mr_config.h"
+#include "vmm/tdx/tdvf.h"
+#include "vmm/virt/domain_spec.h"
+#include "vmm/vmm.h"
 
 /* ------------------------------------------------------------------ shapes */
 

@@ -18,6 +18,10 @@
 #include "base/own.h"
 #include "db/ledger.h"
 #include "db/workspaces.h"
+#include "vmm/account/account.h"
+#include "vmm/node/node.h"
+#include "vmm/node/settings.h"
+#include "vmm/op/mutation.h"
 
 enum { BODY_MAX = 4096, MICRO = 1000000 };
 

@@ -15,6 +15,12 @@
 #include "db/cvms.h"
 #include "db/devices.h"
 #include "db/numa.h"
+#include "vmm/admit/place.h"
+#include "vmm/host/host_check.h"
+#include "vmm/host/host_watch.h"
+#include "vmm/node/node.h"
+#include "vmm/node/settings.h"
+#include "vmm/vmm.h"
 
 /* Errors and addresses have paths of the host in them. */
 static json_t *shape_hypervisor(const struct node_info *n, const char *uri, bool whole)

@@ -15,6 +15,9 @@
 #include "base/own.h"
 #include "db/cvms.h"
 #include "db/operations.h"
+#include "vmm/op/mutation.h"
+#include "vmm/op/op_begin.h"
+#include "vmm/vmm.h"
 
 enum { WAIT_MAX_S = 60 };
 

@@ -8,6 +8,9 @@
 #include "base/buf.h"
 #include "db/cvms.h"
 #include "db/operations.h"
+#include "vmm/admit/request.h"
+#include "vmm/cvm/maintenance.h"
+#include "vmm/op/mutation.h"
 
 struct policy_change {
 	struct change ch;

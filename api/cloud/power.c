@@ -13,6 +13,10 @@
 #include "base/buf.h"
 #include "db/cvms.h"
 #include "db/operations.h"
+#include "vmm/cvm/find.h"
+#include "vmm/cvm/power.h"
+#include "vmm/op/mutation.h"
+#include "vmm/op/op_begin.h"
 
 struct power_change {
 	struct change ch;

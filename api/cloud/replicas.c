@@ -14,6 +14,9 @@
 #include "base/buf.h"
 #include "base/own.h"
 #include "db/cvms.h"
+#include "vmm/cvm/replicate.h"
+#include "vmm/op/mutation.h"
+#include "vmm/op/op_begin.h"
 
 struct replica_change {
 	struct change ch;

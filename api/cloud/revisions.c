@@ -15,6 +15,14 @@
 #include "db/cvms.h"
 #include "db/operations.h"
 #include "db/workspaces.h"
+#include "vmm/account/workspaces.h"
+#include "vmm/compose/compose.h"
+#include "vmm/cvm/find.h"
+#include "vmm/cvm/update.h"
+#include "vmm/op/mutation.h"
+#include "vmm/op/op_begin.h"
+#include "vmm/virt/xml_out.h"
+#include "vmm/vmm.h"
 
 enum { INSTANCES_MAX = 10000 };
 

@@ -18,7 +18,14 @@
 #include "db/operations.h"
 #include "db/ports.h"
 #include "db/text.h"
+#include "vmm/admit/devices.h"
 #include "vmm/admit/placement.h"
+#include "vmm/cvm/status.h"
+#include "vmm/image_look.h"
+#include "vmm/node/node.h"
+#include "vmm/node/settings.h"
+#include "vmm/op/op_error.h"
+#include "vmm/op/steps.h"
 
 /* Flat where the other v25 shapes have an object: clients insist on teepod_name here. */
 static json_t *basic_v25(struct shaper *s, const struct cvm_row *c)

@@ -25,6 +25,12 @@
 #include "db/policies.h"
 #include "db/ports.h"
 #include "db/workspaces.h"
+#include "vmm/account/workspaces.h"
+#include "vmm/admit/place.h"
+#include "vmm/cvm/status.h"
+#include "vmm/node/node.h"
+#include "vmm/node/settings.h"
+#include "vmm/vmm.h"
 
 /* Guests write some of these, and fixed sizes may cut a character in two. */
 json_t *json_text_or_null(const char *s)

@@ -9,6 +9,8 @@
 
 #include "api/cloud/api.h"
 
+struct image_look;
+
 struct capacity_row;
 struct cvm_row;
 struct device_row;

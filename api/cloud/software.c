@@ -11,6 +11,7 @@
 #include "base/own.h"
 #include "db/cvms.h"
 #include "db/images.h"
+#include "vmm/vmm.h"
 
 /* The manifest of the CVM in the path, as an object; NULL: answered already. */
 static json_t *manifest_of(struct call *c, struct cvm_row *ret)

@@ -16,6 +16,8 @@
 #include "base/clock.h"
 #include "base/own.h"
 #include "db/cvms.h"
+#include "vmm/cvm/find.h"
+#include "vmm/cvm/status.h"
 
 enum { INTERVAL_DEFAULT = 5, TIMEOUT_DEFAULT = 300 };
 

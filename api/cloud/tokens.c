@@ -19,6 +19,10 @@
 #include "base/own.h"
 #include "db/keys.h"
 #include "db/workspaces.h"
+#include "vmm/account/account.h"
+#include "vmm/account/keys.h"
+#include "vmm/op/mutation.h"
+#include "vmm/virt/xml_out.h"
 
 enum { BODY_MAX = 4096 };
 

@@ -20,7 +20,16 @@
 #include "base/own.h"
 #include "db/cvms.h"
 #include "db/operations.h"
+#include "vmm/compose/compose.h"
+#include "vmm/compose/compose_merge.h"
+#include "vmm/cvm/change.h"
+#include "vmm/cvm/find.h"
+#include "vmm/cvm/update.h"
 #include "vmm/cvm/update_provision.h"
+#include "vmm/node/node.h"
+#include "vmm/op/mutation.h"
+#include "vmm/op/op_begin.h"
+#include "vmm/vmm.h"
 
 enum answer_form { ANSWER_PROGRESS, ANSWER_ENVS, ANSWER_DETAIL };
 

@@ -20,6 +20,13 @@
 #include "db/capacity.h"
 #include "db/devices.h"
 #include "db/workspaces.h"
+#include "vmm/account/account.h"
+#include "vmm/account/workspaces.h"
+#include "vmm/admit/devices.h"
+#include "vmm/admit/place.h"
+#include "vmm/node/node.h"
+#include "vmm/op/mutation.h"
+#include "vmm/vmm.h"
 
 enum { LIST_DEFAULT = 100, LIST_MAX = 1000, BODY_MAX = 4096 };
 

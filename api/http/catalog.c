@@ -10,6 +10,8 @@
 #include "api/cloud/tables.h"
 #include "base/own.h"
 #include "db/images.h"
+#include "vmm/account/account.h"
+#include "vmm/node/settings.h"
 
 /* Types without GPUs are one family. */
 static const char family[] = "cpu";

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "vmm/logs/serial_scan.h"
+
 struct http_conn {
 	char host[64]; /* ADDRESS:PORT */
 	const char *key;

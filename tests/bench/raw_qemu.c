@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "tests/bench/tool.h"
+#include "vmm/virt/xml_out.h"
 
 enum { ARGS_MAX = 256, FIRST_LINE_S = 60 };
 

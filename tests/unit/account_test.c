@@ -24,8 +24,20 @@
 #include "db/workspaces.h"
 #include "vmm/account/account.h"
 #include "vmm/account/billing.h"
+#include "vmm/account/keys.h"
+#include "vmm/account/meter.h"
+#include "vmm/admit/capacity.h"
 #include "vmm/admit/quota.h"
+#include "vmm/admit/request.h"
+#include "vmm/cvm/create.h"
+#include "vmm/cvm/observe.h"
+#include "vmm/cvm/power.h"
+#include "vmm/node/node.h"
+#include "vmm/node/settings.h"
 #include "vmm/node/world.h"
+#include "vmm/op/op_begin.h"
+#include "vmm/virt/xml_out.h"
+#include "vmm/vmm.h"
 
 enum { HOUR = METER_HOUR_MS };
 
@@ -464,7 +476,7 @@ static int set_up(void **st)
 		.gateway_urls = none
 	};
 	open_node(n);
-	assert_int_equal(images_add(n->v->db, &image, &image.id, &e), 0);
+	assert_int_equal(images_add(vmm_db(n->v), &image, &image.id, &e), 0);
 	*st = n;
 	return 0;
 }
@@ -515,7 +527,7 @@ static int create(struct node *n, const char *name, int64_t vcpus, struct asking
 				     .disk_gib = 10,
 				     .stopped = true,
 				     .manifest = m };
-	return turn_do(n->v->turn, create_turn, ret, e);
+	return turn_do(vmm_turn(n->v), create_turn, ret, e);
 }
 
 static int limit_turn(void *arg, struct err *e)
@@ -560,7 +572,7 @@ static void a_share_is_what_the_cvms_of_a_workspace_hold(void **st)
 	struct asking first, second;
 	struct err e;
 
-	assert_int_equal(turn_do(n->v->turn, limit_turn, &(struct asking){ .n = n }, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), limit_turn, &(struct asking){ .n = n }, &e), 0);
 	assert_int_equal(create(n, "first", 3, &first, &e), 0);
 	assert_int_equal(create(n, "second", 2, &second, &e), -ERR_QUOTA);
 	assert_string_equal(e.cap.resource, "vcpus");
@@ -571,7 +583,7 @@ static void a_share_is_what_the_cvms_of_a_workspace_hold(void **st)
 	assert_int_equal(workspace(n).held[QUOTA_MEMORY], 200);
 	assert_int_equal(workspace(n).held[QUOTA_DISK], 20);
 	assert_int_equal(workspace(n).held[QUOTA_CVMS], 2);
-	assert_int_equal(turn_do(n->v->turn, forget_turn, &first, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), forget_turn, &first, &e), 0);
 	assert_int_equal(workspace(n).held[QUOTA_VCPUS], 1);
 	assert_int_equal(workspace(n).held[QUOTA_DISK], 10);
 }
@@ -590,19 +602,19 @@ static void what_a_stopped_cvm_gave_back_it_has_to_ask_for_again(void **st)
 	struct asking first, second;
 	struct err e;
 
-	assert_int_equal(turn_do(n->v->turn, limit_turn, &(struct asking){ .n = n }, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), limit_turn, &(struct asking){ .n = n }, &e), 0);
 	assert_int_equal(create(n, "first", 3, &first, &e), 0);
-	assert_int_equal(turn_do(n->v->turn, hold_turn, &first, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), hold_turn, &first, &e), 0);
 	assert_int_equal(workspace(n).held[QUOTA_VCPUS], 0);
 	assert_int_equal(workspace(n).held[QUOTA_DISK], 10);
 	assert_int_equal(create(n, "second", 2, &second, &e), 0);
 	first.power.kind = OP_START;
-	assert_int_equal(turn_do(n->v->turn, power_turn, &first, &e), -ERR_QUOTA);
+	assert_int_equal(turn_do(vmm_turn(n->v), power_turn, &first, &e), -ERR_QUOTA);
 	assert_int_equal(e.cap.asked, 3);
 	assert_int_equal(e.cap.free, 2);
 	assert_int_equal(workspace(n).held[QUOTA_VCPUS], 2);
-	assert_int_equal(turn_do(n->v->turn, forget_turn, &second, &e), 0);
-	assert_int_equal(turn_do(n->v->turn, hold_turn, &first, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), forget_turn, &second, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), hold_turn, &first, &e), 0);
 	assert_int_equal(workspace(n).held[QUOTA_VCPUS], 3);
 }
 
@@ -613,7 +625,7 @@ static void a_change_is_held_against_what_it_adds(void **st)
 	struct asking a;
 	struct err e;
 
-	assert_int_equal(turn_do(n->v->turn, limit_turn, &(struct asking){ .n = n }, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), limit_turn, &(struct asking){ .n = n }, &e), 0);
 	assert_int_equal(create(n, "first", 3, &a, &e), 0);
 	after = a.row;
 	after.given_vcpus = 4;
@@ -652,9 +664,9 @@ static void a_gpu_counts_from_when_it_is_given_until_its_cvm_is_gone(void **st)
 	struct err e;
 
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
-	assert_int_equal(turn_do(n->v->turn, take_gpu, &a, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), take_gpu, &a, &e), 0);
 	assert_int_equal(workspace(n).held[QUOTA_GPUS], 1);
-	assert_int_equal(turn_do(n->v->turn, forget_turn, &a, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), forget_turn, &a, &e), 0);
 	assert_int_equal(workspace(n).held[QUOTA_GPUS], 0);
 }
 
@@ -705,52 +717,53 @@ static void a_deleted_workspace_leaves_its_number_and_its_keys_open_nothing(void
 	int64_t first;
 	struct err e;
 
-	assert_int_equal(turn_do(n->v->turn, add_workspace, &k, &e), 0);
-	assert_int_equal(turn_do(n->v->turn, add_workspace, &k, &e), -ERR_CONFLICT);
+	assert_int_equal(turn_do(vmm_turn(n->v), add_workspace, &k, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), add_workspace, &k, &e), -ERR_CONFLICT);
 	first = k.w.id;
 	k.ask = (struct key_ask){ .workspace = first, .name = "ci", .role = 2 };
-	assert_int_equal(turn_do(n->v->turn, make_key, &k, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k, &e), 0);
 	assert_int_equal(vmm_authenticate(n->v, k.text, &row, &e), 0);
 	assert_string_equal(row.workspace_slug, "team");
-	assert_int_equal(turn_do(n->v->turn, delete_workspace, &k, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), delete_workspace, &k, &e), 0);
 	assert_int_equal(vmm_authenticate(n->v, k.text, &row, &e), -ERR_UNAUTHENTICATED);
 	assert_int_equal(vmm_workspace_find(n->v, "team", &k.w, &e), -ERR_NOT_FOUND);
-	assert_int_equal(turn_do(n->v->turn, delete_workspace, &k, &e), -ERR_NOT_FOUND);
-	assert_int_equal(turn_do(n->v->turn, add_workspace, &k, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), delete_workspace, &k, &e), -ERR_NOT_FOUND);
+	assert_int_equal(turn_do(vmm_turn(n->v), add_workspace, &k, &e), 0);
 	assert_int_not_equal(k.w.id, first);
 }
 
 static void a_key_ends_when_it_expires_or_is_revoked_and_its_text_is_kept_nowhere(void **st)
 {
 	struct node *n = *st;
-	struct keeping k = { .n = n,
-			     .ask = { .workspace = n->v->workspace, .name = "ci", .role = 2 } };
+	struct keeping k = {
+		.n = n, .ask = { .workspace = vmm_default_workspace(n->v), .name = "ci", .role = 2 }
+	};
 	uint64_t generation = vmm_keys_generation(n->v);
 	int64_t found = -1;
 	struct key_row row;
 	struct err e;
 
-	assert_int_equal(turn_do(n->v->turn, make_key, &k, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k, &e), 0);
 	assert_int_equal(vmm_authenticate(n->v, k.text, &row, &e), 0);
 	assert_memory_equal(row.prefix, k.text, strlen(row.prefix));
 	assert_int_equal(strlen(row.prefix), 13);
 	assert_int_equal(
-		sql_int(n->v->db, &e, -1, &found,
+		sql_int(vmm_db(n->v), &e, -1, &found,
 			"SELECT count(*) FROM api_keys WHERE instr(hex(hash) || name || prefix, ?)",
 			"s", k.text + 13),
 		0);
 	assert_int_equal(found, 0);
-	assert_int_equal(turn_do(n->v->turn, revoke_key, &k, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), revoke_key, &k, &e), 0);
 	assert_int_not_equal(vmm_keys_generation(n->v), generation);
 	assert_int_equal(vmm_key(n->v, k.k.id, &row, &e), -ERR_NOT_FOUND);
 	assert_int_equal(vmm_authenticate(n->v, k.text, &row, &e), -ERR_UNAUTHENTICATED);
-	assert_int_equal(turn_do(n->v->turn, revoke_key, &k, &e), -ERR_NOT_FOUND);
+	assert_int_equal(turn_do(vmm_turn(n->v), revoke_key, &k, &e), -ERR_NOT_FOUND);
 	k.ask.expires_ms = clock_wall_ms() + 3600000;
-	assert_int_equal(turn_do(n->v->turn, make_key, &k, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k, &e), 0);
 	assert_int_equal(vmm_key(n->v, k.k.id, &row, &e), 0);
 	assert_true(row.expires_ms == k.ask.expires_ms);
 	k.ask.expires_ms = 1;
-	assert_int_equal(turn_do(n->v->turn, make_key, &k, &e), -ERR_INVALID);
+	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k, &e), -ERR_INVALID);
 }
 
 static int64_t hour_from_now(void)
@@ -765,11 +778,11 @@ static void make_line(struct node *n, struct keeping *k, unsigned length)
 
 	for (unsigned i = 0; i < length; i++) {
 		k[i] = (struct keeping){ .n = n };
-		k[i].ask = (struct key_ask){ .workspace = n->v->workspace,
+		k[i].ask = (struct key_ask){ .workspace = vmm_default_workspace(n->v),
 					     .name = "ci",
 					     .role = 2,
 					     .parent = i ? k[i - 1].k.id : 0 };
-		assert_int_equal(turn_do(n->v->turn, make_key, &k[i], &e), 0);
+		assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k[i], &e), 0);
 		assert_int_equal(k[i].k.parent, k[i].ask.parent);
 	}
 }
@@ -777,44 +790,46 @@ static void make_line(struct node *n, struct keeping *k, unsigned length)
 static void a_key_has_no_more_than_the_one_that_made_it(void **st)
 {
 	struct node *n = *st;
-	struct keeping parent = { .n = n,
-				  .ask = { .workspace = n->v->workspace, .name = "p", .role = 2 } };
+	struct keeping parent = {
+		.n = n, .ask = { .workspace = vmm_default_workspace(n->v), .name = "p", .role = 2 }
+	};
 	struct keeping k = parent;
 	struct err e;
 
 	parent.ask.expires_ms = hour_from_now();
 	parent.ask.per_minute = 30;
-	assert_int_equal(turn_do(n->v->turn, make_key, &parent, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &parent, &e), 0);
 	k.ask.parent = parent.k.id;
-	assert_int_equal(turn_do(n->v->turn, make_key, &k, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k, &e), 0);
 	assert_int_equal(k.k.expires_ms, parent.k.expires_ms);
 	assert_int_equal(k.k.per_minute, 30);
 	k.ask.expires_ms = parent.k.expires_ms - 1;
 	k.ask.per_minute = 29;
-	assert_int_equal(turn_do(n->v->turn, make_key, &k, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k, &e), 0);
 	assert_int_equal(k.k.expires_ms, parent.k.expires_ms - 1);
 	assert_int_equal(k.k.per_minute, 29);
 	k.ask.per_minute = 31;
-	assert_int_equal(turn_do(n->v->turn, make_key, &k, &e), -ERR_FORBIDDEN);
+	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k, &e), -ERR_FORBIDDEN);
 	assert_string_equal(e.field, "limits.requests_per_minute");
 	assert_string_equal(e.value, "31");
 	k.ask.expires_ms = parent.k.expires_ms + 1;
-	assert_int_equal(turn_do(n->v->turn, make_key, &k, &e), -ERR_FORBIDDEN);
+	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k, &e), -ERR_FORBIDDEN);
 	assert_string_equal(e.field, "expires_at");
 }
 
 static void what_no_key_makes_ends_with_the_credential_that_makes_it(void **st)
 {
 	struct node *n = *st;
-	struct keeping k = { .n = n,
-			     .ask = { .workspace = n->v->workspace, .name = "p", .role = 2 } };
+	struct keeping k = {
+		.n = n, .ask = { .workspace = vmm_default_workspace(n->v), .name = "p", .role = 2 }
+	};
 	struct err e;
 
 	k.ask.ends_ms = hour_from_now();
-	assert_int_equal(turn_do(n->v->turn, make_key, &k, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k, &e), 0);
 	assert_int_equal(k.k.expires_ms, k.ask.ends_ms);
 	k.ask.expires_ms = k.ask.ends_ms + 1;
-	assert_int_equal(turn_do(n->v->turn, make_key, &k, &e), -ERR_FORBIDDEN);
+	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k, &e), -ERR_FORBIDDEN);
 }
 
 static void a_revoked_key_takes_along_what_it_made_and_makes_no_more(void **st)
@@ -826,14 +841,14 @@ static void a_revoked_key_takes_along_what_it_made_and_makes_no_more(void **st)
 
 	make_line(n, k, 4);
 	make_line(n, &other, 1);
-	assert_int_equal(turn_do(n->v->turn, revoke_key, &k[1], &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), revoke_key, &k[1], &e), 0);
 	for (unsigned i = 0; i < 4; i++)
 		assert_int_equal(vmm_authenticate(n->v, k[i].text, &row, &e),
 				 i ? -ERR_UNAUTHENTICATED : 0);
 	assert_int_equal(vmm_authenticate(n->v, other.text, &row, &e), 0);
-	assert_int_equal(turn_do(n->v->turn, revoke_key, &k[3], &e), -ERR_NOT_FOUND);
+	assert_int_equal(turn_do(vmm_turn(n->v), revoke_key, &k[3], &e), -ERR_NOT_FOUND);
 	k[3].ask.parent = k[1].k.id;
-	assert_int_equal(turn_do(n->v->turn, make_key, &k[3], &e), -ERR_UNAUTHENTICATED);
+	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k[3], &e), -ERR_UNAUTHENTICATED);
 }
 
 static void a_line_of_keys_has_an_end(void **st)
@@ -847,9 +862,9 @@ static void a_line_of_keys_has_an_end(void **st)
 	make_line(n, k, KEY_LINE_MAX);
 	k[KEY_LINE_MAX] = k[KEY_LINE_MAX - 1];
 	k[KEY_LINE_MAX].ask.parent = k[KEY_LINE_MAX - 1].k.id;
-	assert_int_equal(turn_do(n->v->turn, make_key, &k[KEY_LINE_MAX], &e), -ERR_FORBIDDEN);
+	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k[KEY_LINE_MAX], &e), -ERR_FORBIDDEN);
 	assert_string_equal(e.field, "parent");
-	assert_int_equal(turn_do(n->v->turn, revoke_key, &k[0], &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), revoke_key, &k[0], &e), 0);
 	assert_int_equal(vmm_key(n->v, k[KEY_LINE_MAX - 1].k.id, &row, &e), -ERR_NOT_FOUND);
 }
 
@@ -860,36 +875,38 @@ static void a_deleted_workspace_takes_along_what_its_keys_made_elsewhere(void **
 	struct key_row row;
 	struct err e;
 
-	assert_int_equal(turn_do(n->v->turn, add_workspace, &k, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), add_workspace, &k, &e), 0);
 	k.ask = (struct key_ask){ .workspace = k.w.id, .name = "admin", .role = 4 };
-	assert_int_equal(turn_do(n->v->turn, make_key, &k, &e), 0);
-	child.ask = (struct key_ask){
-		.workspace = n->v->workspace, .name = "child", .role = 4, .parent = k.k.id
-	};
-	assert_int_equal(turn_do(n->v->turn, make_key, &child, &e), 0);
-	assert_int_equal(turn_do(n->v->turn, delete_workspace, &k, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k, &e), 0);
+	child.ask = (struct key_ask){ .workspace = vmm_default_workspace(n->v),
+				      .name = "child",
+				      .role = 4,
+				      .parent = k.k.id };
+	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &child, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), delete_workspace, &k, &e), 0);
 	assert_int_equal(vmm_authenticate(n->v, child.text, &row, &e), -ERR_UNAUTHENTICATED);
 }
 
 static void use_is_noted_once_a_minute(void **st)
 {
 	struct node *n = *st;
-	struct keeping k = { .n = n,
-			     .ask = { .workspace = n->v->workspace, .name = "ci", .role = 2 } };
+	struct keeping k = {
+		.n = n, .ask = { .workspace = vmm_default_workspace(n->v), .name = "ci", .role = 2 }
+	};
 	struct key_row row;
 	int64_t used;
 	struct err e;
 
-	assert_int_equal(turn_do(n->v->turn, make_key, &k, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k, &e), 0);
 	assert_int_equal(vmm_authenticate(n->v, k.text, &row, &e), 0);
 	assert_int_equal(vmm_key(n->v, k.k.id, &row, &e), 0);
 	used = row.last_used_ms;
 	assert_true(used > 0);
-	assert_int_equal(keys_set_used(n->v->db, k.k.id, used - 59000, &e), 0);
+	assert_int_equal(keys_set_used(vmm_db(n->v), k.k.id, used - 59000, &e), 0);
 	assert_int_equal(vmm_authenticate(n->v, k.text, &row, &e), 0);
 	assert_int_equal(vmm_key(n->v, k.k.id, &row, &e), 0);
 	assert_int_equal(row.last_used_ms, used - 59000);
-	assert_int_equal(keys_set_used(n->v->db, k.k.id, used + 3600000, &e),
+	assert_int_equal(keys_set_used(vmm_db(n->v), k.k.id, used + 3600000, &e),
 			 0); /* the clock was set back */
 	assert_int_equal(vmm_authenticate(n->v, k.text, &row, &e), 0);
 	assert_int_equal(vmm_key(n->v, k.k.id, &row, &e), 0);
@@ -899,20 +916,21 @@ static void use_is_noted_once_a_minute(void **st)
 static void keys_are_limited_in_number_and_in_haste(void **st)
 {
 	struct node *n = *st;
-	struct keeping k = { .n = n,
-			     .ask = { .workspace = n->v->workspace, .name = "ci", .role = 2 } };
+	struct keeping k = {
+		.n = n, .ask = { .workspace = vmm_default_workspace(n->v), .name = "ci", .role = 2 }
+	};
 	struct err e;
 
 	for (int i = 0; i < 5; i++)
-		assert_int_equal(turn_do(n->v->turn, make_key, &k, &e), 0);
-	assert_int_equal(turn_do(n->v->turn, make_key, &k, &e), -ERR_KEYS);
+		assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k, &e), -ERR_KEYS);
 	assert_int_equal(e.cap.total, 5);
-	assert_int_equal(turn_do(n->v->turn, revoke_key, &k, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), revoke_key, &k, &e), 0);
 	n->v->set.keys_per_minute = 5;
-	assert_int_equal(turn_do(n->v->turn, make_key, &k, &e), -ERR_KEY_RATE);
+	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k, &e), -ERR_KEY_RATE);
 	assert_in_range(e.retry_s, 50, 60);
 	n->v->set.keys_per_minute = 6;
-	assert_int_equal(turn_do(n->v->turn, make_key, &k, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k, &e), 0);
 }
 
 /* ------------------------------------------------------------------ money */
@@ -947,7 +965,7 @@ static void credit(struct node *n, int64_t amount)
 	struct asking a = { .n = n, .ask = { .vcpus = amount } };
 	struct err e;
 
-	assert_int_equal(turn_do(n->v->turn, credit_turn, &a, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), credit_turn, &a, &e), 0);
 }
 
 static int see_turn(void *arg, struct err *e)
@@ -982,7 +1000,7 @@ static struct balance balance(struct node *n)
 	struct balance b;
 	struct err e;
 
-	assert_int_equal(vmm_balance(n->v, n->v->workspace, &b, &e), 0);
+	assert_int_equal(vmm_balance(n->v, vmm_default_workspace(n->v), &b, &e), 0);
 	return b;
 }
 
@@ -991,7 +1009,7 @@ static int64_t entries(struct node *n)
 	int64_t count = -1;
 	struct err e;
 
-	assert_int_equal(sql_int(n->v->db, &e, -1, &count,
+	assert_int_equal(sql_int(vmm_db(n->v), &e, -1, &count,
 				 "SELECT count(*) FROM ledger WHERE kind = 'charge'", ""),
 			 0);
 	return count;
@@ -1025,7 +1043,7 @@ static void time_is_paid_for_once_at_the_rate_it_had_whatever_the_wall_clock_doe
 	made_up.boot_ms += 500;
 	assert_int_equal(balance(n).left, left);
 	pass(100);
-	assert_int_equal(turn_do(n->v->turn, forget_turn, &a, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), forget_turn, &a, &e), 0);
 	assert_int_equal(balance(n).left, left -= 200 + 10);
 	assert_int_equal(balance(n).booked, left);
 	assert_int_equal(balance(n).rate, 0);
@@ -1045,7 +1063,7 @@ static void a_long_interval_is_written_every_hour(void **st)
 	see(&a, OBSERVED_RUNNING);
 	for (int i = 0; i < 180; i++) {
 		pass(60000);
-		assert_int_equal(turn_do(n->v->turn, check_turn, n->v, &e), 0);
+		assert_int_equal(turn_do(vmm_turn(n->v), check_turn, n->v, &e), 0);
 	}
 	assert_int_equal(entries(n), 3);
 	assert_int_equal(balance(n).booked, 1000000000 - 3LL * (HOUR + HOUR / 10));
@@ -1063,7 +1081,7 @@ static void a_restart_of_the_daemon_neither_loses_nor_doubles_time(void **st)
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
 	see(&a, OBSERVED_RUNNING);
 	pass(5000);
-	assert_int_equal(turn_do(n->v->turn, check_turn, n->v, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), check_turn, n->v, &e), 0);
 	left = balance(n).left;
 	close_node(n);
 	open_node(n); /* by the real clock, which is behind: nothing more, nothing less */
@@ -1085,15 +1103,15 @@ static void what_ran_when_the_host_went_down_pays_for_its_disk_until_it_is_back(
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
 	see(&a, OBSERVED_RUNNING);
 	pass(5000);
-	assert_int_equal(turn_do(n->v->turn, check_turn, n->v, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), check_turn, n->v, &e), 0);
 	assert_int_equal(balance(n).left, 100000000 - 5000 - 500);
 	/* As if all of this had been an hour earlier, before a boot. */
 	assert_true(
-		sql_run(n->v->db, &e,
+		sql_run(vmm_db(n->v), &e,
 			"UPDATE billing_clock SET boot_id = 'another', now_ms = now_ms - 3600000",
 			"") == 1);
-	assert_true(sql_run(n->v->db, &e, "UPDATE meters SET from_ms = from_ms - 3600000", "") ==
-		    1);
+	assert_true(sql_run(vmm_db(n->v), &e, "UPDATE meters SET from_ms = from_ms - 3600000",
+			    "") == 1);
 	close_node(n);
 	open_node(n);
 	b = balance(n);
@@ -1117,10 +1135,10 @@ static void what_is_left_has_to_pay_for_the_next_hour(void **st)
 	credit(n, HOUR / 10);
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
 	a.power.kind = OP_START;
-	assert_int_equal(turn_do(n->v->turn, power_turn, &a, &e), -ERR_BALANCE);
+	assert_int_equal(turn_do(vmm_turn(n->v), power_turn, &a, &e), -ERR_BALANCE);
 	assert_int_equal(e.cap.asked, HOUR + HOUR / 10);
 	credit(n, HOUR);
-	assert_int_equal(turn_do(n->v->turn, power_turn, &a, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), power_turn, &a, &e), 0);
 	/* It does not run yet and will: another one may not spend the same hour. */
 	assert_int_equal(create(n, "second", 1, &b, &e), -ERR_BALANCE);
 }
@@ -1135,18 +1153,18 @@ static void without_a_balance_running_cvms_run_on_or_are_shut_down_as_configured
 	charge_from_now(n);
 	credit(n, 2LL * HOUR);
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
-	assert_int_equal(cvms_set_desired(n->v->db, a.row.id, DESIRED_RUNNING, &e), 0);
+	assert_int_equal(cvms_set_desired(vmm_db(n->v), a.row.id, DESIRED_RUNNING, &e), 0);
 	see(&a, OBSERVED_RUNNING);
 	pass(3LL * HOUR);
-	assert_int_equal(turn_do(n->v->turn, check_turn, n->v, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), check_turn, n->v, &e), 0);
 	assert_true(balance(n).left < 0);
-	assert_int_equal(ops_running_of(n->v->db, a.row.id, &op, &e), -ERR_NOT_FOUND);
+	assert_int_equal(ops_running_of(vmm_db(n->v), a.row.id, &op, &e), -ERR_NOT_FOUND);
 	n->v->set.billing.stop_on_empty = true;
-	assert_int_equal(turn_do(n->v->turn, check_turn, n->v, &e), 0);
-	assert_int_equal(ops_running_of(n->v->db, a.row.id, &op, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), check_turn, n->v, &e), 0);
+	assert_int_equal(ops_running_of(vmm_db(n->v), a.row.id, &op, &e), 0);
 	assert_int_equal(op.kind, OP_SHUTDOWN);
 	assert_string_equal(op.caller, "billing");
-	assert_int_equal(turn_do(n->v->turn, check_turn, n->v, &e), 0); /* and not twice */
+	assert_int_equal(turn_do(vmm_turn(n->v), check_turn, n->v, &e), 0); /* and not twice */
 }
 
 static void the_ledger_is_append_only_and_its_sum_is_the_balance(void **st)
@@ -1160,9 +1178,10 @@ static void the_ledger_is_append_only_and_its_sum_is_the_balance(void **st)
 	charge_from_now(n);
 	credit(n, 70);
 	credit(n, -20);
-	assert_true(sql_run(n->v->db, &e, "UPDATE ledger SET amount = 1000", "") < 0);
-	assert_true(sql_run(n->v->db, &e, "DELETE FROM ledger", "") < 0);
-	assert_int_equal(vmm_ledger(n->v, n->v->workspace, 0, 10, &rows, &count, &total, &e), 0);
+	assert_true(sql_run(vmm_db(n->v), &e, "UPDATE ledger SET amount = 1000", "") < 0);
+	assert_true(sql_run(vmm_db(n->v), &e, "DELETE FROM ledger", "") < 0);
+	assert_int_equal(
+		vmm_ledger(n->v, vmm_default_workspace(n->v), 0, 10, &rows, &count, &total, &e), 0);
 	assert_int_equal(total, 2);
 	assert_int_equal(rows[0].amount, -20);
 	assert_int_equal(rows[0].balance, 50);
@@ -1181,7 +1200,7 @@ static void billing_that_is_turned_off_closes_what_was_open(void **st)
 	credit(n, 100000000);
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
 	pass(1000);
-	assert_int_equal(turn_do(n->v->turn, check_turn, n->v, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), check_turn, n->v, &e), 0);
 	close_node(n);
 	n->set.billing.enabled = false;
 	open_node(n);

@@ -12,6 +12,10 @@
 #include "api/cloud/asks.h"
 #include "base/own.h"
 #include "db/operations.h"
+#include "vmm/admit/request.h"
+#include "vmm/cvm/power.h"
+#include "vmm/node/settings.h"
+#include "vmm/virt/xml_out.h"
 
 #define COMPOSE \
 	"\"compose_file\": {\"docker_compose_file\": \"services:\\n  a:\\n    image: b\\n\"}"

@@ -12,6 +12,8 @@
 
 #include "api/cloud/asks_update.h"
 #include "base/own.h"
+#include "vmm/admit/request.h"
+#include "vmm/compose/compose_merge.h"
 
 /* What asks point into lives until the next one. */
 static json_t *body;

@@ -21,6 +21,7 @@
 #include "base/loop.h"
 #include "base/own.h"
 #include "base/utf8.h"
+#include "vmm/virt/xml_out.h"
 
 static char dir[] = "/tmp/teepod-base-XXXXXX";
 

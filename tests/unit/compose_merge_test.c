@@ -17,6 +17,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/own.h"
+#include "vmm/compose/compose.h"
 #include "vmm/compose/compose_merge.h"
 
 #define NOTHING .public_logs = -1, .public_sysinfo = -1, .public_tcbinfo = -1

@@ -19,6 +19,7 @@
 #include "base/file.h"
 #include "base/own.h"
 #include "vmm/compose/compose.h"
+#include "vmm/virt/xml_out.h"
 
 static json_t *json(const char *text)
 {

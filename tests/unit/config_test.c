@@ -15,6 +15,7 @@
 #include "base/own.h"
 #include "daemon/config_key.h"
 #include "daemon/settings.h"
+#include "vmm/node/settings.h"
 
 static char dir[64];
 

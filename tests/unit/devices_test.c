@@ -14,6 +14,8 @@
 #include "db/capacity.h"
 #include "db/devices.h"
 #include "vmm/admit/devices.h"
+#include "vmm/admit/request.h"
+#include "vmm/node/settings.h"
 
 enum { GPUS = 4, SWITCHES = 2, ALL = GPUS + SWITCHES, OURS = 1, THEIRS = 2 };
 

@@ -15,6 +15,7 @@
 
 #include "base/file.h"
 #include "base/own.h"
+#include "vmm/logs/serial_scan.h"
 #include "vmm/virt/domain_spec.h"
 
 /* ------------------------------------------------------------------ specs: small steps away from

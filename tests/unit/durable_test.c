@@ -31,11 +31,19 @@
 #include "db/sql.h"
 #include "db/turn.h"
 #include "tests/vfs/disk.h"
+#include "vmm/admit/port_probe.h"
+#include "vmm/admit/request.h"
+#include "vmm/cvm/create.h"
+#include "vmm/cvm/power.h"
 #include "vmm/cvm/replicate.h"
 #include "vmm/cvm/update.h"
+#include "vmm/node/node.h"
+#include "vmm/node/settings.h"
 #include "vmm/node/world.h"
 #include "vmm/op/engine.h"
 #include "vmm/op/mutation.h"
+#include "vmm/op/op_begin.h"
+#include "vmm/vmm.h"
 
 enum { COMMITS_MAX = 400, CHECKPOINT_PAGES = 24, DELETE_REMOVE = 2 };
 
@@ -162,7 +170,7 @@ static void open_node(struct node *n)
 		.gateway_urls = none,
 	};
 	assert_int_equal(vmm_open(&n->set, &n->v, &e), 0);
-	assert_int_equal(sqlite3_exec(n->v->db->conn, pragma, NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(vmm_db(n->v)->conn, pragma, NULL, NULL, NULL), SQLITE_OK);
 }
 
 static void run_for(struct node *n, int64_t ms)
@@ -187,7 +195,7 @@ static void add_image(struct node *n)
 
 	assert_int_equal(file_mkdirs(files, 0755, &e), 0);
 	assert_int_equal(file_write(meta, "{}", 2, 0644, &e), 0);
-	assert_int_equal(images_add(n->v->db, &row, &row.id, &e), 0);
+	assert_int_equal(images_add(vmm_db(n->v), &row, &row.id, &e), 0);
 }
 
 /* What opening sets off beside the loop (a look at the host, the first attempt to connect) is over,
@@ -563,7 +571,7 @@ static void at_every_cut_the_rows_are_those_of_a_commit_and_none_acknowledged_is
 	struct tally t = { 0 };
 	size_t first, last;
 
-	(void)turn_watch(n->v->turn, committed, n);
+	(void)turn_watch(vmm_turn(n->v), committed, n);
 	must(n, &acts[0], &other); /* the first commit known */
 	first = n->commit[0].log;
 	for (size_t i = 0; i < ARRAY_SIZE(acts); i++) {
@@ -673,7 +681,7 @@ static unsigned every_call(struct node *n, const struct act *act, enum disk_faul
 		if (a.told > 0) {
 			/* A checkpoint that fails is made up for by the next, which has more to do,
 			 * and fails one call later: for ever, if nobody lets one through. */
-			(void)sqlite3_wal_checkpoint_v2(n->v->db->conn, NULL,
+			(void)sqlite3_wal_checkpoint_v2(vmm_db(n->v)->conn, NULL,
 							SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 			ready = false; /* it is done, to this CVM */
 			if (act->to_end)

@@ -18,6 +18,8 @@
 #include "base/own.h"
 #include "tests/unit/tree.h"
 #include "vmm/host/host_check.h"
+#include "vmm/host/host_facts.h"
+#include "vmm/virt/hypervisor.h"
 
 #define QGS_PATH "/run/qgs.socket"
 #define FIRMWARE "/usr/share/ovmf/OVMF.inteltdx.ms.fd"

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "daemon/host_table.h"
+#include "vmm/host/host_check.h"
 
 static void fill(struct host_check rows[HOST_CHECKS])
 {

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "tests/unit/tree.h"
+#include "vmm/virt/xml_out.h"
 
 #define PCI_DEVICES "/sys/bus/pci/devices"
 

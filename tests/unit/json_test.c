@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/own.h"
+#include "vmm/virt/xml_out.h"
 
 struct target {
 	int64_t n;

@@ -17,6 +17,8 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/own.h"
+#include "vmm/logs/serial_scan.h"
+#include "vmm/virt/xml_out.h"
 
 enum { LONG_MS = 120, SLEEP_MS = 150 };
 

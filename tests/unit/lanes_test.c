@@ -18,6 +18,7 @@
 
 #include "base/lanes.h"
 #include "base/log.h"
+#include "vmm/logs/serial_scan.h"
 
 enum { LONG_MS = 60 * 1000, SHORT_MS = 50, HANGING = 40 };
 

@@ -23,6 +23,7 @@
 #include "vmm/logs/ansi.h"
 #include "vmm/logs/logs.h"
 #include "vmm/logs/serial_scan.h"
+#include "vmm/virt/xml_out.h"
 
 struct room {
 	char top[64];

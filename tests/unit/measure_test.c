@@ -25,6 +25,8 @@
 #include "vmm/guest/machine.h"
 #include "vmm/guest/measure.h"
 #include "vmm/node/world.h"
+#include "vmm/virt/hypervisor.h"
+#include "vmm/vmm.h"
 
 #define UUID     "c0ffee00-0000-4000-8000-000000000001"
 #define MANIFEST "{\"manifest_version\":2,\"name\":\"a\",\"runner\":\"none\"}"

@@ -12,6 +12,7 @@
 
 #include "base/own.h"
 #include "vmm/admit/networks.h"
+#include "vmm/virt/domain_spec.h"
 
 static void good_texts_come_back_as_they_were(void **st)
 {

@@ -11,6 +11,7 @@
 
 #include "base/own.h"
 #include "daemon/options.h"
+#include "vmm/virt/xml_out.h"
 
 enum { ARGS = 12 };
 

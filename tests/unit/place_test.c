@@ -17,8 +17,22 @@
 #include "db/images.h"
 #include "db/operations.h"
 #include "db/sql.h"
+#include "db/turn.h"
 #include "tests/unit/host_tree.h"
+#include "vmm/admit/capacity.h"
+#include "vmm/admit/place.h"
+#include "vmm/admit/placement.h"
+#include "vmm/admit/request.h"
+#include "vmm/cvm/create.h"
+#include "vmm/cvm/update.h"
+#include "vmm/host/host_watch.h"
+#include "vmm/host/look.h"
+#include "vmm/node/node.h"
+#include "vmm/node/settings.h"
+#include "vmm/node/world.h"
 #include "vmm/op/engine.h"
+#include "vmm/op/op_begin.h"
+#include "vmm/vmm.h"
 
 struct node {
 	char dir[32];

@@ -23,7 +23,9 @@
 #include "db/ports.h"
 #include "db/sql.h"
 #include "db/workspaces.h"
-#include "vmm/node/world.h"
+#include "vmm/admit/request.h"
+#include "vmm/cvm/restart.h"
+#include "vmm/node/settings.h"
 
 /* ------------------------------------------------------------------ restarts */
 

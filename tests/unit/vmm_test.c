@@ -29,10 +29,28 @@
 #include "db/ports.h"
 #include "db/sql.h"
 #include "db/turn.h"
+#include "images/images.h"
+#include "vmm/admit/port_probe.h"
+#include "vmm/admit/request.h"
+#include "vmm/cvm/create.h"
+#include "vmm/cvm/find.h"
+#include "vmm/cvm/power.h"
+#include "vmm/cvm/status.h"
+#include "vmm/guest/guest.h"
+#include "vmm/host/look.h"
+#include "vmm/image_look.h"
+#include "vmm/image_store.h"
+#include "vmm/node/node.h"
+#include "vmm/node/settings.h"
 #include "vmm/node/world.h"
 #include "vmm/op/engine.h"
+#include "vmm/op/event.h"
 #include "vmm/op/mutation.h"
+#include "vmm/op/op_begin.h"
+#include "vmm/op/op_error.h"
 #include "vmm/op/steps.h"
+#include "vmm/virt/xml_out.h"
+#include "vmm/vmm.h"
 
 struct node {
 	char dir[32], images[48];
@@ -57,7 +75,7 @@ static void add_image(struct node *n, const char *name, const char *family, unsi
 	(void)snprintf(row.name, sizeof(row.name), "%s", name);
 	(void)snprintf(row.family, sizeof(row.family), "%s", family);
 	(void)snprintf(row.version, sizeof(row.version), "1.%u.0", minor);
-	assert_int_equal(images_add(n->v->db, &row, &row.id, &e), 0);
+	assert_int_equal(images_add(vmm_db(n->v), &row, &row.id, &e), 0);
 }
 
 static void open_node(struct node *n)
@@ -215,7 +233,7 @@ static int64_t promised(struct node *n, const char *resource)
 	struct capacity_row row;
 	struct err e;
 
-	assert_int_equal(capacity_get(n->v->db, resource, &row, &e), 0);
+	assert_int_equal(capacity_get(vmm_db(n->v), resource, &row, &e), 0);
 	return row.promised;
 }
 
@@ -267,7 +285,7 @@ static void slots_run_out_and_an_unconfigured_resource_says_so(void **st)
 		assert_int_equal(create(n, name, 1, &a, &e), 0);
 	assert_int_equal(create(n, "one-more", 1, &a, &e), -ERR_CAPACITY);
 	assert_string_equal(e.cap.resource, "slots");
-	assert_int_equal(capacity_set_total(n->v->db, "slots", -1, &e), 0);
+	assert_int_equal(capacity_set_total(vmm_db(n->v), "slots", -1, &e), 0);
 	assert_int_equal(create(n, "one-more", 1, &a, &e), -ERR_CAPACITY_UNSET);
 	assert_non_null(strstr(e.hint, "capacity.slots"));
 }
@@ -282,14 +300,16 @@ static void preflight_answers_as_create_would_and_reserves_nothing(void **st)
 	struct cvm_row row;
 	struct err e;
 
-	assert_int_equal(vmm_preflight(n->v, n->v->workspace, &ask, &row, &e), 0);
+	assert_int_equal(vmm_preflight(n->v, vmm_default_workspace(n->v), &ask, &row, &e), 0);
 	assert_int_equal(row.vcpus, 8);
 	assert_string_equal(row.image_name, "demo-1.0.0");
 	assert_int_equal(promised(n, "vcpus"), 0);
 	ask.vcpus = 9;
-	assert_int_equal(vmm_preflight(n->v, n->v->workspace, &ask, &row, &e), -ERR_CAPACITY);
+	assert_int_equal(vmm_preflight(n->v, vmm_default_workspace(n->v), &ask, &row, &e),
+			 -ERR_CAPACITY);
 	ask.node_id = 7;
-	assert_int_equal(vmm_preflight(n->v, n->v->workspace, &ask, &row, &e), -ERR_NODE_NOT_FOUND);
+	assert_int_equal(vmm_preflight(n->v, vmm_default_workspace(n->v), &ask, &row, &e),
+			 -ERR_NODE_NOT_FOUND);
 }
 
 static void names_follow_the_rule_and_are_taken_once(void **st)
@@ -348,7 +368,7 @@ static void host_ports_are_exclusive_ranged_and_picked(void **st)
 	assert_non_null(strstr(e.text, "28700-28702"));
 	a.ask.ports = &any;
 	assert_int_equal(create(n, "second", 1, &a, &e), 0);
-	assert_int_equal(ports_of(n->v->db, a.row.id, &ports, &np, &e), 0);
+	assert_int_equal(ports_of(vmm_db(n->v), a.row.id, &ports, &np, &e), 0);
 	assert_int_equal(np, 1);
 	assert_int_equal(ports[0].host_port, 28701);
 	free(ports);
@@ -373,7 +393,7 @@ static void ports_are_not_tried_on_the_loop(void **st)
 				     .n_ports = 2 } };
 	struct err e;
 
-	assert_int_equal(turn_do(n->v->turn, create_turn, &a, &e), -ERR_UNAVAILABLE);
+	assert_int_equal(turn_do(vmm_turn(n->v), create_turn, &a, &e), -ERR_UNAVAILABLE);
 	assert_string_equal(e.field, "ports");
 	assert_int_equal(promised(n, "host_ports"), 0);
 	assert_int_equal(n->v->probe.n_wanted, 1 + 2);
@@ -384,7 +404,7 @@ static void ports_are_not_tried_on_the_loop(void **st)
 	a.ask.name = "second";
 	a.ask.manifest = m;
 	a.ask.n_ports = 1;
-	assert_int_equal(turn_do(n->v->turn, create_turn, &a, &e), -ERR_UNAVAILABLE);
+	assert_int_equal(turn_do(vmm_turn(n->v), create_turn, &a, &e), -ERR_UNAVAILABLE);
 }
 
 struct served {
@@ -463,7 +483,7 @@ static void every_form_of_identifier_finds_the_cvm(void **st)
 	b.ask.app_id = a.row.app_id;
 	assert_int_equal(create(n, "second", 1, &b, &e), 0);
 	assert_int_equal(vmm_find(n->v, 0, form[2], &found, &e), -ERR_CVM_AMBIGUOUS);
-	assert_int_equal(vmm_find(n->v, n->v->workspace + 1, form[0], &found, &e),
+	assert_int_equal(vmm_find(n->v, vmm_default_workspace(n->v) + 1, form[0], &found, &e),
 			 -ERR_CVM_NOT_FOUND);
 }
 
@@ -494,18 +514,18 @@ static void a_second_operation_is_refused_and_delete_overtakes(void **st)
 	struct err e;
 
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
-	assert_int_equal(turn_do(n->v->turn, power_turn, &a, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), power_turn, &a, &e), 0);
 	(void)uv_run(&n->loop, UV_RUN_NOWAIT);
 	second = a;
-	assert_int_equal(turn_do(n->v->turn, power_turn, &second, &e), -ERR_BUSY);
-	assert_int_equal(turn_do(n->v->turn, delete_turn, &second, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), power_turn, &second, &e), -ERR_BUSY);
+	assert_int_equal(turn_do(vmm_turn(n->v), delete_turn, &second, &e), 0);
 	for (int i = 0; i < 20; i++)
 		(void)uv_run(&n->loop, UV_RUN_NOWAIT);
-	assert_int_equal(ops_get(n->v->db, a.op.id, &op, &e), 0);
+	assert_int_equal(ops_get(vmm_db(n->v), a.op.id, &op, &e), 0);
 	assert_int_equal(op.state, OP_CANCELLED);
-	assert_int_equal(ops_get(n->v->db, second.op.id, &op, &e), 0);
+	assert_int_equal(ops_get(vmm_db(n->v), second.op.id, &op, &e), 0);
 	assert_int_equal(op.state, OP_RUNNING);
-	assert_int_equal(turn_do(n->v->turn, power_turn, &second, &e), -ERR_BUSY);
+	assert_int_equal(turn_do(vmm_turn(n->v), power_turn, &second, &e), -ERR_BUSY);
 }
 
 /* Starting it would begin a new boot in the books while the old one goes on. */
@@ -516,9 +536,9 @@ static void a_paused_guest_is_not_started_again(void **st)
 	struct err e;
 
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
-	assert_int_equal(cvms_set_observed(n->v->db, a.row.id, OBSERVED_PAUSED, PAUSED_OTHER, &e),
-			 0);
-	assert_int_equal(turn_do(n->v->turn, power_turn, &a, &e), -ERR_CONFLICT);
+	assert_int_equal(
+		cvms_set_observed(vmm_db(n->v), a.row.id, OBSERVED_PAUSED, PAUSED_OTHER, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), power_turn, &a, &e), -ERR_CONFLICT);
 	assert_non_null(strstr(e.text, "paused"));
 }
 
@@ -556,9 +576,9 @@ static void an_event_keeps_its_data_whatever_the_texts_in_it_are(void **st)
 		size_t ne;
 		struct err e;
 
-		assert_int_equal(turn_do(n->v->turn, tell_turn, &t, &e), 0);
-		assert_int_equal(events_between(n->v->db, 0, 0, INT64_MAX, 1000, &events, &ne, &e),
-				 0);
+		assert_int_equal(turn_do(vmm_turn(n->v), tell_turn, &t, &e), 0);
+		assert_int_equal(
+			events_between(vmm_db(n->v), 0, 0, INT64_MAX, 1000, &events, &ne, &e), 0);
 		assert_string_equal(events[ne - 1].type, "test.told");
 		data = json_loads(events[ne - 1].data, 0, NULL);
 		events_free(events, ne);
@@ -598,11 +618,11 @@ static void what_waits_for_the_hypervisor_waits_across_restarts(void **st)
 	struct err e;
 
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
-	assert_int_equal(turn_do(n->v->turn, power_turn, &a, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), power_turn, &a, &e), 0);
 	(void)uv_run(&n->loop, UV_RUN_NOWAIT);
 	close_node(n);
 	open_node(n);
-	assert_int_equal(ops_get(n->v->db, a.op.id, &op, &e), 0);
+	assert_int_equal(ops_get(vmm_db(n->v), a.op.id, &op, &e), 0);
 	assert_int_equal(op.state, OP_RUNNING);
 	assert_int_equal(n->v->n_ops, 1);
 	assert_int_equal(promised(n, "vcpus"), 1);
@@ -626,7 +646,7 @@ static struct op_row op_of(struct node *n, const struct asking *a)
 	struct op_row row = { 0 };
 	struct err e;
 
-	assert_int_equal(ops_get(n->v->db, a->op.id, &row, &e), 0);
+	assert_int_equal(ops_get(vmm_db(n->v), a->op.id, &row, &e), 0);
 	return row;
 }
 
@@ -648,8 +668,8 @@ static void store_image(struct node *n)
 	assert_int_equal(file_mkdirs(dir, 0755, &e), 0);
 	assert_int_equal(file_write(path, "k", 1, 0644, &e), 0);
 	assert_int_equal(image_record_read(dir, &files, &e), 0);
-	assert_int_equal(images_by_name(n->v->db, "demo-1.0.0", &row, &e), 0);
-	assert_int_equal(images_set_files(n->v->db, row.id, files, &e), 0);
+	assert_int_equal(images_by_name(vmm_db(n->v), "demo-1.0.0", &row, &e), 0);
+	assert_int_equal(images_set_files(vmm_db(n->v), row.id, files, &e), 0);
 }
 
 /* "check" needs no hypervisor; the power button does. */
@@ -670,7 +690,7 @@ static void resume_at(struct node *n, const struct asking *a, int step, bool und
 	row = op_of(n, a);
 	op_stand_at(&row, step);
 	row.undoing = undoing;
-	assert_int_equal(ops_update(n->v->db, &row, &e), 0);
+	assert_int_equal(ops_update(vmm_db(n->v), &row, &e), 0);
 	close_node(n);
 	open_node(n);
 }
@@ -721,7 +741,7 @@ static void create_running(struct node *n, struct asking *a)
 				   .memory_mib = 100,
 				   .disk_gib = 1,
 				   .manifest = m };
-	assert_int_equal(turn_do(n->v->turn, create_turn, a, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), create_turn, a, &e), 0);
 }
 
 enum {
@@ -742,13 +762,13 @@ static void delete_replaces_a_queued_stop(void **st)
 	stop = del = a;
 	begin(&stop, OP_STOP);
 	assert_int_equal(op_of(n, &stop).state, OP_QUEUED);
-	assert_int_equal(turn_do(n->v->turn, delete_turn, &del, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), delete_turn, &del, &e), 0);
 	assert_int_equal(op_of(n, &stop).state, OP_CANCELLED);
 	assert_int_equal(op_of(n, &del).state, OP_QUEUED);
 	assert_non_null(strstr(op_of(n, &stop).error, "replaced by delete"));
 	/* Not the other way round. */
 	del.kind = OP_STOP;
-	assert_int_equal(turn_do(n->v->turn, begin_turn, &del, &e), -ERR_BUSY);
+	assert_int_equal(turn_do(vmm_turn(n->v), begin_turn, &del, &e), -ERR_BUSY);
 }
 
 static void what_is_being_undone_is_followed_by_a_stop(void **st)
@@ -799,7 +819,7 @@ static void closing_waits_for_every_job_also_when_an_operation_ends_meanwhile(vo
 	struct err e;
 
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
-	assert_int_equal(turn_do(n->v->turn, delete_turn, &a, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), delete_turn, &a, &e), 0);
 	resume_at(n, &a, DELETE_REMOVE, false);
 	vmm_job_begin(n->v); /* an import, say */
 	vmm_close(n->v, 5000, closed, &over);
@@ -824,7 +844,7 @@ static void undoing_waits_for_a_hypervisor_that_went_away(void **st)
 	run_for(n, 500);
 	assert_int_equal(op_of(n, &a).state, OP_RUNNING);
 	assert_string_equal(op_of(n, &a).step, "start");
-	assert_int_equal(cvms_get(n->v->db, a.row.id, &c, &e), 0);
+	assert_int_equal(cvms_get(vmm_db(n->v), a.row.id, &c, &e), 0);
 	n->v->settled = false;
 	run_for(n, 1000);
 	assert_true(n->v->ops->parked);
@@ -845,7 +865,7 @@ static void what_can_not_be_undone_stays_with_all_it_holds(void **st)
 	settle(n);
 	runs_until_over(n, &a);
 	assert_int_equal(op_of(n, &a).state, OP_FAILED);
-	assert_int_equal(cvms_get(n->v->db, a.row.id, &c, &e), 0);
+	assert_int_equal(cvms_get(vmm_db(n->v), a.row.id, &c, &e), 0);
 	assert_int_equal(promised(n, "vcpus"), 1);
 	assert_int_equal(unlink(cvms), 0);
 }
@@ -863,16 +883,16 @@ static void an_operation_queued_behind_a_create_that_is_undone_is_told_to_have_e
 	settle(n);
 	create_running(n, &a);
 	del = a;
-	assert_int_equal(turn_do(n->v->turn, delete_turn, &del, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), delete_turn, &del, &e), 0);
 	row = op_of(n, &a);
 	row.undoing = true;
 	op_stand_at(&row, -1);
-	assert_int_equal(ops_update(n->v->db, &row, &e), 0);
+	assert_int_equal(ops_update(vmm_db(n->v), &row, &e), 0);
 	run_for(n, 100);
 	assert_int_equal(op_of(n, &a).state, OP_FAILED);
 	assert_int_equal(op_of(n, &del).state, OP_SUCCEEDED);
 	assert_int_equal(promised(n, "slots"), 0);
-	assert_int_equal(events_between(n->v->db, 0, 0, INT64_MAX, 100, &events, &ne, &e), 0);
+	assert_int_equal(events_between(vmm_db(n->v), 0, 0, INT64_MAX, 100, &events, &ne, &e), 0);
 	for (size_t i = 0; i < ne; i++)
 		finished += !strcmp(events[i].type, "operation.finished") &&
 			    !strcmp(events[i].op_id, del.op.id);
@@ -887,13 +907,14 @@ static void a_cancel_asked_for_in_the_turn_that_ends_a_step_is_heard(void **st)
 	struct err e;
 
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
-	assert_int_equal(cvms_set_observed(n->v->db, a.row.id, OBSERVED_RUNNING, PAUSED_NOT, &e),
-			 0);
+	assert_int_equal(
+		cvms_set_observed(vmm_db(n->v), a.row.id, OBSERVED_RUNNING, PAUSED_NOT, &e), 0);
 	begin(&a, OP_SHUTDOWN);
 	resume_at(n, &a, SHUTDOWN_WAIT, false);
 	assert_true(n->v->ops->waiting);
-	assert_int_equal(turn_do(n->v->turn, cancel_turn, &a, &e), 0);
-	assert_int_equal(cvms_set_observed(n->v->db, a.row.id, OBSERVED_OFF, PAUSED_NOT, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), cancel_turn, &a, &e), 0);
+	assert_int_equal(cvms_set_observed(vmm_db(n->v), a.row.id, OBSERVED_OFF, PAUSED_NOT, &e),
+			 0);
 	ops_poke(n->v, a.row.id);
 	run_for(n, 50);
 	assert_true(op_of(n, &a).cancel);
@@ -916,16 +937,16 @@ static void a_restart_cancelled_half_way_up_is_taken_down_again(void **st)
 	store_image(n);
 	begin(&a, OP_RESTART);
 	restart_waits_for_libvirt(n, &a);
-	assert_int_equal(cvms_set_desired(n->v->db, a.row.id, DESIRED_RUNNING, &e), 0);
+	assert_int_equal(cvms_set_desired(vmm_db(n->v), a.row.id, DESIRED_RUNNING, &e), 0);
 	resume_at(n, &a, RESTART_DEFINE, false);
 	n->v->set.release_on_stop = true;
-	assert_int_equal(turn_do(n->v->turn, cancel_turn, &a, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), cancel_turn, &a, &e), 0);
 	run_for(n, 50);
 	assert_true(op_of(n, &a).undoing);
 	settle(n);
 	runs_until_over(n, &a);
 	assert_int_equal(op_of(n, &a).state, OP_CANCELLED);
-	assert_int_equal(cvms_get(n->v->db, a.row.id, &c, &e), 0);
+	assert_int_equal(cvms_get(vmm_db(n->v), a.row.id, &c, &e), 0);
 	assert_int_equal(c.desired, DESIRED_STOPPED);
 	assert_int_equal(promised(n, "vcpus"), 0);
 }
@@ -948,7 +969,7 @@ static void with_release_on_stop_what_is_stopped_holds_nothing_however_it_came_t
 	begin(&a, OP_RESTART);
 	assert_int_equal(promised(n, "vcpus"), 3);
 	restart_waits_for_libvirt(n, &a);
-	assert_int_equal(turn_do(n->v->turn, cancel_turn, &a, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), cancel_turn, &a, &e), 0);
 	run_for(n, 50);
 	/* It is parked, and the row of its guest may be stale: it ends when the domains are listed.
 	 */
@@ -961,7 +982,7 @@ static void with_release_on_stop_what_is_stopped_holds_nothing_however_it_came_t
 	begin(&a, OP_START);
 	run_for(n, 20);
 	assert_int_equal(promised(n, "vcpus"), 3);
-	assert_int_equal(turn_do(n->v->turn, cancel_turn, &a, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), cancel_turn, &a, &e), 0);
 	run_for(n, 50);
 	settle(n);
 	runs_until_over(n, &a);
@@ -984,7 +1005,7 @@ static void images_are_unknown_at_once_while_four_looks_at_them_wait(void **st)
 	struct err e;
 
 	store_image(n);
-	assert_int_equal(images_by_name(n->v->db, "demo-1.0.0", &row, &e), 0);
+	assert_int_equal(images_by_name(vmm_db(n->v), "demo-1.0.0", &row, &e), 0);
 	n->v->late_looks = 4;
 	vmm_images_look(n->v, &row, 1, image_seen, &seen);
 	assert_int_equal(seen.state, IMAGE_UNKNOWN);
@@ -1040,7 +1061,7 @@ static void what_a_guest_said_before_it_ended_is_recorded(void **st)
 	guest_forget(n->v, a.row.id);
 	hear_out(n);
 	assert_null(n->v->guests);
-	assert_int_equal(cvms_get(n->v->db, a.row.id, &c, &e), 0);
+	assert_int_equal(cvms_get(vmm_db(n->v), a.row.id, &c, &e), 0);
 	assert_string_equal(c.boot_progress, "one");
 	assert_string_equal(c.boot_error, "no such disk");
 }
@@ -1061,11 +1082,11 @@ static void a_failed_boot_waits_for_the_guests_last_words(void **st)
 	hear_out(n);
 	guest_says(n, &a, "boot.error: no such disk\n");
 	guest_forget(n->v, a.row.id);
-	assert_int_equal(cvms_get(n->v->db, a.row.id, &c, &e), 0);
+	assert_int_equal(cvms_get(vmm_db(n->v), a.row.id, &c, &e), 0);
 	assert_false(cvm_is_up(&c));
 	assert_int_equal(step_booted(n->v, &o, &c, &e), 0);
 	hear_out(n);
-	assert_int_equal(cvms_get(n->v->db, a.row.id, &c, &e), 0);
+	assert_int_equal(cvms_get(vmm_db(n->v), a.row.id, &c, &e), 0);
 	assert_int_equal(step_booted(n->v, &o, &c, &e), -ERR_HOST);
 	assert_string_equal(e.text, "the guest reports: no such disk");
 }
@@ -1075,7 +1096,7 @@ static int64_t newest_event(struct node *n)
 	int64_t oldest, newest;
 	struct err e;
 
-	assert_int_equal(events_bounds(n->v->db, &oldest, &newest, &e), 0);
+	assert_int_equal(events_bounds(vmm_db(n->v), &oldest, &newest, &e), 0);
 	return newest;
 }
 
@@ -1099,7 +1120,7 @@ static void of_a_guest_that_is_deleted_nothing_is_recorded(void **st)
 	guest_says(n, &a, "boot.progress: one\n");
 	guest_listen(n->v, &a.row);
 	guest_forget(n->v, a.row.id); /* while the first read is under way */
-	assert_true(turn_do(n->v->turn, forget_turn, &a, &e) >= 0);
+	assert_true(turn_do(vmm_turn(n->v), forget_turn, &a, &e) >= 0);
 	before = newest_event(n);
 	hear_out(n);
 	after = newest_event(n);
@@ -1118,12 +1139,12 @@ static void what_a_guest_said_while_the_database_was_full_is_recorded_later(void
 	(void)uv_run(&n->loop, UV_RUN_NOWAIT);
 	guest_says(n, &a, "boot.progress: done\n");
 	a.row.serial_progress = true;
-	assert_true(sql_run(n->v->db, &e, "PRAGMA query_only = 1", "") >= 0);
+	assert_true(sql_run(vmm_db(n->v), &e, "PRAGMA query_only = 1", "") >= 0);
 	guest_listen(n->v, &a.row);
 	run_for(n, 100);
-	assert_true(sql_run(n->v->db, &e, "PRAGMA query_only = 0", "") >= 0);
+	assert_true(sql_run(vmm_db(n->v), &e, "PRAGMA query_only = 0", "") >= 0);
 	run_for(n, 1300);
-	assert_int_equal(cvms_get(n->v->db, a.row.id, &c, &e), 0);
+	assert_int_equal(cvms_get(vmm_db(n->v), a.row.id, &c, &e), 0);
 	assert_string_equal(c.boot_progress, "done");
 }
 
@@ -1140,15 +1161,15 @@ static void last_words_that_the_database_refused_are_recorded_later(void **st)
 	guest_listen(n->v, &a.row);
 	hear_out(n);
 	guest_says(n, &a, "boot.error: no such disk\n");
-	assert_true(sql_run(n->v->db, &e, "PRAGMA query_only = 1", "") >= 0);
+	assert_true(sql_run(vmm_db(n->v), &e, "PRAGMA query_only = 1", "") >= 0);
 	guest_forget(n->v, a.row.id);
 	hear_out(n);
 	assert_true(guest_is_unread(n->v, a.row.id));
-	assert_true(sql_run(n->v->db, &e, "PRAGMA query_only = 0", "") >= 0);
+	assert_true(sql_run(vmm_db(n->v), &e, "PRAGMA query_only = 0", "") >= 0);
 	while (n->v->guests)
 		(void)uv_run(&n->loop, UV_RUN_ONCE);
 	assert_false(guest_is_unread(n->v, a.row.id));
-	assert_int_equal(cvms_get(n->v->db, a.row.id, &c, &e), 0);
+	assert_int_equal(cvms_get(vmm_db(n->v), a.row.id, &c, &e), 0);
 	assert_string_equal(c.boot_error, "no such disk");
 }
 
@@ -1206,18 +1227,18 @@ static void an_image_imported_while_it_is_being_removed_is_there_or_not_there_bu
 	struct err e;
 
 	make_image(source);
-	vmm_image_import(n->v, source, NULL, n->v->workspace, imported, &in);
+	vmm_image_import(n->v, source, NULL, vmm_default_workspace(n->v), imported, &in);
 	for (int i = 0; i < 200 && !in; i++)
 		run_for(n, 10);
 	assert_int_equal(in, 1);
 	vmm_image_delete(n->v, "fresh-2.0.0", removed, &out);
-	vmm_image_import(n->v, source, NULL, n->v->workspace, imported, &again);
+	vmm_image_import(n->v, source, NULL, vmm_default_workspace(n->v), imported, &again);
 	(void)usleep(300000); /* long enough to find the image whole */
 	for (int i = 0; i < 200 && !(out && again); i++)
 		run_for(n, 10);
 	assert_int_equal(out, 1);
 	assert_int_equal(again, 1);
-	assert_int_equal(images_by_name(n->v->db, "fresh-2.0.0", &row, &e), 0);
+	assert_int_equal(images_by_name(vmm_db(n->v), "fresh-2.0.0", &row, &e), 0);
 	assert_int_equal(access(there, F_OK), 0);
 }
 

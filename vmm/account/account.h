@@ -7,7 +7,9 @@
 #define TEEPOD_VMM_ACCOUNT_ACCOUNT_H
 
 #include "db/workspaces.h"
-#include "vmm/vmm.h"
+#include "vmm/account/keys.h"
+
+struct vmm;
 
 struct key_row;
 struct ledger_row;

@@ -21,6 +21,13 @@
 #include "db/ledger.h"
 #include "db/operations.h"
 #include "db/workspaces.h"
+#include "db/turn.h"
+#include "vmm/account/meter.h"
+#include "vmm/account/workspaces.h"
+#include "vmm/cvm/power.h"
+#include "vmm/node/node.h"
+#include "vmm/node/settings.h"
+#include "vmm/op/op_begin.h"
 
 enum { CHECK_MS = 60 * 1000 };
 
@@ -29,7 +36,7 @@ static const int64_t debt_max = INT64_C(4000000000000000000);
 
 static const struct rates *rates_of(const struct vmm *v)
 {
-	return &v->set.billing.rates;
+	return &vmm_settings(v)->billing.rates;
 }
 
 /* [turn] Metered time now; written, so that no interval can begin later than the clock that is
@@ -41,7 +48,7 @@ static int now(struct vmm *v, int64_t *ret, struct err *e)
 	v->billing.read(&r);
 	(void)meter_clock_advance(&v->billing.clock, &r);
 	*ret = v->billing.clock.now_ms;
-	return billing_clock_put(v->db, &v->billing.clock, e);
+	return billing_clock_put(vmm_db(v), &v->billing.clock, e);
 }
 
 /* ------------------------------------------------------------------ intervals */
@@ -64,7 +71,7 @@ static int charge(struct vmm *v, struct meter_row *m, int64_t to_ms, struct err 
 	l.amount = -amount;
 	memcpy(l.cvm_uuid, m->cvm_uuid, sizeof(l.cvm_uuid));
 	memcpy(l.cvm_name, m->cvm_name, sizeof(l.cvm_name));
-	return ledger_add(v->db, &l, e);
+	return ledger_add(vmm_db(v), &l, e);
 }
 
 /* The interval ends at @to_ms and the next one begins, in *m; time that is not ahead of its
@@ -85,7 +92,7 @@ static int follow(struct vmm *v, const struct cvm_size *c, int64_t now_ms, struc
 {
 	int64_t rate = meter_rate(rates_of(v), c, c->up);
 	struct meter_row m;
-	int r = meters_get(v->db, c->id, &m, e);
+	int r = meters_get(vmm_db(v), c->id, &m, e);
 
 	if (r == -ERR_NOT_FOUND) {
 		m = (struct meter_row){ .cvm = c->id,
@@ -95,13 +102,13 @@ static int follow(struct vmm *v, const struct cvm_size *c, int64_t now_ms, struc
 		memcpy(m.cvm_name, c->name, sizeof(m.cvm_name));
 		r = 0;
 	} else if (!r && m.rate == rate &&
-		   now_ms - m.from_ms < v->set.billing.interval_s * 1000LL) {
+		   now_ms - m.from_ms < vmm_settings(v)->billing.interval_s * 1000LL) {
 		return 0;
 	} else if (!r) {
 		r = close_interval(v, &m, now_ms, e);
 	}
 	m.rate = rate;
-	return r ? r : meters_put(v->db, &m, e);
+	return r ? r : meters_put(vmm_db(v), &m, e);
 }
 
 int meter_follow(struct vmm *v, int64_t cvm, struct err *e)
@@ -113,7 +120,7 @@ int meter_follow(struct vmm *v, int64_t cvm, struct err *e)
 
 	if (r || !v->billing.on)
 		return r;
-	r = cvms_sizes(v->db, 0, cvm, &c, &n, e);
+	r = cvms_sizes(vmm_db(v), 0, cvm, &c, &n, e);
 	return r || !n ? r : follow(v, c, now_ms, e);
 }
 
@@ -121,7 +128,7 @@ static int end(struct vmm *v, struct meter_row *m, int64_t to_ms, struct err *e)
 {
 	int r = close_interval(v, m, to_ms, e);
 
-	return r ? r : meters_remove(v->db, m->cvm, e);
+	return r ? r : meters_remove(vmm_db(v), m->cvm, e);
 }
 
 int meter_end(struct vmm *v, int64_t cvm, struct err *e)
@@ -132,7 +139,7 @@ int meter_end(struct vmm *v, int64_t cvm, struct err *e)
 
 	if (r || !v->billing.on)
 		return r;
-	r = meters_get(v->db, cvm, &m, e);
+	r = meters_get(vmm_db(v), cvm, &m, e);
 	if (r)
 		return r == -ERR_NOT_FOUND ? 0 : r;
 	return end(v, &m, now_ms, e);
@@ -145,13 +152,13 @@ static int cut(struct vmm *v, struct meter_row *m, int64_t known_ms, struct err 
 {
 	auto_free struct cvm_size *c = NULL;
 	size_t n;
-	int r = cvms_sizes(v->db, 0, m->cvm, &c, &n, e);
+	int r = cvms_sizes(vmm_db(v), 0, m->cvm, &c, &n, e);
 
 	if (r)
 		return r;
 	r = close_interval(v, m, known_ms, e);
 	m->rate = n ? meter_rate(rates_of(v), c, false) : 0;
-	return r ? r : meters_put(v->db, m, e);
+	return r ? r : meters_put(vmm_db(v), m, e);
 }
 
 static int for_each_meter(struct vmm *v,
@@ -160,7 +167,7 @@ static int for_each_meter(struct vmm *v,
 {
 	auto_free struct meter_row *rows = NULL;
 	size_t n;
-	int r = meters_list(v->db, 0, &rows, &n, e);
+	int r = meters_list(vmm_db(v), 0, &rows, &n, e);
 
 	for (size_t i = 0; !r && i < n; i++)
 		r = fn(v, &rows[i], at, e);
@@ -171,7 +178,7 @@ static int follow_all(struct vmm *v, int64_t now_ms, struct err *e)
 {
 	auto_free struct cvm_size *rows = NULL;
 	size_t n;
-	int r = cvms_sizes(v->db, 0, 0, &rows, &n, e);
+	int r = cvms_sizes(vmm_db(v), 0, 0, &rows, &n, e);
 
 	for (size_t i = 0; !r && i < n; i++)
 		r = follow(v, &rows[i], now_ms, e);
@@ -182,11 +189,11 @@ int billing_set_up(struct vmm *v, struct err *e)
 {
 	struct clock_reading reading;
 	int64_t known_ms;
-	int r = billing_clock_get(v->db, &v->billing.clock, e);
+	int r = billing_clock_get(vmm_db(v), &v->billing.clock, e);
 
 	if (r)
 		return r;
-	v->billing.on = v->set.billing.enabled;
+	v->billing.on = vmm_settings(v)->billing.enabled;
 	if (!v->billing.read)
 		v->billing.read = clock_read;
 	known_ms = v->billing.clock.now_ms;
@@ -198,7 +205,7 @@ int billing_set_up(struct vmm *v, struct err *e)
 	if (meter_clock_advance(&v->billing.clock, &reading))
 		r = for_each_meter(v, cut, known_ms, e);
 	if (!r)
-		r = billing_clock_put(v->db, &v->billing.clock, e);
+		r = billing_clock_put(vmm_db(v), &v->billing.clock, e);
 	return r ? r : follow_all(v, v->billing.clock.now_ms, e);
 }
 
@@ -216,7 +223,7 @@ static int shut_down(void *arg, struct err *e)
 	const struct ending *x = arg;
 	struct cvm_row row;
 	struct op_row op;
-	int r = cvms_get(x->v->db, x->cvm, &row, e);
+	int r = cvms_get(vmm_db(x->v), x->cvm, &row, e);
 
 	if (!r)
 		r = vmm_power(x->v, &row, &ask, &ref, &op, e);
@@ -230,14 +237,14 @@ static int stop_all_of(struct vmm *v, int64_t workspace, struct err *e)
 	auto_free struct cvm_size *rows = NULL;
 	struct err why;
 	size_t n;
-	int r = cvms_sizes(v->db, workspace, 0, &rows, &n, e);
+	int r = cvms_sizes(vmm_db(v), workspace, 0, &rows, &n, e);
 
 	for (size_t i = 0; !r && i < n; i++) {
 		struct ending x = { v, rows[i].id };
 
 		/* What is busy now, or can not be shut down, is tried again in a minute; nobody
 		 * else's charges wait for it. */
-		if (rows[i].up && rows[i].wanted && turn_do(v->turn, shut_down, &x, &why) < 0 &&
+		if (rows[i].up && rows[i].wanted && turn_do(vmm_turn(v), shut_down, &x, &why) < 0 &&
 		    why.code != ERR_BUSY)
 			log_warn("%s can not be shut down for want of a balance: %s", rows[i].name,
 				 why.text);
@@ -250,7 +257,7 @@ static int stop_the_empty(struct vmm *v, struct err *e)
 	auto_free struct workspace_row *rows = NULL;
 	struct balance b;
 	size_t n = 0;
-	int r = workspaces_list(v->db, 0, -1, &rows, &n, e);
+	int r = workspaces_list(vmm_db(v), 0, -1, &rows, &n, e);
 
 	r = r < 0 ? r : 0;
 	for (size_t i = 0; !r && i < n; i++) {
@@ -268,7 +275,7 @@ int billing_check(struct vmm *v, struct err *e)
 
 	if (!r)
 		r = follow_all(v, now_ms, e);
-	if (!r && v->set.billing.stop_on_empty)
+	if (!r && vmm_settings(v)->billing.stop_on_empty)
 		r = stop_the_empty(v, e);
 	return r;
 }
@@ -283,7 +290,7 @@ static void on_minute(void *arg)
 	struct vmm *v = arg;
 	struct err e;
 
-	if (turn_do(v->turn, check_turn, v, &e) < 0)
+	if (turn_do(vmm_turn(v), check_turn, v, &e) < 0)
 		log_warn("billing: %s", e.text);
 	billing_begin(v);
 }
@@ -291,7 +298,7 @@ static void on_minute(void *arg)
 void billing_begin(struct vmm *v)
 {
 	if (v->billing.on)
-		(void)loop_after(v->set.loop, CHECK_MS, on_minute, v, &v->billing.timer);
+		(void)loop_after(vmm_settings(v)->loop, CHECK_MS, on_minute, v, &v->billing.timer);
 }
 
 void billing_stop(struct vmm *v)
@@ -311,7 +318,7 @@ int vmm_balance(struct vmm *v, int64_t workspace, struct balance *ret, struct er
 	int r = vmm_workspace(v, workspace, &w, e);
 
 	if (!r)
-		r = meters_list(v->db, workspace, &rows, &n, e);
+		r = meters_list(vmm_db(v), workspace, &rows, &n, e);
 	if (r)
 		return r;
 	if (v->billing.on) {
@@ -349,7 +356,7 @@ int billing_covers(struct vmm *v, int64_t workspace, const struct cvm_row *befor
 
 	if (!v->billing.on || !needed)
 		return 0;
-	r = cvms_sizes(v->db, workspace, 0, &rows, &n, e);
+	r = cvms_sizes(vmm_db(v), workspace, 0, &rows, &n, e);
 	if (!r)
 		r = vmm_balance(v, workspace, &b, e);
 	if (r)
@@ -386,7 +393,7 @@ int vmm_credit(struct vmm *v, int64_t workspace, int64_t amount, const char *not
 				 (long long)-debt_max);
 	(void)snprintf(l.caller, sizeof(l.caller), "%s", caller);
 	(void)snprintf(l.note, sizeof(l.note), "%s", note ? note : "");
-	r = ledger_add(v->db, &l, e);
+	r = ledger_add(vmm_db(v), &l, e);
 	if (!r)
 		*ret = l;
 	return r;
@@ -395,7 +402,7 @@ int vmm_credit(struct vmm *v, int64_t workspace, int64_t amount, const char *not
 int vmm_ledger(struct vmm *v, int64_t workspace, int64_t offset, int64_t limit,
 	       struct ledger_row **ret, size_t *n, int64_t *ret_total, struct err *e)
 {
-	return ledger_list(v->db, workspace, offset, limit, ret, n, ret_total, e);
+	return ledger_list(vmm_db(v), workspace, offset, limit, ret, n, ret_total, e);
 }
 
 int64_t vmm_hourly_rate(const struct vmm *v, int64_t vcpus, int64_t memory_mib, int64_t disk_gib,

@@ -13,8 +13,12 @@
 #ifndef TEEPOD_VMM_ACCOUNT_BILLING_H
 #define TEEPOD_VMM_ACCOUNT_BILLING_H
 
-#include "vmm/account/meter.h"
-#include "vmm/vmm.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+struct err;
+
+struct vmm;
 
 struct cvm_row;
 

@@ -21,9 +21,14 @@
 #include "base/own.h"
 #include "db/keys.h"
 #include "db/text.h"
+#include "db/turn.h"
 #include "db/workspaces.h"
 #include "vmm/account/account.h"
+#include "vmm/account/keys.h"
+#include "vmm/account/workspaces.h"
+#include "vmm/node/node.h"
 #include "vmm/node/world.h"
+#include "vmm/virt/xml_out.h"
 
 enum { USED_EVERY_MS = 60 * 1000, RATE_WINDOW_MS = 60 * 1000, SECRET_LEN = 24, PREFIX_LEN = 13 };
 
@@ -38,7 +43,7 @@ static int set_used(void *arg, struct err *e)
 {
 	const struct used *u = arg;
 
-	return keys_set_used(u->v->db, u->id, u->now_ms, e);
+	return keys_set_used(vmm_db(u->v), u->id, u->now_ms, e);
 }
 
 /* A clock that was set back must not keep the time in the future. A write that fails (the disk is
@@ -49,7 +54,7 @@ static void note_use(struct vmm *v, const struct key_row *k, int64_t now_ms)
 	struct err ignored;
 
 	if (now_ms - k->last_used_ms >= USED_EVERY_MS || now_ms < k->last_used_ms)
-		(void)turn_do(v->turn, set_used, &u, &ignored);
+		(void)turn_do(vmm_turn(v), set_used, &u, &ignored);
 }
 
 static bool is_expired(const struct key_row *k, int64_t now_ms)
@@ -65,7 +70,7 @@ int vmm_authenticate(struct vmm *v, const char *api_key, struct key_row *ret, st
 	int r;
 
 	id_sha256(api_key, strlen(api_key), hash);
-	r = keys_find(v->db, hash, &k, e);
+	r = keys_find(vmm_db(v), hash, &k, e);
 	if (r == -ERR_NOT_FOUND)
 		return err_set(e, ERR_UNAUTHENTICATED, "unknown API key");
 	if (r)
@@ -124,8 +129,8 @@ static int check_name(const char *name, struct err *e)
 
 static int check_count(struct vmm *v, int64_t workspace, struct err *e)
 {
-	int64_t n, max = v->set.max_keys;
-	int r = max ? keys_count(v->db, workspace, clock_wall_ms(), &n, e) : 0;
+	int64_t n, max = vmm_settings(v)->max_keys;
+	int r = max ? keys_count(vmm_db(v), workspace, clock_wall_ms(), &n, e) : 0;
 
 	if (r || !max || n < max)
 		return r;
@@ -137,8 +142,8 @@ static int check_count(struct vmm *v, int64_t workspace, struct err *e)
 
 static int check_rate(struct vmm *v, int64_t workspace, struct err *e)
 {
-	int64_t now_ms = clock_wall_ms(), max = v->set.keys_per_minute, nth_ms = 0;
-	int r = max ? keys_made_since(v->db, workspace, now_ms - RATE_WINDOW_MS, now_ms, max,
+	int64_t now_ms = clock_wall_ms(), max = vmm_settings(v)->keys_per_minute, nth_ms = 0;
+	int r = max ? keys_made_since(vmm_db(v), workspace, now_ms - RATE_WINDOW_MS, now_ms, max,
 				      &nth_ms, e)
 		    : 0;
 
@@ -159,7 +164,7 @@ static int find_parent(struct vmm *v, int64_t id, struct key_row *ret, struct er
 	int r = 0;
 
 	while (!r && k.parent && n < KEY_LINE_MAX) {
-		r = keys_get(v->db, k.parent, &k, e);
+		r = keys_get(vmm_db(v), k.parent, &k, e);
 		if (!r && n++ == 0)
 			*ret = k;
 	}
@@ -234,7 +239,7 @@ int vmm_key_make(struct vmm *v, const struct key_ask *ask, struct key_row *ret,
 		return r;
 	(void)snprintf(k.name, sizeof(k.name), "%s", ask->name);
 	memcpy(k.workspace_slug, w.slug, sizeof(k.workspace_slug));
-	r = make(v->db, &k, ret_text, e);
+	r = make(vmm_db(v), &k, ret_text, e);
 	if (!r)
 		*ret = k;
 	return r;
@@ -262,11 +267,11 @@ static int add_key(void *arg, struct err *e)
 int vmm_add_key(struct vmm *v, const char *workspace, const char *name, int role,
 		char ret_key[API_KEY_TEXT], struct err *e)
 {
-	struct new_key k = { .db = v->db,
-			     .workspace = workspace ? workspace : v->set.workspace,
+	struct new_key k = { .db = vmm_db(v),
+			     .workspace = workspace ? workspace : vmm_settings(v)->workspace,
 			     .name = name,
 			     .role = role };
-	int r = turn_do(v->turn, add_key, &k, e);
+	int r = turn_do(vmm_turn(v), add_key, &k, e);
 
 	if (r < 0)
 		return r;
@@ -296,19 +301,19 @@ int vmm_add_key_offline(const char *state_dir, bool alone, const char *workspace
 int vmm_keys(struct vmm *v, int64_t workspace, int role, int64_t offset, int64_t limit,
 	     struct key_row **ret, size_t *n, struct err *e)
 {
-	return keys_list(v->db, workspace, role, offset, limit, ret, n, e);
+	return keys_list(vmm_db(v), workspace, role, offset, limit, ret, n, e);
 }
 
 int vmm_key(struct vmm *v, int64_t id, struct key_row *ret, struct err *e)
 {
-	int r = keys_get(v->db, id, ret, e);
+	int r = keys_get(vmm_db(v), id, ret, e);
 
 	return r == -ERR_NOT_FOUND ? err_set(e, ERR_NOT_FOUND, "no such token") : r;
 }
 
 int vmm_key_revoke(struct vmm *v, int64_t id, struct err *e)
 {
-	int r = keys_revoke(v->db, id, clock_wall_ms(), e);
+	int r = keys_revoke(vmm_db(v), id, clock_wall_ms(), e);
 
 	v->keys_generation++;
 	return r == -ERR_NOT_FOUND ? err_set(e, ERR_NOT_FOUND, "no such token") : r;

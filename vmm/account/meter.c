@@ -12,6 +12,8 @@
 #include "base/file.h"
 #include "base/own.h"
 #include "db/ledger.h"
+#include "vmm/node/settings.h"
+#include "vmm/virt/xml_out.h"
 
 enum { MIB_PER_GIB = 1024 };
 

@@ -15,8 +15,9 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "base/id.h"
 
-#include "vmm/vmm.h"
+struct rates;
 
 struct cvm_size;
 struct meter_clock;

@@ -8,6 +8,8 @@
 #include "db/text.h"
 #include "db/workspaces.h"
 #include "vmm/account/account.h"
+#include "vmm/account/workspaces.h"
+#include "vmm/node/node.h"
 #include "vmm/node/world.h"
 
 static int no_workspace(const char *slug, struct err *e)
@@ -17,19 +19,14 @@ static int no_workspace(const char *slug, struct err *e)
 
 int vmm_workspace(struct vmm *v, int64_t id, struct workspace_row *ret, struct err *e)
 {
-	int r = workspaces_get(v->db, id, ret, e);
+	int r = workspaces_get(vmm_db(v), id, ret, e);
 
 	return r == -ERR_NOT_FOUND ? err_set(e, ERR_NOT_FOUND, "no such workspace") : r;
 }
 
-int64_t vmm_default_workspace(const struct vmm *v)
-{
-	return v->workspace;
-}
-
 int vmm_workspace_find(struct vmm *v, const char *slug, struct workspace_row *ret, struct err *e)
 {
-	int r = workspaces_find(v->db, slug, ret, e);
+	int r = workspaces_find(vmm_db(v), slug, ret, e);
 
 	return r == -ERR_NOT_FOUND ? no_workspace(slug, e) : r;
 }
@@ -37,7 +34,7 @@ int vmm_workspace_find(struct vmm *v, const char *slug, struct workspace_row *re
 int vmm_workspaces(struct vmm *v, int64_t offset, int64_t limit, struct workspace_row **ret,
 		   size_t *n, struct err *e)
 {
-	return workspaces_list(v->db, offset, limit, ret, n, e);
+	return workspaces_list(vmm_db(v), offset, limit, ret, n, e);
 }
 
 static int check_slug(const char *slug, struct err *e)
@@ -61,7 +58,7 @@ static int set(struct vmm *v, const struct workspace_ask *ask, struct workspace_
 	for (int q = 0; q < QUOTAS; q++)
 		if (ask->max[q] != QUOTA_KEEP)
 			w->max[q] = ask->max[q];
-	return workspaces_set(v->db, w, e);
+	return workspaces_set(vmm_db(v), w, e);
 }
 
 int vmm_workspace_add(struct vmm *v, const struct workspace_ask *ask, struct workspace_row *ret,
@@ -73,7 +70,7 @@ int vmm_workspace_add(struct vmm *v, const struct workspace_ask *ask, struct wor
 
 	if (r)
 		return r;
-	r = workspaces_add(v->db, ask->slug, ask->slug, &id, e);
+	r = workspaces_add(vmm_db(v), ask->slug, ask->slug, &id, e);
 	if (!r)
 		return err_field(e, ERR_CONFLICT, "slug", ask->slug,
 				 "a workspace is called %s already", ask->slug);
@@ -106,7 +103,7 @@ int vmm_workspace_delete(struct vmm *v, const char *slug, struct err *e)
 
 	if (r)
 		return r;
-	if (w.id == v->workspace)
+	if (w.id == vmm_default_workspace(v))
 		return err_set(e, ERR_IN_USE,
 			       "%s is the default workspace of this node (node.workspace)", w.slug);
 	if (w.cvms) {
@@ -114,5 +111,5 @@ int vmm_workspace_delete(struct vmm *v, const char *slug, struct err *e)
 		return err_hint(e, "delete them first");
 	}
 	v->keys_generation++;
-	return workspaces_delete(v->db, w.id, clock_wall_ms(), e);
+	return workspaces_delete(vmm_db(v), w.id, clock_wall_ms(), e);
 }

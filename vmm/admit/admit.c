@@ -16,9 +16,19 @@
 #include "db/cvms.h"
 #include "db/images.h"
 #include "db/policies.h"
+#include "images/images.h"
+#include "vmm/admit/admit.h"
+#include "vmm/admit/admit_machine.h"
+#include "vmm/admit/request.h"
 #include "vmm/compose/compose.h"
+#include "vmm/cvm/find.h"
+#include "vmm/cvm/maintenance.h"
+#include "vmm/cvm/update.h"
+#include "vmm/node/node.h"
+#include "vmm/node/settings.h"
 #include "vmm/node/world.h"
 #include "vmm/tdx/mr_config.h"
+#include "vmm/vmm.h"
 
 static int bad_name(const char *name, struct err *e)
 {
@@ -71,24 +81,25 @@ static int check_place(const struct vmm *v, const struct cvm_ask *ask, struct er
 	char given[24];
 
 	(void)snprintf(given, sizeof(given), "%lld", (long long)ask->node_id);
-	if (ask->node_id && ask->node_id != v->set.node_id) {
+	if (ask->node_id && ask->node_id != vmm_settings(v)->node_id) {
 		err_field(e, ERR_NODE_NOT_FOUND, "node_id", given,
-			  "no node %s; this is node %lld (%s)", given, (long long)v->set.node_id,
-			  v->set.node_name);
-		return err_hint(e, "leave node_id out, or use %lld", (long long)v->set.node_id);
+			  "no node %s; this is node %lld (%s)", given,
+			  (long long)vmm_settings(v)->node_id, vmm_settings(v)->node_name);
+		return err_hint(e, "leave node_id out, or use %lld",
+				(long long)vmm_settings(v)->node_id);
 	}
-	if (ask->region && *ask->region && strcmp(ask->region, v->set.region) != 0)
+	if (ask->region && *ask->region && strcmp(ask->region, vmm_settings(v)->region) != 0)
 		return err_field(e, ERR_INVALID, "region", ask->region,
 				 "no node in region %.60s; allowed: %s", ask->region,
-				 v->set.region);
+				 vmm_settings(v)->region);
 	return 0;
 }
 
 static const struct instance_type *find_type(const struct vmm *v, const char *name)
 {
-	for (size_t i = 0; i < v->set.n_types; i++)
-		if (!strcmp(v->set.types[i].name, name))
-			return &v->set.types[i];
+	for (size_t i = 0; i < vmm_settings(v)->n_types; i++)
+		if (!strcmp(vmm_settings(v)->types[i].name, name))
+			return &vmm_settings(v)->types[i];
 	return NULL;
 }
 
@@ -97,9 +108,9 @@ static int unknown_type(const struct vmm *v, const char *name, struct err *e)
 	char known[160] = "";
 	size_t n = 0;
 
-	for (size_t i = 0; i < v->set.n_types && n < sizeof(known); i++)
+	for (size_t i = 0; i < vmm_settings(v)->n_types && n < sizeof(known); i++)
 		n += (size_t)snprintf(known + n, sizeof(known) - n, "%s%s", i ? ", " : "",
-				      v->set.types[i].name);
+				      vmm_settings(v)->types[i].name);
 	err_field(e, ERR_TYPE_NOT_FOUND, "instance_type", name, "no instance type %.60s", name);
 	return err_hint(e, "one of: %s", known);
 }
@@ -119,12 +130,12 @@ static int check_limit(const char *field, int64_t value, int64_t limit, const ch
 
 static int check_limits(const struct vmm *v, const struct cvm_row *c, struct err *e)
 {
-	int r = check_limit("vcpu", c->vcpus, v->set.max_vcpus, "vCPUs", e);
+	int r = check_limit("vcpu", c->vcpus, vmm_settings(v)->max_vcpus, "vCPUs", e);
 
 	if (!r)
-		r = check_limit("memory", c->memory_mib, v->set.max_memory_mib, "MiB", e);
+		r = check_limit("memory", c->memory_mib, vmm_settings(v)->max_memory_mib, "MiB", e);
 	if (!r)
-		r = check_limit("disk_size", c->disk_gib, v->set.max_disk_gib, "GiB", e);
+		r = check_limit("disk_size", c->disk_gib, vmm_settings(v)->max_disk_gib, "GiB", e);
 	return r;
 }
 
@@ -137,8 +148,8 @@ int admit_resources(const struct vmm *v, const struct cvm_ask *ask, struct cvm_r
 		type = find_type(v, ask->instance_type);
 		if (!type)
 			return unknown_type(v, ask->instance_type, e);
-	} else if (v->set.n_types && (!ask->vcpus || !ask->memory_mib)) {
-		type = &v->set.types[0];
+	} else if (vmm_settings(v)->n_types && (!ask->vcpus || !ask->memory_mib)) {
+		type = &vmm_settings(v)->types[0];
 	}
 	if (type)
 		(void)snprintf(c->instance_type, sizeof(c->instance_type), "%s", type->name);
@@ -153,7 +164,7 @@ static int no_image(struct vmm *v, const char *wanted, int dev, struct err *e)
 	struct image_row any;
 	struct err ignored;
 
-	if (images_newest(v->db, "", -1, &any, &ignored)) {
+	if (images_newest(vmm_db(v), "", -1, &any, &ignored)) {
 		err_field(e, ERR_IMAGE_NOT_FOUND, "image", wanted, "this node has no OS image");
 		return err_hint(e, "import one: POST /api/v1/images");
 	}
@@ -168,21 +179,22 @@ static int no_image(struct vmm *v, const char *wanted, int dev, struct err *e)
 static int pick_image(struct vmm *v, const struct cvm_ask *ask, struct image_row *ret,
 		      struct err *e)
 {
-	const char *wanted = ask->image && *ask->image ? ask->image : v->set.default_image;
+	const char *wanted =
+		ask->image && *ask->image ? ask->image : vmm_settings(v)->default_image;
 	int r;
 
 	if (wanted && *wanted) {
 		r = image_name_check("image", wanted, e);
 		if (r)
 			return r;
-		r = images_by_name(v->db, wanted, ret, e);
+		r = images_by_name(vmm_db(v), wanted, ret, e);
 		if (r == -ERR_NOT_FOUND)
-			r = images_newest(v->db, wanted, ask->prefer_dev, ret, e);
+			r = images_newest(vmm_db(v), wanted, ask->prefer_dev, ret, e);
 		return r == -ERR_NOT_FOUND ? no_image(v, wanted, ask->prefer_dev, e) : r;
 	}
-	r = images_newest(v->db, "", ask->prefer_dev < 0 ? 0 : ask->prefer_dev, ret, e);
+	r = images_newest(vmm_db(v), "", ask->prefer_dev < 0 ? 0 : ask->prefer_dev, ret, e);
 	if (r == -ERR_NOT_FOUND && ask->prefer_dev < 0)
-		r = images_newest(v->db, "", -1, ret, e);
+		r = images_newest(vmm_db(v), "", -1, ret, e);
 	return r == -ERR_NOT_FOUND ? no_image(v, "", ask->prefer_dev, e) : r;
 }
 
@@ -223,7 +235,7 @@ static int take_manifest(const struct cvm_ask *ask, struct admission *a, struct 
 static int name_is_free(struct vmm *v, int64_t workspace, const char *name, struct err *e)
 {
 	struct cvm_row other;
-	int n = cvms_find(v->db, workspace, CVM_BY_NAME, name, &other, 1, e);
+	int n = cvms_find(vmm_db(v), workspace, CVM_BY_NAME, name, &other, 1, e);
 
 	if (n <= 0)
 		return n;
@@ -273,7 +285,7 @@ int admit(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct ad
 
 	*a = (struct admission){
 		.row = { .workspace = workspace,
-			 .holds_cpu = !(ask->stopped && v->set.release_on_stop),
+			 .holds_cpu = !(ask->stopped && vmm_settings(v)->release_on_stop),
 			 .listed = ask->listed,
 			 .desired = ask->stopped ? DESIRED_STOPPED : DESIRED_RUNNING,
 			 .created_ms = clock_wall_ms(),
@@ -317,8 +329,9 @@ static int shrunk(const struct vmm *v, const struct cvm_row *c, int64_t asked, s
 	char given[24], most[32] = "";
 
 	(void)snprintf(given, sizeof(given), "%lld", (long long)asked);
-	if (v->set.max_disk_gib)
-		(void)snprintf(most, sizeof(most), " to %lld", (long long)v->set.max_disk_gib);
+	if (vmm_settings(v)->max_disk_gib)
+		(void)snprintf(most, sizeof(most), " to %lld",
+			       (long long)vmm_settings(v)->max_disk_gib);
 	err_field(e, ERR_INVALID, "disk_size", given,
 		  "disk_size %s is less than the %lld GiB it has: a disk only grows; allowed: "
 		  "%lld%s GiB",
@@ -376,7 +389,7 @@ static int change_software(struct vmm *v, const struct cvm_row *cvm, const struc
 	if (ask->image)
 		r = pick_image(v, &like, &a->image, e);
 	else
-		r = images_by_name(v->db, cvm->image_name, &a->image, e);
+		r = images_by_name(vmm_db(v), cvm->image_name, &a->image, e);
 	if (r)
 		return r == -ERR_NOT_FOUND
 			       ? err_set(e, ERR_HOST, "the image of %s is missing", cvm->name)

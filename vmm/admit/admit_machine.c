@@ -7,9 +7,14 @@
 
 #include "base/own.h"
 #include "db/cvms.h"
+#include "vmm/admit/admit_machine.h"
 #include "vmm/admit/networks.h"
+#include "vmm/admit/request.h"
 #include "vmm/admit/volumes.h"
-#include "vmm/node/world.h"
+#include "vmm/node/node.h"
+#include "vmm/node/settings.h"
+#include "vmm/virt/domain_spec.h"
+#include "vmm/virt/hypervisor.h"
 
 /* ------------------------------------------------------------------ confidential or not */
 
@@ -17,7 +22,7 @@
  * insist. Dev images are made for that; for others the operator has to say so. */
 int tee_allows(const struct vmm *v, const struct cvm_row *c, struct err *e)
 {
-	if (c->tdx || c->image_dev || v->set.prod_without_tee)
+	if (c->tdx || c->image_dev || vmm_settings(v)->prod_without_tee)
 		return 0;
 	err_field(e, ERR_IMAGE_MISMATCH, "image", c->image_name,
 		  "%s is a production image: it runs only in a TEE, and here it would be an "
@@ -37,16 +42,16 @@ static int no_tdx(const char *why, struct err *e)
  * have less. */
 static int pick_tee(struct vmm *v, enum tee_setting asked, bool *ret, struct err *e)
 {
-	const struct hv_caps *caps = hv_caps(v->hv);
-	bool want = v->set.tee == TEE_TDX || asked == TEE_TDX;
+	const struct hv_caps *caps = hv_caps(vmm_hv(v));
+	bool want = vmm_settings(v)->tee == TEE_TDX || asked == TEE_TDX;
 
-	if (asked == TEE_NONE && v->set.tee == TEE_TDX)
+	if (asked == TEE_NONE && vmm_settings(v)->tee == TEE_TDX)
 		return err_field(
 			e, ERR_INCOMPATIBLE, "tee", "none",
 			"tee is none, and this node runs TDX CVMs only (hypervisor.tee = tdx)");
-	if (asked == TEE_TDX && v->set.tee == TEE_NONE)
+	if (asked == TEE_TDX && vmm_settings(v)->tee == TEE_NONE)
 		return no_tdx("it runs in development mode (hypervisor.tee = none)", e);
-	if (asked == TEE_NONE || v->set.tee == TEE_NONE) {
+	if (asked == TEE_NONE || vmm_settings(v)->tee == TEE_NONE) {
 		*ret = false;
 		return 0;
 	}
@@ -106,9 +111,9 @@ static bool bridge_allowed(const struct vmm *v, const char *bridge)
 	struct err ignored;
 	unsigned n;
 
-	if (listed(v->set.bridges, bridge))
+	if (listed(vmm_settings(v)->bridges, bridge))
 		return true;
-	if (networks_parse("cvm.networks", v->set.networks, own, &n, &ignored) < 0)
+	if (networks_parse("cvm.networks", vmm_settings(v)->networks, own, &n, &ignored) < 0)
 		return false;
 	for (unsigned i = 0; i < n; i++)
 		if (own[i].mode == NIC_BRIDGE && !strcmp(own[i].bridge, bridge))
@@ -125,9 +130,10 @@ static int check_bridge(const struct vmm *v, unsigned i, const char *bridge, str
 		err_field(e, ERR_INVALID, field, bridge, "%s: bridge %s is not offered to CVMs",
 			  field, bridge);
 		return err_hint(e, "offered: %s",
-				*v->set.bridges ? v->set.bridges : "none (cvm.bridges)");
+				*vmm_settings(v)->bridges ? vmm_settings(v)->bridges
+							  : "none (cvm.bridges)");
 	}
-	if (!network_bridge_exists(v->set.host_root, bridge))
+	if (!network_bridge_exists(vmm_settings(v)->host_root, bridge))
 		return err_field(e, ERR_UNSUPPORTED, field, bridge, "this host has no bridge %s",
 				 bridge);
 	return 0;
@@ -148,7 +154,8 @@ int admit_ports(const struct cvm_row *c, size_t n_ports, struct err *e)
 
 int admit_networks(struct vmm *v, const struct cvm_ask *ask, struct cvm_row *c, struct err *e)
 {
-	const char *text = ask->networks && *ask->networks ? ask->networks : v->set.networks;
+	const char *text =
+		ask->networks && *ask->networks ? ask->networks : vmm_settings(v)->networks;
 	struct network nics[DOMAIN_NICS];
 	unsigned n;
 	int r = networks_parse("networks", text, nics, &n, e);
@@ -166,5 +173,5 @@ int admit_volumes(const struct vmm *v, const json_t *manifest, struct err *e)
 {
 	auto_volumes struct volumes found = { 0 };
 
-	return volumes_of(manifest, v->set.volumes_dir, &found, e);
+	return volumes_of(manifest, vmm_settings(v)->volumes_dir, &found, e);
 }

@@ -19,7 +19,12 @@
 #include "db/capacity.h"
 #include "db/cvms.h"
 #include "db/ports.h"
+#include "db/turn.h"
+#include "vmm/admit/capacity.h"
+#include "vmm/admit/place.h"
+#include "vmm/admit/ports.h"
 #include "vmm/admit/quota.h"
+#include "vmm/node/node.h"
 #include "vmm/node/world.h"
 
 struct need {
@@ -38,7 +43,7 @@ static void held_needs(const struct vmm *v, const struct cvm_row *c, struct need
 {
 	out[0] = (struct need){ "vcpus", c->given_vcpus, false };
 	out[1] = (struct need){ "memory_mib", c->hugepages ? 0 : c->given_memory_mib, false };
-	out[2] = (struct need){ "tdx_keyids", c->tdx, v->set.tdx_keyids < 0 };
+	out[2] = (struct need){ "tdx_keyids", c->tdx, vmm_settings(v)->tdx_keyids < 0 };
 }
 
 static void needs_of(const struct vmm *v, const struct cvm_row *c, size_t n_ports,
@@ -56,21 +61,21 @@ static void needs_of(const struct vmm *v, const struct cvm_row *c, size_t n_port
 int capacity_set_up(struct vmm *v, struct err *e)
 {
 	const struct need totals[NEEDS] = {
-		{ "vcpus", v->set.vcpus, false },
-		{ "memory_mib", v->set.memory_mib, false },
-		{ "tdx_keyids", v->set.tdx_keyids, false },
-		{ "slots", v->set.slots, false },
-		{ "disk_gib", v->set.disk_gib, false },
-		{ "cids", v->set.cid_count, false },
+		{ "vcpus", vmm_settings(v)->vcpus, false },
+		{ "memory_mib", vmm_settings(v)->memory_mib, false },
+		{ "tdx_keyids", vmm_settings(v)->tdx_keyids, false },
+		{ "slots", vmm_settings(v)->slots, false },
+		{ "disk_gib", vmm_settings(v)->disk_gib, false },
+		{ "cids", vmm_settings(v)->cid_count, false },
 		{ "host_ports", ports_allowed(v), false },
 	};
 	bool changed;
 	int r = 0;
 
 	for (size_t i = 0; !r && i < NEEDS; i++)
-		r = capacity_set_total(v->db, totals[i].resource, totals[i].amount, e);
+		r = capacity_set_total(vmm_db(v), totals[i].resource, totals[i].amount, e);
 	if (!r)
-		r = capacity_recount(v->db, &changed, e);
+		r = capacity_recount(vmm_db(v), &changed, e);
 	if (!r && changed)
 		log_info("capacity: promises were recounted from the CVMs that hold them");
 	return r;
@@ -90,23 +95,24 @@ static void applied(void *arg, const struct err *e)
 {
 	struct vmm *v = arg;
 
-	if (!e || v->closing)
+	if (!e || vmm_is_closing(v))
 		return;
 	log_error("cannot record the node's totals, trying again: %s", e->text);
 	loop_after_cancel(&v->capacity_timer);
-	(void)loop_after(v->set.loop, 1000, again, v, &v->capacity_timer);
+	(void)loop_after(vmm_settings(v)->loop, 1000, again, v, &v->capacity_timer);
 }
 
 void capacity_apply(struct vmm *v)
 {
-	turn_run(v->turn, set_up, applied, v);
+	turn_run(vmm_turn(v), set_up, applied, v);
 }
 
 void capacity_keyids_told(struct vmm *v, int64_t keyids)
 {
-	if (keyids < 0 || !v->set.tdx_keyids_auto || keyids == v->set.tdx_keyids || v->closing)
+	if (keyids < 0 || !vmm_settings(v)->tdx_keyids_auto ||
+	    keyids == vmm_settings(v)->tdx_keyids || vmm_is_closing(v))
 		return;
-	v->set.tdx_keyids = keyids;
+	vmm_set_tdx_keyids(v, keyids);
 	capacity_apply(v);
 }
 
@@ -133,7 +139,7 @@ static int refuse(const struct need *n, const struct capacity_row *row, struct e
 static int check_need(struct vmm *v, const struct need *n, struct err *e)
 {
 	struct capacity_row row = { .total = -1 };
-	int r = capacity_get(v->db, n->resource, &row, e);
+	int r = capacity_get(vmm_db(v), n->resource, &row, e);
 
 	if (r && r != -ERR_NOT_FOUND)
 		return r;
@@ -182,8 +188,8 @@ static int take(struct vmm *v, const struct need *n, struct err *e)
 	int r;
 
 	if (n->unlimited)
-		return capacity_add(v->db, n->resource, n->amount, e);
-	r = n->amount ? capacity_take(v->db, n->resource, n->amount, e) : 1;
+		return capacity_add(vmm_db(v), n->resource, n->amount, e);
+	r = n->amount ? capacity_take(vmm_db(v), n->resource, n->amount, e) : 1;
 	if (r)
 		return r < 0 ? r : 0;
 	r = check_need(v, n, e);
@@ -195,19 +201,20 @@ static int take(struct vmm *v, const struct need *n, struct err *e)
  * owner finds nobody. */
 static int pick_cid(struct vmm *v, uint32_t *ret, struct err *e)
 {
-	for (uint32_t i = 0; i < v->set.cid_count; i++) {
-		uint32_t cid = v->set.cid_start + (v->cid_hint + i) % v->set.cid_count;
-		int r = cids_taken(v->db, cid, e);
+	for (uint32_t i = 0; i < vmm_settings(v)->cid_count; i++) {
+		uint32_t cid =
+			vmm_settings(v)->cid_start + (v->cid_hint + i) % vmm_settings(v)->cid_count;
+		int r = cids_taken(vmm_db(v), cid, e);
 
 		if (r < 0)
 			return r;
 		if (r)
 			continue;
-		v->cid_hint = (v->cid_hint + i + 1) % v->set.cid_count;
+		v->cid_hint = (v->cid_hint + i + 1) % vmm_settings(v)->cid_count;
 		*ret = cid;
 		return 0;
 	}
-	return err_capacity(e, "cids", 1, 0, v->set.cid_count);
+	return err_capacity(e, "cids", 1, 0, vmm_settings(v)->cid_count);
 }
 
 int capacity_reserve(struct vmm *v, struct cvm_row *c, size_t n_ports, struct err *e)
@@ -229,7 +236,7 @@ int capacity_release(struct vmm *v, const struct cvm_row *c, size_t n_ports, str
 	needs_of(v, c, n_ports, needs);
 	for (size_t i = 0; !r && i < NEEDS; i++)
 		if (needs[i].amount)
-			r = capacity_give(v->db, needs[i].resource, needs[i].amount, e);
+			r = capacity_give(vmm_db(v), needs[i].resource, needs[i].amount, e);
 	return r || !c->holds_cpu ? r : place_hold(v, c, false, e);
 }
 
@@ -254,7 +261,7 @@ int capacity_give_more(struct vmm *v, const struct cvm_row *now, const struct cv
 	more_needs(v, now, other, n_ports, needs);
 	for (size_t i = 0; !r && i < NEEDS; i++)
 		if (needs[i].amount)
-			r = capacity_give(v->db, needs[i].resource, needs[i].amount, e);
+			r = capacity_give(vmm_db(v), needs[i].resource, needs[i].amount, e);
 	return r;
 }
 
@@ -272,8 +279,8 @@ int capacity_hold_cpu(struct vmm *v, const struct cvm_row *c, bool hold, struct 
 	held_needs(v, c, needs);
 	for (size_t i = 0; !r && i < HELD_NEEDS; i++)
 		r = hold ? take(v, &needs[i], e)
-			 : capacity_give(v->db, needs[i].resource, needs[i].amount, e);
+			 : capacity_give(vmm_db(v), needs[i].resource, needs[i].amount, e);
 	if (!r)
 		r = place_hold(v, c, hold, e);
-	return r ? r : cvms_set_holds_cpu(v->db, c->id, hold, e);
+	return r ? r : cvms_set_holds_cpu(vmm_db(v), c->id, hold, e);
 }

@@ -16,7 +16,9 @@
 #include "db/capacity.h"
 #include "db/devices.h"
 #include "vmm/admit/devices.h"
+#include "vmm/admit/request.h"
 #include "vmm/host/pci.h"
+#include "vmm/node/settings.h"
 
 const char *const gpu_attach_word[GPU_ATTACHES] = {
 	[GPU_NONE] = "",

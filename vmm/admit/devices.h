@@ -4,7 +4,9 @@
 #ifndef TEEPOD_VMM_ADMIT_DEVICES_H
 #define TEEPOD_VMM_ADMIT_DEVICES_H
 
-#include "vmm/vmm.h"
+#include "vmm/admit/request.h"
+
+struct gpu_settings;
 
 struct capacity_row;
 struct device_row;
@@ -23,5 +25,12 @@ int devices_choose(const struct gpu_settings *g, const struct cvm_ask *ask, int6
 
 /* GPUs that are offered, well and not the host's own, and how many of them CVMs hold. */
 void devices_count(const struct device_row *rows, size_t n, struct capacity_row *ret);
+
+enum device_state { DEVICE_FREE, DEVICE_RESERVED, DEVICE_IN_USE, DEVICE_BROKEN, DEVICE_STATES };
+/* Pure. Why it is not free, "" where its holder says enough, into @why. */
+enum { DEVICE_WHY = 200 };
+extern const char *const gpu_attach_word[GPU_ATTACHES]; /* "", "listed", "all" */
+extern const char *const device_state_word[DEVICE_STATES];
+enum device_state device_state(const struct device_row *d, char why[DEVICE_WHY]);
 
 #endif

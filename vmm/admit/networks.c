@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/own.h"
 #include "vmm/admit/networks.h"
+#include "vmm/virt/domain_spec.h"
 
 static const char bridge_prefix[] = "bridge:";
 

@@ -14,8 +14,14 @@
 #include "db/cvms.h"
 #include "db/devices.h"
 #include "db/numa.h"
+#include "vmm/admit/admit.h"
 #include "vmm/admit/devices.h"
+#include "vmm/admit/place.h"
+#include "vmm/admit/placement.h"
+#include "vmm/admit/request.h"
 #include "vmm/host/pci.h"
+#include "vmm/node/node.h"
+#include "vmm/node/world.h"
 #include "vmm/op/engine.h"
 
 enum { GIB_MIB = 1024 };
@@ -40,11 +46,13 @@ static int over_limit(const char *field, uint64_t given, int64_t asked, int64_t 
 static int check_limits(const struct vmm *v, const struct cvm_row *c, const struct placement *p,
 			struct err *e)
 {
-	if (v->set.max_vcpus && p->vcpus > (uint64_t)v->set.max_vcpus)
-		return over_limit("vcpu", p->vcpus, c->vcpus, v->set.max_vcpus, "vCPUs", p, e);
-	if (v->set.max_memory_mib && p->memory_mib > (uint64_t)v->set.max_memory_mib)
-		return over_limit("memory", p->memory_mib, c->memory_mib, v->set.max_memory_mib,
-				  "MiB", p, e);
+	if (vmm_settings(v)->max_vcpus && p->vcpus > (uint64_t)vmm_settings(v)->max_vcpus)
+		return over_limit("vcpu", p->vcpus, c->vcpus, vmm_settings(v)->max_vcpus, "vCPUs",
+				  p, e);
+	if (vmm_settings(v)->max_memory_mib &&
+	    p->memory_mib > (uint64_t)vmm_settings(v)->max_memory_mib)
+		return over_limit("memory", p->memory_mib, c->memory_mib,
+				  vmm_settings(v)->max_memory_mib, "MiB", p, e);
 	return 0;
 }
 
@@ -69,11 +77,11 @@ static int choose_devices(struct vmm *v, const struct cvm_ask *ask, struct admis
 {
 	auto_free struct device_row *rows = NULL;
 	size_t n;
-	int r = devices_list(v->db, &rows, &n, e);
+	int r = devices_list(vmm_db(v), &rows, &n, e);
 
 	return r ? r
-		 : devices_choose(&v->set.gpu, ask, a->row.workspace, rows, n, &a->devices,
-				  &a->n_devices, e);
+		 : devices_choose(&vmm_settings(v)->gpu, ask, a->row.workspace, rows, n,
+				  &a->devices, &a->n_devices, e);
 }
 
 int place_choose_nodes(struct vmm *v, const struct cvm_ask *ask, const struct numa_row *nodes,
@@ -99,7 +107,7 @@ static int choose_nodes(struct vmm *v, const struct cvm_ask *ask, struct admissi
 {
 	auto_free struct numa_row *nodes = NULL;
 	size_t n;
-	int r = numa_list(v->db, &nodes, &n, e);
+	int r = numa_list(vmm_db(v), &nodes, &n, e);
 
 	return r ? r : place_choose_nodes(v, ask, nodes, n, a, e);
 }
@@ -233,7 +241,7 @@ int place_check_shares(struct vmm *v, const struct cvm_node_row *shares, size_t 
 {
 	auto_free struct numa_row *nodes = NULL;
 	struct shortage s = { .shares = shares, .n_shares = n_shares, .any_node = any_node };
-	int r = numa_list(v->db, &nodes, &s.n_nodes, e);
+	int r = numa_list(vmm_db(v), &nodes, &s.n_nodes, e);
 
 	s.nodes = nodes;
 	for (size_t i = 0; !r && i < n_shares; i++) {
@@ -269,9 +277,9 @@ int place_reserve(struct vmm *v, int64_t id, const struct admission *a, struct e
 	int r = 1;
 
 	for (size_t i = 0; r > 0 && i < a->n_devices; i++)
-		r = devices_take(v->db, a->devices[i].address, id, e);
+		r = devices_take(vmm_db(v), a->devices[i].address, id, e);
 	for (size_t i = 0; r > 0 && i < n; i++)
-		r = numa_take(v->db, id, &shares[i], a->row.holds_cpu, e);
+		r = numa_take(vmm_db(v), id, &shares[i], a->row.holds_cpu, e);
 	if (r)
 		return r < 0 ? r : 0;
 	r = place_would_fit(v, a, e);
@@ -282,11 +290,11 @@ int place_hold(struct vmm *v, const struct cvm_row *c, bool hold, struct err *e)
 {
 	auto_free struct cvm_node_row *shares = NULL;
 	size_t n;
-	int r = numa_hold(v->db, c->id, hold, e);
+	int r = numa_hold(vmm_db(v), c->id, hold, e);
 
 	if (r)
 		return r < 0 ? r : 0;
-	r = numa_of(v->db, c->id, &shares, &n, e);
+	r = numa_of(vmm_db(v), c->id, &shares, &n, e);
 	if (!r)
 		r = place_check_shares(v, shares, n, false, e);
 	return r ? r : changed(e);
@@ -298,7 +306,7 @@ int place_of(struct vmm *v, const struct cvm_row *c, struct placement *ret, stru
 {
 	auto_free struct numa_row *nodes = NULL;
 	size_t n = 0;
-	int r = *c->numa_nodes ? numa_list(v->db, &nodes, &n, e) : 0;
+	int r = *c->numa_nodes ? numa_list(vmm_db(v), &nodes, &n, e) : 0;
 
 	return r ? r : placement_of(c, nodes, n, ret, e);
 }
@@ -316,15 +324,15 @@ int step_devices(struct step_job *j, struct err *e)
 
 int vmm_devices(struct vmm *v, struct device_row **ret, size_t *n, struct err *e)
 {
-	return devices_list(v->db, ret, n, e);
+	return devices_list(vmm_db(v), ret, n, e);
 }
 
 int vmm_devices_of(struct vmm *v, int64_t cvm, struct device_row **ret, size_t *n, struct err *e)
 {
-	return devices_of(v->db, cvm, ret, n, e);
+	return devices_of(vmm_db(v), cvm, ret, n, e);
 }
 
 int vmm_numa_nodes(struct vmm *v, struct numa_row **ret, size_t *n, struct err *e)
 {
-	return numa_list(v->db, ret, n, e);
+	return numa_list(vmm_db(v), ret, n, e);
 }

@@ -15,8 +15,14 @@
 #include "db/cvms.h"
 #include "db/devices.h"
 #include "db/numa.h"
+#include "vmm/admit/admit.h"
 #include "vmm/admit/devices.h"
-#include "vmm/node/world.h"
+#include "vmm/admit/place.h"
+#include "vmm/admit/place_change.h"
+#include "vmm/admit/placement.h"
+#include "vmm/admit/request.h"
+#include "vmm/cvm/update.h"
+#include "vmm/node/node.h"
 
 /* The first in the array are taken first: a CVM that asks for any GPU of a product keeps the one it
  * has. Both halves stay by address. */
@@ -53,13 +59,13 @@ static int choose_devices(struct vmm *v, const struct cvm_ask *ask, int64_t cvm,
 {
 	auto_free struct device_row *rows = NULL;
 	size_t n;
-	int r = devices_list(v->db, &rows, &n, e);
+	int r = devices_list(vmm_db(v), &rows, &n, e);
 
 	if (r)
 		return r;
 	own_first(rows, n, cvm);
-	r = devices_choose(&v->set.gpu, ask, a->row.workspace, rows, n, &a->devices, &a->n_devices,
-			   e);
+	r = devices_choose(&vmm_settings(v)->gpu, ask, a->row.workspace, rows, n, &a->devices,
+			   &a->n_devices, e);
 	if (!r && a->n_devices)
 		qsort(a->devices, a->n_devices, sizeof(*a->devices), by_kind_and_address);
 	return r;
@@ -80,7 +86,7 @@ static int find_devices(struct vmm *v, const struct cvm_row *cvm, const struct u
 {
 	auto_free struct device_row *held = NULL;
 	size_t n;
-	int r = devices_of(v->db, cvm->id, &held, &n, e);
+	int r = devices_of(vmm_db(v), cvm->id, &held, &n, e);
 
 	if (r)
 		return r;
@@ -141,10 +147,10 @@ static int find_nodes(struct vmm *v, const struct cvm_row *cvm, const struct cvm
 	auto_free struct cvm_node_row *own = NULL;
 	struct cvm_node_row more[PLACEMENT_NODES];
 	size_t n, n_own, n_more;
-	int r = numa_list(v->db, &nodes, &n, e);
+	int r = numa_list(vmm_db(v), &nodes, &n, e);
 
 	if (!r)
-		r = numa_of(v->db, cvm->id, &own, &n_own, e);
+		r = numa_of(vmm_db(v), cvm->id, &own, &n_own, e);
 	if (r)
 		return r;
 	if (cvm->holds_cpu)
@@ -209,10 +215,10 @@ int place_plan(struct vmm *v, const struct cvm_row *cvm, const struct admission 
 {
 	struct cvm_node_row shares[PLACEMENT_NODES];
 	size_t n = placement_shares(&a->place, shares);
-	int r = a->fitted ? devices_plan(v->db, cvm->id, a->devices, a->n_devices, e) : 1;
+	int r = a->fitted ? devices_plan(vmm_db(v), cvm->id, a->devices, a->n_devices, e) : 1;
 
 	if (r > 0 && a->placed)
-		r = numa_plan(v->db, cvm->id, shares, n, cvm->holds_cpu, e);
+		r = numa_plan(vmm_db(v), cvm->id, shares, n, cvm->holds_cpu, e);
 	if (r)
 		return r < 0 ? r : 0;
 	return err_set(e, ERR_HOST,

@@ -28,6 +28,12 @@
 #include "base/lanes.h"
 #include "base/own.h"
 #include "db/ports.h"
+#include "vmm/admit/place.h"
+#include "vmm/admit/port_probe.h"
+#include "vmm/host/look.h"
+#include "vmm/logs/serial_scan.h"
+#include "vmm/node/node.h"
+#include "vmm/node/settings.h"
 #include "vmm/node/world.h"
 
 enum { PROBE_MS = 10 * 1000 };
@@ -85,8 +91,8 @@ static void work(void *arg)
 
 static bool ask_for(const struct vmm *v, const struct port_row *row, struct port_probe *ret)
 {
-	for (unsigned i = 0; v->set.port_addresses[i]; i++) {
-		if (strcmp(v->set.port_addresses[i], row->host_address) != 0)
+	for (unsigned i = 0; vmm_settings(v)->port_addresses[i]; i++) {
+		if (strcmp(vmm_settings(v)->port_addresses[i], row->host_address) != 0)
 			continue;
 		*ret = (struct port_probe){ .udp = row->udp,
 					    .address = (uint16_t)i,
@@ -148,12 +154,13 @@ static void list_all(struct vmm *v, struct port_probes *p)
 	/* Ranges may overlap; a port that is probed twice does no harm. */
 	size_t room = 0;
 
-	for (size_t i = 0; i < v->set.n_port_ranges; i++)
-		room += 2 * (size_t)(v->set.port_ranges[i].to - v->set.port_ranges[i].from + 1);
-	for (unsigned a = 0; v->set.port_addresses[a]; a++) {
+	for (size_t i = 0; i < vmm_settings(v)->n_port_ranges; i++)
+		room += 2 * (size_t)(vmm_settings(v)->port_ranges[i].to -
+				     vmm_settings(v)->port_ranges[i].from + 1);
+	for (unsigned a = 0; vmm_settings(v)->port_addresses[a]; a++) {
 		p->list = xrealloc(p->list, (p->n + room) * sizeof(*p->list));
-		for (size_t i = 0; i < v->set.n_port_ranges; i++)
-			add_range(p, &v->set.port_ranges[i], (uint16_t)a);
+		for (size_t i = 0; i < vmm_settings(v)->n_port_ranges; i++)
+			add_range(p, &vmm_settings(v)->port_ranges[i], (uint16_t)a);
 	}
 }
 
@@ -188,7 +195,7 @@ static void begin(struct vmm *v)
 	struct port_probes *p = xcalloc(1, sizeof(*p));
 
 	*p = (struct port_probes){ .v = v,
-				   .addresses = v->set.port_addresses,
+				   .addresses = vmm_settings(v)->port_addresses,
 				   .list = xcalloc(PROBES_WANTED, sizeof(*p->list)),
 				   .n = v->probe.n_wanted,
 				   .all = v->probe.want_all,
@@ -204,7 +211,7 @@ static void begin(struct vmm *v)
 	}
 	v->probe.running = true;
 	vmm_job_begin(v);
-	(void)job_start(v->set.loop, &calls, p);
+	(void)job_start(vmm_settings(v)->loop, &calls, p);
 }
 
 static void probe(struct vmm *v, void (*fn)(void *arg), void *arg)

@@ -11,6 +11,11 @@
 #include "base/own.h"
 #include "db/ports.h"
 #include "db/text.h"
+#include "vmm/admit/port_probe.h"
+#include "vmm/admit/ports.h"
+#include "vmm/admit/request.h"
+#include "vmm/node/node.h"
+#include "vmm/node/settings.h"
 #include "vmm/node/world.h"
 
 static bool covers(const struct port_range *r, bool udp)
@@ -22,9 +27,10 @@ static int64_t count_ports(const struct vmm *v, bool udp)
 {
 	int64_t n = 0;
 
-	for (size_t i = 0; i < v->set.n_port_ranges; i++)
-		if (covers(&v->set.port_ranges[i], udp))
-			n += v->set.port_ranges[i].to - v->set.port_ranges[i].from + 1;
+	for (size_t i = 0; i < vmm_settings(v)->n_port_ranges; i++)
+		if (covers(&vmm_settings(v)->port_ranges[i], udp))
+			n += vmm_settings(v)->port_ranges[i].to -
+			     vmm_settings(v)->port_ranges[i].from + 1;
 	return n;
 }
 
@@ -33,20 +39,21 @@ int64_t ports_allowed(const struct vmm *v)
 	int64_t addresses = 0;
 	bool any = false;
 
-	for (; v->set.port_addresses[addresses]; addresses++)
-		any = any || !strcmp(v->set.port_addresses[addresses], "0.0.0.0");
+	for (; vmm_settings(v)->port_addresses[addresses]; addresses++)
+		any = any || !strcmp(vmm_settings(v)->port_addresses[addresses], "0.0.0.0");
 	/* Who has a port of all addresses has those of the others. */
 	if (any && addresses > 1)
 		addresses--;
-	return v->set.ports_enabled ? (count_ports(v, false) + count_ports(v, true)) * addresses
-				    : 0;
+	return vmm_settings(v)->ports_enabled
+		       ? (count_ports(v, false) + count_ports(v, true)) * addresses
+		       : 0;
 }
 
 /* *ret_last: the last one of its range. */
 static uint16_t nth_port(const struct vmm *v, bool udp, int64_t n, uint16_t *ret_last)
 {
-	for (size_t i = 0; i < v->set.n_port_ranges; i++) {
-		const struct port_range *r = &v->set.port_ranges[i];
+	for (size_t i = 0; i < vmm_settings(v)->n_port_ranges; i++) {
+		const struct port_range *r = &vmm_settings(v)->port_ranges[i];
 		int64_t size = r->to - r->from + 1;
 
 		if (!covers(r, udp))
@@ -61,8 +68,8 @@ static uint16_t nth_port(const struct vmm *v, bool udp, int64_t n, uint16_t *ret
 
 static bool in_ranges(const struct vmm *v, bool udp, uint16_t port)
 {
-	for (size_t i = 0; i < v->set.n_port_ranges; i++) {
-		const struct port_range *r = &v->set.port_ranges[i];
+	for (size_t i = 0; i < vmm_settings(v)->n_port_ranges; i++) {
+		const struct port_range *r = &vmm_settings(v)->port_ranges[i];
 
 		if (covers(r, udp) && port >= r->from && port <= r->to)
 			return true;
@@ -81,10 +88,11 @@ static void describe_ranges(const struct vmm *v, bool udp, char *out, size_t siz
 	size_t n = 0;
 
 	out[0] = 0;
-	for (size_t i = 0; i < v->set.n_port_ranges && n < size; i++)
-		if (covers(&v->set.port_ranges[i], udp))
+	for (size_t i = 0; i < vmm_settings(v)->n_port_ranges && n < size; i++)
+		if (covers(&vmm_settings(v)->port_ranges[i], udp))
 			n += (size_t)snprintf(out + n, size - n, "%s%u-%u", n ? ", " : "",
-					      v->set.port_ranges[i].from, v->set.port_ranges[i].to);
+					      vmm_settings(v)->port_ranges[i].from,
+					      vmm_settings(v)->port_ranges[i].to);
 }
 
 static int check_address(const struct vmm *v, size_t i, const char *address, struct err *e)
@@ -92,7 +100,7 @@ static int check_address(const struct vmm *v, size_t i, const char *address, str
 	char name[48], allowed[160] = "";
 	size_t n = 0;
 
-	for (const char *const *a = v->set.port_addresses; *a; a++) {
+	for (const char *const *a = vmm_settings(v)->port_addresses; *a; a++) {
 		if (!strcmp(*a, address))
 			return 0;
 		if (n < sizeof(allowed))
@@ -144,8 +152,8 @@ static int check_fixed(struct vmm *v, const struct ports_for *w, size_t i,
 		return err_field(e, ERR_INVALID, name, value,
 				 "%s host port %s:%s is asked for twice in this request", proto,
 				 p->host_address, value);
-	r = ports_holder(v->db, w->workspace, w->cvm, p->udp, p->host_address, p->host_port, who,
-			 e);
+	r = ports_holder(vmm_db(v), w->workspace, w->cvm, p->udp, p->host_address, p->host_port,
+			 who, e);
 	if (r < 0)
 		return r;
 	if (r) {
@@ -205,7 +213,7 @@ static int pick(struct vmm *v, const struct ports_for *w, size_t i, const struct
 		int64_t at = (v->port_hint[p->udp] + k) % n;
 		enum port_probe_state state;
 		uint16_t last = 0, first = nth_port(v, p->udp, at, &last);
-		int r = ports_first_free(v->db, w->cvm, p->udp, p->host_address, first, last,
+		int r = ports_first_free(vmm_db(v), w->cvm, p->udp, p->host_address, first, last,
 					 &p->host_port, e);
 
 		if (r < 0)
@@ -265,7 +273,8 @@ static bool keep(const struct ports_for *w, const struct port_row *earlier, size
 static int resolve_one(struct vmm *v, const struct ports_for *w, const struct port_ask *ask,
 		       size_t i, struct port_row *out, struct err *e)
 {
-	const char *address = ask->host_address ? ask->host_address : v->set.port_addresses[0];
+	const char *address =
+		ask->host_address ? ask->host_address : vmm_settings(v)->port_addresses[0];
 	struct port_row *p = &out[i];
 	char name[48];
 	int r;
@@ -295,7 +304,7 @@ int ports_resolve(struct vmm *v, const struct ports_for *w, const struct port_as
 	if (n > CVM_PORTS_MAX)
 		return err_field(e, ERR_INVALID, "ports", given,
 				 "ports has %s entries; allowed: 0 to %d", given, CVM_PORTS_MAX);
-	if (n && !v->set.ports_enabled)
+	if (n && !vmm_settings(v)->ports_enabled)
 		return err_field(e, ERR_INVALID, "ports", NULL,
 				 "port mappings are turned off on this node (ports.enabled)");
 	/* All that have to be probed are found in one go; what is wrong is said of the first

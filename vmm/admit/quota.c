@@ -8,11 +8,10 @@
 #include "vmm/admit/quota.h"
 
 #include "base/own.h"
-#include "vmm/account/account.h"
 #include "vmm/account/billing.h"
-#include "vmm/node/world.h"
 #include "db/cvms.h"
 #include "db/workspaces.h"
+#include "vmm/account/workspaces.h"
 
 void quota_needs(const struct cvm_row *c, int64_t ret[QUOTAS])
 {

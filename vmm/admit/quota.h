@@ -10,7 +10,8 @@
 #define TEEPOD_VMM_ADMIT_QUOTA_H
 
 #include "db/workspaces.h"
-#include "vmm/vmm.h"
+
+struct vmm;
 
 struct cvm_row;
 

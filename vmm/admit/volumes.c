@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/own.h"
 #include "vmm/admit/volumes.h"
+#include "vmm/virt/domain_spec.h"
 
 enum { VERITY_ROOT_HEX = 64 };
 

@@ -19,8 +19,16 @@
 #include "db/operations.h"
 #include "db/ports.h"
 #include "db/records.h"
+#include "vmm/admit/admit.h"
+#include "vmm/admit/admit_machine.h"
+#include "vmm/admit/capacity.h"
+#include "vmm/admit/place_change.h"
+#include "vmm/admit/ports.h"
 #include "vmm/admit/quota.h"
-#include "vmm/node/world.h"
+#include "vmm/cvm/change.h"
+#include "vmm/cvm/update.h"
+#include "vmm/node/node.h"
+#include "vmm/node/records.h"
 
 const char *const change_word[CHANGES] = {
 	[CHANGE_VCPU] = "vcpu",
@@ -47,10 +55,10 @@ static const bool takes_restart[CHANGES] = {
 /* ------------------------------------------------------------------ planning */
 
 static int plan_blobs(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask,
-		      struct change *c, struct err *e)
+		      struct cvm_change *c, struct err *e)
 {
 	struct cvm_blobs *b = &c->blobs;
-	int r = cvms_blobs(v->db, cvm->id, b, e);
+	int r = cvms_blobs(vmm_db(v), cvm->id, b, e);
 
 	if (r)
 		return r == -ERR_NOT_FOUND ? err_set(e, ERR_CVM_NOT_FOUND, "the CVM is gone") : r;
@@ -75,7 +83,7 @@ static int plan_blobs(struct vmm *v, const struct cvm_row *cvm, const struct upd
 }
 
 static int plan_ports(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask,
-		      bool looked, struct change *c, struct err *e)
+		      bool looked, struct cvm_change *c, struct err *e)
 {
 	struct ports_for w = { .workspace = cvm->workspace, .cvm = cvm->id, .looked = looked };
 	auto_free struct port_row *own = NULL;
@@ -83,7 +91,7 @@ static int plan_ports(struct vmm *v, const struct cvm_row *cvm, const struct upd
 
 	if (r || !ask->set_ports)
 		return r;
-	r = ports_of(v->db, cvm->id, &own, &w.n_own, e);
+	r = ports_of(vmm_db(v), cvm->id, &own, &w.n_own, e);
 	w.own = own;
 	if (!r)
 		r = ports_resolve(v, &w, ask->ports, ask->n_ports, c->ports, e);
@@ -99,7 +107,7 @@ static int plan_ports(struct vmm *v, const struct cvm_row *cvm, const struct upd
 	return 0;
 }
 
-static void compare(const struct cvm_row *before, struct change *c)
+static void compare(const struct cvm_row *before, struct cvm_change *c)
 {
 	const struct cvm_row *after = &c->a.row;
 
@@ -116,11 +124,11 @@ static void compare(const struct cvm_row *before, struct change *c)
 }
 
 int change_plan(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask, bool looked,
-		struct change *ret, struct err *e)
+		struct cvm_change *ret, struct err *e)
 {
 	int r;
 
-	*ret = (struct change){ 0 };
+	*ret = (struct cvm_change){ 0 };
 	r = admit_change(v, cvm, ask, &ret->a, e);
 	if (!r)
 		r = plan_blobs(v, cvm, ask, ret, e);
@@ -136,7 +144,7 @@ int change_plan(struct vmm *v, const struct cvm_row *cvm, const struct update_as
 	return r ? r : capacity_change_would_fit(v, cvm, &ret->a.row, ret->new_ports, e);
 }
 
-void change_free(struct change *c)
+void change_free(struct cvm_change *c)
 {
 	admission_free(&c->a);
 	cvm_blobs_free(&c->blobs);
@@ -144,7 +152,7 @@ void change_free(struct change *c)
 
 /* ------------------------------------------------------------------ holding both states */
 
-static void write_words(const struct change *c, char out[256])
+static void write_words(const struct cvm_change *c, char out[256])
 {
 	size_t n = 0;
 
@@ -156,7 +164,7 @@ static void write_words(const struct change *c, char out[256])
 	(void)snprintf(out + n, 256 - n, "]");
 }
 
-static void fill(const struct change *c, const char *op, int64_t revision, struct change_row *x)
+static void fill(const struct cvm_change *c, const char *op, int64_t revision, struct change_row *x)
 {
 	const struct cvm_row *row = &c->a.row;
 
@@ -177,8 +185,8 @@ static void fill(const struct change *c, const char *op, int64_t revision, struc
 	write_words(c, x->changed);
 }
 
-int change_reserve(struct vmm *v, const struct cvm_row *cvm, const struct change *c, const char *op,
-		   struct err *e)
+int change_reserve(struct vmm *v, const struct cvm_row *cvm, const struct cvm_change *c,
+		   const char *op, struct err *e)
 {
 	struct revision_row revision = c->a.revision;
 	int64_t revision_id = cvm->revision, more = 0;
@@ -187,12 +195,12 @@ int change_reserve(struct vmm *v, const struct cvm_row *cvm, const struct change
 
 	revision.app = cvm->app;
 	if (c->differs[CHANGE_COMPOSE])
-		r = revisions_ensure(v->db, &revision, &revision_id, e);
+		r = revisions_ensure(vmm_db(v), &revision, &revision_id, e);
 	if (!r && c->differs[CHANGE_COMPOSE])
-		r = provisions_set_used(v->db, cvm->workspace, cvm->app_id, revision.compose_hash,
-					e);
+		r = provisions_set_used(vmm_db(v), cvm->workspace, cvm->app_id,
+					revision.compose_hash, e);
 	if (!r && c->differs[CHANGE_PORTS])
-		r = ports_plan(v->db, cvm->id, c->ports, c->n_ports, &more, e);
+		r = ports_plan(vmm_db(v), cvm->id, c->ports, c->n_ports, &more, e);
 	if (!r)
 		r = capacity_reserve_more(v, cvm, &c->a.row, (size_t)more, e);
 	if (!r)
@@ -200,7 +208,7 @@ int change_reserve(struct vmm *v, const struct cvm_row *cvm, const struct change
 	if (r)
 		return r;
 	fill(c, op, revision_id, &x);
-	r = changes_insert(v->db, &x, e);
+	r = changes_insert(vmm_db(v), &x, e);
 	return r ? r : records_fit(v, cvm->workspace, RECORD_REVISIONS, e);
 }
 
@@ -208,7 +216,7 @@ int change_settle(struct vmm *v, const struct cvm_row *c, const struct change_ro
 {
 	struct cvm_row other = *c;
 	int64_t ports;
-	int r = ports_settle(v->db, c->id, &ports, e);
+	int r = ports_settle(vmm_db(v), c->id, &ports, e);
 
 	other.given_vcpus = x->given_vcpus;
 	other.given_memory_mib = x->given_memory_mib;
@@ -216,10 +224,10 @@ int change_settle(struct vmm *v, const struct cvm_row *c, const struct change_ro
 	if (!r)
 		r = capacity_give_more(v, c, &other, (size_t)ports, e);
 	if (!r)
-		r = numa_settle(v->db, c->id, c->holds_cpu, e);
+		r = numa_settle(vmm_db(v), c->id, c->holds_cpu, e);
 	if (!r)
-		r = devices_settle(v->db, c->id, e);
-	return r ? r : changes_remove(v->db, x->op, e);
+		r = devices_settle(vmm_db(v), c->id, e);
+	return r ? r : changes_remove(vmm_db(v), x->op, e);
 }
 
 /* ------------------------------------------------------------------ history */
@@ -236,5 +244,5 @@ int change_remember(struct vmm *v, const struct cvm_row *c, const char *changed,
 	memcpy(h.op, op->id, sizeof(h.op));
 	memcpy(h.caller, op->caller, sizeof(h.caller));
 	(void)snprintf(h.changed, sizeof(h.changed), "%s", changed);
-	return history_add(v->db, &h, e);
+	return history_add(vmm_db(v), &h, e);
 }

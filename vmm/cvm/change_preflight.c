@@ -8,8 +8,12 @@
 #include "base/buf.h"
 #include "base/own.h"
 #include "db/cvms.h"
+#include "vmm/admit/capacity.h"
 #include "vmm/admit/quota.h"
-#include "vmm/node/world.h"
+#include "vmm/cvm/change.h"
+#include "vmm/cvm/change_preflight.h"
+#include "vmm/cvm/update.h"
+#include "vmm/vmm.h"
 
 static int nothing_to_change(const struct change_ask *ask, struct err *e)
 {
@@ -42,7 +46,7 @@ int vmm_preflight_change(struct vmm *v, const struct cvm_row *cvm, const struct 
 					   .manifest = ask->manifest,
 					   .listed = -1 };
 	auto_free char *manifest = NULL;
-	struct change c = { 0 };
+	struct cvm_change c = { 0 };
 	int r = nothing_to_change(ask, e);
 
 	/* What is known of the host is good enough for an answer that promises nothing. */

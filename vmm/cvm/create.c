@@ -21,9 +21,24 @@
 #include "db/records.h"
 #include "db/text.h"
 #include "vmm/account/billing.h"
+#include "vmm/admit/admit.h"
+#include "vmm/admit/capacity.h"
+#include "vmm/admit/devices.h"
+#include "vmm/admit/place.h"
+#include "vmm/admit/ports.h"
 #include "vmm/admit/quota.h"
+#include "vmm/admit/request.h"
+#include "vmm/compose/compose.h"
 #include "vmm/compose/compose_merge.h"
-#include "vmm/node/world.h"
+#include "vmm/cvm/change.h"
+#include "vmm/cvm/create.h"
+#include "vmm/cvm/maintenance.h"
+#include "vmm/node/node.h"
+#include "vmm/node/records.h"
+#include "vmm/node/settings.h"
+#include "vmm/op/event.h"
+#include "vmm/op/op_begin.h"
+#include "vmm/virt/domain_spec.h"
 
 static int resolve(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct admission *a,
 		   struct port_row ports[CVM_PORTS_MAX], struct err *e)
@@ -130,7 +145,7 @@ int vmm_provision(struct vmm *v, int64_t workspace, const struct cvm_ask *ask,
 	if (!r) {
 		auto_free char *request = request_json(ask, &a);
 
-		r = provisions_put(v->db, workspace, a.row.app_id, a.row.compose_hash, request,
+		r = provisions_put(vmm_db(v), workspace, a.row.app_id, a.row.compose_hash, request,
 				   a.manifest, clock_wall_ms() + PROVISION_KEPT_MS, e);
 		if (!r)
 			r = records_fit(v, workspace, RECORD_PROVISIONS, e);
@@ -153,7 +168,7 @@ static int insert_ports(struct vmm *v, int64_t cvm, const struct port_row *ports
 	int r = 0;
 
 	for (size_t i = 0; !r && i < n; i++)
-		r = ports_add(v->db, cvm, &ports[i], e);
+		r = ports_add(vmm_db(v), cvm, &ports[i], e);
 	return r;
 }
 
@@ -170,12 +185,12 @@ static int insert(struct vmm *v, const struct cvm_ask *ask, struct admission *a,
 	id_uuid4(c->uuid);
 	r = capacity_reserve(v, c, ask->n_ports, e);
 	if (!r)
-		r = apps_ensure(v->db, c->workspace, c->app_id, c->name, &c->app, e);
+		r = apps_ensure(vmm_db(v), c->workspace, c->app_id, c->name, &c->app, e);
 	a->revision.app = c->app;
 	if (!r)
-		r = revisions_ensure(v->db, &a->revision, &c->revision, e);
+		r = revisions_ensure(vmm_db(v), &a->revision, &c->revision, e);
 	if (!r)
-		r = cvms_insert(v->db, c, &blobs, &id, e);
+		r = cvms_insert(vmm_db(v), c, &blobs, &id, e);
 	if (!r)
 		r = place_reserve(v, id, a, e);
 	if (!r)
@@ -183,7 +198,7 @@ static int insert(struct vmm *v, const struct cvm_ask *ask, struct admission *a,
 	if (!r)
 		r = meter_follow(v, id, e);
 	if (!r)
-		r = cvms_get(v->db, id, ret, e);
+		r = cvms_get(vmm_db(v), id, ret, e);
 	return r == -ERR_NOT_FOUND ? err_set(e, ERR_HOST, "the CVM's row vanished") : r;
 }
 
@@ -343,7 +358,7 @@ int vmm_commit(struct vmm *v, int64_t workspace, const struct commit_ask *given,
 
 	if (r)
 		return r;
-	r = provisions_get(v->db, workspace, wanted, hash, &request, &manifest_text, app, e);
+	r = provisions_get(vmm_db(v), workspace, wanted, hash, &request, &manifest_text, app, e);
 	if (r)
 		return r == -ERR_NOT_FOUND ? not_provisioned(given->compose_hash, e) : r;
 	j = json_loads(request, 0, NULL);
@@ -386,5 +401,5 @@ int vmm_commit(struct vmm *v, int64_t workspace, const struct commit_ask *given,
 		.looked = ref->looked,
 	};
 	r = vmm_create(v, workspace, &ask, ref, ret, ret_op, e);
-	return r ? r : provisions_set_used(v->db, workspace, app, hash, e);
+	return r ? r : provisions_set_used(vmm_db(v), workspace, app, hash, e);
 }

@@ -15,7 +15,8 @@
 #include "base/own.h"
 #include "db/cvms.h"
 #include "db/text.h"
-#include "vmm/node/world.h"
+#include "vmm/cvm/find.h"
+#include "vmm/node/node.h"
 
 static bool all_digits(const char *s)
 {
@@ -91,7 +92,7 @@ static int add_named(struct vmm *v, int64_t workspace, const char *identifier,
 		     struct cvm_row rows[2], int n, struct err *e)
 {
 	struct cvm_row named[2];
-	int found = cvms_find(v->db, workspace, CVM_BY_NAME, identifier, named, 2, e);
+	int found = cvms_find(vmm_db(v), workspace, CVM_BY_NAME, identifier, named, 2, e);
 
 	for (int i = 0; i < found && i < 2; i++) {
 		if (n == 1 && rows[0].id == named[i].id)
@@ -109,7 +110,7 @@ int vmm_find(struct vmm *v, int64_t workspace, const char *identifier, struct cv
 	struct cvm_row rows[2];
 	char value[80];
 	enum cvm_key by = classify(identifier, value);
-	int n = cvms_find(v->db, workspace, by, value, rows, 2, e);
+	int n = cvms_find(vmm_db(v), workspace, by, value, rows, 2, e);
 
 	if (n >= 0 && n < 2 && by != CVM_BY_NAME)
 		n = add_named(v, workspace, identifier, rows, n, e);
@@ -127,7 +128,7 @@ int vmm_find(struct vmm *v, int64_t workspace, const char *identifier, struct cv
 int vmm_find_uuid(struct vmm *v, int64_t workspace, const char *uuid, struct cvm_row *ret,
 		  struct err *e)
 {
-	int n = cvms_find(v->db, workspace, CVM_BY_UUID, uuid, ret, 1, e);
+	int n = cvms_find(vmm_db(v), workspace, CVM_BY_UUID, uuid, ret, 1, e);
 
 	if (n == 0)
 		return err_field(e, ERR_CVM_NOT_FOUND, "cvm_id", uuid, "no CVM %.60s", uuid);
@@ -140,7 +141,7 @@ int instances_of(struct vmm *v, int64_t workspace, const char *app_id, struct cv
 	const struct cvm_filter f = { .workspace = workspace, .app_id = app_id, .listed = -1 };
 	auto_free struct cvm_row *rows = NULL;
 	size_t all = 0, live = 0;
-	int r = cvms_list(v->db, &f, 0, -1, &rows, &all, NULL, e);
+	int r = cvms_list(vmm_db(v), &f, 0, -1, &rows, &all, NULL, e);
 
 	if (r)
 		return r;

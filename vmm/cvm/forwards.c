@@ -18,7 +18,12 @@
 #include "db/cvms.h"
 #include "db/ports.h"
 #include "vmm/admit/networks.h"
-#include "vmm/node/world.h"
+#include "vmm/admit/ports.h"
+#include "vmm/cvm/forwards.h"
+#include "vmm/node/node.h"
+#include "vmm/node/settings.h"
+#include "vmm/virt/domain_spec.h"
+#include "vmm/virt/hypervisor.h"
 
 int forwards_add(struct hypervisor *hv, const struct cvm_row *c, const struct port_row *ports,
 		 size_t n, bool fresh, struct err *e)
@@ -77,7 +82,7 @@ static void renew_work(void *arg)
 {
 	struct renewal *n = arg;
 
-	n->result = forwards_add(n->v->hv, &n->cvm, n->ports, n->n, n->fresh, &n->err);
+	n->result = forwards_add(vmm_hv(n->v), &n->cvm, n->ports, n->n, n->fresh, &n->err);
 }
 
 static void renew_done(void *arg, enum job_end end)
@@ -110,7 +115,7 @@ void forwards_renew(struct vmm *v, const struct cvm_row *c, bool fresh)
 
 	if (!c->tdx)
 		return;
-	if (ports_of(v->db, c->id, &ports, &n_ports, &e) < 0) {
+	if (ports_of(vmm_db(v), c->id, &ports, &n_ports, &e) < 0) {
 		log_error("ports of %s can not be read: %s", c->name, e.text);
 		return;
 	}
@@ -121,5 +126,5 @@ void forwards_renew(struct vmm *v, const struct cvm_row *c, bool fresh)
 	n = xcalloc(1, sizeof(*n));
 	*n = (struct renewal){ .v = v, .cvm = *c, .ports = ports, .n = n_ports, .fresh = fresh };
 	vmm_job_begin(v);
-	(void)job_start(v->set.loop, &calls, n);
+	(void)job_start(vmm_settings(v)->loop, &calls, n);
 }

@@ -15,7 +15,15 @@
 #include "db/cvms.h"
 #include "db/node.h"
 #include "db/policies.h"
+#include "vmm/admit/request.h"
+#include "vmm/cvm/maintenance.h"
+#include "vmm/cvm/pace.h"
+#include "vmm/cvm/power.h"
+#include "vmm/node/node.h"
+#include "vmm/node/owner.h"
 #include "vmm/node/world.h"
+#include "vmm/op/event.h"
+#include "vmm/op/op_begin.h"
 
 enum { DRAIN_TIMEOUT_S = 60 };
 
@@ -25,12 +33,12 @@ int maintenance_allows(struct vmm *v, struct err *e)
 	int r = owner_allows(v, e);
 
 	if (!r)
-		r = maintenance_get(v->db, &m, e);
+		r = maintenance_get(vmm_db(v), &m, e);
 
 	if (r || !m.on)
 		return r;
-	err_field(e, ERR_NODE_CLOSED, "node_id", v->set.node_name, "node in maintenance%s%s",
-		  m.reason[0] ? ": " : "", m.reason);
+	err_field(e, ERR_NODE_CLOSED, "node_id", vmm_settings(v)->node_name,
+		  "node in maintenance%s%s", m.reason[0] ? ": " : "", m.reason);
 	return err_hint(e, "use another node, or wait until its maintenance is over");
 }
 
@@ -38,16 +46,16 @@ int vmm_maintenance(struct vmm *v, struct maintenance_row *ret, struct drain_cou
 		    struct err *e)
 {
 	struct maintenance_row m = { 0 };
-	int r = maintenance_get(v->db, &m, e);
+	int r = maintenance_get(vmm_db(v), &m, e);
 
 	if (!r)
-		r = cvms_drain_counts(v->db, ret_counts, e);
+		r = cvms_drain_counts(vmm_db(v), ret_counts, e);
 	if (r)
 		return r;
-	if (*v->foreign) {
+	if (*vmm_foreign(v)) {
 		m.on = true;
 		m.since_ms = v->opened_ms;
-		(void)snprintf(m.reason, sizeof(m.reason), "%s", v->foreign);
+		(void)snprintf(m.reason, sizeof(m.reason), "%s", vmm_foreign(v));
 		(void)snprintf(m.caller, sizeof(m.caller), "teepod");
 	}
 	*ret = m;
@@ -68,12 +76,12 @@ static int end(struct vmm *v, const struct maintenance_row *was, const struct re
 	       struct err *e)
 {
 	static const struct maintenance_row off = { 0 };
-	int r = maintenance_set(v->db, &off, e);
+	int r = maintenance_set(vmm_db(v), &off, e);
 
 	if (!r)
-		r = cvms_move_turns(v->db, TURN_DRAIN, TURN_NONE, e);
+		r = cvms_move_turns(vmm_db(v), TURN_DRAIN, TURN_NONE, e);
 	if (r >= 0)
-		r = cvms_move_turns(v->db, TURN_DRAINED, TURN_START, e);
+		r = cvms_move_turns(vmm_db(v), TURN_DRAINED, TURN_START, e);
 	return r < 0 ? r : told(v, "node.maintenance.ended", was->reason, ref, e);
 }
 
@@ -85,7 +93,7 @@ static int set(struct vmm *v, const struct maintenance_row *was, struct maintena
 	now->on = true;
 	now->since_ms = was->on ? was->since_ms : clock_wall_ms();
 	(void)snprintf(now->caller, sizeof(now->caller), "%s", ref->caller);
-	r = maintenance_set(v->db, now, e);
+	r = maintenance_set(vmm_db(v), now, e);
 	return r ? r : told(v, "node.maintenance.begun", now->reason, ref, e);
 }
 
@@ -93,7 +101,7 @@ int vmm_set_maintenance(struct vmm *v, bool on, const char *reason, const struct
 			struct err *e)
 {
 	struct maintenance_row was = { 0 }, now = { 0 };
-	int r = maintenance_get(v->db, &was, e);
+	int r = maintenance_get(vmm_db(v), &was, e);
 
 	if (r)
 		return r;
@@ -114,15 +122,15 @@ int vmm_drain(struct vmm *v, const struct power_ask *ask, const char *reason,
 	int n, r = owner_allows(v, e);
 
 	if (!r)
-		r = maintenance_get(v->db, &was, e);
+		r = maintenance_get(vmm_db(v), &was, e);
 	if (r)
 		return r;
-	if (!v->settled)
+	if (!vmm_is_settled(v))
 		return err_set(e, ERR_UNAVAILABLE, "what runs on this node is not known yet: %s",
 			       v->link_up ? "listing domains" : v->link_error);
 	now.timeout_s = ask->timeout_s ? ask->timeout_s : DRAIN_TIMEOUT_S;
 	(void)snprintf(now.reason, sizeof(now.reason), "%s", *reason ? reason : was.reason);
-	n = cvms_turn_to_drain(v->db, e);
+	n = cvms_turn_to_drain(vmm_db(v), e);
 	r = n < 0 ? n : set(v, &was, &now, ref, e);
 	return r ? r : pace_begin(v, e);
 }
@@ -146,16 +154,16 @@ int vmm_set_policy(struct vmm *v, const struct cvm_row *cvm, const struct policy
 	int r;
 
 	policy_take(&p, ask);
-	r = cvms_set_policy(v->db, cvm->id, &p, e);
+	r = cvms_set_policy(vmm_db(v), cvm->id, &p, e);
 	/* It waits for its turn, which it now does not want. */
 	if (!r && !p.auto_start && p.turn == TURN_START && cvm->desired == DESIRED_RUNNING)
-		r = cvms_set_turn(v->db, cvm->id, TURN_NONE, e);
+		r = cvms_set_turn(vmm_db(v), cvm->id, TURN_NONE, e);
 	if (!r)
 		r = event(v, cvm, "", "cvm.policy", e, "{s:s, s:b, s:I}", "restart_policy",
 			  restart_policy_word[p.restart], "auto_start", (int)p.auto_start,
 			  "start_order", (json_int_t)p.start_order);
 	if (!r)
-		r = cvms_get(v->db, cvm->id, ret, e);
+		r = cvms_get(vmm_db(v), cvm->id, ret, e);
 	if (r)
 		return r == -ERR_NOT_FOUND ? err_set(e, ERR_CVM_NOT_FOUND, "no CVM %s", cvm->uuid)
 					   : r;

@@ -31,8 +31,22 @@
 #include "db/cvms.h"
 #include "db/operations.h"
 #include "db/policies.h"
+#include "db/turn.h"
 #include "vmm/account/billing.h"
+#include "vmm/admit/capacity.h"
+#include "vmm/cvm/forwards.h"
+#include "vmm/cvm/observe.h"
+#include "vmm/cvm/pace.h"
+#include "vmm/cvm/power.h"
+#include "vmm/cvm/resume.h"
+#include "vmm/guest/guest.h"
+#include "vmm/host/host_watch.h"
+#include "vmm/node/node.h"
+#include "vmm/node/world.h"
 #include "vmm/op/engine.h"
+#include "vmm/op/event.h"
+#include "vmm/op/op_begin.h"
+#include "vmm/virt/hypervisor.h"
 
 enum { LOOK_MS = 30000, CAUSE_MS = 5000, OBEYS_MS = 10 * 60 * 1000 };
 
@@ -72,10 +86,10 @@ static void list_again(void *arg)
  * again. */
 void observe_soon(struct vmm *v)
 {
-	if (v->closing || !v->link_up)
+	if (vmm_is_closing(v) || !v->link_up)
 		return;
 	loop_after_cancel(&v->relist_timer);
-	(void)loop_after(v->set.loop, 1000, list_again, v, &v->relist_timer);
+	(void)loop_after(vmm_settings(v)->loop, 1000, list_again, v, &v->relist_timer);
 }
 
 /* ------------------------------------------------------------------ recording */
@@ -92,7 +106,7 @@ static int stop_turn(void *arg, struct err *e)
 	struct op_row op;
 	const struct told *t = arg;
 	struct cvm_row c;
-	int r = cvms_get(t->v->db, t->cvm, &c, e);
+	int r = cvms_get(vmm_db(t->v), t->cvm, &c, e);
 
 	return r ? r : vmm_power(t->v, &c, &ask, &ref, &op, e);
 }
@@ -104,10 +118,10 @@ static void stop_again(struct vmm *v, const struct cvm_row *c)
 	struct err e;
 
 	if (!up(c->observed) || c->desired != DESIRED_STOPPED || c->op_id[0] ||
-	    ops_start_in_doubt(v->db, c->uuid, "start", &e) <= 0)
+	    ops_start_in_doubt(vmm_db(v), c->uuid, "start", &e) <= 0)
 		return;
 	log_warn("%s runs because of a start that was given up: it is stopped again", c->name);
-	if (turn_do(v->turn, stop_turn, &t, &e) < 0) {
+	if (turn_do(vmm_turn(v), stop_turn, &t, &e) < 0) {
 		log_error("%s cannot be stopped: %s", c->name, e.text);
 		observe_soon(v);
 	}
@@ -119,8 +133,8 @@ static void recorded(void *arg, const struct err *e)
 	struct cvm_row c;
 	struct err ignored;
 
-	if (!e && !t->v->closing) {
-		if (!cvms_get(t->v->db, t->cvm, &c, &ignored) && up(c.observed)) {
+	if (!e && !vmm_is_closing(t->v)) {
+		if (!cvms_get(vmm_db(t->v), t->cvm, &c, &ignored) && up(c.observed)) {
 			guest_listen(t->v, &c);
 			stop_again(t->v, &c);
 			if (c.paused == PAUSED_NOSPC)
@@ -171,11 +185,11 @@ static int follow_guest_down(struct vmm *v, const struct cvm_row *c, struct err 
 
 	if (c->desired != DESIRED_RUNNING || c->op_id[0])
 		return 0;
-	r = ops_asked_down(v->db, c->uuid, clock_wall_ms() - OBEYS_MS, e);
+	r = ops_asked_down(vmm_db(v), c->uuid, clock_wall_ms() - OBEYS_MS, e);
 	if (r <= 0)
 		return r;
 	r = set_desired(v, c, DESIRED_STOPPED, e);
-	return r || !v->set.release_on_stop ? r : capacity_hold_cpu(v, c, false, e);
+	return r || !vmm_settings(v)->release_on_stop ? r : capacity_hold_cpu(v, c, false, e);
 }
 
 static int apply(struct vmm *v, const struct cvm_row *c, enum observed o, enum paused p,
@@ -189,11 +203,11 @@ static int apply(struct vmm *v, const struct cvm_row *c, enum observed o, enum p
 		return 0;
 	if (c->paused != p)
 		log_pause(c, p);
-	r = cvms_set_observed(v->db, c->id, o, p, e);
+	r = cvms_set_observed(vmm_db(v), c->id, o, p, e);
 	if (!r)
-		r = cvms_set_ended(v->db, c->id, ended, e);
+		r = cvms_set_ended(vmm_db(v), c->id, ended, e);
 	if (!r && up(c->observed) && !up(o))
-		r = cvms_set_stopped(v->db, c->id, clock_wall_ms(), e);
+		r = cvms_set_stopped(vmm_db(v), c->id, clock_wall_ms(), e);
 	if (!r)
 		r = tell_observed(v, c, o, p, e);
 	if (!r && up(c->observed) && ended == ENDED_OFF)
@@ -204,7 +218,7 @@ static int apply(struct vmm *v, const struct cvm_row *c, enum observed o, enum p
 		return r;
 	t = xcalloc(1, sizeof(*t));
 	*t = (struct told){ v, c->id };
-	turn_after(v->turn, recorded, t);
+	turn_after(vmm_turn(v), recorded, t);
 	return 0;
 }
 
@@ -246,7 +260,7 @@ static int apply_state(struct vmm *v, const struct cvm_row *c, enum domain_state
 	if (now == DOMAIN_UNTOLD && up(c->observed)) {
 		int r = apply(v, c, OBSERVED_OFF, PAUSED_NOT, ENDED_LOST, e);
 
-		return r || !v->settled ? r : pace_lost(v, c, e);
+		return r || !vmm_is_settled(v) ? r : pace_lost(v, c, e);
 	}
 	return apply_as(v, c, observed_from(now), paused_from(now), e);
 }
@@ -270,14 +284,14 @@ static void look_work(void *arg)
 {
 	struct look *l = arg;
 
-	l->result = hv_state(l->v->hv, l->uuid, &l->state, &l->err);
+	l->result = hv_state(vmm_hv(l->v), l->uuid, &l->state, &l->err);
 }
 
 static int look_turn(void *arg, struct err *e)
 {
 	struct look *l = arg;
 	struct cvm_row c;
-	int r = cvms_by_uuid(l->v->db, l->uuid, &c, e);
+	int r = cvms_by_uuid(vmm_db(l->v), l->uuid, &c, e);
 
 	if (r)
 		return r == -ERR_NOT_FOUND ? 0 : r;
@@ -300,7 +314,7 @@ static void look_record(struct look *l)
 	struct vmm *v = l->v;
 	struct err e;
 
-	if (!l->result && !v->closing && turn_do(v->turn, look_turn, l, &e) < 0) {
+	if (!l->result && !vmm_is_closing(v) && turn_do(vmm_turn(v), look_turn, l, &e) < 0) {
 		log_error("cannot record the state of %s: %s", l->uuid, e.text);
 		observe_soon(v);
 	} else if (l->result) {
@@ -314,7 +328,7 @@ static void poke_those_who_waited(struct vmm *v, const char *uuid)
 	struct cvm_row c;
 	struct err ignored;
 
-	if (!v->closing && !cvms_by_uuid(v->db, uuid, &c, &ignored))
+	if (!vmm_is_closing(v) && !cvms_by_uuid(vmm_db(v), uuid, &c, &ignored))
 		ops_poke(v, c.id);
 }
 
@@ -322,7 +336,7 @@ static void look_over(struct look *l)
 {
 	struct vmm *v = l->v;
 
-	if (l->again && !v->closing) {
+	if (l->again && !vmm_is_closing(v)) {
 		l->again = false;
 		look_start(l);
 		return;
@@ -337,14 +351,14 @@ static void cause_work(void *arg)
 {
 	struct look *l = arg;
 
-	l->cause_result = hv_pause_cause(l->v->hv, l->uuid, &l->cause, &l->err);
+	l->cause_result = hv_pause_cause(vmm_hv(l->v), l->uuid, &l->cause, &l->err);
 }
 
 static int late_cause_turn(void *arg, struct err *e)
 {
 	struct look *l = arg;
 	struct cvm_row c;
-	int r = cvms_by_uuid(l->v->db, l->uuid, &c, e);
+	int r = cvms_by_uuid(vmm_db(l->v), l->uuid, &c, e);
 
 	if (r || c.paused != PAUSED_IOERROR)
 		return r == -ERR_NOT_FOUND ? 0 : r;
@@ -357,8 +371,8 @@ static void record_late_cause(struct look *l)
 {
 	struct err e;
 
-	if (l->v->closing || l->cause != DOMAIN_PAUSED_NOSPC ||
-	    turn_do(l->v->turn, late_cause_turn, l, &e) >= 0)
+	if (vmm_is_closing(l->v) || l->cause != DOMAIN_PAUSED_NOSPC ||
+	    turn_do(vmm_turn(l->v), late_cause_turn, l, &e) >= 0)
 		return;
 	log_error("cannot record why %s is paused: %s", l->uuid, e.text);
 	observe_look(l->v, l->uuid);
@@ -394,7 +408,7 @@ static void cause_late(void *arg)
 	unlink_look(l);
 	l->late = true;
 	look_record(l);
-	if (l->again && !l->v->closing)
+	if (l->again && !vmm_is_closing(l->v))
 		observe_look(l->v, l->uuid);
 	else
 		poke_those_who_waited(l->v, l->uuid);
@@ -412,9 +426,9 @@ static void look_done(void *arg, enum job_end end)
 
 	if (end == JOB_DROPPED)
 		l->result = -ERR_TIMEOUT;
-	if (!l->result && l->state == DOMAIN_PAUSED_IO && !l->v->closing) {
+	if (!l->result && l->state == DOMAIN_PAUSED_IO && !vmm_is_closing(l->v)) {
 		l->cause = l->state;
-		(void)job_start(l->v->set.loop, &calls, l);
+		(void)job_start(vmm_settings(l->v)->loop, &calls, l);
 		return;
 	}
 	look_record(l);
@@ -429,7 +443,7 @@ static void look_start(struct look *l)
 						.work = look_work,
 						.done = look_done };
 
-	(void)job_start(l->v->set.loop, &calls, l);
+	(void)job_start(vmm_settings(l->v)->loop, &calls, l);
 }
 
 static struct look *look_of(const struct vmm *v, const char *uuid)
@@ -468,7 +482,7 @@ void observe_event(void *arg, const struct hv_event *ev)
 	struct cvm_row c;
 	struct err e;
 
-	if (v->closing || cvms_by_uuid(v->db, ev->uuid, &c, &e))
+	if (vmm_is_closing(v) || cvms_by_uuid(vmm_db(v), ev->uuid, &c, &e))
 		return;
 	if (ev->state == DOMAIN_RUNNING)
 		forwards_renew(v, &c, true);
@@ -497,7 +511,7 @@ static void list_work(void *arg)
 {
 	struct listing *l = arg;
 
-	l->result = hv_list(l->v->hv, &l->domains, &l->n, &l->err);
+	l->result = hv_list(vmm_hv(l->v), &l->domains, &l->n, &l->err);
 	if (!l->result)
 		qsort(l->domains, l->n, sizeof(*l->domains), by_uuid);
 }
@@ -516,7 +530,7 @@ static int apply_row(struct listing *l, const struct cvm_seen *s, enum domain_st
 		observe_look(l->v, s->uuid);
 		return 0;
 	}
-	r = cvms_get(l->v->db, s->id, &c, e);
+	r = cvms_get(vmm_db(l->v), s->id, &c, e);
 	return r ? r : apply_state(l->v, &c, now, e);
 }
 
@@ -528,9 +542,9 @@ static void handle_strangers(struct listing *l)
 	struct err e;
 
 	for (size_t i = 0; i < l->n; i++)
-		if (cvms_by_uuid(l->v->db, l->domains[i].uuid, &c, &e) != -ERR_NOT_FOUND)
+		if (cvms_by_uuid(vmm_db(l->v), l->domains[i].uuid, &c, &e) != -ERR_NOT_FOUND)
 			continue;
-		else if (ops_knows(l->v->db, l->domains[i].uuid, &e) > 0)
+		else if (ops_knows(vmm_db(l->v), l->domains[i].uuid, &e) > 0)
 			op_clear_remains(l->v, l->domains[i].uuid);
 		else
 			log_warn("domain %s carries our mark but is not in the database; it is "
@@ -543,7 +557,7 @@ static int list_turn(void *arg, struct err *e)
 	struct listing *l = arg;
 	auto_free struct cvm_seen *seen = NULL;
 	size_t n;
-	int r = cvms_seen(l->v->db, &seen, &n, e);
+	int r = cvms_seen(vmm_db(l->v), &seen, &n, e);
 
 	for (size_t i = 0; !r && i < n; i++) {
 		struct hv_domain key = { 0 }, *d;
@@ -569,7 +583,7 @@ static void adopt(struct listing *l)
 	for (size_t i = 0; i < l->n; i++) {
 		if (!up(observed_from(l->domains[i].state)))
 			continue;
-		if (cvms_by_uuid(l->v->db, l->domains[i].uuid, &c, &e))
+		if (cvms_by_uuid(vmm_db(l->v), l->domains[i].uuid, &c, &e))
 			continue;
 		guest_listen(l->v, &c);
 		forwards_renew(l->v, &c, false);
@@ -606,7 +620,7 @@ static void stop_unwanted(const struct listing *l)
 
 	for (size_t i = 0; i < l->n; i++)
 		if (up(observed_from(l->domains[i].state)) &&
-		    !cvms_by_uuid(l->v->db, l->domains[i].uuid, &c, &e))
+		    !cvms_by_uuid(vmm_db(l->v), l->domains[i].uuid, &c, &e))
 			stop_again(l->v, &c);
 }
 
@@ -618,12 +632,12 @@ static void list_done(void *arg, enum job_end end)
 
 	if (end == JOB_DROPPED)
 		l->result = err_set(&l->err, ERR_TIMEOUT, "no thread was free to do it");
-	if (v->closing || !v->link_up) {
+	if (vmm_is_closing(v) || !v->link_up) {
 		/* over, or lost again: the next connect lists anew */
 	} else if (l->result) {
 		log_error("cannot list domains: %s", l->err.text);
 		observe_soon(v);
-	} else if (turn_do(v->turn, list_turn, l, &e) < 0) {
+	} else if (turn_do(vmm_turn(v), list_turn, l, &e) < 0) {
 		log_error("cannot record the state of domains: %s", e.text);
 		observe_soon(v);
 	} else {
@@ -644,15 +658,15 @@ static void list_all(struct vmm *v, bool second)
 						.done = list_done };
 	struct listing *l = xcalloc(1, sizeof(*l));
 
-	*l = (struct listing){ .v = v, .second = second && v->settled };
+	*l = (struct listing){ .v = v, .second = second && vmm_is_settled(v) };
 	vmm_job_begin(v);
-	(void)job_start(v->set.loop, &calls, l);
+	(void)job_start(vmm_settings(v)->loop, &calls, l);
 }
 
 void observe_link(void *arg, bool is_up, const struct err *e)
 {
 	struct vmm *v = arg;
-	const struct hv_caps *caps = hv_caps(v->hv);
+	const struct hv_caps *caps = hv_caps(vmm_hv(v));
 
 	v->link_up = is_up;
 	v->link_tried = true;
@@ -660,15 +674,15 @@ void observe_link(void *arg, bool is_up, const struct err *e)
 	loop_after_cancel(&v->restart_timer);
 	(void)snprintf(v->link_error, sizeof(v->link_error), "%.199s%s%.160s", e ? e->text : "",
 		       e && e->hint[0] ? "; " : "", e ? e->hint : "");
-	if (v->closing)
+	if (vmm_is_closing(v))
 		return;
 	host_watch_refresh(v);
 	if (!is_up) {
-		log_error("hypervisor %s: %s", v->set.hypervisor_uri, v->link_error);
+		log_error("hypervisor %s: %s", vmm_settings(v)->hypervisor_uri, v->link_error);
 		return;
 	}
-	log_info("hypervisor %s connected: libvirt %s, QEMU %s, %s", v->set.hypervisor_uri,
-		 caps->libvirt, caps->qemu,
+	log_info("hypervisor %s connected: libvirt %s, QEMU %s, %s",
+		 vmm_settings(v)->hypervisor_uri, caps->libvirt, caps->qemu,
 		 caps->tdx   ? "TDX"
 		 : caps->kvm ? "no TDX, KVM"
 			     : "no TDX, no KVM: guests are emulated");

@@ -17,7 +17,15 @@
 #include "db/node.h"
 #include "db/operations.h"
 #include "db/policies.h"
+#include "db/turn.h"
+#include "vmm/cvm/maintenance.h"
+#include "vmm/cvm/pace.h"
+#include "vmm/cvm/power.h"
+#include "vmm/cvm/restart.h"
+#include "vmm/node/node.h"
 #include "vmm/node/world.h"
+#include "vmm/op/event.h"
+#include "vmm/op/op_begin.h"
 
 struct next {
 	struct vmm *v;
@@ -40,7 +48,7 @@ static int begin(void *arg, struct err *e)
 	struct power_ask ask = { .kind = OP_START };
 	struct maintenance_row m = { 0 };
 	struct op_row op;
-	int r = maintenance_get(n->v->db, &m, e);
+	int r = maintenance_get(vmm_db(n->v), &m, e);
 
 	if (r)
 		return r;
@@ -63,7 +71,8 @@ static bool is_over(const struct next *n)
 static int refused(struct next *n, const struct err *why, struct err *e)
 {
 	struct err told = *why;
-	int r = n->turn == TURN_START ? cvms_set_ended(n->v->db, n->cvm.id, ENDED_FAILED, e) : 0;
+	int r = n->turn == TURN_START ? cvms_set_ended(vmm_db(n->v), n->cvm.id, ENDED_FAILED, e)
+				      : 0;
 
 	log_warn("%s can not be %s: %s", n->cvm.name,
 		 n->turn == TURN_START ? "started" : "shut down", why->text);
@@ -78,11 +87,11 @@ static int take_turn(struct next *n, struct err *e)
 {
 	bool drained = n->turn == TURN_DRAIN && !is_over(n);
 	struct err why;
-	int r = cvms_set_turn(n->v->db, n->cvm.id, drained ? TURN_DRAINED : TURN_NONE, e);
+	int r = cvms_set_turn(vmm_db(n->v), n->cvm.id, drained ? TURN_DRAINED : TURN_NONE, e);
 
 	if (r || is_over(n))
 		return r;
-	r = turn_do(n->v->turn, begin, n, &why);
+	r = turn_do(vmm_turn(n->v), begin, n, &why);
 	return r < 0 ? refused(n, &why, e) : 0;
 }
 
@@ -90,11 +99,13 @@ static int take_turn(struct next *n, struct err *e)
 static int must_wait(struct vmm *v, enum turn_for turn, int64_t order, struct err *e)
 {
 	struct turn_load load = { 0 };
-	int r = cvms_by_themselves(v->db, turn == TURN_START ? OP_START : OP_SHUTDOWN, &load, e);
+	int r = cvms_by_themselves(vmm_db(v), turn == TURN_START ? OP_START : OP_SHUTDOWN, &load,
+				   e);
 
 	if (r)
 		return r;
-	if (load.n >= (int64_t)(v->set.start.parallel ? v->set.start.parallel : 1))
+	if (load.n >=
+	    (int64_t)(vmm_settings(v)->start.parallel ? vmm_settings(v)->start.parallel : 1))
 		return 1;
 	if (!load.of_kind)
 		return 0;
@@ -106,7 +117,7 @@ static int begin_one(struct vmm *v, enum turn_for turn, struct err *e)
 {
 	struct next n = { .v = v, .turn = turn };
 	int64_t id, order;
-	int r = cvms_next_turn(v->db, turn, &id, &order, e);
+	int r = cvms_next_turn(vmm_db(v), turn, &id, &order, e);
 
 	if (r == -ERR_NOT_FOUND)
 		return 0;
@@ -114,10 +125,10 @@ static int begin_one(struct vmm *v, enum turn_for turn, struct err *e)
 		r = must_wait(v, turn, order, e);
 	if (r)
 		return r < 0 ? r : 0;
-	r = cvms_get(v->db, id, &n.cvm, e);
+	r = cvms_get(vmm_db(v), id, &n.cvm, e);
 	if (r && db_bad_row(e)) {
 		log_error("a CVM loses its turn to start or shut down: %s", e->text);
-		r = cvms_set_turn(v->db, id, TURN_NONE, e);
+		r = cvms_set_turn(vmm_db(v), id, TURN_NONE, e);
 		return r ? r : 1; /* the others do not wait for it */
 	}
 	if (!r)
@@ -129,7 +140,7 @@ int pace_begin(struct vmm *v, struct err *e)
 {
 	struct maintenance_row m = { 0 };
 	enum turn_for turn;
-	int r = maintenance_get(v->db, &m, e);
+	int r = maintenance_get(vmm_db(v), &m, e);
 
 	turn = m.on ? TURN_DRAIN : TURN_START;
 	while (!r) {
@@ -152,12 +163,12 @@ void pace_go(struct vmm *v)
 	struct err e;
 	int r = 0;
 
-	if (v->closing || !v->settled)
+	if (vmm_is_closing(v) || !vmm_is_settled(v))
 		return;
-	r = cvms_drain_counts(v->db, &waiting, &e);
+	r = cvms_drain_counts(vmm_db(v), &waiting, &e);
 	if (!r && (waiting.waiting || waiting.starting)) {
-		turn_after(v->turn, policies_written, v);
-		r = turn_do(v->turn, go, v, &e);
+		turn_after(vmm_turn(v), policies_written, v);
+		r = turn_do(vmm_turn(v), go, v, &e);
 	}
 	if (r >= 0)
 		return;
@@ -167,7 +178,7 @@ void pace_go(struct vmm *v)
 
 int pace_settled(struct vmm *v, struct err *e)
 {
-	int n = v->set.start.automatic ? cvms_turn_to_start(v->db, e) : 0;
+	int n = vmm_settings(v)->start.automatic ? cvms_turn_to_start(vmm_db(v), e) : 0;
 
 	if (n > 0)
 		log_info("%d CVMs that ran before are started again", n);
@@ -187,17 +198,17 @@ static void turn_over(void *arg, const struct err *e)
 
 int pace_lost(struct vmm *v, const struct cvm_row *c, struct err *e)
 {
-	if (!v->set.start.automatic || !c->policy.auto_start || c->desired != DESIRED_RUNNING ||
-	    c->op_id[0])
+	if (!vmm_settings(v)->start.automatic || !c->policy.auto_start ||
+	    c->desired != DESIRED_RUNNING || c->op_id[0])
 		return 0;
-	return cvms_set_turn(v->db, c->id, TURN_START, e);
+	return cvms_set_turn(vmm_db(v), c->id, TURN_START, e);
 }
 
 /* Once for all that happens in a turn: a hundred guests may end in the same one. */
 void policies_look(struct vmm *v)
 {
-	if (v->look_due || v->closing)
+	if (v->look_due || vmm_is_closing(v))
 		return;
 	v->look_due = true;
-	turn_after(v->turn, turn_over, v);
+	turn_after(vmm_turn(v), turn_over, v);
 }

@@ -7,7 +7,17 @@
 #include "db/cvms.h"
 #include "db/operations.h"
 #include "vmm/account/billing.h"
-#include "vmm/node/world.h"
+#include "vmm/admit/admit_machine.h"
+#include "vmm/admit/capacity.h"
+#include "vmm/admit/place.h"
+#include "vmm/cvm/power.h"
+#include "vmm/cvm/restart.h"
+#include "vmm/cvm/status.h"
+#include "vmm/node/node.h"
+#include "vmm/node/owner.h"
+#include "vmm/node/settings.h"
+#include "vmm/op/event.h"
+#include "vmm/op/op_begin.h"
 
 enum { TIMEOUT_DEFAULT_S = 60, TIMEOUT_MIN_S = 10, TIMEOUT_MAX_S = 1200 };
 
@@ -21,7 +31,8 @@ static bool nothing_to_do(const struct vmm *v, const struct cvm_row *c, enum op_
 		return c->observed == OBSERVED_RUNNING && c->desired == DESIRED_RUNNING;
 	if (kind == OP_STOP || kind == OP_SHUTDOWN)
 		return !cvm_is_up(c) && c->desired == DESIRED_STOPPED &&
-		       c->observed != OBSERVED_CRASHED && !(v->set.release_on_stop && c->holds_cpu);
+		       c->observed != OBSERVED_CRASHED &&
+		       !(vmm_settings(v)->release_on_stop && c->holds_cpu);
 	return false;
 }
 
@@ -31,7 +42,7 @@ int set_desired(struct vmm *v, const struct cvm_row *c, enum desired d, struct e
 
 	if (c->desired == d)
 		return 0;
-	r = cvms_set_desired(v->db, c->id, d, e);
+	r = cvms_set_desired(vmm_db(v), c->id, d, e);
 	return r ? r : event(v, c, "", "cvm.desired", e, "{s:s}", "desired", desired_word[d]);
 }
 
@@ -80,7 +91,7 @@ int vmm_power(struct vmm *v, const struct cvm_row *cvm, const struct power_ask *
 	if (r)
 		return r;
 	/* The caller's row may be of an earlier turn. */
-	r = cvms_get(v->db, cvm->id, &c, e);
+	r = cvms_get(vmm_db(v), cvm->id, &c, e);
 	if (r)
 		return r == -ERR_NOT_FOUND ? err_field(e, ERR_CVM_NOT_FOUND, "cvm_id", cvm->uuid,
 						       "no CVM %s", cvm->uuid)

@@ -16,11 +16,24 @@
 
 #include "base/buf.h"
 #include "base/own.h"
-#include "vmm/node/world.h"
 #include "db/cvms.h"
 #include "db/devices.h"
 #include "db/ports.h"
 #include "db/text.h"
+#include "db/turn.h"
+#include "vmm/admit/devices.h"
+#include "vmm/admit/port_probe.h"
+#include "vmm/admit/ports.h"
+#include "vmm/admit/request.h"
+#include "vmm/compose/compose.h"
+#include "vmm/compose/compose_merge.h"
+#include "vmm/cvm/create.h"
+#include "vmm/cvm/find.h"
+#include "vmm/node/node.h"
+#include "vmm/node/settings.h"
+#include "vmm/op/event.h"
+#include "vmm/op/op_begin.h"
+#include "vmm/vmm.h"
 
 enum { SUFFIX = 5, NAME_TRIES = 16 };
 
@@ -214,7 +227,7 @@ static void likeness_free(struct likeness *l)
 static int take_ports(struct vmm *v, struct likeness *l, struct err *e)
 {
 	size_t n = 0;
-	int r = ports_of(v->db, l->source.id, &l->port_rows, &n, e);
+	int r = ports_of(vmm_db(v), l->source.id, &l->port_rows, &n, e);
 
 	for (size_t i = 0; !r && i < n && i < CVM_PORTS_MAX; i++) {
 		const struct port_row *p = &l->port_rows[i];
@@ -231,7 +244,7 @@ static int take_ports(struct vmm *v, struct likeness *l, struct err *e)
 static int take_gpus(struct vmm *v, struct likeness *l, struct err *e)
 {
 	size_t n = 0;
-	int r = devices_of(v->db, l->source.id, &l->devices, &n, e);
+	int r = devices_of(vmm_db(v), l->source.id, &l->devices, &n, e);
 
 	for (int i = 0; i < GPU_ATTACHES; i++)
 		if (!strcmp(l->source.gpu_attach, gpu_attach_word[i]))
@@ -273,7 +286,7 @@ static int take_software(struct vmm *v, const struct replicate_ask *ask, struct 
 static int take_secrets(struct vmm *v, const struct replicate_ask *ask, struct likeness *l,
 			struct err *e)
 {
-	int r = cvms_blobs(v->db, l->source.id, &l->blobs, e);
+	int r = cvms_blobs(vmm_db(v), l->source.id, &l->blobs, e);
 
 	if (r)
 		return r == -ERR_NOT_FOUND ? no_source(l->source.uuid, e) : r;
@@ -287,8 +300,8 @@ static int take_secrets(struct vmm *v, const struct replicate_ask *ask, struct l
 /* A type that is not offered any more stands for its numbers, which are the source's anyway. */
 static const char *type_of(const struct vmm *v, const struct cvm_row *c)
 {
-	for (size_t i = 0; i < v->set.n_types; i++)
-		if (!strcmp(v->set.types[i].name, c->instance_type))
+	for (size_t i = 0; i < vmm_settings(v)->n_types; i++)
+		if (!strcmp(vmm_settings(v)->types[i].name, c->instance_type))
 			return c->instance_type;
 	return NULL;
 }
@@ -328,7 +341,7 @@ static int image_is_here(const struct vmm *v, const struct cvm_row *c, struct er
 		return 0;
 	err_field(e, ERR_REPLICA_IMAGE, "os_image", c->image_name,
 		  "image %s of %s is not on node %s (%lld) any more", c->image_name, c->name,
-		  v->set.node_name, (long long)v->set.node_id);
+		  vmm_settings(v)->node_name, (long long)vmm_settings(v)->node_id);
 	return err_hint(e, "import it again: POST /api/v1/images");
 }
 
@@ -380,7 +393,7 @@ static int new_name(struct vmm *v, const struct cvm_row *source, char out[NAME_T
 		for (size_t k = 0; k < SUFFIX; k++)
 			out[base + 1 + k] = letters[dice[k] % 32];
 		out[base + 1 + SUFFIX] = 0;
-		n = cvms_find(v->db, source->workspace, CVM_BY_NAME, out, &other, 1, e);
+		n = cvms_find(vmm_db(v), source->workspace, CVM_BY_NAME, out, &other, 1, e);
 		if (n <= 0)
 			return n;
 	}
@@ -429,7 +442,7 @@ static int make(struct vmm *v, struct likeness *l, size_t count, bool partial,
 
 	*ret_why = (struct err){ .code = ERR_NONE };
 	for (*ret_n = 0; *ret_n < count; ++*ret_n, ++m.out) {
-		if (turn_do(v->turn, make_one, &m, e) >= 0)
+		if (turn_do(vmm_turn(v), make_one, &m, e) >= 0)
 			continue;
 		/* A few ports at a time would have the first replicas made again and again. */
 		if (port_probe_is_missing(e) && count > 1)

@@ -11,7 +11,9 @@
 #include "db/cvms.h"
 #include "db/operations.h"
 #include "vmm/compose/compose_merge.h"
-#include "vmm/vmm.h"
+
+struct request_ref;
+struct vmm;
 
 enum { REPLICAS_MAX = 64 };
 

@@ -31,7 +31,15 @@
 #include "db/cvms.h"
 #include "db/operations.h"
 #include "db/policies.h"
+#include "db/turn.h"
+#include "vmm/cvm/pace.h"
+#include "vmm/cvm/power.h"
+#include "vmm/cvm/restart.h"
+#include "vmm/node/node.h"
+#include "vmm/node/settings.h"
 #include "vmm/node/world.h"
+#include "vmm/op/event.h"
+#include "vmm/op/op_begin.h"
 
 enum { REBOOT_MS = 1000 };
 
@@ -115,9 +123,9 @@ struct pass {
 
 static int schedule(struct pass *p, struct err *e)
 {
-	const struct restart_settings *s = &p->v->set.restart;
+	const struct restart_settings *s = &vmm_settings(p->v)->restart;
 	char at[CLOCK_TEXT];
-	int r = cvms_set_restart(p->v->db, p->row->id, p->d.attempts, p->d.until, false, e);
+	int r = cvms_set_restart(vmm_db(p->v), p->row->id, p->d.attempts, p->d.until, false, e);
 
 	return r ? r
 		 : event(p->v, &p->cvm, "", "cvm.restart.scheduled", e, "{s:s, s:I, s:I, s:s}",
@@ -128,7 +136,7 @@ static int schedule(struct pass *p, struct err *e)
 
 static int give_up(struct pass *p, struct err *e)
 {
-	int r = cvms_set_restart(p->v->db, p->row->id, p->d.attempts, 0, true, e);
+	int r = cvms_set_restart(vmm_db(p->v), p->row->id, p->d.attempts, 0, true, e);
 
 	if (r)
 		return r;
@@ -155,7 +163,7 @@ static int start(void *arg, struct err *e)
 static int refused(struct pass *p, const struct err *why, struct err *e)
 {
 	struct err told = *why;
-	int r = cvms_set_ended(p->v->db, p->row->id, ENDED_FAILED, e);
+	int r = cvms_set_ended(vmm_db(p->v), p->row->id, ENDED_FAILED, e);
 
 	if (r)
 		return r;
@@ -167,27 +175,27 @@ static int refused(struct pass *p, const struct err *why, struct err *e)
 static int attempt(struct pass *p, struct err *e)
 {
 	struct err why;
-	int r = cvms_set_restart(p->v->db, p->row->id, p->d.attempts + 1, 0, false, e);
+	int r = cvms_set_restart(vmm_db(p->v), p->row->id, p->d.attempts + 1, 0, false, e);
 
 	if (r)
 		return r;
-	r = turn_do(p->v->turn, start, p, &why);
+	r = turn_do(vmm_turn(p->v), start, p, &why);
 	return r < 0 && r != -ERR_BUSY ? refused(p, &why, e) : 0;
 }
 
 static int act(void *arg, struct err *e)
 {
 	struct pass *p = arg;
-	int r = cvms_get(p->v->db, p->row->id, &p->cvm, e);
+	int r = cvms_get(vmm_db(p->v), p->row->id, &p->cvm, e);
 
 	if (r)
 		return r == -ERR_NOT_FOUND ? 0 : r;
 	switch (p->d.what) {
 	case RESTART_FORGET:
-		return cvms_set_restart(p->v->db, p->row->id, p->row->attempts, 0,
+		return cvms_set_restart(vmm_db(p->v), p->row->id, p->row->attempts, 0,
 					p->row->exhausted, e);
 	case RESTART_GOOD:
-		return cvms_set_restart(p->v->db, p->row->id, 0, 0, false, e);
+		return cvms_set_restart(vmm_db(p->v), p->row->id, 0, 0, false, e);
 	case RESTART_DUE_AT:
 		return schedule(p, e);
 	case RESTART_ENOUGH:
@@ -211,12 +219,12 @@ static void look_at(struct pass *p, const struct restart_row *row, int64_t now)
 	struct err e;
 
 	p->row = row;
-	p->d = restart_decide(&p->v->set.restart, row, now);
+	p->d = restart_decide(&vmm_settings(p->v)->restart, row, now);
 	look_again_at(p, p->d.until);
 	if (p->d.what == RESTART_NOTHING)
 		return;
-	turn_after(p->v->turn, policies_written, p->v);
-	if (turn_do(p->v->turn, act, p, &e) >= 0)
+	turn_after(vmm_turn(p->v), policies_written, p->v);
+	if (turn_do(vmm_turn(p->v), act, p, &e) >= 0)
 		return;
 	log_error("cannot record a restart: %s", e.text);
 	look_again_at(p, now + 1000);
@@ -230,8 +238,9 @@ static void due(void *arg)
 void policies_look_at(struct vmm *v, int64_t ms)
 {
 	loop_after_cancel(&v->restart_timer);
-	if (!v->closing)
-		(void)loop_after(v->set.loop, ms > 0 ? (uint64_t)ms : 1, due, v, &v->restart_timer);
+	if (!vmm_is_closing(v))
+		(void)loop_after(vmm_settings(v)->loop, ms > 0 ? (uint64_t)ms : 1, due, v,
+				 &v->restart_timer);
 }
 
 void policies_written(void *arg, const struct err *e)
@@ -249,9 +258,9 @@ void restart_look(struct vmm *v)
 	size_t n = 0;
 
 	loop_after_cancel(&v->restart_timer);
-	if (v->closing || !v->settled)
+	if (vmm_is_closing(v) || !vmm_is_settled(v))
 		return;
-	if (cvms_restarts(v->db, &rows, &n, &e) < 0) {
+	if (cvms_restarts(vmm_db(v), &rows, &n, &e) < 0) {
 		log_error("cannot see what has crashed: %s", e.text);
 		p.until = now + 1000;
 	}
@@ -267,6 +276,6 @@ int restart_reset(struct vmm *v, const struct cvm_row *c, struct err *e)
 	int r = 0;
 
 	if (p->attempts || p->next_ms || p->exhausted)
-		r = cvms_set_restart(v->db, c->id, 0, 0, false, e);
-	return r || p->turn == TURN_NONE ? r : cvms_set_turn(v->db, c->id, TURN_NONE, e);
+		r = cvms_set_restart(vmm_db(v), c->id, 0, 0, false, e);
+	return r || p->turn == TURN_NONE ? r : cvms_set_turn(vmm_db(v), c->id, TURN_NONE, e);
 }

@@ -23,7 +23,12 @@
 #include "base/own.h"
 #include "db/cvms.h"
 #include "db/operations.h"
+#include "db/turn.h"
+#include "vmm/cvm/power.h"
+#include "vmm/cvm/resume.h"
+#include "vmm/node/node.h"
 #include "vmm/node/world.h"
+#include "vmm/op/op_begin.h"
 
 enum { POLL_MS = 3000, STATVFS_MS = 10000, AT_ONCE = 4 };
 enum { DELAY_MS = 5000, DELAY_MAX_MS = 10 * 60 * 1000, GOOD_MS = 10 * 60 * 1000 };
@@ -139,7 +144,7 @@ static int resume_turn(void *arg, struct err *e)
 	struct going_on *g = arg;
 	struct cvm_row c;
 	struct op_row op;
-	int r = cvms_get(g->v->db, g->cvm, &c, e);
+	int r = cvms_get(vmm_db(g->v), g->cvm, &c, e);
 
 	if (r)
 		return r == -ERR_NOT_FOUND ? 0 : r;
@@ -156,7 +161,7 @@ static bool go_on(struct vmm *v, int64_t cvm)
 	struct going_on g = { .v = v, .cvm = cvm };
 	struct err e;
 
-	if (turn_do(v->turn, resume_turn, &g, &e) < 0)
+	if (turn_do(vmm_turn(v), resume_turn, &g, &e) < 0)
 		log_error("a paused guest cannot be resumed: %s", e.text);
 	else if (g.begun)
 		take_attempt(v, cvm);
@@ -181,7 +186,8 @@ static void poll_done(void *arg, enum job_end end)
 	struct vmm *v = p->v;
 	int begun = 0;
 
-	for (size_t i = 0; i < p->n && begun < AT_ONCE && end == JOB_WORKED && !v->closing; i++)
+	for (size_t i = 0; i < p->n && begun < AT_ONCE && end == JOB_WORKED && !vmm_is_closing(v);
+	     i++)
 		if (p->rooms[i].has_room)
 			begun += go_on(v, p->rooms[i].cvm);
 	resume_look(v);
@@ -205,7 +211,7 @@ static void poll_begin(struct vmm *v, const struct cvm_seen *seen, size_t n)
 			(struct disk_room){ .cvm = seen[i].id, .dir = cvm_dir(v, seen[i].uuid) };
 	v->resume.polling = true;
 	vmm_job_begin(v);
-	(void)job_start(v->set.loop, &calls, p);
+	(void)job_start(vmm_settings(v)->loop, &calls, p);
 }
 
 static void look_for_room(void *arg)
@@ -215,9 +221,9 @@ static void look_for_room(void *arg)
 	struct err e;
 	size_t n = 0;
 
-	if (v->closing || v->resume.polling || !v->settled)
+	if (vmm_is_closing(v) || v->resume.polling || !vmm_is_settled(v))
 		return; /* poll_done(), or the next list of domains, sets the timer */
-	if (cvms_without_space(v->db, &seen, &n, &e)) {
+	if (cvms_without_space(vmm_db(v), &seen, &n, &e)) {
 		log_error("cannot see which guests wait for space: %s", e.text);
 		resume_look(v);
 	} else if (n) {
@@ -227,8 +233,9 @@ static void look_for_room(void *arg)
 
 void resume_look(struct vmm *v)
 {
-	if (!v->closing && !v->resume.timer)
-		(void)loop_after(v->set.loop, POLL_MS, look_for_room, v, &v->resume.timer);
+	if (!vmm_is_closing(v) && !v->resume.timer)
+		(void)loop_after(vmm_settings(v)->loop, POLL_MS, look_for_room, v,
+				 &v->resume.timer);
 }
 
 void resume_close(struct vmm *v)

@@ -8,7 +8,9 @@
 #include "base/own.h"
 #include "db/apps.h"
 #include "db/history.h"
-#include "vmm/node/world.h"
+#include "vmm/cvm/update.h"
+#include "vmm/node/node.h"
+#include "vmm/vmm.h"
 
 static void fill(const struct history_row *h, struct revision_info *ret)
 {
@@ -34,7 +36,7 @@ int vmm_revisions(struct vmm *v, int64_t workspace, const char *app_id, int64_t 
 	int r = vmm_app(v, workspace, app_id, &app, e);
 
 	if (!r)
-		r = history_list(v->db, app.id, offset, limit, &rows, &n, ret_total, e);
+		r = history_list(vmm_db(v), app.id, offset, limit, &rows, &n, ret_total, e);
 	if (r)
 		return r;
 	list = xcalloc(n ? n : 1, sizeof(*list));
@@ -69,7 +71,7 @@ int vmm_revision(struct vmm *v, int64_t workspace, const char *app_id, int64_t n
 
 	if (r)
 		return r;
-	r = history_get(v->db, app.id, number, &row, e);
+	r = history_get(vmm_db(v), app.id, number, &row, e);
 	if (r)
 		return r == -ERR_NOT_FOUND ? no_revision(app.app_id, number, e) : r;
 	fill(&row, ret);
@@ -87,9 +89,9 @@ int vmm_revision_manifest(struct vmm *v, int64_t workspace, const char *app_id, 
 	if (r)
 		return r;
 	(void)snprintf(given, sizeof(given), "%lld", (long long)number);
-	r = history_revision(v->db, app.id, number, &id, e);
+	r = history_revision(vmm_db(v), app.id, number, &id, e);
 	if (!r)
-		r = revisions_manifest(v->db, id, ret, e);
+		r = revisions_manifest(vmm_db(v), id, ret, e);
 	return r == -ERR_NOT_FOUND ? err_field(e, ERR_NOT_FOUND, "revision", given,
 					       "app %s has no revision %s", app.app_id, given)
 				   : r;

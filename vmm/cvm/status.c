@@ -8,7 +8,7 @@
 #include "base/own.h"
 #include "db/cvms.h"
 #include "db/operations.h"
-#include "vmm/vmm.h"
+#include "vmm/cvm/status.h"
 
 /* The cloud's clients treat "running" and "stopped" specially and show anything else as it is. */
 static const char *const words[STATUS_MAX] = {

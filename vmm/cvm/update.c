@@ -10,7 +10,12 @@
 
 #include "db/cvms.h"
 #include "db/operations.h"
-#include "vmm/node/world.h"
+#include "vmm/admit/admit_machine.h"
+#include "vmm/cvm/change.h"
+#include "vmm/cvm/power.h"
+#include "vmm/cvm/update.h"
+#include "vmm/node/node.h"
+#include "vmm/op/op_begin.h"
 
 static bool resizes(enum change_of what)
 {
@@ -19,7 +24,7 @@ static bool resizes(enum change_of what)
 }
 
 /* Only what is different counts; where nothing is, what was named. */
-static enum op_kind kind_of(const struct update_ask *ask, const struct change *c)
+static enum op_kind kind_of(const struct update_ask *ask, const struct cvm_change *c)
 {
 	bool any = false;
 
@@ -34,7 +39,7 @@ static enum op_kind kind_of(const struct update_ask *ask, const struct change *c
 		       : OP_RESIZE;
 }
 
-static bool is_change(const struct change *c)
+static bool is_change(const struct cvm_change *c)
 {
 	for (int i = 0; i < CHANGES; i++)
 		if (c->differs[i])
@@ -43,7 +48,7 @@ static bool is_change(const struct change *c)
 }
 
 /* No "try again later" (ERR_BUSY): the same request is refused as long as the guest runs. */
-static int check_restart(const struct vmm *v, const struct cvm_row *cvm, const struct change *c,
+static int check_restart(const struct vmm *v, const struct cvm_row *cvm, const struct cvm_change *c,
 			 const struct update_ask *ask, struct err *e)
 {
 	char what[128] = "";
@@ -66,7 +71,7 @@ static int check_restart(const struct vmm *v, const struct cvm_row *cvm, const s
 	return err_hint(e, "set allow_restart, or stop the CVM first");
 }
 
-static int begin(struct vmm *v, const struct cvm_row *cvm, const struct change *c,
+static int begin(struct vmm *v, const struct cvm_row *cvm, const struct cvm_change *c,
 		 const struct update_ask *ask, const struct request_ref *ref, struct op_row *ret_op,
 		 struct err *e)
 {
@@ -92,10 +97,10 @@ static int begin(struct vmm *v, const struct cvm_row *cvm, const struct change *
 int vmm_update(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask,
 	       const struct request_ref *ref, struct op_row *ret_op, struct err *e)
 {
-	struct change c = { 0 };
+	struct cvm_change c = { 0 };
 	struct cvm_row row;
 	/* The caller's row may be of an earlier turn. */
-	int r = cvms_get(v->db, cvm->id, &row, e);
+	int r = cvms_get(vmm_db(v), cvm->id, &row, e);
 
 	if (r)
 		return r == -ERR_NOT_FOUND ? err_field(e, ERR_CVM_NOT_FOUND, "cvm_id", cvm->uuid,

@@ -8,7 +8,11 @@
 #define TEEPOD_VMM_CVM_UPDATE_H
 
 #include "db/text.h"
-#include "vmm/vmm.h"
+#include "vmm/admit/request.h"
+#include "vmm/compose/compose.h"
+
+struct request_ref;
+struct vmm;
 
 struct cvm_row;
 struct op_row;

@@ -11,11 +11,14 @@
 #include "base/clock.h"
 #include "base/own.h"
 #include "vmm/compose/compose.h"
-#include "vmm/node/world.h"
 #include "db/apps.h"
 #include "db/cvms.h"
 #include "db/records.h"
 #include "db/text.h"
+#include "vmm/admit/admit.h"
+#include "vmm/cvm/update.h"
+#include "vmm/node/node.h"
+#include "vmm/node/records.h"
 
 /* A create that waits under the same hash is not forgotten for the update's sake. */
 static int put(struct vmm *v, const struct cvm_row *cvm, const char *hash, const char *text,
@@ -23,13 +26,14 @@ static int put(struct vmm *v, const struct cvm_row *cvm, const char *hash, const
 {
 	auto_free char *request = NULL, *manifest = NULL;
 	char app_id[APP_ID_TEXT];
-	int r = provisions_get(v->db, cvm->workspace, cvm->app_id, hash, &request, &manifest,
+	int r = provisions_get(vmm_db(v), cvm->workspace, cvm->app_id, hash, &request, &manifest,
 			       app_id, e);
 
 	if (r && r != -ERR_NOT_FOUND)
 		return r;
-	return provisions_put(v->db, cvm->workspace, cvm->app_id, hash, request ? request : "{}",
-			      text, clock_wall_ms() + PROVISION_KEPT_MS, e);
+	return provisions_put(vmm_db(v), cvm->workspace, cvm->app_id, hash,
+			      request ? request : "{}", text, clock_wall_ms() + PROVISION_KEPT_MS,
+			      e);
 }
 
 /* What is refused as an update is not remembered for one. */
@@ -82,7 +86,8 @@ int vmm_provisioned_update(struct vmm *v, const struct cvm_row *cvm, const char 
 		return not_provisioned(compose_hash, e);
 	for (size_t i = 0; i < SHA256_HEX - 1; i++)
 		hash[i] = (char)tolower((unsigned char)hex[i]);
-	r = provisions_get(v->db, cvm->workspace, cvm->app_id, hash, &request, &text, app_id, e);
+	r = provisions_get(vmm_db(v), cvm->workspace, cvm->app_id, hash, &request, &text, app_id,
+			   e);
 	if (r)
 		return r == -ERR_NOT_FOUND ? not_provisioned(compose_hash, e) : r;
 	manifest = json_loads(text, 0, NULL);

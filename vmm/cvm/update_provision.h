@@ -7,8 +7,13 @@
  */
 #ifndef TEEPOD_VMM_CVM_UPDATE_PROVISION_H
 #define TEEPOD_VMM_CVM_UPDATE_PROVISION_H
+#include <jansson.h>
 
-#include "vmm/vmm.h"
+#include "base/id.h"
+
+struct err;
+
+struct vmm;
 
 struct cvm_row;
 

@@ -26,9 +26,15 @@
 #include "base/own.h"
 #include "db/cvms.h"
 #include "db/records.h"
+#include "db/turn.h"
+#include "vmm/guest/guest.h"
 #include "vmm/logs/logs.h"
 #include "vmm/logs/serial_scan.h"
+#include "vmm/node/node.h"
+#include "vmm/node/records.h"
 #include "vmm/node/world.h"
+#include "vmm/op/engine.h"
+#include "vmm/op/event.h"
 
 enum {
 	READ_GAP_MS = 50,
@@ -126,7 +132,7 @@ static int record(struct guest *g, const struct cvm_row *c, const char *column, 
 
 	if (!g->heard.news[kind] || !strcmp(old, g->heard.said[kind]))
 		return 0;
-	r = cvms_set_progress(g->v->db, c->id, column, g->heard.said[kind], e);
+	r = cvms_set_progress(vmm_db(g->v), c->id, column, g->heard.said[kind], e);
 	/* It says what it likes, and so takes of its workspace's share: a part that leaves its
 	 * owner room. */
 	if (!r)
@@ -140,7 +146,7 @@ static int record_turn(void *arg, struct err *e)
 {
 	struct guest *g = arg;
 	struct cvm_row c;
-	int r = cvms_get(g->v->db, g->cvm, &c, e);
+	int r = cvms_get(vmm_db(g->v), g->cvm, &c, e);
 
 	if (r || c.boot != g->boot)
 		return r == -ERR_NOT_FOUND ? 0 : r;
@@ -171,14 +177,14 @@ static void poke(void *arg, const struct err *e)
 	bool over;
 
 	g->pokes--;
-	if (e && !g->dropped && !v->closing)
+	if (e && !g->dropped && !vmm_is_closing(v))
 		say_again(g);
 	over = is_over(g);
 	if (g->dropped)
 		free_unused(g);
 	else if (over)
 		drop(g);
-	if ((!e || over) && !v->closing)
+	if ((!e || over) && !vmm_is_closing(v))
 		ops_poke(v, cvm);
 }
 
@@ -192,8 +198,8 @@ static void read_soon(struct guest *g)
 	int64_t wait = g->read_at + gap(g) - clock_mono_ms();
 
 	if (!g->timer)
-		(void)loop_after(g->v->set.loop, wait > 0 ? (uint64_t)wait : 0, read_log, g,
-				 &g->timer);
+		(void)loop_after(vmm_settings(g->v)->loop, wait > 0 ? (uint64_t)wait : 0, read_log,
+				 g, &g->timer);
 }
 
 /* The database would not take it: the guest will not say it again, so that is ours to do. */
@@ -207,20 +213,20 @@ static void say_again(struct guest *g)
 	for (int k = SERIAL_BOOT_PROGRESS; k < SERIAL_KINDS; k++)
 		g->heard.news[k] |= g->heard.said[k][0] != 0;
 	if (!g->timer)
-		(void)loop_after(g->v->set.loop, SAY_AGAIN_MS, read_log, g, &g->timer);
+		(void)loop_after(vmm_settings(g->v)->loop, SAY_AGAIN_MS, read_log, g, &g->timer);
 }
 
 static void poke_later(struct guest *g)
 {
 	g->pokes++;
-	turn_after(g->v->turn, poke, g);
+	turn_after(vmm_turn(g->v), poke, g);
 }
 
 static void tell(struct guest *g)
 {
 	struct err e;
 
-	if (turn_do(g->v->turn, record_turn, g, &e) < 0) {
+	if (turn_do(vmm_turn(g->v), record_turn, g, &e) < 0) {
 		say_again(g);
 		return;
 	}
@@ -261,11 +267,11 @@ static void read_done(void *arg, enum job_end end)
 	struct vmm *v = g->v;
 
 	g->reading = false;
-	if (take_read(g) && !v->closing)
+	if (take_read(g) && !vmm_is_closing(v))
 		tell(g);
 	if (g->dropped)
 		free_unused(g);
-	else if (v->closing)
+	else if (vmm_is_closing(v))
 		drop(g);
 	else if (g->to_end && !g->timer)
 		poke_later(g); /* who waits for its last words goes on, also if there were none */
@@ -294,7 +300,7 @@ static void read_log(void *arg)
 	g->changed = g->more = false;
 	g->to_end = g->ended;
 	vmm_job_begin(g->v);
-	(void)job_start(g->v->set.loop, &calls, g);
+	(void)job_start(vmm_settings(g->v)->loop, &calls, g);
 }
 
 static void log_changed(uv_fs_event_t *h, const char *name, int events, int status)
@@ -316,7 +322,7 @@ static void start_watching(struct guest *g)
 	auto_free char *path = xasprintf("%s/serial.log", g->log_dir);
 
 	g->watch.data = g;
-	(void)uv_fs_event_init(g->v->set.loop, &g->watch);
+	(void)uv_fs_event_init(vmm_settings(g->v)->loop, &g->watch);
 	g->watched = g->watch_open = true;
 	if (uv_fs_event_start(&g->watch, log_changed, path, 0))
 		log_warn("cannot follow %s: boot progress of this guest will not be seen", path);
@@ -355,7 +361,7 @@ static void rotate_done(void *arg, enum job_end end)
 	free(r->dirs);
 	free(r);
 	v->rotation = NULL;
-	if (!v->closing)
+	if (!vmm_is_closing(v))
 		arm_rotation(v);
 	vmm_job_end(v);
 }
@@ -373,23 +379,24 @@ static void rotate(void *arg)
 	struct rotation *r = xcalloc(1, sizeof(*r));
 
 	*r = (struct rotation){ .v = v,
-				.limits = { .max_bytes = v->set.log_max_bytes,
-					    .max_backups = v->set.log_backups,
-					    .keep_boots = v->set.log_keep_boots } };
+				.limits = { .max_bytes = vmm_settings(v)->log_max_bytes,
+					    .max_backups = vmm_settings(v)->log_backups,
+					    .keep_boots = vmm_settings(v)->log_keep_boots } };
 	for (struct guest *g = v->guests; g; g = g->next) {
 		r->dirs = xrealloc(r->dirs, (r->n + 1) * sizeof(*r->dirs));
 		r->dirs[r->n++] = xstrdup(g->log_dir);
 	}
 	vmm_job_begin(v);
-	v->rotation = job_start(v->set.loop, &calls, r);
+	v->rotation = job_start(vmm_settings(v)->loop, &calls, r);
 }
 
 /* Only while guests run: an idle node has no timer here. Two rotations at a time would rotate the
  * same log. */
 static void arm_rotation(struct vmm *v)
 {
-	if (v->guests && !v->log_timer && !v->rotation && v->set.log_check_s)
-		(void)loop_after(v->set.loop, (uint64_t)v->set.log_check_s * 1000, rotate, v,
+	if (v->guests && !v->log_timer && !v->rotation && vmm_settings(v)->log_check_s)
+		(void)loop_after(vmm_settings(v)->loop,
+				 (uint64_t)vmm_settings(v)->log_check_s * 1000, rotate, v,
 				 &v->log_timer);
 }
 

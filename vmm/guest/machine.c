@@ -8,9 +8,19 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/own.h"
+#include "db/cvms.h"
 #include "db/devices.h"
+#include "images/images.h"
 #include "vmm/admit/networks.h"
+#include "vmm/admit/placement.h"
+#include "vmm/admit/volumes.h"
+#include "vmm/guest/guest_files.h"
 #include "vmm/guest/machine.h"
+#include "vmm/node/settings.h"
+#include "vmm/tdx/mr_config.h"
+#include "vmm/tdx/tdx_variant.h"
+#include "vmm/virt/domain_spec.h"
+#include "vmm/virt/hypervisor.h"
 
 /* ------------------------------------------------------------------ files */
 

@@ -8,14 +8,18 @@
 #ifndef TEEPOD_VMM_GUEST_MACHINE_H
 #define TEEPOD_VMM_GUEST_MACHINE_H
 
-#include "vmm/admit/placement.h"
 #include "vmm/admit/volumes.h"
 #include "vmm/guest/guest_files.h"
+#include "vmm/node/node.h"
 #include "vmm/tdx/mr_config.h"
 #include "vmm/tdx/tdx_variant.h"
 #include "vmm/virt/domain_spec.h"
-#include "vmm/virt/hypervisor.h"
-#include "vmm/vmm.h"
+
+struct hv_caps;
+struct image_boot;
+struct network;
+struct placement;
+struct vmm_settings;
 
 struct cvm_row;
 struct device_row;

@@ -7,6 +7,8 @@
  * vm_config, or trusts the firmware's lite variant not to need them. RTMR3 is extended by the
  * running guest. Both say so.
  */
+#include "db/cvms.h"
+#include "images/images.h"
 #include "vmm/guest/measure.h"
 
 #include <stdlib.h>
@@ -15,6 +17,9 @@
 #include "base/buf.h"
 #include "base/own.h"
 #include "vmm/guest/machine.h"
+#include "vmm/guest/guest_files.h"
+#include "vmm/tdx/file_measures.h"
+#include "vmm/tdx/mr_config.h"
 
 static void no_registers(struct measurements *m)
 {

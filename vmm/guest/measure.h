@@ -5,10 +5,12 @@
 #define TEEPOD_VMM_GUEST_MEASURE_H
 
 #include "db/text.h"
+#include "vmm/compose/compose.h"
 #include "vmm/tdx/file_measures.h"
 #include "vmm/tdx/mr_config.h"
 #include "vmm/virt/domain_spec.h"
-#include "vmm/vmm.h"
+
+struct vmm;
 
 struct cvm_row;
 

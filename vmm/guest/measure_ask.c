@@ -21,10 +21,17 @@
 #include "base/own.h"
 #include "db/cvms.h"
 #include "db/images.h"
+#include "db/turn.h"
+#include "images/images.h"
 #include "vmm/guest/machine.h"
 #include "vmm/guest/measure.h"
 #include "vmm/host/kernel_file.h"
+#include "vmm/node/node.h"
+#include "vmm/node/settings.h"
 #include "vmm/node/world.h"
+#include "vmm/tdx/file_measures.h"
+#include "vmm/tdx/mr_config.h"
+#include "vmm/virt/hypervisor.h"
 
 enum { KEPT_MAX = 32, WORK_MS = 600 * 1000 };
 
@@ -170,11 +177,11 @@ static int renew_turn(void *arg, struct err *e)
 {
 	const struct renewal *w = arg;
 	auto_free char *files = NULL;
-	int r = images_files(w->v->db, w->image, &files, e);
+	int r = images_files(vmm_db(w->v), w->image, &files, e);
 
 	if (r)
 		return r == -ERR_NOT_FOUND ? 0 : r;
-	return strcmp(files, w->was) != 0 ? 0 : images_set_files(w->v->db, w->image, w->now, e);
+	return strcmp(files, w->was) != 0 ? 0 : images_set_files(vmm_db(w->v), w->image, w->now, e);
 }
 
 static void renewed(void *arg, const struct err *e)
@@ -203,14 +210,14 @@ static void renew(const struct asked *a)
 		free(b->image_files);
 		b->image_files = xstrdup(a->image_files_now);
 	}
-	if (v->closing)
+	if (vmm_is_closing(v))
 		return;
 	w = xcalloc(1, sizeof(*w));
 	*w = (struct renewal){ .v = v, .image = a->cvm.image };
 	w->was = xstrdup(a->image_files);
 	w->now = xstrdup(a->image_files_now);
 	vmm_job_begin(v);
-	turn_run(v->turn, renew_turn, renewed, w);
+	turn_run(vmm_turn(v), renew_turn, renewed, w);
 }
 
 /* Those that wait for this reading begin one of their own, with a deadline of its own. */
@@ -270,7 +277,7 @@ static void go(struct vmm *v)
 		a->running = true;
 		a->reading = a->cvm.tdx && !kept;
 		a->known = kept ? kept->files : (struct file_measures){ 0 };
-		(void)job_start(v->set.loop, &calls, a);
+		(void)job_start(vmm_settings(v)->loop, &calls, a);
 	}
 }
 
@@ -291,7 +298,7 @@ static struct asked *asked_new(struct vmm *v, const struct hv_caps *caps, const 
 	struct asked *a = xcalloc(1, sizeof(*a));
 	struct err ignored;
 
-	*a = (struct asked){ .v = v, .set = v->set, .caps = *caps, .cvm = *cvm };
+	*a = (struct asked){ .v = v, .set = *vmm_settings(v), .caps = *caps, .cvm = *cvm };
 	/* Rows that were never promised anything have not been given anything either. */
 	if (!a->cvm.given_vcpus)
 		a->cvm.given_vcpus = cvm->vcpus;
@@ -301,7 +308,7 @@ static struct asked *asked_new(struct vmm *v, const struct hv_caps *caps, const 
 	a->dir = cvm_dir(v, cvm->uuid);
 	a->seed_dir = *cvm->uuid ? xasprintf("%s/shared", a->dir) : NULL;
 	a->image_dir = image_dir(v, cvm->image_name);
-	(void)images_files(v->db, cvm->image, &a->image_files, &ignored);
+	(void)images_files(vmm_db(v), cvm->image, &a->image_files, &ignored);
 	cvm_domain_name(cvm->uuid, a->domain);
 	set_key(a);
 	return a;
@@ -334,7 +341,7 @@ static void refuse_later(struct vmm *v, measured_fn *done, void *arg)
 
 	*r = (struct refusal){ .done = done, .arg = arg, .v = v };
 	vmm_job_begin(v);
-	(void)loop_after(v->set.loop, 0, refuse, r, &r->timer);
+	(void)loop_after(vmm_settings(v)->loop, 0, refuse, r, &r->timer);
 }
 
 void measure_with(struct vmm *v, const struct hv_caps *caps, const struct cvm_row *cvm,
@@ -355,7 +362,7 @@ void measure_with(struct vmm *v, const struct hv_caps *caps, const struct cvm_ro
 void vmm_measure(struct vmm *v, const struct cvm_row *cvm, const char *manifest, measured_fn *done,
 		 void *arg)
 {
-	const struct hv_caps *caps = hv_caps(v->hv);
+	const struct hv_caps *caps = hv_caps(vmm_hv(v));
 
 	if (caps)
 		measure_with(v, caps, cvm, manifest, done, arg);

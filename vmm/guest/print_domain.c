@@ -10,9 +10,18 @@
 #include "base/buf.h"
 #include "base/own.h"
 #include "db/cvms.h"
+#include "images/images.h"
+#include "vmm/admit/admit.h"
+#include "vmm/admit/admit_machine.h"
+#include "vmm/admit/request.h"
 #include "vmm/compose/compose.h"
 #include "vmm/guest/machine.h"
+#include "vmm/guest/print_domain.h"
+#include "vmm/node/node.h"
+#include "vmm/node/settings.h"
 #include "vmm/node/world.h"
+#include "vmm/tdx/mr_config.h"
+#include "vmm/virt/domain_spec.h"
 
 struct found {
 	char *dir; /* owned */
@@ -136,7 +145,8 @@ static int make_row(struct vmm *v, const struct cvm_ask *ask, const char *manife
 {
 	int r = admit_name(v, ask->name, e);
 
-	*c = (struct cvm_row){ .tdx = tdx_of(&v->set, ask), .cid = v->set.cid_start };
+	*c = (struct cvm_row){ .tdx = tdx_of(vmm_settings(v), ask),
+			       .cid = vmm_settings(v)->cid_start };
 	take_image(image, c);
 	compose_hash(manifest, c->compose_hash);
 	if (!r)
@@ -175,7 +185,7 @@ static int print(struct vmm *v, const struct cvm_ask *ask, const struct found *f
 	dir = cvm_dir(v, c.uuid);
 	cvm_domain_name(c.uuid, domain);
 	mr_config_seed("", c.uuid, seed);
-	r = machine_make(&(struct machine_in){ .set = &v->set,
+	r = machine_make(&(struct machine_in){ .set = vmm_settings(v),
 					       .cvm = &c,
 					       .manifest = manifest,
 					       .boot = &f->boot,

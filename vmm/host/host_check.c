@@ -16,6 +16,9 @@
 #include <string.h>
 
 #include "vmm/host/host_check.h"
+#include "vmm/host/host_facts.h"
+#include "vmm/host/numa.h"
+#include "vmm/virt/hypervisor.h"
 
 const char *const check_state_word[CHECK_STATES] = { [CHECK_OK] = "ok",
 						     [CHECK_WARN] = "warn",

@@ -9,10 +9,11 @@
 #define TEEPOD_VMM_HOST_HOST_CHECK_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stddef.h>
 
-#include "vmm/host/host_facts.h"
-#include "vmm/virt/hypervisor.h"
+struct host_facts;
+struct hv_caps;
 
 enum check_state {
 	CHECK_OK,

@@ -32,6 +32,8 @@
 #include "base/own.h"
 #include "vmm/host/host_facts.h"
 #include "vmm/host/kernel_file.h"
+#include "vmm/host/numa.h"
+#include "vmm/virt/xml_out.h"
 
 enum { MSR_KEYID_PARTITIONING = 0x87, CAP_SYS_RESOURCE_BIT = 24 };
 

@@ -21,6 +21,7 @@
 #include "base/own.h"
 #include "vmm/host/host_measure.h"
 #include "vmm/host/kernel_file.h"
+#include "vmm/logs/serial_scan.h"
 
 enum { CPUS_MAX = 8192, MIB = 1 << 20 };
 

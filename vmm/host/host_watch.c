@@ -10,7 +10,13 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/lanes.h"
+#include "vmm/admit/capacity.h"
+#include "vmm/host/host_check.h"
+#include "vmm/host/host_facts.h"
+#include "vmm/host/host_watch.h"
+#include "vmm/node/node.h"
 #include "vmm/node/world.h"
+#include "vmm/virt/hypervisor.h"
 
 enum { FRESH_MS = 60 * 1000 };
 
@@ -63,7 +69,7 @@ static void read_done(void *arg, enum job_end end)
 	free(r->qgs_socket);
 	free(r->tdx_firmware);
 	free(r);
-	if (w->again && !v->closing)
+	if (w->again && !vmm_is_closing(v))
 		host_watch_refresh(v);
 	vmm_job_end(v);
 }
@@ -86,11 +92,11 @@ void host_watch_refresh(struct vmm *v)
 	v->host->reading = true;
 	r = xcalloc(1, sizeof(*r));
 	r->v = v;
-	r->root = xstrdup(v->set.host_root);
-	r->qgs_socket = v->set.qgs_socket ? xstrdup(v->set.qgs_socket) : NULL;
-	r->tdx_firmware = xstrdup(v->set.tdx_firmware);
+	r->root = xstrdup(vmm_settings(v)->host_root);
+	r->qgs_socket = vmm_settings(v)->qgs_socket ? xstrdup(vmm_settings(v)->qgs_socket) : NULL;
+	r->tdx_firmware = xstrdup(vmm_settings(v)->tdx_firmware);
 	vmm_job_begin(v);
-	(void)job_start(v->set.loop, &calls, r);
+	(void)job_start(vmm_settings(v)->loop, &calls, r);
 }
 
 void host_watch_free(struct vmm *v)
@@ -105,18 +111,18 @@ bool vmm_host_checks(struct vmm *v, struct host_check ret[HOST_CHECKS], int64_t 
 {
 	const struct host_watch *w = v->host;
 	const struct host_check_input in = { .facts = &w->facts,
-					     .caps = hv_caps(v->hv),
+					     .caps = hv_caps(vmm_hv(v)),
 					     .link_error = v->link_up ? NULL : v->link_error,
 					     .connecting = !v->link_tried,
-					     .uri = v->set.hypervisor_uri,
-					     .device_id = v->set.device_id,
-					     .slots = v->set.slots };
+					     .uri = vmm_settings(v)->hypervisor_uri,
+					     .device_id = vmm_settings(v)->device_id,
+					     .slots = vmm_settings(v)->slots };
 
 	if (!w->at)
 		return false;
 	host_check(&in, ret);
 	*ret_at = w->at;
-	if (clock_mono_ms() - w->mono > FRESH_MS && !w->reading && !v->closing)
+	if (clock_mono_ms() - w->mono > FRESH_MS && !w->reading && !vmm_is_closing(v))
 		host_watch_refresh(v);
 	return true;
 }

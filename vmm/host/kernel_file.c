@@ -11,6 +11,8 @@
 #include "base/file.h"
 #include "base/own.h"
 #include "vmm/host/kernel_file.h"
+#include "vmm/logs/serial_scan.h"
+#include "vmm/virt/xml_out.h"
 
 enum { TEXT_MAX = 4 << 20, RANGE_MAX = 65535 };
 

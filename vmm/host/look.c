@@ -19,11 +19,16 @@
 #include "base/own.h"
 #include "db/devices.h"
 #include "db/numa.h"
+#include "db/turn.h"
 #include "vmm/admit/devices.h"
 #include "vmm/host/kernel_file.h"
+#include "vmm/host/look.h"
 #include "vmm/host/numa.h"
 #include "vmm/host/pci.h"
+#include "vmm/logs/serial_scan.h"
+#include "vmm/node/node.h"
 #include "vmm/node/world.h"
+#include "vmm/virt/xml_out.h"
 
 struct look {
 	struct vmm *v;
@@ -78,11 +83,11 @@ static void look_job(void *arg)
  * began. */
 static int put_devices(const struct look *l, struct err *e)
 {
-	struct db *db = l->v->db;
+	struct db *db = vmm_db(l->v);
 	int r = devices_begin(db, e);
 
 	for (size_t i = 0; !r && i < l->n_devices; i++) {
-		l->devices[i].offered = device_offered(&l->v->set.gpu, &l->devices[i]);
+		l->devices[i].offered = device_offered(&vmm_settings(l->v)->gpu, &l->devices[i]);
 		r = devices_put(db, &l->devices[i], e);
 	}
 	return r ? r : devices_end(db, e);
@@ -106,12 +111,12 @@ static int put_node(struct look *l, const struct numa_node *n, struct err *e)
 		return 0;
 	}
 	memcpy(row.cpus, n->cpulist, strlen(n->cpulist) + 1);
-	return numa_put(l->v->db, &row, p ? (int64_t)(p->free * p->size_kib / 1024) : 0, e);
+	return numa_put(vmm_db(l->v), &row, p ? (int64_t)(p->free * p->size_kib / 1024) : 0, e);
 }
 
 static int put_nodes(struct look *l, struct err *e)
 {
-	struct db *db = l->v->db;
+	struct db *db = vmm_db(l->v);
 	int r = numa_begin(db, e);
 
 	for (size_t i = 0; !r && i < l->nodes.n; i++)
@@ -222,7 +227,7 @@ static void committed(void *arg, const struct err *e)
 	memcpy(v->look.error, l->error, sizeof(v->look.error));
 	end(l);
 	v->look.running = v->look.late = false;
-	if (v->closing)
+	if (vmm_is_closing(v))
 		look_tell(&v->look.waiting);
 	else if (v->look.waiting || v->look.again)
 		begin(v);
@@ -246,7 +251,7 @@ static void looked(void *arg, enum job_end how)
 	struct look *l = arg;
 
 	(void)how;
-	turn_run(l->v->turn, put_all, committed, l);
+	turn_run(vmm_turn(l->v), put_all, committed, l);
 }
 
 static void begin(struct vmm *v)
@@ -260,12 +265,12 @@ static void begin(struct vmm *v)
 	struct look *l = xcalloc(1, sizeof(*l));
 
 	*l = (struct look){ .v = v,
-			    .root = v->set.host_root ? v->set.host_root : "",
+			    .root = vmm_settings(v)->host_root ? vmm_settings(v)->host_root : "",
 			    .waiters = look_take(&v->look.waiting) };
 	v->look.running = true;
 	v->look.again = false;
 	vmm_job_begin(v);
-	(void)job_start(v->set.loop, &calls, l);
+	(void)job_start(vmm_settings(v)->loop, &calls, l);
 }
 
 static void tell_waiting(void *arg)
@@ -284,7 +289,7 @@ void vmm_look(struct vmm *v, void (*done)(void *arg), void *arg)
 	else
 		v->look.again = true;
 	if (v->look.late && !v->look.tell) /* nobody knows when that one ends */
-		(void)loop_after(v->set.loop, 0, tell_waiting, v, &v->look.tell);
+		(void)loop_after(vmm_settings(v)->loop, 0, tell_waiting, v, &v->look.tell);
 }
 
 bool vmm_worth_a_look(const struct err *e)

@@ -19,6 +19,7 @@
 #include "db/devices.h"
 #include "vmm/host/kernel_file.h"
 #include "vmm/host/pci.h"
+#include "vmm/virt/xml_out.h"
 
 #define DEVICES "/sys/bus/pci/devices"
 #define GROUPS  "/sys/kernel/iommu_groups"

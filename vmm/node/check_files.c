@@ -10,6 +10,8 @@
 #include "base/own.h"
 #include "db/cvms.h"
 #include "db/images.h"
+#include "images/images.h"
+#include "vmm/node/check_files.h"
 #include "vmm/op/engine.h"
 
 static int check_image(struct db *db, const char *dir, const struct image_row *row, struct buf *out)

@@ -11,10 +11,12 @@
 #include <fnmatch.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/own.h"
-#include "vmm/node/world.h"
+#include "vmm/logs/serial_scan.h"
+#include "vmm/node/leftovers.h"
 
 static void remove_one(const char *path)
 {

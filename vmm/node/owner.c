@@ -35,7 +35,10 @@
 #include "base/log.h"
 #include "base/own.h"
 #include "db/node.h"
+#include "vmm/node/node.h"
+#include "vmm/node/owner.h"
 #include "vmm/node/world.h"
+#include "vmm/virt/xml_out.h"
 
 enum { MACHINE_ID_MAX = 4096, MARKER_MAX = 2 * PATH_MAX };
 
@@ -189,27 +192,28 @@ int owner_check(struct vmm *v, struct err *e)
 {
 	struct owner_row o;
 	struct here h;
-	int r = look_here(v->set.state_dir, v->set.host_root ? v->set.host_root : "", &h, e);
+	int r = look_here(vmm_settings(v)->state_dir,
+			  vmm_settings(v)->host_root ? vmm_settings(v)->host_root : "", &h, e);
 
 	if (!r)
-		r = owner_get(v->db, &o, e);
+		r = owner_get(vmm_db(v), &o, e);
 	if (r == -ERR_NOT_FOUND)
-		return claim(v->db, &h, e);
+		return claim(vmm_db(v), &h, e);
 	if (r)
 		return r;
 	judge(&o, &h, v->foreign);
-	if (!*v->foreign)
-		return complete(v->db, &o, &h, e);
+	if (!*vmm_foreign(v))
+		return complete(vmm_db(v), &o, &h, e);
 	log_error("maintenance: no guest is started or adopted: %s", v->foreign);
 	return 0;
 }
 
 int owner_allows(const struct vmm *v, struct err *e)
 {
-	if (!*v->foreign)
+	if (!*vmm_foreign(v))
 		return 0;
-	err_field(e, ERR_NODE_CLOSED, "node_id", v->set.node_name, "node in maintenance: %s",
-		  v->foreign);
+	err_field(e, ERR_NODE_CLOSED, "node_id", vmm_settings(v)->node_name,
+		  "node in maintenance: %s", v->foreign);
 	return err_hint(e, "stop teepod, run teepod --accept-host once, and start it again");
 }
 

@@ -20,6 +20,8 @@
 #include "db/keys.h"
 #include "db/operations.h"
 #include "db/records.h"
+#include "vmm/node/node.h"
+#include "vmm/node/records.h"
 #include "vmm/node/world.h"
 
 enum { KEYS_KEPT_MS = 24 * 3600 * 1000, DROPPED_AT_ONCE = 64 };
@@ -52,15 +54,15 @@ static const struct {
 
 static int64_t kept_ms(const struct vmm *v, enum record kind)
 {
-	return kind == RECORD_ANSWERS  ? 3600000LL * v->set.keep_idempotency_hours
-	       : kind == RECORD_EVENTS ? 24LL * 3600000 * v->set.keep_event_days
+	return kind == RECORD_ANSWERS  ? 3600000LL * vmm_settings(v)->keep_idempotency_hours
+	       : kind == RECORD_EVENTS ? 24LL * 3600000 * vmm_settings(v)->keep_event_days
 				       : PROVISION_KEPT_MS;
 }
 
 static int refuse(struct vmm *v, int64_t workspace, enum record kind, int64_t bytes, struct err *e)
 {
-	int64_t limit = v->set.record_limit[kind], oldest = 0, wait;
-	int r = records_oldest(v->db, workspace, kind, &oldest, e);
+	int64_t limit = vmm_settings(v)->record_limit[kind], oldest = 0, wait;
+	int r = records_oldest(vmm_db(v), workspace, kind, &oldest, e);
 
 	if (r)
 		return r;
@@ -84,8 +86,8 @@ static int drop_oldest(struct vmm *v, int64_t workspace, enum record kind, int64
 	int dropped = 0, most = 1, n = 1, r = 0;
 
 	while (!r && n > 0 && *bytes > to && before - *bytes < FREED_MAX) {
-		n = records[kind].drop(v->db, workspace, most, e);
-		r = n < 0 ? n : records_bytes(v->db, workspace, kind, bytes, e);
+		n = records[kind].drop(vmm_db(v), workspace, most, e);
+		r = n < 0 ? n : records_bytes(vmm_db(v), workspace, kind, bytes, e);
 		dropped += n;
 		most = most < DROPPED_AT_ONCE ? most * 2 : most;
 	}
@@ -94,8 +96,8 @@ static int drop_oldest(struct vmm *v, int64_t workspace, enum record kind, int64
 
 int records_fit(struct vmm *v, int64_t workspace, enum record kind, struct err *e)
 {
-	int64_t limit = v->set.record_limit[kind], bytes = 0;
-	int r = limit ? records_bytes(v->db, workspace, kind, &bytes, e) : 0;
+	int64_t limit = vmm_settings(v)->record_limit[kind], bytes = 0;
+	int r = limit ? records_bytes(vmm_db(v), workspace, kind, &bytes, e) : 0;
 
 	if (!r && limit && bytes - limit < FREED_MAX)
 		r = drop_oldest(v, workspace, kind, limit, &bytes, e);
@@ -105,8 +107,8 @@ int records_fit(struct vmm *v, int64_t workspace, enum record kind, struct err *
 int records_allow(struct vmm *v, int64_t workspace, enum record kind, enum record_share share,
 		  struct err *e)
 {
-	int64_t limit = v->set.record_limit[kind], bytes = 0;
-	int r = limit ? records_bytes(v->db, workspace, kind, &bytes, e) : 0;
+	int64_t limit = vmm_settings(v)->record_limit[kind], bytes = 0;
+	int r = limit ? records_bytes(vmm_db(v), workspace, kind, &bytes, e) : 0;
 
 	if (r || !limit || bytes < limit / 100 * share + limit % 100 * share / 100)
 		return r;
@@ -119,12 +121,12 @@ int records_allow(struct vmm *v, int64_t workspace, enum record kind, enum recor
  * however much the others have; the round is repeated while it drops anything. */
 static int shrink(struct vmm *v, enum record kind, bool *more, struct err *e)
 {
-	int64_t high = HIGH(v->set.record_limit[kind]), workspace = 0, bytes = 0;
+	int64_t high = HIGH(vmm_settings(v)->record_limit[kind]), workspace = 0, bytes = 0;
 	struct shrinking *s = &v->shrinking[kind];
-	int r = high ? records_over(v->db, kind, high, s->after, &workspace, e) : 0;
+	int r = high ? records_over(vmm_db(v), kind, high, s->after, &workspace, e) : 0;
 
 	if (!r && workspace)
-		r = records_bytes(v->db, workspace, kind, &bytes, e);
+		r = records_bytes(vmm_db(v), workspace, kind, &bytes, e);
 	if (!r && workspace)
 		r = drop_oldest(v, workspace, kind, high, &bytes, e);
 	if (r < 0)
@@ -139,9 +141,13 @@ static int shrink(struct vmm *v, enum record kind, bool *more, struct err *e)
 static int prune_events(struct vmm *v, int64_t now_ms, struct err *e)
 {
 	int64_t total = 0, before = now_ms - kept_ms(v, RECORD_EVENTS);
-	int r = v->set.max_events_bytes ? records_total(v->db, RECORD_EVENTS, &total, e) : 0;
+	int r = vmm_settings(v)->max_events_bytes
+			? records_total(vmm_db(v), RECORD_EVENTS, &total, e)
+			: 0;
 
-	return r ? r : events_prune(v->db, total > v->set.max_events_bytes ? INT64_MAX : before, e);
+	return r ? r
+		 : events_prune(vmm_db(v),
+				total > vmm_settings(v)->max_events_bytes ? INT64_MAX : before, e);
 }
 
 /* A full portion of @n rows: there may be more to forget. */
@@ -155,18 +161,19 @@ int records_prune(struct vmm *v, bool *ret_more, struct err *e)
 {
 	int64_t now = clock_wall_ms(), day = 24LL * 3600 * 1000;
 	bool more = false;
-	int r = worth_more(ops_prune(v->db, now - day * v->set.keep_operation_days, e), PRUNE_MAX,
-			   &more);
+	int r = worth_more(
+		ops_prune(vmm_db(v), now - day * vmm_settings(v)->keep_operation_days, e),
+		PRUNE_MAX, &more);
 
 	if (!r)
 		r = worth_more(prune_events(v, now, e), PRUNE_MAX, &more);
 	if (!r)
-		r = worth_more(idempotency_prune(v->db, now - kept_ms(v, RECORD_ANSWERS), e),
+		r = worth_more(idempotency_prune(vmm_db(v), now - kept_ms(v, RECORD_ANSWERS), e),
 			       PRUNE_MAX, &more);
 	if (!r)
-		r = worth_more(provisions_prune(v->db, now, e), PRUNE_LONG, &more);
+		r = worth_more(provisions_prune(vmm_db(v), now, e), PRUNE_LONG, &more);
 	if (!r)
-		r = worth_more(keys_prune(v->db, now - KEYS_KEPT_MS, e), PRUNE_MAX, &more);
+		r = worth_more(keys_prune(vmm_db(v), now - KEYS_KEPT_MS, e), PRUNE_MAX, &more);
 	if (!r)
 		r = shrink(v, RECORD_PROVISIONS, &more, e);
 	if (!r)

@@ -20,6 +20,7 @@
 #include "base/lanes.h"
 #include "base/own.h"
 #include "vmm/op/child.h"
+#include "vmm/virt/xml_out.h"
 
 extern char **environ;
 

@@ -36,7 +36,10 @@
 #include "base/own.h"
 #include "db/cvms.h"
 #include "db/operations.h"
+#include "vmm/node/node.h"
+#include "vmm/node/world.h"
 #include "vmm/op/engine.h"
+#include "vmm/op/op_error.h"
 
 enum { TRIES = 5, GRACE_MS = 3000 };
 
@@ -126,7 +129,7 @@ void op_cancel_now(struct op_run *o)
 {
 	struct op_row follower;
 	struct err e;
-	int r = ops_queued_of(o->v->db, o->row.cvm, &follower, &e);
+	int r = ops_queued_of(vmm_db(o->v), o->row.cvm, &follower, &e);
 
 	if (!r)
 		err_set(&o->err, ERR_CANCELLED, "overtaken by %s", op_kind_word[follower.kind]);
@@ -152,7 +155,7 @@ static bool try_again(struct op_run *o)
 	if (++o->tries > TRIES)
 		return false;
 	op_log(o, LOG_LEVEL_WARN, "will be repeated: ", o->err.text);
-	(void)loop_after(o->v->set.loop, 1000, go_on, o, &o->timer);
+	(void)loop_after(vmm_settings(o->v)->loop, 1000, go_on, o, &o->timer);
 	return true;
 }
 
@@ -190,7 +193,7 @@ void op_job_over(struct op_run *o, int result, const struct err *e)
 		o->err = *e;
 	o->worked = !result && !o->row.undoing;
 	failpoint(op_kind_word[o->row.kind], s->name, o->row.undoing ? "undone" : "after");
-	if (o->v->closing)
+	if (vmm_is_closing(o->v))
 		ops_close(o->v);
 	else if (result == -ERR_UNAVAILABLE && try_again(o))
 		return;
@@ -247,8 +250,8 @@ static void wait_for(struct op_run *o)
 	o->waiting = true;
 	o->timed_out = false;
 	if (s->limit_s && !o->timer)
-		(void)loop_after(o->v->set.loop, (uint64_t)s->limit_s(o) * 1000, time_is_up, o,
-				 &o->timer);
+		(void)loop_after(vmm_settings(o->v)->loop, (uint64_t)s->limit_s(o) * 1000,
+				 time_is_up, o, &o->timer);
 	op_check_ready(o);
 }
 
@@ -296,10 +299,10 @@ static bool must_wait(const struct op_run *o)
 	const struct step_act *work = o->row.undoing ? NULL : &op_step(o)->work;
 
 	if (!work)
-		return !o->v->settled;
+		return !vmm_is_settled(o->v);
 	if (!work->fn)
 		return false;
-	if (needs_hypervisor(work->waits) && !o->v->settled)
+	if (needs_hypervisor(work->waits) && !vmm_is_settled(o->v))
 		return true;
 	return work->waits != WAITS_END && o->row.kind != OP_STOP && o->row.kind != OP_DELETE &&
 	       op_job_haunts(o->v, o->row.cvm);
@@ -321,10 +324,10 @@ void op_go(struct op_run *o)
 {
 	const struct step *s;
 
-	if (o->v->closing || o->writing || o->run)
+	if (vmm_is_closing(o->v) || o->writing || o->run)
 		return;
 	if (o->row.cancel && !o->row.undoing) {
-		o->parked = !o->v->settled && !is_undone(o);
+		o->parked = !vmm_is_settled(o->v) && !is_undone(o);
 		if (!o->parked)
 			op_cancel_now(o);
 		return;
@@ -356,7 +359,7 @@ static void grace_is_over(void *arg)
 {
 	struct op_run *o = arg;
 
-	if (!o->run || !op_job_may_abandon(o) || o->v->closing)
+	if (!o->run || !op_job_may_abandon(o) || vmm_is_closing(o->v))
 		return;
 	op_job_abandon(o);
 	o->overtaken = true;
@@ -376,7 +379,8 @@ void op_cancel_heard(struct op_run *o)
 		return; /* op_go() sees it after the commit */
 	if (o->run && op_job_may_abandon(o)) {
 		if (!o->grace)
-			(void)loop_after(o->v->set.loop, GRACE_MS, grace_is_over, o, &o->grace);
+			(void)loop_after(vmm_settings(o->v)->loop, GRACE_MS, grace_is_over, o,
+					 &o->grace);
 	} else if (o->row.undoing) {
 		return;
 	} else if (o->run) {

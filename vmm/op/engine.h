@@ -28,8 +28,11 @@
 #include "db/changes.h"
 #include "db/cvms.h"
 #include "db/operations.h"
-#include "vmm/logs/logs.h"
-#include "vmm/node/world.h"
+#include "vmm/admit/placement.h"
+#include "vmm/node/settings.h"
+#include "vmm/virt/hypervisor.h"
+
+struct vmm;
 
 struct device_row;
 struct port_row;
@@ -242,5 +245,13 @@ int disk_grow(const char *path, int64_t gib, struct err *e);
 /* An error as the text kept in a row, and back. */
 enum { ERROR_TEXT = 1024 };
 void op_error_write(const struct err *e, char out[ERROR_TEXT]);
+
+/* Something about the CVM changed: operations that wait look again. */
+void ops_poke(struct vmm *v, int64_t cvm);
+/* The hypervisor came (back): parked operations go on. */
+void ops_unpark(struct vmm *v);
+void ops_close(struct vmm *v);
+/* Time to close is up: jobs that still run are given up. */
+void ops_give_up(struct vmm *v);
 
 #endif

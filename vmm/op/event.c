@@ -12,7 +12,8 @@
 #include "db/cvms.h"
 #include "db/events.h"
 #include "db/operations.h"
-#include "vmm/node/world.h"
+#include "vmm/node/node.h"
+#include "vmm/op/event.h"
 
 /* The next pair of @fmt into @data. jansson's own packing gives nothing at all where one string is
  * not UTF-8, and what guests, files and libvirt say may be anything. */
@@ -55,7 +56,7 @@ static int append(struct vmm *v, int64_t workspace, const char *type, const char
 	for (const char *p = fmt; (p = strstr(p, "s:")); p += 3)
 		add_pair(data, p[2], p[3] == '*', ap);
 	text = json_canonical(data);
-	return events_append(v->db, workspace, type, uuid, op_id, text, e);
+	return events_append(vmm_db(v), workspace, type, uuid, op_id, text, e);
 }
 
 int event(struct vmm *v, const struct cvm_row *c, const char *op_id, const char *type,
@@ -65,8 +66,8 @@ int event(struct vmm *v, const struct cvm_row *c, const char *op_id, const char 
 	int r;
 
 	va_start(ap, fmt);
-	r = append(v, c ? c->workspace : v->workspace, type, c ? c->uuid : "", op_id ? op_id : "",
-		   e, fmt, &ap);
+	r = append(v, c ? c->workspace : vmm_default_workspace(v), type, c ? c->uuid : "",
+		   op_id ? op_id : "", e, fmt, &ap);
 	va_end(ap);
 	return r;
 }

@@ -9,7 +9,9 @@
 #include "base/own.h"
 #include "db/idempotency.h"
 #include "db/records.h"
-#include "vmm/node/world.h"
+#include "db/turn.h"
+#include "vmm/node/node.h"
+#include "vmm/node/records.h"
 #include "vmm/op/mutation.h"
 
 struct pending {
@@ -58,7 +60,7 @@ static int remember(struct pending *p, struct err *e)
 	if (p->answer.body && !body)
 		return err_set(e, ERR_HOST,
 			       "the answer is not JSON that can be kept under an Idempotency-Key");
-	return idempotency_put(p->v->db, p->m.workspace, p->m.caller, p->m.key, p->m.digest,
+	return idempotency_put(vmm_db(p->v), p->m.workspace, p->m.caller, p->m.key, p->m.digest,
 			       p->answer.status, body, e);
 }
 
@@ -77,7 +79,7 @@ static int apply_turn(void *arg, struct err *e)
 {
 	struct pending *p = arg;
 	struct idempotency_row row = { 0 };
-	int r = p->m.key ? idempotency_get(p->v->db, p->m.caller, p->m.key, &row, e)
+	int r = p->m.key ? idempotency_get(vmm_db(p->v), p->m.caller, p->m.key, &row, e)
 			 : -ERR_NOT_FOUND;
 
 	if (r != -ERR_NOT_FOUND) {
@@ -113,5 +115,5 @@ void vmm_mutate(struct vmm *v, const struct mutation *m, void *arg)
 	p->m.caller = copy(m->caller);
 	p->m.key = copy(m->key);
 	p->m.digest = copy(m->digest);
-	turn_run(v->turn, apply_turn, committed, p);
+	turn_run(vmm_turn(v), apply_turn, committed, p);
 }

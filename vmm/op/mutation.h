@@ -9,7 +9,9 @@
 #ifndef TEEPOD_VMM_OP_MUTATION_H
 #define TEEPOD_VMM_OP_MUTATION_H
 
-#include "vmm/vmm.h"
+#include "vmm/logs/serial_scan.h"
+
+struct vmm;
 
 struct answer {
 	int status;   /* HTTP-like: 200, 202, 204 */

@@ -18,7 +18,13 @@
 #include "base/own.h"
 #include "db/cvms.h"
 #include "db/operations.h"
+#include "db/turn.h"
+#include "vmm/node/node.h"
+#include "vmm/node/owner.h"
+#include "vmm/node/world.h"
 #include "vmm/op/engine.h"
+#include "vmm/op/event.h"
+#include "vmm/op/op_begin.h"
 
 static void fill_row(const struct cvm_row *c, enum op_kind kind, const char *params,
 		     const struct request_ref *ref, struct op_row *row)
@@ -38,11 +44,11 @@ static void fill_row(const struct cvm_row *c, enum op_kind kind, const char *par
 /* Whoever repeats an operation without end keeps the newest ones of the workspace only. */
 static int insert(struct vmm *v, const struct op_row *row, struct err *e)
 {
-	int r = ops_insert(v->db, row, e);
+	int r = ops_insert(vmm_db(v), row, e);
 
-	return r || !v->set.max_operations
+	return r || !vmm_settings(v)->max_operations
 		       ? r
-		       : ops_trim(v->db, row->workspace, v->set.max_operations, e);
+		       : ops_trim(vmm_db(v), row->workspace, vmm_settings(v)->max_operations, e);
 }
 
 struct begun {
@@ -55,7 +61,8 @@ static void begun(void *arg, const struct err *e)
 {
 	struct begun *b = arg;
 	struct err why;
-	int r = e || b->v->closing ? -ERR_NOT_FOUND : ops_get(b->v->db, b->row.id, &b->row, &why);
+	int r = e || vmm_is_closing(b->v) ? -ERR_NOT_FOUND
+					  : ops_get(vmm_db(b->v), b->row.id, &b->row, &why);
 
 	if (!r && b->row.state == OP_RUNNING)
 		op_go(op_launch(b->v, &b->row));
@@ -78,7 +85,7 @@ static void cancel_committed(void *arg, const struct err *e)
 	struct begun *b = arg;
 	struct op_run *o = e ? NULL : run_of(b->v, b->row.id);
 
-	if (o && !b->v->closing) {
+	if (o && !vmm_is_closing(b->v)) {
 		o->row.cancel = true;
 		op_cancel_heard(o);
 	}
@@ -91,12 +98,12 @@ static int ask_to_cancel(struct vmm *v, struct op_row *row, struct err *e)
 	int r;
 
 	row->cancel = true;
-	r = ops_update(v->db, row, e);
+	r = ops_update(vmm_db(v), row, e);
 	if (r)
 		return r;
 	b = xcalloc(1, sizeof(*b));
 	*b = (struct begun){ v, *row };
-	turn_after(v->turn, cancel_committed, b);
+	turn_after(vmm_turn(v), cancel_committed, b);
 	return 0;
 }
 
@@ -132,7 +139,7 @@ static int overtake(struct vmm *v, enum op_kind kind, struct op_row *running,
 		return busy(running, e);
 	if (running->kind == kind || running->kind == OP_DELETE)
 		return busy(running, e);
-	r = ops_queued_of(v->db, c->id, &queued, e);
+	r = ops_queued_of(vmm_db(v), c->id, &queued, e);
 	if (!r)
 		r = replace_queued(v, kind, &queued, e);
 	if (r && r != -ERR_NOT_FOUND)
@@ -152,7 +159,7 @@ int op_begin(struct vmm *v, const struct cvm_row *c, enum op_kind kind, const ch
 
 	if (r)
 		return r;
-	r = ops_running_of(v->db, c->id, &running, e);
+	r = ops_running_of(vmm_db(v), c->id, &running, e);
 	queue = r == 0;
 	if (r && r != -ERR_NOT_FOUND)
 		return r;
@@ -178,14 +185,14 @@ int op_begin(struct vmm *v, const struct cvm_row *c, enum op_kind kind, const ch
 		return r;
 	b = xcalloc(1, sizeof(*b));
 	*b = (struct begun){ v, *ret };
-	turn_after(v->turn, begun, b);
+	turn_after(vmm_turn(v), begun, b);
 	return 0;
 }
 
 int op_idle(struct vmm *v, const struct cvm_row *c, struct err *e)
 {
 	struct op_row running;
-	int r = ops_running_of(v->db, c->id, &running, e);
+	int r = ops_running_of(vmm_db(v), c->id, &running, e);
 
 	return r == -ERR_NOT_FOUND ? 0 : r ? r : busy(&running, e);
 }
@@ -196,7 +203,7 @@ int op_follow(struct vmm *v, const struct op_run *after, const struct cvm_row *c
 	const struct request_ref ref = { .request_id = after->row.request_id,
 					 .caller = after->row.caller };
 	struct op_row queued;
-	int r = ops_queued_of(v->db, c->id, &queued, e);
+	int r = ops_queued_of(vmm_db(v), c->id, &queued, e);
 
 	*ret_queued = false;
 	if (r != -ERR_NOT_FOUND)
@@ -232,7 +239,7 @@ int vmm_cancel(struct vmm *v, const char *op_id, struct err *e)
 
 	if (r)
 		return r;
-	r = ops_get(v->db, op_id, &row, e);
+	r = ops_get(vmm_db(v), op_id, &row, e);
 	if (r == -ERR_NOT_FOUND)
 		return err_field(e, ERR_NOT_FOUND, "operation_id", op_id, "no operation %.40s",
 				 op_id);
@@ -293,7 +300,7 @@ int ops_resume(struct vmm *v, struct err *e)
 	const struct op_filter live = { .live = true, .state = -1, .skip_bad = true };
 	auto_free struct op_row *rows = NULL;
 	size_t n = 0;
-	int r = *v->foreign ? 0 : ops_list(v->db, &live, 0, -1, &rows, &n, NULL, e);
+	int r = *vmm_foreign(v) ? 0 : ops_list(vmm_db(v), &live, 0, -1, &rows, &n, NULL, e);
 
 	for (size_t i = 0; !r && i < n; i++)
 		if (rows[i].state == OP_RUNNING)

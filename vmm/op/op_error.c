@@ -11,6 +11,8 @@
 #include "base/own.h"
 #include "db/operations.h"
 #include "vmm/op/engine.h"
+#include "vmm/op/op_error.h"
+#include "vmm/virt/xml_out.h"
 
 static const char *cut(const char *text, size_t keep, char out[ERROR_TEXT])
 {

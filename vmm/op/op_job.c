@@ -31,7 +31,13 @@
 #include "db/devices.h"
 #include "db/images.h"
 #include "db/ports.h"
+#include "vmm/admit/place.h"
+#include "vmm/cvm/observe.h"
+#include "vmm/node/node.h"
+#include "vmm/node/world.h"
+#include "vmm/op/engine.h"
 #include "vmm/op/steps.h"
+#include "vmm/virt/hypervisor.h"
 
 enum { KILL_AGAIN_MS = 3000, KILLS_MAX = 3 };
 
@@ -81,27 +87,27 @@ static void values_free(struct step_job *j)
 /* Only operations that change a CVM have a second state of it. */
 static int load_change(const struct op_run *o, struct step_job *j, struct err *e)
 {
-	int r = changes_get(o->v->db, o->row.id, &j->change, e);
+	int r = changes_get(vmm_db(o->v), o->row.id, &j->change, e);
 
 	if (r)
 		return r == -ERR_NOT_FOUND ? 0 : r;
-	return ports_other(o->v->db, o->row.cvm, &j->other_ports, &j->n_other_ports, e);
+	return ports_other(vmm_db(o->v), o->row.cvm, &j->other_ports, &j->n_other_ports, e);
 }
 
 static int load_rows(const struct op_run *o, const struct cvm_row *c, struct step_job *j,
 		     struct err *e)
 {
 	struct vmm *v = o->v;
-	int r = ports_of(v->db, c->id, &j->ports, &j->n_ports, e);
+	int r = ports_of(vmm_db(v), c->id, &j->ports, &j->n_ports, e);
 
 	if (!r)
-		r = devices_of(v->db, c->id, &j->devices, &j->n_devices, e);
+		r = devices_of(vmm_db(v), c->id, &j->devices, &j->n_devices, e);
 	if (!r)
-		r = revisions_manifest(v->db, c->revision, &j->manifest, e);
+		r = revisions_manifest(vmm_db(v), c->revision, &j->manifest, e);
 	if (!r)
-		r = cvms_blobs(v->db, c->id, &j->blobs, e);
+		r = cvms_blobs(vmm_db(v), c->id, &j->blobs, e);
 	if (!r)
-		r = images_files(v->db, c->image, &j->image_files, e);
+		r = images_files(vmm_db(v), c->image, &j->image_files, e);
 	if (!r)
 		r = load_change(o, j, e);
 	return r == -ERR_NOT_FOUND ? err_set(e, ERR_HOST, "the CVM's rows are incomplete") : r;
@@ -111,10 +117,10 @@ static int values_load(const struct op_run *o, const struct cvm_row *c, struct s
 		       struct err *e)
 {
 	struct vmm *v = o->v;
-	const struct hv_caps *caps = hv_caps(v->hv);
+	const struct hv_caps *caps = hv_caps(vmm_hv(v));
 
-	*j = (struct step_job){ .hv = v->hv,
-				.set = v->set,
+	*j = (struct step_job){ .hv = vmm_hv(v),
+				.set = *vmm_settings(v),
 				.cvm = *c,
 				.force = o->force,
 				.restart = o->restart,
@@ -190,10 +196,10 @@ void op_clear_remains(struct vmm *v, const char *uuid)
 						.done = clear_done };
 	struct remains *r = xcalloc(1, sizeof(*r));
 
-	*r = (struct remains){ .v = v, .hv = v->hv, .dir = cvm_dir(v, uuid) };
+	*r = (struct remains){ .v = v, .hv = vmm_hv(v), .dir = cvm_dir(v, uuid) };
 	memcpy(r->uuid, uuid, sizeof(r->uuid));
 	vmm_job_begin(v);
-	(void)job_start(v->set.loop, &calls, r);
+	(void)job_start(vmm_settings(v)->loop, &calls, r);
 }
 
 static void unlink_abandoned(struct step_run *r)
@@ -213,13 +219,13 @@ static void abandoned_over(struct step_run *r, enum job_end end)
 	int found;
 
 	unlink_abandoned(r);
-	if (v->closing) {
+	if (vmm_is_closing(v)) {
 		run_free(r);
 		return;
 	}
 	log_info("step %s of operation %s, which was given up, has returned after %lld ms", r->step,
 		 r->op, (long long)(clock_mono_ms() - r->begun_ms));
-	found = cvms_get(v->db, r->values.cvm.id, &c, &e);
+	found = cvms_get(vmm_db(v), r->values.cvm.id, &c, &e);
 	if (!found)
 		observe_look(v, c.uuid);
 	else if (found == -ERR_NOT_FOUND && end == JOB_WORKED)
@@ -294,15 +300,15 @@ static void kill_again(void *arg)
 	struct step_run *r = arg;
 	struct kill_more *k;
 
-	if (r->v->closing)
+	if (vmm_is_closing(r->v))
 		return;
 	k = xcalloc(1, sizeof(*k));
-	*k = (struct kill_more){ .v = r->v, .hv = r->v->hv };
+	*k = (struct kill_more){ .v = r->v, .hv = vmm_hv(r->v) };
 	memcpy(k->uuid, r->values.cvm.uuid, sizeof(k->uuid));
 	vmm_job_begin(r->v);
-	(void)job_start(r->v->set.loop, &calls, k);
+	(void)job_start(vmm_settings(r->v)->loop, &calls, k);
 	if (++r->kills < KILLS_MAX)
-		(void)loop_after(r->v->set.loop, KILL_AGAIN_MS, kill_again, r, &r->again);
+		(void)loop_after(vmm_settings(r->v)->loop, KILL_AGAIN_MS, kill_again, r, &r->again);
 }
 
 /* ------------------------------------------------------------------ a job */
@@ -387,8 +393,8 @@ int op_job_begin(struct op_run *o, const struct cvm_row *c, struct err *e)
 	}
 	o->unknown = o->overtaken = o->worked = false;
 	o->run = r;
-	r->job = job_start(o->v->set.loop, &calls, r);
+	r->job = job_start(vmm_settings(o->v)->loop, &calls, r);
 	if (act->waits == WAITS_END && op_job_haunts(o->v, o->row.cvm))
-		(void)loop_after(o->v->set.loop, KILL_AGAIN_MS, kill_again, r, &r->again);
+		(void)loop_after(vmm_settings(o->v)->loop, KILL_AGAIN_MS, kill_again, r, &r->again);
 	return 0;
 }

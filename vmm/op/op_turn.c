@@ -16,13 +16,22 @@
 #include "base/own.h"
 #include "db/cvms.h"
 #include "db/operations.h"
+#include "db/turn.h"
+#include "vmm/cvm/observe.h"
+#include "vmm/cvm/pace.h"
+#include "vmm/cvm/resume.h"
+#include "vmm/node/node.h"
+#include "vmm/node/world.h"
 #include "vmm/op/engine.h"
+#include "vmm/op/event.h"
+#include "vmm/op/op_error.h"
+#include "vmm/virt/xml_out.h"
 
 static void reread(void *arg)
 {
 	struct op_run *o = arg;
 	struct err e;
-	int r = ops_get(o->v->db, o->row.id, &o->row, &e);
+	int r = ops_get(vmm_db(o->v), o->row.id, &o->row, &e);
 
 	if (r && r != -ERR_NOT_FOUND) {
 		op_retry_later(o, &e);
@@ -43,15 +52,15 @@ void op_retry_later(struct op_run *o, const struct err *e)
 	o->waiting = false;
 	o->parked =
 		false; /* what is in memory was not written: only the row may say how to go on */
-	if (o->v->closing)
+	if (vmm_is_closing(o->v))
 		return;
 	loop_after_cancel(&o->timer);
-	(void)loop_after(o->v->set.loop, 1000, reread, o, &o->timer);
+	(void)loop_after(vmm_settings(o->v)->loop, 1000, reread, o, &o->timer);
 }
 
 int op_load_cvm(struct op_run *o, struct cvm_row *c, struct err *e)
 {
-	int r = cvms_get(o->v->db, o->row.cvm, c, e);
+	int r = cvms_get(vmm_db(o->v), o->row.cvm, c, e);
 
 	return r == -ERR_NOT_FOUND ? err_set(e, ERR_CVM_NOT_FOUND, "the CVM is gone") : r;
 }
@@ -62,7 +71,7 @@ int op_end_row(struct vmm *v, struct op_row *row, enum op_state state, struct er
 
 	row->state = state;
 	row->finished_ms = clock_wall_ms();
-	r = ops_update(v->db, row, e);
+	r = ops_update(vmm_db(v), row, e);
 	return r ? r
 		 : event_op(v, row, "operation.finished", e, "{s:s, s:s}", "kind",
 			    op_kind_word[row->kind], "state", op_state_word[state]);
@@ -75,7 +84,7 @@ static int promote(struct op_run *o, struct op_row *next, const struct cvm_row *
 
 	next->state = OP_RUNNING;
 	next->started_ms = clock_wall_ms();
-	r = ops_update(o->v->db, next, e);
+	r = ops_update(vmm_db(o->v), next, e);
 	probe.at = op_step_find(op_table_of(&probe), next->step, next->table_version);
 	if (!r && op_step(&probe)->enter)
 		r = op_step(&probe)->enter(o->v, &probe, c, e);
@@ -88,7 +97,7 @@ static int promote(struct op_run *o, struct op_row *next, const struct cvm_row *
  * not to end. */
 static int promote_queued(struct op_run *o, struct op_row *next, bool *found, struct err *e)
 {
-	int r = ops_queued_of(o->v->db, o->row.cvm, next, e);
+	int r = ops_queued_of(vmm_db(o->v), o->row.cvm, next, e);
 	struct cvm_row c;
 	struct err why;
 
@@ -101,7 +110,7 @@ static int promote_queued(struct op_run *o, struct op_row *next, bool *found, st
 	}
 	if (r)
 		return r;
-	r = cvms_get(o->v->db, next->cvm, &c, e);
+	r = cvms_get(vmm_db(o->v), next->cvm, &c, e);
 	/* The overtaken create was undone entirely: there is nothing left to stop or delete. */
 	if (r == -ERR_NOT_FOUND)
 		return op_end_row(o->v, next, OP_SUCCEEDED, e);
@@ -176,7 +185,7 @@ static bool may_start_late(const struct op_run *o, enum op_state state)
 	struct err ignored;
 
 	return (state != OP_SUCCEEDED || o->row.kind == OP_STOP) &&
-	       ops_start_in_doubt(o->v->db, o->row.cvm_uuid, "start", &ignored) > 0;
+	       ops_start_in_doubt(vmm_db(o->v), o->row.cvm_uuid, "start", &ignored) > 0;
 }
 
 /* What is desired of the CVM may be another than while it ran: a shutdown that has failed. */
@@ -196,7 +205,7 @@ static void finished(void *arg, const struct err *e)
 	if (e) {
 		op_retry_later(o, e);
 		free(f);
-		if (v->closing)
+		if (vmm_is_closing(v))
 			ops_close(v);
 		return;
 	}
@@ -209,10 +218,10 @@ static void finished(void *arg, const struct err *e)
 	if (may_start_late(o, f->state))
 		observe_soon(v);
 	op_unlink(o);
-	if (f->promoted && !v->closing)
+	if (f->promoted && !vmm_is_closing(v))
 		op_go(op_launch(v, &f->next));
 	free(f);
-	if (v->closing)
+	if (vmm_is_closing(v))
 		ops_close(v);
 	else
 		after_end(v);
@@ -227,12 +236,12 @@ void op_finish(struct op_run *o, enum op_state state)
 	o->writing = true;
 	o->waiting = false;
 	loop_after_cancel(&o->timer);
-	if (turn_do(o->v->turn, finish_turn, f, &e) < 0) {
+	if (turn_do(vmm_turn(o->v), finish_turn, f, &e) < 0) {
 		op_retry_later(o, &e);
 		free(f);
 		return;
 	}
-	turn_after(o->v->turn, finished, f);
+	turn_after(vmm_turn(o->v), finished, f);
 }
 
 static void committed(void *arg, const struct err *e)
@@ -242,7 +251,7 @@ static void committed(void *arg, const struct err *e)
 	o->writing = false;
 	if (!e)
 		o->unknown = o->overtaken = o->worked = false;
-	if (o->v->closing)
+	if (vmm_is_closing(o->v))
 		ops_close(o->v);
 	else if (e)
 		op_retry_later(o, e);
@@ -258,10 +267,10 @@ static void write_and_go(struct op_run *o, int (*fn)(void *arg, struct err *e))
 	o->waiting = false;
 	o->tries = 0;
 	loop_after_cancel(&o->timer);
-	if (turn_do(o->v->turn, fn, o, &e) < 0)
+	if (turn_do(vmm_turn(o->v), fn, o, &e) < 0)
 		op_retry_later(o, &e);
 	else
-		turn_after(o->v->turn, committed, o);
+		turn_after(vmm_turn(o->v), committed, o);
 }
 
 static int advance_turn(void *arg, struct err *e)
@@ -279,7 +288,7 @@ static int advance_turn(void *arg, struct err *e)
 	if (!r && next->enter)
 		r = next->enter(o->v, o, &c, e);
 	if (!r)
-		r = ops_update(o->v->db, &row, e);
+		r = ops_update(vmm_db(o->v), &row, e);
 	if (!r)
 		r = event_op(o->v, &row, "operation.step", e, "{s:s, s:s}", "kind",
 			     op_kind_word[row.kind], "step", next->name);
@@ -302,7 +311,7 @@ static int turn_round_turn(void *arg, struct err *e)
 	row.undoing = true;
 	op_error_write(&o->err, row.error);
 	if (!r)
-		r = ops_update(o->v->db, &row, e);
+		r = ops_update(vmm_db(o->v), &row, e);
 	if (!r)
 		r = event_op(o->v, &row, "operation.undoing", e, "{s:s, s:s, s:s}", "kind",
 			     op_kind_word[row.kind], "step", op_step(o)->name, "error",
@@ -324,7 +333,7 @@ static int undone_turn(void *arg, struct err *e)
 		r = op_step(o)->unsave(o->v, o, &c, e);
 	op_stand_at(&row, at);
 	if (!r)
-		r = ops_update(o->v->db, &row, e);
+		r = ops_update(vmm_db(o->v), &row, e);
 	if (!r) {
 		o->row = row;
 		o->at = at;

@@ -34,13 +34,26 @@
 #include "db/operations.h"
 #include "db/policies.h"
 #include "db/ports.h"
+#include "images/images.h"
 #include "vmm/account/billing.h"
+#include "vmm/admit/capacity.h"
+#include "vmm/cvm/forwards.h"
+#include "vmm/cvm/observe.h"
+#include "vmm/cvm/power.h"
+#include "vmm/guest/guest.h"
 #include "vmm/guest/guest_files.h"
 #include "vmm/guest/machine.h"
 #include "vmm/guest/share_disk.h"
 #include "vmm/host/kernel_file.h"
+#include "vmm/logs/logs.h"
+#include "vmm/node/node.h"
+#include "vmm/node/settings.h"
 #include "vmm/op/engine.h"
+#include "vmm/op/event.h"
 #include "vmm/op/steps.h"
+#include "vmm/tdx/mr_config.h"
+#include "vmm/virt/domain_spec.h"
+#include "vmm/virt/hypervisor.h"
 
 /* ------------------------------------------------------------------ jobs */
 
@@ -328,12 +341,13 @@ int step_enter_boot(struct vmm *v, struct op_run *o, const struct cvm_row *c, st
 	int r = set_desired(v, c, DESIRED_RUNNING, e);
 
 	(void)o;
-	return r ? r : cvms_begin_boot(v->db, c->id, clock_wall_ms(), &boot, e);
+	return r ? r : cvms_begin_boot(vmm_db(v), c->id, clock_wall_ms(), &boot, e);
 }
 
 int step_save_files(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
-	return o->image_files_now ? images_set_files(v->db, c->image, o->image_files_now, e) : 0;
+	return o->image_files_now ? images_set_files(vmm_db(v), c->image, o->image_files_now, e)
+				  : 0;
 }
 
 /* The time for a graceful end begins here: before, the image may have been hashed for minutes. */
@@ -347,13 +361,13 @@ int step_save_check(struct vmm *v, struct op_run *o, const struct cvm_row *c, st
 static int save_disk(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
 	(void)o;
-	return cvms_set_disk(v->db, c->id, c->disk_gib, c->disk_gib, e);
+	return cvms_set_disk(vmm_db(v), c->id, c->disk_gib, c->disk_gib, e);
 }
 
 static int unsave_disk(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
 	(void)o;
-	return cvms_set_disk(v->db, c->id, c->disk_gib, 0, e);
+	return cvms_set_disk(vmm_db(v), c->id, c->disk_gib, 0, e);
 }
 
 /* QEMU may have paused it since, and that event may have been seen before this is written: look
@@ -362,7 +376,7 @@ int step_save_started(struct vmm *v, struct op_run *o, const struct cvm_row *c, 
 {
 	/* An operation that an older release began may have passed the step that records the disk.
 	 */
-	int r = c->disk_made ? 0 : cvms_set_disk(v->db, c->id, c->disk_gib, 1, e);
+	int r = c->disk_made ? 0 : cvms_set_disk(vmm_db(v), c->id, c->disk_gib, 1, e);
 
 	(void)o;
 	if (r)
@@ -454,7 +468,7 @@ int step_down_or_late(struct vmm *v, struct op_run *o, const struct cvm_row *c, 
 
 unsigned step_boot_limit(const struct op_run *o)
 {
-	return o->v->set.boot_timeout_s;
+	return vmm_settings(o->v)->boot_timeout_s;
 }
 
 int step_booted(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
@@ -477,8 +491,8 @@ int step_booted(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct
 	if (o->timed_out)
 		return err_set(e, ERR_TIMEOUT,
 			       "the guest did not report its boot within %u seconds%s%s",
-			       v->set.boot_timeout_s, c->boot_progress[0] ? ", last seen: " : "",
-			       c->boot_progress);
+			       vmm_settings(v)->boot_timeout_s,
+			       c->boot_progress[0] ? ", last seen: " : "", c->boot_progress);
 	return 0;
 }
 
@@ -488,14 +502,14 @@ static int forget(struct vmm *v, const struct cvm_row *c, const char *op_id, str
 {
 	auto_free struct port_row *ports = NULL;
 	size_t n;
-	int r = ports_of(v->db, c->id, &ports, &n, e);
+	int r = ports_of(vmm_db(v), c->id, &ports, &n, e);
 
 	if (!r)
 		r = capacity_release(v, c, n, e);
 	if (!r)
 		r = meter_end(v, c->id, e);
 	if (!r)
-		r = cvms_forget(v->db, c->id, e);
+		r = cvms_forget(vmm_db(v), c->id, e);
 	if (!r)
 		r = event(v, c, op_id, "cvm.deleted", e, "{s:s}", "name", c->name);
 	guest_forget(v, c->id);
@@ -523,10 +537,12 @@ static int finish_start(struct vmm *v, struct op_run *o, const struct cvm_row *c
 	if (ok)
 		return 0;
 	if (o->row.undoing && o->automatic && !o->row.cancel)
-		r = cvms_set_ended(v->db, c->id, ENDED_FAILED, e);
+		r = cvms_set_ended(vmm_db(v), c->id, ENDED_FAILED, e);
 	else if (o->row.undoing || (o->row.cancel && !cvm_is_up(c)))
 		r = set_desired(v, c, DESIRED_STOPPED, e);
-	return r || !stopped || !v->set.release_on_stop ? r : capacity_hold_cpu(v, c, false, e);
+	return r || !stopped || !vmm_settings(v)->release_on_stop
+		       ? r
+		       : capacity_hold_cpu(v, c, false, e);
 }
 
 static int finish_stop(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok,
@@ -535,7 +551,7 @@ static int finish_stop(struct vmm *v, struct op_run *o, const struct cvm_row *c,
 	(void)o;
 	if (!ok)
 		return 0;
-	return v->set.release_on_stop ? capacity_hold_cpu(v, c, false, e) : 0;
+	return vmm_settings(v)->release_on_stop ? capacity_hold_cpu(v, c, false, e) : 0;
 }
 
 static int finish_shutdown(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok,
@@ -545,7 +561,7 @@ static int finish_shutdown(struct vmm *v, struct op_run *o, const struct cvm_row
 
 	if (ok || !cvm_is_up(c))
 		return finish_stop(v, o, c, true, e);
-	if (ops_queued_of(v->db, c->id, &follower, e) == 0)
+	if (ops_queued_of(vmm_db(v), c->id, &follower, e) == 0)
 		return 0;
 	return set_desired(v, c, DESIRED_RUNNING, e);
 }

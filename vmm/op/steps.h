@@ -5,7 +5,10 @@
 #ifndef TEEPOD_VMM_OP_STEPS_H
 #define TEEPOD_VMM_OP_STEPS_H
 
+#include "db/operations.h"
 #include "vmm/op/engine.h"
+
+struct vmm;
 
 struct cvm_row;
 
@@ -59,5 +62,10 @@ unsigned step_boot_limit(const struct op_run *o);
 enum { UPDATE_STEPS = 12 };
 extern const struct step update_steps[UPDATE_STEPS];
 int finish_update(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok, struct err *e);
+
+/* Names of the steps of a kind, NULL-terminated, and the index of the one @op stands at: -1 before
+ * the first, -2 where this program has no such step. */
+const char *const *vmm_steps(enum op_kind kind);
+int vmm_step_at(const struct op_row *op);
 
 #endif

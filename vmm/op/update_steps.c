@@ -26,7 +26,15 @@
 #include "db/history.h"
 #include "db/operations.h"
 #include "vmm/account/billing.h"
+#include "vmm/cvm/change.h"
+#include "vmm/cvm/forwards.h"
+#include "vmm/node/node.h"
+#include "vmm/op/engine.h"
+#include "vmm/op/event.h"
+#include "vmm/op/op_error.h"
 #include "vmm/op/steps.h"
+#include "vmm/virt/hypervisor.h"
+#include "vmm/virt/xml_out.h"
 
 /* ------------------------------------------------------------------ what is skipped */
 
@@ -81,7 +89,7 @@ static int move_forwards_back(struct step_job *j, struct err *e)
 
 static int load(struct vmm *v, const struct op_run *o, struct change_row *ret, struct err *e)
 {
-	int r = changes_get(v->db, o->row.id, ret, e);
+	int r = changes_get(vmm_db(v), o->row.id, ret, e);
 
 	return r == -ERR_NOT_FOUND ? err_set(e, ERR_HOST,
 					     "what operation %s changes is not recorded", o->row.id)
@@ -98,7 +106,7 @@ static int save_disk(struct vmm *v, struct op_run *o, const struct cvm_row *c, s
 		return r;
 	/* Seen to be so large, unless the job was given up. */
 	made = o->unknown || !c->disk_made ? c->disk_made : x.disk_gib;
-	r = cvms_set_disk(v->db, c->id, x.disk_gib, made, e);
+	r = cvms_set_disk(vmm_db(v), c->id, x.disk_gib, made, e);
 	if (!r)
 		r = meter_follow(v, c->id, e);
 	cvm_blobs_free(&x.blobs);
@@ -110,16 +118,16 @@ static int swap(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct
 		struct err *e)
 {
 	struct cvm_row now;
-	int r = changes_swap(v->db, x, e);
+	int r = changes_swap(vmm_db(v), x, e);
 
 	if (!r)
 		r = meter_follow(v, c->id, e);
 	if (!r)
-		r = cvms_get(v->db, c->id, &now, e);
+		r = cvms_get(vmm_db(v), c->id, &now, e);
 	if (r)
 		return r == -ERR_NOT_FOUND ? err_set(e, ERR_CVM_NOT_FOUND, "the CVM is gone") : r;
 	r = x->applied ? change_remember(v, &now, x->changed, &o->row, e)
-		       : history_remove(v->db, o->row.id, e);
+		       : history_remove(vmm_db(v), o->row.id, e);
 	return r ? r
 		 : event(v, &now, o->row.id, x->applied ? "cvm.changed" : "cvm.changed_back", e,
 			 "{s:o, s:s, s:s, s:I, s:I, s:I}", "changed", json_stored(x->changed),

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * admit.h - from a request to the CVM it would become, or to the reason why not.
+ */
+#ifndef TEEPOD_VMM_ADMIT_ADMIT_H
+#define TEEPOD_VMM_ADMIT_ADMIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "db/apps.h"
+#include "db/cvms.h"
+#include "db/images.h"
+#include "vmm/admit/placement.h"
+
+struct cvm_ask;
+struct device_row;
+struct update_ask;
+struct vmm;
+
+struct admission {
+	struct cvm_row row; /* complete but for id, CID, uuid */
+	struct image_row image;
+	char *manifest;             /* app-compose.json text, owned */
+	struct device_row *devices; /* chosen for it, owned */
+	size_t n_devices;
+	struct placement place;
+	bool placed, fitted;          /* a change: it has another place; other devices */
+	struct revision_row revision; /* flags and hash; manifest borrowed from above */
+};
+
+/* Pure with respect to capacity: rules, matching and names only. Free with admission_free(), also
+ * after a failure. */
+int admit(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct admission *a,
+	  struct err *e);
+/* What @cvm would become: the same rules, for what @ask names. */
+int admit_change(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask,
+		 struct admission *a, struct err *e);
+void admission_free(struct admission *a);
+/* Parts of it that need no database. */
+int admit_name(const struct vmm *v, const char *name, struct err *e);
+int admit_resources(const struct vmm *v, const struct cvm_ask *ask, struct cvm_row *c,
+		    struct err *e);
+/* Words that no CVM may be called, whatever their case: @is_reserved is asked. NULL: none. */
+void vmm_reserve_names(struct vmm *v, bool (*is_reserved)(const char *name));
+
+#endif

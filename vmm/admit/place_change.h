@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * place_change.h - devices and NUMA nodes of a CVM that is changed.
+ */
+#ifndef TEEPOD_VMM_ADMIT_PLACE_CHANGE_H
+#define TEEPOD_VMM_ADMIT_PLACE_CHANGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct admission;
+struct cvm_row;
+struct update_ask;
+struct vmm;
+
+/* place_change.c: the same for a CVM that is there, when what @ask changes has to do with its
+ * place; else @a keeps what it has. */
+int place_change(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask,
+		 bool looked, struct admission *a, struct err *e);
+/* [turn] What place_change() chose becomes the place of the CVM's other state. */
+int place_plan(struct vmm *v, const struct cvm_row *cvm, const struct admission *a, struct err *e);
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * change.h - from one state of a CVM to another.
+ */
+#ifndef TEEPOD_VMM_CVM_CHANGE_H
+#define TEEPOD_VMM_CVM_CHANGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "db/cvms.h"
+#include "db/ports.h"
+#include "vmm/admit/admit.h"
+#include "vmm/admit/ports.h"
+
+struct cvm_change;
+struct change_row;
+struct cvm_row;
+struct op_row;
+struct update_ask;
+struct vmm;
+
+enum change_of {
+	CHANGE_VCPU,
+	CHANGE_MEMORY,
+	CHANGE_DISK,
+	CHANGE_IMAGE,
+	CHANGE_COMPOSE,
+	CHANGE_TYPE,
+	CHANGE_ENV,
+	CHANGE_USER_CONFIG,
+	CHANGE_PORTS,
+	CHANGE_GPUS,
+	CHANGE_LISTED,
+	CHANGES
+};
+
+struct cvm_change {
+	struct admission a; /* .row: what it will be */
+	bool differs[CHANGES];
+	bool restart;           /* it runs, and none of this can be done to a running guest */
+	struct cvm_blobs blobs; /* it will have, owned */
+	struct port_row ports[CVM_PORTS_MAX];
+	size_t n_ports, new_ports;
+};
+
+/* What @ask makes of @cvm, and whether that fits beside all others. Nothing is promised. Free with
+ * change_free(), also after a failure. */
+int change_plan(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask, bool looked,
+		struct cvm_change *ret, struct err *e);
+void change_free(struct cvm_change *c);
+/* [turn] Reserve the difference, and write down for operation @op what the CVM will be. */
+int change_reserve(struct vmm *v, const struct cvm_row *cvm, const struct cvm_change *c,
+		   const char *op, struct err *e);
+/* [turn] The end of the change @x: what the CVM is not now is given back. */
+int change_settle(struct vmm *v, const struct cvm_row *c, const struct change_row *x,
+		  struct err *e);
+/* [turn] An entry in the history of @c's app. @changed: JSON array. */
+int change_remember(struct vmm *v, const struct cvm_row *c, const char *changed,
+		    const struct op_row *op, struct err *e);
+/* As requests name them: "vcpu", "memory", "disk_size", "image", "compose_file", "instance_type",
+ * "encrypted_env", ... */
+extern const char *const change_word[CHANGES];
+
+#endif

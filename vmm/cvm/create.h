@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * create.h - provision and create.
+ */
+#ifndef TEEPOD_VMM_CVM_CREATE_H
+#define TEEPOD_VMM_CVM_CREATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+#include "base/err.h"
+#include "db/text.h"
+#include "vmm/compose/compose.h"
+
+struct cvm_ask;
+struct cvm_row;
+struct op_row;
+struct request_ref;
+struct vmm;
+
+struct provision_result {
+	char app_id[APP_ID_TEXT], compose_hash[SHA256_HEX], os_image_hash[SHA256_HEX],
+		instance_type[NAME_TEXT];
+};
+
+struct commit_ask {
+	const char *app_id; /* NULL or "": of any app */
+	const char *compose_hash;
+	const void *encrypted_env;
+	size_t encrypted_env_len;
+	const json_t *env_keys; /* names in it; NULL = not told */
+	int64_t node_id;        /* 0 = this one, as in struct cvm_ask */
+	const char *region;
+	bool stopped;
+};
+
+/* Would it fit? 0, or the same refusal a create would get. *ret (may be NULL) gets what it would
+ * become (no id, no CID). */
+int vmm_preflight(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct cvm_row *ret,
+		  struct err *e);
+/* [turn] Check and remember for 14 days. */
+int vmm_provision(struct vmm *v, int64_t workspace, const struct cvm_ask *ask,
+		  struct provision_result *ret, struct err *e);
+/* [turn] Create: from the ask itself, or from a provision. The operation starts after the commit
+ * (unless stopped). */
+int vmm_create(struct vmm *v, int64_t workspace, const struct cvm_ask *ask,
+	       const struct request_ref *ref, struct cvm_row *ret, struct op_row *ret_op,
+	       struct err *e);
+int vmm_commit(struct vmm *v, int64_t workspace, const struct commit_ask *given,
+	       const struct request_ref *ref, struct cvm_row *ret, struct op_row *ret_op,
+	       struct err *e);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * pace.h - automatic starts and drains, a few at a time.
+ */
+#ifndef TEEPOD_VMM_CVM_PACE_H
+#define TEEPOD_VMM_CVM_PACE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct cvm_row;
+struct vmm;
+
+/* [turn] Domains are known: what the end of the host took down waits for its turn to start. */
+int pace_settled(struct vmm *v, struct err *e);
+/* [turn] The same for one that is found lost later: when the first list could not be recorded. */
+int pace_lost(struct vmm *v, const struct cvm_row *c, struct err *e);
+/* Begin what may begin now. */
+void pace_go(struct vmm *v);
+/* The same inside a turn, for those who answer with what has begun. [turn] */
+int pace_begin(struct vmm *v, struct err *e);
+/* Something happened (an operation ended, a guest did, settings changed): restart_look() and
+ * pace_go() when this turn is over. */
+void policies_look(struct vmm *v);
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * restart.h - restarts after a crash.
+ */
+#ifndef TEEPOD_VMM_CVM_RESTART_H
+#define TEEPOD_VMM_CVM_RESTART_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct cvm_row;
+struct restart_row;
+struct restart_settings;
+struct vmm;
+
+enum restart_do {
+	RESTART_NOTHING, /* ... before @until (wall clock, ms; 0 = until something happens) */
+	RESTART_FORGET,  /* one that is due no longer is */
+	RESTART_GOOD,    /* it ran for long enough: the budget is whole again */
+	RESTART_DUE_AT,  /* begin one at @until */
+	RESTART_NOW,     /* begin it */
+	RESTART_ENOUGH,  /* the budget is used up */
+};
+
+struct restart_decision {
+	enum restart_do what;
+	int64_t until;
+	int64_t attempts; /* before this one, as they count now */
+};
+
+/* Pure: what is to be done about @r at @now (wall clock, ms). */
+struct restart_decision restart_decide(const struct restart_settings *s,
+				       const struct restart_row *r, int64_t now);
+/* Look at all of them, and again when the next one is due. Not before the node is settled. */
+void restart_look(struct vmm *v);
+/* [turn] A client took over: the budget is whole, nothing is due, and it is no more its turn. */
+int restart_reset(struct vmm *v, const struct cvm_row *c, struct err *e);
+/* The same @ms from now, in place of the timer that was set. */
+void policies_look_at(struct vmm *v, int64_t ms);
+/* turn_after() callback, @arg is the vmm: what could not be committed is tried again a second
+ * later. */
+void policies_written(void *arg, const struct err *e);
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * resume.h - resumes guests that were paused on a full disk.
+ */
+#ifndef TEEPOD_VMM_CVM_RESUME_H
+#define TEEPOD_VMM_CVM_RESUME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct vmm;
+
+/* A guest may have been paused for want of space: look for it soon, and as long as one waits. */
+void resume_look(struct vmm *v);
+void resume_close(struct vmm *v);
+
+#endif

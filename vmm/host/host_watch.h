@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * host_watch.h - TDX checks of the host.
+ */
+#ifndef TEEPOD_VMM_HOST_HOST_WATCH_H
+#define TEEPOD_VMM_HOST_HOST_WATCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "vmm/host/host_check.h"
+
+struct vmm;
+
+/* Read the machine's facts in a job, unless one is under way. */
+void host_watch_refresh(struct vmm *v);
+void host_watch_free(struct vmm *v);
+/* Can this host run TDX guests? As of *ret_at (wall clock, ms); what is older than a minute is read
+ * again for the next call. False while nothing has been read yet. */
+bool vmm_host_checks(struct vmm *v, struct host_check ret[HOST_CHECKS], int64_t *ret_at);
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * look.h - inventory of devices and NUMA nodes.
+ */
+#ifndef TEEPOD_VMM_HOST_LOOK_H
+#define TEEPOD_VMM_HOST_LOOK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "vmm/logs/serial_scan.h"
+
+struct look_waiter;
+
+struct vmm;
+
+/* Those who wait for a look: told in the order they came, each once. */
+enum {
+	LOOK_SERVES = 8
+}; /* by one look or probe, in weight: each applies its request in the same turn */
+
+void look_wait(struct look_waiter **list, unsigned weight, void (*done)(void *arg), void *arg);
+void look_tell(struct look_waiter **list);
+/* The first LOOK_SERVES of @list, which keeps the others. */
+struct look_waiter *look_take(struct look_waiter **list);
+/* Look at the host's devices and NUMA nodes again; @done when what was found is committed (or could
+ * not be found out). Requests that want devices or hugepages are refused until it was done for
+ * them, with an error that is worth a look. */
+void vmm_look(struct vmm *v, void (*done)(void *arg), void *arg);
+/* Might a look change this refusal? Ask again with .looked set. */
+bool vmm_worth_a_look(const struct err *e);
+
+#endif

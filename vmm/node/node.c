@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * node.c - what all rooms of vmm/ share: settings, database, hypervisor, and whether the node is
+ * closing.
+ *
+ * struct vmm is opaque to the rooms; they read it by the functions of node.h. vmm.c fills it when
+ * the node is opened, and takes it apart when it is closed.
+ */
+#include <assert.h>
+#include <stdio.h>
+
+#include "base/own.h"
+#include "vmm/node/node.h"
+#include "vmm/node/settings.h"
+#include "vmm/node/world.h"
+
+const struct vmm_settings *vmm_settings(const struct vmm *v)
+{
+	return &v->set;
+}
+
+void vmm_set_tdx_keyids(struct vmm *v, int64_t keyids)
+{
+	assert(keyids >= 0);
+	v->set.tdx_keyids = keyids;
+}
+
+struct db *vmm_db(const struct vmm *v)
+{
+	return v->db;
+}
+
+struct turn *vmm_turn(const struct vmm *v)
+{
+	return v->turn;
+}
+
+struct hypervisor *vmm_hv(const struct vmm *v)
+{
+	return v->hv;
+}
+
+int64_t vmm_default_workspace(const struct vmm *v)
+{
+	return v->workspace;
+}
+
+bool vmm_is_settled(const struct vmm *v)
+{
+	return v->settled;
+}
+
+bool vmm_is_closing(const struct vmm *v)
+{
+	return v->closing;
+}
+
+const char *vmm_foreign(const struct vmm *v)
+{
+	return v->foreign;
+}
+
+void vmm_job_begin(struct vmm *v)
+{
+	v->jobs++;
+}
+
+void vmm_job_end(struct vmm *v)
+{
+	assert(v->jobs);
+	v->jobs--;
+	vmm_close_if_idle(v);
+}
+
+char *cvm_dir(const struct vmm *v, const char *uuid)
+{
+	return xasprintf("%s/cvms/%s", v->set.state_dir, uuid);
+}
+
+char *image_dir(const struct vmm *v, const char *image_name)
+{
+	return xasprintf("%s/%s", v->set.images_dir, image_name);
+}
+
+void cvm_domain_name(const char *uuid, char out[80])
+{
+	(void)snprintf(out, 80, "teepod-%s", uuid);
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * node.h - what all rooms of vmm/ share. Loop thread only.
+ */
+#ifndef TEEPOD_VMM_NODE_NODE_H
+#define TEEPOD_VMM_NODE_NODE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct vmm;
+struct db;
+struct hypervisor;
+struct turn;
+struct vmm_settings;
+
+const struct vmm_settings *vmm_settings(const struct vmm *v);
+/* The host reported how many TDX key IDs it has. */
+void vmm_set_tdx_keyids(struct vmm *v, int64_t keyids);
+struct db *vmm_db(const struct vmm *v);
+struct turn *vmm_turn(const struct vmm *v);
+struct hypervisor *vmm_hv(const struct vmm *v);
+/* Number of the workspace of hypervisor-wide callers: settings.workspace. */
+int64_t vmm_default_workspace(const struct vmm *v);
+/* The domains were listed and recorded since the last connect: operations may go on. */
+bool vmm_is_settled(const struct vmm *v);
+/* vmm_close() was called: begin nothing new. */
+bool vmm_is_closing(const struct vmm *v);
+/* Why the state folder does not belong to this node (owner.h); "" if it does. */
+const char *vmm_foreign(const struct vmm *v);
+
+/* Jobs outside operations: a close waits for them. */
+void vmm_job_begin(struct vmm *v);
+void vmm_job_end(struct vmm *v);
+/* When a job or an operation has ended: it may have been the last one a close waits for. */
+void vmm_close_if_idle(struct vmm *v);
+
+/* Paths, malloc'd. */
+char *cvm_dir(const struct vmm *v, const char *uuid);
+char *image_dir(const struct vmm *v, const char *image_name);
+/* The domain's libvirt name. */
+void cvm_domain_name(const char *uuid, char out[80]);
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * records.h - limits on what a workspace keeps in the database.
+ */
+#ifndef TEEPOD_VMM_NODE_RECORDS_H
+#define TEEPOD_VMM_NODE_RECORDS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "db/records.h"
+
+struct vmm;
+
+/* Life of a provision, as the control plane documents it. */
+#define PROVISION_KEPT_MS (14LL * 24 * 3600 * 1000)
+
+/* [turn] After rows of a workspace were written: ERR_QUOTA if they are more than it may have and
+ * none of them can be dropped. For provisions and revisions. */
+int records_fit(struct vmm *v, int64_t workspace, enum record kind, struct err *e);
+
+/* Percent of the limit that may be used by what a guest says, by a request, and by a delete or
+ * stop. */
+enum record_share { RECORDS_GUEST = 50, RECORDS_REQUEST = 100, RECORDS_GIVE_BACK = 125 };
+
+/* [turn] Before: may any be written? ERR_QUOTA if not. For answers and events. */
+int records_allow(struct vmm *v, int64_t workspace, enum record kind, enum record_share share,
+		  struct err *e);
+/* [turn] Forget a portion of what is older than its time, or more than its limit. */
+int records_prune(struct vmm *v, bool *ret_more, struct err *e);
+
+#endif

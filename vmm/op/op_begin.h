@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * op_begin.h - begin, queue and resume operations.
+ */
+#ifndef TEEPOD_VMM_OP_OP_BEGIN_H
+#define TEEPOD_VMM_OP_OP_BEGIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "db/operations.h"
+
+struct cvm_row;
+struct vmm;
+
+/* Who asked, for the operation's record. */
+struct request_ref {
+	const char *request_id, *caller;
+	bool looked;    /* at the host, for this request: see vmm_look() */
+	bool automatic; /* the node itself: no client decided it just now */
+};
+
+/* [turn] Insert an operation for @c and begin it after the commit; queued if another one runs. */
+int op_begin(struct vmm *v, const struct cvm_row *c, enum op_kind kind, const char *params,
+	     const struct request_ref *ref, struct op_row *ret, struct err *e);
+/* ERR_BUSY while an operation runs on it. */
+int op_idle(struct vmm *v, const struct cvm_row *c, struct err *e);
+/* [turn] An operation that has nothing to do: recorded as succeeded. */
+int op_record(struct vmm *v, const struct cvm_row *c, enum op_kind kind, const char *params,
+	      const struct request_ref *ref, struct op_row *ret, struct err *e);
+int ops_resume(struct vmm *v, struct err *e);
+/* [turn] Ask a running operation to stop and undo what it did. ERR_CONFLICT if it is over. */
+int vmm_cancel(struct vmm *v, const char *op_id, struct err *e);
+
+#endif
