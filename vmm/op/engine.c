@@ -180,7 +180,7 @@ static bool is_interrupted(const struct op_run *o, int result)
 static void interrupted(struct op_run *o)
 {
 	o->unknown = op_step(o)->flags & STEP_PROMISED;
-	op_cancel_now(o);
+	op_go(o);
 }
 
 void op_job_over(struct op_run *o, int result, const struct err *e)
