@@ -518,6 +518,28 @@ static void all_who_ask_at_once_share_one_reading_and_later_ones_need_none(void 
 	assert_true(bytes_read() - start < INITRD / 8);
 }
 
+static unsigned order[3], answers;
+
+static void answered_in_order(void *arg, const struct measurements *m, const struct err *e)
+{
+	(void)e;
+	assert_non_null(m);
+	order[answers++] = *(const unsigned *)arg;
+}
+
+static void who_asked_first_is_answered_first(void **st)
+{
+	static const unsigned who[3] = { 0, 1, 2 };
+	struct node *n = *st;
+
+	make_image(n, "new.fd", "");
+	for (unsigned i = 0; i < 3; i++)
+		measure_with(n->v, &n->caps, &n->row, MANIFEST, answered_in_order, (void *)&who[i]);
+	while (answers < 3)
+		(void)uv_run(&n->loop, UV_RUN_ONCE);
+	assert_memory_equal(order, who, sizeof(order));
+}
+
 #define WITH_NODE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -535,6 +557,7 @@ int main(void)
 		WITH_NODE(what_could_not_start_is_refused),
 		WITH_NODE(without_a_hypervisor_the_machine_is_not_known),
 		WITH_NODE(all_who_ask_at_once_share_one_reading_and_later_ones_need_none),
+		WITH_NODE(who_asked_first_is_answered_first),
 	};
 
 	return cmocka_run_group_tests_name("measure", t, NULL, NULL);

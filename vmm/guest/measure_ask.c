@@ -72,7 +72,7 @@ struct asked {
 };
 
 struct measuring {
-	struct asked *first;
+	struct asked *first;        /* oldest first: the jobs of one image run in this order */
 	struct kept kept[KEPT_MAX]; /* newest first */
 	unsigned n;
 };
@@ -347,15 +347,17 @@ static void refuse_later(struct vmm *v, measured_fn *done, void *arg)
 void measure_with(struct vmm *v, const struct hv_caps *caps, const struct cvm_row *cvm,
 		  const char *manifest, measured_fn *done, void *arg)
 {
-	struct asked *a = asked_new(v, caps, cvm, manifest);
+	struct asked *a = asked_new(v, caps, cvm, manifest), **last;
 
 	if (!v->measuring)
 		v->measuring = xcalloc(1, sizeof(*v->measuring));
 	vmm_job_begin(v);
 	a->done = done;
 	a->arg = arg;
-	a->next = v->measuring->first;
-	v->measuring->first = a;
+	last = &v->measuring->first;
+	while (*last)
+		last = &(*last)->next;
+	*last = a;
 	go(v);
 }
 
