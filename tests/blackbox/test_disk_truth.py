@@ -278,8 +278,8 @@ def test_killed_after_the_disk_was_recorded_and_then_it_is_gone(spawn, point):
 
 # ---------------------------------------------------------------------- what a killed daemon leaves
 
-OURS = ["hda.img.tmp", "shared.img.tmp", "logs/.rotate.tmp", "shared/app-compose.json.tmp", "shared/.sys-config.json.tmp",
-        "shared/.encrypted-env.tmp", "shared/.user-config.tmp"]
+OURS = ["hda.img.tmp", "shared.img.tmp", "logs/.rotate.tmp", "logs/boots.json.tmp", "shared/app-compose.json.tmp",
+        "shared/.sys-config.json.tmp", "shared/.encrypted-env.tmp", "shared/.user-config.tmp", "shared/.instance_info.tmp"]
 OF_OTHERS = ["shared/mine.tmp", "shared/.instance_info", "hda.img"]
 
 

@@ -48,10 +48,12 @@ static void in_cvm(const char *dir)
 	static const char *const names[] = { "hda.img.tmp",
 					     "shared.img.tmp",
 					     "logs/.rotate.tmp",
+					     "logs/boots.json.tmp",
 					     "shared/app-compose.json.tmp",
 					     "shared/.sys-config.json.tmp",
 					     "shared/.encrypted-env.tmp",
-					     "shared/.user-config.tmp" };
+					     "shared/.user-config.tmp",
+					     "shared/.instance_info.tmp" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		auto_free char *path = xasprintf("%s/%s", dir, names[i]);
