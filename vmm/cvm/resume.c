@@ -114,7 +114,7 @@ static bool is_time(struct vmm *v, int64_t cvm)
 	return !r || now >= r->at_ms + r->delay_ms;
 }
 
-/* It goes on: the next time it has to wait longer. */
+/* Its operation is committed: the next time it has to wait longer. */
 static void take_attempt(struct vmm *v, int64_t cvm)
 {
 	int64_t now = clock_mono_ms();
@@ -131,6 +131,20 @@ static void take_attempt(struct vmm *v, int64_t cvm)
 	r->at_ms = now;
 }
 
+struct resume_attempt {
+	struct vmm *v;
+	int64_t cvm;
+};
+
+static void attempt_over(void *arg, const struct err *e)
+{
+	struct resume_attempt *a = arg;
+
+	if (!e && !a->v->closing)
+		take_attempt(a->v, a->cvm);
+	free(a);
+}
+
 struct going_on {
 	struct vmm *v;
 	int64_t cvm;
@@ -142,6 +156,7 @@ static int resume_turn(void *arg, struct err *e)
 	static const struct power_ask ask = { .kind = OP_RESUME };
 	static const struct request_ref ref = { .caller = "teepod:auto-resume", .automatic = true };
 	struct going_on *g = arg;
+	struct resume_attempt *a;
 	struct cvm_row c;
 	struct op_row op;
 	int r = cvms_get(vmm_db(g->v), g->cvm, &c, e);
@@ -152,8 +167,13 @@ static int resume_turn(void *arg, struct err *e)
 	    !is_time(g->v, c.id))
 		return 0;
 	r = vmm_power(g->v, &c, &ask, &ref, &op, e);
-	g->begun = !r;
-	return r;
+	if (r)
+		return r;
+	g->begun = true;
+	a = xcalloc(1, sizeof(*a));
+	*a = (struct resume_attempt){ g->v, g->cvm };
+	turn_after(g->v->turn, attempt_over, a);
+	return 0;
 }
 
 static bool go_on(struct vmm *v, int64_t cvm)
@@ -163,8 +183,6 @@ static bool go_on(struct vmm *v, int64_t cvm)
 
 	if (turn_do(vmm_turn(v), resume_turn, &g, &e) < 0)
 		log_error("a paused guest cannot be resumed: %s", e.text);
-	else if (g.begun)
-		take_attempt(v, cvm);
 	return g.begun;
 }
 
