@@ -302,6 +302,8 @@ static void at_eof(struct conn *c)
 		/* requests may wait for the answers before them to be taken */
 		if (c->in.len && blocked(c))
 			break;
+		/* Its client has left; answers may still be on their way. */
+		c->spent = c->spent || !conn_backlog(c);
 		conn_linger(c);
 		break;
 	default:

@@ -27,7 +27,7 @@ struct conn {
 	bool resume_queued, put_off, processing, reading, eof, shut, head_started, head_any;
 
 	bool known;   /* a request of it was authenticated, or it is root's */
-	bool spent;   /* it got an answer and is not known: the first to make room */
+	bool spent;   /* answered and not known, or its client has left: the first to make room */
 	bool counted; /* among those of its peer */
 	bool is_unix;
 	unsigned uid, gid; /* unix socket: who is at the other end */

@@ -133,6 +133,7 @@ static int authenticate(struct request *q, struct err *e)
 	if (r == 0) {
 		q->call.caller = caller;
 		q->conn->known = true;
+		q->conn->spent = false;
 	}
 	return r;
 }

@@ -7,7 +7,9 @@
  * in the middle of one. A connection whose call is in flight is never closed, nor one that has
  * waited for less than GRACE_MS: it needs that long to send its first request. A connection that
  * got an answer without showing a key is spent: it is closed first, without a grace time, even if
- * more requests of it wait. Otherwise one /healthz each 0.5 s would keep any number of places.
+ * more requests of it wait. Otherwise one /healthz each 0.5 s would keep any number of places. A
+ * connection is spent, too, when its client has closed it and has got all answers: it is there only
+ * until the next turn of the loop, and must not refuse a connection that comes in this turn.
  *
  * Root and the daemon's own user have ROOT_PLACES more on unix sockets, which nobody else can take.
  */
@@ -38,7 +40,7 @@ void conn_place(struct conn *c)
 		TAILQ_REMOVE(&c->s->waiting[c->place], c, waits);
 	c->place = to;
 	c->waits_since = uv_now(c->s->loop);
-	if (to == PLACE_KEYLESS && c->spent)
+	if (to != PLACES && c->spent)
 		TAILQ_INSERT_HEAD(&c->s->waiting[to], c, waits);
 	else if (to != PLACES)
 		TAILQ_INSERT_TAIL(&c->s->waiting[to], c, waits);
@@ -53,14 +55,12 @@ static bool make_room(struct server *s, enum place last, const struct peer_key *
 	for (int p = 0; p <= (int)last; p++) {
 		TAILQ_FOREACH(c, &s->waiting[p], waits)
 		{
-			bool spent = p == PLACE_KEYLESS && c->spent;
-
 			/* What it sent is about to be answered; a spent one had its answer. */
-			if ((c->resume_queued && !spent) || (peer && !peer_equal(peer, &c->peer)))
+			if ((c->resume_queued && !c->spent) || (peer && !peer_equal(peer, &c->peer)))
 				continue;
 			/* If the oldest keyless connection is still within its grace time, refuse
 			 * the new connection; do not evict connections of authenticated callers. */
-			if (!spent && now - c->waits_since < GRACE_MS)
+			if (!c->spent && now - c->waits_since < GRACE_MS)
 				return false;
 			s->evicted++;
 			conn_destroy(c);

@@ -4,6 +4,7 @@
 import http.client
 import json
 import os
+import signal
 import socket
 import ssl
 import struct
@@ -260,6 +261,24 @@ def test_idle_connections_with_a_key_make_room_too(spawn):
     until("a further client is served", lambda: served(node))
     assert closed(held[0]), "the longest idle one goes first"
     assert not closed(held[-1])
+
+
+@pytest.mark.parametrize("with_key", [False, True])
+def test_who_has_left_makes_room_at_once(spawn, with_key):
+    """Connections end and a new one begins in the same turn of the loop: the ends are no new waiting."""
+    node = spawn(options={"api.max_connections": 20})
+    held = filled(node, 20, "/api/v1/node") if with_key else [connect(node) for _ in range(20)]
+    time.sleep(0.6)     # after that, connections can be closed for others
+    node.process.send_signal(signal.SIGSTOP)
+    try:
+        for s in held:
+            s.close()
+        new = connect(node)
+        new.sendall(head(node, "GET", "/api/v1/node"))
+    finally:
+        node.process.send_signal(signal.SIGCONT)
+    with new:
+        assert new.recv(4096).startswith(b"HTTP/1.1 200")
 
 
 def test_root_has_places_when_all_others_are_in_use(spawn):
