@@ -55,6 +55,10 @@ static int authenticate(void *arg, const struct credentials *cred, struct caller
 	else if (cred->api_key && strcmp(cred->api_key, "reader") && strcmp(cred->api_key, "admin"))
 		return err_set(e, ERR_UNAUTHENTICATED, "unknown API key");
 	ret->role = cred->api_key && !strcmp(cred->api_key, "reader") ? ROLE_READER : ROLE_ADMIN;
+	if (cred->api_key && !strncmp(cred->api_key, "caller-tenant", 13)) {
+		ret->role = ROLE_TENANT;
+		ret->workspace = 7;
+	}
 	return 0;
 }
 
@@ -1125,18 +1129,26 @@ static void half_configured_tls_is_refused(void **st)
 
 enum { LONG_BODY = 70000 };
 
-/* A request of the caller number @caller whose body is parsed beside the loop. */
-static int dial_long(unsigned caller)
+/* A request of the caller @caller whose body is parsed beside the loop. */
+static int dial_long_as(const char *caller)
 {
 	auto_buf struct buf b = { 0 };
 	int fd = dial(w.port);
 
 	buf_printf(&b,
-		   "POST /long HTTP/1.1\r\nHost: h\r\nX-API-Key: caller-%u\r\nConnection: close\r\n"
+		   "POST /long HTTP/1.1\r\nHost: h\r\nX-API-Key: caller-%s\r\nConnection: close\r\n"
 		   "Content-Length: %d\r\n\r\n{\"x\":\"%0*d\"}",
 		   caller, LONG_BODY, LONG_BODY - 8, 0);
 	put(fd, b.data);
 	return fd;
+}
+
+static int dial_long(unsigned caller)
+{
+	char name[16];
+
+	(void)snprintf(name, sizeof(name), "%u", caller);
+	return dial_long_as(name);
 }
 
 static unsigned waiting(void)
@@ -1192,6 +1204,33 @@ static void long_bodies_that_are_too_many_are_refused(void **st)
 	stop();
 }
 
+/* As in api/body.c. */
+enum { WORKSPACE_BODIES = 96 };
+
+static void long_bodies_of_one_workspace_leave_room_for_others(void **st)
+{
+	static const char *const key[] = { "tenant-a", "tenant-b", "tenant-c" };
+	int fd[WORKSPACE_BODIES + 2];
+	unsigned n = 0;
+
+	(void)st;
+	start(NULL);
+	w.s->parsing = true; /* as if a job were under way */
+	for (unsigned i = 0; i < WORKSPACE_BODIES + 2; i++) {
+		/* The last two: operators are not of this workspace. */
+		fd[n++] = i < WORKSPACE_BODIES ? dial_long_as(key[i % 2]) : dial_long(i);
+		while (waiting() < n)
+			turn(0);
+		if (i == WORKSPACE_BODIES - 1)
+			assert_answer(dial_long_as(key[2]), 503, "Retry-After: ");
+	}
+	w.s->parsing = false;
+	assert_answer(dial_long(0), 200, "/long");
+	for (unsigned i = 0; i < n; i++)
+		assert_answer(fd[i], 200, "/long");
+	stop();
+}
+
 static void long_body_that_waits_too_long_is_refused(void **st)
 {
 	(void)st;
@@ -1238,6 +1277,7 @@ int main(void)
 		cmocka_unit_test(client_certificate_names_the_caller),
 		cmocka_unit_test(half_configured_tls_is_refused),
 		cmocka_unit_test(long_bodies_that_are_too_many_are_refused),
+		cmocka_unit_test(long_bodies_of_one_workspace_leave_room_for_others),
 		cmocka_unit_test(long_body_that_waits_too_long_is_refused),
 	};
 
