@@ -10,7 +10,6 @@
 #include "db/operations.h"
 #include "db/sql.h"
 #include "db/text.h"
-#include "vmm/compose/compose.h"
 
 int apps_ensure(struct db *db, int64_t workspace, const char *app_id, const char *name,
 		int64_t *ret_id, struct err *e)

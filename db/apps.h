@@ -13,7 +13,6 @@
 #include "base/id.h"
 #include "db/db.h"
 #include "db/text.h"
-#include "vmm/compose/compose.h"
 
 struct app_row {
 	int64_t id, workspace, cvms;

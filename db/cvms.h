@@ -14,7 +14,6 @@
 #include "db/operations.h"
 #include "db/policies.h"
 #include "db/text.h"
-#include "vmm/compose/compose.h"
 
 enum desired { DESIRED_STOPPED, DESIRED_RUNNING, DESIRED_DELETED, DESIRED_MAX };
 

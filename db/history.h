@@ -12,7 +12,6 @@
 #include "base/id.h"
 #include "db/db.h"
 #include "db/text.h"
-#include "vmm/compose/compose.h"
 
 /* A CVM was created, or became another. */
 struct history_row {

@@ -29,7 +29,6 @@
 #include "base/own.h"
 #include "db/sql.h"
 #include "db/turn.h"
-#include "vmm/logs/serial_scan.h"
 
 enum { WAIT_MS = 20, PAUSE_MS = 100, GIVE_UP_MS = 2000 };
 

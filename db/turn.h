@@ -16,7 +16,6 @@
 
 #include "base/err.h"
 #include "db/db.h"
-#include "vmm/logs/serial_scan.h"
 
 struct turn;
 

@@ -16,7 +16,6 @@
 #include "base/own.h"
 #include "images/images.h"
 #include "images/parts.h"
-#include "vmm/virt/xml_out.h"
 
 struct meta_text {
 	const char *kernel, *initrd, *rootfs, *hda, *bios, *bios_sev, *cmdline, *version,

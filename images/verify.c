@@ -17,7 +17,6 @@
 #include "base/own.h"
 #include "images/images.h"
 #include "images/parts.h"
-#include "vmm/virt/xml_out.h"
 
 struct sum {
 	char name[IMAGE_FILE];
