@@ -925,6 +925,24 @@ static void a_cancel_asked_for_in_the_turn_that_ends_a_step_is_heard(void **st)
 	assert_int_equal(op_of(n, &a).state, OP_CANCELLED);
 }
 
+static void a_guest_is_not_stuck_by_what_its_row_said_before_the_domains_are_listed(void **st)
+{
+	struct node *n = *st;
+	struct asking a = { 0 };
+	struct err e;
+
+	assert_int_equal(create(n, "first", 1, &a, &e), 0);
+	assert_int_equal(cvms_set_observed(n->v->db, a.row.id, OBSERVED_PAUSED, PAUSED_NOSPC, &e), 0);
+	begin(&a, OP_SHUTDOWN);
+	resume_at(n, &a, SHUTDOWN_WAIT, false);
+	run_for(n, 50);
+	assert_int_equal(op_of(n, &a).state, OP_RUNNING);
+	settle(n);
+	runs_until_over(n, &a);
+	assert_int_equal(op_of(n, &a).state, OP_FAILED);
+	assert_non_null(strstr(op_of(n, &a).error, "paused (no"));
+}
+
 static void a_restart_cancelled_half_way_up_is_taken_down_again(void **st)
 {
 	struct node *n = *st;
@@ -1372,6 +1390,7 @@ int main(void)
 		WITH_NODE(an_operation_queued_behind_a_create_that_is_undone_is_told_to_have_ended),
 		WITH_NODE(a_cancel_asked_for_in_the_turn_that_ends_a_step_is_heard),
 		WITH_NODE(images_are_unknown_at_once_while_four_looks_at_them_wait),
+		WITH_NODE(a_guest_is_not_stuck_by_what_its_row_said_before_the_domains_are_listed),
 		WITH_NODE(a_restart_cancelled_half_way_up_is_taken_down_again),
 		WITH_NODE(with_release_on_stop_what_is_stopped_holds_nothing_however_it_came_to_be),
 		WITH_NODE(what_a_guest_said_before_it_ended_is_recorded),

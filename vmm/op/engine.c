@@ -456,6 +456,8 @@ void ops_unpark(struct vmm *v)
 		next = o->next;
 		if (o->parked)
 			op_go(o);
+		else
+			op_check_ready(o);
 	}
 }
 

@@ -432,10 +432,11 @@ unsigned step_graceful_limit(const struct op_run *o)
 }
 
 /* By an error of its disk: it will not go on by itself while an operation works on it. The row may
- * still say what was before the button resumed it. */
+ * still say what was before the button resumed it: until it is looked at, or domains are listed
+ * after a restart. */
 static bool is_stuck(const struct vmm *v, const struct cvm_row *c)
 {
-	return (c->paused == PAUSED_NOSPC || c->paused == PAUSED_IOERROR) &&
+	return vmm_is_settled(v) && (c->paused == PAUSED_NOSPC || c->paused == PAUSED_IOERROR) &&
 	       !observe_is_looking(v, c->uuid);
 }
 
