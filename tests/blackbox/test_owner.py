@@ -134,6 +134,25 @@ def test_a_copy_on_another_host_runs_nothing_until_it_is_accepted(spawn):
     assert node.guests() == pids
 
 
+def test_a_copy_from_a_first_boot_replaces_its_original_too(spawn):
+    """The copy was made before the host had a machine-id, and is accepted when it has one."""
+    original = spawn(start=False)
+    root = original.dir / "host"
+    (root / "etc").mkdir(parents=True)
+    (root / "etc/machine-id").write_text("uninitialized\n")
+    original.options["host.root"] = str(root)
+    original.start()
+    original.stop()
+    copy = copy_of(original, spawn)
+    copy.options["host.root"] = str(root)
+    (root / "etc/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
+    done = accept(copy, "-o", f"host.root={root}")
+    assert done.returncode == 0, done.stderr
+    original.start()
+    shown = maintenance(original)
+    assert shown["enabled"] and f"replaced by {copy.dir}" in shown["reason"], shown
+
+
 def test_a_moved_and_a_restored_folder_say_so(spawn):
     node = spawn()
     node.create(stopped=True)

@@ -219,15 +219,17 @@ int owner_allows(const struct vmm *v, struct err *e)
 
 /* ------------------------------------------------------------------ --accept-host */
 
-/* A folder has one owner: the original on this host is told that it was replaced. */
+/* A folder has one owner: the original on this host is told that it was replaced. Without a recorded
+ * machine-id it may be on this host: marker and inode tell. */
 static int replace_original(const struct owner_row *o, const struct here *h,
 			    int (*lock)(const char *dir, struct err *e), struct err *e)
 {
 	auto_free char *path = marker_path(o->dir), *line = xasprintf("%s%s\n", given, h->row.dir);
 	int r;
 
-	if (strcmp(o->machine, h->row.machine) != 0 || !strcmp(o->dir, h->row.dir) ||
-	    !original_is_there(o))
+	if (*o->machine && strcmp(o->machine, h->row.machine) != 0)
+		return 0;
+	if (!strcmp(o->dir, h->row.dir) || !original_is_there(o))
 		return 0;
 	r = lock(o->dir, e);
 	if (r)
