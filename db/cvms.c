@@ -364,30 +364,35 @@ static void read_seen(struct db *db, sqlite3_stmt *st, void *row)
 {
 	struct cvm_seen *s = row;
 
-	*s = (struct cvm_seen){ .id = sqlite3_column_int64(st, 0),
-				.observed = (enum observed)sql_word(db, st, 2, observed_word,
-								    OBSERVED_MAX) };
+	*s = (struct cvm_seen){
+		.id = sqlite3_column_int64(st, 0),
+		.observed = (enum observed)sql_word(db, st, 2, observed_word, OBSERVED_MAX),
+		.paused = (enum paused)sql_word(db, st, 3, paused_word, PAUSED_MAX)
+	};
 	sql_text(st, 1, s->uuid, sizeof(s->uuid));
 }
 
 int cvms_seen(struct db *db, struct cvm_seen **ret, size_t *n, struct err *e)
 {
-	return sql_all(db,
-		       sql_query(db, e,
-				 "SELECT id, uuid, observed FROM cvms WHERE observed <> 'absent' OR"
-				 " desired = 'running'",
-				 ""),
-		       read_seen, sizeof(**ret), true, ret, n, e);
+	return sql_all(
+		db,
+		sql_query(
+			db, e,
+			"SELECT id, uuid, observed, paused FROM cvms WHERE observed <> 'absent' OR"
+			" desired = 'running'",
+			""),
+		read_seen, sizeof(**ret), true, ret, n, e);
 }
 
 int cvms_without_space(struct db *db, struct cvm_seen **ret, size_t *n, struct err *e)
 {
-	return sql_all(db,
-		       sql_query(db, e,
-				 "SELECT id, uuid, observed FROM cvms WHERE paused = 'nospc' AND"
-				 " desired = 'running' ORDER BY id",
-				 ""),
-		       read_seen, sizeof(**ret), true, ret, n, e);
+	return sql_all(
+		db,
+		sql_query(db, e,
+			  "SELECT id, uuid, observed, paused FROM cvms WHERE paused = 'nospc' AND"
+			  " desired = 'running' ORDER BY id",
+			  ""),
+		read_seen, sizeof(**ret), true, ret, n, e);
 }
 
 struct count_row {

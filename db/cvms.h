@@ -125,6 +125,7 @@ struct cvm_seen {
 	int64_t id;
 	char uuid[UUID_TEXT];
 	enum observed observed;
+	enum paused paused;
 };
 
 int cvms_seen(struct db *db, struct cvm_seen **ret, size_t *n, struct err *e);

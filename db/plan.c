@@ -42,7 +42,7 @@ static const struct {
 	{ "UPDATE capacity SET promised = (SELECT",
 	  "recount at the start and when settings change" },
 	{ "UPDATE numa_nodes SET hugepages_promised = h.huge", "the same" },
-	{ "SELECT id, uuid, observed FROM cvms WHERE observed <> 'absent' OR",
+	{ "SELECT id, uuid, observed, paused FROM cvms WHERE observed <> 'absent' OR",
 	  "next to a list of all domains; bounded by slots" },
 	{ "UPDATE cvms SET turn = 'drain'", "once per maintenance: it concerns every CVM" },
 	{ "FROM cvms GROUP BY 2, 3", "counts all CVMs by their states; bounded by slots" },

@@ -202,6 +202,26 @@ def test_a_guest_that_waits_for_space_is_known_again_after_kill_9(tiny):
     cvm.becomes("running")
 
 
+def test_a_cause_that_was_not_committed_is_asked_for_again(tiny):
+    """The row says "ioerror", as when the commit of the cause failed. Another guest's end cannot be recorded at first either: so
+    all domains are listed again."""
+    other = tiny.create()
+    cvm = boot(tiny)
+    ballast = filled(tiny, cvm)
+    listed = tiny.log_tail(100000).count("cannot record the state of")
+    with contextlib.closing(sqlite3.connect(tiny.database(), isolation_level=None)) as database:
+        database.execute("begin immediate")
+        database.execute("update cvms set paused = 'ioerror' where uuid = ?", [cvm.uuid])
+        for pid in other.pids():
+            os.kill(pid, signal.SIGKILL)
+        until("its end was not recorded", lambda: tiny.log_tail(100000).count("cannot record the state of") > listed)
+        database.execute("commit")
+    until(lambda: f"paused: {cvm.get()}", lambda: is_paused(cvm, "nospc"))
+    ballast.unlink()
+    until("the guest has written all of it", lambda: written(cvm), 30)
+    cvm.becomes("running")
+
+
 def ask_qemu(monitor, command):
     """One question to a QEMU whose daemon is away."""
     with socket.socket(socket.AF_UNIX) as s:

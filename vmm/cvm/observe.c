@@ -246,11 +246,11 @@ static bool forgotten(enum observed was, enum domain_state now)
 }
 
 /* A row says which error of a disk it was, and libvirt only that there was one. */
-static bool agrees(const struct cvm_row *c, enum domain_state now)
+static bool agrees(enum observed o, enum paused p, enum domain_state now)
 {
 	if (now == DOMAIN_PAUSED_IO)
-		return c->paused == PAUSED_IOERROR || c->paused == PAUSED_NOSPC;
-	return c->observed == observed_from(now) && c->paused == paused_from(now);
+		return p == PAUSED_IOERROR || p == PAUSED_NOSPC;
+	return o == observed_from(now) && p == paused_from(now);
 }
 
 static int apply_state(struct vmm *v, const struct cvm_row *c, enum domain_state now, struct err *e)
@@ -487,7 +487,7 @@ void observe_event(void *arg, const struct hv_event *ev)
 	if (ev->state == DOMAIN_RUNNING)
 		forwards_renew(v, &c, true);
 	/* A look under way may have seen what was before this event. */
-	if (!agrees(&c, ev->state) || look_of(v, ev->uuid))
+	if (!agrees(c.observed, c.paused, ev->state) || look_of(v, ev->uuid))
 		observe_look(v, ev->uuid);
 }
 
@@ -519,10 +519,13 @@ static void list_work(void *arg)
 static int apply_row(struct listing *l, const struct cvm_seen *s, enum domain_state now,
 		     struct err *e)
 {
+	/* The cause of an I/O error may not have been told in time, or its record was not
+	 * committed. */
+	bool sure = now != DOMAIN_PAUSED_IO || s->paused != PAUSED_IOERROR;
 	struct cvm_row c;
 	int r;
 
-	if (s->observed == observed_from(now) || forgotten(s->observed, now))
+	if ((sure && agrees(s->observed, s->paused, now)) || forgotten(s->observed, now))
 		return 0;
 	/* While operations run, a list may be older than what they did since: ask again for just
 	 * this one. It does not tell what paused a guest either. */
@@ -588,9 +591,8 @@ static void adopt(struct listing *l)
 		guest_listen(l->v, &c);
 		forwards_renew(l->v, &c, false);
 		/* Rows of CVMs that were neither seen nor wanted running are not among those the
-		 * list was held against. Of an I/O error QEMU may not have told the cause in time.
-		 */
-		if (!agrees(&c, l->domains[i].state) || c.paused == PAUSED_IOERROR)
+		 * list was held against. */
+		if (!agrees(c.observed, c.paused, l->domains[i].state))
 			observe_look(l->v, c.uuid);
 		adopted++;
 	}
