@@ -296,9 +296,8 @@ struct request_ref api_ref(const struct call *c)
 	return (struct request_ref){ .request_id = c->request_id, .caller = c->caller.who };
 }
 
-/* What @slug of ?workspace= names. To a tenant any other workspace is one where nothing is. */
-static int named_workspace(const struct call *c, const char *slug, struct workspace_row *ret,
-			   struct err *e)
+int api_named_workspace(const struct call *c, const char *slug, struct workspace_row *ret,
+			struct err *e)
 {
 	int r;
 
@@ -316,7 +315,7 @@ static int find_in(const struct call *c, const char *slug, const char *identifie
 	struct workspace_row w;
 	struct cvm_row ignored;
 	struct err other;
-	int r = named_workspace(c, slug, &w, e);
+	int r = api_named_workspace(c, slug, &w, e);
 
 	if (r)
 		return r;
@@ -372,7 +371,7 @@ static int find_app(struct call *c, const char *app_id, struct app_row *ret, str
 	const char *slug = call_query(c, "workspace", 0);
 	struct vmm *v = api_of(c)->vmm;
 	struct workspace_row w = { .id = c->caller.workspace };
-	int r = slug ? named_workspace(c, slug, &w, e) : 0;
+	int r = slug ? api_named_workspace(c, slug, &w, e) : 0;
 
 	if (r)
 		return r;

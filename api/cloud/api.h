@@ -87,9 +87,14 @@ void api_caller(const struct call *c, char out[CALLER_TEXT]);
 /* Who asks, for the operation's record. Borrowed from the call. */
 struct request_ref api_ref(const struct call *c);
 
-/* The CVM that @identifier means to this caller: in its own workspace, for operators elsewhere too;
- * ?workspace=SLUG says where. What a caller may not see is answered as what is not there, to the
- * last byte: a code of its own would tell it. */
+/* The workspace that @slug of ?workspace= names. To a tenant any other one is empty: 0, with an id
+ * that no workspace has. */
+int api_named_workspace(const struct call *c, const char *slug, struct workspace_row *ret,
+			struct err *e);
+
+/* The CVM that @identifier names for this caller: in its own workspace, for operators elsewhere
+ * too; ?workspace=SLUG says where. Return the same 404 for "does not exist" and "not yours", so
+ * that the answer does not reveal which. */
 int api_find_cvm(struct call *c, const char *identifier, struct cvm_row *ret, struct err *e);
 
 /* The same, but an app id means the oldest of its CVMs in one workspace: an operator whose own one

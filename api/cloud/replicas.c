@@ -81,6 +81,18 @@ static int apply(struct change *ch, struct answer *ret, struct err *e)
 
 static const struct change_ops ops = { .apply = apply, .free = replica_change_free };
 
+/* Where the source is looked for. */
+static int set_workspace(struct call *c, struct replicate_ask *ask, struct err *e)
+{
+	const char *slug = call_query(c, "workspace", 0);
+	struct workspace_row w = { .id = c->caller.workspace };
+	int r = slug ? api_named_workspace(c, slug, &w, e) : 0;
+
+	ask->workspace = w.id;
+	ask->elsewhere = !slug && api_scope(c) == 0;
+	return r;
+}
+
 static void run(struct call *c, const struct field_table *table, const char *app_id,
 		const char *source)
 {
@@ -88,14 +100,13 @@ static void run(struct call *c, const struct field_table *table, const char *app
 	struct err e;
 	json_t *body = call_json(c, true, &e);
 
-	if (!body || read_replica(table, body, &rc->asked, &e)) {
+	if (!body || read_replica(table, body, &rc->asked, &e) ||
+	    set_workspace(c, &rc->asked.ask, &e)) {
 		call_reply_err(c, &e);
 		json_decref(body);
 		replica_change_free(&rc->ch);
 		return;
 	}
-	rc->asked.ask.workspace = c->caller.workspace;
-	rc->asked.ask.elsewhere = api_scope(c) == 0;
 	rc->asked.ask.app_id = app_id;
 	rc->asked.ask.source = source;
 	change_run(&rc->ch, c, body, &ops);

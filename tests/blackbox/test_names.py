@@ -115,12 +115,22 @@ def test_an_operators_change_by_app_id_is_refused_when_several_workspaces_have_t
         refused(answer, 404)
     for answer in changes("?workspace=nowhere"):
         refused(answer, 404, field="nowhere")
+    # A replica's source, too, is only looked for in the workspace that is named.
+    hint = refused(node.post(f"/apps/{app}/instances", json={}), 400, "ERR-03-010", "identifier")["suggestions"][0]
+    assert "cvm_" in hint
+    for query, key in (("?workspace=beta", keys["gamma"]), ("?workspace=nowhere", "own")):
+        refused(node.post(f"/apps/{app}/instances{query}", json={}, key=key), 404)
+    refused(node.post("/cvms/in-beta/replicas?workspace=gamma", json={}), 404)
+    made = node.post(f"/apps/{app}/instances?workspace=gamma", json={"stopped": True}).ok()["vm_uuid"]
+    assert node.rows("select w.slug from cvms c join workspaces w on w.id = c.workspace where c.uuid = ?", made) == [("gamma",)]
     node.settled()
-    assert not node.rows("select cvm_uuid from operations where kind <> 'create'")
+    node.api("DELETE", f"/cvms/{made}")
+    until("the replica is gone", lambda: made not in node.uuids())
+    assert not node.rows("select cvm_uuid from operations where kind not in ('create', 'delete')")
     for answer in changes("?workspace=gamma"):
         answer.ok()
         node.settled()
-    assert set(node.rows("select cvm_uuid from operations where kind <> 'create'")) == {(cvms["gamma"],)}
+    assert set(node.rows("select cvm_uuid from operations where kind not in ('create', 'delete')")) == {(cvms["gamma"],)}
     # The own workspace's app is the one meant, whoever else has one.
     mine = node.create(stopped=True, app_id=app)
     assert changes()[0].ok()["operations"][0]["vm_uuid"] == mine.uuid
