@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * loop.c - timers over libuv, and reserved descriptors.
  */
+#include <assert.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -19,6 +21,15 @@ void loop_reserve_fds(void)
 		if (fd < 0 || fd >= 10)
 			return;
 	}
+}
+
+void assert_loop_thread(void)
+{
+	static _Thread_local bool is_loop_thread;
+
+	if (!is_loop_thread)
+		is_loop_thread = gettid() == getpid();
+	assert(is_loop_thread);
 }
 
 struct loop_timer {

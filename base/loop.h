@@ -12,6 +12,10 @@
  * with "Unable to notify child process: Bad file descriptor" (libuv 1.44 with libvirt 9.0). */
 void loop_reserve_fds(void);
 
+/* Abort unless the caller runs on the loop thread, which is the main thread of the process. Takes
+ * no lock and, after the first call of a thread, makes no system call. */
+void assert_loop_thread(void);
+
 /* One-shot timer that owns itself: @fn(@arg) after @ms. Cancel with loop_after_cancel(&t) before it
  * fired; the handle pointer is cleared when it fires, so a stale cancel is harmless. */
 struct loop_timer;
