@@ -176,3 +176,12 @@ int provisions_get(struct db *db, int64_t workspace, const char *app_id, const c
 	memcpy(ret_app_id, found, sizeof(found));
 	return 0;
 }
+
+int provisions_drop(struct db *db, int64_t workspace, int most, struct err *e)
+{
+	return sql_run(db, e,
+		       "DELETE FROM provisions WHERE rowid IN (SELECT rowid FROM provisions WHERE "
+		       "workspace = ?"
+		       " AND used = 1 ORDER BY created_ms LIMIT ?)",
+		       "id", workspace, most);
+}

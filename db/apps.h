@@ -48,5 +48,7 @@ int provisions_prune(struct db *db, int64_t now_ms, struct err *e);
 int provisions_get(struct db *db, int64_t workspace, const char *app_id, const char *compose_hash,
 		   char **ret_request, char **ret_manifest, char ret_app_id[APP_ID_TEXT],
 		   struct err *e);
+/* Drop the oldest provisions that were used, at most @most. Returns how many. */
+int provisions_drop(struct db *db, int64_t workspace, int most, struct err *e);
 
 #endif

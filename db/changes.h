@@ -15,9 +15,6 @@
 #include "db/db.h"
 #include "db/text.h"
 
-struct cvm_node_row;
-struct device_row;
-
 /* The state of a CVM that it does not have now: what it will be, or, once @applied, what it was. */
 struct change_row {
 	char op[UUID_TEXT];
@@ -40,16 +37,5 @@ int changes_remove(struct db *db, const char *op, struct err *e);
 /* The CVM's row, ports, devices and shares become those of @row and the other way round,
  * @row->applied turns; all but the disk's size. */
 int changes_swap(struct db *db, struct change_row *row, struct err *e);
-/* The size it is to have, and the one it was seen to have. */
-int cvms_set_disk(struct db *db, int64_t id, int64_t gib, int64_t made, struct err *e);
-/* The other state's devices become @d[n]: 1 done, 0 one of them is held by another CVM (or gone).
- */
-int devices_plan(struct db *db, int64_t cvm, const struct device_row *d, size_t n, struct err *e);
-int devices_settle(struct db *db, int64_t cvm, struct err *e);
-/* The other state's shares become @rows[n], what they need beyond the present ones is promised if
- * @holds: 1 done, 0 not enough. */
-int numa_plan(struct db *db, int64_t cvm, const struct cvm_node_row *rows, size_t n, bool holds,
-	      struct err *e);
-int numa_settle(struct db *db, int64_t cvm, bool holds, struct err *e);
 
 #endif

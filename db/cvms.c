@@ -452,6 +452,14 @@ int cvms_set_holds_cpu(struct db *db, int64_t id, bool holds, struct err *e)
 		sql_run(db, e, "UPDATE cvms SET holds_cpu = ? WHERE id = ?", "di", (int)holds, id));
 }
 
+int cvms_set_disk(struct db *db, int64_t id, int64_t gib, int64_t made, struct err *e)
+{
+	int r = sql_run(db, e, "UPDATE cvms SET disk_gib = ?, disk_made = ? WHERE id = ?", "iii",
+			gib, made, id);
+
+	return r < 0 ? r : r == 0 ? -ERR_NOT_FOUND : 0;
+}
+
 int cvms_begin_boot(struct db *db, int64_t id, int64_t now_ms, int64_t *ret_boot, struct err *e)
 {
 	int r = one_change(sql_run(db, e,

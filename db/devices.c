@@ -106,3 +106,33 @@ int devices_take(struct db *db, const char *address, int64_t cvm, struct err *e)
 		       "NULL AND present",
 		       "is", cvm, address);
 }
+
+int devices_plan(struct db *db, int64_t cvm, const struct device_row *d, size_t n, struct err *e)
+{
+	int r = sql_run(db, e, "UPDATE devices SET part = 'now' WHERE cvm = ?", "i", cvm);
+
+	if (r < 0)
+		return r;
+	r = 1;
+	for (size_t i = 0; r > 0 && i < n; i++)
+		r = sql_run(db, e,
+			    "UPDATE devices SET part = iif(cvm IS NULL, 'other', 'both'), cvm = ?1 "
+			    "WHERE address = ?2"
+			    " AND present AND (cvm IS NULL OR cvm = ?1)",
+			    "is", cvm, d[i].address);
+	return r;
+}
+
+int devices_settle(struct db *db, int64_t cvm, struct err *e)
+{
+	int r = sql_run(
+		db, e,
+		"UPDATE devices SET cvm = NULL, part = 'both' WHERE cvm = ? AND part = 'other'",
+		"i", cvm);
+
+	if (r >= 0)
+		r = sql_run(db, e,
+			    "UPDATE devices SET part = 'both' WHERE cvm = ? AND part = 'now'", "i",
+			    cvm);
+	return r < 0 ? r : 0;
+}

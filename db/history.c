@@ -100,3 +100,22 @@ int history_revision(struct db *db, int64_t app, int64_t number, int64_t *ret, s
 	*ret = found;
 	return 0;
 }
+
+#define NEWER \
+	"EXISTS (SELECT 1 FROM history n WHERE n.cvm_uuid = h.cvm_uuid AND n.number > h.number"
+
+/* Of each CVM that is there the newest entry stays (of one under change two: it may become again
+ * what it was), and of each app the one with the highest number. The revision goes with the last
+ * row that names it (trigger history_dropped). */
+int history_drop(struct db *db, int64_t workspace, int most, struct err *e)
+{
+	return sql_run(
+		db, e,
+		"DELETE FROM history WHERE id IN (SELECT h.id FROM history h WHERE h.workspace = ?1"
+		" AND h.number < (SELECT max(m.number) FROM history m WHERE m.app = h.app)"
+		" AND (NOT EXISTS (SELECT 1 FROM cvms c WHERE c.uuid = h.cvm_uuid) OR (" NEWER
+		") AND (" NEWER
+		" LIMIT 1 OFFSET 1) OR NOT EXISTS (SELECT 1 FROM cvms c JOIN changes x"
+		" ON x.cvm = c.id WHERE c.uuid = h.cvm_uuid)))) ORDER BY h.id LIMIT ?2)",
+		"id", workspace, most);
+}

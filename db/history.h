@@ -36,5 +36,8 @@ int history_list(struct db *db, int64_t app, int64_t offset, int64_t limit,
 int history_get(struct db *db, int64_t app, int64_t number, struct history_row *ret, struct err *e);
 /* The revision of an entry. */
 int history_revision(struct db *db, int64_t app, int64_t number, int64_t *ret, struct err *e);
+/* Drop the oldest entries of histories that nothing needs, at most @most, and their revisions.
+ * Returns how many entries were dropped. */
+int history_drop(struct db *db, int64_t workspace, int most, struct err *e);
 
 #endif

@@ -153,3 +153,81 @@ int numa_hold(struct db *db, int64_t cvm, bool hold, struct err *e)
 		r = hold ? numa_promise(db, &rows[i], e) : give_back(db, &rows[i], e);
 	return r;
 }
+
+static int64_t beyond(int64_t wanted, int64_t had)
+{
+	return wanted > had ? wanted - had : 0;
+}
+
+static int plan_share(struct db *db, int64_t cvm, const struct cvm_node_row *row, bool holds,
+		      struct err *e)
+{
+	struct cvm_node_row more = { .node = row->node };
+	int64_t huge, pinned;
+	int r = sql_int(db, e, 0, &huge,
+			"SELECT hugepages_mib FROM cvm_nodes WHERE cvm = ? AND node = ?", "ii", cvm,
+			(int64_t)row->node);
+
+	if (!r)
+		r = sql_int(db, e, 0, &pinned,
+			    "SELECT pinned_mib FROM cvm_nodes WHERE cvm = ? AND node = ?", "ii",
+			    cvm, (int64_t)row->node);
+	if (r)
+		return r;
+	more.hugepages_mib = beyond(row->hugepages_mib, huge);
+	more.pinned_mib = beyond(row->pinned_mib, pinned);
+	r = holds ? numa_promise(db, &more, e) : 1;
+	if (r <= 0)
+		return r;
+	r = sql_run(db, e,
+		    "INSERT INTO cvm_nodes (cvm, node, hugepages_mib, pinned_mib, "
+		    "other_hugepages_mib, other_pinned_mib)"
+		    " VALUES (?1, ?2, 0, 0, ?3, ?4) ON CONFLICT (cvm, node) DO UPDATE SET "
+		    "other_hugepages_mib = ?3,"
+		    " other_pinned_mib = ?4",
+		    "iiii", cvm, (int64_t)row->node, row->hugepages_mib, row->pinned_mib);
+	return r < 0 ? r : 1;
+}
+
+int numa_plan(struct db *db, int64_t cvm, const struct cvm_node_row *rows, size_t n, bool holds,
+	      struct err *e)
+{
+	int r = sql_run(
+		db, e,
+		"UPDATE cvm_nodes SET other_hugepages_mib = 0, other_pinned_mib = 0 WHERE cvm = ?",
+		"i", cvm);
+
+	if (r < 0)
+		return r;
+	r = 1;
+	for (size_t i = 0; r > 0 && i < n; i++)
+		r = plan_share(db, cvm, &rows[i], holds, e);
+	return r;
+}
+
+int numa_settle(struct db *db, int64_t cvm, bool holds, struct err *e)
+{
+	int r = holds ? sql_run(db, e,
+				"UPDATE numa_nodes SET hugepages_promised = hugepages_promised - "
+				"a.huge,"
+				" pinned_promised = pinned_promised - a.pinned FROM (SELECT node,"
+				" max(0, other_hugepages_mib - hugepages_mib) AS huge,"
+				" max(0, other_pinned_mib - pinned_mib) AS pinned FROM cvm_nodes "
+				"WHERE cvm = ?) a"
+				" WHERE a.node = numa_nodes.node",
+				"i", cvm)
+		      : 0;
+
+	if (r >= 0)
+		r = sql_run(db, e,
+			    "DELETE FROM cvm_nodes WHERE cvm = ? AND hugepages_mib = 0 AND "
+			    "pinned_mib = 0",
+			    "i", cvm);
+	if (r >= 0)
+		r = sql_run(db, e,
+			    "UPDATE cvm_nodes SET other_hugepages_mib = hugepages_mib, "
+			    "other_pinned_mib = pinned_mib"
+			    " WHERE cvm = ?",
+			    "i", cvm);
+	return r < 0 ? r : 0;
+}

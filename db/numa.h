@@ -44,5 +44,10 @@ int numa_promise(struct db *db, const struct cvm_node_row *row, struct err *e);
 /* Promise (@hold) or give back what the CVM's rows say: 1 done, 0 not enough. Rows stay. */
 int numa_hold(struct db *db, int64_t cvm, bool hold, struct err *e);
 int numa_of(struct db *db, int64_t cvm, struct cvm_node_row **ret, size_t *n, struct err *e);
+/* The other state's shares become @rows[n], what they need beyond the present ones is promised if
+ * @holds: 1 done, 0 not enough. */
+int numa_plan(struct db *db, int64_t cvm, const struct cvm_node_row *rows, size_t n, bool holds,
+	      struct err *e);
+int numa_settle(struct db *db, int64_t cvm, bool holds, struct err *e);
 
 #endif

@@ -27,10 +27,5 @@ int records_over(struct db *db, enum record kind, int64_t limit, int64_t after,
 /* When the oldest of them was written, 0 = there is none. */
 int records_oldest(struct db *db, int64_t workspace, enum record kind, int64_t *ret_ms,
 		   struct err *e);
-/* Drop the oldest entries of histories that nothing needs, at most @most, and their revisions.
- * Returns how many entries were dropped. */
-int history_drop(struct db *db, int64_t workspace, int most, struct err *e);
-/* Drop the oldest provisions that were used, at most @most. Returns how many. */
-int provisions_drop(struct db *db, int64_t workspace, int most, struct err *e);
 
 #endif

@@ -16,6 +16,7 @@
 #include "base/own.h"
 #include "db/apps.h"
 #include "db/events.h"
+#include "db/history.h"
 #include "db/idempotency.h"
 #include "db/keys.h"
 #include "db/operations.h"
