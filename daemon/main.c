@@ -38,6 +38,7 @@
 #include "daemon/signals.h"
 #include "daemon/sockets.h"
 #include "daemon/state_lock.h"
+#include "db/check.h"
 #include "db/db.h"
 #include "vmm/account/keys.h"
 #include "vmm/guest/print_domain.h"

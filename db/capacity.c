@@ -3,6 +3,7 @@
  */
 #include "base/own.h"
 #include "db/capacity.h"
+#include "db/held.h"
 #include "db/sql.h"
 
 int capacity_set_total(struct db *db, const char *resource, int64_t total, struct err *e)

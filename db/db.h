@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * db.h - the database file: open, migrate, check.
+ * db.h - the database file: open, migrate, shrink, close.
  *
  * One connection, owned by the loop thread. WAL with synchronous=FULL: what was acknowledged
  * survives power loss.
@@ -43,13 +43,5 @@ bool db_checkpoint(struct db *db);
  * range, text that is not JSON)? Nothing is guessed: who asks for that row gets ERR_HOST, which
  * names table, column, row and value; loops over all rows log it and go on with the others. */
 bool db_bad_row(const struct err *e);
-
-/* Integrity, foreign keys, that the capacity promised equals what the rows hold, and values that no
- * reader takes. One line a finding into @out; returns the number of findings, negative when the
- * file cannot be read. Opens read-only. */
-int db_check(const char *path, struct buf *out, struct err *e);
-
-/* Newest schema this program knows. */
-int db_schema_version(void);
 
 #endif

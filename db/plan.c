@@ -9,7 +9,7 @@
  * reason: a sort before a LIMIT reads everything, too. SQLite plans without statistics here (no
  * ANALYZE), so an empty table shows the plan of a full one.
  */
-#include "db/sql.h"
+#include "db/plan.h"
 
 #ifdef TEEPOD_FAILPOINTS
 
@@ -148,16 +148,17 @@ static const char *table_in(const char *sql, const char *detail)
 	return name ? table_of(sql, name + 1, strcspn(name + 1, " ")) : NULL;
 }
 
-void plan_check(struct db *db, const char *sql)
+unsigned plan_check(sqlite3 *conn, const char *sql)
 {
 	auto_free char *explain = xasprintf("EXPLAIN QUERY PLAN %s", sql);
 	const char *grows = NULL; /* what the statement reads of those that do */
 	sqlite3_stmt *st = NULL;
+	unsigned full_scans = 0;
 
 	if (is_exempt(sql) ||
 	    !strstr("SELECT INSERT UPDATE DELETE", (char[]){ sql[0], sql[1], sql[2], 0 }))
-		return;
-	(void)sqlite3_prepare_v2(db->conn, explain, -1, &st, NULL);
+		return 0;
+	(void)sqlite3_prepare_v2(conn, explain, -1, &st, NULL);
 	while (st && sqlite3_step(st) == SQLITE_ROW) {
 		const char *detail = (const char *)sqlite3_column_text(st, 3);
 		bool sorts = is_sort(detail) && strstr(sql, " LIMIT ");
@@ -165,11 +166,12 @@ void plan_check(struct db *db, const char *sql)
 
 		grows = table ? table : grows;
 		if ((table && reads_all(sql, detail)) || (sorts && grows)) {
-			db->full_scans++;
+			full_scans++;
 			log_error("FULL SCAN of %s (%s): %s", grows, detail, sql);
 		}
 	}
 	(void)sqlite3_finalize(st);
+	return full_scans;
 }
 
 #endif

@@ -30,6 +30,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/own.h"
+#include "db/schema.h"
 #include "db/sql.h"
 
 enum { COPIES_KEPT = 2 };
@@ -744,7 +745,7 @@ static const char *const migrations[] = {
 	" END;",
 };
 
-int db_schema_version(void)
+int schema_version(void)
 {
 	return (int)ARRAY_SIZE(migrations);
 }
@@ -816,12 +817,12 @@ static int version_of(struct db *db, const char *path, int64_t *ret, struct err 
 
 	if (r)
 		return r;
-	if (found > db_schema_version())
+	if (found > schema_version())
 		return err_set(e, ERR_UNSUPPORTED,
 			       "%s has schema %lld, this teepod knows up to %d: it was written by "
 			       "a newer teepod; "
 			       "run that version or restore a copy (%s.v*)",
-			       path, (long long)found, db_schema_version(), path);
+			       path, (long long)found, schema_version(), path);
 	*ret = found;
 	return 0;
 }
@@ -833,17 +834,17 @@ int schema_migrate(struct db *db, const char *path, struct err *e)
 
 	if (r)
 		return r;
-	if (found > 0 && found < db_schema_version()) {
+	if (found > 0 && found < schema_version()) {
 		r = take_copy(db, path, found, e);
 		if (r)
 			return r;
 	}
-	for (int n = (int)found + 1; n <= db_schema_version(); n++) {
+	for (int n = (int)found + 1; n <= schema_version(); n++) {
 		r = apply(db, n, e);
 		if (r)
 			return r;
 	}
-	if (found < db_schema_version())
+	if (found < schema_version())
 		drop_old_copies(path);
 	return 0;
 }
@@ -853,7 +854,7 @@ int schema_current(struct db *db, const char *path, bool may_create, struct err 
 	int64_t found = 0;
 	int r = version_of(db, path, &found, e);
 
-	if (r || found == db_schema_version())
+	if (r || found == schema_version())
 		return r;
 	if (!found && may_create)
 		return schema_migrate(db, path, e);
@@ -861,5 +862,5 @@ int schema_current(struct db *db, const char *path, bool may_create, struct err 
 		e, ERR_UNSUPPORTED,
 		"%s has schema %lld, this teepod needs schema %d, and only the daemon may migrate"
 		" it: start or restart the daemon with this version first",
-		path, (long long)found, db_schema_version());
+		path, (long long)found, schema_version());
 }

@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/own.h"
+#include "db/plan.h"
 #include "db/sql.h"
 
 int sql_error(struct db *db, const char *what, struct err *e)
@@ -93,7 +94,7 @@ static sqlite3_stmt *prepared(struct db *db, const char *sql, struct err *e)
 		return NULL;
 	}
 #ifdef TEEPOD_FAILPOINTS
-	plan_check(db, sql);
+	db->full_scans += plan_check(db->conn, sql);
 #endif
 	s->sql = sql;
 	db->used++;
@@ -299,7 +300,7 @@ static void bad_column(struct db *db, sqlite3_stmt *st, int col, const char *rul
 	err_hint(&db->bad, "teepod --check-db lists such rows");
 }
 
-bool db_bad_row(const struct err *e)
+bool sql_is_bad_row(const struct err *e)
 {
 	return e->code == ERR_HOST && e->sys == EBADMSG;
 }

@@ -14,7 +14,6 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "db/db.h"
 
 struct db {
 	sqlite3 *conn;
@@ -71,6 +70,7 @@ char *sql_text_dup(sqlite3_stmt *st, int col);
 /* Columns with a rule. What breaks it makes the row bad: the sql_next() or sql_done() that follows
  * fails with a text that names table, column, row and value (db_bad_row()), and what was returned
  * here is of no use. The first column of the query names the row. */
+bool sql_is_bad_row(const struct err *e);
 /* Index of a word in a table of @n words. */
 int sql_word(struct db *db, sqlite3_stmt *st, int col, const char *const *words, int n);
 int64_t sql_range(struct db *db, sqlite3_stmt *st, int col, int64_t lowest, int64_t highest);
@@ -81,34 +81,5 @@ void sql_json(struct db *db, sqlite3_stmt *st, int col, char *out, size_t n);
 char *sql_json_dup(struct db *db, sqlite3_stmt *st, int col, int valid);
 /* Numbers with commas between them, or "". */
 void sql_numbers(struct db *db, sqlite3_stmt *st, int col, char *out, size_t n);
-
-/* What the rows of CVMs hold: a CVM under change the larger of its two states. Written by
- * capacity_recount(), restated by db_check(). */
-#define HELD(SUM)  "SELECT coalesce(sum(" SUM "), 0) FROM cvms c LEFT JOIN changes x ON x.cvm = c.id"
-#define VCPUS_HELD HELD("max(c.given_vcpus, coalesce(x.given_vcpus, 0)) * c.holds_cpu")
-#define MEMORY_HELD                                                                           \
-	HELD("max(c.given_memory_mib, coalesce(x.given_memory_mib, 0)) * c.holds_cpu * (1 - " \
-	     "c.hugepages)")
-#define DISK_HELD HELD("max(c.disk_gib, coalesce(x.disk_gib, 0))")
-
-/* The same of each NUMA node (node, huge, pinned). */
-#define NUMA_HELD                                                                                  \
-	"SELECT n.node, coalesce(sum(max(a.hugepages_mib, a.other_hugepages_mib) * c.holds_cpu), " \
-	"0) AS huge,"                                                                              \
-	" coalesce(sum(max(a.pinned_mib, a.other_pinned_mib) * c.holds_cpu), 0) AS pinned FROM "   \
-	"numa_nodes n"                                                                             \
-	" LEFT JOIN cvm_nodes a ON a.node = n.node LEFT JOIN cvms c ON c.id = a.cvm GROUP BY "     \
-	"n.node"
-
-#ifdef TEEPOD_FAILPOINTS
-/* Log and count a statement that reads a whole table that grows. */
-void plan_check(struct db *db, const char *sql);
-#endif
-
-/* Apply numbered migrations. */
-int schema_migrate(struct db *db, const char *path, struct err *e);
-/* ERR_UNSUPPORTED unless all of them have been applied. @may_create: apply them to an empty file.
- */
-int schema_current(struct db *db, const char *path, bool may_create, struct err *e);
 
 #endif

@@ -13,6 +13,7 @@
 #include "api/http/key_rate.h"
 #include "base/clock.h"
 #include "base/own.h"
+#include "db/check.h"
 #include "db/cvms.h"
 #include "db/devices.h"
 #include "db/images.h"

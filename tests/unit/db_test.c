@@ -18,6 +18,7 @@
 #include "db/apps.h"
 #include "db/capacity.h"
 #include "db/changes.h"
+#include "db/check.h"
 #include "db/cvms.h"
 #include "db/devices.h"
 #include "db/events.h"
@@ -31,6 +32,7 @@
 #include "db/policies.h"
 #include "db/ports.h"
 #include "db/records.h"
+#include "db/schema.h"
 #include "db/sql.h"
 #include "db/text.h"
 #include "db/turn.h"
@@ -235,7 +237,7 @@ static void a_file_of_schema_1_is_copied_and_migrated_with_what_it_holds(void **
 			 SQLITE_OK);
 	(void)sqlite3_close(old);
 	assert_int_equal(db_open(path, &db, &e), 0);
-	assert_int_equal(count(db, "PRAGMA user_version"), db_schema_version());
+	assert_int_equal(count(db, "PRAGMA user_version"), schema_version());
 	assert_int_equal(cvms_get(db, 1, &c, &e), 0);
 	assert_string_equal(c.name, "first-one");
 	assert_int_equal(c.vcpus, 2);
@@ -466,7 +468,7 @@ static void a_command_never_migrates_and_creates_only_when_told(void **st)
 	db_close(db);
 	(void)unlink(path);
 	assert_int_equal(db_open_as_is(path, true, &db, &e), 0);
-	assert_int_equal(count(db, "PRAGMA user_version"), db_schema_version());
+	assert_int_equal(count(db, "PRAGMA user_version"), schema_version());
 	db_close(db);
 }
 

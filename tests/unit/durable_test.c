@@ -25,6 +25,7 @@
 #include "base/file.h"
 #include "base/lanes.h"
 #include "base/own.h"
+#include "db/check.h"
 #include "db/cvms.h"
 #include "db/images.h"
 #include "db/operations.h"

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "db/capacity.h"
+#include "db/check.h"
 #include "db/cvms.h"
 #include "db/devices.h"
 #include "db/images.h"
