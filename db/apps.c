@@ -53,7 +53,7 @@ int apps_find(struct db *db, int64_t workspace, const char *app_id, struct app_r
 		"si", app_id, workspace);
 	auto_free struct app_row *rows = NULL;
 	size_t n = 0;
-	int r = sql_all(db, st, read_app, sizeof(*rows), false, &rows, &n, e);
+	int r = sql_rows(db, st, read_app, &rows, &n, e);
 
 	if (r)
 		return r;
@@ -96,7 +96,7 @@ int revisions_manifest(struct db *db, int64_t id, char **ret, struct err *e)
 		db, e, "SELECT id, manifest, json_valid(manifest) FROM revisions WHERE id = ?", "i",
 		id);
 	auto_free char *manifest = NULL;
-	int r = st ? sql_next(db, st, e) : -(int)e->code;
+	int r = sql_next(db, st, e);
 
 	if (r <= 0)
 		return r ? r : -ERR_NOT_FOUND;
@@ -130,12 +130,10 @@ int provisions_put(struct db *db, int64_t workspace, const char *app_id, const c
 int provisions_set_used(struct db *db, int64_t workspace, const char *app_id,
 			const char *compose_hash, struct err *e)
 {
-	int r = sql_run(db, e,
+	return sql_exec(db, e,
 			"UPDATE provisions SET used = 1 WHERE workspace = ? AND compose_hash = ? "
 			"AND app_id = ?",
 			"iss", workspace, compose_hash, app_id);
-
-	return r < 0 ? r : 0;
 }
 
 int provisions_prune(struct db *db, int64_t now_ms, struct err *e)
@@ -161,7 +159,7 @@ int provisions_get(struct db *db, int64_t workspace, const char *app_id, const c
 			  "issi", workspace, compose_hash, app_id, clock_wall_ms());
 	auto_free char *request = NULL, *manifest = NULL;
 	char found[APP_ID_TEXT];
-	int r = st ? sql_next(db, st, e) : -(int)e->code;
+	int r = sql_next(db, st, e);
 
 	if (r <= 0)
 		return r ? r : -ERR_NOT_FOUND;

@@ -8,12 +8,10 @@
 
 int capacity_set_total(struct db *db, const char *resource, int64_t total, struct err *e)
 {
-	int r = sql_run(db, e,
+	return sql_exec(db, e,
 			"INSERT INTO capacity (resource, total) VALUES (?1, ?2)"
 			" ON CONFLICT (resource) DO UPDATE SET total = ?2",
 			"si", resource, total);
-
-	return r < 0 ? r : 0;
 }
 
 static void read_capacity(struct db *db, sqlite3_stmt *st, void *row)
@@ -32,7 +30,7 @@ int capacity_get(struct db *db, const char *resource, struct capacity_row *ret, 
 		db, e, "SELECT resource, total, promised FROM capacity WHERE resource = ?", "s",
 		resource);
 
-	return sql_one(db, st, read_capacity, ret, sizeof(*ret), e);
+	return sql_row(db, st, read_capacity, ret, e);
 }
 
 int capacity_take(struct db *db, const char *resource, int64_t amount, struct err *e)
@@ -45,18 +43,14 @@ int capacity_take(struct db *db, const char *resource, int64_t amount, struct er
 
 int capacity_add(struct db *db, const char *resource, int64_t amount, struct err *e)
 {
-	int r = sql_run(db, e, "UPDATE capacity SET promised = promised + ?1 WHERE resource = ?2",
+	return sql_exec(db, e, "UPDATE capacity SET promised = promised + ?1 WHERE resource = ?2",
 			"is", amount, resource);
-
-	return r < 0 ? r : 0;
 }
 
 int capacity_give(struct db *db, const char *resource, int64_t amount, struct err *e)
 {
-	int r = sql_run(db, e, "UPDATE capacity SET promised = promised - ?1 WHERE resource = ?2",
+	return sql_exec(db, e, "UPDATE capacity SET promised = promised - ?1 WHERE resource = ?2",
 			"is", amount, resource);
-
-	return r < 0 ? r : 0;
 }
 
 int capacity_recount(struct db *db, bool *ret_changed, struct err *e)

@@ -7,10 +7,6 @@
  * number of times, and settle() gives back what the present one does not need. Each is part of a
  * turn, so there is no instant at which a CVM is neither.
  */
-#include <string.h>
-
-#include "base/buf.h"
-#include "base/own.h"
 #include "db/changes.h"
 #include "db/cvms.h"
 #include "db/sql.h"
@@ -19,7 +15,7 @@
 
 int changes_insert(struct db *db, const struct change_row *c, struct err *e)
 {
-	int r = sql_run(db, e,
+	return sql_exec(db, e,
 			"INSERT INTO changes (op, cvm, applied, changed, revision, image, "
 			"instance_type, vcpus, memory_mib,"
 			" disk_gib, given_vcpus, given_memory_mib, numa_nodes, gpu_attach, listed, "
@@ -30,20 +26,6 @@ int changes_insert(struct db *db, const struct change_row *c, struct err *e)
 			c->disk_gib, c->given_vcpus, c->given_memory_mib, c->numa_nodes,
 			c->gpu_attach, (int)c->listed, (const void *)c->blobs.encrypted_env,
 			c->blobs.encrypted_env_len, c->blobs.user_config);
-
-	return r < 0 ? r : 0;
-}
-
-static void read_blobs(sqlite3_stmt *st, int col, struct cvm_blobs *b)
-{
-	int n = sqlite3_column_bytes(st, col);
-
-	*b = (struct cvm_blobs){ .user_config = sql_text_dup(st, col + 1) };
-	if (n <= 0)
-		return;
-	b->encrypted_env = xmalloc((size_t)n);
-	b->encrypted_env_len = (size_t)n;
-	memcpy(b->encrypted_env, sqlite3_column_blob(st, col), (size_t)n);
 }
 
 static void read_change(struct db *db, sqlite3_stmt *st, void *row)
@@ -67,7 +49,8 @@ static void read_change(struct db *db, sqlite3_stmt *st, void *row)
 	sql_text(st, 6, c->instance_type, sizeof(c->instance_type));
 	sql_numbers(db, st, 12, c->numa_nodes, sizeof(c->numa_nodes));
 	sql_text(st, 13, c->gpu_attach, sizeof(c->gpu_attach));
-	read_blobs(st, 15, &c->blobs);
+	c->blobs.encrypted_env = sql_blob_dup(st, 15, &c->blobs.encrypted_env_len);
+	c->blobs.user_config = sql_text_dup(st, 16);
 }
 
 #define STATE_COLUMNS                                                                \
@@ -75,66 +58,52 @@ static void read_change(struct db *db, sqlite3_stmt *st, void *row)
 	"given_memory_mib, numa_nodes,"                                              \
 	" gpu_attach, listed, encrypted_env, user_config"
 
-static int first_change(struct db *db, sqlite3_stmt *st, struct change_row *ret, struct err *e)
+static void free_change(void *row)
 {
-	int r = st ? sql_next(db, st, e) : -(int)e->code;
-	struct change_row c;
-
-	if (r <= 0)
-		return r ? r : -ERR_NOT_FOUND;
-	read_change(db, st, &c);
-	r = sql_done(db, st, e);
-	if (r)
-		cvm_blobs_free(&c.blobs);
-	else
-		*ret = c;
-	return r;
+	cvm_blobs_free(&((struct change_row *)row)->blobs);
 }
 
 int changes_get(struct db *db, const char *op, struct change_row *ret, struct err *e)
 {
-	return first_change(db,
-			    sql_query(db, e,
-				      "SELECT op, cvm, applied, changed, " STATE_COLUMNS
-				      " FROM changes WHERE op = ?",
-				      "s", op),
-			    ret, e);
+	sqlite3_stmt *st = sql_query(db, e,
+				     "SELECT op, cvm, applied, changed, " STATE_COLUMNS
+				     " FROM changes WHERE op = ?",
+				     "s", op);
+
+	return sql_one(db, st, read_change, free_change, ret, sizeof(*ret), e);
 }
 
 int changes_remove(struct db *db, const char *op, struct err *e)
 {
-	int r = sql_run(db, e, "DELETE FROM changes WHERE op = ?", "s", op);
-
-	return r < 0 ? r : 0;
+	return sql_exec(db, e, "DELETE FROM changes WHERE op = ?", "s", op);
 }
 
 /* ------------------------------------------------------------------ swapping the states */
 
-/* What the CVM is now, in the form of the other state. */
+/* The present state of the CVM, in the form of the other state. */
 static int present_state(struct db *db, const struct change_row *c, struct change_row *ret,
 			 struct err *e)
 {
-	return first_change(
-		db,
+	sqlite3_stmt *st =
 		sql_query(db, e, "SELECT ?1, id, ?2, ?3, " STATE_COLUMNS " FROM cvms WHERE id = ?4",
-			  "sdsi", c->op, (int)!c->applied, c->changed, c->cvm),
-		ret, e);
+			  "sdsi", c->op, (int)!c->applied, c->changed, c->cvm);
+
+	return sql_one(db, st, read_change, free_change, ret, sizeof(*ret), e);
 }
 
 static int write_cvm(struct db *db, const struct change_row *c, struct err *e)
 {
-	int r = sql_run(db, e,
-			"UPDATE cvms SET revision = ?, image = ?, instance_type = ?, vcpus = ?, "
-			"memory_mib = ?, given_vcpus = ?,"
-			" given_memory_mib = ?, numa_nodes = ?, gpu_attach = ?, listed = ?, "
-			"encrypted_env = ?, user_config = ?"
-			" WHERE id = ?",
-			"iisiiiissdbsi", c->revision, c->image, c->instance_type, c->vcpus,
-			c->memory_mib, c->given_vcpus, c->given_memory_mib, c->numa_nodes,
-			c->gpu_attach, (int)c->listed, (const void *)c->blobs.encrypted_env,
-			c->blobs.encrypted_env_len, c->blobs.user_config, c->cvm);
-
-	return r < 0 ? r : r == 0 ? -ERR_NOT_FOUND : 0;
+	return sql_exec_one(
+		db, e,
+		"UPDATE cvms SET revision = ?, image = ?, instance_type = ?, vcpus = ?, "
+		"memory_mib = ?, given_vcpus = ?,"
+		" given_memory_mib = ?, numa_nodes = ?, gpu_attach = ?, listed = ?, "
+		"encrypted_env = ?, user_config = ?"
+		" WHERE id = ?",
+		"iisiiiissdbsi", c->revision, c->image, c->instance_type, c->vcpus, c->memory_mib,
+		c->given_vcpus, c->given_memory_mib, c->numa_nodes, c->gpu_attach, (int)c->listed,
+		(const void *)c->blobs.encrypted_env, c->blobs.encrypted_env_len,
+		c->blobs.user_config, c->cvm);
 }
 
 static int swap_held(struct db *db, int64_t cvm, struct err *e)

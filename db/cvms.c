@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
 #include "base/own.h"
 #include "db/cvms.h"
 #include "db/operations.h"
@@ -140,11 +139,6 @@ static void read_cvm(struct db *db, sqlite3_stmt *st, void *row)
 	c->op_started_ms = sqlite3_column_int64(st, k + 1);
 }
 
-static int first_cvm(struct db *db, sqlite3_stmt *st, struct cvm_row *ret, struct err *e)
-{
-	return sql_one(db, st, read_cvm, ret, sizeof(*ret), e);
-}
-
 int cvms_insert(struct db *db, const struct cvm_row *c, const struct cvm_blobs *blobs,
 		int64_t *ret_id, struct err *e)
 {
@@ -179,28 +173,23 @@ int cvms_insert(struct db *db, const struct cvm_row *c, const struct cvm_blobs *
 
 int cvms_get(struct db *db, int64_t id, struct cvm_row *ret, struct err *e)
 {
-	return first_cvm(db, sql_query(db, e, CVM_SELECT CVM_FROM " WHERE c.id = ?", "i", id), ret,
-			 e);
+	return sql_row(db, sql_query(db, e, CVM_SELECT CVM_FROM " WHERE c.id = ?", "i", id),
+		       read_cvm, ret, e);
 }
 
 int cvms_by_uuid(struct db *db, const char *uuid, struct cvm_row *ret, struct err *e)
 {
-	return first_cvm(db, sql_query(db, e, CVM_SELECT CVM_FROM " WHERE c.uuid = ?", "s", uuid),
-			 ret, e);
+	return sql_row(db, sql_query(db, e, CVM_SELECT CVM_FROM " WHERE c.uuid = ?", "s", uuid),
+		       read_cvm, ret, e);
 }
 
 static void read_blobs(struct db *db, sqlite3_stmt *st, void *row)
 {
 	struct cvm_blobs *b = row;
-	int n = sqlite3_column_bytes(st, 0);
 
 	(void)db;
-	*b = (struct cvm_blobs){ .user_config = sql_text_dup(st, 1) };
-	if (n <= 0)
-		return;
-	b->encrypted_env = xmalloc((size_t)n);
-	b->encrypted_env_len = (size_t)n;
-	memcpy(b->encrypted_env, sqlite3_column_blob(st, 0), (size_t)n);
+	b->encrypted_env = sql_blob_dup(st, 0, &b->encrypted_env_len);
+	b->user_config = sql_text_dup(st, 1);
 }
 
 int cvms_blobs(struct db *db, int64_t id, struct cvm_blobs *ret, struct err *e)
@@ -208,7 +197,7 @@ int cvms_blobs(struct db *db, int64_t id, struct cvm_blobs *ret, struct err *e)
 	sqlite3_stmt *st = sql_query(
 		db, e, "SELECT encrypted_env, user_config FROM cvms WHERE id = ?", "i", id);
 
-	return sql_one(db, st, read_blobs, ret, sizeof(*ret), e);
+	return sql_row(db, st, read_blobs, ret, e);
 }
 
 void cvm_blobs_free(struct cvm_blobs *b)
@@ -238,8 +227,6 @@ int cvms_find(struct db *db, int64_t workspace, enum cvm_key by, const char *val
 	size_t n = 0;
 	int r;
 
-	if (!st)
-		return -(int)e->code;
 	while ((r = sql_next(db, st, e)) > 0) {
 		if (n < max)
 			read_cvm(db, st, &ret[n]);
@@ -276,11 +263,6 @@ static bool unfiltered(const struct cvm_filter *f)
 {
 	return !f->app_id && !f->search && !f->image && !f->instance_type && f->listed < 0 &&
 	       !f->after_id;
-}
-
-static int collect(struct db *db, sqlite3_stmt *st, struct cvm_row **ret, size_t *n, struct err *e)
-{
-	return sql_all(db, st, read_cvm, sizeof(**ret), false, ret, n, e);
 }
 
 #define FILTER_FORMAT "issssdi"
@@ -330,10 +312,10 @@ int cvms_list(struct db *db, const struct cvm_filter *f, int64_t offset, int64_t
 		return r;
 	if (ret_total)
 		limit = sql_page(limit, offset, *ret_total);
-	return collect(db,
-		       sql_query(db, e, f->after_id ? after[scope] : newest[scope],
-				 FILTER_FORMAT "ii", FILTER_ARGS(f), limit, offset),
-		       ret, n, e);
+	return sql_rows(db,
+			sql_query(db, e, f->after_id ? after[scope] : newest[scope],
+				  FILTER_FORMAT "ii", FILTER_ARGS(f), limit, offset),
+			read_cvm, ret, n, e);
 }
 
 int cvms_list_apps(struct db *db, const struct cvm_filter *f, int64_t offset, int64_t limit,
@@ -354,10 +336,10 @@ int cvms_list_apps(struct db *db, const struct cvm_filter *f, int64_t offset, in
 		return r;
 	if (ret_total)
 		limit = sql_page(limit, offset, *ret_total);
-	return collect(
+	return sql_rows(
 		db,
 		sql_query(db, e, newest[scope], FILTER_FORMAT "ii", FILTER_ARGS(f), limit, offset),
-		ret, n, e);
+		read_cvm, ret, n, e);
 }
 
 static void read_seen(struct db *db, sqlite3_stmt *st, void *row)
@@ -374,25 +356,25 @@ static void read_seen(struct db *db, sqlite3_stmt *st, void *row)
 
 int cvms_seen(struct db *db, struct cvm_seen **ret, size_t *n, struct err *e)
 {
-	return sql_all(
+	return sql_good_rows(
 		db,
 		sql_query(
 			db, e,
 			"SELECT id, uuid, observed, paused FROM cvms WHERE observed <> 'absent' OR"
 			" desired = 'running'",
 			""),
-		read_seen, sizeof(**ret), true, ret, n, e);
+		read_seen, ret, n, e);
 }
 
 int cvms_without_space(struct db *db, struct cvm_seen **ret, size_t *n, struct err *e)
 {
-	return sql_all(
+	return sql_good_rows(
 		db,
 		sql_query(db, e,
 			  "SELECT id, uuid, observed, paused FROM cvms WHERE paused = 'nospc' AND"
 			  " desired = 'running' ORDER BY id",
 			  ""),
-		read_seen, sizeof(**ret), true, ret, n, e);
+		read_seen, ret, n, e);
 }
 
 struct count_row {
@@ -414,12 +396,12 @@ int cvms_count(struct db *db, int64_t count[DESIRED_MAX][OBSERVED_MAX], struct e
 {
 	auto_free struct count_row *rows = NULL;
 	size_t n = 0;
-	int r = sql_all(
+	int r = sql_good_rows(
 		db,
 		sql_query(db, e,
 			  "SELECT min(id), desired, observed, count(*) FROM cvms GROUP BY 2, 3",
 			  ""),
-		read_count, sizeof(*rows), true, &rows, &n, e);
+		read_count, &rows, &n, e);
 
 	if (r)
 		return r;
@@ -429,52 +411,44 @@ int cvms_count(struct db *db, int64_t count[DESIRED_MAX][OBSERVED_MAX], struct e
 	return 0;
 }
 
-static int one_change(int r)
-{
-	return r < 0 ? r : r == 0 ? -ERR_NOT_FOUND : 0;
-}
-
 int cvms_set_desired(struct db *db, int64_t id, enum desired d, struct err *e)
 {
-	return one_change(sql_run(db, e, "UPDATE cvms SET desired = ? WHERE id = ?", "si",
-				  desired_word[d], id));
+	return sql_exec_one(db, e, "UPDATE cvms SET desired = ? WHERE id = ?", "si",
+			    desired_word[d], id);
 }
 
 int cvms_set_observed(struct db *db, int64_t id, enum observed o, enum paused p, struct err *e)
 {
-	return one_change(sql_run(db, e, "UPDATE cvms SET observed = ?, paused = ? WHERE id = ?",
-				  "ssi", observed_word[o], paused_word[p], id));
+	return sql_exec_one(db, e, "UPDATE cvms SET observed = ?, paused = ? WHERE id = ?", "ssi",
+			    observed_word[o], paused_word[p], id);
 }
 
 int cvms_set_holds_cpu(struct db *db, int64_t id, bool holds, struct err *e)
 {
-	return one_change(
-		sql_run(db, e, "UPDATE cvms SET holds_cpu = ? WHERE id = ?", "di", (int)holds, id));
+	return sql_exec_one(db, e, "UPDATE cvms SET holds_cpu = ? WHERE id = ?", "di", (int)holds,
+			    id);
 }
 
 int cvms_set_disk(struct db *db, int64_t id, int64_t gib, int64_t made, struct err *e)
 {
-	int r = sql_run(db, e, "UPDATE cvms SET disk_gib = ?, disk_made = ? WHERE id = ?", "iii",
-			gib, made, id);
-
-	return r < 0 ? r : r == 0 ? -ERR_NOT_FOUND : 0;
+	return sql_exec_one(db, e, "UPDATE cvms SET disk_gib = ?, disk_made = ? WHERE id = ?",
+			    "iii", gib, made, id);
 }
 
 int cvms_begin_boot(struct db *db, int64_t id, int64_t now_ms, int64_t *ret_boot, struct err *e)
 {
-	int r = one_change(sql_run(db, e,
-				   "UPDATE cvms SET boot = boot + 1, started_ms = ?1, "
-				   "boot_progress = '', boot_error = '',"
-				   " shutdown_progress = '' WHERE id = ?2",
-				   "ii", now_ms, id));
+	int r = sql_exec_one(db, e,
+			     "UPDATE cvms SET boot = boot + 1, started_ms = ?1, "
+			     "boot_progress = '', boot_error = '',"
+			     " shutdown_progress = '' WHERE id = ?2",
+			     "ii", now_ms, id);
 
 	return r ? r : sql_int(db, e, 0, ret_boot, "SELECT boot FROM cvms WHERE id = ?", "i", id);
 }
 
 int cvms_set_stopped(struct db *db, int64_t id, int64_t now_ms, struct err *e)
 {
-	return one_change(
-		sql_run(db, e, "UPDATE cvms SET stopped_ms = ? WHERE id = ?", "ii", now_ms, id));
+	return sql_exec_one(db, e, "UPDATE cvms SET stopped_ms = ? WHERE id = ?", "ii", now_ms, id);
 }
 
 int cvms_set_progress(struct db *db, int64_t id, const char *which, const char *text, struct err *e)
@@ -488,7 +462,7 @@ int cvms_set_progress(struct db *db, int64_t id, const char *which, const char *
 	else if (!strcmp(which, "shutdown_progress"))
 		sql = "UPDATE cvms SET shutdown_progress = ? WHERE id = ?";
 	assert(sql);
-	return one_change(sql_run(db, e, sql, "si", text, id));
+	return sql_exec_one(db, e, sql, "si", text, id);
 }
 
 int cvms_forget(struct db *db, int64_t id, struct err *e)
@@ -497,7 +471,7 @@ int cvms_forget(struct db *db, int64_t id, struct err *e)
 	int r = sql_int(db, e, 0, &app, "SELECT app FROM cvms WHERE id = ?", "i", id);
 
 	if (!r)
-		r = one_change(sql_run(db, e, "DELETE FROM cvms WHERE id = ?", "i", id));
+		r = sql_exec_one(db, e, "DELETE FROM cvms WHERE id = ?", "i", id);
 	if (!r)
 		r = sql_run(db, e, "DELETE FROM apps WHERE id = ? AND cvms = 0", "i", app);
 	return r < 0 ? r : 0;

@@ -44,22 +44,14 @@ static void read_device(struct db *db, sqlite3_stmt *st, void *row)
 	sql_text(st, 12, d->cvm_uuid, sizeof(d->cvm_uuid));
 }
 
-static int collect(struct db *db, sqlite3_stmt *st, struct device_row **ret, size_t *n,
-		   struct err *e)
-{
-	return sql_all(db, st, read_device, sizeof(**ret), false, ret, n, e);
-}
-
 int devices_begin(struct db *db, struct err *e)
 {
-	int r = sql_run(db, e, "UPDATE devices SET present = 0, opened = 0 WHERE present", "");
-
-	return r < 0 ? r : 0;
+	return sql_exec(db, e, "UPDATE devices SET present = 0, opened = 0 WHERE present", "");
 }
 
 int devices_put(struct db *db, const struct device_row *d, struct err *e)
 {
-	int r = sql_run(db, e,
+	return sql_exec(db, e,
 			"INSERT INTO devices (address, kind, product_id, description, numa_node, "
 			"iommu_group, driver,"
 			" opened, offered, present, broken_reason) VALUES (?1, ?2, ?3, ?4, ?5, ?6, "
@@ -72,31 +64,28 @@ int devices_put(struct db *db, const struct device_row *d, struct err *e)
 			"ssssddsddds", d->address, device_kind_word[d->kind], d->product_id,
 			d->description, (int)d->numa_node, d->iommu_group, d->driver,
 			(int)d->opened, (int)d->offered, (int)d->present, d->broken_reason);
-
-	return r < 0 ? r : 0;
 }
 
 int devices_end(struct db *db, struct err *e)
 {
-	int r = sql_run(db, e, "DELETE FROM devices WHERE NOT present AND cvm IS NULL", "");
-
-	return r < 0 ? r : 0;
+	return sql_exec(db, e, "DELETE FROM devices WHERE NOT present AND cvm IS NULL", "");
 }
 
 int devices_list(struct db *db, struct device_row **ret, size_t *n, struct err *e)
 {
-	return collect(db, sql_query(db, e, DEVICE_SELECT " ORDER BY d.address", ""), ret, n, e);
+	return sql_rows(db, sql_query(db, e, DEVICE_SELECT " ORDER BY d.address", ""), read_device,
+			ret, n, e);
 }
 
 int devices_of(struct db *db, int64_t cvm, struct device_row **ret, size_t *n, struct err *e)
 {
-	return collect(
+	return sql_rows(
 		db,
 		sql_query(db, e,
 			  DEVICE_SELECT
 			  " WHERE d.cvm = ? AND d.part <> 'other' ORDER BY d.kind, d.address",
 			  "i", cvm),
-		ret, n, e);
+		read_device, ret, n, e);
 }
 
 int devices_take(struct db *db, const char *address, int64_t cvm, struct err *e)

@@ -3,7 +3,6 @@
  */
 #include <stdlib.h>
 
-#include "base/buf.h"
 #include "base/clock.h"
 #include "db/events.h"
 #include "db/operations.h"
@@ -12,16 +11,32 @@
 int events_append(struct db *db, int64_t workspace, const char *type, const char *cvm_uuid,
 		  const char *op_id, const char *data, struct err *e)
 {
-	int r = sql_run(db, e,
+	return sql_exec(db, e,
 			"INSERT INTO events (at_ms, workspace, type, cvm_uuid, op_id, data) VALUES "
 			"(?, ?, ?, ?, ?, ?)",
 			"iissss", clock_wall_ms(), workspace, type, cvm_uuid, op_id, data);
-
-	return r < 0 ? r : 0;
 }
 
 #define EVENT_SELECT \
 	"SELECT seq, at_ms, workspace, type, cvm_uuid, op_id, data, json_valid(data) FROM events"
+
+static void read_event(struct db *db, sqlite3_stmt *st, void *row)
+{
+	struct event_row *v = row;
+
+	*v = (struct event_row){ .seq = sqlite3_column_int64(st, 0),
+				 .at_ms = sqlite3_column_int64(st, 1),
+				 .workspace = sqlite3_column_int64(st, 2),
+				 .data = sql_json_dup(db, st, 6, 7) };
+	sql_text(st, 3, v->type, sizeof(v->type));
+	sql_text(st, 4, v->cvm_uuid, sizeof(v->cvm_uuid));
+	sql_text(st, 5, v->op_id, sizeof(v->op_id));
+}
+
+static void free_event(void *row)
+{
+	free(((struct event_row *)row)->data);
+}
 
 int events_between(struct db *db, int64_t workspace, int64_t seq, int64_t last, int64_t limit,
 		   struct event_row **ret, size_t *ret_n, struct err *e)
@@ -36,33 +51,8 @@ int events_between(struct db *db, int64_t workspace, int64_t seq, int64_t last, 
 				      EVENT_SELECT
 				      " WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3",
 				      "iii", seq, last, limit);
-	struct event_row *rows = NULL;
-	size_t n = 0, cap = 0;
-	int r;
 
-	if (!st)
-		return -(int)e->code;
-	while ((r = sql_next(db, st, e)) > 0) {
-		if (n == cap) {
-			cap = cap ? cap * 2 : 32;
-			rows = xrealloc(rows, cap * sizeof(*rows));
-		}
-		rows[n] = (struct event_row){ .seq = sqlite3_column_int64(st, 0),
-					      .at_ms = sqlite3_column_int64(st, 1),
-					      .workspace = sqlite3_column_int64(st, 2),
-					      .data = sql_json_dup(db, st, 6, 7) };
-		sql_text(st, 3, rows[n].type, sizeof(rows[n].type));
-		sql_text(st, 4, rows[n].cvm_uuid, sizeof(rows[n].cvm_uuid));
-		sql_text(st, 5, rows[n].op_id, sizeof(rows[n].op_id));
-		n++;
-	}
-	if (r < 0) {
-		events_free(rows, n);
-		return r;
-	}
-	*ret = rows;
-	*ret_n = n;
-	return 0;
+	return sql_all(db, st, read_event, free_event, sizeof(**ret), false, ret, ret_n, e);
 }
 
 void events_free(struct event_row *rows, size_t n)

@@ -10,7 +10,7 @@
 
 int history_add(struct db *db, const struct history_row *h, struct err *e)
 {
-	int r = sql_run(db, e,
+	return sql_exec(db, e,
 			"INSERT INTO history (app, workspace, number, revision, cvm_uuid, image, "
 			"changed, op, caller,"
 			" created_ms) SELECT ?1, (SELECT workspace FROM apps WHERE id = ?1), "
@@ -18,19 +18,15 @@ int history_add(struct db *db, const struct history_row *h, struct err *e)
 			" ?2, ?3, ?4, ?5, ?6, ?7, ?8 FROM history WHERE app = ?1",
 			"iisssssi", h->app, h->revision, h->cvm_uuid, h->image, h->changed, h->op,
 			h->caller, h->created_ms);
-
-	return r < 0 ? r : 0;
 }
 
 int history_remove(struct db *db, const char *op, struct err *e)
 {
-	int r = sql_run(
+	return sql_exec(
 		db, e,
 		"DELETE FROM history WHERE op = ?1 AND cvm_uuid = (SELECT cvm_uuid FROM operations"
 		" WHERE id = ?1)",
 		"s", op);
-
-	return r < 0 ? r : 0;
 }
 
 static void read_history(struct db *db, sqlite3_stmt *st, void *row)
@@ -72,7 +68,7 @@ int history_list(struct db *db, int64_t app, int64_t offset, int64_t limit,
 	st = sql_query(db, e,
 		       HISTORY_SELECT " WHERE h.app = ? ORDER BY h.number DESC LIMIT ? OFFSET ?",
 		       "iii", app, sql_page(limit, offset, total), offset);
-	r = sql_all(db, st, read_history, sizeof(**ret), false, ret, ret_n, e);
+	r = sql_rows(db, st, read_history, ret, ret_n, e);
 	if (!r)
 		*ret_total = total;
 	return r;
@@ -83,7 +79,7 @@ int history_get(struct db *db, int64_t app, int64_t number, struct history_row *
 	sqlite3_stmt *st = sql_query(db, e, HISTORY_SELECT " WHERE h.app = ? AND h.number = ?",
 				     "ii", app, number);
 
-	return sql_one(db, st, read_history, ret, sizeof(*ret), e);
+	return sql_row(db, st, read_history, ret, e);
 }
 
 int history_revision(struct db *db, int64_t app, int64_t number, int64_t *ret, struct err *e)

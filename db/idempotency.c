@@ -8,6 +8,20 @@
 #include "db/operations.h"
 #include "db/sql.h"
 
+static void read_answer(struct db *db, sqlite3_stmt *st, void *row)
+{
+	struct idempotency_row *i = row;
+
+	*i = (struct idempotency_row){ .status = (int)sql_range(db, st, 2, 100, 599),
+				       .body = sql_json_dup(db, st, 3, 4) };
+	sql_text(st, 1, i->digest, sizeof(i->digest));
+}
+
+static void free_answer(void *row)
+{
+	free(((struct idempotency_row *)row)->body);
+}
+
 int idempotency_get(struct db *db, const char *caller, const char *key, struct idempotency_row *ret,
 		    struct err *e)
 {
@@ -15,32 +29,18 @@ int idempotency_get(struct db *db, const char *caller, const char *key, struct i
 				     "SELECT key, digest, status, body, json_valid(body) FROM "
 				     "idempotency WHERE caller = ? AND key = ?",
 				     "ss", caller, key);
-	struct idempotency_row row;
-	int r = st ? sql_next(db, st, e) : -(int)e->code;
 
-	if (r <= 0)
-		return r ? r : -ERR_NOT_FOUND;
-	row = (struct idempotency_row){ .status = (int)sql_range(db, st, 2, 100, 599),
-					.body = sql_json_dup(db, st, 3, 4) };
-	sql_text(st, 1, row.digest, sizeof(row.digest));
-	r = sql_done(db, st, e);
-	if (r)
-		free(row.body);
-	else
-		*ret = row;
-	return r;
+	return sql_one(db, st, read_answer, free_answer, ret, sizeof(*ret), e);
 }
 
 int idempotency_put(struct db *db, int64_t workspace, const char *caller, const char *key,
 		    const char *digest, int status, const char *body, struct err *e)
 {
-	int r = sql_run(
+	return sql_exec(
 		db, e,
 		"INSERT INTO idempotency (caller, key, digest, status, body, created_ms, workspace)"
 		" VALUES (?, ?, ?, ?, ?, ?, ?)",
 		"sssdsii", caller, key, digest, status, body, clock_wall_ms(), workspace);
-
-	return r < 0 ? r : 0;
 }
 
 int idempotency_prune(struct db *db, int64_t created_before_ms, struct err *e)

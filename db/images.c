@@ -27,11 +27,6 @@ static void read_image(struct db *db, sqlite3_stmt *st, void *row)
 	ret->serial_progress = sqlite3_column_int(st, 13);
 }
 
-static int first_image(struct db *db, sqlite3_stmt *st, struct image_row *ret, struct err *e)
-{
-	return sql_one(db, st, read_image, ret, sizeof(*ret), e);
-}
-
 int images_add(struct db *db, const struct image_row *row, int64_t *ret_id, struct err *e)
 {
 	int r = sql_run(
@@ -51,9 +46,7 @@ int images_add(struct db *db, const struct image_row *row, int64_t *ret_id, stru
 
 int images_remove(struct db *db, int64_t id, struct err *e)
 {
-	int r = sql_run(db, e, "DELETE FROM images WHERE id = ?", "i", id);
-
-	return r < 0 ? r : 0;
+	return sql_exec(db, e, "DELETE FROM images WHERE id = ?", "i", id);
 }
 
 static void read_files(struct db *db, sqlite3_stmt *st, void *row)
@@ -65,8 +58,8 @@ static void read_files(struct db *db, sqlite3_stmt *st, void *row)
 int images_files(struct db *db, int64_t id, char **ret, struct err *e)
 {
 	char *files = NULL;
-	int r = sql_one(db, sql_query(db, e, "SELECT files FROM images WHERE id = ?", "i", id),
-			read_files, &files, sizeof(files), e);
+	int r = sql_row(db, sql_query(db, e, "SELECT files FROM images WHERE id = ?", "i", id),
+			read_files, &files, e);
 
 	if (!r)
 		*ret = files ? files : xstrdup("");
@@ -75,9 +68,7 @@ int images_files(struct db *db, int64_t id, char **ret, struct err *e)
 
 int images_set_files(struct db *db, int64_t id, const char *files, struct err *e)
 {
-	int r = sql_run(db, e, "UPDATE images SET files = ? WHERE id = ?", "si", files, id);
-
-	return r < 0 ? r : 0;
+	return sql_exec(db, e, "UPDATE images SET files = ? WHERE id = ?", "si", files, id);
 }
 
 int images_used(struct db *db, int64_t id, struct err *e)
@@ -93,22 +84,22 @@ int images_used(struct db *db, int64_t id, struct err *e)
 
 int images_by_name(struct db *db, const char *name, struct image_row *ret, struct err *e)
 {
-	return first_image(db,
-			   sql_query(db, e, "SELECT " IMAGE_COLUMNS " FROM images i WHERE name = ?",
-				     "s", name),
-			   ret, e);
+	return sql_row(db,
+		       sql_query(db, e, "SELECT " IMAGE_COLUMNS " FROM images i WHERE name = ?",
+				 "s", name),
+		       read_image, ret, e);
 }
 
 int images_newest(struct db *db, const char *family, int dev, struct image_row *ret, struct err *e)
 {
-	return first_image(db,
-			   sql_query(db, e,
-				     "SELECT " IMAGE_COLUMNS
-				     " FROM images i WHERE (?1 = '' OR family = ?1)"
-				     " AND (?2 < 0 OR is_dev = ?2) ORDER BY v0 DESC, v1 DESC, v2 "
-				     "DESC, v3 DESC, id DESC LIMIT 1",
-				     "sd", family, dev),
-			   ret, e);
+	return sql_row(db,
+		       sql_query(db, e,
+				 "SELECT " IMAGE_COLUMNS
+				 " FROM images i WHERE (?1 = '' OR family = ?1)"
+				 " AND (?2 < 0 OR is_dev = ?2) ORDER BY v0 DESC, v1 DESC, v2 "
+				 "DESC, v3 DESC, id DESC LIMIT 1",
+				 "sd", family, dev),
+		       read_image, ret, e);
 }
 
 int images_list(struct db *db, int dev, int64_t offset, int64_t limit, struct image_row **ret,
@@ -125,6 +116,6 @@ int images_list(struct db *db, int dev, int64_t offset, int64_t limit, struct im
 		       "SELECT " IMAGE_COLUMNS " FROM images i WHERE ?1 < 0 OR is_dev = ?1"
 		       " ORDER BY family, v0 DESC, v1 DESC, v2 DESC, v3 DESC LIMIT ?2 OFFSET ?3",
 		       "dii", dev, sql_page(limit, offset, total), offset);
-	r = sql_all(db, st, read_image, sizeof(**ret), false, ret, n, e);
+	r = sql_rows(db, st, read_image, ret, n, e);
 	return r ? r : (int)total;
 }

@@ -31,11 +31,6 @@ static void read_key(struct db *db, sqlite3_stmt *st, void *row)
 	sql_text(st, 5, k->prefix, sizeof(k->prefix));
 }
 
-static int first(struct db *db, sqlite3_stmt *st, struct key_row *ret, struct err *e)
-{
-	return sql_one(db, st, read_key, ret, sizeof(*ret), e);
-}
-
 int keys_add(struct db *db, const struct key_row *k, const uint8_t hash[SHA256_LEN],
 	     int64_t *ret_id, struct err *e)
 {
@@ -56,15 +51,15 @@ int keys_add(struct db *db, const struct key_row *k, const uint8_t hash[SHA256_L
 
 int keys_find(struct db *db, const uint8_t hash[SHA256_LEN], struct key_row *ret, struct err *e)
 {
-	return first(db,
-		     sql_query(db, e, KEY_SELECT " AND k.hash = ?", "b", (const void *)hash,
-			       (size_t)SHA256_LEN),
-		     ret, e);
+	return sql_row(db,
+		       sql_query(db, e, KEY_SELECT " AND k.hash = ?", "b", (const void *)hash,
+				 (size_t)SHA256_LEN),
+		       read_key, ret, e);
 }
 
 int keys_get(struct db *db, int64_t id, struct key_row *ret, struct err *e)
 {
-	return first(db, sql_query(db, e, KEY_SELECT " AND k.id = ?", "i", id), ret, e);
+	return sql_row(db, sql_query(db, e, KEY_SELECT " AND k.id = ?", "i", id), read_key, ret, e);
 }
 
 /* Revoked keys keep their rows. Without a workspace there is nothing to search for: by the index of
@@ -107,8 +102,8 @@ int keys_list(struct db *db, int64_t workspace, int role, int64_t offset, int64_
 
 	if (r)
 		return r;
-	r = sql_all(db, list_query(db, workspace, role, offset, sql_page(limit, offset, total), e),
-		    read_key, sizeof(**ret), false, ret, n, e);
+	r = sql_rows(db, list_query(db, workspace, role, offset, sql_page(limit, offset, total), e),
+		     read_key, ret, n, e);
 	return r ? r : (int)total;
 }
 
@@ -139,20 +134,14 @@ int keys_made_since(struct db *db, int64_t workspace, int64_t since_ms, int64_t 
 
 int keys_revoke(struct db *db, int64_t id, int64_t now_ms, struct err *e)
 {
-	int r = sql_run(db, e, REVOKE("SELECT ?1"), "ii", id, now_ms > 0 ? now_ms : 1);
-
-	if (r < 0)
-		return r;
-	return r ? 0 : -ERR_NOT_FOUND;
+	return sql_exec_one(db, e, REVOKE("SELECT ?1"), "ii", id, now_ms > 0 ? now_ms : 1);
 }
 
 int keys_revoke_workspace(struct db *db, int64_t workspace, int64_t now_ms, struct err *e)
 {
-	int r = sql_run(db, e,
+	return sql_exec(db, e,
 			REVOKE("SELECT id FROM api_keys WHERE workspace = ?1 AND revoked_ms = 0"),
 			"ii", workspace, now_ms > 0 ? now_ms : 1);
-
-	return r < 0 ? r : 0;
 }
 
 int keys_prune(struct db *db, int64_t before_ms, struct err *e)
@@ -178,8 +167,6 @@ int keys_prune(struct db *db, int64_t before_ms, struct err *e)
 
 int keys_set_used(struct db *db, int64_t id, int64_t now_ms, struct err *e)
 {
-	int r = sql_run(db, e, "UPDATE api_keys SET last_used_ms = ?2 WHERE id = ?1", "ii", id,
+	return sql_exec(db, e, "UPDATE api_keys SET last_used_ms = ?2 WHERE id = ?1", "ii", id,
 			now_ms);
-
-	return r < 0 ? r : 0;
 }

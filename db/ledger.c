@@ -39,14 +39,14 @@ int cvms_sizes(struct db *db, int64_t workspace, int64_t id, struct cvm_size **r
 			       workspace);
 	else
 		st = sql_query(db, e, SIZE_SELECT " ORDER BY id", "");
-	return sql_all(db, st, read_size, sizeof(**ret), false, ret, n, e);
+	return sql_rows(db, st, read_size, ret, n, e);
 }
 
 int billing_clock_get(struct db *db, struct meter_clock *ret, struct err *e)
 {
 	sqlite3_stmt *st =
 		sql_query(db, e, "SELECT now_ms, boot_ms, boot_id FROM billing_clock", "");
-	int r = st ? sql_next(db, st, e) : -(int)e->code;
+	int r = sql_next(db, st, e);
 
 	if (r < 0)
 		return r;
@@ -61,13 +61,11 @@ int billing_clock_get(struct db *db, struct meter_clock *ret, struct err *e)
 
 int billing_clock_put(struct db *db, const struct meter_clock *c, struct err *e)
 {
-	int r = sql_run(
+	return sql_exec(
 		db, e,
 		"INSERT INTO billing_clock (id, now_ms, boot_id, boot_ms) VALUES (1, ?1, ?2, ?3)"
 		" ON CONFLICT (id) DO UPDATE SET now_ms = ?1, boot_id = ?2, boot_ms = ?3",
 		"isi", c->now_ms, c->boot_id, c->boot_ms);
-
-	return r < 0 ? r : 0;
 }
 
 /* ------------------------------------------------------------------ meters */
@@ -92,12 +90,12 @@ int meters_get(struct db *db, int64_t cvm, struct meter_row *ret, struct err *e)
 {
 	sqlite3_stmt *st = sql_query(db, e, METER_SELECT " WHERE cvm = ?", "i", cvm);
 
-	return sql_one(db, st, read_meter, ret, sizeof(*ret), e);
+	return sql_row(db, st, read_meter, ret, e);
 }
 
 int meters_put(struct db *db, const struct meter_row *m, struct err *e)
 {
-	int r = sql_run(db, e,
+	return sql_exec(db, e,
 			"INSERT INTO meters (cvm, workspace, cvm_uuid, cvm_name, from_ms, rate, "
 			"rest) VALUES"
 			" (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (cvm) DO UPDATE SET cvm_name = "
@@ -105,15 +103,11 @@ int meters_put(struct db *db, const struct meter_row *m, struct err *e)
 			" rate = ?6, rest = ?7",
 			"iissiii", m->cvm, m->workspace, m->cvm_uuid, m->cvm_name, m->from_ms,
 			m->rate, m->rest);
-
-	return r < 0 ? r : 0;
 }
 
 int meters_remove(struct db *db, int64_t cvm, struct err *e)
 {
-	int r = sql_run(db, e, "DELETE FROM meters WHERE cvm = ?", "i", cvm);
-
-	return r < 0 ? r : 0;
+	return sql_exec(db, e, "DELETE FROM meters WHERE cvm = ?", "i", cvm);
 }
 
 int meters_list(struct db *db, int64_t workspace, struct meter_row **ret, size_t *n, struct err *e)
@@ -123,7 +117,7 @@ int meters_list(struct db *db, int64_t workspace, struct meter_row **ret, size_t
 				      workspace)
 			  : sql_query(db, e, METER_SELECT " ORDER BY cvm", "");
 
-	return sql_all(db, st, read_meter, sizeof(**ret), false, ret, n, e);
+	return sql_rows(db, st, read_meter, ret, n, e);
 }
 
 /* ------------------------------------------------------------------ the ledger */
@@ -182,5 +176,5 @@ int ledger_list(struct db *db, int64_t workspace, int64_t offset, int64_t limit,
 		       " to_ms, rate, caller, note FROM ledger WHERE workspace = ? ORDER BY id "
 		       "DESC LIMIT ? OFFSET ?",
 		       "iii", workspace, sql_page(limit, offset, *ret_total), offset);
-	return sql_all(db, st, read_ledger, sizeof(**ret), false, ret, ret_n, e);
+	return sql_rows(db, st, read_ledger, ret, ret_n, e);
 }

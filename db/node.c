@@ -11,7 +11,7 @@ int maintenance_get(struct db *db, struct maintenance_row *ret, struct err *e)
 	sqlite3_stmt *st = sql_query(
 		db, e, "SELECT id, reason, caller, since_ms, timeout_s, force FROM maintenance",
 		"");
-	int r = st ? sql_next(db, st, e) : -(int)e->code;
+	int r = sql_next(db, st, e);
 
 	if (r < 0)
 		return r;
@@ -58,18 +58,16 @@ static void read_owner(struct db *db, sqlite3_stmt *st, void *row)
 
 int owner_get(struct db *db, struct owner_row *ret, struct err *e)
 {
-	return sql_one(db,
+	return sql_row(db,
 		       sql_query(db, e, "SELECT marker, inode, machine, host, dir FROM owner", ""),
-		       read_owner, ret, sizeof(*ret), e);
+		       read_owner, ret, e);
 }
 
 int owner_set(struct db *db, const struct owner_row *row, struct err *e)
 {
-	int r = sql_run(
+	return sql_exec(
 		db, e,
 		"INSERT OR REPLACE INTO owner (id, marker, inode, machine, host, dir) VALUES"
 		" (1, ?, ?, ?, ?, ?)",
 		"sisss", row->marker, row->inode, row->machine, row->host, row->dir);
-
-	return r < 0 ? r : 0;
 }

@@ -14,19 +14,17 @@
 
 int numa_begin(struct db *db, struct err *e)
 {
-	int r = sql_run(db, e,
+	return sql_exec(db, e,
 			"UPDATE numa_nodes SET present = 0, hugepages_mib = 0, foreign_mib = 0 "
 			"WHERE present",
 			"");
-
-	return r < 0 ? r : 0;
 }
 
 /* Pages that are neither free nor mapped by a CVM of ours that runs (or is about to: an operation
  * is under way) are somebody else's. */
 int numa_put(struct db *db, const struct numa_row *n, int64_t free_mib, struct err *e)
 {
-	int r = sql_run(
+	return sql_exec(
 		db, e,
 		"INSERT INTO numa_nodes (node, cpus, vcpus, memory_mib, page_kib, hugepages_mib, "
 		"foreign_mib, present)"
@@ -42,19 +40,15 @@ int numa_put(struct db *db, const struct numa_row *n, int64_t free_mib, struct e
 		" foreign_mib = excluded.foreign_mib, present = 1",
 		"isiiiii", (int64_t)n->node, n->cpus, n->vcpus, n->memory_mib, n->page_kib,
 		n->hugepages_mib, free_mib);
-
-	return r < 0 ? r : 0;
 }
 
 int numa_end(struct db *db, struct err *e)
 {
-	int r = sql_run(
+	return sql_exec(
 		db, e,
 		"DELETE FROM numa_nodes WHERE NOT present AND NOT EXISTS (SELECT 1 FROM cvm_nodes a"
 		" WHERE a.node = numa_nodes.node)",
 		"");
-
-	return r < 0 ? r : 0;
 }
 
 static void read_node(struct db *db, sqlite3_stmt *st, void *row)
@@ -84,7 +78,7 @@ int numa_list(struct db *db, struct numa_row **ret, size_t *n, struct err *e)
 			  " hugepages_promised, pinned_promised FROM numa_nodes ORDER BY node",
 			  "");
 
-	return sql_all(db, st, read_node, sizeof(**ret), false, ret, n, e);
+	return sql_rows(db, st, read_node, ret, n, e);
 }
 
 static void read_share(struct db *db, sqlite3_stmt *st, void *row)
@@ -104,7 +98,7 @@ int numa_of(struct db *db, int64_t cvm, struct cvm_node_row **ret, size_t *n, st
 				     " ORDER BY node",
 				     "i", cvm);
 
-	return sql_all(db, st, read_share, sizeof(**ret), false, ret, n, e);
+	return sql_rows(db, st, read_share, ret, n, e);
 }
 
 int numa_promise(struct db *db, const struct cvm_node_row *row, struct err *e)

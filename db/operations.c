@@ -49,7 +49,7 @@ static void read_op(struct db *db, sqlite3_stmt *st, void *row)
 
 int ops_insert(struct db *db, const struct op_row *o, struct err *e)
 {
-	int r = sql_run(db, e,
+	return sql_exec(db, e,
 			"INSERT INTO operations (id, cvm, cvm_uuid, cvm_name, workspace, kind, "
 			"state, step, undoing, cancel,"
 			" params, error, request_id, caller, created_ms, started_ms, finished_ms, "
@@ -59,8 +59,6 @@ int ops_insert(struct db *db, const struct op_row *o, struct err *e)
 			op_kind_word[o->kind], op_state_word[o->state], o->step, (int)o->undoing,
 			(int)o->cancel, o->params, o->error, o->request_id, o->caller,
 			o->created_ms, o->started_ms, o->finished_ms, o->table_version);
-
-	return r < 0 ? r : 0;
 }
 
 /* Once asked for, a cancel stays: whoever runs the operation may not have heard of it yet. A step
@@ -88,28 +86,23 @@ int ops_update(struct db *db, const struct op_row *o, struct err *e)
 	return r < 0 ? r : r == 0 ? -ERR_NOT_FOUND : 0;
 }
 
-static int first_op(struct db *db, sqlite3_stmt *st, struct op_row *ret, struct err *e)
-{
-	return sql_one(db, st, read_op, ret, sizeof(*ret), e);
-}
-
 int ops_get(struct db *db, const char *id, struct op_row *ret, struct err *e)
 {
-	return first_op(db, sql_query(db, e, OP_SELECT " WHERE id = ?", "s", id), ret, e);
+	return sql_row(db, sql_query(db, e, OP_SELECT " WHERE id = ?", "s", id), read_op, ret, e);
 }
 
 int ops_running_of(struct db *db, int64_t cvm, struct op_row *ret, struct err *e)
 {
-	return first_op(
-		db, sql_query(db, e, OP_SELECT " WHERE cvm = ? AND state = 'running'", "i", cvm),
-		ret, e);
+	return sql_row(db,
+		       sql_query(db, e, OP_SELECT " WHERE cvm = ? AND state = 'running'", "i", cvm),
+		       read_op, ret, e);
 }
 
 int ops_queued_of(struct db *db, int64_t cvm, struct op_row *ret, struct err *e)
 {
-	return first_op(db,
-			sql_query(db, e, OP_SELECT " WHERE cvm = ? AND state = 'queued'", "i", cvm),
-			ret, e);
+	return sql_row(db,
+		       sql_query(db, e, OP_SELECT " WHERE cvm = ? AND state = 'queued'", "i", cvm),
+		       read_op, ret, e);
 }
 
 /* A stop that failed after it is for people to look at: it would only fail again. */
@@ -241,7 +234,7 @@ int ops_list(struct db *db, const struct op_filter *f, int64_t offset, int64_t l
 	return sql_all(db,
 		       sql_query(db, e, scopes[scope].list, "issii", f->workspace, f->cvm_uuid,
 				 state, limit, offset),
-		       read_op, sizeof(**ret), f->skip_bad, ret, n, e);
+		       read_op, NULL, sizeof(**ret), f->skip_bad, ret, n, e);
 }
 
 int ops_prune(struct db *db, int64_t finished_before_ms, struct err *e)
@@ -255,13 +248,11 @@ int ops_prune(struct db *db, int64_t finished_before_ms, struct err *e)
 
 int ops_trim(struct db *db, int64_t workspace, int64_t most, struct err *e)
 {
-	int r = sql_run(db, e,
+	return sql_exec(db, e,
 			"DELETE FROM operations WHERE id IN (SELECT id FROM operations WHERE "
 			"workspace = ?1 AND"
 			" finished_ms > 0 ORDER BY id LIMIT 2) AND ?2 < (SELECT sum(n) FROM "
 			"operation_counts"
 			" WHERE workspace = ?1)",
 			"ii", workspace, most);
-
-	return r < 0 ? r : 0;
 }

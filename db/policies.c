@@ -30,42 +30,37 @@ const char *const turn_word[TURN_MAX] = {
 	" NOT EXISTS (SELECT 1 FROM operations o WHERE o.cvm = cvms.id AND o.state = 'queued'))"
 #define IS_UP "observed IN ('running', 'paused')"
 
-static int one_change(int r)
-{
-	return r < 0 ? r : r == 0 ? -ERR_NOT_FOUND : 0;
-}
-
 int cvms_set_policy(struct db *db, int64_t id, const struct cvm_policy *p, struct err *e)
 {
-	return one_change(sql_run(
+	return sql_exec_one(
 		db, e,
 		"UPDATE cvms SET restart_policy = ?, auto_start = ?, start_order = ? WHERE id = ?",
-		"sdii", restart_policy_word[p->restart], (int)p->auto_start, p->start_order, id));
+		"sdii", restart_policy_word[p->restart], (int)p->auto_start, p->start_order, id);
 }
 
 int cvms_set_ended(struct db *db, int64_t id, enum ended ended, struct err *e)
 {
-	return one_change(sql_run(db, e,
-				  "UPDATE cvms SET ended = ?1, restart_next_ms = iif(?1 = '', 0, "
-				  "restart_next_ms) WHERE id = ?2",
-				  "si", ended_word[ended], id));
+	return sql_exec_one(db, e,
+			    "UPDATE cvms SET ended = ?1, restart_next_ms = iif(?1 = '', 0, "
+			    "restart_next_ms) WHERE id = ?2",
+			    "si", ended_word[ended], id);
 }
 
 int cvms_set_restart(struct db *db, int64_t id, int64_t attempts, int64_t next_ms, bool exhausted,
 		     struct err *e)
 {
-	return one_change(sql_run(db, e,
-				  "UPDATE cvms SET restart_attempts = ?, restart_next_ms = ?, "
-				  "restart_exhausted = ? WHERE id = ?",
-				  "iidi", attempts, next_ms, (int)exhausted, id));
+	return sql_exec_one(db, e,
+			    "UPDATE cvms SET restart_attempts = ?, restart_next_ms = ?, "
+			    "restart_exhausted = ? WHERE id = ?",
+			    "iidi", attempts, next_ms, (int)exhausted, id);
 }
 
 /* ------------------------------------------------------------------ turns */
 
 int cvms_set_turn(struct db *db, int64_t id, enum turn_for turn, struct err *e)
 {
-	return one_change(
-		sql_run(db, e, "UPDATE cvms SET turn = ? WHERE id = ?", "si", turn_word[turn], id));
+	return sql_exec_one(db, e, "UPDATE cvms SET turn = ? WHERE id = ?", "si", turn_word[turn],
+			    id);
 }
 
 int cvms_move_turns(struct db *db, enum turn_for from, enum turn_for to, struct err *e)
@@ -103,7 +98,7 @@ int cvms_drain_counts(struct db *db, struct drain_counts *ret, struct err *e)
 		"),"
 		" count(*) FILTER (WHERE turn = 'start') FROM cvms WHERE turn <> ''",
 		"");
-	int r = st ? sql_next(db, st, e) : -(int)e->code;
+	int r = sql_next(db, st, e);
 
 	if (r <= 0)
 		return r;
@@ -129,7 +124,7 @@ int cvms_next_turn(struct db *db, enum turn_for turn, int64_t *ret_id, int64_t *
 				    "'' AND" NOBODY_WORKS_ON_IT
 				    " ORDER BY start_order DESC, id DESC LIMIT 1",
 				    "s", turn_word[turn]);
-	int r = st ? sql_next(db, st, e) : -(int)e->code;
+	int r = sql_next(db, st, e);
 
 	if (r <= 0)
 		return r ? r : -ERR_NOT_FOUND;
@@ -148,7 +143,7 @@ int cvms_by_themselves(struct db *db, enum op_kind kind, struct turn_load *ret, 
 			  "('queued', 'running') AND"
 			  " instr(o.params, '\"auto\":true') > 0",
 			  "s", op_kind_word[kind]);
-	int r = st ? sql_next(db, st, e) : -(int)e->code;
+	int r = sql_next(db, st, e);
 
 	if (r <= 0)
 		return r;
@@ -194,5 +189,5 @@ int cvms_restarts(struct db *db, struct restart_row **ret, size_t *n, struct err
 			       " WHERE desired = 'running' AND restart_attempts > 0",
 		"");
 
-	return sql_all(db, st, read_restart, sizeof(**ret), true, ret, n, e);
+	return sql_good_rows(db, st, read_restart, ret, n, e);
 }

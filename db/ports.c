@@ -7,14 +7,12 @@
 
 int ports_add(struct db *db, int64_t cvm, const struct port_row *p, struct err *e)
 {
-	int r = sql_run(
+	return sql_exec(
 		db, e,
 		"INSERT INTO ports (protocol, host_address, host_port, vm_port, other_vm_port, cvm)"
 		" VALUES (?1, ?2, ?3, ?4, ?4, ?5)",
 		"ssddi", p->udp ? "udp" : "tcp", p->host_address, (int)p->host_port,
 		(int)p->vm_port, cvm);
-
-	return r < 0 ? r : 0;
 }
 
 static void read_port(struct db *db, sqlite3_stmt *st, void *row)
@@ -27,27 +25,21 @@ static void read_port(struct db *db, sqlite3_stmt *st, void *row)
 	sql_text(st, 1, p->host_address, sizeof(p->host_address));
 }
 
-static int collect_ports(struct db *db, sqlite3_stmt *st, struct port_row **ret, size_t *n,
-			 struct err *e)
-{
-	return sql_all(db, st, read_port, sizeof(**ret), false, ret, n, e);
-}
-
 int ports_of(struct db *db, int64_t cvm, struct port_row **ret, size_t *n, struct err *e)
 {
-	return collect_ports(
+	return sql_rows(
 		db,
 		sql_query(
 			db, e,
 			"SELECT host_port, host_address, protocol = 'udp', vm_port FROM ports"
 			" WHERE cvm = ? AND vm_port > 0 ORDER BY protocol, host_port, host_address",
 			"i", cvm),
-		ret, n, e);
+		read_port, ret, n, e);
 }
 
 int ports_other(struct db *db, int64_t cvm, struct port_row **ret, size_t *n, struct err *e)
 {
-	return collect_ports(
+	return sql_rows(
 		db,
 		sql_query(
 			db, e,
@@ -55,7 +47,7 @@ int ports_other(struct db *db, int64_t cvm, struct port_row **ret, size_t *n, st
 			" WHERE cvm = ? AND other_vm_port > 0 ORDER BY protocol, host_port, "
 			"host_address",
 			"i", cvm),
-		ret, n, e);
+		read_port, ret, n, e);
 }
 
 int ports_holder(struct db *db, int64_t workspace, int64_t but, bool udp, const char *address,
@@ -69,7 +61,7 @@ int ports_holder(struct db *db, int64_t workspace, int64_t but, bool udp, const 
 			  "('0.0.0.0', '::')"
 			  " OR ?3 IN ('0.0.0.0', '::')) AND p.cvm <> ?5 LIMIT 1",
 			  "sdsii", udp ? "udp" : "tcp", (int)port, address, workspace, but);
-	int r = st ? sql_next(db, st, e) : -(int)e->code;
+	int r = sql_next(db, st, e);
 
 	if (r <= 0)
 		return r;
@@ -91,7 +83,7 @@ int ports_first_free(struct db *db, int64_t but, bool udp, const char *address, 
 			  " AND cvm <> ?5 ORDER BY host_port",
 			  "sddsi", udp ? "udp" : "tcp", (int)from, (int)to, address, but);
 	int64_t port = from;
-	int r = st ? sql_next(db, st, e) : -(int)e->code;
+	int r = sql_next(db, st, e);
 
 	/* Those of several addresses come more than once. */
 	while (r > 0 && sqlite3_column_int64(st, 0) <= port) {

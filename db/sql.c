@@ -145,6 +145,8 @@ int sql_next(struct db *db, sqlite3_stmt *st, struct err *e)
 {
 	int rc, r;
 
+	if (!st)
+		return -(int)e->code;
 	if (db->bad.code) {
 		reset(st);
 		return take_bad(db, e);
@@ -165,10 +167,10 @@ int sql_done(struct db *db, sqlite3_stmt *st, struct err *e)
 	return db->bad.code ? take_bad(db, e) : 0;
 }
 
-int sql_one(struct db *db, sqlite3_stmt *st, sql_reader *read, void *ret, size_t size,
-	    struct err *e)
+int sql_one(struct db *db, sqlite3_stmt *st, sql_reader *read, sql_freer *drop, void *ret,
+	    size_t size, struct err *e)
 {
-	int r = st ? sql_next(db, st, e) : -(int)e->code;
+	int r = sql_next(db, st, e);
 	auto_free void *row = NULL;
 
 	if (r <= 0)
@@ -178,52 +180,88 @@ int sql_one(struct db *db, sqlite3_stmt *st, sql_reader *read, void *ret, size_t
 	r = sql_done(db, st, e);
 	if (!r)
 		memcpy(ret, row, size);
+	else if (drop)
+		drop(row);
 	return r;
 }
 
-int sql_all(struct db *db, sqlite3_stmt *st, sql_reader *read, size_t size, bool skip, void *ret,
-	    size_t *ret_n, struct err *e)
+int sql_all(struct db *db, sqlite3_stmt *st, sql_reader *read, sql_freer *drop, size_t size,
+	    bool skip_bad, void *ret, size_t *ret_n, struct err *e)
 {
 	auto_free char *rows = NULL;
 	size_t n = 0, cap = 0;
-	int r = st ? 1 : -(int)e->code;
+	int r;
 
-	while (st && (r = sql_next(db, st, e)) > 0) {
+	while ((r = sql_next(db, st, e)) > 0) {
 		if (n == cap) {
 			cap = cap ? cap * 2 : 16;
 			rows = xrealloc(rows, cap * size);
 		}
-		read(db, st, rows + n * size);
-		if (skip && db->bad.code) {
-			(void)take_bad(db, e);
-			log_error("left out: %s", e->text);
-		} else {
-			n++;
-		}
+		read(db, st, rows + n++ * size);
+		if (!skip_bad || !db->bad.code)
+			continue;
+		(void)take_bad(db, e);
+		log_error("skipped a bad row: %s", e->text);
+		n--;
+		if (drop)
+			drop(rows + n * size);
 	}
-	if (r < 0)
+	if (r < 0) {
+		while (drop && n)
+			drop(rows + --n * size);
 		return r;
+	}
 	memcpy(ret, &rows, sizeof(rows)); /* *ret is a pointer of another type */
 	rows = NULL;
 	*ret_n = n;
 	return 0;
 }
 
-int sql_run(struct db *db, struct err *e, const char *sql, const char *fmt, ...)
+static int run_statement(struct db *db, struct err *e, const char *sql, const char *fmt, va_list ap)
 {
 	sqlite3_stmt *st = prepared(db, sql, e);
-	va_list ap;
 	int r;
 
 	if (!st)
 		return -(int)e->code;
-	va_start(ap, fmt);
 	bind_all(st, fmt, ap);
-	va_end(ap);
 	do
 		r = sql_next(db, st, e);
 	while (r > 0);
 	return r < 0 ? r : sqlite3_changes(db->conn);
+}
+
+int sql_run(struct db *db, struct err *e, const char *sql, const char *fmt, ...)
+{
+	va_list ap;
+	int r;
+
+	va_start(ap, fmt);
+	r = run_statement(db, e, sql, fmt, ap);
+	va_end(ap);
+	return r;
+}
+
+int sql_exec(struct db *db, struct err *e, const char *sql, const char *fmt, ...)
+{
+	va_list ap;
+	int r;
+
+	va_start(ap, fmt);
+	r = run_statement(db, e, sql, fmt, ap);
+	va_end(ap);
+	return r < 0 ? r : 0;
+}
+
+int sql_exec_one(struct db *db, struct err *e, const char *sql, const char *fmt, ...)
+{
+	va_list ap;
+	int r;
+
+	va_start(ap, fmt);
+	r = run_statement(db, e, sql, fmt, ap);
+	va_end(ap);
+	return r < 0 ? r : r == 0 ? -ERR_NOT_FOUND : 0;
 }
 
 sqlite3_stmt *sql_query(struct db *db, struct err *e, const char *sql, const char *fmt, ...)
@@ -280,6 +318,15 @@ char *sql_text_dup(sqlite3_stmt *st, int col)
 	const char *s = (const char *)sqlite3_column_text(st, col);
 
 	return s ? xstrdup(s) : NULL;
+}
+
+void *sql_blob_dup(sqlite3_stmt *st, int col, size_t *ret_n)
+{
+	const void *bytes = sqlite3_column_blob(st, col);
+	size_t n = (size_t)sqlite3_column_bytes(st, col);
+
+	*ret_n = n;
+	return n ? memcpy(xmalloc(n), bytes, n) : NULL;
 }
 
 /* ------------------------------------------------------------------ columns with a rule */

@@ -34,26 +34,41 @@ int sql_error(struct db *db, const char *what, struct err *e);
 /* Run a statement to its end. Rows changed (>= 0), or negative. Every statement is refused in a
  * turn_do() whose transaction is lost: it would be committed by itself. */
 int sql_run(struct db *db, struct err *e, const char *sql, const char *fmt, ...);
+/* The same; 0 instead of the number of rows. */
+int sql_exec(struct db *db, struct err *e, const char *sql, const char *fmt, ...);
+/* The same; -ERR_NOT_FOUND, without *e filled, if no row was changed. */
+int sql_exec_one(struct db *db, struct err *e, const char *sql, const char *fmt, ...);
 
-/* Begin a query; NULL on failure. Then sql_next() until it is not 1, or sql_done(). */
+/* Begin a query; NULL on failure, with *e filled. Then sql_next() until it is not 1, or sql_done().
+ */
 sqlite3_stmt *sql_query(struct db *db, struct err *e, const char *sql, const char *fmt, ...);
-/* 1 a row, 0 the end (statement reset), negative an error (reset): also when the row before it was
- * bad. */
+/* 1: there is a row. 0: there is none, and the statement is reset. Negative: an error, and the
+ * statement is reset; also when the row before was bad, or when @st is NULL (*e is already filled).
+ */
 int sql_next(struct db *db, sqlite3_stmt *st, struct err *e);
 /* End a query early. 0, or negative when the last row was bad. */
 int sql_done(struct db *db, sqlite3_stmt *st, struct err *e) __attribute__((warn_unused_result));
 
-/* Fill one row (a struct, by its caller's type) from the current row of @st. */
+/* Fill @row (the caller's struct) from the current row of @st. */
 typedef void sql_reader(struct db *db, sqlite3_stmt *st, void *row);
-/* The first row of @st into *@ret of @size bytes; -ERR_NOT_FOUND without *e filled when there is
- * none. @st may be NULL: *e says why. */
-int sql_one(struct db *db, sqlite3_stmt *st, sql_reader *read, void *ret, size_t size,
-	    struct err *e);
-/* All rows of @st into a malloc'd array: @ret is the address of a pointer to rows. Rows must own
- * nothing. With @skip a bad row is logged and left out: for loops over all CVMs, which must not end
- * because of one of them. */
-int sql_all(struct db *db, sqlite3_stmt *st, sql_reader *read, size_t size, bool skip, void *ret,
-	    size_t *ret_n, struct err *e);
+/* Free what @row owns, but not @row. NULL: rows own nothing. */
+typedef void sql_freer(void *row);
+
+/* The first row of @st into *@ret of @size bytes; -ERR_NOT_FOUND without *e filled if there is
+ * none. @st may be NULL, as for sql_next(). */
+int sql_one(struct db *db, sqlite3_stmt *st, sql_reader *read, sql_freer *drop, void *ret,
+	    size_t size, struct err *e);
+#define sql_row(db, st, read, ret, e) sql_one(db, st, read, NULL, ret, sizeof(*(ret)), e)
+
+/* All rows of @st into a malloc'd array. @ret is the address of a pointer to rows of @size bytes.
+ * With @skip_bad a bad row is logged and left out: for loops over all CVMs, which must not end
+ * because of one of them. @st may be NULL, as for sql_next(). */
+int sql_all(struct db *db, sqlite3_stmt *st, sql_reader *read, sql_freer *drop, size_t size,
+	    bool skip_bad, void *ret, size_t *ret_n, struct err *e);
+#define sql_rows(db, st, read, ret, ret_n, e) \
+	sql_all(db, st, read, NULL, sizeof(**(ret)), false, ret, ret_n, e)
+#define sql_good_rows(db, st, read, ret, ret_n, e) \
+	sql_all(db, st, read, NULL, sizeof(**(ret)), true, ret, ret_n, e)
 
 /* First column of the first row; *ret = @def when there is no row. */
 int sql_int(struct db *db, struct err *e, int64_t def, int64_t *ret, const char *sql,
@@ -66,6 +81,8 @@ int64_t sql_page(int64_t limit, int64_t offset, int64_t total);
 /* Text of a column into a fixed buffer ("" for NULL), or malloc'd (NULL for NULL). */
 void sql_text(sqlite3_stmt *st, int col, char *out, size_t n);
 char *sql_text_dup(sqlite3_stmt *st, int col);
+/* Bytes of a column, malloc'd; NULL and 0 for NULL and for an empty one. */
+void *sql_blob_dup(sqlite3_stmt *st, int col, size_t *ret_n);
 
 /* Columns with a rule. What breaks it makes the row bad: the sql_next() or sql_done() that follows
  * fails with a text that names table, column, row and value (db_bad_row()), and what was returned

@@ -42,11 +42,6 @@ static void read_workspace(struct db *db, sqlite3_stmt *st, void *row)
 	w->cvms = w->held[QUOTA_CVMS];
 }
 
-static int first(struct db *db, sqlite3_stmt *st, struct workspace_row *ret, struct err *e)
-{
-	return sql_one(db, st, read_workspace, ret, sizeof(*ret), e);
-}
-
 int workspaces_ensure(struct db *db, const char *slug, int64_t *ret_id, struct err *e)
 {
 	int r = sql_run(
@@ -61,7 +56,8 @@ int workspaces_ensure(struct db *db, const char *slug, int64_t *ret_id, struct e
 
 int workspaces_get(struct db *db, int64_t id, struct workspace_row *ret, struct err *e)
 {
-	return first(db, sql_query(db, e, WORKSPACE_SELECT " WHERE id = ?", "i", id), ret, e);
+	return sql_row(db, sql_query(db, e, WORKSPACE_SELECT " WHERE id = ?", "i", id),
+		       read_workspace, ret, e);
 }
 
 int workspaces_find(struct db *db, const char *slug, struct workspace_row *ret, struct err *e)
@@ -72,11 +68,12 @@ int workspaces_find(struct db *db, const char *slug, struct workspace_row *ret, 
 	if (!strncmp(slug, "ws_", 3) && strspn(slug + 3, "0123456789") == strlen(slug + 3) &&
 	    strlen(slug) < 3 + 19)
 		id = strtoll(slug + 3, &end, 10);
-	return first(db,
-		     sql_query(db, e,
-			       WORKSPACE_SELECT " WHERE (slug = ?1 OR id = ?2) AND deleted_ms = 0",
-			       "si", slug, id),
-		     ret, e);
+	return sql_row(db,
+		       sql_query(db, e,
+				 WORKSPACE_SELECT
+				 " WHERE (slug = ?1 OR id = ?2) AND deleted_ms = 0",
+				 "si", slug, id),
+		       read_workspace, ret, e);
 }
 
 int workspaces_list(struct db *db, int64_t offset, int64_t limit, struct workspace_row **ret,
@@ -92,7 +89,7 @@ int workspaces_list(struct db *db, int64_t offset, int64_t limit, struct workspa
 	st = sql_query(db, e,
 		       WORKSPACE_SELECT " WHERE deleted_ms = 0 ORDER BY slug LIMIT ? OFFSET ?",
 		       "ii", sql_page(limit, offset, total), offset);
-	r = sql_all(db, st, read_workspace, sizeof(**ret), false, ret, ret_n, e);
+	r = sql_rows(db, st, read_workspace, ret, ret_n, e);
 	return r ? r : (int)total;
 }
 
@@ -110,7 +107,7 @@ int workspaces_add(struct db *db, const char *slug, const char *name, int64_t *r
 
 int workspaces_set(struct db *db, const struct workspace_row *w, struct err *e)
 {
-	int r = sql_run(db, e,
+	return sql_exec(db, e,
 			"UPDATE workspaces SET name = ?2, max_vcpus = nullif(?3, -1), "
 			"max_memory_mib = nullif(?4, -1),"
 			" max_disk_gib = nullif(?5, -1), max_cvms = nullif(?6, -1), max_gpus = "
@@ -119,8 +116,6 @@ int workspaces_set(struct db *db, const struct workspace_row *w, struct err *e)
 			"isiiiiii", w->id, w->name, w->max[QUOTA_VCPUS], w->max[QUOTA_MEMORY],
 			w->max[QUOTA_DISK], w->max[QUOTA_CVMS], w->max[QUOTA_GPUS],
 			w->max[QUOTA_PORTS]);
-
-	return r < 0 ? r : 0;
 }
 
 int workspaces_delete(struct db *db, int64_t id, int64_t now_ms, struct err *e)
