@@ -20,6 +20,7 @@ struct vmm;
 
 struct app_row;
 struct cvm_row;
+struct workspace_row;
 struct key_row;
 
 /* Strings and arrays are borrowed as long as the api lives (or until the next api_reload()). */

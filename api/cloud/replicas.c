@@ -13,6 +13,7 @@
 #include "api/http/envelope.h"
 #include "base/buf.h"
 #include "base/own.h"
+#include "db/workspaces.h"
 #include "db/cvms.h"
 #include "vmm/cvm/replicate.h"
 #include "vmm/op/mutation.h"
