@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "api/http/call.h"
+#include "api/http/caller.h"
 #include "base/buf.h"
 #include "base/lanes.h"
 #include "base/log.h"

@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-#include "api/http/call.h"
+#include "api/http/caller.h"
 #include "base/buf.h"
 
 #ifndef TEEPOD_VERSION

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "api/http/call.h"
+#include "api/http/reply.h"
 #include "api/http/server.h"
 #include "vmm/logs/serial_scan.h"
 #include "vmm/op/op_begin.h"

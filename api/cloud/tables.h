@@ -4,7 +4,7 @@
 #ifndef TEEPOD_API_CLOUD_TABLES_H
 #define TEEPOD_API_CLOUD_TABLES_H
 
-#include "api/http/call.h"
+#include "api/http/route.h"
 
 extern const struct route account_routes[], app_routes[], catalog_routes[], cvm_routes[],
 	event_routes[], health_routes[], image_routes[], log_routes[], measurement_routes[],

@@ -3,6 +3,8 @@
  *
  * An answer is put together in one buffer of the server and usually leaves with one write(2).
  */
+#include "api/http/reply.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>

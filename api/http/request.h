@@ -10,6 +10,7 @@
 
 #include "api/http/body.h"
 #include "api/http/conn.h"
+#include "api/http/reply.h"
 #include "api/http/target.h"
 
 struct request {

@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "api/http/call.h"
+#include "api/http/route.h"
 #include "api/http/target.h"
 
 struct router;

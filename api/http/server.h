@@ -9,8 +9,10 @@
 #include <uv.h>
 
 #include "api/http/call.h"
+#include "api/http/caller.h"
 #include "api/http/tls.h"
 
+struct route;
 struct server;
 
 /* One place to listen. Strings are borrowed until server_listen() returns. */
@@ -40,16 +42,6 @@ struct server_limits {           /* 0 = the default in brackets */
 			      -> 414 */
 };
 
-/* Who is calling? Given the credentials found, fill *ret (0) or refuse (ERR_UNAUTHENTICATED).
- * Exactly one source is set. */
-struct credentials {
-	const char *api_key; /* X-API-Key, or Authorization: Bearer */
-	bool has_peer;       /* unix socket: uid/gid from SO_PEERCRED */
-	unsigned uid, gid;
-	const char *cert_cn; /* verified client certificate's common name */
-	int64_t cert_ends_ms;
-};
-
 struct server_config {
 	uv_loop_t *loop;
 	struct server_limits limits;
@@ -59,6 +51,7 @@ struct server_config {
 	const char *const *hosts;
 	const struct route *const
 		*routes; /* NULL-terminated list of tables; each table ends with method NULL */
+	/* Fill *ret for the credentials found (0), or refuse them (ERR_UNAUTHENTICATED). */
 	int (*authenticate)(void *arg, const struct credentials *cred, struct caller *ret,
 			    struct err *e);
 	/* Call @fn(@fn_arg) when what can be read is committed: the handler of a GET, or a refusal;
