@@ -120,7 +120,9 @@ void preflight_refuse(struct call *c, const struct err *e)
 	if (e->code == ERR_INVALID)
 		call_reply_err(c, e);
 	else
-		call_reply(c, 200, json_pack("{s:b,s:o}", "fits", 0, "error", envelope_for(c, e)));
+		call_reply(c, 200,
+			   json_pack("{s:b,s:o}", "fits", 0, "error",
+				     envelope_for(c->caller.role, c->request_id, e)));
 }
 
 struct fit {

@@ -55,7 +55,8 @@ static int shape_list(struct shaper *s, const struct replica *made, size_t n, in
 	}
 	*ret = json_pack("{s:O,s:I,s:I,s:o}", "items", items, "asked", (json_int_t)asked, "created",
 			 (json_int_t)n, "error",
-			 why->code ? envelope_for(s->call, why) : json_null());
+			 why->code ? envelope_for(s->call->caller.role, s->call->request_id, why)
+				   : json_null());
 	return 0;
 }
 

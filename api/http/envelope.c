@@ -235,13 +235,13 @@ json_t *envelope_plain(const char *text, const char *request_id)
 	return body;
 }
 
-json_t *envelope_for(const struct call *c, const struct err *e)
+json_t *envelope_for(enum role role, const char *request_id, const struct err *e)
 {
-	struct err told = *e;
+	struct err visible = *e;
 
-	if (c->caller.role < ROLE_OPERATOR)
-		err_untell_total(&told);
-	return envelope_body(&told, c->request_id);
+	if (role < ROLE_OPERATOR)
+		err_untell_total(&visible);
+	return envelope_body(&visible, request_id);
 }
 
 json_t *envelope_body(const struct err *e, const char *request_id)

@@ -7,15 +7,15 @@
 
 #include <jansson.h>
 
-#include "api/http/call.h"
+#include "api/http/caller.h"
 #include "base/err.h"
 
 int envelope_status(const struct err *e);
 
 /* New reference, never NULL. @request_id may be NULL. */
 json_t *envelope_body(const struct err *e, const char *request_id);
-/* The same as it concerns the caller: totals of the host are for operators. */
-json_t *envelope_for(const struct call *c, const struct err *e);
+/* The same body, as @role may see it: only operators see totals of the host. */
+json_t *envelope_for(enum role role, const char *request_id, const struct err *e);
 
 /* {"detail": text, "request_id": ..}: for what the catalogue has no code for. */
 json_t *envelope_plain(const char *text, const char *request_id);

@@ -209,7 +209,7 @@ void call_reply_err(struct call *c, const struct err *e)
 
 		log_write(LOG_LEVEL_ERROR, &about, "%s %s: %s", c->method, c->path, e->text);
 	}
-	call_reply(c, status, envelope_for(c, e));
+	call_reply(c, status, envelope_for(c->caller.role, c->request_id, e));
 }
 
 void request_refuse(struct request *q, int status, const char *text)
