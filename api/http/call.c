@@ -14,13 +14,7 @@
 
 const char *call_header_nth(const struct call *c, const char *name, unsigned nth)
 {
-	const struct request *q = request_of(c);
-
-	for (unsigned i = 0; i < q->n_fields; i++) {
-		if (!strcasecmp(q->field[i].name, name) && nth-- == 0)
-			return q->field[i].value;
-	}
-	return NULL;
+	return fields_get(&request_of(c)->fields, name, nth);
 }
 
 const char *call_header(const struct call *c, const char *name)

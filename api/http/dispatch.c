@@ -29,26 +29,6 @@ static const char *const role_word[] = {
 	[ROLE_OPERATOR] = "operator", [ROLE_ADMIN] = "admin",
 };
 
-/* End the string where the span ends; the byte there is a blank, a colon or a CR that is no longer
- * needed. */
-static const char *cut(char *raw, struct span s)
-{
-	char *p = raw + (s.p - raw);
-
-	p[s.n] = '\0';
-	return p;
-}
-
-static void keep_fields(struct request *q, const struct head *h)
-{
-	q->n_fields = h->n;
-	for (unsigned i = 0; i < h->n; i++) {
-		q->field[i].name = cut(q->raw, h->field[i].name);
-		q->field[i].value = h->field[i].value.n ? cut(q->raw, h->field[i].value) : "";
-	}
-	q->call.method = cut(q->raw, h->method);
-}
-
 static void choose_id(struct request *q)
 {
 	static const char allowed[] =
@@ -73,7 +53,8 @@ static void take(struct request *q, const struct head *h)
 	q->expects = h->minor > 0 && head_find(h, "expect").p;
 	if (host.n < sizeof(q->host))
 		memcpy(q->host, host.p ? host.p : "", host.n);
-	keep_fields(q, h);
+	fields_cut(&q->fields, q->raw, h);
+	q->call.method = span_cut(q->raw, h->method);
 	choose_id(q);
 	q->head_only = !strcmp(q->call.method, "HEAD");
 	q->call.path = q->target.path;
@@ -156,7 +137,7 @@ static int count_failure(struct request *q, struct err *e)
 {
 	struct server *s = q->s;
 	const char *key = api_key(&q->call);
-	struct peer_address client = forwarded_client(&q->call, &s->proxies, &q->conn->address);
+	struct peer_address client = forwarded_client(&q->fields, &s->proxies, &q->conn->address);
 	struct peer_key k = peer_key_of(&client);
 	char address[PEER_TEXT];
 	unsigned n;

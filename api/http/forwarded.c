@@ -111,36 +111,35 @@ static enum verdict read_value(const char *value, const struct list *l,
 }
 
 /* Several fields of one name are one list, in their order. */
-static enum verdict read_list(const struct call *c, const struct list *l,
+static enum verdict read_list(const struct fields *f, const struct list *l,
 			      const struct peer_networks *proxies, struct peer_address *ret)
 {
 	enum verdict v = ABSENT;
 	bool more = true;
 	unsigned n = 0;
 
-	while (call_header_nth(c, l->name, n))
+	while (fields_get(f, l->name, n))
 		n++;
 	while (more && n--) {
-		enum verdict now =
-			read_value(call_header_nth(c, l->name, n), l, proxies, &more, ret);
+		enum verdict now = read_value(fields_get(f, l->name, n), l, proxies, &more, ret);
 
 		v = now == ABSENT ? v : now;
 	}
 	return v;
 }
 
-struct peer_address forwarded_client(const struct call *c, const struct peer_networks *proxies,
+struct peer_address forwarded_client(const struct fields *f, const struct peer_networks *proxies,
 				     const struct peer_address *peer)
 {
 	struct peer_address said[2];
-	enum verdict x, f;
+	enum verdict x, forwarded;
 
 	if (!peer_is_in(peer, proxies))
 		return *peer;
-	x = read_list(c, &lists[0], proxies, &said[0]);
-	f = read_list(c, &lists[1], proxies, &said[1]);
-	if (x == MALFORMED || f == MALFORMED || (x == ABSENT && f == ABSENT) ||
-	    (x == FOUND && f == FOUND && memcmp(&said[0], &said[1], sizeof(said[0])) != 0))
+	x = read_list(f, &lists[0], proxies, &said[0]);
+	forwarded = read_list(f, &lists[1], proxies, &said[1]);
+	if (x == MALFORMED || forwarded == MALFORMED || (x == ABSENT && forwarded == ABSENT) ||
+	    (x == FOUND && forwarded == FOUND && memcmp(&said[0], &said[1], sizeof(said[0])) != 0))
 		return *peer;
 	return x == FOUND ? said[0] : said[1];
 }

@@ -4,11 +4,11 @@
 #ifndef TEEPOD_API_HTTP_FORWARDED_H
 #define TEEPOD_API_HTTP_FORWARDED_H
 
-#include "api/http/call.h"
+#include "api/http/fields.h"
 #include "api/http/peer.h"
 
 /* The address of the client: @peer, or what it says if it is one of the @proxies. */
-struct peer_address forwarded_client(const struct call *c, const struct peer_networks *proxies,
+struct peer_address forwarded_client(const struct fields *f, const struct peer_networks *proxies,
 				     const struct peer_address *peer);
 
 #endif

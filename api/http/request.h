@@ -10,6 +10,7 @@
 
 #include "api/http/body.h"
 #include "api/http/conn.h"
+#include "api/http/fields.h"
 #include "api/http/reply.h"
 #include "api/http/target.h"
 
@@ -29,10 +30,7 @@ struct request {
 	const struct route *route;
 
 	char *raw; /* owned: the head, cut into strings */
-	unsigned n_fields;
-	struct {
-		const char *name, *value;
-	} field[HEAD_FIELDS];
+	struct fields fields;
 	struct target target;
 	struct target_pair *pairs; /* made at the first call_query() */
 	unsigned n_pairs;
