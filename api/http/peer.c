@@ -4,14 +4,12 @@
 #include "api/http/peer.h"
 
 #include <arpa/inet.h>
-#include <assert.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
-#include "base/id.h"
 #include "base/own.h"
 
 static struct peer_address of_ipv6(const struct in6_addr *in6)
@@ -183,74 +181,4 @@ char *peer_address_text(const struct peer_address *a, char out[PEER_TEXT])
 	if (!a->family || !inet_ntop(a->family == 4 ? AF_INET : AF_INET6, a->b, out, PEER_TEXT))
 		(void)snprintf(out, PEER_TEXT, "unix");
 	return out;
-}
-
-struct count {
-	struct count *next;
-	struct peer_key key;
-	unsigned n;
-};
-
-enum { BUCKETS = 512 };
-
-struct peer_counts {
-	uint64_t seed;
-	struct count *bucket[BUCKETS];
-};
-
-struct peer_counts *peer_counts_new(void)
-{
-	struct peer_counts *p = xcalloc(1, sizeof(*p));
-
-	id_random(&p->seed, sizeof(p->seed));
-	return p;
-}
-
-void peer_counts_free(struct peer_counts *p)
-{
-	if (!p)
-		return;
-	for (unsigned i = 0; i < BUCKETS; i++) {
-		while (p->bucket[i]) {
-			struct count *gone = p->bucket[i];
-
-			p->bucket[i] = gone->next;
-			free(gone);
-		}
-	}
-	free(p);
-}
-
-static struct count **find(struct peer_counts *p, const struct peer_key *k)
-{
-	struct count **at = &p->bucket[peer_hash(k, p->seed) % BUCKETS];
-
-	while (*at && !peer_equal(&(*at)->key, k))
-		at = &(*at)->next;
-	return at;
-}
-
-bool peer_counts_add(struct peer_counts *p, const struct peer_key *k, unsigned max)
-{
-	struct count **at = find(p, k);
-
-	if (!*at) {
-		*at = xcalloc(1, sizeof(**at));
-		(*at)->key = *k;
-	} else if ((*at)->n >= max) {
-		return false;
-	}
-	(*at)->n++;
-	return true;
-}
-
-void peer_counts_drop(struct peer_counts *p, const struct peer_key *k)
-{
-	struct count **at = find(p, k), *c = *at;
-
-	assert(c && c->n);
-	if (--c->n)
-		return;
-	*at = c->next;
-	free(c);
 }

@@ -54,13 +54,4 @@ char *peer_text(const struct sockaddr *sa, char out[PEER_TEXT]);
 /* The same without a port. */
 char *peer_address_text(const struct peer_address *a, char out[PEER_TEXT]);
 
-/* Connections by key. */
-struct peer_counts;
-struct peer_counts *peer_counts_new(void);
-void peer_counts_free(struct peer_counts *p);
-
-/* One more connection from @k, unless it has @max already. */
-bool peer_counts_add(struct peer_counts *p, const struct peer_key *k, unsigned max);
-void peer_counts_drop(struct peer_counts *p, const struct peer_key *k);
-
 #endif

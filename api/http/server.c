@@ -13,7 +13,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -96,52 +95,6 @@ void server_kick(struct server *s)
 
 /* ------------------------------------------------------------------ life */
 
-static void set_default(unsigned *v, unsigned def)
-{
-	if (!*v)
-		*v = def;
-}
-
-static void fill_limits(struct server_limits *l)
-{
-	set_default(&l->head_ms, 10000);
-	set_default(&l->body_idle_ms, 30000);
-	set_default(&l->body_ms, 30000);
-	set_default(&l->body_wait_ms, 60000);
-	set_default(&l->keepalive_ms, 75000);
-	set_default(&l->handshake_ms, 10000);
-	set_default(&l->write_stall_ms, 30000);
-	set_default(&l->per_peer, 1024);
-	set_default(&l->connections, 4096);
-	set_default(&l->auth_fails, 10);
-	if (!l->head_bytes)
-		l->head_bytes = 16384;
-}
-
-/* A connection is a descriptor, a followed log one more; files, database and hypervisor must never
- * find none left because of clients. */
-static void fit_descriptors(struct server_limits *l)
-{
-	rlim_t wanted = (rlim_t)l->connections * 4, most;
-	struct rlimit have;
-
-	if (getrlimit(RLIMIT_NOFILE, &have))
-		return;
-	if (have.rlim_cur < wanted && have.rlim_cur < have.rlim_max) {
-		have.rlim_cur = wanted < have.rlim_max ? wanted : have.rlim_max;
-		if (setrlimit(RLIMIT_NOFILE, &have) || getrlimit(RLIMIT_NOFILE, &have))
-			return;
-	}
-	most = have.rlim_cur / 8 * 3;
-	if (l->connections <= most)
-		return;
-	log_warn("at most %llu connections are served instead of %u (api.max_connections): the "
-		 "process may open "
-		 "%llu files (RLIMIT_NOFILE; LimitNOFILE= of the service)",
-		 (unsigned long long)most, l->connections, (unsigned long long)have.rlim_cur);
-	l->connections = (unsigned)most;
-}
-
 static int read_proxies(const struct server_config *cfg, struct peer_networks *ret, struct err *e)
 {
 	struct peer_networks nets = { .v = xcalloc(cfg->n_proxies, sizeof(*nets.v)) };
@@ -171,8 +124,7 @@ int server_new(const struct server_config *cfg, struct server **ret, struct err 
 	s->proxies = proxies;
 	s->loop = cfg->loop;
 	s->limits = cfg->limits;
-	fill_limits(&s->limits);
-	fit_descriptors(&s->limits);
+	limits_complete(&s->limits);
 	s->in_max = s->limits.head_bytes * 2 > SERVER_RX ? s->limits.head_bytes * 2 : SERVER_RX;
 	s->authenticate = cfg->authenticate;
 	s->read = cfg->read;

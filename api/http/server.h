@@ -10,6 +10,7 @@
 
 #include "api/http/call.h"
 #include "api/http/caller.h"
+#include "api/http/limits.h"
 #include "api/http/tls.h"
 
 struct route;
@@ -25,21 +26,6 @@ struct listen_spec {
 	const char *tls_client_ca; /* PEM; NULL: no client certificates asked for */
 	bool tls_client_required;
 	unsigned unix_mode; /* permission bits of a unix socket, e.g. 0660 */
-};
-
-struct server_limits {           /* 0 = the default in brackets */
-	unsigned head_ms;        /* whole request head [10000] */
-	unsigned body_idle_ms;   /* between body bytes [30000] */
-	unsigned body_ms;        /* a whole body, and a second more for each 8 KB of it [30000] */
-	unsigned body_wait_ms;   /* a long body until it is parsed [60000] */
-	unsigned keepalive_ms;   /* idle connection [75000] */
-	unsigned handshake_ms;   /* TLS [10000] */
-	unsigned write_stall_ms; /* answer not taken by the peer, or too slowly [30000] */
-	unsigned per_peer;       /* connections from one address [1024] */
-	unsigned connections;    /* in all [4096] */
-	unsigned auth_fails;     /* wrong keys a minute and address that get 401, not 429 [10] */
-	size_t head_bytes; /* request line + headers [16384] -> 431; the target alone at most half
-			      -> 414 */
 };
 
 struct server_config {

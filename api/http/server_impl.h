@@ -8,6 +8,7 @@
 
 #include "api/http/auth_rate.h"
 #include "api/http/peer.h"
+#include "api/http/peer_count.h"
 #include "api/http/router.h"
 #include "api/http/server.h"
 #include "api/http/tls.h"
