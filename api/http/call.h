@@ -17,11 +17,9 @@
 
 #include <jansson.h>
 
-#include "api/http/caller.h"
+#include "api/http/route.h"
 #include "base/err.h"
 #include "base/json.h"
-
-enum { CALL_PARAMS = 4 };
 
 struct call {
 	const char *method;             /* "GET", ... */

@@ -381,11 +381,11 @@ static void out_of_patience(struct conn *c)
 			conn_close_idle(c);
 			break;
 		}
-		c->s->timeouts++;
+		c->s->metrics.timeouts++;
 		refuse(c, 408, "the request head took too long");
 		break;
 	case CONN_BODY:
-		c->s->timeouts++;
+		c->s->metrics.timeouts++;
 		refuse(c, 408, "the request body stopped coming");
 		break;
 	default:
@@ -523,11 +523,11 @@ void conn_accept(struct listener *l, int fd)
 	c->uv.handle.data = c;
 	s->handles++;
 	if (!open_socket(c, fd) || !places_take(c)) {
-		s->refused++;
+		s->metrics.refused++;
 		uv_close(&c->uv.handle, on_refused_closed);
 		return;
 	}
-	s->accepted++;
+	s->metrics.accepted++;
 	s->n_conns++;
 	LIST_INSERT_HEAD(&s->conns, c, all);
 	if (l->ctx)

@@ -38,7 +38,7 @@ void conn_check_written(struct conn *c, uint64_t now)
 		return;
 	/* Later than the timer can be: the loop was held, and could not write. */
 	if (now - c->write_due < LATE_MS && taken(c) - c->taken_then < least) {
-		c->s->timeouts++;
+		c->s->metrics.timeouts++;
 		conn_destroy(c);
 		return;
 	}

@@ -142,7 +142,7 @@ static int count_failure(struct request *q, struct err *e)
 	char address[PEER_TEXT];
 	unsigned n;
 
-	s->auth_failed++;
+	s->metrics.auth_failed++;
 	if (q->conn->is_unix || !key || !*key)
 		return -ERR_UNAUTHENTICATED;
 	n = auth_rate_failed(s->auth_rate, &k, uv_now(s->loop));

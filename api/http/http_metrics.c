@@ -1,99 +1,118 @@
 /* SPDX-License-Identifier: Apache-2.0
- * metrics.c - what the server counts, as Prometheus text.
+ * http_metrics.c - counters of the HTTP server, and their Prometheus text.
  *
- * Counters are arrays indexed by route: counting a request is three additions. A streamed answer
- * counts when it begins, with the time until then.
+ * Counters are arrays indexed by route: counting an answer takes three additions. A streamed answer
+ * is counted when it begins, with the time until then.
  */
-#include <inttypes.h>
+#include "api/http/http_metrics.h"
 
-#include "api/http/server_impl.h"
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
 #include "base/lag.h"
 
 static const struct {
 	int64_t us;
 	const char *text;
-} bound[STAT_BUCKETS] = {
+} bound[HTTP_BUCKETS] = {
 	{ 500, "0.0005" },  { 2500, "0.0025" }, { 10000, "0.01" },  { 50000, "0.05" },
 	{ 250000, "0.25" }, { 1000000, "1" },   { 10000000, "10" },
 };
 
-void server_count(struct server *s, unsigned index, int status, int64_t us)
+void http_metrics_init(struct http_metrics *m, unsigned n_routes)
 {
-	struct route_stat *st = &s->stats[index];
+	*m = (struct http_metrics){ .n_routes = n_routes };
+	m->route = xcalloc(n_routes + 1, sizeof(m->route[0]));
+}
+
+void http_metrics_free(struct http_metrics *m)
+{
+	free(m->route);
+	m->route = NULL;
+}
+
+void http_metrics_count(struct http_metrics *m, unsigned index, int status, int64_t us)
+{
+	struct route_stat *st = &m->route[index];
 	unsigned i = 0;
 
-	while (i < STAT_BUCKETS && us > bound[i].us)
+	assert(index <= m->n_routes);
+	assert(status >= 100 && status < 600);
+	while (i < HTTP_BUCKETS && us > bound[i].us)
 		i++;
 	st->bucket[i]++;
-	st->by_class[status / 100 % STAT_CLASSES]++;
+	st->by_class[status / 100]++;
 	st->sum_us += us > 0 ? (uint64_t)us : 0;
 }
 
-static void labels(const struct server *s, unsigned i, struct buf *out)
+static void write_labels(const struct router *r, unsigned i, struct buf *out)
 {
-	const struct route *r = i < router_count(s->router) ? router_route(s->router, i) : NULL;
+	const struct route *route = i < router_count(r) ? router_route(r, i) : NULL;
 
-	buf_printf(out, "route=\"%s\",method=\"%s\"", r ? r->pattern : "", r ? r->method : "");
+	buf_printf(out, "route=\"%s\",method=\"%s\"", route ? route->pattern : "",
+		   route ? route->method : "");
 }
 
-static void requests(const struct server *s, struct buf *out)
+static void write_requests(const struct http_metrics *m, const struct router *r, struct buf *out)
 {
 	buf_puts(out,
 		 "# HELP teepod_http_requests_total Answers by route, method and status class.\n"
 		 "# TYPE teepod_http_requests_total counter\n");
-	for (unsigned i = 0; i <= router_count(s->router); i++) {
-		for (unsigned k = 1; k < STAT_CLASSES; k++) {
-			if (!s->stats[i].by_class[k])
+	for (unsigned i = 0; i <= m->n_routes; i++) {
+		for (unsigned k = 1; k < HTTP_CLASSES; k++) {
+			if (!m->route[i].by_class[k])
 				continue;
 			buf_puts(out, "teepod_http_requests_total{");
-			labels(s, i, out);
+			write_labels(r, i, out);
 			buf_printf(out, ",code=\"%uxx\"} %" PRIu64 "\n", k,
-				   s->stats[i].by_class[k]);
+				   m->route[i].by_class[k]);
 		}
 	}
 }
 
-static void duration(const struct server *s, unsigned i, struct buf *out)
+static void write_duration(const struct http_metrics *m, const struct router *r, unsigned i,
+			   struct buf *out)
 {
-	const struct route_stat *st = &s->stats[i];
+	const struct route_stat *st = &m->route[i];
 	uint64_t n = 0;
 
-	for (unsigned k = 0; k <= STAT_BUCKETS; k++) {
+	for (unsigned k = 0; k <= HTTP_BUCKETS; k++) {
 		n += st->bucket[k];
 		buf_puts(out, "teepod_http_request_seconds_bucket{");
-		labels(s, i, out);
+		write_labels(r, i, out);
 		buf_printf(out, ",le=\"%s\"} %" PRIu64 "\n",
-			   k < STAT_BUCKETS ? bound[k].text : "+Inf", n);
+			   k < HTTP_BUCKETS ? bound[k].text : "+Inf", n);
 	}
 	buf_puts(out, "teepod_http_request_seconds_sum{");
-	labels(s, i, out);
+	write_labels(r, i, out);
 	buf_printf(out, "} %.6f\nteepod_http_request_seconds_count{", (double)st->sum_us / 1e6);
-	labels(s, i, out);
+	write_labels(r, i, out);
 	buf_printf(out, "} %" PRIu64 "\n", n);
 }
 
-static void durations(const struct server *s, struct buf *out)
+static void write_durations(const struct http_metrics *m, const struct router *r, struct buf *out)
 {
 	buf_puts(out, "# HELP teepod_http_request_seconds Time from a complete request head to its "
 		      "answer.\n"
 		      "# TYPE teepod_http_request_seconds histogram\n");
-	for (unsigned i = 0; i <= router_count(s->router); i++) {
+	for (unsigned i = 0; i <= m->n_routes; i++) {
 		bool any = false;
 
-		for (unsigned k = 0; k <= STAT_BUCKETS; k++)
-			any |= s->stats[i].bucket[k] > 0;
+		for (unsigned k = 0; k <= HTTP_BUCKETS; k++)
+			any |= m->route[i].bucket[k] > 0;
 		if (any)
-			duration(s, i, out);
+			write_duration(m, r, i, out);
 	}
 }
 
-static void counter(struct buf *out, const char *name, const char *help, uint64_t value)
+static void write_counter(struct buf *out, const char *name, const char *help, uint64_t value)
 {
 	buf_printf(out, "# HELP %s %s\n# TYPE %s counter\n%s %" PRIu64 "\n", name, help, name, name,
 		   value);
 }
 
-static void turns(struct buf *out)
+static void write_loop_turns(struct buf *out)
 {
 	struct lag_stats st = lag_stats();
 	uint64_t n = 0;
@@ -116,27 +135,28 @@ static void turns(struct buf *out)
 		   "# HELP teepod_loop_turn_max_seconds Longest turn since the daemon started.\n"
 		   "# TYPE teepod_loop_turn_max_seconds gauge\nteepod_loop_turn_max_seconds %.6f\n",
 		   (double)st.max_us / 1e6);
-	counter(out, "teepod_loop_held_total", "Turns of the event loop longer than 100 ms.",
-		st.longer);
+	write_counter(out, "teepod_loop_held_total", "Turns of the event loop longer than 100 ms.",
+		      st.longer);
 }
 
-void server_metrics(const struct server *s, struct buf *out)
+void http_metrics_write(const struct http_metrics *m, const struct router *r, unsigned connections,
+			struct buf *out)
 {
-	requests(s, out);
-	durations(s, out);
+	write_requests(m, r, out);
+	write_durations(m, r, out);
 	buf_printf(out,
 		   "# HELP teepod_http_connections Open client connections.\n"
 		   "# TYPE teepod_http_connections gauge\nteepod_http_connections %u\n",
-		   s->n_conns);
-	counter(out, "teepod_http_connections_accepted_total", "Client connections accepted.",
-		s->accepted);
-	counter(out, "teepod_http_connections_refused_total",
-		"Client connections over a limit, closed at once.", s->refused);
-	counter(out, "teepod_http_connections_evicted_total",
-		"Client connections closed to make room for others.", s->evicted);
-	counter(out, "teepod_http_auth_failed_total",
-		"Requests with a wrong or missing credential.", s->auth_failed);
-	counter(out, "teepod_http_timeouts_total",
-		"Requests and answers that a client let time out.", s->timeouts);
-	turns(out);
+		   connections);
+	write_counter(out, "teepod_http_connections_accepted_total", "Client connections accepted.",
+		      m->accepted);
+	write_counter(out, "teepod_http_connections_refused_total",
+		      "Client connections over a limit, closed at once.", m->refused);
+	write_counter(out, "teepod_http_connections_evicted_total",
+		      "Client connections closed to make room for others.", m->evicted);
+	write_counter(out, "teepod_http_auth_failed_total",
+		      "Requests with a wrong or missing credential.", m->auth_failed);
+	write_counter(out, "teepod_http_timeouts_total",
+		      "Requests and answers that a client let time out.", m->timeouts);
+	write_loop_turns(out);
 }

@@ -62,7 +62,7 @@ static bool make_room(struct server *s, enum place last, const struct peer_key *
 			 * the new connection; do not evict connections of authenticated callers. */
 			if (!c->spent && now - c->waits_since < GRACE_MS)
 				return false;
-			s->evicted++;
+			s->metrics.evicted++;
 			conn_destroy(c);
 			return true;
 		}

@@ -97,7 +97,7 @@ static void note(struct request *q, int status)
 	int64_t us = clock_mono_us() - q->started_us;
 	struct log_about about = { .req = q->id };
 
-	server_count(q->s, q->route_index, status, us);
+	http_metrics_count(&q->s->metrics, q->route_index, status, us);
 	log_write(LOG_LEVEL_DEBUG, &about, "%s %s: %d in %lld us", q->call.method, q->call.path,
 		  status, (long long)us);
 }

@@ -13,6 +13,8 @@
 struct call;
 struct field_table;
 
+enum { CALL_PARAMS = 4 }; /* parameters of a pattern at most */
+
 typedef void call_handler(struct call *c);
 
 enum {

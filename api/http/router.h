@@ -7,7 +7,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "api/http/call.h"
 #include "api/http/route.h"
 #include "api/http/target.h"
 

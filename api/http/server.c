@@ -132,7 +132,7 @@ int server_new(const struct server_config *cfg, struct server **ret, struct err 
 	s->arg = cfg->arg;
 	s->hosts = cfg->hosts;
 	s->router = router_new(cfg->routes);
-	s->stats = xcalloc(router_count(s->router) + 1, sizeof(s->stats[0]));
+	http_metrics_init(&s->metrics, router_count(s->router));
 	s->auth_rate = auth_rate_new(s->limits.auth_fails);
 	s->peers = peer_counts_new();
 	LIST_INIT(&s->listeners);
@@ -161,7 +161,7 @@ static void release(struct server *s)
 	peer_counts_free(s->peers);
 	free(s->proxies.v);
 	buf_free(&s->scratch);
-	free(s->stats);
+	http_metrics_free(&s->metrics);
 	free(s);
 }
 
@@ -373,6 +373,11 @@ static void cut_requests(struct server *s)
 		q->s = NULL;
 		request_run_on_gone(q);
 	}
+}
+
+void server_metrics(const struct server *s, struct buf *out)
+{
+	http_metrics_write(&s->metrics, s->router, s->n_conns, out);
 }
 
 void server_free(struct server *s)

@@ -7,6 +7,7 @@
 #include <sys/queue.h>
 
 #include "api/http/auth_rate.h"
+#include "api/http/http_metrics.h"
 #include "api/http/peer.h"
 #include "api/http/peer_count.h"
 #include "api/http/router.h"
@@ -14,7 +15,7 @@
 #include "api/http/tls.h"
 #include "base/buf.h"
 
-enum { SERVER_RX = 65536, STAT_BUCKETS = 7, STAT_CLASSES = 6 };
+enum { SERVER_RX = 65536 };
 
 union stream_handle {
 	uv_handle_t handle;
@@ -32,13 +33,6 @@ struct listener {
 	bool is_unix;
 	SSL_CTX *ctx; /* NULL: plain */
 	char address[256];
-};
-
-/* Requests of one route; the last of them counts what matched none. */
-struct route_stat {
-	uint64_t by_class[STAT_CLASSES];   /* [4]: 4xx */
-	uint64_t bucket[STAT_BUCKETS + 1]; /* the last: longer than all bounds */
-	uint64_t sum_us;
 };
 
 /* Connections that may be closed to make room for others, in the order in which they are. */
@@ -95,10 +89,9 @@ struct server {
 	bool draining, freeing;
 	unsigned handles; /* not yet closed; the struct lives as long as one is */
 
-	struct route_stat *stats; /* router_count() + 1 */
-	unsigned n_conns;         /* not yet closed */
-	unsigned n_open;          /* those that conn_destroy() has not ended: they take a place */
-	uint64_t accepted, refused, evicted, auth_failed, timeouts;
+	struct http_metrics metrics;
+	unsigned n_conns;   /* not yet closed */
+	unsigned n_open;    /* those that conn_destroy() has not ended: they take a place */
 	struct buf scratch; /* an answer being put together */
 	char rx[SERVER_RX]; /* what a read brings; handed on before the next one */
 };
@@ -109,9 +102,6 @@ void server_deadline(struct server *s, uint64_t due);
 void server_kick(struct server *s);
 void server_handle_closed(struct server *s);
 void server_conn_closed(struct server *s);
-
-/* metrics.c: @index of the route, or router_count() for none. */
-void server_count(struct server *s, unsigned index, int status, int64_t us);
 
 /* listen.c */
 /* A listening descriptor, which does not block. */
