@@ -78,7 +78,7 @@ int call_query_bool(struct call *c, const char *key, bool def, bool *ret, struct
 
 static json_t *read_body(const struct call *c, struct err *e)
 {
-	struct body *b = request_of(c)->parsed;
+	struct body_parse *b = request_of(c)->parsed;
 
 	if (!b || b->given)
 		return json_read(c->body, c->body_len, e);
@@ -90,7 +90,7 @@ static json_t *read_body(const struct call *c, struct err *e)
 
 const char *call_canonical(const struct call *c, const json_t *body)
 {
-	const struct body *b = request_of(c)->parsed;
+	const struct body_parse *b = request_of(c)->parsed;
 
 	return b && b->given == body ? b->canonical : NULL;
 }

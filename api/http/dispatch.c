@@ -4,6 +4,7 @@
  * Everything that can be refused is refused before a byte of the body is read: an unknown path, a
  * missing key, a role too low, a body too large. Only then is the client told to continue.
  */
+#include <assert.h>
 #include <string.h>
 #include <strings.h>
 
@@ -223,7 +224,7 @@ static int admit(struct request *q, struct err *e)
 				       role_word[route->role], role_word[q->call.caller.role]);
 	}
 	if (q->length <= route->body_max)
-		return body_reserve(q, e);
+		return body_budget_reserve(&q->s->budget, &q->share, &q->call.caller, q->length, e);
 	return err_set(e, ERR_TOO_LARGE, "the body has %llu bytes, at most %zu are accepted here",
 		       (unsigned long long)q->length, route->body_max);
 }
@@ -305,29 +306,20 @@ enum dispatch dispatch_head(struct request *q, const char *head, size_t n)
 	return q->length ? DISPATCH_BODY : DISPATCH_RUN;
 }
 
-void dispatch_run(struct request *q)
-{
-	if (q->body.len) {
-		q->call.body = q->body.data;
-		q->call.body_len = q->body.len;
-	}
-	if (body_is_long(q))
-		body_parse_beside(q);
-	else
-		dispatch_handle(q);
-}
+/* ------------------------------------------------------------------ handler */
 
-static void handle(void *arg)
+static void dispatch_handle_now(void *arg)
 {
 	struct request *q = arg;
 	struct err e;
 
+	assert(q->handed);
 	if (!q->s) { /* the server is gone */
 		request_free(q);
 		return;
 	}
 	LAG_SECTION(q->route->method, q->route->pattern);
-	/* a body may have taken hours to come */
+	/* The body may have taken hours to arrive. */
 	if (q->length && q->s->still_valid && q->s->still_valid(&q->call, &e)) {
 		call_reply_err(&q->call, &e);
 		return;
@@ -335,13 +327,68 @@ static void handle(void *arg)
 	q->route->handle(&q->call);
 }
 
-/* Requests of one turn share a transaction. What a GET of the same turn told of it could be taken
- * back by a commit that fails, or by a crash. */
-void dispatch_handle(struct request *q)
+/* Requests of one turn share a transaction. The handler of a GET runs after its commit: otherwise
+ * it could report what a failed commit or a crash then takes back. */
+static void dispatch_handle(struct request *q)
 {
 	q->handed = true;
 	if (q->s->read && !strcmp(q->route->method, "GET"))
-		q->s->read(q->s->arg, handle, q);
+		q->s->read(q->s->arg, dispatch_handle_now, q);
 	else
-		handle(q);
+		dispatch_handle_now(q);
+}
+
+static void dispatch_refuse_busy(struct request *q)
+{
+	struct err e;
+
+	(void)err_set(&e, ERR_UNAVAILABLE, "the node is too busy to read the request body");
+	q->handed = true;
+	call_reply_err(&q->call, &e);
+}
+
+static void on_body_event(void *arg, enum body_event event)
+{
+	struct request *q = arg;
+
+	switch (event) {
+	case BODY_TAKEN:
+		q->handed = true;
+		break;
+	case BODY_PARSED:
+		dispatch_handle(q);
+		break;
+	case BODY_REFUSED:
+		dispatch_refuse_busy(q);
+		break;
+	}
+}
+
+static void dispatch_parse_body(struct request *q)
+{
+	const struct body_spec spec = { .text = q->body.data,
+					.len = q->body.len,
+					.caller = &q->call.caller,
+					.wants_canonical =
+						call_header(&q->call, "Idempotency-Key") != NULL,
+					.on_event = on_body_event,
+					.arg = q };
+
+	assert(!q->handed && !q->parsed);
+	q->parsed = body_parse_start(&q->s->bodies, &spec);
+	if (!q->parsed)
+		dispatch_refuse_busy(q);
+}
+
+void dispatch_run(struct request *q)
+{
+	assert(q->route && q->body.len == q->length);
+	if (q->body.len) {
+		q->call.body = q->body.data;
+		q->call.body_len = q->body.len;
+	}
+	if (q->route->body && q->body.len > BODY_LONG_BYTES)
+		dispatch_parse_body(q);
+	else
+		dispatch_handle(q);
 }

@@ -36,11 +36,9 @@ void request_free(struct request *q)
 		LIST_REMOVE(q, all);
 		if (q->deserted_queued)
 			TAILQ_REMOVE(&q->s->deserted, q, deserted);
-		if (q->unread_queued)
-			TAILQ_REMOVE(&q->s->unread, q, unread);
-		body_release(q);
 	}
-	body_free(q->parsed);
+	body_budget_release(&q->share);
+	body_parse_free(q->parsed);
 	target_free(&q->target);
 	buf_free(&q->body);
 	buf_free(&q->extra);

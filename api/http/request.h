@@ -8,7 +8,8 @@
 #ifndef TEEPOD_API_HTTP_REQUEST_H
 #define TEEPOD_API_HTTP_REQUEST_H
 
-#include "api/http/body.h"
+#include "api/http/body_budget.h"
+#include "api/http/body_parse.h"
 #include "api/http/conn.h"
 #include "api/http/fields.h"
 #include "api/http/reply.h"
@@ -19,9 +20,7 @@ struct request {
 	struct server *s;  /* NULL once the server is gone */
 	struct conn *conn; /* NULL once the client is gone */
 	LIST_ENTRY(request) all;
-	TAILQ_ENTRY(request) deserted, unread;
-	bool unread_queued;
-	int64_t unread_until_ms; /* clock_mono_ms() */
+	TAILQ_ENTRY(request) deserted;
 	bool deserted_queued, was_deserted;
 	bool handed; /* the handler, or an answer being sent, owns it */
 	bool head_only, keep, expects, must_close, tls;
@@ -38,11 +37,11 @@ struct request {
 	char id[65], host[256];
 	char *base_url;
 
-	uint64_t length;   /* Content-Length */
-	uint64_t reserved; /* of server.held */
+	uint64_t length; /* Content-Length */
+	struct body_share share;
 	struct buf body;
-	struct body *parsed; /* owned; NULL: nobody has parsed it beside the loop */
-	struct buf extra;    /* header lines asked for by call_add_header() */
+	struct body_parse *parsed; /* owned; NULL: no job parses or parsed the body */
+	struct buf extra;          /* header lines asked for by call_add_header() */
 	bool streaming, chunked;
 	int64_t started_us;
 	void (*on_gone)(void *arg);
@@ -76,7 +75,5 @@ enum dispatch dispatch_head(struct request *q, const char *head, size_t n);
 bool dispatch_is_urgent(const struct router *r, const char *head, size_t n);
 /* The body is there. May end before the handler was called, which then is called later. */
 void dispatch_run(struct request *q);
-/* Call the handler. */
-void dispatch_handle(struct request *q);
 
 #endif

@@ -142,7 +142,8 @@ int server_new(const struct server_config *cfg, struct server **ret, struct err 
 	LIST_INIT(&s->requests);
 	TAILQ_INIT(&s->resume);
 	TAILQ_INIT(&s->deserted);
-	TAILQ_INIT(&s->unread);
+	LIST_INIT(&s->budget.shares);
+	body_queue_init(&s->bodies, s->loop, s->limits.body_wait_ms);
 	(void)uv_timer_init(s->loop, &s->timer);
 	(void)uv_timer_init(s->loop, &s->drain_timer);
 	(void)uv_idle_init(s->loop, &s->idle);
@@ -370,6 +371,9 @@ static void cut_requests(struct server *s)
 		if (q->deserted_queued)
 			TAILQ_REMOVE(&s->deserted, q, deserted);
 		q->deserted_queued = false;
+		body_budget_release(&q->share);
+		if (q->parsed)
+			body_parse_detach(q->parsed);
 		q->s = NULL;
 		request_run_on_gone(q);
 	}
@@ -388,7 +392,7 @@ void server_free(struct server *s)
 		return;
 	s->freeing = true;
 	s->drained = NULL;
-	loop_after_cancel(&s->unread_timer);
+	body_queue_close(&s->bodies);
 	close_listeners(s);
 	cut_requests(s);
 	LIST_FOREACH(c, &s->conns, all)

@@ -7,6 +7,8 @@
 #include <sys/queue.h>
 
 #include "api/http/auth_rate.h"
+#include "api/http/body_budget.h"
+#include "api/http/body_parse.h"
 #include "api/http/http_metrics.h"
 #include "api/http/peer.h"
 #include "api/http/peer_count.h"
@@ -73,11 +75,10 @@ struct server {
 	struct request_list requests;      /* all not yet answered */
 	struct conn_queue resume; /* have input waiting, and their call was answered elsewhere */
 	struct request_queue deserted; /* whose on_gone is due */
-	struct request_queue unread;   /* body.c: whose long bodies wait to be parsed */
-	struct loop_timer *unread_timer;
+	struct body_budget budget;
+	struct body_queue bodies;
 	struct loop_timer *accept_timer; /* no listener is watched until it fires */
 	bool resuming;                   /* what waits in @resume has its turn */
-	bool parsing;                    /* body.c: a job parses one */
 
 	uv_timer_t timer;   /* deadlines; runs only while there are some */
 	uint64_t timer_due; /* 0: not running */
@@ -85,7 +86,6 @@ struct server {
 	uv_timer_t drain_timer;
 	void (*drained)(void *arg);
 	void *drained_arg;
-	uint64_t held; /* body.c: bytes of long bodies that requests have or will have */
 	bool draining, freeing;
 	unsigned handles; /* not yet closed; the struct lives as long as one is */
 

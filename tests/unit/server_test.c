@@ -1153,10 +1153,10 @@ static int dial_long(unsigned caller)
 
 static unsigned waiting(void)
 {
-	const struct request *q;
+	const struct body_parse *b;
 	unsigned n = 0;
 
-	TAILQ_FOREACH(q, &w.s->unread, unread)
+	TAILQ_FOREACH(b, &w.s->bodies.waiting, entry)
 	n++;
 	return n;
 }
@@ -1171,7 +1171,7 @@ static void assert_answer(int fd, int status, const char *text)
 	close(fd);
 }
 
-/* As in api/http/body.c: how many of one caller wait, and in all. */
+/* As in api/http/body_parse.c: how many of one caller wait, and in all. */
 enum { OWN_BODIES = 64, ALL_BODIES = 128 };
 
 static void long_bodies_that_are_too_many_are_refused(void **st)
@@ -1180,7 +1180,7 @@ static void long_bodies_that_are_too_many_are_refused(void **st)
 
 	(void)st;
 	start(NULL);
-	w.s->parsing = true; /* as if a job were under way */
+	w.s->bodies.parsing = true; /* as if a job were under way */
 	for (unsigned i = 0; i < ALL_BODIES; i++) {
 		fd[i] = dial_long(i / OWN_BODIES);
 		while (waiting() < i + 1)
@@ -1196,7 +1196,7 @@ static void long_bodies_that_are_too_many_are_refused(void **st)
 		 1]); /* by a reset: a client that only has no more to send waits for its answer */
 	while (waiting() == ALL_BODIES)
 		turn(0);
-	w.s->parsing = false;
+	w.s->bodies.parsing = false;
 	assert_answer(dial_long(8), 200, "/long");
 	for (unsigned i = 0; i < ALL_BODIES - 1; i++)
 		assert_answer(fd[i], 200, "/long");
@@ -1235,7 +1235,7 @@ static void long_body_that_waits_too_long_is_refused(void **st)
 {
 	(void)st;
 	start(&(struct server_limits){ .body_wait_ms = 50 });
-	w.s->parsing = true; /* as if a job hung */
+	w.s->bodies.parsing = true; /* as if a job hung */
 	assert_answer(dial_long(0), 503, "Retry-After: ");
 	assert_int_equal(w.calls, 0);
 	stop();
