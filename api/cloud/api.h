@@ -14,6 +14,7 @@
 #include "api/http/call.h"
 #include "api/http/reply.h"
 #include "api/http/server.h"
+#include "base/json.h"
 #include "vmm/logs/serial_scan.h"
 #include "vmm/op/op_begin.h"
 

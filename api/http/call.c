@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * call.c - what a handler may ask of a call.
+ * call.c - read the header fields, the query and the body of a request.
  */
 #include "api/http/call.h"
 
@@ -9,12 +9,13 @@
 #include <string.h>
 #include <strings.h>
 
-#include "api/http/request.h"
+#include "api/http/call_data.h"
+#include "base/json.h"
 #include "base/own.h"
 
 const char *call_header_nth(const struct call *c, const char *name, unsigned nth)
 {
-	return fields_get(&request_of(c)->fields, name, nth);
+	return fields_get(&c->data->fields, name, nth);
 }
 
 const char *call_header(const struct call *c, const char *name)
@@ -24,17 +25,17 @@ const char *call_header(const struct call *c, const char *name)
 
 const char *call_query(struct call *c, const char *key, unsigned nth)
 {
-	struct request *q = request_of(c);
+	struct call_data *d = c->data;
 
 	if (!c->query[0])
 		return NULL;
-	if (!q->pairs) {
-		q->pairs = xcalloc(TARGET_PAIRS, sizeof(q->pairs[0]));
-		q->n_pairs = target_pairs(c->query, q->pairs, &q->pairs_store);
+	if (!d->pairs) {
+		d->pairs = xcalloc(TARGET_PAIRS, sizeof(d->pairs[0]));
+		d->n_pairs = target_pairs(c->query, d->pairs, &d->pairs_store);
 	}
-	for (unsigned i = 0; i < q->n_pairs; i++) {
-		if (!strcmp(q->pairs[i].key, key) && nth-- == 0)
-			return q->pairs[i].value;
+	for (unsigned i = 0; i < d->n_pairs; i++) {
+		if (!strcmp(d->pairs[i].key, key) && nth-- == 0)
+			return d->pairs[i].value;
 	}
 	return NULL;
 }
@@ -76,9 +77,9 @@ int call_query_bool(struct call *c, const char *key, bool def, bool *ret, struct
 	return 0;
 }
 
-static json_t *read_body(const struct call *c, struct err *e)
+static json_t *call_read_body(const struct call *c, struct err *e)
 {
-	struct body_parse *b = request_of(c)->parsed;
+	struct body_parse *b = c->data->parsed;
 
 	if (!b || b->given)
 		return json_read(c->body, c->body_len, e);
@@ -90,7 +91,7 @@ static json_t *read_body(const struct call *c, struct err *e)
 
 const char *call_canonical(const struct call *c, const json_t *body)
 {
-	const struct body_parse *b = request_of(c)->parsed;
+	const struct body_parse *b = c->data->parsed;
 
 	return b && b->given == body ? b->canonical : NULL;
 }
@@ -106,7 +107,7 @@ json_t *call_json(const struct call *c, bool empty_ok, struct err *e)
 				"a JSON object is required as the request body");
 		return NULL;
 	}
-	j = read_body(c, e);
+	j = call_read_body(c, e);
 	if (j && !json_is_object(j)) {
 		json_decref(j);
 		(void)err_field(e, ERR_INVALID, "body", "",
@@ -118,7 +119,7 @@ json_t *call_json(const struct call *c, bool empty_ok, struct err *e)
 
 bool call_is_cut(const struct call *c)
 {
-	return !request_of(c)->s;
+	return c->data->cut;
 }
 
 int call_refuse_cut(const struct call *c, struct err *e)
@@ -126,30 +127,17 @@ int call_refuse_cut(const struct call *c, struct err *e)
 	return call_is_cut(c) ? err_set(e, ERR_UNAVAILABLE, "the daemon is shutting down") : 0;
 }
 
-static const char *own_address(const struct request *q, char out[PEER_TEXT])
-{
-	struct sockaddr_storage ss = { 0 };
-	int n = sizeof(ss);
-
-	if (!q->conn || q->conn->is_unix ||
-	    uv_tcp_getsockname(&q->conn->uv.tcp, (struct sockaddr *)&ss, &n))
-		return "localhost";
-	return peer_text((struct sockaddr *)&ss, out);
-}
-
 const char *call_base_url(const struct call *c)
 {
-	struct request *q = request_of(c);
-	char own[PEER_TEXT];
+	struct call_data *d = c->data;
 
-	if (!q->base_url)
-		q->base_url = xasprintf("%s://%s", q->tls ? "https" : "http",
-					q->host[0] ? q->host : own_address(q, own));
-	return q->base_url;
+	if (!d->base_url)
+		d->base_url = xasprintf("%s://%s", d->tls ? "https" : "http", d->authority);
+	return d->base_url;
 }
 
 void call_add_header(struct call *c, const char *name, const char *value)
 {
 	assert(name[0] && !strpbrk(name, "\r\n: ") && !strpbrk(value, "\r\n"));
-	buf_printf(&request_of(c)->extra, "%s: %s\r\n", name, value);
+	buf_printf(&c->data->extra, "%s: %s\r\n", name, value);
 }

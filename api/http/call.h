@@ -19,8 +19,10 @@
 
 #include "api/http/route.h"
 #include "base/err.h"
-#include "base/json.h"
 
+struct call_data;
+
+/* Strings are borrowed until the call is answered. */
 struct call {
 	const char *method;             /* "GET", ... */
 	const char *path;               /* percent-decoded, without the query */
@@ -31,47 +33,46 @@ struct call {
 	const char *request_id; /* the client's X-Request-Id if well-formed, else made here */
 	const char *route;      /* pattern of the matched route, for metrics; NULL before routing */
 	struct caller caller;
-	int version;  /* 25 or 26: X-Phala-Version 2025-10-28 or (default) 2026-01-21 */
-	void *server; /* arg of struct server_config: handlers find their world here */
+	int version;            /* 25 or 26: X-Phala-Version 2025-10-28 or (default) 2026-01-21 */
+	void *server;           /* arg of struct server_config: the context of the handlers */
+	struct call_data *data; /* private to api/http/ */
 };
 
-/* Value of header @name (case-insensitive), NULL if absent. Borrowed until the call is answered. */
+/* Value of header field @name, whatever its case; NULL if absent. Borrowed. */
 const char *call_header(const struct call *c, const char *name);
-/* Of the @nth (0 = first) field of that name. */
+/* Value of the @nth (0 = first) field of that name. */
 const char *call_header_nth(const struct call *c, const char *name, unsigned nth);
 
 /* Decoded value of the @nth (0 = first) query parameter @key; NULL if there is none. Borrowed. A
- * key without
- * '=' has the value "". */
+ * key without '=' has the value "". */
 const char *call_query(struct call *c, const char *key, unsigned nth);
 
-/* Integer query parameter in @min..@max, @def if absent. Error names the parameter. */
+/* Integer query parameter in @min..@max, @def if absent. ERR_INVALID names the parameter. */
 int call_query_int(struct call *c, const char *key, int64_t min, int64_t max, int64_t def,
 		   int64_t *ret, struct err *e);
 
-/* Boolean query parameter: true/false/1/0, or bare (= true); @def if absent. */
+/* Boolean query parameter: true, false, 1, 0, or without a value (true); @def if absent. */
 int call_query_bool(struct call *c, const char *key, bool def, bool *ret, struct err *e);
 
-/* The body as a JSON object (an empty body counts as {} when @empty_ok). New reference or NULL
- * with *e. It may be the same one each time: not to be changed. */
+/* The body as a JSON object; an empty body counts as {} with @empty_ok. New reference, or NULL with
+ * *e. Several calls may return the same object: do not change it. */
 json_t *call_json(const struct call *c, bool empty_ok, struct err *e);
 
-/* json_canonical() of @body if it is that of call_json() and was written beside the loop; else
- * NULL. */
+/* json_canonical() of @body if @body is the result of call_json() and a job has computed it; else
+ * NULL. Borrowed. */
 const char *call_canonical(const struct call *c, const json_t *body);
 
-/* The server is gone, and call.server with it: the call can only be answered with an error. Ask
- * this when a job has ended. */
+/* True when the server is gone, and call.server with it: the call can only be answered with an
+ * error. Check this when a job has ended. */
 bool call_is_cut(const struct call *c);
-/* 0, or the error (ERR_UNAVAILABLE) to answer a call that is cut with. */
+/* 0, or ERR_UNAVAILABLE if the call is cut. */
 int call_refuse_cut(const struct call *c, struct err *e);
 
-/* Scheme, host and port this client reached us by, without a trailing slash:
- * "http://127.0.0.1:8080". */
+/* Scheme, host and port by which this client reached the server, without a trailing slash:
+ * "http://127.0.0.1:8080". Borrowed. */
 const char *call_base_url(const struct call *c);
 
-/* Extra header on the coming answer. Both strings are copied; CR, LF and NUL are refused by assert.
- */
+/* Add a header field to the answer. Both strings are copied and must not contain CR or LF. */
 void call_add_header(struct call *c, const char *name, const char *value);
 
 #endif

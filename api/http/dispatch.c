@@ -12,6 +12,7 @@
 #include "api/http/forwarded.h"
 #include "api/http/host_names.h"
 #include "api/http/request.h"
+#include "base/buf.h"
 #include "base/id.h"
 #include "base/lag.h"
 #include "base/log.h"
@@ -43,6 +44,23 @@ static void choose_id(struct request *q)
 		memcpy(q->id, given, n + 1);
 }
 
+/* Host and port by which the client reached this server: the field Host, else the address of the
+ * socket. */
+static void find_authority(struct request *q, struct span host)
+{
+	struct sockaddr_storage ss = { 0 };
+	char *out = q->data.authority;
+	int n = sizeof(ss);
+
+	if (host.n && host.n < sizeof(q->data.authority))
+		memcpy(out, host.p, host.n);
+	else if (q->conn->is_unix ||
+		 uv_tcp_getsockname(&q->conn->uv.tcp, (struct sockaddr *)&ss, &n))
+		memcpy(out, "localhost", sizeof("localhost"));
+	else
+		(void)peer_text((struct sockaddr *)&ss, out);
+}
+
 static void take(struct request *q, const struct head *h)
 {
 	struct span host = head_find(h, "host"), connection = head_find(h, "connection");
@@ -52,9 +70,8 @@ static void take(struct request *q, const struct head *h)
 	q->length = h->length;
 	q->keep = h->minor > 0 && !head_has_token(connection, "close");
 	q->expects = h->minor > 0 && head_find(h, "expect").p;
-	if (host.n < sizeof(q->host))
-		memcpy(q->host, host.p ? host.p : "", host.n);
-	fields_cut(&q->fields, q->raw, h);
+	find_authority(q, host);
+	fields_cut(&q->data.fields, q->raw, h);
 	q->call.method = span_cut(q->raw, h->method);
 	choose_id(q);
 	q->head_only = !strcmp(q->call.method, "HEAD");
@@ -138,7 +155,8 @@ static int count_failure(struct request *q, struct err *e)
 {
 	struct server *s = q->s;
 	const char *key = api_key(&q->call);
-	struct peer_address client = forwarded_client(&q->fields, &s->proxies, &q->conn->address);
+	struct peer_address client =
+		forwarded_client(&q->data.fields, &s->proxies, &q->conn->address);
 	struct peer_key k = peer_key_of(&client);
 	char address[PEER_TEXT];
 	unsigned n;
@@ -374,9 +392,9 @@ static void dispatch_parse_body(struct request *q)
 					.on_event = on_body_event,
 					.arg = q };
 
-	assert(!q->handed && !q->parsed);
-	q->parsed = body_parse_start(&q->s->bodies, &spec);
-	if (!q->parsed)
+	assert(!q->handed && !q->data.parsed);
+	q->data.parsed = body_parse_start(&q->s->bodies, &spec);
+	if (!q->data.parsed)
 		dispatch_refuse_busy(q);
 }
 

@@ -87,7 +87,7 @@ static void put_head(struct request *q, struct buf *out, int status, const char 
 	buf_printf(out, "HTTP/1.1 %d %s\r\nX-Request-Id: %s\r\n", status, reason(status), q->id);
 	if (type)
 		buf_printf(out, "Content-Type: %s\r\nX-Content-Type-Options: nosniff\r\n", type);
-	buf_add(out, q->extra.data, q->extra.len);
+	buf_add(out, q->data.extra.data, q->data.extra.len);
 	if (!q->keep)
 		buf_puts(out, "Connection: close\r\n");
 }
@@ -187,7 +187,7 @@ void call_reply(struct call *c, int status, json_t *body)
 
 static bool has_extra(const struct request *q, const char *name)
 {
-	return q->extra.len && strcasestr(q->extra.data, name) != NULL;
+	return q->data.extra.len && strcasestr(q->data.extra.data, name) != NULL;
 }
 
 void call_reply_err(struct call *c, const struct err *e)
@@ -199,9 +199,9 @@ void call_reply_err(struct call *c, const struct err *e)
 	if (!q->id[0])
 		id_uuid7(q->id);
 	if (wait && !has_extra(q, "Retry-After:"))
-		buf_printf(&q->extra, "Retry-After: %u\r\n", wait);
+		buf_printf(&q->data.extra, "Retry-After: %u\r\n", wait);
 	if (status == 401)
-		buf_puts(&q->extra, "WWW-Authenticate: Bearer\r\n");
+		buf_puts(&q->data.extra, "WWW-Authenticate: Bearer\r\n");
 	if (status == 413 || status == 429)
 		q->must_close = true;
 	if (status >= 500 && status != 501 && status != 503) {

@@ -19,13 +19,14 @@ struct request *request_new(struct conn *c)
 
 	q->s = c->s;
 	q->conn = c;
-	q->tls = c->tls != NULL;
+	q->data.tls = c->tls != NULL;
 	q->started_us = clock_mono_us();
 	q->route_index = router_count(c->s->router);
 	call->method = call->path = call->query = call->body = "";
 	call->request_id = q->id;
 	call->version = 26;
 	call->server = c->s->arg;
+	call->data = &q->data;
 	LIST_INSERT_HEAD(&c->s->requests, q, all);
 	return q;
 }
@@ -38,13 +39,9 @@ void request_free(struct request *q)
 			TAILQ_REMOVE(&q->s->deserted, q, deserted);
 	}
 	body_budget_release(&q->share);
-	body_parse_free(q->parsed);
+	call_data_free(&q->data);
 	target_free(&q->target);
 	buf_free(&q->body);
-	buf_free(&q->extra);
-	free(q->pairs);
-	free(q->pairs_store);
-	free(q->base_url);
 	free(q->raw);
 	free(q);
 }

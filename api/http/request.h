@@ -9,39 +9,34 @@
 #define TEEPOD_API_HTTP_REQUEST_H
 
 #include "api/http/body_budget.h"
-#include "api/http/body_parse.h"
+#include "api/http/call.h"
+#include "api/http/call_data.h"
 #include "api/http/conn.h"
 #include "api/http/fields.h"
 #include "api/http/reply.h"
 #include "api/http/target.h"
 
 struct request {
-	struct call call;  /* first: a call pointer is a request pointer */
-	struct server *s;  /* NULL once the server is gone */
-	struct conn *conn; /* NULL once the client is gone */
+	struct call call;      /* first: a call pointer is a request pointer */
+	struct call_data data; /* call.data points here */
+	struct server *s;      /* NULL once the server is gone */
+	struct conn *conn;     /* NULL once the client is gone */
 	LIST_ENTRY(request) all;
 	TAILQ_ENTRY(request) deserted;
 	bool deserted_queued, was_deserted;
 	bool handed; /* the handler, or an answer being sent, owns it */
-	bool head_only, keep, expects, must_close, tls;
+	bool head_only, keep, expects, must_close;
 	int minor;
 	unsigned route_index;
 	const struct route *route;
 
 	char *raw; /* owned: the head, cut into strings */
-	struct fields fields;
 	struct target target;
-	struct target_pair *pairs; /* made at the first call_query() */
-	unsigned n_pairs;
-	char *pairs_store;
-	char id[65], host[256];
-	char *base_url;
+	char id[65];
 
 	uint64_t length; /* Content-Length */
 	struct body_share share;
 	struct buf body;
-	struct body_parse *parsed; /* owned; NULL: no job parses or parsed the body */
-	struct buf extra;          /* header lines asked for by call_add_header() */
 	bool streaming, chunked;
 	int64_t started_us;
 	void (*on_gone)(void *arg);

@@ -372,9 +372,10 @@ static void cut_requests(struct server *s)
 			TAILQ_REMOVE(&s->deserted, q, deserted);
 		q->deserted_queued = false;
 		body_budget_release(&q->share);
-		if (q->parsed)
-			body_parse_detach(q->parsed);
+		if (q->data.parsed)
+			body_parse_detach(q->data.parsed);
 		q->s = NULL;
+		q->data.cut = true;
 		request_run_on_gone(q);
 	}
 }
