@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * reply.c - answers: whole ones, errors, and streams.
  *
- * An answer is put together in one buffer of the server and usually leaves with one write(2).
+ * An answer is put together in one buffer, which all requests share, and usually leaves with one
+ * write(2). The answer frees the request; a connection that was destroyed while sending is noticed
+ * by q->conn, which is NULL then.
  */
 #include "api/http/reply.h"
 
@@ -9,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/http/conn_write.h"
 #include "api/http/envelope.h"
 #include "api/http/json_text.h"
 #include "api/http/request.h"
@@ -24,7 +27,7 @@ enum {
 
 static const char type_json[] = "application/json";
 
-static const char *reason(int status)
+static const char *status_reason(int status)
 {
 	static const struct {
 		int status;
@@ -66,13 +69,14 @@ static const char *reason(int status)
 	return "Status";
 }
 
-/* May another request follow on this connection? A body that nobody read would be taken for one. */
-static bool keeps(struct request *q)
+/* May another request follow on this connection? The rest of an unread body would be taken for one,
+ * so it is dropped; if it has not arrived yet, the connection is closed. */
+static bool reply_keeps_conn(struct request *q)
 {
 	struct buf *in = &q->conn->in;
 	uint64_t unread = q->length - q->body.len;
 
-	if (q->must_close || !q->keep || q->s->draining)
+	if (q->must_close || !q->keep || q->set->pool->draining)
 		return false;
 	if (unread > in->len)
 		return false;
@@ -80,11 +84,12 @@ static bool keeps(struct request *q)
 	return true;
 }
 
-static void put_head(struct request *q, struct buf *out, int status, const char *type)
+static void reply_put_head(struct request *q, struct buf *out, int status, const char *type)
 {
 	if (!q->id[0])
 		id_uuid7(q->id);
-	buf_printf(out, "HTTP/1.1 %d %s\r\nX-Request-Id: %s\r\n", status, reason(status), q->id);
+	buf_printf(out, "HTTP/1.1 %d %s\r\nX-Request-Id: %s\r\n", status, status_reason(status),
+		   q->id);
 	if (type)
 		buf_printf(out, "Content-Type: %s\r\nX-Content-Type-Options: nosniff\r\n", type);
 	buf_add(out, q->data.extra.data, q->data.extra.len);
@@ -92,52 +97,52 @@ static void put_head(struct request *q, struct buf *out, int status, const char 
 		buf_puts(out, "Connection: close\r\n");
 }
 
-static void note(struct request *q, int status)
+static void reply_count(struct request *q, int status)
 {
 	int64_t us = clock_mono_us() - q->started_us;
 	struct log_about about = { .req = q->id };
 
-	http_metrics_count(&q->s->metrics, q->route_index, status, us);
+	http_metrics_count(q->set->pool->metrics, q->route_index, status, us);
 	log_write(LOG_LEVEL_DEBUG, &about, "%s %s: %d in %lld us", q->call.method, q->call.path,
 		  status, (long long)us);
 }
 
-static struct buf *scratch(struct server *s)
+static struct buf *reply_buffer(struct request_set *set)
 {
-	if (s->scratch.cap > SCRATCH_KEPT)
-		buf_free(&s->scratch);
-	s->scratch.len = 0;
-	return &s->scratch;
+	if (set->scratch.cap > SCRATCH_KEPT)
+		buf_free(&set->scratch);
+	set->scratch.len = 0;
+	return &set->scratch;
 }
 
-static void answer_now(struct request *q, int status, const char *type, const char *body, size_t n)
+static void reply_now(struct request *q, int status, const char *type, const char *body, size_t n)
 {
 	bool bodyless = status == 204 || status == 304;
 
-	assert(!q->streaming);
-	/* a refusal has no handler: while it is being sent the request is ours, not the
-	 * connection's */
+	assert(!q->streaming && (q->set || !q->conn));
+	/* A refusal has no handler. While it is being sent, the request must not be freed with its
+	 * connection. */
 	q->handed = true;
 	if (q->conn) {
-		struct buf *out = scratch(q->s);
+		struct buf *out = reply_buffer(q->set);
 
-		q->keep = keeps(q);
-		put_head(q, out, status, bodyless ? NULL : type);
+		q->keep = reply_keeps_conn(q);
+		reply_put_head(q, out, status, bodyless ? NULL : type);
 		if (!bodyless)
 			buf_printf(out, "Content-Length: %zu\r\n", n);
 		buf_puts(out, "\r\n");
 		if (!bodyless && !q->head_only)
 			buf_add(out, body, n);
-		note(q, status);
+		reply_count(q, status);
 		conn_send(q->conn, out->data, out->len);
 	}
-	/* sending may have found the client gone */
+	/* sending may have destroyed the connection */
 	if (q->conn)
 		conn_answered(q->conn, q->keep);
 	request_free(q);
 }
 
-struct held {
+struct held_reply {
 	struct request *q;
 	int status;
 	const char *type;
@@ -145,34 +150,34 @@ struct held {
 	char body[];
 };
 
-static void answer_held(void *arg)
+static void reply_held(void *arg)
 {
-	auto_free struct held *h = arg;
+	auto_free struct held_reply *h = arg;
 
-	answer_now(h->q, h->status, h->type, h->body, h->n);
+	reply_now(h->q, h->status, h->type, h->body, h->n);
 }
 
-/* Successful answers are sent by callers after the commit. A refusal may depend on what another
- * request of the same turn wrote, so it is held until that commit. */
-static void answer(struct request *q, int status, const char *type, const char *body, size_t n)
+/* Handlers send a successful answer after the commit. A refusal may depend on what another request
+ * of the same turn wrote, so it is held until that commit. */
+static void reply_send(struct request *q, int status, const char *type, const char *body, size_t n)
 {
-	struct held *h;
+	struct held_reply *h;
 
-	if (status < 400 || !q->handed || !q->s || !q->s->read) {
-		answer_now(q, status, type, body, n);
+	if (status < 400 || !q->handed || !q->set || !q->set->read) {
+		reply_now(q, status, type, body, n);
 		return;
 	}
 	h = xmalloc(sizeof(*h) + n);
-	*h = (struct held){ .q = q, .status = status, .type = type, .n = n };
+	*h = (struct held_reply){ .q = q, .status = status, .type = type, .n = n };
 	memcpy(h->body, body, n);
 	q->on_gone = NULL; /* the handler has given it up */
-	q->s->read(q->s->arg, answer_held, h);
+	q->set->read(q->set->arg, reply_held, h);
 }
 
 void call_reply_text(struct call *c, int status, const char *content_type, const char *text,
 		     size_t len)
 {
-	answer(request_of(c), status, content_type, text, len);
+	reply_send(request_of(c), status, content_type, text, len);
 }
 
 void call_reply(struct call *c, int status, json_t *body)
@@ -182,10 +187,10 @@ void call_reply(struct call *c, int status, json_t *body)
 	if (body && request_of(c)->conn)
 		json_write(body, &text);
 	json_decref(body);
-	answer(request_of(c), status, type_json, text.data ? text.data : "", text.len);
+	reply_send(request_of(c), status, type_json, text.data ? text.data : "", text.len);
 }
 
-static bool has_extra(const struct request *q, const char *name)
+static bool reply_has_field(const struct request *q, const char *name)
 {
 	return q->data.extra.len && strcasestr(q->data.extra.data, name) != NULL;
 }
@@ -198,7 +203,7 @@ void call_reply_err(struct call *c, const struct err *e)
 
 	if (!q->id[0])
 		id_uuid7(q->id);
-	if (wait && !has_extra(q, "Retry-After:"))
+	if (wait && !reply_has_field(q, "Retry-After:"))
 		buf_printf(&q->data.extra, "Retry-After: %u\r\n", wait);
 	if (status == 401)
 		buf_puts(&q->data.extra, "WWW-Authenticate: Bearer\r\n");
@@ -212,7 +217,7 @@ void call_reply_err(struct call *c, const struct err *e)
 	call_reply(c, status, envelope_for(c->caller.role, c->request_id, e));
 }
 
-void request_refuse(struct request *q, int status, const char *text)
+void reply_refuse(struct request *q, int status, const char *text)
 {
 	id_uuid7(q->id);
 	q->must_close = true;
@@ -230,19 +235,19 @@ void call_stream_begin(struct call *c, int status, const char *content_type)
 	q->streaming = true;
 	if (!q->conn)
 		return;
-	out = scratch(q->s);
-	q->keep = keeps(q) && q->minor > 0;
+	out = reply_buffer(q->set);
+	q->keep = reply_keeps_conn(q) && q->minor > 0;
 	q->chunked = q->minor > 0;
-	put_head(q, out, status, content_type);
+	reply_put_head(q, out, status, content_type);
 	buf_puts(out, "Cache-Control: no-store\r\n");
 	buf_puts(out, q->chunked ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n");
-	note(q, status);
+	reply_count(q, status);
 	conn_send(q->conn, out->data, out->len);
-	/* HEAD has got all it asked for; the handler sees a client that went away */
+	/* The answer to HEAD is complete. The handler sees a client that went away. */
 	if (q->head_only && q->conn) {
 		struct conn *conn = q->conn;
 
-		request_desert(q);
+		request_client_gone(q);
 		conn_answered(conn, q->keep);
 	}
 }
@@ -257,7 +262,7 @@ bool call_stream_write(struct call *c, const void *data, size_t n)
 		return false;
 	if (n == 0)
 		return true;
-	out = scratch(q->s);
+	out = reply_buffer(q->set);
 	if (q->chunked)
 		buf_printf(out, "%zx\r\n", n);
 	buf_add(out, data, n);
@@ -269,7 +274,7 @@ bool call_stream_write(struct call *c, const void *data, size_t n)
 	return q->conn != NULL;
 }
 
-static void end(struct request *q)
+static void stream_put_last_chunk(struct request *q)
 {
 	if (q->conn && q->chunked)
 		conn_send(q->conn, "0\r\n\r\n", 5);
@@ -280,20 +285,20 @@ void call_stream_end(struct call *c)
 	struct request *q = request_of(c);
 
 	assert(q->streaming);
-	end(q);
+	stream_put_last_chunk(q);
 	if (q->conn)
-		conn_answered(q->conn, q->keep && !q->s->draining);
+		conn_answered(q->conn, q->keep && !q->set->pool->draining);
 	request_free(q);
 }
 
-void request_end_stream(struct request *q)
+void reply_end_stream(struct request *q)
 {
 	struct conn *conn = q->conn;
 
-	end(q);
+	stream_put_last_chunk(q);
 	if (!q->conn)
 		return;
-	request_desert(q);
+	request_client_gone(q);
 	conn_answered(conn, false);
 }
 
@@ -302,4 +307,9 @@ size_t call_stream_backlog(const struct call *c)
 	const struct request *q = request_of(c);
 
 	return q->conn ? conn_backlog(q->conn) : 0;
+}
+
+void call_on_gone(struct call *c, void (*fn)(void *arg), void *arg)
+{
+	request_set_on_gone(request_of(c), fn, arg);
 }

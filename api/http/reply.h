@@ -16,6 +16,7 @@
 #include "base/err.h"
 
 struct call;
+struct request;
 
 /* Steals the reference to @body. Status 204 sends no body. */
 void call_reply(struct call *c, int status, json_t *body);
@@ -37,5 +38,13 @@ size_t call_stream_backlog(const struct call *c);
 /* Call @fn(@arg) once, from the loop, if the client goes away before the answer has ended. NULL
  * clears it. */
 void call_on_gone(struct call *c, void (*fn)(void *arg), void *arg);
+
+/* ------------------------------------------------------------------ for api/http/ only */
+
+/* Answer @text with @status and close the connection: what follows on it cannot be read. */
+void reply_refuse(struct request *q, int status, const char *text);
+
+/* End the stream of a handler that follows something without an end: last chunk, then close. */
+void reply_end_stream(struct request *q);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * request.c - the life of a request, from its first byte to its answer or its client's departure.
+ * request.c - the life of a request, from its first byte to its answer.
  *
- * on_gone is never called from inside another function of the handler (a write that fails,
+ * on_gone() is never called from inside another function of its handler (a write that fails, or
  * call_on_gone() itself): it is queued and called from the loop.
  */
 #include "api/http/request.h"
@@ -10,33 +10,36 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "base/id.h"
 
 struct request *request_new(struct conn *c)
 {
+	struct request_set *set = c->pool->requests;
 	struct request *q = xcalloc(1, sizeof(*q));
 	struct call *call = &q->call;
 
-	q->s = c->s;
+	assert(!c->req);
+	q->set = set;
 	q->conn = c;
 	q->data.tls = c->tls != NULL;
 	q->started_us = clock_mono_us();
-	q->route_index = router_count(c->s->router);
+	q->route_index = router_count(set->router);
 	call->method = call->path = call->query = call->body = "";
 	call->request_id = q->id;
 	call->version = 26;
-	call->server = c->s->arg;
+	call->server = set->arg;
 	call->data = &q->data;
-	LIST_INSERT_HEAD(&c->s->requests, q, all);
+	LIST_INSERT_HEAD(&set->all, q, all);
+	c->req = q;
 	return q;
 }
 
 void request_free(struct request *q)
 {
-	if (q->s) {
+	assert(!q->conn || q->conn->req != q);
+	if (q->set) {
 		LIST_REMOVE(q, all);
-		if (q->deserted_queued)
-			TAILQ_REMOVE(&q->s->deserted, q, deserted);
+		if (q->gone_queued)
+			TAILQ_REMOVE(&q->set->gone, q, gone);
 	}
 	body_budget_release(&q->share);
 	call_data_free(&q->data);
@@ -46,29 +49,38 @@ void request_free(struct request *q)
 	free(q);
 }
 
-static void queue_on_gone(struct request *q)
+/* ------------------------------------------------------------------ clients that leave */
+
+static void request_queue_gone(struct request *q)
 {
-	if (!q->on_gone || !q->was_deserted || q->deserted_queued || !q->s)
+	if (!q->on_gone || !q->client_gone || q->gone_queued || !q->set)
 		return;
-	q->deserted_queued = true;
-	TAILQ_INSERT_TAIL(&q->s->deserted, q, deserted);
-	server_kick(q->s);
+	q->gone_queued = true;
+	TAILQ_INSERT_TAIL(&q->set->gone, q, gone);
+	conn_pool_wake(q->set->pool);
 }
 
-void request_desert(struct request *q)
+void request_client_gone(struct request *q)
 {
-	assert(q->conn);
+	assert(q->conn && q->conn->req == q);
 	q->conn->req = NULL;
 	q->conn = NULL;
 	if (!q->handed) {
 		request_free(q);
 		return;
 	}
-	q->was_deserted = true;
-	queue_on_gone(q);
+	q->client_gone = true;
+	request_queue_gone(q);
 }
 
-void request_run_on_gone(struct request *q)
+void request_set_on_gone(struct request *q, void (*fn)(void *arg), void *arg)
+{
+	q->on_gone = fn;
+	q->on_gone_arg = arg;
+	request_queue_gone(q);
+}
+
+static void request_run_gone(struct request *q)
 {
 	void (*fn)(void *) = q->on_gone;
 
@@ -77,11 +89,42 @@ void request_run_on_gone(struct request *q)
 		fn(q->on_gone_arg);
 }
 
-void call_on_gone(struct call *c, void (*fn)(void *arg), void *arg)
+void request_set_run_gone(struct request_set *set)
 {
-	struct request *q = request_of(c);
+	struct request *q;
 
-	q->on_gone = fn;
-	q->on_gone_arg = arg;
-	queue_on_gone(q);
+	while ((q = TAILQ_FIRST(&set->gone))) {
+		TAILQ_REMOVE(&set->gone, q, gone);
+		q->gone_queued = false;
+		request_run_gone(q);
+	}
+}
+
+/* Handlers keep their calls, which can only be answered with an error from now on. */
+static void request_cut(struct request *q)
+{
+	LIST_REMOVE(q, all);
+	if (q->gone_queued)
+		TAILQ_REMOVE(&q->set->gone, q, gone);
+	q->gone_queued = false;
+	body_budget_release(&q->share);
+	if (q->data.parsed)
+		body_parse_detach(q->data.parsed);
+	q->set = NULL;
+	q->data.cut = true;
+	request_run_gone(q);
+}
+
+void request_set_cut(struct request_set *set)
+{
+	struct request *q;
+
+	while ((q = LIST_FIRST(&set->all))) {
+		bool handed = q->handed;
+
+		if (q->conn)
+			request_client_gone(q);
+		if (handed)
+			request_cut(q);
+	}
 }

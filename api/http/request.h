@@ -1,30 +1,53 @@
 /* SPDX-License-Identifier: Apache-2.0
- * request.h - a call with what stands behind it.
+ * request.h - the life of a request between its connection and its handler.
  *
- * Until its handler is called a request belongs to its connection; from then on to the handler, who
- * gives it up by answering. The two then only point at each other: whichever ends first clears the
- * other's pointer.
+ * A request belongs to its connection until its handler is called, and to the handler from then on.
+ * The handler ends it by an answer (reply.h). Connection and request only point at each other:
+ * whichever ends first clears the pointer of the other.
  */
 #ifndef TEEPOD_API_HTTP_REQUEST_H
 #define TEEPOD_API_HTTP_REQUEST_H
 
+#include "api/http/auth_rate.h"
 #include "api/http/body_budget.h"
 #include "api/http/call.h"
 #include "api/http/call_data.h"
 #include "api/http/conn.h"
-#include "api/http/fields.h"
-#include "api/http/reply.h"
-#include "api/http/target.h"
+#include "api/http/router.h"
+
+LIST_HEAD(request_list, request);
+TAILQ_HEAD(request_queue, request);
+
+/* What the requests of one server share. */
+struct request_set {
+	struct conn_pool *pool;
+	/* See struct server_config. */
+	int (*authenticate)(void *arg, const struct credentials *cred, struct caller *ret,
+			    struct err *e);
+	void (*read)(void *arg, void (*fn)(void *fn_arg), void *fn_arg);
+	int (*still_valid)(struct call *c, struct err *e);
+	void *arg;
+	const char *const *hosts;
+
+	struct router *router;
+	struct auth_rate *auth_rate;
+	uint64_t guess_logged_ms; /* uv_now() of the last warning of wrong keys */
+	struct body_budget budget;
+	struct body_queue bodies;
+	struct request_list all;   /* not yet answered */
+	struct request_queue gone; /* their on_gone() is due */
+	struct buf scratch;        /* an answer while it is put together */
+};
 
 struct request {
-	struct call call;      /* first: a call pointer is a request pointer */
-	struct call_data data; /* call.data points here */
-	struct server *s;      /* NULL once the server is gone */
-	struct conn *conn;     /* NULL once the client is gone */
+	struct call call;        /* first: a call pointer is a request pointer */
+	struct call_data data;   /* call.data points here */
+	struct request_set *set; /* NULL once the server is gone */
+	struct conn *conn;       /* NULL once the client is gone */
 	LIST_ENTRY(request) all;
-	TAILQ_ENTRY(request) deserted;
-	bool deserted_queued, was_deserted;
-	bool handed; /* the handler, or an answer being sent, owns it */
+	TAILQ_ENTRY(request) gone;
+	bool gone_queued, client_gone;
+	bool handed; /* the handler, a job, or an answer being sent owns it */
 	bool head_only, keep, expects, must_close;
 	int minor;
 	unsigned route_index;
@@ -48,27 +71,18 @@ static inline struct request *request_of(const struct call *c)
 	return (struct request *)(uintptr_t)c;
 }
 
+/* The new request is the connection's request in flight. */
 struct request *request_new(struct conn *c);
 void request_free(struct request *q);
 
-/* The client is gone (or will not be told more): cut the request off its connection; frees it if no
- * handler has it. */
-void request_desert(struct request *q);
-void request_run_on_gone(struct request *q);
+/* The client is gone, or gets no more: separate the request from its connection. Frees it if nobody
+ * else owns it. */
+void request_client_gone(struct request *q);
+void request_set_on_gone(struct request *q, void (*fn)(void *arg), void *arg);
 
-/* Refuse what can not be read on behind: error body, then the connection is closed. */
-void request_refuse(struct request *q, int status, const char *text);
-
-/* The last chunk on behalf of a handler that follows something without an end. */
-void request_end_stream(struct request *q);
-
-enum dispatch { DISPATCH_ANSWERED, DISPATCH_BODY, DISPATCH_RUN };
-
-/* Everything that can be decided on the head alone: grammar, target, route, caller, role, size. */
-enum dispatch dispatch_head(struct request *q, const char *head, size_t n);
-/* Is the head at @data, which is complete, one of a route that is served before all others? */
-bool dispatch_is_urgent(const struct router *r, const char *head, size_t n);
-/* The body is there. May end before the handler was called, which then is called later. */
-void dispatch_run(struct request *q);
+/* Call the on_gone() of all requests whose client has left. */
+void request_set_run_gone(struct request_set *set);
+/* The server ends: free the requests that nobody else owns, and cut the others off. */
+void request_set_cut(struct request_set *set);
 
 #endif

@@ -11,22 +11,11 @@
 #include "api/http/call.h"
 #include "api/http/caller.h"
 #include "api/http/limits.h"
+#include "api/http/listen_socket.h"
 #include "api/http/tls.h"
 
 struct route;
 struct server;
-
-/* One place to listen. Strings are borrowed until server_listen() returns. */
-struct listen_spec {
-	/* "127.0.0.1:8080", "[::1]:0" (0: a free port), "unix:/run/teepod/teepod.sock", "fd:3"
-	 * (systemd) */
-	const char *address;
-	const char *tls_cert,
-		*tls_key; /* PEM files; both or neither. Without them TCP must be loopback. */
-	const char *tls_client_ca; /* PEM; NULL: no client certificates asked for */
-	bool tls_client_required;
-	unsigned unix_mode; /* permission bits of a unix socket, e.g. 0660 */
-};
 
 struct server_config {
 	uv_loop_t *loop;
@@ -57,8 +46,8 @@ int server_new(const struct server_config *cfg, struct server **ret, struct err 
 
 /* Add a listener. *ret_address (may be NULL) gets the address bound, e.g. "127.0.0.1:41873" or
  * "unix:/x". */
-int server_listen(struct server *s, const struct listen_spec *spec, char ret_address[256],
-		  struct err *e);
+int server_listen(struct server *s, const struct listen_spec *spec,
+		  char ret_address[LISTEN_ADDRESS_TEXT], struct err *e);
 
 /* New connections of all TLS listeners use @ctx (tls.h), which stays the caller's. Old ones keep
  * theirs. */

@@ -21,7 +21,8 @@
 #include <openssl/x509v3.h>
 
 #include "api/cloud/asks.h"
-#include "api/http/request.h"
+#include "api/http/reply.h"
+#include "api/http/server.h"
 #include "api/http/server_impl.h"
 #include "base/buf.h"
 #include "base/clock.h"
@@ -1156,7 +1157,7 @@ static unsigned waiting(void)
 	const struct body_parse *b;
 	unsigned n = 0;
 
-	TAILQ_FOREACH(b, &w.s->bodies.waiting, entry)
+	TAILQ_FOREACH(b, &w.s->requests.bodies.waiting, entry)
 	n++;
 	return n;
 }
@@ -1180,7 +1181,7 @@ static void long_bodies_that_are_too_many_are_refused(void **st)
 
 	(void)st;
 	start(NULL);
-	w.s->bodies.parsing = true; /* as if a job were under way */
+	w.s->requests.bodies.parsing = true; /* as if a job were under way */
 	for (unsigned i = 0; i < ALL_BODIES; i++) {
 		fd[i] = dial_long(i / OWN_BODIES);
 		while (waiting() < i + 1)
@@ -1196,7 +1197,7 @@ static void long_bodies_that_are_too_many_are_refused(void **st)
 		 1]); /* by a reset: a client that only has no more to send waits for its answer */
 	while (waiting() == ALL_BODIES)
 		turn(0);
-	w.s->bodies.parsing = false;
+	w.s->requests.bodies.parsing = false;
 	assert_answer(dial_long(8), 200, "/long");
 	for (unsigned i = 0; i < ALL_BODIES - 1; i++)
 		assert_answer(fd[i], 200, "/long");
@@ -1235,7 +1236,7 @@ static void long_body_that_waits_too_long_is_refused(void **st)
 {
 	(void)st;
 	start(&(struct server_limits){ .body_wait_ms = 50 });
-	w.s->bodies.parsing = true; /* as if a job hung */
+	w.s->requests.bodies.parsing = true; /* as if a job hung */
 	assert_answer(dial_long(0), 503, "Retry-After: ");
 	assert_int_equal(w.calls, 0);
 	stop();

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * listen.c - the four kinds of places to listen at: IPv4, IPv6, a path, a descriptor somebody
- * handed over.
+ * listen_socket.c - open a listening socket: IPv4, IPv6, a unix path, or an inherited descriptor.
  *
- * Plain HTTP carries API keys in the clear, so without a certificate only loopback addresses are
- * accepted, also from systemd. A unix socket that is in the way is removed only when nobody answers
- * behind it.
- *
- * Sockets are made here and watched with uv_poll_t. uv_listen() accepts in a loop of its own, which
- * never ends while accept(2) says EMFILE (libuv 1.44): without a free descriptor the whole daemon
- * would hang.
+ * Plain HTTP carries API keys in the clear. Without a certificate only loopback addresses are
+ * accepted, also for a socket inherited from systemd. A unix socket that exists at the path is
+ * removed only if no process answers on it.
  */
+#include "api/http/listen_socket.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -18,43 +15,44 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include <uv.h>
 
-#include "api/http/server_impl.h"
+#include "api/http/peer.h"
 #include "base/buf.h"
 #include "base/own.h"
 
 enum { BACKLOG = 511 };
 
-static int bad_address(struct err *e, const char *address, const char *text)
+static int listen_bad_address(struct err *e, const char *address, const char *text)
 {
 	return err_field(e, ERR_INVALID, "listen", address, "listen address %s: %s", address, text);
 }
 
-static int sys_failed(struct err *e, int error, const char *address)
+static int listen_sys_failed(struct err *e, int error, const char *address)
 {
 	err_sys(e, error, "listen on %s", address);
 	return error == EADDRINUSE ? err_hint(e, "ss -lntp shows which process listens there")
 				   : -(int)e->code;
 }
 
-static int only_loopback(const struct listener *l, const struct sockaddr *sa, const char *address,
-			 struct err *e)
+static int require_loopback(const struct sockaddr *sa, const struct listen_spec *spec,
+			    struct err *e)
 {
-	if (l->ctx || peer_is_loopback(sa))
+	if (spec->tls_cert || peer_is_loopback(sa))
 		return 0;
-	return bad_address(
-		e, address,
+	return listen_bad_address(
+		e, spec->address,
 		"without a TLS certificate only loopback addresses (127.0.0.0/8, ::1) are served");
 }
 
-static int note_tcp_address(struct listener *l, const char *address, struct err *e)
+static int find_bound_address(struct listen_socket *l, const char *address, struct err *e)
 {
 	struct sockaddr_storage ss = { 0 };
 	socklen_t n = sizeof(ss);
 	char text[PEER_TEXT];
 
 	if (getsockname(l->fd, (struct sockaddr *)&ss, &n))
-		return sys_failed(e, errno, address);
+		return listen_sys_failed(e, errno, address);
 	(void)snprintf(l->address, sizeof(l->address), "%s",
 		       peer_text((struct sockaddr *)&ss, text));
 	return 0;
@@ -63,7 +61,7 @@ static int note_tcp_address(struct listener *l, const char *address, struct err 
 /* ------------------------------------------------------------------ TCP */
 
 /* "127.0.0.1:80" or "[::1]:80". */
-static int parse(const char *address, struct sockaddr_storage *ss, struct err *e)
+static int parse_tcp_address(const char *address, struct sockaddr_storage *ss, struct err *e)
 {
 	const char *colon = strrchr(address, ':');
 	char ip[64], *end;
@@ -72,16 +70,16 @@ static int parse(const char *address, struct sockaddr_storage *ss, struct err *e
 	unsigned long port;
 
 	if (!colon || n == 0 || n >= sizeof(ip) || colon[1] < '0' || colon[1] > '9')
-		return bad_address(
+		return listen_bad_address(
 			e, address,
 			"ADDRESS:PORT, [ADDRESS]:PORT, unix:PATH or fd:NUMBER is expected");
 	port = strtoul(colon + 1, &end, 10);
 	if (*end || port > 65535)
-		return bad_address(e, address, "the port must be from 0 to 65535");
+		return listen_bad_address(e, address, "the port must be from 0 to 65535");
 	(void)snprintf(ip, sizeof(ip), "%.*s", (int)(v6 ? n - 2 : n), address + (v6 ? 1 : 0));
 	if (v6 ? uv_ip6_addr(ip, (int)port, (struct sockaddr_in6 *)ss)
 	       : uv_ip4_addr(ip, (int)port, (struct sockaddr_in *)ss))
-		return bad_address(e, address, "not a numeric IPv4 or [IPv6] address");
+		return listen_bad_address(e, address, "not a numeric IPv4 or [IPv6] address");
 	return 0;
 }
 
@@ -97,26 +95,27 @@ static int bind_tcp(int fd, const struct sockaddr_storage *ss)
 		    v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
 }
 
-static int open_tcp(struct listener *l, const char *address, struct err *e)
+static int open_tcp(struct listen_socket *l, const struct listen_spec *spec, struct err *e)
 {
+	const char *address = spec->address;
 	struct sockaddr_storage ss = { 0 };
-	int r = parse(address, &ss, e);
+	int r = parse_tcp_address(address, &ss, e);
 
 	if (r == 0)
-		r = only_loopback(l, (struct sockaddr *)&ss, address, e);
+		r = require_loopback((struct sockaddr *)&ss, spec, e);
 	if (r < 0)
 		return r;
 	l->fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	return l->fd < 0 || bind_tcp(l->fd, &ss) ? sys_failed(e, errno, address) : 0;
+	return l->fd < 0 || bind_tcp(l->fd, &ss) ? listen_sys_failed(e, errno, address) : 0;
 }
 
 /* ------------------------------------------------------------------ unix */
 
-static bool somebody_answers(const struct sockaddr_un *sun)
+static bool process_answers_on(const struct sockaddr_un *sun)
 {
 	auto_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	/* a full backlog (EAGAIN) is somebody too; so is what we may not know */
+	/* A full backlog (EAGAIN) counts as an answer; so does every error that leaves it open. */
 	return fd < 0 || connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) == 0 ||
 	       (errno != ECONNREFUSED && errno != ENOENT);
 }
@@ -127,18 +126,19 @@ static int clear_path(const char *address, const char *path, struct err *e)
 	struct stat st;
 
 	if (path[0] != '/' || strlen(path) >= sizeof(sun.sun_path))
-		return bad_address(e, address, "an absolute path of at most 107 bytes is expected");
+		return listen_bad_address(e, address,
+					  "an absolute path of at most 107 bytes is expected");
 	memcpy(sun.sun_path, path, strlen(path) + 1);
 	if (lstat(path, &st))
 		return errno == ENOENT ? 0 : err_sys(e, errno, "%s", path);
 	if (!S_ISSOCK(st.st_mode))
-		return bad_address(e, address, "the path exists and is no socket");
-	if (somebody_answers(&sun))
-		return bad_address(e, address, "another process answers there");
+		return listen_bad_address(e, address, "the path exists and is no socket");
+	if (process_answers_on(&sun))
+		return listen_bad_address(e, address, "another process answers there");
 	return unlink(path) ? err_sys(e, errno, "remove stale socket %s", path) : 0;
 }
 
-static int open_unix(struct listener *l, const struct listen_spec *spec, struct err *e)
+static int open_unix(struct listen_socket *l, const struct listen_spec *spec, struct err *e)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	const char *path = spec->address + strlen("unix:");
@@ -147,18 +147,18 @@ static int open_unix(struct listener *l, const struct listen_spec *spec, struct 
 
 	if (r < 0)
 		return r;
-	if (l->ctx)
-		return bad_address(e, spec->address,
-				   "a unix socket speaks plain HTTP, without a certificate");
+	if (spec->tls_cert)
+		return listen_bad_address(e, spec->address,
+					  "a unix socket speaks plain HTTP, without a certificate");
 	l->is_unix = true;
 	memcpy(sun.sun_path, path, strlen(path) + 1);
 	l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	/* nobody may connect before the mode is what was asked for */
+	/* Nobody may connect before the requested mode is set. */
 	old = umask(0177);
 	r = l->fd < 0 ? -1 : bind(l->fd, (struct sockaddr *)&sun, sizeof(sun));
 	(void)umask(old);
 	if (r)
-		return sys_failed(e, errno, spec->address);
+		return listen_sys_failed(e, errno, spec->address);
 	l->path = xstrdup(path);
 	if (spec->unix_mode && chmod(path, spec->unix_mode & 0777))
 		return err_sys(e, errno, "chmod %s", path);
@@ -168,13 +168,13 @@ static int open_unix(struct listener *l, const struct listen_spec *spec, struct 
 
 /* ------------------------------------------------------------------ descriptors */
 
-static int adopt(struct listener *l, int fd, const struct sockaddr *sa, const char *address,
-		 struct err *e)
+static int adopt_socket(struct listen_socket *l, int fd, const struct sockaddr *sa,
+			const char *address, struct err *e)
 {
 	int flags = fcntl(fd, F_GETFL);
 
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) || fcntl(fd, F_SETFD, FD_CLOEXEC))
-		return sys_failed(e, errno, address);
+		return listen_sys_failed(e, errno, address);
 	l->fd = fd;
 	l->is_unix = sa->sa_family == AF_UNIX;
 	if (l->is_unix)
@@ -184,8 +184,9 @@ static int adopt(struct listener *l, int fd, const struct sockaddr *sa, const ch
 	return 0;
 }
 
-static int open_fd(struct listener *l, const char *address, struct err *e)
+static int open_fd(struct listen_socket *l, const struct listen_spec *spec, struct err *e)
 {
+	const char *address = spec->address;
 	struct sockaddr_storage ss = { 0 };
 	socklen_t n = sizeof(ss), opt_n = sizeof(int);
 	int accepting = 0, r;
@@ -193,33 +194,44 @@ static int open_fd(struct listener *l, const char *address, struct err *e)
 	long fd = strtol(address + strlen("fd:"), &end, 10);
 
 	if (*end || end == address + strlen("fd:") || fd < 0 || fd > 65535)
-		return bad_address(e, address, "fd:NUMBER is expected");
+		return listen_bad_address(e, address, "fd:NUMBER is expected");
 	if (getsockname((int)fd, (struct sockaddr *)&ss, &n))
 		return err_sys(e, errno, "%s", address);
 	if (getsockopt((int)fd, SOL_SOCKET, SO_ACCEPTCONN, &accepting, &opt_n) || !accepting)
-		return bad_address(e, address, "not a listening stream socket");
-	if (ss.ss_family == AF_UNIX && l->ctx)
-		return bad_address(e, address,
-				   "a unix socket speaks plain HTTP, without a certificate");
+		return listen_bad_address(e, address, "not a listening stream socket");
+	if (ss.ss_family == AF_UNIX && spec->tls_cert)
+		return listen_bad_address(e, address,
+					  "a unix socket speaks plain HTTP, without a certificate");
 	if (ss.ss_family != AF_UNIX && ss.ss_family != AF_INET && ss.ss_family != AF_INET6)
-		return bad_address(e, address, "neither a TCP nor a unix socket");
-	r = ss.ss_family == AF_UNIX ? 0 : only_loopback(l, (struct sockaddr *)&ss, address, e);
-	return r < 0 ? r : adopt(l, (int)fd, (struct sockaddr *)&ss, address, e);
+		return listen_bad_address(e, address, "neither a TCP nor a unix socket");
+	r = ss.ss_family == AF_UNIX ? 0 : require_loopback((struct sockaddr *)&ss, spec, e);
+	return r < 0 ? r : adopt_socket(l, (int)fd, (struct sockaddr *)&ss, address, e);
 }
 
-int listener_open(struct listener *l, const struct listen_spec *spec, struct err *e)
+int listen_socket_open(struct listen_socket *l, const struct listen_spec *spec, struct err *e)
 {
 	int r;
 
+	*l = (struct listen_socket){ .fd = -1 };
 	if (!strncmp(spec->address, "unix:", 5))
 		r = open_unix(l, spec, e);
 	else if (!strncmp(spec->address, "fd:", 3))
-		r = open_fd(l, spec->address, e);
+		r = open_fd(l, spec, e);
 	else
-		r = open_tcp(l, spec->address, e);
+		r = open_tcp(l, spec, e);
 	if (r < 0)
 		return r;
 	if (listen(l->fd, BACKLOG))
-		return sys_failed(e, errno, spec->address);
-	return l->is_unix ? 0 : note_tcp_address(l, spec->address, e);
+		return listen_sys_failed(e, errno, spec->address);
+	return l->is_unix ? 0 : find_bound_address(l, spec->address, e);
+}
+
+void listen_socket_close(struct listen_socket *l)
+{
+	if (l->fd >= 0)
+		(void)close(l->fd);
+	if (l->path)
+		(void)unlink(l->path);
+	free(l->path);
+	*l = (struct listen_socket){ .fd = -1 };
 }
