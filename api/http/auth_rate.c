@@ -19,7 +19,7 @@
 
 enum { SETS = 256, SLOTS = 8, WINDOW_MS = 60000 };
 
-struct rate_slot {
+struct auth_slot {
 	struct peer_key key;
 	unsigned fails; /* 0: free */
 	uint64_t since_ms;
@@ -28,7 +28,7 @@ struct rate_slot {
 struct auth_rate {
 	uint64_t seed;
 	unsigned limit;
-	struct rate_slot slot[SETS][SLOTS];
+	struct auth_slot slot[SETS][SLOTS];
 };
 
 struct auth_rate *auth_rate_new(unsigned limit)
@@ -45,27 +45,28 @@ void auth_rate_free(struct auth_rate *r)
 	free(r);
 }
 
-static bool is_over(const struct rate_slot *p, uint64_t now_ms)
+static bool auth_slot_expired(const struct auth_slot *p, uint64_t now_ms)
 {
 	return !p->fails || now_ms - p->since_ms >= WINDOW_MS;
 }
 
 /* The slot of @k if its minute still runs. */
-static struct rate_slot *find(struct rate_slot *set, const struct peer_key *k, uint64_t now_ms)
+static struct auth_slot *auth_slot_find(struct auth_slot *set, const struct peer_key *k,
+					uint64_t now_ms)
 {
 	for (unsigned i = 0; i < SLOTS; i++) {
-		if (!is_over(&set[i], now_ms) && peer_equal(&set[i].key, k))
+		if (!auth_slot_expired(&set[i], now_ms) && peer_equal(&set[i].key, k))
 			return &set[i];
 	}
 	return NULL;
 }
 
-static struct rate_slot *make_room(struct rate_slot *set, uint64_t now_ms)
+static struct auth_slot *auth_slot_choose(struct auth_slot *set, uint64_t now_ms)
 {
-	struct rate_slot *best = &set[0];
+	struct auth_slot *best = &set[0];
 
 	for (unsigned i = 0; i < SLOTS; i++) {
-		if (is_over(&set[i], now_ms))
+		if (auth_slot_expired(&set[i], now_ms))
 			return &set[i];
 		if (set[i].fails < best->fails ||
 		    (set[i].fails == best->fails && set[i].since_ms < best->since_ms))
@@ -76,7 +77,8 @@ static struct rate_slot *make_room(struct rate_slot *set, uint64_t now_ms)
 
 unsigned auth_rate_wait(struct auth_rate *r, const struct peer_key *k, uint64_t now_ms)
 {
-	const struct rate_slot *p = find(r->slot[peer_hash(k, r->seed) % SETS], k, now_ms);
+	const struct auth_slot *p =
+		auth_slot_find(r->slot[peer_hash(k, r->seed) % SETS], k, now_ms);
 
 	if (!p || p->fails < r->limit)
 		return 0;
@@ -85,12 +87,12 @@ unsigned auth_rate_wait(struct auth_rate *r, const struct peer_key *k, uint64_t 
 
 unsigned auth_rate_failed(struct auth_rate *r, const struct peer_key *k, uint64_t now_ms)
 {
-	struct rate_slot *set = r->slot[peer_hash(k, r->seed) % SETS];
-	struct rate_slot *p = find(set, k, now_ms);
+	struct auth_slot *set = r->slot[peer_hash(k, r->seed) % SETS];
+	struct auth_slot *p = auth_slot_find(set, k, now_ms);
 
 	if (!p) {
-		p = make_room(set, now_ms);
-		*p = (struct rate_slot){ .key = *k, .since_ms = now_ms };
+		p = auth_slot_choose(set, now_ms);
+		*p = (struct auth_slot){ .key = *k, .since_ms = now_ms };
 	}
 	return ++p->fails;
 }

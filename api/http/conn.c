@@ -90,7 +90,7 @@ void conn_resume_input(struct conn *c)
 
 /* ------------------------------------------------------------------ end */
 
-static void on_conn_closed(uv_handle_t *h)
+static void on_conn_handle_closed(uv_handle_t *h)
 {
 	struct conn *c = h->data;
 	struct conn_pool *p = c->pool;
@@ -127,5 +127,5 @@ void conn_destroy(struct conn *c)
 	c->resume_queued = false;
 	if (c->req)
 		p->calls->client_gone(c->req);
-	uv_close(&c->uv.handle, on_conn_closed);
+	uv_close(&c->uv.handle, on_conn_handle_closed);
 }

@@ -20,14 +20,14 @@
 #include "base/json.h"
 #include "base/own.h"
 
-struct form {
+struct error_form {
 	int status;
 	const char *code;  /* NULL: bare */
 	const char *field; /* named in details when the error names none */
 	unsigned retry_after;
 };
 
-static const struct form forms[ERR_CODES] = {
+static const struct error_form error_forms[ERR_CODES] = {
 	[ERR_INVALID] = { 400, "ERR-02-008", NULL, 0 },
 	[ERR_NOT_FOUND] = { 404, NULL, NULL, 0 },
 	[ERR_BUSY] = { 409, NULL, NULL, 1 },
@@ -72,33 +72,33 @@ static const struct form forms[ERR_CODES] = {
 };
 
 /* Resources the catalogue has a code for; the others are "resource not available". */
-static const struct scarce {
+static const struct scarce_resource {
 	const char *resource, *code, *field;
-} scarce[] = {
+} scarce_resources[] = {
 	{ "vcpus", "ERR-02-003", "vcpu" },           { "memory_mib", "ERR-02-004", "memory" },
 	{ "slots", "ERR-02-005", "slots" },          { "disk_gib", "ERR-02-002", "disk_size" },
 	{ "hugepages_mib", "ERR-02-004", "memory" }, { "gpus", "ERR-02-007", "gpus" },
 };
 
-static const struct scarce *find_scarce(const struct err *e)
+static const struct scarce_resource *scarce_resource_of(const struct err *e)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(scarce); i++) {
-		if (e->cap.resource && !strcmp(scarce[i].resource, e->cap.resource))
-			return &scarce[i];
+	for (size_t i = 0; i < ARRAY_SIZE(scarce_resources); i++) {
+		if (e->cap.resource && !strcmp(scarce_resources[i].resource, e->cap.resource))
+			return &scarce_resources[i];
 	}
 	return NULL;
 }
 
-static struct form form_of(const struct err *e)
+static struct error_form error_form_of(const struct err *e)
 {
-	struct form f =
-		e->code > ERR_NONE && e->code < ERR_CODES ? forms[e->code] : forms[ERR_HOST];
-	const struct scarce *s = find_scarce(e);
+	struct error_form f = e->code > ERR_NONE && e->code < ERR_CODES ? error_forms[e->code]
+									: error_forms[ERR_HOST];
+	const struct scarce_resource *s = scarce_resource_of(e);
 
 	if (e->code == ERR_CAPACITY && s)
 		f.code = s->code;
 	if (e->code == ERR_UNSUPPORTED && e->field[0])
-		f = forms[ERR_INCOMPATIBLE];
+		f = error_forms[ERR_INCOMPATIBLE];
 	if (e->code == ERR_HOST && e->sys == ENOSPC)
 		f.status = 507;
 	return f;
@@ -106,35 +106,35 @@ static struct form form_of(const struct err *e)
 
 int envelope_status(const struct err *e)
 {
-	return form_of(e).status;
+	return error_form_of(e).status;
 }
 
 unsigned envelope_retry_after(const struct err *e)
 {
-	return e->retry_s ? e->retry_s : form_of(e).retry_after;
+	return e->retry_s ? e->retry_s : error_form_of(e).retry_after;
 }
 
-static void set(json_t *o, const char *key, json_t *value)
+static void envelope_set(json_t *o, const char *key, json_t *value)
 {
 	if (json_object_set_new(o, key, value))
 		abort();
 }
 
-static void add_row(json_t *details, const char *field, json_t *value, const char *message)
+static void details_add(json_t *details, const char *field, json_t *value, const char *message)
 {
 	json_t *row = json_object();
 
-	set(row, "field", json_text(field));
-	set(row, "value", value);
+	envelope_set(row, "field", json_text(field));
+	envelope_set(row, "value", value);
 	if (message)
-		set(row, "message", json_text(message));
+		envelope_set(row, "message", json_text(message));
 	if (json_array_append_new(details, row))
 		abort();
 }
 
-static void add_capacity(json_t *details, const struct err *e)
+static void details_add_capacity(json_t *details, const struct err *e)
 {
-	const struct scarce *s = find_scarce(e);
+	const struct scarce_resource *s = scarce_resource_of(e);
 	const char *field = s ? s->field : e->cap.resource ? e->cap.resource : "resource";
 	bool named = e->field[0] &&
 		     e->value[0]; /* one of several things asked for: "ports[1].host_port" */
@@ -153,75 +153,76 @@ static void add_capacity(json_t *details, const struct err *e)
 				 (unsigned long long)e->cap.asked, (unsigned long long)e->cap.free,
 				 of);
 	if (named)
-		add_row(details, e->field, json_text(e->value), e->text);
-	add_row(details, field, json_integer((json_int_t)e->cap.asked), text);
-	add_row(details, "asked", json_integer((json_int_t)e->cap.asked), NULL);
-	add_row(details, "free", json_integer((json_int_t)e->cap.free), NULL);
+		details_add(details, e->field, json_text(e->value), e->text);
+	details_add(details, field, json_integer((json_int_t)e->cap.asked), text);
+	details_add(details, "asked", json_integer((json_int_t)e->cap.asked), NULL);
+	details_add(details, "free", json_integer((json_int_t)e->cap.free), NULL);
 	if (told)
-		add_row(details, "total", json_integer((json_int_t)e->cap.total), NULL);
+		details_add(details, "total", json_integer((json_int_t)e->cap.total), NULL);
 	if (e->cap.numa_node >= 0)
-		add_row(details, "numa_node", json_integer(e->cap.numa_node), NULL);
+		details_add(details, "numa_node", json_integer(e->cap.numa_node), NULL);
 }
 
-static void add_number(json_t *details, const char *field, uint64_t value, const char *message)
+static void details_add_number(json_t *details, const char *field, uint64_t value,
+			       const char *message)
 {
-	add_row(details, field, json_integer((json_int_t)value), message);
+	details_add(details, field, json_integer((json_int_t)value), message);
 }
 
 /* The catalogue names what each of these refusals has to tell. False for all others. */
-static bool add_share(json_t *details, const struct err *e)
+static bool details_add_limit(json_t *details, const struct err *e)
 {
 	switch (e->code) {
 	case ERR_QUOTA:
 	case ERR_QUOTA_SIZE:
-		add_row(details, "resource", json_text(e->cap.resource ? e->cap.resource : ""),
-			e->text);
-		add_number(details, "requested", e->cap.asked, NULL);
+		details_add(details, "resource", json_text(e->cap.resource ? e->cap.resource : ""),
+			    e->text);
+		details_add_number(details, "requested", e->cap.asked, NULL);
 		if (e->code == ERR_QUOTA)
-			add_number(details, "remaining", e->cap.free, NULL);
-		add_number(details, "limit", e->cap.total, NULL);
+			details_add_number(details, "remaining", e->cap.free, NULL);
+		details_add_number(details, "limit", e->cap.total, NULL);
 		return true;
 	case ERR_QUOTA_CVMS:
 	case ERR_KEYS:
-		add_number(details, "limit", e->cap.total, e->text);
-		add_number(details, "current", e->cap.asked, NULL);
+		details_add_number(details, "limit", e->cap.total, e->text);
+		details_add_number(details, "current", e->cap.asked, NULL);
 		return true;
 	case ERR_BALANCE:
-		add_number(details, "balance", e->cap.free, e->text);
-		add_number(details, "required", e->cap.asked, NULL);
+		details_add_number(details, "balance", e->cap.free, e->text);
+		details_add_number(details, "required", e->cap.asked, NULL);
 		return true;
 	case ERR_KEY_RATE:
-		add_number(details, "limit", e->cap.total, e->text);
-		add_number(details, "retry_after", e->retry_s, NULL);
+		details_add_number(details, "limit", e->cap.total, e->text);
+		details_add_number(details, "retry_after", e->retry_s, NULL);
 		return true;
 	default:
 		return false;
 	}
 }
 
-static json_t *details_of(const struct err *e, const struct form *f)
+static json_t *details_of(const struct err *e, const struct error_form *f)
 {
 	const char *field = e->field[0] ? e->field : f->field;
 	json_t *details = json_array();
 
 	if (e->code == ERR_CAPACITY)
-		add_capacity(details, e);
-	else if (!add_share(details, e) && field)
-		add_row(details, field, json_text(e->value), e->text);
+		details_add_capacity(details, e);
+	else if (!details_add_limit(details, e) && field)
+		details_add(details, field, json_text(e->value), e->text);
 	return details;
 }
 
-static json_t *coded(const struct err *e, const struct form *f, const char *message)
+static json_t *envelope_coded(const struct err *e, const struct error_form *f, const char *message)
 {
 	json_t *body = json_object(), *suggestions = json_array();
 
 	if (e->hint[0] && json_array_append_new(suggestions, json_text(e->hint)))
 		abort();
-	set(body, "error_code", json_string(f->code));
-	set(body, "message", json_text(message));
-	set(body, "details", details_of(e, f));
-	set(body, "suggestions", suggestions);
-	set(body, "links", json_array());
+	envelope_set(body, "error_code", json_string(f->code));
+	envelope_set(body, "message", json_text(message));
+	envelope_set(body, "details", details_of(e, f));
+	envelope_set(body, "suggestions", suggestions);
+	envelope_set(body, "links", json_array());
 	return body;
 }
 
@@ -229,9 +230,9 @@ json_t *envelope_plain(const char *text, const char *request_id)
 {
 	json_t *body = json_object();
 
-	set(body, "detail", json_text(text));
+	envelope_set(body, "detail", json_text(text));
 	if (request_id)
-		set(body, "request_id", json_text(request_id));
+		envelope_set(body, "request_id", json_text(request_id));
 	return body;
 }
 
@@ -246,7 +247,7 @@ json_t *envelope_for(enum role role, const char *request_id, const struct err *e
 
 json_t *envelope_body(const struct err *e, const char *request_id)
 {
-	struct form f = form_of(e);
+	struct error_form f = error_form_of(e);
 	const char *message = e->text[0] ? e->text : err_word(e->code);
 	auto_free char *with_hint = NULL;
 	json_t *body;
@@ -256,8 +257,8 @@ json_t *envelope_body(const struct err *e, const char *request_id)
 			with_hint = xasprintf("%s; %s", message, e->hint);
 		return envelope_plain(with_hint ? with_hint : message, request_id);
 	}
-	body = coded(e, &f, message);
+	body = envelope_coded(e, &f, message);
 	if (request_id)
-		set(body, "request_id", json_text(request_id));
+		envelope_set(body, "request_id", json_text(request_id));
 	return body;
 }

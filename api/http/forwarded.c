@@ -16,9 +16,9 @@
 
 #include "api/http/head.h"
 
-enum verdict { ABSENT, FOUND, MALFORMED };
+enum forwarded_verdict { ABSENT, FOUND, MALFORMED };
 
-static bool is_port(const char *s)
+static bool forwarded_is_port(const char *s)
 {
 	size_t n = strspn(s, "0123456789");
 
@@ -26,7 +26,7 @@ static bool is_port(const char *s)
 }
 
 /* "192.0.2.1", "192.0.2.1:80", "2001:db8::1", "[2001:db8::1]", "[2001:db8::1]:80" */
-static bool read_address(struct span s, struct peer_address *ret)
+static bool forwarded_read_address(struct span s, struct peer_address *ret)
 {
 	char text[PEER_TEXT], *host = text, *end;
 
@@ -37,19 +37,19 @@ static bool read_address(struct span s, struct peer_address *ret)
 	end = strchr(text, ':');
 	if (*text == '[') {
 		end = strchr(text, ']');
-		if (!end || (end[1] && (end[1] != ':' || !is_port(end + 2))))
+		if (!end || (end[1] && (end[1] != ':' || !forwarded_is_port(end + 2))))
 			return false;
 		*end = '\0';
 		host++;
 	} else if (end && !strchr(end + 1, ':')) {
-		if (!is_port(end + 1))
+		if (!forwarded_is_port(end + 1))
 			return false;
 		*end = '\0';
 	}
 	return (*text != '[' || strchr(host, ':')) && peer_address_parse(host, ret);
 }
 
-static struct span unquoted(struct span s)
+static struct span span_unquoted(struct span s)
 {
 	if (s.n >= 2 && s.p[0] == '"' && s.p[s.n - 1] == '"')
 		return (struct span){ s.p + 1, s.n - 2 };
@@ -57,7 +57,7 @@ static struct span unquoted(struct span s)
 }
 
 /* for=192.0.2.1;proto=https;by="[2001:db8::1]:443" */
-static bool read_element(struct span s, struct peer_address *ret)
+static bool forwarded_read_element(struct span s, struct peer_address *ret)
 {
 	bool found = false;
 
@@ -70,8 +70,9 @@ static bool read_element(struct span s, struct peer_address *ret)
 
 		if (span_is((struct span){ pair.p, name }, "for")) {
 			if (found || !equals ||
-			    !read_address(unquoted((struct span){ equals + 1, pair.n - name - 1 }),
-					  ret))
+			    !forwarded_read_address(
+				    span_unquoted((struct span){ equals + 1, pair.n - name - 1 }),
+				    ret))
 				return false;
 			found = true;
 		}
@@ -81,17 +82,19 @@ static bool read_element(struct span s, struct peer_address *ret)
 	return found;
 }
 
-static const struct list {
+static const struct forwarded_list {
 	const char *name;
 	bool (*read)(struct span element, struct peer_address *ret);
-} lists[] = { { "X-Forwarded-For", read_address }, { "Forwarded", read_element } };
+} forwarded_lists[] = { { "X-Forwarded-For", forwarded_read_address },
+			{ "Forwarded", forwarded_read_element } };
 
 /* Elements of @value from the last one on, until one is no proxy. Empty ones do not count. */
-static enum verdict read_value(const char *value, const struct list *l,
-			       const struct peer_networks *proxies, bool *more,
-			       struct peer_address *ret)
+static enum forwarded_verdict forwarded_read_value(const char *value,
+						   const struct forwarded_list *l,
+						   const struct peer_networks *proxies, bool *more,
+						   struct peer_address *ret)
 {
-	enum verdict v = ABSENT;
+	enum forwarded_verdict v = ABSENT;
 	size_t end = strlen(value);
 
 	while (*more && end) {
@@ -111,17 +114,20 @@ static enum verdict read_value(const char *value, const struct list *l,
 }
 
 /* Several fields of one name are one list, in their order. */
-static enum verdict read_list(const struct fields *f, const struct list *l,
-			      const struct peer_networks *proxies, struct peer_address *ret)
+static enum forwarded_verdict forwarded_read_list(const struct fields *f,
+						  const struct forwarded_list *l,
+						  const struct peer_networks *proxies,
+						  struct peer_address *ret)
 {
-	enum verdict v = ABSENT;
+	enum forwarded_verdict v = ABSENT;
 	bool more = true;
 	unsigned n = 0;
 
 	while (fields_get(f, l->name, n))
 		n++;
 	while (more && n--) {
-		enum verdict now = read_value(fields_get(f, l->name, n), l, proxies, &more, ret);
+		enum forwarded_verdict now =
+			forwarded_read_value(fields_get(f, l->name, n), l, proxies, &more, ret);
 
 		v = now == ABSENT ? v : now;
 	}
@@ -132,12 +138,12 @@ struct peer_address forwarded_client(const struct fields *f, const struct peer_n
 				     const struct peer_address *peer)
 {
 	struct peer_address said[2];
-	enum verdict x, forwarded;
+	enum forwarded_verdict x, forwarded;
 
 	if (!peer_is_in(peer, proxies))
 		return *peer;
-	x = read_list(f, &lists[0], proxies, &said[0]);
-	forwarded = read_list(f, &lists[1], proxies, &said[1]);
+	x = forwarded_read_list(f, &forwarded_lists[0], proxies, &said[0]);
+	forwarded = forwarded_read_list(f, &forwarded_lists[1], proxies, &said[1]);
 	if (x == MALFORMED || forwarded == MALFORMED || (x == ABSENT && forwarded == ABSENT) ||
 	    (x == FOUND && forwarded == FOUND && memcmp(&said[0], &said[1], sizeof(said[0])) != 0))
 		return *peer;

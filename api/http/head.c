@@ -18,13 +18,13 @@
 #include <string.h>
 #include <strings.h>
 
-static int refuse(struct head_fault *f, int status, const char *text)
+static int head_refuse(struct head_fault *f, int status, const char *text)
 {
 	*f = (struct head_fault){ status, text };
 	return -1;
 }
 
-static const char *bad_byte(char prev, char c)
+static const char *head_bad_byte(char prev, char c)
 {
 	unsigned char u = (unsigned char)c;
 
@@ -41,14 +41,14 @@ int head_scan(struct head_scan *s, const char *data, size_t n, size_t max, size_
 	      struct head_fault *f)
 {
 	for (; s->at < n; s->at++) {
-		const char *fault = bad_byte(s->at ? data[s->at - 1] : 0, data[s->at]);
+		const char *fault = head_bad_byte(s->at ? data[s->at - 1] : 0, data[s->at]);
 
 		if (fault)
-			return refuse(f, 400, fault);
+			return head_refuse(f, 400, fault);
 		if (s->at >= max)
-			return refuse(f, 431, "the request head is too large");
+			return head_refuse(f, 431, "the request head is too large");
 		if (!s->first_done && s->at >= max / 2)
-			return refuse(f, 414, "the request target is too long");
+			return head_refuse(f, 414, "the request target is too long");
 		if (data[s->at] != '\n')
 			continue;
 		if (s->at == s->line + 1) {
@@ -62,7 +62,7 @@ int head_scan(struct head_scan *s, const char *data, size_t n, size_t max, size_
 }
 
 /* tchar of RFC 9110: letters, digits and !#$%&'*+-.^_`|~ */
-static bool is_token(struct span s)
+static bool span_is_token(struct span s)
 {
 	for (size_t i = 0; i < s.n; i++) {
 		char c = s.p[i];
@@ -79,63 +79,64 @@ bool span_is(struct span s, const char *text)
 	return s.p && strlen(text) == s.n && !strncasecmp(s.p, text, s.n);
 }
 
-static bool equal(struct span s, const char *text)
+static bool span_equals(struct span s, const char *text)
 {
 	return strlen(text) == s.n && !memcmp(s.p, text, s.n);
 }
 
-static int check_version(struct span v, struct head *h, struct head_fault *f)
+static int head_check_version(struct span v, struct head *h, struct head_fault *f)
 {
 	if (v.n != 8 || memcmp(v.p, "HTTP/", 5) != 0 || v.p[5] < '0' || v.p[5] > '9' ||
 	    v.p[6] != '.' || v.p[7] < '0' || v.p[7] > '9')
-		return refuse(f, 400,
-			      "malformed request line: METHOD SP TARGET SP HTTP/1.1 is expected");
+		return head_refuse(
+			f, 400, "malformed request line: METHOD SP TARGET SP HTTP/1.1 is expected");
 	if (v.p[5] != '1' || v.p[7] > '1')
-		return refuse(f, 505, "only HTTP/1.1 and HTTP/1.0 are spoken here");
+		return head_refuse(f, 505, "only HTTP/1.1 and HTTP/1.0 are spoken here");
 	h->minor = v.p[7] - '0';
 	return 0;
 }
 
-static int check_method(struct span m, struct head_fault *f)
+static int head_check_method(struct span m, struct head_fault *f)
 {
 	static const char *const known[] = { "GET",   "HEAD",   "POST",   "PUT",
 					     "PATCH", "DELETE", "OPTIONS" };
 
-	if (!is_token(m))
-		return refuse(f, 400, "malformed method");
+	if (!span_is_token(m))
+		return head_refuse(f, 400, "malformed method");
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-		if (equal(m, known[i]))
+		if (span_equals(m, known[i]))
 			return 0;
 	}
-	return refuse(f, 501, "unknown method: GET, HEAD, POST, PUT, PATCH and DELETE are served");
+	return head_refuse(f, 501,
+			   "unknown method: GET, HEAD, POST, PUT, PATCH and DELETE are served");
 }
 
-static int check_target(struct span t, struct head_fault *f)
+static int head_check_target(struct span t, struct head_fault *f)
 {
 	if (t.n == 0 || t.p[0] != '/')
-		return refuse(f, 400, "the request target must start with '/'");
+		return head_refuse(f, 400, "the request target must start with '/'");
 	for (size_t i = 0; i < t.n; i++) {
 		if (t.p[i] <= 0x20 || t.p[i] >= 0x7f || t.p[i] == '#')
-			return refuse(f, 400, "character not allowed in the request target");
+			return head_refuse(f, 400, "character not allowed in the request target");
 	}
 	return 0;
 }
 
-static int lint_request_line(struct span line, struct head *h, struct head_fault *f)
+static int head_lint_request_line(struct span line, struct head *h, struct head_fault *f)
 {
 	const char *end = line.p + line.n;
 	const char *a = memchr(line.p, ' ', line.n);
 	const char *b = a ? memchr(a + 1, ' ', (size_t)(end - a - 1)) : NULL;
 
 	if (!b)
-		return refuse(f, 400,
-			      "malformed request line: METHOD SP TARGET SP HTTP/1.1 is expected");
+		return head_refuse(
+			f, 400, "malformed request line: METHOD SP TARGET SP HTTP/1.1 is expected");
 	h->method = (struct span){ line.p, (size_t)(a - line.p) };
 	h->target = (struct span){ a + 1, (size_t)(b - a - 1) };
-	if (check_version((struct span){ b + 1, (size_t)(end - b - 1) }, h, f) ||
-	    check_method(h->method, f))
+	if (head_check_version((struct span){ b + 1, (size_t)(end - b - 1) }, h, f) ||
+	    head_check_method(h->method, f))
 		return -1;
-	return check_target(h->target, f);
+	return head_check_target(h->target, f);
 }
 
 struct span span_trim(struct span s)
@@ -149,57 +150,57 @@ struct span span_trim(struct span s)
 	return s;
 }
 
-static int lint_field(struct span line, struct head *h, struct head_fault *f)
+static int head_lint_field(struct span line, struct head *h, struct head_fault *f)
 {
 	const char *colon = memchr(line.p, ':', line.n);
 	struct head_field *to;
 
 	if (line.p[0] == ' ' || line.p[0] == '\t')
-		return refuse(f, 400, "folded header lines are not accepted");
+		return head_refuse(f, 400, "folded header lines are not accepted");
 	if (!colon)
-		return refuse(f, 400, "header line without a colon");
+		return head_refuse(f, 400, "header line without a colon");
 	if (h->n == HEAD_FIELDS)
-		return refuse(f, 431, "too many header fields");
+		return head_refuse(f, 431, "too many header fields");
 	to = &h->field[h->n];
 	to->name = (struct span){ line.p, (size_t)(colon - line.p) };
 	to->value = span_trim((struct span){ colon + 1, (size_t)(line.p + line.n - colon - 1) });
-	if (!is_token(to->name))
-		return refuse(f, 400, "malformed header name");
+	if (!span_is_token(to->name))
+		return head_refuse(f, 400, "malformed header name");
 	h->n++;
 	return 0;
 }
 
-static int check_length(struct span v, struct head *h, struct head_fault *f)
+static int head_check_length(struct span v, struct head *h, struct head_fault *f)
 {
 	if (h->has_length)
-		return refuse(f, 400, "more than one Content-Length");
+		return head_refuse(f, 400, "more than one Content-Length");
 	if (v.n == 0)
-		return refuse(f, 400, "malformed Content-Length");
+		return head_refuse(f, 400, "malformed Content-Length");
 	for (size_t i = 0; i < v.n; i++) {
 		if (v.p[i] < '0' || v.p[i] > '9')
-			return refuse(f, 400, "malformed Content-Length");
+			return head_refuse(f, 400, "malformed Content-Length");
 		if (i >= 18)
-			return refuse(f, 413, "the body is too large");
+			return head_refuse(f, 413, "the body is too large");
 		h->length = h->length * 10 + (uint64_t)(v.p[i] - '0');
 	}
 	h->has_length = true;
 	return 0;
 }
 
-static int check_host(struct span v, struct head_fault *f)
+static int head_check_host(struct span v, struct head_fault *f)
 {
 	for (size_t i = 0; i < v.n; i++) {
 		char c = v.p[i];
 
 		if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
 		      strchr(".-_:[]", c)))
-			return refuse(f, 400, "malformed Host");
+			return head_refuse(f, 400, "malformed Host");
 	}
-	return v.n ? 0 : refuse(f, 400, "empty Host");
+	return v.n ? 0 : head_refuse(f, 400, "empty Host");
 }
 
 /* The fields that say where the request ends and whom it is for. */
-static int lint_framing(struct head *h, struct head_fault *f)
+static int head_lint_framing(struct head *h, struct head_fault *f)
 {
 	unsigned hosts = 0;
 
@@ -207,18 +208,18 @@ static int lint_framing(struct head *h, struct head_fault *f)
 		struct span name = h->field[i].name, value = h->field[i].value;
 
 		if (span_is(name, "transfer-encoding"))
-			return refuse(f, 411,
-				      "Transfer-Encoding is not accepted: send Content-Length");
-		if (span_is(name, "content-length") && check_length(value, h, f))
+			return head_refuse(
+				f, 411, "Transfer-Encoding is not accepted: send Content-Length");
+		if (span_is(name, "content-length") && head_check_length(value, h, f))
 			return -1;
 		if (span_is(name, "host") && hosts++)
-			return refuse(f, 400, "more than one Host");
-		if (span_is(name, "host") && check_host(value, f))
+			return head_refuse(f, 400, "more than one Host");
+		if (span_is(name, "host") && head_check_host(value, f))
 			return -1;
 		if (span_is(name, "expect") && !span_is(value, "100-continue"))
-			return refuse(f, 417, "the only expectation met here is 100-continue");
+			return head_refuse(f, 417, "the only expectation met here is 100-continue");
 	}
-	return hosts || h->minor == 0 ? 0 : refuse(f, 400, "HTTP/1.1 requires a Host field");
+	return hosts || h->minor == 0 ? 0 : head_refuse(f, 400, "HTTP/1.1 requires a Host field");
 }
 
 int head_lint(const char *raw, size_t n, struct head *ret, struct head_fault *f)
@@ -231,20 +232,20 @@ int head_lint(const char *raw, size_t n, struct head *ret, struct head_fault *f)
 		struct span line;
 
 		if (!lf || lf == at || lf[-1] != '\r')
-			return refuse(f, 400, "line feed without carriage return");
+			return head_refuse(f, 400, "line feed without carriage return");
 		line = (struct span){ at, (size_t)(lf - at - 1) };
 		if (at == raw) {
-			if (lint_request_line(line, ret, f))
+			if (head_lint_request_line(line, ret, f))
 				return -1;
 		} else if (line.n == 0) {
-			return lf + 1 == end ? lint_framing(ret, f)
-					     : refuse(f, 400, "bytes after the head");
-		} else if (lint_field(line, ret, f)) {
+			return lf + 1 == end ? head_lint_framing(ret, f)
+					     : head_refuse(f, 400, "bytes after the head");
+		} else if (head_lint_field(line, ret, f)) {
 			return -1;
 		}
 		at = lf + 1;
 	}
-	return refuse(f, 400, "the head has no end");
+	return head_refuse(f, 400, "the head has no end");
 }
 
 struct span head_find(const struct head *h, const char *name)

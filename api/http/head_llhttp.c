@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * head_llhttp.c - the second reader: llhttp in strict mode, no lenient flag set.
  *
- * Both readers must accept a head, and mean the same by it, before anything acts on it. A
+ * Both readers must accept a head, and mean the span_same by it, before anything acts on it. A
  * difference is a bug in one of them that nobody knows yet; it becomes a 400, and the fuzzer's
  * business (tests/fuzz/head_fuzz.c).
  */
@@ -11,20 +11,20 @@
 
 #include <llhttp.h>
 
-static struct head *head_of(llhttp_t *p)
+static struct head *llhttp_head_of(llhttp_t *p)
 {
 	return p->data;
 }
 
-static int on_url(llhttp_t *p, const char *at, size_t n)
+static int on_llhttp_url(llhttp_t *p, const char *at, size_t n)
 {
-	head_of(p)->target = (struct span){ at, n };
+	llhttp_head_of(p)->target = (struct span){ at, n };
 	return 0;
 }
 
-static int on_field(llhttp_t *p, const char *at, size_t n)
+static int on_llhttp_field(llhttp_t *p, const char *at, size_t n)
 {
-	struct head *h = head_of(p);
+	struct head *h = llhttp_head_of(p);
 
 	if (h->n == HEAD_FIELDS)
 		return HPE_USER;
@@ -32,9 +32,9 @@ static int on_field(llhttp_t *p, const char *at, size_t n)
 	return 0;
 }
 
-static int on_value(llhttp_t *p, const char *at, size_t n)
+static int on_llhttp_value(llhttp_t *p, const char *at, size_t n)
 {
-	struct head *h = head_of(p);
+	struct head *h = llhttp_head_of(p);
 
 	while (n && (at[n - 1] == ' ' || at[n - 1] == '\t'))
 		n--;
@@ -43,7 +43,7 @@ static int on_value(llhttp_t *p, const char *at, size_t n)
 	return 0;
 }
 
-static int on_end(llhttp_t *p)
+static int on_llhttp_end(llhttp_t *p)
 {
 	(void)p;
 	return HPE_PAUSED;
@@ -58,10 +58,10 @@ int head_llhttp(const char *raw, size_t n, struct head *ret)
 
 	if (!settings.on_url) {
 		llhttp_settings_init(&settings);
-		settings.on_header_field = on_field;
-		settings.on_header_value = on_value;
-		settings.on_headers_complete = on_end;
-		settings.on_url = on_url;
+		settings.on_header_field = on_llhttp_field;
+		settings.on_header_value = on_llhttp_value;
+		settings.on_headers_complete = on_llhttp_end;
+		settings.on_url = on_llhttp_url;
 	}
 	llhttp_init(&p, HTTP_REQUEST, &settings);
 	p.data = &h;
@@ -78,19 +78,20 @@ int head_llhttp(const char *raw, size_t n, struct head *ret)
 	return 0;
 }
 
-static bool same(struct span a, struct span b)
+static bool span_same(struct span a, struct span b)
 {
 	return a.n == b.n && (a.n == 0 || !memcmp(a.p, b.p, a.n));
 }
 
 bool head_agree(const struct head *a, const struct head *b)
 {
-	if (!same(a->method, b->method) || !same(a->target, b->target) || a->minor != b->minor ||
-	    a->n != b->n || a->has_length != b->has_length || a->length != b->length)
+	if (!span_same(a->method, b->method) || !span_same(a->target, b->target) ||
+	    a->minor != b->minor || a->n != b->n || a->has_length != b->has_length ||
+	    a->length != b->length)
 		return false;
 	for (unsigned i = 0; i < a->n; i++) {
-		if (!same(a->field[i].name, b->field[i].name) ||
-		    !same(a->field[i].value, b->field[i].value))
+		if (!span_same(a->field[i].name, b->field[i].name) ||
+		    !span_same(a->field[i].value, b->field[i].value))
 			return false;
 	}
 	return true;

@@ -16,7 +16,7 @@
 #include "api/http/peer.h"
 
 /* The host of "NAME", "NAME:PORT", "[ADDRESS]:PORT" or a URL, without brackets and a last dot. */
-static struct span host_of(const char *text)
+static struct span host_name_of(const char *text)
 {
 	const char *scheme = strstr(text, "://");
 	const char *at = scheme ? scheme + 3 : text;
@@ -32,7 +32,7 @@ static struct span host_of(const char *text)
 	return s;
 }
 
-static bool is_loopback(struct span host)
+static bool host_name_is_loopback(struct span host)
 {
 	struct sockaddr_in in = { .sin_family = AF_INET };
 	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6 };
@@ -52,12 +52,12 @@ static bool is_loopback(struct span host)
 
 bool host_name_is_ours(const char *const *ours, const char *text)
 {
-	struct span host = host_of(text);
+	struct span host = host_name_of(text);
 
-	if (is_loopback(host))
+	if (host_name_is_loopback(host))
 		return true;
 	for (; *ours; ours++) {
-		struct span own = host_of(*ours);
+		struct span own = host_name_of(*ours);
 
 		if (own.n && own.n == host.n && !strncasecmp(own.p, host.p, own.n))
 			return true;

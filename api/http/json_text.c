@@ -19,7 +19,7 @@ static const bool special[256] = {
 	[27] = 1, [28] = 1, [29] = 1, [30] = 1, [31] = 1, ['"'] = 1, ['\\'] = 1,
 };
 
-static void write_escaped(unsigned char c, struct buf *out)
+static void json_write_escaped(unsigned char c, struct buf *out)
 {
 	static const char *const names[256] = {
 		['"'] = "\\\"", ['\\'] = "\\\\", ['\b'] = "\\b", ['\f'] = "\\f",
@@ -43,7 +43,7 @@ static size_t plain_prefix(const char *s, size_t n)
 	return i;
 }
 
-static void write_string(const char *s, size_t n, struct buf *out)
+static void json_write_string(const char *s, size_t n, struct buf *out)
 {
 	char *to = buf_reserve(out, n + 3);
 	size_t run = plain_prefix(s, n);
@@ -52,7 +52,7 @@ static void write_string(const char *s, size_t n, struct buf *out)
 	memcpy(to + 1, s, run);
 	out->len += run + 1;
 	while (run < n) {
-		write_escaped((unsigned char)s[run], out);
+		json_write_escaped((unsigned char)s[run], out);
 		s += run + 1;
 		n -= run + 1;
 		run = plain_prefix(s, n);
@@ -61,7 +61,7 @@ static void write_string(const char *s, size_t n, struct buf *out)
 	buf_add(out, "\"", 1);
 }
 
-static void write_integer(json_int_t v, struct buf *out)
+static void json_write_integer(json_int_t v, struct buf *out)
 {
 	unsigned long long left = v < 0 ? 0ULL - (unsigned long long)v : (unsigned long long)v;
 	char text[24];
@@ -76,7 +76,7 @@ static void write_integer(json_int_t v, struct buf *out)
 	buf_add(out, text + at, sizeof(text) - at);
 }
 
-static void write_object(const json_t *j, struct buf *out)
+static void json_write_object(const json_t *j, struct buf *out)
 {
 	const char *key, *comma = "{";
 	json_t *v;
@@ -84,7 +84,7 @@ static void write_object(const json_t *j, struct buf *out)
 	json_object_foreach((json_t *)(uintptr_t)j, key, v)
 	{
 		buf_add(out, comma, 1);
-		write_string(key, strlen(key), out);
+		json_write_string(key, strlen(key), out);
 		buf_add(out, ":", 1);
 		json_write(v, out);
 		comma = ",";
@@ -92,7 +92,7 @@ static void write_object(const json_t *j, struct buf *out)
 	buf_puts(out, *comma == '{' ? "{}" : "}");
 }
 
-static void write_array(const json_t *j, struct buf *out)
+static void json_write_array(const json_t *j, struct buf *out)
 {
 	const char *comma = "[";
 	size_t i;
@@ -107,7 +107,7 @@ static void write_array(const json_t *j, struct buf *out)
 	buf_puts(out, *comma == '[' ? "[]" : "]");
 }
 
-static void write_real(const json_t *j, struct buf *out)
+static void json_write_real(const json_t *j, struct buf *out)
 {
 	char *text = json_dumps(j, JSON_ENCODE_ANY);
 
@@ -123,19 +123,19 @@ void json_write(const json_t *j, struct buf *out)
 	}
 	switch (json_typeof(j)) {
 	case JSON_OBJECT:
-		write_object(j, out);
+		json_write_object(j, out);
 		return;
 	case JSON_ARRAY:
-		write_array(j, out);
+		json_write_array(j, out);
 		return;
 	case JSON_STRING:
-		write_string(json_string_value(j), json_string_length(j), out);
+		json_write_string(json_string_value(j), json_string_length(j), out);
 		return;
 	case JSON_INTEGER:
-		write_integer(json_integer_value(j), out);
+		json_write_integer(json_integer_value(j), out);
 		return;
 	case JSON_REAL:
-		write_real(j, out);
+		json_write_real(j, out);
 		return;
 	case JSON_TRUE:
 		buf_add(out, "true", 4);

@@ -15,13 +15,13 @@
 
 enum { MINUTE_US = 60 * 1000 * 1000, FIRST = 64 };
 
-struct slot {
+struct key_slot {
 	int64_t id; /* 0: free */
 	int64_t paid_us;
 };
 
 struct key_rate {
-	struct slot *slot; /* open addressing, a power of two */
+	struct key_slot *slot; /* open addressing, a power of two */
 	size_t n, used;
 };
 
@@ -43,7 +43,7 @@ void key_rate_free(struct key_rate *r)
 }
 
 /* Row numbers are dense: their low bits spread well enough. */
-static struct slot *find(struct slot *table, size_t n, int64_t id)
+static struct key_slot *key_slot_find(struct key_slot *table, size_t n, int64_t id)
 {
 	size_t i = (size_t)id & (n - 1);
 
@@ -52,9 +52,9 @@ static struct slot *find(struct slot *table, size_t n, int64_t id)
 	return &table[i];
 }
 
-static void make_room(struct key_rate *r, int64_t now_us)
+static void key_rate_rehash(struct key_rate *r, int64_t now_us)
 {
-	struct slot *old = r->slot;
+	struct key_slot *old = r->slot;
 	size_t n = r->n, busy = 0;
 
 	for (size_t i = 0; i < n; i++)
@@ -64,34 +64,35 @@ static void make_room(struct key_rate *r, int64_t now_us)
 	r->used = busy;
 	for (size_t i = 0; i < n; i++) {
 		if (old[i].id && old[i].paid_us > now_us)
-			*find(r->slot, r->n, old[i].id) = old[i];
+			*key_slot_find(r->slot, r->n, old[i].id) = old[i];
 	}
 	free(old);
 }
 
-static int64_t share_of(const struct key_budget *b)
+static int64_t key_rate_interval(const struct key_budget *b)
 {
 	return MINUTE_US / b->per_minute > 0 ? MINUTE_US / b->per_minute : 1;
 }
 
 /* When all would be paid for, this request included. */
-static int64_t paid_with(const struct key_rate *r, const struct key_budget *b, int64_t now_us)
+static int64_t key_rate_paid_with(const struct key_rate *r, const struct key_budget *b,
+				  int64_t now_us)
 {
-	const struct slot *s = find(r->slot, r->n, b->id);
+	const struct key_slot *s = key_slot_find(r->slot, r->n, b->id);
 
-	return (s->id && s->paid_us > now_us ? s->paid_us : now_us) + share_of(b);
+	return (s->id && s->paid_us > now_us ? s->paid_us : now_us) + key_rate_interval(b);
 }
 
-static void charge(struct key_rate *r, const struct key_budget *b, int64_t now_us)
+static void key_rate_charge(struct key_rate *r, const struct key_budget *b, int64_t now_us)
 {
-	int64_t paid_us = paid_with(r, b, now_us);
-	struct slot *s;
+	int64_t paid_us = key_rate_paid_with(r, b, now_us);
+	struct key_slot *s;
 
 	if (r->used * 2 >= r->n)
-		make_room(r, now_us);
-	s = find(r->slot, r->n, b->id);
+		key_rate_rehash(r, now_us);
+	s = key_slot_find(r->slot, r->n, b->id);
 	r->used += !s->id;
-	*s = (struct slot){ b->id, paid_us };
+	*s = (struct key_slot){ b->id, paid_us };
 }
 
 unsigned key_rate_take(struct key_rate *r, const struct key_budget *b, size_t n, int64_t now_us)
@@ -99,13 +100,13 @@ unsigned key_rate_take(struct key_rate *r, const struct key_budget *b, size_t n,
 	int64_t ahead_us = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		int64_t ahead = paid_with(r, &b[i], now_us) - now_us;
+		int64_t ahead = key_rate_paid_with(r, &b[i], now_us) - now_us;
 
 		ahead_us = ahead > ahead_us ? ahead : ahead_us;
 	}
 	if (ahead_us > MINUTE_US)
 		return (unsigned)((ahead_us - MINUTE_US + 999999) / 1000000);
 	for (size_t i = 0; i < n; i++)
-		charge(r, &b[i], now_us);
+		key_rate_charge(r, &b[i], now_us);
 	return 0;
 }

@@ -35,8 +35,8 @@ static int listen_sys_failed(struct err *e, int error, const char *address)
 				   : -(int)e->code;
 }
 
-static int require_loopback(const struct sockaddr *sa, const struct listen_spec *spec,
-			    struct err *e)
+static int listen_require_loopback(const struct sockaddr *sa, const struct listen_spec *spec,
+				   struct err *e)
 {
 	if (spec->tls_cert || peer_is_loopback(sa))
 		return 0;
@@ -45,7 +45,7 @@ static int require_loopback(const struct sockaddr *sa, const struct listen_spec 
 		"without a TLS certificate only loopback addresses (127.0.0.0/8, ::1) are served");
 }
 
-static int find_bound_address(struct listen_socket *l, const char *address, struct err *e)
+static int listen_bound_address(struct listen_socket *l, const char *address, struct err *e)
 {
 	struct sockaddr_storage ss = { 0 };
 	socklen_t n = sizeof(ss);
@@ -61,7 +61,7 @@ static int find_bound_address(struct listen_socket *l, const char *address, stru
 /* ------------------------------------------------------------------ TCP */
 
 /* "127.0.0.1:80" or "[::1]:80". */
-static int parse_tcp_address(const char *address, struct sockaddr_storage *ss, struct err *e)
+static int listen_parse_address(const char *address, struct sockaddr_storage *ss, struct err *e)
 {
 	const char *colon = strrchr(address, ':');
 	char ip[64], *end;
@@ -83,7 +83,7 @@ static int parse_tcp_address(const char *address, struct sockaddr_storage *ss, s
 	return 0;
 }
 
-static int bind_tcp(int fd, const struct sockaddr_storage *ss)
+static int listen_bind_tcp(int fd, const struct sockaddr_storage *ss)
 {
 	bool v6 = ss->ss_family == AF_INET6;
 	int on = 1, off = 0;
@@ -95,18 +95,18 @@ static int bind_tcp(int fd, const struct sockaddr_storage *ss)
 		    v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
 }
 
-static int open_tcp(struct listen_socket *l, const struct listen_spec *spec, struct err *e)
+static int listen_open_tcp(struct listen_socket *l, const struct listen_spec *spec, struct err *e)
 {
 	const char *address = spec->address;
 	struct sockaddr_storage ss = { 0 };
-	int r = parse_tcp_address(address, &ss, e);
+	int r = listen_parse_address(address, &ss, e);
 
 	if (r == 0)
-		r = require_loopback((struct sockaddr *)&ss, spec, e);
+		r = listen_require_loopback((struct sockaddr *)&ss, spec, e);
 	if (r < 0)
 		return r;
 	l->fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	return l->fd < 0 || bind_tcp(l->fd, &ss) ? listen_sys_failed(e, errno, address) : 0;
+	return l->fd < 0 || listen_bind_tcp(l->fd, &ss) ? listen_sys_failed(e, errno, address) : 0;
 }
 
 /* ------------------------------------------------------------------ unix */
@@ -120,7 +120,7 @@ static bool process_answers_on(const struct sockaddr_un *sun)
 	       (errno != ECONNREFUSED && errno != ENOENT);
 }
 
-static int clear_path(const char *address, const char *path, struct err *e)
+static int listen_clear_path(const char *address, const char *path, struct err *e)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	struct stat st;
@@ -138,12 +138,12 @@ static int clear_path(const char *address, const char *path, struct err *e)
 	return unlink(path) ? err_sys(e, errno, "remove stale socket %s", path) : 0;
 }
 
-static int open_unix(struct listen_socket *l, const struct listen_spec *spec, struct err *e)
+static int listen_open_unix(struct listen_socket *l, const struct listen_spec *spec, struct err *e)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	const char *path = spec->address + strlen("unix:");
 	mode_t old;
-	int r = clear_path(spec->address, path, e);
+	int r = listen_clear_path(spec->address, path, e);
 
 	if (r < 0)
 		return r;
@@ -168,8 +168,8 @@ static int open_unix(struct listen_socket *l, const struct listen_spec *spec, st
 
 /* ------------------------------------------------------------------ descriptors */
 
-static int adopt_socket(struct listen_socket *l, int fd, const struct sockaddr *sa,
-			const char *address, struct err *e)
+static int listen_adopt_fd(struct listen_socket *l, int fd, const struct sockaddr *sa,
+			   const char *address, struct err *e)
 {
 	int flags = fcntl(fd, F_GETFL);
 
@@ -184,7 +184,7 @@ static int adopt_socket(struct listen_socket *l, int fd, const struct sockaddr *
 	return 0;
 }
 
-static int open_fd(struct listen_socket *l, const struct listen_spec *spec, struct err *e)
+static int listen_open_fd(struct listen_socket *l, const struct listen_spec *spec, struct err *e)
 {
 	const char *address = spec->address;
 	struct sockaddr_storage ss = { 0 };
@@ -204,8 +204,8 @@ static int open_fd(struct listen_socket *l, const struct listen_spec *spec, stru
 					  "a unix socket speaks plain HTTP, without a certificate");
 	if (ss.ss_family != AF_UNIX && ss.ss_family != AF_INET && ss.ss_family != AF_INET6)
 		return listen_bad_address(e, address, "neither a TCP nor a unix socket");
-	r = ss.ss_family == AF_UNIX ? 0 : require_loopback((struct sockaddr *)&ss, spec, e);
-	return r < 0 ? r : adopt_socket(l, (int)fd, (struct sockaddr *)&ss, address, e);
+	r = ss.ss_family == AF_UNIX ? 0 : listen_require_loopback((struct sockaddr *)&ss, spec, e);
+	return r < 0 ? r : listen_adopt_fd(l, (int)fd, (struct sockaddr *)&ss, address, e);
 }
 
 int listen_socket_open(struct listen_socket *l, const struct listen_spec *spec, struct err *e)
@@ -214,16 +214,16 @@ int listen_socket_open(struct listen_socket *l, const struct listen_spec *spec, 
 
 	*l = (struct listen_socket){ .fd = -1 };
 	if (!strncmp(spec->address, "unix:", 5))
-		r = open_unix(l, spec, e);
+		r = listen_open_unix(l, spec, e);
 	else if (!strncmp(spec->address, "fd:", 3))
-		r = open_fd(l, spec, e);
+		r = listen_open_fd(l, spec, e);
 	else
-		r = open_tcp(l, spec, e);
+		r = listen_open_tcp(l, spec, e);
 	if (r < 0)
 		return r;
 	if (listen(l->fd, BACKLOG))
 		return listen_sys_failed(e, errno, spec->address);
-	return l->is_unix ? 0 : find_bound_address(l, spec->address, e);
+	return l->is_unix ? 0 : listen_bound_address(l, spec->address, e);
 }
 
 void listen_socket_close(struct listen_socket *l)

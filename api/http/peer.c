@@ -12,7 +12,7 @@
 #include "base/buf.h"
 #include "base/own.h"
 
-static struct peer_address of_ipv6(const struct in6_addr *in6)
+static struct peer_address peer_address_of_ipv6(const struct in6_addr *in6)
 {
 	struct peer_address a = { .family = IN6_IS_ADDR_V4MAPPED(in6) ? 4 : 6 };
 
@@ -31,7 +31,7 @@ struct peer_address peer_address_of(const struct sockaddr *sa)
 		a.family = 4;
 		memcpy(a.b, &((const struct sockaddr_in *)sa)->sin_addr, 4);
 	} else if (sa->sa_family == AF_INET6) {
-		a = of_ipv6(&((const struct sockaddr_in6 *)sa)->sin6_addr);
+		a = peer_address_of_ipv6(&((const struct sockaddr_in6 *)sa)->sin6_addr);
 	}
 	return a;
 }
@@ -44,7 +44,7 @@ bool peer_address_parse(const char *text, struct peer_address *ret)
 	if (inet_pton(AF_INET, text, a.b) == 1)
 		*ret = a;
 	else if (inet_pton(AF_INET6, text, &in6) == 1)
-		*ret = of_ipv6(&in6);
+		*ret = peer_address_of_ipv6(&in6);
 	else
 		return false;
 	return true;
@@ -60,12 +60,13 @@ struct peer_key peer_key_of(const struct peer_address *a)
 
 /* ------------------------------------------------------------------ networks */
 
-static unsigned bits_of(const struct peer_address *a)
+static unsigned peer_address_bits(const struct peer_address *a)
 {
 	return a->family == 4 ? 32 : 128;
 }
 
-static bool is_same(const struct peer_address *a, const struct peer_address *b, unsigned bits)
+static bool peer_address_has_prefix(const struct peer_address *a, const struct peer_address *b,
+				    unsigned bits)
 {
 	unsigned bytes = bits / 8;
 	uint8_t mask = (uint8_t)(0xff00U >> bits % 8);
@@ -75,7 +76,7 @@ static bool is_same(const struct peer_address *a, const struct peer_address *b, 
 }
 
 /* The number of bits, 0 if it is none. */
-static unsigned parse_bits(const char *digits)
+static unsigned parse_prefix_length(const char *digits)
 {
 	size_t n = strlen(digits);
 
@@ -94,12 +95,14 @@ bool peer_network_parse(const char *text, struct peer_network *ret)
 	if (!peer_address_parse(address, &net.address))
 		return false;
 	mapped = net.address.family == 4 && strchr(address, ':');
-	net.bits = slash ? parse_bits(slash + 1) : mapped ? 128 : bits_of(&net.address);
+	net.bits = slash    ? parse_prefix_length(slash + 1)
+		   : mapped ? 128
+			    : peer_address_bits(&net.address);
 	if (mapped)
 		net.bits = net.bits > 96 ? net.bits - 96 : 0;
-	if (!net.bits || net.bits > bits_of(&net.address))
+	if (!net.bits || net.bits > peer_address_bits(&net.address))
 		return false;
-	for (unsigned bit = net.bits; bit < bits_of(&net.address); bit++) {
+	for (unsigned bit = net.bits; bit < peer_address_bits(&net.address); bit++) {
 		if (net.address.b[bit / 8] & (0x80U >> bit % 8))
 			return false;
 	}
@@ -110,7 +113,7 @@ bool peer_network_parse(const char *text, struct peer_network *ret)
 bool peer_is_in(const struct peer_address *a, const struct peer_networks *nets)
 {
 	for (size_t i = 0; i < nets->n; i++) {
-		if (is_same(a, &nets->v[i].address, nets->v[i].bits))
+		if (peer_address_has_prefix(a, &nets->v[i].address, nets->v[i].bits))
 			return true;
 	}
 	return false;

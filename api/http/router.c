@@ -14,28 +14,28 @@
 #include "base/buf.h"
 #include "base/own.h"
 
-struct segment {
+struct route_segment {
 	const char *text; /* NULL: a parameter */
 	size_t n;
 };
 
-struct entry {
+struct route_entry {
 	const struct route *route;
 	unsigned method; /* bit */
 	unsigned n;
-	struct segment segment[TARGET_SEGMENTS];
+	struct route_segment segment[TARGET_SEGMENTS];
 };
 
 struct router {
 	unsigned n;
-	struct entry entry[];
+	struct route_entry entry[];
 };
 
 static const char *const method_name[] = { "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE" };
 
 enum { METHOD_GET = 1, METHOD_HEAD = 2 };
 
-static unsigned method_bit(const char *method)
+static unsigned method_bit_of(const char *method)
 {
 	for (unsigned i = 0; i < ARRAY_SIZE(method_name); i++) {
 		if (!strcmp(method_name[i], method))
@@ -44,13 +44,13 @@ static unsigned method_bit(const char *method)
 	return 0;
 }
 
-static void compile(struct entry *to, const struct route *route)
+static void route_compile(struct route_entry *to, const struct route *route)
 {
 	const char *at = route->pattern;
 	unsigned params = 0;
 
 	to->route = route;
-	to->method = method_bit(route->method);
+	to->method = method_bit_of(route->method);
 	assert(to->method && to->method != METHOD_HEAD && at[0] == '/' && route->handle);
 	while (*at) {
 		size_t n = strcspn(at + 1, "/");
@@ -59,20 +59,20 @@ static void compile(struct entry *to, const struct route *route)
 		params += param;
 		assert(to->n < TARGET_SEGMENTS && params <= CALL_PARAMS &&
 		       (!param || at[n] == '}'));
-		to->segment[to->n++] =
-			param ? (struct segment){ NULL, 0 } : (struct segment){ at + 1, n };
+		to->segment[to->n++] = param ? (struct route_segment){ NULL, 0 }
+					     : (struct route_segment){ at + 1, n };
 		at += n + 1;
 	}
 }
 
 /* Literals before parameters, segment by segment; then by length, text and method, so that doubles
  * meet. */
-static int compare(const void *pa, const void *pb)
+static int route_compare(const void *pa, const void *pb)
 {
-	const struct entry *a = pa, *b = pb;
+	const struct route_entry *a = pa, *b = pb;
 
 	for (unsigned i = 0; i < a->n && i < b->n; i++) {
-		const struct segment *x = &a->segment[i], *y = &b->segment[i];
+		const struct route_segment *x = &a->segment[i], *y = &b->segment[i];
 		size_t n = x->n < y->n ? x->n : y->n;
 		int d;
 
@@ -102,11 +102,11 @@ struct router *router_new(const struct route *const *tables)
 	r = xcalloc(1, sizeof(*r) + n * sizeof(r->entry[0]));
 	for (; *tables; tables++) {
 		for (const struct route *route = *tables; route->method; route++)
-			compile(&r->entry[r->n++], route);
+			route_compile(&r->entry[r->n++], route);
 	}
-	qsort(r->entry, r->n, sizeof(r->entry[0]), compare);
+	qsort(r->entry, r->n, sizeof(r->entry[0]), route_compare);
 	for (unsigned i = 1; i < r->n; i++)
-		assert(compare(&r->entry[i - 1], &r->entry[i]) != 0);
+		assert(route_compare(&r->entry[i - 1], &r->entry[i]) != 0);
 	return r;
 }
 
@@ -115,14 +115,15 @@ void router_free(struct router *r)
 	free(r);
 }
 
-static bool matches(const struct entry *e, const struct target *t, const char *param[CALL_PARAMS])
+static bool route_matches(const struct route_entry *e, const struct target *t,
+			  const char *param[CALL_PARAMS])
 {
 	unsigned params = 0;
 
 	if (e->n != t->n)
 		return false;
 	for (unsigned i = 0; i < t->n; i++) {
-		const struct segment *s = &e->segment[i];
+		const struct route_segment *s = &e->segment[i];
 		size_t n = strlen(t->segment[i]);
 
 		if (s->text) {
@@ -142,16 +143,16 @@ static bool matches(const struct entry *e, const struct target *t, const char *p
 void router_match(const struct router *r, const char *method, const struct target *t,
 		  struct router_match *ret)
 {
-	unsigned bit = method_bit(method);
+	unsigned bit = method_bit_of(method);
 
 	*ret = (struct router_match){ 0 };
 	if (bit == METHOD_HEAD)
 		bit = METHOD_GET;
 	for (unsigned i = 0; i < r->n; i++) {
-		const struct entry *e = &r->entry[i];
+		const struct route_entry *e = &r->entry[i];
 		const char *param[CALL_PARAMS];
 
-		if (!matches(e, t, param))
+		if (!route_matches(e, t, param))
 			continue;
 		ret->allow |= e->method | (e->method == METHOD_GET ? METHOD_HEAD : 0U);
 		if (e->method != bit)

@@ -12,7 +12,7 @@
 #include "base/utf8.h"
 #include "base/buf.h"
 
-static int digit(char c)
+static int hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
@@ -25,7 +25,7 @@ static int digit(char c)
 
 /* Decode @n bytes into @out with a NUL behind. Returns the new length, or -1 for a bad escape or a
  * NUL. */
-static long decode(const char *in, size_t n, char *out, bool plus)
+static long percent_decode(const char *in, size_t n, char *out, bool plus)
 {
 	size_t len = 0;
 
@@ -33,8 +33,8 @@ static long decode(const char *in, size_t n, char *out, bool plus)
 		char c = in[i];
 
 		if (c == '%') {
-			int hi = i + 2 < n ? digit(in[i + 1]) : -1;
-			int lo = i + 2 < n ? digit(in[i + 2]) : -1;
+			int hi = i + 2 < n ? hex_digit(in[i + 1]) : -1;
+			int lo = i + 2 < n ? hex_digit(in[i + 2]) : -1;
 
 			if (hi < 0 || lo < 0)
 				return -1;
@@ -51,9 +51,9 @@ static long decode(const char *in, size_t n, char *out, bool plus)
 	return (long)len;
 }
 
-static const char *decode_segment(const char *raw, size_t n, char *out, size_t *ret_len)
+static const char *target_decode_segment(const char *raw, size_t n, char *out, size_t *ret_len)
 {
-	long len = decode(raw, n, out, false);
+	long len = percent_decode(raw, n, out, false);
 
 	if (len < 0)
 		return "bad percent-escape in the path";
@@ -69,16 +69,17 @@ static const char *decode_segment(const char *raw, size_t n, char *out, size_t *
 	return NULL;
 }
 
-static const char *check_query(const char *query, char *scratch)
+static const char *target_check_query(const char *query, char *scratch)
 {
-	long len = decode(query, strlen(query), scratch, true);
+	long len = percent_decode(query, strlen(query), scratch, true);
 
 	if (len < 0)
 		return "bad percent-escape in the query";
 	return utf8_prefix(scratch, (size_t)len) == (size_t)len ? NULL : "the query is not UTF-8";
 }
 
-static const char *split(const char *raw, size_t n, char *seg, char *path, struct target *ret)
+static const char *target_split(const char *raw, size_t n, char *seg, char *path,
+				struct target *ret)
 {
 	const char *at = raw, *end = raw + n;
 
@@ -90,7 +91,7 @@ static const char *split(const char *raw, size_t n, char *seg, char *path, struc
 
 		if (!next)
 			next = end;
-		fault = decode_segment(at + 1, (size_t)(next - at - 1), seg, &len);
+		fault = target_decode_segment(at + 1, (size_t)(next - at - 1), seg, &len);
 		if (fault)
 			return fault;
 		*path++ = '/';
@@ -125,9 +126,9 @@ const char *target_read(const char *raw, size_t n, struct target *ret)
 		memcpy(query, mark + 1, query_n);
 	query[query_n] = '\0';
 	t.query = query;
-	fault = split(raw, path_n, t.store, t.store + path_n + 2, &t);
+	fault = target_split(raw, path_n, t.store, t.store + path_n + 2, &t);
 	if (!fault && query_n)
-		fault = check_query(query, query + query_n + 1);
+		fault = target_check_query(query, query + query_n + 1);
 	if (fault) {
 		target_free(&t);
 		return fault;
@@ -154,10 +155,10 @@ unsigned target_pairs(const char *query, struct target_pair pairs[TARGET_PAIRS],
 
 		if (len) {
 			pairs[n].key = out;
-			out += decode(query, key, out, true) + 1;
+			out += percent_decode(query, key, out, true) + 1;
 			pairs[n].value = eq ? out : "";
 			if (eq)
-				out += decode(eq + 1, len - key - 1, out, true) + 1;
+				out += percent_decode(eq + 1, len - key - 1, out, true) + 1;
 			n++;
 		}
 		query += len + (query[len] == '&');

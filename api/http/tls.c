@@ -89,7 +89,7 @@ static BIO_METHOD *bio_method(void)
 
 /* ------------------------------------------------------------------ context */
 
-static int ssl_error(struct err *e, const char *field, const char *file)
+static int tls_file_error(struct err *e, const char *field, const char *file)
 {
 	unsigned long code = ERR_peek_last_error();
 	const char *reason = ERR_reason_error_string(code);
@@ -117,7 +117,7 @@ static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n
 
 /* A key of the certificate's kind is refused when it is loaded, one of another kind when it is
  * checked. */
-static int load_key(SSL_CTX *ctx, const char *cert, const char *key, struct err *e)
+static int tls_load_key(SSL_CTX *ctx, const char *cert, const char *key, struct err *e)
 {
 	bool loaded = SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) == 1;
 
@@ -128,37 +128,37 @@ static int load_key(SSL_CTX *ctx, const char *cert, const char *key, struct err 
 		return err_field(e, ERR_INVALID, "tls_key", key,
 				 "tls_key %s: not the key of the certificate in tls_cert, %s", key,
 				 cert);
-	return ssl_error(e, "tls_key", key);
+	return tls_file_error(e, "tls_key", key);
 }
 
-static int load_pair(SSL_CTX *ctx, const char *cert, const char *key, struct err *e)
+static int tls_load_pair(SSL_CTX *ctx, const char *cert, const char *key, struct err *e)
 {
 	if (SSL_CTX_use_certificate_chain_file(ctx, cert) != 1)
-		return ssl_error(e, "tls_cert", cert);
-	return load_key(ctx, cert, key, e);
+		return tls_file_error(e, "tls_cert", cert);
+	return tls_load_key(ctx, cert, key, e);
 }
 
-static int load_client_ca(SSL_CTX *ctx, const char *file, bool required, struct err *e)
+static int tls_load_client_ca(SSL_CTX *ctx, const char *file, bool required, struct err *e)
 {
 	STACK_OF(X509_NAME) * names;
 
 	if (SSL_CTX_load_verify_file(ctx, file) != 1)
-		return ssl_error(e, "tls_client_ca", file);
+		return tls_file_error(e, "tls_client_ca", file);
 	names = SSL_load_client_CA_file(file);
 	if (!names)
-		return ssl_error(e, "tls_client_ca", file);
+		return tls_file_error(e, "tls_client_ca", file);
 	SSL_CTX_set_client_CA_list(ctx, names);
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | (required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
 			   NULL);
 	return 0;
 }
 
-static int load(SSL_CTX *ctx, const char *cert, const char *key, const char *client_ca,
-		bool required, struct err *e)
+static int tls_load_files(SSL_CTX *ctx, const char *cert, const char *key, const char *client_ca,
+			  bool required, struct err *e)
 {
-	int r = load_pair(ctx, cert, key, e);
+	int r = tls_load_pair(ctx, cert, key, e);
 
-	return r == 0 && client_ca ? load_client_ca(ctx, client_ca, required, e) : r;
+	return r == 0 && client_ca ? tls_load_client_ca(ctx, client_ca, required, e) : r;
 }
 
 /* Suites of TLS 1.2: ephemeral keys and authenticated encryption only, as RFC 9325 section 4.2 has
@@ -184,7 +184,7 @@ int tls_context(const char *cert, const char *key, const char *client_ca, bool c
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, NULL);
-	r = load(ctx, cert, key, client_ca, client_required, e);
+	r = tls_load_files(ctx, cert, key, client_ca, client_required, e);
 	ERR_clear_error();
 	if (r < 0) {
 		SSL_CTX_free(ctx);
@@ -196,7 +196,7 @@ int tls_context(const char *cert, const char *key, const char *client_ca, bool c
 
 /* ------------------------------------------------------------------ dates */
 
-static int out_of_date(struct err *e, const char *field, const char *file, const X509 *x)
+static int tls_date_error(struct err *e, const char *field, const char *file, const X509 *x)
 {
 	bool early = X509_cmp_current_time(X509_get0_notBefore(x)) > 0;
 	const ASN1_TIME *at = early ? X509_get0_notBefore(x) : X509_get0_notAfter(x);
@@ -210,7 +210,7 @@ static int out_of_date(struct err *e, const char *field, const char *file, const
 			 file, name, early ? "is not valid before" : "has expired on", date);
 }
 
-static bool is_valid_now(const X509 *x)
+static bool x509_is_valid_now(const X509 *x)
 {
 	return X509_cmp_current_time(X509_get0_notBefore(x)) < 0 &&
 	       X509_cmp_current_time(X509_get0_notAfter(x)) > 0;
@@ -224,10 +224,10 @@ int tls_check_dates(const char *field, const char *file, bool all, struct err *e
 
 	for (X509 *x; b && (!r || !all) && (x = PEM_read_bio_X509(b, NULL, NULL, NULL));
 	     X509_free(x)) {
-		if (is_valid_now(x))
+		if (x509_is_valid_now(x))
 			good++;
 		else
-			r = out_of_date(e, field, file, x);
+			r = tls_date_error(e, field, file, x);
 	}
 	BIO_free(b);
 	ERR_clear_error();
@@ -260,7 +260,7 @@ void tls_free(struct tls *t)
 	free(t);
 }
 
-static enum tls_result result_of(struct tls *t, int r)
+static enum tls_result tls_result_of(struct tls *t, int r)
 {
 	switch (SSL_get_error(t->ssl, r)) {
 	case SSL_ERROR_WANT_READ:
@@ -274,7 +274,7 @@ static enum tls_result result_of(struct tls *t, int r)
 	}
 }
 
-static enum tls_result pump(struct tls *t, struct buf *plain, size_t max)
+static enum tls_result tls_decrypt(struct tls *t, struct buf *plain, size_t max)
 {
 	char record[SSL3_RT_MAX_PLAIN_LENGTH];
 
@@ -284,7 +284,7 @@ static enum tls_result pump(struct tls *t, struct buf *plain, size_t max)
 		ERR_clear_error();
 		r = SSL_read(t->ssl, record, sizeof(record));
 		if (r <= 0)
-			return result_of(t, r);
+			return tls_result_of(t, r);
 		buf_add(plain, record, (size_t)r);
 	}
 	return TLS_FULL;
@@ -301,7 +301,7 @@ enum tls_result tls_feed(struct tls *t, const void *data, size_t n, struct buf *
 		buf_add(&t->held, data, n);
 	t->slice = from_held ? t->held.data : data;
 	t->slice_n = from_held ? t->held.len : n;
-	r = pump(t, plain, max);
+	r = tls_decrypt(t, plain, max);
 	if (from_held)
 		buf_drop(&t->held, t->held.len - t->slice_n);
 	else if (t->slice_n)
@@ -349,7 +349,7 @@ bool tls_held_back(const struct tls *t)
 	return t->held.len > 0 || SSL_pending(t->ssl) > 0;
 }
 
-static bool common_name(X509 *cert, char *out, size_t size)
+static bool x509_common_name(X509 *cert, char *out, size_t size)
 {
 	X509_NAME *subject = X509_get_subject_name(cert);
 	int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
@@ -377,7 +377,7 @@ bool tls_peer_name(const struct tls *t, char *out, size_t size, int64_t *ret_end
 	struct tm end;
 
 	if (!cert || SSL_get_verify_result(t->ssl) != X509_V_OK ||
-	    !ASN1_TIME_to_tm(X509_get0_notAfter(cert), &end) || !common_name(cert, out, size))
+	    !ASN1_TIME_to_tm(X509_get0_notAfter(cert), &end) || !x509_common_name(cert, out, size))
 		return false;
 	*ret_ends_ms = (int64_t)timegm(&end) * 1000;
 	return true;
