@@ -261,7 +261,7 @@ static int open_server(struct daemon *d, struct err *e)
 					   .limits = settings_limits(d->config),
 					   .routes = api_routes,
 					   .authenticate = api_authenticate,
-					   .read = api_read,
+					   .after_commit = api_read,
 					   .still_valid = account_still_valid,
 					   .arg = d->api,
 					   .proxies = d->config->api.trusted_proxies.v,

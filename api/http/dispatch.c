@@ -189,8 +189,8 @@ static void dispatch_handle_now(void *arg)
 static void dispatch_handle(struct request *q)
 {
 	q->handed = true;
-	if (q->set->read && !strcmp(q->route->method, "GET"))
-		q->set->read(q->set->arg, dispatch_handle_now, q);
+	if (q->set->after_commit && !strcmp(q->route->method, "GET"))
+		q->set->after_commit(q->set->arg, dispatch_handle_now, q);
 	else
 		dispatch_handle_now(q);
 }

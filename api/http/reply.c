@@ -163,7 +163,7 @@ static void reply_send(struct request *q, int status, const char *type, const ch
 {
 	struct held_reply *h;
 
-	if (status < 400 || !q->handed || !q->set || !q->set->read) {
+	if (status < 400 || !q->handed || !q->set || !q->set->after_commit) {
 		reply_now(q, status, type, body, n);
 		return;
 	}
@@ -171,7 +171,7 @@ static void reply_send(struct request *q, int status, const char *type, const ch
 	*h = (struct held_reply){ .q = q, .status = status, .type = type, .n = n };
 	memcpy(h->body, body, n);
 	q->on_gone = NULL; /* the handler has given it up */
-	q->set->read(q->set->arg, reply_held, h);
+	q->set->after_commit(q->set->arg, reply_held, h);
 }
 
 void call_reply_text(struct call *c, int status, const char *content_type, const char *text,

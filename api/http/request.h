@@ -24,7 +24,7 @@ struct request_set {
 	/* See struct server_config. */
 	int (*authenticate)(void *arg, const struct credentials *cred, struct caller *ret,
 			    struct err *e);
-	void (*read)(void *arg, void (*fn)(void *fn_arg), void *fn_arg);
+	void (*after_commit)(void *arg, void (*fn)(void *fn_arg), void *fn_arg);
 	int (*still_valid)(struct call *c, struct err *e);
 	void *arg;
 	const char *const *hosts;

@@ -120,7 +120,7 @@ static void open_requests(struct request_set *set, struct conn_pool *p,
 {
 	*set = (struct request_set){ .pool = p,
 				     .authenticate = cfg->authenticate,
-				     .read = cfg->read,
+				     .after_commit = cfg->after_commit,
 				     .still_valid = cfg->still_valid,
 				     .arg = cfg->arg,
 				     .hosts = cfg->hosts };

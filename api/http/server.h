@@ -31,7 +31,7 @@ struct server_config {
 			    struct err *e);
 	/* Call @fn(@fn_arg) when what can be read is committed: the handler of a GET, or a refusal;
 	 * NULL: at once. */
-	void (*read)(void *arg, void (*fn)(void *fn_arg), void *fn_arg);
+	void (*after_commit)(void *arg, void (*fn)(void *fn_arg), void *fn_arg);
 	/* Asked when the body of a request has come: 0, or ERR_UNAUTHENTICATED if the caller's
 	 * credential has ended since the head came. NULL: it never ends. */
 	int (*still_valid)(struct call *c, struct err *e);
