@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
- * auth_rate.c - failed authentications by address, in a table that never grows.
+ * auth_rate.c - count failed authentications by address, in a table of fixed size.
  *
- * A minute is counted from the first failure. It only decides how a wrong key is answered (401, or
- * 429 beyond the limit): a right key is never held against what else came from its address, which
- * may be shared by a company, or by all clients of a proxy. That leaves nothing to guess: keys are
- * 192 random bits, and a failure costs one hash and one search by an index.
+ * A window of one minute starts with the first failure. The count only decides how a wrong key is
+ * answered: 401, or 429 above the limit. A correct key is always accepted, because an address may
+ * be shared by a company or by all clients of a proxy. This is safe: keys are 192 random bits, and
+ * a failure costs one hash and one search by an index.
  *
- * The table has sets of eight slots, chosen by a seeded hash. When a set is full, the slot with
- * the fewest failures makes room, the oldest among equals: an address at its limit is pushed out
- * only by eight others of the same set that are at theirs.
+ * The table has sets of eight slots, chosen by a seeded hash. When a set is full, the slot with the
+ * fewest failures is reused, the oldest among equals. So an address at its limit is forgotten only
+ * if eight others of the same set are at theirs.
  */
 #include "api/http/auth_rate.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/buf.h"
@@ -35,6 +36,7 @@ struct auth_rate *auth_rate_new(unsigned limit)
 {
 	struct auth_rate *r = xcalloc(1, sizeof(*r));
 
+	assert(limit > 0);
 	r->limit = limit;
 	id_random(&r->seed, sizeof(r->seed));
 	return r;
@@ -50,7 +52,7 @@ static bool auth_slot_expired(const struct auth_slot *p, uint64_t now_ms)
 	return !p->fails || now_ms - p->since_ms >= WINDOW_MS;
 }
 
-/* The slot of @k if its minute still runs. */
+/* The slot of @k, NULL if it has none or its window has ended. */
 static struct auth_slot *auth_slot_find(struct auth_slot *set, const struct peer_key *k,
 					uint64_t now_ms)
 {
@@ -61,6 +63,7 @@ static struct auth_slot *auth_slot_find(struct auth_slot *set, const struct peer
 	return NULL;
 }
 
+/* A free slot, else the one to be reused. */
 static struct auth_slot *auth_slot_choose(struct auth_slot *set, uint64_t now_ms)
 {
 	struct auth_slot *best = &set[0];
@@ -94,5 +97,6 @@ unsigned auth_rate_failed(struct auth_rate *r, const struct peer_key *k, uint64_
 		p = auth_slot_choose(set, now_ms);
 		*p = (struct auth_slot){ .key = *k, .since_ms = now_ms };
 	}
+	assert(peer_equal(&p->key, k));
 	return ++p->fails;
 }

@@ -93,7 +93,7 @@ static void log_wrong_keys(struct request_set *set, const char *address)
 	if (set->guess_logged_ms && now - set->guess_logged_ms < WRONG_KEY_LOG_MS)
 		return;
 	set->guess_logged_ms = now;
-	log_warn("%u wrong API keys from %s within a minute: further ones get 429",
+	log_warn("%u wrong API keys from %s within a minute: further ones are answered 429",
 		 pool->limits.auth_fails, address);
 }
 
@@ -187,7 +187,8 @@ int authorize(struct request *q, struct err *e)
 	if (r < 0)
 		return r == -ERR_UNAUTHENTICATED ? count_wrong_key(q, e) : r;
 	if (q->call.caller.role < route->role)
-		return err_set(e, ERR_FORBIDDEN, "this needs the role %s; the caller is %s",
+		return err_set(e, ERR_FORBIDDEN,
+			       "this needs the role %s; the caller has the role %s",
 			       role_word[route->role], role_word[q->call.caller.role]);
 	return 0;
 }

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * call.c - read the header fields, the query and the body of a request.
+ *
+ * Query pairs and the base URL are computed by the first call that needs them and kept in
+ * call_data. The JSON of a long body was parsed by a job before the handler was called
+ * (body_parse.c); the first call_json() hands it out, later ones parse again.
  */
 #include "api/http/call.h"
 
@@ -53,7 +57,7 @@ int call_query_int(struct call *c, const char *key, int64_t min, int64_t max, in
 	}
 	errno = 0;
 	v = strtoll(text, &end, 10);
-	/* strtoll() would skip blanks and take a '+' */
+	/* strtoll() skips blanks and accepts a '+'; a query parameter must not have them */
 	if (errno || *end || end == text || !strchr("-0123456789", text[0]) || v < min || v > max)
 		return err_field(e, ERR_INVALID, key, text,
 				 "%s must be a whole number from %lld to %lld", key, (long long)min,
@@ -100,6 +104,7 @@ json_t *call_json(const struct call *c, bool empty_ok, struct err *e)
 {
 	json_t *j;
 
+	assert(c->data && (!c->data->parsed || !c->data->parsed->waiting));
 	if (c->body_len == 0) {
 		if (empty_ok)
 			return json_object();

@@ -82,7 +82,7 @@ void conn_requeue(struct conn *c);
 void conn_queue_resume(struct conn *c);
 void conn_resume_input(struct conn *c);
 
-/* Close at once. A request in flight is told that its client is gone. */
+/* Close at once. Its request in flight continues without a client. */
 void conn_destroy(struct conn *c);
 
 #endif

@@ -25,12 +25,12 @@ static void conn_time_out(struct conn *c)
 			break;
 		}
 		c->pool->metrics->timeouts++;
-		conn_refuse(c, 408, "the request head took too long");
+		conn_refuse(c, 408, "the request head did not arrive in time");
 		break;
 	case CONN_BODY:
 		assert(c->req);
 		c->pool->metrics->timeouts++;
-		conn_refuse(c, 408, "the request body stopped coming");
+		conn_refuse(c, 408, "the request body did not arrive in time");
 		break;
 	default:
 		conn_destroy(c);

@@ -2,7 +2,8 @@
  * dispatch.c - from a complete head to the call of the handler.
  *
  * Everything that can be refused is refused before a byte of the body is read: an unknown path, a
- * missing key, a role too low, a body too large. Only then is the client told to continue.
+ * missing key, an insufficient role, a body that is too large. "100 Continue" is sent only after
+ * that.
  */
 #include "api/http/dispatch.h"
 
@@ -82,7 +83,7 @@ static int dispatch_admit(struct request *q, struct err *e)
 	if (q->length <= q->route->body_max)
 		return body_budget_reserve(&q->set->budget, &q->share, &q->call.caller, q->length,
 					   e);
-	return err_set(e, ERR_TOO_LARGE, "the body has %llu bytes, at most %zu are accepted here",
+	return err_set(e, ERR_TOO_LARGE, "the body has %llu bytes; this path accepts at most %zu",
 		       (unsigned long long)q->length, q->route->body_max);
 }
 
@@ -94,7 +95,8 @@ static void refuse_method(struct request *q, unsigned allowed)
 	auto_free char *text = NULL;
 
 	call_add_header(&q->call, "Allow", router_allow(allowed, allow));
-	text = xasprintf("%s is not among the methods of this path: %s", q->call.method, allow);
+	text = xasprintf("method %s is not allowed for this path; allowed: %s", q->call.method,
+			 allow);
 	call_reply(&q->call, 405, envelope_plain(text, q->id));
 }
 

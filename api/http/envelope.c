@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * envelope.c - the one place where struct err becomes an HTTP status and a body.
+ * envelope.c - the only place where struct err becomes an HTTP status and a body.
  *
- * Two forms, as the field's clients read them: coded,
+ * Existing clients of this API read two forms. The coded form:
  *
  *     {"error_code": "ERR-02-003", "message": .., "details": [{"field", "value", "message"}],
  *      "suggestions": [..], "links": [], "request_id": ..}
  *
- * where every value in details is a scalar (a client prints "field: value"), and bare, {"detail":
- * text}, for what the catalogue has no code for. A busy CVM must be the bare form: with a code,
- * clients would not try again.
+ * Every value in details is a scalar, because a client prints "field: value". The bare form,
+ * {"detail": text}, is for errors that have no code in the catalogue. ERR_BUSY must have the bare
+ * form: clients do not retry an error with a code.
  */
 #include "api/http/envelope.h"
 
@@ -22,9 +22,9 @@
 
 struct error_form {
 	int status;
-	const char *code;  /* NULL: bare */
-	const char *field; /* named in details when the error names none */
-	unsigned retry_after;
+	const char *code;     /* NULL: bare */
+	const char *field;    /* for details, when the error names no field */
+	unsigned retry_after; /* seconds; 0: no field Retry-After */
 };
 
 static const struct error_form error_forms[ERR_CODES] = {
@@ -71,7 +71,7 @@ static const struct error_form error_forms[ERR_CODES] = {
 	[ERR_REPLICA_HASH] = { 400, "ERR-03-009", "compose_hash", 0 },
 };
 
-/* Resources the catalogue has a code for; the others are "resource not available". */
+/* Codes of ERR_CAPACITY by resource; other resources get the code of ERR_CAPACITY itself. */
 static const struct scarce_resource {
 	const char *resource, *code, *field;
 } scarce_resources[] = {
@@ -137,12 +137,12 @@ static void details_add_capacity(json_t *details, const struct err *e)
 	const struct scarce_resource *s = scarce_resource_of(e);
 	const char *field = s ? s->field : e->cap.resource ? e->cap.resource : "resource";
 	bool named = e->field[0] &&
-		     e->value[0]; /* one of several things asked for: "ports[1].host_port" */
-	bool told = e->cap.total != ERR_TOTAL_UNTOLD;
+		     e->value[0]; /* one of several requested items: "ports[1].host_port" */
+	bool has_total = e->cap.total != ERR_TOTAL_UNTOLD;
 	auto_free char *text = NULL;
 	char of[32] = "";
 
-	if (told)
+	if (has_total)
 		(void)snprintf(of, sizeof(of), " of %llu", (unsigned long long)e->cap.total);
 	if (e->cap.numa_node >= 0)
 		text = xasprintf("asked %llu, free %llu%s on NUMA node %d",
@@ -157,7 +157,7 @@ static void details_add_capacity(json_t *details, const struct err *e)
 	details_add(details, field, json_integer((json_int_t)e->cap.asked), text);
 	details_add(details, "asked", json_integer((json_int_t)e->cap.asked), NULL);
 	details_add(details, "free", json_integer((json_int_t)e->cap.free), NULL);
-	if (told)
+	if (has_total)
 		details_add(details, "total", json_integer((json_int_t)e->cap.total), NULL);
 	if (e->cap.numa_node >= 0)
 		details_add(details, "numa_node", json_integer(e->cap.numa_node), NULL);
@@ -169,7 +169,8 @@ static void details_add_number(json_t *details, const char *field, uint64_t valu
 	details_add(details, field, json_integer((json_int_t)value), message);
 }
 
-/* The catalogue names what each of these refusals has to tell. False for all others. */
+/* Details of quotas, limits, balances and rates, as the catalogue defines them. False for all other
+ * errors. */
 static bool details_add_limit(json_t *details, const struct err *e)
 {
 	switch (e->code) {

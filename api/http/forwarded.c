@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
- * forwarded.c - whose request a trusted proxy passes on: X-Forwarded-For, and Forwarded (RFC 7239).
+ * forwarded.c - the client behind a trusted proxy: X-Forwarded-For, and Forwarded (RFC 7239).
  *
- * Each proxy appends the address it was called from. So the list is read from its end, while the
- * addresses are those of trusted proxies: the first other one is the client. What stands before
- * that the client may have made up, and it is never looked at. If all are trusted, the first is the
- * client.
+ * Each proxy appends the address from which it was called. So the list is read from its end while
+ * the addresses are those of trusted proxies; the first other address is the client. The addresses
+ * before that one may be made up by the client and are never used. If all addresses are trusted,
+ * the first one is the client.
  *
- * Whatever else happens, the client is the peer: the peer is no trusted proxy, neither header is
- * there, an element that counts is not an address ("unknown", "_hidden"), or the two headers name
- * different clients. The last is what a client gets that sends the header its proxy does not write.
+ * In all other cases the client is the peer itself: the peer is not a trusted proxy, neither field
+ * is present, an element that counts is not an address ("unknown", "_hidden"), or the two fields
+ * name different clients. The last case happens when a client sends the field that its proxy does
+ * not write.
  */
 #include "api/http/forwarded.h"
 
@@ -16,7 +17,7 @@
 
 #include "api/http/head.h"
 
-enum forwarded_verdict { ABSENT, FOUND, MALFORMED };
+enum forwarded_verdict { FORWARDED_ABSENT, FORWARDED_FOUND, FORWARDED_MALFORMED };
 
 static bool forwarded_is_port(const char *s)
 {
@@ -88,13 +89,14 @@ static const struct forwarded_list {
 } forwarded_lists[] = { { "X-Forwarded-For", forwarded_read_address },
 			{ "Forwarded", forwarded_read_element } };
 
-/* Elements of @value from the last one on, until one is no proxy. Empty ones do not count. */
+/* Read the elements of @value backwards until one is not a trusted proxy; *more is false then.
+ * Empty elements are skipped. */
 static enum forwarded_verdict forwarded_read_value(const char *value,
 						   const struct forwarded_list *l,
 						   const struct peer_networks *proxies, bool *more,
 						   struct peer_address *ret)
 {
-	enum forwarded_verdict v = ABSENT;
+	enum forwarded_verdict v = FORWARDED_ABSENT;
 	size_t end = strlen(value);
 
 	while (*more && end) {
@@ -107,19 +109,20 @@ static enum forwarded_verdict forwarded_read_value(const char *value,
 		end = at ? at - 1 : 0;
 		if (!s.n)
 			continue;
-		v = l->read(s, ret) ? FOUND : MALFORMED;
-		*more = v == FOUND && peer_is_in(ret, proxies);
+		v = l->read(s, ret) ? FORWARDED_FOUND : FORWARDED_MALFORMED;
+		*more = v == FORWARDED_FOUND && peer_is_in(ret, proxies);
 	}
 	return v;
 }
 
-/* Several fields of one name are one list, in their order. */
+/* Several fields of one name are one list, in their order. *ret is the client if FORWARDED_FOUND.
+ */
 static enum forwarded_verdict forwarded_read_list(const struct fields *f,
 						  const struct forwarded_list *l,
 						  const struct peer_networks *proxies,
 						  struct peer_address *ret)
 {
-	enum forwarded_verdict v = ABSENT;
+	enum forwarded_verdict v = FORWARDED_ABSENT;
 	bool more = true;
 	unsigned n = 0;
 
@@ -129,7 +132,7 @@ static enum forwarded_verdict forwarded_read_list(const struct fields *f,
 		enum forwarded_verdict now =
 			forwarded_read_value(fields_get(f, l->name, n), l, proxies, &more, ret);
 
-		v = now == ABSENT ? v : now;
+		v = now == FORWARDED_ABSENT ? v : now;
 	}
 	return v;
 }
@@ -137,15 +140,20 @@ static enum forwarded_verdict forwarded_read_list(const struct fields *f,
 struct peer_address forwarded_client(const struct fields *f, const struct peer_networks *proxies,
 				     const struct peer_address *peer)
 {
-	struct peer_address said[2];
-	enum forwarded_verdict x, forwarded;
+	struct peer_address client[2];
+	enum forwarded_verdict verdict[2];
 
 	if (!peer_is_in(peer, proxies))
 		return *peer;
-	x = forwarded_read_list(f, &forwarded_lists[0], proxies, &said[0]);
-	forwarded = forwarded_read_list(f, &forwarded_lists[1], proxies, &said[1]);
-	if (x == MALFORMED || forwarded == MALFORMED || (x == ABSENT && forwarded == ABSENT) ||
-	    (x == FOUND && forwarded == FOUND && memcmp(&said[0], &said[1], sizeof(said[0])) != 0))
+	for (int i = 0; i < 2; i++) {
+		verdict[i] = forwarded_read_list(f, &forwarded_lists[i], proxies, &client[i]);
+		if (verdict[i] == FORWARDED_MALFORMED)
+			return *peer;
+	}
+	if (verdict[0] == FORWARDED_ABSENT && verdict[1] == FORWARDED_ABSENT)
 		return *peer;
-	return x == FOUND ? said[0] : said[1];
+	if (verdict[0] == FORWARDED_FOUND && verdict[1] == FORWARDED_FOUND &&
+	    memcmp(&client[0], &client[1], sizeof(client[0])) != 0)
+		return *peer;
+	return verdict[0] == FORWARDED_FOUND ? client[0] : client[1];
 }

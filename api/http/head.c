@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
- * head.c - the head lint: what may reach llhttp at all.
+ * head.c - find the end of a request head, and check it before llhttp reads it.
  *
- * llhttp 8.1.0 lets through what other readers of the same bytes understand differently: a bare CR
- * inside a value (CVE-2023-30589), a head ended by CR LF CR and any byte (CVE-2025-23167), folded
- * lines, empty names, blanks in odd places, versions that are not ours, no Host or two. Two readers
- * that disagree about where a request ends are a smuggling hole, so the raw bytes are held against
- * the grammar of RFC 9112 first, with every leniency of that text declined:
+ * llhttp 8.1.0 accepts heads that other HTTP parsers read differently: a bare CR inside a value
+ * (CVE-2023-30589), a head ended by CR LF CR and any byte (CVE-2025-23167), folded lines, empty
+ * names, blanks in odd places, unknown versions, no Host or two. Two parsers that disagree about
+ * the end of a request allow request smuggling. So the raw bytes are checked against the grammar of
+ * RFC 9112 first, without any of the leniencies that the RFC permits:
  *
  *     head    = method SP target SP "HTTP/1." ("0" / "1") CRLF *(name ":" OWS value OWS CRLF) CRLF
  *
- * Any Transfer-Encoding is 411: no client of this API sends chunked bodies, and without them
- * Content-Length is the only way to end a body, of which there must then be at most one, in plain
- * digits.
+ * Any Transfer-Encoding is answered 411, because no client of this API sends chunked bodies. Then
+ * only Content-Length can end a body. There must be at most one, in plain digits.
+ *
+ * The second parser is head_llhttp.c.
  */
 #include "api/http/head.h"
 
@@ -91,7 +92,7 @@ static int head_check_version(struct span v, struct head *h, struct head_fault *
 		return head_refuse(
 			f, 400, "malformed request line: METHOD SP TARGET SP HTTP/1.1 is expected");
 	if (v.p[5] != '1' || v.p[7] > '1')
-		return head_refuse(f, 505, "only HTTP/1.1 and HTTP/1.0 are spoken here");
+		return head_refuse(f, 505, "unsupported HTTP version: use HTTP/1.1 or HTTP/1.0");
 	h->minor = v.p[7] - '0';
 	return 0;
 }
@@ -199,7 +200,7 @@ static int head_check_host(struct span v, struct head_fault *f)
 	return v.n ? 0 : head_refuse(f, 400, "empty Host");
 }
 
-/* The fields that say where the request ends and whom it is for. */
+/* Check the fields that decide where the request ends and which server it is for. */
 static int head_lint_framing(struct head *h, struct head_fault *f)
 {
 	unsigned hosts = 0;
@@ -217,7 +218,8 @@ static int head_lint_framing(struct head *h, struct head_fault *f)
 		if (span_is(name, "host") && head_check_host(value, f))
 			return -1;
 		if (span_is(name, "expect") && !span_is(value, "100-continue"))
-			return head_refuse(f, 417, "the only expectation met here is 100-continue");
+			return head_refuse(
+				f, 417, "unsupported expectation: only 100-continue is supported");
 	}
 	return hosts || h->minor == 0 ? 0 : head_refuse(f, 400, "HTTP/1.1 requires a Host field");
 }
@@ -238,14 +240,16 @@ int head_lint(const char *raw, size_t n, struct head *ret, struct head_fault *f)
 			if (head_lint_request_line(line, ret, f))
 				return -1;
 		} else if (line.n == 0) {
-			return lf + 1 == end ? head_lint_framing(ret, f)
-					     : head_refuse(f, 400, "bytes after the head");
+			return lf + 1 == end
+				       ? head_lint_framing(ret, f)
+				       : head_refuse(f, 400,
+						     "unexpected bytes after the request head");
 		} else if (head_lint_field(line, ret, f)) {
 			return -1;
 		}
 		at = lf + 1;
 	}
-	return head_refuse(f, 400, "the head has no end");
+	return head_refuse(f, 400, "the request head is incomplete");
 }
 
 struct span head_find(const struct head *h, const char *name)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * head.h - a request head: found, held against the rules, and parsed twice.
+ * head.h - a request head: find its end, check it, and parse it with two parsers.
  */
 #ifndef TEEPOD_API_HTTP_HEAD_H
 #define TEEPOD_API_HTTP_HEAD_H
@@ -16,7 +16,7 @@ struct span {
 };
 
 struct head_field {
-	struct span name, value; /* value without the white space around it */
+	struct span name, value; /* value without white space around it */
 };
 
 struct head {
@@ -30,34 +30,34 @@ struct head {
 
 /* Why a head was refused. */
 struct head_fault {
-	int status;       /* 400, 411, 414, 417, 431, 501, 505 */
+	int status;       /* 400, 411, 413, 414, 417, 431, 501, 505 */
 	const char *text; /* static */
 };
 
-/* How far the search for the end of a head has come; zero it for a new head. */
+/* Progress of the search for the end of a head; zeroed for a new head. */
 struct head_scan {
-	size_t at, line; /* bytes looked at; where the current line starts */
+	size_t at, line; /* bytes examined; where the current line starts */
 	bool first_done; /* the request line is complete */
 };
 
-/* Look at what came since the last call. @max: bytes a head may have, half of that for the request
- * line. 1: a head of *ret_len bytes is complete; 0: more is needed; -1: refused, *f says why.
- * Control characters, bare CR and bare LF are refused as soon as they arrive: waiting for an end
- * that can not come would be a time-out for a plain error. */
+/* Examine the bytes that arrived since the last call. @max: bytes of a head; the request line may
+ * have half of them. 1: a head of *ret_len bytes is complete; 0: more is needed; -1: refused, see
+ * *f. Control characters, bare CR and bare LF are refused as soon as they arrive: the end of such a
+ * head would never be found, and the client would get a time-out instead of the reason. */
 int head_scan(struct head_scan *s, const char *data, size_t n, size_t max, size_t *ret_len,
 	      struct head_fault *f);
 
-/* Our own reading of a complete head, by rules stricter than llhttp's. 0, or -1 with *f. Spans
- * point into @raw. */
+/* Parse a complete head by our own rules, which are stricter than those of llhttp. 0, or -1 with
+ * *f. The spans of *ret point into @raw. */
 int head_lint(const char *raw, size_t n, struct head *ret, struct head_fault *f);
 
-/* llhttp's reading. 0, or -1 if it refuses. */
+/* Parse a complete head with llhttp. 0, or -1 if it refuses. */
 int head_llhttp(const char *raw, size_t n, struct head *ret);
 
-/* Do both readings say the same? */
+/* Did both parsers read the same? */
 bool head_agree(const struct head *a, const struct head *b);
 
-/* The three above: what this returns was accepted by both readers with the same meaning. */
+/* The three above. 0: both parsers accepted the head with the same meaning. */
 int head_parse(const char *raw, size_t n, struct head *ret, struct head_fault *f);
 
 /* Value of the first field @name, whatever its case; p is NULL if there is none. */
@@ -66,7 +66,7 @@ struct span head_find(const struct head *h, const char *name);
 /* Is @token in the comma-separated list @list, whatever its case? */
 bool head_has_token(struct span list, const char *token);
 
-/* Without blanks and tabs around it. */
+/* @s without blanks and tabs around it. */
 struct span span_trim(struct span s);
 bool span_is(struct span s, const char *text); /* case-insensitive */
 

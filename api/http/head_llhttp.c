@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * head_llhttp.c - the second reader: llhttp in strict mode, no lenient flag set.
+ * head_llhttp.c - the second parser of request heads: llhttp in strict mode, no lenient flag set.
  *
- * Both readers must accept a head, and mean the span_same by it, before anything acts on it. A
- * difference is a bug in one of them that nobody knows yet; it becomes a 400, and the fuzzer's
- * business (tests/fuzz/head_fuzz.c).
+ * Both parsers must accept a head and read the same before the server acts on it. If they differ,
+ * one of them has an unknown bug: the request is answered 400. The fuzzer searches for such heads
+ * (tests/fuzz/head_fuzz.c).
  */
 #include "api/http/head.h"
 
@@ -99,14 +99,14 @@ bool head_agree(const struct head *a, const struct head *b)
 
 int head_parse(const char *raw, size_t n, struct head *ret, struct head_fault *f)
 {
-	struct head mine, theirs;
+	struct head own, other;
 
-	if (head_lint(raw, n, &mine, f))
+	if (head_lint(raw, n, &own, f))
 		return -1;
-	if (head_llhttp(raw, n, &theirs) || !head_agree(&mine, &theirs)) {
+	if (head_llhttp(raw, n, &other) || !head_agree(&own, &other)) {
 		*f = (struct head_fault){ 400, "malformed request head" };
 		return -1;
 	}
-	*ret = mine;
+	*ret = own;
 	return 0;
 }

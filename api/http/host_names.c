@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * host_names.c - the names under which this server may be asked for.
+ * host_names.c - the host names under which clients may reach this server.
  *
- * A web page may have its own name resolve to 127.0.0.1 (DNS rebinding): the browser then takes
- * this server for the page's own, and lets it read the answers. The Host header still has the name
- * of the page, so names that are not ours are refused. Any port is accepted, because ssh -L and
- * containers change it.
+ * A web page can make its own host name resolve to 127.0.0.1 (DNS rebinding). The browser then
+ * treats this server as part of that page and lets the page read the answers. The field Host still
+ * has the name of the page, so the server refuses names that are not its own. Ports are not
+ * compared, because ssh -L and containers change them.
  */
 #include "api/http/host_names.h"
 
@@ -15,7 +15,8 @@
 #include "api/http/head.h"
 #include "api/http/peer.h"
 
-/* The host of "NAME", "NAME:PORT", "[ADDRESS]:PORT" or a URL, without brackets and a last dot. */
+/* The host of "NAME", "NAME:PORT", "[ADDRESS]:PORT" or a URL, without brackets and a trailing dot.
+ */
 static struct span host_name_of(const char *text)
 {
 	const char *scheme = strstr(text, "://");

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * json_text.c - compact JSON text, written in runs instead of characters.
+ * json_text.c - write compact JSON text, in runs instead of single characters.
  *
- * jansson's strings are valid UTF-8 by construction, so only quotes, backslashes and control
- * characters need a look.
+ * The strings of jansson are always valid UTF-8, so only quotes, backslashes and control characters
+ * need escapes.
  */
 #include "api/http/json_text.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * json_text.h - JSON values as compact text, for long answers: a list of fifty rows is written in a
- * fifth of json_dumps()'s time.
+ * json_text.h - JSON values as compact text, for long answers. A list of fifty rows takes a fifth
+ * of the time of json_dumps().
  */
 #ifndef TEEPOD_API_HTTP_JSON_TEXT_H
 #define TEEPOD_API_HTTP_JSON_TEXT_H
@@ -9,7 +9,7 @@
 
 #include "base/buf.h"
 
-/* Append @j: what json_dumps(j, JSON_COMPACT | JSON_ENCODE_ANY) gives. */
+/* Append to @out what json_dumps(@j, JSON_COMPACT | JSON_ENCODE_ANY) returns; "null" for NULL. */
 void json_write(const json_t *j, struct buf *out);
 
 #endif

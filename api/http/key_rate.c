@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
- * key_rate.c - one number a key: when all it has asked for would be paid for, at the pace its limit
- * allows.
+ * key_rate.c - the request rate of API keys, with one number for each key.
  *
- * This is the generic cell rate algorithm of ATM traffic control (ITU-T I.371): a request moves
- * that time on by one share of a minute, and is refused while it is a whole minute ahead. Keys
- * whose time has passed are as good as new and are dropped when the table would grow, so it holds
- * no more than twice the keys that asked lately.
+ * This is the generic cell rate algorithm of ATM traffic control (ITU-T I.371). The number is the
+ * time at which all requests of the key would be paid for at the pace of its limit. A request moves
+ * it on by one interval (a minute divided by the limit), and is refused while it is more than a
+ * minute ahead.
+ *
+ * A key whose time has passed is equal to a new one. Such keys are dropped when the table would
+ * grow, so the table holds at most twice the keys that were used lately.
  */
 #include "api/http/key_rate.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/buf.h"
@@ -22,7 +25,7 @@ struct key_slot {
 
 struct key_rate {
 	struct key_slot *slot; /* open addressing, a power of two */
-	size_t n, used;
+	size_t n, used;        /* slots; those with an id */
 };
 
 struct key_rate *key_rate_new(void)
@@ -42,7 +45,8 @@ void key_rate_free(struct key_rate *r)
 	free(r);
 }
 
-/* Row numbers are dense: their low bits spread well enough. */
+/* The slot of @id, or the free one that it would get. One slot is always free.
+ * Row numbers are dense, so their low bits are a good hash. */
 static struct key_slot *key_slot_find(struct key_slot *table, size_t n, int64_t id)
 {
 	size_t i = (size_t)id & (n - 1);
@@ -61,6 +65,7 @@ static void key_rate_rehash(struct key_rate *r, int64_t now_us)
 		busy += old[i].id && old[i].paid_us > now_us;
 	r->n = busy * 4 > n ? n * 2 : n;
 	r->slot = xcalloc(r->n, sizeof(*r->slot));
+	assert(busy < r->n && (r->n & (r->n - 1)) == 0);
 	r->used = busy;
 	for (size_t i = 0; i < n; i++) {
 		if (old[i].id && old[i].paid_us > now_us)
@@ -74,7 +79,7 @@ static int64_t key_rate_interval(const struct key_budget *b)
 	return MINUTE_US / b->per_minute > 0 ? MINUTE_US / b->per_minute : 1;
 }
 
-/* When all would be paid for, this request included. */
+/* The paid_us of the key after one more request. */
 static int64_t key_rate_paid_with(const struct key_rate *r, const struct key_budget *b,
 				  int64_t now_us)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * key_rate.h - how many requests a minute an API key may make.
  *
- * A key that was quiet may make a whole minute's requests at once, and then as many as come back to
- * it with time: over any minute at most twice its limit, over a longer time its limit.
+ * A key that was idle may send the requests of a whole minute at once, and after that one for each
+ * interval that has passed. Over any minute it sends at most twice its limit, over a longer time
+ * its limit.
  */
 #ifndef TEEPOD_API_HTTP_KEY_RATE_H
 #define TEEPOD_API_HTTP_KEY_RATE_H
@@ -13,15 +14,17 @@
 struct key_rate;
 
 struct key_rate *key_rate_new(void);
+/* NULL is fine. */
 void key_rate_free(struct key_rate *r);
 
 struct key_budget {
-	int64_t id, per_minute; /* per_minute > 0 */
+	int64_t id;         /* row of the key; not 0 */
+	int64_t per_minute; /* at least 1 */
 };
 
-/* One request at @now_us (monotonic), charged to the budgets @b[n]: the key's own and those of the
- * keys above it, so that making keys makes no requests. 0: go ahead, all are charged; else none is,
- * and the result is after how many seconds to come back. */
+/* Charge one request at @now_us (monotonic) to all budgets @b[n]: that of the key and those of the
+ * keys above it, so that creating keys does not raise the rate. 0: charged; else nothing is
+ * charged, and the result is the number of seconds until a request would be accepted. */
 unsigned key_rate_take(struct key_rate *r, const struct key_budget *b, size_t n, int64_t now_us);
 
 #endif

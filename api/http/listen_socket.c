@@ -132,9 +132,9 @@ static int listen_clear_path(const char *address, const char *path, struct err *
 	if (lstat(path, &st))
 		return errno == ENOENT ? 0 : err_sys(e, errno, "%s", path);
 	if (!S_ISSOCK(st.st_mode))
-		return listen_bad_address(e, address, "the path exists and is no socket");
+		return listen_bad_address(e, address, "the path exists and is not a socket");
 	if (process_answers_on(&sun))
-		return listen_bad_address(e, address, "another process answers there");
+		return listen_bad_address(e, address, "another process answers on this socket");
 	return unlink(path) ? err_sys(e, errno, "remove stale socket %s", path) : 0;
 }
 
@@ -149,7 +149,7 @@ static int listen_open_unix(struct listen_socket *l, const struct listen_spec *s
 		return r;
 	if (spec->tls_cert)
 		return listen_bad_address(e, spec->address,
-					  "a unix socket speaks plain HTTP, without a certificate");
+					  "a unix socket uses plain HTTP: remove the certificate");
 	l->is_unix = true;
 	memcpy(sun.sun_path, path, strlen(path) + 1);
 	l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -201,9 +201,9 @@ static int listen_open_fd(struct listen_socket *l, const struct listen_spec *spe
 		return listen_bad_address(e, address, "not a listening stream socket");
 	if (ss.ss_family == AF_UNIX && spec->tls_cert)
 		return listen_bad_address(e, address,
-					  "a unix socket speaks plain HTTP, without a certificate");
+					  "a unix socket uses plain HTTP: remove the certificate");
 	if (ss.ss_family != AF_UNIX && ss.ss_family != AF_INET && ss.ss_family != AF_INET6)
-		return listen_bad_address(e, address, "neither a TCP nor a unix socket");
+		return listen_bad_address(e, address, "neither a TCP socket nor a unix socket");
 	r = ss.ss_family == AF_UNIX ? 0 : listen_require_loopback((struct sockaddr *)&ss, spec, e);
 	return r < 0 ? r : listen_adopt_fd(l, (int)fd, (struct sockaddr *)&ss, address, e);
 }

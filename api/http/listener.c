@@ -97,19 +97,19 @@ static void on_acceptable(uv_poll_t *poll, int status, int events)
 static int listener_load_tls(struct listener *l, const struct listen_spec *spec, struct err *e)
 {
 	if (!spec->tls_cert != !spec->tls_key)
-		return err_field(
-			e, ERR_INVALID, spec->tls_cert ? "tls_key" : "tls_cert", "",
-			"listener %s: a certificate and its key are needed, one of them is missing",
-			spec->address);
+		return err_field(e, ERR_INVALID, spec->tls_cert ? "tls_key" : "tls_cert", "",
+				 "listener %s: tls_cert and tls_key are both required; one of them "
+				 "is missing",
+				 spec->address);
 	if (!spec->tls_cert && (spec->tls_client_ca || spec->tls_client_required))
 		return err_field(e, ERR_INVALID, "tls_client_ca", spec->tls_client_ca,
-				 "listener %s: client certificates need tls_cert and tls_key",
+				 "listener %s: client certificates require tls_cert and tls_key",
 				 spec->address);
 	if (spec->tls_client_required && !spec->tls_client_ca)
-		return err_field(
-			e, ERR_INVALID, "tls_client_ca", "",
-			"listener %s: requiring client certificates needs a CA to check them",
-			spec->address);
+		return err_field(e, ERR_INVALID, "tls_client_ca", "",
+				 "listener %s: required client certificates need tls_client_ca to "
+				 "verify them",
+				 spec->address);
 	if (!spec->tls_cert)
 		return 0;
 	return tls_context(spec->tls_cert, spec->tls_key, spec->tls_client_ca,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * peer.c - addresses, normalised.
+ * peer.c - addresses of peers in one normal form, networks, and keys for limits.
  */
 #include "api/http/peer.h"
 
@@ -75,7 +75,7 @@ static bool peer_address_has_prefix(const struct peer_address *a, const struct p
 	       (bits % 8 == 0 || ((a->b[bytes] ^ b->b[bytes]) & mask) == 0);
 }
 
-/* The number of bits, 0 if it is none. */
+/* 1..999, or 0 if @digits is not a number without leading zeros. */
 static unsigned parse_prefix_length(const char *digits)
 {
 	size_t n = strlen(digits);
@@ -119,7 +119,7 @@ bool peer_is_in(const struct peer_address *a, const struct peer_networks *nets)
 	return false;
 }
 
-/* ------------------------------------------------------------------ what is counted by */
+/* ------------------------------------------------------------------ keys */
 
 struct peer_key peer_key_of_uid(unsigned uid)
 {
@@ -134,7 +134,6 @@ bool peer_equal(const struct peer_key *a, const struct peer_key *b)
 	return a->family == b->family && !memcmp(a->b, b->b, sizeof(a->b));
 }
 
-/* The seed is random for each process: nobody can choose addresses that share a bucket. */
 uint64_t peer_hash(const struct peer_key *k, uint64_t seed)
 {
 	uint64_t h = seed ^ k->family;

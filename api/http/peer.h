@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * peer.h - who is at the other end, as far as the socket tells; and how many connections each has.
+ * peer.h - the address of the other end of a connection.
  */
 #ifndef TEEPOD_API_HTTP_PEER_H
 #define TEEPOD_API_HTTP_PEER_H
@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-/* Mapped IPv4 is IPv4. What is behind the address is 0. */
+/* An IPv4-mapped IPv6 address is stored as IPv4. The rest of @b is 0. */
 struct peer_address {
 	uint8_t b[16];
 	uint8_t family; /* 4, 6, or 0 for a unix socket */
@@ -29,13 +29,13 @@ struct peer_networks {
 	size_t n;
 };
 
-/* False, *ret untouched, if @text is no network, has bits set behind those that count, or is all
- * addresses (/0). */
+/* False, *ret untouched, if @text is not a network, has host bits set, or covers all addresses
+ * (/0). */
 bool peer_network_parse(const char *text, struct peer_network *ret);
 bool peer_is_in(const struct peer_address *a, const struct peer_networks *nets);
 
-/* What limits are counted by: an IPv4 address, or the /64 of an IPv6 address (one customer's line
- * usually has all of it). */
+/* The unit of limits: an IPv4 address, or the /64 of an IPv6 address, which usually belongs to one
+ * customer. */
 struct peer_key {
 	uint8_t b[8];
 	uint8_t family; /* 4, 6, or 1 for the user of a unix socket */
@@ -44,6 +44,7 @@ struct peer_key {
 struct peer_key peer_key_of(const struct peer_address *a);
 struct peer_key peer_key_of_uid(unsigned uid);
 bool peer_equal(const struct peer_key *a, const struct peer_key *b);
+/* @seed: random for each process, so that nobody can choose addresses that share a bucket. */
 uint64_t peer_hash(const struct peer_key *k, uint64_t seed);
 
 bool peer_is_loopback(const struct sockaddr *sa);

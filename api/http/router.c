@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * router.c - route tables, compiled once into segments and sorted so that the first match is the
- * most specific one.
+ * router.c - find the route of a path and a method.
  *
- * "/cvms/provision" sorts before "/cvms/{id}". A path is compared with one pattern after the other:
- * some sixty memcmp() of short strings cost less than a microsecond, and a table needs no proof.
+ * The route tables are compiled once into segments and sorted so that the first match is the most
+ * specific one: "/cvms/provision" sorts before "/cvms/{id}". A path is compared with one pattern
+ * after the other. Some sixty memcmp() of short strings take less than a microsecond, so a search
+ * tree is not worth its code.
  */
 #include "api/http/router.h"
 
@@ -65,8 +66,8 @@ static void route_compile(struct route_entry *to, const struct route *route)
 	}
 }
 
-/* Literals before parameters, segment by segment; then by length, text and method, so that doubles
- * meet. */
+/* Literals before parameters, segment by segment; then by length, text and method, so that
+ * duplicates are neighbours. */
 static int route_compare(const void *pa, const void *pb)
 {
 	const struct route_entry *a = pa, *b = pb;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * router.h - which route is this path and method for?
+ * router.h - find the route of a path and a method.
  */
 #ifndef TEEPOD_API_HTTP_ROUTER_H
 #define TEEPOD_API_HTTP_ROUTER_H
@@ -13,19 +13,19 @@
 struct router;
 
 struct router_match {
-	const struct route *route;      /* NULL: no such path (allow == 0) or not by this method */
-	unsigned index;                 /* of the route, 0..router_count()-1: for counters */
+	const struct route *route; /* NULL: no such path (allow == 0), or not with this method */
+	unsigned index;            /* of the route, 0..router_count()-1: for counters */
 	const char *param[CALL_PARAMS]; /* borrowed from the target */
-	unsigned allow; /* methods some route has for this path, see router_allow() */
+	unsigned allow;                 /* methods that the path has, see router_allow() */
 };
 
-/* @tables as in struct server_config. A malformed or doubled pattern is our own bug and ends the
- * program. */
+/* @tables: see struct server_config. A malformed or duplicate pattern is a bug of ours: assertion.
+ */
 struct router *router_new(const struct route *const *tables);
 void router_free(struct router *r);
 
-/* The most specific pattern that has @method wins: a literal segment beats {x}, from left to right.
- * HEAD is served by GET's route. */
+/* The most specific pattern with @method wins: a literal segment is preferred to {x}, from left to
+ * right. HEAD uses the route of GET. */
 void router_match(const struct router *r, const char *method, const struct target *t,
 		  struct router_match *ret);
 

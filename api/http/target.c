@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * target.c - percent-decoding, done once and strictly.
  *
- * The path is split before it is decoded, so "%2F" stays inside its segment and can not move a
- * request to another route than the one a front proxy saw.
+ * The path is split before it is decoded, so "%2F" stays inside its segment. A request can
+ * therefore not reach another route than the one that a proxy in front has seen.
  */
 #include "api/http/target.h"
 
@@ -23,8 +23,8 @@ static int hex_digit(char c)
 	return -1;
 }
 
-/* Decode @n bytes into @out with a NUL behind. Returns the new length, or -1 for a bad escape or a
- * NUL. */
+/* Decode @n bytes into @out and append a NUL. @plus: '+' is a blank. Returns the new length, or -1
+ * for a bad escape or %00. */
 static long percent_decode(const char *in, size_t n, char *out, bool plus)
 {
 	size_t len = 0;
@@ -64,7 +64,7 @@ static const char *target_decode_segment(const char *raw, size_t n, char *out, s
 			return "control character in the path";
 	}
 	if (!strcmp(out, ".") || !strcmp(out, ".."))
-		return "\".\" and \"..\" are not resolved here";
+		return "\".\" and \"..\" are not allowed in the path";
 	*ret_len = (size_t)len;
 	return NULL;
 }
@@ -118,8 +118,7 @@ const char *target_read(const char *raw, size_t n, struct target *ret)
 
 	if (path_n == 0 || raw[0] != '/')
 		return "the request target must start with '/'";
-	/* segments with their NULs, the path, the query, and room to decode the query for checking
-	 */
+	/* segments with their NULs, the path, the query, and space to decode the query */
 	t.store = xmalloc(2 * (path_n + 2) + 2 * (query_n + 1));
 	query = t.store + 2 * (path_n + 2);
 	if (mark)

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
- * tls.c - OpenSSL over a pair of buffers.
+ * tls.c - TLS between two buffers, by OpenSSL.
  *
- * A BIO of our own stands where memory BIOs would: it reads from the slice the loop has just
- * received and writes straight into the connection's outgoing buffer. That saves a copy each way,
- * and the two buffers that memory BIOs keep at their largest size for as long as the connection
- * lives. Only when the reader of plain text is full is the rest of a slice copied aside ("held").
+ * Instead of memory BIOs there is a BIO of our own. It reads from the bytes that the loop has just
+ * received and writes into the output buffer of the connection. This saves a copy in each
+ * direction, and the two buffers that memory BIOs keep at their largest size as long as the
+ * connection lives. Bytes are copied ("held") only if the buffer for plain text is full.
  *
- * No tickets and no session cache: a resumed session would carry a client certificate past its
- * verification, and clients of an API keep their connection anyway. OpenSSL's error queue belongs
- * to the thread, so it is cleared before each call.
+ * Session tickets and the session cache are off. A resumed session would use a client certificate
+ * without checking it again, and clients of an API keep their connections anyway.
+ *
+ * The error queue of OpenSSL belongs to the thread, so it is cleared before each call.
  */
 #include "api/http/tls.h"
 
@@ -29,7 +30,7 @@ struct tls {
 	struct buf *wire;
 	const char *slice; /* borrowed while tls_feed() runs */
 	size_t slice_n;
-	struct buf held;
+	struct buf held; /* bytes from the wire that did not fit */
 	bool failed;
 };
 
@@ -115,7 +116,7 @@ static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n
 	return SSL_TLSEXT_ERR_OK;
 }
 
-/* A key of the certificate's kind is refused when it is loaded, one of another kind when it is
+/* A wrong key of the same algorithm fails when it is loaded, one of another algorithm when it is
  * checked. */
 static int tls_load_key(SSL_CTX *ctx, const char *cert, const char *key, struct err *e)
 {
@@ -161,9 +162,9 @@ static int tls_load_files(SSL_CTX *ctx, const char *cert, const char *key, const
 	return r == 0 && client_ca ? tls_load_client_ca(ctx, client_ca, required, e) : r;
 }
 
-/* Suites of TLS 1.2: ephemeral keys and authenticated encryption only, as RFC 9325 section 4.2 has
- * it. OpenSSL's default adds CBC suites and RSA key exchange. All suites of TLS 1.3 are of this
- * kind. */
+/* Cipher suites of TLS 1.2: only those with ephemeral keys and authenticated encryption, as RFC
+ * 9325 section 4.2 recommends. The default of OpenSSL adds CBC suites and RSA key exchange. All
+ * suites of TLS 1.3 fulfil this. */
 static const char ciphers_1_2[] = "ECDHE+AESGCM:ECDHE+CHACHA20:!PSK:!aNULL:@SECLEVEL=2";
 
 int tls_context(const char *cert, const char *key, const char *client_ca, bool client_required,
@@ -274,6 +275,7 @@ static enum tls_result tls_result_of(struct tls *t, int r)
 	}
 }
 
+/* Decrypt until the input is used up or @plain has @max bytes. */
 static enum tls_result tls_decrypt(struct tls *t, struct buf *plain, size_t max)
 {
 	char record[SSL3_RT_MAX_PLAIN_LENGTH];
@@ -299,6 +301,7 @@ enum tls_result tls_feed(struct tls *t, const void *data, size_t n, struct buf *
 		return TLS_FAILED;
 	if (from_held)
 		buf_add(&t->held, data, n);
+	assert(!t->slice);
 	t->slice = from_held ? t->held.data : data;
 	t->slice_n = from_held ? t->held.len : n;
 	r = tls_decrypt(t, plain, max);
