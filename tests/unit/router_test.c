@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "api/http/auth_rate.h"
+#include "api/http/peer_count.h"
 #include "api/http/router.h"
 
 static void handler(struct call *c)
