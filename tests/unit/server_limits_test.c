@@ -147,17 +147,25 @@ static void a_proxy_may_have_more_connections_than_other_peers(void **st)
 enum { LONG_BODY = 70000 };
 
 /* A request of the caller number @caller whose body is parsed beside the loop. */
-static int send_long_body(unsigned caller)
+static int send_long_body_as(const char *caller)
 {
 	auto_buf struct buf b = { 0 };
 	int fd = http_dial(w.port);
 
 	buf_printf(&b,
-		   "POST /long HTTP/1.1\r\nHost: h\r\nX-API-Key: caller-%u\r\nConnection: close\r\n"
+		   "POST /long HTTP/1.1\r\nHost: h\r\nX-API-Key: caller-%s\r\nConnection: close\r\n"
 		   "Content-Length: %d\r\n\r\n{\"x\":\"%0*d\"}",
 		   caller, LONG_BODY, LONG_BODY - 8, 0);
 	http_send(fd, b.data);
 	return fd;
+}
+
+static int send_long_body(unsigned caller)
+{
+	char name[16];
+
+	(void)snprintf(name, sizeof(name), "%u", caller);
+	return send_long_body_as(name);
 }
 
 static unsigned waiting_bodies(void)
@@ -213,6 +221,33 @@ static void too_many_long_bodies_are_refused(void **st)
 	http_stop();
 }
 
+/* As in body_parse.c. */
+enum { WORKSPACE_BODIES = 96 };
+
+static void long_bodies_of_one_workspace_leave_room_for_others(void **st)
+{
+	static const char *const key[] = { "tenant-a", "tenant-b", "tenant-c" };
+	int fd[WORKSPACE_BODIES + 2];
+	unsigned n = 0;
+
+	(void)st;
+	http_start(NULL);
+	w.s->requests.bodies.parsing = true; /* as if a job were under way */
+	for (unsigned i = 0; i < WORKSPACE_BODIES + 2; i++) {
+		/* The last two: operators do not belong to this workspace. */
+		fd[n++] = i < WORKSPACE_BODIES ? send_long_body_as(key[i % 2]) : send_long_body(i);
+		while (waiting_bodies() < n)
+			http_run_loop(0);
+		if (i == WORKSPACE_BODIES - 1)
+			assert_answer(send_long_body_as(key[2]), 503, "Retry-After: ");
+	}
+	w.s->requests.bodies.parsing = false;
+	assert_answer(send_long_body(0), 200, "/long");
+	for (unsigned i = 0; i < n; i++)
+		assert_answer(fd[i], 200, "/long");
+	http_stop();
+}
+
 static void long_body_that_waits_too_long_is_refused(void **st)
 {
 	(void)st;
@@ -234,6 +269,7 @@ int main(void)
 		cmocka_unit_test(connections_of_one_address_are_limited),
 		cmocka_unit_test(a_proxy_may_have_more_connections_than_other_peers),
 		cmocka_unit_test(too_many_long_bodies_are_refused),
+		cmocka_unit_test(long_bodies_of_one_workspace_leave_room_for_others),
 		cmocka_unit_test(long_body_that_waits_too_long_is_refused),
 	};
 
