@@ -13,7 +13,7 @@
 #include "api/http/tls.h"
 #include "base/own.h"
 #include "daemon/config_key.h"
-#include "daemon/settings.h"
+#include "daemon/device_id.h"
 #include "vmm/node/settings.h"
 #include "vmm/virt/embed_root.h"
 

@@ -6,12 +6,13 @@
 
 #include "base/log.h"
 #include "base/own.h"
+#include "daemon/device_id.h"
 #include "daemon/settings.h"
 #include "daemon/sockets.h"
 #include "db/records.h"
 #include "vmm/node/settings.h"
 
-enum { SLOTS_DEFAULT = 64, PPID_LEN = 16 };
+enum { SLOTS_DEFAULT = 64 };
 
 static const uint64_t GIB = 1 << 30;
 
@@ -162,14 +163,6 @@ static void add_shares(const struct config *c, struct vmm_settings *s)
 			   .gpu = b->gpu_hour },
 		.interval_s = (unsigned)b->interval,
 	};
-}
-
-void device_id_of_ppid(const char *ppid, char ret[SHA256_HEX])
-{
-	uint8_t raw[PPID_LEN] = { 0 };
-
-	(void)id_unhex(ppid, raw, sizeof(raw));
-	id_sha256_hex(raw, sizeof(raw), ret);
 }
 
 /* "/" is the empty prefix of paths that start with a slash. */

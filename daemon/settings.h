@@ -5,7 +5,6 @@
 #define TEEPOD_DAEMON_SETTINGS_H
 
 #include "api/http/server.h"
-#include "base/id.h"
 #include "daemon/config.h"
 #include "vmm/host/host_measure.h"
 #include "vmm/vmm.h"
@@ -15,9 +14,6 @@ struct host {
 	struct host_measure measure;
 	uint64_t disk_used_bytes; /* by the disks of CVMs there are */
 };
-
-/* The device id that belongs to a PPID of 32 hex digits. */
-void device_id_of_ppid(const char *ppid, char ret[SHA256_HEX]);
 
 /* Measure the machine for @c. Its state folder must exist. Blocking: before the loop runs. */
 int settings_measure(const struct config *c, struct host *ret, struct err *e);
