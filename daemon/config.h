@@ -29,7 +29,7 @@
 enum tls_client { TLS_CLIENT_NONE, TLS_CLIENT_OPTIONAL, TLS_CLIENT_REQUIRED };
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 
-/* All lists start with {v, n} in this order; config_list.c relies on it. */
+/* All lists start with {v, n} in this order; config_item.c relies on it. */
 struct config_list {
 	char **v;
 	size_t n;

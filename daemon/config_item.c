@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * config_list.c - lists of values, and the one way in and out for all kinds.
+ * config_item.c - lists of values, and the one way in and out for all kinds.
  *
  * A list member is {pointer, count}, whatever the items are. It is taken in two steps: every item
  * is parsed into a new list first, and only when all were good does it become, or lengthen, the
