@@ -166,12 +166,6 @@ static void swap_origin(const struct key *k, struct config *a, struct config *b)
 	b->origin[key_row(k)] = tmp;
 }
 
-static void list_add(struct config_list *l, char *s)
-{
-	l->v = xrealloc(l->v, (l->n + 1) * sizeof(*l->v));
-	l->v[l->n++] = s;
-}
-
 /* Twice is not at all. */
 static void apply_key(const struct key *k, struct config *c, struct config *fresh,
 		      struct config_changes *ch)
@@ -183,9 +177,9 @@ static void apply_key(const struct key *k, struct config *c, struct config *fres
 		swap_origin(k, c, fresh);
 		return;
 	}
-	list_add(may ? &ch->applied : &ch->restart,
-		 xasprintf("%s.%s: %s -> %s", k->section, k->name, *old ? old : "\"\"",
-			   *new ? new : "\"\""));
+	config_list_add(may ? &ch->applied : &ch->restart,
+			xasprintf("%s.%s: %s -> %s", k->section, k->name, *old ? old : "\"\"",
+				  *new ? new : "\"\""));
 	if (may) {
 		swap_value(k, c, fresh);
 		swap_origin(k, c, fresh);
@@ -218,18 +212,10 @@ int config_apply(struct config *c, struct config *fresh, struct config_changes *
 	return -ERR_INVALID;
 }
 
-static void list_free(struct config_list *l)
-{
-	for (size_t i = 0; i < l->n; i++)
-		free(l->v[i]);
-	free(l->v);
-	*l = (struct config_list){ 0 };
-}
-
 void config_changes_free(struct config_changes *ch)
 {
-	list_free(&ch->applied);
-	list_free(&ch->restart);
+	config_list_free(&ch->applied);
+	config_list_free(&ch->restart);
 }
 
 /* ------------------------------------------------------------------ questions */

@@ -21,6 +21,7 @@
 #include "base/buf.h"
 #include "base/lanes.h"
 #include "base/log.h"
+#include "daemon/config_list.h"
 #include "daemon/options.h"
 #include "vmm/vmm.h"
 
@@ -28,27 +29,6 @@
 
 enum tls_client { TLS_CLIENT_NONE, TLS_CLIENT_OPTIONAL, TLS_CLIENT_REQUIRED };
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
-
-/* All lists start with {v, n} in this order; config_item.c relies on it. */
-struct config_list {
-	char **v;
-	size_t n;
-};
-
-struct config_uids {
-	uint32_t *v;
-	size_t n;
-};
-
-struct config_ranges {
-	struct port_range *v;
-	size_t n;
-};
-
-struct config_types {
-	struct instance_type *v;
-	size_t n;
-};
 
 /* "auto" (measure the host), "none" (not configured: every request for it is refused), or a number.
  */

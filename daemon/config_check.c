@@ -40,14 +40,6 @@ static bool loopback_or_unix(const char *listen)
 	       !strncmp(listen, "[::1]:", 6);
 }
 
-static bool listed(const struct config_list *l, const char *s)
-{
-	for (size_t i = 0; i < l->n; i++)
-		if (!strcmp(l->v[i], s))
-			return true;
-	return false;
-}
-
 static void check_listen(const struct config *c, struct buf *errors)
 {
 	const struct config_list *l = &c->api.listen;
@@ -60,7 +52,7 @@ static void check_listen(const struct config *c, struct buf *errors)
 			complain(c, "api", "listen", errors,
 				 "%s can be reached from outside: it needs tls_cert and tls_key",
 				 l->v[i]);
-		if (listed(&before, l->v[i]) && strcmp(port, ":0") != 0)
+		if (config_list_has(&before, l->v[i]) && strcmp(port, ":0") != 0)
 			complain(c, "api", "listen", errors, "%s is there twice", l->v[i]);
 	}
 }
@@ -156,7 +148,7 @@ static void check_ports(const struct config *c, struct buf *errors)
 	for (size_t i = 0; i < p->addresses.n; i++) {
 		struct config_list before = { p->addresses.v, i };
 
-		if (listed(&before, p->addresses.v[i]))
+		if (config_list_has(&before, p->addresses.v[i]))
 			complain(c, "ports", "addresses", errors, "%s is there twice",
 				 p->addresses.v[i]);
 	}
@@ -165,7 +157,7 @@ static void check_ports(const struct config *c, struct buf *errors)
 	if (!p->range.n)
 		complain(c, "ports", "range", errors,
 			 "is empty: set enabled = no to allow no forwards");
-	if (!listed(&p->addresses, p->default_address))
+	if (!config_list_has(&p->addresses, p->default_address))
 		complain(c, "ports", "default_address", errors, "%s is not one of addresses",
 			 p->default_address);
 }

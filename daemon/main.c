@@ -301,7 +301,7 @@ static int listen_all(struct daemon *d, struct err *e)
 			url_written = true;
 		}
 	}
-	sockets_plan_free(&plan);
+	config_list_free(&plan);
 	return r;
 }
 

@@ -3,14 +3,14 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
 #include <systemd/sd-daemon.h>
 
-#include "base/own.h"
+#include "base/buf.h"
 #include "daemon/sockets.h"
 
 union address {
@@ -44,20 +44,6 @@ int socket_address(int fd, char out[256], struct err *e)
 	return 0;
 }
 
-static void list_add(struct config_list *l, char *s)
-{
-	l->v = xrealloc(l->v, (l->n + 1) * sizeof(*l->v));
-	l->v[l->n++] = s;
-}
-
-static bool listed(const struct config_list *l, const char *s)
-{
-	for (size_t i = 0; i < l->n; i++)
-		if (!strcmp(l->v[i], s))
-			return true;
-	return false;
-}
-
 static int take_socket(int fd, struct config_list *plan, struct config_list *taken, struct err *e)
 {
 	char address[256];
@@ -73,8 +59,8 @@ static int take_socket(int fd, struct config_list *plan, struct config_list *tak
 	r = socket_address(fd, address, e);
 	if (r < 0)
 		return r;
-	list_add(plan, xasprintf("fd:%d", fd));
-	list_add(taken, xstrdup(address));
+	config_list_add(plan, xasprintf("fd:%d", fd));
+	config_list_add(taken, xstrdup(address));
 	return 0;
 }
 
@@ -88,20 +74,12 @@ int sockets_plan(const struct config_list *configured, struct config_list *ret, 
 	for (int i = 0; i < n && !r; i++)
 		r = take_socket(SD_LISTEN_FDS_START + i, &plan, &taken, e);
 	for (size_t i = 0; i < configured->n; i++)
-		if (!listed(&taken, configured->v[i]))
-			list_add(&plan, xstrdup(configured->v[i]));
-	sockets_plan_free(&taken);
+		if (!config_list_has(&taken, configured->v[i]))
+			config_list_add(&plan, xstrdup(configured->v[i]));
+	config_list_free(&taken);
 	if (r < 0)
-		sockets_plan_free(&plan);
+		config_list_free(&plan);
 	else
 		*ret = plan;
 	return r;
-}
-
-void sockets_plan_free(struct config_list *plan)
-{
-	for (size_t i = 0; i < plan->n; i++)
-		free(plan->v[i]);
-	free(plan->v);
-	*plan = (struct config_list){ 0 };
 }

@@ -5,14 +5,13 @@
 #define TEEPOD_DAEMON_SOCKETS_H
 
 #include "base/err.h"
-#include "daemon/config.h"
+#include "daemon/config_list.h"
 
 /* Where to listen: "fd:3", ... for every socket handed over, then what @configured says, less the
  * addresses that one of those sockets already has (the shipped teepod.socket and the default
  * api.listen name the same path). Call once, before anything starts a process: takes LISTEN_FDS out
  * of the environment and marks the sockets close-on-exec. */
 int sockets_plan(const struct config_list *configured, struct config_list *ret, struct err *e);
-void sockets_plan_free(struct config_list *plan);
 
 /* Address of a bound socket as api.listen would write it: "127.0.0.1:80", "[::1]:80", "unix:/path".
  */

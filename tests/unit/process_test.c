@@ -107,7 +107,7 @@ static void a_socket_from_systemd_takes_the_place_of_its_address(void **state)
 	assert_int_equal(settings_listen(c, path).unix_mode, 0660);
 	assert_string_equal(settings_listen(c, tcp).tls_cert, "/c");
 	config_free(c);
-	sockets_plan_free(&plan);
+	config_list_free(&plan);
 	give_back(1);
 	close(high);
 }
@@ -123,7 +123,7 @@ static void without_systemd_the_plan_is_the_configuration(void **state)
 	assert_int_equal(sockets_plan(&configured, &plan, &e), 0);
 	assert_int_equal(plan.n, 1);
 	assert_string_equal(plan.v[0], tcp);
-	sockets_plan_free(&plan);
+	config_list_free(&plan);
 }
 
 static void a_descriptor_that_does_not_listen_is_refused(void **state)
