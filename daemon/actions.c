@@ -9,6 +9,8 @@
 #include "base/utf8.h"
 #include "daemon/actions.h"
 #include "daemon/config.h"
+#include "daemon/config_check.h"
+#include "daemon/config_print.h"
 
 int action_failed(const char *fmt, ...)
 {

@@ -4,7 +4,7 @@
 #ifndef TEEPOD_DAEMON_CHECK_HOST_H
 #define TEEPOD_DAEMON_CHECK_HOST_H
 
-#include "daemon/config.h"
+#include "daemon/config_data.h"
 
 /* Look at the machine, ask libvirt (for half a minute at most), print the table on standard output.
  * EXIT_SUCCESS where TDX guests can run, EXIT_FAILURE where not, 128 + N without a table after

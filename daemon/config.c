@@ -1,31 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
- * config.c - layers of configuration, and what to do when they change.
+ * config.c - layers of configuration.
  */
 #include <assert.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/own.h"
-#include "daemon/config_key.h"
-
-void config_set_origin(struct config *c, const struct key *k, const char *origin)
-{
-	free(c->origin[key_row(k)]);
-	c->origin[key_row(k)] = xstrdup(origin);
-}
-
-void config_assign(struct config *c, const struct key *k, const char *text, bool append,
-		   const char *origin, struct buf *errors)
-{
-	auto_buf struct buf why = { 0 };
-
-	if (value_set(k, c, text, append, &why))
-		config_set_origin(c, k, origin);
-	else
-		buf_printf(errors, "%s: [%s] %s: %s\n", origin, k->section, k->name, why.data);
-}
-
-/* ------------------------------------------------------------------ layers */
+#include "daemon/config.h"
+#include "daemon/config_check.h"
+#include "daemon/config_keys.h"
+#include "daemon/config_member.h"
+#include "daemon/config_read.h"
 
 static struct config *defaults(void)
 {
@@ -92,7 +77,7 @@ static void add_options(struct config *c, const struct options *o, struct buf *e
 static void derive(struct config *c, const char *section, const char *name, const char *value,
 		   const char *origin)
 {
-	const struct key *k = key_find(section, name);
+	const struct config_key *k = key_find(section, name);
 	auto_buf struct buf ignored = { 0 };
 
 	if (!**(char *const *)key_value(k, c))
@@ -144,90 +129,4 @@ void config_free(struct config *c)
 	}
 	free(c->origin);
 	free(c);
-}
-
-/* ------------------------------------------------------------------ reload */
-
-static void swap_value(const struct key *k, struct config *a, struct config *b)
-{
-	char tmp[32];
-
-	assert(k->type->size <= sizeof(tmp));
-	memcpy(tmp, key_value(k, a), k->type->size);
-	memcpy(key_member(k, a), key_value(k, b), k->type->size);
-	memcpy(key_member(k, b), tmp, k->type->size);
-}
-
-static void swap_origin(const struct key *k, struct config *a, struct config *b)
-{
-	char *tmp = a->origin[key_row(k)];
-
-	a->origin[key_row(k)] = b->origin[key_row(k)];
-	b->origin[key_row(k)] = tmp;
-}
-
-/* Twice is not at all. */
-static void apply_key(const struct key *k, struct config *c, struct config *fresh,
-		      struct config_changes *ch)
-{
-	auto_free char *old = value_text(k, c), *new = value_text(k, fresh);
-	bool may = k->flags & KEY_RELOAD;
-
-	if (!strcmp(old, new)) {
-		swap_origin(k, c, fresh);
-		return;
-	}
-	config_list_add(may ? &ch->applied : &ch->restart,
-			xasprintf("%s.%s: %s -> %s", k->section, k->name, *old ? old : "\"\"",
-				  *new ? new : "\"\""));
-	if (may) {
-		swap_value(k, c, fresh);
-		swap_origin(k, c, fresh);
-	}
-}
-
-static struct config_changes apply(struct config *c, struct config *fresh)
-{
-	struct config_changes ch = { 0 };
-
-	for (size_t i = 0; i < config_keys_n; i++)
-		apply_key(&config_keys[i], c, fresh, &ch);
-	return ch;
-}
-
-int config_apply(struct config *c, struct config *fresh, struct config_changes *ret,
-		 struct buf *errors)
-{
-	struct config_changes ch = apply(c, fresh), back;
-	size_t before = errors->len;
-
-	config_check_rules(c, errors);
-	if (errors->len == before) {
-		*ret = ch;
-		return 0;
-	}
-	back = apply(c, fresh);
-	config_changes_free(&back);
-	config_changes_free(&ch);
-	return -ERR_INVALID;
-}
-
-void config_changes_free(struct config_changes *ch)
-{
-	config_list_free(&ch->applied);
-	config_list_free(&ch->restart);
-}
-
-/* ------------------------------------------------------------------ questions */
-
-bool config_amount(const struct config_amount *a, uint64_t measured, uint64_t reserve,
-		   uint64_t *ret)
-{
-	if (a->kind == AMOUNT_NONE)
-		return false;
-	if (a->kind == AMOUNT_NUMBER)
-		*ret = a->value;
-	else
-		*ret = measured > reserve ? measured - reserve : 0;
-	return true;
 }

@@ -12,10 +12,12 @@
 
 #include "api/http/tls.h"
 #include "base/own.h"
-#include "daemon/config_key.h"
+#include "daemon/config_check.h"
+#include "daemon/config_keys.h"
 #include "daemon/device_id.h"
 #include "vmm/node/settings.h"
 #include "vmm/virt/embed_root.h"
+#include "vmm/vmm.h"
 
 static void complain(const struct config *c, const char *section, const char *name,
 		     struct buf *errors, const char *fmt, ...)

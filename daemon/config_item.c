@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * config_item.c - lists of values, and the one way in and out for all kinds.
- *
- * A list member is {pointer, count}, whatever the items are. It is taken in two steps: every item
- * is parsed into a new list first, and only when all were good does it become, or lengthen, the
- * member.
+ * config_item.c - kinds of list items: text in, item filled; item in, text out.
  */
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -13,146 +9,11 @@
 
 #include "api/http/peer.h"
 #include "base/own.h"
-#include "daemon/config_key.h"
-#include "db/devices.h"
-#include "db/text.h"
+#include "daemon/config_item.h"
+#include "daemon/config_list.h"
+#include "daemon/config_value.h"
 #include "vmm/host/pci.h"
-#include "vmm/node/settings.h"
-
-struct raw_list {
-	char *v; /* n items of item_size bytes */
-	size_t n;
-};
-
-/* The members have types of their own; their bytes are those of raw_list. */
-_Static_assert(sizeof(struct raw_list) == sizeof(struct config_list), "");
-_Static_assert(sizeof(struct raw_list) == sizeof(struct config_ranges), "");
-_Static_assert(offsetof(struct raw_list, n) == offsetof(struct config_types, n), "");
-_Static_assert(offsetof(struct raw_list, n) == offsetof(struct config_uids, n), "");
-
-static struct raw_list list_get(const void *member)
-{
-	struct raw_list l;
-
-	memcpy(&l, member, sizeof(l));
-	return l;
-}
-
-static void list_release(const struct value_type *t, struct raw_list *l)
-{
-	for (size_t i = 0; t->release && i < l->n; i++)
-		t->release(l->v + i * t->item_size);
-	free(l->v);
-	*l = (struct raw_list){ 0 };
-}
-
-static char *trimmed(const char *s, size_t n)
-{
-	while (n && strchr(" \t", *s)) {
-		s++;
-		n--;
-	}
-	while (n && strchr(" \t", s[n - 1]))
-		n--;
-	return xstrndup(s, n);
-}
-
-static void refuse(const struct key *k, const char *text, struct buf *why)
-{
-	buf_printf(why, "\"%.200s\" is not allowed: ", text);
-	value_rule(k, why);
-}
-
-static bool list_parse(const struct key *k, const char *text, struct raw_list *l, struct buf *why)
-{
-	for (const char *at = text; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
-		auto_free char *item = trimmed(at, strcspn(at, ","));
-		char *slot;
-
-		if (!*item)
-			continue;
-		l->v = xrealloc(l->v, (l->n + 1) * k->type->item_size);
-		slot = l->v + l->n * k->type->item_size;
-		memset(slot, 0, k->type->item_size);
-		if (!k->type->parse(k, item, slot)) {
-			refuse(k, item, why);
-			return false;
-		}
-		l->n++;
-	}
-	return true;
-}
-
-static bool list_set(const struct key *k, void *member, const char *text, bool append,
-		     struct buf *why)
-{
-	struct raw_list old = list_get(member), got = { 0 };
-	size_t size = k->type->item_size;
-
-	if (!list_parse(k, text, &got, why)) {
-		list_release(k->type, &got);
-		return false;
-	}
-	if (append && got.n) {
-		old.v = xrealloc(old.v, (old.n + got.n) * size);
-		memcpy(old.v + old.n * size, got.v, got.n * size);
-		old.n += got.n;
-		free(got.v);
-		got = old;
-	} else {
-		list_release(k->type, &old);
-	}
-	memcpy(member, &got, sizeof(got));
-	return true;
-}
-
-bool value_set(const struct key *k, struct config *c, const char *text, bool append,
-	       struct buf *why)
-{
-	if (k->type->item_size)
-		return list_set(k, key_member(k, c), text, append, why);
-	if (k->type->parse(k, text, key_member(k, c)))
-		return true;
-	refuse(k, text, why);
-	return false;
-}
-
-void value_format(const struct key *k, const struct config *c, struct buf *out)
-{
-	struct raw_list l;
-
-	if (!k->type->item_size) {
-		k->type->format(k, key_value(k, c), out);
-		return;
-	}
-	l = list_get(key_value(k, c));
-	for (size_t i = 0; i < l.n; i++) {
-		buf_puts(out, i ? ", " : "");
-		k->type->format(k, l.v + i * k->type->item_size, out);
-	}
-}
-
-char *value_text(const struct key *k, const struct config *c)
-{
-	struct buf b = { 0 };
-
-	value_format(k, c, &b);
-	return buf_take(&b);
-}
-
-void value_release(const struct key *k, struct config *c)
-{
-	struct raw_list l;
-
-	if (k->type->item_size) {
-		l = list_get(key_value(k, c));
-		list_release(k->type, &l);
-	} else if (k->type->release) {
-		k->type->release(key_member(k, c));
-	}
-}
-
-/* ------------------------------------------------------------------ items */
+#include "vmm/vmm.h"
 
 static void item_release(void *value)
 {
@@ -165,25 +26,25 @@ static bool item_take(char *s, void *dst)
 	return s;
 }
 
-static void item_format(const struct key *k, const void *src, struct buf *out)
+static void item_format(const struct config_key *k, const void *src, struct buf *out)
 {
 	(void)k;
 	buf_puts(out, *(char *const *)src);
 }
 
-static bool item_url(const struct key *k, const char *text, void *dst)
+static bool item_url(const struct config_key *k, const char *text, void *dst)
 {
 	(void)k;
 	return item_take(value_url(text), dst);
 }
 
-static bool item_address(const struct key *k, const char *text, void *dst)
+static bool item_address(const struct config_key *k, const char *text, void *dst)
 {
 	(void)k;
 	return item_take(value_host_address(text), dst);
 }
 
-static bool item_host(const struct key *k, const char *text, void *dst)
+static bool item_host(const struct config_key *k, const char *text, void *dst)
 {
 	size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-");
 	char *address = value_address(text);
@@ -194,7 +55,7 @@ static bool item_host(const struct key *k, const char *text, void *dst)
 	return item_take(text[n] || n > 253 || strspn(text, ".-") ? NULL : xstrdup(text), dst);
 }
 
-static bool item_proxy(const struct key *k, const char *text, void *dst)
+static bool item_proxy(const struct config_key *k, const char *text, void *dst)
 {
 	struct peer_network ignored;
 
@@ -220,7 +81,7 @@ static char *listen_tcp(const char *text)
 	return xasprintf(v6 ? "[%s]:%" PRIu64 : "%s:%" PRIu64, address, port);
 }
 
-static bool item_listen(const struct key *k, const char *text, void *dst)
+static bool item_listen(const struct config_key *k, const char *text, void *dst)
 {
 	size_t room = sizeof(((struct sockaddr_un *)NULL)->sun_path);
 
@@ -230,7 +91,7 @@ static bool item_listen(const struct key *k, const char *text, void *dst)
 	return item_take(text[5] == '/' && strlen(text + 5) < room ? xstrdup(text) : NULL, dst);
 }
 
-static bool item_uid(const struct key *k, const char *text, void *dst)
+static bool item_uid(const struct config_key *k, const char *text, void *dst)
 {
 	uint64_t n;
 
@@ -241,13 +102,13 @@ static bool item_uid(const struct key *k, const char *text, void *dst)
 	return true;
 }
 
-static void uid_format(const struct key *k, const void *src, struct buf *out)
+static void uid_format(const struct config_key *k, const void *src, struct buf *out)
 {
 	(void)k;
 	buf_printf(out, "%" PRIu32, *(const uint32_t *)src);
 }
 
-static bool item_range(const struct key *k, const char *text, void *dst)
+static bool item_range(const struct config_key *k, const char *text, void *dst)
 {
 	bool tcp = !strncmp(text, "tcp:", 4), udp = !strncmp(text, "udp:", 4);
 	const char *from = text + (tcp || udp ? 4 : 0), *dash = strchr(from, '-');
@@ -265,7 +126,7 @@ static bool item_range(const struct key *k, const char *text, void *dst)
 	return true;
 }
 
-static void range_format(const struct key *k, const void *src, struct buf *out)
+static void range_format(const struct config_key *k, const void *src, struct buf *out)
 {
 	const struct port_range *r = src;
 
@@ -275,7 +136,7 @@ static void range_format(const struct key *k, const void *src, struct buf *out)
 		buf_printf(out, "-%u", r->to);
 }
 
-static bool item_type(const struct key *k, const char *text, void *dst)
+static bool item_type(const struct config_key *k, const char *text, void *dst)
 {
 	static const uint64_t max[3] = { 4096, 1 << 30, 1 << 30 };
 	size_t name = strcspn(text, ":"), n;
@@ -306,7 +167,7 @@ static bool item_type(const struct key *k, const char *text, void *dst)
 	return true;
 }
 
-static void type_format(const struct key *k, const void *src, struct buf *out)
+static void type_format(const struct config_key *k, const void *src, struct buf *out)
 {
 	const struct instance_type *t = src;
 
@@ -316,7 +177,7 @@ static void type_format(const struct key *k, const void *src, struct buf *out)
 }
 
 /* "10DE:2335" -> "10de:2335" */
-static bool item_product(const struct key *k, const char *text, void *dst)
+static bool item_product(const struct config_key *k, const char *text, void *dst)
 {
 	char id[PRODUCT_TEXT] = "";
 
@@ -331,7 +192,7 @@ static bool item_product(const struct key *k, const char *text, void *dst)
 	return item_take(xstrdup(id), dst);
 }
 
-static bool item_slot(const struct key *k, const char *text, void *dst)
+static bool item_slot(const struct config_key *k, const char *text, void *dst)
 {
 	char address[PCI_TEXT];
 
@@ -339,10 +200,11 @@ static bool item_slot(const struct key *k, const char *text, void *dst)
 	return pci_address(text, address) && item_take(xstrdup(address), dst);
 }
 
-#define TEXTS(parser, text_rule)                                                                 \
-	{                                                                                        \
-		.item_size = sizeof(char *), .size = sizeof(struct raw_list), .parse = (parser), \
-		.format = item_format, .release = item_release, .rule = (text_rule)              \
+#define TEXTS(parser, text_rule)                                                   \
+	{                                                                          \
+		.item_size = sizeof(char *), .size = sizeof(struct config_list),   \
+		.parse = (parser), .format = item_format, .release = item_release, \
+		.rule = (text_rule)                                                \
 	}
 
 const struct value_type type_listen =
@@ -360,20 +222,20 @@ const struct value_type type_slots =
 	TEXTS(item_slot, "PCI addresses such as 0000:18:00.0 or 18:00.0");
 
 const struct value_type type_uids = { .item_size = sizeof(uint32_t),
-				      .size = sizeof(struct raw_list),
+				      .size = sizeof(struct config_list),
 				      .parse = item_uid,
 				      .format = uid_format,
 				      .rule = "numeric user ids" };
 const struct value_type type_ranges = {
 	.item_size = sizeof(struct port_range),
-	.size = sizeof(struct raw_list),
+	.size = sizeof(struct config_list),
 	.parse = item_range,
 	.format = range_format,
 	.rule = "PORT or FROM-TO, with or without tcp: or udp: in front, ports from 1 to 65535",
 };
 const struct value_type type_types = {
 	.item_size = sizeof(struct instance_type),
-	.size = sizeof(struct raw_list),
+	.size = sizeof(struct config_list),
 	.parse = item_type,
 	.format = type_format,
 	.rule = "NAME:VCPUS:MEMORY_MIB:DISK_GIB, numbers from 1",

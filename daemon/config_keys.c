@@ -4,47 +4,56 @@
  * To add one: a member in config.h, a row here, then `teepod --help-config > configs/teepod.conf`.
  * Rows of a section stand together, in the order in which they are printed.
  */
+#include <assert.h>
 #include <string.h>
 
+#include "api/http/call.h"
+#include "base/log.h"
 #include "base/own.h"
-#include "daemon/config_key.h"
+#include "daemon/config_data.h"
+#include "daemon/config_item.h"
+#include "daemon/config_keys.h"
+#include "daemon/config_value.h"
 #include "vmm/node/settings.h"
 #include "vmm/virt/domain_spec.h"
+#include "vmm/vmm.h"
 
 #define AT(member) offsetof(struct config, member)
 
-static const struct word tls_client_words[] = { { "none", TLS_CLIENT_NONE },
-						{ "optional", TLS_CLIENT_OPTIONAL },
-						{ "required", TLS_CLIENT_REQUIRED },
-						{ 0 } };
+static const struct config_word tls_client_words[] = { { "none", TLS_CLIENT_NONE },
+						       { "optional", TLS_CLIENT_OPTIONAL },
+						       { "required", TLS_CLIENT_REQUIRED },
+						       { 0 } };
 
-static const struct word unix_role_words[] = {
+static const struct config_word unix_role_words[] = {
 	{ "none", ROLE_NONE }, { "reader", ROLE_READER }, { "operator", ROLE_OPERATOR }, { 0 }
 };
 
-static const struct word cert_role_words[] = {
+static const struct config_word cert_role_words[] = {
 	{ "reader", ROLE_READER }, { "operator", ROLE_OPERATOR }, { "admin", ROLE_ADMIN }, { 0 }
 };
 
-static const struct word tee_words[] = {
+static const struct config_word tee_words[] = {
 	{ "auto", TEE_AUTO }, { "tdx", TEE_TDX }, { "none", TEE_NONE }, { 0 }
 };
 
-static const struct word share_words[] = { { "9p", SHARE_9P }, { "vhd", SHARE_DISK }, { 0 } };
+static const struct config_word share_words[] = { { "9p", SHARE_9P },
+						  { "vhd", SHARE_DISK },
+						  { 0 } };
 
-static const struct word level_words[] = { { "error", LOG_LEVEL_ERROR },
-					   { "warn", LOG_LEVEL_WARN },
-					   { "info", LOG_LEVEL_INFO },
-					   { "debug", LOG_LEVEL_DEBUG },
-					   { 0 } };
+static const struct config_word level_words[] = { { "error", LOG_LEVEL_ERROR },
+						  { "warn", LOG_LEVEL_WARN },
+						  { "info", LOG_LEVEL_INFO },
+						  { "debug", LOG_LEVEL_DEBUG },
+						  { 0 } };
 
-static const struct word empty_words[] = { { "refuse", 0 }, { "stop", 1 }, { 0 } };
+static const struct config_word empty_words[] = { { "refuse", 0 }, { "stop", 1 }, { 0 } };
 
-static const struct word format_words[] = { { "text", LOG_FORMAT_TEXT },
-					    { "json", LOG_FORMAT_JSON },
-					    { 0 } };
+static const struct config_word format_words[] = { { "text", LOG_FORMAT_TEXT },
+						   { "json", LOG_FORMAT_JSON },
+						   { 0 } };
 
-const struct section config_sections[] = {
+const struct config_section config_sections[] = {
 	{ "node", "Who this node is." },
 	{ "api", "Where and how the REST API listens." },
 	{ "hypervisor", "How guests are run." },
@@ -83,7 +92,7 @@ const struct section config_sections[] = {
 const size_t config_sections_n = ARRAY_SIZE(config_sections);
 
 /* clang-format off */
-const struct key config_keys[] = {
+const struct config_key config_keys[] = {
 	{ "node", "name", &type_name, AT(node.name),
 	  .preset = "",
 	  .doc = "Name of the node in answers, logs and the guests' view. Default: the host name." },
@@ -572,13 +581,19 @@ const struct key config_keys[] = {
 
 const size_t config_keys_n = ARRAY_SIZE(config_keys);
 
-const struct key *key_find(const char *section, const char *name)
+const struct config_key *key_find(const char *section, const char *name)
 {
 	for (size_t i = 0; i < config_keys_n; i++) {
-		const struct key *k = &config_keys[i];
+		const struct config_key *k = &config_keys[i];
 
 		if (!strcmp(k->section, section) && !strcmp(k->name, name))
 			return k;
 	}
 	return NULL;
+}
+
+size_t key_row(const struct config_key *k)
+{
+	assert(k >= config_keys && k < config_keys + config_keys_n);
+	return (size_t)(k - config_keys);
 }

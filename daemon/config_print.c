@@ -5,11 +5,14 @@
 #include <string.h>
 
 #include "base/own.h"
-#include "daemon/config_key.h"
+#include "daemon/config_keys.h"
+#include "daemon/config_member.h"
+#include "daemon/config_print.h"
+#include "daemon/config_value.h"
 
 enum { VALUE_COLUMN_MAX = 44, TEXT_WIDTH = 76 };
 
-static int name_width(const struct key *k)
+static int name_width(const struct config_key *k)
 {
 	return (int)(strlen(k->section) + 1 + strlen(k->name));
 }
@@ -26,7 +29,7 @@ void config_print(const struct config *c, struct buf *out)
 		values = n > values && n <= VALUE_COLUMN_MAX ? n : values;
 	}
 	for (size_t i = 0; i < config_keys_n; i++) {
-		const struct key *k = &config_keys[i];
+		const struct config_key *k = &config_keys[i];
 		auto_free char *value = value_text(k, c);
 
 		buf_printf(out, "%s.%s%*s = %-*s  # %s\n", k->section, k->name,
@@ -54,7 +57,7 @@ static void comment(const char *text, struct buf *out)
 	buf_puts(out, "\n");
 }
 
-static void explain(const struct key *k, struct buf *out)
+static void explain(const struct config_key *k, struct buf *out)
 {
 	auto_buf struct buf facts = { 0 };
 
@@ -85,7 +88,7 @@ void config_print_help(struct buf *out)
 		      "# effect and where it was set, `systemctl reload teepod` applies the keys "
 		      "that say so.\n");
 	for (size_t i = 0; i < config_sections_n; i++) {
-		const struct section *s = &config_sections[i];
+		const struct config_section *s = &config_sections[i];
 
 		buf_printf(out, "\n[%s]\n", s->name);
 		comment(s->doc, out);

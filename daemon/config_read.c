@@ -12,7 +12,9 @@
 #include <string.h>
 
 #include "base/own.h"
-#include "daemon/config_key.h"
+#include "daemon/config_keys.h"
+#include "daemon/config_member.h"
+#include "daemon/config_read.h"
 
 enum { LINE_MAX_BYTES = 8190 };
 
@@ -109,11 +111,11 @@ static const char *replacement(const char *section, const char *name)
 /* The nearest name in the section, or the same name in another one. */
 static void suggest_key(const char *section, const char *name, struct buf *out)
 {
-	const struct key *best = NULL, *elsewhere = NULL;
+	const struct config_key *best = NULL, *elsewhere = NULL;
 	unsigned least = ~0u;
 
 	for (size_t i = 0; i < config_keys_n; i++) {
-		const struct key *k = &config_keys[i];
+		const struct config_key *k = &config_keys[i];
 		unsigned d = distance(name, k->name);
 
 		if (!strcmp(k->section, section) && d < least) {
@@ -137,10 +139,10 @@ static bool section_known(const char *name)
 	return false;
 }
 
-static const struct key *find_or_complain(const char *section, const char *name, const char *origin,
-					  struct buf *errors)
+static const struct config_key *find_or_complain(const char *section, const char *name,
+						 const char *origin, struct buf *errors)
 {
-	const struct key *k = key_find(section, name);
+	const struct config_key *k = key_find(section, name);
 	const char *instead = replacement(section, name);
 
 	if (k)
@@ -218,7 +220,7 @@ static int take_value(void *arg, const char *section, const char *name, const ch
 {
 	struct reading *r = arg;
 	auto_free char *origin = xasprintf("%s:%u", r->file, r->line);
-	const struct key *k;
+	const struct config_key *k;
 
 	if (r->skip)
 		return 1;
@@ -316,7 +318,7 @@ void config_read_option(struct config *c, const char *text, struct buf *errors)
 
 	auto_free char *section = xstrndup(text, (size_t)(dot - text));
 	auto_free char *name = xstrndup(dot + 1, (size_t)(equals - dot - 1));
-	const struct key *k = find_or_complain(section, name, "-o", errors);
+	const struct config_key *k = find_or_complain(section, name, "-o", errors);
 
 	if (k)
 		config_assign(c, k, equals + 1, false, "-o", errors);

@@ -13,7 +13,7 @@
 
 #include "base/id.h"
 #include "base/own.h"
-#include "daemon/config_key.h"
+#include "daemon/config_value.h"
 #include "vmm/admit/networks.h"
 
 /* ------------------------------------------------------------------ texts */
@@ -29,7 +29,7 @@ static void release_text(void *value)
 	replace(value, NULL);
 }
 
-static void format_text(const struct key *k, const void *src, struct buf *out)
+static void format_text(const struct config_key *k, const void *src, struct buf *out)
 {
 	const char *s = *(char *const *)src;
 
@@ -48,12 +48,12 @@ static bool printable(const char *s)
 }
 
 /* Without a default that is not empty, a key may be emptied. */
-static bool may_be_empty(const struct key *k)
+static bool may_be_empty(const struct config_key *k)
 {
 	return !*k->preset;
 }
 
-static bool keep_text(const struct key *k, const char *text, bool good, void *dst)
+static bool keep_text(const struct config_key *k, const char *text, bool good, void *dst)
 {
 	if (!*text ? !may_be_empty(k) : !good)
 		return false;
@@ -61,7 +61,7 @@ static bool keep_text(const struct key *k, const char *text, bool good, void *ds
 	return true;
 }
 
-static bool parse_text(const struct key *k, const char *text, void *dst)
+static bool parse_text(const struct config_key *k, const char *text, void *dst)
 {
 	size_t max = k->max ? (size_t)k->max : 255;
 
@@ -77,7 +77,7 @@ static bool only(const char *s, const char *allowed)
 #define UPPER  "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define DIGITS "0123456789"
 
-static bool parse_name(const struct key *k, const char *text, void *dst)
+static bool parse_name(const struct config_key *k, const char *text, void *dst)
 {
 	bool good = strlen(text) <= 63 && only(text, LOWER UPPER DIGITS "._-") &&
 		    strcspn(text, "._-") > 0;
@@ -85,7 +85,7 @@ static bool parse_name(const struct key *k, const char *text, void *dst)
 	return keep_text(k, text, good, dst);
 }
 
-static bool parse_slug(const struct key *k, const char *text, void *dst)
+static bool parse_slug(const struct config_key *k, const char *text, void *dst)
 {
 	bool good =
 		strlen(text) <= 63 && only(text, LOWER DIGITS "-") && strcspn(text, DIGITS "-") > 0;
@@ -93,7 +93,7 @@ static bool parse_slug(const struct key *k, const char *text, void *dst)
 	return keep_text(k, text, good, dst);
 }
 
-static bool parse_host(const struct key *k, const char *text, void *dst)
+static bool parse_host(const struct config_key *k, const char *text, void *dst)
 {
 	bool good = strlen(text) <= 253 && only(text, LOWER UPPER DIGITS ".-") &&
 		    strcspn(text, ".-") > 0;
@@ -108,12 +108,12 @@ static bool unquoted(const char *s)
 	return printable(s) && !strpbrk(s, ",\"'\\");
 }
 
-static bool parse_path(const struct key *k, const char *text, void *dst)
+static bool parse_path(const struct config_key *k, const char *text, void *dst)
 {
 	return keep_text(k, text, *text == '/' && strlen(text) < 1024 && unquoted(text), dst);
 }
 
-static bool parse_uri(const struct key *k, const char *text, void *dst)
+static bool parse_uri(const struct config_key *k, const char *text, void *dst)
 {
 	static const char *const known[] = { "qemu:///system", "qemu:///session", "qemu:///embed",
 					     "qemu+unix:///",  "qemu+tls://",     "qemu+ssh://",
@@ -129,7 +129,7 @@ static bool parse_uri(const struct key *k, const char *text, void *dst)
 	return false;
 }
 
-static bool parse_networks(const struct key *k, const char *text, void *dst)
+static bool parse_networks(const struct config_key *k, const char *text, void *dst)
 {
 	struct network v[DOMAIN_NICS];
 	struct err ignored;
@@ -139,7 +139,7 @@ static bool parse_networks(const struct key *k, const char *text, void *dst)
 }
 
 /* Kept without 0x and in lower case, so that equal values are equal texts. */
-static bool parse_hex(const struct key *k, const char *text, void *dst)
+static bool parse_hex(const struct config_key *k, const char *text, void *dst)
 {
 	const char *digits = strncmp(text, "0x", 2) ? text : text + 2;
 
@@ -164,7 +164,7 @@ char *value_url(const char *text)
 	return n > scheme && strcspn(text + scheme, "/:?#") > 0 ? xstrndup(text, n) : NULL;
 }
 
-static bool parse_url(const struct key *k, const char *text, void *dst)
+static bool parse_url(const struct config_key *k, const char *text, void *dst)
 {
 	char *url = *text ? value_url(text) : may_be_empty(k) ? xstrdup("") : NULL;
 
@@ -173,7 +173,7 @@ static bool parse_url(const struct key *k, const char *text, void *dst)
 	return url;
 }
 
-static bool parse_address(const struct key *k, const char *text, void *dst)
+static bool parse_address(const struct config_key *k, const char *text, void *dst)
 {
 	char *address = value_host_address(text);
 
@@ -227,7 +227,7 @@ bool value_number(const char *text, size_t len, uint64_t max, uint64_t *ret)
 	return true;
 }
 
-static bool parse_int(const struct key *k, const char *text, void *dst)
+static bool parse_int(const struct config_key *k, const char *text, void *dst)
 {
 	uint64_t n;
 
@@ -237,7 +237,7 @@ static bool parse_int(const struct key *k, const char *text, void *dst)
 	return true;
 }
 
-static void format_int(const struct key *k, const void *src, struct buf *out)
+static void format_int(const struct config_key *k, const void *src, struct buf *out)
 {
 	(void)k;
 	buf_printf(out, "%" PRId64, *(const int64_t *)src);
@@ -245,7 +245,7 @@ static void format_int(const struct key *k, const void *src, struct buf *out)
 
 static const char size_units[] = "KMGT";
 
-static bool parse_size(const struct key *k, const char *text, void *dst)
+static bool parse_size(const struct config_key *k, const char *text, void *dst)
 {
 	size_t len = strlen(text);
 	const char *unit = len ? strchr(size_units, text[len - 1]) : NULL;
@@ -259,7 +259,7 @@ static bool parse_size(const struct key *k, const char *text, void *dst)
 	return true;
 }
 
-static void format_size(const struct key *k, const void *src, struct buf *out)
+static void format_size(const struct config_key *k, const void *src, struct buf *out)
 {
 	int64_t n = *(const int64_t *)src;
 	int unit = -1;
@@ -274,7 +274,7 @@ static void format_size(const struct key *k, const void *src, struct buf *out)
 		buf_add(out, &size_units[unit], 1);
 }
 
-static bool parse_mode(const struct key *k, const char *text, void *dst)
+static bool parse_mode(const struct config_key *k, const char *text, void *dst)
 {
 	size_t len = strlen(text);
 
@@ -284,17 +284,17 @@ static bool parse_mode(const struct key *k, const char *text, void *dst)
 	return true;
 }
 
-static void format_mode(const struct key *k, const void *src, struct buf *out)
+static void format_mode(const struct config_key *k, const void *src, struct buf *out)
 {
 	(void)k;
 	buf_printf(out, "%04" PRIo64, (uint64_t) * (const int64_t *)src);
 }
 
-static bool parse_bool(const struct key *k, const char *text, void *dst)
+static bool parse_bool(const struct config_key *k, const char *text, void *dst)
 {
-	static const struct word forms[] = { { "yes", 1 },   { "no", 0 }, { "true", 1 },
-					     { "false", 0 }, { "on", 1 }, { "off", 0 },
-					     { "1", 1 },     { "0", 0 } };
+	static const struct config_word forms[] = { { "yes", 1 },   { "no", 0 }, { "true", 1 },
+						    { "false", 0 }, { "on", 1 }, { "off", 0 },
+						    { "1", 1 },     { "0", 0 } };
 
 	(void)k;
 	for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
@@ -306,15 +306,15 @@ static bool parse_bool(const struct key *k, const char *text, void *dst)
 	return false;
 }
 
-static void format_bool(const struct key *k, const void *src, struct buf *out)
+static void format_bool(const struct config_key *k, const void *src, struct buf *out)
 {
 	(void)k;
 	buf_puts(out, *(const bool *)src ? "yes" : "no");
 }
 
-static bool parse_word(const struct key *k, const char *text, void *dst)
+static bool parse_word(const struct config_key *k, const char *text, void *dst)
 {
-	for (const struct word *w = k->words; w->name; w++) {
+	for (const struct config_word *w = k->words; w->name; w++) {
 		if (!strcmp(w->name, text)) {
 			*(int *)dst = w->value;
 			return true;
@@ -323,14 +323,14 @@ static bool parse_word(const struct key *k, const char *text, void *dst)
 	return false;
 }
 
-static void format_word(const struct key *k, const void *src, struct buf *out)
+static void format_word(const struct config_key *k, const void *src, struct buf *out)
 {
-	for (const struct word *w = k->words; w->name; w++)
+	for (const struct config_word *w = k->words; w->name; w++)
 		if (w->value == *(const int *)src)
 			buf_puts(out, w->name);
 }
 
-static bool parse_amount(const struct key *k, const char *text, void *dst)
+static bool parse_amount(const struct config_key *k, const char *text, void *dst)
 {
 	struct config_amount a = { .kind = AMOUNT_NUMBER };
 
@@ -344,7 +344,7 @@ static bool parse_amount(const struct key *k, const char *text, void *dst)
 	return true;
 }
 
-static void format_amount(const struct key *k, const void *src, struct buf *out)
+static void format_amount(const struct config_key *k, const void *src, struct buf *out)
 {
 	const struct config_amount *a = src;
 
@@ -401,13 +401,13 @@ const struct value_type type_amount = { .parse = parse_amount,
 					.format = format_amount,
 					.size = sizeof(struct config_amount) };
 
-static void rule_words(const struct key *k, struct buf *out)
+static void rule_words(const struct config_key *k, struct buf *out)
 {
-	for (const struct word *w = k->words; w->name; w++)
+	for (const struct config_word *w = k->words; w->name; w++)
 		buf_printf(out, "%s%s", w == k->words ? "" : w[1].name ? ", " : " or ", w->name);
 }
 
-void value_rule(const struct key *k, struct buf *out)
+void value_rule(const struct config_key *k, struct buf *out)
 {
 	if (k->rule || k->type->rule)
 		buf_puts(out, k->rule ? k->rule : k->type->rule);
@@ -419,4 +419,16 @@ void value_rule(const struct key *k, struct buf *out)
 			   k->type == &type_size ? "a number of bytes, or of K, M, G or T,"
 						 : "a whole number",
 			   k->min, k->max);
+}
+
+bool config_amount(const struct config_amount *a, uint64_t measured, uint64_t reserve,
+		   uint64_t *ret)
+{
+	if (a->kind == AMOUNT_NONE)
+		return false;
+	if (a->kind == AMOUNT_NUMBER)
+		*ret = a->value;
+	else
+		*ret = measured > reserve ? measured - reserve : 0;
+	return true;
 }

@@ -12,6 +12,8 @@
 
 #include "base/lanes.h"
 #include "base/own.h"
+#include "daemon/config.h"
+#include "daemon/config_check.h"
 #include "daemon/notify.h"
 
 enum { READ_MS = 30000 };

@@ -7,7 +7,8 @@
 #include <uv.h>
 
 #include "api/http/tls.h"
-#include "daemon/config.h"
+#include "daemon/config_data.h"
+#include "daemon/options.h"
 
 /* What was read; the receiver takes what it wants and leaves NULL in its place. */
 struct reload_found {

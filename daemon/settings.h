@@ -5,7 +5,7 @@
 #define TEEPOD_DAEMON_SETTINGS_H
 
 #include "api/http/server.h"
-#include "daemon/config.h"
+#include "daemon/config_data.h"
 #include "vmm/host/host_measure.h"
 #include "vmm/vmm.h"
 

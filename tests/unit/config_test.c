@@ -12,8 +12,14 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/own.h"
-#include "daemon/config_key.h"
+#include "daemon/config.h"
+#include "daemon/config_apply.h"
+#include "daemon/config_keys.h"
+#include "daemon/config_member.h"
+#include "daemon/config_print.h"
+#include "daemon/config_value.h"
 #include "daemon/settings.h"
 #include "vmm/node/settings.h"
 
@@ -97,7 +103,7 @@ static void expect_bad(const char *text, const char *want)
 static void expect_key(const struct config *c, const char *section, const char *name,
 		       const char *want)
 {
-	const struct key *k = key_find(section, name);
+	const struct config_key *k = key_find(section, name);
 	auto_free char *got = value_text(k, c);
 
 	assert_string_equal(got, want);
@@ -157,7 +163,7 @@ static void shipped_file_uncommented_sets_every_key_to_its_default(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < config_keys_n; i++) {
-		const struct key *k = &config_keys[i];
+		const struct config_key *k = &config_keys[i];
 		auto_free char *a = value_text(k, c), *b = value_text(k, d);
 
 		assert_string_equal(a, b);
@@ -168,7 +174,7 @@ static void shipped_file_uncommented_sets_every_key_to_its_default(void **state)
 	config_free(d);
 }
 
-static char *rule_of(const struct key *k)
+static char *rule_of(const struct config_key *k)
 {
 	struct buf rule = { 0 };
 
@@ -183,7 +189,7 @@ static void manuals_name_every_key_with_its_default_and_rule(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < config_keys_n; i++) {
-		const struct key *k = &config_keys[i];
+		const struct config_key *k = &config_keys[i];
 		auto_free char *heading = xasprintf("\n## [%s]\n", k->section);
 		auto_free char *rule = rule_of(k);
 		auto_free char *row =
@@ -208,7 +214,7 @@ static void every_value_reads_back_as_it_is_printed(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < config_keys_n; i++) {
-		const struct key *k = &config_keys[i];
+		const struct config_key *k = &config_keys[i];
 		auto_free char *before = value_text(k, c);
 		auto_buf struct buf why = { 0 };
 
@@ -222,7 +228,7 @@ static void every_row_has_a_section_a_doc_and_a_sane_range(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < config_keys_n; i++) {
-		const struct key *k = &config_keys[i];
+		const struct config_key *k = &config_keys[i];
 		bool known = false;
 
 		for (size_t j = 0; j < config_sections_n; j++)

@@ -16,6 +16,7 @@
 
 #include "base/file.h"
 #include "base/own.h"
+#include "daemon/config.h"
 #include "daemon/notify.h"
 #include "daemon/settings.h"
 #include "daemon/signals.h"

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * config_apply.c - what to do when the configuration has changed.
+ */
+#include <assert.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/own.h"
+#include "daemon/config_apply.h"
+#include "daemon/config_check.h"
+#include "daemon/config_keys.h"
+#include "daemon/config_member.h"
+
+static void swap_value(const struct config_key *k, struct config *a, struct config *b)
+{
+	char tmp[32];
+
+	assert(k->type->size <= sizeof(tmp));
+	memcpy(tmp, key_value(k, a), k->type->size);
+	memcpy(key_member(k, a), key_value(k, b), k->type->size);
+	memcpy(key_member(k, b), tmp, k->type->size);
+}
+
+static void swap_origin(const struct config_key *k, struct config *a, struct config *b)
+{
+	char *tmp = a->origin[key_row(k)];
+
+	a->origin[key_row(k)] = b->origin[key_row(k)];
+	b->origin[key_row(k)] = tmp;
+}
+
+/* Twice is not at all. */
+static void apply_key(const struct config_key *k, struct config *c, struct config *fresh,
+		      struct config_changes *ch)
+{
+	auto_free char *old = value_text(k, c), *new = value_text(k, fresh);
+	bool may = k->flags & KEY_RELOAD;
+
+	if (!strcmp(old, new)) {
+		swap_origin(k, c, fresh);
+		return;
+	}
+	config_list_add(may ? &ch->applied : &ch->restart,
+			xasprintf("%s.%s: %s -> %s", k->section, k->name, *old ? old : "\"\"",
+				  *new ? new : "\"\""));
+	if (may) {
+		swap_value(k, c, fresh);
+		swap_origin(k, c, fresh);
+	}
+}
+
+static struct config_changes apply(struct config *c, struct config *fresh)
+{
+	struct config_changes ch = { 0 };
+
+	for (size_t i = 0; i < config_keys_n; i++)
+		apply_key(&config_keys[i], c, fresh, &ch);
+	return ch;
+}
+
+int config_apply(struct config *c, struct config *fresh, struct config_changes *ret,
+		 struct buf *errors)
+{
+	struct config_changes ch = apply(c, fresh), back;
+	size_t before = errors->len;
+
+	config_check_rules(c, errors);
+	if (errors->len == before) {
+		*ret = ch;
+		return 0;
+	}
+	back = apply(c, fresh);
+	config_changes_free(&back);
+	config_changes_free(&ch);
+	return -ERR_INVALID;
+}
+
+void config_changes_free(struct config_changes *ch)
+{
+	config_list_free(&ch->applied);
+	config_list_free(&ch->restart);
+}
