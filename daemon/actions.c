@@ -26,21 +26,21 @@ int action_failed(const char *fmt, ...)
 }
 
 /* A pipe that was closed, or a full disk behind it, is a failure like any other. */
-static int say(const char *text)
+static int action_print(const char *text)
 {
 	return utf8_print(stdout, text) == EOF || fflush(stdout) == EOF ? EXIT_CONFIG
 									: EXIT_SUCCESS;
 }
 
-static int help_config(void)
+static int action_help_config(void)
 {
 	auto_buf struct buf text = { 0 };
 
 	config_print_help(&text);
-	return say(text.data);
+	return action_print(text.data);
 }
 
-static int with_config(const struct options *o)
+static int action_show_config(const struct options *o)
 {
 	auto_buf struct buf errors = { 0 }, text = { 0 };
 	struct config *c;
@@ -61,24 +61,24 @@ static int with_config(const struct options *o)
 	else
 		buf_puts(&text, "configuration ok\n");
 	config_free(c);
-	return say(text.data);
+	return action_print(text.data);
 }
 
 bool actions_run(const struct options *o, int *ret_status)
 {
 	switch (o->action) {
 	case ACTION_HELP:
-		*ret_status = say(options_help());
+		*ret_status = action_print(options_help());
 		return true;
 	case ACTION_VERSION:
-		*ret_status = say("teepod " TEEPOD_VERSION "\n");
+		*ret_status = action_print("teepod " TEEPOD_VERSION "\n");
 		return true;
 	case ACTION_HELP_CONFIG:
-		*ret_status = help_config();
+		*ret_status = action_help_config();
 		return true;
 	case ACTION_CHECK_CONFIG:
 	case ACTION_PRINT_CONFIG:
-		*ret_status = with_config(o);
+		*ret_status = action_show_config(o);
 		return true;
 	default:
 		return false;

@@ -32,7 +32,7 @@
  * as much. */
 enum { ANSWER_MS = 30000, CLOSE_MS = 10000 };
 
-struct question {
+struct host_query {
 	uv_loop_t loop;
 	uv_signal_t signals[3];
 	struct hypervisor *hv;
@@ -45,15 +45,15 @@ struct question {
 	char error[400]; /* if not */
 };
 
-static void on_event(void *arg, const struct hv_event *ev)
+static void query_ignore_event(void *arg, const struct hv_event *ev)
 {
 	(void)arg;
 	(void)ev;
 }
 
-static void on_link(void *arg, bool up, const struct err *e)
+static void query_on_link(void *arg, bool up, const struct err *e)
 {
-	struct question *q = arg;
+	struct host_query *q = arg;
 
 	if (q->over)
 		return;
@@ -66,15 +66,15 @@ static void on_link(void *arg, bool up, const struct err *e)
 			       *e->hint ? "; " : "", e->hint);
 }
 
-static void on_late(void *arg)
+static void query_on_late(void *arg)
 {
-	struct question *q = arg;
+	struct host_query *q = arg;
 
 	q->over = true;
 	(void)snprintf(q->error, sizeof(q->error), "no answer within %d s", ANSWER_MS / 1000);
 }
 
-static void remove_root(const struct question *q)
+static void query_remove_root(const struct host_query *q)
 {
 	struct err e;
 
@@ -83,21 +83,21 @@ static void remove_root(const struct question *q)
 }
 
 /* libvirt is let finish: dying while it probes QEMU would leave that QEMU behind. */
-static void on_signal(uv_signal_t *s, int signum)
+static void query_on_signal(uv_signal_t *s, int signum)
 {
-	struct question *q = s->data;
+	struct host_query *q = s->data;
 
 	q->over = true;
 	q->signum = signum;
 }
 
-static void set_true(void *arg)
+static void query_set_flag(void *arg)
 {
 	*(bool *)arg = true;
 }
 
 /* In $TMPDIR, unless QEMU's sockets would not fit below it. */
-static int make_root(struct question *q, struct err *e)
+static int query_make_root(struct host_query *q, struct err *e)
 {
 	static const char name[] = "teepod-check-XXXXXX";
 	const char *tmp = getenv("TMPDIR");
@@ -111,30 +111,30 @@ static int make_root(struct question *q, struct err *e)
 	return err_sys(e, errno, "temporary folder in %s", tmp);
 }
 
-static void open_handles(struct question *q)
+static void query_open_handles(struct host_query *q)
 {
 	static const int numbers[ARRAY_SIZE(q->signals)] = { SIGHUP, SIGINT, SIGTERM };
 
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
 		(void)uv_signal_init(&q->loop, &q->signals[i]);
 		q->signals[i].data = q;
-		(void)uv_signal_start(&q->signals[i], on_signal, numbers[i]);
+		(void)uv_signal_start(&q->signals[i], query_on_signal, numbers[i]);
 	}
-	(void)loop_after(&q->loop, ANSWER_MS, on_late, q, &q->timer);
+	(void)loop_after(&q->loop, ANSWER_MS, query_on_late, q, &q->timer);
 }
 
-static int open_hypervisor(struct question *q, const struct vmm_settings *s, struct err *e)
+static int query_open_hypervisor(struct host_query *q, const struct vmm_settings *s, struct err *e)
 {
 	bool embedded = !strncmp(s->hypervisor_uri, "qemu:///embed", 13);
 	struct hv_config cfg = { .loop = &q->loop,
 				 .uri = s->hypervisor_uri,
 				 .emulator = s->emulator,
-				 .on_event = on_event,
-				 .on_link = on_link,
+				 .on_event = query_ignore_event,
+				 .on_link = query_on_link,
 				 .arg = q };
 
 	if (embedded) {
-		int r = make_root(q, e);
+		int r = query_make_root(q, e);
 
 		if (r)
 			return r;
@@ -144,17 +144,17 @@ static int open_hypervisor(struct question *q, const struct vmm_settings *s, str
 	return hv_new(&cfg, &q->hv, e);
 }
 
-static void close_all(struct question *q)
+static void query_close(struct host_query *q)
 {
 	loop_after_cancel(&q->timer);
 	if (q->hv) {
-		(void)loop_after(&q->loop, CLOSE_MS, set_true, &q->hangs, &q->timer);
-		hv_close(q->hv, set_true, &q->closed);
+		(void)loop_after(&q->loop, CLOSE_MS, query_set_flag, &q->hangs, &q->timer);
+		hv_close(q->hv, query_set_flag, &q->closed);
 		while (!q->closed && !q->hangs)
 			(void)uv_run(&q->loop, UV_RUN_ONCE);
 		loop_after_cancel(&q->timer);
 	}
-	remove_root(q);
+	query_remove_root(q);
 	if (q->hangs)
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(q->signals); i++)
@@ -164,7 +164,7 @@ static void close_all(struct question *q)
 }
 
 /* Into q->answered with q->caps, or q->error. */
-static void ask(struct question *q, const struct vmm_settings *s)
+static void query_run(struct host_query *q, const struct vmm_settings *s)
 {
 	struct err e;
 
@@ -173,17 +173,17 @@ static void ask(struct question *q, const struct vmm_settings *s)
 		(void)snprintf(q->error, sizeof(q->error), "no event loop");
 		return;
 	}
-	open_handles(q);
-	if (open_hypervisor(q, s, &e)) {
+	query_open_handles(q);
+	if (query_open_hypervisor(q, s, &e)) {
 		q->over = true;
 		(void)snprintf(q->error, sizeof(q->error), "%s", e.text);
 	}
 	while (!q->over)
 		(void)uv_run(&q->loop, UV_RUN_ONCE);
-	close_all(q);
+	query_close(q);
 }
 
-static unsigned terminal_width(void)
+static unsigned check_host_width(void)
 {
 	struct winsize w;
 
@@ -191,27 +191,27 @@ static unsigned terminal_width(void)
 }
 
 /* exit() would wait for jobs, and so for a call that hangs in libvirt. */
-static int leave(const struct question *q, int status)
+static int check_host_exit(const struct host_query *q, int status)
 {
 	if (q->hangs)
 		_exit(status);
 	return status;
 }
 
-static int print(const struct host_check rows[HOST_CHECKS])
+static int check_host_print(const struct host_check rows[HOST_CHECKS])
 {
 	auto_buf struct buf out = { 0 };
 
-	host_table(rows, terminal_width(), &out);
+	host_table(rows, check_host_width(), &out);
 	if (utf8_print(stdout, out.data) == EOF || fflush(stdout) == EOF)
 		return EXIT_FAILURE;
 	return host_verdict(rows).missing ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-int check_host(const struct config *c)
+int check_host_run(const struct config *c)
 {
-	const struct host unmeasured = { 0 };
-	static struct question q;
+	const struct host_size unmeasured = { 0 };
+	static struct host_query q;
 	struct host_check rows[HOST_CHECKS];
 	struct host_facts facts;
 	struct vmm_settings s;
@@ -221,7 +221,7 @@ int check_host(const struct config *c)
 						  .qgs_socket = s.qgs_socket,
 						  .tdx_firmware = s.tdx_firmware },
 			&facts);
-	ask(&q, &s);
+	query_run(&q, &s);
 	host_check(&(struct host_check_input){ .facts = &facts,
 					       .caps = q.answered ? &q.caps : NULL,
 					       .link_error = q.answered ? NULL : q.error,
@@ -231,5 +231,5 @@ int check_host(const struct config *c)
 		   rows);
 	host_facts_free(&facts);
 	settings_free(&s);
-	return leave(&q, q.signum ? 128 + q.signum : print(rows));
+	return check_host_exit(&q, q.signum ? 128 + q.signum : check_host_print(rows));
 }

@@ -10,6 +10,6 @@
  * EXIT_SUCCESS where TDX guests can run, EXIT_FAILURE where not, 128 + N without a table after
  * signal N. Starts no guest, needs no daemon and does not mind one, leaves nothing behind. To be
  * called before libuv is used for anything else. */
-int check_host(const struct config *c);
+int check_host_run(const struct config *c);
 
 #endif

@@ -12,7 +12,7 @@
 #include "daemon/config_member.h"
 #include "daemon/config_read.h"
 
-static struct config *defaults(void)
+static struct config *config_defaults(void)
 {
 	struct config *c = xcalloc(1, sizeof(*c));
 	auto_buf struct buf errors = { 0 };
@@ -24,13 +24,13 @@ static struct config *defaults(void)
 	return c;
 }
 
-struct preset {
+struct config_preset {
 	const char *section, *name, *value;
 };
 
 /* Development mode: everything below one folder, on any machine. A laptop has few CPUs, and guests
  * that are being tried out seldom use theirs. */
-static const struct preset dev_presets[] = {
+static const struct config_preset dev_presets[] = {
 	{ "api", "listen", "127.0.0.1:0" },
 	{ "hypervisor", "uri", "qemu:///embed" },
 	{ "hypervisor", "tee", "none" },
@@ -41,19 +41,20 @@ static const struct preset dev_presets[] = {
 	{ "capacity", "reserve_disk_gib", "1" },
 };
 
-static void add_dev(struct config *c, const char *dir, struct buf *errors)
+static void config_add_dev(struct config *c, const char *dir, struct buf *errors)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(dev_presets); i++) {
-		const struct preset *p = &dev_presets[i];
+		const struct config_preset *p = &dev_presets[i];
 
-		config_assign(c, key_find(p->section, p->name), p->value, false, "--dev", errors);
+		config_assign(c, config_key_find(p->section, p->name), p->value, false, "--dev",
+			      errors);
 	}
-	config_assign(c, key_find("node", "state_dir"), dir, false, "--dev", errors);
+	config_assign(c, config_key_find("node", "state_dir"), dir, false, "--dev", errors);
 }
 
 /* An operator's machine-wide file must not leak into a throw-away node: --dev reads a file only
  * when told. */
-static void add_files(struct config *c, const struct options *o, struct buf *errors)
+static void config_add_files(struct config *c, const struct options *o, struct buf *errors)
 {
 	if (o->config_file)
 		config_read_files(c, o->config_file, true, errors);
@@ -61,30 +62,30 @@ static void add_files(struct config *c, const struct options *o, struct buf *err
 		config_read_files(c, CONFIG_FILE_DEFAULT, false, errors);
 }
 
-static void add_options(struct config *c, const struct options *o, struct buf *errors)
+static void config_add_options(struct config *c, const struct options *o, struct buf *errors)
 {
 	if (o->hypervisor)
-		config_assign(c, key_find("hypervisor", "uri"), o->hypervisor, false,
+		config_assign(c, config_key_find("hypervisor", "uri"), o->hypervisor, false,
 			      "--hypervisor", errors);
 	for (size_t i = 0; i < o->n_listen; i++)
-		config_assign(c, key_find("api", "listen"), o->listen[i], i > 0, "--listen",
+		config_assign(c, config_key_find("api", "listen"), o->listen[i], i > 0, "--listen",
 			      errors);
 	for (size_t i = 0; i < o->n_set; i++)
 		config_read_option(c, o->set[i], errors);
 }
 
 /* Keys whose default depends on others, or on the machine. */
-static void derive(struct config *c, const char *section, const char *name, const char *value,
-		   const char *origin)
+static void config_set_if_empty(struct config *c, const char *section, const char *name,
+				const char *value, const char *origin)
 {
-	const struct config_key *k = key_find(section, name);
+	const struct config_key *k = config_key_find(section, name);
 	auto_buf struct buf ignored = { 0 };
 
-	if (!**(char *const *)key_value(k, c))
+	if (!**(char *const *)config_key_value(k, c))
 		config_assign(c, k, value, false, origin, &ignored);
 }
 
-static void add_derived(struct config *c)
+static void config_add_derived(struct config *c)
 {
 	auto_free char *images = xasprintf("%s/images", c->node.state_dir);
 	auto_free char *embed = xasprintf("%s/libvirt", c->node.state_dir);
@@ -92,23 +93,23 @@ static void add_derived(struct config *c)
 
 	if (!gethostname(host, sizeof(host) - 1))
 		host[strcspn(host, ".")] = '\0';
-	derive(c, "node", "name", host, "default (host name)");
+	config_set_if_empty(c, "node", "name", host, "default (host name)");
 	/* A host may be called anything, or nothing. */
-	derive(c, "node", "name", "teepod", "default");
-	derive(c, "images", "dir", images, "default (state_dir)");
-	derive(c, "hypervisor", "embed_root", embed, "default (state_dir)");
+	config_set_if_empty(c, "node", "name", "teepod", "default");
+	config_set_if_empty(c, "images", "dir", images, "default (state_dir)");
+	config_set_if_empty(c, "hypervisor", "embed_root", embed, "default (state_dir)");
 }
 
 int config_load(const struct options *o, struct config **ret, struct buf *errors)
 {
-	struct config *c = defaults();
+	struct config *c = config_defaults();
 	size_t before = errors->len;
 
 	if (o->dev_dir)
-		add_dev(c, o->dev_dir, errors);
-	add_files(c, o, errors);
-	add_options(c, o, errors);
-	add_derived(c);
+		config_add_dev(c, o->dev_dir, errors);
+	config_add_files(c, o, errors);
+	config_add_options(c, o, errors);
+	config_add_derived(c);
 	if (errors->len == before)
 		config_check(c, errors);
 	if (errors->len != before) {
@@ -124,7 +125,7 @@ void config_free(struct config *c)
 	if (!c)
 		return;
 	for (size_t i = 0; i < config_keys_n; i++) {
-		value_release(&config_keys[i], c);
+		config_value_release(&config_keys[i], c);
 		free(c->origin[i]);
 	}
 	free(c->origin);

@@ -11,57 +11,57 @@
 #include "daemon/config_keys.h"
 #include "daemon/config_member.h"
 
-static void swap_value(const struct config_key *k, struct config *a, struct config *b)
+static void apply_swap_value(const struct config_key *k, struct config *a, struct config *b)
 {
 	char tmp[32];
 
 	assert(k->type->size <= sizeof(tmp));
-	memcpy(tmp, key_value(k, a), k->type->size);
-	memcpy(key_member(k, a), key_value(k, b), k->type->size);
-	memcpy(key_member(k, b), tmp, k->type->size);
+	memcpy(tmp, config_key_value(k, a), k->type->size);
+	memcpy(config_key_member(k, a), config_key_value(k, b), k->type->size);
+	memcpy(config_key_member(k, b), tmp, k->type->size);
 }
 
-static void swap_origin(const struct config_key *k, struct config *a, struct config *b)
+static void apply_swap_origin(const struct config_key *k, struct config *a, struct config *b)
 {
-	char *tmp = a->origin[key_row(k)];
+	char *tmp = a->origin[config_key_row(k)];
 
-	a->origin[key_row(k)] = b->origin[key_row(k)];
-	b->origin[key_row(k)] = tmp;
+	a->origin[config_key_row(k)] = b->origin[config_key_row(k)];
+	b->origin[config_key_row(k)] = tmp;
 }
 
 /* Twice is not at all. */
-static void apply_key(const struct config_key *k, struct config *c, struct config *fresh,
-		      struct config_changes *ch)
+static void config_apply_key(const struct config_key *k, struct config *c, struct config *fresh,
+			     struct config_changes *ch)
 {
-	auto_free char *old = value_text(k, c), *new = value_text(k, fresh);
+	auto_free char *old = config_value_text(k, c), *new = config_value_text(k, fresh);
 	bool may = k->flags & KEY_RELOAD;
 
 	if (!strcmp(old, new)) {
-		swap_origin(k, c, fresh);
+		apply_swap_origin(k, c, fresh);
 		return;
 	}
 	config_list_add(may ? &ch->applied : &ch->restart,
 			xasprintf("%s.%s: %s -> %s", k->section, k->name, *old ? old : "\"\"",
 				  *new ? new : "\"\""));
 	if (may) {
-		swap_value(k, c, fresh);
-		swap_origin(k, c, fresh);
+		apply_swap_value(k, c, fresh);
+		apply_swap_origin(k, c, fresh);
 	}
 }
 
-static struct config_changes apply(struct config *c, struct config *fresh)
+static struct config_changes config_apply_all(struct config *c, struct config *fresh)
 {
 	struct config_changes ch = { 0 };
 
 	for (size_t i = 0; i < config_keys_n; i++)
-		apply_key(&config_keys[i], c, fresh, &ch);
+		config_apply_key(&config_keys[i], c, fresh, &ch);
 	return ch;
 }
 
 int config_apply(struct config *c, struct config *fresh, struct config_changes *ret,
 		 struct buf *errors)
 {
-	struct config_changes ch = apply(c, fresh), back;
+	struct config_changes ch = config_apply_all(c, fresh), back;
 	size_t before = errors->len;
 
 	config_check_rules(c, errors);
@@ -69,7 +69,7 @@ int config_apply(struct config *c, struct config *fresh, struct config_changes *
 		*ret = ch;
 		return 0;
 	}
-	back = apply(c, fresh);
+	back = config_apply_all(c, fresh);
 	config_changes_free(&back);
 	config_changes_free(&ch);
 	return -ERR_INVALID;

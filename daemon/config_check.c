@@ -19,12 +19,12 @@
 #include "vmm/virt/embed_root.h"
 #include "vmm/vmm.h"
 
-static void complain(const struct config *c, const char *section, const char *name,
-		     struct buf *errors, const char *fmt, ...)
+static void check_error(const struct config *c, const char *section, const char *name,
+			struct buf *errors, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
 
-static void complain(const struct config *c, const char *section, const char *name,
-		     struct buf *errors, const char *fmt, ...)
+static void check_error(const struct config *c, const char *section, const char *name,
+			struct buf *errors, const char *fmt, ...)
 {
 	char text[512];
 	va_list ap;
@@ -32,17 +32,17 @@ static void complain(const struct config *c, const char *section, const char *na
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	buf_printf(errors, "%s: [%s] %s: %s\n", c->origin[key_row(key_find(section, name))],
-		   section, name, text);
+	buf_printf(errors, "%s: [%s] %s: %s\n",
+		   c->origin[config_key_row(config_key_find(section, name))], section, name, text);
 }
 
-static bool loopback_or_unix(const char *listen)
+static bool listen_is_local(const char *listen)
 {
 	return !strncmp(listen, "unix:", 5) || !strncmp(listen, "127.", 4) ||
 	       !strncmp(listen, "[::1]:", 6);
 }
 
-static void check_listen(const struct config *c, struct buf *errors)
+static void check_api_listen(const struct config *c, struct buf *errors)
 {
 	const struct config_list *l = &c->api.listen;
 
@@ -50,52 +50,52 @@ static void check_listen(const struct config *c, struct buf *errors)
 		struct config_list before = { l->v, i };
 		const char *port = strrchr(l->v[i], ':');
 
-		if (!*c->api.tls_cert && !loopback_or_unix(l->v[i]))
-			complain(c, "api", "listen", errors,
-				 "%s can be reached from outside: it needs tls_cert and tls_key",
-				 l->v[i]);
+		if (!*c->api.tls_cert && !listen_is_local(l->v[i]))
+			check_error(c, "api", "listen", errors,
+				    "%s can be reached from outside: it needs tls_cert and tls_key",
+				    l->v[i]);
 		if (config_list_has(&before, l->v[i]) && strcmp(port, ":0") != 0)
-			complain(c, "api", "listen", errors, "%s is there twice", l->v[i]);
+			check_error(c, "api", "listen", errors, "%s is there twice", l->v[i]);
 	}
 }
 
-static void check_readable(const struct config *c, const char *name, const char *path,
-			   struct buf *errors)
+static void check_tls_readable(const struct config *c, const char *name, const char *path,
+			       struct buf *errors)
 {
 	if (*path && access(path, R_OK))
-		complain(c, "api", name, errors, "%s: %s", path, strerror(errno));
+		check_error(c, "api", name, errors, "%s: %s", path, strerror(errno));
 }
 
-static void check_tls(const struct config *c, struct buf *errors)
+static void check_tls_keys(const struct config *c, struct buf *errors)
 {
 	const struct config_api *a = &c->api;
 
 	if (*a->tls_cert && !*a->tls_key)
-		complain(c, "api", "tls_cert", errors, "needs tls_key too");
+		check_error(c, "api", "tls_cert", errors, "needs tls_key too");
 	if (*a->tls_key && !*a->tls_cert)
-		complain(c, "api", "tls_key", errors, "needs tls_cert too");
+		check_error(c, "api", "tls_key", errors, "needs tls_cert too");
 	if (a->tls_client != TLS_CLIENT_NONE && !*a->tls_client_ca)
-		complain(c, "api", "tls_client", errors,
-			 "needs tls_client_ca to check certificates against");
+		check_error(c, "api", "tls_client", errors,
+			    "needs tls_client_ca to check certificates against");
 	if (*a->tls_client_ca && !*a->tls_cert)
-		complain(c, "api", "tls_client_ca", errors,
-			 "needs tls_cert and tls_key: nothing speaks TLS");
+		check_error(c, "api", "tls_client_ca", errors,
+			    "needs tls_cert and tls_key: nothing speaks TLS");
 	if (*a->tls_client_ca && a->tls_client == TLS_CLIENT_NONE)
-		complain(c, "api", "tls_client_ca", errors,
-			 "needs tls_client = optional or required to have an effect");
+		check_error(c, "api", "tls_client_ca", errors,
+			    "needs tls_client = optional or required to have an effect");
 }
 
 static void check_tls_files(const struct config *c, struct buf *errors)
 {
 	const struct config_api *a = &c->api;
 
-	check_readable(c, "tls_cert", a->tls_cert, errors);
-	check_readable(c, "tls_key", a->tls_key, errors);
-	check_readable(c, "tls_client_ca", a->tls_client_ca, errors);
+	check_tls_readable(c, "tls_cert", a->tls_cert, errors);
+	check_tls_readable(c, "tls_key", a->tls_key, errors);
+	check_tls_readable(c, "tls_client_ca", a->tls_client_ca, errors);
 }
 
 /* Only when all of them can be read: what is missing was named above. */
-static void check_certificates(const struct config *c, struct buf *errors)
+static void check_tls_context(const struct config *c, struct buf *errors)
 {
 	const struct config_api *a = &c->api;
 	SSL_CTX *ctx = NULL;
@@ -104,67 +104,68 @@ static void check_certificates(const struct config *c, struct buf *errors)
 	if (*a->tls_cert && *a->tls_key &&
 	    tls_context(a->tls_cert, a->tls_key, *a->tls_client_ca ? a->tls_client_ca : NULL,
 			a->tls_client == TLS_CLIENT_REQUIRED, &ctx, &e))
-		complain(c, "api", e.field, errors, "%s", e.text + strlen(e.field) + 1);
+		check_error(c, "api", e.field, errors, "%s", e.text + strlen(e.field) + 1);
 	SSL_CTX_free(ctx);
 }
 
-static bool overlap(const struct port_range *a, const struct port_range *b)
+static bool port_ranges_overlap(const struct port_range *a, const struct port_range *b)
 {
 	return ((a->tcp && b->tcp) || (a->udp && b->udp)) && a->from <= b->to && b->from <= a->to;
 }
 
 /* A port that is listed twice would be counted twice. */
-static void check_ranges(const struct config *c, struct buf *errors)
+static void check_port_ranges(const struct config *c, struct buf *errors)
 {
 	const struct config_ranges *r = &c->ports.range;
 
 	for (size_t i = 0; i < r->n; i++)
 		for (size_t k = 0; k < i; k++)
-			if (overlap(&r->v[i], &r->v[k]))
-				complain(c, "ports", "range", errors,
-					 "%u-%u overlaps %u-%u: list each port once per protocol",
-					 r->v[i].from, r->v[i].to, r->v[k].from, r->v[k].to);
+			if (port_ranges_overlap(&r->v[i], &r->v[k]))
+				check_error(
+					c, "ports", "range", errors,
+					"%u-%u overlaps %u-%u: list each port once per protocol",
+					r->v[i].from, r->v[i].to, r->v[k].from, r->v[k].to);
 }
 
-static void check_dates(const struct config *c, const char *name, const char *file, bool all,
-			struct buf *out)
+static void check_tls_dates(const struct config *c, const char *name, const char *file, bool all,
+			    struct buf *out)
 {
 	struct err e;
 
 	if (*file && tls_check_dates(name, file, all, &e))
-		complain(c, "api", name, out, "%s", e.text + strlen(name) + 1);
+		check_error(c, "api", name, out, "%s", e.text + strlen(name) + 1);
 }
 
 /* One valid authority of several is enough. */
 void config_check_dates(const struct config *c, struct buf *out)
 {
-	check_dates(c, "tls_cert", c->api.tls_cert, true, out);
-	check_dates(c, "tls_client_ca", c->api.tls_client_ca, false, out);
+	check_tls_dates(c, "tls_cert", c->api.tls_cert, true, out);
+	check_tls_dates(c, "tls_client_ca", c->api.tls_client_ca, false, out);
 }
 
-static void check_ports(const struct config *c, struct buf *errors)
+static void check_port_forwards(const struct config *c, struct buf *errors)
 {
 	const struct config_ports *p = &c->ports;
 
-	check_ranges(c, errors);
+	check_port_ranges(c, errors);
 	for (size_t i = 0; i < p->addresses.n; i++) {
 		struct config_list before = { p->addresses.v, i };
 
 		if (config_list_has(&before, p->addresses.v[i]))
-			complain(c, "ports", "addresses", errors, "%s is there twice",
-				 p->addresses.v[i]);
+			check_error(c, "ports", "addresses", errors, "%s is there twice",
+				    p->addresses.v[i]);
 	}
 	if (!p->enabled)
 		return;
 	if (!p->range.n)
-		complain(c, "ports", "range", errors,
-			 "is empty: set enabled = no to allow no forwards");
+		check_error(c, "ports", "range", errors,
+			    "is empty: set enabled = no to allow no forwards");
 	if (!config_list_has(&p->addresses, p->default_address))
-		complain(c, "ports", "default_address", errors, "%s is not one of addresses",
-			 p->default_address);
+		check_error(c, "ports", "default_address", errors, "%s is not one of addresses",
+			    p->default_address);
 }
 
-static bool type_listed(const struct instance_type *v, size_t n, const char *name)
+static bool instance_type_in(const struct instance_type *v, size_t n, const char *name)
 {
 	for (size_t i = 0; i < n; i++)
 		if (!strcmp(v[i].name, name))
@@ -172,13 +173,13 @@ static bool type_listed(const struct instance_type *v, size_t n, const char *nam
 	return false;
 }
 
-static void check_types(const struct config *c, struct buf *errors)
+static void check_instance_types(const struct config *c, struct buf *errors)
 {
 	const struct config_types *t = &c->cvm.types;
 
 	for (size_t i = 0; i < t->n; i++)
-		if (type_listed(t->v, i, t->v[i].name))
-			complain(c, "cvm", "types", errors, "%s is there twice", t->v[i].name);
+		if (instance_type_in(t->v, i, t->v[i].name))
+			check_error(c, "cvm", "types", errors, "%s is there twice", t->v[i].name);
 }
 
 static void check_embed_root(const struct config *c, struct buf *errors)
@@ -186,10 +187,10 @@ static void check_embed_root(const struct config *c, struct buf *errors)
 	const struct config_hypervisor *h = &c->hypervisor;
 
 	if (!strncmp(h->uri, "qemu:///embed", 13) && strlen(h->embed_root) > EMBED_ROOT_MAX)
-		complain(c, "hypervisor", "embed_root", errors,
-			 "%s is %zu bytes long, at most %d leave room for QEMU's sockets: use a "
-			 "shorter path",
-			 h->embed_root, strlen(h->embed_root), EMBED_ROOT_MAX);
+		check_error(c, "hypervisor", "embed_root", errors,
+			    "%s is %zu bytes long, at most %d leave room for QEMU's sockets: use a "
+			    "shorter path",
+			    h->embed_root, strlen(h->embed_root), EMBED_ROOT_MAX);
 }
 
 static void check_device_id(const struct config *c, struct buf *errors)
@@ -201,39 +202,39 @@ static void check_device_id(const struct config *c, struct buf *errors)
 		return;
 	device_id_of_ppid(h->ppid, id);
 	if (strcmp(id, h->device_id) != 0)
-		complain(c, "host", "device_id", errors,
-			 "%s is not the SHA-256 of ppid, which is %s: give one of the two",
-			 h->device_id, id);
+		check_error(c, "host", "device_id", errors,
+			    "%s is not the SHA-256 of ppid, which is %s: give one of the two",
+			    h->device_id, id);
 }
 
-static void check_restart(const struct config *c, struct buf *errors)
+static void check_restart_backoff(const struct config *c, struct buf *errors)
 {
 	const struct config_restart *r = &c->restart;
 
 	if (r->max_backoff < r->initial_backoff)
-		complain(c, "restart", "max_backoff", errors,
-			 "%" PRId64 " s is less than initial_backoff, which is %" PRId64 " s",
-			 r->max_backoff, r->initial_backoff);
+		check_error(c, "restart", "max_backoff", errors,
+			    "%" PRId64 " s is less than initial_backoff, which is %" PRId64 " s",
+			    r->max_backoff, r->initial_backoff);
 }
 
-static void check_cids(const struct config *c, struct buf *errors)
+static void check_cid_range(const struct config *c, struct buf *errors)
 {
 	if (c->capacity.cid_start + c->capacity.cid_count - 1 >= UINT32_MAX)
-		complain(c, "capacity", "cid_count", errors,
-			 "%" PRId64 " ids from %" PRId64 " go beyond 4294967294",
-			 c->capacity.cid_count, c->capacity.cid_start);
+		check_error(c, "capacity", "cid_count", errors,
+			    "%" PRId64 " ids from %" PRId64 " go beyond 4294967294",
+			    c->capacity.cid_count, c->capacity.cid_start);
 }
 
 void config_check_rules(const struct config *c, struct buf *errors)
 {
-	check_listen(c, errors);
-	check_tls(c, errors);
-	check_ports(c, errors);
-	check_types(c, errors);
+	check_api_listen(c, errors);
+	check_tls_keys(c, errors);
+	check_port_forwards(c, errors);
+	check_instance_types(c, errors);
 	check_embed_root(c, errors);
 	check_device_id(c, errors);
-	check_restart(c, errors);
-	check_cids(c, errors);
+	check_restart_backoff(c, errors);
+	check_cid_range(c, errors);
 }
 
 void config_check(const struct config *c, struct buf *errors)
@@ -243,8 +244,8 @@ void config_check(const struct config *c, struct buf *errors)
 	config_check_rules(c, errors);
 	check_tls_files(c, errors);
 	if (errors->len == before)
-		check_certificates(c, errors);
+		check_tls_context(c, errors);
 	if (*c->hypervisor.emulator && access(c->hypervisor.emulator, X_OK))
-		complain(c, "hypervisor", "emulator", errors, "%s: %s", c->hypervisor.emulator,
-			 strerror(errno));
+		check_error(c, "hypervisor", "emulator", errors, "%s: %s", c->hypervisor.emulator,
+			    strerror(errno));
 }

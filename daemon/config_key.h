@@ -49,12 +49,12 @@ struct config_key {
 	unsigned flags;
 };
 
-static inline void *key_member(const struct config_key *k, struct config *c)
+static inline void *config_key_member(const struct config_key *k, struct config *c)
 {
 	return (char *)c + k->at;
 }
 
-static inline const void *key_value(const struct config_key *k, const struct config *c)
+static inline const void *config_key_value(const struct config_key *k, const struct config *c)
 {
 	return (const char *)c + k->at;
 }

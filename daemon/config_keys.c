@@ -581,7 +581,7 @@ const struct config_key config_keys[] = {
 
 const size_t config_keys_n = ARRAY_SIZE(config_keys);
 
-const struct config_key *key_find(const char *section, const char *name)
+const struct config_key *config_key_find(const char *section, const char *name)
 {
 	for (size_t i = 0; i < config_keys_n; i++) {
 		const struct config_key *k = &config_keys[i];
@@ -592,7 +592,7 @@ const struct config_key *key_find(const char *section, const char *name)
 	return NULL;
 }
 
-size_t key_row(const struct config_key *k)
+size_t config_key_row(const struct config_key *k)
 {
 	assert(k >= config_keys && k < config_keys + config_keys_n);
 	return (size_t)(k - config_keys);

@@ -17,9 +17,9 @@ extern const struct config_section config_sections[];
 extern const size_t config_sections_n;
 
 /* The row, or NULL. */
-const struct config_key *key_find(const char *section, const char *name);
+const struct config_key *config_key_find(const char *section, const char *name);
 
 /* Index of @k, which is a row of config_keys. */
-size_t key_row(const struct config_key *k);
+size_t config_key_row(const struct config_key *k);
 
 #endif

@@ -23,7 +23,7 @@ _Static_assert(sizeof(struct raw_list) == sizeof(struct config_ranges), "");
 _Static_assert(offsetof(struct raw_list, n) == offsetof(struct config_types, n), "");
 _Static_assert(offsetof(struct raw_list, n) == offsetof(struct config_uids, n), "");
 
-static struct raw_list list_get(const void *member)
+static struct raw_list member_list(const void *member)
 {
 	struct raw_list l;
 
@@ -31,7 +31,7 @@ static struct raw_list list_get(const void *member)
 	return l;
 }
 
-static void list_release(const struct value_type *t, struct raw_list *l)
+static void member_list_free(const struct value_type *t, struct raw_list *l)
 {
 	for (size_t i = 0; t->release && i < l->n; i++)
 		t->release(l->v + i * t->item_size);
@@ -39,7 +39,7 @@ static void list_release(const struct value_type *t, struct raw_list *l)
 	*l = (struct raw_list){ 0 };
 }
 
-static char *trimmed(const char *s, size_t n)
+static char *member_trim(const char *s, size_t n)
 {
 	while (n && strchr(" \t", *s)) {
 		s++;
@@ -50,17 +50,17 @@ static char *trimmed(const char *s, size_t n)
 	return xstrndup(s, n);
 }
 
-static void refuse(const struct config_key *k, const char *text, struct buf *why)
+static void member_refuse(const struct config_key *k, const char *text, struct buf *why)
 {
 	buf_printf(why, "\"%.200s\" is not allowed: ", text);
 	value_rule(k, why);
 }
 
-static bool list_parse(const struct config_key *k, const char *text, struct raw_list *l,
-		       struct buf *why)
+static bool member_list_parse(const struct config_key *k, const char *text, struct raw_list *l,
+			      struct buf *why)
 {
 	for (const char *at = text; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
-		auto_free char *item = trimmed(at, strcspn(at, ","));
+		auto_free char *item = member_trim(at, strcspn(at, ","));
 		char *slot;
 
 		if (!*item)
@@ -69,7 +69,7 @@ static bool list_parse(const struct config_key *k, const char *text, struct raw_
 		slot = l->v + l->n * k->type->item_size;
 		memset(slot, 0, k->type->item_size);
 		if (!k->type->parse(k, item, slot)) {
-			refuse(k, item, why);
+			member_refuse(k, item, why);
 			return false;
 		}
 		l->n++;
@@ -77,14 +77,14 @@ static bool list_parse(const struct config_key *k, const char *text, struct raw_
 	return true;
 }
 
-static bool list_set(const struct config_key *k, void *member, const char *text, bool append,
-		     struct buf *why)
+static bool member_list_set(const struct config_key *k, void *member, const char *text, bool append,
+			    struct buf *why)
 {
-	struct raw_list old = list_get(member), got = { 0 };
+	struct raw_list old = member_list(member), got = { 0 };
 	size_t size = k->type->item_size;
 
-	if (!list_parse(k, text, &got, why)) {
-		list_release(k->type, &got);
+	if (!member_list_parse(k, text, &got, why)) {
+		member_list_free(k->type, &got);
 		return false;
 	}
 	if (append && got.n) {
@@ -94,62 +94,62 @@ static bool list_set(const struct config_key *k, void *member, const char *text,
 		free(got.v);
 		got = old;
 	} else {
-		list_release(k->type, &old);
+		member_list_free(k->type, &old);
 	}
 	memcpy(member, &got, sizeof(got));
 	return true;
 }
 
-bool value_set(const struct config_key *k, struct config *c, const char *text, bool append,
-	       struct buf *why)
+bool config_value_set(const struct config_key *k, struct config *c, const char *text, bool append,
+		      struct buf *why)
 {
 	if (k->type->item_size)
-		return list_set(k, key_member(k, c), text, append, why);
-	if (k->type->parse(k, text, key_member(k, c)))
+		return member_list_set(k, config_key_member(k, c), text, append, why);
+	if (k->type->parse(k, text, config_key_member(k, c)))
 		return true;
-	refuse(k, text, why);
+	member_refuse(k, text, why);
 	return false;
 }
 
-void value_format(const struct config_key *k, const struct config *c, struct buf *out)
+void config_value_format(const struct config_key *k, const struct config *c, struct buf *out)
 {
 	struct raw_list l;
 
 	if (!k->type->item_size) {
-		k->type->format(k, key_value(k, c), out);
+		k->type->format(k, config_key_value(k, c), out);
 		return;
 	}
-	l = list_get(key_value(k, c));
+	l = member_list(config_key_value(k, c));
 	for (size_t i = 0; i < l.n; i++) {
 		buf_puts(out, i ? ", " : "");
 		k->type->format(k, l.v + i * k->type->item_size, out);
 	}
 }
 
-char *value_text(const struct config_key *k, const struct config *c)
+char *config_value_text(const struct config_key *k, const struct config *c)
 {
 	struct buf b = { 0 };
 
-	value_format(k, c, &b);
+	config_value_format(k, c, &b);
 	return buf_take(&b);
 }
 
-void value_release(const struct config_key *k, struct config *c)
+void config_value_release(const struct config_key *k, struct config *c)
 {
 	struct raw_list l;
 
 	if (k->type->item_size) {
-		l = list_get(key_value(k, c));
-		list_release(k->type, &l);
+		l = member_list(config_key_value(k, c));
+		member_list_free(k->type, &l);
 	} else if (k->type->release) {
-		k->type->release(key_member(k, c));
+		k->type->release(config_key_member(k, c));
 	}
 }
 
 void config_set_origin(struct config *c, const struct config_key *k, const char *origin)
 {
-	free(c->origin[key_row(k)]);
-	c->origin[key_row(k)] = xstrdup(origin);
+	free(c->origin[config_key_row(k)]);
+	c->origin[config_key_row(k)] = xstrdup(origin);
 }
 
 void config_assign(struct config *c, const struct config_key *k, const char *text, bool append,
@@ -157,7 +157,7 @@ void config_assign(struct config *c, const struct config_key *k, const char *tex
 {
 	auto_buf struct buf why = { 0 };
 
-	if (value_set(k, c, text, append, &why))
+	if (config_value_set(k, c, text, append, &why))
 		config_set_origin(c, k, origin);
 	else
 		buf_printf(errors, "%s: [%s] %s: %s\n", origin, k->section, k->name, why.data);

@@ -9,14 +9,14 @@
 
 /* Set @k in @c from @text. Lists: items separated by commas, appended to the list if @append; an
  * empty text empties it. On refusal false, with `"x" is not allowed: what is` in @why. */
-bool value_set(const struct config_key *k, struct config *c, const char *text, bool append,
-	       struct buf *why);
+bool config_value_set(const struct config_key *k, struct config *c, const char *text, bool append,
+		      struct buf *why);
 
 /* The value as one would write it in the file. */
-void value_format(const struct config_key *k, const struct config *c, struct buf *out);
-char *value_text(const struct config_key *k, const struct config *c);
+void config_value_format(const struct config_key *k, const struct config *c, struct buf *out);
+char *config_value_text(const struct config_key *k, const struct config *c);
 
-void value_release(const struct config_key *k, struct config *c);
+void config_value_release(const struct config_key *k, struct config *c);
 
 /* Set the key, or say why not: `ORIGIN: [section] key: "x" is not allowed: ...`. */
 void config_assign(struct config *c, const struct config_key *k, const char *text, bool append,

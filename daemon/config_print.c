@@ -12,7 +12,7 @@
 
 enum { VALUE_COLUMN_MAX = 44, TEXT_WIDTH = 76 };
 
-static int name_width(const struct config_key *k)
+static int print_name_width(const struct config_key *k)
 {
 	return (int)(strlen(k->section) + 1 + strlen(k->name));
 }
@@ -22,23 +22,25 @@ void config_print(const struct config *c, struct buf *out)
 	int names = 0, values = 0;
 
 	for (size_t i = 0; i < config_keys_n; i++) {
-		auto_free char *value = value_text(&config_keys[i], c);
+		auto_free char *value = config_value_text(&config_keys[i], c);
 		int n = (int)strlen(value);
 
-		names = name_width(&config_keys[i]) > names ? name_width(&config_keys[i]) : names;
+		names = print_name_width(&config_keys[i]) > names
+				? print_name_width(&config_keys[i])
+				: names;
 		values = n > values && n <= VALUE_COLUMN_MAX ? n : values;
 	}
 	for (size_t i = 0; i < config_keys_n; i++) {
 		const struct config_key *k = &config_keys[i];
-		auto_free char *value = value_text(k, c);
+		auto_free char *value = config_value_text(k, c);
 
 		buf_printf(out, "%s.%s%*s = %-*s  # %s\n", k->section, k->name,
-			   names - name_width(k), "", values, value, c->origin[i]);
+			   names - print_name_width(k), "", values, value, c->origin[i]);
 	}
 }
 
 /* @text in comment lines of at most TEXT_WIDTH characters. */
-static void comment(const char *text, struct buf *out)
+static void print_comment(const char *text, struct buf *out)
 {
 	size_t column = 0;
 
@@ -57,18 +59,18 @@ static void comment(const char *text, struct buf *out)
 	buf_puts(out, "\n");
 }
 
-static void explain(const struct config_key *k, struct buf *out)
+static void print_key_help(const struct config_key *k, struct buf *out)
 {
 	auto_buf struct buf facts = { 0 };
 
 	buf_puts(out, "\n");
-	comment(k->doc, out);
+	print_comment(k->doc, out);
 	buf_puts(&facts, "Allowed: ");
 	value_rule(k, &facts);
 	if (k->unit)
 		buf_printf(&facts, ". Unit: %s", k->unit);
 	buf_puts(&facts, k->flags & KEY_RELOAD ? ". Changed by reload." : ". Changed by restart.");
-	comment(facts.data, out);
+	print_comment(facts.data, out);
 	buf_printf(out, "#%s =%s%s\n", k->name, *k->preset ? " " : "", k->preset);
 }
 
@@ -91,9 +93,9 @@ void config_print_help(struct buf *out)
 		const struct config_section *s = &config_sections[i];
 
 		buf_printf(out, "\n[%s]\n", s->name);
-		comment(s->doc, out);
+		print_comment(s->doc, out);
 		for (size_t j = 0; j < config_keys_n; j++)
 			if (!strcmp(config_keys[j].section, s->name))
-				explain(&config_keys[j], out);
+				print_key_help(&config_keys[j], out);
 	}
 }

@@ -18,7 +18,7 @@
 
 enum { LINE_MAX_BYTES = 8190 };
 
-struct reading {
+struct config_reader {
 	struct config *c;
 	const char *file;
 	FILE *f;
@@ -31,7 +31,7 @@ struct reading {
 	struct buf *errors;
 };
 
-static void complain(struct reading *r, const char *what, const char *about)
+static void config_read_error(struct config_reader *r, const char *what, const char *about)
 {
 	buf_printf(r->errors, "%s:%u: %s", r->file, r->line, what);
 	if (about)
@@ -41,7 +41,7 @@ static void complain(struct reading *r, const char *what, const char *about)
 
 /* ------------------------------------------------------------------ nearest names */
 
-static unsigned min3(unsigned a, unsigned b, unsigned c)
+static unsigned suggest_min(unsigned a, unsigned b, unsigned c)
 {
 	unsigned m = a < b ? a : b;
 
@@ -49,7 +49,7 @@ static unsigned min3(unsigned a, unsigned b, unsigned c)
 }
 
 /* Levenshtein distance; names longer than any of ours are as far as can be. */
-static unsigned distance(const char *a, const char *b)
+static unsigned suggest_distance(const char *a, const char *b)
 {
 	enum { MAX = 48 };
 	size_t n = strlen(a), m = strlen(b);
@@ -64,14 +64,15 @@ static unsigned distance(const char *a, const char *b)
 		row[0] = i;
 		for (unsigned j = 1; j <= m; j++) {
 			above = row[j];
-			row[j] = min3(above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
+			row[j] = suggest_min(above + 1, row[j - 1] + 1,
+					     diagonal + (a[i - 1] != b[j - 1]));
 			diagonal = above;
 		}
 	}
 	return row[m];
 }
 
-static bool near_enough(const char *given, unsigned d)
+static bool suggest_close_enough(const char *given, unsigned d)
 {
 	return d <= 1 + strlen(given) / 4;
 }
@@ -82,14 +83,14 @@ static void suggest_section(const char *section, struct buf *out)
 	unsigned least = ~0u;
 
 	for (size_t i = 0; i < config_sections_n; i++) {
-		unsigned d = distance(section, config_sections[i].name);
+		unsigned d = suggest_distance(section, config_sections[i].name);
 
 		if (d < least) {
 			least = d;
 			best = config_sections[i].name;
 		}
 	}
-	if (best && near_enough(section, least))
+	if (best && suggest_close_enough(section, least))
 		buf_printf(out, "; did you mean [%s]?", best);
 }
 
@@ -100,7 +101,7 @@ static const struct {
 	{ "hypervisor", "parallel_jobs", "[jobs] kill, guest, bulk and short" },
 };
 
-static const char *replacement(const char *section, const char *name)
+static const char *removed_key_replacement(const char *section, const char *name)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(removed); i++)
 		if (!strcmp(removed[i].section, section) && !strcmp(removed[i].name, name))
@@ -116,7 +117,7 @@ static void suggest_key(const char *section, const char *name, struct buf *out)
 
 	for (size_t i = 0; i < config_keys_n; i++) {
 		const struct config_key *k = &config_keys[i];
-		unsigned d = distance(name, k->name);
+		unsigned d = suggest_distance(name, k->name);
 
 		if (!strcmp(k->section, section) && d < least) {
 			least = d;
@@ -125,13 +126,13 @@ static void suggest_key(const char *section, const char *name, struct buf *out)
 			elsewhere = k;
 		}
 	}
-	if (best && near_enough(name, least))
+	if (best && suggest_close_enough(name, least))
 		buf_printf(out, "; did you mean \"%s\"?", best->name);
 	else if (elsewhere)
 		buf_printf(out, "; did you mean [%s] %s?", elsewhere->section, elsewhere->name);
 }
 
-static bool section_known(const char *name)
+static bool config_section_exists(const char *name)
 {
 	for (size_t i = 0; i < config_sections_n; i++)
 		if (!strcmp(config_sections[i].name, name))
@@ -139,11 +140,11 @@ static bool section_known(const char *name)
 	return false;
 }
 
-static const struct config_key *find_or_complain(const char *section, const char *name,
-						 const char *origin, struct buf *errors)
+static const struct config_key *find_key_or_report(const char *section, const char *name,
+						   const char *origin, struct buf *errors)
 {
-	const struct config_key *k = key_find(section, name);
-	const char *instead = replacement(section, name);
+	const struct config_key *k = config_key_find(section, name);
+	const char *instead = removed_key_replacement(section, name);
 
 	if (k)
 		return k;
@@ -160,19 +161,19 @@ static const struct config_key *find_or_complain(const char *section, const char
 
 /* ------------------------------------------------------------------ lines */
 
-static void enter_section(struct reading *r, char *line)
+static void config_read_section(struct config_reader *r, char *line)
 {
 	char *end = strchr(line, ']');
 
 	if (!end || end[1 + strspn(end + 1, " \t\r\n")]) {
 		line[strcspn(line, "\r\n")] = '\0';
-		complain(r, "a section is [NAME] and nothing behind it", line);
+		config_read_error(r, "a section is [NAME] and nothing behind it", line);
 		r->skip = true;
 		*line = '\0';
 		return;
 	}
 	*end = '\0';
-	r->skip = !section_known(line + 1);
+	r->skip = !config_section_exists(line + 1);
 	if (r->skip) {
 		buf_printf(r->errors, "%s:%u: unknown section [%.60s]", r->file, r->line, line + 1);
 		suggest_section(line + 1, r->errors);
@@ -182,7 +183,7 @@ static void enter_section(struct reading *r, char *line)
 }
 
 /* Report what libinih would pass over in silence, and make it an empty line. */
-static void lint_line(struct reading *r, char *line, size_t n)
+static void config_read_check_line(struct config_reader *r, char *line, size_t n)
 {
 	size_t indent = strspn(line, " \t\r\n");
 	char *at = line + indent;
@@ -190,55 +191,56 @@ static void lint_line(struct reading *r, char *line, size_t n)
 	if (r->line == 1 && !strncmp(at, "\xef\xbb\xbf", 3))
 		at += 3;
 	if (strlen(line) != n || n > LINE_MAX_BYTES) {
-		complain(r, strlen(line) != n ? "NUL character" : "line longer than 8190 bytes",
-			 NULL);
+		config_read_error(
+			r, strlen(line) != n ? "NUL character" : "line longer than 8190 bytes",
+			NULL);
 		*line = '\0';
 	} else if (*at == '[') {
-		enter_section(r, at);
+		config_read_section(r, at);
 	} else if (*at && !strchr("#;", *at) && at[strcspn(at, "=:")] != '=') {
 		at[strcspn(at, "\r\n")] = '\0';
-		complain(r, "not a [SECTION], KEY = VALUE or # comment", at);
+		config_read_error(r, "not a [SECTION], KEY = VALUE or # comment", at);
 		*line = '\0';
 	}
 }
 
 /* fgets() for libinih. */
-static char *read_line(char *out, int size, void *arg)
+static char *config_read_line(char *out, int size, void *arg)
 {
-	struct reading *r = arg;
+	struct config_reader *r = arg;
 	ssize_t n = getline(&r->text, &r->cap, r->f);
 
 	if (n < 0 || size < 2)
 		return NULL;
 	r->line++;
-	lint_line(r, r->text, (size_t)n);
+	config_read_check_line(r, r->text, (size_t)n);
 	(void)snprintf(out, (size_t)size, "%s", *r->text ? r->text : "\n");
 	return out;
 }
 
-static int take_value(void *arg, const char *section, const char *name, const char *value)
+static int config_read_value(void *arg, const char *section, const char *name, const char *value)
 {
-	struct reading *r = arg;
+	struct config_reader *r = arg;
 	auto_free char *origin = xasprintf("%s:%u", r->file, r->line);
 	const struct config_key *k;
 
 	if (r->skip)
 		return 1;
 	if (!*section) {
-		complain(r, "key before the first [SECTION]", name);
+		config_read_error(r, "key before the first [SECTION]", name);
 		return 1;
 	}
-	k = find_or_complain(section, name, origin, r->errors);
+	k = find_key_or_report(section, name, origin, r->errors);
 	if (!k)
 		return 1;
-	if (r->seen[key_row(k)] && !k->type->item_size)
+	if (r->seen[config_key_row(k)] && !k->type->item_size)
 		buf_printf(r->errors,
 			   "%s: [%s] %s: \"%.200s\" is its second value, line %u has the first: "
 			   "only a list may be given several times\n",
-			   origin, section, name, value, r->seen[key_row(k)]);
+			   origin, section, name, value, r->seen[config_key_row(k)]);
 	else
-		config_assign(r->c, k, value, r->seen[key_row(k)], origin, r->errors);
-	r->seen[key_row(k)] = r->line;
+		config_assign(r->c, k, value, r->seen[config_key_row(k)], origin, r->errors);
+	r->seen[config_key_row(k)] = r->line;
 	return 1;
 }
 
@@ -246,7 +248,7 @@ static int take_value(void *arg, const char *section, const char *name, const ch
 
 /* The library's switches are globals; its defaults are a 200-byte line on the stack, comments
  * behind values, and indented lines that continue the value before. */
-static void set_up_inih(void)
+static void config_read_set_up_inih(void)
 {
 	ini_use_stack = false;
 	ini_max_line = LINE_MAX_BYTES + 2;
@@ -255,28 +257,28 @@ static void set_up_inih(void)
 	ini_allow_multiline = false;
 }
 
-static void read_file(struct config *c, const char *file, bool required, struct buf *errors)
+static void config_read_file(struct config *c, const char *file, bool required, struct buf *errors)
 {
 	auto_fclose FILE *f = fopen(file, "re");
-	struct reading r = { .c = c, .file = file, .f = f, .errors = errors };
+	struct config_reader r = { .c = c, .file = file, .f = f, .errors = errors };
 
 	if (!f) {
 		if (errno != ENOENT || required)
 			buf_printf(errors, "%s: %s\n", file, strerror(errno));
 		return;
 	}
-	set_up_inih();
+	config_read_set_up_inih();
 	r.seen = xcalloc(config_keys_n, sizeof(*r.seen));
 	errno = 0;
-	if (ini_parse_stream(read_line, &r, take_value, &r))
-		complain(&r, "unreadable", NULL);
+	if (ini_parse_stream(config_read_line, &r, config_read_value, &r))
+		config_read_error(&r, "unreadable", NULL);
 	if (ferror(f))
 		buf_printf(errors, "%s: %s\n", file, strerror(errno));
 	free(r.seen);
 	free(r.text);
 }
 
-static int is_drop_in(const struct dirent *d)
+static int config_read_is_drop_in(const struct dirent *d)
 {
 	size_t n = strlen(d->d_name);
 
@@ -284,7 +286,7 @@ static int is_drop_in(const struct dirent *d)
 }
 
 /* Byte order, not the locale's. */
-static int by_name(const struct dirent **a, const struct dirent **b)
+static int config_read_compare_names(const struct dirent **a, const struct dirent **b)
 {
 	return strcmp((*a)->d_name, (*b)->d_name);
 }
@@ -295,14 +297,14 @@ void config_read_files(struct config *c, const char *file, bool required, struct
 	auto_free struct dirent **names = NULL;
 	int n;
 
-	read_file(c, file, required, errors);
-	n = scandir(dir, &names, is_drop_in, by_name);
+	config_read_file(c, file, required, errors);
+	n = scandir(dir, &names, config_read_is_drop_in, config_read_compare_names);
 	if (n < 0 && errno != ENOENT)
 		buf_printf(errors, "%s: %s\n", dir, strerror(errno));
 	for (int i = 0; i < n; i++) {
 		auto_free char *path = xasprintf("%s/%s", dir, names[i]->d_name);
 
-		read_file(c, path, true, errors);
+		config_read_file(c, path, true, errors);
 		free(names[i]);
 	}
 }
@@ -318,7 +320,7 @@ void config_read_option(struct config *c, const char *text, struct buf *errors)
 
 	auto_free char *section = xstrndup(text, (size_t)(dot - text));
 	auto_free char *name = xstrndup(dot + 1, (size_t)(equals - dot - 1));
-	const struct config_key *k = find_or_complain(section, name, "-o", errors);
+	const struct config_key *k = find_key_or_report(section, name, "-o", errors);
 
 	if (k)
 		config_assign(c, k, equals + 1, false, "-o", errors);

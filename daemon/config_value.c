@@ -18,7 +18,7 @@
 
 /* ------------------------------------------------------------------ texts */
 
-static void replace(void *dst, char *s)
+static void text_replace(void *dst, char *s)
 {
 	free(*(char **)dst);
 	*(char **)dst = s;
@@ -26,7 +26,7 @@ static void replace(void *dst, char *s)
 
 static void release_text(void *value)
 {
-	replace(value, NULL);
+	text_replace(value, NULL);
 }
 
 static void format_text(const struct config_key *k, const void *src, struct buf *out)
@@ -39,7 +39,7 @@ static void format_text(const struct config_key *k, const void *src, struct buf 
 
 /* Bytes over 127 are UTF-8 for people; control characters would break the one-line formats a value
  * ends up in. */
-static bool printable(const char *s)
+static bool text_printable(const char *s)
 {
 	for (; *s; s++)
 		if ((unsigned char)*s < ' ' || *s == 127)
@@ -48,16 +48,16 @@ static bool printable(const char *s)
 }
 
 /* Without a default that is not empty, a key may be emptied. */
-static bool may_be_empty(const struct config_key *k)
+static bool key_may_be_empty(const struct config_key *k)
 {
 	return !*k->preset;
 }
 
-static bool keep_text(const struct config_key *k, const char *text, bool good, void *dst)
+static bool text_store(const struct config_key *k, const char *text, bool good, void *dst)
 {
-	if (!*text ? !may_be_empty(k) : !good)
+	if (!*text ? !key_may_be_empty(k) : !good)
 		return false;
-	replace(dst, xstrdup(text));
+	text_replace(dst, xstrdup(text));
 	return true;
 }
 
@@ -65,10 +65,10 @@ static bool parse_text(const struct config_key *k, const char *text, void *dst)
 {
 	size_t max = k->max ? (size_t)k->max : 255;
 
-	return keep_text(k, text, strlen(text) <= max && printable(text), dst);
+	return text_store(k, text, strlen(text) <= max && text_printable(text), dst);
 }
 
-static bool only(const char *s, const char *allowed)
+static bool text_only(const char *s, const char *allowed)
 {
 	return s[strspn(s, allowed)] == '\0';
 }
@@ -79,38 +79,38 @@ static bool only(const char *s, const char *allowed)
 
 static bool parse_name(const struct config_key *k, const char *text, void *dst)
 {
-	bool good = strlen(text) <= 63 && only(text, LOWER UPPER DIGITS "._-") &&
+	bool good = strlen(text) <= 63 && text_only(text, LOWER UPPER DIGITS "._-") &&
 		    strcspn(text, "._-") > 0;
 
-	return keep_text(k, text, good, dst);
+	return text_store(k, text, good, dst);
 }
 
 static bool parse_slug(const struct config_key *k, const char *text, void *dst)
 {
-	bool good =
-		strlen(text) <= 63 && only(text, LOWER DIGITS "-") && strcspn(text, DIGITS "-") > 0;
+	bool good = strlen(text) <= 63 && text_only(text, LOWER DIGITS "-") &&
+		    strcspn(text, DIGITS "-") > 0;
 
-	return keep_text(k, text, good, dst);
+	return text_store(k, text, good, dst);
 }
 
 static bool parse_host(const struct config_key *k, const char *text, void *dst)
 {
-	bool good = strlen(text) <= 253 && only(text, LOWER UPPER DIGITS ".-") &&
+	bool good = strlen(text) <= 253 && text_only(text, LOWER UPPER DIGITS ".-") &&
 		    strcspn(text, ".-") > 0;
 
-	return keep_text(k, text, good, dst);
+	return text_store(k, text, good, dst);
 }
 
 /* Paths become parts of QEMU's options, libvirt's configuration and URIs, each with quoting of its
  * own. */
-static bool unquoted(const char *s)
+static bool text_unquoted(const char *s)
 {
-	return printable(s) && !strpbrk(s, ",\"'\\");
+	return text_printable(s) && !strpbrk(s, ",\"'\\");
 }
 
 static bool parse_path(const struct config_key *k, const char *text, void *dst)
 {
-	return keep_text(k, text, *text == '/' && strlen(text) < 1024 && unquoted(text), dst);
+	return text_store(k, text, *text == '/' && strlen(text) < 1024 && text_unquoted(text), dst);
 }
 
 static bool parse_uri(const struct config_key *k, const char *text, void *dst)
@@ -124,7 +124,7 @@ static bool parse_uri(const struct config_key *k, const char *text, void *dst)
 
 		if (!strncmp(text, known[i], n) &&
 		    (known[i][n - 1] == '/' || strspn(text + n, "?") || !text[n]))
-			return keep_text(k, text, strlen(text) < 512 && unquoted(text), dst);
+			return text_store(k, text, strlen(text) < 512 && text_unquoted(text), dst);
 	}
 	return false;
 }
@@ -135,7 +135,7 @@ static bool parse_networks(const struct config_key *k, const char *text, void *d
 	struct err ignored;
 	unsigned n;
 
-	return keep_text(k, text, networks_parse(k->name, text, v, &n, &ignored) == 0, dst);
+	return text_store(k, text, networks_parse(k->name, text, v, &n, &ignored) == 0, dst);
 }
 
 /* Kept without 0x and in lower case, so that equal values are equal texts. */
@@ -145,19 +145,19 @@ static bool parse_hex(const struct config_key *k, const char *text, void *dst)
 
 	if (*text && !*digits)
 		return false;
-	if (!keep_text(k, digits, id_is_hex(digits, (size_t)k->max), dst))
+	if (!text_store(k, digits, id_is_hex(digits, (size_t)k->max), dst))
 		return false;
 	for (char *s = *(char **)dst; *s; s++)
 		*s = (char)tolower(*s);
 	return true;
 }
 
-char *value_url(const char *text)
+char *value_parse_url(const char *text)
 {
 	size_t scheme = !strncmp(text, "http://", 7) ? 7 : !strncmp(text, "https://", 8) ? 8 : 0;
 	size_t n = strlen(text);
 
-	if (!scheme || n > 512 || strcspn(text, " \"\\<>") != n || !printable(text))
+	if (!scheme || n > 512 || strcspn(text, " \"\\<>") != n || !text_printable(text))
 		return NULL;
 	while (n > scheme && text[n - 1] == '/')
 		n--;
@@ -166,27 +166,27 @@ char *value_url(const char *text)
 
 static bool parse_url(const struct config_key *k, const char *text, void *dst)
 {
-	char *url = *text ? value_url(text) : may_be_empty(k) ? xstrdup("") : NULL;
+	char *url = *text ? value_parse_url(text) : key_may_be_empty(k) ? xstrdup("") : NULL;
 
 	if (url)
-		replace(dst, url);
+		text_replace(dst, url);
 	return url;
 }
 
 static bool parse_address(const struct config_key *k, const char *text, void *dst)
 {
-	char *address = value_host_address(text);
+	char *address = value_parse_host_address(text);
 
 	(void)k;
 	if (address)
-		replace(dst, address);
+		text_replace(dst, address);
 	return address;
 }
 
 /* QEMU's user network (hostfwd_add) takes an IPv4 address and nothing else: 7.2 answers "Bad host
  * address" to "tcp:[::1]:80-:80". Multicast and broadcast addresses, and those of 0.0.0.0/8, are no
  * addresses of a host. */
-char *value_host_address(const char *text)
+char *value_parse_host_address(const char *text)
 {
 	struct in_addr a;
 	uint32_t first;
@@ -197,7 +197,7 @@ char *value_host_address(const char *text)
 	return first >= 224 || (!first && a.s_addr) ? NULL : xstrdup(text);
 }
 
-char *value_address(const char *text)
+char *value_parse_address(const char *text)
 {
 	char out[INET6_ADDRSTRLEN];
 	unsigned char raw[16];
@@ -210,7 +210,7 @@ char *value_address(const char *text)
 
 /* ------------------------------------------------------------------ numbers and words */
 
-bool value_number(const char *text, size_t len, uint64_t max, uint64_t *ret)
+bool value_parse_number(const char *text, size_t len, uint64_t max, uint64_t *ret)
 {
 	uint64_t n = 0;
 
@@ -231,7 +231,7 @@ static bool parse_int(const struct config_key *k, const char *text, void *dst)
 {
 	uint64_t n;
 
-	if (!value_number(text, strlen(text), (uint64_t)k->max, &n) || n < (uint64_t)k->min)
+	if (!value_parse_number(text, strlen(text), (uint64_t)k->max, &n) || n < (uint64_t)k->min)
 		return false;
 	*(int64_t *)dst = (int64_t)n;
 	return true;
@@ -252,7 +252,7 @@ static bool parse_size(const struct config_key *k, const char *text, void *dst)
 	unsigned shift = unit ? 10 * (unsigned)(unit - size_units + 1) : 0;
 	uint64_t n;
 
-	if (!value_number(text, len - (unit ? 1 : 0), (uint64_t)k->max >> shift, &n) ||
+	if (!value_parse_number(text, len - (unit ? 1 : 0), (uint64_t)k->max >> shift, &n) ||
 	    n << shift < (uint64_t)k->min)
 		return false;
 	*(int64_t *)dst = (int64_t)(n << shift);
@@ -278,7 +278,7 @@ static bool parse_mode(const struct config_key *k, const char *text, void *dst)
 {
 	size_t len = strlen(text);
 
-	if (!len || len > 4 || !only(text, "01234567") || strtol(text, NULL, 8) > k->max)
+	if (!len || len > 4 || !text_only(text, "01234567") || strtol(text, NULL, 8) > k->max)
 		return false;
 	*(int64_t *)dst = strtol(text, NULL, 8);
 	return true;
@@ -338,7 +338,7 @@ static bool parse_amount(const struct config_key *k, const char *text, void *dst
 		a.kind = AMOUNT_AUTO;
 	else if (!strcmp(text, "none"))
 		a.kind = AMOUNT_NONE;
-	else if (!value_number(text, strlen(text), (uint64_t)k->max, &a.value))
+	else if (!value_parse_number(text, strlen(text), (uint64_t)k->max, &a.value))
 		return false;
 	*(struct config_amount *)dst = a;
 	return true;
@@ -401,7 +401,7 @@ const struct value_type type_amount = { .parse = parse_amount,
 					.format = format_amount,
 					.size = sizeof(struct config_amount) };
 
-static void rule_words(const struct config_key *k, struct buf *out)
+static void rule_of_words(const struct config_key *k, struct buf *out)
 {
 	for (const struct config_word *w = k->words; w->name; w++)
 		buf_printf(out, "%s%s", w == k->words ? "" : w[1].name ? ", " : " or ", w->name);
@@ -412,7 +412,7 @@ void value_rule(const struct config_key *k, struct buf *out)
 	if (k->rule || k->type->rule)
 		buf_puts(out, k->rule ? k->rule : k->type->rule);
 	else if (k->type == &type_word)
-		rule_words(k, out);
+		rule_of_words(k, out);
 	else
 		buf_printf(out, "%s%s from %" PRId64 " to %" PRId64,
 			   k->type == &type_amount ? "auto, none, or " : "",

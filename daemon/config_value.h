@@ -27,11 +27,11 @@ extern const struct value_type type_int, type_size, type_mode, type_bool, type_w
 
 /* Pieces that single values and list items share. NULL or false: refused. Malloc'd: the normal form
  * of @text. */
-char *value_url(const char *text);
-char *value_address(const char *text);
+char *value_parse_url(const char *text);
+char *value_parse_address(const char *text);
 /* One that a port forward may bind, malloc'd; NULL: it is none. */
-char *value_host_address(const char *text);
-bool value_number(const char *text, size_t len, uint64_t max, uint64_t *ret);
+char *value_parse_host_address(const char *text);
+bool value_parse_number(const char *text, size_t len, uint64_t max, uint64_t *ret);
 
 /* What is allowed, for people: "a whole number from 1 to 65535". */
 void value_rule(const struct config_key *k, struct buf *out);

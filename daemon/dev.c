@@ -43,7 +43,7 @@ int dev_write_url(const char *dir, const char *url, struct err *e)
 	return file_write(path, line, strlen(line), 0644, e);
 }
 
-static bool key_is_good(struct vmm *v, const char *path)
+static bool dev_key_is_valid(struct vmm *v, const char *path)
 {
 	auto_free char *key = NULL;
 	struct key_row row;
@@ -61,7 +61,7 @@ int dev_ensure_key(struct vmm *v, const char *dir, struct err *e)
 	char key[API_KEY_TEXT];
 	int r;
 
-	if (key_is_good(v, path))
+	if (dev_key_is_valid(v, path))
 		return 0;
 	r = vmm_add_key(v, NULL, "dev-admin", 4, key, e);
 	if (r)

@@ -15,7 +15,7 @@ static const char arrow[] = "-> ";
 
 /* How much of @text fits into @room: up to a space, or hard where a word is longer than the line.
  */
-static size_t line_length(const char *text, size_t room)
+static size_t table_line_length(const char *text, size_t room)
 {
 	size_t n = room;
 
@@ -28,10 +28,10 @@ static size_t line_length(const char *text, size_t room)
 
 /* @text in lines that end before @width; those after the first start with @indent spaces, where the
  * first is already. */
-static void wrap(const char *text, size_t indent, size_t width, struct buf *out)
+static void table_wrap(const char *text, size_t indent, size_t width, struct buf *out)
 {
 	for (bool first = true; *text || first; first = false) {
-		size_t n = line_length(text, width - indent);
+		size_t n = table_line_length(text, width - indent);
 
 		if (!first)
 			buf_printf(out, "%*s", (int)indent, "");
@@ -41,28 +41,28 @@ static void wrap(const char *text, size_t indent, size_t width, struct buf *out)
 	}
 }
 
-static void one(const struct host_check *r, size_t width, struct buf *out)
+static void table_check(const struct host_check *r, size_t width, struct buf *out)
 {
 	buf_printf(out, "%-*s%-*s", NAME, r->name, STATE, check_state_word[r->state]);
-	wrap(r->value, TEXT, width, out);
+	table_wrap(r->value, TEXT, width, out);
 	if (!*r->advice)
 		return;
 	buf_printf(out, "%*s%s", ADVICE, "", arrow);
-	wrap(r->advice, ADVICE + sizeof(arrow) - 1, width, out);
+	table_wrap(r->advice, ADVICE + sizeof(arrow) - 1, width, out);
 }
 
-static void group(const struct host_check rows[HOST_CHECKS], bool required, const char *title,
-		  size_t width, struct buf *out)
+static void table_group(const struct host_check rows[HOST_CHECKS], bool required, const char *title,
+			size_t width, struct buf *out)
 {
 	buf_printf(out, "%s\n\n", title);
 	for (size_t i = 0; i < HOST_CHECKS; i++)
 		if (rows[i].required == required)
-			one(&rows[i], width, out);
+			table_check(&rows[i], width, out);
 	buf_puts(out, "\n");
 }
 
 /* " (cpu, sgx)" */
-static void name_missing(const struct host_check rows[HOST_CHECKS], struct buf *out)
+static void table_name_missing(const struct host_check rows[HOST_CHECKS], struct buf *out)
 {
 	const char *before = " (";
 
@@ -74,7 +74,7 @@ static void name_missing(const struct host_check rows[HOST_CHECKS], struct buf *
 	buf_puts(out, ")");
 }
 
-static void sum_up(const struct host_check rows[HOST_CHECKS], size_t width, struct buf *out)
+static void table_summary(const struct host_check rows[HOST_CHECKS], size_t width, struct buf *out)
 {
 	struct host_verdict v = host_verdict(rows);
 	auto_buf struct buf text = { 0 };
@@ -83,13 +83,13 @@ static void sum_up(const struct host_check rows[HOST_CHECKS], size_t width, stru
 	if (v.missing) {
 		buf_printf(&text, ": %u of %u required parts %s missing", v.missing, v.required,
 			   v.missing == 1 ? "is" : "are");
-		name_missing(rows, &text);
+		table_name_missing(rows, &text);
 	}
 	if (v.unknown)
 		buf_printf(&text, "%s %u could not be looked at",
 			   v.missing ? "," : ", as far as can be seen:", v.unknown);
 	buf_puts(&text, ".");
-	wrap(text.data, 0, width, out);
+	table_wrap(text.data, 0, width, out);
 }
 
 void host_table(const struct host_check rows[HOST_CHECKS], unsigned width, struct buf *out)
@@ -98,7 +98,7 @@ void host_table(const struct host_check rows[HOST_CHECKS], unsigned width, struc
 		   : width > HOST_TABLE_MAX ? HOST_TABLE_MAX
 					    : width;
 
-	group(rows, true, "Required of every TDX host:", w, out);
-	group(rows, false, "Needed by some CVMs, or good to know:", w, out);
-	sum_up(rows, w, out);
+	table_group(rows, true, "Required of every TDX host:", w, out);
+	table_group(rows, false, "Needed by some CVMs, or good to know:", w, out);
+	table_summary(rows, w, out);
 }

@@ -57,7 +57,7 @@ struct daemon {
 	uv_loop_t loop;
 	struct options options;
 	struct config *config;
-	struct host host;
+	struct host_size host;
 	struct vmm_settings
 		settings; /* of the start: what no reload changes is borrowed until the end */
 	struct vmm_settings reloaded; /* of the last reload */
@@ -76,7 +76,7 @@ struct daemon {
 	int status;
 };
 
-static int complain(const char *what, const struct err *e)
+static int daemon_log_failure(const char *what, const struct err *e)
 {
 	log_error("%s: %s%s%s", what, e->text, e->hint[0] ? "; " : "", e->hint);
 	return EXIT_FAILURE;
@@ -84,7 +84,7 @@ static int complain(const char *what, const struct err *e)
 
 /* ------------------------------------------------------------------ settings */
 
-static void make_settings(struct daemon *d, struct vmm_settings *ret)
+static void daemon_make_settings(struct daemon *d, struct vmm_settings *ret)
 {
 	settings_make(d->config, &d->host, ret);
 	ret->loop = &d->loop;
@@ -92,7 +92,7 @@ static void make_settings(struct daemon *d, struct vmm_settings *ret)
 	ret->demo_images_dir = d->images_dir;
 }
 
-static struct api_settings api_settings_of(const struct config *c)
+static struct api_settings daemon_api_settings(const struct config *c)
 {
 	return (struct api_settings){ .public_url = c->node.public_url,
 				      .unix_admin_uids = c->api.unix_admin_uids.v,
@@ -104,27 +104,27 @@ static struct api_settings api_settings_of(const struct config *c)
 					      (unsigned)c->api.max_streams_per_caller };
 }
 
-static void warn(const struct buf *lines)
+static void log_warn_lines(const struct buf *lines)
 {
 	for (const char *line = lines->data, *end; line && (end = strchr(line, '\n'));
 	     line = end + 1)
 		log_warn("%.*s", (int)(end - line), line);
 }
 
-static void log_names(const char *what, const struct config_list *names)
+static void log_changed_keys(const char *what, const struct config_list *names)
 {
 	for (size_t i = 0; i < names->n; i++)
 		log_info("%s: %s", what, names->v[i]);
 }
 
 /* In this order: what the old settings point to is freed when nobody has them any more. */
-static void use_config(struct daemon *d)
+static void daemon_use_config(struct daemon *d)
 {
 	struct vmm_settings s;
-	struct api_settings api = api_settings_of(d->config);
+	struct api_settings api = daemon_api_settings(d->config);
 
 	log_open((enum log_level)d->config->logs.level, d->config->logs.format == LOG_FORMAT_JSON);
-	make_settings(d, &s);
+	daemon_make_settings(d, &s);
 	vmm_reload(d->vmm, &s);
 	api_reload(d->api, &api);
 	settings_free(&d->reloaded);
@@ -132,7 +132,7 @@ static void use_config(struct daemon *d)
 }
 
 /* Only what is in effect is logged as applied. */
-static bool take_config(struct daemon *d, struct reload_found *f)
+static bool daemon_apply_config(struct daemon *d, struct reload_result *f)
 {
 	struct config_changes changes = { 0 };
 
@@ -147,14 +147,14 @@ static bool take_config(struct daemon *d, struct reload_found *f)
 			  f->errors.data);
 		return false;
 	}
-	use_config(d);
-	log_names("applied", &changes.applied);
-	log_names("needs a restart", &changes.restart);
+	daemon_use_config(d);
+	log_changed_keys("applied", &changes.applied);
+	log_changed_keys("needs a restart", &changes.restart);
 	config_changes_free(&changes);
 	return true;
 }
 
-static void on_reload_found(void *arg, struct reload_found *f)
+static void daemon_on_reload_done(void *arg, struct reload_result *f)
 {
 	struct daemon *d = arg;
 	bool good;
@@ -163,8 +163,8 @@ static void on_reload_found(void *arg, struct reload_found *f)
 		d->reload.again = false;
 		return;
 	}
-	good = take_config(d, f);
-	warn(&f->warnings);
+	good = daemon_apply_config(d, f);
+	log_warn_lines(&f->warnings);
 	if (f->tls)
 		server_set_tls(d->server, f->tls);
 	else if (f->tls_err.code)
@@ -174,17 +174,17 @@ static void on_reload_found(void *arg, struct reload_found *f)
 	notify_ready("Serving");
 }
 
-static void on_reload(void *arg)
+static void daemon_on_reload(void *arg)
 {
 	struct daemon *d = arg;
 
 	if (!d->stopping)
-		reload_ask(&d->reload);
+		reload_request(&d->reload);
 }
 
 /* ------------------------------------------------------------------ the end */
 
-static void vmm_closed(void *arg, unsigned stuck)
+static void daemon_vmm_closed(void *arg, unsigned stuck)
 {
 	struct daemon *d = arg;
 
@@ -198,14 +198,14 @@ static void vmm_closed(void *arg, unsigned stuck)
 	log_info("stopped; guests were left as they are");
 }
 
-static unsigned time_left_ms(const struct daemon *d)
+static unsigned daemon_time_left_ms(const struct daemon *d)
 {
 	int64_t left = d->end_by - clock_mono_ms();
 
 	return left > 0 ? (unsigned)left : 0;
 }
 
-static void drained(void *arg)
+static void daemon_drained(void *arg)
 {
 	struct daemon *d = arg;
 
@@ -213,39 +213,39 @@ static void drained(void *arg)
 	d->server = NULL;
 	api_free(d->api);
 	d->api = NULL;
-	vmm_close(d->vmm, time_left_ms(d), vmm_closed, d);
+	vmm_close(d->vmm, daemon_time_left_ms(d), daemon_vmm_closed, d);
 }
 
-static void give_up(void *arg)
+static void daemon_force_exit(void *arg)
 {
 	(void)arg;
 	log_warn("the end takes too long; what is under way is found again at the next start");
 	_exit(EXIT_SUCCESS);
 }
 
-static void on_stop(void *arg, int signum, unsigned nth)
+static void daemon_on_stop(void *arg, int signum, unsigned nth)
 {
 	struct daemon *d = arg;
 	unsigned ms = (unsigned)d->config->api.drain_seconds * 1000;
 
 	if (nth > 1)
-		give_up(d);
+		daemon_force_exit(d);
 	log_info("signal %d: draining", signum);
 	d->stopping = true;
 	d->end_by = clock_mono_ms() + ms;
 	notify_stopping(ms + FORCE_MS + 3000);
-	(void)loop_after(&d->loop, ms + FORCE_MS, give_up, d, &d->force_timer);
+	(void)loop_after(&d->loop, ms + FORCE_MS, daemon_force_exit, d, &d->force_timer);
 	api_drain(d->api);
 	/* Imports and measurements take long, and can be repeated: who waits for one is answered
 	 * now. */
 	lanes_refuse(&d->loop, LANE_BULK);
-	server_drain(d->server, ms, drained, d);
+	server_drain(d->server, ms, daemon_drained, d);
 }
 
 /* ------------------------------------------------------------------ the start */
 
 /* As long as the server lives. */
-static void name_hosts(struct daemon *d)
+static void daemon_list_hosts(struct daemon *d)
 {
 	const struct config *c = d->config;
 	size_t n = 0;
@@ -257,7 +257,7 @@ static void name_hosts(struct daemon *d)
 		d->hosts[n++] = c->api.hosts.v[i];
 }
 
-static int open_server(struct daemon *d, struct err *e)
+static int daemon_open_server(struct daemon *d, struct err *e)
 {
 	const struct server_config cfg = { .loop = &d->loop,
 					   .hosts = d->hosts,
@@ -276,14 +276,14 @@ static int open_server(struct daemon *d, struct err *e)
 	return r;
 }
 
-static char *url_of(const char *address, bool tls)
+static char *listen_url(const char *address, bool tls)
 {
 	if (!strncmp(address, "unix:", 5))
 		return xstrdup(address);
 	return xasprintf("%s://%s", tls ? "https" : "http", address);
 }
 
-static int listen_all(struct daemon *d, struct err *e)
+static int daemon_listen(struct daemon *d, struct err *e)
 {
 	struct config_list plan = { 0 };
 	bool url_written = false;
@@ -297,7 +297,7 @@ static int listen_all(struct daemon *d, struct err *e)
 		r = server_listen(d->server, &spec, bound, e);
 		if (r)
 			break;
-		url = url_of(bound, spec.tls_cert != NULL);
+		url = listen_url(bound, spec.tls_cert != NULL);
 		log_info("listening on %s", url);
 		if (d->options.dev_dir && !url_written && strncmp(bound, "unix:", 5) != 0) {
 			r = dev_write_url(d->options.dev_dir, url, e);
@@ -308,10 +308,12 @@ static int listen_all(struct daemon *d, struct err *e)
 	return r;
 }
 
-static int start(struct daemon *d, struct err *e)
+static int daemon_start(struct daemon *d, struct err *e)
 {
-	const struct signal_calls calls = { .reload = on_reload, .stop = on_stop, .arg = d };
-	struct api_settings api = api_settings_of(d->config);
+	const struct signal_calls calls = { .reload = daemon_on_reload,
+					    .stop = daemon_on_stop,
+					    .arg = d };
+	struct api_settings api = daemon_api_settings(d->config);
 	auto_buf struct buf warnings = { 0 };
 	/* 0711: the hypervisor's user has to pass through on its way to disks and images, not to
 	 * look around. */
@@ -326,13 +328,13 @@ static int start(struct daemon *d, struct err *e)
 	if (r)
 		return r;
 	config_check_dates(d->config, &warnings);
-	warn(&warnings);
+	log_warn_lines(&warnings);
 	d->images_dir = dev_images_dir();
-	make_settings(d, &d->settings);
+	daemon_make_settings(d, &d->settings);
 	d->reload = (struct reload){ .loop = &d->loop,
 				     .options = &d->options,
 				     .running = d->config,
-				     .found = on_reload_found,
+				     .found = daemon_on_reload_done,
 				     .arg = d };
 	r = vmm_open(&d->settings, &d->vmm, e);
 	if (!r && d->options.dev_dir)
@@ -340,17 +342,17 @@ static int start(struct daemon *d, struct err *e)
 	if (r)
 		return r;
 	d->api = api_new(d->vmm, &api);
-	name_hosts(d);
-	r = open_server(d, e);
-	return r ? r : listen_all(d, e);
+	daemon_list_hosts(d);
+	r = daemon_open_server(d, e);
+	return r ? r : daemon_listen(d, e);
 }
 
-static int run(struct daemon *d)
+static int daemon_run(struct daemon *d)
 {
 	struct err e;
 
-	if (start(d, &e))
-		return complain("cannot start", &e);
+	if (daemon_start(d, &e))
+		return daemon_log_failure("cannot start", &e);
 	d->watchdog = watchdog_open(&d->loop);
 	notify_ready("Serving");
 	log_info("teepod %s serves node %s", TEEPOD_VERSION, d->config->node.name);
@@ -360,14 +362,14 @@ static int run(struct daemon *d)
 
 /* ------------------------------------------------------------------ other actions */
 
-static char *db_path(const struct config *c)
+static char *daemon_db_path(const struct config *c)
 {
 	return xasprintf("%s/teepod.db", c->node.state_dir);
 }
 
-static int check_db(const struct config *c)
+static int action_check_db(const struct config *c)
 {
-	auto_free char *path = db_path(c);
+	auto_free char *path = daemon_db_path(c);
 	auto_buf struct buf out = { 0 };
 	struct err e;
 	int n, files;
@@ -387,7 +389,7 @@ static int check_db(const struct config *c)
 	return n + files ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-static int accept_host(struct daemon *d)
+static int action_accept_host(struct daemon *d)
 {
 	const char *dir = d->config->node.state_dir;
 	auto_buf struct buf out = { 0 };
@@ -395,7 +397,7 @@ static int accept_host(struct daemon *d)
 	struct err e;
 	int r = state_lock(dir, &e);
 
-	make_settings(d, &d->settings);
+	daemon_make_settings(d, &d->settings);
 	if (r)
 		err_hint(&e, "stop that daemon first");
 	else
@@ -407,7 +409,7 @@ static int accept_host(struct daemon *d)
 	return EXIT_SUCCESS;
 }
 
-static int add_key(const struct options *o, const struct config *c)
+static int action_add_key(const struct options *o, const struct config *c)
 {
 	char key[API_KEY_TEXT];
 	struct err e, taken;
@@ -424,7 +426,7 @@ static int add_key(const struct options *o, const struct config *c)
 }
 
 /* Nothing is measured: what a node may promise has no part in what a machine is. */
-static int print_domain(struct daemon *d)
+static int action_print_domain(struct daemon *d)
 {
 	auto_free char *text = NULL, *xml = NULL;
 	auto_json json_t *body = NULL;
@@ -435,7 +437,7 @@ static int print_domain(struct daemon *d)
 	int r = file_read(d->options.domain_file, SPEC_MAX, &text, &n, &e);
 
 	d->images_dir = dev_images_dir();
-	make_settings(d, &d->settings);
+	daemon_make_settings(d, &d->settings);
 	if (!r) {
 		body = json_read(text, n, &e);
 		r = body ? read_cvm_request(&create_table, body, &req, &e) : -1;
@@ -450,7 +452,7 @@ static int print_domain(struct daemon *d)
 	return fputs(xml, stdout) == EOF || fflush(stdout) == EOF ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-static int serve(struct daemon *d)
+static int daemon_serve(struct daemon *d)
 {
 	struct lane_sizes sizes;
 	int status;
@@ -465,7 +467,7 @@ static int serve(struct daemon *d)
 	for (int n = 0; n < LANES; n++)
 		sizes.n[n] = (unsigned)d->config->jobs.lane[n];
 	lanes_open(&d->loop, &sizes);
-	status = run(d);
+	status = daemon_run(d);
 	/* After a failed start, and after an end that waited long enough, jobs may still run, and
 	 * use what the end of main() would free. */
 	if (status || d->stuck)
@@ -478,7 +480,7 @@ static int serve(struct daemon *d)
 /* Memory holds API keys, TLS keys and the environments of guests; that of a QEMU below this
  * process, a guest. Not PR_SET_DUMPABLE: it would close /proc/self to an unprivileged daemon and
  * its children. */
-static void forbid_cores(void)
+static void daemon_forbid_cores(void)
 {
 	const struct rlimit none = { 0 };
 	auto_close int fd = open("/proc/self/coredump_filter", O_WRONLY | O_CLOEXEC);
@@ -495,7 +497,7 @@ int main(int argc, char **argv)
 	auto_buf struct buf errors = { 0 };
 	int status;
 
-	forbid_cores();
+	daemon_forbid_cores();
 
 	if (options_parse(argc, argv, &d.options, &errors)) {
 		(void)action_failed("%s", errors.data);
@@ -508,17 +510,17 @@ int main(int argc, char **argv)
 		return EXIT_CONFIG;
 	}
 	if (d.options.action == ACTION_CHECK_DB)
-		status = check_db(d.config);
+		status = action_check_db(d.config);
 	else if (d.options.action == ACTION_CHECK_HOST)
-		status = check_host(d.config);
+		status = check_host_run(d.config);
 	else if (d.options.action == ACTION_ACCEPT_HOST)
-		status = accept_host(&d);
+		status = action_accept_host(&d);
 	else if (d.options.action == ACTION_ADD_KEY)
-		status = add_key(&d.options, d.config);
+		status = action_add_key(&d.options, d.config);
 	else if (d.options.action == ACTION_PRINT_DOMAIN)
-		status = print_domain(&d);
+		status = action_print_domain(&d);
 	else
-		status = serve(&d);
+		status = daemon_serve(&d);
 	settings_free(&d.reloaded);
 	settings_free(&d.settings);
 	free(d.images_dir);

@@ -15,7 +15,7 @@
 enum { STATUS_MAX = 200 };
 
 /* A newline would start another assignment in the message. */
-static void status_text(char out[STATUS_MAX], const char *fmt, va_list ap)
+static void notify_format_status(char out[STATUS_MAX], const char *fmt, va_list ap)
 {
 	(void)vsnprintf(out, STATUS_MAX, fmt, ap);
 	for (char *p = out; *p; p++)
@@ -29,7 +29,7 @@ void notify_ready(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	status_text(status, fmt, ap);
+	notify_format_status(status, fmt, ap);
 	va_end(ap);
 	(void)sd_notifyf(0, "READY=1\nSTATUS=%s", status);
 }
@@ -40,7 +40,7 @@ void notify_status(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	status_text(status, fmt, ap);
+	notify_format_status(status, fmt, ap);
 	va_end(ap);
 	(void)sd_notifyf(0, "STATUS=%s", status);
 }
@@ -68,7 +68,7 @@ void notify_starting(unsigned more_ms, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	status_text(status, fmt, ap);
+	notify_format_status(status, fmt, ap);
 	va_end(ap);
 	(void)sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%" PRIu64 "\nSTATUS=%s", (uint64_t)more_ms * 1000,
 			 status);
@@ -80,7 +80,7 @@ struct watchdog {
 	uv_timer_t timer;
 };
 
-static void feed(uv_timer_t *t)
+static void watchdog_feed(uv_timer_t *t)
 {
 	(void)t;
 	(void)sd_notify(0, "WATCHDOG=1");
@@ -96,12 +96,12 @@ struct watchdog *watchdog_open(uv_loop_t *loop)
 	w = xcalloc(1, sizeof(*w));
 	uv_timer_init(loop, &w->timer);
 	w->timer.data = w;
-	uv_timer_start(&w->timer, feed, 0, usec / 2000 ? usec / 2000 : 1);
+	uv_timer_start(&w->timer, watchdog_feed, 0, usec / 2000 ? usec / 2000 : 1);
 	uv_unref((uv_handle_t *)&w->timer);
 	return w;
 }
 
-static void closed(uv_handle_t *h)
+static void watchdog_closed(uv_handle_t *h)
 {
 	free(h->data);
 }
@@ -109,5 +109,5 @@ static void closed(uv_handle_t *h)
 void watchdog_close(struct watchdog *w)
 {
 	if (w)
-		uv_close((uv_handle_t *)&w->timer, closed);
+		uv_close((uv_handle_t *)&w->timer, watchdog_closed);
 }

@@ -83,7 +83,7 @@ const char *options_help(void)
 	       "See teepod(8) and teepod.conf(5).\n";
 }
 
-static bool role_from_word(const char *word, enum role *ret)
+static bool option_parse_role(const char *word, enum role *ret)
 {
 	static const struct {
 		const char *word;
@@ -104,7 +104,7 @@ static bool role_from_word(const char *word, enum role *ret)
 	return false;
 }
 
-static bool key_name_good(const char *name, size_t n)
+static bool option_key_name_valid(const char *name, size_t n)
 {
 	if (!n || n >= sizeof(((struct options *)NULL)->key_name))
 		return false;
@@ -114,12 +114,12 @@ static bool key_name_good(const char *name, size_t n)
 	return true;
 }
 
-static int take_key(struct options *o, const char *arg, struct buf *error)
+static int option_set_key(struct options *o, const char *arg, struct buf *error)
 {
 	const char *colon = strrchr(arg, ':');
 
-	if (!colon || !key_name_good(arg, (size_t)(colon - arg)) ||
-	    !role_from_word(colon + 1, &o->key_role)) {
+	if (!colon || !option_key_name_valid(arg, (size_t)(colon - arg)) ||
+	    !option_parse_role(colon + 1, &o->key_role)) {
 		buf_printf(error,
 			   "--add-key %.100s: not NAME:ROLE, where ROLE is reader, tenant, "
 			   "operator or admin",
@@ -131,7 +131,7 @@ static int take_key(struct options *o, const char *arg, struct buf *error)
 	return 0;
 }
 
-static int take_dev(struct options *o, const char *arg, struct buf *error)
+static int option_set_dev(struct options *o, const char *arg, struct buf *error)
 {
 	auto_free char *cwd = NULL;
 
@@ -152,7 +152,7 @@ static int take_dev(struct options *o, const char *arg, struct buf *error)
 	return 0;
 }
 
-static int take_action(struct options *o, enum action a, struct buf *error)
+static int option_set_action(struct options *o, enum action a, struct buf *error)
 {
 	if (o->action != ACTION_RUN && o->action != a) {
 		buf_puts(error, "only one thing to do at a time: see teepod --help");
@@ -162,55 +162,56 @@ static int take_action(struct options *o, enum action a, struct buf *error)
 	return 0;
 }
 
-static void add(const char ***v, size_t *n, const char *s)
+static void option_append(const char ***v, size_t *n, const char *s)
 {
 	*v = xrealloc(*v, (*n + 1) * sizeof(**v));
 	(*v)[(*n)++] = s;
 }
 
-static int take(struct options *o, int opt, const char *arg, struct buf *error)
+static int option_apply(struct options *o, int opt, const char *arg, struct buf *error)
 {
 	switch (opt) {
 	case 'c':
 		o->config_file = arg;
 		return 0;
 	case 'o':
-		add(&o->set, &o->n_set, arg);
+		option_append(&o->set, &o->n_set, arg);
 		return 0;
 	case OPT_DEV:
-		return take_dev(o, arg, error);
+		return option_set_dev(o, arg, error);
 	case OPT_LISTEN:
-		add(&o->listen, &o->n_listen, arg);
+		option_append(&o->listen, &o->n_listen, arg);
 		return 0;
 	case OPT_HYPERVISOR:
 		o->hypervisor = arg;
 		return 0;
 	case OPT_CHECK_CONFIG:
-		return take_action(o, ACTION_CHECK_CONFIG, error);
+		return option_set_action(o, ACTION_CHECK_CONFIG, error);
 	case OPT_PRINT_CONFIG:
-		return take_action(o, ACTION_PRINT_CONFIG, error);
+		return option_set_action(o, ACTION_PRINT_CONFIG, error);
 	case OPT_HELP_CONFIG:
-		return take_action(o, ACTION_HELP_CONFIG, error);
+		return option_set_action(o, ACTION_HELP_CONFIG, error);
 	case OPT_CHECK_DB:
-		return take_action(o, ACTION_CHECK_DB, error);
+		return option_set_action(o, ACTION_CHECK_DB, error);
 	case OPT_CHECK_HOST:
-		return take_action(o, ACTION_CHECK_HOST, error);
+		return option_set_action(o, ACTION_CHECK_HOST, error);
 	case OPT_ACCEPT_HOST:
-		return take_action(o, ACTION_ACCEPT_HOST, error);
+		return option_set_action(o, ACTION_ACCEPT_HOST, error);
 	case OPT_ADD_KEY:
-		return take_action(o, ACTION_ADD_KEY, error) < 0 ? -ERR_INVALID
-								 : take_key(o, arg, error);
+		return option_set_action(o, ACTION_ADD_KEY, error) < 0
+			       ? -ERR_INVALID
+			       : option_set_key(o, arg, error);
 	case OPT_PRINT_DOMAIN:
 		o->domain_file = arg;
-		return take_action(o, ACTION_PRINT_DOMAIN, error);
+		return option_set_action(o, ACTION_PRINT_DOMAIN, error);
 	case 'V':
-		return take_action(o, ACTION_VERSION, error);
+		return option_set_action(o, ACTION_VERSION, error);
 	default:
-		return take_action(o, ACTION_HELP, error);
+		return option_set_action(o, ACTION_HELP, error);
 	}
 }
 
-static int refuse(int opt, char *const argv[], struct buf *error)
+static int option_refuse(int opt, char *const argv[], struct buf *error)
 {
 	const char *given = argv[optind - 1];
 
@@ -224,15 +225,15 @@ static int refuse(int opt, char *const argv[], struct buf *error)
 	return -ERR_INVALID;
 }
 
-static int parse(int argc, char *const argv[], struct options *o, struct buf *error)
+static int options_parse_argv(int argc, char *const argv[], struct options *o, struct buf *error)
 {
 	int opt, r;
 
 	opterr = 0;
 	optind = 0; /* 0, not 1: glibc then forgets what it knew of an earlier argv */
 	while ((opt = getopt_long(argc, argv, ":c:o:Vh", long_options, NULL)) != -1) {
-		r = opt == '?' || opt == ':' ? refuse(opt, argv, error)
-					     : take(o, opt, optarg, error);
+		r = opt == '?' || opt == ':' ? option_refuse(opt, argv, error)
+					     : option_apply(o, opt, optarg, error);
 		if (r < 0)
 			return r;
 	}
@@ -246,7 +247,7 @@ static int parse(int argc, char *const argv[], struct options *o, struct buf *er
 int options_parse(int argc, char *const argv[], struct options *ret, struct buf *error)
 {
 	struct options o = { 0 };
-	int r = parse(argc, argv, &o, error);
+	int r = options_parse_argv(argc, argv, &o, error);
 
 	if (r < 0) {
 		options_free(&o);

@@ -18,18 +18,18 @@
 
 enum { READ_MS = 30000 };
 
-struct reading {
+struct reload_job {
 	struct reload *reload; /* NULL: given up */
 	const struct options *options;
 	const struct config *running;
-	struct reload_found found;
+	struct reload_result found;
 };
 
-static void read_work(void *arg)
+static void reload_work(void *arg)
 {
-	struct reading *g = arg;
+	struct reload_job *g = arg;
 	const struct config_api *a = &g->running->api;
-	struct reload_found *f = &g->found;
+	struct reload_result *f = &g->found;
 
 	if (!config_load(g->options, &f->config, &f->errors))
 		config_check_dates(f->config, &f->warnings);
@@ -39,7 +39,7 @@ static void read_work(void *arg)
 				  a->tls_client == TLS_CLIENT_REQUIRED, &f->tls, &f->tls_err);
 }
 
-static void reading_free(struct reading *g)
+static void reload_job_free(struct reload_job *g)
 {
 	config_free(g->found.config);
 	buf_free(&g->found.errors);
@@ -48,59 +48,59 @@ static void reading_free(struct reading *g)
 	free(g);
 }
 
-static void begin(struct reload *r);
+static void reload_begin(struct reload *r);
 
-static void over(struct reload *r, struct reload_found *f)
+static void reload_finish(struct reload *r, struct reload_result *f)
 {
 	r->now = NULL;
 	r->found(r->arg, f);
 	if (r->again)
-		begin(r);
+		reload_begin(r);
 }
 
-static void read_done(void *arg, enum job_end end)
+static void reload_done(void *arg, enum job_end end)
 {
-	struct reading *g = arg;
+	struct reload_job *g = arg;
 
 	if (end == JOB_DROPPED)
 		buf_puts(&g->found.errors, "no thread was free to read it\n");
 	if (g->reload)
-		over(g->reload, &g->found);
-	reading_free(g);
+		reload_finish(g->reload, &g->found);
+	reload_job_free(g);
 }
 
-static void read_late(void *arg)
+static void reload_late(void *arg)
 {
-	struct reading *g = arg;
-	struct reload_found none = { 0 };
+	struct reload_job *g = arg;
+	struct reload_result none = { 0 };
 
 	buf_printf(&none.errors, "reading it has taken %d s\n", READ_MS / 1000);
-	over(g->reload, &none);
+	reload_finish(g->reload, &none);
 	g->reload = NULL;
 	buf_free(&none.errors);
 }
 
-static void begin(struct reload *r)
+static void reload_begin(struct reload *r)
 {
 	static const struct job_calls calls = { .lane = LANE_SHORT,
 						.what = "read the configuration",
 						.deadline_ms = READ_MS,
-						.work = read_work,
-						.done = read_done,
-						.late = read_late };
-	struct reading *g = xcalloc(1, sizeof(*g));
+						.work = reload_work,
+						.done = reload_done,
+						.late = reload_late };
+	struct reload_job *g = xcalloc(1, sizeof(*g));
 
-	*g = (struct reading){ .reload = r, .options = r->options, .running = r->running };
+	*g = (struct reload_job){ .reload = r, .options = r->options, .running = r->running };
 	r->again = false;
 	r->now = g;
 	notify_reloading();
 	(void)job_start(r->loop, &calls, g);
 }
 
-void reload_ask(struct reload *r)
+void reload_request(struct reload *r)
 {
 	if (r->now)
 		r->again = true;
 	else
-		begin(r);
+		reload_begin(r);
 }

@@ -11,7 +11,7 @@
 #include "daemon/options.h"
 
 /* What was read; the receiver takes what it wants and leaves NULL in its place. */
-struct reload_found {
+struct reload_result {
 	struct config *config;       /* NULL: errors say why */
 	struct buf errors, warnings; /* lines */
 	SSL_CTX *tls;                /* NULL: no certificate is configured, or tls_err says why */
@@ -24,13 +24,13 @@ struct reload {
 	/* Its certificates, which no reload changes: nothing else of it may be read beside the
 	 * loop. Both are borrowed to the end of the process. */
 	const struct config *running;
-	void (*found)(void *arg, struct reload_found *f);
+	void (*found)(void *arg, struct reload_result *f);
 	void *arg;
-	struct reading *now; /* NULL: none is under way */
-	bool again;          /* asked while one was */
+	struct reload_job *now; /* NULL: none is under way */
+	bool again;             /* asked while one was */
 };
 
 /* Loop thread. Read, and call found(). While that is under way: once more after it. */
-void reload_ask(struct reload *r);
+void reload_request(struct reload *r);
 
 #endif

@@ -16,10 +16,10 @@ enum { SLOTS_DEFAULT = 64 };
 
 static const uint64_t GIB = 1 << 30;
 
-int settings_measure(const struct config *c, struct host *ret, struct err *e)
+int settings_measure(const struct config *c, struct host_size *ret, struct err *e)
 {
 	auto_free char *cvms = xasprintf("%s/cvms", c->node.state_dir);
-	struct host h;
+	struct host_size h;
 	int r = host_measure("", c->node.state_dir, &h.measure, e);
 
 	if (r < 0)
@@ -32,8 +32,8 @@ int settings_measure(const struct config *c, struct host *ret, struct err *e)
 }
 
 /* -1: not configured. @measured: 0 when the host was not looked at. */
-static int64_t total(const char *name, const struct config_amount *a, uint64_t measured,
-		     int64_t reserve)
+static int64_t settings_amount(const char *name, const struct config_amount *a, uint64_t measured,
+			       int64_t reserve)
 {
 	uint64_t n;
 
@@ -46,18 +46,20 @@ static int64_t total(const char *name, const struct config_amount *a, uint64_t m
 	return (int64_t)n;
 }
 
-static void add_capacity(const struct config_capacity *c, const struct host *host,
-			 struct vmm_settings *s)
+static void settings_add_capacity(const struct config_capacity *c, const struct host_size *host,
+				  struct vmm_settings *s)
 {
 	const struct host_measure *m = &host->measure;
 	/* Disks are sparse: what they occupy already is not free any more, and still part of what
 	 * was promised. */
 	uint64_t disk = (m->disk_free_bytes + host->disk_used_bytes) / GIB;
 
-	s->vcpus = total("vcpus", &c->vcpus, m->cpus * (uint64_t)c->vcpu_ratio, c->reserve_vcpus);
-	s->memory_mib = total("memory_mib", &c->memory_mib, m->memory_mib, c->reserve_memory_mib);
-	s->disk_gib = total("disk_gib", &c->disk_gib, disk, c->reserve_disk_gib);
-	s->slots = total("slots", &c->slots, SLOTS_DEFAULT, 0);
+	s->vcpus = settings_amount("vcpus", &c->vcpus, m->cpus * (uint64_t)c->vcpu_ratio,
+				   c->reserve_vcpus);
+	s->memory_mib =
+		settings_amount("memory_mib", &c->memory_mib, m->memory_mib, c->reserve_memory_mib);
+	s->disk_gib = settings_amount("disk_gib", &c->disk_gib, disk, c->reserve_disk_gib);
+	s->slots = settings_amount("slots", &c->slots, SLOTS_DEFAULT, 0);
 	s->tdx_keyids = c->tdx_keyids.kind == AMOUNT_NUMBER ? (int64_t)c->tdx_keyids.value : -1;
 	s->tdx_keyids_auto = c->tdx_keyids.kind == AMOUNT_AUTO;
 	s->cid_start = (uint32_t)c->cid_start;
@@ -66,7 +68,7 @@ static void add_capacity(const struct config_capacity *c, const struct host *hos
 }
 
 /* NULL-terminated; strings borrowed. @first, if given, leads and is not repeated. */
-static const char *const *strings(const struct config_list *l, const char *first)
+static const char *const *settings_strings(const struct config_list *l, const char *first)
 {
 	const char **v = xcalloc(l->n + 2, sizeof(*v));
 	size_t n = 0;
@@ -79,7 +81,7 @@ static const char *const *strings(const struct config_list *l, const char *first
 	return v;
 }
 
-static void add_cvm(const struct config *c, struct vmm_settings *s)
+static void settings_add_cvm(const struct config *c, struct vmm_settings *s)
 {
 	s->max_vcpus = c->cvm.max_vcpus;
 	s->max_memory_mib = c->cvm.max_memory_mib;
@@ -94,32 +96,32 @@ static void add_cvm(const struct config *c, struct vmm_settings *s)
 	s->ports_enabled = c->ports.enabled;
 	s->port_ranges = c->ports.range.v;
 	s->n_port_ranges = c->ports.range.n;
-	s->port_addresses = strings(&c->ports.addresses, c->ports.default_address);
+	s->port_addresses = settings_strings(&c->ports.addresses, c->ports.default_address);
 }
 
-static void add_gpu(const struct config_gpu *c, struct vmm_settings *s)
+static void settings_add_gpu(const struct config_gpu *c, struct vmm_settings *s)
 {
 	s->gpu = (struct gpu_settings){ .enabled = c->enabled,
 					.allow_attach_all = c->allow_attach_all,
-					.listing = strings(&c->listing, NULL),
-					.exclude = strings(&c->exclude, NULL),
-					.include = strings(&c->include, NULL) };
+					.listing = settings_strings(&c->listing, NULL),
+					.exclude = settings_strings(&c->exclude, NULL),
+					.include = settings_strings(&c->include, NULL) };
 }
 
-static void add_guest(const struct config *c, struct vmm_settings *s)
+static void settings_add_guest(const struct config *c, struct vmm_settings *s)
 {
 	s->gateway_base_domain = c->gateway.base_domain;
 	s->gateway_port = (unsigned)c->gateway.port;
 	s->gateway_agent_port = (unsigned)c->gateway.agent_port;
-	s->kms_urls = strings(&c->guest.kms_urls, NULL);
-	s->gateway_urls = strings(&c->guest.gateway_urls, NULL);
+	s->kms_urls = settings_strings(&c->guest.kms_urls, NULL);
+	s->gateway_urls = settings_strings(&c->guest.gateway_urls, NULL);
 	s->pccs_url = c->guest.pccs_url;
 	s->docker_registry = c->guest.docker_registry;
 	s->host_api_port = (unsigned)c->guest.host_api_port;
 	s->share_mode = (enum share_mode)c->guest.share_mode;
 }
 
-static void add_keeping(const struct config *c, struct vmm_settings *s)
+static void settings_add_retention(const struct config *c, struct vmm_settings *s)
 {
 	s->log_max_bytes = (uint64_t)c->logs.serial_max_bytes;
 	s->log_backups = (unsigned)c->logs.serial_backups;
@@ -136,7 +138,7 @@ static void add_keeping(const struct config *c, struct vmm_settings *s)
 	s->max_events_bytes = c->records.events_total;
 }
 
-static void add_policies(const struct config *c, struct vmm_settings *s)
+static void settings_add_policies(const struct config *c, struct vmm_settings *s)
 {
 	s->restart = (struct restart_settings){ .enabled = c->restart.enabled,
 						.initial_s = (unsigned)c->restart.initial_backoff,
@@ -147,7 +149,7 @@ static void add_policies(const struct config *c, struct vmm_settings *s)
 					    .parallel = (unsigned)c->start.parallel };
 }
 
-static void add_shares(const struct config *c, struct vmm_settings *s)
+static void settings_add_accounts(const struct config *c, struct vmm_settings *s)
 {
 	const struct config_billing *b = &c->billing;
 
@@ -166,7 +168,7 @@ static void add_shares(const struct config *c, struct vmm_settings *s)
 }
 
 /* "/" is the empty prefix of paths that start with a slash. */
-static char *prefix_of(const char *root)
+static char *path_prefix(const char *root)
 {
 	size_t n = strlen(root);
 
@@ -175,17 +177,17 @@ static char *prefix_of(const char *root)
 	return xstrndup(root, n);
 }
 
-static void add_host(const struct config_host *c, struct vmm_settings *s)
+static void settings_add_host(const struct config_host *c, struct vmm_settings *s)
 {
 	char id[SHA256_HEX] = "";
 
 	if (*c->ppid)
 		device_id_of_ppid(c->ppid, id);
-	s->host_root = prefix_of(c->root);
+	s->host_root = path_prefix(c->root);
 	s->device_id = xstrdup(*c->device_id ? c->device_id : id);
 }
 
-void settings_make(const struct config *c, const struct host *host, struct vmm_settings *ret)
+void settings_make(const struct config *c, const struct host_size *host, struct vmm_settings *ret)
 {
 	struct vmm_settings s = {
 		.state_dir = c->node.state_dir,
@@ -204,14 +206,14 @@ void settings_make(const struct config *c, const struct host *host, struct vmm_s
 		.boot_timeout_s = (unsigned)c->hypervisor.boot_timeout,
 	};
 
-	add_host(&c->host, &s);
-	add_capacity(&c->capacity, host, &s);
-	add_cvm(c, &s);
-	add_gpu(&c->gpu, &s);
-	add_guest(c, &s);
-	add_keeping(c, &s);
-	add_policies(c, &s);
-	add_shares(c, &s);
+	settings_add_host(&c->host, &s);
+	settings_add_capacity(&c->capacity, host, &s);
+	settings_add_cvm(c, &s);
+	settings_add_gpu(&c->gpu, &s);
+	settings_add_guest(c, &s);
+	settings_add_retention(c, &s);
+	settings_add_policies(c, &s);
+	settings_add_accounts(c, &s);
 	*ret = s;
 }
 
@@ -237,7 +239,7 @@ struct server_limits settings_limits(const struct config *c)
 	};
 }
 
-static bool is_unix(const char *address)
+static bool listen_is_unix(const char *address)
 {
 	char bound[256];
 	struct err ignored;
@@ -252,7 +254,7 @@ struct listen_spec settings_listen(const struct config *c, const char *address)
 {
 	struct listen_spec spec = { .address = address, .unix_mode = (unsigned)c->api.unix_mode };
 
-	if (is_unix(address))
+	if (listen_is_unix(address))
 		return spec;
 	spec.tls_cert = set_or_null(c->api.tls_cert);
 	spec.tls_key = set_or_null(c->api.tls_key);

@@ -18,7 +18,7 @@ struct signals {
 	uv_signal_t handle[ARRAY_SIZE(signums)];
 };
 
-static void on_signal(uv_signal_t *h, int signum)
+static void signals_on_signal(uv_signal_t *h, int signum)
 {
 	struct signals *s = h->data;
 
@@ -29,7 +29,7 @@ static void on_signal(uv_signal_t *h, int signum)
 		s->calls.stop(s->calls.arg, signum, ++s->stops);
 }
 
-static void closed(uv_handle_t *h)
+static void signals_closed(uv_handle_t *h)
 {
 	struct signals *s = h->data;
 
@@ -50,7 +50,7 @@ int signals_open(uv_loop_t *loop, const struct signal_calls *calls, struct signa
 		s->handle[i].data = s;
 		s->handles++;
 		uv_unref((uv_handle_t *)&s->handle[i]);
-		r = uv_signal_start(&s->handle[i], on_signal, signums[i]);
+		r = uv_signal_start(&s->handle[i], signals_on_signal, signums[i]);
 		if (r < 0) {
 			signals_close(s);
 			return err_sys(e, -r, "watch for signal %d", signums[i]);
@@ -64,5 +64,5 @@ void signals_close(struct signals *s)
 {
 	/* The count falls in close callbacks, which run in a later turn. */
 	for (unsigned i = 0, n = s ? s->handles : 0; i < n; i++)
-		uv_close((uv_handle_t *)&s->handle[i], closed);
+		uv_close((uv_handle_t *)&s->handle[i], signals_closed);
 }

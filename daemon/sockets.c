@@ -44,7 +44,8 @@ int socket_address(int fd, char out[256], struct err *e)
 	return 0;
 }
 
-static int take_socket(int fd, struct config_list *plan, struct config_list *taken, struct err *e)
+static int sockets_add_inherited(int fd, struct config_list *plan, struct config_list *taken,
+				 struct err *e)
 {
 	char address[256];
 	int r = sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1);
@@ -72,7 +73,7 @@ int sockets_plan(const struct config_list *configured, struct config_list *ret, 
 	if (n < 0)
 		return err_sys(e, -n, "sockets from systemd");
 	for (int i = 0; i < n && !r; i++)
-		r = take_socket(SD_LISTEN_FDS_START + i, &plan, &taken, e);
+		r = sockets_add_inherited(SD_LISTEN_FDS_START + i, &plan, &taken, e);
 	for (size_t i = 0; i < configured->n; i++)
 		if (!config_list_has(&taken, configured->v[i]))
 			config_list_add(&plan, xstrdup(configured->v[i]));

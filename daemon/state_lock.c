@@ -14,7 +14,7 @@
 #include "base/buf.h"
 #include "base/own.h"
 
-static int taken(const char *dir, int fd, struct err *e)
+static int state_lock_in_use(const char *dir, int fd, struct err *e)
 {
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 
@@ -33,7 +33,7 @@ int state_lock(const char *dir, struct err *e)
 	if (fd < 0)
 		return err_sys(e, errno, "open %s", path);
 	if (fcntl(fd, F_SETLK, &lock))
-		return errno == EACCES || errno == EAGAIN ? taken(dir, fd, e)
+		return errno == EACCES || errno == EAGAIN ? state_lock_in_use(dir, fd, e)
 							  : err_sys(e, errno, "lock %s", path);
 	(void)take_fd(&fd); /* kept open: closing it would give the lock up */
 	return 0;

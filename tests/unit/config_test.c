@@ -103,8 +103,8 @@ static void expect_bad(const char *text, const char *want)
 static void expect_key(const struct config *c, const char *section, const char *name,
 		       const char *want)
 {
-	const struct config_key *k = key_find(section, name);
-	auto_free char *got = value_text(k, c);
+	const struct config_key *k = config_key_find(section, name);
+	auto_free char *got = config_value_text(k, c);
 
 	assert_string_equal(got, want);
 }
@@ -112,7 +112,7 @@ static void expect_key(const struct config *c, const char *section, const char *
 static void expect_origin(const struct config *c, const char *section, const char *name,
 			  const char *want)
 {
-	const char *got = c->origin[key_row(key_find(section, name))];
+	const char *got = c->origin[config_key_row(config_key_find(section, name))];
 	size_t n = strlen(dir) + 1;
 
 	assert_string_equal(strncmp(got, dir, n - 1) ? got : got + n, want);
@@ -164,7 +164,7 @@ static void shipped_file_uncommented_sets_every_key_to_its_default(void **state)
 	(void)state;
 	for (size_t i = 0; i < config_keys_n; i++) {
 		const struct config_key *k = &config_keys[i];
-		auto_free char *a = value_text(k, c), *b = value_text(k, d);
+		auto_free char *a = config_value_text(k, c), *b = config_value_text(k, d);
 
 		assert_string_equal(a, b);
 		if (!strstr(d->origin[i], "default ("))
@@ -215,10 +215,10 @@ static void every_value_reads_back_as_it_is_printed(void **state)
 	(void)state;
 	for (size_t i = 0; i < config_keys_n; i++) {
 		const struct config_key *k = &config_keys[i];
-		auto_free char *before = value_text(k, c);
+		auto_free char *before = config_value_text(k, c);
 		auto_buf struct buf why = { 0 };
 
-		assert_true(value_set(k, c, before, false, &why));
+		assert_true(config_value_set(k, c, before, false, &why));
 		expect_key(c, k->section, k->name, before);
 	}
 	config_free(c);
@@ -236,7 +236,7 @@ static void every_row_has_a_section_a_doc_and_a_sane_range(void **state)
 		assert_true(known);
 		assert_true(strlen(k->doc) > 10);
 		assert_true(k->min <= k->max || !k->max);
-		assert_ptr_equal(key_find(k->section, k->name), k);
+		assert_ptr_equal(config_key_find(k->section, k->name), k);
 	}
 }
 
@@ -355,8 +355,9 @@ static void values_are_taken_or_refused_by_their_kind(void **state)
 		auto_free char *name = xstrndup(dot + 1, (size_t)(eq - dot - 1));
 		auto_buf struct buf why = { 0 };
 		struct config *c = good("", NULL);
-		auto_free char *before = value_text(key_find(section, name), c);
-		bool taken = value_set(key_find(section, name), c, eq + 1, false, &why);
+		auto_free char *before = config_value_text(config_key_find(section, name), c);
+		bool taken =
+			config_value_set(config_key_find(section, name), c, eq + 1, false, &why);
 
 		if (taken != !!values[i].printed)
 			fail_msg("%s was %s", text, taken ? "taken" : why.data);
@@ -702,7 +703,7 @@ static void print_shows_every_key_with_value_and_origin(void **state)
 
 /* ------------------------------------------------------------------ settings */
 
-static const struct host laptop = {
+static const struct host_size laptop = {
 	.measure = { .cpus = 4, .memory_mib = 16000, .disk_free_bytes = 100ULL << 30 },
 	.disk_used_bytes = 20ULL << 30,
 };
