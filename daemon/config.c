@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * config.c - layers of configuration.
+ * config.c - load the configuration layer by layer; see config.h for the order.
+ *
+ * The errors of all layers are collected before loading fails, so that an operator sees every error
+ * at once. Rules between keys are checked only if each key is valid: otherwise the error would be
+ * about a default value. The values of the key table itself are always valid (asserted).
  */
 #include <assert.h>
 #include <string.h>
@@ -28,8 +32,8 @@ struct config_preset {
 	const char *section, *name, *value;
 };
 
-/* Development mode: everything below one folder, on any machine. A laptop has few CPUs, and guests
- * that are being tried out seldom use theirs. */
+/* Development mode: all files are below one folder, and any machine will do. A laptop has few CPUs
+ * and test guests are mostly idle, hence the high vcpu_ratio. */
 static const struct config_preset dev_presets[] = {
 	{ "api", "listen", "127.0.0.1:0" },
 	{ "hypervisor", "uri", "qemu:///embed" },
@@ -52,8 +56,8 @@ static void config_add_dev(struct config *c, const char *dir, struct buf *errors
 	config_assign(c, config_key_find("node", "state_dir"), dir, false, "--dev", errors);
 }
 
-/* An operator's machine-wide file must not leak into a throw-away node: --dev reads a file only
- * when told. */
+/* --dev reads a file only if --config names one: the file of the host's service must not configure
+ * a development node. */
 static void config_add_files(struct config *c, const struct options *o, struct buf *errors)
 {
 	if (o->config_file)
@@ -74,17 +78,19 @@ static void config_add_options(struct config *c, const struct options *o, struct
 		config_read_option(c, o->set[i], errors);
 }
 
-/* Keys whose default depends on others, or on the machine. */
+/* Set a string key that no layer has set. A @value that is not allowed is ignored. */
 static void config_set_if_empty(struct config *c, const char *section, const char *name,
 				const char *value, const char *origin)
 {
 	const struct config_key *k = config_key_find(section, name);
 	auto_buf struct buf ignored = { 0 };
 
+	assert(k);
 	if (!**(char *const *)config_key_value(k, c))
 		config_assign(c, k, value, false, origin, &ignored);
 }
 
+/* Keys whose default depends on another key or on the host. */
 static void config_add_derived(struct config *c)
 {
 	auto_free char *images = xasprintf("%s/images", c->node.state_dir);
@@ -94,7 +100,7 @@ static void config_add_derived(struct config *c)
 	if (!gethostname(host, sizeof(host) - 1))
 		host[strcspn(host, ".")] = '\0';
 	config_set_if_empty(c, "node", "name", host, "default (host name)");
-	/* A host may be called anything, or nothing. */
+	/* The host name may be empty or not allowed as a node name. */
 	config_set_if_empty(c, "node", "name", "teepod", "default");
 	config_set_if_empty(c, "images", "dir", images, "default (state_dir)");
 	config_set_if_empty(c, "hypervisor", "embed_root", embed, "default (state_dir)");

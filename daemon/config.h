@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * config.h - what the operator asked for: defaults, files, drop-ins and options.
+ * config.h - load the configuration: defaults, files, drop-ins and command-line options.
  *
- * Layers, each winning over those before: the table's default, the presets of --dev, the file, its
- * drop-ins in the order of their names, --hypervisor and --listen, -o. A list given in a layer (one
- * file is one layer) replaces the list of those before.
+ * A later layer overrides an earlier one: 1. the defaults of the key table; 2. the presets of
+ * --dev; 3. the file; 4. its drop-ins in order of their names; 5. --hypervisor and --listen; 6. -o.
+ * Each file and each -o is one layer. A list set in a layer replaces the list of earlier layers.
  */
 #ifndef TEEPOD_DAEMON_CONFIG_H
 #define TEEPOD_DAEMON_CONFIG_H
@@ -14,8 +14,9 @@
 
 #define CONFIG_FILE_DEFAULT "/etc/teepod/teepod.conf"
 
-/* Read everything @o says. 0 and *ret, or -ERR_INVALID with every error found appended to @errors,
- * one a line, *ret untouched. Takes no locks, makes no files, may be called again at any time. */
+/* Load all layers that @o names. On success 0 and *ret, which the caller frees. Otherwise
+ * -ERR_INVALID, every error found appended to @errors, one per line, and *ret unchanged. Blocking:
+ * reads files. Any thread; takes no locks and writes nothing. */
 int config_load(const struct options *o, struct config **ret, struct buf *errors);
 
 void config_free(struct config *c);

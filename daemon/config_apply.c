@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * config_apply.c - what to do when the configuration has changed.
+ * config_apply.c - apply the reloadable keys of a newly read configuration to the running one.
+ *
+ * Values are swapped, not copied: pointers into the old values stay valid until the caller frees
+ * the other struct. Swapping twice restores the first state, which is how a rejected reload is
+ * undone.
  */
 #include <assert.h>
 #include <string.h>
@@ -15,7 +19,7 @@ static void apply_swap_value(const struct config_key *k, struct config *a, struc
 {
 	char tmp[32];
 
-	assert(k->type->size <= sizeof(tmp));
+	assert(k->type->size && k->type->size <= sizeof(tmp));
 	memcpy(tmp, config_key_value(k, a), k->type->size);
 	memcpy(config_key_member(k, a), config_key_value(k, b), k->type->size);
 	memcpy(config_key_member(k, b), tmp, k->type->size);
@@ -29,7 +33,7 @@ static void apply_swap_origin(const struct config_key *k, struct config *a, stru
 	b->origin[config_key_row(k)] = tmp;
 }
 
-/* Twice is not at all. */
+/* Swap the value if the key is reloadable, and the origin. Applied twice, nothing has changed. */
 static void config_apply_key(const struct config_key *k, struct config *c, struct config *fresh,
 			     struct config_changes *ch)
 {
@@ -61,16 +65,19 @@ static struct config_changes config_apply_all(struct config *c, struct config *f
 int config_apply(struct config *c, struct config *fresh, struct config_changes *ret,
 		 struct buf *errors)
 {
-	struct config_changes ch = config_apply_all(c, fresh), back;
+	struct config_changes ch, undone;
 	size_t before = errors->len;
 
+	assert(c != fresh);
+	ch = config_apply_all(c, fresh);
 	config_check_rules(c, errors);
 	if (errors->len == before) {
 		*ret = ch;
 		return 0;
 	}
-	back = config_apply_all(c, fresh);
-	config_changes_free(&back);
+	undone = config_apply_all(c, fresh);
+	assert(undone.applied.n == ch.applied.n);
+	config_changes_free(&undone);
 	config_changes_free(&ch);
 	return -ERR_INVALID;
 }

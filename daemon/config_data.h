@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * config_data.h - the whole configuration in one plain struct.
  *
- * Every key is one row of the table in config_keys.c and one member here. Strings are never NULL:
- * "" means not set (see set_or_null()).
+ * Each key has one row in the table in config_keys.c and one member here. The struct owns all its
+ * strings and lists. A string is never NULL; "" means not set. Users: settings.c and main.c.
  */
 #ifndef TEEPOD_DAEMON_CONFIG_DATA_H
 #define TEEPOD_DAEMON_CONFIG_DATA_H
@@ -34,9 +34,11 @@ struct config {
 	struct config_records records;
 	struct config_billing billing;
 
-	char **origin; /* by row of the table: "default", "/etc/teepod/teepod.conf:12", "-o", ... */
+	char **origin; /* where each key was set, by config_key_row(): "default", "FILE:LINE", "-o"
+			  ... */
 };
 
+/* NULL instead of "", for interfaces where NULL means not set. */
 static inline const char *set_or_null(const char *s)
 {
 	return *s ? s : NULL;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * config_guests.h - the part of the configuration that is about the host and the guests on it.
+ * config_guests.h - configuration of the host, of its capacity and of the guests on it.
+ *
+ * One struct per section of the file; see config_data.h.
  */
 #ifndef TEEPOD_DAEMON_CONFIG_GUESTS_H
 #define TEEPOD_DAEMON_CONFIG_GUESTS_H
@@ -14,7 +16,7 @@ struct config_hypervisor {
 };
 
 struct config_host {
-	char *root, *ppid, *device_id; /* the last two lower-case hex */
+	char *root, *ppid, *device_id; /* ppid, device_id: lower-case hex */
 };
 
 struct config_capacity {
@@ -32,7 +34,7 @@ struct config_ports {
 };
 
 struct config_cvm {
-	int64_t max_vcpus, max_memory_mib, max_disk_gib; /* 0: no limit of its own */
+	int64_t max_vcpus, max_memory_mib, max_disk_gib; /* 0: limited only by capacity */
 	struct config_types types;
 	char *default_image, *networks, *bridges, *volumes_dir;
 	bool prod_without_tee;

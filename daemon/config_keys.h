@@ -16,7 +16,7 @@ struct config_section {
 extern const struct config_section config_sections[];
 extern const size_t config_sections_n;
 
-/* The row, or NULL. */
+/* The row of a key; NULL if the table has no such key. */
 const struct config_key *config_key_find(const char *section, const char *name);
 
 /* Index of @k, which is a row of config_keys. */

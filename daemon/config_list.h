@@ -11,8 +11,8 @@
 struct port_range;
 struct instance_type;
 
-/* All lists are {v, n} in this order: config_member.c reads and writes them without knowing the
- * type of the items. A list owns its array and what the items point to. */
+/* Every list is {v, n} in this order: config_member.c handles all lists alike, whatever the item
+ * type. A list owns its array and what the items point to. */
 struct config_list {
 	char **v;
 	size_t n;
@@ -33,9 +33,10 @@ struct config_types {
 	size_t n;
 };
 
-/* Append @s, which the list owns from now on. */
+/* Append @s, which is malloc'd; the list takes ownership. */
 void config_list_add(struct config_list *l, char *s);
 
+/* True if @l contains a string equal to @s. */
 bool config_list_has(const struct config_list *l, const char *s);
 
 /* Free the strings and the array. The list is empty afterwards. */

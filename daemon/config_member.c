@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * config_member.c - the one way in and out of struct config for all kinds of values.
+ * config_member.c - set, format and free the member of struct config that belongs to a key.
  *
- * A list member is {pointer, count}, whatever the items are. It is taken in two steps: every item
- * is parsed into a new list first, and only when all were good does it become, or lengthen, the
- * member.
+ * A list member is {pointer, count}, whatever the type of its items. A list is set in two steps:
+ * all items are parsed into a new list; if each is allowed, the new list replaces the member or is
+ * appended to it. So a rejected list leaves the member unchanged.
  */
+#include <assert.h>
 #include <string.h>
 
 #include "base/own.h"
@@ -13,11 +14,11 @@
 #include "daemon/config_value.h"
 
 struct raw_list {
-	char *v; /* n items of item_size bytes */
+	char *v; /* n items of type->item_size bytes */
 	size_t n;
 };
 
-/* The members have types of their own; their bytes are those of raw_list. */
+/* Each list type has the layout of raw_list. */
 _Static_assert(sizeof(struct raw_list) == sizeof(struct config_list), "");
 _Static_assert(sizeof(struct raw_list) == sizeof(struct config_ranges), "");
 _Static_assert(offsetof(struct raw_list, n) == offsetof(struct config_types, n), "");
@@ -28,6 +29,7 @@ static struct raw_list member_list(const void *member)
 	struct raw_list l;
 
 	memcpy(&l, member, sizeof(l));
+	assert(l.v || !l.n);
 	return l;
 }
 
@@ -157,6 +159,7 @@ void config_assign(struct config *c, const struct config_key *k, const char *tex
 {
 	auto_buf struct buf why = { 0 };
 
+	assert(k && text && origin);
 	if (config_value_set(k, c, text, append, &why))
 		config_set_origin(c, k, origin);
 	else

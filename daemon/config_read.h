@@ -6,11 +6,11 @@
 
 #include "daemon/config_data.h"
 
-/* One file and its drop-ins into @c; every problem is a line in @errors. @required: a missing file
- * is one. */
+/* Read @file and its drop-ins, the *.conf files in FILE.d in byte order of their names, into @c.
+ * Each error is one line in @errors. A missing @file is an error only if @required. */
 void config_read_files(struct config *c, const char *file, bool required, struct buf *errors);
 
-/* `section.key=value`, as of -o. */
+/* Set one key from the argument of -o: SECTION.KEY=VALUE. */
 void config_read_option(struct config *c, const char *text, struct buf *errors);
 
 #endif

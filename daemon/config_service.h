@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * config_service.h - the part of the configuration that is about the daemon and its API.
+ * config_service.h - configuration of the daemon itself: node, API, threads, logs, retention.
+ *
+ * One struct per section of the file; see config_data.h.
  */
 #ifndef TEEPOD_DAEMON_CONFIG_SERVICE_H
 #define TEEPOD_DAEMON_CONFIG_SERVICE_H
@@ -28,7 +30,7 @@ struct config_api {
 };
 
 struct config_jobs {
-	int64_t lane[LANES]; /* threads of each */
+	int64_t lane[LANES]; /* number of threads, by enum lane */
 };
 
 struct config_logs {
@@ -63,7 +65,7 @@ struct config_records { /* 0: no limit */
 
 struct config_billing {
 	bool enabled;
-	int on_empty; /* 1: stop */
+	int on_empty; /* 1: shut CVMs down; 0: refuse new starts only */
 	char *currency;
 	int64_t vcpu_hour, memory_gib_hour, disk_gib_hour, gpu_hour, interval;
 };
