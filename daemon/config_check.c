@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * config_check.c - rules between keys, and files that have to be there.
+ * config_check.c - rules between keys, and checks of the files that keys name.
  *
- * Looked at only when every key by itself is good: a rule about a key that was refused would be
- * complaining about its default.
+ * Call these only if every key was accepted: a rejected key still has its default value, and a rule
+ * would report an error about that. A rule that involves one key only belongs in config_value.c or
+ * config_item.c.
  */
-#include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -26,14 +27,15 @@ static void check_error(const struct config *c, const char *section, const char 
 static void check_error(const struct config *c, const char *section, const char *name,
 			struct buf *errors, const char *fmt, ...)
 {
+	const struct config_key *k = config_key_find(section, name);
 	char text[512];
 	va_list ap;
 
+	assert(k);
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	buf_printf(errors, "%s: [%s] %s: %s\n",
-		   c->origin[config_key_row(config_key_find(section, name))], section, name, text);
+	buf_printf(errors, "%s: [%s] %s: %s\n", c->origin[config_key_row(k)], section, name, text);
 }
 
 static bool listen_is_local(const char *listen)
@@ -52,10 +54,11 @@ static void check_api_listen(const struct config *c, struct buf *errors)
 
 		if (!*c->api.tls_cert && !listen_is_local(l->v[i]))
 			check_error(c, "api", "listen", errors,
-				    "%s can be reached from outside: it needs tls_cert and tls_key",
+				    "%s is not a loopback address: TLS is required, set tls_cert "
+				    "and tls_key",
 				    l->v[i]);
 		if (config_list_has(&before, l->v[i]) && strcmp(port, ":0") != 0)
-			check_error(c, "api", "listen", errors, "%s is there twice", l->v[i]);
+			check_error(c, "api", "listen", errors, "%s is listed twice", l->v[i]);
 	}
 }
 
@@ -71,18 +74,18 @@ static void check_tls_keys(const struct config *c, struct buf *errors)
 	const struct config_api *a = &c->api;
 
 	if (*a->tls_cert && !*a->tls_key)
-		check_error(c, "api", "tls_cert", errors, "needs tls_key too");
+		check_error(c, "api", "tls_cert", errors, "requires tls_key");
 	if (*a->tls_key && !*a->tls_cert)
-		check_error(c, "api", "tls_key", errors, "needs tls_cert too");
+		check_error(c, "api", "tls_key", errors, "requires tls_cert");
 	if (a->tls_client != TLS_CLIENT_NONE && !*a->tls_client_ca)
 		check_error(c, "api", "tls_client", errors,
-			    "needs tls_client_ca to check certificates against");
+			    "requires tls_client_ca, to verify client certificates");
 	if (*a->tls_client_ca && !*a->tls_cert)
 		check_error(c, "api", "tls_client_ca", errors,
-			    "needs tls_cert and tls_key: nothing speaks TLS");
+			    "requires tls_cert and tls_key: TLS is not enabled");
 	if (*a->tls_client_ca && a->tls_client == TLS_CLIENT_NONE)
 		check_error(c, "api", "tls_client_ca", errors,
-			    "needs tls_client = optional or required to have an effect");
+			    "has no effect: set tls_client to optional or required");
 }
 
 static void check_tls_files(const struct config *c, struct buf *errors)
@@ -94,7 +97,7 @@ static void check_tls_files(const struct config *c, struct buf *errors)
 	check_tls_readable(c, "tls_client_ca", a->tls_client_ca, errors);
 }
 
-/* Only when all of them can be read: what is missing was named above. */
+/* Call only if all files are readable: check_tls_files() reports those that are not. */
 static void check_tls_context(const struct config *c, struct buf *errors)
 {
 	const struct config_api *a = &c->api;
@@ -113,7 +116,7 @@ static bool port_ranges_overlap(const struct port_range *a, const struct port_ra
 	return ((a->tcp && b->tcp) || (a->udp && b->udp)) && a->from <= b->to && b->from <= a->to;
 }
 
-/* A port that is listed twice would be counted twice. */
+/* Capacity counts ports: a port that is listed twice would be counted twice. */
 static void check_port_ranges(const struct config *c, struct buf *errors)
 {
 	const struct config_ranges *r = &c->ports.range;
@@ -136,7 +139,7 @@ static void check_tls_dates(const struct config *c, const char *name, const char
 		check_error(c, "api", name, out, "%s", e.text + strlen(name) + 1);
 }
 
-/* One valid authority of several is enough. */
+/* Of several CA certificates, one valid one is enough. */
 void config_check_dates(const struct config *c, struct buf *out)
 {
 	check_tls_dates(c, "tls_cert", c->api.tls_cert, true, out);
@@ -152,16 +155,16 @@ static void check_port_forwards(const struct config *c, struct buf *errors)
 		struct config_list before = { p->addresses.v, i };
 
 		if (config_list_has(&before, p->addresses.v[i]))
-			check_error(c, "ports", "addresses", errors, "%s is there twice",
+			check_error(c, "ports", "addresses", errors, "%s is listed twice",
 				    p->addresses.v[i]);
 	}
 	if (!p->enabled)
 		return;
 	if (!p->range.n)
 		check_error(c, "ports", "range", errors,
-			    "is empty: set enabled = no to allow no forwards");
+			    "is empty: to disable port forwards, set enabled = no");
 	if (!config_list_has(&p->addresses, p->default_address))
-		check_error(c, "ports", "default_address", errors, "%s is not one of addresses",
+		check_error(c, "ports", "default_address", errors, "%s is not listed in addresses",
 			    p->default_address);
 }
 
@@ -179,7 +182,7 @@ static void check_instance_types(const struct config *c, struct buf *errors)
 
 	for (size_t i = 0; i < t->n; i++)
 		if (instance_type_in(t->v, i, t->v[i].name))
-			check_error(c, "cvm", "types", errors, "%s is there twice", t->v[i].name);
+			check_error(c, "cvm", "types", errors, "%s is listed twice", t->v[i].name);
 }
 
 static void check_embed_root(const struct config *c, struct buf *errors)
@@ -187,10 +190,11 @@ static void check_embed_root(const struct config *c, struct buf *errors)
 	const struct config_hypervisor *h = &c->hypervisor;
 
 	if (!strncmp(h->uri, "qemu:///embed", 13) && strlen(h->embed_root) > EMBED_ROOT_MAX)
-		check_error(c, "hypervisor", "embed_root", errors,
-			    "%s is %zu bytes long, at most %d leave room for QEMU's sockets: use a "
-			    "shorter path",
-			    h->embed_root, strlen(h->embed_root), EMBED_ROOT_MAX);
+		check_error(
+			c, "hypervisor", "embed_root", errors,
+			"%s is %zu bytes long: at most %d are allowed, because QEMU's socket paths "
+			"are below it",
+			h->embed_root, strlen(h->embed_root), EMBED_ROOT_MAX);
 }
 
 static void check_device_id(const struct config *c, struct buf *errors)
@@ -202,9 +206,10 @@ static void check_device_id(const struct config *c, struct buf *errors)
 		return;
 	device_id_of_ppid(h->ppid, id);
 	if (strcmp(id, h->device_id) != 0)
-		check_error(c, "host", "device_id", errors,
-			    "%s is not the SHA-256 of ppid, which is %s: give one of the two",
-			    h->device_id, id);
+		check_error(
+			c, "host", "device_id", errors,
+			"%s is not the SHA-256 of ppid, which is %s: set only one of the two keys",
+			h->device_id, id);
 }
 
 static void check_restart_backoff(const struct config *c, struct buf *errors)
@@ -213,7 +218,7 @@ static void check_restart_backoff(const struct config *c, struct buf *errors)
 
 	if (r->max_backoff < r->initial_backoff)
 		check_error(c, "restart", "max_backoff", errors,
-			    "%" PRId64 " s is less than initial_backoff, which is %" PRId64 " s",
+			    "%" PRId64 " s is less than initial_backoff (%" PRId64 " s)",
 			    r->max_backoff, r->initial_backoff);
 }
 
@@ -221,7 +226,7 @@ static void check_cid_range(const struct config *c, struct buf *errors)
 {
 	if (c->capacity.cid_start + c->capacity.cid_count - 1 >= UINT32_MAX)
 		check_error(c, "capacity", "cid_count", errors,
-			    "%" PRId64 " ids from %" PRId64 " go beyond 4294967294",
+			    "%" PRId64 " IDs from %" PRId64 " on exceed the highest ID, 4294967294",
 			    c->capacity.cid_count, c->capacity.cid_start);
 }
 

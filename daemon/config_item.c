@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * config_item.c - kinds of list items: text in, item filled; item in, text out.
+ * config_item.c - kinds of list items: parse and format one item.
+ *
+ * Parsing a formatted item gives the same item (see config_value.c). config_member.c splits a list
+ * at commas and trims the parts, so that @text never contains a comma and is never empty.
  */
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -216,13 +219,14 @@ const struct value_type type_hosts =
 const struct value_type type_urls = TEXTS(parse_item_url, "http:// or https:// URLs");
 const struct value_type type_addresses =
 	TEXTS(parse_item_address,
-	      "IPv4 addresses of this host, or 0.0.0.0; QEMU forwards nothing from IPv6");
-const struct value_type type_proxies = TEXTS(
-	parse_item_proxy, "IPv4 or IPv6 addresses, or networks such as 10.0.0.0/8 without bits "
-			  "behind the prefix; not /0");
+	      "IPv4 addresses of this host, or 0.0.0.0; QEMU has no IPv6 port forwards");
+const struct value_type type_proxies =
+	TEXTS(parse_item_proxy,
+	      "IPv4 or IPv6 addresses, or networks such as 10.0.0.0/8 whose host bits are 0; "
+	      "not /0");
 
 const struct value_type type_products =
-	TEXTS(parse_item_product, "PCI product ids such as 10de:2335");
+	TEXTS(parse_item_product, "PCI product IDs such as 10de:2335");
 const struct value_type type_slots =
 	TEXTS(parse_item_slot, "PCI addresses such as 0000:18:00.0 or 18:00.0");
 
@@ -230,18 +234,19 @@ const struct value_type type_uids = { .item_size = sizeof(uint32_t),
 				      .size = sizeof(struct config_list),
 				      .parse = parse_item_uid,
 				      .format = format_uid,
-				      .rule = "numeric user ids" };
+				      .rule = "numeric user IDs" };
 const struct value_type type_ranges = {
 	.item_size = sizeof(struct port_range),
 	.size = sizeof(struct config_list),
 	.parse = parse_port_range,
 	.format = format_port_range,
-	.rule = "PORT or FROM-TO, with or without tcp: or udp: in front, ports from 1 to 65535",
+	.rule = "PORT or FROM-TO with ports from 1 to 65535, after tcp: or udp: for one protocol "
+		"only",
 };
 const struct value_type type_types = {
 	.item_size = sizeof(struct instance_type),
 	.size = sizeof(struct config_list),
 	.parse = parse_instance_type,
 	.format = format_instance_type,
-	.rule = "NAME:VCPUS:MEMORY_MIB:DISK_GIB, numbers from 1",
+	.rule = "NAME:VCPUS:MEMORY_MIB:DISK_GIB, each number at least 1",
 };

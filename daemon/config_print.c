@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * config_print.c - the configuration for people: in effect, and explained.
+ * config_print.c - the text of --print-config and of --help-config.
+ *
+ * --help-config must print configs/teepod.conf byte for byte; a test compares them.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +41,7 @@ void config_print(const struct config *c, struct buf *out)
 	}
 }
 
-/* @text in comment lines of at most TEXT_WIDTH characters. */
+/* Append @text as comment lines of at most TEXT_WIDTH characters. */
 static void print_comment(const char *text, struct buf *out)
 {
 	size_t column = 0;
@@ -69,26 +71,27 @@ static void print_key_help(const struct config_key *k, struct buf *out)
 	value_rule(k, &facts);
 	if (k->unit)
 		buf_printf(&facts, ". Unit: %s", k->unit);
-	buf_puts(&facts, k->flags & KEY_RELOAD ? ". Changed by reload." : ". Changed by restart.");
+	buf_puts(&facts, k->flags & KEY_RELOAD ? ". Applied by reload." : ". Requires a restart.");
 	print_comment(facts.data, out);
 	buf_printf(out, "#%s =%s%s\n", k->name, *k->preset ? " " : "", k->preset);
 }
 
 void config_print_help(struct buf *out)
 {
-	buf_puts(out, "# SPDX-License-Identifier: Apache-2.0\n"
-		      "# teepod.conf - configuration of teepod, see teepod.conf(5).\n"
-		      "#\n"
-		      "# Every key is shown with its default. Copy what you change into this file, "
-		      "or into\n"
-		      "# a file of your own in teepod.conf.d/ (*.conf, read in the order of their "
-		      "names, later\n"
-		      "# ones win). Lists are separated by commas, or made by giving the key "
-		      "several times.\n"
-		      "# `teepod --check-config` looks for mistakes, `teepod --print-config` shows "
-		      "what is in\n"
-		      "# effect and where it was set, `systemctl reload teepod` applies the keys "
-		      "that say so.\n");
+	buf_puts(out,
+		 "# SPDX-License-Identifier: Apache-2.0\n"
+		 "# teepod.conf - configuration of teepod, see teepod.conf(5).\n"
+		 "#\n"
+		 "# Every key is shown with its default. Copy the keys you change to this file, "
+		 "or to a\n"
+		 "# file in teepod.conf.d/ (*.conf, read in the order of their names; a later "
+		 "file overrides\n"
+		 "# an earlier one). Separate the items of a list by commas, or give the key "
+		 "several times.\n"
+		 "# `teepod --check-config` reports all errors. `teepod --print-config` shows the "
+		 "values in\n"
+		 "# effect and where each was set. `systemctl reload teepod` applies the keys "
+		 "that say so.\n");
 	for (size_t i = 0; i < config_sections_n; i++) {
 		const struct config_section *s = &config_sections[i];
 

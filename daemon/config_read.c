@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * config_read.c - configuration files by libinih, and -o.
+ * config_read.c - read configuration files with libinih, and parse -o.
  *
- * libinih hands over names and values but no line numbers, goes on quietly after the first line it
- * can not read, and ignores what stands behind a section's bracket. So each line passes read_line()
- * on its way in, which counts it and reports what libinih would swallow; such a line reaches
- * libinih as an empty one.
+ * Every error is reported with file and line, and an error in one line does not hide those in
+ * others. libinih alone does not ensure this: it passes no line numbers to its handler, skips
+ * invalid lines without a message after the first, and ignores text after a section's bracket. So
+ * libinih gets its lines from config_read_line(), which counts and checks them, and passes an
+ * invalid line on as an empty one.
  */
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <ini.h>
@@ -23,10 +25,9 @@ struct config_reader {
 	const char *file;
 	FILE *f;
 	unsigned line;
-	bool skip;      /* inside an unknown section, already reported */
-	unsigned *seen; /* lines that set each key; a second time, a list grows, and all else is a
-			   mistake */
-	char *text;     /* getline()'s */
+	bool skip;      /* inside an unknown section, which was reported */
+	unsigned *seen; /* by row: line that set the key in this file, 0 = none */
+	char *text;     /* buffer of getline(), of @cap bytes */
 	size_t cap;
 	struct buf *errors;
 };
@@ -39,7 +40,7 @@ static void config_read_error(struct config_reader *r, const char *what, const c
 	buf_puts(r->errors, "\n");
 }
 
-/* ------------------------------------------------------------------ nearest names */
+/* ------------------------------------------------------------------ suggestions */
 
 static unsigned suggest_min(unsigned a, unsigned b, unsigned c)
 {
@@ -48,7 +49,7 @@ static unsigned suggest_min(unsigned a, unsigned b, unsigned c)
 	return m < c ? m : c;
 }
 
-/* Levenshtein distance; names longer than any of ours are as far as can be. */
+/* Levenshtein distance; MAX for names that are longer than any name of ours. */
 static unsigned suggest_distance(const char *a, const char *b)
 {
 	enum { MAX = 48 };
@@ -94,7 +95,7 @@ static void suggest_section(const char *section, struct buf *out)
 		buf_printf(out, "; did you mean [%s]?", best);
 }
 
-/* Keys of earlier releases, and what replaces them. */
+/* Keys of earlier releases, and their replacements. */
 static const struct {
 	const char *section, *name, *instead;
 } removed[] = {
@@ -109,7 +110,7 @@ static const char *removed_key_replacement(const char *section, const char *name
 	return NULL;
 }
 
-/* The nearest name in the section, or the same name in another one. */
+/* Suggest the most similar name in the section, or the same name in another section. */
 static void suggest_key(const char *section, const char *name, struct buf *out)
 {
 	const struct config_key *best = NULL, *elsewhere = NULL;
@@ -167,7 +168,7 @@ static void config_read_section(struct config_reader *r, char *line)
 
 	if (!end || end[1 + strspn(end + 1, " \t\r\n")]) {
 		line[strcspn(line, "\r\n")] = '\0';
-		config_read_error(r, "a section is [NAME] and nothing behind it", line);
+		config_read_error(r, "expected [SECTION] and nothing after it", line);
 		r->skip = true;
 		*line = '\0';
 		return;
@@ -182,7 +183,7 @@ static void config_read_section(struct config_reader *r, char *line)
 	*end = ']';
 }
 
-/* Report what libinih would pass over in silence, and make it an empty line. */
+/* Report a line that libinih would skip without a message, and make it empty. */
 static void config_read_check_line(struct config_reader *r, char *line, size_t n)
 {
 	size_t indent = strspn(line, " \t\r\n");
@@ -191,26 +192,28 @@ static void config_read_check_line(struct config_reader *r, char *line, size_t n
 	if (r->line == 1 && !strncmp(at, "\xef\xbb\xbf", 3))
 		at += 3;
 	if (strlen(line) != n || n > LINE_MAX_BYTES) {
-		config_read_error(
-			r, strlen(line) != n ? "NUL character" : "line longer than 8190 bytes",
-			NULL);
+		config_read_error(r,
+				  strlen(line) != n ? "the line contains a NUL byte"
+						    : "line longer than 8190 bytes",
+				  NULL);
 		*line = '\0';
 	} else if (*at == '[') {
 		config_read_section(r, at);
 	} else if (*at && !strchr("#;", *at) && at[strcspn(at, "=:")] != '=') {
 		at[strcspn(at, "\r\n")] = '\0';
-		config_read_error(r, "not a [SECTION], KEY = VALUE or # comment", at);
+		config_read_error(r, "expected [SECTION], KEY = VALUE or # comment", at);
 		*line = '\0';
 	}
 }
 
-/* fgets() for libinih. */
+/* Called by libinih in place of fgets(). */
 static char *config_read_line(char *out, int size, void *arg)
 {
 	struct config_reader *r = arg;
 	ssize_t n = getline(&r->text, &r->cap, r->f);
 
-	if (n < 0 || size < 2)
+	assert(size > LINE_MAX_BYTES);
+	if (n < 0)
 		return NULL;
 	r->line++;
 	config_read_check_line(r, r->text, (size_t)n);
@@ -235,8 +238,8 @@ static int config_read_value(void *arg, const char *section, const char *name, c
 		return 1;
 	if (r->seen[config_key_row(k)] && !k->type->item_size)
 		buf_printf(r->errors,
-			   "%s: [%s] %s: \"%.200s\" is its second value, line %u has the first: "
-			   "only a list may be given several times\n",
+			   "%s: [%s] %s: \"%.200s\": the key is already set in line %u; only a "
+			   "list may be set more than once in a file\n",
 			   origin, section, name, value, r->seen[config_key_row(k)]);
 	else
 		config_assign(r->c, k, value, r->seen[config_key_row(k)], origin, r->errors);
@@ -246,8 +249,8 @@ static int config_read_value(void *arg, const char *section, const char *name, c
 
 /* ------------------------------------------------------------------ files */
 
-/* The library's switches are globals; its defaults are a 200-byte line on the stack, comments
- * behind values, and indented lines that continue the value before. */
+/* libinih's options are global variables. Its defaults differ from our format: lines of 200 bytes,
+ * comments after values, and indented lines that continue a value. */
 static void config_read_set_up_inih(void)
 {
 	ini_use_stack = false;
@@ -271,7 +274,7 @@ static void config_read_file(struct config *c, const char *file, bool required, 
 	r.seen = xcalloc(config_keys_n, sizeof(*r.seen));
 	errno = 0;
 	if (ini_parse_stream(config_read_line, &r, config_read_value, &r))
-		config_read_error(&r, "unreadable", NULL);
+		config_read_error(&r, "cannot be parsed", NULL);
 	if (ferror(f))
 		buf_printf(errors, "%s: %s\n", file, strerror(errno));
 	free(r.seen);
@@ -285,7 +288,7 @@ static int config_read_is_drop_in(const struct dirent *d)
 	return n > 5 && *d->d_name != '.' && !strcmp(d->d_name + n - 5, ".conf");
 }
 
-/* Byte order, not the locale's. */
+/* Byte order: alphasort() would use that of the locale. */
 static int config_read_compare_names(const struct dirent **a, const struct dirent **b)
 {
 	return strcmp((*a)->d_name, (*b)->d_name);
@@ -314,7 +317,7 @@ void config_read_option(struct config *c, const char *text, struct buf *errors)
 	const char *equals = strchr(text, '='), *dot = strchr(text, '.');
 
 	if (!equals || !dot || dot > equals) {
-		buf_printf(errors, "-o %.100s: not SECTION.KEY=VALUE\n", text);
+		buf_printf(errors, "-o %.100s: expected SECTION.KEY=VALUE\n", text);
 		return;
 	}
 

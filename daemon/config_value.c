@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * config_value.c - kinds of single values: text in, member filled; member in, text out.
+ * config_value.c - kinds of single values: parse the text into a member, format a member as text.
  *
- * Formatting what was parsed and parsing that again gives the same value: config_apply() moves
- * values between two structs that way, and a test holds every default to it.
+ * Parsing a formatted value gives the same value: config_apply() compares values by their texts,
+ * and --print-config prints texts that can be copied into a file. A test checks this for every
+ * default. For list items see config_item.c.
  */
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -37,8 +38,8 @@ static void format_text(const struct config_key *k, const void *src, struct buf 
 	buf_puts(out, s ? s : "");
 }
 
-/* Bytes over 127 are UTF-8 for people; control characters would break the one-line formats a value
- * ends up in. */
+/* No control characters: values are written into formats with one value per line. Bytes above 127
+ * are allowed (UTF-8). */
 static bool text_printable(const char *s)
 {
 	for (; *s; s++)
@@ -47,7 +48,7 @@ static bool text_printable(const char *s)
 	return true;
 }
 
-/* Without a default that is not empty, a key may be emptied. */
+/* A key may be set to "" if that is its default. */
 static bool key_may_be_empty(const struct config_key *k)
 {
 	return !*k->preset;
@@ -101,8 +102,8 @@ static bool parse_host(const struct config_key *k, const char *text, void *dst)
 	return text_store(k, text, good, dst);
 }
 
-/* Paths become parts of QEMU's options, libvirt's configuration and URIs, each with quoting of its
- * own. */
+/* Paths are inserted into QEMU options, libvirt configuration and URIs. These quote differently, so
+ * characters that any of them treats specially are not allowed. */
 static bool text_unquoted(const char *s)
 {
 	return text_printable(s) && !strpbrk(s, ",\"'\\");
@@ -138,7 +139,7 @@ static bool parse_networks(const struct config_key *k, const char *text, void *d
 	return text_store(k, text, networks_parse(k->name, text, v, &n, &ignored) == 0, dst);
 }
 
-/* Kept without 0x and in lower case, so that equal values are equal texts. */
+/* Stored without 0x and in lower case, so that equal values have equal texts. */
 static bool parse_hex(const struct config_key *k, const char *text, void *dst)
 {
 	const char *digits = strncmp(text, "0x", 2) ? text : text + 2;
@@ -183,9 +184,9 @@ static bool parse_address(const struct config_key *k, const char *text, void *ds
 	return address;
 }
 
-/* QEMU's user network (hostfwd_add) takes an IPv4 address and nothing else: 7.2 answers "Bad host
- * address" to "tcp:[::1]:80-:80". Multicast and broadcast addresses, and those of 0.0.0.0/8, are no
- * addresses of a host. */
+/* QEMU's user network (hostfwd_add) supports IPv4 only: QEMU 7.2 fails with "Bad host address" for
+ * "tcp:[::1]:80-:80". Multicast, broadcast and 0.0.0.0/8 (except 0.0.0.0) are not host addresses.
+ */
 char *value_parse_host_address(const char *text)
 {
 	struct in_addr a;
@@ -355,7 +356,7 @@ static void format_amount(const struct config_key *k, const void *src, struct bu
 		buf_puts(out, a->kind == AMOUNT_AUTO ? "auto" : "none");
 }
 
-/* ------------------------------------------------------------------ the kinds */
+/* ------------------------------------------------------------------ value types */
 
 #define TEXT(parser, text_rule)                                                  \
 	{                                                                        \
@@ -363,7 +364,7 @@ static void format_amount(const struct config_key *k, const void *src, struct bu
 		.size = sizeof(char *), .rule = (text_rule)                      \
 	}
 
-const struct value_type type_text = TEXT(parse_text, "a text of one line");
+const struct value_type type_text = TEXT(parse_text, "one line of text");
 const struct value_type type_name = TEXT(
 	parse_name, "up to 63 letters, digits, '.', '_' and '-', starting with a letter or digit");
 const struct value_type type_slug =
@@ -371,15 +372,15 @@ const struct value_type type_slug =
 const struct value_type type_host = TEXT(parse_host, "a host name");
 const struct value_type type_url = TEXT(parse_url, "an http:// or https:// URL");
 const struct value_type type_path =
-	TEXT(parse_path, "an absolute path without commas, quotes and backslashes");
-const struct value_type type_uri = TEXT(
-	parse_uri,
-	"a libvirt connection: qemu:///system, qemu+unix:///system?socket=/path or qemu:///embed");
+	TEXT(parse_path, "an absolute path without commas, quotes or backslashes");
+const struct value_type type_uri =
+	TEXT(parse_uri,
+	     "a libvirt URI: qemu:///system, qemu+unix:///system?socket=/path or qemu:///embed");
 const struct value_type type_networks =
-	TEXT(parse_networks, "a list of user and bridge:NAME, at most 8");
+	TEXT(parse_networks, "user or bridge:NAME, separated by commas, at most 8");
 const struct value_type type_hex = TEXT(parse_hex, "hex digits");
 const struct value_type type_address = TEXT(
-	parse_address, "an IPv4 address of this host, or 0.0.0.0; QEMU forwards nothing from IPv6");
+	parse_address, "an IPv4 address of this host, or 0.0.0.0; QEMU has no IPv6 port forwards");
 
 const struct value_type type_int = { .parse = parse_int,
 				     .format = format_int,
@@ -416,8 +417,9 @@ void value_rule(const struct config_key *k, struct buf *out)
 	else
 		buf_printf(out, "%s%s from %" PRId64 " to %" PRId64,
 			   k->type == &type_amount ? "auto, none, or " : "",
-			   k->type == &type_size ? "a number of bytes, or of K, M, G or T,"
-						 : "a whole number",
+			   k->type == &type_size
+				   ? "a number of bytes, or a number with suffix K, M, G or T,"
+				   : "a whole number",
 			   k->min, k->max);
 }
 

@@ -166,7 +166,7 @@ def test_a_folder_of_dev_and_a_uri_follow_the_same_rule(tmp_path):
 def test_a_key_given_twice_in_a_file_is_refused_unless_it_is_a_list(tmp_path):
     status, said = check(tmp_path, "[node]\nid = 1\n[ports]\nrange = 20000\nrange = 20001\n[node]\nid = 2\n")
     assert status == 1
-    assert 't.conf:7: [node] id: "2" is its second value, line 2 has the first: only a list may be given several times' in said, said
+    assert 't.conf:7: [node] id: "2": the key is already set in line 2; only a list may be set more than once in a file' in said, said
     assert "range" not in said
     # In another file it wins over the first: that is what drop-ins are for.
     (tmp_path / "t.conf.d").mkdir()

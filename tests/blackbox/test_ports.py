@@ -75,7 +75,7 @@ def test_the_total_is_how_many_forwards_there_can_be(spawn, addresses, times):
     ("ports.range", "30000-30010, 30005", "30005-30005 overlaps 30000-30010"),
     ("ports.range", "30000, 30000", "30000-30000 overlaps 30000-30000"),
     ("ports.range", "30000-30010, udp:30010-30020", "30010-30020 overlaps 30000-30010"),
-    ("ports.addresses", "127.0.0.1, 127.0.0.1", "127.0.0.1 is there twice")])
+    ("ports.addresses", "127.0.0.1, 127.0.0.1", "127.0.0.1 is listed twice")])
 def test_ports_that_would_be_counted_twice_are_refused(key, value, said):
     done = subprocess.run([PROGRAM, "--check-config", "-o", f"{key}={value}"], capture_output=True, text=True, timeout=30)
     assert done.returncode == 1 and key.split(".")[1] in done.stderr and said in done.stderr, done

@@ -182,7 +182,7 @@ static char *rule_of(const struct config_key *k)
 	return buf_take(&rule);
 }
 
-static void manuals_name_every_key_with_its_default_and_rule(void **state)
+static void manuals_name_every_key_with_its_default_rule_and_explanation(void **state)
 {
 	auto_free char *md = source_text("docs/configuration.md"),
 		       *man = source_text("docs/man/teepod.conf.5");
@@ -192,9 +192,10 @@ static void manuals_name_every_key_with_its_default_and_rule(void **state)
 		const struct config_key *k = &config_keys[i];
 		auto_free char *heading = xasprintf("\n## [%s]\n", k->section);
 		auto_free char *rule = rule_of(k);
-		auto_free char *row =
-			xasprintf("\n| `%s` | %s%s%s | %s |", k->name, *k->preset ? "`" : "",
-				  k->preset, *k->preset ? "`" : "", rule);
+		auto_free char *row = xasprintf("\n| `%s` | %s%s%s | %s | %s | %s | %s |\n",
+						k->name, *k->preset ? "`" : "", k->preset,
+						*k->preset ? "`" : "", rule, k->unit ? k->unit : "",
+						k->flags & KEY_RELOAD ? "yes" : "", k->doc);
 		auto_free char *item = xasprintf("\n.It Cm %s Ns = Ns Ar %s\n", k->name,
 						 *k->preset ? k->preset : "\\&");
 		const char *section = strstr(md, heading), *section_man;
@@ -406,12 +407,12 @@ static void every_mistake_is_reported_not_only_the_first(void **state)
 		   "t.conf:1: key before the first [SECTION]: loose\n"
 		   "t.conf:3: unknown key [logs] lvel; did you mean \"level\"?\n"
 		   "t.conf:4: [logs] format: \"xml\" is not allowed: text or json\n"
-		   "t.conf:5: not a [SECTION], KEY = VALUE or # comment: just words\n"
+		   "t.conf:5: expected [SECTION], KEY = VALUE or # comment: just words\n"
 		   "t.conf:6: unknown section [nodes]; did you mean [node]?\n"
-		   "t.conf:8: a section is [NAME] and nothing behind it: [node] junk\n"
+		   "t.conf:8: expected [SECTION] and nothing after it: [node] junk\n"
 		   "t.conf:11: unknown key [api] uri; did you mean [hypervisor] uri?\n"
 		   "t.conf:12: unknown key [api] xyzzy\n"
-		   "t.conf:13: not a [SECTION], KEY = VALUE or # comment: listen: 1.2.3.4:5\n");
+		   "t.conf:13: expected [SECTION], KEY = VALUE or # comment: listen: 1.2.3.4:5\n");
 }
 
 static void lines_may_be_long_but_not_endless_and_hold_no_nul(void **state)
@@ -435,7 +436,7 @@ static void lines_may_be_long_but_not_endless_and_hold_no_nul(void **state)
 	expect_bad(text.data, "t.conf:2: line longer than 8190 bytes\n");
 	assert_int_equal(file_write(path, "[node]\nid = 1\0002\n", 16, 0600, &e), 0);
 	assert_int_equal(config_load(&o, &c, &errors), -ERR_INVALID);
-	assert_non_null(strstr(errors.data, "t.conf:2: NUL character"));
+	assert_non_null(strstr(errors.data, "t.conf:2: the line contains a NUL byte"));
 }
 
 static void byte_order_mark_crlf_indent_and_comments_are_fine(void **state)
@@ -562,8 +563,8 @@ static void bad_options_are_named(void **state)
 
 	(void)state;
 	assert_string_equal(
-		got, "-o nodots=1: not SECTION.KEY=VALUE\n"
-		     "-o node.id: not SECTION.KEY=VALUE\n"
+		got, "-o nodots=1: expected SECTION.KEY=VALUE\n"
+		     "-o node.id: expected SECTION.KEY=VALUE\n"
 		     "-o: unknown key [node] iid; did you mean \"id\"?\n"
 		     "-o: [node] id: \"x\" is not allowed: a whole number from 1 to 2147483647\n");
 }
@@ -578,20 +579,22 @@ static void bad_options_are_named(void **state)
 static void keys_that_contradict_each_other_are_refused(void **state)
 {
 	(void)state;
-	expect_bad("[api]\nlisten = 0.0.0.0:8090\n",
-		   "t.conf:2: [api] listen: 0.0.0.0:8090 can be reached from outside: it needs "
-		   "tls_cert and tls_key\n");
+	expect_bad(
+		"[api]\nlisten = 0.0.0.0:8090\n",
+		"t.conf:2: [api] listen: 0.0.0.0:8090 is not a loopback address: TLS is required, "
+		"set tls_cert and tls_key\n");
 	expect_bad("[api]\nlisten = 127.0.0.1:1, 127.0.0.1:1, 127.0.0.1:0, 127.0.0.1:0\n",
-		   "t.conf:2: [api] listen: 127.0.0.1:1 is there twice\n");
+		   "t.conf:2: [api] listen: 127.0.0.1:1 is listed twice\n");
 	expect_bad("[api]\ntls_cert = /nonexistent.pem\ntls_client = required\n",
-		   "t.conf:2: [api] tls_cert: needs tls_key too\n"
-		   "t.conf:3: [api] tls_client: needs tls_client_ca to check certificates against\n"
+		   "t.conf:2: [api] tls_cert: requires tls_key\n"
+		   "t.conf:3: [api] tls_client: requires tls_client_ca, to verify client "
+		   "certificates\n"
 		   "t.conf:2: [api] tls_cert: /nonexistent.pem: No such file or directory\n");
 	expect_bad("[ports]\ndefault_address = 127.0.0.2\nrange =\n",
-		   "t.conf:3: [ports] range: is empty: set enabled = no to allow no forwards\n"
-		   "t.conf:2: [ports] default_address: 127.0.0.2 is not one of addresses\n");
+		   "t.conf:3: [ports] range: is empty: to disable port forwards, set enabled = no\n"
+		   "t.conf:2: [ports] default_address: 127.0.0.2 is not listed in addresses\n");
 	expect_bad("[cvm]\ntypes = a:1:1:1\ntypes = a:2:2:2\n",
-		   "t.conf:3: [cvm] types: a is there twice\n");
+		   "t.conf:3: [cvm] types: a is listed twice\n");
 	expect_bad("[ports]\nrange = 100-200\nrange = 150, udp:199-300, tcp:201\n",
 		   "t.conf:3: [ports] range: 150-150 overlaps 100-200: list each port once per "
 		   "protocol\n"
@@ -600,24 +603,25 @@ static void keys_that_contradict_each_other_are_refused(void **state)
 	config_free(
 		good("[ports]\nrange = tcp:100-200, udp:100-200, 201, tcp:300, udp:300\n", NULL));
 	expect_bad("[ports]\naddresses = 127.0.0.1, 127.0.0.1\n",
-		   "t.conf:2: [ports] addresses: 127.0.0.1 is there twice\n");
+		   "t.conf:2: [ports] addresses: 127.0.0.1 is listed twice\n");
 	expect_bad("[ports]\naddresses = 127.0.0.1, 127.0.0.2\naddresses = 127.0.0.2\n",
-		   "t.conf:3: [ports] addresses: 127.0.0.2 is there twice\n");
+		   "t.conf:3: [ports] addresses: 127.0.0.2 is listed twice\n");
 	expect_bad("[capacity]\ncid_start = 4294967294\ncid_count = 2\n",
-		   "t.conf:3: [capacity] cid_count: 2 ids from 4294967294 go beyond 4294967294\n");
+		   "t.conf:3: [capacity] cid_count: 2 IDs from 4294967294 on exceed the highest "
+		   "ID, 4294967294\n");
 	expect_bad("[hypervisor]\nemulator = /nonexistent\n",
 		   "t.conf:2: [hypervisor] emulator: /nonexistent: No such file or directory\n");
 	expect_bad("[hypervisor]\nuri = qemu:///embed\n"
 		   "embed_root = /a/path/that/leaves/no/room/for/qemus/sockets/x\n",
 		   "t.conf:3: [hypervisor] embed_root: "
 		   "/a/path/that/leaves/no/room/for/qemus/sockets/x is 47 bytes "
-		   "long, at most 46 leave room for QEMU's sockets: use a shorter path\n");
+		   "long: at most 46 are allowed, because QEMU's socket paths are below it\n");
 	expect_bad("[host]\nppid = " PPID "\ndevice_id = " OTHER_ID "\n",
 		   "t.conf:3: [host] device_id: " OTHER_ID
-		   " is not the SHA-256 of ppid, which is " DEVICE_ID ": give one of the two\n");
+		   " is not the SHA-256 of ppid, which is " DEVICE_ID
+		   ": set only one of the two keys\n");
 	expect_bad("[hypervisor]\nuri = qemu:///sytem\n",
-		   "t.conf:2: [hypervisor] uri: \"qemu:///sytem\" is not allowed: a libvirt "
-		   "connection: "
+		   "t.conf:2: [hypervisor] uri: \"qemu:///sytem\" is not allowed: a libvirt URI: "
 		   "qemu:///system, qemu+unix:///system?socket=/path or qemu:///embed\n");
 	expect_bad("[api]\ntls_cert = /etc/passwd\ntls_key = /etc/passwd\n",
 		   "t.conf:2: [api] tls_cert: /etc/passwd: not a PEM file, or not of this kind\n");
@@ -787,7 +791,7 @@ int main(void)
 	const struct CMUnitTest t[] = {
 		T(shipped_file_is_what_the_table_says),
 		T(shipped_file_uncommented_sets_every_key_to_its_default),
-		T(manuals_name_every_key_with_its_default_and_rule),
+		T(manuals_name_every_key_with_its_default_rule_and_explanation),
 		T(every_value_reads_back_as_it_is_printed),
 		T(every_row_has_a_section_a_doc_and_a_sane_range),
 		T(values_are_taken_or_refused_by_their_kind),
