@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * actions.c - answers on standard output, mistakes on standard error.
+ * actions.c - actions that print something: results to standard output, errors to standard error.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -25,7 +25,7 @@ int action_failed(const char *fmt, ...)
 	return EXIT_FAILURE;
 }
 
-/* A pipe that was closed, or a full disk behind it, is a failure like any other. */
+/* A failed write (closed pipe, full disk) makes the action fail. */
 static int action_print(const char *text)
 {
 	return utf8_print(stdout, text) == EOF || fflush(stdout) == EOF ? EXIT_CONFIG

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * actions.h - what the command line can ask for that needs nothing but the configuration.
+ * actions.h - command-line actions that need only the configuration.
  */
 #ifndef TEEPOD_DAEMON_ACTIONS_H
 #define TEEPOD_DAEMON_ACTIONS_H
@@ -8,11 +8,11 @@
 
 #include "daemon/options.h"
 
-/* --help, --version, --help-config, --check-config and --print-config. False if @o asks for
- * something else; else it is done and *ret_status is the exit status. */
+/* Run --help, --version, --help-config, --check-config or --print-config: true, and *ret_status is
+ * the exit status. False if @o->action is another one. */
 bool actions_run(const struct options *o, int *ret_status);
 
-/* "teepod: TEXT" on standard error, without what would steer a terminal. Returns EXIT_FAILURE. */
+/* Print "teepod: TEXT" to standard error, with control characters escaped. Returns EXIT_FAILURE. */
 int action_failed(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

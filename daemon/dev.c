@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * dev.c - the files of --dev.
+ * dev.c - the files of --dev; see dev.h.
  */
 #include <string.h>
 #include <unistd.h>
@@ -21,7 +21,7 @@ char *dev_images_dir(void)
 	if (n <= 0)
 		return xstrdup(given ? given : "/usr/share/teepod/images");
 	self[n] = 0;
-	/* build/teepod and build/<variant>/teepod share build/images. */
+	/* build/teepod and build/VARIANT/teepod share build/images. */
 	for (int up = 0; up < 2; up++) {
 		auto_free char *dir = NULL;
 

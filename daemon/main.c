@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
- * main.c - the process: what is opened in which order, and how it ends.
+ * main.c - the process: start, reload, shutdown, and the order in which parts are opened and
+ * closed.
  *
- * Start: configuration, log, loop, signals, database, API, server, watchdog; the hypervisor's
- * connection is made beside them, and nobody waits for it. The end: answer what is in flight,
- * refuse what is new, close server and API, let running steps end, close the hypervisor, the lanes
- * and the database, then signals and watchdog, which have to work until then. Guests stay up
- * whatever happens to this process.
+ * Start: configuration, log, loop, signals, database, API, server, watchdog. The connection to
+ * libvirt is opened in parallel, and the start does not wait for it.
  *
- * api.drain_seconds bounds answers and steps together; closing the connection to libvirt may take 3
- * s more. Should even that hang, the process ends FORCE_MS after drain_seconds.
+ * Shutdown: send the responses in flight and refuse new requests; close server and API; let running
+ * operation steps end; close libvirt, the lanes and the database; last, close signals and watchdog,
+ * which must work until then. Guests keep running, however this process ends.
+ *
+ * Responses and steps share api.drain_seconds. Closing libvirt may take 3 s more. If that hangs,
+ * the process exits FORCE_MS after drain_seconds.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,7 +52,7 @@
 #include "vmm/node/owner.h"
 
 enum {
-	SPEC_MAX = 1024 * 1024, /* as the API takes it */
+	SPEC_MAX = 1024 * 1024, /* bytes of a create request: the limit of the API */
 	FORCE_MS = 6000
 };
 
@@ -58,21 +61,20 @@ struct daemon {
 	struct options options;
 	struct config *config;
 	struct host_size host;
-	struct vmm_settings
-		settings; /* of the start: what no reload changes is borrowed until the end */
+	struct vmm_settings settings; /* of the start; borrowed by the vmm until the end */
 	struct vmm_settings reloaded; /* of the last reload */
 	struct reload reload;
 	char *images_dir;
 	struct vmm *vmm;
 	struct api *api;
 	struct server *server;
-	const char **hosts; /* owned; the names in it are the configuration's */
+	const char **hosts; /* array owned; the strings belong to @config */
 	struct signals *signals;
 	struct watchdog *watchdog;
 	struct loop_timer *force_timer;
 	bool stopping;
-	int64_t end_by; /* monotonic: answers and steps under way have until then */
-	unsigned stuck; /* jobs that still ran at the end, and use what it would free */
+	int64_t end_by; /* deadline of responses and steps, clock_mono_ms() */
+	unsigned stuck; /* jobs still running at the end: they use memory that must not be freed */
 	int status;
 };
 
@@ -117,12 +119,13 @@ static void log_changed_keys(const char *what, const struct config_list *names)
 		log_info("%s: %s", what, names->v[i]);
 }
 
-/* In this order: what the old settings point to is freed when nobody has them any more. */
+/* Apply @d->config. The old settings are freed last, when vmm and API no longer point to them. */
 static void daemon_use_config(struct daemon *d)
 {
 	struct vmm_settings s;
 	struct api_settings api = daemon_api_settings(d->config);
 
+	assert(d->vmm && d->api && !d->stopping);
 	log_open((enum log_level)d->config->logs.level, d->config->logs.format == LOG_FORMAT_JSON);
 	daemon_make_settings(d, &s);
 	vmm_reload(d->vmm, &s);
@@ -131,25 +134,25 @@ static void daemon_use_config(struct daemon *d)
 	d->reloaded = s;
 }
 
-/* Only what is in effect is logged as applied. */
+/* Apply the configuration that a reload has read. Keys are logged only when they are in effect. */
 static bool daemon_apply_config(struct daemon *d, struct reload_result *f)
 {
 	struct config_changes changes = { 0 };
 
 	if (!f->config) {
-		log_error("configuration not reloaded, the old one stays: %s", f->errors.data);
+		log_error("configuration not reloaded, the old one stays in effect: %s",
+			  f->errors.data);
 		return false;
 	}
 	if (config_apply(d->config, f->config, &changes, &f->errors)) {
-		log_error("configuration not reloaded, the old one stays: as long as the keys that "
-			  "need a restart "
-			  "are not in effect: %s",
+		log_error("configuration not reloaded, the old one stays in effect: the new values "
+			  "conflict with keys that only a restart changes: %s",
 			  f->errors.data);
 		return false;
 	}
 	daemon_use_config(d);
 	log_changed_keys("applied", &changes.applied);
-	log_changed_keys("needs a restart", &changes.restart);
+	log_changed_keys("requires a restart", &changes.restart);
 	config_changes_free(&changes);
 	return true;
 }
@@ -168,9 +171,10 @@ static void daemon_on_reload_done(void *arg, struct reload_result *f)
 	if (f->tls)
 		server_set_tls(d->server, f->tls);
 	else if (f->tls_err.code)
-		log_error("certificates not reloaded, the old ones stay: %s", f->tls_err.text);
+		log_error("certificates not reloaded, the old ones stay in effect: %s",
+			  f->tls_err.text);
 	if (good && !f->tls_err.code)
-		log_info("reloaded");
+		log_info("configuration reloaded");
 	notify_ready("Serving");
 }
 
@@ -182,12 +186,13 @@ static void daemon_on_reload(void *arg)
 		reload_request(&d->reload);
 }
 
-/* ------------------------------------------------------------------ the end */
+/* ------------------------------------------------------------------ shutdown */
 
 static void daemon_vmm_closed(void *arg, unsigned stuck)
 {
 	struct daemon *d = arg;
 
+	assert(d->stopping && !d->server && !d->api);
 	d->vmm = NULL;
 	d->stuck = stuck;
 	loop_after_cancel(&d->force_timer);
@@ -195,7 +200,7 @@ static void daemon_vmm_closed(void *arg, unsigned stuck)
 	lag_close();
 	signals_close(d->signals);
 	d->signals = NULL;
-	log_info("stopped; guests were left as they are");
+	log_info("stopped; guests keep running");
 }
 
 static unsigned daemon_time_left_ms(const struct daemon *d)
@@ -209,6 +214,7 @@ static void daemon_drained(void *arg)
 {
 	struct daemon *d = arg;
 
+	assert(d->stopping && d->server && d->api);
 	server_free(d->server);
 	d->server = NULL;
 	api_free(d->api);
@@ -219,7 +225,8 @@ static void daemon_drained(void *arg)
 static void daemon_force_exit(void *arg)
 {
 	(void)arg;
-	log_warn("the end takes too long; what is under way is found again at the next start");
+	log_warn("shutdown takes too long, exiting now; running operations continue at the next "
+		 "start");
 	_exit(EXIT_SUCCESS);
 }
 
@@ -230,21 +237,21 @@ static void daemon_on_stop(void *arg, int signum, unsigned nth)
 
 	if (nth > 1)
 		daemon_force_exit(d);
-	log_info("signal %d: draining", signum);
+	log_info("signal %d received, shutting down", signum);
 	d->stopping = true;
 	d->end_by = clock_mono_ms() + ms;
 	notify_stopping(ms + FORCE_MS + 3000);
 	(void)loop_after(&d->loop, ms + FORCE_MS, daemon_force_exit, d, &d->force_timer);
 	api_drain(d->api);
-	/* Imports and measurements take long, and can be repeated: who waits for one is answered
-	 * now. */
+	/* Imports and measurements take long and can be repeated: fail them now, so that their
+	 * clients get a response. */
 	lanes_refuse(&d->loop, LANE_BULK);
 	server_drain(d->server, ms, daemon_drained, d);
 }
 
-/* ------------------------------------------------------------------ the start */
+/* ------------------------------------------------------------------ start */
 
-/* As long as the server lives. */
+/* Host names that the server accepts. It borrows the array until it is closed. */
 static void daemon_list_hosts(struct daemon *d)
 {
 	const struct config *c = d->config;
@@ -315,8 +322,8 @@ static int daemon_start(struct daemon *d, struct err *e)
 					    .arg = d };
 	struct api_settings api = daemon_api_settings(d->config);
 	auto_buf struct buf warnings = { 0 };
-	/* 0711: the hypervisor's user has to pass through on its way to disks and images, not to
-	 * look around. */
+	/* 0711: QEMU's user must be able to traverse the folder to reach disks and images, but not
+	 * to list it. */
 	int r = file_mkdirs(d->config->node.state_dir, 0711, e);
 
 	if (!r)
@@ -334,7 +341,7 @@ static int daemon_start(struct daemon *d, struct err *e)
 	d->reload = (struct reload){ .loop = &d->loop,
 				     .options = &d->options,
 				     .running = d->config,
-				     .found = daemon_on_reload_done,
+				     .on_done = daemon_on_reload_done,
 				     .arg = d };
 	r = vmm_open(&d->settings, &d->vmm, e);
 	if (!r && d->options.dev_dir)
@@ -352,15 +359,15 @@ static int daemon_run(struct daemon *d)
 	struct err e;
 
 	if (daemon_start(d, &e))
-		return daemon_log_failure("cannot start", &e);
+		return daemon_log_failure("start failed", &e);
 	d->watchdog = watchdog_open(&d->loop);
 	notify_ready("Serving");
-	log_info("teepod %s serves node %s", TEEPOD_VERSION, d->config->node.name);
+	log_info("teepod %s started, node %s", TEEPOD_VERSION, d->config->node.name);
 	(void)uv_run(&d->loop, UV_RUN_DEFAULT);
 	return d->status;
 }
 
-/* ------------------------------------------------------------------ other actions */
+/* ------------------------------------------------------------------ commands */
 
 static char *daemon_db_path(const struct config *c)
 {
@@ -376,8 +383,8 @@ static int action_check_db(const struct config *c)
 
 	if (access(path, F_OK))
 		return action_failed(
-			"%s: %s; give --check-db the --config, --dev and -o of the daemon", path,
-			strerror(errno));
+			"%s: %s; run --check-db with the same --config, --dev and -o as the daemon",
+			path, strerror(errno));
 	n = db_check(path, &out, &e);
 	files = n < 0 ? n : vmm_check_files(c->node.state_dir, c->images.dir, &out, &e);
 	if (files < 0 && out.len)
@@ -404,7 +411,7 @@ static int action_accept_host(struct daemon *d)
 		r = vmm_accept_host(dir, d->settings.host_root, state_lock, &changed, &e);
 	if (r)
 		return action_failed("%s%s%s", e.text, e.hint[0] ? "; " : "", e.hint);
-	buf_printf(&out, "%s %s this host's\n", dir, changed ? "is now" : "was already");
+	buf_printf(&out, "%s %s owned by this host\n", dir, changed ? "is now" : "was already");
 	(void)utf8_print(stdout, out.data);
 	return EXIT_SUCCESS;
 }
@@ -414,7 +421,7 @@ static int action_add_key(const struct options *o, const struct config *c)
 	char key[API_KEY_TEXT];
 	struct err e, taken;
 	int r = file_mkdirs(c->node.state_dir, 0711, &e);
-	bool alone = !r && !state_lock(c->node.state_dir, &taken); /* no daemon runs */
+	bool alone = !r && !state_lock(c->node.state_dir, &taken); /* no daemon is running */
 
 	if (!r)
 		r = vmm_add_key_offline(c->node.state_dir, alone, c->node.workspace, o->key_name,
@@ -425,7 +432,7 @@ static int action_add_key(const struct options *o, const struct config *c)
 	return EXIT_SUCCESS;
 }
 
-/* Nothing is measured: what a node may promise has no part in what a machine is. */
+/* The host is not measured: the domain XML does not depend on the capacity of the node. */
 static int action_print_domain(struct daemon *d)
 {
 	auto_free char *text = NULL, *xml = NULL;
@@ -460,7 +467,7 @@ static int daemon_serve(struct daemon *d)
 	log_open((enum log_level)d->config->logs.level, d->config->logs.format == LOG_FORMAT_JSON);
 	loop_reserve_fds();
 	if (uv_loop_init(&d->loop)) {
-		(void)fputs("teepod: no event loop\n", stderr);
+		(void)fputs("teepod: cannot create the event loop\n", stderr);
 		return EXIT_FAILURE;
 	}
 	lag_open(&d->loop);
@@ -468,25 +475,25 @@ static int daemon_serve(struct daemon *d)
 		sizes.n[n] = (unsigned)d->config->jobs.lane[n];
 	lanes_open(&d->loop, &sizes);
 	status = daemon_run(d);
-	/* After a failed start, and after an end that waited long enough, jobs may still run, and
-	 * use what the end of main() would free. */
+	/* After a failed start, or if jobs did not end in time, jobs may still be running. They use
+	 * memory that main() would free, so exit without freeing it. */
 	if (status || d->stuck)
 		_exit(status);
 	if (uv_loop_close(&d->loop))
-		log_debug("handles were left open");
+		log_debug("the event loop still has open handles");
 	return status;
 }
 
-/* Memory holds API keys, TLS keys and the environments of guests; that of a QEMU below this
- * process, a guest. Not PR_SET_DUMPABLE: it would close /proc/self to an unprivileged daemon and
- * its children. */
+/* Disable core dumps of this process and its children: memory contains API keys, TLS keys and the
+ * environments of guests; that of a QEMU contains a guest. PR_SET_DUMPABLE is not an option: it
+ * would make /proc/self inaccessible to an unprivileged daemon and its children. */
 static void daemon_forbid_cores(void)
 {
 	const struct rlimit none = { 0 };
 	auto_close int fd = open("/proc/self/coredump_filter", O_WRONLY | O_CLOEXEC);
 
 	(void)setrlimit(RLIMIT_CORE, &none);
-	/* core(5): a core that goes into a pipe has no limit. Leave the memory out of it. */
+	/* core(5): RLIMIT_CORE does not apply to a core piped to a program. Exclude all memory. */
 	if (fd >= 0)
 		(void)!write(fd, "0", 1);
 }

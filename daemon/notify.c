@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * notify.c - sd_notify(3), by libsystemd.
+ * notify.c - status messages and watchdog, by sd_notify(3) of libsystemd.
+ *
+ * Errors are ignored: the daemon works without systemd.
  */
 #include <inttypes.h>
 #include <stdarg.h>
@@ -14,7 +16,7 @@
 
 enum { STATUS_MAX = 200 };
 
-/* A newline would start another assignment in the message. */
+/* Format without newlines: a newline would start another assignment in the message. */
 static void notify_format_status(char out[STATUS_MAX], const char *fmt, va_list ap)
 {
 	(void)vsnprintf(out, STATUS_MAX, fmt, ap);
@@ -45,8 +47,8 @@ void notify_status(const char *fmt, ...)
 	(void)sd_notifyf(0, "STATUS=%s", status);
 }
 
-/* MONOTONIC_USEC is what systemd 253 and later ask for with Type=notify-reload; earlier ones ignore
- * it. */
+/* systemd 253 and later require MONOTONIC_USEC with Type=notify-reload; earlier versions ignore it.
+ */
 void notify_reloading(void)
 {
 	(void)sd_notifyf(
@@ -56,9 +58,7 @@ void notify_reloading(void)
 
 void notify_stopping(unsigned more_ms)
 {
-	(void)sd_notifyf(0,
-			 "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64
-			 "\nSTATUS=Finishing what is under way",
+	(void)sd_notifyf(0, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64 "\nSTATUS=Shutting down",
 			 (uint64_t)more_ms * 1000);
 }
 

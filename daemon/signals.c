@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * signals.c - three signals on the loop.
+ * signals.c - three uv_signal handles, closed and freed together.
+ *
+ * The handles do not keep the loop alive. @handles counts those that are initialised and not yet
+ * closed; the last close callback frees the object.
  */
+#include <assert.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -13,8 +17,8 @@ static const int signums[] = { SIGHUP, SIGTERM, SIGINT };
 
 struct signals {
 	struct signal_calls calls;
-	unsigned stops;   /* times we were asked to end */
-	unsigned handles; /* not yet closed */
+	unsigned stops;   /* SIGTERM and SIGINT received so far */
+	unsigned handles; /* initialised, close callback not yet run */
 	uv_signal_t handle[ARRAY_SIZE(signums)];
 };
 
@@ -33,6 +37,7 @@ static void signals_closed(uv_handle_t *h)
 {
 	struct signals *s = h->data;
 
+	assert(s->handles > 0);
 	if (!--s->handles)
 		free(s);
 }
@@ -53,7 +58,7 @@ int signals_open(uv_loop_t *loop, const struct signal_calls *calls, struct signa
 		r = uv_signal_start(&s->handle[i], signals_on_signal, signums[i]);
 		if (r < 0) {
 			signals_close(s);
-			return err_sys(e, -r, "watch for signal %d", signums[i]);
+			return err_sys(e, -r, "install a handler for signal %d", signums[i]);
 		}
 	}
 	*ret = s;
@@ -62,7 +67,7 @@ int signals_open(uv_loop_t *loop, const struct signal_calls *calls, struct signa
 
 void signals_close(struct signals *s)
 {
-	/* The count falls in close callbacks, which run in a later turn. */
+	/* @handles does not change here: close callbacks run in a later turn of the loop. */
 	for (unsigned i = 0, n = s ? s->handles : 0; i < n; i++)
 		uv_close((uv_handle_t *)&s->handle[i], signals_closed);
 }

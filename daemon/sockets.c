@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * sockets.c - systemd's sockets beside the configured addresses.
+ * sockets.c - merge the sockets passed by systemd with the configured addresses.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -27,7 +27,7 @@ int socket_address(int fd, char out[256], struct err *e)
 	char text[INET6_ADDRSTRLEN];
 
 	if (getsockname(fd, &a.any, &len))
-		return err_sys(e, errno, "address of descriptor %d", fd);
+		return err_sys(e, errno, "get the address of descriptor %d", fd);
 	if (a.any.sa_family == AF_INET)
 		(void)snprintf(out, 256, "%s:%u",
 			       inet_ntop(AF_INET, &a.in.sin_addr, text, sizeof(text)),
@@ -39,7 +39,7 @@ int socket_address(int fd, char out[256], struct err *e)
 	else if (a.any.sa_family == AF_UNIX)
 		(void)snprintf(out, 256, "unix:%.*s", (int)sizeof(a.un.sun_path), a.un.sun_path);
 	else
-		return err_set(e, ERR_UNSUPPORTED, "descriptor %d is a socket of address family %d",
+		return err_set(e, ERR_UNSUPPORTED, "descriptor %d: unsupported address family %d",
 			       fd, a.any.sa_family);
 	return 0;
 }
@@ -51,7 +51,7 @@ static int sockets_add_inherited(int fd, struct config_list *plan, struct config
 	int r = sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1);
 
 	if (r < 0)
-		return err_sys(e, -r, "descriptor %d from systemd", fd);
+		return err_sys(e, -r, "check descriptor %d from systemd", fd);
 	if (!r)
 		return err_set(e, ERR_INVALID,
 			       "descriptor %d from systemd is not a listening stream socket "
@@ -71,7 +71,7 @@ int sockets_plan(const struct config_list *configured, struct config_list *ret, 
 	int n = sd_listen_fds(1), r = 0;
 
 	if (n < 0)
-		return err_sys(e, -n, "sockets from systemd");
+		return err_sys(e, -n, "get the sockets from systemd");
 	for (int i = 0; i < n && !r; i++)
 		r = sockets_add_inherited(SD_LISTEN_FDS_START + i, &plan, &taken, e);
 	for (size_t i = 0; i < configured->n; i++)

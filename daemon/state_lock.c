@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * state_lock.c - one daemon for one state folder.
+ * state_lock.c - the lock that allows one daemon per state folder.
  *
- * SQLite lets two processes write in turn, so without this a second daemon would serve the same
- * CVMs and run the same operations. A POSIX lock, not flock(): children between fork and exec must
- * not hold it on for a daemon that was killed.
+ * SQLite alone allows two processes to write in turn: without this lock a second daemon would serve
+ * the same CVMs and run the same operations. It is a POSIX lock, not flock(): a child between fork
+ * and exec would inherit an flock() and keep it after the daemon was killed.
  */
 #include "daemon/state_lock.h"
 
@@ -35,6 +35,6 @@ int state_lock(const char *dir, struct err *e)
 	if (fcntl(fd, F_SETLK, &lock))
 		return errno == EACCES || errno == EAGAIN ? state_lock_in_use(dir, fd, e)
 							  : err_sys(e, errno, "lock %s", path);
-	(void)take_fd(&fd); /* kept open: closing it would give the lock up */
+	(void)take_fd(&fd); /* stays open: closing it would release the lock */
 	return 0;
 }

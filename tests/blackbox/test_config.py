@@ -255,7 +255,7 @@ def test_sighup_works_any_number_of_times(spawn, tmp_path):
             assert f'"type.{n}"' in node.get("/instance-types").text
     until("connections and files are closed", lambda: fds(node) <= before[0], 5)
     assert resident_kib(node) - before[1] < 2048
-    until("the last one is over", lambda: len(re.findall("info  reloaded", node.log_tail(10000))) == 560, 5)
+    until("the last one is over", lambda: len(re.findall("info  configuration reloaded", node.log_tail(10000))) == 560, 5)
     assert len(re.findall("applied: cvm.types: ", node.log_tail(10000))) == 560, "what was applied, and nothing else"
 
 
