@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * check_host.c - one look at the machine, one question to libvirt, one table.
+ * check_host.c - inspect the host, query libvirt's capabilities, print the table.
  *
- * qemu:///embed is asked in a root of its own, made for the question and removed after it: the
- * configured one may be held by a running daemon, and opening it would adopt, or bury, the guests
- * recorded there. What QEMU can do does not depend on the root.
+ * qemu:///embed is opened with a temporary root folder, which is removed afterwards. The configured
+ * root may be in use by a running daemon, and opening it would take over, or mark as dead, the
+ * guests recorded there. QEMU's capabilities do not depend on the root. See host_table.c for the
+ * table and vmm/host/host_check.h for the checks.
  */
 #include <errno.h>
 #include <signal.h>
@@ -28,8 +29,8 @@
 #include "vmm/virt/embed_root.h"
 #include "vmm/virt/hypervisor.h"
 
-/* Opening libvirt's QEMU driver for the first time probes QEMU: 0.6 s, under load up to ten times
- * as much. */
+/* The first time libvirt's QEMU driver is opened, it probes QEMU: 0.6 s, up to ten times that under
+ * load. */
 enum { ANSWER_MS = 30000, CLOSE_MS = 10000 };
 
 struct host_query {
@@ -37,12 +38,13 @@ struct host_query {
 	uv_signal_t signals[3];
 	struct hypervisor *hv;
 	struct loop_timer *timer;
-	char root[EMBED_ROOT_MAX + 1]; /* of the embedded driver; "" for others */
+	char root[EMBED_ROOT_MAX +
+		  1]; /* temporary root of the embedded driver; "" for other URIs */
 	bool over, closed, hangs;
-	int signum; /* ended by it; 0: not */
+	int signum; /* signal that ended the query, or 0 */
 	struct hv_caps caps;
-	bool answered;   /* caps are known */
-	char error[400]; /* if not */
+	bool answered; /* @caps is valid; otherwise @error says why not */
+	char error[400];
 };
 
 static void query_ignore_event(void *arg, const struct hv_event *ev)
@@ -71,7 +73,8 @@ static void query_on_late(void *arg)
 	struct host_query *q = arg;
 
 	q->over = true;
-	(void)snprintf(q->error, sizeof(q->error), "no answer within %d s", ANSWER_MS / 1000);
+	(void)snprintf(q->error, sizeof(q->error), "libvirt did not respond within %d s",
+		       ANSWER_MS / 1000);
 }
 
 static void query_remove_root(const struct host_query *q)
@@ -82,7 +85,7 @@ static void query_remove_root(const struct host_query *q)
 		(void)action_failed("%s", e.text);
 }
 
-/* libvirt is let finish: dying while it probes QEMU would leave that QEMU behind. */
+/* Wait for libvirt before exiting: exiting while it probes QEMU would leave that QEMU running. */
 static void query_on_signal(uv_signal_t *s, int signum)
 {
 	struct host_query *q = s->data;
@@ -96,7 +99,8 @@ static void query_set_flag(void *arg)
 	*(bool *)arg = true;
 }
 
-/* In $TMPDIR, unless QEMU's sockets would not fit below it. */
+/* Create the temporary root in $TMPDIR, or in /tmp if the socket paths below it would be too long.
+ */
 static int query_make_root(struct host_query *q, struct err *e)
 {
 	static const char name[] = "teepod-check-XXXXXX";
@@ -108,7 +112,7 @@ static int query_make_root(struct host_query *q, struct err *e)
 	if (mkdtemp(q->root))
 		return 0;
 	q->root[0] = '\0';
-	return err_sys(e, errno, "temporary folder in %s", tmp);
+	return err_sys(e, errno, "create a temporary folder in %s", tmp);
 }
 
 static void query_open_handles(struct host_query *q)
@@ -163,14 +167,14 @@ static void query_close(struct host_query *q)
 	(void)uv_loop_close(&q->loop);
 }
 
-/* Into q->answered with q->caps, or q->error. */
+/* Query libvirt. The result is q->caps if q->answered, otherwise q->error. */
 static void query_run(struct host_query *q, const struct vmm_settings *s)
 {
 	struct err e;
 
 	loop_reserve_fds();
 	if (uv_loop_init(&q->loop)) {
-		(void)snprintf(q->error, sizeof(q->error), "no event loop");
+		(void)snprintf(q->error, sizeof(q->error), "cannot create the event loop");
 		return;
 	}
 	query_open_handles(q);
@@ -190,7 +194,7 @@ static unsigned check_host_width(void)
 	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) || !w.ws_col ? HOST_TABLE_WIDTH : w.ws_col;
 }
 
-/* exit() would wait for jobs, and so for a call that hangs in libvirt. */
+/* If a libvirt call hangs, exit() would wait for its thread; _exit() does not. */
 static int check_host_exit(const struct host_query *q, int status)
 {
 	if (q->hangs)

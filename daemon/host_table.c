@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * host_table.c - name, state, what was found; below it, what to do.
+ * host_table.c - format one row per check: name, state, result; below it the advice.
  *
- * Advice has lines of its own, nearly as wide as the screen: it holds commands, and those are
- * copied from there.
+ * The advice has its own lines, almost as wide as the terminal, because it contains commands that
+ * users copy.
  */
+#include <assert.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -13,7 +14,7 @@ enum { NAME = 21, STATE = 9, TEXT = NAME + STATE, ADVICE = 4 };
 
 static const char arrow[] = "-> ";
 
-/* How much of @text fits into @room: up to a space, or hard where a word is longer than the line.
+/* Bytes of @text that fit in @room columns, up to a space; all @room if a word is longer than that.
  */
 static size_t table_line_length(const char *text, size_t room)
 {
@@ -26,10 +27,11 @@ static size_t table_line_length(const char *text, size_t room)
 	return n ? n : room;
 }
 
-/* @text in lines that end before @width; those after the first start with @indent spaces, where the
- * first is already. */
+/* Append @text in lines of at most @width columns. The first line starts at column @indent already;
+ * the others are indented. */
 static void table_wrap(const char *text, size_t indent, size_t width, struct buf *out)
 {
+	assert(indent < width);
 	for (bool first = true; *text || first; first = false) {
 		size_t n = table_line_length(text, width - indent);
 
@@ -79,15 +81,15 @@ static void table_summary(const struct host_check rows[HOST_CHECKS], size_t widt
 	struct host_verdict v = host_verdict(rows);
 	auto_buf struct buf text = { 0 };
 
-	buf_printf(&text, "This host can %srun TDX guests", v.missing ? "not " : "");
+	buf_printf(&text, "This host %s run TDX guests", v.missing ? "cannot" : "can");
 	if (v.missing) {
 		buf_printf(&text, ": %u of %u required parts %s missing", v.missing, v.required,
 			   v.missing == 1 ? "is" : "are");
 		table_name_missing(rows, &text);
 	}
 	if (v.unknown)
-		buf_printf(&text, "%s %u could not be looked at",
-			   v.missing ? "," : ", as far as can be seen:", v.unknown);
+		buf_printf(&text, "%s %u could not be checked",
+			   v.missing ? "," : ", as far as is known:", v.unknown);
 	buf_puts(&text, ".");
 	table_wrap(text.data, 0, width, out);
 }
@@ -99,6 +101,6 @@ void host_table(const struct host_check rows[HOST_CHECKS], unsigned width, struc
 					    : width;
 
 	table_group(rows, true, "Required of every TDX host:", w, out);
-	table_group(rows, false, "Needed by some CVMs, or good to know:", w, out);
+	table_group(rows, false, "Required by some CVMs, or for information:", w, out);
 	table_summary(rows, w, out);
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * options.c - the command line, by getopt_long.
+ * options.c - parse the command line with getopt_long().
+ *
+ * Only the form of options is checked here; config_read.c checks keys and values.
  */
 #include <getopt.h>
 #include <limits.h>
@@ -48,38 +50,43 @@ const char *options_help(void)
 	return "Usage: teepod [--config FILE] [-o SECTION.KEY=VALUE]...\n"
 	       "       teepod --dev DIR [--listen ADDR:PORT] [-o SECTION.KEY=VALUE]...\n"
 	       "\n"
-	       "Runs confidential virtual machines and answers a REST API about them.\n"
+	       "Run confidential virtual machines and serve a REST API to manage them.\n"
 	       "\n"
 	       "  -c, --config FILE         read FILE and FILE.d/*.conf [/etc/teepod/teepod.conf]\n"
-	       "      --dev DIR             everything under DIR, ordinary VMs, no libvirtd; the "
-	       "admin key\n"
-	       "                            is in DIR/admin.key, the base URL in DIR/url\n"
-	       "      --listen ADDR:PORT    listen there (also [ADDR]:PORT, unix:/path; "
+	       "      --dev DIR             development mode: all files below DIR, ordinary VMs, "
+	       "no "
+	       "libvirtd;\n"
+	       "                            writes DIR/admin.key and DIR/url (the base URL)\n"
+	       "      --listen ADDR:PORT    listen on this address (also [ADDR]:PORT, unix:/path; "
 	       "repeatable)\n"
-	       "      --hypervisor URI      libvirt connection, as -o hypervisor.uri=URI\n"
-	       "  -o SECTION.KEY=VALUE      set any key; wins over files and all else "
+	       "      --hypervisor URI      libvirt URI, the same as -o hypervisor.uri=URI\n"
+	       "  -o, --option SECTION.KEY=VALUE\n"
+	       "                            set any key; overrides files and other options "
 	       "(repeatable)\n"
 	       "\n"
-	       "Instead of running:\n"
-	       "      --check-config        look for mistakes\n"
-	       "      --print-config        every key, its value, and where it was set\n"
-	       "      --help-config         every key explained, as a configuration file\n"
-	       "      --check-db            check the database, and the files its rows name\n"
-	       "      --check-host          tell whether this host can run TDX guests, and what is "
-	       "missing\n"
-	       "      --print-domain-xml FILE  the libvirt domain of a create request; asks no "
-	       "host\n"
+	       "Actions, instead of running the daemon:\n"
+	       "      --check-config        check the configuration, report all errors\n"
+	       "      --print-config        print every key, its value, and where it was set\n"
+	       "      --help-config         print every key with an explanation, as a "
+	       "configuration "
+	       "file\n"
+	       "      --check-db            check the database and the files that its rows name\n"
+	       "      --check-host          check whether this host can run TDX guests\n"
+	       "      --print-domain-xml FILE\n"
+	       "                            print the libvirt domain XML of the create request in "
+	       "FILE\n"
 	       "      --accept-host         make this host the owner of a state folder that was "
 	       "copied, moved\n"
 	       "                            or restored\n"
-	       "      --add-key NAME:ROLE   make an API key (reader, tenant, operator or admin), "
-	       "print it once\n"
+	       "      --add-key NAME:ROLE   create an API key and print it once; ROLE is reader, "
+	       "tenant,\n"
+	       "                            operator or admin\n"
 	       "  -V, --version             print the version\n"
-	       "  -h, --help                print this\n"
+	       "  -h, --help                print this help\n"
 	       "\n"
-	       "Exit status: 0 done, 1 bad configuration or failure (--check-host: no TDX), 2 bad "
-	       "command\n"
-	       "line.\n"
+	       "Exit status: 0 success, 1 configuration error or failure (--check-host: no TDX), 2 "
+	       "command-line\n"
+	       "error.\n"
 	       "See teepod(8) and teepod.conf(5).\n";
 }
 
@@ -121,7 +128,7 @@ static int option_set_key(struct options *o, const char *arg, struct buf *error)
 	if (!colon || !option_key_name_valid(arg, (size_t)(colon - arg)) ||
 	    !option_parse_role(colon + 1, &o->key_role)) {
 		buf_printf(error,
-			   "--add-key %.100s: not NAME:ROLE, where ROLE is reader, tenant, "
+			   "--add-key %.100s: expected NAME:ROLE, where ROLE is reader, tenant, "
 			   "operator or admin",
 			   arg);
 		return -ERR_INVALID;
@@ -136,7 +143,7 @@ static int option_set_dev(struct options *o, const char *arg, struct buf *error)
 	auto_free char *cwd = NULL;
 
 	if (!*arg) {
-		buf_puts(error, "--dev needs a folder");
+		buf_puts(error, "--dev requires a folder");
 		return -ERR_INVALID;
 	}
 	free(o->dev_dir);
@@ -155,7 +162,7 @@ static int option_set_dev(struct options *o, const char *arg, struct buf *error)
 static int option_set_action(struct options *o, enum action a, struct buf *error)
 {
 	if (o->action != ACTION_RUN && o->action != a) {
-		buf_puts(error, "only one thing to do at a time: see teepod --help");
+		buf_puts(error, "only one action is allowed: see teepod --help");
 		return -ERR_INVALID;
 	}
 	o->action = a;
@@ -216,7 +223,7 @@ static int option_refuse(int opt, char *const argv[], struct buf *error)
 	const char *given = argv[optind - 1];
 
 	if (opt == ':')
-		buf_printf(error, "%.100s needs a value: see teepod --help", given);
+		buf_printf(error, "%.100s requires a value: see teepod --help", given);
 	else if (optopt && strncmp(given, "--", 2) != 0)
 		buf_printf(error, "unknown option -%c: see teepod --help", optopt);
 	else
@@ -230,7 +237,7 @@ static int options_parse_argv(int argc, char *const argv[], struct options *o, s
 	int opt, r;
 
 	opterr = 0;
-	optind = 0; /* 0, not 1: glibc then forgets what it knew of an earlier argv */
+	optind = 0; /* 0, not 1: makes glibc reset the state of an earlier call */
 	while ((opt = getopt_long(argc, argv, ":c:o:Vh", long_options, NULL)) != -1) {
 		r = opt == '?' || opt == ':' ? option_refuse(opt, argv, error)
 					     : option_apply(o, opt, optarg, error);

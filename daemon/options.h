@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * options.h - the command line.
+ * options.h - the parsed command line.
  */
 #ifndef TEEPOD_DAEMON_OPTIONS_H
 #define TEEPOD_DAEMON_OPTIONS_H
@@ -13,7 +13,7 @@
 #define TEEPOD_VERSION "0.1.0"
 #endif
 
-/* sysexits-free, as the manual says: a bad configuration and a bad command line are told apart. */
+/* Exit statuses, documented in teepod(8): configuration error, and command-line error. */
 enum { EXIT_CONFIG = 1, EXIT_USAGE = 2 };
 
 enum action {
@@ -32,17 +32,19 @@ enum action {
 
 struct options {
 	enum action action;
-	const char *config_file;    /* NULL: the default one, which may be missing */
-	char *dev_dir;              /* --dev, absolute; NULL: not in development mode. Owned */
+	const char *config_file;    /* NULL: the default file, which may be missing */
+	char *dev_dir;              /* --dev, absolute path, owned; NULL: not development mode */
 	const char *hypervisor;     /* --hypervisor, or NULL */
-	const char **listen, **set; /* --listen, -o; arrays owned, strings argv's */
+	const char **listen, **set; /* --listen, -o; owned arrays of strings in argv */
 	size_t n_listen, n_set;
-	const char *domain_file; /* --print-domain-xml; argv's */
+	const char *domain_file; /* --print-domain-xml; in argv */
 	char key_name[64];       /* --add-key NAME:ROLE */
 	enum role key_role;
 };
 
-/* 0 and *ret; or -ERR_INVALID with one line for people in @error, *ret untouched. */
+/* 0 and *ret, which the caller frees and which points into @argv. Otherwise -ERR_INVALID, one line
+ * in
+ * @error and *ret unchanged. */
 int options_parse(int argc, char *const argv[], struct options *ret, struct buf *error);
 void options_free(struct options *o);
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * settings.c - from keys to settings, and from the host's size to what may be promised.
+ * settings.c - convert keys into settings, and the size of the host into capacity totals.
+ *
+ * Only main.c and check_host.c use this: no other room sees struct config. Rules between keys hold
+ * here already (config_check.c).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +34,7 @@ int settings_measure(const struct config *c, struct host_size *ret, struct err *
 	return 0;
 }
 
-/* -1: not configured. @measured: 0 when the host was not looked at. */
+/* The total of one resource; -1: not configured. @measured: 0 if the host was not measured. */
 static int64_t settings_amount(const char *name, const struct config_amount *a, uint64_t measured,
 			       int64_t reserve)
 {
@@ -40,8 +43,8 @@ static int64_t settings_amount(const char *name, const struct config_amount *a, 
 	if (!config_amount(a, measured, (uint64_t)reserve, &n))
 		return -1;
 	if (!n && measured && a->kind == AMOUNT_AUTO)
-		log_warn("capacity.reserve_%s is %lld, and this host has %llu: nothing is left for "
-			 "CVMs",
+		log_warn("capacity.reserve_%s is %lld but this host has only %llu: no capacity is "
+			 "left for CVMs",
 			 name, (long long)reserve, (unsigned long long)measured);
 	return (int64_t)n;
 }
@@ -50,8 +53,8 @@ static void settings_add_capacity(const struct config_capacity *c, const struct 
 				  struct vmm_settings *s)
 {
 	const struct host_measure *m = &host->measure;
-	/* Disks are sparse: what they occupy already is not free any more, and still part of what
-	 * was promised. */
+	/* Existing disks are part of the total: their reservations are counted against it. They are
+	 * sparse, so the space they occupy is added to what is free. */
 	uint64_t disk = (m->disk_free_bytes + host->disk_used_bytes) / GIB;
 
 	s->vcpus = settings_amount("vcpus", &c->vcpus, m->cpus * (uint64_t)c->vcpu_ratio,
@@ -67,7 +70,8 @@ static void settings_add_capacity(const struct config_capacity *c, const struct 
 	s->release_on_stop = c->release_on_stop;
 }
 
-/* NULL-terminated; strings borrowed. @first, if given, leads and is not repeated. */
+/* NULL-terminated array of borrowed strings. @first, if not NULL, is the first item, without a
+ * duplicate. */
 static const char *const *settings_strings(const struct config_list *l, const char *first)
 {
 	const char **v = xcalloc(l->n + 2, sizeof(*v));
@@ -167,7 +171,7 @@ static void settings_add_accounts(const struct config *c, struct vmm_settings *s
 	};
 }
 
-/* "/" is the empty prefix of paths that start with a slash. */
+/* A prefix for absolute paths: @root without trailing slashes, so "" for "/". */
 static char *path_prefix(const char *root)
 {
 	size_t n = strlen(root);

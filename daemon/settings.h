@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * settings.h - the configuration in the words of the rooms below: vmm/ and api/.
+ * settings.h - convert the configuration into the settings structs of vmm/ and api/.
  */
 #ifndef TEEPOD_DAEMON_SETTINGS_H
 #define TEEPOD_DAEMON_SETTINGS_H
@@ -9,26 +9,26 @@
 #include "vmm/host/host_measure.h"
 #include "vmm/vmm.h"
 
-/* What auto amounts are counted from. */
+/* Size of the host: "auto" amounts are computed from it. */
 struct host_size {
 	struct host_measure measure;
-	uint64_t disk_used_bytes; /* by the disks of CVMs there are */
+	uint64_t disk_used_bytes; /* occupied by the disks of existing CVMs */
 };
 
-/* Measure the machine for @c. Its state folder must exist. Blocking: before the loop runs. */
+/* Measure the host. The state folder of @c must exist. Blocking: call it before the loop runs. */
 int settings_measure(const struct config *c, struct host_size *ret, struct err *e);
 
-/* Everything but .loop and the demo images, which the command line decides. Values and strings are
- * borrowed from @c; what settings_free() frees is arrays and what is made from keys. After
- * config_apply() make new ones from the same @host for vmm_reload(); the old ones may be freed
- * after it: jobs use no list or string that a reload may change. */
+/* Convert @c. The caller sets .loop and the demo images. The result borrows strings from @c and
+ * owns its arrays and derived strings; free it with settings_free(). After config_apply(), convert
+ * again with the same @host and call vmm_reload(); then free the old result. That is safe because
+ * jobs use no list or string that a reload can change. */
 void settings_make(const struct config *c, const struct host_size *host, struct vmm_settings *ret);
 void settings_free(struct vmm_settings *s);
 
 struct server_limits settings_limits(const struct config *c);
 
-/* One place of sockets_plan(). TLS where the configuration has a certificate and @address is not a
- * unix socket. */
+/* How to listen on one address of sockets_plan(). With TLS if a certificate is configured and
+ * @address is not a unix socket. Borrows from @c and @address. */
 struct listen_spec settings_listen(const struct config *c, const char *address);
 
 #endif

@@ -94,7 +94,7 @@ def test_this_host_is_told_in_a_table_and_nothing_is_left_behind():
     assert max(map(len, done.stdout.splitlines())) <= 80
     missing = [name for name in REQUIRED if rows[name][0] == "missing"]
     assert done.returncode == (1 if missing else 0)
-    assert summary.startswith("This host can not run TDX guests: " if missing else "This host can run TDX guests")
+    assert summary.startswith("This host cannot run TDX guests: " if missing else "This host can run TDX guests")
     if missing:
         assert f"{len(missing)} of {len(REQUIRED)} required parts" in summary and ", ".join(missing) in summary
     for name, (state, value, advice) in rows.items():
@@ -131,7 +131,7 @@ def test_without_libvirtd_the_rest_is_still_told():
     assert done.returncode == 1 and list(rows) == REQUIRED + OTHERS
     assert rows["libvirt"][0] == "missing" and "/nonexistent/sock" in rows["libvirt"][1] and "libvirtd" in rows["libvirt"][2]
     assert rows["qemu"][0] == rows["domain_capabilities"][0] == "unknown"
-    assert "could not be looked at" in summary
+    assert "could not be checked" in summary
 
 
 def test_a_running_daemon_is_not_in_the_way_nor_disturbed(spawn):

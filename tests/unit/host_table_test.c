@@ -55,7 +55,7 @@ static void rows_are_aligned_and_advice_stands_below(void **state)
 				      "    -> do this\n"
 				      "part                 ok       found 2\n"),
 			 text);
-	assert_non_null(strstr(text, "found 11\n\nNeeded by some CVMs, or good to know:\n\n"
+	assert_non_null(strstr(text, "found 11\n\nRequired by some CVMs, or for information:\n\n"
 				     "part                 ok       found 12\n"));
 	free(text);
 }
@@ -104,17 +104,15 @@ static void the_end_sums_up(void **state)
 	rows[15].state = CHECK_WARN;
 	expect_end(rows, "This host can run TDX guests.\n");
 	rows[2].state = CHECK_UNKNOWN;
-	expect_end(
-		rows,
-		"This host can run TDX guests, as far as can be seen: 1 could not be looked at.\n");
+	expect_end(rows,
+		   "This host can run TDX guests, as far as is known: 1 could not be checked.\n");
 	rows[0].state = CHECK_MISSING;
-	expect_end(
-		rows,
-		"This host can not run TDX guests: 1 of 12 required parts is missing (first), 1\n"
-		"could not be looked at.\n");
+	expect_end(rows,
+		   "This host cannot run TDX guests: 1 of 12 required parts is missing (first), 1\n"
+		   "could not be checked.\n");
 	rows[1].state = CHECK_MISSING;
 	rows[2].state = CHECK_OK;
-	expect_end(rows, "This host can not run TDX guests: 2 of 12 required parts are missing "
+	expect_end(rows, "This host cannot run TDX guests: 2 of 12 required parts are missing "
 			 "(first,\npart).\n");
 }
 

@@ -113,19 +113,18 @@ static void a_key_has_a_name_and_a_role(void **state)
 	assert_string_equal(o.key_name, "ci:runner");
 	assert_int_equal(o.key_role, ROLE_OPERATOR);
 	options_free(&o);
-	expect_refused("--add-key me:boss", "--add-key me:boss: not NAME:ROLE, where ROLE is "
+	expect_refused("--add-key me:boss", "--add-key me:boss: expected NAME:ROLE, where ROLE is "
 					    "reader, tenant, operator or admin");
-	expect_refused(
-		"--add-key :admin",
-		"--add-key :admin: not NAME:ROLE, where ROLE is reader, tenant, operator or admin");
+	expect_refused("--add-key :admin", "--add-key :admin: expected NAME:ROLE, where ROLE is "
+					   "reader, tenant, operator or admin");
 }
 
 static void misuse_is_named(void **state)
 {
 	(void)state;
 	expect_refused("-x", "unknown option -x: see teepod --help");
-	expect_refused("-o", "-o needs a value: see teepod --help");
-	expect_refused("--dev", "--dev needs a value: see teepod --help");
+	expect_refused("-o", "-o requires a value: see teepod --help");
+	expect_refused("--dev", "--dev requires a value: see teepod --help");
 	expect_refused("--nonsense",
 		       "unknown, ambiguous or misused option --nonsense: see teepod --help");
 	expect_refused("--check",
@@ -134,7 +133,7 @@ static void misuse_is_named(void **state)
 		       "unknown, ambiguous or misused option --help=x: see teepod --help");
 	expect_refused("-o a.b=c start", "unexpected argument start: see teepod --help");
 	expect_refused("--check-config --print-config",
-		       "only one thing to do at a time: see teepod --help");
+		       "only one action is allowed: see teepod --help");
 }
 
 int main(void)
