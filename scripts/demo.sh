@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# demo.sh - one CVM's life through the REST API, shown step by step; exit 0 only if every step held.
+# demo.sh - the life cycle of one CVM through the REST API, step by step. Exits with 0 only if every step succeeded.
 #
-# Runs build/teepod on a private folder and a free loopback port. Nothing stays behind: at the end, however it comes,
-# the guest, the daemon and the folder are gone.
+# Runs build/teepod with a temporary folder and a free loopback port. At exit, also after an error or a signal, the guest, the
+# daemon and the folder are removed.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -19,7 +19,7 @@ else
 	bold='' dim='' green='' red='' plain=''
 fi
 
-# ------------------------------------------------------------------ on the screen
+# ------------------------------------------------------------------ output
 
 heading() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
 shell_line() { printf '  %s$ %s%s\n' "$dim" "$*" "$plain"; }
@@ -31,15 +31,15 @@ give_up() {
 	printf '\n  %sfailed%s  %s\n' "$red" "$plain" "$*" >&2
 	[[ -z $answer ]] || printf '  last answer (%s): %s\n' "$status" "$answer" >&2
 	if [[ -s $log ]]; then
-		printf '\n  The daemon'\''s last words:\n' >&2
+		printf '\n  End of the daemon'\''s log:\n' >&2
 		tail -n 40 "$log" | indent >&2
 	fi
 	exit 1
 }
 
-# ------------------------------------------------------------------ talking to the node
+# ------------------------------------------------------------------ requests
 
-# METHOD PATH [BODY]: the answer in $answer, its HTTP status in $status.
+# call METHOD PATH [BODY]: sets $answer to the response body and $status to the HTTP status.
 call() {
 	local reply args=(-sS --max-time 40 -X "$1" -H "X-API-Key: $key" -H 'Content-Type: application/json')
 	[[ $# -lt 3 ]] || args+=(--data-binary "$3")
@@ -47,14 +47,14 @@ call() {
 	status=${reply##*$'\n'} answer=${reply%$'\n'*}
 }
 
-# As call(), and the status must be 2xx.
+# Like call(), and fail unless the status is 2xx.
 must() {
 	call "$@" && [[ $status == 2* ]] || give_up "$1 $2"
 }
 
 value() { jq -r "$1 // empty" <<<"$answer"; }
 
-# SECONDS WHAT COMMAND...: until the command succeeds.
+# until_holds SECONDS WHAT COMMAND...: repeat COMMAND until it succeeds.
 until_holds() {
 	local deadline=$((SECONDS + $1)) what=$2
 	shift 2
@@ -65,9 +65,9 @@ until_holds() {
 	done
 }
 
-# ------------------------------------------------------------------ and leaving no trace
+# ------------------------------------------------------------------ clean-up
 
-# A guest outlives its daemon by design, so one whose delete never came is ended here: by the folder only it can name.
+# A guest keeps running when its daemon ends. Kill a guest that was not deleted; only its command line names this folder.
 end_guests() {
 	local proc line
 	for proc in /proc/[0-9]*; do
@@ -97,7 +97,7 @@ trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# ------------------------------------------------------------------ the story
+# ------------------------------------------------------------------ steps
 
 answers_ready() { call GET /readyz 2>/dev/null && [[ $status == 200 ]]; }
 wrote_url() { [[ -s $dir/node/url && -s $dir/node/admin.key ]]; }
@@ -106,7 +106,7 @@ start_node() {
 	heading "1. Start a node"
 	[[ -x $teepod ]] || give_up "no $teepod: run make first"
 	shell_line "teepod --dev DIR --listen 127.0.0.1:0"
-	# Totals by hand, so that the demo shows the same numbers on every machine.
+	# Fixed totals, so that the demo shows the same numbers on every machine.
 	"$teepod" --dev "$dir/node" --listen 127.0.0.1:0 -o capacity.vcpus=4 -o capacity.memory_mib=2048 \
 		-o capacity.disk_gib=8 -o capacity.slots=4 >"$log" 2>&1 &
 	daemon=$!
@@ -121,15 +121,15 @@ has_demo_image() {
 	call GET /api/v1/images 2>/dev/null && [[ $status == 200 && $answer == *'"teepod-demo-'* ]]
 }
 
-# What the node has promised, a line a resource; and the sum of it all.
+# The reservations of the node, one line per resource.
 capacity='(.capacity | if type == "array" then map({key: .resource, value: .}) else to_entries end)
 	| map(select((.value | type) == "object" and (.value.promised | type) == "number"))'
-show_books() {
+show_reservations() {
 	must GET /api/v1/node
 	jq -r "$capacity"' | .[] | "\(.key) \(.value.promised) \(.value.total)"' <<<"$answer" |
-		awk '{ printf "  %-12s %6s promised of %s\n", $1, $2, $3 }'
+		awk '{ printf "  %-12s %6s reserved of %s\n", $1, $2, $3 }'
 }
-promised() { jq -r "$capacity | if length == 0 then \"unknown\" else map(.value.promised) | add end" <<<"$answer"; }
+reserved() { jq -r "$capacity | if length == 0 then \"unknown\" else map(.value.promised) | add end" <<<"$answer"; }
 
 create() {
 	local request
@@ -145,10 +145,10 @@ create() {
 	echo "  -> HTTP $status"
 	jq 'del(.docker_compose_file, .compose_file) | del(.. | nulls)' <<<"$answer" | indent
 	uuid=$(value .vm_uuid)
-	[[ -n $uuid ]] || give_up "the answer names no vm_uuid"
+	[[ -n $uuid ]] || give_up "the response has no vm_uuid"
 }
 
-# Print each new word of the guest, until its last.
+# Print each new boot progress of the guest. Succeeds when it has booted.
 shown=''
 booted() {
 	local word
@@ -171,15 +171,15 @@ boot() {
 
 ask_guest() {
 	local port
-	heading "4. Ask the guest itself, through its host port"
+	heading "4. Send a request to the guest, through its port forward"
 	must GET "/api/v1/cvms/$uuid"
 	port=$(value '[.ports[]? | select(.vm_port == 80)][0].host_port')
-	[[ -n $port ]] || give_up "no host port in the answer"
+	[[ -n $port ]] || give_up "no host port in the response"
 	shell_line "curl http://127.0.0.1:$port/"
-	answer=$(curl -sS --max-time 20 --retry 5 --retry-all-errors "http://127.0.0.1:$port/") || give_up "no answer from the guest"
+	answer=$(curl -sS --max-time 20 --retry 5 --retry-all-errors "http://127.0.0.1:$port/") || give_up "no response from the guest"
 	jq . <<<"$answer" | indent
-	[[ $(value .vm_uuid | tr -d -) == "${uuid//-/}" ]] || give_up "that is not the guest that was created"
-	held "it is the machine the node calls $uuid"
+	[[ $(value .vm_uuid | tr -d -) == "${uuid//-/}" ]] || give_up "this is not the guest that was created"
+	held "the guest reports the UUID $uuid"
 }
 
 read_log() {
@@ -187,24 +187,24 @@ read_log() {
 	shell_line "curl '$base/api/v1/cvms/$uuid/logs?ch=serial&tail=8'"
 	must GET "/api/v1/cvms/$uuid/logs?ch=serial&tail=8"
 	indent <<<"${answer%$'\n'}"
-	[[ $answer == *"boot.progress: done"* ]] || give_up "the log does not hold the guest's last word"
+	[[ $answer == *"boot.progress: done"* ]] || give_up "the log does not contain the end of the boot"
 }
 
 refuse() {
 	local before
 	must GET /api/v1/node
-	before=$(promised)
-	heading "6. Ask for more than there is"
+	before=$(reserved)
+	heading "6. Request more than the host has"
 	shell_line "curl -X POST $base/api/v1/cvms -d '{\"name\": \"too-big\", \"vcpu\": 9999, ...}'"
 	call POST /api/v1/cvms '{"name": "too-big", "image": "teepod-demo", "vcpu": 9999, "memory": 256, "disk_size": 1,
 		"compose_file": {"name": "too-big", "docker_compose_file": "services:\n  web:\n    image: nginx:alpine\n"}}' ||
-		give_up "no answer"
+		give_up "no response"
 	echo "  -> HTTP $status"
 	jq . <<<"$answer" | indent
-	[[ $status == 4* && $(value .error_code) == ERR-02-003 ]] || give_up "this should have been ERR-02-003"
-	show_books
-	[[ $(promised) == "$before" ]] || give_up "the refusal changed what is promised"
-	held "refused with numbers, and nothing was promised for it"
+	[[ $status == 4* && $(value .error_code) == ERR-02-003 ]] || give_up "expected ERR-02-003"
+	show_reservations
+	[[ $(reserved) == "$before" ]] || give_up "the refused request changed the reservations"
+	held "refused with the numbers, and nothing was reserved"
 }
 
 is_stopped() { call GET "/api/v1/cvms/$uuid/state" && [[ $(value .status) == stopped ]]; }
@@ -215,7 +215,7 @@ stop() {
 	must POST "/api/v1/cvms/$uuid/stop"
 	echo "  -> HTTP $status, status \"$(value .status)\""
 	until_holds 60 "the stop" is_stopped
-	held "stopped; it keeps its disk, its port and its promise"
+	held "stopped; it keeps its disk, its port and its reservation"
 }
 
 is_gone() { call GET "/api/v1/cvms/$uuid" && [[ $status == 404 ]]; }
@@ -226,16 +226,16 @@ delete() {
 	must DELETE "/api/v1/cvms/$uuid"
 	echo "  -> HTTP $status"
 	until_holds 60 "the delete" is_gone
-	held "gone: $(value .error_code) $(value .message)"
+	held "deleted: $(value .error_code) $(value .message)"
 	uuid=''
 }
 
-balance() {
-	heading "9. The books"
+check_reservations() {
+	heading "9. Check the reservations"
 	shell_line "curl $base/api/v1/node"
-	show_books
-	[[ $(promised) == 0 ]] || give_up "something is still promised"
-	held "nothing is promised any more"
+	show_reservations
+	[[ $(reserved) == 0 ]] || give_up "there are reservations left"
+	held "no reservations are left"
 }
 
 start_node
@@ -246,5 +246,5 @@ read_log
 refuse
 stop
 delete
-balance
-printf '\n%sAll of it held, in %s s.%s\n' "$bold" "$(seconds_since "$began")" "$plain"
+check_reservations
+printf '\n%sAll steps succeeded, in %s s.%s\n' "$bold" "$(seconds_since "$began")" "$plain"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# lint.sh - clang-format, both compilers, clang-tidy and cppcheck over our own sources, the exposure of
-# the service, its units and its user; exit 0 only when all are silent.
+# lint.sh - run clang-format, both compilers, clang-tidy and cppcheck on the sources, and check the units, the user and the
+# exposure of the service. Exits with 0 only if no check reports anything.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 shopt -s nullglob
@@ -13,7 +13,7 @@ jobs=$(nproc)
 out=build/lint
 mkdir -p "$out"
 
-# One argument a line, as clang-tidy -p and the compilers' @file read them: a define may hold quotes, a path spaces.
+# One argument per line, the format of clang-tidy -p and of the compilers' @file: a define may contain quotes, a path spaces.
 packages=$(pkg-config --cflags libuv openssl jansson sqlite3 libvirt libvirt-qemu libxml-2.0 inih libarchive libsystemd yaml-0.1)
 # shellcheck disable=SC2086 # $packages is a list of words
 printf '%s\n' -std=gnu17 -O1 "-I$PWD" -D_GNU_SOURCE -DTEEPOD_FAILPOINTS '-DTEEPOD_VERSION="lint"' -I/usr/share/include/llhttp \
@@ -23,7 +23,7 @@ sed 's/[\\" ]/\\&/g' "$out/compile_flags.txt" >"$out/flags"
 
 say() { printf '== %s\n' "$*"; }
 
-# Run command "$@" with each source file after it, @1 files at a time, on every core. What it prints is shown when it fails.
+# each N COMMAND...: run COMMAND with N source files at a time, on all cores. Its output is shown only if it fails.
 each() {
 	local n=$1 log
 	log=$out/$2.log
@@ -43,25 +43,25 @@ each 8 clang -fsyntax-only -Werror "@$out/flags"
 say "gcc warnings"
 each 1 gcc -fsyntax-only -Werror "@$out/flags"
 
-# .clang-tidy makes every finding an error: the exit status says both "found something" and "did not run".
+# .clang-tidy makes every finding an error, so the exit status covers findings as well as failures to run.
 say "clang-tidy"
 each 4 clang-tidy --quiet -p "$out"
 
-# resourceLeak: does not know __attribute__((cleanup)). unknownMacro: queue macros of <sys/queue.h>.
-# varFuncNullUB: NULL is a pointer with glibc; __attribute__((sentinel)) makes both compilers check the ends of such lists.
+# resourceLeak: cppcheck does not know __attribute__((cleanup)). unknownMacro: queue macros of <sys/queue.h>.
+# varFuncNullUB: NULL is a pointer in glibc, and both compilers check the end of such lists (__attribute__((sentinel))).
 say "cppcheck"
 cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability --inline-suppr -j "$jobs" -I. -D_GNU_SOURCE \
 	--suppress=unknownMacro --suppress=missingIncludeSystem --suppress=resourceLeak --suppress=varFuncNullUB "${sources[@]}" || failed=1
 
-# The threshold is the exposure times ten. Offline: no systemd has to run.
+# The threshold is ten times the exposure. Offline: systemd need not run.
 say "exposure of the service"
 if ! systemd-analyze security --offline=yes --no-pager --threshold=30 configs/teepod.service >"$out/security.log" 2>&1; then
 	cat "$out/security.log"
 	failed=1
 fi
 
-# Copies in a folder of our own, so that /usr/bin/teepod need not be installed. verify exits with 0
-# after a warning, so its output counts, but not that on other units of the machine.
+# Verify copies, so that /usr/bin/teepod need not be installed. "verify" exits with 0 after a warning, so check its output as
+# well, ignoring what it says about other units of the machine.
 verify_units() {
 	local dir=$out/units log=$out/units.log
 	rm -rf "$dir"
@@ -74,8 +74,8 @@ verify_units() {
 	! grep -q teepod "$log"
 }
 
-# Create the user and /run/teepod below a root that has only the groups of other packages. The
-# folder only as root: it needs chown.
+# Create the user and /run/teepod below a temporary root that has only the groups of other packages. The folder is created only
+# if we are root, because that requires chown.
 make_user() {
 	local root=$PWD/$out/root log=$out/user.log
 	rm -rf "$root"

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# packages.sh - the one list of Debian packages: what builds, runs, demonstrates and tests teepod.
+# packages.sh - the list of Debian packages that building, running, demonstrating and testing teepod requires.
 #
 #   scripts/packages.sh list [GROUP...]      print the names, one per line (default: all)
-#   scripts/packages.sh missing [GROUP...]   print those not installed
-#   scripts/packages.sh install [GROUP...]   install those, and make the user libvirt's QEMU driver looks up
+#   scripts/packages.sh missing [GROUP...]   print those that are not installed
+#   scripts/packages.sh install [GROUP...]   install those, and create the user that libvirt's QEMU driver requires
 #   scripts/packages.sh update               refresh apt's lists (images/demo/build.sh needs them for one download)
 #
-# GROUP is build, run, demo, test, tdx or all. Nothing here needs systemd; in a container it works as in a machine.
+# GROUP is build, run, demo, test, tdx or all. systemd is not required, so this also works in a container.
 set -euo pipefail
 
 usage() {
@@ -18,12 +18,12 @@ usage() {
 debian=$(. /etc/os-release && echo "${VERSION_ID:-99}")
 debian=${debian%%.*}
 
-# --no-install-recommends leaves out what gcc alone only recommends: libc6-dev is named for that.
+# gcc only recommends libc6-dev, and install() uses --no-install-recommends: list it here.
 build_packages() {
 	echo gcc libc6-dev binutils make pkg-config
 	echo libuv1-dev libssl-dev libjansson-dev libsqlite3-dev libvirt-dev
 	echo libxml2-dev libinih-dev libarchive-dev libsystemd-dev libyaml-dev
-	# Debian 12 has llhttp only as the sources inside Node's parser package.
+	# Debian 12 has llhttp only as source code in the package node-llhttp.
 	if [[ $debian -le 12 ]]; then echo node-llhttp; else echo libllhttp-dev; fi
 }
 
@@ -37,18 +37,18 @@ demo_packages() {
 
 test_packages() {
 	echo clang clang-tidy clang-format cppcheck libcmocka-dev util-linux
-	# Fuzzing needs the runtime of the very clang that "clang" stands for.
+	# Fuzzing requires the runtime of the clang version that the package "clang" installs.
 	if [[ $debian -le 12 ]]; then echo libclang-rt-14-dev; else echo libclang-rt-19-dev; fi
 	echo python3 python3-pytest python3-pytest-xdist python3-hypothesis python3-yaml python3-jsonschema python3-requests
 	echo libvirt-daemon tini sqlite3 openssl wrk
-	# systemd-analyze; systemd need not run.
+	# For systemd-analyze; systemd need not run.
 	echo systemd libseccomp2
-	# The phala CLI tests need Node; any Node that is there already will do.
+	# The tests with the phala CLI require Node; an installed Node of any version will do.
 	command -v node >/dev/null || echo nodejs
 	command -v npm >/dev/null || echo npm
 }
 
-# For the root of a newer Debian that tests/tdx/root.sh builds.
+# For tests/tdx/root.sh, which builds a root folder with a newer Debian.
 tdx_packages() {
 	echo mmdebstrap debian-archive-keyring util-linux mount cpio
 }
@@ -66,7 +66,7 @@ packages() {
 missing() {
 	local names
 	names=$(packages "$@")
-	# dpkg-query fails when a name is unknown to it; that name is then simply not in its answer.
+	# dpkg-query fails if it does not know a name, and leaves that name out of its output.
 	# shellcheck disable=SC2086
 	comm -23 <(echo "$names") \
 		<(dpkg-query -W -f='${db:Status-Abbrev}${Package}\n' $names 2>/dev/null | sed -n 's/^ii //p' | sort -u)
@@ -88,8 +88,8 @@ apt() {
 		apt-get -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@"
 }
 
-# libvirt's QEMU driver looks its default user up before it reads qemu.conf, and as root dies at once without it:
-# "Failed to parse user 'libvirt-qemu'". Only libvirt-daemon-system would make that user.
+# libvirt's QEMU driver looks up its default user before it reads qemu.conf. If it runs as root and the user does not exist, it
+# fails with "Failed to parse user 'libvirt-qemu'". Only the package libvirt-daemon-system creates that user.
 ensure_user() {
 	getent group libvirt-qemu >/dev/null || as_root groupadd -r libvirt-qemu
 	getent passwd libvirt-qemu >/dev/null ||
@@ -110,7 +110,7 @@ install() {
 verb=${1:-}
 shift || usage
 [[ $# -gt 0 ]] || set -- all
-# Checked here: from inside a pipeline a wrong group could not end the script.
+# Check the groups here: an error inside a pipeline would not end the script.
 for group in "$@"; do
 	[[ $group =~ ^(build|run|demo|test|tdx|all)$ ]] || usage
 done

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * boot.S - a guest in one sector, for tests that need a machine and not an operating system.
+ * boot.S - a guest in one boot sector, for tests that need a machine but no operating system.
  *
- * It says BOOTSECTOR-READY on the first serial port a tenth of a second after power-on, even without hardware
- * acceleration, then returns every byte it gets; 'q' powers the machine off. It knows no ACPI: a press of the power button
- * goes unheard, which is what a test of a forced shutdown needs.
+ * It prints BOOTSECTOR-READY to the first serial port 0.1 s after power-on, even without hardware acceleration. Then it echoes
+ * every byte it receives; 'q' powers the machine off. It does not handle ACPI: it ignores the power button, as a test of a
+ * forced shutdown requires.
  *
- * Between bytes the CPU is halted: the UART's receive interrupt (IRQ 4, vector 0x0c in the BIOS's layout) wakes it. The
- * handler does no more than acknowledge; all reading is done by the loop, with interrupts off except during hlt.
+ * The CPU is halted between bytes. The receive interrupt of the UART (IRQ 4, vector 0x0c in the BIOS's layout) wakes it. The
+ * handler only acknowledges the interrupt; the main loop reads the bytes, with interrupts disabled except during hlt.
  */
 	.code16
 	.globl	_start
@@ -51,7 +51,7 @@ wait:	movw	$UART + 5, %dx
 	inb	%dx, %al
 	testb	$0x01, %al
 	jnz	3f
-	sti				/* takes effect after hlt: no wake-up is lost between the two */
+	sti				/* takes effect after hlt, so no interrupt is lost between the two */
 	hlt
 	cli
 	jmp	wait
@@ -69,7 +69,7 @@ off:	movw	$PM1_CONTROL, %dx
 	hlt
 	jmp	off
 
-/* Send %al when the transmitter has room. */
+/* Wait until the transmitter is ready, then send %al. */
 put:	movb	%al, %ah
 4:	movw	$UART + 5, %dx
 	inb	%dx, %al

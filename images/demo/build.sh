@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# build.sh - the two demo images, in the folder layout the image store imports.
+# build.sh - build the two demo images, in the folder layout that the image store imports.
 #
 #   images/demo/build.sh OUTDIR
 #
 # OUTDIR/teepod-demo-1.0.0  Debian's cloud kernel and a busybox initramfs: HTTP on port 80, UDP echo on port 7
-# OUTDIR/teepod-boot-1.0.0  one boot sector, for tests that want a machine in a tenth of a second
+# OUTDIR/teepod-boot-1.0.0  one boot sector, for tests that need a machine within 0.1 s
 #
-# The same inputs give the same bytes: fixed times and owners, sorted archives. The kernel package is downloaded once into
-# .cache/ (apt verifies it); from then on no network is needed. What was built from which inputs is remembered
-# there too, so a second call only verifies the checksums it finds.
+# Builds are reproducible: times and owners are fixed, archives are sorted. The kernel package is downloaded once into .cache/
+# and verified by apt; later builds require no network. The digest of each build is stored there under the hash of its inputs, so
+# a second call only verifies the checksums.
 set -euo pipefail
 
 version=1.0.0
@@ -27,7 +27,7 @@ die() {
 
 kernel_deb() { find "$cache" -maxdepth 1 -name 'linux-image-*-cloud-amd64_*.deb' | sort -V | tail -n 1; }
 
-# The package the kernel meta package stands for; empty when apt has no lists yet.
+# The package that the kernel meta package depends on; empty if apt has no lists yet.
 kernel_package() { apt-cache depends linux-image-cloud-amd64 2>/dev/null | awk '/Depends: linux-image/ { print $2; exit }'; }
 
 fetch_kernel() {
@@ -41,14 +41,15 @@ fetch_kernel() {
 	[[ -n $name ]] || die "apt knows no linux-image-cloud-amd64: the demo image needs a Debian amd64 host"
 	tmp=$(mktemp -d "$work/deb.XXXXXX")
 	echo "fetching $name"
-	# Lists may be older than the archive's newest kernel: refresh them once before giving up.
+	# The package lists may be outdated: update them once before failing.
 	(cd "$tmp" && apt-get -q download "$name" >apt.log 2>&1) ||
 		("$here/../../scripts/packages.sh" update && cd "$tmp" && apt-get -q download "$(kernel_package)" >apt.log 2>&1) ||
-		{ cat "$tmp/apt.log" >&2; die "can not download $name"; }
+		{ cat "$tmp/apt.log" >&2; die "cannot download $name"; }
 	mv "$tmp"/*.deb "$cache/"
 }
 
-# ROOT ORDER MODULE...: copy the modules and what they need into ROOT/modules; their order to load into the file ORDER there.
+# add_modules ROOT ORDER MODULE...: copy the modules and their dependencies to ROOT/modules; write their load order to the file
+# ORDER there.
 add_modules() {
 	local root=$1 order=$2 path
 	shift 2
@@ -64,7 +65,7 @@ add_modules() {
 
 # ------------------------------------------------------------------ images
 
-# sha256sum.txt over everything, digest.txt over that: the image's identity.
+# Write sha256sum.txt over all files and digest.txt over sha256sum.txt. The digest identifies the image.
 seal() {
 	(cd "$1" && find . -type f ! -name sha256sum.txt ! -name digest.txt -printf '%P\n' | sort | xargs sha256sum >sha256sum.txt &&
 		sha256sum sha256sum.txt | cut -d' ' -f1 >digest.txt)
@@ -72,7 +73,7 @@ seal() {
 	find "$1" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 }
 
-# Everything the guest's root holds; busybox answers for each of its names.
+# Create the root file system of the guest, with a link to busybox for each of its commands.
 fill_root() {
 	local root=$1 name
 	mkdir -p "$root"/{bin,dev,proc,sys,run,data,shared,modules,www/cgi-bin}
@@ -104,14 +105,14 @@ build_demo() {
 build_boot() {
 	gcc -c -o "$work/boot.o" "$here/boot.S"
 	ld -m elf_x86_64 --oformat binary -Ttext 0x7c00 -o "$1/boot.img" "$work/boot.o"
-	# virtio-blk and SeaBIOS want a disk, not a sector.
+	# virtio-blk and SeaBIOS require a disk, not a single sector.
 	truncate -s 1M "$1/boot.img"
 	cp "$here/boot.json" "$1/metadata.json"
 }
 
-# ------------------------------------------------------------------ what is there already
+# ------------------------------------------------------------------ caching
 
-# One word for all that image @1 is made of.
+# inputs KIND: the hash of all inputs of an image.
 inputs() {
 	{
 		cat "$here/build.sh" "$here/$1.json"
