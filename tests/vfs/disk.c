@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * disk.c - see disk.h. Everything is owned by the one test thread; what can not go on aborts.
+ * disk.c - the simulated disk; see disk.h for its model of failures.
+ *
+ * All state is global and belongs to the single test thread. An unexpected error aborts the test.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -16,16 +18,16 @@ enum { FILES_MAX = 16, SECTOR = 512 };
 
 enum entry_kind { ENTRY_WRITE, ENTRY_TRUNCATE, ENTRY_SYNC, ENTRY_SYNC_FOLDER, ENTRY_DELETE };
 
-struct entry {
+struct disk_entry {
 	enum entry_kind kind;
 	int file;
-	bool durable; /* of a deletion: the folder was synced with it */
+	bool durable; /* ENTRY_DELETE: the folder was synced together with it */
 	sqlite3_int64 at;
 	size_t n;
 	unsigned char *bytes;
 };
 
-struct content {
+struct disk_content {
 	unsigned char *bytes;
 	size_t n;
 	bool there;
@@ -35,33 +37,33 @@ static struct {
 	sqlite3_vfs vfs, *real;
 	char folder[256];
 	char name[FILES_MAX][64];
-	struct content before[FILES_MAX];
+	struct disk_content before[FILES_MAX];
 	int files;
-	struct entry *log;
+	struct disk_entry *log;
 	size_t n, cap;
 	unsigned long calls, fail_at;
 	enum disk_fault fault;
 	bool lasting, failed;
 } disk;
 
-struct file {
+struct disk_file {
 	sqlite3_file base;
 	int number; /* -1: not logged */
-	/* SQLite's own VFS syncs the folder at the first sync of a journal or log it has opened for
-	 * creation (UNIXFILE_DIRSYNC). */
+	/* SQLite's own VFS syncs the folder at the first sync of a journal or write-ahead log that
+	 * it opened with SQLITE_OPEN_CREATE (UNIXFILE_DIRSYNC). */
 	bool sync_folder;
 	sqlite3_file *real;
 };
 
-static void *must(void *p)
+static void *abort_if_null(void *p)
 {
 	if (!p)
 		abort();
 	return p;
 }
 
-/* -1: a temporary file, or one of another folder. */
-static int number_of(const char *path)
+/* Index of the file; -1 for a temporary file or one in another folder. */
+static int path_number(const char *path)
 {
 	size_t n = strlen(disk.folder);
 	const char *name;
@@ -79,21 +81,21 @@ static int number_of(const char *path)
 	return disk.files++;
 }
 
-static void note(struct entry e, const void *bytes)
+static void disk_append(struct disk_entry e, const void *bytes)
 {
 	if (e.file < 0)
 		return;
 	if (disk.n == disk.cap) {
 		disk.cap = disk.cap ? disk.cap * 2 : 1024;
-		disk.log = must(realloc(disk.log, disk.cap * sizeof(*disk.log)));
+		disk.log = abort_if_null(realloc(disk.log, disk.cap * sizeof(*disk.log)));
 	}
 	if (bytes)
-		e.bytes = memcpy(must(malloc(e.n)), bytes, e.n);
+		e.bytes = memcpy(abort_if_null(malloc(e.n)), bytes, e.n);
 	disk.log[disk.n++] = e;
 }
 
-/* Does this call fail? Its error, or SQLITE_OK. */
-static int due(int error, bool writes)
+/* Count a call. Returns its error if it has to fail, otherwise SQLITE_OK. */
+static int call_error(int error, bool writes)
 {
 	if (!disk.fail_at || (disk.fault == DISK_FULL && !writes))
 		return SQLITE_OK;
@@ -101,7 +103,7 @@ static int due(int error, bool writes)
 	if (disk.calls < disk.fail_at || (disk.calls > disk.fail_at && !disk.lasting))
 		return SQLITE_OK;
 	disk.failed = true;
-	errno = disk.fault == DISK_FULL ? ENOSPC : EIO; /* what sqlite3_system_errno() tells */
+	errno = disk.fault == DISK_FULL ? ENOSPC : EIO; /* for sqlite3_system_errno() */
 	return disk.fault == DISK_FULL ? SQLITE_FULL : error;
 }
 
@@ -109,12 +111,12 @@ static int due(int error, bool writes)
 
 static sqlite3_file *real_of(sqlite3_file *f)
 {
-	return ((struct file *)f)->real;
+	return ((struct disk_file *)f)->real;
 }
 
-static int number(const sqlite3_file *f)
+static int file_number(const sqlite3_file *f)
 {
-	return ((const struct file *)f)->number;
+	return ((const struct disk_file *)f)->number;
 }
 
 static int f_close(sqlite3_file *f)
@@ -124,44 +126,50 @@ static int f_close(sqlite3_file *f)
 
 static int f_read(sqlite3_file *f, void *to, int n, sqlite3_int64 at)
 {
-	int rc = due(SQLITE_IOERR_READ, false);
+	int rc = call_error(SQLITE_IOERR_READ, false);
 
 	return rc ? rc : real_of(f)->pMethods->xRead(real_of(f), to, n, at);
 }
 
 static int f_write(sqlite3_file *f, const void *from, int n, sqlite3_int64 at)
 {
-	int rc = due(SQLITE_IOERR_WRITE, true);
+	int rc = call_error(SQLITE_IOERR_WRITE, true);
 
 	if (rc)
 		return rc;
-	note((struct entry){ .kind = ENTRY_WRITE, .file = number(f), .at = at, .n = (size_t)n },
-	     from);
+	disk_append(
+		(struct disk_entry){
+			.kind = ENTRY_WRITE, .file = file_number(f), .at = at, .n = (size_t)n },
+		from);
 	return real_of(f)->pMethods->xWrite(real_of(f), from, n, at);
 }
 
 static int f_truncate(sqlite3_file *f, sqlite3_int64 size)
 {
-	int rc = due(SQLITE_IOERR_TRUNCATE, false);
+	int rc = call_error(SQLITE_IOERR_TRUNCATE, false);
 
 	if (rc)
 		return rc;
-	note((struct entry){ .kind = ENTRY_TRUNCATE, .file = number(f), .at = size }, NULL);
+	disk_append(
+		(struct disk_entry){ .kind = ENTRY_TRUNCATE, .file = file_number(f), .at = size },
+		NULL);
 	return real_of(f)->pMethods->xTruncate(real_of(f), size);
 }
 
 static int f_sync(sqlite3_file *f, int flags)
 {
-	int rc = due(SQLITE_IOERR_FSYNC, false);
+	int rc = call_error(SQLITE_IOERR_FSYNC, false);
 
 	(void)flags;
 	if (rc)
 		return rc;
-	note((struct entry){ .kind = ENTRY_SYNC, .file = number(f) }, NULL);
-	if (((struct file *)f)->sync_folder)
-		note((struct entry){ .kind = ENTRY_SYNC_FOLDER, .file = number(f) }, NULL);
-	((struct file *)f)->sync_folder = false;
-	return SQLITE_OK; /* the log is the disk; a real one has nothing to do with it */
+	disk_append((struct disk_entry){ .kind = ENTRY_SYNC, .file = file_number(f) }, NULL);
+	if (((struct disk_file *)f)->sync_folder)
+		disk_append(
+			(struct disk_entry){ .kind = ENTRY_SYNC_FOLDER, .file = file_number(f) },
+			NULL);
+	((struct disk_file *)f)->sync_folder = false;
+	return SQLITE_OK; /* only the log matters: the real file need not be synced */
 }
 
 static int f_size(sqlite3_file *f, sqlite3_int64 *size)
@@ -202,7 +210,7 @@ static int f_traits(sqlite3_file *f)
 
 static int f_shm_map(sqlite3_file *f, int page, int size, int extend, void volatile **ret)
 {
-	int rc = due(SQLITE_IOERR_SHMMAP, false);
+	int rc = call_error(SQLITE_IOERR_SHMMAP, false);
 
 	return rc ? rc : real_of(f)->pMethods->xShmMap(real_of(f), page, size, extend, ret);
 }
@@ -222,7 +230,7 @@ static int f_shm_unmap(sqlite3_file *f, int delete)
 	return real_of(f)->pMethods->xShmUnmap(real_of(f), delete);
 }
 
-/* Version 2: without xFetch, so that SQLite maps nothing into memory and every read is a call. */
+/* Version 2 has no xFetch: SQLite does not map files into memory, so every read is a call. */
 static const sqlite3_io_methods methods = { 2,           f_close,    f_read,     f_write,
 					    f_truncate,  f_sync,     f_size,     f_lock,
 					    f_unlock,    f_reserved, f_control,  f_sector,
@@ -233,8 +241,8 @@ static const sqlite3_io_methods methods = { 2,           f_close,    f_read,    
 
 static int v_open(sqlite3_vfs *v, const char *path, sqlite3_file *file, int flags, int *ret_flags)
 {
-	struct file *f = (struct file *)file;
-	int rc = due(SQLITE_CANTOPEN, false);
+	struct disk_file *f = (struct disk_file *)file;
+	int rc = call_error(SQLITE_CANTOPEN, false);
 
 	(void)v;
 	f->base.pMethods = NULL;
@@ -244,7 +252,7 @@ static int v_open(sqlite3_vfs *v, const char *path, sqlite3_file *file, int flag
 	rc = disk.real->xOpen(disk.real, path, f->real, flags, ret_flags);
 	if (f->real->pMethods)
 		f->base.pMethods = &methods;
-	f->number = rc ? -1 : number_of(path);
+	f->number = rc ? -1 : path_number(path);
 	f->sync_folder =
 		(flags & SQLITE_OPEN_CREATE) &&
 		(flags & (SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_SUPER_JOURNAL | SQLITE_OPEN_WAL));
@@ -253,35 +261,35 @@ static int v_open(sqlite3_vfs *v, const char *path, sqlite3_file *file, int flag
 
 static int v_delete(sqlite3_vfs *v, const char *path, int sync_folder)
 {
-	int rc = due(SQLITE_IOERR_DELETE, false);
+	int rc = call_error(SQLITE_IOERR_DELETE, false);
 
 	(void)v;
 	if (rc)
 		return rc;
 	rc = disk.real->xDelete(disk.real, path, 0);
 	if (!rc)
-		note((struct entry){ .kind = ENTRY_DELETE,
-				     .file = number_of(path),
-				     .durable = sync_folder },
-		     NULL);
+		disk_append((struct disk_entry){ .kind = ENTRY_DELETE,
+						 .file = path_number(path),
+						 .durable = sync_folder },
+			    NULL);
 	return rc;
 }
 
-static void remember(const char *name)
+static void disk_read_initial(const char *name)
 {
-	struct content *c;
+	struct disk_content *c;
 	char path[512];
 	FILE *f;
 	long n;
 
 	(void)snprintf(path, sizeof(path), "%s/%s", disk.folder, name);
-	c = &disk.before[number_of(path)];
-	f = must(fopen(path, "re"));
+	c = &disk.before[path_number(path)];
+	f = abort_if_null(fopen(path, "re"));
 	if (fseek(f, 0, SEEK_END))
 		abort();
 	n = ftell(f);
 	rewind(f);
-	*c = (struct content){ must(malloc((size_t)n + 1)), (size_t)n, true };
+	*c = (struct disk_content){ abort_if_null(malloc((size_t)n + 1)), (size_t)n, true };
 	if (fread(c->bytes, 1, c->n, f) != c->n)
 		abort();
 	(void)fclose(f);
@@ -289,18 +297,18 @@ static void remember(const char *name)
 
 void disk_begin(const char *folder)
 {
-	DIR *d = must(opendir(folder));
+	DIR *d = abort_if_null(opendir(folder));
 
 	memset(&disk, 0, sizeof(disk));
 	(void)snprintf(disk.folder, sizeof(disk.folder), "%s", folder);
 	for (const struct dirent *e; (e = readdir(d));)
 		if (e->d_type == DT_REG && !strstr(e->d_name, "-shm"))
-			remember(e->d_name);
+			disk_read_initial(e->d_name);
 	(void)closedir(d);
-	disk.real = must(sqlite3_vfs_find("unix"));
+	disk.real = abort_if_null(sqlite3_vfs_find("unix"));
 	disk.vfs = *disk.real;
 	disk.vfs.zName = "disk";
-	disk.vfs.szOsFile = (int)sizeof(struct file) + disk.real->szOsFile;
+	disk.vfs.szOsFile = (int)sizeof(struct disk_file) + disk.real->szOsFile;
 	disk.vfs.xOpen = v_open;
 	disk.vfs.xDelete = v_delete;
 	if (sqlite3_vfs_register(&disk.vfs, 1))
@@ -339,11 +347,11 @@ bool disk_heal(void)
 	return disk.failed;
 }
 
-/* ------------------------------------------------------------------ a cut */
+/* ------------------------------------------------------------------ power cut */
 
-static uint64_t next(uint64_t *s)
+static uint64_t random_next(uint64_t *s)
 {
-	/* splitmix64, by Sebastiano Vigna: public domain */
+	/* splitmix64 by Sebastiano Vigna, public domain */
 	uint64_t z = (*s += 0x9e3779b97f4a7c15ULL);
 
 	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
@@ -351,67 +359,70 @@ static uint64_t next(uint64_t *s)
 	return z ^ (z >> 31);
 }
 
-static bool survives(uint64_t seed, uint64_t *state)
+static bool write_survives(uint64_t seed, uint64_t *state)
 {
-	return seed == CUT_LOSES_ALL ? false : seed == CUT_LOSES_NOTHING ? true : next(state) & 1;
+	return seed == CUT_LOSES_ALL       ? false
+	       : seed == CUT_LOSES_NOTHING ? true
+					   : random_next(state) & 1;
 }
 
-static void resize(struct content *c, size_t n)
+static void content_resize(struct disk_content *c, size_t n)
 {
 	if (n > c->n || !c->bytes) {
-		c->bytes = must(realloc(c->bytes, n + 1));
+		c->bytes = abort_if_null(realloc(c->bytes, n + 1));
 		memset(c->bytes + c->n, 0, n - c->n);
 	}
 	c->n = n;
 }
 
-static void put(struct content *c, const struct entry *e, size_t from, size_t n)
+static void content_write(struct disk_content *c, const struct disk_entry *e, size_t from, size_t n)
 {
 	size_t end = (size_t)e->at + from + n;
 
 	if (end > c->n)
-		resize(c, end);
+		content_resize(c, end);
 	memcpy(c->bytes + e->at + from, e->bytes + from, n);
 }
 
-/* Sector by sector, each there or not. */
-static void put_torn(struct content *c, const struct entry *e, uint64_t seed, uint64_t *state)
+/* An unsynced write: each sector is written or not. */
+static void content_write_torn(struct disk_content *c, const struct disk_entry *e, uint64_t seed,
+			       uint64_t *state)
 {
 	for (size_t from = 0; from < e->n;) {
 		size_t n = SECTOR - ((size_t)e->at + from) % SECTOR;
 
 		n = n < e->n - from ? n : e->n - from;
-		if (survives(seed, state))
-			put(c, e, from, n);
+		if (write_survives(seed, state))
+			content_write(c, e, from, n);
 		from += n;
 	}
 }
 
-static void apply(struct content *c, const struct entry *e, bool synced, bool folder_synced,
-		  uint64_t seed, uint64_t *state)
+static void replay_entry(struct disk_content *c, const struct disk_entry *e, bool synced,
+			 bool folder_synced, uint64_t seed, uint64_t *state)
 {
 	if (e->kind == ENTRY_WRITE) {
 		c->there = true;
 		if (synced)
-			put(c, e, 0, e->n);
+			content_write(c, e, 0, e->n);
 		else
-			put_torn(c, e, seed, state);
-	} else if (e->kind == ENTRY_TRUNCATE && (synced || survives(seed, state))) {
-		resize(c, (size_t)e->at);
+			content_write_torn(c, e, seed, state);
+	} else if (e->kind == ENTRY_TRUNCATE && (synced || write_survives(seed, state))) {
+		content_resize(c, (size_t)e->at);
 	} else if (e->kind == ENTRY_DELETE &&
-		   (e->durable || folder_synced || survives(seed, state))) {
+		   (e->durable || folder_synced || write_survives(seed, state))) {
 		c->there = false;
 		c->n = 0;
 	}
 }
 
-static void write_out(const struct content *c, const char *to, const char *name)
+static void content_save(const struct disk_content *c, const char *to, const char *name)
 {
 	char path[512];
 	FILE *f;
 
 	(void)snprintf(path, sizeof(path), "%s/%s", to, name);
-	f = must(fopen(path, "we"));
+	f = abort_if_null(fopen(path, "we"));
 	if (c->n && fwrite(c->bytes, 1, c->n, f) != c->n)
 		abort();
 	if (fclose(f))
@@ -427,10 +438,10 @@ void disk_cut(size_t n, uint64_t seed, const char *to)
 		if (disk.log[k].kind == ENTRY_SYNC_FOLDER)
 			folder = k;
 	for (int i = 0; i < disk.files; i++) {
-		struct content c = { .there = disk.before[i].there };
+		struct disk_content c = { .there = disk.before[i].there };
 		size_t synced = 0;
 
-		resize(&c, disk.before[i].n);
+		content_resize(&c, disk.before[i].n);
 		if (c.n)
 			memcpy(c.bytes, disk.before[i].bytes, c.n);
 		for (size_t k = 0; k < n; k++)
@@ -438,9 +449,10 @@ void disk_cut(size_t n, uint64_t seed, const char *to)
 				synced = k;
 		for (size_t k = 0; k < n; k++)
 			if (disk.log[k].file == i)
-				apply(&c, &disk.log[k], k < synced, k < folder, seed, &state);
+				replay_entry(&c, &disk.log[k], k < synced, k < folder, seed,
+					     &state);
 		if (c.there)
-			write_out(&c, to, disk.name[i]);
+			content_save(&c, to, disk.name[i]);
 		free(c.bytes);
 	}
 }

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
- * disk.h - a disk that fails: a SQLite VFS that logs what is written and synced, fails on request,
- * and shows what a power cut would have left.
+ * disk.h - a simulated disk: a SQLite VFS that logs writes and syncs, fails on request, and writes
+ * out the files as a power cut would leave them.
  *
- * The VFS stands before SQLite's own ("unix") and is the default one between disk_begin() and
- * disk_end(). It logs the files of one folder, not of those below it. The index of the log (-shm)
- * is memory, never on disk, and neither logged nor left by a cut.
+ * The VFS wraps SQLite's own ("unix") and is the default between disk_begin() and disk_end(). It
+ * logs the files of one folder, without subfolders. The index of the write-ahead log (-shm) is
+ * memory: it is not logged, and a power cut does not leave it.
  *
- * What a cut may leave follows what sqlite.org/atomiccommit.html and POSIX promise of a disk: all
- * before the last sync of a file is there. Of what was written after it, each 512-byte sector may
- * be there or not, in any order; bytes outside the range that was written are untouched
- * (SQLITE_IOCAP_POWERSAFE_OVERWRITE, which SQLite's own VFS assumes too). A file that was deleted
- * may be there again unless its folder was synced since.
+ * The model of a power cut follows sqlite.org/atomiccommit.html and POSIX. Data before the last
+ * sync of a file is complete. Of later writes, each 512-byte sector is either written or not, in
+ * any order; bytes outside the written range do not change (SQLITE_IOCAP_POWERSAFE_OVERWRITE, which
+ * SQLite's own VFS assumes too). A deleted file may exist again unless its folder was synced since.
  */
 #ifndef TEEPOD_TESTS_VFS_DISK_H
 #define TEEPOD_TESTS_VFS_DISK_H
@@ -19,32 +18,32 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Log from now on what happens in @folder, an absolute path. Its files, as they are now, are what
- * was synced before. */
+/* Start to log operations in @folder, an absolute path. The current contents of its files count as
+ * synced. */
 void disk_begin(const char *folder);
-/* No connection may be open any more. */
+/* Remove the VFS and free the log. All connections must be closed. */
 void disk_end(void);
 
-/* Writes, truncations, syncs and deletions so far. */
+/* Number of entries in the log: writes, truncations, syncs and deletions. */
 size_t disk_log(void);
 
-/* What is lost of that which was not synced: all of it, nothing, or what the seed says (any other
- * value). */
+/* Seeds for disk_cut(): lose all unsynced writes, or none. Any other seed selects them at random.
+ */
 enum { CUT_LOSES_ALL = 0, CUT_LOSES_NOTHING = 1 };
 
-/* Write the files as a cut after the first @n entries of the log leaves them into @to, an empty
- * folder. */
+/* Write to @to, an empty folder, the files as a power cut after the first @n log entries leaves
+ * them.
+ */
 void disk_cut(size_t n, uint64_t seed, const char *to);
 
 enum disk_fault {
-	DISK_IOERR, /* reads, writes, truncations, syncs, deletions, openings: SQLITE_IOERR of their
-		       kind */
-	DISK_FULL,  /* writes only: SQLITE_FULL */
+	DISK_IOERR, /* any call fails, with the SQLITE_IOERR code of its kind */
+	DISK_FULL,  /* writes fail, with SQLITE_FULL */
 };
 
-/* The @nth call (from 1) of those from now on fails; with @lasting all after it too. */
+/* Let the @nth call from now on fail (1: the next one); with @lasting, all calls after it too. */
 void disk_fail(unsigned long nth, enum disk_fault fault, bool lasting);
-/* No failures any more. Did one happen? */
+/* Stop failing. True if a call has failed. */
 bool disk_heal(void);
 
 #endif
