@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/err.h"
 #include "base/own.h"
 #include "daemon/config.h"
 #include "daemon/config_check.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * http.c - keep-alive HTTP/1.1 requests on one epoll loop.
+ * http.c - an HTTP/1.1 client with keep-alive connections on one epoll loop; see http.h.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -74,7 +74,7 @@ static const char *find_header(const struct http_conn *c, const char *key)
 	return NULL;
 }
 
-/* The answer is whole. */
+/* Parse the head. True if the response is complete. */
 static bool complete(struct http_conn *c)
 {
 	char *end = c->n ? strstr(c->in, "\r\n\r\n") : NULL;
@@ -87,7 +87,7 @@ static bool complete(struct http_conn *c)
 	c->body = end + 4;
 	length = find_header(c, "Content-Length");
 	if (!length && c->status != 204)
-		die("answer %d without a length", c->status);
+		die("response %d without Content-Length", c->status);
 	c->body_len = length ? strtoul(length, NULL, 10) : 0;
 	return c->n >= (size_t)(c->body - c->in) + c->body_len;
 }
@@ -104,7 +104,7 @@ static bool receive(struct http_conn *c)
 	if (got < 0 && errno == EAGAIN)
 		return false;
 	if (got <= 0)
-		die("%s closed the connection: %s", c->host, got ? strerror(errno) : "no answer");
+		die("%s closed the connection: %s", c->host, got ? strerror(errno) : "no response");
 	c->n += (size_t)got;
 	c->in[c->n] = 0;
 	if (!complete(c))
@@ -140,7 +140,7 @@ void http_run(struct http_conn *conns, size_t n, void (*answered)(struct http_co
 		int got = epoll_wait(ep, ev, 64, SILENCE_MS);
 
 		if (got == 0)
-			die("no answer for %d seconds", SILENCE_MS / 1000);
+			die("no response for %d seconds", SILENCE_MS / 1000);
 		for (int i = 0; i < got; i++) {
 			struct http_conn *c = ev[i].data.ptr;
 
@@ -159,7 +159,7 @@ static void copy_until(const char *from, const char *stops, const char *key, cha
 	size_t len = from ? strcspn(from, stops) : 0;
 
 	if (!len || len >= n)
-		die("answer without %s", key);
+		die("response without %s", key);
 	memcpy(out, from, len);
 	out[len] = 0;
 }

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
- * libvirt_client.c - the least a program can do to run the same guests: define, create, destroy; a
- * thread each.
+ * libvirt_client.c - a minimal libvirt client that runs the same guests: define, create, destroy,
+ * with one thread per guest.
  *
  *	libvirt_client ROOT FOLDER
  *
- * ROOT is an embedded driver's root of its own. FOLDER/N holds domain.xml and all files it names.
- * Reads lines, answers each with microseconds: boot COUNT    define and create guests 0..COUNT-1 at
- * once, until each one's first line row COUNT N   the same, but N at a time: a thread goes on with
- * the next when its guest has said its first line stop COUNT    destroy them at once What a stopped
- * guest leaves (definition, console log) is cleared outside the measured time.
+ * ROOT is the root of an embedded driver, not shared with the node. FOLDER/N contains domain.xml
+ * and all files that it names. Reads commands from standard input, one per line. The answer to each
+ * is its duration in microseconds:
+ *
+ *	boot COUNT    define and create guests 0..COUNT-1 in parallel, until all printed a line
+ *	row COUNT N   the same with N threads; each takes the next guest when its guest printed
+ *	stop COUNT    destroy the guests in parallel
+ *
+ * The definition and the console log of a stopped guest are removed outside the measured time.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -72,7 +76,7 @@ static void *stop(void *arg)
 	return NULL;
 }
 
-/* Microseconds until the last of them was through. */
+/* Run @fn for all guests in parallel. Returns the microseconds until the last one was done. */
 static int64_t at_once(struct guest *guests, int n, void *(*fn)(void *arg))
 {
 	pthread_t threads[GUESTS_MAX];
@@ -89,7 +93,7 @@ static int64_t at_once(struct guest *guests, int n, void *(*fn)(void *arg))
 	return last - began;
 }
 
-/* ------------------------------------------------------------------ N at a time */
+/* ------------------------------------------------------------------ N threads */
 
 struct row {
 	struct guest *guests;
@@ -208,7 +212,7 @@ int main(int argc, char **argv)
 		at_a_time = GUESTS_MAX;
 		if (sscanf(line, "%15s %d %d", verb, &n, &at_a_time) < 2 || n < 1 ||
 		    n > GUESTS_MAX || at_a_time < 1 || at_a_time > GUESTS_MAX)
-			die("what is %s?", line);
+			die("invalid command: %s", line);
 		if (!strcmp(verb, "boot") || !strcmp(verb, "row")) {
 			prepare(conn, argv[2], guests, n);
 			us = !strcmp(verb, "boot") ? at_once(guests, n, boot)

@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
- * load.c - load on a node's API, measured from outside.
+ * load.c - generate load on a node's API and measure it from outside.
  *
- *	load creates URL KEY CLIENTS COUNT PREFIX      stopped CVMs: {"us", "p50", "p99", "cpu_us"}
- *	load admissions URL KEY CLIENTS COUNT PREFIX   the same, but a node without room may refuse:
- * {"us", "made", "refused", "made_p50", "refused_p50"}; with one client that is the cost of each
- *	load gets ROUNDS {URL KEY PATH}...             in turn, one connection each: {"p50": [...],
- * "p99": [...]} load boot URL KEY CVMS_FOLDER COUNT PREFIX     all at once, until each guest's
- *first line: {"us", "uuids"} load stop URL KEY UUID...                      all at once, until each
- * operation has ended: {"us"}
+ *	load creates URL KEY CLIENTS COUNT PREFIX
+ *		Create stopped CVMs. Prints {"us", "p50", "p99", "cpu_us"}.
+ *	load admissions URL KEY CLIENTS COUNT PREFIX
+ *		The same on a node that may refuse for lack of capacity. Prints {"us", "made",
+ *		"refused", "made_p50", "refused_p50"}; with one client, the cost of one decision.
+ *	load gets ROUNDS {URL KEY PATH}...
+ *		Read each path in turn, on one connection each. Prints {"p50": [...], "p99": [...]}.
+ *	load boot URL KEY CVMS_FOLDER COUNT PREFIX
+ *		Start CVMs in parallel, until each guest has printed its first line. Prints
+ *		{"us", "uuids"}.
+ *	load stop URL KEY UUID...
+ *		Stop CVMs in parallel, until each operation has ended. Prints {"us"}.
  *
- * Times are microseconds. Connections are open before the clock starts.
+ * All times are microseconds. Connections are opened before the measurement starts.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +32,7 @@ static int ascending(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* Of sorted samples. */
+/* A quantile of sorted samples. */
 static long long quantile(const int64_t *sorted, size_t n, unsigned percent)
 {
 	size_t i = n * percent / 100;
@@ -54,7 +59,7 @@ static void close_all(struct http_conn *conns, size_t n)
 static void must(const struct http_conn *c, int low, int high)
 {
 	if (c->status < low || c->status > high)
-		die("answer %d: %.*s", c->status, (int)(c->body_len < 400 ? c->body_len : 400),
+		die("response %d: %.*s", c->status, (int)(c->body_len < 400 ? c->body_len : 400),
 		    c->body);
 }
 
@@ -109,13 +114,12 @@ static void creates(char **arg)
 	free(l.us);
 }
 
-/* ------------------------------------------------------------------ admissions: creates, and
- * refusals for want of room */
+/* ------------------------------------------------------------------ admissions */
 
 struct admissions {
 	const char *prefix;
 	size_t next, count, n[2];
-	int64_t *us[2]; /* made, refused */
+	int64_t *us[2]; /* 0: created, 1: refused */
 };
 
 static void decided(struct http_conn *c, void *arg)
@@ -127,7 +131,7 @@ static void decided(struct http_conn *c, void *arg)
 	if (refused)
 		http_field(c, "error_code", code, sizeof(code));
 	if (refused ? strncmp(code, "ERR-02-", 7) != 0 : c->status != 200)
-		die("answer %d: %.*s", c->status, (int)(c->body_len < 400 ? c->body_len : 400),
+		die("response %d: %.*s", c->status, (int)(c->body_len < 400 ? c->body_len : 400),
 		    c->body);
 	l->us[refused][l->n[refused]++] = c->us;
 	if (l->next < l->count)

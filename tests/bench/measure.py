@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""measure.py - all measurements of one run, contenders in turn, medians.
+"""measure.py - all measurements of one run: the measured programs take turns, and medians are compared.
 
-Every number that is held against another comes from the same run, with the contenders taking turns round by round, so that
-what else the machine does meets them alike. The C programs beside this file do the measuring; here is only who runs when.
+Numbers that are compared come from the same run. The programs take turns round by round, so that other load on the machine
+affects them equally. The C programs in this folder measure; this file decides what runs when.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ import uuid
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tests" / "blackbox"), str(ROOT / "bench")]
+sys.path.insert(0, str(ROOT / "tests" / "blackbox"))
 
 from node import Node, free_port, until  # noqa: E402
 from table import Table, disk_folder  # noqa: E402
@@ -48,7 +48,7 @@ def note(text):
 
 
 def in_turn(number, turns):
-    """Each round another one begins: who comes first meets what the last round left."""
+    """Each round starts with another one, because the first one runs into the after-effects of the previous round."""
     for turn in turns[number % len(turns):] + turns[:number % len(turns)]:
         turn()
 
@@ -61,7 +61,7 @@ def tool(name, *arguments):
 
 
 def node(folder, **options):
-    """A node with room for everything."""
+    """A node with capacity for all measurements."""
     room = {"capacity.vcpus": 50000, "capacity.memory_mib": 4000000, "capacity.disk_gib": 50000, "capacity.slots": 20000,
             "capacity.cid_count": 20000, "logs.level": "warn"}
     folder.mkdir()
@@ -72,10 +72,10 @@ def create_stopped(n, count, prefix):
     return tool("load", "creates", n.url, n.key, CLIENTS, count, prefix)
 
 
-# ---------------------------------------------------------------------- guests: the node, a trivial client, QEMU itself
+# ---------------------------------------------------------------------- guests: the node, a libvirt client, QEMU alone
 
 class TrivialClient:
-    """tests/bench/libvirt_client on a root of its own, with the very domain XML and files the node made."""
+    """tests/bench/libvirt_client with its own root, and with the domain XML and the files that the node created."""
 
     def __init__(self, folder, n, cvm, count=AT_ONCE):
         self.folder, self.guests = folder, folder / "g"
@@ -91,7 +91,7 @@ class TrivialClient:
 
     @staticmethod
     def _adopt(n, cvm, to):
-        """The files of @cvm, copied, and its definition under a uuid and with paths of its own."""
+        """A copy of the files of @cvm, and its definition with another UUID and with the paths of the copy."""
         was = n.dir / "cvms" / cvm
         xml = next(path for path in (n.embed / "etc" / "qemu").glob("*.xml") if cvm in path.name).read_text()
         shutil.copytree(was, to, ignore=shutil.ignore_patterns("logs"))
@@ -111,7 +111,7 @@ class TrivialClient:
 
 
 def raw_command(n, cvm, client, to):
-    """What libvirt ran for @cvm, less what ties it to libvirt: pause at start, monitor, secret, passed descriptors."""
+    """The QEMU command line of @cvm without what depends on libvirt: pause at start, monitor, secret, passed descriptors."""
     log = (n.embed / "log" / "qemu" / f"teepod-{cvm}.log").read_text()
     text = re.search(r"^/\S*qemu-system\S* .*?(?=\n\d{4}-|\nchar device|\nqemu|\Z)", log, re.S | re.M).group()
     words, kept = shlex.split(text.replace("\\\n", " ")), []
@@ -129,7 +129,7 @@ def raw_command(n, cvm, client, to):
 
 
 class Guests:
-    """The three ways to a running guest."""
+    """Three ways to run a guest: the node, a libvirt client, QEMU alone."""
 
     def __init__(self, folder):
         self.node = node(folder / "n").start()
@@ -169,7 +169,7 @@ class Guests:
 
 def boot(guests, table):
     api, client, raw = [], [], []
-    guests.api_round(1), guests.client_round(1), guests.raw_round()  # everything in the page cache
+    guests.api_round(1), guests.client_round(1), guests.raw_round()  # fill the page cache
     turns = [lambda: api.append(guests.api_round(1)[0] / 1000), lambda: client.append(guests.client_round(1)[0] / 1000),
              lambda: raw.append(guests.raw_round() / 1000)]
     for number in range(BOOT_ROUNDS):
@@ -204,7 +204,7 @@ def copy_database(n, to):
 
 
 def creates(few, many, folder, table):
-    """Fills both nodes; what SQLite does with the same rows is measured between the rounds, in copies as full as the node."""
+    """Fill both nodes. SQLite alone is measured with the same rows between the rounds, in copies that are as full as the node."""
     ours, theirs, p99, cpu, own_cpu = [], [], [], [], []
     for n, prefix in ((few, "few"), (many, "many")):
         create_stopped(n, FEW, prefix)
@@ -251,14 +251,14 @@ def reads(few, many, table):
     table.add("  GET /healthz, p99 (p50 as baseline)", health99, "ms", health50, "p50")
 
 
-# ---------------------------------------------------------------------- at rest
+# ---------------------------------------------------------------------- idle
 
 def status(path, key):
     return int(re.search(rf"^{key}:\s+(\d+)", path.read_text(), re.M).group(1))
 
 
 def time_to_answer(n):
-    """From before the daemon is started to its first 200."""
+    """The time from starting the daemon to its first response with 200."""
     n.listen = [f"127.0.0.1:{free_port()}"]
     host, port = n.listen[0].split(":")
     began = time.monotonic()
@@ -281,7 +281,7 @@ def answers_health(host, port):
 
 
 def wake_ups(pid):
-    """Per thread: how often it went to sleep so far."""
+    """Number of voluntary context switches of each thread so far."""
     return {task.name: status(task / "status", "voluntary_ctxt_switches") for task in Path(f"/proc/{pid}/task").iterdir()}
 
 
@@ -296,26 +296,26 @@ def idle(n, table):
     tool("load", "gets", 200, n.url, n.key, "/api/v1/apps?page_size=50")
     pid = n.process.pid
     table.add("  resident memory (VmRSS)", status(Path(f"/proc/{pid}/status"), "VmRSS") / 1024, "MiB", most=40)
-    time.sleep(3)  # what follows a start is over
+    time.sleep(3)  # let the work after a start finish
     before = wake_ups(pid)
     time.sleep(IDLE_S)
     woken = {task: count - before.get(task, 0) for task, count in wake_ups(pid).items()}
-    # A count of none means little unless the same count sees work.
+    # A count of 0 is meaningful only if the same method counts real work.
     seen = sum(wake_ups(pid).values())
     host, port = n.listen[0].split(":")
     for _ in range(20):
         answers_health(host, int(port))
-        time.sleep(0.05)  # long enough to fall asleep in between
+        time.sleep(0.05)  # long enough for the threads to sleep in between
     if sum(wake_ups(pid).values()) - seen < 10:
         raise SystemExit("20 requests, a pause between, woke nobody up: wake-ups are not what is counted")
     table.add("  wake-ups of an idle daemon, busiest thread", max(woken.values()) / IDLE_S, "/s", most=1)
     table.add("  wake-ups, all threads", sum(woken.values()) / IDLE_S, "/s")
 
 
-# ---------------------------------------------------------------------- admission, and coming back
+# ---------------------------------------------------------------------- admission, and restart of the node
 
 def admission(folder, table):
-    """A tenth fits, as in the race of the tests; then one client alone, for what a decision costs either way."""
+    """A tenth of the creates fits, as in the admission test. Then a single client measures the cost of each decision."""
     rates, made, refused = [], [], []
     for number in range(ADMISSION_ROUNDS):
         n = node(folder / f"r{number}", **{"capacity.slots": ADMISSIONS // 10}).start()
@@ -339,12 +339,12 @@ def admission(folder, table):
 
 
 def adopted(n):
-    """Whether the node has found all that run, after a start."""
+    """True if the node has found all running guests after its start."""
     return "running guests adopted" in n.log_path.read_text(errors="replace").rsplit("listening on", 1)[-1]
 
 
 def comeback(folder, table):
-    """The daemon is killed with RUNNING of FEW guests up, and started again."""
+    """Kill the daemon while RUNNING of FEW guests run, and start it again."""
     n = node(folder / "back", **{"logs.level": "info"}).start()
     ready, all_there = [], []
     with contextlib.closing(n):
@@ -369,7 +369,7 @@ def comeback(folder, table):
 
 
 def reboot(n):
-    """The host goes down under everything, and comes up again."""
+    """Simulate a reboot of the host."""
     n.kill()
     for pid in n.guests(probes=True):
         os.kill(pid, signal.SIGKILL)
@@ -378,7 +378,7 @@ def reboot(n):
 
 
 def autostart(folder, table):
-    """After a boot of the host: from the moment the node is connected until all that ran before run again."""
+    """After a reboot of the host: the time from the node's connection to libvirt until all guests run again."""
     n = node(folder / "auto", **{"logs.level": "info", "start.parallel": START_PARALLEL}).start()
     ours, theirs = [], []
 
@@ -396,7 +396,7 @@ def autostart(folder, table):
         ours.append(STARTED / (time.monotonic() - began))
 
     def client_all():
-        reboot(n)   # alone: what the node runs would take its share of the CPUs
+        reboot(n)   # alone, because guests of the node would use CPU time
         theirs.append(STARTED * 1e6 / client.do("row", STARTED, START_PARALLEL))
         client.do("stop", STARTED)
 
@@ -414,10 +414,10 @@ def autostart(folder, table):
               "libvirt", least=0.9, spread=[ours, theirs])
 
 
-# ---------------------------------------------------------------------- peers that never answer
+# ---------------------------------------------------------------------- peers that never respond
 
 def hang_all(n):
-    """HUNG guests whose QEMU never answers again, and an operation that waits for each."""
+    """Make the QEMU of HUNG guests stop responding, with one waiting operation for each."""
     for batch in range(0, HUNG, AT_ONCE):
         tool("load", "boot", n.url, n.key, n.dir / "cvms", min(AT_ONCE, HUNG - batch), f"hung-{batch}")
     n.settled(seconds=120)
@@ -437,7 +437,7 @@ def create_and_delete(n, name):
 
 
 def hung(folder, table):
-    """One more create, and reads, beside HUNG hung QEMUs and on a node without them, in turns."""
+    """Creates and reads, on a node with HUNG hung QEMUs and on one without, in turn."""
     with contextlib.ExitStack() as closing:
         beside, alone = (closing.enter_context(contextlib.closing(node(folder / name).start())) for name in ("h", "a"))
         hang_all(beside)
@@ -451,7 +451,7 @@ def hung(folder, table):
         tool("load", "gets", 100, *wanted)
         rounds = [tool("load", "gets", READS, *wanted) for _ in range(READ_ROUNDS)]
         p99 = [median(us) / 1000 for us in zip(*(got["p99"] for got in rounds))]
-        # The first create of each finds cold files.
+        # The first create of each node reads files that are not cached.
         table.add(f"create to first line beside {HUNG} hung QEMUs", median(ours[1:]), "ms", median(theirs[1:]), "without them",
                   most=1.2, spread=[ours[1:], theirs[1:]])
         table.add(f"  GET /apps?page_size=50, {HUNG} CVMs, p99", p99[0], "ms", p99[1], "none hung", most=1.5)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * raw_qemu.c - QEMU itself, nothing around it: from fork to the guest's first line.
+ * raw_qemu.c - QEMU alone, as a baseline: the time from fork to the guest's first line.
  *
  *	raw_qemu FOLDER
  *
- * FOLDER/argv holds the command line, NUL after each argument. QEMU is killed afterwards. Prints
- * microseconds.
+ * FOLDER/argv contains the command line, with a NUL after each argument. Prints microseconds, and
+ * kills QEMU.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #include "tests/bench/tool.h"
-#include "vmm/virt/xml_out.h"
 
 enum { ARGS_MAX = 256, FIRST_LINE_S = 60 };
 

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
- * raw_sqlite.c - what SQLite alone does: the rows of a stopped create, written again and again, a
- * transaction each.
+ * raw_sqlite.c - SQLite alone, as a baseline: insert the rows of a stopped create again and again,
+ * in one transaction each.
  *
  *	raw_sqlite FILE COUNT
  *
- * FILE is a copy of a node's database. Its newest stopped CVM is the pattern: each transaction
- * inserts that CVM's rows into all tables they were in (app, revision, CVM, operation, two events),
- * with fresh ids, and takes the same capacity. Tables, columns, indices and triggers are those of
- * the file, journal and durability those of the node: WAL, FULL. No rule is checked and nothing is
- * read back. Some transactions go before the clock starts, so that the journal has its working
- *size, as a node's has. Prints microseconds.
+ * FILE is a copy of a node's database. Its newest stopped CVM is the pattern. Each transaction
+ * inserts the rows of that CVM into all its tables (app, revision, CVM, operation, two events) with
+ * new IDs, and reserves the same capacity. Tables, columns, indices and triggers are those of the
+ * file; journal and durability are those of the node (WAL, FULL). No rules are checked and nothing
+ * is read back. Some transactions run before the measurement, so that the journal has the size that
+ * it has in a node. Prints microseconds.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -25,7 +25,7 @@ enum { COLUMNS_MAX = 64, ROWS_MAX = 16, WARM_UP = 200 };
 
 static sqlite3 *db;
 
-/* One row that every transaction writes. */
+/* One row that every transaction inserts. */
 struct pattern {
 	sqlite3_stmt *insert;
 	const char *table;
@@ -34,7 +34,7 @@ struct pattern {
 	sqlite3_value *value[COLUMNS_MAX];
 };
 
-/* What is new in each transaction. */
+/* The values that differ between transactions. */
 struct fresh {
 	char uuid[40], op[40], app_id[44], hash[68], name[48];
 	sqlite3_int64 app, revision, cvm, cid;
@@ -61,7 +61,7 @@ static void step(sqlite3_stmt *st)
 	(void)sqlite3_reset(st);
 }
 
-/* A number the table gives itself is left out. */
+/* Columns that SQLite numbers itself are not inserted. */
 static bool given_by_table(const char *table, const char *column)
 {
 	return !strcmp(column, "seq") ||
@@ -138,7 +138,7 @@ static void random_hex(char *out, size_t digits)
 		(void)snprintf(out + i, 2, "%x", bytes[i / 2] >> (i % 2 * 4) & 15);
 }
 
-/* Operation ids grow with time in a node, so they do here. */
+/* As in a node, operation IDs increase with time. */
 static void freshen(struct fresh *f, int number)
 {
 	random_hex(f->hash, 64);
@@ -174,7 +174,7 @@ static bool bind_fresh(const struct pattern *p, int i, const struct fresh *f)
 	for (size_t k = 0; k < sizeof(map) / sizeof(map[0]); k++) {
 		if (strcmp(map[k].column, p->name[i]) != 0)
 			continue;
-		/* An event that belongs to no operation says so. */
+		/* An event without an operation keeps its empty op_id. */
 		if (!strcmp(p->name[i], "op_id") && !sqlite3_value_bytes(p->value[i]))
 			return false;
 		if (map[k].text)

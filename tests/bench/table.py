@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""table.py - results as a table and as JSON: each line a measurement, what it is held against, and its bound."""
+"""table.py - results as a table and as JSON: one row per measurement, with its baseline and its bound."""
 
 import json
 import os
@@ -11,10 +11,10 @@ from pathlib import Path
 class Table:
     def __init__(self):
         self.rows = []
-        self.machine = machine()  # before the run loads it
+        self.machine = machine()  # before the run puts load on it
 
     def add(self, name, value, unit, baseline=None, against="", ratio=None, most=None, least=None, spread=None, note=""):
-        """@ratio is value/baseline unless given. The bound is on the ratio when there is one, else on the value."""
+        """@ratio defaults to value/baseline. The bound applies to the ratio if there is one, otherwise to the value."""
         if ratio is None and baseline:
             ratio = value / baseline
         held = ratio if ratio is not None else value

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * tool.c - clock, die(), and waiting for the first line on serial consoles.
+ * tool.c - clocks, die(), and waiting for the first line on serial consoles; see tool.h.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -52,11 +52,10 @@ int64_t cpu_us(void)
 	       u.ru_stime.tv_usec;
 }
 
-/* Not just any line: a node opens each boot's log with a line of its own, long before the guest
- * runs. */
+/* The guest's own text: the node writes a line to each log before the guest runs. */
 static const char words[] = "BOOTSECTOR-READY\r\n";
 
-static bool guest_spoke(const char *path)
+static bool guest_printed(const char *path)
 {
 	char text[4096];
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -69,21 +68,21 @@ static bool guest_spoke(const char *path)
 
 struct console {
 	char path[4096];
-	int watch; /* -1: its folder is not there yet */
-	bool spoke;
+	int watch; /* -1: the folder does not exist yet */
+	bool printed;
 };
 
-static void look(struct console *c, size_t *left, int64_t *last)
+static void console_check(struct console *c, size_t *left, int64_t *last)
 {
-	if (c->spoke || !guest_spoke(c->path))
+	if (c->printed || !guest_printed(c->path))
 		return;
-	c->spoke = true;
+	c->printed = true;
 	*last = now_us();
 	--*left;
 }
 
-static bool watch_missing(int in, const char *const *folders, struct console *c, size_t n,
-			  size_t *left, int64_t *last)
+static bool consoles_watch(int in, const char *const *folders, struct console *c, size_t n,
+			   size_t *left, int64_t *last)
 {
 	bool missing = false;
 
@@ -94,12 +93,12 @@ static bool watch_missing(int in, const char *const *folders, struct console *c,
 		if (c[i].watch < 0 && errno != ENOENT)
 			die("watch %s: %s", folders[i], strerror(errno));
 		missing |= c[i].watch < 0;
-		look(&c[i], left, last);
+		console_check(&c[i], left, last);
 	}
 	return missing;
 }
 
-static void look_at_news(int in, struct console *c, size_t n, size_t *left, int64_t *last)
+static void consoles_read_events(int in, struct console *c, size_t n, size_t *left, int64_t *last)
 {
 	char text[16384] __attribute__((aligned(__alignof__(struct inotify_event))));
 	ssize_t got = read(in, text, sizeof(text));
@@ -109,7 +108,7 @@ static void look_at_news(int in, struct console *c, size_t n, size_t *left, int6
 
 		for (size_t i = 0; i < n; i++)
 			if (c[i].watch == ev->wd)
-				look(&c[i], left, last);
+				console_check(&c[i], left, last);
 		p += sizeof(*ev) + ev->len;
 	}
 }
@@ -128,13 +127,14 @@ int64_t wait_first_lines(const char *const *folders, size_t n, int seconds)
 		(void)snprintf(c[i].path, sizeof(c[i].path), "%s/serial.log", folders[i]);
 	}
 	while (left) {
-		bool missing = watch_missing(in, folders, c, n, &left, &last);
+		bool missing = consoles_watch(in, folders, c, n, &left, &last);
 		struct pollfd p = { .fd = in, .events = POLLIN };
 
 		if (now_us() > end)
-			die("%zu of %zu guests said nothing within %d seconds", left, n, seconds);
+			die("%zu of %zu guests printed nothing within %d seconds", left, n,
+			    seconds);
 		if (left && poll(&p, 1, missing ? 1 : 100) > 0)
-			look_at_news(in, c, n, &left, &last);
+			consoles_read_events(in, c, n, &left, &last);
 	}
 	(void)close(in);
 	free(c);
