@@ -38,8 +38,7 @@ struct host_query {
 	uv_signal_t signals[3];
 	struct hypervisor *hv;
 	struct loop_timer *timer;
-	char root[EMBED_ROOT_MAX +
-		  1]; /* temporary root of the embedded driver; "" for other URIs */
+	char root[EMBED_ROOT_MAX + 1]; /* temporary, of the embedded driver; "" for other URIs */
 	bool over, closed, hangs;
 	int signum; /* signal that ended the query, or 0 */
 	struct hv_caps caps;

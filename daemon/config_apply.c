@@ -33,7 +33,8 @@ static void apply_swap_origin(const struct config_key *k, struct config *a, stru
 	b->origin[config_key_row(k)] = tmp;
 }
 
-/* Swap the value if the key is reloadable, and the origin. Applied twice, nothing has changed. */
+/* If the key is reloadable, swap value and origin. If the values are equal, swap only the origin.
+ */
 static void config_apply_key(const struct config_key *k, struct config *c, struct config *fresh,
 			     struct config_changes *ch)
 {

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * main.c - the process: start, reload, shutdown, and the order in which parts are opened and
- * closed.
+ * main.c - the daemon process: start, reload and shutdown.
  *
  * Start: configuration, log, loop, signals, database, API, server, watchdog. The connection to
  * libvirt is opened in parallel, and the start does not wait for it.
@@ -23,7 +22,6 @@
 
 #include "api/cloud/account.h"
 #include "api/cloud/api.h"
-#include "api/cloud/asks.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/lag.h"
@@ -33,7 +31,7 @@
 #include "base/own.h"
 #include "base/utf8.h"
 #include "daemon/actions.h"
-#include "daemon/check_host.h"
+#include "daemon/commands.h"
 #include "daemon/config.h"
 #include "daemon/config_apply.h"
 #include "daemon/config_check.h"
@@ -45,16 +43,12 @@
 #include "daemon/sockets.h"
 #include "daemon/state_lock.h"
 #include "db/check.h"
-#include "db/db.h"
 #include "vmm/account/keys.h"
 #include "vmm/guest/print_domain.h"
 #include "vmm/node/check_files.h"
 #include "vmm/node/owner.h"
 
-enum {
-	SPEC_MAX = 1024 * 1024, /* bytes of a create request: the limit of the API */
-	FORCE_MS = 6000
-};
+enum { FORCE_MS = 6000 };
 
 struct daemon {
 	uv_loop_t loop;
@@ -75,7 +69,6 @@ struct daemon {
 	bool stopping;
 	int64_t end_by; /* deadline of responses and steps, clock_mono_ms() */
 	unsigned stuck; /* jobs still running at the end: they use memory that must not be freed */
-	int status;
 };
 
 static int daemon_log_failure(const char *what, const struct err *e)
@@ -364,99 +357,7 @@ static int daemon_run(struct daemon *d)
 	notify_ready("Serving");
 	log_info("teepod %s started, node %s", TEEPOD_VERSION, d->config->node.name);
 	(void)uv_run(&d->loop, UV_RUN_DEFAULT);
-	return d->status;
-}
-
-/* ------------------------------------------------------------------ commands */
-
-static char *daemon_db_path(const struct config *c)
-{
-	return xasprintf("%s/teepod.db", c->node.state_dir);
-}
-
-static int action_check_db(const struct config *c)
-{
-	auto_free char *path = daemon_db_path(c);
-	auto_buf struct buf out = { 0 };
-	struct err e;
-	int n, files;
-
-	if (access(path, F_OK))
-		return action_failed(
-			"%s: %s; run --check-db with the same --config, --dev and -o as the daemon",
-			path, strerror(errno));
-	n = db_check(path, &out, &e);
-	files = n < 0 ? n : vmm_check_files(c->node.state_dir, c->images.dir, &out, &e);
-	if (files < 0 && out.len)
-		(void)utf8_print(stdout, out.data);
-	if (files < 0)
-		return action_failed("%s%s%s", e.text, e.hint[0] ? "; " : "", e.hint);
-	buf_printf(&out, "%s: %d findings\n", path, n + files);
-	(void)utf8_print(stdout, out.data);
-	return n + files ? EXIT_FAILURE : EXIT_SUCCESS;
-}
-
-static int action_accept_host(struct daemon *d)
-{
-	const char *dir = d->config->node.state_dir;
-	auto_buf struct buf out = { 0 };
-	bool changed = false;
-	struct err e;
-	int r = state_lock(dir, &e);
-
-	daemon_make_settings(d, &d->settings);
-	if (r)
-		err_hint(&e, "stop that daemon first");
-	else
-		r = vmm_accept_host(dir, d->settings.host_root, state_lock, &changed, &e);
-	if (r)
-		return action_failed("%s%s%s", e.text, e.hint[0] ? "; " : "", e.hint);
-	buf_printf(&out, "%s %s owned by this host\n", dir, changed ? "is now" : "was already");
-	(void)utf8_print(stdout, out.data);
 	return EXIT_SUCCESS;
-}
-
-static int action_add_key(const struct options *o, const struct config *c)
-{
-	char key[API_KEY_TEXT];
-	struct err e, taken;
-	int r = file_mkdirs(c->node.state_dir, 0711, &e);
-	bool alone = !r && !state_lock(c->node.state_dir, &taken); /* no daemon is running */
-
-	if (!r)
-		r = vmm_add_key_offline(c->node.state_dir, alone, c->node.workspace, o->key_name,
-					(int)o->key_role, key, &e);
-	if (r)
-		return action_failed("%s", e.text);
-	(void)printf("%s\n", key);
-	return EXIT_SUCCESS;
-}
-
-/* The host is not measured: the domain XML does not depend on the capacity of the node. */
-static int action_print_domain(struct daemon *d)
-{
-	auto_free char *text = NULL, *xml = NULL;
-	auto_json json_t *body = NULL;
-	auto_cvm_asked struct cvm_asked asked = { 0 };
-	struct cvm_request req;
-	struct err e;
-	size_t n = 0;
-	int r = file_read(d->options.domain_file, SPEC_MAX, &text, &n, &e);
-
-	d->images_dir = dev_images_dir();
-	daemon_make_settings(d, &d->settings);
-	if (!r) {
-		body = json_read(text, n, &e);
-		r = body ? read_cvm_request(&create_table, body, &req, &e) : -1;
-	}
-	if (!r)
-		r = cvm_asked_from(&req, body, &asked, &e);
-	if (!r)
-		r = vmm_print_domain(&d->settings, &asked.ask, &xml, &e);
-	if (r)
-		return action_failed("%s: %s%s%s", d->options.domain_file, e.text,
-				     e.hint[0] ? "; " : "", e.hint);
-	return fputs(xml, stdout) == EOF || fflush(stdout) == EOF ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 static int daemon_serve(struct daemon *d)
@@ -516,17 +417,7 @@ int main(int argc, char **argv)
 		(void)utf8_print(stderr, errors.data);
 		return EXIT_CONFIG;
 	}
-	if (d.options.action == ACTION_CHECK_DB)
-		status = action_check_db(d.config);
-	else if (d.options.action == ACTION_CHECK_HOST)
-		status = check_host_run(d.config);
-	else if (d.options.action == ACTION_ACCEPT_HOST)
-		status = action_accept_host(&d);
-	else if (d.options.action == ACTION_ADD_KEY)
-		status = action_add_key(&d.options, d.config);
-	else if (d.options.action == ACTION_PRINT_DOMAIN)
-		status = action_print_domain(&d);
-	else
+	if (!commands_run(&d.options, d.config, &status))
 		status = daemon_serve(&d);
 	settings_free(&d.reloaded);
 	settings_free(&d.settings);
