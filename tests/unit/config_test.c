@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * config_test.c - the configuration: the table against files and manuals, layers, mistakes, reload.
+ * config_test.c - the configuration: key table and manuals, values, layers, errors, reload,
+ * settings.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -53,7 +54,7 @@ static int tear_down(void **state)
 	return file_remove_tree(dir, &e);
 }
 
-/* Load DIR/t.conf holding @text, with @set (NULL-terminated) as -o. */
+/* Write @text to DIR/t.conf and load it, with @set (NULL-terminated) as -o options. */
 static int load(const char *text, const char *const *set, struct config **ret, struct buf *errors)
 {
 	auto_free char *path = in_dir("t.conf");
@@ -75,7 +76,7 @@ static struct config *good(const char *text, const char *const *set)
 	return c;
 }
 
-/* The errors, with DIR/ taken off the front of each line. */
+/* Loading must fail. Returns the errors, without DIR/ at the start of each line. */
 static char *bad(const char *text, const char *const *set)
 {
 	auto_buf struct buf errors = { 0 };
@@ -132,7 +133,7 @@ static char *source_text(const char *path)
 	return text;
 }
 
-static void shipped_file_is_what_the_table_says(void **state)
+static void shipped_file_is_the_output_of_help_config(void **state)
 {
 	auto_free char *shipped = source_text("configs/teepod.conf");
 	auto_buf struct buf help = { 0 };
@@ -209,7 +210,7 @@ static void manuals_name_every_key_with_its_default_rule_and_explanation(void **
 	}
 }
 
-static void every_value_reads_back_as_it_is_printed(void **state)
+static void every_formatted_default_parses_to_the_same_value(void **state)
 {
 	struct config *c = good("", NULL);
 
@@ -225,7 +226,7 @@ static void every_value_reads_back_as_it_is_printed(void **state)
 	config_free(c);
 }
 
-static void every_row_has_a_section_a_doc_and_a_sane_range(void **state)
+static void every_key_has_a_section_an_explanation_and_a_valid_range(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < config_keys_n; i++) {
@@ -346,7 +347,7 @@ static const struct {
 	{ "gateway.base_domain=https://x", NULL },
 };
 
-static void values_are_taken_or_refused_by_their_kind(void **state)
+static void values_are_accepted_or_rejected_by_their_type(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
@@ -367,7 +368,7 @@ static void values_are_taken_or_refused_by_their_kind(void **state)
 	}
 }
 
-static void refusal_names_file_line_key_value_and_what_is_allowed(void **state)
+static void rejection_names_file_line_key_value_and_the_rule(void **state)
 {
 	(void)state;
 	expect_bad("[logs]\n\nlevel = loud\n",
@@ -388,7 +389,7 @@ static void a_removed_key_names_its_replacement(void **state)
 		   "and short\n");
 }
 
-static void every_mistake_is_reported_not_only_the_first(void **state)
+static void all_errors_are_reported_not_only_the_first(void **state)
 {
 	(void)state;
 	expect_bad("loose = 1\n"
@@ -415,7 +416,7 @@ static void every_mistake_is_reported_not_only_the_first(void **state)
 		   "t.conf:13: expected [SECTION], KEY = VALUE or # comment: listen: 1.2.3.4:5\n");
 }
 
-static void lines_may_be_long_but_not_endless_and_hold_no_nul(void **state)
+static void long_lines_are_accepted_up_to_the_limit_and_nul_is_rejected(void **state)
 {
 	auto_buf struct buf text = { 0 };
 	auto_free char *path = in_dir("t.conf");
@@ -439,7 +440,7 @@ static void lines_may_be_long_but_not_endless_and_hold_no_nul(void **state)
 	assert_non_null(strstr(errors.data, "t.conf:2: the line contains a NUL byte"));
 }
 
-static void byte_order_mark_crlf_indent_and_comments_are_fine(void **state)
+static void byte_order_mark_crlf_indent_and_comments_are_accepted(void **state)
 {
 	struct config *c =
 		good("\xef\xbb\xbf[node]\r\n  # note\r\n; note\r\n\tid = 5\r\n\r\n region=x\r\n"
@@ -454,7 +455,7 @@ static void byte_order_mark_crlf_indent_and_comments_are_fine(void **state)
 
 /* ------------------------------------------------------------------ layers */
 
-static void drop_ins_win_in_the_order_of_their_names_and_options_win_over_all(void **state)
+static void later_drop_ins_override_earlier_ones_and_options_override_all(void **state)
 {
 	auto_free char *d = in_dir("t.conf.d");
 	struct config *c;
@@ -524,7 +525,7 @@ static void only_the_default_file_may_be_missing(void **state)
 	assert_non_null(strstr(errors.data, "Is a directory"));
 }
 
-static void dev_puts_everything_below_its_folder_and_gives_way_to_options(void **state)
+static void dev_presets_use_its_folder_and_options_override_them(void **state)
 {
 	const char *listen[] = { "127.0.0.1:7777", "[::1]:7777" },
 		   *set[] = { "hypervisor.tee=auto" };
@@ -556,7 +557,7 @@ static void dev_puts_everything_below_its_folder_and_gives_way_to_options(void *
 	config_free(c);
 }
 
-static void bad_options_are_named(void **state)
+static void invalid_options_are_reported(void **state)
 {
 	const char *const set[] = { "nodots=1", "node.id", "node.iid=1", "node.id=x", NULL };
 	auto_free char *got = bad("", set);
@@ -576,7 +577,7 @@ static void bad_options_are_named(void **state)
 #define DEVICE_ID "a8faed6abbf35c12a4b26e40f6feb19d736d90045c83b9f9a31f638d323e6811"
 #define OTHER_ID  "b8faed6abbf35c12a4b26e40f6feb19d736d90045c83b9f9a31f638d323e6811"
 
-static void keys_that_contradict_each_other_are_refused(void **state)
+static void keys_that_contradict_each_other_are_rejected(void **state)
 {
 	(void)state;
 	expect_bad(
@@ -629,7 +630,7 @@ static void keys_that_contradict_each_other_are_refused(void **state)
 
 /* ------------------------------------------------------------------ reload */
 
-static void reload_applies_what_it_may_and_names_what_needs_a_restart(void **state)
+static void reload_applies_reloadable_keys_and_lists_those_that_need_a_restart(void **state)
 {
 	auto_free char *path = in_dir("t.conf");
 	struct options o = { .config_file = path };
@@ -656,15 +657,15 @@ static void reload_applies_what_it_may_and_names_what_needs_a_restart(void **sta
 	expect_key(c, "node", "id", "1");
 	expect_origin(c, "node", "id", "t.conf:6");
 	expect_origin(c, "node", "region", "t.conf:8");
-	assert_string_equal(old->name, "a"); /* still there for those who borrowed it */
+	assert_string_equal(old->name, "a"); /* still valid for users that borrowed it */
 	config_free(fresh);
 	config_changes_free(&ch);
 	config_free(c);
 }
 
-/* The file is right by itself; with the old value of ports.enabled, which needs a restart, it is
- * not. */
-static void a_reload_that_would_break_a_rule_until_the_restart_changes_nothing(void **state)
+/* The new file is valid, but not together with the old value of ports.enabled, which needs a
+ * restart to change. */
+static void a_reload_that_breaks_a_rule_until_the_restart_changes_nothing(void **state)
 {
 	auto_free char *path = in_dir("t.conf");
 	struct options o = { .config_file = path };
@@ -712,7 +713,7 @@ static const struct host_size laptop = {
 	.disk_used_bytes = 20ULL << 30,
 };
 
-static void auto_amounts_are_the_host_less_the_reserve(void **state)
+static void auto_amounts_are_the_host_minus_the_reserve(void **state)
 {
 	struct config *c = good("[capacity]\nvcpu_ratio = 2\n", NULL);
 	struct vmm_settings s;
@@ -727,7 +728,7 @@ static void auto_amounts_are_the_host_less_the_reserve(void **state)
 	config_free(c);
 }
 
-static void amounts_may_be_given_or_not_configured_and_a_reserve_may_leave_nothing(void **state)
+static void amounts_may_be_numbers_or_none_and_a_reserve_may_leave_nothing(void **state)
 {
 	struct config *c = good(
 		"[capacity]\nvcpus = auto\nreserve_vcpus = 100\nmemory_mib = none\ndisk_gib = 0\n"
@@ -776,7 +777,7 @@ static void expect_host(const char *text, const char *root, const char *device_i
 	config_free(c);
 }
 
-static void device_id_is_given_or_made_from_the_ppid(void **state)
+static void device_id_is_configured_or_derived_from_the_ppid(void **state)
 {
 	(void)state;
 	expect_host("", "", "");
@@ -789,30 +790,30 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest t[] = {
-		T(shipped_file_is_what_the_table_says),
+		T(shipped_file_is_the_output_of_help_config),
 		T(shipped_file_uncommented_sets_every_key_to_its_default),
 		T(manuals_name_every_key_with_its_default_rule_and_explanation),
-		T(every_value_reads_back_as_it_is_printed),
-		T(every_row_has_a_section_a_doc_and_a_sane_range),
-		T(values_are_taken_or_refused_by_their_kind),
-		T(refusal_names_file_line_key_value_and_what_is_allowed),
+		T(every_formatted_default_parses_to_the_same_value),
+		T(every_key_has_a_section_an_explanation_and_a_valid_range),
+		T(values_are_accepted_or_rejected_by_their_type),
+		T(rejection_names_file_line_key_value_and_the_rule),
 		T(a_removed_key_names_its_replacement),
-		T(every_mistake_is_reported_not_only_the_first),
-		T(lines_may_be_long_but_not_endless_and_hold_no_nul),
-		T(byte_order_mark_crlf_indent_and_comments_are_fine),
-		T(drop_ins_win_in_the_order_of_their_names_and_options_win_over_all),
+		T(all_errors_are_reported_not_only_the_first),
+		T(long_lines_are_accepted_up_to_the_limit_and_nul_is_rejected),
+		T(byte_order_mark_crlf_indent_and_comments_are_accepted),
+		T(later_drop_ins_override_earlier_ones_and_options_override_all),
 		T(a_list_grows_within_a_file_and_is_replaced_by_the_next),
 		T(only_the_default_file_may_be_missing),
-		T(dev_puts_everything_below_its_folder_and_gives_way_to_options),
-		T(bad_options_are_named),
-		T(keys_that_contradict_each_other_are_refused),
-		T(reload_applies_what_it_may_and_names_what_needs_a_restart),
-		T(a_reload_that_would_break_a_rule_until_the_restart_changes_nothing),
+		T(dev_presets_use_its_folder_and_options_override_them),
+		T(invalid_options_are_reported),
+		T(keys_that_contradict_each_other_are_rejected),
+		T(reload_applies_reloadable_keys_and_lists_those_that_need_a_restart),
+		T(a_reload_that_breaks_a_rule_until_the_restart_changes_nothing),
 		T(print_shows_every_key_with_value_and_origin),
-		T(auto_amounts_are_the_host_less_the_reserve),
-		T(amounts_may_be_given_or_not_configured_and_a_reserve_may_leave_nothing),
+		T(auto_amounts_are_the_host_minus_the_reserve),
+		T(amounts_may_be_numbers_or_none_and_a_reserve_may_leave_nothing),
 		T(default_port_address_comes_first_and_once),
-		T(device_id_is_given_or_made_from_the_ppid),
+		T(device_id_is_configured_or_derived_from_the_ppid),
 	};
 
 	return cmocka_run_group_tests_name("config", t, NULL, NULL);

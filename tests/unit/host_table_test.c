@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * host_table_test.c - the table of --check-host: nothing is lost, nothing is wider than the screen.
+ * host_table_test.c - the table of --check-host: alignment, line width, summary.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -39,7 +39,7 @@ static void expect_end(const struct host_check rows[HOST_CHECKS], const char *wa
 	free(text);
 }
 
-static void rows_are_aligned_and_advice_stands_below(void **state)
+static void rows_are_aligned_and_advice_is_below(void **state)
 {
 	struct host_check rows[HOST_CHECKS];
 	char *text;
@@ -95,7 +95,7 @@ static void no_line_is_wider_than_the_screen_and_no_word_is_lost(void **state)
 	}
 }
 
-static void the_end_sums_up(void **state)
+static void the_summary_counts_missing_and_unknown_checks(void **state)
 {
 	struct host_check rows[HOST_CHECKS];
 
@@ -119,9 +119,9 @@ static void the_end_sums_up(void **state)
 int main(void)
 {
 	const struct CMUnitTest t[] = {
-		cmocka_unit_test(rows_are_aligned_and_advice_stands_below),
+		cmocka_unit_test(rows_are_aligned_and_advice_is_below),
 		cmocka_unit_test(no_line_is_wider_than_the_screen_and_no_word_is_lost),
-		cmocka_unit_test(the_end_sums_up),
+		cmocka_unit_test(the_summary_counts_missing_and_unknown_checks),
 	};
 
 	return cmocka_run_group_tests_name("host_table", t, NULL, NULL);

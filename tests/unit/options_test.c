@@ -15,7 +15,7 @@
 
 enum { ARGS = 12 };
 
-/* @line split at spaces, as argv. The words stay in the static line. */
+/* Parse @line, split at spaces. The arguments stay valid until the next call. */
 static int parse(const char *line, struct options *ret, struct buf *error)
 {
 	static char text[256];
@@ -48,7 +48,7 @@ static struct options taken(const char *line)
 	return o;
 }
 
-static void options_are_taken_in_any_order_and_repeated(void **state)
+static void options_are_accepted_in_any_order_and_repeated(void **state)
 {
 	struct options o = taken(
 		"-o a.b=c --listen x:1 --hypervisor qemu:///embed -o d.e=f --listen=y:2 -c /f");
@@ -78,7 +78,7 @@ static void dev_folder_is_made_absolute(void **state)
 	options_free(&o);
 }
 
-static void actions_are_told_apart(void **state)
+static void each_action_option_selects_its_action(void **state)
 {
 	static const struct {
 		const char *line;
@@ -119,7 +119,7 @@ static void a_key_has_a_name_and_a_role(void **state)
 					   "reader, tenant, operator or admin");
 }
 
-static void misuse_is_named(void **state)
+static void misuse_is_reported(void **state)
 {
 	(void)state;
 	expect_refused("-x", "unknown option -x: see teepod --help");
@@ -139,11 +139,11 @@ static void misuse_is_named(void **state)
 int main(void)
 {
 	const struct CMUnitTest t[] = {
-		cmocka_unit_test(options_are_taken_in_any_order_and_repeated),
+		cmocka_unit_test(options_are_accepted_in_any_order_and_repeated),
 		cmocka_unit_test(dev_folder_is_made_absolute),
-		cmocka_unit_test(actions_are_told_apart),
+		cmocka_unit_test(each_action_option_selects_its_action),
 		cmocka_unit_test(a_key_has_a_name_and_a_role),
-		cmocka_unit_test(misuse_is_named),
+		cmocka_unit_test(misuse_is_reported),
 	};
 
 	return cmocka_run_group_tests_name("options", t, NULL, NULL);

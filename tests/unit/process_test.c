@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * process_test.c - the outside of the process: systemd's sockets, messages to it, signals.
+ * process_test.c - sockets from systemd, messages to systemd, signals.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -51,10 +51,11 @@ static int bound(int type, const char *name)
 
 /* ------------------------------------------------------------------ sockets */
 
-/* As systemd would: @n descriptors from 3 on. What was there is given back by give_back(). */
+/* Pass @n descriptors like systemd: from 3 on. restore_fds() restores those that were there before.
+ */
 static int saved[2];
 
-static void hand_over(const int *fds, int n)
+static void pass_fds(const int *fds, int n)
 {
 	auto_free char *pid = xasprintf("%d", getpid()), *count = xasprintf("%d", n);
 
@@ -66,7 +67,7 @@ static void hand_over(const int *fds, int n)
 	setenv("LISTEN_FDS", count, 1);
 }
 
-static void give_back(int n)
+static void restore_fds(int n)
 {
 	for (int i = 0; i < n; i++) {
 		close(3 + i);
@@ -77,7 +78,7 @@ static void give_back(int n)
 	}
 }
 
-static void a_socket_from_systemd_takes_the_place_of_its_address(void **state)
+static void a_socket_from_systemd_replaces_the_configured_address(void **state)
 {
 	auto_free char *path = xasprintf("unix:%s/a.sock", dir);
 	char tcp[] = "127.0.0.1:0";
@@ -92,7 +93,7 @@ static void a_socket_from_systemd_takes_the_place_of_its_address(void **state)
 	(void)state;
 	close(fd);
 	assert_int_equal(listen(high, 1), 0);
-	hand_over(&high, 1);
+	pass_fds(&high, 1);
 	assert_int_equal(sockets_plan(&configured, &plan, &e), 0);
 	assert_int_equal(plan.n, 2);
 	assert_string_equal(plan.v[0], "fd:3");
@@ -109,11 +110,11 @@ static void a_socket_from_systemd_takes_the_place_of_its_address(void **state)
 	assert_string_equal(settings_listen(c, tcp).tls_cert, "/c");
 	config_free(c);
 	config_list_free(&plan);
-	give_back(1);
+	restore_fds(1);
 	close(high);
 }
 
-static void without_systemd_the_plan_is_the_configuration(void **state)
+static void without_systemd_the_configured_addresses_are_used(void **state)
 {
 	char tcp[] = "127.0.0.1:0", *v[] = { tcp };
 	struct config_list configured = { v, 1 }, plan;
@@ -127,7 +128,7 @@ static void without_systemd_the_plan_is_the_configuration(void **state)
 	config_list_free(&plan);
 }
 
-static void a_descriptor_that_does_not_listen_is_refused(void **state)
+static void a_descriptor_that_does_not_listen_is_rejected(void **state)
 {
 	struct config_list configured = { 0 }, plan = { .n = 77 };
 	struct err e;
@@ -135,10 +136,10 @@ static void a_descriptor_that_does_not_listen_is_refused(void **state)
 
 	(void)state;
 	close(fd);
-	hand_over(&high, 1);
+	pass_fds(&high, 1);
 	assert_int_equal(sockets_plan(&configured, &plan, &e), -ERR_INVALID);
 	assert_int_equal(plan.n, 77);
-	give_back(1);
+	restore_fds(1);
 	close(high);
 }
 
@@ -163,7 +164,7 @@ static void expect_message(int fd, const char *want)
 		fail_msg("got: %s", got);
 }
 
-static void systemd_hears_of_every_change(void **state)
+static void every_change_is_reported_to_systemd(void **state)
 {
 	auto_close int fd = listen_for_messages();
 
@@ -179,10 +180,10 @@ static void systemd_hears_of_every_change(void **state)
 	notify_stopping(30000);
 	expect_message(fd, "STOPPING=1\nEXTEND_TIMEOUT_USEC=30000000\n");
 	unsetenv("NOTIFY_SOCKET");
-	notify_ready("nobody listens");
+	notify_ready("no socket");
 }
 
-/* A loop ends when only handles that do not count are left: something has to keep it turning. */
+/* uv_run() returns when only unreferenced handles are left: this timer keeps the loop running. */
 static void nothing(uv_timer_t *t)
 {
 	(void)t;
@@ -199,7 +200,7 @@ static void run_for(uv_loop_t *loop, uint64_t ms)
 	uv_run(loop, UV_RUN_DEFAULT);
 }
 
-static void watchdog_is_fed_twice_an_interval_and_keeps_no_loop_alive(void **state)
+static void watchdog_is_fed_twice_per_interval_and_does_not_keep_the_loop_alive(void **state)
 {
 	auto_close int fd = listen_for_messages();
 	auto_free char *pid = xasprintf("%d", getpid());
@@ -233,27 +234,27 @@ static void watchdog_is_fed_twice_an_interval_and_keeps_no_loop_alive(void **sta
 
 /* ------------------------------------------------------------------ signals */
 
-struct heard {
+struct signal_counts {
 	unsigned reloads, stops;
 	int last;
 };
 
 static void on_reload(void *arg)
 {
-	((struct heard *)arg)->reloads++;
+	((struct signal_counts *)arg)->reloads++;
 }
 
 static void on_stop(void *arg, int signum, unsigned nth)
 {
-	struct heard *h = arg;
+	struct signal_counts *h = arg;
 
 	h->stops = nth;
 	h->last = signum;
 }
 
-static void signals_become_calls_and_stops_are_counted(void **state)
+static void signals_become_callbacks_and_stops_are_counted(void **state)
 {
-	struct heard h = { 0 };
+	struct signal_counts h = { 0 };
 	struct signal_calls calls = { .reload = on_reload, .stop = on_stop, .arg = &h };
 	struct signals *s;
 	int pipe_fds[2];
@@ -287,12 +288,12 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest t[] = {
-		T(a_socket_from_systemd_takes_the_place_of_its_address),
-		T(without_systemd_the_plan_is_the_configuration),
-		T(a_descriptor_that_does_not_listen_is_refused),
-		T(systemd_hears_of_every_change),
-		T(watchdog_is_fed_twice_an_interval_and_keeps_no_loop_alive),
-		T(signals_become_calls_and_stops_are_counted),
+		T(a_socket_from_systemd_replaces_the_configured_address),
+		T(without_systemd_the_configured_addresses_are_used),
+		T(a_descriptor_that_does_not_listen_is_rejected),
+		T(every_change_is_reported_to_systemd),
+		T(watchdog_is_fed_twice_per_interval_and_does_not_keep_the_loop_alive),
+		T(signals_become_callbacks_and_stops_are_counted),
 	};
 
 	return cmocka_run_group_tests_name("process", t, NULL, NULL);
