@@ -168,7 +168,7 @@ static void daemon_on_reload_done(void *arg, struct reload_result *f)
 			  f->tls_err.text);
 	if (good && !f->tls_err.code)
 		log_info("configuration reloaded");
-	notify_ready("Serving");
+	notify_ready();
 }
 
 static void daemon_on_reload(void *arg)
@@ -354,7 +354,7 @@ static int daemon_run(struct daemon *d)
 	if (daemon_start(d, &e))
 		return daemon_log_failure("start failed", &e);
 	d->watchdog = watchdog_open(&d->loop);
-	notify_ready("Serving");
+	notify_ready();
 	log_info("teepod %s started, node %s", TEEPOD_VERSION, d->config->node.name);
 	(void)uv_run(&d->loop, UV_RUN_DEFAULT);
 	return EXIT_SUCCESS;

@@ -4,8 +4,6 @@
  * Errors are ignored: the daemon works without systemd.
  */
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include <systemd/sd-daemon.h>
@@ -14,37 +12,9 @@
 #include "base/clock.h"
 #include "daemon/notify.h"
 
-enum { STATUS_MAX = 200 };
-
-/* Format without newlines: a newline would start another assignment in the message. */
-static void notify_format_status(char out[STATUS_MAX], const char *fmt, va_list ap)
+void notify_ready(void)
 {
-	(void)vsnprintf(out, STATUS_MAX, fmt, ap);
-	for (char *p = out; *p; p++)
-		if (*p == '\n')
-			*p = ' ';
-}
-
-void notify_ready(const char *fmt, ...)
-{
-	char status[STATUS_MAX];
-	va_list ap;
-
-	va_start(ap, fmt);
-	notify_format_status(status, fmt, ap);
-	va_end(ap);
-	(void)sd_notifyf(0, "READY=1\nSTATUS=%s", status);
-}
-
-void notify_status(const char *fmt, ...)
-{
-	char status[STATUS_MAX];
-	va_list ap;
-
-	va_start(ap, fmt);
-	notify_format_status(status, fmt, ap);
-	va_end(ap);
-	(void)sd_notifyf(0, "STATUS=%s", status);
+	(void)sd_notify(0, "READY=1\nSTATUS=Serving");
 }
 
 /* systemd 253 and later require MONOTONIC_USEC with Type=notify-reload; earlier versions ignore it.
@@ -60,18 +30,6 @@ void notify_stopping(unsigned more_ms)
 {
 	(void)sd_notifyf(0, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64 "\nSTATUS=Shutting down",
 			 (uint64_t)more_ms * 1000);
-}
-
-void notify_starting(unsigned more_ms, const char *fmt, ...)
-{
-	char status[STATUS_MAX];
-	va_list ap;
-
-	va_start(ap, fmt);
-	notify_format_status(status, fmt, ap);
-	va_end(ap);
-	(void)sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%" PRIu64 "\nSTATUS=%s", (uint64_t)more_ms * 1000,
-			 status);
 }
 
 /* ------------------------------------------------------------------ watchdog */

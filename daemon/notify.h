@@ -9,21 +9,14 @@
 
 #include <uv.h>
 
-/* The daemon accepts requests. @fmt: one line for `systemctl status`. */
-void notify_ready(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* The daemon accepts requests. */
+void notify_ready(void);
 
 /* A reload has begun. Call notify_ready() when it is over, also after a failure. */
 void notify_reloading(void);
 
 /* Shutdown has begun and may take @more_ms milliseconds from now. */
 void notify_stopping(unsigned more_ms);
-
-/* The start needs more time, for example to migrate a database: up to @more_ms milliseconds from
- * now until notify_ready(). */
-void notify_starting(unsigned more_ms, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-/* Set the line for `systemctl status`, at any time. */
-void notify_status(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* If the unit has a watchdog, feed it from @loop, twice per interval: systemd restarts the process
  * when the loop is blocked for longer than the interval. NULL if there is no watchdog. The timer

@@ -169,18 +169,14 @@ static void every_change_is_reported_to_systemd(void **state)
 	auto_close int fd = listen_for_messages();
 
 	(void)state;
-	notify_starting(5000, "migrating to %d", 2);
-	expect_message(fd, "EXTEND_TIMEOUT_USEC=5000000\nSTATUS=migrating to 2");
-	notify_ready("serving\nMAINPID=1");
-	expect_message(fd, "READY=1\nSTATUS=serving MAINPID=1");
+	notify_ready();
+	expect_message(fd, "READY=1\nSTATUS=Serving");
 	notify_reloading();
 	expect_message(fd, "RELOADING=1\nMONOTONIC_USEC=");
-	notify_status("%s", "x");
-	expect_message(fd, "STATUS=x");
 	notify_stopping(30000);
 	expect_message(fd, "STOPPING=1\nEXTEND_TIMEOUT_USEC=30000000\n");
 	unsetenv("NOTIFY_SOCKET");
-	notify_ready("no socket");
+	notify_ready();
 }
 
 /* uv_run() returns when only unreferenced handles are left: this timer keeps the loop running. */
