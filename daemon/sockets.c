@@ -44,7 +44,7 @@ int socket_address(int fd, char out[256], struct err *e)
 	return 0;
 }
 
-static int sockets_add_inherited(int fd, struct config_list *plan, struct config_list *taken,
+static int sockets_add_inherited(int fd, struct config_list *plan, struct config_list *inherited,
 				 struct err *e)
 {
 	char address[256];
@@ -61,23 +61,23 @@ static int sockets_add_inherited(int fd, struct config_list *plan, struct config
 	if (r < 0)
 		return r;
 	config_list_add(plan, xasprintf("fd:%d", fd));
-	config_list_add(taken, xstrdup(address));
+	config_list_add(inherited, xstrdup(address));
 	return 0;
 }
 
 int sockets_plan(const struct config_list *configured, struct config_list *ret, struct err *e)
 {
-	struct config_list plan = { 0 }, taken = { 0 };
+	struct config_list plan = { 0 }, inherited = { 0 };
 	int n = sd_listen_fds(1), r = 0;
 
 	if (n < 0)
 		return err_sys(e, -n, "get the sockets from systemd");
 	for (int i = 0; i < n && !r; i++)
-		r = sockets_add_inherited(SD_LISTEN_FDS_START + i, &plan, &taken, e);
+		r = sockets_add_inherited(SD_LISTEN_FDS_START + i, &plan, &inherited, e);
 	for (size_t i = 0; i < configured->n; i++)
-		if (!config_list_has(&taken, configured->v[i]))
+		if (!config_list_has(&inherited, configured->v[i]))
 			config_list_add(&plan, xstrdup(configured->v[i]));
-	config_list_free(&taken);
+	config_list_free(&inherited);
 	if (r < 0)
 		config_list_free(&plan);
 	else
