@@ -6,8 +6,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 shopt -s nullglob
 
-mapfile -t sources < <(find base db images host virt tdx compose logs vmm api daemon -name '*.c' -not -path 'images/demo/*' 2>/dev/null | sort)
-mapfile -t formatted < <(find base db images host virt tdx compose logs vmm api daemon tests -name '*.[ch]' 2>/dev/null | sort)
+mapfile -t sources < <(find base db images vmm api daemon -name '*.c' -not -path 'images/demo/*' | sort)
+mapfile -t formatted < <(find base db images vmm api daemon tests -name '*.[ch]' | sort)
 failed=0
 jobs=$(nproc)
 out=build/lint
