@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * settings.c - convert keys into settings, and the size of the host into capacity totals.
  *
- * Only main.c and check_host.c use this: no other room sees struct config. Rules between keys hold
- * here already (config_check.c).
+ * No other room sees struct config. The rules between keys (config_check.c) hold for its values
+ * here.
  */
 #include <stdlib.h>
 #include <string.h>
