@@ -9,7 +9,8 @@
  * which must work until then. Guests keep running, however this process ends.
  *
  * Responses and steps share api.drain_seconds. Closing libvirt may take 3 s more. If that hangs,
- * the process exits FORCE_MS after drain_seconds.
+ * the process exits FORCE_MS after drain_seconds. Other actions of the command line: actions.c and
+ * commands.c.
  */
 #include <assert.h>
 #include <errno.h>
@@ -99,14 +100,14 @@ static struct api_settings daemon_api_settings(const struct config *c)
 					      (unsigned)c->api.max_streams_per_caller };
 }
 
-static void log_warn_lines(const struct buf *lines)
+static void daemon_log_warnings(const struct buf *lines)
 {
 	for (const char *line = lines->data, *end; line && (end = strchr(line, '\n'));
 	     line = end + 1)
 		log_warn("%.*s", (int)(end - line), line);
 }
 
-static void log_changed_keys(const char *what, const struct config_list *names)
+static void daemon_log_keys(const char *what, const struct config_list *names)
 {
 	for (size_t i = 0; i < names->n; i++)
 		log_info("%s: %s", what, names->v[i]);
@@ -144,8 +145,8 @@ static bool daemon_apply_config(struct daemon *d, struct reload_result *f)
 		return false;
 	}
 	daemon_use_config(d);
-	log_changed_keys("applied", &changes.applied);
-	log_changed_keys("requires a restart", &changes.restart);
+	daemon_log_keys("applied", &changes.applied);
+	daemon_log_keys("requires a restart", &changes.restart);
 	config_changes_free(&changes);
 	return true;
 }
@@ -160,7 +161,7 @@ static void daemon_on_reload_done(void *arg, struct reload_result *f)
 		return;
 	}
 	good = daemon_apply_config(d, f);
-	log_warn_lines(&f->warnings);
+	daemon_log_warnings(&f->warnings);
 	if (f->tls)
 		server_set_tls(d->server, f->tls);
 	else if (f->tls_err.code)
@@ -215,11 +216,12 @@ static void daemon_drained(void *arg)
 	vmm_close(d->vmm, daemon_time_left_ms(d), daemon_vmm_closed, d);
 }
 
+/* The second signal, or FORCE_MS after the drain time. */
 static void daemon_force_exit(void *arg)
 {
 	(void)arg;
-	log_warn("shutdown takes too long, exiting now; running operations continue at the next "
-		 "start");
+	log_warn("exiting before the shutdown is complete; running operations continue at the "
+		 "next start");
 	_exit(EXIT_SUCCESS);
 }
 
@@ -328,7 +330,7 @@ static int daemon_start(struct daemon *d, struct err *e)
 	if (r)
 		return r;
 	config_check_dates(d->config, &warnings);
-	log_warn_lines(&warnings);
+	daemon_log_warnings(&warnings);
 	d->images_dir = dev_images_dir();
 	daemon_make_settings(d, &d->settings);
 	d->reload = (struct reload){ .loop = &d->loop,
