@@ -33,8 +33,7 @@ static void apply_swap_origin(const struct config_key *k, struct config *a, stru
 	b->origin[config_key_row(k)] = tmp;
 }
 
-/* If the key is reloadable, swap value and origin. If the values are equal, swap only the origin.
- */
+/* Swap value and origin if the key is reloadable; only the origin if the values are equal. */
 static void config_apply_key(const struct config_key *k, struct config *c, struct config *fresh,
 			     struct config_changes *ch)
 {

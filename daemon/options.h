@@ -42,9 +42,8 @@ struct options {
 	enum role key_role;
 };
 
-/* 0 and *ret, which the caller frees and which points into @argv. Otherwise -ERR_INVALID, one line
- * in
- * @error and *ret unchanged. */
+/* On success 0 and *ret, which points into @argv; free it with options_free(). Otherwise
+ * -ERR_INVALID, one line in @error, and *ret unchanged. */
 int options_parse(int argc, char *const argv[], struct options *ret, struct buf *error);
 void options_free(struct options *o);
 

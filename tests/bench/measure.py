@@ -175,7 +175,7 @@ def boot(guests, table):
     for number in range(BOOT_ROUNDS):
         in_turn(number, turns)
     if median(api) < median(raw):
-        raise SystemExit(f"a guest behind the API can not speak sooner ({median(api):.0f} ms) than bare QEMU's "
+        raise SystemExit(f"a guest behind the API cannot print sooner ({median(api):.0f} ms) than bare QEMU's "
                          f"({median(raw):.0f} ms): the probe saw something else")
     table.add("API create to first serial line", median(api), "ms", median(client), "libvirt", most=1.10, spread=[api, client])
     table.add("  the same", median(api), "ms", median(raw), "raw QEMU", spread=[raw])
