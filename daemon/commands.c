@@ -20,7 +20,12 @@
 #include "daemon/dev.h"
 #include "daemon/settings.h"
 #include "daemon/state_lock.h"
+#include "db/check.h"
 #include "db/db.h"
+#include "vmm/account/keys.h"
+#include "vmm/guest/print_domain.h"
+#include "vmm/node/check_files.h"
+#include "vmm/node/owner.h"
 
 enum { SPEC_MAX = 1024 * 1024 }; /* bytes of a create request: the limit of the API */
 

@@ -48,6 +48,7 @@
 #include "vmm/guest/print_domain.h"
 #include "vmm/node/check_files.h"
 #include "vmm/node/owner.h"
+#include "vmm/node/settings.h"
 
 enum { FORCE_MS = 6000 };
 

@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "base/err.h"
 #include "base/own.h"
 #include "daemon/options.h"
 #include "vmm/virt/xml_out.h"

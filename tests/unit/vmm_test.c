@@ -932,7 +932,8 @@ static void a_guest_is_not_stuck_by_what_its_row_said_before_the_domains_are_lis
 	struct err e;
 
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
-	assert_int_equal(cvms_set_observed(n->v->db, a.row.id, OBSERVED_PAUSED, PAUSED_NOSPC, &e), 0);
+	assert_int_equal(cvms_set_observed(n->v->db, a.row.id, OBSERVED_PAUSED, PAUSED_NOSPC, &e),
+			 0);
 	begin(&a, OP_SHUTDOWN);
 	resume_at(n, &a, SHUTDOWN_WAIT, false);
 	run_for(n, 50);

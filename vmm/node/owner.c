@@ -219,8 +219,8 @@ int owner_allows(const struct vmm *v, struct err *e)
 
 /* ------------------------------------------------------------------ --accept-host */
 
-/* A folder has one owner: the original on this host is told that it was replaced. Without a recorded
- * machine-id it may be on this host: marker and inode tell. */
+/* A folder has one owner: the original on this host is told that it was replaced. Without a
+ * recorded machine-id it may be on this host: marker and inode tell. */
 static int replace_original(const struct owner_row *o, const struct here *h,
 			    int (*lock)(const char *dir, struct err *e), struct err *e)
 {
