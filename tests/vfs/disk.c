@@ -29,7 +29,7 @@ struct disk_entry {
 
 struct disk_content {
 	unsigned char *bytes;
-	size_t n;
+	size_t n, cap;
 	bool there;
 };
 
@@ -289,7 +289,8 @@ static void disk_read_initial(const char *name)
 		abort();
 	n = ftell(f);
 	rewind(f);
-	*c = (struct disk_content){ abort_if_null(malloc((size_t)n + 1)), (size_t)n, true };
+	*c = (struct disk_content){ abort_if_null(malloc((size_t)n + 1)), (size_t)n, (size_t)n,
+				    true };
 	if (fread(c->bytes, 1, c->n, f) != c->n)
 		abort();
 	(void)fclose(f);
@@ -366,12 +367,15 @@ static bool write_survives(uint64_t seed, uint64_t *state)
 					   : random_next(state) & 1;
 }
 
+/* The capacity doubles: a file grows by one sector at a time. */
 static void content_resize(struct disk_content *c, size_t n)
 {
-	if (n > c->n || !c->bytes) {
-		c->bytes = abort_if_null(realloc(c->bytes, n + 1));
-		memset(c->bytes + c->n, 0, n - c->n);
+	if (n > c->cap || !c->bytes) {
+		c->cap = n > 2 * c->cap ? n : 2 * c->cap;
+		c->bytes = abort_if_null(realloc(c->bytes, c->cap + 1));
 	}
+	if (n > c->n)
+		memset(c->bytes + c->n, 0, n - c->n);
 	c->n = n;
 }
 
