@@ -105,11 +105,12 @@ _blocks = 0
 
 
 def port_block(size=40):
-    """Ports nobody else in this test run uses, below those the kernel gives away: "FROM-TO"."""
+    """Ports that no other test of this run uses, below those that the kernel gives to clients: first and last."""
     global _blocks
     worker = int(re.sub(r"\D", "", os.environ.get("PYTEST_XDIST_WORKER", "0")) or 0)
+    share = (32768 - 11000) // 8    # for up to eight workers
     while True:
-        first = 11000 + worker * 7000 + (os.getpid() * 131 + _blocks * size) % 6960
+        first = 11000 + worker % 8 * share + (os.getpid() * 131 + _blocks * size) % (share - size)
         _blocks += 1
         try:
             for port in (first, first + size // 2, first + size - 1):
