@@ -7,35 +7,44 @@ import os
 import pytest
 
 from libvirtd import Libvirtd, Unavailable
-from node import Node, PROGRAM, assert_books
+from node import Node, assert_books
+
+DRIVERS = ("embed", "libvirtd")
+DEFAULT = os.environ.get("TEEPOD_TEST_HYPERVISOR", "embed")
+# What depends on the hypervisor: these files run with either driver, unless TEEPOD_TEST_HYPERVISOR chooses one.
+EITHER = ("test_lifecycle.py", "test_ports.py", "test_adopt.py", "test_crash.py")
 
 
-def pytest_sessionstart(session):
-    if not os.access(PROGRAM, os.X_OK):
-        raise pytest.UsageError(f"{PROGRAM} is not there: make build it first, e.g. by tests/run.sh blackbox")
+def pytest_generate_tests(metafunc):
+    if metafunc.definition.path.name in EITHER and "TEEPOD_TEST_HYPERVISOR" not in os.environ:
+        metafunc.parametrize("hypervisor", DRIVERS, indirect=True)
 
 
-def pytest_report_header(config):
-    return f"daemon: {PROGRAM}"
+@pytest.fixture(scope="session")
+def worker_libvirtd():
+    """The libvirtd that all tests of this worker share; it starts when the first of them needs it."""
+    daemon = Libvirtd()
+    try:
+        daemon.start()
+        yield daemon
+    finally:
+        daemon.close()
 
 
 @pytest.fixture(scope="session", autouse=True)
-def hypervisor():
+def default_hypervisor(request):
     """With TEEPOD_TEST_HYPERVISOR=libvirtd all nodes run their guests by a libvirtd instead of by themselves."""
-    if os.environ.get("TEEPOD_TEST_HYPERVISOR", "embed") == "embed":
-        yield None
-        return
-    try:
-        daemon = Libvirtd()
-    except Unavailable as e:
-        pytest.exit(str(e), 1)
-    try:
-        daemon.start()
-        Node.libvirtd = daemon
-        yield daemon
-    finally:
-        Node.libvirtd = None
-        daemon.close()
+    Node.libvirtd = request.getfixturevalue("worker_libvirtd") if DEFAULT == "libvirtd" else None
+
+
+@pytest.fixture(autouse=True)
+def hypervisor(request, default_hypervisor):
+    """The driver of this test's nodes: its parameter, or else the default."""
+    driver = getattr(request, "param", DEFAULT)
+    before = Node.libvirtd
+    Node.libvirtd = request.getfixturevalue("worker_libvirtd") if driver == "libvirtd" else None
+    yield driver
+    Node.libvirtd = before
 
 
 @pytest.fixture(scope="session")
@@ -55,24 +64,35 @@ def private_libvirtd():
     return run
 
 
-@pytest.fixture(scope="session")
-def shared_node():
-    node = Node()
+def started(**how):
+    node = Node(**how)
     try:
         yield node.start()
     finally:
         node.close()
 
 
+@pytest.fixture(scope="session")
+def shared_node(default_hypervisor):
+    """The daemon that tests of this worker share, with the default driver."""
+    yield from started()
+
+
+@pytest.fixture(scope="session")
+def shared_node_under_libvirtd(worker_libvirtd):
+    yield from started(hypervisor=worker_libvirtd.uri)
+
+
 @pytest.fixture
-def node(shared_node):
-    """The daemon this worker shares between tests: empty before, empty and balanced after."""
-    if shared_node.process.poll() is not None:
-        shared_node.start()
-    yield shared_node
-    shared_node.delete_all()
-    assert_books(shared_node)
-    shared_node.assert_no_full_scans()
+def node(request, hypervisor):
+    """The daemon that tests of this worker share: without CVMs before, without them and balanced after."""
+    shared = request.getfixturevalue("shared_node" if hypervisor == DEFAULT else "shared_node_under_libvirtd")
+    if shared.process.poll() is not None:
+        shared.start()
+    yield shared
+    shared.delete_all()
+    assert_books(shared)
+    shared.assert_no_full_scans()
 
 
 @pytest.fixture

@@ -7,8 +7,6 @@ import threading
 import time
 import urllib.request
 
-import pytest
-
 from node import BOOT, DEMO, Late, assert_books, until
 
 BOOTED = "BOOTSECTOR-READY"
@@ -303,27 +301,19 @@ def test_a_crashed_guest_is_seen_at_once(node):
 
 # ------------------------------------------------------------------ the Linux guest
 
-@pytest.fixture(scope="module")
-def linux(shared_node):
-    """One booted demo guest for the tests below. They run in this order and leave it running."""
-    cvm = shared_node.create(wait=False, name="linux-guest", image=DEMO, ports=[
-        {"protocol": "tcp", "host_port": 0, "vm_port": 80}, {"protocol": "udp", "host_port": 0, "vm_port": 7}])
-    shared_node.settled(cvm.uuid, 90)
-    cvm.tcp = next(p for udp, _, p, _ in cvm.ports() if not udp)
-    cvm.udp = next(p for udp, _, p, _ in cvm.ports() if udp)
-    yield cvm
-    shared_node.delete_all()
-
-
-def test_the_linux_guest_lives_a_whole_life(linux, shared_node):
+def test_the_linux_guest_lives_a_whole_life(node):
     """One test, so that one boot serves: HTTP, UDP, progress, ACPI, the disk that stays."""
-    cvm, node = linux, shared_node
+    cvm = node.create(wait=False, name="linux-guest", image=DEMO, ports=[
+        {"protocol": "tcp", "host_port": 0, "vm_port": 80}, {"protocol": "udp", "host_port": 0, "vm_port": 7}])
+    node.settled(cvm.uuid, 90)
+    tcp = next(p for udp, _, p, _ in cvm.ports() if not udp)
+    udp = next(p for udp, _, p, _ in cvm.ports() if udp)
     assert cvm.get()["status"] == "running"
 
-    said = facts(cvm.tcp)
+    said = facts(tcp)
     assert said["vm_uuid"].lower() == cvm.uuid
     assert said["boots_of_this_disk"] == 1
-    assert udp_echo(cvm.udp) == b"are you there"
+    assert udp_echo(udp) == b"are you there"
 
     serial = cvm.log()
     assert "boot.progress: done" in serial
@@ -341,17 +331,17 @@ def test_the_linux_guest_lives_a_whole_life(linux, shared_node):
     assert_books(node)
 
     cvm.do("start")
-    said = facts(cvm.tcp)
+    said = facts(tcp)
     assert said["boots_of_this_disk"] == 2, "the data disk is the same one"
-    assert udp_echo(cvm.udp) == b"are you there"
+    assert udp_echo(udp) == b"are you there"
     assert "boot.progress: done" in cvm.log(boot=1)
 
     cvm.ask("restart").ok()
     node.settled(cvm.uuid, 90)
-    assert facts(cvm.tcp)["boots_of_this_disk"] == 3
+    assert facts(tcp)["boots_of_this_disk"] == 3
     assert_books(node)
 
 
-def test_both_images_are_there(shared_node):
-    names = {row["name"] for row in shared_node.get("/os-images?page_size=100").ok().json["items"]}
+def test_both_images_are_there(node):
+    names = {row["name"] for row in node.get("/os-images?page_size=100").ok().json["items"]}
     assert {BOOT, DEMO} <= names

@@ -13,16 +13,18 @@ import xml.etree.ElementTree as tree
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+UNAVAILABLE = 77    # exit status of root.sh
 sys.path.insert(0, str(HERE.parent / "blackbox"))
 
 from libvirtd import Libvirtd, Unavailable, virsh  # noqa: E402
 
 
 def find_root():
-    """What root.sh has, or builds."""
-    found = subprocess.run([HERE / "root.sh", "path"], stdout=subprocess.PIPE, text=True)
-    if found.returncode:
-        raise Unavailable("no root of a newer Debian, for the reason above")
+    """The folder that root.sh has, or builds. Unavailable where this machine cannot have one."""
+    found = subprocess.run([HERE / "root.sh", "path"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if found.returncode == UNAVAILABLE:
+        raise Unavailable(f"no root of a newer Debian: {found.stderr.strip()}")
+    assert found.returncode == 0, found.stderr
     return Path(found.stdout.strip())
 
 
