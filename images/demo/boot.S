@@ -3,7 +3,8 @@
  *
  * It prints BOOTSECTOR-READY to the first serial port 0.1 s after power-on, even without hardware acceleration. Then it echoes
  * every byte it receives; 'q' powers the machine off. It does not handle ACPI: it ignores the power button, as a test of a
- * forced shutdown requires.
+ * forced shutdown requires. Assembled with -DPOWER_BUTTON, it powers the machine off when the button is pressed, for tests of
+ * a graceful shutdown (tests/blackbox/button.py). It sees the button at the BIOS's next timer tick, at most 55 ms later.
  *
  * The CPU is halted between bytes. The receive interrupt of the UART (IRQ 4, vector 0x0c in the BIOS's layout) wakes it. The
  * handler only acknowledges the interrupt; the main loop reads the bytes, with interrupts disabled except during hlt.
@@ -12,7 +13,10 @@
 	.globl	_start
 
 	.set	UART, 0x3f8		/* data; +1 interrupt enable, +2 FIFO, +4 modem control, +5 line status */
-	.set	PM1_CONTROL, 0x604	/* where SeaBIOS puts it on q35 and pc */
+	.set	PM1_STATUS, 0x600	/* where SeaBIOS puts them on q35 and pc */
+	.set	PM1_ENABLE, 0x602
+	.set	PM1_CONTROL, 0x604
+	.set	BUTTON, 0x0100		/* in the first two */
 	.set	SLEEP_S5, 0x2000
 
 _start:
@@ -40,6 +44,12 @@ _start:
 	andb	$~0x10, %al
 	outb	%al, $0x21
 
+#ifdef POWER_BUTTON
+	movw	$PM1_ENABLE, %dx	/* QEMU sets the status only if the event is enabled */
+	movw	$BUTTON, %ax
+	outw	%ax, %dx
+#endif
+
 	movw	$message, %si
 2:	lodsb
 	testb	%al, %al
@@ -47,7 +57,14 @@ _start:
 	call	put
 	jmp	2b
 
-wait:	movw	$UART + 5, %dx
+wait:
+#ifdef POWER_BUTTON
+	movw	$PM1_STATUS, %dx
+	inw	%dx, %ax
+	testw	$BUTTON, %ax
+	jnz	off
+#endif
+	movw	$UART + 5, %dx
 	inb	%dx, %al
 	testb	$0x01, %al
 	jnz	3f

@@ -11,9 +11,9 @@ import time
 
 import pytest
 
+from button import seal
 from libvirtd import defined, virsh
 from node import BOOT, IMAGES, alive, assert_books, command_line, processes, until
-from test_images import seal
 
 TCP = {"protocol": "tcp", "host_port": 0, "vm_port": 80}
 

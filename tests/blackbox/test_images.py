@@ -13,16 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from button import seal
 from node import BOOT, DEMO, IMAGES, refused, until
-
-
-def seal(folder):
-    """sha256sum.txt over every file, digest.txt over that."""
-    for name in ("sha256sum.txt", "digest.txt"):
-        (folder / name).unlink(missing_ok=True)
-    lines = [f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.name}\n" for p in sorted(folder.iterdir())]
-    (folder / "sha256sum.txt").write_text("".join(lines))
-    (folder / "digest.txt").write_text(hashlib.sha256("".join(lines).encode()).hexdigest() + "\n")
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from button import seal
 from node import BOOT, COMPOSE, DEMO, IMAGES, PROGRAM, Node, command_line, refused, until
-from test_images import copy, seal  # noqa: F401 (copy is a fixture)
+from test_images import copy  # noqa: F401 (a fixture)
 from test_lifecycle import facts
 
 GOOD_MR = "A" * 64

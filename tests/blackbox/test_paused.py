@@ -17,10 +17,10 @@ import urllib.request
 
 import pytest
 
+from button import seal
 from libvirtd import virsh
 from node import DEMO, IMAGES, Node, assert_books, refused, until
 from test_disk_full import fill as fill_below
-from test_images import seal
 
 WRITER = "teepod-writer-1.0.0"
 HTTP = [{"protocol": "tcp", "host_port": 0, "vm_port": 80}]

@@ -7,8 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from button import seal
 from node import BOOT, DEMO, IMAGES, Node
-from test_images import seal
 
 TD_BOOT, TD_DEMO, TD_REBOOTS = "tdboot-1.0.0", "tddemo-1.0.0", "tdreboots-1.0.0"
 FIRMWARE = "/usr/share/ovmf/OVMF.inteltdx.ms.fd"
