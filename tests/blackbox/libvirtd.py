@@ -10,6 +10,7 @@ import tempfile
 import threading
 from pathlib import Path
 
+import qemu_capabilities
 from node import until
 
 # Of the system's libvirt only the programs are used: its folders are fresh ones in a mount namespace that a sleeping
@@ -17,6 +18,7 @@ from node import until
 HOLDER = """
 for dir in /etc/libvirt /var/lib/libvirt /var/cache/libvirt /run/libvirt; do mkdir -p $dir && mount -t tmpfs tmpfs $dir || exit 1; done
 if [ "$2" = hide-kvm ]; then touch /run/libvirt/no-kvm && chmod 0 /run/libvirt/no-kvm && mount --bind /run/libvirt/no-kvm /dev/kvm || exit 1; fi
+mkdir -p /var/cache/libvirt/qemu/capabilities && cp "$3"/*.xml /var/cache/libvirt/qemu/capabilities 2>/dev/null
 cp "$1" /etc/libvirt/qemu.conf && echo ready && exec sleep infinity
 """
 WORKS_WITHOUT_SYSTEMD = ('user = "root"\ngroup = "root"\nstdio_handler = "file"\nsecurity_driver = "none"\ncgroup_controllers = []\n'
@@ -68,7 +70,7 @@ class Libvirtd:
     def namespace(self):
         """The command that holds the namespace: says "ready", and stays."""
         return ["unshare", "--mount", "--propagation", "private", "sh", "-c", HOLDER, "sh", self.folder / "qemu.conf",
-                "hide-kvm" if self.hide_kvm else ""]
+                "hide-kvm" if self.hide_kvm else "", qemu_capabilities.SHARED]
 
     def _inside(self, *command):
         with open(self.folder / "log", "ab") as log:

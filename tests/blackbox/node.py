@@ -25,6 +25,8 @@ import xml.etree.ElementTree as tree
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+import qemu_capabilities
+
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = str((ROOT / os.environ.get("TEEPOD_BIN", "build/test/teepod")).resolve())
 # A daemon with sanitizers says what it leaked only when it ends by itself.
@@ -32,9 +34,6 @@ GRACEFUL = "TEEPOD_GRACEFUL" in os.environ
 IMAGES = ROOT / "build" / "images"
 BOOT, DEMO = "teepod-boot-1.0.0", "teepod-demo-1.0.0"
 PREFIX = "/api/v1"
-
-# libvirt's probe of QEMU's capabilities takes seconds; roots may share the result.
-_capabilities = Path(tempfile.gettempdir()) / f"teepod-test-capabilities-{os.getuid()}"
 
 COMPOSE = {"docker_compose_file": "services:\n  web:\n    image: nginx:1.27\n"}
 
@@ -269,7 +268,7 @@ class Node:
 
     def spawn(self, **environment):
         """Start the process and wait for nothing."""
-        self._lend_capabilities()
+        self.lend_capabilities()
         (self.dir / "url").unlink(missing_ok=True)
         env = {**os.environ, **self.environment, **environment}
         with open(self.log_path, "ab") as log:
@@ -282,7 +281,7 @@ class Node:
         self.spawn(**environment)
         self.answers(seconds)
         self.ready(seconds)
-        self._borrow_capabilities()
+        qemu_capabilities.keep(self.embed / "cache" / "qemu" / "capabilities")
         return self
 
     def answers(self, seconds=30):
@@ -379,22 +378,9 @@ class Node:
         except OSError:
             return "(no log)"
 
-    def _lend_capabilities(self):
-        cache = self.embed / "cache" / "qemu" / "capabilities"
-        if self.hypervisor is None and _capabilities.is_dir() and not cache.exists():
-            cache.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copytree(_capabilities, cache)
-
-    def _borrow_capabilities(self):
-        cache = self.embed / "cache" / "qemu" / "capabilities"
-        if not _capabilities.is_dir() and cache.is_dir() and any(cache.iterdir()):
-            copy = Path(tempfile.mkdtemp(dir="/tmp"))
-            shutil.copytree(cache, copy / "capabilities")
-            try:
-                (copy / "capabilities").rename(_capabilities)
-            except OSError:
-                pass
-            shutil.rmtree(copy, ignore_errors=True)
+    def lend_capabilities(self):
+        if self.hypervisor is None:
+            qemu_capabilities.lend(self.embed / "cache" / "qemu" / "capabilities")
 
     # ------------------------------------------------------------ HTTP
 

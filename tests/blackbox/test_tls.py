@@ -397,7 +397,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 def test_sockets_handed_over_by_systemd_are_served(spawn):
     node = spawn(start=False)
     port = free_port()
-    node._lend_capabilities()
+    node.lend_capabilities()
     with open(node.log_path, "ab") as log:
         node.process = subprocess.Popen([sys.executable, "-c", LAUNCHER, str(port), *node.command()], stdout=log, stderr=log)
     node.answers().ready()
