@@ -42,10 +42,9 @@ def assert_agreement(node, cvm):
 @pytest.mark.parametrize("kind, body, point", POINTS, ids=[point for _, _, point in POINTS])
 def test_cancelled_at(spawn, kind, body, point):
     """The daemon dies at the point; by the time it is back a client's cancel is recorded."""
-    node = spawn()
-    cvm = node.create()
-    node.stop()
+    node = spawn(start=False)
     node.start(TEEPOD_FAILPOINT=point)
+    cvm = node.create()
     with contextlib.suppress(OSError, http.client.HTTPException):   # it may die before it answers
         ask(cvm, kind, body)
     assert node.died(30) == signal.SIGKILL
