@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+import button
 from libvirtd import Libvirtd, Unavailable
 from node import Node, assert_books
 
@@ -93,6 +94,21 @@ def node(request, hypervisor):
     shared.delete_all()
     assert_books(shared)
     shared.assert_no_full_scans()
+
+
+@pytest.fixture(scope="session")
+def button_image(tmp_path_factory):
+    """Folder of an OS image whose guest powers off when its power button is pressed."""
+    return button.build(tmp_path_factory.mktemp("button"))
+
+
+@pytest.fixture
+def button_node(node, button_image):
+    """The shared daemon with that image, during this test."""
+    node.post("/images", json={"source": str(button_image)}, timeout=60).ok()
+    yield node
+    node.delete_all()
+    assert node.api("DELETE", f"/images/{button.BUTTON}").status == 204
 
 
 @pytest.fixture

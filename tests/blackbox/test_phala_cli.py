@@ -8,7 +8,8 @@ import subprocess
 
 import pytest
 
-from node import BOOT, DEMO, ROOT, until
+from button import BUTTON
+from node import BOOT, ROOT, until
 
 NPM = ROOT / "build" / "npm"
 PACKAGE = {"private": True, "dependencies": {"phala": "1.1.18"}, "overrides": {"viem": "2.45.0"}}
@@ -52,9 +53,9 @@ def client(phala, node, tmp_path):
 
 
 @pytest.fixture
-def cli(phala, node, tmp_path):
+def cli(phala, button_node, tmp_path):
     """cli("cvms", "list", ...) -> finished process."""
-    return client(phala, node, tmp_path)
+    return client(phala, button_node, tmp_path)
 
 
 SIZE = ("--vcpu", "1", "--memory", "1GB", "--disk-size", "1GB")
@@ -62,8 +63,8 @@ SMALL = ("--image", BOOT, *SIZE)
 
 
 def deploy(cli, node, name):
-    """The guest is one that hears its power button: the client's restart is a graceful one."""
-    cli("deploy", "-c", "compose.yml", "-n", name, "--image", DEMO, *SIZE)
+    """A guest that powers off when its power button is pressed: the client's restart is a graceful one."""
+    cli("deploy", "-c", "compose.yml", "-n", name, "--image", BUTTON, *SIZE)
     uuid, = node.rows("select uuid from cvms where name = ?", name)[0]
     cvm = node.cvm(uuid)
     node.settled(uuid, 60)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from node import DEMO
+from button import BUTTON
 from test_phala_cli import NPM, phala  # noqa: F401: the client brings the SDK along
 
 SCRIPT = Path(__file__).with_name("phala_sdk.mjs")
@@ -22,10 +22,11 @@ REFUSALS = {"a name in use": ("ResourceError", 409, "ERR-01-004"), "a CVM too la
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_sdk_finds_nothing_wrong_with_any_answer(phala, node, version):  # noqa: F811
+def test_the_sdk_finds_nothing_wrong_with_any_answer(phala, button_node, version):  # noqa: F811
+    node = button_node
     assert json.loads((SDK / "package.json").read_text())["version"] == "0.2.9"
     done = subprocess.run(["node", SCRIPT, SDK / "dist" / "index.mjs", node.url + "/api/v1", node.key, VERSIONS[version],
-                           f"by-the-sdk-{version}", DEMO], capture_output=True, text=True, timeout=240)
+                           f"by-the-sdk-{version}", BUTTON], capture_output=True, text=True, timeout=240)
     calls = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 0, f"{done.stderr}\n{calls[-1:]}"
     refused = {c["call"]: (c["error"], c.get("status"), c.get("code")) for c in calls if c["call"] in REFUSALS and not c["ok"]}
