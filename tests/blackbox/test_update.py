@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from button import BUTTON
 from node import BOOT, COMPOSE, DEMO, Cvm, refused
 from test_workspaces import add_key
 
@@ -20,8 +21,8 @@ def stopped(node, **more):
 
 
 def running(node, **more):
-    """A guest that hears its power button: others are given a minute."""
-    return node.create(**{**ASK, "image": DEMO, **more})
+    """A guest that powers off when its power button is pressed; others are given a minute."""
+    return node.create(**{**ASK, "image": BUTTON, **more})
 
 
 def patch(node, cvm, what="", json=None, data=None, kind=None, **more):
@@ -268,7 +269,8 @@ def test_a_permanent_refusal_of_a_resize_is_never_a_409(node, body, code):
     assert node.get("/node").ok().json["capacity"] == before
 
 
-def test_a_running_cvm_is_resized_only_where_that_is_allowed(node):
+def test_a_running_cvm_is_resized_only_where_that_is_allowed(button_node):
+    node = button_node
     cvm = running(node)
     pids = cvm.pids()
     for body in ({"vcpu": 2}, {"vcpu": 2, "allow_restart": 0}, {"vcpu": 2, "allow_restart": False}):
@@ -283,7 +285,8 @@ def test_a_running_cvm_is_resized_only_where_that_is_allowed(node):
 
 
 @pytest.mark.parametrize("way", ["patch", "envs", "os-image", "visibility", "docker-compose", "rollback"])
-def test_a_running_cvm_runs_again_with_what_it_was_given(node, way):
+def test_a_running_cvm_runs_again_with_what_it_was_given(button_node, way):
+    node = button_node
     cvm = running(node)
     pids = cvm.pids()
     answer = {"patch": lambda: patch(node, cvm, json={"pre_launch_script": "echo two", "allow_force_stop": True}),
@@ -304,7 +307,8 @@ def rolled(node, cvm):
     return node.post(f"/apps/{cvm.app_id}/revisions/1/rollback", json={"allow_force_stop": True, "shutdown_timeout": 10})
 
 
-def test_the_new_files_are_what_the_guest_gets(node):
+def test_the_new_files_are_what_the_guest_gets(button_node):
+    node = button_node
     cvm = running(node)
     done(node, patch(node, cvm, json={"docker_compose_file": YAML, "encrypted_env": ENV, "allow_force_stop": True}))
     found = [p for p in (node.dir / "cvms" / cvm.uuid).rglob("app-compose.json")]
@@ -312,7 +316,7 @@ def test_the_new_files_are_what_the_guest_gets(node):
 
 
 def test_a_busy_cvm_is_a_bare_409(node):
-    cvm = running(node)
+    cvm = node.create(**ASK)    # does not hear its power button: the shutdown goes on
     cvm.ask("shutdown", timeout=60).ok()
     for answer in (patch(node, cvm, json={"vcpu": 2}), patch(node, cvm, "resources", json={"vcpu": 2, "allow_restart": 1}),
                    patch(node, cvm, "envs", json={"encrypted_env": ENV}), node.post(f"/apps/{cvm.app_id}/revisions/1/rollback")):
