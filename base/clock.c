@@ -75,7 +75,7 @@ char *clock_rfc3339(int64_t wall_ms, char out[CLOCK_TEXT])
 }
 
 /* Exactly @n digits at *p, which moves behind them. */
-static bool digits(const char **p, int n, int min, int max, int *ret)
+static bool parse_digits(const char **p, int n, int min, int max, int *ret)
 {
 	int v = 0;
 
@@ -88,7 +88,7 @@ static bool digits(const char **p, int n, int min, int max, int *ret)
 	return v >= min && v <= max;
 }
 
-static bool skip(const char **p, const char *any_of)
+static bool skip_one_of(const char **p, const char *any_of)
 {
 	if (!**p || !strchr(any_of, **p))
 		return false;
@@ -96,12 +96,12 @@ static bool skip(const char **p, const char *any_of)
 	return true;
 }
 
-static bool fraction(const char **p, int *ret_ms)
+static bool parse_fraction(const char **p, int *ret_ms)
 {
 	int scale = 100;
 
 	*ret_ms = 0;
-	if (!skip(p, "."))
+	if (!skip_one_of(p, "."))
 		return true;
 	if (**p < '0' || **p > '9')
 		return false;
@@ -110,14 +110,15 @@ static bool fraction(const char **p, int *ret_ms)
 	return true;
 }
 
-static bool offset(const char **p, int *ret_s)
+static bool parse_utc_offset(const char **p, int *ret_s)
 {
 	int sign = **p == '-' ? -1 : 1, h = 0, m = 0;
 
 	*ret_s = 0;
-	if (skip(p, "Zz"))
+	if (skip_one_of(p, "Zz"))
 		return true;
-	if (!skip(p, "+-") || !digits(p, 2, 0, 23, &h) || !skip(p, ":") || !digits(p, 2, 0, 59, &m))
+	if (!skip_one_of(p, "+-") || !parse_digits(p, 2, 0, 23, &h) || !skip_one_of(p, ":") ||
+	    !parse_digits(p, 2, 0, 59, &m))
 		return false;
 	*ret_s = sign * (h * 3600 + m * 60);
 	return true;
@@ -131,11 +132,13 @@ bool clock_parse(const char *text, int64_t *ret_wall_ms)
 	int day;
 	time_t s;
 
-	if (!digits(&p, 4, 1970, 9999, &year) || !skip(&p, "-") || !digits(&p, 2, 1, 12, &month) ||
-	    !skip(&p, "-") || !digits(&p, 2, 1, 31, &day) || !skip(&p, "Tt ") ||
-	    !digits(&p, 2, 0, 23, &tm.tm_hour) || !skip(&p, ":") ||
-	    !digits(&p, 2, 0, 59, &tm.tm_min) || !skip(&p, ":") ||
-	    !digits(&p, 2, 0, 60, &tm.tm_sec) || !fraction(&p, &ms) || !offset(&p, &off) || *p)
+	if (!parse_digits(&p, 4, 1970, 9999, &year) || !skip_one_of(&p, "-") ||
+	    !parse_digits(&p, 2, 1, 12, &month) || !skip_one_of(&p, "-") ||
+	    !parse_digits(&p, 2, 1, 31, &day) || !skip_one_of(&p, "Tt ") ||
+	    !parse_digits(&p, 2, 0, 23, &tm.tm_hour) || !skip_one_of(&p, ":") ||
+	    !parse_digits(&p, 2, 0, 59, &tm.tm_min) || !skip_one_of(&p, ":") ||
+	    !parse_digits(&p, 2, 0, 60, &tm.tm_sec) || !parse_fraction(&p, &ms) ||
+	    !parse_utc_offset(&p, &off) || *p)
 		return false;
 	tm.tm_year = year - 1900;
 	tm.tm_mon = month - 1;

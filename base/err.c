@@ -58,7 +58,7 @@ static const char *const words[] = {
 };
 static_assert(ARRAY_SIZE(words) == ERR_CODES, "every err_code has a word");
 
-static int fill(struct err *e, enum err_code code, const char *fmt, va_list ap)
+static int err_fill(struct err *e, enum err_code code, const char *fmt, va_list ap)
 {
 	memset(e, 0, sizeof(*e));
 	e->code = code;
@@ -74,7 +74,7 @@ int err_set(struct err *e, enum err_code code, const char *fmt, ...)
 	int r;
 
 	va_start(ap, fmt);
-	r = fill(e, code, fmt, ap);
+	r = err_fill(e, code, fmt, ap);
 	va_end(ap);
 	return r;
 }
@@ -103,7 +103,7 @@ int err_field(struct err *e, enum err_code code, const char *field, const char *
 	if (value)
 		copy_printable(kept, sizeof(kept), value);
 	va_start(ap, fmt);
-	r = fill(e, code, fmt, ap);
+	r = err_fill(e, code, fmt, ap);
 	va_end(ap);
 	(void)snprintf(e->field, sizeof(e->field), "%s", field ? field : "");
 	utf8_repair(e->field);
@@ -118,7 +118,7 @@ int err_sys(struct err *e, int sys, const char *fmt, ...)
 	int r;
 
 	va_start(ap, fmt);
-	r = fill(e, ERR_HOST, fmt, ap);
+	r = err_fill(e, ERR_HOST, fmt, ap);
 	va_end(ap);
 	e->sys = sys;
 	used = strlen(e->text);
@@ -168,7 +168,7 @@ int err_share(struct err *e, enum err_code code, const char *resource, int64_t a
 	int r;
 
 	va_start(ap, fmt);
-	r = fill(e, code, fmt, ap);
+	r = err_fill(e, code, fmt, ap);
 	va_end(ap);
 	e->cap = (struct err_cap){
 		.resource = resource,
@@ -193,19 +193,19 @@ int err_hint(struct err *e, const char *fmt, ...)
 
 /* ------------------------------------------------------------------ causes */
 
-struct line {
+struct text_line {
 	const char *at;
 	size_t n;
 };
 
-static bool has(struct line l, const char *word)
+static bool line_contains(struct text_line l, const char *word)
 {
 	return memmem(l.at, l.n, word, strlen(word));
 }
 
 /* QEMU writes these also when all is well, before and after the error that ends it. A warning may
  * have advice behind it, a line of its own. */
-static bool is_notice(struct line l)
+static bool is_notice(struct text_line l)
 {
 	static const char advice[] = "Please use ";
 	static const char *const notices[] = {
@@ -221,24 +221,25 @@ static bool is_notice(struct line l)
 	};
 
 	for (size_t i = 0; i < sizeof(notices) / sizeof(*notices); i++)
-		if (has(l, notices[i]))
+		if (line_contains(l, notices[i]))
 			return true;
 	return l.n >= sizeof(advice) && !memcmp(l.at, advice, sizeof(advice) - 1);
 }
 
 /* QEMU's errors begin with its name, after the time of day; advice that follows them does not. */
-static bool has_name(struct line l)
+static bool has_name(struct text_line l)
 {
-	return has(l, "qemu-system-") || has(l, "qemu-img: ") || has(l, "qemu: ");
+	return line_contains(l, "qemu-system-") || line_contains(l, "qemu-img: ") ||
+	       line_contains(l, "qemu: ");
 }
 
-static struct line line_at(const char *text)
+static struct text_line line_at(const char *text)
 {
-	return (struct line){ text, strcspn(text, "\r\n") };
+	return (struct text_line){ text, strcspn(text, "\r\n") };
 }
 
 /* What libvirt says before it goes on with QEMU's words: the message up to the time or the name. */
-static struct line own_words(struct line l)
+static struct text_line own_words(struct text_line l)
 {
 	const char *name = memmem(l.at, l.n, "qemu-system-", 12),
 		   *year = memmem(l.at, l.n, ": 20", 4);
@@ -253,7 +254,7 @@ static struct line own_words(struct line l)
 }
 
 /* The log has other times, and the error is dated by its operation. */
-static struct line without_time(struct line l)
+static struct text_line without_time(struct text_line l)
 {
 	const char *name =
 		l.n && isdigit((unsigned char)*l.at) ? memmem(l.at, l.n, "Z qemu-", 7) : NULL;
@@ -261,17 +262,17 @@ static struct line without_time(struct line l)
 	if (!name)
 		return l;
 	name += 2;
-	return (struct line){ name, l.n - (size_t)(name - l.at) };
+	return (struct text_line){ name, l.n - (size_t)(name - l.at) };
 }
 
 /* The last error with a name, else the first line that is no notice, else what stands before the
  * notices. */
-static struct line cause_of(const char *said)
+static struct text_line cause_of(const char *said)
 {
-	struct line named = { 0 }, plain = { 0 }, first = { "", 0 }, before;
+	struct text_line named = { 0 }, plain = { 0 }, first = { "", 0 }, before;
 
 	for (const char *p = said; *p; p += strspn(p, "\r\n")) {
-		struct line l = line_at(p);
+		struct text_line l = line_at(p);
 
 		p += l.n;
 		if (!l.n)
@@ -293,7 +294,7 @@ static struct line cause_of(const char *said)
 
 void err_cause(const char *said, char *out, size_t n)
 {
-	struct line l = cause_of(said);
+	struct text_line l = cause_of(said);
 
 	(void)snprintf(out, n, "%.*s", (int)l.n, l.at);
 }

@@ -17,15 +17,15 @@
 #include "base/utf8.h"
 
 /* Each value but the first follows a comma or an opening bracket, each member has a colon. */
-struct measure {
+struct json_counts {
 	unsigned depth;
 	size_t marks;  /* commas and opening brackets */
 	size_t costly; /* colons and opening brackets */
 };
 
-static struct measure measure(const char *text, size_t len)
+static struct json_counts count_json(const char *text, size_t len)
 {
-	struct measure m = { 0 };
+	struct json_counts m = { 0 };
 	bool in_string = false;
 	unsigned depth = 0;
 
@@ -58,9 +58,9 @@ static struct measure measure(const char *text, size_t len)
 /* A value costs up to 250 bytes and a microsecond in each step a document goes through, so that a
  * mebibyte of "{}," would take a hundred megabytes. Members, which are hashed and sorted, and lists
  * and objects, which are allocated twice, cost four times as much as numbers. */
-static int check_size(const char *text, size_t len, struct err *e)
+static int check_json_limits(const char *text, size_t len, struct err *e)
 {
-	struct measure m = measure(text, len);
+	struct json_counts m = count_json(text, len);
 
 	if (m.depth > JSON_DEPTH_MAX)
 		return err_field(e, ERR_INVALID, "body", NULL,
@@ -77,7 +77,7 @@ static int check_size(const char *text, size_t len, struct err *e)
 }
 
 /* Dotted path of the first number that no int64 holds; @path is "" on the way in. */
-static bool find_huge(const json_t *j, char path[64])
+static bool find_huge_number(const json_t *j, char path[64])
 {
 	size_t used = strlen(path), i;
 	const char *key;
@@ -88,27 +88,27 @@ static bool find_huge(const json_t *j, char path[64])
 	json_object_foreach((json_t *)j, key, v)
 	{
 		(void)snprintf(path + used, 64 - used, "%s%s", used ? "." : "", key);
-		if (find_huge(v, path))
+		if (find_huge_number(v, path))
 			return true;
 		path[used] = 0;
 	}
 	json_array_foreach(j, i, v)
 	{
 		(void)snprintf(path + used, 64 - used, "[%zu]", i);
-		if (find_huge(v, path))
+		if (find_huge_number(v, path))
 			return true;
 		path[used] = 0;
 	}
 	return false;
 }
 
-static int refuse_huge(const char *text, size_t len, struct err *e)
+static int refuse_huge_number(const char *text, size_t len, struct err *e)
 {
 	auto_json json_t *j =
 		json_loadb(text, len, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, NULL);
 	char path[64] = "";
 
-	if (!j || !find_huge(j, path))
+	if (!j || !find_huge_number(j, path))
 		return 0;
 	return err_field(
 		e, ERR_INVALID, *path ? path : "body", NULL,
@@ -121,10 +121,11 @@ json_t *json_read(const char *text, size_t len, struct err *e)
 	json_error_t je;
 	json_t *j;
 
-	if (check_size(text, len, e))
+	if (check_json_limits(text, len, e))
 		return NULL;
 	j = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &je);
-	if (j || (json_error_code(&je) == json_error_numeric_overflow && refuse_huge(text, len, e)))
+	if (j || (json_error_code(&je) == json_error_numeric_overflow &&
+		  refuse_huge_number(text, len, e)))
 		return j;
 	err_field(e, ERR_INVALID, "body", NULL, "not valid JSON at line %d, column %d: %s", je.line,
 		  je.column, je.text);
@@ -162,7 +163,7 @@ char *json_canonical(const json_t *j)
 	return s ? s : xstrdup("null");
 }
 
-static const char *kind_of(const json_t *j)
+static const char *json_kind_of(const json_t *j)
 {
 	switch (json_typeof(j)) {
 	case JSON_OBJECT:
@@ -184,12 +185,12 @@ static const char *kind_of(const json_t *j)
 }
 
 /* What was given, for the error: scalars as they are, lists and objects as their kind. */
-static void given(const json_t *j, char out[64])
+static void describe_value(const json_t *j, char out[64])
 {
 	if (json_is_string(j))
 		(void)snprintf(out, 64, "%s", json_string_value(j));
 	else if (json_is_object(j) || json_is_array(j))
-		(void)snprintf(out, 64, "%s", kind_of(j));
+		(void)snprintf(out, 64, "%s", json_kind_of(j));
 	else {
 		auto_free char *s = json_dumps(j, JSON_ENCODE_ANY);
 
@@ -197,11 +198,11 @@ static void given(const json_t *j, char out[64])
 	}
 }
 
-static int wrong(const struct field *f, const json_t *j, const char *path, struct err *e)
+static int refuse_value(const struct field *f, const json_t *j, const char *path, struct err *e)
 {
 	char what[64], allowed[160];
 
-	given(j, what);
+	describe_value(j, what);
 	switch (f->type) {
 	case FIELD_STRING:
 		(void)snprintf(allowed, sizeof(allowed),
@@ -241,7 +242,8 @@ static int wrong(const struct field *f, const json_t *j, const char *path, struc
 		break;
 	}
 	return err_field(e, ERR_INVALID, path, what, "%s is %s (%.40s); allowed: %s%s%s", path,
-			 kind_of(j), what, allowed, f->rule ? "; " : "", f->rule ? f->rule : "");
+			 json_kind_of(j), what, allowed, f->rule ? "; " : "",
+			 f->rule ? f->rule : "");
 }
 
 static bool whole_number(const json_t *j, int64_t *ret)
@@ -296,13 +298,13 @@ static int read_objects(const struct field *f, const json_t *j, const char *path
 	int r = 0;
 
 	if (!json_is_array(j) || !in_range(f, json_array_size(j)))
-		return wrong(f, j, path, e);
+		return refuse_value(f, j, path, e);
 	json_array_foreach(j, i, v)
 	{
 		(void)snprintf(item, sizeof(item), "%s[%zu]", path, i);
 		if (!json_is_object(v))
 			return err_field(e, ERR_INVALID, item, NULL, "%s is %s; allowed: an object",
-					 item, kind_of(v));
+					 item, json_kind_of(v));
 		if (f->sub)
 			r = fields_read(f->sub, v, item, NULL, e);
 		if (r)
@@ -311,7 +313,7 @@ static int read_objects(const struct field *f, const json_t *j, const char *path
 	return 0;
 }
 
-static int read_one(const struct field *f, json_t *j, const char *path, void *dst, struct err *e)
+static int read_field(const struct field *f, json_t *j, const char *path, void *dst, struct err *e)
 {
 	void *at = dst && f->at != FIELD_NOWHERE ? (char *)dst + f->at : NULL;
 	int64_t n;
@@ -321,42 +323,42 @@ static int read_one(const struct field *f, json_t *j, const char *path, void *ds
 	case FIELD_STRING:
 		if (!json_is_string(j) || !in_range(f, json_string_length(j)) ||
 		    ((f->flags & FIELD_PLAIN) && !utf8_is_plain(json_string_value(j))))
-			return wrong(f, j, path, e);
+			return refuse_value(f, j, path, e);
 		if (at)
 			*(const char **)at = json_string_value(j);
 		return 0;
 	case FIELD_INT:
 		if (!whole_number(j, &n) || n < f->min || n > f->max)
-			return wrong(f, j, path, e);
+			return refuse_value(f, j, path, e);
 		if (at)
 			*(int64_t *)at = n;
 		return 0;
 	case FIELD_BOOL:
 		if (!json_is_boolean(j))
-			return wrong(f, j, path, e);
+			return refuse_value(f, j, path, e);
 		if (at)
 			*(bool *)at = json_is_true(j);
 		return 0;
 	case FIELD_SWITCH:
 		if (!json_is_boolean(j) && (!whole_number(j, &n) || n < 0 || n > 1))
-			return wrong(f, j, path, e);
+			return refuse_value(f, j, path, e);
 		if (at)
 			*(bool *)at = json_is_true(j) || json_number_value(j) == 1;
 		return 0;
 	case FIELD_WORD:
 		w = word_index(f, j);
 		if (w < 0)
-			return wrong(f, j, path, e);
+			return refuse_value(f, j, path, e);
 		if (at)
 			*(int *)at = w;
 		return 0;
 	case FIELD_STRINGS:
 		if (!json_is_array(j) || !in_range(f, json_array_size(j)) || !all_strings(j))
-			return wrong(f, j, path, e);
+			return refuse_value(f, j, path, e);
 		break;
 	case FIELD_OBJECT:
 		if (!json_is_object(j))
-			return wrong(f, j, path, e);
+			return refuse_value(f, j, path, e);
 		r = f->sub ? fields_read(f->sub, j, path, NULL, e) : 0;
 		if (r)
 			return r;
@@ -372,7 +374,7 @@ static int read_one(const struct field *f, json_t *j, const char *path, void *ds
 	return 0;
 }
 
-static void join(char out[96], const char *prefix, const char *name)
+static void join_field_path(char out[96], const char *prefix, const char *name)
 {
 	(void)snprintf(out, 96, "%s%s%s", prefix, *prefix ? "." : "", name);
 }
@@ -392,7 +394,7 @@ static int refuse_unknown(const struct field_table *t, const json_t *j, const ch
 			i++;
 		if (i < t->n)
 			continue;
-		join(path, prefix, key);
+		join_field_path(path, prefix, key);
 		return err_field(e, ERR_INVALID, *path ? path : "\"\"", NULL,
 				 "%s is not a field of this request", *path ? path : "\"\"");
 	}
@@ -408,7 +410,7 @@ int fields_read(const struct field_table *t, const json_t *j, const char *prefix
 	if (!json_is_object(j))
 		return err_field(e, ERR_INVALID, *prefix ? prefix : "body", NULL,
 				 "%s is %s; allowed: an object", *prefix ? prefix : "the body",
-				 kind_of(j));
+				 json_kind_of(j));
 	if (t->strict) {
 		r = refuse_unknown(t, j, prefix, e);
 		if (r)
@@ -418,14 +420,14 @@ int fields_read(const struct field_table *t, const json_t *j, const char *prefix
 		const struct field *f = &t->fields[i];
 		json_t *v = json_object_get(j, f->name);
 
-		join(path, prefix, f->name);
+		join_field_path(path, prefix, f->name);
 		if (!v || (json_is_null(v) && (f->flags & FIELD_NULLABLE))) {
 			if (!(f->flags & FIELD_REQUIRED))
 				continue;
 			return err_field(e, ERR_INVALID, path, NULL, "%s is missing%s%s", path,
 					 f->rule ? ": " : "", f->rule ? f->rule : "");
 		}
-		r = read_one(f, v, path, dst, e);
+		r = read_field(f, v, path, dst, e);
 		if (r)
 			return r;
 	}

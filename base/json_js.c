@@ -96,7 +96,7 @@ static void put_escaped(struct buf *b, unsigned char c)
 		buf_add(b, text, sizeof(text));
 }
 
-static void put_string(struct buf *b, const char *s, size_t len)
+static void put_js_string(struct buf *b, const char *s, size_t len)
 {
 	buf_add(b, "\"", 1);
 	for (size_t i = 0, plain = 0; i < len; i++, plain = 0) {
@@ -130,7 +130,7 @@ static uint64_t array_index(const char *key)
 }
 
 /* Code point at @s, which is valid UTF-8 (jansson saw to it); the NUL gives 0. */
-static uint32_t code_point(const unsigned char *s)
+static uint32_t js_code_point(const unsigned char *s)
 {
 	if (s[0] < 0x80)
 		return s[0];
@@ -153,8 +153,8 @@ static int utf16_order(const char *a, const char *b)
 		i++;
 	while (i > 0 && ((unsigned char)a[i] & 0xc0) == 0x80)
 		i--;
-	x = code_point((const unsigned char *)a + i);
-	y = code_point((const unsigned char *)b + i);
+	x = js_code_point((const unsigned char *)a + i);
+	y = js_code_point((const unsigned char *)b + i);
 	if ((x > 0xffff) != (y > 0xffff)) {
 		uint32_t high_x = x > 0xffff ? 0xd800 + ((x - 0x10000) >> 10) : x;
 		uint32_t high_y = y > 0xffff ? 0xd800 + ((y - 0x10000) >> 10) : y;
@@ -198,7 +198,7 @@ static void put_object(struct buf *b, const json_t *j, key_order_fn *order)
 	for (i = 0; i < n; i++) {
 		if (i)
 			buf_puts(b, ",");
-		put_string(b, members[i].key, strlen(members[i].key));
+		put_js_string(b, members[i].key, strlen(members[i].key));
 		buf_puts(b, ":");
 		put_value(b, members[i].value, order);
 	}
@@ -231,7 +231,7 @@ static void put_value(struct buf *b, const json_t *j, key_order_fn *order)
 		put_array(b, j, order);
 		break;
 	case JSON_STRING:
-		put_string(b, json_string_value(j), json_string_length(j));
+		put_js_string(b, json_string_value(j), json_string_length(j));
 		break;
 	case JSON_INTEGER:
 	case JSON_REAL:
@@ -249,7 +249,7 @@ static void put_value(struct buf *b, const json_t *j, key_order_fn *order)
 	}
 }
 
-static char *text_of(const json_t *j, key_order_fn *order)
+static char *js_text_of(const json_t *j, key_order_fn *order)
 {
 	struct buf b = { 0 };
 
@@ -259,10 +259,10 @@ static char *text_of(const json_t *j, key_order_fn *order)
 
 char *json_js(const json_t *j)
 {
-	return text_of(j, js_order);
+	return js_text_of(j, js_order);
 }
 
 char *json_jcs(const json_t *j)
 {
-	return text_of(j, rfc8785_order);
+	return js_text_of(j, rfc8785_order);
 }

@@ -10,7 +10,7 @@
 
 enum { LANES = 25, ROUNDS = 24, RATE = 136 };
 
-static uint64_t rotate(uint64_t v, unsigned n)
+static uint64_t rotate_left(uint64_t v, unsigned n)
 {
 	return n ? v << n | v >> (64 - n) : v;
 }
@@ -22,7 +22,7 @@ static void theta(uint64_t a[LANES])
 	for (int x = 0; x < 5; x++)
 		c[x] = a[x] ^ a[x + 5] ^ a[x + 10] ^ a[x + 15] ^ a[x + 20];
 	for (int i = 0; i < LANES; i++)
-		a[i] ^= c[(i % 5 + 4) % 5] ^ rotate(c[(i % 5 + 1) % 5], 1);
+		a[i] ^= c[(i % 5 + 4) % 5] ^ rotate_left(c[(i % 5 + 1) % 5], 1);
 }
 
 /* Lane (1, 0) walks through all others but (0, 0); step t rotates by the t-th triangular number. */
@@ -38,7 +38,7 @@ static void rho_pi(uint64_t a[LANES])
 		x = y;
 		y = next_y;
 		there = a[x + 5 * y];
-		a[x + 5 * y] = rotate(moving, t * (t + 1) / 2 % 64);
+		a[x + 5 * y] = rotate_left(moving, t * (t + 1) / 2 % 64);
 		moving = there;
 	}
 }

@@ -44,7 +44,7 @@ static int64_t turn_us(int64_t now_us)
 	return lag.poll_us + (lag.outermost ? now_us - lag.outermost->since_us : 0);
 }
 
-static void count(int64_t us)
+static void count_turn(int64_t us)
 {
 	unsigned i = 0;
 
@@ -56,7 +56,7 @@ static void count(int64_t us)
 		lag.stats.max_us = (uint64_t)us;
 }
 
-static void report(int64_t us)
+static void report_long_turn(int64_t us)
 {
 	bool named = lag.longest_us >= us - lag.named_us;
 
@@ -67,23 +67,23 @@ static void report(int64_t us)
 		 named ? lag.name : "");
 }
 
-static void on_check(uv_check_t *c)
+static void lag_on_check(uv_check_t *c)
 {
 	(void)c;
 	lag.polling = false;
 	lag.since_us = clock_mono_us();
 }
 
-static void on_prepare(uv_prepare_t *p)
+static void lag_on_prepare(uv_prepare_t *p)
 {
 	int64_t us = turn_us(clock_mono_us());
 
 	(void)p;
 	assert(!lag.current);
 	if (lag.running) {
-		count(us);
+		count_turn(us);
 		if (us > LAG_LONG_MS * 1000)
-			report(us);
+			report_long_turn(us);
 	}
 	lag.running = lag.polling = true;
 	lag.poll_us = 0;
@@ -97,9 +97,9 @@ void lag_open(uv_loop_t *loop)
 	memset(&lag, 0, sizeof(lag));
 	lag.loop = loop;
 	(void)uv_prepare_init(loop, &lag.prepare);
-	(void)uv_prepare_start(&lag.prepare, on_prepare);
+	(void)uv_prepare_start(&lag.prepare, lag_on_prepare);
 	(void)uv_check_init(loop, &lag.check);
-	(void)uv_check_start(&lag.check, on_check);
+	(void)uv_check_start(&lag.check, lag_on_check);
 	uv_unref((uv_handle_t *)&lag.prepare);
 	uv_unref((uv_handle_t *)&lag.check);
 }

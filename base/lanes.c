@@ -57,8 +57,8 @@ struct job {
 
 TAILQ_HEAD(job_queue, job);
 
-struct thread {
-	LIST_ENTRY(thread) all;
+struct lane_thread {
+	LIST_ENTRY(lane_thread) all;
 	struct lanes *lanes;
 	enum lane lane;
 	bool busy; /* inside work() */
@@ -77,7 +77,7 @@ struct lanes {
 		unsigned long long late_total, dropped_total;
 	} lane[LANES];
 	struct job_queue ended;
-	LIST_HEAD(thread_list, thread) threads;
+	LIST_HEAD(thread_list, lane_thread) threads;
 	bool closing; /* threads leave */
 
 	/* loop thread */
@@ -91,12 +91,12 @@ struct lanes {
 
 static _Thread_local struct job *current;
 
-static void lock(struct lanes *l)
+static void lanes_lock(struct lanes *l)
 {
 	(void)pthread_mutex_lock(&l->lock);
 }
 
-static void unlock(struct lanes *l)
+static void lanes_unlock(struct lanes *l)
 {
 	(void)pthread_mutex_unlock(&l->lock);
 }
@@ -125,7 +125,7 @@ static void end_job(struct lanes *l, struct job *j, enum job_end end)
 }
 
 /* With the mutex held, which is given up while work() runs. */
-static void run_next(struct lanes *l, struct thread *t)
+static void run_next(struct lanes *l, struct lane_thread *t)
 {
 	enum lane n = t->lane;
 	struct job *j = TAILQ_FIRST(&l->lane[n].queue);
@@ -136,11 +136,11 @@ static void run_next(struct lanes *l, struct thread *t)
 	j->state = JOB_RUNNING;
 	j->started_ms = clock_mono_ms();
 	t->busy = true;
-	unlock(l);
+	lanes_unlock(l);
 	current = j;
 	j->calls.work(j->arg);
 	current = NULL;
-	lock(l);
+	lanes_lock(l);
 	t->busy = false;
 	l->lane[n].free++;
 	if (l->closing)
@@ -150,22 +150,22 @@ static void run_next(struct lanes *l, struct thread *t)
 	end_job(l, j, JOB_WORKED);
 }
 
-static bool is_complete_without_me(const struct lanes *l, enum lane n)
+static bool is_surplus_thread(const struct lanes *l, enum lane n)
 {
 	return l->lane[n].threads - l->lane[n].lent > l->lane[n].size;
 }
 
-static void *thread_main(void *arg)
+static void *lane_thread_main(void *arg)
 {
-	struct thread *t = arg;
+	struct lane_thread *t = arg;
 	struct lanes *l = t->lanes;
 	enum lane n = t->lane;
 	char name[16];
 
 	(void)snprintf(name, sizeof(name), "lane-%s", lane_word[n]);
 	(void)pthread_setname_np(pthread_self(), name);
-	lock(l);
-	while (!l->closing && !is_complete_without_me(l, n)) {
+	lanes_lock(l);
+	while (!l->closing && !is_surplus_thread(l, n)) {
 		if (TAILQ_EMPTY(&l->lane[n].queue))
 			(void)pthread_cond_wait(&l->lane[n].work, &l->lock);
 		else
@@ -174,20 +174,20 @@ static void *thread_main(void *arg)
 	l->lane[n].threads--;
 	l->lane[n].free--;
 	t->over = true;
-	unlock(l);
+	lanes_unlock(l);
 	return NULL;
 }
 
 /* With the mutex held: see to it that a thread takes what is queued. */
-static void staff(struct lanes *l, enum lane n)
+static void ensure_threads(struct lanes *l, enum lane n)
 {
 	while (l->lane[n].queued > l->lane[n].free &&
 	       l->lane[n].threads - l->lane[n].lent < l->lane[n].size &&
 	       l->lane[n].threads < THREADS_MAX) {
-		struct thread *t = xcalloc(1, sizeof(*t));
+		struct lane_thread *t = xcalloc(1, sizeof(*t));
 
-		*t = (struct thread){ .lanes = l, .lane = n };
-		if (pthread_create(&t->id, NULL, thread_main, t)) {
+		*t = (struct lane_thread){ .lanes = l, .lane = n };
+		if (pthread_create(&t->id, NULL, lane_thread_main, t)) {
 			free(t); /* the timer tries again */
 			return;
 		}
@@ -202,7 +202,7 @@ static void staff(struct lanes *l, enum lane n)
  * too long */
 
 /* With the mutex held. */
-static void drop(struct lanes *l, struct job *j)
+static void drop_queued_job(struct lanes *l, struct job *j)
 {
 	TAILQ_REMOVE(&l->lane[j->calls.lane].queue, j, in_queue);
 	l->lane[j->calls.lane].queued--;
@@ -210,7 +210,7 @@ static void drop(struct lanes *l, struct job *j)
 	end_job(l, j, JOB_DROPPED);
 }
 
-static int64_t lend_at(const struct job *j)
+static int64_t lend_time_ms(const struct job *j)
 {
 	int64_t at = j->started_ms + lend_ms[j->calls.lane];
 
@@ -227,27 +227,27 @@ static int64_t check_job(struct lanes *l, struct job *j, int64_t now)
 		return 0;
 	if (j->state == JOB_QUEUED) {
 		if (now >= j->due_ms) {
-			drop(l, j);
+			drop_queued_job(l, j);
 			return 0;
 		}
 		/* Those it waits for may have begun since, and be due to be lent; or a thread
 		 * could not start. */
-		staff(l, n);
+		ensure_threads(l, n);
 		return j->due_ms < now + RECHECK_MS ? j->due_ms : now + RECHECK_MS;
 	}
-	if (!j->lent && now >= lend_at(j)) {
+	if (!j->lent && now >= lend_time_ms(j)) {
 		j->lent = true;
 		l->lane[n].lent++;
-		staff(l, n);
+		ensure_threads(l, n);
 	}
 	if (!j->late && now >= j->due_ms) {
 		j->late = j->untold = true;
 		l->lane[n].late_total++;
 	}
-	return !j->lent ? lend_at(j) : !j->late ? j->due_ms : 0;
+	return !j->lent ? lend_time_ms(j) : !j->late ? j->due_ms : 0;
 }
 
-static void tell_late(struct lanes *l)
+static void report_late_jobs(struct lanes *l)
 {
 	for (struct job *j = LIST_FIRST(&l->all); j; j = LIST_NEXT(j, in_all)) {
 		if (!j->untold)
@@ -261,9 +261,9 @@ static void tell_late(struct lanes *l)
 	}
 }
 
-static void on_timer(uv_timer_t *t);
+static void lanes_on_timer(uv_timer_t *t);
 
-static void arm(struct lanes *l, int64_t at_ms)
+static void arm_lanes_timer(struct lanes *l, int64_t at_ms)
 {
 	int64_t wait = at_ms - clock_mono_ms();
 
@@ -271,26 +271,26 @@ static void arm(struct lanes *l, int64_t at_ms)
 		return;
 	l->check_ms = at_ms;
 	uv_update_time(l->loop);
-	(void)uv_timer_start(&l->timer, on_timer, wait > 0 ? (uint64_t)wait : 0, 0);
+	(void)uv_timer_start(&l->timer, lanes_on_timer, wait > 0 ? (uint64_t)wait : 0, 0);
 }
 
-static void on_timer(uv_timer_t *t)
+static void lanes_on_timer(uv_timer_t *t)
 {
 	struct lanes *l = t->data;
 	int64_t now = clock_mono_ms(), next = 0;
 
 	l->check_ms = 0;
-	lock(l);
+	lanes_lock(l);
 	for (struct job *j = LIST_FIRST(&l->all); j; j = LIST_NEXT(j, in_all)) {
 		int64_t at = check_job(l, j, now);
 
 		if (at && (!next || at < next))
 			next = at;
 	}
-	unlock(l);
+	lanes_unlock(l);
 	if (next)
-		arm(l, next);
-	tell_late(l);
+		arm_lanes_timer(l, next);
+	report_late_jobs(l);
 }
 
 /* ------------------------------------------------------------------ loop thread: jobs that ended
@@ -298,36 +298,36 @@ static void on_timer(uv_timer_t *t)
 
 static struct job *take_ended(struct lanes *l)
 {
-	lock(l);
+	lanes_lock(l);
 	struct job *j = TAILQ_FIRST(&l->ended);
 	if (j)
 		TAILQ_REMOVE(&l->ended, j, in_queue);
-	unlock(l);
+	lanes_unlock(l);
 	return j;
 }
 
-static struct thread *take_over(struct lanes *l)
+static struct lane_thread *take_finished_thread(struct lanes *l)
 {
-	struct thread *t;
+	struct lane_thread *t;
 
-	lock(l);
+	lanes_lock(l);
 	for (t = LIST_FIRST(&l->threads); t && !t->over;)
 		t = LIST_NEXT(t, all);
 	if (t)
 		LIST_REMOVE(t, all);
-	unlock(l);
+	lanes_unlock(l);
 	return t;
 }
 
-static void join_those_over(struct lanes *l)
+static void join_finished_threads(struct lanes *l)
 {
-	for (struct thread *t; (t = take_over(l));) {
+	for (struct lane_thread *t; (t = take_finished_thread(l));) {
 		(void)pthread_join(t->id, NULL);
 		free(t);
 	}
 }
 
-static void deliver_one(struct job *j)
+static void deliver_ended_job(struct job *j)
 {
 	LAG_SECTION("job", j->calls.what);
 	LIST_REMOVE(j, in_all);
@@ -337,20 +337,20 @@ static void deliver_one(struct job *j)
 }
 
 /* Unless @all: at least one, and no more when this turn of the loop has taken long enough. */
-static void deliver(struct lanes *l, bool all)
+static void deliver_ended_jobs(struct lanes *l, bool all)
 {
 	for (struct job *j; (j = take_ended(l));) {
-		deliver_one(j);
+		deliver_ended_job(j);
 		if (!all && lag_enough()) {
 			(void)uv_async_send(&l->wake);
 			break;
 		}
 	}
-	join_those_over(l);
+	join_finished_threads(l);
 }
 
 /* The loop lives as long as a job does, and has no timer when there is none. */
-static void rest_if_empty(struct lanes *l)
+static void idle_if_empty(struct lanes *l)
 {
 	if (!LIST_EMPTY(&l->all))
 		return;
@@ -359,12 +359,12 @@ static void rest_if_empty(struct lanes *l)
 	uv_unref((uv_handle_t *)&l->wake);
 }
 
-static void on_wake(uv_async_t *a)
+static void lanes_on_wake(uv_async_t *a)
 {
 	struct lanes *l = a->data;
 
-	deliver(l, false);
-	rest_if_empty(l);
+	deliver_ended_jobs(l, false);
+	idle_if_empty(l);
 }
 
 /* ------------------------------------------------------------------ loop thread: jobs and lanes */
@@ -387,17 +387,17 @@ struct job *job_start(uv_loop_t *loop, const struct job_calls *calls, void *arg)
 	if (LIST_EMPTY(&l->all))
 		uv_ref((uv_handle_t *)&l->wake);
 	LIST_INSERT_HEAD(&l->all, j, in_all);
-	lock(l);
+	lanes_lock(l);
 	TAILQ_INSERT_TAIL(&l->lane[calls->lane].queue, j, in_queue);
 	l->lane[calls->lane].queued++;
 	if (l->refusing[calls->lane])
-		drop(l, j);
+		drop_queued_job(l, j);
 	else
-		staff(l, calls->lane);
-	unlock(l);
-	arm(l, lend_ms[calls->lane] && calls->deadline_ms > lend_ms[calls->lane]
-		       ? due - calls->deadline_ms + lend_ms[calls->lane]
-		       : due);
+		ensure_threads(l, calls->lane);
+	lanes_unlock(l);
+	arm_lanes_timer(l, lend_ms[calls->lane] && calls->deadline_ms > lend_ms[calls->lane]
+				   ? due - calls->deadline_ms + lend_ms[calls->lane]
+				   : due);
 	return j;
 }
 
@@ -405,11 +405,11 @@ void job_cancel(struct job *j)
 {
 	struct lanes *l = j->lanes;
 
-	lock(l);
+	lanes_lock(l);
 	atomic_store(&j->cancelled, true);
 	if (j->state == JOB_QUEUED)
-		drop(l, j);
-	unlock(l);
+		drop_queued_job(l, j);
+	lanes_unlock(l);
 }
 
 void lanes_open(uv_loop_t *loop, const struct lane_sizes *sizes)
@@ -428,7 +428,7 @@ void lanes_open(uv_loop_t *loop, const struct lane_sizes *sizes)
 		(void)pthread_cond_init(&l->lane[n].work, NULL);
 		TAILQ_INIT(&l->lane[n].queue);
 	}
-	(void)uv_async_init(loop, &l->wake, on_wake);
+	(void)uv_async_init(loop, &l->wake, lanes_on_wake);
 	(void)uv_timer_init(loop, &l->timer);
 	l->wake.data = l->timer.data = l;
 	uv_unref((uv_handle_t *)&l->wake);
@@ -467,7 +467,7 @@ static void lanes_free(struct lanes *l)
 	free(l);
 }
 
-static void on_closed(uv_handle_t *h)
+static void lanes_on_closed(uv_handle_t *h)
 {
 	struct lanes *l = h->data;
 
@@ -479,9 +479,9 @@ static void on_closed(uv_handle_t *h)
 /* Threads that are inside work() are left to themselves; the others end now. */
 static void end_threads(struct lanes *l)
 {
-	struct thread *t;
+	struct lane_thread *t;
 
-	lock(l);
+	lanes_lock(l);
 	l->closing = true;
 	for (int n = 0; n < LANES; n++)
 		(void)pthread_cond_broadcast(&l->lane[n].work);
@@ -490,16 +490,16 @@ static void end_threads(struct lanes *l)
 		bool busy = t->busy;
 
 		LIST_REMOVE(t, all);
-		unlock(l);
+		lanes_unlock(l);
 		if (busy)
 			(void)pthread_detach(id);
 		else
 			(void)pthread_join(id, NULL);
 		if (!busy)
 			free(t);
-		lock(l);
+		lanes_lock(l);
 	}
-	unlock(l);
+	lanes_unlock(l);
 }
 
 unsigned lanes_close(uv_loop_t *loop)
@@ -512,12 +512,12 @@ unsigned lanes_close(uv_loop_t *loop)
 	for (int n = 0; n < LANES; n++)
 		lanes_refuse(loop, (enum lane)n);
 	end_threads(l);
-	deliver(l, true);
+	deliver_ended_jobs(l, true);
 	for (struct job *j = LIST_FIRST(&l->all); j; j = LIST_NEXT(j, in_all))
 		stuck++;
 	uv_loop_set_data(loop, NULL);
-	uv_close((uv_handle_t *)&l->wake, on_closed);
-	uv_close((uv_handle_t *)&l->timer, on_closed);
+	uv_close((uv_handle_t *)&l->wake, lanes_on_closed);
+	uv_close((uv_handle_t *)&l->timer, lanes_on_closed);
 	return stuck;
 }
 
@@ -525,7 +525,7 @@ void lanes_stats(uv_loop_t *loop, struct lane_stats ret[LANES])
 {
 	struct lanes *l = lanes_of(loop);
 
-	lock(l);
+	lanes_lock(l);
 	for (int n = 0; n < LANES; n++)
 		ret[n] = (struct lane_stats){ .queued = l->lane[n].queued,
 					      .late_total = l->lane[n].late_total,
@@ -534,5 +534,5 @@ void lanes_stats(uv_loop_t *loop, struct lane_stats ret[LANES])
 		ret[j->calls.lane].running += j->state == JOB_RUNNING;
 		ret[j->calls.lane].late += j->state == JOB_RUNNING && j->late;
 	}
-	unlock(l);
+	lanes_unlock(l);
 }

@@ -16,26 +16,26 @@
 #include "base/buf.h"
 #include "base/own.h"
 
-static bool tail(unsigned char c)
+static bool is_continuation(unsigned char c)
 {
 	return (c & 0xc0) == 0x80;
 }
 
 /* Bytes of the sequence starting at @p with @left bytes to go; 0 if it is malformed or cut. */
-static size_t sequence(const unsigned char *p, size_t left)
+static size_t sequence_length(const unsigned char *p, size_t left)
 {
 	if (p[0] < 0x80)
 		return 1;
 	if (p[0] < 0xc2 || p[0] > 0xf4)
 		return 0;
 	if (p[0] < 0xe0)
-		return left >= 2 && tail(p[1]) ? 2 : 0;
+		return left >= 2 && is_continuation(p[1]) ? 2 : 0;
 	if (p[0] < 0xf0) {
-		if (left < 3 || !tail(p[1]) || !tail(p[2]))
+		if (left < 3 || !is_continuation(p[1]) || !is_continuation(p[2]))
 			return 0;
 		return (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ? 0 : 3;
 	}
-	if (left < 4 || !tail(p[1]) || !tail(p[2]) || !tail(p[3]))
+	if (left < 4 || !is_continuation(p[1]) || !is_continuation(p[2]) || !is_continuation(p[3]))
 		return 0;
 	return (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f) ? 0 : 4;
 }
@@ -45,7 +45,7 @@ size_t utf8_prefix(const char *s, size_t n)
 	size_t at = 0;
 
 	while (at < n) {
-		size_t step = sequence((const unsigned char *)s + at, n - at);
+		size_t step = sequence_length((const unsigned char *)s + at, n - at);
 
 		if (!step)
 			return at;
@@ -62,7 +62,7 @@ void utf8_repair(char *s)
 		s[at] = '?';
 }
 
-static uint32_t code_point(const unsigned char *p, size_t n)
+static uint32_t utf8_code_point(const unsigned char *p, size_t n)
 {
 	static const unsigned char mask[] = { 0, 0x7f, 0x1f, 0x0f, 0x07 };
 	uint32_t c = p[0] & mask[n];
@@ -72,7 +72,7 @@ static uint32_t code_point(const unsigned char *p, size_t n)
 	return c;
 }
 
-static bool steers(uint32_t c)
+static bool is_control_or_invisible(uint32_t c)
 {
 	static const struct {
 		uint32_t from, to;
@@ -95,23 +95,23 @@ bool utf8_is_plain(const char *s)
 	size_t left = strlen(s), n;
 
 	for (; left; s += n, left -= n) {
-		n = sequence((const unsigned char *)s, left);
-		if (!n || steers(code_point((const unsigned char *)s, n)))
+		n = sequence_length((const unsigned char *)s, left);
+		if (!n || is_control_or_invisible(utf8_code_point((const unsigned char *)s, n)))
 			return false;
 	}
 	return true;
 }
 
 /* The piece at @s as it is shown, in @out; returns how many bytes of @s it is. */
-static size_t show(const char *s, size_t left, char out[16])
+static size_t show_character(const char *s, size_t left, char out[16])
 {
 	const unsigned char *p = (const unsigned char *)s;
-	size_t n = sequence(p, left);
-	uint32_t c = n ? code_point(p, n) : p[0];
+	size_t n = sequence_length(p, left);
+	uint32_t c = n ? utf8_code_point(p, n) : p[0];
 
-	if (!n || (steers(c) && c < 0x80 && c != '\t'))
+	if (!n || (is_control_or_invisible(c) && c < 0x80 && c != '\t'))
 		(void)snprintf(out, 16, "\\x%02x", p[0]);
-	else if (steers(c) && c != '\t')
+	else if (is_control_or_invisible(c) && c != '\t')
 		(void)snprintf(out, 16, "\\u{%x}", c);
 	else
 		(void)snprintf(out, 16, "%.*s", (int)n, s);
@@ -124,7 +124,7 @@ void utf8_show(const char *s, char *out, size_t size)
 	char piece[16];
 
 	for (; left; s += n, left -= n) {
-		n = show(s, left, piece);
+		n = show_character(s, left, piece);
 		if (used + strlen(piece) >= size)
 			break;
 		memcpy(out + used, piece, strlen(piece));

@@ -91,7 +91,7 @@ static int present_state(struct db *db, const struct change_row *c, struct chang
 	return sql_one(db, st, read_change, free_change, ret, sizeof(*ret), e);
 }
 
-static int write_cvm(struct db *db, const struct change_row *c, struct err *e)
+static int update_cvm_state(struct db *db, const struct change_row *c, struct err *e)
 {
 	return sql_exec_one(
 		db, e,
@@ -106,7 +106,7 @@ static int write_cvm(struct db *db, const struct change_row *c, struct err *e)
 		c->blobs.user_config, c->cvm);
 }
 
-static int swap_held(struct db *db, int64_t cvm, struct err *e)
+static int swap_reservations(struct db *db, int64_t cvm, struct err *e)
 {
 	int r = sql_run(
 		db, e,
@@ -137,13 +137,13 @@ int changes_swap(struct db *db, struct change_row *c, struct err *e)
 	if (r)
 		return r;
 	was.disk_gib = c->disk_gib;
-	r = write_cvm(db, c, e);
+	r = update_cvm_state(db, c, e);
 	if (!r)
 		r = changes_remove(db, c->op, e);
 	if (!r)
 		r = changes_insert(db, &was, e);
 	if (!r)
-		r = swap_held(db, c->cvm, e);
+		r = swap_reservations(db, c->cvm, e);
 	if (r) {
 		cvm_blobs_free(&was.blobs);
 		return r;

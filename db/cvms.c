@@ -58,7 +58,7 @@ const char *const paused_word[PAUSED_MAX] = {
 	" LEFT JOIN operations o ON o.cvm = c.id AND o.state = 'running'"
 #define CVM_FROM " FROM cvms c" CVM_JOINS
 
-static void read_policy(struct db *db, sqlite3_stmt *st, int k, struct cvm_policy *p)
+static void read_cvm_policy(struct db *db, sqlite3_stmt *st, int k, struct cvm_policy *p)
 {
 	p->generation = sqlite3_column_int64(st, k++);
 	p->restart =
@@ -72,7 +72,7 @@ static void read_policy(struct db *db, sqlite3_stmt *st, int k, struct cvm_polic
 	p->exhausted = sqlite3_column_int(st, k);
 }
 
-static void read_cvm(struct db *db, sqlite3_stmt *st, void *row)
+static void read_cvm_row(struct db *db, sqlite3_stmt *st, void *row)
 {
 	enum { POLICY_COLUMNS = 9 };
 	struct cvm_row *c = row;
@@ -116,7 +116,7 @@ static void read_cvm(struct db *db, sqlite3_stmt *st, void *row)
 	sql_text(st, k++, c->gpu_attach, sizeof(c->gpu_attach));
 	c->given_vcpus = sqlite3_column_int64(st, k++);
 	c->given_memory_mib = sqlite3_column_int64(st, k++);
-	read_policy(db, st, k, &c->policy);
+	read_cvm_policy(db, st, k, &c->policy);
 	k += POLICY_COLUMNS;
 	c->gpus = sqlite3_column_int64(st, k++);
 	c->nvswitches = sqlite3_column_int64(st, k++);
@@ -174,16 +174,16 @@ int cvms_insert(struct db *db, const struct cvm_row *c, const struct cvm_blobs *
 int cvms_get(struct db *db, int64_t id, struct cvm_row *ret, struct err *e)
 {
 	return sql_row(db, sql_query(db, e, CVM_SELECT CVM_FROM " WHERE c.id = ?", "i", id),
-		       read_cvm, ret, e);
+		       read_cvm_row, ret, e);
 }
 
 int cvms_by_uuid(struct db *db, const char *uuid, struct cvm_row *ret, struct err *e)
 {
 	return sql_row(db, sql_query(db, e, CVM_SELECT CVM_FROM " WHERE c.uuid = ?", "s", uuid),
-		       read_cvm, ret, e);
+		       read_cvm_row, ret, e);
 }
 
-static void read_blobs(struct db *db, sqlite3_stmt *st, void *row)
+static void read_cvm_blobs(struct db *db, sqlite3_stmt *st, void *row)
 {
 	struct cvm_blobs *b = row;
 
@@ -197,7 +197,7 @@ int cvms_blobs(struct db *db, int64_t id, struct cvm_blobs *ret, struct err *e)
 	sqlite3_stmt *st = sql_query(
 		db, e, "SELECT encrypted_env, user_config FROM cvms WHERE id = ?", "i", id);
 
-	return sql_row(db, st, read_blobs, ret, e);
+	return sql_row(db, st, read_cvm_blobs, ret, e);
 }
 
 void cvm_blobs_free(struct cvm_blobs *b)
@@ -229,7 +229,7 @@ int cvms_find(struct db *db, int64_t workspace, enum cvm_key by, const char *val
 
 	while ((r = sql_next(db, st, e)) > 0) {
 		if (n < max)
-			read_cvm(db, st, &ret[n]);
+			read_cvm_row(db, st, &ret[n]);
 		n++;
 	}
 	return r < 0 ? r : (int)n;
@@ -237,11 +237,11 @@ int cvms_find(struct db *db, int64_t workspace, enum cvm_key by, const char *val
 
 /* Where a list begins: by an index if the filter names something that has one. SQLite plans a
  * statement once, for all values, so that a condition like "?1 = 0 OR workspace = ?1" uses none. */
-enum scope { OF_ALL, OF_WORKSPACE, OF_APP, SCOPES };
+enum cvm_scope { CVMS_OF_ALL, CVMS_OF_WORKSPACE, CVMS_OF_APP, CVM_SCOPES };
 
-static enum scope scope_of(const struct cvm_filter *f)
+static enum cvm_scope cvm_scope_of(const struct cvm_filter *f)
 {
-	return f->app_id ? OF_APP : f->workspace ? OF_WORKSPACE : OF_ALL;
+	return f->app_id ? CVMS_OF_APP : f->workspace ? CVMS_OF_WORKSPACE : CVMS_OF_ALL;
 }
 
 /* ?1 workspace, ?2 app_id, ?3 search, ?4 image, ?5 type, ?6 listed, ?7 after_id */
@@ -252,14 +252,14 @@ static enum scope scope_of(const struct cvm_filter *f)
 	" AND (?3 IS NULL OR instr(c.name, ?3) OR instr(c.app_id, ?3) OR instr(i.name, ?3)) AND" \
 	" (?4 IS NULL OR i.name = ?4) AND (?5 IS NULL OR c.instance_type = ?5) AND"              \
 	" (?6 < 0 OR c.listed = ?6) AND c.id > ?7"
-#define OF_EACH_SCOPE(BEFORE, t, AFTER)                                    \
-	{                                                                  \
-		[OF_ALL] = BEFORE IN_ALL(t) CVM_MATCHES AFTER,             \
-		[OF_WORKSPACE] = BEFORE IN_WORKSPACE(t) CVM_MATCHES AFTER, \
-		[OF_APP] = BEFORE IN_APP(t) CVM_MATCHES AFTER              \
+#define OF_EACH_SCOPE(BEFORE, t, AFTER)                                         \
+	{                                                                       \
+		[CVMS_OF_ALL] = BEFORE IN_ALL(t) CVM_MATCHES AFTER,             \
+		[CVMS_OF_WORKSPACE] = BEFORE IN_WORKSPACE(t) CVM_MATCHES AFTER, \
+		[CVMS_OF_APP] = BEFORE IN_APP(t) CVM_MATCHES AFTER              \
 	}
 
-static bool unfiltered(const struct cvm_filter *f)
+static bool is_unfiltered(const struct cvm_filter *f)
 {
 	return !f->app_id && !f->search && !f->image && !f->instance_type && f->listed < 0 &&
 	       !f->after_id;
@@ -275,7 +275,8 @@ static bool unfiltered(const struct cvm_filter *f)
 #define PAGE      " LIMIT ?8 OFFSET ?9"
 
 /* The counts of workspaces are kept by triggers; deleted workspaces have neither CVMs nor apps. */
-static int count_all(struct db *db, int64_t workspace, bool apps, int64_t *ret, struct err *e)
+static int count_unfiltered(struct db *db, int64_t workspace, bool apps, int64_t *ret,
+			    struct err *e)
 {
 	struct workspace_row w;
 	int r;
@@ -295,17 +296,17 @@ static int count_all(struct db *db, int64_t workspace, bool apps, int64_t *ret, 
 int cvms_list(struct db *db, const struct cvm_filter *f, int64_t offset, int64_t limit,
 	      struct cvm_row **ret, size_t *n, int64_t *ret_total, struct err *e)
 {
-	static const char *const total[SCOPES] =
+	static const char *const total[CVM_SCOPES] =
 		OF_EACH_SCOPE("SELECT count(*) FROM cvms c" IMAGE_FOR, "c", "");
-	static const char *const newest[SCOPES] =
+	static const char *const newest[CVM_SCOPES] =
 		OF_EACH_SCOPE(CVM_SELECT CVM_FROM, "c", " ORDER BY c.id DESC" PAGE);
-	static const char *const after[SCOPES] =
+	static const char *const after[CVM_SCOPES] =
 		OF_EACH_SCOPE(CVM_SELECT CVM_FROM, "c", " ORDER BY c.id" PAGE);
-	enum scope scope = scope_of(f);
+	enum cvm_scope scope = cvm_scope_of(f);
 	int r = 0;
 
-	if (ret_total && unfiltered(f))
-		r = count_all(db, f->workspace, false, ret_total, e);
+	if (ret_total && is_unfiltered(f))
+		r = count_unfiltered(db, f->workspace, false, ret_total, e);
 	else if (ret_total)
 		r = sql_int(db, e, 0, ret_total, total[scope], FILTER_FORMAT, FILTER_ARGS(f));
 	if (r)
@@ -315,21 +316,21 @@ int cvms_list(struct db *db, const struct cvm_filter *f, int64_t offset, int64_t
 	return sql_rows(db,
 			sql_query(db, e, f->after_id ? after[scope] : newest[scope],
 				  FILTER_FORMAT "ii", FILTER_ARGS(f), limit, offset),
-			read_cvm, ret, n, e);
+			read_cvm_row, ret, n, e);
 }
 
 int cvms_list_apps(struct db *db, const struct cvm_filter *f, int64_t offset, int64_t limit,
 		   struct cvm_row **ret, size_t *n, int64_t *ret_total, struct err *e)
 {
-	static const char *const total[SCOPES] =
+	static const char *const total[CVM_SCOPES] =
 		OF_EACH_SCOPE("SELECT count(*)" APP_FROM IMAGE_FOR, "a", "");
-	static const char *const newest[SCOPES] =
+	static const char *const newest[CVM_SCOPES] =
 		OF_EACH_SCOPE(CVM_SELECT APP_FROM CVM_JOINS, "a", " ORDER BY a.id DESC" PAGE);
-	enum scope scope = scope_of(f);
+	enum cvm_scope scope = cvm_scope_of(f);
 	int r = 0;
 
-	if (ret_total && unfiltered(f))
-		r = count_all(db, f->workspace, true, ret_total, e);
+	if (ret_total && is_unfiltered(f))
+		r = count_unfiltered(db, f->workspace, true, ret_total, e);
 	else if (ret_total)
 		r = sql_int(db, e, 0, ret_total, total[scope], FILTER_FORMAT, FILTER_ARGS(f));
 	if (r)
@@ -339,10 +340,10 @@ int cvms_list_apps(struct db *db, const struct cvm_filter *f, int64_t offset, in
 	return sql_rows(
 		db,
 		sql_query(db, e, newest[scope], FILTER_FORMAT "ii", FILTER_ARGS(f), limit, offset),
-		read_cvm, ret, n, e);
+		read_cvm_row, ret, n, e);
 }
 
-static void read_seen(struct db *db, sqlite3_stmt *st, void *row)
+static void read_cvm_seen(struct db *db, sqlite3_stmt *st, void *row)
 {
 	struct cvm_seen *s = row;
 
@@ -363,7 +364,7 @@ int cvms_seen(struct db *db, struct cvm_seen **ret, size_t *n, struct err *e)
 			"SELECT id, uuid, observed, paused FROM cvms WHERE observed <> 'absent' OR"
 			" desired = 'running'",
 			""),
-		read_seen, ret, n, e);
+		read_cvm_seen, ret, n, e);
 }
 
 int cvms_without_space(struct db *db, struct cvm_seen **ret, size_t *n, struct err *e)
@@ -374,18 +375,18 @@ int cvms_without_space(struct db *db, struct cvm_seen **ret, size_t *n, struct e
 			  "SELECT id, uuid, observed, paused FROM cvms WHERE paused = 'nospc' AND"
 			  " desired = 'running' ORDER BY id",
 			  ""),
-		read_seen, ret, n, e);
+		read_cvm_seen, ret, n, e);
 }
 
-struct count_row {
+struct state_count {
 	enum desired desired;
 	enum observed observed;
 	int64_t n;
 };
 
-static void read_count(struct db *db, sqlite3_stmt *st, void *row)
+static void read_state_count(struct db *db, sqlite3_stmt *st, void *row)
 {
-	*(struct count_row *)row = (struct count_row){
+	*(struct state_count *)row = (struct state_count){
 		.desired = (enum desired)sql_word(db, st, 1, desired_word, DESIRED_MAX),
 		.observed = (enum observed)sql_word(db, st, 2, observed_word, OBSERVED_MAX),
 		.n = sqlite3_column_int64(st, 3),
@@ -394,14 +395,14 @@ static void read_count(struct db *db, sqlite3_stmt *st, void *row)
 
 int cvms_count(struct db *db, int64_t count[DESIRED_MAX][OBSERVED_MAX], struct err *e)
 {
-	auto_free struct count_row *rows = NULL;
+	auto_free struct state_count *rows = NULL;
 	size_t n = 0;
 	int r = sql_good_rows(
 		db,
 		sql_query(db, e,
 			  "SELECT min(id), desired, observed, count(*) FROM cvms GROUP BY 2, 3",
 			  ""),
-		read_count, &rows, &n, e);
+		read_state_count, &rows, &n, e);
 
 	if (r)
 		return r;

@@ -21,9 +21,9 @@ static const char pragmas[] =
 
 enum { BUSY_MS = 2000, AUTO_VACUUM_INCREMENTAL = 2, PAGES_KEPT = 1024 };
 
-/* Of a file that is made now: later it takes a VACUUM (enable_giving_back()), and the pragma
+/* Of a file that is made now: later it takes a VACUUM (enable_auto_vacuum()), and the pragma
  * writes. */
-static int begin_file(struct db *db, struct err *e)
+static int set_auto_vacuum(struct db *db, struct err *e)
 {
 	int64_t pages = 0;
 	int r = sql_int(db, e, 0, &pages, "PRAGMA page_count", "");
@@ -33,7 +33,7 @@ static int begin_file(struct db *db, struct err *e)
 									    : 0;
 }
 
-static int configure(struct db *db, const char *path, struct err *e)
+static int configure_connection(struct db *db, const char *path, struct err *e)
 {
 	(void)sqlite3_extended_result_codes(db->conn, 1);
 	/* Before the first statement: that one recovers the log after a crash, and has to wait for
@@ -42,7 +42,7 @@ static int configure(struct db *db, const char *path, struct err *e)
 	(void)sqlite3_db_config(db->conn, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
 	(void)sqlite3_db_config(db->conn, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
 	(void)sqlite3_db_config(db->conn, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-	if (begin_file(db, e))
+	if (set_auto_vacuum(db, e))
 		return -(int)e->code;
 	if (sqlite3_exec(db->conn, pragmas, NULL, NULL, NULL) != SQLITE_OK)
 		return sql_error(db, path, e);
@@ -51,7 +51,7 @@ static int configure(struct db *db, const char *path, struct err *e)
 
 /* A file of a teepod that never gave space back becomes one that does. It can wait: with a full
  * disk the daemon must start all the same. */
-static void enable_giving_back(struct db *db, const char *path)
+static void enable_auto_vacuum(struct db *db, const char *path)
 {
 	/* The copy that VACUUM makes may be large: not in memory. */
 	static const char vacuum[] =
@@ -69,7 +69,7 @@ static void enable_giving_back(struct db *db, const char *path)
 
 enum open_mode { OPEN_MIGRATE, OPEN_CREATE, OPEN_AS_IS };
 
-static int open_file(const char *path, enum open_mode mode, struct db **ret, struct err *e)
+static int open_database(const char *path, enum open_mode mode, struct db **ret, struct err *e)
 {
 	struct db *db = xcalloc(1, sizeof(*db));
 	mode_t mask = umask(0077);
@@ -83,12 +83,12 @@ static int open_file(const char *path, enum open_mode mode, struct db **ret, str
 		r = err_set(e, ERR_HOST, "cannot open database %s: %s", path,
 			    db->conn ? sqlite3_errmsg(db->conn) : sqlite3_errstr(rc));
 	if (!r)
-		r = configure(db, path, e);
+		r = configure_connection(db, path, e);
 	if (!r)
 		r = mode == OPEN_MIGRATE ? schema_migrate(db, path, e)
 					 : schema_current(db, path, mode == OPEN_CREATE, e);
 	if (!r && mode == OPEN_MIGRATE)
-		enable_giving_back(db, path);
+		enable_auto_vacuum(db, path);
 	(void)umask(mask);
 	if (r) {
 		db_close(db);
@@ -100,12 +100,12 @@ static int open_file(const char *path, enum open_mode mode, struct db **ret, str
 
 int db_open(const char *path, struct db **ret, struct err *e)
 {
-	return open_file(path, OPEN_MIGRATE, ret, e);
+	return open_database(path, OPEN_MIGRATE, ret, e);
 }
 
 int db_open_as_is(const char *path, bool may_create, struct db **ret, struct err *e)
 {
-	return open_file(path, may_create ? OPEN_CREATE : OPEN_AS_IS, ret, e);
+	return open_database(path, may_create ? OPEN_CREATE : OPEN_AS_IS, ret, e);
 }
 
 int db_open_read(const char *path, struct db **ret, struct err *e)

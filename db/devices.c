@@ -21,7 +21,7 @@ const char *const device_kind_word[DEVICE_KINDS] = {
 	"devices d"                                                                           \
 	" LEFT JOIN cvms c ON c.id = d.cvm"
 
-static void read_device(struct db *db, sqlite3_stmt *st, void *row)
+static void read_device_row(struct db *db, sqlite3_stmt *st, void *row)
 {
 	struct device_row *d = row;
 
@@ -73,8 +73,8 @@ int devices_end(struct db *db, struct err *e)
 
 int devices_list(struct db *db, struct device_row **ret, size_t *n, struct err *e)
 {
-	return sql_rows(db, sql_query(db, e, DEVICE_SELECT " ORDER BY d.address", ""), read_device,
-			ret, n, e);
+	return sql_rows(db, sql_query(db, e, DEVICE_SELECT " ORDER BY d.address", ""),
+			read_device_row, ret, n, e);
 }
 
 int devices_of(struct db *db, int64_t cvm, struct device_row **ret, size_t *n, struct err *e)
@@ -85,7 +85,7 @@ int devices_of(struct db *db, int64_t cvm, struct device_row **ret, size_t *n, s
 			  DEVICE_SELECT
 			  " WHERE d.cvm = ? AND d.part <> 'other' ORDER BY d.kind, d.address",
 			  "i", cvm),
-		read_device, ret, n, e);
+		read_device_row, ret, n, e);
 }
 
 int devices_take(struct db *db, const char *address, int64_t cvm, struct err *e)

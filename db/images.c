@@ -49,7 +49,7 @@ int images_remove(struct db *db, int64_t id, struct err *e)
 	return sql_exec(db, e, "DELETE FROM images WHERE id = ?", "i", id);
 }
 
-static void read_files(struct db *db, sqlite3_stmt *st, void *row)
+static void read_image_record(struct db *db, sqlite3_stmt *st, void *row)
 {
 	(void)db;
 	*(char **)row = sql_text_dup(st, 0);
@@ -59,7 +59,7 @@ int images_files(struct db *db, int64_t id, char **ret, struct err *e)
 {
 	char *files = NULL;
 	int r = sql_row(db, sql_query(db, e, "SELECT files FROM images WHERE id = ?", "i", id),
-			read_files, &files, e);
+			read_image_record, &files, e);
 
 	if (!r)
 		*ret = files ? files : xstrdup("");

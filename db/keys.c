@@ -14,7 +14,7 @@
 	" k.expires_ms, k.last_used_ms, k.parent FROM api_keys k"
 #define KEY_SELECT KEY_COLUMNS " JOIN workspaces w ON w.id = k.workspace WHERE k.revoked_ms = 0"
 
-static void read_key(struct db *db, sqlite3_stmt *st, void *row)
+static void read_key_row(struct db *db, sqlite3_stmt *st, void *row)
 {
 	struct key_row *k = row;
 
@@ -54,18 +54,19 @@ int keys_find(struct db *db, const uint8_t hash[SHA256_LEN], struct key_row *ret
 	return sql_row(db,
 		       sql_query(db, e, KEY_SELECT " AND k.hash = ?", "b", (const void *)hash,
 				 (size_t)SHA256_LEN),
-		       read_key, ret, e);
+		       read_key_row, ret, e);
 }
 
 int keys_get(struct db *db, int64_t id, struct key_row *ret, struct err *e)
 {
-	return sql_row(db, sql_query(db, e, KEY_SELECT " AND k.id = ?", "i", id), read_key, ret, e);
+	return sql_row(db, sql_query(db, e, KEY_SELECT " AND k.id = ?", "i", id), read_key_row, ret,
+		       e);
 }
 
 /* Revoked keys keep their rows. Without a workspace there is nothing to search for: by the index of
  * those that are open. */
-static sqlite3_stmt *list_query(struct db *db, int64_t workspace, int role, int64_t offset,
-				int64_t limit, struct err *e)
+static sqlite3_stmt *query_key_list(struct db *db, int64_t workspace, int role, int64_t offset,
+				    int64_t limit, struct err *e)
 {
 	if (workspace)
 		return sql_query(db, e,
@@ -81,7 +82,7 @@ static sqlite3_stmt *list_query(struct db *db, int64_t workspace, int role, int6
 		"dii", role, limit, offset);
 }
 
-static int count_list(struct db *db, int64_t workspace, int role, int64_t *ret, struct err *e)
+static int count_key_list(struct db *db, int64_t workspace, int role, int64_t *ret, struct err *e)
 {
 	if (workspace)
 		return sql_int(db, e, 0, ret,
@@ -98,12 +99,13 @@ int keys_list(struct db *db, int64_t workspace, int role, int64_t offset, int64_
 	      struct key_row **ret, size_t *n, struct err *e)
 {
 	int64_t total;
-	int r = count_list(db, workspace, role, &total, e);
+	int r = count_key_list(db, workspace, role, &total, e);
 
 	if (r)
 		return r;
-	r = sql_rows(db, list_query(db, workspace, role, offset, sql_page(limit, offset, total), e),
-		     read_key, ret, n, e);
+	r = sql_rows(db,
+		     query_key_list(db, workspace, role, offset, sql_page(limit, offset, total), e),
+		     read_key_row, ret, n, e);
 	return r ? r : (int)total;
 }
 

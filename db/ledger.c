@@ -4,7 +4,7 @@
 #include "db/ledger.h"
 #include "db/sql.h"
 
-static void read_size(struct db *db, sqlite3_stmt *st, void *row)
+static void read_cvm_size(struct db *db, sqlite3_stmt *st, void *row)
 {
 	struct cvm_size *c = row;
 
@@ -39,7 +39,7 @@ int cvms_sizes(struct db *db, int64_t workspace, int64_t id, struct cvm_size **r
 			       workspace);
 	else
 		st = sql_query(db, e, SIZE_SELECT " ORDER BY id", "");
-	return sql_rows(db, st, read_size, ret, n, e);
+	return sql_rows(db, st, read_cvm_size, ret, n, e);
 }
 
 int billing_clock_get(struct db *db, struct meter_clock *ret, struct err *e)
@@ -72,7 +72,7 @@ int billing_clock_put(struct db *db, const struct meter_clock *c, struct err *e)
 
 #define METER_SELECT "SELECT cvm, workspace, cvm_uuid, cvm_name, from_ms, rate, rest FROM meters"
 
-static void read_meter(struct db *db, sqlite3_stmt *st, void *row)
+static void read_meter_row(struct db *db, sqlite3_stmt *st, void *row)
 {
 	struct meter_row *m = row;
 
@@ -90,7 +90,7 @@ int meters_get(struct db *db, int64_t cvm, struct meter_row *ret, struct err *e)
 {
 	sqlite3_stmt *st = sql_query(db, e, METER_SELECT " WHERE cvm = ?", "i", cvm);
 
-	return sql_row(db, st, read_meter, ret, e);
+	return sql_row(db, st, read_meter_row, ret, e);
 }
 
 int meters_put(struct db *db, const struct meter_row *m, struct err *e)
@@ -117,7 +117,7 @@ int meters_list(struct db *db, int64_t workspace, struct meter_row **ret, size_t
 				      workspace)
 			  : sql_query(db, e, METER_SELECT " ORDER BY cvm", "");
 
-	return sql_rows(db, st, read_meter, ret, n, e);
+	return sql_rows(db, st, read_meter_row, ret, n, e);
 }
 
 /* ------------------------------------------------------------------ the ledger */
@@ -141,7 +141,7 @@ int ledger_add(struct db *db, struct ledger_row *l, struct err *e)
 		       l->id);
 }
 
-static void read_ledger(struct db *db, sqlite3_stmt *st, void *row)
+static void read_ledger_row(struct db *db, sqlite3_stmt *st, void *row)
 {
 	struct ledger_row *l = row;
 
@@ -176,5 +176,5 @@ int ledger_list(struct db *db, int64_t workspace, int64_t offset, int64_t limit,
 		       " to_ms, rate, caller, note FROM ledger WHERE workspace = ? ORDER BY id "
 		       "DESC LIMIT ? OFFSET ?",
 		       "iii", workspace, sql_page(limit, offset, *ret_total), offset);
-	return sql_rows(db, st, read_ledger, ret, ret_n, e);
+	return sql_rows(db, st, read_ledger_row, ret, ret_n, e);
 }

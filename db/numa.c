@@ -51,7 +51,7 @@ int numa_end(struct db *db, struct err *e)
 		"");
 }
 
-static void read_node(struct db *db, sqlite3_stmt *st, void *row)
+static void read_numa_row(struct db *db, sqlite3_stmt *st, void *row)
 {
 	struct numa_row *n = row;
 
@@ -78,10 +78,10 @@ int numa_list(struct db *db, struct numa_row **ret, size_t *n, struct err *e)
 			  " hugepages_promised, pinned_promised FROM numa_nodes ORDER BY node",
 			  "");
 
-	return sql_rows(db, st, read_node, ret, n, e);
+	return sql_rows(db, st, read_numa_row, ret, n, e);
 }
 
-static void read_share(struct db *db, sqlite3_stmt *st, void *row)
+static void read_cvm_node_row(struct db *db, sqlite3_stmt *st, void *row)
 {
 	struct cvm_node_row *s = row;
 
@@ -98,7 +98,7 @@ int numa_of(struct db *db, int64_t cvm, struct cvm_node_row **ret, size_t *n, st
 				     " ORDER BY node",
 				     "i", cvm);
 
-	return sql_rows(db, st, read_share, ret, n, e);
+	return sql_rows(db, st, read_cvm_node_row, ret, n, e);
 }
 
 int numa_promise(struct db *db, const struct cvm_node_row *row, struct err *e)
@@ -124,7 +124,7 @@ int numa_take(struct db *db, int64_t cvm, const struct cvm_node_row *row, bool h
 	return r < 0 ? r : 1;
 }
 
-static int give_back(struct db *db, const struct cvm_node_row *row, struct err *e)
+static int release_on_node(struct db *db, const struct cvm_node_row *row, struct err *e)
 {
 	int r = sql_run(db, e,
 			"UPDATE numa_nodes SET hugepages_promised = hugepages_promised - ?2,"
@@ -144,17 +144,17 @@ int numa_hold(struct db *db, int64_t cvm, bool hold, struct err *e)
 		return r;
 	r = 1;
 	for (size_t i = 0; r > 0 && i < n; i++)
-		r = hold ? numa_promise(db, &rows[i], e) : give_back(db, &rows[i], e);
+		r = hold ? numa_promise(db, &rows[i], e) : release_on_node(db, &rows[i], e);
 	return r;
 }
 
-static int64_t beyond(int64_t wanted, int64_t had)
+static int64_t excess(int64_t wanted, int64_t had)
 {
 	return wanted > had ? wanted - had : 0;
 }
 
-static int plan_share(struct db *db, int64_t cvm, const struct cvm_node_row *row, bool holds,
-		      struct err *e)
+static int plan_on_node(struct db *db, int64_t cvm, const struct cvm_node_row *row, bool holds,
+			struct err *e)
 {
 	struct cvm_node_row more = { .node = row->node };
 	int64_t huge, pinned;
@@ -168,8 +168,8 @@ static int plan_share(struct db *db, int64_t cvm, const struct cvm_node_row *row
 			    cvm, (int64_t)row->node);
 	if (r)
 		return r;
-	more.hugepages_mib = beyond(row->hugepages_mib, huge);
-	more.pinned_mib = beyond(row->pinned_mib, pinned);
+	more.hugepages_mib = excess(row->hugepages_mib, huge);
+	more.pinned_mib = excess(row->pinned_mib, pinned);
 	r = holds ? numa_promise(db, &more, e) : 1;
 	if (r <= 0)
 		return r;
@@ -195,7 +195,7 @@ int numa_plan(struct db *db, int64_t cvm, const struct cvm_node_row *rows, size_
 		return r;
 	r = 1;
 	for (size_t i = 0; r > 0 && i < n; i++)
-		r = plan_share(db, cvm, &rows[i], holds, e);
+		r = plan_on_node(db, cvm, &rows[i], holds, e);
 	return r;
 }
 

@@ -170,58 +170,59 @@ int ops_knows(struct db *db, const char *cvm_uuid, struct err *e)
 /* One statement for each way to begin by an index: SQLite plans them for all values of ?1 to ?3.
  * 'succeeded' has no index of its own, because nearly every row matches: its lists walk the primary
  * key or operations_workspace backwards. */
-enum scope {
-	OF_ALL,
-	OF_WORKSPACE,
-	OF_CVM,
-	OF_LIVE,
-	OF_LIVE_STATE,
-	OF_SUCCESSFUL,
-	OF_WORKSPACE_SUCCESSFUL,
-	OF_UNSUCCESSFUL,
-	OF_WORKSPACE_UNSUCCESSFUL,
-	SCOPES
+enum op_scope {
+	OPS_OF_ALL,
+	OPS_OF_WORKSPACE,
+	OPS_OF_CVM,
+	OPS_OF_LIVE,
+	OPS_OF_LIVE_STATE,
+	OPS_OF_SUCCESSFUL,
+	OPS_OF_WORKSPACE_SUCCESSFUL,
+	OPS_OF_UNSUCCESSFUL,
+	OPS_OF_WORKSPACE_UNSUCCESSFUL,
+	OP_SCOPES
 };
 
 static const struct {
 	const char *count, *list;
-} scopes[SCOPES] = {
-	[OF_ALL] = { COUNTED "?1 = ?1 AND ?3 IS NULL", OP_SELECT NEWEST },
-	[OF_WORKSPACE] = { COUNTED "workspace = ?1 AND ?3 IS NULL",
-			   OP_SELECT " WHERE workspace = ?1" NEWEST },
-	[OF_CVM] = { "SELECT count(*) FROM operations" OF_ONE_CVM, OP_SELECT OF_ONE_CVM NEWEST },
-	[OF_LIVE] = { "SELECT count(*) FROM operations" LIVE,
-		      OP_SELECT LIVE " ORDER BY id LIMIT ?4 OFFSET ?5" },
-	[OF_LIVE_STATE] = { COUNTED_STATE, OP_SELECT LIVE NEWEST },
-	[OF_SUCCESSFUL] = { COUNTED_STATE, OP_SELECT " WHERE state = ?3" NEWEST },
-	[OF_WORKSPACE_SUCCESSFUL] = { COUNTED_STATE,
-				      OP_SELECT " WHERE workspace = ?1 AND state = ?3" NEWEST },
-	[OF_UNSUCCESSFUL] = { COUNTED_STATE, OP_SELECT UNSUCCESSFUL NEWEST },
-	[OF_WORKSPACE_UNSUCCESSFUL] = { COUNTED_STATE,
-					OP_SELECT UNSUCCESSFUL " AND workspace = ?1" NEWEST },
+} scopes[OP_SCOPES] = {
+	[OPS_OF_ALL] = { COUNTED "?1 = ?1 AND ?3 IS NULL", OP_SELECT NEWEST },
+	[OPS_OF_WORKSPACE] = { COUNTED "workspace = ?1 AND ?3 IS NULL",
+			       OP_SELECT " WHERE workspace = ?1" NEWEST },
+	[OPS_OF_CVM] = { "SELECT count(*) FROM operations" OF_ONE_CVM,
+			 OP_SELECT OF_ONE_CVM NEWEST },
+	[OPS_OF_LIVE] = { "SELECT count(*) FROM operations" LIVE,
+			  OP_SELECT LIVE " ORDER BY id LIMIT ?4 OFFSET ?5" },
+	[OPS_OF_LIVE_STATE] = { COUNTED_STATE, OP_SELECT LIVE NEWEST },
+	[OPS_OF_SUCCESSFUL] = { COUNTED_STATE, OP_SELECT " WHERE state = ?3" NEWEST },
+	[OPS_OF_WORKSPACE_SUCCESSFUL] = { COUNTED_STATE,
+					  OP_SELECT " WHERE workspace = ?1 AND state = ?3" NEWEST },
+	[OPS_OF_UNSUCCESSFUL] = { COUNTED_STATE, OP_SELECT UNSUCCESSFUL NEWEST },
+	[OPS_OF_WORKSPACE_UNSUCCESSFUL] = { COUNTED_STATE,
+					    OP_SELECT UNSUCCESSFUL " AND workspace = ?1" NEWEST },
 };
 
-static enum scope scope_of(const struct op_filter *f)
+static enum op_scope op_scope_of(const struct op_filter *f)
 {
 	assert(!f->live || f->state < 0);
 	if (f->live)
-		return OF_LIVE;
+		return OPS_OF_LIVE;
 	if (f->cvm_uuid)
-		return OF_CVM;
+		return OPS_OF_CVM;
 	if (f->state < 0)
-		return f->workspace ? OF_WORKSPACE : OF_ALL;
+		return f->workspace ? OPS_OF_WORKSPACE : OPS_OF_ALL;
 	if (f->state == OP_QUEUED || f->state == OP_RUNNING)
-		return OF_LIVE_STATE;
+		return OPS_OF_LIVE_STATE;
 	if (f->state == OP_SUCCEEDED)
-		return f->workspace ? OF_WORKSPACE_SUCCESSFUL : OF_SUCCESSFUL;
-	return f->workspace ? OF_WORKSPACE_UNSUCCESSFUL : OF_UNSUCCESSFUL;
+		return f->workspace ? OPS_OF_WORKSPACE_SUCCESSFUL : OPS_OF_SUCCESSFUL;
+	return f->workspace ? OPS_OF_WORKSPACE_UNSUCCESSFUL : OPS_OF_UNSUCCESSFUL;
 }
 
 int ops_list(struct db *db, const struct op_filter *f, int64_t offset, int64_t limit,
 	     struct op_row **ret, size_t *n, int64_t *ret_total, struct err *e)
 {
 	const char *state = f->state >= 0 ? op_state_word[f->state] : NULL;
-	enum scope scope = scope_of(f);
+	enum op_scope scope = op_scope_of(f);
 	int r = 0;
 
 	if (ret_total)

@@ -3,11 +3,11 @@
  *
  * Everything in db/ runs on the loop thread, so what a request can trigger must take a time that
  * does not depend on how much the node has seen. Each statement's query plan is looked at when it
- * is prepared. Allowed are searches by an index, scans of an index in few[], and the first rows in
- * the order of an index, without a condition (ORDER BY, LIMIT). Everything else on a growing table
- * is logged with the words FULL SCAN, which fails the test that runs it, unless exempt[] gives a
- * reason: a sort before a LIMIT reads everything, too. SQLite plans without statistics here (no
- * ANALYZE), so an empty table shows the plan of a full one.
+ * is prepared. Allowed are searches by an index, scans of an index in small_indexes[], and the
+ * first rows in the order of an index, without a condition (ORDER BY, LIMIT). Everything else on a
+ * growing table is logged with the words FULL SCAN, which fails the test that runs it, unless
+ * exempt[] gives a reason: a sort before a LIMIT reads everything, too. SQLite plans without
+ * statistics here (no ANALYZE), so an empty table shows the plan of a full one.
  */
 #include "db/plan.h"
 
@@ -30,7 +30,7 @@ static const char *const growing[] = {
 
 /* Partial indexes that hold few rows, however many their table has. Others are as long as the table
  * (operations_finished, ledger_once) or may become so (operations_unsuccessful). */
-static const char *const few[] = {
+static const char *const small_indexes[] = {
 	"operations_live", "cvms_down",       "cvms_attempts", "cvms_turn",
 	"api_keys_open",   "workspaces_live", "cvms_paused",
 };
@@ -72,7 +72,7 @@ static bool is_name(char c)
 }
 
 /* Does "@word " or "@word AS " end at @at? */
-static bool follows(const char *sql, const char *at, const char *word)
+static bool ends_with_word(const char *sql, const char *at, const char *word)
 {
 	size_t n = strlen(word);
 
@@ -83,27 +83,27 @@ static bool follows(const char *sql, const char *at, const char *word)
 }
 
 /* The growing table that @name, of @n bytes, stands for in @sql; NULL if none. */
-static const char *table_of(const char *sql, const char *name, size_t n)
+static const char *growing_table_of(const char *sql, const char *name, size_t n)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(growing); i++) {
 		if (strlen(growing[i]) == n && !memcmp(growing[i], name, n))
 			return growing[i];
 		for (const char *at = sql; (at = strstr(at, " ")); at++)
 			if (!strncmp(at + 1, name, n) && !is_name(at[1 + n]) &&
-			    follows(sql, at, growing[i]))
+			    ends_with_word(sql, at, growing[i]))
 				return growing[i];
 	}
 	return NULL;
 }
 
-static bool is_few(const char *detail)
+static bool scans_small_index(const char *detail)
 {
 	const char *at = strstr(detail, "INDEX ");
 
-	for (size_t i = 0; at && i < ARRAY_SIZE(few); i++) {
-		size_t n = strlen(few[i]);
+	for (size_t i = 0; at && i < ARRAY_SIZE(small_indexes); i++) {
+		size_t n = strlen(small_indexes[i]);
 
-		if (!strncmp(at + strlen("INDEX "), few[i], n) &&
+		if (!strncmp(at + strlen("INDEX "), small_indexes[i], n) &&
 		    !is_name(at[strlen("INDEX ") + n]))
 			return true;
 	}
@@ -128,7 +128,7 @@ static bool reads_all(const char *sql, const char *detail)
 	if (search)
 		return is_open_range(detail) &&
 		       strncmp(sql, "DELETE", 6) != 0; /* those it deletes */
-	if (!scan || is_few(detail))
+	if (!scan || scans_small_index(detail))
 		return false;
 	return strstr(sql, " WHERE ") || !strstr(sql, " LIMIT ") || !strstr(sql, " ORDER BY ");
 }
@@ -140,12 +140,12 @@ static bool is_sort(const char *detail)
 	return strstr(detail, "TEMP B-TREE FOR ") && strstr(detail, "ORDER BY");
 }
 
-static const char *table_in(const char *sql, const char *detail)
+static const char *growing_table_in(const char *sql, const char *detail)
 {
 	const char *name = strchr(detail, ' ');
 
 	/* of a recursive query there are lines of one word: SETUP */
-	return name ? table_of(sql, name + 1, strcspn(name + 1, " ")) : NULL;
+	return name ? growing_table_of(sql, name + 1, strcspn(name + 1, " ")) : NULL;
 }
 
 unsigned plan_check(sqlite3 *conn, const char *sql)
@@ -162,7 +162,7 @@ unsigned plan_check(sqlite3 *conn, const char *sql)
 	while (st && sqlite3_step(st) == SQLITE_ROW) {
 		const char *detail = (const char *)sqlite3_column_text(st, 3);
 		bool sorts = is_sort(detail) && strstr(sql, " LIMIT ");
-		const char *table = table_in(sql, detail);
+		const char *table = growing_table_in(sql, detail);
 
 		grows = table ? table : grows;
 		if ((table && reads_all(sql, detail)) || (sorts && grows)) {

@@ -750,7 +750,7 @@ int schema_version(void)
 	return (int)ARRAY_SIZE(migrations);
 }
 
-static int take_copy(struct db *db, const char *path, int64_t version, struct err *e)
+static int copy_before_migration(struct db *db, const char *path, int64_t version, struct err *e)
 {
 	auto_free char *copy =
 		xasprintf("%s.v%lld-%lld", path, (long long)version, (long long)clock_wall_ms());
@@ -775,7 +775,7 @@ static int64_t copied_ms(const char *path)
 	return at ? strtoll(at + 1, NULL, 10) : 0;
 }
 
-static int by_age(const void *a, const void *b)
+static int compare_copy_age(const void *a, const void *b)
 {
 	int64_t x = copied_ms(*(char *const *)a), y = copied_ms(*(char *const *)b);
 
@@ -783,21 +783,21 @@ static int by_age(const void *a, const void *b)
 }
 
 /* Each is as large as the database was. The copies of the last two migrations stay. */
-static void drop_old_copies(const char *path)
+static void remove_old_copies(const char *path)
 {
 	auto_free char *pattern = xasprintf("%s.v[0-9]*-[0-9]*", path);
 	glob_t found;
 
 	if (glob(pattern, GLOB_NOSORT, NULL, &found))
 		return;
-	qsort(found.gl_pathv, found.gl_pathc, sizeof(*found.gl_pathv), by_age);
+	qsort(found.gl_pathv, found.gl_pathc, sizeof(*found.gl_pathv), compare_copy_age);
 	for (size_t i = 0; i + COPIES_KEPT < found.gl_pathc; i++)
 		if (unlink(found.gl_pathv[i]))
 			log_warn("cannot remove %s: %s", found.gl_pathv[i], strerror(errno));
 	globfree(&found);
 }
 
-static int apply(struct db *db, int number, struct err *e)
+static int apply_migration(struct db *db, int number, struct err *e)
 {
 	auto_free char *sql = xasprintf("BEGIN IMMEDIATE; %s PRAGMA user_version = %d; COMMIT;",
 					migrations[number - 1], number);
@@ -810,7 +810,7 @@ static int apply(struct db *db, int number, struct err *e)
 }
 
 /* Version found; refused when this program does not know it. */
-static int version_of(struct db *db, const char *path, int64_t *ret, struct err *e)
+static int schema_version_of(struct db *db, const char *path, int64_t *ret, struct err *e)
 {
 	int64_t found = 0;
 	int r = sql_int(db, e, 0, &found, "PRAGMA user_version", "");
@@ -830,29 +830,29 @@ static int version_of(struct db *db, const char *path, int64_t *ret, struct err 
 int schema_migrate(struct db *db, const char *path, struct err *e)
 {
 	int64_t found = 0;
-	int r = version_of(db, path, &found, e);
+	int r = schema_version_of(db, path, &found, e);
 
 	if (r)
 		return r;
 	if (found > 0 && found < schema_version()) {
-		r = take_copy(db, path, found, e);
+		r = copy_before_migration(db, path, found, e);
 		if (r)
 			return r;
 	}
 	for (int n = (int)found + 1; n <= schema_version(); n++) {
-		r = apply(db, n, e);
+		r = apply_migration(db, n, e);
 		if (r)
 			return r;
 	}
 	if (found < schema_version())
-		drop_old_copies(path);
+		remove_old_copies(path);
 	return 0;
 }
 
 int schema_current(struct db *db, const char *path, bool may_create, struct err *e)
 {
 	int64_t found = 0;
-	int r = version_of(db, path, &found, e);
+	int r = schema_version_of(db, path, &found, e);
 
 	if (r || found == schema_version())
 		return r;

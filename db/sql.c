@@ -39,7 +39,7 @@ int sql_error(struct db *db, const char *what, struct err *e)
 	}
 }
 
-static struct statement *slot_of(struct db *db, const char *sql)
+static struct statement *cache_slot_of(struct db *db, const char *sql)
 {
 	size_t i = ((uintptr_t)sql >> 3) * 0x9e3779b97f4a7c15ULL >> 20;
 
@@ -51,7 +51,7 @@ static struct statement *slot_of(struct db *db, const char *sql)
 	}
 }
 
-static void grow(struct db *db)
+static void grow_cache(struct db *db)
 {
 	struct statement *old = db->cache;
 	size_t n = db->cap;
@@ -60,12 +60,12 @@ static void grow(struct db *db)
 	db->cache = xcalloc(db->cap, sizeof(*db->cache));
 	for (size_t i = 0; i < n; i++)
 		if (old[i].sql)
-			*slot_of(db, old[i].sql) = old[i];
+			*cache_slot_of(db, old[i].sql) = old[i];
 	free(old);
 }
 
 /* Has SQLite ended the transaction of the turn_do() that runs? *e = why, if so. */
-static bool is_lost(struct db *db, struct err *e)
+static bool transaction_is_lost(struct db *db, struct err *e)
 {
 	if (!db->in_turn || !sqlite3_get_autocommit(db->conn))
 		return false;
@@ -75,16 +75,16 @@ static bool is_lost(struct db *db, struct err *e)
 	return true;
 }
 
-static sqlite3_stmt *prepared(struct db *db, const char *sql, struct err *e)
+static sqlite3_stmt *prepare_cached(struct db *db, const char *sql, struct err *e)
 {
 	struct statement *s;
 
 	assert(!db->bad.code); /* a reader has not looked how sql_next() or sql_done() ended */
-	if (is_lost(db, e))
+	if (transaction_is_lost(db, e))
 		return NULL;
 	if (db->used * 2 >= db->cap)
-		grow(db);
-	s = slot_of(db, sql);
+		grow_cache(db);
+	s = cache_slot_of(db, sql);
 	if (s->sql)
 		return s->st;
 	if (sqlite3_prepare_v3(db->conn, sql, -1, SQLITE_PREPARE_PERSISTENT, &s->st, NULL) !=
@@ -128,13 +128,13 @@ static void bind_all(sqlite3_stmt *st, const char *fmt, va_list ap)
 	}
 }
 
-static void reset(sqlite3_stmt *st)
+static void reset_statement(sqlite3_stmt *st)
 {
 	(void)sqlite3_reset(st);
 	(void)sqlite3_clear_bindings(st);
 }
 
-static int take_bad(struct db *db, struct err *e)
+static int take_bad_row(struct db *db, struct err *e)
 {
 	*e = db->bad;
 	db->bad.code = ERR_NONE;
@@ -148,8 +148,8 @@ int sql_next(struct db *db, sqlite3_stmt *st, struct err *e)
 	if (!st)
 		return -(int)e->code;
 	if (db->bad.code) {
-		reset(st);
-		return take_bad(db, e);
+		reset_statement(st);
+		return take_bad_row(db, e);
 	}
 	rc = sqlite3_step(st);
 	if (rc == SQLITE_ROW)
@@ -157,14 +157,14 @@ int sql_next(struct db *db, sqlite3_stmt *st, struct err *e)
 	r = rc == SQLITE_DONE ? 0 : sql_error(db, "step", e);
 	if (r && !db->lost.code && db->in_turn && sqlite3_get_autocommit(db->conn))
 		db->lost = *e;
-	reset(st);
+	reset_statement(st);
 	return r;
 }
 
 int sql_done(struct db *db, sqlite3_stmt *st, struct err *e)
 {
-	reset(st);
-	return db->bad.code ? take_bad(db, e) : 0;
+	reset_statement(st);
+	return db->bad.code ? take_bad_row(db, e) : 0;
 }
 
 int sql_one(struct db *db, sqlite3_stmt *st, sql_reader *read, sql_freer *drop, void *ret,
@@ -200,7 +200,7 @@ int sql_all(struct db *db, sqlite3_stmt *st, sql_reader *read, sql_freer *drop, 
 		read(db, st, rows + n++ * size);
 		if (!skip_bad || !db->bad.code)
 			continue;
-		(void)take_bad(db, e);
+		(void)take_bad_row(db, e);
 		log_error("skipped a bad row: %s", e->text);
 		n--;
 		if (drop)
@@ -219,7 +219,7 @@ int sql_all(struct db *db, sqlite3_stmt *st, sql_reader *read, sql_freer *drop, 
 
 static int run_statement(struct db *db, struct err *e, const char *sql, const char *fmt, va_list ap)
 {
-	sqlite3_stmt *st = prepared(db, sql, e);
+	sqlite3_stmt *st = prepare_cached(db, sql, e);
 	int r;
 
 	if (!st)
@@ -266,7 +266,7 @@ int sql_exec_one(struct db *db, struct err *e, const char *sql, const char *fmt,
 
 sqlite3_stmt *sql_query(struct db *db, struct err *e, const char *sql, const char *fmt, ...)
 {
-	sqlite3_stmt *st = prepared(db, sql, e);
+	sqlite3_stmt *st = prepare_cached(db, sql, e);
 	va_list ap;
 
 	if (!st)
@@ -280,7 +280,7 @@ sqlite3_stmt *sql_query(struct db *db, struct err *e, const char *sql, const cha
 int sql_int(struct db *db, struct err *e, int64_t def, int64_t *ret, const char *sql,
 	    const char *fmt, ...)
 {
-	sqlite3_stmt *st = prepared(db, sql, e);
+	sqlite3_stmt *st = prepare_cached(db, sql, e);
 	va_list ap;
 	int r;
 

@@ -32,7 +32,7 @@
 
 enum { WAIT_MS = 20, PAUSE_MS = 100, GIVE_UP_MS = 2000 };
 
-struct after {
+struct turn_callback {
 	void (*fn)(void *arg, const struct err *e);
 	void *arg;
 	size_t why; /* 1 + index into turn.whys: its savepoint was rolled back; 0: as the commit
@@ -40,8 +40,8 @@ struct after {
 };
 
 /* A turn_run() that waits for the write lock. */
-struct waiting {
-	struct waiting *next;
+struct waiting_run {
+	struct waiting_run *next;
 	int (*fn)(void *arg, struct err *e);
 	void (*done)(void *arg, const struct err *e);
 	void *arg;
@@ -49,13 +49,13 @@ struct waiting {
 };
 
 /* A turn_read() that waits for the end of the transaction. */
-struct reader {
+struct waiting_read {
 	void (*fn)(void *arg);
 	void *arg;
 };
 
-struct watcher {
-	struct watcher *next;
+struct turn_watcher {
+	struct turn_watcher *next;
 	void (*fn)(void *arg);
 	void *arg;
 };
@@ -71,26 +71,26 @@ struct turn {
 	bool open;
 	bool kept; /* a savepoint of this transaction was kept */
 	int depth; /* of turn_do()s that run */
-	struct after *after;
+	struct turn_callback *after;
 	size_t n, cap;
 	struct err *whys; /* of savepoints rolled back in this turn that had registered callbacks */
 	size_t n_whys;
-	int64_t locked_until_ms; /* no BEGIN is tried before (clock_mono_ms()) */
-	struct err locked;       /* ... because */
-	struct waiting *waiting; /* oldest first */
+	int64_t locked_until_ms;     /* no BEGIN is tried before (clock_mono_ms()) */
+	struct err locked;           /* ... because */
+	struct waiting_run *waiting; /* oldest first */
 	struct loop_timer *retry;
-	struct watcher *watchers;
-	struct reader *readers; /* in order */
+	struct turn_watcher *watchers;
+	struct waiting_read *readers; /* in order */
 	size_t n_readers;
 	uint64_t commits, us;
 };
 
-static void nothing(uv_idle_t *h)
+static void turn_on_idle(uv_idle_t *h)
 {
 	(void)h;
 }
 
-static int commit(struct turn *t, struct err *e)
+static int commit_transaction(struct turn *t, struct err *e)
 {
 	int64_t t0 = clock_mono_us();
 	int r = sql_run(t->db, e, "COMMIT", "");
@@ -110,13 +110,13 @@ static int commit(struct turn *t, struct err *e)
 
 static void run_watchers(struct turn *t)
 {
-	for (struct watcher *w = t->watchers, *next; w; w = next) {
+	for (struct turn_watcher *w = t->watchers, *next; w; w = next) {
 		next = w->next;
 		if (w->fn)
 			w->fn(w->arg);
 	}
-	for (struct watcher **p = &t->watchers; *p;) {
-		struct watcher *w = *p;
+	for (struct turn_watcher **p = &t->watchers; *p;) {
+		struct turn_watcher *w = *p;
 
 		if (w->fn) {
 			p = &w->next;
@@ -130,7 +130,7 @@ static void run_watchers(struct turn *t)
 /* One may open the next transaction: the others wait for its end. */
 static void run_readers(struct turn *t)
 {
-	auto_free struct reader *list = t->readers;
+	auto_free struct waiting_read *list = t->readers;
 	size_t n = t->n_readers;
 
 	t->readers = NULL;
@@ -141,7 +141,7 @@ static void run_readers(struct turn *t)
 
 static void end_turn(struct turn *t)
 {
-	struct after *list = t->after;
+	struct turn_callback *list = t->after;
 	struct err *whys = t->whys;
 	size_t n = t->n;
 	bool was_kept = t->kept;
@@ -162,7 +162,7 @@ static void end_turn(struct turn *t)
 		r = -(int)e.code;
 		t->db->lost.code = ERR_NONE;
 	} else if (t->open) {
-		r = commit(t, &e);
+		r = commit_transaction(t, &e);
 	}
 	if (was_kept && !r)
 		run_watchers(t);
@@ -173,7 +173,7 @@ static void end_turn(struct turn *t)
 	free(whys);
 }
 
-static void on_prepare(uv_prepare_t *h)
+static void turn_on_prepare(uv_prepare_t *h)
 {
 	struct turn *t = h->data;
 
@@ -184,7 +184,7 @@ static void on_prepare(uv_prepare_t *h)
 	end_turn(t);
 }
 
-static void on_check(uv_check_t *h)
+static void turn_on_check(uv_check_t *h)
 {
 	end_turn(h->data);
 }
@@ -199,22 +199,22 @@ struct turn *turn_new(uv_loop_t *loop, struct db *db)
 	(void)uv_prepare_init(loop, &t->prepare);
 	(void)uv_check_init(loop, &t->check);
 	(void)uv_idle_init(loop, &t->idle);
-	(void)uv_prepare_start(&t->prepare, on_prepare);
-	(void)uv_check_start(&t->check, on_check);
+	(void)uv_prepare_start(&t->prepare, turn_on_prepare);
+	(void)uv_check_start(&t->check, turn_on_check);
 	uv_unref((uv_handle_t *)&t->prepare);
 	uv_unref((uv_handle_t *)&t->check);
 	t->open_handles = 3;
 	return t;
 }
 
-static void on_closed(uv_handle_t *h)
+static void turn_on_closed(uv_handle_t *h)
 {
 	struct turn *t = h->data;
 
 	if (--t->open_handles)
 		return;
 	while (t->watchers) {
-		struct watcher *w = t->watchers;
+		struct turn_watcher *w = t->watchers;
 
 		t->watchers = w->next;
 		free(w);
@@ -232,9 +232,9 @@ void turn_close(struct turn *t)
 		end_turn(t);
 	} while (t->open || t->n || t->db->lost.code || t->waiting || t->n_readers);
 	assert(!t->waiting && !t->retry);
-	uv_close((uv_handle_t *)&t->prepare, on_closed);
-	uv_close((uv_handle_t *)&t->check, on_closed);
-	uv_close((uv_handle_t *)&t->idle, on_closed);
+	uv_close((uv_handle_t *)&t->prepare, turn_on_closed);
+	uv_close((uv_handle_t *)&t->check, turn_on_closed);
+	uv_close((uv_handle_t *)&t->idle, turn_on_closed);
 }
 
 bool turn_is_open(const struct turn *t)
@@ -249,10 +249,10 @@ void turn_read(struct turn *t, void (*fn)(void *arg), void *arg)
 		return;
 	}
 	t->readers = xrealloc(t->readers, (t->n_readers + 1) * sizeof(*t->readers));
-	t->readers[t->n_readers++] = (struct reader){ fn, arg };
+	t->readers[t->n_readers++] = (struct waiting_read){ fn, arg };
 }
 
-static int begin(struct turn *t, struct err *e)
+static int begin_transaction(struct turn *t, struct err *e)
 {
 	int r;
 
@@ -274,12 +274,12 @@ static int begin(struct turn *t, struct err *e)
 	if (r < 0)
 		return r;
 	t->open = true;
-	(void)uv_idle_start(&t->idle, nothing);
+	(void)uv_idle_start(&t->idle, turn_on_idle);
 	return 0;
 }
 
 /* What the savepoint that failed with @e has registered, from callback number @first on. */
-static void disown(struct turn *t, size_t first, const struct err *e)
+static void fail_callbacks(struct turn *t, size_t first, const struct err *e)
 {
 	bool any = false;
 
@@ -309,13 +309,13 @@ static int run_saved(struct turn *t, int (*fn)(void *arg, struct err *e), void *
 	if (r < 0 && e->code == ERR_NONE)
 		err_set(e, (enum err_code) - r, "%s", err_word((enum err_code) - r));
 	if (r < 0)
-		disown(t, first, e);
+		fail_callbacks(t, first, e);
 	return r;
 }
 
 /* SQLite ended the transaction itself (full disk): nothing of this turn exists. The first reason
  * counts. */
-static int lose(struct turn *t, int r, struct err *e)
+static int lose_transaction(struct turn *t, int r, struct err *e)
 {
 	struct db *db = t->db;
 
@@ -338,7 +338,7 @@ int turn_do(struct turn *t, int (*fn)(void *arg, struct err *e), void *arg, stru
 					    "RELEASE m3" };
 	static const char *const drop[] = { "ROLLBACK TO m0", "ROLLBACK TO m1", "ROLLBACK TO m2",
 					    "ROLLBACK TO m3" };
-	int depth = t->depth, r = begin(t, e);
+	int depth = t->depth, r = begin_transaction(t, e);
 	struct err ignored;
 
 	assert(depth < (int)ARRAY_SIZE(save));
@@ -351,7 +351,7 @@ int turn_do(struct turn *t, int (*fn)(void *arg, struct err *e), void *arg, stru
 	if (r < 0 && !sqlite3_get_autocommit(t->db->conn))
 		(void)sql_run(t->db, &ignored, drop[depth], "");
 	if (sqlite3_get_autocommit(t->db->conn))
-		return lose(t, r, e);
+		return lose_transaction(t, r, e);
 	(void)sql_run(t->db, &ignored, keep[depth], "");
 	t->kept |= r >= 0 && !depth;
 	return r;
@@ -363,13 +363,13 @@ void turn_after(struct turn *t, void (*fn)(void *arg, const struct err *e), void
 		t->cap = t->cap ? t->cap * 2 : 16;
 		t->after = xrealloc(t->after, t->cap * sizeof(*t->after));
 	}
-	t->after[t->n++] = (struct after){ .fn = fn, .arg = arg };
-	(void)uv_idle_start(&t->idle, nothing);
+	t->after[t->n++] = (struct turn_callback){ .fn = fn, .arg = arg };
+	(void)uv_idle_start(&t->idle, turn_on_idle);
 }
 
 /* ------------------------------------------------------------------ waiting for the write lock */
 
-static void run_now(struct turn *t, const struct waiting *w)
+static void run_waiting_now(struct turn *t, const struct waiting_run *w)
 {
 	struct err e;
 
@@ -379,41 +379,41 @@ static void run_now(struct turn *t, const struct waiting *w)
 		turn_after(t, w->done, w->arg);
 }
 
-static void retry(void *arg);
+static void turn_retry(void *arg);
 
-static void retry_later(struct turn *t)
+static void turn_retry_later(struct turn *t)
 {
 	if (!t->retry)
-		(void)loop_after(t->loop, PAUSE_MS, retry, t, &t->retry);
+		(void)loop_after(t->loop, PAUSE_MS, turn_retry, t, &t->retry);
 }
 
-static struct waiting *next_waiting(struct turn *t)
+static struct waiting_run *next_waiting(struct turn *t)
 {
-	struct waiting *w = t->waiting;
+	struct waiting_run *w = t->waiting;
 
 	t->waiting = w->next;
 	return w;
 }
 
-static void retry(void *arg)
+static void turn_retry(void *arg)
 {
 	struct turn *t = arg;
 	int64_t now = clock_mono_ms();
 	struct err e;
 
 	while (t->waiting) {
-		int r = begin(t, &e);
-		struct waiting *w = t->waiting;
+		int r = begin_transaction(t, &e);
+		struct waiting_run *w = t->waiting;
 
 		if (r == -ERR_UNAVAILABLE && now < w->until_ms) {
-			retry_later(t);
+			turn_retry_later(t);
 			return;
 		}
 		w = next_waiting(t);
 		if (r < 0)
 			w->done(w->arg, &e);
 		else
-			run_now(t, w);
+			run_waiting_now(t, w);
 		free(w);
 	}
 }
@@ -421,12 +421,12 @@ static void retry(void *arg)
 void turn_run(struct turn *t, int (*fn)(void *arg, struct err *e),
 	      void (*done)(void *arg, const struct err *e), void *arg)
 {
-	struct waiting w = { .fn = fn, .done = done, .arg = arg }, **last = &t->waiting;
+	struct waiting_run w = { .fn = fn, .done = done, .arg = arg }, **last = &t->waiting;
 	struct err e;
 
 	assert(t->depth == 0);
-	if (!t->waiting && begin(t, &e) != -ERR_UNAVAILABLE) {
-		run_now(t, &w);
+	if (!t->waiting && begin_transaction(t, &e) != -ERR_UNAVAILABLE) {
+		run_waiting_now(t, &w);
 		return;
 	}
 	while (*last)
@@ -434,13 +434,13 @@ void turn_run(struct turn *t, int (*fn)(void *arg, struct err *e),
 	*last = xmalloc(sizeof(**last));
 	w.until_ms = clock_mono_ms() + GIVE_UP_MS;
 	**last = w;
-	retry_later(t);
+	turn_retry_later(t);
 }
 
 void turn_cut(struct turn *t)
 {
 	while (t->waiting) {
-		struct waiting *w = next_waiting(t);
+		struct waiting_run *w = next_waiting(t);
 
 		w->done(w->arg, &t->locked);
 		free(w);
@@ -452,18 +452,18 @@ void turn_cut(struct turn *t)
 
 void *turn_watch(struct turn *t, void (*fn)(void *arg), void *arg)
 {
-	struct watcher *w = xcalloc(1, sizeof(*w)), **last = &t->watchers;
+	struct turn_watcher *w = xcalloc(1, sizeof(*w)), **last = &t->watchers;
 
 	while (*last)
 		last = &(*last)->next;
-	*w = (struct watcher){ NULL, fn, arg };
+	*w = (struct turn_watcher){ NULL, fn, arg };
 	*last = w;
 	return w;
 }
 
 void turn_unwatch(struct turn *t, void *ticket)
 {
-	struct watcher *w = ticket;
+	struct turn_watcher *w = ticket;
 
 	(void)t;
 	if (w)

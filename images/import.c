@@ -219,7 +219,7 @@ static int write_entry(struct intake *in, struct archive *a, const char *source,
 	return finish_file(&fd, name, e);
 }
 
-static int path_fault(const char *path, struct err *e)
+static int refuse_path(const char *path, struct err *e)
 {
 	return err_field(e, ERR_INVALID, "source", path,
 			 "entry %s is refused: expected plain files at the top or in one folder",
@@ -241,19 +241,19 @@ static int entry_name(struct intake *in, const char *path, bool folder, const ch
 		return 0;
 	}
 	if (slash && slash[1] && folder)
-		return path_fault(path, e);
+		return refuse_path(path, e);
 	if (slash || folder) {
 		size_t n = slash ? (size_t)(slash - p) : strlen(p);
 
 		if (n == 0 || n >= sizeof(top))
-			return path_fault(path, e);
+			return refuse_path(path, e);
 		memcpy(top, p, n);
 		top[n] = '\0';
 		if (image_name_check("source", top, e) < 0)
-			return path_fault(path, e);
+			return refuse_path(path, e);
 	}
 	if (in->top_known && strcmp(in->top, top) != 0)
-		return path_fault(path, e);
+		return refuse_path(path, e);
 	strcpy(in->top, top);
 	in->top_known = true;
 	*ret = folder ? "" : slash ? slash + 1 : p;
@@ -275,10 +275,10 @@ static int take_entry(struct intake *in, struct archive *a, struct archive_entry
 				 "entry %s is neither a regular file nor a folder", path);
 	if (entry_name(in, path, folder, &name, e) < 0)
 		return -(int)e->code;
-	return *name ? write_entry(in, a, source, name, e) : folder ? 0 : path_fault(path, e);
+	return *name ? write_entry(in, a, source, name, e) : folder ? 0 : refuse_path(path, e);
 }
 
-static int unpack(struct intake *in, const char *source, struct err *e)
+static int unpack_archive(struct intake *in, const char *source, struct err *e)
 {
 	__attribute__((cleanup(own_archive))) struct archive *a = archive_new();
 	struct archive_entry *entry;
@@ -304,7 +304,7 @@ static int unpack(struct intake *in, const char *source, struct err *e)
 
 /* What an archive or folder is called when the caller gives no name: its top folder, else the
  * source's own name without ".tar" and what follows. */
-static char *own_name(const struct intake *in, const char *source, bool folder)
+static char *default_image_name(const struct intake *in, const char *source, bool folder)
 {
 	size_t n = strlen(source), at;
 	char *name, *tar;
@@ -326,7 +326,7 @@ static char *own_name(const struct intake *in, const char *source, bool folder)
 
 /* The name is taken: by the same image, then there is nothing to do, and *files are those of it; or
  * by another. */
-static int join_existing(const char *store, const struct image *img, char **files, struct err *e)
+static int compare_existing(const char *store, const struct image *img, char **files, struct err *e)
 {
 	auto_free char *there = NULL;
 	auto_free char *path = xasprintf("%s/%s", store, img->name);
@@ -350,7 +350,7 @@ static int join_existing(const char *store, const struct image *img, char **file
 }
 
 /* NULL: it is not recorded. */
-static const char *known_hash(const struct image_known *known, const char *name)
+static const char *recorded_hash(const struct image_known *known, const char *name)
 {
 	for (; known && *known->name; known++)
 		if (!strcmp(known->name, name))
@@ -360,15 +360,15 @@ static const char *known_hash(const struct image_known *known, const char *name)
 
 /* The folder of that name is not the image that is recorded, and what was brought is: it takes
  * its place. */
-static int repair(const char *temp, const char *path, struct err *e)
+static int replace_damaged(const char *temp, const char *path, struct err *e)
 {
 	if (renameat2(AT_FDCWD, temp, AT_FDCWD, path, RENAME_EXCHANGE) < 0)
 		return err_sys(e, errno, "exchange %s and %s", temp, path);
 	return 0;
 }
 
-static int publish(const char *store, const char *temp, const char *known, const struct image *img,
-		   char **files, struct err *e)
+static int publish_image(const char *store, const char *temp, const char *known,
+			 const struct image *img, char **files, struct err *e)
 {
 	auto_free char *path = xasprintf("%s/%s", store, img->name);
 
@@ -380,8 +380,8 @@ static int publish(const char *store, const char *temp, const char *known, const
 	if (renameat2(AT_FDCWD, temp, AT_FDCWD, path, RENAME_NOREPLACE) < 0) {
 		if (errno != EEXIST && errno != ENOTEMPTY)
 			return err_sys(e, errno, "rename %s to %s", temp, path);
-		if (join_existing(store, img, files, e) < 0 &&
-		    (!known || e->code != ERR_CONFLICT || repair(temp, path, e) < 0))
+		if (compare_existing(store, img, files, e) < 0 &&
+		    (!known || e->code != ERR_CONFLICT || replace_damaged(temp, path, e) < 0))
 			return -(int)e->code;
 	}
 	return file_sync_dir(store, e);
@@ -437,13 +437,14 @@ static int import_into(const char *store, const char *temp, int fd, const char *
 	if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
 		return err_field(e, ERR_INVALID, "source", source,
 				 "expected a folder or a tar archive");
-	if ((S_ISDIR(st.st_mode) ? copy_folder(&in, source, e) : unpack(&in, source, e)) < 0)
+	if ((S_ISDIR(st.st_mode) ? copy_folder(&in, source, e) : unpack_archive(&in, source, e)) <
+	    0)
 		return -(int)e->code;
-	own = own_name(&in, source, S_ISDIR(st.st_mode));
+	own = default_image_name(&in, source, S_ISDIR(st.st_mode));
 	if (image_verify_recorded(temp, name ? name : own, img, files, e) < 0)
 		return -(int)e->code;
 	img->created_ms = clock_wall_ms();
-	return publish(store, temp, known_hash(known, img->name), img, files, e);
+	return publish_image(store, temp, recorded_hash(known, img->name), img, files, e);
 }
 
 int image_import(const char *store, const char *source, const char *name,

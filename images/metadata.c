@@ -133,7 +133,7 @@ int image_text_read(int dirfd, const char *name, char **ret, size_t *ret_n, stru
 	return 0;
 }
 
-static int take_file(char out[IMAGE_FILE], const char *key, const char *name, struct err *e)
+static int copy_file_name(char out[IMAGE_FILE], const char *key, const char *name, struct err *e)
 {
 	char field[64];
 
@@ -148,7 +148,7 @@ static int take_file(char out[IMAGE_FILE], const char *key, const char *name, st
 			 "expected the name of a file in the image's own folder");
 }
 
-static int take_cmdline(char out[IMAGE_CMDLINE], const char *cmdline, struct err *e)
+static int copy_cmdline(char out[IMAGE_CMDLINE], const char *cmdline, struct err *e)
 {
 	for (const char *p = cmdline; *p; p++)
 		if ((unsigned char)*p < ' ' || *p == 0x7f)
@@ -163,7 +163,7 @@ static int take_cmdline(char out[IMAGE_CMDLINE], const char *cmdline, struct err
 	return 0;
 }
 
-static int take_version(char out[IMAGE_VERSION], const char *version, struct err *e)
+static int copy_version(char out[IMAGE_VERSION], const char *version, struct err *e)
 {
 	unsigned v[4], nv;
 
@@ -191,7 +191,7 @@ static int check_bootable(const struct image_boot *b, struct err *e)
 	return 0;
 }
 
-static int meta_take(const struct meta_text *t, struct image_meta *m, struct err *e)
+static int copy_metadata(const struct meta_text *t, struct image_meta *m, struct err *e)
 {
 	struct image_boot *b = &m->boot;
 
@@ -201,13 +201,14 @@ static int meta_take(const struct meta_text *t, struct image_meta *m, struct err
 	m->is_dev = t->is_dev;
 	(void)snprintf(b->ovmf_variant, sizeof(b->ovmf_variant), "%s",
 		       t->ovmf_variant ? t->ovmf_variant : "");
-	if (take_file(b->kernel, "kernel", t->kernel, e) < 0 ||
-	    take_file(b->initrd, "initrd", t->initrd, e) < 0 ||
-	    take_file(b->rootfs, "rootfs", t->rootfs, e) < 0 ||
-	    take_file(b->hda, "hda", t->hda, e) < 0 || take_file(b->bios, "bios", t->bios, e) < 0 ||
-	    take_file(m->bios_sev, "bios-sev", t->bios_sev, e) < 0 ||
-	    take_cmdline(b->cmdline, t->cmdline ? t->cmdline : "", e) < 0 ||
-	    take_version(m->version, t->version ? t->version : "", e) < 0)
+	if (copy_file_name(b->kernel, "kernel", t->kernel, e) < 0 ||
+	    copy_file_name(b->initrd, "initrd", t->initrd, e) < 0 ||
+	    copy_file_name(b->rootfs, "rootfs", t->rootfs, e) < 0 ||
+	    copy_file_name(b->hda, "hda", t->hda, e) < 0 ||
+	    copy_file_name(b->bios, "bios", t->bios, e) < 0 ||
+	    copy_file_name(m->bios_sev, "bios-sev", t->bios_sev, e) < 0 ||
+	    copy_cmdline(b->cmdline, t->cmdline ? t->cmdline : "", e) < 0 ||
+	    copy_version(m->version, t->version ? t->version : "", e) < 0)
 		return -(int)e->code;
 	return check_bootable(b, e);
 }
@@ -229,7 +230,7 @@ int image_metadata_read(int dirfd, struct image_meta *ret, struct err *e)
 	}
 	if (!json_is_object(j))
 		return err_field(e, ERR_INVALID, IMAGE_METADATA, NULL, "expected a JSON object");
-	if (fields_read(&meta_table, j, IMAGE_METADATA, &t, e) < 0 || meta_take(&t, &m, e) < 0)
+	if (fields_read(&meta_table, j, IMAGE_METADATA, &t, e) < 0 || copy_metadata(&t, &m, e) < 0)
 		return -(int)e->code;
 	*ret = m;
 	return 0;

@@ -10,7 +10,7 @@
 #include "images/images.h"
 #include "images/parts.h"
 
-static bool alnum(char c)
+static bool is_ascii_alnum(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
@@ -26,7 +26,7 @@ static const char *name_fault(const char *name)
 	if (strstr(name, ".."))
 		return "contains \"..\"";
 	for (; *name; name++)
-		if (!alnum(*name) && !strchr("_-.", *name))
+		if (!is_ascii_alnum(*name) && !strchr("_-.", *name))
 			return "has a character other than ASCII letters, digits, '_', '-' and '.'";
 	return NULL;
 }
@@ -42,7 +42,7 @@ int image_name_check(const char *field, const char *name, struct err *e)
 		e, "a name is at most 64 ASCII letters, digits, '_', '-', '.', like dstack-0.5.4");
 }
 
-static const char *number(const char *s, unsigned *ret)
+static const char *parse_version_number(const char *s, unsigned *ret)
 {
 	unsigned n = 0, digits = 0;
 
@@ -60,7 +60,7 @@ bool image_version_parse(const char *s, unsigned v[4], unsigned *nv)
 	if (strlen(s) >= IMAGE_VERSION)
 		return false;
 	for (;;) {
-		if (n == 4 || !(s = number(s, &got[n])))
+		if (n == 4 || !(s = parse_version_number(s, &got[n])))
 			return false;
 		n++;
 		if (!*s)

@@ -23,15 +23,15 @@
 #include "images/images.h"
 #include "images/parts.h"
 
-static void own_dir(DIR **d)
+static void close_dir(DIR **d)
 {
 	if (*d)
 		(void)closedir(*d);
 }
 
-#define auto_dir __attribute__((cleanup(own_dir)))
+#define auto_dir __attribute__((cleanup(close_dir)))
 
-static int open_folder(const char *dir, DIR **ret, struct err *e)
+static int open_image_folder(const char *dir, DIR **ret, struct err *e)
 {
 	*ret = opendir(dir);
 	if (*ret)
@@ -42,7 +42,7 @@ static int open_folder(const char *dir, DIR **ret, struct err *e)
 }
 
 /* The next name in the folder; NULL after the last. */
-static const char *next_name(DIR *d)
+static const char *next_entry_name(DIR *d)
 {
 	const struct dirent *de;
 
@@ -52,7 +52,7 @@ static const char *next_name(DIR *d)
 	return NULL;
 }
 
-static int look_at(int dirfd, const char *name, struct stat *st, struct err *e)
+static int stat_image_file(int dirfd, const char *name, struct stat *st, struct err *e)
 {
 	if (fstatat(dirfd, name, st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? err_field(e, ERR_NOT_FOUND, "image", name,
@@ -76,10 +76,10 @@ int image_record_read(const char *dir, char **ret, struct err *e)
 	const char *name;
 	struct stat st;
 
-	if (open_folder(dir, &d, e) < 0)
+	if (open_image_folder(dir, &d, e) < 0)
 		return -(int)e->code;
-	while ((name = next_name(d))) {
-		if (look_at(dirfd(d), name, &st, e) < 0)
+	while ((name = next_entry_name(d))) {
+		if (stat_image_file(dirfd(d), name, &st, e) < 0)
 			return -(int)e->code;
 		buf_printf(&b, "%" PRId64 " %" PRId64 " %s\n", (int64_t)st.st_size, mtime_ns(&st),
 			   name);
@@ -90,7 +90,7 @@ int image_record_read(const char *dir, char **ret, struct err *e)
 }
 
 /* @line: "SIZE MTIME_NS NAME". */
-static int check_line(int dirfd, char *line, struct err *e)
+static int check_recorded_file(int dirfd, char *line, struct err *e)
 {
 	char *at = line;
 	int64_t size = strtoll(at, &at, 10), mtime = strtoll(at, &at, 10);
@@ -100,7 +100,7 @@ static int check_line(int dirfd, char *line, struct err *e)
 	if (!*name)
 		return err_field(e, ERR_CONFLICT, "image", line,
 				 "the record of its files is not readable");
-	if (look_at(dirfd, name, &st, e) < 0)
+	if (stat_image_file(dirfd, name, &st, e) < 0)
 		return -(int)e->code;
 	if (st.st_size != size)
 		return err_field(e, ERR_CONFLICT, "image", name,
@@ -112,11 +112,11 @@ static int check_line(int dirfd, char *line, struct err *e)
 	return 0;
 }
 
-static int check_unrecorded(DIR *d, const char *record, struct err *e)
+static int check_no_new_files(DIR *d, const char *record, struct err *e)
 {
 	const char *name;
 
-	while ((name = next_name(d))) {
+	while ((name = next_entry_name(d))) {
 		auto_free char *end = xasprintf(" %s\n", name);
 
 		if (!strstr(record, end))
@@ -133,14 +133,14 @@ int image_record_check(const char *dir, const char *record, struct err *e)
 	auto_dir DIR *d = NULL;
 	char *save = NULL;
 
-	if (open_folder(dir, &d, e) < 0)
+	if (open_image_folder(dir, &d, e) < 0)
 		return -(int)e->code;
 	if (!*record)
 		return err_field(e, ERR_CONFLICT, "image", dir, "its files were not recorded yet");
 	for (char *l = strtok_r(lines, "\n", &save); l; l = strtok_r(NULL, "\n", &save))
-		if (check_line(dirfd(d), l, e) < 0)
+		if (check_recorded_file(dirfd(d), l, e) < 0)
 			return -(int)e->code;
-	return check_unrecorded(d, record, e);
+	return check_no_new_files(d, record, e);
 }
 
 int image_verify_recorded(const char *dir, const char *name, struct image *ret, char **ret_record,

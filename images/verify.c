@@ -189,7 +189,7 @@ static int name_image(struct image *img, const char *name, const char *version, 
 }
 
 /* The last component of @path, trailing slashes aside. */
-static char *base_of(const char *path)
+static char *last_component(const char *path)
 {
 	size_t n = strlen(path), at;
 
@@ -222,7 +222,7 @@ int image_verify(const char *dir, const char *name, struct image *ret, struct im
 		 struct err *e)
 {
 	auto_close int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	auto_free char *own = name ? NULL : base_of(dir);
+	auto_free char *own = name ? NULL : last_component(dir);
 	struct image img = { 0 };
 	struct image_meta m;
 
