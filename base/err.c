@@ -144,14 +144,14 @@ int err_capacity(struct err *e, const char *resource, uint64_t asked, uint64_t l
 	return r;
 }
 
-void err_untell_total(struct err *e)
+void err_hide_total(struct err *e)
 {
 	static const char of[] = " of ";
 	char *at = e->text, *end;
 
 	if (e->code != ERR_CAPACITY)
 		return;
-	e->cap.total = ERR_TOTAL_UNTOLD;
+	e->cap.total = ERR_TOTAL_HIDDEN;
 	while ((at = strstr(at, of))) {
 		end = at + strlen(of) + strspn(at + strlen(of), "0123456789");
 		if (end > at + strlen(of))

@@ -101,8 +101,8 @@ int err_share(struct err *e, enum err_code code, const char *resource, int64_t a
 
 /* What is free, without the total it is of: for those whom the host's totals do not concern. Leaves
  * other errors as they are. */
-#define ERR_TOTAL_UNTOLD UINT64_MAX
-void err_untell_total(struct err *e);
+#define ERR_TOTAL_HIDDEN UINT64_MAX
+void err_hide_total(struct err *e);
 
 /* Add what would help; may follow any of the above. Returns -e->code, so it can end a function. */
 int err_hint(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

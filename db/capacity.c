@@ -33,7 +33,7 @@ int capacity_get(struct db *db, const char *resource, struct capacity_row *ret, 
 	return sql_row(db, st, read_capacity, ret, e);
 }
 
-int capacity_take(struct db *db, const char *resource, int64_t amount, struct err *e)
+int capacity_reserve_amount(struct db *db, const char *resource, int64_t amount, struct err *e)
 {
 	return sql_run(db, e,
 		       "UPDATE capacity SET promised = promised + ?1 WHERE resource = ?2 AND "
@@ -41,13 +41,13 @@ int capacity_take(struct db *db, const char *resource, int64_t amount, struct er
 		       "is", amount, resource);
 }
 
-int capacity_add(struct db *db, const char *resource, int64_t amount, struct err *e)
+int capacity_add_reserved(struct db *db, const char *resource, int64_t amount, struct err *e)
 {
 	return sql_exec(db, e, "UPDATE capacity SET promised = promised + ?1 WHERE resource = ?2",
 			"is", amount, resource);
 }
 
-int capacity_give(struct db *db, const char *resource, int64_t amount, struct err *e)
+int capacity_release_amount(struct db *db, const char *resource, int64_t amount, struct err *e)
 {
 	return sql_exec(db, e, "UPDATE capacity SET promised = promised - ?1 WHERE resource = ?2",
 			"is", amount, resource);

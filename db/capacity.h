@@ -22,10 +22,10 @@ struct capacity_row {
 int capacity_set_total(struct db *db, const char *resource, int64_t total, struct err *e);
 int capacity_get(struct db *db, const char *resource, struct capacity_row *ret, struct err *e);
 /* Promise @amount if promised + amount <= total: 1 done, 0 not enough. */
-int capacity_take(struct db *db, const char *resource, int64_t amount, struct err *e);
+int capacity_reserve_amount(struct db *db, const char *resource, int64_t amount, struct err *e);
 /* Promise @amount whatever the total: of a resource whose total is not known. */
-int capacity_add(struct db *db, const char *resource, int64_t amount, struct err *e);
-int capacity_give(struct db *db, const char *resource, int64_t amount, struct err *e);
+int capacity_add_reserved(struct db *db, const char *resource, int64_t amount, struct err *e);
+int capacity_release_amount(struct db *db, const char *resource, int64_t amount, struct err *e);
 /* Set promised from the rows (start-up), of NUMA nodes too; *ret_changed says whether it differed.
  */
 int capacity_recount(struct db *db, bool *ret_changed, struct err *e);

@@ -466,7 +466,7 @@ int cvms_set_progress(struct db *db, int64_t id, const char *which, const char *
 	return sql_exec_one(db, e, sql, "si", text, id);
 }
 
-int cvms_forget(struct db *db, int64_t id, struct err *e)
+int cvms_delete(struct db *db, int64_t id, struct err *e)
 {
 	int64_t app;
 	int r = sql_int(db, e, 0, &app, "SELECT app FROM cvms WHERE id = ?", "i", id);

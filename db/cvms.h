@@ -144,7 +144,7 @@ int cvms_set_stopped(struct db *db, int64_t id, int64_t now_ms, struct err *e);
 int cvms_set_progress(struct db *db, int64_t id, const char *which, const char *text,
 		      struct err *e);
 /* The row, its ports and reservation; the app too when this was its last CVM. */
-int cvms_forget(struct db *db, int64_t id, struct err *e);
+int cvms_delete(struct db *db, int64_t id, struct err *e);
 /* The size it is to have, and the one it was seen to have. */
 int cvms_set_disk(struct db *db, int64_t id, int64_t gib, int64_t made, struct err *e);
 

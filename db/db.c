@@ -131,7 +131,7 @@ int db_open_read(const char *path, struct db **ret, struct err *e)
 	return 0;
 }
 
-int db_give_back(struct db *db, struct err *e)
+int db_shrink(struct db *db, struct err *e)
 {
 	int64_t before = 0, after = 0;
 	int r = sql_int(db, e, 0, &before, "PRAGMA freelist_count", "");

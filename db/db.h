@@ -35,7 +35,7 @@ void db_close(struct db *db);
 
 /* [turn] Give up to 1 MiB that rows left free back to the file system, if there are more than 4
  * MiB. Returns how many pages. The file itself shrinks with a checkpoint. */
-int db_give_back(struct db *db, struct err *e);
+int db_shrink(struct db *db, struct err *e);
 /* False: a transaction is open, ask again. Readers do not delay it. */
 bool db_checkpoint(struct db *db);
 

@@ -88,7 +88,7 @@ int devices_of(struct db *db, int64_t cvm, struct device_row **ret, size_t *n, s
 		read_device_row, ret, n, e);
 }
 
-int devices_take(struct db *db, const char *address, int64_t cvm, struct err *e)
+int devices_reserve(struct db *db, const char *address, int64_t cvm, struct err *e)
 {
 	return sql_run(db, e,
 		       "UPDATE devices SET cvm = ?1, part = 'both' WHERE address = ?2 AND cvm IS "

@@ -50,7 +50,7 @@ int devices_list(struct db *db, struct device_row **ret, size_t *n, struct err *
 /* Held by @cvm, GPUs first, each by address. *ret malloc'd. */
 int devices_of(struct db *db, int64_t cvm, struct device_row **ret, size_t *n, struct err *e);
 /* Reserve for @cvm, until its row goes, if nobody holds it: 1 done, 0 held (or gone). */
-int devices_take(struct db *db, const char *address, int64_t cvm, struct err *e);
+int devices_reserve(struct db *db, const char *address, int64_t cvm, struct err *e);
 /* The other state's devices become @d[n]: 1 done, 0 one of them is held by another CVM (or gone).
  */
 int devices_plan(struct db *db, int64_t cvm, const struct device_row *d, size_t n, struct err *e);

@@ -101,7 +101,7 @@ int numa_of(struct db *db, int64_t cvm, struct cvm_node_row **ret, size_t *n, st
 	return sql_rows(db, st, read_cvm_node_row, ret, n, e);
 }
 
-int numa_promise(struct db *db, const struct cvm_node_row *row, struct err *e)
+int numa_reserve_on_node(struct db *db, const struct cvm_node_row *row, struct err *e)
 {
 	return sql_run(db, e,
 		       "UPDATE numa_nodes SET hugepages_promised = hugepages_promised + ?2,"
@@ -110,9 +110,10 @@ int numa_promise(struct db *db, const struct cvm_node_row *row, struct err *e)
 		       "iii", (int64_t)row->node, row->hugepages_mib, row->pinned_mib);
 }
 
-int numa_take(struct db *db, int64_t cvm, const struct cvm_node_row *row, bool holds, struct err *e)
+int numa_reserve(struct db *db, int64_t cvm, const struct cvm_node_row *row, bool holds,
+		 struct err *e)
 {
-	int r = holds ? numa_promise(db, row, e) : 1;
+	int r = holds ? numa_reserve_on_node(db, row, e) : 1;
 
 	if (r <= 0)
 		return r;
@@ -144,7 +145,7 @@ int numa_hold(struct db *db, int64_t cvm, bool hold, struct err *e)
 		return r;
 	r = 1;
 	for (size_t i = 0; r > 0 && i < n; i++)
-		r = hold ? numa_promise(db, &rows[i], e) : release_on_node(db, &rows[i], e);
+		r = hold ? numa_reserve_on_node(db, &rows[i], e) : release_on_node(db, &rows[i], e);
 	return r;
 }
 
@@ -170,7 +171,7 @@ static int plan_on_node(struct db *db, int64_t cvm, const struct cvm_node_row *r
 		return r;
 	more.hugepages_mib = excess(row->hugepages_mib, huge);
 	more.pinned_mib = excess(row->pinned_mib, pinned);
-	r = holds ? numa_promise(db, &more, e) : 1;
+	r = holds ? numa_reserve_on_node(db, &more, e) : 1;
 	if (r <= 0)
 		return r;
 	r = sql_run(db, e,

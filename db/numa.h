@@ -37,10 +37,10 @@ int numa_end(struct db *db, struct err *e);
 int numa_list(struct db *db, struct numa_row **ret, size_t *n, struct err *e);
 /* Promise @row to @cvm (whose row is there, and counts while holds_cpu): 1 done, 0 not enough
  * hugepages free. */
-int numa_take(struct db *db, int64_t cvm, const struct cvm_node_row *row, bool holds,
-	      struct err *e);
+int numa_reserve(struct db *db, int64_t cvm, const struct cvm_node_row *row, bool holds,
+		 struct err *e);
 /* Promise of the node alone, for whoever writes the CVM's row beside it: 1 done, 0 not enough. */
-int numa_promise(struct db *db, const struct cvm_node_row *row, struct err *e);
+int numa_reserve_on_node(struct db *db, const struct cvm_node_row *row, struct err *e);
 /* Promise (@hold) or give back what the CVM's rows say: 1 done, 0 not enough. Rows stay. */
 int numa_hold(struct db *db, int64_t cvm, bool hold, struct err *e);
 int numa_of(struct db *db, int64_t cvm, struct cvm_node_row **ret, size_t *n, struct err *e);

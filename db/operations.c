@@ -106,7 +106,7 @@ int ops_queued_of(struct db *db, int64_t cvm, struct op_row *ret, struct err *e)
 }
 
 /* A stop that failed after it is for people to look at: it would only fail again. */
-int ops_start_in_doubt(struct db *db, const char *cvm_uuid, const char *start, struct err *e)
+int ops_start_unconfirmed(struct db *db, const char *cvm_uuid, const char *start, struct err *e)
 {
 	int64_t found;
 	int r = sql_int(
@@ -127,7 +127,7 @@ int ops_start_in_doubt(struct db *db, const char *cvm_uuid, const char *start, s
 
 /* A restart or change that failed at "signal" pressed no button; one that was cancelled there may
  * have. */
-int ops_asked_down(struct db *db, const char *cvm_uuid, int64_t since_ms, struct err *e)
+int ops_shutdown_unfinished(struct db *db, const char *cvm_uuid, int64_t since_ms, struct err *e)
 {
 	int64_t found;
 	int r = sql_int(db, e, 0, &found,
@@ -143,7 +143,7 @@ int ops_asked_down(struct db *db, const char *cvm_uuid, int64_t since_ms, struct
 	return r ? r : (int)found;
 }
 
-int ops_knows(struct db *db, const char *cvm_uuid, struct err *e)
+int ops_exist_of(struct db *db, const char *cvm_uuid, struct err *e)
 {
 	int64_t found;
 	int r = sql_int(db, e, 0, &found, "SELECT 1 FROM operations WHERE cvm_uuid = ? LIMIT 1",

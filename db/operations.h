@@ -60,12 +60,12 @@ int ops_queued_of(struct db *db, int64_t cvm, struct op_row *ret, struct err *e)
 /* 1 if an operation of the CVM ended, since its last successful start, without an answer to its
  * step @start or with that step undone; else 0. What was asked of the hypervisor then may still
  * happen. */
-int ops_start_in_doubt(struct db *db, const char *cvm_uuid, const char *start, struct err *e);
+int ops_start_unconfirmed(struct db *db, const char *cvm_uuid, const char *start, struct err *e);
 /* 1 if the log of operations has any of the CVM; else 0. */
-int ops_knows(struct db *db, const char *cvm_uuid, struct err *e);
+int ops_exist_of(struct db *db, const char *cvm_uuid, struct err *e);
 /* 1: the newest operation of the CVM was to take its guest down, and failed or was cancelled before
  * it had, at @since_ms or later. */
-int ops_asked_down(struct db *db, const char *cvm_uuid, int64_t since_ms, struct err *e);
+int ops_shutdown_unfinished(struct db *db, const char *cvm_uuid, int64_t since_ms, struct err *e);
 
 struct op_filter {
 	int64_t workspace;    /* 0 = all */

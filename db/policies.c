@@ -133,7 +133,7 @@ int cvms_next_turn(struct db *db, enum turn_for turn, int64_t *ret_id, int64_t *
 	return sql_done(db, st, e);
 }
 
-int cvms_by_themselves(struct db *db, enum op_kind kind, struct turn_load *ret, struct err *e)
+int cvms_automatic_load(struct db *db, enum op_kind kind, struct turn_load *ret, struct err *e)
 {
 	sqlite3_stmt *st =
 		sql_query(db, e,

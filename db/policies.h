@@ -84,7 +84,7 @@ struct turn_load {
  * one that is worked on. */
 int cvms_next_turn(struct db *db, enum turn_for turn, int64_t *ret_id, int64_t *ret_order,
 		   struct err *e);
-int cvms_by_themselves(struct db *db, enum op_kind kind, struct turn_load *ret, struct err *e);
+int cvms_automatic_load(struct db *db, enum op_kind kind, struct turn_load *ret, struct err *e);
 
 /* CVMs wanted running that the restart policy may have to look at: down, or with attempts behind
  * them. *ret malloc'd. */

@@ -98,7 +98,7 @@ int ports_first_free(struct db *db, int64_t but, bool udp, const char *address, 
 	return 1;
 }
 
-int cids_taken(struct db *db, uint32_t cid, struct err *e)
+int cids_in_use(struct db *db, uint32_t cid, struct err *e)
 {
 	int64_t n;
 	int r = sql_int(db, e, 0, &n, "SELECT count(*) FROM cvms WHERE cid = ?", "i", (int64_t)cid);

@@ -30,7 +30,7 @@ int ports_holder(struct db *db, int64_t workspace, int64_t but, bool udp, const 
 /* The first port of @from..@to that no CVM but @but has: 1 found, 0 there is none. */
 int ports_first_free(struct db *db, int64_t but, bool udp, const char *address, uint16_t from,
 		     uint16_t to, uint16_t *ret, struct err *e);
-int cids_taken(struct db *db, uint32_t cid, struct err *e);
+int cids_in_use(struct db *db, uint32_t cid, struct err *e);
 /* Ports of the other state. *ret malloc'd. */
 int ports_other(struct db *db, int64_t cvm, struct port_row **ret, size_t *n, struct err *e);
 /* The other state's ports become @p[n]; the present ones stay. *ret_new of them are held in

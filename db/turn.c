@@ -228,7 +228,7 @@ void turn_close(struct turn *t)
 	if (!t)
 		return;
 	do {
-		turn_cut(t);
+		turn_cancel_waiting(t);
 		end_turn(t);
 	} while (t->open || t->n || t->db->lost.code || t->waiting || t->n_readers);
 	assert(!t->waiting && !t->retry);
@@ -437,7 +437,7 @@ void turn_run(struct turn *t, int (*fn)(void *arg, struct err *e),
 	turn_retry_later(t);
 }
 
-void turn_cut(struct turn *t)
+void turn_cancel_waiting(struct turn *t)
 {
 	while (t->waiting) {
 		struct waiting_run *w = next_waiting(t);

@@ -42,7 +42,7 @@ void turn_after(struct turn *t, void (*fn)(void *arg, const struct err *e), void
 void turn_run(struct turn *t, int (*fn)(void *arg, struct err *e),
 	      void (*done)(void *arg, const struct err *e), void *arg);
 /* Those that wait in turn_run() are told now that it failed. */
-void turn_cut(struct turn *t);
+void turn_cancel_waiting(struct turn *t);
 
 /* For who only reads, outside of turn_do(): @fn(@arg) while no transaction is open, now or right
  * after the end of the one that is. All share one connection, so a read in between would see what

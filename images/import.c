@@ -58,7 +58,7 @@ static int intake_room(const struct intake *in, const char *name, uint64_t more,
 		return err_field(e, ERR_TOO_LARGE, "source", name,
 				 "the image is larger than %llu bytes",
 				 (unsigned long long)IMAGE_BYTES_MAX);
-	return job_is_cancelled() ? image_given_up(name, e) : 0;
+	return job_is_cancelled() ? image_job_cancelled(name, e) : 0;
 }
 
 static int intake_create(struct intake *in, const char *name, int *ret, struct err *e)

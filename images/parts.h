@@ -44,7 +44,7 @@ int image_verify_recorded(const char *dir, const char *name, struct image *ret, 
 			  struct err *e);
 
 /* The error of a job that is cancelled while it reads file @name. */
-int image_given_up(const char *name, struct err *e);
+int image_job_cancelled(const char *name, struct err *e);
 
 /* Dotted numbers, three or four, each at most 65535. */
 bool image_version_parse(const char *s, unsigned v[4], unsigned *nv);

@@ -114,7 +114,7 @@ static int check_artefacts(const struct image_meta *m, const struct sums *s, str
 	return 0;
 }
 
-int image_given_up(const char *name, struct err *e)
+int image_job_cancelled(const char *name, struct err *e)
 {
 	return err_set(e, ERR_UNAVAILABLE,
 		       "given up at image file %s: teepod ends, or it took too long", name);
@@ -134,7 +134,7 @@ static int check_file(int dirfd, const struct sum *s, uint64_t *bytes, struct er
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	r = id_sha256_file(path, hash);
 	if (r == -ECANCELED)
-		return image_given_up(s->name, e);
+		return image_job_cancelled(s->name, e);
 	if (r < 0)
 		return err_sys(e, -r, "read image file %s", s->name);
 	*bytes += size;

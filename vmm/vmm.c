@@ -64,7 +64,7 @@ static int prune(void *arg, struct err *e)
 
 	if (r)
 		return r;
-	given = db_give_back(v->db, e);
+	given = db_shrink(v->db, e);
 	if (given < 0)
 		return given;
 	v->more_to_prune |= given > 0;
@@ -240,7 +240,7 @@ static void close_late(void *arg)
 
 void vmm_close(struct vmm *v, unsigned max_ms, void (*done)(void *arg, unsigned stuck), void *arg)
 {
-	turn_cut(v->turn);
+	turn_cancel_waiting(v->turn);
 	v->closing = true;
 	v->closed = done;
 	v->closed_arg = arg;

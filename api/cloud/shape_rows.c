@@ -149,7 +149,7 @@ static json_t *op_failure(const struct call *c, const struct op_row *op)
 	if (!vmm_op_error(op, &why))
 		return json_null();
 	if (c->caller.role < ROLE_OPERATOR)
-		err_untell_total(&why);
+		err_hide_total(&why);
 	return envelope_body(&why, op->request_id);
 }
 

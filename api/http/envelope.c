@@ -138,7 +138,7 @@ static void details_add_capacity(json_t *details, const struct err *e)
 	const char *field = s ? s->field : e->cap.resource ? e->cap.resource : "resource";
 	bool named = e->field[0] &&
 		     e->value[0]; /* one of several requested items: "ports[1].host_port" */
-	bool has_total = e->cap.total != ERR_TOTAL_UNTOLD;
+	bool has_total = e->cap.total != ERR_TOTAL_HIDDEN;
 	auto_free char *text = NULL;
 	char of[32] = "";
 
@@ -242,7 +242,7 @@ json_t *envelope_for(enum role role, const char *request_id, const struct err *e
 	struct err visible = *e;
 
 	if (role < ROLE_OPERATOR)
-		err_untell_total(&visible);
+		err_hide_total(&visible);
 	return envelope_body(&visible, request_id);
 }
 

@@ -564,7 +564,7 @@ static int forget_turn(void *arg, struct err *e)
 
 	if (!r)
 		r = meter_end(a->n->v, a->row.id, e);
-	return r ? r : cvms_forget(a->n->v->db, a->row.id, e);
+	return r ? r : cvms_delete(a->n->v->db, a->row.id, e);
 }
 
 static void a_share_is_what_the_cvms_of_a_workspace_hold(void **st)
@@ -654,7 +654,7 @@ static int take_gpu(void *arg, struct err *e)
 	if (!r)
 		r = sql_run(db, e, "UPDATE cvms SET gpu_attach = 'listed' WHERE id = ?", "i",
 			    a->row.id);
-	r = r < 0 ? r : devices_take(db, d.address, a->row.id, e);
+	r = r < 0 ? r : devices_reserve(db, d.address, a->row.id, e);
 	return r < 0 ? r : 0;
 }
 

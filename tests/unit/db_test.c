@@ -122,9 +122,9 @@ static void capacity_is_never_promised_beyond_its_total(void **st)
 
 	(void)st;
 	fill(&w);
-	assert_int_equal(capacity_take(w.db, "vcpus", 5, &e), 1);
-	assert_int_equal(capacity_take(w.db, "vcpus", 4, &e), 0);
-	assert_int_equal(capacity_take(w.db, "vcpus", 3, &e), 1);
+	assert_int_equal(capacity_reserve_amount(w.db, "vcpus", 5, &e), 1);
+	assert_int_equal(capacity_reserve_amount(w.db, "vcpus", 4, &e), 0);
+	assert_int_equal(capacity_reserve_amount(w.db, "vcpus", 3, &e), 1);
 	assert_int_equal(capacity_get(w.db, "vcpus", &row, &e), 0);
 	assert_int_equal(row.promised, 8);
 	db_close(w.db);
@@ -147,11 +147,11 @@ static void counts_follow_rows_and_the_last_cvm_takes_its_app_along(void **st)
 	assert_int_equal(apps_find(w.db, 0, "0123456789012345678901234567890123456789", &app, &e),
 			 0);
 	assert_int_equal(app.current_cvm, b);
-	assert_int_equal(cvms_forget(w.db, b, &e), 0);
+	assert_int_equal(cvms_delete(w.db, b, &e), 0);
 	assert_int_equal(apps_find(w.db, 0, "0123456789012345678901234567890123456789", &app, &e),
 			 0);
 	assert_int_equal(app.current_cvm, a);
-	assert_int_equal(cvms_forget(w.db, a, &e), 0);
+	assert_int_equal(cvms_delete(w.db, a, &e), 0);
 	assert_int_equal(apps_find(w.db, 0, "0123456789012345678901234567890123456789", &app, &e),
 			 -ERR_NOT_FOUND);
 	assert_int_equal(workspaces_get(w.db, w.workspace, &ws, &e), 0);
@@ -257,7 +257,7 @@ static void a_file_of_schema_1_is_copied_and_migrated_with_what_it_holds(void **
 			 2);
 	assert_int_equal(count(db, "SELECT cvms FROM workspaces"), 2);
 	assert_int_equal(count(db, "SELECT count(*) FROM operations"), ops_total(db, 0, -1));
-	assert_int_equal(cvms_forget(db, 2, &e), 0); /* triggers and cascades are still there */
+	assert_int_equal(cvms_delete(db, 2, &e), 0); /* triggers and cascades are still there */
 	assert_int_equal(count(db, "SELECT cvms FROM workspaces"), 1);
 	db_close(db);
 
@@ -359,8 +359,8 @@ static void a_device_has_one_holder_and_stays_known_while_it_is_held(void **st)
 	a = add_placed(&w, "one", 1000);
 	b = add_placed(&w, "two", 1001);
 	find_devices(w.db, found, 2);
-	assert_int_equal(devices_take(w.db, "0000:18:00.0", a, &e), 1);
-	assert_int_equal(devices_take(w.db, "0000:18:00.0", b, &e), 0);
+	assert_int_equal(devices_reserve(w.db, "0000:18:00.0", a, &e), 1);
+	assert_int_equal(devices_reserve(w.db, "0000:18:00.0", b, &e), 0);
 	find_devices(w.db, found, 0);
 	assert_int_equal(devices_list(w.db, &rows, &n, &e), 0);
 	assert_int_equal(n, 1);
@@ -370,7 +370,7 @@ static void a_device_has_one_holder_and_stays_known_while_it_is_held(void **st)
 	assert_int_equal(c.gpus, 1);
 	find_devices(w.db, found, 2);
 	assert_int_equal(count(w.db, "SELECT count(*) FROM devices WHERE present AND cvm > 0"), 1);
-	assert_int_equal(cvms_forget(w.db, a, &e), 0);
+	assert_int_equal(cvms_delete(w.db, a, &e), 0);
 	assert_int_equal(count(w.db, "SELECT count(*) FROM devices WHERE cvm IS NULL"), 2);
 	db_close(w.db);
 }
@@ -393,18 +393,18 @@ static void hugepages_of_a_node_are_never_promised_beyond_what_is_there(void **s
 	b = add_cvm(&w, "two", 1001);
 	c = add_cvm(&w, "three", 1002);
 	assert_int_equal(numa_put(w.db, &node, 4096, &e), 0);
-	assert_int_equal(numa_take(w.db, a, &half, true, &e), 1);
+	assert_int_equal(numa_reserve(w.db, a, &half, true, &e), 1);
 	assert_int_equal(numa_put(w.db, &node, 3072, &e),
 			 0); /* 1 GiB is in use, and no CVM runs: somebody else's */
-	assert_int_equal(numa_take(w.db, b, &half, true, &e), 0);
+	assert_int_equal(numa_reserve(w.db, b, &half, true, &e), 0);
 	assert_int_equal(numa_put(w.db, &node, 4096, &e), 0);
-	assert_int_equal(numa_take(w.db, b, &half, true, &e), 1);
-	assert_int_equal(numa_take(w.db, c, &half, true, &e), 0);
+	assert_int_equal(numa_reserve(w.db, b, &half, true, &e), 1);
+	assert_int_equal(numa_reserve(w.db, c, &half, true, &e), 0);
 	assert_int_equal(count(w.db, "SELECT hugepages_promised FROM numa_nodes"), 4096);
 
 	assert_int_equal(numa_hold(w.db, b, false, &e), 1);
 	assert_int_equal(cvms_set_holds_cpu(w.db, b, false, &e), 0);
-	assert_int_equal(numa_take(w.db, c, &half, true, &e), 1);
+	assert_int_equal(numa_reserve(w.db, c, &half, true, &e), 1);
 	assert_int_equal(numa_hold(w.db, b, true, &e), 0);
 	assert_int_equal(capacity_recount(w.db, &changed, &e), 0); /* vcpus were not taken here */
 	assert_int_equal(capacity_recount(w.db, &changed, &e), 0);
@@ -434,7 +434,7 @@ static void pages_of_a_cvm_that_runs_are_not_somebody_elses(void **st)
 	fill(&w);
 	a = add_cvm(&w, "one", 1000);
 	assert_int_equal(numa_put(w.db, &node, 4096, &e), 0);
-	assert_int_equal(numa_take(w.db, a, &half, true, &e), 1);
+	assert_int_equal(numa_reserve(w.db, a, &half, true, &e), 1);
 	assert_int_equal(cvms_set_observed(w.db, a, OBSERVED_RUNNING, PAUSED_NOT, &e), 0);
 	assert_int_equal(numa_put(w.db, &node, 1024, &e), 0);
 	assert_int_equal(count(w.db, "SELECT foreign_mib FROM numa_nodes"), 1024);
@@ -770,7 +770,7 @@ static int asked_down(struct db *db, enum op_kind kind, enum op_state state, con
 	(void)snprintf(op.cvm_uuid, sizeof(op.cvm_uuid), "u");
 	(void)snprintf(op.step, sizeof(op.step), "%s", step);
 	assert_int_equal(ops_insert(db, &op, &e), 0);
-	return ops_asked_down(db, "u", 5, &e);
+	return ops_shutdown_unfinished(db, "u", 5, &e);
 }
 
 static void a_guest_is_asked_down_by_the_button_only(void **st)

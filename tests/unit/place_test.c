@@ -214,7 +214,7 @@ static int delete_turn(void *arg, struct err *e)
 	struct asking *a = arg;
 	int r = capacity_release(a->n->v, &a->row, 0, e);
 
-	return r ? r : cvms_forget(a->n->v->db, a->row.id, e);
+	return r ? r : cvms_delete(a->n->v->db, a->row.id, e);
 }
 
 /* As the end of a delete does it; the steps before need a hypervisor. */

@@ -245,7 +245,7 @@ static void cvms_are_found_and_changed_by_an_index(void **st)
 	free(seen);
 	CALL(cvms_without_space(db, &seen, &n, &e));
 	free(seen);
-	CALL(cids_taken(db, 3, &e));
+	CALL(cids_in_use(db, 3, &e));
 	CALL(cvms_set_desired(db, cvm, DESIRED_RUNNING, &e));
 	CALL(cvms_set_observed(db, cvm, OBSERVED_RUNNING, PAUSED_NOT, &e));
 	CALL(cvms_set_holds_cpu(db, cvm, true, &e));
@@ -255,7 +255,7 @@ static void cvms_are_found_and_changed_by_an_index(void **st)
 	CALL(cvms_set_progress(db, cvm, "boot_error", "x", &e));
 	CALL(cvms_set_progress(db, cvm, "shutdown_progress", "x", &e));
 	CALL(cvms_set_disk(db, cvm, 2, 2, &e));
-	CALL(cvms_forget(db, add_cvm("three", 5), &e));
+	CALL(cvms_delete(db, add_cvm("three", 5), &e));
 }
 
 static void policies_are_looked_at_by_an_index(void **st)
@@ -279,7 +279,7 @@ static void policies_are_looked_at_by_an_index(void **st)
 	CALL(cvms_next_turn(db, TURN_DRAIN, &id, &order, &e));
 	CALL(cvms_move_turns(db, TURN_DRAIN, TURN_DRAINED, &e));
 	CALL(cvms_drain_counts(db, &counts, &e));
-	CALL(cvms_by_themselves(db, OP_START, &load, &e));
+	CALL(cvms_automatic_load(db, OP_START, &load, &e));
 	CALL(cvms_restarts(db, &rows, &n, &e));
 	free(rows);
 	CALL(maintenance_set(db, &m, &e));
@@ -311,9 +311,9 @@ static void capacity_is_read_and_taken_by_an_index(void **st)
 	CALL(ports_holder(db, workspace, 0, false, "0.0.0.0", 80, who, &e));
 	CALL(capacity_set_total(db, "vcpus", 8, &e));
 	CALL(capacity_get(db, "vcpus", &c, &e));
-	CALL(capacity_take(db, "vcpus", 1, &e));
-	CALL(capacity_add(db, "vcpus", 1, &e));
-	CALL(capacity_give(db, "vcpus", 1, &e));
+	CALL(capacity_reserve_amount(db, "vcpus", 1, &e));
+	CALL(capacity_add_reserved(db, "vcpus", 1, &e));
+	CALL(capacity_release_amount(db, "vcpus", 1, &e));
 	CALL(capacity_recount(db, &changed, &e));
 }
 
@@ -333,7 +333,7 @@ static void devices_and_nodes_are_held_by_an_index(void **st)
 	CALL(devices_begin(db, &e));
 	CALL(devices_put(db, &d, &e));
 	CALL(devices_end(db, &e));
-	CALL(devices_take(db, d.address, cvm, &e));
+	CALL(devices_reserve(db, d.address, cvm, &e));
 	CALL(devices_list(db, &devices, &n, &e));
 	free(devices);
 	CALL(devices_of(db, cvm, &devices, &n, &e));
@@ -341,8 +341,8 @@ static void devices_and_nodes_are_held_by_an_index(void **st)
 	CALL(numa_begin(db, &e));
 	CALL(numa_put(db, &node, 1024, &e));
 	CALL(numa_end(db, &e));
-	CALL(numa_take(db, cvm, &share, true, &e));
-	CALL(numa_promise(db, &share, &e));
+	CALL(numa_reserve(db, cvm, &share, true, &e));
+	CALL(numa_reserve_on_node(db, &share, &e));
 	CALL(numa_hold(db, cvm, false, &e));
 	CALL(numa_hold(db, cvm, true, &e));
 	CALL(numa_list(db, &nodes, &n, &e));
@@ -375,9 +375,9 @@ static void lists_of_operations_begin_by_an_index(void **st)
 	op.state = OP_QUEUED;
 	CALL(ops_update(db, &op, &e));
 	CALL(ops_queued_of(db, other, &op, &e));
-	CALL(ops_start_in_doubt(db, "u", "start", &e));
-	CALL(ops_knows(db, "u", &e));
-	CALL(ops_asked_down(db, "u", 1, &e));
+	CALL(ops_start_unconfirmed(db, "u", "start", &e));
+	CALL(ops_exist_of(db, "u", &e));
+	CALL(ops_shutdown_unfinished(db, "u", 1, &e));
 	for (size_t i = 0; i < ARRAY_SIZE(of); i++) {
 		filtered_ops(&(struct op_filter){ .workspace = of[i], .state = -1 });
 		for (int state = 0; state < OP_STATES; state++)

@@ -251,7 +251,7 @@ static void a_generation_counts_what_a_client_sets_and_nothing_else(void **st)
 	assert_int_equal(generation(&b, id), 4);
 	assert_int_equal(ports_add(b.db, id, &port, &e), 0);
 	assert_int_equal(generation(&b, id), 5);
-	assert_int_equal(cvms_forget(b.db, id, &e), 0);
+	assert_int_equal(cvms_delete(b.db, id, &e), 0);
 	close_books(&b);
 }
 
@@ -304,7 +304,7 @@ static void only_what_the_node_began_by_itself_counts_as_its_load(void **st)
 			       i ? ",\"auto\":true" : "");
 		assert_int_equal(ops_insert(b.db, &op, &e), 0);
 	}
-	assert_int_equal(cvms_by_themselves(b.db, OP_START, &load, &e), 0);
+	assert_int_equal(cvms_automatic_load(b.db, OP_START, &load, &e), 0);
 	assert_int_equal(load.n, 3);
 	assert_int_equal(load.of_kind, 2);
 	assert_int_equal(load.lowest, 1);

@@ -324,7 +324,7 @@ static void who_waits_is_told_when_the_node_closes(void **st)
 	(void)st;
 	foreign("BEGIN IMMEDIATE");
 	turn_run(f.turn, append, told, "a");
-	turn_cut(f.turn);
+	turn_cancel_waiting(f.turn);
 	assert_non_null(strstr(f.said, "a!database is locked"));
 	foreign("ROLLBACK");
 	end_turn();

@@ -1123,7 +1123,7 @@ static int forget_turn(void *arg, struct err *e)
 {
 	const struct asking *a = arg;
 
-	return cvms_forget(a->n->v->db, a->row.id, e);
+	return cvms_delete(a->n->v->db, a->row.id, e);
 }
 
 static void of_a_guest_that_is_deleted_nothing_is_recorded(void **st)

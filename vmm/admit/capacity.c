@@ -188,8 +188,8 @@ static int take(struct vmm *v, const struct need *n, struct err *e)
 	int r;
 
 	if (n->unlimited)
-		return capacity_add(vmm_db(v), n->resource, n->amount, e);
-	r = n->amount ? capacity_take(vmm_db(v), n->resource, n->amount, e) : 1;
+		return capacity_add_reserved(vmm_db(v), n->resource, n->amount, e);
+	r = n->amount ? capacity_reserve_amount(vmm_db(v), n->resource, n->amount, e) : 1;
 	if (r)
 		return r < 0 ? r : 0;
 	r = check_need(v, n, e);
@@ -204,7 +204,7 @@ static int pick_cid(struct vmm *v, uint32_t *ret, struct err *e)
 	for (uint32_t i = 0; i < vmm_settings(v)->cid_count; i++) {
 		uint32_t cid =
 			vmm_settings(v)->cid_start + (v->cid_hint + i) % vmm_settings(v)->cid_count;
-		int r = cids_taken(vmm_db(v), cid, e);
+		int r = cids_in_use(vmm_db(v), cid, e);
 
 		if (r < 0)
 			return r;
@@ -236,7 +236,8 @@ int capacity_release(struct vmm *v, const struct cvm_row *c, size_t n_ports, str
 	needs_of(v, c, n_ports, needs);
 	for (size_t i = 0; !r && i < NEEDS; i++)
 		if (needs[i].amount)
-			r = capacity_give(vmm_db(v), needs[i].resource, needs[i].amount, e);
+			r = capacity_release_amount(vmm_db(v), needs[i].resource, needs[i].amount,
+						    e);
 	return r || !c->holds_cpu ? r : place_hold(v, c, false, e);
 }
 
@@ -261,7 +262,8 @@ int capacity_give_more(struct vmm *v, const struct cvm_row *now, const struct cv
 	more_needs(v, now, other, n_ports, needs);
 	for (size_t i = 0; !r && i < NEEDS; i++)
 		if (needs[i].amount)
-			r = capacity_give(vmm_db(v), needs[i].resource, needs[i].amount, e);
+			r = capacity_release_amount(vmm_db(v), needs[i].resource, needs[i].amount,
+						    e);
 	return r;
 }
 
@@ -279,7 +281,8 @@ int capacity_hold_cpu(struct vmm *v, const struct cvm_row *c, bool hold, struct 
 	held_needs(v, c, needs);
 	for (size_t i = 0; !r && i < HELD_NEEDS; i++)
 		r = hold ? take(v, &needs[i], e)
-			 : capacity_give(vmm_db(v), needs[i].resource, needs[i].amount, e);
+			 : capacity_release_amount(vmm_db(v), needs[i].resource, needs[i].amount,
+						   e);
 	if (!r)
 		r = place_hold(v, c, hold, e);
 	return r ? r : cvms_set_holds_cpu(vmm_db(v), c->id, hold, e);

@@ -277,9 +277,9 @@ int place_reserve(struct vmm *v, int64_t id, const struct admission *a, struct e
 	int r = 1;
 
 	for (size_t i = 0; r > 0 && i < a->n_devices; i++)
-		r = devices_take(vmm_db(v), a->devices[i].address, id, e);
+		r = devices_reserve(vmm_db(v), a->devices[i].address, id, e);
 	for (size_t i = 0; r > 0 && i < n; i++)
-		r = numa_take(vmm_db(v), id, &shares[i], a->row.holds_cpu, e);
+		r = numa_reserve(vmm_db(v), id, &shares[i], a->row.holds_cpu, e);
 	if (r)
 		return r < 0 ? r : 0;
 	r = place_would_fit(v, a, e);

@@ -118,7 +118,7 @@ static void stop_again(struct vmm *v, const struct cvm_row *c)
 	struct err e;
 
 	if (!up(c->observed) || c->desired != DESIRED_STOPPED || c->op_id[0] ||
-	    ops_start_in_doubt(vmm_db(v), c->uuid, "start", &e) <= 0)
+	    ops_start_unconfirmed(vmm_db(v), c->uuid, "start", &e) <= 0)
 		return;
 	log_warn("%s runs because of a start that was given up: it is stopped again", c->name);
 	if (turn_do(vmm_turn(v), stop_turn, &t, &e) < 0) {
@@ -185,7 +185,7 @@ static int follow_guest_down(struct vmm *v, const struct cvm_row *c, struct err 
 
 	if (c->desired != DESIRED_RUNNING || c->op_id[0])
 		return 0;
-	r = ops_asked_down(vmm_db(v), c->uuid, clock_wall_ms() - OBEYS_MS, e);
+	r = ops_shutdown_unfinished(vmm_db(v), c->uuid, clock_wall_ms() - OBEYS_MS, e);
 	if (r <= 0)
 		return r;
 	r = set_desired(v, c, DESIRED_STOPPED, e);
@@ -547,7 +547,7 @@ static void handle_strangers(struct listing *l)
 	for (size_t i = 0; i < l->n; i++)
 		if (cvms_by_uuid(vmm_db(l->v), l->domains[i].uuid, &c, &e) != -ERR_NOT_FOUND)
 			continue;
-		else if (ops_knows(vmm_db(l->v), l->domains[i].uuid, &e) > 0)
+		else if (ops_exist_of(vmm_db(l->v), l->domains[i].uuid, &e) > 0)
 			op_clear_remains(l->v, l->domains[i].uuid);
 		else
 			log_warn("domain %s carries our mark but is not in the database; it is "

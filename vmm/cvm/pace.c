@@ -76,7 +76,7 @@ static int refused(struct next *n, const struct err *why, struct err *e)
 
 	log_warn("%s can not be %s: %s", n->cvm.name,
 		 n->turn == TURN_START ? "started" : "shut down", why->text);
-	err_untell_total(&told);
+	err_hide_total(&told);
 	return r ? r
 		 : event(n->v, &n->cvm, "",
 			 n->turn == TURN_START ? "cvm.start.refused" : "cvm.drain.refused", e,
@@ -99,8 +99,8 @@ static int take_turn(struct next *n, struct err *e)
 static int must_wait(struct vmm *v, enum turn_for turn, int64_t order, struct err *e)
 {
 	struct turn_load load = { 0 };
-	int r = cvms_by_themselves(vmm_db(v), turn == TURN_START ? OP_START : OP_SHUTDOWN, &load,
-				   e);
+	int r = cvms_automatic_load(vmm_db(v), turn == TURN_START ? OP_START : OP_SHUTDOWN, &load,
+				    e);
 
 	if (r)
 		return r;

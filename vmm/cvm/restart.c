@@ -168,7 +168,7 @@ static int refused(struct pass *p, const struct err *why, struct err *e)
 	if (r)
 		return r;
 	p->until = clock_wall_ms();
-	err_untell_total(&told);
+	err_hide_total(&told);
 	return event(p->v, &p->cvm, "", "cvm.restart.refused", e, "{s:s}", "error", told.text);
 }
 

@@ -185,7 +185,7 @@ static bool may_start_late(const struct op_run *o, enum op_state state)
 	struct err ignored;
 
 	return (state != OP_SUCCEEDED || o->row.kind == OP_STOP) &&
-	       ops_start_in_doubt(vmm_db(o->v), o->row.cvm_uuid, "start", &ignored) > 0;
+	       ops_start_unconfirmed(vmm_db(o->v), o->row.cvm_uuid, "start", &ignored) > 0;
 }
 
 /* What is desired of the CVM may be another than while it ran: a shutdown that has failed. */

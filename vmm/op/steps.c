@@ -510,7 +510,7 @@ static int forget(struct vmm *v, const struct cvm_row *c, const char *op_id, str
 	if (!r)
 		r = meter_end(v, c->id, e);
 	if (!r)
-		r = cvms_forget(vmm_db(v), c->id, e);
+		r = cvms_delete(vmm_db(v), c->id, e);
 	if (!r)
 		r = event(v, c, op_id, "cvm.deleted", e, "{s:s}", "name", c->name);
 	guest_forget(v, c->id);
