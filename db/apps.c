@@ -111,7 +111,7 @@ int provisions_put(struct db *db, int64_t workspace, const char *app_id, const c
 		   const char *request, const char *manifest, int64_t expires_ms, struct err *e)
 {
 	int64_t now = clock_wall_ms();
-	/* Not by REPLACE, which runs no trigger for the row that goes. */
+	/* Not REPLACE: it runs no delete trigger for the replaced row. */
 	int r = sql_run(
 		db, e,
 		"DELETE FROM provisions WHERE workspace = ? AND compose_hash = ? AND app_id = ?",

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * apps.h - rows of apps, revisions and provisions. For the common rules of these functions see
- * db.h.
+ * apps.h - rows of apps, revisions and provisions. The rules for all row functions: db.h.
  */
 #ifndef TEEPOD_DB_APPS_H
 #define TEEPOD_DB_APPS_H
@@ -24,7 +23,7 @@ struct app_row {
 struct revision_row {
 	int64_t id, app;
 	char compose_hash[SHA256_HEX];
-	char *manifest; /* app-compose.json text, owned; NULL where only the row is asked for */
+	char *manifest; /* text of app-compose.json, owned; NULL if it was not read */
 	bool public_logs, public_sysinfo, public_tcbinfo, gateway_enabled, kms_enabled, secure_time;
 	char storage_fs[8];
 };
@@ -34,21 +33,22 @@ int apps_ensure(struct db *db, int64_t workspace, const char *app_id, const char
 int apps_find(struct db *db, int64_t workspace, const char *app_id, struct app_row *ret,
 	      struct err *e);
 int revisions_ensure(struct db *db, const struct revision_row *row, int64_t *ret_id, struct err *e);
-/* Manifest text of a revision, malloc'd. */
+/* Text of a revision's manifest, malloc'd. */
 int revisions_manifest(struct db *db, int64_t id, char **ret, struct err *e);
-/* A provision: everything a later create needs, as validated JSON text. Kept 14 days. */
+/* Store a provision: all that a later create needs, as validated JSON text. A provision with the
+ * same key is replaced. */
 int provisions_put(struct db *db, int64_t workspace, const char *app_id, const char *compose_hash,
 		   const char *request, const char *manifest, int64_t expires_ms, struct err *e);
-/* A CVM was made from it, or changed to it: it may be dropped when room is needed. */
+/* Mark the provision as used by a CVM: it may be removed when the workspace needs space. */
 int provisions_set_used(struct db *db, int64_t workspace, const char *app_id,
 			const char *compose_hash, struct err *e);
-/* As ops_prune(), of those that expired before @now_ms. */
+/* Like ops_prune(), for provisions that expired before @now_ms. */
 int provisions_prune(struct db *db, int64_t now_ms, struct err *e);
-/* @app_id "" = any. Texts malloc'd. Expired ones are not found. */
+/* The newest provision that has not expired. @app_id "": any app. Texts are malloc'd. */
 int provisions_get(struct db *db, int64_t workspace, const char *app_id, const char *compose_hash,
 		   char **ret_request, char **ret_manifest, char ret_app_id[APP_ID_TEXT],
 		   struct err *e);
-/* Drop the oldest provisions that were used, at most @most. Returns how many. */
+/* Delete the oldest used provisions, at most @most. Returns the number deleted. */
 int provisions_drop(struct db *db, int64_t workspace, int most, struct err *e);
 
 #endif

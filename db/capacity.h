@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * capacity.h - capacity of the node: totals and reservations. For the common rules of these
- * functions see db.h.
+ * capacity.h - capacity of the node: totals and reservations. The rules for all row functions:
+ * db.h.
  */
 #ifndef TEEPOD_DB_CAPACITY_H
 #define TEEPOD_DB_CAPACITY_H
@@ -21,13 +21,14 @@ struct capacity_row {
 
 int capacity_set_total(struct db *db, const char *resource, int64_t total, struct err *e);
 int capacity_get(struct db *db, const char *resource, struct capacity_row *ret, struct err *e);
-/* Promise @amount if promised + amount <= total: 1 done, 0 not enough. */
+/* Reserve @amount if reserved + amount <= total. 1: reserved; 0: not enough is free. */
 int capacity_reserve_amount(struct db *db, const char *resource, int64_t amount, struct err *e);
-/* Promise @amount whatever the total: of a resource whose total is not known. */
+/* Reserve @amount of a resource whose total is unknown: without a limit. */
 int capacity_add_reserved(struct db *db, const char *resource, int64_t amount, struct err *e);
+/* Release @amount of an earlier reservation. */
 int capacity_release_amount(struct db *db, const char *resource, int64_t amount, struct err *e);
-/* Set promised from the rows (start-up), of NUMA nodes too; *ret_changed says whether it differed.
- */
+/* Recompute all reservations from the rows, those of NUMA nodes too. Called at start-up.
+ * *ret_changed: a stored value was wrong. */
 int capacity_recount(struct db *db, bool *ret_changed, struct err *e);
 
 #endif

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
- * changes.c - rows of changes under way, and what a CVM holds in only one of its two states.
+ * changes.c - rows of changes in progress.
  *
- * While a CVM is changed it has a present state (its row) and another one (its row in changes):
- * what it will be, or, once the change is applied, what it was. Whatever one of the two needs is
- * held: plan() reserves what only the other one needs, swap() makes the other one the present, any
- * number of times, and settle() gives back what the present one does not need. Each is part of a
- * turn, so there is no instant at which a CVM is neither.
+ * During a change a CVM has two states: the present one (its row) and a second one (its row in
+ * changes), which is the next state or, once the change is applied, the previous one. Everything
+ * that one of the two needs stays reserved: ports_plan(), devices_plan() and numa_plan() reserve
+ * what only the second state needs, changes_swap() exchanges the states, and the *_settle()
+ * functions release what the present state does not need. Each runs inside a turn, so a CVM is
+ * always in one of them.
  */
 #include "db/changes.h"
 #include "db/cvms.h"
 #include "db/sql.h"
 
-/* ------------------------------------------------------------------ the row */
+/* ------------------------------------------------------------------ rows */
 
 int changes_insert(struct db *db, const struct change_row *c, struct err *e)
 {
@@ -78,7 +79,7 @@ int changes_remove(struct db *db, const char *op, struct err *e)
 	return sql_exec(db, e, "DELETE FROM changes WHERE op = ?", "s", op);
 }
 
-/* ------------------------------------------------------------------ swapping the states */
+/* ------------------------------------------------------------------ exchanging the states */
 
 /* The present state of the CVM, in the form of the other state. */
 static int present_state(struct db *db, const struct change_row *c, struct change_row *ret,

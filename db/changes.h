@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * changes.h - the other state of a CVM while it is changed. For the common rules of these functions
- * see db.h.
+ * changes.h - the second state of a CVM during a change. The rules for all row functions: db.h.
  */
 #ifndef TEEPOD_DB_CHANGES_H
 #define TEEPOD_DB_CHANGES_H
@@ -15,12 +14,12 @@
 #include "db/db.h"
 #include "db/text.h"
 
-/* The state of a CVM that it does not have now: what it will be, or, once @applied, what it was. */
+/* The state that a CVM does not have now: its next state or, once @applied, its previous one. */
 struct change_row {
 	char op[UUID_TEXT];
 	int64_t cvm;
 	bool applied;
-	char changed[256]; /* JSON array of words: what differs */
+	char changed[256]; /* JSON array of words: the fields that differ */
 	int64_t revision, image;
 	char instance_type[NAME_TEXT];
 	int64_t vcpus, memory_mib, disk_gib, given_vcpus, given_memory_mib;
@@ -31,11 +30,11 @@ struct change_row {
 };
 
 int changes_insert(struct db *db, const struct change_row *row, struct err *e);
-/* By operation. */
+/* The change that operation @op makes. */
 int changes_get(struct db *db, const char *op, struct change_row *ret, struct err *e);
 int changes_remove(struct db *db, const char *op, struct err *e);
-/* The CVM's row, ports, devices and shares become those of @row and the other way round,
- * @row->applied turns; all but the disk's size. */
+/* Exchange the CVM's state (row, ports, devices, NUMA memory) with @row and toggle @row->applied.
+ * The disk size is not exchanged: cvms_set_disk(). */
 int changes_swap(struct db *db, struct change_row *row, struct err *e);
 
 #endif

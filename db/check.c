@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * check.c - findings in a database file: integrity, sums kept by triggers, values no reader
- * accepts.
+ * check.c - consistency check of a database file, for teepod --check-db.
+ *
+ * It compares counts and sums that triggers and capacity.c maintain with the rows, and looks for
+ * values that no reader accepts. A column with a rule in a reader (sql.h) needs a line in rules[]
+ * here.
  */
 #include "base/buf.h"
 #include "base/own.h"
@@ -15,7 +18,7 @@
 #include "db/policies.h"
 #include "db/sql.h"
 
-/* Each row of each query is a finding. The capacity sums restate what capacity_recount() writes. */
+/* Each row of each query is a finding. */
 static const char *const checks[] = {
 	"SELECT 'integrity: ' || integrity_check FROM pragma_integrity_check WHERE integrity_check "
 	"<> 'ok'",
@@ -170,12 +173,13 @@ static const char *const checks[] = {
 #define SIZE(type, member) sizeof(((type *)0)->member)
 #define NATURAL(column)    column " BETWEEN 0 AND 2147483647"
 
-/* What readers refuse (sql.h, "columns with a rule"), each with the column that names its rows. */
+/* Rules of columns (sql.h), each with the column that identifies its rows. */
 static const struct rule {
 	const char *table, *row, *column;
-	const char *good; /* SQL; NULL: one of the words */
+	const char *good; /* SQL condition; NULL: one of the words */
 	const char *const *words;
-	size_t n; /* number of @words; without them: bytes of the reader's buffer, 0 = any length */
+	size_t n; /* number of @words; without @words: size of the reader's buffer, 0 = any length
+		   */
 } rules[] = {
 	{ "cvms", "name", "desired", NULL, desired_word, DESIRED_MAX },
 	{ "cvms", "name", "observed", NULL, observed_word, OBSERVED_MAX },
@@ -230,12 +234,12 @@ static char *rule_sql(const struct rule *c)
 		buf_puts(&good, ")");
 	}
 	return xasprintf("SELECT '%s.%s of row ' || %s || ' is ' || substr(quote(%s), 1, 80) ||"
-			 " ', which no reader takes' FROM %s WHERE NOT coalesce((%s%s%s), 1)",
+			 " ', which no reader accepts' FROM %s WHERE NOT coalesce((%s%s%s), 1)",
 			 c->table, c->column, c->row, c->column, c->table, c->good ? "" : c->column,
 			 c->good ? "" : " IN (", good.data);
 }
 
-/* Not by the statement cache: the text may be a rule's. */
+/* Not through the statement cache: the text of a rule is not static. */
 static int run_check(struct db *db, const char *sql, struct buf *out, struct err *e)
 {
 	sqlite3_stmt *st = NULL;

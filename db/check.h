@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * check.h - findings in a database file.
+ * check.h - consistency check of a database file.
  */
 #ifndef TEEPOD_DB_CHECK_H
 #define TEEPOD_DB_CHECK_H
@@ -7,9 +7,9 @@
 struct buf;
 struct err;
 
-/* Integrity, foreign keys, that the capacity promised equals what the rows hold, and values that no
- * reader takes. One line a finding into @out; returns the number of findings, negative when the
- * file cannot be read. Opens read-only. */
+/* Check integrity, foreign keys, sums and counts against the rows, and for values that no reader
+ * accepts. Opens the file read-only. Appends one line per finding to @out. Returns the number of
+ * findings, or negative if the file cannot be read. */
 int db_check(const char *path, struct buf *out, struct err *e);
 
 #endif

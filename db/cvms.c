@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * cvms.c - rows of CVMs, joined with what their readers always want.
+ * cvms.c - rows of CVMs, joined with the columns of other tables that readers need.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -235,8 +235,9 @@ int cvms_find(struct db *db, int64_t workspace, enum cvm_key by, const char *val
 	return r < 0 ? r : (int)n;
 }
 
-/* Where a list begins: by an index if the filter names something that has one. SQLite plans a
- * statement once, for all values, so that a condition like "?1 = 0 OR workspace = ?1" uses none. */
+/* What a list is limited to. Each has a statement of its own, so that each can use an index: SQLite
+ * plans a statement once for all values, so a condition like "?1 = 0 OR workspace = ?1" uses none.
+ */
 enum cvm_scope { CVMS_OF_ALL, CVMS_OF_WORKSPACE, CVMS_OF_APP, CVM_SCOPES };
 
 static enum cvm_scope cvm_scope_of(const struct cvm_filter *f)
@@ -274,7 +275,7 @@ static bool is_unfiltered(const struct cvm_filter *f)
 #define IMAGE_FOR " JOIN images i ON i.id = c.image"
 #define PAGE      " LIMIT ?8 OFFSET ?9"
 
-/* The counts of workspaces are kept by triggers; deleted workspaces have neither CVMs nor apps. */
+/* Triggers maintain these counts. Deleted workspaces have no CVMs and no apps. */
 static int count_unfiltered(struct db *db, int64_t workspace, bool apps, int64_t *ret,
 			    struct err *e)
 {

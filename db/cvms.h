@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * cvms.h - rows of CVMs. For the common rules of these functions see db.h.
+ * cvms.h - rows of CVMs. The rules for all row functions: db.h.
  */
 #ifndef TEEPOD_DB_CVMS_H
 #define TEEPOD_DB_CVMS_H
@@ -26,7 +26,7 @@ enum observed {
 	OBSERVED_MAX
 };
 
-/* Why a guest is paused. NOT: it is not. */
+/* Why a guest is paused. PAUSED_NOT: it is not paused. */
 enum paused { PAUSED_NOT, PAUSED_NOSPC, PAUSED_IOERROR, PAUSED_OTHER, PAUSED_MAX };
 
 extern const char *const desired_word[DESIRED_MAX];
@@ -43,15 +43,15 @@ struct cvm_row {
 	char app_id[APP_ID_TEXT];
 	char instance_id[APP_ID_TEXT];       /* "" until known */
 	char instance_type[NAME_TEXT];       /* "" = custom */
-	int64_t vcpus, memory_mib, disk_gib; /* as asked for */
-	int64_t disk_made; /* GiB the disk was seen to have; 0 = none was made yet */
-	/* As the guest gets them: with hugepages rounded up to what its NUMA nodes can share
-	 * evenly. 0 in cvms_insert() = as asked. */
+	int64_t vcpus, memory_mib, disk_gib; /* as requested */
+	int64_t disk_made;                   /* GiB the disk file has; 0 = not created yet */
+	/* As the guest gets them: with hugepages, rounded up to a multiple that its NUMA nodes
+	 * can share evenly. 0 in cvms_insert(): as requested. */
 	int64_t given_vcpus, given_memory_mib;
-	bool holds_cpu; /* vCPUs, memory, hugepages and its TDX key id are promised to it now */
+	bool holds_cpu; /* its vCPUs, memory, hugepages and TDX key ID are reserved now */
 	uint32_t cid;
 	bool tdx;
-	int64_t tdx_policy;                     /* attributes of the TD */
+	int64_t tdx_policy;                     /* TD attributes */
 	char mr_owner[97], mr_owner_config[97]; /* hex; "" = zeros */
 	bool listed;
 	enum desired desired;
@@ -64,10 +64,10 @@ struct cvm_row {
 	char networks[512]; /* "user,bridge:br0"; "" = one user interface (rows of schema 1) */
 	bool hugepages, pin_numa;
 	char numa_nodes[NODES_TEXT]; /* host nodes chosen at admission, ascending: "0,1"; "" = not
-					bound to any. Measured, so kept for life */
+					bound. Part of the measurement, so they never change */
 	char gpu_attach[8];          /* "" = none, "listed", "all" */
-	int64_t gpus, nvswitches;    /* counted: devices it holds, or would be given */
-	int64_t host_ports;          /* counted: of both states while it is changed */
+	int64_t gpus, nvswitches;    /* number of devices reserved for it, or requested */
+	int64_t host_ports;          /* number of port forwards; during a change, of both states */
 	struct cvm_policy policy;
 	/* joined: */
 	char compose_hash[SHA256_HEX];
@@ -80,7 +80,7 @@ struct cvm_row {
 	int64_t op_started_ms;
 };
 
-/* Secrets and files of a CVM, not part of lists. */
+/* Secrets and files of a CVM. Lists do not contain them. */
 struct cvm_blobs {
 	void *encrypted_env; /* owned, NULL if none */
 	size_t encrypted_env_len;
@@ -96,8 +96,8 @@ void cvm_blobs_free(struct cvm_blobs *b);
 
 enum cvm_key { CVM_BY_UUID, CVM_BY_ID, CVM_BY_NAME, CVM_BY_APP, CVM_BY_INSTANCE, CVM_KEYS };
 
-/* A name in any case. Up to @max matches in @workspace (0 = all) into @ret; returns how many there
- * are in all. */
+/* Find CVMs in @workspace (0 = all) by one key; names match in any case. Fill @ret with up to @max
+ * rows. Returns the number of all matches. */
 int cvms_find(struct db *db, int64_t workspace, enum cvm_key by, const char *value,
 	      struct cvm_row *ret, size_t max, struct err *e);
 
@@ -108,19 +108,18 @@ struct cvm_filter {
 	const char *image;         /* image name; NULL */
 	const char *instance_type; /* NULL */
 	int listed;                /* -1 either */
-	int64_t after_id; /* only rows with a larger id, oldest first; 0 = newest first from the
-			     start */
+	int64_t after_id; /* only rows with a larger id, oldest first; 0 = all, newest first */
 };
 
-/* Newest first (or by id after after_id). *ret malloc'd. *ret_total (may be NULL) counts without
- * paging. */
+/* Newest first; by id with after_id. *ret is malloc'd. *ret_total (may be NULL): number of rows on
+ * all pages. */
 int cvms_list(struct db *db, const struct cvm_filter *f, int64_t offset, int64_t limit,
 	      struct cvm_row **ret, size_t *n, int64_t *ret_total, struct err *e);
-/* Newest CVM of each app, newest app first: what GET /apps shows. Same filter. */
+/* The newest CVM of each app, newest app first. For GET /apps; the filter is the same. */
 int cvms_list_apps(struct db *db, const struct cvm_filter *f, int64_t offset, int64_t limit,
 		   struct cvm_row **ret, size_t *n, int64_t *ret_total, struct err *e);
 
-/* CVMs the hypervisor may know of: seen there before, or wanted running. *ret malloc'd. */
+/* A CVM that the hypervisor may have. */
 struct cvm_seen {
 	int64_t id;
 	char uuid[UUID_TEXT];
@@ -128,24 +127,27 @@ struct cvm_seen {
 	enum paused paused;
 };
 
+/* CVMs observed before or wanted running. *ret is malloc'd. Bad rows are logged and skipped. */
 int cvms_seen(struct db *db, struct cvm_seen **ret, size_t *n, struct err *e);
-/* CVMs by desired/observed for metrics: count[desired][observed]. */
+/* Number of CVMs by state, for metrics. Bad rows are logged and not counted. */
 int cvms_count(struct db *db, int64_t count[DESIRED_MAX][OBSERVED_MAX], struct err *e);
 int cvms_set_desired(struct db *db, int64_t id, enum desired d, struct err *e);
 /* @p is PAUSED_NOT unless @o is OBSERVED_PAUSED. */
 int cvms_set_observed(struct db *db, int64_t id, enum observed o, enum paused p, struct err *e);
-/* CVMs that wait for space on the disk and are wanted running, oldest first. *ret malloc'd. */
+/* CVMs paused because the host's file system is full and wanted running, oldest first. *ret is
+ * malloc'd. Bad rows are logged and skipped. */
 int cvms_without_space(struct db *db, struct cvm_seen **ret, size_t *n, struct err *e);
 int cvms_set_holds_cpu(struct db *db, int64_t id, bool holds, struct err *e);
-/* A new boot begins: number + 1, progress and errors cleared, started now. */
+/* Start a new boot: increment its number, set the start time, clear progress and errors. */
 int cvms_begin_boot(struct db *db, int64_t id, int64_t now_ms, int64_t *ret_boot, struct err *e);
 int cvms_set_stopped(struct db *db, int64_t id, int64_t now_ms, struct err *e);
 /* @which: "boot_progress", "boot_error", "shutdown_progress". */
 int cvms_set_progress(struct db *db, int64_t id, const char *which, const char *text,
 		      struct err *e);
-/* The row, its ports and reservation; the app too when this was its last CVM. */
+/* Delete the row with its ports and device reservations; also its app, if no CVM of it is left. The
+ * caller releases the capacity. */
 int cvms_delete(struct db *db, int64_t id, struct err *e);
-/* The size it is to have, and the one it was seen to have. */
+/* Set the size of the disk: @gib as requested, @made as created. Both in GiB. */
 int cvms_set_disk(struct db *db, int64_t id, int64_t gib, int64_t made, struct err *e);
 
 /* The guest runs or is paused. */

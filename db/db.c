@@ -12,8 +12,8 @@
 #include "db/schema.h"
 #include "db/sql.h"
 
-/* synchronous stays FULL: WAL with NORMAL loses acknowledged commits on power loss.
- * wal_autocheckpoint is SQLite's default. */
+/* synchronous must be FULL: WAL with NORMAL loses acknowledged commits on power loss.
+ * wal_autocheckpoint is the default of SQLite. */
 static const char pragmas[] =
 	"PRAGMA foreign_keys = ON; PRAGMA journal_mode = WAL;"
 	"PRAGMA journal_size_limit = 8388608; PRAGMA synchronous = FULL;"
@@ -21,8 +21,7 @@ static const char pragmas[] =
 
 enum { BUSY_MS = 2000, AUTO_VACUUM_INCREMENTAL = 2, PAGES_KEPT = 1024 };
 
-/* Of a file that is made now: later it takes a VACUUM (enable_auto_vacuum()), and the pragma
- * writes. */
+/* Only for a new file: later the pragma needs a VACUUM, see enable_auto_vacuum(). */
 static int set_auto_vacuum(struct db *db, struct err *e)
 {
 	int64_t pages = 0;
@@ -36,8 +35,8 @@ static int set_auto_vacuum(struct db *db, struct err *e)
 static int configure_connection(struct db *db, const char *path, struct err *e)
 {
 	(void)sqlite3_extended_result_codes(db->conn, 1);
-	/* Before the first statement: that one recovers the log after a crash, and has to wait for
-	 * a reader (a backup, --check-db) that came first and does the same. */
+	/* Before the first statement, because that one recovers the WAL after a crash. It may have
+	 * to wait for a reader (a backup, --check-db) that is recovering the WAL already. */
 	(void)sqlite3_busy_timeout(db->conn, BUSY_MS);
 	(void)sqlite3_db_config(db->conn, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
 	(void)sqlite3_db_config(db->conn, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
@@ -49,11 +48,11 @@ static int configure_connection(struct db *db, const char *path, struct err *e)
 	return 0;
 }
 
-/* A file of a teepod that never gave space back becomes one that does. It can wait: with a full
- * disk the daemon must start all the same. */
+/* Files of early versions have no auto_vacuum. A failure is only logged: the daemon must start even
+ * when the disk is full. */
 static void enable_auto_vacuum(struct db *db, const char *path)
 {
-	/* The copy that VACUUM makes may be large: not in memory. */
+	/* VACUUM makes a copy, which may be too large for memory. */
 	static const char vacuum[] =
 		"PRAGMA temp_store = FILE; PRAGMA auto_vacuum = INCREMENTAL; VACUUM";
 	int64_t mode = 0;
@@ -62,8 +61,8 @@ static void enable_auto_vacuum(struct db *db, const char *path)
 	if (sql_int(db, &e, 0, &mode, "PRAGMA auto_vacuum", "") || mode == AUTO_VACUUM_INCREMENTAL)
 		return;
 	if (sqlite3_exec(db->conn, vacuum, NULL, NULL, NULL) != SQLITE_OK)
-		log_warn("%s does not shrink until the next start: %s", path,
-			 sqlite3_errmsg(db->conn));
+		log_warn("cannot enable auto_vacuum for %s, trying again at the next start: %s",
+			 path, sqlite3_errmsg(db->conn));
 	(void)sqlite3_exec(db->conn, "PRAGMA temp_store = MEMORY", NULL, NULL, NULL);
 }
 
@@ -148,7 +147,7 @@ bool db_checkpoint(struct db *db)
 {
 	if (!sqlite3_get_autocommit(db->conn))
 		return false;
-	/* One that fails is made up for by the next, or by SQLite's own. */
+	/* A failure does not matter: the next checkpoint does the work. */
 	(void)sqlite3_wal_checkpoint_v2(db->conn, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 	return true;
 }

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  * db.h - the database file: open, migrate, shrink, close.
  *
- * One connection, owned by the loop thread. WAL with synchronous=FULL: what was acknowledged
- * survives power loss.
+ * One connection, used by the loop thread only. WAL with synchronous=FULL: acknowledged changes
+ * survive a power loss.
  *
- * Functions of rows (cvms.h, operations.h, ...) know no policy and begin no transaction: callers
- * are inside a turn (turn.h). Those that read return 0 (or a count), -ERR_NOT_FOUND without filling
- * *e when nothing matches, or another negative code with *e filled. Fixed-size texts are cut at
- * their size.
+ * Rules for all row functions (cvms.h, operations.h, ...): they contain no policy and start no
+ * transaction; callers are inside a turn (turn.h). They return 0 or a count, -ERR_NOT_FOUND without
+ * *e filled if no row matches, or another negative code with *e filled. Texts are cut at the size
+ * of their field. Arrays that are returned are malloc'd.
+ *
+ * Order of files: sql.c (statements), schema.c (migrations), db.c, tables, check.c.
  */
 #ifndef TEEPOD_DB_DB_H
 #define TEEPOD_DB_DB_H
@@ -20,28 +22,28 @@
 
 struct db;
 
-/* Open or create @path and bring its schema up to date; before migrating an existing file a copy is
- * taken beside it
- * ("teepod.db.v1-<time>"). A schema newer than this program is refused, the file untouched. */
+/* Open or create @path and migrate it to the current schema. Before an existing file is migrated it
+ * is copied to "<path>.v<schema>-<time>". A newer schema is refused and the file stays as it is.
+ * Only the daemon that holds the state lock may call this. */
 int db_open(const char *path, struct db **ret, struct err *e);
-/* Only the daemon may migrate: the daemon that is installed may be of an earlier version, and would
- * refuse the file then. This one, for commands, leaves a file that is there as it is:
- * ERR_UNSUPPORTED when it has another schema. @may_create: make one that is not there (needs the
- * state lock). */
+/* For commands: open without migrating, because the installed daemon may be older and would then
+ * refuse the file. ERR_UNSUPPORTED if the file has another schema. @may_create: create a missing
+ * file; needs the state lock. */
 int db_open_as_is(const char *path, bool may_create, struct db **ret, struct err *e);
-/* Read-only, as it is. */
+/* Open read-only, without migrating. */
 int db_open_read(const char *path, struct db **ret, struct err *e);
 void db_close(struct db *db);
 
-/* [turn] Give up to 1 MiB that rows left free back to the file system, if there are more than 4
- * MiB. Returns how many pages. The file itself shrinks with a checkpoint. */
+/* [turn] If more than 4 MiB of the file are free, return up to 1 MiB to the file system. Returns
+ * the number of pages. The file gets shorter at the next checkpoint. */
 int db_shrink(struct db *db, struct err *e);
-/* False: a transaction is open, ask again. Readers do not delay it. */
+/* Copy the WAL into the file, as far as readers allow, without waiting for them. False: a
+ * transaction is open, so the caller has to try again. */
 bool db_checkpoint(struct db *db);
 
-/* Does @e say that a row holds a value this program does not know (an unknown word, a number out of
- * range, text that is not JSON)? Nothing is guessed: who asks for that row gets ERR_HOST, which
- * names table, column, row and value; loops over all rows log it and go on with the others. */
+/* True if @e means a bad row: it holds a value that this program does not accept (an unknown word,
+ * a number out of range, invalid JSON). Reading such a row fails with ERR_HOST; the text names
+ * table, column, row and value. Loops over all rows log the error and skip the row. */
 bool db_bad_row(const struct err *e);
 
 #endif

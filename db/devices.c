@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * devices.c - rows of PCI devices: what discovery found, and which CVM holds it.
+ * devices.c - rows of PCI devices: what discovery found, and for which CVM it is reserved.
  *
- * A device has one holder or none: the column is the reservation, taken by the transaction that
- * writes the CVM's row and gone with that row (ON DELETE SET NULL). Discovery never writes it, and
- * keeps a device that is gone for as long as it is held.
+ * A device is reserved for at most one CVM: column cvm. It is written by the transaction that
+ * writes the CVM's row, and cleared when that row is deleted (ON DELETE SET NULL). Discovery never
+ * writes it, and keeps the row of an absent device while it is reserved. Column part says which
+ * state of a CVM under change has the device: now, other or both.
  */
 #include "db/devices.h"
 #include "db/sql.h"

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * devices.h - rows of GPUs and NVSwitches, by PCI address. For the common rules of these functions
- * see db.h.
+ * devices.h - rows of GPUs and NVSwitches, by PCI address. The rules for all row functions: db.h.
  */
 #ifndef TEEPOD_DB_DEVICES_H
 #define TEEPOD_DB_DEVICES_H
@@ -24,36 +23,37 @@ struct device_row {
 	enum device_kind kind;
 	char product_id[PRODUCT_TEXT]; /* "10de:2335" */
 	char description[80];
-	unsigned numa_node;       /* -1 of the kernel (unknown) is 0 */
+	unsigned numa_node;       /* 0 if the kernel reports -1 (unknown) */
 	int iommu_group;          /* -1 = none */
-	char driver[DRIVER_TEXT]; /* bound to at the last look, "" = none */
-	bool opened;  /* bound to vfio-pci and enabled, by no CVM of ours, at the last look: another
-			 program uses it */
-	bool offered; /* may be asked for */
+	char driver[DRIVER_TEXT]; /* bound driver at the last discovery, "" = none */
+	bool opened;  /* at the last discovery: bound to vfio-pci and enabled, but not by one of our
+			 CVMs; another program uses it */
+	bool offered; /* clients may request it */
 	bool present;
-	char broken_reason[160]; /* "" = it is well */
-	int64_t cvm;             /* held by, 0 = nobody */
-	/* joined, of the holder: */
+	char broken_reason[160]; /* "" = it works */
+	int64_t cvm;             /* reserved for, 0 = free */
+	/* joined from that CVM: */
 	char cvm_uuid[UUID_TEXT];
 	int64_t workspace;
 	bool cvm_up;
 };
 
-/* What is there, by discovery: everything but the holder. */
+/* Store what discovery found. The reservation does not change. */
 int devices_put(struct db *db, const struct device_row *row, struct err *e);
-/* Before the devices found are put: none is present. Afterwards those gone and not held are
- * forgotten. */
+/* Call before and after devices_put() of all devices found: devices_begin() marks all as absent,
+ * devices_end() deletes absent devices that are not reserved. */
 int devices_begin(struct db *db, struct err *e);
 int devices_end(struct db *db, struct err *e);
-/* By address. *ret malloc'd. */
+/* All devices, ordered by address. */
 int devices_list(struct db *db, struct device_row **ret, size_t *n, struct err *e);
-/* Held by @cvm, GPUs first, each by address. *ret malloc'd. */
+/* Devices of @cvm's present state: GPUs first, then by address. */
 int devices_of(struct db *db, int64_t cvm, struct device_row **ret, size_t *n, struct err *e);
-/* Reserve for @cvm, until its row goes, if nobody holds it: 1 done, 0 held (or gone). */
+/* Reserve a free device for @cvm until its row is deleted. 1: reserved; 0: not free or absent. */
 int devices_reserve(struct db *db, const char *address, int64_t cvm, struct err *e);
-/* The other state's devices become @d[n]: 1 done, 0 one of them is held by another CVM (or gone).
- */
+/* Reserve @d[n] for the second state of @cvm. 1: reserved; 0: one of them is absent or reserved for
+ * another CVM. */
 int devices_plan(struct db *db, int64_t cvm, const struct device_row *d, size_t n, struct err *e);
+/* End the change: release the devices that only the second state had. */
 int devices_settle(struct db *db, int64_t cvm, struct err *e);
 
 #endif

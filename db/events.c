@@ -41,7 +41,7 @@ static void free_event(void *row)
 int events_between(struct db *db, int64_t workspace, int64_t seq, int64_t last, int64_t limit,
 		   struct event_row **ret, size_t *ret_n, struct err *e)
 {
-	/* Two statements: an OR over the workspace would keep SQLite from using its index. */
+	/* Two statements, because with an OR over the workspace SQLite uses no index. */
 	sqlite3_stmt *st =
 		workspace ? sql_query(db, e,
 				      EVENT_SELECT " WHERE workspace = ?1 AND seq > ?2 AND seq <= "
@@ -71,8 +71,7 @@ int events_bounds(struct db *db, int64_t *oldest, int64_t *newest, struct err *e
 
 int events_prune(struct db *db, int64_t before_ms, struct err *e)
 {
-	/* What goes is a prefix: numbers have no gaps. It ends before the first row that is kept.
-	 */
+	/* Delete a prefix, because numbers have no gaps; it ends before the first row to keep. */
 	return sql_run(db, e,
 		       "DELETE FROM events WHERE seq < min((SELECT max(seq) FROM events), (SELECT "
 		       "min(seq) FROM events) + ?2,"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * events.h - rows of events. For the common rules of these functions see db.h.
+ * events.h - rows of events. The rules for all row functions: db.h.
  */
 #ifndef TEEPOD_DB_EVENTS_H
 #define TEEPOD_DB_EVENTS_H
@@ -21,14 +21,14 @@ struct event_row {
 
 int events_append(struct db *db, int64_t workspace, const char *type, const char *cvm_uuid,
 		  const char *op_id, const char *data, struct err *e);
-/* After @seq and up to @last, oldest first, at most @limit. *ret malloc'd; free with events_free().
- */
+/* Events after @seq and up to @last, oldest first, at most @limit. @workspace 0: all. Free *ret
+ * with events_free(). */
 int events_between(struct db *db, int64_t workspace, int64_t seq, int64_t last, int64_t limit,
 		   struct event_row **ret, size_t *n, struct err *e);
 void events_free(struct event_row *rows, size_t n);
-/* Oldest kept and newest sequence number; 0,0 when the log is empty. */
+/* Oldest and newest sequence number in the log; 0 and 0 if it is empty. */
 int events_bounds(struct db *db, int64_t *oldest, int64_t *newest, struct err *e);
-/* As ops_prune(). The newest event stays, so that the bounds stay known. */
+/* Like ops_prune(). The newest event is kept, so that events_bounds() stays correct. */
 int events_prune(struct db *db, int64_t before_ms, struct err *e);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * history.c - what the CVMs of an app were: who made them so, when, and by which operation.
+ * history.c - history of the CVMs of an app: what they were, since when, by whom and which
+ * operation.
  *
- * Content is not repeated: entries point to the app's revisions, which are kept once per compose
- * hash. An entry is added by the transaction that makes the CVM what it says, and taken back by the
- * one that makes it what it was before.
+ * An entry refers to a revision of the app; revisions are stored once per compose hash. The
+ * transaction that changes a CVM adds the entry, and the one that rolls the change back deletes it.
  */
 #include "db/history.h"
 #include "db/sql.h"
@@ -47,7 +47,7 @@ static void read_history(struct db *db, sqlite3_stmt *st, void *row)
 	sql_text(st, 10, h->compose_hash, sizeof(h->compose_hash));
 }
 
-/* Whether there is a newer entry is one search of the index history_cvm (cvm_uuid, number). */
+/* The test for a newer entry is one search in the index history_cvm (cvm_uuid, number). */
 #define HISTORY_SELECT                                                                             \
 	"SELECT h.id, h.app, h.number, h.revision, h.cvm_uuid, h.image, h.changed, h.op, "         \
 	"h.caller, h.created_ms,"                                                                  \
@@ -100,9 +100,9 @@ int history_revision(struct db *db, int64_t app, int64_t number, int64_t *ret, s
 #define NEWER \
 	"EXISTS (SELECT 1 FROM history n WHERE n.cvm_uuid = h.cvm_uuid AND n.number > h.number"
 
-/* Of each CVM that is there the newest entry stays (of one under change two: it may become again
- * what it was), and of each app the one with the highest number. The revision goes with the last
- * row that names it (trigger history_dropped). */
+/* Keep the newest entry of each existing CVM (the two newest during a change, which may be rolled
+ * back) and the one with the highest number of each app. A trigger deletes revisions that no row
+ * refers to (history_dropped). */
 int history_drop(struct db *db, int64_t workspace, int most, struct err *e)
 {
 	return sql_run(

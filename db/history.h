@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * history.h - revisions an app has had. For the common rules of these functions see db.h.
+ * history.h - history of an app's revisions. The rules for all row functions: db.h.
  */
 #ifndef TEEPOD_DB_HISTORY_H
 #define TEEPOD_DB_HISTORY_H
@@ -13,9 +13,9 @@
 #include "db/db.h"
 #include "db/text.h"
 
-/* A CVM was created, or became another. */
+/* One entry: a CVM was created or changed. */
 struct history_row {
-	int64_t id, app, number; /* number: 1, 2, ... per app; history_add() gives it */
+	int64_t id, app, number; /* number: 1, 2, ... per app, assigned by history_add() */
 	int64_t revision;
 	char cvm_uuid[UUID_TEXT];
 	char image[65];    /* name */
@@ -23,21 +23,21 @@ struct history_row {
 	char op[UUID_TEXT], caller[WHO_TEXT];
 	int64_t created_ms;
 	char compose_hash[SHA256_HEX]; /* joined */
-	bool current;                  /* the CVM is there, and has not become another since */
+	bool current;                  /* the CVM exists and was not changed since */
 };
 
 int history_add(struct db *db, const struct history_row *row, struct err *e);
-/* Take back what the operation has added. */
+/* Delete the entry that operation @op has added. */
 int history_remove(struct db *db, const char *op, struct err *e);
-/* Newest first. *ret malloc'd. */
+/* Newest first. */
 int history_list(struct db *db, int64_t app, int64_t offset, int64_t limit,
 		 struct history_row **ret, size_t *n, int64_t *ret_total, struct err *e);
-/* One entry; -ERR_NOT_FOUND without *e filled when there is none. */
+/* One entry. */
 int history_get(struct db *db, int64_t app, int64_t number, struct history_row *ret, struct err *e);
-/* The revision of an entry. */
+/* The revision id of one entry. */
 int history_revision(struct db *db, int64_t app, int64_t number, int64_t *ret, struct err *e);
-/* Drop the oldest entries of histories that nothing needs, at most @most, and their revisions.
- * Returns how many entries were dropped. */
+/* Delete the oldest entries of @workspace that nothing needs, at most @most, and their revisions.
+ * Returns the number of entries deleted. */
 int history_drop(struct db *db, int64_t workspace, int most, struct err *e);
 
 #endif

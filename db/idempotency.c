@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * idempotency.c - answers kept for Idempotency-Keys.
+ * idempotency.c - stored responses of requests with an Idempotency-Key.
  */
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * idempotency.h - rows of idempotency keys. For the common rules of these functions see db.h.
+ * idempotency.h - rows of idempotency keys. The rules for all row functions: db.h.
  */
 #ifndef TEEPOD_DB_IDEMPOTENCY_H
 #define TEEPOD_DB_IDEMPOTENCY_H
@@ -20,10 +20,10 @@ struct idempotency_row {
 
 int idempotency_get(struct db *db, const char *caller, const char *key, struct idempotency_row *ret,
 		    struct err *e);
-/* @workspace: whose share it takes; 0 = an operator's. */
+/* Store the response to a request. @workspace: whose quota it counts for; 0: an operator's. */
 int idempotency_put(struct db *db, int64_t workspace, const char *caller, const char *key,
 		    const char *digest, int status, const char *body, struct err *e);
-/* As ops_prune(). */
+/* Like ops_prune(). */
 int idempotency_prune(struct db *db, int64_t created_before_ms, struct err *e);
 
 #endif

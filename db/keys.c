@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * keys.c - API keys: the digest that recognises one, and what it opens for how long.
+ * keys.c - rows of API keys: digest, role, limits and life time.
  *
- * A revoked key keeps its row: idempotency keys know their caller by its number, which must never
- * become another's.
+ * The row of a revoked key is kept: idempotency keys identify their caller by its id, which must
+ * never be used again.
  */
 #include "base/clock.h"
 #include "db/keys.h"
@@ -63,8 +63,8 @@ int keys_get(struct db *db, int64_t id, struct key_row *ret, struct err *e)
 		       e);
 }
 
-/* Revoked keys keep their rows. Without a workspace there is nothing to search for: by the index of
- * those that are open. */
+/* Without a workspace the index of valid keys is named, because the table also holds revoked ones.
+ */
 static sqlite3_stmt *query_key_list(struct db *db, int64_t workspace, int role, int64_t offset,
 				    int64_t limit, struct err *e)
 {
@@ -127,7 +127,7 @@ int keys_made_since(struct db *db, int64_t workspace, int64_t since_ms, int64_t 
 		"iiii", workspace, since_ms, now_ms, nth - 1);
 }
 
-/* The open keys that @roots selects, and all those made by them. */
+/* Revoke the valid keys that @roots selects and all their descendants. */
 #define REVOKE(roots)                                                                              \
 	"UPDATE api_keys SET revoked_ms = ?2 WHERE revoked_ms = 0 AND id IN (WITH RECURSIVE tree " \
 	"(id)"                                                                                     \

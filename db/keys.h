@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * keys.h - rows of API keys. For the common rules of these functions see db.h.
+ * keys.h - rows of API keys. The rules for all row functions: db.h.
  */
 #ifndef TEEPOD_DB_KEYS_H
 #define TEEPOD_DB_KEYS_H
@@ -19,35 +19,36 @@ struct key_row {
 	int64_t id, workspace;
 	char workspace_slug[NAME_TEXT];
 	char name[NAME_TEXT];
-	int role;                                     /* reader 1, tenant 2, operator 3, admin 4 */
-	char prefix[KEY_PREFIX_TEXT];                 /* how its text begins; "" of older keys */
-	int64_t per_minute;                           /* requests, 0 = no limit */
+	int role;                     /* reader 1, tenant 2, operator 3, admin 4 */
+	char prefix[KEY_PREFIX_TEXT]; /* first characters of the key; "" for older keys */
+	int64_t per_minute;           /* limit of requests, 0 = none */
 	int64_t created_ms, expires_ms, last_used_ms; /* 0 = never */
-	int64_t parent;                               /* the key that made it; 0 = none did */
+	int64_t parent;                               /* the key that created it; 0 = none */
 };
 
 int keys_add(struct db *db, const struct key_row *row, const uint8_t hash[SHA256_LEN],
 	     int64_t *ret_id, struct err *e);
-/* Neither revoked ones nor those of deleted workspaces are found; expired ones are. */
+/* Find by digest. Revoked keys and keys of deleted workspaces are not found; expired keys are. */
 int keys_find(struct db *db, const uint8_t hash[SHA256_LEN], struct key_row *ret, struct err *e);
 int keys_get(struct db *db, int64_t id, struct key_row *ret, struct err *e);
-/* Of @workspace (0 = all), with at most @role, oldest first. *ret malloc'd. Returns the total. */
+/* Keys of @workspace (0 = all) with at most @role, oldest first. Returns the number on all pages.
+ */
 int keys_list(struct db *db, int64_t workspace, int role, int64_t offset, int64_t limit,
 	      struct key_row **ret, size_t *n, struct err *e);
-/* How many @workspace has that still open anything at @now_ms. */
+/* Number of keys of @workspace that are valid at @now_ms. */
 int keys_count(struct db *db, int64_t workspace, int64_t now_ms, int64_t *ret, struct err *e);
-/* When the @nth newest of those made after @since_ms (and not in the future of @now_ms) was made,
- * revoked ones too; 0 = fewer. */
+/* Creation time of the @nth newest key of @workspace created after @since_ms and not after @now_ms,
+ * including revoked keys; 0 if there are fewer. */
 int keys_made_since(struct db *db, int64_t workspace, int64_t since_ms, int64_t now_ms, int64_t nth,
 		    int64_t *ret_ms, struct err *e);
-/* Also those made by it, those made by these, and so on: an open key has no revoked one above it.
- * ERR_NOT_FOUND if it is revoked already. */
+/* Revoke a key and all keys created by it, directly or indirectly: a valid key never has a revoked
+ * ancestor. -ERR_NOT_FOUND without *e filled if it is already revoked. */
 int keys_revoke(struct db *db, int64_t id, int64_t now_ms, struct err *e);
-/* The same for all of @workspace; what they made elsewhere goes with them. */
+/* The same for all keys of @workspace, including keys they created in other workspaces. */
 int keys_revoke_workspace(struct db *db, int64_t workspace, int64_t now_ms, struct err *e);
 int keys_set_used(struct db *db, int64_t id, int64_t now_ms, struct err *e);
-/* As ops_prune(), of those that were revoked or expired before. The newest key stays: its id must
- * not become another's. */
+/* Like ops_prune(), for keys revoked or expired before @before_ms. The newest key is kept, so that
+ * its id is never used again. */
 int keys_prune(struct db *db, int64_t before_ms, struct err *e);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * ledger.c - meters, the ledger, and the clock they go by.
+ * ledger.c - rows of meters, ledger and billing clock.
  */
 #include "db/ledger.h"
 #include "db/sql.h"

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * ledger.h - money as rows: open intervals, closed ones, credits. No policy, no transactions:
- * callers are inside a turn.
+ * ledger.h - rows of billing: meters, ledger, billing clock. The rules for all row functions: db.h.
  *
- * A meter is the open interval of one CVM. Closing it appends a row to the ledger, which is never
- * changed afterwards (triggers refuse); a workspace's balance is the sum of its ledger, kept by a
- * trigger in the same transaction. What open intervals have come to is not in it yet.
+ * A meter is the open interval of one CVM. Closing it appends a row to the ledger. Rows of the
+ * ledger never change (triggers refuse it). The balance of a workspace is the sum of its ledger,
+ * maintained by a trigger in the same transaction; open intervals are not part of it.
  */
 #ifndef TEEPOD_DB_LEDGER_H
 #define TEEPOD_DB_LEDGER_H
@@ -19,17 +18,17 @@
 struct db;
 struct err;
 
-/* What a CVM costs follows from this. */
+/* What the price of a CVM depends on. */
 struct cvm_size {
 	int64_t id, workspace, vcpus, memory_mib, disk_gib, gpus;
 	bool up, wanted; /* observed running or paused; desired running */
 	char uuid[UUID_TEXT], name[NAME_TEXT];
 };
-/* Of @workspace (0 = all), by id; of the one CVM @id if that is not 0. *ret malloc'd. */
+/* CVMs of @workspace (0 = all), ordered by id; only CVM @id unless it is 0. */
 int cvms_sizes(struct db *db, int64_t workspace, int64_t id, struct cvm_size **ret, size_t *n,
 	       struct err *e);
 
-/* One row: metered time as of the last checkpoint. now_ms 0: there was none yet. */
+/* One row: metered time at the last checkpoint. now_ms 0: no checkpoint yet. */
 struct meter_clock {
 	int64_t now_ms, boot_ms;
 	char boot_id[UUID_TEXT];
@@ -39,21 +38,21 @@ int billing_clock_put(struct db *db, const struct meter_clock *c, struct err *e)
 
 struct meter_row {
 	int64_t cvm, workspace, from_ms;
-	int64_t rate; /* micro-units an hour */
-	int64_t rest; /* of earlier intervals: meter_charge() */
+	int64_t rate; /* micro-units per hour */
+	int64_t rest; /* remainder of earlier intervals: see meter_charge() */
 	char cvm_uuid[UUID_TEXT], cvm_name[NAME_TEXT];
 };
 int meters_get(struct db *db, int64_t cvm, struct meter_row *ret, struct err *e);
 int meters_put(struct db *db, const struct meter_row *row, struct err *e);
 int meters_remove(struct db *db, int64_t cvm, struct err *e);
-/* Of @workspace (0 = all). *ret malloc'd. */
+/* Meters of @workspace (0 = all). */
 int meters_list(struct db *db, int64_t workspace, struct meter_row **ret, size_t *n, struct err *e);
 
 struct ledger_row {
 	int64_t id, workspace;
 	bool credit;
 	int64_t amount;  /* micro-units: charges are negative */
-	int64_t balance; /* with it */
+	int64_t balance; /* after this row */
 	int64_t at_ms;   /* wall clock when it was written */
 	/* charges: */
 	int64_t from_ms, to_ms, rate; /* metered time */
@@ -61,9 +60,9 @@ struct ledger_row {
 	/* credits: */
 	char caller[WHO_TEXT], note[201];
 };
-/* @row->id and balance are filled in. */
+/* Append. Fills @row->id and @row->balance. */
 int ledger_add(struct db *db, struct ledger_row *row, struct err *e);
-/* Newest first. *ret malloc'd. */
+/* Newest first. */
 int ledger_list(struct db *db, int64_t workspace, int64_t offset, int64_t limit,
 		struct ledger_row **ret, size_t *n, int64_t *ret_total, struct err *e);
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * node.h - rows about the node: its owner and maintenance. For the common rules of these functions
- * see db.h.
+ * node.h - rows about the node: owner and maintenance. The rules for all row functions: db.h.
  */
 #ifndef TEEPOD_DB_NODE_H
 #define TEEPOD_DB_NODE_H
@@ -14,28 +13,28 @@
 #include "db/db.h"
 #include "db/text.h"
 
-/* Whose database this is: vmm/node/owner.c. */
+/* The node that owns this database: see vmm/node/owner.c. */
 struct owner_row {
-	char marker[UUID_TEXT];   /* random id, also in the marker file */
+	char marker[UUID_TEXT];   /* random id, also stored in the marker file */
 	int64_t inode;            /* of the marker file */
-	char machine[SHA256_HEX]; /* of the machine-id */
-	char host[64], dir[4096]; /* host name, state folder; for messages, and to find the original
-				     of a copy */
+	char machine[SHA256_HEX]; /* digest of the machine-id */
+	char host[64], dir[4096]; /* host name and state folder, for messages and to find the
+				 original of a copy */
 };
 
 struct maintenance_row {
 	bool on;
 	char reason[200], caller[WHO_TEXT];
 	int64_t since_ms;
-	unsigned timeout_s; /* of a drain: how long guests have, and whether they are then stopped
-			       hard */
+	unsigned timeout_s; /* of a drain: time for guests to shut down; @force: then stop them hard
+			     */
 	bool force;
 };
 
-/* *ret is all zero outside of maintenance. */
+/* *ret is all zero if the node is not in maintenance. */
 int maintenance_get(struct db *db, struct maintenance_row *ret, struct err *e);
 int maintenance_set(struct db *db, const struct maintenance_row *row, struct err *e);
-/* -ERR_NOT_FOUND without *e filled: nobody has owned it so far. */
+/* -ERR_NOT_FOUND without *e filled: there is no owner yet. */
 int owner_get(struct db *db, struct owner_row *ret, struct err *e);
 int owner_set(struct db *db, const struct owner_row *row, struct err *e);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * numa.c - rows of the host's NUMA nodes, and what of their memory is promised to which CVM.
+ * numa.c - rows of the host's NUMA nodes, and of their memory reserved for CVMs.
  *
- * The same discipline as capacity.c: what a node has promised is changed by the transaction that
- * writes (or deletes, or parks) the CVM's row, and equals the sum over cvm_nodes of CVMs that hold
- * CPU. Hugepages are refused beyond what is there; pinned memory of ordinary pages is only counted,
- * so that the next pinned CVM goes elsewhere.
+ * The reserved memory of a node always equals the sum of cvm_nodes over the CVMs with holds_cpu:
+ * the transaction that changes the CVM's row must change the reservation, too (db_check() compares
+ * them). Hugepages have a limit. Pinned memory in ordinary pages is only counted, so that placement
+ * can prefer other nodes.
  */
 #include <stdlib.h>
 
@@ -20,8 +20,8 @@ int numa_begin(struct db *db, struct err *e)
 			"");
 }
 
-/* Pages that are neither free nor mapped by a CVM of ours that runs (or is about to: an operation
- * is under way) are somebody else's. */
+/* Hugepages that are neither free nor reserved for a CVM that runs or has a running operation
+ * belong to other programs. */
 int numa_put(struct db *db, const struct numa_row *n, int64_t free_mib, struct err *e)
 {
 	return sql_exec(

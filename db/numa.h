@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * numa.h - rows of NUMA nodes and their hugepages. For the common rules of these functions see
+ * numa.h - rows of NUMA nodes and of the memory reserved on them. The rules for all row functions:
  * db.h.
  */
 #ifndef TEEPOD_DB_NUMA_H
@@ -15,11 +15,11 @@
 
 struct numa_row {
 	unsigned node;
-	char cpus[1024]; /* as the kernel lists them: "0-31,64-95" */
+	char cpus[1024]; /* in the format of the kernel: "0-31,64-95" */
 	int64_t vcpus, memory_mib;
-	int64_t page_kib;      /* the host's default hugepage */
-	int64_t hugepages_mib; /* set aside, of that size */
-	int64_t foreign_mib;   /* of these in use by others than our CVMs, at the last look */
+	int64_t page_kib;      /* size of the host's default hugepage */
+	int64_t hugepages_mib; /* total in hugepages of that size */
+	int64_t foreign_mib;   /* part of them used by other programs, at the last discovery */
 	bool present;
 	int64_t hugepages_promised, pinned_promised; /* MiB */
 };
@@ -29,25 +29,30 @@ struct cvm_node_row {
 	int64_t hugepages_mib, pinned_mib; /* one of them is 0 */
 };
 
-/* What is there, by discovery; @free_mib of hugepages_mib are free by the kernel's count
- * (foreign_mib follows from it). */
+/* Store what discovery found. @free_mib: MiB of hugepages the kernel reports as free; foreign_mib
+ * is computed from it. */
 int numa_put(struct db *db, const struct numa_row *row, int64_t free_mib, struct err *e);
+/* Call before and after numa_put() of all nodes found, like devices_begin() and devices_end(). */
 int numa_begin(struct db *db, struct err *e);
 int numa_end(struct db *db, struct err *e);
 int numa_list(struct db *db, struct numa_row **ret, size_t *n, struct err *e);
-/* Promise @row to @cvm (whose row is there, and counts while holds_cpu): 1 done, 0 not enough
- * hugepages free. */
+/* Insert @row for @cvm, whose row exists. With @holds (its holds_cpu) also reserve the memory. 1:
+ * done; 0: not enough free hugepages. */
 int numa_reserve(struct db *db, int64_t cvm, const struct cvm_node_row *row, bool holds,
 		 struct err *e);
-/* Promise of the node alone, for whoever writes the CVM's row beside it: 1 done, 0 not enough. */
+/* Reserve memory on the node only; the caller writes the CVM's row. 1: reserved; 0: not enough
+ * free. */
 int numa_reserve_on_node(struct db *db, const struct cvm_node_row *row, struct err *e);
-/* Promise (@hold) or give back what the CVM's rows say: 1 done, 0 not enough. Rows stay. */
+/* Reserve (@hold) or release the memory in the CVM's rows, and keep the rows. 1: done; 0: not
+ * enough free. */
 int numa_hold(struct db *db, int64_t cvm, bool hold, struct err *e);
+/* Memory of @cvm in its present state, by node. */
 int numa_of(struct db *db, int64_t cvm, struct cvm_node_row **ret, size_t *n, struct err *e);
-/* The other state's shares become @rows[n], what they need beyond the present ones is promised if
- * @holds: 1 done, 0 not enough. */
+/* Set the memory of the second state of @cvm to @rows[n]. With @holds, reserve what it needs beyond
+ * the present state. 1: done; 0: not enough free. */
 int numa_plan(struct db *db, int64_t cvm, const struct cvm_node_row *rows, size_t n, bool holds,
 	      struct err *e);
+/* End the change: release what only the second state needed. */
 int numa_settle(struct db *db, int64_t cvm, bool holds, struct err *e);
 
 #endif

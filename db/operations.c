@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * operations.c - rows of operations: what is under way, how far, and how it ended.
+ * operations.c - rows of operations: state, step and result.
  */
 #include <assert.h>
 
@@ -61,8 +61,9 @@ int ops_insert(struct db *db, const struct op_row *o, struct err *e)
 			o->created_ms, o->started_ms, o->finished_ms, o->table_version);
 }
 
-/* Once asked for, a cancel stays: whoever runs the operation may not have heard of it yet. A step
- * of a running operation names no column that has an index: SQLite would write all of them anew. */
+/* max(cancel, ?): the engine may not know yet that cancellation was requested. For a step of a
+ * running operation the first statement names no indexed column, because SQLite would rewrite all
+ * indexes. */
 int ops_update(struct db *db, const struct op_row *o, struct err *e)
 {
 	int r = 0;
@@ -105,7 +106,7 @@ int ops_queued_of(struct db *db, int64_t cvm, struct op_row *ret, struct err *e)
 		       read_op, ret, e);
 }
 
-/* A stop that failed after it is for people to look at: it would only fail again. */
+/* Not after a failed stop: another stop would fail, too, so that case is left to an operator. */
 int ops_start_unconfirmed(struct db *db, const char *cvm_uuid, const char *start, struct err *e)
 {
 	int64_t found;
@@ -125,8 +126,8 @@ int ops_start_unconfirmed(struct db *db, const char *cvm_uuid, const char *start
 	return r ? r : (int)found;
 }
 
-/* A restart or change that failed at "signal" pressed no button; one that was cancelled there may
- * have. */
+/* A restart or change that failed at step "signal" did not press the power button; if it was
+ * cancelled there, it may have. */
 int ops_shutdown_unfinished(struct db *db, const char *cvm_uuid, int64_t since_ms, struct err *e)
 {
 	int64_t found;
@@ -153,7 +154,7 @@ int ops_exist_of(struct db *db, const char *cvm_uuid, struct err *e)
 }
 
 /* ?1 workspace, ?2 cvm_uuid, ?3 state, ?4 limit, ?5 offset. The IN terms select partial indexes. In
- * UNSUCCESSFUL it comes second: SQLite would search by the first, and then sort. */
+ * UNSUCCESSFUL it is the second term: SQLite would search by the first and then sort. */
 #define LIVE                                                                                    \
 	" INDEXED BY operations_live WHERE state IN ('queued', 'running')"                      \
 	" AND (?1 = 0 OR workspace = ?1) AND (?2 IS NULL OR cvm_uuid = ?2) AND (?3 IS NULL OR " \
@@ -163,13 +164,13 @@ int ops_exist_of(struct db *db, const char *cvm_uuid, struct err *e)
 	" WHERE (?1 = 0 OR workspace = ?1) AND cvm_uuid = ?2 AND (?3 IS NULL OR state = ?3)"
 #define NEWEST " ORDER BY id DESC LIMIT ?4 OFFSET ?5"
 
-/* Totals are kept by triggers where a filter allows it (operation_counts). */
+/* Totals from operation_counts, which triggers maintain, where the filter allows it. */
 #define COUNTED       "SELECT sum(n) FROM operation_counts WHERE ?2 IS NULL AND "
 #define COUNTED_STATE COUNTED "(?1 = 0 OR workspace = ?1) AND state = ?3"
 
-/* One statement for each way to begin by an index: SQLite plans them for all values of ?1 to ?3.
- * 'succeeded' has no index of its own, because nearly every row matches: its lists walk the primary
- * key or operations_workspace backwards. */
+/* One statement per index, because SQLite plans a statement once for all values of ?1 to ?3. There
+ * is no index for 'succeeded', because nearly every row matches: these lists walk the primary key
+ * or operations_workspace backwards. */
 enum op_scope {
 	OPS_OF_ALL,
 	OPS_OF_WORKSPACE,

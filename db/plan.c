@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * plan.c - test builds only: does a statement read a whole table that grows?
+ * plan.c - checks query plans for full scans. Test builds only.
  *
- * Everything in db/ runs on the loop thread, so what a request can trigger must take a time that
- * does not depend on how much the node has seen. Each statement's query plan is looked at when it
- * is prepared. Allowed are searches by an index, scans of an index in small_indexes[], and the
- * first rows in the order of an index, without a condition (ORDER BY, LIMIT). Everything else on a
- * growing table is logged with the words FULL SCAN, which fails the test that runs it, unless
- * exempt[] gives a reason: a sort before a LIMIT reads everything, too. SQLite plans without
- * statistics here (no ANALYZE), so an empty table shows the plan of a full one.
+ * db/ runs on the loop thread, so the time of a statement that a request can trigger must not grow
+ * with the age of the node. The query plan of each statement is checked when it is prepared.
+ * Allowed are searches by an index, scans of an index in small_indexes[], and the first rows in the
+ * order of an index, without a condition (ORDER BY, LIMIT). Any other access to a growing table,
+ * including a sort before a LIMIT, is logged with the words FULL SCAN and fails the test that runs
+ * it, unless exempt[] gives a reason. There are no statistics (no ANALYZE), so the plan does not
+ * depend on the number of rows.
  */
 #include "db/plan.h"
 
@@ -20,27 +20,27 @@
 #include "base/log.h"
 #include "base/own.h"
 
-/* The others have a row per CVM under change, device, NUMA node, resource or OS image; records has
- * four per workspace, and is read whole once a minute. */
+/* Other tables have one row per CVM under change, device, NUMA node, resource or OS image. records
+ * has four rows per workspace and is read once a minute. */
 static const char *const growing[] = {
 	"cvms",   "apps",   "revisions",        "history",     "operations",
 	"events", "ports",  "operation_counts", "idempotency", "provisions",
 	"ledger", "meters", "api_keys",         "cvm_nodes",   "workspaces",
 };
 
-/* Partial indexes that hold few rows, however many their table has. Others are as long as the table
+/* Partial indexes that are small even if their table is large. Others are as large as the table
  * (operations_finished, ledger_once) or may become so (operations_unsuccessful). */
 static const char *const small_indexes[] = {
 	"operations_live", "cvms_down",       "cvms_attempts", "cvms_turn",
 	"api_keys_open",   "workspaces_live", "cvms_paused",
 };
 
-/* Statements, by a part of their text, that are right to read everything. */
+/* Statements, by a part of their text, that may read a whole table. */
 static const struct {
 	const char *sql, *reason;
 } exempt[] = {
 	{ "UPDATE capacity SET promised = (SELECT",
-	  "recount at the start and when settings change" },
+	  "recount at start-up and when settings change" },
 	{ "UPDATE numa_nodes SET hugepages_promised = h.huge", "the same" },
 	{ "SELECT id, uuid, observed, paused FROM cvms WHERE observed <> 'absent' OR",
 	  "next to a list of all domains; bounded by slots" },
@@ -110,8 +110,8 @@ static bool scans_small_index(const char *detail)
 	return false;
 }
 
-/* "(rowid>?)": everything from there on. Bounded on both sides, or behind an equality, it is a
- * part. */
+/* "(rowid>?)": all rows from there on. A range with two bounds, or after an equality, is not open.
+ */
 static bool is_open_range(const char *detail)
 {
 	const char *at = strrchr(detail, '(');
@@ -127,14 +127,13 @@ static bool reads_all(const char *sql, const char *detail)
 
 	if (search)
 		return is_open_range(detail) &&
-		       strncmp(sql, "DELETE", 6) != 0; /* those it deletes */
+		       strncmp(sql, "DELETE", 6) != 0; /* it deletes what it reads */
 	if (!scan || scans_small_index(detail))
 		return false;
 	return strstr(sql, " WHERE ") || !strstr(sql, " LIMIT ") || !strstr(sql, " ORDER BY ");
 }
 
-/* Also "... FOR LAST TERM OF ORDER BY" and the like: a group of equal first terms may be the table.
- */
+/* Also "... FOR LAST TERM OF ORDER BY": the first terms may be equal in the whole table. */
 static bool is_sort(const char *detail)
 {
 	return strstr(detail, "TEMP B-TREE FOR ") && strstr(detail, "ORDER BY");
@@ -144,14 +143,14 @@ static const char *growing_table_in(const char *sql, const char *detail)
 {
 	const char *name = strchr(detail, ' ');
 
-	/* of a recursive query there are lines of one word: SETUP */
+	/* plans of recursive queries have lines of one word: SETUP */
 	return name ? growing_table_of(sql, name + 1, strcspn(name + 1, " ")) : NULL;
 }
 
 unsigned plan_check(sqlite3 *conn, const char *sql)
 {
 	auto_free char *explain = xasprintf("EXPLAIN QUERY PLAN %s", sql);
-	const char *grows = NULL; /* what the statement reads of those that do */
+	const char *grows = NULL; /* growing table that the statement reads */
 	sqlite3_stmt *st = NULL;
 	unsigned full_scans = 0;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * plan.h - test builds only: the query plan of each statement.
+ * plan.h - checks query plans. Test builds only.
  */
 #ifndef TEEPOD_DB_PLAN_H
 #define TEEPOD_DB_PLAN_H
@@ -8,8 +8,8 @@
 
 #include <sqlite3.h>
 
-/* Log statements that read a whole table that grows. Returns how many such reads the plan of @sql
- * has. */
+/* Log each full scan of a growing table in the query plan of @sql. Returns the number of such
+ * scans. */
 unsigned plan_check(sqlite3 *conn, const char *sql);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * policies.c - what the node does with CVMs by itself: columns of the table cvms.
+ * policies.c - what the node does with a CVM without a request: columns of the table cvms.
  */
 #include "db/operations.h"
 #include "db/policies.h"
@@ -23,7 +23,7 @@ const char *const turn_word[TURN_MAX] = {
 	[TURN_DRAINED] = "drained",
 };
 
-/* Two questions: each has an index of its own, that of queued ones and that of running ones. */
+/* Two conditions, because queued and running operations have one index each. */
 #define NOBODY_WORKS_ON_IT                                                                         \
 	" (NOT EXISTS (SELECT 1 FROM operations o WHERE o.cvm = cvms.id AND o.state = 'running') " \
 	"AND"                                                                                      \
@@ -181,8 +181,7 @@ static void read_restart(struct db *db, sqlite3_stmt *st, void *row)
 
 int cvms_restarts(struct db *db, struct restart_row **ret, size_t *n, struct err *e)
 {
-	/* Each half by an index that holds nearly nothing: this is asked whenever an operation
-	 * ends. */
+	/* Each half uses a small partial index, because this runs whenever an operation ends. */
 	sqlite3_stmt *st = sql_query(
 		db, e,
 		RESTART_SELECT " WHERE desired = 'running' AND ended <> '' UNION " RESTART_SELECT

@@ -73,7 +73,7 @@ int ports_holder(struct db *db, int64_t workspace, int64_t but, bool udp, const 
 int ports_first_free(struct db *db, int64_t but, bool udp, const char *address, uint16_t from,
 		     uint16_t to, uint16_t *ret, struct err *e)
 {
-	/* One walk along the index, however many in a row are taken. */
+	/* One walk along the index, no matter how many ports in a row are in use. */
 	sqlite3_stmt *st =
 		sql_query(db, e,
 			  "SELECT host_port FROM ports WHERE protocol = ?1 AND host_port BETWEEN "
@@ -85,7 +85,7 @@ int ports_first_free(struct db *db, int64_t but, bool udp, const char *address, 
 	int64_t port = from;
 	int r = sql_next(db, st, e);
 
-	/* Those of several addresses come more than once. */
+	/* A port that is used on several addresses appears more than once. */
 	while (r > 0 && sqlite3_column_int64(st, 0) <= port) {
 		port = sqlite3_column_int64(st, 0) + 1;
 		r = sql_next(db, st, e);
@@ -117,8 +117,7 @@ static int plan_port(struct db *db, int64_t cvm, const struct port_row *p, struc
 		(int)p->vm_port, cvm);
 
 	return r ? r
-		 : err_set(e, ERR_HOST,
-			   "host port %u was given to another CVM while it was looked at",
+		 : err_set(e, ERR_HOST, "host port %u was reserved for another CVM in the meantime",
 			   p->host_port);
 }
 

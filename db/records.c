@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * records.c - what the rows of a workspace take in the file, and dropping the oldest of them.
+ * records.c - size of the records of a workspace.
  *
- * Triggers keep the sums (table records; apps.bytes for the revisions and history of one app). A
- * row counts with its long texts and a fixed amount for the rest and its indexes (db/schema.c).
+ * Triggers maintain the sums: table records, and apps.bytes for the revisions and history of one
+ * app. A row counts with its long texts plus a fixed amount for the rest and its indexes
+ * (schema.c).
  */
 #include "db/records.h"
 #include "db/sql.h"
@@ -36,7 +37,6 @@ int records_over(struct db *db, enum record kind, int64_t limit, int64_t after,
 		"sii", record_word[kind], limit, after);
 }
 
-/* When the oldest row of the workspace was written that a limit counts, 0 = there is none. */
 int records_oldest(struct db *db, int64_t workspace, enum record kind, int64_t *ret_ms,
 		   struct err *e)
 {

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
- * schema.c - what the tables hold, and how an older file becomes the current one.
+ * schema.c - definition of the tables, as numbered migrations.
  *
- * PRAGMA user_version is the number of migrations applied. Each runs in a transaction of its own; a
- * released one is never edited, only followed by another. Before an existing file is migrated it is
- * copied (VACUUM INTO).
+ * PRAGMA user_version is the number of migrations applied. Each runs in its own transaction. A
+ * released migration must never be edited: append another one. Before an existing file is migrated
+ * it is copied (VACUUM INTO).
  *
- * Kept by triggers, so that a list's total costs one row: counts (workspaces.apps, .cvms, .entries
- * of the ledger; apps.cvms, .current_cvm; operation_counts), what a workspace holds
- * (workspaces.held_*), what its rows take (records, apps.bytes) and its balance, the sum of its
- * ledger. A migration that rebuilds a table
- * (cvms, devices, operations, ledger) makes its triggers and indexes anew.
+ * Triggers maintain counts, so that the total of a list is one row (workspaces.apps, .cvms,
+ * .entries of the ledger; apps.cvms, .current_cvm; operation_counts), what is reserved of a
+ * workspace's quotas (workspaces.held_*), the size of its records (records, apps.bytes) and its
+ * balance, the sum of its ledger. A migration that rebuilds a table (cvms, devices, operations,
+ * ledger) must create its triggers and indexes again.
  *
- * What is promised of a NUMA node (numa_nodes.*_promised) is taken and given back by db/numa.c next
- * to the cvm_nodes row it is for. A CVM under change has a second state (changes): what it will be,
- * and once that is applied, what it was. Ports, devices and shares of nodes that are in one of the
- * two only say so (other_vm_port, part, other_*); without a change both are the same. Event numbers
- * have no gaps: AUTOINCREMENT's counter is a table too, and rolls back with its transaction.
+ * numa.c changes the reserved memory of a NUMA node (numa_nodes.*_promised) together with the row
+ * in cvm_nodes. A CVM under change has a second state: see changes.c. The columns other_vm_port,
+ * part and other_* say which state a port, device or NUMA memory belongs to; without a change both
+ * states are the same. Event numbers have no gaps, because the counter of AUTOINCREMENT is a table
+ * that rolls back with its transaction.
  *
  * No statement that a request can trigger reads a whole table that grows (plan.c).
  */
@@ -171,7 +171,7 @@ static const char *const migrations[] = {
 	" cvm_uuid TEXT NOT NULL, op_id TEXT NOT NULL, data TEXT NOT NULL) STRICT;"
 	"CREATE INDEX events_workspace ON events (workspace, seq);",
 
-	/* 2: devices, NUMA nodes, and what of them a CVM was given */
+	/* 2: devices and NUMA nodes, and their reservations */
 	"ALTER TABLE cvms ADD COLUMN networks TEXT NOT NULL DEFAULT '';"
 	"ALTER TABLE cvms ADD COLUMN hugepages INTEGER NOT NULL DEFAULT 0 CHECK (hugepages IN (0, "
 	"1));"
@@ -219,10 +219,10 @@ static const char *const migrations[] = {
 	" PRIMARY KEY (cvm, node)) STRICT, WITHOUT ROWID;"
 	"CREATE INDEX cvm_nodes_node ON cvm_nodes (node);",
 
-	/* 3: policies, maintenance, and the generation that If-Match is held against. Columns that
-	 * a client sets or that follow from what it sets count; what is only observed (boot,
-	 * progress, attempts) does not: whoever watched a CVM boot could never change it. A column
-	 * added later that a client sets belongs into a trigger of this kind, too. */
+	/* 3: policies, maintenance, and the generation that If-Match is compared with. A change of
+	 * a column that a client sets, or that follows from it, increments the generation. A change
+	 * of an observed column (boot, progress, attempts) does not, because If-Match would then
+	 * always fail while a CVM boots. A new column that a client sets needs such a trigger. */
 	"ALTER TABLE cvms ADD COLUMN generation INTEGER NOT NULL DEFAULT 1;"
 	"ALTER TABLE cvms ADD COLUMN restart_policy TEXT NOT NULL DEFAULT 'on-crash' CHECK "
 	"(restart_policy IN"
@@ -273,7 +273,7 @@ static const char *const migrations[] = {
 	"since_ms INTEGER NOT NULL,"
 	" timeout_s INTEGER NOT NULL, force INTEGER NOT NULL CHECK (force IN (0, 1))) STRICT;",
 
-	/* 4: shares of workspaces; API keys that end; prepaid balance */
+	/* 4: quotas of workspaces, expiry of API keys, prepaid balance */
 	"ALTER TABLE workspaces ADD COLUMN max_vcpus INTEGER CHECK (max_vcpus >= 0);"
 	"ALTER TABLE workspaces ADD COLUMN max_memory_mib INTEGER CHECK (max_memory_mib >= 0);"
 	"ALTER TABLE workspaces ADD COLUMN max_disk_gib INTEGER CHECK (max_disk_gib >= 0);"
@@ -356,7 +356,7 @@ static const char *const migrations[] = {
 	"CREATE TRIGGER ledger_stays BEFORE DELETE ON ledger BEGIN SELECT raise(ABORT, 'the ledger "
 	"is append-only'); END;",
 
-	/* 5: changes of CVMs under way, and the history of their apps */
+	/* 5: changes of CVMs in progress, and the history of their apps */
 	"CREATE TABLE operations_5 ("
 	" id TEXT PRIMARY KEY, cvm INTEGER NOT NULL, cvm_uuid TEXT NOT NULL, cvm_name TEXT NOT "
 	"NULL,"
@@ -396,8 +396,8 @@ static const char *const migrations[] = {
 	"DROP TABLE ports;"
 	"ALTER TABLE ports_5 RENAME TO ports;"
 	"CREATE INDEX ports_cvm ON ports (cvm);"
-	/* Triggers of the former table went with it. Generations count what the CVM is, not what is
-	   held for a change of it. */
+	/* The triggers of the former table were deleted with it. A generation counts what the CVM
+	   is, not what is held for a change of it. */
 	"CREATE TRIGGER ports_added AFTER INSERT ON ports WHEN NEW.vm_port > 0 BEGIN"
 	" UPDATE cvms SET generation = generation + 1 WHERE id = NEW.cvm; END;"
 	"CREATE TRIGGER ports_gone AFTER DELETE ON ports WHEN OLD.vm_port > 0 BEGIN"
@@ -431,7 +431,7 @@ static const char *const migrations[] = {
 	" listed INTEGER NOT NULL CHECK (listed IN (0, 1)), encrypted_env BLOB, user_config TEXT) "
 	"STRICT, WITHOUT ROWID;"
 
-	/* What a workspace holds counts a CVM under change with the larger of its two states. */
+	/* For a quota, a CVM under change counts with the larger of its two states. */
 	"DROP TRIGGER cvms_held_changed;"
 	"CREATE TRIGGER cvms_held_changed AFTER UPDATE OF given_vcpus, given_memory_mib, disk_gib, "
 	"holds_cpu, held_gpus"
@@ -487,7 +487,8 @@ static const char *const migrations[] = {
 	"CREATE INDEX workspaces_live ON workspaces (slug) WHERE deleted_ms = 0;"
 	"CREATE INDEX provisions_expires ON provisions (expires_ms);"
 	"CREATE INDEX operations_workspace ON operations (workspace);"
-	/* 'succeeded' matches nearly every row, and operations_live has the other states. */
+	/* Not for 'succeeded', which matches nearly every row, nor for the states in
+	   operations_live. */
 	"CREATE INDEX operations_unsuccessful ON operations (state) WHERE state IN ('failed', "
 	"'cancelled');"
 	"CREATE INDEX operations_unsuccessful_of ON operations (workspace, state)"
@@ -518,7 +519,8 @@ static const char *const migrations[] = {
 	"NEW.workspace; END;",
 
 	/* 7: steps of operations by name, with the version of the table of steps (vmm/op/engine.h).
-	 * Until now a row had the index of a step; the names are those of version 1 of each table.
+	 * Older rows have the index of a step; the names below are those of version 1 of each
+	 * table.
 	 */
 	"ALTER TABLE operations RENAME COLUMN step TO step_index;"
 	"ALTER TABLE operations ADD COLUMN step TEXT NOT NULL DEFAULT '';"
@@ -540,19 +542,19 @@ static const char *const migrations[] = {
 	" WHERE kind.value = operations.kind AND name.key = operations.step_index), '');"
 	"ALTER TABLE operations DROP COLUMN step_index;",
 
-	/* 8: whose database this is (vmm/node/owner.c) */
+	/* 8: the node that owns this database (vmm/node/owner.c) */
 	"CREATE TABLE owner ("
 	" id INTEGER PRIMARY KEY CHECK (id = 1), marker TEXT NOT NULL, inode INTEGER NOT NULL, "
 	"machine TEXT NOT NULL,"
 	" host TEXT NOT NULL, dir TEXT NOT NULL) STRICT;"
 
-	/* Names of CVMs that differ only in case are one name. Not unique: rows may clash already,
-	 * and then a look-up is refused. */
+	/* Names of CVMs that differ only in case are equal. The index is not UNIQUE, because such
+	 * rows may exist; a search for their name is then refused. */
 	"DROP INDEX cvms_name;"
 	"CREATE INDEX cvms_name ON cvms (name COLLATE NOCASE);"
 
-	/* Host ports count among what a workspace holds. A CVM counts its own, because its row is
-	 * gone when those of its ports go. */
+	/* Quota of host ports. Each CVM counts its own ports, because its row is deleted before
+	   theirs. */
 	"ALTER TABLE workspaces ADD COLUMN max_host_ports INTEGER CHECK (max_host_ports >= 0);"
 	"ALTER TABLE workspaces ADD COLUMN held_host_ports INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE cvms ADD COLUMN held_host_ports INTEGER NOT NULL DEFAULT 0;"
@@ -560,7 +562,7 @@ static const char *const migrations[] = {
 	"UPDATE workspaces SET held_host_ports = (SELECT coalesce(sum(c.held_host_ports), 0) FROM "
 	"cvms c"
 	" WHERE c.workspace = workspaces.id);"
-	/* Together with the generation: a request may add thousands of ports. */
+	/* In one trigger with the generation, because a request may add thousands of ports. */
 	"DROP TRIGGER ports_added;"
 	"DROP TRIGGER ports_gone;"
 	"CREATE TRIGGER ports_added AFTER INSERT ON ports BEGIN UPDATE cvms SET held_host_ports = "
@@ -577,17 +579,17 @@ static const char *const migrations[] = {
 	" UPDATE workspaces SET held_host_ports = held_host_ports - OLD.held_host_ports WHERE id = "
 	"OLD.workspace; END;"
 
-	/* The size a data disk was seen to have (0: it was never made), and the files of an image
-	 * as they were when their content was last verified. Of older rows: a guest that ran had a
-	 * disk, and any size will do; files are not known. */
+	/* The created size of a data disk (0: not created), and the record of the files of an
+	 * image, made when they were last verified. Older rows: a guest that ran has a disk of any
+	 * size; files are not known. */
 	"ALTER TABLE cvms ADD COLUMN disk_made INTEGER NOT NULL DEFAULT 0 CHECK (disk_made >= 0);"
 	"UPDATE cvms SET disk_made = 1 WHERE observed <> 'absent' OR stopped_ms > 0 OR instance_id "
 	"<> ''"
 	" OR boot_progress <> '';"
 	"ALTER TABLE images ADD COLUMN files TEXT NOT NULL DEFAULT '';"
 
-	/* Why a guest is paused, and the operation that resumes one. The table of operations is
-	 * made anew for its CHECK of kinds; its triggers and indexes went with it. */
+	/* Why a guest is paused, and the operation that resumes it. The table of operations is
+	 * rebuilt to change its CHECK of kinds; this also deletes its triggers and indexes. */
 	"ALTER TABLE cvms ADD COLUMN paused TEXT NOT NULL DEFAULT '' CHECK (paused IN ('', "
 	"'nospc', 'ioerror', 'other'));"
 	"UPDATE cvms SET paused = 'other' WHERE observed = 'paused';"
@@ -641,9 +643,9 @@ static const char *const migrations[] = {
 	"ALTER TABLE api_keys ADD COLUMN parent INTEGER REFERENCES api_keys ON DELETE SET NULL;"
 	"CREATE INDEX api_keys_parent ON api_keys (parent) WHERE parent IS NOT NULL;"
 
-	/* Bytes of a workspace's rows. An app counts its revisions and history, because its row is
-	 * gone when they go. An entry of history counts more than its bytes: a delete of its app
-	 * removes them all in one turn. */
+	/* Size of a workspace's records. Each app counts its revisions and history, because its row
+	 * is deleted before theirs. An entry of the history counts more than its size, because
+	 * deleting its app deletes all of them in one turn. */
 	"CREATE TABLE records ("
 	" workspace INTEGER NOT NULL, kind TEXT NOT NULL, bytes INTEGER NOT NULL, PRIMARY KEY "
 	"(workspace, kind))"
@@ -663,7 +665,7 @@ static const char *const migrations[] = {
 	"CREATE INDEX idempotency_workspace ON idempotency (workspace, created_ms);"
 	"CREATE INDEX api_keys_revoked ON api_keys (revoked_ms) WHERE revoked_ms > 0;"
 	"CREATE INDEX api_keys_expires ON api_keys (expires_ms) WHERE expires_ms > 0;"
-	/* Left by changes that failed: no CVM and no history names them. */
+	/* Left by failed changes: no CVM and no history refers to them. */
 	"DELETE FROM revisions WHERE NOT EXISTS (SELECT 1 FROM history h WHERE h.revision = "
 	"revisions.id)"
 	" AND NOT EXISTS (SELECT 1 FROM cvms c WHERE c.revision = revisions.id)"
@@ -754,7 +756,8 @@ static int copy_before_migration(struct db *db, const char *path, int64_t versio
 {
 	auto_free char *copy =
 		xasprintf("%s.v%lld-%lld", path, (long long)version, (long long)clock_wall_ms());
-	auto_free char *temp = xasprintf("%s.tmp", copy); /* half a copy must not look like one */
+	auto_free char *temp =
+		xasprintf("%s.tmp", copy); /* an incomplete copy must not have the final name */
 	sqlite3_stmt *st = NULL;
 	int rc = sqlite3_prepare_v2(db->conn, "VACUUM INTO ?", -1, &st, NULL);
 
@@ -782,7 +785,7 @@ static int compare_copy_age(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* Each is as large as the database was. The copies of the last two migrations stay. */
+/* A copy is as large as the database was. Keep those of the last two migrations. */
 static void remove_old_copies(const char *path)
 {
 	auto_free char *pattern = xasprintf("%s.v[0-9]*-[0-9]*", path);
@@ -809,7 +812,7 @@ static int apply_migration(struct db *db, int number, struct err *e)
 	return -(int)e->code;
 }
 
-/* Version found; refused when this program does not know it. */
+/* The version of the file; ERR_UNSUPPORTED if this program does not know it. */
 static int schema_version_of(struct db *db, const char *path, int64_t *ret, struct err *e)
 {
 	int64_t found = 0;

@@ -64,7 +64,7 @@ static void grow_cache(struct db *db)
 	free(old);
 }
 
-/* Has SQLite ended the transaction of the turn_do() that runs? *e = why, if so. */
+/* True if SQLite has rolled back the transaction of the current turn_do(); *e says why. */
 static bool transaction_is_lost(struct db *db, struct err *e)
 {
 	if (!db->in_turn || !sqlite3_get_autocommit(db->conn))
@@ -79,7 +79,7 @@ static sqlite3_stmt *prepare_cached(struct db *db, const char *sql, struct err *
 {
 	struct statement *s;
 
-	assert(!db->bad.code); /* a reader has not looked how sql_next() or sql_done() ended */
+	assert(!db->bad.code); /* a caller ignored the result of sql_next() or sql_done() */
 	if (transaction_is_lost(db, e))
 		return NULL;
 	if (db->used * 2 >= db->cap)
@@ -123,7 +123,7 @@ static void bind_all(sqlite3_stmt *st, const char *fmt, va_list ap)
 						  SQLITE_TRANSIENT);
 			break;
 		default:
-			abort(); /* a format that is not one of ours */
+			abort(); /* unknown format character */
 		}
 	}
 }
@@ -338,7 +338,7 @@ static void bad_column(struct db *db, sqlite3_stmt *st, int col, const char *rul
 	const char *row = (const char *)sqlite3_column_text(st, 0);
 
 	if (db->bad.code)
-		return; /* the first one is told */
+		return; /* report the first one only */
 	err_field(&db->bad, ERR_HOST, sqlite3_column_name(st, col), value ? value : "NULL",
 		  "database: %s.%s is \"%.80s\" (row %.40s), which is not %s",
 		  table ? table : "(expression)", sqlite3_column_name(st, col),

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * sql.h - statements inside db/: prepared once, bound by a format, errors mapped in one place.
+ * sql.h - SQL statements, for db/ only: prepared once, bound by a format, errors mapped in one
+ * place.
  *
  * Formats: i int64_t, d int, s const char * (NULL is NULL), b const void * and size_t. The SQL text
- * must be a static string: its address is the key of the statement cache. A statement is not
- * re-entrant: finish a query before running its twin.
+ * must be a static string, because its address is the key of the statement cache. A statement is
+ * not re-entrant: finish a query before running the same text again.
  */
 #ifndef TEEPOD_DB_SQL_H
 #define TEEPOD_DB_SQL_H
@@ -22,17 +23,18 @@ struct db {
 		sqlite3_stmt *st;
 	} * cache; /* open addressing, power of two */
 	size_t cap, used;
-	bool in_turn;    /* a turn_do() runs: what SQLite executes must belong to its transaction */
-	struct err lost; /* why SQLite ended the transaction of this turn; code 0 = it did not */
-	unsigned full_scans; /* plan.c */
-	struct err bad; /* what the current row holds that no reader may accept; code 0 = nothing */
+	bool in_turn; /* inside turn_do(): statements must belong to its transaction */
+	/* Why SQLite rolled back the transaction of this turn; code 0 = it did not. */
+	struct err lost;
+	unsigned full_scans; /* counted by plan.c, for tests */
+	struct err bad;      /* why the current row is bad; code 0 = it is not */
 };
 
-/* Fill *e from the connection's last error. Always negative. */
+/* Fill *e from the last error of the connection. @what: the action that failed. Always negative. */
 int sql_error(struct db *db, const char *what, struct err *e);
 
-/* Run a statement to its end. Rows changed (>= 0), or negative. Every statement is refused in a
- * turn_do() whose transaction is lost: it would be committed by itself. */
+/* Run a statement to its end. Returns the number of rows changed, or negative. In a turn_do() whose
+ * transaction was rolled back by SQLite every statement fails: it would commit on its own. */
 int sql_run(struct db *db, struct err *e, const char *sql, const char *fmt, ...);
 /* The same; 0 instead of the number of rows. */
 int sql_exec(struct db *db, struct err *e, const char *sql, const char *fmt, ...);
@@ -70,33 +72,36 @@ int sql_all(struct db *db, sqlite3_stmt *st, sql_reader *read, sql_freer *drop, 
 #define sql_good_rows(db, st, read, ret, ret_n, e) \
 	sql_all(db, st, read, NULL, sizeof(**(ret)), true, ret, ret_n, e)
 
-/* First column of the first row; *ret = @def when there is no row. */
+/* First column of the first row; *ret = @def if there is no row or it is NULL. */
 int sql_int(struct db *db, struct err *e, int64_t def, int64_t *ret, const char *sql,
 	    const char *fmt, ...);
 
-/* LIMIT for the page of @limit rows (negative: all) at @offset of a list of @total rows: 0 beyond
- * the end, where SQLite reads nothing; OFFSET alone would walk the whole list. */
+/* LIMIT for the page of @limit rows (negative: all) at @offset of a list of @total rows. Beyond the
+ * end it is 0, so that SQLite does not walk the whole list to skip OFFSET rows. */
 int64_t sql_page(int64_t limit, int64_t offset, int64_t total);
 
-/* Text of a column into a fixed buffer ("" for NULL), or malloc'd (NULL for NULL). */
+/* Text of a column in a buffer of @n bytes, cut to fit ("" for NULL); or malloc'd (NULL for NULL).
+ */
 void sql_text(sqlite3_stmt *st, int col, char *out, size_t n);
 char *sql_text_dup(sqlite3_stmt *st, int col);
 /* Bytes of a column, malloc'd; NULL and 0 for NULL and for an empty one. */
 void *sql_blob_dup(sqlite3_stmt *st, int col, size_t *ret_n);
 
-/* Columns with a rule. What breaks it makes the row bad: the sql_next() or sql_done() that follows
- * fails with a text that names table, column, row and value (db_bad_row()), and what was returned
- * here is of no use. The first column of the query names the row. */
+/* Columns with a rule. A value that breaks the rule makes the row bad: the next sql_next() or
+ * sql_done() fails, and its error names table, column, row and value. The value returned here is
+ * then meaningless. The first column of the query must identify the row. */
+/* See db_bad_row(). */
 bool sql_is_bad_row(const struct err *e);
-/* Index of a word in a table of @n words. */
+/* Index of the word in a table of @n words. */
 int sql_word(struct db *db, sqlite3_stmt *st, int col, const char *const *words, int n);
+/* Integer from @lowest to @highest. */
 int64_t sql_range(struct db *db, sqlite3_stmt *st, int col, int64_t lowest, int64_t highest);
-/* JSON, or "" where that stands for none. */
+/* JSON that fits into @n bytes, or "". */
 void sql_json(struct db *db, sqlite3_stmt *st, int col, char *out, size_t n);
-/* JSON of any length, malloc'd; NULL for NULL. The query has its json_valid() in column @valid:
- * SQLite checks 200 KB in a fraction of a millisecond; parsing them takes many times as long. */
+/* JSON of any length, malloc'd; NULL for NULL. Column @valid of the query is its json_valid(),
+ * which is many times faster than parsing it here. */
 char *sql_json_dup(struct db *db, sqlite3_stmt *st, int col, int valid);
-/* Numbers with commas between them, or "". */
+/* Numbers separated by commas, or "". */
 void sql_numbers(struct db *db, sqlite3_stmt *st, int col, char *out, size_t n);
 
 #endif

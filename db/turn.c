@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
- * turn.c - one transaction a turn.
+ * turn.c - one transaction per turn of the loop.
  *
- * The transaction is opened by the first turn_do() of a turn and committed by whichever comes
- * first: the check handle (right after poll, where requests arrive) or the prepare handle (before
- * the loop may block, for work done by timers and closing callbacks). Nothing can be left open
- * while the loop sleeps. turn_after() work may itself mutate; that opens the next transaction,
+ * The first turn_do() of a turn opens the transaction. It is committed by the check handle (right
+ * after poll, where requests arrive) or by the prepare handle (before the loop may block, for work
+ * of timers and closing callbacks), whichever comes first. No transaction is open while the loop
+ * sleeps. A callback of turn_after() may mutate; this opens the next transaction, which is
  * committed before the next sleep.
  *
- * A callback of turn_after() belongs to the savepoint that registered it. When that savepoint is
- * rolled back the callback is marked with the error, and told with all others when the turn ends.
+ * A callback of turn_after() belongs to the savepoint that registered it. If that savepoint is
+ * rolled back, the callback is marked with the error and called with all others when the turn ends.
  *
- * Another process (sqlite3, a backup, --add-key) may hold the write lock of the database for as
- * long as it likes. Once the loop runs, BEGIN waits WAIT_MS for it; after one such failure the turn
- * refuses for PAUSE_MS without trying, so that a hundred writers cost one wait. turn_run() queues
- * and tries again by a timer.
+ * Another process (sqlite3, a backup, --add-key) may hold the write lock of the database for any
+ * time. While the loop runs, BEGIN waits WAIT_MS for it. After such a failure all transactions are
+ * refused for PAUSE_MS, so that a hundred writers cost one wait. turn_run() queues its calls and
+ * retries by a timer.
  *
- * Readers do not need that lock (WAL). One that finds the file busy all the same, as while another
- * process recovers the log, waits WAIT_MS, too. Automatic checkpoints are passive: they do what a
- * foreign reader lets them, and never wait.
+ * Readers do not need that lock (WAL). If a reader finds the file busy nevertheless, for example
+ * while another process recovers the WAL, it waits WAIT_MS, too. Automatic checkpoints are passive:
+ * they never wait for readers of other processes.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -35,8 +35,8 @@ enum { WAIT_MS = 20, PAUSE_MS = 100, GIVE_UP_MS = 2000 };
 struct turn_callback {
 	void (*fn)(void *arg, const struct err *e);
 	void *arg;
-	size_t why; /* 1 + index into turn.whys: its savepoint was rolled back; 0: as the commit
-		       goes */
+	size_t why; /* 1 + index into turn.whys: its savepoint was rolled back; 0: the result of the
+		       commit counts */
 };
 
 /* A turn_run() that waits for the write lock. */
@@ -65,18 +65,19 @@ struct turn {
 	struct db *db;
 	uv_prepare_t prepare;
 	uv_check_t check;
-	uv_idle_t idle; /* keeps poll from blocking while after-work without a transaction waits */
+	uv_idle_t idle; /* keeps poll from blocking while callbacks without a transaction wait */
 	int open_handles;
-	bool serving; /* the loop runs: nothing waits long from now on */
+	bool serving; /* the loop runs: waits are short from now on */
 	bool open;
-	bool kept; /* a savepoint of this transaction was kept */
-	int depth; /* of turn_do()s that run */
+	bool kept; /* at least one savepoint of this transaction was released */
+	int depth; /* of nested turn_do() */
 	struct turn_callback *after;
 	size_t n, cap;
-	struct err *whys; /* of savepoints rolled back in this turn that had registered callbacks */
+	struct err *whys; /* errors of savepoints that were rolled back in this turn and had
+			     callbacks */
 	size_t n_whys;
-	int64_t locked_until_ms;     /* no BEGIN is tried before (clock_mono_ms()) */
-	struct err locked;           /* ... because */
+	int64_t locked_until_ms;     /* no BEGIN before this time (clock_mono_ms()) */
+	struct err locked;           /* the error until then */
 	struct waiting_run *waiting; /* oldest first */
 	struct loop_timer *retry;
 	struct turn_watcher *watchers;
@@ -127,7 +128,7 @@ static void run_watchers(struct turn *t)
 	}
 }
 
-/* One may open the next transaction: the others wait for its end. */
+/* A reader may open the next transaction. The other readers then wait for its end. */
 static void run_readers(struct turn *t)
 {
 	auto_free struct waiting_read *list = t->readers;
@@ -278,14 +279,14 @@ static int begin_transaction(struct turn *t, struct err *e)
 	return 0;
 }
 
-/* What the savepoint that failed with @e has registered, from callback number @first on. */
+/* Mark the callbacks of a failed savepoint, from number @first on, with its error @e. */
 static void fail_callbacks(struct turn *t, size_t first, const struct err *e)
 {
 	bool any = false;
 
 	for (size_t i = first; i < t->n; i++) {
 		if (t->after[i].why)
-			continue; /* of a savepoint within, which has an error of its own */
+			continue; /* of an inner savepoint, which has its own error */
 		t->after[i].why = t->n_whys + 1;
 		any = true;
 	}
@@ -313,8 +314,8 @@ static int run_saved(struct turn *t, int (*fn)(void *arg, struct err *e), void *
 	return r;
 }
 
-/* SQLite ended the transaction itself (full disk): nothing of this turn exists. The first reason
- * counts. */
+/* SQLite has rolled back the transaction (full disk): all changes of this turn are lost. The first
+ * error counts. */
 static int lose_transaction(struct turn *t, int r, struct err *e)
 {
 	struct db *db = t->db;
@@ -445,7 +446,7 @@ void turn_cancel_waiting(struct turn *t)
 		w->done(w->arg, &t->locked);
 		free(w);
 	}
-	loop_after_cancel(&t->retry); /* last: a done() may have called turn_run() */
+	loop_after_cancel(&t->retry); /* at the end, because a done() may have called turn_run() */
 }
 
 /* ------------------------------------------------------------------ following */
@@ -467,7 +468,7 @@ void turn_unwatch(struct turn *t, void *ticket)
 
 	(void)t;
 	if (w)
-		w->fn = NULL; /* freed after the next commit: the list may be walked right now */
+		w->fn = NULL; /* freed after the next commit, because the list may be in use now */
 }
 
 void turn_stats(const struct turn *t, uint64_t *commits, uint64_t *us)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * workspaces.c - workspaces: who shares the node, and how much of it each may hold.
+ * workspaces.c - rows of workspaces: quotas, what is reserved of them, balance.
  *
- * A deleted workspace keeps its row under a slug nobody can ask for ("~" is in no slug): events,
- * operations and idempotency keys know it by its id, which must never become another's.
+ * The row of a deleted workspace is kept, because events, operations and idempotency keys refer to
+ * its id, which must never be used again. Its slug gets a "~", which no valid slug contains.
  */
 #include <stdio.h>
 #include <stdlib.h>

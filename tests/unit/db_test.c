@@ -1166,7 +1166,7 @@ static void a_value_that_no_reader_knows_is_an_error_that_names_it(void **st)
 				 0); /* told once: the next statement starts clean */
 		assert_true(db_check(path, &found, &e) > 0);
 		assert_non_null(strstr(found.data, bad[i].column));
-		assert_non_null(strstr(found.data, "which no reader takes"));
+		assert_non_null(strstr(found.data, "which no reader accepts"));
 		db_close(w.db);
 	}
 }
