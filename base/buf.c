@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * buf.c - growable bytes, and the allocator that does not come back empty.
  */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,6 +63,7 @@ char *buf_reserve(struct buf *b, size_t n)
 		b->data = xrealloc(b->data, cap);
 		b->cap = cap;
 	}
+	assert(b->len + n < b->cap);
 	b->data[b->len] = 0;
 	return b->data + b->len;
 }

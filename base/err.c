@@ -60,6 +60,7 @@ static_assert(ARRAY_SIZE(words) == ERR_CODES, "every err_code has a word");
 
 static int err_fill(struct err *e, enum err_code code, const char *fmt, va_list ap)
 {
+	assert(code > ERR_NONE && code < ERR_CODES);
 	memset(e, 0, sizeof(*e));
 	e->code = code;
 	e->cap.numa_node = -1;
@@ -184,6 +185,7 @@ int err_hint(struct err *e, const char *fmt, ...)
 {
 	va_list ap;
 
+	assert(e->code);
 	va_start(ap, fmt);
 	(void)vsnprintf(e->hint, sizeof(e->hint), fmt, ap);
 	va_end(ap);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * id.c - identifiers, digests and randomness.
  */
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +21,7 @@
 
 void id_random(void *out, size_t n)
 {
+	assert(n <= INT_MAX);
 	if (RAND_bytes(out, (int)n) == 1)
 		return;
 	(void)fputs("teepod: no randomness\n", stderr);

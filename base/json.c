@@ -5,6 +5,7 @@
  * text first: a bomb is refused before anything is built. Strings are skipped with their escapes;
  * whatever else is malformed jansson finds.
  */
+#include <assert.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -346,6 +347,7 @@ static int read_field(const struct field *f, json_t *j, const char *path, void *
 			*(bool *)at = json_is_true(j) || json_number_value(j) == 1;
 		return 0;
 	case FIELD_WORD:
+		assert(f->words);
 		w = word_index(f, j);
 		if (w < 0)
 			return refuse_value(f, j, path, e);
@@ -407,6 +409,7 @@ int fields_read(const struct field_table *t, const json_t *j, const char *prefix
 	char path[96];
 	int r;
 
+	assert(t->fields || !t->n);
 	if (!json_is_object(j))
 		return err_field(e, ERR_INVALID, *prefix ? prefix : "body", NULL,
 				 "%s is %s; allowed: an object", *prefix ? prefix : "the body",

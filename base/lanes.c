@@ -31,6 +31,7 @@
 #include "base/clock.h"
 #include "base/lag.h"
 #include "base/log.h"
+#include "base/loop.h"
 
 enum { THREADS_MAX = 1024, TIME_LEFT_ELSEWHERE_MS = 600 * 1000, RECHECK_MS = 1000 };
 
@@ -118,6 +119,7 @@ int job_time_left_ms(void)
 /* With the mutex held: the job is over, the loop is told. */
 static void end_job(struct lanes *l, struct job *j, enum job_end end)
 {
+	assert(j->state != JOB_ENDED);
 	j->state = JOB_ENDED;
 	j->end = end;
 	TAILQ_INSERT_TAIL(&l->ended, j, in_queue);
@@ -133,6 +135,7 @@ static void run_next(struct lanes *l, struct lane_thread *t)
 	TAILQ_REMOVE(&l->lane[n].queue, j, in_queue);
 	l->lane[n].queued--;
 	l->lane[n].free--;
+	assert(j->state == JOB_QUEUED && !j->lent);
 	j->state = JOB_RUNNING;
 	j->started_ms = clock_mono_ms();
 	t->busy = true;
@@ -171,6 +174,7 @@ static void *lane_thread_main(void *arg)
 		else
 			run_next(l, t);
 	}
+	assert(l->lane[n].free > 0 && l->lane[n].threads >= l->lane[n].lent);
 	l->lane[n].threads--;
 	l->lane[n].free--;
 	t->over = true;
@@ -204,6 +208,7 @@ static void ensure_threads(struct lanes *l, enum lane n)
 /* With the mutex held. */
 static void drop_queued_job(struct lanes *l, struct job *j)
 {
+	assert(j->state == JOB_QUEUED && l->lane[j->calls.lane].queued > 0);
 	TAILQ_REMOVE(&l->lane[j->calls.lane].queue, j, in_queue);
 	l->lane[j->calls.lane].queued--;
 	l->lane[j->calls.lane].dropped_total++;
@@ -330,6 +335,7 @@ static void join_finished_threads(struct lanes *l)
 static void deliver_ended_job(struct job *j)
 {
 	LAG_SECTION("job", j->calls.what);
+	assert(j->state == JOB_ENDED);
 	LIST_REMOVE(j, in_all);
 	if (j->calls.done)
 		j->calls.done(j->arg, j->end);
@@ -382,6 +388,7 @@ struct job *job_start(uv_loop_t *loop, const struct job_calls *calls, void *arg)
 	struct job *j = xcalloc(1, sizeof(*j));
 	int64_t due = clock_mono_ms() + calls->deadline_ms;
 
+	assert_loop_thread();
 	assert(calls->deadline_ms && calls->work && calls->lane < LANES);
 	*j = (struct job){ .lanes = l, .calls = *calls, .arg = arg, .due_ms = due };
 	if (LIST_EMPTY(&l->all))
@@ -405,6 +412,7 @@ void job_cancel(struct job *j)
 {
 	struct lanes *l = j->lanes;
 
+	assert_loop_thread();
 	lanes_lock(l);
 	atomic_store(&j->cancelled, true);
 	if (j->state == JOB_QUEUED)
@@ -472,6 +480,7 @@ static void lanes_on_closed(uv_handle_t *h)
 	struct lanes *l = h->data;
 
 	/* Jobs that were given up still use it. */
+	assert(l->handles > 0);
 	if (!--l->handles && LIST_EMPTY(&l->all))
 		lanes_free(l);
 }

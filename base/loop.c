@@ -47,6 +47,7 @@ static void timer_closed(uv_handle_t *h)
 
 static void timer_end(struct loop_timer *t)
 {
+	assert(!uv_is_closing((uv_handle_t *)&t->timer));
 	if (t->slot)
 		*t->slot = NULL;
 	uv_close((uv_handle_t *)&t->timer, timer_closed);
@@ -66,6 +67,8 @@ struct loop_timer *loop_timer_start(uv_loop_t *loop, uint64_t ms, void (*fn)(voi
 {
 	struct loop_timer *t = xcalloc(1, sizeof(*t));
 
+	assert_loop_thread();
+	assert(fn && name);
 	t->fn = fn;
 	t->name = name;
 	t->arg = arg;

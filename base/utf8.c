@@ -8,6 +8,7 @@
  */
 #include "base/utf8.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -123,6 +124,7 @@ void utf8_show(const char *s, char *out, size_t size)
 	size_t left = strlen(s), used = 0, n;
 	char piece[16];
 
+	assert(size > 0);
 	for (; left; s += n, left -= n) {
 		n = show_character(s, left, piece);
 		if (used + strlen(piece) >= size)

@@ -8,6 +8,8 @@
  * functions release what the present state does not need. Each runs inside a turn, so a CVM is
  * always in one of them.
  */
+#include <assert.h>
+
 #include "db/changes.h"
 #include "db/cvms.h"
 #include "db/sql.h"
@@ -137,6 +139,7 @@ int changes_swap(struct db *db, struct change_row *c, struct err *e)
 
 	if (r)
 		return r;
+	assert(was.cvm == c->cvm && was.applied != c->applied);
 	was.disk_gib = c->disk_gib;
 	r = update_cvm_state(db, c, e);
 	if (!r)

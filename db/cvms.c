@@ -227,6 +227,7 @@ int cvms_find(struct db *db, int64_t workspace, enum cvm_key by, const char *val
 	size_t n = 0;
 	int r;
 
+	assert(by < CVM_KEYS);
 	while ((r = sql_next(db, st, e)) > 0) {
 		if (n < max)
 			read_cvm_row(db, st, &ret[n]);
@@ -421,6 +422,7 @@ int cvms_set_desired(struct db *db, int64_t id, enum desired d, struct err *e)
 
 int cvms_set_observed(struct db *db, int64_t id, enum observed o, enum paused p, struct err *e)
 {
+	assert(p == PAUSED_NOT || o == OBSERVED_PAUSED);
 	return sql_exec_one(db, e, "UPDATE cvms SET observed = ?, paused = ? WHERE id = ?", "ssi",
 			    observed_word[o], paused_word[p], id);
 }

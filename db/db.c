@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * db.c - opening, shrinking and closing the database file.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -133,7 +134,10 @@ int db_open_read(const char *path, struct db **ret, struct err *e)
 int db_shrink(struct db *db, struct err *e)
 {
 	int64_t before = 0, after = 0;
-	int r = sql_int(db, e, 0, &before, "PRAGMA freelist_count", "");
+	int r;
+
+	assert(db->in_turn);
+	r = sql_int(db, e, 0, &before, "PRAGMA freelist_count", "");
 
 	if (r || before <= PAGES_KEPT)
 		return r;
@@ -156,6 +160,7 @@ void db_close(struct db *db)
 {
 	if (!db)
 		return;
+	assert(!db->in_turn && !db->bad.code);
 	for (size_t i = 0; i < db->cap; i++)
 		(void)sqlite3_finalize(db->cache[i].st);
 	free(db->cache);

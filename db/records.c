@@ -5,6 +5,8 @@
  * app. A row counts with its long texts plus a fixed amount for the rest and its indexes
  * (schema.c).
  */
+#include <assert.h>
+
 #include "db/records.h"
 #include "db/sql.h"
 
@@ -47,6 +49,7 @@ int records_oldest(struct db *db, int64_t workspace, enum record kind, int64_t *
 			"SELECT at_ms FROM events WHERE workspace = ? ORDER BY seq LIMIT 1",
 	};
 
+	assert(kind < RECORDS);
 	*ret_ms = 0;
 	return sql[kind] ? sql_int(db, e, 0, ret_ms, sql[kind], "i", workspace) : 0;
 }

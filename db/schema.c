@@ -19,6 +19,7 @@
  *
  * No statement that a request can trigger reads a whole table that grows (plan.c).
  */
+#include <assert.h>
 #include <errno.h>
 #include <glob.h>
 #include <stdio.h>
@@ -802,6 +803,7 @@ static void remove_old_copies(const char *path)
 
 static int apply_migration(struct db *db, int number, struct err *e)
 {
+	assert(number > 0 && number <= schema_version());
 	auto_free char *sql = xasprintf("BEGIN IMMEDIATE; %s PRAGMA user_version = %d; COMMIT;",
 					migrations[number - 1], number);
 

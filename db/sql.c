@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "base/loop.h"
 #include "base/own.h"
 #include "db/plan.h"
 #include "db/sql.h"
@@ -79,6 +80,7 @@ static sqlite3_stmt *prepare_cached(struct db *db, const char *sql, struct err *
 {
 	struct statement *s;
 
+	assert_loop_thread();  /* one connection, one thread */
 	assert(!db->bad.code); /* a caller ignored the result of sql_next() or sql_done() */
 	if (transaction_is_lost(db, e))
 		return NULL;
@@ -104,6 +106,7 @@ static sqlite3_stmt *prepare_cached(struct db *db, const char *sql, struct err *
 static void bind_all(sqlite3_stmt *st, const char *fmt, va_list ap)
 {
 	const void *blob;
+	int bound = 0;
 
 	for (int i = 1; *fmt; fmt++, i++) {
 		switch (*fmt) {
@@ -125,7 +128,9 @@ static void bind_all(sqlite3_stmt *st, const char *fmt, va_list ap)
 		default:
 			abort(); /* unknown format character */
 		}
+		bound++;
 	}
+	assert(bound == sqlite3_bind_parameter_count(st));
 }
 
 static void reset_statement(sqlite3_stmt *st)
@@ -136,6 +141,7 @@ static void reset_statement(sqlite3_stmt *st)
 
 static int take_bad_row(struct db *db, struct err *e)
 {
+	assert(db->bad.code);
 	*e = db->bad;
 	db->bad.code = ERR_NONE;
 	return -(int)e->code;
@@ -175,6 +181,7 @@ int sql_one(struct db *db, sqlite3_stmt *st, sql_reader *read, sql_freer *drop, 
 
 	if (r <= 0)
 		return r ? r : -ERR_NOT_FOUND;
+	assert(size);
 	row = xcalloc(1, size);
 	read(db, st, row);
 	r = sql_done(db, st, e);
@@ -308,6 +315,7 @@ void sql_text(sqlite3_stmt *st, int col, char *out, size_t n)
 	const char *s = (const char *)sqlite3_column_text(st, col);
 	size_t len = s ? strnlen(s, n - 1) : 0;
 
+	assert(col < sqlite3_column_count(st));
 	if (len)
 		memcpy(out, s, len);
 	out[len] = 0;
@@ -317,6 +325,7 @@ char *sql_text_dup(sqlite3_stmt *st, int col)
 {
 	const char *s = (const char *)sqlite3_column_text(st, col);
 
+	assert(col < sqlite3_column_count(st));
 	return s ? xstrdup(s) : NULL;
 }
 
@@ -356,6 +365,7 @@ int sql_word(struct db *db, sqlite3_stmt *st, int col, const char *const *words,
 {
 	const char *s = (const char *)sqlite3_column_text(st, col);
 
+	assert(col < sqlite3_column_count(st));
 	for (int i = 0; s && i < n; i++)
 		if (!strcmp(words[i], s))
 			return i;
@@ -367,6 +377,7 @@ int64_t sql_range(struct db *db, sqlite3_stmt *st, int col, int64_t lowest, int6
 {
 	int64_t n = sqlite3_column_int64(st, col);
 
+	assert(col < sqlite3_column_count(st) && lowest <= highest);
 	if (sqlite3_column_type(st, col) == SQLITE_INTEGER && n >= lowest && n <= highest)
 		return n;
 	bad_column(db, st, col, "in the range of its column");

@@ -94,7 +94,10 @@ static void turn_on_idle(uv_idle_t *h)
 static int commit_transaction(struct turn *t, struct err *e)
 {
 	int64_t t0 = clock_mono_us();
-	int r = sql_run(t->db, e, "COMMIT", "");
+	int r;
+
+	assert(t->open && !t->depth);
+	r = sql_run(t->db, e, "COMMIT", "");
 
 	t->open = false;
 	if (r < 0) {
@@ -149,6 +152,7 @@ static void end_turn(struct turn *t)
 	struct err e;
 	int r = 0;
 
+	assert_loop_thread();
 	if (!t->open && !n && !t->db->lost.code)
 		return;
 	LAG_SECTION("commit", "turn");
@@ -212,6 +216,7 @@ static void turn_on_closed(uv_handle_t *h)
 {
 	struct turn *t = h->data;
 
+	assert(t->open_handles > 0 && !t->open);
 	if (--t->open_handles)
 		return;
 	while (t->watchers) {
@@ -245,6 +250,8 @@ bool turn_is_open(const struct turn *t)
 
 void turn_read(struct turn *t, void (*fn)(void *arg), void *arg)
 {
+	assert_loop_thread();
+	assert(!t->depth);
 	if (!t->open) {
 		fn(arg);
 		return;
@@ -263,6 +270,7 @@ static int begin_transaction(struct turn *t, struct err *e)
 	}
 	if (t->open)
 		return 0;
+	assert(!t->depth && !t->kept);
 	if (clock_mono_ms() < t->locked_until_ms) {
 		*e = t->locked;
 		return -(int)e->code;
@@ -284,6 +292,7 @@ static void fail_callbacks(struct turn *t, size_t first, const struct err *e)
 {
 	bool any = false;
 
+	assert(first <= t->n && e->code);
 	for (size_t i = first; i < t->n; i++) {
 		if (t->after[i].why)
 			continue; /* of an inner savepoint, which has its own error */
@@ -305,6 +314,7 @@ static int run_saved(struct turn *t, int (*fn)(void *arg, struct err *e), void *
 	t->depth++;
 	t->db->in_turn = true;
 	r = fn(arg, e);
+	assert(t->depth > 0);
 	t->depth--;
 	t->db->in_turn = t->depth > 0;
 	if (r < 0 && e->code == ERR_NONE)
@@ -342,7 +352,7 @@ int turn_do(struct turn *t, int (*fn)(void *arg, struct err *e), void *arg, stru
 	int depth = t->depth, r = begin_transaction(t, e);
 	struct err ignored;
 
-	assert(depth < (int)ARRAY_SIZE(save));
+	assert(fn && depth < (int)ARRAY_SIZE(save));
 	if (r < 0)
 		return r;
 	r = sql_run(t->db, e, save[depth], "");
@@ -360,6 +370,8 @@ int turn_do(struct turn *t, int (*fn)(void *arg, struct err *e), void *arg, stru
 
 void turn_after(struct turn *t, void (*fn)(void *arg, const struct err *e), void *arg)
 {
+	assert_loop_thread();
+	assert(fn);
 	if (t->n == t->cap) {
 		t->cap = t->cap ? t->cap * 2 : 16;
 		t->after = xrealloc(t->after, t->cap * sizeof(*t->after));

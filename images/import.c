@@ -12,6 +12,7 @@
  * link has no way to be expressed. The disk writer's own guards (SECURE_NODOTDOT,
  * SECURE_NOABSOLUTEPATHS) would need chdir(), which a process with threads does not have.
  */
+#include <assert.h>
 #include <archive.h>
 #include <archive_entry.h>
 #include <dirent.h>
@@ -65,6 +66,7 @@ static int intake_create(struct intake *in, const char *name, int *ret, struct e
 {
 	int fd;
 
+	assert(in->dirfd >= 0);
 	if (!image_file_name_ok(name))
 		return err_field(e, ERR_INVALID, "source", name,
 				 "entry %s is refused: an image holds plain files with plain "
@@ -372,6 +374,7 @@ static int publish_image(const char *store, const char *temp, const char *known,
 {
 	auto_free char *path = xasprintf("%s/%s", store, img->name);
 
+	assert(*img->name && *files); /* image_verify_recorded() has succeeded */
 	if (known && strcmp(known, img->os_image_hash) != 0)
 		return err_field(e, ERR_CONFLICT, "name", img->name,
 				 "an image of this name with other content exists (%s)", known);

@@ -5,6 +5,7 @@
  * version is the part after the last '-': three or four numbers. "0.5.4-rc1" is no version, as
  * everywhere in the field.
  */
+#include <assert.h>
 #include <string.h>
 
 #include "images/images.h"
@@ -70,6 +71,7 @@ bool image_version_parse(const char *s, unsigned v[4], unsigned *nv)
 	}
 	if (n < 3)
 		return false;
+	assert(n <= 4);
 	memcpy(v, got, sizeof(got));
 	*nv = n;
 	return true;

@@ -150,7 +150,7 @@ int image_verify_recorded(const char *dir, const char *name, struct image *ret, 
 
 	if (image_record_read(dir, &record, e) < 0 || image_verify(dir, name, ret, NULL, e) < 0)
 		return -(int)e->code;
-	assert(record);
+	assert(record); /* image_record_read() has succeeded */
 	if (image_record_check(dir, record, e) < 0)
 		return -(int)e->code;
 	*ret_record = take_ptr(&record);

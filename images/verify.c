@@ -5,6 +5,7 @@
  * every other file. So a file nobody listed, a listed file that is gone, and an entry that is no
  * regular file are all refused: what boots is what was hashed. Nothing is opened through a link.
  */
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -62,6 +63,7 @@ static int sums_line(struct sums *s, size_t line, char *text, struct err *e)
 				  "expected the name of a file in the image's own folder");
 	if (sums_find(s, name))
 		return sums_fault(e, line, name, "the file is listed twice");
+	assert(s->n < IMAGE_FILES_MAX);
 	strcpy(new->name, name);
 	s->n++;
 	return 0;
@@ -206,6 +208,7 @@ static int verify_open(int dirfd, const char *name, struct image *img, struct im
 	struct sums s = { 0 };
 	auto_free struct sum *room = xcalloc(IMAGE_FILES_MAX, sizeof(*room));
 
+	assert(dirfd >= 0 && name);
 	s.v = room;
 	if (image_metadata_read(dirfd, m, e) < 0 || name_image(img, name, m->version, e) < 0 ||
 	    sums_read(dirfd, &s, img->os_image_hash, e) < 0 || check_artefacts(m, &s, e) < 0 ||
