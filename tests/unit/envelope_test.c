@@ -25,7 +25,7 @@ static json_t *row(const json_t *body, size_t i)
 	return json_array_get(json_object_get(body, "details"), i);
 }
 
-static void capacity_says_asked_free_and_total(void **st)
+static void capacity_names_requested_free_and_total(void **st)
 {
 	auto_json json_t *body = NULL;
 	struct err e;
@@ -106,7 +106,7 @@ static void gpus_have_codes_of_their_own(void **st)
 	assert_int_equal(envelope_status(&e), 409);
 }
 
-/* Of several ports asked for only one is in the way. */
+/* Value of the row @field in the details of @body. */
 static json_int_t detail(const json_t *body, const char *field)
 {
 	json_t *row;
@@ -121,7 +121,7 @@ static json_int_t detail(const json_t *body, const char *field)
 	return 0;
 }
 
-static void a_share_that_is_used_up_says_what_the_catalogue_names(void **st)
+static void quota_errors_have_the_details_of_the_catalogue(void **st)
 {
 	static const struct {
 		enum err_code code;
@@ -151,7 +151,8 @@ static void a_share_that_is_used_up_says_what_the_catalogue_names(void **st)
 	}
 }
 
-static void a_scarce_thing_with_a_name_is_named(void **st)
+/* One of several requested ports is not available. */
+static void capacity_error_of_a_named_item_names_it(void **st)
 {
 	auto_json json_t *body = NULL;
 	struct err e;
@@ -184,7 +185,7 @@ static void invalid_names_field_value_and_rule(void **st)
 	assert_string_equal(text(row(body, 0), "message"), "name: letters, digits and hyphens");
 }
 
-static void busy_is_bare_and_to_be_tried_again(void **st)
+static void busy_has_the_bare_form_and_retry_after(void **st)
 {
 	auto_json json_t *body = NULL;
 	struct err e;
@@ -199,7 +200,7 @@ static void busy_is_bare_and_to_be_tried_again(void **st)
 	assert_int_equal(json_object_size(body), 2);
 }
 
-static void host_errors_keep_their_cause_and_a_full_disk_its_status(void **st)
+static void host_errors_keep_their_cause_and_a_full_disk_is_507(void **st)
 {
 	auto_json json_t *body = NULL;
 	struct err e;
@@ -215,7 +216,7 @@ static void host_errors_keep_their_cause_and_a_full_disk_its_status(void **st)
 			    "write disk: No space left on device; free some space");
 }
 
-static void unsupported_parameter_is_the_callers_unsupported_host_is_not(void **st)
+static void unsupported_parameter_is_400_and_unsupported_host_is_501(void **st)
 {
 	auto_json json_t *body = NULL;
 	struct err e;
@@ -240,7 +241,7 @@ static void bytes_that_are_not_utf8_do_not_lose_the_text(void **st)
 	assert_string_equal(text(body, "detail"), "no such path: ??");
 }
 
-static void every_code_has_a_form_and_scalar_values(void **st)
+static void every_code_has_a_status_and_scalar_values(void **st)
 {
 	static const int status[ERR_CODES] = {
 		[ERR_INVALID] = 400,
@@ -308,18 +309,18 @@ static void every_code_has_a_form_and_scalar_values(void **st)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(capacity_says_asked_free_and_total),
+		cmocka_unit_test(capacity_names_requested_free_and_total),
 		cmocka_unit_test(each_scarce_resource_has_its_code),
 		cmocka_unit_test(a_shortage_on_a_numa_node_names_the_node),
 		cmocka_unit_test(gpus_have_codes_of_their_own),
-		cmocka_unit_test(a_share_that_is_used_up_says_what_the_catalogue_names),
-		cmocka_unit_test(a_scarce_thing_with_a_name_is_named),
+		cmocka_unit_test(quota_errors_have_the_details_of_the_catalogue),
+		cmocka_unit_test(capacity_error_of_a_named_item_names_it),
 		cmocka_unit_test(invalid_names_field_value_and_rule),
-		cmocka_unit_test(busy_is_bare_and_to_be_tried_again),
-		cmocka_unit_test(host_errors_keep_their_cause_and_a_full_disk_its_status),
-		cmocka_unit_test(unsupported_parameter_is_the_callers_unsupported_host_is_not),
+		cmocka_unit_test(busy_has_the_bare_form_and_retry_after),
+		cmocka_unit_test(host_errors_keep_their_cause_and_a_full_disk_is_507),
+		cmocka_unit_test(unsupported_parameter_is_400_and_unsupported_host_is_501),
 		cmocka_unit_test(bytes_that_are_not_utf8_do_not_lose_the_text),
-		cmocka_unit_test(every_code_has_a_form_and_scalar_values),
+		cmocka_unit_test(every_code_has_a_status_and_scalar_values),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * head_test.c - what may reach a handler, and what both readers say about it.
+ * head_test.c - request heads and both of their parsers, targets, queries, and UTF-8.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -33,7 +33,7 @@ static void assert_span(struct span s, const char *text)
 	assert_memory_equal(s.p, text, s.n);
 }
 
-static void a_plain_request_is_read_as_written(void **st)
+static void plain_request_is_parsed(void **st)
 {
 	struct head h;
 
@@ -54,7 +54,7 @@ static void a_plain_request_is_read_as_written(void **st)
 	assert_null(head_find(&h, "X-c").p);
 }
 
-static void llhttp_alone_reads_the_same(void **st)
+static void llhttp_parses_the_same(void **st)
 {
 	static const char raw[] = "DELETE /x HTTP/1.0\r\nUpgrade: x\r\nConnection: upgrade, "
 				  "close\r\nA: 1\r\nB:\r\n\r\n";
@@ -68,7 +68,7 @@ static void llhttp_alone_reads_the_same(void **st)
 	assert_false(head_agree(&mine, &theirs));
 }
 
-static void head_end_is_found_once_whatever_the_pieces(void **st)
+static void end_of_head_is_found_for_any_split_of_the_bytes(void **st)
 {
 	static const char raw[] = "GET / HTTP/1.1\r\nHost: h\r\n\r\nGET /next";
 	struct head_scan s = { 0 };
@@ -81,7 +81,7 @@ static void head_end_is_found_once_whatever_the_pieces(void **st)
 	assert_int_equal(n, 27);
 }
 
-static void bytes_that_end_a_line_for_some_readers_are_refused_at_once(void **st)
+static void ambiguous_line_ends_are_refused_at_once(void **st)
 {
 	static const char *const bad[] = { "GET / HTTP/1.1\n",          "GET / HTTP/1.1\r\nA: b\rc",
 					   "GET / HTTP/1.1\r\n\rX",     "\x16\x03",
@@ -97,7 +97,7 @@ static void bytes_that_end_a_line_for_some_readers_are_refused_at_once(void **st
 	}
 }
 
-static void sizes_are_told_apart(void **st)
+static void head_and_target_have_separate_limits(void **st)
 {
 	char raw[600];
 	struct head_scan s = { 0 };
@@ -115,7 +115,7 @@ static void sizes_are_told_apart(void **st)
 	assert_int_equal(fault.status, 431);
 }
 
-static void refusals_carry_their_status(void **st)
+static void each_refusal_has_its_status(void **st)
 {
 	static const struct {
 		int status;
@@ -231,7 +231,7 @@ static void utf8_follows_the_table(void **st)
 	assert_int_equal(utf8_prefix("ab\xff", 3), 2);
 }
 
-static void what_is_not_plain_is_shown_escaped(void **st)
+static void text_that_is_not_plain_is_escaped(void **st)
 {
 	static const struct {
 		const char *text, *shown;
@@ -270,18 +270,18 @@ static void what_is_not_plain_is_shown_escaped(void **st)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_plain_request_is_read_as_written),
-		cmocka_unit_test(llhttp_alone_reads_the_same),
-		cmocka_unit_test(head_end_is_found_once_whatever_the_pieces),
-		cmocka_unit_test(bytes_that_end_a_line_for_some_readers_are_refused_at_once),
-		cmocka_unit_test(sizes_are_told_apart),
-		cmocka_unit_test(refusals_carry_their_status),
+		cmocka_unit_test(plain_request_is_parsed),
+		cmocka_unit_test(llhttp_parses_the_same),
+		cmocka_unit_test(end_of_head_is_found_for_any_split_of_the_bytes),
+		cmocka_unit_test(ambiguous_line_ends_are_refused_at_once),
+		cmocka_unit_test(head_and_target_have_separate_limits),
+		cmocka_unit_test(each_refusal_has_its_status),
 		cmocka_unit_test(tokens_in_lists_are_whole_words),
 		cmocka_unit_test(target_is_split_before_it_is_decoded),
 		cmocka_unit_test(bad_targets_are_refused),
 		cmocka_unit_test(query_pairs_are_decoded),
 		cmocka_unit_test(utf8_follows_the_table),
-		cmocka_unit_test(what_is_not_plain_is_shown_escaped),
+		cmocka_unit_test(text_that_is_not_plain_is_escaped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * json_text_test.c - json_write() says what json_dumps() says.
+ * json_text_test.c - json_write() writes the text of json_dumps().
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,7 +11,7 @@
 #include "api/http/json_text.h"
 #include "base/own.h"
 
-static void same(json_t *j)
+static void assert_same_text(json_t *j)
 {
 	auto_free char *want = json_dumps(j, JSON_COMPACT | JSON_ENCODE_ANY);
 	auto_buf struct buf got = { 0 };
@@ -25,34 +25,35 @@ static void same(json_t *j)
 static void scalars_and_empty_containers(void **st)
 {
 	(void)st;
-	same(json_null());
-	same(json_true());
-	same(json_false());
-	same(json_array());
-	same(json_object());
-	same(json_integer(0));
-	same(json_integer(INT64_MAX));
-	same(json_integer(INT64_MIN));
-	same(json_real(0.5));
-	same(json_real(-1e300));
+	assert_same_text(json_null());
+	assert_same_text(json_true());
+	assert_same_text(json_false());
+	assert_same_text(json_array());
+	assert_same_text(json_object());
+	assert_same_text(json_integer(0));
+	assert_same_text(json_integer(INT64_MAX));
+	assert_same_text(json_integer(INT64_MIN));
+	assert_same_text(json_real(0.5));
+	assert_same_text(json_real(-1e300));
 }
 
 static void every_character_that_needs_an_escape(void **st)
 {
 	(void)st;
 	for (int c = 1; c < 0x80; c++) {
-		same(json_pack("s#", (char[]){ (char)c }, 1));
-		same(json_pack("s#", (char[]){ 'a', (char)c, 'b', (char)c, (char)c }, 5));
+		assert_same_text(json_pack("s#", (char[]){ (char)c }, 1));
+		assert_same_text(
+			json_pack("s#", (char[]){ 'a', (char)c, 'b', (char)c, (char)c }, 5));
 	}
-	same(json_stringn("a\0b", 3));
-	same(json_string("\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80 \"quoted\""));
+	assert_same_text(json_stringn("a\0b", 3));
+	assert_same_text(json_string("\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80 \"quoted\""));
 }
 
 static void nested_values_and_keys_with_escapes(void **st)
 {
 	(void)st;
-	same(json_pack("{s:[i,{s:n,s:[]},[[b]]],s:s}", "list", -7, "a\"b", "\n", 1, "last",
-		       "x\\y"));
+	assert_same_text(json_pack("{s:[i,{s:n,s:[]},[[b]]],s:s}", "list", -7, "a\"b", "\n", 1,
+				   "last", "x\\y"));
 }
 
 int main(void)
