@@ -90,9 +90,9 @@ static void log_wrong_keys(struct request_set *set, const char *address)
 	struct conn_pool *pool = set->pool;
 	uint64_t now = uv_now(pool->loop);
 
-	if (set->guess_logged_ms && now - set->guess_logged_ms < WRONG_KEY_LOG_MS)
+	if (set->wrong_key_logged_ms && now - set->wrong_key_logged_ms < WRONG_KEY_LOG_MS)
 		return;
-	set->guess_logged_ms = now;
+	set->wrong_key_logged_ms = now;
 	log_warn("%u wrong API keys from %s within a minute: further ones are answered 429",
 		 pool->limits.auth_fails, address);
 }
@@ -134,16 +134,15 @@ bool authorize_origin(struct request *q)
 	if (q->conn->is_unix || q->conn->tls || !ours)
 		return true;
 	if (host && !host_name_is_ours(ours, host))
-		text = xasprintf("header Host is \"%.100s\"; allowed: localhost, a loopback "
-				 "address, node.name, the "
-				 "host of node.public_url, or a name in api.hosts",
-				 host);
-	else if (origin && !host_name_is_ours(ours, origin))
 		text = xasprintf(
-			"header Origin is \"%.100s\"; allowed: pages of localhost, of a loopback "
-			"address, "
-			"of node.name, of the host of node.public_url, or of a name in api.hosts",
-			origin);
+			"header Host is \"%.100s\"; allowed: localhost, a loopback address, "
+			"node.name, the host of node.public_url, or a name in api.hosts",
+			host);
+	else if (origin && !host_name_is_ours(ours, origin))
+		text = xasprintf("header Origin is \"%.100s\"; allowed: pages of localhost, of a "
+				 "loopback address, of node.name, of the host of node.public_url, "
+				 "or of a name in api.hosts",
+				 origin);
 	if (text)
 		reply_refuse(q, host && !host_name_is_ours(ours, host) ? 421 : 403, text);
 	return !text;

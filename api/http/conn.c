@@ -88,6 +88,18 @@ void conn_resume_input(struct conn *c)
 		conn_queue_resume(c);
 }
 
+struct conn *conn_pop_resume(struct conn_pool *p)
+{
+	struct conn *c = TAILQ_FIRST(&p->resume);
+
+	if (!c)
+		return NULL;
+	assert(c->resume_queued && c->state != CONN_CLOSED);
+	TAILQ_REMOVE(&p->resume, c, resume);
+	c->resume_queued = false;
+	return c;
+}
+
 /* ------------------------------------------------------------------ end */
 
 static void on_conn_handle_closed(uv_handle_t *h)

@@ -81,6 +81,8 @@ void conn_requeue(struct conn *c);
  * report. */
 void conn_queue_resume(struct conn *c);
 void conn_resume_input(struct conn *c);
+/* Take the first connection out of p->resume; NULL if there is none. */
+struct conn *conn_pop_resume(struct conn_pool *p);
 
 /* Close at once. Its request in flight continues without a client. */
 void conn_destroy(struct conn *c);

@@ -270,6 +270,7 @@ static void conn_at_eof(struct conn *c)
 		return;
 	switch (c->state) {
 	case CONN_CALL:
+		assert(c->req);
 		if (c->req->streaming || c->req->on_gone)
 			conn_destroy(c);
 		break;
@@ -316,7 +317,7 @@ static void on_conn_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 void conn_resume(struct conn *c)
 {
 	LAG_SECTION("connection", "resume");
-	c->resume_queued = false;
+	assert(!c->resume_queued);
 	if (conn_is_open(c))
 		conn_feed(c, NULL, 0);
 	if (c->eof && conn_is_open(c) && !c->resume_queued)

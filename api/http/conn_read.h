@@ -9,7 +9,7 @@
 /* Start or stop reading, according to whether there is room for what may arrive. */
 void conn_regulate(struct conn *c);
 
-/* The turn of a connection of pool->resume, which is no longer in that queue. */
+/* Process what waits in a connection that conn_pop_resume() returned. */
 void conn_resume(struct conn *c);
 
 /* Answer @text with @status instead of the request that is arriving, and close. */

@@ -31,7 +31,7 @@ struct request_set {
 
 	struct router *router;
 	struct auth_rate *auth_rate;
-	uint64_t guess_logged_ms; /* uv_now() of the last warning of wrong keys */
+	uint64_t wrong_key_logged_ms; /* uv_now() of the last warning of wrong keys */
 	struct body_budget budget;
 	struct body_queue bodies;
 	struct request_list all;   /* not yet answered */

@@ -36,9 +36,7 @@ static void server_resume_conns(struct conn_pool *p)
 	struct conn *c;
 
 	p->resuming = true;
-	for (unsigned n = p->n_conns; n && (c = TAILQ_FIRST(&p->resume)); n--) {
-		TAILQ_REMOVE(&p->resume, c, resume);
-		c->resume_queued = false;
+	for (unsigned n = p->n_conns; n && (c = conn_pop_resume(p)); n--) {
 		conn_resume(c);
 		if (lag_enough())
 			break;

@@ -135,8 +135,9 @@ static void malformed_forwarded_fields_are_counted_by_the_proxy(void **st)
 		"X-Forwarded-For: [2001:db8::1\r\n",
 		"X-Forwarded-For: [2001:db8::1]x\r\n",
 		"X-Forwarded-For: \"192.0.2.1\"\r\n",
-		"X-Forwarded-For: "
-		"1922222222222222222222222222222222222222222222222222222222222.0.2.1\r\n",
+		/* longer than any address */
+		("X-Forwarded-For: "
+		 "1922222222222222222222222222222222222222222222222222222222222.0.2.1\r\n"),
 		"Forwarded: 192.0.2.1\r\n",
 		"Forwarded: for\r\n",
 		"Forwarded: for=\r\n",
