@@ -36,7 +36,7 @@ int body_budget_reserve(struct body_budget *b, struct body_share *s, const struc
 			uint64_t length, struct err *e)
 {
 	uint64_t own = length, workspace = length;
-	const struct body_share *other;
+	const struct body_share *other = NULL;
 
 	assert(!s->budget);
 	if (length <= BODY_LONG_BYTES)

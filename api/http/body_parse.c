@@ -41,7 +41,7 @@ static void body_dequeue(struct body_parse *b)
 
 static bool body_queue_has_room(const struct body_queue *q, const struct body_spec *spec)
 {
-	const struct body_parse *other;
+	const struct body_parse *other = NULL;
 	unsigned all = 0, workspace = 0, own = 0;
 
 	if (spec->len <= LARGE_BYTES)

@@ -162,7 +162,7 @@ int listener_add(struct listener_set *set, const struct listen_spec *spec,
 
 void listener_set_tls(struct listener_set *set, SSL_CTX *ctx)
 {
-	struct listener *l;
+	struct listener *l = NULL;
 
 	LIST_FOREACH(l, &set->all, all)
 	{

@@ -120,8 +120,10 @@ void request_set_cut(struct request_set *set)
 	struct request *q;
 
 	while ((q = LIST_FIRST(&set->all))) {
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): request_free() has unlinked it */
 		bool handed = q->handed;
 
+		assert(q->set == set && (handed || q->conn));
 		if (q->conn)
 			request_client_gone(q);
 		if (handed)
