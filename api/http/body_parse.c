@@ -115,6 +115,7 @@ static void body_parse_done(void *arg, enum job_end end)
 	struct body_parse *b = arg;
 	struct body_queue *q = b->queue;
 
+	assert_loop_thread();
 	assert(!b->waiting);
 	if (q) {
 		assert(q->parsing);
@@ -145,6 +146,7 @@ struct body_parse *body_parse_start(struct body_queue *q, const struct body_spec
 {
 	struct body_parse *b;
 
+	assert_loop_thread();
 	assert(spec->len && spec->caller && spec->on_event);
 	if (!body_queue_has_room(q, spec))
 		return NULL;

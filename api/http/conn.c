@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "base/loop.h"
 
 /* Bit @to of element @from: the state may change from @from to @to. */
 static const unsigned conn_next_states[CONN_STATES] = {
@@ -124,6 +125,7 @@ void conn_destroy(struct conn *c)
 {
 	struct conn_pool *p = c->pool;
 
+	assert_loop_thread();
 	if (c->state == CONN_CLOSED)
 		return;
 	conn_set_state(c, CONN_CLOSED);

@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "base/loop.h"
 #include "base/own.h"
 
 enum {
@@ -163,6 +164,7 @@ static void reply_send(struct request *q, int status, const char *type, const ch
 {
 	struct held_reply *h;
 
+	assert_loop_thread();
 	if (status < 400 || !q->handed || !q->set || !q->set->after_commit) {
 		reply_now(q, status, type, body, n);
 		return;
@@ -231,6 +233,7 @@ void call_stream_begin(struct call *c, int status, const char *content_type)
 	struct request *q = request_of(c);
 	struct buf *out;
 
+	assert_loop_thread();
 	assert(!q->streaming);
 	q->streaming = true;
 	if (!q->conn)
@@ -257,6 +260,7 @@ bool call_stream_write(struct call *c, const void *data, size_t n)
 	struct request *q = request_of(c);
 	struct buf *out;
 
+	assert_loop_thread();
 	assert(q->streaming);
 	if (!q->conn)
 		return false;
@@ -284,6 +288,7 @@ void call_stream_end(struct call *c)
 {
 	struct request *q = request_of(c);
 
+	assert_loop_thread();
 	assert(q->streaming);
 	stream_put_last_chunk(q);
 	if (q->conn)
@@ -311,5 +316,6 @@ size_t call_stream_backlog(const struct call *c)
 
 void call_on_gone(struct call *c, void (*fn)(void *arg), void *arg)
 {
+	assert_loop_thread();
 	request_set_on_gone(request_of(c), fn, arg);
 }

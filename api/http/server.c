@@ -22,6 +22,7 @@
 #include "api/http/reply.h"
 #include "api/http/server_impl.h"
 #include "base/lag.h"
+#include "base/loop.h"
 
 static struct server *server_of(struct conn_pool *p)
 {
@@ -138,6 +139,7 @@ int server_new(const struct server_config *cfg, struct server **ret, struct err 
 
 	if (r)
 		return r;
+	assert_loop_thread();
 	assert(cfg->loop && cfg->routes && cfg->authenticate);
 	s = xcalloc(1, sizeof(*s));
 	s->proxies = proxies;
@@ -194,6 +196,7 @@ void server_drain(struct server *s, unsigned max_ms, void (*done)(void *arg), vo
 {
 	struct conn *c;
 
+	assert_loop_thread();
 	s->pool.draining = true;
 	s->drained = done;
 	s->drained_arg = arg;
@@ -216,6 +219,7 @@ void server_free(struct server *s)
 
 	if (!s)
 		return;
+	assert_loop_thread();
 	s->pool.freeing = true;
 	s->drained = NULL;
 	body_queue_close(&s->requests.bodies);
