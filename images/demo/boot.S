@@ -62,7 +62,7 @@ wait:
 	movw	$PM1_STATUS, %dx
 	inw	%dx, %ax
 	testw	$BUTTON, %ax
-	jnz	off
+	jnz	pressed
 #endif
 	movw	$UART + 5, %dx
 	inb	%dx, %al
@@ -79,6 +79,16 @@ wait:
 	je	off
 	call	put
 	jmp	wait
+
+#ifdef POWER_BUTTON
+pressed:
+	movw	$goodbye, %si
+5:	lodsb
+	testb	%al, %al
+	jz	off
+	call	put
+	jmp	5b
+#endif
 
 off:	movw	$PM1_CONTROL, %dx
 	movw	$SLEEP_S5, %ax
@@ -105,6 +115,11 @@ woken:	pushw	%ax
 
 message:
 	.asciz	"BOOTSECTOR-READY\r\nboot.progress: done\r\n"
+
+#ifdef POWER_BUTTON
+goodbye:
+	.asciz	"shutdown.progress: powering off\r\n"
+#endif
 
 	.org	510
 	.word	0xaa55
