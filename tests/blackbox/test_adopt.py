@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The daemon goes away, by kill -9 or politely; its guests do not, and it knows them when it is back."""
+"""Guests survive a kill -9 and a stop of the daemon; the next daemon adopts them."""
 
 import json
 import os
@@ -57,7 +57,7 @@ def test_sigterm_of_the_daemon_leaves_guests_running(spawn):
 
 
 def test_a_crashed_guest_is_crashed_still_after_a_restart(spawn):
-    """libvirt forgets the reason when its driver starts anew; the node does not."""
+    """libvirt forgets why a guest ended when its driver restarts; the daemon does not."""
     node = spawn()
     dead = node.create()
     for pid in dead.pids():
@@ -66,7 +66,7 @@ def test_a_crashed_guest_is_crashed_still_after_a_restart(spawn):
     for end in (node.stop, node.kill):
         end()
         node.start()
-        time.sleep(1.5)     # domains are listed again after a second
+        time.sleep(1.5)     # the daemon lists the domains again after a second
         assert dead.status == "crashed"
     dead.do("stop")
     dead.becomes("stopped")
@@ -99,7 +99,7 @@ def press_power_button(monitor):
 
 
 def test_a_guest_that_powered_off_while_the_daemon_was_away_has_exited(spawn):
-    """The demo guest powers itself off when its button is pressed; here somebody else presses it."""
+    """The demo guest powers off when its power button is pressed; here the test presses it, not the daemon."""
     node = spawn()
     cvm = node.create(wait=False, image=DEMO)
     node.settled(cvm.uuid, 90)

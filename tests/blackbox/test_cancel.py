@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A cancelled operation leaves what is wanted and what is there in agreement, whatever it was about to do."""
+"""After a cancelled operation the desired state and the observed state agree, at whatever step it was cancelled."""
 
 import contextlib
 import http.client
@@ -16,7 +16,7 @@ from test_crash import BOOT_STEPS, CHANGE_STEPS
 RESTART = ("restart", {"force": True}, ["check", "signal", "wait", "stop", *BOOT_STEPS])
 SHUTDOWN = ("shutdown", {"timeout": 10, "force": True}, ["signal", "wait", "stop"])
 RESIZE = ("resize", {"memory": 96, "allow_force_stop": True}, [step for step in CHANGE_STEPS if step not in ("reserve", "disk")])
-# "apply" is a transaction, and begins when the step before has ended.
+# "apply" is one transaction: there is no point after it.
 POINTS = [(kind, body, f"{kind}.{step}.{when}") for kind, body, steps in (RESTART, SHUTDOWN, RESIZE) for step in steps
           for when in (("before",) if step == "apply" else ("before", "after"))]
 
@@ -28,20 +28,20 @@ def ask(cvm, kind, body):
 
 
 def assert_agreement(node, cvm):
-    """What is wanted is what is there, and stays so."""
+    """Desired and observed state agree, and stay so."""
     def agrees():
         row = cvm.get()
         return (row["desired"], row["status"], len(cvm.pids())) in (("running", "running", 1), ("stopped", "stopped", 0)) and row
     node.settled(cvm.uuid)
     row = until(lambda: f"agreement: {cvm.get()}, QEMUs {cvm.pids()}", agrees, 10)
-    time.sleep(1.5)     # domains are listed again a second after the start: nothing may move any more
+    time.sleep(1.5)     # the daemon lists the domains again a second after its start: nothing may change
     assert agrees() == row, (row, cvm.get(), cvm.pids())
     assert_books(node)
 
 
 @pytest.mark.parametrize("kind, body, point", POINTS, ids=[point for _, _, point in POINTS])
 def test_cancelled_at(spawn, kind, body, point):
-    """The daemon dies at the point; by the time it is back a client's cancel is recorded."""
+    """The daemon dies at the point; a cancel is in the database when it starts again."""
     node = spawn(start=False)
     node.start(TEEPOD_FAILPOINT=point)
     cvm = node.create()
@@ -61,7 +61,7 @@ def test_cancelled_at(spawn, kind, body, point):
 
 @pytest.mark.parametrize("kind, body", [("restart", {"force": True}), ("resize", {"memory": 96, "allow_force_stop": True})])
 def test_cancelled_while_the_old_guest_is_being_ended(node, kind, body):
-    """libvirt waits for the end of a QEMU that does not run: the cancel comes meanwhile."""
+    """The cancel comes while libvirt waits for the end of a stopped QEMU."""
     cvm = node.create()
     pid, = cvm.pids()
     os.kill(pid, signal.SIGSTOP)
@@ -87,7 +87,7 @@ def test_a_guest_that_obeys_its_power_button_after_the_cancel_is_stopped(node, k
     pid, = cvm.pids()
     operation = ask(cvm, kind, body)["operation_id"]
     until("the button is pressed", lambda: node.operation(operation)["step"] != "signal")
-    os.kill(pid, signal.SIGSTOP)    # it is on its way down, and takes its time
+    os.kill(pid, signal.SIGSTOP)    # its shutdown takes long
     try:
         assert node.api("DELETE", f"/operations/{operation}").status in (202, 409)
         node.settled(cvm.uuid)
@@ -98,7 +98,7 @@ def test_a_guest_that_obeys_its_power_button_after_the_cancel_is_stopped(node, k
 
 
 def test_a_guest_that_powers_off_after_its_shutdown_ran_out_of_time_is_stopped(node):
-    """Its power button is not what ends it here: SIGTERM makes QEMU end as if the guest had."""
+    """The guest ignores its power button. SIGTERM makes QEMU end as if the guest had powered off."""
     cvm = node.create()
     cvm.do("shutdown", timeout=10)
     assert cvm.operations()[0]["state"] == "failed" and cvm.get()["desired"] == "running"

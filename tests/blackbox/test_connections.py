@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connections as attackers use them: many, silent, unread, cut off, and with bytes behind the end of a request."""
+"""Hostile connections: many, silent, never read, cut off, and with bytes after the end of a request."""
 
 import http.client
 import json
@@ -41,13 +41,13 @@ def rss_kib(node):
 
 @pytest.mark.parametrize("soft, hard, places", [(1024, 16384, 1000), (1024, 1024, 384)])
 def test_silent_connections_leave_descriptors_for_the_work(spawn, soft, hard, places):
-    """Anyone may open a connection: without a key that must not be able to stop CVMs from starting."""
+    """Connections without a key must not use up the descriptors that starts of CVMs need."""
     node = spawn(start=False)
     plain = node.command
     node.command = lambda: ["prlimit", f"--nofile={soft}:{hard}", *plain()]
     node.start()
     first = node.connection()
-    first.request("GET", "/api/v1/node", headers={"X-API-Key": node.key})    # without a key it would be the first to go
+    first.request("GET", "/api/v1/node", headers={"X-API-Key": node.key})    # a connection without a key is closed first
     assert first.getresponse().read()
     held = []
     try:
@@ -79,7 +79,7 @@ def test_requests_whose_answers_nobody_reads_cost_no_memory(node):
 
 
 def test_requests_without_a_key_cost_less_memory(node):
-    """Anyone may open many connections: each holds 16 KiB of unread answers, and as much of later requests."""
+    """A connection without a key holds at most 16 KiB of unread answers and 16 KiB of later requests."""
     before, held = rss_kib(node), [connect(node) for _ in range(64)]
     text = b"GET /api/v1/node HTTP/1.1\r\nHost: localhost\r\n\r\n" * 5000
     for s in held:
@@ -153,7 +153,7 @@ def test_a_followed_log_ends_with_its_cvm(node, started):
 # ------------------------------------------------------------------ places
 
 def served(node, **more):
-    """A new connection is taken, and a request with the key is answered on it."""
+    """True if a new connection is accepted and a request with the key is answered on it."""
     try:
         return node.get("/node", **more).status == 200
     except (OSError, http.client.HTTPException):
@@ -161,7 +161,7 @@ def served(node, **more):
 
 
 def filled(node, n, path, *lines):
-    """@n connections, all there may be, on each of which a request has been answered or is being answered."""
+    """Open @n connections, which is the limit; on each a request was answered or is being answered."""
     return filled_by(node, n, head(node, "GET", path, *lines), b"HTTP/1.1 200")
 
 
@@ -201,7 +201,7 @@ def closed(s):
 @pytest.mark.parametrize("text", [b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
                                   b"GET /api/v1/node HTTP/1.1\r\nHost: localhost\r\n\r\n" * 20], ids=["health", "many"])
 def test_connections_without_a_key_that_ask_again_and_again_lock_nobody_out(spawn, text):
-    """An answer does not make a connection new: those that got one without a key make room at once."""
+    """A connection without a key can be closed at once to make room, even if a request was just answered on it."""
     node = spawn(options={"api.max_connections_per_address": 40})
     held, over = filled_by(node, 40, text, b"HTTP/1.1 "), threading.Event()
 
@@ -235,7 +235,7 @@ def test_connections_without_a_key_that_ask_again_and_again_lock_nobody_out(spaw
 
 @pytest.mark.parametrize("addresses", [1, 6])
 def test_idle_connections_without_a_key_lock_nobody_out(spawn, addresses):
-    """Neither from one address, to its limit, nor from many, to the limit of all."""
+    """Up to the limit of one address, and from many addresses up to the limit of all."""
     node = unix_node(spawn, **{"api.max_connections": 240, "api.max_connections_per_address": 40})
     kept = node.connection()
     kept.request("GET", "/api/v1/node", headers={"X-API-Key": node.key})
@@ -244,7 +244,7 @@ def test_idle_connections_without_a_key_lock_nobody_out(spawn, addresses):
     try:
         until("a client with a key is served", lambda: served(node), 5)    # before their heads are overdue
         assert over_unix(node.dir / "s", "/api/v1/node")[0] == 200
-        for s in held:    # and again, when each of them has sent something that is no request
+        for s in held:    # and again, after each of them has sent an incomplete request
             try:
                 s.sendall(b"GET /healthz HTTP/1.1\r\n")
             except OSError:
@@ -286,7 +286,7 @@ def test_who_has_left_makes_room_at_once(spawn, with_key):
 
 
 def test_root_has_places_when_all_others_are_in_use(spawn):
-    """Each place is that of a call in flight, which nobody may cut: nothing makes room but the reserve."""
+    """Every connection has a request in flight, so none may be closed; only the reserve is left."""
     node = unix_node(spawn, **{"api.max_connections": 8})
     held = filled(node, 8, "/api/v1/events", "Accept: text/event-stream")
     for _ in range(5):
@@ -300,7 +300,7 @@ def test_root_has_places_when_all_others_are_in_use(spawn):
 # ------------------------------------------------------------------ deadlines in total
 
 def drip(s, piece, pause, seconds):
-    """Send @piece every @pause seconds until the other side ends it. What it said, or None: it did not."""
+    """Send @piece every @pause seconds until the other side closes. Return what it sent, or None if it did not close."""
     end = time.monotonic() + seconds
     got = b""
     s.settimeout(pause)
@@ -318,7 +318,7 @@ def drip(s, piece, pause, seconds):
 
 
 def test_what_trickles_has_a_deadline_in_total(spawn, pki):  # noqa: F811
-    """A byte now and then is not enough: 10 s for a TLS handshake and for a head, 30 s for a small body."""
+    """A slow client is closed: after 10 s for a TLS handshake or a request head, after 30 s for a small body."""
     plain, tls = spawn(), spawn(start=False, options=tls_options(pki))
     tls._tls = ssl.create_default_context(cafile=str(pki / "ca.pem"))
     tls.start()
@@ -358,7 +358,7 @@ def limit_files(node, n):
 
 
 def test_without_a_free_descriptor_the_loop_goes_on(spawn):
-    """accept() fails while the kernel says that somebody waits. New clients are served when there is a descriptor again."""
+    """accept() fails while a client waits. New clients are served when a descriptor is free again."""
     node = spawn()
     kept = node.connection(timeout=10)
 

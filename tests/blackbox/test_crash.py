@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""kill -9 of the daemon at every step of every operation: afterwards the books balance, and nothing acknowledged is lost.
+"""kill -9 of the daemon at every step of every operation: afterwards all accounts balance, and nothing acknowledged is lost.
 
-The failure points are the steps of the operations, before and after each; test_the_list_of_steps_is_complete holds
-this list against the daemon's own.
+There is a failure point before and after each step of an operation. test_the_list_of_steps_is_complete compares this
+list with the daemon's.
 """
 
 import fcntl
@@ -30,13 +30,12 @@ STEPS = {
 }
 CHANGE_STEPS = ["reserve", "check", "signal", "wait", "stop", "disk", "apply", *(s for s in BOOT_STEPS if s != "disk")]
 
-# Reserving is the transaction that also writes the answer, applying is one that begins when the step before has ended: there is no
-# instant inside them to die at.
+# A reservation is part of the transaction that writes the answer, and apply is one transaction: the daemon cannot die inside them.
 WHEN = {"reserve": (), "apply": ("before",)}
 POINTS = [f"{kind}.{step}.{when}" for kind, steps in STEPS.items() for step in steps
           for when in WHEN.get(step, ("before", "after"))]
 
-# What is asked for, and the steps that are not skipped for it.
+# Kind of operation, request body, and the steps that are not skipped for it.
 CHANGES = {
     "resize": ("resize", {"vcpu": 2, "memory": 96, "disk_size": 2}, CHANGE_STEPS),
     "resize of a stopped CVM": ("resize", {"vcpu": 2, "memory": 96, "disk_size": 2}, ["disk", "apply"]),
@@ -53,14 +52,14 @@ CHANGE_POINTS = [(what, f"{kind}.{step}.{when}") for what, (kind, _, steps) in C
 
 
 def prepare(node, kind):
-    """A CVM on which @kind can be done."""
+    """A CVM on which an operation of @kind can run."""
     if kind == "create":
         return None
     return node.create(stopped=kind == "start", ports=[{"protocol": "tcp", "host_port": 0, "vm_port": 80}])
 
 
 def begin(node, kind, cvm):
-    """Ask for it; the daemon may die before, while or after it answers. True if it was acknowledged."""
+    """Request the operation. The daemon may die before, while or after it answers. True if it was acknowledged."""
     try:
         if kind == "create":
             answer = node.try_create(name="victim", ports=[{"protocol": "tcp", "host_port": 0, "vm_port": 80}])
@@ -109,7 +108,7 @@ def test_killed_at(spawn, point):
     guest = cvm.pids() if kind == "shutdown" else []
     acknowledged = begin(node, kind, cvm)
     for pid in guest:
-        # The small guest is deaf to its power button. QEMU is not deaf to SIGTERM, and ends as if the guest had heard.
+        # The small guest ignores its power button. At SIGTERM QEMU ends as if the guest had powered off.
         time.sleep(0.3)
         os.kill(pid, signal.SIGTERM)
     assert node.died(30) == signal.SIGKILL
@@ -132,14 +131,14 @@ def test_killed_at(spawn, point):
 
 
 def state(cvm):
-    """All that a change may change, but for the disk; the files of a guest that was started follow from it."""
+    """Everything that a change may change except the disk. The files of a started guest are derived from it."""
     return cvm.node.rows("select c.vcpus, c.memory_mib, c.given_vcpus, c.given_memory_mib, c.listed, c.image, c.user_config, c.encrypted_env,"
                          " json_remove(r.manifest, '$.name'), (select group_concat(vm_port) from ports p where p.cvm = c.id and vm_port > 0)"
                          " from cvms c join revisions r on r.id = c.revision where c.uuid = ?", cvm.uuid)[0]
 
 
 def disk_of(cvm):
-    """What the row says, and what the file is, in GiB."""
+    """Size of the disk in GiB, in the database and in the file."""
     said = cvm.node.rows("select disk_gib from cvms where uuid = ?", cvm.uuid)[0][0]
     try:
         header = (cvm.node.dir / "cvms" / cvm.uuid / "hda.img").read_bytes()[24:32]
@@ -169,7 +168,7 @@ def changed_state(node, change):
 
 @pytest.mark.parametrize("what, point", CHANGE_POINTS)
 def test_killed_while_changing(spawn, what, point):
-    """A CVM is what it was or what it was to become, whenever the daemon dies; and what was acknowledged it becomes."""
+    """Whenever the daemon dies, a CVM has its old or its new state; an acknowledged change is completed."""
     _, change, _ = CHANGES[what]
     node = spawn(start=False)
     node.start(TEEPOD_FAILPOINT=point)
@@ -200,7 +199,7 @@ def test_killed_while_changing(spawn, what, point):
 
 @pytest.mark.parametrize("step", ["start", "stop"])
 def test_killed_while_a_change_goes_back(spawn, step):
-    """No host has room for this guest's memory, whatever its configuration says: QEMU does not start."""
+    """No host has the memory of this guest, whatever is configured: QEMU does not start."""
     node = spawn(start=False, options={"capacity.memory_mib": 200_000_000})
     node.start(TEEPOD_FAILPOINT=f"resize.{step}.undone")
     cvm = node.create(name="victim")
@@ -244,7 +243,7 @@ def test_killed_while_undoing(spawn, point):
 
 
 def test_the_list_of_steps_is_complete(node):
-    """Every operation tells its steps; a step without a failure point in the list above would go untested."""
+    """Compare the list above with the steps that the daemon reports; a missing step would not be tested."""
     cvm = node.create()
     for verb, body in (("stop", {}), ("shutdown", {}), ("start", {}), ("restart", {"force": True})):
         cvm.do(verb, **body)
@@ -261,7 +260,7 @@ def test_the_list_of_steps_is_complete(node):
 
 @pytest.mark.parametrize("delay_ms", [5, 60, 66, 68, 70, 120, 180, 240, 320, 450])
 def test_killed_from_outside_while_a_guest_starts(spawn, delay_ms):
-    """Between failure points: wherever libvirt and QEMU happen to be."""
+    """The daemon dies between failure points, wherever libvirt and QEMU are at that time."""
     node = spawn()
     answer = node.try_create(name="victim").ok()
     time.sleep(delay_ms / 1000)
@@ -276,7 +275,7 @@ def test_killed_from_outside_while_a_guest_starts(spawn, delay_ms):
 
 
 def test_killed_twice_on_the_way_back(spawn):
-    """The way forward after a crash is itself cut short."""
+    """The recovery after a crash is interrupted by a crash, twice."""
     node = spawn(start=False)
     node.start(TEEPOD_FAILPOINT="create.define.before")
     uuid = node.try_create(name="victim").ok()["vm_uuid"]
@@ -292,7 +291,7 @@ def test_killed_twice_on_the_way_back(spawn):
 
 
 def test_many_acknowledged_creates_survive_kill_9(spawn):
-    """Group commit answers after the commit: whatever was answered is there."""
+    """Answers are sent after the group commit, so every answered create exists."""
     node = spawn(options={"capacity.slots": 1000, "capacity.vcpus": 1000})
     acknowledged, stop = [], threading.Event()
 
@@ -318,7 +317,7 @@ def test_many_acknowledged_creates_survive_kill_9(spawn):
 
 
 def test_a_disk_that_a_killed_daemons_qemu_img_still_writes_is_made_anew(node):
-    """It outlives a kill -9 and holds QEMU's lock (of open file descriptions) of the file beside the disk."""
+    """qemu-img outlives a kill -9 of the daemon and holds QEMU's lock (an open file description lock) on the temporary file."""
     cvm = node.create(stopped=True)
     folder = node.dir / "cvms" / cvm.uuid
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stop and delete get past a QEMU that never answers, whatever step of whatever operation waits for it; nobody else waits."""
+"""Stop and delete work while any step of any operation waits for a QEMU that does not answer; other CVMs do not wait."""
 
 import os
 import re
@@ -19,7 +19,7 @@ TCP = {"protocol": "tcp", "host_port": 0, "vm_port": 80}
 
 
 class Hung:
-    """QEMUs that are stopped (SIGSTOP), and go on at the end if they are still there."""
+    """Stops QEMUs with SIGSTOP, and continues those that still exist at the end."""
 
     def __init__(self):
         self.pids = []
@@ -51,13 +51,13 @@ def running_step(cvm):
 
 
 def waits_in(cvm, step):
-    """The operation is in the step, and its job on a thread of the lane that waits for QEMU."""
+    """Wait until the operation is in the step and its job occupies a thread of the lane for guests."""
     until(lambda: f"{cvm.name} is in step {step}, it is in {running_step(cvm)}",
           lambda: running_step(cvm) == step and jobs(cvm.node, "guest", "running") > 0)
 
 
 def hung_in(cvm, hang, what):
-    """A CVM whose QEMU hangs while an operation waits for it in the step that is returned."""
+    """Let QEMU hang and start an operation that waits for it; return the step in which it waits."""
     node = cvm.node
     hang(cvm)
     if what == "disk growth":
@@ -101,7 +101,7 @@ def test_a_stopped_cvm_whose_growth_was_given_up_starts_with_the_size_it_is_char
 
 
 EMULATOR = """#!/bin/sh
-# A QEMU that hangs at once, when it is one for a guest and the flag is there.
+# A QEMU that hangs at once if it runs a guest and the flag exists.
 case "$*" in *guest=teepod-*) [ -e {flag} ] && kill -STOP $$ ;; esac
 exec /usr/bin/qemu-system-x86_64 "$@"
 """
@@ -109,8 +109,8 @@ exec /usr/bin/qemu-system-x86_64 "$@"
 
 @pytest.fixture
 def slow_start(tmp_path, spawn):
-    """A node whose QEMUs hang before their first instruction as long as the flag is there."""
-    # The name of a QEMU: the daemon reaps no other children of libvirt's.
+    """A node whose QEMUs hang before their first instruction while the flag exists."""
+    # The script has the name of a QEMU, because the daemon reaps no other children of libvirt.
     script, flag = tmp_path / "qemu-system-x86_64", tmp_path / "hang"
     script.write_text(EMULATOR.format(flag=flag))
     script.chmod(script.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
@@ -148,7 +148,7 @@ def test_stop_and_delete_get_past_a_start_that_hangs(slow_start, verb, end):
 
 
 def test_a_start_that_comes_true_after_a_stop_and_a_restart_of_the_daemon_is_stopped(slow_start):
-    """What an abandoned start may do is not forgotten with the process: libvirt is asked by hand to do it late."""
+    """The daemon remembers an abandoned start across its restart. Here the test starts the domain late, by virsh."""
     node, flag = slow_start
     cvm = node.create(stopped=True)
     flag.touch()
@@ -209,7 +209,7 @@ def test_a_shutdown_that_is_not_forced_says_that_the_guest_does_not_answer(node,
 
 @pytest.fixture(params=["embedded", "libvirtd"])
 def any_node(request, spawn, private_libvirtd):
-    """A node of one's own, with the embedded driver and with a libvirtd."""
+    """A separate node, with the embedded driver and with a libvirtd."""
     if request.param == "embedded":
         yield spawn()
         return
@@ -224,7 +224,7 @@ def any_node(request, spawn, private_libvirtd):
 
 
 def test_32_hung_qemus_hold_up_nobody(any_node, hang):
-    """Half of them wait for the power button, half for a change of their ports."""
+    """Half of them wait for a shutdown, half for a change of their ports."""
     node, many = any_node, 32
     cvms = [node.create(name=f"hung-{i:02}", wait=False, ports=[TCP] if i >= many // 2 else None) for i in range(many)]
     for cvm in cvms:
@@ -265,7 +265,8 @@ def jobs(node, lane, state):
 
 @pytest.mark.parametrize("end", ["stop", "delete"])
 def test_a_frozen_libvirtd_delays_and_loses_nothing(spawn, private_libvirtd, end, tmp_path):
-    """Frozen for 30 s in the middle of starts, a growth and a stop: longer than keepalive waits. What needs no libvirt goes on."""
+    """libvirtd is frozen for 30 s, longer than keepalive waits, during starts, a disk growth and a stop. Requests that do not need
+    libvirt are answered."""
     with private_libvirtd() as daemon:
         node = spawn(hypervisor=daemon.uri)
         grown, stopped = node.create(name="grown-one"), node.create(name="stopped-one")
@@ -309,7 +310,7 @@ def test_a_frozen_libvirtd_delays_and_loses_nothing(spawn, private_libvirtd, end
 
 
 def test_sigterm_ends_the_daemon_with_a_hung_guest_and_a_running_import(spawn, tmp_path, hang):
-    """Default settings: 30 s in all."""
+    """With default settings the daemon ends within 30 s."""
     node = spawn()
     cvm = node.create()
     pid = hang(cvm)
@@ -336,7 +337,7 @@ def test_sigterm_ends_the_daemon_with_a_hung_guest_and_a_running_import(spawn, t
 
 
 def another_image(tmp_path):
-    """The small image under another version."""
+    """A copy of the small image with another version."""
     folder = tmp_path / "teepod-boot-1.2.3"
     shutil.copytree(IMAGES / BOOT, folder)
     (folder / "metadata.json").write_text((folder / "metadata.json").read_text().replace("1.0.0", "1.2.3"))
@@ -345,7 +346,7 @@ def another_image(tmp_path):
 
 
 def endless_image(tmp_path):
-    """An image folder with a file so large that reading it takes minutes (it has holes only)."""
+    """An image folder with a sparse file so large that reading it takes minutes."""
     folder = tmp_path / "teepod-large-1.0.0"
     folder.mkdir()
     (folder / "metadata.json").write_text("{}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a CVM goes through, from its create to its delete."""
+"""The life of a CVM, from create to delete."""
 
 import json
 import socket
@@ -13,7 +13,7 @@ BOOTED = "BOOTSECTOR-READY"
 
 
 def facts(port, seconds=40):
-    """What the demo guest says of itself over HTTP, once it does."""
+    """What the demo guest reports over HTTP; waits until it answers."""
     def read():
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=3) as answer:
@@ -134,7 +134,7 @@ def test_earlier_boots_stay_readable(node):
 
 
 def test_a_graceful_shutdown_of_a_deaf_guest_fails_at_its_deadline_unless_forced(node):
-    """The boot sector does not hear the power button."""
+    """The boot sector ignores the power button."""
     cvm = node.create()
     began = time.monotonic()
     answer = cvm.ask("shutdown", timeout=10, force=True).ok()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Host ports into guests: one owner each, only where allowed, and there again after every start."""
+"""Port forwards: each host port has one owner, only allowed addresses and ports are used, and forwards return after every start."""
 
 import socket
 import subprocess
@@ -115,7 +115,7 @@ def test_a_port_some_other_process_holds_is_refused(node):
         s.listen()
         answer = node.try_create(ports=[tcp(port)])
         if answer.status // 100 == 2:
-            # Seen only when QEMU tries: then the operation fails, says so, and leaves nothing half done.
+            # Found only when QEMU binds the port: the operation then fails with the reason and is undone.
             uuid = answer["vm_uuid"]
             node.settled(uuid)
             op = next(o for o in node.get("/operations?page_size=50").ok().json["items"] if o["cvm"]["vm_uuid"] == uuid)
@@ -138,7 +138,7 @@ def test_picking_passes_over_ports_held_by_others(spawn):
 
 
 def test_picking_passes_over_any_number_of_them(spawn):
-    """More than the first probe tries."""
+    """Also when more ports are held than the first probe tries."""
     node = spawn()
     held = []
     try:
@@ -159,7 +159,7 @@ def test_picking_passes_over_any_number_of_them(spawn):
 
 
 def test_creates_at_the_same_time_get_ports_of_their_own(node):
-    """They share probes, and each is admitted beside the others."""
+    """They share one probe of free ports."""
     n = 12
     with ThreadPoolExecutor(n) as pool:
         made = list(pool.map(lambda i: node.create(name=f"together-{i}", stopped=True, ports=[tcp(), udp()]), range(n)))
@@ -241,7 +241,7 @@ def test_a_range_for_one_protocol_is_not_for_the_other(spawn):
 @pytest.mark.parametrize("port", [0, 3])
 @pytest.mark.parametrize("make", [tcp, udp])
 def test_an_address_that_the_host_does_not_have_is_refused_by_name(spawn, make, port):
-    """192.0.2.0/24 is for documentation: nobody has it. It is not a matter of ports that are taken, nor of capacity."""
+    """192.0.2.0/24 is reserved for documentation, so no host has it. The refusal is not about ports in use or capacity."""
     node = spawn(options={"ports.addresses": "127.0.0.1, 192.0.2.7"})
     answer = node.try_create(stopped=True, ports=[make(), make(port and node.port_first + port, host_address="192.0.2.7")])
     body = refused(answer, 400, "ERR-02-009", "ports[1].host_address", "192.0.2.7")

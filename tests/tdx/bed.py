@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""bed.py - a libvirtd of a newer Debian that takes this machine for a TDX host.
+"""bed.py - a libvirtd of a newer Debian that believes that this machine is a TDX host.
 
 The libvirt and the QEMU are real, from the root that root.sh builds; what is made up is the answer to "can this host run
-TDX guests?". libvirt asks QEMU once and keeps what it heard in a file, and here a few lines are added to that file.
+TDX guests?". libvirt probes QEMU once and caches the result in a file; a few lines are added to that file.
 """
 
 import copy
@@ -53,7 +53,7 @@ class Bed(Libvirtd):
         return Path(f"/proc/{self.holder.pid}/root") / str(path).lstrip("/")
 
     def argv(self, pid):
-        """What libvirt gave the emulator that became process @pid."""
+        """The arguments that libvirt gave to the emulator process @pid."""
         return self.inside(f"run/teepod-tdx/argv/{pid}").read_text().split("\0")[:-1]
 
     def live_xml(self, uuid):
@@ -75,7 +75,7 @@ class Bed(Libvirtd):
 
 
 def add_tdx(path):
-    """Add KVM and TDX to what libvirt has noted of an emulator; False for another one than ours."""
+    """Add KVM and TDX to a cached capabilities file. False if it belongs to another emulator."""
     document = tree.parse(path)
     caps = document.getroot()
     if caps.findtext("emulator") != "/usr/bin/qemu-system-x86_64":
@@ -87,7 +87,7 @@ def add_tdx(path):
             caps.append(twin)
     for flag in ("kvm", "tdx-guest"):
         tree.SubElement(caps, "flag", name=flag)
-    # What it was noted under: libvirt compares it where there is KVM.
+    # With KVM libvirt compares the kernel that the file was made under.
     host = os.uname()
     tree.SubElement(caps, "kernelVersion").text = f"{host.release} {host.version}"
     document.write(path)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""conftest.py - a test bed and a node in TDX mode for each worker; in the end, what was seen and what it does not prove."""
+"""conftest.py - a test bed and a node in TDX mode for the worker that runs these tests; at the end a command line, and what the
+tests do not prove."""
 
 import sys
 from pathlib import Path
@@ -51,7 +52,7 @@ def bed(root):
 
 @pytest.fixture(scope="session")
 def td_node(bed, root):
-    """A daemon of this Debian that knows nothing of the bed but the libvirt URI."""
+    """A daemon of this Debian; it knows only the libvirt URI of the bed."""
     node = new_node(bed)
     try:
         node.start()
@@ -63,7 +64,7 @@ def td_node(bed, root):
 
 @pytest.fixture
 def node(td_node):
-    """The daemon in TDX mode, without CVMs before, and without them and balanced after."""
+    """The daemon in TDX mode: without CVMs before and after the test, with all accounts balanced."""
     if td_node.process.poll() is not None:
         td_node.start()
     yield td_node
@@ -73,7 +74,7 @@ def node(td_node):
 
 @pytest.fixture
 def spawn():
-    """Makes nodes of one's own."""
+    """Starts further nodes; they end with the test."""
     made = []
 
     def make(**how):

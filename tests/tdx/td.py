@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""td.py - what a TD must look like: in libvirt's live XML, and in what libvirt gave its QEMU."""
+"""td.py - how a TD must look in libvirt's live XML and in QEMU's command line."""
 
 import base64
 import json
@@ -32,7 +32,7 @@ class Argv:
         return [each for each in found if each["qom-type"] == kind]
 
     def text(self):
-        """A line for each option, as one would type it."""
+        """One option for each line."""
         lines = []
         for word in self.words:
             quoted = f"'{word}'" if any(c in word for c in ' {"') else word
@@ -53,7 +53,7 @@ def image_firmware(cvm):
 
 
 def assert_is_td(bed, cvm, vcpus=1, memory=64, firmware=None):
-    """@cvm runs as a TD of this size, as far as libvirt and QEMU's command line can tell; that command line."""
+    """Check that @cvm runs as a TD of this size according to libvirt and QEMU's command line, and return that command line."""
     assert cvm.get()["mode"] == "tdx"
     firmware = firmware or image_firmware(cvm)
     assert_live_xml(bed, cvm, firmware)
@@ -95,6 +95,6 @@ def assert_td_argv(given, cvm, firmware):
 
 
 def assert_simulated(run):
-    """The process that runs is a guest under emulation: the test must never say more than it has seen."""
+    """Check that the process is a guest under emulation, so that the tests claim no more than they saw."""
     assert run.parts("-accel")[0] == "tcg"
     assert not run.objects("tdx-guest") and "confidential-guest-support" not in run.one("-machine")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The life of a TD where TDX is made up: real libvirt, real command lines, guests under emulation."""
+"""The life of a TD with simulated TDX: real libvirt, real command lines, guests under emulation."""
 
 import os
 import signal
@@ -105,7 +105,7 @@ def test_a_deleted_td_leaves_nothing(bed, node):
 
 
 def test_another_size_is_another_td(bed, node):
-    """A TD has no hot-plug: it is made anew."""
+    """A TD has no hot-plug: libvirt creates a new one."""
     small = create(node, name="grows", vcpu=1, memory=64)
     assert_is_td(bed, small, vcpus=1, memory=64)
     small.delete()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""chaos.py - what happens to a node: its daemon is killed, its guests die or hang, its disk fills, its clock jumps.
+"""chaos.py - the faults of an epoch: the daemon is killed, guests die or hang, the disk fills, the clock jumps.
 
 One thread does all of it, one thing at a time, drawn from its own generator. It is also the only one that starts the daemon,
 so it always knows why the daemon is not running; a daemon that ends by itself for no reason it knows of is a violation.
@@ -15,7 +15,7 @@ import time
 from model import VERBS
 from node import alive, command_line, until
 
-# Of the operations that start or end a guest; the daemon's own list is held against test_crash.py's.
+# Steps of the operations that start or end a guest. test_crash.py compares its list with the daemon's.
 BOOT_STEPS = ("files", "disk", "define", "start", "forwards", "boot")
 CHANGE_STEPS = ("check", "signal", "wait", "stop", "disk", "apply", *(step for step in BOOT_STEPS if step != "disk"))
 STEPS = {"create": BOOT_STEPS, "start": BOOT_STEPS, "stop": ("stop",), "shutdown": ("signal", "wait", "stop"),
@@ -25,7 +25,7 @@ DRAIN_S = 2
 
 
 def console(pid):
-    """Number of the terminal that is a QEMU's console, or None."""
+    """Number of the terminal that is the console of QEMU process @pid, or None."""
     for fd in os.listdir(f"/proc/{pid}/fd"):
         if os.readlink(f"/proc/{pid}/fd/{fd}").endswith("ptmx"):
             with open(f"/proc/{pid}/fdinfo/{fd}") as info:
@@ -40,10 +40,10 @@ def power_off(pid, seconds=2.5):
         return False
     tty = os.open(f"/dev/pts/{index}", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
     try:
-        # The number could have passed to another QEMU before it was opened; from now on it can not.
+        # Before the open, another QEMU could have got the number. While it is open, none can.
         if console(pid) != index:
             return False
-        # QEMU looks once a second whether somebody has opened the other end.
+        # QEMU checks once a second whether the other end is open.
         end = time.monotonic() + seconds
         while alive(pid) and time.monotonic() < end:
             os.write(tty, b"q")
@@ -94,11 +94,11 @@ class Chaos:
         return True
 
     def died(self):
-        """It ended, and nobody here ended it: a failure point is the only excuse."""
+        """The daemon ended by itself. Only an armed failure point, or a full disk, explains that."""
         status = self.node.process.poll()
         if status == -signal.SIGKILL and self.armed:
             self.ledger.count("deaths at a failure point")
-        # A daemon that cannot open its database for want of space says so and ends by itself. Never by a signal.
+        # A daemon that cannot open its database because the disk is full exits with an error, never by a signal.
         elif self.kind == "full" and self.is_full() and status > 0:
             self.ledger.count("starts refused for want of space")
         else:
@@ -112,7 +112,7 @@ class Chaos:
         return f"{kind}.{self.rng.choice(STEPS[kind])}.{when}:{self.rng.choice((1, 1, 1, 2, 4))}"
 
     def again(self):
-        """Up it comes, perhaps with a failure point armed, perhaps after a while."""
+        """Start the daemon again, at random with a delay and with a failure point."""
         self.stop.wait(self.rng.choice((0, 0, 0.1, 0.6)))
         if not self.up(self.failpoint() if self.rng.random() < 0.7 else None):
             self.up_whatever()
@@ -135,14 +135,14 @@ class Chaos:
     def end_daemon(self):
         self.ledger.out()
         self.node.process.terminate()
-        # A start under way may not be cut short; what hangs is left behind after the drain.
+        # The daemon finishes a start that is under way; it leaves a job that hangs when the drain time is over.
         try:
             status = self.node.process.wait(60)
         except Exception:
             self.ledger.violation(f"SIGTERM did not end the daemon\n{self.node.log_tail()}")
             return
         self.ledger.count("SIGTERM of the daemon")
-        # On a full disk its last commit may fail, which is an error of the daemon's end.
+        # On a full disk the last commit may fail; the daemon then exits with an error.
         if status and not (self.armed and status == -signal.SIGKILL) and not self.is_full():
             self.ledger.violation(f"SIGTERM ended the daemon with {status}\n{self.node.log_tail()}")
         self.again()
@@ -168,7 +168,7 @@ class Chaos:
         try:
             how(pid)
         except (OSError, ValueError):
-            return      # an operation has ended it meanwhile; that it may have been harmed is noted all the same
+            return      # an operation has ended it meanwhile; the possible harm is recorded anyway
         self.ledger.count(what)
 
     def kill_guest(self):
@@ -178,7 +178,7 @@ class Chaos:
         self.hurt("guests that powered off", power_off)
 
     def hang_guest(self):
-        """Stopped for a while, then it goes on. Not harmed: an operation may end it, as it may any guest."""
+        """Stop a QEMU for a while and continue it. The guest is not harmed; an operation may end it meanwhile."""
         pid = self.guest()
         if not pid:
             return
@@ -191,7 +191,7 @@ class Chaos:
             pass        # ended by an operation
 
     def jump(self, seconds=None):
-        """The wall clock of the daemon jumps by up to nine days, either way."""
+        """The wall clock of the daemon jumps by up to nine days, forward or back."""
         if seconds is None:
             seconds = self.rng.choice((-9, -1, 1, 9)) * self.rng.choice((1, 60, 3600, 86400))
             self.ledger.count("jumps of the clock")
@@ -201,7 +201,7 @@ class Chaos:
         new.rename(self.clock)
 
     def is_full(self):
-        """Or was a moment ago: an answer may be about what happened then."""
+        """True while the disk is full and shortly after, because an answer may refer to that time."""
         return self.ballast is not None or time.monotonic() < self.full_until
 
     def fill_disk(self):
@@ -216,7 +216,7 @@ class Chaos:
                 while True:
                     f.write(b"x" * 65536)
             except OSError:
-                pass        # full: what was wanted
+                pass        # the disk is full, as intended
             if self.rng.random() < 0.5:
                 f.truncate(max(0, f.tell() - self.rng.choice((8, 60, 400)) * 1024))
         self.stop.wait(self.rng.choice((0.2, 1, 2)))
@@ -240,7 +240,7 @@ class Chaos:
         self.stop.wait(self.rng.choice((0.05, 0.5)))
         self.libvirtd.start()
 
-    # What may happen in an epoch of each kind, and how often.
+    # Faults of each kind of epoch, with their weights.
     happenings = {
         "kills": ((kill_daemon, 6), (end_daemon, 2), (jump, 2)),
         "guests": ((kill_daemon, 3), (end_daemon, 1), (jump, 1), (kill_guest, 4), (turn_off_guest, 2), (hang_guest, 2)),
@@ -266,7 +266,7 @@ class Chaos:
     # ------------------------------------------------------------ back to quiet
 
     def calm(self):
-        """No fault is in force any more, and the daemon is up and without failure points."""
+        """End all faults. The daemon then runs without failure points."""
         for pid in self.node.guests(probes=True):
             os.kill(pid, signal.SIGCONT)
         self.empty()
@@ -278,7 +278,7 @@ class Chaos:
             self.node.kill()
             self.ledger.count("kill -9 of the daemon")
             self.up_whatever()
-        # Once something is broken nobody starts the daemon again.
+        # After a violation the daemon is not started again.
         until(lambda: f"/readyz is 200:\n{self.node.log_tail()}", lambda: self.ledger.broken.is_set() or self._ready(), 60)
 
     def _ready(self):

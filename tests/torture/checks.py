@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""checks.py - what must be true: at every instant, by reading the database beside the daemon; and once all is quiet.
+"""checks.py - the checks: some hold at every instant and are made by reading the database beside the daemon, some hold when
+no operation runs.
 
 The reader opens the file by itself, read-only, and takes one snapshot for each round of checks: what it sees is what a
 restart after a kill -9 at that very moment would find.
@@ -16,7 +17,8 @@ from urllib.parse import quote
 from model import FINAL, GONE, SAME, VERBS, ends, harmed
 from node import Late, book_errors, until
 
-# Promised more than there is, or something else than the rows hold: a CVM under change holds what either of its two states needs.
+# A resource is overcommitted, or the counter differs from the sum over the rows. A CVM under change holds the larger need of its two
+# states.
 CAPACITY = """
 select c.resource, c.total, c.promised, h.held from capacity c join (
   select 'vcpus' as resource, coalesce(sum(max(v.given_vcpus, coalesce(x.given_vcpus, 0)) * v.holds_cpu), 0) as held
@@ -30,7 +32,7 @@ select c.resource, c.total, c.promised, h.held from capacity c join (
   union all select 'host_ports', count(*) from ports) h on h.resource = c.resource
 where c.promised <> h.held or (c.total >= 0 and c.promised > c.total)"""
 
-# Each a query whose rows are findings.
+# Name of a violation, and a query that returns a row for each.
 SQL = (
     ("promised and held differ, or more than there is", CAPACITY),
     ("a workspace counts other host ports than its CVMs have", "select slug, held_host_ports from workspaces w where held_host_ports <>"
@@ -56,7 +58,7 @@ SQL = (
 
 
 class Watcher:
-    """A thread that checks again and again while everything else goes on."""
+    """A thread that checks the database periodically during an epoch."""
 
     def __init__(self, node, ledger, every=0.15):
         self.node, self.ledger, self.every = node, ledger, every
@@ -73,14 +75,14 @@ class Watcher:
             self.ledger.violation(f"the watcher ended by {type(e).__name__}: {e}")
 
     def _count(self, looked):
-        """A round that found the file locked is made up for by the next one; many in a row would be a watch that is blind."""
+        """A round that found the file locked is skipped; more than three in a row are a violation, because nothing was checked."""
         self.missed = 0 if looked else self.missed + 1
         if self.missed > 3:
             self.ledger.violation(f"the database could not be read {self.missed} times in a row")
 
     def look(self):
-        """False: not this time."""
-        # What was told before the snapshot began must be in it.
+        """One round of checks. False if the database could not be read."""
+        # What was acknowledged before the snapshot began must be in it.
         uuids, ops = self.ledger.snapshot()
         with self.ledger.lock:
             refused = set(self.ledger.refused)
@@ -92,8 +94,8 @@ class Watcher:
             self._told(db, uuids, ops)
             self._refused(db, refused)
         except sqlite3.OperationalError as e:
-            # While a daemon that was killed is being followed by the next, the log is being recovered. SQLite waits 10 s for
-            # that, but not where it would have to recover the log itself, and two do so at a time.
+            # After a kill the next daemon recovers the WAL. SQLite waits 10 s for that, but fails at once when this reader and
+            # the daemon both try to recover it.
             if "locked" not in str(e) and "busy" not in str(e):
                 raise
             return False
@@ -140,10 +142,10 @@ class Watcher:
 
 
 class Follower:
-    """Reads /events through every restart, each time from where it was: no number missing, none twice."""
+    """Reads /events and reconnects after each restart where it was. No number may be missing or repeated."""
 
     def __init__(self, node, ledger, deaf=lambda: False):
-        """@deaf: True while errors of the server are excused."""
+        """@deaf: True while errors of the server are expected."""
         self.node, self.ledger, self.deaf, self.last = node, ledger, deaf, 0
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._follow, daemon=True)
@@ -151,7 +153,7 @@ class Follower:
     def _follow(self):
         try:
             while not self.stop.is_set():
-                # The daemon is killed again and again, and each connection with it; what matters is where the next one goes on.
+                # Each kill of the daemon breaks the connection. Only the position of the next one matters.
                 with contextlib.suppress(OSError, http.client.HTTPException):
                     self._read()
                 self.stop.wait(0.1)
@@ -193,11 +195,12 @@ class Follower:
 # ---------------------------------------------------------------------- once all is quiet
 
 def quiet(node, ledger, faults, unlock=None, seconds=90):
-    """All operations end; then books, statuses and what was told must agree. @faults: kinds of fault that may fail an operation.
+    """Wait until all operations have ended; then the database, the host, the statuses and all acknowledgements must agree.
+    @faults: kinds of fault that may fail an operation.
     @unlock is called when operations do not end soon, and they get their time once more.
 
-    90 s: up to twelve CVMs may have a queue of two each, in which a guest that is deaf to its power button is waited for 10 s, and
-    the machine emulates all guests on two CPUs."""
+    90 s: each of twelve CVMs may have two operations queued that wait 10 s for a guest that ignores its power button, and all
+    guests are emulated on two CPUs."""
     def live():
         return node.rows("select id, kind, state, step, cvm_name, undoing from operations where state in ('queued', 'running')")
     for last in (unlock is None, True)[unlock is None:]:
@@ -226,7 +229,7 @@ def quiet(node, ledger, faults, unlock=None, seconds=90):
 
 
 def statuses(node, ledger):
-    """Each CVM is where its last operation left it, and the API says so."""
+    """Each CVM has the status in which its last operation left it, and the API reports it."""
     bad = []
     after, last, undone = {}, {}, {}
     for uuid, kind, state, params, error in node.rows(
@@ -235,7 +238,7 @@ def statuses(node, ledger):
         last[uuid] = kind, state
         words = ends(kind, state, bool(json.loads(params or "{}").get("stopped")))
         after[uuid] = after.get(uuid, FINAL) if words == SAME else words
-        # A stop that overtakes a create keeps the CVM, stopped.
+        # A stop that overtakes a create leaves a stopped CVM.
         if kind == "create" and state != "succeeded" and "overtaken by stop" not in error:
             undone[uuid] = state
     ups = {}
@@ -244,10 +247,10 @@ def statuses(node, ledger):
         ups.setdefault(uuid, []).append(seq)
     for uuid, (kind, state) in last.items():
         allowed = after[uuid]
-        # What was queued behind a create that was undone had nothing left to do. One that was cancelled leaves nothing.
+        # Operations queued behind a create that was undone do nothing. A cancelled create leaves no CVM.
         if uuid in undone:
             allowed = GONE if undone[uuid] == "cancelled" else allowed | GONE
-        # Harm is done to one boot; that this boot runs may be written down only afterwards.
+        # The harm concerns one boot; the event that this boot runs may be recorded after it.
         when = ledger.harmed.get(uuid)
         if when is not None and len([seq for seq in ups.get(uuid, ()) if seq > when]) <= 1:
             allowed = harmed(allowed)
@@ -261,12 +264,12 @@ def statuses(node, ledger):
 
 
 def family(kind):
-    """Whether a change is called resize or upgrade follows from what turned out to differ."""
+    """The daemon calls a change resize or upgrade depending on the fields that differ; here both are "change"."""
     return "change" if kind in ("resize", "upgrade") else kind
 
 
 def ended(node, ledger, faults):
-    """How operations ended, and whether each of them was asked for; a failure needs a fault that explains it."""
+    """Check that each operation was requested, and that each failure is explained by a fault."""
     rows = node.rows("select id, kind, state, error, cvm_uuid, caller from operations")
     for name in [n for n in ledger.counts if n.startswith(("operations: ", "failed: "))]:
         del ledger.counts[name]
@@ -279,12 +282,12 @@ def ended(node, ledger, faults):
             done[uuid, family(kind)] = done.get((uuid, family(kind)), 0) + 1
         if state == "failed":
             ledger.count(f"failed: {kind}: {json.loads(error or '{}').get('text', '')[:70]}")
-        # What a full disk, a libvirtd that is gone or a guest that dies does to an operation is said in many words, libvirt's and
-        # QEMU's: which of them it was is for a person to judge, by the counts above. Without such a fault only what is named fails.
+        # The error texts for a full disk, a missing libvirtd or a dead guest come from libvirt and QEMU and vary; a person can
+        # judge them by the counts above. Without such a fault only the named failures are allowed.
         excused = faults or kind in VERBS and any(text in error for text in VERBS[kind].may_fail)
         if state == "failed" and not excused:
             ledger.violation(f"{kind} {op} failed without a fault to explain it: {error}")
-    # A change that is undone starts the CVM again as it was, by an operation of its own.
+    # A change that is undone starts the old CVM again by a separate operation.
     back = collections.Counter(uuid for _, kind, state, _, uuid, _ in rows if family(kind) == "change" and state != "succeeded")
     asked = collections.Counter()
     with ledger.lock:

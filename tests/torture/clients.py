@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""clients.py - callers of the API who do whatever comes to their mind, and remember every answer."""
+"""clients.py - API clients that send random requests and record every answer."""
 
 import contextlib
 import http.client
@@ -14,17 +14,17 @@ from model import BUSY, VERBS, true_numbers
 from node import BOOT, COMPOSE
 
 LISTS = ("/apps?page=1&page_size=50", "/node", "/operations?page_size=20", "/teepods/available", "/images")
-VARIANTS = 8        # host ports that are asked for by number: few, so that they collide
+VARIANTS = 8        # host ports that are requested by number: few, so that they collide
 
 
 class Client:
-    """One thread. Draws everything from a generator of its own, so that a seed gives each client the same mind again."""
+    """One thread with its own random generator, so that a seed repeats each client's choices."""
 
     def __init__(self, number, seed, node, ledger, totals, deaf=lambda: False):
         self.number, self.node, self.ledger, self.totals = number, node, ledger, totals
         self.rng = random.Random(seed)
         self.made, self.keys = 0, []        # keys: (key, method, path, body, name of a create)
-        self.deaf = deaf                    # True while errors of the server are excused
+        self.deaf = deaf                    # True while errors of the server are expected
         self.stop = threading.Event()
         self.thread = None
 
@@ -35,7 +35,7 @@ class Client:
             while not self.stop.is_set() and not self.ledger.broken.is_set():
                 self._once()
                 self.stop.wait(self.rng.choice((0, 0, 0.02, 0.1, 0.4)))
-        except Exception as e:              # a thread that dies unseen would prove nothing
+        except Exception as e:              # a dead client would test nothing
             self.ledger.violation(f"client {self.number} ended by {type(e).__name__}: {e}")
 
     def _once(self):
@@ -77,7 +77,7 @@ class Client:
         return answer
 
     def _excused(self, answer):
-        """A server that can not write says so; one that is on its way out, too, and when to come again."""
+        """True for the answer of a server that cannot write, or of one that is stopping: 503 with Retry-After."""
         if (answer.status == 503 and "retry-after" in answer.headers) or (answer.status in (500, 507) and self.deaf()):
             self.ledger.count(f"answers {answer.status}")
             return True
@@ -106,7 +106,7 @@ class Client:
         self._created(ask, key, self._ask("POST", "/cvms", ask, key))
 
     def _at_once(self, key, ask):
-        """The same request twice at the same time: one effect, one answer."""
+        """Send the same request twice at the same time: one effect, one answer."""
         answers = []
         threads = [threading.Thread(target=lambda: answers.append(self._ask("POST", "/cvms", ask, key))) for _ in range(2)]
         for t in threads:
@@ -134,7 +134,7 @@ class Client:
         body = answer.json if answer.body else {}
         code = body.get("error_code", "")
         if answer.status == 409 and code == "ERR-01-004":
-            # Its own name can be in use only by an earlier attempt that was not answered, or was.
+            # Only an earlier attempt of this client can have used the name.
             if not ledger.unanswered[name] and name not in ledger.uuid:
                 ledger.violation(f"create {name}: {answer}")
             return
@@ -164,12 +164,12 @@ class Client:
         self._done(kind, uuid, key, body or {}, answer)
 
     def _busy_or_gone(self, what, uuid, answer):
-        """Whether it is refused because of what others do to the CVM; these must be true. Of one that is being deleted there are no
-        replicas, as of one that is gone (ERR-03-008)."""
+        """True if the refusal says that the CVM is busy or gone; the statement is checked. A CVM that is being deleted has no
+        replicas, like one that is gone (ERR-03-008)."""
         if answer.status == 404:
             deleted = "select cvm from operations where kind = 'delete' and state in ('queued', 'running')"
             there = "select uuid from cvms where uuid = ?" + (f" and id not in ({deleted})" if "ERR-03-008" in answer.text else "")
-            with contextlib.suppress(sqlite3.OperationalError):     # it is being recovered, see Watcher.look()
+            with contextlib.suppress(sqlite3.OperationalError):     # the WAL is being recovered, see Watcher.look()
                 if self.node.rows(there, uuid):
                     self.ledger.violation(f"{what} {uuid} was answered {answer}, and it is there")
         elif answer.status != 409:
@@ -206,8 +206,8 @@ class Client:
         ledger.violation(f"{kind} {uuid} was answered {answer}")
 
     def _replicate(self, uuid, compose_hash=None):
-        """Its name is the node's choice, so only what was acknowledged is known of it. An app whose CVMs have been upgraded one by one
-        lives in several revisions: the refusal names them, and with one of them the same request is not ambiguous."""
+        """The node chooses the name, so only acknowledged replicas are known. An app whose CVMs were upgraded one by one has several
+        revisions: the refusal lists them, and the same request with one of them is not ambiguous."""
         body = {"stopped": self.rng.random() < 0.7} | ({"compose_hash": compose_hash} if compose_hash else {})
         answer = self._ask("POST", f"/cvms/{uuid}/replicas", body)
         if answer is None or self._excused(answer) or self._busy_or_gone("replica of", uuid, answer):
@@ -230,7 +230,7 @@ class Client:
         if asked in hashes:
             return self.ledger.violation(f"replica of {uuid}: {asked} was named and is one of them: {answer}")
         self.ledger.count("refusals")
-        # Another client may upgrade the last CVM of the revision meanwhile: then the second refusal does not name it.
+        # Another client may upgrade the last CVM of the revision meanwhile; the second refusal then does not list it.
         if asked is None:
             self._replicate(uuid, self.rng.choice(sorted(hashes)))
 
@@ -239,7 +239,7 @@ class Client:
         ledger = self.ledger
         with ledger.lock:
             before = ledger.answers.get(key)
-            ledger.refused.discard((body or {}).get("name"))    # this time it may fit
+            ledger.refused.discard((body or {}).get("name"))    # it may fit now
         if before and kind == "create" and self.rng.random() < 0.15:
             return self._other_body(key, method, path, body)
         ledger.count("keys repeated")
@@ -279,7 +279,7 @@ class Client:
             return
         self.ledger.count("preflights")
         with self.ledger.lock:
-            self.ledger.refused.add(ask["name"])    # asking is no creating
+            self.ledger.refused.add(ask["name"])    # a preflight creates nothing
         if answer.status != 200 or not isinstance(answer["fits"], bool):
             return self.ledger.violation(f"preflight was answered {answer}")
         wrong = "" if answer["fits"] else true_numbers(answer["error"], ask, self.totals)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ledger.py - what clients were told, what was done to the node, and what was found wrong."""
+"""ledger.py - the record of an epoch: answers to clients, faults of the node, violations."""
 
 import collections
 import json
@@ -34,7 +34,7 @@ class Ledger:
         self.harmed = {}            # uuid of a guest killed or powered off -> number of the newest event just before
 
     def record_to(self, file):
-        """What is done from now on is written there, a line of JSON each."""
+        """Write each later action to this file, one line of JSON each. None ends that."""
         with self.lock:
             self.record = file
 
@@ -45,13 +45,13 @@ class Ledger:
                 self.record.write(line + "\n")
 
     def out(self):
-        """From now on the daemon may be gone."""
+        """The daemon may be down from now on."""
         with self.lock:
             if not self.outages or self.outages[-1][1]:
                 self.outages.append([time.monotonic(), None])
 
     def back(self):
-        """It answers, and nothing is there to end it."""
+        """The daemon answers, and no fault is armed that would end it."""
         with self.lock:
             if self.outages:
                 self.outages[-1][1] = time.monotonic()
@@ -82,7 +82,7 @@ class Ledger:
             self.violation(f"create {name} was answered with {was} and with {uuid}")
 
     def told_op(self, kind, uuid, op_id, again=False):
-        """@again: the key was used before, so it was counted (or refused, and only now became an effect)."""
+        """@again: the key was used before, so the request is already counted (or was refused and only now succeeded)."""
         with self.lock:
             new = op_id not in self.ops
             self.ops[op_id] = (kind, uuid)
@@ -93,7 +93,7 @@ class Ledger:
             self.asked[uuid, kind] += 1
 
     def same_answer(self, key, answer):
-        """The first answer under @key is the answer for ever."""
+        """Every later answer under @key must equal the first."""
         with self.lock:
             was = self.answers.setdefault(key, (answer.status, answer.body))
         if was != (answer.status, answer.body):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""model.py - a node as its clients may expect it: what fits, what a refusal says, where an operation leaves a CVM.
+"""model.py - a model of the node: which requests fit, what a refusal contains, and the status after each operation.
 
 Two users. test_model.py asks one question at a time and predicts every answer. The torture has many clients at once and is
 cut short all the time: it takes from here what a refusal must say, and which words a CVM's status may have once all is quiet.
@@ -15,25 +15,25 @@ GONE = {"gone"}
 
 @dataclass(frozen=True)
 class Verb:
-    """A kind of operation on a CVM that exists: how it is asked for, and which status words it may end in."""
+    """A kind of operation on an existing CVM: its request, and the status words that it may end in."""
     method: str
     path: str                       # below /cvms/{uuid}
     ends: frozenset                 # when it succeeded; SAME: as it was before
     cancelled: frozenset = frozenset(FINAL)
-    weight: int = 4                 # how often the torture asks for it
+    weight: int = 4                 # how often the torture requests it
     # Bodies to choose from; each is called with the generator.
     bodies: tuple = (lambda rng: None,)
-    may_fail: tuple = ()            # texts of failures that need no fault to be right
+    may_fail: tuple = ()            # error texts that are allowed without a fault
     status: int = 200               # of the answer when it is begun
-    grows: bool = False             # reserves: may be refused for want of capacity
-    refusals: tuple = ()            # texts of refusals by 400 that are right whatever the node holds
+    grows: bool = False             # reserves capacity, so it may be refused
+    refusals: tuple = ()            # texts of 400 refusals that are allowed in any state
 
 
 def words(*names):
     return frozenset(names)
 
 
-# Of a refusal by 409: another operation has the CVM, or nothing paused it. Any other reason would be one the client was not told of.
+# Texts of a 409 refusal: another operation runs on the CVM, or the CVM is not paused. No other reason is allowed.
 BUSY = ("is being worked on: ", "is being deleted", "only a paused CVM can be resumed")
 
 # Of a change: what a running guest needs to be changed, or nothing of it. The boot sector is deaf to its power button, so that
@@ -81,13 +81,13 @@ def ends(kind, state, stopped=False):
 
 
 def harmed(allowed):
-    """The same after the guest was killed, or powered itself off, in between."""
+    """The same, if the guest was killed or powered itself off meanwhile."""
     return allowed | {"crashed", "exited"} if "running" in allowed else allowed
 
 
 # ---------------------------------------------------------------------- what fits
 
-# In the order in which a refusal names what is missing: resource, field of the request, code of the catalogue.
+# Resource, request field and error code, in the order in which the node checks them.
 NEEDS = (("vcpus", "vcpu", "ERR-02-003"), ("memory_mib", "memory", "ERR-02-004"), ("slots", "slots", "ERR-02-005"),
          ("disk_gib", "disk_size", "ERR-02-002"))
 
@@ -105,7 +105,7 @@ class Cvm:
 
 @dataclass
 class Model:
-    """One node, one question at a time."""
+    """One node that gets one request at a time."""
     totals: dict                    # resource -> total
     release_on_stop: bool = False
     cvms: dict = field(default_factory=dict)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One question at a time, and every answer predicted: the node against model.py, by hypothesis.
+"""Compare the node with model.py, one request at a time, with hypothesis: the model predicts every answer.
 
 The machine draws creates, power verbs, repeated keys, deaths of the daemon and of guests; before each create it knows from the
 model whether there is room, and if not which resource is named with which numbers; after each rule capacity and every
@@ -29,7 +29,7 @@ pick = st.integers(0, 10**6)
 
 
 class Machine(RuleBasedStateMachine):
-    """Names and keys are numbered over all runs: a node of one's own for each would cost a second."""
+    """All runs share a node, because a start takes a second; names and keys are numbered across the runs."""
 
     node, number, steps = None, 0, collections.Counter()
 
@@ -46,7 +46,7 @@ class Machine(RuleBasedStateMachine):
             cls.node.start()
         self.model = Model(TOTALS, release)
         self.answers = []           # (path, body, key, status, bytes)
-        # Also a run without the rule for it begins with some.
+        # Hypothesis may leave out the create rule in a run.
         self.create(1, 32, 1, None, False)
         self.create(2, 64, 2, 1, True)
 
@@ -56,7 +56,7 @@ class Machine(RuleBasedStateMachine):
             assert_books(self.node)
 
     def some(self, number, status):
-        """One of those in such a state, or None: rules that then do nothing cost less than preconditions. Hypothesis leaves out some
+        """A CVM with one of these statuses, or None. A rule that then does nothing costs less than a precondition: hypothesis leaves out some
         rules in each run, and throws a run away in which none of the others may be chosen."""
         found = sorted((c for c in self.model.cvms.values() if c.status in status), key=lambda c: c.name)
         return found[number % len(found)] if found else None
@@ -84,7 +84,7 @@ class Machine(RuleBasedStateMachine):
         ports = () if port is None else (self.node.port_first + port,)
         body = self.node.ask(name=f"model-{key}", stopped=stopped, **ask,
                              ports=[{"protocol": "tcp", "host_port": p, "vm_port": 80} for p in ports] or None)
-        # A CVM that is to stay stopped needs no CPU and memory where stopped ones hold none.
+        # With release_on_stop a CVM that is created stopped needs no CPU and memory.
         needs = {**ask, "vcpu": 0, "memory": 0} if stopped and self.model.release_on_stop else ask
         missing = self.model.missing(needs)
         holder = next(filter(None, map(self.model.port_holder, ports)), None)
@@ -209,7 +209,7 @@ Machine.TestCase.settings = settings(max_examples=EXAMPLES, stateful_step_count=
 class TestModel(Machine.TestCase):
     def runTest(self):
         super().runTest()
-        # Fewer would mean that the rules found nothing to do.
+        # Fewer steps mean that most rules did nothing.
         assert Machine.steps["create"] >= EXAMPLES / 2 and sum(Machine.steps.values()) >= 3 * EXAMPLES, Machine.steps
 
     @classmethod

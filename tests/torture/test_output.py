@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an epoch leaves behind when it does not end well."""
+"""The output that is kept of an epoch that failed or was interrupted."""
 
 import json
 import re

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The torture in short, with fixed seeds: an epoch of each kind of chaos."""
+"""The torture in short, with fixed seeds: one epoch for each kind of fault."""
 
 import os
 
@@ -14,7 +14,7 @@ SECONDS = float(os.environ.get("TEEPOD_TORTURE_SECONDS", "18"))
 def test_no_promise_breaks(kind):
     epoch = Epoch(seed=20, number=KINDS.index(kind), kind=kind)
     try:
-        # An epoch in which nothing happened would prove nothing.
+        # An epoch without these events tests nothing.
         ledger = epoch.run(SECONDS, needs=("creates acknowledged", "refusals", "keys repeated", "checks", "events followed",
                                            "times all was quiet and balanced"))
     except Unfit as e:

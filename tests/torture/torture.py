@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""torture.py - clients, chaos, and checks, for as long as asked: no promise may break.
+"""torture.py - runs clients, faults and checks against a node for a given time: no guarantee may break.
 
     torture.py [--seconds N] [--seed N] [--epoch N] [--kind NAME]
 
-A run is a row of epochs. Each has a node of its own, one kind of chaos (chaos.py) and a seed made from the run's seed and its
-number; within it storms and quiet take turns. In the storm clients ask and chaos rages while a watcher checks the database and a
-follower reads the event log; in the quiet all books must balance, and at the end nothing may be left of anything.
+A run is a sequence of epochs. Each has its own node, one kind of fault (chaos.py) and a seed made from the run's seed and its
+number. In an epoch, storms and quiet phases alternate. In a storm clients send requests and faults happen, while a watcher checks
+the database and a follower reads the event log. In a quiet phase the database and the host must agree. At the end nothing may be
+left of any CVM.
 
-Whatever happens is written down as it happens, in a folder of its own for each epoch (build/test-logs/torture-...): the daemon's log,
-every request with its answer, what chaos did. It is removed only when the epoch has ended well; else the database, the guests' logs
-and the violations join it, also when the torture is interrupted, and its name is printed. Even kill -9 leaves the first three.
+Each epoch writes to its own folder (build/test-logs/torture-...) as it runs: the daemon's log, every request with its answer, every
+fault. The folder is removed when the epoch succeeds. Otherwise, or when the torture is interrupted, the database, the guests' logs
+and the violations are added and the folder's name is printed. After a kill -9 of the torture the first three are still there.
 
-All choices come from the seed, each thread having a generator of its own. How threads and processes interleave is the machine's
-choice, so a seed repeats what is done and asked, not the instant: the command printed for a failed epoch may need a few runs.
+All choices come from the seed; each thread has its own generator. The scheduling of threads and processes is not repeatable, so a
+seed repeats the actions but not their times: the command printed for a failed epoch may need a few runs.
 """
 
 import argparse
@@ -42,12 +43,12 @@ from node import ROOT, Node, command_line, free_port, until  # noqa: E402
 KINDS = ("kills", "guests", "full", "libvirtd")
 CLIENTS = 6
 TOTALS = {"vcpus": 18, "memory_mib": 1400, "disk_gib": 40, "slots": 12}
-# Of these an operation may fail; a daemon that dies, and a clock that jumps, are no reason.
+# Faults that may fail an operation. The death of the daemon and a jump of the clock may not.
 FAULTS = {"kills": (), "guests": ("guests",), "full": ("full",), "libvirtd": ("libvirtd",)}
 
 
 class Unfit(Exception):
-    """This machine can not have an epoch of this kind."""
+    """This machine cannot run an epoch of this kind."""
 
 
 @contextlib.contextmanager
@@ -56,7 +57,7 @@ def small_disk(size="40m"):
     done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True, text=True)
     if done.returncode:
         os.rmdir(folder)
-        raise Unfit(f"tmpfs can not be mounted: {done.stderr.strip()}")
+        raise Unfit(f"tmpfs cannot be mounted: {done.stderr.strip()}")
     try:
         yield folder
     finally:
@@ -90,13 +91,13 @@ class Epoch:
     def options(self):
         return {**{f"capacity.{key}": value for key, value in TOTALS.items()},
                 "capacity.release_on_stop": self.rng.choice(("yes", "no")), "api.drain_seconds": DRAIN_S,
-                # What crashes is started again by the node itself, or not.
+                # With and without automatic restarts.
                 "restart.enabled": self.rng.choice(("yes", "no")), "restart.initial_backoff": 1,
-                # Nothing may be forgotten because the clock has jumped.
+                # A jump of the clock must not expire anything.
                 "operations.keep_days": 3650, "events.keep_days": 3650, "idempotency.keep_hours": 8760}
 
     def run(self, seconds, needs=()):
-        """The ledger of an epoch of about so many seconds. @needs: what must have happened, or the epoch has proved nothing."""
+        """Run an epoch of about @seconds and return its ledger. @needs: counters that must not be zero at the end."""
         self.folder.mkdir(parents=True)
         try:
             with open(self.folder / "requests.jsonl", "w", buffering=1) as record:
@@ -130,7 +131,7 @@ class Epoch:
                 stack.callback(line.cut)
                 how["hypervisor"] = line.uri
             self.node = Node(**how)
-            if self.kind != "full":     # there its log is to meet the full disk, too
+            if self.kind != "full":     # there the log must be on the full disk, too
                 self.node.log_path = self.folder / "daemon.log"
             self.libvirtd = libvirtd
             stack.callback(self.node.close)
@@ -196,8 +197,8 @@ class Epoch:
             quiet(self.node, self.ledger, FAULTS[self.kind], self._unlock if self.kind == "libvirtd" else None)
 
     def _unlock(self):
-        """libvirtd 9.0, killed in the middle of a start, may keep that domain's job locked for good; a restart of it helps,
-        as it would an operator. The daemon has to go on by itself then."""
+        """libvirtd 9.0, killed during a start, may keep that domain's job locked for good. Restart it, as an operator would;
+        the daemon must then continue by itself."""
         self.ledger.count("restarts of a libvirtd that kept a job locked")
         self.chaos.libvirtd.kill()
         self.chaos.libvirtd.start()
@@ -214,7 +215,7 @@ class Epoch:
                 self.ledger.violation(f"all CVMs are deleted, {what} are left: {some}")
 
     def _keep(self, error, value, _):
-        """While the node is still there: what of it explains a failure, or an interruption."""
+        """Copy what explains a failure or an interruption, before the node is removed."""
         if not error and not self.ledger.violations:
             return
         ended = traceback.format_exception_only(error, value) if error else []
@@ -224,13 +225,13 @@ class Epoch:
             copy.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(OSError):      # a guest may be deleted meanwhile
                 shutil.copy(path, copy)
-        # What cannot be kept must not hide what was found.
+        # A failed copy must not hide the violations.
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             self._keep_threads()
         if self.libvirtd:
             with contextlib.suppress(OSError):
                 shutil.copy(self.libvirtd.folder / "log", self.folder / "libvirtd.log")
-        # Not copied: what was committed last is in the log beside the file.
+        # A copy of the file would lack the last commits, which are in the WAL.
         with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(self.node.database())) as a, \
                 contextlib.closing(sqlite3.connect(self.folder / "teepod.db")) as b:
             a.backup(b)
@@ -238,7 +239,7 @@ class Epoch:
             self._say_where()
 
     def _keep_threads(self):
-        """Where each thread of the daemon and of its QEMUs is: of a daemon that hangs the log says nothing."""
+        """Record where each thread of the daemon and of its QEMUs waits; the log does not show that for a daemon that hangs."""
         with open(self.folder / "threads.txt", "w") as out:
             for pid in [self.node.process.pid, *self.node.guests(probes=True)] if self.node.process else []:
                 out.write(f"=== {pid} {' '.join(command_line(pid))[:200]}\n")
@@ -263,7 +264,7 @@ def report(counts, violations, say=print):
 
 def interrupted(number, _):
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(each, signal.SIG_IGN)     # nothing may cut short what keeps the output
+        signal.signal(each, signal.SIG_IGN)     # the output must be kept completely
     raise KeyboardInterrupt(signal.Signals(number).name)
 
 
