@@ -17,16 +17,16 @@ import urllib.request
 
 import pytest
 
-from button import seal
+from button import BUTTON, seal
 from libvirtd import virsh
 from node import DEMO, IMAGES, Node, assert_books, refused, until
 from test_disk_full import fill as fill_below
 
 WRITER = "teepod-writer-1.0.0"
 HTTP = [{"protocol": "tcp", "host_port": 0, "vm_port": 80}]
-# Asked for over HTTP: writes 8 MiB to the guest's disk, and says so on the console once they are there.
+# Asked for over HTTP: writes 8 MiB more to the guest's disk, and says so on the console once they are there.
 WRITE = "#!/bin/sh\nexport PATH=/bin\necho Content-Type: text/plain\necho\n" \
-        "(dd if=/dev/urandom of=/data/fill bs=64k count=128 conv=fsync && echo WRITTEN >/dev/console) >/dev/null 2>&1 &\n"
+        "(dd if=/dev/urandom of=/data/fill.$$ bs=64k count=128 conv=fsync && echo WRITTEN >/dev/console) >/dev/null 2>&1 &\n"
 
 
 @pytest.fixture(scope="session")
@@ -47,26 +47,65 @@ def writer(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def tiny(writer, spawn):
-    """A node whose guests' disks are on a file system of 48 MiB, with the image that writes. Its database is elsewhere: what it can
+@pytest.fixture(scope="module")
+def small_disks(writer):
+    """A node whose guests' disks are on a file system of 96 MiB, with the image that writes. Its database is elsewhere: what it can
     not record while the disk is full it records later (test_disk_full.py)."""
     if os.geteuid() != 0:
         pytest.skip("mounting a small file system needs root")
     if Node.libvirtd:
         pytest.skip("the private libvirtd does not see file systems mounted after it was started")
-    node = spawn(start=False)
+    node = Node()
     disks = node.dir / "cvms"
     disks.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", disks], capture_output=True, text=True)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96m", "tmpfs", disks], capture_output=True, text=True)
     if done.returncode:
         pytest.skip(f"tmpfs can not be mounted here: {done.stderr.strip()}")
     try:
         node.start()
         bring(node, writer)
+        node.guest = None
         yield node
     finally:
         subprocess.run(["umount", "-l", disks], check=False)
+        node.close()
+
+
+@pytest.fixture
+def tiny(small_disks):
+    """That node, with all its space free afterwards. Only the guest of the fixture below outlives a test."""
+    if small_disks.process.poll() is not None:
+        small_disks.start()
+    yield small_disks
+    for ballast in (small_disks.dir / "cvms").glob("ballast*"):
+        ballast.unlink()
+    if small_disks.process.poll() is not None:
+        return
+    for uuid in small_disks.uuids():
+        if small_disks.guest is None or uuid != small_disks.guest.uuid:
+            small_disks.cvm(uuid).delete()
+
+
+@pytest.fixture
+def guest(tiny):
+    """A CVM that runs with the image that writes. Linux takes seconds to boot: a test that leaves it running, or paused for
+    space, leaves it to the next one. What was before the test: its operations in older, how many observations and how many
+    times it had written."""
+    cvm = tiny.guest
+    if cvm is None or cvm.uuid not in tiny.uuids() or cvm.status != "running":
+        tiny.delete_all()
+        cvm = tiny.guest = boot(tiny)
+    cvm.older, cvm.observed = {op["id"] for op in cvm.operations()}, len(pauses(tiny, cvm))
+    cvm.written = cvm.log().count("WRITTEN")
+    yield cvm
+    if tiny.process.poll() is not None:
+        return
+    for ballast in (tiny.dir / "cvms").glob("ballast*"):
+        ballast.unlink()
+    if cvm.uuid in tiny.uuids() and cvm.status in ("paused", "resuming"):
+        until("the guest has written all of it", lambda: written(cvm), 30)
+        tiny.settled(cvm.uuid)
+        cvm.becomes("running")
 
 
 def fill(node, leave):
@@ -85,13 +124,20 @@ def boot(node, image=WRITER, **more):
 
 
 def write(cvm):
+    """Have the guest write, once in a test."""
     (_, _, port, _), = cvm.ports()
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/cgi-bin/write", timeout=10) as answer:
         assert answer.status == 200
 
 
 def written(cvm):
-    return "WRITTEN" in cvm.log()
+    """Whether all of that is there."""
+    return cvm.log().count("WRITTEN") > cvm.written
+
+
+def began(cvm, kind):
+    """The operations that began during this test, newest first."""
+    return [op for op in cvm.operations() if op["kind"] == kind and op["id"] not in cvm.older]
 
 
 def pauses(node, cvm):
@@ -113,27 +159,29 @@ def filled(node, cvm):
     return ballast
 
 
-def test_a_guest_without_space_says_why_it_is_paused(tiny):
-    cvm = boot(tiny)
+def test_a_guest_without_space_says_why_it_is_paused(tiny, guest):
+    cvm = guest
+    line = rf"{cvm.name} is paused \(nospc\)"
+    logged = len(re.findall(line, tiny.log_tail(1000)))
     filled(tiny, cvm)
     assert is_paused(cvm, "nospc"), cvm.get()
     assert tiny.get(f"/cvms/{cvm.uuid}/state").json["pause_reason"] == "nospc"
     assert tiny.get(f"/cvms/{cvm.uuid}", version=25).json["pause_reason"] == "nospc"
     item, = tiny.get("/apps?page=1&page_size=10").json["dstack_apps"]
     assert item["current_cvm"]["pause_reason"] == "nospc" and item["current_cvm"]["status"] == "paused"
-    assert ("paused", "nospc") in pauses(tiny, cvm), pauses(tiny, cvm)
-    assert re.search(rf"{cvm.name} is paused \(nospc\)", tiny.log_tail(1000))
+    assert ("paused", "nospc") in pauses(tiny, cvm)[cvm.observed:], pauses(tiny, cvm)
+    assert len(re.findall(line, tiny.log_tail(1000))) == logged + 1
 
 
-def test_a_guest_without_space_goes_on_when_there_is_room(tiny):
-    cvm = boot(tiny)
+def test_a_guest_without_space_goes_on_when_there_is_room(tiny, guest):
+    cvm = guest
     ballast = filled(tiny, cvm)
     assert not written(cvm)
-    assert not [op for op in cvm.operations() if op["kind"] == "resume"], "there is no room yet"
+    assert not began(cvm, "resume"), "there is no room yet"
     ballast.unlink()
     until("the guest has written all of it", lambda: written(cvm), 30)
     cvm.becomes("running")
-    op = next(op for op in cvm.operations() if op["kind"] == "resume")
+    op = began(cvm, "resume")[0]
     assert op["state"] == "succeeded" and op["caller"] == "teepod:auto-resume", op
     assert tiny.get(f"/cvms/{cvm.uuid}").json["pause_reason"] is None
     assert "pause_reason" not in tiny.get(f"/cvms/{cvm.uuid}/state").json
@@ -142,15 +190,15 @@ def test_a_guest_without_space_goes_on_when_there_is_room(tiny):
     assert_books(tiny)
 
 
-def test_a_guest_that_is_resumed_without_room_is_paused_again_and_is_not_tried_all_the_time(tiny):
-    cvm = boot(tiny)
+def test_a_guest_that_is_resumed_without_room_is_paused_again_and_is_not_tried_all_the_time(tiny, guest):
+    cvm = guest
     ballast = filled(tiny, cvm)
     before = pauses(tiny, cvm).count(("paused", "nospc"))
     assert cvm.ask("resume").ok().headers["x-operation-id"]
     until(lambda: f"paused again: {pauses(tiny, cvm)}", lambda: pauses(tiny, cvm).count(("paused", "nospc")) > before and
           is_paused(cvm, "nospc"))
     tiny.settled(cvm.uuid)
-    assert [op["kind"] for op in cvm.operations()].count("resume") == 1
+    assert len(began(cvm, "resume")) == 1
     ballast.unlink()
     until("the guest has written all of it", lambda: written(cvm), 30)
     cvm.do("stop")
@@ -160,17 +208,17 @@ def test_a_guest_that_is_resumed_without_room_is_paused_again_and_is_not_tried_a
 
 @pytest.mark.parametrize("verb, body, end", [
     ("stop", {}, "stopped"), ("shutdown", {"timeout": 600, "force": True}, "stopped"), ("restart", {"timeout": 600}, None), ("delete", {}, None)])
-def test_a_guest_without_space_can_be_ended(tiny, verb, body, end):
-    cvm = boot(tiny)
+def test_a_guest_without_space_can_be_ended(tiny, guest, verb, body, end):
+    cvm = guest
     pids = cvm.pids()
     ballast = filled(tiny, cvm)
-    began = time.monotonic()
+    asked = time.monotonic()
     if verb == "delete":
         cvm.delete()
     else:
         cvm.ask(verb, **body).ok()
         until("its QEMU has ended", lambda: not set(pids) & set(cvm.pids()))
-    assert time.monotonic() - began < 30, "nobody waits for a guest that can not answer"
+    assert time.monotonic() - asked < 30, "nobody waits for a guest that can not answer"
     ballast.unlink()
     tiny.settled(seconds=60)
     if end:
@@ -178,12 +226,12 @@ def test_a_guest_without_space_can_be_ended(tiny, verb, body, end):
     assert_books(tiny)
 
 
-def test_a_shutdown_without_force_of_a_guest_without_space_fails_at_once_and_says_why(tiny):
-    cvm = boot(tiny)
+def test_a_shutdown_without_force_of_a_guest_without_space_fails_at_once_and_says_why(tiny, guest):
+    cvm = guest
     ballast = filled(tiny, cvm)
     cvm.ask("shutdown", timeout=600).ok()
     tiny.settled(cvm.uuid, 30)
-    op = next(op for op in cvm.operations() if op["kind"] == "shutdown")
+    op, = began(cvm, "shutdown")
     assert op["state"] == "failed" and "paused" in str(op["error"]), op
     assert cvm.get()["desired"] == "running"
     ballast.unlink()
@@ -191,8 +239,8 @@ def test_a_shutdown_without_force_of_a_guest_without_space_fails_at_once_and_say
     cvm.becomes("running")
 
 
-def test_a_guest_that_waits_for_space_is_known_again_after_kill_9(tiny):
-    cvm = boot(tiny)
+def test_a_guest_that_waits_for_space_is_known_again_after_kill_9(tiny, guest):
+    cvm = guest
     ballast = filled(tiny, cvm)
     tiny.kill()
     tiny.start()
@@ -238,16 +286,17 @@ def ask_qemu(monitor, command):
         return answer["return"]
 
 
-def test_a_guest_that_runs_out_of_space_while_nobody_watches_is_found_paused(tiny):
-    cvm = boot(tiny)
+def test_a_guest_that_runs_out_of_space_while_nobody_watches_is_found_paused(tiny, guest):
+    cvm = guest
     tiny.kill()
     ballast = fill(tiny, leave=1024 * 1024)
     write(cvm)
-    monitor = next(tiny.embed.glob("lib/qemu/domain-*/monitor.sock"))
+    # Folders of guests that ended while the daemon was away are still there.
+    monitor = max(tiny.embed.glob("lib/qemu/domain-*/monitor.sock"), key=lambda path: path.stat().st_mtime)
     until("QEMU has paused it", lambda: ask_qemu(monitor, "query-status")["status"] == "io-error")
     tiny.start()
     until(lambda: f"paused: {cvm.get()}", lambda: is_paused(cvm, "nospc"))
-    assert ("paused", "nospc") in pauses(tiny, cvm)
+    assert ("paused", "nospc") in pauses(tiny, cvm)[cvm.observed:]
     ballast.unlink()
     until("the guest has written all of it", lambda: written(cvm), 30)
     cvm.becomes("running")
@@ -329,8 +378,9 @@ def test_a_daemon_that_starts_finds_a_guest_that_was_paused_meanwhile(watched):
     assert virsh_state(watched, cvm) == "running"
 
 
-def test_a_shutdown_resumes_a_paused_guest_so_that_it_can_answer(watched):
-    cvm = boot(watched, image=DEMO)
+def test_a_shutdown_resumes_a_paused_guest_so_that_it_can_answer(watched, button_image):
+    bring(watched, button_image)
+    cvm = watched.create(image=BUTTON)
     suspended(watched, cvm)
     cvm.do("shutdown", timeout=60)
     cvm.becomes("stopped")
