@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from node import DEMO, assert_books, refused, until
+from button import BUTTON
+from node import assert_books, refused, until
 from test_adopt import press_power_button
 
 QUICK = {"restart.initial_backoff": 1, "restart.max_backoff": 2, "restart.max_retries": 3, "restart.reset_window": 300}
@@ -246,10 +247,10 @@ def test_what_powered_off_before_the_host_did_stays_off(spawn):
     assert cvm.status == "exited" and not cvm.pids()
 
 
-def test_a_guest_that_powered_off_while_the_daemon_was_away_stays_off(spawn):
+def test_a_guest_that_powered_off_while_the_daemon_was_away_stays_off(spawn, button_image):
     node = spawn(options=QUICK)
-    cvm = node.create(wait=False, image=DEMO)
-    node.settled(cvm.uuid, 90)
+    node.post("/images", json={"source": str(button_image)}, timeout=60).ok()
+    cvm = node.create(image=BUTTON)
     node.kill()
     press_power_button(next(node.embed.glob("lib/qemu/domain-*/monitor.sock")))
     log = node.dir / "cvms" / cvm.uuid
