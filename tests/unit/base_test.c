@@ -21,28 +21,7 @@
 #include "base/loop.h"
 #include "base/own.h"
 #include "base/utf8.h"
-#include "vmm/virt/xml_out.h"
-
-static char dir[] = "/tmp/teepod-base-XXXXXX";
-
-static int set_up(void **st)
-{
-	(void)st;
-	return mkdtemp(dir) ? 0 : -1;
-}
-
-static int tear_down(void **st)
-{
-	struct err e;
-
-	(void)st;
-	return file_remove_tree(dir, &e);
-}
-
-static char *below(const char *name)
-{
-	return xasprintf("%s/%s", dir, name);
-}
+#include "tests/unit/temp_dir.h"
 
 static void an_error_keeps_field_value_and_numbers(void **st)
 {
@@ -230,7 +209,7 @@ static void buffers_grow_and_always_end_in_nul(void **st)
 
 static void a_file_is_written_whole_or_not_at_all(void **st)
 {
-	auto_free char *path = below("file"), *lost = below("no/such/folder"), *text = NULL;
+	auto_free char *path = temp_path("file"), *lost = temp_path("no/such/folder"), *text = NULL;
 	struct stat sb;
 	struct err e;
 	size_t n;
@@ -252,8 +231,8 @@ static void a_file_is_written_whole_or_not_at_all(void **st)
 
 static void removing_a_tree_does_not_follow_links(void **st)
 {
-	auto_free char *tree = below("tree/a/b"), *top = below("tree"),
-		       *link = below("tree/a/link"), *kept = below("kept");
+	auto_free char *tree = temp_path("tree/a/b"), *top = temp_path("tree"),
+		       *link = temp_path("tree/a/link"), *kept = temp_path("kept");
 	struct err e;
 
 	(void)st;
@@ -314,5 +293,5 @@ int main(void)
 		cmocka_unit_test(timers_fire_once_and_cancelling_is_harmless_at_any_time),
 	};
 
-	return cmocka_run_group_tests_name("base", t, set_up, tear_down);
+	return cmocka_run_group_tests_name("base", t, temp_dir_set_up, temp_dir_tear_down);
 }

@@ -38,8 +38,8 @@
 #include "db/sql.h"
 #include "db/text.h"
 #include "db/workspaces.h"
+#include "tests/unit/temp_dir.h"
 
-static char path[] = "/tmp/teepod-plan-XXXXXX";
 static struct db *db;
 static struct err e;
 
@@ -175,8 +175,7 @@ static void fill(void)
 
 static int set_up(void **st)
 {
-	(void)st;
-	if (!mkdtemp(path) || chdir(path) || db_open("t.db", &db, &e))
+	if (temp_dir_set_up(st) || chdir(temp_dir) || db_open("t.db", &db, &e))
 		return -1;
 	fill();
 	return 0;
@@ -184,11 +183,8 @@ static int set_up(void **st)
 
 static int tear_down(void **st)
 {
-	auto_free char *cmd = xasprintf("rm -rf %s", path);
-
-	(void)st;
 	db_close(db);
-	return system(cmd);
+	return temp_dir_tear_down(st);
 }
 
 /* ------------------------------------------------------------------ tests */

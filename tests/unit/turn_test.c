@@ -16,9 +16,9 @@
 #include "db/events.h"
 #include "db/sql.h"
 #include "db/turn.h"
+#include "tests/unit/temp_dir.h"
 
-static char dir[] = "/tmp/teepod-turn-XXXXXX";
-static char path[64];
+static char path[80];
 
 /* What was told, in order: "a" for a commit, "a!text" for an error. */
 static struct fixture {
@@ -356,19 +356,10 @@ static void who_waits_is_told_when_the_turn_closes(void **st)
 
 static int make_folder(void **st)
 {
-	(void)st;
-	if (!mkdtemp(dir))
+	if (temp_dir_set_up(st))
 		return -1;
-	(void)snprintf(path, sizeof(path), "%s/t.db", dir);
+	(void)snprintf(path, sizeof(path), "%s/t.db", temp_dir);
 	return 0;
-}
-
-static int remove_folder(void **st)
-{
-	auto_free char *cmd = xasprintf("rm -rf %s", dir);
-
-	(void)st;
-	return system(cmd);
 }
 
 #define WITH_TURN(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
@@ -391,5 +382,5 @@ int main(void)
 		WITH_TURN(who_waits_is_told_when_the_turn_closes),
 	};
 
-	return cmocka_run_group_tests(tests, make_folder, remove_folder);
+	return cmocka_run_group_tests(tests, make_folder, temp_dir_tear_down);
 }

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * db_check_test.c - bad rows: what readers and the check report.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/own.h"
+#include "db/apps.h"
+#include "db/changes.h"
+#include "db/check.h"
+#include "db/cvms.h"
+#include "db/devices.h"
+#include "db/events.h"
+#include "db/history.h"
+#include "db/idempotency.h"
+#include "db/images.h"
+#include "db/keys.h"
+#include "db/node.h"
+#include "db/operations.h"
+#include "db/policies.h"
+#include "db/ports.h"
+#include "db/sql.h"
+#include "db/text.h"
+#include "db/turn.h"
+#include "db/workspaces.h"
+#include "tests/unit/db_fixture.h"
+
+/* Rows of every table with a rule: CVM 1, its operation "op" and change, a device, a key, and so
+ * on. */
+static void fill_ruled(struct db_fixture *w)
+{
+	static const char *const sql[] = {
+		"INSERT INTO operations VALUES ('op', 1, 'u', 'n', 1, 'resize', 'running', 0, 0, "
+		"'{}', '', '', '', 1, 1, 0, '', 1)",
+		"INSERT INTO changes SELECT 'op', id, 0, '[]', revision, image, '', 1, 1, 1, 1, 1, "
+		"'', '', 0, NULL, NULL FROM cvms",
+		"INSERT INTO devices VALUES ('0000:18:00.0', 'gpu', '10de:2335', '', 0, 0, '', 0, "
+		"1, 1, '', 1, 'both')",
+		"INSERT INTO api_keys (workspace, name, role, hash, created_ms) VALUES (1, 'k', 3, "
+		"zeroblob(32), 1)",
+		"INSERT INTO history (app, number, revision, cvm_uuid, image, changed, op, caller, "
+		"created_ms)"
+		" SELECT app, 1, revision, uuid, '', '[]', '', '', 1 FROM cvms",
+		"INSERT INTO provisions VALUES (1, '0123456789012345678901234567890123456789', "
+		"'hash', '{}', '{}', 1, 1 << 60, 0)",
+		"INSERT INTO idempotency VALUES ('key:1', 'k', 'd', 200, '{}', 1, 1)",
+		"INSERT INTO events (at_ms, workspace, type, cvm_uuid, op_id, data) VALUES (1, 1, "
+		"'t', '', '', '{}')",
+		"INSERT INTO ports VALUES ('tcp', '127.0.0.1', 80, 8080, 8080, 1)",
+		"INSERT INTO maintenance VALUES (1, '', '', 1, 60, 0)",
+		"UPDATE cvms SET ended = 'crashed', desired = 'running'",
+	};
+	struct err e;
+
+	db_fixture_fill(w);
+	(void)db_fixture_add_cvm(w, "one", 1000);
+	for (size_t i = 0; i < ARRAY_SIZE(sql); i++)
+		assert_true(sql_run(w->db, &e, sql[i], "") > 0);
+}
+
+union any_row {
+	struct cvm_row cvm;
+	struct op_row op;
+	struct image_row image;
+	struct key_row key;
+	struct change_row change;
+	struct idempotency_row answer;
+};
+
+static int cvm_of(struct db *db, struct err *e)
+{
+	union any_row r;
+
+	return cvms_get(db, 1, &r.cvm, e);
+}
+
+static int cvms_of_node(struct db *db, struct err *e)
+{
+	const struct cvm_filter all = { .listed = -1 };
+	auto_free struct cvm_row *rows = NULL;
+	size_t n;
+
+	return cvms_list(db, &all, 0, 10, &rows, &n, NULL, e);
+}
+
+static int cvm_named(struct db *db, struct err *e)
+{
+	union any_row r;
+	int n = cvms_find(db, 1, CVM_BY_NAME, "one", &r.cvm, 1, e);
+
+	return n < 0 ? n : 0;
+}
+
+static int op_of(struct db *db, struct err *e)
+{
+	union any_row r;
+
+	return ops_get(db, "op", &r.op, e);
+}
+
+static int ops_of_node(struct db *db, struct err *e)
+{
+	const struct op_filter all = { .state = -1 };
+	auto_free struct op_row *rows = NULL;
+	size_t n;
+
+	return ops_list(db, &all, 0, 10, &rows, &n, NULL, e);
+}
+
+static int devices_of_node(struct db *db, struct err *e)
+{
+	auto_free struct device_row *rows = NULL;
+	size_t n;
+
+	return devices_list(db, &rows, &n, e);
+}
+
+static int key_of(struct db *db, struct err *e)
+{
+	union any_row r;
+
+	return keys_get(db, 1, &r.key, e);
+}
+
+static int image_of(struct db *db, struct err *e)
+{
+	union any_row r;
+
+	return images_by_name(db, "x-1.0.0", &r.image, e);
+}
+
+static int change_of(struct db *db, struct err *e)
+{
+	union any_row r;
+	int n = changes_get(db, "op", &r.change, e);
+
+	if (!n)
+		cvm_blobs_free(&r.change.blobs);
+	return n;
+}
+
+static int history_of(struct db *db, struct err *e)
+{
+	auto_free struct history_row *rows = NULL;
+	int64_t total;
+	size_t n;
+
+	return history_list(db, 1, 0, 10, &rows, &n, &total, e);
+}
+
+static int manifest_of(struct db *db, struct err *e)
+{
+	auto_free char *text = NULL;
+
+	return revisions_manifest(db, 1, &text, e);
+}
+
+static int provision_of(struct db *db, struct err *e)
+{
+	auto_free char *request = NULL, *manifest = NULL;
+	char app[APP_ID_TEXT];
+
+	return provisions_get(db, 1, "", "hash", &request, &manifest, app, e);
+}
+
+static int answer_of(struct db *db, struct err *e)
+{
+	struct idempotency_row row = { 0 };
+	int r = idempotency_get(db, "key:1", "k", &row, e);
+
+	free(row.body);
+	return r;
+}
+
+static int events_of_node(struct db *db, struct err *e)
+{
+	struct event_row *rows;
+	size_t n;
+	int r = events_between(db, 0, 0, 100, 10, &rows, &n, e);
+
+	if (!r)
+		events_free(rows, n);
+	return r;
+}
+
+static int maintenance_of(struct db *db, struct err *e)
+{
+	struct maintenance_row m;
+
+	return maintenance_get(db, &m, e);
+}
+
+static int ports_of_cvm(struct db *db, struct err *e)
+{
+	auto_free struct port_row *rows = NULL;
+	size_t n;
+
+	return ports_of(db, 1, &rows, &n, e);
+}
+
+/* What names the row of fill_ruled() in the table of "table.column". */
+static const char *row_of(const char *column)
+{
+	static const char *const names[][2] = {
+		{ "operations.", "op" },   { "changes.", "op" },    { "devices.", "0000:18:00.0" },
+		{ "provisions.", "hash" }, { "idempotency.", "k" }, { "ports.", "80" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (!strncmp(column, names[i][0], strlen(names[i][0])))
+			return names[i][1];
+	return "1";
+}
+
+#define LONG "replace(hex(zeroblob(2000)), '0', 'x')"
+
+static void a_value_that_no_reader_knows_is_an_error_that_names_it(void **st)
+{
+	static const struct {
+		int (*read)(struct db *db, struct err *e);
+		const char *column, *value, *spoil;
+	} bad[] = {
+		{ cvm_of, "cvms.desired", "flying", "UPDATE cvms SET desired = 'flying'" },
+		{ cvms_of_node, "cvms.observed", "flying", "UPDATE cvms SET observed = 'flying'" },
+		{ cvm_named, "cvms.restart_policy", "maybe",
+		  "UPDATE cvms SET restart_policy = 'maybe'" },
+		{ cvm_of, "cvms.ended", "well", "UPDATE cvms SET ended = 'well'" },
+		{ cvm_of, "cvms.turn", "left", "UPDATE cvms SET turn = 'left'" },
+		{ cvm_of, "cvms.cid", "4294967299", "UPDATE cvms SET cid = 4294967299" },
+		{ cvm_of, "cvms.numa_nodes", "0;1", "UPDATE cvms SET numa_nodes = '0;1'" },
+		{ op_of, "operations.kind", "dance", "UPDATE operations SET kind = 'dance'" },
+		{ ops_of_node, "operations.state", "odd", "UPDATE operations SET state = 'odd'" },
+		{ op_of, "operations.params", "{", "UPDATE operations SET params = '{'" },
+		{ op_of, "operations.error", "{", "UPDATE operations SET error = '{'" },
+		{ op_of, "operations.params", "\"xxx",
+		  "UPDATE operations SET params = printf('\"%s\"', " LONG ")" },
+		{ op_of, "operations.error", "\"xxx",
+		  "UPDATE operations SET error = printf('\"%s\"', " LONG ")" },
+		{ history_of, "history.changed", "\"xxx",
+		  "UPDATE history SET changed = printf('\"%s\"', " LONG ")" },
+		{ devices_of_node, "devices.kind", "toy", "UPDATE devices SET kind = 'toy'" },
+		{ key_of, "api_keys.role", "9", "UPDATE api_keys SET role = 9" },
+		{ image_of, "images.nv", "7", "UPDATE images SET nv = 7" },
+		{ image_of, "images.v2", "-1", "UPDATE images SET v2 = -1" },
+		{ maintenance_of, "maintenance.timeout_s", "-1",
+		  "UPDATE maintenance SET timeout_s = -1" },
+		{ ports_of_cvm, "ports.vm_port", "65536", "UPDATE ports SET vm_port = 65536" },
+		{ devices_of_node, "devices.numa_node", "-1", "UPDATE devices SET numa_node = -1" },
+		{ change_of, "changes.changed", "no", "UPDATE changes SET changed = 'no'" },
+		{ change_of, "changes.numa_nodes", "x", "UPDATE changes SET numa_nodes = 'x'" },
+		{ history_of, "history.changed", "no", "UPDATE history SET changed = 'no'" },
+		{ manifest_of, "revisions.manifest", "no", "UPDATE revisions SET manifest = 'no'" },
+		{ provision_of, "provisions.request", "no",
+		  "UPDATE provisions SET request = 'no'" },
+		{ provision_of, "provisions.manifest", "no",
+		  "UPDATE provisions SET manifest = 'no'" },
+		{ answer_of, "idempotency.status", "20", "UPDATE idempotency SET status = 20" },
+		{ answer_of, "idempotency.body", "no", "UPDATE idempotency SET body = 'no'" },
+		{ events_of_node, "events.data", "no", "UPDATE events SET data = 'no'" },
+	};
+
+	(void)st;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct db_fixture w = { .db = db_fixture_open() };
+		auto_free char *row = xasprintf("(row %s)", row_of(bad[i].column));
+		auto_free char *text = xasprintf("%s is \"%s", bad[i].column, bad[i].value);
+		auto_buf struct buf found = { 0 };
+		struct err e = { 0 };
+
+		fill_ruled(&w);
+		assert_int_equal(bad[i].read(w.db, &e), 0);
+		db_spoil(w.db, bad[i].spoil);
+		assert_int_equal(bad[i].read(w.db, &e), -ERR_HOST);
+		assert_true(db_bad_row(&e));
+		assert_non_null(strstr(e.text, text));
+		assert_non_null(strstr(e.text, row));
+		assert_int_equal(w.db->bad.code,
+				 0); /* told once: the next statement starts clean */
+		assert_true(db_check(db_fixture_path, &found, &e) > 0);
+		assert_non_null(strstr(found.data, bad[i].column));
+		assert_non_null(strstr(found.data, "which no reader accepts"));
+		db_close(w.db);
+	}
+}
+
+static void the_check_finds_a_key_that_may_more_than_the_one_that_made_it(void **st)
+{
+	static const char *const more[] = { "role = 4", "expires_ms = 0", "expires_ms = 101",
+					    "per_minute = 0", "per_minute = 31" };
+
+	(void)st;
+	for (size_t i = 0; i < ARRAY_SIZE(more); i++) {
+		auto_free char *sql = xasprintf("UPDATE api_keys SET %s WHERE id = 2", more[i]);
+		struct key_row k = {
+			.role = 3, .name = "k", .expires_ms = 100, .per_minute = 30, .created_ms = 1
+		};
+		struct db *db = db_fixture_open();
+		auto_buf struct buf found = { 0 };
+		struct err e;
+
+		assert_int_equal(workspaces_ensure(db, "local", &k.workspace, &e), 0);
+		assert_int_equal(keys_add(db, &k, (const uint8_t[SHA256_LEN]){ 1 }, &k.parent, &e),
+				 0);
+		assert_int_equal(keys_add(db, &k, (const uint8_t[SHA256_LEN]){ 2 }, NULL, &e), 0);
+		assert_int_equal(db_check(db_fixture_path, &found, &e), 0);
+		db_spoil(db, sql);
+		assert_int_equal(db_check(db_fixture_path, &found, &e), 1);
+		assert_non_null(strstr(found.data, "API key 2 may more than key 1"));
+		db_close(db);
+	}
+}
+
+static void a_bad_row_does_not_stop_a_loop_over_all_cvms(void **st)
+{
+	struct db_fixture w = { .db = db_fixture_open() };
+	const struct op_filter live = { .live = true, .state = -1, .skip_bad = true };
+	auto_free struct restart_row *restarts = NULL;
+	auto_free struct cvm_seen *seen = NULL;
+	auto_free struct op_row *ops = NULL;
+	int64_t counts[DESIRED_MAX][OBSERVED_MAX];
+	size_t n = 0;
+	struct err e;
+
+	(void)st;
+	fill_ruled(&w);
+	(void)db_fixture_add_cvm(&w, "two", 1001);
+	db_spoil(w.db,
+		 "UPDATE cvms SET desired = 'running', ended = 'crashed', observed = iif(id = "
+		 "1, 'flying', 'off')");
+	assert_int_equal(cvms_seen(w.db, &seen, &n, &e), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(seen[0].id, 2);
+	assert_int_equal(cvms_count(w.db, counts, &e), 0);
+	assert_int_equal(counts[DESIRED_RUNNING][OBSERVED_OFF], 1);
+	db_spoil(w.db, "UPDATE cvms SET ended = 'well' WHERE id = 2");
+	assert_int_equal(cvms_restarts(w.db, &restarts, &n, &e), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(restarts[0].id, 1);
+	db_spoil(w.db, "UPDATE operations SET kind = 'dance'");
+	assert_int_equal(ops_list(w.db, &live, 0, -1, &ops, &n, NULL, &e), 0);
+	assert_int_equal(n, 0);
+	db_close(w.db);
+}
+
+int main(void)
+{
+	const struct CMUnitTest t[] = {
+		cmocka_unit_test(a_value_that_no_reader_knows_is_an_error_that_names_it),
+		cmocka_unit_test(the_check_finds_a_key_that_may_more_than_the_one_that_made_it),
+		cmocka_unit_test(a_bad_row_does_not_stop_a_loop_over_all_cvms),
+	};
+
+	return cmocka_run_group_tests_name("db_check", t, db_fixture_set_up, temp_dir_tear_down);
+}

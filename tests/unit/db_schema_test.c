@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * db_schema_test.c - migrations: what becomes of an older file, and who may migrate.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <glob.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/own.h"
+#include "db/apps.h"
+#include "db/check.h"
+#include "db/cvms.h"
+#include "db/idempotency.h"
+#include "db/operations.h"
+#include "db/schema.h"
+#include "db/sql.h"
+#include "db/turn.h"
+#include "tests/unit/db_fixture.h"
+
+/* tests/data/teepod-v1.sql: what teepod 0.1.0 had written, with two CVMs. */
+static void write_version_1(void)
+{
+	auto_free char *sql = NULL;
+	sqlite3 *conn;
+	struct err e;
+
+	(void)unlink(db_fixture_path);
+	assert_int_equal(file_read("tests/data/teepod-v1.sql", 1 << 20, &sql, NULL, &e), 0);
+	assert_int_equal(sqlite3_open(db_fixture_path, &conn), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(conn, sql, NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(conn), SQLITE_OK);
+}
+
+static int copies(glob_t *g)
+{
+	auto_free char *pattern = xasprintf("%s.v1-*", db_fixture_path);
+
+	return glob(pattern, 0, NULL, g);
+}
+
+static void a_file_of_schema_1_is_copied_and_migrated_with_what_it_holds(void **st)
+{
+	auto_buf struct buf out = { 0 };
+	struct cvm_row c;
+	struct db *db;
+	glob_t g;
+	sqlite3 *old;
+	struct err e;
+
+	(void)st;
+	write_version_1();
+	assert_int_equal(sqlite3_open(db_fixture_path, &old), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(old, "UPDATE cvms SET observed = 'off' WHERE id = 1", NULL,
+				      NULL, NULL),
+			 SQLITE_OK);
+	(void)sqlite3_close(old);
+	assert_int_equal(db_open(db_fixture_path, &db, &e), 0);
+	assert_int_equal(db_count(db, "PRAGMA user_version"), schema_version());
+	assert_int_equal(cvms_get(db, 1, &c, &e), 0);
+	assert_string_equal(c.name, "first-one");
+	assert_int_equal(c.vcpus, 2);
+	assert_int_equal(c.given_vcpus, 2);
+	assert_int_equal(c.given_memory_mib, 512);
+	assert_string_equal(c.networks, "");
+	assert_string_equal(c.gpu_attach, "");
+	assert_false(c.hugepages || c.pin_numa || c.gpus);
+	/* A guest that ran had a disk, of whatever size. */
+	assert_int_equal(db_count(db, "SELECT disk_made FROM cvms WHERE id = 1"), 1);
+	assert_int_equal(db_count(db, "SELECT disk_made FROM cvms WHERE id = 2"), 0);
+	assert_int_equal(db_count(db, "SELECT count(*) FROM images WHERE files <> ''"), 0);
+	assert_int_equal(db_count(db, "SELECT count(*) FROM ports WHERE vm_port = other_vm_port"),
+			 2);
+	assert_int_equal(
+		db_count(db, "SELECT count(*) FROM history h JOIN cvms c ON c.uuid = h.cvm_uuid"
+			     " AND c.revision = h.revision WHERE h.changed = '[\"created\"]'"),
+		2);
+	assert_int_equal(db_count(db, "SELECT cvms FROM workspaces"), 2);
+	assert_int_equal(db_count(db, "SELECT count(*) FROM operations"), db_ops_total(db, 0, -1));
+	assert_int_equal(cvms_delete(db, 2, &e), 0); /* triggers and cascades are still there */
+	assert_int_equal(db_count(db, "SELECT cvms FROM workspaces"), 1);
+	db_close(db);
+
+	assert_int_equal(copies(&g), 0);
+	assert_int_equal(g.gl_pathc, 1);
+	assert_int_equal(sqlite3_open(g.gl_pathv[0], &old), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(old, "SELECT networks FROM cvms", NULL, NULL, NULL),
+			 SQLITE_ERROR);
+	assert_int_equal(sqlite3_exec(old, "SELECT name FROM cvms", NULL, NULL, NULL), SQLITE_OK);
+	(void)sqlite3_close(old);
+	globfree(&g);
+	assert_int_equal(db_open(db_fixture_path, &db, &e),
+			 0); /* a second time there is nothing to do */
+	db_close(db);
+	assert_int_equal(copies(&g), 0);
+	assert_int_equal(g.gl_pathc, 1);
+	globfree(&g);
+}
+
+static void names_that_clash_in_an_old_file_do_not_stop_its_migration(void **st)
+{
+	struct cvm_row found[2];
+	struct db *db;
+	sqlite3 *old;
+	struct err e;
+
+	(void)st;
+	write_version_1();
+	assert_int_equal(sqlite3_open(db_fixture_path, &old), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(old, "UPDATE cvms SET name = 'FIRST-One' WHERE id = 2", NULL,
+				      NULL, NULL),
+			 SQLITE_OK);
+	(void)sqlite3_close(old);
+	assert_int_equal(db_open(db_fixture_path, &db, &e), 0);
+	assert_int_equal(cvms_find(db, 0, CVM_BY_NAME, "first-one", found, 2, &e), 2);
+	assert_string_equal(found[0].name, "first-one");
+	assert_string_equal(found[1].name, "FIRST-One");
+	db_close(db);
+}
+
+static void a_migrated_file_passes_the_check(void **st)
+{
+	auto_buf struct buf out = { 0 };
+	struct db *db;
+	struct err e;
+
+	(void)st;
+	write_version_1();
+	assert_int_equal(db_open(db_fixture_path, &db, &e), 0);
+	db_close(db);
+	assert_int_equal(db_check(db_fixture_path, &out, &e), 0);
+}
+
+static void a_command_never_migrates_and_creates_only_when_told(void **st)
+{
+	struct db *db = NULL;
+	sqlite3 *conn;
+	glob_t g;
+	struct err e;
+
+	(void)st;
+	(void)unlink(db_fixture_path);
+	assert_int_equal(db_open_as_is(db_fixture_path, false, &db, &e), -ERR_HOST);
+	assert_int_not_equal(access(db_fixture_path, F_OK), 0);
+	write_version_1();
+	assert_int_equal(db_open_as_is(db_fixture_path, false, &db, &e), -ERR_UNSUPPORTED);
+	assert_non_null(strstr(e.text, "has schema 1"));
+	assert_non_null(strstr(e.text, "restart the daemon"));
+	assert_int_equal(db_open_as_is(db_fixture_path, true, &db, &e), -ERR_UNSUPPORTED);
+	assert_null(db);
+	assert_int_equal(sqlite3_open(db_fixture_path, &conn), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(conn, "SELECT networks FROM cvms", NULL, NULL, NULL),
+			 SQLITE_ERROR);
+	(void)sqlite3_close(conn);
+	assert_int_equal(copies(&g), GLOB_NOMATCH);
+	db_close(db_fixture_open());
+	assert_int_equal(db_open_as_is(db_fixture_path, false, &db, &e), 0);
+	db_close(db);
+	(void)unlink(db_fixture_path);
+	assert_int_equal(db_open_as_is(db_fixture_path, true, &db, &e), 0);
+	assert_int_equal(db_count(db, "PRAGMA user_version"), schema_version());
+	db_close(db);
+}
+
+static void newer_schema_is_refused_and_untouched(void **st)
+{
+	struct db *db = db_fixture_open(), *again = NULL;
+	struct err e;
+
+	(void)st;
+	assert_int_equal(sql_run(db, &e, "PRAGMA user_version = 9999", ""), 0);
+	db_close(db);
+	assert_int_equal(db_open(db_fixture_path, &again, &e), -ERR_UNSUPPORTED);
+	assert_null(again);
+	assert_non_null(strstr(e.text, "9999"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest t[] = {
+		cmocka_unit_test(a_command_never_migrates_and_creates_only_when_told),
+		cmocka_unit_test(newer_schema_is_refused_and_untouched),
+		cmocka_unit_test(a_file_of_schema_1_is_copied_and_migrated_with_what_it_holds),
+		cmocka_unit_test(names_that_clash_in_an_old_file_do_not_stop_its_migration),
+		cmocka_unit_test(a_migrated_file_passes_the_check),
+	};
+
+	return cmocka_run_group_tests_name("db_schema", t, db_fixture_set_up, temp_dir_tear_down);
+}
