@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * buf.h - a growable byte buffer, always followed by a NUL that does not count.
  *
- * Memory exhaustion aborts (see xrealloc in buf.c): on a host daemon a failed small allocation
- * means the kernel's OOM killer is already choosing, and an untested unwind would only lose state
- * more quietly.
+ * Allocation never fails: without memory the process aborts. A host daemon that cannot allocate a
+ * few bytes is about to be killed by the kernel anyway, and error paths that no test runs would
+ * lose state silently.
  */
 #ifndef TEEPOD_BASE_BUF_H
 #define TEEPOD_BASE_BUF_H
@@ -27,13 +27,13 @@ void buf_add(struct buf *b, const void *data, size_t n);
 void buf_puts(struct buf *b, const char *s);
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Make room for @n more bytes and return where they go; commit with b->len += used. */
+/* Reserve @n more bytes and return their address. The caller adds the bytes it used to b->len. */
 char *buf_reserve(struct buf *b, size_t n);
 
-/* Drop the first @n bytes. */
+/* Remove the first @n bytes; all if there are fewer. */
 void buf_drop(struct buf *b, size_t n);
 
-/* Hand the bytes over; the buffer is empty afterwards. Never NULL. */
+/* Hand over the bytes, malloc'd and never NULL. The buffer is empty afterwards. */
 char *buf_take(struct buf *b);
 
 void buf_free(struct buf *b);

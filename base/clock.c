@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * clock.c - clocks and how times are written.
  *
- * In test builds (-DTEEPOD_FAILPOINTS) the wall clock can be made to jump for this process alone:
- * the file that the environment variable TEEPOD_CLOCK_FILE names holds seconds to add, as text,
- * read at each look at the clock.
+ * In test builds (-DTEEPOD_FAILPOINTS) a test can shift the wall clock of this process: the
+ * environment variable TEEPOD_CLOCK_FILE names a file with the seconds to add, as text. It is read
+ * at each call.
  */
 #ifdef TEEPOD_FAILPOINTS
 #include <fcntl.h>
@@ -74,7 +74,7 @@ char *clock_rfc3339(int64_t wall_ms, char out[CLOCK_TEXT])
 	return out;
 }
 
-/* Exactly @n digits at *p, which moves behind them. */
+/* Parse exactly @n digits at *p and advance *p. */
 static bool parse_digits(const char **p, int n, int min, int max, int *ret)
 {
 	int v = 0;

@@ -2,13 +2,13 @@
  * decimal.c - the shortest decimal that reads back as a given double.
  *
  * The algorithm is Schubfach (Raffaello Giulietti, "The Schubfach way to render doubles", 2020):
- * three multiplications of 128 by 64 bits decide exactly which of at most four decimals is the one.
- * printf() with a growing precision takes a hundred times as long for a number such as
- * 1.2345678901234567e-250, and the clients choose the numbers.
+ * three multiplications of 128 by 64 bits select one of at most four candidates exactly. Trying
+ * printf() with growing precision takes a hundred times as long for 1.2345678901234567e-250, and
+ * clients choose the numbers.
  *
- * It needs 10^k for k from -292 to 324, each rounded up to 128 bits, the highest of them set. They
- * are made at the first use: positive powers from exact products, negative ones by dividing a power
- * of two that leaves more than enough bits.
+ * It needs 10^k for k from -292 to 324, each rounded up to 128 significant bits. They are computed
+ * at the first use: positive powers as exact products, negative ones by dividing a large power of
+ * two.
  */
 #include "base/decimal.h"
 
@@ -60,7 +60,7 @@ static bool bit(const struct big *b, int n)
 	return n >= 0 && (b->limb[n / 32] >> (n % 32) & 1);
 }
 
-/* The highest 128 bits, rounded up if anything is below them or @more says so. */
+/* The highest 128 bits, rounded up if lower bits are set or @more is. */
 static uint128 top(const struct big *b, bool more)
 {
 	int high = LIMBS * 32 - 1;
@@ -90,8 +90,8 @@ static void make_powers(void)
 
 /* ------------------------------------------------------------------ one double */
 
-/* The highest 64 bits of @g * @c, the last of them also set if the rest is more than the rounding
- * error of @g. */
+/* The highest 64 bits of @g * @c. The lowest of them is also set if the rest is larger than the
+ * rounding error of @g. */
 static uint64_t round_to_odd(uint128 g, uint64_t c)
 {
 	uint128 low = (uint128)(uint64_t)g * c;
@@ -118,8 +118,8 @@ static int shortest(uint64_t c, int q, bool closer, uint64_t *ret)
 	int k = log10_of_power_of_2(q, closer);
 	int shift = q + log2_of_power_of_10(-k) + 1;
 	uint128 g = power[-k - POWER_MIN];
-	/* Four times the ends of the interval that reads back as the number, and the number
-	 * itself. */
+	/* Four times the bounds of the interval that parses to this number, and the number itself.
+	 */
 	uint64_t lower = round_to_odd(g, (4 * c - 2 + closer) << shift) + (c & 1);
 	uint64_t upper = round_to_odd(g, (4 * c + 2) << shift) - (c & 1);
 	uint64_t exact = round_to_odd(g, 4 * c << shift), s = exact / 4, tens = s / 10 * 10;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * decimal.h - the shortest decimal that reads back as a given double.
+ * decimal.h - the shortest decimal that parses to a given double.
  */
 #ifndef TEEPOD_BASE_DECIMAL_H
 #define TEEPOD_BASE_DECIMAL_H
@@ -8,9 +8,9 @@
 
 enum { DECIMAL_DIGITS = 18 };
 
-/* Digits of @d, which must be finite and greater than 0: 1 to 17 of them, no zero at either end. Of
- * several shortest decimals it is the one closest to @d. *exponent is that of the first digit: 0.05
- * gives "5" and -2. Returns the number of digits. Any thread. */
+/* Digits of @d, which must be finite and greater than 0: 1 to 17 digits without leading or trailing
+ * zeros. Of several shortest decimals it is the one closest to @d. *exponent belongs to the first
+ * digit: 0.05 gives "5" and -2. Returns the number of digits. Any thread. */
 size_t decimal_shortest(double d, char out[DECIMAL_DIGITS], int *exponent);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * err.c - filling the one error value. Its texts are well-formed UTF-8, whatever they quote and
- * wherever they were cut.
+ * err.c - the error value. Its texts are always valid UTF-8, even if they were cut or quote other
+ * text.
  */
 #include <assert.h>
 #include <ctype.h>
@@ -80,7 +80,7 @@ int err_set(struct err *e, enum err_code code, const char *fmt, ...)
 	return r;
 }
 
-/* The value is a stranger's: keep what prints, cut the rest at a character border. */
+/* Copy untrusted text: replace control characters, and cut between characters. */
 static void copy_printable(char *out, size_t size, const char *s)
 {
 	size_t i = 0;
@@ -158,7 +158,7 @@ void err_hide_total(struct err *e)
 		if (end > at + strlen(of))
 			memmove(at, end, strlen(end) + 1);
 		else
-			at = end; /* "of NUMA node 1" */
+			at = end; /* "of NUMA node 1": no total */
 	}
 }
 
@@ -205,8 +205,8 @@ static bool line_contains(struct text_line l, const char *word)
 	return memmem(l.at, l.n, word, strlen(word));
 }
 
-/* QEMU writes these also when all is well, before and after the error that ends it. A warning may
- * have advice behind it, a line of its own. */
+/* QEMU writes these lines without an error, too, before and after a fatal one. A warning may be
+ * followed by a line with advice. */
 static bool is_notice(struct text_line l)
 {
 	static const char advice[] = "Please use ";
@@ -228,7 +228,7 @@ static bool is_notice(struct text_line l)
 	return l.n >= sizeof(advice) && !memcmp(l.at, advice, sizeof(advice) - 1);
 }
 
-/* QEMU's errors begin with its name, after the time of day; advice that follows them does not. */
+/* QEMU's errors begin with its name, after an optional time; advice that follows does not. */
 static bool has_name(struct text_line l)
 {
 	return line_contains(l, "qemu-system-") || line_contains(l, "qemu-img: ") ||
@@ -240,7 +240,7 @@ static struct text_line line_at(const char *text)
 	return (struct text_line){ text, strcspn(text, "\r\n") };
 }
 
-/* What libvirt says before it goes on with QEMU's words: the message up to the time or the name. */
+/* The text of libvirt before the output of QEMU: up to QEMU's time or name. */
 static struct text_line own_words(struct text_line l)
 {
 	const char *name = memmem(l.at, l.n, "qemu-system-", 12),
@@ -255,7 +255,7 @@ static struct text_line own_words(struct text_line l)
 	return l;
 }
 
-/* The log has other times, and the error is dated by its operation. */
+/* Remove QEMU's time: the operation of the error has a time already. */
 static struct text_line without_time(struct text_line l)
 {
 	const char *name =
@@ -267,7 +267,7 @@ static struct text_line without_time(struct text_line l)
 	return (struct text_line){ name, l.n - (size_t)(name - l.at) };
 }
 
-/* The last error with a name, else the first line that is no notice, else what stands before the
+/* The last error with a name, else the first line that is not a notice, else the text before the
  * notices. */
 static struct text_line cause_of(const char *said)
 {

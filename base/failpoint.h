@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * failpoint.h - die or dawdle here, on request: how tests ask what kill -9 leaves behind, and what
- * a slow handler does to the others.
+ * failpoint.h - kill or delay the process at a named point, for tests of crashes and of slow
+ * handlers.
  *
  * Compiled in only with -DTEEPOD_FAILPOINTS. The environment variable TEEPOD_FAILPOINT names one
- * point, e.g. "create.disk.before"; the process then kills itself with SIGKILL the first time it
- * gets there, or with "create.disk.before:3" the third time. TEEPOD_HOLD names one section of the
- * loop (lag.h) and milliseconds, e.g. "GET /healthz=150": it is busy for that long each time. Loop
+ * point: with "create.disk.before" the process kills itself with SIGKILL the first time it reaches
+ * the point, with "create.disk.before:3" the third time. TEEPOD_HOLD names a section of the loop
+ * (lag.h) and milliseconds, for example "GET /healthz=150": the section is busy for that time. Loop
  * thread only.
  */
 #ifndef TEEPOD_BASE_FAILPOINT_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * file.c - files and folders, whole and durable.
+ * file.c - files and folders: durable writes, reads, removal.
  */
 #include <dirent.h>
 #include <errno.h>

@@ -28,13 +28,22 @@ void id_random(void *out, size_t n)
 	abort();
 }
 
-static void uuid_text(const uint8_t b[16], char out[UUID_TEXT])
+static void uuid_from_hex(const char hex[33], char out[UUID_TEXT])
+{
+	(void)snprintf(out, UUID_TEXT, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12,
+		       hex + 16, hex + 20);
+}
+
+/* Set version and variant in the random bytes @b (RFC 9562). */
+static void uuid_from_bytes(uint8_t b[16], unsigned version, char out[UUID_TEXT])
 {
 	char hex[33];
 
+	assert(version <= 15);
+	b[6] = (uint8_t)((b[6] & 0x0f) | version << 4);
+	b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
 	id_hex(b, 16, hex);
-	(void)snprintf(out, UUID_TEXT, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12,
-		       hex + 16, hex + 20);
+	uuid_from_hex(hex, out);
 }
 
 void id_uuid4(char out[UUID_TEXT])
@@ -42,9 +51,7 @@ void id_uuid4(char out[UUID_TEXT])
 	uint8_t b[16];
 
 	id_random(b, sizeof(b));
-	b[6] = (uint8_t)((b[6] & 0x0f) | 0x40);
-	b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
-	uuid_text(b, out);
+	uuid_from_bytes(b, 4, out);
 }
 
 void id_uuid7(char out[UUID_TEXT])
@@ -55,9 +62,7 @@ void id_uuid7(char out[UUID_TEXT])
 	id_random(b, sizeof(b));
 	for (unsigned i = 0; i < 6; i++)
 		b[i] = (uint8_t)(ms >> (8 * (5 - i)));
-	b[6] = (uint8_t)((b[6] & 0x0f) | 0x70);
-	b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
-	uuid_text(b, out);
+	uuid_from_bytes(b, 7, out);
 }
 
 bool id_uuid_parse(const char *s, char out[UUID_TEXT])
@@ -82,8 +87,7 @@ bool id_uuid_parse(const char *s, char out[UUID_TEXT])
 	hex[n] = 0;
 	if (n != 32)
 		return false;
-	(void)snprintf(out, UUID_TEXT, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12,
-		       hex + 16, hex + 20);
+	uuid_from_hex(hex, out);
 	return true;
 }
 

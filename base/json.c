@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * json.c - strict JSON in, checked fields out.
+ * json.c - parsing and validation of untrusted JSON.
  *
- * jansson recurses while it parses and allocates for each value, so both are counted on the raw
- * text first: a bomb is refused before anything is built. Strings are skipped with their escapes;
- * whatever else is malformed jansson finds.
+ * jansson recurses while it parses, and allocates memory for each value. Depth and number of values
+ * are therefore counted in the text first, and a document beyond the limits is refused before it is
+ * parsed. The count skips strings; all other errors are left to jansson.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -56,9 +56,9 @@ static struct json_counts count_json(const char *text, size_t len)
 	return m;
 }
 
-/* A value costs up to 250 bytes and a microsecond in each step a document goes through, so that a
- * mebibyte of "{}," would take a hundred megabytes. Members, which are hashed and sorted, and lists
- * and objects, which are allocated twice, cost four times as much as numbers. */
+/* A value costs up to 250 bytes and one microsecond per processing step: 1 MiB of "{}," would take
+ * 100 MB. Members (hashed and sorted), lists and objects (two allocations) cost four times as much
+ * as numbers, so they have a lower limit. */
 static int check_json_limits(const char *text, size_t len, struct err *e)
 {
 	struct json_counts m = count_json(text, len);
@@ -77,7 +77,7 @@ static int check_json_limits(const char *text, size_t len, struct err *e)
 	return 0;
 }
 
-/* Dotted path of the first number that no int64 holds; @path is "" on the way in. */
+/* Find the first number that does not fit int64. @path: "" at the start, then its dotted path. */
 static bool find_huge_number(const json_t *j, char path[64])
 {
 	size_t used = strlen(path), i;
@@ -185,7 +185,7 @@ static const char *json_kind_of(const json_t *j)
 	return "?";
 }
 
-/* What was given, for the error: scalars as they are, lists and objects as their kind. */
+/* The value for an error text: scalars as they are, lists and objects as their kind. */
 static void describe_value(const json_t *j, char out[64])
 {
 	if (json_is_string(j))

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * json_js.c - JSON printed as JavaScript prints it.
+ * json_js.c - JSON in the form of JavaScript.
  *
- * Every number is a double printed by Number::toString (ECMA-262), and only quotes, backslashes and
- * controls below 0x20 are escaped. Keys sort by UTF-16 code units. A JavaScript object moreover
- * puts its array-index keys first, in numeric order, whatever was inserted when; RFC 8785, which is
- * JSON.stringify() in all else, does not.
+ * Every number is a double in the format of Number::toString (ECMA-262). Only quotes, backslashes
+ * and controls below 0x20 are escaped. Keys are sorted by UTF-16 code units. A JavaScript object
+ * also lists array-index keys first, in numeric order; RFC 8785, otherwise equal to
+ * JSON.stringify(), does not.
  */
 #include "base/json_js.h"
 
@@ -19,7 +19,7 @@
 #include "base/decimal.h"
 #include "base/own.h"
 
-/* qsort()'s comparison of two struct member. */
+/* Comparison of two struct member, for qsort(). */
 typedef int key_order_fn(const void *a, const void *b);
 
 static void put_value(struct buf *b, const json_t *j, key_order_fn *order);
@@ -114,7 +114,7 @@ static void put_js_string(struct buf *b, const char *s, size_t len)
 
 enum { NO_INDEX = UINT32_MAX };
 
-/* An array index as ECMA-262 has it: canonical decimal below 2^32 - 1. */
+/* An array index of ECMA-262: canonical decimal below 2^32 - 1. */
 static uint64_t array_index(const char *key)
 {
 	uint64_t n = 0;
@@ -129,7 +129,7 @@ static uint64_t array_index(const char *key)
 	return n < NO_INDEX ? n : NO_INDEX;
 }
 
-/* Code point at @s, which is valid UTF-8 (jansson saw to it); the NUL gives 0. */
+/* Code point at @s, which is valid UTF-8 (checked by jansson); 0 at the NUL. */
 static uint32_t js_code_point(const unsigned char *s)
 {
 	if (s[0] < 0x80)
@@ -142,8 +142,8 @@ static uint32_t js_code_point(const unsigned char *s)
 	       (uint32_t)(s[2] & 0x3f) << 6 | (s[3] & 0x3f);
 }
 
-/* UTF-16 puts characters above U+FFFF (surrogates, D800..DFFF) before U+E000..U+FFFF; otherwise it
- * is code point order. */
+/* In UTF-16, characters above U+FFFF (surrogates, D800..DFFF) sort before U+E000..U+FFFF; otherwise
+ * the order is that of code points. */
 static int utf16_order(const char *a, const char *b)
 {
 	size_t i = 0;
@@ -167,7 +167,7 @@ static int utf16_order(const char *a, const char *b)
 struct member {
 	const char *key;
 	const json_t *value;
-	uint64_t index; /* of an array index; NO_INDEX for all other keys */
+	uint64_t index; /* value of an array index; NO_INDEX for other keys */
 };
 
 static int js_order(const void *a, const void *b)
@@ -220,7 +220,7 @@ static void put_array(struct buf *b, const json_t *j, key_order_fn *order)
 	buf_puts(b, "]");
 }
 
-/* Recursion is as deep as the document, which json_read() bounds. */
+/* The recursion is as deep as the document, which json_read() limits. */
 static void put_value(struct buf *b, const json_t *j, key_order_fn *order)
 {
 	switch (json_typeof(j)) {

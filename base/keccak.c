@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * keccak.c - the Keccak-f[1600] sponge with 1088 bits of rate (FIPS 202, sections 3 and 4).
  *
- * Lanes are numbered x + 5y. Rotation offsets and round constants are made by the recurrences of
- * FIPS 202 rather than listed: what is derived can not be mistyped.
+ * Lanes are numbered x + 5y. Rotation offsets and round constants are computed by the recurrences
+ * of FIPS 202, because a typing error in a list would be hard to see.
  */
 #include "base/keccak.h"
 
@@ -25,7 +25,7 @@ static void theta(uint64_t a[LANES])
 		a[i] ^= c[(i % 5 + 4) % 5] ^ rotate_left(c[(i % 5 + 1) % 5], 1);
 }
 
-/* Lane (1, 0) walks through all others but (0, 0); step t rotates by the t-th triangular number. */
+/* From lane (1, 0) visit all others but (0, 0); step t rotates by the t-th triangular number. */
 static void rho_pi(uint64_t a[LANES])
 {
 	uint64_t moving = a[1];
@@ -80,7 +80,7 @@ static void permute(uint64_t a[LANES])
 	}
 }
 
-/* Lanes are little-endian whatever the host is. */
+/* Lanes are little-endian on every host. */
 static void absorb(uint64_t a[LANES], const uint8_t block[RATE])
 {
 	for (int i = 0; i < RATE; i++)

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * lag.c - how long each turn of the loop takes, and which handler took the longest.
+ * lag.c - duration of each turn of the loop, and its slowest handler.
  *
  * A turn lasts from the end of a poll to the beginning of the next one. libuv calls the handlers of
- * descriptors inside its poll phase, where nothing says when the kernel woke the loop up (what
- * UV_METRICS_IDLE_TIME tells is wrong after a signal). So a turn is the time that sections took in
- * the poll phase, and all the time from the check handles to the prepare handles. A handler of a
- * descriptor without a section is not seen: each has one. Nothing wakes an idle loop for this.
+ * descriptors inside its poll phase, and does not report when the kernel woke the loop
+ * (UV_METRICS_IDLE_TIME is wrong after a signal). So a turn is the time of sections in the poll
+ * phase, plus all the time from the check handles to the prepare handles. A handler of a descriptor
+ * must have a section, or its time is missing. An idle loop is not woken for measuring.
  *
- * A long turn is logged when it is over. It takes 100 ms at least, so there are at most ten such
- * lines a second.
+ * A long turn is logged when it is over. It takes at least 100 ms, so there are at most ten such
+ * lines per second.
  */
 #include "base/lag.h"
 
@@ -25,15 +25,15 @@ static struct {
 	uv_loop_t *loop; /* NULL: nothing is measured */
 	uv_prepare_t prepare;
 	uv_check_t check;
-	bool running;     /* the loop has turned once; what came before was no turn */
+	bool running;     /* the first turn has begun */
 	bool polling;     /* between prepare and check: only sections count */
-	int64_t since_us; /* unless polling: the check callback */
-	int64_t poll_us;  /* what sections took in the poll phase of this turn */
+	int64_t since_us; /* time of the check callback, unless polling */
+	int64_t poll_us;  /* time of sections in the poll phase of this turn */
 	struct lag_section *current, *outermost;
 	struct lag_stats stats;
 
 	/* this turn */
-	const char *kind, *name; /* of the longest section; NULL: there was none */
+	const char *kind, *name; /* of the longest section; NULL: no section yet */
 	int64_t longest_us, named_us;
 } lag;
 
@@ -61,10 +61,9 @@ static void report_long_turn(int64_t us)
 	bool named = lag.longest_us >= us - lag.named_us;
 
 	lag.stats.longer++;
-	log_warn("the loop was held for %lld ms, %lld ms of it by %s%s%s", (long long)us / 1000,
+	log_warn("the loop was blocked for %lld ms, %lld ms of it by %s%s%s", (long long)us / 1000,
 		 (long long)(named ? lag.longest_us : us - lag.named_us) / 1000,
-		 named ? lag.kind : "handlers without a name", named ? " " : "",
-		 named ? lag.name : "");
+		 named ? lag.kind : "unnamed handlers", named ? " " : "", named ? lag.name : "");
 }
 
 static void lag_on_check(uv_check_t *c)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * lag.h - how long each turn of the loop takes, and which handler took the longest.
+ * lag.h - duration of each turn of the loop, and its slowest handler.
  *
- * All of it belongs to the loop thread.
+ * Loop thread only.
  */
 #ifndef TEEPOD_BASE_LAG_H
 #define TEEPOD_BASE_LAG_H
@@ -11,7 +11,7 @@
 #include <uv.h>
 
 enum {
-	LAG_ENOUGH_MS = 20, /* after that long a turn leaves to the next one what can wait */
+	LAG_ENOUGH_MS = 20, /* after this time a turn postpones what can wait */
 	LAG_LONG_MS = 100,  /* a turn that takes longer is logged */
 	LAG_BUCKETS = 6,
 };
@@ -20,23 +20,23 @@ extern const uint32_t lag_bound_ms[LAG_BUCKETS];
 
 struct lag_stats {
 	uint64_t bucket[LAG_BUCKETS +
-			1]; /* turns that took up to lag_bound_ms[i]; the last: longer */
+			1]; /* number of turns of up to lag_bound_ms[i]; the last: longer */
 	uint64_t sum_us;
 	uint64_t max_us;
-	uint64_t longer; /* than LAG_LONG_MS */
+	uint64_t longer; /* number of turns longer than LAG_LONG_MS */
 };
 
-/* Before other prepare handles of the loop are started, so that their work is still part of the
+/* Call before other prepare handles of the loop are started, so that their work counts for the
  * turn. */
 void lag_open(uv_loop_t *loop);
 void lag_close(void);
 struct lag_stats lag_stats(void);
 
-/* Has this turn taken LAG_ENOUGH_MS already? False where nothing is measured. */
+/* True if this turn has taken LAG_ENOUGH_MS already. False if nothing is measured. */
 bool lag_enough(void);
 
-/* A part of a turn that has a name. Sections nest; the time of an inner one does not count for
- * the outer. */
+/* A named part of a turn. Sections may be nested; the time of an inner one does not count for the
+ * outer. */
 struct lag_section {
 	struct lag_section *outer;
 	const char *kind, *name; /* static: "POST", "/api/v1/preflight" */

@@ -1,21 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
- * lanes.c - threads that work beside the loop, and what happens to work that does not end.
+ * lanes.c - worker threads, and what happens to jobs that do not end.
  *
  * DOC: Theory of operation
  *
  *	job_start --> queued --(a thread is free)--> running --> ended --(loop)--> done(JOB_WORKED)
  *	                 \--(cancelled, too late)--> dropped --(loop)--> done(JOB_DROPPED)
  *
- * A lane starts a thread when a job waits, no thread is idle and fewer than its size are counted. A
- * running job is counted until it has run for the lane's lend_ms or past its deadline. Then its
- * thread is lent: it stays with the job as long as that takes, and the lane may start another one
- *in its place. A lent thread that comes back is counted again, or ends if the lane is complete
- *without it. THREADS_MAX bounds all threads of a lane; beyond it jobs wait, and are dropped at
- *their deadline.
+ * A lane starts a thread when a job waits, no thread is idle and it has fewer threads than its
+ * size. The thread of a job that has run for lend_ms, or past its deadline, no longer counts: it is
+ * lent to the job, and the lane may start another thread. When the job ends, its thread counts
+ * again, or ends if the lane has enough threads without it. A lane never has more than THREADS_MAX
+ * threads; further jobs wait and are dropped at their deadline.
  *
- * The mutex guards the queues, the states of jobs and the counts. work(), done() and late() are
- * called without it. One timer, armed only while there are jobs, looks for those to lend, to report
- * and to drop.
+ * The mutex guards the queues, the states of jobs and the counters. work(), done() and late() are
+ * called without it. One timer, active only while there are jobs, finds threads to lend and jobs to
+ * report or to drop.
  */
 #include "base/lanes.h"
 
@@ -38,13 +37,13 @@ enum { THREADS_MAX = 1024, TIME_LEFT_ELSEWHERE_MS = 600 * 1000, RECHECK_MS = 100
 const char *const lane_word[LANES] = { "kill", "guest", "bulk", "short" };
 const struct lane_sizes lane_sizes_default = { { 16, 32, 4, 16 } };
 
-/* How long a job counts; 0: until its deadline. */
+/* Time until the thread of a job is lent; 0: until the deadline. */
 static const int64_t lend_ms[LANES] = { 1000, 1000, 0, 1000 };
 
 enum job_state { JOB_QUEUED, JOB_RUNNING, JOB_ENDED };
 
 struct job {
-	TAILQ_ENTRY(job) in_queue; /* of its lane, or of those that ended */
+	TAILQ_ENTRY(job) in_queue; /* queue of its lane, or of ended jobs */
 	LIST_ENTRY(job) in_all;
 	struct lanes *lanes;
 	struct job_calls calls;
@@ -53,7 +52,7 @@ struct job {
 	enum job_end end;
 	bool lent, late, untold;
 	atomic_bool cancelled;
-	int64_t started_ms, due_ms; /* started_ms: when a thread took it */
+	int64_t started_ms, due_ms; /* started_ms: when work() began */
 };
 
 TAILQ_HEAD(job_queue, job);
@@ -63,7 +62,7 @@ struct lane_thread {
 	struct lanes *lanes;
 	enum lane lane;
 	bool busy; /* inside work() */
-	bool over; /* it leaves: join it */
+	bool over; /* thread function has ended: join it */
 	pthread_t id;
 };
 
@@ -79,12 +78,12 @@ struct lanes {
 	} lane[LANES];
 	struct job_queue ended;
 	LIST_HEAD(thread_list, lane_thread) threads;
-	bool closing; /* threads leave */
+	bool closing; /* threads must end */
 
 	/* loop thread */
 	LIST_HEAD(job_list, job) all;
-	bool refusing[LANES]; /* jobs are dropped */
-	int64_t check_ms;     /* when the timer fires; 0: not armed */
+	bool refusing[LANES]; /* new jobs are dropped */
+	int64_t check_ms;     /* when the timer fires; 0: stopped */
 	uv_async_t wake;
 	uv_timer_t timer;
 	unsigned handles;
@@ -116,7 +115,7 @@ int job_time_left_ms(void)
 	return left < 0 ? 0 : left > INT32_MAX ? INT32_MAX : (int)left;
 }
 
-/* With the mutex held: the job is over, the loop is told. */
+/* Mutex held. Queue an ended job for the loop and wake the loop. */
 static void end_job(struct lanes *l, struct job *j, enum job_end end)
 {
 	assert(j->state != JOB_ENDED);
@@ -126,7 +125,7 @@ static void end_job(struct lanes *l, struct job *j, enum job_end end)
 	(void)uv_async_send(&l->wake);
 }
 
-/* With the mutex held, which is given up while work() runs. */
+/* Mutex held; it is released while work() runs. */
 static void run_next(struct lanes *l, struct lane_thread *t)
 {
 	enum lane n = t->lane;
@@ -147,7 +146,7 @@ static void run_next(struct lanes *l, struct lane_thread *t)
 	t->busy = false;
 	l->lane[n].free++;
 	if (l->closing)
-		return; /* lanes_close() has given the job up */
+		return; /* lanes_close() has abandoned the job */
 	if (j->lent)
 		l->lane[n].lent--;
 	end_job(l, j, JOB_WORKED);
@@ -182,7 +181,7 @@ static void *lane_thread_main(void *arg)
 	return NULL;
 }
 
-/* With the mutex held: see to it that a thread takes what is queued. */
+/* Mutex held. Start threads as needed for queued jobs, and wake one. */
 static void ensure_threads(struct lanes *l, enum lane n)
 {
 	while (l->lane[n].queued > l->lane[n].free &&
@@ -192,7 +191,7 @@ static void ensure_threads(struct lanes *l, enum lane n)
 
 		*t = (struct lane_thread){ .lanes = l, .lane = n };
 		if (pthread_create(&t->id, NULL, lane_thread_main, t)) {
-			free(t); /* the timer tries again */
+			free(t); /* the timer retries */
 			return;
 		}
 		LIST_INSERT_HEAD(&l->threads, t, all);
@@ -202,10 +201,9 @@ static void ensure_threads(struct lanes *l, enum lane n)
 	(void)pthread_cond_signal(&l->lane[n].work);
 }
 
-/* ------------------------------------------------------------------ loop thread: jobs that take
- * too long */
+/* ------------------------------------------------------------------ loop thread: slow jobs */
 
-/* With the mutex held. */
+/* Mutex held. */
 static void drop_queued_job(struct lanes *l, struct job *j)
 {
 	assert(j->state == JOB_QUEUED && l->lane[j->calls.lane].queued > 0);
@@ -222,8 +220,8 @@ static int64_t lend_time_ms(const struct job *j)
 	return lend_ms[j->calls.lane] && at < j->due_ms ? at : j->due_ms;
 }
 
-/* With the mutex held: lend, drop or mark @j if it is time. Returns when to look at it again; 0 =
- * never. */
+/* Mutex held. Lend the thread of @j, drop @j, or mark it late, if it is time. Returns when to check
+ * again; 0 = never. */
 static int64_t check_job(struct lanes *l, struct job *j, int64_t now)
 {
 	enum lane n = j->calls.lane;
@@ -235,8 +233,7 @@ static int64_t check_job(struct lanes *l, struct job *j, int64_t now)
 			drop_queued_job(l, j);
 			return 0;
 		}
-		/* Those it waits for may have begun since, and be due to be lent; or a thread
-		 * could not start. */
+		/* A thread may have been lent since, or could not be created before. */
 		ensure_threads(l, n);
 		return j->due_ms < now + RECHECK_MS ? j->due_ms : now + RECHECK_MS;
 	}
@@ -258,8 +255,9 @@ static void report_late_jobs(struct lanes *l)
 		if (!j->untold)
 			continue;
 		j->untold = false;
-		log_warn("job \"%s\" (lane %s) has not ended within %u ms; nobody waits for it any "
-			 "longer",
+		log_warn("job \"%s\" (lane %s) exceeded its deadline of %u ms and still runs; its "
+			 "result is no longer "
+			 "awaited",
 			 j->calls.what, lane_word[j->calls.lane], j->calls.deadline_ms);
 		if (j->calls.late)
 			j->calls.late(j->arg);
@@ -298,8 +296,7 @@ static void lanes_on_timer(uv_timer_t *t)
 	report_late_jobs(l);
 }
 
-/* ------------------------------------------------------------------ loop thread: jobs that ended
- */
+/* ------------------------------------------------------------------ loop thread: ended jobs */
 
 static struct job *take_ended(struct lanes *l)
 {
@@ -342,7 +339,7 @@ static void deliver_ended_job(struct job *j)
 	free(j);
 }
 
-/* Unless @all: at least one, and no more when this turn of the loop has taken long enough. */
+/* Call done() of ended jobs: all of them, or until this turn of the loop has taken long enough. */
 static void deliver_ended_jobs(struct lanes *l, bool all)
 {
 	for (struct job *j; (j = take_ended(l));) {
@@ -355,7 +352,7 @@ static void deliver_ended_jobs(struct lanes *l, bool all)
 	join_finished_threads(l);
 }
 
-/* The loop lives as long as a job does, and has no timer when there is none. */
+/* Without jobs: stop the timer, and let the loop end. */
 static void idle_if_empty(struct lanes *l)
 {
 	if (!LIST_EMPTY(&l->all))
@@ -479,13 +476,13 @@ static void lanes_on_closed(uv_handle_t *h)
 {
 	struct lanes *l = h->data;
 
-	/* Jobs that were given up still use it. */
+	/* Abandoned jobs still use it. */
 	assert(l->handles > 0);
 	if (!--l->handles && LIST_EMPTY(&l->all))
 		lanes_free(l);
 }
 
-/* Threads that are inside work() are left to themselves; the others end now. */
+/* Detach the threads that are inside work(); end and join the others. */
 static void end_threads(struct lanes *l)
 {
 	struct lane_thread *t;

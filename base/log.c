@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * log.c - journal under systemd, stderr elsewhere.
+ * log.c - writes the log to the journal under systemd, else to stderr.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -37,8 +37,7 @@ static const char *level_word(enum log_level level)
 	return "info";
 }
 
-/* systemd.exec(5): JOURNAL_STREAM names device and inode of the stream that stderr is connected to.
- */
+/* See systemd.exec(5): JOURNAL_STREAM holds device and inode of the stream connected to stderr. */
 static bool stderr_is_journal(void)
 {
 	const char *s = getenv("JOURNAL_STREAM");
@@ -98,7 +97,7 @@ void log_write(enum log_level level, const struct log_about *about, const char *
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	/* Some of it comes from clients, guests and other programs. */
+	/* The text may quote clients, guests and other programs. */
 	for (char *p = text; *p; p++)
 		if (*p == '\n' || *p == '\r')
 			*p = ' ';

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * log.h - one log for the whole daemon: the journal under systemd, lines on stderr otherwise.
+ * log.h - the log of the daemon: the journal under systemd, else lines on stderr.
  *
- * Only code that decides logs (the daemon, the operation engine, the API); what it calls returns
- * errors. Secrets, API keys and environment blobs never reach it. May be called from any thread.
+ * Code that handles an error logs it (the daemon, the operation engine, the API); code below
+ * returns it. Never log secrets, API keys or environment blobs. Any thread.
  */
 #ifndef TEEPOD_BASE_LOG_H
 #define TEEPOD_BASE_LOG_H
@@ -11,14 +11,14 @@
 
 enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARN = 4, LOG_LEVEL_INFO = 6, LOG_LEVEL_DEBUG = 7 };
 
-/* What a line is about; any may be NULL. Become TEEPOD_CVM, TEEPOD_OP, TEEPOD_REQ in the journal.
+/* Subject of a line; each may be NULL. Fields TEEPOD_CVM, TEEPOD_OP and TEEPOD_REQ in the journal.
  */
 struct log_about {
 	const char *cvm, *op, *req;
 };
 
-/* @level: least important level still written. @json: one JSON object a line instead of plain text.
- */
+/* Lines less important than @level are not written. @json: one JSON object per line instead of
+ * text. */
 void log_open(enum log_level level, bool json);
 
 void log_write(enum log_level level, const struct log_about *about, const char *fmt, ...)

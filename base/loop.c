@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * loop.c - timers over libuv, and reserved descriptors.
+ * loop.c - reserved descriptors, thread check, timers.
  */
 #include <assert.h>
 #include <fcntl.h>
@@ -35,7 +35,7 @@ void assert_loop_thread(void)
 struct loop_timer {
 	uv_timer_t timer;
 	void (*fn)(void *arg);
-	const char *name; /* of fn */
+	const char *name; /* name of fn */
 	void *arg;
 	struct loop_timer **slot;
 };
@@ -75,7 +75,7 @@ struct loop_timer *loop_timer_start(uv_loop_t *loop, uint64_t ms, void (*fn)(voi
 	t->slot = slot;
 	(void)uv_timer_init(loop, &t->timer);
 	t->timer.data = t;
-	/* The loop's own clock stands still while a callback runs. */
+	/* The cached time of the loop does not advance during a callback. */
 	uv_update_time(loop);
 	(void)uv_timer_start(&t->timer, timer_fired, ms, 0);
 	if (slot)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * utf8.c - well-formed UTF-8 by the table of Unicode 15, section 3.9 (table 3-7), and which of it
- * is harmless where it is shown.
+ * utf8.c - valid UTF-8 by Unicode 15, section 3.9 (table 3-7), and characters that are unsafe to
+ * display.
  *
- * Not harmless is what a terminal or a reader is steered by instead of shown: controls of both sets
- * (C1 holds CSI, U+009B), line and paragraph separators, and characters that have no width or turn
- * the direction of what follows, so that a text reads as another one.
+ * Unsafe are characters that control the terminal or change how other text is read: control
+ * characters of both sets (C1 contains CSI, U+009B), line and paragraph separators, characters
+ * without width, and characters that change the direction of text.
  */
 #include "base/utf8.h"
 
@@ -22,7 +22,7 @@ static bool is_continuation(unsigned char c)
 	return (c & 0xc0) == 0x80;
 }
 
-/* Bytes of the sequence starting at @p with @left bytes to go; 0 if it is malformed or cut. */
+/* Length of the sequence at @p, of at most @left bytes; 0 if it is invalid or cut. */
 static size_t sequence_length(const unsigned char *p, size_t left)
 {
 	if (p[0] < 0x80)
@@ -103,7 +103,7 @@ bool utf8_is_plain(const char *s)
 	return true;
 }
 
-/* The piece at @s as it is shown, in @out; returns how many bytes of @s it is. */
+/* Escape the character at @s into @out. Returns its length in @s. */
 static size_t show_character(const char *s, size_t left, char out[16])
 {
 	const unsigned char *p = (const unsigned char *)s;

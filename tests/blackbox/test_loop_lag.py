@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from node import PREFIX, until
 
-HELD = "the loop was held for"
+HELD = "the loop was blocked for"
 FEW, MANY = 2500, 41000
 
 

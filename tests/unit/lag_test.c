@@ -124,7 +124,7 @@ static void a_long_turn_is_counted_and_named(void **st)
 	assert_int_equal(lag_stats().longer, 1);
 	assert_true(lag_stats().max_us > LAG_LONG_MS * 1000);
 	assert_int_equal(lag_stats().bucket[LAG_BUCKETS - 1] + lag_stats().bucket[LAG_BUCKETS], 1);
-	assert_non_null(strstr(logged(w, text), "the loop was held for "));
+	assert_non_null(strstr(logged(w, text), "the loop was blocked for "));
 	/* loop_after() took the name from the parameter of run() */
 	assert_non_null(strstr(text, " by timer fn"));
 }
