@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
- * import.c - bring an image into the store, whole or not at all.
+ * import.c - imports an image into the store, completely or not at all.
  *
- * Everything lands in "<store>/.tmp-<random>", is verified there, flushed, and then renamed to its
- * name: a crash at any instant leaves no image or a whole one, plus at worst that folder, which
- * image_remove_files() takes away: whoever fills one holds a lock on it (flock), which ends with
- * the process. Several nodes of one host may share a store: see make_temp().
+ * The files are written to "<store>/.tmp-<random>", verified, synced and then renamed. After a
+ * crash there is no image or a complete one, and perhaps the temporary folder. image_remove_files()
+ * removes such folders: a process holds a lock (flock) on the folder it fills, and the lock ends
+ * with the process. Several nodes on one host may share a store: see make_temp().
  *
- * Archives are unpacked by hand instead of by libarchive's disk writer: an image is flat, so only
- * entries that are a plain name, or a plain name below one top folder, are taken, each made with
- * O_EXCL|O_NOFOLLOW below a descriptor of our own folder. A path that climbs, an absolute path or a
- * link has no way to be expressed. The disk writer's own guards (SECURE_NODOTDOT,
- * SECURE_NOABSOLUTEPATHS) would need chdir(), which a process with threads does not have.
+ * The disk writer of libarchive is not used. An image has no folders, so only entries with a plain
+ * name, at the top or in one top folder, are accepted; each file is created with O_EXCL|O_NOFOLLOW
+ * relative to a descriptor of the temporary folder. Paths with "..", absolute paths and links are
+ * therefore impossible. The disk writer's checks (SECURE_NODOTDOT, SECURE_NOABSOLUTEPATHS) would
+ * need chdir(), which is not possible in a process with threads.
  */
 #include <assert.h>
 #include <archive.h>
@@ -34,12 +34,12 @@
 
 enum { COPY_CHUNK = 256 * 1024 };
 
-/* What has been written so far, and where. */
+/* Progress of an import. */
 struct intake {
 	int dirfd; /* temporary folder */
 	unsigned files;
 	uint64_t bytes;
-	char top[IMAGE_NAME]; /* archive: the one folder at its top, "" when files are at the top */
+	char top[IMAGE_NAME]; /* the top folder of an archive, "" if files are at the top */
 	bool top_known;
 };
 
@@ -77,7 +77,7 @@ static int intake_create(struct intake *in, const char *name, int *ret, struct e
 				 "the image has more than %d files", IMAGE_FILES_MAX);
 	fd = openat(in->dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (fd < 0 && errno == EEXIST)
-		return err_field(e, ERR_INVALID, "source", name, "entry %s is there twice", name);
+		return err_field(e, ERR_INVALID, "source", name, "entry %s exists twice", name);
 	if (fd < 0)
 		return err_sys(e, errno, "create image file %s", name);
 	*ret = fd;
@@ -101,7 +101,7 @@ static int write_at(int fd, const char *name, const char *data, size_t n, uint64
 	return 0;
 }
 
-/* Delayed allocation reports a full disk only here, so the fsync is also the check. */
+/* fsync also detects a full disk, which delayed allocation reports only now. */
 static int finish_file(int *fd, const char *name, struct err *e)
 {
 	if (fchmod(*fd, 0644) < 0 || fsync(*fd) < 0)
@@ -163,7 +163,7 @@ static void own_archive(struct archive **a)
 		archive_read_free(*a);
 }
 
-/* Only what Debian's libarchive decodes itself: its other filters start helper programs. */
+/* Only filters built into Debian's libarchive; other filters start helper programs. */
 static struct archive *archive_new(void)
 {
 	struct archive *a = archive_read_new();
@@ -214,7 +214,7 @@ static int write_entry(struct intake *in, struct archive *a, const char *source,
 	}
 	if (r != ARCHIVE_EOF)
 		return archive_fault(a, source, e);
-	/* A sparse member may end in a hole. */
+	/* A sparse entry may end with a hole. */
 	if (ftruncate(fd, (off_t)end) < 0)
 		return err_sys(e, errno, "write image file %s", name);
 	in->bytes += end;
@@ -228,7 +228,7 @@ static int refuse_path(const char *path, struct err *e)
 			 path);
 }
 
-/* "x", "./x", "top/x", "./top/x": *ret is the file's name, "" for a folder entry. */
+/* Accept "x", "./x", "top/x" and "./top/x". *ret: the name of the file, "" for a folder. */
 static int entry_name(struct intake *in, const char *path, bool folder, const char **ret,
 		      struct err *e)
 {
@@ -304,8 +304,8 @@ static int unpack_archive(struct intake *in, const char *source, struct err *e)
 
 /* ------------------------------------------------------------------ both */
 
-/* What an archive or folder is called when the caller gives no name: its top folder, else the
- * source's own name without ".tar" and what follows. */
+/* The name of an image if the caller gives none: the top folder of the archive, else the name of
+ * the source without ".tar" and what follows. */
 static char *default_image_name(const struct intake *in, const char *source, bool folder)
 {
 	size_t n = strlen(source), at;
@@ -326,8 +326,8 @@ static char *default_image_name(const struct intake *in, const char *source, boo
 	return name;
 }
 
-/* The name is taken: by the same image, then there is nothing to do, and *files are those of it; or
- * by another. */
+/* The folder exists. If it is the same image, *files becomes its record; else the error is
+ * ERR_CONFLICT. */
 static int compare_existing(const char *store, const struct image *img, char **files, struct err *e)
 {
 	auto_free char *there = NULL;
@@ -351,7 +351,7 @@ static int compare_existing(const char *store, const struct image *img, char **f
 	return 0;
 }
 
-/* NULL: it is not recorded. */
+/* The hash of image @name; NULL if it has no row. */
 static const char *recorded_hash(const struct image_known *known, const char *name)
 {
 	for (; known && *known->name; known++)
@@ -360,8 +360,7 @@ static const char *recorded_hash(const struct image_known *known, const char *na
 	return NULL;
 }
 
-/* The folder of that name is not the image that is recorded, and what was brought is: it takes
- * its place. */
+/* The new image has the hash of the row and the existing folder has not: exchange them. */
 static int replace_damaged(const char *temp, const char *path, struct err *e)
 {
 	if (renameat2(AT_FDCWD, temp, AT_FDCWD, path, RENAME_EXCHANGE) < 0)
@@ -390,8 +389,7 @@ static int publish_image(const char *store, const char *temp, const char *known,
 	return file_sync_dir(store, e);
 }
 
-/* Another process may take it for a left-over before it is locked; then it is gone, or about to
- * be. */
+/* False if another process has removed the folder before it was locked, or is removing it now. */
 static bool lock_temp(const char *temp, int *ret)
 {
 	auto_close int fd = open(temp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -404,10 +402,10 @@ static bool lock_temp(const char *temp, int *ret)
 	return true;
 }
 
-/* A folder of our own, locked as long as *ret is open. The lock of a folder holds among the
- * processes of one host: Linux does not pass flock() of a folder on to an NFS server. So nodes on
- * several hosts must not share a store that one of them imports into: another one could remove the
- * folder at its start. */
+/* Create a temporary folder, locked while *ret is open. The lock works between processes of one
+ * host only, because Linux does not forward flock() of a folder to an NFS server. Nodes on several
+ * hosts must therefore not share a store that one of them imports into: another node could remove
+ * the folder when it starts. */
 static int make_temp(const char *store, char **ret_path, int *ret, struct err *e)
 {
 	for (int tries = 0; tries < 8; tries++) {
@@ -419,7 +417,7 @@ static int make_temp(const char *store, char **ret_path, int *ret, struct err *e
 			*ret_path = take_ptr(&temp);
 			return 0;
 		}
-		/* Gone already, when another process took it for a left-over. */
+		/* Fails if another process has removed it. */
 		(void)rmdir(temp);
 	}
 	return err_set(e, ERR_HOST, "temporary folders in %s cannot be locked", store);
@@ -467,8 +465,8 @@ int image_import(const char *store, const char *source, const char *name,
 	if (make_temp(store, &temp, &fd, e) < 0)
 		return -(int)e->code;
 	r = import_into(store, temp, fd, source, name, known, &img, &files, e);
-	/* Gone after the rename; there after a failure, when the image was known already, or
-	 * what was there before a repair. */
+	/* It does not exist after a rename. It exists after a failure, if the image existed, and if
+	 * folders were exchanged. */
 	file_remove_tree(temp, &ignored);
 	if (r < 0)
 		return r;
@@ -480,7 +478,8 @@ int image_import(const char *store, const char *source, const char *name,
 
 /* ------------------------------------------------------------------ removal */
 
-/* Not one that somebody fills. The lock is held until it is gone: see make_temp(). */
+/* Remove a temporary folder unless a process fills it. The lock is held until it is removed: see
+ * make_temp(). */
 static int remove_leftover(const char *path, struct err *e)
 {
 	auto_close int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -514,7 +513,7 @@ int image_remove_files(const char *store, const char *name, struct err *e)
 		if (image_name_check("name", name, e) < 0)
 			return -(int)e->code;
 		path = xasprintf("%s/%s", store, name);
-		/* Renamed first: half a folder must never carry an image's name. */
+		/* Rename first, because an incomplete folder must not have an image's name. */
 		if (rename(path, temp) < 0 && errno != ENOENT)
 			return err_sys(e, errno, "rename %s to %s", path, temp);
 		if (file_remove_tree(temp, e) < 0)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * metadata.c - metadata.json: what is in an image and how it boots.
+ * metadata.c - metadata.json: the files of an image and how it boots.
  *
- * Two kinds of image can boot: kernel and initrd together (dstack's own), or a root disk that
- * brings its boot loader with it, and then neither kernel nor initrd. Keys we do not know are left
- * alone: newer dstack images have some.
+ * Two kinds of image can boot: with kernel and initrd (dstack), or with a root disk that contains a
+ * boot loader, and then without kernel and initrd. Unknown keys are ignored, because newer dstack
+ * images have some.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -82,7 +82,7 @@ bool image_file_name_ok(const char *name)
 
 int image_file_open(int dirfd, const char *name, int *ret_fd, uint64_t *ret_size, struct err *e)
 {
-	/* O_NONBLOCK: opening a FIFO somebody put there must not hang the job. */
+	/* O_NONBLOCK: opening a FIFO must not block the job. */
 	auto_close int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	struct stat st;
 
@@ -187,7 +187,7 @@ static int check_bootable(const struct image_boot *b, struct err *e)
 				 "expected kernel and initrd, or a rootfs that boots by itself");
 	if (!*b->kernel && *b->cmdline)
 		return err_field(e, ERR_INVALID, IMAGE_METADATA ".cmdline", NULL,
-				 "a kernel command line without a kernel to give it to");
+				 "a kernel command line is given, kernel is missing");
 	return 0;
 }
 

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * name.c - what an image may be called, and which of two is newer.
+ * name.c - names and versions of images.
  *
- * The name is a folder's name, part of paths and shown to everybody, so its alphabet is small. The
- * version is the part after the last '-': three or four numbers. "0.5.4-rc1" is no version, as
- * everywhere in the field.
+ * A name is part of paths and is shown to clients, so its alphabet is small. The version is the
+ * part after the last '-': three or four numbers. "0.5.4-rc1" is not a version.
  */
 #include <assert.h>
 #include <string.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * record.c - is an image still what was verified?
+ * record.c - detects changes of a verified image.
  *
- * Hashing gigabytes at each start of a guest is too slow. So size and time of change of each file
- * are recorded when the content was verified, as one line "SIZE MTIME_NS NAME" each. As long as
- * they are the same the content is taken to be the same. When they are not, only the content can
- * tell (image_check()): a backup that was put back has new times. The record is renewed then, and
- * read twice around the hashing, so that a file that is written meanwhile is seen.
+ * Hashing gigabytes at each start of a guest is too slow. Therefore size and modification time of
+ * each file are recorded when the content is verified, as lines "SIZE MTIME_NS NAME". If they have
+ * not changed, the content counts as unchanged. If they have (a restored backup has new times),
+ * image_check() verifies the content and makes a new record. The record is read before and compared
+ * after hashing, so that a concurrent write is detected.
  */
 #include <assert.h>
 #include <dirent.h>
@@ -41,7 +41,7 @@ static int open_image_folder(const char *dir, DIR **ret, struct err *e)
 	return err_sys(e, errno, "open image folder %s", dir);
 }
 
-/* The next name in the folder; NULL after the last. */
+/* The next name in the folder; NULL at the end. */
 static const char *next_entry_name(DIR *d)
 {
 	const struct dirent *de;
@@ -99,13 +99,13 @@ static int check_recorded_file(int dirfd, char *line, struct err *e)
 
 	if (!*name)
 		return err_field(e, ERR_CONFLICT, "image", line,
-				 "the record of its files is not readable");
+				 "the record of the image files is not readable");
 	if (stat_image_file(dirfd, name, &st, e) < 0)
 		return -(int)e->code;
 	if (st.st_size != size)
 		return err_field(e, ERR_CONFLICT, "image", name,
-				 "image file %s has %" PRId64 " bytes, recorded are %" PRId64, name,
-				 (int64_t)st.st_size, size);
+				 "image file %s has %" PRId64 " bytes, the record says %" PRId64,
+				 name, (int64_t)st.st_size, size);
 	if (mtime_ns(&st) != mtime)
 		return err_field(e, ERR_CONFLICT, "image", name,
 				 "image file %s was written after it was verified", name);
@@ -136,7 +136,8 @@ int image_record_check(const char *dir, const char *record, struct err *e)
 	if (open_image_folder(dir, &d, e) < 0)
 		return -(int)e->code;
 	if (!*record)
-		return err_field(e, ERR_CONFLICT, "image", dir, "its files were not recorded yet");
+		return err_field(e, ERR_CONFLICT, "image", dir,
+				 "the image files were not recorded yet");
 	for (char *l = strtok_r(lines, "\n", &save); l; l = strtok_r(NULL, "\n", &save))
 		if (check_recorded_file(dirfd(d), l, e) < 0)
 			return -(int)e->code;
@@ -157,7 +158,7 @@ int image_verify_recorded(const char *dir, const char *name, struct image *ret, 
 	return 0;
 }
 
-/* The content, whatever the record says. */
+/* Verify the content, without the record. */
 static int check_content(const char *dir, const char *name, const char *hash, char **ret,
 			 struct err *e)
 {
@@ -168,8 +169,8 @@ static int check_content(const char *dir, const char *name, const char *hash, ch
 		return -(int)e->code;
 	if (strcmp(img.os_image_hash, hash) != 0)
 		return err_field(e, ERR_CONFLICT, "image", name,
-				 "sha256sum.txt is another one: the image's hash is %.16s..., "
-				 "recorded is %.16s...",
+				 "sha256sum.txt has changed: the image's hash is %.16s..., "
+				 "the database says %.16s...",
 				 img.os_image_hash, hash);
 	*ret = take_ptr(&record);
 	return 0;

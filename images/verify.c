@@ -84,7 +84,7 @@ static int sums_parse(char *text, struct sums *s, struct err *e)
 	return 0;
 }
 
-/* Read sha256sum.txt, and hold digest.txt against its bytes. */
+/* Read sha256sum.txt and compare its digest with digest.txt. */
 static int sums_read(int dirfd, struct sums *s, char hash[SHA256_HEX], struct err *e)
 {
 	auto_free char *text = NULL, *digest = NULL;
@@ -118,8 +118,10 @@ static int check_artefacts(const struct image_meta *m, const struct sums *s, str
 
 int image_job_cancelled(const char *name, struct err *e)
 {
-	return err_set(e, ERR_UNAVAILABLE,
-		       "given up at image file %s: teepod ends, or it took too long", name);
+	return err_set(
+		e, ERR_UNAVAILABLE,
+		"cancelled at image file %s: teepod is stopping, or the time limit has passed",
+		name);
 }
 
 static int check_file(int dirfd, const struct sum *s, uint64_t *bytes, struct err *e)
@@ -132,7 +134,7 @@ static int check_file(int dirfd, const struct sum *s, uint64_t *bytes, struct er
 
 	if (image_file_open(dirfd, s->name, &fd, &size, e) < 0)
 		return -(int)e->code;
-	/* By descriptor: what is hashed is the file that was just found to be no link. */
+	/* By descriptor, so that the file that is hashed is the one that was checked. */
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	r = id_sha256_file(path, hash);
 	if (r == -ECANCELED)
@@ -185,12 +187,12 @@ static int name_image(struct image *img, const char *name, const char *version, 
 	}
 	if (*version && strcmp(version, img->version) != 0)
 		return err_field(e, ERR_INVALID, IMAGE_METADATA ".version", version,
-				 "the image's name says version %s", img->version);
+				 "the image's name has version %s", img->version);
 	strcpy(img->name, name);
 	return 0;
 }
 
-/* The last component of @path, trailing slashes aside. */
+/* The last component of @path, without trailing slashes. */
 static char *last_component(const char *path)
 {
 	size_t n = strlen(path), at;
