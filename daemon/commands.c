@@ -21,7 +21,6 @@
 #include "daemon/settings.h"
 #include "daemon/state_lock.h"
 #include "db/check.h"
-#include "db/db.h"
 #include "vmm/account/keys.h"
 #include "vmm/guest/print_domain.h"
 #include "vmm/node/check_files.h"

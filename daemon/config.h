@@ -8,7 +8,6 @@
 #ifndef TEEPOD_DAEMON_CONFIG_H
 #define TEEPOD_DAEMON_CONFIG_H
 
-#include "api/http/caller.h"
 #include "daemon/config_data.h"
 #include "daemon/options.h"
 

@@ -18,7 +18,6 @@
 #include "daemon/device_id.h"
 #include "vmm/node/settings.h"
 #include "vmm/virt/embed_root.h"
-#include "vmm/vmm.h"
 
 static void check_error(const struct config *c, const char *section, const char *name,
 			struct buf *errors, const char *fmt, ...)

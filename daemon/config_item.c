@@ -17,7 +17,6 @@
 #include "daemon/config_value.h"
 #include "vmm/host/pci.h"
 #include "vmm/node/settings.h"
-#include "vmm/vmm.h"
 
 static void release_item(void *value)
 {

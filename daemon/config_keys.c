@@ -18,7 +18,6 @@
 #include "daemon/config_value.h"
 #include "vmm/node/settings.h"
 #include "vmm/virt/domain_spec.h"
-#include "vmm/vmm.h"
 
 #define AT(member) offsetof(struct config, member)
 

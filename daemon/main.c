@@ -43,11 +43,6 @@
 #include "daemon/signals.h"
 #include "daemon/sockets.h"
 #include "daemon/state_lock.h"
-#include "db/check.h"
-#include "vmm/account/keys.h"
-#include "vmm/guest/print_domain.h"
-#include "vmm/node/check_files.h"
-#include "vmm/node/owner.h"
 #include "vmm/node/settings.h"
 
 enum { FORCE_MS = 6000 };
