@@ -115,6 +115,7 @@ static void daemon_use_config(struct daemon *d)
 	struct vmm_settings s;
 	struct api_settings api = daemon_api_settings(d->config);
 
+	assert_loop_thread();
 	assert(d->vmm && d->api && !d->stopping);
 	log_open((enum log_level)d->config->logs.level, d->config->logs.format == LOG_FORMAT_JSON);
 	daemon_make_settings(d, &s);
@@ -226,6 +227,7 @@ static void daemon_on_stop(void *arg, int signum, unsigned nth)
 	struct daemon *d = arg;
 	unsigned ms = (unsigned)d->config->api.drain_seconds * 1000;
 
+	assert_loop_thread();
 	if (nth > 1)
 		daemon_force_exit(d);
 	log_info("signal %d received, shutting down", signum);

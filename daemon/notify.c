@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/loop.h"
 #include "daemon/notify.h"
 
 void notify_ready(void)
@@ -51,6 +52,7 @@ struct watchdog *watchdog_open(uv_loop_t *loop)
 
 	if (sd_watchdog_enabled(0, &usec) <= 0)
 		return NULL;
+	assert_loop_thread();
 	w = xcalloc(1, sizeof(*w));
 	uv_timer_init(loop, &w->timer);
 	w->timer.data = w;

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "base/lanes.h"
+#include "base/loop.h"
 #include "base/own.h"
 #include "daemon/config.h"
 #include "daemon/config_check.h"
@@ -53,6 +54,7 @@ static void reload_begin(struct reload *r);
 
 static void reload_finish(struct reload *r, struct reload_result *f)
 {
+	assert_loop_thread();
 	assert(r->now);
 	r->now = NULL;
 	r->on_done(r->arg, f);
@@ -103,6 +105,7 @@ static void reload_begin(struct reload *r)
 
 void reload_request(struct reload *r)
 {
+	assert_loop_thread();
 	if (r->now)
 		r->again = true;
 	else

@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/lag.h"
+#include "base/loop.h"
 #include "base/own.h"
 #include "daemon/signals.h"
 
@@ -48,6 +49,7 @@ int signals_open(uv_loop_t *loop, const struct signal_calls *calls, struct signa
 	struct signals *s = xcalloc(1, sizeof(*s));
 	int r;
 
+	assert_loop_thread();
 	s->calls = *calls;
 	(void)signal(SIGPIPE, SIG_IGN);
 	for (size_t i = 0; i < ARRAY_SIZE(signums); i++) {
