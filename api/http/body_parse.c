@@ -8,7 +8,7 @@
  * WAIT_CALLER_MAX of one caller, WAIT_WORKSPACE_MAX of one workspace.
  *
  * Ownership: a waiting body belongs to its request and may be freed with it. While a job runs, the
- * job has it. The queue may end before the job does: body_parse_detach().
+ * job owns it. The queue may end before the job does: body_parse_detach().
  */
 #include "api/http/body_parse.h"
 

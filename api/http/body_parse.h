@@ -34,7 +34,7 @@ struct body_parse {
 	struct body_spec spec;
 	struct body_queue *queue; /* NULL: the queue is gone */
 	TAILQ_ENTRY(body_parse) entry;
-	bool waiting;     /* in the queue; else the job has it or it is done */
+	bool waiting;     /* in the queue; else it is being parsed or is done */
 	int64_t until_ms; /* clock_mono_ms(): when waiting ends with BODY_REFUSED */
 
 	json_t *json;    /* owned; NULL: refused, see e, or handed to the handler */
@@ -63,7 +63,7 @@ struct body_parse *body_parse_start(struct body_queue *q, const struct body_spec
 /* The queue ends before the job does. */
 void body_parse_detach(struct body_parse *b);
 
-/* Not while a job has it. NULL is fine. */
+/* Not while a job parses it. NULL is fine. */
 void body_parse_free(struct body_parse *b);
 
 #endif

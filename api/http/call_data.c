@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * call_data.c - free what stands behind a call.
+ * call_data.c - free the private part of a call.
  */
 #include "api/http/call_data.h"
 

@@ -9,7 +9,7 @@
  *
  * Reading goes on while a call is in flight, because only end-of-file shows that a client has left.
  * It stops when conn_in_max() bytes of later requests wait, or when the client does not read its
- * answers. End-of-file itself ends only a call that asked for it (call_on_gone()): a client may
+ * answers. End-of-file itself ends only a call with call_on_gone(), or a stream: a client may
  * shut down its sending side and still wait for the answer.
  *
  * A turn of the loop that has taken long enough (lag_enough()) reads no more bodies, and leaves

@@ -16,7 +16,7 @@ void conn_flush(struct conn *c);
 /* Bytes accepted by conn_send() and not yet by the kernel. */
 size_t conn_backlog(const struct conn *c);
 
-/* The request in flight has its whole answer. @keep: another request may follow. */
+/* The request in flight is answered completely. @keep: another request may follow. */
 void conn_answered(struct conn *c, bool keep);
 
 /* Close in order: send what is queued, then end-of-file, then read and drop what still arrives. */

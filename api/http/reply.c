@@ -70,7 +70,7 @@ static const char *status_reason(int status)
 	return "Status";
 }
 
-/* May another request follow on this connection? The rest of an unread body would be taken for one,
+/* May another request follow on this connection? The rest of an unread body would be parsed as one,
  * so it is dropped; if it has not arrived yet, the connection is closed. */
 static bool reply_keeps_conn(struct request *q)
 {

@@ -19,8 +19,7 @@ struct router_match {
 	unsigned allow;                 /* methods that the path has, see router_allow() */
 };
 
-/* @tables: see struct server_config. A malformed or duplicate pattern is a bug of ours: assertion.
- */
+/* @tables: see struct server_config. Asserts that patterns are well-formed and unique. */
 struct router *router_new(const struct route *const *tables);
 void router_free(struct router *r);
 

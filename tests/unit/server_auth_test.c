@@ -75,7 +75,8 @@ static void request_without_a_key_is_not_counted_as_a_wrong_key(void **st)
 	http_stop();
 }
 
-/* A wrong key with these header lines: its answer says by which address it is counted. */
+/* Send a wrong key with these header lines twice. The text of the 429 names the address by which it
+ * is counted. */
 static void assert_counted_by(const char *address, const char *lines)
 {
 	auto_free char *request =
@@ -96,7 +97,8 @@ static void wrong_keys_behind_a_proxy_are_counted_by_client(void **st)
 	} is[] = {
 		{ "192.0.2.1", "X-Forwarded-For: 192.0.2.1\r\n" },
 		{ "192.0.2.2",
-		  "X-Forwarded-For: 198.51.100.1, 192.0.2.2\r\n" }, /* what it wrote itself */
+		  "X-Forwarded-For: 198.51.100.1, 192.0.2.2\r\n" }, /* the first address was sent by
+								       the client */
 		{ "192.0.2.3",
 		  "X-Forwarded-For: 198.51.100.1, 192.0.2.3 , 10.1.2.3,127.0.0.1\r\n" },
 		{ "192.0.2.4", "X-Forwarded-For: 198.51.100.1\r\nX-Forwarded-For: 192.0.2.4\r\n" },

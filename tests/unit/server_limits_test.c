@@ -188,7 +188,7 @@ static void assert_answer(int fd, int status, const char *text)
 	close(fd);
 }
 
-/* As in api/http/body_parse.c: how many of one caller wait, and in all. */
+/* WAIT_CALLER_MAX and WAIT_MAX of api/http/body_parse.c. */
 enum { OWN_BODIES = 64, ALL_BODIES = 128 };
 
 static void too_many_long_bodies_are_refused(void **st)
@@ -197,7 +197,7 @@ static void too_many_long_bodies_are_refused(void **st)
 
 	(void)st;
 	http_start(NULL);
-	w.s->requests.bodies.parsing = true; /* as if a job were under way */
+	w.s->requests.bodies.parsing = true; /* as if a job were running */
 	for (unsigned i = 0; i < ALL_BODIES; i++) {
 		fd[i] = send_long_body(i / OWN_BODIES);
 		while (waiting_bodies() < i + 1)
@@ -210,7 +210,7 @@ static void too_many_long_bodies_are_refused(void **st)
 	(void)setsockopt(fd[ALL_BODIES - 1], SOL_SOCKET, SO_LINGER,
 			 &(struct linger){ .l_onoff = 1 }, sizeof(struct linger));
 	close(fd[ALL_BODIES -
-		 1]); /* by a reset: a client that only has no more to send waits for its answer */
+		 1]); /* by a reset: after a mere end-of-file the client may still wait */
 	while (waiting_bodies() == ALL_BODIES)
 		http_run_loop(0);
 	w.s->requests.bodies.parsing = false;

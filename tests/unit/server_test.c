@@ -135,14 +135,14 @@ static void unix_socket_passes_the_user_id_of_the_peer(void **st)
 	http_start(NULL);
 	(void)snprintf(address, sizeof(address), "unix:%s", w.path);
 	(void)snprintf(sun.sun_path, sizeof(sun.sun_path), "%.100s", w.path);
-	/* a socket nobody listens at any more is in the way */
+	/* a stale socket at the path is replaced */
 	stale = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(bind(stale, (struct sockaddr *)&sun, sizeof(sun)), 0);
 	spec.address = address;
 	assert_int_equal(server_listen(w.s, &spec, NULL, &e), 0);
 	assert_int_equal(lstat(w.path, &stat_buf), 0);
 	assert_int_equal(stat_buf.st_mode & 0777, 0620);
-	/* a living one is not */
+	/* a socket with a listener is not */
 	assert_int_equal(server_listen(w.s, &spec, NULL, &e), -ERR_INVALID);
 	assert_has(e.text, "another process answers");
 	assert_int_equal(connect(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);

@@ -62,7 +62,7 @@ static bool tls_wants_io(SSL *ssl, int r)
 	return why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE;
 }
 
-/* A request over TLS; the answer into @b. False if the connection broke first. */
+/* Send a request over TLS and append the answer to @b. False if the connection failed. */
 static bool tls_exchange(unsigned port, SSL_CTX *ctx, const char *request, struct buf *b,
 			 char *cert_cn)
 {
