@@ -1,57 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * buf.c - growable bytes, and the allocator that does not come back empty.
+ * buf.c - a growable byte buffer.
  */
 #include <assert.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/buf.h"
-
-static void *must(void *p)
-{
-	if (p)
-		return p;
-	(void)fputs("teepod: out of memory\n", stderr);
-	abort();
-}
-
-void *xmalloc(size_t n)
-{
-	return must(malloc(n ? n : 1));
-}
-
-void *xcalloc(size_t n, size_t size)
-{
-	return must(calloc(n ? n : 1, size ? size : 1));
-}
-
-void *xrealloc(void *p, size_t n)
-{
-	return must(realloc(p, n ? n : 1));
-}
-
-char *xstrdup(const char *s)
-{
-	return must(strdup(s));
-}
-
-char *xstrndup(const char *s, size_t n)
-{
-	return must(strndup(s, n));
-}
-
-char *xasprintf(const char *fmt, ...)
-{
-	va_list ap;
-	char *s = NULL;
-
-	va_start(ap, fmt);
-	if (vasprintf(&s, fmt, ap) < 0)
-		s = NULL;
-	va_end(ap);
-	return must(s);
-}
 
 char *buf_reserve(struct buf *b, size_t n)
 {

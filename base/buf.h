@@ -1,27 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  * buf.h - a growable byte buffer, always followed by a NUL that does not count.
  *
- * Allocation never fails: without memory the process aborts. A host daemon that cannot allocate a
- * few bytes is about to be killed by the kernel anyway, and error paths that no test runs would
- * lose state silently.
+ * Without memory the process aborts: see alloc.h.
  */
 #ifndef TEEPOD_BASE_BUF_H
 #define TEEPOD_BASE_BUF_H
 
-#include <stdarg.h>
 #include <stddef.h>
 
 struct buf {
 	char *data; /* owned; NULL while empty */
 	size_t len, cap;
 };
-
-void *xmalloc(size_t n);
-void *xcalloc(size_t n, size_t size);
-void *xrealloc(void *p, size_t n);
-char *xstrdup(const char *s);
-char *xstrndup(const char *s, size_t n);
-char *xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 void buf_add(struct buf *b, const void *data, size_t n);
 void buf_puts(struct buf *b, const char *s);

@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/err.h"
-#include "base/own.h"
 #include "base/utf8.h"
 
 static const char *const words[] = {

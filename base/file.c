@@ -7,10 +7,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/buf.h"
+#include "base/fd.h"
 #include "base/file.h"
 #include "base/own.h"
+#include "base/strings.h"
 
 int file_mkdirs(const char *path, mode_t mode, struct err *e)
 {

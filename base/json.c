@@ -12,9 +12,9 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/buf.h"
 #include "base/json.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "base/utf8.h"
 
 /* Each value but the first follows a comma or an opening bracket, each member has a colon. */

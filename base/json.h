@@ -15,6 +15,14 @@
 
 #include "base/err.h"
 
+static inline void own_json(json_t **j)
+{
+	json_decref(*j);
+}
+
+/* A reference that is released when its variable leaves scope. */
+#define auto_json __attribute__((cleanup(own_json)))
+
 enum { JSON_DEPTH_MAX = 32, JSON_VALUES_MAX = 65536, JSON_MEMBERS_MAX = 16384 };
 
 /* Parse one document. Returns a new reference, or NULL with *e filled (ERR_INVALID): invalid JSON,

@@ -15,6 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
+#include "base/alloc.h"
 #include "base/buf.h"
 #include "base/decimal.h"
 #include "base/own.h"

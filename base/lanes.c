@@ -26,7 +26,7 @@
 #include <stdlib.h>
 #include <sys/queue.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/lag.h"
 #include "base/log.h"

@@ -1,47 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0
- * own.h - resources that clean up after themselves.
+ * own.h - heap memory that is freed when its variable leaves scope.
  *
  *     auto_free char *path = NULL;         freed when it leaves scope
- *     auto_close int fd = -1;              closed when it leaves scope
  *     *ret = take_ptr(&path);              handed over: path is NULL afterwards
  *
- * Initialise at the declaration, always: an early return then does the right thing.
+ * Initialise the variable at its declaration, so that an early return is always right. Descriptors
+ * and files: fd.h. JSON: json.h. Buffers: buf.h.
+ *
+ * More than a third of the sources include this header, because ownership of memory is written this
+ * way everywhere. It must therefore stay as small as it is.
  */
 #ifndef TEEPOD_BASE_OWN_H
 #define TEEPOD_BASE_OWN_H
 
 #include <stdlib.h>
-#include <stdio.h>
-#include <unistd.h>
-
-#include <jansson.h>
 
 static inline void own_free(void *p)
 {
 	free(*(void **)p);
 }
 
-static inline void own_close(const int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-}
-
-static inline void own_fclose(FILE **f)
-{
-	if (*f)
-		(void)fclose(*f);
-}
-
-static inline void own_json(json_t **j)
-{
-	json_decref(*j);
-}
-
-#define auto_free   __attribute__((cleanup(own_free)))
-#define auto_close  __attribute__((cleanup(own_close)))
-#define auto_fclose __attribute__((cleanup(own_fclose)))
-#define auto_json   __attribute__((cleanup(own_json)))
+#define auto_free __attribute__((cleanup(own_free)))
 
 #define take_ptr(p)                          \
 	({                                   \
@@ -49,14 +28,5 @@ static inline void own_json(json_t **j)
 		*(p) = NULL;                 \
 		own_tmp_;                    \
 	})
-
-#define take_fd(p)                   \
-	({                           \
-		int own_tmp_ = *(p); \
-		*(p) = -1;           \
-		own_tmp_;            \
-	})
-
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 #endif

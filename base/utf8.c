@@ -11,10 +11,12 @@
 #include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
+#include "base/array.h"
 #include "base/own.h"
 
 static bool is_continuation(unsigned char c)

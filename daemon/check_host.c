@@ -16,9 +16,10 @@
 
 #include <uv.h>
 
+#include "base/array.h"
+#include "base/buf.h"
 #include "base/file.h"
 #include "base/loop.h"
-#include "base/own.h"
 #include "base/utf8.h"
 #include "daemon/actions.h"
 #include "daemon/check_host.h"

@@ -11,8 +11,11 @@
 #include <unistd.h>
 
 #include "api/cloud/asks.h"
+#include "base/buf.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "base/utf8.h"
 #include "daemon/actions.h"
 #include "daemon/check_host.h"

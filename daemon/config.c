@@ -6,11 +6,16 @@
  * about a default value. The values of the key table itself are always valid (asserted).
  */
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
+#include "base/array.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "daemon/config.h"
 #include "daemon/config_check.h"
 #include "daemon/config_keys.h"

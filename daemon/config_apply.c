@@ -8,8 +8,10 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "daemon/config_apply.h"
 #include "daemon/config_check.h"
 #include "daemon/config_keys.h"

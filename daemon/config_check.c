@@ -8,11 +8,13 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "api/http/tls.h"
-#include "base/own.h"
+#include "base/buf.h"
 #include "daemon/config_check.h"
 #include "daemon/config_keys.h"
 #include "daemon/device_id.h"

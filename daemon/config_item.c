@@ -7,11 +7,14 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
 
 #include "api/http/peer.h"
+#include "base/buf.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "daemon/config_item.h"
 #include "daemon/config_list.h"
 #include "daemon/config_value.h"

@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "api/http/call.h"
+#include "base/array.h"
 #include "base/log.h"
-#include "base/own.h"
 #include "daemon/config_data.h"
 #include "daemon/config_item.h"
 #include "daemon/config_keys.h"

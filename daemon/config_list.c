@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "daemon/config_list.h"
 
 void config_list_add(struct config_list *l, char *s)

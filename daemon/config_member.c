@@ -6,9 +6,13 @@
  * appended to it. So a rejected list leaves the member unchanged.
  */
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
+#include "base/buf.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "daemon/config_keys.h"
 #include "daemon/config_member.h"
 #include "daemon/config_value.h"

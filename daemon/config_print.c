@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/own.h"
 #include "daemon/config_keys.h"
 #include "daemon/config_member.h"

@@ -11,9 +11,16 @@
 #include <dirent.h>
 #include <errno.h>
 #include <ini.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
+#include "base/array.h"
+#include "base/buf.h"
+#include "base/fd.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "daemon/config_keys.h"
 #include "daemon/config_member.h"
 #include "daemon/config_read.h"

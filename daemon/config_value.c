@@ -9,11 +9,14 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "base/array.h"
+#include "base/buf.h"
 #include "base/id.h"
-#include "base/own.h"
+#include "base/strings.h"
 #include "daemon/config_value.h"
 #include "vmm/admit/networks.h"
 

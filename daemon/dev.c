@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * dev.c - the files of --dev; see dev.h.
  */
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/buf.h"
 #include "base/file.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "daemon/dev.h"
 #include "db/keys.h"
 #include "vmm/account/keys.h"

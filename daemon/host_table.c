@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "daemon/host_table.h"
 
 enum { NAME = 21, STATE = 9, TEXT = NAME + STATE, ADVICE = 4 };

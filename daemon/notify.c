@@ -8,7 +8,7 @@
 
 #include <systemd/sd-daemon.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/loop.h"
 #include "daemon/notify.h"

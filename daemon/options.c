@@ -7,9 +7,14 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/alloc.h"
+#include "base/array.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "daemon/options.h"
 
 enum {

@@ -11,9 +11,10 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/alloc.h"
+#include "base/buf.h"
 #include "base/lanes.h"
 #include "base/loop.h"
-#include "base/own.h"
 #include "daemon/config.h"
 #include "daemon/config_check.h"
 #include "daemon/notify.h"

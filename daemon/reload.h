@@ -7,6 +7,7 @@
 #include <uv.h>
 
 #include "api/http/tls.h"
+#include "base/buf.h"
 #include "daemon/config_data.h"
 #include "daemon/options.h"
 

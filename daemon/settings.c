@@ -7,8 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/log.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "daemon/device_id.h"
 #include "daemon/settings.h"
 #include "daemon/sockets.h"

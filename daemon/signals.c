@@ -8,10 +8,10 @@
 #include <signal.h>
 #include <stdlib.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
+#include "base/array.h"
 #include "base/lag.h"
 #include "base/loop.h"
-#include "base/own.h"
 #include "daemon/signals.h"
 
 static const int signums[] = { SIGHUP, SIGTERM, SIGINT };

@@ -10,7 +10,7 @@
 
 #include <systemd/sd-daemon.h>
 
-#include "base/buf.h"
+#include "base/strings.h"
 #include "daemon/sockets.h"
 
 union address {

@@ -11,8 +11,9 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "base/buf.h"
+#include "base/fd.h"
 #include "base/own.h"
+#include "base/strings.h"
 
 static int state_lock_in_use(const char *dir, int fd, struct err *e)
 {

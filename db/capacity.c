@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * capacity.c - capacity of the node: totals and reservations.
  */
-#include "base/own.h"
+#include "base/array.h"
 #include "db/capacity.h"
 #include "db/held.h"
 #include "db/sql.h"

@@ -5,8 +5,10 @@
  * values that no reader accepts. A column with a rule in a reader (sql.h) needs a line in rules[]
  * here.
  */
+#include "base/array.h"
 #include "base/buf.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "db/changes.h"
 #include "db/check.h"
 #include "db/cvms.h"

@@ -6,9 +6,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/log.h"
-#include "base/own.h"
 #include "db/db.h"
 #include "db/schema.h"
 #include "db/sql.h"

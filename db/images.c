@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * images.c - rows of OS images.
  */
-#include "base/buf.h"
+#include "base/strings.h"
 #include "db/images.h"
 #include "db/sql.h"
 

@@ -16,9 +16,10 @@
 #include <ctype.h>
 #include <string.h>
 
-#include "base/buf.h"
+#include "base/array.h"
 #include "base/log.h"
 #include "base/own.h"
+#include "base/strings.h"
 
 /* Other tables have one row per CVM under change, device, NUMA node, resource or OS image. records
  * has four rows per workspace and is read once a minute. */

@@ -27,10 +27,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/buf.h"
+#include "base/array.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "db/schema.h"
 #include "db/sql.h"
 

@@ -6,13 +6,15 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <jansson.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "db/plan.h"
 #include "db/sql.h"
 

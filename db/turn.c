@@ -22,7 +22,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
+#include "base/array.h"
 #include "base/clock.h"
 #include "base/lag.h"
 #include "base/loop.h"

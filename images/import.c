@@ -19,16 +19,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/file.h"
 #include "base/lanes.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "images/images.h"
 #include "images/parts.h"
 

@@ -7,11 +7,14 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
+#include "base/array.h"
+#include "base/fd.h"
 #include "base/json.h"
 #include "base/own.h"
 #include "images/images.h"

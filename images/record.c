@@ -19,17 +19,11 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/fd.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "images/images.h"
 #include "images/parts.h"
-
-static void close_dir(DIR **d)
-{
-	if (*d)
-		(void)closedir(*d);
-}
-
-#define auto_dir __attribute__((cleanup(close_dir)))
 
 static int open_image_folder(const char *dir, DIR **ret, struct err *e)
 {
@@ -72,7 +66,7 @@ static int64_t mtime_ns(const struct stat *st)
 int image_record_read(const char *dir, char **ret, struct err *e)
 {
 	auto_buf struct buf b = { 0 };
-	auto_dir DIR *d = NULL;
+	auto_closedir DIR *d = NULL;
 	const char *name;
 	struct stat st;
 
@@ -130,7 +124,7 @@ static int check_no_new_files(DIR *d, const char *record, struct err *e)
 int image_record_check(const char *dir, const char *record, struct err *e)
 {
 	auto_free char *lines = xstrdup(record);
-	auto_dir DIR *d = NULL;
+	auto_closedir DIR *d = NULL;
 	char *save = NULL;
 
 	if (open_image_folder(dir, &d, e) < 0)

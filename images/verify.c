@@ -14,8 +14,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
+#include "base/array.h"
+#include "base/fd.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "images/images.h"
 #include "images/parts.h"
 

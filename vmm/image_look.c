@@ -10,8 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/lanes.h"
+#include "base/strings.h"
 #include "db/images.h"
 #include "images/images.h"
 #include "vmm/image_look.h"

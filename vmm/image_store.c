@@ -20,10 +20,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/lanes.h"
 #include "base/log.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "db/images.h"
 #include "db/turn.h"
 #include "images/images.h"

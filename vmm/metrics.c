@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * metrics.c - the node in Prometheus text (format 0.0.4).
  */
+#include "base/array.h"
 #include "base/buf.h"
 #include "base/lanes.h"
 #include "base/own.h"

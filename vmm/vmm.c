@@ -12,13 +12,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
+#include "base/array.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/lanes.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "db/apps.h"
 #include "db/capacity.h"
 #include "db/cvms.h"

@@ -7,8 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "api/cloud/account.h"
 #include "api/cloud/tables.h"
+#include "base/array.h"
 #include "base/clock.h"
 #include "base/own.h"
 #include "db/capacity.h"

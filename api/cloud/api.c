@@ -8,11 +8,13 @@
 #include <string.h>
 #include <strings.h>
 
+#include <jansson.h>
+
 #include "api/cloud/account.h"
 #include "api/cloud/follow.h"
 #include "api/http/key_rate.h"
 #include "api/cloud/tables.h"
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/utf8.h"

@@ -16,6 +16,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/id.h"
+#include "base/json.h"
 #include "base/own.h"
 #include "db/apps.h"
 #include "db/cvms.h"

@@ -13,9 +13,12 @@
 #include <string.h>
 #include <strings.h>
 
+#include <jansson.h>
+
 #include "api/cloud/asks_machine.h"
 #include "api/cloud/asks_policy.h"
-#include "base/buf.h"
+#include "base/alloc.h"
+#include "base/array.h"
 #include "base/id.h"
 #include "base/own.h"
 #include "vmm/compose/compose_merge.h"

@@ -3,11 +3,13 @@
  *
  * All of it is ours, so all of it is strict: a misspelt limit that is ignored is no limit.
  */
+#include <jansson.h>
+
 #include "api/cloud/asks_account.h"
 
 #include "api/http/call.h"
+#include "base/array.h"
 #include "base/clock.h"
-#include "base/own.h"
 #include "db/text.h"
 #include "db/workspaces.h"
 #include "vmm/account/account.h"

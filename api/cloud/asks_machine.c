@@ -9,9 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include <openssl/evp.h>
 
-#include "base/own.h"
+#include "base/array.h"
 #include "vmm/admit/networks.h"
 #include "vmm/admit/request.h"
 #include "vmm/node/settings.h"

@@ -8,8 +8,10 @@
 #include <string.h>
 #include <strings.h>
 
+#include <jansson.h>
+
 #include "api/cloud/asks.h"
-#include "base/own.h"
+#include "base/array.h"
 #include "db/policies.h"
 #include "vmm/admit/request.h"
 

@@ -10,9 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "api/cloud/asks.h"
-#include "base/buf.h"
-#include "base/own.h"
+#include "base/alloc.h"
+#include "base/array.h"
 #include "vmm/admit/request.h"
 #include "vmm/compose/compose.h"
 #include "vmm/compose/compose_merge.h"

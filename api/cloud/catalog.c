@@ -6,6 +6,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "api/cloud/account.h"
 #include "api/cloud/tables.h"
 #include "base/own.h"

@@ -7,9 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "api/cloud/account.h"
 #include "api/cloud/precondition.h"
 #include "api/http/target.h"
+#include "base/alloc.h"
 #include "base/buf.h"
 #include "base/id.h"
 #include "api/cloud/asks.h"

@@ -12,9 +12,9 @@
 #include "api/cloud/follow.h"
 #include "api/cloud/shapes.h"
 #include "api/cloud/tables.h"
-#include "base/buf.h"
+#include "base/alloc.h"
+#include "base/json.h"
 #include "base/log.h"
-#include "base/own.h"
 #include "db/events.h"
 #include "vmm/vmm.h"
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * health.c - is the daemon alive, is it ready, and how is it doing?
  */
+#include <jansson.h>
+
 #include "api/cloud/follow.h"
 #include "api/cloud/shapes.h"
 #include "api/cloud/tables.h"
 #include "base/buf.h"
-#include "base/own.h"
 #include "vmm/metrics.h"
 #include "vmm/vmm.h"
 

@@ -7,12 +7,13 @@
  */
 #include <stdlib.h>
 
+#include <jansson.h>
+
 #include "api/cloud/asks.h"
 #include "api/cloud/change.h"
 #include "api/cloud/shapes.h"
 #include "api/cloud/tables.h"
-#include "base/buf.h"
-#include "base/own.h"
+#include "base/alloc.h"
 #include "db/images.h"
 #include "vmm/image_look.h"
 #include "vmm/image_store.h"

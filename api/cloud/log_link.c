@@ -11,9 +11,9 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
-#include "base/buf.h"
 #include "base/clock.h"
 #include "base/id.h"
+#include "base/strings.h"
 #include "vmm/account/account.h"
 #include "db/cvms.h"
 #include "db/keys.h"

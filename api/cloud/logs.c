@@ -18,17 +18,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "api/cloud/account.h"
 #include "api/cloud/follow.h"
 #include "api/cloud/log_link.h"
 #include "api/cloud/shapes.h"
 #include "api/cloud/tables.h"
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/lag.h"
 #include "base/lanes.h"
 #include "base/log.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "db/cvms.h"
 #include "vmm/cvm/find.h"
 #include "vmm/logs/logs.h"

@@ -4,11 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "api/cloud/asks_policy.h"
 #include "api/cloud/change.h"
 #include "api/cloud/shapes.h"
 #include "api/cloud/tables.h"
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/own.h"
 #include "db/node.h"
 #include "db/operations.h"

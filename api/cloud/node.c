@@ -10,6 +10,7 @@
 #include "api/cloud/account.h"
 #include "api/cloud/tables.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/own.h"
 #include "db/capacity.h"
 #include "db/cvms.h"

@@ -4,12 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "api/cloud/account.h"
 #include "api/cloud/change.h"
 #include "api/cloud/follow.h"
 #include "api/cloud/shapes.h"
 #include "api/cloud/tables.h"
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/own.h"

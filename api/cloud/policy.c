@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  * policy.c - PATCH /cvms/{id}/policy: what the node may do with a CVM by itself.
  */
+#include <stdlib.h>
+
+#include <jansson.h>
+
 #include "api/cloud/asks_policy.h"
 #include "api/cloud/change.h"
 #include "api/cloud/shapes.h"
 #include "api/cloud/tables.h"
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "db/cvms.h"
 #include "db/operations.h"
 #include "vmm/admit/request.h"

@@ -6,11 +6,13 @@
  */
 #include <stdlib.h>
 
+#include <jansson.h>
+
 #include "api/cloud/asks.h"
 #include "api/cloud/change.h"
 #include "api/cloud/shapes.h"
 #include "api/cloud/tables.h"
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "db/cvms.h"
 #include "db/operations.h"
 #include "vmm/cvm/find.h"

@@ -8,6 +8,7 @@
 #include "api/cloud/api.h"
 #include "api/cloud/shapes.h"
 #include "api/cloud/tables.h"
+#include "base/json.h"
 #include "base/own.h"
 #include "db/cvms.h"
 #include "db/images.h"

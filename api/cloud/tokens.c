@@ -11,11 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "api/cloud/account.h"
 #include "api/cloud/asks_account.h"
 #include "api/cloud/change.h"
 #include "api/cloud/tables.h"
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/own.h"
 #include "db/keys.h"
 #include "db/workspaces.h"

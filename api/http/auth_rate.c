@@ -15,7 +15,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/id.h"
 
 enum { SETS = 256, SLOTS = 8, WINDOW_MS = 60000 };

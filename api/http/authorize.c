@@ -14,9 +14,9 @@
 #include "api/http/forwarded.h"
 #include "api/http/host_names.h"
 #include "api/http/reply.h"
-#include "base/buf.h"
 #include "base/log.h"
 #include "base/own.h"
+#include "base/strings.h"
 
 /* A common name leaves room for "cert:" before it: a name cut short could be that of another
  * caller, or no UTF-8. */

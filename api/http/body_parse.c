@@ -16,7 +16,7 @@
 #include <stdlib.h>
 
 #include "api/http/body_budget.h"
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/lanes.h"

@@ -14,8 +14,12 @@
 #include <strings.h>
 
 #include "api/http/call_data.h"
+#include "base/alloc.h"
+#include "base/buf.h"
 #include "base/json.h"
+#include <jansson.h>
 #include "base/own.h"
+#include "base/strings.h"
 
 const char *call_header_nth(const struct call *c, const char *name, unsigned nth)
 {

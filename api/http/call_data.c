@@ -2,6 +2,7 @@
  * call_data.c - free the private part of a call.
  */
 #include "api/http/call_data.h"
+#include "base/buf.h"
 
 #include <stdlib.h>
 

@@ -9,6 +9,7 @@
 #include "api/http/conn_pool.h"
 #include "api/http/head.h"
 #include "api/http/tls.h"
+#include "base/buf.h"
 
 enum conn_state {
 	CONN_HANDSHAKE, /* TLS handshake */

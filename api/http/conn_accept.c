@@ -13,7 +13,7 @@
 
 #include "api/http/conn_limit.h"
 #include "api/http/conn_read.h"
-#include "base/buf.h"
+#include "base/alloc.h"
 
 enum { KEEPALIVE_PROBE_S = 60 };
 

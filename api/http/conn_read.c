@@ -27,6 +27,7 @@
 #include "api/http/reply.h"
 #include "base/buf.h"
 #include "base/lag.h"
+#include "base/strings.h"
 
 enum {
 	BACKLOG_MARK = 256 * 1024, /* bytes of unread answers that stop the next request */

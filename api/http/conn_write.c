@@ -12,9 +12,8 @@
  */
 #include "api/http/conn_write.h"
 
-#include <assert.h>
-
 #include "base/buf.h"
+#include <assert.h>
 #include "base/lag.h"
 
 enum { LINGER_MS = 2000, LATE_MS = 5000, WRITE_BYTES_MS = 4 };

@@ -13,10 +13,10 @@
 #include "api/http/authorize.h"
 #include "api/http/envelope.h"
 #include "api/http/reply.h"
-#include "base/buf.h"
 #include "base/id.h"
 #include "base/lag.h"
 #include "base/own.h"
+#include "base/strings.h"
 
 enum { REQUEST_ID_MAX = 64 };
 

@@ -13,12 +13,14 @@
 #include "api/http/envelope.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
+#include "base/array.h"
 #include "base/json.h"
 #include "base/own.h"
+#include "base/strings.h"
 
 struct error_form {
 	int status;

@@ -10,6 +10,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/alloc.h"
+#include "base/buf.h"
 #include "base/lag.h"
 
 static const struct {

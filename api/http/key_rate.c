@@ -14,7 +14,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
 
 enum { MINUTE_US = 60 * 1000 * 1000, FIRST = 64 };
 

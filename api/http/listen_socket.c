@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,8 +19,8 @@
 #include <uv.h>
 
 #include "api/http/peer.h"
-#include "base/buf.h"
-#include "base/own.h"
+#include "base/fd.h"
+#include "base/strings.h"
 
 enum { BACKLOG = 511 };
 

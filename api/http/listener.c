@@ -20,7 +20,7 @@
 
 #include "api/http/conn_accept.h"
 #include "api/http/conn_limit.h"
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/lag.h"
 #include "base/log.h"
 #include "base/loop.h"

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
 #include "base/own.h"
+#include "base/strings.h"
 
 static struct peer_address peer_address_of_ipv6(const struct in6_addr *in6)
 {

@@ -12,9 +12,13 @@
 #include <string.h>
 
 #include "api/http/conn_write.h"
+#include <jansson.h>
 #include "api/http/envelope.h"
 #include "api/http/json_text.h"
 #include "api/http/request.h"
+#include "base/alloc.h"
+#include "base/array.h"
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/log.h"

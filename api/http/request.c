@@ -9,6 +9,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/alloc.h"
+#include "base/buf.h"
 #include "base/clock.h"
 
 struct request *request_new(struct conn *c)

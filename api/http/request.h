@@ -14,6 +14,7 @@
 #include "api/http/call_data.h"
 #include "api/http/conn.h"
 #include "api/http/router.h"
+#include "base/buf.h"
 
 LIST_HEAD(request_list, request);
 TAILQ_HEAD(request_queue, request);

@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
-#include "base/own.h"
+#include "base/alloc.h"
+#include "base/array.h"
 
 struct route_segment {
 	const char *text; /* NULL: a parameter */

@@ -21,6 +21,8 @@
 #include "api/http/conn_write.h"
 #include "api/http/reply.h"
 #include "api/http/server_impl.h"
+#include "base/alloc.h"
+#include "base/buf.h"
 #include "base/lag.h"
 #include "base/loop.h"
 

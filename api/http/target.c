@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/utf8.h"
-#include "base/buf.h"
 
 static int hex_digit(char c)
 {

@@ -23,7 +23,8 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
-#include "base/own.h"
+#include "base/alloc.h"
+#include "base/buf.h"
 
 struct tls {
 	SSL *ssl;

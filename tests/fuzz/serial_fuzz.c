@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/own.h"
 #include "vmm/logs/serial_scan.h"
 
 static void check(void *arg, enum serial_kind kind, const char *text)

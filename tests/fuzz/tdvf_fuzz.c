@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/own.h"
 #include "vmm/tdx/firmware.h"
 #include "vmm/tdx/rtmr.h"

@@ -6,13 +6,19 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/cloud/account.h"
 #include "api/http/key_rate.h"
+#include "base/alloc.h"
+#include "base/array.h"
+#include "base/buf.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "db/check.h"
 #include "db/cvms.h"
 #include "db/devices.h"

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "api/cloud/api.h"
-#include "base/own.h"
+#include "base/json.h"
 #include "vmm/compose/compose.h"
 
 static const char *const type_word[] = {

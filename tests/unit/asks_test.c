@@ -10,7 +10,10 @@
 #include <cmocka.h>
 
 #include "api/cloud/asks.h"
+#include "base/array.h"
+#include "base/json.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "db/operations.h"
 #include "vmm/admit/request.h"
 #include "vmm/cvm/power.h"

@@ -10,8 +10,10 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include <jansson.h>
+
 #include "api/cloud/asks_update.h"
-#include "base/own.h"
+#include "base/array.h"
 #include "vmm/admit/request.h"
 #include "vmm/compose/compose_merge.h"
 

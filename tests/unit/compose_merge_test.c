@@ -14,9 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
+#include "base/array.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "vmm/compose/compose.h"
 #include "vmm/compose/compose_merge.h"
 

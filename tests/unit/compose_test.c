@@ -15,8 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/buf.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/own.h"
 #include "vmm/compose/compose.h"
 #include "vmm/virt/xml_out.h"

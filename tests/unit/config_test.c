@@ -7,14 +7,19 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/array.h"
+#include "base/buf.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "daemon/config.h"
 #include "daemon/config_apply.h"
 #include "daemon/config_keys.h"

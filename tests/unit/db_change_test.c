@@ -6,11 +6,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
-#include "base/own.h"
+#include "base/strings.h"
 #include "db/apps.h"
 #include "db/capacity.h"
 #include "db/changes.h"

@@ -9,8 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/buf.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "db/apps.h"
 #include "db/changes.h"
 #include "db/check.h"

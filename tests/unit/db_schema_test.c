@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "db/apps.h"
 #include "db/check.h"
 #include "db/cvms.h"

@@ -12,7 +12,6 @@
 #include <string.h>
 
 #include "base/decimal.h"
-#include "base/own.h"
 #include "vmm/virt/xml_out.h"
 
 static double from_bits(uint64_t bits)

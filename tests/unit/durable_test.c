@@ -16,15 +16,20 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
+#include "base/array.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/lanes.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "db/check.h"
 #include "db/cvms.h"
 #include "db/images.h"

@@ -11,7 +11,8 @@
 #include <cmocka.h>
 
 #include "api/http/envelope.h"
-#include "base/own.h"
+#include "base/array.h"
+#include "base/json.h"
 
 static const char *text(const json_t *o, const char *key)
 {

@@ -17,10 +17,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "vmm/guest/guest_files.h"
 
 struct room {

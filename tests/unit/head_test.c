@@ -11,7 +11,7 @@
 
 #include "api/http/head.h"
 #include "api/http/target.h"
-#include "base/own.h"
+#include "base/array.h"
 #include "base/utf8.h"
 
 static struct head_fault fault;

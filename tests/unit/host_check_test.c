@@ -15,7 +15,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "tests/unit/tree.h"
 #include "vmm/host/host_check.h"
 #include "vmm/host/host_facts.h"

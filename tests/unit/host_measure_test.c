@@ -6,12 +6,15 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include <string.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/file.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "vmm/host/host_measure.h"
 
 static char root[64];

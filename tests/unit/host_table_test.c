@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "daemon/host_table.h"
 #include "vmm/host/host_check.h"
 

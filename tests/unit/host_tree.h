@@ -7,6 +7,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/array.h"
+#include "base/own.h"
+#include "base/strings.h"
 #include "tests/unit/tree.h"
 #include "vmm/virt/xml_out.h"
 

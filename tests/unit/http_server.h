@@ -16,10 +16,13 @@
 #include "api/http/reply.h"
 #include "api/http/route.h"
 #include "api/http/server.h"
+#include "base/alloc.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/lanes.h"
 #include "base/own.h"
+#include "base/strings.h"
 
 /* The server under test and what its handlers have seen. */
 static struct http_world {

@@ -21,12 +21,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/lanes.h"
 #include "base/loop.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "vmm/virt/domain_spec.h"
 #include "vmm/virt/embed_root.h"
 #include "vmm/virt/hypervisor.h"

@@ -21,9 +21,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
+#include "base/array.h"
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "images/images.h"
 
 #define GOOD_META                                                                         \

@@ -8,6 +8,8 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "base/alloc.h"
+#include "base/array.h"
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/own.h"

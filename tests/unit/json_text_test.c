@@ -8,7 +8,10 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include <jansson.h>
+
 #include "api/http/json_text.h"
+#include "base/buf.h"
 #include "base/own.h"
 
 static void assert_same_text(json_t *j)

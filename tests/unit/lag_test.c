@@ -16,7 +16,6 @@
 #include "base/lag.h"
 #include "base/log.h"
 #include "base/loop.h"
-#include "base/own.h"
 #include "vmm/logs/serial_scan.h"
 #include "vmm/virt/xml_out.h"
 

@@ -16,10 +16,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
+#include "base/array.h"
 #include "base/buf.h"
+#include "base/fd.h"
 #include "base/file.h"
 #include "base/lanes.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "vmm/logs/ansi.h"
 #include "vmm/logs/logs.h"
 #include "vmm/logs/serial_scan.h"

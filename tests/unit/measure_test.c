@@ -16,10 +16,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
+#include "base/fd.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "db/cvms.h"
 #include "vmm/compose/compose.h"
 #include "vmm/guest/machine.h"

@@ -17,11 +17,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/buf.h"
+#include "base/array.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/json_js.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "vmm/tdx/mr_config.h"
 
 enum { ID_HEX = 2 * MR_CONFIG_ID_LEN + 1 };

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/own.h"
+#include "base/array.h"
 #include "vmm/admit/networks.h"
 #include "vmm/virt/domain_spec.h"
 

@@ -6,10 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdlib.h>
 
 #include <string.h>
 
-#include "base/own.h"
+#include "base/array.h"
 #include "tests/unit/tree.h"
 #include "vmm/host/kernel_file.h"
 #include "vmm/host/numa.h"

@@ -6,11 +6,16 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdio.h>
+#include <unistd.h>
 
 #include <string.h>
 
+#include "base/array.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "daemon/options.h"
 #include "vmm/virt/xml_out.h"
 

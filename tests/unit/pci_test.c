@@ -7,6 +7,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "base/array.h"
+#include "base/own.h"
+#include "base/strings.h"
 #include "db/devices.h"
 #include "tests/unit/host_tree.h"
 #include "vmm/host/pci.h"

@@ -7,10 +7,17 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/alloc.h"
+#include "base/array.h"
+#include "base/buf.h"
+#include "base/json.h"
+#include "base/own.h"
+#include "base/strings.h"
 #include "db/capacity.h"
 #include "db/check.h"
 #include "db/cvms.h"

@@ -7,9 +7,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "base/own.h"
+#include "base/array.h"
 #include "db/cvms.h"
 #include "db/devices.h"
 #include "db/numa.h"

@@ -12,12 +12,15 @@
 #include <cmocka.h>
 #include <ctype.h>
 #include <glob.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/file.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "db/apps.h"
 #include "db/capacity.h"
 #include "db/changes.h"

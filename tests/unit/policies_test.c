@@ -13,6 +13,8 @@
 
 #include "api/cloud/asks_policy.h"
 #include "api/cloud/precondition.h"
+#include "base/array.h"
+#include "base/json.h"
 #include "base/own.h"
 #include "db/apps.h"
 #include "db/cvms.h"

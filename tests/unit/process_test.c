@@ -6,6 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,8 +17,11 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "base/buf.h"
+#include "base/fd.h"
 #include "base/file.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "daemon/config.h"
 #include "daemon/notify.h"
 #include "daemon/settings.h"

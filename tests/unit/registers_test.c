@@ -16,11 +16,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/file.h"
 #include "base/id.h"
 #include "base/json.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "vmm/tdx/firmware.h"
 #include "vmm/tdx/rtmr.h"
 #include "vmm/tdx/tdvf.h"

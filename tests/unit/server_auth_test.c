@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "base/own.h"
+#include "base/strings.h"
 #include "tests/unit/http_server.h"
 
 static void roles_and_keys(void **st)

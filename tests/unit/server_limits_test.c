@@ -6,8 +6,13 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdio.h>
+#include <unistd.h>
 
 #include "api/http/server_impl.h"
+#include "base/buf.h"
+#include "base/fd.h"
+#include "base/own.h"
 #include "tests/unit/http_server.h"
 
 static void slow_heads_slow_bodies_and_idle_connections_time_out(void **st)

@@ -9,7 +9,16 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
+#include <jansson.h>
+
+#include "base/array.h"
+#include "base/buf.h"
+#include "base/fd.h"
+#include "base/own.h"
 #include "tests/unit/http_server.h"
 
 static void call_has_path_query_version_and_base_url(void **st)

@@ -7,12 +7,16 @@
 #include <stdint.h>
 #include <fcntl.h>
 #include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
 #include "api/http/tls.h"
+#include "base/buf.h"
 #include "tests/unit/http_server.h"
 
 static EVP_PKEY *make_cert(const char *cn)

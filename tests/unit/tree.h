@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
 #include "base/file.h"
 #include "base/own.h"
+#include "base/strings.h"
 
 static char tree_root[64];
 

@@ -11,16 +11,21 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
+#include "base/array.h"
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/lanes.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "db/capacity.h"
 #include "db/cvms.h"
 #include "db/events.h"

@@ -16,9 +16,9 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/buf.h"
 #include "base/clock.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "db/keys.h"
 #include "db/text.h"
 #include "db/turn.h"

@@ -10,8 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "base/clock.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "db/apps.h"
 #include "db/cvms.h"
 #include "db/images.h"

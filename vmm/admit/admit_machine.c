@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/own.h"
+#include <jansson.h>
+
 #include "db/cvms.h"
 #include "vmm/admit/admit_machine.h"
 #include "vmm/admit/networks.h"

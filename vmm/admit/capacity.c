@@ -15,7 +15,6 @@
 
 #include "base/log.h"
 #include "base/loop.h"
-#include "base/own.h"
 #include "db/capacity.h"
 #include "db/cvms.h"
 #include "db/ports.h"

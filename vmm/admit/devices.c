@@ -11,7 +11,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/own.h"
 #include "db/capacity.h"
 #include "db/devices.h"

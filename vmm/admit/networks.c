@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "vmm/admit/networks.h"
 #include "vmm/virt/domain_spec.h"
 

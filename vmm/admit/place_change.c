@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/own.h"
 #include "db/changes.h"
 #include "db/cvms.h"

@@ -21,12 +21,14 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
+#include "base/fd.h"
 #include "base/lanes.h"
-#include "base/own.h"
 #include "db/ports.h"
 #include "vmm/admit/place.h"
 #include "vmm/admit/port_probe.h"

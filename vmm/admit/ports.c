@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/own.h"
 #include "db/ports.h"
 #include "db/text.h"
 #include "vmm/admit/port_probe.h"

@@ -7,7 +7,7 @@
  */
 #include "vmm/admit/quota.h"
 
-#include "base/own.h"
+#include "base/array.h"
 #include "vmm/account/billing.h"
 #include "db/cvms.h"
 #include "db/workspaces.h"

@@ -7,8 +7,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/buf.h"
+#include <jansson.h>
+
 #include "base/own.h"
+#include "base/strings.h"
 #include "vmm/admit/volumes.h"
 #include "vmm/virt/domain_spec.h"
 

@@ -9,8 +9,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <jansson.h>
+
+#include "base/array.h"
 #include "base/json_js.h"
-#include "base/own.h"
 #include "vmm/compose/compose.h"
 #include "vmm/tdx/mr_config.h"
 

@@ -7,9 +7,11 @@
  * and 22:22 are strings), only a plain empty, ~ or null is null.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
 
+#include "base/json.h"
 #include "base/own.h"
 #include "vmm/compose/compose.h"
 

@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "base/buf.h"
+#include "base/json.h"
 #include "base/own.h"
 
 bool compose_merge_any(const struct compose_merge *m)

@@ -6,12 +6,14 @@
  * the request's own transaction to the end of the operation the CVM holds whatever one of the two
  * needs (db/changes.c), so going on never fails for want of room, and neither does going back.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "db/apps.h"
 #include "db/changes.h"
 #include "db/cvms.h"

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "db/cvms.h"
 #include "vmm/admit/capacity.h"
 #include "vmm/admit/quota.h"

@@ -12,9 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/lanes.h"
 #include "base/log.h"
-#include "base/own.h"
 #include "db/cvms.h"
 #include "db/ports.h"
 #include "vmm/admit/networks.h"

@@ -11,7 +11,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/own.h"
 #include "db/cvms.h"
 #include "db/node.h"
 #include "db/policies.h"

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 
 #include "base/log.h"
-#include "base/own.h"
 #include "db/cvms.h"
 #include "db/node.h"
 #include "db/operations.h"

@@ -14,8 +14,10 @@
 #include <strings.h>
 #include <unistd.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
+#include "base/json.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "db/cvms.h"
 #include "db/devices.h"
 #include "db/ports.h"

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <sys/statvfs.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/lanes.h"
 #include "base/log.h"

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * revisions.c - the history of an app, for those who ask.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/own.h"
 #include "db/apps.h"
 #include "db/history.h"

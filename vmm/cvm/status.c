@@ -5,7 +5,6 @@
  * a CVM that should run and does not is "exited" (its guest powered off) or "crashed", never
  * silently "stopped".
  */
-#include "base/own.h"
 #include "db/cvms.h"
 #include "db/operations.h"
 #include "vmm/cvm/status.h"

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include <jansson.h>
+
 #include "base/clock.h"
 #include "base/own.h"
 #include "vmm/compose/compose.h"

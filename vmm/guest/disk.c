@@ -23,9 +23,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/buf.h"
+#include "base/fd.h"
 #include "base/file.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "vmm/op/child.h"
 #include "vmm/op/engine.h"
 

@@ -12,18 +12,20 @@
  * until it is done.
  */
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <uv.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/lag.h"
 #include "base/lanes.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "db/cvms.h"
 #include "db/records.h"
 #include "db/turn.h"

@@ -13,10 +13,10 @@
 
 #include <jansson.h>
 
-#include "base/buf.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "vmm/guest/guest_files.h"
 
 /* QEMU may run as another user; guest_files_open_to() closes the folders above to everyone else. */

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/json.h"
-#include "base/own.h"
+#include "base/strings.h"
 #include "db/cvms.h"
 #include "db/devices.h"
 #include "images/images.h"

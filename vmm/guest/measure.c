@@ -14,8 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
-#include "base/own.h"
 #include "vmm/guest/machine.h"
 #include "vmm/guest/guest_files.h"
 #include "vmm/tdx/file_measures.h"

@@ -14,11 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/lanes.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "db/cvms.h"
 #include "db/images.h"
 #include "db/turn.h"

@@ -7,8 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
+#include "base/array.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "db/cvms.h"
 #include "images/images.h"
 #include "vmm/admit/admit.h"

@@ -12,8 +12,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
+#include "base/array.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "vmm/op/child.h"
 #include "vmm/guest/share_disk.h"
 

@@ -28,8 +28,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "base/buf.h"
+#include "base/array.h"
+#include "base/fd.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "vmm/host/host_facts.h"
 #include "vmm/host/kernel_file.h"
 #include "vmm/host/numa.h"

@@ -13,12 +13,13 @@
 #include <errno.h>
 #include <ftw.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
-#include "base/buf.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "vmm/host/host_measure.h"
 #include "vmm/host/kernel_file.h"
 #include "vmm/logs/serial_scan.h"

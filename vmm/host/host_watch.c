@@ -7,9 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/lanes.h"
+#include "base/strings.h"
 #include "vmm/admit/capacity.h"
 #include "vmm/host/host_check.h"
 #include "vmm/host/host_facts.h"

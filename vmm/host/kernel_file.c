@@ -7,9 +7,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/buf.h"
 #include "base/file.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "vmm/host/kernel_file.h"
 #include "vmm/logs/serial_scan.h"
 #include "vmm/virt/xml_out.h"

@@ -11,8 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "vmm/host/kernel_file.h"
 #include "vmm/host/numa.h"
 

@@ -14,8 +14,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
+#include "base/fd.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "db/devices.h"
 #include "vmm/host/kernel_file.h"
 #include "vmm/host/pci.h"

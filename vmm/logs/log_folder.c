@@ -12,12 +12,14 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/lanes.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "vmm/logs/log_folder.h"
 
 #define START_ATTRIBUTE "user.teepod.start"

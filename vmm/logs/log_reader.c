@@ -23,13 +23,15 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
+#include "base/fd.h"
 #include "base/lanes.h"
 #include "base/own.h"
 #include "vmm/logs/ansi.h"

@@ -12,8 +12,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
+#include "base/fd.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "vmm/logs/log_folder.h"
 #include "vmm/logs/serial_scan.h"
 

@@ -7,7 +7,9 @@
  */
 #include <stdlib.h>
 
+#include "base/buf.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "db/cvms.h"
 #include "db/images.h"
 #include "images/images.h"

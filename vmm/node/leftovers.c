@@ -11,10 +11,11 @@
 #include <fnmatch.h>
 #include <string.h>
 
-#include "base/buf.h"
+#include "base/array.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "vmm/logs/serial_scan.h"
 #include "vmm/node/leftovers.h"
 

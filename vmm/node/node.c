@@ -8,7 +8,7 @@
 #include <assert.h>
 #include <stdio.h>
 
-#include "base/own.h"
+#include "base/strings.h"
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"
 #include "vmm/node/world.h"

@@ -30,10 +30,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/buf.h"
+#include "base/array.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "db/node.h"
 #include "vmm/node/node.h"
 #include "vmm/node/owner.h"

@@ -13,7 +13,6 @@
  * too; beyond it the oldest events go before their time.
  */
 #include "base/clock.h"
-#include "base/own.h"
 #include "db/apps.h"
 #include "db/events.h"
 #include "db/history.h"

@@ -17,8 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/lanes.h"
-#include "base/own.h"
 #include "vmm/op/child.h"
 #include "vmm/virt/xml_out.h"
 

@@ -28,12 +28,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/failpoint.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/loop.h"
-#include "base/own.h"
 #include "db/cvms.h"
 #include "db/operations.h"
 #include "vmm/node/node.h"

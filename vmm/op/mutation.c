@@ -4,9 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/json.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "db/idempotency.h"
 #include "db/records.h"
 #include "db/turn.h"

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
+#include "base/array.h"
 #include "base/json.h"
 #include "base/own.h"
 #include "db/operations.h"

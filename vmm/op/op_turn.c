@@ -10,10 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/loop.h"
-#include "base/own.h"
 #include "db/cvms.h"
 #include "db/operations.h"
 #include "db/turn.h"

@@ -24,10 +24,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/buf.h"
+#include "base/array.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "db/changes.h"
 #include "db/cvms.h"
 #include "db/images.h"

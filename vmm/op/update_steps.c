@@ -18,9 +18,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/buf.h"
 #include "base/json.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "db/changes.h"
 #include "db/cvms.h"
 #include "db/history.h"

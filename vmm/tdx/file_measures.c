@@ -14,7 +14,8 @@
 
 #include <openssl/evp.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
+#include "base/fd.h"
 #include "base/file.h"
 #include "base/lanes.h"
 #include "base/own.h"

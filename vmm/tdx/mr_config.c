@@ -10,11 +10,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/buf.h"
+#include "base/fd.h"
 #include "base/json.h"
 #include "base/json_js.h"
 #include "base/keccak.h"
 #include "base/own.h"
+#include "base/strings.h"
 
 /* A KMS is named by its CA's public key, 91 bytes; the whole .sys-config.json has to stay below 32
  * KiB. */

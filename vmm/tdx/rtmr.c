@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/own.h"
+#include "base/strings.h"
 
 static uint64_t le(const uint8_t *p, unsigned bytes)
 {

@@ -5,11 +5,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <jansson.h>
+
 #include <openssl/evp.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/file.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "vmm/tdx/tdx_variant.h"
 
 /* All of it has to fit .sys-config.json, of which a guest takes 32 KiB. */

@@ -12,7 +12,7 @@
 
 #include <libvirt/virterror.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/own.h"
 #include "vmm/virt/virt.h"
 

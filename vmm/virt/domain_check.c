@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/un.h>
 
-#include "base/own.h"
+#include "base/array.h"
 #include "vmm/virt/domain_spec.h"
 #include "vmm/virt/xml_out.h"
 

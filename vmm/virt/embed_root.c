@@ -29,9 +29,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/buf.h"
+#include "base/fd.h"
 #include "base/file.h"
 #include "base/own.h"
+#include "base/strings.h"
 
 /* The longest socket is ROOT/lib/qemu/domain-<id>-<20 bytes of name>/monitor.sock; sun_path holds
  * 108 with its NUL. Leaves eight digits for the id. */

@@ -11,6 +11,7 @@
 #include <libxml/parser.h>
 #include <libxml/xpath.h>
 
+#include "base/fd.h"
 #include "base/own.h"
 #include "vmm/virt/virt.h"
 

@@ -43,12 +43,13 @@
 #include <libvirt/virterror.h>
 #include <libxml/uri.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/lag.h"
 #include "base/lanes.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "vmm/virt/embed_root.h"
 #include "vmm/virt/reaper.h"
 #include "vmm/virt/virt.h"

@@ -29,9 +29,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
+#include "base/fd.h"
 #include "base/lag.h"
-#include "base/own.h"
 
 struct reaper {
 	uv_signal_t signal;

@@ -32,7 +32,7 @@
 
 #include <libvirt/libvirt.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/lag.h"
 
 struct source {

@@ -4,7 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "base/buf.h"
+#include "base/strings.h"
 #include "vmm/virt/xml_out.h"
 
 static void note(struct xml_out *o, int written)
