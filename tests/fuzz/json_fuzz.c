@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * json_fuzz.c - JSON from strangers against a table with a field of every type.
+ * json_fuzz.c - untrusted JSON against a table with a field of each type.
  *
- * What is read must survive its own canonical text, what the table lets through must keep the
- * table's rules, and what it refuses must leave a whole error.
+ * A document must equal the one parsed from its canonical text. Accepted values must follow the
+ * rules of the table, and a refusal must fill the error completely.
  */
 #include <stddef.h>
 #include <stdint.h>

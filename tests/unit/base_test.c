@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * base_test.c - the floor: errors, identifiers, times, buffers, files, timers.
+ * base_test.c - errors, identifiers, times, buffers, files, timers.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -123,7 +123,7 @@ static void an_error_is_text_whatever_it_quotes(void **st)
 	assert_string_equal(e.hint, "caf?");
 	(void)err_sys(&e, ENOSPC, "write %s", "/srv/\xff/x");
 	assert_string_equal(e.text, "write /srv/?/x: No space left on device");
-	/* Cut at a byte in the middle of a character. */
+	/* Cut in the middle of a character. */
 	for (size_t shift = 0; shift < 3; shift++) {
 		memset(longer, 'x', shift);
 		for (size_t i = shift; i + 3 < sizeof(longer); i += 3)

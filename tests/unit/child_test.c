@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * child_test.c - another program is run to its end, or to the end of the job that runs it.
+ * child_test.c - child processes: they end by themselves or with their job.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -110,7 +110,7 @@ static void one_whose_job_is_cancelled_is_killed(void **st)
 	assert_int_equal(c.r, -ERR_CANCELLED);
 }
 
-/* It closes its stderr and goes on: the end of its words is not its end. */
+/* The child closes stderr and continues: end of file there does not mean that it has ended. */
 static void one_that_says_nothing_more_is_waited_for_all_the_same(void **st)
 {
 	struct call c = { .argv = { (char[]){ "sh" }, (char[]){ "-c" },

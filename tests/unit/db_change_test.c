@@ -89,7 +89,8 @@ static void swapping_twice_is_where_it_began_and_settling_keeps_the_present(void
 	assert_int_equal(changes_swap(w.db, &x, &e), 0);
 	assert_int_equal(cvms_get(w.db, cvm, &after, &e), 0);
 	assert_true(after.policy.generation >
-		    before.policy.generation); /* there and back are two changes to who watches */
+		    before.policy.generation); /* a change that is rolled back increments the
+						  generation twice */
 	after.policy.generation = before.policy.generation;
 	assert_memory_equal(&before, &after, sizeof(before));
 	assert_int_equal(ports_settle(w.db, cvm, &gone, &e), 0);
@@ -157,7 +158,7 @@ static int asked_down(struct db *db, enum op_kind kind, enum op_state state, con
 	};
 	struct err e;
 
-	/* Of the same millisecond, ids would come in any order. */
+	/* Ids of the same millisecond sort in any order. */
 	(void)snprintf(op.id, sizeof(op.id), "%d", ++number);
 	(void)snprintf(op.cvm_uuid, sizeof(op.cvm_uuid), "u");
 	(void)snprintf(op.step, sizeof(op.step), "%s", step);

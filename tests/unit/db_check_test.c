@@ -33,8 +33,8 @@
 #include "db/workspaces.h"
 #include "tests/unit/db_fixture.h"
 
-/* Rows of every table with a rule: CVM 1, its operation "op" and change, a device, a key, and so
- * on. */
+/* One row in each table with a rule: CVM 1, its operation "op" and its change, a device, a key, ...
+ */
 static void fill_ruled(struct db_fixture *w)
 {
 	static const char *const sql[] = {
@@ -206,7 +206,7 @@ static int ports_of_cvm(struct db *db, struct err *e)
 	return ports_of(db, 1, &rows, &n, e);
 }
 
-/* What names the row of fill_ruled() in the table of "table.column". */
+/* Identifier of the row of fill_ruled() in the table of "table.column". */
 static const char *row_of(const char *column)
 {
 	static const char *const names[][2] = {
@@ -283,7 +283,7 @@ static void a_value_that_no_reader_knows_is_an_error_that_names_it(void **st)
 		assert_non_null(strstr(e.text, text));
 		assert_non_null(strstr(e.text, row));
 		assert_int_equal(w.db->bad.code,
-				 0); /* told once: the next statement starts clean */
+				 0); /* reported once: the next statement succeeds */
 		assert_true(db_check(db_fixture_path, &found, &e) > 0);
 		assert_non_null(strstr(found.data, bad[i].column));
 		assert_non_null(strstr(found.data, "which no reader accepts"));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * db_schema_test.c - migrations: what becomes of an older file, and who may migrate.
+ * db_schema_test.c - migrations: of an older file, and by whom.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,7 +25,7 @@
 #include "db/turn.h"
 #include "tests/unit/db_fixture.h"
 
-/* tests/data/teepod-v1.sql: what teepod 0.1.0 had written, with two CVMs. */
+/* tests/data/teepod-v1.sql: a database of teepod 0.1.0 with two CVMs. */
 static void write_version_1(void)
 {
 	auto_free char *sql = NULL;
@@ -72,7 +72,7 @@ static void a_file_of_schema_1_is_copied_and_migrated_with_what_it_holds(void **
 	assert_string_equal(c.networks, "");
 	assert_string_equal(c.gpu_attach, "");
 	assert_false(c.hugepages || c.pin_numa || c.gpus);
-	/* A guest that ran had a disk, of whatever size. */
+	/* A guest that ran has a disk of any size. */
 	assert_int_equal(db_count(db, "SELECT disk_made FROM cvms WHERE id = 1"), 1);
 	assert_int_equal(db_count(db, "SELECT disk_made FROM cvms WHERE id = 2"), 0);
 	assert_int_equal(db_count(db, "SELECT count(*) FROM images WHERE files <> ''"), 0);
@@ -84,7 +84,7 @@ static void a_file_of_schema_1_is_copied_and_migrated_with_what_it_holds(void **
 		2);
 	assert_int_equal(db_count(db, "SELECT cvms FROM workspaces"), 2);
 	assert_int_equal(db_count(db, "SELECT count(*) FROM operations"), db_ops_total(db, 0, -1));
-	assert_int_equal(cvms_delete(db, 2, &e), 0); /* triggers and cascades are still there */
+	assert_int_equal(cvms_delete(db, 2, &e), 0); /* triggers and cascades still exist */
 	assert_int_equal(db_count(db, "SELECT cvms FROM workspaces"), 1);
 	db_close(db);
 
@@ -97,7 +97,7 @@ static void a_file_of_schema_1_is_copied_and_migrated_with_what_it_holds(void **
 	(void)sqlite3_close(old);
 	globfree(&g);
 	assert_int_equal(db_open(db_fixture_path, &db, &e),
-			 0); /* a second time there is nothing to do */
+			 0); /* the second time it changes nothing */
 	db_close(db);
 	assert_int_equal(copies(&g), 0);
 	assert_int_equal(g.gl_pathc, 1);

@@ -179,7 +179,7 @@ static void hugepages_of_a_node_are_never_promised_beyond_what_is_there(void **s
 	assert_int_equal(numa_put(w.db, &node, 4096, &e), 0);
 	assert_int_equal(numa_reserve(w.db, a, &half, true, &e), 1);
 	assert_int_equal(numa_put(w.db, &node, 3072, &e),
-			 0); /* 1 GiB is in use, and no CVM runs: somebody else's */
+			 0); /* 1 GiB is in use and no CVM runs: another program */
 	assert_int_equal(numa_reserve(w.db, b, &half, true, &e), 0);
 	assert_int_equal(numa_put(w.db, &node, 4096, &e), 0);
 	assert_int_equal(numa_reserve(w.db, b, &half, true, &e), 1);
@@ -190,7 +190,8 @@ static void hugepages_of_a_node_are_never_promised_beyond_what_is_there(void **s
 	assert_int_equal(cvms_set_holds_cpu(w.db, b, false, &e), 0);
 	assert_int_equal(numa_reserve(w.db, c, &half, true, &e), 1);
 	assert_int_equal(numa_hold(w.db, b, true, &e), 0);
-	assert_int_equal(capacity_recount(w.db, &changed, &e), 0); /* vcpus were not taken here */
+	assert_int_equal(capacity_recount(w.db, &changed, &e),
+			 0); /* vcpus were not reserved by this test */
 	assert_int_equal(capacity_recount(w.db, &changed, &e), 0);
 	assert_false(changed);
 	assert_int_equal(sql_run(w.db, &e, "UPDATE numa_nodes SET hugepages_promised = 1", ""), 1);
@@ -375,7 +376,7 @@ static void histories_are_dropped_in_portions_and_workspaces_in_turn(void **st)
 	db_close(w.db);
 }
 
-/* Steps of SQLite's machine in all statements so far; counted anew from here. */
+/* VM steps of all statements since the last call. */
 static int64_t steps(struct db *db)
 {
 	int64_t n = 0;
@@ -445,7 +446,7 @@ static void old_rows_go_in_portions_and_leave_no_gap(void **st)
 	assert_int_equal(oldest, 500);
 	assert_int_equal(events_prune(db, 9999, &e), PRUNE_MAX);
 	assert_int_equal(events_prune(db, 9999, &e), PRUNE_MAX);
-	assert_int_equal(events_prune(db, 9999, &e), 0); /* the newest stays */
+	assert_int_equal(events_prune(db, 9999, &e), 0); /* the newest is kept */
 	assert_int_equal(events_bounds(db, &oldest, &newest, &e), 0);
 	assert_int_equal(oldest, 2500);
 	assert_int_equal(newest, 2500);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * decimal_test.c - the shortest decimals of doubles: they read back, and nothing shorter does.
+ * decimal_test.c - shortest decimals of doubles: they parse to the same double, and no shorter one
+ * does.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -46,8 +47,9 @@ static void known_numbers(void **st)
 	check(1.7976931348623157e308, "17976931348623157", 308);
 }
 
-/* Below a power of two doubles lie closer together, so that its nearest decimal of 16 digits may
- * not read back while another one does. JavaScript prints that one. */
+/* Below a power of two doubles are closer together. The nearest decimal of 16 digits may then parse
+ * to another double while a different one of 16 digits parses to this one. JavaScript prints the
+ * latter. */
 static void powers_of_two_have_a_lopsided_interval(void **st)
 {
 	(void)st;
@@ -65,7 +67,7 @@ static bool reads_back(double d, int digits)
 	return strtod(text, NULL) == d;
 }
 
-/* @d's decimal reads back, and the closest one with a digit less does not. */
+/* The decimal parses to @d, and the closest one with one digit less does not. */
 static void check_shortest(double d)
 {
 	char out[DECIMAL_DIGITS], text[40];

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * durable_test.c - a power cut after every single write, and an I/O error or a full disk at every
- * single call: what was acknowledged is there, what was refused is not, and nothing is half there.
+ * durable_test.c - a power loss after each write, and an I/O error or a full disk at each call:
+ * acknowledged changes exist, refused changes do not, and no change exists partly.
  *
- * The node runs on tests/vfs/disk.h, with a hypervisor's address that leads nowhere. After every
- * commit a digest of all rows is kept together with the length of the log. A cut at any length must
- * show the rows of the last commit acknowledged by then, or of the one that was being made; no
- * third state is allowed.
+ * The node runs on tests/vfs/disk.h, with an invalid hypervisor address. After each commit a digest
+ * of all rows is stored with the length of the log. After a cut at any length the rows must be
+ * those of the last commit acknowledged by then, or of the commit in progress.
  *
- * That takes minutes, so only each fourth cut and call is tried, unless the environment has
- * TEEPOD_DURABLE=full. TEEPOD_CUT_SEEDS: ways to lose what was not synced, for each cut (default 1:
- * all of it and something at random, in turn).
+ * All cuts take minutes, so only each fourth cut and call is tried unless TEEPOD_DURABLE=full is
+ * set. TEEPOD_CUT_SEEDS: number of ways to lose unsynced data per cut (default 1: all of it, or a
+ * random part, alternately).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -37,19 +36,11 @@
 #include "db/sql.h"
 #include "db/turn.h"
 #include "tests/vfs/disk.h"
-#include "vmm/admit/port_probe.h"
-#include "vmm/admit/request.h"
-#include "vmm/cvm/create.h"
-#include "vmm/cvm/power.h"
 #include "vmm/cvm/replicate.h"
 #include "vmm/cvm/update.h"
-#include "vmm/node/node.h"
-#include "vmm/node/settings.h"
 #include "vmm/node/world.h"
 #include "vmm/op/engine.h"
 #include "vmm/op/mutation.h"
-#include "vmm/op/op_begin.h"
-#include "vmm/vmm.h"
 
 enum { COMMITS_MAX = 400, CHECKPOINT_PAGES = 24, DELETE_REMOVE = 2 };
 
@@ -73,7 +64,7 @@ static const char *const addresses[] = { "127.0.0.1", NULL };
 static const char *const none[] = { NULL };
 static const struct request_ref ref = { .request_id = "req-1", .caller = "tester" };
 
-/* ------------------------------------------------------------------ all rows, in one digest */
+/* ------------------------------------------------------------------ digest of all rows */
 
 static void fold_table(sqlite3 *conn, const char *table, struct buf *out)
 {
@@ -109,7 +100,7 @@ static void digest(sqlite3 *conn, char out[SHA256_HEX])
 	id_sha256_hex(b.data, b.len, out);
 }
 
-/* By a connection of its own: the next turn may have begun already on the node's. */
+/* Through a second connection, because the next turn may be open on that of the node. */
 static void rows_of(const char *path, char out[SHA256_HEX])
 {
 	sqlite3 *conn;
@@ -176,7 +167,7 @@ static void open_node(struct node *n)
 		.gateway_urls = none,
 	};
 	assert_int_equal(vmm_open(&n->set, &n->v, &e), 0);
-	assert_int_equal(sqlite3_exec(vmm_db(n->v)->conn, pragma, NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(n->v->db->conn, pragma, NULL, NULL, NULL), SQLITE_OK);
 }
 
 static void run_for(struct node *n, int64_t ms)
@@ -201,11 +192,11 @@ static void add_image(struct node *n)
 
 	assert_int_equal(file_mkdirs(files, 0755, &e), 0);
 	assert_int_equal(file_write(meta, "{}", 2, 0644, &e), 0);
-	assert_int_equal(images_add(vmm_db(n->v), &row, &row.id, &e), 0);
+	assert_int_equal(images_add(n->v->db, &row, &row.id, &e), 0);
 }
 
-/* What opening sets off beside the loop (a look at the host, the first attempt to connect) is over,
- * and its rows are written. */
+/* Wait until the jobs started by opening (inspection of the host, first connection) have ended and
+ * their rows are written. */
 static void come_to_rest(struct node *n)
 {
 	while (!strcmp(n->v->link_error, "connecting") || n->v->look.running || n->v->jobs)
@@ -269,12 +260,11 @@ static int tear_down(void **st)
 	return 0;
 }
 
-/* ------------------------------------------------------------------ what is done to it: one entry
- * for each kind of change */
+/* ------------------------------------------------------------------ mutations */
 
 struct asking {
 	struct node *n;
-	struct cvm_row cvm; /* what it is done to, or what came of it */
+	struct cvm_row cvm; /* the CVM that is changed or created */
 	struct op_row op;
 	int told; /* 1 acknowledged, -1 refused */
 	bool looking;
@@ -286,7 +276,7 @@ struct asking {
 struct act {
 	const char *name;
 	bool on_cvm; /* needs a stopped CVM */
-	bool to_end; /* and its operation runs to its end without a hypervisor */
+	bool to_end; /* its operation can finish without a hypervisor */
 	int (*apply)(struct asking *a, struct err *e);
 };
 
@@ -388,7 +378,7 @@ static int do_replicate(struct asking *a, struct err *e)
 	return vmm_replicate(a->n->v, &ask, 1, false, &ref, &made, &n, &why, e);
 }
 
-/* From the step on that needs no hypervisor; the guest and its definition are not there anyway. */
+/* Continue at the step that needs no hypervisor; guest and definition do not exist. */
 static int do_delete(struct asking *a, struct err *e)
 {
 	int r = power(a, OP_DELETE, e);
@@ -442,8 +432,8 @@ static void mutate(void *arg)
 	vmm_mutate(a->n->v, &m, a);
 }
 
-/* As a request does it: applied in a turn, with an Idempotency-Key, answered after the commit;
- * if ports have to be tried, once more after that. */
+/* Like a request: applied in a turn, with an Idempotency-Key, answered after the commit; repeated
+ * after ports were probed. */
 static void ask(struct node *n, const struct act *act, struct asking *a)
 {
 	(void)snprintf(a->key, sizeof(a->key), "k%u", n->keys++);
@@ -501,7 +491,7 @@ static unsigned seeds(void)
 	return given ? (unsigned)strtoul(given, NULL, 10) : 1;
 }
 
-/* All, then one of the random ways for each further one; with only one a cut, in turn. */
+/* Lose all unsynced data, then random parts; with one way per cut, alternately. */
 static uint64_t seed_of(size_t log, uint64_t way)
 {
 	if (seeds() == 1)
@@ -577,8 +567,8 @@ static void at_every_cut_the_rows_are_those_of_a_commit_and_none_acknowledged_is
 	struct tally t = { 0 };
 	size_t first, last;
 
-	(void)turn_watch(vmm_turn(n->v), committed, n);
-	must(n, &acts[0], &other); /* the first commit known */
+	(void)turn_watch(n->v->turn, committed, n);
+	must(n, &acts[0], &other); /* the first known commit */
 	first = n->commit[0].log;
 	for (size_t i = 0; i < ARRAY_SIZE(acts); i++) {
 		if (acts[i].on_cvm)
@@ -640,7 +630,7 @@ static void a_first_start_cut_short_at_any_write_is_begun_again(void **st)
 
 /* ------------------------------------------------------------------ errors */
 
-/* One attempt with the @nth call failing. Returns whether a call failed. */
+/* Run once with the @nth call failing. True if a call failed. */
 static bool attempt(struct node *n, const struct act *act, struct asking *a, unsigned long nth,
 		    enum disk_fault fault, bool lasting)
 {
@@ -687,7 +677,7 @@ static unsigned every_call(struct node *n, const struct act *act, enum disk_faul
 		if (a.told > 0) {
 			/* A checkpoint that fails is made up for by the next, which has more to do,
 			 * and fails one call later: for ever, if nobody lets one through. */
-			(void)sqlite3_wal_checkpoint_v2(vmm_db(n->v)->conn, NULL,
+			(void)sqlite3_wal_checkpoint_v2(n->v->db->conn, NULL,
 							SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 			ready = false; /* it is done, to this CVM */
 			if (act->to_end)
@@ -703,7 +693,7 @@ static unsigned every_call(struct node *n, const struct act *act, enum disk_faul
 	return refused;
 }
 
-/* Each on a node of its own: with many rows, looking at all of them takes longer than all else. */
+/* Each on its own node, because the digest of many rows takes most of the time. */
 static unsigned on_a_node(const struct act *act, enum disk_fault fault, bool lasting)
 {
 	char before[SHA256_HEX], after[SHA256_HEX];

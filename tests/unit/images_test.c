@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * images_test.c - an image comes in whole and true, or not at all.
+ * images_test.c - an image is imported complete and verified, or not at all.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -51,7 +51,7 @@ static void put(const char *dir, const char *name, const char *text)
 	assert_int_equal(file_write(path, text, strlen(text), 0644, &e), 0);
 }
 
-/* Write sha256sum.txt over @names and the digest.txt that goes with it. */
+/* Write sha256sum.txt for @names, and digest.txt. */
 static void seal(const char *dir, const char *const *names)
 {
 	auto_buf struct buf b = { 0 };
@@ -128,7 +128,7 @@ static bool there(const char *dir, const char *name)
 	return lstat(path, &s) == 0;
 }
 
-/* Verification fails, says @word, and leaves its output alone. */
+/* Verification must fail with @word in the text and leave its output untouched. */
 static void refused(const char *dir, enum err_code code, const char *word)
 {
 	struct image img, before;
@@ -419,7 +419,7 @@ static void importing_twice_is_one_import(void **st)
 
 	assert_int_equal(image_import(r->store, r->source, NULL, NULL, &a, &first, &e), 0);
 	assert_int_equal(image_record_check(path, first, &e), 0);
-	/* The folder that is there stays, and its files are the ones to record. */
+	/* The existing folder stays, and the record is that of its files. */
 	assert_int_equal(utimensat(AT_FDCWD, kernel, long_ago, 0), 0);
 	assert_int_equal(image_record_check(path, first, &e), -ERR_CONFLICT);
 	assert_int_equal(image_import(r->store, r->source, NULL, NULL, &b, &second, &e), 0);
@@ -521,7 +521,7 @@ static char *slurp(const char *dir, const char *name)
 	return text;
 }
 
-/* A tar of the good image with @top in front of every name, and @extra as last member. */
+/* A tar of the good image, with @top before each name and @extra as the last entry. */
 static void tar_good(const struct room *r, const char *path, const char *top,
 		     const struct member *extra)
 {

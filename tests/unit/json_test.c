@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * json_test.c - JSON from strangers: what is refused, and that the refusal names the field.
+ * json_test.c - untrusted JSON: what is refused, and that the error names the field.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -131,7 +131,7 @@ static void documents_that_are_not_plain_json_are_refused(void **st)
 	assert_non_null(strstr(e.text, "deeper"));
 }
 
-/* A body within its limit of bytes may hold a value for every two of them. */
+/* A body within its size limit may hold a value for each two bytes. */
 static void documents_of_too_many_values_are_refused_before_they_are_built(void **st)
 {
 	enum { BYTES = 2 * (JSON_VALUES_MAX + 2) };
@@ -161,7 +161,7 @@ static void assert_too_many_members(const char *item, size_t n)
 	auto_json json_t *j = NULL;
 	struct err e;
 
-	/* the list around them is one, too */
+	/* the outer list counts, too */
 	for (size_t i = 0; i < (JSON_MEMBERS_MAX - 1) / n; i++)
 		buf_printf(&b, "%s%s", i ? "," : "[", item);
 	buf_puts(&b, "]");
@@ -174,7 +174,7 @@ static void assert_too_many_members(const char *item, size_t n)
 	assert_non_null(strstr(e.text, "members, lists and objects; allowed: at most 16384"));
 }
 
-/* They take several times as long as numbers in all that is done with a document. */
+/* Processing them takes several times as long as numbers. */
 static void documents_of_too_many_members_are_refused_before_they_are_built(void **st)
 {
 	(void)st;

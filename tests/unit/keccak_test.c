@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * keccak_test.c - the sponge is OpenSSL's, the padding Ethereum's.
+ * keccak_test.c - the sponge equals that of OpenSSL, the padding that of Ethereum.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -28,7 +28,7 @@ static void with_the_padding_of_sha3_it_is_openssls_sha3_256_at_every_length(voi
 	}
 }
 
-/* Well-known: the hash of no bytes (in every empty Ethereum account), and of "abc". */
+/* Known values: the hash of no bytes (in every empty Ethereum account) and of "abc". */
 static void known_hashes(void **st)
 {
 	static const struct {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * lag_test.c - turns of the loop are measured without their sleep, and a long one names its
+ * lag_test.c - turns of the loop are measured without the time in poll; a long turn names its
  * handler.
  */
 #include <setjmp.h>
@@ -74,14 +74,14 @@ static void short_handler(void *arg)
 	(void)arg;
 }
 
-/* Nests: the time belongs to the inner one. */
+/* Nested sections: the time belongs to the inner one. */
 static void outer_handler(void *arg)
 {
 	LAG_SECTION("GET", "/inner");
 	slow_handler(arg);
 }
 
-/* The turn before the last prepare callback is reported by that one: one more timer makes one. */
+/* A turn is reported by the next prepare callback; one more timer ensures there is one. */
 static void run(struct world *w, void (*fn)(void *arg))
 {
 	(void)loop_after(&w->loop, 1, fn, w, NULL);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * lanes_test.c - jobs beside the loop: they end on the loop thread, late ones are reported, and
- * those that hang are in nobody's way.
+ * lanes_test.c - jobs on worker threads: done() runs on the loop thread, late jobs are reported,
+ * and hanging jobs do not block others.
  *
- * Jobs wait for semaphores that the loop posts, and the loop for their ends, so that only deadlines
- * take time here.
+ * Jobs wait for semaphores that the loop posts, and the loop waits for done(), so only deadlines
+ * take time.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -28,13 +28,13 @@ static const struct lane_sizes one_each = { { 1, 1, 1, 1 } };
 struct told {
 	struct world *w;
 	struct job *job;
-	sem_t go; /* work() waits for it, unless it has to come to an end by itself */
+	sem_t go; /* work() waits for it, unless it must return by itself */
 	pthread_t worked_on;
 	bool was_cancelled;
 	int left_ms;
 	unsigned worked, late, done;
 	enum job_end end;
-	struct told *release; /* let this one go when done, or late */
+	struct told *release; /* job to release when this one is done, or late */
 };
 
 struct world {
@@ -140,7 +140,7 @@ static void start(struct world *w, struct told *t, enum lane lane, unsigned dead
 	t->job = job_start(&w->loop, &calls, t);
 }
 
-/* Returns by itself when no jobs are left: nothing else is in the loop. */
+/* Returns when no jobs are left, because the loop has nothing else. */
 static void run(struct world *w)
 {
 	assert_int_equal(uv_run(&w->loop, UV_RUN_DEFAULT), 0);
@@ -341,8 +341,7 @@ static void all_jobs_are_cancelled_and_later_ones_run(void **st)
 	uv_close((uv_handle_t *)&w->started, NULL);
 }
 
-/* A loop without jobs does not stay for the lanes' sake, nor does one without lanes have to be
- * closed. */
+/* Lanes without jobs do not keep the loop alive; a loop without lanes can be closed, too. */
 static void lanes_that_were_never_used_close(void **st)
 {
 	struct world *w = *st;
@@ -362,12 +361,12 @@ static void jobs_that_still_work_are_waited_for_by_nobody(void **st)
 	for (int i = 0; i < 3; i++)
 		start(w, &t[i], LANE_SHORT, LONG_MS, work);
 	assert_int_equal(lanes_close(&w->loop), 0);
-	/* whichever way each of them ended, it was told */
+	/* done() was called for each of them */
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(t[i].done, 1);
 }
 
-/* ------------------------------------------------------------------ stuck at the end */
+/* ------------------------------------------------------------------ abandoned jobs */
 
 static pthread_key_t at_thread_end;
 
@@ -390,8 +389,8 @@ static void work_stuck(void *arg)
 	work_until_released(&s->t);
 }
 
-/* In a process of its own, which ends as the contract says. Its status: 0, or the number of the
- * check. */
+/* Runs in a child process, which ends by _exit() as lanes_close() requires. Status: 0, or the
+ * number of the failed check. */
 static int close_with_a_stuck_job(void)
 {
 	static struct world w;
@@ -412,7 +411,7 @@ static int close_with_a_stuck_job(void)
 	(void)uv_run(&w.loop, UV_RUN_DEFAULT);
 	if (uv_loop_close(&w.loop))
 		return 2;
-	release(&s.t); /* now its thread finds lanes that are closed */
+	release(&s.t); /* its thread now continues with closed lanes */
 	(void)sem_wait(&s.ended);
 	return s.t.done ? 3 : 0;
 }
@@ -435,7 +434,7 @@ static void a_job_that_is_stuck_when_the_lanes_close_is_given_up(void **st)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		/* first: it forks, while there is one thread */
+		/* first, because it forks and must be the only thread */
 		cmocka_unit_test(a_job_that_is_stuck_when_the_lanes_close_is_given_up),
 		TEST(a_job_works_beside_the_loop_and_is_done_on_it),
 		TEST(a_job_is_told_its_time_and_others_are_not),

@@ -63,7 +63,7 @@ static void called(const char *what, int r)
 static int64_t workspace, app, revision, image, cvm, other;
 static struct cvm_row row;
 
-/* ------------------------------------------------------------------ rows to ask for */
+/* ------------------------------------------------------------------ rows */
 
 static void workspaces(void)
 {
@@ -422,8 +422,8 @@ static void changes_are_made_by_an_index(void **st)
 	cvm_blobs_free(&x.blobs);
 }
 
-/* Assert that the statements that look for a newer entry of a CVM search for it: they do so for
- * each row, and a CVM may have 65,536 entries. */
+/* Assert that the test for a newer entry of a CVM is a search by an index. It runs for each row,
+ * and a CVM may have 65,536 entries. */
 static void assert_newer_is_searched(void)
 {
 	size_t found = 0;
@@ -516,7 +516,7 @@ static void ledgers_are_read_by_an_index(void **st)
 	CALL(meters_remove(db, cvm, &e));
 }
 
-/* ------------------------------------------------------------------ the check itself */
+/* ------------------------------------------------------------------ plan_check() */
 
 static void a_statement_that_reads_everything_is_noticed(void **st)
 {
@@ -565,7 +565,7 @@ static size_t assert_all_called(const char *text, const char *self)
 	return n;
 }
 
-static char *root; /* of the sources, where tests are started */
+static char *root; /* source folder: the working directory of the test */
 
 static char *source(const char *name)
 {

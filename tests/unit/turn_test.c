@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * turn_test.c - the turn transaction: what is told when, and what happens while another process
- * holds the write lock of the database.
+ * turn_test.c - the turn transaction: when callbacks run and with which result, and what happens
+ * while another process holds the write lock of the database.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,12 +20,12 @@
 
 static char path[80];
 
-/* What was told, in order: "a" for a commit, "a!text" for an error. */
+/* @said: callbacks in order, "a" for a commit, "a!text" for an error. */
 static struct fixture {
 	uv_loop_t loop;
 	struct db *db;
 	struct turn *turn;
-	sqlite3 *other; /* another process, as far as SQLite can tell */
+	sqlite3 *other; /* a second connection, for SQLite like another process */
 	bool inside;    /* a turn_do() is running */
 	int commits;    /* seen by turn_watch() */
 	char said[1000];
@@ -61,7 +61,7 @@ static int set_up(void **st)
 	f.turn = turn_new(&f.loop, f.db);
 	(void)turn_watch(f.turn, committed, NULL);
 	turn_after(f.turn, told, "");
-	(void)uv_run(&f.loop, UV_RUN_NOWAIT); /* from now on nothing waits */
+	(void)uv_run(&f.loop, UV_RUN_NOWAIT); /* from now on waits are short */
 	f.said[0] = 0;
 	return sqlite3_open(path, &f.other) != SQLITE_OK;
 }
@@ -85,12 +85,12 @@ static int rows(void)
 	return (int)n;
 }
 
-/* A mutation: writes a row, registers @name, runs what is @within, and fails if it has a @reason
- * to. */
+/* A mutation: writes a row, registers @name, runs the nested mutation @within, and fails with
+ * @reason. */
 struct mutation {
 	const char *name, *reason;
 	const struct mutation *within;
-	bool lost, late; /* @late: the row is written after what is within */
+	bool lost, late; /* @late: the row is written after @within */
 };
 
 static int mutate(void *arg, struct err *e)
@@ -126,7 +126,7 @@ static void end_turn(void)
 	(void)uv_run(&f.loop, UV_RUN_NOWAIT);
 }
 
-/* ------------------------------------------------------------------ what is told */
+/* ------------------------------------------------------------------ callbacks */
 
 static void what_a_savepoint_registered_fails_with_it(void **st)
 {
@@ -192,7 +192,7 @@ static void nothing_is_written_after_an_inner_savepoint_lost_the_transaction(voi
 	(void)st;
 	assert_int_equal(run(&(struct mutation){ .name = "a" }), 0);
 	assert_int_equal(run(&outer), -ERR_CONFLICT);
-	assert_int_equal(rows(), 0); /* a read outside of it works */
+	assert_int_equal(rows(), 0); /* reads outside of the transaction work */
 	end_turn();
 	assert_string_equal(f.said, "a!disk full out!disk full in!disk full ");
 	assert_int_equal(rows(), 0);
@@ -214,8 +214,7 @@ static void do_more(void *arg, const struct err *e)
 	assert_int_equal(run(&(struct mutation){ .name = "more" }), 0);
 }
 
-/* Who follows the log must not be told of the next transaction, which callbacks of this one open.
- */
+/* Watchers are called before the callbacks of this transaction open the next one. */
 static void watchers_and_readers_see_only_what_is_committed(void **st)
 {
 	void *ticket = turn_watch(f.turn, read_now, "watch");
@@ -263,7 +262,7 @@ static void a_failure_without_words_gets_some(void **st)
 	assert_string_equal(f.said, "a!not_found ");
 }
 
-/* ------------------------------------------------------------------ a foreign writer */
+/* ------------------------------------------------------------------ writes by another process */
 
 static void foreign(const char *sql)
 {
@@ -286,7 +285,7 @@ static void a_hundred_writers_cost_one_short_wait(void **st)
 		assert_int_equal(turn_do(f.turn, append, "a", &e), -ERR_UNAVAILABLE);
 	assert_in_range(clock_mono_ms() - began, 0, 500);
 	assert_non_null(strstr(e.text, "locked by another process"));
-	assert_int_equal(rows(), 0); /* a read works all the same */
+	assert_int_equal(rows(), 0); /* reads still work */
 	foreign("ROLLBACK");
 }
 
@@ -299,7 +298,7 @@ static void who_waits_for_the_lock_goes_on_in_order_once_it_is_gone(void **st)
 	end_turn();
 	assert_string_equal(f.said, "");
 	foreign("ROLLBACK");
-	turn_run(f.turn, append, told, "c"); /* not past those that wait */
+	turn_run(f.turn, append, told, "c"); /* must not overtake waiting calls */
 	while (strlen(f.said) < strlen("a b c "))
 		(void)uv_run(&f.loop, UV_RUN_ONCE);
 	assert_string_equal(f.said, "a b c ");
@@ -331,7 +330,7 @@ static void who_waits_is_told_when_the_node_closes(void **st)
 	assert_int_equal(rows(), 0);
 }
 
-/* Told of its failure, it tries once more. */
+/* A callback that tries again when it gets an error. */
 static void once_more(void *arg, const struct err *e)
 {
 	say("once", e);
