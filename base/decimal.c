@@ -118,8 +118,7 @@ static int shortest(uint64_t c, int q, bool closer, uint64_t *ret)
 	int k = log10_of_power_of_2(q, closer);
 	int shift = q + log2_of_power_of_10(-k) + 1;
 	uint128 g = power[-k - POWER_MIN];
-	/* Four times the bounds of the interval that parses to this number, and the number itself.
-	 */
+	/* Four times the bounds of the interval that parses to the number, and the number. */
 	uint64_t lower = round_to_odd(g, (4 * c - 2 + closer) << shift) + (c & 1);
 	uint64_t upper = round_to_odd(g, (4 * c + 2) << shift) - (c & 1);
 	uint64_t exact = round_to_odd(g, 4 * c << shift), s = exact / 4, tens = s / 10 * 10;

@@ -48,8 +48,7 @@ enum err_code {
 	ERR_QUOTA,      /* not enough of the workspace's quota is free: see .cap (ERR-02-015) */
 	ERR_QUOTA_SIZE, /* larger than the workspace's quota: see .cap (ERR-04-003) */
 	ERR_QUOTA_CVMS, /* the workspace has the maximum number of CVMs: see .cap (ERR-04-002) */
-	ERR_BALANCE,  /* balance too low: .cap.asked is needed, .cap.free is available (ERR-04-001)
-		       */
+	ERR_BALANCE,    /* balance too low: .cap.asked needed, .cap.free available (ERR-04-001) */
 	ERR_KEYS,     /* the workspace has the maximum number of API keys: see .cap (ERR-05-001) */
 	ERR_KEY_RATE, /* API keys are created too fast: see .cap.total and .retry_s (ERR-05-002) */
 	ERR_CVM_ELSEWHERE,  /* the CVM is not in the named workspace (ERR-03-003) */
@@ -71,8 +70,7 @@ struct err {
 	enum err_code code;
 	int sys;         /* errno at the origin, or 0 */
 	char field[64];  /* dotted path into the request ("compose_file.name"), or "" */
-	char value[200]; /* the invalid value, printable and cut (to 95 bytes by err_field()), or ""
-			  */
+	char value[200]; /* the invalid value, printable, cut (to 95 bytes by err_field()), or "" */
 	char text[320];  /* for people; no program parses it */
 	char hint[200];  /* what would be accepted, or what to do; or "" */
 	struct err_cap cap; /* for ERR_CAPACITY and codes that say so; a balance may be negative */
@@ -94,8 +92,7 @@ int err_sys(struct err *e, int sys, const char *fmt, ...) __attribute__((format(
 int err_capacity(struct err *e, const char *resource, uint64_t asked, uint64_t left,
 		 uint64_t total);
 
-/* Like err_capacity(), for the quota or balance of a workspace. @left may be negative: a balance.
- */
+/* Like err_capacity(), for the quota or balance of a workspace. A balance may be negative. */
 int err_share(struct err *e, enum err_code code, const char *resource, int64_t asked, int64_t left,
 	      int64_t total, const char *fmt, ...) __attribute__((format(printf, 7, 8)));
 

@@ -22,8 +22,7 @@ int file_write(const char *path, const void *data, size_t n, mode_t mode, struct
  * ERR_TOO_LARGE over @max bytes, ERR_NOT_FOUND if it does not exist. */
 int file_read(const char *path, size_t max, char **ret, size_t *ret_n, struct err *e);
 
-/* Like rm -rf: links are not followed, other file systems not entered. 0 if @path does not exist.
- */
+/* Like rm -rf; links are not followed, other file systems not entered. 0 if @path is missing. */
 int file_remove_tree(const char *path, struct err *e);
 
 /* fsync a folder, so that new names in it survive a power loss. */

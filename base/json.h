@@ -28,8 +28,7 @@ enum { JSON_DEPTH_MAX = 32, JSON_VALUES_MAX = 65536, JSON_MEMBERS_MAX = 16384 };
 /* Parse one document. Returns a new reference, or NULL with *e filled (ERR_INVALID): invalid JSON,
  * duplicate keys, invalid UTF-8, NUL characters, numbers that fit no int64 or double (the error
  * names the field), nesting deeper than JSON_DEPTH_MAX, more than JSON_VALUES_MAX commas and
- * opening brackets, more than JSON_MEMBERS_MAX members, lists and objects, bytes after the value.
- */
+ * opening brackets, more than JSON_MEMBERS_MAX members, lists and objects, trailing bytes. */
 json_t *json_read(const char *text, size_t len, struct err *e);
 
 /* @s as a JSON string, with '?' for each invalid byte. Never NULL, unlike json_string(). */

@@ -54,8 +54,7 @@ static void chi(uint64_t a[LANES])
 	}
 }
 
-/* One bit of the LFSR x^8 + x^6 + x^5 + x^4 + 1 for each of the bits 2^j - 1 of a round's constant.
- */
+/* One bit of the LFSR x^8 + x^6 + x^5 + x^4 + 1 for each bit 2^j - 1 of a round constant. */
 static uint64_t iota(uint8_t *lfsr)
 {
 	uint64_t constant = 0;

@@ -11,8 +11,7 @@
 
 enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARN = 4, LOG_LEVEL_INFO = 6, LOG_LEVEL_DEBUG = 7 };
 
-/* Subject of a line; each may be NULL. Fields TEEPOD_CVM, TEEPOD_OP and TEEPOD_REQ in the journal.
- */
+/* Subject of a line; each may be NULL. In the journal: TEEPOD_CVM, TEEPOD_OP, TEEPOD_REQ. */
 struct log_about {
 	const char *cvm, *op, *req;
 };

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * apps.c - apps, their compose revisions, and provisions waiting for a create.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"

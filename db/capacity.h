@@ -6,11 +6,9 @@
 #define TEEPOD_DB_CAPACITY_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
-#include "base/id.h"
 #include "db/db.h"
 
 struct capacity_row {

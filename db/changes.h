@@ -5,7 +5,6 @@
 #define TEEPOD_DB_CHANGES_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"

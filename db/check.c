@@ -180,8 +180,7 @@ static const struct rule {
 	const char *table, *row, *column;
 	const char *good; /* SQL condition; NULL: one of the words */
 	const char *const *words;
-	size_t n; /* number of @words; without @words: size of the reader's buffer, 0 = any length
-		   */
+	size_t n; /* number of @words; without: size of the reader's buffer, 0 = any length */
 } rules[] = {
 	{ "cvms", "name", "desired", NULL, desired_word, DESIRED_MAX },
 	{ "cvms", "name", "observed", NULL, observed_word, OBSERVED_MAX },

@@ -2,7 +2,6 @@
  * db.c - opening, shrinking and closing the database file.
  */
 #include <assert.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 

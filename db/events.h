@@ -4,7 +4,6 @@
 #ifndef TEEPOD_DB_EVENTS_H
 #define TEEPOD_DB_EVENTS_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

@@ -30,8 +30,7 @@ int images_set_files(struct db *db, int64_t id, const char *files, struct err *e
 /* Number of CVMs that use it, or are being changed to or from it. */
 int images_used(struct db *db, int64_t id, struct err *e);
 int images_by_name(struct db *db, const char *name, struct image_row *ret, struct err *e);
-/* The newest image of @family ("": any). @dev: 1 development images, 0 production images, -1 both.
- */
+/* The newest image of @family ("": any). @dev: 1 development, 0 production, -1 both. */
 int images_newest(struct db *db, const char *family, int dev, struct image_row *ret, struct err *e);
 /* By family, newest version first. @dev: see images_newest(). Returns the number on all pages. */
 int images_list(struct db *db, int dev, int64_t offset, int64_t limit, struct image_row **ret,

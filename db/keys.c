@@ -63,8 +63,7 @@ int keys_get(struct db *db, int64_t id, struct key_row *ret, struct err *e)
 		       e);
 }
 
-/* Without a workspace the index of valid keys is named, because the table also holds revoked ones.
- */
+/* Without a workspace use the index of valid keys, because the table also has revoked ones. */
 static sqlite3_stmt *query_key_list(struct db *db, int64_t workspace, int role, int64_t offset,
 				    int64_t limit, struct err *e)
 {

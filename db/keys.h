@@ -4,7 +4,6 @@
 #ifndef TEEPOD_DB_KEYS_H
 #define TEEPOD_DB_KEYS_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,8 +30,7 @@ int keys_add(struct db *db, const struct key_row *row, const uint8_t hash[SHA256
 /* Find by digest. Revoked keys and keys of deleted workspaces are not found; expired keys are. */
 int keys_find(struct db *db, const uint8_t hash[SHA256_LEN], struct key_row *ret, struct err *e);
 int keys_get(struct db *db, int64_t id, struct key_row *ret, struct err *e);
-/* Keys of @workspace (0 = all) with at most @role, oldest first. Returns the number on all pages.
- */
+/* Keys of @workspace (0 = all) with at most @role, oldest first. Returns the total number. */
 int keys_list(struct db *db, int64_t workspace, int role, int64_t offset, int64_t limit,
 	      struct key_row **ret, size_t *n, struct err *e);
 /* Number of keys of @workspace that are valid at @now_ms. */

@@ -5,7 +5,6 @@
 #define TEEPOD_DB_NODE_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -26,8 +25,7 @@ struct maintenance_row {
 	bool on;
 	char reason[200], caller[WHO_TEXT];
 	int64_t since_ms;
-	unsigned timeout_s; /* of a drain: time for guests to shut down; @force: then stop them hard
-			     */
+	unsigned timeout_s; /* of a drain: time to shut down; @force: stop guests hard after it */
 	bool force;
 };
 

@@ -111,8 +111,7 @@ static bool scans_small_index(const char *detail)
 	return false;
 }
 
-/* "(rowid>?)": all rows from there on. A range with two bounds, or after an equality, is not open.
- */
+/* "(rowid>?)": all rows from there on. Not open: two bounds, or a range after an equality. */
 static bool is_open_range(const char *detail)
 {
 	const char *at = strrchr(detail, '(');

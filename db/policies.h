@@ -10,7 +10,6 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "base/id.h"
 #include "db/db.h"
 #include "db/operations.h"
 

@@ -4,12 +4,9 @@
 #ifndef TEEPOD_DB_RECORDS_H
 #define TEEPOD_DB_RECORDS_H
 
-#include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
-#include "base/id.h"
 #include "db/db.h"
 
 /* Kinds of rows that a workspace can create without reserving anything. Each kind has a limit in
@@ -22,8 +19,7 @@ extern const char *const record_word[RECORDS];
 int records_bytes(struct db *db, int64_t workspace, enum record kind, int64_t *ret, struct err *e);
 /* The same, for all workspaces. */
 int records_total(struct db *db, enum record kind, int64_t *ret, struct err *e);
-/* The first workspace with an id above @after that has more than @limit bytes of @kind; 0 = none.
- */
+/* The first workspace with id > @after and more than @limit bytes of @kind; 0 = none. */
 int records_over(struct db *db, enum record kind, int64_t limit, int64_t after,
 		 int64_t *ret_workspace, struct err *e);
 /* Time of the oldest record, 0 = none or not known for @kind. */

@@ -41,12 +41,10 @@ int sql_exec(struct db *db, struct err *e, const char *sql, const char *fmt, ...
 /* The same; -ERR_NOT_FOUND, without *e filled, if no row was changed. */
 int sql_exec_one(struct db *db, struct err *e, const char *sql, const char *fmt, ...);
 
-/* Begin a query; NULL on failure, with *e filled. Then sql_next() until it is not 1, or sql_done().
- */
+/* Begin a query; NULL with *e filled on failure. Then sql_next() until not 1, or sql_done(). */
 sqlite3_stmt *sql_query(struct db *db, struct err *e, const char *sql, const char *fmt, ...);
 /* 1: there is a row. 0: there is none, and the statement is reset. Negative: an error, and the
- * statement is reset; also when the row before was bad, or when @st is NULL (*e is already filled).
- */
+ * statement is reset; also if the row before was bad, or @st is NULL (*e is already filled). */
 int sql_next(struct db *db, sqlite3_stmt *st, struct err *e);
 /* End a query early. 0, or negative when the last row was bad. */
 int sql_done(struct db *db, sqlite3_stmt *st, struct err *e) __attribute__((warn_unused_result));
@@ -80,8 +78,7 @@ int sql_int(struct db *db, struct err *e, int64_t def, int64_t *ret, const char 
  * end it is 0, so that SQLite does not walk the whole list to skip OFFSET rows. */
 int64_t sql_page(int64_t limit, int64_t offset, int64_t total);
 
-/* Text of a column in a buffer of @n bytes, cut to fit ("" for NULL); or malloc'd (NULL for NULL).
- */
+/* Text of a column, cut to a buffer of @n bytes ("" for NULL); or malloc'd (NULL for NULL). */
 void sql_text(sqlite3_stmt *st, int col, char *out, size_t n);
 char *sql_text_dup(sqlite3_stmt *st, int col);
 /* Bytes of a column, malloc'd; NULL and 0 for NULL and for an empty one. */

@@ -4,7 +4,6 @@
  * The row of a deleted workspace is kept, because events, operations and idempotency keys refer to
  * its id, which must never be used again. Its slug gets a "~", which no valid slug contains.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -5,12 +5,10 @@
 #ifndef TEEPOD_DB_WORKSPACES_H
 #define TEEPOD_DB_WORKSPACES_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
-#include "base/id.h"
 #include "db/db.h"
 #include "db/text.h"
 

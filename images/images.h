@@ -85,8 +85,7 @@ int image_import(const char *store, const char *source, const char *name,
 		 const struct image_known *known, struct image *ret, char **ret_files,
 		 struct err *e);
 
-/* [job] Remove the folder of image @name (NULL: none) and temporary folders that no process uses.
- */
+/* [job] Remove the folder of image @name (NULL: none) and unused temporary folders. */
 int image_remove_files(const char *store, const char *name, struct err *e);
 
 /* Split "<family>-<x.y.z[.w]>". False if there is no version. */
