@@ -7,6 +7,7 @@ import signal
 import socket
 import time
 
+from button import BUTTON
 from libvirtd import virsh
 from node import DEMO, assert_books, until
 from test_lifecycle import facts
@@ -98,11 +99,11 @@ def press_power_button(monitor):
             s.recv(4096)
 
 
-def test_a_guest_that_powered_off_while_the_daemon_was_away_has_exited(spawn):
-    """The demo guest powers off when its power button is pressed; here the test presses it, not the daemon."""
+def test_a_guest_that_powered_off_while_the_daemon_was_away_has_exited(spawn, button_image):
+    """The guest powers off when its power button is pressed; here the test presses it, not the daemon."""
     node = spawn()
-    cvm = node.create(wait=False, image=DEMO)
-    node.settled(cvm.uuid, 90)
+    node.post("/images", json={"source": str(button_image)}, timeout=60).ok()
+    cvm = node.create(image=BUTTON)
     pid, = cvm.pids()
     node.kill()
     if node.libvirtd:
