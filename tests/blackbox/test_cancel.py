@@ -27,6 +27,12 @@ def ask(cvm, kind, body):
     return cvm.ask(kind, **body).ok()
 
 
+def continue_process(pid):
+    """SIGCONT. An operation that was not cancelled in time may have ended the process."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)
+
+
 def assert_agreement(node, cvm):
     """Desired and observed state agree, and stay so."""
     def agrees():
@@ -70,10 +76,7 @@ def test_cancelled_while_the_old_guest_is_being_ended(node, kind, body):
         until("its QEMU is being ended", lambda: node.operation(operation)["step"] == "stop")
         assert node.api("DELETE", f"/operations/{operation}").status == 202
     finally:
-        try:
-            os.kill(pid, signal.SIGCONT)
-        except ProcessLookupError:
-            pass
+        continue_process(pid)
     assert_agreement(node, cvm)
     assert node.operation(operation)["state"] == "cancelled"
     assert cvm.get()["desired"] == ("stopped" if kind == "restart" else "running")
@@ -92,7 +95,7 @@ def test_a_guest_that_obeys_its_power_button_after_the_cancel_is_stopped(node, k
         assert node.api("DELETE", f"/operations/{operation}").status in (202, 409)
         node.settled(cvm.uuid)
     finally:
-        os.kill(pid, signal.SIGCONT)
+        continue_process(pid)
     until("it has powered off", lambda: pid not in cvm.pids(), 30)
     assert_agreement(node, cvm)
 
