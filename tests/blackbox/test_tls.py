@@ -116,13 +116,30 @@ def suites(mask):
     return [name for name in listed.stdout.strip().split(":") if not name.startswith("TLS_")]
 
 
+def suite_agreed(node, name):
+    """The suite of a TLS 1.2 handshake that offers only @name; None when it is refused."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(f"{name}:@SECLEVEL=0")
+    host, port = node.url.split("://")[1].split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as raw:
+        try:
+            with context.wrap_socket(raw) as s:
+                return s.cipher()[0]
+        except ssl.SSLError as e:
+            assert e.reason == "SSLV3_ALERT_HANDSHAKE_FAILURE", (name, e)
+            return None
+
+
 @pytest.mark.parametrize("key", ["ecdsa", "rsa"])
 def test_tls_1_2_has_forward_secrecy_and_authenticated_encryption(rsa, tls_node, key):
     """Every suite that openssl can offer is tried, one handshake each."""
     node = tls_node(**(rsa if key == "rsa" else {}))
     allowed = set(suites("ECDHE+AESGCM:ECDHE+CHACHA20"))
-    taken = {name for name in suites("ALL:COMPLEMENTOFALL")
-             if suite_of(s_client(node, "-tls1_2", "-cipher", f"{name}:@SECLEVEL=0")) == name}
+    offered = suites("ALL:COMPLEMENTOFALL")
+    taken = {name for name in offered if suite_agreed(node, name) == name}
+    assert len(offered) > 50
     assert taken and taken <= allowed, f"taken besides: {sorted(taken - allowed)}"
     assert {name.split("-")[1] for name in taken} == {key.upper()}
 
