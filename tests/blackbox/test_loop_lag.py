@@ -63,7 +63,7 @@ class Request:
 
 
 class Healthz:
-    """Asks /healthz again and again; keeps the longest time it took."""
+    """Requests /healthz every 2 ms; keeps the longest time from one answer to the next."""
 
     def __init__(self, node):
         self.node, self.longest, self.n, self.over = node, 0, 0, False
@@ -73,11 +73,13 @@ class Healthz:
         at = urlsplit(self.node.url)
         first_in_line(threading.get_native_id())
         with socket.create_connection((at.hostname, at.port), timeout=60) as s:
+            answered = time.monotonic()
             while not self.over:
-                began = time.monotonic()
+                time.sleep(0.002)
                 s.sendall(f"GET /healthz HTTP/1.1\r\nHost: {at.netloc}\r\n\r\n".encode())
                 assert b" 200 " in s.recv(4096)
-                self.longest = max(self.longest, time.monotonic() - began)
+                before, answered = answered, time.monotonic()
+                self.longest = max(self.longest, answered - before)
                 self.n += 1
 
     def __enter__(self):
