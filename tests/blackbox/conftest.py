@@ -73,6 +73,13 @@ def started(**how):
         node.close()
 
 
+@pytest.fixture(scope="module")
+def libvirtd(private_libvirtd):
+    """One for the tests of a file."""
+    with private_libvirtd() as daemon:
+        yield daemon
+
+
 @pytest.fixture(scope="session")
 def shared_node(default_hypervisor):
     """The daemon that tests of this worker share, with the default driver."""

@@ -244,14 +244,20 @@ def test_a_replica_has_a_disk_of_its_own(used):
     assert (used.node.dir / "cvms" / copy["vm_uuid"] / "hda.img").is_file() and not disk(used).exists()
 
 
-@pytest.mark.parametrize("point", ["start.disk.before", "start.disk.after"])
-def test_killed_while_the_first_disk_is_made(spawn, point):
+def killed_in_its_first_start(spawn, point):
+    """A daemon that died at @point of the first start of a CVM, and that CVM."""
     node = spawn()
     cvm = node.create(stopped=True)
     node.stop()
     node.start(TEEPOD_FAILPOINT=point)
     cvm.ask("start")
     assert node.died(30) == signal.SIGKILL
+    return node, cvm
+
+
+@pytest.mark.parametrize("point", ["start.disk.before", "start.disk.after"])
+def test_killed_while_the_first_disk_is_made(spawn, point):
+    node, cvm = killed_in_its_first_start(spawn, point)
     made = state_of(cvm)
     assert (made is not None) == (point == "start.disk.after")
     node.start()
@@ -263,12 +269,7 @@ def test_killed_while_the_first_disk_is_made(spawn, point):
 
 @pytest.mark.parametrize("point", ["start.define.before", "start.start.before"])
 def test_killed_after_the_disk_was_recorded_and_then_it_is_gone(spawn, point):
-    node = spawn()
-    cvm = node.create(stopped=True)
-    node.stop()
-    node.start(TEEPOD_FAILPOINT=point)
-    cvm.ask("start")
-    assert node.died(30) == signal.SIGKILL
+    node, cvm = killed_in_its_first_start(spawn, point)
     gone(cvm)
     node.start()
     node.settled(cvm.uuid)

@@ -12,12 +12,6 @@ from node import assert_books, until
 from test_lifecycle import BOOTED
 
 
-@pytest.fixture(scope="module")
-def libvirtd(private_libvirtd):
-    with private_libvirtd() as daemon:
-        yield daemon
-
-
 @pytest.fixture
 def remote(libvirtd, spawn):
     node = spawn(hypervisor=libvirtd.uri)

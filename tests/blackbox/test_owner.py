@@ -11,12 +11,6 @@ import pytest
 from node import PROGRAM, alive, refused
 
 
-@pytest.fixture(scope="module")
-def libvirtd(private_libvirtd):
-    with private_libvirtd() as daemon:
-        yield daemon
-
-
 def copy_of(node, spawn, **how):
     """A copy of the folder, made as cp -a does it, with a node on it that has not been started."""
     folder = Path(tempfile.mkdtemp(prefix="tp", dir="/tmp"))

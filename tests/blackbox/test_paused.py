@@ -318,12 +318,6 @@ def test_a_guest_that_is_paused_while_it_boots_fails_its_operation_at_once(tiny)
 
 # ---------------------------------------------------------------------- paused by others
 
-@pytest.fixture(scope="module")
-def libvirtd(private_libvirtd):
-    with private_libvirtd() as daemon:
-        yield daemon
-
-
 @pytest.fixture
 def watched(spawn, libvirtd):
     """A node whose guests an operator can get at by virsh."""
