@@ -9,7 +9,7 @@ import pytest
 
 import openapi
 from host_tree import GPUS, SWITCHES, HostTree
-from node import assert_books, refused, until
+from node import Node, assert_books, refused, until
 from test_workspaces import add_key
 
 ANY = {"product_id": "10de:2335"}
@@ -20,9 +20,28 @@ def tree(tmp_path):
     return HostTree(tmp_path / "host")
 
 
+@pytest.fixture(scope="module")
+def host_node(tmp_path_factory):
+    tree = HostTree(tmp_path_factory.mktemp("module") / "host")
+    node = Node(options={"host.root": tree.root, "gpu.enabled": "yes"})
+    try:
+        yield node.start()
+    finally:
+        node.close()
+
+
 @pytest.fixture
-def big(spawn, tree):
-    """A node on that host. Guests could not really have what it promises: CVMs here stay stopped."""
+def big(host_node):
+    """A node on such a host that tests share. Guests could not really have what it promises: CVMs here stay stopped."""
+    yield host_node
+    host_node.delete_all()
+    assert_books(host_node)
+    rows_untouched(host_node)
+
+
+@pytest.fixture
+def own(spawn, tree):
+    """One of its own, for a test that changes the host."""
     return spawn(options={"host.root": tree.root, "gpu.enabled": "yes"})
 
 
@@ -144,22 +163,22 @@ def test_of_two_that_race_for_the_last_gpu_one_wins(big):
     assert_books(big)
 
 
-def test_a_gpu_that_comes_is_found_before_its_request_is_refused(big, tree):
-    refused(big.try_create(stopped=True, **gpus("e0:00.0")), 400, "ERR-02-006", "gpus.gpus[0].slot", "e0:00.0")
+def test_a_gpu_that_comes_is_found_before_its_request_is_refused(own, tree):
+    refused(own.try_create(stopped=True, **gpus("e0:00.0")), 400, "ERR-02-006", "gpus.gpus[0].slot", "e0:00.0")
     tree.device("0000:e0:00.0", "0x030200", "0x2335", 1, 30)
-    assert big.post("/preflight", json=big.ask(**gpus("e0:00.0"))).ok()["fits"] is True
-    big.create(stopped=True, **gpus("e0:00.0"))
+    assert own.post("/preflight", json=own.ask(**gpus("e0:00.0"))).ok()["fits"] is True
+    own.create(stopped=True, **gpus("e0:00.0"))
 
 
-def test_a_held_gpu_that_goes_is_broken_and_its_cvm_does_not_start_with_less(big, tree):
-    cvm = big.create(stopped=True, **gpus("18:00.0"))
+def test_a_held_gpu_that_goes_is_broken_and_its_cvm_does_not_start_with_less(own, tree):
+    cvm = own.create(stopped=True, **gpus("18:00.0"))
     tree.remove("0000:18:00.0")
-    refused(big.try_create(stopped=True, **gpus("18:00.0")), 400, "ERR-02-006")
-    gone, = devices(big, state="broken")
+    refused(own.try_create(stopped=True, **gpus("18:00.0")), 400, "ERR-02-006")
+    gone, = devices(own, state="broken")
     assert gone["vm_uuid"] == cvm.uuid and "not on the PCI bus" in gone["reason"]
     cvm.delete()
-    refused(big.try_create(stopped=True, **gpus("18:00.0")), 400, "ERR-02-006", "gpus.gpus[0].slot", "18:00.0")
-    assert devices(big, address="0000:18:00.0") == []
+    refused(own.try_create(stopped=True, **gpus("18:00.0")), 400, "ERR-02-006", "gpus.gpus[0].slot", "18:00.0")
+    assert devices(own, address="0000:18:00.0") == []
 
 
 # ------------------------------------------------------------------ refusals
@@ -184,17 +203,17 @@ def test_what_can_not_be_given_is_named(big, ask, status, code, field):
     rows_untouched(big)
 
 
-def test_a_gpu_that_the_host_uses_has_an_error_of_its_own(big, tree):
+def test_a_gpu_that_the_host_uses_has_an_error_of_its_own(own, tree):
     tree.bind("0000:18:00.0", "nvidia")
-    refused(big.try_create(stopped=True, **gpus(*GPUS)), 409, "ERR-02-016", "gpus.gpus[0].slot")
-    body = refused(big.try_create(stopped=True, **gpus(*[ANY] * 8)), 409, "ERR-02-016", "gpus.gpus[0].product_id")
+    refused(own.try_create(stopped=True, **gpus(*GPUS)), 409, "ERR-02-016", "gpus.gpus[0].slot")
+    body = refused(own.try_create(stopped=True, **gpus(*[ANY] * 8)), 409, "ERR-02-016", "gpus.gpus[0].product_id")
     assert "nvidia" in body["message"]
-    refused(big.try_create(stopped=True, gpus={"attach_mode": "all"}), 409, "ERR-02-016", "gpus.attach_mode")
-    busy, = devices(big, state="in_use")
+    refused(own.try_create(stopped=True, gpus={"attach_mode": "all"}), 409, "ERR-02-016", "gpus.attach_mode")
+    busy, = devices(own, state="in_use")
     assert busy["driver"] == "nvidia" and busy["vm_uuid"] is None
-    big.create(stopped=True, **gpus(*[ANY] * 7))
+    own.create(stopped=True, **gpus(*[ANY] * 7))
     tree.bind("0000:18:00.0", "vfio-pci")
-    big.create(stopped=True, **gpus(ANY))
+    own.create(stopped=True, **gpus(ANY))
 
 
 def test_the_operator_may_forbid_all(spawn, tree):
@@ -231,18 +250,18 @@ def test_hugepages_are_given_in_whole_gib_of_each_node_and_told_truly(big):
     rows_untouched(big)
 
 
-def test_hugepages_short_on_the_node_are_refused_with_the_numbers_of_each_candidate(big, tree):
-    body = refused(big.try_create(stopped=True, hugepages=True, memory=9000), 400, "ERR-02-004", "memory")
+def test_hugepages_short_on_the_node_are_refused_with_the_numbers_of_each_candidate(own, tree):
+    body = refused(own.try_create(stopped=True, hugepages=True, memory=9000), 400, "ERR-02-004", "memory")
     found = details(body)
     assert (found["asked"], found["free"], found["total"], found["numa_node"]) == (9216, 8192, 8192, 0)
     assert "NUMA node 0, free 8192 of 8192 MiB; node 1: free 8192 of 8192 MiB" in body["message"]
     assert body["suggestions"] == ["8192 MiB would fit now"]
     tree.pages(1, 8, free=3)
-    body = refused(big.try_create(stopped=True, hugepages=True, memory=4096, **gpus("9a:00.0")), 400, "ERR-02-004", "memory")
+    body = refused(own.try_create(stopped=True, hugepages=True, memory=4096, **gpus("9a:00.0")), 400, "ERR-02-004", "memory")
     assert (details(body)["numa_node"], details(body)["free"]) == (1, 3072)
-    rows_untouched(big)
+    rows_untouched(own)
     tree.pages(1, 8, free=8)
-    big.create(stopped=True, hugepages=True, memory=4096, **gpus("9a:00.0"))
+    own.create(stopped=True, hugepages=True, memory=4096, **gpus("9a:00.0"))
 
 
 def test_release_on_stop_gives_hugepages_back_and_keeps_gpus(spawn, tree):
