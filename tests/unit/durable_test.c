@@ -36,11 +36,15 @@
 #include "db/sql.h"
 #include "db/turn.h"
 #include "tests/vfs/disk.h"
+#include "vmm/cvm/create.h"
+#include "vmm/cvm/power.h"
 #include "vmm/cvm/replicate.h"
 #include "vmm/cvm/update.h"
 #include "vmm/node/world.h"
 #include "vmm/op/engine.h"
 #include "vmm/op/mutation.h"
+#include "vmm/op/op_begin.h"
+#include "vmm/vmm.h"
 
 enum { COMMITS_MAX = 400, CHECKPOINT_PAGES = 24, DELETE_REMOVE = 2 };
 
