@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "api/cloud/asks.h"
+#include "api/cloud/body_cvm.h"
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/json.h"

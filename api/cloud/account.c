@@ -10,7 +10,7 @@
 #include <jansson.h>
 
 #include "api/cloud/account.h"
-#include "api/cloud/tables.h"
+#include "api/cloud/route_tables.h"
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/own.h"

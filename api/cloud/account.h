@@ -4,7 +4,7 @@
 #ifndef TEEPOD_API_CLOUD_ACCOUNT_H
 #define TEEPOD_API_CLOUD_ACCOUNT_H
 
-#include "api/cloud/shapes.h"
+#include "api/cloud/serialize_cvm.h"
 #include "db/capacity.h"
 #include "vmm/vmm.h"
 

@@ -11,9 +11,9 @@
 #include <jansson.h>
 
 #include "api/cloud/account.h"
-#include "api/cloud/follow.h"
+#include "api/cloud/stream.h"
 #include "api/http/key_rate.h"
-#include "api/cloud/tables.h"
+#include "api/cloud/route_tables.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/id.h"

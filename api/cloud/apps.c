@@ -9,9 +9,9 @@
 #include <string.h>
 #include <strings.h>
 
-#include "api/cloud/asks.h"
-#include "api/cloud/shapes.h"
-#include "api/cloud/tables.h"
+#include "api/cloud/body_cvm.h"
+#include "api/cloud/serialize_cvm.h"
+#include "api/cloud/route_tables.h"
 #include "api/http/json_text.h"
 #include "base/buf.h"
 #include "base/clock.h"

@@ -9,7 +9,7 @@
 #include <jansson.h>
 
 #include "api/cloud/account.h"
-#include "api/cloud/tables.h"
+#include "api/cloud/route_tables.h"
 #include "base/own.h"
 #include "db/images.h"
 #include "vmm/account/account.h"

@@ -9,9 +9,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "api/cloud/follow.h"
-#include "api/cloud/shapes.h"
-#include "api/cloud/tables.h"
+#include "api/cloud/route_tables.h"
+#include "api/cloud/serialize_cvm.h"
+#include "api/cloud/stream.h"
 #include "base/alloc.h"
 #include "base/json.h"
 #include "base/log.h"

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * health.c - is the daemon alive, is it ready, and how is it doing?
  */
+#include "api/cloud/route_tables.h"
+#include "api/cloud/serialize_cvm.h"
+#include "api/cloud/stream.h"
 #include <jansson.h>
-
-#include "api/cloud/follow.h"
-#include "api/cloud/shapes.h"
-#include "api/cloud/tables.h"
 #include "base/buf.h"
 #include "vmm/metrics.h"
 #include "vmm/vmm.h"

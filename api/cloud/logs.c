@@ -21,10 +21,10 @@
 #include <jansson.h>
 
 #include "api/cloud/account.h"
-#include "api/cloud/follow.h"
+#include "api/cloud/stream.h"
 #include "api/cloud/log_link.h"
-#include "api/cloud/shapes.h"
-#include "api/cloud/tables.h"
+#include "api/cloud/route_tables.h"
+#include "api/cloud/serialize_cvm.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/lag.h"

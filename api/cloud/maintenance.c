@@ -4,13 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
-
-#include "api/cloud/asks_policy.h"
-#include "api/cloud/change.h"
-#include "api/cloud/shapes.h"
-#include "api/cloud/tables.h"
+#include "api/cloud/body_policy.h"
+#include "api/cloud/mutation_call.h"
+#include "api/cloud/route_tables.h"
+#include "api/cloud/serialize_cvm.h"
 #include "base/alloc.h"
+#include <jansson.h>
 #include "base/own.h"
 #include "db/node.h"
 #include "db/operations.h"

@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/cloud/asks.h"
+#include "api/cloud/body_cvm.h"
 #include "api/http/envelope.h"
-#include "api/cloud/shapes.h"
-#include "api/cloud/tables.h"
+#include "api/cloud/route_tables.h"
+#include "api/cloud/serialize_cvm.h"
 #include "base/alloc.h"
 #include "base/json.h"
 #include "base/own.h"

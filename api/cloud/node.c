@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "api/cloud/account.h"
-#include "api/cloud/tables.h"
+#include "api/cloud/route_tables.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/own.h"

@@ -7,10 +7,10 @@
 #include <jansson.h>
 
 #include "api/cloud/account.h"
-#include "api/cloud/change.h"
-#include "api/cloud/follow.h"
-#include "api/cloud/shapes.h"
-#include "api/cloud/tables.h"
+#include "api/cloud/mutation_call.h"
+#include "api/cloud/route_tables.h"
+#include "api/cloud/serialize_cvm.h"
+#include "api/cloud/stream.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/id.h"

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * policy.c - PATCH /cvms/{id}/policy: what the node may do with a CVM by itself.
  */
-#include <stdlib.h>
-
-#include <jansson.h>
-
-#include "api/cloud/asks_policy.h"
-#include "api/cloud/change.h"
-#include "api/cloud/shapes.h"
-#include "api/cloud/tables.h"
+#include "api/cloud/body_policy.h"
+#include "api/cloud/mutation_call.h"
+#include "api/cloud/route_tables.h"
+#include "api/cloud/serialize_cvm.h"
 #include "base/alloc.h"
+#include <jansson.h>
+#include <stdlib.h>
 #include "db/cvms.h"
 #include "db/operations.h"
 #include "vmm/admit/request.h"

@@ -6,13 +6,12 @@
  */
 #include <stdlib.h>
 
-#include <jansson.h>
-
-#include "api/cloud/asks.h"
-#include "api/cloud/change.h"
-#include "api/cloud/shapes.h"
-#include "api/cloud/tables.h"
+#include "api/cloud/body_cvm.h"
+#include "api/cloud/mutation_call.h"
+#include "api/cloud/route_tables.h"
+#include "api/cloud/serialize_cvm.h"
 #include "base/alloc.h"
+#include <jansson.h>
 #include "db/cvms.h"
 #include "db/operations.h"
 #include "vmm/cvm/find.h"

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/cloud/asks_update.h"
-#include "api/cloud/change.h"
-#include "api/cloud/shapes.h"
-#include "api/cloud/tables.h"
+#include "api/cloud/body_update.h"
+#include "api/cloud/mutation_call.h"
+#include "api/cloud/route_tables.h"
+#include "api/cloud/serialize_cvm.h"
 #include "base/alloc.h"
 #include "base/json.h"
 #include "base/own.h"

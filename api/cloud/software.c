@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "api/cloud/api.h"
-#include "api/cloud/shapes.h"
-#include "api/cloud/tables.h"
+#include "api/cloud/route_tables.h"
+#include "api/cloud/serialize_cvm.h"
 #include "base/json.h"
 #include "base/own.h"
 #include "db/cvms.h"

@@ -13,9 +13,9 @@
 #include <jansson.h>
 
 #include "api/cloud/account.h"
-#include "api/cloud/asks_account.h"
-#include "api/cloud/change.h"
-#include "api/cloud/tables.h"
+#include "api/cloud/body_account.h"
+#include "api/cloud/mutation_call.h"
+#include "api/cloud/route_tables.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/own.h"

@@ -11,7 +11,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "api/cloud/asks_policy.h"
+#include "api/cloud/body_policy.h"
 #include "api/cloud/precondition.h"
 #include "base/array.h"
 #include "base/json.h"

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * shape_rows.c - apps, states, operations, events, capacity, images and ports as JSON.
+ * serialize_node.c - apps, states, operations, events, capacity, images and ports as JSON.
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/cloud/shapes.h"
+#include "api/cloud/serialize_cvm.h"
 #include "api/http/envelope.h"
 #include "base/clock.h"
 #include "db/capacity.h"

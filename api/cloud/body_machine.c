@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * asks_machine.c - the part of a request that is about the machine itself: confidential or not, its
+ * body_machine.c - the part of a request that is about the machine itself: confidential or not, its
  * interfaces.
  */
-#include "api/cloud/asks_machine.h"
+#include "api/cloud/body_machine.h"
 
 #include <errno.h>
 #include <stdio.h>

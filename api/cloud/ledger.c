@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * money.c - what a workspace has left, what it was charged for, and adding to it.
+ * ledger.c - what a workspace has left, what it was charged for, and adding to it.
  *
  * Amounts are whole micro-units of the configured currency; the cloud's clients are shown decimal
  * numbers.
@@ -12,9 +12,9 @@
 #include <jansson.h>
 
 #include "api/cloud/account.h"
-#include "api/cloud/asks_account.h"
-#include "api/cloud/change.h"
-#include "api/cloud/tables.h"
+#include "api/cloud/body_account.h"
+#include "api/cloud/mutation_call.h"
+#include "api/cloud/route_tables.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/own.h"

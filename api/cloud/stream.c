@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * follow.c - the list of those who wait, and what wakes them.
+ * stream.c - the list of those who wait, and what wakes them.
  *
  * A follower may end itself, or be ended by its client's departure, in the middle of a walk over
  * the list. It is then only marked, and swept after the walk: no walk ever holds a pointer to freed
  * memory. The watch and the timer stay until the first tick that finds nobody, so that they never
  * end from inside their own callback.
  */
-#include "api/cloud/follow.h"
+#include "api/cloud/stream.h"
 
 #include <stdlib.h>
 #include <string.h>

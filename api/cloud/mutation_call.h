@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * change.h - a request that changes something: applied in the turn's transaction, answered after
+ * mutation_call.h - a request that changes something: applied in the turn's transaction, answered after
  * its commit.
  *
  * Every such route honours Idempotency-Key: the answer is kept in the transaction of the effect,
@@ -13,8 +13,8 @@
  * A change that wants devices, hugepages or host ports is first refused, and applied after the host
  * was looked at (vmm_look_again()): what is free there changes without anybody telling us.
  */
-#ifndef TEEPOD_API_CLOUD_CHANGE_H
-#define TEEPOD_API_CLOUD_CHANGE_H
+#ifndef TEEPOD_API_CLOUD_MUTATION_CALL_H
+#define TEEPOD_API_CLOUD_MUTATION_CALL_H
 
 #include "api/cloud/api.h"
 #include "vmm/logs/serial_scan.h"

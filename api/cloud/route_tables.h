@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * tables.h - the route tables, each in the file of its noun; api.c lists them.
+ * route_tables.h - the route tables, each in the file of its noun; api.c lists them.
  */
-#ifndef TEEPOD_API_CLOUD_TABLES_H
-#define TEEPOD_API_CLOUD_TABLES_H
+#ifndef TEEPOD_API_CLOUD_ROUTE_TABLES_H
+#define TEEPOD_API_CLOUD_ROUTE_TABLES_H
 
 #include "api/http/route.h"
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * shapes.h - rows as the JSON objects clients know: the cloud's, in both versions, and ours.
+ * serialize_cvm.h - rows as the JSON objects clients know: the cloud's, in both versions, and ours.
  *
  * Clients validate: a key that may be absent often may not be null. Which is which is written down
  * once, in shapes.c.
  */
-#ifndef TEEPOD_API_CLOUD_SHAPES_H
-#define TEEPOD_API_CLOUD_SHAPES_H
+#ifndef TEEPOD_API_CLOUD_SERIALIZE_CVM_H
+#define TEEPOD_API_CLOUD_SERIALIZE_CVM_H
 
 #include "api/cloud/api.h"
 

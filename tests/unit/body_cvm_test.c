@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * asks_test.c - request bodies become what the vmm is asked, or an error that names the field.
+ * body_cvm_test.c - request bodies become what the vmm is asked, or an error that names the field.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,7 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "api/cloud/asks.h"
+#include "api/cloud/body_cvm.h"
 #include "base/array.h"
 #include "base/json.h"
 #include "base/own.h"

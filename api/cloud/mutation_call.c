@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * change.c - one way for every route that changes something.
+ * mutation_call.c - one way for every route that changes something.
  */
-#include "api/cloud/change.h"
+#include "api/cloud/mutation_call.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/id.h"
-#include "api/cloud/asks.h"
+#include "api/cloud/body_cvm.h"
 #include "base/own.h"
 #include "vmm/admit/port_probe.h"
 #include "vmm/logs/serial_scan.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * asks_account.h - request bodies about workspaces, tokens and credit.
+ * body_account.h - request bodies about workspaces, tokens and credit.
  */
-#ifndef TEEPOD_API_CLOUD_ASKS_ACCOUNT_H
-#define TEEPOD_API_CLOUD_ASKS_ACCOUNT_H
+#ifndef TEEPOD_API_CLOUD_BODY_ACCOUNT_H
+#define TEEPOD_API_CLOUD_BODY_ACCOUNT_H
 
 #include "base/json.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * asks_machine.h - the part of a request that is about the machine itself: confidential or not, its
+ * body_machine.h - the part of a request that is about the machine itself: confidential or not, its
  * interfaces.
  */
-#ifndef TEEPOD_API_CLOUD_ASKS_MACHINE_H
-#define TEEPOD_API_CLOUD_ASKS_MACHINE_H
+#ifndef TEEPOD_API_CLOUD_BODY_MACHINE_H
+#define TEEPOD_API_CLOUD_BODY_MACHINE_H
 
 #include "base/json.h"
 #include "vmm/admit/networks.h"

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * follow.h - answers that go on: event streams, followed logs, requests that wait for an operation.
+ * stream.h - answers that go on: event streams, followed logs, requests that wait for an operation.
  *
  * A follower owns its call from follow_add() until follow_end(). It hears of every commit, of time
  * passing, and is ended when its client goes away, its credential ends (account_still_valid()), or
  * the daemon drains. One watch and one timer serve all followers; both exist only while there is
  * one.
  */
-#ifndef TEEPOD_API_CLOUD_FOLLOW_H
-#define TEEPOD_API_CLOUD_FOLLOW_H
+#ifndef TEEPOD_API_CLOUD_STREAM_H
+#define TEEPOD_API_CLOUD_STREAM_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * asks_policy.h - requests about what the node does by itself: policies of a CVM, maintenance of
+ * body_policy.h - requests about what the node does by itself: policies of a CVM, maintenance of
  * the node.
  */
-#ifndef TEEPOD_API_CLOUD_ASKS_POLICY_H
-#define TEEPOD_API_CLOUD_ASKS_POLICY_H
+#ifndef TEEPOD_API_CLOUD_BODY_POLICY_H
+#define TEEPOD_API_CLOUD_BODY_POLICY_H
 
 #include "base/json.h"
 #include "vmm/admit/request.h"

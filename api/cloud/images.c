@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * image_store.c - /images: what the operator put into the image store, and how.
+ * images.c - /images: what the operator put into the image store, and how.
  *
  * Import and delete take a job between question and answer. The idempotency key is looked up before
  * the job and written with the answer after it; a repeat that arrives in between runs the job
@@ -7,13 +7,12 @@
  */
 #include <stdlib.h>
 
-#include <jansson.h>
-
-#include "api/cloud/asks.h"
-#include "api/cloud/change.h"
-#include "api/cloud/shapes.h"
-#include "api/cloud/tables.h"
+#include "api/cloud/body_cvm.h"
+#include "api/cloud/mutation_call.h"
+#include "api/cloud/route_tables.h"
+#include "api/cloud/serialize_cvm.h"
 #include "base/alloc.h"
+#include <jansson.h>
 #include "db/images.h"
 #include "vmm/image_look.h"
 #include "vmm/image_store.h"

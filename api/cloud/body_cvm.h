@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * asks.h - what request bodies may hold, and what they become.
+ * body_cvm.h - what request bodies may hold, and what they become.
  *
  * Each table here is also a schema of the same name in openapi.yaml; a test holds the two against
  * each other.
  */
-#ifndef TEEPOD_API_CLOUD_ASKS_H
-#define TEEPOD_API_CLOUD_ASKS_H
+#ifndef TEEPOD_API_CLOUD_BODY_CVM_H
+#define TEEPOD_API_CLOUD_BODY_CVM_H
 
 #include "base/json.h"
 #include "vmm/admit/networks.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * asks_update_test.c - bodies of updates and replications become what the vmm is asked, or an error
+ * body_update_test.c - bodies of updates and replications become what the vmm is asked, or an error
  * that names the field.
  */
 #include <setjmp.h>
@@ -10,10 +10,9 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include <jansson.h>
-
-#include "api/cloud/asks_update.h"
+#include "api/cloud/body_update.h"
 #include "base/array.h"
+#include <jansson.h>
 #include "vmm/admit/request.h"
 #include "vmm/compose/compose_merge.h"
 

@@ -1,24 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
- * asks.c - request bodies: tables of fields, and the way from there to what the vmm is asked.
+ * body_cvm.c - request bodies: tables of fields, and the way from there to what the vmm is asked.
  *
  * The cloud's clients pass unknown keys through, so the bodies they send are read leniently; what
  * is ours is strict, because a misspelt field that is ignored is a CVM other than the one asked
  * for. null counts as absent wherever a field may be absent. What a table can not say (either this
  * or that) is said below it.
  */
-#include "api/cloud/asks.h"
+#include "api/cloud/body_cvm.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include <jansson.h>
-
-#include "api/cloud/asks_machine.h"
-#include "api/cloud/asks_policy.h"
+#include "api/cloud/body_machine.h"
+#include "api/cloud/body_policy.h"
 #include "base/alloc.h"
 #include "base/array.h"
+#include <jansson.h>
 #include "base/id.h"
 #include "base/own.h"
 #include "vmm/compose/compose_merge.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * shapes.c - CVM rows in the cloud's two versions.
+ * serialize_cvm.c - CVM rows in the cloud's two versions.
  *
  * v25 is X-Phala-Version 2025-10-28, v26 is 2026-01-21. In v25 "id" is a number, in v26 a string;
  * lifecycle answers have a number in both. public_logs, public_sysinfo, public_tcbinfo,
@@ -7,7 +7,7 @@
  * be whole numbers; kms_type is lower case. Extra keys are allowed in all of them, and carry what
  * is ours: ports, boot_progress, operation, desired, observed, mode.
  */
-#include "api/cloud/shapes.h"
+#include "api/cloud/serialize_cvm.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,20 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
- * asks_update.c - bodies of updates and replications.
+ * body_update.c - bodies of updates and replications.
  *
  * All updates fill one struct: each route's table says which of its members a client may name
  * there. Read leniently where the cloud's clients send more than they mean (the SDK's resize echoes
  * the CVM's identifier), strictly elsewhere.
  */
-#include "api/cloud/asks_update.h"
+#include "api/cloud/body_update.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
-
-#include "api/cloud/asks.h"
+#include "api/cloud/body_cvm.h"
 #include "base/alloc.h"
 #include "base/array.h"
+#include <jansson.h>
 #include "vmm/admit/request.h"
 #include "vmm/compose/compose.h"
 #include "vmm/compose/compose_merge.h"

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * asks_update.h - what requests that change a CVM, or make another like it, may hold.
+ * body_update.h - what requests that change a CVM, or make another like it, may hold.
  *
  * Each table here is also a schema of the same name in openapi.yaml; a test holds the two against
  * each other.
  */
-#ifndef TEEPOD_API_CLOUD_ASKS_UPDATE_H
-#define TEEPOD_API_CLOUD_ASKS_UPDATE_H
+#ifndef TEEPOD_API_CLOUD_BODY_UPDATE_H
+#define TEEPOD_API_CLOUD_BODY_UPDATE_H
 
 #include "base/json.h"
 #include "vmm/compose/compose_merge.h"

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * asks_account.c - tables of what may be asked about workspaces, tokens and credit.
+ * body_account.c - tables of what may be asked about workspaces, tokens and credit.
  *
  * All of it is ours, so all of it is strict: a misspelt limit that is ignored is no limit.
  */
+#include "api/cloud/body_account.h"
 #include <jansson.h>
-
-#include "api/cloud/asks_account.h"
 
 #include "api/http/call.h"
 #include "base/array.h"

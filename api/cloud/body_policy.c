@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
- * asks_policy.c - requests about what the node does by itself: tables of fields, and what they
+ * body_policy.c - requests about what the node does by itself: tables of fields, and what they
  * become.
  */
-#include "api/cloud/asks_policy.h"
+#include "api/cloud/body_policy.h"
 
 #include <assert.h>
 #include <string.h>
 #include <strings.h>
 
-#include <jansson.h>
-
-#include "api/cloud/asks.h"
+#include "api/cloud/body_cvm.h"
 #include "base/array.h"
+#include <jansson.h>
 #include "db/policies.h"
 #include "vmm/admit/request.h"
 
