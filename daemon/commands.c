@@ -104,17 +104,17 @@ static int command_domain_xml(const char *path, const struct vmm_settings *s, ch
 {
 	auto_free char *text = NULL;
 	auto_json json_t *body = NULL;
-	auto_cvm_asked struct cvm_asked asked = { 0 };
-	struct cvm_request req;
+	auto_parsed_cvm struct parsed_cvm asked = { 0 };
+	struct cvm_body req;
 	size_t n = 0;
 	int r = file_read(path, SPEC_MAX, &text, &n, e);
 
 	if (!r) {
 		body = json_read(text, n, e);
-		r = body ? read_cvm_request(&create_table, body, &req, e) : -1;
+		r = body ? cvm_body_read(&create_table, body, &req, e) : -1;
 	}
 	if (!r)
-		r = cvm_asked_from(&req, body, &asked, e);
+		r = parse_cvm_body(&req, body, &asked, e);
 	return r ? r : vmm_print_domain(s, &asked.ask, ret, e);
 }
 

@@ -269,8 +269,8 @@ static int daemon_open_server(struct daemon *d, struct err *e)
 					   .limits = settings_limits(d->config),
 					   .routes = api_routes,
 					   .authenticate = api_authenticate,
-					   .after_commit = api_read,
-					   .still_valid = account_still_valid,
+					   .after_commit = api_after_commit,
+					   .still_valid = caller_still_valid,
 					   .arg = d->api,
 					   .proxies = d->config->api.trusted_proxies.v,
 					   .n_proxies = d->config->api.trusted_proxies.n };

@@ -25,7 +25,7 @@
 #include "vmm/vmm.h"
 
 /* Without billing, or where it can not be found out: nothing. */
-static int64_t left_of(const struct call *c)
+static int64_t credit_left(const struct call *c)
 {
 	struct balance b;
 	struct err ignored;
@@ -38,8 +38,8 @@ static int64_t left_of(const struct call *c)
 static json_t *me_v25(const struct call *c)
 {
 	return json_pack("{s:s,s:s,s:i,s:i,s:s,s:s,s:s}", "username", c->caller.name, "email", "",
-			 "credits", (int)(left_of(c) / 1000000), "granted_credits", 0, "avatar", "",
-			 "team_name", c->caller.workspace_slug, "team_tier", "local");
+			 "credits", (int)(credit_left(c) / 1000000), "granted_credits", 0, "avatar",
+			 "", "team_name", c->caller.workspace_slug, "team_tier", "local");
 }
 
 static json_t *me_v26(const struct call *c)
@@ -54,25 +54,25 @@ static json_t *me_v26(const struct call *c)
 		"totp_enabled", 0, "has_backup_codes", 0, "flag_has_password", 0, "workspace", "id",
 		id, "name", c->caller.workspace_slug, "slug", c->caller.workspace_slug, "tier",
 		"local", "role", role_text(c->caller.role), "credits", "balance",
-		money_text(left_of(c), credit), "granted_balance", "0", "is_post_paid", 0,
+		money_text(credit_left(c), credit), "granted_balance", "0", "is_post_paid", 0,
 		"outstanding_amount");
 }
 
 /* Keys are read again when one may have changed. */
-static bool is_ended(const struct api *a, const struct caller *who, uint64_t generation)
+static bool caller_is_ended(const struct api *a, const struct caller *who, uint64_t generation)
 {
 	if (who->expires_ms && clock_wall_ms() >= who->expires_ms)
 		return true;
 	return (who->kind != CALLER_KEY || who->keys_generation != generation) &&
-	       api_role_now(a, who) < who->role;
+	       caller_current_role(a, who) < who->role;
 }
 
-int account_still_valid(struct call *c, struct err *e)
+int caller_still_valid(struct call *c, struct err *e)
 {
 	struct caller *who = &c->caller;
 	uint64_t generation = vmm_keys_generation(api_of(c)->vmm);
 
-	if (is_ended(api_of(c), who, generation))
+	if (caller_is_ended(api_of(c), who, generation))
 		return err_set(e, ERR_UNAUTHENTICATED,
 			       "the credential of this request (%s) was revoked, has expired or "
 			       "may do less by now",
@@ -88,7 +88,7 @@ static void get_me(struct call *c)
 
 /* ------------------------------------------------------------------ /teepods/available */
 
-static int64_t total_of(const struct capacity_row *rows, const char *resource)
+static int64_t capacity_total(const struct capacity_row *rows, const char *resource)
 {
 	for (int i = 0; i < CAPACITY_ROWS; i++) {
 		if (!strcmp(rows[i].resource, resource))
@@ -97,7 +97,7 @@ static int64_t total_of(const struct capacity_row *rows, const char *resource)
 	return -1;
 }
 
-static int64_t free_of(const struct capacity_row *rows, const char *resource)
+static int64_t capacity_free(const struct capacity_row *rows, const char *resource)
 {
 	for (int i = 0; i < CAPACITY_ROWS; i++) {
 		if (!strcmp(rows[i].resource, resource) && rows[i].total > rows[i].promised)
@@ -107,28 +107,29 @@ static int64_t free_of(const struct capacity_row *rows, const char *resource)
 }
 
 /* How much of the scarcest resource is left, 0 to 1: all that a single node can be ranked by. */
-static double score(const struct capacity_row *rows)
+static double capacity_score(const struct capacity_row *rows)
 {
 	static const char *const counted[] = { "vcpus", "memory_mib", "disk_gib", "slots" };
 	double least = 1;
 
 	for (size_t i = 0; i < ARRAY_SIZE(counted); i++) {
-		int64_t total = total_of(rows, counted[i]);
-		double left = total > 0 ? (double)free_of(rows, counted[i]) / (double)total : 0;
+		int64_t total = capacity_total(rows, counted[i]);
+		double left =
+			total > 0 ? (double)capacity_free(rows, counted[i]) / (double)total : 0;
 
 		least = left < least ? left : least;
 	}
 	return least;
 }
 
-static json_t *max_of(const struct capacity_row *rows, const char *resource)
+static json_t *capacity_limit(const struct capacity_row *rows, const char *resource)
 {
-	int64_t total = total_of(rows, resource);
+	int64_t total = capacity_total(rows, resource);
 
 	return total < 0 ? json_null() : json_integer(total);
 }
 
-static json_t *node_images(const struct image_row *rows, size_t n)
+static json_t *serialize_node_images(const struct image_row *rows, size_t n)
 {
 	json_t *a = json_array();
 
@@ -145,16 +146,18 @@ static json_t *node_images(const struct image_row *rows, size_t n)
 }
 
 /* `listed` is false during maintenance; a create is then refused with the reason. */
-static json_t *available_node(const struct vmm_settings *s, const struct capacity_row *rows,
-			      json_t *images, const struct maintenance_row *m)
+static json_t *serialize_available_node(const struct vmm_settings *s,
+					const struct capacity_row *rows, json_t *images,
+					const struct maintenance_row *m)
 {
-	json_t *o = json_pack(
-		"{s:I,s:s,s:b,s:f,s:I,s:I,s:I,s:o,s:b,s:n,s:n,s:s,s:n,s:[]}", "teepod_id",
-		(json_int_t)s->node_id, "name", s->node_name, "listed", !m->on, "resource_score",
-		m->on ? 0.0 : score(rows), "remaining_vcpu", (json_int_t)free_of(rows, "vcpus"),
-		"remaining_memory", (json_int_t)free_of(rows, "memory_mib"), "remaining_cvm_slots",
-		(json_int_t)free_of(rows, "slots"), "images", images, "support_onchain_kms", 0,
-		"fmspc", "device_id", "region_identifier", s->region, "default_kms", "kms_list");
+	json_t *o = json_pack("{s:I,s:s,s:b,s:f,s:I,s:I,s:I,s:o,s:b,s:n,s:n,s:s,s:n,s:[]}",
+			      "teepod_id", (json_int_t)s->node_id, "name", s->node_name, "listed",
+			      !m->on, "resource_score", m->on ? 0.0 : capacity_score(rows),
+			      "remaining_vcpu", (json_int_t)capacity_free(rows, "vcpus"),
+			      "remaining_memory", (json_int_t)capacity_free(rows, "memory_mib"),
+			      "remaining_cvm_slots", (json_int_t)capacity_free(rows, "slots"),
+			      "images", images, "support_onchain_kms", 0, "fmspc", "device_id",
+			      "region_identifier", s->region, "default_kms", "kms_list");
 
 	json_object_set_new(o, "maintenance", m->on ? json_text(m->reason) : json_null());
 	return o;
@@ -171,17 +174,19 @@ static void get_available(struct call *c)
 	struct err e;
 	size_t n = 0;
 
-	if (account_capacity(c, rows, &e) || vmm_maintenance(v, &m, &ignored, &e) ||
+	if (api_visible_capacity(c, rows, &e) || vmm_maintenance(v, &m, &ignored, &e) ||
 	    vmm_images(v, -1, 0, 1000, &images, &n, &e) < 0) {
 		call_reply_err(c, &e);
 		return;
 	}
-	capacity = json_pack("{s:o,s:o,s:o,s:o}", "max_instances", max_of(rows, "slots"),
-			     "max_vcpu", max_of(rows, "vcpus"), "max_memory",
-			     max_of(rows, "memory_mib"), "max_disk", max_of(rows, "disk_gib"));
+	capacity = json_pack("{s:o,s:o,s:o,s:o}", "max_instances", capacity_limit(rows, "slots"),
+			     "max_vcpu", capacity_limit(rows, "vcpus"), "max_memory",
+			     capacity_limit(rows, "memory_mib"), "max_disk",
+			     capacity_limit(rows, "disk_gib"));
 	call_reply(c, 200,
 		   json_pack("{s:s,s:o,s:[o],s:[]}", "tier", "local", "capacity", capacity, "nodes",
-			     available_node(vmm_settings(v), rows, node_images(images, n), &m),
+			     serialize_available_node(vmm_settings(v), rows,
+						      serialize_node_images(images, n), &m),
 			     "kms_list"));
 }
 

@@ -49,7 +49,7 @@ const struct route *const api_routes[] = {
 	state_routes,
 	policy_routes,
 	maintenance_routes,
-	money_routes,
+	ledger_routes,
 	token_routes,
 	workspace_routes,
 	replica_routes,
@@ -88,7 +88,7 @@ struct api *api_new(struct vmm *v, const struct api_settings *s)
 	a->settings = *s;
 	a->started_ms = clock_wall_ms();
 	id_random(a->secret, sizeof(a->secret));
-	a->followers = followers_new(v);
+	a->streams = streams_new(v);
 	a->key_rate = key_rate_new();
 	vmm_reserve_names(v, is_route_word);
 	return a;
@@ -107,14 +107,14 @@ void api_reload(struct api *a, const struct api_settings *s)
 void api_drain(struct api *a)
 {
 	a->draining = true;
-	followers_drain(a->followers);
+	streams_drain(a->streams);
 }
 
 void api_free(struct api *a)
 {
 	if (!a)
 		return;
-	followers_free(a->followers);
+	streams_free(a->streams);
 	key_rate_free(a->key_rate);
 	free(a);
 }
@@ -123,7 +123,7 @@ void api_free(struct api *a)
 
 /* Charge the key and all keys above it that have a limit. A key without a limit has none above it
  * with one. */
-static int take_rate(struct api *a, const struct key_row *key, struct err *e)
+static int charge_key_rate(struct api *a, const struct key_row *key, struct err *e)
 {
 	struct key_budget b[KEY_LINE_MAX];
 	struct key_row k = *key;
@@ -147,7 +147,7 @@ static int take_rate(struct api *a, const struct key_row *key, struct err *e)
 
 /* A key's number cannot be chosen, its name can: names that keys had before there was a rule for
  * them, and common names of certificates, may hold anything. */
-static void describe(struct caller *c)
+static void caller_describe(struct caller *c)
 {
 	char shown[80];
 
@@ -159,9 +159,10 @@ static void describe(struct caller *c)
 		(void)snprintf(c->who, sizeof(c->who), "%s", shown);
 }
 
-int api_admit_key(struct api *a, const struct key_row *row, struct caller *ret, struct err *e)
+int authenticate_key_row(struct api *a, const struct key_row *row, struct caller *ret,
+			 struct err *e)
 {
-	int r = take_rate(a, row, e);
+	int r = charge_key_rate(a, row, e);
 
 	if (r)
 		return r;
@@ -173,21 +174,22 @@ int api_admit_key(struct api *a, const struct key_row *row, struct caller *ret, 
 				.workspace = row->workspace };
 	(void)snprintf(ret->workspace_slug, sizeof(ret->workspace_slug), "%s", row->workspace_slug);
 	(void)snprintf(ret->name, sizeof(ret->name), "%s", row->name);
-	describe(ret);
+	caller_describe(ret);
 	return 0;
 }
 
-static int by_key(struct api *a, const char *key, struct caller *ret, struct err *e)
+static int authenticate_key(struct api *a, const char *key, struct caller *ret, struct err *e)
 {
 	struct key_row row;
 	int r = vmm_authenticate(a->vmm, key, &row, e);
 
-	return r ? r : api_admit_key(a, &row, ret, e);
+	return r ? r : authenticate_key_row(a, &row, ret, e);
 }
 
 /* Peers and certificates belong to no workspace of their own: they work in the node's default one.
  */
-static int by_host(struct api *a, const struct caller *who, struct caller *ret, struct err *e)
+static int authenticate_host(struct api *a, const struct caller *who, struct caller *ret,
+			     struct err *e)
 {
 	struct workspace_row ws;
 	int r;
@@ -202,7 +204,7 @@ static int by_host(struct api *a, const struct caller *who, struct caller *ret, 
 	if (r)
 		return r;
 	*ret = *who;
-	describe(ret);
+	caller_describe(ret);
 	ret->workspace = ws.id;
 	(void)snprintf(ret->workspace_slug, sizeof(ret->workspace_slug), "%s", ws.slug);
 	return 0;
@@ -217,7 +219,7 @@ static enum role role_of_uid(const struct api_settings *s, unsigned uid)
 	return s->unix_role;
 }
 
-void api_read(void *arg, void (*fn)(void *fn_arg), void *fn_arg)
+void api_after_commit(void *arg, void (*fn)(void *fn_arg), void *fn_arg)
 {
 	const struct api *a = arg;
 
@@ -230,26 +232,26 @@ int api_authenticate(void *arg, const struct credentials *cred, struct caller *r
 	struct caller who = { 0 };
 
 	if (cred->api_key)
-		return by_key(a, cred->api_key, ret, e);
+		return authenticate_key(a, cred->api_key, ret, e);
 	if (cred->has_peer) {
 		who.kind = CALLER_PEER;
 		who.role = role_of_uid(&a->settings, cred->uid);
 		who.uid = cred->uid;
 		(void)snprintf(who.name, sizeof(who.name), "uid:%u", cred->uid);
-		return by_host(a, &who, ret, e);
+		return authenticate_host(a, &who, ret, e);
 	}
 	if (cred->cert_cn) {
 		who.kind = CALLER_CERT;
 		who.role = a->settings.cert_role;
 		who.expires_ms = cred->cert_ends_ms;
 		(void)snprintf(who.name, sizeof(who.name), "cert:%s", cred->cert_cn);
-		return by_host(a, &who, ret, e);
+		return authenticate_host(a, &who, ret, e);
 	}
 	return err_set(e, ERR_UNAUTHENTICATED, "an API key is needed: header X-API-Key");
 }
 
 /* A database that can not be read just now takes nothing away. */
-static enum role key_role_now(const struct api *a, const struct caller *who)
+static enum role key_current_role(const struct api *a, const struct caller *who)
 {
 	struct key_row row;
 	struct err e;
@@ -263,11 +265,11 @@ static enum role key_role_now(const struct api *a, const struct caller *who)
 	return (enum role)row.role;
 }
 
-enum role api_role_now(const struct api *a, const struct caller *who)
+enum role caller_current_role(const struct api *a, const struct caller *who)
 {
 	switch (who->kind) {
 	case CALLER_KEY:
-		return key_role_now(a, who);
+		return key_current_role(a, who);
 	case CALLER_PEER:
 		return role_of_uid(&a->settings, who->uid);
 	case CALLER_CERT:
@@ -285,7 +287,7 @@ int64_t api_scope(const struct call *c)
 	return c->caller.role >= ROLE_OPERATOR ? 0 : c->caller.workspace;
 }
 
-void api_caller(const struct call *c, char out[CALLER_TEXT])
+void api_caller_text(const struct call *c, char out[CALLER_TEXT])
 {
 	if (c->caller.key_id)
 		(void)snprintf(out, CALLER_TEXT, "key:%lld", (long long)c->caller.key_id);
@@ -293,7 +295,7 @@ void api_caller(const struct call *c, char out[CALLER_TEXT])
 		(void)snprintf(out, CALLER_TEXT, "%s", c->caller.name);
 }
 
-struct request_ref api_ref(const struct call *c)
+struct request_ref api_request_ref(const struct call *c)
 {
 	return (struct request_ref){ .request_id = c->request_id, .caller = c->caller.who };
 }
@@ -304,14 +306,14 @@ int api_named_workspace(const struct call *c, const char *slug, struct workspace
 	int r;
 
 	*ret = (struct workspace_row){ .id = -1 };
-	r = account_workspace(c, slug, ret, e);
+	r = api_find_workspace(c, slug, ret, e);
 	return r == -ERR_NOT_FOUND && api_scope(c) ? 0 : r;
 }
 
 /* ?workspace= names where it has to be. Only those who see all workspaces are told that it is in
  * another one. */
-static int find_in(const struct call *c, const char *slug, const char *identifier,
-		   struct cvm_row *ret, struct err *e)
+static int find_cvm_in_workspace(const struct call *c, const char *slug, const char *identifier,
+				 struct cvm_row *ret, struct err *e)
 {
 	struct vmm *v = api_of(c)->vmm;
 	struct workspace_row w;
@@ -338,7 +340,7 @@ int api_find_cvm(struct call *c, const char *identifier, struct cvm_row *ret, st
 	int r;
 
 	if (slug)
-		return find_in(c, slug, identifier, ret, e);
+		return find_cvm_in_workspace(c, slug, identifier, ret, e);
 	r = vmm_find(v, c->caller.workspace, identifier, ret, e);
 	if (api_scope(c))
 		return r;
@@ -349,7 +351,7 @@ int api_find_cvm(struct call *c, const char *identifier, struct cvm_row *ret, st
 	return r;
 }
 
-int api_find_first(struct call *c, const char *identifier, struct cvm_row *ret, struct err *e)
+int api_find_first_cvm(struct call *c, const char *identifier, struct cvm_row *ret, struct err *e)
 {
 	const char *slug = call_query(c, "workspace", 0);
 	struct workspace_row w = { .id = c->caller.workspace };
@@ -358,7 +360,7 @@ int api_find_first(struct call *c, const char *identifier, struct cvm_row *ret, 
 
 	if (r != -ERR_CVM_AMBIGUOUS || !identifier_app(identifier, app_id))
 		return r;
-	r = slug ? account_workspace(c, slug, &w, e) : 0;
+	r = slug ? api_find_workspace(c, slug, &w, e) : 0;
 	if (!r)
 		r = vmm_find_first(api_of(c)->vmm, w.id, identifier, ret, e);
 	if (r == -ERR_CVM_NOT_FOUND && !slug && api_scope(c) == 0)
@@ -368,7 +370,7 @@ int api_find_first(struct call *c, const char *identifier, struct cvm_row *ret, 
 
 /* Equal compose files make equal ids, also in other workspaces: an operator who names none asks for
  * the own workspace's app first, and is refused when only others have it, and more than one. */
-static int find_app(struct call *c, const char *app_id, struct app_row *ret, struct err *e)
+static int find_app_by_id(struct call *c, const char *app_id, struct app_row *ret, struct err *e)
 {
 	const char *slug = call_query(c, "workspace", 0);
 	struct vmm *v = api_of(c)->vmm;
@@ -401,7 +403,7 @@ int api_find_app(struct call *c, const char *identifier, struct app_row *ret, st
 		return err_field(e, ERR_NOT_FOUND, "app_id", identifier, "no app %.64s is known",
 				 identifier);
 	id_hex(raw, sizeof(raw), app_id);
-	r = find_app(c, app_id, ret, e);
+	r = find_app_by_id(c, app_id, ret, e);
 	if (r == -ERR_NOT_FOUND && !strcmp(e->field, "app_id"))
 		return err_field(e, ERR_NOT_FOUND, "app_id", identifier, "no app %.64s is known",
 				 identifier);
@@ -415,7 +417,7 @@ const char *api_base_url(const struct call *c)
 	return set && *set ? set : call_base_url(c);
 }
 
-int api_page(struct call *c, int64_t def, int64_t max, struct page *ret, struct err *e)
+int page_read(struct call *c, int64_t def, int64_t max, struct page *ret, struct err *e)
 {
 	struct page p = { 1, def };
 	int r = call_query_int(c, "page", 1, 1000000, 1, &p.page, e);
@@ -427,20 +429,20 @@ int api_page(struct call *c, int64_t def, int64_t max, struct page *ret, struct 
 	return r;
 }
 
-int64_t api_pages(const struct page *p, int64_t total)
+int64_t page_count(const struct page *p, int64_t total)
 {
 	return (total + p->size - 1) / p->size;
 }
 
-void api_put_page(json_t *body, const struct page *p, int64_t total)
+void page_put(json_t *body, const struct page *p, int64_t total)
 {
 	json_object_set_new(body, "page", json_integer(p->page));
 	json_object_set_new(body, "page_size", json_integer(p->size));
 	json_object_set_new(body, "total", json_integer(total));
-	json_object_set_new(body, "pages", json_integer(api_pages(p, total)));
+	json_object_set_new(body, "pages", json_integer(page_count(p, total)));
 }
 
-bool api_wants_stream(const struct call *c)
+bool stream_is_wanted(const struct call *c)
 {
 	const char *accept = call_header(c, "Accept");
 

@@ -46,8 +46,8 @@ struct api {
 	uint8_t secret[API_SECRET]; /* signs log links; a new one with each process, so links end
 				       with it */
 	bool draining;
-	struct followers *followers; /* follow.h */
-	struct key_rate *key_rate;   /* key_rate.h */
+	struct streams *streams;   /* follow.h */
+	struct key_rate *key_rate; /* key_rate.h */
 };
 
 extern const struct route *const api_routes[];
@@ -64,15 +64,16 @@ void api_drain(struct api *a);
 void api_free(struct api *a);
 
 /* For struct server_config; @arg is the api. */
-void api_read(void *arg, void (*fn)(void *fn_arg), void *fn_arg);
+void api_after_commit(void *arg, void (*fn)(void *fn_arg), void *fn_arg);
 int api_authenticate(void *arg, const struct credentials *cred, struct caller *ret, struct err *e);
 
 /* The role that @who has by now: less than the one it was let in with if its key was revoked, has
  * expired, was lowered or moved, or if a reload took a role from uids or certificates. */
-enum role api_role_now(const struct api *a, const struct caller *who);
+enum role caller_current_role(const struct api *a, const struct caller *who);
 
 /* Fill *ret for a request by the key @row, and count it against the key's limit. ERR_RATE. */
-int api_admit_key(struct api *a, const struct key_row *row, struct caller *ret, struct err *e);
+int authenticate_key_row(struct api *a, const struct key_row *row, struct caller *ret,
+			 struct err *e);
 
 /* ------------------------------------------------------------------ for handlers */
 
@@ -85,10 +86,10 @@ static inline struct api *api_of(const struct call *c)
 int64_t api_scope(const struct call *c);
 
 /* "key:3", "uid:0", "cert:alice": owner of idempotency keys and of a share of the streams. */
-void api_caller(const struct call *c, char out[CALLER_TEXT]);
+void api_caller_text(const struct call *c, char out[CALLER_TEXT]);
 
 /* Who asks, for the operation's record. Borrowed from the call. */
-struct request_ref api_ref(const struct call *c);
+struct request_ref api_request_ref(const struct call *c);
 
 /* The workspace that @slug of ?workspace= names. To a tenant any other one is empty: 0, with an id
  * that no workspace has. */
@@ -102,7 +103,7 @@ int api_find_cvm(struct call *c, const char *identifier, struct cvm_row *ret, st
 
 /* The same, but an app id means the oldest of its CVMs in one workspace: an operator whose own one
  * does not have the app is refused when several others do. */
-int api_find_first(struct call *c, const char *identifier, struct cvm_row *ret, struct err *e);
+int api_find_first_cvm(struct call *c, const char *identifier, struct cvm_row *ret, struct err *e);
 
 /* The app that @identifier (40 hex, "app_" or "0x" before them allowed) means to this caller; where
  * it is as for a CVM. -ERR_CVM_AMBIGUOUS when several workspaces have it and the caller's own one
@@ -117,13 +118,13 @@ struct page {
 };
 
 /* ?page= and ?page_size=, 1..@max, @def if absent. */
-int api_page(struct call *c, int64_t def, int64_t max, struct page *ret, struct err *e);
-int64_t api_pages(const struct page *p, int64_t total);
+int page_read(struct call *c, int64_t def, int64_t max, struct page *ret, struct err *e);
+int64_t page_count(const struct page *p, int64_t total);
 
 /* Add page, page_size, total and pages to @body. */
-void api_put_page(json_t *body, const struct page *p, int64_t total);
+void page_put(json_t *body, const struct page *p, int64_t total);
 
 /* True if the client asked for an event stream. */
-bool api_wants_stream(const struct call *c);
+bool stream_is_wanted(const struct call *c);
 
 #endif

@@ -28,10 +28,10 @@
 
 enum { STATUS_SCAN = 10000, STATUS_WORDS = 16 };
 
-typedef int list_fn(struct vmm *v, const struct cvm_filter *f, int64_t offset, int64_t limit,
-		    struct cvm_row **ret, size_t *n, int64_t *ret_total, struct err *e);
+typedef int cvm_list_fn(struct vmm *v, const struct cvm_filter *f, int64_t offset, int64_t limit,
+			struct cvm_row **ret, size_t *n, int64_t *ret_total, struct err *e);
 
-struct cvm_query {
+struct cvm_list_query {
 	struct cvm_filter filter;
 	struct page page;
 	const char *status[STATUS_WORDS];
@@ -39,7 +39,7 @@ struct cvm_query {
 	bool nothing; /* a filter names what this node does not have */
 };
 
-static int read_listed(struct call *c, struct cvm_filter *f, struct err *e)
+static int read_listed_filter(struct call *c, struct cvm_filter *f, struct err *e)
 {
 	bool listed = false;
 	int r;
@@ -54,7 +54,7 @@ static int read_listed(struct call *c, struct cvm_filter *f, struct err *e)
 }
 
 /* Filters with one possible value here: they match all or nothing. */
-static bool names_other(struct call *c)
+static bool names_other_node(struct call *c)
 {
 	const struct vmm_settings *s = vmm_settings(api_of(c)->vmm);
 	const char *node = call_query(c, "node", 0), *region = call_query(c, "region", 0);
@@ -64,22 +64,23 @@ static bool names_other(struct call *c)
 	       (region && strcmp(region, s->region) != 0) || (kms && strcasecmp(kms, "phala") != 0);
 }
 
-static int read_query(struct call *c, int64_t def_size, struct cvm_query *ret, struct err *e)
+static int cvm_list_query_read(struct call *c, int64_t def_size, struct cvm_list_query *ret,
+			       struct err *e)
 {
 	const char *word;
-	int r = api_page(c, def_size, 100, &ret->page, e);
+	int r = page_read(c, def_size, 100, &ret->page, e);
 
 	ret->filter.workspace = api_scope(c);
 	ret->filter.search = call_query(c, "search", 0);
 	ret->filter.image = call_query(c, "base_image", 0);
 	ret->filter.instance_type = call_query(c, "instance_type", 0);
-	ret->nothing = names_other(c);
+	ret->nothing = names_other_node(c);
 	while (ret->n_status < STATUS_WORDS && (word = call_query(c, "status", ret->n_status)))
 		ret->status[ret->n_status++] = word;
-	return r ? r : read_listed(c, &ret->filter, e);
+	return r ? r : read_listed_filter(c, &ret->filter, e);
 }
 
-static bool has_status(const struct cvm_query *q, const struct cvm_row *row)
+static bool cvm_has_status(const struct cvm_list_query *q, const struct cvm_row *row)
 {
 	const char *word = status_word(cvm_status(row));
 
@@ -91,13 +92,14 @@ static bool has_status(const struct cvm_query *q, const struct cvm_row *row)
 }
 
 /* Keep the rows with a wanted status, of those the page; *n and *total say how many. */
-static void keep_page(const struct cvm_query *q, struct cvm_row *rows, size_t *n, int64_t *total)
+static void cvm_list_keep_page(const struct cvm_list_query *q, struct cvm_row *rows, size_t *n,
+			       int64_t *total)
 {
 	int64_t first = (q->page.page - 1) * q->page.size, seen = 0;
 	size_t kept = 0;
 
 	for (size_t i = 0; i < *n; i++) {
-		if (!has_status(q, &rows[i]))
+		if (!cvm_has_status(q, &rows[i]))
 			continue;
 		if (seen >= first && kept < (size_t)q->page.size)
 			rows[kept++] = rows[i];
@@ -107,8 +109,8 @@ static void keep_page(const struct cvm_query *q, struct cvm_row *rows, size_t *n
 	*total = seen;
 }
 
-static int list(struct call *c, const struct cvm_query *q, list_fn *fn, struct cvm_row **ret,
-		size_t *n, int64_t *total, struct err *e)
+static int cvm_list_read(struct call *c, const struct cvm_list_query *q, cvm_list_fn *fn,
+			 struct cvm_row **ret, size_t *n, int64_t *total, struct err *e)
 {
 	struct vmm *v = api_of(c)->vmm;
 	int r;
@@ -122,30 +124,31 @@ static int list(struct call *c, const struct cvm_query *q, list_fn *fn, struct c
 			  total, e);
 	r = fn(v, &q->filter, 0, STATUS_SCAN, ret, n, NULL, e);
 	if (!r)
-		keep_page(q, *ret, n, total);
+		cvm_list_keep_page(q, *ret, n, total);
 	return r;
 }
 
-typedef json_t *shape_fn(struct shaper *s, const struct cvm_row *row);
+typedef json_t *cvm_serialize_fn(struct cvm_serializer *s, const struct cvm_row *row);
 
-static json_t *shape_rows(const struct call *c, const struct cvm_row *rows, size_t n, shape_fn *fn)
+static json_t *serialize_cvm_rows(const struct call *c, const struct cvm_row *rows, size_t n,
+				  cvm_serialize_fn *fn)
 {
-	auto_shaper struct shaper s = { 0 };
+	auto_cvm_serializer struct cvm_serializer s = { 0 };
 	json_t *a = json_array();
 
-	shaper_init(&s, c);
+	cvm_serializer_init(&s, c);
 	for (size_t i = 0; i < n; i++)
 		json_array_append_new(a, fn(&s, &rows[i]));
 	return a;
 }
 
-static shape_fn *row_shape(const struct call *c)
+static cvm_serialize_fn *cvm_row_serializer(const struct call *c)
 {
-	return c->version == 25 ? shape_hosted_v25 : shape_cvm_v26;
+	return c->version == 25 ? serialize_cvm_hosted_v25 : serialize_cvm_v26;
 }
 
 /* Long answers: see json_text.h. */
-static void reply_list(struct call *c, json_t *body)
+static void reply_long_list(struct call *c, json_t *body)
 {
 	auto_buf struct buf b = { 0 };
 
@@ -157,44 +160,46 @@ static void reply_list(struct call *c, json_t *body)
 static void get_apps(struct call *c)
 {
 	auto_free struct cvm_row *rows = NULL;
-	struct cvm_query q = { 0 };
+	struct cvm_list_query q = { 0 };
 	int64_t total;
 	json_t *body;
 	struct err e;
 	size_t n;
 
-	if (read_query(c, 50, &q, &e) || list(c, &q, vmm_apps, &rows, &n, &total, &e)) {
+	if (cvm_list_query_read(c, 50, &q, &e) ||
+	    cvm_list_read(c, &q, vmm_apps, &rows, &n, &total, &e)) {
 		call_reply_err(c, &e);
 		return;
 	}
-	body = json_pack("{s:o}", "dstack_apps", shape_rows(c, rows, n, shape_app));
-	api_put_page(body, &q.page, total);
-	json_object_set_new(body, "total_pages", json_integer(api_pages(&q.page, total)));
-	reply_list(c, body);
+	body = json_pack("{s:o}", "dstack_apps", serialize_cvm_rows(c, rows, n, serialize_app));
+	page_put(body, &q.page, total);
+	json_object_set_new(body, "total_pages", json_integer(page_count(&q.page, total)));
+	reply_long_list(c, body);
 }
 
 static void get_paginated(struct call *c)
 {
 	auto_free struct cvm_row *rows = NULL;
-	struct cvm_query q = { 0 };
+	struct cvm_list_query q = { 0 };
 	int64_t total;
 	json_t *body;
 	struct err e;
 	size_t n;
 
-	if (read_query(c, 30, &q, &e) || list(c, &q, vmm_cvms, &rows, &n, &total, &e)) {
+	if (cvm_list_query_read(c, 30, &q, &e) ||
+	    cvm_list_read(c, &q, vmm_cvms, &rows, &n, &total, &e)) {
 		call_reply_err(c, &e);
 		return;
 	}
-	body = json_pack("{s:o}", "items", shape_rows(c, rows, n, row_shape(c)));
-	api_put_page(body, &q.page, total);
-	reply_list(c, body);
+	body = json_pack("{s:o}", "items", serialize_cvm_rows(c, rows, n, cvm_row_serializer(c)));
+	page_put(body, &q.page, total);
+	reply_long_list(c, body);
 }
 
 /* ------------------------------------------------------------------ one app */
 
-static int app_cvms(struct call *c, struct app_row *app, struct cvm_row **rows, size_t *n,
-		    struct err *e)
+static int app_read_cvms(struct call *c, struct app_row *app, struct cvm_row **rows, size_t *n,
+			 struct err *e)
 {
 	struct cvm_filter f = { .app_id = app->app_id, .listed = -1 };
 	int r = api_find_app(c, c->param[0], app, e);
@@ -212,7 +217,7 @@ static void get_app(struct call *c)
 	struct err e;
 	size_t n = 0;
 
-	if (app_cvms(c, &app, &rows, &n, &e)) {
+	if (app_read_cvms(c, &app, &rows, &n, &e)) {
 		call_reply_err(c, &e);
 		return;
 	}
@@ -222,7 +227,7 @@ static void get_app(struct call *c)
 		call_reply_err(c, &e);
 		return;
 	}
-	one = shape_rows(c, rows, 1, shape_app);
+	one = serialize_cvm_rows(c, rows, 1, serialize_app);
 	body = json_incref(json_array_get(one, 0));
 	json_decref(one);
 	json_object_set_new(body, "name", json_string(app.name));
@@ -238,16 +243,16 @@ static void get_app_cvms(struct call *c)
 	struct err e;
 	size_t n = 0;
 
-	if (app_cvms(c, &app, &rows, &n, &e))
+	if (app_read_cvms(c, &app, &rows, &n, &e))
 		call_reply_err(c, &e);
 	else
-		reply_list(c, shape_rows(c, rows, n, row_shape(c)));
+		reply_long_list(c, serialize_cvm_rows(c, rows, n, cvm_row_serializer(c)));
 }
 
 /* ------------------------------------------------------------------ many states at once */
 
 /* Keys are spelled as they were asked for; what is not found is left out. */
-static void put_status(const struct call *c, json_t *body, const char *asked, int64_t now_ms)
+static void put_batch_status(const struct call *c, json_t *body, const char *asked, int64_t now_ms)
 {
 	char uuid[UUID_TEXT];
 	struct cvm_row row;
@@ -257,7 +262,7 @@ static void put_status(const struct call *c, json_t *body, const char *asked, in
 	if (!id_uuid_parse(asked, uuid) ||
 	    vmm_find_uuid(api_of(c)->vmm, api_scope(c), uuid, &row, &e))
 		return;
-	status = shape_status(&row, now_ms);
+	status = serialize_status(&row, now_ms);
 	json_object_set_new(status, "vm_uuid", json_string(asked));
 	json_object_set_new(body, asked, status);
 }
@@ -279,9 +284,9 @@ static void post_status_batch(struct call *c)
 	body = json_object();
 	json_array_foreach(uuids, i, uuid)
 	{
-		put_status(c, body, json_string_value(uuid), now_ms);
+		put_batch_status(c, body, json_string_value(uuid), now_ms);
 	}
-	reply_list(c, body);
+	reply_long_list(c, body);
 }
 
 const struct route app_routes[] = {

@@ -34,7 +34,7 @@ _Static_assert(ARRAY_SIZE(quota_fields) == QUOTAS, "every quota can be set");
 static const struct field_table quotas_table = { "QuotasRequest", quota_fields,
 						 ARRAY_SIZE(quota_fields), true };
 
-struct workspace_request {
+struct workspace_body {
 	const char *slug, *name;
 	json_t *quotas;
 };
@@ -42,18 +42,18 @@ struct workspace_request {
 #define AT(type, member) offsetof(struct type, member)
 
 static const struct field workspace_fields[] = {
-	{ "slug", FIELD_STRING, FIELD_REQUIRED, 1, NAME_TEXT - 1, AT(workspace_request, slug), NULL,
+	{ "slug", FIELD_STRING, FIELD_REQUIRED, 1, NAME_TEXT - 1, AT(workspace_body, slug), NULL,
 	  NULL, "lower-case letters, digits and hyphens, beginning with a letter" },
-	{ "name", FIELD_STRING, OPT | FIELD_PLAIN, 1, NAME_TEXT - 1, AT(workspace_request, name),
-	  NULL, NULL, "the slug if absent" },
-	{ "quotas", FIELD_OBJECT, OPT, 0, 0, AT(workspace_request, quotas), NULL, &quotas_table,
+	{ "name", FIELD_STRING, OPT | FIELD_PLAIN, 1, NAME_TEXT - 1, AT(workspace_body, name), NULL,
+	  NULL, "the slug if absent" },
+	{ "quotas", FIELD_OBJECT, OPT, 0, 0, AT(workspace_body, quotas), NULL, &quotas_table,
 	  NULL },
 };
 
 static const struct field workspace_change_fields[] = {
-	{ "name", FIELD_STRING, OPT | FIELD_PLAIN, 1, NAME_TEXT - 1, AT(workspace_request, name),
-	  NULL, NULL, NULL },
-	{ "quotas", FIELD_OBJECT, OPT, 0, 0, AT(workspace_request, quotas), NULL, &quotas_table,
+	{ "name", FIELD_STRING, OPT | FIELD_PLAIN, 1, NAME_TEXT - 1, AT(workspace_body, name), NULL,
+	  NULL, NULL },
+	{ "quotas", FIELD_OBJECT, OPT, 0, 0, AT(workspace_body, quotas), NULL, &quotas_table,
 	  "those that are absent stay as they are" },
 };
 
@@ -63,10 +63,10 @@ const struct field_table workspace_change_table = { "WorkspaceChangeRequest",
 						    workspace_change_fields,
 						    ARRAY_SIZE(workspace_change_fields), true };
 
-int read_workspace_ask(const struct field_table *t, const json_t *body, struct workspace_ask *ret,
-		       struct err *e)
+int parse_workspace_body(const struct field_table *t, const json_t *body, struct workspace_ask *ret,
+			 struct err *e)
 {
-	struct workspace_request q = { 0 };
+	struct workspace_body q = { 0 };
 	int r = fields_read(t, body, "", &q, e);
 
 	if (r)
@@ -96,36 +96,36 @@ static const struct field limit_fields[] = {
 static const struct field_table limits_table = { "TokenLimitsRequest", limit_fields,
 						 ARRAY_SIZE(limit_fields), true };
 
-struct token_request {
+struct token_body {
 	const char *name, *workspace, *expires_at;
 	int role; /* index into role_words */
 	json_t *limits;
 };
 
 static const struct field token_fields[] = {
-	{ "name", FIELD_STRING, FIELD_REQUIRED, 1, NAME_TEXT - 1, AT(token_request, name), NULL,
-	  NULL, "letters, digits, spaces and . _ @ + / -; for people: it need not be unique" },
-	{ "role", FIELD_WORD, FIELD_REQUIRED, 0, 0, AT(token_request, role), role_words, NULL,
+	{ "name", FIELD_STRING, FIELD_REQUIRED, 1, NAME_TEXT - 1, AT(token_body, name), NULL, NULL,
+	  "letters, digits, spaces and . _ @ + / -; for people: it need not be unique" },
+	{ "role", FIELD_WORD, FIELD_REQUIRED, 0, 0, AT(token_body, role), role_words, NULL,
 	  "not above the caller's own" },
-	{ "workspace", FIELD_STRING, OPT, 1, NAME_TEXT - 1, AT(token_request, workspace), NULL,
-	  NULL, "the caller's own if absent; only an admin may name another" },
-	{ "expires_at", FIELD_STRING, OPT, 1, CLOCK_TEXT + 8, AT(token_request, expires_at), NULL,
+	{ "workspace", FIELD_STRING, OPT, 1, NAME_TEXT - 1, AT(token_body, workspace), NULL, NULL,
+	  "the caller's own if absent; only an admin may name another" },
+	{ "expires_at", FIELD_STRING, OPT, 1, CLOCK_TEXT + 8, AT(token_body, expires_at), NULL,
 	  NULL, "RFC 3339; the maker's end if absent" },
-	{ "limits", FIELD_OBJECT, OPT, 0, 0, AT(token_request, limits), NULL, &limits_table, NULL },
+	{ "limits", FIELD_OBJECT, OPT, 0, 0, AT(token_body, limits), NULL, &limits_table, NULL },
 };
 
 const struct field_table token_table = { "TokenRequest", token_fields, ARRAY_SIZE(token_fields),
 					 true };
 
-int read_token_ask(const json_t *body, struct token_ask *ret, struct err *e)
+int parse_token_body(const json_t *body, struct parsed_token *ret, struct err *e)
 {
-	struct token_request q = { 0 };
-	struct token_ask a;
+	struct token_body q = { 0 };
+	struct parsed_token a;
 	int r = fields_read(&token_table, body, "", &q, e);
 
 	if (r)
 		return r;
-	a = (struct token_ask){
+	a = (struct parsed_token){
 		.name = q.name,
 		.workspace = q.workspace,
 		.role = q.role + ROLE_READER,
@@ -143,18 +143,18 @@ int read_token_ask(const json_t *body, struct token_ask *ret, struct err *e)
 
 static const struct field credit_fields[] = {
 	{ "amount", FIELD_INT, FIELD_REQUIRED, -INT64_C(1000000000000000),
-	  INT64_C(1000000000000000), AT(credit_ask, amount), NULL, NULL,
+	  INT64_C(1000000000000000), AT(credit_body, amount), NULL, NULL,
 	  "micro-units; negative takes credit back" },
-	{ "note", FIELD_STRING, OPT | FIELD_PLAIN, 1, NOTE_MAX, AT(credit_ask, note), NULL, NULL,
+	{ "note", FIELD_STRING, OPT | FIELD_PLAIN, 1, NOTE_MAX, AT(credit_body, note), NULL, NULL,
 	  NULL },
 };
 
 const struct field_table credit_table = { "CreditRequest", credit_fields, ARRAY_SIZE(credit_fields),
 					  true };
 
-int read_credit_ask(const json_t *body, struct credit_ask *ret, struct err *e)
+int parse_credit_body(const json_t *body, struct credit_body *ret, struct err *e)
 {
-	struct credit_ask q = { 0 };
+	struct credit_body q = { 0 };
 	int r = fields_read(&credit_table, body, "", &q, e);
 
 	if (!r && !q.amount)

@@ -12,20 +12,20 @@ extern const struct field_table workspace_table, workspace_change_table, token_t
 
 /* *ret borrows from @body. @t is one of the two workspace tables. Quotas that are absent are
  * QUOTA_KEEP, null is QUOTA_UNLIMITED. */
-int read_workspace_ask(const struct field_table *t, const json_t *body, struct workspace_ask *ret,
-		       struct err *e);
+int parse_workspace_body(const struct field_table *t, const json_t *body, struct workspace_ask *ret,
+			 struct err *e);
 
-struct token_ask {
+struct parsed_token {
 	const char *name, *workspace; /* workspace NULL: the caller's */
 	int role;                     /* enum role */
 	int64_t expires_ms, per_minute;
 };
-int read_token_ask(const json_t *body, struct token_ask *ret, struct err *e);
+int parse_token_body(const json_t *body, struct parsed_token *ret, struct err *e);
 
-struct credit_ask {
+struct credit_body {
 	int64_t amount;
 	const char *note; /* NULL: none */
 };
-int read_credit_ask(const json_t *body, struct credit_ask *ret, struct err *e);
+int parse_credit_body(const json_t *body, struct credit_body *ret, struct err *e);
 
 #endif

@@ -65,68 +65,68 @@ static const struct field gpus_fields[] = {
 static const struct field_table gpus_table = { "GpusRequest", gpus_fields, ARRAY_SIZE(gpus_fields),
 					       true };
 
-#define AT(member) offsetof(struct cvm_request, member)
+#define AT(member) offsetof(struct cvm_body, member)
 
 /* What a CVM shall be: the same in provision, create and preflight. */
-#define CVM_FIELDS                                                                                   \
-	{ "compose_file",                                                                            \
-	  FIELD_OBJECT,                                                                              \
-	  OPT,                                                                                       \
-	  0,                                                                                         \
-	  0,                                                                                         \
-	  AT(compose_file),                                                                          \
-	  NULL,                                                                                      \
-	  NULL,                                                                                      \
-	  "docker_compose_file with options, or a whole app-compose" },                              \
-		{ "image", FIELD_STRING, OPT,                                                        \
-		  0,       64,           AT(image),                                                  \
-		  NULL,    NULL,         "image name, or a family: its newest" },                    \
-		{ "prefer_dev", FIELD_BOOL, OPT, 0, 0, AT(prefer_dev), NULL, NULL, NULL },           \
-		{ "instance_type",                                                                   \
-		  FIELD_STRING,                                                                      \
-		  OPT,                                                                               \
-		  0,                                                                                 \
-		  63,                                                                                \
-		  AT(instance_type),                                                                 \
-		  NULL,                                                                              \
-		  NULL,                                                                              \
-		  "numbers given besides win over the type's" },                                     \
-		{ "vcpu", FIELD_INT, OPT, 1, ASK_VCPUS, AT(vcpu), NULL, NULL, NULL },                \
-		{ "memory", FIELD_INT, OPT, 1, ASK_MEMORY_MIB, AT(memory), NULL, NULL, "MB" },       \
-		{ "disk_size", FIELD_INT, OPT, 1, ASK_DISK_GIB, AT(disk_size), NULL, NULL, "GB" },   \
-		{ "teepod_id", FIELD_INT, OPT,                                                       \
-		  0,           INT32_MAX, AT(teepod_id),                                             \
-		  NULL,        NULL,      "older name of node_id" },                                 \
-		{ "node_id", FIELD_INT, OPT, 0, INT32_MAX, AT(node_id), NULL, NULL, NULL },          \
-		{ "region", FIELD_STRING, OPT, 0, 63, AT(region), NULL, NULL, NULL },                \
-		{ "ports", FIELD_OBJECTS, OPT, 0, ASK_PORTS, AT(ports), NULL, &port_table, NULL },   \
-		{ "user_config",   FIELD_STRING, OPT,  0,   ASK_USER_CONFIG,                         \
-		  AT(user_config), NULL,         NULL, NULL },                                       \
-		{ "listed", FIELD_BOOL, OPT, 0, 0, AT(listed), NULL, NULL, NULL },                   \
-		{ "tee",     FIELD_WORD, OPT,                                                        \
-		  0,         0,          AT(tee),                                                    \
-		  tee_words, NULL,       "auto: what the node and its configuration say" },          \
-		{ "require_tdx", FIELD_BOOL,        OPT, 0, 0, AT(require_tdx), NULL,                \
-		  NULL,          "same as tee: tdx" },                                               \
-		{ "tdx", FIELD_OBJECT, OPT, 0, 0, AT(tdx), NULL, &tdx_table, NULL },                 \
-		POLICY_FIELDS,                                                                       \
-		{ "networks", FIELD_OBJECTS,  OPT,                                                   \
-		  1,          DOMAIN_NICS,    AT(networks),                                          \
-		  NULL,       &network_table, "the node's cvm.networks if absent" },                 \
-		{ "kms", FIELD_WORD, OPT, 0, 0, AT(kms), kms_words, NULL, NULL },                    \
-		{ "kms_id", FIELD_STRING, OPT, 0, 64, AT(kms_id), NULL, NULL, NULL },                \
-		{ "kms_contract", FIELD_STRING, OPT, 0, 64, AT(kms_contract), NULL, NULL, NULL },    \
-		{ "app_id", FIELD_STRING, OPT, 0, 42, AT(app_id), NULL, NULL, "40 hex digits" },     \
-		{ "nonce", FIELD_INT, OPT, 0, INT64_MAX, AT(nonce), NULL, NULL, NULL },              \
-		{ "encrypted_env",   FIELD_STRING, OPT,  0,           2 * ASK_ENV_BYTES,             \
-		  AT(encrypted_env), NULL,         NULL, "hex digits" },                             \
-		{ "env_keys", FIELD_STRINGS, OPT, 0, ASK_ENV_KEYS, AT(env_keys), NULL, NULL, NULL }, \
-		{ "hugepages", FIELD_BOOL, OPT, 0, 0, AT(hugepages), NULL, NULL, NULL },             \
-		{ "pin_numa", FIELD_BOOL, OPT, 0, 0, AT(pin_numa), NULL, NULL, NULL },               \
-		{ "gpus", FIELD_OBJECT, OPT, 0, 0, AT(gpus), NULL, &gpus_table, NULL },              \
-		{ "kms_urls", FIELD_STRINGS, OPT, 0, 16, AT(kms_urls), NULL, NULL, NULL },           \
-	{                                                                                            \
-		"gateway_urls", FIELD_STRINGS, OPT, 0, 16, AT(gateway_urls), NULL, NULL, NULL        \
+#define CVM_FIELDS                                                                                    \
+	{ "compose_file",                                                                             \
+	  FIELD_OBJECT,                                                                               \
+	  OPT,                                                                                        \
+	  0,                                                                                          \
+	  0,                                                                                          \
+	  AT(compose_file),                                                                           \
+	  NULL,                                                                                       \
+	  NULL,                                                                                       \
+	  "docker_compose_file with options, or a whole app-compose" },                               \
+		{ "image", FIELD_STRING, OPT,                                                         \
+		  0,       64,           AT(image),                                                   \
+		  NULL,    NULL,         "image name, or a family: its newest" },                     \
+		{ "prefer_dev", FIELD_BOOL, OPT, 0, 0, AT(prefer_dev), NULL, NULL, NULL },            \
+		{ "instance_type",                                                                    \
+		  FIELD_STRING,                                                                       \
+		  OPT,                                                                                \
+		  0,                                                                                  \
+		  63,                                                                                 \
+		  AT(instance_type),                                                                  \
+		  NULL,                                                                               \
+		  NULL,                                                                               \
+		  "numbers given besides win over the type's" },                                      \
+		{ "vcpu", FIELD_INT, OPT, 1, BODY_VCPUS, AT(vcpu), NULL, NULL, NULL },                \
+		{ "memory", FIELD_INT, OPT, 1, BODY_MEMORY_MIB, AT(memory), NULL, NULL, "MB" },       \
+		{ "disk_size", FIELD_INT, OPT, 1, BODY_DISK_GIB, AT(disk_size), NULL, NULL, "GB" },   \
+		{ "teepod_id", FIELD_INT, OPT,                                                        \
+		  0,           INT32_MAX, AT(teepod_id),                                              \
+		  NULL,        NULL,      "older name of node_id" },                                  \
+		{ "node_id", FIELD_INT, OPT, 0, INT32_MAX, AT(node_id), NULL, NULL, NULL },           \
+		{ "region", FIELD_STRING, OPT, 0, 63, AT(region), NULL, NULL, NULL },                 \
+		{ "ports", FIELD_OBJECTS, OPT, 0, BODY_PORTS, AT(ports), NULL, &port_table, NULL },   \
+		{ "user_config",   FIELD_STRING, OPT,  0,   BODY_USER_CONFIG,                         \
+		  AT(user_config), NULL,         NULL, NULL },                                        \
+		{ "listed", FIELD_BOOL, OPT, 0, 0, AT(listed), NULL, NULL, NULL },                    \
+		{ "tee",     FIELD_WORD, OPT,                                                         \
+		  0,         0,          AT(tee),                                                     \
+		  tee_words, NULL,       "auto: what the node and its configuration say" },           \
+		{ "require_tdx", FIELD_BOOL,        OPT, 0, 0, AT(require_tdx), NULL,                 \
+		  NULL,          "same as tee: tdx" },                                                \
+		{ "tdx", FIELD_OBJECT, OPT, 0, 0, AT(tdx), NULL, &tdx_table, NULL },                  \
+		POLICY_FIELDS,                                                                        \
+		{ "networks", FIELD_OBJECTS,  OPT,                                                    \
+		  1,          DOMAIN_NICS,    AT(networks),                                           \
+		  NULL,       &network_table, "the node's cvm.networks if absent" },                  \
+		{ "kms", FIELD_WORD, OPT, 0, 0, AT(kms), kms_words, NULL, NULL },                     \
+		{ "kms_id", FIELD_STRING, OPT, 0, 64, AT(kms_id), NULL, NULL, NULL },                 \
+		{ "kms_contract", FIELD_STRING, OPT, 0, 64, AT(kms_contract), NULL, NULL, NULL },     \
+		{ "app_id", FIELD_STRING, OPT, 0, 42, AT(app_id), NULL, NULL, "40 hex digits" },      \
+		{ "nonce", FIELD_INT, OPT, 0, INT64_MAX, AT(nonce), NULL, NULL, NULL },               \
+		{ "encrypted_env",   FIELD_STRING, OPT,  0,           2 * BODY_ENV_BYTES,             \
+		  AT(encrypted_env), NULL,         NULL, "hex digits" },                              \
+		{ "env_keys", FIELD_STRINGS, OPT, 0, BODY_ENV_KEYS, AT(env_keys), NULL, NULL, NULL }, \
+		{ "hugepages", FIELD_BOOL, OPT, 0, 0, AT(hugepages), NULL, NULL, NULL },              \
+		{ "pin_numa", FIELD_BOOL, OPT, 0, 0, AT(pin_numa), NULL, NULL, NULL },                \
+		{ "gpus", FIELD_OBJECT, OPT, 0, 0, AT(gpus), NULL, &gpus_table, NULL },               \
+		{ "kms_urls", FIELD_STRINGS, OPT, 0, 16, AT(kms_urls), NULL, NULL, NULL },            \
+	{                                                                                             \
+		"gateway_urls", FIELD_STRINGS, OPT, 0, 16, AT(gateway_urls), NULL, NULL, NULL         \
 	}
 
 #define CVM_NAME(flags)                                                                            \
@@ -157,7 +157,7 @@ const struct field_table create_table = { "CreateRequest", create_fields, ARRAY_
 static const struct field_table commit_table = { "CreateRequest", create_fields,
 						 ARRAY_SIZE(create_fields), false };
 
-bool is_commit(const json_t *body)
+bool is_commit_body(const json_t *body)
 {
 	const json_t *file = json_object_get(body, "compose_file");
 
@@ -165,11 +165,11 @@ bool is_commit(const json_t *body)
 	       (!file || json_is_null(file));
 }
 
-int read_cvm_request(const struct field_table *t, const json_t *body, struct cvm_request *ret,
-		     struct err *e)
+int cvm_body_read(const struct field_table *t, const json_t *body, struct cvm_body *ret,
+		  struct err *e)
 {
-	bool commit = t == &create_table && is_commit(body);
-	struct cvm_request q = { 0 };
+	bool commit = t == &create_table && is_commit_body(body);
+	struct cvm_body q = { 0 };
 	int r = fields_read(commit ? &commit_table : t, body, "", &q, e);
 
 	if (!r && t == &create_table && !commit && !q.name)
@@ -182,7 +182,7 @@ int read_cvm_request(const struct field_table *t, const json_t *body, struct cvm
 /* ------------------------------------------------------------------ what a table can not say */
 
 /* Things of the cloud that this node does not do: taken silently they would be a promise. */
-static int refuse_unsupported(const struct cvm_request *q, struct err *e)
+static int refuse_unsupported_fields(const struct cvm_body *q, struct err *e)
 {
 	const struct {
 		const char *field;
@@ -209,7 +209,7 @@ static int refuse_unsupported(const struct cvm_request *q, struct err *e)
 	return 0;
 }
 
-int read_node(int64_t teepod_id, int64_t node_id, int64_t *ret, struct err *e)
+int parse_node_id(int64_t teepod_id, int64_t node_id, int64_t *ret, struct err *e)
 {
 	if (teepod_id && node_id && teepod_id != node_id)
 		return err_field(e, ERR_INCOMPATIBLE, "node_id", NULL,
@@ -219,7 +219,7 @@ int read_node(int64_t teepod_id, int64_t node_id, int64_t *ret, struct err *e)
 	return 0;
 }
 
-int read_encrypted_env(const char *hex, void **ret, size_t *ret_len, struct err *e)
+int parse_encrypted_env(const char *hex, void **ret, size_t *ret_len, struct err *e)
 {
 	size_t n = hex ? strlen(hex) : 0;
 	auto_free void *bytes = NULL;
@@ -235,7 +235,7 @@ int read_encrypted_env(const char *hex, void **ret, size_t *ret_len, struct err 
 	return 0;
 }
 
-static const char *text_of(const json_t *o, const char *key)
+static const char *member_text(const json_t *o, const char *key)
 {
 	const char *s = json_string_value(json_object_get(o, key));
 
@@ -243,18 +243,18 @@ static const char *text_of(const json_t *o, const char *key)
 }
 
 /* The table has checked types and ranges. */
-void read_ports(const json_t *list, struct port_ask *out)
+void parse_ports(const json_t *list, struct port_ask *out)
 {
 	const json_t *item;
 	size_t i;
 
 	json_array_foreach((json_t *)list, i, item)
 	{
-		const char *protocol = text_of(item, "protocol");
+		const char *protocol = member_text(item, "protocol");
 
 		out[i] = (struct port_ask){
 			.udp = protocol && (*protocol | 0x20) == 'u',
-			.host_address = text_of(item, "host_address"),
+			.host_address = member_text(item, "host_address"),
 			.host_port =
 				(uint16_t)json_number_value(json_object_get(item, "host_port")),
 			.vm_port = (uint16_t)json_number_value(json_object_get(item, "vm_port")),
@@ -262,47 +262,48 @@ void read_ports(const json_t *list, struct port_ask *out)
 	}
 }
 
-void read_gpus(const json_t *list, struct gpu_ask *out)
+void parse_gpus(const json_t *list, struct gpu_ask *out)
 {
 	const json_t *item;
 	size_t i;
 
 	json_array_foreach((json_t *)list, i, item) out[i] =
-		(struct gpu_ask){ .slot = text_of(item, "slot"),
-				  .product_id = text_of(item, "product_id") };
+		(struct gpu_ask){ .slot = member_text(item, "slot"),
+				  .product_id = member_text(item, "product_id") };
 }
 
-enum gpu_attach read_attach(const json_t *gpus)
+enum gpu_attach parse_gpu_attach(const json_t *gpus)
 {
-	const char *word = text_of(gpus, "attach_mode");
+	const char *word = member_text(gpus, "attach_mode");
 
 	if (word && !strcasecmp(word, "all"))
 		return GPU_ALL;
 	return json_array_size(json_object_get(gpus, "gpus")) ? GPU_LISTED : GPU_NONE;
 }
 
-static const char *some(const char *s)
+static const char *text_or_null(const char *s)
 {
 	return s && *s ? s : NULL;
 }
 
-static int fill(const struct cvm_request *q, const json_t *body, struct cvm_asked *a, struct err *e)
+static int cvm_body_fill(const struct cvm_body *q, const json_t *body, struct parsed_cvm *a,
+			 struct err *e)
 {
 	const json_t *prefer = json_object_get(body, "prefer_dev");
-	int r = refuse_unsupported(q, e);
+	int r = refuse_unsupported_fields(q, e);
 
 	a->ask = (struct cvm_ask){
-		.name = some(q->name),
-		.image = some(q->image),
+		.name = text_or_null(q->name),
+		.image = text_or_null(q->image),
 		.prefer_dev = prefer && !json_is_null(prefer) ? q->prefer_dev : -1,
-		.instance_type = some(q->instance_type),
+		.instance_type = text_or_null(q->instance_type),
 		.vcpus = q->vcpu,
 		.memory_mib = q->memory,
 		.disk_gib = q->disk_size,
-		.region = some(q->region),
-		.kms_id = some(q->kms_id),
-		.app_id = some(q->app_id),
-		.user_config = some(q->user_config),
+		.region = text_or_null(q->region),
+		.kms_id = text_or_null(q->kms_id),
+		.app_id = text_or_null(q->app_id),
+		.user_config = text_or_null(q->user_config),
 		.n_ports = json_array_size(q->ports),
 		.listed = q->listed,
 		.stopped = q->stopped,
@@ -310,26 +311,26 @@ static int fill(const struct cvm_request *q, const json_t *body, struct cvm_aske
 		.networks = a->networks,
 		.hugepages = q->hugepages,
 		.pin_numa = q->pin_numa,
-		.gpu_attach = read_attach(q->gpus),
+		.gpu_attach = parse_gpu_attach(q->gpus),
 		.n_gpus = json_array_size(json_object_get(q->gpus, "gpus")),
 	};
 	if (!r)
-		r = read_tee((enum tee_setting)q->tee, q->require_tdx, &a->ask.tee, e);
+		r = parse_tee((enum tee_setting)q->tee, q->require_tdx, &a->ask.tee, e);
 	if (!r)
-		r = read_tdx(q->tdx, &a->ask.tdx, e);
+		r = parse_tdx(q->tdx, &a->ask.tdx, e);
 	if (!r)
-		r = read_networks(q->networks, a->networks, e);
+		r = parse_network_list(q->networks, a->networks, e);
 	if (!r)
-		r = read_node(q->teepod_id, q->node_id, &a->ask.node_id, e);
+		r = parse_node_id(q->teepod_id, q->node_id, &a->ask.node_id, e);
 	if (!r)
-		r = read_encrypted_env(q->encrypted_env, &a->env, &a->env_len, e);
+		r = parse_encrypted_env(q->encrypted_env, &a->env, &a->env_len, e);
 	return r;
 }
 
 /* What the rest of the request says about its manifest has to be true of it. */
-static int check_manifest(const struct cvm_request *req, const json_t *manifest, struct err *e)
+static int check_body_manifest(const struct cvm_body *req, const json_t *manifest, struct err *e)
 {
-	const char *hash = some(req->compose_hash);
+	const char *hash = text_or_null(req->compose_hash);
 
 	if (hash && !compose_hash_names(manifest, hash))
 		return err_field(e, ERR_INCOMPATIBLE, "compose_hash", hash,
@@ -337,11 +338,11 @@ static int check_manifest(const struct cvm_request *req, const json_t *manifest,
 	return compose_envs_allowed(manifest, req->env_keys, "env_keys", e);
 }
 
-int cvm_asked_from(const struct cvm_request *req, const json_t *body, struct cvm_asked *ret,
+int parse_cvm_body(const struct cvm_body *req, const json_t *body, struct parsed_cvm *ret,
 		   struct err *e)
 {
-	auto_cvm_asked struct cvm_asked a = { 0 };
-	int r = fill(req, body, &a, e);
+	auto_parsed_cvm struct parsed_cvm a = { 0 };
+	int r = cvm_body_fill(req, body, &a, e);
 
 	if (!r && !req->compose_file)
 		r = err_field(e, ERR_COMPOSE_MISSING, "compose_file", NULL,
@@ -349,38 +350,38 @@ int cvm_asked_from(const struct cvm_request *req, const json_t *body, struct cvm
 	if (!r)
 		r = compose_manifest(req->compose_file, req->name, &a.manifest, e);
 	if (!r)
-		r = check_manifest(req, a.manifest, e);
+		r = check_body_manifest(req, a.manifest, e);
 	if (r)
 		return r;
 	a.ports = xcalloc(a.ask.n_ports, sizeof(*a.ports));
-	read_ports(req->ports, a.ports);
+	parse_ports(req->ports, a.ports);
 	a.ask.ports = a.ports;
 	a.gpus = xcalloc(a.ask.n_gpus, sizeof(*a.gpus));
-	read_gpus(json_object_get(req->gpus, "gpus"), a.gpus);
+	parse_gpus(json_object_get(req->gpus, "gpus"), a.gpus);
 	a.ask.gpus = a.gpus;
 	a.ask.manifest = a.manifest;
 	a.ask.encrypted_env = a.env;
 	a.ask.encrypted_env_len = a.env_len;
 	*ret = a;
 	ret->ask.networks = ret->networks;
-	a = (struct cvm_asked){ 0 };
+	a = (struct parsed_cvm){ 0 };
 	return 0;
 }
 
-int commit_asked_from(const struct cvm_request *req, struct cvm_asked *ret, struct err *e)
+int parse_commit_body(const struct cvm_body *req, struct parsed_cvm *ret, struct err *e)
 {
-	int r = refuse_unsupported(req, e);
+	int r = refuse_unsupported_fields(req, e);
 
 	if (!r && !req->app_id)
 		r = err_field(e, ERR_INVALID, "app_id", NULL,
 			      "app_id is missing: POST /cvms/provision answered it with the "
 			      "compose_hash");
 	if (!r)
-		r = read_node(req->teepod_id, req->node_id, &ret->ask.node_id, e);
-	return r ? r : read_encrypted_env(req->encrypted_env, &ret->env, &ret->env_len, e);
+		r = parse_node_id(req->teepod_id, req->node_id, &ret->ask.node_id, e);
+	return r ? r : parse_encrypted_env(req->encrypted_env, &ret->env, &ret->env_len, e);
 }
 
-void cvm_asked_end(struct cvm_asked *a)
+void parsed_cvm_end(struct parsed_cvm *a)
 {
 	free(a->ports);
 	free(a->gpus);
@@ -390,34 +391,34 @@ void cvm_asked_end(struct cvm_asked *a)
 
 /* ------------------------------------------------------------------ changes */
 
-struct change_request {
+struct preflight_body {
 	int64_t vcpu, memory, disk_size;
 	const char *image;
 	json_t *compose_file;
 };
 
 static const struct field change_fields[] = {
-	{ "vcpu", FIELD_INT, OPT, 1, ASK_VCPUS, offsetof(struct change_request, vcpu), NULL, NULL,
+	{ "vcpu", FIELD_INT, OPT, 1, BODY_VCPUS, offsetof(struct preflight_body, vcpu), NULL, NULL,
 	  NULL },
-	{ "memory", FIELD_INT, OPT, 1, ASK_MEMORY_MIB, offsetof(struct change_request, memory),
+	{ "memory", FIELD_INT, OPT, 1, BODY_MEMORY_MIB, offsetof(struct preflight_body, memory),
 	  NULL, NULL, "MB" },
-	{ "disk_size", FIELD_INT, OPT, 1, ASK_DISK_GIB, offsetof(struct change_request, disk_size),
+	{ "disk_size", FIELD_INT, OPT, 1, BODY_DISK_GIB, offsetof(struct preflight_body, disk_size),
 	  NULL, NULL, "GB; a disk only grows" },
-	{ "image", FIELD_STRING, OPT, 1, 64, offsetof(struct change_request, image), NULL, NULL,
+	{ "image", FIELD_STRING, OPT, 1, 64, offsetof(struct preflight_body, image), NULL, NULL,
 	  "image name, or a family: its newest" },
-	{ "compose_file", FIELD_OBJECT, OPT, 0, 0, offsetof(struct change_request, compose_file),
+	{ "compose_file", FIELD_OBJECT, OPT, 0, 0, offsetof(struct preflight_body, compose_file),
 	  NULL, NULL, "docker_compose_file with options, or a whole app-compose" },
 };
 
-const struct field_table change_table = { "ChangePreflightRequest", change_fields,
-					  ARRAY_SIZE(change_fields), true };
+const struct field_table change_preflight_table = { "ChangePreflightRequest", change_fields,
+						    ARRAY_SIZE(change_fields), true };
 
-int read_change_ask(const json_t *body, const char *name, struct change_ask *ret,
-		    json_t **ret_manifest, struct err *e)
+int parse_preflight_body(const json_t *body, const char *name, struct change_ask *ret,
+			 json_t **ret_manifest, struct err *e)
 {
-	struct change_request q = { 0 };
+	struct preflight_body q = { 0 };
 	json_t *manifest = NULL;
-	int r = fields_read(&change_table, body, "", &q, e);
+	int r = fields_read(&change_preflight_table, body, "", &q, e);
 
 	if (!r && q.compose_file)
 		r = compose_manifest(q.compose_file, name, &manifest, e);
@@ -464,7 +465,7 @@ const struct field_table restart_table = { "RestartRequest", restart_fields,
 
 const char *const timeout_names[] = { "timeout", "timeout_s", "shutdown_timeout", NULL };
 
-int read_timeout(const json_t *body, unsigned *ret, struct err *e)
+int parse_timeout(const json_t *body, unsigned *ret, struct err *e)
 {
 	const char *first = NULL;
 	unsigned given = 0;
@@ -489,14 +490,14 @@ int read_timeout(const json_t *body, unsigned *ret, struct err *e)
 	return 0;
 }
 
-int read_power_ask(const struct field_table *t, const json_t *body, struct power_ask *ret,
-		   struct err *e)
+int parse_power_body(const struct field_table *t, const json_t *body, struct power_ask *ret,
+		     struct err *e)
 {
 	struct power_ask ask = { .kind = ret->kind };
 	int r = fields_read(t, body, "", &ask, e);
 
 	if (!r)
-		r = read_timeout(body, &ask.timeout_s, e);
+		r = parse_timeout(body, &ask.timeout_s, e);
 	if (!r)
 		*ret = ask;
 	return r;
@@ -521,19 +522,19 @@ int refuse_timeout(const json_t *body, const char *verb, struct err *e)
 
 static const struct field image_ask_fields[] = {
 	{ "source", FIELD_STRING, FIELD_REQUIRED, 1, PATH_BYTES_MAX,
-	  offsetof(struct image_ask, source), NULL, NULL,
+	  offsetof(struct image_body, source), NULL, NULL,
 	  "absolute path on the node of an image folder or tar file" },
-	{ "name", FIELD_STRING, OPT, 1, 64, offsetof(struct image_ask, name), NULL, NULL,
+	{ "name", FIELD_STRING, OPT, 1, 64, offsetof(struct image_body, name), NULL, NULL,
 	  "the folder's own name if absent" },
 };
 
-const struct field_table image_ask_table = { "ImageImportRequest", image_ask_fields,
-					     ARRAY_SIZE(image_ask_fields), true };
+const struct field_table image_import_table = { "ImageImportRequest", image_ask_fields,
+						ARRAY_SIZE(image_ask_fields), true };
 
-int read_image_ask(const json_t *body, struct image_ask *ret, struct err *e)
+int parse_image_body(const json_t *body, struct image_body *ret, struct err *e)
 {
-	struct image_ask q = { 0 };
-	int r = fields_read(&image_ask_table, body, "", &q, e);
+	struct image_body q = { 0 };
+	int r = fields_read(&image_import_table, body, "", &q, e);
 
 	if (!r && q.source[0] != '/')
 		return err_field(e, ERR_INVALID, "source", q.source,

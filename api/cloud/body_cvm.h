@@ -16,20 +16,21 @@ struct power_ask;
 
 /* How much a request may name, whatever the node has. */
 enum {
-	ASK_ENV_BYTES = 256 * 1024,
-	ASK_USER_CONFIG = 64 * 1024,
-	ASK_PORTS = 64,
-	ASK_ENV_KEYS = 1000,
-	ASK_VCPUS = 65536,
-	ASK_MEMORY_MIB = 1 << 30,
-	ASK_DISK_GIB = 1 << 24,
+	BODY_ENV_BYTES = 256 * 1024,
+	BODY_USER_CONFIG = 64 * 1024,
+	BODY_PORTS = 64,
+	BODY_ENV_KEYS = 1000,
+	BODY_VCPUS = 65536,
+	BODY_MEMORY_MIB = 1 << 30,
+	BODY_DISK_GIB = 1 << 24,
 };
 
 extern const struct field_table provision_table, create_table, preflight_table, start_table,
-	shutdown_table, restart_table, image_ask_table, status_batch_table, change_table;
+	shutdown_table, restart_table, image_import_table, status_batch_table,
+	change_preflight_table;
 
 /* Provision, create and preflight: all fields any of them has. */
-struct cvm_request {
+struct cvm_body {
 	const char *name, *image, *instance_type, *region, *kms_id, *app_id, *compose_hash,
 		*encrypted_env, *user_config;
 	const char *kms_contract;
@@ -43,7 +44,7 @@ struct cvm_request {
 enum kms_word { KMS_PHALA, KMS_ETHEREUM, KMS_BASE, KMS_LEGACY };
 
 /* A request made into a struct cvm_ask, with what that borrows. */
-struct cvm_asked {
+struct parsed_cvm {
 	struct cvm_ask ask;
 	struct port_ask *ports; /* owned */
 	struct gpu_ask *gpus;   /* owned */
@@ -54,38 +55,38 @@ struct cvm_asked {
 };
 
 /* @body is borrowed by *ret and has to outlive it. */
-int read_cvm_request(const struct field_table *t, const json_t *body, struct cvm_request *ret,
-		     struct err *e);
-int cvm_asked_from(const struct cvm_request *req, const json_t *body, struct cvm_asked *ret,
+int cvm_body_read(const struct field_table *t, const json_t *body, struct cvm_body *ret,
+		  struct err *e);
+int parse_cvm_body(const struct cvm_body *req, const json_t *body, struct parsed_cvm *ret,
 		   struct err *e);
 /* The same for what POST /cvms/provision remembered: only its node and environment are in the
  * request. */
-int commit_asked_from(const struct cvm_request *req, struct cvm_asked *ret, struct err *e);
-void cvm_asked_end(struct cvm_asked *a);
-#define auto_cvm_asked __attribute__((cleanup(cvm_asked_end)))
+int parse_commit_body(const struct cvm_body *req, struct parsed_cvm *ret, struct err *e);
+void parsed_cvm_end(struct parsed_cvm *a);
+#define auto_parsed_cvm __attribute__((cleanup(parsed_cvm_end)))
 
 /* Parts that other bodies have too; part of what is listed above. */
 extern const struct field_table port_table, gpu_table;
 extern const char *const gpu_attach_words[];
 
 /* Of lists that their tables have checked: @out has room for all. Strings are borrowed. */
-void read_ports(const json_t *list, struct port_ask *out);
-void read_gpus(const json_t *list, struct gpu_ask *out);
+void parse_ports(const json_t *list, struct port_ask *out);
+void parse_gpus(const json_t *list, struct gpu_ask *out);
 /* "all", or whether any are listed. */
-enum gpu_attach read_attach(const json_t *gpus);
+enum gpu_attach parse_gpu_attach(const json_t *gpus);
 /* @teepod_id is the older name of @node_id; 0 = not given. */
-int read_node(int64_t teepod_id, int64_t node_id, int64_t *ret, struct err *e);
+int parse_node_id(int64_t teepod_id, int64_t node_id, int64_t *ret, struct err *e);
 
 /* "0a1b" -> bytes, malloc'd; *ret NULL for none. */
-int read_encrypted_env(const char *hex, void **ret, size_t *ret_len, struct err *e);
+int parse_encrypted_env(const char *hex, void **ret, size_t *ret_len, struct err *e);
 
 /* A create request that names a provision made before, instead of bringing everything along. */
-bool is_commit(const json_t *body);
+bool is_commit_body(const json_t *body);
 
 /* A change of the CVM called @name. *ret borrows from @body and from *ret_manifest, a new reference
  * (NULL: none). */
-int read_change_ask(const json_t *body, const char *name, struct change_ask *ret,
-		    json_t **ret_manifest, struct err *e);
+int parse_preflight_body(const json_t *body, const char *name, struct change_ask *ret,
+			 json_t **ret_manifest, struct err *e);
 
 /* How long a guest has to power off by itself: the same names, unit and range in each body whose
  * operation may shut one down. */
@@ -102,15 +103,15 @@ extern const char *const timeout_names[]; /* ends with NULL */
 
 /* From a body that its table has checked. *ret 0: none given. ERR_INCOMPATIBLE when two of the
  * names differ. */
-int read_timeout(const json_t *body, unsigned *ret, struct err *e);
+int parse_timeout(const json_t *body, unsigned *ret, struct err *e);
 /* Of a verb that waits for no guest, ERR_INVALID when a time is given all the same. */
 int refuse_timeout(const json_t *body, const char *verb, struct err *e);
-int read_power_ask(const struct field_table *t, const json_t *body, struct power_ask *ret,
-		   struct err *e);
+int parse_power_body(const struct field_table *t, const json_t *body, struct power_ask *ret,
+		     struct err *e);
 
-struct image_ask {
+struct image_body {
 	const char *source, *name; /* name NULL: the image's own */
 };
-int read_image_ask(const json_t *body, struct image_ask *ret, struct err *e);
+int parse_image_body(const json_t *body, struct image_body *ret, struct err *e);
 
 #endif

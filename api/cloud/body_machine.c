@@ -36,7 +36,7 @@ static const struct field network_fields[] = {
 const struct field_table network_table = { "NetworkRequest", network_fields,
 					   ARRAY_SIZE(network_fields), true };
 
-static int read_network(const json_t *item, size_t i, struct network *ret, struct err *e)
+static int parse_network(const json_t *item, size_t i, struct network *ret, struct err *e)
 {
 	const char *mode = json_string_value(json_object_get(item, "mode"));
 	const char *bridge = json_string_value(json_object_get(item, "bridge_name"));
@@ -55,14 +55,14 @@ static int read_network(const json_t *item, size_t i, struct network *ret, struc
 	return 0;
 }
 
-int read_networks(const json_t *list, char out[NETWORKS_TEXT], struct err *e)
+int parse_network_list(const json_t *list, char out[NETWORKS_TEXT], struct err *e)
 {
 	struct network v[DOMAIN_NICS];
 	size_t n = json_array_size(list);
 	int r = 0;
 
 	for (size_t i = 0; !r && i < n && i < DOMAIN_NICS; i++)
-		r = read_network(json_array_get(list, i), i, &v[i], e);
+		r = parse_network(json_array_get(list, i), i, &v[i], e);
 	if (r)
 		return r;
 	networks_format(v, (unsigned)n, out);
@@ -82,15 +82,15 @@ static const struct field tdx_fields[] = {
 
 const struct field_table tdx_table = { "TdxRequest", tdx_fields, ARRAY_SIZE(tdx_fields), true };
 
-static const char *text_of(const json_t *j, const char *key)
+static const char *tdx_member_text(const json_t *j, const char *key)
 {
 	return json_string_value(json_object_get(j, key));
 }
 
-static int read_policy(const json_t *j, uint64_t *ret, struct err *e)
+static int parse_td_policy(const json_t *j, uint64_t *ret, struct err *e)
 {
 	const uint64_t known = TDX_POLICY_DEBUG | TDX_POLICY_SEPT_VE_DISABLE;
-	const char *s = text_of(j, "policy");
+	const char *s = tdx_member_text(j, "policy");
 	unsigned long long value;
 	char *end;
 
@@ -110,7 +110,7 @@ static int read_policy(const json_t *j, uint64_t *ret, struct err *e)
 	return 0;
 }
 
-static size_t decoded_size(const char *s)
+static size_t base64_decoded_size(const char *s)
 {
 	size_t n = strlen(s), pad = 0;
 
@@ -119,11 +119,11 @@ static size_t decoded_size(const char *s)
 	return n / 4 * 3 - pad;
 }
 
-static int read_mr(const json_t *j, const char *key, char out[TDX_MR_HEX], struct err *e)
+static int parse_td_register(const json_t *j, const char *key, char out[TDX_MR_HEX], struct err *e)
 {
 	static const char alphabet[] =
 		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	const char *s = text_of(j, key);
+	const char *s = tdx_member_text(j, key);
 	uint8_t raw[TDX_MR_LEN];
 	char field[32];
 	size_t n;
@@ -136,30 +136,30 @@ static int read_mr(const json_t *j, const char *key, char out[TDX_MR_HEX], struc
 		return err_field(e, ERR_INVALID, field, s, "%s is not base64", field);
 	if (n != MR_BASE64 || strchr(s, '='))
 		return err_field(e, ERR_INVALID, field, s,
-				 "%s holds %zu bytes; allowed: exactly %d", field, decoded_size(s),
-				 TDX_MR_LEN);
+				 "%s holds %zu bytes; allowed: exactly %d", field,
+				 base64_decoded_size(s), TDX_MR_LEN);
 	if (EVP_DecodeBlock(raw, (const unsigned char *)s, (int)n) != TDX_MR_LEN)
 		return err_field(e, ERR_INVALID, field, s, "%s is not base64", field);
 	id_hex(raw, sizeof(raw), out);
 	return 0;
 }
 
-int read_tdx(const json_t *j, struct tdx_ask *ret, struct err *e)
+int parse_tdx(const json_t *j, struct tdx_ask *ret, struct err *e)
 {
 	struct tdx_ask t = { .given = json_object_size(j) > 0,
 			     .policy = TDX_POLICY_SEPT_VE_DISABLE };
-	int r = read_policy(j, &t.policy, e);
+	int r = parse_td_policy(j, &t.policy, e);
 
 	if (!r)
-		r = read_mr(j, "mr_owner", t.mr_owner, e);
+		r = parse_td_register(j, "mr_owner", t.mr_owner, e);
 	if (!r)
-		r = read_mr(j, "mr_owner_config", t.mr_owner_config, e);
+		r = parse_td_register(j, "mr_owner_config", t.mr_owner_config, e);
 	if (!r)
 		*ret = t;
 	return r;
 }
 
-int read_tee(enum tee_setting tee, bool require_tdx, enum tee_setting *ret, struct err *e)
+int parse_tee(enum tee_setting tee, bool require_tdx, enum tee_setting *ret, struct err *e)
 {
 	if (require_tdx && tee == TEE_NONE)
 		return err_field(e, ERR_INCOMPATIBLE, "tee", "none",

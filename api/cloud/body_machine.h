@@ -18,12 +18,12 @@ extern const struct field_table network_table, tdx_table;
 extern const char *const tee_words[];
 
 /* ["networks"] as text of vmm/admit/networks.h, "" when absent. Checked by the table already. */
-int read_networks(const json_t *list, char out[NETWORKS_TEXT], struct err *e);
+int parse_network_list(const json_t *list, char out[NETWORKS_TEXT], struct err *e);
 
 /* Registers of a TD as asked for; absent ones keep their defaults. @j NULL: none. */
-int read_tdx(const json_t *j, struct tdx_ask *ret, struct err *e);
+int parse_tdx(const json_t *j, struct tdx_ask *ret, struct err *e);
 
 /* @tee and the older require_tdx in one; ERR_INCOMPATIBLE when they contradict each other. */
-int read_tee(enum tee_setting tee, bool require_tdx, enum tee_setting *ret, struct err *e);
+int parse_tee(enum tee_setting tee, bool require_tdx, enum tee_setting *ret, struct err *e);
 
 #endif

@@ -26,14 +26,14 @@ static const struct field policy_fields[] = { POLICY_FIELDS };
 const struct field_table policy_table = { "PolicyRequest", policy_fields, ARRAY_SIZE(policy_fields),
 					  true };
 
-static bool said(const json_t *body, const char *key)
+static bool policy_member_given(const json_t *body, const char *key)
 {
 	const json_t *j = json_object_get(body, key);
 
 	return j && !json_is_null(j);
 }
 
-static enum restart_policy policy_of(const char *word)
+static enum restart_policy restart_policy_of(const char *word)
 {
 	int i = RESTART_POLICIES - 1;
 
@@ -48,15 +48,15 @@ struct policy_ask policy_from_body(const json_t *body)
 
 	return (struct policy_ask){
 		.has_restart = word != NULL,
-		.has_auto_start = said(body, "auto_start"),
-		.has_order = said(body, "start_order"),
-		.restart = word ? policy_of(word) : RESTART_ON_CRASH,
+		.has_auto_start = policy_member_given(body, "auto_start"),
+		.has_order = policy_member_given(body, "start_order"),
+		.restart = word ? restart_policy_of(word) : RESTART_ON_CRASH,
 		.auto_start = json_is_true(json_object_get(body, "auto_start")),
 		.start_order = (int64_t)json_number_value(json_object_get(body, "start_order")),
 	};
 }
 
-int read_policy_ask(const json_t *body, struct policy_ask *ret, struct err *e)
+int parse_policy_body(const json_t *body, struct policy_ask *ret, struct err *e)
 {
 	int r = fields_read(&policy_table, body, "", NULL, e);
 	struct policy_ask ask;
@@ -75,19 +75,19 @@ int read_policy_ask(const json_t *body, struct policy_ask *ret, struct err *e)
 /* ------------------------------------------------------------------ maintenance of the node */
 
 static const struct field maintenance_fields[] = {
-	{ "enabled", FIELD_BOOL, FIELD_REQUIRED, 0, 0, offsetof(struct maintenance_ask, enabled),
+	{ "enabled", FIELD_BOOL, FIELD_REQUIRED, 0, 0, offsetof(struct maintenance_body, enabled),
 	  NULL, NULL, NULL },
 	{ "reason", FIELD_STRING, OPT | FIELD_PLAIN, 0, REASON_MAX,
-	  offsetof(struct maintenance_ask, reason), NULL, NULL,
+	  offsetof(struct maintenance_body, reason), NULL, NULL,
 	  "told to everybody who is refused" },
 };
 
 const struct field_table maintenance_table = { "MaintenanceRequest", maintenance_fields,
 					       ARRAY_SIZE(maintenance_fields), true };
 
-int read_maintenance_ask(const json_t *body, struct maintenance_ask *ret, struct err *e)
+int parse_maintenance_body(const json_t *body, struct maintenance_body *ret, struct err *e)
 {
-	struct maintenance_ask ask = { .reason = "" };
+	struct maintenance_body ask = { .reason = "" };
 	int r = fields_read(&maintenance_table, body, "", &ask, e);
 
 	if (!r)
@@ -97,23 +97,23 @@ int read_maintenance_ask(const json_t *body, struct maintenance_ask *ret, struct
 
 static const struct field drain_fields[] = {
 	TIMEOUT_FIELDS,
-	{ "force", FIELD_BOOL, OPT, 0, 0, offsetof(struct drain_ask, force), NULL, NULL,
+	{ "force", FIELD_BOOL, OPT, 0, 0, offsetof(struct drain_body, force), NULL, NULL,
 	  "stop hard those that have not" },
 	{ "reason", FIELD_STRING, OPT | FIELD_PLAIN, 0, REASON_MAX,
-	  offsetof(struct drain_ask, reason), NULL, NULL,
+	  offsetof(struct drain_body, reason), NULL, NULL,
 	  "that of a maintenance under way if absent" },
 };
 
 const struct field_table drain_table = { "DrainRequest", drain_fields, ARRAY_SIZE(drain_fields),
 					 true };
 
-int read_drain_ask(const json_t *body, struct drain_ask *ret, struct err *e)
+int parse_drain_body(const json_t *body, struct drain_body *ret, struct err *e)
 {
-	struct drain_ask ask = { .reason = "" };
+	struct drain_body ask = { .reason = "" };
 	int r = fields_read(&drain_table, body, "", &ask, e);
 
 	if (!r)
-		r = read_timeout(body, &ask.timeout_s, e);
+		r = parse_timeout(body, &ask.timeout_s, e);
 	if (!r)
 		*ret = ask;
 	return r;

@@ -43,19 +43,19 @@ extern const struct field_table policy_table, maintenance_table, drain_table;
 struct policy_ask policy_from_body(const json_t *body);
 
 /* ERR_INVALID too when it says nothing. */
-int read_policy_ask(const json_t *body, struct policy_ask *ret, struct err *e);
+int parse_policy_body(const json_t *body, struct policy_ask *ret, struct err *e);
 
-struct maintenance_ask {
+struct maintenance_body {
 	bool enabled;
 	const char *reason; /* borrowed from the body, "" if absent */
 };
-int read_maintenance_ask(const json_t *body, struct maintenance_ask *ret, struct err *e);
+int parse_maintenance_body(const json_t *body, struct maintenance_body *ret, struct err *e);
 
-struct drain_ask {
+struct drain_body {
 	unsigned timeout_s; /* 0 = default */
 	bool force;
 	const char *reason;
 };
-int read_drain_ask(const json_t *body, struct drain_ask *ret, struct err *e);
+int parse_drain_body(const json_t *body, struct drain_body *ret, struct err *e);
 
 #endif

@@ -29,7 +29,7 @@ enum {
 	NAME = 64
 };
 
-struct update_request {
+struct update_body {
 	const char *instance_type, *image, *docker_compose_file, *pre_launch_script, *encrypted_env,
 		*user_config, *compose_hash;
 	int64_t vcpu, memory, disk_size;
@@ -38,7 +38,7 @@ struct update_request {
 		update_env_vars;
 };
 
-#define AT(m) offsetof(struct update_request, m)
+#define AT(m) offsetof(struct update_body, m)
 
 #define RESTART                                                \
 	{ "allow_restart",                                     \
@@ -76,12 +76,12 @@ struct update_request {
 	{                                                           \
 #n, FIELD_INT, OPT, 1, max, AT(n), NULL, NULL, rule \
 	}
-#define RESOURCES                                                                    \
-	TEXT(instance_type, 63, "numbers given besides win over the type's"),        \
-		NUMBER(vcpu, ASK_VCPUS, NULL), NUMBER(memory, ASK_MEMORY_MIB, "MB"), \
-		NUMBER(disk_size, ASK_DISK_GIB, "GB; a disk only grows")
+#define RESOURCES                                                                      \
+	TEXT(instance_type, 63, "numbers given besides win over the type's"),          \
+		NUMBER(vcpu, BODY_VCPUS, NULL), NUMBER(memory, BODY_MEMORY_MIB, "MB"), \
+		NUMBER(disk_size, BODY_DISK_GIB, "GB; a disk only grows")
 #define VISIBILITY FLAG(public_logs), FLAG(public_sysinfo), FLAG(public_tcbinfo), FLAG(listed)
-#define ENV        TEXT(encrypted_env, 2 * ASK_ENV_BYTES, "hex digits; replaces the whole environment")
+#define ENV        TEXT(encrypted_env, 2 * BODY_ENV_BYTES, "hex digits; replaces the whole environment")
 #define SOFTWARE                          \
 	{ "docker_compose_file",          \
 	  FIELD_STRING,                   \
@@ -113,14 +113,14 @@ static const struct field update_fields[] = {
 	SOFTWARE,
 	NAMES(allowed_envs, ENVS, "names of the variables that may be set"),
 	ENV,
-	NAMES(env_keys, ASK_ENV_KEYS, "names in encrypted_env"),
+	NAMES(env_keys, BODY_ENV_KEYS, "names in encrypted_env"),
 	VISIBILITY,
-	TEXT(user_config, ASK_USER_CONFIG, "empty: none any more"),
+	TEXT(user_config, BODY_USER_CONFIG, "empty: none any more"),
 	RESOURCES,
 	{ "image", FIELD_STRING, OPT, 1, NAME, AT(image), NULL, NULL,
 	  "image name, or a family: its newest" },
 	{ "gpus", FIELD_OBJECT, OPT, 0, 0, AT(gpus), NULL, &gpus_table, NULL },
-	{ "ports", FIELD_OBJECTS, OPT, 0, ASK_PORTS, AT(ports), NULL, &port_table,
+	{ "ports", FIELD_OBJECTS, OPT, 0, BODY_PORTS, AT(ports), NULL, &port_table,
 	  "the whole new list" },
 	RESTART,
 };
@@ -143,14 +143,14 @@ static const struct field legacy_update_fields[] = {
 	{ "compose_manifest", FIELD_OBJECT, FIELD_REQUIRED, 0, 0, AT(compose_manifest), NULL,
 	  &manifest_table, NULL },
 	ENV,
-	NAMES(env_keys, ASK_ENV_KEYS, "names in encrypted_env"),
+	NAMES(env_keys, BODY_ENV_KEYS, "names in encrypted_env"),
 	RESTART,
 };
 
 static const struct field envs_fields[] = {
-	{ "encrypted_env", FIELD_STRING, FIELD_REQUIRED, 0, 2 * ASK_ENV_BYTES, AT(encrypted_env),
+	{ "encrypted_env", FIELD_STRING, FIELD_REQUIRED, 0, 2 * BODY_ENV_BYTES, AT(encrypted_env),
 	  NULL, NULL, "hex digits; replaces the whole environment" },
-	NAMES(env_keys, ASK_ENV_KEYS, "names in it; they become allowed_envs"),
+	NAMES(env_keys, BODY_ENV_KEYS, "names in it; they become allowed_envs"),
 	{ "compose_hash", FIELD_STRING, OPT, 0, HASH_TEXT, FIELD_NOWHERE, NULL, NULL,
 	  "of no effect here" },
 	{ "transaction_hash", FIELD_STRING, OPT, 0, HASH_TEXT, FIELD_NOWHERE, NULL, NULL,
@@ -167,7 +167,7 @@ static const struct field os_image_fields[] = {
 static const struct field visibility_fields[] = { VISIBILITY, RESTART };
 
 static const struct field compose_provision_fields[] = {
-	{ "env_keys", FIELD_STRINGS, OPT, 0, ASK_ENV_KEYS, FIELD_NOWHERE, NULL, NULL,
+	{ "env_keys", FIELD_STRINGS, OPT, 0, BODY_ENV_KEYS, FIELD_NOWHERE, NULL, NULL,
 	  "names that the environment will have" },
 	{ "update_env_vars", FIELD_BOOL, OPT, 0, 0, FIELD_NOWHERE, NULL, NULL,
 	  "of no effect here" },
@@ -177,7 +177,7 @@ static const struct field compose_commit_fields[] = {
 	{ "compose_hash", FIELD_STRING, FIELD_REQUIRED, GIVEN, HASH_TEXT, AT(compose_hash), NULL,
 	  NULL, "as compose_file/provision answered it" },
 	ENV,
-	NAMES(env_keys, ASK_ENV_KEYS, "names in encrypted_env"),
+	NAMES(env_keys, BODY_ENV_KEYS, "names in encrypted_env"),
 	{ "update_env_vars", FIELD_BOOL, OPT, 0, 0, AT(update_env_vars), NULL, NULL,
 	  "false: encrypted_env is not taken" },
 	RESTART,
@@ -197,32 +197,32 @@ TABLE(compose_commit, "ComposeCommitRequest", false);
 
 /* ------------------------------------------------------------------ what a table can not say */
 
-static bool given(const json_t *body, const char *key)
+static bool member_given(const json_t *body, const char *key)
 {
 	const json_t *j = json_object_get(body, key);
 
 	return j && !json_is_null(j);
 }
 
-static int flag(const json_t *body, const char *key, bool value)
+static int member_flag(const json_t *body, const char *key, bool value)
 {
-	return given(body, key) ? value : -1;
+	return member_given(body, key) ? value : -1;
 }
 
-static struct compose_merge merge_of(const struct update_request *q, const json_t *body)
+static struct compose_merge update_body_merge(const struct update_body *q, const json_t *body)
 {
 	return (struct compose_merge){
 		.docker_compose_file = q->docker_compose_file,
 		.pre_launch_script = q->pre_launch_script,
 		.allowed_envs = q->allowed_envs,
-		.public_logs = flag(body, "public_logs", q->public_logs),
-		.public_sysinfo = flag(body, "public_sysinfo", q->public_sysinfo),
-		.public_tcbinfo = flag(body, "public_tcbinfo", q->public_tcbinfo),
+		.public_logs = member_flag(body, "public_logs", q->public_logs),
+		.public_sysinfo = member_flag(body, "public_sysinfo", q->public_sysinfo),
+		.public_tcbinfo = member_flag(body, "public_tcbinfo", q->public_tcbinfo),
 	};
 }
 
 /* An upgrade without a new environment keeps the old one, and the names it was made for. */
-static int read_manifest(struct update_request *q, struct compose_merge *ret, struct err *e)
+static int read_legacy_manifest(struct update_body *q, struct compose_merge *ret, struct err *e)
 {
 	int r = fields_read(&manifest_table, q->compose_manifest, "compose_manifest", q, e);
 
@@ -230,16 +230,16 @@ static int read_manifest(struct update_request *q, struct compose_merge *ret, st
 		return r;
 	if (!json_array_size(q->allowed_envs) && !(q->encrypted_env && *q->encrypted_env))
 		q->allowed_envs = NULL;
-	*ret = merge_of(q, q->compose_manifest);
+	*ret = update_body_merge(q, q->compose_manifest);
 	return 0;
 }
 
-static int read_counted(const json_t *gpus, struct update_asked *a, struct err *e)
+static int read_counted_gpus(const json_t *gpus, struct parsed_update *a, struct err *e)
 {
 	const char *product = json_string_value(json_object_get(gpus, "product_name"));
 	size_t n = (size_t)json_number_value(json_object_get(gpus, "count"));
 
-	if (json_array_size(json_object_get(gpus, "gpus")) || given(gpus, "attach_mode"))
+	if (json_array_size(json_object_get(gpus, "gpus")) || member_given(gpus, "attach_mode"))
 		return err_field(e, ERR_INCOMPATIBLE, "gpus.count", NULL,
 				 "gpus has both a count and a list: give one of them");
 	if (n && !(product && *product))
@@ -254,79 +254,80 @@ static int read_counted(const json_t *gpus, struct update_asked *a, struct err *
 	return 0;
 }
 
-static int read_new_gpus(const json_t *gpus, struct update_asked *a, struct err *e)
+static int read_new_gpus(const json_t *gpus, struct parsed_update *a, struct err *e)
 {
 	const json_t *list = json_object_get(gpus, "gpus");
 	int r = 0;
 
 	a->ask.set_gpus = true;
-	if (given(gpus, "count")) {
-		r = read_counted(gpus, a, e);
+	if (member_given(gpus, "count")) {
+		r = read_counted_gpus(gpus, a, e);
 	} else {
-		a->ask.gpu_attach = read_attach(gpus);
+		a->ask.gpu_attach = parse_gpu_attach(gpus);
 		a->ask.n_gpus = json_array_size(list);
 		a->gpus = xcalloc(a->ask.n_gpus ? a->ask.n_gpus : 1, sizeof(*a->gpus));
-		read_gpus(list, a->gpus);
+		parse_gpus(list, a->gpus);
 	}
 	a->ask.gpus = a->gpus;
 	return r;
 }
 
-static void read_new_ports(const json_t *list, struct update_asked *a)
+static void read_new_ports(const json_t *list, struct parsed_update *a)
 {
 	a->ask.set_ports = true;
 	a->ask.n_ports = json_array_size(list);
 	a->ports = xcalloc(a->ask.n_ports ? a->ask.n_ports : 1, sizeof(*a->ports));
-	read_ports(list, a->ports);
+	parse_ports(list, a->ports);
 	a->ask.ports = a->ports;
 }
 
-static const char *some(const char *s)
+static const char *text_or_null(const char *s)
 {
 	return s && *s ? s : NULL;
 }
 
 /* @restart: what an absent allow_restart means on this route. */
-static struct update_ask ask_of(const struct update_request *q, const json_t *body, bool restart)
+static struct update_ask update_body_settings(const struct update_body *q, const json_t *body,
+					      bool restart)
 {
 	return (struct update_ask){
-		.instance_type = some(q->instance_type),
+		.instance_type = text_or_null(q->instance_type),
 		.vcpus = q->vcpu,
 		.memory_mib = q->memory,
 		.disk_gib = q->disk_size,
 		.image = q->image,
 		.set_user_config = q->user_config != NULL,
-		.user_config = some(q->user_config),
-		.listed = flag(body, "listed", q->listed),
-		.allow_restart = given(body, "allow_restart") ? q->allow_restart : restart,
+		.user_config = text_or_null(q->user_config),
+		.listed = member_flag(body, "listed", q->listed),
+		.allow_restart = member_given(body, "allow_restart") ? q->allow_restart : restart,
 		.force = q->allow_force_stop,
 	};
 }
 
-static int read_env(const struct update_request *q, struct update_asked *a, struct err *e)
+static int read_update_env(const struct update_body *q, struct parsed_update *a, struct err *e)
 {
 	if (!q->encrypted_env)
 		return 0;
 	a->ask.set_env = true;
-	return read_encrypted_env(q->encrypted_env, &a->env, &a->ask.encrypted_env_len, e);
+	return parse_encrypted_env(q->encrypted_env, &a->env, &a->ask.encrypted_env_len, e);
 }
 
-static int fill(const struct field_table *t, struct update_request *q, const json_t *body,
-		struct update_asked *a, struct err *e)
+static int update_body_fill(const struct field_table *t, struct update_body *q, const json_t *body,
+			    struct parsed_update *a, struct err *e)
 {
 	int r = 0;
 
-	a->ask = ask_of(q, body, t != &resources_table);
-	r = read_timeout(body, &a->ask.timeout_s, e);
-	a->merge = merge_of(q, body);
+	a->ask = update_body_settings(q, body, t != &resources_table);
+	r = parse_timeout(body, &a->ask.timeout_s, e);
+	a->merge = update_body_merge(q, body);
 	a->compose_hash = q->compose_hash;
 	a->env_keys = q->env_keys;
 	a->envs_replace = t == &envs_table;
 	if (!r && q->compose_manifest)
-		r = read_manifest(q, &a->merge, e);
+		r = read_legacy_manifest(q, &a->merge, e);
 	if (!r)
-		r = read_env(q, a, e);
-	if (given(body, "update_env_vars") && !q->update_env_vars)
+		r = read_update_env(q, a, e);
+	if (member_given(body, "update_env_vars") && !q->update_env_vars)
 		a->ask.set_env = false;
 	a->ask.encrypted_env = a->env;
 	if (!r && q->ports)
@@ -336,23 +337,23 @@ static int fill(const struct field_table *t, struct update_request *q, const jso
 	return r;
 }
 
-int read_update(const struct field_table *t, const json_t *body, struct update_asked *ret,
-		struct err *e)
+int parse_update_body(const struct field_table *t, const json_t *body, struct parsed_update *ret,
+		      struct err *e)
 {
-	auto_update_asked struct update_asked a = { 0 };
-	struct update_request q = { 0 };
+	auto_parsed_update struct parsed_update a = { 0 };
+	struct update_body q = { 0 };
 	int r = fields_read(t, body, "", &q, e);
 
 	if (!r)
-		r = fill(t, &q, body, &a, e);
+		r = update_body_fill(t, &q, body, &a, e);
 	if (r)
 		return r;
 	*ret = a;
-	a = (struct update_asked){ 0 };
+	a = (struct parsed_update){ 0 };
 	return 0;
 }
 
-void update_asked_end(struct update_asked *a)
+void parsed_update_end(struct parsed_update *a)
 {
 	free(a->env);
 	free(a->ports);
@@ -362,24 +363,24 @@ void update_asked_end(struct update_asked *a)
 /* ------------------------------------------------------------------ rollback */
 
 static const struct field rollback_fields[] = {
-	{ "vm_uuid", FIELD_STRING, OPT, GIVEN, NAME, offsetof(struct rollback_ask, vm_uuid), NULL,
+	{ "vm_uuid", FIELD_STRING, OPT, GIVEN, NAME, offsetof(struct rollback_body, vm_uuid), NULL,
 	  NULL, "this CVM of the app; all of them if absent" },
-	{ "allow_restart", FIELD_SWITCH, OPT, 0, 0, offsetof(struct rollback_ask, allow_restart),
+	{ "allow_restart", FIELD_SWITCH, OPT, 0, 0, offsetof(struct rollback_body, allow_restart),
 	  NULL, NULL, "a running CVM may be stopped and started for it; true if absent" },
 	TIMEOUT_FIELDS,
 	{ "allow_force_stop", FIELD_BOOL, OPT, 0, 0,
-	  offsetof(struct rollback_ask, allow_force_stop), NULL, NULL,
+	  offsetof(struct rollback_body, allow_force_stop), NULL, NULL,
 	  "stop hard, without asking the guest" },
 };
 TABLE(rollback, "RollbackRequest", true);
 
-int read_rollback(const json_t *body, struct rollback_ask *ret, struct err *e)
+int parse_rollback_body(const json_t *body, struct rollback_body *ret, struct err *e)
 {
-	struct rollback_ask q = { .allow_restart = true };
+	struct rollback_body q = { .allow_restart = true };
 	int r = fields_read(&rollback_table, body, "", &q, e);
 
 	if (!r)
-		r = read_timeout(body, &q.timeout_s, e);
+		r = parse_timeout(body, &q.timeout_s, e);
 	if (!r)
 		*ret = q;
 	return r;
@@ -387,7 +388,7 @@ int read_rollback(const json_t *body, struct rollback_ask *ret, struct err *e)
 
 /* ------------------------------------------------------------------ replicas */
 
-struct replica_request {
+struct replica_body {
 	const char *encrypted_env, *compose_hash, *docker_compose_file, *pre_launch_script;
 	int64_t node_id, teepod_id, count;
 	json_t *env_keys;
@@ -395,29 +396,29 @@ struct replica_request {
 };
 
 #undef AT
-#define AT(m) offsetof(struct replica_request, m)
+#define AT(m) offsetof(struct replica_body, m)
 
-#define REPLICA                                                                               \
-	{                                                                                     \
-		"node_id", FIELD_INT, OPT,                                                    \
-		0,         INT32_MAX, AT(node_id),                                            \
-		NULL,      NULL,      "this node if absent"                                   \
-	},                                                                                    \
-		{ "teepod_id", FIELD_INT, OPT,                                                \
-		  0,           INT32_MAX, AT(teepod_id),                                      \
-		  NULL,        NULL,      "older name of node_id" },                          \
-		TEXT(encrypted_env, 2 * ASK_ENV_BYTES, "hex digits; the source's if absent"), \
-		NAMES(env_keys, ASK_ENV_KEYS,                                                 \
-		      "names in encrypted_env; they have to be among allowed_envs"),          \
-		TEXT(compose_hash, HASH_TEXT,                                                 \
-		     "which revision of the app: 64 hex digits, 0x before them allowed"),     \
-		NUMBER(count, REPLICAS_MAX, "so many; the answer is then a list"),            \
-		{ "partial", FIELD_BOOL, OPT,                                                 \
-		  0,         0,          AT(partial),                                         \
-		  NULL,      NULL,       "as many of count as fit, not all or none" },        \
-	{                                                                                     \
-		"stopped", FIELD_BOOL, OPT, 0, 0, AT(stopped), NULL, NULL,                    \
-			"create, and do not start"                                            \
+#define REPLICA                                                                                \
+	{                                                                                      \
+		"node_id", FIELD_INT, OPT,                                                     \
+		0,         INT32_MAX, AT(node_id),                                             \
+		NULL,      NULL,      "this node if absent"                                    \
+	},                                                                                     \
+		{ "teepod_id", FIELD_INT, OPT,                                                 \
+		  0,           INT32_MAX, AT(teepod_id),                                       \
+		  NULL,        NULL,      "older name of node_id" },                           \
+		TEXT(encrypted_env, 2 * BODY_ENV_BYTES, "hex digits; the source's if absent"), \
+		NAMES(env_keys, BODY_ENV_KEYS,                                                 \
+		      "names in encrypted_env; they have to be among allowed_envs"),           \
+		TEXT(compose_hash, HASH_TEXT,                                                  \
+		     "which revision of the app: 64 hex digits, 0x before them allowed"),      \
+		NUMBER(count, REPLICAS_MAX, "so many; the answer is then a list"),             \
+		{ "partial", FIELD_BOOL, OPT,                                                  \
+		  0,         0,          AT(partial),                                          \
+		  NULL,      NULL,       "as many of count as fit, not all or none" },         \
+	{                                                                                      \
+		"stopped", FIELD_BOOL, OPT, 0, 0, AT(stopped), NULL, NULL,                     \
+			"create, and do not start"                                             \
 	}
 
 static const struct field replica_fields[] = { REPLICA };
@@ -431,25 +432,25 @@ static const struct field instance_fields[] = {
 TABLE(replica, "ReplicaRequest", false);
 TABLE(instance, "InstanceRequest", false);
 
-int read_replica(const struct field_table *t, const json_t *body, struct replica_asked *ret,
-		 struct err *e)
+int parse_replica_body(const struct field_table *t, const json_t *body, struct parsed_replica *ret,
+		       struct err *e)
 {
-	struct replica_asked a = { 0 };
-	struct replica_request q = { 0 };
+	struct parsed_replica a = { 0 };
+	struct replica_body q = { 0 };
 	int r = fields_read(t, body, "", &q, e);
 
 	if (!r)
-		r = read_node(q.teepod_id, q.node_id, &a.ask.node_id, e);
+		r = parse_node_id(q.teepod_id, q.node_id, &a.ask.node_id, e);
 	if (!r && q.partial && !q.count)
 		r = err_field(e, ERR_INCOMPATIBLE, "partial", "true", "partial goes with count");
 	if (!r)
-		r = read_encrypted_env(q.encrypted_env, &a.env, &a.ask.encrypted_env_len, e);
+		r = parse_encrypted_env(q.encrypted_env, &a.env, &a.ask.encrypted_env_len, e);
 	if (r)
 		return r;
 	a.ask.set_env = q.encrypted_env != NULL;
 	a.ask.encrypted_env = a.env;
 	a.ask.env_keys = q.env_keys;
-	a.ask.compose_hash = some(q.compose_hash);
+	a.ask.compose_hash = text_or_null(q.compose_hash);
 	a.ask.stopped = q.stopped;
 	a.ask.software = (struct compose_merge){ .docker_compose_file = q.docker_compose_file,
 						 .pre_launch_script = q.pre_launch_script,

@@ -20,7 +20,7 @@ extern const struct field_table resources_table, update_table, legacy_update_tab
 	rollback_table, replica_table, instance_table;
 
 /* A body of any of the update tables, made into what the vmm is asked. */
-struct update_asked {
+struct parsed_update {
 	struct update_ask ask; /* without the manifest, which is made from the one the CVM has: */
 	struct compose_merge merge; /* what of it changes */
 	const char *compose_hash;   /* or what was provisioned, whole */
@@ -32,26 +32,26 @@ struct update_asked {
 };
 
 /* @body is borrowed by *ret and has to outlive it. On failure *ret is untouched. */
-int read_update(const struct field_table *t, const json_t *body, struct update_asked *ret,
-		struct err *e);
-void update_asked_end(struct update_asked *a);
-#define auto_update_asked __attribute__((cleanup(update_asked_end)))
+int parse_update_body(const struct field_table *t, const json_t *body, struct parsed_update *ret,
+		      struct err *e);
+void parsed_update_end(struct parsed_update *a);
+#define auto_parsed_update __attribute__((cleanup(parsed_update_end)))
 
-struct rollback_ask {
+struct rollback_body {
 	const char *vm_uuid; /* NULL: all CVMs of the app */
 	bool allow_restart, allow_force_stop;
 	unsigned timeout_s; /* 0 = default */
 };
-int read_rollback(const json_t *body, struct rollback_ask *ret, struct err *e);
+int parse_rollback_body(const json_t *body, struct rollback_body *ret, struct err *e);
 
 /* A body of replica_table or instance_table. */
-struct replica_asked {
+struct parsed_replica {
 	struct replicate_ask ask; /* workspace and source are the caller's */
 	void *env;                /* owned */
 	int64_t count;            /* 0 = not given: one, answered plainly */
 	bool partial;
 };
-int read_replica(const struct field_table *t, const json_t *body, struct replica_asked *ret,
-		 struct err *e);
+int parse_replica_body(const struct field_table *t, const json_t *body, struct parsed_replica *ret,
+		       struct err *e);
 
 #endif

@@ -16,9 +16,9 @@
 #include "vmm/node/settings.h"
 
 /* Types without GPUs are one family. */
-static const char family[] = "cpu";
+static const char cpu_family[] = "cpu";
 
-static json_t *shape_type(const struct vmm *v, const struct instance_type *t)
+static json_t *serialize_instance_type(const struct vmm *v, const struct instance_type *t)
 {
 	char rate[MONEY_TEXT];
 	json_t *about = json_sprintf("%" PRId64 " vCPU, %" PRId64 " MB memory, %" PRId64 " GB disk",
@@ -29,54 +29,54 @@ static json_t *shape_type(const struct vmm *v, const struct instance_type *t)
 		"description", about, "vcpu", (json_int_t)t->vcpus, "memory_mb",
 		(json_int_t)t->memory_mib, "hourly_rate",
 		money_text(vmm_hourly_rate(v, t->vcpus, t->memory_mib, t->disk_gib, 0), rate),
-		"requires_gpu", 0, "family", family, "default_disk_size_gb",
+		"requires_gpu", 0, "family", cpu_family, "default_disk_size_gb",
 		(json_int_t)t->disk_gib);
 }
 
-static json_t *all_types(const struct vmm *v)
+static json_t *serialize_all_types(const struct vmm *v)
 {
 	const struct vmm_settings *s = vmm_settings(v);
 	json_t *a = json_array();
 
 	for (size_t i = 0; i < s->n_types; i++)
-		json_array_append_new(a, shape_type(v, &s->types[i]));
+		json_array_append_new(a, serialize_instance_type(v, &s->types[i]));
 	return a;
 }
 
-static void get_types(struct call *c)
+static void get_instance_types(struct call *c)
 {
 	const struct vmm_settings *s = vmm_settings(api_of(c)->vmm);
 
 	call_reply(c, 200,
-		   json_pack("{s:[{s:s,s:o,s:I}]}", "result", "name", family, "items",
-			     all_types(api_of(c)->vmm), "total", (json_int_t)s->n_types));
+		   json_pack("{s:[{s:s,s:o,s:I}]}", "result", "name", cpu_family, "items",
+			     serialize_all_types(api_of(c)->vmm), "total", (json_int_t)s->n_types));
 }
 
-static void get_family(struct call *c)
+static void get_instance_family(struct call *c)
 {
 	const struct vmm_settings *s = vmm_settings(api_of(c)->vmm);
 	struct err e;
 
-	if (strcmp(c->param[0], family) != 0) {
+	if (strcmp(c->param[0], cpu_family) != 0) {
 		err_field(&e, ERR_NOT_FOUND, "family", c->param[0],
 			  "instance type family %.64s does not exist; there is %s", c->param[0],
-			  family);
+			  cpu_family);
 		call_reply_err(c, &e);
 		return;
 	}
 	call_reply(c, 200,
-		   json_pack("{s:o,s:I,s:s}", "items", all_types(api_of(c)->vmm), "total",
-			     (json_int_t)s->n_types, "family", family));
+		   json_pack("{s:o,s:I,s:s}", "items", serialize_all_types(api_of(c)->vmm), "total",
+			     (json_int_t)s->n_types, "family", cpu_family));
 }
 
-static json_t *shape_os_image(const struct image_row *row)
+static json_t *serialize_os_image(const struct image_row *row)
 {
 	return json_pack("{s:s,s:s,s:s,s:s,s:b,s:b}", "name", row->name, "slug", row->name,
 			 "version", row->version, "os_image_hash", row->os_image_hash, "is_dev",
 			 row->is_dev, "requires_gpu", 0);
 }
 
-static int read_dev(struct call *c, int *ret, struct err *e)
+static int read_is_dev(struct call *c, int *ret, struct err *e)
 {
 	bool dev = false;
 	int r;
@@ -99,7 +99,7 @@ static void get_os_images(struct call *c)
 	size_t n = 0;
 	int dev, total = 0;
 
-	if (api_page(c, 20, 100, &p, &e) || read_dev(c, &dev, &e) ||
+	if (page_read(c, 20, 100, &p, &e) || read_is_dev(c, &dev, &e) ||
 	    (total = vmm_images(api_of(c)->vmm, dev, (p.page - 1) * p.size, p.size, &rows, &n,
 				&e)) < 0) {
 		call_reply_err(c, &e);
@@ -107,9 +107,9 @@ static void get_os_images(struct call *c)
 	}
 	items = json_array();
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(items, shape_os_image(&rows[i]));
+		json_array_append_new(items, serialize_os_image(&rows[i]));
 	body = json_pack("{s:o}", "items", items);
-	api_put_page(body, &p, total);
+	page_put(body, &p, total);
 	call_reply(c, 200, body);
 }
 
@@ -121,18 +121,18 @@ static void get_kms(struct call *c)
 	struct err e;
 	json_t *body;
 
-	if (api_page(c, 20, 100, &p, &e)) {
+	if (page_read(c, 20, 100, &p, &e)) {
 		call_reply_err(c, &e);
 		return;
 	}
 	body = json_pack("{s:[]}", "items");
-	api_put_page(body, &p, 0);
+	page_put(body, &p, 0);
 	call_reply(c, 200, body);
 }
 
 const struct route catalog_routes[] = {
-	{ "GET", "/api/v1/instance-types", ROLE_READER, 0, 0, get_types, NULL },
-	{ "GET", "/api/v1/instance-types/{family}", ROLE_READER, 0, 0, get_family, NULL },
+	{ "GET", "/api/v1/instance-types", ROLE_READER, 0, 0, get_instance_types, NULL },
+	{ "GET", "/api/v1/instance-types/{family}", ROLE_READER, 0, 0, get_instance_family, NULL },
 	{ "GET", "/api/v1/os-images", ROLE_READER, 0, 0, get_os_images, NULL },
 	{ "GET", "/api/v1/kms", ROLE_READER, 0, 0, get_kms, NULL },
 	{ 0 },

@@ -30,13 +30,13 @@
 
 static void get_cvm(struct call *c)
 {
-	auto_shaper struct shaper s = { 0 };
+	auto_cvm_serializer struct cvm_serializer s = { 0 };
 	struct cvm_row row;
 	json_t *body;
 	struct err e;
 
-	shaper_init(&s, c);
-	if (api_find_cvm(c, c->param[0], &row, &e) || shape_detail(&s, &row, &body, &e)) {
+	cvm_serializer_init(&s, c);
+	if (api_find_cvm(c, c->param[0], &row, &e) || serialize_cvm_detail(&s, &row, &body, &e)) {
 		call_reply_err(c, &e);
 	} else {
 		etag_put(c, row.policy.generation);
@@ -46,21 +46,21 @@ static void get_cvm(struct call *c)
 
 /* ------------------------------------------------------------------ provision and create */
 
-struct cvm_change {
-	struct change ch;
-	struct cvm_request req; /* points into ch.body */
-	struct cvm_asked asked;
+struct cvm_create_call {
+	struct mutation_call ch;
+	struct cvm_body req; /* points into ch.body */
+	struct parsed_cvm asked;
 };
 
-static void cvm_change_free(struct change *ch)
+static void cvm_create_call_free(struct mutation_call *ch)
 {
-	struct cvm_change *cc = (struct cvm_change *)ch;
+	struct cvm_create_call *cc = (struct cvm_create_call *)ch;
 
-	cvm_asked_end(&cc->asked);
+	parsed_cvm_end(&cc->asked);
 	free(cc);
 }
 
-static json_t *shape_provision(const struct vmm_settings *s, const struct provision_result *p)
+static json_t *serialize_provision(const struct vmm_settings *s, const struct provision_result *p)
 {
 	return json_pack("{s:s,s:s,s:n,s:n,s:o,s:o,s:I,s:I,s:n,s:n}", "compose_hash",
 			 p->compose_hash, "app_id", p->app_id, "app_env_encrypt_pubkey", "kms_info",
@@ -69,9 +69,9 @@ static json_t *shape_provision(const struct vmm_settings *s, const struct provis
 			 "node_id", (json_int_t)s->node_id, "device_id", "fmspc");
 }
 
-static int provision_apply(struct change *ch, struct answer *ret, struct err *e)
+static int cvm_provision_apply(struct mutation_call *ch, struct answer *ret, struct err *e)
 {
-	struct cvm_change *cc = (struct cvm_change *)ch;
+	struct cvm_create_call *cc = (struct cvm_create_call *)ch;
 	struct vmm *v = api_of(ch->call)->vmm;
 	struct provision_result p;
 	int r;
@@ -81,24 +81,24 @@ static int provision_apply(struct change *ch, struct answer *ret, struct err *e)
 
 	if (!r)
 		*ret = (struct answer){ .status = 200,
-					.body = shape_provision(vmm_settings(v), &p) };
+					.body = serialize_provision(vmm_settings(v), &p) };
 	return r;
 }
 
-static int create_apply(struct change *ch, struct answer *ret, struct err *e)
+static int cvm_create_apply(struct mutation_call *ch, struct answer *ret, struct err *e)
 {
-	struct cvm_change *cc = (struct cvm_change *)ch;
-	const struct cvm_request *q = &cc->req;
+	struct cvm_create_call *cc = (struct cvm_create_call *)ch;
+	const struct cvm_body *q = &cc->req;
 	struct vmm *v = api_of(ch->call)->vmm;
-	struct request_ref ref = api_ref(ch->call);
+	struct request_ref ref = api_request_ref(ch->call);
 	int64_t workspace = ch->call->caller.workspace;
-	auto_shaper struct shaper s = { 0 };
+	auto_cvm_serializer struct cvm_serializer s = { 0 };
 	struct cvm_row row;
 	struct op_row op = { 0 };
 	int r;
 
 	ref.looked = cc->asked.ask.looked = ch->looked;
-	if (is_commit(ch->body))
+	if (is_commit_body(ch->body))
 		r = vmm_commit(v, workspace,
 			       &(struct commit_ask){ .app_id = q->app_id,
 						     .compose_hash = q->compose_hash,
@@ -114,51 +114,53 @@ static int create_apply(struct change *ch, struct answer *ret, struct err *e)
 	if (r)
 		return r;
 	cvm_row_overlay(&row, &op);
-	shaper_init(&s, ch->call);
+	cvm_serializer_init(&s, ch->call);
 	ret->status = 200;
-	return shape_vm(&s, &row, &op, &ret->body, e);
+	return serialize_cvm_lifecycle(&s, &row, &op, &ret->body, e);
 }
 
-static const struct change_ops provision_ops = { .apply = provision_apply,
-						 .free = cvm_change_free };
-static const struct change_ops create_ops = { .apply = create_apply, .free = cvm_change_free };
+static const struct mutation_call_ops cvm_provision_ops = { .apply = cvm_provision_apply,
+							    .free = cvm_create_call_free };
+static const struct mutation_call_ops cvm_create_ops = { .apply = cvm_create_apply,
+							 .free = cvm_create_call_free };
 
-static void run(struct call *c, const struct field_table *table, const struct change_ops *ops)
+static void cvm_create_run(struct call *c, const struct field_table *table,
+			   const struct mutation_call_ops *ops)
 {
-	struct cvm_change *cc = xcalloc(1, sizeof(*cc));
+	struct cvm_create_call *cc = xcalloc(1, sizeof(*cc));
 	struct err e;
 	json_t *body = call_json(c, false, &e);
-	int r = body ? read_cvm_request(table, body, &cc->req, &e) : -1;
+	int r = body ? cvm_body_read(table, body, &cc->req, &e) : -1;
 
-	if (!r && table == &create_table && is_commit(body))
-		r = commit_asked_from(&cc->req, &cc->asked, &e);
+	if (!r && table == &create_table && is_commit_body(body))
+		r = parse_commit_body(&cc->req, &cc->asked, &e);
 	else if (!r)
-		r = cvm_asked_from(&cc->req, body, &cc->asked, &e);
+		r = parse_cvm_body(&cc->req, body, &cc->asked, &e);
 	if (!r) {
-		change_run(&cc->ch, c, body, ops);
+		mutation_call_run(&cc->ch, c, body, ops);
 		return;
 	}
 	call_reply_err(c, &e);
 	json_decref(body);
-	cvm_change_free(&cc->ch);
+	cvm_create_call_free(&cc->ch);
 }
 
 static void post_provision(struct call *c)
 {
-	run(c, &provision_table, &provision_ops);
+	cvm_create_run(c, &provision_table, &cvm_provision_ops);
 }
 
 static void post_cvms(struct call *c)
 {
-	run(c, &create_table, &create_ops);
+	cvm_create_run(c, &create_table, &cvm_create_ops);
 }
 
 /* ------------------------------------------------------------------ delete */
 
-static int delete_apply(struct change *ch, struct answer *ret, struct err *e)
+static int cvm_delete_apply(struct mutation_call *ch, struct answer *ret, struct err *e)
 {
 	static const struct power_ask ask = { .kind = OP_DELETE };
-	struct request_ref ref = api_ref(ch->call);
+	struct request_ref ref = api_request_ref(ch->call);
 	struct cvm_row row;
 	struct op_row op;
 	int r = api_find_cvm(ch->call, ch->call->param[0], &row, e);
@@ -171,7 +173,7 @@ static int delete_apply(struct change *ch, struct answer *ret, struct err *e)
 	return r;
 }
 
-static const struct change_ops delete_ops = { .apply = delete_apply };
+static const struct mutation_call_ops cvm_delete_ops = { .apply = cvm_delete_apply };
 
 static void delete_cvm(struct call *c)
 {
@@ -188,12 +190,12 @@ static void delete_cvm(struct call *c)
 		json_decref(body);
 		body = NULL;
 	}
-	change_run(xcalloc(1, sizeof(struct change)), c, body, &delete_ops);
+	mutation_call_run(xcalloc(1, sizeof(struct mutation_call)), c, body, &cvm_delete_ops);
 }
 
 /* ------------------------------------------------------------------ preflight */
 
-static json_t *shape_fit(const struct call *c, const struct cvm_row *row)
+static json_t *serialize_fit(const struct call *c, const struct cvm_row *row)
 {
 	const struct vmm_settings *s = vmm_settings(api_of(c)->vmm);
 	json_t *resources = json_pack("{s:I,s:I,s:I,s:I}", "vcpus", (json_int_t)row->given_vcpus,
@@ -204,17 +206,17 @@ static json_t *shape_fit(const struct call *c, const struct cvm_row *row)
 				  json_text_or_null(row->image_hash));
 
 	return json_pack("{s:b,s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:s,s:{s:I,s:s,s:s}}", "fits", 1,
-			 "resources", resources, "placement", shape_placement(row), "image", image,
-			 "instance_type", json_text_or_null(row->instance_type), "app_id",
+			 "resources", resources, "placement", serialize_placement(row), "image",
+			 image, "instance_type", json_text_or_null(row->instance_type), "app_id",
 			 json_text_or_null(row->app_id), "compose_hash",
 			 json_text_or_null(row->compose_hash), "mode",
 			 row->tdx ? "tdx" : "development", "tee", row->tdx ? "tdx" : "none", "node",
 			 "id", (json_int_t)s->node_id, "name", s->node_name, "region", s->region);
 }
 
-static void answer_preflight(struct call *c, bool looked);
+static void preflight_answer(struct call *c, bool looked);
 
-static void look_done(void *arg)
+static void preflight_host_inspected(void *arg)
 {
 	struct call *c = arg;
 	struct err e;
@@ -222,24 +224,24 @@ static void look_done(void *arg)
 	if (call_refuse_cut(c, &e))
 		call_reply_err(c, &e);
 	else
-		answer_preflight(c, true);
+		preflight_answer(c, true);
 }
 
 /* Only a request that could never be answered is an error; what does not fit is the answer asked
  * for. */
-static void answer_preflight(struct call *c, bool looked)
+static void preflight_answer(struct call *c, bool looked)
 {
-	auto_cvm_asked struct cvm_asked asked = { 0 };
+	auto_parsed_cvm struct parsed_cvm asked = { 0 };
 	auto_json json_t *body = NULL;
 	struct vmm *v = api_of(c)->vmm;
 	auto_free char *text = NULL;
-	struct cvm_request q = { 0 };
+	struct cvm_body q = { 0 };
 	struct cvm_row row;
 	struct err e;
 
 	body = call_json(c, false, &e);
-	if (!body || read_cvm_request(&preflight_table, body, &q, &e) ||
-	    cvm_asked_from(&q, body, &asked, &e)) {
+	if (!body || cvm_body_read(&preflight_table, body, &q, &e) ||
+	    parse_cvm_body(&q, body, &asked, &e)) {
 		call_reply_err(c, &e);
 		return;
 	}
@@ -247,14 +249,14 @@ static void answer_preflight(struct call *c, bool looked)
 	asked.ask.manifest_text = text;
 	asked.ask.looked = looked;
 	if (!vmm_preflight(v, c->caller.workspace, &asked.ask, &row, &e))
-		preflight_reply(c, shape_fit(c, &row), &row, text);
-	else if (!vmm_look_again(v, &e, looked, look_done, c))
-		preflight_refuse(c, &e);
+		preflight_reply_measured(c, serialize_fit(c, &row), &row, text);
+	else if (!vmm_look_again(v, &e, looked, preflight_host_inspected, c))
+		preflight_reply_refused(c, &e);
 }
 
 static void post_preflight(struct call *c)
 {
-	answer_preflight(c, false);
+	preflight_answer(c, false);
 }
 
 enum { BODY_MAX = 1024 * 1024 };

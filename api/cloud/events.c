@@ -26,21 +26,21 @@ enum {
 	LIMIT_MAX = 1000
 };
 
-struct event_follower {
-	struct follower f;
+struct event_stream {
+	struct stream f;
 	int64_t workspace, seq;
 };
 
-static void finish(struct follower *f, bool client_gone)
+static void events_finish(struct stream *f, bool client_gone)
 {
 	(void)client_gone;
 	call_stream_end(f->call);
 }
 
-static bool put(struct event_follower *ef, const struct event_row *rows, size_t n)
+static bool events_write(struct event_stream *ef, const struct event_row *rows, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		auto_json json_t *data = shape_event(&rows[i]);
+		auto_json json_t *data = serialize_event(&rows[i]);
 
 		if (!sse_event(&ef->f, rows[i].seq, rows[i].type, data))
 			return false;
@@ -50,7 +50,7 @@ static bool put(struct event_follower *ef, const struct event_row *rows, size_t 
 }
 
 /* False when the stream is over. */
-static bool pump(struct event_follower *ef, size_t *n)
+static bool events_read_on(struct event_stream *ef, size_t *n)
 {
 	struct event_row *rows = NULL;
 	struct err e;
@@ -60,29 +60,29 @@ static bool pump(struct event_follower *ef, size_t *n)
 		log_warn("following events: %s", e.text);
 		return false;
 	}
-	ok = put(ef, rows, *n);
+	ok = events_write(ef, rows, *n);
 	events_free(rows, *n);
 	return ok;
 }
 
-static void look(struct follower *f, bool tick)
+static void events_poll(struct stream *f, bool tick)
 {
-	struct event_follower *ef = (struct event_follower *)f;
+	struct event_stream *ef = (struct event_stream *)f;
 	size_t n = 0;
 
-	if (call_stream_backlog(f->call) < BACKLOG_MAX && !pump(ef, &n)) {
-		follow_end(f);
+	if (call_stream_backlog(f->call) < BACKLOG_MAX && !events_read_on(ef, &n)) {
+		stream_end(f);
 		return;
 	}
 	if (n == SLICE)
-		follow_soon(f);
+		stream_poll_soon(f);
 	if (tick && !sse_heartbeat(f, HEARTBEAT_S))
-		follow_end(f);
+		stream_end(f);
 }
 
-static const struct follow_ops ops = { .look = look, .finish = finish };
+static const struct stream_ops events_stream_ops = { .poll = events_poll, .finish = events_finish };
 
-static int read_after(struct call *c, int64_t def, int64_t *ret, struct err *e)
+static int read_events_after(struct call *c, int64_t def, int64_t *ret, struct err *e)
 {
 	const char *last = call_header(c, "Last-Event-ID");
 	char *end;
@@ -97,16 +97,16 @@ static int read_after(struct call *c, int64_t def, int64_t *ret, struct err *e)
 	return 0;
 }
 
-static bool is_lost(int64_t seq, int64_t oldest, int64_t newest)
+static bool events_are_lost(int64_t seq, int64_t oldest, int64_t newest)
 {
 	return seq > newest || (oldest > 0 && seq < oldest - 1);
 }
 
-static void stream(struct call *c, const struct follow_share *share, int64_t after, int64_t oldest,
-		   int64_t newest)
+static void events_stream_open(struct call *c, const struct stream_share *share, int64_t after,
+			       int64_t oldest, int64_t newest)
 {
-	struct event_follower *ef = xcalloc(1, sizeof(*ef));
-	bool lost = is_lost(after, oldest, newest);
+	struct event_stream *ef = xcalloc(1, sizeof(*ef));
+	bool lost = events_are_lost(after, oldest, newest);
 	auto_json json_t *reset = NULL;
 
 	ef->f.share = *share;
@@ -119,10 +119,11 @@ static void stream(struct call *c, const struct follow_share *share, int64_t aft
 		ef->f.call = c;
 		(void)sse_event(&ef->f, 0, "reset", reset);
 	}
-	follow_add(&ef->f, c, &ops);
+	stream_add(&ef->f, c, &events_stream_ops);
 }
 
-static int reply_page(struct call *c, int64_t after, int64_t oldest, int64_t newest, struct err *e)
+static int events_reply_page(struct call *c, int64_t after, int64_t oldest, int64_t newest,
+			     struct err *e)
 {
 	struct event_row *rows = NULL;
 	int64_t limit, next;
@@ -136,33 +137,33 @@ static int reply_page(struct call *c, int64_t after, int64_t oldest, int64_t new
 		return r;
 	items = json_array();
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(items, shape_event(&rows[i]));
+		json_array_append_new(items, serialize_event(&rows[i]));
 	next = n == (size_t)limit ? rows[n - 1].seq : newest;
 	events_free(rows, n);
 	call_reply(c, 200,
 		   json_pack("{s:o,s:I,s:I,s:I,s:b}", "events", items, "next", (json_int_t)next,
 			     "oldest", (json_int_t)oldest, "newest", (json_int_t)newest, "reset",
-			     is_lost(after, oldest, newest)));
+			     events_are_lost(after, oldest, newest)));
 	return 0;
 }
 
 static void get_events(struct call *c)
 {
-	bool streamed = api_wants_stream(c);
-	struct follow_share share = { 0 };
+	bool streamed = stream_is_wanted(c);
+	struct stream_share share = { 0 };
 	int64_t oldest, newest, after;
 	struct err e;
 	int r = vmm_event_bounds(api_of(c)->vmm, &oldest, &newest, &e);
 
 	/* A page begins at the beginning, a stream with what comes next. */
 	if (!r)
-		r = read_after(c, streamed ? newest : oldest ? oldest - 1 : 0, &after, &e);
+		r = read_events_after(c, streamed ? newest : oldest ? oldest - 1 : 0, &after, &e);
 	if (!r && streamed)
-		r = follow_allowed(c, FOLLOW_STREAM, &share, &e);
+		r = stream_admit(c, STREAM_ENDLESS, &share, &e);
 	if (!r && !streamed)
-		r = reply_page(c, after, oldest, newest, &e);
+		r = events_reply_page(c, after, oldest, newest, &e);
 	else if (!r)
-		stream(c, &share, after, oldest, newest);
+		events_stream_open(c, &share, after, oldest, newest);
 	if (r)
 		call_reply_err(c, &e);
 }

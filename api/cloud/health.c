@@ -43,7 +43,7 @@ static void get_metrics(struct call *c)
 	buf_printf(&b,
 		   "# HELP teepod_streams Streams of events, states and logs that are open.\n"
 		   "# TYPE teepod_streams gauge\nteepod_streams %u\n",
-		   followers_streams(api_of(c)->followers, NULL));
+		   streams_count(api_of(c)->streams, NULL));
 	if (api_of(c)->server)
 		server_metrics(api_of(c)->server, &b);
 	call_reply_text(c, 200, "text/plain; version=0.0.4; charset=utf-8", b.data ? b.data : "",

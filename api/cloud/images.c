@@ -28,23 +28,23 @@ struct image_list {
 	int total;
 };
 
-static void list_free(struct image_list *l)
+static void image_list_free(struct image_list *l)
 {
 	free(l->rows);
 	free(l);
 }
 
-static void list_looked(void *arg, const struct image_look *looks)
+static void image_list_checked(void *arg, const struct image_look *looks)
 {
 	struct image_list *l = arg;
 	json_t *items = json_array(), *body;
 
 	for (size_t i = 0; i < l->n; i++)
-		json_array_append_new(items, shape_image(&l->rows[i], &looks[i]));
+		json_array_append_new(items, serialize_image(&l->rows[i], &looks[i]));
 	body = json_pack("{s:o}", "items", items);
-	api_put_page(body, &l->page, l->total);
+	page_put(body, &l->page, l->total);
 	call_reply(l->call, 200, body);
-	list_free(l);
+	image_list_free(l);
 }
 
 static void get_images(struct call *c)
@@ -53,22 +53,22 @@ static void get_images(struct call *c)
 	struct err e;
 
 	l->call = c;
-	if (api_page(c, 50, 100, &l->page, &e) ||
+	if (page_read(c, 50, 100, &l->page, &e) ||
 	    (l->total = vmm_images(api_of(c)->vmm, -1, (l->page.page - 1) * l->page.size,
 				   l->page.size, &l->rows, &l->n, &e)) < 0) {
 		call_reply_err(c, &e);
-		list_free(l);
+		image_list_free(l);
 		return;
 	}
-	vmm_images_look(api_of(c)->vmm, l->rows, l->n, list_looked, l);
+	vmm_images_look(api_of(c)->vmm, l->rows, l->n, image_list_checked, l);
 }
 
-static void image_looked(void *arg, const struct image_look *looks)
+static void image_checked(void *arg, const struct image_look *looks)
 {
 	struct image_list *l = arg;
 
-	call_reply(l->call, 200, shape_image(l->rows, looks));
-	list_free(l);
+	call_reply(l->call, 200, serialize_image(l->rows, looks));
+	image_list_free(l);
 }
 
 static void get_image(struct call *c)
@@ -84,81 +84,82 @@ static void get_image(struct call *c)
 		err_field(&e, ERR_NOT_FOUND, "name", c->param[0], "no image is called %.64s",
 			  c->param[0]);
 	if (!r) {
-		vmm_images_look(api_of(c)->vmm, l->rows, 1, image_looked, l);
+		vmm_images_look(api_of(c)->vmm, l->rows, 1, image_checked, l);
 		return;
 	}
 	call_reply_err(c, &e);
-	list_free(l);
+	image_list_free(l);
 }
 
 /* ------------------------------------------------------------------ changes */
 
 /* The answer, known by now, goes through a change of its own so that it is kept under the key. */
-struct image_change {
-	struct change ch;
+struct image_call {
+	struct mutation_call ch;
 	int status;
 	json_t *answer; /* owned, NULL for none */
 };
 
-static int apply(struct change *ch, struct answer *ret, struct err *e)
+static int image_apply(struct mutation_call *ch, struct answer *ret, struct err *e)
 {
-	struct image_change *ic = (struct image_change *)ch;
+	struct image_call *ic = (struct image_call *)ch;
 
 	(void)e;
 	*ret = (struct answer){ .status = ic->status, .body = json_incref(ic->answer) };
 	return 0;
 }
 
-static void image_change_free(struct change *ch)
+static void image_call_free(struct mutation_call *ch)
 {
-	struct image_change *ic = (struct image_change *)ch;
+	struct image_call *ic = (struct image_call *)ch;
 
 	json_decref(ic->answer);
 	free(ic);
 }
 
-static const struct change_ops ops = { .apply = apply, .free = image_change_free };
+static const struct mutation_call_ops image_call_ops = { .apply = image_apply,
+							 .free = image_call_free };
 
 struct image_job {
 	struct call *call;
-	json_t *body;         /* owned; NULL for delete */
-	struct image_ask ask; /* points into body */
+	json_t *body;          /* owned; NULL for delete */
+	struct image_body ask; /* points into body */
 };
 
-static void job_end(struct image_job *j, int status, json_t *answer)
+static void image_job_end(struct image_job *j, int status, json_t *answer)
 {
-	struct image_change *ic = xcalloc(1, sizeof(*ic));
+	struct image_call *ic = xcalloc(1, sizeof(*ic));
 
 	ic->status = status;
 	ic->answer = answer;
-	change_run(&ic->ch, j->call, j->body, &ops);
+	mutation_call_run(&ic->ch, j->call, j->body, &image_call_ops);
 	free(j);
 }
 
-static void job_fail(struct image_job *j, const struct err *e)
+static void image_job_fail(struct image_job *j, const struct err *e)
 {
 	call_reply_err(j->call, e);
 	json_decref(j->body);
 	free(j);
 }
 
-static void imported(void *arg, const struct image_row *row, const struct err *e)
+static void image_imported(void *arg, const struct image_row *row, const struct err *e)
 {
 	static const struct image_look good = { .state = IMAGE_AVAILABLE };
 
 	if (e)
-		job_fail(arg, e);
+		image_job_fail(arg, e);
 	else
-		job_end(arg, 201, shape_image(row, &good));
+		image_job_end(arg, 201, serialize_image(row, &good));
 }
 
-static void import(void *arg, bool answered)
+static void image_import_start(void *arg, bool answered)
 {
 	struct image_job *j = arg;
 
 	if (!answered) {
 		vmm_image_import(api_of(j->call)->vmm, j->ask.source, j->ask.name,
-				 j->call->caller.workspace, imported, j);
+				 j->call->caller.workspace, image_imported, j);
 		return;
 	}
 	json_decref(j->body);
@@ -172,28 +173,28 @@ static void post_images(struct call *c)
 
 	j->call = c;
 	j->body = call_json(c, false, &e);
-	if (!j->body || read_image_ask(j->body, &j->ask, &e))
-		job_fail(j, &e);
+	if (!j->body || parse_image_body(j->body, &j->ask, &e))
+		image_job_fail(j, &e);
 	else
-		change_probe(c, j->body, import, j);
+		mutation_call_probe(c, j->body, image_import_start, j);
 }
 
-static void deleted(void *arg, const struct err *e)
+static void image_deleted(void *arg, const struct err *e)
 {
 	if (e)
-		job_fail(arg, e);
+		image_job_fail(arg, e);
 	else
-		job_end(arg, 204, NULL);
+		image_job_end(arg, 204, NULL);
 }
 
-static void delete (void *arg, bool answered)
+static void image_delete_start(void *arg, bool answered)
 {
 	struct image_job *j = arg;
 
 	if (answered)
 		free(j);
 	else
-		vmm_image_delete(api_of(j->call)->vmm, j->call->param[0], deleted, j);
+		vmm_image_delete(api_of(j->call)->vmm, j->call->param[0], image_deleted, j);
 }
 
 static void delete_image(struct call *c)
@@ -201,13 +202,13 @@ static void delete_image(struct call *c)
 	struct image_job *j = xcalloc(1, sizeof(*j));
 
 	j->call = c;
-	change_probe(c, NULL, delete, j);
+	mutation_call_probe(c, NULL, image_delete_start, j);
 }
 
 const struct route image_routes[] = {
 	{ "GET", "/api/v1/images", ROLE_READER, 0, 0, get_images, NULL },
 	{ "POST", "/api/v1/images", ROLE_ADMIN, ROUTE_MUTATION, 16 * 1024, post_images,
-	  &image_ask_table },
+	  &image_import_table },
 	{ "GET", "/api/v1/images/{name}", ROLE_READER, 0, 0, get_image, NULL },
 	{ "DELETE", "/api/v1/images/{name}", ROLE_ADMIN, ROUTE_MUTATION | ROUTE_EMPTY_OK, 1024,
 	  delete_image, NULL },

@@ -50,7 +50,7 @@ static void get_balance(struct call *c)
 	json_t *hours;
 	struct err e;
 
-	if (account_workspace(c, c->param[0], &w, &e) || vmm_balance(v, w.id, &b, &e)) {
+	if (api_find_workspace(c, c->param[0], &w, &e) || vmm_balance(v, w.id, &b, &e)) {
 		call_reply_err(c, &e);
 		return;
 	}
@@ -63,7 +63,7 @@ static void get_balance(struct call *c)
 			     "hours_left", hours, "as_of", json_time_or_null(clock_wall_ms())));
 }
 
-static json_t *shape_entry(const struct ledger_row *l)
+static json_t *serialize_ledger_entry(const struct ledger_row *l)
 {
 	json_t *o = json_pack("{s:I,s:s,s:I,s:I,s:o}", "id", (json_int_t)l->id, "kind",
 			      l->credit ? "credit" : "charge", "amount", (json_int_t)l->amount,
@@ -93,7 +93,7 @@ static void get_ledger(struct call *c)
 	struct err e;
 	size_t n = 0;
 
-	if (account_workspace(c, c->param[0], &w, &e) || api_page(c, 50, 1000, &p, &e) ||
+	if (api_find_workspace(c, c->param[0], &w, &e) || page_read(c, 50, 1000, &p, &e) ||
 	    vmm_ledger(api_of(c)->vmm, w.id, (p.page - 1) * p.size, p.size, &rows, &n, &total,
 		       &e)) {
 		call_reply_err(c, &e);
@@ -101,45 +101,45 @@ static void get_ledger(struct call *c)
 	}
 	items = json_array();
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(items, shape_entry(&rows[i]));
+		json_array_append_new(items, serialize_ledger_entry(&rows[i]));
 	body = json_pack("{s:o}", "items", items);
-	api_put_page(body, &p, total);
+	page_put(body, &p, total);
 	call_reply(c, 200, body);
 }
 
 /* ------------------------------------------------------------------ credit */
 
-struct credit_change {
-	struct change ch;
-	struct credit_ask ask; /* points into ch.body */
+struct credit_call {
+	struct mutation_call ch;
+	struct credit_body ask; /* points into ch.body */
 };
 
-static int credit_apply(struct change *ch, struct answer *ret, struct err *e)
+static int credit_apply(struct mutation_call *ch, struct answer *ret, struct err *e)
 {
-	const struct credit_change *cc = (const struct credit_change *)ch;
+	const struct credit_call *cc = (const struct credit_call *)ch;
 	struct call *c = ch->call;
 	struct workspace_row w;
 	struct ledger_row l;
-	int r = account_workspace(c, c->param[0], &w, e);
+	int r = api_find_workspace(c, c->param[0], &w, e);
 
 	if (!r)
 		r = vmm_credit(api_of(c)->vmm, w.id, cc->ask.amount, cc->ask.note, c->caller.who,
 			       &l, e);
 	if (!r)
-		*ret = (struct answer){ .status = 201, .body = shape_entry(&l) };
+		*ret = (struct answer){ .status = 201, .body = serialize_ledger_entry(&l) };
 	return r;
 }
 
-static const struct change_ops credit_ops = { .apply = credit_apply };
+static const struct mutation_call_ops credit_ops = { .apply = credit_apply };
 
 static void post_credits(struct call *c)
 {
-	struct credit_change *cc = xcalloc(1, sizeof(*cc));
+	struct credit_call *cc = xcalloc(1, sizeof(*cc));
 	struct err e;
 	json_t *body = call_json(c, false, &e);
 
-	if (body && !read_credit_ask(body, &cc->ask, &e)) {
-		change_run(&cc->ch, c, body, &credit_ops);
+	if (body && !parse_credit_body(body, &cc->ask, &e)) {
+		mutation_call_run(&cc->ch, c, body, &credit_ops);
 		return;
 	}
 	call_reply_err(c, &e);
@@ -147,7 +147,7 @@ static void post_credits(struct call *c)
 	free(cc);
 }
 
-const struct route money_routes[] = {
+const struct route ledger_routes[] = {
 	{ "GET", "/api/v1/workspaces/{slug}/balance", ROLE_READER, 0, 0, get_balance, NULL },
 	{ "GET", "/api/v1/workspaces/{slug}/ledger", ROLE_READER, 0, 0, get_ledger, NULL },
 	{ "POST", "/api/v1/workspaces/{slug}/credits", ROLE_ADMIN, ROUTE_MUTATION, BODY_MAX,

@@ -27,20 +27,20 @@ enum {
 	TOKEN_TEXT = 20 + 1 + MAC_HEX + MAKER_HEX + 1
 };
 
-static uint64_t maker_id(const struct caller *who)
+static uint64_t log_link_maker_id(const struct caller *who)
 {
 	return who->kind == CALLER_KEY ? (uint64_t)who->key_id : who->uid;
 }
 
-static void sign(const struct api *a, const char *uuid, int64_t expiry_s, const struct caller *who,
-		 char out[TOKEN_TEXT])
+static void log_link_sign(const struct api *a, const char *uuid, int64_t expiry_s,
+			  const struct caller *who, char out[TOKEN_TEXT])
 {
 	char what[UUID_TEXT + 64], maker[MAKER_HEX + 1], hex[MAC_HEX + 1];
 	unsigned char mac[EVP_MAX_MD_SIZE];
 	unsigned n = 0;
 
 	(void)snprintf(maker, sizeof(maker), "%x%016" PRIx64, (unsigned)who->kind & 0xf,
-		       maker_id(who));
+		       log_link_maker_id(who));
 	(void)snprintf(what, sizeof(what), "logs %s %" PRId64 " %s", uuid, expiry_s, maker);
 	if (!HMAC(EVP_sha256(), a->secret, API_SECRET, (const unsigned char *)what, strlen(what),
 		  mac, &n))
@@ -50,15 +50,15 @@ static void sign(const struct api *a, const char *uuid, int64_t expiry_s, const 
 }
 
 /* The end of tomorrow: links of one day are equal, so that answers are too. */
-static int64_t expiry(int64_t now_ms)
+static int64_t log_link_expiry(int64_t now_ms)
 {
 	return (now_ms / 1000 / DAY_S + 2) * DAY_S;
 }
 
 /* Nothing reads the certificate again when the link is opened: the link may not outlive it. */
-static int64_t expiry_for(const struct caller *who)
+static int64_t log_link_expiry_for(const struct caller *who)
 {
-	int64_t end = expiry(clock_wall_ms()), cert = who->expires_ms / 1000;
+	int64_t end = log_link_expiry(clock_wall_ms()), cert = who->expires_ms / 1000;
 
 	return who->kind == CALLER_CERT && who->expires_ms && cert < end ? cert : end;
 }
@@ -67,19 +67,20 @@ char *log_link(const struct call *c, const struct cvm_row *row)
 {
 	char token[TOKEN_TEXT];
 
-	sign(api_of(c), row->uuid, expiry_for(&c->caller), &c->caller, token);
+	log_link_sign(api_of(c), row->uuid, log_link_expiry_for(&c->caller), &c->caller, token);
 	return xasprintf("%s/api/v1/cvms/%s/logs?token=%s", api_base_url(c), row->uuid, token);
 }
 
 /* Made here for @uuid, and not over? *ret: its maker's kind and number. */
-static bool is_genuine(const struct api *a, const char *token, const char *uuid, struct caller *ret)
+static bool log_link_is_genuine(const struct api *a, const char *token, const char *uuid,
+				struct caller *ret)
 {
 	char want[TOKEN_TEXT], *end;
 	int64_t now_ms = clock_wall_ms(), expiry_s = strtoll(token, &end, 10);
 	struct caller who = { 0 };
 	const char *maker;
 
-	if (*end != '.' || expiry_s <= now_ms / 1000 || expiry_s > expiry(now_ms) ||
+	if (*end != '.' || expiry_s <= now_ms / 1000 || expiry_s > log_link_expiry(now_ms) ||
 	    !id_is_hex(end + 1, MAC_HEX + MAKER_HEX))
 		return false;
 	maker = end + 1 + MAC_HEX;
@@ -88,47 +89,48 @@ static bool is_genuine(const struct api *a, const char *token, const char *uuid,
 	who.uid = (uint32_t)who.key_id;
 	if (who.kind == CALLER_CERT)
 		who.expires_ms = expiry_s * 1000; /* of what it follows, too */
-	sign(a, uuid, expiry_s, &who, want);
+	log_link_sign(a, uuid, expiry_s, &who, want);
 	if (strlen(token) != strlen(want) || !id_equal(token, want, strlen(want)))
 		return false;
 	*ret = who;
 	return true;
 }
 
-static int no_link(struct err *e)
+static int log_link_refuse(struct err *e)
 {
 	return err_set(e, ERR_UNAUTHENTICATED,
 		       "the log link is not valid, or who made it may not see the logs any more");
 }
 
-static int open_by_key(struct call *c, struct caller *who, const struct cvm_row *row, struct err *e)
+static int log_link_open_by_key(struct call *c, struct caller *who, const struct cvm_row *row,
+				struct err *e)
 {
 	struct api *a = api_of(c);
 	struct key_row key;
 	int r = vmm_key(a->vmm, who->key_id, &key, e);
 
 	if (r)
-		return r == -ERR_NOT_FOUND ? no_link(e) : r;
+		return r == -ERR_NOT_FOUND ? log_link_refuse(e) : r;
 	who->workspace = key.workspace;
-	if (api_role_now(a, who) < ROLE_READER ||
+	if (caller_current_role(a, who) < ROLE_READER ||
 	    (key.role < (int)ROLE_OPERATOR && key.workspace != row->workspace))
-		return no_link(e);
-	return api_admit_key(a, &key, &c->caller, e);
+		return log_link_refuse(e);
+	return authenticate_key_row(a, &key, &c->caller, e);
 }
 
 int log_link_open(struct call *c, const char *token, const struct cvm_row *row, struct err *e)
 {
 	struct caller who;
 
-	if (!is_genuine(api_of(c), token, row->uuid, &who))
-		return no_link(e);
+	if (!log_link_is_genuine(api_of(c), token, row->uuid, &who))
+		return log_link_refuse(e);
 	if (who.kind == CALLER_KEY)
-		return open_by_key(c, &who, row, e);
+		return log_link_open_by_key(c, &who, row, e);
 	who.key_id = 0;
-	who.role = api_role_now(api_of(c), &who);
+	who.role = caller_current_role(api_of(c), &who);
 	who.workspace = vmm_default_workspace(api_of(c)->vmm);
 	if (who.role < ROLE_READER || (who.role < ROLE_OPERATOR && who.workspace != row->workspace))
-		return no_link(e);
+		return log_link_refuse(e);
 	c->caller = who;
 	return 0;
 }

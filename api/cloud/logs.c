@@ -44,10 +44,10 @@ enum { TAIL_DEFAULT = 10000, TAIL_MAX = 1000000, BACKLOG_MAX = 256 * 1024 };
  * same. */
 enum { READ_MAX_MS = 15000, READ_GAP_MS = 20, CHECK_TICKS = 10 };
 
-struct log_follower;
+struct log_answer;
 
 struct log_source {
-	struct log_follower *follower; /* NULL: gone */
+	struct log_answer *follower; /* NULL: gone */
 	uv_loop_t *loop;
 	/* the job's, while there is one */
 	struct log_ask ask;
@@ -67,8 +67,8 @@ struct log_source {
 	bool watching, watch_open;
 };
 
-struct log_follower {
-	struct follower f;
+struct log_answer {
+	struct stream f;
 	struct log_source *source;
 	struct err e; /* why it ends early */
 	bool begun;   /* the head was sent */
@@ -79,7 +79,7 @@ struct log_follower {
 
 /* ------------------------------------------------------------------ the source */
 
-static void source_rest(struct log_source *s)
+static void log_source_free_unused(struct log_source *s)
 {
 	if (s->follower || s->job || s->watch_open)
 		return;
@@ -89,29 +89,29 @@ static void source_rest(struct log_source *s)
 	free(s);
 }
 
-static void watch_closed(uv_handle_t *h)
+static void log_watch_closed(uv_handle_t *h)
 {
 	struct log_source *s = h->data;
 
 	s->watch_open = false;
-	source_rest(s);
+	log_source_free_unused(s);
 }
 
 /* The follower is gone. */
-static void source_leave(struct log_source *s)
+static void log_source_leave(struct log_source *s)
 {
 	s->follower = NULL;
 	if (s->job)
 		job_cancel(s->job);
 	if (s->watch_open)
-		uv_close((uv_handle_t *)&s->watch, watch_closed);
+		uv_close((uv_handle_t *)&s->watch, log_watch_closed);
 	else
-		source_rest(s);
+		log_source_free_unused(s);
 }
 
-static void pump(struct follower *f);
+static void log_pump(struct stream *f);
 
-static void folder_changed(uv_fs_event_t *h, const char *name, int events, int status)
+static void log_folder_changed(uv_fs_event_t *h, const char *name, int events, int status)
 {
 	struct log_source *s = h->data;
 
@@ -121,12 +121,12 @@ static void folder_changed(uv_fs_event_t *h, const char *name, int events, int s
 	LAG_SECTION("log", "changed");
 	s->changed = true;
 	if (s->follower)
-		follow_call(&s->follower->f, pump);
+		stream_enter(&s->follower->f, log_pump);
 }
 
 /* What was written before the watch began, and after the read, is in the next read. The folder says
  * nothing of QEMU's own output. */
-static void watch(struct log_source *s)
+static void log_watch(struct log_source *s)
 {
 	s->changed = true;
 	if (s->ask.stream != LOG_SERIAL)
@@ -134,10 +134,10 @@ static void watch(struct log_source *s)
 	(void)uv_fs_event_init(s->loop, &s->watch);
 	s->watch.data = s;
 	s->watch_open = true;
-	s->watching = !uv_fs_event_start(&s->watch, folder_changed, s->dir, 0);
+	s->watching = !uv_fs_event_start(&s->watch, log_folder_changed, s->dir, 0);
 }
 
-static void read_work(void *arg)
+static void log_read_work(void *arg)
 {
 	struct log_source *s = arg;
 	int r = s->reader ? 0 : log_reader_open(s->dir, &s->ask, &s->reader, &s->e);
@@ -150,7 +150,7 @@ static void read_work(void *arg)
 	s->failed = r < 0;
 }
 
-static void read_done(void *arg, enum job_end end)
+static void log_read_done(void *arg, enum job_end end)
 {
 	struct log_source *s = arg;
 
@@ -162,28 +162,28 @@ static void read_done(void *arg, enum job_end end)
 			"the log was not read: too much else is waiting for files");
 	}
 	if (s->follower)
-		follow_call(&s->follower->f, pump);
+		stream_enter(&s->follower->f, log_pump);
 	else
-		source_rest(s);
+		log_source_free_unused(s);
 }
 
-static void read_late(void *arg)
+static void log_read_late(void *arg)
 {
 	struct log_source *s = arg;
 
 	s->late = true;
 	if (s->follower)
-		follow_call(&s->follower->f, pump);
+		stream_enter(&s->follower->f, log_pump);
 }
 
-static void read_start(struct log_source *s)
+static void log_read_start(struct log_source *s)
 {
 	static const struct job_calls calls = { .lane = LANE_SHORT,
 						.what = "read a log",
 						.deadline_ms = READ_MAX_MS,
-						.work = read_work,
-						.done = read_done,
-						.late = read_late };
+						.work = log_read_work,
+						.done = log_read_done,
+						.late = log_read_late };
 
 	assert(!s->job && !s->read);
 	s->data = xmalloc(LOG_SLICE);
@@ -194,7 +194,7 @@ static void read_start(struct log_source *s)
 
 /* ------------------------------------------------------------------ the answer */
 
-static void say_why(struct log_follower *l)
+static void log_write_failure(struct log_answer *l)
 {
 	auto_free char *line =
 		xasprintf("\n===== teepod: the log is not complete: %s =====\n", l->e.text);
@@ -202,26 +202,26 @@ static void say_why(struct log_follower *l)
 	(void)call_stream_write(l->f.call, line, strlen(line));
 }
 
-static void finish(struct follower *f, bool client_gone)
+static void log_finish(struct stream *f, bool client_gone)
 {
-	struct log_follower *l = (struct log_follower *)f;
+	struct log_answer *l = (struct log_answer *)f;
 
 	/* A followed log that the node closes has sent what there was; one that is not followed has
 	 * not. */
-	if (!l->e.code && !l->over && !account_still_valid(f->call, &l->e) &&
+	if (!l->e.code && !l->over && !caller_still_valid(f->call, &l->e) &&
 	    (!l->begun || !l->source->ask.follow))
 		err_set(&l->e, ERR_UNAVAILABLE, "the answer was ended before it was complete");
-	source_leave(l->source);
+	log_source_leave(l->source);
 	if (!l->begun) {
 		call_reply_err(f->call, &l->e);
 		return;
 	}
 	if (l->e.code && !client_gone)
-		say_why(l);
+		log_write_failure(l);
 	call_stream_end(f->call);
 }
 
-static bool give_up(struct log_follower *l, const struct err *e)
+static bool log_give_up(struct log_answer *l, const struct err *e)
 {
 	l->e = *e;
 	if (l->begun)
@@ -230,26 +230,26 @@ static bool give_up(struct log_follower *l, const struct err *e)
 }
 
 /* Send what was read. False when the answer is over. */
-static bool deliver(struct log_follower *l)
+static bool log_deliver(struct log_answer *l)
 {
 	struct log_source *s = l->source;
 	auto_free char *data = take_ptr(&s->data);
 
 	s->read = false;
 	if (s->failed)
-		return give_up(l, &s->e);
+		return log_give_up(l, &s->e);
 	if (!l->begun) {
 		l->begun = true;
 		call_stream_begin(l->f.call, 200, "text/plain; charset=utf-8");
 		if (s->ask.follow && s->more != LOG_END)
-			watch(s);
+			log_watch(s);
 	}
 	l->over = s->more == LOG_END;
 	return call_stream_write(l->f.call, data, s->n) && !l->over;
 }
 
 /* Start a read if there is a reason to, and room for what it brings. */
-static void read_on(struct log_follower *l)
+static void log_read_on(struct log_answer *l)
 {
 	struct log_source *s = l->source;
 	bool more = !s->reader || s->more == LOG_MORE;
@@ -261,49 +261,50 @@ static void read_on(struct log_follower *l)
 		return;
 	if (call_stream_backlog(l->f.call) >= BACKLOG_MAX ||
 	    (paced && now - l->read_ms < READ_GAP_MS)) {
-		follow_soon(&l->f);
+		stream_poll_soon(&l->f);
 		return;
 	}
 	l->read_ms = now;
-	read_start(s);
+	log_read_start(s);
 }
 
-static void pump(struct follower *f)
+static void log_pump(struct stream *f)
 {
-	struct log_follower *l = (struct log_follower *)f;
+	struct log_answer *l = (struct log_answer *)f;
 	struct log_source *s = l->source;
 	struct err e;
 
 	if (s->job && s->late) {
 		err_set(&e, ERR_TIMEOUT, "the log could not be read within %d s",
 			READ_MAX_MS / 1000);
-		(void)give_up(l, &e);
-		follow_end(f);
-	} else if (s->read && !deliver(l)) {
-		follow_end(f);
+		(void)log_give_up(l, &e);
+		stream_end(f);
+	} else if (s->read && !log_deliver(l)) {
+		stream_end(f);
 	} else if (!s->job) {
-		read_on(l);
+		log_read_on(l);
 	}
 }
 
-static void look(struct follower *f, bool tick)
+static void log_poll(struct stream *f, bool tick)
 {
-	struct log_follower *l = (struct log_follower *)f;
+	struct log_answer *l = (struct log_answer *)f;
 
 	l->ticks += tick;
 	if (!l->source->watching || (tick && l->ticks % CHECK_TICKS == 0))
 		l->source->changed = true;
-	pump(f);
+	log_pump(f);
 }
 
-static const struct follow_ops ops = { .look = look, .finish = finish };
+static const struct stream_ops log_stream_ops = { .poll = log_poll, .finish = log_finish };
 
 /* ------------------------------------------------------------------ the request */
 
 /* The link's token opens this CVM's logs to anyone, as its maker; otherwise it takes a caller who
  * may see the CVM. @link: the share of the streams that all users of the link have together;
  * untouched without one. */
-static int admit(struct call *c, struct cvm_row *ret, struct follow_share *link, struct err *e)
+static int log_authorize(struct call *c, struct cvm_row *ret, struct stream_share *link,
+			 struct err *e)
 {
 	const char *token = call_query(c, "token", 0);
 	struct vmm *v = api_of(c)->vmm;
@@ -327,7 +328,7 @@ static int admit(struct call *c, struct cvm_row *ret, struct follow_share *link,
 	return api_find_cvm(c, c->param[0], ret, e);
 }
 
-static int read_channel(struct call *c, struct log_ask *ret, struct err *e)
+static int log_read_channel(struct call *c, struct log_ask *ret, struct err *e)
 {
 	const char *ch = call_query(c, "ch", 0);
 	int stream = log_stream_from_channel(ch ? ch : "serial");
@@ -339,12 +340,12 @@ static int read_channel(struct call *c, struct log_ask *ret, struct err *e)
 	return 0;
 }
 
-static int read_ask(struct call *c, struct log_ask *ret, struct err *e)
+static int log_read_query(struct call *c, struct log_ask *ret, struct err *e)
 {
 	const char *tail = call_query(c, "tail", 0) ? "tail" : "lines";
 	int64_t boot = 0;
 	bool ansi = false;
-	int r = read_channel(c, ret, e);
+	int r = log_read_channel(c, ret, e);
 
 	if (!r)
 		r = call_query_int(c, tail, 0, TAIL_MAX, TAIL_DEFAULT, &ret->tail, e);
@@ -359,8 +360,8 @@ static int read_ask(struct call *c, struct log_ask *ret, struct err *e)
 	return r;
 }
 
-static struct log_source *source_new(struct vmm *v, const struct cvm_row *row,
-				     const struct log_ask *ask)
+static struct log_source *log_source_new(struct vmm *v, const struct cvm_row *row,
+					 const struct log_ask *ask)
 {
 	struct log_source *s = xcalloc(1, sizeof(*s));
 
@@ -373,31 +374,31 @@ static struct log_source *source_new(struct vmm *v, const struct cvm_row *row,
 static void get_logs(struct call *c)
 {
 	struct log_ask ask = { 0 };
-	struct follow_share share = { 0 };
-	struct log_follower *l;
+	struct stream_share share = { 0 };
+	struct log_answer *l;
 	struct cvm_row row;
 	struct err e;
-	int r = admit(c, &row, &share, &e);
+	int r = log_authorize(c, &row, &share, &e);
 
 	if (!r)
-		r = read_ask(c, &ask, &e);
+		r = log_read_query(c, &ask, &e);
 	if (!r)
-		r = follow_allowed(c, FOLLOW_STREAM, &share, &e);
+		r = stream_admit(c, STREAM_ENDLESS, &share, &e);
 	if (r) {
 		call_reply_err(c, &e);
 		return;
 	}
 	l = xcalloc(1, sizeof(*l));
-	l->source = source_new(api_of(c)->vmm, &row, &ask);
+	l->source = log_source_new(api_of(c)->vmm, &row, &ask);
 	l->source->follower = l;
 	l->f.share = share;
-	follow_add(&l->f, c, &ops);
+	stream_add(&l->f, c, &log_stream_ops);
 }
 
 /* ------------------------------------------------------------------ boots */
 
 /* One answer; outlives its call while the job works. */
-struct listing {
+struct boot_listing {
 	struct call *call; /* NULL: answered */
 	struct job *job;
 	char *dir;
@@ -407,7 +408,7 @@ struct listing {
 	bool failed;
 };
 
-static json_t *shape_boot(const struct log_boot *b)
+static json_t *serialize_boot(const struct log_boot *b)
 {
 	return json_pack("{s:I,s:b,s:o,s:o,s:I,s:I}", "boot", (json_int_t)b->boot, "current",
 			 b->current, "began_at", json_time_or_null(b->began_ms), "written_at",
@@ -415,32 +416,32 @@ static json_t *shape_boot(const struct log_boot *b)
 			 (json_int_t)b->serial_bytes, "stdout_bytes", (json_int_t)b->qemu_bytes);
 }
 
-static void reply_boots(struct listing *l)
+static void boots_reply(struct boot_listing *l)
 {
 	json_t *items = json_array();
 
 	for (size_t i = 0; i < l->n; i++)
-		json_array_append_new(items, shape_boot(&l->boots[i]));
+		json_array_append_new(items, serialize_boot(&l->boots[i]));
 	call_reply(l->call, 200, json_pack("{s:o,s:I}", "items", items, "total", (json_int_t)l->n));
 }
 
-static void list_work(void *arg)
+static void boots_work(void *arg)
 {
-	struct listing *l = arg;
+	struct boot_listing *l = arg;
 
 	l->failed = logs_list(l->dir, &l->boots, &l->n, &l->e) < 0;
 }
 
-static void list_gone(void *arg)
+static void boots_gone(void *arg)
 {
-	struct listing *l = arg;
+	struct boot_listing *l = arg;
 
 	job_cancel(l->job);
 }
 
-static void list_done(void *arg, enum job_end end)
+static void boots_done(void *arg, enum job_end end)
 {
-	struct listing *l = arg;
+	struct boot_listing *l = arg;
 
 	if (end == JOB_DROPPED) {
 		l->failed = true;
@@ -450,15 +451,15 @@ static void list_done(void *arg, enum job_end end)
 	if (l->call && l->failed)
 		call_reply_err(l->call, &l->e);
 	else if (l->call)
-		reply_boots(l);
+		boots_reply(l);
 	free(l->boots);
 	free(l->dir);
 	free(l);
 }
 
-static void list_late(void *arg)
+static void boots_late(void *arg)
 {
-	struct listing *l = arg;
+	struct boot_listing *l = arg;
 	struct call *c = take_ptr(&l->call);
 	struct err e;
 
@@ -472,11 +473,11 @@ static void get_boots(struct call *c)
 	static const struct job_calls calls = { .lane = LANE_SHORT,
 						.what = "list the logs of a CVM",
 						.deadline_ms = READ_MAX_MS,
-						.work = list_work,
-						.done = list_done,
-						.late = list_late };
+						.work = boots_work,
+						.done = boots_done,
+						.late = boots_late };
 	struct vmm *v = api_of(c)->vmm;
-	struct listing *l;
+	struct boot_listing *l;
 	struct cvm_row row;
 	struct err e;
 
@@ -488,7 +489,7 @@ static void get_boots(struct call *c)
 	l->call = c;
 	l->dir = xstrdup(vmm_log_dir(v, &row));
 	l->job = job_start(vmm_settings(v)->loop, &calls, l);
-	call_on_gone(c, list_gone, l);
+	call_on_gone(c, boots_gone, l);
 }
 
 const struct route log_routes[] = {

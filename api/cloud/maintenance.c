@@ -20,7 +20,7 @@
 #include "vmm/op/op_begin.h"
 #include "vmm/vmm.h"
 
-int shape_maintenance(const struct call *c, json_t **ret, struct err *e)
+int serialize_maintenance(const struct call *c, json_t **ret, struct err *e)
 {
 	struct maintenance_row m = { 0 };
 	struct drain_counts n = { 0 };
@@ -46,7 +46,7 @@ static void get_maintenance(struct call *c)
 	json_t *body;
 	struct err e;
 
-	if (shape_maintenance(c, &body, &e))
+	if (serialize_maintenance(c, &body, &e))
 		call_reply_err(c, &e);
 	else
 		call_reply(c, 200, body);
@@ -54,56 +54,56 @@ static void get_maintenance(struct call *c)
 
 /* ------------------------------------------------------------------ on and off */
 
-struct maintenance_change {
-	struct change ch;
-	struct maintenance_ask ask; /* points into ch.body */
+struct maintenance_call {
+	struct mutation_call ch;
+	struct maintenance_body ask; /* points into ch.body */
 };
 
-static int maintenance_apply(struct change *ch, struct answer *ret, struct err *e)
+static int maintenance_apply(struct mutation_call *ch, struct answer *ret, struct err *e)
 {
-	const struct maintenance_change *mc = (const struct maintenance_change *)ch;
+	const struct maintenance_call *mc = (const struct maintenance_call *)ch;
 	struct vmm *v = api_of(ch->call)->vmm;
-	struct request_ref ref = api_ref(ch->call);
+	struct request_ref ref = api_request_ref(ch->call);
 	int r = vmm_set_maintenance(v, mc->ask.enabled, mc->ask.reason, &ref, e);
 
 	ret->status = 200;
-	return r ? r : shape_maintenance(ch->call, &ret->body, e);
+	return r ? r : serialize_maintenance(ch->call, &ret->body, e);
 }
 
-static const struct change_ops maintenance_ops = { .apply = maintenance_apply };
+static const struct mutation_call_ops maintenance_ops = { .apply = maintenance_apply };
 
 static void put_maintenance(struct call *c)
 {
-	struct maintenance_change *mc = xcalloc(1, sizeof(*mc));
+	struct maintenance_call *mc = xcalloc(1, sizeof(*mc));
 	struct err e;
 	json_t *body = call_json(c, false, &e);
 
-	if (!body || read_maintenance_ask(body, &mc->ask, &e)) {
+	if (!body || parse_maintenance_body(body, &mc->ask, &e)) {
 		call_reply_err(c, &e);
 		json_decref(body);
 		free(mc);
 		return;
 	}
-	change_run(&mc->ch, c, body, &maintenance_ops);
+	mutation_call_run(&mc->ch, c, body, &maintenance_ops);
 }
 
 static void delete_maintenance(struct call *c)
 {
-	struct maintenance_change *mc = xcalloc(1, sizeof(*mc));
+	struct maintenance_call *mc = xcalloc(1, sizeof(*mc));
 
-	mc->ask = (struct maintenance_ask){ .enabled = false, .reason = "" };
-	change_run(&mc->ch, c, NULL, &maintenance_ops);
+	mc->ask = (struct maintenance_body){ .enabled = false, .reason = "" };
+	mutation_call_run(&mc->ch, c, NULL, &maintenance_ops);
 }
 
 /* ------------------------------------------------------------------ drain */
 
-struct drain_change {
-	struct change ch;
-	struct drain_ask ask; /* points into ch.body */
+struct drain_call {
+	struct mutation_call ch;
+	struct drain_body ask; /* points into ch.body */
 };
 
 /* What the drain has under way; those that wait for their turn have no operation yet. */
-static int shape_drain(const struct call *c, json_t **ret, struct err *e)
+static int serialize_drain(const struct call *c, json_t **ret, struct err *e)
 {
 	static const struct op_filter live = { .live = true, .state = -1 };
 	auto_free struct op_row *ops = NULL;
@@ -112,47 +112,47 @@ static int shape_drain(const struct call *c, json_t **ret, struct err *e)
 	int r = vmm_operations(api_of(c)->vmm, &live, 0, -1, &ops, &n, NULL, e);
 
 	if (!r)
-		r = shape_maintenance(c, &body, e);
+		r = serialize_maintenance(c, &body, e);
 	if (r)
 		return r;
 	list = json_array();
 	for (size_t i = 0; i < n; i++)
 		if (!strcmp(ops[i].caller, VMM_DRAIN))
-			json_array_append_new(list, shape_operation(c, &ops[i]));
+			json_array_append_new(list, serialize_operation(c, &ops[i]));
 	json_object_set_new(body, "operations", list);
 	*ret = body;
 	return 0;
 }
 
-static int drain_apply(struct change *ch, struct answer *ret, struct err *e)
+static int drain_apply(struct mutation_call *ch, struct answer *ret, struct err *e)
 {
-	const struct drain_change *dc = (const struct drain_change *)ch;
+	const struct drain_call *dc = (const struct drain_call *)ch;
 	const struct power_ask ask = { .kind = OP_SHUTDOWN,
 				       .timeout_s = dc->ask.timeout_s,
 				       .force = dc->ask.force };
 	struct vmm *v = api_of(ch->call)->vmm;
-	struct request_ref ref = api_ref(ch->call);
+	struct request_ref ref = api_request_ref(ch->call);
 	int r = vmm_drain(v, &ask, dc->ask.reason, &ref, e);
 
 	ret->status = 202;
-	return r ? r : shape_drain(ch->call, &ret->body, e);
+	return r ? r : serialize_drain(ch->call, &ret->body, e);
 }
 
-static const struct change_ops drain_ops = { .apply = drain_apply };
+static const struct mutation_call_ops drain_ops = { .apply = drain_apply };
 
 static void post_drain(struct call *c)
 {
-	struct drain_change *dc = xcalloc(1, sizeof(*dc));
+	struct drain_call *dc = xcalloc(1, sizeof(*dc));
 	struct err e;
 	json_t *body = call_json(c, true, &e);
 
-	if (!body || read_drain_ask(body, &dc->ask, &e)) {
+	if (!body || parse_drain_body(body, &dc->ask, &e)) {
 		call_reply_err(c, &e);
 		json_decref(body);
 		free(dc);
 		return;
 	}
-	change_run(&dc->ch, c, body, &drain_ops);
+	mutation_call_run(&dc->ch, c, body, &drain_ops);
 }
 
 enum { BODY_MAX = 4096 };

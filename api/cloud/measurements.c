@@ -28,7 +28,7 @@
 
 /* ------------------------------------------------------------------ shapes */
 
-static json_t *shape_register(const struct measured *m)
+static json_t *serialize_register(const struct measured *m)
 {
 	char hex[SHA384_HEX];
 
@@ -38,7 +38,7 @@ static json_t *shape_register(const struct measured *m)
 	return json_pack("{s:s,s:n}", "value", hex, "reason");
 }
 
-static const char *no_mr_config(const struct measurements *m)
+static const char *mr_config_absence(const struct measurements *m)
 {
 	if (!m->tdx)
 		return "an ordinary VM (tee none) has no MRCONFIGID";
@@ -47,22 +47,22 @@ static const char *no_mr_config(const struct measurements *m)
 		       : "dstack's images before 0.5.2 know no MRCONFIGID";
 }
 
-static json_t *shape_mr_config(const struct measurements *m)
+static json_t *serialize_mr_config(const struct measurements *m)
 {
 	const struct mr_config *c = &m->mr_config;
 	char hex[2 * MR_CONFIG_ID_LEN + 1];
 
 	if (!c->version || c->pending)
 		return json_pack("{s:i,s:n,s:n,s:s}", "version", (int)c->version, "id", "document",
-				 "reason", no_mr_config(m));
+				 "reason", mr_config_absence(m));
 	id_hex(c->id, MR_CONFIG_ID_LEN, hex);
 	return json_pack("{s:i,s:s,s:s?,s:n}", "version", (int)c->version, "id", hex, "document",
 			 c->document, "reason");
 }
 
 /* Registers that hold what the request said; an ordinary VM has none. */
-static void put_owner(json_t *o, const char *key, const struct measurements *m,
-		      const uint8_t value[TDX_MR_LEN])
+static void put_owner_register(json_t *o, const char *key, const struct measurements *m,
+			       const uint8_t value[TDX_MR_LEN])
 {
 	char hex[2 * TDX_MR_LEN + 1];
 
@@ -70,19 +70,19 @@ static void put_owner(json_t *o, const char *key, const struct measurements *m,
 	json_object_set_new(o, key, m->tdx ? json_string(hex) : json_null());
 }
 
-static json_t *shape_measurements(const struct measurements *m)
+static json_t *serialize_measurements(const struct measurements *m)
 {
 	json_t *o = json_pack("{s:s,s:s,s:s,s:o,s:o,s:s,s:o,s:b}", "tee", m->tdx ? "tdx" : "none",
 			      "compose_hash", m->compose_hash, "app_id", m->app_id, "os_image_hash",
-			      json_text_or_null(m->os_image_hash), "mr_config", shape_mr_config(m),
-			      "vm_config", m->vm_config, "mrtd", shape_register(&m->mrtd),
-			      "lite_variant", m->lite);
+			      json_text_or_null(m->os_image_hash), "mr_config",
+			      serialize_mr_config(m), "vm_config", m->vm_config, "mrtd",
+			      serialize_register(&m->mrtd), "lite_variant", m->lite);
 	static const char *const names[RTMRS] = { "rtmr0", "rtmr1", "rtmr2", "rtmr3" };
 
 	for (int i = 0; i < RTMRS; i++)
-		json_object_set_new(o, names[i], shape_register(&m->rtmr[i]));
-	put_owner(o, "mr_owner", m, m->mr_owner);
-	put_owner(o, "mr_owner_config", m, m->mr_owner_config);
+		json_object_set_new(o, names[i], serialize_register(&m->rtmr[i]));
+	put_owner_register(o, "mr_owner", m, m->mr_owner);
+	put_owner_register(o, "mr_owner_config", m, m->mr_owner_config);
 	json_object_set_new(o, "firmware",
 			    m->tdx ? json_string(m->image_firmware ? "image" : "node")
 				   : json_null());
@@ -91,14 +91,14 @@ static json_t *shape_measurements(const struct measurements *m)
 
 /* ------------------------------------------------------------------ GET /cvms/{id}/measurements */
 
-static void measured(void *arg, const struct measurements *m, const struct err *e)
+static void measurements_ready(void *arg, const struct measurements *m, const struct err *e)
 {
 	struct call *c = arg;
 
 	if (e)
 		call_reply_err(c, e);
 	else
-		call_reply(c, 200, shape_measurements(m));
+		call_reply(c, 200, serialize_measurements(m));
 }
 
 static void get_measurements(struct call *c)
@@ -111,12 +111,12 @@ static void get_measurements(struct call *c)
 	if (api_find_cvm(c, c->param[0], &row, &e) || vmm_manifest(v, &row, &manifest, &e))
 		call_reply_err(c, &e);
 	else
-		vmm_measure(v, &row, manifest, measured, c);
+		vmm_measure(v, &row, manifest, measurements_ready, c);
 }
 
 /* ------------------------------------------------------------------ preflights */
 
-void preflight_refuse(struct call *c, const struct err *e)
+void preflight_reply_refused(struct call *c, const struct err *e)
 {
 	if (e->code == ERR_INVALID)
 		call_reply_err(c, e);
@@ -126,59 +126,61 @@ void preflight_refuse(struct call *c, const struct err *e)
 				     envelope_for(c->caller.role, c->request_id, e)));
 }
 
-struct fit {
+struct preflight_fit {
 	struct call *call;
 	json_t *body; /* owned */
 };
 
-static void fit_end(struct fit *f, json_t *measurements)
+static void preflight_fit_end(struct preflight_fit *f, json_t *measurements)
 {
 	json_object_set_new(f->body, "measurements", measurements);
 	call_reply(f->call, 200, f->body);
 	free(f);
 }
 
-static void fit_refuse(struct fit *f, const struct err *e)
+static void preflight_fit_refuse(struct preflight_fit *f, const struct err *e)
 {
 	if (e->code == ERR_UNAVAILABLE) {
-		fit_end(f, json_null());
+		preflight_fit_end(f, json_null());
 		return;
 	}
-	preflight_refuse(f->call, e);
+	preflight_reply_refused(f->call, e);
 	json_decref(f->body);
 	free(f);
 }
 
-static void fit_measured(void *arg, const struct measurements *m, const struct err *e)
+static void preflight_fit_measured(void *arg, const struct measurements *m, const struct err *e)
 {
 	if (e)
-		fit_refuse(arg, e);
+		preflight_fit_refuse(arg, e);
 	else
-		fit_end(arg, shape_measurements(m));
+		preflight_fit_end(arg, serialize_measurements(m));
 }
 
-static struct fit *fit_new(struct call *c, json_t *body)
+static struct preflight_fit *preflight_fit_new(struct call *c, json_t *body)
 {
-	struct fit *f = xcalloc(1, sizeof(*f));
+	struct preflight_fit *f = xcalloc(1, sizeof(*f));
 
-	*f = (struct fit){ .call = c, .body = body };
+	*f = (struct preflight_fit){ .call = c, .body = body };
 	return f;
 }
 
-void preflight_reply(struct call *c, json_t *body, const struct cvm_row *row, const char *manifest)
+void preflight_reply_measured(struct call *c, json_t *body, const struct cvm_row *row,
+			      const char *manifest)
 {
-	vmm_measure(api_of(c)->vmm, row, manifest, fit_measured, fit_new(c, body));
+	vmm_measure(api_of(c)->vmm, row, manifest, preflight_fit_measured,
+		    preflight_fit_new(c, body));
 }
 
 /* ------------------------------------------------------------------ POST /cvms/{id}/preflight */
 
-static json_t *shape_resources(const struct cvm_row *c)
+static json_t *serialize_resources(const struct cvm_row *c)
 {
 	return json_pack("{s:I,s:I,s:I}", "vcpus", (json_int_t)c->given_vcpus, "memory_mib",
 			 (json_int_t)c->given_memory_mib, "disk_gib", (json_int_t)c->disk_gib);
 }
 
-static json_t *shape_change(const struct cvm_row *before, const struct change_fit *f)
+static json_t *serialize_change_fit(const struct cvm_row *before, const struct change_fit *f)
 {
 	json_t *changes = json_array();
 
@@ -187,54 +189,54 @@ static json_t *shape_change(const struct cvm_row *before, const struct change_fi
 			json_array_append_new(changes, json_string(change_word[i]));
 	return json_pack("{s:b,s:o,s:b,s:{s:o,s:o}}", "fits", 1, "changes", changes,
 			 "restart_needed", f->restart, "resources", "present",
-			 shape_resources(before), "after", shape_resources(&f->after));
+			 serialize_resources(before), "after", serialize_resources(&f->after));
 }
 
-struct change_answer {
-	struct fit fit; /* first: what refuses a create's answer refuses this one */
+struct change_preflight {
+	struct preflight_fit fit; /* first: what refuses a create's answer refuses this one */
 	struct cvm_row after;
 	char *manifest_after; /* owned */
 	json_t *present;      /* measurements, owned */
 };
 
-static void after_measured(void *arg, const struct measurements *m, const struct err *e)
+static void change_after_measured(void *arg, const struct measurements *m, const struct err *e)
 {
-	struct change_answer *a = arg;
+	struct change_preflight *a = arg;
 	json_t *present = take_ptr(&a->present);
 
 	free(a->manifest_after);
 	if (m) {
-		fit_end(&a->fit,
-			json_pack("{s:o,s:o}", "present", present, "after", shape_measurements(m)));
+		preflight_fit_end(&a->fit, json_pack("{s:o,s:o}", "present", present, "after",
+						     serialize_measurements(m)));
 		return;
 	}
 	json_decref(present);
-	fit_refuse(&a->fit, e);
+	preflight_fit_refuse(&a->fit, e);
 }
 
 /* What is there may be what can not be measured (its image is damaged, say); the change may be the
  * cure. */
-static void present_measured(void *arg, const struct measurements *m, const struct err *e)
+static void change_present_measured(void *arg, const struct measurements *m, const struct err *e)
 {
-	struct change_answer *a = arg;
+	struct change_preflight *a = arg;
 	struct err cut;
 
-	a->present = e ? json_null() : shape_measurements(m);
+	a->present = e ? json_null() : serialize_measurements(m);
 	if (call_refuse_cut(a->fit.call, &cut))
-		after_measured(a, NULL, &cut);
+		change_after_measured(a, NULL, &cut);
 	else
-		vmm_measure(api_of(a->fit.call)->vmm, &a->after, a->manifest_after, after_measured,
-			    a);
+		vmm_measure(api_of(a->fit.call)->vmm, &a->after, a->manifest_after,
+			    change_after_measured, a);
 }
 
-static void change_reply(struct call *c, const struct cvm_row *cvm, struct change_fit *f)
+static void change_preflight_reply(struct call *c, const struct cvm_row *cvm, struct change_fit *f)
 {
-	struct change_answer *a = xcalloc(1, sizeof(*a));
+	struct change_preflight *a = xcalloc(1, sizeof(*a));
 
-	a->fit = (struct fit){ .call = c, .body = shape_change(cvm, f) };
+	a->fit = (struct preflight_fit){ .call = c, .body = serialize_change_fit(cvm, f) };
 	a->after = f->after;
 	a->manifest_after = take_ptr(&f->manifest_after);
-	vmm_measure(api_of(c)->vmm, cvm, f->manifest, present_measured, a);
+	vmm_measure(api_of(c)->vmm, cvm, f->manifest, change_present_measured, a);
 	change_fit_free(f);
 }
 
@@ -251,16 +253,16 @@ static void post_change_preflight(struct call *c)
 	r = body ? api_find_cvm(c, c->param[0], &row, &e) : -1;
 
 	if (!r)
-		r = read_change_ask(body, row.name, &ask, &manifest, &e);
+		r = parse_preflight_body(body, row.name, &ask, &manifest, &e);
 	if (r) {
 		call_reply_err(c, &e);
 		return;
 	}
 	r = vmm_preflight_change(api_of(c)->vmm, &row, &ask, &fit, &e);
 	if (r)
-		preflight_refuse(c, &e);
+		preflight_reply_refused(c, &e);
 	else
-		change_reply(c, &row, &fit);
+		change_preflight_reply(c, &row, &fit);
 }
 
 enum { BODY_MAX = 1024 * 1024 };
@@ -268,6 +270,6 @@ enum { BODY_MAX = 1024 * 1024 };
 const struct route measurement_routes[] = {
 	{ "GET", "/api/v1/cvms/{id}/measurements", ROLE_READER, 0, 0, get_measurements, NULL },
 	{ "POST", "/api/v1/cvms/{id}/preflight", ROLE_READER, 0, BODY_MAX, post_change_preflight,
-	  &change_table },
+	  &change_preflight_table },
 	{ 0 },
 };

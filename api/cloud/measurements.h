@@ -11,9 +11,10 @@ struct cvm_row;
 /* Answer @c with @body (stolen, "fits": true) and "measurements" of @row with @manifest in it. If
  * they can not be because such a CVM could not start, that refusal is the answer; if the hypervisor
  * is not connected, "measurements" is null. */
-void preflight_reply(struct call *c, json_t *body, const struct cvm_row *row, const char *manifest);
+void preflight_reply_measured(struct call *c, json_t *body, const struct cvm_row *row,
+			      const char *manifest);
 
 /* What a preflight says to a refusal: only a request that could never be answered is an error. */
-void preflight_refuse(struct call *c, const struct err *e);
+void preflight_reply_refused(struct call *c, const struct err *e);
 
 #endif

@@ -23,13 +23,13 @@
 
 enum { KEY_MAX = 255 };
 
-struct scope {
+struct idempotency {
 	const char *key;
 	char caller[CALLER_TEXT];
 	char digest[SHA256_HEX];
 };
 
-static int read_key(const struct call *c, const char **ret, struct err *e)
+static int read_idempotency_key(const struct call *c, const char **ret, struct err *e)
 {
 	const char *key = call_header(c, "Idempotency-Key");
 	size_t n = key ? strlen(key) : 1;
@@ -48,7 +48,7 @@ static int read_key(const struct call *c, const char **ret, struct err *e)
 
 /* By name; those of one name stay in the order they came, which is that of the text they point
  * into. */
-static int compare_pairs(const void *pa, const void *pb)
+static int compare_query_pairs(const void *pa, const void *pb)
 {
 	const struct target_pair *a = pa, *b = pb;
 	int d = strcmp(a->key, b->key);
@@ -56,13 +56,13 @@ static int compare_pairs(const void *pa, const void *pb)
 	return d ? d : (a->key < b->key ? -1 : 1);
 }
 
-static void add_query(const struct call *c, struct buf *b)
+static void digest_query(const struct call *c, struct buf *b)
 {
 	struct target_pair pairs[TARGET_PAIRS];
 	auto_free char *store = NULL;
 	unsigned n = target_pairs(c->query, pairs, &store);
 
-	qsort(pairs, n, sizeof(pairs[0]), compare_pairs);
+	qsort(pairs, n, sizeof(pairs[0]), compare_query_pairs);
 	for (unsigned i = 0; i < n; i++)
 		buf_printf(b, "\nquery %zu:%s %zu:%s", strlen(pairs[i].key), pairs[i].key,
 			   strlen(pairs[i].value), pairs[i].value);
@@ -72,14 +72,14 @@ static void add_query(const struct call *c, struct buf *b)
  * Beside path and body: ?workspace= says which CVM, If-Match which state of it, X-Phala-Version
  * which answer. Kept digests outlive an upgrade: that of a request without these is made as it
  * always was. */
-static void digest(const struct call *c, const json_t *body, char out[SHA256_HEX])
+static void request_digest(const struct call *c, const json_t *body, char out[SHA256_HEX])
 {
 	auto_buf struct buf b = { 0 };
 	const char *text = call_canonical(c, body), *tag;
 	auto_free char *made = body && !text ? json_canonical(body) : NULL;
 
 	buf_printf(&b, "%s\n%s\n%s", c->method, c->path, text ? text : made ? made : "");
-	add_query(c, &b);
+	digest_query(c, &b);
 	for (unsigned i = 0; (tag = call_header_nth(c, "If-Match", i)); i++)
 		buf_printf(&b, "\nif-match %zu:%s", strlen(tag), tag);
 	if (c->version == 25)
@@ -87,20 +87,21 @@ static void digest(const struct call *c, const json_t *body, char out[SHA256_HEX
 	id_sha256_hex(b.data, b.len, out);
 }
 
-static int scope_of(const struct call *c, const json_t *body, struct scope *ret, struct err *e)
+static int idempotency_read(const struct call *c, const json_t *body, struct idempotency *ret,
+			    struct err *e)
 {
-	int r = read_key(c, &ret->key, e);
+	int r = read_idempotency_key(c, &ret->key, e);
 
 	if (r)
 		return r;
-	api_caller(c, ret->caller);
+	api_caller_text(c, ret->caller);
 	ret->digest[0] = '\0';
 	if (ret->key)
-		digest(c, body, ret->digest);
+		request_digest(c, body, ret->digest);
 	return 0;
 }
 
-static void answer(struct call *c, struct answer *a, bool replayed)
+static void mutation_call_answer(struct call *c, struct answer *a, bool replayed)
 {
 	const char *op = json_string_value(json_object_get(a->body, "operation_id"));
 	const json_t *generation = json_object_get(a->body, "generation");
@@ -118,7 +119,7 @@ static void answer(struct call *c, struct answer *a, bool replayed)
 	call_reply(c, a->status, take_ptr(&a->body));
 }
 
-static void drop(struct change *ch)
+static void mutation_call_free(struct mutation_call *ch)
 {
 	json_decref(ch->body);
 	ch->body = NULL;
@@ -128,10 +129,10 @@ static void drop(struct change *ch)
 		free(ch);
 }
 
-static int apply(void *arg, struct answer *ret, struct err *e)
+static int mutation_call_apply(void *arg, struct answer *ret, struct err *e)
 {
-	struct change *ch = arg;
-	int r = account_still_valid(ch->call, e);
+	struct mutation_call *ch = arg;
+	int r = caller_still_valid(ch->call, e);
 
 	if (!r)
 		r = precondition_check(ch->call, e);
@@ -139,14 +140,14 @@ static int apply(void *arg, struct answer *ret, struct err *e)
 	return r ? r : ch->ops->apply(ch, ret, e);
 }
 
-static void begin(void *arg);
+static void mutation_call_begin(void *arg);
 
-static void done(void *arg, struct answer *a, bool replayed, const struct err *e)
+static void mutation_call_done(void *arg, struct answer *a, bool replayed, const struct err *e)
 {
-	struct change *ch = arg;
+	struct mutation_call *ch = arg;
 
 	if (e && !call_is_cut(ch->call) &&
-	    vmm_look_again(api_of(ch->call)->vmm, e, ch->looked, begin, ch)) {
+	    vmm_look_again(api_of(ch->call)->vmm, e, ch->looked, mutation_call_begin, ch)) {
 		ch->looked = true;
 		return;
 	}
@@ -155,8 +156,8 @@ static void done(void *arg, struct answer *a, bool replayed, const struct err *e
 	if (e)
 		call_reply_err(ch->call, e);
 	else
-		answer(ch->call, a, replayed);
-	drop(ch);
+		mutation_call_answer(ch->call, a, replayed);
+	mutation_call_free(ch);
 }
 
 /* It would have no effect there, and the guest another time than its owner thinks. */
@@ -174,23 +175,23 @@ static int refuse_query_timeout(struct call *c, struct err *e)
 	return 0;
 }
 
-static bool gives_back(const struct call *c)
+static bool releases_resources(const struct call *c)
 {
 	const char *verb = strrchr(c->route, '/');
 
 	return !strcmp(c->method, "DELETE") || !strcmp(verb, "/stop") || !strcmp(verb, "/shutdown");
 }
 
-static void begin(void *arg)
+static void mutation_call_begin(void *arg)
 {
-	struct change *ch = arg;
-	struct scope s;
+	struct mutation_call *ch = arg;
+	struct idempotency s;
 	struct err e;
 
 	if (call_refuse_cut(ch->call, &e) || refuse_query_timeout(ch->call, &e) ||
-	    scope_of(ch->call, ch->body, &s, &e)) {
+	    idempotency_read(ch->call, ch->body, &s, &e)) {
 		call_reply_err(ch->call, &e);
-		drop(ch);
+		mutation_call_free(ch);
 		return;
 	}
 	vmm_mutate(api_of(ch->call)->vmm,
@@ -199,24 +200,25 @@ static void begin(void *arg)
 			   .key = s.key,
 			   .digest = s.digest,
 			   .workspace = api_scope(ch->call),
-			   .gives_back = gives_back(ch->call),
-			   .apply = apply,
-			   .done = done,
+			   .gives_back = releases_resources(ch->call),
+			   .apply = mutation_call_apply,
+			   .done = mutation_call_done,
 		   },
 		   ch);
 }
 
-void change_run(struct change *ch, struct call *c, json_t *body, const struct change_ops *ops)
+void mutation_call_run(struct mutation_call *ch, struct call *c, json_t *body,
+		       const struct mutation_call_ops *ops)
 {
 	ch->ops = ops;
 	ch->call = c;
 	ch->body = body;
-	begin(ch);
+	mutation_call_begin(ch);
 }
 
 /* ------------------------------------------------------------------ asking first */
 
-struct probe {
+struct idempotency_probe {
 	struct call *call;
 	void (*next)(void *arg, bool answered);
 	void *arg;
@@ -226,7 +228,7 @@ struct probe {
 /* Runs only when the key has no answer; failing leaves no trace of having asked. */
 static int probe_apply(void *arg, struct answer *ret, struct err *e)
 {
-	struct probe *p = arg;
+	struct idempotency_probe *p = arg;
 
 	(void)ret;
 	p->unknown = true;
@@ -235,26 +237,26 @@ static int probe_apply(void *arg, struct answer *ret, struct err *e)
 
 static void probe_done(void *arg, struct answer *a, bool replayed, const struct err *e)
 {
-	struct probe *p = arg;
+	struct idempotency_probe *p = arg;
 	struct err cut;
 	bool go_on = p->unknown && !call_refuse_cut(p->call, &cut);
 
 	if (!e)
-		answer(p->call, a, replayed);
+		mutation_call_answer(p->call, a, replayed);
 	else if (!go_on)
 		call_reply_err(p->call, p->unknown ? &cut : e);
 	p->next(p->arg, !go_on);
 	free(p);
 }
 
-void change_probe(struct call *c, const json_t *body, void (*next)(void *arg, bool answered),
-		  void *arg)
+void mutation_call_probe(struct call *c, const json_t *body, void (*next)(void *arg, bool answered),
+			 void *arg)
 {
-	struct probe *p;
-	struct scope s;
+	struct idempotency_probe *p;
+	struct idempotency s;
 	struct err e;
 
-	if (scope_of(c, body, &s, &e)) {
+	if (idempotency_read(c, body, &s, &e)) {
 		call_reply_err(c, &e);
 		next(arg, true);
 		return;
@@ -264,7 +266,7 @@ void change_probe(struct call *c, const json_t *body, void (*next)(void *arg, bo
 		return;
 	}
 	p = xcalloc(1, sizeof(*p));
-	*p = (struct probe){ .call = c, .next = next, .arg = arg };
+	*p = (struct idempotency_probe){ .call = c, .next = next, .arg = arg };
 	vmm_mutate(api_of(c)->vmm,
 		   &(struct mutation){
 			   .caller = s.caller,

@@ -24,7 +24,7 @@
 #include "vmm/vmm.h"
 
 /* Errors and addresses have paths of the host in them. */
-static json_t *shape_hypervisor(const struct node_info *n, const char *uri, bool whole)
+static json_t *serialize_hypervisor(const struct node_info *n, const char *uri, bool whole)
 {
 	const char *error = whole && !n->hypervisor_up ? n->hypervisor_error : "";
 
@@ -34,7 +34,7 @@ static json_t *shape_hypervisor(const struct node_info *n, const char *uri, bool
 			 json_text_or_null(n->qemu), "kvm", n->kvm);
 }
 
-static json_t *shape_checks(const struct host_check *rows, size_t n)
+static json_t *serialize_host_checks(const struct host_check *rows, size_t n)
 {
 	json_t *out = json_array();
 
@@ -47,7 +47,7 @@ static json_t *shape_checks(const struct host_check *rows, size_t n)
 	return out;
 }
 
-static void add_tee(const struct vmm_settings *s, const struct node_info *n, json_t *body)
+static void put_tee(const struct vmm_settings *s, const struct node_info *n, json_t *body)
 {
 	static const char *const setting[] = {
 		[TEE_AUTO] = "auto", [TEE_TDX] = "tdx", [TEE_NONE] = "none"
@@ -60,17 +60,17 @@ static void add_tee(const struct vmm_settings *s, const struct node_info *n, jso
 }
 
 /* Into @body: what this machine has of what a TDX host is made of. */
-static void add_checks(struct vmm *v, json_t *body)
+static void put_host_checks(struct vmm *v, json_t *body)
 {
 	struct host_check rows[HOST_CHECKS];
 	int64_t at = 0;
 	bool known = vmm_host_checks(v, rows, &at);
 
-	json_object_set_new(body, "checks", shape_checks(rows, known ? HOST_CHECKS : 0));
+	json_object_set_new(body, "checks", serialize_host_checks(rows, known ? HOST_CHECKS : 0));
 	json_object_set_new(body, "checked_at", json_time_or_null(at));
 }
 
-static json_t *shape_counts(int64_t count[DESIRED_MAX][OBSERVED_MAX])
+static json_t *serialize_cvm_counts(int64_t count[DESIRED_MAX][OBSERVED_MAX])
 {
 	json_t *desired = json_object(), *observed = json_object();
 	int64_t total = 0, of_desired[DESIRED_MAX] = { 0 }, of_observed[OBSERVED_MAX] = { 0 };
@@ -91,7 +91,7 @@ static json_t *shape_counts(int64_t count[DESIRED_MAX][OBSERVED_MAX])
 }
 
 /* Of the whole machine and everybody on it. */
-static int add_whole(struct vmm *v, json_t *body, json_t *capacity, struct err *e)
+static int put_operator_view(struct vmm *v, json_t *body, json_t *capacity, struct err *e)
 {
 	int64_t count[DESIRED_MAX][OBSERVED_MAX];
 	auto_free struct numa_row *numa = NULL;
@@ -102,15 +102,15 @@ static int add_whole(struct vmm *v, json_t *body, json_t *capacity, struct err *
 		r = vmm_numa_nodes(v, &numa, &n_numa, e);
 	if (r)
 		return r;
-	shape_hugepages(capacity, numa, n_numa);
-	add_checks(v, body);
+	serialize_hugepages(capacity, numa, n_numa);
+	put_host_checks(v, body);
 	json_object_set_new(body, "pid", json_integer(getpid()));
-	json_object_set_new(body, "cvms", shape_counts(count));
+	json_object_set_new(body, "cvms", serialize_cvm_counts(count));
 	return 0;
 }
 
 /* What of the node concerns everyone who may use it. */
-static json_t *shape_node(const struct call *c)
+static json_t *serialize_node(const struct call *c)
 {
 	const struct api *a = api_of(c);
 	const struct vmm_settings *s = vmm_settings(a->vmm);
@@ -126,26 +126,26 @@ static json_t *shape_node(const struct call *c)
 			 json_text_or_null(n.tdx || !whole ? "" : n.tdx_reason), "uptime",
 			 clock_span(clock_wall_ms() - a->started_ms, span));
 	json_object_set_new(body, "started_at", json_time_or_null(a->started_ms));
-	json_object_set_new(body, "hypervisor", shape_hypervisor(&n, s->hypervisor_uri, whole));
-	add_tee(s, &n, body);
+	json_object_set_new(body, "hypervisor", serialize_hypervisor(&n, s->hypervisor_uri, whole));
+	put_tee(s, &n, body);
 	return body;
 }
 
 static void get_node(struct call *c)
 {
-	auto_json json_t *body = shape_node(c);
+	auto_json json_t *body = serialize_node(c);
 	struct capacity_row rows[CAPACITY_ROWS];
 	json_t *capacity, *maintenance;
 	struct err e;
 
-	if (account_capacity(c, rows, &e) || shape_maintenance(c, &maintenance, &e)) {
+	if (api_visible_capacity(c, rows, &e) || serialize_maintenance(c, &maintenance, &e)) {
 		call_reply_err(c, &e);
 		return;
 	}
-	capacity = shape_capacity(rows, CAPACITY_ROWS);
+	capacity = serialize_capacity(rows, CAPACITY_ROWS);
 	json_object_set_new(body, "capacity", capacity);
 	json_object_set_new(body, "maintenance", maintenance);
-	if (!api_scope(c) && add_whole(api_of(c)->vmm, body, capacity, &e))
+	if (!api_scope(c) && put_operator_view(api_of(c)->vmm, body, capacity, &e))
 		call_reply_err(c, &e);
 	else
 		call_reply(c, 200, take_ptr(&body));
@@ -164,7 +164,7 @@ static void get_devices(struct call *c)
 	}
 	items = json_array();
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(items, shape_device(&rows[i], api_scope(c)));
+		json_array_append_new(items, serialize_device(&rows[i], api_scope(c)));
 	call_reply(c, 200, json_pack("{s:o,s:I}", "items", items, "total", (json_int_t)n));
 }
 

@@ -24,7 +24,7 @@
 enum { WAIT_MAX_S = 60 };
 
 /* Operations of other workspaces do not exist for a tenant. */
-static int find(const struct call *c, const char *id, struct op_row *ret, struct err *e)
+static int operation_find(const struct call *c, const char *id, struct op_row *ret, struct err *e)
 {
 	struct op_row row;
 	char uuid[UUID_TEXT];
@@ -41,49 +41,50 @@ static int find(const struct call *c, const char *id, struct op_row *ret, struct
 	return r;
 }
 
-static bool is_over(const struct op_row *op)
+static bool operation_is_over(const struct op_row *op)
 {
 	return op->state != OP_QUEUED && op->state != OP_RUNNING;
 }
 
 /* ------------------------------------------------------------------ one, with waiting */
 
-struct waiter {
-	struct follower f;
+struct operation_wait {
+	struct stream f;
 	char op_id[UUID_TEXT];
 	int64_t until_ms;
 };
 
-static void wait_finish(struct follower *f, bool client_gone)
+static void operation_wait_finish(struct stream *f, bool client_gone)
 {
-	const struct waiter *w = (const struct waiter *)f;
+	const struct operation_wait *w = (const struct operation_wait *)f;
 	struct op_row op;
 	struct err e;
 
 	(void)client_gone; /* answers to the departed are dropped by the server */
-	if (account_still_valid(f->call, &e) || find(f->call, w->op_id, &op, &e))
+	if (caller_still_valid(f->call, &e) || operation_find(f->call, w->op_id, &op, &e))
 		call_reply_err(f->call, &e);
 	else
-		call_reply(f->call, 200, shape_operation(f->call, &op));
+		call_reply(f->call, 200, serialize_operation(f->call, &op));
 }
 
-static void wait_look(struct follower *f, bool tick)
+static void operation_wait_poll(struct stream *f, bool tick)
 {
-	const struct waiter *w = (const struct waiter *)f;
+	const struct operation_wait *w = (const struct operation_wait *)f;
 	struct op_row op = { 0 };
 	struct err e;
 
 	(void)tick;
-	if (clock_mono_ms() >= w->until_ms || find(f->call, w->op_id, &op, &e) || is_over(&op))
-		follow_end(f);
+	if (clock_mono_ms() >= w->until_ms || operation_find(f->call, w->op_id, &op, &e) ||
+	    operation_is_over(&op))
+		stream_end(f);
 }
 
-static const struct follow_ops wait_ops = { .look = wait_look,
-					    .finish = wait_finish,
-					    .kind = FOLLOW_WAIT };
+static const struct stream_ops operation_wait_ops = { .poll = operation_wait_poll,
+						      .finish = operation_wait_finish,
+						      .kind = STREAM_LONG_POLL };
 
 /* The stream of a CVM's state calls it timeout. */
-static int read_wait(struct call *c, int64_t *ret, struct err *e)
+static int read_wait_seconds(struct call *c, int64_t *ret, struct err *e)
 {
 	const char *timeout = call_query(c, "timeout", 0);
 	int64_t wait_s, timeout_s;
@@ -105,20 +106,20 @@ static int read_wait(struct call *c, int64_t *ret, struct err *e)
 static void get_operation(struct call *c)
 {
 	int64_t wait_s = 0;
-	struct follow_share share = { 0 };
-	struct waiter *w;
+	struct stream_share share = { 0 };
+	struct operation_wait *w;
 	struct op_row op = { 0 };
 	struct err e;
 
-	if (read_wait(c, &wait_s, &e) || find(c, c->param[0], &op, &e)) {
+	if (read_wait_seconds(c, &wait_s, &e) || operation_find(c, c->param[0], &op, &e)) {
 		call_reply_err(c, &e);
 		return;
 	}
-	if (!wait_s || is_over(&op)) {
-		call_reply(c, 200, shape_operation(c, &op));
+	if (!wait_s || operation_is_over(&op)) {
+		call_reply(c, 200, serialize_operation(c, &op));
 		return;
 	}
-	if (follow_allowed(c, FOLLOW_WAIT, &share, &e)) {
+	if (stream_admit(c, STREAM_LONG_POLL, &share, &e)) {
 		call_reply_err(c, &e);
 		return;
 	}
@@ -126,12 +127,12 @@ static void get_operation(struct call *c)
 	w->f.share = share;
 	memcpy(w->op_id, op.id, sizeof(w->op_id));
 	w->until_ms = clock_mono_ms() + wait_s * 1000;
-	follow_add(&w->f, c, &wait_ops);
+	stream_add(&w->f, c, &operation_wait_ops);
 }
 
 /* ------------------------------------------------------------------ the list */
 
-static int read_state(struct call *c, int *ret, struct err *e)
+static int read_operation_state(struct call *c, int *ret, struct err *e)
 {
 	const char *word = call_query(c, "state", 0);
 
@@ -149,7 +150,8 @@ static int read_state(struct call *c, int *ret, struct err *e)
 }
 
 /* Operations outlive their CVM, so a UUID need not name a live one. */
-static int read_cvm(struct call *c, char uuid[UUID_TEXT], struct op_filter *f, struct err *e)
+static int read_operation_cvm(struct call *c, char uuid[UUID_TEXT], struct op_filter *f,
+			      struct err *e)
 {
 	const char *id = call_query(c, "cvm", 0);
 	struct cvm_row row;
@@ -177,8 +179,8 @@ static void get_operations(struct call *c)
 	struct err e;
 	size_t n = 0;
 
-	if (api_page(c, 50, 100, &p, &e) || read_state(c, &f.state, &e) ||
-	    read_cvm(c, uuid, &f, &e) ||
+	if (page_read(c, 50, 100, &p, &e) || read_operation_state(c, &f.state, &e) ||
+	    read_operation_cvm(c, uuid, &f, &e) ||
 	    vmm_operations(api_of(c)->vmm, &f, (p.page - 1) * p.size, p.size, &rows, &n, &total,
 			   &e)) {
 		call_reply_err(c, &e);
@@ -186,20 +188,20 @@ static void get_operations(struct call *c)
 	}
 	items = json_array();
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(items, shape_operation(c, &rows[i]));
+		json_array_append_new(items, serialize_operation(c, &rows[i]));
 	body = json_pack("{s:o}", "items", items);
-	api_put_page(body, &p, total);
+	page_put(body, &p, total);
 	call_reply(c, 200, body);
 }
 
 /* ------------------------------------------------------------------ cancel */
 
-static int cancel_apply(struct change *ch, struct answer *ret, struct err *e)
+static int operation_cancel_apply(struct mutation_call *ch, struct answer *ret, struct err *e)
 {
 	struct vmm *v = api_of(ch->call)->vmm;
 	struct op_row op;
 	json_t *body;
-	int r = find(ch->call, ch->call->param[0], &op, e);
+	int r = operation_find(ch->call, ch->call->param[0], &op, e);
 
 	if (!r)
 		r = vmm_cancel(v, op.id, e);
@@ -207,17 +209,17 @@ static int cancel_apply(struct change *ch, struct answer *ret, struct err *e)
 		r = vmm_operation(v, op.id, &op, e);
 	if (r)
 		return r;
-	body = shape_operation(ch->call, &op);
+	body = serialize_operation(ch->call, &op);
 	json_object_set_new(body, "operation_id", json_string(op.id));
 	*ret = (struct answer){ .status = 202, .body = body };
 	return 0;
 }
 
-static const struct change_ops cancel_ops = { .apply = cancel_apply };
+static const struct mutation_call_ops operation_cancel_ops = { .apply = operation_cancel_apply };
 
 static void delete_operation(struct call *c)
 {
-	change_run(xcalloc(1, sizeof(struct change)), c, NULL, &cancel_ops);
+	mutation_call_run(xcalloc(1, sizeof(struct mutation_call)), c, NULL, &operation_cancel_ops);
 }
 
 const struct route operation_routes[] = {

@@ -14,16 +14,16 @@
 #include "vmm/cvm/maintenance.h"
 #include "vmm/op/mutation.h"
 
-struct policy_change {
-	struct change ch;
+struct policy_call {
+	struct mutation_call ch;
 	struct policy_ask ask;
 };
 
-static int apply(struct change *ch, struct answer *ret, struct err *e)
+static int policy_apply(struct mutation_call *ch, struct answer *ret, struct err *e)
 {
-	const struct policy_change *pc = (const struct policy_change *)ch;
+	const struct policy_call *pc = (const struct policy_call *)ch;
 	static const struct op_row none = { 0 };
-	auto_shaper struct shaper s = { 0 };
+	auto_cvm_serializer struct cvm_serializer s = { 0 };
 	struct cvm_row row;
 	int r = api_find_cvm(ch->call, ch->call->param[0], &row, e);
 
@@ -31,26 +31,26 @@ static int apply(struct change *ch, struct answer *ret, struct err *e)
 		r = vmm_set_policy(api_of(ch->call)->vmm, &row, &pc->ask, &row, e);
 	if (r)
 		return r;
-	shaper_init(&s, ch->call);
+	cvm_serializer_init(&s, ch->call);
 	ret->status = 200;
-	return shape_vm(&s, &row, &none, &ret->body, e);
+	return serialize_cvm_lifecycle(&s, &row, &none, &ret->body, e);
 }
 
-static const struct change_ops ops = { .apply = apply };
+static const struct mutation_call_ops policy_ops = { .apply = policy_apply };
 
 static void patch_policy(struct call *c)
 {
-	struct policy_change *pc = xcalloc(1, sizeof(*pc));
+	struct policy_call *pc = xcalloc(1, sizeof(*pc));
 	struct err e;
 	json_t *body = call_json(c, false, &e);
 
-	if (!body || read_policy_ask(body, &pc->ask, &e)) {
+	if (!body || parse_policy_body(body, &pc->ask, &e)) {
 		call_reply_err(c, &e);
 		json_decref(body);
 		free(pc);
 		return;
 	}
-	change_run(&pc->ch, c, body, &ops);
+	mutation_call_run(&pc->ch, c, body, &policy_ops);
 }
 
 const struct route policy_routes[] = {

@@ -19,17 +19,17 @@
 #include "vmm/op/mutation.h"
 #include "vmm/op/op_begin.h"
 
-struct power_change {
-	struct change ch;
+struct power_call {
+	struct mutation_call ch;
 	struct power_ask ask;
 };
 
-static int apply(struct change *ch, struct answer *ret, struct err *e)
+static int power_apply(struct mutation_call *ch, struct answer *ret, struct err *e)
 {
-	const struct power_change *pc = (const struct power_change *)ch;
+	const struct power_call *pc = (const struct power_call *)ch;
 	struct vmm *v = api_of(ch->call)->vmm;
-	struct request_ref ref = api_ref(ch->call);
-	auto_shaper struct shaper s = { 0 };
+	struct request_ref ref = api_request_ref(ch->call);
+	auto_cvm_serializer struct cvm_serializer s = { 0 };
 	struct cvm_row row;
 	struct op_row op;
 	int r;
@@ -44,61 +44,61 @@ static int apply(struct change *ch, struct answer *ret, struct err *e)
 	if (r)
 		return r;
 	cvm_row_overlay(&row, &op);
-	shaper_init(&s, ch->call);
+	cvm_serializer_init(&s, ch->call);
 	ret->status = 200;
-	return shape_vm(&s, &row, &op, &ret->body, e);
+	return serialize_cvm_lifecycle(&s, &row, &op, &ret->body, e);
 }
 
-static const struct change_ops ops = { .apply = apply };
+static const struct mutation_call_ops power_ops = { .apply = power_apply };
 
-static int read_ask(enum op_kind kind, const struct field_table *table, const json_t *body,
-		    struct power_ask *ret, struct err *e)
+static int power_read_body(enum op_kind kind, const struct field_table *table, const json_t *body,
+			   struct power_ask *ret, struct err *e)
 {
 	bool waits = kind == OP_SHUTDOWN || kind == OP_RESTART;
 	int r = waits ? 0 : refuse_timeout(body, op_kind_word[kind], e);
 
-	return r || !table ? r : read_power_ask(table, body, ret, e);
+	return r || !table ? r : parse_power_body(table, body, ret, e);
 }
 
-static void run(struct call *c, enum op_kind kind, const struct field_table *table)
+static void power_run(struct call *c, enum op_kind kind, const struct field_table *table)
 {
-	struct power_change *pc = xcalloc(1, sizeof(*pc));
+	struct power_call *pc = xcalloc(1, sizeof(*pc));
 	struct err e;
 	json_t *body = call_json(c, true, &e);
 
 	pc->ask.kind = kind;
-	if (!body || read_ask(kind, table, body, &pc->ask, &e)) {
+	if (!body || power_read_body(kind, table, body, &pc->ask, &e)) {
 		call_reply_err(c, &e);
 		json_decref(body);
 		free(pc);
 		return;
 	}
-	change_run(&pc->ch, c, body, &ops);
+	mutation_call_run(&pc->ch, c, body, &power_ops);
 }
 
 static void post_start(struct call *c)
 {
-	run(c, OP_START, &start_table);
+	power_run(c, OP_START, &start_table);
 }
 
 static void post_stop(struct call *c)
 {
-	run(c, OP_STOP, NULL);
+	power_run(c, OP_STOP, NULL);
 }
 
 static void post_shutdown(struct call *c)
 {
-	run(c, OP_SHUTDOWN, &shutdown_table);
+	power_run(c, OP_SHUTDOWN, &shutdown_table);
 }
 
 static void post_restart(struct call *c)
 {
-	run(c, OP_RESTART, &restart_table);
+	power_run(c, OP_RESTART, &restart_table);
 }
 
 static void post_resume(struct call *c)
 {
-	run(c, OP_RESUME, NULL);
+	power_run(c, OP_RESUME, NULL);
 }
 
 enum { FLAGS = ROUTE_MUTATION | ROUTE_EMPTY_OK, BODY_MAX = 4096 };

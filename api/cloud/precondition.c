@@ -14,14 +14,14 @@
 /* "/api/v1/cvms/{id}" and all below it; those below /cvms/provision are literals. */
 static const char cvm_route[] = "/api/v1/cvms/{";
 
-static int malformed(const char *tags, struct err *e)
+static int etag_malformed(const char *tags, struct err *e)
 {
 	return err_field(e, ERR_INVALID, "If-Match", tags,
 			 "header If-Match must be *, or tags as answered in ETag, in quotation "
 			 "marks and separated by commas");
 }
 
-static const char *skip(const char *p)
+static const char *etag_skip_separators(const char *p)
 {
 	return p + strspn(p, " \t,");
 }
@@ -29,23 +29,23 @@ static const char *skip(const char *p)
 int etag_matches(const char *tags, int64_t generation, struct err *e)
 {
 	char current[ETAG_TEXT];
-	const char *p = skip(tags);
+	const char *p = etag_skip_separators(tags);
 	int found = 0;
 
 	if (!strcmp(tags, "*"))
 		return 1;
 	if (!*p)
-		return malformed(tags, e);
+		return etag_malformed(tags, e);
 	(void)snprintf(current, sizeof(current), "%" PRId64, generation);
 	while (*p) {
 		const char *end = *p == '"' ? strchr(p + 1, '"') : NULL;
 		size_t n = end ? (size_t)(end - p - 1) : 0;
 
 		if (!end || (end[1] && !strchr(" \t,", end[1])))
-			return malformed(tags, e);
+			return etag_malformed(tags, e);
 		if (n == strlen(current) && !memcmp(p + 1, current, n))
 			found = 1;
-		p = skip(end + 1);
+		p = etag_skip_separators(end + 1);
 	}
 	return found;
 }
@@ -58,7 +58,8 @@ void etag_put(struct call *c, int64_t generation)
 	call_add_header(c, "ETag", tag);
 }
 
-static int failed(struct call *c, const char *tags, const struct cvm_row *row, struct err *e)
+static int precondition_failed(struct call *c, const char *tags, const struct cvm_row *row,
+			       struct err *e)
 {
 	etag_put(c, row->policy.generation);
 	err_field(e, ERR_PRECONDITION, "If-Match", tags,
@@ -79,7 +80,7 @@ int precondition_check(struct call *c, struct err *e)
 	for (unsigned i = 0; !r && (tags = call_header_nth(c, "If-Match", i)); i++) {
 		r = etag_matches(tags, row.policy.generation, e);
 		if (r == 0)
-			return failed(c, tags, &row, e);
+			return precondition_failed(c, tags, &row, e);
 		r = r < 0 ? r : 0;
 	}
 	return r;

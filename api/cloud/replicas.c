@@ -20,35 +20,36 @@
 #include "vmm/op/mutation.h"
 #include "vmm/op/op_begin.h"
 
-struct replica_change {
-	struct change ch;
-	struct replica_asked asked; /* borrows from ch.body */
+struct replica_call {
+	struct mutation_call ch;
+	struct parsed_replica asked; /* borrows from ch.body */
 };
 
-static void replica_change_free(struct change *ch)
+static void replica_call_free(struct mutation_call *ch)
 {
-	struct replica_change *rc = (struct replica_change *)ch;
+	struct replica_call *rc = (struct replica_call *)ch;
 
 	free(rc->asked.env);
 	free(rc);
 }
 
-static int shape_one(struct shaper *s, const struct replica *made, json_t **ret, struct err *e)
+static int serialize_replica(struct cvm_serializer *s, const struct replica *made, json_t **ret,
+			     struct err *e)
 {
 	struct cvm_row row = made->row;
 
 	cvm_row_overlay(&row, &made->op);
-	return shape_vm(s, &row, &made->op, ret, e);
+	return serialize_cvm_lifecycle(s, &row, &made->op, ret, e);
 }
 
-static int shape_list(struct shaper *s, const struct replica *made, size_t n, int64_t asked,
-		      const struct err *why, json_t **ret, struct err *e)
+static int serialize_replica_list(struct cvm_serializer *s, const struct replica *made, size_t n,
+				  int64_t asked, const struct err *why, json_t **ret, struct err *e)
 {
 	auto_json json_t *items = json_array();
 	json_t *one;
 
 	for (size_t i = 0; i < n; i++) {
-		int r = shape_one(s, &made[i], &one, e);
+		int r = serialize_replica(s, &made[i], &one, e);
 
 		if (r)
 			return r;
@@ -61,12 +62,12 @@ static int shape_list(struct shaper *s, const struct replica *made, size_t n, in
 	return 0;
 }
 
-static int apply(struct change *ch, struct answer *ret, struct err *e)
+static int replica_apply(struct mutation_call *ch, struct answer *ret, struct err *e)
 {
-	const struct replica_asked *a = &((const struct replica_change *)ch)->asked;
-	struct request_ref ref = api_ref(ch->call);
+	const struct parsed_replica *a = &((const struct replica_call *)ch)->asked;
+	struct request_ref ref = api_request_ref(ch->call);
 	auto_free struct replica *made = NULL;
-	auto_shaper struct shaper s = { 0 };
+	auto_cvm_serializer struct cvm_serializer s = { 0 };
 	struct err why;
 	size_t n = 0;
 	int r;
@@ -76,16 +77,17 @@ static int apply(struct change *ch, struct answer *ret, struct err *e)
 			  a->partial, &ref, &made, &n, &why, e);
 	if (r)
 		return r;
-	shaper_init(&s, ch->call);
+	cvm_serializer_init(&s, ch->call);
 	ret->status = 200;
-	return a->count ? shape_list(&s, made, n, a->count, &why, &ret->body, e)
-			: shape_one(&s, &made[0], &ret->body, e);
+	return a->count ? serialize_replica_list(&s, made, n, a->count, &why, &ret->body, e)
+			: serialize_replica(&s, &made[0], &ret->body, e);
 }
 
-static const struct change_ops ops = { .apply = apply, .free = replica_change_free };
+static const struct mutation_call_ops replica_ops = { .apply = replica_apply,
+						      .free = replica_call_free };
 
 /* Where the source is looked for. */
-static int set_workspace(struct call *c, struct replicate_ask *ask, struct err *e)
+static int replica_set_workspace(struct call *c, struct replicate_ask *ask, struct err *e)
 {
 	const char *slug = call_query(c, "workspace", 0);
 	struct workspace_row w = { .id = c->caller.workspace };
@@ -96,38 +98,38 @@ static int set_workspace(struct call *c, struct replicate_ask *ask, struct err *
 	return r;
 }
 
-static void run(struct call *c, const struct field_table *table, const char *app_id,
-		const char *source)
+static void replica_run(struct call *c, const struct field_table *table, const char *app_id,
+			const char *source)
 {
-	struct replica_change *rc = xcalloc(1, sizeof(*rc));
+	struct replica_call *rc = xcalloc(1, sizeof(*rc));
 	struct err e;
 	json_t *body = call_json(c, true, &e);
 
-	if (!body || read_replica(table, body, &rc->asked, &e) ||
-	    set_workspace(c, &rc->asked.ask, &e)) {
+	if (!body || parse_replica_body(table, body, &rc->asked, &e) ||
+	    replica_set_workspace(c, &rc->asked.ask, &e)) {
 		call_reply_err(c, &e);
 		json_decref(body);
-		replica_change_free(&rc->ch);
+		replica_call_free(&rc->ch);
 		return;
 	}
 	rc->asked.ask.app_id = app_id;
 	rc->asked.ask.source = source;
-	change_run(&rc->ch, c, body, &ops);
+	mutation_call_run(&rc->ch, c, body, &replica_ops);
 }
 
 static void post_replicas(struct call *c)
 {
-	run(c, &replica_table, NULL, c->param[0]);
+	replica_run(c, &replica_table, NULL, c->param[0]);
 }
 
 static void post_app_replicas(struct call *c)
 {
-	run(c, &replica_table, c->param[0], c->param[1]);
+	replica_run(c, &replica_table, c->param[0], c->param[1]);
 }
 
 static void post_instances(struct call *c)
 {
-	run(c, &instance_table, c->param[0], NULL);
+	replica_run(c, &instance_table, c->param[0], NULL);
 }
 
 enum { FLAGS = ROUTE_MUTATION | ROUTE_EMPTY_OK, BODY_MAX = 1024 * 1024 };

@@ -28,35 +28,36 @@
 enum { INSTANCES_MAX = 10000 };
 
 /* Entries of one app, freed with the struct. */
-struct history {
+struct revision_list {
 	struct revision_info *list;
 	size_t n;
 };
 
-static void history_end(struct history *h)
+static void revision_list_free(struct revision_list *h)
 {
 	revisions_free(h->list, h->n);
 }
 
-#define auto_history __attribute__((cleanup(history_end)))
+#define auto_revision_list __attribute__((cleanup(revision_list_free)))
 
 /* ------------------------------------------------------------------ shapes */
 
-static json_t *changed_of(const struct revision_info *r)
+static json_t *revision_changes(const struct revision_info *r)
 {
 	json_t *list = json_stored(r->changed);
 
 	return list ? list : json_array();
 }
 
-static const char *kind_of(const json_t *changed)
+static const char *revision_kind(const json_t *changed)
 {
 	const char *first = json_string_value(json_array_get(changed, 0));
 
 	return first && !strcmp(first, "created") ? "create" : "update";
 }
 
-static json_t *shape_cvm(const struct call *c, const struct app_row *app, const char *uuid)
+static json_t *serialize_revision_cvm(const struct call *c, const struct app_row *app,
+				      const char *uuid)
 {
 	struct cvm_row row;
 	json_t *o;
@@ -71,7 +72,7 @@ static json_t *shape_cvm(const struct call *c, const struct app_row *app, const 
 	return o;
 }
 
-static json_t *shape_workspace(const struct call *c, int64_t id)
+static json_t *serialize_revision_workspace(const struct call *c, int64_t id)
 {
 	struct workspace_row ws;
 	char ref[32];
@@ -84,7 +85,7 @@ static json_t *shape_workspace(const struct call *c, int64_t id)
 			 ws.name, "slug", ws.slug, "avatar_url");
 }
 
-static json_t *shape_who(const char *caller)
+static json_t *serialize_revision_caller(const char *caller)
 {
 	if (!caller[0])
 		return json_null();
@@ -92,10 +93,10 @@ static json_t *shape_who(const char *caller)
 			 json_text(caller), "avatar_url");
 }
 
-static json_t *shape_revision(const struct call *c, const struct app_row *app,
-			      const struct revision_info *r)
+static json_t *serialize_revision(const struct call *c, const struct app_row *app,
+				  const struct revision_info *r)
 {
-	json_t *o = json_object(), *changed = changed_of(r);
+	json_t *o = json_object(), *changed = revision_changes(r);
 	char id[24];
 
 	(void)snprintf(id, sizeof(id), "%lld", (long long)r->number);
@@ -105,13 +106,13 @@ static json_t *shape_revision(const struct call *c, const struct app_row *app,
 	json_object_set_new(o, "vm_uuid", json_string(r->cvm_uuid));
 	json_object_set_new(o, "compose_hash", json_string(r->compose_hash));
 	json_object_set_new(o, "created_at", json_time_or_null(r->created_ms));
-	json_object_set_new(o, "operation_type", json_string(kind_of(changed)));
+	json_object_set_new(o, "operation_type", json_string(revision_kind(changed)));
 	json_object_set_new(o, "changed", changed);
 	json_object_set_new(o, "image", json_text_or_null(r->image));
 	json_object_set_new(o, "current", json_boolean(r->current));
 	json_object_set_new(o, "trace_id", json_text_or_null(r->op_id));
-	json_object_set_new(o, "triggered_by", shape_who(r->caller));
-	json_object_set_new(o, "cvm", shape_cvm(c, app, r->cvm_uuid));
+	json_object_set_new(o, "triggered_by", serialize_revision_caller(r->caller));
+	json_object_set_new(o, "cvm", serialize_revision_cvm(c, app, r->cvm_uuid));
 	return o;
 }
 
@@ -119,14 +120,14 @@ static json_t *shape_revision(const struct call *c, const struct app_row *app,
 
 static void get_revisions(struct call *c)
 {
-	auto_history struct history h = { 0 };
+	auto_revision_list struct revision_list h = { 0 };
 	json_t *list, *body;
 	struct app_row app;
 	int64_t total = 0;
 	struct page p;
 	struct err e;
 
-	if (api_page(c, 20, 1000, &p, &e) || api_find_app(c, c->param[0], &app, &e) ||
+	if (page_read(c, 20, 1000, &p, &e) || api_find_app(c, c->param[0], &app, &e) ||
 	    vmm_revisions(api_of(c)->vmm, app.workspace, app.app_id, (p.page - 1) * p.size, p.size,
 			  &h.list, &h.n, &total, &e)) {
 		call_reply_err(c, &e);
@@ -134,20 +135,20 @@ static void get_revisions(struct call *c)
 	}
 	list = json_array();
 	for (size_t i = 0; i < h.n; i++) {
-		json_t *o = shape_revision(c, &app, &h.list[i]);
+		json_t *o = serialize_revision(c, &app, &h.list[i]);
 
-		json_object_set_new(o, "workspace", shape_workspace(c, app.workspace));
+		json_object_set_new(o, "workspace", serialize_revision_workspace(c, app.workspace));
 		json_array_append_new(list, o);
 	}
 	body = json_pack("{s:o}", "revisions", list);
-	api_put_page(body, &p, total);
-	json_object_set_new(body, "total_pages", json_integer(api_pages(&p, total)));
+	page_put(body, &p, total);
+	json_object_set_new(body, "total_pages", json_integer(page_count(&p, total)));
 	call_reply(c, 200, body);
 }
 
 /* ------------------------------------------------------------------ one of them */
 
-static int read_number(const char *text, int64_t *ret, struct err *e)
+static int read_revision_number(const char *text, int64_t *ret, struct err *e)
 {
 	size_t n = strspn(text, "0123456789");
 
@@ -158,8 +159,8 @@ static int read_number(const char *text, int64_t *ret, struct err *e)
 	return 0;
 }
 
-static int load_manifest(const struct call *c, const struct app_row *app, int64_t number,
-			 json_t **ret, struct err *e)
+static int revision_load_manifest(const struct call *c, const struct app_row *app, int64_t number,
+				  json_t **ret, struct err *e)
 {
 	auto_free char *text = NULL;
 	int r = vmm_revision_manifest(api_of(c)->vmm, app->workspace, app->app_id, number, &text,
@@ -174,14 +175,14 @@ static int load_manifest(const struct call *c, const struct app_row *app, int64_
 }
 
 /* As an object, or the very bytes that the compose hash is of. */
-static int load_file(const struct call *c, const struct app_row *app, int64_t number, bool raw,
-		     json_t **ret, struct err *e)
+static int revision_load_file(const struct call *c, const struct app_row *app, int64_t number,
+			      bool raw, json_t **ret, struct err *e)
 {
 	auto_free char *text = NULL;
 	int r;
 
 	if (!raw)
-		return load_manifest(c, app, number, ret, e);
+		return revision_load_manifest(c, app, number, ret, e);
 	r = vmm_revision_manifest(api_of(c)->vmm, app->workspace, app->app_id, number, &text, e);
 	if (!r)
 		*ret = json_string(text);
@@ -200,14 +201,15 @@ static void get_revision(struct call *c)
 	struct err e;
 
 	if (call_query_bool(c, "raw_compose_file", false, &raw, &e) ||
-	    read_number(c->param[1], &number, &e) || api_find_app(c, c->param[0], &app, &e) ||
+	    read_revision_number(c->param[1], &number, &e) ||
+	    api_find_app(c, c->param[0], &app, &e) ||
 	    vmm_revision(api_of(c)->vmm, app.workspace, app.app_id, number, &revision, &e) ||
-	    load_file(c, &app, number, raw, &file, &e)) {
+	    revision_load_file(c, &app, number, raw, &file, &e)) {
 		call_reply_err(c, &e);
 		return;
 	}
-	o = shape_revision(c, &app, &revision);
-	json_object_set_new(o, "workspace", shape_workspace(c, app.workspace));
+	o = serialize_revision(c, &app, &revision);
+	json_object_set_new(o, "workspace", serialize_revision_workspace(c, app.workspace));
 	json_object_set_new(o, "compose_file", file);
 	json_object_set_new(o, "encrypted_env", json_string(""));
 	json_object_set_new(o, "user_config", json_string(""));
@@ -216,14 +218,14 @@ static void get_revision(struct call *c)
 
 /* ------------------------------------------------------------------ back to one */
 
-struct rollback_change {
-	struct change ch;
-	struct rollback_ask ask; /* borrows from ch.body */
+struct rollback_call {
+	struct mutation_call ch;
+	struct rollback_body ask; /* borrows from ch.body */
 };
 
 /* The CVMs to change: of the app, alive, and the named one if one is named. */
-static int affected(const struct call *c, const struct app_row *app, const char *named,
-		    struct cvm_row **ret, size_t *ret_n, struct err *e)
+static int rollback_targets(const struct call *c, const struct app_row *app, const char *named,
+			    struct cvm_row **ret, size_t *ret_n, struct err *e)
 {
 	const struct cvm_filter f = { .workspace = app->workspace,
 				      .app_id = app->app_id,
@@ -249,9 +251,9 @@ static int affected(const struct call *c, const struct app_row *app, const char 
 	return 0;
 }
 
-static int roll_back(const struct call *c, const struct cvm_row *rows, size_t n,
-		     const struct update_ask *ask, const struct request_ref *ref,
-		     json_t *operations, struct err *e)
+static int rollback_all(const struct call *c, const struct cvm_row *rows, size_t n,
+			const struct update_ask *ask, const struct request_ref *ref,
+			json_t *operations, struct err *e)
 {
 	for (size_t i = 0; i < n; i++) {
 		struct op_row op = { 0 };
@@ -265,7 +267,7 @@ static int roll_back(const struct call *c, const struct cvm_row *rows, size_t n,
 	return 0;
 }
 
-static json_t *shape_rollback(json_t *operations, int64_t number)
+static json_t *serialize_rollback(json_t *operations, int64_t number)
 {
 	json_t *first = json_object_get(json_array_get(operations, 0), "operation_id");
 
@@ -274,9 +276,9 @@ static json_t *shape_rollback(json_t *operations, int64_t number)
 			 "number", (json_int_t)number, "operations", operations);
 }
 
-static int apply(struct change *ch, struct answer *ret, struct err *e)
+static int rollback_apply(struct mutation_call *ch, struct answer *ret, struct err *e)
 {
-	const struct rollback_change *rc = (const struct rollback_change *)ch;
+	const struct rollback_call *rc = (const struct rollback_call *)ch;
 	struct call *c = ch->call;
 	struct update_ask ask = { .listed = -1,
 				  .allow_restart = rc->ask.allow_restart,
@@ -284,45 +286,46 @@ static int apply(struct change *ch, struct answer *ret, struct err *e)
 				  .force = rc->ask.allow_force_stop };
 	auto_json json_t *manifest = NULL, *operations = json_array();
 	auto_free char *text = NULL;
-	struct request_ref ref = api_ref(c);
+	struct request_ref ref = api_request_ref(c);
 	auto_free struct cvm_row *rows = NULL;
 	struct app_row app;
 	int64_t number = 0;
 	size_t n = 0;
-	int r = read_number(c->param[1], &number, e);
+	int r = read_revision_number(c->param[1], &number, e);
 
 	if (!r)
 		r = api_find_app(c, c->param[0], &app, e);
 	if (!r)
-		r = load_manifest(c, &app, number, &manifest, e);
+		r = revision_load_manifest(c, &app, number, &manifest, e);
 	if (!r)
-		r = affected(c, &app, rc->ask.vm_uuid, &rows, &n, e);
+		r = rollback_targets(c, &app, rc->ask.vm_uuid, &rows, &n, e);
 	/* once for all CVMs */
 	text = r ? NULL : compose_text(manifest);
 	ask.manifest = manifest;
 	ask.manifest_text = text;
 	if (!r)
-		r = roll_back(c, rows, n, &ask, &ref, operations, e);
+		r = rollback_all(c, rows, n, &ask, &ref, operations, e);
 	if (!r)
-		*ret = (struct answer){ .status = 202, .body = shape_rollback(operations, number) };
+		*ret = (struct answer){ .status = 202,
+					.body = serialize_rollback(operations, number) };
 	return r;
 }
 
-static const struct change_ops ops = { .apply = apply };
+static const struct mutation_call_ops rollback_ops = { .apply = rollback_apply };
 
 static void post_rollback(struct call *c)
 {
-	struct rollback_change *rc = xcalloc(1, sizeof(*rc));
+	struct rollback_call *rc = xcalloc(1, sizeof(*rc));
 	struct err e;
 	json_t *body = call_json(c, true, &e);
 
-	if (!body || read_rollback(body, &rc->ask, &e)) {
+	if (!body || parse_rollback_body(body, &rc->ask, &e)) {
 		call_reply_err(c, &e);
 		json_decref(body);
 		free(rc);
 		return;
 	}
-	change_run(&rc->ch, c, body, &ops);
+	mutation_call_run(&rc->ch, c, body, &rollback_ops);
 }
 
 const struct route revision_routes[] = {

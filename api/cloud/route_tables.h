@@ -8,7 +8,7 @@
 
 extern const struct route account_routes[], app_routes[], catalog_routes[], cvm_routes[],
 	event_routes[], health_routes[], image_routes[], log_routes[], measurement_routes[],
-	node_routes[], money_routes[], operation_routes[], power_routes[], state_routes[],
+	node_routes[], ledger_routes[], operation_routes[], power_routes[], state_routes[],
 	policy_routes[], maintenance_routes[], token_routes[], workspace_routes[], replica_routes[],
 	revision_routes[], software_routes[], update_routes[];
 

@@ -53,40 +53,43 @@ void json_put_text(json_t *o, const char *key, const char *value)
 
 /* Keys are ours and names were checked when they came in: jansson need not look at every byte once
  * more. */
-static void put(json_t *o, const char *key, json_t *value)
+static void put_key(json_t *o, const char *key, json_t *value)
 {
 	json_object_set_new_nocheck(o, key, value);
 }
 
-static void put_shared(json_t *o, const char *key, json_t *value)
+static void put_shared_value(json_t *o, const char *key, json_t *value)
 {
 	json_object_set_new_nocheck(o, key, json_incref(value));
 }
 
-static json_t *ascii(const char *s)
+static json_t *ascii_text(const char *s)
 {
 	return json_string_nocheck(s);
 }
 
-static const struct vmm_settings *settings(const struct shaper *s)
+static const struct vmm_settings *serializer_settings(const struct cvm_serializer *s)
 {
 	return vmm_settings(api_of(s->call)->vmm);
 }
 
-void shaper_init(struct shaper *s, const struct call *c)
+void cvm_serializer_init(struct cvm_serializer *s, const struct call *c)
 {
-	*s = (struct shaper){ .call = c, .now_ms = clock_wall_ms() };
+	*s = (struct cvm_serializer){ .call = c, .now_ms = clock_wall_ms() };
 	s->node = json_pack("{s:s,s:I,s:s,s:s,s:n,s:n,s:s,s:s}", "object_type", "node", "id",
-			    (json_int_t)settings(s)->node_id, "name", settings(s)->node_name,
-			    "region", settings(s)->region, "device_id", "ppid", "status", "online",
+			    (json_int_t)serializer_settings(s)->node_id, "name",
+			    serializer_settings(s)->node_name, "region",
+			    serializer_settings(s)->region, "device_id", "ppid", "status", "online",
 			    "version", TEEPOD_VERSION);
-	s->teepod = json_pack("{s:I,s:s,s:s}", "id", (json_int_t)settings(s)->node_id, "name",
-			      settings(s)->node_name, "region_identifier", settings(s)->region);
-	s->gateway = json_pack("{s:o,s:n}", "base_domain",
-			       json_text_or_null(settings(s)->gateway_base_domain), "cname");
+	s->teepod = json_pack("{s:I,s:s,s:s}", "id", (json_int_t)serializer_settings(s)->node_id,
+			      "name", serializer_settings(s)->node_name, "region_identifier",
+			      serializer_settings(s)->region);
+	s->gateway =
+		json_pack("{s:o,s:n}", "base_domain",
+			  json_text_or_null(serializer_settings(s)->gateway_base_domain), "cname");
 }
 
-void shaper_end(struct shaper *s)
+void cvm_serializer_end(struct cvm_serializer *s)
 {
 	json_decref(s->node);
 	json_decref(s->teepod);
@@ -96,7 +99,7 @@ void shaper_end(struct shaper *s)
 }
 
 /* Rows of one answer are nearly always of one workspace. */
-static json_t *workspace(struct shaper *s, int64_t id)
+static json_t *serialize_cvm_workspace(struct cvm_serializer *s, int64_t id)
 {
 	struct workspace_row ws;
 	char ref[32];
@@ -114,66 +117,66 @@ static json_t *workspace(struct shaper *s, int64_t id)
 	return json_incref(s->workspace);
 }
 
-static const char *mode(const struct cvm_row *c)
+static const char *cvm_mode(const struct cvm_row *c)
 {
 	return c->tdx ? "tdx" : "development";
 }
 
-static const char *status(const struct cvm_row *c)
+static const char *cvm_status_text(const struct cvm_row *c)
 {
 	return status_word(cvm_status(c));
 }
 
-static void put_flags(json_t *o, const struct cvm_row *c)
+static void put_visibility_flags(json_t *o, const struct cvm_row *c)
 {
-	put(o, "public_logs", json_boolean(c->public_logs));
-	put(o, "public_sysinfo", json_boolean(c->public_sysinfo));
-	put(o, "public_tcbinfo", json_boolean(c->public_tcbinfo));
-	put(o, "gateway_enabled", json_boolean(c->gateway_enabled));
-	put(o, "secure_time", json_boolean(c->secure_time));
-	put(o, "listed", json_boolean(c->listed));
+	put_key(o, "public_logs", json_boolean(c->public_logs));
+	put_key(o, "public_sysinfo", json_boolean(c->public_sysinfo));
+	put_key(o, "public_tcbinfo", json_boolean(c->public_tcbinfo));
+	put_key(o, "gateway_enabled", json_boolean(c->gateway_enabled));
+	put_key(o, "secure_time", json_boolean(c->secure_time));
+	put_key(o, "listed", json_boolean(c->listed));
 	json_put_text(o, "storage_fs", c->storage_fs);
 }
 
 /* Ours, the same in both versions. */
-static void put_own(json_t *o, const struct cvm_row *c)
+static void put_node_fields(json_t *o, const struct cvm_row *c)
 {
-	put(o, "desired", ascii(desired_word[c->desired]));
-	put(o, "observed", ascii(observed_word[c->observed]));
-	put(o, "pause_reason", json_text_or_null(paused_word[c->paused]));
-	put(o, "mode", ascii(mode(c)));
-	put(o, "tee", ascii(c->tdx ? "tdx" : "none"));
-	put(o, "boots", json_integer(c->boot));
-	put(o, "boot_progress", json_text_or_null(c->boot_progress));
-	put(o, "boot_error", json_text_or_null(c->boot_error));
-	put(o, "created_at", json_time_or_null(c->created_ms));
-	put(o, "started_at", json_time_or_null(c->started_ms));
-	put(o, "stopped_at", json_time_or_null(c->stopped_ms));
-	put(o, "in_progress", json_boolean(c->op_id[0]));
-	put(o, "generation", json_integer(c->policy.generation));
+	put_key(o, "desired", ascii_text(desired_word[c->desired]));
+	put_key(o, "observed", ascii_text(observed_word[c->observed]));
+	put_key(o, "pause_reason", json_text_or_null(paused_word[c->paused]));
+	put_key(o, "mode", ascii_text(cvm_mode(c)));
+	put_key(o, "tee", ascii_text(c->tdx ? "tdx" : "none"));
+	put_key(o, "boots", json_integer(c->boot));
+	put_key(o, "boot_progress", json_text_or_null(c->boot_progress));
+	put_key(o, "boot_error", json_text_or_null(c->boot_error));
+	put_key(o, "created_at", json_time_or_null(c->created_ms));
+	put_key(o, "started_at", json_time_or_null(c->started_ms));
+	put_key(o, "stopped_at", json_time_or_null(c->stopped_ms));
+	put_key(o, "in_progress", json_boolean(c->op_id[0]));
+	put_key(o, "generation", json_integer(c->policy.generation));
 }
 
-static json_t *memory_in_gb(int64_t mib)
+static json_t *serialize_memory_gb(int64_t mib)
 {
 	return mib % 1024 ? json_real((double)mib / 1024) : json_integer(mib / 1024);
 }
 
-static json_t *resource(const struct cvm_row *c)
+static json_t *serialize_cvm_resource(const struct cvm_row *c)
 {
 	json_t *o = json_object();
 
-	put(o, "instance_type", json_text_or_null(c->instance_type));
-	put(o, "vcpu", json_integer(c->vcpus));
-	put(o, "memory_in_gb", memory_in_gb(c->memory_mib));
-	put(o, "disk_in_gb", json_integer(c->disk_gib));
-	put(o, "gpus", json_integer(c->gpus));
-	put(o, "compute_billing_price", json_null());
-	put(o, "billing_period", json_null());
+	put_key(o, "instance_type", json_text_or_null(c->instance_type));
+	put_key(o, "vcpu", json_integer(c->vcpus));
+	put_key(o, "memory_in_gb", serialize_memory_gb(c->memory_mib));
+	put_key(o, "disk_in_gb", json_integer(c->disk_gib));
+	put_key(o, "gpus", json_integer(c->gpus));
+	put_key(o, "compute_billing_price", json_null());
+	put_key(o, "billing_period", json_null());
 	return o;
 }
 
 /* Many CVMs share few images. */
-static json_t *os(struct shaper *s, const struct cvm_row *c)
+static json_t *serialize_cvm_os(struct cvm_serializer *s, const struct cvm_row *c)
 {
 	if (s->os && s->image_id == c->image)
 		return json_incref(s->os);
@@ -195,9 +198,9 @@ static char *gateway_url(const struct vmm_settings *set, const char *id)
 	return xasprintf("https://%s-%u.%s", id, set->gateway_agent_port, set->gateway_base_domain);
 }
 
-static json_t *endpoints(const struct shaper *s, const struct cvm_row *c)
+static json_t *serialize_endpoints(const struct cvm_serializer *s, const struct cvm_row *c)
 {
-	const struct vmm_settings *set = settings(s);
+	const struct vmm_settings *set = serializer_settings(s);
 	auto_free char *app = NULL, *instance = NULL;
 
 	if (!c->gateway_enabled || !set->gateway_base_domain || !*set->gateway_base_domain ||
@@ -208,7 +211,7 @@ static json_t *endpoints(const struct shaper *s, const struct cvm_row *c)
 	return json_pack("[{s:s,s:s}]", "app", app, "instance", instance);
 }
 
-static json_t *progress(const struct cvm_row *c)
+static json_t *serialize_cvm_progress(const struct cvm_row *c)
 {
 	static const char *const target[OP_KINDS] = {
 		[OP_CREATE] = "running",   [OP_START] = "running",   [OP_STOP] = "stopped",
@@ -226,37 +229,37 @@ static json_t *progress(const struct cvm_row *c)
 			 c->op_id);
 }
 
-json_t *shape_cvm_v26(struct shaper *s, const struct cvm_row *c)
+json_t *serialize_cvm_v26(struct cvm_serializer *s, const struct cvm_row *c)
 {
 	json_t *o = json_object();
 	char id[32];
 
 	(void)snprintf(id, sizeof(id), "cvm_%" PRId64, c->id);
-	put(o, "id", ascii(id));
-	put(o, "name", ascii(c->name));
-	put(o, "app_id", ascii(c->app_id));
-	put(o, "vm_uuid", ascii(c->uuid));
-	put(o, "instance_id", json_text_or_null(c->instance_id));
-	put(o, "status", ascii(status(c)));
-	put(o, "resource", resource(c));
-	put_shared(o, "gateway", s->gateway);
-	put_shared(o, "node_info", s->node);
-	put(o, "os", os(s, c));
-	put(o, "kms_type", ascii("phala"));
-	put(o, "kms_info", json_null());
-	put(o, "compose_hash", ascii(c->compose_hash));
-	put(o, "services", json_array());
-	put(o, "endpoints", endpoints(s, c));
-	put(o, "workspace", workspace(s, c->workspace));
-	put(o, "creator", json_null());
+	put_key(o, "id", ascii_text(id));
+	put_key(o, "name", ascii_text(c->name));
+	put_key(o, "app_id", ascii_text(c->app_id));
+	put_key(o, "vm_uuid", ascii_text(c->uuid));
+	put_key(o, "instance_id", json_text_or_null(c->instance_id));
+	put_key(o, "status", ascii_text(cvm_status_text(c)));
+	put_key(o, "resource", serialize_cvm_resource(c));
+	put_shared_value(o, "gateway", s->gateway);
+	put_shared_value(o, "node_info", s->node);
+	put_key(o, "os", serialize_cvm_os(s, c));
+	put_key(o, "kms_type", ascii_text("phala"));
+	put_key(o, "kms_info", json_null());
+	put_key(o, "compose_hash", ascii_text(c->compose_hash));
+	put_key(o, "services", json_array());
+	put_key(o, "endpoints", serialize_endpoints(s, c));
+	put_key(o, "workspace", serialize_cvm_workspace(s, c->workspace));
+	put_key(o, "creator", json_null());
 	if (c->op_id[0])
-		put(o, "progress", progress(c));
-	put_flags(o, c);
-	put_own(o, c);
+		put_key(o, "progress", serialize_cvm_progress(c));
+	put_visibility_flags(o, c);
+	put_node_fields(o, c);
 	return o;
 }
 
-static json_t *machine(const struct cvm_row *c)
+static json_t *serialize_machine_info(const struct cvm_row *c)
 {
 	return json_pack("{s:I,s:I,s:I,s:I}", "vcpu", (json_int_t)c->vcpus, "memory",
 			 (json_int_t)c->memory_mib, "disk_size", (json_int_t)c->disk_gib,
@@ -264,58 +267,59 @@ static json_t *machine(const struct cvm_row *c)
 }
 
 /* The twelve keys that every lifecycle answer and the v25 detail have. */
-static json_t *vm_core(struct shaper *s, const struct cvm_row *c)
+static json_t *serialize_cvm_core(struct cvm_serializer *s, const struct cvm_row *c)
 {
 	json_t *o = json_object();
 
-	put(o, "id", json_integer(c->id));
-	put(o, "name", ascii(c->name));
-	put(o, "status", ascii(status(c)));
-	put(o, "teepod_id", json_integer(settings(s)->node_id));
-	put_shared(o, "teepod", s->teepod);
-	put(o, "app_id", ascii(c->app_id));
-	put(o, "vm_uuid", ascii(c->uuid));
-	put(o, "instance_id", json_text_or_null(c->instance_id));
-	put(o, "vcpu", json_integer(c->vcpus));
-	put(o, "memory", json_integer(c->memory_mib));
-	put(o, "disk_size", json_integer(c->disk_gib));
-	put(o, "base_image", ascii(c->image_name));
-	put(o, "encrypted_env_pubkey", json_null());
-	put(o, "instance_type", json_text_or_null(c->instance_type));
-	put(o, "compose_hash", ascii(c->compose_hash));
+	put_key(o, "id", json_integer(c->id));
+	put_key(o, "name", ascii_text(c->name));
+	put_key(o, "status", ascii_text(cvm_status_text(c)));
+	put_key(o, "teepod_id", json_integer(serializer_settings(s)->node_id));
+	put_shared_value(o, "teepod", s->teepod);
+	put_key(o, "app_id", ascii_text(c->app_id));
+	put_key(o, "vm_uuid", ascii_text(c->uuid));
+	put_key(o, "instance_id", json_text_or_null(c->instance_id));
+	put_key(o, "vcpu", json_integer(c->vcpus));
+	put_key(o, "memory", json_integer(c->memory_mib));
+	put_key(o, "disk_size", json_integer(c->disk_gib));
+	put_key(o, "base_image", ascii_text(c->image_name));
+	put_key(o, "encrypted_env_pubkey", json_null());
+	put_key(o, "instance_type", json_text_or_null(c->instance_type));
+	put_key(o, "compose_hash", ascii_text(c->compose_hash));
 	return o;
 }
 
-json_t *shape_cvm_v25(struct shaper *s, const struct cvm_row *c)
+json_t *serialize_cvm_v25(struct cvm_serializer *s, const struct cvm_row *c)
 {
-	json_t *o = vm_core(s, c);
+	json_t *o = serialize_cvm_core(s, c);
 	auto_free char *logs = log_link(s->call, c);
 
-	put(o, "project_id", json_null());
-	put(o, "project_type", json_null());
-	put(o, "dapp_dashboard_url", json_null());
-	put(o, "syslog_endpoint", ascii(logs));
-	put(o, "kms_info", json_null());
-	put(o, "contract_address", json_null());
-	put(o, "deployer_address", json_null());
-	put(o, "scheduled_delete_at", json_null());
-	put(o, "public_urls", endpoints(s, c));
-	put(o, "gateway_domain", json_text_or_null(settings(s)->gateway_base_domain));
-	put(o, "machine_info", machine(c));
-	put(o, "updated_at", json_null());
-	put_flags(o, c);
-	put_own(o, c);
+	put_key(o, "project_id", json_null());
+	put_key(o, "project_type", json_null());
+	put_key(o, "dapp_dashboard_url", json_null());
+	put_key(o, "syslog_endpoint", ascii_text(logs));
+	put_key(o, "kms_info", json_null());
+	put_key(o, "contract_address", json_null());
+	put_key(o, "deployer_address", json_null());
+	put_key(o, "scheduled_delete_at", json_null());
+	put_key(o, "public_urls", serialize_endpoints(s, c));
+	put_key(o, "gateway_domain",
+		  json_text_or_null(serializer_settings(s)->gateway_base_domain));
+	put_key(o, "machine_info", serialize_machine_info(c));
+	put_key(o, "updated_at", json_null());
+	put_visibility_flags(o, c);
+	put_node_fields(o, c);
 	return o;
 }
 
-static json_t *hosted(struct shaper *s, const struct cvm_row *c)
+static json_t *serialize_hosted(struct cvm_serializer *s, const struct cvm_row *c)
 {
 	bool up = cvm_status(c) == STATUS_RUNNING;
 	char span[CLOCK_SPAN];
 
 	(void)s;
 	return json_pack("{s:s,s:s,s:s,s:s,s:n,s:s,s:o,s:o,s:o,s:o,s:o,s:s}", "id", c->uuid, "name",
-			 c->name, "status", status(c), "uptime",
+			 c->name, "status", cvm_status_text(c), "uptime",
 			 up ? clock_span(s->now_ms - c->started_ms, span) : "0s", "app_url",
 			 "app_id", c->app_id, "instance_id", json_text_or_null(c->instance_id),
 			 "exited_at", json_time_or_null(c->stopped_ms), "boot_progress",
@@ -324,48 +328,50 @@ static json_t *hosted(struct shaper *s, const struct cvm_row *c)
 			 json_text_or_null(c->shutdown_progress), "image_version", c->image_name);
 }
 
-json_t *shape_hosted_v25(struct shaper *s, const struct cvm_row *c)
+json_t *serialize_cvm_hosted_v25(struct cvm_serializer *s, const struct cvm_row *c)
 {
-	json_t *o = shape_cvm_v25(s, c);
+	json_t *o = serialize_cvm_v25(s, c);
 
-	put(o, "hosted", hosted(s, c));
-	put(o, "managed_user", json_null());
-	put_shared(o, "node", s->teepod);
-	put(o, "billing_period", json_null());
+	put_key(o, "hosted", serialize_hosted(s, c));
+	put_key(o, "managed_user", json_null());
+	put_shared_value(o, "node", s->teepod);
+	put_key(o, "billing_period", json_null());
 	return o;
 }
 
 /* Where the restarts are, and the policies. */
-static void put_policy(const struct shaper *s, const struct cvm_row *c, json_t *o)
+static void put_cvm_policy(const struct cvm_serializer *s, const struct cvm_row *c, json_t *o)
 {
 	const struct cvm_policy *p = &c->policy;
 
-	put(o, "restart",
-	    json_pack("{s:s,s:I,s:I,s:o,s:b,s:o}", "policy", restart_policy_word[p->restart],
-		      "attempts", (json_int_t)p->attempts, "budget",
-		      (json_int_t)settings(s)->restart.retries, "next_attempt_at",
-		      json_time_or_null(p->next_ms), "exhausted", p->exhausted, "ended",
-		      json_text_or_null(ended_word[p->ended])));
-	put(o, "auto_start", json_boolean(p->auto_start));
-	put(o, "start_order", json_integer(p->start_order));
-	put(o, "waits_to",
-	    p->turn == TURN_START   ? ascii("start")
-	    : p->turn == TURN_DRAIN ? ascii("shut_down")
-				    : json_null());
+	put_key(o, "restart",
+		  json_pack("{s:s,s:I,s:I,s:o,s:b,s:o}", "policy", restart_policy_word[p->restart],
+			    "attempts", (json_int_t)p->attempts, "budget",
+			    (json_int_t)serializer_settings(s)->restart.retries, "next_attempt_at",
+			    json_time_or_null(p->next_ms), "exhausted", p->exhausted, "ended",
+			    json_text_or_null(ended_word[p->ended])));
+	put_key(o, "auto_start", json_boolean(p->auto_start));
+	put_key(o, "start_order", json_integer(p->start_order));
+	put_key(o, "waits_to",
+		  p->turn == TURN_START   ? ascii_text("start")
+		  : p->turn == TURN_DRAIN ? ascii_text("shut_down")
+					  : json_null());
 }
 
-static int put_ports(struct shaper *s, const struct cvm_row *c, json_t *o, struct err *e)
+static int put_cvm_ports(struct cvm_serializer *s, const struct cvm_row *c, json_t *o,
+			 struct err *e)
 {
 	auto_free struct port_row *ports = NULL;
 	size_t n;
 	int r = vmm_ports(api_of(s->call)->vmm, c->id, &ports, &n, e);
 
 	if (!r)
-		put(o, "ports", shape_ports(ports, n));
+		put_key(o, "ports", serialize_ports(ports, n));
 	return r;
 }
 
-static int put_devices(struct shaper *s, const struct cvm_row *c, json_t *o, struct err *e)
+static int put_cvm_devices(struct cvm_serializer *s, const struct cvm_row *c, json_t *o,
+			   struct err *e)
 {
 	auto_free struct device_row *devices = NULL;
 	json_t *list;
@@ -376,13 +382,14 @@ static int put_devices(struct shaper *s, const struct cvm_row *c, json_t *o, str
 		return r;
 	list = json_array();
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(list, shape_device(&devices[i], 0));
-	put(o, "devices", list);
-	put(o, "placement", shape_placement(c));
+		json_array_append_new(list, serialize_device(&devices[i], 0));
+	put_key(o, "devices", list);
+	put_key(o, "placement", serialize_placement(c));
 	return 0;
 }
 
-static int put_compose(struct shaper *s, const struct cvm_row *c, json_t *o, struct err *e)
+static int put_cvm_manifest(struct cvm_serializer *s, const struct cvm_row *c, json_t *o,
+			    struct err *e)
 {
 	auto_free char *text = NULL;
 	json_t *manifest;
@@ -391,61 +398,64 @@ static int put_compose(struct shaper *s, const struct cvm_row *c, json_t *o, str
 	if (r)
 		return r;
 	manifest = json_loads(text, 0, NULL);
-	put(o, "compose_file", manifest ? manifest : ascii(text));
+	put_key(o, "compose_file", manifest ? manifest : ascii_text(text));
 	return 0;
 }
 
-static int put_operation(struct shaper *s, const struct cvm_row *c, json_t *o, struct err *e)
+static int put_cvm_operation(struct cvm_serializer *s, const struct cvm_row *c, json_t *o,
+			     struct err *e)
 {
 	struct op_row op;
 	int r;
 
 	if (!c->op_id[0]) {
-		put(o, "operation", json_null());
+		put_key(o, "operation", json_null());
 		return 0;
 	}
 	r = vmm_operation(api_of(s->call)->vmm, c->op_id, &op, e);
 	if (!r)
-		put(o, "operation", shape_operation(s->call, &op));
+		put_key(o, "operation", serialize_operation(s->call, &op));
 	return r;
 }
 
-int shape_detail(struct shaper *s, const struct cvm_row *c, json_t **ret, struct err *e)
+int serialize_cvm_detail(struct cvm_serializer *s, const struct cvm_row *c, json_t **ret,
+			 struct err *e)
 {
-	auto_json json_t *o = s->call->version == 25 ? shape_cvm_v25(s, c) : shape_cvm_v26(s, c);
-	int r = put_ports(s, c, o, e);
+	auto_json json_t *o =
+		s->call->version == 25 ? serialize_cvm_v25(s, c) : serialize_cvm_v26(s, c);
+	int r = put_cvm_ports(s, c, o, e);
 
-	put_policy(s, c, o);
+	put_cvm_policy(s, c, o);
 	if (!r)
-		r = put_devices(s, c, o, e);
+		r = put_cvm_devices(s, c, o, e);
 	if (!r)
-		r = put_compose(s, c, o, e);
+		r = put_cvm_manifest(s, c, o, e);
 	if (!r)
-		r = put_operation(s, c, o, e);
+		r = put_cvm_operation(s, c, o, e);
 	if (!r)
 		*ret = take_ptr(&o);
 	return r;
 }
 
-int shape_vm(struct shaper *s, const struct cvm_row *c, const struct op_row *op, json_t **ret,
-	     struct err *e)
+int serialize_cvm_lifecycle(struct cvm_serializer *s, const struct cvm_row *c,
+			    const struct op_row *op, json_t **ret, struct err *e)
 {
-	auto_json json_t *o = vm_core(s, c);
+	auto_json json_t *o = serialize_cvm_core(s, c);
 	int r;
 
-	put(o, "user_id", json_null());
-	put(o, "app_url", json_null());
-	put(o, "docker_compose_file", json_null());
-	put_flags(o, c);
-	put_own(o, c);
-	put_policy(s, c, o);
+	put_key(o, "user_id", json_null());
+	put_key(o, "app_url", json_null());
+	put_key(o, "docker_compose_file", json_null());
+	put_visibility_flags(o, c);
+	put_node_fields(o, c);
+	put_cvm_policy(s, c, o);
 	if (op->id[0]) {
-		put(o, "operation_id", ascii(op->id));
-		put(o, "correlation_id", ascii(op->id));
+		put_key(o, "operation_id", ascii_text(op->id));
+		put_key(o, "correlation_id", ascii_text(op->id));
 	}
-	r = put_ports(s, c, o, e);
+	r = put_cvm_ports(s, c, o, e);
 	if (!r)
-		r = put_devices(s, c, o, e);
+		r = put_cvm_devices(s, c, o, e);
 	if (!r)
 		*ret = take_ptr(&o);
 	return r;

@@ -28,10 +28,10 @@
 #include "vmm/op/steps.h"
 
 /* Flat where the other v25 shapes have an object: clients insist on teepod_name here. */
-static json_t *basic_v25(struct shaper *s, const struct cvm_row *c)
+static json_t *serialize_app_cvm_v25(struct cvm_serializer *s, const struct cvm_row *c)
 {
 	const struct vmm_settings *set = vmm_settings(api_of(s->call)->vmm);
-	json_t *o = shape_cvm_v25(s, c);
+	json_t *o = serialize_cvm_v25(s, c);
 
 	json_object_set_new(o, "teepod_name", json_string(set->node_name));
 	json_object_set_new(o, "region_identifier", json_string(set->region));
@@ -39,9 +39,10 @@ static json_t *basic_v25(struct shaper *s, const struct cvm_row *c)
 	return o;
 }
 
-json_t *shape_app(struct shaper *s, const struct cvm_row *c)
+json_t *serialize_app(struct cvm_serializer *s, const struct cvm_row *c)
 {
-	json_t *cvm = s->call->version == 25 ? basic_v25(s, c) : shape_cvm_v26(s, c);
+	json_t *cvm =
+		s->call->version == 25 ? serialize_app_cvm_v25(s, c) : serialize_cvm_v26(s, c);
 	char id[APP_ID_TEXT + 8];
 
 	(void)snprintf(id, sizeof(id), "app_%s", c->app_id);
@@ -50,13 +51,13 @@ json_t *shape_app(struct shaper *s, const struct cvm_row *c)
 			 "phala", "current_cvm", cvm);
 }
 
-static bool is_up(const struct cvm_row *c)
+static bool cvm_has_uptime(const struct cvm_row *c)
 {
 	return c->started_ms && cvm_status(c) == STATUS_RUNNING;
 }
 
 /* Clients refuse null here: what is not known is left out. */
-json_t *shape_state(const struct cvm_row *c, int64_t now_ms)
+json_t *serialize_state(const struct cvm_row *c, int64_t now_ms)
 {
 	json_t *o = json_object();
 	char span[CLOCK_SPAN], at[CLOCK_TEXT];
@@ -66,7 +67,7 @@ json_t *shape_state(const struct cvm_row *c, int64_t now_ms)
 	json_object_set_new(o, "status", json_string(status_word(cvm_status(c))));
 	json_put_text(o, "pause_reason", paused_word[c->paused]);
 	json_put_text(o, "instance_id", c->instance_id);
-	if (is_up(c))
+	if (cvm_has_uptime(c))
 		json_put_text(o, "uptime", clock_span(now_ms - c->started_ms, span));
 	else if (c->stopped_ms)
 		json_put_text(o, "exited_at", clock_rfc3339(c->stopped_ms, at));
@@ -76,7 +77,7 @@ json_t *shape_state(const struct cvm_row *c, int64_t now_ms)
 	return o;
 }
 
-json_t *shape_status(const struct cvm_row *c, int64_t now_ms)
+json_t *serialize_status(const struct cvm_row *c, int64_t now_ms)
 {
 	json_t *o = json_object();
 	char span[CLOCK_SPAN];
@@ -86,8 +87,9 @@ json_t *shape_status(const struct cvm_row *c, int64_t now_ms)
 	json_object_set_new(o, "pause_reason", json_text_or_null(paused_word[c->paused]));
 	json_object_set_new(o, "in_progress", json_boolean(c->op_id[0]));
 	json_object_set_new(o, "uptime",
-			    is_up(c) ? json_string(clock_span(now_ms - c->started_ms, span))
-				     : json_null());
+			    cvm_has_uptime(c)
+				    ? json_string(clock_span(now_ms - c->started_ms, span))
+				    : json_null());
 	json_object_set_new(o, "boot_progress", json_text_or_null(c->boot_progress));
 	json_object_set_new(o, "boot_error", json_text_or_null(c->boot_error));
 	json_object_set_new(o, "operation_type",
@@ -110,7 +112,7 @@ void cvm_row_overlay(struct cvm_row *c, const struct op_row *op)
 /* ------------------------------------------------------------------ operations */
 
 /* @at: the step the operation stands at, @i: the one that is described. */
-static const char *step_state(const struct op_row *op, int at, int i)
+static const char *step_state_word(const struct op_row *op, int at, int i)
 {
 	if (op->state == OP_SUCCEEDED)
 		return "done";
@@ -126,7 +128,7 @@ static const char *step_state(const struct op_row *op, int at, int i)
 	return op->state == OP_RUNNING ? "running" : "failed";
 }
 
-static json_t *steps(const struct op_row *op, const char **ret_current)
+static json_t *serialize_steps(const struct op_row *op, const char **ret_current)
 {
 	const char *const *names = vmm_steps(op->kind);
 	const int at = vmm_step_at(op);
@@ -135,14 +137,14 @@ static json_t *steps(const struct op_row *op, const char **ret_current)
 	*ret_current = "";
 	for (int i = 0; names[i]; i++) {
 		json_array_append_new(a, json_pack("{s:s,s:s}", "name", names[i], "state",
-						   step_state(op, at, i)));
+						   step_state_word(op, at, i)));
 		if (i == at && op->state != OP_SUCCEEDED)
 			*ret_current = names[i];
 	}
 	return a;
 }
 
-static json_t *op_failure(const struct call *c, const struct op_row *op)
+static json_t *serialize_op_error(const struct call *c, const struct op_row *op)
 {
 	struct err why;
 
@@ -153,7 +155,7 @@ static json_t *op_failure(const struct call *c, const struct op_row *op)
 	return envelope_body(&why, op->request_id);
 }
 
-json_t *shape_operation(const struct call *c, const struct op_row *op)
+json_t *serialize_operation(const struct call *c, const struct op_row *op)
 {
 	json_t *o = json_object();
 	const char *current;
@@ -163,11 +165,11 @@ json_t *shape_operation(const struct call *c, const struct op_row *op)
 	json_object_set_new(o, "state", json_string(op_state_word[op->state]));
 	json_object_set_new(o, "cvm",
 			    json_pack("{s:s,s:s}", "vm_uuid", op->cvm_uuid, "name", op->cvm_name));
-	json_object_set_new(o, "steps", steps(op, &current));
+	json_object_set_new(o, "steps", serialize_steps(op, &current));
 	json_object_set_new(o, "step", json_text_or_null(current));
 	json_object_set_new(o, "undoing", json_boolean(op->undoing));
 	json_object_set_new(o, "cancel_requested", json_boolean(op->cancel));
-	json_object_set_new(o, "error", op_failure(c, op));
+	json_object_set_new(o, "error", serialize_op_error(c, op));
 	json_object_set_new(o, "created_at", json_time_or_null(op->created_ms));
 	json_object_set_new(o, "started_at", json_time_or_null(op->started_ms));
 	json_object_set_new(o, "finished_at", json_time_or_null(op->finished_ms));
@@ -178,7 +180,7 @@ json_t *shape_operation(const struct call *c, const struct op_row *op)
 
 /* ------------------------------------------------------------------ the rest */
 
-json_t *shape_event(const struct event_row *ev)
+json_t *serialize_event(const struct event_row *ev)
 {
 	json_t *data = json_stored(ev->data);
 
@@ -188,7 +190,7 @@ json_t *shape_event(const struct event_row *ev)
 			 json_text_or_null(ev->op_id), "data", data ? data : json_null());
 }
 
-json_t *shape_capacity(const struct capacity_row *rows, size_t n)
+json_t *serialize_capacity(const struct capacity_row *rows, size_t n)
 {
 	json_t *a = json_array();
 
@@ -207,7 +209,7 @@ json_t *shape_capacity(const struct capacity_row *rows, size_t n)
 	return a;
 }
 
-void shape_hugepages(json_t *capacity, const struct numa_row *rows, size_t n)
+void serialize_hugepages(json_t *capacity, const struct numa_row *rows, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		const struct numa_row *r = &rows[i];
@@ -224,7 +226,7 @@ void shape_hugepages(json_t *capacity, const struct numa_row *rows, size_t n)
 	}
 }
 
-json_t *shape_device(const struct device_row *d, int64_t workspace)
+json_t *serialize_device(const struct device_row *d, int64_t workspace)
 {
 	bool own = d->cvm && workspace == d->workspace, may_see = !workspace || own;
 	char why[DEVICE_WHY];
@@ -246,7 +248,7 @@ json_t *shape_device(const struct device_row *d, int64_t workspace)
 	return o;
 }
 
-static json_t *node_numbers(const char *text)
+static json_t *serialize_node_numbers(const char *text)
 {
 	json_t *a = json_array();
 
@@ -259,15 +261,15 @@ static json_t *node_numbers(const char *text)
 	return a;
 }
 
-json_t *shape_placement(const struct cvm_row *c)
+json_t *serialize_placement(const struct cvm_row *c)
 {
 	return json_pack("{s:b,s:b,s:o,s:I,s:I,s:o}", "hugepages", c->hugepages, "pin_numa",
-			 c->pin_numa, "numa_nodes", node_numbers(c->numa_nodes), "vcpus",
+			 c->pin_numa, "numa_nodes", serialize_node_numbers(c->numa_nodes), "vcpus",
 			 (json_int_t)c->given_vcpus, "memory_mib", (json_int_t)c->given_memory_mib,
 			 "gpu_attach", json_text_or_null(c->gpu_attach));
 }
 
-json_t *shape_image(const struct image_row *row, const struct image_look *look)
+json_t *serialize_image(const struct image_row *row, const struct image_look *look)
 {
 	return json_pack("{s:s,s:s,s:s,s:b,s:s,s:I,s:o,s:s,s:o}", "name", row->name, "family",
 			 row->family, "version", row->version, "is_dev", row->is_dev,
@@ -277,7 +279,7 @@ json_t *shape_image(const struct image_row *row, const struct image_look *look)
 			 *look->reason ? json_string(look->reason) : json_null());
 }
 
-json_t *shape_ports(const struct port_row *ports, size_t n)
+json_t *serialize_ports(const struct port_row *ports, size_t n)
 {
 	json_t *a = json_array();
 

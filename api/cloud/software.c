@@ -15,7 +15,7 @@
 #include "vmm/vmm.h"
 
 /* The manifest of the CVM in the path, as an object; NULL: answered already. */
-static json_t *manifest_of(struct call *c, struct cvm_row *ret)
+static json_t *software_manifest(struct call *c, struct cvm_row *ret)
 {
 	auto_free char *text = NULL;
 	json_t *manifest;
@@ -37,7 +37,7 @@ static json_t *manifest_of(struct call *c, struct cvm_row *ret)
 static void get_compose_file(struct call *c)
 {
 	struct cvm_row row;
-	json_t *manifest = manifest_of(c, &row);
+	json_t *manifest = software_manifest(c, &row);
 
 	if (!manifest)
 		return;
@@ -46,10 +46,10 @@ static void get_compose_file(struct call *c)
 	call_reply(c, 200, manifest);
 }
 
-static void reply_part(struct call *c, const char *key, const char *type)
+static void reply_manifest_part(struct call *c, const char *key, const char *type)
 {
 	struct cvm_row row;
-	auto_json json_t *manifest = manifest_of(c, &row);
+	auto_json json_t *manifest = software_manifest(c, &row);
 	const json_t *part = json_object_get(manifest, key);
 
 	if (!manifest)
@@ -62,24 +62,24 @@ static void reply_part(struct call *c, const char *key, const char *type)
 
 static void get_docker_compose(struct call *c)
 {
-	reply_part(c, "docker_compose_file", "text/yaml; charset=utf-8");
+	reply_manifest_part(c, "docker_compose_file", "text/yaml; charset=utf-8");
 }
 
 static void get_script(struct call *c)
 {
-	reply_part(c, "pre_launch_script", "text/plain; charset=utf-8");
+	reply_manifest_part(c, "pre_launch_script", "text/plain; charset=utf-8");
 }
 
 /* ------------------------------------------------------------------ configuration */
 
-static json_t *text_in(const json_t *o, const char *key)
+static json_t *config_text(const json_t *o, const char *key)
 {
 	const json_t *j = json_object_get(o, key);
 
 	return json_is_string(j) ? json_string(json_string_value(j)) : json_null();
 }
 
-static json_t *keys_in(const json_t *o)
+static json_t *config_ssh_keys(const json_t *o)
 {
 	json_t *out = json_array(), *v;
 	size_t i;
@@ -107,15 +107,16 @@ static void get_user_config(struct call *c)
 	}
 	parsed = text ? json_loads(text, 0, NULL) : NULL;
 	call_reply(c, 200,
-		   json_pack("{s:o,s:o,s:o,s:o}", "hostname", text_in(parsed, "hostname"),
-			     "ssh_authorized_keys", keys_in(parsed), "default_gateway_domain",
-			     text_in(parsed, "default_gateway_domain"), "user_config",
+		   json_pack("{s:o,s:o,s:o,s:o}", "hostname", config_text(parsed, "hostname"),
+			     "ssh_authorized_keys", config_ssh_keys(parsed),
+			     "default_gateway_domain",
+			     config_text(parsed, "default_gateway_domain"), "user_config",
 			     json_text_or_null(text)));
 }
 
 /* ------------------------------------------------------------------ images */
 
-static json_t *version_of(const struct image_row *image)
+static json_t *serialize_image_version(const struct image_row *image)
 {
 	json_t *v = json_array();
 
@@ -124,7 +125,7 @@ static json_t *version_of(const struct image_row *image)
 	return v;
 }
 
-static json_t *shape_variant(const struct image_row *image, const struct cvm_row *cvm)
+static json_t *serialize_image_variant(const struct image_row *image, const struct cvm_row *cvm)
 {
 	return json_pack("{s:s,s:o,s:b}", "name", image->name, "os_image_hash",
 			 json_text_or_null(image->os_image_hash), "is_current",
@@ -133,9 +134,10 @@ static json_t *shape_variant(const struct image_row *image, const struct cvm_row
 
 /* A row is a version with its production and its dev image; another image of the same kind and
  * version takes a row of its own. */
-static void add_image(json_t *rows, const struct image_row *image, const struct cvm_row *cvm)
+static void put_image_variant(json_t *rows, const struct image_row *image,
+			      const struct cvm_row *cvm)
 {
-	auto_json json_t *version = version_of(image);
+	auto_json json_t *version = serialize_image_version(image);
 	const char *kind = image->is_dev ? "dev" : "prod";
 	json_t *row;
 	size_t i;
@@ -144,12 +146,12 @@ static void add_image(json_t *rows, const struct image_row *image, const struct 
 	{
 		if (json_equal(json_object_get(row, "version"), version) &&
 		    json_is_null(json_object_get(row, kind))) {
-			json_object_set_new(row, kind, shape_variant(image, cvm));
+			json_object_set_new(row, kind, serialize_image_variant(image, cvm));
 			return;
 		}
 	}
 	row = json_pack("{s:O,s:n,s:n}", "version", version, "prod", "dev");
-	json_object_set_new(row, kind, shape_variant(image, cvm));
+	json_object_set_new(row, kind, serialize_image_variant(image, cvm));
 	json_array_append_new(rows, row);
 }
 
@@ -168,7 +170,7 @@ static void get_available_images(struct call *c)
 	}
 	rows = json_array();
 	for (size_t i = 0; i < n; i++)
-		add_image(rows, &images[i], &row);
+		put_image_variant(rows, &images[i], &row);
 	call_reply(c, 200, rows);
 }
 

@@ -23,8 +23,8 @@ enum { INTERVAL_DEFAULT = 5, TIMEOUT_DEFAULT = 300 };
 
 static const char deleted[] = "deleted";
 
-struct state_follower {
-	struct follower f;
+struct state_stream {
+	struct stream f;
 	char uuid[UUID_TEXT];
 	char target[32]; /* "" = none: until time is up */
 	char *last;      /* owned: canonical state last sent, without what changes by itself */
@@ -33,9 +33,9 @@ struct state_follower {
 	unsigned interval_s;
 };
 
-static void finish(struct follower *f, bool client_gone)
+static void state_finish(struct stream *f, bool client_gone)
 {
-	struct state_follower *sf = (struct state_follower *)f;
+	struct state_stream *sf = (struct state_stream *)f;
 
 	(void)client_gone;
 	json_decref(sf->state);
@@ -44,7 +44,7 @@ static void finish(struct follower *f, bool client_gone)
 }
 
 /* State as of now; one that is gone is "deleted". */
-static json_t *read_state(struct state_follower *sf)
+static json_t *state_read(struct state_stream *sf)
 {
 	struct cvm_row row;
 	struct err e;
@@ -53,7 +53,7 @@ static json_t *read_state(struct state_follower *sf)
 
 	r = vmm_find_uuid(api_of(sf->f.call)->vmm, 0, sf->uuid, &row, &e);
 	if (!r)
-		return shape_state(&row, clock_wall_ms());
+		return serialize_state(&row, clock_wall_ms());
 	state = json_copy(sf->state);
 	/* a database that can not be read just now is no deletion */
 	if (r != -ERR_CVM_NOT_FOUND)
@@ -63,7 +63,7 @@ static json_t *read_state(struct state_follower *sf)
 	return state;
 }
 
-static char *essence(const json_t *state)
+static char *state_without_uptime(const json_t *state)
 {
 	auto_json json_t *copy = json_copy((json_t *)state);
 
@@ -72,10 +72,10 @@ static char *essence(const json_t *state)
 }
 
 /* Send the state if it is another than the last one. False when the client is gone. */
-static bool send_news(struct state_follower *sf)
+static bool state_send_change(struct state_stream *sf)
 {
-	json_t *now = read_state(sf);
-	char *text = essence(now);
+	json_t *now = state_read(sf);
+	char *text = state_without_uptime(now);
 	bool same = sf->last && !strcmp(text, sf->last);
 
 	free(sf->last);
@@ -85,11 +85,11 @@ static bool send_news(struct state_follower *sf)
 	return same || sse_event(&sf->f, 0, "state", now);
 }
 
-static void look(struct follower *f, bool tick)
+static void state_poll(struct stream *f, bool tick)
 {
-	struct state_follower *sf = (struct state_follower *)f;
+	struct state_stream *sf = (struct state_stream *)f;
 	const char *status;
-	bool over = !send_news(sf);
+	bool over = !state_send_change(sf);
 
 	status = json_string_value(json_object_get(sf->state, "status"));
 	if (!over && !strcmp(status, sf->target)) {
@@ -106,12 +106,12 @@ static void look(struct follower *f, bool tick)
 		over = true;
 	}
 	if (over || (tick && !sse_heartbeat(f, sf->interval_s)))
-		follow_end(f);
+		stream_end(f);
 }
 
-static const struct follow_ops ops = { .look = look, .finish = finish };
+static const struct stream_ops state_stream_ops = { .poll = state_poll, .finish = state_finish };
 
-static int read_target(struct call *c, const char **ret, struct err *e)
+static int read_state_target(struct call *c, const char **ret, struct err *e)
 {
 	const char *target = call_query(c, "target", 0);
 	char words[160] = "deleted";
@@ -134,49 +134,49 @@ static int read_target(struct call *c, const char **ret, struct err *e)
 	return err_field(e, ERR_INVALID, "target", target, "target must be one of %s", words);
 }
 
-static int open_stream(struct call *c, const struct cvm_row *row, struct err *e)
+static int state_stream_open(struct call *c, const struct cvm_row *row, struct err *e)
 {
 	int64_t interval = INTERVAL_DEFAULT, timeout = TIMEOUT_DEFAULT;
-	struct state_follower *sf;
+	struct state_stream *sf;
 	const char *target;
-	struct follow_share share = { 0 };
-	int r = read_target(c, &target, e);
+	struct stream_share share = { 0 };
+	int r = read_state_target(c, &target, e);
 
 	if (!r)
 		r = call_query_int(c, "interval", 5, 30, INTERVAL_DEFAULT, &interval, e);
 	if (!r)
 		r = call_query_int(c, "timeout", 10, 600, TIMEOUT_DEFAULT, &timeout, e);
 	if (!r)
-		r = follow_allowed(c, FOLLOW_STREAM, &share, e);
+		r = stream_admit(c, STREAM_ENDLESS, &share, e);
 	if (r)
 		return r;
 	sf = xcalloc(1, sizeof(*sf));
 	sf->f.share = share;
 	memcpy(sf->uuid, row->uuid, sizeof(sf->uuid));
 	(void)snprintf(sf->target, sizeof(sf->target), "%s", target);
-	sf->state = shape_state(row, clock_wall_ms());
+	sf->state = serialize_state(row, clock_wall_ms());
 	sf->until_ms = clock_mono_ms() + timeout * 1000;
 	sf->interval_s = (unsigned)interval;
 	sse_begin(c);
-	follow_add(&sf->f, c, &ops);
+	stream_add(&sf->f, c, &state_stream_ops);
 	return 0;
 }
 
-static void get_state(struct call *c)
+static void get_cvm_state(struct call *c)
 {
 	struct cvm_row row;
 	struct err e;
 	int r = api_find_cvm(c, c->param[0], &row, &e);
 
-	if (!r && api_wants_stream(c))
-		r = open_stream(c, &row, &e);
+	if (!r && stream_is_wanted(c))
+		r = state_stream_open(c, &row, &e);
 	else if (!r)
-		call_reply(c, 200, shape_state(&row, clock_wall_ms()));
+		call_reply(c, 200, serialize_state(&row, clock_wall_ms()));
 	if (r)
 		call_reply_err(c, &e);
 }
 
 const struct route state_routes[] = {
-	{ "GET", "/api/v1/cvms/{id}/state", ROLE_READER, 0, 0, get_state, NULL },
+	{ "GET", "/api/v1/cvms/{id}/state", ROLE_READER, 0, 0, get_cvm_state, NULL },
 	{ 0 },
 };

@@ -26,24 +26,24 @@
 
 enum { TICK_MS = 1000, SOON_MS = 20, RETRY_S = 5 };
 
-struct followers {
+struct streams {
 	struct vmm *vmm;
-	struct follower *first;
+	struct stream *first;
 	void *ticket; /* vmm_watch(), NULL while there are no followers */
 	struct loop_timer *tick;
 	unsigned walking;
 	bool draining;
 };
 
-struct followers *followers_new(struct vmm *v)
+struct streams *streams_new(struct vmm *v)
 {
-	struct followers *all = xcalloc(1, sizeof(*all));
+	struct streams *all = xcalloc(1, sizeof(*all));
 
 	all->vmm = v;
 	return all;
 }
 
-static void rest(struct followers *all)
+static void streams_release_watch(struct streams *all)
 {
 	if (all->ticket)
 		vmm_unwatch(all->vmm, all->ticket);
@@ -51,69 +51,69 @@ static void rest(struct followers *all)
 	loop_after_cancel(&all->tick);
 }
 
-static void sweep(struct followers *all)
+static void streams_sweep(struct streams *all)
 {
-	struct follower **at = &all->first;
+	struct stream **at = &all->first;
 
 	if (all->walking)
 		return;
 	while (*at) {
-		struct follower *f = *at;
+		struct stream *f = *at;
 
 		if (!f->ended) {
 			at = &f->next;
 			continue;
 		}
 		*at = f->next;
-		loop_after_cancel(&f->soon);
+		loop_after_cancel(&f->poll_timer);
 		free(f);
 	}
 }
 
-static void end(struct follower *f, bool client_gone);
+static void stream_finish(struct stream *f, bool client_gone);
 
 /* Not while a transaction is open: nobody may be told what is not committed. */
-static void look(struct follower *f, bool tick)
+static void stream_poll(struct stream *f, bool tick)
 {
 	struct err ignored;
 
 	if (vmm_is_uncommitted(f->all->vmm))
-		follow_soon(f);
-	else if (account_still_valid(f->call, &ignored))
-		end(f, false);
+		stream_poll_soon(f);
+	else if (caller_still_valid(f->call, &ignored))
+		stream_finish(f, false);
 	else
-		f->ops->look(f, tick);
+		f->ops->poll(f, tick);
 }
 
-static void walk(struct followers *all, bool tick)
+static void streams_poll_all(struct streams *all, bool tick)
 {
 	all->walking++;
-	for (struct follower *f = all->first; f; f = f->next)
+	for (struct stream *f = all->first; f; f = f->next)
 		if (!f->ended)
-			look(f, tick);
+			stream_poll(f, tick);
 	all->walking--;
-	sweep(all);
+	streams_sweep(all);
 }
 
-static void on_commit(void *arg)
+static void streams_on_commit(void *arg)
 {
-	walk(arg, false);
+	streams_poll_all(arg, false);
 }
 
-static void on_tick(void *arg)
+static void streams_on_tick(void *arg)
 {
-	struct followers *all = arg;
+	struct streams *all = arg;
 
-	walk(all, true);
+	streams_poll_all(all, true);
 	if (!all->first)
-		rest(all);
+		streams_release_watch(all);
 	else if (!all->tick)
-		loop_after(vmm_settings(all->vmm)->loop, TICK_MS, on_tick, all, &all->tick);
+		loop_after(vmm_settings(all->vmm)->loop, TICK_MS, streams_on_tick, all, &all->tick);
 }
 
-static void end(struct follower *f, bool client_gone)
+static void stream_finish(struct stream *f, bool client_gone)
 {
-	struct followers *all = f->all;
+	struct streams *all = f->all;
 
 	if (f->ended)
 		return;
@@ -125,46 +125,46 @@ static void end(struct follower *f, bool client_gone)
 	f->call = NULL;
 }
 
-void follow_end(struct follower *f)
+void stream_end(struct stream *f)
 {
-	struct followers *all = f->all;
+	struct streams *all = f->all;
 
-	end(f, false);
-	sweep(all);
+	stream_finish(f, false);
+	streams_sweep(all);
 }
 
-static void on_gone(void *arg)
+static void stream_on_gone(void *arg)
 {
-	struct follower *f = arg;
-	struct followers *all = f->all;
+	struct stream *f = arg;
+	struct streams *all = f->all;
 
-	end(f, true);
-	sweep(all);
+	stream_finish(f, true);
+	streams_sweep(all);
 }
 
-unsigned followers_streams(const struct followers *all, const char *caller)
+unsigned streams_count(const struct streams *all, const char *caller)
 {
 	unsigned n = 0;
 
-	for (const struct follower *f = all->first; f; f = f->next)
-		n += !f->ended && f->ops->kind == FOLLOW_STREAM &&
+	for (const struct stream *f = all->first; f; f = f->next)
+		n += !f->ended && f->ops->kind == STREAM_ENDLESS &&
 		     (!caller || !strcmp(f->share.caller, caller));
 	return n;
 }
 
-static int refuse_more(enum follow_kind kind, unsigned open, const char *whose, unsigned max,
-		       const char *key, struct err *e)
+static int stream_refuse(enum stream_kind kind, unsigned open, const char *whose, unsigned max,
+			 const char *key, struct err *e)
 {
 	if (open < max)
 		return 0;
 	err_set(e, ERR_RATE, "%u %s %s are open, at most %u may be: api.%s", open,
-		kind == FOLLOW_WAIT ? "waiting requests" : "streams", whose, max, key);
+		kind == STREAM_LONG_POLL ? "waiting requests" : "streams", whose, max, key);
 	e->retry_s = RETRY_S;
 	return -ERR_RATE;
 }
 
-int follow_allowed(const struct call *c, enum follow_kind kind, struct follow_share *share,
-		   struct err *e)
+int stream_admit(const struct call *c, enum stream_kind kind, struct stream_share *share,
+		 struct err *e)
 {
 	const struct api_settings *s = &api_of(c)->settings;
 	unsigned own = 0, workspace = 0, all = 0, part = (2 * s->max_streams + 2) / 3;
@@ -172,92 +172,93 @@ int follow_allowed(const struct call *c, enum follow_kind kind, struct follow_sh
 	int r;
 
 	if (!by_link) {
-		api_caller(c, share->caller);
+		api_caller_text(c, share->caller);
 		share->workspace = api_scope(c);
 	}
-	for (const struct follower *o = api_of(c)->followers->first; o; o = o->next) {
+	for (const struct stream *o = api_of(c)->streams->first; o; o = o->next) {
 		if (o->ended || o->ops->kind != kind)
 			continue;
 		all++;
 		own += !strcmp(o->share.caller, share->caller);
 		workspace += share->workspace && o->share.workspace == share->workspace;
 	}
-	r = refuse_more(kind, own, by_link ? "by this link" : "of this caller",
-			s->max_streams_per_caller, "max_streams_per_caller", e);
+	r = stream_refuse(kind, own, by_link ? "by this link" : "of this caller",
+			  s->max_streams_per_caller, "max_streams_per_caller", e);
 	if (!r)
-		r = refuse_more(kind, all, "of all callers", s->max_streams, "max_streams", e);
+		r = stream_refuse(kind, all, "of all callers", s->max_streams, "max_streams", e);
 	return r ? r
-		 : refuse_more(kind, workspace, "of this workspace", part,
-			       "max_streams (two thirds of it)", e);
+		 : stream_refuse(kind, workspace, "of this workspace", part,
+				 "max_streams (two thirds of it)", e);
 }
 
-void follow_add(struct follower *f, struct call *c, const struct follow_ops *ops)
+void stream_add(struct stream *f, struct call *c, const struct stream_ops *ops)
 {
-	struct followers *all = api_of(c)->followers;
+	struct streams *all = api_of(c)->streams;
 
 	f->ops = ops;
 	f->call = c;
 	f->all = all;
-	f->heard_ms = clock_mono_ms();
+	f->written_ms = clock_mono_ms();
 	f->next = all->first;
 	all->first = f;
 	if (!all->ticket)
-		all->ticket = vmm_watch(all->vmm, on_commit, all);
+		all->ticket = vmm_watch(all->vmm, streams_on_commit, all);
 	if (!all->tick)
-		loop_after(vmm_settings(all->vmm)->loop, TICK_MS, on_tick, all, &all->tick);
+		loop_after(vmm_settings(all->vmm)->loop, TICK_MS, streams_on_tick, all, &all->tick);
 	all->walking++;
-	call_on_gone(c, on_gone, f);
+	call_on_gone(c, stream_on_gone, f);
 	if (!f->ended)
-		look(f, false);
+		stream_poll(f, false);
 	if (all->draining)
-		end(f, false);
+		stream_finish(f, false);
 	all->walking--;
-	sweep(all);
+	streams_sweep(all);
 }
 
-void follow_call(struct follower *f, void (*fn)(struct follower *f))
+void stream_enter(struct stream *f, void (*fn)(struct stream *f))
 {
-	struct followers *all = f->all;
+	struct streams *all = f->all;
 
 	all->walking++;
 	if (!f->ended)
 		fn(f);
 	all->walking--;
-	sweep(all);
+	streams_sweep(all);
 }
 
-static void look_once(struct follower *f)
+static void stream_poll_once(struct stream *f)
 {
-	look(f, false);
+	stream_poll(f, false);
 }
 
-static void on_soon(void *arg)
+static void stream_on_soon(void *arg)
 {
-	follow_call(arg, look_once);
+	stream_enter(arg, stream_poll_once);
 }
 
-void follow_soon(struct follower *f)
+void stream_poll_soon(struct stream *f)
 {
-	if (!f->soon && !f->ended)
-		loop_after(vmm_settings(f->all->vmm)->loop, SOON_MS, on_soon, f, &f->soon);
+	if (!f->poll_timer && !f->ended)
+		loop_after(vmm_settings(f->all->vmm)->loop, SOON_MS, stream_on_soon, f,
+			   &f->poll_timer);
 }
 
-void followers_drain(struct followers *all)
+void streams_drain(struct streams *all)
 {
 	all->draining = true;
 	all->walking++;
-	for (struct follower *f = all->first; f; f = f->next)
-		end(f, false);
+	for (struct stream *f = all->first; f; f = f->next)
+		stream_finish(f, false);
 	all->walking--;
-	sweep(all);
+	streams_sweep(all);
 }
 
-void followers_free(struct followers *all)
+void streams_free(struct streams *all)
 {
 	if (!all)
 		return;
-	followers_drain(all);
-	rest(all);
+	streams_drain(all);
+	streams_release_watch(all);
 	free(all);
 }
 
@@ -268,13 +269,13 @@ void sse_begin(struct call *c)
 	call_stream_begin(c, 200, "text/event-stream");
 }
 
-static bool put(struct follower *f, const struct buf *b)
+static bool sse_write(struct stream *f, const struct buf *b)
 {
-	f->heard_ms = clock_mono_ms();
+	f->written_ms = clock_mono_ms();
 	return call_stream_write(f->call, b->data, b->len);
 }
 
-bool sse_event(struct follower *f, int64_t seq, const char *event, const json_t *data)
+bool sse_event(struct stream *f, int64_t seq, const char *event, const json_t *data)
 {
 	auto_buf struct buf b = { 0 };
 
@@ -283,15 +284,15 @@ bool sse_event(struct follower *f, int64_t seq, const char *event, const json_t 
 	buf_printf(&b, "event: %s\ndata: ", event);
 	json_write(data, &b);
 	buf_puts(&b, "\n\n");
-	return put(f, &b);
+	return sse_write(f, &b);
 }
 
-bool sse_heartbeat(struct follower *f, unsigned every_s)
+bool sse_heartbeat(struct stream *f, unsigned every_s)
 {
 	auto_buf struct buf b = { 0 };
 
-	if (clock_mono_ms() - f->heard_ms < (int64_t)every_s * 1000)
+	if (clock_mono_ms() - f->written_ms < (int64_t)every_s * 1000)
 		return true;
 	buf_puts(&b, ":\n\n");
-	return put(f, &b);
+	return sse_write(f, &b);
 }

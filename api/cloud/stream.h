@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * stream.h - answers that go on: event streams, followed logs, requests that wait for an operation.
  *
- * A follower owns its call from follow_add() until follow_end(). It hears of every commit, of time
- * passing, and is ended when its client goes away, its credential ends (account_still_valid()), or
+ * A follower owns its call from stream_add() until stream_end(). It hears of every commit, of time
+ * passing, and is ended when its client goes away, its credential ends (caller_still_valid()), or
  * the daemon drains. One watch and one timer serve all followers; both exist only while there is
  * one.
  */
@@ -17,74 +17,74 @@
 
 struct vmm;
 
-struct follower;
+struct stream;
 
-/* Each kind is bounded on its own: see follow_allowed(). */
-enum follow_kind {
-	FOLLOW_STREAM, /* as long as its client wants */
-	FOLLOW_WAIT,   /* one answer, later */
+/* Each kind is bounded on its own: see stream_admit(). */
+enum stream_kind {
+	STREAM_ENDLESS,   /* as long as its client wants */
+	STREAM_LONG_POLL, /* one answer, later */
 };
 
-struct follow_ops {
+struct stream_ops {
 	/* There may be news: after a commit, and (@tick) every second. What the database says is
-	 * committed. May call follow_end(). */
-	void (*look)(struct follower *f, bool tick);
+	 * committed. May call stream_end(). */
+	void (*poll)(struct stream *f, bool tick);
 	/* Write what is left to say, if the client is still there (@client_gone false), and end the
 	 * call's answer. */
-	void (*finish)(struct follower *f, bool client_gone);
-	enum follow_kind kind;
+	void (*finish)(struct stream *f, bool client_gone);
+	enum stream_kind kind;
 };
 
 /* Of whose it is one: of a caller, and of a workspace (0: of none). */
-struct follow_share {
+struct stream_share {
 	char caller[CALLER_TEXT];
 	int64_t workspace;
 };
 
 /* First member of the follower's own struct, which is freed by free(). */
-struct follower {
-	const struct follow_ops *ops;
+struct stream {
+	const struct stream_ops *ops;
 	struct call *call;
-	struct follow_share share;
-	int64_t heard_ms; /* monotonic: when the client was last written to */
+	struct stream_share share;
+	int64_t written_ms; /* monotonic: when the client was last written to */
 	bool ended;
-	struct followers *all;
-	struct follower *next;
-	struct loop_timer *soon;
+	struct streams *all;
+	struct stream *next;
+	struct loop_timer *poll_timer;
 };
 
-struct followers *followers_new(struct vmm *v);
+struct streams *streams_new(struct vmm *v);
 /* End every follower, now and those to come. */
-void followers_drain(struct followers *all);
-void followers_free(struct followers *all);
+void streams_drain(struct streams *all);
+void streams_free(struct streams *all);
 
 /* Streams that are open, of @caller or (NULL) of all. */
-unsigned followers_streams(const struct followers *all, const char *caller);
+unsigned streams_count(const struct streams *all, const char *caller);
 
 /* May one more be opened? ERR_RATE if the caller, its workspace (at most two thirds of all: many
  * keys of one leave room for the others), or all callers together have as many as they may. Fills
  * @share from @c if its caller is "". The follower gets it. */
-int follow_allowed(const struct call *c, enum follow_kind kind, struct follow_share *share,
-		   struct err *e);
+int stream_admit(const struct call *c, enum stream_kind kind, struct stream_share *share,
+		 struct err *e);
 
 /* Take over @c. The first look comes at once, from inside. */
-void follow_add(struct follower *f, struct call *c, const struct follow_ops *ops);
+void stream_add(struct stream *f, struct call *c, const struct stream_ops *ops);
 /* finish() and free; no use of @f after the callback in progress has returned. */
-void follow_end(struct follower *f);
+void stream_end(struct stream *f);
 
 /* Look again in a moment: for those who wait for a slow reader. */
-void follow_soon(struct follower *f);
+void stream_poll_soon(struct stream *f);
 
 /* Call @fn(@f) from a callback of the loop that is not this file's: @fn may write, and may call
- * follow_end(). */
-void follow_call(struct follower *f, void (*fn)(struct follower *f));
+ * stream_end(). */
+void stream_enter(struct stream *f, void (*fn)(struct stream *f));
 
 /* ------------------------------------------------------------------ server-sent events */
 
 /* One event: "id:" if @seq > 0, "event:", "data:". False when the client is gone. */
-bool sse_event(struct follower *f, int64_t seq, const char *event, const json_t *data);
+bool sse_event(struct stream *f, int64_t seq, const char *event, const json_t *data);
 /* A comment, if nothing was sent for @every_s. */
-bool sse_heartbeat(struct follower *f, unsigned every_s);
+bool sse_heartbeat(struct stream *f, unsigned every_s);
 void sse_begin(struct call *c);
 
 #endif

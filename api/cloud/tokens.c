@@ -28,7 +28,7 @@
 
 enum { BODY_MAX = 4096 };
 
-static json_t *shape_token(const struct key_row *k)
+static json_t *serialize_token(const struct key_row *k)
 {
 	json_t *limit = k->per_minute ? json_integer(k->per_minute) : json_null();
 	char id[32], parent[32];
@@ -44,7 +44,7 @@ static json_t *shape_token(const struct key_row *k)
 		limit);
 }
 
-static bool is_admin(const struct call *c)
+static bool caller_is_admin(const struct call *c)
 {
 	return c->caller.role >= ROLE_ADMIN;
 }
@@ -52,7 +52,7 @@ static bool is_admin(const struct call *c)
 /* ------------------------------------------------------------------ looking */
 
 /* "tok_3" or "3". Those the caller may not see are not told apart from none. */
-static int find(const struct call *c, const char *id, struct key_row *ret, struct err *e)
+static int token_find(const struct call *c, const char *id, struct key_row *ret, struct err *e)
 {
 	const char *digits = strncmp(id, "tok_", 4) ? id : id + 4;
 	size_t n = strlen(digits);
@@ -61,7 +61,7 @@ static int find(const struct call *c, const char *id, struct key_row *ret, struc
 
 	if (n > 0 && n < 19 && strspn(digits, "0123456789") == n)
 		r = vmm_key(api_of(c)->vmm, strtoll(digits, NULL, 10), &k, e);
-	if (!r && !is_admin(c) &&
+	if (!r && !caller_is_admin(c) &&
 	    (k.workspace != c->caller.workspace || k.role > (int)c->caller.role))
 		r = -ERR_NOT_FOUND;
 	if (r == -ERR_NOT_FOUND)
@@ -71,17 +71,17 @@ static int find(const struct call *c, const char *id, struct key_row *ret, struc
 	return r;
 }
 
-static int list_scope(struct call *c, int64_t *ret, struct err *e)
+static int token_list_scope(struct call *c, int64_t *ret, struct err *e)
 {
 	const char *slug = call_query(c, "workspace", 0);
 	struct workspace_row w;
 	int r;
 
-	*ret = is_admin(c) ? 0 : c->caller.workspace;
+	*ret = caller_is_admin(c) ? 0 : c->caller.workspace;
 	if (!slug)
 		return 0;
-	r = account_workspace(c, slug, &w, e);
-	if (!r && !is_admin(c) && w.id != c->caller.workspace)
+	r = api_find_workspace(c, slug, &w, e);
+	if (!r && !caller_is_admin(c) && w.id != c->caller.workspace)
 		r = err_field(e, ERR_FORBIDDEN, "workspace", slug,
 			      "only an admin sees the tokens of another workspace");
 	if (!r)
@@ -99,7 +99,7 @@ static void get_tokens(struct call *c)
 	struct err e;
 	size_t n = 0;
 
-	if (api_page(c, 50, 100, &p, &e) || list_scope(c, &workspace, &e) ||
+	if (page_read(c, 50, 100, &p, &e) || token_list_scope(c, &workspace, &e) ||
 	    (total = vmm_keys(api_of(c)->vmm, workspace, (int)c->caller.role, (p.page - 1) * p.size,
 			      p.size, &rows, &n, &e)) < 0) {
 		call_reply_err(c, &e);
@@ -107,9 +107,9 @@ static void get_tokens(struct call *c)
 	}
 	items = json_array();
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(items, shape_token(&rows[i]));
+		json_array_append_new(items, serialize_token(&rows[i]));
 	body = json_pack("{s:o}", "items", items);
-	api_put_page(body, &p, total);
+	page_put(body, &p, total);
 	call_reply(c, 200, body);
 }
 
@@ -118,39 +118,39 @@ static void get_token(struct call *c)
 	struct key_row k = { 0 };
 	struct err e;
 
-	if (find(c, c->param[0], &k, &e))
+	if (token_find(c, c->param[0], &k, &e))
 		call_reply_err(c, &e);
 	else
-		call_reply(c, 200, shape_token(&k));
+		call_reply(c, 200, serialize_token(&k));
 }
 
 /* ------------------------------------------------------------------ making */
 
-struct token_change {
-	struct change ch;
-	struct token_ask ask; /* points into ch.body */
+struct token_call {
+	struct mutation_call ch;
+	struct parsed_token ask; /* points into ch.body */
 	char text[API_KEY_TEXT];
 };
 
-static void token_change_free(struct change *ch)
+static void token_call_free(struct mutation_call *ch)
 {
-	struct token_change *tc = (struct token_change *)ch;
+	struct token_call *tc = (struct token_call *)ch;
 
 	explicit_bzero(tc->text, sizeof(tc->text));
 	free(tc);
 }
 
-static int may_make(const struct call *c, const struct token_ask *ask, struct workspace_row *ret,
-		    struct err *e)
+static int token_check_rights(const struct call *c, const struct parsed_token *ask,
+			      struct workspace_row *ret, struct err *e)
 {
-	int r = account_workspace(c, ask->workspace ? ask->workspace : c->caller.workspace_slug,
-				  ret, e);
+	int r = api_find_workspace(c, ask->workspace ? ask->workspace : c->caller.workspace_slug,
+				   ret, e);
 
 	if (r == -ERR_NOT_FOUND)
 		(void)snprintf(e->field, sizeof(e->field), "workspace");
 	if (r)
 		return r;
-	if (!is_admin(c) && ret->id != c->caller.workspace)
+	if (!caller_is_admin(c) && ret->id != c->caller.workspace)
 		return err_field(e, ERR_FORBIDDEN, "workspace", ask->workspace,
 				 "only an admin makes tokens for another workspace");
 	if (ask->role > (int)c->caller.role)
@@ -160,13 +160,13 @@ static int may_make(const struct call *c, const struct token_ask *ask, struct wo
 	return 0;
 }
 
-static int make_apply(struct change *ch, struct answer *ret, struct err *e)
+static int token_make_apply(struct mutation_call *ch, struct answer *ret, struct err *e)
 {
-	struct token_change *tc = (struct token_change *)ch;
+	struct token_call *tc = (struct token_call *)ch;
 	struct workspace_row w;
 	struct key_ask ask;
 	struct key_row k;
-	int r = may_make(ch->call, &tc->ask, &w, e);
+	int r = token_check_rights(ch->call, &tc->ask, &w, e);
 
 	if (r)
 		return r;
@@ -179,40 +179,40 @@ static int make_apply(struct change *ch, struct answer *ret, struct err *e)
 				.ends_ms = ch->call->caller.expires_ms };
 	r = vmm_key_make(api_of(ch->call)->vmm, &ask, &k, tc->text, e);
 	if (!r)
-		*ret = (struct answer){ .status = 201, .body = shape_token(&k) };
+		*ret = (struct answer){ .status = 201, .body = serialize_token(&k) };
 	return r;
 }
 
-static void make_reveal(struct change *ch, json_t *body)
+static void token_make_reveal(struct mutation_call *ch, json_t *body)
 {
-	json_object_set_new(body, "token", json_string(((struct token_change *)ch)->text));
+	json_object_set_new(body, "token", json_string(((struct token_call *)ch)->text));
 }
 
-static const struct change_ops make_ops = { .apply = make_apply,
-					    .reveal = make_reveal,
-					    .free = token_change_free };
+static const struct mutation_call_ops token_make_ops = { .apply = token_make_apply,
+							 .reveal = token_make_reveal,
+							 .free = token_call_free };
 
 static void post_tokens(struct call *c)
 {
-	struct token_change *tc = xcalloc(1, sizeof(*tc));
+	struct token_call *tc = xcalloc(1, sizeof(*tc));
 	struct err e;
 	json_t *body = call_json(c, false, &e);
 
-	if (body && !read_token_ask(body, &tc->ask, &e)) {
-		change_run(&tc->ch, c, body, &make_ops);
+	if (body && !parse_token_body(body, &tc->ask, &e)) {
+		mutation_call_run(&tc->ch, c, body, &token_make_ops);
 		return;
 	}
 	call_reply_err(c, &e);
 	json_decref(body);
-	token_change_free(&tc->ch);
+	token_call_free(&tc->ch);
 }
 
 /* ------------------------------------------------------------------ revoking */
 
-static int revoke_apply(struct change *ch, struct answer *ret, struct err *e)
+static int token_revoke_apply(struct mutation_call *ch, struct answer *ret, struct err *e)
 {
 	struct key_row k = { 0 };
-	int r = find(ch->call, ch->call->param[0], &k, e);
+	int r = token_find(ch->call, ch->call->param[0], &k, e);
 
 	if (!r)
 		r = vmm_key_revoke(api_of(ch->call)->vmm, k.id, e);
@@ -221,11 +221,11 @@ static int revoke_apply(struct change *ch, struct answer *ret, struct err *e)
 	return r;
 }
 
-static const struct change_ops revoke_ops = { .apply = revoke_apply };
+static const struct mutation_call_ops token_revoke_ops = { .apply = token_revoke_apply };
 
 static void delete_token(struct call *c)
 {
-	change_run(xcalloc(1, sizeof(struct change)), c, NULL, &revoke_ops);
+	mutation_call_run(xcalloc(1, sizeof(struct mutation_call)), c, NULL, &token_revoke_ops);
 }
 
 const struct route token_routes[] = {

@@ -33,49 +33,52 @@
 #include "vmm/op/op_begin.h"
 #include "vmm/vmm.h"
 
-enum answer_form { ANSWER_PROGRESS, ANSWER_ENVS, ANSWER_DETAIL };
+enum update_answer_form { ANSWER_PROGRESS, ANSWER_ENVS, ANSWER_DETAIL };
 
-struct way {
+struct update_route {
 	const struct field_table *table; /* NULL: the body is text, a member of merge */
-	enum answer_form answer;
+	enum update_answer_form answer;
 	bool by_app; /* an app id means its oldest instance: clients turn whatever they were given
 			into one */
 };
 
-static const struct way resize = { &resources_table, ANSWER_PROGRESS, true };
-static const struct way update = { &update_table, ANSWER_PROGRESS, false };
-static const struct way legacy_update = { &legacy_update_table, ANSWER_PROGRESS, true };
-static const struct way envs = { &envs_table, ANSWER_ENVS, false };
-static const struct way os_image = { &os_image_table, ANSWER_PROGRESS, false };
-static const struct way visibility = { &visibility_table, ANSWER_DETAIL, false };
-static const struct way compose_commit = { &compose_commit_table, ANSWER_PROGRESS, false };
-static const struct way by_text = { NULL, ANSWER_PROGRESS, false };
+static const struct update_route resources_route = { &resources_table, ANSWER_PROGRESS, true };
+static const struct update_route update_route_cvm = { &update_table, ANSWER_PROGRESS, false };
+static const struct update_route legacy_update_route = { &legacy_update_table, ANSWER_PROGRESS,
+							 true };
+static const struct update_route envs_route = { &envs_table, ANSWER_ENVS, false };
+static const struct update_route os_image_route = { &os_image_table, ANSWER_PROGRESS, false };
+static const struct update_route visibility_route = { &visibility_table, ANSWER_DETAIL, false };
+static const struct update_route compose_commit_route = { &compose_commit_table, ANSWER_PROGRESS,
+							  false };
+static const struct update_route text_route = { NULL, ANSWER_PROGRESS, false };
 
-struct update_change {
-	struct change ch;
-	const struct way *way;
-	struct update_asked asked; /* borrows from ch.body */
+struct update_call {
+	struct mutation_call ch;
+	const struct update_route *way;
+	struct parsed_update asked; /* borrows from ch.body */
 };
 
-static void update_change_free(struct change *ch)
+static void update_call_free(struct mutation_call *ch)
 {
-	struct update_change *uc = (struct update_change *)ch;
+	struct update_call *uc = (struct update_call *)ch;
 
-	update_asked_end(&uc->asked);
+	parsed_update_end(&uc->asked);
 	free(uc);
 }
 
-static int find(const struct update_change *uc, struct cvm_row *ret, struct err *e)
+static int update_find_cvm(const struct update_call *uc, struct cvm_row *ret, struct err *e)
 {
 	struct call *c = uc->ch.call;
 
-	return uc->way->by_app ? api_find_first(c, c->param[0], ret, e)
+	return uc->way->by_app ? api_find_first_cvm(c, c->param[0], ret, e)
 			       : api_find_cvm(c, c->param[0], ret, e);
 }
 
 /* ------------------------------------------------------------------ the new manifest */
 
-static int load_manifest(struct vmm *v, const struct cvm_row *row, json_t **ret, struct err *e)
+static int update_load_manifest(struct vmm *v, const struct cvm_row *row, json_t **ret,
+				struct err *e)
 {
 	auto_free char *text = NULL;
 	int r = vmm_manifest(v, row, &text, e);
@@ -86,13 +89,14 @@ static int load_manifest(struct vmm *v, const struct cvm_row *row, json_t **ret,
 	return *ret ? 0 : err_set(e, ERR_HOST, "the manifest of %s can not be read", row->name);
 }
 
-struct new_manifest {
+struct updated_manifest {
 	json_t *manifest; /* owned; NULL: as it is */
 	bool envs_changed;
 };
 
-static int make_manifest(struct vmm *v, const struct cvm_row *row, const struct update_asked *a,
-			 const json_t *own, json_t **ret, struct err *e)
+static int update_make_manifest(struct vmm *v, const struct cvm_row *row,
+				const struct parsed_update *a, const json_t *own, json_t **ret,
+				struct err *e)
 {
 	struct compose_merge merge = a->merge;
 
@@ -103,17 +107,18 @@ static int make_manifest(struct vmm *v, const struct cvm_row *row, const struct 
 	return compose_merge(own, &merge, ret, e);
 }
 
-static int change_manifest(struct vmm *v, const struct cvm_row *row, const struct update_asked *a,
-			   struct new_manifest *ret, struct err *e)
+static int update_change_manifest(struct vmm *v, const struct cvm_row *row,
+				  const struct parsed_update *a, struct updated_manifest *ret,
+				  struct err *e)
 {
 	auto_json json_t *own = NULL, *made = NULL;
 	int r;
 
 	if (!a->compose_hash && !a->env_keys && !compose_merge_any(&a->merge))
 		return 0;
-	r = load_manifest(v, row, &own, e);
+	r = update_load_manifest(v, row, &own, e);
 	if (!r)
-		r = make_manifest(v, row, a, own, &made, e);
+		r = update_make_manifest(v, row, a, own, &made, e);
 	if (!r)
 		r = compose_envs_allowed(made, a->env_keys, "env_keys", e);
 	if (r || json_equal(own, made))
@@ -125,7 +130,7 @@ static int change_manifest(struct vmm *v, const struct cvm_row *row, const struc
 
 /* ------------------------------------------------------------------ answers */
 
-static json_t *shape_progress(const struct op_row *op)
+static json_t *serialize_update_progress(const struct op_row *op)
 {
 	bool over = op->state == OP_SUCCEEDED;
 
@@ -136,10 +141,10 @@ static json_t *shape_progress(const struct op_row *op)
 }
 
 /* The older shape, whatever version was asked for: this route has no other. */
-static int shape_changed(struct call *c, const char *uuid, const struct op_row *op, json_t **ret,
-			 struct err *e)
+static int serialize_visibility_change(struct call *c, const char *uuid, const struct op_row *op,
+				       json_t **ret, struct err *e)
 {
-	auto_shaper struct shaper s = { 0 };
+	auto_cvm_serializer struct cvm_serializer s = { 0 };
 	const int asked = c->version;
 	struct cvm_row row;
 	int r = vmm_find_uuid(api_of(c)->vmm, 0, uuid, &row, e);
@@ -148,8 +153,8 @@ static int shape_changed(struct call *c, const char *uuid, const struct op_row *
 		return r;
 	c->version = 25;
 	cvm_row_overlay(&row, op);
-	shaper_init(&s, c);
-	r = shape_detail(&s, &row, ret, e);
+	cvm_serializer_init(&s, c);
+	r = serialize_cvm_detail(&s, &row, ret, e);
 	c->version = asked;
 	if (r)
 		return r;
@@ -158,16 +163,16 @@ static int shape_changed(struct call *c, const char *uuid, const struct op_row *
 	return 0;
 }
 
-static int shape_answer(const struct update_change *uc, const struct cvm_row *row,
-			const struct op_row *op, bool envs_changed, struct answer *ret,
-			struct err *e)
+static int update_answer(const struct update_call *uc, const struct cvm_row *row,
+			 const struct op_row *op, bool envs_changed, struct answer *ret,
+			 struct err *e)
 {
 	ret->status = 202;
 	if (uc->way->answer == ANSWER_DETAIL) {
 		ret->status = 200;
-		return shape_changed(uc->ch.call, row->uuid, op, &ret->body, e);
+		return serialize_visibility_change(uc->ch.call, row->uuid, op, &ret->body, e);
 	}
-	ret->body = shape_progress(op);
+	ret->body = serialize_update_progress(op);
 	if (uc->way->answer == ANSWER_ENVS)
 		json_object_set_new(ret->body, "allowed_envs_changed", json_boolean(envs_changed));
 	return 0;
@@ -175,111 +180,112 @@ static int shape_answer(const struct update_change *uc, const struct cvm_row *ro
 
 /* ------------------------------------------------------------------ changing */
 
-static int apply(struct change *ch, struct answer *ret, struct err *e)
+static int update_apply(struct mutation_call *ch, struct answer *ret, struct err *e)
 {
-	struct update_change *uc = (struct update_change *)ch;
+	struct update_call *uc = (struct update_call *)ch;
 	struct vmm *v = api_of(ch->call)->vmm;
-	struct request_ref ref = api_ref(ch->call);
+	struct request_ref ref = api_request_ref(ch->call);
 	struct update_ask ask = uc->asked.ask;
-	struct new_manifest made = { 0 };
+	struct updated_manifest made = { 0 };
 	struct cvm_row row;
 	struct op_row op = { 0 };
-	int r = find(uc, &row, e);
+	int r = update_find_cvm(uc, &row, e);
 
 	ref.looked = ch->looked;
 	if (!r)
-		r = change_manifest(v, &row, &uc->asked, &made, e);
+		r = update_change_manifest(v, &row, &uc->asked, &made, e);
 	ask.manifest = made.manifest;
 	if (!r)
 		r = vmm_update(v, &row, &ask, &ref, &op, e);
 	if (!r)
-		r = shape_answer(uc, &row, &op, made.envs_changed, ret, e);
+		r = update_answer(uc, &row, &op, made.envs_changed, ret, e);
 	json_decref(made.manifest);
 	return r;
 }
 
-static const struct change_ops ops = { .apply = apply, .free = update_change_free };
+static const struct mutation_call_ops update_ops = { .apply = update_apply,
+						     .free = update_call_free };
 
-static void run(struct call *c, const struct way *way)
+static void update_run(struct call *c, const struct update_route *way)
 {
-	struct update_change *uc = xcalloc(1, sizeof(*uc));
+	struct update_call *uc = xcalloc(1, sizeof(*uc));
 	struct err e;
 	json_t *body = call_json(c, false, &e);
 
 	uc->way = way;
-	if (!body || read_update(way->table, body, &uc->asked, &e)) {
+	if (!body || parse_update_body(way->table, body, &uc->asked, &e)) {
 		call_reply_err(c, &e);
 		json_decref(body);
-		update_change_free(&uc->ch);
+		update_call_free(&uc->ch);
 		return;
 	}
-	change_run(&uc->ch, c, body, &ops);
+	mutation_call_run(&uc->ch, c, body, &update_ops);
 }
 
 static void patch_resources(struct call *c)
 {
-	run(c, &resize);
+	update_run(c, &resources_route);
 }
 
 static void patch_cvm(struct call *c)
 {
-	run(c, &update);
+	update_run(c, &update_route_cvm);
 }
 
-static void put_compose(struct call *c)
+static void put_legacy_compose(struct call *c)
 {
-	run(c, &legacy_update);
+	update_run(c, &legacy_update_route);
 }
 
 static void patch_envs(struct call *c)
 {
-	run(c, &envs);
+	update_run(c, &envs_route);
 }
 
 static void patch_os_image(struct call *c)
 {
-	run(c, &os_image);
+	update_run(c, &os_image_route);
 }
 
 static void patch_visibility(struct call *c)
 {
-	run(c, &visibility);
+	update_run(c, &visibility_route);
 }
 
 static void patch_compose_file(struct call *c)
 {
-	run(c, &compose_commit);
+	update_run(c, &compose_commit_route);
 }
 
 /* ------------------------------------------------------------------ bodies that are the text
  * itself */
 
-static const struct compose_merge nothing = { .public_logs = -1,
-					      .public_sysinfo = -1,
-					      .public_tcbinfo = -1 };
+static const struct compose_merge merge_nothing = { .public_logs = -1,
+						    .public_sysinfo = -1,
+						    .public_tcbinfo = -1 };
 
-static void run_text(struct call *c, const char *field, const char *compose_merge_text,
-		     json_t *body)
+static void update_run_text(struct call *c, const char *field, const char *compose_merge_text,
+			    json_t *body)
 {
-	struct update_change *uc = xcalloc(1, sizeof(*uc));
+	struct update_call *uc = xcalloc(1, sizeof(*uc));
 
-	uc->way = &by_text;
+	uc->way = &text_route;
 	uc->asked.ask = (struct update_ask){ .listed = -1, .allow_restart = true };
-	uc->asked.merge = nothing;
+	uc->asked.merge = merge_nothing;
 	if (!strcmp(field, "pre_launch_script"))
 		uc->asked.merge.pre_launch_script = compose_merge_text;
 	else
 		uc->asked.merge.docker_compose_file = compose_merge_text;
-	change_run(&uc->ch, c, body, &ops);
+	mutation_call_run(&uc->ch, c, body, &update_ops);
 }
 
-static void patch_text(struct call *c, const char *field)
+static void patch_manifest_text(struct call *c, const char *field)
 {
 	json_t *body = json_stringn(c->body, c->body_len);
 	struct err e;
 
 	if (body && strlen(json_string_value(body)) == c->body_len) {
-		run_text(c, field, json_string_value(body), body);
+		update_run_text(c, field, json_string_value(body), body);
 		return;
 	}
 	json_decref(body);
@@ -290,18 +296,18 @@ static void patch_text(struct call *c, const char *field)
 
 static void patch_docker_compose(struct call *c)
 {
-	patch_text(c, "docker_compose_file");
+	patch_manifest_text(c, "docker_compose_file");
 }
 
 static void patch_script(struct call *c)
 {
-	patch_text(c, "pre_launch_script");
+	patch_manifest_text(c, "pre_launch_script");
 }
 
 /* ------------------------------------------------------------------ a manifest remembered first */
 
-static int provision(struct change *ch, const struct cvm_row *row, char hash[SHA256_HEX],
-		     struct err *e)
+static int compose_provision(struct mutation_call *ch, const struct cvm_row *row,
+			     char hash[SHA256_HEX], struct err *e)
 {
 	static const char *const not_of_it[] = { "update_env_vars", "env_keys",   "id", "uuid",
 						 "app_id",          "instance_id" };
@@ -311,7 +317,7 @@ static int provision(struct change *ch, const struct cvm_row *row, char hash[SHA
 
 	for (size_t i = 0; i < ARRAY_SIZE(not_of_it); i++)
 		json_object_del(keys, not_of_it[i]);
-	r = load_manifest(v, row, &own, e);
+	r = update_load_manifest(v, row, &own, e);
 	if (!r)
 		r = compose_patch(own, keys, &made, e);
 	if (!r)
@@ -320,7 +326,7 @@ static int provision(struct change *ch, const struct cvm_row *row, char hash[SHA
 	return r ? r : vmm_provision_update(v, row, made, hash, e);
 }
 
-static int provision_apply(struct change *ch, struct answer *ret, struct err *e)
+static int compose_provision_apply(struct mutation_call *ch, struct answer *ret, struct err *e)
 {
 	const char *device_id = vmm_settings(api_of(ch->call)->vmm)->device_id;
 	char hash[SHA256_HEX];
@@ -328,7 +334,7 @@ static int provision_apply(struct change *ch, struct answer *ret, struct err *e)
 	int r = api_find_cvm(ch->call, ch->call->param[0], &row, e);
 
 	if (!r)
-		r = provision(ch, &row, hash, e);
+		r = compose_provision(ch, &row, hash, e);
 	if (r)
 		return r;
 	ret->status = 200;
@@ -337,7 +343,7 @@ static int provision_apply(struct change *ch, struct answer *ret, struct err *e)
 	return 0;
 }
 
-static const struct change_ops provision_ops = { .apply = provision_apply };
+static const struct mutation_call_ops compose_provision_ops = { .apply = compose_provision_apply };
 
 static void post_compose_provision(struct call *c)
 {
@@ -349,7 +355,8 @@ static void post_compose_provision(struct call *c)
 		json_decref(body);
 		return;
 	}
-	change_run(xcalloc(1, sizeof(struct change)), c, body, &provision_ops);
+	mutation_call_run(xcalloc(1, sizeof(struct mutation_call)), c, body,
+			  &compose_provision_ops);
 }
 
 enum { BODY_MAX = 1024 * 1024, SMALL = 16 * 1024, SCRIPT_MAX = 1024 * 1024 };
@@ -360,7 +367,7 @@ enum { BODY_MAX = 1024 * 1024, SMALL = 16 * 1024, SCRIPT_MAX = 1024 * 1024 };
 const struct route update_routes[] = {
 	{ "PATCH", CVM, CHANGES_IT, BODY_MAX, patch_cvm, &update_table },
 	{ "PATCH", CVM "/resources", CHANGES_IT, SMALL, patch_resources, &resources_table },
-	{ "PUT", CVM "/compose", CHANGES_IT, BODY_MAX, put_compose, &legacy_update_table },
+	{ "PUT", CVM "/compose", CHANGES_IT, BODY_MAX, put_legacy_compose, &legacy_update_table },
 	{ "PATCH", CVM "/envs", CHANGES_IT, BODY_MAX, patch_envs, &envs_table },
 	{ "PATCH", CVM "/os-image", CHANGES_IT, SMALL, patch_os_image, &os_image_table },
 	{ "PATCH", CVM "/visibility", CHANGES_IT, SMALL, patch_visibility, &visibility_table },

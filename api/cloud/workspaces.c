@@ -39,7 +39,7 @@ const char *role_text(enum role r)
 	return words[r];
 }
 
-static json_t *shape_amounts(const int64_t amount[QUOTAS])
+static json_t *serialize_quota_amounts(const int64_t amount[QUOTAS])
 {
 	json_t *o = json_object();
 
@@ -49,7 +49,7 @@ static json_t *shape_amounts(const int64_t amount[QUOTAS])
 	return o;
 }
 
-json_t *shape_workspace(const struct call *c, const struct workspace_row *w)
+json_t *serialize_workspace(const struct call *c, const struct workspace_row *w)
 {
 	bool is_default = w->id == vmm_default_workspace(api_of(c)->vmm);
 	char id[32];
@@ -59,11 +59,11 @@ json_t *shape_workspace(const struct call *c, const struct workspace_row *w)
 			 "slug", w->slug, "tier", "local", "role", role_text(c->caller.role),
 			 "is_default", is_default, "created_at", json_time_or_null(w->created_ms),
 			 "apps", (json_int_t)w->apps, "cvms", (json_int_t)w->cvms, "quotas",
-			 shape_amounts(w->max), "held", shape_amounts(w->held));
+			 serialize_quota_amounts(w->max), "held", serialize_quota_amounts(w->held));
 }
 
-int account_workspace(const struct call *c, const char *slug, struct workspace_row *ret,
-		      struct err *e)
+int api_find_workspace(const struct call *c, const char *slug, struct workspace_row *ret,
+		       struct err *e)
 {
 	struct vmm *v = api_of(c)->vmm;
 	char id[32];
@@ -78,14 +78,14 @@ int account_workspace(const struct call *c, const char *slug, struct workspace_r
 
 /* ------------------------------------------------------------------ looking */
 
-static void reply_list(struct call *c, const struct workspace_row *rows, size_t n, int64_t next,
-		       int64_t total)
+static void workspaces_reply(struct call *c, const struct workspace_row *rows, size_t n,
+			     int64_t next, int64_t total)
 {
 	json_t *data = json_array(),
 	       *cursor = next < total ? json_sprintf("%" PRId64, next) : json_null();
 
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(data, shape_workspace(c, &rows[i]));
+		json_array_append_new(data, serialize_workspace(c, &rows[i]));
 	call_reply(c, 200,
 		   json_pack("{s:o,s:{s:b,s:o,s:I}}", "data", data, "pagination", "has_more",
 			     next < total, "next_cursor", cursor, "total", (json_int_t)total));
@@ -110,9 +110,9 @@ static void get_workspaces(struct call *c)
 	if (r < 0)
 		call_reply_err(c, &e);
 	else if (api_scope(c))
-		reply_list(c, &own, 1, 1, 1);
+		workspaces_reply(c, &own, 1, 1, 1);
 	else
-		reply_list(c, rows, n, from + (int64_t)n, r);
+		workspaces_reply(c, rows, n, from + (int64_t)n, r);
 }
 
 static void get_workspace(struct call *c)
@@ -120,46 +120,46 @@ static void get_workspace(struct call *c)
 	struct workspace_row w = { 0 };
 	struct err e;
 
-	if (account_workspace(c, c->param[0], &w, &e))
+	if (api_find_workspace(c, c->param[0], &w, &e))
 		call_reply_err(c, &e);
 	else
-		call_reply(c, 200, shape_workspace(c, &w));
+		call_reply(c, 200, serialize_workspace(c, &w));
 }
 
-static void get_nodes(struct call *c)
+static void get_workspace_nodes(struct call *c)
 {
-	auto_shaper struct shaper s = { 0 };
+	auto_cvm_serializer struct cvm_serializer s = { 0 };
 	struct workspace_row w;
 	json_t *body, *items;
 	struct page p;
 	struct err e;
 
-	if (account_workspace(c, c->param[0], &w, &e) || api_page(c, 30, 100, &p, &e)) {
+	if (api_find_workspace(c, c->param[0], &w, &e) || page_read(c, 30, 100, &p, &e)) {
 		call_reply_err(c, &e);
 		return;
 	}
-	shaper_init(&s, c);
+	cvm_serializer_init(&s, c);
 	items = json_array();
 	if (p.page == 1)
 		json_array_append(items, s.node);
 	body = json_pack("{s:o}", "items", items);
-	api_put_page(body, &p, 1);
+	page_put(body, &p, 1);
 	call_reply(c, 200, body);
 }
 
 /* ------------------------------------------------------------------ what is left */
 
-static const char *resource_of(int quota)
+static const char *quota_resource(int quota)
 {
 	return quota == QUOTA_CVMS ? "slots" : quota_word[quota];
 }
 
-static void as_seen_by(const struct workspace_row *w, struct capacity_row *row)
+static void limit_capacity_row(const struct workspace_row *w, struct capacity_row *row)
 {
 	int64_t left = row->total > row->promised ? row->total - row->promised : 0;
 	int q = 0;
 
-	while (q < QUOTAS && strcmp(row->resource, resource_of(q)) != 0)
+	while (q < QUOTAS && strcmp(row->resource, quota_resource(q)) != 0)
 		q++;
 	if (q == QUOTAS) {
 		row->total = -1;
@@ -173,7 +173,8 @@ static void as_seen_by(const struct workspace_row *w, struct capacity_row *row)
 		row->total = row->promised + left;
 }
 
-int account_capacity(const struct call *c, struct capacity_row rows[CAPACITY_ROWS], struct err *e)
+int api_visible_capacity(const struct call *c, struct capacity_row rows[CAPACITY_ROWS],
+			 struct err *e)
 {
 	struct vmm *v = api_of(c)->vmm;
 	struct workspace_row w;
@@ -183,11 +184,12 @@ int account_capacity(const struct call *c, struct capacity_row rows[CAPACITY_ROW
 		return r;
 	r = vmm_workspace(v, api_scope(c), &w, e);
 	for (int i = 0; !r && i < CAPACITY_ROWS; i++)
-		as_seen_by(&w, &rows[i]);
+		limit_capacity_row(&w, &rows[i]);
 	return r;
 }
 
-static const struct capacity_row *node_row(const struct capacity_row *rows, const char *resource)
+static const struct capacity_row *find_capacity_row(const struct capacity_row *rows,
+						    const char *resource)
 {
 	for (int i = 0; i < CAPACITY_ROWS; i++) {
 		if (!strcmp(rows[i].resource, resource))
@@ -198,9 +200,10 @@ static const struct capacity_row *node_row(const struct capacity_row *rows, cons
 
 /* Clients want a number for the limit: without one of its own it is what it could have, and what is
  * left is what is free on the node. */
-static json_t *shape_quota(const struct workspace_row *w, int q, const struct capacity_row *rows)
+static json_t *serialize_quota(const struct workspace_row *w, int q,
+			       const struct capacity_row *rows)
 {
-	const struct capacity_row *node = node_row(rows, resource_of(q));
+	const struct capacity_row *node = find_capacity_row(rows, quota_resource(q));
 	int64_t limit = w->max[q], left;
 
 	if (limit >= 0) {
@@ -215,7 +218,7 @@ static json_t *shape_quota(const struct workspace_row *w, int q, const struct ca
 }
 
 /* GPUs of the workspace that can not be used just now. */
-static int count_broken(struct vmm *v, int64_t workspace, int64_t *ret, struct err *e)
+static int count_broken_gpus(struct vmm *v, int64_t workspace, int64_t *ret, struct err *e)
 {
 	auto_free struct device_row *rows = NULL;
 	char why[DEVICE_WHY];
@@ -230,7 +233,7 @@ static int count_broken(struct vmm *v, int64_t workspace, int64_t *ret, struct e
 	return r;
 }
 
-static void get_quotas(struct call *c)
+static void get_workspace_quotas(struct call *c)
 {
 	struct vmm *v = api_of(c)->vmm;
 	struct capacity_row rows[CAPACITY_ROWS];
@@ -239,55 +242,56 @@ static void get_quotas(struct call *c)
 	json_t *quotas;
 	struct err e;
 
-	if (account_workspace(c, c->param[0], &w, &e) || account_capacity(c, rows, &e) ||
-	    count_broken(v, w.id, &broken, &e)) {
+	if (api_find_workspace(c, c->param[0], &w, &e) || api_visible_capacity(c, rows, &e) ||
+	    count_broken_gpus(v, w.id, &broken, &e)) {
 		call_reply_err(c, &e);
 		return;
 	}
-	quotas = json_pack("{s:o,s:o,s:o,s:o,s:o}", "vm_slots", shape_quota(&w, QUOTA_CVMS, rows),
-			   "vcpu", shape_quota(&w, QUOTA_VCPUS, rows), "memory_mb",
-			   shape_quota(&w, QUOTA_MEMORY, rows), "disk_gb",
-			   shape_quota(&w, QUOTA_DISK, rows), "host_ports",
-			   shape_quota(&w, QUOTA_PORTS, rows));
+	quotas = json_pack("{s:o,s:o,s:o,s:o,s:o}", "vm_slots",
+			   serialize_quota(&w, QUOTA_CVMS, rows), "vcpu",
+			   serialize_quota(&w, QUOTA_VCPUS, rows), "memory_mb",
+			   serialize_quota(&w, QUOTA_MEMORY, rows), "disk_gb",
+			   serialize_quota(&w, QUOTA_DISK, rows), "host_ports",
+			   serialize_quota(&w, QUOTA_PORTS, rows));
 	call_reply(c, 200,
 		   json_pack("{s:s,s:s,s:o,s:{s:i,s:i},s:{s:o,s:I,s:I},s:o}", "team_slug", w.slug,
 			     "tier", "local", "quotas", quotas, "reserved_nodes", "limit", 0,
 			     "remaining", 0, "reserved_gpu", "gpus",
-			     shape_quota(&w, QUOTA_GPUS, rows), "in_use",
+			     serialize_quota(&w, QUOTA_GPUS, rows), "in_use",
 			     (json_int_t)w.held[QUOTA_GPUS], "misconfigured", (json_int_t)broken,
 			     "as_of", json_time_or_null(clock_wall_ms())));
 }
 
 /* ------------------------------------------------------------------ changing */
 
-struct workspace_mutation {
-	struct change ch;
+struct workspace_call {
+	struct mutation_call ch;
 	struct workspace_ask ask; /* points into ch.body */
 };
 
-static int add_apply(struct change *ch, struct answer *ret, struct err *e)
+static int workspace_add_apply(struct mutation_call *ch, struct answer *ret, struct err *e)
 {
-	const struct workspace_mutation *m = (const struct workspace_mutation *)ch;
+	const struct workspace_call *m = (const struct workspace_call *)ch;
 	struct workspace_row w;
 	int r = vmm_workspace_add(api_of(ch->call)->vmm, &m->ask, &w, e);
 
 	if (!r)
-		*ret = (struct answer){ .status = 201, .body = shape_workspace(ch->call, &w) };
+		*ret = (struct answer){ .status = 201, .body = serialize_workspace(ch->call, &w) };
 	return r;
 }
 
-static int change_apply(struct change *ch, struct answer *ret, struct err *e)
+static int workspace_change_apply(struct mutation_call *ch, struct answer *ret, struct err *e)
 {
-	const struct workspace_mutation *m = (const struct workspace_mutation *)ch;
+	const struct workspace_call *m = (const struct workspace_call *)ch;
 	struct workspace_row w;
 	int r = vmm_workspace_change(api_of(ch->call)->vmm, ch->call->param[0], &m->ask, &w, e);
 
 	if (!r)
-		*ret = (struct answer){ .status = 200, .body = shape_workspace(ch->call, &w) };
+		*ret = (struct answer){ .status = 200, .body = serialize_workspace(ch->call, &w) };
 	return r;
 }
 
-static int delete_apply(struct change *ch, struct answer *ret, struct err *e)
+static int workspace_delete_apply(struct mutation_call *ch, struct answer *ret, struct err *e)
 {
 	int r = vmm_workspace_delete(api_of(ch->call)->vmm, ch->call->param[0], e);
 
@@ -296,18 +300,19 @@ static int delete_apply(struct change *ch, struct answer *ret, struct err *e)
 	return r;
 }
 
-static const struct change_ops add_ops = { .apply = add_apply };
-static const struct change_ops change_ops = { .apply = change_apply };
-static const struct change_ops delete_ops = { .apply = delete_apply };
+static const struct mutation_call_ops workspace_add_ops = { .apply = workspace_add_apply };
+static const struct mutation_call_ops workspace_change_ops = { .apply = workspace_change_apply };
+static const struct mutation_call_ops workspace_delete_ops = { .apply = workspace_delete_apply };
 
-static void run(struct call *c, const struct field_table *table, const struct change_ops *ops)
+static void workspace_run(struct call *c, const struct field_table *table,
+			  const struct mutation_call_ops *ops)
 {
-	struct workspace_mutation *m = xcalloc(1, sizeof(*m));
+	struct workspace_call *m = xcalloc(1, sizeof(*m));
 	struct err e;
 	json_t *body = call_json(c, false, &e);
 
-	if (body && !read_workspace_ask(table, body, &m->ask, &e)) {
-		change_run(&m->ch, c, body, ops);
+	if (body && !parse_workspace_body(table, body, &m->ask, &e)) {
+		mutation_call_run(&m->ch, c, body, ops);
 		return;
 	}
 	call_reply_err(c, &e);
@@ -317,17 +322,17 @@ static void run(struct call *c, const struct field_table *table, const struct ch
 
 static void post_workspaces(struct call *c)
 {
-	run(c, &workspace_table, &add_ops);
+	workspace_run(c, &workspace_table, &workspace_add_ops);
 }
 
 static void patch_workspace(struct call *c)
 {
-	run(c, &workspace_change_table, &change_ops);
+	workspace_run(c, &workspace_change_table, &workspace_change_ops);
 }
 
 static void delete_workspace(struct call *c)
 {
-	change_run(xcalloc(1, sizeof(struct change)), c, NULL, &delete_ops);
+	mutation_call_run(xcalloc(1, sizeof(struct mutation_call)), c, NULL, &workspace_delete_ops);
 }
 
 const struct route workspace_routes[] = {
@@ -339,7 +344,8 @@ const struct route workspace_routes[] = {
 	  patch_workspace, &workspace_change_table },
 	{ "DELETE", "/api/v1/workspaces/{slug}", ROLE_ADMIN, ROUTE_MUTATION | ROUTE_EMPTY_OK, 1024,
 	  delete_workspace, NULL },
-	{ "GET", "/api/v1/workspaces/{slug}/nodes", ROLE_READER, 0, 0, get_nodes, NULL },
-	{ "GET", "/api/v1/workspaces/{slug}/quotas", ROLE_READER, 0, 0, get_quotas, NULL },
+	{ "GET", "/api/v1/workspaces/{slug}/nodes", ROLE_READER, 0, 0, get_workspace_nodes, NULL },
+	{ "GET", "/api/v1/workspaces/{slug}/quotas", ROLE_READER, 0, 0, get_workspace_quotas,
+	  NULL },
 	{ 0 },
 };

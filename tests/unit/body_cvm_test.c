@@ -27,8 +27,8 @@
 static json_t *body;
 
 /* Read @text as a body of @t; the error's code (0: none), and what it was made into. */
-static int ask(const struct field_table *t, const char *text, struct cvm_asked *ret,
-	       struct cvm_request *req, struct err *e)
+static int ask(const struct field_table *t, const char *text, struct parsed_cvm *ret,
+	       struct cvm_body *req, struct err *e)
 {
 	int r;
 
@@ -36,16 +36,16 @@ static int ask(const struct field_table *t, const char *text, struct cvm_asked *
 	body = json_read(text, strlen(text), e);
 	assert_non_null(body);
 	memset(e, 0, sizeof(*e));
-	r = read_cvm_request(t, body, req, e);
+	r = cvm_body_read(t, body, req, e);
 	if (!r)
-		r = cvm_asked_from(req, body, ret, e);
+		r = parse_cvm_body(req, body, ret, e);
 	return -r;
 }
 
 static void everything_asked_for_arrives(void **st)
 {
-	auto_cvm_asked struct cvm_asked a = { 0 };
-	struct cvm_request q;
+	auto_parsed_cvm struct parsed_cvm a = { 0 };
+	struct cvm_body q;
 	struct err e;
 
 	(void)st;
@@ -85,8 +85,8 @@ static void everything_asked_for_arrives(void **st)
 
 static void what_is_absent_or_null_or_empty_stays_open(void **st)
 {
-	auto_cvm_asked struct cvm_asked a = { 0 };
-	struct cvm_request q;
+	auto_parsed_cvm struct parsed_cvm a = { 0 };
+	struct cvm_body q;
 	struct err e;
 
 	(void)st;
@@ -139,9 +139,9 @@ static void a_refusal_names_the_field_and_leaves_the_output_alone(void **st)
 
 	(void)st;
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		struct cvm_asked a, before;
+		struct parsed_cvm a, before;
 		char text[400];
-		struct cvm_request q;
+		struct cvm_body q;
 		struct err e;
 
 		memset(&a, 0x5a, sizeof(a));
@@ -158,8 +158,8 @@ static void a_refusal_names_the_field_and_leaves_the_output_alone(void **st)
 static void expect_gpus(const char *gpus, enum gpu_attach attach, size_t n, const char *slot,
 			const char *product)
 {
-	auto_cvm_asked struct cvm_asked a = { 0 };
-	struct cvm_request q;
+	auto_parsed_cvm struct parsed_cvm a = { 0 };
+	struct cvm_body q;
 	char text[400];
 	struct err e;
 
@@ -191,8 +191,8 @@ static void gpus_are_listed_all_or_none(void **st)
 
 static void a_missing_compose_file_and_a_missing_name_have_their_own_errors(void **st)
 {
-	auto_cvm_asked struct cvm_asked a = { 0 };
-	struct cvm_request q;
+	auto_parsed_cvm struct parsed_cvm a = { 0 };
+	struct cvm_body q;
 	struct err e;
 
 	(void)st;
@@ -204,8 +204,8 @@ static void a_missing_compose_file_and_a_missing_name_have_their_own_errors(void
 
 static void clients_of_the_cloud_may_send_more_than_we_know(void **st)
 {
-	auto_cvm_asked struct cvm_asked a = { 0 };
-	struct cvm_request q;
+	auto_parsed_cvm struct parsed_cvm a = { 0 };
+	struct cvm_body q;
 	struct err e;
 
 	(void)st;
@@ -230,7 +230,7 @@ static void a_body_with_a_hash_and_no_compose_file_is_a_commit(void **st)
 	for (size_t i = 0; i < ARRAY_SIZE(bodies); i++) {
 		auto_json json_t *one = json_loads(bodies[i].text, 0, NULL);
 
-		assert_int_equal(is_commit(one), bodies[i].commit);
+		assert_int_equal(is_commit_body(one), bodies[i].commit);
 	}
 }
 
@@ -243,10 +243,10 @@ static void power_times_are_ten_to_twelve_hundred_seconds(void **st)
 	struct err e;
 
 	(void)st;
-	assert_int_equal(read_power_ask(&shutdown_table, good, &ask_for, &e), 0);
+	assert_int_equal(parse_power_body(&shutdown_table, good, &ask_for, &e), 0);
 	assert_int_equal(ask_for.timeout_s, 1200);
 	assert_true(ask_for.force);
-	assert_int_equal(read_power_ask(&shutdown_table, bad, &ask_for, &e), -ERR_INVALID);
+	assert_int_equal(parse_power_body(&shutdown_table, bad, &ask_for, &e), -ERR_INVALID);
 	assert_string_equal(e.field, "timeout_s");
 	assert_int_equal(ask_for.timeout_s, 1200);
 }
@@ -256,23 +256,23 @@ static void images_are_imported_from_an_absolute_path(void **st)
 	auto_json json_t *good = json_loads("{\"source\": \"/a/b\"}", 0, NULL);
 	auto_json json_t *relative = json_loads("{\"source\": \"a/b\"}", 0, NULL);
 	auto_json json_t *more = json_loads("{\"source\": \"/a\", \"url\": \"x\"}", 0, NULL);
-	struct image_ask a = { 0 };
+	struct image_body a = { 0 };
 	struct err e;
 
 	(void)st;
-	assert_int_equal(read_image_ask(good, &a, &e), 0);
+	assert_int_equal(parse_image_body(good, &a, &e), 0);
 	assert_string_equal(a.source, "/a/b");
 	assert_null(a.name);
-	assert_int_equal(read_image_ask(relative, &a, &e), -ERR_INVALID);
+	assert_int_equal(parse_image_body(relative, &a, &e), -ERR_INVALID);
 	assert_string_equal(e.field, "source");
-	assert_int_equal(read_image_ask(more, &a, &e), -ERR_INVALID);
+	assert_int_equal(parse_image_body(more, &a, &e), -ERR_INVALID);
 	assert_string_equal(e.field, "url");
 }
 
 static void the_machine_is_read_from_its_own_fields(void **st)
 {
-	auto_cvm_asked struct cvm_asked a = { 0 }, plain = { 0 };
-	struct cvm_request q;
+	auto_parsed_cvm struct parsed_cvm a = { 0 }, plain = { 0 };
+	struct cvm_body q;
 	struct err e;
 
 	(void)st;
@@ -329,8 +329,8 @@ static void each_bad_machine_field_is_named_with_what_was_given(void **st)
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		auto_free char *text =
 			xasprintf("{\"name\": \"abcde\", %s, " COMPOSE "}", bad[i].json);
-		auto_cvm_asked struct cvm_asked a = { 0 };
-		struct cvm_request q;
+		auto_parsed_cvm struct parsed_cvm a = { 0 };
+		struct cvm_body q;
 		struct err e = { 0 };
 
 		assert_true(ask(&create_table, text, &a, &q, &e) != 0);

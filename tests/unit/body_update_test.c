@@ -29,19 +29,19 @@ static void take(const char *text)
 		fail_msg("%s: %s", text, e.text);
 }
 
-static void reads(const struct field_table *t, const char *text, struct update_asked *ret)
+static void reads(const struct field_table *t, const char *text, struct parsed_update *ret)
 {
 	struct err e;
 
 	take(text);
-	update_asked_end(ret);
-	if (read_update(t, body, ret, &e))
+	parsed_update_end(ret);
+	if (parse_update_body(t, body, ret, &e))
 		fail_msg("%s: %s", text, e.text);
 }
 
 static void an_empty_body_changes_nothing(void **st)
 {
-	auto_update_asked struct update_asked a = { 0 };
+	auto_parsed_update struct parsed_update a = { 0 };
 
 	(void)st;
 	reads(&update_table, "{}", &a);
@@ -57,7 +57,7 @@ static void an_empty_body_changes_nothing(void **st)
 
 static void everything_asked_for_arrives(void **st)
 {
-	auto_update_asked struct update_asked a = { 0 };
+	auto_parsed_update struct parsed_update a = { 0 };
 
 	(void)st;
 	reads(&update_table,
@@ -94,7 +94,7 @@ static void everything_asked_for_arrives(void **st)
 
 static void gpus_may_be_counted_or_taken_away(void **st)
 {
-	auto_update_asked struct update_asked a = { 0 };
+	auto_parsed_update struct parsed_update a = { 0 };
 
 	(void)st;
 	reads(&update_table, "{\"gpus\": {\"count\": 2, \"product_name\": \"10de:2335\"}}", &a);
@@ -132,7 +132,7 @@ static void only_a_resize_has_to_be_told_that_it_may_restart(void **st)
 
 	(void)st;
 	for (size_t i = 0; i < ARRAY_SIZE(want); i++) {
-		auto_update_asked struct update_asked a = { 0 };
+		auto_parsed_update struct parsed_update a = { 0 };
 
 		reads(want[i].t, want[i].text, &a);
 		assert_int_equal(a.ask.allow_restart, want[i].may);
@@ -141,7 +141,7 @@ static void only_a_resize_has_to_be_told_that_it_may_restart(void **st)
 
 static void an_older_upgrade_keeps_the_names_of_an_environment_it_does_not_replace(void **st)
 {
-	auto_update_asked struct update_asked a = { 0 };
+	auto_parsed_update struct parsed_update a = { 0 };
 
 	(void)st;
 	reads(&legacy_update_table,
@@ -163,7 +163,7 @@ static void an_older_upgrade_keeps_the_names_of_an_environment_it_does_not_repla
 
 static void names_of_an_environment_replace_or_are_checked(void **st)
 {
-	auto_update_asked struct update_asked a = { 0 };
+	auto_parsed_update struct parsed_update a = { 0 };
 
 	(void)st;
 	reads(&envs_table, "{\"encrypted_env\": \"00\", \"env_keys\": [\"A\"]}", &a);
@@ -218,12 +218,12 @@ static void a_refusal_names_the_field_and_leaves_the_output_alone(void **st)
 
 	(void)st;
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		struct update_asked a;
+		struct parsed_update a;
 		struct err e = { 0 };
 
 		memset(&a, 0x5a, sizeof(a));
 		take(bad[i].text);
-		assert_int_equal(read_update(bad[i].t, body, &a, &e), -bad[i].code);
+		assert_int_equal(parse_update_body(bad[i].t, body, &a, &e), -bad[i].code);
 		assert_string_equal(e.field, bad[i].field);
 		for (size_t k = 0; k < sizeof(a); k++)
 			assert_int_equal(((unsigned char *)&a)[k], 0x5a);
@@ -234,12 +234,12 @@ static void a_refusal_names_the_field_and_leaves_the_output_alone(void **st)
 
 static void a_replica_is_as_asked(void **st)
 {
-	struct replica_asked a;
+	struct parsed_replica a;
 	struct err e;
 
 	(void)st;
 	take("{}");
-	assert_int_equal(read_replica(&replica_table, body, &a, &e), 0);
+	assert_int_equal(parse_replica_body(&replica_table, body, &a, &e), 0);
 	assert_false(a.ask.set_env || a.ask.stopped || a.partial ||
 		     compose_merge_any(&a.ask.software));
 	assert_int_equal(a.count, 0);
@@ -247,7 +247,7 @@ static void a_replica_is_as_asked(void **st)
 	     "64, \"partial\": true,"
 	     "\"docker_compose_file\": \"services: {}\", \"env_keys\": [\"A\"], "
 	     "\"transaction_hash\": \"0x\"}");
-	assert_int_equal(read_replica(&instance_table, body, &a, &e), 0);
+	assert_int_equal(parse_replica_body(&instance_table, body, &a, &e), 0);
 	assert_true(a.ask.set_env && !a.env && a.ask.node_id == 1 && a.count == 64 && a.partial);
 	assert_true(compose_merge_any(&a.ask.software));
 	assert_int_equal(json_array_size(a.ask.env_keys), 1);
@@ -256,35 +256,35 @@ static void a_replica_is_as_asked(void **st)
 
 static void partial_without_count_and_two_nodes_contradict_themselves(void **st)
 {
-	struct replica_asked a;
+	struct parsed_replica a;
 	struct err e;
 
 	(void)st;
 	take("{\"partial\": true}");
-	assert_int_equal(read_replica(&replica_table, body, &a, &e), -ERR_INCOMPATIBLE);
+	assert_int_equal(parse_replica_body(&replica_table, body, &a, &e), -ERR_INCOMPATIBLE);
 	assert_string_equal(e.field, "partial");
 	take("{\"node_id\": 1, \"teepod_id\": 2}");
-	assert_int_equal(read_replica(&replica_table, body, &a, &e), -ERR_INCOMPATIBLE);
+	assert_int_equal(parse_replica_body(&replica_table, body, &a, &e), -ERR_INCOMPATIBLE);
 	assert_string_equal(e.field, "node_id");
 	take("{\"count\": 65}");
-	assert_int_equal(read_replica(&replica_table, body, &a, &e), -ERR_INVALID);
+	assert_int_equal(parse_replica_body(&replica_table, body, &a, &e), -ERR_INVALID);
 	assert_string_equal(e.field, "count");
 }
 
 static void a_rollback_may_restart_unless_told_not_to(void **st)
 {
-	struct rollback_ask a = { 0 };
+	struct rollback_body a = { 0 };
 	struct err e;
 
 	(void)st;
 	take("{}");
-	assert_int_equal(read_rollback(body, &a, &e), 0);
+	assert_int_equal(parse_rollback_body(body, &a, &e), 0);
 	assert_true(a.allow_restart && !a.vm_uuid);
 	take("{\"vm_uuid\": \"x\", \"allow_restart\": 0}");
-	assert_int_equal(read_rollback(body, &a, &e), 0);
+	assert_int_equal(parse_rollback_body(body, &a, &e), 0);
 	assert_true(!a.allow_restart && a.vm_uuid);
 	take("{\"number\": 2}");
-	assert_int_equal(read_rollback(body, &a, &e), -ERR_INVALID);
+	assert_int_equal(parse_rollback_body(body, &a, &e), -ERR_INVALID);
 }
 
 static int forget(void **st)

@@ -378,7 +378,7 @@ static int read_policy(const char *text, struct policy_ask *ret, struct err *e)
 {
 	auto_json json_t *j = json_read(text, strlen(text), e);
 
-	return read_policy_ask(j, ret, e);
+	return parse_policy_body(j, ret, e);
 }
 
 static void a_policy_says_what_it_says_and_no_more(void **st)
