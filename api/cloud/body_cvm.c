@@ -243,7 +243,7 @@ static const char *member_text(const json_t *o, const char *key)
 }
 
 /* The table has checked types and ranges. */
-void parse_ports(const json_t *list, struct port_ask *out)
+void parse_ports(const json_t *list, struct port_request *out)
 {
 	const json_t *item;
 	size_t i;
@@ -252,7 +252,7 @@ void parse_ports(const json_t *list, struct port_ask *out)
 	{
 		const char *protocol = member_text(item, "protocol");
 
-		out[i] = (struct port_ask){
+		out[i] = (struct port_request){
 			.udp = protocol && (*protocol | 0x20) == 'u',
 			.host_address = member_text(item, "host_address"),
 			.host_port =
@@ -262,14 +262,14 @@ void parse_ports(const json_t *list, struct port_ask *out)
 	}
 }
 
-void parse_gpus(const json_t *list, struct gpu_ask *out)
+void parse_gpus(const json_t *list, struct gpu_request *out)
 {
 	const json_t *item;
 	size_t i;
 
 	json_array_foreach((json_t *)list, i, item) out[i] =
-		(struct gpu_ask){ .slot = member_text(item, "slot"),
-				  .product_id = member_text(item, "product_id") };
+		(struct gpu_request){ .slot = member_text(item, "slot"),
+				      .product_id = member_text(item, "product_id") };
 }
 
 enum gpu_attach parse_gpu_attach(const json_t *gpus)
@@ -292,7 +292,7 @@ static int cvm_body_fill(const struct cvm_body *q, const json_t *body, struct pa
 	const json_t *prefer = json_object_get(body, "prefer_dev");
 	int r = refuse_unsupported_fields(q, e);
 
-	a->ask = (struct cvm_ask){
+	a->ask = (struct cvm_request){
 		.name = text_or_null(q->name),
 		.image = text_or_null(q->image),
 		.prefer_dev = prefer && !json_is_null(prefer) ? q->prefer_dev : -1,
@@ -413,7 +413,7 @@ static const struct field change_fields[] = {
 const struct field_table change_preflight_table = { "ChangePreflightRequest", change_fields,
 						    ARRAY_SIZE(change_fields), true };
 
-int parse_preflight_body(const json_t *body, const char *name, struct change_ask *ret,
+int parse_preflight_body(const json_t *body, const char *name, struct preflight_request *ret,
 			 json_t **ret_manifest, struct err *e)
 {
 	struct preflight_body q = { 0 };
@@ -424,35 +424,35 @@ int parse_preflight_body(const json_t *body, const char *name, struct change_ask
 		r = compose_manifest(q.compose_file, name, &manifest, e);
 	if (r)
 		return r;
-	*ret = (struct change_ask){ .vcpus = q.vcpu,
-				    .memory_mib = q.memory,
-				    .disk_gib = q.disk_size,
-				    .image = q.image,
-				    .manifest = manifest };
+	*ret = (struct preflight_request){ .vcpus = q.vcpu,
+					   .memory_mib = q.memory,
+					   .disk_gib = q.disk_size,
+					   .image = q.image,
+					   .manifest = manifest };
 	*ret_manifest = manifest;
 	return 0;
 }
 
 /* ------------------------------------------------------------------ power */
 
-#define NEW_DISK                                                                               \
-	{                                                                                      \
-		"new_disk", FIELD_BOOL, OPT, 0, 0, offsetof(struct power_ask, new_disk), NULL, \
-			NULL, "make an empty data disk if the CVM's own is lost"               \
+#define NEW_DISK                                                                                   \
+	{                                                                                          \
+		"new_disk", FIELD_BOOL, OPT, 0, 0, offsetof(struct power_request, new_disk), NULL, \
+			NULL, "make an empty data disk if the CVM's own is lost"                   \
 	}
 
 static const struct field start_fields[] = { NEW_DISK };
 
 static const struct field shutdown_fields[] = {
 	TIMEOUT_FIELDS,
-	{ "force", FIELD_BOOL, OPT, 0, 0, offsetof(struct power_ask, force), NULL, NULL,
+	{ "force", FIELD_BOOL, OPT, 0, 0, offsetof(struct power_request, force), NULL, NULL,
 	  "stop hard when time is up" },
 };
 
 static const struct field restart_fields[] = {
 	NEW_DISK,
 	TIMEOUT_FIELDS,
-	{ "force", FIELD_BOOL, OPT, 0, 0, offsetof(struct power_ask, force), NULL, NULL,
+	{ "force", FIELD_BOOL, OPT, 0, 0, offsetof(struct power_request, force), NULL, NULL,
 	  "stop hard, at once" },
 };
 
@@ -490,10 +490,10 @@ int parse_timeout(const json_t *body, unsigned *ret, struct err *e)
 	return 0;
 }
 
-int parse_power_body(const struct field_table *t, const json_t *body, struct power_ask *ret,
+int parse_power_body(const struct field_table *t, const json_t *body, struct power_request *ret,
 		     struct err *e)
 {
-	struct power_ask ask = { .kind = ret->kind };
+	struct power_request ask = { .kind = ret->kind };
 	int r = fields_read(t, body, "", &ask, e);
 
 	if (!r)

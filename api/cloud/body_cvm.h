@@ -11,8 +11,8 @@
 #include "vmm/admit/networks.h"
 #include "vmm/admit/request.h"
 
-struct change_ask;
-struct power_ask;
+struct preflight_request;
+struct power_request;
 
 /* How much a request may name, whatever the node has. */
 enum {
@@ -43,12 +43,12 @@ struct cvm_body {
 
 enum kms_word { KMS_PHALA, KMS_ETHEREUM, KMS_BASE, KMS_LEGACY };
 
-/* A request made into a struct cvm_ask, with what that borrows. */
+/* A request made into a struct cvm_request, with what that borrows. */
 struct parsed_cvm {
-	struct cvm_ask ask;
-	struct port_ask *ports; /* owned */
-	struct gpu_ask *gpus;   /* owned */
-	void *env;              /* owned: encrypted_env as bytes */
+	struct cvm_request ask;
+	struct port_request *ports; /* owned */
+	struct gpu_request *gpus;   /* owned */
+	void *env;                  /* owned: encrypted_env as bytes */
 	size_t env_len;
 	json_t *manifest; /* owned */
 	char networks[NETWORKS_TEXT];
@@ -70,8 +70,8 @@ extern const struct field_table port_table, gpu_table;
 extern const char *const gpu_attach_words[];
 
 /* Of lists that their tables have checked: @out has room for all. Strings are borrowed. */
-void parse_ports(const json_t *list, struct port_ask *out);
-void parse_gpus(const json_t *list, struct gpu_ask *out);
+void parse_ports(const json_t *list, struct port_request *out);
+void parse_gpus(const json_t *list, struct gpu_request *out);
 /* "all", or whether any are listed. */
 enum gpu_attach parse_gpu_attach(const json_t *gpus);
 /* @teepod_id is the older name of @node_id; 0 = not given. */
@@ -85,7 +85,7 @@ bool is_commit_body(const json_t *body);
 
 /* A change of the CVM called @name. *ret borrows from @body and from *ret_manifest, a new reference
  * (NULL: none). */
-int parse_preflight_body(const json_t *body, const char *name, struct change_ask *ret,
+int parse_preflight_body(const json_t *body, const char *name, struct preflight_request *ret,
 			 json_t **ret_manifest, struct err *e);
 
 /* How long a guest has to power off by itself: the same names, unit and range in each body whose
@@ -106,7 +106,7 @@ extern const char *const timeout_names[]; /* ends with NULL */
 int parse_timeout(const json_t *body, unsigned *ret, struct err *e);
 /* Of a verb that waits for no guest, ERR_INVALID when a time is given all the same. */
 int refuse_timeout(const json_t *body, const char *verb, struct err *e);
-int parse_power_body(const struct field_table *t, const json_t *body, struct power_ask *ret,
+int parse_power_body(const struct field_table *t, const json_t *body, struct power_request *ret,
 		     struct err *e);
 
 struct image_body {

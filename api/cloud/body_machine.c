@@ -144,10 +144,10 @@ static int parse_td_register(const json_t *j, const char *key, char out[TDX_MR_H
 	return 0;
 }
 
-int parse_tdx(const json_t *j, struct tdx_ask *ret, struct err *e)
+int parse_tdx(const json_t *j, struct tdx_request *ret, struct err *e)
 {
-	struct tdx_ask t = { .given = json_object_size(j) > 0,
-			     .policy = TDX_POLICY_SEPT_VE_DISABLE };
+	struct tdx_request t = { .given = json_object_size(j) > 0,
+				 .policy = TDX_POLICY_SEPT_VE_DISABLE };
 	int r = parse_td_policy(j, &t.policy, e);
 
 	if (!r)

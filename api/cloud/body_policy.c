@@ -42,11 +42,11 @@ static enum restart_policy restart_policy_of(const char *word)
 	return (enum restart_policy)i;
 }
 
-struct policy_ask policy_from_body(const json_t *body)
+struct policy_request policy_from_body(const json_t *body)
 {
 	const char *word = json_string_value(json_object_get(body, "restart_policy"));
 
-	return (struct policy_ask){
+	return (struct policy_request){
 		.has_restart = word != NULL,
 		.has_auto_start = policy_member_given(body, "auto_start"),
 		.has_order = policy_member_given(body, "start_order"),
@@ -56,10 +56,10 @@ struct policy_ask policy_from_body(const json_t *body)
 	};
 }
 
-int parse_policy_body(const json_t *body, struct policy_ask *ret, struct err *e)
+int parse_policy_body(const json_t *body, struct policy_request *ret, struct err *e)
 {
 	int r = fields_read(&policy_table, body, "", NULL, e);
-	struct policy_ask ask;
+	struct policy_request ask;
 
 	if (r)
 		return r;

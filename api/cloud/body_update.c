@@ -287,10 +287,10 @@ static const char *text_or_null(const char *s)
 }
 
 /* @restart: what an absent allow_restart means on this route. */
-static struct update_ask update_body_settings(const struct update_body *q, const json_t *body,
-					      bool restart)
+static struct update_request update_body_settings(const struct update_body *q, const json_t *body,
+						  bool restart)
 {
-	return (struct update_ask){
+	return (struct update_request){
 		.instance_type = text_or_null(q->instance_type),
 		.vcpus = q->vcpu,
 		.memory_mib = q->memory,

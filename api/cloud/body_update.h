@@ -12,8 +12,8 @@
 #include "vmm/cvm/replicate.h"
 #include "vmm/cvm/update.h"
 
-struct gpu_ask;
-struct port_ask;
+struct gpu_request;
+struct port_request;
 
 extern const struct field_table resources_table, update_table, legacy_update_table, envs_table,
 	os_image_table, visibility_table, compose_provision_table, compose_commit_table,
@@ -21,14 +21,15 @@ extern const struct field_table resources_table, update_table, legacy_update_tab
 
 /* A body of any of the update tables, made into what the vmm is asked. */
 struct parsed_update {
-	struct update_ask ask; /* without the manifest, which is made from the one the CVM has: */
+	struct update_request
+		ask; /* without the manifest, which is made from the one the CVM has: */
 	struct compose_merge merge; /* what of it changes */
 	const char *compose_hash;   /* or what was provisioned, whole */
 	json_t *env_keys;           /* names in the new environment; NULL = not told. Borrowed */
-	bool envs_replace;      /* env_keys become allowed_envs, instead of having to be in it */
-	void *env;              /* owned */
-	struct port_ask *ports; /* owned */
-	struct gpu_ask *gpus;   /* owned */
+	bool envs_replace; /* env_keys become allowed_envs, instead of having to be in it */
+	void *env;         /* owned */
+	struct port_request *ports; /* owned */
+	struct gpu_request *gpus;   /* owned */
 };
 
 /* @body is borrowed by *ret and has to outlive it. On failure *ret is untouched. */
@@ -46,9 +47,9 @@ int parse_rollback_body(const json_t *body, struct rollback_body *ret, struct er
 
 /* A body of replica_table or instance_table. */
 struct parsed_replica {
-	struct replicate_ask ask; /* workspace and source are the caller's */
-	void *env;                /* owned */
-	int64_t count;            /* 0 = not given: one, answered plainly */
+	struct replicate_request ask; /* workspace and source are the caller's */
+	void *env;                    /* owned */
+	int64_t count;                /* 0 = not given: one, answered plainly */
 	bool partial;
 };
 int parse_replica_body(const struct field_table *t, const json_t *body, struct parsed_replica *ret,

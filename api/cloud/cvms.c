@@ -100,14 +100,14 @@ static int cvm_create_apply(struct mutation_call *ch, struct answer *ret, struct
 	ref.looked = cc->asked.ask.looked = ch->looked;
 	if (is_commit_body(ch->body))
 		r = vmm_commit(v, workspace,
-			       &(struct commit_ask){ .app_id = q->app_id,
-						     .compose_hash = q->compose_hash,
-						     .encrypted_env = cc->asked.env,
-						     .encrypted_env_len = cc->asked.env_len,
-						     .env_keys = q->env_keys,
-						     .node_id = cc->asked.ask.node_id,
-						     .region = q->region,
-						     .stopped = q->stopped },
+			       &(struct commit_request){ .app_id = q->app_id,
+							 .compose_hash = q->compose_hash,
+							 .encrypted_env = cc->asked.env,
+							 .encrypted_env_len = cc->asked.env_len,
+							 .env_keys = q->env_keys,
+							 .node_id = cc->asked.ask.node_id,
+							 .region = q->region,
+							 .stopped = q->stopped },
 			       &ref, &row, &op, e);
 	else
 		r = vmm_create(v, workspace, &cc->asked.ask, &ref, &row, &op, e);
@@ -159,7 +159,7 @@ static void post_cvms(struct call *c)
 
 static int cvm_delete_apply(struct mutation_call *ch, struct answer *ret, struct err *e)
 {
-	static const struct power_ask ask = { .kind = OP_DELETE };
+	static const struct power_request ask = { .kind = OP_DELETE };
 	struct request_ref ref = api_request_ref(ch->call);
 	struct cvm_row row;
 	struct op_row op;

@@ -127,9 +127,9 @@ static int serialize_drain(const struct call *c, json_t **ret, struct err *e)
 static int drain_apply(struct mutation_call *ch, struct answer *ret, struct err *e)
 {
 	const struct drain_call *dc = (const struct drain_call *)ch;
-	const struct power_ask ask = { .kind = OP_SHUTDOWN,
-				       .timeout_s = dc->ask.timeout_s,
-				       .force = dc->ask.force };
+	const struct power_request ask = { .kind = OP_SHUTDOWN,
+					   .timeout_s = dc->ask.timeout_s,
+					   .force = dc->ask.force };
 	struct vmm *v = api_of(ch->call)->vmm;
 	struct request_ref ref = api_request_ref(ch->call);
 	int r = vmm_drain(v, &ask, dc->ask.reason, &ref, e);

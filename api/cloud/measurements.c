@@ -243,7 +243,7 @@ static void change_preflight_reply(struct call *c, const struct cvm_row *cvm, st
 static void post_change_preflight(struct call *c)
 {
 	auto_json json_t *body = NULL, *manifest = NULL;
-	struct change_ask ask = { 0 };
+	struct preflight_request ask = { 0 };
 	struct change_fit fit;
 	struct cvm_row row;
 	struct err e;

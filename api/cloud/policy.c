@@ -16,7 +16,7 @@
 
 struct policy_call {
 	struct mutation_call ch;
-	struct policy_ask ask;
+	struct policy_request ask;
 };
 
 static int policy_apply(struct mutation_call *ch, struct answer *ret, struct err *e)

@@ -21,7 +21,7 @@
 
 struct power_call {
 	struct mutation_call ch;
-	struct power_ask ask;
+	struct power_request ask;
 };
 
 static int power_apply(struct mutation_call *ch, struct answer *ret, struct err *e)
@@ -52,7 +52,7 @@ static int power_apply(struct mutation_call *ch, struct answer *ret, struct err 
 static const struct mutation_call_ops power_ops = { .apply = power_apply };
 
 static int power_read_body(enum op_kind kind, const struct field_table *table, const json_t *body,
-			   struct power_ask *ret, struct err *e)
+			   struct power_request *ret, struct err *e)
 {
 	bool waits = kind == OP_SHUTDOWN || kind == OP_RESTART;
 	int r = waits ? 0 : refuse_timeout(body, op_kind_word[kind], e);

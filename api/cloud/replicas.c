@@ -87,7 +87,7 @@ static const struct mutation_call_ops replica_ops = { .apply = replica_apply,
 						      .free = replica_call_free };
 
 /* Where the source is looked for. */
-static int replica_set_workspace(struct call *c, struct replicate_ask *ask, struct err *e)
+static int replica_set_workspace(struct call *c, struct replicate_request *ask, struct err *e)
 {
 	const char *slug = call_query(c, "workspace", 0);
 	struct workspace_row w = { .id = c->caller.workspace };

@@ -252,7 +252,7 @@ static int rollback_targets(const struct call *c, const struct app_row *app, con
 }
 
 static int rollback_all(const struct call *c, const struct cvm_row *rows, size_t n,
-			const struct update_ask *ask, const struct request_ref *ref,
+			const struct update_request *ask, const struct request_ref *ref,
 			json_t *operations, struct err *e)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -280,10 +280,10 @@ static int rollback_apply(struct mutation_call *ch, struct answer *ret, struct e
 {
 	const struct rollback_call *rc = (const struct rollback_call *)ch;
 	struct call *c = ch->call;
-	struct update_ask ask = { .listed = -1,
-				  .allow_restart = rc->ask.allow_restart,
-				  .timeout_s = rc->ask.timeout_s,
-				  .force = rc->ask.allow_force_stop };
+	struct update_request ask = { .listed = -1,
+				      .allow_restart = rc->ask.allow_restart,
+				      .timeout_s = rc->ask.timeout_s,
+				      .force = rc->ask.allow_force_stop };
 	auto_json json_t *manifest = NULL, *operations = json_array();
 	auto_free char *text = NULL;
 	struct request_ref ref = api_request_ref(c);

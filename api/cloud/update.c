@@ -185,7 +185,7 @@ static int update_apply(struct mutation_call *ch, struct answer *ret, struct err
 	struct update_call *uc = (struct update_call *)ch;
 	struct vmm *v = api_of(ch->call)->vmm;
 	struct request_ref ref = api_request_ref(ch->call);
-	struct update_ask ask = uc->asked.ask;
+	struct update_request ask = uc->asked.ask;
 	struct updated_manifest made = { 0 };
 	struct cvm_row row;
 	struct op_row op = { 0 };
@@ -270,7 +270,7 @@ static void update_run_text(struct call *c, const char *field, const char *compo
 	struct update_call *uc = xcalloc(1, sizeof(*uc));
 
 	uc->way = &text_route;
-	uc->asked.ask = (struct update_ask){ .listed = -1, .allow_restart = true };
+	uc->asked.ask = (struct update_request){ .listed = -1, .allow_restart = true };
 	uc->asked.merge = merge_nothing;
 	if (!strcmp(field, "pre_launch_script"))
 		uc->asked.merge.pre_launch_script = compose_merge_text;

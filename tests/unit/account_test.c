@@ -505,11 +505,11 @@ static int tear_down(void **st)
 
 struct asking {
 	struct node *n;
-	struct cvm_ask ask;
+	struct cvm_request ask;
 	struct cvm_row row;
 	struct op_row op;
 	enum observed seen;
-	struct power_ask power;
+	struct power_request power;
 };
 
 static int create_turn(void *arg, struct err *e)
@@ -527,13 +527,13 @@ static int create(struct node *n, const char *name, int64_t vcpus, struct asking
 					"services:\n  a:\n    image: b\n");
 
 	*ret = (struct asking){ .n = n };
-	ret->ask = (struct cvm_ask){ .name = name,
-				     .prefer_dev = -1,
-				     .vcpus = vcpus,
-				     .memory_mib = 100,
-				     .disk_gib = 10,
-				     .stopped = true,
-				     .manifest = m };
+	ret->ask = (struct cvm_request){ .name = name,
+					 .prefer_dev = -1,
+					 .vcpus = vcpus,
+					 .memory_mib = 100,
+					 .disk_gib = 10,
+					 .stopped = true,
+					 .manifest = m };
 	return turn_do(vmm_turn(n->v), create_turn, ret, e);
 }
 

@@ -239,7 +239,7 @@ static void power_times_are_ten_to_twelve_hundred_seconds(void **st)
 	auto_json json_t *good =
 		json_loads("{\"timeout\": 1200, \"force\": true, \"id\": \"x\"}", 0, NULL);
 	auto_json json_t *bad = json_loads("{\"timeout_s\": 9}", 0, NULL);
-	struct power_ask ask_for = { .kind = OP_SHUTDOWN };
+	struct power_request ask_for = { .kind = OP_SHUTDOWN };
 	struct err e;
 
 	(void)st;

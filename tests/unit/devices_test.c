@@ -56,7 +56,7 @@ static void hold(struct device_row *d, int64_t workspace)
 }
 
 static int choose(const struct device_row d[ALL], const struct gpu_settings *g,
-		  const struct cvm_ask *ask, char out[160], struct err *e)
+		  const struct cvm_request *ask, char out[160], struct err *e)
 {
 	auto_free struct device_row *got = NULL;
 	size_t n = 0, used = 0;
@@ -69,7 +69,7 @@ static int choose(const struct device_row d[ALL], const struct gpu_settings *g,
 	return r;
 }
 
-static void expect_chosen(const struct device_row d[ALL], const struct cvm_ask *ask,
+static void expect_chosen(const struct device_row d[ALL], const struct cvm_request *ask,
 			  const char *want)
 {
 	char got[160];
@@ -80,19 +80,19 @@ static void expect_chosen(const struct device_row d[ALL], const struct cvm_ask *
 	assert_string_equal(got, want);
 }
 
-static struct cvm_ask listed(const struct gpu_ask *gpus, size_t n)
+static struct cvm_request listed(const struct gpu_request *gpus, size_t n)
 {
-	return (struct cvm_ask){ .gpu_attach = GPU_LISTED, .gpus = gpus, .n_gpus = n };
+	return (struct cvm_request){ .gpu_attach = GPU_LISTED, .gpus = gpus, .n_gpus = n };
 }
 
-#define LISTED(...)                                     \
-	listed((const struct gpu_ask[]){ __VA_ARGS__ }, \
-	       sizeof((const struct gpu_ask[]){ __VA_ARGS__ }) / sizeof(struct gpu_ask))
+#define LISTED(...)                                         \
+	listed((const struct gpu_request[]){ __VA_ARGS__ }, \
+	       sizeof((const struct gpu_request[]){ __VA_ARGS__ }) / sizeof(struct gpu_request))
 
 static void slots_first_then_the_lowest_free_of_each_product(void **st)
 {
 	struct device_row d[ALL];
-	struct cvm_ask ask = { 0 };
+	struct cvm_request ask = { 0 };
 
 	(void)st;
 	host(d);
@@ -115,7 +115,7 @@ static void slots_first_then_the_lowest_free_of_each_product(void **st)
 
 static void all_is_every_offered_gpu_with_the_nvswitches(void **st)
 {
-	const struct cvm_ask ask = { .gpu_attach = GPU_ALL };
+	const struct cvm_request ask = { .gpu_attach = GPU_ALL };
 	struct device_row d[ALL];
 
 	(void)st;
@@ -128,7 +128,8 @@ static void all_is_every_offered_gpu_with_the_nvswitches(void **st)
 }
 
 static void says(const struct device_row d[ALL], const struct gpu_settings *g,
-		 const struct cvm_ask *ask, enum err_code code, const char *field, const char *text)
+		 const struct cvm_request *ask, enum err_code code, const char *field,
+		 const char *text)
 {
 	char got[160];
 	struct err e;
@@ -142,7 +143,7 @@ static void says(const struct device_row d[ALL], const struct gpu_settings *g,
 
 #define REFUSED(code, field, text, ...)                                \
 	do {                                                           \
-		const struct cvm_ask ask_ = LISTED(__VA_ARGS__);       \
+		const struct cvm_request ask_ = LISTED(__VA_ARGS__);   \
 		says(d, &open_handed, &ask_, (code), (field), (text)); \
 	} while (0)
 
@@ -174,7 +175,7 @@ static void an_entry_that_can_not_be_met_is_named(void **st)
 static void a_holder_is_named_only_in_its_own_workspace(void **st)
 {
 	struct device_row d[ALL];
-	const struct cvm_ask ask = LISTED({ "10:00.0", NULL });
+	const struct cvm_request ask = LISTED({ "10:00.0", NULL });
 	char got[160];
 	struct err e;
 
@@ -205,14 +206,14 @@ static void free_on_paper_and_busy_on_the_host_is_an_error_of_its_own(void **st)
 	/* one is really free, two are wanted, three would be enough on paper */
 	REFUSED(ERR_GPU_BUSY, "gpus.gpus[0].product_id", "0000:10:00.0 is free, but",
 		{ NULL, "10de:2335" }, { NULL, "10de:2335" });
-	says(d, &open_handed, &(struct cvm_ask){ .gpu_attach = GPU_ALL }, ERR_GPU_BUSY,
+	says(d, &open_handed, &(struct cvm_request){ .gpu_attach = GPU_ALL }, ERR_GPU_BUSY,
 	     "gpus.attach_mode", "0000:10:00.0 is free, but");
 }
 
 static void too_few_are_told_in_numbers(void **st)
 {
 	struct device_row d[ALL];
-	const struct cvm_ask three =
+	const struct cvm_request three =
 		LISTED({ NULL, "10de:2335" }, { NULL, "10de:2335" }, { NULL, "10de:2335" });
 	char got[160];
 	struct err e;
@@ -232,7 +233,7 @@ static void too_few_are_told_in_numbers(void **st)
 	assert_int_equal(e.cap.total, 2);
 	assert_non_null(strstr(e.hint, "1 more are broken"));
 	assert_int_equal(
-		choose(d, &open_handed, &(struct cvm_ask){ .gpu_attach = GPU_ALL }, got, &e),
+		choose(d, &open_handed, &(struct cvm_request){ .gpu_attach = GPU_ALL }, got, &e),
 		-ERR_CAPACITY);
 	assert_int_equal(e.cap.asked, 3);
 	assert_int_equal(e.cap.free, 2);
@@ -241,8 +242,8 @@ static void too_few_are_told_in_numbers(void **st)
 static void a_slot_taken_counts_against_the_product(void **st)
 {
 	struct device_row d[ALL];
-	const struct cvm_ask ask = LISTED({ "30:00.0", NULL }, { NULL, "10de:2335" },
-					  { NULL, "10de:2335" }, { NULL, "10de:2335" });
+	const struct cvm_request ask = LISTED({ "30:00.0", NULL }, { NULL, "10de:2335" },
+					      { NULL, "10de:2335" }, { NULL, "10de:2335" });
 	char got[160];
 	struct err e;
 
@@ -261,11 +262,11 @@ static void broken_ones_are_refused_with_their_reason(void **st)
 	snprintf(gpu(d, 0)->broken_reason, 32, "it does not answer");
 	REFUSED(ERR_GPU, "gpus.gpus[0].slot", "gpu 0000:10:00.0 is broken: it does not answer",
 		{ "10:00.0", NULL });
-	says(d, &open_handed, &(struct cvm_ask){ .gpu_attach = GPU_ALL }, ERR_GPU,
+	says(d, &open_handed, &(struct cvm_request){ .gpu_attach = GPU_ALL }, ERR_GPU,
 	     "gpus.attach_mode", "0000:10:00.0 is broken");
 	host(d);
 	snprintf(d[0].broken_reason, 32, "it does not answer");
-	says(d, &open_handed, &(struct cvm_ask){ .gpu_attach = GPU_ALL }, ERR_GPU,
+	says(d, &open_handed, &(struct cvm_request){ .gpu_attach = GPU_ALL }, ERR_GPU,
 	     "gpus.attach_mode", "nvswitch 0000:01:00.0 is broken");
 	host(d);
 	gpu(d, 2)->present = false;
@@ -276,8 +277,8 @@ static void what_the_operator_does_not_allow_is_refused(void **st)
 {
 	struct device_row d[ALL];
 	struct gpu_settings g = open_handed;
-	const struct cvm_ask one = LISTED({ "10:00.0", NULL }), all = { .gpu_attach = GPU_ALL };
-	struct cvm_ask both = one;
+	const struct cvm_request one = LISTED({ "10:00.0", NULL }), all = { .gpu_attach = GPU_ALL };
+	struct cvm_request both = one;
 
 	(void)st;
 	host(d);
@@ -295,7 +296,7 @@ static void what_the_operator_does_not_allow_is_refused(void **st)
 static void members_of_one_iommu_group_go_together(void **st)
 {
 	struct device_row d[ALL];
-	const struct cvm_ask two = LISTED({ "10:00.0", NULL }, { "20:00.0", NULL });
+	const struct cvm_request two = LISTED({ "10:00.0", NULL }, { "20:00.0", NULL });
 
 	(void)st;
 	host(d);

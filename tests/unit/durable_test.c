@@ -293,22 +293,22 @@ static json_t *manifest(const char *name)
 
 static int do_create(struct asking *a, struct err *e)
 {
-	const struct port_ask ports[] = { { .vm_port = 80 }, { .udp = true, .vm_port = 7 } };
+	const struct port_request ports[] = { { .vm_port = 80 }, { .udp = true, .vm_port = 7 } };
 	char name[16];
 	auto_json json_t *m = NULL;
-	struct cvm_ask ask;
+	struct cvm_request ask;
 
 	(void)snprintf(name, sizeof(name), "cvm-%u", a->n->names++);
 	m = manifest(name);
-	ask = (struct cvm_ask){ .name = name,
-				.prefer_dev = -1,
-				.vcpus = 1,
-				.memory_mib = 64,
-				.disk_gib = 1,
-				.stopped = true,
-				.manifest = m,
-				.ports = ports,
-				.n_ports = ARRAY_SIZE(ports) };
+	ask = (struct cvm_request){ .name = name,
+				    .prefer_dev = -1,
+				    .vcpus = 1,
+				    .memory_mib = 64,
+				    .disk_gib = 1,
+				    .stopped = true,
+				    .manifest = m,
+				    .ports = ports,
+				    .n_ports = ARRAY_SIZE(ports) };
 	return vmm_create(a->n->v, a->n->v->workspace, &ask, &ref, &a->cvm, &a->op, e);
 }
 
@@ -317,22 +317,22 @@ static int do_provision(struct asking *a, struct err *e)
 	char name[16];
 	auto_json json_t *m = NULL;
 	struct provision_result ret;
-	struct cvm_ask ask;
+	struct cvm_request ask;
 
 	(void)snprintf(name, sizeof(name), "pro-%u", a->n->names++);
 	m = manifest(name);
-	ask = (struct cvm_ask){ .name = name,
-				.prefer_dev = -1,
-				.vcpus = 1,
-				.memory_mib = 64,
-				.disk_gib = 1,
-				.manifest = m };
+	ask = (struct cvm_request){ .name = name,
+				    .prefer_dev = -1,
+				    .vcpus = 1,
+				    .memory_mib = 64,
+				    .disk_gib = 1,
+				    .manifest = m };
 	return vmm_provision(a->n->v, a->n->v->workspace, &ask, &ret, e);
 }
 
 static int power(struct asking *a, enum op_kind kind, struct err *e)
 {
-	const struct power_ask ask = { .kind = kind };
+	const struct power_request ask = { .kind = kind };
 
 	return vmm_power(a->n->v, &a->cvm, &ask, &ref, &a->op, e);
 }
@@ -349,32 +349,32 @@ static int do_restart(struct asking *a, struct err *e)
 
 static int do_resize(struct asking *a, struct err *e)
 {
-	const struct update_ask ask = { .vcpus = 2, .memory_mib = 96, .listed = -1 };
+	const struct update_request ask = { .vcpus = 2, .memory_mib = 96, .listed = -1 };
 
 	return vmm_update(a->n->v, &a->cvm, &ask, &ref, &a->op, e);
 }
 
 static int do_upgrade(struct asking *a, struct err *e)
 {
-	const struct port_ask ports[] = { { .vm_port = 80 }, { .vm_port = 443 } };
+	const struct port_request ports[] = { { .vm_port = 80 }, { .vm_port = 443 } };
 	auto_json json_t *m = manifest("upgraded");
-	const struct update_ask ask = { .manifest = m,
-					.set_env = true,
-					.encrypted_env = "secret",
-					.encrypted_env_len = 6,
-					.set_ports = true,
-					.ports = ports,
-					.n_ports = ARRAY_SIZE(ports),
-					.listed = 1 };
+	const struct update_request ask = { .manifest = m,
+					    .set_env = true,
+					    .encrypted_env = "secret",
+					    .encrypted_env_len = 6,
+					    .set_ports = true,
+					    .ports = ports,
+					    .n_ports = ARRAY_SIZE(ports),
+					    .listed = 1 };
 
 	return vmm_update(a->n->v, &a->cvm, &ask, &ref, &a->op, e);
 }
 
 static int do_replicate(struct asking *a, struct err *e)
 {
-	const struct replicate_ask ask = { .workspace = a->n->v->workspace,
-					   .source = a->cvm.uuid,
-					   .stopped = true };
+	const struct replicate_request ask = { .workspace = a->n->v->workspace,
+					       .source = a->cvm.uuid,
+					       .stopped = true };
 	auto_free struct replica *made = NULL;
 	size_t n;
 	struct err why;

@@ -177,7 +177,7 @@ static int tear_down(void **st)
 
 struct asking {
 	struct node *n;
-	struct cvm_ask ask;
+	struct cvm_request ask;
 	struct cvm_row row;
 	struct op_row op;
 	enum op_kind kind;
@@ -281,7 +281,7 @@ static void a_look_at_the_start_finds_what_is_there(void **st)
 
 static void gpus_are_reserved_with_the_row_and_free_after_the_delete(void **st)
 {
-	static const struct gpu_ask two[] = { { "ab:00.0", NULL }, { NULL, "10de:2335" } };
+	static const struct gpu_request two[] = { { "ab:00.0", NULL }, { NULL, "10de:2335" } };
 	struct asking a = { .ask = { .gpu_attach = GPU_LISTED, .gpus = two, .n_gpus = 2 } };
 	auto_free struct device_row *d = NULL;
 	struct node *n = *st;
@@ -305,7 +305,7 @@ static void gpus_are_reserved_with_the_row_and_free_after_the_delete(void **st)
 
 static void all_takes_the_nvswitches_too_and_leaves_nothing_for_others(void **st)
 {
-	static const struct gpu_ask one[] = { { NULL, "10de:2335" } };
+	static const struct gpu_request one[] = { { NULL, "10de:2335" } };
 	struct asking all = { .ask = { .gpu_attach = GPU_ALL } };
 	struct asking late = { .ask = { .gpu_attach = GPU_LISTED, .gpus = one, .n_gpus = 1 } };
 	struct node *n = *st;
@@ -327,7 +327,7 @@ static void all_takes_the_nvswitches_too_and_leaves_nothing_for_others(void **st
 
 static void a_refusal_later_in_admission_leaves_the_gpus_free(void **st)
 {
-	static const struct gpu_ask one[] = { { NULL, "10de:2335" } };
+	static const struct gpu_request one[] = { { NULL, "10de:2335" } };
 	struct asking a = {
 		.ask = { .gpu_attach = GPU_LISTED, .gpus = one, .n_gpus = 1, .vcpus = 9999 }
 	};
@@ -341,7 +341,7 @@ static void a_refusal_later_in_admission_leaves_the_gpus_free(void **st)
 
 static void a_device_that_is_gone_stays_known_to_its_cvm_and_fails_its_start(void **st)
 {
-	static const struct gpu_ask one[] = { { "18:00.0", NULL } };
+	static const struct gpu_request one[] = { { "18:00.0", NULL } };
 	struct asking a = { .ask = { .gpu_attach = GPU_LISTED, .gpus = one, .n_gpus = 1 } };
 	struct step_job j = { .set = { .host_root = tree_root } };
 	struct node *n = *st;
@@ -394,7 +394,7 @@ static void a_reload_changes_what_is_offered(void **st)
 
 static void hugepages_are_promised_as_given_not_as_asked(void **st)
 {
-	static const struct gpu_ask both_nodes[] = { { "18:00.0", NULL }, { "9a:00.0", NULL } };
+	static const struct gpu_request both_nodes[] = { { "18:00.0", NULL }, { "9a:00.0", NULL } };
 	struct asking a = { .ask = { .hugepages = true,
 				     .vcpus = 3,
 				     .memory_mib = 2 * GIB + 1,
@@ -447,7 +447,7 @@ static void the_next_node_is_taken_when_the_first_is_full_and_then_none(void **s
 
 static void with_gpus_only_their_nodes_count(void **st)
 {
-	static const struct gpu_ask on_one[] = { { "9a:00.0", NULL } };
+	static const struct gpu_request on_one[] = { { "9a:00.0", NULL } };
 	struct asking a = { .ask = { .hugepages = true,
 				     .memory_mib = 7 * GIB,
 				     .gpu_attach = GPU_LISTED,
@@ -484,7 +484,7 @@ static void turn_over(struct asking *a, int want)
 
 static void a_stopped_cvm_may_give_its_hugepages_up_and_keeps_its_gpus_and_nodes(void **st)
 {
-	static const struct gpu_ask one[] = { { "18:00.0", NULL } };
+	static const struct gpu_request one[] = { { "18:00.0", NULL } };
 	struct asking a = { .ask = { .hugepages = true,
 				     .memory_mib = 6 * GIB,
 				     .gpu_attach = GPU_LISTED,
@@ -534,7 +534,7 @@ static void pinned_cvms_spread_over_the_nodes_and_are_never_refused_for_it(void 
 
 static void limits_of_one_cvm_hold_for_what_it_is_given(void **st)
 {
-	static const struct gpu_ask both_nodes[] = { { "18:00.0", NULL }, { "9a:00.0", NULL } };
+	static const struct gpu_request both_nodes[] = { { "18:00.0", NULL }, { "9a:00.0", NULL } };
 	struct asking a = { .ask = { .hugepages = true,
 				     .vcpus = 3,
 				     .memory_mib = 3 * GIB,
@@ -582,15 +582,15 @@ static int provision_turn(void *arg, struct err *e)
 
 	return r ? r
 		 : vmm_commit(a->n->v, a->n->v->workspace,
-			      &(struct commit_ask){ .app_id = p.app_id,
-						    .compose_hash = p.compose_hash,
-						    .stopped = true },
+			      &(struct commit_request){ .app_id = p.app_id,
+							.compose_hash = p.compose_hash,
+							.stopped = true },
 			      &ref, &a->row, &a->op, e);
 }
 
 static void a_commit_gives_what_was_provisioned(void **st)
 {
-	static const struct gpu_ask two[] = { { "db:00.0", NULL }, { NULL, "10de:2335" } };
+	static const struct gpu_request two[] = { { "db:00.0", NULL }, { NULL, "10de:2335" } };
 	auto_json json_t *m = json_pack("{s:i, s:s, s:s, s:s}", "manifest_version", 2, "name",
 					"later", "runner", "docker-compose", "docker_compose_file",
 					"services:\n  a:\n    image: b\n");
@@ -627,16 +627,16 @@ static void count_look(void *arg)
 
 static void who_wants_devices_or_hugepages_is_sent_to_look_first(void **st)
 {
-	static const struct gpu_ask one[] = { { NULL, "10de:2335" } };
+	static const struct gpu_request one[] = { { NULL, "10de:2335" } };
 	auto_json json_t *m = json_pack("{s:i, s:s, s:s, s:s}", "manifest_version", 2, "name", "x",
 					"runner", "docker-compose", "docker_compose_file",
 					"services:\n  a:\n    image: b\n");
-	struct cvm_ask ask = { .name = "looks",
-			       .prefer_dev = -1,
-			       .vcpus = 1,
-			       .memory_mib = 64,
-			       .disk_gib = 1,
-			       .manifest = m };
+	struct cvm_request ask = { .name = "looks",
+				   .prefer_dev = -1,
+				   .vcpus = 1,
+				   .memory_mib = 64,
+				   .disk_gib = 1,
+				   .manifest = m };
 	struct node *n = *st;
 	struct err e;
 
@@ -742,7 +742,7 @@ static void key_ids_that_the_host_tells_are_the_total_unless_one_was_set(void **
 
 struct changing {
 	struct asking *of;
-	struct update_ask ask;
+	struct update_request ask;
 	struct op_row op;
 };
 
@@ -779,8 +779,8 @@ static void change_ends(struct changing *c)
 
 static void other_gpus_are_held_beside_the_present_ones_until_they_are_its_own(void **st)
 {
-	static const struct gpu_ask first[] = { { "18:00.0", NULL } };
-	static const struct gpu_ask second[] = { { "2a:00.0", NULL }, { NULL, "10de:2335" } };
+	static const struct gpu_request first[] = { { "18:00.0", NULL } };
+	static const struct gpu_request second[] = { { "2a:00.0", NULL }, { NULL, "10de:2335" } };
 	struct asking a = { .ask = { .gpu_attach = GPU_LISTED, .gpus = first, .n_gpus = 1 } };
 	struct changing c = {
 		.of = &a,
@@ -803,7 +803,7 @@ static void other_gpus_are_held_beside_the_present_ones_until_they_are_its_own(v
 			       "SELECT count(*) FROM devices WHERE cvm IS NOT NULL AND address IN"
 			       " ('0000:18:00.0', '0000:2a:00.0')"),
 			 2); /* any of a product: the one it had */
-	c.ask = (struct update_ask){ .set_gpus = true };
+	c.ask = (struct update_request){ .set_gpus = true };
 	change_begins(&c);
 	assert_int_equal(gpus_of(n).promised, 2);
 	change_ends(&c);
@@ -813,8 +813,8 @@ static void other_gpus_are_held_beside_the_present_ones_until_they_are_its_own(v
 
 static void a_gpu_of_another_is_refused_and_nothing_is_held(void **st)
 {
-	static const struct gpu_ask first[] = { { "18:00.0", NULL } },
-				    second[] = { { "2a:00.0", NULL } };
+	static const struct gpu_request first[] = { { "18:00.0", NULL } },
+					second[] = { { "2a:00.0", NULL } };
 	struct asking a = { .ask = { .gpu_attach = GPU_LISTED, .gpus = first, .n_gpus = 1 } };
 	struct asking b = { .ask = { .gpu_attach = GPU_LISTED, .gpus = second, .n_gpus = 1 } };
 	struct changing c = { .of = &a,
@@ -850,12 +850,12 @@ static void hugepages_of_a_changed_size_are_held_at_the_larger_of_the_two(void *
 	assert_int_equal(count(n, "SELECT sum(hugepages_promised) FROM numa_nodes"), 5 * GIB);
 	change_ends(&c);
 	assert_int_equal(a.row.given_memory_mib, 5 * GIB);
-	c.ask = (struct update_ask){ .memory_mib = 9 * GIB };
+	c.ask = (struct update_request){ .memory_mib = 9 * GIB };
 	assert_int_equal(turn_do(n->v->turn, update_turn, &c, &e), -ERR_CAPACITY);
 	assert_string_equal(e.cap.resource, "hugepages_mib");
 	assert_int_equal(e.cap.asked, 4 * GIB);
 	assert_int_equal(e.cap.free, 3 * GIB);
-	c.ask = (struct update_ask){ .memory_mib = 1 * GIB };
+	c.ask = (struct update_request){ .memory_mib = 1 * GIB };
 	change_begins(&c);
 	assert_int_equal(count(n, "SELECT sum(hugepages_promised) FROM numa_nodes"), 5 * GIB);
 	change_ends(&c);

@@ -374,7 +374,7 @@ static void tags_match_exactly_or_not_at_all(void **st)
 			fail_msg("%s", cases[i].tags);
 }
 
-static int read_policy(const char *text, struct policy_ask *ret, struct err *e)
+static int read_policy(const char *text, struct policy_request *ret, struct err *e)
 {
 	auto_json json_t *j = json_read(text, strlen(text), e);
 
@@ -383,7 +383,7 @@ static int read_policy(const char *text, struct policy_ask *ret, struct err *e)
 
 static void a_policy_says_what_it_says_and_no_more(void **st)
 {
-	struct policy_ask a = { .start_order = 77 };
+	struct policy_request a = { .start_order = 77 };
 	struct err e;
 
 	(void)st;

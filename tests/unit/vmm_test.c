@@ -171,7 +171,7 @@ static int tear_down(void **st)
 
 struct asking {
 	struct node *n;
-	struct cvm_ask ask;
+	struct cvm_request ask;
 	enum op_kind kind;
 	struct cvm_row row;
 	struct op_row op;
@@ -299,7 +299,7 @@ static void preflight_answers_as_create_would_and_reserves_nothing(void **st)
 {
 	auto_json json_t *m = manifest("first");
 	struct node *n = *st;
-	struct cvm_ask ask = {
+	struct cvm_request ask = {
 		.name = "first", .prefer_dev = -1, .vcpus = 8, .memory_mib = 8192, .manifest = m
 	};
 	struct cvm_row row;
@@ -356,7 +356,7 @@ static void a_bare_image_name_picks_the_newest_version(void **st)
 static void host_ports_are_exclusive_ranged_and_picked(void **st)
 {
 	struct node *n = *st;
-	struct port_ask fixed = { .host_port = 28700, .vm_port = 80 }, any = { .vm_port = 80 };
+	struct port_request fixed = { .host_port = 28700, .vm_port = 80 }, any = { .vm_port = 80 };
 	struct asking a = { .ask.ports = &fixed, .ask.n_ports = 1 };
 	struct port_row *ports;
 	size_t np;
@@ -383,7 +383,7 @@ static void host_ports_are_exclusive_ranged_and_picked(void **st)
 /* The loop calls no bind(): until a job has, the request is refused, and nothing is promised. */
 static void ports_are_not_tried_on_the_loop(void **st)
 {
-	struct port_ask ports[] = { { .host_port = 28701, .vm_port = 80 }, { .vm_port = 81 } };
+	struct port_request ports[] = { { .host_port = 28701, .vm_port = 80 }, { .vm_port = 81 } };
 	auto_json json_t *m = manifest("first");
 	struct node *n = *st;
 	struct asking a = { .n = n,
@@ -450,7 +450,7 @@ static void a_port_that_a_stranger_listens_on_is_refused(void **st)
 				  .sin_port = htons(28702),
 				  .sin_addr = { htonl(INADDR_LOOPBACK) } };
 	auto_close int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct port_ask fixed = { .host_port = 28702, .vm_port = 80 };
+	struct port_request fixed = { .host_port = 28702, .vm_port = 80 };
 	struct asking a = { .ask.ports = &fixed, .ask.n_ports = 1 };
 	struct node *n = *st;
 	struct err e;
@@ -498,7 +498,7 @@ static void every_form_of_identifier_finds_the_cvm(void **st)
 static int power_turn(void *arg, struct err *e)
 {
 	struct asking *a = arg;
-	const struct power_ask start = { .kind = OP_START };
+	const struct power_request start = { .kind = OP_START };
 
 	return vmm_power(a->n->v, &a->row, &start, &ref, &a->op, e);
 }
@@ -506,7 +506,7 @@ static int power_turn(void *arg, struct err *e)
 static int delete_turn(void *arg, struct err *e)
 {
 	struct asking *a = arg;
-	const struct power_ask del = { .kind = OP_DELETE };
+	const struct power_request del = { .kind = OP_DELETE };
 
 	return vmm_power(a->n->v, &a->row, &del, &ref, &a->op, e);
 }
@@ -713,7 +713,7 @@ static void settle(struct node *n)
 static int begin_turn(void *arg, struct err *e)
 {
 	struct asking *a = arg;
-	const struct power_ask ask = { .kind = a->kind };
+	const struct power_request ask = { .kind = a->kind };
 
 	return vmm_power(a->n->v, &a->row, &ask, &ref, &a->op, e);
 }
@@ -740,12 +740,12 @@ static void create_running(struct node *n, struct asking *a)
 	struct err e;
 
 	a->n = n;
-	a->ask = (struct cvm_ask){ .name = "first",
-				   .prefer_dev = -1,
-				   .vcpus = 1,
-				   .memory_mib = 100,
-				   .disk_gib = 1,
-				   .manifest = m };
+	a->ask = (struct cvm_request){ .name = "first",
+				       .prefer_dev = -1,
+				       .vcpus = 1,
+				       .memory_mib = 100,
+				       .disk_gib = 1,
+				       .manifest = m };
 	assert_int_equal(turn_do(vmm_turn(n->v), create_turn, a, &e), 0);
 }
 

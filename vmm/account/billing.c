@@ -218,7 +218,7 @@ struct ending {
 
 static int shut_down(void *arg, struct err *e)
 {
-	static const struct power_ask ask = { .kind = OP_SHUTDOWN, .force = true };
+	static const struct power_request ask = { .kind = OP_SHUTDOWN, .force = true };
 	static const struct request_ref ref = { .request_id = "billing", .caller = "billing" };
 	const struct ending *x = arg;
 	struct cvm_row row;

@@ -79,7 +79,7 @@ void vmm_reserve_names(struct vmm *v, bool (*is_reserved)(const char *name))
 	v->name_is_reserved = is_reserved;
 }
 
-static int check_place(const struct vmm *v, const struct cvm_ask *ask, struct err *e)
+static int check_place(const struct vmm *v, const struct cvm_request *ask, struct err *e)
 {
 	char given[24];
 
@@ -142,7 +142,7 @@ static int check_limits(const struct vmm *v, const struct cvm_row *c, struct err
 	return r;
 }
 
-int admit_resources(const struct vmm *v, const struct cvm_ask *ask, struct cvm_row *c,
+int admit_resources(const struct vmm *v, const struct cvm_request *ask, struct cvm_row *c,
 		    struct err *e)
 {
 	const struct instance_type *type = NULL;
@@ -179,7 +179,7 @@ static int no_image(struct vmm *v, const char *wanted, int dev, struct err *e)
 	return err_hint(e, "GET /api/v1/os-images lists what there is, e.g. %s", any.name);
 }
 
-static int pick_image(struct vmm *v, const struct cvm_ask *ask, struct image_row *ret,
+static int pick_image(struct vmm *v, const struct cvm_request *ask, struct image_row *ret,
 		      struct err *e)
 {
 	const char *wanted =
@@ -208,7 +208,7 @@ static bool flag(const json_t *m, const char *key, bool def)
 	return json_is_boolean(j) ? json_is_true(j) : def;
 }
 
-static int take_manifest(const struct cvm_ask *ask, struct admission *a, struct err *e)
+static int take_manifest(const struct cvm_request *ask, struct admission *a, struct err *e)
 {
 	const char *fs = json_string_value(json_object_get(ask->manifest, "storage_fs"));
 	struct revision_row *r = &a->revision;
@@ -280,7 +280,7 @@ static int check_mr_config(const struct cvm_row *c, const char *manifest,
 	return mr_config_choose(&in, &ignored, e);
 }
 
-int admit(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct admission *a,
+int admit(struct vmm *v, int64_t workspace, const struct cvm_request *ask, struct admission *a,
 	  struct err *e)
 {
 	struct cvm_row *c = &a->row;
@@ -350,8 +350,8 @@ static void set_size(int64_t wanted, int64_t *asked, int64_t *given)
 
 /* Numbers win over those of the type, as in a create; a type's smaller disk leaves the disk as it
  * is. */
-static int change_resources(const struct vmm *v, const struct update_ask *ask, struct cvm_row *c,
-			    struct err *e)
+static int change_resources(const struct vmm *v, const struct update_request *ask,
+			    struct cvm_row *c, struct err *e)
 {
 	const bool named = ask->instance_type && *ask->instance_type;
 	const struct instance_type *type = named ? find_type(v, ask->instance_type) : NULL;
@@ -377,15 +377,15 @@ static int change_resources(const struct vmm *v, const struct update_ask *ask, s
 	return check_limits(v, c, e);
 }
 
-static int change_software(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask,
-			   struct admission *a, struct err *e)
+static int change_software(struct vmm *v, const struct cvm_row *cvm,
+			   const struct update_request *ask, struct admission *a, struct err *e)
 {
 	/* An app keeps its id whatever becomes of its manifest. */
-	const struct cvm_ask like = { .image = ask->image,
-				      .prefer_dev = -1,
-				      .manifest = ask->manifest,
-				      .manifest_text = ask->manifest_text,
-				      .app_id = cvm->app_id };
+	const struct cvm_request like = { .image = ask->image,
+					  .prefer_dev = -1,
+					  .manifest = ask->manifest,
+					  .manifest_text = ask->manifest_text,
+					  .app_id = cvm->app_id };
 	auto_free char *present = NULL;
 	int r = 0;
 
@@ -412,7 +412,7 @@ static int change_software(struct vmm *v, const struct cvm_row *cvm, const struc
 		 : check_mr_config(&a->row, ask->manifest ? a->manifest : present, &a->image, e);
 }
 
-int admit_change(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask,
+int admit_change(struct vmm *v, const struct cvm_row *cvm, const struct update_request *ask,
 		 struct admission *a, struct err *e)
 {
 	int r;

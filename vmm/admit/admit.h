@@ -14,9 +14,9 @@
 #include "db/images.h"
 #include "vmm/admit/placement.h"
 
-struct cvm_ask;
+struct cvm_request;
 struct device_row;
-struct update_ask;
+struct update_request;
 struct vmm;
 
 struct admission {
@@ -32,15 +32,15 @@ struct admission {
 
 /* Pure with respect to capacity: rules, matching and names only. Free with admission_free(), also
  * after a failure. */
-int admit(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct admission *a,
+int admit(struct vmm *v, int64_t workspace, const struct cvm_request *ask, struct admission *a,
 	  struct err *e);
 /* What @cvm would become: the same rules, for what @ask names. */
-int admit_change(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask,
+int admit_change(struct vmm *v, const struct cvm_row *cvm, const struct update_request *ask,
 		 struct admission *a, struct err *e);
 void admission_free(struct admission *a);
 /* Parts of it that need no database. */
 int admit_name(const struct vmm *v, const char *name, struct err *e);
-int admit_resources(const struct vmm *v, const struct cvm_ask *ask, struct cvm_row *c,
+int admit_resources(const struct vmm *v, const struct cvm_request *ask, struct cvm_row *c,
 		    struct err *e);
 /* Words that no CVM may be called, whatever their case: @is_reserved is asked. NULL: none. */
 void vmm_reserve_names(struct vmm *v, bool (*is_reserved)(const char *name));

@@ -68,7 +68,7 @@ static int pick_tee(struct vmm *v, enum tee_setting asked, bool *ret, struct err
 	return 0;
 }
 
-int admit_registers(const struct cvm_ask *ask, struct cvm_row *c, struct err *e)
+int admit_registers(const struct cvm_request *ask, struct cvm_row *c, struct err *e)
 {
 	if (ask->tdx.given && !c->tdx)
 		return err_field(e, ERR_INCOMPATIBLE, "tdx", NULL,
@@ -79,7 +79,7 @@ int admit_registers(const struct cvm_ask *ask, struct cvm_row *c, struct err *e)
 	return 0;
 }
 
-int admit_tee(struct vmm *v, const struct cvm_ask *ask, struct cvm_row *c, struct err *e)
+int admit_tee(struct vmm *v, const struct cvm_request *ask, struct cvm_row *c, struct err *e)
 {
 	int r = pick_tee(v, ask->tee, &c->tdx, e);
 
@@ -153,7 +153,7 @@ int admit_ports(const struct cvm_row *c, size_t n_ports, struct err *e)
 		"ports can be forwarded only to an interface of mode user, and networks has none");
 }
 
-int admit_networks(struct vmm *v, const struct cvm_ask *ask, struct cvm_row *c, struct err *e)
+int admit_networks(struct vmm *v, const struct cvm_request *ask, struct cvm_row *c, struct err *e)
 {
 	const char *text =
 		ask->networks && *ask->networks ? ask->networks : vmm_settings(v)->networks;

@@ -111,7 +111,7 @@ void devices_count(const struct device_row *rows, size_t n, struct capacity_row 
 
 struct choice {
 	const struct gpu_settings *g;
-	const struct cvm_ask *ask;
+	const struct cvm_request *ask;
 	int64_t workspace;
 	const struct device_row *rows;
 	size_t n;
@@ -154,7 +154,7 @@ static int not_free(const struct choice *c, const struct device_row *d, const ch
 
 static int take_slot(struct choice *c, size_t entry, struct err *e)
 {
-	const struct gpu_ask *a = &c->ask->gpus[entry];
+	const struct gpu_request *a = &c->ask->gpus[entry];
 	char address[PCI_TEXT], field[48];
 	size_t i = 0;
 
@@ -188,7 +188,7 @@ struct supply {
 	size_t wanted, offered, well, free, busy, broken;
 };
 
-static bool wants_any_of(const struct gpu_ask *a, const char *id)
+static bool wants_any_of(const struct gpu_request *a, const char *id)
 {
 	return !a->slot && a->product_id && !strcasecmp(a->product_id, id);
 }
@@ -362,7 +362,7 @@ static void collect(const struct choice *c, struct device_row **ret, size_t *ret
 	*ret_n = n;
 }
 
-int devices_choose(const struct gpu_settings *g, const struct cvm_ask *ask, int64_t workspace,
+int devices_choose(const struct gpu_settings *g, const struct cvm_request *ask, int64_t workspace,
 		   const struct device_row *rows, size_t n, struct device_row **ret, size_t *ret_n,
 		   struct err *e)
 {

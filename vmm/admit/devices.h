@@ -19,7 +19,7 @@ bool device_offered(const struct gpu_settings *g, const struct device_row *d);
  * kind by address; NULL and 0 when it asks for none. ERR_GPU, ERR_GPU_BUSY or ERR_CAPACITY ("gpus")
  * name the entry, e.g. "gpus.gpus[1].slot". A holder of another workspace than
  * @workspace is not named. */
-int devices_choose(const struct gpu_settings *g, const struct cvm_ask *ask, int64_t workspace,
+int devices_choose(const struct gpu_settings *g, const struct cvm_request *ask, int64_t workspace,
 		   const struct device_row *rows, size_t n, struct device_row **ret, size_t *ret_n,
 		   struct err *e);
 

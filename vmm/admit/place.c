@@ -63,7 +63,7 @@ int place_look_first(const char *field, struct err *e)
 }
 
 /* Pinned CPUs are not used up: for them what is known is good enough. */
-static int check_looked(const struct cvm_ask *ask, struct err *e)
+static int check_looked(const struct cvm_request *ask, struct err *e)
 {
 	if (ask->looked)
 		return 0;
@@ -72,7 +72,7 @@ static int check_looked(const struct cvm_ask *ask, struct err *e)
 	return ask->hugepages ? place_look_first("hugepages", e) : 0;
 }
 
-static int choose_devices(struct vmm *v, const struct cvm_ask *ask, struct admission *a,
+static int choose_devices(struct vmm *v, const struct cvm_request *ask, struct admission *a,
 			  struct err *e)
 {
 	auto_free struct device_row *rows = NULL;
@@ -84,7 +84,7 @@ static int choose_devices(struct vmm *v, const struct cvm_ask *ask, struct admis
 				  &a->devices, &a->n_devices, e);
 }
 
-int place_choose_nodes(struct vmm *v, const struct cvm_ask *ask, const struct numa_row *nodes,
+int place_choose_nodes(struct vmm *v, const struct cvm_request *ask, const struct numa_row *nodes,
 		       size_t n, struct admission *a, struct err *e)
 {
 	const struct placement_ask p = { .vcpus = (unsigned)a->row.vcpus,
@@ -102,7 +102,7 @@ int place_choose_nodes(struct vmm *v, const struct cvm_ask *ask, const struct nu
 	return r ? r : check_limits(v, &a->row, &a->place, e);
 }
 
-static int choose_nodes(struct vmm *v, const struct cvm_ask *ask, struct admission *a,
+static int choose_nodes(struct vmm *v, const struct cvm_request *ask, struct admission *a,
 			struct err *e)
 {
 	auto_free struct numa_row *nodes = NULL;
@@ -121,7 +121,7 @@ static void count_devices(const struct admission *a, struct cvm_row *c)
 	}
 }
 
-void place_fill(const struct cvm_ask *ask, struct admission *a)
+void place_fill(const struct cvm_request *ask, struct admission *a)
 {
 	struct cvm_row *c = &a->row;
 
@@ -135,7 +135,7 @@ void place_fill(const struct cvm_ask *ask, struct admission *a)
 		       a->n_devices ? gpu_attach_word[ask->gpu_attach] : "");
 }
 
-int place_admit(struct vmm *v, const struct cvm_ask *ask, struct admission *a, struct err *e)
+int place_admit(struct vmm *v, const struct cvm_request *ask, struct admission *a, struct err *e)
 {
 	int r = check_looked(ask, e);
 

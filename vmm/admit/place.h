@@ -11,7 +11,7 @@
 #include "base/err.h"
 
 struct admission;
-struct cvm_ask;
+struct cvm_request;
 struct cvm_node_row;
 struct cvm_row;
 struct device_row;
@@ -24,17 +24,17 @@ struct vmm;
 int place_look_first(const char *field, struct err *e);
 /* Choose devices and nodes for @ask, and fill what follows from them into @a. Nothing is promised.
  */
-int place_admit(struct vmm *v, const struct cvm_ask *ask, struct admission *a, struct err *e);
+int place_admit(struct vmm *v, const struct cvm_request *ask, struct admission *a, struct err *e);
 /* Are the hugepages there? */
 int place_would_fit(struct vmm *v, const struct admission *a, struct err *e);
 /* [turn] For the CVM whose row was just inserted as @id. */
 int place_reserve(struct vmm *v, int64_t id, const struct admission *a, struct err *e);
 /* Parts of place.c for it. */
-int place_choose_nodes(struct vmm *v, const struct cvm_ask *ask, const struct numa_row *nodes,
+int place_choose_nodes(struct vmm *v, const struct cvm_request *ask, const struct numa_row *nodes,
 		       size_t n, struct admission *a, struct err *e);
 int place_check_shares(struct vmm *v, const struct cvm_node_row *shares, size_t n, bool any_node,
 		       struct err *e);
-void place_fill(const struct cvm_ask *ask, struct admission *a);
+void place_fill(const struct cvm_request *ask, struct admission *a);
 /* [turn] Hugepages of a CVM whose row stays. */
 int place_hold(struct vmm *v, const struct cvm_row *c, bool hold, struct err *e);
 /* What the CVM was given, from its row. */

@@ -55,7 +55,7 @@ static int by_kind_and_address(const void *a, const void *b)
 				  : strcmp(p->address, q->address);
 }
 
-static int choose_devices(struct vmm *v, const struct cvm_ask *ask, int64_t cvm,
+static int choose_devices(struct vmm *v, const struct cvm_request *ask, int64_t cvm,
 			  struct admission *a, struct err *e)
 {
 	auto_free struct device_row *rows = NULL;
@@ -82,8 +82,8 @@ static bool same_devices(const struct device_row *a, size_t n_a, const struct de
 }
 
 /* The devices it will have into @a, and whether they are others than now. */
-static int find_devices(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask,
-			const struct cvm_ask *like, struct admission *a, struct err *e)
+static int find_devices(struct vmm *v, const struct cvm_row *cvm, const struct update_request *ask,
+			const struct cvm_request *like, struct admission *a, struct err *e)
 {
 	auto_free struct device_row *held = NULL;
 	size_t n;
@@ -141,7 +141,7 @@ static size_t more_shares(const struct placement *p, const struct cvm_node_row *
 	return n;
 }
 
-static int find_nodes(struct vmm *v, const struct cvm_row *cvm, const struct cvm_ask *like,
+static int find_nodes(struct vmm *v, const struct cvm_row *cvm, const struct cvm_request *like,
 		      struct admission *a, struct err *e)
 {
 	auto_free struct numa_row *nodes = NULL;
@@ -173,8 +173,8 @@ static enum gpu_attach attach_of(const struct cvm_row *c)
 	return GPU_NONE;
 }
 
-static int check_looked(const struct cvm_ask *like, const struct update_ask *ask, bool looked,
-			struct err *e)
+static int check_looked(const struct cvm_request *like, const struct update_request *ask,
+			bool looked, struct err *e)
 {
 	if (looked)
 		return 0;
@@ -184,15 +184,15 @@ static int check_looked(const struct cvm_ask *like, const struct update_ask *ask
 	return like->hugepages ? place_look_first("hugepages", e) : 0;
 }
 
-int place_change(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask,
+int place_change(struct vmm *v, const struct cvm_row *cvm, const struct update_request *ask,
 		 bool looked, struct admission *a, struct err *e)
 {
-	const struct cvm_ask like = { .hugepages = cvm->hugepages,
-				      .pin_numa = cvm->pin_numa,
-				      .gpu_attach =
-					      ask->set_gpus ? ask->gpu_attach : attach_of(cvm),
-				      .gpus = ask->gpus,
-				      .n_gpus = ask->n_gpus };
+	const struct cvm_request like = { .hugepages = cvm->hugepages,
+					  .pin_numa = cvm->pin_numa,
+					  .gpu_attach =
+						  ask->set_gpus ? ask->gpu_attach : attach_of(cvm),
+					  .gpus = ask->gpus,
+					  .n_gpus = ask->n_gpus };
 	bool recut = (cvm->hugepages || cvm->pin_numa) &&
 		     (a->row.vcpus != cvm->vcpus || a->row.memory_mib != cvm->memory_mib);
 	int r;

@@ -269,7 +269,7 @@ static bool keep(const struct ports_for *w, const struct port_row *earlier, size
 	return false;
 }
 
-static int resolve_one(struct vmm *v, const struct ports_for *w, const struct port_ask *ask,
+static int resolve_one(struct vmm *v, const struct ports_for *w, const struct port_request *ask,
 		       size_t i, struct port_row *out, struct err *e)
 {
 	const char *address =
@@ -292,8 +292,8 @@ static int resolve_one(struct vmm *v, const struct ports_for *w, const struct po
 						  : pick(v, w, i, out, p, e);
 }
 
-int ports_resolve(struct vmm *v, const struct ports_for *w, const struct port_ask *asks, size_t n,
-		  struct port_row *out, struct err *e)
+int ports_resolve(struct vmm *v, const struct ports_for *w, const struct port_request *asks,
+		  size_t n, struct port_row *out, struct err *e)
 {
 	bool unprobed = false;
 	char given[24];

@@ -10,7 +10,7 @@
 
 #include "base/err.h"
 
-struct port_ask;
+struct port_request;
 struct port_row;
 struct vmm;
 
@@ -27,8 +27,8 @@ struct ports_for {
 /* Check rules and exclusivity, pick for host_port 0. Fills @out[CVM_PORTS_MAX]. Until a
  * probe has tried the ports it fails with the error of port_probe_missing(): see
  * vmm_look_again(). */
-int ports_resolve(struct vmm *v, const struct ports_for *w, const struct port_ask *asks, size_t n,
-		  struct port_row *out, struct err *e);
+int ports_resolve(struct vmm *v, const struct ports_for *w, const struct port_request *asks,
+		  size_t n, struct port_row *out, struct err *e);
 bool ports_have(const struct port_row *rows, size_t n, const struct port_row *p);
 int64_t ports_allowed(const struct vmm *v); /* how many forwards there can be at a time */
 

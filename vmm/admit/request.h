@@ -14,7 +14,7 @@
 #include "vmm/node/settings.h"
 #include "vmm/virt/domain_spec.h"
 
-struct port_ask {
+struct port_request {
 	bool udp;
 	const char *host_address; /* NULL = default */
 	uint16_t host_port;       /* 0 = pick a free one */
@@ -24,7 +24,7 @@ struct port_ask {
 enum { TDX_MR_HEX = 2 * TDX_MR_LEN + 1 };
 
 /* Registers of a TD that its owner sets. */
-struct tdx_ask {
+struct tdx_request {
 	bool given; /* any of it: then the CVM has to be a TD */
 	uint64_t policy;
 	char mr_owner[TDX_MR_HEX], mr_owner_config[TDX_MR_HEX]; /* "" = zeros */
@@ -35,7 +35,7 @@ enum gpu_attach { GPU_NONE, GPU_LISTED, GPU_ALL, GPU_ATTACHES };
 enum { GPUS_MAX = 64 }; /* listed by one request */
 
 /* One of the two at least. */
-struct gpu_ask {
+struct gpu_request {
 	const char *slot;       /* "18:00.0" or "0000:18:00.0": this one; NULL = any free one */
 	const char *product_id; /* "10de:2335"; NULL = whatever is in the slot */
 };
@@ -43,7 +43,7 @@ struct gpu_ask {
 /* What the node may do with a CVM by itself. */
 enum { START_ORDER_MAX = 1000000 }; /* and its negative */
 
-struct policy_ask {
+struct policy_request {
 	bool has_restart, has_auto_start,
 		has_order; /* what is not said stays: on-crash, yes, 0 for a new CVM */
 	enum restart_policy restart;
@@ -53,7 +53,7 @@ struct policy_ask {
 
 /* Absent numbers are 0, absent texts NULL: matched from instance type, image preference and
  * defaults. */
-struct cvm_ask {
+struct cvm_request {
 	const char *name;
 	const char *image; /* name or bare family */
 	int prefer_dev;    /* 1, 0, or -1 = no preference */
@@ -65,20 +65,20 @@ struct cvm_ask {
 	const char *app_id;        /* 40 hex, optional 0x */
 	json_t *manifest;          /* app-compose object (compose.h), borrowed */
 	const char *manifest_text; /* compose_text() of it, borrowed; NULL: it is made here */
-	const struct port_ask *ports;
+	const struct port_request *ports;
 	size_t n_ports;
 	const void *encrypted_env;
 	size_t encrypted_env_len;
 	const char *user_config;
 	bool listed;
 	bool stopped;
-	struct policy_ask policy;
+	struct policy_request policy;
 	enum tee_setting tee; /* TEE_TDX: refuse anything else */
-	struct tdx_ask tdx;
+	struct tdx_request tdx;
 	const char *networks; /* networks.h; NULL or "" = the node's default */
 	bool hugepages, pin_numa;
 	enum gpu_attach gpu_attach;
-	const struct gpu_ask *gpus; /* GPU_LISTED */
+	const struct gpu_request *gpus; /* GPU_LISTED */
 	size_t n_gpus;
 	bool looked; /* at the host, for this request: see vmm_look() */
 };

@@ -58,7 +58,7 @@ static const bool takes_restart[CHANGES] = {
 
 /* ------------------------------------------------------------------ planning */
 
-static int plan_blobs(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask,
+static int plan_blobs(struct vmm *v, const struct cvm_row *cvm, const struct update_request *ask,
 		      struct cvm_change *c, struct err *e)
 {
 	struct cvm_blobs *b = &c->blobs;
@@ -86,7 +86,7 @@ static int plan_blobs(struct vmm *v, const struct cvm_row *cvm, const struct upd
 	return 0;
 }
 
-static int plan_ports(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask,
+static int plan_ports(struct vmm *v, const struct cvm_row *cvm, const struct update_request *ask,
 		      bool looked, struct cvm_change *c, struct err *e)
 {
 	struct ports_for w = { .workspace = cvm->workspace, .cvm = cvm->id, .looked = looked };
@@ -127,8 +127,8 @@ static void compare(const struct cvm_row *before, struct cvm_change *c)
 		c->restart = c->restart || (c->differs[i] && takes_restart[i] && cvm_is_up(before));
 }
 
-int change_plan(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask, bool looked,
-		struct cvm_change *ret, struct err *e)
+int change_plan(struct vmm *v, const struct cvm_row *cvm, const struct update_request *ask,
+		bool looked, struct cvm_change *ret, struct err *e)
 {
 	int r;
 

@@ -18,7 +18,7 @@ struct cvm_change;
 struct change_row;
 struct cvm_row;
 struct op_row;
-struct update_ask;
+struct update_request;
 struct vmm;
 
 enum change_of {
@@ -47,8 +47,8 @@ struct cvm_change {
 
 /* What @ask makes of @cvm, and whether that fits beside all others. Nothing is promised. Free with
  * change_free(), also after a failure. */
-int change_plan(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask, bool looked,
-		struct cvm_change *ret, struct err *e);
+int change_plan(struct vmm *v, const struct cvm_row *cvm, const struct update_request *ask,
+		bool looked, struct cvm_change *ret, struct err *e);
 void change_free(struct cvm_change *c);
 /* [turn] Reserve the difference, and write down for operation @op what the CVM will be. */
 int change_reserve(struct vmm *v, const struct cvm_row *cvm, const struct cvm_change *c,

@@ -15,7 +15,7 @@
 #include "vmm/cvm/update.h"
 #include "vmm/vmm.h"
 
-static int nothing_to_change(const struct change_ask *ask, struct err *e)
+static int nothing_to_change(const struct preflight_request *ask, struct err *e)
 {
 	if (ask->vcpus || ask->memory_mib || ask->disk_gib || ask->image || ask->manifest)
 		return 0;
@@ -36,15 +36,15 @@ static int would_start(struct vmm *v, const struct cvm_row *before, const struct
 	return r ? r : capacity_change_would_fit(v, before, &needs, 0, e);
 }
 
-int vmm_preflight_change(struct vmm *v, const struct cvm_row *cvm, const struct change_ask *ask,
-			 struct change_fit *ret, struct err *e)
+int vmm_preflight_change(struct vmm *v, const struct cvm_row *cvm,
+			 const struct preflight_request *ask, struct change_fit *ret, struct err *e)
 {
-	const struct update_ask update = { .vcpus = ask->vcpus,
-					   .memory_mib = ask->memory_mib,
-					   .disk_gib = ask->disk_gib,
-					   .image = ask->image,
-					   .manifest = ask->manifest,
-					   .listed = -1 };
+	const struct update_request update = { .vcpus = ask->vcpus,
+					       .memory_mib = ask->memory_mib,
+					       .disk_gib = ask->disk_gib,
+					       .image = ask->image,
+					       .manifest = ask->manifest,
+					       .listed = -1 };
 	auto_free char *manifest = NULL;
 	struct cvm_change c = { 0 };
 	int r = nothing_to_change(ask, e);

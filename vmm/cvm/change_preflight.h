@@ -16,7 +16,7 @@
 struct vmm;
 
 /* A change of a CVM that exists. 0 and NULL: as it is. */
-struct change_ask {
+struct preflight_request {
 	int64_t vcpus, memory_mib, disk_gib;
 	const char *image;
 	json_t *manifest; /* app-compose object, borrowed */
@@ -31,8 +31,9 @@ struct change_fit {
 
 /* Would the change fit, with what the CVM holds already? 0, or the refusal it would get. Nothing is
  * changed or promised. */
-int vmm_preflight_change(struct vmm *v, const struct cvm_row *cvm, const struct change_ask *ask,
-			 struct change_fit *ret, struct err *e);
+int vmm_preflight_change(struct vmm *v, const struct cvm_row *cvm,
+			 const struct preflight_request *ask, struct change_fit *ret,
+			 struct err *e);
 void change_fit_free(struct change_fit *f);
 
 #endif

@@ -40,8 +40,8 @@
 #include "vmm/op/op_begin.h"
 #include "vmm/virt/domain_spec.h"
 
-static int resolve(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct admission *a,
-		   struct port_row ports[CVM_PORTS_MAX], struct err *e)
+static int resolve(struct vmm *v, int64_t workspace, const struct cvm_request *ask,
+		   struct admission *a, struct port_row ports[CVM_PORTS_MAX], struct err *e)
 {
 	const struct ports_for w = { .workspace = workspace, .looked = ask->looked };
 	int r = admit(v, workspace, ask, a, e);
@@ -64,8 +64,8 @@ static int resolve(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, 
 	return r;
 }
 
-int vmm_preflight(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct cvm_row *ret,
-		  struct err *e)
+int vmm_preflight(struct vmm *v, int64_t workspace, const struct cvm_request *ask,
+		  struct cvm_row *ret, struct err *e)
 {
 	struct port_row ports[CVM_PORTS_MAX];
 	struct admission a;
@@ -79,7 +79,7 @@ int vmm_preflight(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, s
 
 /* ------------------------------------------------------------------ provision */
 
-static json_t *ports_json(const struct cvm_ask *ask)
+static json_t *ports_json(const struct cvm_request *ask)
 {
 	json_t *list = json_array();
 
@@ -92,7 +92,7 @@ static json_t *ports_json(const struct cvm_ask *ask)
 	return list;
 }
 
-static json_t *tdx_json(const struct tdx_ask *t)
+static json_t *tdx_json(const struct tdx_request *t)
 {
 	return t->given ? json_pack("{s:I, s:s, s:s}", "policy", (json_int_t)t->policy, "mr_owner",
 				    t->mr_owner, "mr_owner_config", t->mr_owner_config)
@@ -100,7 +100,7 @@ static json_t *tdx_json(const struct tdx_ask *t)
 }
 
 /* As asked: which GPU "any" becomes is decided when it is given. */
-static json_t *gpus_json(const struct cvm_ask *ask)
+static json_t *gpus_json(const struct cvm_request *ask)
 {
 	json_t *list = json_array();
 
@@ -113,7 +113,7 @@ static json_t *gpus_json(const struct cvm_ask *ask)
 
 /* The resolved request, so that what was provisioned is what will be created, even if defaults
  * change meanwhile. */
-static char *request_json(const struct cvm_ask *ask, const struct admission *a)
+static char *request_json(const struct cvm_request *ask, const struct admission *a)
 {
 	auto_json json_t *j = json_pack(
 		"{s:s, s:s, s:s, s:I, s:I, s:I, s:s*, s:b, s:i, s:o*, s:s, s:o}", "name",
@@ -135,7 +135,7 @@ static char *request_json(const struct cvm_ask *ask, const struct admission *a)
 	return json_canonical(j);
 }
 
-int vmm_provision(struct vmm *v, int64_t workspace, const struct cvm_ask *ask,
+int vmm_provision(struct vmm *v, int64_t workspace, const struct cvm_request *ask,
 		  struct provision_result *ret, struct err *e)
 {
 	struct port_row ports[CVM_PORTS_MAX];
@@ -172,7 +172,7 @@ static int insert_ports(struct vmm *v, int64_t cvm, const struct port_row *ports
 	return r;
 }
 
-static int insert(struct vmm *v, const struct cvm_ask *ask, struct admission *a,
+static int insert(struct vmm *v, const struct cvm_request *ask, struct admission *a,
 		  const struct port_row *ports, struct cvm_row *ret, struct err *e)
 {
 	const struct cvm_blobs blobs = { .encrypted_env = (void *)(uintptr_t)ask->encrypted_env,
@@ -202,7 +202,7 @@ static int insert(struct vmm *v, const struct cvm_ask *ask, struct admission *a,
 	return r == -ERR_NOT_FOUND ? err_set(e, ERR_HOST, "the CVM's row vanished") : r;
 }
 
-int vmm_create(struct vmm *v, int64_t workspace, const struct cvm_ask *ask,
+int vmm_create(struct vmm *v, int64_t workspace, const struct cvm_request *ask,
 	       const struct request_ref *ref, struct cvm_row *ret, struct op_row *ret_op,
 	       struct err *e)
 {
@@ -236,14 +236,14 @@ int vmm_create(struct vmm *v, int64_t workspace, const struct cvm_ask *ask,
 
 /* ------------------------------------------------------------------ create from a provision */
 
-static size_t ports_from(const json_t *list, struct port_ask out[CVM_PORTS_MAX])
+static size_t ports_from(const json_t *list, struct port_request out[CVM_PORTS_MAX])
 {
 	size_t i;
 	json_t *p;
 
 	json_array_foreach(list, i, p)
 	{
-		out[i] = (struct port_ask){
+		out[i] = (struct port_request){
 			.udp = json_is_true(json_object_get(p, "udp")),
 			.host_address = json_string_value(json_object_get(p, "address")),
 			.host_port = (uint16_t)json_integer_value(json_object_get(p, "host_port")),
@@ -263,9 +263,9 @@ static enum tee_setting provisioned_tee(const json_t *j)
 	return (enum tee_setting)json_integer_value(json_object_get(j, "tee"));
 }
 
-static struct tdx_ask provisioned_tdx(const json_t *j)
+static struct tdx_request provisioned_tdx(const json_t *j)
 {
-	struct tdx_ask t = { .given = j != NULL, .policy = TDX_POLICY_SEPT_VE_DISABLE };
+	struct tdx_request t = { .given = j != NULL, .policy = TDX_POLICY_SEPT_VE_DISABLE };
 
 	if (!j)
 		return t;
@@ -277,13 +277,13 @@ static struct tdx_ask provisioned_tdx(const json_t *j)
 	return t;
 }
 
-static size_t gpus_from(const json_t *list, struct gpu_ask out[GPUS_MAX])
+static size_t gpus_from(const json_t *list, struct gpu_request out[GPUS_MAX])
 {
 	size_t i, n = json_array_size(list);
 
 	n = n < GPUS_MAX ? n : GPUS_MAX;
 	for (i = 0; i < n; i++)
-		out[i] = (struct gpu_ask){
+		out[i] = (struct gpu_request){
 			.slot = json_string_value(json_object_get(json_array_get(list, i), "slot")),
 			.product_id = json_string_value(
 				json_object_get(json_array_get(list, i), "product_id")),
@@ -299,19 +299,19 @@ static enum gpu_attach attach_from(const json_t *word)
 	return GPU_NONE; /* provisioned before there were GPUs */
 }
 
-static struct policy_ask policy_from(const json_t *j)
+static struct policy_request policy_from(const json_t *j)
 {
 	const char *word = json_string_value(json_object_get(j, "restart"));
-	struct policy_ask p = { 0 };
+	struct policy_request p = { 0 };
 
 	if (!j)
 		return p; /* provisioned before there were policies */
-	p = (struct policy_ask){ .has_restart = word != NULL,
-				 .has_auto_start = true,
-				 .has_order = true,
-				 .auto_start = json_is_true(json_object_get(j, "auto_start")),
-				 .start_order =
-					 json_integer_value(json_object_get(j, "start_order")) };
+	p = (struct policy_request){ .has_restart = word != NULL,
+				     .has_auto_start = true,
+				     .has_order = true,
+				     .auto_start = json_is_true(json_object_get(j, "auto_start")),
+				     .start_order = json_integer_value(
+					     json_object_get(j, "start_order")) };
 	for (int i = 0; word && i < RESTART_POLICIES; i++)
 		if (!strcmp(word, restart_policy_word[i]))
 			p.restart = (enum restart_policy)i;
@@ -326,7 +326,7 @@ static int not_provisioned(const char *compose_hash, struct err *e)
 }
 
 /* Both as they are stored: lower case, without 0x. */
-static int provision_key(const struct commit_ask *given, char app[APP_ID_TEXT],
+static int provision_key(const struct commit_request *given, char app[APP_ID_TEXT],
 			 char hash[SHA256_HEX], struct err *e)
 {
 	const char *hex = given->compose_hash;
@@ -344,16 +344,16 @@ static int provision_key(const struct commit_ask *given, char app[APP_ID_TEXT],
 	return r;
 }
 
-int vmm_commit(struct vmm *v, int64_t workspace, const struct commit_ask *given,
+int vmm_commit(struct vmm *v, int64_t workspace, const struct commit_request *given,
 	       const struct request_ref *ref, struct cvm_row *ret, struct op_row *ret_op,
 	       struct err *e)
 {
 	auto_free char *request = NULL, *manifest_text = NULL;
 	auto_json json_t *j = NULL, *manifest = NULL;
-	struct port_ask ports[CVM_PORTS_MAX];
-	struct gpu_ask gpus[GPUS_MAX];
+	struct port_request ports[CVM_PORTS_MAX];
+	struct gpu_request gpus[GPUS_MAX];
 	char app[APP_ID_TEXT], wanted[APP_ID_TEXT], hash[SHA256_HEX];
-	struct cvm_ask ask;
+	struct cvm_request ask;
 	int r = provision_key(given, wanted, hash, e);
 
 	if (r)
@@ -370,7 +370,7 @@ int vmm_commit(struct vmm *v, int64_t workspace, const struct commit_ask *given,
 	r = compose_envs_allowed(manifest, given->env_keys, "env_keys", e);
 	if (r)
 		return r;
-	ask = (struct cvm_ask){
+	ask = (struct cvm_request){
 		.name = json_string_value(json_object_get(j, "name")),
 		.image = json_string_value(json_object_get(j, "image")),
 		.prefer_dev = -1,

@@ -13,7 +13,7 @@
 #include "db/text.h"
 #include "vmm/compose/compose.h"
 
-struct cvm_ask;
+struct cvm_request;
 struct cvm_row;
 struct op_row;
 struct request_ref;
@@ -24,30 +24,30 @@ struct provision_result {
 		instance_type[NAME_TEXT];
 };
 
-struct commit_ask {
+struct commit_request {
 	const char *app_id; /* NULL or "": of any app */
 	const char *compose_hash;
 	const void *encrypted_env;
 	size_t encrypted_env_len;
 	const json_t *env_keys; /* names in it; NULL = not told */
-	int64_t node_id;        /* 0 = this one, as in struct cvm_ask */
+	int64_t node_id;        /* 0 = this one, as in struct cvm_request */
 	const char *region;
 	bool stopped;
 };
 
 /* Would it fit? 0, or the same refusal a create would get. *ret (may be NULL) gets what it would
  * become (no id, no CID). */
-int vmm_preflight(struct vmm *v, int64_t workspace, const struct cvm_ask *ask, struct cvm_row *ret,
-		  struct err *e);
+int vmm_preflight(struct vmm *v, int64_t workspace, const struct cvm_request *ask,
+		  struct cvm_row *ret, struct err *e);
 /* [turn] Check and remember for 14 days. */
-int vmm_provision(struct vmm *v, int64_t workspace, const struct cvm_ask *ask,
+int vmm_provision(struct vmm *v, int64_t workspace, const struct cvm_request *ask,
 		  struct provision_result *ret, struct err *e);
 /* [turn] Create: from the ask itself, or from a provision. The operation starts after the commit
  * (unless stopped). */
-int vmm_create(struct vmm *v, int64_t workspace, const struct cvm_ask *ask,
+int vmm_create(struct vmm *v, int64_t workspace, const struct cvm_request *ask,
 	       const struct request_ref *ref, struct cvm_row *ret, struct op_row *ret_op,
 	       struct err *e);
-int vmm_commit(struct vmm *v, int64_t workspace, const struct commit_ask *given,
+int vmm_commit(struct vmm *v, int64_t workspace, const struct commit_request *given,
 	       const struct request_ref *ref, struct cvm_row *ret, struct op_row *ret_op,
 	       struct err *e);
 

@@ -114,7 +114,7 @@ int vmm_set_maintenance(struct vmm *v, bool on, const char *reason, const struct
 	return set(v, &was, &now, ref, e);
 }
 
-int vmm_drain(struct vmm *v, const struct power_ask *ask, const char *reason,
+int vmm_drain(struct vmm *v, const struct power_request *ask, const char *reason,
 	      const struct request_ref *ref, struct err *e)
 {
 	struct maintenance_row was = { 0 }, now = { .force = ask->force };
@@ -136,7 +136,7 @@ int vmm_drain(struct vmm *v, const struct power_ask *ask, const char *reason,
 
 /* ------------------------------------------------------------------ policies of one CVM */
 
-void policy_take(struct cvm_policy *p, const struct policy_ask *ask)
+void policy_take(struct cvm_policy *p, const struct policy_request *ask)
 {
 	if (ask->has_restart)
 		p->restart = ask->restart;
@@ -146,7 +146,7 @@ void policy_take(struct cvm_policy *p, const struct policy_ask *ask)
 		p->start_order = ask->start_order;
 }
 
-int vmm_set_policy(struct vmm *v, const struct cvm_row *cvm, const struct policy_ask *ask,
+int vmm_set_policy(struct vmm *v, const struct cvm_row *cvm, const struct policy_request *ask,
 		   struct cvm_row *ret, struct err *e)
 {
 	struct cvm_policy p = cvm->policy;

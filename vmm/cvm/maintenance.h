@@ -14,8 +14,8 @@ struct cvm_policy;
 struct cvm_row;
 struct drain_counts;
 struct maintenance_row;
-struct policy_ask;
-struct power_ask;
+struct policy_request;
+struct power_request;
 struct request_ref;
 struct vmm;
 
@@ -26,15 +26,15 @@ struct vmm;
 /* May a CVM be added? ERR_NODE_CLOSED in maintenance. */
 int maintenance_allows(struct vmm *v, struct err *e);
 /* What @ask says, into *p. */
-void policy_take(struct cvm_policy *p, const struct policy_ask *ask);
+void policy_take(struct cvm_policy *p, const struct policy_request *ask);
 /* [turn] What the node may do with the CVM by itself. *ret: the row after it. */
-int vmm_set_policy(struct vmm *v, const struct cvm_row *cvm, const struct policy_ask *ask,
+int vmm_set_policy(struct vmm *v, const struct cvm_row *cvm, const struct policy_request *ask,
 		   struct cvm_row *ret, struct err *e);
 /* [turn] In maintenance there are no new CVMs, and what would be started by itself waits. Off: what
  * a drain took down is started again. */
 int vmm_set_maintenance(struct vmm *v, bool on, const char *reason, const struct request_ref *ref,
 			struct err *e);
-int vmm_drain(struct vmm *v, const struct power_ask *ask, const char *reason,
+int vmm_drain(struct vmm *v, const struct power_request *ask, const char *reason,
 	      const struct request_ref *ref, struct err *e);
 int vmm_maintenance(struct vmm *v, struct maintenance_row *ret, struct drain_counts *ret_counts,
 		    struct err *e);

@@ -102,7 +102,7 @@ struct told {
 static int stop_turn(void *arg, struct err *e)
 {
 	const struct request_ref ref = { .caller = "teepod:late-start", .automatic = true };
-	const struct power_ask ask = { .kind = OP_STOP };
+	const struct power_request ask = { .kind = OP_STOP };
 	struct op_row op;
 	const struct told *t = arg;
 	struct cvm_row c;

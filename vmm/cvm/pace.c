@@ -44,7 +44,7 @@ static int begin(void *arg, struct err *e)
 					   n->turn == TURN_START ? "teepod:auto-start" : VMM_DRAIN,
 				   .looked = true,
 				   .automatic = true };
-	struct power_ask ask = { .kind = OP_START };
+	struct power_request ask = { .kind = OP_START };
 	struct maintenance_row m = { 0 };
 	struct op_row op;
 	int r = maintenance_get(vmm_db(n->v), &m, e);
@@ -52,9 +52,9 @@ static int begin(void *arg, struct err *e)
 	if (r)
 		return r;
 	if (n->turn == TURN_DRAIN)
-		ask = (struct power_ask){ .kind = is_up(&n->cvm) ? OP_SHUTDOWN : OP_STOP,
-					  .timeout_s = m.timeout_s,
-					  .force = m.force };
+		ask = (struct power_request){ .kind = is_up(&n->cvm) ? OP_SHUTDOWN : OP_STOP,
+					      .timeout_s = m.timeout_s,
+					      .force = m.force };
 	return vmm_power(n->v, &n->cvm, &ask, &ref, &op, e);
 }
 

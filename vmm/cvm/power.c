@@ -78,7 +78,7 @@ int power_timeout(unsigned *timeout_s, struct err *e)
 			 TIMEOUT_MIN_S, TIMEOUT_MAX_S);
 }
 
-int vmm_power(struct vmm *v, const struct cvm_row *cvm, const struct power_ask *ask,
+int vmm_power(struct vmm *v, const struct cvm_row *cvm, const struct power_request *ask,
 	      const struct request_ref *ref, struct op_row *ret_op, struct err *e)
 {
 	unsigned timeout_s = ask->timeout_s;

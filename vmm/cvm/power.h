@@ -15,7 +15,7 @@
 struct request_ref;
 struct vmm;
 
-struct power_ask {
+struct power_request {
 	enum op_kind kind;  /* OP_START, OP_STOP, OP_SHUTDOWN, OP_RESTART, OP_DELETE, OP_RESUME */
 	unsigned timeout_s; /* OP_SHUTDOWN and OP_RESTART: graceful for so long, 10..1200; 0 =
 			       default (60) */
@@ -29,7 +29,7 @@ int set_desired(struct vmm *v, const struct cvm_row *c, enum desired d, struct e
 /* [turn] ERR_BUSY while another operation runs; stop and delete cancel a running create, start,
  * shutdown or restart and follow it. Start of a running CVM and stop of a stopped one succeed with
  * a finished operation; resume of one that is not paused is ERR_CONFLICT. */
-int vmm_power(struct vmm *v, const struct cvm_row *cvm, const struct power_ask *ask,
+int vmm_power(struct vmm *v, const struct cvm_row *cvm, const struct power_request *ask,
 	      const struct request_ref *ref, struct op_row *ret_op, struct err *e);
 
 #endif

@@ -48,7 +48,7 @@ static int no_source(const char *named, struct err *e)
 			 "no CVM %.60s to make a replica of", named);
 }
 
-static int find_in(struct vmm *v, int64_t workspace, const struct replicate_ask *ask,
+static int find_in(struct vmm *v, int64_t workspace, const struct replicate_request *ask,
 		   struct cvm_row *ret, struct err *e)
 {
 	const char *named = ask->source ? ask->source : ask->app_id;
@@ -67,7 +67,7 @@ static int find_in(struct vmm *v, int64_t workspace, const struct replicate_ask 
 	return 0;
 }
 
-static int find_source(struct vmm *v, const struct replicate_ask *ask, struct cvm_row *ret,
+static int find_source(struct vmm *v, const struct replicate_request *ask, struct cvm_row *ret,
 		       struct err *e)
 {
 	const char *named = ask->source ? ask->source : ask->app_id;
@@ -179,7 +179,7 @@ static int pick_by_hash(struct vmm *v, const struct instances *all, const char *
 	return no_such_revision(source, all, given, e);
 }
 
-static int pick(struct vmm *v, const struct replicate_ask *ask, struct cvm_row *source,
+static int pick(struct vmm *v, const struct replicate_request *ask, struct cvm_row *source,
 		struct err *e)
 {
 	auto_free struct cvm_row *rows = NULL;
@@ -209,11 +209,11 @@ struct likeness {
 	json_t *manifest;
 	char *text; /* of it */
 	struct cvm_blobs blobs;
-	struct port_ask ports[CVM_PORTS_MAX];
+	struct port_request ports[CVM_PORTS_MAX];
 	struct port_row *port_rows;
-	struct gpu_ask gpus[GPUS_MAX];
+	struct gpu_request gpus[GPUS_MAX];
 	struct device_row *devices;
-	struct cvm_ask ask;
+	struct cvm_request ask;
 };
 
 static void likeness_free(struct likeness *l)
@@ -234,9 +234,9 @@ static int take_ports(struct vmm *v, struct likeness *l, struct err *e)
 	for (size_t i = 0; !r && i < n && i < CVM_PORTS_MAX; i++) {
 		const struct port_row *p = &l->port_rows[i];
 
-		l->ports[l->ask.n_ports++] = (struct port_ask){ .udp = p->udp,
-								.host_address = p->host_address,
-								.vm_port = p->vm_port };
+		l->ports[l->ask.n_ports++] = (struct port_request){ .udp = p->udp,
+								    .host_address = p->host_address,
+								    .vm_port = p->vm_port };
 	}
 	l->ask.ports = l->ports;
 	return r;
@@ -255,12 +255,12 @@ static int take_gpus(struct vmm *v, struct likeness *l, struct err *e)
 	     !r && i < n && l->ask.n_gpus < GPUS_MAX && l->ask.gpu_attach == GPU_LISTED; i++)
 		if (l->devices[i].kind == DEVICE_GPU)
 			l->gpus[l->ask.n_gpus++] =
-				(struct gpu_ask){ .product_id = l->devices[i].product_id };
+				(struct gpu_request){ .product_id = l->devices[i].product_id };
 	l->ask.gpus = l->gpus;
 	return r;
 }
 
-static int take_software(struct vmm *v, const struct replicate_ask *ask, struct likeness *l,
+static int take_software(struct vmm *v, const struct replicate_request *ask, struct likeness *l,
 			 struct err *e)
 {
 	auto_free char *text = NULL;
@@ -285,7 +285,7 @@ static int take_software(struct vmm *v, const struct replicate_ask *ask, struct 
 	return r ? r : compose_envs_allowed(l->manifest, ask->env_keys, "env_keys", e);
 }
 
-static int take_secrets(struct vmm *v, const struct replicate_ask *ask, struct likeness *l,
+static int take_secrets(struct vmm *v, const struct replicate_request *ask, struct likeness *l,
 			struct err *e)
 {
 	int r = cvms_blobs(vmm_db(v), l->source.id, &l->blobs, e);
@@ -308,11 +308,12 @@ static const char *type_of(const struct vmm *v, const struct cvm_row *c)
 	return NULL;
 }
 
-static void take_machine(const struct vmm *v, const struct replicate_ask *ask, struct likeness *l)
+static void take_machine(const struct vmm *v, const struct replicate_request *ask,
+			 struct likeness *l)
 {
 	const struct cvm_row *c = &l->source;
 
-	l->ask = (struct cvm_ask){
+	l->ask = (struct cvm_request){
 		.image = c->image_name,
 		.prefer_dev = -1,
 		.instance_type = type_of(v, c),
@@ -347,7 +348,8 @@ static int image_is_here(const struct vmm *v, const struct cvm_row *c, struct er
 	return err_hint(e, "import it again: POST /api/v1/images");
 }
 
-static int liken(struct vmm *v, const struct replicate_ask *ask, struct likeness *l, struct err *e)
+static int liken(struct vmm *v, const struct replicate_request *ask, struct likeness *l,
+		 struct err *e)
 {
 	int r = find_source(v, ask, &l->source, e);
 
@@ -414,7 +416,7 @@ static int make_one(void *arg, struct err *e)
 {
 	struct making *m = arg;
 	const struct cvm_row *source = &m->like->source;
-	struct cvm_ask ask = m->like->ask;
+	struct cvm_request ask = m->like->ask;
 	char name[NAME_TEXT];
 	int r = new_name(m->v, source, name, e);
 
@@ -457,7 +459,7 @@ static int make(struct vmm *v, struct likeness *l, size_t count, bool partial,
 	return 0;
 }
 
-int vmm_replicate(struct vmm *v, const struct replicate_ask *ask, size_t count, bool partial,
+int vmm_replicate(struct vmm *v, const struct replicate_request *ask, size_t count, bool partial,
 		  const struct request_ref *ref, struct replica **ret, size_t *ret_n,
 		  struct err *ret_why, struct err *e)
 {

@@ -17,7 +17,7 @@ struct vmm;
 
 enum { REPLICAS_MAX = 64 };
 
-struct replicate_ask {
+struct replicate_request {
 	int64_t workspace; /* where the source is looked for ... */
 	bool elsewhere;    /* ... and then in all others */
 	/* Any form that vmm_find() knows; at least one of them. Both: a CVM of that app. app_id
@@ -49,7 +49,7 @@ struct replica {
  * ERR_REPLICA_HASH: the app lives in several revisions, by whatever its instance was named, and
  * compose_hash is missing. ERR_APP_CONFLICT: compose_hash is none of these. ERR_REPLICA_IMAGE: the
  * files of its image are gone. Else whatever refuses a create. */
-int vmm_replicate(struct vmm *v, const struct replicate_ask *ask, size_t count, bool partial,
+int vmm_replicate(struct vmm *v, const struct replicate_request *ask, size_t count, bool partial,
 		  const struct request_ref *ref, struct replica **ret, size_t *ret_n,
 		  struct err *ret_why, struct err *e);
 

@@ -150,7 +150,7 @@ static int give_up(struct pass *p, struct err *e)
 
 static int start(void *arg, struct err *e)
 {
-	static const struct power_ask ask = { .kind = OP_START };
+	static const struct power_request ask = { .kind = OP_START };
 	static const struct request_ref ref = { .caller = caller,
 						.looked = true,
 						.automatic = true };

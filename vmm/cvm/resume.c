@@ -153,7 +153,7 @@ struct going_on {
 
 static int resume_turn(void *arg, struct err *e)
 {
-	static const struct power_ask ask = { .kind = OP_RESUME };
+	static const struct power_request ask = { .kind = OP_RESUME };
 	static const struct request_ref ref = { .caller = "teepod:auto-resume", .automatic = true };
 	struct going_on *g = arg;
 	struct resume_attempt *a;

@@ -24,7 +24,7 @@ static bool resizes(enum change_of what)
 }
 
 /* Only what is different counts; where nothing is, what was named. */
-static enum op_kind kind_of(const struct update_ask *ask, const struct cvm_change *c)
+static enum op_kind kind_of(const struct update_request *ask, const struct cvm_change *c)
 {
 	bool any = false;
 
@@ -49,7 +49,7 @@ static bool is_change(const struct cvm_change *c)
 
 /* No "try again later" (ERR_BUSY): the same request is refused as long as the guest runs. */
 static int check_restart(const struct vmm *v, const struct cvm_row *cvm, const struct cvm_change *c,
-			 const struct update_ask *ask, struct err *e)
+			 const struct update_request *ask, struct err *e)
 {
 	char what[128] = "";
 	size_t n = 0;
@@ -72,8 +72,8 @@ static int check_restart(const struct vmm *v, const struct cvm_row *cvm, const s
 }
 
 static int begin(struct vmm *v, const struct cvm_row *cvm, const struct cvm_change *c,
-		 const struct update_ask *ask, const struct request_ref *ref, struct op_row *ret_op,
-		 struct err *e)
+		 const struct update_request *ask, const struct request_ref *ref,
+		 struct op_row *ret_op, struct err *e)
 {
 	const bool lead = c->differs[CHANGE_PORTS] && cvm_is_up(cvm) && !c->restart;
 	unsigned timeout_s = ask->timeout_s;
@@ -94,7 +94,7 @@ static int begin(struct vmm *v, const struct cvm_row *cvm, const struct cvm_chan
 	return r ? r : change_reserve(v, cvm, c, ret_op->id, e);
 }
 
-int vmm_update(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask,
+int vmm_update(struct vmm *v, const struct cvm_row *cvm, const struct update_request *ask,
 	       const struct request_ref *ref, struct op_row *ret_op, struct err *e)
 {
 	struct cvm_change c = { 0 };

@@ -18,7 +18,7 @@ struct cvm_row;
 struct op_row;
 
 /* What an update changes; what is absent stays. All pointers are borrowed for the call. */
-struct update_ask {
+struct update_request {
 	const char *instance_type; /* its numbers, where none are given below; NULL = as it is */
 	int64_t vcpus, memory_mib, disk_gib; /* 0 = as it is */
 	json_t *manifest;          /* new app-compose object (compose.h); NULL = as it is */
@@ -30,11 +30,11 @@ struct update_ask {
 	bool set_user_config;
 	const char *user_config; /* NULL removes it */
 	bool set_ports;
-	const struct port_ask *ports; /* the whole new list */
+	const struct port_request *ports; /* the whole new list */
 	size_t n_ports;
 	bool set_gpus;
 	enum gpu_attach gpu_attach;
-	const struct gpu_ask *gpus; /* the whole new list */
+	const struct gpu_request *gpus; /* the whole new list */
 	size_t n_gpus;
 	int listed;         /* 1, 0; -1 = as it is */
 	bool allow_restart; /* a running CVM may be stopped and started for it */
@@ -47,7 +47,7 @@ struct update_ask {
  * ERR_INCOMPATIBLE, field "allow_restart"; trying again would not help. ERR_BUSY only while another
  * operation runs. A stopped CVM stays stopped. Nothing to change: an operation that is over at
  * once. */
-int vmm_update(struct vmm *v, const struct cvm_row *cvm, const struct update_ask *ask,
+int vmm_update(struct vmm *v, const struct cvm_row *cvm, const struct update_request *ask,
 	       const struct request_ref *ref, struct op_row *ret_op, struct err *e);
 
 /* One entry of an app's history: a CVM was created, or changed. Newest first. */

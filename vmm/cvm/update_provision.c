@@ -42,7 +42,9 @@ static int put(struct vmm *v, const struct cvm_row *cvm, const char *hash, const
 static int check(struct vmm *v, const struct cvm_row *cvm, json_t *manifest, const char *text,
 		 struct err *e)
 {
-	const struct update_ask ask = { .manifest = manifest, .manifest_text = text, .listed = -1 };
+	const struct update_request ask = { .manifest = manifest,
+					    .manifest_text = text,
+					    .listed = -1 };
 	struct admission a;
 	int r = admit_change(v, cvm, &ask, &a, e);
 

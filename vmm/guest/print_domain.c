@@ -66,8 +66,8 @@ static void look_in(const char *store, const char *wanted, char best[IMAGE_NAME]
 	(void)closedir(d);
 }
 
-static int find_image(const struct vmm_settings *s, const struct cvm_ask *ask, struct found *ret,
-		      struct err *e)
+static int find_image(const struct vmm_settings *s, const struct cvm_request *ask,
+		      struct found *ret, struct err *e)
 {
 	const char *wanted = ask->image ? ask->image : s->default_image;
 	const char *const stores[] = { s->images_dir, s->demo_images_dir };
@@ -117,13 +117,13 @@ static void take_image(const struct image *i, struct cvm_row *c)
 	c->image_dev = i->is_dev;
 }
 
-static bool tdx_of(const struct vmm_settings *s, const struct cvm_ask *ask)
+static bool tdx_of(const struct vmm_settings *s, const struct cvm_request *ask)
 {
 	return ask->tee == TEE_AUTO ? s->tee != TEE_NONE : ask->tee == TEE_TDX;
 }
 
 /* Which nodes and devices a CVM gets is the host's to say. */
-static int refuse_host_things(const struct cvm_ask *ask, struct err *e)
+static int refuse_host_things(const struct cvm_request *ask, struct err *e)
 {
 	const struct {
 		const char *field;
@@ -141,7 +141,7 @@ static int refuse_host_things(const struct cvm_ask *ask, struct err *e)
 	return 0;
 }
 
-static int make_row(struct vmm *v, const struct cvm_ask *ask, const char *manifest,
+static int make_row(struct vmm *v, const struct cvm_request *ask, const char *manifest,
 		    const struct image *image, struct cvm_row *c, struct err *e)
 {
 	int r = admit_name(v, ask->name, e);
@@ -171,7 +171,7 @@ static int make_row(struct vmm *v, const struct cvm_ask *ask, const char *manife
 
 /* ------------------------------------------------------------------ together */
 
-static int print(struct vmm *v, const struct cvm_ask *ask, const struct found *f, char **ret,
+static int print(struct vmm *v, const struct cvm_request *ask, const struct found *f, char **ret,
 		 struct err *e)
 {
 	auto_free char *manifest = compose_text(ask->manifest), *dir = NULL;
@@ -199,7 +199,7 @@ static int print(struct vmm *v, const struct cvm_ask *ask, const struct found *f
 	return r ? r : domain_xml(&m.spec, ret, e);
 }
 
-int vmm_print_domain(const struct vmm_settings *s, const struct cvm_ask *ask, char **ret,
+int vmm_print_domain(const struct vmm_settings *s, const struct cvm_request *ask, char **ret,
 		     struct err *e)
 {
 	struct vmm v = { .set = *s };
