@@ -34,14 +34,14 @@ enum { CHECK_MS = 60 * 1000 };
 /* A debt goes no deeper, so that no sum of a ledger overflows. */
 static const int64_t debt_max = INT64_C(4000000000000000000);
 
-static const struct rates *rates_of(const struct vmm *v)
+static const struct rates *billing_rates(const struct vmm *v)
 {
 	return &vmm_settings(v)->billing.rates;
 }
 
 /* [turn] Metered time now; written, so that no interval can begin later than the clock that is
  * found after a crash. */
-static int now(struct vmm *v, int64_t *ret, struct err *e)
+static int billing_now(struct vmm *v, int64_t *ret, struct err *e)
 {
 	struct clock_reading r;
 
@@ -53,7 +53,7 @@ static int now(struct vmm *v, int64_t *ret, struct err *e)
 
 /* ------------------------------------------------------------------ intervals */
 
-static int charge(struct vmm *v, struct meter_row *m, int64_t to_ms, struct err *e)
+static int meter_book(struct vmm *v, struct meter_row *m, int64_t to_ms, struct err *e)
 {
 	struct ledger_row l = { .workspace = m->workspace,
 				.at_ms = clock_wall_ms(),
@@ -76,21 +76,21 @@ static int charge(struct vmm *v, struct meter_row *m, int64_t to_ms, struct err 
 
 /* The interval ends at @to_ms and the next one begins, in *m; time that is not ahead of its
  * beginning closes nothing. */
-static int close_interval(struct vmm *v, struct meter_row *m, int64_t to_ms, struct err *e)
+static int meter_close_interval(struct vmm *v, struct meter_row *m, int64_t to_ms, struct err *e)
 {
 	int r = 0;
 
 	if (to_ms <= m->from_ms)
 		return 0;
 	if (m->rate > 0)
-		r = charge(v, m, to_ms, e);
+		r = meter_book(v, m, to_ms, e);
 	m->from_ms = to_ms;
 	return r;
 }
 
-static int follow(struct vmm *v, const struct cvm_size *c, int64_t now_ms, struct err *e)
+static int meter_follow_size(struct vmm *v, const struct cvm_size *c, int64_t now_ms, struct err *e)
 {
-	int64_t rate = meter_rate(rates_of(v), c, c->up);
+	int64_t rate = meter_rate(billing_rates(v), c, c->up);
 	struct meter_row m;
 	int r = meters_get(vmm_db(v), c->id, &m, e);
 
@@ -105,7 +105,7 @@ static int follow(struct vmm *v, const struct cvm_size *c, int64_t now_ms, struc
 		   now_ms - m.from_ms < vmm_settings(v)->billing.interval_s * 1000LL) {
 		return 0;
 	} else if (!r) {
-		r = close_interval(v, &m, now_ms, e);
+		r = meter_close_interval(v, &m, now_ms, e);
 	}
 	m.rate = rate;
 	return r ? r : meters_put(vmm_db(v), &m, e);
@@ -116,17 +116,17 @@ int meter_follow(struct vmm *v, int64_t cvm, struct err *e)
 	auto_free struct cvm_size *c = NULL;
 	int64_t now_ms;
 	size_t n;
-	int r = v->billing.on ? now(v, &now_ms, e) : 0;
+	int r = v->billing.on ? billing_now(v, &now_ms, e) : 0;
 
 	if (r || !v->billing.on)
 		return r;
 	r = cvms_sizes(vmm_db(v), 0, cvm, &c, &n, e);
-	return r || !n ? r : follow(v, c, now_ms, e);
+	return r || !n ? r : meter_follow_size(v, c, now_ms, e);
 }
 
-static int end(struct vmm *v, struct meter_row *m, int64_t to_ms, struct err *e)
+static int meter_close(struct vmm *v, struct meter_row *m, int64_t to_ms, struct err *e)
 {
-	int r = close_interval(v, m, to_ms, e);
+	int r = meter_close_interval(v, m, to_ms, e);
 
 	return r ? r : meters_remove(vmm_db(v), m->cvm, e);
 }
@@ -135,20 +135,20 @@ int meter_end(struct vmm *v, int64_t cvm, struct err *e)
 {
 	struct meter_row m;
 	int64_t now_ms;
-	int r = v->billing.on ? now(v, &now_ms, e) : 0;
+	int r = v->billing.on ? billing_now(v, &now_ms, e) : 0;
 
 	if (r || !v->billing.on)
 		return r;
 	r = meters_get(vmm_db(v), cvm, &m, e);
 	if (r)
 		return r == -ERR_NOT_FOUND ? 0 : r;
-	return end(v, &m, now_ms, e);
+	return meter_close(v, &m, now_ms, e);
 }
 
 /* ------------------------------------------------------------------ start */
 
 /* What was up when the host went down runs no more: its disk only, since the last that is known. */
-static int cut(struct vmm *v, struct meter_row *m, int64_t known_ms, struct err *e)
+static int meter_cut(struct vmm *v, struct meter_row *m, int64_t known_ms, struct err *e)
 {
 	auto_free struct cvm_size *c = NULL;
 	size_t n;
@@ -156,14 +156,14 @@ static int cut(struct vmm *v, struct meter_row *m, int64_t known_ms, struct err 
 
 	if (r)
 		return r;
-	r = close_interval(v, m, known_ms, e);
-	m->rate = n ? meter_rate(rates_of(v), c, false) : 0;
+	r = meter_close_interval(v, m, known_ms, e);
+	m->rate = n ? meter_rate(billing_rates(v), c, false) : 0;
 	return r ? r : meters_put(vmm_db(v), m, e);
 }
 
-static int for_each_meter(struct vmm *v,
-			  int (*fn)(struct vmm *v, struct meter_row *m, int64_t at, struct err *e),
-			  int64_t at, struct err *e)
+static int meters_for_each(struct vmm *v,
+			   int (*fn)(struct vmm *v, struct meter_row *m, int64_t at, struct err *e),
+			   int64_t at, struct err *e)
 {
 	auto_free struct meter_row *rows = NULL;
 	size_t n;
@@ -174,14 +174,14 @@ static int for_each_meter(struct vmm *v,
 	return r;
 }
 
-static int follow_all(struct vmm *v, int64_t now_ms, struct err *e)
+static int meters_follow_all(struct vmm *v, int64_t now_ms, struct err *e)
 {
 	auto_free struct cvm_size *rows = NULL;
 	size_t n;
 	int r = cvms_sizes(vmm_db(v), 0, 0, &rows, &n, e);
 
 	for (size_t i = 0; !r && i < n; i++)
-		r = follow(v, &rows[i], now_ms, e);
+		r = meter_follow_size(v, &rows[i], now_ms, e);
 	return r;
 }
 
@@ -200,13 +200,13 @@ int billing_set_up(struct vmm *v, struct err *e)
 	/* Nobody looked after the clock since: what is still open ends where it was last looked at.
 	 */
 	if (!v->billing.on)
-		return for_each_meter(v, end, known_ms, e);
+		return meters_for_each(v, meter_close, known_ms, e);
 	v->billing.read(&reading);
 	if (meter_clock_advance(&v->billing.clock, &reading))
-		r = for_each_meter(v, cut, known_ms, e);
+		r = meters_for_each(v, meter_cut, known_ms, e);
 	if (!r)
 		r = billing_clock_put(vmm_db(v), &v->billing.clock, e);
-	return r ? r : follow_all(v, v->billing.clock.now_ms, e);
+	return r ? r : meters_follow_all(v, v->billing.clock.now_ms, e);
 }
 
 /* ------------------------------------------------------------------ every minute */
@@ -216,7 +216,7 @@ struct ending {
 	int64_t cvm;
 };
 
-static int shut_down(void *arg, struct err *e)
+static int billing_shut_down(void *arg, struct err *e)
 {
 	static const struct power_request ask = { .kind = OP_SHUTDOWN, .force = true };
 	static const struct request_ref ref = { .request_id = "billing", .caller = "billing" };
@@ -232,7 +232,7 @@ static int shut_down(void *arg, struct err *e)
 	return r;
 }
 
-static int stop_all_of(struct vmm *v, int64_t workspace, struct err *e)
+static int billing_stop_workspace(struct vmm *v, int64_t workspace, struct err *e)
 {
 	auto_free struct cvm_size *rows = NULL;
 	struct err why;
@@ -244,15 +244,15 @@ static int stop_all_of(struct vmm *v, int64_t workspace, struct err *e)
 
 		/* What is busy now, or can not be shut down, is tried again in a minute; nobody
 		 * else's charges wait for it. */
-		if (rows[i].up && rows[i].wanted && turn_do(vmm_turn(v), shut_down, &x, &why) < 0 &&
-		    why.code != ERR_BUSY)
+		if (rows[i].up && rows[i].wanted &&
+		    turn_do(vmm_turn(v), billing_shut_down, &x, &why) < 0 && why.code != ERR_BUSY)
 			log_warn("%s can not be shut down for want of a balance: %s", rows[i].name,
 				 why.text);
 	}
 	return r;
 }
 
-static int stop_the_empty(struct vmm *v, struct err *e)
+static int billing_stop_exhausted(struct vmm *v, struct err *e)
 {
 	auto_free struct workspace_row *rows = NULL;
 	struct balance b;
@@ -263,7 +263,7 @@ static int stop_the_empty(struct vmm *v, struct err *e)
 	for (size_t i = 0; !r && i < n; i++) {
 		r = vmm_balance(v, rows[i].id, &b, e);
 		if (!r && b.left <= 0 && b.rate > 0)
-			r = stop_all_of(v, rows[i].id, e);
+			r = billing_stop_workspace(v, rows[i].id, e);
 	}
 	return r;
 }
@@ -271,26 +271,26 @@ static int stop_the_empty(struct vmm *v, struct err *e)
 int billing_check(struct vmm *v, struct err *e)
 {
 	int64_t now_ms;
-	int r = now(v, &now_ms, e);
+	int r = billing_now(v, &now_ms, e);
 
 	if (!r)
-		r = follow_all(v, now_ms, e);
+		r = meters_follow_all(v, now_ms, e);
 	if (!r && vmm_settings(v)->billing.stop_on_empty)
-		r = stop_the_empty(v, e);
+		r = billing_stop_exhausted(v, e);
 	return r;
 }
 
-static int check_turn(void *arg, struct err *e)
+static int billing_check_turn(void *arg, struct err *e)
 {
 	return billing_check(arg, e);
 }
 
-static void on_minute(void *arg)
+static void billing_on_minute(void *arg)
 {
 	struct vmm *v = arg;
 	struct err e;
 
-	if (turn_do(vmm_turn(v), check_turn, v, &e) < 0)
+	if (turn_do(vmm_turn(v), billing_check_turn, v, &e) < 0)
 		log_warn("billing: %s", e.text);
 	billing_begin(v);
 }
@@ -298,7 +298,8 @@ static void on_minute(void *arg)
 void billing_begin(struct vmm *v)
 {
 	if (v->billing.on)
-		(void)loop_after(vmm_settings(v)->loop, CHECK_MS, on_minute, v, &v->billing.timer);
+		(void)loop_after(vmm_settings(v)->loop, CHECK_MS, billing_on_minute, v,
+				 &v->billing.timer);
 }
 
 void billing_stop(struct vmm *v)
@@ -336,7 +337,7 @@ int vmm_balance(struct vmm *v, int64_t workspace, struct balance *ret, struct er
 	return 0;
 }
 
-static struct cvm_size size_of(const struct cvm_row *c)
+static struct cvm_size billing_size(const struct cvm_row *c)
 {
 	return (struct cvm_size){ .vcpus = c->given_vcpus,
 				  .memory_mib = c->given_memory_mib,
@@ -347,9 +348,9 @@ static struct cvm_size size_of(const struct cvm_row *c)
 int billing_covers(struct vmm *v, int64_t workspace, const struct cvm_row *before,
 		   const struct cvm_row *after, bool up, struct err *e)
 {
-	const struct cvm_size new = size_of(after);
+	const struct cvm_size new = billing_size(after);
 	auto_free struct cvm_size *rows = NULL;
-	int64_t needed = meter_rate(rates_of(v), &new, up);
+	int64_t needed = meter_rate(billing_rates(v), &new, up);
 	struct balance b;
 	size_t n = 0;
 	int r;
@@ -363,7 +364,8 @@ int billing_covers(struct vmm *v, int64_t workspace, const struct cvm_row *befor
 		return r;
 	for (size_t i = 0; i < n; i++)
 		if (!before || rows[i].id != before->id)
-			needed += meter_rate(rates_of(v), &rows[i], rows[i].up || rows[i].wanted);
+			needed += meter_rate(billing_rates(v), &rows[i],
+					     rows[i].up || rows[i].wanted);
 	if (b.left >= needed)
 		return 0;
 	err_share(e, ERR_BALANCE, "balance", needed, b.left, b.left,
@@ -412,5 +414,5 @@ int64_t vmm_hourly_rate(const struct vmm *v, int64_t vcpus, int64_t memory_mib, 
 		.vcpus = vcpus, .memory_mib = memory_mib, .disk_gib = disk_gib, .gpus = gpus
 	};
 
-	return v->billing.on ? meter_rate(rates_of(v), &c, true) : 0;
+	return v->billing.on ? meter_rate(billing_rates(v), &c, true) : 0;
 }

@@ -39,7 +39,7 @@ struct used {
 	int64_t id, now_ms;
 };
 
-static int set_used(void *arg, struct err *e)
+static int key_set_used(void *arg, struct err *e)
 {
 	const struct used *u = arg;
 
@@ -48,16 +48,16 @@ static int set_used(void *arg, struct err *e)
 
 /* A clock that was set back must not keep the time in the future. A write that fails (the disk is
  * full) is no reason to refuse. */
-static void note_use(struct vmm *v, const struct key_row *k, int64_t now_ms)
+static void key_note_use(struct vmm *v, const struct key_row *k, int64_t now_ms)
 {
 	struct used u = { v, k->id, now_ms };
 	struct err ignored;
 
 	if (now_ms - k->last_used_ms >= USED_EVERY_MS || now_ms < k->last_used_ms)
-		(void)turn_do(vmm_turn(v), set_used, &u, &ignored);
+		(void)turn_do(vmm_turn(v), key_set_used, &u, &ignored);
 }
 
-static bool is_expired(const struct key_row *k, int64_t now_ms)
+static bool key_is_expired(const struct key_row *k, int64_t now_ms)
 {
 	return k->expires_ms && now_ms >= k->expires_ms;
 }
@@ -75,9 +75,9 @@ int vmm_authenticate(struct vmm *v, const char *api_key, struct key_row *ret, st
 		return err_set(e, ERR_UNAUTHENTICATED, "unknown API key");
 	if (r)
 		return r;
-	if (is_expired(&k, now_ms))
+	if (key_is_expired(&k, now_ms))
 		return err_set(e, ERR_UNAUTHENTICATED, "the API key %s has expired", k.name);
-	note_use(v, &k, now_ms);
+	key_note_use(v, &k, now_ms);
 	*ret = k;
 	return 0;
 }
@@ -89,7 +89,7 @@ uint64_t vmm_keys_generation(const struct vmm *v)
 
 /* ------------------------------------------------------------------ making */
 
-static int make(struct db *db, struct key_row *k, char text[API_KEY_TEXT], struct err *e)
+static int key_insert(struct db *db, struct key_row *k, char text[API_KEY_TEXT], struct err *e)
 {
 	uint8_t secret[SECRET_LEN], hash[SHA256_LEN];
 	char hex[2 * SECRET_LEN + 1];
@@ -106,7 +106,7 @@ static int make(struct db *db, struct key_row *k, char text[API_KEY_TEXT], struc
 }
 
 /* The audit shows it beside the key's number: it must not look like anything else there. */
-static int check_name(const char *name, struct err *e)
+static int key_check_name(const char *name, struct err *e)
 {
 	static const char digits[] = "0123456789";
 	static const char allowed[] =
@@ -127,7 +127,7 @@ static int check_name(const char *name, struct err *e)
 	return 0;
 }
 
-static int check_count(struct vmm *v, int64_t workspace, struct err *e)
+static int key_check_count(struct vmm *v, int64_t workspace, struct err *e)
 {
 	int64_t n, max = vmm_settings(v)->max_keys;
 	int r = max ? keys_count(vmm_db(v), workspace, clock_wall_ms(), &n, e) : 0;
@@ -140,7 +140,7 @@ static int check_count(struct vmm *v, int64_t workspace, struct err *e)
 	return err_hint(e, "delete one that is not needed any more");
 }
 
-static int check_rate(struct vmm *v, int64_t workspace, struct err *e)
+static int key_check_rate(struct vmm *v, int64_t workspace, struct err *e)
 {
 	int64_t now_ms = clock_wall_ms(), max = vmm_settings(v)->keys_per_minute, nth_ms = 0;
 	int r = max ? keys_made_since(vmm_db(v), workspace, now_ms - RATE_WINDOW_MS, now_ms, max,
@@ -157,7 +157,7 @@ static int check_rate(struct vmm *v, int64_t workspace, struct err *e)
 
 /* Read inside the transaction that makes the key: the parent may have been revoked since it was
  * authenticated. */
-static int find_parent(struct vmm *v, int64_t id, struct key_row *ret, struct err *e)
+static int key_find_parent(struct vmm *v, int64_t id, struct key_row *ret, struct err *e)
 {
 	struct key_row k = { .parent = id };
 	unsigned n = 0;
@@ -168,7 +168,7 @@ static int find_parent(struct vmm *v, int64_t id, struct key_row *ret, struct er
 		if (!r && n++ == 0)
 			*ret = k;
 	}
-	if (r == -ERR_NOT_FOUND || (!r && is_expired(ret, clock_wall_ms())))
+	if (r == -ERR_NOT_FOUND || (!r && key_is_expired(ret, clock_wall_ms())))
 		return err_set(e, ERR_UNAUTHENTICATED, "the API key has expired or was revoked");
 	if (!r && n == KEY_LINE_MAX)
 		return err_field(e, ERR_FORBIDDEN, "parent", ret->name,
@@ -178,7 +178,7 @@ static int find_parent(struct vmm *v, int64_t id, struct key_row *ret, struct er
 	return r;
 }
 
-static int inherit_expiry(struct key_row *k, int64_t ends_ms, struct err *e)
+static int key_inherit_expiry(struct key_row *k, int64_t ends_ms, struct err *e)
 {
 	char asked[CLOCK_TEXT], most[CLOCK_TEXT];
 
@@ -196,7 +196,7 @@ static int inherit_expiry(struct key_row *k, int64_t ends_ms, struct err *e)
 	return 0;
 }
 
-static int inherit_rate(struct key_row *k, int64_t most, struct err *e)
+static int key_inherit_rate(struct key_row *k, int64_t most, struct err *e)
 {
 	char asked[24];
 
@@ -221,25 +221,25 @@ int vmm_key_make(struct vmm *v, const struct key_ask *ask, struct key_row *ret,
 			     .parent = ask->parent };
 	struct key_row parent = { .expires_ms = ask->ends_ms };
 	struct workspace_row w;
-	int r = check_name(ask->name, e);
+	int r = key_check_name(ask->name, e);
 
 	if (!r)
 		r = vmm_workspace(v, ask->workspace, &w, e);
 	if (!r && ask->parent)
-		r = find_parent(v, ask->parent, &parent, e);
+		r = key_find_parent(v, ask->parent, &parent, e);
 	if (!r)
-		r = inherit_expiry(&k, parent.expires_ms, e);
+		r = key_inherit_expiry(&k, parent.expires_ms, e);
 	if (!r)
-		r = inherit_rate(&k, parent.per_minute, e);
+		r = key_inherit_rate(&k, parent.per_minute, e);
 	if (!r)
-		r = check_rate(v, ask->workspace, e);
+		r = key_check_rate(v, ask->workspace, e);
 	if (!r)
-		r = check_count(v, ask->workspace, e);
+		r = key_check_count(v, ask->workspace, e);
 	if (r)
 		return r;
 	(void)snprintf(k.name, sizeof(k.name), "%s", ask->name);
 	memcpy(k.workspace_slug, w.slug, sizeof(k.workspace_slug));
-	r = make(vmm_db(v), &k, ret_text, e);
+	r = key_insert(vmm_db(v), &k, ret_text, e);
 	if (!r)
 		*ret = k;
 	return r;
@@ -252,16 +252,16 @@ struct new_key {
 	char text[API_KEY_TEXT];
 };
 
-static int add_key(void *arg, struct err *e)
+static int key_add_turn(void *arg, struct err *e)
 {
 	struct new_key *n = arg;
 	struct key_row k = { .role = n->role };
-	int r = check_name(n->name, e);
+	int r = key_check_name(n->name, e);
 
 	if (!r)
 		r = workspaces_ensure(n->db, n->workspace, &k.workspace, e);
 	(void)snprintf(k.name, sizeof(k.name), "%s", n->name);
-	return r ? r : make(n->db, &k, n->text, e);
+	return r ? r : key_insert(n->db, &k, n->text, e);
 }
 
 int vmm_add_key(struct vmm *v, const char *workspace, const char *name, int role,
@@ -271,7 +271,7 @@ int vmm_add_key(struct vmm *v, const char *workspace, const char *name, int role
 			     .workspace = workspace ? workspace : vmm_settings(v)->workspace,
 			     .name = name,
 			     .role = role };
-	int r = turn_do(vmm_turn(v), add_key, &k, e);
+	int r = turn_do(vmm_turn(v), key_add_turn, &k, e);
 
 	if (r < 0)
 		return r;
@@ -288,7 +288,7 @@ int vmm_add_key_offline(const char *state_dir, bool alone, const char *workspace
 
 	if (r)
 		return r;
-	r = add_key(&k, e);
+	r = key_add_turn(&k, e);
 	db_close(k.db);
 	if (r)
 		return r;

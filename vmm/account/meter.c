@@ -20,7 +20,7 @@ enum { MIB_PER_GIB = 1024 };
 /* Room for the product of an int64_t and a month in milliseconds. */
 __extension__ typedef __int128 wide;
 
-static int64_t narrow(wide w)
+static int64_t money_clamp(wide w)
 {
 	return w > INT64_MAX ? INT64_MAX : (int64_t)w;
 }
@@ -30,10 +30,10 @@ int64_t meter_rate(const struct rates *r, const struct cvm_size *c, bool runs)
 	wide sum = (wide)c->disk_gib * r->disk_gib;
 
 	if (!runs)
-		return narrow(sum);
+		return money_clamp(sum);
 	sum += (wide)c->vcpus * r->vcpu + (wide)c->gpus * r->gpu;
 	sum += ((wide)c->memory_mib * r->memory_gib + MIB_PER_GIB - 1) / MIB_PER_GIB;
-	return narrow(sum);
+	return money_clamp(sum);
 }
 
 int64_t meter_charge(int64_t rate, int64_t elapsed_ms, int64_t *rest)
@@ -44,7 +44,7 @@ int64_t meter_charge(int64_t rate, int64_t elapsed_ms, int64_t *rest)
 		return 0;
 	sum = (wide)rate * elapsed_ms + *rest;
 	*rest = (int64_t)(sum % METER_HOUR_MS);
-	return narrow(sum / METER_HOUR_MS);
+	return money_clamp(sum / METER_HOUR_MS);
 }
 
 static void read_boot_id(char out[UUID_TEXT])

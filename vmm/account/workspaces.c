@@ -12,7 +12,7 @@
 #include "vmm/node/node.h"
 #include "vmm/node/world.h"
 
-static int no_workspace(const char *slug, struct err *e)
+static int workspace_refuse_unknown(const char *slug, struct err *e)
 {
 	return err_field(e, ERR_NOT_FOUND, "slug", slug, "no workspace is called %.64s", slug);
 }
@@ -28,7 +28,7 @@ int vmm_workspace_find(struct vmm *v, const char *slug, struct workspace_row *re
 {
 	int r = workspaces_find(vmm_db(v), slug, ret, e);
 
-	return r == -ERR_NOT_FOUND ? no_workspace(slug, e) : r;
+	return r == -ERR_NOT_FOUND ? workspace_refuse_unknown(slug, e) : r;
 }
 
 int vmm_workspaces(struct vmm *v, int64_t offset, int64_t limit, struct workspace_row **ret,
@@ -37,7 +37,7 @@ int vmm_workspaces(struct vmm *v, int64_t offset, int64_t limit, struct workspac
 	return workspaces_list(vmm_db(v), offset, limit, ret, n, e);
 }
 
-static int check_slug(const char *slug, struct err *e)
+static int workspace_check_slug(const char *slug, struct err *e)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
 	size_t n = strlen(slug);
@@ -50,8 +50,8 @@ static int check_slug(const char *slug, struct err *e)
 			 NAME_TEXT - 1);
 }
 
-static int set(struct vmm *v, const struct workspace_ask *ask, struct workspace_row *w,
-	       struct err *e)
+static int workspace_set_limits(struct vmm *v, const struct workspace_ask *ask,
+				struct workspace_row *w, struct err *e)
 {
 	if (ask->name)
 		(void)snprintf(w->name, sizeof(w->name), "%s", ask->name);
@@ -66,7 +66,7 @@ int vmm_workspace_add(struct vmm *v, const struct workspace_ask *ask, struct wor
 {
 	struct workspace_row w;
 	int64_t id = 0;
-	int r = check_slug(ask->slug, e);
+	int r = workspace_check_slug(ask->slug, e);
 
 	if (r)
 		return r;
@@ -77,7 +77,7 @@ int vmm_workspace_add(struct vmm *v, const struct workspace_ask *ask, struct wor
 	if (r > 0)
 		r = vmm_workspace(v, id, &w, e);
 	if (!r)
-		r = set(v, ask, &w, e);
+		r = workspace_set_limits(v, ask, &w, e);
 	if (!r)
 		*ret = w;
 	return r;
@@ -90,7 +90,7 @@ int vmm_workspace_change(struct vmm *v, const char *slug, const struct workspace
 	int r = vmm_workspace_find(v, slug, &w, e);
 
 	if (!r)
-		r = set(v, ask, &w, e);
+		r = workspace_set_limits(v, ask, &w, e);
 	if (!r)
 		*ret = w;
 	return r;

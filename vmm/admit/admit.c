@@ -33,7 +33,7 @@
 #include "vmm/tdx/mr_config.h"
 #include "vmm/vmm.h"
 
-static int bad_name(const char *name, struct err *e)
+static int admit_refuse_name(const char *name, struct err *e)
 {
 	return err_field(e, ERR_INVALID, "name", name,
 			 "name %.70s is not allowed; allowed: 5 to 63 letters, digits and hyphens, "
@@ -43,7 +43,7 @@ static int bad_name(const char *name, struct err *e)
 }
 
 /* A path has one place for all forms of identifier, and words of routes beside it. */
-static int names_something_else(const struct vmm *v, const char *name, struct err *e)
+static int admit_name_check_reserved(const struct vmm *v, const char *name, struct err *e)
 {
 	if (!identifier_is_name(name))
 		return err_field(
@@ -67,11 +67,11 @@ int admit_name(const struct vmm *v, const char *name, struct err *e)
 		return err_field(e, ERR_INVALID, "name", NULL, "name is missing");
 	if (n < 5 || n > 63 || !isalpha((unsigned char)name[0]) || name[n - 1] == '-' ||
 	    strstr(name, "--"))
-		return bad_name(name, e);
+		return admit_refuse_name(name, e);
 	for (size_t i = 0; i < n; i++)
 		if (!isascii(name[i]) || (!isalnum((unsigned char)name[i]) && name[i] != '-'))
-			return bad_name(name, e);
-	return names_something_else(v, name, e);
+			return admit_refuse_name(name, e);
+	return admit_name_check_reserved(v, name, e);
 }
 
 void vmm_reserve_names(struct vmm *v, bool (*is_reserved)(const char *name))
@@ -79,7 +79,7 @@ void vmm_reserve_names(struct vmm *v, bool (*is_reserved)(const char *name))
 	v->name_is_reserved = is_reserved;
 }
 
-static int check_place(const struct vmm *v, const struct cvm_request *ask, struct err *e)
+static int admit_check_node(const struct vmm *v, const struct cvm_request *ask, struct err *e)
 {
 	char given[24];
 
@@ -98,7 +98,7 @@ static int check_place(const struct vmm *v, const struct cvm_request *ask, struc
 	return 0;
 }
 
-static const struct instance_type *find_type(const struct vmm *v, const char *name)
+static const struct instance_type *admit_find_type(const struct vmm *v, const char *name)
 {
 	for (size_t i = 0; i < vmm_settings(v)->n_types; i++)
 		if (!strcmp(vmm_settings(v)->types[i].name, name))
@@ -106,7 +106,7 @@ static const struct instance_type *find_type(const struct vmm *v, const char *na
 	return NULL;
 }
 
-static int unknown_type(const struct vmm *v, const char *name, struct err *e)
+static int admit_refuse_type(const struct vmm *v, const char *name, struct err *e)
 {
 	char known[160] = "";
 	size_t n = 0;
@@ -118,8 +118,8 @@ static int unknown_type(const struct vmm *v, const char *name, struct err *e)
 	return err_hint(e, "one of: %s", known);
 }
 
-static int check_limit(const char *field, int64_t value, int64_t limit, const char *unit,
-		       struct err *e)
+static int admit_check_limit(const char *field, int64_t value, int64_t limit, const char *unit,
+			     struct err *e)
 {
 	char given[24];
 
@@ -131,14 +131,16 @@ static int check_limit(const char *field, int64_t value, int64_t limit, const ch
 			 field, given, (long long)limit, unit);
 }
 
-static int check_limits(const struct vmm *v, const struct cvm_row *c, struct err *e)
+static int admit_check_limits(const struct vmm *v, const struct cvm_row *c, struct err *e)
 {
-	int r = check_limit("vcpu", c->vcpus, vmm_settings(v)->max_vcpus, "vCPUs", e);
+	int r = admit_check_limit("vcpu", c->vcpus, vmm_settings(v)->max_vcpus, "vCPUs", e);
 
 	if (!r)
-		r = check_limit("memory", c->memory_mib, vmm_settings(v)->max_memory_mib, "MiB", e);
+		r = admit_check_limit("memory", c->memory_mib, vmm_settings(v)->max_memory_mib,
+				      "MiB", e);
 	if (!r)
-		r = check_limit("disk_size", c->disk_gib, vmm_settings(v)->max_disk_gib, "GiB", e);
+		r = admit_check_limit("disk_size", c->disk_gib, vmm_settings(v)->max_disk_gib,
+				      "GiB", e);
 	return r;
 }
 
@@ -148,9 +150,9 @@ int admit_resources(const struct vmm *v, const struct cvm_request *ask, struct c
 	const struct instance_type *type = NULL;
 
 	if (ask->instance_type && *ask->instance_type) {
-		type = find_type(v, ask->instance_type);
+		type = admit_find_type(v, ask->instance_type);
 		if (!type)
-			return unknown_type(v, ask->instance_type, e);
+			return admit_refuse_type(v, ask->instance_type, e);
 	} else if (vmm_settings(v)->n_types && (!ask->vcpus || !ask->memory_mib)) {
 		type = &vmm_settings(v)->types[0];
 	}
@@ -159,10 +161,10 @@ int admit_resources(const struct vmm *v, const struct cvm_request *ask, struct c
 	c->vcpus = ask->vcpus ? ask->vcpus : type ? type->vcpus : 1;
 	c->memory_mib = ask->memory_mib ? ask->memory_mib : type ? type->memory_mib : 2048;
 	c->disk_gib = ask->disk_gib ? ask->disk_gib : type ? type->disk_gib : 20;
-	return check_limits(v, c, e);
+	return admit_check_limits(v, c, e);
 }
 
-static int no_image(struct vmm *v, const char *wanted, int dev, struct err *e)
+static int admit_refuse_image(struct vmm *v, const char *wanted, int dev, struct err *e)
 {
 	struct image_row any;
 	struct err ignored;
@@ -193,22 +195,22 @@ static int pick_image(struct vmm *v, const struct cvm_request *ask, struct image
 		r = images_by_name(vmm_db(v), wanted, ret, e);
 		if (r == -ERR_NOT_FOUND)
 			r = images_newest(vmm_db(v), wanted, ask->prefer_dev, ret, e);
-		return r == -ERR_NOT_FOUND ? no_image(v, wanted, ask->prefer_dev, e) : r;
+		return r == -ERR_NOT_FOUND ? admit_refuse_image(v, wanted, ask->prefer_dev, e) : r;
 	}
 	r = images_newest(vmm_db(v), "", ask->prefer_dev < 0 ? 0 : ask->prefer_dev, ret, e);
 	if (r == -ERR_NOT_FOUND && ask->prefer_dev < 0)
 		r = images_newest(vmm_db(v), "", -1, ret, e);
-	return r == -ERR_NOT_FOUND ? no_image(v, "", ask->prefer_dev, e) : r;
+	return r == -ERR_NOT_FOUND ? admit_refuse_image(v, "", ask->prefer_dev, e) : r;
 }
 
-static bool flag(const json_t *m, const char *key, bool def)
+static bool manifest_flag(const json_t *m, const char *key, bool def)
 {
 	const json_t *j = json_object_get(m, key);
 
 	return json_is_boolean(j) ? json_is_true(j) : def;
 }
 
-static int take_manifest(const struct cvm_request *ask, struct admission *a, struct err *e)
+static int admit_set_manifest(const struct cvm_request *ask, struct admission *a, struct err *e)
 {
 	const char *fs = json_string_value(json_object_get(ask->manifest, "storage_fs"));
 	struct revision_row *r = &a->revision;
@@ -223,19 +225,20 @@ static int take_manifest(const struct cvm_request *ask, struct admission *a, str
 	compose_hash(a->manifest, r->compose_hash);
 	r->manifest = a->manifest;
 	/* Defaults as the guest reads an absent key (AppCompose). */
-	r->public_logs = flag(ask->manifest, "public_logs", false);
-	r->public_sysinfo = flag(ask->manifest, "public_sysinfo", false);
-	r->public_tcbinfo = flag(ask->manifest, "public_tcbinfo", true);
-	r->gateway_enabled = flag(ask->manifest, "gateway_enabled",
-				  flag(ask->manifest, "tproxy_enabled", false));
-	r->kms_enabled = flag(ask->manifest, "kms_enabled", false);
-	r->secure_time = flag(ask->manifest, "secure_time", true);
+	r->public_logs = manifest_flag(ask->manifest, "public_logs", false);
+	r->public_sysinfo = manifest_flag(ask->manifest, "public_sysinfo", false);
+	r->public_tcbinfo = manifest_flag(ask->manifest, "public_tcbinfo", true);
+	r->gateway_enabled = manifest_flag(ask->manifest, "gateway_enabled",
+					   manifest_flag(ask->manifest, "tproxy_enabled", false));
+	r->kms_enabled = manifest_flag(ask->manifest, "kms_enabled", false);
+	r->secure_time = manifest_flag(ask->manifest, "secure_time", true);
 	(void)snprintf(r->storage_fs, sizeof(r->storage_fs), "%.7s", fs ? fs : "zfs");
 	memcpy(a->row.compose_hash, r->compose_hash, sizeof(a->row.compose_hash));
 	return compose_app_id(ask->app_id, r->compose_hash, a->row.app_id, e);
 }
 
-static int name_is_free(struct vmm *v, int64_t workspace, const char *name, struct err *e)
+static int admit_check_name_is_free(struct vmm *v, int64_t workspace, const char *name,
+				    struct err *e)
 {
 	struct cvm_row other;
 	int n = cvms_find(vmm_db(v), workspace, CVM_BY_NAME, name, &other, 1, e);
@@ -246,7 +249,7 @@ static int name_is_free(struct vmm *v, int64_t workspace, const char *name, stru
 	return err_hint(e, "choose another name, or delete that CVM");
 }
 
-static void set_image(struct cvm_row *c, const struct image_row *image)
+static void admit_set_image(struct cvm_row *c, const struct image_row *image)
 {
 	c->image = image->id;
 	memcpy(c->image_name, image->name, sizeof(c->image_name));
@@ -256,7 +259,7 @@ static void set_image(struct cvm_row *c, const struct image_row *image)
 	c->serial_progress = image->serial_progress;
 }
 
-static void set_revision(struct cvm_row *c, const struct revision_row *r)
+static void admit_set_revision(struct cvm_row *c, const struct revision_row *r)
 {
 	c->public_logs = r->public_logs;
 	c->public_sysinfo = r->public_sysinfo;
@@ -280,8 +283,8 @@ static int check_mr_config(const struct cvm_row *c, const char *manifest,
 	return mr_config_choose(&in, &ignored, e);
 }
 
-int admit(struct vmm *v, int64_t workspace, const struct cvm_request *ask, struct admission *a,
-	  struct err *e)
+int admit_create(struct vmm *v, int64_t workspace, const struct cvm_request *ask,
+		 struct admission *a, struct err *e)
 {
 	struct cvm_row *c = &a->row;
 	int r;
@@ -297,7 +300,7 @@ int admit(struct vmm *v, int64_t workspace, const struct cvm_request *ask, struc
 	policy_take(&c->policy, &ask->policy);
 	r = admit_name(v, ask->name, e);
 	if (!r)
-		r = check_place(v, ask, e);
+		r = admit_check_node(v, ask, e);
 	if (!r)
 		r = admit_resources(v, ask, c, e);
 	if (!r)
@@ -310,18 +313,18 @@ int admit(struct vmm *v, int64_t workspace, const struct cvm_request *ask, struc
 	if (!r)
 		r = admit_networks(v, ask, c, e);
 	if (!r)
-		r = take_manifest(ask, a, e);
+		r = admit_set_manifest(ask, a, e);
 	if (!r)
 		r = admit_volumes(v, ask->manifest, e);
 	if (!r)
 		r = check_mr_config(c, a->manifest, &a->image, e);
 	if (!r)
-		r = name_is_free(v, workspace, ask->name, e);
+		r = admit_check_name_is_free(v, workspace, ask->name, e);
 	if (r)
 		return r;
 	(void)snprintf(c->name, sizeof(c->name), "%s", ask->name);
-	set_image(c, &a->image);
-	set_revision(c, &a->revision);
+	admit_set_image(c, &a->image);
+	admit_set_revision(c, &a->revision);
 	return 0;
 }
 
@@ -354,11 +357,11 @@ static int change_resources(const struct vmm *v, const struct update_request *as
 			    struct cvm_row *c, struct err *e)
 {
 	const bool named = ask->instance_type && *ask->instance_type;
-	const struct instance_type *type = named ? find_type(v, ask->instance_type) : NULL;
+	const struct instance_type *type = named ? admit_find_type(v, ask->instance_type) : NULL;
 	int64_t vcpus = c->vcpus, memory = c->memory_mib;
 
 	if (named && !type)
-		return unknown_type(v, ask->instance_type, e);
+		return admit_refuse_type(v, ask->instance_type, e);
 	if (ask->disk_gib && ask->disk_gib < c->disk_gib)
 		return shrunk(v, c, ask->disk_gib, e);
 	set_size(ask->vcpus ? ask->vcpus : type ? type->vcpus : 0, &c->vcpus, &c->given_vcpus);
@@ -374,7 +377,7 @@ static int change_resources(const struct vmm *v, const struct update_request *as
 		(void)snprintf(c->instance_type, sizeof(c->instance_type), "%s", type->name);
 	else if (c->vcpus != vcpus || c->memory_mib != memory)
 		c->instance_type[0] = '\0'; /* no type any more: numbers of its own */
-	return check_limits(v, c, e);
+	return admit_check_limits(v, c, e);
 }
 
 static int change_software(struct vmm *v, const struct cvm_row *cvm,
@@ -397,12 +400,12 @@ static int change_software(struct vmm *v, const struct cvm_row *cvm,
 		return r == -ERR_NOT_FOUND
 			       ? err_set(e, ERR_HOST, "the image of %s is missing", cvm->name)
 			       : r;
-	set_image(&a->row, &a->image);
+	admit_set_image(&a->row, &a->image);
 	r = tee_allows(v, &a->row, e);
 	if (!r && ask->manifest) {
-		r = take_manifest(&like, a, e);
+		r = admit_set_manifest(&like, a, e);
 		if (!r)
-			set_revision(&a->row, &a->revision);
+			admit_set_revision(&a->row, &a->revision);
 		if (!r)
 			r = admit_volumes(v, ask->manifest, e);
 	} else if (!r) {

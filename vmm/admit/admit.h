@@ -32,8 +32,8 @@ struct admission {
 
 /* Pure with respect to capacity: rules, matching and names only. Free with admission_free(), also
  * after a failure. */
-int admit(struct vmm *v, int64_t workspace, const struct cvm_request *ask, struct admission *a,
-	  struct err *e);
+int admit_create(struct vmm *v, int64_t workspace, const struct cvm_request *ask,
+		 struct admission *a, struct err *e);
 /* What @cvm would become: the same rules, for what @ask names. */
 int admit_change(struct vmm *v, const struct cvm_row *cvm, const struct update_request *ask,
 		 struct admission *a, struct err *e);

@@ -90,7 +90,7 @@ int admit_tee(struct vmm *v, const struct cvm_request *ask, struct cvm_row *c, s
 
 /* ------------------------------------------------------------------ interfaces and volumes */
 
-static bool listed(const char *list, const char *name)
+static bool gpus_listed(const char *list, const char *name)
 {
 	size_t n = strlen(name);
 
@@ -112,7 +112,7 @@ static bool bridge_allowed(const struct vmm *v, const char *bridge)
 	struct err ignored;
 	unsigned n;
 
-	if (listed(vmm_settings(v)->bridges, bridge))
+	if (gpus_listed(vmm_settings(v)->bridges, bridge))
 		return true;
 	if (networks_parse("cvm.networks", vmm_settings(v)->networks, own, &n, &ignored) < 0)
 		return false;

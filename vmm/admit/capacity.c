@@ -15,6 +15,7 @@
 
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/own.h"
 #include "db/capacity.h"
 #include "db/cvms.h"
 #include "db/ports.h"
@@ -38,17 +39,18 @@ enum { HELD_NEEDS = 3 };
 
 /* What a CVM holds while it holds CPU. Hugepages are not memory_mib: they were taken from it when
  * they were set aside. */
-static void held_needs(const struct vmm *v, const struct cvm_row *c, struct need out[HELD_NEEDS])
+static void capacity_cpu_needs(const struct vmm *v, const struct cvm_row *c,
+			       struct need out[HELD_NEEDS])
 {
 	out[0] = (struct need){ "vcpus", c->given_vcpus, false };
 	out[1] = (struct need){ "memory_mib", c->hugepages ? 0 : c->given_memory_mib, false };
 	out[2] = (struct need){ "tdx_keyids", c->tdx, vmm_settings(v)->tdx_keyids < 0 };
 }
 
-static void needs_of(const struct vmm *v, const struct cvm_row *c, size_t n_ports,
-		     struct need out[NEEDS])
+static void capacity_needs(const struct vmm *v, const struct cvm_row *c, size_t n_ports,
+			   struct need out[NEEDS])
 {
-	held_needs(v, c, out);
+	capacity_cpu_needs(v, c, out);
 	for (size_t i = 0; i < HELD_NEEDS && !c->holds_cpu; i++)
 		out[i].amount = 0;
 	out[3] = (struct need){ "slots", 1, false };
@@ -80,17 +82,17 @@ int capacity_set_up(struct vmm *v, struct err *e)
 	return r;
 }
 
-static int set_up(void *arg, struct err *e)
+static int capacity_set_up_turn(void *arg, struct err *e)
 {
 	return capacity_set_up(arg, e);
 }
 
-static void again(void *arg)
+static void capacity_apply_again(void *arg)
 {
 	capacity_apply(arg);
 }
 
-static void applied(void *arg, const struct err *e)
+static void capacity_applied(void *arg, const struct err *e)
 {
 	struct vmm *v = arg;
 
@@ -98,12 +100,12 @@ static void applied(void *arg, const struct err *e)
 		return;
 	log_error("cannot record the node's totals, trying again: %s", e->text);
 	loop_after_cancel(&v->capacity_timer);
-	(void)loop_after(vmm_settings(v)->loop, 1000, again, v, &v->capacity_timer);
+	(void)loop_after(vmm_settings(v)->loop, 1000, capacity_apply_again, v, &v->capacity_timer);
 }
 
 void capacity_apply(struct vmm *v)
 {
-	turn_run(vmm_turn(v), set_up, applied, v);
+	turn_run(vmm_turn(v), capacity_set_up_turn, capacity_applied, v);
 }
 
 void capacity_keyids_told(struct vmm *v, int64_t keyids)
@@ -115,12 +117,12 @@ void capacity_keyids_told(struct vmm *v, int64_t keyids)
 	capacity_apply(v);
 }
 
-static int64_t left(const struct capacity_row *row)
+static int64_t capacity_left(const struct capacity_row *row)
 {
 	return row->total > row->promised ? row->total - row->promised : 0;
 }
 
-static int refuse(const struct need *n, const struct capacity_row *row, struct err *e)
+static int capacity_refuse(const struct need *n, const struct capacity_row *row, struct err *e)
 {
 	if (row->total < 0) {
 		err_field(e, ERR_CAPACITY_UNSET, "node_id", NULL,
@@ -128,22 +130,23 @@ static int refuse(const struct need *n, const struct capacity_row *row, struct e
 		return err_hint(e, "set capacity.%s in teepod.conf to a number or to auto",
 				n->resource);
 	}
-	err_capacity(e, n->resource, (uint64_t)n->amount, (uint64_t)left(row),
+	err_capacity(e, n->resource, (uint64_t)n->amount, (uint64_t)capacity_left(row),
 		     (uint64_t)row->total);
-	if (left(row) > 0)
-		return err_hint(e, "%lld %s would fit now", (long long)left(row), n->resource);
+	if (capacity_left(row) > 0)
+		return err_hint(e, "%lld %s would fit now", (long long)capacity_left(row),
+				n->resource);
 	return err_hint(e, "nothing is left: delete a CVM, or use another node");
 }
 
-static int check_need(struct vmm *v, const struct need *n, struct err *e)
+static int capacity_check_need(struct vmm *v, const struct need *n, struct err *e)
 {
 	struct capacity_row row = { .total = -1 };
 	int r = capacity_get(vmm_db(v), n->resource, &row, e);
 
 	if (r && r != -ERR_NOT_FOUND)
 		return r;
-	if (n->amount && !n->unlimited && left(&row) < n->amount)
-		return refuse(n, &row, e);
+	if (n->amount && !n->unlimited && capacity_left(&row) < n->amount)
+		return capacity_refuse(n, &row, e);
 	return 0;
 }
 
@@ -152,20 +155,21 @@ int capacity_would_fit(struct vmm *v, const struct cvm_row *c, size_t n_ports, s
 	struct need needs[NEEDS];
 	int r = 0;
 
-	needs_of(v, c, n_ports, needs);
+	capacity_needs(v, c, n_ports, needs);
 	for (size_t i = 0; !r && i < NEEDS; i++)
-		r = check_need(v, &needs[i], e);
+		r = capacity_check_need(v, &needs[i], e);
 	return r;
 }
 
 /* What @other needs beyond @now, and @n_ports more. */
-static void more_needs(const struct vmm *v, const struct cvm_row *now, const struct cvm_row *other,
-		       size_t n_ports, struct need out[NEEDS])
+static void capacity_additional_needs(const struct vmm *v, const struct cvm_row *now,
+				      const struct cvm_row *other, size_t n_ports,
+				      struct need out[NEEDS])
 {
 	struct need has[NEEDS];
 
-	needs_of(v, now, 0, has);
-	needs_of(v, other, n_ports, out);
+	capacity_needs(v, now, 0, has);
+	capacity_needs(v, other, n_ports, out);
 	for (size_t i = 0; i < NEEDS; i++)
 		out[i].amount = out[i].amount > has[i].amount ? out[i].amount - has[i].amount : 0;
 }
@@ -176,34 +180,34 @@ int capacity_change_would_fit(struct vmm *v, const struct cvm_row *before,
 	struct need needs[NEEDS];
 	int r = 0;
 
-	more_needs(v, before, after, n_ports, needs);
+	capacity_additional_needs(v, before, after, n_ports, needs);
 	for (size_t i = 0; !r && i < NEEDS; i++)
-		r = needs[i].amount ? check_need(v, &needs[i], e) : 0;
+		r = needs[i].amount ? capacity_check_need(v, &needs[i], e) : 0;
 	return r;
 }
 
-static int take(struct vmm *v, const struct need *n, struct err *e)
+static int capacity_take_need(struct vmm *v, const struct need *n, struct err *e)
 {
 	int r;
 
 	if (n->unlimited)
-		return capacity_add_reserved(vmm_db(v), n->resource, n->amount, e);
-	r = n->amount ? capacity_reserve_amount(vmm_db(v), n->resource, n->amount, e) : 1;
+		return capacity_add(vmm_db(v), n->resource, n->amount, e);
+	r = n->amount ? capacity_take(vmm_db(v), n->resource, n->amount, e) : 1;
 	if (r)
 		return r < 0 ? r : 0;
-	r = check_need(v, n, e);
+	r = capacity_check_need(v, n, e);
 	return r ? r
 		 : err_set(e, ERR_HOST, "capacity of %s changed while it was read", n->resource);
 }
 
 /* Next fit: a CID is not given again right after it was freed, so that a late packet of the last
  * owner finds nobody. */
-static int pick_cid(struct vmm *v, uint32_t *ret, struct err *e)
+static int capacity_pick_cid(struct vmm *v, uint32_t *ret, struct err *e)
 {
 	for (uint32_t i = 0; i < vmm_settings(v)->cid_count; i++) {
 		uint32_t cid =
 			vmm_settings(v)->cid_start + (v->cid_hint + i) % vmm_settings(v)->cid_count;
-		int r = cids_in_use(vmm_db(v), cid, e);
+		int r = cids_taken(vmm_db(v), cid, e);
 
 		if (r < 0)
 			return r;
@@ -221,10 +225,10 @@ int capacity_reserve(struct vmm *v, struct cvm_row *c, size_t n_ports, struct er
 	struct need needs[NEEDS];
 	int r = 0;
 
-	needs_of(v, c, n_ports, needs);
+	capacity_needs(v, c, n_ports, needs);
 	for (size_t i = 0; !r && i < NEEDS; i++)
-		r = take(v, &needs[i], e);
-	return r ? r : pick_cid(v, &c->cid, e);
+		r = capacity_take_need(v, &needs[i], e);
+	return r ? r : capacity_pick_cid(v, &c->cid, e);
 }
 
 int capacity_release(struct vmm *v, const struct cvm_row *c, size_t n_ports, struct err *e)
@@ -232,11 +236,10 @@ int capacity_release(struct vmm *v, const struct cvm_row *c, size_t n_ports, str
 	struct need needs[NEEDS];
 	int r = 0;
 
-	needs_of(v, c, n_ports, needs);
+	capacity_needs(v, c, n_ports, needs);
 	for (size_t i = 0; !r && i < NEEDS; i++)
 		if (needs[i].amount)
-			r = capacity_release_amount(vmm_db(v), needs[i].resource, needs[i].amount,
-						    e);
+			r = capacity_give(vmm_db(v), needs[i].resource, needs[i].amount, e);
 	return r || !c->holds_cpu ? r : place_hold(v, c, false, e);
 }
 
@@ -246,9 +249,9 @@ int capacity_reserve_more(struct vmm *v, const struct cvm_row *now, const struct
 	struct need needs[NEEDS];
 	int r = 0;
 
-	more_needs(v, now, other, n_ports, needs);
+	capacity_additional_needs(v, now, other, n_ports, needs);
 	for (size_t i = 0; !r && i < NEEDS; i++)
-		r = take(v, &needs[i], e);
+		r = capacity_take_need(v, &needs[i], e);
 	return r;
 }
 
@@ -258,11 +261,10 @@ int capacity_give_more(struct vmm *v, const struct cvm_row *now, const struct cv
 	struct need needs[NEEDS];
 	int r = 0;
 
-	more_needs(v, now, other, n_ports, needs);
+	capacity_additional_needs(v, now, other, n_ports, needs);
 	for (size_t i = 0; !r && i < NEEDS; i++)
 		if (needs[i].amount)
-			r = capacity_release_amount(vmm_db(v), needs[i].resource, needs[i].amount,
-						    e);
+			r = capacity_give(vmm_db(v), needs[i].resource, needs[i].amount, e);
 	return r;
 }
 
@@ -277,11 +279,10 @@ int capacity_hold_cpu(struct vmm *v, const struct cvm_row *c, bool hold, struct 
 	after.holds_cpu = hold;
 	if (hold)
 		r = quota_check(v, c->workspace, c, &after, e);
-	held_needs(v, c, needs);
+	capacity_cpu_needs(v, c, needs);
 	for (size_t i = 0; !r && i < HELD_NEEDS; i++)
-		r = hold ? take(v, &needs[i], e)
-			 : capacity_release_amount(vmm_db(v), needs[i].resource, needs[i].amount,
-						   e);
+		r = hold ? capacity_take_need(v, &needs[i], e)
+			 : capacity_give(vmm_db(v), needs[i].resource, needs[i].amount, e);
 	if (!r)
 		r = place_hold(v, c, hold, e);
 	return r ? r : cvms_set_holds_cpu(vmm_db(v), c->id, hold, e);

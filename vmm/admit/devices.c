@@ -52,28 +52,28 @@ enum device_state device_state(const struct device_row *d, char why[DEVICE_WHY])
 	return *why ? DEVICE_IN_USE : DEVICE_FREE;
 }
 
-static bool is_free(const struct device_row *d)
+static bool device_is_free(const struct device_row *d)
 {
 	char why[DEVICE_WHY];
 
 	return device_state(d, why) == DEVICE_FREE;
 }
 
-static bool is_broken(const struct device_row *d)
+static bool device_is_broken(const struct device_row *d)
 {
 	char why[DEVICE_WHY];
 
 	return device_state(d, why) == DEVICE_BROKEN;
 }
 
-static bool is_busy(const struct device_row *d)
+static bool device_is_busy(const struct device_row *d)
 {
-	return !d->cvm && !is_free(d) && !is_broken(d);
+	return !d->cvm && !device_is_free(d) && !device_is_broken(d);
 }
 
 /* ------------------------------------------------------------------ offer */
 
-static bool among(const char *const *list, const char *text)
+static bool text_is_in_list(const char *const *list, const char *text)
 {
 	for (; list && *list; list++)
 		if (!strcmp(*list, text))
@@ -83,12 +83,12 @@ static bool among(const char *const *list, const char *text)
 
 bool device_offered(const struct gpu_settings *g, const struct device_row *d)
 {
-	if (!g->enabled || among(g->exclude, d->address))
+	if (!g->enabled || text_is_in_list(g->exclude, d->address))
 		return false;
 	if (d->kind == DEVICE_NVSWITCH)
 		return true;
-	return among(g->listing, d->product_id) &&
-	       (!g->include || !*g->include || among(g->include, d->address));
+	return text_is_in_list(g->listing, d->product_id) &&
+	       (!g->include || !*g->include || text_is_in_list(g->include, d->address));
 }
 
 static bool offered_gpu(const struct device_row *d)
@@ -100,7 +100,8 @@ void devices_count(const struct device_row *rows, size_t n, struct capacity_row 
 {
 	*ret = (struct capacity_row){ .resource = "gpus" };
 	for (size_t i = 0; i < n; i++) {
-		if (!offered_gpu(&rows[i]) || is_broken(&rows[i]) || is_busy(&rows[i]))
+		if (!offered_gpu(&rows[i]) || device_is_broken(&rows[i]) ||
+		    device_is_busy(&rows[i]))
 			continue;
 		ret->total++;
 		ret->promised += rows[i].cvm != 0;
@@ -118,12 +119,12 @@ struct choice {
 	bool *taken; /* by row */
 };
 
-static void field_of(size_t entry, const char *key, char out[48])
+static void gpu_entry_field(size_t entry, const char *key, char out[48])
 {
 	(void)snprintf(out, 48, "gpus.gpus[%zu].%s", entry, key);
 }
 
-static int look_at_the_list(struct err *e)
+static int device_hint_list(struct err *e)
 {
 	return err_hint(
 		e,
@@ -131,8 +132,8 @@ static int look_at_the_list(struct err *e)
 }
 
 /* Why an offered GPU can not be had. */
-static int not_free(const struct choice *c, const struct device_row *d, const char *field,
-		    struct err *e)
+static int device_refuse(const struct choice *c, const struct device_row *d, const char *field,
+			 struct err *e)
 {
 	char why[DEVICE_WHY];
 	enum device_state s = device_state(d, why);
@@ -158,7 +159,7 @@ static int take_slot(struct choice *c, size_t entry, struct err *e)
 	char address[PCI_TEXT], field[48];
 	size_t i = 0;
 
-	field_of(entry, "slot", field);
+	gpu_entry_field(entry, "slot", field);
 	if (!pci_address(a->slot, address))
 		return err_field(
 			e, ERR_INVALID, field, a->slot,
@@ -168,17 +169,17 @@ static int take_slot(struct choice *c, size_t entry, struct err *e)
 		i++;
 	if (i == c->n) {
 		err_field(e, ERR_GPU, field, a->slot, "no GPU is offered at %s", address);
-		return look_at_the_list(e);
+		return device_hint_list(e);
 	}
 	if (c->taken[i])
 		return err_field(e, ERR_GPU, field, a->slot, "%s is asked for twice", address);
 	if (a->product_id && strcasecmp(a->product_id, c->rows[i].product_id) != 0) {
-		field_of(entry, "product_id", field);
+		gpu_entry_field(entry, "product_id", field);
 		return err_field(e, ERR_GPU, field, a->product_id, "the GPU at %s is %s", address,
 				 c->rows[i].product_id);
 	}
-	if (!is_free(&c->rows[i]))
-		return not_free(c, &c->rows[i], field, e);
+	if (!device_is_free(&c->rows[i]))
+		return device_refuse(c, &c->rows[i], field, e);
 	c->taken[i] = true;
 	return 0;
 }
@@ -205,10 +206,10 @@ static struct supply supply_of(const struct choice *c, const char *id)
 		if (!offered_gpu(d) || strcasecmp(d->product_id, id) != 0)
 			continue;
 		s.offered++;
-		s.broken += is_broken(d);
-		s.well += !is_broken(d);
-		s.free += is_free(d) && !c->taken[i];
-		s.busy += is_busy(d);
+		s.broken += device_is_broken(d);
+		s.well += !device_is_broken(d);
+		s.free += device_is_free(d) && !c->taken[i];
+		s.busy += device_is_busy(d);
 	}
 	return s;
 }
@@ -217,8 +218,8 @@ static int name_busy(const struct choice *c, const char *id, const char *field, 
 {
 	for (size_t i = 0; i < c->n; i++)
 		if (offered_gpu(&c->rows[i]) && !strcasecmp(c->rows[i].product_id, id) &&
-		    is_busy(&c->rows[i]))
-			return not_free(c, &c->rows[i], field, e);
+		    device_is_busy(&c->rows[i]))
+			return device_refuse(c, &c->rows[i], field, e);
 	return err_field(e, ERR_GPU_BUSY, field, id, "the GPUs left are in use on the host");
 }
 
@@ -229,10 +230,10 @@ static int check_supply(const struct choice *c, size_t entry, struct err *e)
 	struct supply s = supply_of(c, id);
 	char field[48];
 
-	field_of(entry, "product_id", field);
+	gpu_entry_field(entry, "product_id", field);
 	if (!s.offered) {
 		err_field(e, ERR_GPU, field, id, "no GPU with product id %.20s is offered", id);
-		return look_at_the_list(e);
+		return device_hint_list(e);
 	}
 	if (s.free >= s.wanted)
 		return 0;
@@ -254,20 +255,20 @@ static int take_product(struct choice *c, size_t entry, struct err *e)
 
 	for (size_t i = 0; i < c->n; i++) {
 		if (c->taken[i] || !offered_gpu(&c->rows[i]) ||
-		    strcasecmp(c->rows[i].product_id, id) != 0 || !is_free(&c->rows[i]))
+		    strcasecmp(c->rows[i].product_id, id) != 0 || !device_is_free(&c->rows[i]))
 			continue;
 		c->taken[i] = true;
 		return 0;
 	}
-	field_of(entry, "product_id", field);
+	gpu_entry_field(entry, "product_id", field);
 	return err_field(e, ERR_GPU, field, id, "no free GPU with product id %.20s", id);
 }
 
-static int empty_entry(size_t entry, struct err *e)
+static int gpu_refuse_empty_entry(size_t entry, struct err *e)
 {
 	char field[48];
 
-	field_of(entry, "slot", field);
+	gpu_entry_field(entry, "slot", field);
 	return err_field(
 		e, ERR_INVALID, field, NULL,
 		"gpus.gpus[%zu] has neither slot nor product_id; allowed: one of them, or both",
@@ -283,7 +284,7 @@ static int choose_listed(struct choice *c, struct err *e)
 
 	for (size_t i = 0; !r && i < n; i++)
 		if (!c->ask->gpus[i].slot && !c->ask->gpus[i].product_id)
-			r = empty_entry(i, e);
+			r = gpu_refuse_empty_entry(i, e);
 	for (size_t i = 0; !r && i < n; i++)
 		if (c->ask->gpus[i].slot)
 			r = take_slot(c, i, e);
@@ -296,7 +297,7 @@ static int choose_listed(struct choice *c, struct err *e)
 	return r;
 }
 
-static int not_all_free(const struct capacity_row *gpus, struct err *e)
+static int gpu_refuse_all(const struct capacity_row *gpus, struct err *e)
 {
 	uint64_t total = (uint64_t)gpus->total;
 
@@ -322,15 +323,15 @@ static int choose_all(struct choice *c, struct err *e)
 				 "attach_mode listed");
 	devices_count(c->rows, c->n, &gpus);
 	if (gpus.promised)
-		return not_all_free(&gpus, e);
+		return gpu_refuse_all(&gpus, e);
 	for (size_t i = 0; i < c->n; i++) {
 		if (!c->rows[i].offered)
 			continue;
-		if (!is_free(&c->rows[i]))
-			return not_free(c, &c->rows[i], "gpus.attach_mode", e);
+		if (!device_is_free(&c->rows[i]))
+			return device_refuse(c, &c->rows[i], "gpus.attach_mode", e);
 		c->taken[i] = true;
 	}
-	return gpus.total ? 0 : not_all_free(&gpus, e);
+	return gpus.total ? 0 : gpu_refuse_all(&gpus, e);
 }
 
 /* An IOMMU group is the smallest thing that can be isolated: whoever has a part of it can reach the
@@ -349,7 +350,7 @@ static int check_groups(const struct choice *c, struct err *e)
 	return 0;
 }
 
-static void collect(const struct choice *c, struct device_row **ret, size_t *ret_n)
+static void devices_collect(const struct choice *c, struct device_row **ret, size_t *ret_n)
 {
 	struct device_row *out = xcalloc(c->n ? c->n : 1, sizeof(*out));
 	size_t n = 0;
@@ -385,6 +386,6 @@ int devices_choose(const struct gpu_settings *g, const struct cvm_request *ask, 
 	if (!r)
 		r = check_groups(&c, e);
 	if (!r)
-		collect(&c, ret, ret_n);
+		devices_collect(&c, ret, ret_n);
 	return r;
 }

@@ -28,8 +28,8 @@ enum { GIB_MIB = 1024 };
 
 /* ------------------------------------------------------------------ choosing */
 
-static int over_limit(const char *field, uint64_t given, int64_t asked, int64_t limit,
-		      const char *unit, const struct placement *p, struct err *e)
+static int placement_over_limit(const char *field, uint64_t given, int64_t asked, int64_t limit,
+				const char *unit, const struct placement *p, struct err *e)
 {
 	char value[24];
 
@@ -43,16 +43,16 @@ static int over_limit(const char *field, uint64_t given, int64_t asked, int64_t 
 }
 
 /* The limits of one CVM hold for what it is given, not only for what it asked for. */
-static int check_limits(const struct vmm *v, const struct cvm_row *c, const struct placement *p,
-			struct err *e)
+static int placement_check_limits(const struct vmm *v, const struct cvm_row *c,
+				  const struct placement *p, struct err *e)
 {
 	if (vmm_settings(v)->max_vcpus && p->vcpus > (uint64_t)vmm_settings(v)->max_vcpus)
-		return over_limit("vcpu", p->vcpus, c->vcpus, vmm_settings(v)->max_vcpus, "vCPUs",
-				  p, e);
+		return placement_over_limit("vcpu", p->vcpus, c->vcpus, vmm_settings(v)->max_vcpus,
+					    "vCPUs", p, e);
 	if (vmm_settings(v)->max_memory_mib &&
 	    p->memory_mib > (uint64_t)vmm_settings(v)->max_memory_mib)
-		return over_limit("memory", p->memory_mib, c->memory_mib,
-				  vmm_settings(v)->max_memory_mib, "MiB", p, e);
+		return placement_over_limit("memory", p->memory_mib, c->memory_mib,
+					    vmm_settings(v)->max_memory_mib, "MiB", p, e);
 	return 0;
 }
 
@@ -63,7 +63,7 @@ int place_look_first(const char *field, struct err *e)
 }
 
 /* Pinned CPUs are not used up: for them what is known is good enough. */
-static int check_looked(const struct cvm_request *ask, struct err *e)
+static int check_inventory_is_fresh(const struct cvm_request *ask, struct err *e)
 {
 	if (ask->looked)
 		return 0;
@@ -72,8 +72,8 @@ static int check_looked(const struct cvm_request *ask, struct err *e)
 	return ask->hugepages ? place_look_first("hugepages", e) : 0;
 }
 
-static int choose_devices(struct vmm *v, const struct cvm_request *ask, struct admission *a,
-			  struct err *e)
+static int reserve_choose_devices(struct vmm *v, const struct cvm_request *ask, struct admission *a,
+				  struct err *e)
 {
 	auto_free struct device_row *rows = NULL;
 	size_t n;
@@ -99,11 +99,11 @@ int place_choose_nodes(struct vmm *v, const struct cvm_request *ask, const struc
 
 	if (r == -ERR_UNAVAILABLE && v->look.error[0])
 		return err_hint(e, "%s", v->look.error);
-	return r ? r : check_limits(v, &a->row, &a->place, e);
+	return r ? r : placement_check_limits(v, &a->row, &a->place, e);
 }
 
-static int choose_nodes(struct vmm *v, const struct cvm_request *ask, struct admission *a,
-			struct err *e)
+static int reserve_choose_nodes(struct vmm *v, const struct cvm_request *ask, struct admission *a,
+				struct err *e)
 {
 	auto_free struct numa_row *nodes = NULL;
 	size_t n;
@@ -112,7 +112,7 @@ static int choose_nodes(struct vmm *v, const struct cvm_request *ask, struct adm
 	return r ? r : place_choose_nodes(v, ask, nodes, n, a, e);
 }
 
-static void count_devices(const struct admission *a, struct cvm_row *c)
+static void admission_count_devices(const struct admission *a, struct cvm_row *c)
 {
 	c->gpus = c->nvswitches = 0;
 	for (size_t i = 0; i < a->n_devices; i++) {
@@ -130,19 +130,19 @@ void place_fill(const struct cvm_request *ask, struct admission *a)
 	c->given_vcpus = a->place.vcpus;
 	c->given_memory_mib = (int64_t)a->place.memory_mib;
 	memcpy(c->numa_nodes, a->place.numa_nodes, sizeof(c->numa_nodes));
-	count_devices(a, c);
+	admission_count_devices(a, c);
 	(void)snprintf(c->gpu_attach, sizeof(c->gpu_attach), "%s",
 		       a->n_devices ? gpu_attach_word[ask->gpu_attach] : "");
 }
 
 int place_admit(struct vmm *v, const struct cvm_request *ask, struct admission *a, struct err *e)
 {
-	int r = check_looked(ask, e);
+	int r = check_inventory_is_fresh(ask, e);
 
 	if (!r)
-		r = choose_devices(v, ask, a, e);
+		r = reserve_choose_devices(v, ask, a, e);
 	if (!r)
-		r = choose_nodes(v, ask, a, e);
+		r = reserve_choose_nodes(v, ask, a, e);
 	if (!r)
 		place_fill(ask, a);
 	return r;
@@ -150,7 +150,7 @@ int place_admit(struct vmm *v, const struct cvm_request *ask, struct admission *
 
 /* ------------------------------------------------------------------ hugepages */
 
-static const struct numa_row *node_of(const struct numa_row *nodes, size_t n, unsigned id)
+static const struct numa_row *numa_row_find(const struct numa_row *nodes, size_t n, unsigned id)
 {
 	for (size_t i = 0; i < n; i++)
 		if (nodes[i].node == id)
@@ -158,7 +158,7 @@ static const struct numa_row *node_of(const struct numa_row *nodes, size_t n, un
 	return NULL;
 }
 
-static bool has_share(const struct cvm_node_row *shares, size_t n, unsigned id)
+static bool hugepages_has_share(const struct cvm_node_row *shares, size_t n, unsigned id)
 {
 	for (size_t i = 0; i < n; i++)
 		if (shares[i].node == id)
@@ -175,20 +175,20 @@ struct shortage {
 	bool any_node;
 };
 
-static bool candidate(const struct shortage *s, const struct numa_row *n)
+static bool hugepages_candidate(const struct shortage *s, const struct numa_row *n)
 {
 	return s->any_node ? n->present && n->vcpus > 0
-			   : has_share(s->shares, s->n_shares, n->node);
+			   : hugepages_has_share(s->shares, s->n_shares, n->node);
 }
 
-static void tell_others(const struct shortage *s, unsigned but, struct err *e)
+static void hugepages_list_other_nodes(const struct shortage *s, unsigned but, struct err *e)
 {
 	size_t used = strlen(e->text);
 
 	for (size_t i = 0; i < s->n_nodes && used < sizeof(e->text); i++) {
 		const struct numa_row *n = &s->nodes[i];
 
-		if (n->node == but || !candidate(s, n))
+		if (n->node == but || !hugepages_candidate(s, n))
 			continue;
 		used += (size_t)snprintf(
 			e->text + used, sizeof(e->text) - used, "; node %u: free %lld of %lld MiB",
@@ -197,14 +197,14 @@ static void tell_others(const struct shortage *s, unsigned but, struct err *e)
 }
 
 /* What would fit, in whole GiB of each node. */
-static int64_t would_fit(const struct shortage *s)
+static int64_t hugepages_would_fit(const struct shortage *s)
 {
 	int64_t most = 0, least = INT64_MAX;
 
 	for (size_t i = 0; i < s->n_nodes; i++) {
 		int64_t left = numa_free_hugepages(&s->nodes[i]) / GIB_MIB * GIB_MIB;
 
-		if (!candidate(s, &s->nodes[i]))
+		if (!hugepages_candidate(s, &s->nodes[i]))
 			continue;
 		most = left > most ? left : most;
 		least = left < least ? left : least;
@@ -214,11 +214,12 @@ static int64_t would_fit(const struct shortage *s)
 	return least == INT64_MAX ? 0 : least * (int64_t)s->n_shares;
 }
 
-static int refuse(const struct shortage *s, const struct cvm_node_row *share, struct err *e)
+static int hugepages_refuse(const struct shortage *s, const struct cvm_node_row *share,
+			    struct err *e)
 {
-	const struct numa_row *n = node_of(s->nodes, s->n_nodes, share->node);
+	const struct numa_row *n = numa_row_find(s->nodes, s->n_nodes, share->node);
 	int64_t left = n ? numa_free_hugepages(n) : 0, total = n ? n->hugepages_mib : 0,
-		fit = would_fit(s);
+		fit = hugepages_would_fit(s);
 
 	err_capacity(e, "hugepages_mib", (uint64_t)share->hugepages_mib, (uint64_t)left,
 		     (uint64_t)total);
@@ -227,7 +228,7 @@ static int refuse(const struct shortage *s, const struct cvm_node_row *share, st
 		e->text, sizeof(e->text),
 		"not enough hugepages: asked %lld MiB of NUMA node %u, free %lld of %lld MiB",
 		(long long)share->hugepages_mib, share->node, (long long)left, (long long)total);
-	tell_others(s, share->node, e);
+	hugepages_list_other_nodes(s, share->node, e);
 	if (fit)
 		return err_hint(e, "%lld MiB would fit now", (long long)fit);
 	return err_hint(
@@ -245,16 +246,16 @@ int place_check_shares(struct vmm *v, const struct cvm_node_row *shares, size_t 
 
 	s.nodes = nodes;
 	for (size_t i = 0; !r && i < n_shares; i++) {
-		const struct numa_row *n = node_of(nodes, s.n_nodes, shares[i].node);
+		const struct numa_row *n = numa_row_find(nodes, s.n_nodes, shares[i].node);
 
 		if (shares[i].hugepages_mib &&
 		    (!n || numa_free_hugepages(n) < shares[i].hugepages_mib))
-			r = refuse(&s, &shares[i], e);
+			r = hugepages_refuse(&s, &shares[i], e);
 	}
 	return r;
 }
 
-static int changed(struct err *e)
+static int host_changed_meanwhile(struct err *e)
 {
 	return err_set(e, ERR_HOST,
 		       "what is free of the host's devices or nodes changed while it was read");
@@ -283,7 +284,7 @@ int place_reserve(struct vmm *v, int64_t id, const struct admission *a, struct e
 	if (r)
 		return r < 0 ? r : 0;
 	r = place_would_fit(v, a, e);
-	return r ? r : changed(e);
+	return r ? r : host_changed_meanwhile(e);
 }
 
 int place_hold(struct vmm *v, const struct cvm_row *c, bool hold, struct err *e)
@@ -297,7 +298,7 @@ int place_hold(struct vmm *v, const struct cvm_row *c, bool hold, struct err *e)
 	r = numa_of(vmm_db(v), c->id, &shares, &n, e);
 	if (!r)
 		r = place_check_shares(v, shares, n, false, e);
-	return r ? r : changed(e);
+	return r ? r : host_changed_meanwhile(e);
 }
 
 /* ------------------------------------------------------------------ what it was given */

@@ -55,8 +55,8 @@ static int by_kind_and_address(const void *a, const void *b)
 				  : strcmp(p->address, q->address);
 }
 
-static int choose_devices(struct vmm *v, const struct cvm_request *ask, int64_t cvm,
-			  struct admission *a, struct err *e)
+static int change_choose_devices(struct vmm *v, const struct cvm_request *ask, int64_t cvm,
+				 struct admission *a, struct err *e)
 {
 	auto_free struct device_row *rows = NULL;
 	size_t n;
@@ -96,7 +96,7 @@ static int find_devices(struct vmm *v, const struct cvm_row *cvm, const struct u
 		a->n_devices = n;
 		return 0;
 	}
-	r = choose_devices(v, like, cvm->id, a, e);
+	r = change_choose_devices(v, like, cvm->id, a, e);
 	if (!r)
 		a->fitted = !same_devices(a->devices, a->n_devices, held, n) ||
 			    (n && strcmp(cvm->gpu_attach, gpu_attach_word[like->gpu_attach]) != 0);
@@ -105,7 +105,7 @@ static int find_devices(struct vmm *v, const struct cvm_row *cvm, const struct u
 
 /* ------------------------------------------------------------------ nodes */
 
-static struct numa_row *find_node(struct numa_row *nodes, size_t n, unsigned id)
+static struct numa_row *change_find_node(struct numa_row *nodes, size_t n, unsigned id)
 {
 	for (size_t i = 0; i < n; i++)
 		if (nodes[i].node == id)
@@ -116,7 +116,7 @@ static struct numa_row *find_node(struct numa_row *nodes, size_t n, unsigned id)
 static void without(struct numa_row *nodes, size_t n, const struct cvm_node_row *own, size_t n_own)
 {
 	for (size_t i = 0; i < n_own; i++) {
-		struct numa_row *node = find_node(nodes, n, own[i].node);
+		struct numa_row *node = change_find_node(nodes, n, own[i].node);
 
 		if (!node)
 			continue;
@@ -173,8 +173,8 @@ static enum gpu_attach attach_of(const struct cvm_row *c)
 	return GPU_NONE;
 }
 
-static int check_looked(const struct cvm_request *like, const struct update_request *ask,
-			bool looked, struct err *e)
+static int change_check_inventory(const struct cvm_request *like, const struct update_request *ask,
+				  bool looked, struct err *e)
 {
 	if (looked)
 		return 0;
@@ -199,7 +199,7 @@ int place_change(struct vmm *v, const struct cvm_row *cvm, const struct update_r
 
 	if (!ask->set_gpus && !recut)
 		return 0;
-	r = check_looked(&like, ask, looked, e);
+	r = change_check_inventory(&like, ask, looked, e);
 	if (!r)
 		r = find_devices(v, cvm, ask, &like, a, e);
 	if (r || (!a->fitted && !recut))

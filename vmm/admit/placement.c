@@ -18,7 +18,8 @@ struct chosen {
 	unsigned n;
 };
 
-static const struct numa_row *find_node(const struct numa_row *nodes, size_t n, unsigned id)
+static const struct numa_row *placement_find_node(const struct numa_row *nodes, size_t n,
+						  unsigned id)
 {
 	for (size_t i = 0; i < n; i++)
 		if (nodes[i].present && nodes[i].node == id)
@@ -59,10 +60,10 @@ static int lost_node(unsigned id, struct err *e)
 }
 
 /* Insert in order; ones that are in already are left out. */
-static int add_node(struct chosen *c, const struct numa_row *nodes, size_t n_nodes, unsigned id,
-		    struct err *e)
+static int placement_add_node(struct chosen *c, const struct numa_row *nodes, size_t n_nodes,
+			      unsigned id, struct err *e)
 {
-	const struct numa_row *node = find_node(nodes, n_nodes, id);
+	const struct numa_row *node = placement_find_node(nodes, n_nodes, id);
 	unsigned at = c->n;
 
 	if (!node)
@@ -85,7 +86,7 @@ static int nodes_of_gpus(const struct placement_ask *a, struct chosen *c, struct
 
 	for (size_t i = 0; !r && i < a->n_devices; i++)
 		if (a->devices[i].kind == DEVICE_GPU)
-			r = add_node(c, a->nodes, a->n_nodes, a->devices[i].numa_node, e);
+			r = placement_add_node(c, a->nodes, a->n_nodes, a->devices[i].numa_node, e);
 	return r;
 }
 
@@ -123,7 +124,7 @@ static void lowest_that_fits(const struct placement_ask *a, struct chosen *c)
 		c->node[c->n++] = lowest;
 }
 
-static int choose_nodes(const struct placement_ask *a, struct chosen *c, struct err *e)
+static int placement_choose_nodes(const struct placement_ask *a, struct chosen *c, struct err *e)
 {
 	int r;
 
@@ -229,8 +230,8 @@ static void name_nodes(const struct chosen *c, struct placement *p)
 					 i ? "," : "", c->node[i]->node);
 }
 
-static int place(const struct chosen *c, bool hugepages, bool pin_numa, struct placement *p,
-		 struct err *e)
+static int placement_assign(const struct chosen *c, bool hugepages, bool pin_numa,
+			    struct placement *p, struct err *e)
 {
 	int r = 0;
 
@@ -249,10 +250,10 @@ int placement_choose(const struct placement_ask *a, struct placement *ret, struc
 {
 	struct placement p = { .vcpus = a->vcpus, .memory_mib = a->memory_mib };
 	struct chosen c = { 0 };
-	int r = choose_nodes(a, &c, e);
+	int r = placement_choose_nodes(a, &c, e);
 
 	if (!r)
-		r = place(&c, a->hugepages, a->pin_numa, &p, e);
+		r = placement_assign(&c, a->hugepages, a->pin_numa, &p, e);
 	if (!r)
 		*ret = p;
 	return r;
@@ -270,11 +271,11 @@ int placement_of(const struct cvm_row *row, const struct numa_row *nodes, size_t
 	while (!r && *at) {
 		char *end;
 
-		r = add_node(&c, nodes, n_nodes, (unsigned)strtoul(at, &end, 10), e);
+		r = placement_add_node(&c, nodes, n_nodes, (unsigned)strtoul(at, &end, 10), e);
 		at = *end == ',' ? end + 1 : "";
 	}
 	if (!r)
-		r = place(&c, row->hugepages, row->pin_numa, &p, e);
+		r = placement_assign(&c, row->hugepages, row->pin_numa, &p, e);
 	if (!r)
 		*ret = p;
 	return r;

@@ -68,7 +68,7 @@ static int try_bind(bool udp, const char *address, uint16_t port)
 	return bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ? -errno : 0;
 }
 
-static int by_port(const void *a, const void *b)
+static int port_probe_compare(const void *a, const void *b)
 {
 	const struct port_probe *x = a, *y = b;
 
@@ -79,19 +79,20 @@ static int by_port(const void *a, const void *b)
 	return x->udp - y->udp;
 }
 
-static void work(void *arg)
+static void port_probe_work(void *arg)
 {
 	struct port_probes *p = arg;
 
 	for (size_t i = 0; i < p->n; i++)
 		p->list[i].result =
 			try_bind(p->list[i].udp, p->addresses[p->list[i].address], p->list[i].port);
-	qsort(p->list, p->n, sizeof(*p->list), by_port);
+	qsort(p->list, p->n, sizeof(*p->list), port_probe_compare);
 }
 
 /* ------------------------------------------------------------------ what to probe */
 
-static bool ask_for(const struct vmm *v, const struct port_row *row, struct port_probe *ret)
+static bool port_probe_of_row(const struct vmm *v, const struct port_row *row,
+			      struct port_probe *ret)
 {
 	for (unsigned i = 0; vmm_settings(v)->port_addresses[i]; i++) {
 		if (strcmp(vmm_settings(v)->port_addresses[i], row->host_address) != 0)
@@ -123,10 +124,10 @@ bool port_probe_want(struct vmm *v, const struct port_row *row)
 	uint64_t bit, *word = wanted_bits(v, row->udp, row->host_port, &bit);
 	struct port_probe p;
 
-	if (!ask_for(v, row, &p))
+	if (!port_probe_of_row(v, row, &p))
 		return false;
 	for (size_t i = 0; *word & bit && i < v->probe.n_wanted; i++)
-		if (!by_port(&v->probe.wanted[i], &p))
+		if (!port_probe_compare(&v->probe.wanted[i], &p))
 			return false;
 	*word |= bit;
 	if (v->probe.n_wanted == PROBES_WANTED)
@@ -141,7 +142,8 @@ void port_probe_want_all(struct vmm *v)
 	v->probe.want_all = v->probe.heavy = true;
 }
 
-static void add_range(struct port_probes *p, const struct port_range *r, uint16_t address)
+static void port_probe_add_range(struct port_probes *p, const struct port_range *r,
+				 uint16_t address)
 {
 	for (uint32_t port = r->from; port <= r->to; port++)
 		for (int udp = 0; udp < 2; udp++)
@@ -151,7 +153,7 @@ static void add_range(struct port_probes *p, const struct port_range *r, uint16_
 								       .port = (uint16_t)port };
 }
 
-static void list_all(struct vmm *v, struct port_probes *p)
+static void port_probe_list_all(struct vmm *v, struct port_probes *p)
 {
 	/* Ranges may overlap; a port that is probed twice does no harm. */
 	size_t room = 0;
@@ -162,15 +164,15 @@ static void list_all(struct vmm *v, struct port_probes *p)
 	for (unsigned a = 0; vmm_settings(v)->port_addresses[a]; a++) {
 		p->list = xrealloc(p->list, (p->n + room) * sizeof(*p->list));
 		for (size_t i = 0; i < vmm_settings(v)->n_port_ranges; i++)
-			add_range(p, &vmm_settings(v)->port_ranges[i], (uint16_t)a);
+			port_probe_add_range(p, &vmm_settings(v)->port_ranges[i], (uint16_t)a);
 	}
 }
 
 /* ------------------------------------------------------------------ one probe after the other */
 
-static void begin(struct vmm *v);
+static void port_probe_begin(struct vmm *v);
 
-static void probed(void *arg, enum job_end end)
+static void port_probe_done(void *arg, enum job_end end)
 {
 	struct port_probes *p = arg;
 	struct vmm *v = p->v;
@@ -183,17 +185,17 @@ static void probed(void *arg, enum job_end end)
 	free(p->list);
 	free(p);
 	if (v->probe.waiting)
-		begin(v);
+		port_probe_begin(v);
 	vmm_job_end(v);
 }
 
-static void begin(struct vmm *v)
+static void port_probe_begin(struct vmm *v)
 {
 	static const struct job_calls calls = { .lane = LANE_SHORT,
 						.what = "probe host ports",
 						.deadline_ms = PROBE_MS,
-						.work = work,
-						.done = probed };
+						.work = port_probe_work,
+						.done = port_probe_done };
 	struct port_probes *p = xcalloc(1, sizeof(*p));
 
 	*p = (struct port_probes){ .v = v,
@@ -204,7 +206,7 @@ static void begin(struct vmm *v)
 				   .waiters = look_take(&v->probe.waiting) };
 	memcpy(p->list, v->probe.wanted, p->n * sizeof(*p->list));
 	if (p->all)
-		list_all(v, p);
+		port_probe_list_all(v, p);
 	/* Those who wait for the next probe may share a port with those this one serves. */
 	if (!v->probe.waiting) {
 		memset(v->probe.wanted_ports, 0, sizeof(v->probe.wanted_ports));
@@ -216,7 +218,7 @@ static void begin(struct vmm *v)
 	(void)job_start(vmm_settings(v)->loop, &calls, p);
 }
 
-static void probe(struct vmm *v, void (*fn)(void *arg), void *arg)
+static void port_probe_wait(struct vmm *v, void (*fn)(void *arg), void *arg)
 {
 	unsigned weight = (unsigned)(v->probe.n_wanted - v->probe.n_weighed) / PICK_PROBES;
 
@@ -226,7 +228,7 @@ static void probe(struct vmm *v, void (*fn)(void *arg), void *arg)
 	v->probe.n_weighed = v->probe.n_wanted;
 	look_wait(&v->probe.waiting, weight ? weight : 1, fn, arg);
 	if (!v->probe.running)
-		begin(v);
+		port_probe_begin(v);
 }
 
 /* ------------------------------------------------------------------ what is known */
@@ -237,9 +239,9 @@ enum port_probe_state port_probe_known(const struct vmm *v, const struct port_ro
 	const struct port_probe *found;
 	struct port_probe p;
 
-	if (!known || known->dropped || !ask_for(v, row, &p))
+	if (!known || known->dropped || !port_probe_of_row(v, row, &p))
 		return PORT_UNPROBED;
-	found = bsearch(&p, known->list, known->n, sizeof(p), by_port);
+	found = bsearch(&p, known->list, known->n, sizeof(p), port_probe_compare);
 	*ret = -EADDRINUSE;
 	if (!found)
 		return known->all ? PORT_TAKEN : PORT_UNPROBED;
@@ -264,7 +266,7 @@ bool vmm_look_again(struct vmm *v, const struct err *why, bool looked, void (*do
 		    void *arg)
 {
 	if (port_probe_is_missing(why))
-		probe(v, done, arg);
+		port_probe_wait(v, done, arg);
 	else if (!looked && vmm_worth_a_look(why))
 		vmm_look(v, done, arg);
 	else

@@ -76,7 +76,7 @@ static bool in_ranges(const struct vmm *v, bool udp, uint16_t port)
 	return false;
 }
 
-static const char *field(size_t i, const char *key, char out[48])
+static const char *port_field(size_t i, const char *key, char out[48])
 {
 	(void)snprintf(out, 48, "ports[%zu].%s", i, key);
 	return out;
@@ -94,7 +94,7 @@ static void describe_ranges(const struct vmm *v, bool udp, char *out, size_t siz
 					      vmm_settings(v)->port_ranges[i].to);
 }
 
-static int check_address(const struct vmm *v, size_t i, const char *address, struct err *e)
+static int port_check_address(const struct vmm *v, size_t i, const char *address, struct err *e)
 {
 	char name[48], allowed[160] = "";
 	size_t n = 0;
@@ -106,11 +106,11 @@ static int check_address(const struct vmm *v, size_t i, const char *address, str
 			n += (size_t)snprintf(allowed + n, sizeof(allowed) - n, "%s%s",
 					      n ? ", " : "", *a);
 	}
-	return err_field(e, ERR_INVALID, field(i, "host_address", name), address,
+	return err_field(e, ERR_INVALID, port_field(i, "host_address", name), address,
 			 "host address %.45s is not allowed; allowed: %s", address, allowed);
 }
 
-static bool taken_before(const struct port_row *rows, size_t n, const struct port_row *p)
+static bool port_taken_before(const struct port_row *rows, size_t n, const struct port_row *p)
 {
 	for (size_t i = 0; i < n; i++)
 		if (rows[i].udp == p->udp && rows[i].host_port == p->host_port &&
@@ -122,32 +122,32 @@ static bool taken_before(const struct port_row *rows, size_t n, const struct por
 }
 
 /* No port of it can be had, and that is no matter of capacity. */
-static int not_here(size_t i, const struct port_row *p, struct err *e)
+static int port_address_missing(size_t i, const struct port_row *p, struct err *e)
 {
 	char name[48];
 
-	err_field(e, ERR_INCOMPATIBLE, field(i, "host_address", name), p->host_address,
+	err_field(e, ERR_INCOMPATIBLE, port_field(i, "host_address", name), p->host_address,
 		  "this host has no address %s: no port can be forwarded from it", p->host_address);
 	return err_hint(e, "give the host that address, or name another one of ports.addresses");
 }
 
 enum { UNPROBED = 1 }; /* a result, beside 0 and errors */
 
-static int check_fixed(struct vmm *v, const struct ports_for *w, size_t i,
-		       const struct port_row *earlier, const struct port_row *p, struct err *e)
+static int port_check_fixed(struct vmm *v, const struct ports_for *w, size_t i,
+			    const struct port_row *earlier, const struct port_row *p, struct err *e)
 {
 	char name[48], value[8], ranges[120], who[NAME_TEXT];
 	const char *proto = p->udp ? "udp" : "tcp";
 	int r;
 
-	(void)field(i, "host_port", name);
+	(void)port_field(i, "host_port", name);
 	(void)snprintf(value, sizeof(value), "%u", p->host_port);
 	describe_ranges(v, p->udp, ranges, sizeof(ranges));
 	if (!in_ranges(v, p->udp, p->host_port))
 		return err_field(e, ERR_INVALID, name, value,
 				 "%s host port %s is not allowed; allowed: %s, or 0 for a free one",
 				 proto, value, ranges);
-	if (taken_before(earlier, i, p))
+	if (port_taken_before(earlier, i, p))
 		return err_field(e, ERR_INVALID, name, value,
 				 "%s host port %s:%s is asked for twice in this request", proto,
 				 p->host_address, value);
@@ -161,7 +161,7 @@ static int check_fixed(struct vmm *v, const struct ports_for *w, size_t i,
 			       proto, p->host_address, value, *who ? "CVM " : "another CVM", who);
 	} else {
 		/* What its own QEMU listens on is let go for it. */
-		if (taken_before(w->own, w->n_own, p))
+		if (port_taken_before(w->own, w->n_own, p))
 			return 0;
 		switch (port_probe_known(v, p, &r)) {
 		case PORT_UNPROBED:
@@ -171,7 +171,7 @@ static int check_fixed(struct vmm *v, const struct ports_for *w, size_t i,
 			return 0;
 		case PORT_TAKEN:
 			if (r == -EADDRNOTAVAIL)
-				return not_here(i, p, e);
+				return port_address_missing(i, p, e);
 			break;
 		}
 		err_capacity(e, "host_ports", 1, 0, (uint64_t)ports_allowed(v));
@@ -186,8 +186,8 @@ static int check_fixed(struct vmm *v, const struct ports_for *w, size_t i,
 
 /* The next probe tries some of the @n ports from the @at-th on that no other request wants
  * tried; all of them if this request was applied after a probe already. */
-static void want_some(struct vmm *v, const struct ports_for *w, const struct port_row *p,
-		      int64_t at, int64_t n)
+static void port_probe_some(struct vmm *v, const struct ports_for *w, const struct port_row *p,
+			    int64_t at, int64_t n)
 {
 	struct port_row next = *p;
 	uint16_t last;
@@ -202,8 +202,8 @@ static void want_some(struct vmm *v, const struct ports_for *w, const struct por
 	}
 }
 
-static int pick(struct vmm *v, const struct ports_for *w, size_t i, const struct port_row *earlier,
-		struct port_row *p, struct err *e)
+static int port_pick(struct vmm *v, const struct ports_for *w, size_t i,
+		     const struct port_row *earlier, struct port_row *p, struct err *e)
 {
 	int64_t n = count_ports(v, p->udp);
 	char name[48];
@@ -219,26 +219,26 @@ static int pick(struct vmm *v, const struct ports_for *w, size_t i, const struct
 			return r;
 		k += (r ? p->host_port : last) - first; /* those in between are taken */
 		at += r ? p->host_port - first : 0;
-		if (!r || taken_before(earlier, i, p))
+		if (!r || port_taken_before(earlier, i, p))
 			continue;
 		state = port_probe_known(v, p, &r);
 		if (state == PORT_UNPROBED) {
-			want_some(v, w, p, at, n);
+			port_probe_some(v, w, p, at, n);
 			return UNPROBED;
 		}
 		if (state == PORT_TAKEN && r == -EADDRNOTAVAIL)
-			return not_here(i, p, e);
+			return port_address_missing(i, p, e);
 		if (state == PORT_TAKEN)
 			continue;
 		v->port_hint[p->udp] = (uint32_t)((at + 1) % n);
 		return 0;
 	}
 	err_capacity(e, "host_ports", 1, 0, (uint64_t)n);
-	(void)snprintf(e->field, sizeof(e->field), "%s", field(i, "host_port", name));
+	(void)snprintf(e->field, sizeof(e->field), "%s", port_field(i, "host_port", name));
 	return err_hint(e, "widen ports.range, or delete a CVM that has port mappings");
 }
 
-static bool same_port(const struct port_row *a, const struct port_row *b)
+static bool ports_are_equal(const struct port_row *a, const struct port_row *b)
 {
 	return a->udp == b->udp && a->host_port == b->host_port && a->vm_port == b->vm_port &&
 	       !strcmp(a->host_address, b->host_address);
@@ -247,21 +247,21 @@ static bool same_port(const struct port_row *a, const struct port_row *b)
 bool ports_have(const struct port_row *rows, size_t n, const struct port_row *p)
 {
 	for (size_t i = 0; i < n; i++)
-		if (same_port(&rows[i], p))
+		if (ports_are_equal(&rows[i], p))
 			return true;
 	return false;
 }
 
 /* "Any free port" to where one of its own leads already is that one. */
-static bool keep(const struct ports_for *w, const struct port_row *earlier, size_t i,
-		 struct port_row *p)
+static bool port_keep_own(const struct ports_for *w, const struct port_row *earlier, size_t i,
+			  struct port_row *p)
 {
 	for (size_t k = 0; k < w->n_own; k++) {
 		const struct port_row *own = &w->own[k];
 
 		if (own->udp != p->udp || own->vm_port != p->vm_port ||
 		    strcmp(own->host_address, p->host_address) != 0 ||
-		    taken_before(earlier, i, own))
+		    port_taken_before(earlier, i, own))
 			continue;
 		p->host_port = own->host_port;
 		return true;
@@ -269,8 +269,8 @@ static bool keep(const struct ports_for *w, const struct port_row *earlier, size
 	return false;
 }
 
-static int resolve_one(struct vmm *v, const struct ports_for *w, const struct port_request *ask,
-		       size_t i, struct port_row *out, struct err *e)
+static int port_resolve(struct vmm *v, const struct ports_for *w, const struct port_request *ask,
+			size_t i, struct port_row *out, struct err *e)
 {
 	const char *address =
 		ask->host_address ? ask->host_address : vmm_settings(v)->port_addresses[0];
@@ -283,13 +283,13 @@ static int resolve_one(struct vmm *v, const struct ports_for *w, const struct po
 				.vm_port = ask->vm_port };
 	(void)snprintf(p->host_address, sizeof(p->host_address), "%.45s", address);
 	if (!p->vm_port)
-		return err_field(e, ERR_INVALID, field(i, "vm_port", name), "0",
+		return err_field(e, ERR_INVALID, port_field(i, "vm_port", name), "0",
 				 "vm_port 0 is not a port; allowed: 1 to 65535");
-	r = check_address(v, i, address, e);
+	r = port_check_address(v, i, address, e);
 	if (r)
 		return r;
-	return p->host_port || keep(w, out, i, p) ? check_fixed(v, w, i, out, p, e)
-						  : pick(v, w, i, out, p, e);
+	return p->host_port || port_keep_own(w, out, i, p) ? port_check_fixed(v, w, i, out, p, e)
+							   : port_pick(v, w, i, out, p, e);
 }
 
 int ports_resolve(struct vmm *v, const struct ports_for *w, const struct port_request *asks,
@@ -309,7 +309,7 @@ int ports_resolve(struct vmm *v, const struct ports_for *w, const struct port_re
 	/* All that have to be probed are found in one go; what is wrong is said of the first
 	 * that is. */
 	for (size_t i = 0; r >= 0 && i < n; i++) {
-		r = resolve_one(v, w, &asks[i], i, out, e);
+		r = port_resolve(v, w, &asks[i], i, out, e);
 		unprobed = unprobed || r == UNPROBED;
 	}
 	return unprobed ? port_probe_missing(v, e) : r;

@@ -27,18 +27,19 @@ void quota_needs(const struct cvm_row *c, int64_t ret[QUOTAS])
 	ret[QUOTA_PORTS] = c->host_ports;
 }
 
-static int64_t left(const struct workspace_row *w, int q)
+static int64_t quota_left(const struct workspace_row *w, int q)
 {
 	return w->max[q] > w->held[q] ? w->max[q] - w->held[q] : 0;
 }
 
-static int refuse(const struct workspace_row *w, int q, int64_t more, int64_t after, struct err *e)
+static int quota_refuse(const struct workspace_row *w, int q, int64_t more, int64_t after,
+			struct err *e)
 {
 	const char *what = quota_word[q];
 	long long max = w->max[q], held = w->held[q];
 
 	if (q == QUOTA_CVMS) {
-		err_share(e, ERR_QUOTA_CVMS, what, held, left(w, q), max,
+		err_share(e, ERR_QUOTA_CVMS, what, held, quota_left(w, q), max,
 			  "workspace %s may have %lld CVMs and has %lld", w->slug, max, held);
 		return err_hint(e, "delete a CVM, or ask an admin for a larger share");
 	}
@@ -49,10 +50,10 @@ static int refuse(const struct workspace_row *w, int q, int64_t more, int64_t af
 		return err_hint(e, "ask for at most %lld %s, or ask an admin for a larger share",
 				max, what);
 	}
-	err_share(e, ERR_QUOTA, what, more, left(w, q), max,
+	err_share(e, ERR_QUOTA, what, more, quota_left(w, q), max,
 		  "%s: %lld more asked, workspace %s has %lld left of its share of %lld", what,
-		  (long long)more, w->slug, (long long)left(w, q), max);
-	return err_hint(e, "%lld %s would fit now", (long long)left(w, q), what);
+		  (long long)more, w->slug, (long long)quota_left(w, q), max);
+	return err_hint(e, "%lld %s would fit now", (long long)quota_left(w, q), what);
 }
 
 int quota_allows(const struct workspace_row *w, const int64_t more[QUOTAS],
@@ -65,13 +66,13 @@ int quota_allows(const struct workspace_row *w, const int64_t more[QUOTAS],
 	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
 		int q = order[i];
 
-		if (more[q] > 0 && w->max[q] >= 0 && more[q] > left(w, q))
-			return refuse(w, q, more[q], after[q], e);
+		if (more[q] > 0 && w->max[q] >= 0 && more[q] > quota_left(w, q))
+			return quota_refuse(w, q, more[q], after[q], e);
 	}
 	return 0;
 }
 
-static bool grows(const int64_t more[QUOTAS])
+static bool quota_grows(const int64_t more[QUOTAS])
 {
 	for (int q = 0; q < QUOTAS; q++)
 		if (more[q] > 0)
@@ -79,7 +80,7 @@ static bool grows(const int64_t more[QUOTAS])
 	return false;
 }
 
-static bool is_up(const struct cvm_row *c)
+static bool quota_cvm_is_up(const struct cvm_row *c)
 {
 	return c->observed == OBSERVED_RUNNING || c->observed == OBSERVED_PAUSED;
 }
@@ -98,7 +99,7 @@ int quota_check(struct vmm *v, int64_t workspace, const struct cvm_row *before,
 	for (int q = 0; q < QUOTAS; q++)
 		more[q] = needs[q] - old[q];
 	r = quota_allows(&w, more, needs, e);
-	return r || !before || !grows(more)
+	return r || !before || !quota_grows(more)
 		       ? r
-		       : billing_covers(v, workspace, before, after, is_up(before), e);
+		       : billing_covers(v, workspace, before, after, quota_cvm_is_up(before), e);
 }

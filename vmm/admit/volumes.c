@@ -16,7 +16,8 @@
 
 enum { VERITY_ROOT_HEX = 64 };
 
-static int refuse(size_t i, const char *key, const char *given, struct err *e, const char *rule)
+static int volume_refuse(size_t i, const char *key, const char *given, struct err *e,
+			 const char *rule)
 {
 	char field[64];
 
@@ -25,7 +26,7 @@ static int refuse(size_t i, const char *key, const char *given, struct err *e, c
 	return err_field(e, ERR_INVALID, field, given, "%s: %s", field, rule);
 }
 
-static bool hex_ok(const char *s)
+static bool volume_root_is_hex(const char *s)
 {
 	return s && strlen(s) == VERITY_ROOT_HEX &&
 	       strspn(s, "0123456789abcdefABCDEF") == VERITY_ROOT_HEX;
@@ -33,33 +34,35 @@ static bool hex_ok(const char *s)
 
 /* The launcher of the field passes names on in comma-separated arguments; a name it refuses must
  * not start here. */
-static bool name_ok(const char *s)
+static bool volume_name_is_allowed(const char *s)
 {
 	return s && *s && *s != '.' && strlen(s) < 256 && !strpbrk(s, "/,=\\\n\r\t");
 }
 
-static int check_one(const json_t *item, size_t i, struct err *e)
+static int volume_check(const json_t *item, size_t i, struct err *e)
 {
 	const char *source = json_string_value(json_object_get(item, "source"));
 	const char *root = json_string_value(json_object_get(item, "verity_root"));
 	const char *target = json_string_value(json_object_get(item, "target"));
 
 	if (!json_is_object(item))
-		return refuse(i, NULL, NULL, e,
-			      "expected an object with source, verity_root and target");
-	if (!name_ok(source))
-		return refuse(i, "source", source, e,
-			      "expected the name of a file in the node's volumes folder, no path, "
-			      "',' or '='");
-	if (!hex_ok(root))
-		return refuse(i, "verity_root", root, e, "expected 64 hex digits");
+		return volume_refuse(i, NULL, NULL, e,
+				     "expected an object with source, verity_root and target");
+	if (!volume_name_is_allowed(source))
+		return volume_refuse(
+			i, "source", source, e,
+			"expected the name of a file in the node's volumes folder, no path, "
+			"',' or '='");
+	if (!volume_root_is_hex(root))
+		return volume_refuse(i, "verity_root", root, e, "expected 64 hex digits");
 	if (!target || *target != '/')
-		return refuse(i, "target", target, e, "expected an absolute path in the guest");
+		return volume_refuse(i, "target", target, e,
+				     "expected an absolute path in the guest");
 	return 0;
 }
 
 /* Two files of one root hold the same bytes: one attachment serves both targets. */
-static bool root_is_new(const json_t *list, size_t i)
+static bool volume_root_is_new(const json_t *list, size_t i)
 {
 	const char *root =
 		json_string_value(json_object_get(json_array_get(list, i), "verity_root"));
@@ -74,34 +77,35 @@ static bool root_is_new(const json_t *list, size_t i)
 	return true;
 }
 
-static int take(const json_t *list, size_t i, const char *dir, struct volumes *v, struct err *e)
+static int volume_add(const json_t *list, size_t i, const char *dir, struct volumes *v,
+		      struct err *e)
 {
 	const char *source = json_string_value(json_object_get(json_array_get(list, i), "source"));
 	auto_free char *path = xasprintf("%s/%s", dir, source);
 	struct stat st;
 
 	if (lstat(path, &st) < 0)
-		return refuse(i, "source", source, e,
-			      errno == ENOENT ? "no such file in the node's volumes folder"
-					      : strerror(errno));
+		return volume_refuse(i, "source", source, e,
+				     errno == ENOENT ? "no such file in the node's volumes folder"
+						     : strerror(errno));
 	if (!S_ISREG(st.st_mode))
-		return refuse(i, "source", source, e,
-			      "is no regular file in the node's volumes folder");
-	if (!root_is_new(list, i))
+		return volume_refuse(i, "source", source, e,
+				     "is no regular file in the node's volumes folder");
+	if (!volume_root_is_new(list, i))
 		return 0;
 	if (v->n == DOMAIN_VOLUMES)
-		return refuse(i, NULL, NULL, e, "more volumes than a machine takes (8)");
+		return volume_refuse(i, NULL, NULL, e, "more volumes than a machine takes (8)");
 	v->path[v->n++] = take_ptr(&path);
 	return 0;
 }
 
-static int collect(const json_t *list, const char *dir, struct volumes *v, struct err *e)
+static int volumes_collect(const json_t *list, const char *dir, struct volumes *v, struct err *e)
 {
 	for (size_t i = 0; i < json_array_size(list); i++) {
-		int r = check_one(json_array_get(list, i), i, e);
+		int r = volume_check(json_array_get(list, i), i, e);
 
 		if (!r)
-			r = take(list, i, dir, v, e);
+			r = volume_add(list, i, dir, v, e);
 		if (r)
 			return r;
 	}
@@ -121,7 +125,7 @@ int volumes_of(const json_t *manifest, const char *dir, struct volumes *ret, str
 			  "this node has no folder of volumes");
 		return err_hint(e, "set cvm.volumes_dir in teepod.conf");
 	}
-	if (collect(list, dir, &v, e) < 0)
+	if (volumes_collect(list, dir, &v, e) < 0)
 		return -(int)e->code;
 	*ret = v;
 	v = (struct volumes){ 0 };

@@ -44,7 +44,7 @@ static int resolve(struct vmm *v, int64_t workspace, const struct cvm_request *a
 		   struct admission *a, struct port_row ports[CVM_PORTS_MAX], struct err *e)
 {
 	const struct ports_for w = { .workspace = workspace, .looked = ask->looked };
-	int r = admit(v, workspace, ask, a, e);
+	int r = admit_create(v, workspace, ask, a, e);
 
 	if (!r)
 		r = maintenance_allows(v, e);

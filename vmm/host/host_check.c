@@ -359,10 +359,10 @@ static void page_size(uint64_t kib, char out[32])
 		(void)snprintf(out, 32, "%" PRIu64 " KiB", kib);
 }
 
-static void append(struct host_check *r, const char *fmt, ...)
+static void host_check_append(struct host_check *r, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
-static void append(struct host_check *r, const char *fmt, ...)
+static void host_check_append(struct host_check *r, const char *fmt, ...)
 {
 	size_t n = strlen(r->value);
 	va_list ap;
@@ -394,8 +394,9 @@ static void row_hugepages(const struct host_check_input *in, struct host_check *
 			if (!p->total)
 				continue;
 			page_size(p->size_kib, size);
-			append(r, "%snode %u: %" PRIu64 " of %" PRIu64 " x %s free",
-			       *r->value ? "; " : "", f->numa.node[i].id, p->free, p->total, size);
+			host_check_append(r, "%snode %u: %" PRIu64 " of %" PRIu64 " x %s free",
+					  *r->value ? "; " : "", f->numa.node[i].id, p->free,
+					  p->total, size);
 		}
 	if (*r->value) {
 		r->state = CHECK_OK;
@@ -419,8 +420,8 @@ static void row_numa(const struct host_check_input *in, struct host_check *r)
 	for (size_t i = 0; i < f->numa.n; i++) {
 		const struct numa_node *n = &f->numa.node[i];
 
-		append(r, "%s%u with %u CPU%s and %" PRIu64 " MiB", i ? "; " : "", n->id, n->cpus,
-		       n->cpus == 1 ? "" : "s", n->memory_mib);
+		host_check_append(r, "%s%u with %u CPU%s and %" PRIu64 " MiB", i ? "; " : "", n->id,
+				  n->cpus, n->cpus == 1 ? "" : "s", n->memory_mib);
 	}
 }
 

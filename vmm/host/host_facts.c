@@ -153,7 +153,7 @@ static void read_msr_keyids(const char *root, struct keyid_facts *k)
  * firmware */
 
 /* Looked at, not opened: opening a node of a module that is not loaded would load it. */
-static enum device_file device(const char *root, const char *path)
+static enum device_file device_file_state(const char *root, const char *path)
 {
 	auto_free char *full = xasprintf("%s%s", root, path);
 
@@ -164,12 +164,12 @@ static enum device_file device(const char *root, const char *path)
 
 static void read_devices(const char *root, struct host_facts *f)
 {
-	f->kvm = device(root, "/dev/kvm");
-	f->sgx_enclave = device(root, "/dev/sgx_enclave");
-	f->sgx_provision = device(root, "/dev/sgx_provision");
-	f->vhost_vsock = device(root, "/dev/vhost-vsock");
-	f->vfio = device(root, "/dev/vfio/vfio");
-	f->iommufd = device(root, "/dev/iommu");
+	f->kvm = device_file_state(root, "/dev/kvm");
+	f->sgx_enclave = device_file_state(root, "/dev/sgx_enclave");
+	f->sgx_provision = device_file_state(root, "/dev/sgx_provision");
+	f->vhost_vsock = device_file_state(root, "/dev/vhost-vsock");
+	f->vfio = device_file_state(root, "/dev/vfio/vfio");
+	f->iommufd = device_file_state(root, "/dev/iommu");
 }
 
 /* EAGAIN: somebody listens and has a full queue. */
@@ -184,7 +184,7 @@ static enum qgs_state connect_to(const struct sockaddr_un *sa)
 						   : QGS_DEAF;
 }
 
-static enum qgs_state look_at_qgs(const char *path)
+static enum qgs_state qgs_state_of(const char *path)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	struct stat st;
@@ -199,7 +199,7 @@ static enum qgs_state look_at_qgs(const char *path)
 	return connect_to(&sa);
 }
 
-static void read_files(const struct host_facts_ask *ask, struct host_facts *f)
+static void read_host_files(const struct host_facts_ask *ask, struct host_facts *f)
 {
 	const char *qgs = ask->qgs_socket ? ask->qgs_socket : QGS_SOCKET_DEFAULT;
 	auto_free char *socket_path = xasprintf("%s%s", ask->root, qgs);
@@ -208,7 +208,7 @@ static void read_files(const struct host_facts_ask *ask, struct host_facts *f)
 
 	keep_line(qgs, f->qgs_path, sizeof(f->qgs_path));
 	keep_line(ask->tdx_firmware, f->firmware_path, sizeof(f->firmware_path));
-	f->qgs = look_at_qgs(socket_path);
+	f->qgs = qgs_state_of(socket_path);
 	f->firmware = !stat(firmware_path, &st) && S_ISREG(st.st_mode) && st.st_size > 0 &&
 		      !access(firmware_path, R_OK);
 }
@@ -267,7 +267,7 @@ void host_facts_read(const struct host_facts_ask *ask, struct host_facts *ret)
 	read_cgroup_keyids(ask->root, &f.keyids);
 	read_msr_keyids(ask->root, &f.keyids);
 	read_devices(ask->root, &f);
-	read_files(ask, &f);
+	read_host_files(ask, &f);
 	read_numa(ask->root, &f);
 	read_iommu(ask->root, &f);
 	read_memlock(ask->root, &f);

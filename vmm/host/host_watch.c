@@ -34,7 +34,7 @@ struct reading {
 	struct host_facts facts;
 };
 
-static void read_work(void *arg)
+static void host_facts_work(void *arg)
 {
 	struct reading *r = arg;
 	const struct host_facts_ask ask = { .root = r->root,
@@ -45,14 +45,14 @@ static void read_work(void *arg)
 }
 
 /* As row "tdx_keyids" of the checks has it: the first private key is the TDX module's own. */
-static int64_t told_keyids(const struct keyid_facts *k)
+static int64_t host_keyids(const struct keyid_facts *k)
 {
 	if (k->told && k->guests)
 		return (int64_t)k->guests;
 	return k->msr_read && k->msr_private > 1 ? (int64_t)k->msr_private - 1 : -1;
 }
 
-static void read_done(void *arg, enum job_end end)
+static void host_facts_done(void *arg, enum job_end end)
 {
 	struct reading *r = arg;
 	struct vmm *v = r->v;
@@ -64,7 +64,7 @@ static void read_done(void *arg, enum job_end end)
 		w->facts = r->facts;
 		w->at = clock_wall_ms();
 		w->mono = clock_mono_ms();
-		capacity_keyids_told(v, told_keyids(&w->facts.keyids));
+		capacity_keyids_told(v, host_keyids(&w->facts.keyids));
 	}
 	free(r->root);
 	free(r->qgs_socket);
@@ -80,8 +80,8 @@ void host_watch_refresh(struct vmm *v)
 	static const struct job_calls calls = { .lane = LANE_SHORT,
 						.what = "facts of the host",
 						.deadline_ms = 60000,
-						.work = read_work,
-						.done = read_done };
+						.work = host_facts_work,
+						.done = host_facts_done };
 	struct reading *r;
 
 	if (!v->host)

@@ -44,7 +44,7 @@ struct look {
 
 /* ------------------------------------------------------------------ the job */
 
-static void keep_error(struct look *l, const struct err *e)
+static void inventory_keep_error(struct look *l, const struct err *e)
 {
 	if (!l->error[0])
 		(void)snprintf(l->error, sizeof(l->error), "%.*s", (int)sizeof(l->error) - 1,
@@ -61,7 +61,7 @@ static uint64_t default_page_kib(const char *root)
 	return value ? strtoull(value, NULL, 10) : 0;
 }
 
-static void look_job(void *arg)
+static void inventory_read(void *arg)
 {
 	struct look *l = arg;
 	struct err e;
@@ -69,11 +69,11 @@ static void look_job(void *arg)
 	if (!pci_devices(l->root, &l->devices, &l->n_devices, &e))
 		l->has_devices = true;
 	else
-		keep_error(l, &e);
+		inventory_keep_error(l, &e);
 	if (!numa_read(l->root, &l->nodes, &e))
 		l->has_nodes = true;
 	else
-		keep_error(l, &e);
+		inventory_keep_error(l, &e);
 	l->page_kib = default_page_kib(l->root);
 }
 
@@ -81,7 +81,7 @@ static void look_job(void *arg)
 
 /* What is offered follows from the settings of now: a reload may have changed them since the job
  * began. */
-static int put_devices(const struct look *l, struct err *e)
+static int inventory_put_devices(const struct look *l, struct err *e)
 {
 	struct db *db = vmm_db(l->v);
 	int r = devices_begin(db, e);
@@ -93,7 +93,7 @@ static int put_devices(const struct look *l, struct err *e)
 	return r ? r : devices_end(db, e);
 }
 
-static int put_node(struct look *l, const struct numa_node *n, struct err *e)
+static int inventory_put_node(struct look *l, const struct numa_node *n, struct err *e)
 {
 	const struct numa_pages *p = numa_pages(n, l->page_kib);
 	struct numa_row row = {
@@ -114,27 +114,27 @@ static int put_node(struct look *l, const struct numa_node *n, struct err *e)
 	return numa_put(vmm_db(l->v), &row, p ? (int64_t)(p->free * p->size_kib / 1024) : 0, e);
 }
 
-static int put_nodes(struct look *l, struct err *e)
+static int inventory_put_nodes(struct look *l, struct err *e)
 {
 	struct db *db = vmm_db(l->v);
 	int r = numa_begin(db, e);
 
 	for (size_t i = 0; !r && i < l->nodes.n; i++)
-		r = put_node(l, &l->nodes.node[i], e);
+		r = inventory_put_node(l, &l->nodes.node[i], e);
 	return r ? r : numa_end(db, e);
 }
 
-static int put_all(void *arg, struct err *e)
+static int inventory_put(void *arg, struct err *e)
 {
 	struct look *l = arg;
-	int r = l->has_devices ? put_devices(l, e) : 0;
+	int r = l->has_devices ? inventory_put_devices(l, e) : 0;
 
-	return r || !l->has_nodes ? r : put_nodes(l, e);
+	return r || !l->has_nodes ? r : inventory_put_nodes(l, e);
 }
 
 /* ------------------------------------------------------------------ telling */
 
-static void say(const struct look *l)
+static void inventory_log(const struct look *l)
 {
 	struct vmm *v = l->v;
 	size_t gpus = 0, offered = 0, broken = 0, bridges = 0;
@@ -202,9 +202,9 @@ struct look_waiter *look_take(struct look_waiter **list)
 	return first == *list ? NULL : first;
 }
 
-static void begin(struct vmm *v);
+static void inventory_begin(struct vmm *v);
 
-static void end(struct look *l)
+static void inventory_end(struct look *l)
 {
 	look_tell(&l->waiters);
 	free(l->devices);
@@ -213,7 +213,7 @@ static void end(struct look *l)
 }
 
 /* After the commit, or what stood in its way: either way the rows are as good as they get. */
-static void committed(void *arg, const struct err *e)
+static void inventory_committed(void *arg, const struct err *e)
 {
 	struct look *l = arg;
 	struct vmm *v = l->v;
@@ -221,22 +221,22 @@ static void committed(void *arg, const struct err *e)
 	if (e)
 		log_error("cannot record what devices the host has: %s", e->text);
 	else
-		say(l);
+		inventory_log(l);
 	if (l->error[0] && strcmp(l->error, v->look.error) != 0)
 		log_warn("host: %s", l->error);
 	memcpy(v->look.error, l->error, sizeof(v->look.error));
-	end(l);
+	inventory_end(l);
 	v->look.running = v->look.late = false;
 	if (vmm_is_closing(v))
 		look_tell(&v->look.waiting);
 	else if (v->look.waiting || v->look.again)
-		begin(v);
+		inventory_begin(v);
 	vmm_job_end(v);
 }
 
 /* The kernel does not answer: those who wait go on with what is known, also those that would have
  * waited for the next look. */
-static void look_late(void *arg)
+static void inventory_late(void *arg)
 {
 	struct look *l = arg;
 
@@ -246,22 +246,22 @@ static void look_late(void *arg)
 }
 
 /* A job that was dropped has found nothing, and changes nothing. */
-static void looked(void *arg, enum job_end how)
+static void inventory_read_done(void *arg, enum job_end how)
 {
 	struct look *l = arg;
 
 	(void)how;
-	turn_run(vmm_turn(l->v), put_all, committed, l);
+	turn_run(vmm_turn(l->v), inventory_put, inventory_committed, l);
 }
 
-static void begin(struct vmm *v)
+static void inventory_begin(struct vmm *v)
 {
 	static const struct job_calls calls = { .lane = LANE_SHORT,
 						.what = "devices and nodes of the host",
 						.deadline_ms = 30000,
-						.work = look_job,
-						.done = looked,
-						.late = look_late };
+						.work = inventory_read,
+						.done = inventory_read_done,
+						.late = inventory_late };
 	struct look *l = xcalloc(1, sizeof(*l));
 
 	*l = (struct look){ .v = v,
@@ -273,7 +273,7 @@ static void begin(struct vmm *v)
 	(void)job_start(vmm_settings(v)->loop, &calls, l);
 }
 
-static void tell_waiting(void *arg)
+static void inventory_call_waiting(void *arg)
 {
 	struct vmm *v = arg;
 
@@ -285,11 +285,12 @@ void vmm_look(struct vmm *v, void (*done)(void *arg), void *arg)
 	if (done)
 		look_wait(&v->look.waiting, 1, done, arg);
 	if (!v->look.running)
-		begin(v);
+		inventory_begin(v);
 	else
 		v->look.again = true;
 	if (v->look.late && !v->look.tell) /* nobody knows when that one ends */
-		(void)loop_after(vmm_settings(v)->loop, 0, tell_waiting, v, &v->look.tell);
+		(void)loop_after(vmm_settings(v)->loop, 0, inventory_call_waiting, v,
+				 &v->look.tell);
 }
 
 bool vmm_worth_a_look(const struct err *e)

@@ -29,7 +29,7 @@ static void own_dir(DIR **d)
 
 #define auto_dir __attribute__((cleanup(own_dir)))
 
-static int no_good(struct err *e, const char *root, const char *path)
+static int numa_refuse_file(struct err *e, const char *root, const char *path)
 {
 	return err_set(e, ERR_HOST, "%s%s: missing, or not what the kernel writes there", root,
 		       path);
@@ -37,7 +37,7 @@ static int no_good(struct err *e, const char *root, const char *path)
 
 /* ------------------------------------------------------------------ one node */
 
-static void count(void *arg, unsigned from, unsigned to)
+static void numa_count_cpus(void *arg, unsigned from, unsigned to)
 {
 	*(unsigned *)arg += to - from + 1;
 }
@@ -45,8 +45,8 @@ static void count(void *arg, unsigned from, unsigned to)
 static int read_cpus(const char *root, const char *path, struct numa_node *n, struct err *e)
 {
 	n->cpulist = kernel_text(root, path);
-	if (!n->cpulist || !kernel_ranges(n->cpulist, count, &n->cpus))
-		return no_good(e, root, path);
+	if (!n->cpulist || !kernel_ranges(n->cpulist, numa_count_cpus, &n->cpus))
+		return numa_refuse_file(e, root, path);
 	return 0;
 }
 
@@ -60,7 +60,7 @@ static int read_memory(const char *root, const char *path, struct numa_node *n, 
 
 	if (!total || sscanf(total, "MemTotal: %19llu %3s", &kib, unit) != 2 ||
 	    strcmp(unit, "kB") != 0)
-		return no_good(e, root, path);
+		return numa_refuse_file(e, root, path);
 	n->memory_mib = kib / 1024;
 	return 0;
 }
@@ -79,9 +79,9 @@ static int read_pool(const char *root, const char *folder, const char *name, str
 	    n->n_pages == NUMA_PAGE_SIZES)
 		return 0;
 	if (!kernel_number(root, total, &p.total))
-		return no_good(e, root, total);
+		return numa_refuse_file(e, root, total);
 	if (!kernel_number(root, left, &p.free))
-		return no_good(e, root, left);
+		return numa_refuse_file(e, root, left);
 	n->pages[n->n_pages++] = p;
 	return 0;
 }
@@ -107,7 +107,7 @@ static int read_pools(const char *root, const char *folder, struct numa_node *n,
 	return r;
 }
 
-static int read_node(const char *root, struct numa_node *n, struct err *e)
+static int numa_read_node(const char *root, struct numa_node *n, struct err *e)
 {
 	auto_free char *cpus = xasprintf(NODES "/node%u/cpulist", n->id);
 	auto_free char *memory = xasprintf(NODES "/node%u/meminfo", n->id);
@@ -142,7 +142,7 @@ static bool node_id(const char *name, unsigned *ret)
 	return true;
 }
 
-static void add_node(struct numa_host *h, unsigned id)
+static void numa_add_node(struct numa_host *h, unsigned id)
 {
 	h->node = xrealloc(h->node, (h->n + 1) * sizeof(*h->node));
 	h->node[h->n++] = (struct numa_node){ .id = id };
@@ -164,7 +164,7 @@ static void list_nodes(const char *root, struct numa_host *h)
 
 	while (d && (item = readdir(d)))
 		if (node_id(item->d_name, &id))
-			add_node(h, id);
+			numa_add_node(h, id);
 	if (h->n)
 		qsort(h->node, h->n, sizeof(*h->node), by_id);
 }
@@ -176,9 +176,9 @@ int numa_read(const char *root, struct numa_host *ret, struct err *e)
 
 	list_nodes(root, &h);
 	for (size_t i = 0; !r && i < h.n; i++)
-		r = read_node(root, &h.node[i], e);
+		r = numa_read_node(root, &h.node[i], e);
 	if (!h.n) {
-		add_node(&h, 0);
+		numa_add_node(&h, 0);
 		r = read_whole(root, &h.node[0], e);
 	}
 	if (r)

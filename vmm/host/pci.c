@@ -104,7 +104,7 @@ static void link_name(const char *root, const char *address, const char *name, c
 	(void)snprintf(out, size, "%.*s", (int)size - 1, last ? last + 1 : target);
 }
 
-static bool is_ours(unsigned vendor, unsigned class, enum device_kind *ret)
+static bool pci_is_passable(unsigned vendor, unsigned class, enum device_kind *ret)
 {
 	unsigned base = class >> 8;
 
@@ -140,7 +140,7 @@ static bool may_share_group(const char *root, const char *address)
 	if (!hex_attribute(root, address, "vendor", &vendor) ||
 	    !hex_attribute(root, address, "class", &class))
 		return false;
-	return class >> 8 == CLASS_PCI_BRIDGE || is_ours(vendor, class, &kind);
+	return class >> 8 == CLASS_PCI_BRIDGE || pci_is_passable(vendor, class, &kind);
 }
 
 static void check_group(const char *root, struct device_row *d)
@@ -183,7 +183,7 @@ static void look_for_faults(const char *root, struct device_row *d)
 /* ------------------------------------------------------------------ one device */
 
 /* -1: the kernel does not know, or has no NUMA. */
-static unsigned node_of(const char *root, const char *address)
+static unsigned pci_numa_node(const char *root, const char *address)
 {
 	auto_free char *path = xasprintf(DEVICES "/%s/numa_node", address);
 	uint64_t n;
@@ -210,7 +210,7 @@ static bool is_enabled(const char *root, const char *address)
 	return kernel_number(root, path, &n) && n > 0;
 }
 
-static bool read_device(const char *root, const char *address, struct device_row *ret)
+static bool pci_read_device(const char *root, const char *address, struct device_row *ret)
 {
 	struct device_row d = { .present = true };
 	unsigned vendor, class, product;
@@ -218,11 +218,12 @@ static bool read_device(const char *root, const char *address, struct device_row
 	if (!pci_address(address, d.address) || strcmp(address, d.address) != 0 ||
 	    !hex_attribute(root, address, "vendor", &vendor) ||
 	    !hex_attribute(root, address, "class", &class) ||
-	    !hex_attribute(root, address, "device", &product) || !is_ours(vendor, class, &d.kind))
+	    !hex_attribute(root, address, "device", &product) ||
+	    !pci_is_passable(vendor, class, &d.kind))
 		return false;
 	(void)snprintf(d.product_id, sizeof(d.product_id), "%04x:%04x", vendor & 0xffff,
 		       product & 0xffff);
-	d.numa_node = node_of(root, address);
+	d.numa_node = pci_numa_node(root, address);
 	d.iommu_group = group_of(root, address);
 	link_name(root, address, "driver", d.driver, sizeof(d.driver));
 	/* vfio-pci enables a device only while somebody has it open. */
@@ -260,7 +261,7 @@ static const char *find_id(const char *at, const char *indent, const char *id)
 	return NULL;
 }
 
-static void describe(const char *names, struct device_row *d)
+static void pci_describe(const char *names, struct device_row *d)
 {
 	const char *vendor = names ? find_id(names, "", "10de") : NULL;
 	const char *line = vendor ? strchr(vendor, '\n') : NULL;
@@ -297,7 +298,7 @@ int pci_devices(const char *root, struct device_row **ret, size_t *ret_n, struct
 	if (!dir && errno != ENOENT)
 		return err_sys(e, errno, "%s", path);
 	while (dir && (item = readdir(dir))) {
-		if (!read_device(root, item->d_name, &d))
+		if (!pci_read_device(root, item->d_name, &d))
 			continue;
 		rows = xrealloc(rows, (n + 1) * sizeof(*rows));
 		rows[n++] = d;
@@ -307,7 +308,7 @@ int pci_devices(const char *root, struct device_row **ret, size_t *ret_n, struct
 		qsort(rows, n, sizeof(*rows), by_address);
 	}
 	for (size_t i = 0; i < n; i++)
-		describe(names, &rows[i]);
+		pci_describe(names, &rows[i]);
 	*ret = take_ptr(&rows);
 	*ret_n = n;
 	return 0;
@@ -315,11 +316,11 @@ int pci_devices(const char *root, struct device_row **ret, size_t *ret_n, struct
 
 /* ------------------------------------------------------------------ before a start */
 
-static int check_one(const char *root, const struct device_row *want, struct err *e)
+static int device_check(const char *root, const struct device_row *want, struct err *e)
 {
 	struct device_row now;
 
-	if (!read_device(root, want->address, &now)) {
+	if (!pci_read_device(root, want->address, &now)) {
 		err_set(e, ERR_HOST, "%s %s (%s) is not on the PCI bus (any more)",
 			device_kind_word[want->kind], want->address, want->description);
 		return err_hint(
@@ -351,6 +352,6 @@ int devices_check(const char *host_root, const struct device_row *d, size_t n, s
 	int r = 0;
 
 	for (size_t i = 0; !r && i < n; i++)
-		r = check_one(host_root, &d[i], e);
+		r = device_check(host_root, &d[i], e);
 	return r;
 }
