@@ -14,7 +14,7 @@
 #include "db/policies.h"
 #include "db/turn.h"
 #include "vmm/admit/devices.h"
-#include "vmm/admit/place.h"
+#include "vmm/admit/reservation.h"
 #include "vmm/cvm/maintenance.h"
 #include "vmm/metrics.h"
 #include "vmm/node/node.h"

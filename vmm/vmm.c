@@ -39,7 +39,7 @@
 #include "vmm/cvm/resume.h"
 #include "vmm/guest/guest.h"
 #include "vmm/host/host_watch.h"
-#include "vmm/host/look.h"
+#include "vmm/host/inventory.h"
 #include "vmm/image_store.h"
 #include "vmm/logs/serial_scan.h"
 #include "vmm/node/leftovers.h"

@@ -16,7 +16,7 @@
 #include "db/cvms.h"
 #include "db/devices.h"
 #include "db/numa.h"
-#include "vmm/admit/place.h"
+#include "vmm/admit/reservation.h"
 #include "vmm/host/host_check.h"
 #include "vmm/host/host_watch.h"
 #include "vmm/node/node.h"

@@ -6,7 +6,7 @@
  * capacity.promised therefore always equals the sum over rows (db_check() holds them together,
  * start-up recounts). A stopped CVM keeps what it holds, so that it can always start again; with
  * capacity.release_on_stop it gives up vCPUs, memory and its TDX key id and competes for them at
- * its next start. Devices and NUMA nodes: place.c.
+ * its next start. Devices and NUMA nodes: reservation.c.
  *
  * A refusal names the first resource that does not fit, in the order in which the control plane's
  * catalogue lists them, and what would fit.
@@ -21,7 +21,7 @@
 #include "db/ports.h"
 #include "db/turn.h"
 #include "vmm/admit/capacity.h"
-#include "vmm/admit/place.h"
+#include "vmm/admit/reservation.h"
 #include "vmm/admit/ports.h"
 #include "vmm/admit/quota.h"
 #include "vmm/node/node.h"

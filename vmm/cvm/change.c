@@ -26,7 +26,7 @@
 #include "vmm/admit/admit.h"
 #include "vmm/admit/admit_machine.h"
 #include "vmm/admit/capacity.h"
-#include "vmm/admit/place_change.h"
+#include "vmm/admit/reservation_change.h"
 #include "vmm/admit/ports.h"
 #include "vmm/admit/quota.h"
 #include "vmm/cvm/change.h"

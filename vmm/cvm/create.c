@@ -24,7 +24,7 @@
 #include "vmm/admit/admit.h"
 #include "vmm/admit/capacity.h"
 #include "vmm/admit/devices.h"
-#include "vmm/admit/place.h"
+#include "vmm/admit/reservation.h"
 #include "vmm/admit/ports.h"
 #include "vmm/admit/quota.h"
 #include "vmm/admit/request.h"

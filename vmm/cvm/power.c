@@ -9,7 +9,7 @@
 #include "vmm/account/billing.h"
 #include "vmm/admit/admit_machine.h"
 #include "vmm/admit/capacity.h"
-#include "vmm/admit/place.h"
+#include "vmm/admit/reservation.h"
 #include "vmm/cvm/power.h"
 #include "vmm/cvm/restart.h"
 #include "vmm/cvm/status.h"

@@ -59,7 +59,7 @@ struct vmm {
 	} store;
 	unsigned late_looks;         /* at images, whose folder does not answer; image_look.c */
 	struct measuring *measuring; /* measure_ask.c; NULL: nobody has asked yet */
-	struct {                     /* look.c */
+	struct {                     /* inventory.c */
 		struct look_waiter *waiting; /* for one that begins after they came */
 		bool running, again;
 		bool late; /* the one that runs is past its deadline */

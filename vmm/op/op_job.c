@@ -31,7 +31,7 @@
 #include "db/devices.h"
 #include "db/images.h"
 #include "db/ports.h"
-#include "vmm/admit/place.h"
+#include "vmm/admit/reservation.h"
 #include "vmm/cvm/observe.h"
 #include "vmm/node/node.h"
 #include "vmm/node/world.h"

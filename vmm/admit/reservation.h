@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * place.h - reservation of devices and NUMA nodes.
+ * reservation.h - reservation of devices and NUMA nodes.
  */
-#ifndef TEEPOD_VMM_ADMIT_PLACE_H
-#define TEEPOD_VMM_ADMIT_PLACE_H
+#ifndef TEEPOD_VMM_ADMIT_RESERVATION_H
+#define TEEPOD_VMM_ADMIT_RESERVATION_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,7 +29,7 @@ int place_admit(struct vmm *v, const struct cvm_request *ask, struct admission *
 int place_would_fit(struct vmm *v, const struct admission *a, struct err *e);
 /* [turn] For the CVM whose row was just inserted as @id. */
 int place_reserve(struct vmm *v, int64_t id, const struct admission *a, struct err *e);
-/* Parts of place.c for it. */
+/* Parts of reservation.c for it. */
 int place_choose_nodes(struct vmm *v, const struct cvm_request *ask, const struct numa_row *nodes,
 		       size_t n, struct admission *a, struct err *e);
 int place_check_shares(struct vmm *v, const struct cvm_node_row *shares, size_t n, bool any_node,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * place_change.h - devices and NUMA nodes of a CVM that is changed.
+ * reservation_change.h - devices and NUMA nodes of a CVM that is changed.
  */
-#ifndef TEEPOD_VMM_ADMIT_PLACE_CHANGE_H
-#define TEEPOD_VMM_ADMIT_PLACE_CHANGE_H
+#ifndef TEEPOD_VMM_ADMIT_RESERVATION_CHANGE_H
+#define TEEPOD_VMM_ADMIT_RESERVATION_CHANGE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,7 +15,7 @@ struct cvm_row;
 struct update_request;
 struct vmm;
 
-/* place_change.c: the same for a CVM that is there, when what @ask changes has to do with its
+/* reservation_change.c: the same for a CVM that is there, when what @ask changes has to do with its
  * place; else @a keeps what it has. */
 int place_change(struct vmm *v, const struct cvm_row *cvm, const struct update_request *ask,
 		 bool looked, struct admission *a, struct err *e);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * place_change.c - another place for a CVM that has one: other devices, or its memory cut anew out
+ * reservation_change.c - another place for a CVM that has one: other devices, or its memory cut anew out
  * of the host's nodes.
  *
  * The same rules as for a new CVM, on the host as it would be without this one: its devices are
@@ -18,8 +18,8 @@
 #include "db/numa.h"
 #include "vmm/admit/admit.h"
 #include "vmm/admit/devices.h"
-#include "vmm/admit/place.h"
-#include "vmm/admit/place_change.h"
+#include "vmm/admit/reservation.h"
+#include "vmm/admit/reservation_change.h"
 #include "vmm/admit/placement.h"
 #include "vmm/admit/request.h"
 #include "vmm/cvm/update.h"

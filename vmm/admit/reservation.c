@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * place.c - the place of a CVM on the host: its devices, and its shares of NUMA nodes.
+ * reservation.c - the place of a CVM on the host: its devices, and its shares of NUMA nodes.
  *
  * Same rule as capacity.c: all of it is promised by the transaction that writes the CVM's row.
  * Devices stay with the CVM until it is deleted, whatever capacity.release_on_stop says: which GPUs
@@ -16,7 +16,7 @@
 #include "db/numa.h"
 #include "vmm/admit/admit.h"
 #include "vmm/admit/devices.h"
-#include "vmm/admit/place.h"
+#include "vmm/admit/reservation.h"
 #include "vmm/admit/placement.h"
 #include "vmm/admit/request.h"
 #include "vmm/host/pci.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * look.c - looking at the host: which GPUs, NVSwitches and NUMA nodes there are.
+ * inventory.c - looking at the host: which GPUs, NVSwitches and NUMA nodes there are.
  *
  * The kernel's files are read by a job, what it found is written in one turn: at start, when the
  * configuration was read again, and for each request that wants devices or hugepages, before it is
@@ -22,7 +22,7 @@
 #include "db/turn.h"
 #include "vmm/admit/devices.h"
 #include "vmm/host/kernel_file.h"
-#include "vmm/host/look.h"
+#include "vmm/host/inventory.h"
 #include "vmm/host/numa.h"
 #include "vmm/host/pci.h"
 #include "vmm/logs/serial_scan.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * place_test.c - GPUs, hugepages and TDX key ids in admission: a host made of files, a real
+ * reservation_test.c - GPUs, hugepages and TDX key ids in admission: a host made of files, a real
  * database, no hypervisor.
  */
 #include <setjmp.h>
@@ -28,13 +28,13 @@
 #include "db/turn.h"
 #include "tests/unit/host_tree.h"
 #include "vmm/admit/capacity.h"
-#include "vmm/admit/place.h"
+#include "vmm/admit/reservation.h"
 #include "vmm/admit/placement.h"
 #include "vmm/admit/request.h"
 #include "vmm/cvm/create.h"
 #include "vmm/cvm/update.h"
 #include "vmm/host/host_watch.h"
-#include "vmm/host/look.h"
+#include "vmm/host/inventory.h"
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"
 #include "vmm/node/world.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * look.h - inventory of devices and NUMA nodes.
+ * inventory.h - inventory of devices and NUMA nodes.
  */
-#ifndef TEEPOD_VMM_HOST_LOOK_H
-#define TEEPOD_VMM_HOST_LOOK_H
+#ifndef TEEPOD_VMM_HOST_INVENTORY_H
+#define TEEPOD_VMM_HOST_INVENTORY_H
 
 #include <stdbool.h>
 #include <stddef.h>
