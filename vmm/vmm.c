@@ -190,7 +190,7 @@ int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 		billing_begin(v);
 	}
 	host_watch_refresh(v);
-	vmm_look(v, NULL, NULL);
+	inventory_refresh(v, NULL, NULL);
 	keep_house_later(v);
 	*ret = v;
 	return 0;
@@ -253,7 +253,7 @@ void vmm_close(struct vmm *v, unsigned max_ms, void (*done)(void *arg, unsigned 
 	loop_after_cancel(&v->relist_timer);
 	loop_after_cancel(&v->restart_timer);
 	loop_after_cancel(&v->look.tell);
-	look_tell(&v->look.waiting);
+	waiters_call(&v->look.waiting);
 	loop_after_cancel(&v->capacity_timer);
 	(void)loop_after(v->set.loop, max_ms, close_late, v, &v->close_timer);
 	lanes_cancel_all(v->set.loop);
@@ -288,7 +288,7 @@ void vmm_reload(struct vmm *v, const struct vmm_settings *s)
 	v->set.billing = s->billing;
 	capacity_apply(v);
 	host_watch_refresh(v);
-	vmm_look(v, NULL, NULL);
+	inventory_refresh(v, NULL, NULL);
 	policies_look(v);
 }
 

@@ -11,7 +11,7 @@
  * applied when the tag was right.
  *
  * A change that wants devices, hugepages or host ports is first refused, and applied after the host
- * was looked at (vmm_look_again()): what is free there changes without anybody telling us.
+ * was looked at (admission_retry()): what is free there changes without anybody telling us.
  */
 #ifndef TEEPOD_API_CLOUD_MUTATION_CALL_H
 #define TEEPOD_API_CLOUD_MUTATION_CALL_H

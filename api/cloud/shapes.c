@@ -15,10 +15,10 @@
 #include <string.h>
 
 #include "api/cloud/log_link.h"
-#include "base/buf.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "db/cvms.h"
 #include "db/devices.h"
 #include "db/operations.h"

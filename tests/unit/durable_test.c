@@ -415,7 +415,7 @@ static void done(void *arg, struct answer *answer, bool replayed, const struct e
 	struct asking *a = arg;
 
 	(void)replayed;
-	if (e && vmm_look_again(a->n->v, e, a->looking, mutate, a)) {
+	if (e && admission_retry(a->n->v, e, a->looking, mutate, a)) {
 		a->looking = true;
 		return;
 	}

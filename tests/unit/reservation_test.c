@@ -65,7 +65,7 @@ static void look(struct node *n)
 {
 	bool over = false;
 
-	vmm_look(n->v, looked, &over);
+	inventory_refresh(n->v, looked, &over);
 	while (!over)
 		(void)uv_run(&n->loop, UV_RUN_ONCE);
 }
@@ -527,7 +527,7 @@ static void pinned_cvms_spread_over_the_nodes_and_are_never_refused_for_it(void 
 	assert_string_equal(a[0].row.numa_nodes, "0");
 	assert_string_equal(a[1].row.numa_nodes, "1");
 	assert_string_equal(a[2].row.numa_nodes, "0");
-	assert_int_equal(place_of(n->v, &a[1].row, &p, &e), 0);
+	assert_int_equal(placement_of_cvm(n->v, &a[1].row, &p, &e), 0);
 	assert_string_equal(p.cpuset, "32-63,96-127");
 	assert_int_equal(p.page_kib, 0);
 }
@@ -567,7 +567,7 @@ static void two_mib_pages_are_counted_as_well(void **st)
 	look(n);
 	assert_int_equal(count(n, "SELECT sum(hugepages_mib) FROM numa_nodes"), 4096);
 	created(n, "small-pages", &a);
-	assert_int_equal(place_of(n->v, &a.row, &p, &e), 0);
+	assert_int_equal(placement_of_cvm(n->v, &a.row, &p, &e), 0);
 	assert_int_equal(p.page_kib, 2048);
 	assert_int_equal(p.memory_mib, GIB);
 }
@@ -644,12 +644,12 @@ static void who_wants_devices_or_hugepages_is_sent_to_look_first(void **st)
 	assert_int_equal(vmm_preflight(n->v, n->v->workspace, &ask, NULL, &e), 0);
 	ask.hugepages = true;
 	assert_int_equal(vmm_preflight(n->v, n->v->workspace, &ask, NULL, &e), -ERR_UNAVAILABLE);
-	assert_true(vmm_worth_a_look(&e));
+	assert_true(inventory_may_allow(&e));
 	ask.gpu_attach = GPU_LISTED;
 	ask.gpus = one;
 	ask.n_gpus = 1;
 	assert_int_equal(vmm_preflight(n->v, n->v->workspace, &ask, NULL, &e), -ERR_UNAVAILABLE);
-	assert_true(vmm_worth_a_look(&e));
+	assert_true(inventory_may_allow(&e));
 	ask.looked = true;
 	assert_int_equal(vmm_preflight(n->v, n->v->workspace, &ask, NULL, &e), 0);
 }
@@ -660,9 +660,9 @@ static void a_look_serves_those_who_came_before_it_began(void **st)
 	struct node *n = *st;
 	int first = 0, later = 0;
 
-	vmm_look(n->v, count_look, &first);
-	vmm_look(n->v, count_look, &later);
-	vmm_look(n->v, count_look, &later);
+	inventory_refresh(n->v, count_look, &first);
+	inventory_refresh(n->v, count_look, &later);
+	inventory_refresh(n->v, count_look, &later);
 	while (!first)
 		(void)uv_run(&n->loop, UV_RUN_ONCE);
 	assert_int_equal(later, 0);
@@ -676,16 +676,16 @@ static void a_look_serves_only_so_many_and_the_next_one_the_others(void **st)
 	struct node *n = *st;
 	int first = 0, later = 0;
 
-	vmm_look(n->v, count_look, &first);
-	for (int i = 0; i < LOOK_SERVES + 2; i++)
-		vmm_look(n->v, count_look, &later);
+	inventory_refresh(n->v, count_look, &first);
+	for (int i = 0; i < WAITERS_PER_RUN + 2; i++)
+		inventory_refresh(n->v, count_look, &later);
 	while (!later)
 		(void)uv_run(&n->loop, UV_RUN_ONCE);
 	assert_int_equal(first, 1);
-	assert_int_equal(later, LOOK_SERVES);
-	while (later == LOOK_SERVES)
+	assert_int_equal(later, WAITERS_PER_RUN);
+	while (later == WAITERS_PER_RUN)
 		(void)uv_run(&n->loop, UV_RUN_ONCE);
-	assert_int_equal(later, LOOK_SERVES + 2);
+	assert_int_equal(later, WAITERS_PER_RUN + 2);
 }
 
 static int reserve_turn(void *arg, struct err *e)
@@ -734,7 +734,7 @@ static void key_ids_that_the_host_tells_are_the_total_unless_one_was_set(void **
 		(void)uv_run(&n->loop, UV_RUN_ONCE);
 	assert_int_equal(capacity_get(n->v->db, "tdx_keyids", &row, &e), 0);
 	assert_int_equal(row.total, 31);
-	capacity_keyids_told(n->v, -1);
+	capacity_set_tdx_keyids(n->v, -1);
 	assert_int_equal(n->v->set.tdx_keyids, 31);
 }
 
@@ -872,23 +872,23 @@ static void counted(void *arg)
 static void who_wants_much_of_a_look_is_served_with_fewer_others(void **st)
 {
 	static const unsigned weights[] = {
-		1, LOOK_SERVES - 1, LOOK_SERVES, 3 * LOOK_SERVES, 1, 2
+		1, WAITERS_PER_RUN - 1, WAITERS_PER_RUN, 3 * WAITERS_PER_RUN, 1, 2
 	};
 	static const int served[] = { 2, 3, 4, 6 };
-	struct look_waiter *list = NULL;
+	struct host_waiter *list = NULL;
 	int n = 0;
 
 	(void)st;
 	for (size_t i = 0; i < ARRAY_SIZE(weights); i++)
-		look_wait(&list, weights[i], counted, &n);
+		waiters_add(&list, weights[i], counted, &n);
 	for (size_t i = 0; i < ARRAY_SIZE(served); i++) {
-		struct look_waiter *some = look_take(&list);
+		struct host_waiter *some = waiters_take(&list);
 
-		look_tell(&some);
+		waiters_call(&some);
 		assert_int_equal(n, served[i]);
 	}
 	assert_null(list);
-	assert_null(look_take(&list));
+	assert_null(waiters_take(&list));
 }
 
 int main(void)

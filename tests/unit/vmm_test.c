@@ -193,7 +193,7 @@ static void create_again(void *arg)
 
 	a->ask.looked = true;
 	a->r = turn_do(a->n->v->turn, create_turn, a, a->e);
-	if (a->r >= 0 || !vmm_look_again(a->n->v, a->e, true, create_again, a))
+	if (a->r >= 0 || !admission_retry(a->n->v, a->e, true, create_again, a))
 		a->over = true;
 }
 
@@ -203,7 +203,7 @@ static int create_turns(struct asking *a, struct err *e)
 	a->e = e;
 	a->ask.looked = a->over = false;
 	a->r = turn_do(a->n->v->turn, create_turn, a, e);
-	if (a->r < 0 && vmm_look_again(a->n->v, e, false, create_again, a))
+	if (a->r < 0 && admission_retry(a->n->v, e, false, create_again, a))
 		while (!a->over)
 			(void)uv_run(&a->n->loop, UV_RUN_ONCE);
 	return a->r;
@@ -433,13 +433,13 @@ static void a_probe_serves_only_so_many_and_the_next_one_the_others(void **st)
 	struct err e;
 
 	(void)port_probe_missing(n->v, &e);
-	assert_true(vmm_look_again(n->v, &e, false, count_probe, &served));
+	assert_true(admission_retry(n->v, &e, false, count_probe, &served));
 	assert_true(port_probe_want(n->v, &port));
-	for (int i = 0; i < LOOK_SERVES + 2; i++)
-		assert_true(vmm_look_again(n->v, &e, false, count_probe, &served));
-	while (served.before_others + served.last < 1 + LOOK_SERVES + 2)
+	for (int i = 0; i < WAITERS_PER_RUN + 2; i++)
+		assert_true(admission_retry(n->v, &e, false, count_probe, &served));
+	while (served.before_others + served.last < 1 + WAITERS_PER_RUN + 2)
 		(void)uv_run(&n->loop, UV_RUN_ONCE);
-	assert_int_equal(served.before_others, 1 + LOOK_SERVES);
+	assert_int_equal(served.before_others, 1 + WAITERS_PER_RUN);
 	assert_int_equal(served.last, 2);
 	assert_int_equal(n->v->probe.n_wanted, 0);
 }

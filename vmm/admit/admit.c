@@ -297,7 +297,7 @@ int admit_create(struct vmm *v, int64_t workspace, const struct cvm_request *ask
 			 .created_ms = clock_wall_ms(),
 			 .policy = { .restart = RESTART_ON_CRASH, .auto_start = true } }
 	};
-	policy_take(&c->policy, &ask->policy);
+	policy_apply(&c->policy, &ask->policy);
 	r = admit_name(v, ask->name, e);
 	if (!r)
 		r = admit_check_node(v, ask, e);

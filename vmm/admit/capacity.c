@@ -15,7 +15,6 @@
 
 #include "base/log.h"
 #include "base/loop.h"
-#include "base/own.h"
 #include "db/capacity.h"
 #include "db/cvms.h"
 #include "db/ports.h"
@@ -108,7 +107,7 @@ void capacity_apply(struct vmm *v)
 	turn_run(vmm_turn(v), capacity_set_up_turn, capacity_applied, v);
 }
 
-void capacity_keyids_told(struct vmm *v, int64_t keyids)
+void capacity_set_tdx_keyids(struct vmm *v, int64_t keyids)
 {
 	if (keyids < 0 || !vmm_settings(v)->tdx_keyids_auto ||
 	    keyids == vmm_settings(v)->tdx_keyids || vmm_is_closing(v))
@@ -191,8 +190,8 @@ static int capacity_take_need(struct vmm *v, const struct need *n, struct err *e
 	int r;
 
 	if (n->unlimited)
-		return capacity_add(vmm_db(v), n->resource, n->amount, e);
-	r = n->amount ? capacity_take(vmm_db(v), n->resource, n->amount, e) : 1;
+		return capacity_add_reserved(vmm_db(v), n->resource, n->amount, e);
+	r = n->amount ? capacity_reserve_amount(vmm_db(v), n->resource, n->amount, e) : 1;
 	if (r)
 		return r < 0 ? r : 0;
 	r = capacity_check_need(v, n, e);
@@ -207,7 +206,7 @@ static int capacity_pick_cid(struct vmm *v, uint32_t *ret, struct err *e)
 	for (uint32_t i = 0; i < vmm_settings(v)->cid_count; i++) {
 		uint32_t cid =
 			vmm_settings(v)->cid_start + (v->cid_hint + i) % vmm_settings(v)->cid_count;
-		int r = cids_taken(vmm_db(v), cid, e);
+		int r = cids_in_use(vmm_db(v), cid, e);
 
 		if (r < 0)
 			return r;
@@ -239,8 +238,9 @@ int capacity_release(struct vmm *v, const struct cvm_row *c, size_t n_ports, str
 	capacity_needs(v, c, n_ports, needs);
 	for (size_t i = 0; !r && i < NEEDS; i++)
 		if (needs[i].amount)
-			r = capacity_give(vmm_db(v), needs[i].resource, needs[i].amount, e);
-	return r || !c->holds_cpu ? r : place_hold(v, c, false, e);
+			r = capacity_release_amount(vmm_db(v), needs[i].resource, needs[i].amount,
+						    e);
+	return r || !c->holds_cpu ? r : reservation_hold_hugepages(v, c, false, e);
 }
 
 int capacity_reserve_more(struct vmm *v, const struct cvm_row *now, const struct cvm_row *other,
@@ -255,8 +255,8 @@ int capacity_reserve_more(struct vmm *v, const struct cvm_row *now, const struct
 	return r;
 }
 
-int capacity_give_more(struct vmm *v, const struct cvm_row *now, const struct cvm_row *other,
-		       size_t n_ports, struct err *e)
+int capacity_release_more(struct vmm *v, const struct cvm_row *now, const struct cvm_row *other,
+			  size_t n_ports, struct err *e)
 {
 	struct need needs[NEEDS];
 	int r = 0;
@@ -264,7 +264,8 @@ int capacity_give_more(struct vmm *v, const struct cvm_row *now, const struct cv
 	capacity_additional_needs(v, now, other, n_ports, needs);
 	for (size_t i = 0; !r && i < NEEDS; i++)
 		if (needs[i].amount)
-			r = capacity_give(vmm_db(v), needs[i].resource, needs[i].amount, e);
+			r = capacity_release_amount(vmm_db(v), needs[i].resource, needs[i].amount,
+						    e);
 	return r;
 }
 
@@ -282,8 +283,9 @@ int capacity_hold_cpu(struct vmm *v, const struct cvm_row *c, bool hold, struct 
 	capacity_cpu_needs(v, c, needs);
 	for (size_t i = 0; !r && i < HELD_NEEDS; i++)
 		r = hold ? capacity_take_need(v, &needs[i], e)
-			 : capacity_give(vmm_db(v), needs[i].resource, needs[i].amount, e);
+			 : capacity_release_amount(vmm_db(v), needs[i].resource, needs[i].amount,
+						   e);
 	if (!r)
-		r = place_hold(v, c, hold, e);
+		r = reservation_hold_hugepages(v, c, hold, e);
 	return r ? r : cvms_set_holds_cpu(vmm_db(v), c->id, hold, e);
 }

@@ -18,7 +18,7 @@ int capacity_set_up(struct vmm *v,
 /* The same in a turn of its own; a write that fails is tried again until it succeeds. */
 void capacity_apply(struct vmm *v);
 /* Number of TDX key IDs the host reported; -1 if unknown (the previous value stays in effect). */
-void capacity_keyids_told(struct vmm *v, int64_t keyids);
+void capacity_set_tdx_keyids(struct vmm *v, int64_t keyids);
 int capacity_would_fit(struct vmm *v, const struct cvm_row *c, size_t n_ports, struct err *e);
 /* The same for @after instead of @before, whose promises are given back. */
 int capacity_change_would_fit(struct vmm *v, const struct cvm_row *before,
@@ -31,8 +31,8 @@ int capacity_release(struct vmm *v, const struct cvm_row *c, size_t n_ports,
  * nodes. */
 int capacity_reserve_more(struct vmm *v, const struct cvm_row *now, const struct cvm_row *other,
 			  size_t n_ports, struct err *e);
-int capacity_give_more(struct vmm *v, const struct cvm_row *now, const struct cvm_row *other,
-		       size_t n_ports, struct err *e);
+int capacity_release_more(struct vmm *v, const struct cvm_row *now, const struct cvm_row *other,
+			  size_t n_ports, struct err *e);
 int capacity_hold_cpu(struct vmm *v, const struct cvm_row *c, bool hold,
 		      struct err *e); /* [turn] */
 

@@ -5,12 +5,12 @@
  * A request whose ports were not probed is refused (port_probe_missing()), and applied again when
  * the job has ended:
  *
- *	admission --> port_probe_want() ... refused --> vmm_look_again() --> job --> waiters,
+ *	admission --> port_probe_want() ... refused --> admission_retry() --> job --> waiters,
  * port_probe_known()
  *
  * What a job found out is known only while it calls those who waited for it, which apply their
  * requests from there: nothing is admitted on what was true some time ago. Probes do not overlap;
- * the requests that come meanwhile share the next ones, LOOK_SERVES each, so that a turn of the
+ * the requests that come meanwhile share the next ones, WAITERS_PER_RUN each, so that a turn of the
  * loop applies no more than that. A request that wants many ports counts as several of them, and is
  * served alone when every port is tried for it: 64 replicas with 64 ports take some 50 ms.
  * Exclusivity among CVMs is none of this: rows see to that, inside the transaction.
@@ -46,7 +46,7 @@ struct port_probes {
 	struct port_probe *list; /* sorted when it is known */
 	size_t n;
 	bool all, dropped;
-	struct look_waiter *waiters;
+	struct host_waiter *waiters;
 };
 
 /* ------------------------------------------------------------------ the job */
@@ -179,7 +179,7 @@ static void port_probe_done(void *arg, enum job_end end)
 
 	p->dropped = end == JOB_DROPPED;
 	v->probe.known = p;
-	look_tell(&p->waiters);
+	waiters_call(&p->waiters);
 	v->probe.known = NULL;
 	v->probe.running = false;
 	free(p->list);
@@ -203,7 +203,7 @@ static void port_probe_begin(struct vmm *v)
 				   .list = xcalloc(PROBES_WANTED, sizeof(*p->list)),
 				   .n = v->probe.n_wanted,
 				   .all = v->probe.want_all,
-				   .waiters = look_take(&v->probe.waiting) };
+				   .waiters = waiters_take(&v->probe.waiting) };
 	memcpy(p->list, v->probe.wanted, p->n * sizeof(*p->list));
 	if (p->all)
 		port_probe_list_all(v, p);
@@ -223,10 +223,10 @@ static void port_probe_wait(struct vmm *v, void (*fn)(void *arg), void *arg)
 	unsigned weight = (unsigned)(v->probe.n_wanted - v->probe.n_weighed) / PICK_PROBES;
 
 	if (v->probe.heavy)
-		weight = LOOK_SERVES;
+		weight = WAITERS_PER_RUN;
 	v->probe.heavy = false;
 	v->probe.n_weighed = v->probe.n_wanted;
-	look_wait(&v->probe.waiting, weight ? weight : 1, fn, arg);
+	waiters_add(&v->probe.waiting, weight ? weight : 1, fn, arg);
 	if (!v->probe.running)
 		port_probe_begin(v);
 }
@@ -254,7 +254,7 @@ int port_probe_missing(const struct vmm *v, struct err *e)
 {
 	if (v->probe.known && v->probe.known->dropped)
 		return err_set(e, ERR_UNAVAILABLE, "the node is too busy to try host ports");
-	return place_look_first("ports", e);
+	return inventory_is_stale("ports", e);
 }
 
 bool port_probe_is_missing(const struct err *e)
@@ -262,13 +262,13 @@ bool port_probe_is_missing(const struct err *e)
 	return e->code == ERR_UNAVAILABLE && !strcmp(e->field, "ports");
 }
 
-bool vmm_look_again(struct vmm *v, const struct err *why, bool looked, void (*done)(void *arg),
-		    void *arg)
+bool admission_retry(struct vmm *v, const struct err *why, bool looked, void (*done)(void *arg),
+		     void *arg)
 {
 	if (port_probe_is_missing(why))
 		port_probe_wait(v, done, arg);
-	else if (!looked && vmm_worth_a_look(why))
-		vmm_look(v, done, arg);
+	else if (!looked && inventory_may_allow(why))
+		inventory_refresh(v, done, arg);
 	else
 		return false;
 	return true;

@@ -43,7 +43,7 @@ bool port_probe_is_missing(const struct err *e);
 /* Read from the host what the refusal @why says is not known: devices and NUMA nodes (unless
  * @looked), or which ports other processes hold. True: @done will be called, and must apply the
  * request again before it returns. False: the refusal is final. */
-bool vmm_look_again(struct vmm *v, const struct err *why, bool looked, void (*done)(void *arg),
-		    void *arg);
+bool admission_retry(struct vmm *v, const struct err *why, bool looked, void (*done)(void *arg),
+		     void *arg);
 
 #endif

@@ -26,7 +26,7 @@ struct ports_for {
 
 /* Check rules and exclusivity, pick for host_port 0. Fills @out[CVM_PORTS_MAX]. Until a
  * probe has tried the ports it fails with the error of port_probe_missing(): see
- * vmm_look_again(). */
+ * admission_retry(). */
 int ports_resolve(struct vmm *v, const struct ports_for *w, const struct port_request *asks,
 		  size_t n, struct port_row *out, struct err *e);
 bool ports_have(const struct port_row *rows, size_t n, const struct port_row *p);

@@ -80,7 +80,7 @@ struct cvm_request {
 	enum gpu_attach gpu_attach;
 	const struct gpu_request *gpus; /* GPU_LISTED */
 	size_t n_gpus;
-	bool looked; /* at the host, for this request: see vmm_look() */
+	bool looked; /* at the host, for this request: see inventory_refresh() */
 };
 
 #endif

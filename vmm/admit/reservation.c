@@ -56,7 +56,7 @@ static int placement_check_limits(const struct vmm *v, const struct cvm_row *c,
 	return 0;
 }
 
-int place_look_first(const char *field, struct err *e)
+int inventory_is_stale(const char *field, struct err *e)
 {
 	err_field(e, ERR_UNAVAILABLE, field, NULL, "the host was not looked at for this request");
 	return err_hint(e, "try again");
@@ -68,8 +68,8 @@ static int check_inventory_is_fresh(const struct cvm_request *ask, struct err *e
 	if (ask->looked)
 		return 0;
 	if (ask->gpu_attach == GPU_ALL || (ask->gpu_attach == GPU_LISTED && ask->n_gpus))
-		return place_look_first("gpus", e);
-	return ask->hugepages ? place_look_first("hugepages", e) : 0;
+		return inventory_is_stale("gpus", e);
+	return ask->hugepages ? inventory_is_stale("hugepages", e) : 0;
 }
 
 static int reserve_choose_devices(struct vmm *v, const struct cvm_request *ask, struct admission *a,
@@ -84,8 +84,9 @@ static int reserve_choose_devices(struct vmm *v, const struct cvm_request *ask, 
 				  &a->devices, &a->n_devices, e);
 }
 
-int place_choose_nodes(struct vmm *v, const struct cvm_request *ask, const struct numa_row *nodes,
-		       size_t n, struct admission *a, struct err *e)
+int reservation_choose_nodes(struct vmm *v, const struct cvm_request *ask,
+			     const struct numa_row *nodes, size_t n, struct admission *a,
+			     struct err *e)
 {
 	const struct placement_ask p = { .vcpus = (unsigned)a->row.vcpus,
 					 .memory_mib = (uint64_t)a->row.memory_mib,
@@ -109,7 +110,7 @@ static int reserve_choose_nodes(struct vmm *v, const struct cvm_request *ask, st
 	size_t n;
 	int r = numa_list(vmm_db(v), &nodes, &n, e);
 
-	return r ? r : place_choose_nodes(v, ask, nodes, n, a, e);
+	return r ? r : reservation_choose_nodes(v, ask, nodes, n, a, e);
 }
 
 static void admission_count_devices(const struct admission *a, struct cvm_row *c)
@@ -121,7 +122,7 @@ static void admission_count_devices(const struct admission *a, struct cvm_row *c
 	}
 }
 
-void place_fill(const struct cvm_request *ask, struct admission *a)
+void reservation_fill_row(const struct cvm_request *ask, struct admission *a)
 {
 	struct cvm_row *c = &a->row;
 
@@ -135,7 +136,8 @@ void place_fill(const struct cvm_request *ask, struct admission *a)
 		       a->n_devices ? gpu_attach_word[ask->gpu_attach] : "");
 }
 
-int place_admit(struct vmm *v, const struct cvm_request *ask, struct admission *a, struct err *e)
+int reservation_choose(struct vmm *v, const struct cvm_request *ask, struct admission *a,
+		       struct err *e)
 {
 	int r = check_inventory_is_fresh(ask, e);
 
@@ -144,7 +146,7 @@ int place_admit(struct vmm *v, const struct cvm_request *ask, struct admission *
 	if (!r)
 		r = reserve_choose_nodes(v, ask, a, e);
 	if (!r)
-		place_fill(ask, a);
+		reservation_fill_row(ask, a);
 	return r;
 }
 
@@ -237,8 +239,8 @@ static int hugepages_refuse(const struct shortage *s, const struct cvm_node_row 
 }
 
 /* 0 = all shares are free. */
-int place_check_shares(struct vmm *v, const struct cvm_node_row *shares, size_t n_shares,
-		       bool any_node, struct err *e)
+int hugepages_check(struct vmm *v, const struct cvm_node_row *shares, size_t n_shares,
+		    bool any_node, struct err *e)
 {
 	auto_free struct numa_row *nodes = NULL;
 	struct shortage s = { .shares = shares, .n_shares = n_shares, .any_node = any_node };
@@ -261,17 +263,17 @@ static int host_changed_meanwhile(struct err *e)
 		       "what is free of the host's devices or nodes changed while it was read");
 }
 
-int place_would_fit(struct vmm *v, const struct admission *a, struct err *e)
+int reservation_would_fit(struct vmm *v, const struct admission *a, struct err *e)
 {
 	struct cvm_node_row shares[PLACEMENT_NODES];
 	size_t n = placement_shares(&a->place, shares);
 
-	return a->row.holds_cpu ? place_check_shares(v, shares, n, !a->row.gpus, e) : 0;
+	return a->row.holds_cpu ? hugepages_check(v, shares, n, !a->row.gpus, e) : 0;
 }
 
 /* ------------------------------------------------------------------ promising */
 
-int place_reserve(struct vmm *v, int64_t id, const struct admission *a, struct err *e)
+int reservation_make(struct vmm *v, int64_t id, const struct admission *a, struct err *e)
 {
 	struct cvm_node_row shares[PLACEMENT_NODES];
 	size_t n = placement_shares(&a->place, shares);
@@ -283,11 +285,11 @@ int place_reserve(struct vmm *v, int64_t id, const struct admission *a, struct e
 		r = numa_reserve(vmm_db(v), id, &shares[i], a->row.holds_cpu, e);
 	if (r)
 		return r < 0 ? r : 0;
-	r = place_would_fit(v, a, e);
+	r = reservation_would_fit(v, a, e);
 	return r ? r : host_changed_meanwhile(e);
 }
 
-int place_hold(struct vmm *v, const struct cvm_row *c, bool hold, struct err *e)
+int reservation_hold_hugepages(struct vmm *v, const struct cvm_row *c, bool hold, struct err *e)
 {
 	auto_free struct cvm_node_row *shares = NULL;
 	size_t n;
@@ -297,13 +299,13 @@ int place_hold(struct vmm *v, const struct cvm_row *c, bool hold, struct err *e)
 		return r < 0 ? r : 0;
 	r = numa_of(vmm_db(v), c->id, &shares, &n, e);
 	if (!r)
-		r = place_check_shares(v, shares, n, false, e);
+		r = hugepages_check(v, shares, n, false, e);
 	return r ? r : host_changed_meanwhile(e);
 }
 
 /* ------------------------------------------------------------------ what it was given */
 
-int place_of(struct vmm *v, const struct cvm_row *c, struct placement *ret, struct err *e)
+int placement_of_cvm(struct vmm *v, const struct cvm_row *c, struct placement *ret, struct err *e)
 {
 	auto_free struct numa_row *nodes = NULL;
 	size_t n = 0;

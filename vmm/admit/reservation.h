@@ -19,26 +19,28 @@ struct numa_row;
 struct placement;
 struct vmm;
 
-/* An error that vmm_worth_a_look(): what the host has free is asked of the host itself before a CVM
- * is given some of it. */
-int place_look_first(const char *field, struct err *e);
+/* An error that inventory_may_allow(): what the host has free is asked of the host itself before a
+ * CVM is given some of it. */
+int inventory_is_stale(const char *field, struct err *e);
 /* Choose devices and nodes for @ask, and fill what follows from them into @a. Nothing is promised.
  */
-int place_admit(struct vmm *v, const struct cvm_request *ask, struct admission *a, struct err *e);
-/* Are the hugepages there? */
-int place_would_fit(struct vmm *v, const struct admission *a, struct err *e);
-/* [turn] For the CVM whose row was just inserted as @id. */
-int place_reserve(struct vmm *v, int64_t id, const struct admission *a, struct err *e);
-/* Parts of reservation.c for it. */
-int place_choose_nodes(struct vmm *v, const struct cvm_request *ask, const struct numa_row *nodes,
-		       size_t n, struct admission *a, struct err *e);
-int place_check_shares(struct vmm *v, const struct cvm_node_row *shares, size_t n, bool any_node,
+int reservation_choose(struct vmm *v, const struct cvm_request *ask, struct admission *a,
 		       struct err *e);
-void place_fill(const struct cvm_request *ask, struct admission *a);
+/* Are the hugepages there? */
+int reservation_would_fit(struct vmm *v, const struct admission *a, struct err *e);
+/* [turn] For the CVM whose row was just inserted as @id. */
+int reservation_make(struct vmm *v, int64_t id, const struct admission *a, struct err *e);
+/* Parts of reservation.c for it. */
+int reservation_choose_nodes(struct vmm *v, const struct cvm_request *ask,
+			     const struct numa_row *nodes, size_t n, struct admission *a,
+			     struct err *e);
+int hugepages_check(struct vmm *v, const struct cvm_node_row *shares, size_t n, bool any_node,
+		    struct err *e);
+void reservation_fill_row(const struct cvm_request *ask, struct admission *a);
 /* [turn] Hugepages of a CVM whose row stays. */
-int place_hold(struct vmm *v, const struct cvm_row *c, bool hold, struct err *e);
+int reservation_hold_hugepages(struct vmm *v, const struct cvm_row *c, bool hold, struct err *e);
 /* What the CVM was given, from its row. */
-int place_of(struct vmm *v, const struct cvm_row *c, struct placement *ret, struct err *e);
+int placement_of_cvm(struct vmm *v, const struct cvm_row *c, struct placement *ret, struct err *e);
 /* GPUs and NVSwitches of the host, as of the last look; *ret malloc'd, by address. */
 int vmm_devices(struct vmm *v, struct device_row **ret, size_t *n, struct err *e);
 /* Those that a CVM holds: GPUs first. */

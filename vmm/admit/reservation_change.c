@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * reservation_change.c - another place for a CVM that has one: other devices, or its memory cut anew out
- * of the host's nodes.
+ * reservation_change.c - another place for a CVM that has one: other devices, or its memory cut
+ * anew out of the host's nodes.
  *
  * The same rules as for a new CVM, on the host as it would be without this one: its devices are
  * free for it, its shares of nodes count as free. Nothing of what it has is let go before the
@@ -156,11 +156,11 @@ static int find_nodes(struct vmm *v, const struct cvm_row *cvm, const struct cvm
 		return r;
 	if (cvm->holds_cpu)
 		without(nodes, n, own, n_own);
-	r = place_choose_nodes(v, like, nodes, n, a, e);
+	r = reservation_choose_nodes(v, like, nodes, n, a, e);
 	if (r || !cvm->holds_cpu)
 		return r;
 	n_more = more_shares(&a->place, own, n_own, more);
-	return place_check_shares(v, more, n_more, !a->n_devices, e);
+	return hugepages_check(v, more, n_more, !a->n_devices, e);
 }
 
 /* ------------------------------------------------------------------ both */
@@ -180,12 +180,12 @@ static int change_check_inventory(const struct cvm_request *like, const struct u
 		return 0;
 	if (ask->set_gpus &&
 	    (like->gpu_attach == GPU_ALL || (like->gpu_attach == GPU_LISTED && like->n_gpus)))
-		return place_look_first("gpus", e);
-	return like->hugepages ? place_look_first("hugepages", e) : 0;
+		return inventory_is_stale("gpus", e);
+	return like->hugepages ? inventory_is_stale("hugepages", e) : 0;
 }
 
-int place_change(struct vmm *v, const struct cvm_row *cvm, const struct update_request *ask,
-		 bool looked, struct admission *a, struct err *e)
+int reservation_change(struct vmm *v, const struct cvm_row *cvm, const struct update_request *ask,
+		       bool looked, struct admission *a, struct err *e)
 {
 	const struct cvm_request like = { .hugepages = cvm->hugepages,
 					  .pin_numa = cvm->pin_numa,
@@ -207,12 +207,13 @@ int place_change(struct vmm *v, const struct cvm_row *cvm, const struct update_r
 	r = find_nodes(v, cvm, &like, a, e);
 	if (r)
 		return r;
-	place_fill(&like, a);
+	reservation_fill_row(&like, a);
 	a->placed = true;
 	return 0;
 }
 
-int place_plan(struct vmm *v, const struct cvm_row *cvm, const struct admission *a, struct err *e)
+int reservation_plan(struct vmm *v, const struct cvm_row *cvm, const struct admission *a,
+		     struct err *e)
 {
 	struct cvm_node_row shares[PLACEMENT_NODES];
 	size_t n = placement_shares(&a->place, shares);

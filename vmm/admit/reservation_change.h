@@ -17,9 +17,10 @@ struct vmm;
 
 /* reservation_change.c: the same for a CVM that is there, when what @ask changes has to do with its
  * place; else @a keeps what it has. */
-int place_change(struct vmm *v, const struct cvm_row *cvm, const struct update_request *ask,
-		 bool looked, struct admission *a, struct err *e);
-/* [turn] What place_change() chose becomes the place of the CVM's other state. */
-int place_plan(struct vmm *v, const struct cvm_row *cvm, const struct admission *a, struct err *e);
+int reservation_change(struct vmm *v, const struct cvm_row *cvm, const struct update_request *ask,
+		       bool looked, struct admission *a, struct err *e);
+/* [turn] What reservation_change() chose becomes the place of the CVM's other state. */
+int reservation_plan(struct vmm *v, const struct cvm_row *cvm, const struct admission *a,
+		     struct err *e);
 
 #endif

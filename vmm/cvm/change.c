@@ -137,7 +137,7 @@ int change_plan(struct vmm *v, const struct cvm_row *cvm, const struct update_re
 	if (!r)
 		r = plan_blobs(v, cvm, ask, ret, e);
 	if (!r)
-		r = place_change(v, cvm, ask, looked, &ret->a, e);
+		r = reservation_change(v, cvm, ask, looked, &ret->a, e);
 	if (!r)
 		r = plan_ports(v, cvm, ask, looked, ret, e);
 	if (r)
@@ -208,7 +208,7 @@ int change_reserve(struct vmm *v, const struct cvm_row *cvm, const struct cvm_ch
 	if (!r)
 		r = capacity_reserve_more(v, cvm, &c->a.row, (size_t)more, e);
 	if (!r)
-		r = place_plan(v, cvm, &c->a, e);
+		r = reservation_plan(v, cvm, &c->a, e);
 	if (r)
 		return r;
 	fill(c, op, revision_id, &x);
@@ -226,7 +226,7 @@ int change_settle(struct vmm *v, const struct cvm_row *c, const struct change_ro
 	other.given_memory_mib = x->given_memory_mib;
 	other.disk_gib = x->disk_gib;
 	if (!r)
-		r = capacity_give_more(v, c, &other, (size_t)ports, e);
+		r = capacity_release_more(v, c, &other, (size_t)ports, e);
 	if (!r)
 		r = numa_settle(vmm_db(v), c->id, c->holds_cpu, e);
 	if (!r)

@@ -49,7 +49,7 @@ static int resolve(struct vmm *v, int64_t workspace, const struct cvm_request *a
 	if (!r)
 		r = maintenance_allows(v, e);
 	if (!r)
-		r = place_admit(v, ask, a, e);
+		r = reservation_choose(v, ask, a, e);
 	a->row.host_ports = (int64_t)ask->n_ports;
 	if (!r)
 		r = quota_check(v, workspace, NULL, &a->row, e);
@@ -58,7 +58,7 @@ static int resolve(struct vmm *v, int64_t workspace, const struct cvm_request *a
 	if (!r)
 		r = capacity_would_fit(v, &a->row, ask->n_ports, e);
 	if (!r)
-		r = place_would_fit(v, a, e);
+		r = reservation_would_fit(v, a, e);
 	if (!r)
 		r = ports_resolve(v, &w, ask->ports, ask->n_ports, ports, e);
 	return r;
@@ -192,7 +192,7 @@ static int insert(struct vmm *v, const struct cvm_request *ask, struct admission
 	if (!r)
 		r = cvms_insert(vmm_db(v), c, &blobs, &id, e);
 	if (!r)
-		r = place_reserve(v, id, a, e);
+		r = reservation_make(v, id, a, e);
 	if (!r)
 		r = insert_ports(v, id, ports, ask->n_ports, e);
 	if (!r)

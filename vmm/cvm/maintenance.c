@@ -136,7 +136,7 @@ int vmm_drain(struct vmm *v, const struct power_request *ask, const char *reason
 
 /* ------------------------------------------------------------------ policies of one CVM */
 
-void policy_take(struct cvm_policy *p, const struct policy_request *ask)
+void policy_apply(struct cvm_policy *p, const struct policy_request *ask)
 {
 	if (ask->has_restart)
 		p->restart = ask->restart;
@@ -152,7 +152,7 @@ int vmm_set_policy(struct vmm *v, const struct cvm_row *cvm, const struct policy
 	struct cvm_policy p = cvm->policy;
 	int r;
 
-	policy_take(&p, ask);
+	policy_apply(&p, ask);
 	r = cvms_set_policy(vmm_db(v), cvm->id, &p, e);
 	/* It waits for its turn, which it now does not want. */
 	if (!r && !p.auto_start && p.turn == TURN_START && cvm->desired == DESIRED_RUNNING)

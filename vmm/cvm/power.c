@@ -120,7 +120,7 @@ int vmm_power(struct vmm *v, const struct cvm_row *cvm, const struct power_reque
 		if (!r)
 			r = billing_covers(v, c.workspace, &c, &c, true, e);
 		if (!r && c.hugepages && !c.holds_cpu && !ref->looked)
-			r = place_look_first("hugepages", e);
+			r = inventory_is_stale("hugepages", e);
 		if (!r)
 			r = capacity_hold_cpu(v, &c, true, e);
 	}

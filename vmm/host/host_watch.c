@@ -64,7 +64,7 @@ static void host_facts_done(void *arg, enum job_end end)
 		w->facts = r->facts;
 		w->at = clock_wall_ms();
 		w->mono = clock_mono_ms();
-		capacity_keyids_told(v, host_keyids(&w->facts.keyids));
+		capacity_set_tdx_keyids(v, host_keyids(&w->facts.keyids));
 	}
 	free(r->root);
 	free(r->qgs_socket);

@@ -4,8 +4,8 @@
  * The kernel's files are read by a job, what it found is written in one turn: at start, when the
  * configuration was read again, and for each request that wants devices or hugepages, before it is
  * admitted: a driver of the host may have taken a GPU since. Looks do not overlap; who comes while
- * one is under way waits for the next. A look serves LOOK_SERVES of those who wait, the next one
- * begins at once. What can not be read leaves the rows as they are. A device that is gone stays
+ * one is under way waits for the next. A look serves WAITERS_PER_RUN of those who wait, the next
+ * one begins at once. What can not be read leaves the rows as they are. A device that is gone stays
  * known while a CVM holds it.
  */
 #include <stdio.h>
@@ -39,7 +39,7 @@ struct look {
 	uint64_t page_kib;
 	bool has_devices, has_nodes;
 	char error[200];
-	struct look_waiter *waiters;
+	struct host_waiter *waiters;
 };
 
 /* ------------------------------------------------------------------ the job */
@@ -163,25 +163,25 @@ static void inventory_log(const struct look *l)
 				 l->devices[i].address, l->devices[i].broken_reason);
 }
 
-struct look_waiter {
-	struct look_waiter *next;
+struct host_waiter {
+	struct host_waiter *next;
 	unsigned weight;
 	void (*done)(void *arg);
 	void *arg;
 };
 
-void look_wait(struct look_waiter **list, unsigned weight, void (*done)(void *arg), void *arg)
+void waiters_add(struct host_waiter **list, unsigned weight, void (*done)(void *arg), void *arg)
 {
 	while (*list)
 		list = &(*list)->next;
 	*list = xcalloc(1, sizeof(**list));
-	**list = (struct look_waiter){ .weight = weight, .done = done, .arg = arg };
+	**list = (struct host_waiter){ .weight = weight, .done = done, .arg = arg };
 }
 
-void look_tell(struct look_waiter **list)
+void waiters_call(struct host_waiter **list)
 {
 	while (*list) {
-		struct look_waiter *w = *list;
+		struct host_waiter *w = *list;
 
 		*list = w->next;
 		w->done(w->arg);
@@ -189,11 +189,11 @@ void look_tell(struct look_waiter **list)
 	}
 }
 
-struct look_waiter *look_take(struct look_waiter **list)
+struct host_waiter *waiters_take(struct host_waiter **list)
 {
-	struct look_waiter *first = *list, **at = list;
+	struct host_waiter *first = *list, **at = list;
 
-	for (unsigned sum = 0; *at && (!sum || sum + (*at)->weight <= LOOK_SERVES);
+	for (unsigned sum = 0; *at && (!sum || sum + (*at)->weight <= WAITERS_PER_RUN);
 	     at = &(*at)->next)
 		sum += (*at)->weight;
 	*list = *at;
@@ -206,7 +206,7 @@ static void inventory_begin(struct vmm *v);
 
 static void inventory_end(struct look *l)
 {
-	look_tell(&l->waiters);
+	waiters_call(&l->waiters);
 	free(l->devices);
 	numa_free(&l->nodes);
 	free(l);
@@ -228,7 +228,7 @@ static void inventory_committed(void *arg, const struct err *e)
 	inventory_end(l);
 	v->look.running = v->look.late = false;
 	if (vmm_is_closing(v))
-		look_tell(&v->look.waiting);
+		waiters_call(&v->look.waiting);
 	else if (v->look.waiting || v->look.again)
 		inventory_begin(v);
 	vmm_job_end(v);
@@ -241,8 +241,8 @@ static void inventory_late(void *arg)
 	struct look *l = arg;
 
 	l->v->look.late = true;
-	look_tell(&l->waiters);
-	look_tell(&l->v->look.waiting);
+	waiters_call(&l->waiters);
+	waiters_call(&l->v->look.waiting);
 }
 
 /* A job that was dropped has found nothing, and changes nothing. */
@@ -266,7 +266,7 @@ static void inventory_begin(struct vmm *v)
 
 	*l = (struct look){ .v = v,
 			    .root = vmm_settings(v)->host_root ? vmm_settings(v)->host_root : "",
-			    .waiters = look_take(&v->look.waiting) };
+			    .waiters = waiters_take(&v->look.waiting) };
 	v->look.running = true;
 	v->look.again = false;
 	vmm_job_begin(v);
@@ -277,13 +277,13 @@ static void inventory_call_waiting(void *arg)
 {
 	struct vmm *v = arg;
 
-	look_tell(&v->look.waiting);
+	waiters_call(&v->look.waiting);
 }
 
-void vmm_look(struct vmm *v, void (*done)(void *arg), void *arg)
+void inventory_refresh(struct vmm *v, void (*done)(void *arg), void *arg)
 {
 	if (done)
-		look_wait(&v->look.waiting, 1, done, arg);
+		waiters_add(&v->look.waiting, 1, done, arg);
 	if (!v->look.running)
 		inventory_begin(v);
 	else
@@ -293,7 +293,7 @@ void vmm_look(struct vmm *v, void (*done)(void *arg), void *arg)
 				 &v->look.tell);
 }
 
-bool vmm_worth_a_look(const struct err *e)
+bool inventory_may_allow(const struct err *e)
 {
 	if (e->code == ERR_CAPACITY)
 		return !strcmp(e->cap.resource, "gpus") ||

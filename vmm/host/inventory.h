@@ -11,24 +11,24 @@
 #include "base/err.h"
 #include "vmm/logs/serial_scan.h"
 
-struct look_waiter;
+struct host_waiter;
 
 struct vmm;
 
 /* Those who wait for a look: told in the order they came, each once. */
 enum {
-	LOOK_SERVES = 8
+	WAITERS_PER_RUN = 8
 }; /* by one look or probe, in weight: each applies its request in the same turn */
 
-void look_wait(struct look_waiter **list, unsigned weight, void (*done)(void *arg), void *arg);
-void look_tell(struct look_waiter **list);
-/* The first LOOK_SERVES of @list, which keeps the others. */
-struct look_waiter *look_take(struct look_waiter **list);
+void waiters_add(struct host_waiter **list, unsigned weight, void (*done)(void *arg), void *arg);
+void waiters_call(struct host_waiter **list);
+/* The first WAITERS_PER_RUN of @list, which keeps the others. */
+struct host_waiter *waiters_take(struct host_waiter **list);
 /* Look at the host's devices and NUMA nodes again; @done when what was found is committed (or could
  * not be found out). Requests that want devices or hugepages are refused until it was done for
  * them, with an error that is worth a look. */
-void vmm_look(struct vmm *v, void (*done)(void *arg), void *arg);
+void inventory_refresh(struct vmm *v, void (*done)(void *arg), void *arg);
 /* Might a look change this refusal? Ask again with .looked set. */
-bool vmm_worth_a_look(const struct err *e);
+bool inventory_may_allow(const struct err *e);
 
 #endif

@@ -17,7 +17,7 @@
 #include "vmm/logs/serial_scan.h"
 #include "vmm/node/settings.h"
 
-struct look_waiter;
+struct host_waiter;
 
 struct clock_reading;
 struct maintenance_row;
@@ -60,7 +60,7 @@ struct vmm {
 	unsigned late_looks;         /* at images, whose folder does not answer; image_look.c */
 	struct measuring *measuring; /* measure_ask.c; NULL: nobody has asked yet */
 	struct {                     /* inventory.c */
-		struct look_waiter *waiting; /* for one that begins after they came */
+		struct host_waiter *waiting; /* for one that begins after they came */
 		bool running, again;
 		bool late; /* the one that runs is past its deadline */
 		struct loop_timer *tell;
@@ -75,7 +75,7 @@ struct vmm {
 						   @wanted */
 		bool heavy; /* the request that is being refused wants more than others */
 		bool want_all, running;
-		struct look_waiter *waiting;
+		struct host_waiter *waiting;
 		const struct port_probes *known; /* while those that waited for it are called */
 	} probe;
 	struct op_run *ops; /* running operations */

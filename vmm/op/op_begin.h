@@ -17,7 +17,7 @@ struct vmm;
 /* Who asked, for the operation's record. */
 struct request_ref {
 	const char *request_id, *caller;
-	bool looked;    /* at the host, for this request: see vmm_look() */
+	bool looked;    /* at the host, for this request: see inventory_refresh() */
 	bool automatic; /* the node itself: no client decided it just now */
 };
 

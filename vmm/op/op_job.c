@@ -130,7 +130,7 @@ static int values_load(const struct op_run *o, const struct cvm_row *c, struct s
 	j->dir = cvm_dir(v, c->uuid);
 	j->image_dir = image_dir(v, c->image_name);
 	cvm_domain_name(c->uuid, j->domain);
-	if (!place_of(v, c, &j->place, &j->place_error))
+	if (!placement_of_cvm(v, c, &j->place, &j->place_error))
 		j->place_error.code = ERR_NONE;
 	return load_rows(o, c, j, e);
 }
