@@ -14,6 +14,7 @@
 #include "db/policies.h"
 #include "db/turn.h"
 #include "vmm/admit/devices.h"
+#include "vmm/host/device_state.h"
 #include "vmm/admit/reservation.h"
 #include "vmm/cvm/maintenance.h"
 #include "vmm/metrics.h"

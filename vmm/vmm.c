@@ -157,12 +157,14 @@ int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 	int r = make_folders(s, e);
 
 	v->set = *s;
+	v->inventory = inventory_new();
 	if (!r)
 		r = db_open(path, &v->db, e);
 	if (!r)
 		r = owner_check(v, e);
 	if (r) {
 		db_close(v->db);
+		inventory_free(v->inventory);
 		free(v);
 		return r;
 	}
@@ -181,6 +183,7 @@ int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 		turn_close(v->turn);
 		(void)uv_run(s->loop, UV_RUN_NOWAIT);
 		db_close(v->db);
+		inventory_free(v->inventory);
 		free(v);
 		return r;
 	}
@@ -210,8 +213,10 @@ static void hypervisor_closed(void *arg)
 	host_watch_free(v);
 	free(v->measuring);
 	/* A job that was given up may still look at it. */
-	if (!stuck)
+	if (!stuck) {
+		inventory_free(v->inventory);
 		free(v);
+	}
 	closed(closed_arg, stuck);
 }
 
@@ -252,8 +257,7 @@ void vmm_close(struct vmm *v, unsigned max_ms, void (*done)(void *arg, unsigned 
 	resume_close(v);
 	loop_after_cancel(&v->relist_timer);
 	loop_after_cancel(&v->restart_timer);
-	loop_after_cancel(&v->look.tell);
-	waiters_call(&v->look.waiting);
+	inventory_close(v);
 	loop_after_cancel(&v->capacity_timer);
 	(void)loop_after(v->set.loop, max_ms, close_late, v, &v->close_timer);
 	lanes_cancel_all(v->set.loop);

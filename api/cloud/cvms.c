@@ -250,7 +250,7 @@ static void preflight_answer(struct call *c, bool looked)
 	asked.ask.looked = looked;
 	if (!vmm_preflight(v, c->caller.workspace, &asked.ask, &row, &e))
 		preflight_reply_measured(c, serialize_fit(c, &row), &row, text);
-	else if (!vmm_look_again(v, &e, looked, preflight_host_inspected, c))
+	else if (!admission_retry(v, &e, looked, preflight_host_inspected, c))
 		preflight_reply_refused(c, &e);
 }
 

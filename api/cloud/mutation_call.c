@@ -147,7 +147,7 @@ static void mutation_call_done(void *arg, struct answer *a, bool replayed, const
 	struct mutation_call *ch = arg;
 
 	if (e && !call_is_cut(ch->call) &&
-	    vmm_look_again(api_of(ch->call)->vmm, e, ch->looked, mutation_call_begin, ch)) {
+	    admission_retry(api_of(ch->call)->vmm, e, ch->looked, mutation_call_begin, ch)) {
 		ch->looked = true;
 		return;
 	}

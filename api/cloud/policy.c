@@ -19,7 +19,7 @@ struct policy_call {
 	struct policy_request ask;
 };
 
-static int policy_apply(struct mutation_call *ch, struct answer *ret, struct err *e)
+static int policy_change_apply(struct mutation_call *ch, struct answer *ret, struct err *e)
 {
 	const struct policy_call *pc = (const struct policy_call *)ch;
 	static const struct op_row none = { 0 };
@@ -36,7 +36,7 @@ static int policy_apply(struct mutation_call *ch, struct answer *ret, struct err
 	return serialize_cvm_lifecycle(&s, &row, &none, &ret->body, e);
 }
 
-static const struct mutation_call_ops policy_ops = { .apply = policy_apply };
+static const struct mutation_call_ops policy_ops = { .apply = policy_change_apply };
 
 static void patch_policy(struct call *c)
 {

@@ -26,7 +26,7 @@
 #include "db/ports.h"
 #include "db/workspaces.h"
 #include "vmm/account/workspaces.h"
-#include "vmm/admit/place.h"
+#include "vmm/admit/reservation.h"
 #include "vmm/cvm/status.h"
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"
@@ -304,7 +304,7 @@ json_t *serialize_cvm_v25(struct cvm_serializer *s, const struct cvm_row *c)
 	put_key(o, "scheduled_delete_at", json_null());
 	put_key(o, "public_urls", serialize_endpoints(s, c));
 	put_key(o, "gateway_domain",
-		  json_text_or_null(serializer_settings(s)->gateway_base_domain));
+		json_text_or_null(serializer_settings(s)->gateway_base_domain));
 	put_key(o, "machine_info", serialize_machine_info(c));
 	put_key(o, "updated_at", json_null());
 	put_visibility_flags(o, c);
@@ -345,17 +345,17 @@ static void put_cvm_policy(const struct cvm_serializer *s, const struct cvm_row 
 	const struct cvm_policy *p = &c->policy;
 
 	put_key(o, "restart",
-		  json_pack("{s:s,s:I,s:I,s:o,s:b,s:o}", "policy", restart_policy_word[p->restart],
-			    "attempts", (json_int_t)p->attempts, "budget",
-			    (json_int_t)serializer_settings(s)->restart.retries, "next_attempt_at",
-			    json_time_or_null(p->next_ms), "exhausted", p->exhausted, "ended",
-			    json_text_or_null(ended_word[p->ended])));
+		json_pack("{s:s,s:I,s:I,s:o,s:b,s:o}", "policy", restart_policy_word[p->restart],
+			  "attempts", (json_int_t)p->attempts, "budget",
+			  (json_int_t)serializer_settings(s)->restart.retries, "next_attempt_at",
+			  json_time_or_null(p->next_ms), "exhausted", p->exhausted, "ended",
+			  json_text_or_null(ended_word[p->ended])));
 	put_key(o, "auto_start", json_boolean(p->auto_start));
 	put_key(o, "start_order", json_integer(p->start_order));
 	put_key(o, "waits_to",
-		  p->turn == TURN_START   ? ascii_text("start")
-		  : p->turn == TURN_DRAIN ? ascii_text("shut_down")
-					  : json_null());
+		p->turn == TURN_START   ? ascii_text("start")
+		: p->turn == TURN_DRAIN ? ascii_text("shut_down")
+					: json_null());
 }
 
 static int put_cvm_ports(struct cvm_serializer *s, const struct cvm_row *c, json_t *o,

@@ -19,6 +19,7 @@
 #include "db/ports.h"
 #include "db/text.h"
 #include "vmm/admit/devices.h"
+#include "vmm/host/device_state.h"
 #include "vmm/admit/placement.h"
 #include "vmm/cvm/status.h"
 #include "vmm/image_look.h"

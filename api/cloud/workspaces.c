@@ -25,6 +25,7 @@
 #include "vmm/account/account.h"
 #include "vmm/account/workspaces.h"
 #include "vmm/admit/devices.h"
+#include "vmm/host/device_state.h"
 #include "vmm/admit/reservation.h"
 #include "vmm/node/node.h"
 #include "vmm/op/mutation.h"

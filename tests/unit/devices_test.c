@@ -14,6 +14,7 @@
 #include "db/capacity.h"
 #include "db/devices.h"
 #include "vmm/admit/devices.h"
+#include "vmm/host/device_state.h"
 #include "vmm/admit/request.h"
 #include "vmm/node/settings.h"
 

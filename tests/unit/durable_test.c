@@ -40,6 +40,7 @@
 #include "vmm/cvm/power.h"
 #include "vmm/cvm/replicate.h"
 #include "vmm/cvm/update.h"
+#include "vmm/host/inventory.h"
 #include "vmm/node/world.h"
 #include "vmm/op/engine.h"
 #include "vmm/op/mutation.h"
@@ -203,7 +204,7 @@ static void add_image(struct node *n)
  * their rows are written. */
 static void come_to_rest(struct node *n)
 {
-	while (!strcmp(n->v->link_error, "connecting") || n->v->look.running || n->v->jobs)
+	while (!strcmp(n->v->link_error, "connecting") || inventory_is_reading(n->v) || n->v->jobs)
 		run_for(n, 5);
 	run_for(n, 20);
 }

@@ -35,6 +35,7 @@
 #include "vmm/cvm/update.h"
 #include "vmm/host/host_watch.h"
 #include "vmm/host/inventory.h"
+#include "vmm/host/waiters.h"
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"
 #include "vmm/node/world.h"
@@ -152,7 +153,7 @@ static void expect_sound_books(struct node *n)
 	auto_buf struct buf out = { 0 };
 	struct err e;
 
-	while (uv_run(&n->loop, UV_RUN_NOWAIT) && n->v->turn && n->v->look.running)
+	while (uv_run(&n->loop, UV_RUN_NOWAIT) && n->v->turn && inventory_is_reading(n->v))
 		;
 	if (db_check(path, &out, &e))
 		fail_msg("%s", out.data);
@@ -372,7 +373,7 @@ static void what_can_not_be_read_leaves_the_rows_as_they_are(void **st)
 	look(n);
 	assert_int_equal(count(n, "SELECT count(*) FROM devices"), 12);
 	assert_int_equal(count(n, "SELECT sum(hugepages_mib) FROM numa_nodes"), 16384);
-	assert_true(n->v->look.error[0] != 0);
+	assert_true(*inventory_error(n->v) != 0);
 }
 
 static void a_reload_changes_what_is_offered(void **st)

@@ -42,7 +42,7 @@
 #include "vmm/cvm/power.h"
 #include "vmm/cvm/status.h"
 #include "vmm/guest/guest.h"
-#include "vmm/host/inventory.h"
+#include "vmm/host/waiters.h"
 #include "vmm/image_look.h"
 #include "vmm/image_store.h"
 #include "vmm/node/node.h"

@@ -11,9 +11,6 @@ struct gpu_settings;
 struct capacity_row;
 struct device_row;
 
-/* May a device be asked for by these settings? (NVSwitches come with attach mode all.) */
-bool device_offered(const struct gpu_settings *g, const struct device_row *d);
-
 /* Choose from @rows[n] (all devices of the host, by address) what @ask wants: the slots it names,
  * the lowest free ones of the products it names, or everything. *ret malloc'd, GPUs first, each
  * kind by address; NULL and 0 when it asks for none. ERR_GPU, ERR_GPU_BUSY or ERR_CAPACITY ("gpus")
@@ -26,11 +23,6 @@ int devices_choose(const struct gpu_settings *g, const struct cvm_request *ask, 
 /* GPUs that are offered, well and not the host's own, and how many of them CVMs hold. */
 void devices_count(const struct device_row *rows, size_t n, struct capacity_row *ret);
 
-enum device_state { DEVICE_FREE, DEVICE_RESERVED, DEVICE_IN_USE, DEVICE_BROKEN, DEVICE_STATES };
-/* Pure. Why it is not free, "" where its holder says enough, into @why. */
-enum { DEVICE_WHY = 200 };
 extern const char *const gpu_attach_word[GPU_ATTACHES]; /* "", "listed", "all" */
-extern const char *const device_state_word[DEVICE_STATES];
-enum device_state device_state(const struct device_row *d, char why[DEVICE_WHY]);
 
 #endif

@@ -33,6 +33,7 @@
 #include "vmm/admit/reservation.h"
 #include "vmm/admit/port_probe.h"
 #include "vmm/host/inventory.h"
+#include "vmm/host/waiters.h"
 #include "vmm/logs/serial_scan.h"
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"

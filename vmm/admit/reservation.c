@@ -19,9 +19,10 @@
 #include "vmm/admit/reservation.h"
 #include "vmm/admit/placement.h"
 #include "vmm/admit/request.h"
+#include "vmm/host/inventory.h"
 #include "vmm/host/pci.h"
 #include "vmm/node/node.h"
-#include "vmm/node/world.h"
+#include "vmm/node/settings.h"
 #include "vmm/op/engine.h"
 
 enum { GIB_MIB = 1024 };
@@ -98,8 +99,8 @@ int reservation_choose_nodes(struct vmm *v, const struct cvm_request *ask,
 					 .n_devices = a->n_devices };
 	int r = placement_choose(&p, &a->place, e);
 
-	if (r == -ERR_UNAVAILABLE && v->look.error[0])
-		return err_hint(e, "%s", v->look.error);
+	if (r == -ERR_UNAVAILABLE && *inventory_error(v))
+		return err_hint(e, "%s", inventory_error(v));
 	return r ? r : placement_check_limits(v, &a->row, &a->place, e);
 }
 

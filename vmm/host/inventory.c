@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
- * inventory.c - looking at the host: which GPUs, NVSwitches and NUMA nodes there are.
+ * inventory.c - which GPUs, NVSwitches and NUMA nodes the host has.
  *
- * The kernel's files are read by a job, what it found is written in one turn: at start, when the
- * configuration was read again, and for each request that wants devices or hugepages, before it is
- * admitted: a driver of the host may have taken a GPU since. Looks do not overlap; who comes while
- * one is under way waits for the next. A look serves WAITERS_PER_RUN of those who wait, the next
- * one begins at once. What can not be read leaves the rows as they are. A device that is gone stays
- * known while a CVM holds it.
+ * A job reads the kernel's files. One turn then writes the result to the tables devices and
+ * numa_nodes. The host is read at start, after a reload of the configuration, and before each
+ * request that wants devices or hugepages is admitted: a driver of the host may have taken a GPU
+ * since the last time.
+ *
+ * Reads do not overlap. A request that arrives during a read waits for the next one: what is being
+ * read may be older than the request. If a file cannot be read, the rows stay as they are. The row
+ * of a device that was removed stays while a CVM holds the device.
+ *
+ * See also: pci.c and numa.c (the files), waiters.c (who waits), admit/reservation.c (who uses it).
  */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,17 +25,29 @@
 #include "db/devices.h"
 #include "db/numa.h"
 #include "db/turn.h"
-#include "vmm/admit/devices.h"
+#include "vmm/host/device_state.h"
 #include "vmm/host/kernel_file.h"
 #include "vmm/host/inventory.h"
 #include "vmm/host/numa.h"
 #include "vmm/host/pci.h"
+#include "vmm/host/waiters.h"
 #include "vmm/logs/serial_scan.h"
 #include "vmm/node/node.h"
-#include "vmm/node/world.h"
+#include "vmm/node/settings.h"
 #include "vmm/virt/xml_out.h"
 
-struct look {
+struct inventory {
+	struct host_waiter *waiting; /* for the next read */
+	bool running;                /* a read is under way */
+	bool again;                  /* start another read when this one ends */
+	bool late;                   /* the read that runs is past its deadline */
+	struct loop_timer *call_timer;
+	char error[200];  /* why the last read was incomplete; "" if it was complete */
+	char logged[120]; /* the summary in the log, written again only when it changes */
+};
+
+/* One read of the host: the job fills it, the turn writes it to the database. */
+struct inventory_run {
 	struct vmm *v;
 	const char *root;
 	struct device_row *devices;
@@ -44,15 +61,14 @@ struct look {
 
 /* ------------------------------------------------------------------ the job */
 
-static void inventory_keep_error(struct look *l, const struct err *e)
+static void inventory_keep_error(struct inventory_run *l, const struct err *e)
 {
 	if (!l->error[0])
 		(void)snprintf(l->error, sizeof(l->error), "%.*s", (int)sizeof(l->error) - 1,
 			       e->text);
 }
 
-/* The size that /dev/hugepages and a plain request for hugepages stand for. 0 = the kernel has
- * none. */
+/* Size of the kernel's default hugepages in KiB; 0 if it has none. */
 static uint64_t default_page_kib(const char *root)
 {
 	auto_free char *text = kernel_text(root, "/proc/meminfo");
@@ -63,7 +79,7 @@ static uint64_t default_page_kib(const char *root)
 
 static void inventory_read(void *arg)
 {
-	struct look *l = arg;
+	struct inventory_run *l = arg;
 	struct err e;
 
 	if (!pci_devices(l->root, &l->devices, &l->n_devices, &e))
@@ -79,9 +95,9 @@ static void inventory_read(void *arg)
 
 /* ------------------------------------------------------------------ the turn */
 
-/* What is offered follows from the settings of now: a reload may have changed them since the job
- * began. */
-static int inventory_put_devices(const struct look *l, struct err *e)
+/* Whether a device is offered follows from the current settings: they may have been reloaded since
+ * the job began. */
+static int inventory_put_devices(const struct inventory_run *l, struct err *e)
 {
 	struct db *db = vmm_db(l->v);
 	int r = devices_begin(db, e);
@@ -93,7 +109,7 @@ static int inventory_put_devices(const struct look *l, struct err *e)
 	return r ? r : devices_end(db, e);
 }
 
-static int inventory_put_node(struct look *l, const struct numa_node *n, struct err *e)
+static int inventory_put_node(struct inventory_run *l, const struct numa_node *n, struct err *e)
 {
 	const struct numa_pages *p = numa_pages(n, l->page_kib);
 	struct numa_row row = {
@@ -114,7 +130,7 @@ static int inventory_put_node(struct look *l, const struct numa_node *n, struct 
 	return numa_put(vmm_db(l->v), &row, p ? (int64_t)(p->free * p->size_kib / 1024) : 0, e);
 }
 
-static int inventory_put_nodes(struct look *l, struct err *e)
+static int inventory_put_nodes(struct inventory_run *l, struct err *e)
 {
 	struct db *db = vmm_db(l->v);
 	int r = numa_begin(db, e);
@@ -126,7 +142,7 @@ static int inventory_put_nodes(struct look *l, struct err *e)
 
 static int inventory_put(void *arg, struct err *e)
 {
-	struct look *l = arg;
+	struct inventory_run *l = arg;
 	int r = l->has_devices ? inventory_put_devices(l, e) : 0;
 
 	return r || !l->has_nodes ? r : inventory_put_nodes(l, e);
@@ -134,11 +150,11 @@ static int inventory_put(void *arg, struct err *e)
 
 /* ------------------------------------------------------------------ telling */
 
-static void inventory_log(const struct look *l)
+static void inventory_log(const struct inventory_run *l)
 {
-	struct vmm *v = l->v;
+	struct inventory *inv = vmm_inventory(l->v);
 	size_t gpus = 0, offered = 0, broken = 0, bridges = 0;
-	char text[sizeof(v->look.said)];
+	char text[sizeof(inv->logged)];
 
 	if (!l->has_devices || !l->has_nodes)
 		return; /* the error says more */
@@ -153,9 +169,9 @@ static void inventory_log(const struct look *l)
 	(void)snprintf(text, sizeof(text),
 		       "GPUs: %zu, offered: %zu; NVSwitches: %zu; broken: %zu; NUMA nodes: %zu",
 		       gpus, offered, bridges, broken, l->nodes.n);
-	if (!strcmp(text, v->look.said))
+	if (!strcmp(text, inv->logged))
 		return;
-	memcpy(v->look.said, text, sizeof(text));
+	memcpy(inv->logged, text, sizeof(text));
 	log_info("host: %s", text);
 	for (size_t i = 0; i < l->n_devices; i++)
 		if (l->devices[i].broken_reason[0])
@@ -163,48 +179,9 @@ static void inventory_log(const struct look *l)
 				 l->devices[i].address, l->devices[i].broken_reason);
 }
 
-struct host_waiter {
-	struct host_waiter *next;
-	unsigned weight;
-	void (*done)(void *arg);
-	void *arg;
-};
-
-void waiters_add(struct host_waiter **list, unsigned weight, void (*done)(void *arg), void *arg)
-{
-	while (*list)
-		list = &(*list)->next;
-	*list = xcalloc(1, sizeof(**list));
-	**list = (struct host_waiter){ .weight = weight, .done = done, .arg = arg };
-}
-
-void waiters_call(struct host_waiter **list)
-{
-	while (*list) {
-		struct host_waiter *w = *list;
-
-		*list = w->next;
-		w->done(w->arg);
-		free(w);
-	}
-}
-
-struct host_waiter *waiters_take(struct host_waiter **list)
-{
-	struct host_waiter *first = *list, **at = list;
-
-	for (unsigned sum = 0; *at && (!sum || sum + (*at)->weight <= WAITERS_PER_RUN);
-	     at = &(*at)->next)
-		sum += (*at)->weight;
-	*list = *at;
-	if (first != *list)
-		*at = NULL;
-	return first == *list ? NULL : first;
-}
-
 static void inventory_begin(struct vmm *v);
 
-static void inventory_end(struct look *l)
+static void inventory_end(struct inventory_run *l)
 {
 	waiters_call(&l->waiters);
 	free(l->devices);
@@ -212,43 +189,48 @@ static void inventory_end(struct look *l)
 	free(l);
 }
 
-/* After the commit, or what stood in its way: either way the rows are as good as they get. */
+/* After the turn, committed or not. If it failed, the rows keep their old content. */
 static void inventory_committed(void *arg, const struct err *e)
 {
-	struct look *l = arg;
+	struct inventory_run *l = arg;
 	struct vmm *v = l->v;
+	struct inventory *inv = vmm_inventory(v);
 
+	assert_loop_thread();
+	assert(inv->running);
 	if (e)
-		log_error("cannot record what devices the host has: %s", e->text);
+		log_error("cannot write the inventory of the host to the database: %s", e->text);
 	else
 		inventory_log(l);
-	if (l->error[0] && strcmp(l->error, v->look.error) != 0)
+	if (l->error[0] && strcmp(l->error, inv->error) != 0)
 		log_warn("host: %s", l->error);
-	memcpy(v->look.error, l->error, sizeof(v->look.error));
+	memcpy(inv->error, l->error, sizeof(inv->error));
 	inventory_end(l);
-	v->look.running = v->look.late = false;
+	inv->running = inv->late = false;
 	if (vmm_is_closing(v))
-		waiters_call(&v->look.waiting);
-	else if (v->look.waiting || v->look.again)
+		waiters_call(&inv->waiting);
+	else if (inv->waiting || inv->again)
 		inventory_begin(v);
 	vmm_job_end(v);
 }
 
-/* The kernel does not answer: those who wait go on with what is known, also those that would have
- * waited for the next look. */
+/* The kernel does not answer. All waiters go on with the previous inventory, also those of the next
+ * read, because nobody knows when this read ends. */
 static void inventory_late(void *arg)
 {
-	struct look *l = arg;
+	struct inventory_run *l = arg;
+	struct inventory *inv = vmm_inventory(l->v);
 
-	l->v->look.late = true;
+	assert_loop_thread();
+	inv->late = true;
 	waiters_call(&l->waiters);
-	waiters_call(&l->v->look.waiting);
+	waiters_call(&inv->waiting);
 }
 
-/* A job that was dropped has found nothing, and changes nothing. */
+/* A dropped job has has_devices and has_nodes unset: the turn changes no row. */
 static void inventory_read_done(void *arg, enum job_end how)
 {
-	struct look *l = arg;
+	struct inventory_run *l = arg;
 
 	(void)how;
 	turn_run(vmm_turn(l->v), inventory_put, inventory_committed, l);
@@ -262,35 +244,70 @@ static void inventory_begin(struct vmm *v)
 						.work = inventory_read,
 						.done = inventory_read_done,
 						.late = inventory_late };
-	struct look *l = xcalloc(1, sizeof(*l));
+	struct inventory *inv = vmm_inventory(v);
+	struct inventory_run *l = xcalloc(1, sizeof(*l));
 
-	*l = (struct look){ .v = v,
-			    .root = vmm_settings(v)->host_root ? vmm_settings(v)->host_root : "",
-			    .waiters = waiters_take(&v->look.waiting) };
-	v->look.running = true;
-	v->look.again = false;
+	assert(!inv->running);
+	*l = (struct inventory_run){ .v = v,
+				     .root = vmm_settings(v)->host_root ? vmm_settings(v)->host_root
+									: "",
+				     .waiters = waiters_take(&inv->waiting) };
+	inv->running = true;
+	inv->again = false;
 	vmm_job_begin(v);
 	(void)job_start(vmm_settings(v)->loop, &calls, l);
 }
 
 static void inventory_call_waiting(void *arg)
 {
-	struct vmm *v = arg;
+	struct inventory *inv = arg;
 
-	waiters_call(&v->look.waiting);
+	waiters_call(&inv->waiting);
 }
 
 void inventory_refresh(struct vmm *v, void (*done)(void *arg), void *arg)
 {
+	struct inventory *inv = vmm_inventory(v);
+
+	assert_loop_thread();
 	if (done)
-		waiters_add(&v->look.waiting, 1, done, arg);
-	if (!v->look.running)
+		waiters_add(&inv->waiting, 1, done, arg);
+	if (!inv->running)
 		inventory_begin(v);
 	else
-		v->look.again = true;
-	if (v->look.late && !v->look.tell) /* nobody knows when that one ends */
-		(void)loop_after(vmm_settings(v)->loop, 0, inventory_call_waiting, v,
-				 &v->look.tell);
+		inv->again = true;
+	if (inv->late && !inv->call_timer) /* nobody knows when that read ends */
+		(void)loop_after(vmm_settings(v)->loop, 0, inventory_call_waiting, inv,
+				 &inv->call_timer);
+}
+
+struct inventory *inventory_new(void)
+{
+	return xcalloc(1, sizeof(struct inventory));
+}
+
+void inventory_close(struct vmm *v)
+{
+	struct inventory *inv = vmm_inventory(v);
+
+	assert(vmm_is_closing(v));
+	loop_after_cancel(&inv->call_timer);
+	waiters_call(&inv->waiting);
+}
+
+void inventory_free(struct inventory *inv)
+{
+	free(inv);
+}
+
+const char *inventory_error(const struct vmm *v)
+{
+	return vmm_inventory(v)->error;
+}
+
+bool inventory_is_reading(const struct vmm *v)
+{
+	return vmm_inventory(v)->running;
 }
 
 bool inventory_may_allow(const struct err *e)

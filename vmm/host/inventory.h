@@ -1,34 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0
- * inventory.h - inventory of devices and NUMA nodes.
+ * inventory.h - devices and NUMA nodes of the host: reading them again (inventory.c).
+ *
+ * The result is in the tables devices and numa_nodes. Loop thread only.
  */
 #ifndef TEEPOD_VMM_HOST_INVENTORY_H
 #define TEEPOD_VMM_HOST_INVENTORY_H
 
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
 #include "base/err.h"
-#include "vmm/logs/serial_scan.h"
 
-struct host_waiter;
-
+struct inventory;
 struct vmm;
 
-/* Those who wait for a look: told in the order they came, each once. */
-enum {
-	WAITERS_PER_RUN = 8
-}; /* by one look or probe, in weight: each applies its request in the same turn */
+struct inventory *inventory_new(void);
+/* While the node closes: call all waiters, start nothing new. */
+void inventory_close(struct vmm *v);
+void inventory_free(struct inventory *inv);
 
-void waiters_add(struct host_waiter **list, unsigned weight, void (*done)(void *arg), void *arg);
-void waiters_call(struct host_waiter **list);
-/* The first WAITERS_PER_RUN of @list, which keeps the others. */
-struct host_waiter *waiters_take(struct host_waiter **list);
-/* Look at the host's devices and NUMA nodes again; @done when what was found is committed (or could
- * not be found out). Requests that want devices or hugepages are refused until it was done for
- * them, with an error that is worth a look. */
+/* Read the host again. @done (may be NULL) is called once: after the commit, or when the read has
+ * failed or is late. A request for devices or hugepages is refused until this was done for it. */
 void inventory_refresh(struct vmm *v, void (*done)(void *arg), void *arg);
-/* Might a look change this refusal? Ask again with .looked set. */
+/* Can a fresh inventory change the refusal @e? If so, retry the request with .looked set. */
 bool inventory_may_allow(const struct err *e);
+/* Why the last read was incomplete; "" if it was complete. */
+const char *inventory_error(const struct vmm *v);
+bool inventory_is_reading(const struct vmm *v);
 
 #endif

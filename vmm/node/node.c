@@ -39,6 +39,11 @@ struct hypervisor *vmm_hv(const struct vmm *v)
 	return v->hv;
 }
 
+struct inventory *vmm_inventory(const struct vmm *v)
+{
+	return v->inventory;
+}
+
 int64_t vmm_default_workspace(const struct vmm *v)
 {
 	return v->workspace;

@@ -18,7 +18,7 @@
 #include "vmm/node/settings.h"
 
 struct host_waiter;
-
+struct inventory;
 struct clock_reading;
 struct maintenance_row;
 struct op_run;
@@ -59,14 +59,7 @@ struct vmm {
 	} store;
 	unsigned late_looks;         /* at images, whose folder does not answer; image_look.c */
 	struct measuring *measuring; /* measure_ask.c; NULL: nobody has asked yet */
-	struct {                     /* inventory.c */
-		struct host_waiter *waiting; /* for one that begins after they came */
-		bool running, again;
-		bool late; /* the one that runs is past its deadline */
-		struct loop_timer *tell;
-		char error[200]; /* why the last one found out less than it should */
-		char said[120];  /* what the log was told last */
-	} look;
+	struct inventory *inventory;
 	struct { /* port_probe.c */
 		struct port_probe wanted[PROBES_WANTED];
 		size_t n_wanted;
