@@ -22,6 +22,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <glob.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -769,8 +770,13 @@ static int copy_before_migration(struct db *db, const char *path, int64_t versio
 	}
 	(void)sqlite3_finalize(st);
 	if (rc != SQLITE_DONE)
-		return sql_error(db, "copy before migration", e);
-	return rename(temp, copy) < 0 ? err_sys(e, errno, "cannot name %s", copy) : 0;
+		sql_error(db, "copy before migration", e);
+	else if (!rename(temp, copy))
+		return 0;
+	else
+		err_sys(e, errno, "cannot name %s", copy);
+	(void)unlink(temp);
+	return -(int)e->code;
 }
 
 static int64_t copied_ms(const char *path)
@@ -787,18 +793,53 @@ static int compare_copy_age(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* A copy is as large as the database was. Keep those of the last two migrations. */
+/* Is @name the name of a copy of @path: PATH.vVERSION-TIME, followed by @end? Other names belong to
+ * the operator. */
+static bool is_copy_name(const char *name, const char *path, const char *end)
+{
+	static const char digits[] = "0123456789";
+	size_t n = strlen(path), version, time;
+
+	if (strncmp(name, path, n) != 0 || strncmp(name + n, ".v", 2) != 0)
+		return false;
+	name += n + 2;
+	version = strspn(name, digits);
+	if (!version || name[version] != '-')
+		return false;
+	name += version + 1;
+	time = strspn(name, digits);
+	return time && !strcmp(name + time, end);
+}
+
+static void remove_copy(const char *name)
+{
+	if (unlink(name))
+		log_warn("cannot remove %s: %s", name, strerror(errno));
+}
+
+/* Keep the copies of the last two migrations: a copy is as large as the database was. Remove the
+ * older ones, and incomplete copies of migrations that were interrupted. */
 static void remove_old_copies(const char *path)
 {
 	auto_free char *pattern = xasprintf("%s.v[0-9]*-[0-9]*", path);
+	size_t n = 0;
 	glob_t found;
 
 	if (glob(pattern, GLOB_NOSORT, NULL, &found))
 		return;
-	qsort(found.gl_pathv, found.gl_pathc, sizeof(*found.gl_pathv), compare_copy_age);
-	for (size_t i = 0; i + COPIES_KEPT < found.gl_pathc; i++)
-		if (unlink(found.gl_pathv[i]))
-			log_warn("cannot remove %s: %s", found.gl_pathv[i], strerror(errno));
+	for (size_t i = 0; i < found.gl_pathc; i++) {
+		char *name = found.gl_pathv[i];
+
+		if (is_copy_name(name, path, ".tmp"))
+			remove_copy(name);
+		if (!is_copy_name(name, path, ""))
+			continue;
+		found.gl_pathv[i] = found.gl_pathv[n];
+		found.gl_pathv[n++] = name;
+	}
+	qsort(found.gl_pathv, n, sizeof(*found.gl_pathv), compare_copy_age);
+	for (size_t i = 0; i + COPIES_KEPT < n; i++)
+		remove_copy(found.gl_pathv[i]);
 	globfree(&found);
 }
 

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <glob.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -104,6 +105,58 @@ static void a_file_of_schema_1_is_copied_and_migrated_with_what_it_holds(void **
 	globfree(&g);
 }
 
+static void touch_beside(const char *end)
+{
+	auto_free char *name = xasprintf("%s%s", db_fixture_path, end);
+	FILE *f = fopen(name, "w");
+
+	assert_non_null(f);
+	assert_int_equal(fclose(f), 0);
+}
+
+static bool is_beside(const char *end)
+{
+	auto_free char *name = xasprintf("%s%s", db_fixture_path, end);
+	bool there = access(name, F_OK) == 0;
+
+	(void)unlink(name);
+	return there;
+}
+
+static void a_migration_keeps_two_copies_and_the_files_of_the_operator(void **st)
+{
+	auto_free char *pattern = xasprintf("%s.v[0-9]*", db_fixture_path);
+	struct db *db;
+	struct err e;
+	glob_t g;
+
+	(void)st;
+	write_version_1();
+	if (!glob(pattern, 0, NULL, &g)) {
+		for (size_t i = 0; i < g.gl_pathc; i++)
+			(void)unlink(g.gl_pathv[i]);
+		globfree(&g);
+	}
+	touch_beside(".v1-100");
+	touch_beside(".v1-200");
+	touch_beside(".v1-300.tmp"); /* half of a copy, later than both */
+	touch_beside(".v1-400.tmp");
+	touch_beside(".v1-123.gz"); /* of the operator */
+	touch_beside(".v1-50-saved");
+	assert_int_equal(db_open(db_fixture_path, &db, &e), 0);
+	db_close(db);
+	assert_false(is_beside(".v1-100"));
+	assert_true(is_beside(".v1-200")); /* the other one that stays was made by this migration */
+	assert_false(is_beside(".v1-300.tmp"));
+	assert_false(is_beside(".v1-400.tmp"));
+	assert_true(is_beside(".v1-123.gz"));
+	assert_true(is_beside(".v1-50-saved"));
+	assert_int_equal(copies(&g), 0);
+	assert_int_equal(g.gl_pathc, 1);
+	(void)unlink(g.gl_pathv[0]);
+	globfree(&g);
+}
+
 static void names_that_clash_in_an_old_file_do_not_stop_its_migration(void **st)
 {
 	struct cvm_row found[2];
@@ -188,6 +241,7 @@ int main(void)
 		cmocka_unit_test(a_command_never_migrates_and_creates_only_when_told),
 		cmocka_unit_test(newer_schema_is_refused_and_untouched),
 		cmocka_unit_test(a_file_of_schema_1_is_copied_and_migrated_with_what_it_holds),
+		cmocka_unit_test(a_migration_keeps_two_copies_and_the_files_of_the_operator),
 		cmocka_unit_test(names_that_clash_in_an_old_file_do_not_stop_its_migration),
 		cmocka_unit_test(a_migrated_file_passes_the_check),
 	};
