@@ -36,6 +36,7 @@
 #include "vmm/admit/devices.h"
 #include "vmm/cvm/observe.h"
 #include "vmm/cvm/pace.h"
+#include "vmm/cvm/power.h"
 #include "vmm/cvm/resume.h"
 #include "vmm/guest/guest.h"
 #include "vmm/host/host_watch.h"
@@ -150,6 +151,16 @@ static void note_committed(void *arg)
 		v->last_event = newest;
 }
 
+/* The balance of the CVM's workspace is used up. */
+static int shut_down_exhausted(struct vmm *v, const struct cvm_row *cvm, struct err *e)
+{
+	static const struct power_request power = { .kind = OP_SHUTDOWN, .force = true };
+	static const struct request_ref ref = { .request_id = "billing", .caller = "billing" };
+	struct op_row op;
+
+	return vmm_power(v, cvm, &power, &ref, &op, e);
+}
+
 int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 {
 	auto_free char *path = xasprintf("%s/teepod.db", s->state_dir);
@@ -158,6 +169,7 @@ int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 
 	v->set = *s;
 	v->inventory = inventory_new();
+	v->billing = billing_new(shut_down_exhausted);
 	if (!r)
 		r = db_open(path, &v->db, e);
 	if (!r)
@@ -165,6 +177,7 @@ int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 	if (r) {
 		db_close(v->db);
 		inventory_free(v->inventory);
+		billing_free(v->billing);
 		free(v);
 		return r;
 	}
@@ -184,6 +197,7 @@ int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 		(void)uv_run(s->loop, UV_RUN_NOWAIT);
 		db_close(v->db);
 		inventory_free(v->inventory);
+		billing_free(v->billing);
 		free(v);
 		return r;
 	}
@@ -215,6 +229,7 @@ static void hypervisor_closed(void *arg)
 	/* A job that was given up may still look at it. */
 	if (!stuck) {
 		inventory_free(v->inventory);
+		billing_free(v->billing);
 		free(v);
 	}
 	closed(closed_arg, stuck);

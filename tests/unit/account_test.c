@@ -956,7 +956,7 @@ static void charge_from_now(struct node *n)
 	n->set.billing.enabled = true;
 	open_node(n);
 	clock_read(&made_up);
-	n->v->billing.read = read_made_up;
+	billing_set_clock(n->v, read_made_up);
 }
 
 static int credit_turn(void *arg, struct err *e)
@@ -1093,7 +1093,7 @@ static void a_restart_of_the_daemon_neither_loses_nor_doubles_time(void **st)
 	close_node(n);
 	open_node(n); /* by the real clock, which is behind: nothing more, nothing less */
 	assert_int_equal(balance(n).left, left);
-	n->v->billing.read = read_made_up;
+	billing_set_clock(n->v, read_made_up);
 	pass(1000);
 	assert_int_equal(balance(n).left, left - 1000 - 100);
 }

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
- * billing.c - meters kept beside CVMs, and what a balance allows.
+ * billing.c - meters of CVMs, charges to the ledger, and what a balance allows.
  *
- * The clock is read once for each of these calls and only ever goes forward (meter.h). After a boot
- * of the host nobody knows when its guests ended: what ran is charged as running until the last
- * checkpoint, at most a minute before the end, and for its disk from there on.
+ * Each function reads the clock once; metered time only goes forward (meter.h). After a boot of the
+ * host the time at which its guests ended is unknown. What ran is charged as running until the last
+ * checkpoint (at most a minute before the end), and as a disk from then on.
+ *
+ * An interval, its ledger row and the start of the next interval are written in one transaction: a
+ * crash neither loses nor doubles time. See billing.h for who calls it, meter.c for the arithmetic.
  */
 #include "vmm/account/billing.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +20,6 @@
 #include "base/loop.h"
 #include "base/own.h"
 #include "vmm/account/account.h"
-#include "vmm/node/world.h"
 #include "db/cvms.h"
 #include "db/ledger.h"
 #include "db/operations.h"
@@ -24,14 +27,20 @@
 #include "db/turn.h"
 #include "vmm/account/meter.h"
 #include "vmm/account/workspaces.h"
-#include "vmm/cvm/power.h"
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"
-#include "vmm/op/op_begin.h"
 
 enum { CHECK_MS = 60 * 1000 };
 
-/* A debt goes no deeper, so that no sum of a ledger overflows. */
+struct billing {
+	bool on; /* set once at start: [billing] enabled */
+	struct meter_clock clock;
+	void (*read)(struct clock_reading *ret);
+	billing_shut_down_fn *shut_down;
+	struct loop_timer *timer;
+};
+
+/* Limit of a debt and of a credit, so that no sum of a ledger overflows. */
 static const int64_t debt_max = INT64_C(4000000000000000000);
 
 static const struct rates *billing_rates(const struct vmm *v)
@@ -39,16 +48,16 @@ static const struct rates *billing_rates(const struct vmm *v)
 	return &vmm_settings(v)->billing.rates;
 }
 
-/* [turn] Metered time now; written, so that no interval can begin later than the clock that is
- * found after a crash. */
+/* [turn] Metered time now, in ms. It is written to the database, so that no interval can begin
+ * later than the clock that is read after a crash. */
 static int billing_now(struct vmm *v, int64_t *ret, struct err *e)
 {
 	struct clock_reading r;
 
-	v->billing.read(&r);
-	(void)meter_clock_advance(&v->billing.clock, &r);
-	*ret = v->billing.clock.now_ms;
-	return billing_clock_put(vmm_db(v), &v->billing.clock, e);
+	vmm_billing(v)->read(&r);
+	(void)meter_clock_advance(&vmm_billing(v)->clock, &r);
+	*ret = vmm_billing(v)->clock.now_ms;
+	return billing_clock_put(vmm_db(v), &vmm_billing(v)->clock, e);
 }
 
 /* ------------------------------------------------------------------ intervals */
@@ -74,12 +83,13 @@ static int meter_book(struct vmm *v, struct meter_row *m, int64_t to_ms, struct 
 	return ledger_add(vmm_db(v), &l, e);
 }
 
-/* The interval ends at @to_ms and the next one begins, in *m; time that is not ahead of its
- * beginning closes nothing. */
+/* End the interval *m at @to_ms, charge it, and begin the next one in *m. Does nothing if @to_ms is
+ * not after the beginning. */
 static int meter_close_interval(struct vmm *v, struct meter_row *m, int64_t to_ms, struct err *e)
 {
 	int r = 0;
 
+	assert(m->rate >= 0);
 	if (to_ms <= m->from_ms)
 		return 0;
 	if (m->rate > 0)
@@ -116,9 +126,9 @@ int meter_follow(struct vmm *v, int64_t cvm, struct err *e)
 	auto_free struct cvm_size *c = NULL;
 	int64_t now_ms;
 	size_t n;
-	int r = v->billing.on ? billing_now(v, &now_ms, e) : 0;
+	int r = vmm_billing(v)->on ? billing_now(v, &now_ms, e) : 0;
 
-	if (r || !v->billing.on)
+	if (r || !vmm_billing(v)->on)
 		return r;
 	r = cvms_sizes(vmm_db(v), 0, cvm, &c, &n, e);
 	return r || !n ? r : meter_follow_size(v, c, now_ms, e);
@@ -135,9 +145,9 @@ int meter_end(struct vmm *v, int64_t cvm, struct err *e)
 {
 	struct meter_row m;
 	int64_t now_ms;
-	int r = v->billing.on ? billing_now(v, &now_ms, e) : 0;
+	int r = vmm_billing(v)->on ? billing_now(v, &now_ms, e) : 0;
 
-	if (r || !v->billing.on)
+	if (r || !vmm_billing(v)->on)
 		return r;
 	r = meters_get(vmm_db(v), cvm, &m, e);
 	if (r)
@@ -147,7 +157,8 @@ int meter_end(struct vmm *v, int64_t cvm, struct err *e)
 
 /* ------------------------------------------------------------------ start */
 
-/* What was up when the host went down runs no more: its disk only, since the last that is known. */
+/* The host was booted: a CVM that ran is charged for its disk only, from the checkpoint @known_ms.
+ */
 static int meter_cut(struct vmm *v, struct meter_row *m, int64_t known_ms, struct err *e)
 {
 	auto_free struct cvm_size *c = NULL;
@@ -185,48 +196,63 @@ static int meters_follow_all(struct vmm *v, int64_t now_ms, struct err *e)
 	return r;
 }
 
+struct billing *billing_new(billing_shut_down_fn *shut_down)
+{
+	struct billing *b = xcalloc(1, sizeof(*b));
+
+	assert(shut_down);
+	b->read = clock_read;
+	b->shut_down = shut_down;
+	return b;
+}
+
+void billing_free(struct billing *b)
+{
+	free(b);
+}
+
+void billing_set_clock(struct vmm *v, void (*read)(struct clock_reading *ret))
+{
+	assert(read);
+	vmm_billing(v)->read = read;
+}
+
 int billing_set_up(struct vmm *v, struct err *e)
 {
 	struct clock_reading reading;
 	int64_t known_ms;
-	int r = billing_clock_get(vmm_db(v), &v->billing.clock, e);
+	int r = billing_clock_get(vmm_db(v), &vmm_billing(v)->clock, e);
 
 	if (r)
 		return r;
-	v->billing.on = vmm_settings(v)->billing.enabled;
-	if (!v->billing.read)
-		v->billing.read = clock_read;
-	known_ms = v->billing.clock.now_ms;
-	/* Nobody looked after the clock since: what is still open ends where it was last looked at.
-	 */
-	if (!v->billing.on)
+	vmm_billing(v)->on = vmm_settings(v)->billing.enabled;
+	known_ms = vmm_billing(v)->clock.now_ms;
+	/* Billing was turned off: open intervals end at the last checkpoint. */
+	if (!vmm_billing(v)->on)
 		return meters_for_each(v, meter_close, known_ms, e);
-	v->billing.read(&reading);
-	if (meter_clock_advance(&v->billing.clock, &reading))
+	vmm_billing(v)->read(&reading);
+	if (meter_clock_advance(&vmm_billing(v)->clock, &reading))
 		r = meters_for_each(v, meter_cut, known_ms, e);
 	if (!r)
-		r = billing_clock_put(vmm_db(v), &v->billing.clock, e);
-	return r ? r : meters_follow_all(v, v->billing.clock.now_ms, e);
+		r = billing_clock_put(vmm_db(v), &vmm_billing(v)->clock, e);
+	return r ? r : meters_follow_all(v, vmm_billing(v)->clock.now_ms, e);
 }
 
 /* ------------------------------------------------------------------ every minute */
 
-struct ending {
+struct billing_shutdown {
 	struct vmm *v;
 	int64_t cvm;
 };
 
 static int billing_shut_down(void *arg, struct err *e)
 {
-	static const struct power_request ask = { .kind = OP_SHUTDOWN, .force = true };
-	static const struct request_ref ref = { .request_id = "billing", .caller = "billing" };
-	const struct ending *x = arg;
+	const struct billing_shutdown *x = arg;
 	struct cvm_row row;
-	struct op_row op;
 	int r = cvms_get(vmm_db(x->v), x->cvm, &row, e);
 
 	if (!r)
-		r = vmm_power(x->v, &row, &ask, &ref, &op, e);
+		r = vmm_billing(x->v)->shut_down(x->v, &row, e);
 	if (!r)
 		log_warn("%s is shut down: its workspace has no balance left", row.name);
 	return r;
@@ -240,14 +266,14 @@ static int billing_stop_workspace(struct vmm *v, int64_t workspace, struct err *
 	int r = cvms_sizes(vmm_db(v), workspace, 0, &rows, &n, e);
 
 	for (size_t i = 0; !r && i < n; i++) {
-		struct ending x = { v, rows[i].id };
+		struct billing_shutdown x = { v, rows[i].id };
 
-		/* What is busy now, or can not be shut down, is tried again in a minute; nobody
-		 * else's charges wait for it. */
+		/* A CVM that is busy or cannot be shut down is tried again in a minute. A turn of
+		 * its own keeps the charges of other CVMs. */
 		if (rows[i].up && rows[i].wanted &&
 		    turn_do(vmm_turn(v), billing_shut_down, &x, &why) < 0 && why.code != ERR_BUSY)
-			log_warn("%s can not be shut down for want of a balance: %s", rows[i].name,
-				 why.text);
+			log_warn("cannot shut down %s, whose workspace has no balance left: %s",
+				 rows[i].name, why.text);
 	}
 	return r;
 }
@@ -297,19 +323,19 @@ static void billing_on_minute(void *arg)
 
 void billing_begin(struct vmm *v)
 {
-	if (v->billing.on)
+	if (vmm_billing(v)->on)
 		(void)loop_after(vmm_settings(v)->loop, CHECK_MS, billing_on_minute, v,
-				 &v->billing.timer);
+				 &vmm_billing(v)->timer);
 }
 
 void billing_stop(struct vmm *v)
 {
-	loop_after_cancel(&v->billing.timer);
+	loop_after_cancel(&vmm_billing(v)->timer);
 }
 
 /* ------------------------------------------------------------------ what is left */
 
-/* Reads only: the clock is brought forward in memory, and written with the next interval. */
+/* Read only: advances the clock in memory. The next interval writes it. */
 int vmm_balance(struct vmm *v, int64_t workspace, struct balance *ret, struct err *e)
 {
 	auto_free struct meter_row *rows = NULL;
@@ -322,16 +348,18 @@ int vmm_balance(struct vmm *v, int64_t workspace, struct balance *ret, struct er
 		r = meters_list(vmm_db(v), workspace, &rows, &n, e);
 	if (r)
 		return r;
-	if (v->billing.on) {
-		v->billing.read(&reading);
-		(void)meter_clock_advance(&v->billing.clock, &reading);
+	if (vmm_billing(v)->on) {
+		vmm_billing(v)->read(&reading);
+		(void)meter_clock_advance(&vmm_billing(v)->clock, &reading);
 	}
-	*ret = (struct balance){ .enabled = v->billing.on, .left = w.balance, .booked = w.balance };
+	*ret = (struct balance){ .enabled = vmm_billing(v)->on,
+				 .left = w.balance,
+				 .booked = w.balance };
 	for (size_t i = 0; i < n; i++) {
 		int64_t rest = rows[i].rest;
 
-		ret->left -= meter_charge(rows[i].rate, v->billing.clock.now_ms - rows[i].from_ms,
-					  &rest);
+		ret->left -= meter_charge(rows[i].rate,
+					  vmm_billing(v)->clock.now_ms - rows[i].from_ms, &rest);
 		ret->rate += rows[i].rate;
 	}
 	return 0;
@@ -355,7 +383,7 @@ int billing_covers(struct vmm *v, int64_t workspace, const struct cvm_row *befor
 	size_t n = 0;
 	int r;
 
-	if (!v->billing.on || !needed)
+	if (!vmm_billing(v)->on || !needed)
 		return 0;
 	r = cvms_sizes(vmm_db(v), workspace, 0, &rows, &n, e);
 	if (!r)
@@ -387,11 +415,11 @@ int vmm_credit(struct vmm *v, int64_t workspace, int64_t amount, const char *not
 		return r;
 	if (w.balance > 0 && amount > debt_max - w.balance)
 		return err_field(e, ERR_INVALID, "amount", NULL,
-				 "amount: a balance can not become more than %lld",
+				 "amount: a balance cannot become more than %lld",
 				 (long long)debt_max);
 	if (w.balance < 0 && amount < -debt_max - w.balance)
 		return err_field(e, ERR_INVALID, "amount", NULL,
-				 "amount: a balance can not become less than %lld",
+				 "amount: a balance cannot become less than %lld",
 				 (long long)-debt_max);
 	(void)snprintf(l.caller, sizeof(l.caller), "%s", caller);
 	(void)snprintf(l.note, sizeof(l.note), "%s", note ? note : "");
@@ -414,5 +442,5 @@ int64_t vmm_hourly_rate(const struct vmm *v, int64_t vcpus, int64_t memory_mib, 
 		.vcpus = vcpus, .memory_mib = memory_mib, .disk_gib = disk_gib, .gpus = gpus
 	};
 
-	return v->billing.on ? meter_rate(billing_rates(v), &c, true) : 0;
+	return vmm_billing(v)->on ? meter_rate(billing_rates(v), &c, true) : 0;
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * billing.h - inside vmm/: who pays for what from when to when.
+ * billing.h - meters and charges of CVMs, inside vmm/.
  *
  * With [billing] enabled each CVM has a meter: an open interval at the rate that follows from its
- * row (all of it while it is up, its disk otherwise). Whatever changes a row in a way that matters
- * calls meter_follow() in the same transaction, which closes the interval when the rate is another
- * now. Nothing is lost by forgetting to: a check every minute follows all of them. Without billing
- * all of this does nothing.
+ * row (all of it while it is up, its disk otherwise). Code that changes
+ * such a row calls meter_follow() in the same transaction; if the rate changed, that closes the
+ * interval. A check every minute does the same for all CVMs, so that a missing call delays a charge
+ * but loses none. Without billing all of this does nothing.
  *
  * A crash can neither lose nor double an interval: its end, the ledger row and the next one's
  * beginning are one transaction, and the clock that measured it is written with them.
@@ -16,11 +16,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct billing;
+struct clock_reading;
+struct cvm_row;
 struct err;
-
 struct vmm;
 
-struct cvm_row;
+/* [turn] Begin to shut a running CVM down; a failure is tried again in a minute. */
+typedef int billing_shut_down_fn(struct vmm *v, const struct cvm_row *cvm, struct err *e);
+
+/* @shut_down is called for CVMs of workspaces without a balance (billing.stop_on_empty). */
+struct billing *billing_new(billing_shut_down_fn *shut_down);
+void billing_free(struct billing *b);
+/* Read the time by @read instead of clock_read(): for tests. */
+void billing_set_clock(struct vmm *v, void (*read)(struct clock_reading *ret));
 
 /* [turn] At start: intervals that were open are closed where they have to be, and all CVMs have a
  * meter, or none has. */

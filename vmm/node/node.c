@@ -39,6 +39,11 @@ struct hypervisor *vmm_hv(const struct vmm *v)
 	return v->hv;
 }
 
+struct billing *vmm_billing(const struct vmm *v)
+{
+	return v->billing;
+}
+
 struct inventory *vmm_inventory(const struct vmm *v)
 {
 	return v->inventory;

@@ -10,6 +10,7 @@
 struct vmm;
 struct db;
 struct hypervisor;
+struct billing;
 struct inventory;
 struct turn;
 struct vmm_settings;
@@ -20,6 +21,7 @@ void vmm_set_tdx_keyids(struct vmm *v, int64_t keyids);
 struct db *vmm_db(const struct vmm *v);
 struct turn *vmm_turn(const struct vmm *v);
 struct hypervisor *vmm_hv(const struct vmm *v);
+struct billing *vmm_billing(const struct vmm *v);
 struct inventory *vmm_inventory(const struct vmm *v);
 /* Number of the workspace of hypervisor-wide callers: settings.workspace. */
 int64_t vmm_default_workspace(const struct vmm *v);

@@ -18,8 +18,8 @@
 #include "vmm/node/settings.h"
 
 struct host_waiter;
+struct billing;
 struct inventory;
-struct clock_reading;
 struct maintenance_row;
 struct op_run;
 
@@ -78,12 +78,7 @@ struct vmm {
 	struct job *rotation;       /* of their logs; NULL: none is under way */
 	struct host_watch *host;
 	struct loop_timer *log_timer, *relist_timer, *keep_timer, *restart_timer, *capacity_timer;
-	struct { /* billing.c */
-		bool on;
-		struct meter_clock clock;
-		void (*read)(struct clock_reading *ret); /* tests have clocks of their own */
-		struct loop_timer *timer;
-	} billing;
+	struct billing *billing;
 	struct { /* resume.c */
 		struct loop_timer *timer;
 		struct resumed *list;
