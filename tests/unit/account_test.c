@@ -40,6 +40,7 @@
 #include "vmm/cvm/observe.h"
 #include "vmm/cvm/power.h"
 #include "vmm/node/node.h"
+#include "vmm/node/records.h"
 #include "vmm/node/settings.h"
 #include "vmm/node/world.h"
 #include "vmm/op/op_begin.h"
@@ -1218,6 +1219,38 @@ static void billing_that_is_turned_off_closes_what_was_open(void **st)
 
 #define ON_A_NODE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
+/* ------------------------------------------------------------------ records */
+
+static int fit_turn(void *arg, struct err *e)
+{
+	struct node *n = arg;
+
+	return records_fit(n->v, vmm_default_workspace(n->v), RECORD_PROVISIONS, e);
+}
+
+static void after_short_records_few_long_ones_are_dropped(void **st)
+{
+	static const char add[] =
+		"WITH RECURSIVE i (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM i WHERE x < 127)"
+		" INSERT INTO provisions (workspace, app_id, compose_hash, request, manifest,"
+		" created_ms, expires_ms, used) SELECT ?, 'app', 'hash' || x, '', CASE WHEN x < 64"
+		" THEN 'm' ELSE hex(zeroblob(5000)) END, x, 1 << 60, 1 FROM i";
+	const int64_t long_bytes = 256 + 10000;
+	struct node *n = *st;
+	int64_t left = 0;
+	struct err e;
+
+	close_node(n);
+	n->set.record_limit[RECORD_PROVISIONS] = 64 * long_bytes - 1; /* one too many */
+	open_node(n);
+	assert_int_equal(sql_run(vmm_db(n->v), &e, add, "i", vmm_default_workspace(n->v)), 127);
+	assert_int_equal(turn_do(vmm_turn(n->v), fit_turn, n, &e), 0);
+	assert_int_equal(
+		sql_int(vmm_db(n->v), &e, -1, &left, "SELECT count(*) FROM provisions", ""), 0);
+	assert_in_range(left, 64 - 8, 63);
+	assert_true(sql_run(vmm_db(n->v), &e, "DELETE FROM provisions", "") > 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1257,6 +1290,7 @@ int main(void)
 		ON_A_NODE(without_a_balance_running_cvms_run_on_or_are_shut_down_as_configured),
 		ON_A_NODE(the_ledger_is_append_only_and_its_sum_is_the_balance),
 		ON_A_NODE(billing_that_is_turned_off_closes_what_was_open),
+		ON_A_NODE(after_short_records_few_long_ones_are_dropped),
 	};
 
 	return cmocka_run_group_tests_name("account", tests, NULL, NULL);

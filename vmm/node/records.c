@@ -24,7 +24,7 @@
 #include "vmm/node/records.h"
 #include "vmm/node/world.h"
 
-enum { KEYS_KEPT_MS = 24 * 3600 * 1000, DROPPED_AT_ONCE = 64 };
+enum { KEYS_KEPT_MS = 24 * 3600 * 1000, DROPPED_AT_ONCE = 8 };
 
 /* Freed in one turn: what one request writes at most, a body and the entries of its replicas. */
 enum { FREED_MAX = 1024 * 1024 + 128 * 1024 };
@@ -77,8 +77,9 @@ static int refuse(struct vmm *v, int64_t workspace, enum record kind, int64_t by
 	return err_hint(e, "%s", records[kind].hint);
 }
 
-/* Drop the oldest until @bytes is at most @to, or FREED_MAX was freed. Few rows at first: they may
- * be long, and no more history is lost than must be. Returns how many rows were dropped. */
+/* Drop the oldest rows until @bytes is at most @to, or FREED_MAX was freed. The size of the next
+ * rows is not known (up to 1 MiB each), so a statement drops at most DROPPED_AT_ONCE of them.
+ * Returns the number of rows dropped. */
 static int drop_oldest(struct vmm *v, int64_t workspace, enum record kind, int64_t to,
 		       int64_t *bytes, struct err *e)
 {
