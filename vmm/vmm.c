@@ -34,6 +34,7 @@
 #include "vmm/account/billing.h"
 #include "vmm/admit/capacity.h"
 #include "vmm/admit/devices.h"
+#include "vmm/admit/port_probe.h"
 #include "vmm/cvm/observe.h"
 #include "vmm/cvm/pace.h"
 #include "vmm/cvm/power.h"
@@ -151,6 +152,14 @@ static void note_committed(void *arg)
 		v->last_event = newest;
 }
 
+static void free_rooms(struct vmm *v)
+{
+	inventory_free(v->inventory);
+	probing_free(v->probing);
+	capacity_free(v->capacity);
+	billing_free(v->billing);
+}
+
 /* The balance of the CVM's workspace is used up. */
 static int shut_down_exhausted(struct vmm *v, const struct cvm_row *cvm, struct err *e)
 {
@@ -169,6 +178,8 @@ int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 
 	v->set = *s;
 	v->inventory = inventory_new();
+	v->probing = probing_new();
+	v->capacity = capacity_new();
 	v->billing = billing_new(shut_down_exhausted);
 	if (!r)
 		r = db_open(path, &v->db, e);
@@ -176,8 +187,7 @@ int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 		r = owner_check(v, e);
 	if (r) {
 		db_close(v->db);
-		inventory_free(v->inventory);
-		billing_free(v->billing);
+		free_rooms(v);
 		free(v);
 		return r;
 	}
@@ -196,8 +206,7 @@ int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 		turn_close(v->turn);
 		(void)uv_run(s->loop, UV_RUN_NOWAIT);
 		db_close(v->db);
-		inventory_free(v->inventory);
-		billing_free(v->billing);
+		free_rooms(v);
 		free(v);
 		return r;
 	}
@@ -228,8 +237,7 @@ static void hypervisor_closed(void *arg)
 	free(v->measuring);
 	/* A job that was given up may still look at it. */
 	if (!stuck) {
-		inventory_free(v->inventory);
-		billing_free(v->billing);
+		free_rooms(v);
 		free(v);
 	}
 	closed(closed_arg, stuck);
@@ -273,7 +281,7 @@ void vmm_close(struct vmm *v, unsigned max_ms, void (*done)(void *arg, unsigned 
 	loop_after_cancel(&v->relist_timer);
 	loop_after_cancel(&v->restart_timer);
 	inventory_close(v);
-	loop_after_cancel(&v->capacity_timer);
+	capacity_close(v);
 	(void)loop_after(v->set.loop, max_ms, close_late, v, &v->close_timer);
 	lanes_cancel_all(v->set.loop);
 	ops_close(v);

@@ -401,7 +401,7 @@ static void ports_are_not_tried_on_the_loop(void **st)
 	assert_int_equal(turn_do(vmm_turn(n->v), create_turn, &a, &e), -ERR_UNAVAILABLE);
 	assert_string_equal(e.field, "ports");
 	assert_int_equal(promised(n, "host_ports"), 0);
-	assert_int_equal(n->v->probe.n_wanted, 1 + 2);
+	assert_int_equal(port_probe_wanted_count(n->v), 1 + 2);
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
 	assert_int_equal(promised(n, "host_ports"), 2);
 	/* what that probe found out is not used for another request */
@@ -422,7 +422,7 @@ static void count_probe(void *arg)
 {
 	struct served *s = arg;
 
-	++*(s->v->probe.waiting ? &s->before_others : &s->last);
+	++*(port_probe_has_waiters(s->v) ? &s->before_others : &s->last);
 }
 
 static void a_probe_serves_only_so_many_and_the_next_one_the_others(void **st)
@@ -441,7 +441,7 @@ static void a_probe_serves_only_so_many_and_the_next_one_the_others(void **st)
 		(void)uv_run(&n->loop, UV_RUN_ONCE);
 	assert_int_equal(served.before_others, 1 + WAITERS_PER_RUN);
 	assert_int_equal(served.last, 2);
-	assert_int_equal(n->v->probe.n_wanted, 0);
+	assert_int_equal(port_probe_wanted_count(n->v), 0);
 }
 
 static void a_port_that_a_stranger_listens_on_is_refused(void **st)

@@ -11,10 +11,14 @@
  * A refusal names the first resource that does not fit, in the order in which the control plane's
  * catalogue lists them, and what would fit.
  */
+#include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 
+#include "base/buf.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/own.h"
 #include "db/capacity.h"
 #include "db/cvms.h"
 #include "db/ports.h"
@@ -24,7 +28,7 @@
 #include "vmm/admit/ports.h"
 #include "vmm/admit/quota.h"
 #include "vmm/node/node.h"
-#include "vmm/node/world.h"
+#include "vmm/node/settings.h"
 
 struct need {
 	const char *resource;
@@ -86,6 +90,21 @@ static int capacity_set_up_turn(void *arg, struct err *e)
 	return capacity_set_up(arg, e);
 }
 
+struct capacity_state *capacity_new(void)
+{
+	return xcalloc(1, sizeof(struct capacity_state));
+}
+
+void capacity_close(struct vmm *v)
+{
+	loop_after_cancel(&vmm_capacity_state(v)->timer);
+}
+
+void capacity_free(struct capacity_state *c)
+{
+	free(c);
+}
+
 static void capacity_apply_again(void *arg)
 {
 	capacity_apply(arg);
@@ -98,8 +117,9 @@ static void capacity_applied(void *arg, const struct err *e)
 	if (!e || vmm_is_closing(v))
 		return;
 	log_error("cannot record the node's totals, trying again: %s", e->text);
-	loop_after_cancel(&v->capacity_timer);
-	(void)loop_after(vmm_settings(v)->loop, 1000, capacity_apply_again, v, &v->capacity_timer);
+	loop_after_cancel(&vmm_capacity_state(v)->timer);
+	(void)loop_after(vmm_settings(v)->loop, 1000, capacity_apply_again, v,
+			 &vmm_capacity_state(v)->timer);
 }
 
 void capacity_apply(struct vmm *v)
@@ -118,6 +138,7 @@ void capacity_set_tdx_keyids(struct vmm *v, int64_t keyids)
 
 static int64_t capacity_left(const struct capacity_row *row)
 {
+	assert(row->promised >= 0);
 	return row->total > row->promised ? row->total - row->promised : 0;
 }
 
@@ -189,9 +210,10 @@ static int capacity_take_need(struct vmm *v, const struct need *n, struct err *e
 {
 	int r;
 
+	assert(n->amount >= 0);
 	if (n->unlimited)
-		return capacity_add_reserved(vmm_db(v), n->resource, n->amount, e);
-	r = n->amount ? capacity_reserve_amount(vmm_db(v), n->resource, n->amount, e) : 1;
+		return capacity_add(vmm_db(v), n->resource, n->amount, e);
+	r = n->amount ? capacity_take(vmm_db(v), n->resource, n->amount, e) : 1;
 	if (r)
 		return r < 0 ? r : 0;
 	r = capacity_check_need(v, n, e);
@@ -204,15 +226,16 @@ static int capacity_take_need(struct vmm *v, const struct need *n, struct err *e
 static int capacity_pick_cid(struct vmm *v, uint32_t *ret, struct err *e)
 {
 	for (uint32_t i = 0; i < vmm_settings(v)->cid_count; i++) {
-		uint32_t cid =
-			vmm_settings(v)->cid_start + (v->cid_hint + i) % vmm_settings(v)->cid_count;
-		int r = cids_in_use(vmm_db(v), cid, e);
+		uint32_t cid = vmm_settings(v)->cid_start +
+			       (vmm_capacity_state(v)->cid_hint + i) % vmm_settings(v)->cid_count;
+		int r = cids_taken(vmm_db(v), cid, e);
 
 		if (r < 0)
 			return r;
 		if (r)
 			continue;
-		v->cid_hint = (v->cid_hint + i + 1) % vmm_settings(v)->cid_count;
+		vmm_capacity_state(v)->cid_hint =
+			(vmm_capacity_state(v)->cid_hint + i + 1) % vmm_settings(v)->cid_count;
 		*ret = cid;
 		return 0;
 	}
@@ -238,8 +261,7 @@ int capacity_release(struct vmm *v, const struct cvm_row *c, size_t n_ports, str
 	capacity_needs(v, c, n_ports, needs);
 	for (size_t i = 0; !r && i < NEEDS; i++)
 		if (needs[i].amount)
-			r = capacity_release_amount(vmm_db(v), needs[i].resource, needs[i].amount,
-						    e);
+			r = capacity_give(vmm_db(v), needs[i].resource, needs[i].amount, e);
 	return r || !c->holds_cpu ? r : reservation_hold_hugepages(v, c, false, e);
 }
 
@@ -264,8 +286,7 @@ int capacity_release_more(struct vmm *v, const struct cvm_row *now, const struct
 	capacity_additional_needs(v, now, other, n_ports, needs);
 	for (size_t i = 0; !r && i < NEEDS; i++)
 		if (needs[i].amount)
-			r = capacity_release_amount(vmm_db(v), needs[i].resource, needs[i].amount,
-						    e);
+			r = capacity_give(vmm_db(v), needs[i].resource, needs[i].amount, e);
 	return r;
 }
 
@@ -283,8 +304,7 @@ int capacity_hold_cpu(struct vmm *v, const struct cvm_row *c, bool hold, struct 
 	capacity_cpu_needs(v, c, needs);
 	for (size_t i = 0; !r && i < HELD_NEEDS; i++)
 		r = hold ? capacity_take_need(v, &needs[i], e)
-			 : capacity_release_amount(vmm_db(v), needs[i].resource, needs[i].amount,
-						   e);
+			 : capacity_give(vmm_db(v), needs[i].resource, needs[i].amount, e);
 	if (!r)
 		r = reservation_hold_hugepages(v, c, hold, e);
 	return r ? r : cvms_set_holds_cpu(vmm_db(v), c->id, hold, e);

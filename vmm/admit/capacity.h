@@ -11,7 +11,18 @@
 #include "base/err.h"
 
 struct cvm_row;
+struct loop_timer;
 struct vmm;
+
+/* Of vmm/admit/ alone. The hints are where the next search begins; they are not stored. */
+struct capacity_state {
+	struct loop_timer *timer; /* capacity_apply() is tried again */
+	uint32_t cid_hint;
+	uint32_t port_hint[2]; /* tcp, udp: index into the allowed ports */
+};
+struct capacity_state *capacity_new(void);
+void capacity_close(struct vmm *v);
+void capacity_free(struct capacity_state *c);
 
 int capacity_set_up(struct vmm *v,
 		    struct err *e); /* [turn] totals from the settings, promises from the rows */

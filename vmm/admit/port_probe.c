@@ -29,6 +29,7 @@
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/lanes.h"
+#include "base/loop.h"
 #include "db/ports.h"
 #include "vmm/admit/reservation.h"
 #include "vmm/admit/port_probe.h"
@@ -37,9 +38,27 @@
 #include "vmm/logs/serial_scan.h"
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"
-#include "vmm/node/world.h"
 
 enum { PROBE_MS = 10 * 1000 };
+
+/* A host port to be tried; @address: index into the settings' port_addresses. */
+struct port_probe {
+	bool udp;
+	uint16_t address, port;
+	int result; /* 0: free; -errno of bind() */
+};
+
+/* State of the room: what the next probe tries, and what the last one found. */
+struct probing {
+	struct port_probe wanted[PROBES_WANTED];
+	size_t n_wanted;
+	size_t n_weighed;               /* those of the waiters that are in the list */
+	uint64_t wanted_ports[2][1024]; /* tcp, udp: a bit per port that may be in @wanted */
+	bool heavy;                     /* the request being refused wants more than others */
+	bool want_all, running;
+	struct host_waiter *waiting;
+	const struct port_probes *known; /* only while the waiters of that probe are called */
+};
 
 struct port_probes {
 	struct vmm *v;
@@ -110,7 +129,7 @@ static bool port_probe_of_row(const struct vmm *v, const struct port_row *row,
 static uint64_t *wanted_bits(struct vmm *v, bool udp, uint16_t port, uint64_t *ret_bit)
 {
 	*ret_bit = UINT64_C(1) << (port % 64);
-	return &v->probe.wanted_ports[udp][port / 64];
+	return &vmm_probing(v)->wanted_ports[udp][port / 64];
 }
 
 bool port_probe_may_be_wanted(struct vmm *v, const struct port_row *row)
@@ -127,20 +146,20 @@ bool port_probe_want(struct vmm *v, const struct port_row *row)
 
 	if (!port_probe_of_row(v, row, &p))
 		return false;
-	for (size_t i = 0; *word & bit && i < v->probe.n_wanted; i++)
-		if (!port_probe_compare(&v->probe.wanted[i], &p))
+	for (size_t i = 0; *word & bit && i < vmm_probing(v)->n_wanted; i++)
+		if (!port_probe_compare(&vmm_probing(v)->wanted[i], &p))
 			return false;
 	*word |= bit;
-	if (v->probe.n_wanted == PROBES_WANTED)
+	if (vmm_probing(v)->n_wanted == PROBES_WANTED)
 		port_probe_want_all(v);
 	else
-		v->probe.wanted[v->probe.n_wanted++] = p;
+		vmm_probing(v)->wanted[vmm_probing(v)->n_wanted++] = p;
 	return true;
 }
 
 void port_probe_want_all(struct vmm *v)
 {
-	v->probe.want_all = v->probe.heavy = true;
+	vmm_probing(v)->want_all = vmm_probing(v)->heavy = true;
 }
 
 static void port_probe_add_range(struct port_probes *p, const struct port_range *r,
@@ -178,14 +197,16 @@ static void port_probe_done(void *arg, enum job_end end)
 	struct port_probes *p = arg;
 	struct vmm *v = p->v;
 
+	assert_loop_thread();
+	assert(vmm_probing(v)->running && !vmm_probing(v)->known);
 	p->dropped = end == JOB_DROPPED;
-	v->probe.known = p;
+	vmm_probing(v)->known = p;
 	waiters_call(&p->waiters);
-	v->probe.known = NULL;
-	v->probe.running = false;
+	vmm_probing(v)->known = NULL;
+	vmm_probing(v)->running = false;
 	free(p->list);
 	free(p);
-	if (v->probe.waiting)
+	if (vmm_probing(v)->waiting)
 		port_probe_begin(v);
 	vmm_job_end(v);
 }
@@ -202,41 +223,64 @@ static void port_probe_begin(struct vmm *v)
 	*p = (struct port_probes){ .v = v,
 				   .addresses = vmm_settings(v)->port_addresses,
 				   .list = xcalloc(PROBES_WANTED, sizeof(*p->list)),
-				   .n = v->probe.n_wanted,
-				   .all = v->probe.want_all,
-				   .waiters = waiters_take(&v->probe.waiting) };
-	memcpy(p->list, v->probe.wanted, p->n * sizeof(*p->list));
+				   .n = vmm_probing(v)->n_wanted,
+				   .all = vmm_probing(v)->want_all,
+				   .waiters = waiters_take(&vmm_probing(v)->waiting) };
+	memcpy(p->list, vmm_probing(v)->wanted, p->n * sizeof(*p->list));
 	if (p->all)
 		port_probe_list_all(v, p);
 	/* Those who wait for the next probe may share a port with those this one serves. */
-	if (!v->probe.waiting) {
-		memset(v->probe.wanted_ports, 0, sizeof(v->probe.wanted_ports));
-		v->probe.n_wanted = v->probe.n_weighed = 0;
-		v->probe.want_all = false;
+	if (!vmm_probing(v)->waiting) {
+		memset(vmm_probing(v)->wanted_ports, 0, sizeof(vmm_probing(v)->wanted_ports));
+		vmm_probing(v)->n_wanted = vmm_probing(v)->n_weighed = 0;
+		vmm_probing(v)->want_all = false;
 	}
-	v->probe.running = true;
+	vmm_probing(v)->running = true;
 	vmm_job_begin(v);
 	(void)job_start(vmm_settings(v)->loop, &calls, p);
 }
 
 static void port_probe_wait(struct vmm *v, void (*fn)(void *arg), void *arg)
 {
-	unsigned weight = (unsigned)(v->probe.n_wanted - v->probe.n_weighed) / PICK_PROBES;
+	unsigned weight =
+		(unsigned)(vmm_probing(v)->n_wanted - vmm_probing(v)->n_weighed) / PICK_PROBES;
 
-	if (v->probe.heavy)
+	if (vmm_probing(v)->heavy)
 		weight = WAITERS_PER_RUN;
-	v->probe.heavy = false;
-	v->probe.n_weighed = v->probe.n_wanted;
-	waiters_add(&v->probe.waiting, weight ? weight : 1, fn, arg);
-	if (!v->probe.running)
+	vmm_probing(v)->heavy = false;
+	vmm_probing(v)->n_weighed = vmm_probing(v)->n_wanted;
+	waiters_add(&vmm_probing(v)->waiting, weight ? weight : 1, fn, arg);
+	if (!vmm_probing(v)->running)
 		port_probe_begin(v);
+}
+
+/* ------------------------------------------------------------------ for tests and the node */
+
+struct probing *probing_new(void)
+{
+	return xcalloc(1, sizeof(struct probing));
+}
+
+void probing_free(struct probing *p)
+{
+	free(p);
+}
+
+size_t port_probe_wanted_count(const struct vmm *v)
+{
+	return vmm_probing(v)->n_wanted;
+}
+
+bool port_probe_has_waiters(const struct vmm *v)
+{
+	return vmm_probing(v)->waiting != NULL;
 }
 
 /* ------------------------------------------------------------------ what is known */
 
 enum port_probe_state port_probe_known(const struct vmm *v, const struct port_row *row, int *ret)
 {
-	const struct port_probes *known = v->probe.known;
+	const struct port_probes *known = vmm_probing(v)->known;
 	const struct port_probe *found;
 	struct port_probe p;
 
@@ -253,7 +297,7 @@ enum port_probe_state port_probe_known(const struct vmm *v, const struct port_ro
 /* A dropped probe was the last one for this request: it would be dropped again. */
 int port_probe_missing(const struct vmm *v, struct err *e)
 {
-	if (v->probe.known && v->probe.known->dropped)
+	if (vmm_probing(v)->known && vmm_probing(v)->known->dropped)
 		return err_set(e, ERR_UNAVAILABLE, "the node is too busy to try host ports");
 	return inventory_is_stale("ports", e);
 }

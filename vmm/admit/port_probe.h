@@ -12,14 +12,11 @@
 #include "vmm/logs/serial_scan.h"
 
 struct port_row;
+struct probing;
 struct vmm;
 
-/* A host port to be tried; @address: index into the settings' port_addresses. */
-struct port_probe {
-	bool udp;
-	uint16_t address, port;
-	int result; /* 0: free; -errno of bind() */
-};
+struct probing *probing_new(void);
+void probing_free(struct probing *p);
 
 enum { PROBES_WANTED = 1024, PICK_PROBES = 8 }; /* in all; for one port to be picked */
 
@@ -45,5 +42,9 @@ bool port_probe_is_missing(const struct err *e);
  * request again before it returns. False: the refusal is final. */
 bool admission_retry(struct vmm *v, const struct err *why, bool looked, void (*done)(void *arg),
 		     void *arg);
+
+/* For tests: ports that the next probe tries; does a request wait for it? */
+size_t port_probe_wanted_count(const struct vmm *v);
+bool port_probe_has_waiters(const struct vmm *v);
 
 #endif

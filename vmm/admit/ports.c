@@ -11,11 +11,11 @@
 #include "db/ports.h"
 #include "db/text.h"
 #include "vmm/admit/port_probe.h"
+#include "vmm/admit/capacity.h"
 #include "vmm/admit/ports.h"
 #include "vmm/admit/request.h"
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"
-#include "vmm/node/world.h"
 
 static bool covers(const struct port_range *r, bool udp)
 {
@@ -209,7 +209,7 @@ static int port_pick(struct vmm *v, const struct ports_for *w, size_t i,
 	char name[48];
 
 	for (int64_t k = 0; k < n; k++) {
-		int64_t at = (v->port_hint[p->udp] + k) % n;
+		int64_t at = (vmm_capacity_state(v)->port_hint[p->udp] + k) % n;
 		enum port_probe_state state;
 		uint16_t last = 0, first = nth_port(v, p->udp, at, &last);
 		int r = ports_first_free(vmm_db(v), w->cvm, p->udp, p->host_address, first, last,
@@ -230,7 +230,7 @@ static int port_pick(struct vmm *v, const struct ports_for *w, size_t i,
 			return port_address_missing(i, p, e);
 		if (state == PORT_TAKEN)
 			continue;
-		v->port_hint[p->udp] = (uint32_t)((at + 1) % n);
+		vmm_capacity_state(v)->port_hint[p->udp] = (uint32_t)((at + 1) % n);
 		return 0;
 	}
 	err_capacity(e, "host_ports", 1, 0, (uint64_t)n);

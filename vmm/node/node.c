@@ -39,6 +39,16 @@ struct hypervisor *vmm_hv(const struct vmm *v)
 	return v->hv;
 }
 
+struct probing *vmm_probing(const struct vmm *v)
+{
+	return v->probing;
+}
+
+struct capacity_state *vmm_capacity_state(const struct vmm *v)
+{
+	return v->capacity;
+}
+
 struct billing *vmm_billing(const struct vmm *v)
 {
 	return v->billing;

@@ -11,6 +11,8 @@ struct vmm;
 struct db;
 struct hypervisor;
 struct billing;
+struct capacity_state;
+struct probing;
 struct inventory;
 struct turn;
 struct vmm_settings;
@@ -21,6 +23,8 @@ void vmm_set_tdx_keyids(struct vmm *v, int64_t keyids);
 struct db *vmm_db(const struct vmm *v);
 struct turn *vmm_turn(const struct vmm *v);
 struct hypervisor *vmm_hv(const struct vmm *v);
+struct probing *vmm_probing(const struct vmm *v);
+struct capacity_state *vmm_capacity_state(const struct vmm *v);
 struct billing *vmm_billing(const struct vmm *v);
 struct inventory *vmm_inventory(const struct vmm *v);
 /* Number of the workspace of hypervisor-wide callers: settings.workspace. */

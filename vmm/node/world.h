@@ -13,15 +13,15 @@
 #include "db/ledger.h"
 #include "db/operations.h"
 #include "db/records.h"
-#include "vmm/admit/port_probe.h"
 #include "vmm/logs/serial_scan.h"
 #include "vmm/node/settings.h"
 
-struct host_waiter;
 struct billing;
+struct capacity_state;
 struct inventory;
 struct maintenance_row;
 struct op_run;
+struct probing;
 
 enum { FOREIGN_TEXT = sizeof(((struct maintenance_row *)NULL)->reason) };
 
@@ -60,24 +60,15 @@ struct vmm {
 	unsigned late_looks;         /* at images, whose folder does not answer; image_look.c */
 	struct measuring *measuring; /* measure_ask.c; NULL: nobody has asked yet */
 	struct inventory *inventory;
-	struct { /* port_probe.c */
-		struct port_probe wanted[PROBES_WANTED];
-		size_t n_wanted;
-		size_t n_weighed;               /* of those who wait already */
-		uint64_t wanted_ports[2][1024]; /* tcp, udp: a bit for each port that may be in
-						   @wanted */
-		bool heavy; /* the request that is being refused wants more than others */
-		bool want_all, running;
-		struct host_waiter *waiting;
-		const struct port_probes *known; /* while those that waited for it are called */
-	} probe;
+	struct probing *probing;
+	struct capacity_state *capacity;
 	struct op_run *ops; /* running operations */
 	unsigned n_ops;
 	struct step_run *abandoned; /* jobs nobody waits for any longer; op_job.c */
 	struct guest *guests;       /* running CVMs that are listened to */
 	struct job *rotation;       /* of their logs; NULL: none is under way */
 	struct host_watch *host;
-	struct loop_timer *log_timer, *relist_timer, *keep_timer, *restart_timer, *capacity_timer;
+	struct loop_timer *log_timer, *relist_timer, *keep_timer, *restart_timer;
 	struct billing *billing;
 	struct { /* resume.c */
 		struct loop_timer *timer;
@@ -86,8 +77,6 @@ struct vmm {
 	} resume;
 	uint64_t keys_generation;
 	bool (*name_is_reserved)(const char *name); /* NULL: no name is */
-	uint32_t cid_hint;
-	uint32_t port_hint[2]; /* tcp, udp: index into the allowed ports */
 	char log_dir[512];
 	uint64_t op_done[OP_KINDS][2]; /* succeeded, not */
 	double op_seconds[OP_KINDS];
