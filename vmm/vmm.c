@@ -154,6 +154,7 @@ static void note_committed(void *arg)
 
 static void free_rooms(struct vmm *v)
 {
+	host_watch_free(v);
 	inventory_free(v->inventory);
 	probing_free(v->probing);
 	capacity_free(v->capacity);
@@ -178,6 +179,7 @@ int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 
 	v->set = *s;
 	v->inventory = inventory_new();
+	v->host = host_watch_new(capacity_set_tdx_keyids);
 	v->probing = probing_new();
 	v->capacity = capacity_new();
 	v->billing = billing_new(shut_down_exhausted);
@@ -233,7 +235,6 @@ static void hypervisor_closed(void *arg)
 
 	turn_close(v->turn);
 	db_close(v->db);
-	host_watch_free(v);
 	free(v->measuring);
 	/* A job that was given up may still look at it. */
 	if (!stuck) {

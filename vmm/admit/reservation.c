@@ -20,10 +20,8 @@
 #include "vmm/admit/placement.h"
 #include "vmm/admit/request.h"
 #include "vmm/host/inventory.h"
-#include "vmm/host/pci.h"
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"
-#include "vmm/op/engine.h"
 
 enum { GIB_MIB = 1024 };
 
@@ -313,15 +311,6 @@ int placement_of_cvm(struct vmm *v, const struct cvm_row *c, struct placement *r
 	int r = *c->numa_nodes ? numa_list(vmm_db(v), &nodes, &n, e) : 0;
 
 	return r ? r : placement_of(c, nodes, n, ret, e);
-}
-
-int step_devices(struct step_job *j, struct err *e)
-{
-	if (j->place_error.code != ERR_NONE) {
-		*e = j->place_error;
-		return -(int)e->code;
-	}
-	return devices_check(j->set.host_root, j->devices, j->n_devices, e);
 }
 
 /* ------------------------------------------------------------------ reads */

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
- * host_watch.c - the machine's facts, kept fresh: read in a job, judged when asked.
+ * host_watch.c - the facts of the host, read in a job and kept up to date.
  *
- * Read at the start, when the hypervisor's connection comes or goes, by SIGHUP, and when somebody
- * asks and the facts are old. The asker gets what is there: nobody waits for files of the kernel.
+ * They are read at start, when the connection to the hypervisor comes or goes, on SIGHUP, and when
+ * a client asks and they are older than FRESH_MS. A client gets what is there: no request waits for
+ * files of the kernel. See host_facts.c for the files, host_check.c for the judgement.
  */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/lanes.h"
+#include "base/loop.h"
 #include "base/strings.h"
-#include "vmm/admit/capacity.h"
 #include "vmm/host/host_check.h"
 #include "vmm/host/host_facts.h"
 #include "vmm/host/host_watch.h"
@@ -26,6 +28,7 @@ struct host_watch {
 	int64_t at;   /* wall clock; 0: not read yet */
 	int64_t mono; /* the same on the clock that nobody sets */
 	bool reading, again;
+	void (*on_keyids)(struct vmm *v, int64_t keyids);
 };
 
 struct reading {
@@ -44,7 +47,8 @@ static void host_facts_work(void *arg)
 	host_facts_read(&ask, &r->facts);
 }
 
-/* As row "tdx_keyids" of the checks has it: the first private key is the TDX module's own. */
+/* Number of TDX key IDs for guests, -1 if unknown. The first private key ID is the TDX module's
+ * own. Same rule as row "tdx_keyids" of host_check.c. */
 static int64_t host_keyids(const struct keyid_facts *k)
 {
 	if (k->told && k->guests)
@@ -58,13 +62,15 @@ static void host_facts_done(void *arg, enum job_end end)
 	struct vmm *v = r->v;
 	struct host_watch *w = v->host;
 
+	assert_loop_thread();
+	assert(w->reading);
 	w->reading = false;
 	if (end == JOB_WORKED) {
 		host_facts_free(&w->facts);
 		w->facts = r->facts;
 		w->at = clock_wall_ms();
 		w->mono = clock_mono_ms();
-		capacity_set_tdx_keyids(v, host_keyids(&w->facts.keyids));
+		w->on_keyids(v, host_keyids(&w->facts.keyids));
 	}
 	free(r->root);
 	free(r->qgs_socket);
@@ -73,6 +79,15 @@ static void host_facts_done(void *arg, enum job_end end)
 	if (w->again && !vmm_is_closing(v))
 		host_watch_refresh(v);
 	vmm_job_end(v);
+}
+
+struct host_watch *host_watch_new(void (*on_keyids)(struct vmm *v, int64_t keyids))
+{
+	struct host_watch *w = xcalloc(1, sizeof(*w));
+
+	assert(on_keyids);
+	w->on_keyids = on_keyids;
+	return w;
 }
 
 void host_watch_refresh(struct vmm *v)
@@ -84,8 +99,6 @@ void host_watch_refresh(struct vmm *v)
 						.done = host_facts_done };
 	struct reading *r;
 
-	if (!v->host)
-		v->host = xcalloc(1, sizeof(*v->host));
 	/* What is being read now may be older than the reason to read again. */
 	v->host->again = v->host->reading;
 	if (v->host->reading)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * host_watch.h - TDX checks of the host.
+ * host_watch.h - can this host run TDX guests? (host_watch.c) Loop thread only.
  */
 #ifndef TEEPOD_VMM_HOST_HOST_WATCH_H
 #define TEEPOD_VMM_HOST_HOST_WATCH_H
@@ -11,9 +11,13 @@
 #include "base/err.h"
 #include "vmm/host/host_check.h"
 
+struct host_watch;
 struct vmm;
 
-/* Read the machine's facts in a job, unless one is under way. */
+/* @on_keyids is told the number of TDX key IDs after each read; -1 if unknown. */
+struct host_watch *host_watch_new(void (*on_keyids)(struct vmm *v, int64_t keyids));
+
+/* Read the facts of the host in a job. If a job is under way, another one follows it. */
 void host_watch_refresh(struct vmm *v);
 void host_watch_free(struct vmm *v);
 /* Can this host run TDX guests? As of *ret_at (wall clock, ms); what is older than a minute is read

@@ -228,7 +228,7 @@ void op_unknown_step(struct op_row *row, struct err *ret);
 int op_follow(struct vmm *v, const struct op_run *after, const struct cvm_row *c, enum op_kind kind,
 	      struct op_row *ret, bool *ret_queued, struct err *e);
 
-/* reservation.c [job]: work of a step before a guest starts: it has its place, and its devices are there
+/* steps.c [job]: work of a step before a guest starts: it has its place, and its devices are there
  * and let go by the host. */
 int step_devices(struct step_job *j, struct err *e);
 

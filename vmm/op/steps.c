@@ -47,6 +47,7 @@
 #include "vmm/guest/share_disk.h"
 #include "vmm/host/kernel_file.h"
 #include "vmm/logs/logs.h"
+#include "vmm/host/pci.h"
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"
 #include "vmm/op/engine.h"
@@ -225,6 +226,15 @@ static int do_disk(struct step_job *j, struct err *e)
 	if (!r)
 		r = disk_grow(path, j->cvm.disk_gib, e);
 	return r || !j->caps.by_group ? r : guest_disk_open_to(path, j->caps.gid, true, e);
+}
+
+int step_devices(struct step_job *j, struct err *e)
+{
+	if (j->place_error.code != ERR_NONE) {
+		*e = j->place_error;
+		return -(int)e->code;
+	}
+	return devices_check(j->set.host_root, j->devices, j->n_devices, e);
 }
 
 int step_define(struct step_job *j, struct err *e)
