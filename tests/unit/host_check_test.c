@@ -225,7 +225,7 @@ static void each_part_that_is_taken_away_is_missed_by_name(void **state)
 		{ "/dev/vfio", "vfio", CHECK_OK, "/dev/iommu", "" },
 		{ "/dev/iommu", "vfio", CHECK_WARN, "neither", "modprobe vfio-pci" },
 		{ "/proc/self/limits", "memlock", CHECK_UNKNOWN, "does not tell", "" },
-		{ "/proc/sys/kernel/osrelease", "kernel", CHECK_UNKNOWN, "can not be read", "" },
+		{ "/proc/sys/kernel/osrelease", "kernel", CHECK_UNKNOWN, "cannot be read", "" },
 		{ "/sys/devices/system/node/node1/cpulist", "numa", CHECK_UNKNOWN, "node1/cpulist",
 		  "" },
 	};

@@ -89,7 +89,7 @@ static void what_can_not_be_passed_on_is_broken_with_the_reason(void **st)
 	(void)st;
 	tree_two_sockets(2048, 0);
 	tree_remove(config);
-	expect_broken(tree_gpus[0], "can not be read");
+	expect_broken(tree_gpus[0], "cannot be read");
 	tree_config(tree_gpus[1], 0xffff, 0xffff);
 	expect_broken(tree_gpus[1], "does not answer");
 	tree_remove(group);
@@ -196,7 +196,7 @@ static void before_a_start_devices_must_be_there_well_and_let_go(void **st)
 	check_says(n, rows, ERR_GPU_BUSY, "0000:2a:00.0 is in use by another program");
 	tree_attribute(tree_gpus[1], "enable", "%ld\n", 0);
 	tree_config(tree_switches[3], 0xffff, 0xffff);
-	check_says(n, rows, ERR_HOST, "nvswitch 0000:08:00.0 can not be given to a guest");
+	check_says(n, rows, ERR_HOST, "nvswitch 0000:08:00.0 cannot be given to a guest");
 	tree_config(tree_switches[3], 0x10de, 0x22a3);
 	tree_attribute(tree_gpus[2], "device", "0x%04lx\n", 0x2330);
 	check_says(n, rows, ERR_HOST, "at 0000:3a:00.0 there is 10de:2330 now");

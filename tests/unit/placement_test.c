@@ -228,7 +228,7 @@ static void what_can_not_be_shared_out_names_its_field_and_what_is_allowed(void 
 	a.n_devices = devices("0,1", devs);
 	nodes[0].page_kib = nodes[1].page_kib = 16 * 1048576;
 	expect_bad(&a, ERR_INCOMPATIBLE, "memory",
-		   "memory 2048 MiB can not be shared evenly by 2 NUMA nodes in pages of 16777216 "
+		   "memory 2048 MiB cannot be shared evenly by 2 NUMA nodes in pages of 16777216 "
 		   "KiB; allowed: multiples "
 		   "of 32768 MiB");
 	nodes[0].page_kib = 0;

@@ -35,7 +35,7 @@ int tee_allows(const struct vmm *v, const struct cvm_row *c, struct err *e)
 
 static int no_tdx(const char *why, struct err *e)
 {
-	err_field(e, ERR_INCOMPATIBLE, "tee", "tdx", "this node can not run TDX CVMs: %s", why);
+	err_field(e, ERR_INCOMPATIBLE, "tee", "tdx", "this node cannot run TDX CVMs: %s", why);
 	return err_hint(e, "teepod --check-host shows what is missing");
 }
 

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
- * capacity.c - admission: what this node has promised, and whether it can promise more.
+ * capacity.c - admission: what this node has reserved, and whether it can reserve more.
  *
- * TD memory is pinned: it can not be ballooned or swapped, so a promise is final. Everything is
- * promised by the transaction that writes the CVM's row, and given back by the one that removes it;
- * capacity.promised therefore always equals the sum over rows (db_check() holds them together,
- * start-up recounts). A stopped CVM keeps what it holds, so that it can always start again; with
- * capacity.release_on_stop it gives up vCPUs, memory and its TDX key id and competes for them at
- * its next start. Devices and NUMA nodes: reservation.c.
+ * TD memory is pinned: it cannot be ballooned or swapped, so a reservation is final. It is made in
+ * the transaction that writes the CVM's row, and released in the one that removes the row. So
+ * capacity.promised always equals the sum over the rows. db_check() compares them, start-up
+ * recounts them. A stopped CVM keeps its reservation, so that it can always start again. With
+ * capacity.release_on_stop it releases vCPUs, memory and its TDX key ID, and competes for them at
+ * its next start.
  *
- * A refusal names the first resource that does not fit, in the order in which the control plane's
- * catalogue lists them, and what would fit.
+ * A refusal names the first resource that does not fit, in the order of the control plane's
+ * catalogue, and the amount that would fit. Devices and NUMA nodes: reservation.c.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -81,7 +81,7 @@ int capacity_set_up(struct vmm *v, struct err *e)
 	if (!r)
 		r = capacity_recount(vmm_db(v), &changed, e);
 	if (!r && changed)
-		log_info("capacity: promises were recounted from the CVMs that hold them");
+		log_info("capacity: reservations were recounted from the rows of the CVMs");
 	return r;
 }
 
@@ -116,7 +116,7 @@ static void capacity_applied(void *arg, const struct err *e)
 
 	if (!e || vmm_is_closing(v))
 		return;
-	log_error("cannot record the node's totals, trying again: %s", e->text);
+	log_error("cannot write the totals of the node to the database, retrying: %s", e->text);
 	loop_after_cancel(&vmm_capacity_state(v)->timer);
 	(void)loop_after(vmm_settings(v)->loop, 1000, capacity_apply_again, v,
 			 &vmm_capacity_state(v)->timer);

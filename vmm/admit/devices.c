@@ -2,7 +2,7 @@
  * devices.c - choosing GPUs.
  *
  * What stands in the way decides the error, because it decides what the caller can do: an entry
- * that can not be met whatever others do is ERR-02-006, too few free ones are ERR-02-007 with
+ * that cannot be met whatever others do is ERR-02-006, too few free ones are ERR-02-007 with
  * numbers, and what is free by our books but held by a driver or a program of the host is
  * ERR-02-016. Slots are taken before products, so that "any" never takes what another entry names.
  */
@@ -88,7 +88,7 @@ static int device_hint_list(struct err *e)
 		"GET /api/v1/devices lists the GPUs of this node, with what is offered and free");
 }
 
-/* Why an offered GPU can not be had. */
+/* Why an offered GPU cannot be had. */
 static int device_refuse(const struct choice *c, const struct device_row *d, const char *field,
 			 struct err *e)
 {

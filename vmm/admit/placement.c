@@ -158,7 +158,7 @@ static int not_divisible(uint64_t memory_mib, unsigned n, uint64_t page_kib, str
 	(void)snprintf(given, sizeof(given), "%" PRIu64, memory_mib);
 	return err_field(
 		e, ERR_INCOMPATIBLE, "memory", given,
-		"memory %s MiB can not be shared evenly by %u NUMA nodes in pages of %" PRIu64
+		"memory %s MiB cannot be shared evenly by %u NUMA nodes in pages of %" PRIu64
 		" KiB; allowed: multiples of %" PRIu64 " MiB",
 		given, n, page_kib, page_kib / KIB_OF_MIB * n);
 }

@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
- * placement.h - which NUMA nodes of the host a CVM lives on, and how its vCPUs and memory are
- * shared out among them.
+ * placement.h - on which NUMA nodes of the host a CVM runs, and its share of each.
  *
- * Pure: values in, values out. The guest sees the result as its own NUMA topology (with hugepages),
- * and the firmware tables that follow from that are measured, so the nodes are chosen once, at
- * admission, kept in cvms.numa_nodes, and what the guest gets of vCPUs and memory follows from them
- * alone.
+ * Pure: values in, values out. With hugepages the guest sees the result as its own NUMA topology.
+ * The firmware tables that follow from it are measured. So the nodes are chosen once, at admission,
+ * and kept in cvms.numa_nodes; vCPUs and memory of the guest follow from them alone.
  *
- * Rules (the incumbent's, dstack-vmm fact sheet 4.4, made deterministic and never giving less than
- * was asked): nodes      with hugepages or pin_numa: those of the CVM's GPUs (not of NVSwitches),
- * ascending, at most PLACEMENT_NODES; without GPUs the lowest node with CPUs on which it fits, else
- * the lowest with CPUs. With neither: none. hugepages  vCPUs are rounded up to a multiple of the
- * number of nodes, memory to a multiple of that many GiB; each node gives an equal share of pages
- * of the host's default size. pin_numa   the vCPUs run on the CPUs of these nodes only.
+ * Rules (those of dstack-vmm, made deterministic, and never giving less than was requested):
+ *
+ * - nodes: with hugepages or pin_numa, the nodes of the CVM's GPUs (not of NVSwitches), ascending,
+ *   at most PLACEMENT_NODES. Without GPUs, the lowest node with CPUs on which the CVM fits, else
+ *   the lowest node with CPUs. With neither option: none.
+ *
+ * - hugepages: vCPUs are rounded up to a multiple of the number of nodes, memory to a multiple of
+ *   that many GiB. Each node gives an equal share, in pages of the host's default size.
+ *
+ * - pin_numa: the vCPUs run only on the CPUs of these nodes.
  */
 #ifndef TEEPOD_VMM_ADMIT_PLACEMENT_H
 #define TEEPOD_VMM_ADMIT_PLACEMENT_H
@@ -63,7 +65,7 @@ struct placement_ask {
 };
 
 /* Choose. ERR_UNAVAILABLE while the host's nodes are not known, ERR_UNSUPPORTED without hugepages
- * of any size, ERR_INCOMPATIBLE when the nodes are too many or can not share evenly; each names its
+ * of any size, ERR_INCOMPATIBLE when the nodes are too many or cannot share evenly; each names its
  * field. Whether the memory is free is not asked here. */
 int placement_choose(const struct placement_ask *a, struct placement *ret, struct err *e);
 

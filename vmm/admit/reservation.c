@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * reservation.c - the place of a CVM on the host: its devices, and its shares of NUMA nodes.
+ * reservation.c - devices and shares of NUMA nodes that a CVM holds.
  *
- * Same rule as capacity.c: all of it is promised by the transaction that writes the CVM's row.
- * Devices stay with the CVM until it is deleted, whatever capacity.release_on_stop says: which GPUs
- * it has is measured, and a GPU given away meanwhile could not be told from its own. The nodes stay
- * for the same reason; their hugepages are given up and taken again with the vCPUs.
+ * As in capacity.c, all of it is reserved in the transaction that writes the CVM's row. Devices
+ * stay with the CVM until it is deleted, whatever capacity.release_on_stop says: the GPUs are
+ * measured, so another GPU would make another guest. The nodes stay for the same reason; their
+ * hugepages are released and reserved again together with the vCPUs.
+ *
+ * See devices.c and placement.c for the choice, reservation_change.c for a CVM that is changed.
  */
 #include <stdio.h>
 #include <stdlib.h>

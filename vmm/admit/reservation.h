@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * reservation.h - reservation of devices and NUMA nodes.
+ * reservation.h - reservations of devices and NUMA nodes (reservation.c). Loop thread only.
  */
 #ifndef TEEPOD_VMM_ADMIT_RESERVATION_H
 #define TEEPOD_VMM_ADMIT_RESERVATION_H

@@ -58,7 +58,7 @@ static bool is_intel(const struct host_facts *f)
 	return !strcmp(f->cpu.vendor, "GenuineIntel");
 }
 
-/* A CPU that can not have TDX: then what depends on it is missing, not unknown. */
+/* A CPU that cannot have TDX: then what depends on it is missing, not unknown. */
 static bool no_tdx_cpu(const struct host_facts *f)
 {
 	return *f->cpu.vendor && !is_intel(f);
@@ -284,7 +284,7 @@ static void row_libvirt(const struct host_check_input *in, struct host_check *r)
 				  "hypervisor.uri");
 	} else if (!libvirt_is_new(in->caps)) {
 		found(r, CHECK_MISSING, "version %s, at %s", in->caps->libvirt, in->uri);
-		advise(r, "install libvirt 11.10 or newer: older ones can not tell whether the "
+		advise(r, "install libvirt 11.10 or newer: older ones cannot tell whether the "
 			  "host has TDX");
 	} else {
 		found(r, CHECK_OK, "version %s, at %s", in->caps->libvirt, in->uri);
@@ -438,7 +438,7 @@ static void row_iommu(const struct host_check_input *in, struct host_check *r)
 	if (f->iommu == FACT_NO)
 		found(r, CHECK_WARN, "no groups");
 	else
-		found(r, CHECK_UNKNOWN, "/sys/kernel/iommu_groups can not be read");
+		found(r, CHECK_UNKNOWN, "/sys/kernel/iommu_groups cannot be read");
 	advise(r,
 	       GPUS_ONLY "enable VT-d in the BIOS; kernel command line: intel_iommu=on iommu=pt");
 }
@@ -495,7 +495,7 @@ static void row_kernel(const struct host_check_input *in, struct host_check *r)
 	if (*in->facts->kernel)
 		found(r, CHECK_OK, "Linux %s", in->facts->kernel);
 	else
-		found(r, CHECK_UNKNOWN, "/proc/sys/kernel/osrelease can not be read");
+		found(r, CHECK_UNKNOWN, "/proc/sys/kernel/osrelease cannot be read");
 }
 
 /* ------------------------------------------------------------------ all rows */

@@ -1,21 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0
- * host_facts.c - where Linux shows what a TDX host is made of.
+ * host_facts.c - reads from the kernel's files what a TDX host consists of.
  *
  * DOC: sources
  *
- *	/sys/module/kvm_intel/parameters/tdx	Linux 6.16 (arch/x86/kvm/vmx/tdx.c): Y only after
- * KVM has initialised the TDX module; KVM turns what was asked for into N when that failed.
- *	/sys/devices/faux/tdx_host/version	ABI/testing/sysfs-devices-faux-tdx-host: the
- * module's version. The device is there once the module is ready; kernels up to 6.19 do not have
- *it, they only log "virt/tdx: ...". /sys/fs/cgroup/misc.{capacity,current}
- *admin-guide/cgroup-v2.rst, misc controller: "tdx N", private key ids for guests, set by KVM. Only
- *in the root group, which a container does not see. /dev/cpu/0/msr at 0x87
- *IA32_MKTME_KEYID_PARTITIONING: bits 63:32 count the private key ids the BIOS gave to TDX.
- * /sys/power/state			has "disk" while hibernation is available; the kernel
- *refuses TDX then (arch/x86/tdx.rst).
+ * - /sys/module/kvm_intel/parameters/tdx: Linux 6.16 (arch/x86/kvm/vmx/tdx.c). "Y" only after KVM
+ *   has initialised the TDX module. If that failed, KVM turns the requested "Y" into "N".
  *
- * The /sys/firmware/tdx of Intel's patches from before 2023 is not looked at: KVM of such kernels
- * can not be used by QEMU 10.1.
+ * - /sys/devices/faux/tdx_host/version: ABI/testing/sysfs-devices-faux-tdx-host. Version of the TDX
+ *   module. Exists once the module is ready. Kernels up to 6.19 only log "virt/tdx: ...".
+ *
+ * - /sys/fs/cgroup/misc.{capacity,current}: admin-guide/cgroup-v2.rst, misc controller. "tdx N" is
+ *   the number of private key IDs for guests, set by KVM. Only in the root group, which a container
+ *   does not see.
+ *
+ * - /dev/cpu/0/msr at 0x87: IA32_MKTME_KEYID_PARTITIONING. Bits 63:32 are the number of private key
+ *   IDs that the BIOS gave to TDX.
+ *
+ * - /sys/power/state: contains "disk" while hibernation is available. The kernel then refuses TDX
+ *   (arch/x86/tdx.rst).
+ *
+ * /sys/firmware/tdx of Intel's patches from before 2023 is not read: QEMU 10.1 cannot use the KVM
+ * of such kernels.
  */
 #include <ctype.h>
 #include <dirent.h>

@@ -13,7 +13,7 @@
 
 #include "vmm/logs/serial_scan.h"
 
-/* Content of @root@path without white space at its end, malloc'd; NULL if it can not be read or is
+/* Content of @root@path without white space at its end, malloc'd; NULL if it cannot be read or is
  * over 4 MiB (/proc/cpuinfo takes 1.5 KiB for each CPU). */
 char *kernel_text(const char *root, const char *path);
 

@@ -115,7 +115,7 @@ static bool pci_is_passable(unsigned vendor, unsigned class, enum device_kind *r
 	return true;
 }
 
-/* No vendor: the device is gone, or what is there can not be asked. */
+/* No vendor: the device is gone, or what is there cannot be asked. */
 static bool config_vendor(const char *root, const char *address, unsigned *ret)
 {
 	auto_free char *path = xasprintf("%s" DEVICES "/%s/config", root, address);
@@ -166,7 +166,7 @@ static void look_for_faults(const char *root, struct device_row *d)
 
 	if (!config_vendor(root, d->address, &vendor))
 		(void)snprintf(d->broken_reason, sizeof(d->broken_reason),
-			       "its configuration space can not be read");
+			       "its configuration space cannot be read");
 	else if (vendor == 0xffff)
 		(void)snprintf(d->broken_reason, sizeof(d->broken_reason),
 			       "it does not answer (configuration space reads as ones): reset or "
@@ -331,7 +331,7 @@ static int device_check(const char *root, const struct device_row *want, struct 
 		return err_set(e, ERR_HOST, "at %s there is %s now, where the CVM was given %s",
 			       want->address, now.product_id, want->product_id);
 	if (now.broken_reason[0])
-		return err_set(e, ERR_HOST, "%s %s can not be given to a guest: %s",
+		return err_set(e, ERR_HOST, "%s %s cannot be given to a guest: %s",
 			       device_kind_word[want->kind], want->address, now.broken_reason);
 	if (pci_host_driver(now.driver)) {
 		err_set(e, ERR_GPU_BUSY, "%s %s is in use by the host's driver %s",

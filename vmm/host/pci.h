@@ -17,7 +17,7 @@
 
 /* NVIDIA's (vendor 10de) display and 3D controllers are GPUs, its bridges of class "other" (0680)
  * NVSwitches. *ret malloc'd, by address, present, with broken_reason set where passing the device
- * to a guest can not work: configuration space that can not be read or reads as all ones (the
+ * to a guest cannot work: configuration space that cannot be read or reads as all ones (the
  * device fell off the bus), no IOMMU group, or a group shared with something that is none of these.
  * No PCI at all is no device. */
 int pci_devices(const char *root, struct device_row **ret, size_t *n, struct err *e);
