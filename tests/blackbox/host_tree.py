@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""host_tree.py - a host of two sockets with 8 GPUs and 4 NVSwitches, made of files, for host.root."""
+"""host_tree.py - the files of a host with two sockets, 8 GPUs and 4 NVSwitches, for the option host.root."""
 
 import os
 import shutil

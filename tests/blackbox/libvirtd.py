@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""libvirtd.py - a libvirtd of one's own, for the other way to run guests."""
+"""libvirtd.py - a private libvirtd, for tests of nodes whose guests do not run in the embedded driver."""
 
 import os
 import pwd
@@ -13,8 +13,8 @@ from pathlib import Path
 import qemu_capabilities
 from node import until
 
-# Of the system's libvirt only the programs are used: its folders are fresh ones in a mount namespace that a sleeping
-# process holds, so that a libvirtd of the machine, or of another test, is neither seen nor disturbed.
+# Only the programs of the system's libvirt are used. Its folders are new ones in a mount namespace, which a sleeping process
+# keeps, so that it does not meet the libvirtd of the machine or of another test.
 HOLDER = """
 for dir in /etc/libvirt /var/lib/libvirt /var/cache/libvirt /run/libvirt; do mkdir -p $dir && mount -t tmpfs tmpfs $dir || exit 1; done
 if [ "$2" = hide-kvm ]; then touch /run/libvirt/no-kvm && chmod 0 /run/libvirt/no-kvm && mount --bind /run/libvirt/no-kvm /dev/kvm || exit 1; fi
@@ -23,12 +23,12 @@ cp "$1" /etc/libvirt/qemu.conf && echo ready && exec sleep infinity
 """
 WORKS_WITHOUT_SYSTEMD = ('user = "root"\ngroup = "root"\nstdio_handler = "file"\nsecurity_driver = "none"\ncgroup_controllers = []\n'
                          'namespaces = []\nremember_owner = 0\n')
-# As Debian configures it, QEMU runs as libvirt-qemu; nothing but what a container lacks is switched off.
+# Debian's configuration, in which QEMU runs as libvirt-qemu. Only what a container lacks is switched off.
 DEBIAN_DEFAULT = 'security_driver = "none"\ncgroup_controllers = []\nnamespaces = []\n'
 
 
 class Unavailable(Exception):
-    """There can be no libvirtd here, and why."""
+    """No libvirtd can run here; the text says why."""
 
 
 class Libvirtd:
@@ -39,8 +39,8 @@ class Libvirtd:
             pwd.getpwnam(user or "root")
         except KeyError:
             raise Unavailable(f"there is no user {user}") from None
-        # Where root's probe of QEMU finds KVM and QEMU's user may not use it, libvirtd 9.0 takes its capabilities for outdated at
-        # every call and probes again: ten times, and 3 s of CPU, for each start of a guest.
+        # libvirtd 9.0 probes QEMU as root and then checks whether QEMU's user may use /dev/kvm. When only root may, it takes its
+        # cached capabilities for outdated and probes again: ten times, 3 s of CPU, for each start of a guest.
         self.hide_kvm = os.path.exists("/dev/kvm") and not may_use("/dev/kvm", user or "root")
         folder = self.folder = Path(tempfile.mkdtemp(prefix="tpv", dir="/tmp"))
         self.process = self.virtlogd = None
@@ -61,14 +61,14 @@ class Libvirtd:
             self._start_virtlogd()
 
     def check(self):
-        """Unavailable, when it is clear that there can be none."""
+        """Raises Unavailable when no libvirtd can run here."""
         if os.geteuid() != 0:
             raise Unavailable("a system libvirtd needs root")
         if not shutil.which("libvirtd"):
             raise Unavailable("libvirtd is not installed")
 
     def namespace(self):
-        """The command that holds the namespace: says "ready", and stays."""
+        """The command that keeps the namespace: it prints "ready" and sleeps."""
         return ["unshare", "--mount", "--propagation", "private", "sh", "-c", HOLDER, "sh", self.folder / "qemu.conf",
                 "hide-kvm" if self.hide_kvm else "", qemu_capabilities.SHARED]
 
@@ -117,8 +117,8 @@ def may_use(path, user):
 
 
 class Line:
-    """The way to a libvirtd, that can be cut: every connection breaks at once, and nobody answers until it is mended. The
-    libvirtd at its end stays whole. Killed in the middle of a start, libvirtd 9.0 may keep that domain locked for good."""
+    """A socket that forwards to a libvirtd. cut() breaks all connections, and nobody answers until mend(). The libvirtd itself
+    runs on: when it is killed in the middle of a start, libvirtd 9.0 may keep that domain locked forever."""
 
     def __init__(self, far_end, path):
         self.far_end, self.path, self.listener, self.ends = str(far_end), Path(path), None, set()

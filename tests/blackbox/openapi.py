@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""openapi.py - api/openapi.yaml as something to hold answers and tables against."""
+"""openapi.py - checks answers and field tables against api/openapi.yaml."""
 
 import json
 from functools import lru_cache
@@ -35,7 +35,7 @@ def resolve(node):
 
 
 def pattern_of(method, path):
-    """The path pattern a request path falls under: a literal segment beats {x}. None if there is none."""
+    """The path pattern that matches a request path, or None. A literal segment is preferred to {x}."""
     asked = urlsplit(path).path.split("/")
     found = []
     for known, pattern in operations():
@@ -59,7 +59,7 @@ def _validator(method, pattern, status):
 
 
 def validate(method, pattern, status, body):
-    """Hold a decoded JSON body (None: no body) against the description; AssertionError says what is wrong."""
+    """Check a decoded JSON body (None: no body) against the description; AssertionError says what is wrong."""
     validator = _validator(method, pattern, status)
     if validator is None:
         return
@@ -69,7 +69,7 @@ def validate(method, pattern, status, body):
 
 
 def check(method, path, status, content_type, body):
-    """Hold one answer, as it came over the wire, against the description. Unknown paths and refusals before routing pass."""
+    """Check one raw answer against the description. Unknown paths and refusals before routing pass."""
     pattern = pattern_of(method, path)
     if pattern is None or status in (404, 405) and not body or not (content_type or "").startswith("application/json"):
         return
@@ -91,7 +91,7 @@ def _with_null(schema, field):
 
 
 def schema_of(field):
-    """The schema a row of a field table stands for."""
+    """The schema that a row of a field table describes."""
     low, high = field["min"], field["max"]
     kind = field["type"]
     if kind == "string":
@@ -121,7 +121,7 @@ def schema_of(field):
 
 
 def without_text(node):
-    """A schema less its descriptions, which the tables need not have."""
+    """A schema without its descriptions, which the tables do not contain."""
     if isinstance(node, dict):
         return {k: without_text(v) for k, v in node.items() if k != "description" or isinstance(v, dict)}
     return [without_text(v) for v in node] if isinstance(node, list) else node

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a client may post costs the loop little, whatever is in it: every route that takes a body, each kind of costly body."""
+"""No request body costs the event loop much time: every route that takes a body, each kind of costly body."""
 
 import json
 import os
@@ -18,12 +18,12 @@ AT_ONCE = 10
 
 
 def repeated(piece, size, before="[", after="]", comma=","):
-    """@piece, with {} for a number, as often as it fits."""
+    """Repeat @piece up to @size bytes; {} in it becomes a number."""
     n = size // (len(piece) + len(comma) + 5)
     return before + comma.join(piece.replace("{}", str(i)) for i in range(n)) + after
 
 
-# JSON values of about the given size, by what makes them costly.
+# JSON values of about the given size; the key says what makes them costly.
 VALUES = {
     "long numbers": lambda size: repeated("1.2345678901234567e-250", size),
     "long integers": lambda size: repeated("9223372036854775807", size),
@@ -65,13 +65,13 @@ def manifest(**more):
 
 
 def with_extra(body, value):
-    """@body as JSON text with one more member, "attack", given as text."""
+    """@body as JSON text with one more member "attack", whose value is the text @value."""
     text = json.dumps(body)
     return text[:-1] + (", " if body else "") + '"attack": ' + value + "}"
 
 
 class Burst:
-    """Requests that are all there but for their last byte, which comes at once for all of them."""
+    """Requests sent without their last byte; answers() sends the last bytes of all of them at once."""
 
     def __init__(self, node, method, path, bodies, *lines):
         at = urlsplit(node.url)
@@ -108,7 +108,7 @@ class Burst:
 
 
 def loop_ms(node):
-    """Time that the loop thread has been on a processor. Other work on this machine has no part in it."""
+    """CPU time of the loop thread in milliseconds. Other load on this machine does not count."""
     with open(f"/proc/{node.process.pid}/task/{node.process.pid}/stat") as f:
         field = f.read().rsplit(")", 1)[1].split()
     return (int(field[11]) + int(field[12])) * 1000 / os.sysconf("SC_CLK_TCK")
@@ -118,9 +118,9 @@ NOT_REACHED = {401, 403, 404, 429, 500, 503}
 
 
 def costs_little(node, method, path, bodies, *lines, most=40):
-    """Requests at once, all answered, for at most @most milliseconds of the loop each. Turns end after 20 ms and the
-    request in progress, so no probe of the node's health waits for longer than 100 ms. None of them says
-    that the request was not looked at, or that the daemon is at fault: so it measures what it is meant to."""
+    """Send the requests at once. All are answered, and each costs at most @most milliseconds of the loop. A turn ends after 20 ms
+    and the request in progress, so a probe of the node's health waits for at most 100 ms. No status may say that the body was
+    not read or that the daemon failed: then this would measure something else."""
     before = loop_ms(node)
     seen = Burst(node, method, path, bodies, *lines).answers()
     each = (loop_ms(node) - before) / len(bodies)
@@ -142,7 +142,7 @@ def attacked():
 
 
 def path_of(node, pattern):
-    """A request path of the pattern: that of the CVM that is there."""
+    """A request path for the pattern, with the identifiers of the existing CVM."""
     known = {"vm_uuid": node.target.uuid, "number": "1", "slug": "local", "name": "none",
              "id": node.target.app_id if "/apps/" in pattern else node.target.uuid}
     return re.sub(r"{(\w+)}", lambda m: known[m[1]], pattern)
@@ -152,7 +152,7 @@ ROUTES = sorted((method, pattern) for method, pattern in openapi.operations() if
 
 
 def test_every_route_takes_every_kind_of_body_in_its_stride(attacked):
-    """One of each kind at a time: no route does anything with bodies that another one has been spared."""
+    """One body of each kind for each route."""
     mix = [with_extra({}, make(MIB // 4)).encode() for make in VALUES.values()]
     for method, pattern in ROUTES:
         costs_little(attacked, method, path_of(attacked, pattern), mix, "Idempotency-Key: attack", most=20)
@@ -160,7 +160,7 @@ def test_every_route_takes_every_kind_of_body_in_its_stride(attacked):
 
 @pytest.mark.parametrize("kind", VALUES)
 def test_manifests_of_all_kinds(attacked, kind):
-    """In the place where they are read, printed, hashed and compared."""
+    """The value is in the manifest, which is parsed, printed, hashed and compared."""
     body = json.dumps(attacked.ask(name="attack"))
     extra = with_extra(manifest(), VALUES[kind](MIB - 3000))
     body = body[:body.index('"compose_file"')] + '"compose_file": ' + extra + "}"
@@ -216,7 +216,7 @@ def test_a_probe_of_health_is_answered_before_what_came_earlier(spawn):
 
 
 def not_yet(s):
-    """Nothing has come on this connection so far."""
+    """Whether nothing has been received on this connection yet."""
     s.setblocking(False)
     try:
         return not s.recv(1, socket.MSG_PEEK)
@@ -235,7 +235,7 @@ def rss_mib(node):
 
 
 def test_bodies_that_are_held_are_bounded_and_given_back(spawn):
-    """A caller may have 64 MiB of bodies that arrive or wait; what is beyond is refused by its head."""
+    """A caller may have 64 MiB of bodies in progress. A request beyond that is refused after its head."""
     node = spawn()
     at = urlsplit(node.url)
     before = rss_mib(node)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Records say who did something by what nobody can choose, and no text from outside steers who reads them."""
+"""Audit records identify the caller by values that no client can choose, and text from clients cannot forge log lines."""
 
 import sqlite3
 import subprocess

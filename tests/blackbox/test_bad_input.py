@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whatever is sent: a refusal that names field, value and rule, nothing changed, and a daemon that goes on."""
+"""Bad input of every kind: the refusal names field, value and rule, nothing changes, and the daemon goes on."""
 
 import json
 import socket
@@ -19,7 +19,7 @@ def rss_kib(node):
 
 
 def create_text(node, **instead):
-    """A good create as JSON text, with some values replaced by raw text."""
+    """The body of a valid create as JSON text, with some values replaced by raw text."""
     ask = node.ask(stopped=True)
     parts = [f"{json.dumps(k)}: {instead.pop(k) if k in instead else json.dumps(v)}" for k, v in ask.items()]
     parts += [f"{json.dumps(k)}: {v}" for k, v in instead.items()]
@@ -164,7 +164,7 @@ def test_an_app_id_of_two_cvms_is_ambiguous(node):
     ask = node.ask(name="twin-two", stopped=True, app_id=first.app_id)
     second = node.post("/cvms", json=ask)
     if second.status // 100 != 2:
-        # An app id comes with a provision; a nonce goes with it.
+        # A request with an app id may need a nonce.
         second = node.post("/cvms", json={**ask, "nonce": 1})
     assert second.status // 100 == 2, second
     body = refused(node.get(f"/cvms/app_{first.app_id}"), 400, "ERR-03-010")
@@ -376,7 +376,7 @@ def test_a_timeout_is_checked_on_every_route_under_every_name(node, route):
 
 @pytest.fixture(scope="module")
 def timed():
-    """(verb, name of the time-out) -> CVM whose guest was given ten seconds by that. All of them began at the same time."""
+    """(verb, name of the timeout field) -> CVM on which the verb ran with a timeout of ten seconds. All of them ran at once."""
     node = Node()
     try:
         node.start()
@@ -394,7 +394,7 @@ def timed():
 @pytest.mark.parametrize("verb", ["shutdown", "restart"])
 @pytest.mark.parametrize("name", TIMEOUTS)
 def test_a_timeout_has_its_effect_under_every_name(timed, verb, name):
-    """The small guest does not hear its power button: its operation takes as long as it may."""
+    """The guest ignores its power button, so the operation takes the whole timeout."""
     cvm = timed[verb, name]
     (timeout, took_ms), = cvm.node.rows("select json_extract(params, '$.timeout_s'), finished_ms - started_ms from operations"
                                         " where kind = ?1 and cvm_uuid = ?2", verb, cvm.uuid)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A value in the database that this program does not know: who asks for that row is told so, and nobody else is affected."""
+"""The database holds a value that this program does not know: requests for that row fail with its name, others go on."""
 
 import sqlite3
 
@@ -7,7 +7,7 @@ from node import assert_books, until
 
 
 def spoil(node, *statements):
-    """Write what the CHECKs of the tables forbid."""
+    """Write values that the CHECKs of the tables forbid."""
     db = sqlite3.connect(node.database(), timeout=10)
     db.execute("PRAGMA ignore_check_constraints = ON")
     for statement, *values in statements:
@@ -17,7 +17,7 @@ def spoil(node, *statements):
 
 
 def named(answer, *words):
-    """A refusal of ours that names the column and the value."""
+    """The answer is a 500 that names the column and the value."""
     assert answer.status == 500 and all(word in answer.text for word in words), answer
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is promised can be kept: refusals with numbers, and never more promised than there is."""
+"""Admission: refusals carry numbers, and reservations never exceed the capacity."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,7 +10,7 @@ from node import assert_books, refused
 
 @pytest.fixture(scope="module")
 def small():
-    """A node with little to give. Tests empty it before they go."""
+    """A node with little capacity, for all tests of this file."""
     from node import Node
 
     node = Node(options={"capacity.vcpus": 8, "capacity.memory_mib": 1024, "capacity.disk_gib": 20, "capacity.slots": 5})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A CVM becomes another: resized, upgraded, its ports led elsewhere; with a restart or without; and back when it fails."""
+"""Changes of a CVM: resize, upgrade and port forwards, with and without a restart, and the way back when one fails."""
 
 import json
 import signal
@@ -23,7 +23,7 @@ def resize(cvm, **body):
 
 
 def done(cvm, answer):
-    """Wait; the newest operation that changed it."""
+    """Wait until the change is over; returns its operation."""
     answer.ok()
     cvm.node.settled(cvm.uuid)
     return [op for op in cvm.operations() if op["kind"] in ("resize", "upgrade")][0]
@@ -42,7 +42,7 @@ def file_gib(cvm):
 
 
 def history(cvm):
-    """Newest first, without what differs from run to run."""
+    """The history, newest first, without values that differ between runs."""
     rows = cvm.node.rows("select h.number, h.changed, h.caller, (select kind from operations where id = h.op), r.compose_hash from history h"
                          " join revisions r on r.id = h.revision where h.cvm_uuid = ? order by h.number desc", cvm.uuid)
     return [(number, json.loads(changed), caller, kind, digest) for number, changed, caller, kind, digest in rows]
@@ -197,7 +197,7 @@ def test_an_upgrade_of_what_is_the_same_is_over_at_once(node):
 
 def test_while_it_is_changed_it_is_busy_and_stop_overtakes(node):
     cvm = node.create()
-    # The small guest is deaf to its power button.
+    # The guest ignores its power button.
     change(cvm, memory=96, shutdown_timeout=60).ok()
     until("it waits", lambda: cvm.operations()[0]["step"] == "wait")
     assert cvm.status == "updating"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line, the configuration files and the database file, as the program checks and refuses them."""
+"""Checks of the command line, the configuration files and the database file."""
 
 import os
 import re
@@ -92,7 +92,7 @@ def test_a_bad_option_is_refused(option):
                                      "127.0.0.01", "127.1", "localhost", "224.0.0.1", "255.255.255.255", "0.0.0.1"])
 @pytest.mark.parametrize("key", ["addresses", "default_address"])
 def test_forwards_are_configured_on_addresses_that_qemu_can_forward_from(key, address):
-    """Anything else would be found out by the first start of a CVM with such a port."""
+    """Otherwise only the first start of a CVM with such a port would fail."""
     options = {"addresses": f"127.0.0.1, {address}"} | ({} if key == "addresses" else {"default_address": address})
     done = teepod(*(arg for name, value in options.items() for arg in ("-o", f"ports.{name}={value}")), "--check-config")
     assert done.returncode == 1, done
@@ -168,14 +168,14 @@ def test_a_key_given_twice_in_a_file_is_refused_unless_it_is_a_list(tmp_path):
     assert status == 1
     assert 't.conf:7: [node] id: "2": the key is already set in line 2; only a list may be set more than once in a file' in said, said
     assert "range" not in said
-    # In another file it wins over the first: that is what drop-ins are for.
+    # In a drop-in file it replaces the first value.
     (tmp_path / "t.conf.d").mkdir()
     (tmp_path / "t.conf.d" / "a.conf").write_text("[node]\nid = 2\n")
     assert check(tmp_path, "[node]\nid = 1\n") == (0, "")
 
 
 def certificate(folder, name, days=10, kind=("rsa:2048",), not_before=None):
-    """A self-signed one; with negative @days one that has expired."""
+    """Create a self-signed certificate; negative @days: it has expired."""
     command = ["openssl", "req", "-x509", "-newkey", *kind, "-nodes", "-keyout", folder / f"{name}.key", "-subj", f"/CN={name}",
                "-out", folder / f"{name}.pem", "-days", "1"]
     subprocess.run(command, check=True, capture_output=True)
@@ -234,7 +234,7 @@ def resident_kib(node):
 
 
 def test_sighup_works_any_number_of_times(spawn, tmp_path):
-    """Each is applied, none leaves memory or descriptors behind, and a bad file is forgotten by the next good one."""
+    """Each reload is applied, none leaks memory or descriptors, and a good file after a bad one is applied."""
     conf = tmp_path / "t.conf"
     conf.write_text("")
     node = spawn(arguments=["--config", str(conf)])
@@ -260,7 +260,7 @@ def test_sighup_works_any_number_of_times(spawn, tmp_path):
 
 
 def test_a_file_that_can_not_be_read_holds_up_nobody(spawn, tmp_path):
-    """A FIFO without a writer is opened for ever. SIGHUPs meanwhile count as one, and that one sees the newest file."""
+    """Opening a FIFO without a writer blocks. SIGHUPs that arrive meanwhile cause one reload, which reads the newest file."""
     conf = tmp_path / "t.conf"
     conf.write_text("")
     node = spawn(arguments=["--config", str(conf)])
@@ -365,7 +365,7 @@ def test_a_newer_schema_is_refused_and_left_alone(spawn):
 
 
 def test_the_database_may_be_copied_back(spawn):
-    """A restored backup is a state like any other: what it knows is served."""
+    """A restored backup is served like any other database."""
     node = spawn()
     first = node.create(stopped=True)
     node.stop()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""No space left: the operation fails and says why, what it did is undone, and the daemon goes on."""
+"""No space left: the operation fails with the cause, its steps are undone, and the daemon goes on."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from node import Node, assert_books, until
 
 @pytest.fixture
 def tiny(tmp_path_factory):
-    """A node whose whole state lives on a file system of 48 MiB."""
+    """A node whose state is on a file system of 48 MiB."""
     import tempfile
 
     if os.geteuid() != 0:
@@ -35,9 +35,9 @@ def tiny(tmp_path_factory):
 
 
 def fill(node, leave=0, below=""):
-    """Take all the space but @leave bytes. Returns the file to remove."""
+    """Use all the space except @leave bytes. Returns the file to remove."""
     path = node.dir / below / "ballast"
-    with open(path, "wb", buffering=0) as f:    # what does not fit must not wait in a buffer for close()
+    with open(path, "wb", buffering=0) as f:    # unbuffered: a failed write must not be repeated by close()
         try:
             while True:
                 f.write(b"x" * 65536)
@@ -52,7 +52,7 @@ def fill(node, leave=0, below=""):
 def test_a_start_without_space_fails_with_its_cause_and_undoes_what_it_did(tiny):
     cvm = tiny.create(stopped=True)
     before = tiny.capacity()
-    # Room for the database to note what happens, not for a guest's files and its disk.
+    # Enough for the database, not for a guest's files and its disk.
     ballast = fill(tiny, leave=200 * 1024)
     answer = cvm.ask("start")
     if answer.status // 100 == 2:
@@ -102,7 +102,7 @@ def test_a_guest_that_fills_the_disk_harms_nobody_else(tiny):
 
 
 def test_a_guest_that_ends_while_nothing_can_be_written_is_noticed_later(node):
-    """Its event comes once: what it told must not be lost with the write that failed. A lock stands for the full disk."""
+    """libvirt sends the event once, so a failed write must not lose it. A database lock stands for the full disk."""
     cvm = node.create()
     database = sqlite3.connect(node.dir / "teepod.db", isolation_level=None)
     database.execute("begin immediate")

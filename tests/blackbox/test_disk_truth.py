@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A data disk that was made is never replaced unasked: whatever starts a guest, and whatever became of the file."""
+"""A data disk that exists in the database is never replaced without new_disk, whatever happened to its file."""
 
 import os
 import shutil
@@ -52,7 +52,7 @@ def raw(cvm):
 
 
 def cut(cvm):
-    """QEMU opens what is left as an empty disk."""
+    """QEMU opens the rest as an empty disk."""
     os.truncate(disk(cvm), 1024)
 
 
@@ -77,7 +77,7 @@ SPOILS = [gone, empty, folder_in_its_place, link, fifo, raw, cut, smaller, large
 
 
 def state_of(cvm):
-    """What is at the disk's path, so that any touch of it is seen."""
+    """Inode, mode, size and time of the file at the disk's path; None without one."""
     try:
         st = disk(cvm).lstat()
         return st.st_ino, st.st_mode, st.st_size, st.st_mtime_ns
@@ -90,7 +90,7 @@ def over(cvm, answer):
 
 
 def fails_for_its_disk(cvm, answer):
-    """The operation says that it was the disk; and the disk is as it was."""
+    """The operation fails because of the disk, and does not change the file."""
     before = state_of(cvm)
     operation = over(cvm, answer)
     assert operation["state"] == "failed", (operation, "it started with a disk that is not its own")
@@ -101,7 +101,7 @@ def fails_for_its_disk(cvm, answer):
 
 @pytest.fixture
 def used(node):
-    """A stopped CVM of 2 GiB that has run."""
+    """A stopped CVM with a disk of 2 GiB that has run once."""
     cvm = node.create(disk_size=2)
     cvm.do("stop")
     return cvm

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The event log, streamed: no number missing, resumable, and honest when it can not resume."""
+"""Event streams: no number is missing, a stream can be resumed, and a client is told when it cannot."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ from node import PREFIX, until
 
 
 class Stream:
-    """Server-sent events, collected by a thread."""
+    """A stream of server-sent events, read by a thread."""
 
     def __init__(self, node, path, headers=None):
         self.events, self.comments, self.ended = [], 0, False
@@ -71,7 +71,7 @@ def newest(node):
     return node.rows("select coalesce(max(seq), 0) from events")[0][0]
 
 
-# Each commit takes so long that what leaves before it is seen to be missing in the database.
+# Commits are slow: what is sent before the commit is not in the database yet.
 SLOW_COMMITS = {"TEEPOD_HOLD": "commit turn=150"}
 
 
@@ -86,7 +86,7 @@ def test_an_event_is_sent_when_it_is_committed_and_not_before(spawn):
         client.settimeout(60)
         client.sendall(f"GET {PREFIX}/events?after={newest(node)} HTTP/1.0\r\nX-API-Key: {node.key}\r\n"
                        "Accept: text/event-stream\r\n\r\n".encode())
-        # The commit of the stop is told to the shutdown, which ends by it, in a transaction of its own.
+        # The commit of the stop ends the shutdown in a transaction of its own.
         cvm.ask("stop").ok()
         while got.count(b"event: operation.finished") < 2:
             piece = client.recv(65536)
@@ -99,7 +99,7 @@ def test_an_event_is_sent_when_it_is_committed_and_not_before(spawn):
 
 
 def test_a_read_in_the_turn_of_a_write_answers_when_that_is_committed(spawn):
-    """Both requests are there when the daemon looks for requests again."""
+    """Both requests have arrived when the daemon reads requests again."""
     node = spawn(environment=SLOW_COMMITS)
     where, body = urlsplit(node.url), json.dumps(node.ask(stopped=True))
 
@@ -256,7 +256,7 @@ def test_tail_gives_the_last_lines(node):
 
 
 def test_an_event_tells_an_error_that_quotes_a_name_which_is_no_text(spawn, tmp_path_factory):
-    """Names of files are bytes; JSON takes only UTF-8. The data of such an event was {}."""
+    """File names are bytes, JSON is UTF-8. Such an event once had {} as its data."""
     folder = os.fsdecode(tempfile.mkdtemp(prefix=b"tp\xff", dir=b"/tmp"))
     node = spawn(folder=folder, options={"images.dir": tmp_path_factory.mktemp("images")})
     cvm = node.create(stopped=True)

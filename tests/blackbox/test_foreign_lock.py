@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Another process holds the write lock of the database: the node goes on answering, and loses and doubles nothing.
+"""Another process holds the write lock of the database: the node answers, and changes are neither lost nor done twice.
 
 TEEPOD_LOCK_SECONDS says for how long the lock is held (default 6).
 """
@@ -23,7 +23,7 @@ WATCHDOG_SECONDS = 2
 
 
 class Notify:
-    """The socket of systemd: when the watchdog was fed."""
+    """The socket of systemd; keeps the times of the watchdog's keep-alive messages."""
 
     def __init__(self, path):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -41,7 +41,7 @@ class Notify:
 
 
 class Lateness(threading.Thread):
-    """How much later than it should this process wakes up: what a busy machine adds to every time measured here."""
+    """How late this process wakes up. A loaded machine adds this to every time measured here."""
 
     def __init__(self):
         super().__init__(daemon=True)
@@ -55,7 +55,7 @@ class Lateness(threading.Thread):
 
 
 class ForeignWriter:
-    """BEGIN IMMEDIATE in the node's database, by this process."""
+    """This process holds BEGIN IMMEDIATE in the node's database."""
 
     def __init__(self, node):
         self.db = sqlite3.connect(node.database(), isolation_level=None, timeout=10)
@@ -74,7 +74,7 @@ class ForeignWriter:
 
 
 def read_all(node, cvm, seconds, statuses):
-    """What must not wait for the lock."""
+    """Requests that must not wait for the lock."""
     for path, prefix in (("/healthz", ""), (f"/cvms/{cvm.uuid}", PREFIX), ("/node", PREFIX), ("/operations", PREFIX), ("/apps", PREFIX)):
         answer = node.api("GET", path, prefix=prefix)
         seconds.append((answer.seconds, path))
@@ -82,7 +82,7 @@ def read_all(node, cvm, seconds, statuses):
 
 
 def change_all(node, cvm, n, told):
-    """One of each kind of change, each with a key of its own; what it was answered."""
+    """Send one change of each kind, each with its own idempotency key, and keep the answers."""
     def note(what, answer):
         told.append((what, answer.status, answer.seconds, answer.headers.get("retry-after")))
     ask = node.ask(name=f"locked-{n}", stopped=True)
@@ -129,7 +129,7 @@ def test_a_foreign_writer_holds_up_no_read_and_no_watchdog_and_changes_are_refus
         assert status == 503, told
         assert int(retry_after) >= 1 and seconds < ANSWER_SECONDS + lateness.most, (what, seconds, retry_after)
 
-    # The client comes back with its key: each create exactly once, however often it was refused.
+    # The client retries with the same key: each create is done exactly once.
     for n, ask in enumerate(asks):
         for _ in range(2):
             node.post("/cvms", json=ask, headers={"Idempotency-Key": f"lock-{n}"}).ok()
@@ -160,7 +160,7 @@ def test_changes_that_wait_for_a_short_lock_succeed(spawn):
     assert {connection.getresponse().status for connection in waiting} == {200}
     names = {row[0] for row in node.rows("select name from cvms")}
     assert names - {"gone"} == {f"waits-{n}" for n in range(20)}
-    # The client that left: its create was done once or not at all, and never without its operation.
+    # The create of the client that left was done once or not at all, and has an operation if it was done.
     cvms, operations = (node.rows(f"select count(*) from {table} where {column} = 'gone'")[0][0]
                         for table, column in (("cvms", "name"), ("operations", "cvm_name")))
     assert (cvms, operations) in ((0, 0), (1, 1))
@@ -169,7 +169,7 @@ def test_changes_that_wait_for_a_short_lock_succeed(spawn):
 
 @pytest.mark.parametrize("drain_seconds", [30, 1])
 def test_a_stop_of_the_daemon_refuses_changes_that_wait_for_the_lock(spawn, drain_seconds):
-    """With 1 s the daemon closes the connection before the 2 s of the change are over, and then itself."""
+    """With 1 s the daemon closes the connection before the 2 s of the change are over, and then ends."""
     node = spawn(options={"api.drain_seconds": drain_seconds})
     with ForeignWriter(node):
         waiting = send(node, "/cvms", **node.ask(stopped=True))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""GPUs, hugepages and NUMA nodes: given to one CVM, told truly, refused with words that help. The host is made of files."""
+"""GPUs, hugepages and NUMA nodes: assigned exclusively, reported as assigned, and refused with advice. The host is a tree of files."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ def host_node(tmp_path_factory):
 
 @pytest.fixture
 def big(host_node):
-    """A node on such a host that tests share. Guests could not really have what it promises: CVMs here stay stopped."""
+    """A shared node on such a host. The devices do not exist, so CVMs here stay stopped."""
     yield host_node
     host_node.delete_all()
     assert_books(host_node)
@@ -41,7 +41,7 @@ def big(host_node):
 
 @pytest.fixture
 def own(spawn, tree):
-    """One of its own, for a test that changes the host."""
+    """A node and host of its own, for a test that changes the host."""
     return spawn(options={"host.root": tree.root, "gpu.enabled": "yes"})
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one tenant may make grow: host ports, rows and bytes have a share, and others are not hurt by whoever uses theirs up."""
+"""Host ports, rows and bytes are limited for each workspace, and a workspace at its limit does not affect others."""
 
 import subprocess
 
@@ -10,13 +10,13 @@ LONG = 100_000
 
 
 def known(options):
-    """Those options that the daemon under test knows: an older one has no limit, and shows it."""
+    """The options that the daemon under test knows. An older daemon has no such limit, and the test shows it."""
     keys = subprocess.run([PROGRAM, "--help-config"], capture_output=True, text=True, check=True).stdout
     return {k: v for k, v in options.items() if f"#{k.split('.')[1]} = " in keys.partition(f"[{k.split('.')[0]}]")[2].partition("\n[")[0]}
 
 
 def tenant_of(node, slug="team", role="tenant"):
-    """Key of a tenant of a workspace, which is made if it is not there."""
+    """Key of a tenant of a workspace, which is created if necessary."""
     node.post("/workspaces", json={"slug": slug})
     return node.post("/tokens", json={"name": slug, "role": role, "workspace": slug}).ok()["token"]
 
@@ -30,7 +30,7 @@ def bytes_of(node, query, slug="team"):
 
 
 def over(answer, resource):
-    """Refused because the workspace has used up its share of @resource."""
+    """The answer says that the workspace has reached its limit of @resource."""
     refused(answer, 403, "ERR-02-015", "resource", resource)
     said = details(answer)
     assert said["remaining"] == 0 and said["limit"] > 0, answer
@@ -87,7 +87,7 @@ def test_host_ports_have_a_share_that_replicas_changes_and_crashes_keep_to(spawn
 
 
 def busy_ms(node):
-    """Processor time of the daemon's first thread, which runs the event loop: others on the machine do not count."""
+    """CPU time of the daemon's first thread, which runs the event loop. Other load on the machine does not count."""
     with open(f"/proc/{node.process.pid}/task/{node.process.pid}/schedstat", encoding="ascii") as f:
         return int(f.read().split()[0]) / 1e6
 
@@ -191,7 +191,7 @@ def test_kept_answers_are_bounded_and_those_that_are_kept_stay(spawn):
     assert said["limit"] == 65536 and 23 * 3600 < int(no.headers["retry-after"]) <= 24 * 3600
     again = ask(0)
     assert again.headers["idempotent-replayed"] == "true" and again.body == first.body
-    # A new token of the workspace is no way around it.
+    # A new token of the workspace has the same limit.
     over(ask(1000, tenant_of(node)), "answers_bytes")
     node.post(f"/cvms/{mine['vm_uuid']}/stop", key=tenant, headers={"Idempotency-Key": "gives-back"}).ok()
     node.settled()
@@ -278,7 +278,7 @@ def test_tokens_that_open_nothing_are_forgotten(spawn):
     with node.writing() as db:
         db.execute("update api_keys set revoked_ms = revoked_ms - 25 * 3600 * 1000 where revoked_ms > 0")
     node.start()
-    # The newest keeps its id, so that no other key ever gets it.
+    # The newest row stays, so that its id is never given to another key.
     assert node.rows("select count(*) from api_keys where revoked_ms > 0") == [(1,)]
     assert node.get("/auth/me", key=tenant).status == 200
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What watches the daemon reads: health, readiness, metrics, the node, request ids."""
+"""Health, readiness, metrics, GET /node and request ids."""
 
 import re
 import uuid

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Can this host run TDX guests? --check-host and GET /node, here and on machines made of files."""
+"""--check-host and the checks of GET /node, on this host and on hosts made of files."""
 
 import os
 import re
@@ -34,7 +34,7 @@ def folder():
 
 @pytest.fixture
 def good_host():
-    """A two-socket TDX host, its QGS listening."""
+    """A TDX host with two sockets whose quote service listens."""
     with folder() as root, closing(socket.socket(socket.AF_UNIX)) as qgs:
         def put(path, text):
             file = root / path.lstrip("/")
@@ -68,7 +68,7 @@ def check_host(*args, temporary="/tmp", **how):
 
 
 def rows_of(done):
-    """name -> (state, value, advice); and the sentence at the end. A line wrapped by the table is joined again."""
+    """Returns name -> (state, value, advice), and the last sentence. Wrapped lines of the table are joined."""
     rows, name = {}, None
     body, _, summary = done.stdout.rpartition("\n\n")
     for line in body.splitlines():
@@ -110,7 +110,7 @@ def test_a_good_host_lacks_only_what_it_does_not_have(good_host):
     def look():
         return rows_of(check_host("--dev", good_host / "dev", "-o", f"host.root={good_host}", "-o", f"host.ppid={PPID}"))
     rows, _ = look()
-    # What libvirt and QEMU can do is real, all else is made of files.
+    # libvirt and QEMU are real; the rest of the host is made of files.
     for name in set(REQUIRED + OTHERS) - {"libvirt", "qemu", "domain_capabilities"}:
         assert rows[name][0] == "ok", (name, rows[name])
     assert rows["tdx_module"][1] == "version 1.5.16" and rows["tdx_keyids"][1].startswith("63 TDX guests")

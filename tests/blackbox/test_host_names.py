@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A plain listener serves who asks for it by a name of its own: a web page that has its name resolve to 127.0.0.1 gets nothing."""
+"""A plain HTTP listener accepts only its own host names, so that a web page whose name resolves to 127.0.0.1 gets nothing."""
 
 import json
 import socket
@@ -18,7 +18,7 @@ def daemon(shared_node):
 
 
 def asked(node, *lines, method="GET", path=f"{PREFIX}/node", version="1.1", key=True):
-    """Status and body of one answer to a head with these lines besides the key."""
+    """Status and body of the answer to a request with these header lines and the key."""
     key_line = (f"X-API-Key: {node.key}",) if key else ()
     head = "\r\n".join([f"{method} {path} HTTP/{version}", *lines, *key_line, "Connection: close", "Content-Length: 0", "", ""])
     got = node.raw(head.encode())
@@ -63,7 +63,7 @@ def test_pages_of_other_hosts_are_refused(daemon, origin, status):
 
 
 def test_a_page_can_not_lock_this_host_out(spawn):
-    """It has no key; what it fails at does not count against the address of everyone else on this host."""
+    """Its failures do not count against the address, which everyone else on this host shares."""
     node = spawn(options={"api.auth_failures_per_minute": 2})
     for _ in range(5):
         assert asked(node, "Host: localhost", "Origin: http://evil.example", key=False)[0] == 403

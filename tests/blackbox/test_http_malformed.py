@@ -15,7 +15,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def daemon(shared_node):
-    """Nothing here gets past the HTTP layer, so one daemon serves all of it and no books have to be balanced."""
+    """One daemon for all tests. Nothing here gets past the HTTP layer, so the books need no check."""
     if shared_node.process.poll() is not None:
         shared_node.start()
     return SimpleNamespace(port=urlsplit(shared_node.url).port, url=shared_node.url, key=shared_node.key)

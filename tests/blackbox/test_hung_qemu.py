@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A QEMU that hangs (SIGSTOP) is its own problem: nobody else waits for it."""
+"""A QEMU that hangs (SIGSTOP) delays no other CVM and no request."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ from node import assert_books, until
 
 @contextlib.contextmanager
 def hanging(cvm):
-    """Stop the QEMU of @cvm by SIGSTOP; its pid. It goes on afterwards if it is still there."""
+    """SIGSTOP the QEMU of @cvm; yields its pid. It gets SIGCONT afterwards if it is still there."""
     pid, = cvm.pids()
     os.kill(pid, signal.SIGSTOP)
     try:

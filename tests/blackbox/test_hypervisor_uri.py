@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The same life under a libvirtd of its own instead of the embedded driver."""
+"""Guests under a private libvirtd instead of the embedded driver, and a libvirtd that fails."""
 
 import os
 import signal
@@ -79,7 +79,7 @@ def line(libvirtd):
 
 @pytest.mark.parametrize("delay_ms", [20, 60, 120, 200, 300])
 def test_libvirtd_may_be_lost_under_an_operation(line, libvirtd, spawn, delay_ms):
-    """The step is repeated when libvirtd is back: what was accepted is done, and nothing is forgotten half-way."""
+    """The step is repeated when libvirtd is back, so that the operation succeeds."""
     def is_lost_and_comes_back():
         time.sleep(delay_ms / 1000)
         line.cut()

@@ -105,7 +105,7 @@ def test_a_malformed_key_is_refused(node, key):
 
 
 def test_what_a_query_or_a_header_says_belongs_to_the_request(spawn):
-    """?workspace= says which CVM: with another one the same key and path ask for something else."""
+    """The query is part of the request: with another ?workspace= the same key and path mean another CVM."""
     node = spawn()
     node.post("/workspaces", json={"slug": "team-b"}).ok()
     theirs = node.post("/tokens", json={"name": "team-b", "role": "tenant", "workspace": "team-b"}).ok()["token"]
@@ -125,7 +125,7 @@ def test_what_a_query_or_a_header_says_belongs_to_the_request(spawn):
     one, other = (stop(headers=once("k-order"), query=query) for query in ("workspace=local&a=1&b=2", "b=2&a=1&workspace=local"))
     assert one.ok().body == other.ok().body and other.headers["idempotent-replayed"] == "true"
     refused(stop(headers=once("k-order"), query="workspace=local&a=1&b=3"), 409)
-    # Deleting "the same" CVM of another workspace under a key that was used is no deletion, and no answer to one.
+    # The used key with the name of a CVM in another workspace deletes nothing and replays no answer.
     assert node.api("DELETE", "/cvms/same-name?workspace=local", headers=once("k-gone")).status == 204
     refused(node.api("DELETE", "/cvms/same-name?workspace=team-b", headers=once("k-gone")), 409)
     assert made["team-b"] in node.uuids()

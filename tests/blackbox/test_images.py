@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""OS images: verified on the way in, refused when anything differs, and not removable while used."""
+"""OS images: verified at the import, refused when a file differs, and not removable while in use."""
 
 import fcntl
 import hashlib
@@ -19,7 +19,7 @@ from node import BOOT, DEMO, IMAGES, refused, until
 
 @pytest.fixture
 def copy(tmp_path):
-    """A copy of the small image under another version, to play with."""
+    """Makes copies of the boot image with another version."""
     def make(name="teepod-boot-1.2.3"):
         folder = tmp_path / name
         shutil.copytree(IMAGES / BOOT, folder)
@@ -32,7 +32,7 @@ def copy(tmp_path):
 
 @pytest.fixture
 def images(node):
-    """The shared node, without the images a test brought."""
+    """The shared node; images that a test imported are deleted after it."""
     yield node
     node.delete_all()
     for row in node.get("/images?page_size=100").ok().json["items"]:
@@ -199,14 +199,14 @@ NAME = "teepod-boot-1.2.3"
 
 @pytest.fixture
 def stored(images, copy):
-    """An image in the store, its source, and what a test may do to the folder in the store."""
+    """An imported image: its source, and its folder in the store, which tests may change."""
     source = copy()
     row = bring(images, source).ok().json
     return images, source, images.dir / "images" / NAME, row["os_image_hash"]
 
 
 def flip(folder):
-    """Other bytes, as many."""
+    """The same number of other bytes."""
     data = bytearray((folder / "boot.img").read_bytes())
     data[1000] ^= 1
     (folder / "boot.img").write_bytes(data)
@@ -226,7 +226,7 @@ def lose_folder(folder):
 
 
 def replace_by_another(folder):
-    """A whole image, and another one."""
+    """Another image whose own checksums match."""
     flip(folder)
     seal(folder)
 
@@ -241,7 +241,7 @@ def stow_away(folder):
 
 
 def point_metadata(folder):
-    """Another command line, and the old sums."""
+    """Other bytes in the metadata, with the old checksums."""
     meta = folder / "metadata.json"
     meta.write_text(meta.read_text().replace('"is_dev"', '"is_dev" '))
 
@@ -268,7 +268,7 @@ def test_no_guest_starts_from_an_image_that_was_changed(stored, spoil):
     assert NAME in str(operation["error"]) and not cvm.pids()
     code, said = node.check_db()
     assert code == 1 and NAME in said, said
-    # What was imported puts it right.
+    # Importing the source again repairs it.
     assert bring(node, source).ok()["state"] == "available"
     assert start_of(cvm)["state"] == "succeeded"
     assert node.check_db()[0] == 0
@@ -326,7 +326,7 @@ def test_a_measurement_renews_the_record_too(stored):
 
 @pytest.mark.parametrize("spoil", SPOILED)
 def test_an_import_answers_with_the_hash_of_what_it_brought_or_not_at_all(stored, spoil):
-    """Whatever is in the store under that name."""
+    """The store already has an image of that name, whatever happened to its folder."""
     node, source, folder, known = stored
     spoil(folder)
     flip(source)
@@ -338,7 +338,7 @@ def test_an_import_answers_with_the_hash_of_what_it_brought_or_not_at_all(stored
 
 
 def test_an_import_of_what_replaced_the_folder_is_refused(stored):
-    """The folder verifies, and is what is imported: and is not what the row says."""
+    """The folder has valid checksums and is imported again, but it differs from the row."""
     node, source, folder, known = stored
     replace_by_another(folder)
     shutil.rmtree(source)
@@ -405,7 +405,7 @@ def test_left_overs_of_imports_are_removed_at_the_start_and_live_ones_are_not(sp
         folder.mkdir()
         (folder / "boot.img").write_bytes(b"half")
     held = os.open(live, os.O_RDONLY)
-    fcntl.flock(held, fcntl.LOCK_EX)     # as a node does that shares the store, and imports
+    fcntl.flock(held, fcntl.LOCK_EX)     # as another node does that imports into the same store
     node.start()
     until("the dead one is gone", lambda: not dead.exists())
     assert (live / "boot.img").exists()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""API keys under attack: who is slowed down by wrong ones, and what a limited token can get beyond its limits."""
+"""API keys: rate limits for wrong keys, and the limits of a token."""
 
 import concurrent.futures
 import json
@@ -80,7 +80,7 @@ def test_who_is_no_proxy_can_not_choose_its_address(spawn):
 
 
 def make(node, key="own", role="tenant", **more):
-    """A token as it was answered."""
+    """The answer to a request for a new token."""
     return node.post("/tokens", json={"name": f"a {role}", "role": role, **more}, key=key).ok().json
 
 
@@ -176,7 +176,7 @@ def test_what_a_limited_token_made_shares_its_requests(spawn):
 
 
 class Slow:
-    """A request whose head is sent, and let in, before its body."""
+    """A request whose head is sent and accepted before its body."""
 
     def __init__(self, node, path, body, key):
         where = urlsplit(node.url)
@@ -226,7 +226,7 @@ def test_of_tokens_made_while_their_maker_is_revoked_none_is_left(spawn):
 
 
 def stream(node, path, key):
-    """An open event stream. It is silent for 15 s at least: read() fails earlier if it does not end."""
+    """An open event stream. Nothing is sent on it for 15 s: read() times out earlier if the stream does not end."""
     connection = node.connection(timeout=10)
     connection.request("GET", PREFIX + path, headers={"X-API-Key": key, "Accept": "text/event-stream"})
     answer = connection.getresponse()

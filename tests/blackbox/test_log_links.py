@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A log link is its maker's right lent out: it opens what its maker may see, for as long as its maker may."""
+"""A log link grants the access of the caller that created it: the same logs, for as long as that caller has access."""
 
 import json
 import socket
@@ -29,7 +29,7 @@ def opened(node, link, **more):
 
 @contextmanager
 def stream(node, path, key=None):
-    """An answer that goes on: everything that was received until it ended, by read()."""
+    """A streamed answer. read() returns everything up to its end."""
     where = urlsplit(node.url)
     with socket.create_connection((where.hostname, where.port), timeout=20) as s:
         credential = f"X-API-Key: {key}\r\n" if key else ""
@@ -48,7 +48,7 @@ def revoke(node, made):
 
 
 def lower(node, made, change):
-    """As a row may be once keys can be given less: the daemon reads it anew."""
+    """Reduce the rights of a key in its row. The daemon reads the row again."""
     with sqlite3.connect(node.database()) as db:
         db.execute(f"update api_keys set {change} where id = ?", (int(made["id"][4:]),))
 
@@ -132,7 +132,7 @@ def test_what_follows_ends_with_the_key_by_whatever_it_was_opened(written):
 
 def test_who_waits_for_an_operation_is_not_told_its_end_by_a_revoked_key(spawn):
     node = spawn()
-    # No guest of the boot image powers off by itself: the shutdown takes its time.
+    # Guests of the boot image ignore their power button, so the shutdown takes its whole timeout.
     cvm = node.create()
     made = token(node)
     op = cvm.ask("shutdown", timeout_s=20).ok()["operation_id"]
@@ -140,7 +140,7 @@ def test_who_waits_for_an_operation_is_not_told_its_end_by_a_revoked_key(spawn):
     with socket.create_connection((where.hostname, where.port), timeout=20) as s:
         s.sendall(f"GET {PREFIX}/operations/{op}?wait=60 HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {made['token']}\r\nConnection: close\r\n\r\n"
                   .encode())
-        node.get("/auth/me", key=made["token"]).ok()    # came later, and is answered: the other one waits
+        node.get("/auth/me", key=made["token"]).ok()    # was sent later and is answered: the other request waits
         revoke(node, made)
         said = b""
         while piece := s.recv(65536):

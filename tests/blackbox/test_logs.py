@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Logs that are large, locked, rotated and read by many: nobody else waits for them, and no line is lost."""
+"""Logs that are large, locked, rotated or read by many clients: no other request waits, and no line is lost."""
 
 import contextlib
 import fcntl
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from node import PREFIX, until
 
-READ_MAX_S = 15  # of a job that reads
+READ_MAX_S = 15  # limit of a job that reads
 
 
 def serial(node, cvm):
@@ -23,7 +23,7 @@ def serial(node, cvm):
 
 
 def written_before(node):
-    """A CVM that has a log, and no QEMU that writes to it."""
+    """A CVM that has a log and no running QEMU."""
     cvm = node.create()
     until("boot", lambda: "BOOTSECTOR-READY" in cvm.log())
     cvm.do("stop")
@@ -35,7 +35,7 @@ def streams(node):
 
 
 def say(path, text):
-    """Append as QEMU does: without a lock, also while the log is being rotated."""
+    """Append as QEMU does: without a lock, even during a rotation."""
     with open(path, "a") as log:
         log.write(text)
 
@@ -59,7 +59,7 @@ def make_large(path, mib=200):
 
 
 class Reader:
-    """A client of one log, read by a thread of its own."""
+    """A client that reads one log in a thread."""
 
     def __init__(self, node, cvm, query, key="own", accept=None, path="/logs?"):
         self.text, self.times, self.ended = "", [], False
@@ -106,7 +106,7 @@ def reading(*args, **how):
 # ---------------------------------------------------------------------- the loop does not wait
 
 def _crowd(where, request, clients, rounds, done):
-    """In a process of its own: @clients at a time read the same answer, @rounds times each."""
+    """Runs in a process of its own: @clients connections read the same answer, @rounds times each."""
     chosen = selectors.DefaultSelector()
 
     def ask(left):
@@ -132,7 +132,7 @@ def _crowd(where, request, clients, rounds, done):
 
 @contextlib.contextmanager
 def crowd(node, path, clients, rounds=1):
-    """Yields a function: what has been read so far, as (bytes, last bytes) of each answer."""
+    """Yields a function that returns (size, last bytes) of each answer that is complete."""
     where = urlsplit(node.url)
     request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {node.key}\r\nConnection: close\r\n\r\n".encode()
     done, got = multiprocessing.Queue(), []
@@ -151,7 +151,7 @@ def crowd(node, path, clients, rounds=1):
 
 
 def health(node, seconds=None, count=None):
-    """Milliseconds of GET /healthz, one every 10 ms."""
+    """Sorted times of GET /healthz in milliseconds, one request every 10 ms."""
     taken, end = [], seconds and time.monotonic() + seconds
     while (not end or time.monotonic() < end) and (not count or len(taken) < count):
         taken.append(node.api("GET", "/healthz", prefix="", key=None).ok().seconds * 1000)
@@ -218,7 +218,7 @@ def test_a_read_that_takes_too_long_ends_with_an_error_or_with_a_line_that_says_
 # ---------------------------------------------------------------------- followers
 
 def test_a_follower_hears_of_a_line_when_it_is_written(node):
-    """Nothing is committed meanwhile, so it is the file that says so."""
+    """Nothing is committed meanwhile, so only the file can tell that the log has grown."""
     cvm = written_before(node)
     with reading(node, cvm, "follow&tail=0") as follower:
         assert follower.status == 200
@@ -262,7 +262,7 @@ def test_followers_lose_and_repeat_nothing_over_rotations(spawn):
 
 
 def test_a_client_that_does_not_read_is_told_how_much_it_missed(spawn):
-    """The guest writes more than sockets and the daemon keep for the client, and more than is kept of the log."""
+    """The guest writes more than the sockets and the daemon buffer for the client, and more than the log keeps."""
     node = spawn(options={"logs.serial_max_bytes": 64 * 1024, "logs.check_seconds": 1, "logs.serial_backups": 1})
     cvm = node.create()
     until("boot", lambda: "BOOTSECTOR-READY" in cvm.log())
@@ -298,7 +298,7 @@ def test_a_client_that_does_not_read_is_told_how_much_it_missed(spawn):
 # ---------------------------------------------------------------------- how many
 
 def opened(node, path, key, held, expected=200):
-    """Open a stream and keep it; the answer's status is the one expected."""
+    """Open a stream, check the status of its answer and return it."""
     where = urlsplit(node.url)
     s = socket.create_connection((where.hostname, where.port), timeout=10)
     held.append(s)
@@ -348,7 +348,7 @@ def test_streams_of_all_kinds_are_bounded_by_caller_and_in_total_and_given_back(
 
 
 def waiting(node, op, key):
-    """A connection on which a request waits for operation @op: nothing has come after a moment."""
+    """A connection on which a request waits for operation @op."""
     where = urlsplit(node.url)
     s = socket.create_connection((where.hostname, where.port), timeout=0.5)
     s.sendall(f"GET {PREFIX}/operations/{op}?wait=60 HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {key}\r\n\r\n".encode())
@@ -363,7 +363,7 @@ def said(s):
 
 
 def test_requests_that_wait_are_bounded_by_caller(spawn):
-    """The guest ignores its power button, so the shutdown takes its whole time."""
+    """The guest ignores its power button, so the shutdown takes its whole timeout."""
     node = spawn()
     cvm = node.create()
     op = cvm.ask("shutdown", timeout=60).ok().headers["x-operation-id"]

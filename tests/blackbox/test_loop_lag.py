@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The event loop answers everyone: nothing a client sends holds it for long, and what does is counted and named."""
+"""No request holds the event loop for long; a handler that does is counted and named in the log."""
 
 import json
 import os
@@ -17,7 +17,7 @@ FEW, MANY = 2500, 41000
 
 
 def first_in_line(thread):
-    """Other tests and their guests use the processors too, and are not what is measured here."""
+    """Give a thread priority over other tests and their guests, which are not measured here."""
     try:
         os.setpriority(os.PRIO_PROCESS, thread, -15)
     except PermissionError:
@@ -42,7 +42,7 @@ def long_numbers(n):
 
 
 class Request:
-    """One request on a connection of its own, of which the last byte is held back."""
+    """One request on a connection of its own, sent without its last byte."""
 
     def __init__(self, node, body):
         at = urlsplit(node.url)
@@ -93,7 +93,7 @@ class Healthz:
 
 
 def together(node, n, body):
-    """Release @n requests with the same body at once; the longest /healthz meanwhile."""
+    """Complete @n requests with the same body at once; returns the longest time of /healthz meanwhile."""
     requests = [Request(node, body) for _ in range(n)]
     with Healthz(node) as healthz:
         for request in requests:
@@ -107,7 +107,7 @@ def together(node, n, body):
 
 
 def calm(attempt, tries=5):
-    """True if one of the tries is."""
+    """True if one of the attempts is."""
     return any(attempt() for _ in range(tries))
 
 
@@ -125,7 +125,7 @@ def test_preflights_full_of_long_numbers_do_not_hold_the_loop(spawn):
 
 
 def test_many_smaller_requests_at_once_are_served_in_many_turns(spawn):
-    """Each is too small for a job of its own; all of them take the loop more than half a second."""
+    """Each is too small for a job of its own; together they take more than half a second of the loop."""
     node = spawn()
     first_in_line(node.process.pid)
     body = long_numbers(FEW)
@@ -133,7 +133,7 @@ def test_many_smaller_requests_at_once_are_served_in_many_turns(spawn):
 
 
 def test_clients_that_leave_before_their_body_was_parsed_take_nothing_along(spawn):
-    """Some while the job parses, most while they wait for it; the last ones when the daemon ends."""
+    """Some leave while the job parses their body, most while they wait for it, the last ones while the daemon ends."""
     node = spawn()
     body = long_numbers(MANY)
     requests = [Request(node, body) for _ in range(8)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What machine a CVM gets: confidential or not, its interfaces and volumes, how its files reach it. And --print-domain-xml."""
+"""The machine of a CVM: TEE, interfaces, volumes and the share with its files; and --print-domain-xml."""
 
 import json
 import os
@@ -254,7 +254,7 @@ def test_links_in_a_share_do_not_reach_the_disk(spawn):
 
 # ---------------------------------------------------------------------- --print-domain-xml
 
-# Never made.
+# This folder does not exist.
 DEV = f"/tmp/tp-none-{os.getpid()}"
 
 
@@ -315,7 +315,7 @@ def test_a_spec_that_is_not_there(tmp_path):
 # ---------------------------------------------------------------------- what a guest can write
 
 def test_no_guest_can_write_through_its_shared_folder(spawn, tmp_path):
-    """Also when its image asks for it: the folder is on the file system of the database and of all other disks."""
+    """Not even when its image asks for it: the database and all other disks are on the same file system."""
     shutil.copytree(IMAGES, tmp_path / "given")
     metadata = tmp_path / "given" / BOOT / "metadata.json"
     metadata.write_text(json.dumps({**json.loads(metadata.read_text()), "shared_ro": False}))
@@ -326,7 +326,7 @@ def test_no_guest_can_write_through_its_shared_folder(spawn, tmp_path):
     share = line[line.index("-fsdev") + 1].split(",")
     assert f"path={node.dir}/cvms/{cvm.uuid}/shared" in share
     assert "readonly" in share or "readonly=on" in share, share
-    # Of its disks the data disk alone is writable, and that has a size.
+    # Only the data disk is writable, and its size is limited.
     formats = [json.loads(arg) for arg in line if arg.startswith("{") and "-format" in json.loads(arg).get("node-name", "")]
     assert sorted((f["driver"], f["read-only"]) for f in formats) == [("qcow2", False), ("raw", True)]
 
@@ -334,8 +334,8 @@ def test_no_guest_can_write_through_its_shared_folder(spawn, tmp_path):
 # ---------------------------------------------------------------------- why a start failed
 
 FAILING_QEMU = """#!/bin/sh
-# A QEMU that says what is in a file and ends, when it is one for a guest and the file is there. Like QEMU it lives
-# until libvirt is at its monitor: libvirt quotes nothing otherwise.
+# A QEMU that prints the content of a file and ends, if the file exists and it is started for a guest. It lives until
+# libvirt connects to its monitor, as QEMU does: otherwise libvirt does not quote its output.
 case "$*" in *guest=teepod-*) [ -e {said} ] && {{ sleep 0.5; cat {said} >&2; exit 1; }} ;; esac
 exec /usr/bin/qemu-system-x86_64 "$@"
 """

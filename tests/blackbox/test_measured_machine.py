@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a guest measures of its machine is what it would measure under dstack-vmm's command line, byte for byte.
+"""The measured parts of a guest's machine are equal to those under dstack-vmm's command line, byte for byte.
 
 RTMR0 of a TD holds the digests of its ACPI tables, and verifiers compute them from that command line. So a probe boots twice,
 once as a CVM by libvirt, once by the launcher's arguments in plain QEMU, and everything it sees is compared.
@@ -55,7 +55,7 @@ def test_a_guest_sees_what_the_launchers_guest_sees(spawn, image, tmp_path, case
                                share=want["share"], kvm=node.get("/node").json["hypervisor"]["kvm"])
     theirs = probe.run(args, log)
 
-    # Nothing is compared that was not looked at.
+    # The comparison is not empty.
     assert {("acpi", "DSDT"), ("acpi", "APIC"), ("fw_cfg", "etc/acpi/tables"), ("fw_cfg", "etc/table-loader"), ("fw_cfg", "bootorder"),
             ("config", "0000:00:1f.0"), SMBIOS} <= theirs.keys()
     disks = 2 + want["volumes"] + (want["share"] == "vhd")
@@ -67,7 +67,7 @@ def test_a_guest_sees_what_the_launchers_guest_sees(spawn, image, tmp_path, case
 
 @pytest.fixture
 def huge_pages(tmp_path):
-    """1 GiB more of 2 MiB pages than there were, and a file system of them."""
+    """Adds 1 GiB of 2 MiB pages, and mounts a file system of them."""
     setting, mount = Path("/proc/sys/vm/nr_hugepages"), tmp_path / "pages"
     before, mount_options = int(setting.read_text()), ["mount", "-t", "hugetlbfs", "-o", "pagesize=2M", "none", str(mount)]
     mount.mkdir()
@@ -104,7 +104,7 @@ def test_a_guest_in_huge_pages_sees_the_launchers_numa_node_and_expander(spawn, 
 
 
 def test_the_comparison_finds_a_device_that_sits_elsewhere(image, tmp_path):
-    """The same arguments in another order, or one interface less, must not pass for the same machine."""
+    """Arguments in another order, or one interface less, make a different machine."""
     def saw(folder, **change):
         (tmp_path / folder).mkdir()
         args, log = probe.launcher(image, tmp_path / folder, 1, 256, probe.macs("x", 2), **change)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""test_measurements.py - what a verifier will see is known before a CVM starts; a change is tried out before it is made.
+"""Measurements of a CVM are known before it starts, and preflight shows the effect of a change.
 
 Here without TDX: the registers say why they are empty, everything else is what the guest gets. What the registers hold is in
 tests/unit/registers_test.c and, with TDX faked, in the TDX test bed.
@@ -23,7 +23,7 @@ NO_CVM = "00000000-0000-4000-8000-000000000000"
 
 
 def check(m):
-    """Of an ordinary VM, every register says that it has none."""
+    """An ordinary VM has no measurement in any register."""
     assert m["tee"] == "none" and m["firmware"] is None and m["lite_variant"] is False
     assert m["mr_owner"] is None and m["mr_owner_config"] is None
     for name in REGISTERS:
@@ -165,7 +165,7 @@ def test_many_who_ask_at_once_are_all_answered(node):
 
 
 def test_the_pe_digest_is_the_one_debian_signed():
-    """The reference that registers_test.c is held against agrees with the signature in a real kernel."""
+    """The reference values of registers_test.c agree with the signature in a real kernel."""
     kernel = (ROOT / "build" / "images" / "teepod-demo-1.0.0" / "bzImage").read_bytes()
     header = struct.unpack_from("<I", kernel, 0x3C)[0]
     at, size = struct.unpack_from("<II", kernel, header + 24 + 112 + 32)

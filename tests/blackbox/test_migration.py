@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Only the daemon migrates the database: of the commands beside it none does, whether or not a daemon runs."""
+"""Only the daemon migrates the database. No other command does, whether or not a daemon runs."""
 
 import contextlib
 import fcntl
@@ -23,7 +23,7 @@ def version(node):
     return node.rows("pragma user_version")[0][0]
 
 
-# A daemon that is stopped may be of an earlier version: it would refuse a database that the command has migrated.
+# A stopped daemon may be of an earlier version, which would refuse a migrated database.
 @pytest.mark.parametrize("daemon_runs", [True, False])
 @pytest.mark.parametrize("command", [["--add-key", "me:reader"], ["--accept-host"], ["--check-db"]])
 def test_no_command_migrates_a_database(spawn, command, daemon_runs):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A CVM's name names that CVM and nothing else: no other CVM's UUID, no app id, no word of a path, not in another case."""
+"""The name of a CVM is never mistaken for the UUID or app id of another CVM or for a word of a path, in any letter case."""
 
 import sqlite3
 import uuid
@@ -53,7 +53,7 @@ def test_prefixes_of_identifiers_are_read_in_any_case(node):
 
 
 def rename(node, names):
-    """As rows of an earlier version may be: {uuid: name}."""
+    """Write names that an earlier version allowed: {uuid: name}."""
     node.stop()
     with sqlite3.connect(node.database()) as db:
         for cvm, name in names.items():
@@ -80,21 +80,21 @@ def test_where_names_clash_already_a_lookup_is_refused_and_harms_nobody(spawn):
                 assert "cvm_" in said["suggestions"][0], said
             else:
                 assert answer.ok()["vm_uuid"] == victim.uuid
-    # An operator of another workspace, whose own CVM has the name, is told as well.
+    # An operator of another workspace whose own CVM has the name gets the same answer.
     for method, path in calls:
         answer = node.api(method, f"/cvms/{victim.uuid}{path}", key=keys["operator"], json={} if method in ("PATCH", "POST") else None)
         refused(answer, 400, "ERR-03-010", "identifier", victim.uuid)
-    # A tenant there knows of no other CVM of that UUID: it means its own.
+    # A tenant there cannot see the other CVM, so the name means its own.
     assert node.get(f"/cvms/{victim.uuid}", key=keys["tenant"]).ok()["vm_uuid"] == theirs
     assert len(node.uuids()) == 5
 
-    # Numbers name one CVM whatever the names are, and what the node does by itself is not confused.
+    # Numeric ids are unambiguous, and operations of the node itself are not affected.
     assert node.get(f"/cvms/cvm_{victim.body['id']}").ok()["vm_uuid"] == victim.uuid
     node.post(f"/cvms/{victim.body['id']}/stop").ok()
     assert set(node.post("/status/batch", json={"vm_uuids": [victim.uuid]}).ok().json) == {victim.uuid}
     assert node.api("DELETE", f"/cvms/{victim.body['id']}").status == 204
     until("it is gone", lambda: victim.uuid not in node.uuids())
-    # Without the victim the odd names are names again.
+    # When the other CVM is gone, these names work.
     assert node.get(f"/cvms/{third.get()['name']}").ok()["vm_uuid"] == third.uuid
 
 
@@ -131,7 +131,7 @@ def test_an_operators_change_by_app_id_is_refused_when_several_workspaces_have_t
         answer.ok()
         node.settled()
     assert set(node.rows("select cvm_uuid from operations where kind not in ('create', 'delete')")) == {(cvms["gamma"],)}
-    # The own workspace's app is the one meant, whoever else has one.
+    # The app id means the app of the caller's own workspace.
     mine = node.create(stopped=True, app_id=app)
     assert changes()[0].ok()["operations"][0]["vm_uuid"] == mine.uuid
     node.settled()

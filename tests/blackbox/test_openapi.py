@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""test_openapi.py - the description of the API says what the tables say, no more and no less; and answers keep to it."""
+"""The description of the API has the same routes and fields as the tables of the program, and answers conform to it."""
 
 import fcntl
 import json
@@ -16,7 +16,7 @@ from node import DEMO, PROGRAM, ROOT, until
 
 @pytest.fixture(scope="session")
 def tables():
-    """Route and field tables as the program has them."""
+    """The route and field tables of the program."""
     folder = os.path.dirname(PROGRAM)
     program = os.path.join(folder, "unit", "api_tables_test")
     with open(os.path.join(folder, ".tables.lock"), "w") as lock:

@@ -12,10 +12,10 @@ from node import PROGRAM, alive, refused
 
 
 def copy_of(node, spawn, **how):
-    """A copy of the folder, made as cp -a does it, with a node on it that has not been started."""
+    """A copy of the folder (cp -a), and a node for it that is not started yet."""
     folder = Path(tempfile.mkdtemp(prefix="tp", dir="/tmp"))
     done = subprocess.run(["tar", "-C", node.dir, "--exclude=*.sock", "--exclude=daemon.log", "-cf", folder / "t", "."], check=False)
-    assert done.returncode in (0, 1), done      # 1: a file changed as it was read
+    assert done.returncode in (0, 1), done      # 1: a file changed while it was read
     subprocess.run(["tar", "-C", folder, "-xpf", folder / "t"], check=True)
     (folder / "t").unlink()
     return spawn(start=False, folder=folder, options=dict(node.options), **how)
@@ -34,7 +34,7 @@ def maintenance(node):
 
 
 def assert_runs_nothing(node, cvm, why):
-    """@node is up on a folder that is not its own, in which @cvm runs."""
+    """@node runs on a folder that belongs to another host, with the running CVM @cvm."""
     shown = maintenance(node)
     assert shown["enabled"] and why in shown["reason"] and "--accept-host" in shown["reason"], shown
     at_node = node.get("/node").ok().json
@@ -88,7 +88,7 @@ def test_a_copy_below_the_same_libvirtd_touches_no_guest_of_the_original(libvirt
         copy = copy_of(original, spawn, hypervisor=libvirtd.uri).start()
         assert_runs_nothing(copy, cvm, f"a copy of {original.dir}")
         assert "guests adopted" not in copy.log_tail(200)
-        # What happens to the original's guests is not the copy's business.
+        # The copy does not record events of the original's guests.
         seen = copy.rows("select uuid, observed from cvms order by uuid")
         crashed.do("stop")
         assert copy.rows("select uuid, observed from cvms order by uuid") == seen
@@ -103,7 +103,7 @@ def test_a_copy_on_another_host_runs_nothing_until_it_is_accepted(spawn):
     node = spawn(start=False)
     root = node.dir / "host"
     (root / "etc").mkdir(parents=True)
-    (root / "etc/machine-id").write_text("uninitialized\n")      # as systemd has it during a first boot
+    (root / "etc/machine-id").write_text("uninitialized\n")      # the content during a first boot of systemd
     node.options["host.root"] = str(root)
     node.start()
     node.stop()
@@ -168,7 +168,7 @@ def test_a_moved_and_a_restored_folder_say_so(spawn):
         backup.rename(moved)
         (moved / "owner").write_bytes((moved / "owner").read_bytes())
         shutil.copy(moved / "owner", moved / "other")
-        (moved / "other").rename(moved / "owner")       # another inode, whatever the file system reuses
+        (moved / "other").rename(moved / "owner")       # a different inode, even if the file system reuses numbers
         node.start()
         assert f"restored or copied from {moved}" in maintenance(node)["reason"]
         node.stop()
@@ -192,7 +192,7 @@ def test_a_restored_database_in_its_own_folder_and_an_upgrade_are_the_nodes_own(
     assert not maintenance(node)["enabled"]
     cvm.becomes("running")
     node.stop()
-    # As a release before this one has left it.
+    # The state that an earlier release left.
     (node.dir / "owner").unlink()
     subprocess.run(["sqlite3", node.database(), "delete from owner"], check=True)
     node.start()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Paused guests: seen with the cause, resumed by themselves or by request, and no obstacle to stop, shutdown and delete."""
+"""Paused guests: shown with the cause, resumed automatically or on request, and stop, shutdown and delete work on them."""
 
 import contextlib
 import gzip
@@ -24,14 +24,14 @@ from test_disk_full import fill as fill_below
 
 WRITER = "teepod-writer-1.0.0"
 HTTP = [{"protocol": "tcp", "host_port": 0, "vm_port": 80}]
-# Asked for over HTTP: writes 8 MiB more to the guest's disk, and says so on the console once they are there.
+# A page of the guest: writes 8 MiB more to its disk, and then a line to its console.
 WRITE = "#!/bin/sh\nexport PATH=/bin\necho Content-Type: text/plain\necho\n" \
         "(dd if=/dev/urandom of=/data/fill.$$ bs=64k count=128 conv=fsync && echo WRITTEN >/dev/console) >/dev/null 2>&1 &\n"
 
 
 @pytest.fixture(scope="session")
 def writer(tmp_path_factory):
-    """The demo image with a page that writes to its disk. The kernel unpacks archives one after the other."""
+    """The demo image with that page, in a second archive that the kernel unpacks after the first."""
     folder = tmp_path_factory.mktemp("images") / WRITER
     shutil.copytree(IMAGES / DEMO, folder)
     root = folder.parent / "root"
@@ -49,8 +49,8 @@ def writer(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def small_disks(writer):
-    """A node whose guests' disks are on a file system of 96 MiB, with the image that writes. Its database is elsewhere: what it can
-    not record while the disk is full it records later (test_disk_full.py)."""
+    """A node with that image whose guests' disks are on a file system of 96 MiB. Its database is elsewhere, so that it can write
+    while the disk is full (test_disk_full.py tests the other case)."""
     if os.geteuid() != 0:
         pytest.skip("mounting a small file system needs root")
     if Node.libvirtd:
@@ -73,7 +73,7 @@ def small_disks(writer):
 
 @pytest.fixture
 def tiny(small_disks):
-    """That node, with all its space free afterwards. Only the guest of the fixture below outlives a test."""
+    """That node. Afterwards all its space is free, and only the CVM of the fixture guest is left."""
     if small_disks.process.poll() is not None:
         small_disks.start()
     yield small_disks
@@ -88,9 +88,9 @@ def tiny(small_disks):
 
 @pytest.fixture
 def guest(tiny):
-    """A CVM that runs with the image that writes. Linux takes seconds to boot: a test that leaves it running, or paused for
-    space, leaves it to the next one. What was before the test: its operations in older, how many observations and how many
-    times it had written."""
+    """A running CVM with that image. Linux takes seconds to boot, so the next test gets the same guest if this one leaves it
+    running or paused for space. Tests count from the state at their begin: the operations (older), the number of
+    observations (observed), and how often the guest has written (written)."""
     cvm = tiny.guest
     if cvm is None or cvm.uuid not in tiny.uuids() or cvm.status != "running":
         tiny.delete_all()
@@ -124,14 +124,14 @@ def boot(node, image=WRITER, **more):
 
 
 def write(cvm):
-    """Have the guest write, once in a test."""
+    """Let the guest write; at most once in a test."""
     (_, _, port, _), = cvm.ports()
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/cgi-bin/write", timeout=10) as answer:
         assert answer.status == 200
 
 
 def written(cvm):
-    """Whether all of that is there."""
+    """Whether the guest has finished that write."""
     return cvm.log().count("WRITTEN") > cvm.written
 
 
@@ -141,7 +141,7 @@ def began(cvm, kind):
 
 
 def pauses(node, cvm):
-    """(observed, reason) of its observations, oldest first."""
+    """(observed state, reason) of its observations, oldest first."""
     rows = node.rows("select data from events where type = 'cvm.observed' and cvm_uuid = ? order by seq", cvm.uuid)
     return [(data["observed"], data.get("reason")) for data in (json.loads(row[0]) for row in rows)]
 
@@ -271,7 +271,7 @@ def test_a_cause_that_was_not_committed_is_asked_for_again(tiny):
 
 
 def ask_qemu(monitor, command):
-    """One question to a QEMU whose daemon is away."""
+    """Send one QMP command to a QEMU while the daemon is down."""
     with socket.socket(socket.AF_UNIX) as s:
         s.settimeout(10)
         s.connect(str(monitor))
@@ -291,7 +291,7 @@ def test_a_guest_that_runs_out_of_space_while_nobody_watches_is_found_paused(tin
     tiny.kill()
     ballast = fill(tiny, leave=1024 * 1024)
     write(cvm)
-    # Folders of guests that ended while the daemon was away are still there.
+    # Folders of guests that ended while the daemon was down may be left.
     monitor = max(tiny.embed.glob("lib/qemu/domain-*/monitor.sock"), key=lambda path: path.stat().st_mtime)
     until("QEMU has paused it", lambda: ask_qemu(monitor, "query-status")["status"] == "io-error")
     tiny.start()
@@ -303,7 +303,7 @@ def test_a_guest_that_runs_out_of_space_while_nobody_watches_is_found_paused(tin
 
 
 def test_a_guest_that_is_paused_while_it_boots_fails_its_operation_at_once(tiny):
-    """Its disk is formatted at the first boot, which takes more than is left."""
+    """The first boot formats the disk, which needs more space than is left."""
     ballast = fill(tiny, leave=700 * 1024)
     cvm = tiny.create(wait=False, image=WRITER, memory=160)
     tiny.settled(cvm.uuid, 60)
@@ -320,7 +320,7 @@ def test_a_guest_that_is_paused_while_it_boots_fails_its_operation_at_once(tiny)
 
 @pytest.fixture
 def watched(spawn, libvirtd):
-    """A node whose guests an operator can get at by virsh."""
+    """A node whose guests an operator can reach with virsh."""
     node = spawn(hypervisor=libvirtd.uri)
     node.virsh = lambda *args: virsh(libvirtd.uri, *args)
     return node
@@ -440,7 +440,7 @@ def test_a_resume_is_finished_after_kill_9(watched, when):
     watched.stop()
     watched.start(TEEPOD_FAILPOINT=f"resume.resume.{when}")
     suspended(watched, cvm)
-    with contextlib.suppress(OSError, http.client.HTTPException):   # it may die before it answers
+    with contextlib.suppress(OSError, http.client.HTTPException):   # the daemon may die before it answers
         cvm.ask("resume")
     assert watched.died() == signal.SIGKILL
     watched.start()
@@ -450,7 +450,7 @@ def test_a_resume_is_finished_after_kill_9(watched, when):
 
 
 def test_a_paused_guest_of_a_cvm_that_is_to_be_stopped_is_ended(watched):
-    """A start that was given up, and came true while nobody watched; then somebody paused it."""
+    """A start failed by timeout, the guest started later while the daemon was down, and then somebody paused it."""
     cvm = watched.create()
     suspended(watched, cvm)
     watched.kill()

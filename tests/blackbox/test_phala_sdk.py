@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cloud's own SDK, unmodified, in both versions of the API: it holds every answer against a schema of its own."""
+"""The cloud's SDK, unmodified, in both versions of the API: it checks every answer against its own schema."""
 
 import json
 import subprocess

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the node does with CVMs by itself: restarts after a crash, starts after a boot of the host, drain."""
+"""Actions of the node itself: restarts after a crash, starts after a boot of the host, drain."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ QUICK = {"restart.initial_backoff": 1, "restart.max_backoff": 2, "restart.max_re
 
 
 def crash(cvm):
-    """kill -9 of its QEMU; the pid it had."""
+    """Kill its QEMU with SIGKILL; returns the pid."""
     pid, = until(f"{cvm.name} has a QEMU", cvm.pids)
     os.kill(pid, signal.SIGKILL)
     return pid
@@ -33,7 +33,7 @@ def events(node, kind):
 
 
 def reboot(node):
-    """The host goes down under everything, and comes up again with pids that mean others."""
+    """Simulate a boot of the host: the daemon and all QEMUs are killed, and pids of before mean nothing."""
     node.kill()
     for pid in node.guests(probes=True):
         os.kill(pid, signal.SIGKILL)
@@ -43,7 +43,7 @@ def reboot(node):
 
 
 def powers_off(cvm):
-    """QEMU is not deaf to SIGTERM, and ends as if its guest had powered off; the pid it had."""
+    """SIGTERM makes QEMU end as if its guest had powered off; returns the pid."""
     pid, = cvm.pids()
     os.kill(pid, signal.SIGTERM)
     until(f"{cvm.name} went down", lambda: pid not in cvm.pids(), 10)
@@ -127,7 +127,7 @@ def test_never_stop_and_the_switch_of_the_node_keep_a_cvm_down(spawn):
     time.sleep(2.5)
     assert never.status == "crashed" and stopped.status == "stopped" and not node.guests()
     assert stopped.get()["restart"]["next_attempt_at"] is None
-    # Told otherwise afterwards, it is started at once as if it had crashed now.
+    # When its policy changes afterwards, it is started at once, as after a crash.
     node.api("PATCH", f"/cvms/{never.uuid}/policy", json={"restart_policy": "always"}).ok()
     until("it runs", never.pids, 10)
 
@@ -327,13 +327,13 @@ def test_drain_and_back(spawn, killed):
     assert answer.status == 202, answer
     assert answer["enabled"] and [op["kind"] for op in answer["operations"]] == ["shutdown", "shutdown"]
     assert answer["drain"]["waiting"] == 4 and answer["drain"]["shutting_down"] == 2
-    # The small guest is deaf to its button; QEMU is not deaf to SIGTERM and ends as if the guest had heard.
+    # The guest ignores its power button. SIGTERM makes QEMU end as if the guest had powered off.
     deadline, told = time.monotonic() + 60, set()
     while node.get("/node/maintenance")["drain"]["down"] < 6:
         assert time.monotonic() < deadline, node.get("/node/maintenance")
         assert len(node.live_operations()) <= 2
         for op in node.live_operations():
-            # Not before the button was pressed: a QEMU that ends while libvirt talks to it has crashed, for libvirt.
+            # Wait until the button was pressed: libvirt reports a crash if QEMU ends while it sends a command.
             pids = node.cvm(op["cvm"]["vm_uuid"]).pids() if op["step"] == "wait" else []
             for pid in set(pids) - told:
                 os.kill(pid, signal.SIGTERM)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ETag and If-Match: who decides on what is no longer so is told, and nothing is changed."""
+"""ETag and If-Match: a change that is based on an outdated state is refused."""
 
 import threading
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""QEMU as a user of its own, as Debian's libvirt runs it: it reaches what it needs, and nobody else does."""
+"""QEMU runs as its own user, as with Debian's libvirt: it can read its files, and other users cannot."""
 
 import os
 import pwd

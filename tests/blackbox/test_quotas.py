@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shares of workspaces, tokens and balances: what a team may hold, who may open it, and what it pays."""
+"""Workspaces: quotas, tokens and balances."""
 
 import concurrent.futures
 import http.client
@@ -17,7 +17,7 @@ RATES = {"billing.enabled": "yes", "billing.vcpu_hour": 3600000, "billing.disk_g
 
 
 def ask(node, method, path, status=200, **more):
-    """An answer that keeps to the description of the API."""
+    """Send a request and check the answer against the description of the API."""
     answer = node.api(method, path, **more)
     assert answer.status == status, answer
     openapi.check(method, PREFIX + path, status, answer.headers.get("content-type"), answer.body)
@@ -46,7 +46,7 @@ def quotas(node, slug="team", key="own"):
 
 @pytest.fixture
 def shared(spawn):
-    """A node with a workspace and the key of a tenant there."""
+    """A node with a workspace, and the key of a tenant of it."""
     node = spawn(options=FAR)
     team(node, vcpus=4, memory_mib=1024, disk_gib=10, cvms=10, gpus=0)
     return node, token(node)["token"]
@@ -118,7 +118,7 @@ def test_a_cvm_of_another_workspace_is_answered_as_one_that_is_missing(shared):
                 for query in ("", "?workspace=local", "?workspace=nowhere", "?workspace=team"):
                     found = said(method, pattern, name, key, query)
                     assert found == said(method, pattern, missing, key, query), (method, pattern)
-                    # The catalogue has a code of its own for the source of a replica.
+                    # The source of a replica has its own error code.
                     code = "ERR-03-008" if pattern.endswith("/replicas") else "ERR-03-001"
                     assert found[0] == 404 and f'"{code}"' in found[1] or found[0] == 400 and is_unread(pattern), (method, pattern, found)
     for path in (f"/apps/{theirs['app_id']}", f"/apps/{theirs['app_id']}/cvms", f"/operations/{theirs['operation_id']}", "/workspaces/local",
@@ -164,7 +164,7 @@ def test_each_refusal_has_its_code_and_true_numbers(shared):
     no = node.post("/cvms", json={**big, "vcpu": 1}, key=tenant)
     refused(no, 403, "ERR-04-002")
     assert details(no) == {"limit": 1, "current": 1}
-    node.try_create(name="in-local", stopped=True, vcpu=8).ok()     # another workspace has no part in it
+    node.try_create(name="in-local", stopped=True, vcpu=8).ok()     # the limits of another workspace are separate
     assert_books(node)
 
 
@@ -282,7 +282,7 @@ def test_an_expired_token_opens_nothing(shared):
 
 
 class Stream:
-    """An event stream that is read to its end."""
+    """An event stream."""
 
     def __init__(self, node, path, key):
         where = urlsplit(node.url)
@@ -292,7 +292,7 @@ class Stream:
         assert self.answer.status == 200, self.answer.read()
 
     def ends(self):
-        """Everything up to the end the server makes; a time-out is none."""
+        """Read until the server ends the stream; a timeout is an error."""
         text = self.answer.read()
         self.connection.close()
         return text
@@ -399,7 +399,7 @@ def test_credit_is_needed_added_once_and_spent_by_what_runs(spawn):
     assert node.get("/auth/me", key=tenant).ok()["credits"]["balance"].startswith(("9.", "10."))
     time.sleep(2)
     assert 2000 <= began["balance"] - balance(node)["balance"] <= 6000
-    node.kill()                 # guests run on, and are paid for
+    node.kill()                 # guests run on and are charged
     time.sleep(1)
     node.start()
     node.post(f"/cvms/{mine['vm_uuid']}/stop", key=tenant).ok()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A thousand at once: exactly as many succeed as there is room for, and all others are told why, with true numbers."""
+"""A thousand creates at once: exactly as many succeed as fit, and the refusals carry correct numbers."""
 
 import collections
 import json
@@ -12,7 +12,7 @@ CLAIMS = 200
 
 
 def at_once(node, bodies, clients):
-    """POST /cvms of every body: @clients connections, opened before the first request, released together. All answers."""
+    """POST every body to /cvms by @clients connections, which are open before the first request. Returns all answers."""
     answers, lock, gate = [None] * len(bodies), threading.Lock(), threading.Barrier(clients)
     left = iter(range(len(bodies)))
 
@@ -47,7 +47,7 @@ def body(name, **more):
 
 
 def test_of_a_thousand_creates_exactly_those_that_fit_succeed(spawn):
-    """By each of the four resources a tenth of them is short of: 100 CVMs fit."""
+    """100 CVMs fit by each of the four resources."""
     for short, code, field in (("vcpus", "ERR-02-003", "vcpu"), ("memory_mib", "ERR-02-004", "memory"),
                                ("slots", "ERR-02-005", "slots"), ("disk_gib", "ERR-02-002", "disk_size")):
         plenty = {"vcpus": 20000, "memory_mib": 320000, "slots": 10000, "disk_gib": 20000}
@@ -82,7 +82,7 @@ def test_of_two_hundred_who_ask_for_one_host_port_one_gets_it(spawn):
     assert node.uuids() == {winner["vm_uuid"]}
     assert node.rows("select host_port from ports") == [(port,)]
     assert_books(node)
-    # And it is anybody's again afterwards.
+    # Afterwards the capacity is free again.
     refused(node.post("/cvms", json=body("late-one", ports=bodies[0]["ports"])), (400, 409), value=port)
     node.cvm(winner["vm_uuid"]).delete()
     node.post("/cvms", json=body("late-one", ports=bodies[0]["ports"])).ok()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A replica is another CVM like its source: what it has in common, what is its own, and which source is meant."""
+"""Replicas: what they share with their source, what is their own, and how a source is named."""
 
 import subprocess
 from concurrent.futures import ThreadPoolExecutor

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One rule, one refusal: whichever route a value comes by, it is refused with the same code and names the same field.
+"""Every route that takes a value refuses it with the same code and names the same field.
 
 RULES has a row for each rule: what is wrong with the request, what it is refused with, and by which routes it can come.
 A route takes what is wrong as members of its own body, and those of the compose file where it has that.
@@ -149,7 +149,7 @@ def test_every_route_refuses_it_alike(source, rule):
         try:
             said = refused(answer, (400, 404, 409), code)
             named = said["details"][0]["field"]
-            # The same member is somewhere else in each body: at its top, or in the compose file of it.
+            # The member is at the top of some bodies and in the compose file of others.
             assert named == field or named.rsplit(".", 1)[-1] == field, answer
         except AssertionError as e:
             raise AssertionError(f"{what} by {route}: {e}") from None

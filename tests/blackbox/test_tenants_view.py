@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The machine, its totals and its other tenants are the operators': no route tells them to a tenant."""
+"""No route shows a tenant the machine, its totals or other tenants: these are for operators."""
 
 import re
 
@@ -10,13 +10,13 @@ from node import PREFIX, refused, until
 from test_growth import tenant_of
 from test_policies import reboot
 
-# Numbers that nothing else is likely to be.
+# Numbers that are unlikely to occur elsewhere.
 TOTALS = {"capacity.vcpus": 6101, "capacity.memory_mib": 600139, "capacity.disk_gib": 19073, "capacity.slots": 5309}
 
 
 @pytest.fixture
 def shared(spawn):
-    """A node, a tenant's keys and its CVM, another tenant's CVM, and what both can be known by."""
+    """A node, a tenant's keys and its CVM, another tenant's CVM, and the identifiers of both."""
     node = spawn(options=TOTALS)
     keys, cvms = {}, {}
     for slug in ("own-team", "rivals"):
@@ -30,7 +30,7 @@ def shared(spawn):
 
 
 def paths(role, cvm):
-    """Every GET route of the API's description that @role may ask, with this CVM's identifiers."""
+    """Every GET route of the API's description that @role may use, with this CVM's identifiers."""
     roles = ("reader", "tenant")[:1 + (role == "tenant")]
     fill = {"id": cvm["vm_uuid"], "slug": "own-team", "family": "cpu", "name": "teepod-boot-1.0.0", "number": "1", "vm_uuid": cvm["vm_uuid"]}
     for path, methods in openapi.document()["paths"].items():
@@ -47,7 +47,7 @@ def paths(role, cvm):
 
 
 def secrets(node, cvm):
-    """What must not be told, as patterns."""
+    """Patterns of what an answer must not contain."""
     rival = [cvm["vm_uuid"], cvm["app_id"], cvm["name"], "rivals", cvm["operation_id"]]
     host = [str(node.dir), "qemu:///", str(node.process.pid)]
     return {text: re.compile(rf"(?<![0-9A-Za-z]){re.escape(text)}(?![0-9A-Za-z])") for text in

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Listeners: TLS as it should be, unix sockets by peer credentials, systemd's sockets, reload and drain."""
+"""Listeners: TLS, unix sockets with peer credentials, sockets from systemd, reload and drain."""
 
 import http.client
 import json
@@ -26,7 +26,7 @@ def openssl(*args):
 
 @pytest.fixture(scope="session")
 def pki(tmp_path_factory):
-    """An authority, a server certificate of it, a client's, and a client's of a stranger."""
+    """An authority, a server and a client certificate of it, and a client certificate of another authority."""
     d = tmp_path_factory.mktemp("pki")
     for ca in ("ca", "stranger"):
         openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", 2, "-subj", f"/CN={ca}",
@@ -194,7 +194,7 @@ def test_a_web_page_can_not_use_the_certificate_of_its_reader(pki, tls_node):
 
 
 def ends(pki, name):
-    """When a certificate ends, as this API writes it."""
+    """The end of a certificate in the format of this API."""
     out = subprocess.run(["openssl", "x509", "-in", pki / f"{name}.pem", "-noout", "-enddate"], check=True, capture_output=True, text=True)
     return time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(ssl.cert_time_to_seconds(out.stdout.strip().partition("=")[2])))
 
@@ -458,7 +458,7 @@ def test_sigterm_answers_what_is_under_way_and_takes_nothing_new(spawn):
     def wait():
         try:
             result["answer"] = node.get(f"/operations/{op['id']}?wait=50", timeout=60)
-        except Exception as e:  # the test below shows it
+        except Exception as e:  # reported by the test below
             result["error"] = e
     waiter = threading.Thread(target=wait)
     waiter.start()

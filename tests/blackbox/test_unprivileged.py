@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The daemon as an unprivileged user under a system libvirtd, restricted as by configs/teepod.service."""
+"""The daemon as an unprivileged user with a system libvirtd, and the restrictions of configs/teepod.service."""
 
 import grp
 import hashlib
@@ -49,7 +49,7 @@ def device_filter(sandbox):
 
 @pytest.fixture
 def run_as(libvirtd, sandbox, spawn):
-    """Makes nodes whose daemon runs as a user, in the sandbox; as root, without it, where that is None."""
+    """Makes nodes whose daemon runs as @user in the sandbox; None: as root, without the sandbox."""
     made = []
 
     def run(user, groups=MEMBER, with_vsock=False, **how):
@@ -167,7 +167,7 @@ def sha256(path):
 
 
 def make_share_writable(image):
-    """As an image says it of itself, with the digests that follow."""
+    """Set shared_ro to false in the metadata of an image, and correct its checksums."""
     metadata, sums = image / "metadata.json", image / "sha256sum.txt"
     old = sha256(metadata)
     metadata.write_text(metadata.read_text().replace('"shared_ro": true', '"shared_ro": false'))
@@ -194,7 +194,7 @@ def test_a_share_that_an_older_release_made_writable_is_closed_at_a_start_and_re
     shared = node.dir / "cvms" / cvm.uuid / "shared"
     assert owner_and_mode(shared) == (USER, QEMU, "0o750"), "whatever the image says"
     assert owner_and_mode(shared / ".instance_info")[::2] == (USER, "0o644")
-    # As it was then: the guest made a folder, a file in it, and another .instance_info.
+    # The state of that time: the guest made a folder, a file in it, and another .instance_info.
     shared.chmod(0o770)
     who = pwd.getpwnam(QEMU)
     subprocess.run(["sh", "-ec", GUEST_WRITES, shared], user=who.pw_uid, group=who.pw_gid, extra_groups=[],
@@ -233,7 +233,7 @@ print(tried(os.open, "/dev/vhost-vsock", os.O_RDONLY))
 
 
 def test_the_sandbox_has_a_read_only_system_and_closed_devices(run_as, device_filter):
-    """As the service finds it. Without this the other tests here would pass for the wrong reason."""
+    """The sandbox works; otherwise the other tests here would prove nothing."""
     node = run_as(USER, with_vsock=True)
     ran = subprocess.run(["/usr/bin/python3", "-c", PROBE], env={"STATE": str(node.dir)}, stdout=subprocess.PIPE,
                          text=True, check=True, **node.identity)
@@ -292,7 +292,7 @@ def test_a_node_of_root_becomes_a_users(run_as, sandbox):
 
 
 def test_no_core_file_is_written_of_the_daemon_or_its_guests(spawn):
-    """By the unit, and by the daemon itself where it runs without one."""
+    """By LimitCORE of the unit, and by the daemon itself when it runs without systemd."""
     assert service()["LimitCORE"] == ["0"]
     allowed = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (allowed[1], allowed[1]))

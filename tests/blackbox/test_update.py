@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every route that changes a CVM: what it changes, what it leaves alone, what it answers, what it refuses."""
+"""Every route that changes a CVM: its effect, its answer and its refusals."""
 
 import hashlib
 import json
@@ -36,7 +36,7 @@ def put_compose(node, cvm, **body):
 
 
 def done(node, answer, state="succeeded"):
-    """The operation that an answer names, when it is over."""
+    """Wait for the operation that an answer names; returns it."""
     body = answer.ok().json
     operation = node.operation(body["operation_id"], wait=60)
     assert operation["state"] == state, f"{operation}\n{node.log_tail()}"

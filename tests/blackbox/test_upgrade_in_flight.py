@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The daemon's program is replaced while operations are under way: the new one finishes what the old one began."""
+"""The program of the daemon is replaced while operations run: the new one finishes them."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ def operations(node):
 
 
 def test_a_database_of_the_release_before_is_finished(node):
-    """Schema 5 had the index of a step. The guests are gone with the machine; what was to run after the operation runs."""
+    """Schema 5 stored the index of a step. The guests ended with the host; the CVMs that are to run are started."""
     for image in BOOT, DEMO:
         shutil.copytree(IMAGES / image, node.dir / "images" / image)
     with sqlite3.connect(node.database()) as db:
@@ -56,7 +56,7 @@ def test_a_database_of_the_release_before_is_finished(node):
                                          ("define.before", "create"), ("start.after", "create"), ("files.before", "start"),
                                          ("disk.before", "restart")])
 def test_the_next_release_finishes_what_this_one_began(node, point, kind):
-    """In it "files" has another name, and a step is inserted before "define"."""
+    """In the next release the step "files" has another name, and a step is inserted before "define"."""
     if kind == "create":
         node.start(TEEPOD_FAILPOINT=f"create.{point}")
         try:
@@ -85,7 +85,7 @@ def test_the_next_release_finishes_what_this_one_began(node, point, kind):
 
 @needs_next
 def test_a_step_that_this_release_does_not_have_fails_the_operation_and_says_so(node):
-    """Back from the next release: nothing is guessed, nothing leaks, and the CVM can be deleted."""
+    """After a downgrade the operation fails with a reason, nothing leaks, and the CVM can be deleted."""
     node.program = NEXT
     node.start(TEEPOD_FAILPOINT="create.probe.before")
     try:

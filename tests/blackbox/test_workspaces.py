@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two workspaces on one node: what is in one does not exist for tenants and readers of the other."""
+"""Two workspaces on one node: tenants and readers of one cannot see the CVMs of the other."""
 
 import subprocess
 
@@ -59,7 +59,7 @@ def test_no_list_shows_another_workspace(two):
             assert answer.json.get("total", 0) == 0, path
         assert node.get(f"/operations?cvm={mine['vm_uuid']}", key=keys[role]).ok()["items"] == []
         assert node.post("/status/batch", json={"vm_uuids": names_of(mine)[:3]}, key=keys[role]).ok().json == {}
-        refused(node.get("/metrics", key=keys[role]), 403)    # the numbers in it are of the whole host, so operators read them
+        refused(node.get("/metrics", key=keys[role]), 403)    # its numbers are those of the whole host, which are for operators
 
 
 def test_names_idempotency_keys_and_provisions_are_each_workspaces_own(two):

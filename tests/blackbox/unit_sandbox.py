@@ -28,7 +28,7 @@ BPF_PROG_LOAD, BPF_PROG_ATTACH, BPF_PROG_TYPE_CGROUP_DEVICE, BPF_CGROUP_DEVICE =
 BPF_F_ALLOW_MULTI = 2
 CLONE_NEWNS, MS_BIND, MS_REC, MS_PRIVATE = 0x20000, 0x1000, 0x4000, 0x40000
 AT_FDCWD, AT_RECURSIVE, MOUNT_ATTR_RDONLY = -100, 0x8000, 1
-# What DevicePolicy=closed leaves open.
+# Devices that DevicePolicy=closed allows.
 STANDARD_DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "ptmx")
 VHOST_VSOCK = os.makedev(10, 241)
 
