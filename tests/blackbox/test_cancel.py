@@ -89,7 +89,7 @@ def test_a_guest_that_obeys_its_power_button_after_the_cancel_is_stopped(node, k
     node.settled(cvm.uuid, 90)
     pid, = cvm.pids()
     operation = ask(cvm, kind, body)["operation_id"]
-    until("the button is pressed", lambda: node.operation(operation)["step"] != "signal")
+    until("the button is pressed", lambda: node.operation(operation)["step"] == "wait", every=0.005)
     os.kill(pid, signal.SIGSTOP)    # its shutdown takes long
     try:
         assert node.api("DELETE", f"/operations/{operation}").status in (202, 409)
