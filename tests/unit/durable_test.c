@@ -36,6 +36,7 @@
 #include "db/sql.h"
 #include "db/turn.h"
 #include "tests/vfs/disk.h"
+#include "vmm/admit/port_probe.h"
 #include "vmm/cvm/create.h"
 #include "vmm/cvm/power.h"
 #include "vmm/cvm/replicate.h"

@@ -15,10 +15,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/log.h"
 #include "base/loop.h"
-#include "base/own.h"
 #include "db/capacity.h"
 #include "db/cvms.h"
 #include "db/ports.h"
@@ -212,8 +211,8 @@ static int capacity_take_need(struct vmm *v, const struct need *n, struct err *e
 
 	assert(n->amount >= 0);
 	if (n->unlimited)
-		return capacity_add(vmm_db(v), n->resource, n->amount, e);
-	r = n->amount ? capacity_take(vmm_db(v), n->resource, n->amount, e) : 1;
+		return capacity_add_reserved(vmm_db(v), n->resource, n->amount, e);
+	r = n->amount ? capacity_reserve_amount(vmm_db(v), n->resource, n->amount, e) : 1;
 	if (r)
 		return r < 0 ? r : 0;
 	r = capacity_check_need(v, n, e);
@@ -228,7 +227,7 @@ static int capacity_pick_cid(struct vmm *v, uint32_t *ret, struct err *e)
 	for (uint32_t i = 0; i < vmm_settings(v)->cid_count; i++) {
 		uint32_t cid = vmm_settings(v)->cid_start +
 			       (vmm_capacity_state(v)->cid_hint + i) % vmm_settings(v)->cid_count;
-		int r = cids_taken(vmm_db(v), cid, e);
+		int r = cids_in_use(vmm_db(v), cid, e);
 
 		if (r < 0)
 			return r;
@@ -261,7 +260,8 @@ int capacity_release(struct vmm *v, const struct cvm_row *c, size_t n_ports, str
 	capacity_needs(v, c, n_ports, needs);
 	for (size_t i = 0; !r && i < NEEDS; i++)
 		if (needs[i].amount)
-			r = capacity_give(vmm_db(v), needs[i].resource, needs[i].amount, e);
+			r = capacity_release_amount(vmm_db(v), needs[i].resource, needs[i].amount,
+						    e);
 	return r || !c->holds_cpu ? r : reservation_hold_hugepages(v, c, false, e);
 }
 
@@ -286,7 +286,8 @@ int capacity_release_more(struct vmm *v, const struct cvm_row *now, const struct
 	capacity_additional_needs(v, now, other, n_ports, needs);
 	for (size_t i = 0; !r && i < NEEDS; i++)
 		if (needs[i].amount)
-			r = capacity_give(vmm_db(v), needs[i].resource, needs[i].amount, e);
+			r = capacity_release_amount(vmm_db(v), needs[i].resource, needs[i].amount,
+						    e);
 	return r;
 }
 
@@ -304,7 +305,8 @@ int capacity_hold_cpu(struct vmm *v, const struct cvm_row *c, bool hold, struct 
 	capacity_cpu_needs(v, c, needs);
 	for (size_t i = 0; !r && i < HELD_NEEDS; i++)
 		r = hold ? capacity_take_need(v, &needs[i], e)
-			 : capacity_give(vmm_db(v), needs[i].resource, needs[i].amount, e);
+			 : capacity_release_amount(vmm_db(v), needs[i].resource, needs[i].amount,
+						   e);
 	if (!r)
 		r = reservation_hold_hugepages(v, c, hold, e);
 	return r ? r : cvms_set_holds_cpu(vmm_db(v), c->id, hold, e);
