@@ -6,7 +6,7 @@
 #include "api/cloud/stream.h"
 #include <jansson.h>
 #include "base/buf.h"
-#include "vmm/metrics.h"
+#include "api/cloud/node_metrics.h"
 #include "vmm/vmm.h"
 
 static void get_healthz(struct call *c)

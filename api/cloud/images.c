@@ -14,8 +14,8 @@
 #include "base/alloc.h"
 #include <jansson.h>
 #include "db/images.h"
-#include "vmm/image_look.h"
-#include "vmm/image_store.h"
+#include "images/state.h"
+#include "images/store.h"
 #include "vmm/op/mutation.h"
 #include "vmm/vmm.h"
 

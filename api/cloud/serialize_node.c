@@ -22,7 +22,7 @@
 #include "vmm/host/device_state.h"
 #include "vmm/admit/placement.h"
 #include "vmm/cvm/status.h"
-#include "vmm/image_look.h"
+#include "images/state.h"
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"
 #include "vmm/op/op_error.h"

@@ -52,12 +52,12 @@ struct vmm {
 	struct loop_timer *close_timer;
 	unsigned demo_imports; /* under way; the node is not ready before they are over */
 	unsigned jobs;         /* jobs under way, outside operations */
-	struct {               /* jobs in the image store; image_store.c */
+	struct {               /* jobs in the image store; images/store.c */
 		struct store_job *first;
 		unsigned running;
 		bool alone;
 	} store;
-	unsigned late_looks;         /* at images, whose folder does not answer; image_look.c */
+	unsigned late_looks;         /* at images, whose folder does not answer; images/state.c */
 	struct measuring *measuring; /* measure_ask.c; NULL: nobody has asked yet */
 	struct inventory *inventory;
 	struct probing *probing;

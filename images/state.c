@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * image_look.c - are the files of images as they were when they were verified? For those who list
+ * state.c - are the files of images as they were when they were verified? For those who list
  * images.
  *
  * Only sizes and times are compared, in a job: the folder may be on a file system that does not
@@ -15,7 +15,7 @@
 #include "base/strings.h"
 #include "db/images.h"
 #include "images/images.h"
-#include "vmm/image_look.h"
+#include "images/state.h"
 #include "vmm/logs/serial_scan.h"
 #include "vmm/node/node.h"
 #include "vmm/node/world.h"

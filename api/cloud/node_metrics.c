@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * metrics.c - the node in Prometheus text (format 0.0.4).
+ * node_metrics.c - the node in Prometheus text (format 0.0.4).
  */
 #include "base/array.h"
 #include "base/buf.h"
@@ -17,7 +17,7 @@
 #include "vmm/host/device_state.h"
 #include "vmm/admit/reservation.h"
 #include "vmm/cvm/maintenance.h"
-#include "vmm/metrics.h"
+#include "api/cloud/node_metrics.h"
 #include "vmm/node/node.h"
 #include "vmm/node/world.h"
 #include "vmm/vmm.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * metrics.h - metrics of the node.
+ * node_metrics.h - metrics of the node.
  */
-#ifndef TEEPOD_VMM_METRICS_H
-#define TEEPOD_VMM_METRICS_H
+#ifndef TEEPOD_API_CLOUD_NODE_METRICS_H
+#define TEEPOD_API_CLOUD_NODE_METRICS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * image_look.h - state of the files of images.
+ * state.h - state of the files of images.
  */
-#ifndef TEEPOD_VMM_IMAGE_LOOK_H
-#define TEEPOD_VMM_IMAGE_LOOK_H
+#ifndef TEEPOD_IMAGES_STATE_H
+#define TEEPOD_IMAGES_STATE_H
 
 #include <stdbool.h>
 #include <stddef.h>

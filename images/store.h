@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * image_store.h - import and delete of images.
+ * store.h - import and delete of images.
  */
-#ifndef TEEPOD_VMM_IMAGE_STORE_H
-#define TEEPOD_VMM_IMAGE_STORE_H
+#ifndef TEEPOD_IMAGES_STORE_H
+#define TEEPOD_IMAGES_STORE_H
 
 #include <stdbool.h>
 #include <stddef.h>

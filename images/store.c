@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * image_store.c - files and rows of OS images, kept together.
+ * store.c - files and rows of OS images, kept together.
  *
  * Import: files first, row after them; a crash between leaves a folder without a row, which is no
  * image, and importing it again finds it whole. Delete: row first, so that nobody can begin to use
@@ -28,7 +28,7 @@
 #include "db/images.h"
 #include "db/turn.h"
 #include "images/images.h"
-#include "vmm/image_store.h"
+#include "images/store.h"
 #include "vmm/logs/serial_scan.h"
 #include "vmm/node/node.h"
 #include "vmm/node/owner.h"
