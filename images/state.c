@@ -1,43 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0
- * state.c - are the files of images as they were when they were verified? For those who list
- * images.
+ * state.c - finds out for lists of images whether their files still match their records.
  *
- * Only sizes and times are compared, in a job: the folder may be on a file system that does not
- * answer. Then the answer is "unknown" when the time is up, and the job keeps its values until it
- * returns. Each such job holds a thread. So with LATE_MAX of them the answer is "unknown" at once,
- * until one of them has returned.
+ * A job compares only sizes and times. If the file system of the store does not answer within the
+ * deadline, the state is "unknown"; the job then keeps its values until it returns. Each such job
+ * occupies a thread. Therefore no further job is started while LATE_MAX of them still run: the
+ * state is "unknown" at once.
+ *
+ * See also: record.c for the comparison, store.c for the check of the content.
  */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
 #include "base/lanes.h"
+#include "base/loop.h"
 #include "base/strings.h"
 #include "db/images.h"
 #include "images/images.h"
 #include "images/state.h"
-#include "vmm/logs/serial_scan.h"
-#include "vmm/node/node.h"
-#include "vmm/node/world.h"
+#include "images/store_context.h"
 
-enum { LOOK_MS = 5000, LATE_MAX = 4 };
+enum { CHECK_MS = 5000, LATE_MAX = 4 };
 
 const char *const image_state_word[IMAGE_STATES] = { [IMAGE_AVAILABLE] = "available",
 						     [IMAGE_MISSING] = "missing",
 						     [IMAGE_CHANGED] = "changed",
 						     [IMAGE_UNKNOWN] = "unknown" };
 
-struct looking {
-	struct vmm *v;
+struct image_state_job {
+	struct image_store *s;
 	size_t n;
-	char **dirs, **files;     /* @n each, owned */
-	struct image_look *looks; /* @n, of the job */
-	bool late;
-	void (*done)(void *arg, const struct image_look *looks);
+	char **dirs, **files;         /* @n each, owned */
+	struct image_status *results; /* @n; written by the job */
+	bool late;                    /* past its deadline; done() was called */
+	void (*done)(void *arg, const struct image_status *results);
 	void *arg;
 };
 
-static void look_at(const char *dir, const char *files, struct image_look *ret)
+static void image_status_read(const char *dir, const char *files, struct image_status *ret)
 {
 	struct err e;
 	int r = image_record_check(dir, files, &e);
@@ -47,104 +48,110 @@ static void look_at(const char *dir, const char *files, struct image_look *ret)
 		     : r == -ERR_CONFLICT  ? IMAGE_CHANGED
 					   : IMAGE_UNKNOWN;
 	(void)snprintf(ret->reason, sizeof(ret->reason), "%s", r ? e.text : "");
+	/* The text may contain a file name, which may contain any byte. */
 	for (char *c = ret->reason; *c; c++)
 		if (*c < ' ' || *c > '~')
-			*c = '?'; /* a file may be called anything */
+			*c = '?';
 }
 
-static void look_work(void *arg)
+static void image_state_work(void *arg)
 {
-	struct looking *l = arg;
+	struct image_state_job *j = arg;
 
-	for (size_t i = 0; i < l->n; i++)
-		look_at(l->dirs[i], l->files[i], &l->looks[i]);
+	for (size_t i = 0; i < j->n; i++)
+		image_status_read(j->dirs[i], j->files[i], &j->results[i]);
 }
 
-static void tell(struct looking *l, const struct image_look *looks)
+/* Call done() once: after the deadline it was called already. */
+static void image_state_report(struct image_state_job *j, const struct image_status *results)
 {
-	void (*done)(void *, const struct image_look *) = l->done;
+	void (*done)(void *, const struct image_status *) = j->done;
 
-	l->done = NULL;
+	j->done = NULL;
 	if (done)
-		done(l->arg, looks);
+		done(j->arg, results);
 }
 
-/* The job writes into looks: those who wait get others. */
-static void tell_unknown(struct looking *l)
+/* The job may still write to j->results, so the caller gets an array of its own. */
+static void image_state_report_unknown(struct image_state_job *j)
 {
-	struct image_look *looks = xcalloc(l->n + 1, sizeof(*looks));
+	struct image_status *results = xcalloc(j->n + 1, sizeof(*results));
 
-	for (size_t i = 0; i < l->n; i++) {
-		looks[i].state = IMAGE_UNKNOWN;
-		(void)snprintf(looks[i].reason, sizeof(looks[i].reason),
+	for (size_t i = 0; i < j->n; i++) {
+		results[i].state = IMAGE_UNKNOWN;
+		(void)snprintf(results[i].reason, sizeof(results[i].reason),
 			       "its folder could not be read in time");
 	}
-	tell(l, looks);
-	free(looks);
+	image_state_report(j, results);
+	free(results);
 }
 
-static void look_late(void *arg)
+static void image_state_late(void *arg)
 {
-	struct looking *l = arg;
+	struct image_state_job *j = arg;
 
-	l->late = true;
-	l->v->late_looks++;
-	tell_unknown(l);
+	assert(!j->late);
+	j->late = true;
+	j->s->late_checks++;
+	image_state_report_unknown(j);
 }
 
-static void looking_free(struct looking *l)
+static void image_state_job_free(struct image_state_job *j)
 {
-	for (size_t i = 0; i < l->n; i++) {
-		free(l->dirs[i]);
-		free(l->files[i]);
+	for (size_t i = 0; i < j->n; i++) {
+		free(j->dirs[i]);
+		free(j->files[i]);
 	}
-	free(l->dirs);
-	free(l->files);
-	free(l->looks);
-	free(l);
+	free(j->dirs);
+	free(j->files);
+	free(j->results);
+	free(j);
 }
 
-static void looked(void *arg, enum job_end end)
+static void image_state_done(void *arg, enum job_end end)
 {
-	struct looking *l = arg;
-	struct vmm *v = l->v;
+	struct image_state_job *j = arg;
+	struct image_store *s = j->s;
 
-	if (l->late)
-		v->late_looks--;
+	if (j->late) {
+		assert(s->late_checks);
+		s->late_checks--;
+	}
 	if (end == JOB_DROPPED)
-		tell_unknown(l);
+		image_state_report_unknown(j);
 	else
-		tell(l, l->looks);
-	looking_free(l);
-	vmm_job_end(v);
+		image_state_report(j, j->results);
+	image_state_job_free(j);
+	s->cfg.on_end(s->cfg.arg);
 }
 
-void vmm_images_look(struct vmm *v, const struct image_row *rows, size_t n,
-		     void (*done)(void *arg, const struct image_look *looks), void *arg)
+void image_states_read(struct image_store *s, const struct image_row *rows, size_t n,
+		       void (*done)(void *arg, const struct image_status *results), void *arg)
 {
 	static const struct job_calls calls = { .lane = LANE_SHORT,
-						.what = "look at images",
-						.deadline_ms = LOOK_MS,
-						.work = look_work,
-						.done = looked,
-						.late = look_late };
-	struct looking *l = xcalloc(1, sizeof(*l));
+						.what = "read the state of images",
+						.deadline_ms = CHECK_MS,
+						.work = image_state_work,
+						.done = image_state_done,
+						.late = image_state_late };
+	struct image_state_job *j = xcalloc(1, sizeof(*j));
 	struct err e;
 
-	*l = (struct looking){ .v = v, .n = n, .done = done, .arg = arg };
-	l->looks = xcalloc(n + 1, sizeof(*l->looks));
-	l->dirs = xcalloc(n + 1, sizeof(*l->dirs));
-	l->files = xcalloc(n + 1, sizeof(*l->files));
+	assert_loop_thread();
+	*j = (struct image_state_job){ .s = s, .n = n, .done = done, .arg = arg };
+	j->results = xcalloc(n + 1, sizeof(*j->results));
+	j->dirs = xcalloc(n + 1, sizeof(*j->dirs));
+	j->files = xcalloc(n + 1, sizeof(*j->files));
 	for (size_t i = 0; i < n; i++) {
-		l->dirs[i] = image_dir(v, rows[i].name);
-		if (images_files(vmm_db(v), rows[i].id, &l->files[i], &e) < 0)
-			l->files[i] = xstrdup("");
+		j->dirs[i] = image_store_path(s, rows[i].name);
+		if (images_files(s->cfg.db, rows[i].id, &j->files[i], &e) < 0)
+			j->files[i] = xstrdup("");
 	}
-	if (v->late_looks >= LATE_MAX) {
-		tell_unknown(l);
-		looking_free(l);
+	if (s->late_checks >= LATE_MAX) {
+		image_state_report_unknown(j);
+		image_state_job_free(j);
 		return;
 	}
-	vmm_job_begin(v);
-	(void)job_start(vmm_settings(v)->loop, &calls, l);
+	s->cfg.on_begin(s->cfg.arg);
+	(void)job_start(s->cfg.loop, &calls, j);
 }

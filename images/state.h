@@ -1,37 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0
- * state.h - state of the files of images.
+ * state.h - whether the files of images still match their records, for lists of images.
  */
 #ifndef TEEPOD_IMAGES_STATE_H
 #define TEEPOD_IMAGES_STATE_H
 
-#include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
-
-#include "base/err.h"
-#include "vmm/logs/serial_scan.h"
 
 struct image_row;
-struct vmm;
+struct image_store;
 
 enum image_state {
 	IMAGE_AVAILABLE,
-	IMAGE_MISSING, /* its folder, or a file of it */
-	IMAGE_CHANGED, /* size or time of a file is not what was recorded: its content is compared
-			  before a CVM starts from it */
-	IMAGE_UNKNOWN, /* could not be looked at */
+	IMAGE_MISSING, /* the folder or a file does not exist */
+	IMAGE_CHANGED, /* size or time of a file differs from the record: the content is verified
+			  before a CVM starts from the image */
+	IMAGE_UNKNOWN, /* the folder could not be read in time */
 	IMAGE_STATES
 };
 
-struct image_look {
+extern const char *const image_state_word[IMAGE_STATES]; /* "available", ... */
+
+struct image_status {
 	enum image_state state;
 	char reason[320]; /* ASCII; "" if available */
 };
 
-extern const char *const image_state_word[IMAGE_STATES]; /* "available", ... */
-/* The state of the files of @rows, found out in a job: @done on the loop, with @n of them;
- * perhaps before this returns. */
-void vmm_images_look(struct vmm *v, const struct image_row *rows, size_t n,
-		     void (*done)(void *arg, const struct image_look *looks), void *arg);
+/* Loop thread. Read the state of the files of @rows in a job. @done is called once, with @n
+ * results in the order of @rows, perhaps before this function returns. @rows is not used after the
+ * return. */
+void image_states_read(struct image_store *s, const struct image_row *rows, size_t n,
+		       void (*done)(void *arg, const struct image_status *results), void *arg);
 
 #endif

@@ -46,6 +46,7 @@
 #include "vmm/logs/serial_scan.h"
 #include "vmm/node/leftovers.h"
 #include "vmm/node/node.h"
+#include "vmm/node/node_images.h"
 #include "vmm/node/owner.h"
 #include "vmm/node/records.h"
 #include "vmm/node/settings.h"
@@ -197,6 +198,7 @@ int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 		leftovers_remove(s->state_dir);
 	v->opened_ms = clock_wall_ms();
 	v->turn = turn_new(s->loop, v->db);
+	v->images = node_images_open(v);
 	note_committed(v);
 	(void)turn_watch(v->turn, note_committed, v);
 	r = turn_do(v->turn, set_up, v, e);
@@ -207,14 +209,16 @@ int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 	if (r < 0) {
 		turn_close(v->turn);
 		(void)uv_run(s->loop, UV_RUN_NOWAIT);
+		image_store_free(v->images);
 		db_close(v->db);
 		free_rooms(v);
 		free(v);
 		return r;
 	}
 	if (!*v->foreign) {
-		images_check(v);
-		images_import_demo(v);
+		image_store_check_all(v->images);
+		if (s->import_demo_images && s->demo_images_dir)
+			image_store_import_demo(v->images, s->demo_images_dir);
 		billing_begin(v);
 	}
 	host_watch_refresh(v);
@@ -236,8 +240,9 @@ static void hypervisor_closed(void *arg)
 	turn_close(v->turn);
 	db_close(v->db);
 	free(v->measuring);
-	/* A job that was given up may still look at it. */
+	/* A job that was given up may still use it. */
 	if (!stuck) {
+		image_store_free(v->images);
 		free_rooms(v);
 		free(v);
 	}
@@ -443,7 +448,8 @@ void vmm_node(const struct vmm *v, struct node_info *ret)
 	const struct hv_caps *caps = hv_caps(v->hv);
 	bool tdx = caps && caps->tdx && v->set.tee != TEE_NONE;
 
-	*ret = (struct node_info){ .hypervisor_up = v->link_up && v->settled && !v->demo_imports,
+	*ret = (struct node_info){ .hypervisor_up = v->link_up && v->settled &&
+						    !image_store_demo_imports(v->images),
 				   .foreign = *v->foreign,
 				   .mode = tdx ? "tdx" : "development" };
 	if (!ret->hypervisor_up)

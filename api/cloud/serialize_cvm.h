@@ -9,7 +9,7 @@
 
 #include "api/cloud/api.h"
 
-struct image_look;
+struct image_status;
 
 struct capacity_row;
 struct cvm_row;
@@ -71,7 +71,7 @@ void serialize_hugepages(json_t *capacity, const struct numa_row *rows, size_t n
 json_t *serialize_device(const struct device_row *d, int64_t workspace);
 /* Where on the host, and what it gets there. */
 json_t *serialize_placement(const struct cvm_row *c);
-json_t *serialize_image(const struct image_row *row, const struct image_look *look);
+json_t *serialize_image(const struct image_row *row, const struct image_status *status);
 json_t *serialize_ports(const struct port_row *ports, size_t n);
 
 /* Small makers: "" and 0 become null. */

@@ -270,14 +270,14 @@ json_t *serialize_placement(const struct cvm_row *c)
 			 "gpu_attach", json_text_or_null(c->gpu_attach));
 }
 
-json_t *serialize_image(const struct image_row *row, const struct image_look *look)
+json_t *serialize_image(const struct image_row *row, const struct image_status *status)
 {
 	return json_pack("{s:s,s:s,s:s,s:b,s:s,s:I,s:o,s:s,s:o}", "name", row->name, "family",
 			 row->family, "version", row->version, "is_dev", row->is_dev,
 			 "os_image_hash", row->os_image_hash, "bytes", (json_int_t)row->bytes,
 			 "created_at", json_time_or_null(row->created_ms), "state",
-			 image_state_word[look->state], "state_reason",
-			 *look->reason ? json_string(look->reason) : json_null());
+			 image_state_word[status->state], "state_reason",
+			 *status->reason ? json_string(status->reason) : json_null());
 }
 
 json_t *serialize_ports(const struct port_row *ports, size_t n)

@@ -43,7 +43,7 @@
 #include "vmm/cvm/status.h"
 #include "vmm/guest/guest.h"
 #include "images/state.h"
-#include "images/store.h"
+#include "images/store_context.h"
 #include "vmm/host/waiters.h"
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"
@@ -1016,26 +1016,26 @@ static void with_release_on_stop_what_is_stopped_holds_nothing_however_it_came_t
 
 /* ------------------------------------------------------------------ what images are */
 
-static void image_seen(void *arg, const struct image_look *looks)
+static void image_seen(void *arg, const struct image_status *results)
 {
-	*(struct image_look *)arg = looks[0];
+	*(struct image_status *)arg = results[0];
 }
 
 static void images_are_unknown_at_once_while_four_looks_at_them_wait(void **st)
 {
 	struct node *n = *st;
-	struct image_look seen = { .state = IMAGE_STATES };
+	struct image_status seen = { .state = IMAGE_STATES };
 	struct image_row row;
 	struct err e;
 
 	store_image(n);
 	assert_int_equal(images_by_name(vmm_db(n->v), "demo-1.0.0", &row, &e), 0);
-	n->v->late_looks = 4;
-	vmm_images_look(n->v, &row, 1, image_seen, &seen);
+	vmm_image_store(n->v)->late_checks = 4;
+	image_states_read(vmm_image_store(n->v), &row, 1, image_seen, &seen);
 	assert_int_equal(seen.state, IMAGE_UNKNOWN);
-	n->v->late_looks = 3;
+	vmm_image_store(n->v)->late_checks = 3;
 	seen.state = IMAGE_STATES;
-	vmm_images_look(n->v, &row, 1, image_seen, &seen);
+	image_states_read(vmm_image_store(n->v), &row, 1, image_seen, &seen);
 	for (int i = 0; i < 300 && seen.state == IMAGE_STATES; i++)
 		run_for(n, 10);
 	assert_int_equal(seen.state, IMAGE_AVAILABLE);
@@ -1251,12 +1251,12 @@ static void an_image_imported_while_it_is_being_removed_is_there_or_not_there_bu
 	struct err e;
 
 	make_image(source);
-	vmm_image_import(n->v, source, NULL, vmm_default_workspace(n->v), imported, &in);
+	image_store_import(vmm_image_store(n->v), source, NULL, imported, &in);
 	for (int i = 0; i < 200 && !in; i++)
 		run_for(n, 10);
 	assert_int_equal(in, 1);
-	vmm_image_delete(n->v, "fresh-2.0.0", removed, &out);
-	vmm_image_import(n->v, source, NULL, vmm_default_workspace(n->v), imported, &again);
+	image_store_remove(vmm_image_store(n->v), "fresh-2.0.0", removed, &out);
+	image_store_import(vmm_image_store(n->v), source, NULL, imported, &again);
 	(void)usleep(300000); /* long enough to find the image whole */
 	for (int i = 0; i < 200 && !(out && again); i++)
 		run_for(n, 10);

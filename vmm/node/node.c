@@ -59,6 +59,11 @@ struct inventory *vmm_inventory(const struct vmm *v)
 	return v->inventory;
 }
 
+struct image_store *vmm_image_store(const struct vmm *v)
+{
+	return v->images;
+}
+
 int64_t vmm_default_workspace(const struct vmm *v)
 {
 	return v->workspace;

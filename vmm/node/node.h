@@ -12,8 +12,9 @@ struct db;
 struct hypervisor;
 struct billing;
 struct capacity_state;
-struct probing;
+struct image_store;
 struct inventory;
+struct probing;
 struct turn;
 struct vmm_settings;
 
@@ -27,6 +28,7 @@ struct probing *vmm_probing(const struct vmm *v);
 struct capacity_state *vmm_capacity_state(const struct vmm *v);
 struct billing *vmm_billing(const struct vmm *v);
 struct inventory *vmm_inventory(const struct vmm *v);
+struct image_store *vmm_image_store(const struct vmm *v);
 /* Number of the workspace of hypervisor-wide callers: settings.workspace. */
 int64_t vmm_default_workspace(const struct vmm *v);
 /* The domains were listed and recorded since the last connect: operations may go on. */

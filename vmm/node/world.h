@@ -50,14 +50,8 @@ struct vmm {
 	void (*closed)(void *arg, unsigned stuck);
 	void *closed_arg;
 	struct loop_timer *close_timer;
-	unsigned demo_imports; /* under way; the node is not ready before they are over */
-	unsigned jobs;         /* jobs under way, outside operations */
-	struct {               /* jobs in the image store; images/store.c */
-		struct store_job *first;
-		unsigned running;
-		bool alone;
-	} store;
-	unsigned late_looks;         /* at images, whose folder does not answer; images/state.c */
+	unsigned jobs; /* jobs under way, outside operations */
+	struct image_store *images;
 	struct measuring *measuring; /* measure_ask.c; NULL: nobody has asked yet */
 	struct inventory *inventory;
 	struct probing *probing;
