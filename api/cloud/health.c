@@ -39,7 +39,7 @@ static void get_metrics(struct call *c)
 {
 	auto_buf struct buf b = { 0 };
 
-	vmm_metrics(api_of(c)->vmm, &b);
+	node_metrics(api_of(c)->vmm, &b);
 	buf_printf(&b,
 		   "# HELP teepod_streams Streams of events, states and logs that are open.\n"
 		   "# TYPE teepod_streams gauge\nteepod_streams %u\n",

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * node_metrics.c - the node in Prometheus text (format 0.0.4).
+ * node_metrics.c - metrics of the node, in the Prometheus text format 0.0.4.
+ *
+ * Names and labels are part of the API: dashboards and alerts use them. Each group is left out if
+ * its query fails. Metrics of the HTTP server: api/http/http_metrics.c.
  */
 #include "base/array.h"
 #include "base/buf.h"
@@ -19,22 +22,23 @@
 #include "vmm/cvm/maintenance.h"
 #include "api/cloud/node_metrics.h"
 #include "vmm/node/node.h"
-#include "vmm/node/world.h"
+#include "vmm/op/engine.h"
 #include "vmm/vmm.h"
 
-static void head(struct buf *out, const char *name, const char *type, const char *help)
+static void metric_head(struct buf *out, const char *name, const char *type, const char *help)
 {
 	buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
-static void capacity(struct vmm *v, struct buf *out)
+static void metrics_capacity(struct vmm *v, struct buf *out)
 {
 	struct capacity_row rows[CAPACITY_ROWS];
 	struct err e;
 
 	if (vmm_capacity(v, rows, &e))
 		return;
-	head(out, "teepod_capacity", "gauge", "What this node has and what it has promised.");
+	metric_head(out, "teepod_capacity", "gauge",
+		    "What this node has and what it has promised.");
 	for (size_t i = 0; i < CAPACITY_ROWS; i++) {
 		if (rows[i].total >= 0)
 			buf_printf(out, "teepod_capacity{resource=\"%s\",kind=\"total\"} %lld\n",
@@ -44,7 +48,7 @@ static void capacity(struct vmm *v, struct buf *out)
 	}
 }
 
-static void hugepages(struct vmm *v, struct buf *out)
+static void metrics_hugepages(struct vmm *v, struct buf *out)
 {
 	auto_free struct numa_row *rows = NULL;
 	size_t n;
@@ -52,8 +56,8 @@ static void hugepages(struct vmm *v, struct buf *out)
 
 	if (vmm_numa_nodes(v, &rows, &n, &e))
 		return;
-	head(out, "teepod_hugepages_mib", "gauge",
-	     "Hugepages of each NUMA node: set aside, promised, and in use by others.");
+	metric_head(out, "teepod_hugepages_mib", "gauge",
+		    "Hugepages of each NUMA node: set aside, promised, and in use by others.");
 	for (size_t i = 0; i < n; i++) {
 		const struct {
 			const char *kind;
@@ -68,7 +72,7 @@ static void hugepages(struct vmm *v, struct buf *out)
 	}
 }
 
-static void devices(struct vmm *v, struct buf *out)
+static void metrics_devices(struct vmm *v, struct buf *out)
 {
 	auto_free struct device_row *rows = NULL;
 	unsigned count[DEVICE_KINDS][DEVICE_STATES] = { 0 };
@@ -80,28 +84,28 @@ static void devices(struct vmm *v, struct buf *out)
 		return;
 	for (size_t i = 0; i < n; i++)
 		count[rows[i].kind][device_state(&rows[i], why)]++;
-	head(out, "teepod_devices", "gauge", "GPUs and NVSwitches by state.");
+	metric_head(out, "teepod_devices", "gauge", "GPUs and NVSwitches by state.");
 	for (int k = 0; k < DEVICE_KINDS; k++)
 		for (int s = 0; s < DEVICE_STATES; s++)
 			buf_printf(out, "teepod_devices{kind=\"%s\",state=\"%s\"} %u\n",
 				   device_kind_word[k], device_state_word[s], count[k][s]);
 }
 
-static void cvms(struct vmm *v, struct buf *out)
+static void metrics_cvms(struct vmm *v, struct buf *out)
 {
 	int64_t n[DESIRED_MAX][OBSERVED_MAX];
 	struct err e;
 
 	if (vmm_cvm_counts(v, n, &e))
 		return;
-	head(out, "teepod_cvms", "gauge", "CVMs by what is wanted and what was last seen.");
+	metric_head(out, "teepod_cvms", "gauge", "CVMs by what is wanted and what was last seen.");
 	for (int d = 0; d < DESIRED_MAX; d++)
 		for (int o = 0; o < OBSERVED_MAX; o++)
 			buf_printf(out, "teepod_cvms{desired=\"%s\",observed=\"%s\"} %lld\n",
 				   desired_word[d], observed_word[o], (long long)n[d][o]);
 }
 
-static void policies(struct vmm *v, struct buf *out)
+static void metrics_policies(struct vmm *v, struct buf *out)
 {
 	struct maintenance_row m = { 0 };
 	struct drain_counts n = { 0 };
@@ -109,10 +113,10 @@ static void policies(struct vmm *v, struct buf *out)
 
 	if (vmm_maintenance(v, &m, &n, &e))
 		return;
-	head(out, "teepod_maintenance", "gauge", "1 while the node takes no new CVMs.");
+	metric_head(out, "teepod_maintenance", "gauge", "1 while the node takes no new CVMs.");
 	buf_printf(out, "teepod_maintenance %d\n", m.on);
-	head(out, "teepod_turns", "gauge",
-	     "CVMs that a drain or the end of one concerns, by where they are.");
+	metric_head(out, "teepod_turns", "gauge",
+		    "CVMs that a drain or the end of one concerns, by where they are.");
 	buf_printf(out, "teepod_turns{state=\"waiting\"} %lld\n", (long long)n.waiting);
 	buf_printf(out, "teepod_turns{state=\"shutting_down\"} %lld\n", (long long)n.under_way);
 	buf_printf(out, "teepod_turns{state=\"still_running\"} %lld\n", (long long)n.running);
@@ -120,32 +124,35 @@ static void policies(struct vmm *v, struct buf *out)
 	buf_printf(out, "teepod_turns{state=\"waiting_to_start\"} %lld\n", (long long)n.starting);
 }
 
-static void operations(struct vmm *v, struct buf *out)
+static void metrics_operations(struct vmm *v, struct buf *out)
 {
-	head(out, "teepod_operations_total", "counter",
-	     "Operations that ended, since the daemon started.");
+	struct op_counts n;
+
+	ops_counts(v, &n);
+	metric_head(out, "teepod_operations_total", "counter",
+		    "Operations that ended, since the daemon started.");
 	for (int k = 0; k < OP_KINDS; k++) {
 		buf_printf(out, "teepod_operations_total{kind=\"%s\",result=\"succeeded\"} %llu\n",
-			   op_kind_word[k], (unsigned long long)v->op_done[k][0]);
+			   op_kind_word[k], (unsigned long long)n.done[k][0]);
 		buf_printf(out, "teepod_operations_total{kind=\"%s\",result=\"failed\"} %llu\n",
-			   op_kind_word[k], (unsigned long long)v->op_done[k][1]);
+			   op_kind_word[k], (unsigned long long)n.done[k][1]);
 	}
-	head(out, "teepod_operation_seconds_total", "counter",
-	     "Time spent in operations that ended.");
+	metric_head(out, "teepod_operation_seconds_total", "counter",
+		    "Time spent in operations that ended.");
 	for (int k = 0; k < OP_KINDS; k++)
 		buf_printf(out, "teepod_operation_seconds_total{kind=\"%s\"} %.3f\n",
-			   op_kind_word[k], v->op_seconds[k]);
-	head(out, "teepod_operations_running", "gauge", "Operations under way.");
-	buf_printf(out, "teepod_operations_running %u\n", v->n_ops);
+			   op_kind_word[k], n.seconds[k]);
+	metric_head(out, "teepod_operations_running", "gauge", "Operations under way.");
+	buf_printf(out, "teepod_operations_running %u\n", n.running);
 }
 
-static void jobs(struct vmm *v, struct buf *out)
+static void metrics_jobs(struct vmm *v, struct buf *out)
 {
 	struct lane_stats st[LANES];
 
 	lanes_stats(vmm_settings(v)->loop, st);
-	head(out, "teepod_jobs", "gauge",
-	     "Blocking calls by lane; the late ones are running past their deadline.");
+	metric_head(out, "teepod_jobs", "gauge",
+		    "Blocking calls by lane; the late ones are running past their deadline.");
 	for (int n = 0; n < LANES; n++)
 		buf_printf(out,
 			   "teepod_jobs{lane=\"%s\",state=\"queued\"} %u\n"
@@ -153,34 +160,35 @@ static void jobs(struct vmm *v, struct buf *out)
 			   "teepod_jobs{lane=\"%s\",state=\"late\"} %u\n",
 			   lane_word[n], st[n].queued, lane_word[n], st[n].running, lane_word[n],
 			   st[n].late);
-	head(out, "teepod_jobs_late_total", "counter",
-	     "Blocking calls that passed their deadline.");
+	metric_head(out, "teepod_jobs_late_total", "counter",
+		    "Blocking calls that passed their deadline.");
 	for (int n = 0; n < LANES; n++)
 		buf_printf(out, "teepod_jobs_late_total{lane=\"%s\"} %llu\n", lane_word[n],
 			   st[n].late_total);
-	head(out, "teepod_jobs_dropped_total", "counter", "Blocking calls that were never begun.");
+	metric_head(out, "teepod_jobs_dropped_total", "counter",
+		    "Blocking calls that were never begun.");
 	for (int n = 0; n < LANES; n++)
 		buf_printf(out, "teepod_jobs_dropped_total{lane=\"%s\"} %llu\n", lane_word[n],
 			   st[n].dropped_total);
 }
 
-void vmm_metrics(struct vmm *v, struct buf *out)
+void node_metrics(struct vmm *v, struct buf *out)
 {
 	uint64_t commits, us;
 
 	turn_stats(vmm_turn(v), &commits, &us);
-	head(out, "teepod_hypervisor_up", "gauge",
-	     "1 when libvirt is connected and its domains are known.");
-	buf_printf(out, "teepod_hypervisor_up %d\n", v->link_up && vmm_is_settled(v));
-	capacity(v, out);
-	hugepages(v, out);
-	devices(v, out);
-	cvms(v, out);
-	policies(v, out);
-	operations(v, out);
-	jobs(v, out);
-	head(out, "teepod_commits_total", "counter", "Database transactions committed.");
+	metric_head(out, "teepod_hypervisor_up", "gauge",
+		    "1 when libvirt is connected and its domains are known.");
+	buf_printf(out, "teepod_hypervisor_up %d\n", vmm_is_linked(v) && vmm_is_settled(v));
+	metrics_capacity(v, out);
+	metrics_hugepages(v, out);
+	metrics_devices(v, out);
+	metrics_cvms(v, out);
+	metrics_policies(v, out);
+	metrics_operations(v, out);
+	metrics_jobs(v, out);
+	metric_head(out, "teepod_commits_total", "counter", "Database transactions committed.");
 	buf_printf(out, "teepod_commits_total %llu\n", (unsigned long long)commits);
-	head(out, "teepod_commit_seconds_total", "counter", "Time spent in commits.");
+	metric_head(out, "teepod_commit_seconds_total", "counter", "Time spent in commits.");
 	buf_printf(out, "teepod_commit_seconds_total %.6f\n", (double)us / 1e6);
 }

@@ -1,18 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * node_metrics.h - metrics of the node.
+ * node_metrics.h - metrics of the node: CVMs, capacity, devices, operations, jobs, commits.
  */
 #ifndef TEEPOD_API_CLOUD_NODE_METRICS_H
 #define TEEPOD_API_CLOUD_NODE_METRICS_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/err.h"
-
+struct buf;
 struct vmm;
 
-/* Prometheus text: CVMs, capacity, operations, commits, loop lag. */
-void vmm_metrics(struct vmm *v, struct buf *out);
+/* Loop thread. Append the metrics of the node in the Prometheus text format. */
+void node_metrics(struct vmm *v, struct buf *out);
 
 #endif

@@ -69,6 +69,11 @@ int64_t vmm_default_workspace(const struct vmm *v)
 	return v->workspace;
 }
 
+bool vmm_is_linked(const struct vmm *v)
+{
+	return v->link_up;
+}
+
 bool vmm_is_settled(const struct vmm *v)
 {
 	return v->settled;

@@ -31,6 +31,8 @@ struct inventory *vmm_inventory(const struct vmm *v);
 struct image_store *vmm_image_store(const struct vmm *v);
 /* Number of the workspace of hypervisor-wide callers: settings.workspace. */
 int64_t vmm_default_workspace(const struct vmm *v);
+/* The hypervisor is connected. */
+bool vmm_is_linked(const struct vmm *v);
 /* The domains were listed and recorded since the last connect: operations may go on. */
 bool vmm_is_settled(const struct vmm *v);
 /* vmm_close() was called: begin nothing new. */

@@ -53,6 +53,13 @@ void op_log(const struct op_run *o, enum log_level level, const char *text, cons
 		  more);
 }
 
+void ops_counts(const struct vmm *v, struct op_counts *ret)
+{
+	ret->running = v->n_ops;
+	memcpy(ret->done, v->op_done, sizeof(ret->done));
+	memcpy(ret->seconds, v->op_seconds, sizeof(ret->seconds));
+}
+
 void op_unlink(struct op_run *o)
 {
 	struct vmm *v = o->v;

@@ -251,6 +251,14 @@ void ops_poke(struct vmm *v, int64_t cvm);
 /* The hypervisor came (back): parked operations go on. */
 void ops_unpark(struct vmm *v);
 void ops_close(struct vmm *v);
+
+/* For metrics: operations since the daemon started. */
+struct op_counts {
+	uint64_t done[OP_KINDS][2]; /* [0] succeeded, [1] failed or cancelled */
+	double seconds[OP_KINDS];   /* time spent in those that ended */
+	unsigned running;           /* now */
+};
+void ops_counts(const struct vmm *v, struct op_counts *ret);
 /* Time to close is up: jobs that still run are given up. */
 void ops_give_up(struct vmm *v);
 
