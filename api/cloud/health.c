@@ -5,8 +5,8 @@
 #include "api/cloud/serialize_cvm.h"
 #include "api/cloud/stream.h"
 #include <jansson.h>
-#include "base/buf.h"
 #include "api/cloud/node_metrics.h"
+#include "base/buf.h"
 #include "vmm/vmm.h"
 
 static void get_healthz(struct call *c)

@@ -4,6 +4,7 @@
  * Names and labels are part of the API: dashboards and alerts use them. Each group is left out if
  * its query fails. Metrics of the HTTP server: api/http/http_metrics.c.
  */
+#include "api/cloud/node_metrics.h"
 #include "base/array.h"
 #include "base/buf.h"
 #include "base/lanes.h"
@@ -20,7 +21,6 @@
 #include "vmm/host/device_state.h"
 #include "vmm/admit/reservation.h"
 #include "vmm/cvm/maintenance.h"
-#include "api/cloud/node_metrics.h"
 #include "vmm/node/node.h"
 #include "vmm/op/engine.h"
 #include "vmm/vmm.h"
