@@ -16,6 +16,7 @@
 #include <jansson.h>
 #include "vmm/admit/request.h"
 #include "vmm/compose/compose.h"
+#include "vmm/compose/compose_lint.h"
 #include "vmm/compose/compose_merge.h"
 #include "vmm/cvm/replicate.h"
 #include "vmm/cvm/update.h"

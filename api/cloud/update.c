@@ -23,6 +23,7 @@
 #include "db/cvms.h"
 #include "db/operations.h"
 #include "vmm/compose/compose.h"
+#include "vmm/compose/compose_lint.h"
 #include "vmm/compose/compose_merge.h"
 #include "vmm/cvm/change.h"
 #include "vmm/cvm/find.h"

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/own.h"
 #include "vmm/compose/compose.h"
+#include "vmm/compose/compose_lint.h"
 
 static void canonical(const char *text, size_t n)
 {

@@ -21,6 +21,7 @@
 #include "base/json.h"
 #include "base/own.h"
 #include "vmm/compose/compose.h"
+#include "vmm/compose/compose_lint.h"
 #include "vmm/virt/xml_out.h"
 
 static json_t *json(const char *text)

@@ -14,6 +14,7 @@
 #include "base/array.h"
 #include "base/json_js.h"
 #include "vmm/compose/compose.h"
+#include "vmm/compose/compose_lint.h"
 #include "vmm/tdx/mr_config.h"
 
 enum { SCRIPT_MAX = 1024 * 1024, ENVS_MAX = 1024 };

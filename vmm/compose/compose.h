@@ -16,10 +16,7 @@
 #include "base/json.h"
 
 enum {
-	COMPOSE_LINT_MAX = 256 * 1024, /* docker-compose text */
-	COMPOSE_DEPTH_MAX = 32,
-	COMPOSE_PORTS_MAX = 256, /* published ports reported; a range may name more */
-	COMPOSE_APP_ID = 41,
+	COMPOSE_APP_ID = 41, /* 40 hex digits and a NUL */
 };
 
 /* ------------------------------------------------------------------ canonical text */
@@ -51,25 +48,5 @@ int compose_manifest(const json_t *compose_file, const char *name, json_t **ret,
 
 /* manifest_version, name, runner and what the runner needs; on every field we know, its type. */
 int compose_check(const json_t *app_compose, struct err *e);
-
-/* ------------------------------------------------------------------ docker compose text */
-
-struct compose_port {
-	bool udp;
-	char address[46];   /* "" = any */
-	uint16_t published; /* 0 = left to docker */
-	uint16_t target;
-};
-
-/* Check docker compose text before anything runs: YAML, a mapping with a non-empty "services"
- * mapping, without anchors, aliases, tags and duplicate keys. ERR_COMPOSE_INVALID with line:column.
- * Published ports of all services go to @ports (room for @max, may be 0); entries with variables
- * are passed over. *ret_n may be NULL. */
-int compose_lint(const char *text, size_t len, struct compose_port *ports, size_t max,
-		 size_t *ret_n, struct err *e);
-
-/* One short-form "ports" entry: "80", "8080:80", "127.0.0.1:8080:80/udp", "[::1]:53:53",
- * "3000-3005:4000-4005". False if it is none; *ret_n counts what fitted in @max. */
-bool compose_port_parse(const char *text, struct compose_port *ports, size_t max, size_t *ret_n);
 
 #endif

@@ -13,7 +13,7 @@
 
 #include "base/json.h"
 #include "base/own.h"
-#include "vmm/compose/compose.h"
+#include "vmm/compose/compose_lint.h"
 
 /* A word takes 2 us or so. Each event is a word, or the beginning or end of a mapping or sequence.
  */

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/compose/compose.h"
+#include "vmm/compose/compose_port.h"
 
 struct range {
 	unsigned from, to;
