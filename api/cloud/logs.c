@@ -34,6 +34,8 @@
 #include "base/strings.h"
 #include "db/cvms.h"
 #include "vmm/cvm/find.h"
+#include "vmm/logs/log_reader.h"
+#include "vmm/logs/log_stream.h"
 #include "vmm/logs/logs.h"
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"
@@ -50,7 +52,7 @@ struct log_source {
 	struct log_answer *follower; /* NULL: gone */
 	uv_loop_t *loop;
 	/* the job's, while there is one */
-	struct log_ask ask;
+	struct log_request ask;
 	char *dir;
 	struct log_reader *reader; /* NULL: not opened yet */
 	char *data;                /* LOG_SLICE bytes, NULL between reads */
@@ -328,7 +330,7 @@ static int log_authorize(struct call *c, struct cvm_row *ret, struct stream_shar
 	return api_find_cvm(c, c->param[0], ret, e);
 }
 
-static int log_read_channel(struct call *c, struct log_ask *ret, struct err *e)
+static int log_read_channel(struct call *c, struct log_request *ret, struct err *e)
 {
 	const char *ch = call_query(c, "ch", 0);
 	int stream = log_stream_from_channel(ch ? ch : "serial");
@@ -340,7 +342,7 @@ static int log_read_channel(struct call *c, struct log_ask *ret, struct err *e)
 	return 0;
 }
 
-static int log_read_query(struct call *c, struct log_ask *ret, struct err *e)
+static int log_read_query(struct call *c, struct log_request *ret, struct err *e)
 {
 	const char *tail = call_query(c, "tail", 0) ? "tail" : "lines";
 	int64_t boot = 0;
@@ -361,7 +363,7 @@ static int log_read_query(struct call *c, struct log_ask *ret, struct err *e)
 }
 
 static struct log_source *log_source_new(struct vmm *v, const struct cvm_row *row,
-					 const struct log_ask *ask)
+					 const struct log_request *ask)
 {
 	struct log_source *s = xcalloc(1, sizeof(*s));
 
@@ -373,7 +375,7 @@ static struct log_source *log_source_new(struct vmm *v, const struct cvm_row *ro
 
 static void get_logs(struct call *c)
 {
-	struct log_ask ask = { 0 };
+	struct log_request ask = { 0 };
 	struct stream_share share = { 0 };
 	struct log_answer *l;
 	struct cvm_row row;

@@ -25,6 +25,7 @@
 #include "base/own.h"
 #include "base/strings.h"
 #include "vmm/logs/ansi.h"
+#include "vmm/logs/log_reader.h"
 #include "vmm/logs/logs.h"
 #include "vmm/logs/serial_scan.h"
 #include "vmm/virt/xml_out.h"
@@ -116,7 +117,7 @@ static char *drain(struct log_reader *lr, size_t slice, enum log_more *last)
 	return buf_take(&b);
 }
 
-static char *read_all(const struct room *r, struct log_ask ask, size_t slice)
+static char *read_all(const struct room *r, struct log_request ask, size_t slice)
 {
 	struct log_reader *lr = NULL;
 	struct err e;
@@ -150,8 +151,9 @@ static void a_boot_begins_with_its_header_and_keeps_the_last_ones_words(void **s
 	say(r, "one\n");
 	begin(r, 2);
 	say(r, "two\n");
-	old = read_all(r, (struct log_ask){ .stream = LOG_SERIAL, .boot = 1, .tail = -1 }, 4096);
-	new = read_all(r, (struct log_ask)EVERYTHING, 4096);
+	old = read_all(r, (struct log_request){ .stream = LOG_SERIAL, .boot = 1, .tail = -1 },
+		       4096);
+	new = read_all(r, (struct log_request)EVERYTHING, 4096);
 	assert_memory_equal(old, "===== boot 1 @ 20", 17);
 	assert_string_equal(after_header(old), "one\n");
 	assert_memory_equal(new, "===== boot 2 @ 20", 17);
@@ -167,7 +169,7 @@ static void beginning_the_same_boot_again_changes_nothing(void **st)
 	begin(r, 1);
 	say(r, "still here\n");
 	begin(r, 1);
-	text = read_all(r, (struct log_ask)EVERYTHING, 4096);
+	text = read_all(r, (struct log_request)EVERYTHING, 4096);
 	assert_string_equal(after_header(text), "still here\n");
 	assert_false(there(r, "serial.1.1.log"));
 	begin(r, 2);
@@ -207,7 +209,7 @@ static void only_the_newest_boots_are_kept(void **st)
 	assert_true(v[1].serial_bytes > 6);
 	assert_int_equal(v[1].qemu_bytes, 5);
 	assert_int_equal(v[0].qemu_bytes, 5);
-	assert_int_equal(log_reader_open(r->dir, &(struct log_ask){ .boot = 2 }, &lr, &e),
+	assert_int_equal(log_reader_open(r->dir, &(struct log_request){ .boot = 2 }, &lr, &e),
 			 -ERR_NOT_FOUND);
 	assert_null(lr);
 	assert_string_equal(e.field, "boot");
@@ -233,7 +235,7 @@ static void a_live_file_over_its_bound_becomes_a_segment(void **st)
 	assert_false(there(r, "serial.1.1.log"));
 	assert_true(there(r, "serial.1.2.log") && there(r, "serial.1.3.log") &&
 		    there(r, "serial.1.4.log"));
-	text = read_all(r, (struct log_ask)EVERYTHING, 37);
+	text = read_all(r, (struct log_request)EVERYTHING, 37);
 	assert_true(strlen(text) < all.len);
 	assert_string_equal(text, all.data + all.len - strlen(text));
 }
@@ -264,8 +266,8 @@ static void qemus_log_is_taken_from_libvirts_place(void **st)
 	append(r->qemu, "first qemu\n");
 	begin(r, 2);
 	append(r->qemu, "second qemu\n");
-	a = read_all(r, (struct log_ask){ .stream = LOG_QEMU, .boot = 1, .tail = -1 }, 4096);
-	b = read_all(r, (struct log_ask){ .stream = LOG_QEMU, .tail = -1 }, 4096);
+	a = read_all(r, (struct log_request){ .stream = LOG_QEMU, .boot = 1, .tail = -1 }, 4096);
+	b = read_all(r, (struct log_request){ .stream = LOG_QEMU, .tail = -1 }, 4096);
 	assert_string_equal(a, "first qemu\n");
 	assert_string_equal(b, "second qemu\n");
 	assert_int_equal(log_stream_from_channel("stdout"), LOG_QEMU);
@@ -278,8 +280,8 @@ static void qemus_log_is_taken_from_libvirts_place(void **st)
 static void check_a_closed_log(const struct room *r)
 {
 	auto_free char *qemu = xasprintf("%s/libvirt/qemu.log", r->top);
-	const struct log_ask ask = { .stream = LOG_QEMU, .tail = -1 },
-			     tail = { .stream = LOG_QEMU, .tail = 1 };
+	const struct log_request ask = { .stream = LOG_QEMU, .tail = -1 },
+				 tail = { .stream = LOG_QEMU, .tail = 1 };
 	struct log_reader *reader = NULL;
 	struct err e = { 0 };
 
@@ -339,14 +341,15 @@ static void tail_counts_lines_over_segments(void **st)
 	assert_true(there(r, "serial.1.2.log"));
 	for (size_t i = 0; i < ARRAY_SIZE(want); i++) {
 		auto_free char *text = read_all(
-			r, (struct log_ask){ .stream = LOG_SERIAL, .tail = want[i].lines }, 4096);
+			r, (struct log_request){ .stream = LOG_SERIAL, .tail = want[i].lines },
+			4096);
 
 		if (strncmp(text, want[i].begins, strlen(want[i].begins)) != 0)
 			fail_msg("tail %d begins with %.20s", (int)want[i].lines, text);
 		assert_string_equal(text + strlen(text) - 21, "line 11 of the guest\n");
 	}
 	auto_free char *none =
-		read_all(r, (struct log_ask){ .stream = LOG_SERIAL, .tail = 0 }, 4096);
+		read_all(r, (struct log_request){ .stream = LOG_SERIAL, .tail = 0 }, 4096);
 
 	assert_string_equal(none, "");
 }
@@ -360,8 +363,8 @@ static void tail_of_an_earlier_boot_and_of_an_unfinished_line(void **st)
 	say(r, "a\nb\nc\n");
 	begin(r, 2);
 	say(r, "d\ne\nprompt> ");
-	old = read_all(r, (struct log_ask){ .stream = LOG_SERIAL, .boot = 1, .tail = 2 }, 4096);
-	live = read_all(r, (struct log_ask){ .stream = LOG_SERIAL, .tail = 2 }, 4096);
+	old = read_all(r, (struct log_request){ .stream = LOG_SERIAL, .boot = 1, .tail = 2 }, 4096);
+	live = read_all(r, (struct log_request){ .stream = LOG_SERIAL, .tail = 2 }, 4096);
 	assert_string_equal(old, "b\nc\n");
 	assert_string_equal(live, "e\nprompt> ");
 }
@@ -375,7 +378,7 @@ static void tail_search_is_bounded(void **st)
 	big[LOG_TAIL_BYTES + 4095] = '\0';
 	begin(r, 1);
 	say(r, big);
-	text = read_all(r, (struct log_ask){ .stream = LOG_SERIAL, .tail = 5 }, 4096);
+	text = read_all(r, (struct log_request){ .stream = LOG_SERIAL, .tail = 5 }, 4096);
 	assert_int_equal(strlen(text), LOG_TAIL_BYTES);
 }
 
@@ -387,9 +390,9 @@ static void a_follower_loses_and_repeats_nothing_over_rotations(void **st)
 	struct err e;
 
 	begin(r, 1);
-	assert_int_equal(
-		log_reader_open(r->dir, &(struct log_ask){ .tail = 0, .follow = true }, &lr, &e),
-		0);
+	assert_int_equal(log_reader_open(r->dir, &(struct log_request){ .tail = 0, .follow = true },
+					 &lr, &e),
+			 0);
 	for (int i = 0; i < 200; i++) {
 		auto_free char *line = xasprintf("line %03d of the guest\n", i), *got = NULL;
 		enum log_more more;
@@ -424,7 +427,7 @@ static void a_rotation_at_a_block_moves_no_reader(void **st)
 	struct err e;
 
 	begin(r, 1);
-	assert_int_equal(log_reader_open(r->dir, &(struct log_ask){ .tail = 0, .follow = true },
+	assert_int_equal(log_reader_open(r->dir, &(struct log_request){ .tail = 0, .follow = true },
 					 &follower, &e),
 			 0);
 	for (int i = 0; i < 300; i++) {
@@ -436,9 +439,9 @@ static void a_rotation_at_a_block_moves_no_reader(void **st)
 		assert_int_equal(stat(path, &live), 0);
 		left += (uint64_t)live.st_size;
 		if (i == 60) /* as far as the log goes now, however often it is rotated meanwhile */
-			assert_int_equal(
-				log_reader_open(r->dir, &(struct log_ask){ .tail = 0 }, &page, &e),
-				0);
+			assert_int_equal(log_reader_open(r->dir, &(struct log_request){ .tail = 0 },
+							 &page, &e),
+					 0);
 		if (i % 29 && i % 5) {
 			auto_free char *got = drain(follower, (size_t)(50 + i), NULL);
 
@@ -453,7 +456,7 @@ static void a_rotation_at_a_block_moves_no_reader(void **st)
 	log_reader_free(page);
 	log_reader_free(follower);
 	free(take_ptr(&all));
-	all = read_all(r, (struct log_ask){ .tail = 250 }, 4096);
+	all = read_all(r, (struct log_request){ .tail = 250 }, 4096);
 	assert_string_equal(all, strstr(said.data, "line 050"));
 	assert_true(left > 0);
 }
@@ -487,7 +490,7 @@ static void a_slow_follower_is_told_how_much_was_removed_before_it_came(void **s
 
 		begin(r, boot);
 		assert_int_equal(log_reader_open(r->dir,
-						 &(struct log_ask){ .tail = 0, .follow = true },
+						 &(struct log_request){ .tail = 0, .follow = true },
 						 &lr, &e),
 				 0);
 		say(r, "unfinished");
@@ -522,9 +525,9 @@ static void a_flood_and_a_log_without_backups_leave_a_number_too(void **st)
 	memset(flood, 'x', 5000);
 	strcpy(flood + 4990, "the end!!\n");
 	begin(r, 1);
-	assert_int_equal(
-		log_reader_open(r->dir, &(struct log_ask){ .tail = 0, .follow = true }, &lr, &e),
-		0);
+	assert_int_equal(log_reader_open(r->dir, &(struct log_request){ .tail = 0, .follow = true },
+					 &lr, &e),
+			 0);
 	say(r, flood);
 	rotate(r);
 	heard = drain(lr, 4096, NULL);
@@ -548,9 +551,9 @@ static void a_log_that_somebody_truncates_goes_on_with_a_line_that_says_so(void 
 	struct err e;
 
 	begin(r, 1);
-	assert_int_equal(
-		log_reader_open(r->dir, &(struct log_ask){ .tail = 0, .follow = true }, &lr, &e),
-		0);
+	assert_int_equal(log_reader_open(r->dir, &(struct log_request){ .tail = 0, .follow = true },
+					 &lr, &e),
+			 0);
 	say(r, "one\n");
 	free(drain(lr, 4096, NULL));
 	assert_int_equal(truncate(path, 0), 0);
@@ -582,15 +585,15 @@ static void the_end_of_a_boot_that_is_no_longer_kept_is_read_or_said_to_be_missi
 	size_t n;
 
 	begin(r, 1);
-	assert_int_equal(
-		log_reader_open(r->dir, &(struct log_ask){ .tail = 0, .follow = true }, &lr, &e),
-		0);
+	assert_int_equal(log_reader_open(r->dir, &(struct log_request){ .tail = 0, .follow = true },
+					 &lr, &e),
+			 0);
 	for (int i = 0; i < 5; i++)
 		say(r, "five lines of the guest\n");
 	rotate(r);
 	free(drain(lr, 4096, NULL));
-	assert_int_equal(log_reader_open(r->dir, &(struct log_ask){ .tail = -1 }, &in_segment, &e),
-			 0);
+	assert_int_equal(
+		log_reader_open(r->dir, &(struct log_request){ .tail = -1 }, &in_segment, &e), 0);
 	while (log_reader_read(in_segment, piece, sizeof(piece), &n, &more, &e) == 0 && !n)
 		;
 	say(r, "last words\n");
@@ -692,7 +695,7 @@ static void what_is_written_while_logs_are_rotated_is_not_lost(void **st)
 		pid_t pid[3];
 
 		begin(r, (unsigned)rotators);
-		if (log_reader_open(r->dir, &(struct log_ask){ .tail = 0, .follow = true },
+		if (log_reader_open(r->dir, &(struct log_request){ .tail = 0, .follow = true },
 				    &follower, &e) < 0)
 			fail_msg("%s", e.text);
 		for (int i = 0; i <= rotators; i++) {
@@ -720,7 +723,7 @@ static void what_is_written_while_logs_are_rotated_is_not_lost(void **st)
 		check_said(heard.data);
 		log_reader_free(follower);
 		free(take_ptr(&text));
-		text = read_all(r, (struct log_ask)EVERYTHING, 4096);
+		text = read_all(r, (struct log_request)EVERYTHING, 4096);
 		check_said(after_header(text));
 		free(take_ptr(&text));
 	}
@@ -739,7 +742,7 @@ static void a_follower_ends_when_the_next_boot_begins(void **st)
 		begin(r, boot);
 		s == LOG_SERIAL ? say(r, "early\n") : append(r->qemu, "early\n");
 		assert_int_equal(log_reader_open(r->dir,
-						 &(struct log_ask){
+						 &(struct log_request){
 							 .stream = s, .tail = -1, .follow = true },
 						 &lr, &e),
 				 0);
@@ -770,7 +773,7 @@ static void reading_without_following_ends_even_if_the_guest_never_stops(void **
 
 	begin(r, 1);
 	say(r, "some words to begin with\n");
-	assert_int_equal(log_reader_open(r->dir, &(struct log_ask){ .tail = -1 }, &lr, &e), 0);
+	assert_int_equal(log_reader_open(r->dir, &(struct log_request){ .tail = -1 }, &lr, &e), 0);
 	while (more == LOG_MORE && reads++ < 100) {
 		assert_int_equal(log_reader_read(lr, piece, sizeof(piece), &n, &more, &e), 0);
 		say(r, "and more and more and more and more and more and more and more and more\n");
@@ -793,7 +796,7 @@ static int locked(const struct room *r)
 
 struct reading {
 	const struct room *room;
-	struct log_ask ask;
+	struct log_request ask;
 	struct log_reader *reader;
 	struct err e;
 	int r;
@@ -868,7 +871,7 @@ static void a_lock_that_is_held_for_ever_does_not_keep_a_log_from_being_rotated(
 	rotate(r);
 	assert_true(there(r, "serial.1.1.log"));
 	close(take_fd(&lock));
-	text = read_all(r, (struct log_ask){ .stream = LOG_SERIAL, .tail = 5 }, 4096);
+	text = read_all(r, (struct log_request){ .stream = LOG_SERIAL, .tail = 5 }, 4096);
 	assert_int_equal(strlen(text), 5 * strlen("five lines of the guest\n"));
 }
 
@@ -920,7 +923,7 @@ static void a_rotation_that_is_cancelled_while_it_waits_for_a_lock_is_left_undon
 static void a_cvm_that_never_started_has_an_empty_log(void **st)
 {
 	const struct room *r = *st;
-	auto_free char *text = read_all(r, (struct log_ask){ .tail = 100, .follow = true }, 64);
+	auto_free char *text = read_all(r, (struct log_request){ .tail = 100, .follow = true }, 64);
 	auto_free struct log_boot *v = NULL;
 	struct err e;
 	size_t n;
@@ -943,7 +946,7 @@ static void links_and_fifos_in_place_of_logs_are_not_read(void **st)
 	begin(r, 1);
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(symlink("/etc/passwd", path), 0);
-	assert_int_equal(log_reader_open(r->dir, &(struct log_ask){ .tail = -1 }, &lr, &e), 0);
+	assert_int_equal(log_reader_open(r->dir, &(struct log_request){ .tail = -1 }, &lr, &e), 0);
 	assert_int_equal(log_reader_read(lr, piece, sizeof(piece), &n, &more, &e), -ERR_HOST);
 	assert_int_equal(logs_rotate(r->dir, &small, &e), -ERR_HOST);
 	assert_int_equal(unlink(path), 0);
@@ -962,7 +965,7 @@ static void damage_to_the_boot_list_does_not_keep_a_cvm_from_starting(void **st)
 	say(r, "precious\n");
 	assert_int_equal(file_write(path, "{", 1, 0640, &e), 0);
 	begin(r, 2);
-	old = read_all(r, (struct log_ask){ .boot = 1, .tail = 1 }, 64);
+	old = read_all(r, (struct log_request){ .boot = 1, .tail = 1 }, 64);
 	assert_string_equal(old, "precious\n");
 }
 
@@ -1038,8 +1041,8 @@ static void the_reader_strips_when_asked(void **st)
 
 	begin(r, 1);
 	say(r, "\x1b[32mok\x1b[0m\r\n");
-	text = read_all(r, (struct log_ask){ .tail = 1, .strip = true }, 5);
-	raw = read_all(r, (struct log_ask){ .tail = 1 }, 5);
+	text = read_all(r, (struct log_request){ .tail = 1, .strip = true }, 5);
+	raw = read_all(r, (struct log_request){ .tail = 1 }, 5);
 	assert_string_equal(text, "ok\n");
 	assert_string_equal(raw, "\x1b[32mok\x1b[0m\r\n");
 }

@@ -26,22 +26,9 @@
 
 enum { BOOTS_TEXT = 64 * 1024, LOCK_POLL_US = 5000 };
 
-static const char *const stream_word[LOG_STREAMS] = {
-	[LOG_SERIAL] = "serial", [LOG_QEMU] = "qemu"
-};
-
-int log_stream_from_channel(const char *channel)
-{
-	if (!strcmp(channel, "serial"))
-		return LOG_SERIAL;
-	if (!strcmp(channel, "stdout") || !strcmp(channel, "stderr"))
-		return LOG_QEMU;
-	return -1;
-}
-
 void log_segment_name(enum log_stream s, unsigned boot, unsigned seg, char out[LOG_NAME])
 {
-	(void)snprintf(out, LOG_NAME, "%s.%u.%u.log", stream_word[s], boot, seg);
+	(void)snprintf(out, LOG_NAME, "%s.%u.%u.log", log_stream_word[s], boot, seg);
 }
 
 const char *log_live_name(const struct log_boots *b, enum log_stream s)
@@ -196,9 +183,9 @@ static bool segment_parse(const char *name, struct log_segment *s)
 	char again[LOG_NAME];
 
 	for (int i = 0; i < LOG_STREAMS; i++) {
-		size_t n = strlen(stream_word[i]);
+		size_t n = strlen(log_stream_word[i]);
 
-		if (strncmp(name, stream_word[i], n) != 0 ||
+		if (strncmp(name, log_stream_word[i], n) != 0 ||
 		    sscanf(name + n, ".%9u.%9u.", &s->boot, &s->seg) != 2)
 			continue;
 		s->stream = (enum log_stream)i;

@@ -4,7 +4,12 @@
 #ifndef TEEPOD_VMM_LOGS_LOG_FOLDER_H
 #define TEEPOD_VMM_LOGS_LOG_FOLDER_H
 
-#include "vmm/logs/logs.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "vmm/logs/log_stream.h"
 
 enum { LOG_BOOTS_KNOWN = 256 };
 

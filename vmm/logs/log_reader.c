@@ -36,12 +36,13 @@
 #include "base/own.h"
 #include "vmm/logs/ansi.h"
 #include "vmm/logs/log_folder.h"
+#include "vmm/logs/log_reader.h"
 
 enum { TICK_NS = 50 * 1000 * 1000 };
 
 struct log_reader {
 	int dirfd, fd; /* fd: -1 = standing between two files */
-	struct log_ask ask;
+	struct log_request ask;
 	unsigned boot;
 	unsigned seg;      /* of fd; 0 = live */
 	unsigned last_seg; /* segments up to here are behind us */
@@ -635,7 +636,7 @@ static void own_reader(struct log_reader **r)
 	log_reader_free(*r);
 }
 
-int log_reader_open(const char *dir, const struct log_ask *ask, struct log_reader **ret,
+int log_reader_open(const char *dir, const struct log_request *ask, struct log_reader **ret,
 		    struct err *e)
 {
 	__attribute__((cleanup(own_reader))) struct log_reader *r = xcalloc(1, sizeof(*r));

@@ -34,6 +34,7 @@
 #include "base/own.h"
 #include "base/strings.h"
 #include "vmm/logs/log_folder.h"
+#include "vmm/logs/logs.h"
 
 #define ROTATE_TEMP ".rotate.tmp"
 
