@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * store_context.h - internal to images/ and its tests: the state of the image store.
+ * store_context.h - internal to images/ and its tests: the state of the image store, see store.h.
  */
 #ifndef TEEPOD_IMAGES_STORE_CONTEXT_H
 #define TEEPOD_IMAGES_STORE_CONTEXT_H
 
-#include "images/store.h"
+#include "images/store_config.h"
 
 struct image_job;
 

@@ -43,6 +43,7 @@
 #include "vmm/cvm/status.h"
 #include "vmm/guest/guest.h"
 #include "images/state.h"
+#include "images/store.h"
 #include "images/store_context.h"
 #include "vmm/host/waiters.h"
 #include "vmm/node/node.h"
