@@ -30,8 +30,9 @@
 #include "base/strings.h"
 #include "vmm/virt/domain_spec.h"
 #include "vmm/virt/embed_root.h"
+#include "vmm/virt/host_caps.h"
 #include "vmm/virt/hypervisor.h"
-#include "vmm/virt/virt.h"
+#include "vmm/virt/monitor.h"
 
 enum { DEADLINE_MS = 30000, EVENTS = 256 };
 

@@ -14,68 +14,26 @@
 
 #include "base/alloc.h"
 #include "base/own.h"
-#include "vmm/virt/virt.h"
+#include "vmm/virt/domain_ref.h"
+#include "vmm/virt/domain_spec.h"
+#include "vmm/virt/hypervisor.h"
+#include "vmm/virt/virt_error.h"
 
 enum { DOMAIN_DISKS_MAX = 64 };
 
-static enum err_code code_of(const virError *v)
-{
-	switch (v->code) {
-	case VIR_ERR_NO_DOMAIN:
-		return ERR_NOT_FOUND;
-	case VIR_ERR_NO_SUPPORT:
-	case VIR_ERR_CONFIG_UNSUPPORTED:
-	case VIR_ERR_ARGUMENT_UNSUPPORTED:
-		return ERR_UNSUPPORTED;
-	case VIR_ERR_NO_CONNECT:
-	case VIR_ERR_INVALID_CONN:
-		return ERR_UNAVAILABLE;
-	case VIR_ERR_OPERATION_TIMEOUT:
-		return ERR_TIMEOUT;
-	default:
-		/* "client socket is closed": the daemon on the other side has gone. */
-		return v->domain == VIR_FROM_RPC ? ERR_UNAVAILABLE : ERR_HOST;
-	}
-}
-
-/* A message may go on with all that QEMU wrote. */
-int virt_err(struct err *e, const char *what)
-{
-	const virError *v = virGetLastError();
-	char cause[sizeof(e->text)];
-
-	if (!v)
-		return err_set(e, ERR_HOST, "%s: libvirt gave no reason", what);
-	err_cause(v->message, cause, sizeof(cause));
-	return err_set(e, code_of(v), "%s: %s", what, cause);
-}
-
-static int find(virConnectPtr conn, const char *uuid, virDomainPtr *ret, struct err *e)
-{
-	virDomainPtr dom = virDomainLookupByUUIDString(conn, uuid);
-
-	if (!dom)
-		return virt_err(e, "find domain");
-	*ret = dom;
-	return 0;
-}
-
-/* One that went away meanwhile counts as not active, too. */
-static bool active(virDomainPtr dom)
-{
-	return virDomainIsActive(dom) == 1;
-}
-
 int hv_define(struct hypervisor *h, const char *xml, struct err *e)
 {
-	auto_hold struct hv_hold hold = { 0 };
-	auto_domain virDomainPtr dom = NULL;
-	int r = hv_hold(h, &hold, e);
+	auto_lease struct hv_lease lease = { 0 };
+	virDomainPtr dom;
+	int r = hv_lease_begin(h, HV_LIBVIRT, &lease, e);
 
 	if (r)
 		return r;
-	dom = virDomainDefineXML(hold.conn, xml);
-	return dom ? 0 : virt_err(e, "define domain");
+	dom = virDomainDefineXML(lease.conn, xml);
+	if (!dom)
+		return virt_err(e, "define domain");
+	(void)virDomainFree(dom);
+	return 0;
 }
 
 static bool paused(virDomainPtr dom)
@@ -91,42 +49,35 @@ static int resume(virDomainPtr dom, struct err *e)
 {
 	if (!paused(dom) || !virDomainResume(dom))
 		return 0;
-	return active(dom) ? virt_err(e, "resume domain")
-			   : err_set(e, ERR_NOT_FOUND, "domain does not run");
+	return domain_is_active(dom) ? virt_err(e, "resume domain") : domain_not_running(e);
 }
 
 int hv_start(struct hypervisor *h, const char *uuid, struct err *e)
 {
-	auto_hold struct hv_hold hold = { 0 };
-	auto_domain virDomainPtr dom = NULL;
-	int r = hv_hold(h, &hold, e);
+	auto_domain_ref struct domain_ref ref = { 0 };
+	int r = domain_ref_open(h, uuid, HV_LIBVIRT, &ref, e);
 
-	if (!r)
-		r = find(hold.conn, uuid, &dom, e);
 	if (r)
 		return r;
-	if (!virDomainCreate(dom))
+	if (!virDomainCreate(ref.dom))
 		return 0;
 	r = virt_err(e, "start domain");
-	if (!active(dom))
+	if (!domain_is_active(ref.dom))
 		return r;
 	/* There already, but paused (by hand, or by QEMU when its disk was full): started means
 	 * that it runs. */
-	return resume(dom, e);
+	return resume(ref.dom, e);
 }
 
 /* libvirt answers VIR_ERR_NO_DOMAIN for a domain that ended while it was reconnecting to it. */
 int hv_destroy(struct hypervisor *h, const char *uuid, struct err *e)
 {
-	auto_hold struct hv_hold hold = { 0 };
-	auto_domain virDomainPtr dom = NULL;
-	int r = hv_hold(h, &hold, e);
+	auto_domain_ref struct domain_ref ref = { 0 };
+	int r = domain_ref_open(h, uuid, HV_LIBVIRT, &ref, e);
 
-	if (!r)
-		r = find(hold.conn, uuid, &dom, e);
 	if (r)
 		return r == -ERR_NOT_FOUND ? 0 : r;
-	if (!virDomainDestroy(dom))
+	if (!virDomainDestroy(ref.dom))
 		return 0;
 	r = virt_err(e, "end domain");
 	/* "cannot acquire state change lock", after 30 s: libvirt is busy with the domain, or has
@@ -136,61 +87,51 @@ int hv_destroy(struct hypervisor *h, const char *uuid, struct err *e)
 		return -ERR_UNAVAILABLE;
 	}
 	if (r == -ERR_NOT_FOUND || virGetLastErrorCode() == VIR_ERR_OPERATION_INVALID)
-		return active(dom) ? r : 0;
+		return domain_is_active(ref.dom) ? r : 0;
 	return r;
 }
 
 int hv_power_button(struct hypervisor *h, const char *uuid, struct err *e)
 {
-	auto_hold struct hv_hold hold = { 0 };
-	auto_domain virDomainPtr dom = NULL;
-	int r = hv_hold_patiently(h, &hold, e);
+	auto_domain_ref struct domain_ref ref = { 0 };
+	int r = domain_ref_open(h, uuid, HV_QEMU, &ref, e);
 
 	if (!r)
-		r = find(hold.conn, uuid, &dom, e);
-	if (!r)
-		r = resume(dom, e);
+		r = resume(ref.dom, e);
 	if (r)
 		return r;
-	if (!virDomainShutdownFlags(dom, VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN))
+	if (!virDomainShutdownFlags(ref.dom, VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN))
 		return 0;
-	if (paused(dom))
+	if (paused(ref.dom))
 		return err_set(
 			e, ERR_CONFLICT,
 			"the guest was paused again before it could answer the power button");
 	r = virt_err(e, "press the power button");
-	return active(dom) ? r : err_set(e, ERR_NOT_FOUND, "domain does not run");
+	return domain_is_active(ref.dom) ? r : domain_not_running(e);
 }
 
 int hv_resume(struct hypervisor *h, const char *uuid, struct err *e)
 {
-	auto_hold struct hv_hold hold = { 0 };
-	auto_domain virDomainPtr dom = NULL;
-	int r = hv_hold_patiently(h, &hold, e);
+	auto_domain_ref struct domain_ref ref = { 0 };
+	int r = domain_ref_open_running(h, uuid, HV_QEMU, &ref, e);
 
-	if (!r)
-		r = find(hold.conn, uuid, &dom, e);
-	if (!r && !active(dom))
-		r = err_set(e, ERR_NOT_FOUND, "domain does not run");
-	return r ? r : resume(dom, e);
+	return r ? r : resume(ref.dom, e);
 }
 
 int hv_undefine(struct hypervisor *h, const char *uuid, struct err *e)
 {
 	const unsigned flags =
 		VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA;
-	auto_hold struct hv_hold hold = { 0 };
-	auto_domain virDomainPtr dom = NULL;
-	int r = hv_hold(h, &hold, e);
+	auto_domain_ref struct domain_ref ref = { 0 };
+	int r = domain_ref_open(h, uuid, HV_LIBVIRT, &ref, e);
 
-	if (!r)
-		r = find(hold.conn, uuid, &dom, e);
 	if (r)
 		return r == -ERR_NOT_FOUND ? 0 : r;
 	/* One that runs becomes transient: a start that was given up may have come true after the
 	 * destroy. */
-	if (!virDomainUndefineFlags(dom, flags))
-		return active(dom) && virDomainDestroy(dom) && active(dom)
+	if (!virDomainUndefineFlags(ref.dom, flags))
+		return domain_is_active(ref.dom) && virDomainDestroy(ref.dom) &&
+				       domain_is_active(ref.dom)
 			       ? virt_err(e, "end domain")
 			       : 0;
 	r = virt_err(e, "undefine domain");
@@ -235,14 +176,11 @@ static int get_state(virDomainPtr dom, enum domain_state *ret, struct err *e)
 
 int hv_state(struct hypervisor *h, const char *uuid, enum domain_state *ret, struct err *e)
 {
-	auto_hold struct hv_hold hold = { 0 };
-	auto_domain virDomainPtr dom = NULL;
-	int r = hv_hold(h, &hold, e);
+	auto_domain_ref struct domain_ref ref = { 0 };
+	int r = domain_ref_open(h, uuid, HV_LIBVIRT, &ref, e);
 
 	if (!r)
-		r = find(hold.conn, uuid, &dom, e);
-	if (!r)
-		return get_state(dom, ret, e);
+		return get_state(ref.dom, ret, e);
 	if (r == -ERR_NOT_FOUND) {
 		*ret = DOMAIN_ABSENT;
 		return 0;
@@ -253,16 +191,13 @@ int hv_state(struct hypervisor *h, const char *uuid, enum domain_state *ret, str
 int hv_pause_cause(struct hypervisor *h, const char *uuid, enum domain_state *ret, struct err *e)
 {
 	virDomainDiskError disk[DOMAIN_DISKS_MAX];
-	auto_hold struct hv_hold hold = { 0 };
-	auto_domain virDomainPtr dom = NULL;
+	auto_domain_ref struct domain_ref ref = { 0 };
 	enum domain_state cause = DOMAIN_PAUSED_IO;
-	int n, r = hv_hold_patiently(h, &hold, e);
+	int n, r = domain_ref_open(h, uuid, HV_QEMU, &ref, e);
 
-	if (!r)
-		r = find(hold.conn, uuid, &dom, e);
 	if (r)
 		return r;
-	n = virDomainGetDiskErrors(dom, disk, DOMAIN_DISKS_MAX, 0);
+	n = virDomainGetDiskErrors(ref.dom, disk, DOMAIN_DISKS_MAX, 0);
 	if (n < 0)
 		return virt_err(e, "errors of disks");
 	for (int i = 0; i < n; i++) {
@@ -311,15 +246,15 @@ static int keep_ours(virDomainPtr *all, int n, struct hv_domain *ret, size_t *re
 
 int hv_list(struct hypervisor *h, struct hv_domain **ret, size_t *ret_n, struct err *e)
 {
-	auto_hold struct hv_hold hold = { 0 };
+	auto_lease struct hv_lease lease = { 0 };
 	auto_free struct hv_domain *list = NULL;
 	virDomainPtr *all = NULL;
 	size_t n = 0;
-	int found, r = hv_hold(h, &hold, e);
+	int found, r = hv_lease_begin(h, HV_LIBVIRT, &lease, e);
 
 	if (r)
 		return r;
-	found = virConnectListAllDomains(hold.conn, &all, 0);
+	found = virConnectListAllDomains(lease.conn, &all, 0);
 	if (found < 0)
 		return virt_err(e, "list domains");
 	list = xcalloc((size_t)found + 1, sizeof(*list));
@@ -336,20 +271,15 @@ int hv_list(struct hypervisor *h, struct hv_domain **ret, size_t *ret_n, struct 
 int hv_block_resize(struct hypervisor *h, const char *uuid, const char *path, uint64_t bytes,
 		    struct err *e)
 {
-	auto_hold struct hv_hold hold = { 0 };
-	auto_domain virDomainPtr dom = NULL;
-	int r = hv_hold_patiently(h, &hold, e);
+	auto_domain_ref struct domain_ref ref = { 0 };
+	int r = domain_ref_open_running(h, uuid, HV_QEMU, &ref, e);
 
-	if (!r)
-		r = find(hold.conn, uuid, &dom, e);
 	if (r)
 		return r;
-	if (!active(dom))
-		return err_set(e, ERR_NOT_FOUND, "domain does not run");
-	if (!virDomainBlockResize(dom, path, bytes, VIR_DOMAIN_BLOCK_RESIZE_BYTES))
+	if (!virDomainBlockResize(ref.dom, path, bytes, VIR_DOMAIN_BLOCK_RESIZE_BYTES))
 		return 0;
 	r = virt_err(e, "resize the disk");
-	return active(dom) ? r : err_set(e, ERR_NOT_FOUND, "domain does not run");
+	return domain_is_active(ref.dom) ? r : domain_not_running(e);
 }
 
 int hv_qemu_log_path(struct hypervisor *h, const char *name, char *out, size_t n, struct err *e)

@@ -13,6 +13,9 @@
 #include "base/err.h"
 #include "base/id.h"
 
+/* XML namespace of our element in the metadata of a domain. */
+#define DOMAIN_NAMESPACE "https://teepod.dev/xmlns/domain/1"
+
 enum { DOMAIN_NICS = 8, DOMAIN_VOLUMES = 8, DOMAIN_CELLS = 4, DOMAIN_DEVICES = 32, MAC_TEXT = 18 };
 
 /* TDX attributes that libvirt lets through (domain XML, element policy): bit 0 and bit 28. */

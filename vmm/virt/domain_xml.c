@@ -33,7 +33,7 @@
 #include "base/buf.h"
 #include "base/own.h"
 #include "vmm/virt/domain_devices.h"
-#include "vmm/virt/virt.h"
+#include "vmm/virt/domain_spec.h"
 
 #define QEMU_NAMESPACE "http://libvirt.org/schemas/domain/qemu/1.0"
 

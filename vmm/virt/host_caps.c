@@ -13,7 +13,8 @@
 
 #include "base/fd.h"
 #include "base/own.h"
-#include "vmm/virt/virt.h"
+#include "vmm/virt/host_caps.h"
+#include "vmm/virt/virt_error.h"
 
 static void own_xml(xmlDoc **d)
 {

@@ -51,63 +51,23 @@
 #include "base/own.h"
 #include "base/strings.h"
 #include "vmm/virt/embed_root.h"
+#include "vmm/virt/host_caps.h"
+#include "vmm/virt/hv_lease.h"
+#include "vmm/virt/hypervisor.h"
+#include "vmm/virt/hypervisor_context.h"
 #include "vmm/virt/reaper.h"
-#include "vmm/virt/virt.h"
+#include "vmm/virt/virt_error.h"
 #include "vmm/virt/virt_events.h"
 
-enum link { LINK_CONNECTING, LINK_UP, LINK_WAITING, LINK_FAILED };
-
-enum { RETRY_MS = 200, RETRY_MAX_MS = 30000, KEEPALIVE_S = 5, KEEPALIVE_COUNT = 3, SPARES = 2 };
-enum { PATIENT_MAX = 12, TURN_MS = 20 };
+enum { RETRY_MS = 200, RETRY_MAX_MS = 30000 };
 enum { CONNECT_MS = 30000, DROP_MS = 30000, CLOSE_MS = 3000 };
-
-struct queued {
-	struct queued *next;
-	struct hv_event ev;
-};
-
-struct hypervisor {
-	uv_loop_t *loop;
-	char *uri, *embed_root, *emulator; /* embed_root: NULL for other drivers */
-	bool remote;                       /* libvirt's driver runs in another process */
-	void (*on_event)(void *arg, const struct hv_event *ev);
-	void (*on_link)(void *arg, bool up, const struct err *e);
-	void *arg;
-
-	pthread_mutex_t lock;
-	virConnectPtr spare[SPARES];   /* remote: open and unused */
-	unsigned spares, generation;   /* generation: of conn and all that came with it */
-	virConnectPtr conn;            /* NULL unless up */
-	unsigned holds;                /* jobs that use a connection now */
-	unsigned patient;              /* of these by hv_hold_patiently() */
-	bool lost;                     /* the close callback said so */
-	bool closed;                   /* the handles are going: nobody may wake the loop */
-	struct queued *events, **last; /* not yet delivered */
-
-	/* loop thread */
-	enum link link;
-	int callback; /* lifecycle events of conn */
-	struct hv_caps caps;
-	bool caps_known;
-	struct loop_timer *retry;
-	uint64_t retry_ms;
-	char last_failure[320];
-	uv_async_t wake;
-	struct reaper *reaper;
-	unsigned jobs, handles;
-	bool closing, finishing;
-	bool given_up; /* closed while jobs used it: they may do so again, so it is not freed */
-	struct loop_timer *limit;
-	void (*done)(void *arg);
-	void *done_arg;
-};
 
 /* One attempt to connect, or the end of a connection. */
 struct attempt {
 	struct hypervisor *h;
 	virConnectPtr conn;
 	int callback; /* lifecycle events; -1: none */
-	virConnectPtr spare[SPARES];
+	virConnectPtr spare[HV_SPARES];
 	unsigned spares;
 	struct hv_caps caps;
 	bool final; /* trying again would be useless */
@@ -116,136 +76,6 @@ struct attempt {
 
 static void connect_start(struct hypervisor *h);
 static void finish_if_idle(struct hypervisor *h);
-
-static void lock(struct hypervisor *h)
-{
-	(void)pthread_mutex_lock(&h->lock);
-}
-
-static void unlock(struct hypervisor *h)
-{
-	(void)pthread_mutex_unlock(&h->lock);
-}
-
-/* ------------------------------------------------------------------ used by jobs */
-
-static virConnectPtr open_kept_alive(const char *uri)
-{
-	virConnectPtr conn = virConnectOpen(uri);
-
-	/* Local drivers have none, and need none. */
-	if (conn)
-		(void)virConnectSetKeepAlive(conn, KEEPALIVE_S, KEEPALIVE_COUNT);
-	return conn;
-}
-
-/* With the mutex held. */
-static void wake(struct hypervisor *h)
-{
-	if (!h->closed)
-		(void)uv_async_send(&h->wake);
-}
-
-int hv_hold(struct hypervisor *h, struct hv_hold *ret, struct err *e)
-{
-	struct hv_hold hold = { .h = h };
-
-	lock(h);
-	bool connected = h->conn != NULL;
-	hold.generation = h->generation;
-	if (connected)
-		h->holds++;
-	if (connected && !h->remote && !virConnectRef(h->conn))
-		hold.conn = h->conn;
-	else if (connected && h->spares)
-		hold.conn = h->spare[--h->spares];
-	unlock(h);
-	if (!connected)
-		return err_set(e, ERR_UNAVAILABLE, "hypervisor is not connected");
-	if (!hold.conn)
-		hold.conn = open_kept_alive(h->uri);
-	if (!hold.conn) {
-		int r = virt_err(e, "connect to the hypervisor");
-
-		hv_let_go(&hold);
-		return r;
-	}
-	/* Opening may have taken long: what the caller wanted then may not be wanted any more. */
-	if (job_is_cancelled()) {
-		hv_let_go(&hold);
-		return err_set(e, job_time_left_ms() ? ERR_CANCELLED : ERR_TIMEOUT,
-			       "given up before libvirt was asked");
-	}
-	*ret = hold;
-	return 0;
-}
-
-static bool take_turn(struct hypervisor *h)
-{
-	lock(h);
-	bool free = !h->remote || h->patient < PATIENT_MAX;
-	if (free)
-		h->patient++;
-	unlock(h);
-	return free;
-}
-
-int hv_hold_patiently(struct hypervisor *h, struct hv_hold *ret, struct err *e)
-{
-	int r;
-
-	while (!take_turn(h)) {
-		if (job_is_cancelled())
-			return err_set(e, ERR_TIMEOUT, "%d other guests do not answer libvirt",
-				       PATIENT_MAX);
-		(void)usleep(TURN_MS * 1000);
-	}
-	r = hv_hold(h, ret, e);
-	if (r) {
-		lock(h);
-		h->patient--;
-		unlock(h);
-	} else {
-		ret->patient = true;
-	}
-	return r;
-}
-
-void hv_let_go(struct hv_hold *hold)
-{
-	struct hypervisor *h = hold->h;
-	virConnectPtr conn = hold->conn;
-
-	if (!h)
-		return;
-	bool good = h->remote && conn && virConnectIsAlive(conn) == 1;
-	lock(h);
-	if (good && h->conn && hold->generation == h->generation && h->spares < SPARES) {
-		h->spare[h->spares++] = conn;
-		conn = NULL;
-	}
-	unlock(h);
-	if (conn)
-		(void)virConnectClose(conn);
-	lock(h);
-	if (hold->patient)
-		h->patient--;
-	if (!--h->holds)
-		wake(h);
-	unlock(h);
-}
-
-int hv_log_folder(const struct hypervisor *h, char *out, size_t n, struct err *e)
-{
-	if (h->embed_root)
-		(void)snprintf(out, n, "%s/log/qemu", h->embed_root);
-	else if (!strncmp(h->uri, "qemu", 4) && strstr(h->uri, "/system"))
-		(void)snprintf(out, n, "/var/log/libvirt/qemu");
-	else
-		return err_set(e, ERR_UNSUPPORTED,
-			       "hypervisor %s keeps no QEMU logs that can be found", h->uri);
-	return 0;
-}
 
 /* ------------------------------------------------------------------ libvirt's callbacks, any
  * thread */
@@ -292,11 +122,11 @@ static int on_lifecycle(virConnectPtr conn, virDomainPtr dom, int event, int det
 		free(q);
 		return 0;
 	}
-	lock(h);
+	hypervisor_lock(h);
 	*h->last = q;
 	h->last = &q->next;
-	wake(h);
-	unlock(h);
+	hypervisor_wake(h);
+	hypervisor_unlock(h);
 	return 0;
 }
 
@@ -307,10 +137,10 @@ static void on_conn_closed(virConnectPtr conn, int reason, void *opaque)
 	(void)conn;
 	if (reason == VIR_CONNECT_CLOSE_REASON_CLIENT)
 		return;
-	lock(h);
+	hypervisor_lock(h);
 	h->lost = true;
-	wake(h);
-	unlock(h);
+	hypervisor_wake(h);
+	hypervisor_unlock(h);
 }
 
 /* ------------------------------------------------------------------ jobs */
@@ -345,7 +175,7 @@ static int open_conn(struct attempt *a)
 		if (r)
 			return r;
 	}
-	a->conn = open_kept_alive(uri);
+	a->conn = hv_connect(uri);
 	if (a->conn)
 		return 0;
 	r = virt_err(&a->e, "connect to the hypervisor");
@@ -441,14 +271,14 @@ static void drop(struct hypervisor *h)
 						.done = drop_done };
 	struct attempt *a = attempt_new(h);
 
-	lock(h);
+	hypervisor_lock(h);
 	a->conn = h->conn;
 	h->conn = NULL;
 	memcpy(a->spare, h->spare, sizeof(a->spare));
 	a->spares = h->spares;
 	h->spares = 0;
 	h->generation++;
-	unlock(h);
+	hypervisor_unlock(h);
 	a->callback = h->callback;
 	(void)job_start(h->loop, &calls, a);
 }
@@ -478,9 +308,9 @@ static void check_lost(struct hypervisor *h)
 {
 	struct err e;
 
-	lock(h);
+	hypervisor_lock(h);
 	bool lost = h->lost;
-	unlock(h);
+	hypervisor_unlock(h);
 	if (!lost || h->link != LINK_UP || h->closing)
 		return;
 	drop(h);
@@ -516,9 +346,9 @@ static void connect_done(void *arg, enum job_end end)
 		h->callback = a->callback;
 		h->retry_ms = RETRY_MS;
 		h->last_failure[0] = '\0';
-		lock(h);
+		hypervisor_lock(h);
 		h->conn = a->conn;
-		unlock(h);
+		hypervisor_unlock(h);
 		if (!h->closing)
 			h->on_link(h->arg, true, NULL);
 	} else if (!h->closing) {
@@ -543,19 +373,19 @@ static void connect_start(struct hypervisor *h)
 	struct attempt *a = attempt_new(h);
 
 	h->link = LINK_CONNECTING;
-	lock(h);
+	hypervisor_lock(h);
 	h->lost = false;
-	unlock(h);
+	hypervisor_unlock(h);
 	(void)job_start(h->loop, &calls, a);
 }
 
 static struct queued *take_events(struct hypervisor *h)
 {
-	lock(h);
+	hypervisor_lock(h);
 	struct queued *q = h->events;
 	h->events = NULL;
 	h->last = &h->events;
-	unlock(h);
+	hypervisor_unlock(h);
 	return q;
 }
 
@@ -627,9 +457,9 @@ static void close_handles(struct hypervisor *h)
 {
 	h->finishing = true;
 	loop_after_cancel(&h->limit);
-	lock(h);
+	hypervisor_lock(h);
 	h->closed = true;
-	unlock(h);
+	hypervisor_unlock(h);
 	h->handles = 2 + (h->reaper != NULL);
 	uv_close((uv_handle_t *)&h->wake, wake_closed);
 	if (h->reaper)
@@ -641,9 +471,9 @@ static void close_handles(struct hypervisor *h)
  * connection is gone. */
 static void finish_if_idle(struct hypervisor *h)
 {
-	lock(h);
-	bool held = h->holds > 0, connected = h->conn != NULL;
-	unlock(h);
+	hypervisor_lock(h);
+	bool held = h->leases > 0, connected = h->conn != NULL;
+	hypervisor_unlock(h);
 	if (!h->closing || h->finishing || held || h->jobs)
 		return;
 	if (connected)

@@ -15,32 +15,10 @@
 #include <uv.h>
 
 #include "base/err.h"
-#include "base/id.h"
+#include "vmm/virt/domain_state.h"
+#include "vmm/virt/hv_caps.h"
 
 struct hypervisor;
-
-/* UNTOLD: off, and libvirt does not know why: it has not seen the domain run. Its memory of that
- * ends with libvirt's process (the embedded driver: with ours), and with the host. */
-enum domain_state {
-	DOMAIN_ABSENT,
-	DOMAIN_OFF,
-	DOMAIN_CRASHED,
-	DOMAIN_RUNNING,
-	DOMAIN_PAUSED,       /* by somebody's call: virsh suspend, a QMP stop, a snapshot */
-	DOMAIN_PAUSED_IO,    /* by QEMU: a disk had an error; hv_pause_cause() tells which */
-	DOMAIN_PAUSED_NOSPC, /* by QEMU: no space left for a disk */
-	DOMAIN_UNTOLD,
-};
-
-struct hv_event {
-	char uuid[UUID_TEXT];
-	enum domain_state state; /* what the domain is now */
-};
-
-struct hv_domain {
-	char uuid[UUID_TEXT];
-	enum domain_state state;
-};
 
 struct hv_config {
 	uv_loop_t *loop;
@@ -55,27 +33,6 @@ struct hv_config {
 	 * itself with back-off. */
 	void (*on_link)(void *arg, bool up, const struct err *e);
 	void *arg;
-};
-
-/* Versions, as libvirt numbers them, from which TDX counts. libvirt describes TDX guests
- * since 11.6, but up to 11.9 its domain capabilities said yes on every host (release notes
- * of 11.10); QEMU has the tdx-guest object since 10.1. */
-enum { HV_TDX_LIBVIRT = 11010000, HV_TDX_QEMU = 10001000 };
-
-/* What this host's hypervisor can do; valid once connected. */
-struct hv_caps {
-	char libvirt[16], qemu[16]; /* versions, "9.0.0" */
-	char emulator[128];
-	char machine[64];     /* newest q35, with its version: "pc-q35-7.2"; "" = not told */
-	bool tdx;             /* libvirt >= 11.10, QEMU >= 10.1, domain capabilities say yes */
-	char tdx_reason[160]; /* why not, for people */
-	bool iommufd;  /* host devices can go through iommufd: libvirt, QEMU and kernel have it */
-	bool kvm;      /* /dev/kvm opens and the CPU has vmx or svm */
-	bool has_user; /* libvirt runs QEMU as uid and gid, and can: it is root itself */
-	uid_t uid;
-	gid_t gid;
-	bool by_group; /* has_user, and this process is not root: QEMU reaches our files by its
-			  group */
 };
 
 int hv_new(const struct hv_config *cfg, struct hypervisor **ret, struct err *e);

@@ -14,7 +14,10 @@
 #include <libvirt/libvirt-qemu.h>
 
 #include "base/own.h"
-#include "vmm/virt/virt.h"
+#include "vmm/virt/domain_ref.h"
+#include "vmm/virt/hypervisor.h"
+#include "vmm/virt/monitor.h"
+#include "vmm/virt/virt_error.h"
 
 static int command(virDomainPtr dom, const char *text, char **reply, struct err *e)
 {
@@ -68,21 +71,6 @@ static int check_address(const char *address, struct err *e)
 	return err_hint(e, "give the CVM other ports");
 }
 
-static int running_domain(struct hypervisor *h, const char *uuid, struct hv_hold *hold,
-			  virDomainPtr *ret, bool fresh, struct err *e)
-{
-	int r = fresh ? hv_hold(h, hold, e) : hv_hold_patiently(h, hold, e);
-
-	if (r)
-		return r;
-	*ret = virDomainLookupByUUIDString(hold->conn, uuid);
-	if (!*ret)
-		return virt_err(e, "port forward");
-	if (virDomainIsActive(*ret) != 1)
-		return err_set(e, ERR_NOT_FOUND, "port forward: domain does not run");
-	return 0;
-}
-
 static int refused(virDomainPtr dom, const char *reply, bool udp, const char *address,
 		   uint16_t host_port, uint16_t vm_port, struct err *e)
 {
@@ -106,42 +94,40 @@ int hv_forward_add(struct hypervisor *h, const char *uuid, unsigned nic, bool ud
 		   const char *host_address, uint16_t host_port, uint16_t vm_port, bool fresh,
 		   struct err *e)
 {
-	auto_hold struct hv_hold hold = { 0 };
-	auto_domain virDomainPtr dom = NULL;
+	auto_domain_ref struct domain_ref ref = { 0 };
 	auto_free char *reply = NULL;
 	char text[128];
 	int r = check_address(host_address, e);
 
 	if (!r)
-		r = running_domain(h, uuid, &hold, &dom, fresh, e);
+		r = domain_ref_open_running(h, uuid, fresh ? HV_LIBVIRT : HV_QEMU, &ref, e);
 	if (r)
 		return r;
 	(void)snprintf(text, sizeof(text), "hostfwd_add hostnet%u %s:%s:%u-:%u", nic,
 		       udp ? "udp" : "tcp", host_address, (unsigned)host_port, (unsigned)vm_port);
-	r = command(dom, text, &reply, e);
+	r = command(ref.dom, text, &reply, e);
 	if (r)
 		return r;
-	return reply[0] ? refused(dom, reply, udp, host_address, host_port, vm_port, e) : 0;
+	return reply[0] ? refused(ref.dom, reply, udp, host_address, host_port, vm_port, e) : 0;
 }
 
 int hv_forward_remove(struct hypervisor *h, const char *uuid, unsigned nic, bool udp,
 		      const char *host_address, uint16_t host_port, struct err *e)
 {
-	auto_hold struct hv_hold hold = { 0 };
-	auto_domain virDomainPtr dom = NULL;
+	auto_domain_ref struct domain_ref ref = { 0 };
 	auto_free char *reply = NULL;
 	char text[128], cause[sizeof(e->text)];
 	int r = check_address(host_address, e);
 
 	if (!r)
-		r = running_domain(h, uuid, &hold, &dom, false, e);
+		r = domain_ref_open_running(h, uuid, HV_QEMU, &ref, e);
 	if (r == -ERR_NOT_FOUND)
 		return 0; /* its forwards went with it */
 	if (r)
 		return r;
 	(void)snprintf(text, sizeof(text), "hostfwd_remove hostnet%u %s:%s:%u", nic,
 		       udp ? "udp" : "tcp", host_address, (unsigned)host_port);
-	r = command(dom, text, &reply, e);
+	r = command(ref.dom, text, &reply, e);
 	if (r || !reply[0] || strcasestr(reply, "removed") || strcasestr(reply, "not found"))
 		return r;
 	err_cause(reply, cause, sizeof(cause));
