@@ -38,8 +38,8 @@
 #include "images/store_context.h"
 
 /* A job on files of the store. */
-struct image_job {
-	struct image_job *next;
+struct store_job {
+	struct store_job *next;
 	struct image_store *s;
 	bool alone;                /* must not run beside another job of the store */
 	void (*before)(void *arg); /* loop thread, right before the job starts; may be NULL */
@@ -81,18 +81,18 @@ unsigned image_store_demo_imports(const struct image_store *s)
 
 /* ------------------------------------------------------------------ jobs */
 
-static void image_jobs_start(struct image_store *s);
+static void store_jobs_start(struct image_store *s);
 
-static void image_job_work(void *arg)
+static void store_job_work(void *arg)
 {
-	struct image_job *j = arg;
+	struct store_job *j = arg;
 
 	j->work(j->arg);
 }
 
-static void image_job_done(void *arg, enum job_end end)
+static void store_job_done(void *arg, enum job_end end)
 {
-	struct image_job *j = arg;
+	struct store_job *j = arg;
 	struct image_store *s = j->s;
 
 	assert(s->running);
@@ -101,17 +101,17 @@ static void image_job_done(void *arg, enum job_end end)
 	s->alone = false;
 	j->done(j->arg, end);
 	free(j);
-	image_jobs_start(s);
+	store_jobs_start(s);
 }
 
-static void image_jobs_start(struct image_store *s)
+static void store_jobs_start(struct image_store *s)
 {
 	static const struct job_calls calls = { .lane = LANE_BULK,
 						.what = "files of an OS image",
 						.deadline_ms = STORE_MS,
-						.work = image_job_work,
-						.done = image_job_done };
-	struct image_job *j;
+						.work = store_job_work,
+						.done = store_job_done };
+	struct store_job *j;
 
 	while ((j = s->first) && !s->alone && !(j->alone && s->running)) {
 		s->first = j->next;
@@ -123,15 +123,15 @@ static void image_jobs_start(struct image_store *s)
 	}
 }
 
-static void image_job_add(const struct image_job *job)
+static void store_job_add(const struct store_job *job)
 {
-	struct image_job *j = xmalloc(sizeof(*j)), **last = &job->s->first;
+	struct store_job *j = xmalloc(sizeof(*j)), **last = &job->s->first;
 
 	*j = *job;
 	while (*last)
 		last = &(*last)->next;
 	*last = j;
-	image_jobs_start(j->s);
+	store_jobs_start(j->s);
 }
 
 /* ------------------------------------------------------------------ import */
@@ -259,7 +259,7 @@ void image_store_import(struct image_store *s, const char *source, const char *n
 	i->source = xstrdup(source);
 	i->name = name && *name ? xstrdup(name) : NULL;
 	s->cfg.on_begin(s->cfg.arg);
-	image_job_add(&(struct image_job){ .s = s,
+	store_job_add(&(struct store_job){ .s = s,
 					   .before = image_import_before,
 					   .work = image_import_work,
 					   .done = image_import_done,
@@ -351,7 +351,7 @@ static void image_remove_committed(void *arg, const struct err *e)
 	if (e || m->s->cfg.is_closing(m->s->cfg.arg))
 		image_remove_over(m, e);
 	else
-		image_job_add(&(struct image_job){ .s = m->s,
+		store_job_add(&(struct store_job){ .s = m->s,
 						   .alone = true,
 						   .before = image_remove_before,
 						   .work = image_remove_work,
@@ -432,7 +432,7 @@ static void image_recheck_start(struct image_store *s, const struct image_row *r
 	if (images_files(s->cfg.db, row->id, &c->files, &c->err) < 0)
 		image_recheck_over(c, &c->err);
 	else
-		image_job_add(&(struct image_job){
+		store_job_add(&(struct store_job){
 			.s = s, .work = image_recheck_work, .done = image_recheck_done, .arg = c });
 }
 
@@ -459,7 +459,7 @@ void image_store_check_all(struct image_store *s)
 
 	*m = (struct image_removal){ .s = s, .done = image_cleared };
 	s->cfg.on_begin(s->cfg.arg);
-	image_job_add(&(struct image_job){
+	store_job_add(&(struct store_job){
 		.s = s, .work = image_clear_work, .done = image_remove_done, .arg = m });
 	if (images_list(s->cfg.db, -1, 0, -1, &rows, &n, &e) < 0)
 		log_error("cannot list the images to verify: %s", e.text);

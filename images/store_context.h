@@ -6,11 +6,11 @@
 
 #include "images/store_config.h"
 
-struct image_job;
+struct store_job;
 
 struct image_store {
 	struct image_store_config cfg;
-	struct image_job *first; /* jobs that wait; store.c */
+	struct store_job *first; /* jobs that wait; store.c */
 	unsigned running;        /* jobs that were started */
 	bool alone;              /* the one that runs must not run beside another */
 	unsigned demo_imports;   /* that are not finished */

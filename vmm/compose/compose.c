@@ -153,7 +153,7 @@ static const struct field_table manifest_table = { .name = "AppCompose",
 						   .n = ARRAY_SIZE(manifest_fields) };
 
 /* 1 and 2 as numbers, any version as a canonical decimal string: newer guests want "3". */
-static int check_version(const json_t *v, struct err *e)
+static int compose_check_version(const json_t *v, struct err *e)
 {
 	const char *s = json_string_value(v);
 	json_int_t n = json_integer_value(v);
@@ -167,7 +167,8 @@ static int check_version(const json_t *v, struct err *e)
 }
 
 /* Exactly one of @words: the guest reads these case-sensitively. Absent is fine. */
-static int check_word(const json_t *j, const char *key, const char *const *words, struct err *e)
+static int compose_check_word(const json_t *j, const char *key, const char *const *words,
+			      struct err *e)
 {
 	const char *s = json_string_value(json_object_get(j, key));
 	char field[64], allowed[96] = "";
@@ -184,12 +185,12 @@ static int check_word(const json_t *j, const char *key, const char *const *words
 	return err_field(e, ERR_COMPOSE_INVALID, field, s, "expected one of %s", allowed);
 }
 
-static int lint_field(const char *text, struct err *e)
+static int compose_lint_field(const char *text, struct err *e)
 {
 	return compose_lint(text, strlen(text), NULL, 0, NULL, e);
 }
 
-static int check_runner(const json_t *j, struct err *e)
+static int compose_check_runner(const json_t *j, struct err *e)
 {
 	const char *runner = json_string_value(json_object_get(j, "runner"));
 	const char *needs = !strcmp(runner, "bash")   ? "bash_script"
@@ -204,12 +205,12 @@ static int check_runner(const json_t *j, struct err *e)
 	if (!text)
 		return err_field(e, ERR_COMPOSE_INVALID, field, NULL, "runner %s needs %s", runner,
 				 needs);
-	return !strcmp(needs, "bash_script") ? 0 : lint_field(text, e);
+	return !strcmp(needs, "bash_script") ? 0 : compose_lint_field(text, e);
 }
 
 /* JavaScript writes whole numbers up to 1e21 without exponent, JSON readers with 64-bit integers
  * refuse them from 2^63 on: such a manifest would be hashed and then be unreadable. */
-static bool readable_numbers(const json_t *j)
+static bool compose_numbers_ok(const json_t *j)
 {
 	double d = json_is_number(j) ? json_number_value(j) : 0;
 	const char *key;
@@ -220,12 +221,12 @@ static bool readable_numbers(const json_t *j)
 		return false;
 	json_array_foreach(j, i, v)
 	{
-		if (!readable_numbers(v))
+		if (!compose_numbers_ok(v))
 			return false;
 	}
 	json_object_foreach((json_t *)j, key, v)
 	{
-		if (!readable_numbers(v))
+		if (!compose_numbers_ok(v))
 			return false;
 	}
 	return true;
@@ -235,22 +236,22 @@ int compose_check(const json_t *app_compose, struct err *e)
 {
 	if (fields_read(&manifest_table, app_compose, "compose_file", NULL, e) < 0)
 		return -(int)e->code;
-	if (check_version(json_object_get(app_compose, "manifest_version"), e) < 0 ||
-	    check_word(app_compose, "runner", runners, e) < 0 ||
-	    check_word(app_compose, "key_provider", key_providers, e) < 0 ||
-	    check_word(app_compose, "storage_fs", filesystems, e) < 0)
+	if (compose_check_version(json_object_get(app_compose, "manifest_version"), e) < 0 ||
+	    compose_check_word(app_compose, "runner", runners, e) < 0 ||
+	    compose_check_word(app_compose, "key_provider", key_providers, e) < 0 ||
+	    compose_check_word(app_compose, "storage_fs", filesystems, e) < 0)
 		return -(int)e->code;
-	if (!readable_numbers(app_compose))
+	if (!compose_numbers_ok(app_compose))
 		return err_field(e, ERR_COMPOSE_INVALID, "compose_file", NULL,
 				 "a number in it is 2^63 or more");
 	if (mr_config_check(app_compose, e) < 0)
 		return -(int)e->code;
-	return check_runner(app_compose, e);
+	return compose_check_runner(app_compose, e);
 }
 
 /* ------------------------------------------------------------------ short form */
 
-static json_t *features_of(const struct short_form *f)
+static json_t *compose_features(const struct short_form *f)
 {
 	json_t *v = json_array();
 
@@ -261,7 +262,7 @@ static json_t *features_of(const struct short_form *f)
 	return v;
 }
 
-static json_t *long_form(const struct short_form *f, const char *name)
+static json_t *compose_long_form(const struct short_form *f, const char *name)
 {
 	json_t *m = json_object();
 
@@ -276,7 +277,7 @@ static json_t *long_form(const struct short_form *f, const char *name)
 		json_object_set_new(m, "pre_launch_script", json_string(f->pre_launch_script));
 	json_object_set_new(m, "allowed_envs",
 			    f->allowed_envs ? json_deep_copy(f->allowed_envs) : json_array());
-	json_object_set_new(m, "features", features_of(f));
+	json_object_set_new(m, "features", compose_features(f));
 	json_object_set_new(m, "kms_enabled", json_boolean(f->kms_enabled));
 	json_object_set_new(m, "gateway_enabled", json_boolean(f->gateway_enabled));
 	json_object_set_new(m, "local_key_provider_enabled",
@@ -311,9 +312,9 @@ int compose_manifest(const json_t *compose_file, const char *name, json_t **ret,
 		return 0;
 	}
 	if (fields_read(&compose_file_table, compose_file, "compose_file", &f, e) < 0 ||
-	    lint_field(f.docker_compose_file, e) < 0)
+	    compose_lint_field(f.docker_compose_file, e) < 0)
 		return -(int)e->code;
-	*ret = long_form(&f, name);
+	*ret = compose_long_form(&f, name);
 	return 0;
 }
 

@@ -27,47 +27,47 @@ struct lint {
 	struct err *e;
 };
 
-static int fault(struct lint *l, yaml_mark_t at, const char *what)
+static int lint_fault(struct lint *l, yaml_mark_t at, const char *what)
 {
 	return err_field(l->e, ERR_COMPOSE_INVALID, FIELD_PATH, NULL, "%zu:%zu: %s", at.line + 1,
 			 at.column + 1, what);
 }
 
-static void own_event(yaml_event_t *ev)
+static void own_yaml_event(yaml_event_t *ev)
 {
 	yaml_event_delete(ev);
 }
-#define auto_event __attribute__((cleanup(own_event)))
+#define auto_event __attribute__((cleanup(own_yaml_event)))
 
-static int next(struct lint *l, yaml_event_t *ev)
+static int lint_next(struct lint *l, yaml_event_t *ev)
 {
 	const char *problem;
 
 	if (yaml_parser_parse(&l->parser, ev))
-		return ++l->events <= EVENTS_MAX
-			       ? 0
-			       : fault(l, ev->start_mark,
-				       "more than 16384 words, mappings and sequences up to here");
+		return ++l->events <= EVENTS_MAX ? 0
+						 : lint_fault(l, ev->start_mark,
+							      "more than 16384 words, mappings and "
+							      "sequences up to here");
 	memset(ev, 0, sizeof(*ev));
 	problem = l->parser.problem ? l->parser.problem : "not YAML";
 	/* The reader knows bytes, not lines, when the encoding is broken. */
 	if (l->parser.error == YAML_READER_ERROR)
 		return err_field(l->e, ERR_COMPOSE_INVALID, FIELD_PATH, NULL, "byte %zu: %s",
 				 l->parser.problem_offset, problem);
-	return fault(l, l->parser.problem_mark, problem);
+	return lint_fault(l, l->parser.problem_mark, problem);
 }
 
-static int refuse_extras(struct lint *l, const yaml_event_t *ev, const yaml_char_t *anchor,
-			 const yaml_char_t *tag)
+static int lint_refuse_extras(struct lint *l, const yaml_event_t *ev, const yaml_char_t *anchor,
+			      const yaml_char_t *tag)
 {
 	if (anchor)
-		return fault(l, ev->start_mark, "anchors (&) are not accepted");
+		return lint_fault(l, ev->start_mark, "anchors (&) are not accepted");
 	if (tag)
-		return fault(l, ev->start_mark, "tags (!) are not accepted");
+		return lint_fault(l, ev->start_mark, "tags (!) are not accepted");
 	return 0;
 }
 
-static json_t *scalar(const yaml_event_t *ev)
+static json_t *lint_scalar(const yaml_event_t *ev)
 {
 	const char *text = (const char *)ev->data.scalar.value;
 
@@ -77,9 +77,9 @@ static json_t *scalar(const yaml_event_t *ev)
 	return json_stringn(text, ev->data.scalar.length);
 }
 
-static json_t *node(struct lint *l, const yaml_event_t *ev, unsigned depth);
+static json_t *lint_node(struct lint *l, const yaml_event_t *ev, unsigned depth);
 
-static json_t *sequence(struct lint *l, unsigned depth)
+static json_t *lint_sequence(struct lint *l, unsigned depth)
 {
 	auto_json json_t *v = json_array();
 
@@ -87,36 +87,36 @@ static json_t *sequence(struct lint *l, unsigned depth)
 		auto_event yaml_event_t ev = { 0 };
 		json_t *item;
 
-		if (next(l, &ev) < 0)
+		if (lint_next(l, &ev) < 0)
 			return NULL;
 		if (ev.type == YAML_SEQUENCE_END_EVENT)
 			return take_ptr(&v);
-		item = node(l, &ev, depth + 1);
+		item = lint_node(l, &ev, depth + 1);
 		if (!item)
 			return NULL;
 		json_array_append_new(v, item);
 	}
 }
 
-static int check_key(struct lint *l, const json_t *map, const yaml_event_t *ev)
+static int lint_key(struct lint *l, const json_t *map, const yaml_event_t *ev)
 {
 	const char *text = (const char *)ev->data.scalar.value;
 
 	if (ev->type == YAML_ALIAS_EVENT)
-		return fault(l, ev->start_mark, "aliases (*) are not accepted");
+		return lint_fault(l, ev->start_mark, "aliases (*) are not accepted");
 	if (ev->type != YAML_SCALAR_EVENT)
-		return fault(l, ev->start_mark,
-			     "a key is a mapping or a sequence, expected a word");
-	if (refuse_extras(l, ev, ev->data.scalar.anchor, ev->data.scalar.tag) < 0)
+		return lint_fault(l, ev->start_mark,
+				  "a key is a mapping or a sequence, expected a word");
+	if (lint_refuse_extras(l, ev, ev->data.scalar.anchor, ev->data.scalar.tag) < 0)
 		return -1;
 	if (strlen(text) != ev->data.scalar.length)
-		return fault(l, ev->start_mark, "a key holds a NUL character");
+		return lint_fault(l, ev->start_mark, "a key holds a NUL character");
 	if (json_object_get(map, text))
-		return fault(l, ev->start_mark, "the key is there twice");
+		return lint_fault(l, ev->start_mark, "the key is there twice");
 	return 0;
 }
 
-static json_t *mapping(struct lint *l, unsigned depth)
+static json_t *lint_mapping(struct lint *l, unsigned depth)
 {
 	auto_json json_t *map = json_object();
 
@@ -124,83 +124,83 @@ static json_t *mapping(struct lint *l, unsigned depth)
 		auto_event yaml_event_t key = { 0 }, value = { 0 };
 		json_t *v;
 
-		if (next(l, &key) < 0)
+		if (lint_next(l, &key) < 0)
 			return NULL;
 		if (key.type == YAML_MAPPING_END_EVENT)
 			return take_ptr(&map);
-		if (check_key(l, map, &key) < 0 || next(l, &value) < 0)
+		if (lint_key(l, map, &key) < 0 || lint_next(l, &value) < 0)
 			return NULL;
-		v = node(l, &value, depth + 1);
+		v = lint_node(l, &value, depth + 1);
 		if (!v)
 			return NULL;
 		if (json_object_set_new(map, (const char *)key.data.scalar.value, v) < 0) {
-			fault(l, key.start_mark, "the key is not text");
+			lint_fault(l, key.start_mark, "the key is not text");
 			return NULL;
 		}
 	}
 }
 
-static json_t *node(struct lint *l, const yaml_event_t *ev, unsigned depth)
+static json_t *lint_node(struct lint *l, const yaml_event_t *ev, unsigned depth)
 {
 	json_t *v = NULL;
 
 	if (depth > COMPOSE_DEPTH_MAX) {
-		fault(l, ev->start_mark, "nested deeper than 32 levels");
+		lint_fault(l, ev->start_mark, "nested deeper than 32 levels");
 		return NULL;
 	}
 	switch (ev->type) {
 	case YAML_SCALAR_EVENT:
-		if (refuse_extras(l, ev, ev->data.scalar.anchor, ev->data.scalar.tag) < 0)
+		if (lint_refuse_extras(l, ev, ev->data.scalar.anchor, ev->data.scalar.tag) < 0)
 			return NULL;
-		v = scalar(ev);
+		v = lint_scalar(ev);
 		if (!v)
-			fault(l, ev->start_mark, "not text");
+			lint_fault(l, ev->start_mark, "not text");
 		return v;
 	case YAML_SEQUENCE_START_EVENT:
-		if (refuse_extras(l, ev, ev->data.sequence_start.anchor,
-				  ev->data.sequence_start.tag) < 0)
+		if (lint_refuse_extras(l, ev, ev->data.sequence_start.anchor,
+				       ev->data.sequence_start.tag) < 0)
 			return NULL;
-		return sequence(l, depth);
+		return lint_sequence(l, depth);
 	case YAML_MAPPING_START_EVENT:
-		if (refuse_extras(l, ev, ev->data.mapping_start.anchor,
-				  ev->data.mapping_start.tag) < 0)
+		if (lint_refuse_extras(l, ev, ev->data.mapping_start.anchor,
+				       ev->data.mapping_start.tag) < 0)
 			return NULL;
-		return mapping(l, depth);
+		return lint_mapping(l, depth);
 	case YAML_ALIAS_EVENT:
-		fault(l, ev->start_mark, "aliases (*) are not accepted");
+		lint_fault(l, ev->start_mark, "aliases (*) are not accepted");
 		return NULL;
 	default:
-		fault(l, ev->start_mark, "expected a value");
+		lint_fault(l, ev->start_mark, "expected a value");
 		return NULL;
 	}
 }
 
 /* One event of the given type, or say @what was expected instead. */
-static int expect(struct lint *l, yaml_event_type_t type, const char *what)
+static int lint_expect(struct lint *l, yaml_event_type_t type, const char *what)
 {
 	auto_event yaml_event_t ev = { 0 };
 
-	if (next(l, &ev) < 0)
+	if (lint_next(l, &ev) < 0)
 		return -1;
-	return ev.type == type ? 0 : fault(l, ev.start_mark, what);
+	return ev.type == type ? 0 : lint_fault(l, ev.start_mark, what);
 }
 
-static json_t *document(struct lint *l)
+static json_t *lint_document(struct lint *l)
 {
 	static const char no_document[] = "empty, expected a mapping with services";
 	auto_event yaml_event_t root = { 0 };
 	auto_json json_t *j = NULL;
 
-	if (expect(l, YAML_STREAM_START_EVENT, no_document) < 0 ||
-	    expect(l, YAML_DOCUMENT_START_EVENT, no_document) < 0 || next(l, &root) < 0)
+	if (lint_expect(l, YAML_STREAM_START_EVENT, no_document) < 0 ||
+	    lint_expect(l, YAML_DOCUMENT_START_EVENT, no_document) < 0 || lint_next(l, &root) < 0)
 		return NULL;
 	if (root.type != YAML_MAPPING_START_EVENT) {
-		fault(l, root.start_mark, "expected a mapping with services");
+		lint_fault(l, root.start_mark, "expected a mapping with services");
 		return NULL;
 	}
-	j = node(l, &root, 1);
-	if (!j || expect(l, YAML_DOCUMENT_END_EVENT, "expected the end of the document") < 0 ||
-	    expect(l, YAML_STREAM_END_EVENT, "a second YAML document, expected one") < 0)
+	j = lint_node(l, &root, 1);
+	if (!j || lint_expect(l, YAML_DOCUMENT_END_EVENT, "expected the end of the document") < 0 ||
+	    lint_expect(l, YAML_STREAM_END_EVENT, "a second YAML document, expected one") < 0)
 		return NULL;
 	return take_ptr(&j);
 }
@@ -212,13 +212,14 @@ struct collected {
 	size_t n, max;
 };
 
-static int port_fault(struct err *e, const char *service, const char *value, const char *what)
+static int lint_port_fault(struct err *e, const char *service, const char *value, const char *what)
 {
 	return err_field(e, ERR_COMPOSE_INVALID, FIELD_PATH, value, "services.%.80s.ports: %s",
 			 service, what);
 }
 
-static int collect_text(struct collected *c, const char *service, const char *text, struct err *e)
+static int collect_port_text(struct collected *c, const char *service, const char *text,
+			     struct err *e)
 {
 	struct compose_port none;
 	size_t got = 0;
@@ -226,7 +227,7 @@ static int collect_text(struct collected *c, const char *service, const char *te
 	if (strchr(text, '$'))
 		return 0;
 	if (!compose_port_parse(text, c->max > c->n ? c->v + c->n : &none, c->max - c->n, &got))
-		return port_fault(
+		return lint_port_fault(
 			e, service, text,
 			"expected [[address:]published:]target[/protocol], ports 1 to 65535");
 	c->n += got;
@@ -234,7 +235,8 @@ static int collect_text(struct collected *c, const char *service, const char *te
 }
 
 /* The long form says the same in words; written as the short form it is checked in one place. */
-static int collect_object(struct collected *c, const char *service, const json_t *j, struct err *e)
+static int collect_port_object(struct collected *c, const char *service, const json_t *j,
+			       struct err *e)
 {
 	const char *target = json_string_value(json_object_get(j, "target"));
 	const char *published = json_string_value(json_object_get(j, "published"));
@@ -244,17 +246,17 @@ static int collect_object(struct collected *c, const char *service, const json_t
 	int n;
 
 	if (!target)
-		return port_fault(e, service, NULL, "an entry has no target");
+		return lint_port_fault(e, service, NULL, "an entry has no target");
 	n = snprintf(text, sizeof(text), "%s%s%s%s%s/%s", address ? address : "",
 		     address ? ":" : "", published ? published : "",
 		     published || address ? ":" : "", target, protocol ? protocol : "tcp");
 	if (n < 0 || (size_t)n >= sizeof(text))
-		return port_fault(e, service, target, "an entry is too long");
-	return collect_text(c, service, text, e);
+		return lint_port_fault(e, service, target, "an entry is too long");
+	return collect_port_text(c, service, text, e);
 }
 
-static int collect_service(struct collected *c, const char *name, const json_t *service,
-			   struct err *e)
+static int collect_service_ports(struct collected *c, const char *name, const json_t *service,
+				 struct err *e)
 {
 	const json_t *ports = json_object_get(service, "ports");
 	size_t i;
@@ -266,13 +268,14 @@ static int collect_service(struct collected *c, const char *name, const json_t *
 	if (!ports || json_is_null(ports))
 		return 0;
 	if (!json_is_array(ports))
-		return port_fault(e, name, NULL, "expected a list");
+		return lint_port_fault(e, name, NULL, "expected a list");
 	json_array_foreach(ports, i, v)
 	{
-		int r = json_is_object(v)   ? collect_object(c, name, v, e)
-			: json_is_string(v) ? collect_text(c, name, json_string_value(v), e)
-					    : port_fault(e, name, NULL,
-							 "an entry is neither text nor a mapping");
+		int r = json_is_object(v) ? collect_port_object(c, name, v, e)
+			: json_is_string(v)
+				? collect_port_text(c, name, json_string_value(v), e)
+				: lint_port_fault(e, name, NULL,
+						  "an entry is neither text nor a mapping");
 
 		if (r < 0)
 			return r;
@@ -280,7 +283,7 @@ static int collect_service(struct collected *c, const char *name, const json_t *
 	return 0;
 }
 
-static int check_services(const json_t *doc, struct collected *c, struct err *e)
+static int lint_services(const json_t *doc, struct collected *c, struct err *e)
 {
 	json_t *services = json_object_get(doc, "services"), *v;
 	const char *name;
@@ -292,7 +295,7 @@ static int check_services(const json_t *doc, struct collected *c, struct err *e)
 				 : "services is missing, expected a mapping with at least one "
 				   "service");
 	json_object_foreach(services, name,
-			    v) if (collect_service(c, name, v, e) < 0) return -(int)e->code;
+			    v) if (collect_service_ports(c, name, v, e) < 0) return -(int)e->code;
 	return 0;
 }
 
@@ -333,9 +336,9 @@ int compose_lint(const char *text, size_t len, struct compose_port *ports, size_
 		abort();
 	yaml_parser_set_encoding(&l.parser, YAML_UTF8_ENCODING);
 	yaml_parser_set_input_string(&l.parser, (const unsigned char *)text, len);
-	doc = document(&l);
+	doc = lint_document(&l);
 	yaml_parser_delete(&l.parser);
-	if (!doc || check_services(doc, &c, e) < 0)
+	if (!doc || lint_services(doc, &c, e) < 0)
 		return -(int)e->code;
 	if (ret_n)
 		*ret_n = c.n;

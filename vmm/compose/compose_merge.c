@@ -25,7 +25,7 @@ static void set_flag(json_t *j, const char *key, int value)
 
 /* The names as keys of an object: lists may hold a thousand, and comparing each with each takes
  * 20 ms. */
-static json_t *set_of(const json_t *names)
+static json_t *name_set(const json_t *names)
 {
 	json_t *set = json_object(), *v;
 	size_t i;
@@ -38,7 +38,7 @@ static json_t *set_of(const json_t *names)
 	return set;
 }
 
-static json_t *distinct(const json_t *names)
+static json_t *are_distinct(const json_t *names)
 {
 	auto_json json_t *seen = json_object();
 	json_t *list = json_array(), *v;
@@ -66,7 +66,7 @@ static int set_docker_compose(json_t *j, const char *text, struct err *e)
 }
 
 /* compose_check() speaks of a request's compose_file; here its members are the request's own. */
-static int check(const json_t *manifest, struct err *e)
+static int compose_check_merged(const json_t *manifest, struct err *e)
 {
 	static const char prefix[] = "compose_file.";
 	int r = compose_check(manifest, e);
@@ -92,11 +92,11 @@ int compose_merge(const json_t *manifest, const struct compose_merge *m, json_t 
 	else if (m->pre_launch_script)
 		json_object_del(j, "pre_launch_script");
 	if (m->allowed_envs && !compose_envs_equal(j, m->allowed_envs))
-		json_object_set_new(j, "allowed_envs", distinct(m->allowed_envs));
+		json_object_set_new(j, "allowed_envs", are_distinct(m->allowed_envs));
 	set_flag(j, "public_logs", m->public_logs);
 	set_flag(j, "public_sysinfo", m->public_sysinfo);
 	set_flag(j, "public_tcbinfo", m->public_tcbinfo);
-	r = check(j, e);
+	r = compose_check_merged(j, e);
 	if (!r)
 		*ret = take_ptr(&j);
 	return r;
@@ -117,7 +117,7 @@ int compose_patch(const json_t *manifest, const json_t *keys, json_t **ret, stru
 		else
 			json_object_set_new(j, key, json_deep_copy(v));
 	}
-	r = check(j, e);
+	r = compose_check_merged(j, e);
 	if (!r)
 		*ret = take_ptr(&j);
 	return r;
@@ -127,8 +127,8 @@ int compose_patch(const json_t *manifest, const json_t *keys, json_t **ret, stru
 
 bool compose_envs_equal(const json_t *manifest, const json_t *names)
 {
-	auto_json json_t *allowed = set_of(json_object_get(manifest, "allowed_envs"));
-	auto_json json_t *given = set_of(names);
+	auto_json json_t *allowed = name_set(json_object_get(manifest, "allowed_envs"));
+	auto_json json_t *given = name_set(names);
 
 	return json_equal(allowed, given);
 }
@@ -136,7 +136,7 @@ bool compose_envs_equal(const json_t *manifest, const json_t *names)
 int compose_envs_allowed(const json_t *manifest, const json_t *names, const char *field,
 			 struct err *e)
 {
-	auto_json json_t *allowed = set_of(json_object_get(manifest, "allowed_envs"));
+	auto_json json_t *allowed = name_set(json_object_get(manifest, "allowed_envs"));
 	char list[200] = "";
 	size_t i, used = 0;
 	json_t *v;
@@ -158,7 +158,7 @@ int compose_envs_allowed(const json_t *manifest, const json_t *names, const char
 
 /* ------------------------------------------------------------------ the older hash */
 
-static void new_line(struct buf *b, int depth)
+static void put_new_line(struct buf *b, int depth)
 {
 	buf_puts(b, "\n");
 	for (int i = 0; i < depth; i++)
@@ -198,14 +198,14 @@ static void put_indented(struct buf *b, const char *p)
 			continue;
 		}
 		if (closes)
-			new_line(b, --depth);
+			put_new_line(b, --depth);
 		buf_add(b, p, 1);
 		if (opens && (p[1] == '}' || p[1] == ']'))
 			buf_add(b, ++p, 1);
 		else if (opens)
-			new_line(b, ++depth);
+			put_new_line(b, ++depth);
 		else if (*p == ',')
-			new_line(b, depth);
+			put_new_line(b, depth);
 		p++;
 	}
 }

@@ -9,11 +9,11 @@
 
 #include "vmm/compose/compose_port.h"
 
-struct range {
+struct port_span {
 	unsigned from, to;
 };
 
-static bool number(const char **s, unsigned *ret)
+static bool port_number(const char **s, unsigned *ret)
 {
 	unsigned n = 0, digits = 0;
 
@@ -23,19 +23,19 @@ static bool number(const char **s, unsigned *ret)
 	return digits && n <= 65535;
 }
 
-static bool range_parse(const char *s, struct range *r)
+static bool port_range_parse(const char *s, struct port_span *r)
 {
-	if (!number(&s, &r->from))
+	if (!port_number(&s, &r->from))
 		return false;
 	r->to = r->from;
-	if (*s == '-' && (s++, !number(&s, &r->to)))
+	if (*s == '-' && (s++, !port_number(&s, &r->to)))
 		return false;
 	return !*s && r->from <= r->to;
 }
 
 /* Cut the protocol off; false for one docker does not know. *skip: known, but nothing we forward.
  */
-static bool protocol_cut(char *s, bool *udp, bool *skip)
+static bool port_protocol_cut(char *s, bool *udp, bool *skip)
 {
 	char *slash = strchr(s, '/');
 
@@ -48,7 +48,7 @@ static bool protocol_cut(char *s, bool *udp, bool *skip)
 	return *udp || *skip || !strcasecmp(slash, "tcp");
 }
 
-static bool address_ok(char *s, char out[46])
+static bool port_address_ok(char *s, char out[46])
 {
 	size_t n = strlen(s);
 	unsigned char raw[16];
@@ -68,14 +68,14 @@ bool compose_port_parse(const char *text, struct compose_port *ports, size_t max
 {
 	char s[128], *target, *published = NULL, *colon;
 	struct compose_port p = { 0 };
-	struct range t, h = { 0 };
+	struct port_span t, h = { 0 };
 	bool skip;
 	size_t n = 0;
 
 	if (strlen(text) >= sizeof(s))
 		return false;
 	strcpy(s, text);
-	if (!protocol_cut(s, &p.udp, &skip))
+	if (!port_protocol_cut(s, &p.udp, &skip))
 		return false;
 	target = s;
 	colon = strrchr(s, ':');
@@ -87,19 +87,19 @@ bool compose_port_parse(const char *text, struct compose_port *ports, size_t max
 		if (colon) {
 			*colon = '\0';
 			published = colon + 1;
-			if (!address_ok(s, p.address))
+			if (!port_address_ok(s, p.address))
 				return false;
 		}
 	}
-	if (!range_parse(target, &t) || !t.from)
+	if (!port_range_parse(target, &t) || !t.from)
 		return false;
-	if (published && *published && !range_parse(published, &h))
+	if (published && *published && !port_range_parse(published, &h))
 		return false;
 	/* "8000-9000:80": docker picks one of the range, so none is named. */
 	if (h.from && h.to - h.from != t.to - t.from) {
 		if (t.from != t.to)
 			return false;
-		h = (struct range){ 0 };
+		h = (struct port_span){ 0 };
 	}
 	for (unsigned i = t.from; i <= t.to && !skip && n < max; i++, n++) {
 		ports[n] = p;

@@ -23,9 +23,9 @@ static void no_registers(struct measurements *m)
 {
 	static const char why[] = "an ordinary VM (tee none) has no such register";
 
-	measured_not(&m->mrtd, "%s", why);
+	measure_failed(&m->mrtd, "%s", why);
 	for (int i = 0; i < RTMRS; i++)
-		measured_not(&m->rtmr[i], "%s", why);
+		measure_failed(&m->rtmr[i], "%s", why);
 }
 
 static void take_files(const struct machine_in *in, const struct machine *machine,
@@ -44,13 +44,13 @@ static void take_files(const struct machine_in *in, const struct machine *machin
 	m->mrtd = files->mrtd;
 	m->rtmr[1] = files->rtmr1;
 	m->rtmr[2] = files->rtmr2;
-	measured_not(&m->rtmr[0],
-		     "made when the VM starts (ACPI tables, TD HOB, boot variables): a verifier "
-		     "recomputes it from "
-		     "vm_config%s",
-		     m->lite ? "; this TD goes by the lite variant, which does without" : "");
-	measured_not(&m->rtmr[3],
-		     "extended by the guest while it runs: its event log says with what");
+	measure_failed(&m->rtmr[0],
+		       "made when the VM starts (ACPI tables, TD HOB, boot variables): a verifier "
+		       "recomputes it from "
+		       "vm_config%s",
+		       m->lite ? "; this TD goes by the lite variant, which does without" : "");
+	measure_failed(&m->rtmr[3],
+		       "extended by the guest while it runs: its event log says with what");
 }
 
 int measure(const struct machine_in *in, const struct file_measures *known,

@@ -15,7 +15,7 @@
 enum { TEXT, ESCAPE, ESCAPE_MORE, CSI, STRING, STRING_ESCAPE };
 enum { SWALLOW_MAX = 4096 };
 
-static void introduce(struct ansi *a, unsigned char c)
+static void ansi_introduce(struct ansi *a, unsigned char c)
 {
 	a->swallowed = 0;
 	switch (c) {
@@ -34,7 +34,7 @@ static void introduce(struct ansi *a, unsigned char c)
 	}
 }
 
-static void in_sequence(struct ansi *a, unsigned char c)
+static void ansi_in_sequence(struct ansi *a, unsigned char c)
 {
 	if (++a->swallowed > SWALLOW_MAX) {
 		a->state = TEXT;
@@ -46,7 +46,7 @@ static void in_sequence(struct ansi *a, unsigned char c)
 	}
 	switch (a->state) {
 	case ESCAPE:
-		introduce(a, c);
+		ansi_introduce(a, c);
 		break;
 	case ESCAPE_MORE:
 		if (c < 0x20 || c > 0x2f)
@@ -64,21 +64,21 @@ static void in_sequence(struct ansi *a, unsigned char c)
 		if (c == '\\')
 			a->state = TEXT;
 		else
-			introduce(a, c);
+			ansi_introduce(a, c);
 		break;
 	}
 }
 
 /* @c begins a character of two to four bytes. The bounds of its second byte keep out what encodes
  * a shorter one, or none. */
-static void begin_character(struct ansi *a, unsigned char c)
+static void ansi_begin_character(struct ansi *a, unsigned char c)
 {
 	a->rest = c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
 	a->low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
 	a->high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
 }
 
-static size_t in_text(struct ansi *a, unsigned char c, char *out)
+static size_t ansi_in_text(struct ansi *a, unsigned char c, char *out)
 {
 	size_t kept = 0;
 
@@ -95,7 +95,7 @@ static size_t in_text(struct ansi *a, unsigned char c, char *out)
 	if (a->held) {
 		a->held = 0;
 		if (c >= 0x80 && c <= 0x9f) {
-			introduce(a, (unsigned char)(c - 0x40));
+			ansi_introduce(a, (unsigned char)(c - 0x40));
 			if (a->state == ESCAPE_MORE)
 				a->state = TEXT;
 			return 0;
@@ -111,12 +111,12 @@ static size_t in_text(struct ansi *a, unsigned char c, char *out)
 	else if ((c >= 0x20 && c != 0x7f) || c == '\n' || c == '\t')
 		out[kept++] = (char)c;
 	if (c > 0xc2 && c <= 0xf4)
-		begin_character(a, c);
+		ansi_begin_character(a, c);
 	return kept;
 }
 
 /* How many bytes at @in are plain text: most of a log is, so these are copied at once. */
-static size_t plain(const char *in, size_t n)
+static size_t ansi_plain_bytes(const char *in, size_t n)
 {
 	size_t i = 0;
 
@@ -130,7 +130,9 @@ size_t ansi_strip(struct ansi *a, const char *in, size_t n, char *out)
 	size_t kept = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		size_t run = a->state == TEXT && !a->held && !a->rest ? plain(in + i, n - i) : 0;
+		size_t run = a->state == TEXT && !a->held && !a->rest
+				     ? ansi_plain_bytes(in + i, n - i)
+				     : 0;
 		unsigned char c;
 
 		memcpy(out + kept, in + i, run);
@@ -143,9 +145,9 @@ size_t ansi_strip(struct ansi *a, const char *in, size_t n, char *out)
 		if (c == '\n' && a->state != TEXT)
 			a->state = TEXT;
 		if (a->state == TEXT)
-			kept += in_text(a, c, out + kept);
+			kept += ansi_in_text(a, c, out + kept);
 		else
-			in_sequence(a, c);
+			ansi_in_sequence(a, c);
 	}
 	return kept;
 }

@@ -72,7 +72,7 @@ int log_start_set(int fd, uint64_t start)
 	return fsetxattr(fd, START_ATTRIBUTE, text, (size_t)n, 0) < 0 ? -errno : 0;
 }
 
-bool log_is_closed(enum log_stream s, int fd)
+bool log_is_unreadable(enum log_stream s, int fd)
 {
 	return s == LOG_QEMU && fd == -EACCES;
 }
@@ -102,7 +102,7 @@ unsigned log_boots_current(const struct log_boots *b)
 	return b->n ? b->v[b->n - 1].boot : 0;
 }
 
-static int boots_take(const json_t *j, struct log_boots *b)
+static int log_boots_from_json(const json_t *j, struct log_boots *b)
 {
 	const char *qemu_log = json_string_value(json_object_get(j, "qemu_log"));
 	const json_t *boots = json_object_get(j, "boots");
@@ -126,7 +126,7 @@ static int boots_take(const json_t *j, struct log_boots *b)
 	return 0;
 }
 
-static int boots_text(int fd, char **ret, size_t *ret_n, struct err *e)
+static int log_boots_text(int fd, char **ret, size_t *ret_n, struct err *e)
 {
 	auto_free char *text = xmalloc(BOOTS_TEXT);
 	ssize_t n = read(fd, text, BOOTS_TEXT);
@@ -152,10 +152,10 @@ int log_boots_read(int dirfd, struct log_boots *ret, struct err *e)
 	}
 	if (fd < 0)
 		return err_sys(e, -fd, "open boots.json");
-	if (boots_text(fd, &text, &n, e) < 0)
+	if (log_boots_text(fd, &text, &n, e) < 0)
 		return -(int)e->code;
 	j = json_read(text, n, e);
-	if (!j || boots_take(j, &b) < 0)
+	if (!j || log_boots_from_json(j, &b) < 0)
 		return err_set(e, ERR_HOST, "boots.json in the log folder is damaged");
 	*ret = b;
 	return 0;

@@ -48,7 +48,7 @@ const char *log_live_name(const struct log_boots *b, enum log_stream s);
 
 /* Is @fd of log_open_file() the refusal for libvirt's log of QEMU, which only root can open?
  * libvirt bounds that log itself, so there is nothing to rotate. */
-bool log_is_closed(enum log_stream s, int fd);
+bool log_is_unreadable(enum log_stream s, int fd);
 
 /* Position of @fd's first byte in all that was written to its stream. It is an extended attribute
  * of the file, so that a rename moves both at once. -1: not recorded, by an earlier release or

@@ -5,15 +5,15 @@
  * A reader stands at a position in all that the boot wrote to the stream, in a segment or in the
  * live file, whose first bytes have recorded positions (log_start()). Rotation and the next boot
  * both move bytes from the live file to the next segment, so before reading more of the live file
- * we look whether a segment with a number above the last one we know of has come; if so we go on in
- * it. The folder's mtime says when looking is worth it; mtimes are as coarse as the kernel's tick,
- * so a folder that changed just now is looked at again.
+ * we look whether a segment with a number above the last one we know of has come; if
+ * so we go on in it. The folder's mtime says when looking is worth it; mtimes are as coarse as the
+ * kernel's tick, so a folder that changed just now is looked at again.
  *
- * No byte is sent twice, and none is passed over in silence: where a file begins after the position
- * (pruned segments, the front of a flood, a disk that was full), a line in the text says how many
- * bytes are missing. Where positions are not recorded (files of an earlier release, file systems
- * without extended attributes) files are taken to follow each other without a gap, unless their
- * numbers say that there is one.
+ * No byte is sent twice, and none is passed over in silence: where a file begins after the
+ * position (pruned segments, the front of a flood, a disk that was full), a line in the text says
+ * how many bytes are missing. Where positions are not recorded (files of an earlier release, file
+ * systems without extended attributes) files are taken to follow each other without a gap, unless
+ * their numbers say that there is one.
  *
  * All of this waits for files, and for a lock that others hold: it runs in jobs, of one reader one
  * at a time, and ends at the job's deadline.
@@ -66,7 +66,7 @@ struct log_reader {
 	char reason[48];
 };
 
-static int look(struct log_reader *r, struct err *e)
+static int reader_scan_folder(struct log_reader *r, struct err *e)
 {
 	auto_free struct log_segment *v = NULL;
 	struct stat st;
@@ -94,7 +94,7 @@ static int look(struct log_reader *r, struct err *e)
 	return 0;
 }
 
-static bool folder_changed(const struct log_reader *r)
+static bool reader_folder_changed(const struct log_reader *r)
 {
 	struct stat st;
 
@@ -103,7 +103,7 @@ static bool folder_changed(const struct log_reader *r)
 	       st.st_mtim.tv_nsec != r->looked_mtime.tv_nsec;
 }
 
-static void leave(struct log_reader *r)
+static void reader_close_file(struct log_reader *r)
 {
 	if (r->fd >= 0) {
 		/* A child that was forked meanwhile would keep the lock. */
@@ -116,7 +116,7 @@ static void leave(struct log_reader *r)
 	r->seg = 0;
 }
 
-static uint64_t size_of(int fd)
+static uint64_t log_fd_size(int fd)
 {
 	struct stat st;
 
@@ -146,7 +146,7 @@ __attribute__((format(printf, 2, 3))) static void note(struct log_reader *r, con
 }
 
 /* The next file begins at @start: what lies between is gone. */
-static void pass_to(struct log_reader *r, uint64_t start)
+static void reader_skip_to(struct log_reader *r, uint64_t start)
 {
 	if (start <= r->pos)
 		return;
@@ -175,15 +175,16 @@ static bool is_ahead(const struct log_reader *r, int64_t recorded)
 	return r->has_shift && recorded >= 0 && (uint64_t)(recorded + r->shift) > r->pos;
 }
 
-/* Stand in @fd, at our position. @recorded: log_start(), read before the last look at the folder.
+/* Stand in @fd, at our position. @recorded: log_start(), read before the last look at
+ * the folder.
  */
-static void stand(struct log_reader *r, int fd, unsigned seg, int64_t recorded)
+static void reader_attach(struct log_reader *r, int fd, unsigned seg, int64_t recorded)
 {
 	if (!r->placed) {
 		r->start = r->pos = recorded < 0 ? 0 : (uint64_t)recorded;
 	} else if (recorded >= 0 && r->has_shift) {
 		r->start = (uint64_t)(recorded + r->shift);
-		pass_to(r, r->start);
+		reader_skip_to(r, r->start);
 	} else {
 		r->start = guess_start(r, seg);
 		r->shift = (int64_t)r->start - recorded;
@@ -192,13 +193,13 @@ static void stand(struct log_reader *r, int fd, unsigned seg, int64_t recorded)
 	r->has_shift = recorded >= 0;
 	if (fd == r->fd)
 		return;
-	leave(r);
+	reader_close_file(r);
 	r->fd = fd;
 	r->seg = seg;
 }
 
 /* Stand in segment next_seg. One that was pruned meanwhile is passed over. */
-static int enter_segment(struct log_reader *r, struct err *e)
+static int reader_enter_segment(struct log_reader *r, struct err *e)
 {
 	char name[LOG_NAME];
 	int fd;
@@ -208,13 +209,13 @@ static int enter_segment(struct log_reader *r, struct err *e)
 	if (fd < 0 && fd != -ENOENT)
 		return err_sys(e, -fd, "open log segment %s", name);
 	if (fd >= 0)
-		stand(r, fd, r->next_seg, log_start(fd));
+		reader_attach(r, fd, r->next_seg, log_start(fd));
 	else
 		r->look_again = true;
 	return 0;
 }
 
-static enum log_more over(struct log_reader *r, bool next_boot)
+static enum log_more reader_end(struct log_reader *r, bool next_boot)
 {
 	if (next_boot)
 		(void)snprintf(r->reason, sizeof(r->reason), "boot %u began",
@@ -236,15 +237,15 @@ static bool has_read_all(const struct log_reader *r)
 }
 
 /* Standing in the live file: of what is written from now on, only a follower hears. */
-static void enter_live(struct log_reader *r)
+static void reader_enter_live(struct log_reader *r)
 {
 	if (!r->was_live)
-		r->stop_at = r->start + size_of(r->fd);
+		r->stop_at = r->start + log_fd_size(r->fd);
 	r->was_live = true;
 }
 
 /* The next bytes of the file we stand in. */
-static int read_file(struct log_reader *r, size_t want, size_t *got, struct err *e)
+static int reader_read_file(struct log_reader *r, size_t want, size_t *got, struct err *e)
 {
 	ssize_t n;
 
@@ -260,38 +261,38 @@ static int read_file(struct log_reader *r, size_t want, size_t *got, struct err 
 	return 0;
 }
 
-/* Between two files of a boot that is over, and there is no next one. If the last one was removed
- * meanwhile, later ones may have been too. */
-static enum log_more boot_over(struct log_reader *r)
+/* Between two files of a boot that is over, and there is no next one. If the last one was
+ * removed meanwhile, later ones may have been too. */
+static enum log_more is_boot_over(struct log_reader *r)
 {
 	if (r->last_seg && !r->last_is_kept)
 		note(r, "bytes may be skipped: the end of the log of boot %u was removed", r->boot);
-	return over(r, r->ask.follow);
+	return reader_end(r, r->ask.follow);
 }
 
 /* Between two files: go to the next one. */
-static int go_on(struct log_reader *r, enum log_more *more, struct err *e)
+static int reader_leave_live(struct log_reader *r, enum log_more *more, struct err *e)
 {
 	auto_close int fd = -1;
 	const char *live;
 	int64_t recorded;
 
-	if (look(r, e) < 0)
+	if (reader_scan_folder(r, e) < 0)
 		return -(int)e->code;
 	if (has_read_all(r)) {
-		*more = over(r, false);
+		*more = reader_end(r, false);
 		return 0;
 	}
 	if (r->next_seg)
-		return enter_segment(r, e);
+		return reader_enter_segment(r, e);
 	if (boot_is_past(r)) {
-		*more = boot_over(r);
+		*more = is_boot_over(r);
 		return 0;
 	}
 	live = log_live_name(&r->boots, r->ask.stream);
 	fd = log_open_file(r->dirfd, live, O_RDONLY);
 	if (fd == -ENOENT) {
-		*more = r->ask.follow ? LOG_QUIET : over(r, false);
+		*more = r->ask.follow ? LOG_QUIET : reader_end(r, false);
 		return 0;
 	}
 	if (fd < 0)
@@ -300,18 +301,18 @@ static int go_on(struct log_reader *r, enum log_more *more, struct err *e)
 	if (is_ahead(r, recorded)) {
 		/* Cut since we looked: what was in it is in a segment now, if that is still kept.
 		 */
-		if (look(r, e) < 0)
+		if (reader_scan_folder(r, e) < 0)
 			return -(int)e->code;
 		if (r->next_seg)
-			return enter_segment(r, e);
+			return reader_enter_segment(r, e);
 	}
-	stand(r, take_fd(&fd), 0, recorded);
-	enter_live(r);
+	reader_attach(r, take_fd(&fd), 0, recorded);
+	reader_enter_live(r);
 	return 0;
 }
 
 /* Where the next boot did not begin by a rename, the live file is its own now. */
-static bool is_others(const struct log_reader *r)
+static bool is_next_boots_file(const struct log_reader *r)
 {
 	struct stat ours, now;
 
@@ -323,10 +324,10 @@ static bool is_others(const struct log_reader *r)
 
 /* In the live file. It may have been cut by a rotation of which no segment is left, or emptied by
  * somebody else. */
-static void stand_again(struct log_reader *r, int64_t recorded)
+static void reader_reattach(struct log_reader *r, int64_t recorded)
 {
-	stand(r, r->fd, 0, recorded);
-	if (has_note(r) || r->pos - r->start <= size_of(r->fd) || log_start(r->fd) != recorded)
+	reader_attach(r, r->fd, 0, recorded);
+	if (has_note(r) || r->pos - r->start <= log_fd_size(r->fd) || log_start(r->fd) != recorded)
 		return;
 	note(r, "bytes skipped: the log was truncated before they could be read");
 	r->shift += (int64_t)(r->pos - r->start);
@@ -334,24 +335,25 @@ static void stand_again(struct log_reader *r, int64_t recorded)
 }
 
 /* In the live file, locked: read on, unless its bytes have moved to a segment. */
-static int read_live(struct log_reader *r, size_t want, size_t *got, enum log_more *more,
-		     struct err *e)
+static int reader_read_live(struct log_reader *r, size_t want, size_t *got, enum log_more *more,
+			    struct err *e)
 {
 	int64_t recorded = log_start(r->fd);
 
-	if ((folder_changed(r) || size_of(r->fd) < r->pos - r->start || is_ahead(r, recorded)) &&
-	    look(r, e) < 0)
+	if ((reader_folder_changed(r) || log_fd_size(r->fd) < r->pos - r->start ||
+	     is_ahead(r, recorded)) &&
+	    reader_scan_folder(r, e) < 0)
 		return -(int)e->code;
 	if (r->next_seg)
-		return enter_segment(r, e);
-	stand_again(r, recorded);
+		return reader_enter_segment(r, e);
+	reader_reattach(r, recorded);
 	if (has_note(r))
 		return 0;
-	if (is_others(r)) {
-		*more = over(r, r->ask.follow);
+	if (is_next_boots_file(r)) {
+		*more = reader_end(r, r->ask.follow);
 		return 0;
 	}
-	if (read_file(r, want, got, e) < 0)
+	if (reader_read_file(r, want, got, e) < 0)
 		return -(int)e->code;
 	if (log_start(r->fd) != recorded) {
 		/* A rotation that did not get the lock came between. */
@@ -361,22 +363,22 @@ static int read_live(struct log_reader *r, size_t want, size_t *got, enum log_mo
 	} else if (!*got) {
 		*more = r->ask.follow && !boot_is_past(r)
 				? LOG_QUIET
-				: over(r, r->ask.follow && boot_is_past(r));
+				: reader_end(r, r->ask.follow && boot_is_past(r));
 	}
 	return 0;
 }
 
-static int read_segment(struct log_reader *r, size_t want, size_t *got, struct err *e)
+static int reader_read_segment(struct log_reader *r, size_t want, size_t *got, struct err *e)
 {
-	if (read_file(r, want, got, e) < 0)
+	if (reader_read_file(r, want, got, e) < 0)
 		return -(int)e->code;
 	if (!*got)
-		leave(r);
+		reader_close_file(r);
 	return 0;
 }
 
 /* Ends before the deadline does, so that the error names the lock. */
-static int lock_live(int live, struct err *e)
+static int reader_lock_live(int live, struct err *e)
 {
 	return log_lock(live, LOCK_SH, job_time_left_ms() / 10 * 9, e);
 }
@@ -384,26 +386,27 @@ static int lock_live(int live, struct err *e)
 /* A rotation that has begun has renamed something in the folder, so this needs no lock. */
 static bool is_quiet(const struct log_reader *r)
 {
-	return r->ask.follow && size_of(r->fd) == r->pos - r->start && !folder_changed(r);
+	return r->ask.follow && log_fd_size(r->fd) == r->pos - r->start &&
+	       !reader_folder_changed(r);
 }
 
-static int read_raw(struct log_reader *r, size_t want, size_t *got, enum log_more *more,
-		    struct err *e)
+static int reader_read_raw(struct log_reader *r, size_t want, size_t *got, enum log_more *more,
+			   struct err *e)
 {
 	int live = r->fd, rc;
 
 	if (r->fd < 0)
-		return go_on(r, more, e);
+		return reader_leave_live(r, more, e);
 	if (r->seg)
-		return read_segment(r, want, got, e);
+		return reader_read_segment(r, want, got, e);
 	if (is_quiet(r)) {
 		*more = LOG_QUIET;
 		return 0;
 	}
 	/* Held by a rotation only between its rename and its truncate. */
-	if (lock_live(live, e) < 0)
+	if (reader_lock_live(live, e) < 0)
 		return -(int)e->code;
-	rc = read_live(r, want, got, more, e);
+	rc = reader_read_live(r, want, got, more, e);
 	if (r->fd == live)
 		(void)flock(live, LOCK_UN);
 	return rc;
@@ -420,8 +423,8 @@ int log_reader_read(struct log_reader *r, char *buf, size_t n, size_t *ret_n,
 		memcpy(buf, r->note + r->note_at, got);
 		r->note_at += got;
 	} else if (*r->reason || r->dirfd < 0) {
-		more = *r->reason ? LOG_END : over(r, false);
-	} else if (read_raw(r, want, &got, &more, e) < 0) {
+		more = *r->reason ? LOG_END : reader_end(r, false);
+	} else if (reader_read_raw(r, want, &got, &more, e) < 0) {
 		return -(int)e->code;
 	} else if (r->ask.strip) {
 		got = ansi_strip(&r->ansi, r->raw, got, buf);
@@ -471,7 +474,7 @@ static bool tail_in_chunk(struct tail *t, const char *chunk, size_t n, uint64_t 
 /* Search @fd backwards. *at: where to begin. 0 or -errno. */
 static int tail_in_file(struct tail *t, int fd, char *chunk, uint64_t *at, bool *found)
 {
-	uint64_t pos = size_of(fd);
+	uint64_t pos = log_fd_size(fd);
 
 	*found = false;
 	*at = 0;
@@ -489,7 +492,7 @@ static int tail_in_file(struct tail *t, int fd, char *chunk, uint64_t *at, bool 
 	return 0;
 }
 
-static int tail_error(int error, struct err *e)
+static int log_tail_error(int error, struct err *e)
 {
 	if (error == ETIMEDOUT)
 		return err_set(e, ERR_TIMEOUT,
@@ -498,9 +501,9 @@ static int tail_error(int error, struct err *e)
 }
 
 /* Our first position: @at bytes into @fd. */
-static void begin_at(struct log_reader *r, int fd, uint64_t at)
+static void reader_begin_at(struct log_reader *r, int fd, uint64_t at)
 {
-	stand(r, fd, r->seg, log_start(fd));
+	reader_attach(r, fd, r->seg, log_start(fd));
 	r->pos += at;
 }
 
@@ -531,10 +534,10 @@ static int tail_segments(struct log_reader *r, struct tail *t, bool *found, stru
 		r->last_seg = v[i].seg - 1;
 		rc = tail_in_file(t, fd, r->raw, &at, found);
 		if (rc < 0)
-			return tail_error(-rc, e);
+			return log_tail_error(-rc, e);
 	}
 	if (r->fd >= 0)
-		begin_at(r, r->fd, at);
+		reader_begin_at(r, r->fd, at);
 	return 0;
 }
 
@@ -549,7 +552,7 @@ static unsigned newest_segment(const struct log_reader *r, const struct log_segm
 }
 
 /* Stand @lines lines before the end. The lock keeps a rotation from moving the end meanwhile. */
-static int begin_at_tail(struct log_reader *r, uint64_t lines, struct err *e)
+static int reader_begin_at_tail(struct log_reader *r, uint64_t lines, struct err *e)
 {
 	struct tail t = { .lines = lines, .budget = LOG_TAIL_BYTES };
 	auto_close int live = -1;
@@ -561,19 +564,19 @@ static int begin_at_tail(struct log_reader *r, uint64_t lines, struct err *e)
 
 	if (!boot_is_past(r))
 		live = log_open_file(r->dirfd, log_live_name(&r->boots, r->ask.stream), O_RDONLY);
-	if (live >= 0 && lock_live(live, e) < 0)
+	if (live >= 0 && reader_lock_live(live, e) < 0)
 		return -(int)e->code;
 	if (log_segments(r->dirfd, &v, &n, e) < 0)
 		return -(int)e->code;
 	if (live >= 0) {
 		r->last_seg = newest_segment(r, v, n);
-		at = size_of(live);
+		at = log_fd_size(live);
 		rc = lines ? tail_in_file(&t, live, r->raw, &at, &found) : 0;
 		if (rc < 0)
-			return tail_error(-rc, e);
+			return log_tail_error(-rc, e);
 		if (!lines || found || !r->last_seg) {
-			begin_at(r, live, at);
-			enter_live(r);
+			reader_begin_at(r, live, at);
+			reader_enter_live(r);
 			(void)flock(live, LOCK_UN);
 			(void)take_fd(&live);
 			return 0;
@@ -586,7 +589,7 @@ static int begin_at_tail(struct log_reader *r, uint64_t lines, struct err *e)
 	return tail_segments(r, &t, &found, e);
 }
 
-static int no_such_boot(const struct log_reader *r, struct err *e)
+static int log_boot_not_found(const struct log_reader *r, struct err *e)
 {
 	unsigned current = log_boots_current(&r->boots);
 	char given[16];
@@ -615,7 +618,7 @@ static int find_boot(struct log_reader *r, struct err *e)
 	for (size_t i = 0; i < r->boots.n; i++)
 		if (r->boots.v[i].boot == r->boot)
 			return 0;
-	return no_such_boot(r, e);
+	return log_boot_not_found(r, e);
 }
 
 /* Told before the answer begins: an error in the middle could only cut it off. */
@@ -624,7 +627,7 @@ static int check_readable(const struct log_reader *r, struct err *e)
 	const char *live = log_live_name(&r->boots, r->ask.stream);
 	auto_close int fd = boot_is_past(r) ? -1 : log_open_file(r->dirfd, live, O_RDONLY);
 
-	if (!log_is_closed(r->ask.stream, fd))
+	if (!log_is_unreadable(r->ask.stream, fd))
 		return 0;
 	err_set(e, ERR_UNSUPPORTED, "teepod may not read QEMU's own output: %s belongs to libvirt",
 		live);
@@ -647,11 +650,11 @@ int log_reader_open(const char *dir, const struct log_request *ask, struct log_r
 	if (r->dirfd < 0 && errno != ENOENT)
 		return err_sys(e, errno, "open log folder %s", dir);
 	if (r->dirfd < 0 && ask->boot)
-		return no_such_boot(r, e);
+		return log_boot_not_found(r, e);
 	if (r->dirfd >= 0) {
 		if (find_boot(r, e) < 0 || check_readable(r, e) < 0)
 			return -(int)e->code;
-		if (ask->tail >= 0 && begin_at_tail(r, (uint64_t)ask->tail, e) < 0)
+		if (ask->tail >= 0 && reader_begin_at_tail(r, (uint64_t)ask->tail, e) < 0)
 			return -(int)e->code;
 		r->look_again = true;
 	}

@@ -40,7 +40,7 @@
 
 enum { CHUNK = 256 * 1024, LOCK_MAX_MS = 2000, BOOT_LOCK_MAX_MS = 30000 };
 
-static int open_folder(const char *dir, struct err *e)
+static int log_folder_open(const char *dir, struct err *e)
 {
 	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -48,9 +48,9 @@ static int open_folder(const char *dir, struct err *e)
 }
 
 /* The same for who moves logs in it: one at a time, until the descriptor is closed. */
-static int take_folder(const char *dir, int max_ms, struct err *e)
+static int log_folder_lock(const char *dir, int max_ms, struct err *e)
 {
-	auto_close int fd = open_folder(dir, e);
+	auto_close int fd = log_folder_open(dir, e);
 
 	if (fd < 0 || log_lock(fd, LOCK_EX, max_ms, e) < 0)
 		return -(int)e->code;
@@ -85,7 +85,8 @@ static int copy_range(int from, int to, uint64_t *at, uint64_t end)
 	return 0;
 }
 
-static int next_segment(int dirfd, enum log_stream s, unsigned boot, unsigned *ret, struct err *e)
+static int log_next_segment(int dirfd, enum log_stream s, unsigned boot, unsigned *ret,
+			    struct err *e)
 {
 	auto_free struct log_segment *v = NULL;
 	unsigned last = 0;
@@ -100,7 +101,7 @@ static int next_segment(int dirfd, enum log_stream s, unsigned boot, unsigned *r
 	return 0;
 }
 
-static uint64_t file_size(int fd)
+static uint64_t log_file_size(int fd)
 {
 	struct stat st;
 
@@ -129,7 +130,7 @@ static uint64_t whole_blocks(int fd, uint64_t size)
 
 /* Take what was copied out of the live file's front. The position first: a reader that did not get
  * the lock then reads some bytes twice, and misses none. */
-static int cut_front(const struct rotating *t)
+static int log_cut_front(const struct rotating *t)
 {
 	int r;
 
@@ -142,10 +143,10 @@ static int cut_front(const struct rotating *t)
 
 /* Where the front cannot be cut: fetch what came since, and empty the file. What is written between
  * the two is lost, as with every copy-and-truncate. */
-static int empty(struct rotating *t)
+static int log_truncate(struct rotating *t)
 {
 	int r = copy_range(t->live, t->to, &t->at, t->end + 4 * CHUNK);
-	uint64_t size = file_size(t->live);
+	uint64_t size = log_file_size(t->live);
 
 	if (r < 0)
 		return r;
@@ -155,7 +156,7 @@ static int empty(struct rotating *t)
 }
 
 /* With the live file locked against readers: the swap. */
-static int swap_in(struct rotating *t)
+static int log_publish_segment(struct rotating *t)
 {
 	struct err e;
 	int r = log_lock(t->live, LOCK_EX, LOCK_MAX_MS, &e);
@@ -172,8 +173,8 @@ static int swap_in(struct rotating *t)
 		r = -errno;
 	if (!r && renameat(t->dirfd, ROTATE_TEMP, t->dirfd, t->segment) < 0)
 		r = -errno;
-	if (!r && (!t->cut || cut_front(t) < 0))
-		r = empty(t);
+	if (!r && (!t->cut || log_cut_front(t) < 0))
+		r = log_truncate(t);
 	flock(t->live, LOCK_UN);
 	return r;
 }
@@ -182,9 +183,10 @@ static int swap_in(struct rotating *t)
  * its bound when somebody looks; if it is over twice the bound, the guest is flooding us, and only
  * the last @max bytes are kept (0 = all). The rest of a block stays in the live file, unless @whole
  * or it alone is over the bound. */
-static int copy_out(int dirfd, int fd, const char *segment, uint64_t max, bool whole, struct err *e)
+static int log_copy_out(int dirfd, int fd, const char *segment, uint64_t max, bool whole,
+			struct err *e)
 {
-	uint64_t size = file_size(fd), blocks = whole ? 0 : whole_blocks(fd, size);
+	uint64_t size = log_file_size(fd), blocks = whole ? 0 : whole_blocks(fd, size);
 	int64_t start = log_start(fd);
 	auto_close int to = -1;
 	struct rotating t = { .dirfd = dirfd, .live = fd, .segment = segment };
@@ -202,42 +204,42 @@ static int copy_out(int dirfd, int fd, const char *segment, uint64_t max, bool w
 	(void)log_start_set(to, t.start + t.at);
 	r = copy_range(fd, to, &t.at, t.end);
 	if (!r)
-		r = swap_in(&t);
+		r = log_publish_segment(&t);
 	if (!r)
 		return 0;
 	(void)unlinkat(dirfd, ROTATE_TEMP, 0);
 	/* Without room for a copy the guest's words would fill the disk further: better lost than
 	 * everybody's disk full. */
 	if (r == -ENOSPC || r == -EDQUOT) {
-		(void)log_start_set(fd, t.start + file_size(fd));
+		(void)log_start_set(fd, t.start + log_file_size(fd));
 		(void)!ftruncate(fd, 0);
 	}
 	return err_sys(e, -r, "rotate log to %s", segment);
 }
 
 /* Put the whole live file of @s away as a segment of @boot. */
-static int put_away(int dirfd, const struct log_boots *b, enum log_stream s, unsigned boot,
-		    const struct log_limits *l, struct err *e)
+static int log_archive(int dirfd, const struct log_boots *b, enum log_stream s, unsigned boot,
+		       const struct log_limits *l, struct err *e)
 {
 	const char *live = log_live_name(b, s);
 	auto_close int fd = log_open_file(dirfd, live, O_RDWR);
 	char segment[LOG_NAME];
 	unsigned seg;
 
-	if (fd == -ENOENT || log_is_closed(s, fd))
+	if (fd == -ENOENT || log_is_unreadable(s, fd))
 		return 0;
 	if (fd < 0)
 		return err_sys(e, -fd, "open log %s", live);
-	if (!file_size(fd))
+	if (!log_file_size(fd))
 		return 0;
-	if (next_segment(dirfd, s, boot, &seg, e) < 0)
+	if (log_next_segment(dirfd, s, boot, &seg, e) < 0)
 		return -(int)e->code;
 	log_segment_name(s, boot, seg, segment);
 	if (renameat(dirfd, live, dirfd, segment) == 0)
 		return 0;
 	/* libvirt's log may be on another file system, or in a folder that is not ours to rename
 	 * in. */
-	return copy_out(dirfd, fd, segment, l->max_bytes, true, e);
+	return log_copy_out(dirfd, fd, segment, l->max_bytes, true, e);
 }
 
 static unsigned oldest_kept(unsigned boot, const struct log_limits *l)
@@ -247,7 +249,7 @@ static unsigned oldest_kept(unsigned boot, const struct log_limits *l)
 	return boot > keep ? boot - keep + 1 : 1;
 }
 
-static int prune(int dirfd, unsigned boot, const struct log_limits *l, struct err *e)
+static int log_prune_segments(int dirfd, unsigned boot, const struct log_limits *l, struct err *e)
 {
 	auto_free struct log_segment *v = NULL;
 	size_t n;
@@ -270,8 +272,8 @@ static int prune(int dirfd, unsigned boot, const struct log_limits *l, struct er
 	return 0;
 }
 
-static void boots_add(struct log_boots *b, unsigned boot, int64_t now_ms,
-		      const struct log_limits *l)
+static void log_boots_add(struct log_boots *b, unsigned boot, int64_t now_ms,
+			  const struct log_limits *l)
 {
 	size_t drop = 0;
 
@@ -285,7 +287,7 @@ static void boots_add(struct log_boots *b, unsigned boot, int64_t now_ms,
 	b->n++;
 }
 
-static int new_serial(int dirfd, const struct log_boots *b, struct err *e)
+static int log_create_serial(int dirfd, const struct log_boots *b, struct err *e)
 {
 	auto_close int fd = openat(dirfd, "serial.log",
 				   O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
@@ -306,21 +308,22 @@ static int new_serial(int dirfd, const struct log_boots *b, struct err *e)
 	return 0;
 }
 
-/* An empty serial.log would keep its place: new_serial() takes an existing file for this boot's. */
-static int begin_new(int dirfd, const char *dir, unsigned boot, struct log_boots *b,
-		     const char *qemu_log, const struct log_limits *l, struct err *e)
+/* An empty serial.log would keep its place: log_create_serial() takes an existing file for this
+ * boot's. */
+static int log_boot_begin_new(int dirfd, const char *dir, unsigned boot, struct log_boots *b,
+			      const char *qemu_log, const struct log_limits *l, struct err *e)
 {
 	unsigned last = log_boots_current(b) ? log_boots_current(b) : boot > 1 ? boot - 1 : 1;
 
 	if (!*b->qemu_log && qemu_log)
 		strcpy(b->qemu_log, qemu_log);
 	for (int s = 0; s < LOG_STREAMS; s++)
-		if (put_away(dirfd, b, (enum log_stream)s, last, l, e) < 0)
+		if (log_archive(dirfd, b, (enum log_stream)s, last, l, e) < 0)
 			return -(int)e->code;
 	if (unlinkat(dirfd, "serial.log", 0) < 0 && errno != ENOENT)
 		return err_sys(e, errno, "remove serial.log");
 	strcpy(b->qemu_log, qemu_log ? qemu_log : "");
-	boots_add(b, boot, clock_wall_ms(), l);
+	log_boots_add(b, boot, clock_wall_ms(), l);
 	return log_boots_write(dir, b, e);
 }
 
@@ -333,7 +336,7 @@ int logs_boot_begin(const char *dir, unsigned boot, const char *qemu_log,
 	if (qemu_log && (*qemu_log != '/' || strlen(qemu_log) >= sizeof(b.qemu_log)))
 		return err_set(e, ERR_INVALID,
 			       "path of QEMU's log is not absolute or too long: %.100s", qemu_log);
-	if (file_mkdirs(dir, 0755, e) < 0 || (fd = take_folder(dir, BOOT_LOCK_MAX_MS, e)) < 0)
+	if (file_mkdirs(dir, 0755, e) < 0 || (fd = log_folder_lock(dir, BOOT_LOCK_MAX_MS, e)) < 0)
 		return -(int)e->code;
 	/* A damaged boots.json must not keep a CVM from starting: the segments tell the rest. */
 	if (log_boots_read(fd, &b, e) < 0)
@@ -341,16 +344,17 @@ int logs_boot_begin(const char *dir, unsigned boot, const char *qemu_log,
 	if (!boot || boot < log_boots_current(&b))
 		return err_set(e, ERR_INVALID, "boot %u can not follow boot %u", boot,
 			       log_boots_current(&b));
-	if (boot != log_boots_current(&b) && begin_new(fd, dir, boot, &b, qemu_log, l, e) < 0)
+	if (boot != log_boots_current(&b) &&
+	    log_boot_begin_new(fd, dir, boot, &b, qemu_log, l, e) < 0)
 		return -(int)e->code;
-	if (new_serial(fd, &b, e) < 0)
+	if (log_create_serial(fd, &b, e) < 0)
 		return -(int)e->code;
-	return prune(fd, boot, l, e);
+	return log_prune_segments(fd, boot, l, e);
 }
 
 int logs_open_to(const char *dir, gid_t gid, struct err *e)
 {
-	auto_close int folder = open_folder(dir, e), fd = -1;
+	auto_close int folder = log_folder_open(dir, e), fd = -1;
 
 	if (folder < 0)
 		return -(int)e->code;
@@ -364,23 +368,23 @@ int logs_open_to(const char *dir, gid_t gid, struct err *e)
 	return 0;
 }
 
-static int rotate_stream(int dirfd, const struct log_boots *b, enum log_stream s,
-			 const struct log_limits *l, struct err *e)
+static int log_rotate_stream(int dirfd, const struct log_boots *b, enum log_stream s,
+			     const struct log_limits *l, struct err *e)
 {
 	auto_close int fd = log_open_file(dirfd, log_live_name(b, s), O_RDWR);
 	char segment[LOG_NAME];
 	unsigned seg = 0;
 
-	if (fd == -ENOENT || log_is_closed(s, fd))
+	if (fd == -ENOENT || log_is_unreadable(s, fd))
 		return 0;
 	if (fd < 0)
 		return err_sys(e, -fd, "open log %s", log_live_name(b, s));
-	if (file_size(fd) <= l->max_bytes)
+	if (log_file_size(fd) <= l->max_bytes)
 		return 0;
-	if (next_segment(dirfd, s, log_boots_current(b), &seg, e) < 0)
+	if (log_next_segment(dirfd, s, log_boots_current(b), &seg, e) < 0)
 		return -(int)e->code;
 	log_segment_name(s, log_boots_current(b), seg, segment);
-	return copy_out(dirfd, fd, segment, l->max_bytes, false, e);
+	return log_copy_out(dirfd, fd, segment, l->max_bytes, false, e);
 }
 
 int logs_rotate(const char *dir, const struct log_limits *l, struct err *e)
@@ -390,19 +394,19 @@ int logs_rotate(const char *dir, const struct log_limits *l, struct err *e)
 
 	if (!l->max_bytes)
 		return 0;
-	if ((fd = take_folder(dir, LOCK_MAX_MS, e)) < 0 || log_boots_read(fd, &b, e) < 0)
+	if ((fd = log_folder_lock(dir, LOCK_MAX_MS, e)) < 0 || log_boots_read(fd, &b, e) < 0)
 		return -(int)e->code;
 	if (!log_boots_current(&b))
 		return 0;
 	for (int s = 0; s < LOG_STREAMS; s++)
-		if (rotate_stream(fd, &b, (enum log_stream)s, l, e) < 0)
+		if (log_rotate_stream(fd, &b, (enum log_stream)s, l, e) < 0)
 			return -(int)e->code;
-	return prune(fd, log_boots_current(&b), l, e);
+	return log_prune_segments(fd, log_boots_current(&b), l, e);
 }
 
 /* ------------------------------------------------------------------ listing */
 
-static struct log_boot *list_slot(struct log_boot **v, size_t *n, unsigned boot)
+static struct log_boot *log_list_slot(struct log_boot **v, size_t *n, unsigned boot)
 {
 	for (size_t i = 0; i < *n; i++)
 		if ((*v)[i].boot == boot)
@@ -412,14 +416,14 @@ static struct log_boot *list_slot(struct log_boot **v, size_t *n, unsigned boot)
 	return &(*v)[(*n)++];
 }
 
-static void list_add(struct log_boot *b, enum log_stream s, uint64_t bytes, int64_t written_ms)
+static void log_list_add(struct log_boot *b, enum log_stream s, uint64_t bytes, int64_t written_ms)
 {
 	*(s == LOG_SERIAL ? &b->serial_bytes : &b->qemu_bytes) += bytes;
 	if (written_ms > b->written_ms)
 		b->written_ms = written_ms;
 }
 
-static void list_live(int dirfd, const struct log_boots *b, struct log_boot *current)
+static void log_list_live(int dirfd, const struct log_boots *b, struct log_boot *current)
 {
 	for (int s = 0; s < LOG_STREAMS; s++) {
 		struct stat st;
@@ -427,12 +431,12 @@ static void list_live(int dirfd, const struct log_boots *b, struct log_boot *cur
 		if (fstatat(dirfd, log_live_name(b, (enum log_stream)s), &st,
 			    AT_SYMLINK_NOFOLLOW) == 0 &&
 		    S_ISREG(st.st_mode))
-			list_add(current, (enum log_stream)s, (uint64_t)st.st_size,
-				 st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000);
+			log_list_add(current, (enum log_stream)s, (uint64_t)st.st_size,
+				     st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000);
 	}
 }
 
-static int newest_first(const void *a, const void *b)
+static int log_boot_order(const void *a, const void *b)
 {
 	const struct log_boot *x = a, *y = b;
 
@@ -452,18 +456,18 @@ int logs_list(const char *dir, struct log_boot **ret, size_t *ret_n, struct err 
 	if (fd >= 0 && (log_boots_read(fd, &b, e) < 0 || log_segments(fd, &segs, &n_segs, e) < 0))
 		return -(int)e->code;
 	for (size_t i = 0; i < n_segs; i++)
-		list_add(list_slot(&v, &n, segs[i].boot), segs[i].stream, segs[i].bytes,
-			 segs[i].written_ms);
+		log_list_add(log_list_slot(&v, &n, segs[i].boot), segs[i].stream, segs[i].bytes,
+			     segs[i].written_ms);
 	for (size_t i = 0; fd >= 0 && i < b.n; i++)
-		list_slot(&v, &n, b.v[i].boot)->began_ms = b.v[i].began_ms;
+		log_list_slot(&v, &n, b.v[i].boot)->began_ms = b.v[i].began_ms;
 	if (fd >= 0 && b.n) {
-		struct log_boot *current = list_slot(&v, &n, log_boots_current(&b));
+		struct log_boot *current = log_list_slot(&v, &n, log_boots_current(&b));
 
 		current->current = true;
-		list_live(fd, &b, current);
+		log_list_live(fd, &b, current);
 	}
 	if (n)
-		qsort(v, n, sizeof(*v), newest_first);
+		qsort(v, n, sizeof(*v), log_boot_order);
 	*ret = take_ptr(&v);
 	*ret_n = n;
 	return 0;

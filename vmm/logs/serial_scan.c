@@ -29,7 +29,7 @@ static const char *const prefix[SERIAL_KINDS] = {
 
 /* Length of the well-formed UTF-8 character at @s (of @n bytes), 0 if there is none; its code point
  * to *cp. */
-static size_t character(const unsigned char *s, size_t n, uint32_t *cp)
+static size_t utf8_character(const unsigned char *s, size_t n, uint32_t *cp)
 {
 	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
 	size_t len = s[0] < 0x80   ? 1
@@ -53,20 +53,20 @@ static size_t character(const unsigned char *s, size_t n, uint32_t *cp)
 }
 
 /* Controls, line separators and the marks that reorder text around them. */
-static bool shows(uint32_t cp)
+static bool is_visible_character(uint32_t cp)
 {
 	return cp >= 0x20 && (cp < 0x7f || cp > 0x9f) && !(cp >= 0x2028 && cp <= 0x202e) &&
 	       !(cp >= 0x2066 && cp <= 0x2069) && cp != 0x200e && cp != 0x200f && cp != 0xfeff;
 }
 
-static void printable(const char *in, size_t n, char out[SERIAL_TEXT])
+static void serial_printable(const char *in, size_t n, char out[SERIAL_TEXT])
 {
 	size_t at = 0;
 
 	for (size_t i = 0; i < n;) {
 		uint32_t cp = 0;
-		size_t len = character((const unsigned char *)in + i, n - i, &cp);
-		bool keep = len && shows(cp);
+		size_t len = utf8_character((const unsigned char *)in + i, n - i, &cp);
+		bool keep = len && is_visible_character(cp);
 		size_t need = keep ? len : 1;
 
 		if (at + need >= SERIAL_TEXT)
@@ -78,7 +78,7 @@ static void printable(const char *in, size_t n, char out[SERIAL_TEXT])
 	out[at] = '\0';
 }
 
-static void line_done(struct serial_scan *s)
+static void serial_line_done(struct serial_scan *s)
 {
 	size_t n = s->len < SERIAL_HEAD ? s->len : SERIAL_HEAD;
 
@@ -90,7 +90,7 @@ static void line_done(struct serial_scan *s)
 			continue;
 		if (n > p && s->head[p] == ' ')
 			p++;
-		printable(s->head + p, n - p, text);
+		serial_printable(s->head + p, n - p, text);
 		if (!s->told[k] || strcmp(text, s->text[k]) != 0)
 			s->news[k] = true;
 		strcpy(s->text[k], text);
@@ -100,11 +100,11 @@ static void line_done(struct serial_scan *s)
 	s->len = 0;
 }
 
-static void text_in(struct serial_scan *s, const char *text, size_t n)
+static void serial_line_text(struct serial_scan *s, const char *text, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		if (text[i] == '\n') {
-			line_done(s);
+			serial_line_done(s);
 			continue;
 		}
 		if (s->len < SERIAL_HEAD)
@@ -124,7 +124,7 @@ void serial_scan_feed(struct serial_scan *s, const char *data, size_t n, serial_
 	for (size_t i = 0; i < n;) {
 		size_t part = n - i < sizeof(plain) - 1 ? n - i : sizeof(plain) - 1;
 
-		text_in(s, plain, ansi_strip(&s->ansi, data + i, part, plain));
+		serial_line_text(s, plain, ansi_strip(&s->ansi, data + i, part, plain));
 		i += part;
 	}
 	for (int k = 0; k < SERIAL_KINDS; k++)
@@ -135,7 +135,7 @@ void serial_scan_feed(struct serial_scan *s, const char *data, size_t n, serial_
 }
 
 /* The line logs_boot_begin() put there is not the guest's. */
-static size_t our_header(const char *data, size_t n)
+static size_t is_our_header(const char *data, size_t n)
 {
 	static const char mark[] = "===== boot ";
 	const char *end;
@@ -148,7 +148,7 @@ static size_t our_header(const char *data, size_t n)
 
 /* The same file, of which a rotation may have cut what was read: its next byte has moved. A line
  * may be cut anywhere. */
-static bool goes_on(struct serial_scan *s, const struct stat *st, int64_t start)
+static bool serial_same_file(struct serial_scan *s, const struct stat *st, int64_t start)
 {
 	uint64_t cut = s->start >= 0 && start > s->start ? (uint64_t)(start - s->start) : 0;
 
@@ -161,11 +161,11 @@ static bool goes_on(struct serial_scan *s, const struct stat *st, int64_t start)
 }
 
 /* Another file, or the same one emptied: begin at its beginning. True if it is another. */
-static bool begin_again(struct serial_scan *s, const struct stat *st, int64_t start)
+static bool serial_reset_file(struct serial_scan *s, const struct stat *st, int64_t start)
 {
 	bool other = st->st_dev != s->dev || st->st_ino != s->ino;
 
-	if (goes_on(s, st, start))
+	if (serial_same_file(s, st, start))
 		return false;
 	s->start = start;
 	s->dev = st->st_dev;
@@ -192,7 +192,7 @@ int serial_scan_file(struct serial_scan *s, const char *dir, serial_fn fn, void 
 		return err_sys(e, errno, "open %s", path);
 	if (!S_ISREG(st.st_mode))
 		return err_set(e, ERR_HOST, "%s is not a regular file", path);
-	bool fresh = begin_again(s, &st, log_start(fd));
+	bool fresh = serial_reset_file(s, &st, log_start(fd));
 
 	if ((uint64_t)st.st_size == s->at)
 		return 0;
@@ -201,7 +201,7 @@ int serial_scan_file(struct serial_scan *s, const char *dir, serial_fn fn, void 
 	if (n < 0)
 		return err_sys(e, errno, "read %s", path);
 	if (fresh)
-		skip = our_header(data, (size_t)n);
+		skip = is_our_header(data, (size_t)n);
 	s->at += (uint64_t)n;
 	*ret_more = (uint64_t)st.st_size > s->at;
 	serial_scan_feed(s, data + skip, (size_t)n - skip, fn, arg);

@@ -24,7 +24,7 @@
 
 enum { FIRMWARE_MAX = 64 << 20, KERNEL_MAX = 512 << 20, CHUNK = 1 << 18 };
 
-void measured_not(struct measured *m, const char *fmt, ...)
+void measure_failed(struct measured *m, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -34,7 +34,7 @@ void measured_not(struct measured *m, const char *fmt, ...)
 	va_end(ap);
 }
 
-static struct file_id id_of(const char *path)
+static struct file_id file_identity(const char *path)
 {
 	struct stat st;
 
@@ -107,7 +107,7 @@ static void measure_firmware(const struct boot_files *f, struct firmware *fw, st
 
 	if (file_read(f->firmware, FIRMWARE_MAX, &fw->data, &fw->n, &e) < 0 ||
 	    tdvf_mrtd((const uint8_t *)fw->data, fw->n, m.value, &e) < 0) {
-		measured_not(ret, "%s", e.text);
+		measure_failed(ret, "%s", e.text);
 		return;
 	}
 	fw->known_ways = firmware_ways((const uint8_t *)fw->data, fw->n, &fw->ways);
@@ -147,18 +147,18 @@ static void measure_kernel(const struct boot_files *f, const struct firmware *fw
 	struct err e;
 
 	if (!as_it_is && !f->qemu) {
-		measured_not(&ret->rtmr1, "the version of QEMU is not known");
+		measure_failed(&ret->rtmr1, "the version of QEMU is not known");
 		return;
 	}
 	/* QEMU reads it and writes the video mode into the header. */
 	if (!as_it_is && f->cmdline && strstr(f->cmdline, "vga=")) {
-		measured_not(&ret->rtmr1,
-			     "QEMU %s takes vga= from the kernel command line into the kernel",
-			     f->qemu);
+		measure_failed(&ret->rtmr1,
+			       "QEMU %s takes vga= from the kernel command line into the kernel",
+			       f->qemu);
 		return;
 	}
 	if (kernel_digest(f, !as_it_is, ret->initrd.size, digest, &e) < 0) {
-		measured_not(&ret->rtmr1, "%s", e.text);
+		measure_failed(&ret->rtmr1, "%s", e.text);
 		return;
 	}
 	ret->memory_mib = as_it_is ? 0 : f->memory_mib;
@@ -177,7 +177,7 @@ static void measure_options(const struct boot_files *f, const struct firmware *f
 
 	if (sha384_file(f->initrd, initrd, &e) < 0 ||
 	    rtmr2_of(f->cmdline ? f->cmdline : "", fw->ways.initrd_word, initrd, m.value, &e) < 0)
-		measured_not(ret, "%s", e.text);
+		measure_failed(ret, "%s", e.text);
 	else
 		*ret = m;
 }
@@ -192,8 +192,8 @@ static void measure_boot(const struct boot_files *f, const struct firmware *fw,
 	const char *why = !f->kernel || !f->initrd ? loader : !fw->known_ways ? other : NULL;
 
 	if (why) {
-		measured_not(&ret->rtmr1, "%s", ret->mrtd.known ? why : ret->mrtd.reason);
-		measured_not(&ret->rtmr2, "%s", ret->mrtd.known ? why : ret->mrtd.reason);
+		measure_failed(&ret->rtmr1, "%s", ret->mrtd.known ? why : ret->mrtd.reason);
+		measure_failed(&ret->rtmr2, "%s", ret->mrtd.known ? why : ret->mrtd.reason);
 		return;
 	}
 	measure_kernel(f, fw, ret);
@@ -203,9 +203,9 @@ static void measure_boot(const struct boot_files *f, const struct firmware *fw,
 void file_measures(const struct boot_files *f, const struct file_measures *known,
 		   struct file_measures *ret)
 {
-	struct file_measures m = { .firmware = id_of(f->firmware),
-				   .kernel = id_of(f->kernel),
-				   .initrd = id_of(f->initrd) };
+	struct file_measures m = { .firmware = file_identity(f->firmware),
+				   .kernel = file_identity(f->kernel),
+				   .initrd = file_identity(f->initrd) };
 	struct firmware fw = { 0 };
 
 	if (known && same_file(&known->firmware, &m.firmware) &&

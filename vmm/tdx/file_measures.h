@@ -20,7 +20,7 @@ struct measured {
 };
 
 /* Printf-like: no value, and why. */
-void measured_not(struct measured *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void measure_failed(struct measured *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 struct boot_files {
 	const char *firmware;

@@ -28,7 +28,7 @@ static const uint8_t lzma_guid[GUID_LEN] = { 0x98, 0x58, 0x4e, 0xee, 0x14, 0x39,
 					     0x9d, 0x6e, 0xdc, 0x7b, 0xd7, 0x94, 0x03, 0xcf };
 
 /* A file cut off by the volume's end is as good as whole: what it says has been read. */
-static void unpack(const void *data, size_t n, struct buf *out)
+static void unpack_lzma(const void *data, size_t n, struct buf *out)
 {
 	struct archive *a = archive_read_new();
 	struct archive_entry *entry;
@@ -46,18 +46,18 @@ static void unpack(const void *data, size_t n, struct buf *out)
 	(void)archive_read_free(a);
 }
 
-static bool holds(const struct buf *b, const char *text)
+static bool contains_text(const struct buf *b, const char *text)
 {
 	return memmem(b->data, b->len, text, strlen(text) + 1) != NULL;
 }
 
-static bool read_ways(const struct buf *volume, struct firmware_ways *ret)
+static bool read_firmware_ways(const struct buf *volume, struct firmware_ways *ret)
 {
-	struct firmware_ways w = { .named_blobs = holds(volume, "etc/boot/") };
+	struct firmware_ways w = { .named_blobs = contains_text(volume, "etc/boot/") };
 
-	if (holds(volume, "initrd=initrd "))
+	if (contains_text(volume, "initrd=initrd "))
 		w.initrd_word = INITRD_WORD_FIRST;
-	else if (holds(volume, " initrd=initrd"))
+	else if (contains_text(volume, " initrd=initrd"))
 		w.initrd_word = INITRD_WORD_LAST;
 	else
 		return false;
@@ -73,8 +73,8 @@ static bool volume_ways(const uint8_t *section, size_t n, size_t head, struct fi
 
 	if (data < at + 4 || data >= n)
 		return false;
-	unpack(section + data, n - data, &volume);
-	return volume.len && read_ways(&volume, ret);
+	unpack_lzma(section + data, n - data, &volume);
+	return volume.len && read_firmware_ways(&volume, ret);
 }
 
 bool firmware_ways(const uint8_t *firmware, size_t n, struct firmware_ways *ret)

@@ -89,7 +89,7 @@ struct app {
 	const json_t *manifest;
 };
 
-static void app_end(struct app *a)
+static void mr_app_end(struct app *a)
 {
 	free(a->provider_id);
 }
@@ -175,7 +175,7 @@ static long manifest_version(const json_t *m)
 				 : (long)json_integer_value(v);
 }
 
-static int app_read(const json_t *m, struct app *ret, struct err *e)
+static int mr_app_read(const json_t *m, struct app *ret, struct err *e)
 {
 	*ret = (struct app){ .manifest = m,
 			     .no_instance_id = json_is_true(json_object_get(m, "no_instance_id")),
@@ -188,9 +188,9 @@ static int app_read(const json_t *m, struct app *ret, struct err *e)
 
 int mr_config_check(const json_t *manifest, struct err *e)
 {
-	__attribute__((cleanup(app_end))) struct app a = { 0 };
+	__attribute__((cleanup(mr_app_end))) struct app a = { 0 };
 
-	return app_read(manifest, &a, e);
+	return mr_app_read(manifest, &a, e);
 }
 
 /* ------------------------------------------------------------------ the document of version 3 */
@@ -230,7 +230,7 @@ static json_t *script_hashes(const json_t *manifest)
 }
 
 /* @instance_id "": the manifest wants none. */
-static char *document_of(const struct app *a, const struct mr_config_input *in,
+static char *mr_document(const struct app *a, const struct mr_config_input *in,
 			 const char *instance_id)
 {
 	auto_json json_t *j = json_object();
@@ -263,8 +263,8 @@ static char *instance_info_of(const struct mr_config_input *in, const char *inst
 	return json_canonical(j);
 }
 
-static void choose_v3(const struct app *a, const struct mr_config_input *in,
-		      const uint8_t app_id[APP_ID_LEN], struct mr_config *m)
+static void mr_config_choose_v3(const struct app *a, const struct mr_config_input *in,
+				const uint8_t app_id[APP_ID_LEN], struct mr_config *m)
 {
 	char instance_id[41] = "";
 
@@ -274,13 +274,13 @@ static void choose_v3(const struct app *a, const struct mr_config_input *in,
 		return;
 	if (!a->no_instance_id)
 		instance_id_of(in->instance_seed, app_id, instance_id);
-	m->document = document_of(a, in, instance_id);
+	m->document = mr_document(a, in, instance_id);
 	m->instance_info = instance_info_of(in, instance_id);
 	mr_config_v3(m->document, m->id);
 }
 
-static void choose_v2(const struct app *a, const struct mr_config_input *in,
-		      const uint8_t app_id[APP_ID_LEN], struct mr_config *m)
+static void mr_config_choose_v2(const struct app *a, const struct mr_config_input *in,
+				const uint8_t app_id[APP_ID_LEN], struct mr_config *m)
 {
 	uint8_t compose_hash[SHA256_LEN], provider_id[PROVIDER_ID_MAX];
 	size_t n = strlen(a->provider_id) / 2;
@@ -291,7 +291,7 @@ static void choose_v2(const struct app *a, const struct mr_config_input *in,
 	mr_config_v2(compose_hash, app_id, a->kind, provider_id, n, m->id);
 }
 
-static void choose_v1(const struct mr_config_input *in, struct mr_config *m)
+static void mr_config_choose_v1(const struct mr_config_input *in, struct mr_config *m)
 {
 	uint8_t compose_hash[SHA256_LEN];
 
@@ -303,8 +303,8 @@ static void choose_v1(const struct mr_config_input *in, struct mr_config *m)
 /* ------------------------------------------------------------------ which one */
 
 /* Is the image one of dstack's, and older than @major.@minor.@patch? */
-static bool dstack_before(const struct mr_config_input *in, unsigned major, unsigned minor,
-			  unsigned patch)
+static bool is_dstack_before(const struct mr_config_input *in, unsigned major, unsigned minor,
+			     unsigned patch)
 {
 	const unsigned limit[3] = { major, minor, patch };
 	unsigned v[3] = { 0 };
@@ -319,7 +319,8 @@ static bool dstack_before(const struct mr_config_input *in, unsigned major, unsi
 	return false;
 }
 
-static int binds_nothing(const struct mr_config_input *in, const struct app *a, struct err *e)
+static int refuse_unbound_provider(const struct mr_config_input *in, const struct app *a,
+				   struct err *e)
 {
 	err_field(e, ERR_INCOMPATIBLE, "compose_file.key_provider_id", a->provider_id,
 		  "image %.40s %.20s can not bind a key_provider_id: it knows no MRCONFIGID",
@@ -327,33 +328,34 @@ static int binds_nothing(const struct mr_config_input *in, const struct app *a, 
 	return err_hint(e, "use a dstack image of 0.5.2 or newer, or leave key_provider_id out");
 }
 
-static int choose(const struct app *a, const struct mr_config_input *in, struct mr_config *m,
-		  struct err *e)
+static int mr_config_form(const struct app *a, const struct mr_config_input *in,
+			  struct mr_config *m, struct err *e)
 {
 	uint8_t app_id[APP_ID_LEN];
 
 	if (!id_unhex(in->app_id, app_id, APP_ID_LEN))
 		return err_field(e, ERR_INVALID, "app_id", in->app_id, "expected 40 hex digits");
-	if (dstack_before(in, 0, 5, 2))
-		return a->provider_id ? binds_nothing(in, a, e) : 0;
+	if (is_dstack_before(in, 0, 5, 2))
+		return a->provider_id ? refuse_unbound_provider(in, a, e) : 0;
 	if (!a->provider_id)
-		choose_v1(in, m);
-	else if (dstack_before(in, 0, 6, 0))
-		choose_v2(a, in, app_id, m);
+		mr_config_choose_v1(in, m);
+	else if (is_dstack_before(in, 0, 6, 0))
+		mr_config_choose_v2(a, in, app_id, m);
 	else
-		choose_v3(a, in, app_id, m);
+		mr_config_choose_v3(a, in, app_id, m);
 	return 0;
 }
 
 int mr_config_choose(const struct mr_config_input *in, struct mr_config *ret, struct err *e)
 {
-	__attribute__((cleanup(app_end))) struct app a = { 0 };
+	__attribute__((cleanup(mr_app_end))) struct app a = { 0 };
 	auto_json json_t *manifest = NULL;
 	struct mr_config m = { 0 };
 
 	if (in->tdx) {
 		manifest = json_read(in->manifest, strlen(in->manifest), e);
-		if (!manifest || app_read(manifest, &a, e) < 0 || choose(&a, in, &m, e) < 0)
+		if (!manifest || mr_app_read(manifest, &a, e) < 0 ||
+		    mr_config_form(&a, in, &m, e) < 0)
 			return -(int)e->code;
 	}
 	*ret = m;

@@ -12,7 +12,7 @@
 #include "base/own.h"
 #include "base/strings.h"
 
-static uint64_t le(const uint8_t *p, unsigned bytes)
+static uint64_t rtmr_le(const uint8_t *p, unsigned bytes)
 {
 	uint64_t v = 0;
 
@@ -21,7 +21,7 @@ static uint64_t le(const uint8_t *p, unsigned bytes)
 	return v;
 }
 
-static void set_le(uint8_t *p, unsigned bytes, uint64_t v)
+static void rtmr_set_le(uint8_t *p, unsigned bytes, uint64_t v)
 {
 	for (unsigned i = 0; i < bytes; i++)
 		p[i] = (uint8_t)(v >> (8 * i));
@@ -33,7 +33,7 @@ void sha384(const void *data, size_t n, uint8_t ret[SHA384_LEN])
 		abort();
 }
 
-static void extend(uint8_t reg[SHA384_LEN], const uint8_t digest[SHA384_LEN])
+static void rtmr_extend(uint8_t reg[SHA384_LEN], const uint8_t digest[SHA384_LEN])
 {
 	uint8_t both[2 * SHA384_LEN];
 
@@ -47,7 +47,7 @@ static void extend_data(uint8_t reg[SHA384_LEN], const void *data, size_t n)
 	uint8_t digest[SHA384_LEN];
 
 	sha384(data, n, digest);
-	extend(reg, digest);
+	rtmr_extend(reg, digest);
 }
 
 /* ------------------------------------------------------------------ the kernel as a PE file */
@@ -76,7 +76,7 @@ struct extent {
 	uint64_t at, n;
 };
 
-static int no_pe(struct err *e, const char *what)
+static int not_a_pe(struct err *e, const char *what)
 {
 	return err_field(e, ERR_INVALID, "kernel", NULL, "the kernel is no EFI application: %s",
 			 what);
@@ -84,21 +84,21 @@ static int no_pe(struct err *e, const char *what)
 
 static int read_optional_header(struct pe *p, size_t at, size_t size, struct err *e)
 {
-	uint64_t magic = le(p->file + at, 2);
+	uint64_t magic = rtmr_le(p->file + at, 2);
 	size_t directory = magic == PE32_PLUS ? 112 : 96;
 
 	if (magic != PE32 && magic != PE32_PLUS)
-		return no_pe(e, "its optional header is of an unknown kind");
+		return not_a_pe(e, "its optional header is of an unknown kind");
 	if (size < directory)
-		return no_pe(e, "its optional header is too short");
+		return not_a_pe(e, "its optional header is too short");
 	p->checksum = at + 64;
-	p->headers = (size_t)le(p->file + at + 60, 4);
-	if (le(p->file + at + directory - 4, 4) <= CERTIFICATES)
+	p->headers = (size_t)rtmr_le(p->file + at + 60, 4);
+	if (rtmr_le(p->file + at + directory - 4, 4) <= CERTIFICATES)
 		return 0;
 	if (size < directory + 8 * (CERTIFICATES + 1))
-		return no_pe(e, "its data directory is longer than its optional header");
+		return not_a_pe(e, "its data directory is longer than its optional header");
 	p->certificates = at + directory + 8 * CERTIFICATES;
-	p->certificates_size = (size_t)le(p->file + p->certificates + 4, 4);
+	p->certificates_size = (size_t)rtmr_le(p->file + p->certificates + 4, 4);
 	return 0;
 }
 
@@ -108,28 +108,28 @@ static int pe_read(const uint8_t *file, size_t n, struct pe *ret, struct err *e)
 	size_t coff, optional, size;
 
 	if (n < 64 || memcmp(file, "MZ", 2) != 0)
-		return no_pe(e, "it does not begin with MZ");
-	coff = (size_t)le(file + 0x3c, 4);
+		return not_a_pe(e, "it does not begin with MZ");
+	coff = (size_t)rtmr_le(file + 0x3c, 4);
 	if (coff > n - 64 || n - coff < 4 + COFF_HEADER + 2 ||
 	    memcmp(file + coff, "PE\0\0", 4) != 0)
-		return no_pe(e, "it has no PE header");
+		return not_a_pe(e, "it has no PE header");
 	coff += 4;
 	optional = coff + COFF_HEADER;
-	size = (size_t)le(file + coff + 16, 2);
-	p.n_sections = (unsigned)le(file + coff + 2, 2);
+	size = (size_t)rtmr_le(file + coff + 16, 2);
+	p.n_sections = (unsigned)rtmr_le(file + coff + 2, 2);
 	p.sections = optional + size;
 	if (size < 2 || p.n_sections > PE_SECTIONS_MAX || p.sections > n ||
 	    (size_t)p.n_sections * SECTION_HEADER > n - p.sections)
-		return no_pe(e, "its headers are longer than the file");
+		return not_a_pe(e, "its headers are longer than the file");
 	if (read_optional_header(&p, optional, size, e) < 0)
 		return -(int)e->code;
 	if (p.headers > n || p.headers < (p.certificates ? p.certificates + 8 : p.checksum + 4))
-		return no_pe(e, "the size of its headers is wrong");
+		return not_a_pe(e, "the size of its headers is wrong");
 	*ret = p;
 	return 0;
 }
 
-static int by_place(const void *a, const void *b)
+static int extent_order(const void *a, const void *b)
 {
 	const struct extent *x = a, *y = b;
 
@@ -137,41 +137,41 @@ static int by_place(const void *a, const void *b)
 }
 
 /* Sections with data, in the order of the file. */
-static unsigned extents_of(const struct pe *p, struct extent out[PE_SECTIONS_MAX])
+static unsigned pe_extents(const struct pe *p, struct extent out[PE_SECTIONS_MAX])
 {
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < p->n_sections; i++) {
 		const uint8_t *s = p->file + p->sections + (size_t)i * SECTION_HEADER;
 
-		if (le(s + 16, 4))
-			out[n++] = (struct extent){ le(s + 20, 4), le(s + 16, 4) };
+		if (rtmr_le(s + 16, 4))
+			out[n++] = (struct extent){ rtmr_le(s + 20, 4), rtmr_le(s + 16, 4) };
 	}
-	qsort(out, n, sizeof(out[0]), by_place);
+	qsort(out, n, sizeof(out[0]), extent_order);
 	return n;
 }
 
 /* What is behind all that was hashed, and is no certificate, is hashed too. */
-static int tail_of(const struct pe *p, const struct extent *v, unsigned n, struct extent *ret,
+static int pe_tail(const struct pe *p, const struct extent *v, unsigned n, struct extent *ret,
 		   struct err *e)
 {
 	uint64_t sum = p->headers;
 
 	for (unsigned i = 0; i < n; i++) {
 		if (v[i].at > p->n || v[i].n > p->n - v[i].at)
-			return no_pe(e, "a section lies outside the file");
+			return not_a_pe(e, "a section lies outside the file");
 		sum += v[i].n;
 	}
 	*ret = (struct extent){ 0, 0 };
 	if (p->n <= sum)
 		return 0;
 	if (p->n - sum < p->certificates_size)
-		return no_pe(e, "its certificates are longer than the file");
+		return not_a_pe(e, "its certificates are longer than the file");
 	*ret = (struct extent){ sum, p->n - sum - p->certificates_size };
 	return 0;
 }
 
-static void put(EVP_MD_CTX *ctx, const void *data, size_t n)
+static void rtmr_put(EVP_MD_CTX *ctx, const void *data, size_t n)
 {
 	if (!EVP_DigestUpdate(ctx, data, n))
 		abort();
@@ -181,12 +181,12 @@ static void put_headers(EVP_MD_CTX *ctx, const struct pe *p)
 {
 	size_t from = p->checksum + 4;
 
-	put(ctx, p->file, p->checksum);
+	rtmr_put(ctx, p->file, p->checksum);
 	if (p->certificates) {
-		put(ctx, p->file + from, p->certificates - from);
+		rtmr_put(ctx, p->file + from, p->certificates - from);
 		from = p->certificates + 8;
 	}
-	put(ctx, p->file + from, p->headers - from);
+	rtmr_put(ctx, p->file + from, p->headers - from);
 }
 
 int pe_digest(const uint8_t *file, size_t n, uint8_t ret[SHA384_LEN], struct err *e)
@@ -198,16 +198,16 @@ int pe_digest(const uint8_t *file, size_t n, uint8_t ret[SHA384_LEN], struct err
 
 	if (pe_read(file, n, &p, e) < 0)
 		return -(int)e->code;
-	count = extents_of(&p, v);
-	if (tail_of(&p, v, count, &tail, e) < 0)
+	count = pe_extents(&p, v);
+	if (pe_tail(&p, v, count, &tail, e) < 0)
 		return -(int)e->code;
 	ctx = EVP_MD_CTX_new();
 	if (!ctx || !EVP_DigestInit_ex(ctx, EVP_sha384(), NULL))
 		abort();
 	put_headers(ctx, &p);
 	for (unsigned i = 0; i < count; i++)
-		put(ctx, file + v[i].at, (size_t)v[i].n);
-	put(ctx, file + tail.at, (size_t)tail.n);
+		rtmr_put(ctx, file + v[i].at, (size_t)v[i].n);
+	rtmr_put(ctx, file + tail.at, (size_t)tail.n);
 	if (!EVP_DigestFinal_ex(ctx, ret, NULL))
 		abort();
 	EVP_MD_CTX_free(ctx);
@@ -250,8 +250,9 @@ static uint64_t below_4g(uint64_t memory)
 static uint64_t initrd_limit(const uint8_t *kernel, uint64_t memory_mib)
 {
 	uint64_t top = below_4g(memory_mib << 20) - ACPI_DATA - 1;
-	uint64_t max = le(kernel + XLOADFLAGS, 2) & ABOVE_4G ? UINT32_MAX
-							     : le(kernel + INITRD_ADDR_MAX, 4);
+	uint64_t max = rtmr_le(kernel + XLOADFLAGS, 2) & ABOVE_4G
+			       ? UINT32_MAX
+			       : rtmr_le(kernel + INITRD_ADDR_MAX, 4);
 
 	return max < top ? max : top;
 }
@@ -262,7 +263,7 @@ int kernel_header_patch(uint8_t *kernel, size_t n, uint64_t initrd_size, uint64_
 	uint64_t limit;
 
 	if (n < SETUP_END || memcmp(kernel + SETUP_MAGIC, "HdrS", 4) != 0 ||
-	    le(kernel + PROTOCOL, 2) < 0x20c || !(kernel[LOADFLAGS] & LOADED_HIGH))
+	    rtmr_le(kernel + PROTOCOL, 2) < 0x20c || !(kernel[LOADFLAGS] & LOADED_HIGH))
 		return err_field(e, ERR_INVALID, "kernel", NULL,
 				 "the kernel is no bzImage of boot protocol 2.12 or newer");
 	limit = memory_mib ? initrd_limit(kernel, memory_mib) : 0;
@@ -272,10 +273,10 @@ int kernel_header_patch(uint8_t *kernel, size_t n, uint64_t initrd_size, uint64_
 				 (unsigned long long)memory_mib);
 	kernel[TYPE_OF_LOADER] = QEMU_LOADER;
 	kernel[LOADFLAGS] |= CAN_USE_HEAP;
-	set_le(kernel + HEAP_END_PTR, 2, CMDLINE_ADDRESS - REAL_ADDRESS - 0x200);
-	set_le(kernel + CMD_LINE_PTR, 4, CMDLINE_ADDRESS);
-	set_le(kernel + RAMDISK_IMAGE, 4, (limit - initrd_size) & ~4095ULL);
-	set_le(kernel + RAMDISK_SIZE, 4, initrd_size);
+	rtmr_set_le(kernel + HEAP_END_PTR, 2, CMDLINE_ADDRESS - REAL_ADDRESS - 0x200);
+	rtmr_set_le(kernel + CMD_LINE_PTR, 4, CMDLINE_ADDRESS);
+	rtmr_set_le(kernel + RAMDISK_IMAGE, 4, (limit - initrd_size) & ~4095ULL);
+	rtmr_set_le(kernel + RAMDISK_SIZE, 4, initrd_size);
 	return 0;
 }
 
@@ -289,7 +290,7 @@ void rtmr1_of(const uint8_t kernel_digest[SHA384_LEN], uint8_t ret[SHA384_LEN])
 	static const uint8_t separator[4];
 
 	memset(ret, 0, SHA384_LEN);
-	extend(ret, kernel_digest);
+	rtmr_extend(ret, kernel_digest);
 	extend_data(ret, calling, strlen(calling));
 	extend_data(ret, separator, sizeof(separator));
 	extend_data(ret, leaving, strlen(leaving));
@@ -320,6 +321,6 @@ int rtmr2_of(const char *cmdline, enum initrd_word word, const uint8_t initrd_di
 	buf_add(&wide, "\0", 2);
 	memset(ret, 0, SHA384_LEN);
 	extend_data(ret, wide.data, wide.len);
-	extend(ret, initrd_digest);
+	rtmr_extend(ret, initrd_digest);
 	return 0;
 }

@@ -41,7 +41,7 @@ static bool has_digest(const char *dir)
 }
 
 /* Both files or neither: one is checked against the other. */
-static int read_material(const char *dir, struct tdx_variant *v, struct err *e)
+static int read_lite_material(const char *dir, struct tdx_variant *v, struct err *e)
 {
 	int r = has_digest(dir) ? read_base64(dir, "measurement.tdx.cbor", &v->measurement, e) : 0;
 
@@ -50,7 +50,8 @@ static int read_material(const char *dir, struct tdx_variant *v, struct err *e)
 	return r;
 }
 
-static int choose(const json_t *manifest, uint64_t memory_mib, struct tdx_variant *v, struct err *e)
+static int tdx_variant_decide(const json_t *manifest, uint64_t memory_mib, struct tdx_variant *v,
+			      struct err *e)
 {
 	static const char field[] = "compose_file.requirements.tdx_measure_acpi_tables";
 	const json_t *asked = json_object_get(json_object_get(manifest, "requirements"),
@@ -76,10 +77,10 @@ int tdx_variant_choose(const json_t *manifest, uint64_t memory_mib, const char *
 		       struct tdx_variant *ret, struct err *e)
 {
 	auto_tdx_variant struct tdx_variant v = { 0 };
-	int r = read_material(image_dir, &v, e);
+	int r = read_lite_material(image_dir, &v, e);
 
 	if (!r)
-		r = choose(manifest, memory_mib, &v, e);
+		r = tdx_variant_decide(manifest, memory_mib, &v, e);
 	if (r)
 		return r;
 	*ret = v;

@@ -36,7 +36,7 @@ int hv_define(struct hypervisor *h, const char *xml, struct err *e)
 	return 0;
 }
 
-static bool paused(virDomainPtr dom)
+static bool domain_is_paused(virDomainPtr dom)
 {
 	int state = 0;
 
@@ -45,9 +45,9 @@ static bool paused(virDomainPtr dom)
 
 /* QEMU forgets the errors of the disks when it goes on: a disk that is still full pauses it anew.
  */
-static int resume(virDomainPtr dom, struct err *e)
+static int domain_resume(virDomainPtr dom, struct err *e)
 {
-	if (!paused(dom) || !virDomainResume(dom))
+	if (!domain_is_paused(dom) || !virDomainResume(dom))
 		return 0;
 	return domain_is_active(dom) ? virt_err(e, "resume domain") : domain_not_running(e);
 }
@@ -64,9 +64,9 @@ int hv_start(struct hypervisor *h, const char *uuid, struct err *e)
 	r = virt_err(e, "start domain");
 	if (!domain_is_active(ref.dom))
 		return r;
-	/* There already, but paused (by hand, or by QEMU when its disk was full): started means
-	 * that it runs. */
-	return resume(ref.dom, e);
+	/* There already, but paused (by hand, or by QEMU when its disk was full): started
+	 * means that it runs. */
+	return domain_resume(ref.dom, e);
 }
 
 /* libvirt answers VIR_ERR_NO_DOMAIN for a domain that ended while it was reconnecting to it. */
@@ -97,12 +97,12 @@ int hv_power_button(struct hypervisor *h, const char *uuid, struct err *e)
 	int r = domain_ref_open(h, uuid, HV_QEMU, &ref, e);
 
 	if (!r)
-		r = resume(ref.dom, e);
+		r = domain_resume(ref.dom, e);
 	if (r)
 		return r;
 	if (!virDomainShutdownFlags(ref.dom, VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN))
 		return 0;
-	if (paused(ref.dom))
+	if (domain_is_paused(ref.dom))
 		return err_set(
 			e, ERR_CONFLICT,
 			"the guest was paused again before it could answer the power button");
@@ -115,7 +115,7 @@ int hv_resume(struct hypervisor *h, const char *uuid, struct err *e)
 	auto_domain_ref struct domain_ref ref = { 0 };
 	int r = domain_ref_open_running(h, uuid, HV_QEMU, &ref, e);
 
-	return r ? r : resume(ref.dom, e);
+	return r ? r : domain_resume(ref.dom, e);
 }
 
 int hv_undefine(struct hypervisor *h, const char *uuid, struct err *e)
@@ -140,7 +140,7 @@ int hv_undefine(struct hypervisor *h, const char *uuid, struct err *e)
 
 /* A domain half-way down still has a QEMU: it counts as running until that has ended. libvirt
  * starts each domain paused: one on its way up counts as running, too. */
-static enum domain_state state_of(int state, int reason)
+static enum domain_state domain_state_of(int state, int reason)
 {
 	switch (state) {
 	case VIR_DOMAIN_SHUTOFF:
@@ -158,12 +158,12 @@ static enum domain_state state_of(int state, int reason)
 	}
 }
 
-static int get_state(virDomainPtr dom, enum domain_state *ret, struct err *e)
+static int domain_get_state(virDomainPtr dom, enum domain_state *ret, struct err *e)
 {
 	int state, reason, r;
 
 	if (!virDomainGetState(dom, &state, &reason, 0)) {
-		*ret = state_of(state, reason);
+		*ret = domain_state_of(state, reason);
 		return 0;
 	}
 	r = virt_err(e, "state of domain");
@@ -180,7 +180,7 @@ int hv_state(struct hypervisor *h, const char *uuid, enum domain_state *ret, str
 	int r = domain_ref_open(h, uuid, HV_LIBVIRT, &ref, e);
 
 	if (!r)
-		return get_state(ref.dom, ret, e);
+		return domain_get_state(ref.dom, ret, e);
 	if (r == -ERR_NOT_FOUND) {
 		*ret = DOMAIN_ABSENT;
 		return 0;
@@ -209,7 +209,7 @@ int hv_pause_cause(struct hypervisor *h, const char *uuid, enum domain_state *re
 	return 0;
 }
 
-static bool is_ours(virDomainPtr dom)
+static bool domain_is_ours(virDomainPtr dom)
 {
 	auto_free char *xml =
 		virDomainGetMetadata(dom, VIR_DOMAIN_METADATA_ELEMENT, DOMAIN_NAMESPACE, 0);
@@ -217,7 +217,7 @@ static bool is_ours(virDomainPtr dom)
 	return xml != NULL;
 }
 
-static void free_domains(virDomainPtr *all, int n)
+static void domains_free(virDomainPtr *all, int n)
 {
 	for (int i = 0; i < n; i++)
 		(void)virDomainFree(all[i]);
@@ -225,16 +225,17 @@ static void free_domains(virDomainPtr *all, int n)
 }
 
 /* Domains that vanish between list and look are left out. */
-static int keep_ours(virDomainPtr *all, int n, struct hv_domain *ret, size_t *ret_n, struct err *e)
+static int list_our_domains(virDomainPtr *all, int n, struct hv_domain *ret, size_t *ret_n,
+			    struct err *e)
 {
 	*ret_n = 0;
 	for (int i = 0; i < n; i++) {
 		struct hv_domain *d = &ret[*ret_n];
 		int r;
 
-		if (!is_ours(all[i]))
+		if (!domain_is_ours(all[i]))
 			continue;
-		r = get_state(all[i], &d->state, e);
+		r = domain_get_state(all[i], &d->state, e);
 		if (r)
 			return r;
 		if (d->state == DOMAIN_ABSENT || virDomainGetUUIDString(all[i], d->uuid))
@@ -258,8 +259,8 @@ int hv_list(struct hypervisor *h, struct hv_domain **ret, size_t *ret_n, struct 
 	if (found < 0)
 		return virt_err(e, "list domains");
 	list = xcalloc((size_t)found + 1, sizeof(*list));
-	r = keep_ours(all, found, list, &n, e);
-	free_domains(all, found);
+	r = list_our_domains(all, found, list, &n, e);
+	domains_free(all, found);
 	if (r)
 		return r;
 	*ret = take_ptr(&list);

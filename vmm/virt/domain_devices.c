@@ -38,18 +38,18 @@ struct places {
 	unsigned on_expander[DOMAIN_CELLS]; /* ports on it so far */
 };
 
-static void pci_address(struct xml_out *o, unsigned bus, unsigned slot, unsigned function)
+static void xml_pci_address(struct xml_out *o, unsigned bus, unsigned slot, unsigned function)
 {
-	open_tag(o, "address");
-	attr(o, "type", "pci");
-	attr(o, "domain", "0x0000");
-	attrf(o, "bus", "0x%02x", bus);
-	attrf(o, "slot", "0x%02x", slot);
-	attrf(o, "function", "0x%x", function);
-	close_tag(o);
+	xml_open_tag(o, "address");
+	xml_attr(o, "type", "pci");
+	xml_attr(o, "domain", "0x0000");
+	xml_attrf(o, "bus", "0x%02x", bus);
+	xml_attrf(o, "slot", "0x%02x", slot);
+	xml_attrf(o, "function", "0x%x", function);
+	xml_close_tag(o);
 }
 
-static void next_address(struct places *p)
+static void xml_next_address(struct places *p)
 {
 	unsigned slot = 1;
 
@@ -60,69 +60,69 @@ static void next_address(struct places *p)
 		return;
 	}
 	p->taken |= UINT32_C(1) << slot;
-	pci_address(p->o, 0, slot, 0);
+	xml_pci_address(p->o, 0, slot, 0);
 }
 
 /* ------------------------------------------------------------------ disks */
 
 /* libvirt changes the owner of a disk to QEMU's user for as long as the guest runs, and then to the
  * owner it remembers, or to root. A daemon that is not root could no longer resize the disk. */
-static void disk_source(struct xml_out *o, const char *path, bool keep_owner)
+static void xml_disk_source(struct xml_out *o, const char *path, bool keep_owner)
 {
-	open_tag(o, "source");
-	attr(o, "file", path);
+	xml_open_tag(o, "source");
+	xml_attr(o, "file", path);
 	if (keep_owner)
-		empty_tag(o, "seclabel", "model", "dac", "relabel", "no", NULL);
-	close_tag(o);
+		xml_empty_tag(o, "seclabel", "model", "dac", "relabel", "no", NULL);
+	xml_close_tag(o);
 }
 
-static void disk(struct places *p, const char *path, const char *format, bool readonly)
+static void xml_disk(struct places *p, const char *path, const char *format, bool readonly)
 {
 	struct xml_out *o = p->o;
 
-	open_tag(o, "disk");
-	attr(o, "type", "file");
-	attr(o, "device", "disk");
-	empty_tag(o, "driver", "name", "qemu", "type", format, NULL);
-	disk_source(o, path, p->d->keep_owner);
-	open_tag(o, "target");
-	attrf(o, "dev", "vd%c", p->letter++);
-	attr(o, "bus", "virtio");
-	close_tag(o);
+	xml_open_tag(o, "disk");
+	xml_attr(o, "type", "file");
+	xml_attr(o, "device", "disk");
+	xml_empty_tag(o, "driver", "name", "qemu", "type", format, NULL);
+	xml_disk_source(o, path, p->d->keep_owner);
+	xml_open_tag(o, "target");
+	xml_attrf(o, "dev", "vd%c", p->letter++);
+	xml_attr(o, "bus", "virtio");
+	xml_close_tag(o);
 	if (readonly)
-		empty_tag(o, "readonly", NULL);
-	next_address(p);
-	close_tag(o);
+		xml_empty_tag(o, "readonly", NULL);
+	xml_next_address(p);
+	xml_close_tag(o);
 }
 
-static void disks(struct places *p)
+static void xml_disks(struct places *p)
 {
 	const struct domain_spec *d = p->d;
 
 	if (d->rootfs)
-		disk(p, d->rootfs, "raw", true);
+		xml_disk(p, d->rootfs, "raw", true);
 	if (d->disk)
-		disk(p, d->disk, "qcow2", false);
+		xml_disk(p, d->disk, "qcow2", false);
 	for (unsigned i = 0; i < d->n_volumes; i++)
-		disk(p, d->volumes[i], "raw", true);
+		xml_disk(p, d->volumes[i], "raw", true);
 }
 
 /* ------------------------------------------------------------------ interfaces, vsock, share */
 
 /* Each user network is a network of its own inside QEMU. The first keeps QEMU's 10.0.2.0/24, which
  * guests know. */
-static void user_network(struct xml_out *o, unsigned number)
+static void xml_user_network(struct xml_out *o, unsigned number)
 {
 	if (!number)
 		return;
-	open_tag(o, "ip");
-	attr(o, "family", "ipv4");
-	attrf(o, "address", "10.0.%u.0", 2 + number);
-	attr(o, "prefix", "24");
-	close_tag(o);
+	xml_open_tag(o, "ip");
+	xml_attr(o, "family", "ipv4");
+	xml_attrf(o, "address", "10.0.%u.0", 2 + number);
+	xml_attr(o, "prefix", "24");
+	xml_close_tag(o);
 }
 
-static void interfaces(struct places *p)
+static void xml_interfaces(struct places *p)
 {
 	struct xml_out *o = p->o;
 	unsigned users = 0;
@@ -130,115 +130,115 @@ static void interfaces(struct places *p)
 	for (unsigned i = 0; i < p->d->n_nics; i++) {
 		const struct domain_nic *nic = &p->d->nics[i];
 
-		open_tag(o, "interface");
-		attr(o, "type", nic->mode == NIC_BRIDGE ? "bridge" : "user");
-		empty_tag(o, "mac", "address", nic->mac, NULL);
+		xml_open_tag(o, "interface");
+		xml_attr(o, "type", nic->mode == NIC_BRIDGE ? "bridge" : "user");
+		xml_empty_tag(o, "mac", "address", nic->mac, NULL);
 		if (nic->mode == NIC_BRIDGE)
-			empty_tag(o, "source", "bridge", nic->bridge, NULL);
+			xml_empty_tag(o, "source", "bridge", nic->bridge, NULL);
 		else
-			user_network(o, users++);
-		empty_tag(o, "model", "type", "virtio", NULL);
-		next_address(p);
-		close_tag(o);
+			xml_user_network(o, users++);
+		xml_empty_tag(o, "model", "type", "virtio", NULL);
+		xml_next_address(p);
+		xml_close_tag(o);
 	}
 }
 
-static void vsock(struct places *p)
+static void xml_vsock(struct places *p)
 {
 	if (!p->d->cid)
 		return;
-	open_tag(p->o, "vsock");
-	attr(p->o, "model", "virtio");
-	open_tag(p->o, "cid");
-	attr(p->o, "auto", "no");
-	attrf(p->o, "address", "%u", p->d->cid);
-	close_tag(p->o);
-	next_address(p);
-	close_tag(p->o);
+	xml_open_tag(p->o, "vsock");
+	xml_attr(p->o, "model", "virtio");
+	xml_open_tag(p->o, "cid");
+	xml_attr(p->o, "auto", "no");
+	xml_attrf(p->o, "address", "%u", p->d->cid);
+	xml_close_tag(p->o);
+	xml_next_address(p);
+	xml_close_tag(p->o);
 }
 
 /* Read-only whatever the image says of itself: nothing bounds what a guest could write below the
  * state folder, and a full disk is the end of all its neighbours. Guests mount it read-only and
  * copy what they need. */
-static void share_folder(struct places *p)
+static void xml_share_folder(struct places *p)
 {
 	struct xml_out *o = p->o;
 
-	open_tag(o, "filesystem");
-	attr(o, "type", "mount");
-	attr(o, "accessmode", "mapped");
+	xml_open_tag(o, "filesystem");
+	xml_attr(o, "type", "mount");
+	xml_attr(o, "accessmode", "mapped");
 	if (p->d->keep_owner) {
 		/* QEMU's default is 0600 and 0700: the daemon could not remove such a folder. */
-		attr(o, "fmode", "0660");
-		attr(o, "dmode", "0770");
+		xml_attr(o, "fmode", "0660");
+		xml_attr(o, "dmode", "0770");
 	}
-	empty_tag(o, "driver", "type", "path", NULL);
-	empty_tag(o, "source", "dir", p->d->share, NULL);
-	empty_tag(o, "target", "dir", "host-shared", NULL);
-	empty_tag(o, "readonly", NULL);
-	next_address(p);
-	close_tag(o);
+	xml_empty_tag(o, "driver", "type", "path", NULL);
+	xml_empty_tag(o, "source", "dir", p->d->share, NULL);
+	xml_empty_tag(o, "target", "dir", "host-shared", NULL);
+	xml_empty_tag(o, "readonly", NULL);
+	xml_next_address(p);
+	xml_close_tag(o);
 }
 
-static void share(struct places *p)
+static void xml_share(struct places *p)
 {
 	if (p->d->share_mode == SHARE_9P)
-		share_folder(p);
+		xml_share_folder(p);
 	else if (p->d->share_mode == SHARE_DISK)
-		disk(p, p->d->share, "raw", true);
+		xml_disk(p, p->d->share, "raw", true);
 }
 
 /* ------------------------------------------------------------------ channels */
 
-static void channel(struct xml_out *o, const char *dir, const char *who, unsigned port)
+static void xml_channel(struct xml_out *o, const char *dir, const char *who, unsigned port)
 {
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 
 	(void)snprintf(path, sizeof(path), "%s/%s.sock", dir, who);
-	open_tag(o, "channel");
-	attr(o, "type", "unix");
-	empty_tag(o, "source", "mode", "bind", "path", path, NULL);
-	open_tag(o, "target");
-	attr(o, "type", "virtio");
-	attrf(o, "name", "teepod.%s.0", who);
-	close_tag(o);
-	open_tag(o, "address");
-	attr(o, "type", "virtio-serial");
-	attr(o, "controller", "0");
-	attr(o, "bus", "0");
-	attrf(o, "port", "%u", port);
-	close_tag(o);
-	close_tag(o);
+	xml_open_tag(o, "channel");
+	xml_attr(o, "type", "unix");
+	xml_empty_tag(o, "source", "mode", "bind", "path", path, NULL);
+	xml_open_tag(o, "target");
+	xml_attr(o, "type", "virtio");
+	xml_attrf(o, "name", "teepod.%s.0", who);
+	xml_close_tag(o);
+	xml_open_tag(o, "address");
+	xml_attr(o, "type", "virtio-serial");
+	xml_attr(o, "controller", "0");
+	xml_attr(o, "bus", "0");
+	xml_attrf(o, "port", "%u", port);
+	xml_close_tag(o);
+	xml_close_tag(o);
 }
 
-static void channels(struct places *p)
+static void xml_channels(struct places *p)
 {
 	if (!p->d->channel_dir)
 		return;
-	open_tag(p->o, "controller");
-	attr(p->o, "type", "virtio-serial");
-	attr(p->o, "index", "0");
-	next_address(p);
-	close_tag(p->o);
-	channel(p->o, p->d->channel_dir, "host", 1);
-	channel(p->o, p->d->channel_dir, "guest", 2);
+	xml_open_tag(p->o, "controller");
+	xml_attr(p->o, "type", "virtio-serial");
+	xml_attr(p->o, "index", "0");
+	xml_next_address(p);
+	xml_close_tag(p->o);
+	xml_channel(p->o, p->d->channel_dir, "host", 1);
+	xml_channel(p->o, p->d->channel_dir, "guest", 2);
 }
 
 /* ------------------------------------------------------------------ PCI: buses, ports, host
  * devices */
 
-static void root_controllers(struct xml_out *o)
+static void xml_root_controllers(struct xml_out *o)
 {
-	empty_tag(o, "controller", "type", "pci", "index", "0", "model", "pcie-root", NULL);
-	empty_tag(o, "controller", "type", "usb", "index", "0", "model", "none", NULL);
-	open_tag(o, "controller");
-	attr(o, "type", "sata");
-	attr(o, "index", "0");
-	pci_address(o, 0, SATA_SLOT, SATA_FUNCTION);
-	close_tag(o);
+	xml_empty_tag(o, "controller", "type", "pci", "index", "0", "model", "pcie-root", NULL);
+	xml_empty_tag(o, "controller", "type", "usb", "index", "0", "model", "none", NULL);
+	xml_open_tag(o, "controller");
+	xml_attr(o, "type", "sata");
+	xml_attr(o, "index", "0");
+	xml_pci_address(o, 0, SATA_SLOT, SATA_FUNCTION);
+	xml_close_tag(o);
 }
 
-static unsigned devices_on(const struct domain_spec *d, unsigned cell)
+static unsigned count_devices_on(const struct domain_spec *d, unsigned cell)
 {
 	unsigned n = 0;
 
@@ -249,78 +249,78 @@ static unsigned devices_on(const struct domain_spec *d, unsigned cell)
 
 /* Bus numbers leave room below each expander for its ports. Indexes follow those of the ports,
  * which are 1 to n_devices. */
-static void expanders(struct places *p)
+static void xml_expanders(struct places *p)
 {
 	struct xml_out *o = p->o;
 	unsigned bus = EXPANDER_BUS;
 
 	for (unsigned i = 0; i < p->d->n_cells; i++) {
 		p->expander[i] = p->d->n_devices + 1 + i;
-		open_tag(o, "controller");
-		attr(o, "type", "pci");
-		attrf(o, "index", "%u", p->expander[i]);
-		attr(o, "model", "pcie-expander-bus");
-		empty_tag(o, "model", "name", "pxb-pcie", NULL);
-		open_tag(o, "target");
-		attrf(o, "busNr", "%u", bus);
-		open_tag(o, "node");
+		xml_open_tag(o, "controller");
+		xml_attr(o, "type", "pci");
+		xml_attrf(o, "index", "%u", p->expander[i]);
+		xml_attr(o, "model", "pcie-expander-bus");
+		xml_empty_tag(o, "model", "name", "pxb-pcie", NULL);
+		xml_open_tag(o, "target");
+		xml_attrf(o, "busNr", "%u", bus);
+		xml_open_tag(o, "node");
 		xml_number(o, i);
-		close_tag(o);
-		close_tag(o);
-		pci_address(o, 0, EXPANDER_SLOT + i, 0);
-		close_tag(o);
-		bus += devices_on(p->d, i) + 1;
+		xml_close_tag(o);
+		xml_close_tag(o);
+		xml_pci_address(o, 0, EXPANDER_SLOT + i, 0);
+		xml_close_tag(o);
+		bus += count_devices_on(p->d, i) + 1;
 	}
 }
 
-static void root_port(struct places *p, unsigned index, int cell)
+static void xml_root_port(struct places *p, unsigned index, int cell)
 {
 	struct xml_out *o = p->o;
 
-	open_tag(o, "controller");
-	attr(o, "type", "pci");
-	attrf(o, "index", "%u", index);
-	attr(o, "model", "pcie-root-port");
-	empty_tag(o, "model", "name", "pcie-root-port", NULL);
-	open_tag(o, "target");
-	attrf(o, "chassis", "%u", index);
-	attr(o, "port", "0x0");
-	close_tag(o);
+	xml_open_tag(o, "controller");
+	xml_attr(o, "type", "pci");
+	xml_attrf(o, "index", "%u", index);
+	xml_attr(o, "model", "pcie-root-port");
+	xml_empty_tag(o, "model", "name", "pcie-root-port", NULL);
+	xml_open_tag(o, "target");
+	xml_attrf(o, "chassis", "%u", index);
+	xml_attr(o, "port", "0x0");
+	xml_close_tag(o);
 	if (cell < 0)
-		next_address(p);
+		xml_next_address(p);
 	else
-		pci_address(o, p->expander[cell], p->on_expander[cell]++, 0);
-	close_tag(o);
+		xml_pci_address(o, p->expander[cell], p->on_expander[cell]++, 0);
+	xml_close_tag(o);
 }
 
-static void host_device(struct xml_out *o, const char *address, unsigned port)
+static void xml_host_device(struct xml_out *o, const char *address, unsigned port)
 {
 	unsigned domain, bus, slot, function;
 
 	if (sscanf(address, "%x:%x:%x.%x", &domain, &bus, &slot, &function) != 4)
 		return; /* domain_check() has looked */
-	open_tag(o, "hostdev");
-	attr(o, "mode", "subsystem");
-	attr(o, "type", "pci");
-	attr(o, "managed", "yes");
-	empty_tag(o, "driver", "name", "vfio", NULL);
-	open_tag(o, "source");
-	open_tag(o, "address");
-	attrf(o, "domain", "0x%04x", domain);
-	attrf(o, "bus", "0x%02x", bus);
-	attrf(o, "slot", "0x%02x", slot);
-	attrf(o, "function", "0x%x", function);
-	close_tag(o);
-	close_tag(o);
-	pci_address(o, port, 0, 0);
-	close_tag(o);
+	xml_open_tag(o, "hostdev");
+	xml_attr(o, "mode", "subsystem");
+	xml_attr(o, "type", "pci");
+	xml_attr(o, "managed", "yes");
+	xml_empty_tag(o, "driver", "name", "vfio", NULL);
+	xml_open_tag(o, "source");
+	xml_open_tag(o, "address");
+	xml_attrf(o, "domain", "0x%04x", domain);
+	xml_attrf(o, "bus", "0x%02x", bus);
+	xml_attrf(o, "slot", "0x%02x", slot);
+	xml_attrf(o, "function", "0x%x", function);
+	xml_close_tag(o);
+	xml_close_tag(o);
+	xml_pci_address(o, port, 0, 0);
+	xml_close_tag(o);
 }
 
-static void host_devices(struct places *p)
+static void xml_host_devices(struct places *p)
 {
 	for (unsigned i = 0; i < p->d->n_devices; i++) {
-		root_port(p, i + 1, p->d->devices[i].cell);
-		host_device(p->o, p->d->devices[i].address, i + 1);
+		xml_root_port(p, i + 1, p->d->devices[i].cell);
+		xml_host_device(p->o, p->d->devices[i].address, i + 1);
 	}
 }
 
@@ -330,18 +330,18 @@ bool domain_devices(struct xml_out *o, const struct domain_spec *d)
 
 	for (unsigned i = 0; i < d->n_cells; i++)
 		p.taken |= UINT32_C(1) << (EXPANDER_SLOT + i);
-	open_tag(o, "devices");
+	xml_open_tag(o, "devices");
 	if (d->emulator)
-		text_tag(o, "emulator", d->emulator);
-	root_controllers(o);
-	disks(&p);
-	interfaces(&p);
-	vsock(&p);
-	share(&p);
-	channels(&p);
-	expanders(&p);
-	host_devices(&p);
-	empty_tag(o, "memballoon", "model", "none", NULL);
-	close_tag(o);
+		xml_text_tag(o, "emulator", d->emulator);
+	xml_root_controllers(o);
+	xml_disks(&p);
+	xml_interfaces(&p);
+	xml_vsock(&p);
+	xml_share(&p);
+	xml_channels(&p);
+	xml_expanders(&p);
+	xml_host_devices(&p);
+	xml_empty_tag(o, "memballoon", "model", "none", NULL);
+	xml_close_tag(o);
 	return !p.full;
 }

@@ -21,8 +21,8 @@
  * Firmware does not measure SMBIOS tables into a TD.
  *
  * libvirt refuses TDX with an in-kernel IOAPIC, a PMU or SMM, but turns none of them off by itself:
- * see features(). Its quote generation service can only be a unix socket. One on a vsock port needs
- * a tdx-guest object of our own, which a second -machine puts in the place of libvirt's.
+ * see xml_features(). Its quote generation service can only be a unix socket. One on a vsock port
+ * needs a tdx-guest object of our own, which a second -machine puts in the place of libvirt's.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -43,260 +43,260 @@
 /* Base64 of a measurement register, with its NUL. */
 enum { MR_BASE64 = TDX_MR_LEN / 3 * 4 + 1 };
 
-static bool hardware(const struct domain_spec *d)
+static bool spec_needs_kvm(const struct domain_spec *d)
 {
 	return d->tdx || d->kvm;
 }
 
 /* ------------------------------------------------------------------ machine */
 
-static void metadata(struct xml_out *o, const struct domain_spec *d)
+static void xml_metadata(struct xml_out *o, const struct domain_spec *d)
 {
-	open_tag(o, "metadata");
-	open_tag(o, "teepod:cvm");
-	attr(o, "xmlns:teepod", DOMAIN_NAMESPACE);
-	text_tag(o, "teepod:uuid", d->uuid);
-	text_tag(o, "teepod:app_id", d->app_id);
-	close_tag(o);
-	close_tag(o);
+	xml_open_tag(o, "metadata");
+	xml_open_tag(o, "teepod:cvm");
+	xml_attr(o, "xmlns:teepod", DOMAIN_NAMESPACE);
+	xml_text_tag(o, "teepod:uuid", d->uuid);
+	xml_text_tag(o, "teepod:app_id", d->app_id);
+	xml_close_tag(o);
+	xml_close_tag(o);
 }
 
-static void memory(struct xml_out *o, const struct domain_spec *d)
+static void xml_memory(struct xml_out *o, const struct domain_spec *d)
 {
-	open_tag(o, "memory");
+	xml_open_tag(o, "memory");
 	/* libvirt's default; qemu.conf (dump_guest_core) could say otherwise */
-	attr(o, "dumpCore", "off");
-	attr(o, "unit", "MiB");
+	xml_attr(o, "dumpCore", "off");
+	xml_attr(o, "unit", "MiB");
 	xml_number(o, d->memory_mib);
-	close_tag(o);
+	xml_close_tag(o);
 	if (!d->n_cells)
 		return;
-	open_tag(o, "memoryBacking");
-	open_tag(o, "hugepages");
-	open_tag(o, "page");
-	attrf(o, "size", "%u", d->page_kib);
-	attr(o, "unit", "KiB");
-	close_tag(o);
-	close_tag(o);
-	empty_tag(o, "access", "mode", "shared", NULL);
-	empty_tag(o, "allocation", "mode", "immediate", NULL);
-	close_tag(o);
+	xml_open_tag(o, "memoryBacking");
+	xml_open_tag(o, "hugepages");
+	xml_open_tag(o, "page");
+	xml_attrf(o, "size", "%u", d->page_kib);
+	xml_attr(o, "unit", "KiB");
+	xml_close_tag(o);
+	xml_close_tag(o);
+	xml_empty_tag(o, "access", "mode", "shared", NULL);
+	xml_empty_tag(o, "allocation", "mode", "immediate", NULL);
+	xml_close_tag(o);
 }
 
-static void vcpus(struct xml_out *o, const struct domain_spec *d)
+static void xml_vcpus(struct xml_out *o, const struct domain_spec *d)
 {
-	open_tag(o, "vcpu");
-	attr(o, "placement", "static");
+	xml_open_tag(o, "vcpu");
+	xml_attr(o, "placement", "static");
 	if (d->cpuset)
-		attr(o, "cpuset", d->cpuset);
+		xml_attr(o, "cpuset", d->cpuset);
 	xml_number(o, d->vcpus);
-	close_tag(o);
+	xml_close_tag(o);
 }
 
 /* Strict: a page of another node would be slow for ever, and a TD's memory does not move. */
-static void node_memory(struct xml_out *o, const struct domain_spec *d)
+static void xml_node_memory(struct xml_out *o, const struct domain_spec *d)
 {
 	if (!d->n_cells)
 		return;
-	open_tag(o, "numatune");
+	xml_open_tag(o, "numatune");
 	for (unsigned i = 0; i < d->n_cells; i++) {
-		open_tag(o, "memnode");
-		attrf(o, "cellid", "%u", i);
-		attr(o, "mode", "strict");
-		attrf(o, "nodeset", "%u", d->cells[i].host_node);
-		close_tag(o);
+		xml_open_tag(o, "memnode");
+		xml_attrf(o, "cellid", "%u", i);
+		xml_attr(o, "mode", "strict");
+		xml_attrf(o, "nodeset", "%u", d->cells[i].host_node);
+		xml_close_tag(o);
 	}
-	close_tag(o);
+	xml_close_tag(o);
 }
 
-static void product(struct xml_out *o)
+static void xml_product(struct xml_out *o)
 {
-	open_tag(o, "sysinfo");
-	attr(o, "type", "smbios");
-	open_tag(o, "system");
+	xml_open_tag(o, "sysinfo");
+	xml_attr(o, "type", "smbios");
+	xml_open_tag(o, "system");
 	for (unsigned i = 0; i < 2; i++) {
-		open_tag(o, "entry");
-		attr(o, "name", i ? "product" : "manufacturer");
-		text(o, PRODUCT);
-		close_tag(o);
+		xml_open_tag(o, "entry");
+		xml_attr(o, "name", i ? "product" : "manufacturer");
+		xml_text(o, PRODUCT);
+		xml_close_tag(o);
 	}
-	close_tag(o);
-	close_tag(o);
+	xml_close_tag(o);
+	xml_close_tag(o);
 }
 
-static void os(struct xml_out *o, const struct domain_spec *d)
+static void xml_os(struct xml_out *o, const struct domain_spec *d)
 {
-	open_tag(o, "os");
-	open_tag(o, "type");
-	attr(o, "arch", "x86_64");
-	attr(o, "machine", d->machine ? d->machine : "q35");
-	text(o, "hvm");
-	close_tag(o);
+	xml_open_tag(o, "os");
+	xml_open_tag(o, "type");
+	xml_attr(o, "arch", "x86_64");
+	xml_attr(o, "machine", d->machine ? d->machine : "q35");
+	xml_text(o, "hvm");
+	xml_close_tag(o);
 	if (d->firmware) {
 		/* type rom is QEMU's -bios; a flash device has no place in a TD */
-		open_tag(o, "loader");
-		attr(o, "readonly", "yes");
-		attr(o, "type", "rom");
-		text(o, d->firmware);
-		close_tag(o);
+		xml_open_tag(o, "loader");
+		xml_attr(o, "readonly", "yes");
+		xml_attr(o, "type", "rom");
+		xml_text(o, d->firmware);
+		xml_close_tag(o);
 	}
 	if (d->kernel)
-		text_tag(o, "kernel", d->kernel);
+		xml_text_tag(o, "kernel", d->kernel);
 	if (d->kernel && d->initrd)
-		text_tag(o, "initrd", d->initrd);
+		xml_text_tag(o, "initrd", d->initrd);
 	if (d->kernel && d->cmdline)
-		text_tag(o, "cmdline", d->cmdline);
-	empty_tag(o, "smbios", "mode", "sysinfo", NULL);
-	close_tag(o);
+		xml_text_tag(o, "cmdline", d->cmdline);
+	xml_empty_tag(o, "smbios", "mode", "sysinfo", NULL);
+	xml_close_tag(o);
 }
 
-static void features(struct xml_out *o, const struct domain_spec *d)
+static void xml_features(struct xml_out *o, const struct domain_spec *d)
 {
-	open_tag(o, "features");
-	empty_tag(o, "acpi", NULL);
-	empty_tag(o, "apic", NULL);
-	empty_tag(o, "ioapic", "driver", "qemu", NULL);
+	xml_open_tag(o, "features");
+	xml_empty_tag(o, "acpi", NULL);
+	xml_empty_tag(o, "apic", NULL);
+	xml_empty_tag(o, "ioapic", "driver", "qemu", NULL);
 	if (d->tdx) {
-		empty_tag(o, "pmu", "state", "off", NULL);
-		empty_tag(o, "smm", "state", "off", NULL);
+		xml_empty_tag(o, "pmu", "state", "off", NULL);
+		xml_empty_tag(o, "smm", "state", "off", NULL);
 	}
-	close_tag(o);
+	xml_close_tag(o);
 }
 
-static void cells(struct xml_out *o, const struct domain_spec *d)
+static void xml_cells(struct xml_out *o, const struct domain_spec *d)
 {
 	if (!d->n_cells)
 		return;
-	open_tag(o, "numa");
+	xml_open_tag(o, "numa");
 	for (unsigned i = 0; i < d->n_cells; i++) {
 		const struct domain_cell *c = &d->cells[i];
 
-		open_tag(o, "cell");
-		attrf(o, "id", "%u", i);
-		attrf(o, "cpus", "%u-%u", c->first_cpu, c->first_cpu + c->cpus - 1);
-		attrf(o, "memory", "%" PRIu64, c->memory_mib);
-		attr(o, "unit", "MiB");
-		attr(o, "memAccess", "shared");
-		close_tag(o);
+		xml_open_tag(o, "cell");
+		xml_attrf(o, "id", "%u", i);
+		xml_attrf(o, "cpus", "%u-%u", c->first_cpu, c->first_cpu + c->cpus - 1);
+		xml_attrf(o, "memory", "%" PRIu64, c->memory_mib);
+		xml_attr(o, "unit", "MiB");
+		xml_attr(o, "memAccess", "shared");
+		xml_close_tag(o);
 	}
-	close_tag(o);
+	xml_close_tag(o);
 }
 
-static void cpu(struct xml_out *o, const struct domain_spec *d)
+static void xml_cpu(struct xml_out *o, const struct domain_spec *d)
 {
-	open_tag(o, "cpu");
-	attr(o, "mode", hardware(d) ? "host-passthrough" : "custom");
-	if (!hardware(d))
-		attr(o, "match", "exact");
-	attr(o, "check", "none");
-	if (hardware(d)) {
-		attr(o, "migratable", "on");
+	xml_open_tag(o, "cpu");
+	xml_attr(o, "mode", spec_needs_kvm(d) ? "host-passthrough" : "custom");
+	if (!spec_needs_kvm(d))
+		xml_attr(o, "match", "exact");
+	xml_attr(o, "check", "none");
+	if (spec_needs_kvm(d)) {
+		xml_attr(o, "migratable", "on");
 	} else {
-		open_tag(o, "model");
-		attr(o, "fallback", "forbid");
-		text(o, "qemu64");
-		close_tag(o);
+		xml_open_tag(o, "model");
+		xml_attr(o, "fallback", "forbid");
+		xml_text(o, "qemu64");
+		xml_close_tag(o);
 	}
-	open_tag(o, "topology");
-	attr(o, "sockets", "1");
-	attr(o, "dies", "1");
-	attrf(o, "cores", "%u", d->vcpus);
-	attr(o, "threads", "1");
-	close_tag(o);
-	cells(o, d);
-	close_tag(o);
+	xml_open_tag(o, "topology");
+	xml_attr(o, "sockets", "1");
+	xml_attr(o, "dies", "1");
+	xml_attrf(o, "cores", "%u", d->vcpus);
+	xml_attr(o, "threads", "1");
+	xml_close_tag(o);
+	xml_cells(o, d);
+	xml_close_tag(o);
 }
 
 /* A TD can not be reset: its initial state was measured into it. libvirt ends it and starts a new
  * one in its place. */
-static void lifecycle(struct xml_out *o)
+static void xml_lifecycle(struct xml_out *o)
 {
-	open_tag(o, "clock");
-	attr(o, "offset", "utc");
-	empty_tag(o, "timer", "name", "hpet", "present", "no", NULL);
-	close_tag(o);
-	text_tag(o, "on_poweroff", "destroy");
-	text_tag(o, "on_reboot", "restart");
-	text_tag(o, "on_crash", "destroy");
+	xml_open_tag(o, "clock");
+	xml_attr(o, "offset", "utc");
+	xml_empty_tag(o, "timer", "name", "hpet", "present", "no", NULL);
+	xml_close_tag(o);
+	xml_text_tag(o, "on_poweroff", "destroy");
+	xml_text_tag(o, "on_reboot", "restart");
+	xml_text_tag(o, "on_crash", "destroy");
 }
 
 /* ------------------------------------------------------------------ TDX */
 
-static void base64(const uint8_t mr[TDX_MR_LEN], char out[MR_BASE64])
+static void xml_base64(const uint8_t mr[TDX_MR_LEN], char out[MR_BASE64])
 {
 	(void)EVP_EncodeBlock((unsigned char *)out, mr, TDX_MR_LEN);
 }
 
-static void mr_tag(struct xml_out *o, const char *name, bool has, const uint8_t mr[TDX_MR_LEN])
+static void xml_mr_tag(struct xml_out *o, const char *name, bool has, const uint8_t mr[TDX_MR_LEN])
 {
 	char value[MR_BASE64];
 
 	if (!has)
 		return;
-	base64(mr, value);
-	text_tag(o, name, value);
+	xml_base64(mr, value);
+	xml_text_tag(o, name, value);
 }
 
-static void launch_security(struct xml_out *o, const struct domain_spec *d)
+static void xml_launch_security(struct xml_out *o, const struct domain_spec *d)
 {
 	char policy[24];
 
 	if (!d->tdx)
 		return;
-	open_tag(o, "launchSecurity");
-	attr(o, "type", "tdx");
+	xml_open_tag(o, "launchSecurity");
+	xml_attr(o, "type", "tdx");
 	(void)snprintf(policy, sizeof(policy), "0x%" PRIx64, d->policy);
-	text_tag(o, "policy", policy);
-	mr_tag(o, "mrConfigId", d->has_mr_config_id, d->mr_config_id);
-	mr_tag(o, "mrOwner", d->has_mr_owner, d->mr_owner);
-	mr_tag(o, "mrOwnerConfig", d->has_mr_owner_config, d->mr_owner_config);
+	xml_text_tag(o, "policy", policy);
+	xml_mr_tag(o, "mrConfigId", d->has_mr_config_id, d->mr_config_id);
+	xml_mr_tag(o, "mrOwner", d->has_mr_owner, d->mr_owner);
+	xml_mr_tag(o, "mrOwnerConfig", d->has_mr_owner_config, d->mr_owner_config);
 	if (!d->qgs_port) {
-		open_tag(o, "quoteGenerationService");
+		xml_open_tag(o, "quoteGenerationService");
 		if (d->qgs_socket)
-			attr(o, "path", d->qgs_socket);
-		close_tag(o);
+			xml_attr(o, "path", d->qgs_socket);
+		xml_close_tag(o);
 	}
-	close_tag(o);
+	xml_close_tag(o);
 }
 
 /* ------------------------------------------------------------------ QEMU's own arguments */
 
-static void argument(struct xml_out *o, const char *option, const char *value)
+static void xml_argument(struct xml_out *o, const char *option, const char *value)
 {
-	empty_tag(o, "qemu:arg", "value", option, NULL);
-	empty_tag(o, "qemu:arg", "value", value, NULL);
+	xml_empty_tag(o, "qemu:arg", "value", option, NULL);
+	xml_empty_tag(o, "qemu:arg", "value", value, NULL);
 }
 
-static void mr_member(struct buf *b, const char *name, bool has, const uint8_t mr[TDX_MR_LEN])
+static void xml_mr_member(struct buf *b, const char *name, bool has, const uint8_t mr[TDX_MR_LEN])
 {
 	char value[MR_BASE64];
 
 	if (!has)
 		return;
-	base64(mr, value);
+	xml_base64(mr, value);
 	buf_printf(b, ",\"%s\":\"%s\"", name, value);
 }
 
 /* CID 2 is the host, also for QEMU on it. */
-static void td_object(struct xml_out *o, const struct domain_spec *d)
+static void xml_td_object(struct xml_out *o, const struct domain_spec *d)
 {
 	auto_buf struct buf b = { 0 };
 
 	buf_printf(&b, "{\"qom-type\":\"tdx-guest\",\"id\":\"td0\",\"attributes\":%" PRIu64,
 		   d->policy);
-	mr_member(&b, "mrconfigid", d->has_mr_config_id, d->mr_config_id);
-	mr_member(&b, "mrowner", d->has_mr_owner, d->mr_owner);
-	mr_member(&b, "mrownerconfig", d->has_mr_owner_config, d->mr_owner_config);
+	xml_mr_member(&b, "mrconfigid", d->has_mr_config_id, d->mr_config_id);
+	xml_mr_member(&b, "mrowner", d->has_mr_owner, d->mr_owner);
+	xml_mr_member(&b, "mrownerconfig", d->has_mr_owner_config, d->mr_owner_config);
 	buf_printf(
 		&b,
 		",\"quote-generation-socket\":{\"type\":\"vsock\",\"cid\":\"2\",\"port\":\"%u\"}}",
 		d->qgs_port);
-	argument(o, "-object", b.data);
-	argument(o, "-machine", "confidential-guest-support=td0");
+	xml_argument(o, "-object", b.data);
+	xml_argument(o, "-machine", "confidential-guest-support=td0");
 }
 
 /* In an argument of comma-separated values a comma is written twice. */
-static void console(struct xml_out *o, const char *log)
+static void xml_console(struct xml_out *o, const char *log)
 {
 	auto_buf struct buf b = { 0 };
 
@@ -307,62 +307,62 @@ static void console(struct xml_out *o, const char *log)
 			buf_puts(&b, *p == ',' ? ",," : (char[]){ *p, '\0' });
 		buf_puts(&b, ",logappend=on");
 	}
-	argument(o, "-chardev", b.data);
-	argument(o, "-serial", "chardev:com0");
+	xml_argument(o, "-chardev", b.data);
+	xml_argument(o, "-serial", "chardev:com0");
 }
 
-static bool has_disk(const struct domain_spec *d)
+static bool spec_has_disk(const struct domain_spec *d)
 {
 	return d->rootfs || d->disk || d->n_volumes || d->share_mode == SHARE_DISK;
 }
 
-static void command_line(struct xml_out *o, const struct domain_spec *d)
+static void xml_command_line(struct xml_out *o, const struct domain_spec *d)
 {
-	open_tag(o, "qemu:commandline");
-	console(o, d->serial_log);
-	argument(o, "-boot", "strict=off");
+	xml_open_tag(o, "qemu:commandline");
+	xml_console(o, d->serial_log);
+	xml_argument(o, "-boot", "strict=off");
 	if (d->tdx && d->qgs_port)
-		td_object(o, d);
-	close_tag(o);
-	if (!has_disk(d))
+		xml_td_object(o, d);
+	xml_close_tag(o);
+	if (!spec_has_disk(d))
 		return;
-	open_tag(o, "qemu:override");
-	open_tag(o, "qemu:device");
-	attr(o, "alias", "virtio-disk0");
-	open_tag(o, "qemu:frontend");
-	empty_tag(o, "qemu:property", "name", "bootindex", "type", "remove", NULL);
-	close_tag(o);
-	close_tag(o);
-	close_tag(o);
+	xml_open_tag(o, "qemu:override");
+	xml_open_tag(o, "qemu:device");
+	xml_attr(o, "alias", "virtio-disk0");
+	xml_open_tag(o, "qemu:frontend");
+	xml_empty_tag(o, "qemu:property", "name", "bootindex", "type", "remove", NULL);
+	xml_close_tag(o);
+	xml_close_tag(o);
+	xml_close_tag(o);
 }
 
 /* ------------------------------------------------------------------ all of it */
 
 /* False when the devices do not fit on the root bus. */
-static bool domain(struct xml_out *o, const struct domain_spec *d)
+static bool xml_domain(struct xml_out *o, const struct domain_spec *d)
 {
 	bool fits;
 
-	open_tag(o, "domain");
-	attr(o, "type", hardware(d) ? "kvm" : "qemu");
-	attr(o, "xmlns:qemu", QEMU_NAMESPACE);
-	text_tag(o, "name", d->name);
-	text_tag(o, "uuid", d->uuid);
-	metadata(o, d);
-	memory(o, d);
-	vcpus(o, d);
-	node_memory(o, d);
+	xml_open_tag(o, "domain");
+	xml_attr(o, "type", spec_needs_kvm(d) ? "kvm" : "qemu");
+	xml_attr(o, "xmlns:qemu", QEMU_NAMESPACE);
+	xml_text_tag(o, "name", d->name);
+	xml_text_tag(o, "uuid", d->uuid);
+	xml_metadata(o, d);
+	xml_memory(o, d);
+	xml_vcpus(o, d);
+	xml_node_memory(o, d);
 	if (d->n_devices && d->iommufd)
-		empty_tag(o, "iommufd", "enabled", "yes", NULL);
-	product(o);
-	os(o, d);
-	features(o, d);
-	cpu(o, d);
-	lifecycle(o);
+		xml_empty_tag(o, "iommufd", "enabled", "yes", NULL);
+	xml_product(o);
+	xml_os(o, d);
+	xml_features(o, d);
+	xml_cpu(o, d);
+	xml_lifecycle(o);
 	fits = domain_devices(o, d);
-	launch_security(o, d);
-	command_line(o, d);
-	close_tag(o);
+	xml_launch_security(o, d);
+	xml_command_line(o, d);
+	xml_close_tag(o);
 	return fits;
 }
 
@@ -377,7 +377,7 @@ int domain_xml(const struct domain_spec *d, char **ret, struct err *e)
 		return r;
 	if (!xml_out_open(&o))
 		return err_set(e, ERR_HOST, "domain %s: out of memory", d->uuid);
-	fits = domain(&o, d);
+	fits = xml_domain(&o, d);
 	xml = xml_out_take(&o);
 	if (!fits)
 		return err_set(e, ERR_INVALID, "domain %s: more devices than the PCI bus has slots",

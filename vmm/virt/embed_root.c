@@ -58,7 +58,7 @@ static const char conf_common[] = "stdio_handler = \"file\"\n"
 				  "namespaces = []\n"
 				  "remember_owner = 0\n";
 
-static void first_line(const char *path, char *out, size_t n)
+static void read_first_line(const char *path, char *out, size_t n)
 {
 	auto_fclose FILE *f = fopen(path, "re");
 
@@ -74,7 +74,7 @@ static unsigned long long first_process_start(void)
 	char line[512];
 	const char *p;
 
-	first_line("/proc/1/stat", line, sizeof(line));
+	read_first_line("/proc/1/stat", line, sizeof(line));
 	p = strrchr(line, ')');
 	for (int field = 2; p && field < 22; field++)
 		p = strchr(p + 1, ' ');
@@ -83,7 +83,7 @@ static unsigned long long first_process_start(void)
 	return start;
 }
 
-static void this_boot(const char *root, char out[STAMP_LEN])
+static void boot_stamp(const char *root, char out[STAMP_LEN])
 {
 	char id[64], ns[64] = "";
 	ssize_t n = readlink("/proc/self/ns/pid", ns, sizeof(ns) - 1);
@@ -91,13 +91,13 @@ static void this_boot(const char *root, char out[STAMP_LEN])
 	struct stat st = { 0 };
 
 	ns[n > 0 ? n : 0] = '\0';
-	first_line("/proc/sys/kernel/random/boot_id", id, sizeof(id));
+	read_first_line("/proc/sys/kernel/random/boot_id", id, sizeof(id));
 	(void)stat(root, &st);
 	(void)snprintf(out, STAMP_LEN, "%s %s %llu %ju %s", id, ns, first_process_start(),
 		       (uintmax_t)st.st_ino, real ? real : root);
 }
 
-static int check_path(const char *root, struct err *e)
+static int embed_root_check_path(const char *root, struct err *e)
 {
 	if (root[0] != '/')
 		return err_set(e, ERR_INVALID, "hypervisor folder %s: not an absolute path", root);
@@ -111,7 +111,7 @@ static int check_path(const char *root, struct err *e)
 
 /* Closing any descriptor of a file drops all POSIX locks the process has on it: never to be asked
  * about a root that this process has open itself. */
-static int check_free(const char *root, struct err *e)
+static int embed_root_check_free(const char *root, struct err *e)
 {
 	auto_free char *path = NULL;
 	auto_close int fd = -1;
@@ -127,7 +127,7 @@ static int check_free(const char *root, struct err *e)
 }
 
 /* Stamps of earlier releases end before the folder. */
-static bool same_boot(const char *old, const char *stamp)
+static bool is_same_boot(const char *old, const char *stamp)
 {
 	size_t n = strlen(old);
 
@@ -135,7 +135,7 @@ static bool same_boot(const char *old, const char *stamp)
 	       (!stamp[n] || (stamp[n] == ' ' && !strchr(old, '/')));
 }
 
-static int forget_other_boots(const char *root, const char *stamp, struct err *e)
+static int remove_state_of_other_boot(const char *root, const char *stamp, struct err *e)
 {
 	auto_free char *run = NULL, *mark = NULL;
 	char old[STAMP_LEN];
@@ -143,10 +143,10 @@ static int forget_other_boots(const char *root, const char *stamp, struct err *e
 
 	if (asprintf(&run, "%s/run", root) < 0 || asprintf(&mark, "%s/boot", root) < 0)
 		abort();
-	first_line(mark, old, sizeof(old));
+	read_first_line(mark, old, sizeof(old));
 	if (!strcmp(old, stamp))
 		return 0;
-	r = same_boot(old, stamp) ? 0 : file_remove_tree(run, e);
+	r = is_same_boot(old, stamp) ? 0 : file_remove_tree(run, e);
 	if (r)
 		return r;
 	return file_write(mark, stamp, strlen(stamp), 0644, e);
@@ -155,7 +155,7 @@ static int forget_other_boots(const char *root, const char *stamp, struct err *e
 /* Does this status file speak of a domain whose QEMU was never executed? The driver writes it
  * before QEMU's pid is known, and its child waits for the driver's word before exec: a driver that
  * died meanwhile leaves pid='0' and no process. */
-static bool is_unborn(const char *path)
+static bool is_unborn_domain(const char *path)
 {
 	auto_free char *text = NULL;
 	struct err ignored;
@@ -170,7 +170,7 @@ static bool is_unborn(const char *path)
 
 /* Such a domain would be listed as paused, and locked, for the half minute the driver tries to
  * reach its monitor. Only for a root that nobody has open. */
-static void forget_unborn(const char *root)
+static void remove_unborn_domains(const char *root)
 {
 	auto_free char *run = NULL;
 	DIR *d;
@@ -186,7 +186,7 @@ static void forget_unborn(const char *root)
 			continue;
 		if (asprintf(&path, "%s/%s", run, de->d_name) < 0)
 			abort();
-		if (!is_unborn(path))
+		if (!is_unborn_domain(path))
 			continue;
 		(void)unlink(path);
 		memcpy(path + strlen(path) - 3, "pid", 3);
@@ -197,7 +197,7 @@ static void forget_unborn(const char *root)
 }
 
 /* A quotation mark or a backslash in a path could not be written down. */
-static bool usable_pages(const struct mntent *m)
+static bool is_usable_hugetlbfs(const struct mntent *m)
 {
 	return !strcmp(m->mnt_type, "hugetlbfs") && !strpbrk(m->mnt_dir, "\"\\\n") &&
 	       access(m->mnt_dir, W_OK) == 0;
@@ -210,7 +210,7 @@ static void add_hugetlbfs(struct buf *conf)
 
 	buf_puts(conf, "hugetlbfs_mount = [");
 	for (const struct mntent *m; f && (m = getmntent(f));) {
-		if (!usable_pages(m))
+		if (!is_usable_hugetlbfs(m))
 			continue;
 		buf_printf(conf, "%s\"%s\"", comma, m->mnt_dir);
 		comma = ", ";
@@ -220,7 +220,7 @@ static void add_hugetlbfs(struct buf *conf)
 		(void)endmntent(f);
 }
 
-static int write_conf(const char *root, struct err *e)
+static int write_qemu_conf(const char *root, struct err *e)
 {
 	auto_free char *path = xasprintf("%s/etc/qemu.conf", root);
 	auto_buf struct buf conf = { 0 };
@@ -231,7 +231,7 @@ static int write_conf(const char *root, struct err *e)
 	return file_write(path, conf.data, strlen(conf.data), 0644, e);
 }
 
-static int make_folders(const char *root, struct err *e)
+static int embed_root_make_folders(const char *root, struct err *e)
 {
 	static const char *const names[] = { "etc", "run", "lib", "log", "cache" };
 
@@ -250,28 +250,28 @@ static int make_folders(const char *root, struct err *e)
 
 int embed_root_prepare_for(const char *root, const char *stamp, struct err *e)
 {
-	int r = check_path(root, e);
+	int r = embed_root_check_path(root, e);
 
 	if (!r)
-		r = check_free(root, e);
+		r = embed_root_check_free(root, e);
 	if (!r)
-		r = forget_other_boots(root, stamp, e);
+		r = remove_state_of_other_boot(root, stamp, e);
 	if (!r)
-		forget_unborn(root);
+		remove_unborn_domains(root);
 	if (!r)
-		r = make_folders(root, e);
-	return r ? r : write_conf(root, e);
+		r = embed_root_make_folders(root, e);
+	return r ? r : write_qemu_conf(root, e);
 }
 
 int embed_root_prepare(const char *root, struct err *e)
 {
 	char stamp[STAMP_LEN];
-	int r = check_path(root, e);
+	int r = embed_root_check_path(root, e);
 
 	if (!r)
 		r = file_mkdirs(root, 0755, e);
 	if (r)
 		return r;
-	this_boot(root, stamp);
+	boot_stamp(root, stamp);
 	return embed_root_prepare_for(root, stamp, e);
 }

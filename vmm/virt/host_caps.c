@@ -16,16 +16,16 @@
 #include "vmm/virt/host_caps.h"
 #include "vmm/virt/virt_error.h"
 
-static void own_xml(xmlDoc **d)
+static void own_xml_doc(xmlDoc **d)
 {
 	if (*d)
 		xmlFreeDoc(*d);
 }
 
-#define auto_xml __attribute__((cleanup(own_xml)))
+#define auto_xml __attribute__((cleanup(own_xml_doc)))
 
 /* String value of @path; "" when nothing matches. */
-static void xml_string(xmlDoc *doc, const char *path, char *out, size_t n)
+static void xpath_string(xmlDoc *doc, const char *path, char *out, size_t n)
 {
 	xmlXPathContext *ctx = xmlXPathNewContext(doc);
 	xmlXPathObject *v = ctx ? xmlXPathEvalExpression((const xmlChar *)path, ctx) : NULL;
@@ -37,7 +37,7 @@ static void xml_string(xmlDoc *doc, const char *path, char *out, size_t n)
 	xmlXPathFreeContext(ctx);
 }
 
-static void version_text(unsigned long v, char out[16])
+static void hv_version_text(unsigned long v, char out[16])
 {
 	(void)snprintf(out, 16, "%lu.%lu.%lu", v / 1000000 % 1000, v / 1000 % 1000, v % 1000);
 }
@@ -56,19 +56,19 @@ static unsigned long machine_version(const char *machine)
 
 /* libvirt 12.8 lists iommufd (9.0 does not know it), with "yes" among the values where QEMU and the
  * kernel have it as well. */
-static bool iommufd_offered(xmlDoc *doc)
+static bool is_iommufd_offered(xmlDoc *doc)
 {
 	char offered[8];
 
-	xml_string(doc,
-		   "boolean(/domainCapabilities/devices/hostdev[@supported='yes']"
-		   "/enum[@name='iommufd']/value[.='yes'])",
-		   offered, sizeof(offered));
+	xpath_string(doc,
+		     "boolean(/domainCapabilities/devices/hostdev[@supported='yes']"
+		     "/enum[@name='iommufd']/value[.='yes'])",
+		     offered, sizeof(offered));
 	return !strcmp(offered, "true");
 }
 
-static void tdx_verdict(xmlDoc *doc, unsigned long libvirt, unsigned long qemu,
-			struct hv_caps *caps)
+static void read_tdx_support(xmlDoc *doc, unsigned long libvirt, unsigned long qemu,
+			     struct hv_caps *caps)
 {
 	char tdx[8], sec[8];
 
@@ -86,11 +86,11 @@ static void tdx_verdict(xmlDoc *doc, unsigned long libvirt, unsigned long qemu,
 			       caps->qemu);
 		return;
 	}
-	xml_string(doc, "/domainCapabilities/features/tdx/@supported", tdx, sizeof(tdx));
-	xml_string(doc,
-		   "boolean(/domainCapabilities/features/launchSecurity[@supported='yes']"
-		   "/enum[@name='sectype']/value[.='tdx'])",
-		   sec, sizeof(sec));
+	xpath_string(doc, "/domainCapabilities/features/tdx/@supported", tdx, sizeof(tdx));
+	xpath_string(doc,
+		     "boolean(/domainCapabilities/features/launchSecurity[@supported='yes']"
+		     "/enum[@name='sectype']/value[.='tdx'])",
+		     sec, sizeof(sec));
 	caps->tdx = !strcmp(tdx, "yes") || !strcmp(sec, "true");
 	(void)snprintf(caps->tdx_reason, sizeof(caps->tdx_reason), "%s",
 		       caps->tdx ? ""
@@ -108,15 +108,15 @@ int host_caps_read(const char *xml, unsigned long libvirt, unsigned long qemu, s
 
 	if (!doc)
 		return err_set(e, ERR_HOST, "domain capabilities of libvirt are not XML");
-	xml_string(doc, "/domainCapabilities/path", caps->emulator, sizeof(caps->emulator));
-	xml_string(doc, "/domainCapabilities/machine", caps->machine, sizeof(caps->machine));
+	xpath_string(doc, "/domainCapabilities/path", caps->emulator, sizeof(caps->emulator));
+	xpath_string(doc, "/domainCapabilities/machine", caps->machine, sizeof(caps->machine));
 	named = machine_version(caps->machine);
 	if (named && named / 1000 != qemu / 1000)
 		qemu = named;
-	version_text(libvirt, caps->libvirt);
-	version_text(qemu, caps->qemu);
-	tdx_verdict(doc, libvirt, qemu, caps);
-	caps->iommufd = iommufd_offered(doc);
+	hv_version_text(libvirt, caps->libvirt);
+	hv_version_text(qemu, caps->qemu);
+	read_tdx_support(doc, libvirt, qemu, caps);
+	caps->iommufd = is_iommufd_offered(doc);
 	return 0;
 }
 
@@ -131,8 +131,8 @@ void host_caps_user(const char *xml, struct hv_caps *caps)
 	caps->has_user = false;
 	if (!doc)
 		return;
-	xml_string(doc, "/capabilities/host/secmodel[model='dac']/baselabel[1]", label,
-		   sizeof(label));
+	xpath_string(doc, "/capabilities/host/secmodel[model='dac']/baselabel[1]", label,
+		     sizeof(label));
 	caps->has_user = sscanf(label, "+%u:+%u", &caps->uid, &caps->gid) == 2;
 }
 
@@ -176,10 +176,10 @@ bool host_caps_offer_kvm(const char *xml)
 
 	if (!doc)
 		return false;
-	xml_string(doc,
-		   "boolean(/capabilities/guest[os_type='hvm']/arch[@name='x86_64']/"
-		   "domain[@type='kvm'])",
-		   offered, sizeof(offered));
+	xpath_string(doc,
+		     "boolean(/capabilities/guest[os_type='hvm']/arch[@name='x86_64']/"
+		     "domain[@type='kvm'])",
+		     offered, sizeof(offered));
 	return !strcmp(offered, "true");
 }
 
@@ -204,8 +204,8 @@ int host_caps_probe(virConnectPtr conn, const char *emulator, struct hv_caps *re
 	xml = virConnectGetDomainCapabilities(conn, emulator, "x86_64", "q35",
 					      host_caps_offer_kvm(host) ? "kvm" : "qemu", 0);
 	if (!xml) {
-		version_text(libvirt, caps.libvirt);
-		version_text(qemu, caps.qemu);
+		hv_version_text(libvirt, caps.libvirt);
+		hv_version_text(qemu, caps.qemu);
 		int r = virt_err(e, "hypervisor capabilities");
 
 		/* The test driver has none and is still good for everything else. */

@@ -75,14 +75,14 @@ struct attempt {
 };
 
 static void connect_start(struct hypervisor *h);
-static void finish_if_idle(struct hypervisor *h);
+static void hypervisor_finish_if_idle(struct hypervisor *h);
 
 /* ------------------------------------------------------------------ libvirt's callbacks, any
  * thread */
 
 /* False for what does not tell a state: DEFINED and UNDEFINED come for running domains too,
  * SHUTDOWN is on the way. */
-static bool event_state(int event, int detail, enum domain_state *ret)
+static bool domain_state_of_event(int event, int detail, enum domain_state *ret)
 {
 	switch (event) {
 	case VIR_DOMAIN_EVENT_STARTED:
@@ -107,14 +107,15 @@ static bool event_state(int event, int detail, enum domain_state *ret)
 	}
 }
 
-static int on_lifecycle(virConnectPtr conn, virDomainPtr dom, int event, int detail, void *opaque)
+static int on_domain_lifecycle(virConnectPtr conn, virDomainPtr dom, int event, int detail,
+			       void *opaque)
 {
 	struct hypervisor *h = opaque;
 	struct queued *q;
 	enum domain_state state;
 
 	(void)conn;
-	if (!event_state(event, detail, &state))
+	if (!domain_state_of_event(event, detail, &state))
 		return 0;
 	q = xcalloc(1, sizeof(*q));
 	q->ev.state = state;
@@ -130,7 +131,7 @@ static int on_lifecycle(virConnectPtr conn, virDomainPtr dom, int event, int det
 	return 0;
 }
 
-static void on_conn_closed(virConnectPtr conn, int reason, void *opaque)
+static void on_connection_lost(virConnectPtr conn, int reason, void *opaque)
 {
 	struct hypervisor *h = opaque;
 
@@ -146,11 +147,11 @@ static void on_conn_closed(virConnectPtr conn, int reason, void *opaque)
 /* ------------------------------------------------------------------ jobs */
 
 /* Deregister first: with a callback in place virConnectClose() keeps the connection. */
-static void give_up(virConnectPtr conn, int callback)
+static void close_watched_connection(virConnectPtr conn, int callback)
 {
 	if (callback >= 0)
 		(void)virConnectDomainEventDeregisterAny(conn, callback);
-	(void)virConnectUnregisterCloseCallback(conn, on_conn_closed);
+	(void)virConnectUnregisterCloseCallback(conn, on_connection_lost);
 	(void)virConnectClose(conn);
 }
 
@@ -163,7 +164,7 @@ static char *embed_uri(const char *root)
 	return uri;
 }
 
-static int open_conn(struct attempt *a)
+static int open_connection(struct attempt *a)
 {
 	struct hypervisor *h = a->h;
 	auto_free char *uri = h->embed_root ? embed_uri(h->embed_root) : xstrdup(h->uri);
@@ -198,13 +199,13 @@ static int open_conn(struct attempt *a)
 	return r;
 }
 
-static int watch_conn(struct attempt *a)
+static int watch_connection(struct attempt *a)
 {
 	/* A local driver has none: it cannot be lost. */
-	(void)virConnectRegisterCloseCallback(a->conn, on_conn_closed, a->h, NULL);
+	(void)virConnectRegisterCloseCallback(a->conn, on_connection_lost, a->h, NULL);
 	int callback = virConnectDomainEventRegisterAny(
 		a->conn, NULL, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
-		VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle), a->h, NULL);
+		VIR_DOMAIN_EVENT_CALLBACK(on_domain_lifecycle), a->h, NULL);
 	return callback < 0 ? virt_err(&a->e, "watch domains") : callback;
 }
 
@@ -213,25 +214,25 @@ static void connect_work(void *arg)
 	struct attempt *a = arg;
 	int callback;
 
-	if (open_conn(a))
+	if (open_connection(a))
 		return;
-	callback = watch_conn(a);
+	callback = watch_connection(a);
 	if (callback >= 0 && !host_caps_probe(a->conn, a->h->emulator, &a->caps, &a->e)) {
 		a->callback = callback;
 		return;
 	}
-	give_up(a->conn, callback);
+	close_watched_connection(a->conn, callback);
 	a->conn = NULL;
 	a->final = a->h->embed_root != NULL;
 }
 
-static void drop_work(void *arg)
+static void drop_connection_work(void *arg)
 {
 	struct attempt *a = arg;
 
 	while (a->spares)
 		(void)virConnectClose(a->spare[--a->spares]);
-	give_up(a->conn, a->callback);
+	close_watched_connection(a->conn, a->callback);
 }
 
 /* ------------------------------------------------------------------ loop thread: the state machine
@@ -253,22 +254,22 @@ static void attempt_free(struct attempt *a)
 
 	free(a);
 	h->jobs--;
-	finish_if_idle(h);
+	hypervisor_finish_if_idle(h);
 }
 
-static void drop_done(void *arg, enum job_end end)
+static void drop_connection_done(void *arg, enum job_end end)
 {
 	(void)end; /* a connection that is not closed ends with the process */
 	attempt_free(arg);
 }
 
-static void drop(struct hypervisor *h)
+static void drop_connection(struct hypervisor *h)
 {
 	static const struct job_calls calls = { .lane = LANE_KILL,
 						.what = "close the connection to libvirt",
 						.deadline_ms = DROP_MS,
-						.work = drop_work,
-						.done = drop_done };
+						.work = drop_connection_work,
+						.done = drop_connection_done };
 	struct attempt *a = attempt_new(h);
 
 	hypervisor_lock(h);
@@ -283,20 +284,20 @@ static void drop(struct hypervisor *h)
 	(void)job_start(h->loop, &calls, a);
 }
 
-static void retry_now(void *arg)
+static void reconnect_now(void *arg)
 {
 	connect_start(arg);
 }
 
-static void retry_later(struct hypervisor *h)
+static void reconnect_later(struct hypervisor *h)
 {
 	h->link = LINK_WAITING;
-	loop_after(h->loop, h->retry_ms, retry_now, h, &h->retry);
+	loop_after(h->loop, h->retry_ms, reconnect_now, h, &h->retry);
 	h->retry_ms = h->retry_ms * 2 < RETRY_MAX_MS ? h->retry_ms * 2 : RETRY_MAX_MS;
 }
 
 /* The same failure again is not news. */
-static void tell_failure(struct hypervisor *h, const struct err *e)
+static void report_link_failure(struct hypervisor *h, const struct err *e)
 {
 	if (!strcmp(h->last_failure, e->text))
 		return;
@@ -304,7 +305,7 @@ static void tell_failure(struct hypervisor *h, const struct err *e)
 	h->on_link(h->arg, false, e);
 }
 
-static void check_lost(struct hypervisor *h)
+static void check_connection_lost(struct hypervisor *h)
 {
 	struct err e;
 
@@ -313,10 +314,10 @@ static void check_lost(struct hypervisor *h)
 	hypervisor_unlock(h);
 	if (!lost || h->link != LINK_UP || h->closing)
 		return;
-	drop(h);
-	retry_later(h);
+	drop_connection(h);
+	reconnect_later(h);
 	err_set(&e, ERR_UNAVAILABLE, "connection to the hypervisor is lost");
-	tell_failure(h, &e);
+	report_link_failure(h, &e);
 }
 
 /* It goes on; what it ends with is used. */
@@ -328,7 +329,7 @@ static void connect_late(void *arg)
 	err_set(&e, ERR_UNAVAILABLE, "connect to the hypervisor: libvirt has not answered for %d s",
 		CONNECT_MS / 1000);
 	if (!a->h->closing)
-		tell_failure(a->h, &e);
+		report_link_failure(a->h, &e);
 }
 
 static void connect_done(void *arg, enum job_end end)
@@ -355,10 +356,10 @@ static void connect_done(void *arg, enum job_end end)
 		if (a->final)
 			h->link = LINK_FAILED;
 		else
-			retry_later(h);
-		tell_failure(h, &a->e);
+			reconnect_later(h);
+		report_link_failure(h, &a->e);
 	}
-	check_lost(h);
+	check_connection_lost(h);
 	attempt_free(a);
 }
 
@@ -379,7 +380,7 @@ static void connect_start(struct hypervisor *h)
 	(void)job_start(h->loop, &calls, a);
 }
 
-static struct queued *take_events(struct hypervisor *h)
+static struct queued *take_domain_events(struct hypervisor *h)
 {
 	hypervisor_lock(h);
 	struct queued *q = h->events;
@@ -389,9 +390,9 @@ static struct queued *take_events(struct hypervisor *h)
 	return q;
 }
 
-static void deliver_events(struct hypervisor *h)
+static void deliver_domain_events(struct hypervisor *h)
 {
-	for (struct queued *q = take_events(h), *next; q; q = next) {
+	for (struct queued *q = take_domain_events(h), *next; q; q = next) {
 		next = q->next;
 		if (h->link == LINK_UP && !h->closing)
 			h->on_event(h->arg, &q->ev);
@@ -399,14 +400,14 @@ static void deliver_events(struct hypervisor *h)
 	}
 }
 
-static void on_wake(uv_async_t *a)
+static void hypervisor_on_wake(uv_async_t *a)
 {
 	struct hypervisor *h = a->data;
 
 	LAG_SECTION("hypervisor", "events");
-	deliver_events(h);
-	check_lost(h);
-	finish_if_idle(h);
+	deliver_domain_events(h);
+	check_connection_lost(h);
+	hypervisor_finish_if_idle(h);
 }
 
 bool hv_ready(const struct hypervisor *h)
@@ -430,7 +431,7 @@ static void hypervisor_free(struct hypervisor *h)
 	free(h);
 }
 
-static void part_closed(void *arg)
+static void hypervisor_part_closed(void *arg)
 {
 	struct hypervisor *h = arg;
 	void (*done)(void *arg) = h->done;
@@ -438,7 +439,7 @@ static void part_closed(void *arg)
 
 	if (--h->handles)
 		return;
-	for (struct queued *q = take_events(h), *next; q; q = next) {
+	for (struct queued *q = take_domain_events(h), *next; q; q = next) {
 		next = q->next;
 		free(q);
 	}
@@ -448,12 +449,12 @@ static void part_closed(void *arg)
 		done(done_arg);
 }
 
-static void wake_closed(uv_handle_t *a)
+static void hypervisor_wake_closed(uv_handle_t *a)
 {
-	part_closed(a->data);
+	hypervisor_part_closed(a->data);
 }
 
-static void close_handles(struct hypervisor *h)
+static void hypervisor_close_handles(struct hypervisor *h)
 {
 	h->finishing = true;
 	loop_after_cancel(&h->limit);
@@ -461,15 +462,15 @@ static void close_handles(struct hypervisor *h)
 	h->closed = true;
 	hypervisor_unlock(h);
 	h->handles = 2 + (h->reaper != NULL);
-	uv_close((uv_handle_t *)&h->wake, wake_closed);
+	uv_close((uv_handle_t *)&h->wake, hypervisor_wake_closed);
 	if (h->reaper)
-		reaper_close(h->reaper, part_closed, h);
-	virt_events_detach(part_closed, h);
+		reaper_close(h->reaper, hypervisor_part_closed, h);
+	virt_events_detach(hypervisor_part_closed, h);
 }
 
 /* Called whenever a job has ended: the connection goes when nobody holds it, the handles when the
  * connection is gone. */
-static void finish_if_idle(struct hypervisor *h)
+static void hypervisor_finish_if_idle(struct hypervisor *h)
 {
 	hypervisor_lock(h);
 	bool held = h->leases > 0, connected = h->conn != NULL;
@@ -477,18 +478,18 @@ static void finish_if_idle(struct hypervisor *h)
 	if (!h->closing || h->finishing || held || h->jobs)
 		return;
 	if (connected)
-		drop(h);
+		drop_connection(h);
 	else
-		close_handles(h);
+		hypervisor_close_handles(h);
 }
 
-static void close_anyway(void *arg)
+static void hypervisor_close_late(void *arg)
 {
 	struct hypervisor *h = arg;
 
 	log_warn("the connection to libvirt is still in use; it ends with the process");
 	h->given_up = true;
-	close_handles(h);
+	hypervisor_close_handles(h);
 }
 
 void hv_close(struct hypervisor *h, void (*done)(void *arg), void *arg)
@@ -498,12 +499,12 @@ void hv_close(struct hypervisor *h, void (*done)(void *arg), void *arg)
 	h->done = done;
 	h->done_arg = arg;
 	loop_after_cancel(&h->retry);
-	(void)loop_after(h->loop, CLOSE_MS, close_anyway, h, &h->limit);
+	(void)loop_after(h->loop, CLOSE_MS, hypervisor_close_late, h, &h->limit);
 	(void)uv_async_send(&h->wake);
 }
 
 /* The root in the URI wins over the configured one. */
-static int root_of(const struct hv_config *cfg, char **ret, struct err *e)
+static int embed_root_of(const struct hv_config *cfg, char **ret, struct err *e)
 {
 	const char *p = strstr(cfg->uri, "root=");
 	auto_free char *raw = p ? xstrndup(p + 5, strcspn(p + 5, "&")) : NULL;
@@ -521,7 +522,7 @@ static int root_of(const struct hv_config *cfg, char **ret, struct err *e)
 	return 0;
 }
 
-static void ignore_error(void *arg, virErrorPtr v)
+static void ignore_libvirt_error(void *arg, virErrorPtr v)
 {
 	(void)arg;
 	(void)v;
@@ -534,10 +535,10 @@ static void libvirt_init(void)
 	if (!getenv("LIBVIRT_DEBUG"))
 		(void)setenv("LIBVIRT_LOG_OUTPUTS", "4:file:/dev/null", 0);
 	(void)virInitialize();
-	virSetErrorFunc(NULL, ignore_error);
+	virSetErrorFunc(NULL, ignore_libvirt_error);
 }
 
-static int open_handles(struct hypervisor *h, struct err *e)
+static int hypervisor_open_handles(struct hypervisor *h, struct err *e)
 {
 	int r;
 
@@ -548,7 +549,7 @@ static int open_handles(struct hypervisor *h, struct err *e)
 	}
 	r = virt_events_attach(h->loop, e);
 	if (!r) {
-		r = uv_async_init(h->loop, &h->wake, on_wake);
+		r = uv_async_init(h->loop, &h->wake, hypervisor_on_wake);
 		if (!r) {
 			h->wake.data = h;
 			return 0;
@@ -578,10 +579,10 @@ int hv_new(const struct hv_config *cfg, struct hypervisor **ret, struct err *e)
 	(void)pthread_mutex_init(&h->lock, NULL);
 	(void)pthread_once(&once, libvirt_init);
 	if (!strncmp(cfg->uri, "qemu:///embed", 13))
-		r = root_of(cfg, &h->embed_root, e);
+		r = embed_root_of(cfg, &h->embed_root, e);
 	h->remote = !h->embed_root && strncmp(cfg->uri, "test:", 5) != 0;
 	if (!r)
-		r = open_handles(h, e);
+		r = hypervisor_open_handles(h, e);
 	if (r) {
 		hypervisor_free(h);
 		return r;

@@ -19,14 +19,14 @@
 #include "vmm/virt/monitor.h"
 #include "vmm/virt/virt_error.h"
 
-static int command(virDomainPtr dom, const char *text, char **reply, struct err *e)
+static int monitor_command(virDomainPtr dom, const char *text, char **reply, struct err *e)
 {
 	if (virDomainQemuMonitorCommand(dom, text, reply, VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP))
 		return virt_err(e, "port forward");
 	return 0;
 }
 
-static bool same_address(const char *shown, const char *asked)
+static bool is_same_address(const char *shown, const char *asked)
 {
 	/* slirp prints the wildcard as a star */
 	return !strcmp(shown, asked) || (!strcmp(shown, "*") && !strcmp(asked, "0.0.0.0"));
@@ -34,8 +34,8 @@ static bool same_address(const char *shown, const char *asked)
 
 /* Lines of the table look like
  *   TCP[HOST_FORWARD]  13       127.0.0.1 18080       10.0.2.15    80     0     0 */
-static bool read_forward(const char *line, bool udp, char address[64], unsigned *port,
-			 unsigned *vm_port)
+static bool usernet_read_line(const char *line, bool udp, char address[64], unsigned *port,
+			      unsigned *vm_port)
 {
 	char proto[32], guest[64];
 
@@ -52,15 +52,15 @@ enum forward_found usernet_find(const char *reply, bool udp, const char *host_ad
 		char address[64];
 
 		line += *line == '\n';
-		if (read_forward(line, udp, address, &port, &to) && port == host_port &&
-		    same_address(address, host_address))
+		if (usernet_read_line(line, udp, address, &port, &to) && port == host_port &&
+		    is_same_address(address, host_address))
 			return to == vm_port ? FORWARD_SAME : FORWARD_OTHER;
 	}
 	return FORWARD_NONE;
 }
 
 /* The text becomes part of a monitor command line: nothing but an address may get there. */
-static int check_address(const char *address, struct err *e)
+static int forward_check_address(const char *address, struct err *e)
 {
 	struct in_addr a;
 
@@ -71,8 +71,8 @@ static int check_address(const char *address, struct err *e)
 	return err_hint(e, "give the CVM other ports");
 }
 
-static int refused(virDomainPtr dom, const char *reply, bool udp, const char *address,
-		   uint16_t host_port, uint16_t vm_port, struct err *e)
+static int forward_refused(virDomainPtr dom, const char *reply, bool udp, const char *address,
+			   uint16_t host_port, uint16_t vm_port, struct err *e)
 {
 	auto_free char *table = NULL;
 	char cause[sizeof(e->text)];
@@ -81,7 +81,7 @@ static int refused(virDomainPtr dom, const char *reply, bool udp, const char *ad
 	err_cause(reply, cause, sizeof(cause));
 	if (!strcasestr(reply, "could not set up host forwarding rule"))
 		return err_set(e, ERR_HOST, "port forward: %s", cause);
-	r = command(dom, "info usernet", &table, e);
+	r = monitor_command(dom, "info usernet", &table, e);
 	if (r)
 		return r;
 	if (usernet_find(table, udp, address, host_port, vm_port) == FORWARD_SAME)
@@ -97,7 +97,7 @@ int hv_forward_add(struct hypervisor *h, const char *uuid, unsigned nic, bool ud
 	auto_domain_ref struct domain_ref ref = { 0 };
 	auto_free char *reply = NULL;
 	char text[128];
-	int r = check_address(host_address, e);
+	int r = forward_check_address(host_address, e);
 
 	if (!r)
 		r = domain_ref_open_running(h, uuid, fresh ? HV_LIBVIRT : HV_QEMU, &ref, e);
@@ -105,10 +105,11 @@ int hv_forward_add(struct hypervisor *h, const char *uuid, unsigned nic, bool ud
 		return r;
 	(void)snprintf(text, sizeof(text), "hostfwd_add hostnet%u %s:%s:%u-:%u", nic,
 		       udp ? "udp" : "tcp", host_address, (unsigned)host_port, (unsigned)vm_port);
-	r = command(ref.dom, text, &reply, e);
+	r = monitor_command(ref.dom, text, &reply, e);
 	if (r)
 		return r;
-	return reply[0] ? refused(ref.dom, reply, udp, host_address, host_port, vm_port, e) : 0;
+	return reply[0] ? forward_refused(ref.dom, reply, udp, host_address, host_port, vm_port, e)
+			: 0;
 }
 
 int hv_forward_remove(struct hypervisor *h, const char *uuid, unsigned nic, bool udp,
@@ -117,7 +118,7 @@ int hv_forward_remove(struct hypervisor *h, const char *uuid, unsigned nic, bool
 	auto_domain_ref struct domain_ref ref = { 0 };
 	auto_free char *reply = NULL;
 	char text[128], cause[sizeof(e->text)];
-	int r = check_address(host_address, e);
+	int r = forward_check_address(host_address, e);
 
 	if (!r)
 		r = domain_ref_open_running(h, uuid, HV_QEMU, &ref, e);
@@ -127,7 +128,7 @@ int hv_forward_remove(struct hypervisor *h, const char *uuid, unsigned nic, bool
 		return r;
 	(void)snprintf(text, sizeof(text), "hostfwd_remove hostnet%u %s:%s:%u", nic,
 		       udp ? "udp" : "tcp", host_address, (unsigned)host_port);
-	r = command(ref.dom, text, &reply, e);
+	r = monitor_command(ref.dom, text, &reply, e);
 	if (r || !reply[0] || strcasestr(reply, "removed") || strcasestr(reply, "not found"))
 		return r;
 	err_cause(reply, cause, sizeof(cause));

@@ -39,15 +39,7 @@ struct reaper {
 	void *arg;
 };
 
-static void own_dir(DIR **d)
-{
-	if (*d)
-		(void)closedir(*d);
-}
-
-#define auto_dir __attribute__((cleanup(own_dir)))
-
-static bool read_small(const char *path, char *out, size_t n)
+static bool read_proc_file(const char *path, char *out, size_t n)
 {
 	auto_fclose FILE *f = fopen(path, "re");
 	size_t len;
@@ -64,12 +56,12 @@ static bool is_orphaned_qemu(pid_t pid)
 	char path[64], comm[32];
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
-	return read_small(path, comm, sizeof(comm)) && !strncmp(comm, "qemu-", 5) &&
+	return read_proc_file(path, comm, sizeof(comm)) && !strncmp(comm, "qemu-", 5) &&
 	       getsid(pid) != getsid(0);
 }
 
 /* Looks before it takes: WNOWAIT leaves the status where it is. */
-static unsigned collect(pid_t pid)
+static unsigned reap_child(pid_t pid)
 {
 	siginfo_t si = { 0 };
 
@@ -80,7 +72,7 @@ static unsigned collect(pid_t pid)
 	return !waitid(P_PID, (id_t)pid, &si, WEXITED | WNOHANG) && si.si_pid == pid;
 }
 
-static unsigned collect_children_of(const char *thread)
+static unsigned reap_children_of_thread(const char *thread)
 {
 	char path[320];
 	auto_fclose FILE *f = NULL;
@@ -90,39 +82,39 @@ static unsigned collect_children_of(const char *thread)
 	(void)snprintf(path, sizeof(path), "/proc/self/task/%s/children", thread);
 	f = fopen(path, "re");
 	while (f && fscanf(f, "%d", &pid) == 1)
-		n += collect(pid);
+		n += reap_child(pid);
 	return n;
 }
 
 /* Children are listed by the thread that has them. */
-static unsigned collect_listed(void)
+static unsigned reap_listed_children(void)
 {
-	auto_dir DIR *threads = opendir("/proc/self/task");
+	auto_closedir DIR *threads = opendir("/proc/self/task");
 	unsigned n = 0;
 
 	if (!threads)
 		return 0;
 	for (struct dirent *d; (d = readdir(threads));)
 		if (isdigit((unsigned char)d->d_name[0]))
-			n += collect_children_of(d->d_name);
+			n += reap_children_of_thread(d->d_name);
 	return n;
 }
 
-static bool is_ours(pid_t pid)
+static bool is_our_child(pid_t pid)
 {
 	char path[64], stat[512];
 	const char *after;
 	int parent;
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	if (!read_small(path, stat, sizeof(stat)) || !(after = strrchr(stat, ')')))
+	if (!read_proc_file(path, stat, sizeof(stat)) || !(after = strrchr(stat, ')')))
 		return false;
 	return sscanf(after + 1, " %*c %d", &parent) == 1 && parent == getpid();
 }
 
-static unsigned collect_all_processes(void)
+static unsigned reap_all_children(void)
 {
-	auto_dir DIR *proc = opendir("/proc");
+	auto_closedir DIR *proc = opendir("/proc");
 	unsigned n = 0;
 
 	if (!proc)
@@ -130,8 +122,8 @@ static unsigned collect_all_processes(void)
 	for (struct dirent *d; (d = readdir(proc));) {
 		pid_t pid = (pid_t)strtol(d->d_name, NULL, 10);
 
-		if (pid > 0 && is_ours(pid))
-			n += collect(pid);
+		if (pid > 0 && is_our_child(pid))
+			n += reap_child(pid);
 	}
 	return n;
 }
@@ -142,10 +134,10 @@ unsigned reaper_collect(void)
 	char list[64];
 
 	(void)snprintf(list, sizeof(list), "/proc/self/task/%d/children", (int)getpid());
-	return access(list, R_OK) ? collect_all_processes() : collect_listed();
+	return access(list, R_OK) ? reap_all_children() : reap_listed_children();
 }
 
-static void on_child(uv_signal_t *s, int signum)
+static void reaper_on_child(uv_signal_t *s, int signum)
 {
 	(void)s;
 	(void)signum;
@@ -153,7 +145,7 @@ static void on_child(uv_signal_t *s, int signum)
 	(void)reaper_collect();
 }
 
-static void on_closed(uv_handle_t *h)
+static void reaper_on_closed(uv_handle_t *h)
 {
 	struct reaper *r = h->data;
 	void (*done)(void *arg) = r->done;
@@ -179,9 +171,9 @@ int reaper_open(uv_loop_t *loop, struct reaper **ret, struct err *e)
 		return err_sys(e, -err, "watch child processes");
 	}
 	r->signal.data = r;
-	err = uv_signal_start(&r->signal, on_child, SIGCHLD);
+	err = uv_signal_start(&r->signal, reaper_on_child, SIGCHLD);
 	if (err) {
-		uv_close((uv_handle_t *)&r->signal, on_closed);
+		uv_close((uv_handle_t *)&r->signal, reaper_on_closed);
 		return err_sys(e, -err, "watch child processes");
 	}
 	/* Does not keep a loop alive that has nothing else to do. */
@@ -194,5 +186,5 @@ void reaper_close(struct reaper *r, void (*done)(void *arg), void *arg)
 {
 	r->done = done;
 	r->arg = arg;
-	uv_close((uv_handle_t *)&r->signal, on_closed);
+	uv_close((uv_handle_t *)&r->signal, reaper_on_closed);
 }

@@ -71,17 +71,17 @@ static struct {
 	void *arg;
 } bridge = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-static void lock(void)
+static void bridge_lock(void)
 {
 	(void)pthread_mutex_lock(&bridge.lock);
 }
 
-static void unlock(void)
+static void bridge_unlock(void)
 {
 	(void)pthread_mutex_unlock(&bridge.lock);
 }
 
-static struct source *find(int id)
+static struct source *bridge_find(int id)
 {
 	struct source *s = bridge.sources;
 
@@ -91,7 +91,7 @@ static struct source *find(int id)
 }
 
 /* With the mutex held: also keeps the wake handle from closing under the call. */
-static void mark(struct source *s)
+static void mark_dirty(struct source *s)
 {
 	s->dirty = true;
 	bridge.dirty = true;
@@ -102,27 +102,27 @@ static void mark(struct source *s)
 /* ------------------------------------------------------------------ the six, called from any
  * thread */
 
-static int add(struct source *s)
+static int bridge_add(struct source *s)
 {
-	lock();
+	bridge_lock();
 	s->id = ++bridge.last_id;
 	s->next = bridge.sources;
 	bridge.sources = s;
-	mark(s);
+	mark_dirty(s);
 	int id = s->id;
-	unlock();
+	bridge_unlock();
 	return id;
 }
 
 static int remove_source(int id)
 {
-	lock();
-	struct source *s = find(id);
+	bridge_lock();
+	struct source *s = bridge_find(id);
 	if (s) {
 		s->removed = true;
-		mark(s);
+		mark_dirty(s);
 	}
-	unlock();
+	bridge_unlock();
 	return s ? 0 : -1;
 }
 
@@ -141,18 +141,18 @@ static int add_handle(int fd, int events, virEventHandleCallback cb, void *opaqu
 	s->on_fd = cb;
 	s->opaque = opaque;
 	s->ff = ff;
-	return add(s);
+	return bridge_add(s);
 }
 
 static void update_handle(int id, int events)
 {
-	lock();
-	struct source *s = find(id);
+	bridge_lock();
+	struct source *s = bridge_find(id);
 	if (s) {
 		s->wanted = events;
-		mark(s);
+		mark_dirty(s);
 	}
-	unlock();
+	bridge_unlock();
 }
 
 static int add_timeout(int ms, virEventTimeoutCallback cb, void *opaque, virFreeCallback ff)
@@ -164,18 +164,18 @@ static int add_timeout(int ms, virEventTimeoutCallback cb, void *opaque, virFree
 	s->on_timeout = cb;
 	s->opaque = opaque;
 	s->ff = ff;
-	return add(s);
+	return bridge_add(s);
 }
 
 static void update_timeout(int id, int ms)
 {
-	lock();
-	struct source *s = find(id);
+	bridge_lock();
+	struct source *s = bridge_find(id);
 	if (s) {
 		s->timeout = ms;
-		mark(s);
+		mark_dirty(s);
 	}
-	unlock();
+	bridge_unlock();
 }
 
 /* ------------------------------------------------------------------ loop thread */
@@ -190,11 +190,11 @@ static void unlink_source(struct source *gone)
 }
 
 /* Its handle, if it had one, is closed. */
-static void release(struct source *s)
+static void source_free(struct source *s)
 {
-	lock();
+	bridge_lock();
 	unlink_source(s);
-	unlock();
+	bridge_unlock();
 	if (s->fd >= 0)
 		(void)close(s->fd);
 	if (s->ff)
@@ -202,7 +202,7 @@ static void release(struct source *s)
 	free(s);
 }
 
-static void handle_gone(void)
+static void bridge_handle_closed(void)
 {
 	void (*done)(void *arg) = bridge.done;
 
@@ -213,17 +213,17 @@ static void handle_gone(void)
 		done(bridge.arg);
 }
 
-static void on_source_closed(uv_handle_t *h)
+static void source_on_closed(uv_handle_t *h)
 {
 	struct source *s = h->data;
 
 	s->open = s->closing = false;
-	lock();
+	bridge_lock();
 	bool removed = s->removed;
-	unlock();
+	bridge_unlock();
 	if (removed)
-		release(s);
-	handle_gone();
+		source_free(s);
+	bridge_handle_closed();
 }
 
 static void close_source(struct source *s)
@@ -231,10 +231,10 @@ static void close_source(struct source *s)
 	if (!s->open || s->closing)
 		return;
 	s->closing = true;
-	uv_close(s->fd < 0 ? (uv_handle_t *)&s->timer : (uv_handle_t *)&s->poll, on_source_closed);
+	uv_close(s->fd < 0 ? (uv_handle_t *)&s->timer : (uv_handle_t *)&s->poll, source_on_closed);
 }
 
-static void on_poll(uv_poll_t *p, int status, int events)
+static void source_on_poll(uv_poll_t *p, int status, int events)
 {
 	struct source *s = p->data;
 	int seen = 0;
@@ -250,22 +250,22 @@ static void on_poll(uv_poll_t *p, int status, int events)
 	if (events & UV_DISCONNECT)
 		seen |= VIR_EVENT_HANDLE_HANGUP;
 
-	lock();
+	bridge_lock();
 	bool live = !s->removed;
-	unlock();
+	bridge_unlock();
 	if (!live)
 		return;
 	LAG_SECTION("libvirt", "descriptor");
 	s->on_fd(s->id, s->fd, seen, s->opaque);
 }
 
-static void on_timer(uv_timer_t *t)
+static void source_on_timer(uv_timer_t *t)
 {
 	struct source *s = t->data;
 
-	lock();
+	bridge_lock();
 	bool live = !s->removed && s->timeout >= 0;
-	unlock();
+	bridge_unlock();
 	if (!live)
 		return;
 	LAG_SECTION("libvirt", "timer");
@@ -299,7 +299,7 @@ static void sync_poll(struct source *s, int wanted)
 	if (wanted & VIR_EVENT_HANDLE_HANGUP)
 		events |= UV_DISCONNECT;
 	if (events)
-		(void)uv_poll_start(&s->poll, events, on_poll);
+		(void)uv_poll_start(&s->poll, events, source_on_poll);
 	else
 		(void)uv_poll_stop(&s->poll);
 }
@@ -311,7 +311,7 @@ static void sync_timer(struct source *s, int timeout)
 	if (timeout < 0)
 		(void)uv_timer_stop(&s->timer);
 	else
-		(void)uv_timer_start(&s->timer, on_timer, (uint64_t)timeout,
+		(void)uv_timer_start(&s->timer, source_on_timer, (uint64_t)timeout,
 				     timeout ? (uint64_t)timeout : 1);
 }
 
@@ -321,7 +321,7 @@ static void sync_source(struct source *s, bool removed, int wanted, int timeout)
 		if (s->open)
 			close_source(s);
 		else
-			release(s);
+			source_free(s);
 		return;
 	}
 	if (s->closing)
@@ -348,31 +348,31 @@ static struct source *next_dirty(void)
 /* ff() may add and remove sources, and so may other threads: start from the head after each. */
 static void sync_all(void)
 {
-	lock();
+	bridge_lock();
 	for (struct source *s; bridge.dirty && (s = next_dirty());) {
 		bool removed = s->removed;
 		int wanted = s->wanted, timeout = s->timeout;
 
 		s->dirty = false;
-		unlock();
+		bridge_unlock();
 		sync_source(s, removed, wanted, timeout);
-		lock();
+		bridge_lock();
 	}
 	bridge.dirty = false;
-	unlock();
+	bridge_unlock();
 }
 
-static void on_wake(uv_async_t *a)
+static void bridge_on_wake(uv_async_t *a)
 {
 	(void)a;
 	LAG_SECTION("libvirt", "handles");
 	sync_all();
 }
 
-static void on_wake_closed(uv_handle_t *h)
+static void bridge_on_wake_closed(uv_handle_t *h)
 {
 	(void)h;
-	handle_gone();
+	bridge_handle_closed();
 }
 
 int virt_events_attach(uv_loop_t *loop, struct err *e)
@@ -385,7 +385,7 @@ int virt_events_attach(uv_loop_t *loop, struct err *e)
 		return 0;
 	}
 	assert(!bridge.handles);
-	r = uv_async_init(loop, &bridge.wake, on_wake);
+	r = uv_async_init(loop, &bridge.wake, bridge_on_wake);
 	if (r)
 		return err_sys(e, -r, "event bridge");
 	if (!bridge.registered) {
@@ -395,11 +395,11 @@ int virt_events_attach(uv_loop_t *loop, struct err *e)
 	}
 	bridge.users = 1;
 	bridge.handles = 1;
-	lock();
+	bridge_lock();
 	bridge.loop = loop;
 	for (struct source *s = bridge.sources; s; s = s->next)
-		mark(s);
-	unlock();
+		mark_dirty(s);
+	bridge_unlock();
 	return 0;
 }
 
@@ -417,12 +417,12 @@ void virt_events_detach(void (*done)(void *arg), void *arg)
 	bridge.users = 0;
 	bridge.done = done;
 	bridge.arg = arg;
-	lock();
+	bridge_lock();
 	bridge.loop = NULL;
 	struct source *first = bridge.sources;
-	unlock();
+	bridge_unlock();
 	/* Others may still put sources in front of @first; those have no handle to close. */
 	for (struct source *s = first; s; s = s->next)
 		close_source(s);
-	uv_close((uv_handle_t *)&bridge.wake, on_wake_closed);
+	uv_close((uv_handle_t *)&bridge.wake, bridge_on_wake_closed);
 }

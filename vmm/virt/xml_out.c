@@ -7,7 +7,7 @@
 #include "base/strings.h"
 #include "vmm/virt/xml_out.h"
 
-static void note(struct xml_out *o, int written)
+static void xml_note(struct xml_out *o, int written)
 {
 	o->failed |= written < 0;
 }
@@ -30,7 +30,7 @@ char *xml_out_take(struct xml_out *o)
 {
 	char *copy = NULL;
 
-	note(o, xmlTextWriterEndDocument(o->w));
+	xml_note(o, xmlTextWriterEndDocument(o->w));
 	xmlFreeTextWriter(o->w);
 	if (!o->failed)
 		copy = xstrdup((const char *)xmlBufferContent(o->buffer));
@@ -38,22 +38,23 @@ char *xml_out_take(struct xml_out *o)
 	return copy;
 }
 
-void open_tag(struct xml_out *o, const char *name)
+void xml_open_tag(struct xml_out *o, const char *name)
 {
-	note(o, xmlTextWriterStartElement(o->w, (const xmlChar *)name));
+	xml_note(o, xmlTextWriterStartElement(o->w, (const xmlChar *)name));
 }
 
-void close_tag(struct xml_out *o)
+void xml_close_tag(struct xml_out *o)
 {
-	note(o, xmlTextWriterEndElement(o->w));
+	xml_note(o, xmlTextWriterEndElement(o->w));
 }
 
-void attr(struct xml_out *o, const char *name, const char *value)
+void xml_attr(struct xml_out *o, const char *name, const char *value)
 {
-	note(o, xmlTextWriterWriteAttribute(o->w, (const xmlChar *)name, (const xmlChar *)value));
+	xml_note(o,
+		 xmlTextWriterWriteAttribute(o->w, (const xmlChar *)name, (const xmlChar *)value));
 }
 
-void attrf(struct xml_out *o, const char *name, const char *fmt, ...)
+void xml_attrf(struct xml_out *o, const char *name, const char *fmt, ...)
 {
 	char value[256];
 	va_list ap;
@@ -61,12 +62,12 @@ void attrf(struct xml_out *o, const char *name, const char *fmt, ...)
 	va_start(ap, fmt);
 	o->failed |= vsnprintf(value, sizeof(value), fmt, ap) >= (int)sizeof(value);
 	va_end(ap);
-	attr(o, name, value);
+	xml_attr(o, name, value);
 }
 
-void text(struct xml_out *o, const char *value)
+void xml_text(struct xml_out *o, const char *value)
 {
-	note(o, xmlTextWriterWriteString(o->w, (const xmlChar *)value));
+	xml_note(o, xmlTextWriterWriteString(o->w, (const xmlChar *)value));
 }
 
 void xml_number(struct xml_out *o, unsigned long long value)
@@ -74,25 +75,25 @@ void xml_number(struct xml_out *o, unsigned long long value)
 	char digits[24];
 
 	(void)snprintf(digits, sizeof(digits), "%llu", value);
-	text(o, digits);
+	xml_text(o, digits);
 }
 
-void text_tag(struct xml_out *o, const char *name, const char *value)
+void xml_text_tag(struct xml_out *o, const char *name, const char *value)
 {
-	note(o, xmlTextWriterWriteElement(o->w, (const xmlChar *)name, (const xmlChar *)value));
+	xml_note(o, xmlTextWriterWriteElement(o->w, (const xmlChar *)name, (const xmlChar *)value));
 }
 
-void empty_tag(struct xml_out *o, const char *name, ...)
+void xml_empty_tag(struct xml_out *o, const char *name, ...)
 {
 	const char *key;
 	va_list ap;
 
-	open_tag(o, name);
+	xml_open_tag(o, name);
 	va_start(ap, name);
 	while ((key = va_arg(ap, const char *)))
-		attr(o, key, va_arg(ap, const char *));
+		xml_attr(o, key, va_arg(ap, const char *));
 	va_end(ap);
-	close_tag(o);
+	xml_close_tag(o);
 }
 
 bool xml_writable(const char *s)
