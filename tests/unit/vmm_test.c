@@ -50,7 +50,7 @@
 #include "vmm/node/settings.h"
 #include "vmm/node/world.h"
 #include "vmm/op/engine.h"
-#include "vmm/op/event.h"
+#include "vmm/node/event.h"
 #include "vmm/op/mutation.h"
 #include "vmm/op/op_begin.h"
 #include "vmm/op/op_error.h"

@@ -36,7 +36,7 @@
 #include "vmm/node/node.h"
 #include "vmm/node/records.h"
 #include "vmm/node/settings.h"
-#include "vmm/op/event.h"
+#include "vmm/node/event.h"
 #include "vmm/op/op_begin.h"
 #include "vmm/virt/domain_spec.h"
 

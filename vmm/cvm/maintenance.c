@@ -21,7 +21,7 @@
 #include "vmm/node/node.h"
 #include "vmm/node/owner.h"
 #include "vmm/node/world.h"
-#include "vmm/op/event.h"
+#include "vmm/node/event.h"
 #include "vmm/op/op_begin.h"
 
 enum { DRAIN_TIMEOUT_S = 60 };

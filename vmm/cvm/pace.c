@@ -23,7 +23,7 @@
 #include "vmm/cvm/restart.h"
 #include "vmm/node/node.h"
 #include "vmm/node/world.h"
-#include "vmm/op/event.h"
+#include "vmm/node/event.h"
 #include "vmm/op/op_begin.h"
 
 struct next {

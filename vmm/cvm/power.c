@@ -16,7 +16,7 @@
 #include "vmm/node/node.h"
 #include "vmm/node/owner.h"
 #include "vmm/node/settings.h"
-#include "vmm/op/event.h"
+#include "vmm/node/event.h"
 #include "vmm/op/op_begin.h"
 
 enum { TIMEOUT_DEFAULT_S = 60, TIMEOUT_MIN_S = 10, TIMEOUT_MAX_S = 1200 };

@@ -33,7 +33,7 @@
 #include "vmm/cvm/find.h"
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"
-#include "vmm/op/event.h"
+#include "vmm/node/event.h"
 #include "vmm/op/op_begin.h"
 #include "vmm/vmm.h"
 

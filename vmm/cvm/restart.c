@@ -40,7 +40,7 @@
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"
 #include "vmm/node/world.h"
-#include "vmm/op/event.h"
+#include "vmm/node/event.h"
 #include "vmm/op/op_begin.h"
 
 enum { REBOOT_MS = 1000 };

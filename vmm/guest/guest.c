@@ -36,7 +36,7 @@
 #include "vmm/node/records.h"
 #include "vmm/node/world.h"
 #include "vmm/op/engine.h"
-#include "vmm/op/event.h"
+#include "vmm/node/event.h"
 
 enum {
 	READ_GAP_MS = 50,

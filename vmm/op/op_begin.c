@@ -23,7 +23,7 @@
 #include "vmm/node/owner.h"
 #include "vmm/node/world.h"
 #include "vmm/op/engine.h"
-#include "vmm/op/event.h"
+#include "vmm/node/event.h"
 #include "vmm/op/op_begin.h"
 
 static void fill_row(const struct cvm_row *c, enum op_kind kind, const char *params,

@@ -22,7 +22,7 @@
 #include "vmm/node/node.h"
 #include "vmm/node/world.h"
 #include "vmm/op/engine.h"
-#include "vmm/op/event.h"
+#include "vmm/node/event.h"
 #include "vmm/op/op_error.h"
 #include "vmm/virt/xml_out.h"
 

@@ -51,7 +51,7 @@
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"
 #include "vmm/op/engine.h"
-#include "vmm/op/event.h"
+#include "vmm/node/event.h"
 #include "vmm/op/steps.h"
 #include "vmm/tdx/mr_config.h"
 #include "vmm/virt/domain_spec.h"

@@ -30,7 +30,7 @@
 #include "vmm/cvm/forwards.h"
 #include "vmm/node/node.h"
 #include "vmm/op/engine.h"
-#include "vmm/op/event.h"
+#include "vmm/node/event.h"
 #include "vmm/op/op_error.h"
 #include "vmm/op/steps.h"
 #include "vmm/virt/hypervisor.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * event.h - events.
  */
-#ifndef TEEPOD_VMM_OP_EVENT_H
-#define TEEPOD_VMM_OP_EVENT_H
+#ifndef TEEPOD_VMM_NODE_EVENT_H
+#define TEEPOD_VMM_NODE_EVENT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -13,7 +13,7 @@
 #include "db/events.h"
 #include "db/operations.h"
 #include "vmm/node/node.h"
-#include "vmm/op/event.h"
+#include "vmm/node/event.h"
 
 /* The next pair of @fmt into @data. jansson's own packing gives nothing at all where one string is
  * not UTF-8, and what guests, files and libvirt say may be anything. */
