@@ -48,7 +48,7 @@ $(O)/teepod: $(DOBJ) $(EXTRA) $(O)/libteepod.a
 	@echo "LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
 # A made-up later release, for tests of an upgrade: other tables of steps, the rest the same.
-$(O)/teepod-next: $(DOBJ) vmm/op/steps.c $(O)/libteepod.a
+$(O)/teepod-next: $(DOBJ) vmm/cvm/steps.c $(O)/libteepod.a
 	@echo "LD $@"; $(CC) $(CPPFLAGS) -DTEEPOD_NEXT_TABLES $(filter-out -MMD -MP,$(CFLAGS)) $(PKG_CFLAGS) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
 $(O)/libteepod.a: $(OBJ)

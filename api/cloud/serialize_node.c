@@ -26,7 +26,7 @@
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"
 #include "vmm/op/op_error.h"
-#include "vmm/op/steps.h"
+#include "vmm/cvm/steps.h"
 
 /* Flat where the other v25 shapes have an object: clients insist on teepod_name here. */
 static json_t *serialize_app_cvm_v25(struct cvm_serializer *s, const struct cvm_row *c)

@@ -11,7 +11,7 @@ import pytest
 
 from node import BOOT, DEMO, IMAGES, PROGRAM, assert_books
 
-NEXT = PROGRAM + "-next"    # a made-up later release: see TEEPOD_NEXT_TABLES in vmm/op/steps.c
+NEXT = PROGRAM + "-next"    # a made-up later release: see TEEPOD_NEXT_TABLES in vmm/cvm/steps.c
 DATA = Path(__file__).resolve().parents[1] / "data"
 TCP = {"protocol": "tcp", "host_port": 0, "vm_port": 80}
 

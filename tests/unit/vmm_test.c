@@ -54,7 +54,7 @@
 #include "vmm/op/mutation.h"
 #include "vmm/op/op_begin.h"
 #include "vmm/op/op_error.h"
-#include "vmm/op/steps.h"
+#include "vmm/cvm/steps.h"
 #include "vmm/virt/xml_out.h"
 #include "vmm/vmm.h"
 

@@ -36,7 +36,7 @@
 #include "vmm/node/node.h"
 #include "vmm/node/world.h"
 #include "vmm/op/engine.h"
-#include "vmm/op/steps.h"
+#include "vmm/cvm/steps.h"
 #include "vmm/virt/hypervisor.h"
 
 enum { KILL_AGAIN_MS = 3000, KILLS_MAX = 3 };

@@ -32,7 +32,7 @@
 #include "vmm/op/engine.h"
 #include "vmm/node/event.h"
 #include "vmm/op/op_error.h"
-#include "vmm/op/steps.h"
+#include "vmm/cvm/steps.h"
 #include "vmm/virt/hypervisor.h"
 #include "vmm/virt/xml_out.h"
 

@@ -2,8 +2,8 @@
  * steps.h - what the tables of steps have in common: parts of stopping and starting a guest. See
  * engine.h for what each kind may do.
  */
-#ifndef TEEPOD_VMM_OP_STEPS_H
-#define TEEPOD_VMM_OP_STEPS_H
+#ifndef TEEPOD_VMM_CVM_STEPS_H
+#define TEEPOD_VMM_CVM_STEPS_H
 
 #include "db/operations.h"
 #include "vmm/op/engine.h"

@@ -52,7 +52,7 @@
 #include "vmm/node/settings.h"
 #include "vmm/op/engine.h"
 #include "vmm/node/event.h"
-#include "vmm/op/steps.h"
+#include "vmm/cvm/steps.h"
 #include "vmm/tdx/mr_config.h"
 #include "vmm/virt/domain_spec.h"
 #include "vmm/virt/hypervisor.h"
