@@ -27,8 +27,8 @@
 #include "base/file.h"
 #include "base/own.h"
 #include "base/strings.h"
+#include "vmm/guest/disk.h"
 #include "vmm/op/child.h"
-#include "vmm/op/engine.h"
 
 /* The start of a qcow2 file (QEMU docs/interop/qcow2.txt), big-endian. */
 struct qcow2 {
