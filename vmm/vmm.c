@@ -39,6 +39,7 @@
 #include "vmm/cvm/pace.h"
 #include "vmm/cvm/power.h"
 #include "vmm/cvm/resume.h"
+#include "vmm/cvm/steps.h"
 #include "vmm/guest/guest.h"
 #include "vmm/host/host_watch.h"
 #include "images/store.h"
@@ -53,6 +54,7 @@
 #include "vmm/node/world.h"
 #include "vmm/op/engine.h"
 #include "vmm/op/op_begin.h"
+#include "vmm/op/op_run.h"
 #include "vmm/virt/hypervisor.h"
 #include "vmm/vmm.h"
 
@@ -133,6 +135,17 @@ static int open_hypervisor(struct vmm *v, struct err *e)
 	return hv_new(&cfg, &v->hv, e);
 }
 
+/* What is desired of the CVM may have changed: after a failed shutdown, say. */
+static void operation_ended(struct vmm *v)
+{
+	policies_look(v);
+	resume_look(v);
+}
+
+static const struct engine_calls engine_calls = { .observe_domain = observe_look,
+						  .list_domains = observe_soon,
+						  .operation_ended = operation_ended };
+
 static int make_folders(const struct vmm_settings *s, struct err *e)
 {
 	auto_free char *cvms = xasprintf("%s/cvms", s->state_dir);
@@ -199,6 +212,8 @@ int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 	v->opened_ms = clock_wall_ms();
 	v->turn = turn_new(s->loop, v->db);
 	v->images = node_images_open(v);
+	v->engine = engine_new(&engine_calls);
+	steps_register();
 	note_committed(v);
 	(void)turn_watch(v->turn, note_committed, v);
 	r = turn_do(v->turn, set_up, v, e);
@@ -210,6 +225,8 @@ int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 		turn_close(v->turn);
 		(void)uv_run(s->loop, UV_RUN_NOWAIT);
 		image_store_free(v->images);
+		ops_close(v);
+		engine_free(v->engine);
 		db_close(v->db);
 		free_rooms(v);
 		free(v);
@@ -243,6 +260,7 @@ static void hypervisor_closed(void *arg)
 	/* A job that was given up may still use it. */
 	if (!stuck) {
 		image_store_free(v->images);
+		engine_free(v->engine);
 		free_rooms(v);
 		free(v);
 	}
@@ -258,7 +276,7 @@ static void close_rest(struct vmm *v)
 
 void vmm_close_if_idle(struct vmm *v)
 {
-	if (v->closing && !v->close_begun && !v->jobs && !v->n_ops)
+	if (v->closing && !v->close_begun && !v->jobs && !v->engine->n_ops)
 		close_rest(v);
 }
 
@@ -267,7 +285,7 @@ static void close_late(void *arg)
 	struct vmm *v = arg;
 
 	log_warn("%u jobs and %u operations are still under way; the next start goes on with them",
-		 v->jobs, v->n_ops);
+		 v->jobs, v->engine->n_ops);
 	v->jobs = 0;
 	ops_give_up(v);
 	if (!v->close_begun)

@@ -23,6 +23,7 @@
 #include "vmm/cvm/maintenance.h"
 #include "vmm/node/node.h"
 #include "vmm/op/engine.h"
+#include "vmm/op/op_run.h"
 #include "vmm/vmm.h"
 
 static void metric_head(struct buf *out, const char *name, const char *type, const char *help)
@@ -126,16 +127,16 @@ static void metrics_policies(struct vmm *v, struct buf *out)
 
 static void metrics_operations(struct vmm *v, struct buf *out)
 {
-	struct op_counts n;
+	struct engine_stats n;
 
-	ops_counts(v, &n);
+	engine_stats(v, &n);
 	metric_head(out, "teepod_operations_total", "counter",
 		    "Operations that ended, since the daemon started.");
 	for (int k = 0; k < OP_KINDS; k++) {
 		buf_printf(out, "teepod_operations_total{kind=\"%s\",result=\"succeeded\"} %llu\n",
-			   op_kind_word[k], (unsigned long long)n.done[k][0]);
+			   op_kind_word[k], (unsigned long long)n.succeeded[k]);
 		buf_printf(out, "teepod_operations_total{kind=\"%s\",result=\"failed\"} %llu\n",
-			   op_kind_word[k], (unsigned long long)n.done[k][1]);
+			   op_kind_word[k], (unsigned long long)n.failed[k]);
 	}
 	metric_head(out, "teepod_operation_seconds_total", "counter",
 		    "Time spent in operations that ended.");

@@ -43,7 +43,7 @@
 #include "vmm/cvm/update.h"
 #include "vmm/host/inventory.h"
 #include "vmm/node/world.h"
-#include "vmm/op/engine.h"
+#include "vmm/op/step_table.h"
 #include "vmm/op/mutation.h"
 #include "vmm/op/op_begin.h"
 #include "vmm/vmm.h"

@@ -39,7 +39,8 @@
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"
 #include "vmm/node/world.h"
-#include "vmm/op/engine.h"
+#include "vmm/cvm/steps.h"
+#include "vmm/op/step_job.h"
 #include "vmm/op/op_begin.h"
 #include "vmm/vmm.h"
 

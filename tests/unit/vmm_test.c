@@ -54,6 +54,7 @@
 #include "vmm/op/mutation.h"
 #include "vmm/op/op_begin.h"
 #include "vmm/op/op_error.h"
+#include "vmm/op/op_run.h"
 #include "vmm/cvm/steps.h"
 #include "vmm/virt/xml_out.h"
 #include "vmm/vmm.h"
@@ -630,7 +631,7 @@ static void what_waits_for_the_hypervisor_waits_across_restarts(void **st)
 	open_node(n);
 	assert_int_equal(ops_get(vmm_db(n->v), a.op.id, &op, &e), 0);
 	assert_int_equal(op.state, OP_RUNNING);
-	assert_int_equal(n->v->n_ops, 1);
+	assert_int_equal(vmm_engine(n->v)->n_ops, 1);
 	assert_int_equal(promised(n, "vcpus"), 1);
 }
 
@@ -853,7 +854,7 @@ static void undoing_waits_for_a_hypervisor_that_went_away(void **st)
 	assert_int_equal(cvms_get(vmm_db(n->v), a.row.id, &c, &e), 0);
 	n->v->settled = false;
 	run_for(n, 1000);
-	assert_true(n->v->ops->parked);
+	assert_true(vmm_engine(n->v)->ops->parked);
 }
 
 static void what_can_not_be_undone_stays_with_all_it_holds(void **st)
@@ -917,7 +918,7 @@ static void a_cancel_asked_for_in_the_turn_that_ends_a_step_is_heard(void **st)
 		cvms_set_observed(vmm_db(n->v), a.row.id, OBSERVED_RUNNING, PAUSED_NOT, &e), 0);
 	begin(&a, OP_SHUTDOWN);
 	resume_at(n, &a, SHUTDOWN_WAIT, false);
-	assert_true(n->v->ops->waiting);
+	assert_true(vmm_engine(n->v)->ops->waiting);
 	assert_int_equal(turn_do(vmm_turn(n->v), cancel_turn, &a, &e), 0);
 	assert_int_equal(cvms_set_observed(vmm_db(n->v), a.row.id, OBSERVED_OFF, PAUSED_NOT, &e),
 			 0);

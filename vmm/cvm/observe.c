@@ -25,6 +25,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/lanes.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/own.h"
@@ -44,6 +45,7 @@
 #include "vmm/node/node.h"
 #include "vmm/node/world.h"
 #include "vmm/op/engine.h"
+#include "vmm/op/op_job.h"
 #include "vmm/node/event.h"
 #include "vmm/op/op_begin.h"
 #include "vmm/virt/hypervisor.h"

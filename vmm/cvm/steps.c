@@ -41,17 +41,20 @@
 #include "vmm/cvm/forwards.h"
 #include "vmm/cvm/observe.h"
 #include "vmm/cvm/power.h"
+#include "vmm/guest/disk.h"
 #include "vmm/guest/guest.h"
 #include "vmm/guest/guest_files.h"
 #include "vmm/guest/machine.h"
 #include "vmm/guest/share_disk.h"
 #include "vmm/host/kernel_file.h"
+#include "vmm/host/pci.h"
 #include "vmm/logs/logs.h"
 #include "vmm/host/pci.h"
+#include "vmm/node/event.h"
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"
-#include "vmm/op/engine.h"
-#include "vmm/node/event.h"
+#include "vmm/op/step_job.h"
+#include "vmm/op/step_table.h"
 #include "vmm/cvm/steps.h"
 #include "vmm/tdx/mr_config.h"
 #include "vmm/virt/domain_spec.h"
@@ -706,7 +709,7 @@ static const struct step resume_steps[] = {
 	.version = 2, .steps = update_steps, .n = UPDATE_STEPS, .first = 1, .cancellable = true, \
 	.finish = finish_update
 
-const struct op_table op_tables[OP_KINDS] = {
+static const struct op_table step_tables[OP_KINDS] = {
 	[OP_CREATE] = { TABLE(create_steps), .first = 1, .cancellable = true,
 			.finish = finish_create },
 	[OP_START] = { TABLE(start_steps), .first = 1, .cancellable = true,
@@ -720,10 +723,16 @@ const struct op_table op_tables[OP_KINDS] = {
 	[OP_RESUME] = { TABLE(resume_steps), .cancellable = true },
 };
 
+void steps_register(void)
+{
+	for (int k = 0; k < OP_KINDS; k++)
+		op_register((enum op_kind)k, &step_tables[k]);
+}
+
 const char *const *vmm_steps(enum op_kind kind)
 {
 	static const char *names[OP_KINDS][UPDATE_STEPS + 1];
-	const struct op_table *t = &op_tables[kind];
+	const struct op_table *t = &step_tables[kind];
 
 	if (!names[kind][0])
 		for (int i = 0; i < t->n; i++)
@@ -733,5 +742,5 @@ const char *const *vmm_steps(enum op_kind kind)
 
 int vmm_step_at(const struct op_row *op)
 {
-	return op_step_find(&op_tables[op->kind], op->step, op->table_version);
+	return op_step_find(&step_tables[op->kind], op->step, op->table_version);
 }

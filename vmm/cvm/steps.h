@@ -6,7 +6,7 @@
 #define TEEPOD_VMM_CVM_STEPS_H
 
 #include "db/operations.h"
-#include "vmm/op/engine.h"
+#include "vmm/op/step_table.h"
 
 struct vmm;
 
@@ -35,6 +35,10 @@ enum {
 int step_check(struct step_job *j, struct err *e);
 /* The power button, unless the job is forced. */
 int step_signal(struct step_job *j, struct err *e);
+/* A guest may start: it has its placement, and its devices are there and detached from host
+ * drivers.
+ */
+int step_devices(struct step_job *j, struct err *e);
 /* The disk is there as recorded, if it was ever made. A job that is to make a new one needs none,
  * but fails if there is a whole one, larger than recorded. */
 int step_disk_check(const struct step_job *j, struct err *e);
@@ -63,6 +67,8 @@ enum { UPDATE_STEPS = 12 };
 extern const struct step update_steps[UPDATE_STEPS];
 int finish_update(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok, struct err *e);
 
+/* Give the engine the tables of all operations. Before the first one runs. */
+void steps_register(void);
 /* Names of the steps of a kind, NULL-terminated, and the index of the one @op stands at: -1 before
  * the first, -2 where this program has no such step. */
 const char *const *vmm_steps(enum op_kind kind);

@@ -64,6 +64,11 @@ struct image_store *vmm_image_store(const struct vmm *v)
 	return v->images;
 }
 
+struct engine *vmm_engine(const struct vmm *v)
+{
+	return v->engine;
+}
+
 int64_t vmm_default_workspace(const struct vmm *v)
 {
 	return v->workspace;

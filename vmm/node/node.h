@@ -9,6 +9,7 @@
 
 struct vmm;
 struct db;
+struct engine;
 struct hypervisor;
 struct billing;
 struct capacity_state;
@@ -29,6 +30,7 @@ struct capacity_state *vmm_capacity_state(const struct vmm *v);
 struct billing *vmm_billing(const struct vmm *v);
 struct inventory *vmm_inventory(const struct vmm *v);
 struct image_store *vmm_image_store(const struct vmm *v);
+struct engine *vmm_engine(const struct vmm *v);
 /* Number of the workspace of hypervisor-wide callers: settings.workspace. */
 int64_t vmm_default_workspace(const struct vmm *v);
 /* The hypervisor is connected. */

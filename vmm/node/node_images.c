@@ -10,7 +10,7 @@
 #include "vmm/node/node_images.h"
 #include "vmm/node/owner.h"
 #include "vmm/node/settings.h"
-#include "vmm/op/event.h"
+#include "vmm/node/event.h"
 
 static int images_may_change(void *arg, struct err *e)
 {

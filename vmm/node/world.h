@@ -11,7 +11,6 @@
 #include "base/err.h"
 #include "db/node.h"
 #include "db/ledger.h"
-#include "db/operations.h"
 #include "db/records.h"
 #include "vmm/logs/serial_scan.h"
 #include "vmm/node/settings.h"
@@ -20,7 +19,7 @@ struct billing;
 struct capacity_state;
 struct inventory;
 struct maintenance_row;
-struct op_run;
+struct engine;
 struct probing;
 
 enum { FOREIGN_TEXT = sizeof(((struct maintenance_row *)NULL)->reason) };
@@ -56,11 +55,9 @@ struct vmm {
 	struct inventory *inventory;
 	struct probing *probing;
 	struct capacity_state *capacity;
-	struct op_run *ops; /* running operations */
-	unsigned n_ops;
-	struct step_run *abandoned; /* jobs nobody waits for any longer; op_job.c */
-	struct guest *guests;       /* running CVMs that are listened to */
-	struct job *rotation;       /* of their logs; NULL: none is under way */
+	struct engine *engine;
+	struct guest *guests; /* running CVMs that are listened to */
+	struct job *rotation; /* of their logs; NULL: none is under way */
 	struct host_watch *host;
 	struct loop_timer *log_timer, *relist_timer, *keep_timer, *restart_timer;
 	struct billing *billing;
@@ -72,8 +69,6 @@ struct vmm {
 	uint64_t keys_generation;
 	bool (*name_is_reserved)(const char *name); /* NULL: no name is */
 	char log_dir[512];
-	uint64_t op_done[OP_KINDS][2]; /* succeeded, not */
-	double op_seconds[OP_KINDS];
 };
 
 #endif

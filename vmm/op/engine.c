@@ -37,56 +37,16 @@
 #include "db/cvms.h"
 #include "db/operations.h"
 #include "vmm/node/node.h"
-#include "vmm/node/world.h"
+#include "vmm/node/settings.h"
 #include "vmm/op/engine.h"
 #include "vmm/op/op_error.h"
+#include "vmm/op/op_job.h"
+#include "vmm/op/op_run.h"
+#include "vmm/op/op_turn.h"
 
 enum { TRIES = 5, GRACE_MS = 3000 };
 
-void op_log(const struct op_run *o, enum log_level level, const char *text, const char *more)
-{
-	const struct log_about about = { .cvm = o->row.cvm_uuid,
-					 .op = o->row.id,
-					 .req = o->row.request_id };
-
-	log_write(level, &about, "%s %s: %s%s", op_kind_word[o->row.kind], o->row.cvm_name, text,
-		  more);
-}
-
-void ops_counts(const struct vmm *v, struct op_counts *ret)
-{
-	ret->running = v->n_ops;
-	memcpy(ret->done, v->op_done, sizeof(ret->done));
-	memcpy(ret->seconds, v->op_seconds, sizeof(ret->seconds));
-}
-
-void op_unlink(struct op_run *o)
-{
-	struct vmm *v = o->v;
-
-	assert(!o->run);
-	for (struct op_run **p = &v->ops; *p; p = &(*p)->next) {
-		if (*p != o)
-			continue;
-		*p = o->next;
-		break;
-	}
-	v->n_ops--;
-	loop_after_cancel(&o->timer);
-	loop_after_cancel(&o->grace);
-	free(o->image_files_now);
-	free(o);
-}
-
-int op_next(const struct op_run *o, int from, int by)
-{
-	const struct op_table *t = op_table_of(o);
-	int i = from + by;
-
-	while (i >= 0 && i < t->n && t->steps[i].skip && t->steps[i].skip(o))
-		i += by;
-	return i;
-}
+static void op_check_ready(struct op_run *o);
 
 /* ------------------------------------------------------------------ forward, back, over */
 
@@ -132,7 +92,7 @@ static bool is_undone(const struct op_run *o)
 }
 
 /* Overtaken: end here, the follower clears up. Asked to cancel: undo what can be undone. */
-void op_cancel_now(struct op_run *o)
+static void op_cancel_now(struct op_run *o)
 {
 	struct op_row follower;
 	struct err e;
@@ -190,7 +150,7 @@ static void interrupted(struct op_run *o)
 	op_go(o);
 }
 
-void op_job_over(struct op_run *o, int result, const struct err *e)
+static void op_job_over(struct op_run *o, int result, const struct err *e)
 {
 	const struct step *s = op_step(o);
 
@@ -227,7 +187,7 @@ static void time_is_up(void *arg)
 }
 
 /* In a ready() step: done, not yet, or failed? */
-void op_check_ready(struct op_run *o)
+static void op_check_ready(struct op_run *o)
 {
 	struct cvm_row c;
 	struct err e;
@@ -269,7 +229,7 @@ static void start_job(struct op_run *o)
 	int r = op_load_cvm(o, &c, &e);
 
 	if (!r)
-		r = op_job_begin(o, &c, &e);
+		r = op_job_begin(o, &c, op_job_over, &e);
 	if (!r)
 		return;
 	o->err = e;
@@ -399,58 +359,29 @@ void op_cancel_heard(struct op_run *o)
 	}
 }
 
-/* ------------------------------------------------------------------ steps by name */
-
-int op_step_find(const struct op_table *t, const char *name, int version)
+/* Nothing is guessed about a step that this program does not have: the operation ends, and its CVM
+ * stays as it is, with all it holds. */
+static void end_unknown(struct op_run *o)
 {
-	for (const struct step_rename *r = t->renames; r && r->from; r++)
-		if (version < r->version && !strcmp(name, r->from))
-			name = r->to;
-	if (!*name)
-		return -1;
-	for (int i = 0; i < t->n; i++)
-		if (!strcmp(t->steps[i].name, name))
-			return i;
-	return -2;
+	op_unknown_step(&o->row, &o->err);
+	op_log(o, LOG_LEVEL_ERROR, "cannot go on: ", o->err.text);
+	o->row.undoing = false;
+	o->at = 0;
+	op_finish(o, OP_FAILED);
 }
 
-void op_stand_at(struct op_row *row, int at)
+void op_resume(struct op_run *o)
 {
-	const struct op_table *t = &op_tables[row->kind];
-
-	assert(at < t->n);
-	(void)snprintf(row->step, sizeof(row->step), "%s", at < 0 ? "" : t->steps[at].name);
-	row->table_version = t->version;
-}
-
-void op_params(struct op_run *o)
-{
-	auto_json json_t *j = json_loads(o->row.params, 0, NULL);
-
-	o->timeout_s = (unsigned)json_integer_value(json_object_get(j, "timeout_s"));
-	o->force = json_is_true(json_object_get(j, "force"));
-	o->new_disk = json_is_true(json_object_get(j, "new_disk"));
-	o->automatic = json_is_true(json_object_get(j, "auto"));
-	o->restart = json_is_true(json_object_get(j, "restart"));
-	o->grow = json_is_true(json_object_get(j, "grow"));
-	o->forward = json_is_true(json_object_get(j, "lead"));
-}
-
-struct op_run *op_launch(struct vmm *v, const struct op_row *row)
-{
-	struct op_run *o = xcalloc(1, sizeof(*o));
-
-	*o = (struct op_run){ .v = v, .row = *row, .next = v->ops, .begun_ms = clock_mono_ms() };
-	o->at = op_step_find(&op_tables[row->kind], row->step, row->table_version);
-	op_params(o);
-	v->ops = o;
-	v->n_ops++;
-	return o;
+	o->at = op_step_find(op_table_of(o), o->row.step, o->row.table_version);
+	if (o->at < -1 || (o->at < 0 && !o->row.undoing))
+		end_unknown(o);
+	else
+		op_go(o);
 }
 
 void ops_poke(struct vmm *v, int64_t cvm)
 {
-	for (struct op_run *o = v->ops, *next; o; o = next) {
+	for (struct op_run *o = vmm_engine(v)->ops, *next; o; o = next) {
 		next = o->next;
 		if (o->row.cvm == cvm)
 			op_check_ready(o);
@@ -459,7 +390,7 @@ void ops_poke(struct vmm *v, int64_t cvm)
 
 void ops_unpark(struct vmm *v)
 {
-	for (struct op_run *o = v->ops, *next; o; o = next) {
+	for (struct op_run *o = vmm_engine(v)->ops, *next; o; o = next) {
 		next = o->next;
 		if (o->parked)
 			op_go(o);
@@ -468,20 +399,25 @@ void ops_unpark(struct vmm *v)
 	}
 }
 
-void ops_close(struct vmm *v)
-{
-	for (struct op_run *o = v->ops, *next; o; o = next) {
-		next = o->next;
-		if (!o->run && !o->writing)
-			op_unlink(o);
-	}
-	vmm_close_if_idle(v);
-}
-
 void ops_give_up(struct vmm *v)
 {
-	for (struct op_run *o = v->ops; o; o = o->next)
+	for (struct op_run *o = vmm_engine(v)->ops; o; o = o->next)
 		if (o->run)
 			op_job_abandon(o);
 	ops_close(v);
+}
+
+struct engine *engine_new(const struct engine_calls *calls)
+{
+	struct engine *g = xcalloc(1, sizeof(*g));
+
+	*g = (struct engine){
+		.calls = *calls, .go = op_go, .resume = op_resume, .unpark = ops_unpark
+	};
+	return g;
+}
+
+void engine_free(struct engine *g)
+{
+	free(g);
 }

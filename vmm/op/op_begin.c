@@ -21,10 +21,13 @@
 #include "db/turn.h"
 #include "vmm/node/node.h"
 #include "vmm/node/owner.h"
-#include "vmm/node/world.h"
+#include "vmm/node/settings.h"
 #include "vmm/op/engine.h"
 #include "vmm/node/event.h"
 #include "vmm/op/op_begin.h"
+#include "vmm/op/op_error.h"
+#include "vmm/op/op_run.h"
+#include "vmm/op/op_turn.h"
 
 static void fill_row(const struct cvm_row *c, enum op_kind kind, const char *params,
 		     const struct request_ref *ref, struct op_row *row)
@@ -73,7 +76,7 @@ static void begun(void *arg, const struct err *e)
 
 static struct op_run *run_of(struct vmm *v, const char *op_id)
 {
-	struct op_run *o = v->ops;
+	struct op_run *o = vmm_engine(v)->ops;
 
 	while (o && strcmp(o->row.id, op_id) != 0)
 		o = o->next;
@@ -144,7 +147,7 @@ static int overtake(struct vmm *v, enum op_kind kind, struct op_row *running,
 		r = replace_queued(v, kind, &queued, e);
 	if (r && r != -ERR_NOT_FOUND)
 		return r;
-	return op_tables[running->kind].cancellable ? ask_to_cancel(v, running, e) : 0;
+	return op_table(running->kind)->cancellable ? ask_to_cancel(v, running, e) : 0;
 }
 
 int op_begin(struct vmm *v, const struct cvm_row *c, enum op_kind kind, const char *params,
@@ -169,7 +172,7 @@ int op_begin(struct vmm *v, const struct cvm_row *c, enum op_kind kind, const ch
 	fill_row(c, kind, params, ref, ret);
 	probe.row = *ret;
 	op_params(&probe);
-	probe.at = op_next(&probe, op_tables[kind].first - 1, 1);
+	probe.at = op_next(&probe, op_table(kind)->first - 1, 1);
 	op_stand_at(ret, probe.at);
 	first = op_step(&probe);
 	ret->state = queue ? OP_QUEUED : OP_RUNNING;
@@ -209,7 +212,7 @@ int op_follow(struct vmm *v, const struct op_run *after, const struct cvm_row *c
 	if (r != -ERR_NOT_FOUND)
 		return r;
 	fill_row(c, kind, "{}", &ref, ret);
-	op_stand_at(ret, op_tables[kind].first);
+	op_stand_at(ret, op_table(kind)->first);
 	r = insert(v, ret, e);
 	if (!r)
 		r = event_op(v, ret, "operation.queued", e, "{s:s}", "kind", op_kind_word[kind]);
@@ -224,7 +227,7 @@ int op_record(struct vmm *v, const struct cvm_row *c, enum op_kind kind, const c
 
 	fill_row(c, kind, params, ref, ret);
 	ret->state = OP_SUCCEEDED;
-	op_stand_at(ret, op_tables[kind].n - 1);
+	op_stand_at(ret, op_table(kind)->n - 1);
 	ret->started_ms = ret->finished_ms = ret->created_ms;
 	r = insert(v, ret, e);
 	return r ? r
@@ -248,42 +251,11 @@ int vmm_cancel(struct vmm *v, const char *op_id, struct err *e)
 	if (row.state != OP_RUNNING)
 		return err_set(e, ERR_CONFLICT, "operation %s is %s: there is nothing to cancel",
 			       row.id, op_state_word[row.state]);
-	if (!op_tables[row.kind].cancellable || row.undoing)
+	if (!op_table(row.kind)->cancellable || row.undoing)
 		return err_set(e, ERR_CONFLICT, "%s can not be cancelled %s",
 			       op_kind_word[row.kind],
 			       row.undoing ? "while it is being undone" : "once it has begun");
 	return ask_to_cancel(v, &row, e);
-}
-
-void op_unknown_step(struct op_row *row, struct err *ret)
-{
-	err_set(ret, ERR_HOST,
-		"operation %s stands at step \"%s\" of \"%s\" version %d, which this teepod does "
-		"not have",
-		row->id, row->step, op_kind_word[row->kind], row->table_version);
-	err_hint(ret, "it was begun by another release; stop or delete the CVM, or run that "
-		      "release again");
-	op_error_write(ret, row->error);
-}
-
-/* Nothing is guessed about a step that this program does not have: the operation ends, and its CVM
- * stays as it is, with all it holds. */
-static void end_unknown(struct op_run *o)
-{
-	op_unknown_step(&o->row, &o->err);
-	op_log(o, LOG_LEVEL_ERROR, "cannot go on: ", o->err.text);
-	o->row.undoing = false;
-	o->at = 0;
-	op_finish(o, OP_FAILED);
-}
-
-void op_resume(struct op_run *o)
-{
-	o->at = op_step_find(op_table_of(o), o->row.step, o->row.table_version);
-	if (o->at < -1 || (o->at < 0 && !o->row.undoing))
-		end_unknown(o);
-	else
-		op_go(o);
 }
 
 static void resume(struct vmm *v, const struct op_row *row)

@@ -12,6 +12,7 @@
 #include "db/operations.h"
 
 struct cvm_row;
+struct op_run;
 struct vmm;
 
 /* Who asked, for the operation's record. */
@@ -29,7 +30,12 @@ int op_idle(struct vmm *v, const struct cvm_row *c, struct err *e);
 /* [turn] An operation that has nothing to do: recorded as succeeded. */
 int op_record(struct vmm *v, const struct cvm_row *c, enum op_kind kind, const char *params,
 	      const struct request_ref *ref, struct op_row *ret, struct err *e);
+/* Go on with the operations that ran when the daemon ended. */
 int ops_resume(struct vmm *v, struct err *e);
+/* [turn] Queue an operation that begins when @after ends. *ret_queued is false, and *ret untouched,
+ * if one is queued already. */
+int op_follow(struct vmm *v, const struct op_run *after, const struct cvm_row *c, enum op_kind kind,
+	      struct op_row *ret, bool *ret_queued, struct err *e);
 /* [turn] Ask a running operation to stop and undo what it did. ERR_CONFLICT if it is over. */
 int vmm_cancel(struct vmm *v, const char *op_id, struct err *e);
 

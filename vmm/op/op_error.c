@@ -10,7 +10,6 @@
 #include "base/json.h"
 #include "base/own.h"
 #include "db/operations.h"
-#include "vmm/op/engine.h"
 #include "vmm/op/op_error.h"
 #include "vmm/virt/xml_out.h"
 

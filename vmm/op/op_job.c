@@ -23,6 +23,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/lanes.h"
 #include "base/loop.h"
 #include "base/own.h"
 #include "db/apps.h"
@@ -32,19 +33,19 @@
 #include "db/images.h"
 #include "db/ports.h"
 #include "vmm/admit/reservation.h"
-#include "vmm/cvm/observe.h"
 #include "vmm/node/node.h"
-#include "vmm/node/world.h"
-#include "vmm/op/engine.h"
-#include "vmm/cvm/steps.h"
+#include "vmm/op/op_job.h"
+#include "vmm/op/op_run.h"
+#include "vmm/op/step_job.h"
 #include "vmm/virt/hypervisor.h"
 
-enum { KILL_AGAIN_MS = 3000, KILLS_MAX = 3 };
+enum { KILL_AGAIN_MS = 3000, KILLS_MAX = 3, KILL_JOB_MS = 90 * 1000 };
 
 struct step_run {
 	struct step_run *next; /* among the abandoned ones */
 	struct vmm *v;
 	struct op_run *o; /* NULL: abandoned */
+	op_job_over_fn over;
 	struct job *job;
 	const struct step_act *act;
 	const char *step;
@@ -146,7 +147,7 @@ static void run_free(struct step_run *r)
 
 bool op_job_haunts(const struct vmm *v, int64_t cvm)
 {
-	const struct step_run *r = v->abandoned;
+	const struct step_run *r = vmm_engine(v)->abandoned;
 
 	while (r && r->values.cvm.id != cvm)
 		r = r->next;
@@ -204,7 +205,7 @@ void op_clear_remains(struct vmm *v, const char *uuid)
 
 static void unlink_abandoned(struct step_run *r)
 {
-	struct step_run **at = &r->v->abandoned;
+	struct step_run **at = &vmm_engine(r->v)->abandoned;
 
 	while (*at != r)
 		at = &(*at)->next;
@@ -214,6 +215,7 @@ static void unlink_abandoned(struct step_run *r)
 static void abandoned_over(struct step_run *r, enum job_end end)
 {
 	struct vmm *v = r->v;
+	struct engine *g = vmm_engine(v);
 	struct cvm_row c;
 	struct err e;
 	int found;
@@ -227,23 +229,25 @@ static void abandoned_over(struct step_run *r, enum job_end end)
 		 r->op, (long long)(clock_mono_ms() - r->begun_ms));
 	found = cvms_get(vmm_db(v), r->values.cvm.id, &c, &e);
 	if (!found)
-		observe_look(v, c.uuid);
+		g->calls.observe_domain(v, c.uuid);
 	else if (found == -ERR_NOT_FOUND && end == JOB_WORKED)
 		op_clear_remains(v, r->values.cvm.uuid);
-	ops_unpark(v);
+	g->unpark(v);
 	run_free(r);
 }
 
 void op_job_abandon(struct op_run *o)
 {
+	struct engine *g = vmm_engine(o->v);
 	struct step_run *r = o->run;
 
+	assert(r && r->o == o);
 	loop_after_cancel(&r->again);
 	o->run = NULL;
 	o->unknown = true;
 	r->o = NULL;
-	r->next = o->v->abandoned;
-	o->v->abandoned = r;
+	r->next = g->abandoned;
+	g->abandoned = r;
 	job_cancel(r->job);
 }
 
@@ -294,7 +298,7 @@ static void kill_again(void *arg)
 {
 	static const struct job_calls calls = { .lane = LANE_KILL,
 						.what = "end a guest that is being started",
-						.deadline_ms = STEP_END_S * 1000,
+						.deadline_ms = KILL_JOB_MS,
 						.work = kill_work,
 						.done = kill_done };
 	struct step_run *r = arg;
@@ -343,7 +347,7 @@ static void done(void *arg, enum job_end end)
 		r->result = dropped(r, &r->err);
 	free(o->image_files_now);
 	o->image_files_now = take_ptr(&r->values.image_files_now);
-	op_job_over(o, r->result, &r->err);
+	r->over(o, r->result, &r->err);
 	run_free(r);
 }
 
@@ -366,10 +370,10 @@ static void late(void *arg)
 	op_job_abandon(o);
 	err_set(&e, ERR_TIMEOUT, "step %s waited %u s for %s, without an answer", r->step,
 		r->act->deadline_s, who[r->act->waits]);
-	op_job_over(o, -ERR_TIMEOUT, &e);
+	r->over(o, -ERR_TIMEOUT, &e);
 }
 
-int op_job_begin(struct op_run *o, const struct cvm_row *c, struct err *e)
+int op_job_begin(struct op_run *o, const struct cvm_row *c, op_job_over_fn over, struct err *e)
 {
 	const struct step *s = op_step(o);
 	const struct step_act *act = o->row.undoing ? &s->undo : &s->work;
@@ -382,9 +386,12 @@ int op_job_begin(struct op_run *o, const struct cvm_row *c, struct err *e)
 	struct step_run *r = xcalloc(1, sizeof(*r));
 	int err;
 
-	*r = (struct step_run){
-		.v = o->v, .o = o, .act = act, .step = s->name, .begun_ms = clock_mono_ms()
-	};
+	*r = (struct step_run){ .v = o->v,
+				.o = o,
+				.over = over,
+				.act = act,
+				.step = s->name,
+				.begun_ms = clock_mono_ms() };
 	memcpy(r->op, o->row.id, sizeof(r->op));
 	err = values_load(o, c, &r->values, e);
 	if (err) {

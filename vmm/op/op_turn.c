@@ -16,14 +16,12 @@
 #include "db/cvms.h"
 #include "db/operations.h"
 #include "db/turn.h"
-#include "vmm/cvm/observe.h"
-#include "vmm/cvm/pace.h"
-#include "vmm/cvm/resume.h"
 #include "vmm/node/node.h"
-#include "vmm/node/world.h"
-#include "vmm/op/engine.h"
+#include "vmm/node/settings.h"
 #include "vmm/node/event.h"
 #include "vmm/op/op_error.h"
+#include "vmm/op/op_run.h"
+#include "vmm/op/op_turn.h"
 #include "vmm/virt/xml_out.h"
 
 static void reread(void *arg)
@@ -40,7 +38,7 @@ static void reread(void *arg)
 		op_unlink(o);
 		return;
 	}
-	op_resume(o);
+	vmm_engine(o->v)->resume(o);
 }
 
 /* The database would not take it: nothing has changed, try again from what the row says. */
@@ -55,13 +53,6 @@ void op_retry_later(struct op_run *o, const struct err *e)
 		return;
 	loop_after_cancel(&o->timer);
 	(void)loop_after(vmm_settings(o->v)->loop, 1000, reread, o, &o->timer);
-}
-
-int op_load_cvm(struct op_run *o, struct cvm_row *c, struct err *e)
-{
-	int r = cvms_get(vmm_db(o->v), o->row.cvm, c, e);
-
-	return r == -ERR_NOT_FOUND ? err_set(e, ERR_CVM_NOT_FOUND, "the CVM is gone") : r;
 }
 
 int op_end_row(struct vmm *v, struct op_row *row, enum op_state state, struct err *e)
@@ -115,7 +106,7 @@ static int promote_queued(struct op_run *o, struct op_row *next, bool *found, st
 		return op_end_row(o->v, next, OP_SUCCEEDED, e);
 	if (r)
 		return r;
-	if (op_step_find(&op_tables[next->kind], next->step, next->table_version) < 0) {
+	if (op_step_find(op_table(next->kind), next->step, next->table_version) < 0) {
 		op_unknown_step(next, &why);
 		return op_end_row(o->v, next, OP_FAILED, e);
 	}
@@ -187,11 +178,13 @@ static bool may_start_late(const struct op_run *o, enum op_state state)
 	       ops_start_unconfirmed(vmm_db(o->v), o->row.cvm_uuid, "start", &ignored) > 0;
 }
 
-/* What is desired of the CVM may be another than while it ran: a shutdown that has failed. */
-static void after_end(struct vmm *v)
+static void count_end(struct engine_stats *s, const struct op_row *row, enum op_state state)
 {
-	policies_look(v);
-	resume_look(v);
+	if (state == OP_SUCCEEDED)
+		s->succeeded[row->kind]++;
+	else
+		s->failed[row->kind]++;
+	s->seconds[row->kind] += (double)(row->finished_ms - row->started_ms) / 1000.0;
 }
 
 static void finished(void *arg, const struct err *e)
@@ -199,6 +192,7 @@ static void finished(void *arg, const struct err *e)
 	struct finishing *f = arg;
 	struct op_run *o = f->o;
 	struct vmm *v = o->v;
+	struct engine *g = vmm_engine(v);
 	char text[360];
 
 	if (e) {
@@ -208,22 +202,21 @@ static void finished(void *arg, const struct err *e)
 			ops_close(v);
 		return;
 	}
-	v->op_done[o->row.kind][f->state == OP_SUCCEEDED ? 0 : 1]++;
-	v->op_seconds[o->row.kind] += (double)(o->row.finished_ms - o->row.started_ms) / 1000.0;
+	count_end(&g->stats, &o->row, f->state);
 	if (f->state == OP_SUCCEEDED)
 		op_log(o, LOG_LEVEL_INFO, op_state_word[f->state], "");
 	else
 		op_log(o, LOG_LEVEL_WARN, op_state_word[f->state], why(o, text));
 	if (may_start_late(o, f->state))
-		observe_soon(v);
+		g->calls.list_domains(v);
 	op_unlink(o);
 	if (f->promoted && !vmm_is_closing(v))
-		op_go(op_launch(v, &f->next));
+		g->go(op_launch(v, &f->next));
 	free(f);
 	if (vmm_is_closing(v))
 		ops_close(v);
 	else
-		after_end(v);
+		g->calls.operation_ended(v);
 }
 
 void op_finish(struct op_run *o, enum op_state state)
@@ -255,7 +248,7 @@ static void committed(void *arg, const struct err *e)
 	else if (e)
 		op_retry_later(o, e);
 	else
-		op_go(o);
+		vmm_engine(o->v)->go(o);
 }
 
 static void write_and_go(struct op_run *o, int (*fn)(void *arg, struct err *e))
