@@ -37,7 +37,9 @@
 #include "vmm/admit/port_probe.h"
 #include "vmm/cvm/observe.h"
 #include "vmm/cvm/pace.h"
+#include "vmm/cvm/policies.h"
 #include "vmm/cvm/power.h"
+#include "vmm/cvm/restart.h"
 #include "vmm/cvm/resume.h"
 #include "vmm/cvm/steps.h"
 #include "vmm/guest/guest.h"
@@ -146,6 +148,12 @@ static const struct engine_calls engine_calls = { .observe_domain = observe_look
 						  .list_domains = observe_soon,
 						  .operation_ended = operation_ended };
 
+static void apply_policies(struct vmm *v)
+{
+	restart_look(v);
+	pace_go(v);
+}
+
 static int make_folders(const struct vmm_settings *s, struct err *e)
 {
 	auto_free char *cvms = xasprintf("%s/cvms", s->state_dir);
@@ -214,6 +222,7 @@ int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 	v->images = node_images_open(v);
 	v->engine = engine_new(&engine_calls);
 	steps_register();
+	v->policies = policies_new(apply_policies);
 	note_committed(v);
 	(void)turn_watch(v->turn, note_committed, v);
 	r = turn_do(v->turn, set_up, v, e);
@@ -227,6 +236,7 @@ int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 		image_store_free(v->images);
 		ops_close(v);
 		engine_free(v->engine);
+		policies_free(v->policies);
 		db_close(v->db);
 		free_rooms(v);
 		free(v);
@@ -261,6 +271,7 @@ static void hypervisor_closed(void *arg)
 	if (!stuck) {
 		image_store_free(v->images);
 		engine_free(v->engine);
+		policies_free(v->policies);
 		free_rooms(v);
 		free(v);
 	}
@@ -274,9 +285,9 @@ static void close_rest(struct vmm *v)
 	hv_close(v->hv, hypervisor_closed, v);
 }
 
-void vmm_close_if_idle(struct vmm *v)
+static void close_if_no_operation(struct vmm *v)
 {
-	if (v->closing && !v->close_begun && !v->jobs && !v->engine->n_ops)
+	if (!v->close_begun && !v->engine->n_ops)
 		close_rest(v);
 }
 
@@ -296,6 +307,7 @@ void vmm_close(struct vmm *v, unsigned max_ms, void (*done)(void *arg, unsigned 
 {
 	turn_cancel_waiting(v->turn);
 	v->closing = true;
+	v->on_idle = close_if_no_operation;
 	v->closed = done;
 	v->closed_arg = arg;
 	guests_close(v);
@@ -303,7 +315,7 @@ void vmm_close(struct vmm *v, unsigned max_ms, void (*done)(void *arg, unsigned 
 	billing_stop(v);
 	resume_close(v);
 	loop_after_cancel(&v->relist_timer);
-	loop_after_cancel(&v->restart_timer);
+	policies_close(v);
 	inventory_close(v);
 	capacity_close(v);
 	(void)loop_after(v->set.loop, max_ms, close_late, v, &v->close_timer);

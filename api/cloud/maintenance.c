@@ -15,6 +15,7 @@
 #include "db/operations.h"
 #include "db/policies.h"
 #include "vmm/cvm/maintenance.h"
+#include "vmm/cvm/pace.h"
 #include "vmm/cvm/power.h"
 #include "vmm/op/mutation.h"
 #include "vmm/op/op_begin.h"
@@ -117,7 +118,7 @@ static int serialize_drain(const struct call *c, json_t **ret, struct err *e)
 		return r;
 	list = json_array();
 	for (size_t i = 0; i < n; i++)
-		if (!strcmp(ops[i].caller, VMM_DRAIN))
+		if (!strcmp(ops[i].caller, PACE_DRAIN_CALLER))
 			json_array_append_new(list, serialize_operation(c, &ops[i]));
 	json_object_set_new(body, "operations", list);
 	*ret = body;

@@ -17,6 +17,7 @@
 #include "vmm/admit/request.h"
 #include "vmm/cvm/maintenance.h"
 #include "vmm/cvm/pace.h"
+#include "vmm/cvm/policies.h"
 #include "vmm/cvm/power.h"
 #include "vmm/node/node.h"
 #include "vmm/node/owner.h"

@@ -19,10 +19,6 @@ struct power_request;
 struct request_ref;
 struct vmm;
 
-/* [turn] Maintenance, and what runs is shut down: so many at a time, as ordinary operations of the
- * caller VMM_DRAIN. */
-#define VMM_DRAIN "teepod:drain"
-
 /* May a CVM be added? ERR_NODE_CLOSED in maintenance. */
 int maintenance_allows(struct vmm *v, struct err *e);
 /* What @ask says, into *p. */
@@ -34,6 +30,8 @@ int vmm_set_policy(struct vmm *v, const struct cvm_row *cvm, const struct policy
  * a drain took down is started again. */
 int vmm_set_maintenance(struct vmm *v, bool on, const char *reason, const struct request_ref *ref,
 			struct err *e);
+/* [turn] Begin maintenance and shut down what runs: a few CVMs at a time, as ordinary operations of
+ * the caller PACE_DRAIN_CALLER. */
 int vmm_drain(struct vmm *v, const struct power_request *ask, const char *reason,
 	      const struct request_ref *ref, struct err *e);
 int vmm_maintenance(struct vmm *v, struct maintenance_row *ret, struct drain_counts *ret_counts,

@@ -38,6 +38,7 @@
 #include "vmm/cvm/forwards.h"
 #include "vmm/cvm/observe.h"
 #include "vmm/cvm/pace.h"
+#include "vmm/cvm/policies.h"
 #include "vmm/cvm/power.h"
 #include "vmm/cvm/resume.h"
 #include "vmm/guest/guest.h"
@@ -675,7 +676,7 @@ void observe_link(void *arg, bool is_up, const struct err *e)
 	v->link_up = is_up;
 	v->link_tried = true;
 	v->settled = false;
-	loop_after_cancel(&v->restart_timer);
+	policies_cancel_timer(v);
 	(void)snprintf(v->link_error, sizeof(v->link_error), "%.199s%s%.160s", e ? e->text : "",
 		       e && e->hint[0] ? "; " : "", e ? e->hint : "");
 	if (vmm_is_closing(v))

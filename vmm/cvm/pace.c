@@ -17,12 +17,11 @@
 #include "db/operations.h"
 #include "db/policies.h"
 #include "db/turn.h"
-#include "vmm/cvm/maintenance.h"
 #include "vmm/cvm/pace.h"
+#include "vmm/cvm/policies.h"
 #include "vmm/cvm/power.h"
-#include "vmm/cvm/restart.h"
 #include "vmm/node/node.h"
-#include "vmm/node/world.h"
+#include "vmm/node/settings.h"
 #include "vmm/node/event.h"
 #include "vmm/op/op_begin.h"
 
@@ -40,8 +39,8 @@ static bool is_up(const struct cvm_row *c)
 static int begin(void *arg, struct err *e)
 {
 	struct next *n = arg;
-	struct request_ref ref = { .caller =
-					   n->turn == TURN_START ? "teepod:auto-start" : VMM_DRAIN,
+	struct request_ref ref = { .caller = n->turn == TURN_START ? "teepod:auto-start"
+								   : PACE_DRAIN_CALLER,
 				   .looked = true,
 				   .automatic = true };
 	struct power_request ask = { .kind = OP_START };
@@ -184,30 +183,10 @@ int pace_settled(struct vmm *v, struct err *e)
 	return n < 0 ? n : 0;
 }
 
-/* Also when the commit failed: what was before it may be due as well. */
-static void turn_over(void *arg, const struct err *e)
-{
-	struct vmm *v = arg;
-
-	(void)e;
-	v->look_due = false;
-	restart_look(v);
-	pace_go(v);
-}
-
 int pace_lost(struct vmm *v, const struct cvm_row *c, struct err *e)
 {
 	if (!vmm_settings(v)->start.automatic || !c->policy.auto_start ||
 	    c->desired != DESIRED_RUNNING || c->op_id[0])
 		return 0;
 	return cvms_set_turn(vmm_db(v), c->id, TURN_START, e);
-}
-
-/* Once for all that happens in a turn: a hundred guests may end in the same one. */
-void policies_look(struct vmm *v)
-{
-	if (v->look_due || vmm_is_closing(v))
-		return;
-	v->look_due = true;
-	turn_after(vmm_turn(v), turn_over, v);
 }

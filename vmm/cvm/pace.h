@@ -13,6 +13,9 @@
 struct cvm_row;
 struct vmm;
 
+/* Caller of the shutdowns that a drain begins. */
+#define PACE_DRAIN_CALLER "teepod:drain"
+
 /* [turn] Domains are known: what the end of the host took down waits for its turn to start. */
 int pace_settled(struct vmm *v, struct err *e);
 /* [turn] The same for one that is found lost later: when the first list could not be recorded. */
@@ -21,8 +24,5 @@ int pace_lost(struct vmm *v, const struct cvm_row *c, struct err *e);
 void pace_go(struct vmm *v);
 /* The same inside a turn, for those who answer with what has begun. [turn] */
 int pace_begin(struct vmm *v, struct err *e);
-/* Something happened (an operation ended, a guest did, settings changed): restart_look() and
- * pace_go() when this turn is over. */
-void policies_look(struct vmm *v);
 
 #endif

@@ -10,8 +10,8 @@
 #include "vmm/admit/admit_machine.h"
 #include "vmm/admit/capacity.h"
 #include "vmm/admit/reservation.h"
+#include "vmm/cvm/policies.h"
 #include "vmm/cvm/power.h"
-#include "vmm/cvm/restart.h"
 #include "vmm/cvm/status.h"
 #include "vmm/node/node.h"
 #include "vmm/node/owner.h"
@@ -110,7 +110,7 @@ int vmm_power(struct vmm *v, const struct cvm_row *cvm, const struct power_reque
 		       ask->force ? "true" : "false", ref->automatic ? ",\"auto\":true" : "",
 		       ask->new_disk ? ",\"new_disk\":true" : "");
 	if (!ref->automatic && ask->kind != OP_DELETE)
-		r = restart_reset(v, &c, e);
+		r = policies_reset(v, &c, e);
 	if (r)
 		return r;
 	if (nothing_to_do(v, &c, ask->kind))

@@ -28,18 +28,16 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/loop.h"
 #include "base/own.h"
 #include "db/cvms.h"
 #include "db/operations.h"
 #include "db/policies.h"
 #include "db/turn.h"
-#include "vmm/cvm/pace.h"
+#include "vmm/cvm/policies.h"
 #include "vmm/cvm/power.h"
 #include "vmm/cvm/restart.h"
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"
-#include "vmm/node/world.h"
 #include "vmm/node/event.h"
 #include "vmm/op/op_begin.h"
 
@@ -232,25 +230,6 @@ static void look_at(struct pass *p, const struct restart_row *row, int64_t now)
 	look_again_at(p, now + 1000);
 }
 
-static void due(void *arg)
-{
-	policies_look(arg);
-}
-
-void policies_look_at(struct vmm *v, int64_t ms)
-{
-	loop_after_cancel(&v->restart_timer);
-	if (!vmm_is_closing(v))
-		(void)loop_after(vmm_settings(v)->loop, ms > 0 ? (uint64_t)ms : 1, due, v,
-				 &v->restart_timer);
-}
-
-void policies_written(void *arg, const struct err *e)
-{
-	if (e)
-		policies_look_at(arg, 1000);
-}
-
 void restart_look(struct vmm *v)
 {
 	auto_free struct restart_row *rows = NULL;
@@ -259,7 +238,7 @@ void restart_look(struct vmm *v)
 	struct err e;
 	size_t n = 0;
 
-	loop_after_cancel(&v->restart_timer);
+	policies_cancel_timer(v);
 	if (vmm_is_closing(v) || !vmm_is_settled(v))
 		return;
 	if (cvms_restarts(vmm_db(v), &rows, &n, &e) < 0) {
@@ -270,14 +249,4 @@ void restart_look(struct vmm *v)
 		look_at(&p, &rows[i], now);
 	if (p.until)
 		policies_look_at(v, p.until - now);
-}
-
-int restart_reset(struct vmm *v, const struct cvm_row *c, struct err *e)
-{
-	const struct cvm_policy *p = &c->policy;
-	int r = 0;
-
-	if (p->attempts || p->next_ms || p->exhausted)
-		r = cvms_set_restart(vmm_db(v), c->id, 0, 0, false, e);
-	return r || p->turn == TURN_NONE ? r : cvms_set_turn(vmm_db(v), c->id, TURN_NONE, e);
 }

@@ -10,7 +10,6 @@
 
 #include "base/err.h"
 
-struct cvm_row;
 struct restart_row;
 struct restart_settings;
 struct vmm;
@@ -35,12 +34,5 @@ struct restart_decision restart_decide(const struct restart_settings *s,
 				       const struct restart_row *r, int64_t now);
 /* Look at all of them, and again when the next one is due. Not before the node is settled. */
 void restart_look(struct vmm *v);
-/* [turn] A client took over: the budget is whole, nothing is due, and it is no more its turn. */
-int restart_reset(struct vmm *v, const struct cvm_row *c, struct err *e);
-/* The same @ms from now, in place of the timer that was set. */
-void policies_look_at(struct vmm *v, int64_t ms);
-/* turn_after() callback, @arg is the vmm: what could not be committed is tried again a second
- * later. */
-void policies_written(void *arg, const struct err *e);
 
 #endif

@@ -69,6 +69,11 @@ struct engine *vmm_engine(const struct vmm *v)
 	return v->engine;
 }
 
+struct policies *vmm_policies(const struct vmm *v)
+{
+	return v->policies;
+}
+
 int64_t vmm_default_workspace(const struct vmm *v)
 {
 	return v->workspace;
@@ -104,6 +109,12 @@ void vmm_job_end(struct vmm *v)
 	assert(v->jobs);
 	v->jobs--;
 	vmm_close_if_idle(v);
+}
+
+void vmm_close_if_idle(struct vmm *v)
+{
+	if (v->closing && !v->jobs)
+		v->on_idle(v);
 }
 
 char *cvm_dir(const struct vmm *v, const char *uuid)

@@ -10,6 +10,7 @@
 struct vmm;
 struct db;
 struct engine;
+struct policies;
 struct hypervisor;
 struct billing;
 struct capacity_state;
@@ -31,6 +32,7 @@ struct billing *vmm_billing(const struct vmm *v);
 struct inventory *vmm_inventory(const struct vmm *v);
 struct image_store *vmm_image_store(const struct vmm *v);
 struct engine *vmm_engine(const struct vmm *v);
+struct policies *vmm_policies(const struct vmm *v);
 /* Number of the workspace of hypervisor-wide callers: settings.workspace. */
 int64_t vmm_default_workspace(const struct vmm *v);
 /* The hypervisor is connected. */

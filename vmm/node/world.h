@@ -20,6 +20,7 @@ struct capacity_state;
 struct inventory;
 struct maintenance_row;
 struct engine;
+struct policies;
 struct probing;
 
 enum { FOREIGN_TEXT = sizeof(((struct maintenance_row *)NULL)->reason) };
@@ -38,7 +39,6 @@ struct vmm {
 	int64_t opened_ms;
 	char foreign[FOREIGN_TEXT]; /* why the state folder is not this node's (owner.c); "" = it is
 				     */
-	bool look_due;              /* policies are looked at when this turn is over */
 	bool more_to_prune;         /* the last portion of old rows was a full one */
 	bool checkpoint_due;        /* for the file to shrink */
 	struct shrinking {          /* records.c: a round through the workspaces near their limit */
@@ -46,6 +46,7 @@ struct vmm {
 		bool dropped;       /* this round has dropped something */
 	} shrinking[RECORDS];
 	bool closing, close_begun;
+	void (*on_idle)(struct vmm *v); /* closing, and no job is under way outside operations */
 	void (*closed)(void *arg, unsigned stuck);
 	void *closed_arg;
 	struct loop_timer *close_timer;
@@ -56,10 +57,11 @@ struct vmm {
 	struct probing *probing;
 	struct capacity_state *capacity;
 	struct engine *engine;
+	struct policies *policies;
 	struct guest *guests; /* running CVMs that are listened to */
 	struct job *rotation; /* of their logs; NULL: none is under way */
 	struct host_watch *host;
-	struct loop_timer *log_timer, *relist_timer, *keep_timer, *restart_timer;
+	struct loop_timer *log_timer, *relist_timer, *keep_timer;
 	struct billing *billing;
 	struct { /* resume.c */
 		struct loop_timer *timer;
