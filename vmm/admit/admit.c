@@ -31,7 +31,7 @@
 #include "vmm/node/settings.h"
 #include "vmm/node/world.h"
 #include "vmm/tdx/mr_config.h"
-#include "vmm/vmm.h"
+#include "vmm/node/reads.h"
 
 static int admit_refuse_name(const char *name, struct err *e)
 {
