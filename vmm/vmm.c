@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * vmm.c - opening and closing the node, and the reads that need no more than a query.
+ * vmm.c - opens, reloads and closes the node, and connects its rooms by callbacks.
  *
- * Opening never waits for the hypervisor: the API answers from SQLite at once, operations wait for
- * the connection by themselves. Closing lets jobs end for a while, because a side effect without
- * its record would have to be found out again. A job cannot be interrupted. One that still runs
- * when time is up is given up: it keeps what it uses, and the caller ends the process by _exit().
- * The next start goes on with what was under way.
+ * Opening never waits for the hypervisor: the API answers from SQLite at once, and operations wait
+ * for the connection. Closing waits a limited time for jobs, because a side effect that is not
+ * recorded must be detected again at the next start. A job cannot be interrupted. A job that still
+ * runs after that time is abandoned: its memory is not freed, and the caller ends the process by
+ * _exit(). The next start continues the operations that were under way.
+ *
+ * See node/node.h for what the rooms share, and op/engine.c for operations.
  */
 #include <assert.h>
 #include <stdio.h>

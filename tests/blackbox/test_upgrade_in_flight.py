@@ -99,6 +99,6 @@ def test_a_step_that_this_release_does_not_have_fails_the_operation_and_says_so(
     cvm = node.cvm(node.uuids().pop())
     op = cvm.operations()[0]
     assert op["state"] == "failed", op
-    assert 'stands at step "probe" of "create" version 3, which this teepod does not have' in str(op["error"]), op
+    assert 'is at step "probe" of "create" version 3, which this teepod does not have' in str(op["error"]), op
     cvm.delete()
     assert_books(node)

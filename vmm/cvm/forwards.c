@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * forwards.c - host ports that lead to a guest's, and that lead there again when its QEMU is
- * another one.
+ * forwards.c - host port forwards, re-applied whenever QEMU is restarted.
  *
  * They are QEMU's, made through its monitor, and end with it. An ordinary guest keeps its QEMU when
  * it reboots. A TD does not: libvirt (12.8: "stopped", then "started" 160 ms later, and the domain
@@ -94,7 +93,7 @@ static void renew_done(void *arg, enum job_end end)
 	if (end == JOB_DROPPED)
 		n->result = err_set(&n->err, ERR_TIMEOUT, "no thread was free to do it");
 	if (n->result && n->result != -ERR_NOT_FOUND)
-		log_warn("%s started by itself, and its ports are not forwarded: %s", n->cvm.name,
+		log_warn("%s was restarted by libvirt, and its ports are not forwarded: %s", n->cvm.name,
 			 n->err.text);
 	free(n->ports);
 	free(n);
@@ -116,7 +115,7 @@ void forwards_renew(struct vmm *v, const struct cvm_row *c, bool fresh)
 	if (!c->tdx)
 		return;
 	if (ports_of(vmm_db(v), c->id, &ports, &n_ports, &e) < 0) {
-		log_error("ports of %s can not be read: %s", c->name, e.text);
+		log_error("cannot read the ports of %s: %s", c->name, e.text);
 		return;
 	}
 	if (!n_ports) {

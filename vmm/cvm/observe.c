@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * observe.c - what the hypervisor shows, written down.
+ * observe.c - records the state of domains in the database.
  *
- * An event only says "look": the state is then asked for by a job and that answer is recorded.
+ * An event only triggers a query: a job reads the state of the domain, and that answer is recorded.
  * Events lag behind calls (a STOPPED comes about 200 ms after the end), so an event's own word
  * could contradict a start that has happened since. One look per domain at a time; what arrives
  * meanwhile asks for another. libvirt tells that a disk's error has paused a guest, but not which
@@ -123,7 +123,7 @@ static void stop_again(struct vmm *v, const struct cvm_row *c)
 	if (!up(c->observed) || c->desired != DESIRED_STOPPED || c->op_id[0] ||
 	    ops_start_unconfirmed(vmm_db(v), c->uuid, "start", &e) <= 0)
 		return;
-	log_warn("%s runs because of a start that was given up: it is stopped again", c->name);
+	log_warn("%s runs because of a start that was abandoned; it is stopped again", c->name);
 	if (turn_do(vmm_turn(v), stop_turn, &t, &e) < 0) {
 		log_error("%s cannot be stopped: %s", c->name, e.text);
 		observe_soon(v);
@@ -554,7 +554,7 @@ static void handle_strangers(struct listing *l)
 			op_clear_remains(l->v, l->domains[i].uuid);
 		else
 			log_warn("domain %s carries our mark but is not in the database; it is "
-				 "left alone",
+				 "not touched",
 				 l->domains[i].uuid);
 }
 

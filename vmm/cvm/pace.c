@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * pace.c - what starts and ends by itself, a few at a time and in order.
+ * pace.c - automatic starts and drains, a few at a time and in order.
  *
  * After a boot of the host fifty guests want to start, and before its next one they have to go
  * down. cvms.turn says who waits for what; so many as start.parallel allows are under way at once,
@@ -72,7 +72,7 @@ static int refused(struct next *n, const struct err *why, struct err *e)
 	int r = n->turn == TURN_START ? cvms_set_ended(vmm_db(n->v), n->cvm.id, ENDED_FAILED, e)
 				      : 0;
 
-	log_warn("%s can not be %s: %s", n->cvm.name,
+	log_warn("%s cannot be %s: %s", n->cvm.name,
 		 n->turn == TURN_START ? "started" : "shut down", why->text);
 	err_hide_total(&told);
 	return r ? r
@@ -125,7 +125,7 @@ static int begin_one(struct vmm *v, enum turn_for turn, struct err *e)
 		return r < 0 ? r : 0;
 	r = cvms_get(vmm_db(v), id, &n.cvm, e);
 	if (r && db_bad_row(e)) {
-		log_error("a CVM loses its turn to start or shut down: %s", e->text);
+		log_error("a CVM is removed from the queue of automatic starts and drains: %s", e->text);
 		r = cvms_set_turn(vmm_db(v), id, TURN_NONE, e);
 		return r ? r : 1; /* the others do not wait for it */
 	}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * restart.c - starts again what crashed.
+ * restart.c - restarts guests that crashed.
  *
  * DOC: Theory of operation
  *
@@ -10,7 +10,7 @@
  * decision would be another one. So a daemon that was killed goes on where the rows are, and
  * nothing polls.
  *
- * Delays double, so that a guest that can not live costs little; the budget ends it (dstack-vmm has
+ * Delays double, so that a guest that cannot run costs little; the budget ends it (dstack-vmm has
  * the same five numbers, and the same defaults, in [cvm.auto_restart]). A restart is an ordinary
  * start operation, refused and undone like any other; one that fails counts like a crash.
  *
@@ -140,7 +140,7 @@ static int give_up(struct pass *p, struct err *e)
 
 	if (r)
 		return r;
-	log_warn("%s crashed again after %lld restarts, and stays down", p->cvm.name,
+	log_warn("%s crashed again after %lld restarts and is not restarted any more", p->cvm.name,
 		 (long long)p->d.attempts);
 	return event(p->v, &p->cvm, "", "cvm.restart.exhausted", e, "{s:s, s:I}", "ended",
 		     ended_word[p->row->ended], "attempts", (json_int_t)p->d.attempts);

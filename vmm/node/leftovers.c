@@ -24,7 +24,7 @@ static void remove_one(const char *path)
 	struct err e;
 
 	if (file_remove_tree(path, &e))
-		log_warn("left-over not removed: %s", e.text);
+		log_warn("cannot remove a temporary file: %s", e.text);
 }
 
 /* Entries of @dir that match @pattern are removed; without a pattern @each is called for them. */

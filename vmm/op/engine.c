@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0
- * engine.c - runs operations.
+ * engine.c - decides what a running operation does next.
  *
- * Theory of operation. An operation is a row (kind, step, undoing, cancel) and, while it runs, a
- * struct op_run. Everything it decides is written before it is done: next step and the step's
- * enter() in one turn, then the side effect in a job, then save() with the name of the next step. A
- * step that fails turns the operation round: undoing is written, and the steps done so far are
- * undone last to first. A step that found the hypervisor gone is repeated, forward or back, once it
- * is there again. A step that cannot be undone ends the undoing: the operation has failed and the
- * CVM stays, with all it holds, to be deleted by its owner.
+ * DOC: Theory of operation
+ *
+ * An operation is a row (kind, step, undoing, cancel) and, while it runs, a struct op_run. Every
+ * decision is committed before it is carried out: the name of the next step and its enter() in one
+ * turn, then the side effect in a job, then save() with the name of the step after it. Otherwise a
+ * crash would leave a side effect that no row knows of.
+ *
+ * If a step fails, undoing is recorded, and the steps done so far are undone in reverse order. If
+ * the connection to the hypervisor is lost, the step is repeated when it is back, forward or
+ * backward. If a step cannot be undone, the operation ends as failed; the CVM stays, with its
+ * resources, until its owner deletes it.
  *
  * What a job waits for (enum waits_for) decides what happens to it:
  *
  *	waits for   lane    needs libvirt   a stop or delete             past its deadline
- *	nothing     short   no              lets it end early            abandoned
+ *	nothing     short   no              cancels it                   abandoned
  *	libvirt     short   yes             drops it before it begins    abandoned; usually
  *	                                                                 keepalive ends it before
  *	QEMU        guest   yes             abandons it after 3 s        abandoned
@@ -20,8 +24,8 @@
  *	network     short   no              abandons it after 3 s        abandoned
  *	QEMU's end  kill    yes             waits for it                 abandoned
  *
- * An operation whose job was abandoned has an error (ERR_TIMEOUT), or goes on where the step is
- * optional; see op_job.c for the rest.
+ * An operation whose job was abandoned fails with ERR_TIMEOUT, or goes on if the step is optional.
+ * See op_job.c for abandoned jobs, op_turn.c for commits, op_begin.c for requests.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -115,8 +119,8 @@ static void go_on(void *arg)
 	op_go(arg);
 }
 
-/* Did the step find the hypervisor gone? The loss itself may be heard of later than its effects;
- * where the connection stands all the same, something else is wrong and a few tries are enough. */
+/* Repeat a step that found no hypervisor. The event that the connection is lost may arrive later
+ * than its effects. If the connection is up, the cause is another, and a few tries are enough. */
 static bool try_again(struct op_run *o)
 {
 	if (++o->tries > TRIES)
@@ -126,10 +130,10 @@ static bool try_again(struct op_run *o)
 	return true;
 }
 
-/* Going on would forget a CVM that still has a guest or a disk. */
+/* End here: continuing would remove the row of a CVM that still has a guest or a disk. */
 static void undo_failed(struct op_run *o)
 {
-	op_log(o, LOG_LEVEL_ERROR, "could not undo: ", o->err.text);
+	op_log(o, LOG_LEVEL_ERROR, "cannot undo: ", o->err.text);
 	if (end_state(o) == OP_CANCELLED)
 		op_error_write(&o->err, o->row.error);
 	o->row.undoing = false;
@@ -143,7 +147,7 @@ static bool is_interrupted(const struct op_run *o, int result)
 	return o->row.cancel && (!result || result == -ERR_CANCELLED) && has_next(o);
 }
 
-/* What the job may have done meanwhile counts as done where that is promised. */
+/* With STEP_PROMISED the effect counts as done, whether or not it happened. */
 static void interrupted(struct op_run *o)
 {
 	o->unknown = op_step(o)->flags & STEP_PROMISED;

@@ -252,8 +252,7 @@ int vmm_cancel(struct vmm *v, const char *op_id, struct err *e)
 		return err_set(e, ERR_CONFLICT, "operation %s is %s: there is nothing to cancel",
 			       row.id, op_state_word[row.state]);
 	if (!op_table(row.kind)->cancellable || row.undoing)
-		return err_set(e, ERR_CONFLICT, "%s can not be cancelled %s",
-			       op_kind_word[row.kind],
+		return err_set(e, ERR_CONFLICT, "%s cannot be cancelled %s", op_kind_word[row.kind],
 			       row.undoing ? "while it is being undone" : "once it has begun");
 	return ask_to_cancel(v, &row, e);
 }

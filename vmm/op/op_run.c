@@ -66,7 +66,7 @@ int op_load_cvm(struct op_run *o, struct cvm_row *c, struct err *e)
 void op_unknown_step(struct op_row *row, struct err *ret)
 {
 	err_set(ret, ERR_HOST,
-		"operation %s stands at step \"%s\" of \"%s\" version %d, which this teepod does "
+		"operation %s is at step \"%s\" of \"%s\" version %d, which this teepod does "
 		"not have",
 		row->id, row->step, op_kind_word[row->kind], row->table_version);
 	err_hint(ret, "it was begun by another release; stop or delete the CVM, or run that "
