@@ -25,7 +25,7 @@
 #include "vmm/admit/request.h"
 #include "vmm/compose/compose.h"
 #include "vmm/cvm/find.h"
-#include "vmm/cvm/maintenance.h"
+#include "vmm/admit/policy.h"
 #include "vmm/cvm/update.h"
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"
@@ -297,7 +297,7 @@ int admit_create(struct vmm *v, int64_t workspace, const struct cvm_request *ask
 			 .created_ms = clock_wall_ms(),
 			 .policy = { .restart = RESTART_ON_CRASH, .auto_start = true } }
 	};
-	policy_apply(&c->policy, &ask->policy);
+	policy_apply_request(&c->policy, &ask->policy);
 	r = admit_name(v, ask->name, e);
 	if (!r)
 		r = admit_check_node(v, ask, e);

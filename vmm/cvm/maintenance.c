@@ -14,6 +14,7 @@
 #include "db/cvms.h"
 #include "db/node.h"
 #include "db/policies.h"
+#include "vmm/admit/policy.h"
 #include "vmm/admit/request.h"
 #include "vmm/cvm/maintenance.h"
 #include "vmm/cvm/pace.h"
@@ -137,23 +138,13 @@ int vmm_drain(struct vmm *v, const struct power_request *ask, const char *reason
 
 /* ------------------------------------------------------------------ policies of one CVM */
 
-void policy_apply(struct cvm_policy *p, const struct policy_request *ask)
-{
-	if (ask->has_restart)
-		p->restart = ask->restart;
-	if (ask->has_auto_start)
-		p->auto_start = ask->auto_start;
-	if (ask->has_order)
-		p->start_order = ask->start_order;
-}
-
 int vmm_set_policy(struct vmm *v, const struct cvm_row *cvm, const struct policy_request *ask,
 		   struct cvm_row *ret, struct err *e)
 {
 	struct cvm_policy p = cvm->policy;
 	int r;
 
-	policy_apply(&p, ask);
+	policy_apply_request(&p, ask);
 	r = cvms_set_policy(vmm_db(v), cvm->id, &p, e);
 	/* It waits for its turn, which it now does not want. */
 	if (!r && !p.auto_start && p.turn == TURN_START && cvm->desired == DESIRED_RUNNING)

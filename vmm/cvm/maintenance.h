@@ -10,7 +10,6 @@
 
 #include "base/err.h"
 
-struct cvm_policy;
 struct cvm_row;
 struct drain_counts;
 struct maintenance_row;
@@ -21,8 +20,6 @@ struct vmm;
 
 /* May a CVM be added? ERR_NODE_CLOSED in maintenance. */
 int maintenance_allows(struct vmm *v, struct err *e);
-/* What @ask says, into *p. */
-void policy_apply(struct cvm_policy *p, const struct policy_request *ask);
 /* [turn] What the node may do with the CVM by itself. *ret: the row after it. */
 int vmm_set_policy(struct vmm *v, const struct cvm_row *cvm, const struct policy_request *ask,
 		   struct cvm_row *ret, struct err *e);
