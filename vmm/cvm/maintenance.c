@@ -73,8 +73,8 @@ static int told(struct vmm *v, const char *type, const char *reason, const struc
 	return event(v, NULL, "", type, e, "{s:s, s:s}", "reason", reason, "by", ref->caller);
 }
 
-static int end(struct vmm *v, const struct maintenance_row *was, const struct request_ref *ref,
-	       struct err *e)
+static int maintenance_end(struct vmm *v, const struct maintenance_row *was,
+			   const struct request_ref *ref, struct err *e)
 {
 	static const struct maintenance_row off = { 0 };
 	int r = maintenance_set(vmm_db(v), &off, e);
@@ -86,8 +86,9 @@ static int end(struct vmm *v, const struct maintenance_row *was, const struct re
 	return r < 0 ? r : told(v, "node.maintenance.ended", was->reason, ref, e);
 }
 
-static int set(struct vmm *v, const struct maintenance_row *was, struct maintenance_row *now,
-	       const struct request_ref *ref, struct err *e)
+static int maintenance_begin(struct vmm *v, const struct maintenance_row *was,
+			     struct maintenance_row *now, const struct request_ref *ref,
+			     struct err *e)
 {
 	int r;
 
@@ -108,12 +109,12 @@ int vmm_set_maintenance(struct vmm *v, bool on, const char *reason, const struct
 		return r;
 	if (!on) {
 		r = owner_allows(v, e);
-		return r ? r : was.on ? end(v, &was, ref, e) : 0;
+		return r ? r : was.on ? maintenance_end(v, &was, ref, e) : 0;
 	}
 	now.timeout_s = was.timeout_s;
 	now.force = was.force;
 	(void)snprintf(now.reason, sizeof(now.reason), "%s", reason);
-	return set(v, &was, &now, ref, e);
+	return maintenance_begin(v, &was, &now, ref, e);
 }
 
 int vmm_drain(struct vmm *v, const struct power_request *ask, const char *reason,
@@ -132,7 +133,7 @@ int vmm_drain(struct vmm *v, const struct power_request *ask, const char *reason
 	now.timeout_s = ask->timeout_s ? ask->timeout_s : DRAIN_TIMEOUT_S;
 	(void)snprintf(now.reason, sizeof(now.reason), "%s", *reason ? reason : was.reason);
 	n = cvms_turn_to_drain(vmm_db(v), e);
-	r = n < 0 ? n : set(v, &was, &now, ref, e);
+	r = n < 0 ? n : maintenance_begin(v, &was, &now, ref, e);
 	return r ? r : pace_begin(v, e);
 }
 

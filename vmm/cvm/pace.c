@@ -31,7 +31,7 @@ struct next {
 	struct cvm_row cvm;
 };
 
-static bool is_up(const struct cvm_row *c)
+static bool pace_is_up(const struct cvm_row *c)
 {
 	return c->observed == OBSERVED_RUNNING || c->observed == OBSERVED_PAUSED;
 }
@@ -51,22 +51,22 @@ static int begin(void *arg, struct err *e)
 	if (r)
 		return r;
 	if (n->turn == TURN_DRAIN)
-		ask = (struct power_request){ .kind = is_up(&n->cvm) ? OP_SHUTDOWN : OP_STOP,
+		ask = (struct power_request){ .kind = pace_is_up(&n->cvm) ? OP_SHUTDOWN : OP_STOP,
 					      .timeout_s = m.timeout_s,
 					      .force = m.force };
 	return vmm_power(n->v, &n->cvm, &ask, &ref, &op, e);
 }
 
 /* It is as it should be already, or nobody wants it any more. */
-static bool is_over(const struct next *n)
+static bool pace_is_over(const struct next *n)
 {
 	if (n->turn == TURN_START)
-		return is_up(&n->cvm) || n->cvm.desired == DESIRED_DELETED;
+		return pace_is_up(&n->cvm) || n->cvm.desired == DESIRED_DELETED;
 	return n->cvm.desired != DESIRED_RUNNING;
 }
 
 /* Operators read the log, tenants the event: the node's totals are not in it. */
-static int refused(struct next *n, const struct err *why, struct err *e)
+static int pace_refused(struct next *n, const struct err *why, struct err *e)
 {
 	struct err told = *why;
 	int r = n->turn == TURN_START ? cvms_set_ended(vmm_db(n->v), n->cvm.id, ENDED_FAILED, e)
@@ -83,18 +83,18 @@ static int refused(struct next *n, const struct err *why, struct err *e)
 
 static int take_turn(struct next *n, struct err *e)
 {
-	bool drained = n->turn == TURN_DRAIN && !is_over(n);
+	bool drained = n->turn == TURN_DRAIN && !pace_is_over(n);
 	struct err why;
 	int r = cvms_set_turn(vmm_db(n->v), n->cvm.id, drained ? TURN_DRAINED : TURN_NONE, e);
 
-	if (r || is_over(n))
+	if (r || pace_is_over(n))
 		return r;
 	r = turn_do(vmm_turn(n->v), begin, n, &why);
-	return r < 0 ? refused(n, &why, e) : 0;
+	return r < 0 ? pace_refused(n, &why, e) : 0;
 }
 
 /* Is it held up by those who are under way? */
-static int must_wait(struct vmm *v, enum turn_for turn, int64_t order, struct err *e)
+static int pace_must_wait(struct vmm *v, enum turn_for turn, int64_t order, struct err *e)
 {
 	struct turn_load load = { 0 };
 	int r = cvms_automatic_load(vmm_db(v), turn == TURN_START ? OP_START : OP_SHUTDOWN, &load,
@@ -120,12 +120,13 @@ static int begin_one(struct vmm *v, enum turn_for turn, struct err *e)
 	if (r == -ERR_NOT_FOUND)
 		return 0;
 	if (!r)
-		r = must_wait(v, turn, order, e);
+		r = pace_must_wait(v, turn, order, e);
 	if (r)
 		return r < 0 ? r : 0;
 	r = cvms_get(vmm_db(v), id, &n.cvm, e);
 	if (r && db_bad_row(e)) {
-		log_error("a CVM is removed from the queue of automatic starts and drains: %s", e->text);
+		log_error("a CVM is removed from the queue of automatic starts and drains: %s",
+			  e->text);
 		r = cvms_set_turn(vmm_db(v), id, TURN_NONE, e);
 		return r ? r : 1; /* the others do not wait for it */
 	}
@@ -150,7 +151,7 @@ int pace_begin(struct vmm *v, struct err *e)
 	return r;
 }
 
-static int go(void *arg, struct err *e)
+static int pace_turn(void *arg, struct err *e)
 {
 	return pace_begin(arg, e);
 }
@@ -166,7 +167,7 @@ void pace_go(struct vmm *v)
 	r = cvms_drain_counts(vmm_db(v), &waiting, &e);
 	if (!r && (waiting.waiting || waiting.starting)) {
 		turn_after(vmm_turn(v), policies_written, v);
-		r = turn_do(vmm_turn(v), go, v, &e);
+		r = turn_do(vmm_turn(v), pace_turn, v, &e);
 	}
 	if (r >= 0)
 		return;

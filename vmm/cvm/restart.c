@@ -134,7 +134,7 @@ static int schedule(struct pass *p, struct err *e)
 			 clock_rfc3339(p->d.until, at));
 }
 
-static int give_up(struct pass *p, struct err *e)
+static int restart_exhaust(struct pass *p, struct err *e)
 {
 	int r = cvms_set_restart(vmm_db(p->v), p->row->id, p->d.attempts, 0, true, e);
 
@@ -160,7 +160,7 @@ static int start(void *arg, struct err *e)
 
 /* Refused (its capacity is gone, the host can no TDX any more): that was the attempt. Tenants read
  * the event: the node's totals are not in it. */
-static int refused(struct pass *p, const struct err *why, struct err *e)
+static int restart_refused(struct pass *p, const struct err *why, struct err *e)
 {
 	struct err told = *why;
 	int r = cvms_set_ended(vmm_db(p->v), p->row->id, ENDED_FAILED, e);
@@ -180,7 +180,7 @@ static int attempt(struct pass *p, struct err *e)
 	if (r)
 		return r;
 	r = turn_do(vmm_turn(p->v), start, p, &why);
-	return r < 0 && r != -ERR_BUSY ? refused(p, &why, e) : 0;
+	return r < 0 && r != -ERR_BUSY ? restart_refused(p, &why, e) : 0;
 }
 
 static int act(void *arg, struct err *e)
@@ -199,7 +199,7 @@ static int act(void *arg, struct err *e)
 	case RESTART_DUE_AT:
 		return schedule(p, e);
 	case RESTART_ENOUGH:
-		return give_up(p, e);
+		return restart_exhaust(p, e);
 	case RESTART_NOW:
 		return attempt(p, e);
 	case RESTART_NOTHING:
@@ -214,7 +214,7 @@ static void look_again_at(struct pass *p, int64_t when)
 		p->until = when;
 }
 
-static void look_at(struct pass *p, const struct restart_row *row, int64_t now)
+static void restart_apply_row(struct pass *p, const struct restart_row *row, int64_t now)
 {
 	struct err e;
 
@@ -246,7 +246,7 @@ void restart_look(struct vmm *v)
 		p.until = now + 1000;
 	}
 	for (size_t i = 0; i < n; i++)
-		look_at(&p, &rows[i], now);
+		restart_apply_row(&p, &rows[i], now);
 	if (p.until)
 		policies_look_at(v, p.until - now);
 }

@@ -176,7 +176,7 @@ static int resume_turn(void *arg, struct err *e)
 	return 0;
 }
 
-static bool go_on(struct vmm *v, int64_t cvm)
+static bool resume_guest(struct vmm *v, int64_t cvm)
 {
 	struct going_on g = { .v = v, .cvm = cvm };
 	struct err e;
@@ -207,7 +207,7 @@ static void poll_done(void *arg, enum job_end end)
 	for (size_t i = 0; i < p->n && begun < AT_ONCE && end == JOB_WORKED && !vmm_is_closing(v);
 	     i++)
 		if (p->rooms[i].has_room)
-			begun += go_on(v, p->rooms[i].cvm);
+			begun += resume_guest(v, p->rooms[i].cvm);
 	resume_look(v);
 	poll_end(p);
 }

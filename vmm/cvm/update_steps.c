@@ -99,7 +99,7 @@ static int load(struct vmm *v, const struct op_run *o, struct change_row *ret, s
 				   : r;
 }
 
-static int save_disk(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
+static int update_save_disk(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
 	struct change_row x;
 	int64_t made;
@@ -258,7 +258,7 @@ const struct step update_steps[UPDATE_STEPS] = {
 	{ .name = "disk",
 	  .flags = STEP_PROMISED,
 	  .work = { grow_disk, WAITS_QEMU, STEP_FILES_S },
-	  .save = save_disk,
+	  .save = update_save_disk,
 	  .skip = no_growth },
 	{ .name = "apply", .save = save_applied, .unsave = unsave_applied },
 	{ .name = "files",

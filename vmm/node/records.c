@@ -59,7 +59,8 @@ static int64_t kept_ms(const struct vmm *v, enum record kind)
 				       : PROVISION_KEPT_MS;
 }
 
-static int refuse(struct vmm *v, int64_t workspace, enum record kind, int64_t bytes, struct err *e)
+static int records_refuse(struct vmm *v, int64_t workspace, enum record kind, int64_t bytes,
+			  struct err *e)
 {
 	int64_t limit = vmm_settings(v)->record_limit[kind], oldest = 0, wait;
 	int r = records_oldest(vmm_db(v), workspace, kind, &oldest, e);
@@ -102,7 +103,9 @@ int records_fit(struct vmm *v, int64_t workspace, enum record kind, struct err *
 
 	if (!r && limit && bytes - limit < FREED_MAX)
 		r = drop_oldest(v, workspace, kind, limit, &bytes, e);
-	return r < 0 ? r : bytes <= limit || !limit ? 0 : refuse(v, workspace, kind, bytes, e);
+	return r < 0                      ? r
+	       : bytes <= limit || !limit ? 0
+					  : records_refuse(v, workspace, kind, bytes, e);
 }
 
 int records_allow(struct vmm *v, int64_t workspace, enum record kind, enum record_share share,
@@ -113,7 +116,7 @@ int records_allow(struct vmm *v, int64_t workspace, enum record kind, enum recor
 
 	if (r || !limit || bytes < limit / 100 * share + limit % 100 * share / 100)
 		return r;
-	return refuse(v, workspace, kind, bytes, e);
+	return records_refuse(v, workspace, kind, bytes, e);
 }
 
 /* ------------------------------------------------------------------ housekeeping */

@@ -45,7 +45,7 @@ static void fill_row(const struct cvm_row *c, enum op_kind kind, const char *par
 }
 
 /* Whoever repeats an operation without end keeps the newest ones of the workspace only. */
-static int insert(struct vmm *v, const struct op_row *row, struct err *e)
+static int op_insert(struct vmm *v, const struct op_row *row, struct err *e)
 {
 	int r = ops_insert(vmm_db(v), row, e);
 
@@ -180,7 +180,7 @@ int op_begin(struct vmm *v, const struct cvm_row *c, enum op_kind kind, const ch
 	if (!queue && first->enter)
 		r = first->enter(v, &probe, c, e);
 	if (!r)
-		r = insert(v, ret, e);
+		r = op_insert(v, ret, e);
 	if (!r)
 		r = event_op(v, ret, queue ? "operation.queued" : "operation.started", e, "{s:s}",
 			     "kind", op_kind_word[kind]);
@@ -213,7 +213,7 @@ int op_follow(struct vmm *v, const struct op_run *after, const struct cvm_row *c
 		return r;
 	fill_row(c, kind, "{}", &ref, ret);
 	op_stand_at(ret, op_table(kind)->first);
-	r = insert(v, ret, e);
+	r = op_insert(v, ret, e);
 	if (!r)
 		r = event_op(v, ret, "operation.queued", e, "{s:s}", "kind", op_kind_word[kind]);
 	*ret_queued = !r;
@@ -229,7 +229,7 @@ int op_record(struct vmm *v, const struct cvm_row *c, enum op_kind kind, const c
 	ret->state = OP_SUCCEEDED;
 	op_stand_at(ret, op_table(kind)->n - 1);
 	ret->started_ms = ret->finished_ms = ret->created_ms;
-	r = insert(v, ret, e);
+	r = op_insert(v, ret, e);
 	return r ? r
 		 : event_op(v, ret, "operation.finished", e, "{s:s, s:s}", "kind",
 			    op_kind_word[kind], "state", "succeeded");
@@ -257,7 +257,7 @@ int vmm_cancel(struct vmm *v, const char *op_id, struct err *e)
 	return ask_to_cancel(v, &row, e);
 }
 
-static void resume(struct vmm *v, const struct op_row *row)
+static void op_resume_row(struct vmm *v, const struct op_row *row)
 {
 	struct op_run *o = op_launch(v, row);
 
@@ -275,6 +275,6 @@ int ops_resume(struct vmm *v, struct err *e)
 
 	for (size_t i = 0; !r && i < n; i++)
 		if (rows[i].state == OP_RUNNING)
-			resume(v, &rows[i]);
+			op_resume_row(v, &rows[i]);
 	return r;
 }
