@@ -26,7 +26,7 @@
 #include "db/check.h"
 #include "vmm/account/keys.h"
 #include "vmm/guest/print_domain.h"
-#include "vmm/node/check_files.h"
+#include "vmm/guest/check_files.h"
 #include "vmm/node/owner.h"
 
 enum { SPEC_MAX = 1024 * 1024 }; /* bytes of a create request: the limit of the API */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * check_files.h - check of image and disk files against the database.
  */
-#ifndef TEEPOD_VMM_NODE_CHECK_FILES_H
-#define TEEPOD_VMM_NODE_CHECK_FILES_H
+#ifndef TEEPOD_VMM_GUEST_CHECK_FILES_H
+#define TEEPOD_VMM_GUEST_CHECK_FILES_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -13,7 +13,7 @@
 #include "db/cvms.h"
 #include "db/images.h"
 #include "images/images.h"
-#include "vmm/node/check_files.h"
+#include "vmm/guest/check_files.h"
 #include "vmm/guest/disk.h"
 
 static int check_image(struct db *db, const char *dir, const struct image_row *row, struct buf *out)
