@@ -21,8 +21,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "api/cloud/account.h"
+#include "api/cloud/authenticate.h"
 #include "api/cloud/api.h"
+#include "api/cloud/routes.h"
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/clock.h"

@@ -7,12 +7,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/cloud/authenticate.h"
+#include "api/cloud/context.h"
+#include "api/cloud/lookup.h"
 #include <jansson.h>
-
-#include "api/cloud/account.h"
 #include "api/cloud/route_tables.h"
+#include "api/cloud/serialize_workspace.h"
+#include "api/http/call.h"
+#include "api/http/reply.h"
 #include "base/array.h"
-#include "base/clock.h"
+#include "base/json.h"
 #include "base/own.h"
 #include "db/capacity.h"
 #include "db/images.h"
@@ -56,29 +60,6 @@ static json_t *me_v26(const struct call *c)
 		"local", "role", role_text(c->caller.role), "credits", "balance",
 		money_text(credit_left(c), credit), "granted_balance", "0", "is_post_paid", 0,
 		"outstanding_amount");
-}
-
-/* Keys are read again when one may have changed. */
-static bool caller_is_ended(const struct api *a, const struct caller *who, uint64_t generation)
-{
-	if (who->expires_ms && clock_wall_ms() >= who->expires_ms)
-		return true;
-	return (who->kind != CALLER_KEY || who->keys_generation != generation) &&
-	       caller_current_role(a, who) < who->role;
-}
-
-int caller_still_valid(struct call *c, struct err *e)
-{
-	struct caller *who = &c->caller;
-	uint64_t generation = vmm_keys_generation(api_of(c)->vmm);
-
-	if (caller_is_ended(api_of(c), who, generation))
-		return err_set(e, ERR_UNAUTHENTICATED,
-			       "the credential of this request (%s) was revoked, has expired or "
-			       "may do less by now",
-			       who->who);
-	who->keys_generation = generation;
-	return 0;
 }
 
 static void get_me(struct call *c)

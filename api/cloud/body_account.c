@@ -6,9 +6,10 @@
 #include "api/cloud/body_account.h"
 #include <jansson.h>
 
-#include "api/http/call.h"
+#include "api/http/caller.h"
 #include "base/array.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "db/text.h"
 #include "db/workspaces.h"
 #include "vmm/account/account.h"

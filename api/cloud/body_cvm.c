@@ -8,53 +8,25 @@
  */
 #include "api/cloud/body_cvm.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <strings.h>
 
 #include "api/cloud/body_machine.h"
+#include "api/cloud/body_parts.h"
 #include "api/cloud/body_policy.h"
-#include "base/alloc.h"
-#include "base/array.h"
-#include <jansson.h>
-#include "base/id.h"
+#include "base/buf.h"
+#include "base/json.h"
 #include "base/own.h"
-#include "vmm/compose/compose_merge.h"
 #include "vmm/admit/request.h"
 #include "vmm/compose/compose.h"
+#include "vmm/compose/compose_merge.h"
 #include "vmm/cvm/change_preflight.h"
 #include "vmm/cvm/power.h"
 #include "vmm/node/settings.h"
 #include "vmm/virt/domain_spec.h"
-#include "vmm/virt/xml_out.h"
 
 enum { OPT = FIELD_NULLABLE, BATCH_MAX = 1000, PATH_BYTES_MAX = 4096 };
 
-static const char *const protocol_words[] = { "tcp", "udp", NULL };
 static const char *const kms_words[] = { "phala", "ethereum", "base", "legacy", NULL };
-
-static const struct field port_fields[] = {
-	{ "protocol", FIELD_WORD, OPT, 0, 0, FIELD_NOWHERE, protocol_words, NULL, "tcp if absent" },
-	{ "host_address", FIELD_STRING, OPT, 0, 45, FIELD_NOWHERE, NULL, NULL,
-	  "one of the node's ports.addresses; the first if absent" },
-	{ "host_port", FIELD_INT, OPT, 0, 65535, FIELD_NOWHERE, NULL, NULL,
-	  "0 or absent: a free one is picked" },
-	{ "vm_port", FIELD_INT, FIELD_REQUIRED, 1, 65535, FIELD_NOWHERE, NULL, NULL, NULL },
-};
-
-const struct field_table port_table = { "PortRequest", port_fields, ARRAY_SIZE(port_fields), true };
-
-const char *const gpu_attach_words[] = { "listed", "all", NULL };
-
-static const struct field gpu_fields[] = {
-	{ "slot", FIELD_STRING, OPT, 0, 12, FIELD_NOWHERE, NULL, NULL,
-	  "PCI address: 18:00.0 or 0000:18:00.0; any free GPU of the product if absent" },
-	{ "product_id", FIELD_STRING, OPT, 0, 9, FIELD_NOWHERE, NULL, NULL,
-	  "such as 10de:2335; whatever is in the slot if absent" },
-};
-
-const struct field_table gpu_table = { "GpuRequest", gpu_fields, ARRAY_SIZE(gpu_fields), true };
 
 static const struct field gpus_fields[] = {
 	{ "attach_mode", FIELD_WORD, OPT, 0, 0, FIELD_NOWHERE, gpu_attach_words, NULL,
@@ -209,90 +181,13 @@ static int refuse_unsupported_fields(const struct cvm_body *q, struct err *e)
 	return 0;
 }
 
-int parse_node_id(int64_t teepod_id, int64_t node_id, int64_t *ret, struct err *e)
-{
-	if (teepod_id && node_id && teepod_id != node_id)
-		return err_field(e, ERR_INCOMPATIBLE, "node_id", NULL,
-				 "node_id is %lld and teepod_id, its older name, is %lld",
-				 (long long)node_id, (long long)teepod_id);
-	*ret = node_id ? node_id : teepod_id;
-	return 0;
-}
-
-int parse_encrypted_env(const char *hex, void **ret, size_t *ret_len, struct err *e)
-{
-	size_t n = hex ? strlen(hex) : 0;
-	auto_free void *bytes = NULL;
-
-	if (!n)
-		return 0;
-	bytes = xmalloc(n / 2 + 1);
-	if (n % 2 || !id_unhex(hex, bytes, n / 2))
-		return err_field(e, ERR_INVALID, "encrypted_env", hex,
-				 "encrypted_env must be an even number of hex digits, without 0x");
-	*ret = take_ptr(&bytes);
-	*ret_len = n / 2;
-	return 0;
-}
-
-static const char *member_text(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s && *s ? s : NULL;
-}
-
-/* The table has checked types and ranges. */
-void parse_ports(const json_t *list, struct port_request *out)
-{
-	const json_t *item;
-	size_t i;
-
-	json_array_foreach((json_t *)list, i, item)
-	{
-		const char *protocol = member_text(item, "protocol");
-
-		out[i] = (struct port_request){
-			.udp = protocol && (*protocol | 0x20) == 'u',
-			.host_address = member_text(item, "host_address"),
-			.host_port =
-				(uint16_t)json_number_value(json_object_get(item, "host_port")),
-			.vm_port = (uint16_t)json_number_value(json_object_get(item, "vm_port")),
-		};
-	}
-}
-
-void parse_gpus(const json_t *list, struct gpu_request *out)
-{
-	const json_t *item;
-	size_t i;
-
-	json_array_foreach((json_t *)list, i, item) out[i] =
-		(struct gpu_request){ .slot = member_text(item, "slot"),
-				      .product_id = member_text(item, "product_id") };
-}
-
-enum gpu_attach parse_gpu_attach(const json_t *gpus)
-{
-	const char *word = member_text(gpus, "attach_mode");
-
-	if (word && !strcasecmp(word, "all"))
-		return GPU_ALL;
-	return json_array_size(json_object_get(gpus, "gpus")) ? GPU_LISTED : GPU_NONE;
-}
-
-static const char *text_or_null(const char *s)
-{
-	return s && *s ? s : NULL;
-}
-
 static int cvm_body_fill(const struct cvm_body *q, const json_t *body, struct parsed_cvm *a,
 			 struct err *e)
 {
 	const json_t *prefer = json_object_get(body, "prefer_dev");
 	int r = refuse_unsupported_fields(q, e);
 
-	a->ask = (struct cvm_request){
+	a->ask = (struct cvm_ask){
 		.name = text_or_null(q->name),
 		.image = text_or_null(q->image),
 		.prefer_dev = prefer && !json_is_null(prefer) ? q->prefer_dev : -1,
@@ -413,7 +308,7 @@ static const struct field change_fields[] = {
 const struct field_table change_preflight_table = { "ChangePreflightRequest", change_fields,
 						    ARRAY_SIZE(change_fields), true };
 
-int parse_preflight_body(const json_t *body, const char *name, struct preflight_request *ret,
+int parse_preflight_body(const json_t *body, const char *name, struct change_ask *ret,
 			 json_t **ret_manifest, struct err *e)
 {
 	struct preflight_body q = { 0 };
@@ -424,130 +319,11 @@ int parse_preflight_body(const json_t *body, const char *name, struct preflight_
 		r = compose_manifest(q.compose_file, name, &manifest, e);
 	if (r)
 		return r;
-	*ret = (struct preflight_request){ .vcpus = q.vcpu,
-					   .memory_mib = q.memory,
-					   .disk_gib = q.disk_size,
-					   .image = q.image,
-					   .manifest = manifest };
+	*ret = (struct change_ask){ .vcpus = q.vcpu,
+				    .memory_mib = q.memory,
+				    .disk_gib = q.disk_size,
+				    .image = q.image,
+				    .manifest = manifest };
 	*ret_manifest = manifest;
 	return 0;
 }
-
-/* ------------------------------------------------------------------ power */
-
-#define NEW_DISK                                                                                   \
-	{                                                                                          \
-		"new_disk", FIELD_BOOL, OPT, 0, 0, offsetof(struct power_request, new_disk), NULL, \
-			NULL, "make an empty data disk if the CVM's own is lost"                   \
-	}
-
-static const struct field start_fields[] = { NEW_DISK };
-
-static const struct field shutdown_fields[] = {
-	TIMEOUT_FIELDS,
-	{ "force", FIELD_BOOL, OPT, 0, 0, offsetof(struct power_request, force), NULL, NULL,
-	  "stop hard when time is up" },
-};
-
-static const struct field restart_fields[] = {
-	NEW_DISK,
-	TIMEOUT_FIELDS,
-	{ "force", FIELD_BOOL, OPT, 0, 0, offsetof(struct power_request, force), NULL, NULL,
-	  "stop hard, at once" },
-};
-
-const struct field_table start_table = { "StartRequest", start_fields, ARRAY_SIZE(start_fields),
-					 false };
-const struct field_table shutdown_table = { "ShutdownRequest", shutdown_fields,
-					    ARRAY_SIZE(shutdown_fields), false };
-const struct field_table restart_table = { "RestartRequest", restart_fields,
-					   ARRAY_SIZE(restart_fields), false };
-
-const char *const timeout_names[] = { "timeout", "timeout_s", "shutdown_timeout", NULL };
-
-int parse_timeout(const json_t *body, unsigned *ret, struct err *e)
-{
-	const char *first = NULL;
-	unsigned given = 0;
-
-	for (size_t i = 0; timeout_names[i]; i++) {
-		const json_t *j = json_object_get(body, timeout_names[i]);
-		unsigned value = (unsigned)json_number_value(j);
-		char text[16];
-
-		if (!value)
-			continue;
-		(void)snprintf(text, sizeof(text), "%u", value);
-		if (first && value != given)
-			return err_field(
-				e, ERR_INCOMPATIBLE, timeout_names[i], text,
-				"%s is %u, and %s, another name of it, is %s: give one of them",
-				first, given, timeout_names[i], text);
-		first = timeout_names[i];
-		given = value;
-	}
-	*ret = given;
-	return 0;
-}
-
-int parse_power_body(const struct field_table *t, const json_t *body, struct power_request *ret,
-		     struct err *e)
-{
-	struct power_request ask = { .kind = ret->kind };
-	int r = fields_read(t, body, "", &ask, e);
-
-	if (!r)
-		r = parse_timeout(body, &ask.timeout_s, e);
-	if (!r)
-		*ret = ask;
-	return r;
-}
-
-int refuse_timeout(const json_t *body, const char *verb, struct err *e)
-{
-	for (size_t i = 0; timeout_names[i]; i++) {
-		const json_t *j = json_object_get(body, timeout_names[i]);
-		auto_free char *text = j && !json_is_null(j) ? json_canonical(j) : NULL;
-
-		if (!text)
-			continue;
-		err_field(e, ERR_INVALID, timeout_names[i], text,
-			  "%s has no %s: it does not wait for the guest", verb, timeout_names[i]);
-		return err_hint(e, "shutdown and restart give the guest time to power off");
-	}
-	return 0;
-}
-
-/* ------------------------------------------------------------------ images, states */
-
-static const struct field image_ask_fields[] = {
-	{ "source", FIELD_STRING, FIELD_REQUIRED, 1, PATH_BYTES_MAX,
-	  offsetof(struct image_body, source), NULL, NULL,
-	  "absolute path on the node of an image folder or tar file" },
-	{ "name", FIELD_STRING, OPT, 1, 64, offsetof(struct image_body, name), NULL, NULL,
-	  "the folder's own name if absent" },
-};
-
-const struct field_table image_import_table = { "ImageImportRequest", image_ask_fields,
-						ARRAY_SIZE(image_ask_fields), true };
-
-int parse_image_body(const json_t *body, struct image_body *ret, struct err *e)
-{
-	struct image_body q = { 0 };
-	int r = fields_read(&image_import_table, body, "", &q, e);
-
-	if (!r && q.source[0] != '/')
-		return err_field(e, ERR_INVALID, "source", q.source,
-				 "source must be an absolute path on the node");
-	if (!r)
-		*ret = q;
-	return r;
-}
-
-static const struct field status_batch_fields[] = {
-	{ "vm_uuids", FIELD_STRINGS, FIELD_REQUIRED, 0, BATCH_MAX, FIELD_NOWHERE, NULL, NULL,
-	  NULL },
-};
-
-const struct field_table status_batch_table = { "StatusBatchRequest", status_batch_fields,
-						ARRAY_SIZE(status_batch_fields), false };

@@ -8,12 +8,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <jansson.h>
 
 #include <openssl/evp.h>
 
 #include "base/array.h"
+#include "base/id.h"
+#include "base/json.h"
 #include "vmm/admit/networks.h"
 #include "vmm/admit/request.h"
 #include "vmm/node/settings.h"

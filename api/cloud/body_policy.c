@@ -5,11 +5,12 @@
 #include "api/cloud/body_policy.h"
 
 #include <assert.h>
-#include <string.h>
 #include <strings.h>
 
-#include "api/cloud/body_cvm.h"
+#include "api/cloud/body_parts.h"
+#include "api/cloud/body_power.h"
 #include "base/array.h"
+#include "base/json.h"
 #include <jansson.h>
 #include "db/policies.h"
 #include "vmm/admit/request.h"
@@ -26,13 +27,6 @@ static const struct field policy_fields[] = { POLICY_FIELDS };
 const struct field_table policy_table = { "PolicyRequest", policy_fields, ARRAY_SIZE(policy_fields),
 					  true };
 
-static bool policy_member_given(const json_t *body, const char *key)
-{
-	const json_t *j = json_object_get(body, key);
-
-	return j && !json_is_null(j);
-}
-
 static enum restart_policy restart_policy_of(const char *word)
 {
 	int i = RESTART_POLICIES - 1;
@@ -48,8 +42,8 @@ struct policy_request policy_from_body(const json_t *body)
 
 	return (struct policy_request){
 		.has_restart = word != NULL,
-		.has_auto_start = policy_member_given(body, "auto_start"),
-		.has_order = policy_member_given(body, "start_order"),
+		.has_auto_start = member_given(body, "auto_start"),
+		.has_order = member_given(body, "start_order"),
 		.restart = word ? restart_policy_of(word) : RESTART_ON_CRASH,
 		.auto_start = json_is_true(json_object_get(body, "auto_start")),
 		.start_order = (int64_t)json_number_value(json_object_get(body, "start_order")),

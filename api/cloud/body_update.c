@@ -8,11 +8,12 @@
 #include "api/cloud/body_update.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-#include "api/cloud/body_cvm.h"
+#include "api/cloud/body_parts.h"
+#include "api/cloud/body_power.h"
 #include "base/alloc.h"
 #include "base/array.h"
+#include "base/json.h"
 #include <jansson.h>
 #include "vmm/admit/request.h"
 #include "vmm/compose/compose.h"
@@ -198,13 +199,6 @@ TABLE(compose_commit, "ComposeCommitRequest", false);
 
 /* ------------------------------------------------------------------ what a table can not say */
 
-static bool member_given(const json_t *body, const char *key)
-{
-	const json_t *j = json_object_get(body, key);
-
-	return j && !json_is_null(j);
-}
-
 static int member_flag(const json_t *body, const char *key, bool value)
 {
 	return member_given(body, key) ? value : -1;
@@ -280,11 +274,6 @@ static void read_new_ports(const json_t *list, struct parsed_update *a)
 	a->ports = xcalloc(a->ask.n_ports ? a->ask.n_ports : 1, sizeof(*a->ports));
 	parse_ports(list, a->ports);
 	a->ask.ports = a->ports;
-}
-
-static const char *text_or_null(const char *s)
-{
-	return s && *s ? s : NULL;
 }
 
 /* @restart: what an absent allow_restart means on this route. */

@@ -6,14 +6,19 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "api/cloud/context.h"
+#include "api/cloud/paging.h"
 #include <jansson.h>
-
-#include "api/cloud/account.h"
 #include "api/cloud/route_tables.h"
+#include "api/cloud/serialize_workspace.h"
+#include "api/http/call.h"
+#include "api/http/reply.h"
 #include "base/own.h"
 #include "db/images.h"
 #include "vmm/account/account.h"
+#include "vmm/node/node.h"
 #include "vmm/node/settings.h"
+#include "vmm/vmm.h"
 
 /* Types without GPUs are one family. */
 static const char cpu_family[] = "cpu";

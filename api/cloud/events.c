@@ -9,9 +9,14 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "api/cloud/context.h"
+#include "api/cloud/json_or_null.h"
 #include "api/cloud/route_tables.h"
 #include "api/cloud/serialize_cvm.h"
+#include "api/cloud/sse.h"
 #include "api/cloud/stream.h"
+#include "api/http/call.h"
+#include "api/http/reply.h"
 #include "base/alloc.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -30,6 +35,16 @@ struct event_stream {
 	struct stream f;
 	int64_t workspace, seq;
 };
+
+static json_t *serialize_event(const struct event_row *ev)
+{
+	json_t *data = json_stored(ev->data);
+
+	return json_pack("{s:I,s:o,s:s,s:o,s:o,s:o}", "seq", (json_int_t)ev->seq, "at",
+			 json_time_or_null(ev->at_ms), "type", ev->type, "vm_uuid",
+			 json_text_or_null(ev->cvm_uuid), "operation_id",
+			 json_text_or_null(ev->op_id), "data", data ? data : json_null());
+}
 
 static void events_finish(struct stream *f, bool client_gone)
 {
@@ -149,7 +164,7 @@ static int events_reply_page(struct call *c, int64_t after, int64_t oldest, int6
 
 static void get_events(struct call *c)
 {
-	bool streamed = stream_is_wanted(c);
+	bool streamed = sse_is_wanted(c);
 	struct stream_share share = { 0 };
 	int64_t oldest, newest, after;
 	struct err e;

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  * health.c - is the daemon alive, is it ready, and how is it doing?
  */
+#include "api/cloud/context.h"
 #include "api/cloud/route_tables.h"
+#include "api/cloud/node_metrics.h"
 #include "api/cloud/serialize_cvm.h"
 #include "api/cloud/stream.h"
+#include "api/http/call.h"
+#include "api/http/reply.h"
+#include "api/http/server.h"
 #include <jansson.h>
-#include "api/cloud/node_metrics.h"
 #include "base/buf.h"
 #include "vmm/vmm.h"
 

@@ -4,17 +4,19 @@
  * Amounts are whole micro-units of the configured currency; the cloud's clients are shown decimal
  * numbers.
  */
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <jansson.h>
-
-#include "api/cloud/account.h"
 #include "api/cloud/body_account.h"
+#include "api/cloud/context.h"
+#include "api/cloud/json_or_null.h"
+#include "api/cloud/lookup.h"
 #include "api/cloud/mutation_call.h"
+#include "api/cloud/paging.h"
 #include "api/cloud/route_tables.h"
+#include "api/cloud/serialize_workspace.h"
+#include "api/http/call.h"
+#include "api/http/reply.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/own.h"
@@ -25,20 +27,7 @@
 #include "vmm/node/settings.h"
 #include "vmm/op/mutation.h"
 
-enum { BODY_MAX = 4096, MICRO = 1000000 };
-
-char *money_text(int64_t micro, char out[MONEY_TEXT])
-{
-	uint64_t n = micro < 0 ? -(uint64_t)micro : (uint64_t)micro;
-	size_t end = (size_t)snprintf(out, MONEY_TEXT, "%s%" PRIu64 ".%06" PRIu64,
-				      micro < 0 ? "-" : "", n / MICRO, n % MICRO);
-
-	while (out[end - 1] == '0')
-		out[--end] = 0;
-	if (out[end - 1] == '.')
-		out[end - 1] = 0;
-	return out;
-}
+enum { BODY_MAX = 4096 };
 
 static void get_balance(struct call *c)
 {

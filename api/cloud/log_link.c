@@ -11,12 +11,15 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
+#include "api/cloud/authenticate.h"
+#include "api/cloud/context.h"
+#include "api/http/call.h"
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/strings.h"
-#include "vmm/account/account.h"
 #include "db/cvms.h"
 #include "db/keys.h"
+#include "vmm/account/account.h"
 #include "vmm/node/node.h"
 
 /* The maker in the token: one digit for its kind, 16 for the number of its key or user. */

@@ -10,7 +10,7 @@
 #ifndef TEEPOD_API_CLOUD_LOG_LINK_H
 #define TEEPOD_API_CLOUD_LOG_LINK_H
 
-#include "api/cloud/api.h"
+#include "api/cloud/context.h"
 
 struct cvm_row;
 

@@ -18,15 +18,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/cloud/authenticate.h"
+#include "api/cloud/context.h"
+#include "api/cloud/json_or_null.h"
 #include <jansson.h>
-
-#include "api/cloud/account.h"
-#include "api/cloud/stream.h"
 #include "api/cloud/log_link.h"
+#include "api/cloud/lookup.h"
 #include "api/cloud/route_tables.h"
 #include "api/cloud/serialize_cvm.h"
+#include "api/cloud/stream.h"
+#include "api/http/call.h"
+#include "api/http/reply.h"
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/id.h"
 #include "base/lag.h"
 #include "base/lanes.h"
 #include "base/log.h"

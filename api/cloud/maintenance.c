@@ -5,9 +5,14 @@
 #include <string.h>
 
 #include "api/cloud/body_policy.h"
+#include "api/cloud/context.h"
 #include "api/cloud/mutation_call.h"
 #include "api/cloud/route_tables.h"
 #include "api/cloud/serialize_cvm.h"
+#include "api/cloud/serialize_node.h"
+#include "api/cloud/serialize_operation.h"
+#include "api/http/call.h"
+#include "api/http/reply.h"
 #include "base/alloc.h"
 #include <jansson.h>
 #include "base/own.h"
@@ -20,27 +25,6 @@
 #include "vmm/op/mutation.h"
 #include "vmm/op/op_begin.h"
 #include "vmm/vmm.h"
-
-int serialize_maintenance(const struct call *c, json_t **ret, struct err *e)
-{
-	struct maintenance_row m = { 0 };
-	struct drain_counts n = { 0 };
-	int r = vmm_maintenance(api_of(c)->vmm, &m, &n, e);
-
-	if (r)
-		return r;
-	*ret = json_pack("{s:b,s:o,s:o}", "enabled", m.on, "reason", json_text_or_null(m.reason),
-			 "since", json_time_or_null(m.since_ms));
-	if (api_scope(c))
-		return 0;
-	json_object_set_new(*ret, "by", json_text_or_null(m.caller));
-	json_object_set_new(*ret, "drain",
-			    json_pack("{s:I,s:I,s:I,s:I}", "waiting", (json_int_t)n.waiting,
-				      "shutting_down", (json_int_t)n.under_way, "still_running",
-				      (json_int_t)n.running, "down", (json_int_t)n.down));
-	json_object_set_new(*ret, "waiting_to_start", json_integer(n.starting));
-	return 0;
-}
 
 static void get_maintenance(struct call *c)
 {

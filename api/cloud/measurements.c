@@ -7,19 +7,25 @@
 #include "api/cloud/measurements.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "api/cloud/body_cvm.h"
-#include "api/http/envelope.h"
+#include "api/cloud/context.h"
+#include "api/cloud/json_or_null.h"
+#include "api/cloud/lookup.h"
 #include "api/cloud/route_tables.h"
 #include "api/cloud/serialize_cvm.h"
+#include "api/http/call.h"
+#include "api/http/envelope.h"
+#include "api/http/reply.h"
 #include "base/alloc.h"
+#include "base/id.h"
 #include "base/json.h"
 #include "base/own.h"
-#include "vmm/guest/measure.h"
 #include "db/cvms.h"
+#include "vmm/compose/compose.h"
 #include "vmm/cvm/change.h"
 #include "vmm/cvm/change_preflight.h"
+#include "vmm/guest/measure.h"
 #include "vmm/tdx/file_measures.h"
 #include "vmm/tdx/mr_config.h"
 #include "vmm/tdx/tdvf.h"

@@ -4,7 +4,7 @@
 #ifndef TEEPOD_API_CLOUD_MEASUREMENTS_H
 #define TEEPOD_API_CLOUD_MEASUREMENTS_H
 
-#include "api/cloud/api.h"
+#include "api/cloud/context.h"
 
 struct cvm_row;
 

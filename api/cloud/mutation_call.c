@@ -3,19 +3,21 @@
  */
 #include "api/cloud/mutation_call.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/cloud/authenticate.h"
+#include "api/cloud/body_power.h"
+#include "api/cloud/context.h"
 #include <jansson.h>
-
-#include "api/cloud/account.h"
 #include "api/cloud/precondition.h"
+#include "api/http/call.h"
+#include "api/http/reply.h"
 #include "api/http/target.h"
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/id.h"
-#include "api/cloud/body_cvm.h"
+#include "base/json.h"
 #include "base/own.h"
 #include "vmm/admit/port_probe.h"
 #include "vmm/logs/serial_scan.h"

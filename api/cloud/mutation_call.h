@@ -16,8 +16,7 @@
 #ifndef TEEPOD_API_CLOUD_MUTATION_CALL_H
 #define TEEPOD_API_CLOUD_MUTATION_CALL_H
 
-#include "api/cloud/api.h"
-#include "vmm/logs/serial_scan.h"
+#include "api/cloud/context.h"
 
 struct answer;
 

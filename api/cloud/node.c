@@ -7,8 +7,13 @@
  */
 #include <unistd.h>
 
-#include "api/cloud/account.h"
+#include "api/cloud/context.h"
+#include "api/cloud/json_or_null.h"
+#include "api/cloud/lookup.h"
 #include "api/cloud/route_tables.h"
+#include "api/cloud/serialize_node.h"
+#include "api/http/call.h"
+#include "api/http/reply.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/own.h"

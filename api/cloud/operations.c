@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  * operations.c - what is being done to CVMs, waiting for it to be over, and asking it to stop.
  */
-#include <stdlib.h>
 #include <string.h>
 
+#include "api/cloud/authenticate.h"
+#include "api/cloud/context.h"
+#include "api/cloud/lookup.h"
 #include <jansson.h>
-
-#include "api/cloud/account.h"
 #include "api/cloud/mutation_call.h"
+#include "api/cloud/paging.h"
 #include "api/cloud/route_tables.h"
 #include "api/cloud/serialize_cvm.h"
+#include "api/cloud/serialize_operation.h"
 #include "api/cloud/stream.h"
+#include "api/http/call.h"
+#include "api/http/reply.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/id.h"

@@ -1,11 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  * policy.c - PATCH /cvms/{id}/policy: what the node may do with a CVM by itself.
  */
+#include <stdlib.h>
+
 #include "api/cloud/body_policy.h"
+#include "api/cloud/context.h"
+#include "api/cloud/lookup.h"
 #include "api/cloud/mutation_call.h"
 #include "api/cloud/route_tables.h"
 #include "api/cloud/serialize_cvm.h"
+#include "api/http/call.h"
+#include "api/http/reply.h"
 #include "base/alloc.h"
+#include "base/own.h"
 #include <jansson.h>
 #include <stdlib.h>
 #include "db/cvms.h"

@@ -6,11 +6,18 @@
  */
 #include <stdlib.h>
 
-#include "api/cloud/body_cvm.h"
+#include "api/cloud/body_power.h"
+#include "api/cloud/context.h"
+#include "api/cloud/lookup.h"
 #include "api/cloud/mutation_call.h"
 #include "api/cloud/route_tables.h"
 #include "api/cloud/serialize_cvm.h"
+#include "api/cloud/serialize_operation.h"
+#include "api/http/call.h"
+#include "api/http/reply.h"
 #include "base/alloc.h"
+#include "base/json.h"
+#include "base/own.h"
 #include <jansson.h>
 #include "db/cvms.h"
 #include "db/operations.h"

@@ -5,11 +5,14 @@
  * else's cache, and would wait for a 412 to go away that never does.
  */
 #include "api/cloud/precondition.h"
-#include "db/cvms.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "api/cloud/lookup.h"
+#include "api/http/call.h"
+#include "db/cvms.h"
 
 /* "/api/v1/cvms/{id}" and all below it; those below /cvms/provision are literals. */
 static const char cvm_route[] = "/api/v1/cvms/{";

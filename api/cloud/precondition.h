@@ -8,7 +8,7 @@
 #ifndef TEEPOD_API_CLOUD_PRECONDITION_H
 #define TEEPOD_API_CLOUD_PRECONDITION_H
 
-#include "api/cloud/api.h"
+#include "api/cloud/context.h"
 
 enum { ETAG_TEXT = 24 };
 

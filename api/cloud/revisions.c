@@ -6,10 +6,18 @@
 #include <string.h>
 
 #include "api/cloud/body_update.h"
+#include "api/cloud/context.h"
+#include "api/cloud/json_or_null.h"
+#include "api/cloud/lookup.h"
 #include "api/cloud/mutation_call.h"
+#include "api/cloud/paging.h"
 #include "api/cloud/route_tables.h"
 #include "api/cloud/serialize_cvm.h"
+#include "api/cloud/serialize_workspace.h"
+#include "api/http/call.h"
+#include "api/http/reply.h"
 #include "base/alloc.h"
+#include "base/id.h"
 #include "base/json.h"
 #include "base/own.h"
 #include "db/apps.h"
@@ -22,7 +30,6 @@
 #include "vmm/cvm/update.h"
 #include "vmm/op/mutation.h"
 #include "vmm/op/op_begin.h"
-#include "vmm/virt/xml_out.h"
 #include "vmm/vmm.h"
 
 enum { INSTANCES_MAX = 10000 };
@@ -70,19 +77,6 @@ static json_t *serialize_revision_cvm(const struct call *c, const struct app_row
 	o = json_pack("{s:s,s:s,s:s,s:s,s:s}", "object_type", "cvm", "id", id, "name", row.name,
 		      "app_id", row.app_id, "vm_uuid", row.uuid);
 	return o;
-}
-
-static json_t *serialize_revision_workspace(const struct call *c, int64_t id)
-{
-	struct workspace_row ws;
-	char ref[32];
-	struct err e;
-
-	if (vmm_workspace(api_of(c)->vmm, id, &ws, &e))
-		return json_null();
-	(void)snprintf(ref, sizeof(ref), "ws_%lld", (long long)id);
-	return json_pack("{s:s,s:s,s:s,s:s,s:n}", "object_type", "workspace", "id", ref, "name",
-			 ws.name, "slug", ws.slug, "avatar_url");
 }
 
 static json_t *serialize_revision_caller(const char *caller)
@@ -137,7 +131,8 @@ static void get_revisions(struct call *c)
 	for (size_t i = 0; i < h.n; i++) {
 		json_t *o = serialize_revision(c, &app, &h.list[i]);
 
-		json_object_set_new(o, "workspace", serialize_revision_workspace(c, app.workspace));
+		json_object_set_new(o, "workspace",
+				    serialize_workspace_ref(api_of(c)->vmm, app.workspace));
 		json_array_append_new(list, o);
 	}
 	body = json_pack("{s:o}", "revisions", list);
@@ -209,7 +204,7 @@ static void get_revision(struct call *c)
 		return;
 	}
 	o = serialize_revision(c, &app, &revision);
-	json_object_set_new(o, "workspace", serialize_revision_workspace(c, app.workspace));
+	json_object_set_new(o, "workspace", serialize_workspace_ref(api_of(c)->vmm, app.workspace));
 	json_object_set_new(o, "compose_file", file);
 	json_object_set_new(o, "encrypted_env", json_string(""));
 	json_object_set_new(o, "user_config", json_string(""));

@@ -11,12 +11,15 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
+#include "api/cloud/context.h"
+#include "api/cloud/json_or_null.h"
 #include "api/cloud/log_link.h"
+#include "api/cloud/serialize_node.h"
+#include "api/cloud/serialize_operation.h"
+#include "api/cloud/serialize_workspace.h"
+#include "api/http/call.h"
 #include "base/clock.h"
-#include "base/json.h"
 #include "base/own.h"
 #include "base/strings.h"
 #include "db/cvms.h"
@@ -27,29 +30,11 @@
 #include "db/workspaces.h"
 #include "vmm/account/workspaces.h"
 #include "vmm/admit/reservation.h"
+#include "vmm/compose/compose.h"
 #include "vmm/cvm/status.h"
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"
 #include "vmm/vmm.h"
-
-/* Guests write some of these, and fixed sizes may cut a character in two. */
-json_t *json_text_or_null(const char *s)
-{
-	return s && *s ? json_text(s) : json_null();
-}
-
-json_t *json_time_or_null(int64_t wall_ms)
-{
-	char at[CLOCK_TEXT];
-
-	return wall_ms ? json_string(clock_rfc3339(wall_ms, at)) : json_null();
-}
-
-void json_put_text(json_t *o, const char *key, const char *value)
-{
-	if (*value)
-		json_object_set_new(o, key, json_text(value));
-}
 
 /* Keys are ours and names were checked when they came in: jansson need not look at every byte once
  * more. */
@@ -98,22 +83,14 @@ void cvm_serializer_end(struct cvm_serializer *s)
 	json_decref(s->os);
 }
 
-/* Rows of one answer are nearly always of one workspace. */
+/* Nearly all rows of one answer belong to one workspace: keep its object. */
 static json_t *serialize_cvm_workspace(struct cvm_serializer *s, int64_t id)
 {
-	struct workspace_row ws;
-	char ref[32];
-	struct err e;
-
-	if (s->workspace && s->workspace_id == id)
-		return json_incref(s->workspace);
-	if (vmm_workspace(api_of(s->call)->vmm, id, &ws, &e))
-		return json_null();
-	(void)snprintf(ref, sizeof(ref), "ws_%" PRId64, id);
-	json_decref(s->workspace);
-	s->workspace = json_pack("{s:s,s:s,s:s,s:s,s:n}", "object_type", "workspace", "id", ref,
-				 "name", ws.name, "slug", ws.slug, "avatar_url");
-	s->workspace_id = id;
+	if (!s->workspace || s->workspace_id != id) {
+		json_decref(s->workspace);
+		s->workspace = serialize_workspace_ref(api_of(s->call)->vmm, id);
+		s->workspace_id = id;
+	}
 	return json_incref(s->workspace);
 }
 

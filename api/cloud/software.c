@@ -2,34 +2,28 @@
  * software.c - what runs in a CVM, to be read: its manifest and the parts of it, its configuration,
  * and the OS images there are.
  */
-#include <stdlib.h>
-#include <string.h>
-
-#include "api/cloud/api.h"
+#include "api/cloud/context.h"
+#include "api/cloud/json_or_null.h"
+#include "api/cloud/lookup.h"
 #include "api/cloud/route_tables.h"
 #include "api/cloud/serialize_cvm.h"
+#include "api/http/call.h"
+#include "api/http/reply.h"
 #include "base/json.h"
 #include "base/own.h"
 #include "db/cvms.h"
 #include "db/images.h"
 #include "vmm/vmm.h"
 
-/* The manifest of the CVM in the path, as an object; NULL: answered already. */
+/* The manifest of the CVM in the path, as an object. NULL: the call has been answered with an
+ * error. */
 static json_t *software_manifest(struct call *c, struct cvm_row *ret)
 {
-	auto_free char *text = NULL;
-	json_t *manifest;
+	json_t *manifest = NULL;
 	struct err e;
 
-	if (api_find_cvm(c, c->param[0], ret, &e) || vmm_manifest(api_of(c)->vmm, ret, &text, &e)) {
+	if (api_find_cvm(c, c->param[0], ret, &e) || api_load_manifest(c, ret, &manifest, &e))
 		call_reply_err(c, &e);
-		return NULL;
-	}
-	manifest = json_loads(text, 0, NULL);
-	if (!manifest) {
-		(void)err_set(&e, ERR_HOST, "the manifest of %s can not be read", ret->name);
-		call_reply_err(c, &e);
-	}
 	return manifest;
 }
 

@@ -9,11 +9,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/cloud/context.h"
+#include "api/cloud/lookup.h"
 #include "api/cloud/route_tables.h"
 #include "api/cloud/serialize_cvm.h"
+#include "api/cloud/serialize_status.h"
+#include "api/cloud/sse.h"
 #include "api/cloud/stream.h"
+#include "api/http/call.h"
+#include "api/http/reply.h"
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/id.h"
 #include "base/json.h"
 #include "db/cvms.h"
 #include "vmm/cvm/find.h"
@@ -168,7 +175,7 @@ static void get_cvm_state(struct call *c)
 	struct err e;
 	int r = api_find_cvm(c, c->param[0], &row, &e);
 
-	if (!r && stream_is_wanted(c))
+	if (!r && sse_is_wanted(c))
 		r = state_stream_open(c, &row, &e);
 	else if (!r)
 		call_reply(c, 200, serialize_state(&row, clock_wall_ms()));

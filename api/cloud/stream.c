@@ -11,14 +11,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
-
-#include "api/cloud/account.h"
-#include "api/http/json_text.h"
+#include "api/cloud/authenticate.h"
+#include "api/cloud/context.h"
+#include "api/http/call.h"
+#include "api/http/reply.h"
 #include "base/alloc.h"
+#include <jansson.h>
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/loop.h"
+#include "base/own.h"
 #include "vmm/logs/serial_scan.h"
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"
@@ -260,39 +262,4 @@ void streams_free(struct streams *all)
 	streams_drain(all);
 	streams_release_watch(all);
 	free(all);
-}
-
-/* ------------------------------------------------------------------ server-sent events */
-
-void sse_begin(struct call *c)
-{
-	call_stream_begin(c, 200, "text/event-stream");
-}
-
-static bool sse_write(struct stream *f, const struct buf *b)
-{
-	f->written_ms = clock_mono_ms();
-	return call_stream_write(f->call, b->data, b->len);
-}
-
-bool sse_event(struct stream *f, int64_t seq, const char *event, const json_t *data)
-{
-	auto_buf struct buf b = { 0 };
-
-	if (seq > 0)
-		buf_printf(&b, "id: %lld\n", (long long)seq);
-	buf_printf(&b, "event: %s\ndata: ", event);
-	json_write(data, &b);
-	buf_puts(&b, "\n\n");
-	return sse_write(f, &b);
-}
-
-bool sse_heartbeat(struct stream *f, unsigned every_s)
-{
-	auto_buf struct buf b = { 0 };
-
-	if (clock_mono_ms() - f->written_ms < (int64_t)every_s * 1000)
-		return true;
-	buf_puts(&b, ":\n\n");
-	return sse_write(f, &b);
 }

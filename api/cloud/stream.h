@@ -12,8 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "api/cloud/api.h"
-#include "vmm/logs/serial_scan.h"
+#include "api/cloud/context.h"
 
 struct vmm;
 
@@ -78,13 +77,5 @@ void stream_poll_soon(struct stream *f);
 /* Call @fn(@f) from a callback of the loop that is not this file's: @fn may write, and may call
  * stream_end(). */
 void stream_enter(struct stream *f, void (*fn)(struct stream *f));
-
-/* ------------------------------------------------------------------ server-sent events */
-
-/* One event: "id:" if @seq > 0, "event:", "data:". False when the client is gone. */
-bool sse_event(struct stream *f, int64_t seq, const char *event, const json_t *data);
-/* A comment, if nothing was sent for @every_s. */
-bool sse_heartbeat(struct stream *f, unsigned every_s);
-void sse_begin(struct call *c);
 
 #endif

@@ -11,12 +11,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/cloud/authenticate.h"
 #include <jansson.h>
-
-#include "api/cloud/account.h"
 #include "api/cloud/body_account.h"
+#include "api/cloud/context.h"
+#include "api/cloud/json_or_null.h"
+#include "api/cloud/lookup.h"
 #include "api/cloud/mutation_call.h"
+#include "api/cloud/paging.h"
 #include "api/cloud/route_tables.h"
+#include "api/http/call.h"
+#include "api/http/reply.h"
 #include "base/alloc.h"
 #include "base/own.h"
 #include "db/keys.h"
@@ -24,7 +29,6 @@
 #include "vmm/account/account.h"
 #include "vmm/account/keys.h"
 #include "vmm/op/mutation.h"
-#include "vmm/virt/xml_out.h"
 
 enum { BODY_MAX = 4096 };
 

@@ -13,11 +13,18 @@
 #include <string.h>
 
 #include "api/cloud/body_update.h"
+#include "api/cloud/context.h"
+#include "api/cloud/json_or_null.h"
+#include "api/cloud/lookup.h"
 #include "api/cloud/mutation_call.h"
 #include "api/cloud/route_tables.h"
 #include "api/cloud/serialize_cvm.h"
+#include "api/cloud/serialize_operation.h"
+#include "api/http/call.h"
+#include "api/http/reply.h"
 #include "base/alloc.h"
 #include "base/array.h"
+#include "base/id.h"
 #include "base/json.h"
 #include "base/own.h"
 #include "db/cvms.h"
@@ -78,18 +85,6 @@ static int update_find_cvm(const struct update_call *uc, struct cvm_row *ret, st
 
 /* ------------------------------------------------------------------ the new manifest */
 
-static int update_load_manifest(struct vmm *v, const struct cvm_row *row, json_t **ret,
-				struct err *e)
-{
-	auto_free char *text = NULL;
-	int r = vmm_manifest(v, row, &text, e);
-
-	if (r)
-		return r;
-	*ret = json_loads(text, 0, NULL);
-	return *ret ? 0 : err_set(e, ERR_HOST, "the manifest of %s can not be read", row->name);
-}
-
 struct updated_manifest {
 	json_t *manifest; /* owned; NULL: as it is */
 	bool envs_changed;
@@ -108,7 +103,7 @@ static int update_make_manifest(struct vmm *v, const struct cvm_row *row,
 	return compose_merge(own, &merge, ret, e);
 }
 
-static int update_change_manifest(struct vmm *v, const struct cvm_row *row,
+static int update_change_manifest(const struct call *c, const struct cvm_row *row,
 				  const struct parsed_update *a, struct updated_manifest *ret,
 				  struct err *e)
 {
@@ -117,9 +112,9 @@ static int update_change_manifest(struct vmm *v, const struct cvm_row *row,
 
 	if (!a->compose_hash && !a->env_keys && !compose_merge_any(&a->merge))
 		return 0;
-	r = update_load_manifest(v, row, &own, e);
+	r = api_load_manifest(c, row, &own, e);
 	if (!r)
-		r = update_make_manifest(v, row, a, own, &made, e);
+		r = update_make_manifest(api_of(c)->vmm, row, a, own, &made, e);
 	if (!r)
 		r = compose_envs_allowed(made, a->env_keys, "env_keys", e);
 	if (r || json_equal(own, made))
@@ -194,7 +189,7 @@ static int update_apply(struct mutation_call *ch, struct answer *ret, struct err
 
 	ref.looked = ch->looked;
 	if (!r)
-		r = update_change_manifest(v, &row, &uc->asked, &made, e);
+		r = update_change_manifest(ch->call, &row, &uc->asked, &made, e);
 	ask.manifest = made.manifest;
 	if (!r)
 		r = vmm_update(v, &row, &ask, &ref, &op, e);
@@ -318,7 +313,7 @@ static int compose_provision(struct mutation_call *ch, const struct cvm_row *row
 
 	for (size_t i = 0; i < ARRAY_SIZE(not_of_it); i++)
 		json_object_del(keys, not_of_it[i]);
-	r = update_load_manifest(v, row, &own, e);
+	r = api_load_manifest(ch->call, row, &own, e);
 	if (!r)
 		r = compose_patch(own, keys, &made, e);
 	if (!r)

@@ -4,20 +4,25 @@
  * Tenants and readers see their own and nothing that tells whether there are others; operators see
  * all, admins change them.
  */
-#include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <jansson.h>
-
-#include "api/cloud/account.h"
 #include "api/cloud/body_account.h"
+#include "api/cloud/context.h"
+#include "api/cloud/json_or_null.h"
+#include "api/cloud/lookup.h"
 #include "api/cloud/mutation_call.h"
+#include "api/cloud/paging.h"
 #include "api/cloud/route_tables.h"
+#include "api/cloud/serialize_cvm.h"
+#include "api/cloud/serialize_workspace.h"
+#include "api/http/call.h"
+#include "api/http/reply.h"
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/own.h"
 #include "db/capacity.h"
 #include "db/devices.h"
@@ -32,50 +37,6 @@
 #include "vmm/vmm.h"
 
 enum { LIST_DEFAULT = 100, LIST_MAX = 1000, BODY_MAX = 4096 };
-
-const char *role_text(enum role r)
-{
-	static const char *const words[] = { "none", "reader", "tenant", "operator", "admin" };
-
-	return words[r];
-}
-
-static json_t *serialize_quota_amounts(const int64_t amount[QUOTAS])
-{
-	json_t *o = json_object();
-
-	for (int q = 0; q < QUOTAS; q++)
-		json_object_set_new(o, quota_word[q],
-				    amount[q] < 0 ? json_null() : json_integer(amount[q]));
-	return o;
-}
-
-json_t *serialize_workspace(const struct call *c, const struct workspace_row *w)
-{
-	bool is_default = w->id == vmm_default_workspace(api_of(c)->vmm);
-	char id[32];
-
-	(void)snprintf(id, sizeof(id), "ws_%" PRId64, w->id);
-	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:b,s:o,s:I,s:I,s:o,s:o}", "id", id, "name", w->name,
-			 "slug", w->slug, "tier", "local", "role", role_text(c->caller.role),
-			 "is_default", is_default, "created_at", json_time_or_null(w->created_ms),
-			 "apps", (json_int_t)w->apps, "cvms", (json_int_t)w->cvms, "quotas",
-			 serialize_quota_amounts(w->max), "held", serialize_quota_amounts(w->held));
-}
-
-int api_find_workspace(const struct call *c, const char *slug, struct workspace_row *ret,
-		       struct err *e)
-{
-	struct vmm *v = api_of(c)->vmm;
-	char id[32];
-
-	(void)snprintf(id, sizeof(id), "ws_%" PRId64, c->caller.workspace);
-	if (!strcmp(slug, c->caller.workspace_slug) || !strcmp(slug, id))
-		return vmm_workspace(v, c->caller.workspace, ret, e);
-	if (api_scope(c) == 0)
-		return vmm_workspace_find(v, slug, ret, e);
-	return err_field(e, ERR_NOT_FOUND, "slug", slug, "no workspace is called %.64s", slug);
-}
 
 /* ------------------------------------------------------------------ looking */
 
@@ -149,45 +110,6 @@ static void get_workspace_nodes(struct call *c)
 }
 
 /* ------------------------------------------------------------------ what is left */
-
-static const char *quota_resource(int quota)
-{
-	return quota == QUOTA_CVMS ? "slots" : quota_word[quota];
-}
-
-static void limit_capacity_row(const struct workspace_row *w, struct capacity_row *row)
-{
-	int64_t left = row->total > row->promised ? row->total - row->promised : 0;
-	int q = 0;
-
-	while (q < QUOTAS && strcmp(row->resource, quota_resource(q)) != 0)
-		q++;
-	if (q == QUOTAS) {
-		row->total = -1;
-		row->promised = 0;
-		return;
-	}
-	if (w->max[q] >= 0 && w->max[q] - w->held[q] < left)
-		left = w->max[q] > w->held[q] ? w->max[q] - w->held[q] : 0;
-	row->promised = w->held[q];
-	if (row->total >= 0)
-		row->total = row->promised + left;
-}
-
-int api_visible_capacity(const struct call *c, struct capacity_row rows[CAPACITY_ROWS],
-			 struct err *e)
-{
-	struct vmm *v = api_of(c)->vmm;
-	struct workspace_row w;
-	int r = vmm_capacity(v, rows, e);
-
-	if (r || !api_scope(c))
-		return r;
-	r = vmm_workspace(v, api_scope(c), &w, e);
-	for (int i = 0; !r && i < CAPACITY_ROWS; i++)
-		limit_capacity_row(&w, &rows[i]);
-	return r;
-}
 
 static const struct capacity_row *find_capacity_row(const struct capacity_row *rows,
 						    const char *resource)

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/cloud/account.h"
+#include "api/cloud/serialize_workspace.h"
 #include "api/http/key_rate.h"
 #include "base/alloc.h"
 #include "base/array.h"

@@ -10,7 +10,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "api/cloud/api.h"
+#include "api/cloud/routes.h"
+#include "api/http/route.h"
 #include "base/json.h"
 #include "vmm/compose/compose.h"
 

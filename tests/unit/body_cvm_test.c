@@ -10,6 +10,8 @@
 #include <cmocka.h>
 
 #include "api/cloud/body_cvm.h"
+#include "api/cloud/body_image.h"
+#include "api/cloud/body_power.h"
 #include "base/array.h"
 #include "base/json.h"
 #include "base/own.h"

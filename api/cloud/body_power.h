@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * body_power.h - request bodies of power operations, and the shutdown timeout that other bodies
+ * share.
+ */
+#ifndef TEEPOD_API_CLOUD_BODY_POWER_H
+#define TEEPOD_API_CLOUD_BODY_POWER_H
+
+#include "base/json.h"
+
+struct power_ask;
+
+/* How long the guest has to power off by itself: the same names, unit and range in every body whose
+ * operation may shut down a guest. */
+#define TIMEOUT_FIELD(name, rule)                                                          \
+	{                                                                                  \
+		name, FIELD_INT, FIELD_NULLABLE, 10, 1200, FIELD_NOWHERE, NULL, NULL, rule \
+	}
+#define TIMEOUT_FIELDS                                                                          \
+	TIMEOUT_FIELD("timeout", "seconds for the guest to power off by itself; 60 if absent"), \
+		TIMEOUT_FIELD("timeout_s", "same as timeout"),                                  \
+		TIMEOUT_FIELD("shutdown_timeout", "same as timeout")
+
+extern const char *const timeout_names[]; /* ends with NULL */
+extern const struct field_table start_table, shutdown_table, restart_table;
+
+/* The timeout in a body that its table has checked, in seconds; *ret is 0 if none is given.
+ * ERR_INCOMPATIBLE if two of the names have different values. */
+int parse_timeout(const json_t *body, unsigned *ret, struct err *e);
+
+/* ERR_INVALID if the body of @verb, which does not wait for the guest, has a timeout. */
+int refuse_timeout(const json_t *body, const char *verb, struct err *e);
+
+/* ret->kind is read, the rest is filled. */
+int parse_power_body(const struct field_table *t, const json_t *body, struct power_ask *ret,
+		     struct err *e);
+
+#endif
