@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * account.c - who am I, am I still, and which nodes are there for me?
+ * account.c - GET /auth/me and GET /teepods/available: who the caller is, and the node it may use.
  *
- * There is one node: what the cloud's clients insist on is answered with what is true of that.
+ * There is one node. Fields of the cloud that have no meaning here are answered with constants.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -28,7 +28,7 @@
 #include "vmm/node/settings.h"
 #include "vmm/vmm.h"
 
-/* Without billing, or where it can not be found out: nothing. */
+/* Credit left in micro-units; 0 if billing is off or cannot be read. */
 static int64_t credit_left(const struct call *c)
 {
 	struct balance b;
@@ -87,7 +87,7 @@ static int64_t capacity_free(const struct capacity_row *rows, const char *resour
 	return 0;
 }
 
-/* How much of the scarcest resource is left, 0 to 1: all that a single node can be ranked by. */
+/* The free share of the scarcest resource, 0 to 1. */
 static double capacity_score(const struct capacity_row *rows)
 {
 	static const char *const counted[] = { "vcpus", "memory_mib", "disk_gib", "slots" };
@@ -126,7 +126,7 @@ static json_t *serialize_node_images(const struct image_row *rows, size_t n)
 	return a;
 }
 
-/* `listed` is false during maintenance; a create is then refused with the reason. */
+/* `listed` is false during maintenance. A create is then refused with the reason. */
 static json_t *serialize_available_node(const struct vmm_settings *s,
 					const struct capacity_row *rows, json_t *images,
 					const struct maintenance_row *m)

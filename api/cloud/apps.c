@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * apps.c - lists: apps by their newest CVM, CVMs by page, and many states at once.
+ * apps.c - lists: apps by their newest CVM, CVMs by page, and the status of many CVMs at once.
  *
- * A list costs what its page costs: one query for the rows, none per row. A status word is
- * computed, never stored, so ?status= reads all rows that match the other filters and drops the
- * rest here.
+ * A list takes one query for its page, and none per row. A status word is computed and not stored,
+ * so ?status= reads all rows that match the other filters and drops the rest here.
  */
 #include <stdio.h>
 #include <string.h>
@@ -43,7 +42,7 @@ struct cvm_list_query {
 	struct page page;
 	const char *status[STATUS_WORDS];
 	unsigned n_status;
-	bool nothing; /* a filter names what this node does not have */
+	bool nothing; /* a filter names another node, region or KMS */
 };
 
 static int read_listed_filter(struct call *c, struct cvm_filter *f, struct err *e)
@@ -60,7 +59,7 @@ static int read_listed_filter(struct call *c, struct cvm_filter *f, struct err *
 	return r;
 }
 
-/* Filters with one possible value here: they match all or nothing. */
+/* These filters have one possible value on this node: they match all rows or none. */
 static bool names_other_node(struct call *c)
 {
 	const struct vmm_settings *s = vmm_settings(api_of(c)->vmm);
@@ -98,7 +97,8 @@ static bool cvm_has_status(const struct cvm_list_query *q, const struct cvm_row 
 	return false;
 }
 
-/* Keep the rows with a wanted status, of those the page; *n and *total say how many. */
+/* Keep the rows with a wanted status, and of those the requested page. Set *n to the number of rows
+ * kept and *total to the number of rows with a wanted status. */
 static void cvm_list_keep_page(const struct cvm_list_query *q, struct cvm_row *rows, size_t *n,
 			       int64_t *total)
 {
@@ -154,7 +154,7 @@ static cvm_serialize_fn *cvm_row_serializer(const struct call *c)
 	return c->version == 25 ? serialize_cvm_hosted_v25 : serialize_cvm_v26;
 }
 
-/* Long answers: see json_text.h. */
+/* See json_text.h for why long answers are written this way. */
 static void reply_long_list(struct call *c, json_t *body)
 {
 	auto_buf struct buf b = { 0 };
@@ -164,7 +164,7 @@ static void reply_long_list(struct call *c, json_t *body)
 	call_reply_text(c, 200, "application/json", b.data, b.len);
 }
 
-/* Flat where the other v25 shapes have an object: clients insist on teepod_name here. */
+/* Clients require teepod_name and region_identifier at the top level here, and not in an object. */
 static json_t *serialize_app_cvm_v25(struct cvm_serializer *s, const struct cvm_row *c)
 {
 	const struct vmm_settings *set = vmm_settings(api_of(s->call)->vmm);
@@ -292,7 +292,7 @@ static const struct field status_batch_fields[] = {
 static const struct field_table status_batch_table = { "StatusBatchRequest", status_batch_fields,
 						       ARRAY_SIZE(status_batch_fields), false };
 
-/* Keys are spelled as they were asked for; what is not found is left out. */
+/* Keys are spelled as in the request. CVMs that are not found are left out. */
 static void put_batch_status(const struct call *c, json_t *body, const char *asked, int64_t now_ms)
 {
 	char uuid[UUID_TEXT];

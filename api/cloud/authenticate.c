@@ -10,6 +10,7 @@
  */
 #include "api/cloud/authenticate.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 #include "api/cloud/context.h"
@@ -24,8 +25,8 @@
 #include "vmm/account/workspaces.h"
 #include "vmm/node/node.h"
 
-/* Charge the key and all keys above it that have a limit. A key without a limit has none above it
- * with one. */
+/* Count the request against the limits of the key and of all keys above it. A key without a limit
+ * has no key above it with one. */
 static int charge_key_rate(struct api *a, const struct key_row *key, struct err *e)
 {
 	struct key_budget b[KEY_LINE_MAX];
@@ -48,8 +49,8 @@ static int charge_key_rate(struct api *a, const struct key_row *key, struct err 
 	return -ERR_RATE;
 }
 
-/* A key's number cannot be chosen, its name can: names that keys had before there was a rule for
- * them, and common names of certificates, may hold anything. */
+/* Fill c->who. Names may hold any bytes: those of keys made before names were checked, and common
+ * names of certificates. Hence utf8_show(). */
 static void caller_describe(struct caller *c)
 {
 	char shown[80];
@@ -89,8 +90,7 @@ static int authenticate_key(struct api *a, const char *key, struct caller *ret, 
 	return r ? r : authenticate_key_row(a, &row, ret, e);
 }
 
-/* Peers and certificates belong to no workspace of their own: they work in the node's default one.
- */
+/* Unix socket peers and client certificates work in the default workspace of the node. */
 static int authenticate_host(struct api *a, const struct caller *who, struct caller *ret,
 			     struct err *e)
 {
@@ -99,7 +99,7 @@ static int authenticate_host(struct api *a, const struct caller *who, struct cal
 
 	if (who->role == ROLE_NONE)
 		return err_set(e, ERR_UNAUTHENTICATED, "%s needs an API key", who->name);
-	/* It was good when the connection began, which may be long ago. */
+	/* The certificate was valid when the connection began, which may be long ago. */
 	if (who->expires_ms && clock_wall_ms() >= who->expires_ms)
 		return err_set(e, ERR_UNAUTHENTICATED, "the certificate of %s has expired",
 			       who->name);
@@ -146,7 +146,7 @@ int api_authenticate(void *arg, const struct credentials *cred, struct caller *r
 	return err_set(e, ERR_UNAUTHENTICATED, "an API key is needed: header X-API-Key");
 }
 
-/* A database that can not be read just now takes nothing away. */
+/* If the database cannot be read now, the caller keeps its role. */
 static enum role key_current_role(const struct api *a, const struct caller *who)
 {
 	struct key_row row;
@@ -176,7 +176,7 @@ enum role caller_current_role(const struct api *a, const struct caller *who)
 	return who->role;
 }
 
-/* Keys are read again when one may have changed. */
+/* Read the key again only if some key has changed since the last check. */
 static bool caller_is_ended(const struct api *a, const struct caller *who, uint64_t generation)
 {
 	if (who->expires_ms && clock_wall_ms() >= who->expires_ms)
@@ -203,5 +203,6 @@ const char *role_text(enum role r)
 {
 	static const char *const words[] = { "none", "reader", "tenant", "operator", "admin" };
 
+	assert(r <= ROLE_ADMIN);
 	return words[r];
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * body_account.c - tables of what may be asked about workspaces, tokens and credit.
+ * body_account.c - request bodies about workspaces, tokens and credit.
  *
- * All of it is ours, so all of it is strict: a misspelt limit that is ignored is no limit.
+ * These routes are ours and not the cloud's, so unknown keys are refused: an ignored misspelt limit
+ * would mean no limit.
  */
 #include "api/cloud/body_account.h"
 #include <jansson.h>
@@ -24,7 +25,7 @@ static const int64_t quota_max = INT64_C(1) << 40;
 			unit "null: no limit"                                         \
 	}
 
-/* Named as quota_word[] names them. */
+/* The names are those of quota_word[]. */
 static const struct field quota_fields[] = {
 	QUOTA("vcpus", ""),         QUOTA("memory_mib", "MiB; "),
 	QUOTA("disk_gib", "GiB; "), QUOTA("cvms", ""),

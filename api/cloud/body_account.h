@@ -10,13 +10,13 @@ struct workspace_ask;
 
 extern const struct field_table workspace_table, workspace_change_table, token_table, credit_table;
 
-/* *ret borrows from @body. @t is one of the two workspace tables. Quotas that are absent are
- * QUOTA_KEEP, null is QUOTA_UNLIMITED. */
+/* @t is workspace_table or workspace_change_table; *ret borrows from @body. An absent quota becomes
+ * QUOTA_KEEP, null becomes QUOTA_UNLIMITED. */
 int parse_workspace_body(const struct field_table *t, const json_t *body, struct workspace_ask *ret,
 			 struct err *e);
 
 struct parsed_token {
-	const char *name, *workspace; /* workspace NULL: the caller's */
+	const char *name, *workspace; /* NULL: the caller's own */
 	int role;                     /* enum role */
 	int64_t expires_ms, per_minute;
 };

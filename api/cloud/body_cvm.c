@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * body_cvm.c - request bodies: tables of fields, and the way from there to what the vmm is asked.
+ * body_cvm.c - request bodies that create a CVM or preview one: field tables, and their conversion
+ * for vmm/.
  *
- * The cloud's clients pass unknown keys through, so the bodies they send are read leniently; what
- * is ours is strict, because a misspelt field that is ignored is a CVM other than the one asked
- * for. null counts as absent wherever a field may be absent. What a table can not say (either this
- * or that) is said below it.
+ * Clients of the cloud send unknown keys, so the bodies they share with the cloud accept them. Our
+ * own bodies refuse unknown keys: an ignored misspelt field would create another CVM than the one
+ * requested. null counts as absent wherever a field may be absent. Rules between fields, which a
+ * table cannot express, are checked below the tables.
  */
 #include "api/cloud/body_cvm.h"
 
@@ -39,7 +40,7 @@ static const struct field_table gpus_table = { "GpusRequest", gpus_fields, ARRAY
 
 #define AT(member) offsetof(struct cvm_body, member)
 
-/* What a CVM shall be: the same in provision, create and preflight. */
+/* The description of a CVM: the same fields in provision, create and preflight. */
 #define CVM_FIELDS                                                                                    \
 	{ "compose_file",                                                                             \
 	  FIELD_OBJECT,                                                                               \
@@ -125,7 +126,8 @@ const struct field_table preflight_table = { "PreflightRequest", preflight_field
 const struct field_table create_table = { "CreateRequest", create_fields, ARRAY_SIZE(create_fields),
 					  true };
 
-/* The same, as the cloud's clients send it after a provision. */
+/* The same fields, as clients of the cloud send them after a provision: unknown keys are accepted.
+ */
 static const struct field_table commit_table = { "CreateRequest", create_fields,
 						 ARRAY_SIZE(create_fields), false };
 
@@ -151,9 +153,10 @@ int cvm_body_read(const struct field_table *t, const json_t *body, struct cvm_bo
 	return r;
 }
 
-/* ------------------------------------------------------------------ what a table can not say */
+/* ------------------------------------------------------------------ what a table cannot say */
 
-/* Things of the cloud that this node does not do: taken silently they would be a promise. */
+/* Refuse features of the cloud that this node does not have. Accepting them silently would promise
+ * something the CVM does not get. */
 static int refuse_unsupported_fields(const struct cvm_body *q, struct err *e)
 {
 	const struct {
@@ -177,7 +180,7 @@ static int refuse_unsupported_fields(const struct cvm_body *q, struct err *e)
 				 "no on-chain KMS is configured on this node");
 	if (q->kms_id && *q->kms_id)
 		return err_field(e, ERR_INCOMPATIBLE, "kms_id", q->kms_id,
-				 "a KMS can not be chosen on this node: GET /kms lists none");
+				 "a KMS cannot be chosen on this node: GET /kms lists none");
 	return 0;
 }
 
@@ -222,7 +225,7 @@ static int cvm_body_fill(const struct cvm_body *q, const json_t *body, struct pa
 	return r;
 }
 
-/* What the rest of the request says about its manifest has to be true of it. */
+/* compose_hash and env_keys of the request must match its manifest. */
 static int check_body_manifest(const struct cvm_body *req, const json_t *manifest, struct err *e)
 {
 	const char *hash = text_or_null(req->compose_hash);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * body_cvm.h - what request bodies may hold, and what they become.
+ * body_cvm.h - request bodies that create a CVM or preview one.
  *
- * Each table here is also a schema of the same name in openapi.yaml; a test holds the two against
- * each other.
+ * Each table here is also a schema of the same name in openapi.yaml; a test compares the two.
  */
 #ifndef TEEPOD_API_CLOUD_BODY_CVM_H
 #define TEEPOD_API_CLOUD_BODY_CVM_H
@@ -16,7 +15,7 @@ struct change_ask;
 extern const struct field_table provision_table, create_table, preflight_table,
 	change_preflight_table;
 
-/* Provision, create and preflight: all fields any of them has. */
+/* All fields of provision, create and preflight, as sent. */
 struct cvm_body {
 	const char *name, *image, *instance_type, *region, *kms_id, *app_id, *compose_hash,
 		*encrypted_env, *user_config;
@@ -30,7 +29,7 @@ struct cvm_body {
 
 enum kms_word { KMS_PHALA, KMS_ETHEREUM, KMS_BASE, KMS_LEGACY };
 
-/* A request made into a struct cvm_ask, with what that borrows. */
+/* A body converted for vmm/, with the memory that the conversion borrows from. */
 struct parsed_cvm {
 	struct cvm_ask ask;
 	struct port_ask *ports; /* owned */
@@ -41,22 +40,21 @@ struct parsed_cvm {
 	char networks[NETWORKS_TEXT];
 };
 
-/* @body is borrowed by *ret and has to outlive it. */
+/* *ret borrows from @body, which must outlive it. On failure *ret is untouched. */
 int cvm_body_read(const struct field_table *t, const json_t *body, struct cvm_body *ret,
 		  struct err *e);
 int parse_cvm_body(const struct cvm_body *req, const json_t *body, struct parsed_cvm *ret,
 		   struct err *e);
-/* The same for what POST /cvms/provision remembered: only its node and environment are in the
- * request. */
+/* Convert a body that commits a provision: only node and environment are in it. */
 int parse_commit_body(const struct cvm_body *req, struct parsed_cvm *ret, struct err *e);
 void parsed_cvm_end(struct parsed_cvm *a);
 #define auto_parsed_cvm __attribute__((cleanup(parsed_cvm_end)))
 
-/* A create request that names a provision made before, instead of bringing everything along. */
+/* True if a create request names an earlier provision instead of bringing a compose file. */
 bool is_commit_body(const json_t *body);
 
-/* A change of the CVM called @name. *ret borrows from @body and from *ret_manifest, a new reference
- * (NULL: none). */
+/* Convert a preflight of a change of the CVM called @name. *ret borrows from @body and from
+ * *ret_manifest, a new reference (NULL: none). */
 int parse_preflight_body(const json_t *body, const char *name, struct change_ask *ret,
 			 json_t **ret_manifest, struct err *e);
 

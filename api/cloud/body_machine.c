@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * body_machine.c - the part of a request that is about the machine itself: confidential or not, its
- * interfaces.
+ * body_machine.c - request fields about the virtual machine: TDX and network interfaces.
  */
 #include "api/cloud/body_machine.h"
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * body_policy.c - requests about what the node does by itself: tables of fields, and what they
- * become.
+ * body_policy.c - request bodies about CVM policies and node maintenance.
  */
 #include "api/cloud/body_policy.h"
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * body_policy.h - requests about what the node does by itself: policies of a CVM, maintenance of
- * the node.
+ * body_policy.h - request bodies about CVM policies and node maintenance.
  */
 #ifndef TEEPOD_API_CLOUD_BODY_POLICY_H
 #define TEEPOD_API_CLOUD_BODY_POLICY_H
@@ -11,7 +10,7 @@
 /* In the order of enum restart_policy, NULL-terminated. */
 extern const char *const restart_words[];
 
-/* The same three in a create and in a change. */
+/* Policy fields, the same in a create and in a change of policy. */
 #define POLICY_FIELDS                                                                        \
 	{ "restart_policy",                                                                  \
 	  FIELD_WORD,                                                                        \
@@ -39,11 +38,11 @@ extern const char *const restart_words[];
 
 extern const struct field_table policy_table, maintenance_table, drain_table;
 
-/* From a body that its table has checked; what is absent is not said. */
-struct policy_request policy_from_body(const json_t *body);
+/* Convert the policy fields of a checked body. Absent fields stay unset. */
+struct policy_ask policy_from_body(const json_t *body);
 
-/* ERR_INVALID too when it says nothing. */
-int parse_policy_body(const json_t *body, struct policy_request *ret, struct err *e);
+/* ERR_INVALID also if the body sets nothing. */
+int parse_policy_body(const json_t *body, struct policy_ask *ret, struct err *e);
 
 struct maintenance_body {
 	bool enabled;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * body_update.c - bodies of updates and replications.
+ * body_update.c - request bodies of updates, rollbacks and replications.
  *
- * All updates fill one struct: each route's table says which of its members a client may name
- * there. Read leniently where the cloud's clients send more than they mean (the SDK's resize echoes
- * the CVM's identifier), strictly elsewhere.
+ * All updates fill one struct; the table of each route says which members a client may set there.
+ * Tables of routes of the cloud accept unknown keys (the SDK's resize repeats the identifier of the
+ * CVM); our own refuse them.
  */
 #include "api/cloud/body_update.h"
 
@@ -11,13 +11,11 @@
 
 #include "api/cloud/body_parts.h"
 #include "api/cloud/body_power.h"
-#include "base/alloc.h"
-#include "base/array.h"
+#include "base/buf.h"
 #include "base/json.h"
-#include <jansson.h>
+#include "base/own.h"
 #include "vmm/admit/request.h"
 #include "vmm/compose/compose.h"
-#include "vmm/compose/compose_lint.h"
 #include "vmm/compose/compose_merge.h"
 #include "vmm/cvm/replicate.h"
 #include "vmm/cvm/update.h"
@@ -98,7 +96,7 @@ struct update_body {
 
 static const struct field resources_fields[] = { RESOURCES, RESTART };
 
-/* The SDK counts GPUs of a product; other clients list them. */
+/* The SDK sends a count and a product; other clients send a list. */
 static const struct field gpus_fields[] = {
 	{ "attach_mode", FIELD_WORD, OPT, 0, 0, FIELD_NOWHERE, gpu_attach_words, NULL, NULL },
 	{ "gpus", FIELD_OBJECTS, OPT, 0, GPUS_MAX, FIELD_NOWHERE, NULL, &gpu_table,
@@ -127,8 +125,7 @@ static const struct field update_fields[] = {
 	RESTART,
 };
 
-/* What the old client sends besides (manifest_version 1, a name of its own making, ...) says
- * nothing about the app. */
+/* The older client also sends manifest_version 1, a name of its own and more. They are ignored. */
 static const struct field manifest_fields[] = {
 	{ "docker_compose_file", FIELD_STRING, FIELD_REQUIRED, 1, COMPOSE_LINT_MAX,
 	  AT(docker_compose_file), NULL, NULL, "docker compose text (YAML)" },
@@ -197,7 +194,7 @@ TABLE(visibility, "VisibilityRequest", false);
 TABLE(compose_provision, "ComposeProvisionRequest", false);
 TABLE(compose_commit, "ComposeCommitRequest", false);
 
-/* ------------------------------------------------------------------ what a table can not say */
+/* ------------------------------------------------------------------ what a table cannot say */
 
 static int member_flag(const json_t *body, const char *key, bool value)
 {
@@ -216,7 +213,7 @@ static struct compose_merge update_body_merge(const struct update_body *q, const
 	};
 }
 
-/* An upgrade without a new environment keeps the old one, and the names it was made for. */
+/* An upgrade without a new environment keeps the old environment and its allowed_envs. */
 static int read_legacy_manifest(struct update_body *q, struct compose_merge *ret, struct err *e)
 {
 	int r = fields_read(&manifest_table, q->compose_manifest, "compose_manifest", q, e);
@@ -276,11 +273,11 @@ static void read_new_ports(const json_t *list, struct parsed_update *a)
 	a->ask.ports = a->ports;
 }
 
-/* @restart: what an absent allow_restart means on this route. */
-static struct update_request update_body_settings(const struct update_body *q, const json_t *body,
-						  bool restart)
+/* @restart: the default of allow_restart on this route. */
+static struct update_ask update_body_settings(const struct update_body *q, const json_t *body,
+					      bool restart)
 {
-	return (struct update_request){
+	return (struct update_ask){
 		.instance_type = text_or_null(q->instance_type),
 		.vcpus = q->vcpu,
 		.memory_mib = q->memory,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * catalog.c - what can be asked for: instance types, OS images, key management services.
+ * catalog.c - GET /instance-types, /os-images and /kms: what a create request may name.
  *
- * Clients refuse any extra key in the answers of /instance-types and /kms.
+ * Clients reject extra keys in the answers of /instance-types and /kms.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -118,8 +118,8 @@ static void get_os_images(struct call *c)
 	call_reply(c, 200, body);
 }
 
-/* Guests are told the URLs of the operator's KMS; no on-chain KMS is known to this node, so its
- * list is empty. */
+/* The node knows no on-chain KMS, so the list is empty. Guests get the URLs of the KMS that the
+ * operator configured. */
 static void get_kms(struct call *c)
 {
 	struct page p;

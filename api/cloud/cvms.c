@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * cvms.c - provision, create, look at and delete a CVM; ask whether one would fit.
+ * cvms.c - provision, create, read, delete and preview a CVM.
  *
- * POST /cvms knows two forms: {app_id, compose_hash, ..} commits what POST /cvms/provision
- * remembered, and a body with a compose_file of its own does both at once, in one transaction.
- * Ports are those of the request alone: what a docker compose file publishes is published inside
- * the guest.
+ * POST /cvms has two forms. {app_id, compose_hash, ...} commits what POST /cvms/provision stored; a
+ * body with a compose_file does both in one transaction. Port forwards come from the request alone:
+ * ports that a docker compose file publishes are published inside the guest.
  */
 #include <stdlib.h>
 
@@ -193,7 +192,8 @@ static void delete_cvm(struct call *c)
 		json_decref(body);
 		return;
 	}
-	/* Digests that an earlier version kept of requests without a body were made without one. */
+	/* Earlier versions computed the stored digest of a request without a body from no body at
+	 * all. */
 	if (!c->body_len) {
 		json_decref(body);
 		body = NULL;
@@ -235,8 +235,7 @@ static void preflight_host_inspected(void *arg)
 		preflight_answer(c, true);
 }
 
-/* Only a request that could never be answered is an error; what does not fit is the answer asked
- * for. */
+/* A request that could never succeed is an error. A CVM that does not fit now is a result. */
 static void preflight_answer(struct call *c, bool looked)
 {
 	auto_parsed_cvm struct parsed_cvm asked = { 0 };

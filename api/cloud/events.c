@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * events.c - /events: every change in order, by number, as JSON pages or as a stream that goes on.
+ * events.c - GET /events: all state changes in order, as pages or as a stream of server-sent
+ * events.
  *
- * Numbers have no gaps and the log is in the database, so a follower is nothing but a number: the
- * reader resumes with Last-Event-ID where it was, also on another connection, also after a restart.
- * It reads on when the client has taken what it was sent; a number that is not in the log any more
- * (or not yet) is answered with "reset", and the stream goes on with the oldest event there is.
+ * Sequence numbers have no gaps and the events are in the database, so the state of a stream is one
+ * number. A client resumes with Last-Event-ID on any connection, also after a restart of the
+ * daemon. If that event was deleted, or does not exist yet, the stream sends "reset" and continues
+ * with the oldest event. The next slice is read when the client has received most of the last one.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -64,7 +65,7 @@ static bool events_write(struct event_stream *ef, const struct event_row *rows, 
 	return true;
 }
 
-/* False when the stream is over. */
+/* Send the next slice. False when the stream has ended. */
 static bool events_read_on(struct event_stream *ef, size_t *n)
 {
 	struct event_row *rows = NULL;
@@ -170,7 +171,7 @@ static void get_events(struct call *c)
 	struct err e;
 	int r = vmm_event_bounds(api_of(c)->vmm, &oldest, &newest, &e);
 
-	/* A page begins at the beginning, a stream with what comes next. */
+	/* By default a page starts with the oldest event, a stream with the next new one. */
 	if (!r)
 		r = read_events_after(c, streamed ? newest : oldest ? oldest - 1 : 0, &after, &e);
 	if (!r && streamed)

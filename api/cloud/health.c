@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * health.c - is the daemon alive, is it ready, and how is it doing?
+ * health.c - /healthz, /readyz and /metrics.
  */
 #include "api/cloud/context.h"
 #include "api/cloud/route_tables.h"
@@ -24,9 +24,9 @@ static void get_readyz(struct call *c)
 	struct node_info node;
 
 	vmm_node(api_of(c)->vmm, &node);
-	/* In maintenance a node is ready, also in that of a state folder which is not its own.
-	 * Anybody may ask: the hypervisor's error, which has paths of the host, is in the log and
-	 * for operators in GET /node. */
+	/* A node in maintenance is ready, also when its state folder belongs to another host.
+	 * Everybody may call this, so the error of the hypervisor, which contains host paths, is
+	 * only in the log and, for operators, in GET /node. */
 	if (!node.hypervisor_up && !node.foreign)
 		json_array_append_new(reasons, json_string("the hypervisor is not connected"));
 	if (api_of(c)->draining)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * images.c - /images: what the operator put into the image store, and how.
+ * images.c - /images: list, import and delete OS images of the node.
  *
- * Import and delete take a job between question and answer. The idempotency key is looked up before
- * the job and written with the answer after it; a repeat that arrives in between runs the job
- * again, which finds the same image there.
+ * Import and delete run a job before the answer is known. The idempotency key is looked up before
+ * the job and stored with the answer after it. A repeat that arrives in between runs the job again,
+ * which finds the same image present.
  */
 #include <stdlib.h>
 
@@ -33,7 +33,7 @@ static json_t *serialize_image(const struct image_row *row, const struct image_l
 			 *look->reason ? json_string(look->reason) : json_null());
 }
 
-/* A page of the list, or one image, while its files are looked at. */
+/* A page of the list, or one image, while a job checks its files. */
 struct image_list {
 	struct call *call;
 	struct image_row *rows; /* owned */
@@ -107,7 +107,8 @@ static void get_image(struct call *c)
 
 /* ------------------------------------------------------------------ changes */
 
-/* The answer, known by now, goes through a change of its own so that it is kept under the key. */
+/* The answer is known when the mutation starts; it passes through mutation_call_run() so that it is
+ * stored under the idempotency key. */
 struct image_call {
 	struct mutation_call ch;
 	int status;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * ledger.c - what a workspace has left, what it was charged for, and adding to it.
+ * ledger.c - balance, ledger and credits of a workspace.
  *
- * Amounts are whole micro-units of the configured currency; the cloud's clients are shown decimal
+ * Amounts are integers in micro-units of the configured currency. Clients of the cloud get decimal
  * numbers.
  */
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * log_link.c - making and checking log links.
+ * log_link.c - create and verify log links.
  */
 #include "api/cloud/log_link.h"
 
@@ -22,7 +22,7 @@
 #include "vmm/account/account.h"
 #include "vmm/node/node.h"
 
-/* The maker in the token: one digit for its kind, 16 for the number of its key or user. */
+/* The maker in the token: one hex digit for its kind, 16 for the number of its key or user. */
 enum {
 	DAY_S = 24 * 60 * 60,
 	MAC_HEX = 2 * SHA256_LEN,
@@ -52,13 +52,15 @@ static void log_link_sign(const struct api *a, const char *uuid, int64_t expiry_
 	(void)snprintf(out, TOKEN_TEXT, "%" PRId64 ".%s%s", expiry_s, hex, maker);
 }
 
-/* The end of tomorrow: links of one day are equal, so that answers are too. */
+/* The end of tomorrow (UTC), so that links created on one day are equal and answers stay the same.
+ */
 static int64_t log_link_expiry(int64_t now_ms)
 {
 	return (now_ms / 1000 / DAY_S + 2) * DAY_S;
 }
 
-/* Nothing reads the certificate again when the link is opened: the link may not outlive it. */
+/* A link by a certificate expires with it: the certificate is not available when the link is
+ * opened. */
 static int64_t log_link_expiry_for(const struct caller *who)
 {
 	int64_t end = log_link_expiry(clock_wall_ms()), cert = who->expires_ms / 1000;
@@ -74,7 +76,8 @@ char *log_link(const struct call *c, const struct cvm_row *row)
 	return xasprintf("%s/api/v1/cvms/%s/logs?token=%s", api_base_url(c), row->uuid, token);
 }
 
-/* Made here for @uuid, and not over? *ret: its maker's kind and number. */
+/* True if this process made @token for @uuid and it has not expired. *ret: kind and number of its
+ * maker. */
 static bool log_link_is_genuine(const struct api *a, const char *token, const char *uuid,
 				struct caller *ret)
 {
@@ -91,7 +94,7 @@ static bool log_link_is_genuine(const struct api *a, const char *token, const ch
 	who.key_id = (int64_t)strtoull(maker + 1, NULL, 16);
 	who.uid = (uint32_t)who.key_id;
 	if (who.kind == CALLER_CERT)
-		who.expires_ms = expiry_s * 1000; /* of what it follows, too */
+		who.expires_ms = expiry_s * 1000; /* also limits streams that the link opens */
 	log_link_sign(a, uuid, expiry_s, &who, want);
 	if (strlen(token) != strlen(want) || !id_equal(token, want, strlen(want)))
 		return false;

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * log_link.h - links to one CVM's logs that work without an API key, for a day or two.
+ * log_link.h - links to the logs of one CVM that work without an API key for one to two days.
  *
- * Clients fetch logs from the address they were given and send no credentials there, so the address
- * itself is the right to read: ?token=<expiry>.<HMAC-SHA256 of CVM, expiry and maker><maker>. The
- * key of the HMAC is made anew with each process. A link is its maker's right lent out: it opens
- * what the maker may see by now, it ends with the maker's key or role, and each use counts against
- * the limit of that key.
+ * Clients fetch logs from the URL they were given and send no credentials, so the URL itself grants
+ * access: ?token=<expiry>.<HMAC-SHA256 of CVM, expiry and maker><maker>. The HMAC key is drawn at
+ * process start. A link never grants more than its maker has now: it ends with the maker's key or
+ * role, and each use counts against the rate limit of that key.
  */
 #ifndef TEEPOD_API_CLOUD_LOG_LINK_H
 #define TEEPOD_API_CLOUD_LOG_LINK_H
@@ -14,11 +13,11 @@
 
 struct cvm_row;
 
-/* malloc'd. Has a query, so that clients may append "&ch=..". */
+/* New URL with a query, so that clients may append "&ch=...". The caller frees it. */
 char *log_link(const struct call *c, const struct cvm_row *row);
 
-/* Does @token open the logs of @row? If so the call's caller is the link's maker from now on.
- * ERR_UNAUTHENTICATED; ERR_RATE if the maker's key has no request left. */
+/* 0 if @token opens the logs of @row; the maker of the link is the caller of @c from then on.
+ * ERR_UNAUTHENTICATED; ERR_RATE if the key of the maker is at its limit. */
 int log_link_open(struct call *c, const char *token, const struct cvm_row *row, struct err *e);
 
 #endif

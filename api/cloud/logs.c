@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
- * logs.c - GET /cvms/{id}/logs and /cvms/{id}/boots.
+ * logs.c - GET /cvms/{id}/logs and GET /cvms/{id}/boots.
  *
- * Files are opened and read in jobs, one at a time for each answer and LOG_SLICE bytes in each:
- * neither a slow disk, a large log nor a held lock stops the loop, and a slow client costs a
- * constant amount of memory. The answer's head is sent with the first bytes; what fails before is
- * an error with a status of its own, what fails later a line at the end that says so.
+ * Jobs open and read the files, one job at a time per answer and LOG_SLICE bytes per job. A slow
+ * disk, a large log or a held lock therefore never blocks the loop, and a slow client costs a
+ * constant amount of memory. The head of the answer is sent with the first bytes. A failure before
+ * that is an error answer; a failure after it is a last line in the log text.
  *
- * A follower reads when inotify says that the log's folder has changed. QEMU's own output lies
- * elsewhere, so for that one every tick and every commit is a reason to look.
+ * A followed log is read when inotify reports a change of its folder. The output of QEMU is in
+ * another folder, so for it every tick and every commit triggers a read.
  *
- * A job may end after its client, the server and the api are gone. So what it works on is a struct
- * of its own, log_source, which knows the follower only as long as there is one, and is freed when
- * follower, job and inotify handle are done with it.
+ * A job may outlive the client, the server and the api. Its data is therefore a struct log_source
+ * of its own, which is freed when answer, job and inotify handle no longer use it.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -21,43 +20,38 @@
 #include "api/cloud/authenticate.h"
 #include "api/cloud/context.h"
 #include "api/cloud/json_or_null.h"
-#include <jansson.h>
 #include "api/cloud/log_link.h"
 #include "api/cloud/lookup.h"
 #include "api/cloud/route_tables.h"
-#include "api/cloud/serialize_cvm.h"
 #include "api/cloud/stream.h"
 #include "api/http/call.h"
 #include "api/http/reply.h"
-#include "base/alloc.h"
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/lag.h"
 #include "base/lanes.h"
 #include "base/log.h"
 #include "base/own.h"
-#include "base/strings.h"
 #include "db/cvms.h"
 #include "vmm/cvm/find.h"
-#include "vmm/logs/log_reader.h"
-#include "vmm/logs/log_stream.h"
 #include "vmm/logs/logs.h"
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"
 #include "vmm/vmm.h"
 
 enum { TAIL_DEFAULT = 10000, TAIL_MAX = 1000000, BACKLOG_MAX = 256 * 1024 };
-/* inotify may lose an event when the loop is late: every so many ticks a follower looks all the
- * same. */
+/* inotify may lose an event when the loop is late, so every CHECK_TICKS ticks the log is read
+ * anyway. */
 enum { READ_MAX_MS = 15000, READ_GAP_MS = 20, CHECK_TICKS = 10 };
 
 struct log_answer;
 
 struct log_source {
-	struct log_answer *follower; /* NULL: gone */
+	struct log_answer *answer; /* NULL: the answer has ended */
 	uv_loop_t *loop;
-	/* the job's, while there is one */
-	struct log_request ask;
+	/* owned by the job while there is one */
+	struct log_ask ask;
 	char *dir;
 	struct log_reader *reader; /* NULL: not opened yet */
 	char *data;                /* LOG_SLICE bytes, NULL between reads */
@@ -65,11 +59,11 @@ struct log_source {
 	enum log_more more;
 	struct err e;
 	bool failed;
-	/* the loop's */
+	/* used on the loop only */
 	struct job *job;
 	bool late;    /* the job is past its deadline */
-	bool read;    /* it has ended: data, or the error, is to be sent */
-	bool changed; /* there may be more than what was read */
+	bool read;    /* the job has ended: data, or the error, must be sent */
+	bool changed; /* the log may have grown since the last read */
 	uv_fs_event_t watch;
 	bool watching, watch_open;
 };
@@ -77,9 +71,9 @@ struct log_source {
 struct log_answer {
 	struct stream f;
 	struct log_source *source;
-	struct err e; /* why it ends early */
+	struct err e; /* why the answer ended early */
 	bool begun;   /* the head was sent */
-	bool over;    /* so was all of the log */
+	bool over;    /* all of the log was sent */
 	int64_t read_ms;
 	unsigned ticks;
 };
@@ -88,7 +82,7 @@ struct log_answer {
 
 static void log_source_free_unused(struct log_source *s)
 {
-	if (s->follower || s->job || s->watch_open)
+	if (s->answer || s->job || s->watch_open)
 		return;
 	log_reader_free(s->reader);
 	free(s->data);
@@ -104,10 +98,11 @@ static void log_watch_closed(uv_handle_t *h)
 	log_source_free_unused(s);
 }
 
-/* The follower is gone. */
+/* The answer has ended: drop the reference to it. */
 static void log_source_leave(struct log_source *s)
 {
-	s->follower = NULL;
+	assert(s->answer);
+	s->answer = NULL;
 	if (s->job)
 		job_cancel(s->job);
 	if (s->watch_open)
@@ -127,12 +122,12 @@ static void log_folder_changed(uv_fs_event_t *h, const char *name, int events, i
 	(void)status;
 	LAG_SECTION("log", "changed");
 	s->changed = true;
-	if (s->follower)
-		stream_enter(&s->follower->f, log_pump);
+	if (s->answer)
+		stream_enter(&s->answer->f, log_pump);
 }
 
-/* What was written before the watch began, and after the read, is in the next read. The folder says
- * nothing of QEMU's own output. */
+/* The watch may miss what was written between the last read and now, so read once more. The folder
+ * does not show changes of the output of QEMU. */
 static void log_watch(struct log_source *s)
 {
 	s->changed = true;
@@ -149,7 +144,7 @@ static void log_read_work(void *arg)
 	struct log_source *s = arg;
 	int r = s->reader ? 0 : log_reader_open(s->dir, &s->ask, &s->reader, &s->e);
 
-	/* Between two files, and where all was stripped, there are no bytes. */
+	/* A read may return no bytes between two files, or if everything was stripped. */
 	do {
 		if (!r)
 			r = log_reader_read(s->reader, s->data, LOG_SLICE, &s->n, &s->more, &s->e);
@@ -168,8 +163,8 @@ static void log_read_done(void *arg, enum job_end end)
 		err_set(&s->e, ERR_UNAVAILABLE,
 			"the log was not read: too much else is waiting for files");
 	}
-	if (s->follower)
-		stream_enter(&s->follower->f, log_pump);
+	if (s->answer)
+		stream_enter(&s->answer->f, log_pump);
 	else
 		log_source_free_unused(s);
 }
@@ -179,8 +174,8 @@ static void log_read_late(void *arg)
 	struct log_source *s = arg;
 
 	s->late = true;
-	if (s->follower)
-		stream_enter(&s->follower->f, log_pump);
+	if (s->answer)
+		stream_enter(&s->answer->f, log_pump);
 }
 
 static void log_read_start(struct log_source *s)
@@ -213,8 +208,8 @@ static void log_finish(struct stream *f, bool client_gone)
 {
 	struct log_answer *l = (struct log_answer *)f;
 
-	/* A followed log that the node closes has sent what there was; one that is not followed has
-	 * not. */
+	/* When the node ends a followed log, all text so far was sent. When it ends another answer,
+	 * the text is incomplete. */
 	if (!l->e.code && !l->over && !caller_still_valid(f->call, &l->e) &&
 	    (!l->begun || !l->source->ask.follow))
 		err_set(&l->e, ERR_UNAVAILABLE, "the answer was ended before it was complete");
@@ -236,7 +231,7 @@ static bool log_give_up(struct log_answer *l, const struct err *e)
 	return false;
 }
 
-/* Send what was read. False when the answer is over. */
+/* Send the result of the last job. False when the answer has ended. */
 static bool log_deliver(struct log_answer *l)
 {
 	struct log_source *s = l->source;
@@ -255,12 +250,12 @@ static bool log_deliver(struct log_answer *l)
 	return call_stream_write(l->f.call, data, s->n) && !l->over;
 }
 
-/* Start a read if there is a reason to, and room for what it brings. */
+/* Start a job if there may be more to read and the client has received most of the last read. */
 static void log_read_on(struct log_answer *l)
 {
 	struct log_source *s = l->source;
 	bool more = !s->reader || s->more == LOG_MORE;
-	/* A guest that writes byte by byte must not cost a job for each. */
+	/* Limit the rate of jobs for a guest that writes byte by byte. */
 	bool paced = s->ask.follow && s->n < LOG_SLICE / 2;
 	int64_t now = clock_mono_ms();
 
@@ -307,9 +302,9 @@ static const struct stream_ops log_stream_ops = { .poll = log_poll, .finish = lo
 
 /* ------------------------------------------------------------------ the request */
 
-/* The link's token opens this CVM's logs to anyone, as its maker; otherwise it takes a caller who
- * may see the CVM. @link: the share of the streams that all users of the link have together;
- * untouched without one. */
+/* Find the CVM and check access: by a log link, which anybody may use and which counts as its
+ * maker, or by a caller who may see the CVM. @link gets the share that all users of the link have
+ * of the streams; untouched without a link. */
 static int log_authorize(struct call *c, struct cvm_row *ret, struct stream_share *link,
 			 struct err *e)
 {
@@ -335,7 +330,7 @@ static int log_authorize(struct call *c, struct cvm_row *ret, struct stream_shar
 	return api_find_cvm(c, c->param[0], ret, e);
 }
 
-static int log_read_channel(struct call *c, struct log_request *ret, struct err *e)
+static int log_read_channel(struct call *c, struct log_ask *ret, struct err *e)
 {
 	const char *ch = call_query(c, "ch", 0);
 	int stream = log_stream_from_channel(ch ? ch : "serial");
@@ -347,7 +342,7 @@ static int log_read_channel(struct call *c, struct log_request *ret, struct err 
 	return 0;
 }
 
-static int log_read_query(struct call *c, struct log_request *ret, struct err *e)
+static int log_read_query(struct call *c, struct log_ask *ret, struct err *e)
 {
 	const char *tail = call_query(c, "tail", 0) ? "tail" : "lines";
 	int64_t boot = 0;
@@ -368,7 +363,7 @@ static int log_read_query(struct call *c, struct log_request *ret, struct err *e
 }
 
 static struct log_source *log_source_new(struct vmm *v, const struct cvm_row *row,
-					 const struct log_request *ask)
+					 const struct log_ask *ask)
 {
 	struct log_source *s = xcalloc(1, sizeof(*s));
 
@@ -380,7 +375,7 @@ static struct log_source *log_source_new(struct vmm *v, const struct cvm_row *ro
 
 static void get_logs(struct call *c)
 {
-	struct log_request ask = { 0 };
+	struct log_ask ask = { 0 };
 	struct stream_share share = { 0 };
 	struct log_answer *l;
 	struct cvm_row row;
@@ -397,14 +392,14 @@ static void get_logs(struct call *c)
 	}
 	l = xcalloc(1, sizeof(*l));
 	l->source = log_source_new(api_of(c)->vmm, &row, &ask);
-	l->source->follower = l;
+	l->source->answer = l;
 	l->f.share = share;
 	stream_add(&l->f, c, &log_stream_ops);
 }
 
 /* ------------------------------------------------------------------ boots */
 
-/* One answer; outlives its call while the job works. */
+/* One answer of /boots. It may outlive its call while the job runs. */
 struct boot_listing {
 	struct call *call; /* NULL: answered */
 	struct job *job;

@@ -6,6 +6,7 @@
  */
 #include "api/cloud/lookup.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -168,6 +169,7 @@ int api_load_manifest(const struct call *c, const struct cvm_row *row, json_t **
 
 const char *quota_resource(int quota)
 {
+	assert(quota >= 0 && quota < QUOTAS);
 	return quota == QUOTA_CVMS ? "slots" : quota_word[quota];
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * maintenance.c - no new CVMs on this node; drain: and those that run go down until it is over.
+ * maintenance.c - maintenance of the node (no new CVMs), and drain (running CVMs are shut down as
+ * well).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -87,7 +88,8 @@ struct drain_call {
 	struct drain_body ask; /* points into ch.body */
 };
 
-/* What the drain has under way; those that wait for their turn have no operation yet. */
+/* Maintenance with the operations of the drain. CVMs that wait for their turn have no operation
+ * yet. */
 static int serialize_drain(const struct call *c, json_t **ret, struct err *e)
 {
 	static const struct op_filter live = { .live = true, .state = -1 };

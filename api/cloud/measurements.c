@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * measurements.c - what a verifier will see of a CVM: as it is, as it would be created, as a change
- * would leave it.
+ * measurements.c - expected measurements of a CVM: as it is, as a create would make it, and after a
+ * change.
  *
- * Files are hashed on the pool, so these answers come later; the call waits, the loop does not.
+ * Worker threads hash the files, so these answers come later. The call waits; the loop does not.
  */
 #include "api/cloud/measurements.h"
 
@@ -66,7 +66,7 @@ static json_t *serialize_mr_config(const struct measurements *m)
 			 c->document, "reason");
 }
 
-/* Registers that hold what the request said; an ordinary VM has none. */
+/* MROWNER and MROWNERCONFIG; null for a VM without TDX. */
 static void put_owner_register(json_t *o, const char *key, const struct measurements *m,
 			       const uint8_t value[TDX_MR_LEN])
 {
@@ -220,8 +220,8 @@ static void change_after_measured(void *arg, const struct measurements *m, const
 	preflight_fit_refuse(&a->fit, e);
 }
 
-/* What is there may be what can not be measured (its image is damaged, say); the change may be the
- * cure. */
+/* The present CVM may not be measurable (for example with a damaged image). The change may repair
+ * that, so continue. */
 static void change_present_measured(void *arg, const struct measurements *m, const struct err *e)
 {
 	struct change_preflight *a = arg;

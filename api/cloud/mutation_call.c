@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * mutation_call.c - one way for every route that changes something.
+ * mutation_call.c - the common path of all requests that change something: idempotency,
+ * preconditions, transaction.
  */
 #include "api/cloud/mutation_call.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +20,7 @@
 #include "base/buf.h"
 #include "base/id.h"
 #include "base/json.h"
+#include "base/loop.h"
 #include "base/own.h"
 #include "vmm/admit/port_probe.h"
 #include "vmm/logs/serial_scan.h"
@@ -48,8 +51,7 @@ static int read_idempotency_key(const struct call *c, const char **ret, struct e
 	return 0;
 }
 
-/* By name; those of one name stay in the order they came, which is that of the text they point
- * into. */
+/* Order by name; equal names keep the order of the query text, which the pointers show. */
 static int compare_query_pairs(const void *pa, const void *pb)
 {
 	const struct target_pair *a = pa, *b = pb;
@@ -70,10 +72,10 @@ static void digest_query(const struct call *c, struct buf *b)
 			   strlen(pairs[i].value), pairs[i].value);
 }
 
-/* All that says what is asked for. Key order and spaces of the body do not count, its values do.
- * Beside path and body: ?workspace= says which CVM, If-Match which state of it, X-Phala-Version
- * which answer. Kept digests outlive an upgrade: that of a request without these is made as it
- * always was. */
+/* Digest of everything that selects the effect of a request. Key order and white space of the body
+ * do not count. Besides path and body: ?workspace= selects the CVM, If-Match its state,
+ * X-Phala-Version the answer. Stored digests outlive an upgrade of the daemon, so the digest of a
+ * request without these fields must not change. */
 static void request_digest(const struct call *c, const json_t *body, char out[SHA256_HEX])
 {
 	auto_buf struct buf b = { 0 };
@@ -134,7 +136,10 @@ static void mutation_call_free(struct mutation_call *ch)
 static int mutation_call_apply(void *arg, struct answer *ret, struct err *e)
 {
 	struct mutation_call *ch = arg;
-	int r = caller_still_valid(ch->call, e);
+	int r;
+
+	assert(ch->call && ch->ops);
+	r = caller_still_valid(ch->call, e);
 
 	if (!r)
 		r = precondition_check(ch->call, e);
@@ -162,7 +167,8 @@ static void mutation_call_done(void *arg, struct answer *a, bool replayed, const
 	mutation_call_free(ch);
 }
 
-/* It would have no effect there, and the guest another time than its owner thinks. */
+/* A timeout in the query would be ignored, and the guest would get another time than its owner
+ * expects: refuse it. */
 static int refuse_query_timeout(struct call *c, struct err *e)
 {
 	for (const char *const *name = timeout_names; *name; name++) {
@@ -212,6 +218,9 @@ static void mutation_call_begin(void *arg)
 void mutation_call_run(struct mutation_call *ch, struct call *c, json_t *body,
 		       const struct mutation_call_ops *ops)
 {
+	assert_loop_thread();
+	assert(ops->apply);
+	assert(!ch->call && !ch->body);
 	ch->ops = ops;
 	ch->call = c;
 	ch->body = body;
@@ -227,7 +236,7 @@ struct idempotency_probe {
 	bool unknown;
 };
 
-/* Runs only when the key has no answer; failing leaves no trace of having asked. */
+/* Runs only if no answer is stored under the key. The error rolls the savepoint back. */
 static int probe_apply(void *arg, struct answer *ret, struct err *e)
 {
 	struct idempotency_probe *p = arg;

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
- * mutation_call.h - a request that changes something: applied in the turn's transaction, answered
- * after its commit.
+ * mutation_call.h - a request that changes something: applied in the transaction of the turn,
+ * answered after the commit.
  *
- * Every such route honours Idempotency-Key: the answer is kept in the transaction of the effect,
- * and given again, marked "Idempotent-Replayed: true", to the same caller with the same method,
+ * All these routes support Idempotency-Key. The answer is stored in the transaction of the effect
+ * and returned again, with "Idempotent-Replayed: true", to the same caller with the same method,
  * path and body.
  *
- * Every such route on a CVM honours If-Match (precondition.h), inside the transaction: of two
- * changes with the same tag one is applied. A kept answer is given whatever the tag: its change was
- * applied when the tag was right.
+ * All these routes on a CVM support If-Match (precondition.h), checked inside the transaction: of
+ * two mutations with the same tag only one is applied. A stored answer is returned whatever the
+ * tag: the tag was right when the mutation was applied.
  *
- * A change that wants devices, hugepages or host ports is first refused, and applied after the host
- * was looked at (admission_retry()): what is free there changes without anybody telling us.
+ * A mutation that needs devices, hugepages or host ports is refused at first, and applied after an
+ * inspection of the host (vmm_look_again()), because what is free there changes without notice.
  */
 #ifndef TEEPOD_API_CLOUD_MUTATION_CALL_H
 #define TEEPOD_API_CLOUD_MUTATION_CALL_H
@@ -23,32 +23,33 @@ struct answer;
 struct mutation_call;
 
 struct mutation_call_ops {
-	/* Inside the transaction; failing takes everything back. An "operation_id" in the body also
-	 * becomes the header X-Operation-Id, so that a 204 has one too; a "generation" becomes its
+	/* Runs inside the transaction; an error rolls everything back. "operation_id" in the body
+	 * is also sent as X-Operation-Id, so that a 204 has it too; "generation" is also sent as
 	 * ETag. */
 	int (*apply)(struct mutation_call *ch, struct answer *ret, struct err *e);
-	/* After the commit, only for the first answer: add to @body what must not be kept. NULL:
-	 * nothing. */
+	/* Runs after the commit, only for the first answer: add to @body what must not be stored.
+	 * NULL: nothing to add. */
 	void (*reveal)(struct mutation_call *ch, json_t *body);
 	void (*free)(struct mutation_call *ch); /* NULL: free() */
 };
 
-/* First member of the route's own struct. */
+/* First member of the struct of each route. */
 struct mutation_call {
 	const struct mutation_call_ops *ops;
 	struct call *call;
-	json_t *body; /* the request's, owned; NULL if none */
-	bool looked;  /* at the host, for this request */
+	json_t *body; /* body of the request, owned; NULL if none */
+	bool looked;  /* the host was inspected for this request */
 };
 
-/* Takes @ch, zeroed by xcalloc(), and @body (may be NULL). Answers @c in every case. */
+/* Run the mutation and answer @c in every case. Takes @ch, zeroed by xcalloc(), and @body (may be
+ * NULL). */
 void mutation_call_run(struct mutation_call *ch, struct call *c, json_t *body,
 		       const struct mutation_call_ops *ops);
 
-/* For changes that take a job between question and answer (image import): calls @next(@arg, false)
- * when this key has no answer yet; the job then runs, and its answer goes through
- * mutation_call_run() with the same call and body. @next(@arg, true): the call has been answered,
- * because the key had an answer, was used for something else, or is malformed. */
+/* For mutations that run a job before the answer is known (image import). @next(@arg, false): no
+ * answer is stored under the key; run the job and pass its answer to mutation_call_run() with the
+ * same call and body. @next(@arg, true): the call has been answered, because the key has an answer,
+ * was used for another request, or is malformed. */
 void mutation_call_probe(struct call *c, const json_t *body, void (*next)(void *arg, bool answered),
 			 void *arg);
 

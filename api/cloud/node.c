@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * node.c - GET /node: what this machine is, what it can still promise, and how its hypervisor is.
- * GET /devices: its GPUs.
+ * node.c - GET /node: machine, capacity and hypervisor. GET /devices: GPUs.
  *
- * The machine, its numbers and who uses it are the operators': a tenant is told what it may have
- * here.
+ * Only operators see totals of the machine and who uses it. A tenant sees what it may use.
  */
 #include <unistd.h>
 
@@ -28,7 +26,7 @@
 #include "vmm/node/settings.h"
 #include "vmm/vmm.h"
 
-/* Errors and addresses have paths of the host in them. */
+/* Error and URI contain host paths: only operators see them. */
 static json_t *serialize_hypervisor(const struct node_info *n, const char *uri, bool whole)
 {
 	const char *error = whole && !n->hypervisor_up ? n->hypervisor_error : "";
@@ -64,7 +62,7 @@ static void put_tee(const struct vmm_settings *s, const struct node_info *n, jso
 		json_pack("{s:s,s:s?}", "setting", setting[s->tee], "effective", n->tee));
 }
 
-/* Into @body: what this machine has of what a TDX host is made of. */
+/* Add the checks of the host for TDX to @body. */
 static void put_host_checks(struct vmm *v, json_t *body)
 {
 	struct host_check rows[HOST_CHECKS];
@@ -95,7 +93,7 @@ static json_t *serialize_cvm_counts(int64_t count[DESIRED_MAX][OBSERVED_MAX])
 			 "observed", observed);
 }
 
-/* Of the whole machine and everybody on it. */
+/* Add what only operators see: NUMA hugepages, checks, process id and CVM counts. */
 static int put_operator_view(struct vmm *v, json_t *body, json_t *capacity, struct err *e)
 {
 	int64_t count[DESIRED_MAX][OBSERVED_MAX];
@@ -114,7 +112,7 @@ static int put_operator_view(struct vmm *v, json_t *body, json_t *capacity, stru
 	return 0;
 }
 
-/* What of the node concerns everyone who may use it. */
+/* The part of the answer that all callers see. */
 static json_t *serialize_node(const struct call *c)
 {
 	const struct api *a = api_of(c);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * operations.c - what is being done to CVMs, waiting for it to be over, and asking it to stop.
+ * operations.c - /operations: list, read, wait for and cancel operations.
  */
 #include <string.h>
 
@@ -27,7 +27,7 @@
 
 enum { WAIT_MAX_S = 60 };
 
-/* Operations of other workspaces do not exist for a tenant. */
+/* To a tenant, operations of other workspaces do not exist. */
 static int operation_find(const struct call *c, const char *id, struct op_row *ret, struct err *e)
 {
 	struct op_row row;
@@ -87,7 +87,7 @@ static const struct stream_ops operation_wait_ops = { .poll = operation_wait_pol
 						      .finish = operation_wait_finish,
 						      .kind = STREAM_LONG_POLL };
 
-/* The stream of a CVM's state calls it timeout. */
+/* ?wait= and ?timeout= are the same; the stream of GET /cvms/{id}/state uses timeout. */
 static int read_wait_seconds(struct call *c, int64_t *ret, struct err *e)
 {
 	const char *timeout = call_query(c, "timeout", 0);
@@ -153,7 +153,7 @@ static int read_operation_state(struct call *c, int *ret, struct err *e)
 			 "state must be one of queued, running, succeeded, failed, cancelled");
 }
 
-/* Operations outlive their CVM, so a UUID need not name a live one. */
+/* A UUID may name a deleted CVM: operations outlive their CVM. */
 static int read_operation_cvm(struct call *c, char uuid[UUID_TEXT], struct op_filter *f,
 			      struct err *e)
 {

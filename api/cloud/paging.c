@@ -3,6 +3,8 @@
  */
 #include "api/cloud/paging.h"
 
+#include <assert.h>
+
 #include "api/http/call.h"
 
 int page_read(struct call *c, int64_t def, int64_t max, struct page *ret, struct err *e)
@@ -19,6 +21,7 @@ int page_read(struct call *c, int64_t def, int64_t max, struct page *ret, struct
 
 int64_t page_count(const struct page *p, int64_t total)
 {
+	assert(p->size > 0 && total >= 0);
 	return (total + p->size - 1) / p->size;
 }
 

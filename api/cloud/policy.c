@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * policy.c - PATCH /cvms/{id}/policy: what the node may do with a CVM by itself.
+ * policy.c - PATCH /cvms/{id}/policy: automatic restart and start order of a CVM.
  */
 #include <stdlib.h>
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * power.c - start, stop (hard), shutdown (graceful), restart, resume (of a paused guest).
+ * power.c - start, stop (hard), shutdown (by the guest), restart, and resume of a paused guest.
  *
- * The answer shows the CVM as it is on its way ("starting", "stopping", ..) and names the operation
- * to wait for.
+ * The answer shows the CVM in transition ("starting", "stopping", ...) and the id of the operation.
  */
 #include <stdlib.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * precondition.c - ETag and If-Match of CVMs.
  *
- * Weak tags are refused instead of never matching: a client that sends one took it from somebody
- * else's cache, and would wait for a 412 to go away that never does.
+ * Weak tags are refused instead of never matching. A client that sends one got it from a cache, and
+ * would get 412 forever.
  */
 #include "api/cloud/precondition.h"
 
@@ -14,7 +14,7 @@
 #include "api/http/call.h"
 #include "db/cvms.h"
 
-/* "/api/v1/cvms/{id}" and all below it; those below /cvms/provision are literals. */
+/* Prefix of the routes about one CVM. Routes below /cvms/provision have no parameter there. */
 static const char cvm_route[] = "/api/v1/cvms/{";
 
 static int etag_malformed(const char *tags, struct err *e)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * replicas.c - one more CVM like one that is there, or several.
+ * replicas.c - create one or more CVMs like an existing one.
  *
- * Without "count" the answer is the new CVM, as that of a create. With it the answer is a list, and
- * "partial" says whether fewer than asked for are welcome.
+ * Without "count" the answer is the new CVM, as for a create. With "count" it is a list; "partial"
+ * allows fewer replicas than requested.
  */
 #include <stdlib.h>
 
@@ -16,7 +16,7 @@
 #include "api/http/call.h"
 #include "api/http/envelope.h"
 #include "api/http/reply.h"
-#include "base/alloc.h"
+#include "base/buf.h"
 #include "base/json.h"
 #include "base/own.h"
 #include "db/cvms.h"
@@ -91,8 +91,8 @@ static int replica_apply(struct mutation_call *ch, struct answer *ret, struct er
 static const struct mutation_call_ops replica_ops = { .apply = replica_apply,
 						      .free = replica_call_free };
 
-/* Where the source is looked for. */
-static int replica_set_workspace(struct call *c, struct replicate_request *ask, struct err *e)
+/* Set the workspaces in which the source is searched. */
+static int replica_set_workspace(struct call *c, struct replicate_ask *ask, struct err *e)
 {
 	const char *slug = call_query(c, "workspace", 0);
 	struct workspace_row w = { .id = c->caller.workspace };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * revisions.c - what an app was made of, when, by whom; and back to it.
+ * revisions.c - history of an app: list and read its revisions, and roll back to one.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,7 +34,7 @@
 
 enum { INSTANCES_MAX = 10000 };
 
-/* Entries of one app, freed with the struct. */
+/* Revisions of one app, freed with the struct. */
 struct revision_list {
 	struct revision_info *list;
 	size_t n;
@@ -165,11 +165,11 @@ static int revision_load_manifest(const struct call *c, const struct app_row *ap
 		return r;
 	*ret = json_loads(text, 0, NULL);
 	return *ret ? 0
-		    : err_set(e, ERR_HOST, "the manifest of revision %lld can not be read",
+		    : err_set(e, ERR_HOST, "the manifest of revision %lld cannot be read",
 			      (long long)number);
 }
 
-/* As an object, or the very bytes that the compose hash is of. */
+/* The manifest as an object, or (@raw) as the exact text that was hashed. */
 static int revision_load_file(const struct call *c, const struct app_row *app, int64_t number,
 			      bool raw, json_t **ret, struct err *e)
 {
@@ -184,8 +184,8 @@ static int revision_load_file(const struct call *c, const struct app_row *app, i
 	return r;
 }
 
-/* Clients insist on texts for environment and configuration, which the history does not keep: they
- * belong to a CVM, not to its software. */
+/* Clients require strings for encrypted_env and user_config. The history does not contain them:
+ * they belong to a CVM and not to its software. */
 static void get_revision(struct call *c)
 {
 	struct revision_info revision = { 0 };
@@ -218,7 +218,7 @@ struct rollback_call {
 	struct rollback_body ask; /* borrows from ch.body */
 };
 
-/* The CVMs to change: of the app, alive, and the named one if one is named. */
+/* The CVMs to roll back: all of the app that are not being deleted, or only the one named. */
 static int rollback_targets(const struct call *c, const struct app_row *app, const char *named,
 			    struct cvm_row **ret, size_t *ret_n, struct err *e)
 {
@@ -294,7 +294,7 @@ static int rollback_apply(struct mutation_call *ch, struct answer *ret, struct e
 		r = revision_load_manifest(c, &app, number, &manifest, e);
 	if (!r)
 		r = rollback_targets(c, &app, rc->ask.vm_uuid, &rows, &n, e);
-	/* once for all CVMs */
+	/* serialize once for all CVMs */
 	text = r ? NULL : compose_text(manifest);
 	ask.manifest = manifest;
 	ask.manifest_text = text;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * route_tables.h - the route tables, each in the file of its noun; api.c lists them.
+ * route_tables.h - the route tables, each defined in the file of its resource; routes.c lists them.
  */
 #ifndef TEEPOD_API_CLOUD_ROUTE_TABLES_H
 #define TEEPOD_API_CLOUD_ROUTE_TABLES_H

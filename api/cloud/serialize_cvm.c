@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
- * serialize_cvm.c - CVM rows in the cloud's two versions.
+ * serialize_cvm.c - CVMs as JSON, in both versions of the API.
  *
- * v25 is X-Phala-Version 2025-10-28, v26 is 2026-01-21. In v25 "id" is a number, in v26 a string;
- * lifecycle answers have a number in both. public_logs, public_sysinfo, public_tcbinfo,
- * gateway_enabled, secure_time, listed and storage_fs must never be null; vcpu and disk_in_gb must
- * be whole numbers; kms_type is lower case. Extra keys are allowed in all of them, and carry what
- * is ours: ports, boot_progress, operation, desired, observed, mode.
+ * v25 is X-Phala-Version 2025-10-28, v26 is 2026-01-21. "id" is a number in v25 and a string in
+ * v26; answers of lifecycle requests have a number in both. Clients validate the objects:
+ * public_logs, public_sysinfo, public_tcbinfo, gateway_enabled, secure_time, listed and storage_fs
+ * must never be null; vcpu and disk_in_gb must be integers; kms_type must be lower case. Extra keys
+ * are allowed. Ours are ports, boot_progress, operation, desired, observed, mode and those of
+ * put_node_fields().
  */
 #include "api/cloud/serialize_cvm.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -36,8 +38,7 @@
 #include "vmm/node/settings.h"
 #include "vmm/vmm.h"
 
-/* Keys are ours and names were checked when they came in: jansson need not look at every byte once
- * more. */
+/* Our keys and checked names are valid UTF-8, so skip the check of jansson for them. */
 static void put_key(json_t *o, const char *key, json_t *value)
 {
 	json_object_set_new_nocheck(o, key, value);
@@ -60,6 +61,7 @@ static const struct vmm_settings *serializer_settings(const struct cvm_serialize
 
 void cvm_serializer_init(struct cvm_serializer *s, const struct call *c)
 {
+	assert(!s->node && !s->teepod && !s->gateway);
 	*s = (struct cvm_serializer){ .call = c, .now_ms = clock_wall_ms() };
 	s->node = json_pack("{s:s,s:I,s:s,s:s,s:n,s:n,s:s,s:s}", "object_type", "node", "id",
 			    (json_int_t)serializer_settings(s)->node_id, "name",
@@ -115,7 +117,7 @@ static void put_visibility_flags(json_t *o, const struct cvm_row *c)
 	json_put_text(o, "storage_fs", c->storage_fs);
 }
 
-/* Ours, the same in both versions. */
+/* Extra keys of this node, the same in both versions. */
 static void put_node_fields(json_t *o, const struct cvm_row *c)
 {
 	put_key(o, "desired", ascii_text(desired_word[c->desired]));
@@ -152,7 +154,7 @@ static json_t *serialize_cvm_resource(const struct cvm_row *c)
 	return o;
 }
 
-/* Many CVMs share few images. */
+/* CVMs of one list share few images: keep the object of the last one. */
 static json_t *serialize_cvm_os(struct cvm_serializer *s, const struct cvm_row *c)
 {
 	if (s->os && s->image_id == c->image)
@@ -165,8 +167,8 @@ static json_t *serialize_cvm_os(struct cvm_serializer *s, const struct cvm_row *
 	return json_incref(s->os);
 }
 
-/* "https://<id>-<port>.<domain>" of the guest agent's page behind the gateway, the way dstack
- * builds it. */
+/* URL of the page of the guest agent behind the gateway, in the form of dstack:
+ * "https://<id>-<port>.<domain>". */
 static char *gateway_url(const struct vmm_settings *set, const char *id)
 {
 	if (set->gateway_port && set->gateway_port != 443)
@@ -195,7 +197,7 @@ static json_t *serialize_cvm_progress(const struct cvm_row *c)
 		[OP_SHUTDOWN] = "stopped", [OP_RESTART] = "running", [OP_DELETE] = "deleted",
 		[OP_RESUME] = "running",
 	};
-	const char *to = target[c->op_kind]; /* NULL: what a change leaves as it is */
+	const char *to = target[c->op_kind]; /* NULL: an update leaves the state as it is */
 	char at[CLOCK_TEXT];
 
 	return json_pack("{s:s,s:s,s:s}", "target",
@@ -243,7 +245,7 @@ static json_t *serialize_machine_info(const struct cvm_row *c)
 			 "gpu_count", (json_int_t)c->gpus);
 }
 
-/* The twelve keys that every lifecycle answer and the v25 detail have. */
+/* Keys common to answers of lifecycle requests and to the v25 detail. */
 static json_t *serialize_cvm_core(struct cvm_serializer *s, const struct cvm_row *c)
 {
 	json_t *o = json_object();
@@ -316,7 +318,7 @@ json_t *serialize_cvm_hosted_v25(struct cvm_serializer *s, const struct cvm_row 
 	return o;
 }
 
-/* Where the restarts are, and the policies. */
+/* Restart state and policies. */
 static void put_cvm_policy(const struct cvm_serializer *s, const struct cvm_row *c, json_t *o)
 {
 	const struct cvm_policy *p = &c->policy;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * serialize_cvm.h - rows as the JSON objects clients know: the cloud's, in both versions, and ours.
+ * serialize_cvm.h - CVMs as JSON, in both versions of the API.
  *
- * Clients validate: a key that may be absent often may not be null. Which is which is written down
- * once, in shapes.c.
+ * Clients validate: many keys that may be absent must not be null. serialize_cvm.c lists them.
  */
 #ifndef TEEPOD_API_CLOUD_SERIALIZE_CVM_H
 #define TEEPOD_API_CLOUD_SERIALIZE_CVM_H
@@ -20,7 +19,7 @@ struct numa_row;
 struct op_row;
 struct port_row;
 
-/* What all objects of one answer have in common: built once, shared by reference. */
+/* Parts that the objects of one answer share; built once, shared by reference. */
 struct cvm_serializer {
 	const struct call *call;
 	json_t *node;    /* v26 node_info, owned */
@@ -37,8 +36,8 @@ void cvm_serializer_init(struct cvm_serializer *s, const struct call *c);
 void cvm_serializer_end(struct cvm_serializer *s);
 #define auto_cvm_serializer __attribute__((cleanup(cvm_serializer_end)))
 
-/* CVM objects as the cloud shows them: in lists, in full (with compose file and ports), and as the
- * answer of a change. */
+/* A CVM in lists; in detail (with compose file, ports and devices); and as the answer of a
+ * lifecycle request, with operation @op (id "" for none). */
 json_t *serialize_cvm_v26(struct cvm_serializer *s, const struct cvm_row *c);
 json_t *serialize_cvm_v25(struct cvm_serializer *s, const struct cvm_row *c);
 json_t *serialize_cvm_hosted_v25(struct cvm_serializer *s, const struct cvm_row *c);

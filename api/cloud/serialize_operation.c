@@ -3,6 +3,7 @@
  */
 #include "api/cloud/serialize_operation.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "api/cloud/json_or_null.h"
@@ -22,7 +23,7 @@ void cvm_row_overlay(struct cvm_row *c, const struct op_row *op)
 	c->op_started_ms = op->started_ms ? op->started_ms : op->created_ms;
 }
 
-/* @at: the step the operation stands at, @i: the one that is described. */
+/* State of step @i; @at is the current step. */
 static const char *step_state_word(const struct op_row *op, int at, int i)
 {
 	if (op->state == OP_SUCCEEDED)
@@ -45,6 +46,7 @@ static json_t *serialize_steps(const struct op_row *op, const char **ret_current
 	const int at = vmm_step_at(op);
 	json_t *a = json_array();
 
+	assert(names);
 	*ret_current = "";
 	for (int i = 0; names[i]; i++) {
 		json_array_append_new(a, json_pack("{s:s,s:s}", "name", names[i], "state",

@@ -14,7 +14,7 @@ static bool cvm_has_uptime(const struct cvm_row *c)
 	return c->started_ms && cvm_status(c) == STATUS_RUNNING;
 }
 
-/* Clients refuse null here: what is not known is left out. */
+/* Clients reject null here: unknown values are left out. */
 json_t *serialize_state(const struct cvm_row *c, int64_t now_ms)
 {
 	json_t *o = json_object();

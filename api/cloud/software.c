@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * software.c - what runs in a CVM, to be read: its manifest and the parts of it, its configuration,
- * and the OS images there are.
+ * software.c - the software of a CVM, read only: manifest and parts of it, configuration, and the
+ * OS images.
  */
 #include "api/cloud/context.h"
 #include "api/cloud/json_or_null.h"
@@ -27,7 +27,7 @@ static json_t *software_manifest(struct call *c, struct cvm_row *ret)
 	return manifest;
 }
 
-/* Clients insist on docker_compose_file, which other runners do not have. */
+/* Clients require docker_compose_file, which only the docker-compose runner has. */
 static void get_compose_file(struct call *c)
 {
 	struct cvm_row row;
@@ -86,7 +86,7 @@ static json_t *config_ssh_keys(const json_t *o)
 	return out;
 }
 
-/* The text is the guest's to read; what clients show of it is there if it is JSON that has it. */
+/* user_config is free text for the guest. If it is JSON, known fields are shown. */
 static void get_user_config(struct call *c)
 {
 	auto_json json_t *parsed = NULL;
@@ -126,8 +126,8 @@ static json_t *serialize_image_variant(const struct image_row *image, const stru
 			 image->id == cvm->image);
 }
 
-/* A row is a version with its production and its dev image; another image of the same kind and
- * version takes a row of its own. */
+/* A row is one version with its production and its dev image. A second image of the same kind and
+ * version gets a row of its own. */
 static void put_image_variant(json_t *rows, const struct image_row *image,
 			      const struct cvm_row *cvm)
 {

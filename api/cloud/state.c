@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * state.c - GET /cvms/{id}/state: one line of truth about a CVM, once or until it is what the
- * client waits for.
+ * state.c - GET /cvms/{id}/state: the status of a CVM, once or as a stream until it reaches a
+ * target.
  *
- * The stream says "state" at once and on every change, then "complete" when the status is the
+ * The stream sends "state" first and after every change, then "complete" when the status is the
  * target, or "timeout".
  */
 #include <stdio.h>
@@ -33,9 +33,9 @@ static const char deleted[] = "deleted";
 struct state_stream {
 	struct stream f;
 	char uuid[UUID_TEXT];
-	char target[32]; /* "" = none: until time is up */
-	char *last;      /* owned: canonical state last sent, without what changes by itself */
-	json_t *state;   /* owned: the same, whole */
+	char target[32]; /* "": none, the stream ends by timeout */
+	char *last;      /* owned: canonical text of the last state sent, without uptime */
+	json_t *state;   /* owned: the last state sent */
 	int64_t until_ms;
 	unsigned interval_s;
 };
@@ -50,7 +50,7 @@ static void state_finish(struct stream *f, bool client_gone)
 	call_stream_end(f->call);
 }
 
-/* State as of now; one that is gone is "deleted". */
+/* The current state. A CVM that no longer exists is "deleted". */
 static json_t *state_read(struct state_stream *sf)
 {
 	struct cvm_row row;
@@ -62,7 +62,7 @@ static json_t *state_read(struct state_stream *sf)
 	if (!r)
 		return serialize_state(&row, clock_wall_ms());
 	state = json_copy(sf->state);
-	/* a database that can not be read just now is no deletion */
+	/* if the database cannot be read now, the CVM is not deleted */
 	if (r != -ERR_CVM_NOT_FOUND)
 		return state;
 	json_object_set_new(state, "status", json_string(deleted));
@@ -78,7 +78,7 @@ static char *state_without_uptime(const json_t *state)
 	return json_canonical(copy);
 }
 
-/* Send the state if it is another than the last one. False when the client is gone. */
+/* Send the state if it has changed. False when the client is gone. */
 static bool state_send_change(struct state_stream *sf)
 {
 	json_t *now = state_read(sf);

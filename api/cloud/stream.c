@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * stream.c - the list of those who wait, and what wakes them.
+ * stream.c - the list of open streams, and the events that make them continue.
  *
- * A follower may end itself, or be ended by its client's departure, in the middle of a walk over
- * the list. It is then only marked, and swept after the walk: no walk ever holds a pointer to freed
- * memory. The watch and the timer stay until the first tick that finds nobody, so that they never
- * end from inside their own callback.
+ * A stream may end itself, or be ended when its client disconnects, while the list is being walked.
+ * It is then only marked, and freed after the walk: no walk ever holds a pointer to freed memory
+ * (streams->walking counts them). The watch and the timer are released by the first tick that finds
+ * no stream, never from inside their own callback.
  */
 #include "api/cloud/stream.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,7 +32,7 @@ enum { TICK_MS = 1000, SOON_MS = 20, RETRY_S = 5 };
 struct streams {
 	struct vmm *vmm;
 	struct stream *first;
-	void *ticket; /* vmm_watch(), NULL while there are no followers */
+	void *ticket; /* result of vmm_watch(); NULL while there are no streams */
 	struct loop_timer *tick;
 	unsigned walking;
 	bool draining;
@@ -74,11 +75,12 @@ static void streams_sweep(struct streams *all)
 
 static void stream_finish(struct stream *f, bool client_gone);
 
-/* Not while a transaction is open: nobody may be told what is not committed. */
+/* While a transaction is open, wait: uncommitted state must not be sent. */
 static void stream_poll(struct stream *f, bool tick)
 {
 	struct err ignored;
 
+	assert(!f->ended && f->call);
 	if (vmm_is_uncommitted(f->all->vmm))
 		stream_poll_soon(f);
 	else if (caller_still_valid(f->call, &ignored))
@@ -89,6 +91,7 @@ static void stream_poll(struct stream *f, bool tick)
 
 static void streams_poll_all(struct streams *all, bool tick)
 {
+	assert_loop_thread();
 	all->walking++;
 	for (struct stream *f = all->first; f; f = f->next)
 		if (!f->ended)
@@ -121,7 +124,7 @@ static void stream_finish(struct stream *f, bool client_gone)
 		return;
 	f->ended = true;
 	call_on_gone(f->call, NULL, NULL);
-	all->walking++; /* finish() writes, and writing may end others */
+	all->walking++; /* finish() writes, and writing may end other streams */
 	f->ops->finish(f, client_gone);
 	all->walking--;
 	f->call = NULL;
@@ -197,6 +200,9 @@ void stream_add(struct stream *f, struct call *c, const struct stream_ops *ops)
 {
 	struct streams *all = api_of(c)->streams;
 
+	assert_loop_thread();
+	assert(ops->poll && ops->finish);
+	assert(f->share.caller[0] && !f->all);
 	f->ops = ops;
 	f->call = c;
 	f->all = all;
@@ -260,6 +266,7 @@ void streams_free(struct streams *all)
 	if (!all)
 		return;
 	streams_drain(all);
+	assert(!all->walking && !all->first);
 	streams_release_watch(all);
 	free(all);
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * stream.h - answers that go on: event streams, followed logs, requests that wait for an operation.
+ * stream.h - answers that take time: event streams, followed logs, requests that wait for an
+ * operation.
  *
- * A follower owns its call from stream_add() until stream_end(). It hears of every commit, of time
- * passing, and is ended when its client goes away, its credential ends (caller_still_valid()), or
- * the daemon drains. One watch and one timer serve all followers; both exist only while there is
- * one.
+ * A stream owns its call from stream_add() until stream_end(). It is polled after every commit and
+ * every second. It is ended when its client disconnects, its credential ends
+ * (caller_still_valid()), or the daemon drains. One watch and one timer serve all streams; they
+ * exist only while there is a stream. Everything runs on the loop thread.
  */
 #ifndef TEEPOD_API_CLOUD_STREAM_H
 #define TEEPOD_API_CLOUD_STREAM_H
@@ -18,34 +19,34 @@ struct vmm;
 
 struct stream;
 
-/* Each kind is bounded on its own: see stream_admit(). */
+/* Each kind has a limit of its own: see stream_admit(). */
 enum stream_kind {
-	STREAM_ENDLESS,   /* as long as its client wants */
-	STREAM_LONG_POLL, /* one answer, later */
+	STREAM_ENDLESS,   /* until its client disconnects */
+	STREAM_LONG_POLL, /* one answer, when a condition is met or a time has passed */
 };
 
 struct stream_ops {
-	/* There may be news: after a commit, and (@tick) every second. What the database says is
-	 * committed. May call stream_end(). */
+	/* Called after a commit and (@tick) every second; the database shows committed state. May
+	 * call stream_end(). */
 	void (*poll)(struct stream *f, bool tick);
-	/* Write what is left to say, if the client is still there (@client_gone false), and end the
-	 * call's answer. */
+	/* Write the rest, if the client is still there (@client_gone false), and end the answer of
+	 * the call. */
 	void (*finish)(struct stream *f, bool client_gone);
 	enum stream_kind kind;
 };
 
-/* Of whose it is one: of a caller, and of a workspace (0: of none). */
+/* Whose limits a stream counts against: a caller, and a workspace (0: none). */
 struct stream_share {
 	char caller[CALLER_TEXT];
 	int64_t workspace;
 };
 
-/* First member of the follower's own struct, which is freed by free(). */
+/* First member of the struct of each kind of stream, which is freed by free(). */
 struct stream {
 	const struct stream_ops *ops;
 	struct call *call;
 	struct stream_share share;
-	int64_t written_ms; /* monotonic: when the client was last written to */
+	int64_t written_ms; /* monotonic: time of the last write to the client */
 	bool ended;
 	struct streams *all;
 	struct stream *next;
@@ -53,29 +54,29 @@ struct stream {
 };
 
 struct streams *streams_new(struct vmm *v);
-/* End every follower, now and those to come. */
+/* End all streams now, and new ones at once. */
 void streams_drain(struct streams *all);
 void streams_free(struct streams *all);
 
-/* Streams that are open, of @caller or (NULL) of all. */
+/* Number of open endless streams, of @caller or (NULL) of all. */
 unsigned streams_count(const struct streams *all, const char *caller);
 
-/* May one more be opened? ERR_RATE if the caller, its workspace (at most two thirds of all: many
- * keys of one leave room for the others), or all callers together have as many as they may. Fills
- * @share from @c if its caller is "". The follower gets it. */
+/* Check whether one more stream may be opened: ERR_RATE if the caller, its workspace (at most two
+ * thirds of all, so that many keys of one workspace leave room for others), or all callers together
+ * are at their limit. Fills @share from @c if share->caller is "". The caller copies @share into
+ * the stream. */
 int stream_admit(const struct call *c, enum stream_kind kind, struct stream_share *share,
 		 struct err *e);
 
-/* Take over @c. The first look comes at once, from inside. */
+/* Take ownership of @c and of @f. The first poll happens before it returns. */
 void stream_add(struct stream *f, struct call *c, const struct stream_ops *ops);
-/* finish() and free; no use of @f after the callback in progress has returned. */
+/* Call finish() and free @f. Do not use @f after the current callback has returned. */
 void stream_end(struct stream *f);
 
-/* Look again in a moment: for those who wait for a slow reader. */
+/* Poll again in 20 ms: for streams with a slow reader. */
 void stream_poll_soon(struct stream *f);
 
-/* Call @fn(@f) from a callback of the loop that is not this file's: @fn may write, and may call
- * stream_end(). */
+/* Call @fn(@f) from another callback of the loop. @fn may write, and may call stream_end(). */
 void stream_enter(struct stream *f, void (*fn)(struct stream *f));
 
 #endif

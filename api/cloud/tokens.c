@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * tokens.c - /tokens: API keys, made and revoked by those who may.
+ * tokens.c - /tokens: list, create and revoke API keys.
  *
- * An admin may do so everywhere; everyone else in the own workspace, up to the own role, and sees
- * no others. What a token makes has no more than that token, and ends with it (vmm/account/keys.c).
- * The text of a token is in the one answer that makes it: a repeated Idempotency-Key is told
- * everything but that.
+ * An admin may do this in every workspace; everyone else in the own workspace, up to the own role,
+ * and sees only those tokens. A token created with a token never has more rights than that token,
+ * and ends with it (vmm/account/keys.c). The text of a token is in the first answer only; a
+ * replayed answer does not contain it.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -55,7 +55,8 @@ static bool caller_is_admin(const struct call *c)
 
 /* ------------------------------------------------------------------ looking */
 
-/* "tok_3" or "3". Those the caller may not see are not told apart from none. */
+/* Find a token by id, "tok_3" or "3". "Not visible to the caller" and "does not exist" are the same
+ * error. */
 static int token_find(const struct call *c, const char *id, struct key_row *ret, struct err *e)
 {
 	const char *digits = strncmp(id, "tok_", 4) ? id : id + 4;

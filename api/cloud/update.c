@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * update.c - every route that changes a CVM: its size, its software, its environment, its settings.
+ * update.c - all routes that change a CVM: size, software, environment, settings.
  *
- * Each is one vmm_update(), and so one operation and one entry in the app's history. The clients of
- * the cloud know them by half a dozen routes from several times; they differ in what may be named,
- * in how the CVM is named and in the answer, which the table of ways below says. A running CVM is
- * restarted unless allow_restart says no; only /resources has to be told yes.
+ * Each is one vmm_update(), and so one operation and one revision of the app. Clients of the cloud
+ * of different ages use different routes. They differ in the allowed fields, in how the CVM is
+ * named and in the answer; struct update_route describes this. A running CVM is restarted unless
+ * allow_restart is false; only /resources needs allow_restart true.
  *
  * Nothing is registered on a chain here, so X-Prepare-Only, X-Compose-Hash and X-Transaction-Hash
  * have no effect.
@@ -44,10 +44,10 @@
 enum update_answer_form { ANSWER_PROGRESS, ANSWER_ENVS, ANSWER_DETAIL };
 
 struct update_route {
-	const struct field_table *table; /* NULL: the body is text, a member of merge */
+	const struct field_table
+		*table; /* NULL: the body is plain text, one field of the manifest */
 	enum update_answer_form answer;
-	bool by_app; /* an app id means its oldest instance: clients turn whatever they were given
-			into one */
+	bool by_app; /* an app id selects its oldest CVM: clients convert identifiers to app ids */
 };
 
 static const struct update_route resources_route = { &resources_table, ANSWER_PROGRESS, true };
@@ -86,7 +86,7 @@ static int update_find_cvm(const struct update_call *uc, struct cvm_row *ret, st
 /* ------------------------------------------------------------------ the new manifest */
 
 struct updated_manifest {
-	json_t *manifest; /* owned; NULL: as it is */
+	json_t *manifest; /* owned; NULL: unchanged */
 	bool envs_changed;
 };
 
@@ -130,13 +130,13 @@ static json_t *serialize_update_progress(const struct op_row *op)
 {
 	bool over = op->state == OP_SUCCEEDED;
 
-	/* Clients insist on this very word, also where there was nothing to do. */
+	/* Clients require "in_progress", also if nothing had to be changed. */
 	return json_pack("{s:s,s:s,s:s,s:s}", "status", "in_progress", "message",
 			 over ? "nothing had to be changed" : "the change is under way",
 			 "correlation_id", op->id, "operation_id", op->id);
 }
 
-/* The older shape, whatever version was asked for: this route has no other. */
+/* Always the v25 object: this route has no v26 answer. */
 static int serialize_visibility_change(struct call *c, const char *uuid, const struct op_row *op,
 				       json_t **ret, struct err *e)
 {

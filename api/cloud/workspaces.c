@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * workspaces.c - /workspaces: who shares the node, what each may hold, and what is left of that.
+ * workspaces.c - /workspaces: list, read and change workspaces, and their quotas.
  *
- * Tenants and readers see their own and nothing that tells whether there are others; operators see
- * all, admins change them.
+ * Tenants and readers see only their own workspace and must not learn whether there are others.
+ * Operators see all; admins change them.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -121,8 +121,8 @@ static const struct capacity_row *find_capacity_row(const struct capacity_row *r
 	return NULL;
 }
 
-/* Clients want a number for the limit: without one of its own it is what it could have, and what is
- * left is what is free on the node. */
+/* Clients require a number as limit. Without a quota it is the total of the node, and the rest is
+ * what the node has free. */
 static json_t *serialize_quota(const struct workspace_row *w, int q,
 			       const struct capacity_row *rows)
 {
@@ -140,7 +140,7 @@ static json_t *serialize_quota(const struct workspace_row *w, int q,
 			 w->max[q] < 0);
 }
 
-/* GPUs of the workspace that can not be used just now. */
+/* Number of GPUs assigned to the workspace that cannot be used now. */
 static int count_broken_gpus(struct vmm *v, int64_t workspace, int64_t *ret, struct err *e)
 {
 	auto_free struct device_row *rows = NULL;
