@@ -253,7 +253,7 @@ static void get_app(struct call *c)
 		return;
 	}
 	if (!n) {
-		err_field(&e, ERR_NOT_FOUND, "app_id", app.app_id, "app %s has no CVM any more",
+		err_field(&e, ERR_NOT_FOUND, "app_id", app.app_id, "app %s has no CVM left",
 			  app.app_id);
 		call_reply_err(c, &e);
 		return;

@@ -143,7 +143,7 @@ int api_authenticate(void *arg, const struct credentials *cred, struct caller *r
 		(void)snprintf(who.name, sizeof(who.name), "cert:%s", cred->cert_cn);
 		return authenticate_host(a, &who, ret, e);
 	}
-	return err_set(e, ERR_UNAUTHENTICATED, "an API key is needed: header X-API-Key");
+	return err_set(e, ERR_UNAUTHENTICATED, "an API key is required: header X-API-Key");
 }
 
 /* If the database cannot be read now, the caller keeps its role. */
@@ -193,7 +193,7 @@ int caller_still_valid(struct call *c, struct err *e)
 	if (caller_is_ended(api_of(c), who, generation))
 		return err_set(e, ERR_UNAUTHENTICATED,
 			       "the credential of this request (%s) was revoked, has expired or "
-			       "may do less by now",
+			       "has fewer rights now",
 			       who->who);
 	who->keys_generation = generation;
 	return 0;

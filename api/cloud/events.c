@@ -73,7 +73,7 @@ static bool events_read_on(struct event_stream *ef, size_t *n)
 	bool ok;
 
 	if (vmm_events(api_of(ef->f.call)->vmm, ef->workspace, ef->seq, SLICE, &rows, n, &e)) {
-		log_warn("following events: %s", e.text);
+		log_warn("events: a stream ends because the database cannot be read: %s", e.text);
 		return false;
 	}
 	ok = events_write(ef, rows, *n);

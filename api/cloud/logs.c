@@ -161,7 +161,7 @@ static void log_read_done(void *arg, enum job_end end)
 	if (end == JOB_DROPPED) {
 		s->failed = true;
 		err_set(&s->e, ERR_UNAVAILABLE,
-			"the log was not read: too much else is waiting for files");
+			"the log was not read: too many jobs are waiting for files");
 	}
 	if (s->answer)
 		stream_enter(&s->answer->f, log_pump);
@@ -212,7 +212,7 @@ static void log_finish(struct stream *f, bool client_gone)
 	 * the text is incomplete. */
 	if (!l->e.code && !l->over && !caller_still_valid(f->call, &l->e) &&
 	    (!l->begun || !l->source->ask.follow))
-		err_set(&l->e, ERR_UNAVAILABLE, "the answer was ended before it was complete");
+		err_set(&l->e, ERR_UNAVAILABLE, "the answer ended before it was complete");
 	log_source_leave(l->source);
 	if (!l->begun) {
 		call_reply_err(f->call, &l->e);
@@ -227,7 +227,7 @@ static bool log_give_up(struct log_answer *l, const struct err *e)
 {
 	l->e = *e;
 	if (l->begun)
-		log_warn("reading the logs in %s: %s", l->source->dir, e->text);
+		log_warn("logs: cannot read %s: %s", l->source->dir, e->text);
 	return false;
 }
 
@@ -325,8 +325,8 @@ static int log_authorize(struct call *c, struct cvm_row *ret, struct stream_shar
 		return r;
 	if (c->caller.role < ROLE_READER)
 		return err_set(e, ERR_UNAUTHENTICATED,
-			       "logs need an API key or the link that GET /cvms/{id} gives as "
-			       "syslog_endpoint");
+			       "logs need an API key or the link in syslog_endpoint of GET "
+			       "/cvms/{id}");
 	return api_find_cvm(c, c->param[0], ret, e);
 }
 
@@ -448,7 +448,7 @@ static void boots_done(void *arg, enum job_end end)
 	if (end == JOB_DROPPED) {
 		l->failed = true;
 		err_set(&l->e, ERR_UNAVAILABLE,
-			"boots were not listed: too much else is waiting for files");
+			"boots were not listed: too many jobs are waiting for files");
 	}
 	if (l->call && l->failed)
 		call_reply_err(l->call, &l->e);
