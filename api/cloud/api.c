@@ -13,7 +13,6 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/id.h"
-#include "base/own.h"
 #include "db/apps.h"
 #include "db/cvms.h"
 #include "db/keys.h"

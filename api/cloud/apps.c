@@ -18,6 +18,7 @@
 #include "api/http/call.h"
 #include "api/http/json_text.h"
 #include "api/http/reply.h"
+#include "base/array.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/id.h"

@@ -14,9 +14,9 @@
 #include "api/cloud/body_machine.h"
 #include "api/cloud/body_parts.h"
 #include "api/cloud/body_policy.h"
-#include "base/buf.h"
+#include "base/alloc.h"
+#include "base/array.h"
 #include "base/json.h"
-#include "base/own.h"
 #include "vmm/admit/request.h"
 #include "vmm/compose/compose.h"
 #include "vmm/compose/compose_merge.h"
@@ -190,7 +190,7 @@ static int cvm_body_fill(const struct cvm_body *q, const json_t *body, struct pa
 	const json_t *prefer = json_object_get(body, "prefer_dev");
 	int r = refuse_unsupported_fields(q, e);
 
-	a->ask = (struct cvm_ask){
+	a->ask = (struct cvm_request){
 		.name = text_or_null(q->name),
 		.image = text_or_null(q->image),
 		.prefer_dev = prefer && !json_is_null(prefer) ? q->prefer_dev : -1,
@@ -311,7 +311,7 @@ static const struct field change_fields[] = {
 const struct field_table change_preflight_table = { "ChangePreflightRequest", change_fields,
 						    ARRAY_SIZE(change_fields), true };
 
-int parse_preflight_body(const json_t *body, const char *name, struct change_ask *ret,
+int parse_preflight_body(const json_t *body, const char *name, struct preflight_request *ret,
 			 json_t **ret_manifest, struct err *e)
 {
 	struct preflight_body q = { 0 };
@@ -322,11 +322,11 @@ int parse_preflight_body(const json_t *body, const char *name, struct change_ask
 		r = compose_manifest(q.compose_file, name, &manifest, e);
 	if (r)
 		return r;
-	*ret = (struct change_ask){ .vcpus = q.vcpu,
-				    .memory_mib = q.memory,
-				    .disk_gib = q.disk_size,
-				    .image = q.image,
-				    .manifest = manifest };
+	*ret = (struct preflight_request){ .vcpus = q.vcpu,
+					   .memory_mib = q.memory,
+					   .disk_gib = q.disk_size,
+					   .image = q.image,
+					   .manifest = manifest };
 	*ret_manifest = manifest;
 	return 0;
 }

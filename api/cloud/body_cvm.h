@@ -10,7 +10,7 @@
 #include "vmm/admit/networks.h"
 #include "vmm/admit/request.h"
 
-struct change_ask;
+struct preflight_request;
 
 extern const struct field_table provision_table, create_table, preflight_table,
 	change_preflight_table;
@@ -31,10 +31,10 @@ enum kms_word { KMS_PHALA, KMS_ETHEREUM, KMS_BASE, KMS_LEGACY };
 
 /* A body converted for vmm/, with the memory that the conversion borrows from. */
 struct parsed_cvm {
-	struct cvm_ask ask;
-	struct port_ask *ports; /* owned */
-	struct gpu_ask *gpus;   /* owned */
-	void *env;              /* owned: encrypted_env as bytes */
+	struct cvm_request ask;
+	struct port_request *ports; /* owned */
+	struct gpu_request *gpus;   /* owned */
+	void *env;                  /* owned: encrypted_env as bytes */
 	size_t env_len;
 	json_t *manifest; /* owned */
 	char networks[NETWORKS_TEXT];
@@ -55,7 +55,7 @@ bool is_commit_body(const json_t *body);
 
 /* Convert a preflight of a change of the CVM called @name. *ret borrows from @body and from
  * *ret_manifest, a new reference (NULL: none). */
-int parse_preflight_body(const json_t *body, const char *name, struct change_ask *ret,
+int parse_preflight_body(const json_t *body, const char *name, struct preflight_request *ret,
 			 json_t **ret_manifest, struct err *e);
 
 #endif

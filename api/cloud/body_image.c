@@ -3,8 +3,8 @@
  */
 #include "api/cloud/body_image.h"
 
+#include "base/array.h"
 #include "base/json.h"
-#include "base/own.h"
 
 enum { OPT = FIELD_NULLABLE, PATH_BYTES_MAX = 4096 };
 

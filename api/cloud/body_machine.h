@@ -8,7 +8,7 @@
 #include "vmm/admit/networks.h"
 #include "vmm/node/settings.h"
 
-struct tdx_ask;
+struct tdx_request;
 
 /* One entry of "networks", and the object "tdx"; parts of the tables of body_cvm.h. */
 extern const struct field_table network_table, tdx_table;
@@ -21,7 +21,7 @@ extern const char *const tee_words[];
 int parse_network_list(const json_t *list, char out[NETWORKS_TEXT], struct err *e);
 
 /* Convert "tdx": registers of the TD. Absent ones keep their defaults. @j NULL: all absent. */
-int parse_tdx(const json_t *j, struct tdx_ask *ret, struct err *e);
+int parse_tdx(const json_t *j, struct tdx_request *ret, struct err *e);
 
 /* Merge @tee with the older require_tdx. ERR_INCOMPATIBLE if they contradict each other. */
 int parse_tee(enum tee_setting tee, bool require_tdx, enum tee_setting *ret, struct err *e);

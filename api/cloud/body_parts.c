@@ -6,7 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/buf.h"
+#include "base/alloc.h"
+#include "base/array.h"
 #include "base/id.h"
 #include "base/json.h"
 #include "base/own.h"
@@ -83,7 +84,7 @@ static const char *member_text(const json_t *o, const char *key)
 }
 
 /* The table has checked types and ranges. */
-void parse_ports(const json_t *list, struct port_ask *out)
+void parse_ports(const json_t *list, struct port_request *out)
 {
 	const json_t *item;
 	size_t i;
@@ -92,7 +93,7 @@ void parse_ports(const json_t *list, struct port_ask *out)
 	{
 		const char *protocol = member_text(item, "protocol");
 
-		out[i] = (struct port_ask){
+		out[i] = (struct port_request){
 			.udp = protocol && (*protocol | 0x20) == 'u',
 			.host_address = member_text(item, "host_address"),
 			.host_port =
@@ -102,14 +103,14 @@ void parse_ports(const json_t *list, struct port_ask *out)
 	}
 }
 
-void parse_gpus(const json_t *list, struct gpu_ask *out)
+void parse_gpus(const json_t *list, struct gpu_request *out)
 {
 	const json_t *item;
 	size_t i;
 
 	json_array_foreach((json_t *)list, i, item) out[i] =
-		(struct gpu_ask){ .slot = member_text(item, "slot"),
-				  .product_id = member_text(item, "product_id") };
+		(struct gpu_request){ .slot = member_text(item, "slot"),
+				      .product_id = member_text(item, "product_id") };
 }
 
 enum gpu_attach parse_gpu_attach(const json_t *gpus)

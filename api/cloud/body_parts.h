@@ -10,8 +10,8 @@
 #include "base/json.h"
 #include "vmm/admit/request.h"
 
-struct gpu_ask;
-struct port_ask;
+struct gpu_request;
+struct port_request;
 
 /* Most that one request may name, whatever the node has. */
 enum {
@@ -34,8 +34,8 @@ bool member_given(const json_t *body, const char *key);
 const char *text_or_null(const char *s);
 
 /* Convert a list that its table has checked. @out has room for all. Strings are borrowed. */
-void parse_ports(const json_t *list, struct port_ask *out);
-void parse_gpus(const json_t *list, struct gpu_ask *out);
+void parse_ports(const json_t *list, struct port_request *out);
+void parse_gpus(const json_t *list, struct gpu_request *out);
 
 /* GPU_ALL for attach_mode "all"; otherwise GPU_LISTED or GPU_NONE, by the length of the list. */
 enum gpu_attach parse_gpu_attach(const json_t *gpus);

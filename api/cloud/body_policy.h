@@ -39,10 +39,10 @@ extern const char *const restart_words[];
 extern const struct field_table policy_table, maintenance_table, drain_table;
 
 /* Convert the policy fields of a checked body. Absent fields stay unset. */
-struct policy_ask policy_from_body(const json_t *body);
+struct policy_request policy_from_body(const json_t *body);
 
 /* ERR_INVALID also if the body sets nothing. */
-int parse_policy_body(const json_t *body, struct policy_ask *ret, struct err *e);
+int parse_policy_body(const json_t *body, struct policy_request *ret, struct err *e);
 
 struct maintenance_body {
 	bool enabled;

@@ -6,30 +6,31 @@
 
 #include <stdio.h>
 
+#include "base/array.h"
 #include "base/json.h"
 #include "base/own.h"
 #include "vmm/cvm/power.h"
 
 enum { OPT = FIELD_NULLABLE };
 
-#define NEW_DISK                                                                               \
-	{                                                                                      \
-		"new_disk", FIELD_BOOL, OPT, 0, 0, offsetof(struct power_ask, new_disk), NULL, \
-			NULL, "make an empty data disk if the CVM's own is lost"               \
+#define NEW_DISK                                                                                   \
+	{                                                                                          \
+		"new_disk", FIELD_BOOL, OPT, 0, 0, offsetof(struct power_request, new_disk), NULL, \
+			NULL, "make an empty data disk if the CVM's own is lost"                   \
 	}
 
 static const struct field start_fields[] = { NEW_DISK };
 
 static const struct field shutdown_fields[] = {
 	TIMEOUT_FIELDS,
-	{ "force", FIELD_BOOL, OPT, 0, 0, offsetof(struct power_ask, force), NULL, NULL,
+	{ "force", FIELD_BOOL, OPT, 0, 0, offsetof(struct power_request, force), NULL, NULL,
 	  "stop hard when time is up" },
 };
 
 static const struct field restart_fields[] = {
 	NEW_DISK,
 	TIMEOUT_FIELDS,
-	{ "force", FIELD_BOOL, OPT, 0, 0, offsetof(struct power_ask, force), NULL, NULL,
+	{ "force", FIELD_BOOL, OPT, 0, 0, offsetof(struct power_request, force), NULL, NULL,
 	  "stop hard, at once" },
 };
 
@@ -67,10 +68,10 @@ int parse_timeout(const json_t *body, unsigned *ret, struct err *e)
 	return 0;
 }
 
-int parse_power_body(const struct field_table *t, const json_t *body, struct power_ask *ret,
+int parse_power_body(const struct field_table *t, const json_t *body, struct power_request *ret,
 		     struct err *e)
 {
-	struct power_ask ask = { .kind = ret->kind };
+	struct power_request ask = { .kind = ret->kind };
 	int r = fields_read(t, body, "", &ask, e);
 
 	if (!r)

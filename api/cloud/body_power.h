@@ -7,7 +7,7 @@
 
 #include "base/json.h"
 
-struct power_ask;
+struct power_request;
 
 /* How long the guest has to power off by itself: the same names, unit and range in every body whose
  * operation may shut down a guest. */
@@ -31,7 +31,7 @@ int parse_timeout(const json_t *body, unsigned *ret, struct err *e);
 int refuse_timeout(const json_t *body, const char *verb, struct err *e);
 
 /* ret->kind is read, the rest is filled. */
-int parse_power_body(const struct field_table *t, const json_t *body, struct power_ask *ret,
+int parse_power_body(const struct field_table *t, const json_t *body, struct power_request *ret,
 		     struct err *e);
 
 #endif

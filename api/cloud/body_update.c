@@ -11,11 +11,12 @@
 
 #include "api/cloud/body_parts.h"
 #include "api/cloud/body_power.h"
-#include "base/buf.h"
+#include "base/alloc.h"
+#include "base/array.h"
 #include "base/json.h"
-#include "base/own.h"
 #include "vmm/admit/request.h"
 #include "vmm/compose/compose.h"
+#include "vmm/compose/compose_lint.h"
 #include "vmm/compose/compose_merge.h"
 #include "vmm/cvm/replicate.h"
 #include "vmm/cvm/update.h"
@@ -274,10 +275,10 @@ static void read_new_ports(const json_t *list, struct parsed_update *a)
 }
 
 /* @restart: the default of allow_restart on this route. */
-static struct update_ask update_body_settings(const struct update_body *q, const json_t *body,
-					      bool restart)
+static struct update_request update_body_settings(const struct update_body *q, const json_t *body,
+						  bool restart)
 {
-	return (struct update_ask){
+	return (struct update_request){
 		.instance_type = text_or_null(q->instance_type),
 		.vcpus = q->vcpu,
 		.memory_mib = q->memory,

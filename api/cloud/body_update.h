@@ -11,8 +11,8 @@
 #include "vmm/cvm/replicate.h"
 #include "vmm/cvm/update.h"
 
-struct gpu_ask;
-struct port_ask;
+struct gpu_request;
+struct port_request;
 
 extern const struct field_table resources_table, update_table, legacy_update_table, envs_table,
 	os_image_table, visibility_table, compose_provision_table, compose_commit_table,
@@ -20,14 +20,14 @@ extern const struct field_table resources_table, update_table, legacy_update_tab
 
 /* A body of one of the update tables, converted for vmm/. */
 struct parsed_update {
-	struct update_ask ask;      /* without the manifest, which is made from the current one: */
+	struct update_request ask;  /* without the manifest, which is made from the current one: */
 	struct compose_merge merge; /* the fields of the manifest that change */
 	const char *compose_hash;   /* or the hash of a provisioned manifest that replaces it */
 	json_t *env_keys;           /* names in the new environment; NULL = not given. Borrowed */
 	bool envs_replace; /* env_keys become allowed_envs; otherwise they must be a subset of it */
 	void *env;         /* owned */
-	struct port_ask *ports; /* owned */
-	struct gpu_ask *gpus;   /* owned */
+	struct port_request *ports; /* owned */
+	struct gpu_request *gpus;   /* owned */
 };
 
 /* *ret borrows from @body, which must outlive it. On failure *ret is untouched. */
@@ -45,9 +45,9 @@ int parse_rollback_body(const json_t *body, struct rollback_body *ret, struct er
 
 /* A body of replica_table or instance_table. */
 struct parsed_replica {
-	struct replicate_ask ask; /* the caller fills in workspace and source */
-	void *env;                /* owned */
-	int64_t count;            /* 0 = not given: one replica, answered as an object */
+	struct replicate_request ask; /* the caller fills in workspace and source */
+	void *env;                    /* owned */
+	int64_t count;                /* 0 = not given: one replica, answered as an object */
 	bool partial;
 };
 int parse_replica_body(const struct field_table *t, const json_t *body, struct parsed_replica *ret,

@@ -64,8 +64,8 @@ static void get_instance_family(struct call *c)
 
 	if (strcmp(c->param[0], cpu_family) != 0) {
 		err_field(&e, ERR_NOT_FOUND, "family", c->param[0],
-			  "instance type family %.64s does not exist; the only family is %s", c->param[0],
-			  cpu_family);
+			  "instance type family %.64s does not exist; the only family is %s",
+			  c->param[0], cpu_family);
 		call_reply_err(c, &e);
 		return;
 	}

@@ -7,6 +7,8 @@
  */
 #include <stdlib.h>
 
+#include <jansson.h>
+
 #include "api/cloud/body_image.h"
 #include "api/cloud/context.h"
 #include "api/cloud/json_or_null.h"
@@ -15,22 +17,21 @@
 #include "api/cloud/route_tables.h"
 #include "api/http/call.h"
 #include "api/http/reply.h"
-#include "base/buf.h"
-#include "base/own.h"
+#include "base/alloc.h"
 #include "db/images.h"
-#include "vmm/image_look.h"
-#include "vmm/image_store.h"
+#include "images/state.h"
+#include "images/store.h"
 #include "vmm/op/mutation.h"
 #include "vmm/vmm.h"
 
-static json_t *serialize_image(const struct image_row *row, const struct image_look *look)
+static json_t *serialize_image(const struct image_row *row, const struct image_status *status)
 {
 	return json_pack("{s:s,s:s,s:s,s:b,s:s,s:I,s:o,s:s,s:o}", "name", row->name, "family",
 			 row->family, "version", row->version, "is_dev", row->is_dev,
 			 "os_image_hash", row->os_image_hash, "bytes", (json_int_t)row->bytes,
 			 "created_at", json_time_or_null(row->created_ms), "state",
-			 image_state_word[look->state], "state_reason",
-			 *look->reason ? json_string(look->reason) : json_null());
+			 image_state_word[status->state], "state_reason",
+			 *status->reason ? json_string(status->reason) : json_null());
 }
 
 /* A page of the list, or one image, while a job checks its files. */
@@ -48,13 +49,13 @@ static void image_list_free(struct image_list *l)
 	free(l);
 }
 
-static void image_list_checked(void *arg, const struct image_look *looks)
+static void image_list_checked(void *arg, const struct image_status *status)
 {
 	struct image_list *l = arg;
 	json_t *items = json_array(), *body;
 
 	for (size_t i = 0; i < l->n; i++)
-		json_array_append_new(items, serialize_image(&l->rows[i], &looks[i]));
+		json_array_append_new(items, serialize_image(&l->rows[i], &status[i]));
 	body = json_pack("{s:o}", "items", items);
 	page_put(body, &l->page, l->total);
 	call_reply(l->call, 200, body);
@@ -74,14 +75,14 @@ static void get_images(struct call *c)
 		image_list_free(l);
 		return;
 	}
-	vmm_images_look(api_of(c)->vmm, l->rows, l->n, image_list_checked, l);
+	image_states_read(vmm_image_store(api_of(c)->vmm), l->rows, l->n, image_list_checked, l);
 }
 
-static void image_checked(void *arg, const struct image_look *looks)
+static void image_checked(void *arg, const struct image_status *status)
 {
 	struct image_list *l = arg;
 
-	call_reply(l->call, 200, serialize_image(l->rows, looks));
+	call_reply(l->call, 200, serialize_image(l->rows, status));
 	image_list_free(l);
 }
 
@@ -98,7 +99,7 @@ static void get_image(struct call *c)
 		err_field(&e, ERR_NOT_FOUND, "name", c->param[0], "no image is called %.64s",
 			  c->param[0]);
 	if (!r) {
-		vmm_images_look(api_of(c)->vmm, l->rows, 1, image_checked, l);
+		image_states_read(vmm_image_store(api_of(c)->vmm), l->rows, 1, image_checked, l);
 		return;
 	}
 	call_reply_err(c, &e);
@@ -160,7 +161,7 @@ static void image_job_fail(struct image_job *j, const struct err *e)
 
 static void image_imported(void *arg, const struct image_row *row, const struct err *e)
 {
-	static const struct image_look good = { .state = IMAGE_AVAILABLE };
+	static const struct image_status good = { .state = IMAGE_AVAILABLE };
 
 	if (e)
 		image_job_fail(arg, e);
@@ -173,8 +174,8 @@ static void image_import_start(void *arg, bool answered)
 	struct image_job *j = arg;
 
 	if (!answered) {
-		vmm_image_import(api_of(j->call)->vmm, j->ask.source, j->ask.name,
-				 j->call->caller.workspace, image_imported, j);
+		image_store_import(vmm_image_store(api_of(j->call)->vmm), j->ask.source,
+				   j->ask.name, image_imported, j);
 		return;
 	}
 	json_decref(j->body);
@@ -209,7 +210,8 @@ static void image_delete_start(void *arg, bool answered)
 	if (answered)
 		free(j);
 	else
-		vmm_image_delete(api_of(j->call)->vmm, j->call->param[0], image_deleted, j);
+		image_store_remove(vmm_image_store(api_of(j->call)->vmm), j->call->param[0],
+				   image_deleted, j);
 }
 
 static void delete_image(struct call *c)

@@ -104,8 +104,9 @@ static bool log_link_is_genuine(const struct api *a, const char *token, const ch
 
 static int log_link_refuse(struct err *e)
 {
-	return err_set(e, ERR_UNAUTHENTICATED,
-		       "the log link is invalid or expired, or its maker may no longer see the logs");
+	return err_set(
+		e, ERR_UNAUTHENTICATED,
+		"the log link is invalid or expired, or its maker may no longer see the logs");
 }
 
 static int log_link_open_by_key(struct call *c, struct caller *who, const struct cvm_row *row,

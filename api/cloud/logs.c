@@ -17,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "api/cloud/authenticate.h"
 #include "api/cloud/context.h"
 #include "api/cloud/json_or_null.h"
@@ -26,15 +28,18 @@
 #include "api/cloud/stream.h"
 #include "api/http/call.h"
 #include "api/http/reply.h"
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/lag.h"
 #include "base/lanes.h"
 #include "base/log.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "db/cvms.h"
 #include "vmm/cvm/find.h"
+#include "vmm/logs/log_reader.h"
+#include "vmm/logs/log_stream.h"
 #include "vmm/logs/logs.h"
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"
@@ -51,7 +56,7 @@ struct log_source {
 	struct log_answer *answer; /* NULL: the answer has ended */
 	uv_loop_t *loop;
 	/* owned by the job while there is one */
-	struct log_ask ask;
+	struct log_request ask;
 	char *dir;
 	struct log_reader *reader; /* NULL: not opened yet */
 	char *data;                /* LOG_SLICE bytes, NULL between reads */
@@ -330,7 +335,7 @@ static int log_authorize(struct call *c, struct cvm_row *ret, struct stream_shar
 	return api_find_cvm(c, c->param[0], ret, e);
 }
 
-static int log_read_channel(struct call *c, struct log_ask *ret, struct err *e)
+static int log_read_channel(struct call *c, struct log_request *ret, struct err *e)
 {
 	const char *ch = call_query(c, "ch", 0);
 	int stream = log_stream_from_channel(ch ? ch : "serial");
@@ -342,7 +347,7 @@ static int log_read_channel(struct call *c, struct log_ask *ret, struct err *e)
 	return 0;
 }
 
-static int log_read_query(struct call *c, struct log_ask *ret, struct err *e)
+static int log_read_query(struct call *c, struct log_request *ret, struct err *e)
 {
 	const char *tail = call_query(c, "tail", 0) ? "tail" : "lines";
 	int64_t boot = 0;
@@ -363,7 +368,7 @@ static int log_read_query(struct call *c, struct log_ask *ret, struct err *e)
 }
 
 static struct log_source *log_source_new(struct vmm *v, const struct cvm_row *row,
-					 const struct log_ask *ask)
+					 const struct log_request *ask)
 {
 	struct log_source *s = xcalloc(1, sizeof(*s));
 
@@ -375,7 +380,7 @@ static struct log_source *log_source_new(struct vmm *v, const struct cvm_row *ro
 
 static void get_logs(struct call *c)
 {
-	struct log_ask ask = { 0 };
+	struct log_request ask = { 0 };
 	struct stream_share share = { 0 };
 	struct log_answer *l;
 	struct cvm_row row;

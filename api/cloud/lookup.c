@@ -12,6 +12,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include <jansson.h>
+
 #include "api/cloud/context.h"
 #include "api/http/call.h"
 #include "base/id.h"

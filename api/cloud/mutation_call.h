@@ -11,7 +11,7 @@
  * tag: the tag was right when the mutation was applied.
  *
  * A mutation that needs devices, hugepages or host ports is refused at first, and applied after an
- * inspection of the host (vmm_look_again()), because what is free there changes without notice.
+ * inspection of the host (admission_retry()), because what is free there changes without notice.
  */
 #ifndef TEEPOD_API_CLOUD_MUTATION_CALL_H
 #define TEEPOD_API_CLOUD_MUTATION_CALL_H

@@ -12,7 +12,6 @@
 #include "api/http/call.h"
 #include "api/http/reply.h"
 #include "base/alloc.h"
-#include "base/own.h"
 #include <jansson.h>
 #include <stdlib.h>
 #include "db/cvms.h"

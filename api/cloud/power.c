@@ -16,7 +16,6 @@
 #include "api/http/reply.h"
 #include "base/alloc.h"
 #include "base/json.h"
-#include "base/own.h"
 #include <jansson.h>
 #include "db/cvms.h"
 #include "db/operations.h"

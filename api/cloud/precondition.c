@@ -66,8 +66,8 @@ static int precondition_failed(struct call *c, const char *tags, const struct cv
 {
 	etag_put(c, row->policy.generation);
 	err_field(e, ERR_PRECONDITION, "If-Match", tags,
-		  "If-Match is %.80s, but the current tag of %s is \"%" PRId64 "\"", tags, row->name,
-		  row->policy.generation);
+		  "If-Match is %.80s, but the current tag of %s is \"%" PRId64 "\"", tags,
+		  row->name, row->policy.generation);
 	return err_hint(e, "read the CVM again, and repeat the request with its new ETag");
 }
 

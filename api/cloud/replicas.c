@@ -16,7 +16,7 @@
 #include "api/http/call.h"
 #include "api/http/envelope.h"
 #include "api/http/reply.h"
-#include "base/buf.h"
+#include "base/alloc.h"
 #include "base/json.h"
 #include "base/own.h"
 #include "db/cvms.h"
@@ -92,7 +92,7 @@ static const struct mutation_call_ops replica_ops = { .apply = replica_apply,
 						      .free = replica_call_free };
 
 /* Set the workspaces in which the source is searched. */
-static int replica_set_workspace(struct call *c, struct replicate_ask *ask, struct err *e)
+static int replica_set_workspace(struct call *c, struct replicate_request *ask, struct err *e)
 {
 	const char *slug = call_query(c, "workspace", 0);
 	struct workspace_row w = { .id = c->caller.workspace };

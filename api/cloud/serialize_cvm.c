@@ -22,6 +22,7 @@
 #include "api/cloud/serialize_workspace.h"
 #include "api/http/call.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/own.h"
 #include "base/strings.h"
 #include "db/cvms.h"

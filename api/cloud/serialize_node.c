@@ -21,6 +21,7 @@
 #include "vmm/admit/devices.h"
 #include "vmm/admit/placement.h"
 #include "vmm/cvm/maintenance.h"
+#include "vmm/host/device_state.h"
 
 json_t *serialize_capacity(const struct capacity_row *rows, size_t n)
 {

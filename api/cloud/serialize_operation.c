@@ -12,7 +12,7 @@
 #include "db/cvms.h"
 #include "db/operations.h"
 #include "vmm/op/op_error.h"
-#include "vmm/op/steps.h"
+#include "vmm/cvm/steps.h"
 
 void cvm_row_overlay(struct cvm_row *c, const struct op_row *op)
 {

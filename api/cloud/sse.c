@@ -5,13 +5,15 @@
 
 #include <string.h>
 
+#include <jansson.h>
+
 #include "api/cloud/stream.h"
 #include "api/http/call.h"
 #include "api/http/json_text.h"
 #include "api/http/reply.h"
 #include "base/buf.h"
 #include "base/clock.h"
-#include "vmm/op/event.h"
+#include "vmm/node/event.h"
 
 bool sse_is_wanted(const struct call *c)
 {

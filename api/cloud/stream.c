@@ -18,10 +18,8 @@
 #include "api/http/reply.h"
 #include "base/alloc.h"
 #include <jansson.h>
-#include "base/buf.h"
 #include "base/clock.h"
 #include "base/loop.h"
-#include "base/own.h"
 #include "vmm/logs/serial_scan.h"
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"

@@ -93,8 +93,8 @@ static void renew_done(void *arg, enum job_end end)
 	if (end == JOB_DROPPED)
 		n->result = err_set(&n->err, ERR_TIMEOUT, "no thread was free to do it");
 	if (n->result && n->result != -ERR_NOT_FOUND)
-		log_warn("%s was restarted by libvirt, and its ports are not forwarded: %s", n->cvm.name,
-			 n->err.text);
+		log_warn("%s was restarted by libvirt, and its ports are not forwarded: %s",
+			 n->cvm.name, n->err.text);
 	free(n->ports);
 	free(n);
 	vmm_job_end(v);
