@@ -138,6 +138,7 @@ tsan: setup
 	@tests/sanitized.sh tsan tests/blackbox/test_lifecycle.py $(HUNG)
 
 lint: setup
+	@$(MAKE) --no-print-directory all
 	@scripts/lint.sh
 
 format:

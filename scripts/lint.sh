@@ -93,7 +93,7 @@ say "units, user and folder of the service"
 verify_units || { cat "$out/units.log"; failed=1; }
 make_user || { cat "$out/user.log"; failed=1; }
 
-say "include arrows and licence lines"
+say "arrows, circles, headers and licence lines"
 tests/arrows.sh || failed=1
 
 if [[ $failed -ne 0 ]]; then

@@ -83,7 +83,7 @@ unit() {
 		echo "FAIL  the unit tests do not build"
 		return 0
 	fi
-	export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1 logs
+	export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1 TEEPOD_OBJECTS=build/asan/obj logs
 	export -f run_program
 	printf '%s\0' "${programs[@]}" | xargs -0 -n 1 -P 2 bash -c 'run_program "$0"'
 	for program in "${programs[@]}"; do
