@@ -40,6 +40,7 @@
 #include "vmm/cvm/restart.h"
 #include "vmm/cvm/resume.h"
 #include "vmm/cvm/steps.h"
+#include "vmm/cvm/update_steps.h"
 #include "vmm/guest/guest.h"
 #include "vmm/host/host_watch.h"
 #include "images/store.h"
@@ -220,6 +221,7 @@ int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 	v->images = node_images_open(v);
 	v->engine = engine_new(&engine_calls);
 	steps_register();
+	update_steps_register();
 	v->policies = policies_new(apply_policies);
 	note_committed(v);
 	(void)turn_watch(v->turn, note_committed, v);

@@ -22,7 +22,7 @@
 #include "db/images.h"
 #include "db/node.h"
 #include "db/policies.h"
-#include "vmm/account/account.h"
+#include "vmm/account/balance.h"
 #include "vmm/cvm/maintenance.h"
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"

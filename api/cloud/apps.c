@@ -27,7 +27,7 @@
 #include "db/apps.h"
 #include "db/cvms.h"
 #include "db/text.h"
-#include "vmm/cvm/find.h"
+#include "vmm/node/find.h"
 #include "vmm/cvm/status.h"
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"

@@ -20,7 +20,6 @@
 #include "base/utf8.h"
 #include "db/keys.h"
 #include "db/workspaces.h"
-#include "vmm/account/account.h"
 #include "vmm/account/keys.h"
 #include "vmm/account/workspaces.h"
 #include "vmm/node/node.h"

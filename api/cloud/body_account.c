@@ -13,7 +13,7 @@
 #include "base/json.h"
 #include "db/text.h"
 #include "db/workspaces.h"
-#include "vmm/account/account.h"
+#include "vmm/account/workspaces.h"
 
 enum { OPT = FIELD_NULLABLE, NOTE_MAX = 200, PER_MINUTE_MAX = 1000000 };
 

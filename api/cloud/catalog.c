@@ -15,7 +15,7 @@
 #include "api/http/reply.h"
 #include "base/own.h"
 #include "db/images.h"
-#include "vmm/account/account.h"
+#include "vmm/account/balance.h"
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"
 #include "vmm/vmm.h"

@@ -22,7 +22,7 @@
 #include "base/own.h"
 #include "db/ledger.h"
 #include "db/workspaces.h"
-#include "vmm/account/account.h"
+#include "vmm/account/balance.h"
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"
 #include "vmm/op/mutation.h"

@@ -19,7 +19,7 @@
 #include "base/strings.h"
 #include "db/cvms.h"
 #include "db/keys.h"
-#include "vmm/account/account.h"
+#include "vmm/account/keys.h"
 #include "vmm/node/node.h"
 
 /* The maker in the token: one hex digit for its kind, 16 for the number of its key or user. */

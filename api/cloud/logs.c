@@ -37,7 +37,7 @@
 #include "base/own.h"
 #include "base/strings.h"
 #include "db/cvms.h"
-#include "vmm/cvm/find.h"
+#include "vmm/node/find.h"
 #include "vmm/logs/log_reader.h"
 #include "vmm/logs/log_stream.h"
 #include "vmm/logs/logs.h"

@@ -2,7 +2,7 @@
  * lookup.c - the workspaces, CVMs, apps and capacity that a caller may see.
  *
  * A caller must not learn what other workspaces hold: "does not exist" and "not yours" are the same
- * answer. Operators and admins see all workspaces. vmm/cvm/find.h says what an identifier may be.
+ * answer. Operators and admins see all workspaces. vmm/node/find.h says what an identifier may be.
  */
 #include "api/cloud/lookup.h"
 
@@ -23,9 +23,8 @@
 #include "db/cvms.h"
 #include "db/text.h"
 #include "db/workspaces.h"
-#include "vmm/account/account.h"
 #include "vmm/account/workspaces.h"
-#include "vmm/cvm/find.h"
+#include "vmm/node/find.h"
 #include "vmm/vmm.h"
 
 int api_find_workspace(const struct call *c, const char *slug, struct workspace_row *ret,

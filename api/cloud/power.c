@@ -19,7 +19,7 @@
 #include <jansson.h>
 #include "db/cvms.h"
 #include "db/operations.h"
-#include "vmm/cvm/find.h"
+#include "vmm/node/find.h"
 #include "vmm/cvm/power.h"
 #include "vmm/op/mutation.h"
 #include "vmm/op/op_begin.h"

@@ -26,7 +26,7 @@
 #include "db/workspaces.h"
 #include "vmm/account/workspaces.h"
 #include "vmm/compose/compose.h"
-#include "vmm/cvm/find.h"
+#include "vmm/node/find.h"
 #include "vmm/cvm/update.h"
 #include "vmm/op/mutation.h"
 #include "vmm/op/op_begin.h"

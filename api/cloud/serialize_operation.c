@@ -12,7 +12,7 @@
 #include "db/cvms.h"
 #include "db/operations.h"
 #include "vmm/op/op_error.h"
-#include "vmm/cvm/steps.h"
+#include "vmm/op/step_table.h"
 
 void cvm_row_overlay(struct cvm_row *c, const struct op_row *op)
 {
@@ -42,17 +42,18 @@ static const char *step_state_word(const struct op_row *op, int at, int i)
 
 static json_t *serialize_steps(const struct op_row *op, const char **ret_current)
 {
-	const char *const *names = vmm_steps(op->kind);
-	const int at = vmm_step_at(op);
+	const struct op_table *t = op_table(op->kind);
+	const int at = op_step_find(t, op->step, op->table_version);
 	json_t *a = json_array();
 
-	assert(names);
 	*ret_current = "";
-	for (int i = 0; names[i]; i++) {
-		json_array_append_new(a, json_pack("{s:s,s:s}", "name", names[i], "state",
+	for (int i = 0; i < t->n; i++) {
+		const char *name = t->steps[i].name;
+
+		json_array_append_new(a, json_pack("{s:s,s:s}", "name", name, "state",
 						   step_state_word(op, at, i)));
 		if (i == at && op->state != OP_SUCCEEDED)
-			*ret_current = names[i];
+			*ret_current = name;
 	}
 	return a;
 }

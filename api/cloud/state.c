@@ -23,7 +23,7 @@
 #include "base/id.h"
 #include "base/json.h"
 #include "db/cvms.h"
-#include "vmm/cvm/find.h"
+#include "vmm/node/find.h"
 #include "vmm/cvm/status.h"
 
 enum { INTERVAL_DEFAULT = 5, TIMEOUT_DEFAULT = 300 };

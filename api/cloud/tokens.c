@@ -26,7 +26,6 @@
 #include "base/own.h"
 #include "db/keys.h"
 #include "db/workspaces.h"
-#include "vmm/account/account.h"
 #include "vmm/account/keys.h"
 #include "vmm/op/mutation.h"
 

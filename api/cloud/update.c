@@ -33,7 +33,7 @@
 #include "vmm/compose/compose_lint.h"
 #include "vmm/compose/compose_merge.h"
 #include "vmm/cvm/change.h"
-#include "vmm/cvm/find.h"
+#include "vmm/node/find.h"
 #include "vmm/cvm/update.h"
 #include "vmm/cvm/update_provision.h"
 #include "vmm/node/node.h"

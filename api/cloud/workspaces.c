@@ -27,7 +27,6 @@
 #include "db/capacity.h"
 #include "db/devices.h"
 #include "db/workspaces.h"
-#include "vmm/account/account.h"
 #include "vmm/account/workspaces.h"
 #include "vmm/admit/devices.h"
 #include "vmm/host/device_state.h"

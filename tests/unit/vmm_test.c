@@ -38,7 +38,7 @@
 #include "vmm/admit/port_probe.h"
 #include "vmm/admit/request.h"
 #include "vmm/cvm/create.h"
-#include "vmm/cvm/find.h"
+#include "vmm/node/find.h"
 #include "vmm/cvm/power.h"
 #include "vmm/cvm/status.h"
 #include "vmm/guest/guest.h"

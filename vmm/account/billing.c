@@ -20,7 +20,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/own.h"
-#include "vmm/account/account.h"
+#include "vmm/account/balance.h"
 #include "db/cvms.h"
 #include "db/ledger.h"
 #include "db/operations.h"

@@ -23,7 +23,6 @@
 #include "db/text.h"
 #include "db/turn.h"
 #include "db/workspaces.h"
-#include "vmm/account/account.h"
 #include "vmm/account/keys.h"
 #include "vmm/account/workspaces.h"
 #include "vmm/node/node.h"

@@ -7,7 +7,6 @@
 #include "base/clock.h"
 #include "db/text.h"
 #include "db/workspaces.h"
-#include "vmm/account/account.h"
 #include "vmm/account/workspaces.h"
 #include "vmm/node/node.h"
 #include "vmm/node/world.h"

@@ -9,26 +9,12 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "db/apps.h"
-#include "db/cvms.h"
-#include "db/images.h"
-#include "vmm/admit/placement.h"
+#include "vmm/admit/admission.h"
 
 struct cvm_request;
-struct device_row;
+struct cvm_row;
 struct update_request;
 struct vmm;
-
-struct admission {
-	struct cvm_row row; /* complete but for id, CID, uuid */
-	struct image_row image;
-	char *manifest;             /* app-compose.json text, owned */
-	struct device_row *devices; /* chosen for it, owned */
-	size_t n_devices;
-	struct placement place;
-	bool placed, fitted;          /* a change: it has another place; other devices */
-	struct revision_row revision; /* flags and hash; manifest borrowed from above */
-};
 
 /* Pure with respect to capacity: rules, matching and names only. Free with admission_free(), also
  * after a failure. */

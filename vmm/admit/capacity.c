@@ -23,6 +23,7 @@
 #include "db/ports.h"
 #include "db/turn.h"
 #include "vmm/admit/capacity.h"
+#include "vmm/admit/capacity_state.h"
 #include "vmm/admit/reservation.h"
 #include "vmm/admit/ports.h"
 #include "vmm/admit/quota.h"

@@ -14,12 +14,6 @@ struct cvm_row;
 struct loop_timer;
 struct vmm;
 
-/* Of vmm/admit/ alone. The hints are where the next search begins; they are not stored. */
-struct capacity_state {
-	struct loop_timer *timer; /* capacity_apply() is tried again */
-	uint32_t cid_hint;
-	uint32_t port_hint[2]; /* tcp, udp: index into the allowed ports */
-};
 struct capacity_state *capacity_new(void);
 void capacity_close(struct vmm *v);
 void capacity_free(struct capacity_state *c);

@@ -11,7 +11,7 @@
 #include "db/ports.h"
 #include "db/text.h"
 #include "vmm/admit/port_probe.h"
-#include "vmm/admit/capacity.h"
+#include "vmm/admit/capacity_state.h"
 #include "vmm/admit/ports.h"
 #include "vmm/admit/request.h"
 #include "vmm/node/node.h"

@@ -16,7 +16,7 @@
 #include "db/cvms.h"
 #include "db/devices.h"
 #include "db/numa.h"
-#include "vmm/admit/admit.h"
+#include "vmm/admit/admission.h"
 #include "vmm/admit/devices.h"
 #include "vmm/admit/reservation.h"
 #include "vmm/admit/placement.h"

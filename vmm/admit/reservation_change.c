@@ -16,13 +16,12 @@
 #include "db/cvms.h"
 #include "db/devices.h"
 #include "db/numa.h"
-#include "vmm/admit/admit.h"
+#include "vmm/admit/admission.h"
 #include "vmm/admit/devices.h"
 #include "vmm/admit/reservation.h"
 #include "vmm/admit/reservation_change.h"
 #include "vmm/admit/placement.h"
 #include "vmm/admit/request.h"
-#include "vmm/cvm/update.h"
 #include "vmm/node/node.h"
 
 /* The first in the array are taken first: a CVM that asks for any GPU of a product keeps the one it

@@ -26,11 +26,11 @@
 #include "vmm/admit/admit.h"
 #include "vmm/admit/admit_machine.h"
 #include "vmm/admit/capacity.h"
+#include "vmm/admit/request.h"
 #include "vmm/admit/reservation_change.h"
 #include "vmm/admit/ports.h"
 #include "vmm/admit/quota.h"
 #include "vmm/cvm/change.h"
-#include "vmm/cvm/update.h"
 #include "vmm/node/node.h"
 #include "vmm/node/records.h"
 

@@ -13,7 +13,7 @@
 #include "vmm/cvm/change.h"
 #include "vmm/cvm/change_preflight.h"
 #include "vmm/cvm/update.h"
-#include "vmm/vmm.h"
+#include "vmm/node/reads.h"
 
 static int nothing_to_change(const struct preflight_request *ask, struct err *e)
 {

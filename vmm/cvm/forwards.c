@@ -67,7 +67,7 @@ int forwards_change(struct hypervisor *hv, const struct cvm_row *c, const struct
 	return r == -ERR_NOT_FOUND ? 0 : r;
 }
 
-struct renewal {
+struct forward_renewal {
 	struct vmm *v;
 	struct cvm_row cvm;
 	struct port_row *ports;
@@ -79,14 +79,14 @@ struct renewal {
 
 static void renew_work(void *arg)
 {
-	struct renewal *n = arg;
+	struct forward_renewal *n = arg;
 
 	n->result = forwards_add(vmm_hv(n->v), &n->cvm, n->ports, n->n, n->fresh, &n->err);
 }
 
 static void renew_done(void *arg, enum job_end end)
 {
-	struct renewal *n = arg;
+	struct forward_renewal *n = arg;
 	struct vmm *v = n->v;
 
 	/* ended meanwhile: by a stop, or once more by itself */
@@ -108,7 +108,7 @@ void forwards_renew(struct vmm *v, const struct cvm_row *c, bool fresh)
 						.work = renew_work,
 						.done = renew_done };
 	struct port_row *ports = NULL;
-	struct renewal *n;
+	struct forward_renewal *n;
 	struct err e;
 	size_t n_ports;
 
@@ -123,7 +123,9 @@ void forwards_renew(struct vmm *v, const struct cvm_row *c, bool fresh)
 		return;
 	}
 	n = xcalloc(1, sizeof(*n));
-	*n = (struct renewal){ .v = v, .cvm = *c, .ports = ports, .n = n_ports, .fresh = fresh };
+	*n = (struct forward_renewal){
+		.v = v, .cvm = *c, .ports = ports, .n = n_ports, .fresh = fresh
+	};
 	vmm_job_begin(v);
 	(void)job_start(vmm_settings(v)->loop, &calls, n);
 }

@@ -30,12 +30,12 @@
 #include "vmm/compose/compose.h"
 #include "vmm/compose/compose_merge.h"
 #include "vmm/cvm/create.h"
-#include "vmm/cvm/find.h"
+#include "vmm/node/find.h"
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"
 #include "vmm/node/event.h"
 #include "vmm/op/op_begin.h"
-#include "vmm/vmm.h"
+#include "vmm/node/reads.h"
 
 enum { SUFFIX = 5, NAME_TRIES = 16 };
 

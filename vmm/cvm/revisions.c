@@ -11,7 +11,7 @@
 #include "db/history.h"
 #include "vmm/cvm/update.h"
 #include "vmm/node/node.h"
-#include "vmm/vmm.h"
+#include "vmm/node/reads.h"
 
 static void fill(const struct history_row *h, struct revision_info *ret)
 {

@@ -705,10 +705,6 @@ static const struct step resume_steps[] = {
 };
 
 #define TABLE(s) .version = TABLE_VERSION, RENAMES.steps = (s), .n = (int)ARRAY_SIZE(s)
-#define UPDATE_TABLE                                                                             \
-	.version = 2, .steps = update_steps, .n = UPDATE_STEPS, .first = 1, .cancellable = true, \
-	.finish = finish_update
-
 static const struct op_table step_tables[OP_KINDS] = {
 	[OP_CREATE] = { TABLE(create_steps), .first = 1, .cancellable = true,
 			.finish = finish_create },
@@ -718,29 +714,12 @@ static const struct op_table step_tables[OP_KINDS] = {
 	[OP_SHUTDOWN] = { TABLE(shutdown_steps), .cancellable = true, .finish = finish_shutdown },
 	[OP_RESTART] = { TABLE(restart_steps), .cancellable = true, .finish = finish_start },
 	[OP_DELETE] = { TABLE(delete_steps), .finish = finish_delete },
-	[OP_RESIZE] = { UPDATE_TABLE },
-	[OP_UPGRADE] = { UPDATE_TABLE },
 	[OP_RESUME] = { TABLE(resume_steps), .cancellable = true },
 };
 
 void steps_register(void)
 {
 	for (int k = 0; k < OP_KINDS; k++)
-		op_register((enum op_kind)k, &step_tables[k]);
-}
-
-const char *const *vmm_steps(enum op_kind kind)
-{
-	static const char *names[OP_KINDS][UPDATE_STEPS + 1];
-	const struct op_table *t = &step_tables[kind];
-
-	if (!names[kind][0])
-		for (int i = 0; i < t->n; i++)
-			names[kind][i] = t->steps[i].name;
-	return names[kind];
-}
-
-int vmm_step_at(const struct op_row *op)
-{
-	return op_step_find(&step_tables[op->kind], op->step, op->table_version);
+		if (step_tables[k].steps)
+			op_register((enum op_kind)k, &step_tables[k]);
 }

@@ -62,16 +62,8 @@ unsigned step_graceful_limit(const struct op_run *o);
 int step_booted(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e);
 unsigned step_boot_limit(const struct op_run *o);
 
-/* update_steps.c */
-enum { UPDATE_STEPS = 12 };
-extern const struct step update_steps[UPDATE_STEPS];
-int finish_update(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok, struct err *e);
-
-/* Give the engine the tables of all operations. Before the first one runs. */
+/* Give the engine the tables of all operations but resize and upgrade. Before the first operation
+ * runs. */
 void steps_register(void);
-/* Names of the steps of a kind, NULL-terminated, and the index of the one @op stands at: -1 before
- * the first, -2 where this program has no such step. */
-const char *const *vmm_steps(enum op_kind kind);
-int vmm_step_at(const struct op_row *op);
 
 #endif

@@ -17,31 +17,6 @@ struct vmm;
 struct cvm_row;
 struct op_row;
 
-/* What an update changes; what is absent stays. All pointers are borrowed for the call. */
-struct update_request {
-	const char *instance_type; /* its numbers, where none are given below; NULL = as it is */
-	int64_t vcpus, memory_mib, disk_gib; /* 0 = as it is */
-	json_t *manifest;          /* new app-compose object (compose.h); NULL = as it is */
-	const char *manifest_text; /* compose_text() of it, for those who have it */
-	const char *image;         /* name or family; NULL = as it is */
-	bool set_env;              /* the new environment replaces the old one completely */
-	const void *encrypted_env;
-	size_t encrypted_env_len; /* 0 removes it */
-	bool set_user_config;
-	const char *user_config; /* NULL removes it */
-	bool set_ports;
-	const struct port_request *ports; /* the whole new list */
-	size_t n_ports;
-	bool set_gpus;
-	enum gpu_attach gpu_attach;
-	const struct gpu_request *gpus; /* the whole new list */
-	size_t n_gpus;
-	int listed;         /* 1, 0; -1 = as it is */
-	bool allow_restart; /* a running CVM may be stopped and started for it */
-	unsigned timeout_s; /* graceful for so long, 10..1200; 0 = default (60) */
-	bool force;         /* hard stop at once */
-};
-
 /* [turn] One operation (kind resize when only resources change, else upgrade), one entry in the
  * history. A running CVM for which a restart is needed is refused without allow_restart:
  * ERR_INCOMPATIBLE, field "allow_restart"; trying again would not help. ERR_BUSY only while another

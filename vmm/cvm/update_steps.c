@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/json.h"
 #include "base/own.h"
 #include "base/strings.h"
@@ -36,6 +37,7 @@
 #include "vmm/node/event.h"
 #include "vmm/op/op_error.h"
 #include "vmm/cvm/steps.h"
+#include "vmm/cvm/update_steps.h"
 #include "vmm/virt/hypervisor.h"
 #include "vmm/virt/xml_out.h"
 
@@ -211,7 +213,8 @@ static int start_again(struct vmm *v, struct op_run *o, const struct cvm_row *c,
 	return r;
 }
 
-int finish_update(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok, struct err *e)
+static int finish_update(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok,
+			 struct err *e)
 {
 	char follower[UUID_TEXT] = "";
 	struct change_row x;
@@ -233,7 +236,7 @@ int finish_update(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool
 
 /* ------------------------------------------------------------------ the table */
 
-const struct step update_steps[UPDATE_STEPS] = {
+static const struct step update_steps[] = {
 	{ .name = "reserve" },
 	{ .name = "check",
 	  .flags = STEP_KEEP,
@@ -284,3 +287,16 @@ const struct step update_steps[UPDATE_STEPS] = {
 	  .limit_s = step_boot_limit,
 	  .skip = no_restart },
 };
+
+static const struct op_table update_table = { .version = 2,
+					      .steps = update_steps,
+					      .n = (int)ARRAY_SIZE(update_steps),
+					      .first = 1,
+					      .cancellable = true,
+					      .finish = finish_update };
+
+void update_steps_register(void)
+{
+	op_register(OP_RESIZE, &update_table);
+	op_register(OP_UPGRADE, &update_table);
+}

@@ -167,7 +167,7 @@ static void answer(struct asked *a, const struct err *e)
 /* ------------------------------------------------------------------ the record of an image is
  * renewed */
 
-struct renewal {
+struct record_renewal {
 	struct vmm *v;
 	int64_t image;
 	char *was, *now; /* owned */
@@ -176,7 +176,7 @@ struct renewal {
 /* Unless it was imported again meanwhile. */
 static int renew_turn(void *arg, struct err *e)
 {
-	const struct renewal *w = arg;
+	const struct record_renewal *w = arg;
 	auto_free char *files = NULL;
 	int r = images_files(vmm_db(w->v), w->image, &files, e);
 
@@ -187,7 +187,7 @@ static int renew_turn(void *arg, struct err *e)
 
 static void renewed(void *arg, const struct err *e)
 {
-	struct renewal *w = arg;
+	struct record_renewal *w = arg;
 	struct vmm *v = w->v;
 
 	if (e)
@@ -202,7 +202,7 @@ static void renewed(void *arg, const struct err *e)
 static void renew(const struct asked *a)
 {
 	struct vmm *v = a->v;
-	struct renewal *w;
+	struct record_renewal *w;
 
 	for (struct asked *b = v->measuring->first; b; b = b->next) {
 		if (b->running || strcmp(b->image_dir, a->image_dir) != 0 || !b->image_files ||
@@ -214,7 +214,7 @@ static void renew(const struct asked *a)
 	if (vmm_is_closing(v))
 		return;
 	w = xcalloc(1, sizeof(*w));
-	*w = (struct renewal){ .v = v, .image = a->cvm.image };
+	*w = (struct record_renewal){ .v = v, .image = a->cvm.image };
 	w->was = xstrdup(a->image_files);
 	w->now = xstrdup(a->image_files_now);
 	vmm_job_begin(v);

@@ -15,7 +15,7 @@
 #include "base/own.h"
 #include "db/cvms.h"
 #include "db/text.h"
-#include "vmm/cvm/find.h"
+#include "vmm/node/find.h"
 #include "vmm/node/node.h"
 
 static bool all_digits(const char *s)

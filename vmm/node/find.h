@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * find.h - find CVMs by identifier.
  */
-#ifndef TEEPOD_VMM_CVM_FIND_H
-#define TEEPOD_VMM_CVM_FIND_H
+#ifndef TEEPOD_VMM_NODE_FIND_H
+#define TEEPOD_VMM_NODE_FIND_H
 
 #include <stdbool.h>
 #include <stddef.h>
