@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * domain.c - what is done to domains: define, start, end, look. Every function blocks and belongs
- * in a job.
+ * domain.c - operations on domains: define, start, end, resume, state, list, resize a disk.
  *
- * States and lists come from calls that libvirt answers from its own memory. Nothing here asks QEMU
- * for statistics: the monitor protocol has no deadline, and one stopped QEMU would hold the asking
- * thread for ever.
+ * Every function blocks and belongs in a job.
+ *
+ * What must hold: states and lists come only from calls that libvirt answers from its own memory.
+ * QEMU's monitor protocol has no deadline, so one call that asks a stopped QEMU for statistics
+ * would block its thread for ever. Calls that need an answer from QEMU use HV_QEMU (hv_lease.h).
+ *
+ * Finding and releasing a domain: domain_ref.c. Port forwards: monitor.c.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,8 +46,7 @@ static bool domain_is_paused(virDomainPtr dom)
 	return !virDomainGetState(dom, &state, NULL, 0) && state == VIR_DOMAIN_PAUSED;
 }
 
-/* QEMU forgets the errors of the disks when it goes on: a disk that is still full pauses it anew.
- */
+/* QEMU forgets the disk errors when it continues. A disk that is still full pauses it again. */
 static int domain_resume(virDomainPtr dom, struct err *e)
 {
 	if (!domain_is_paused(dom) || !virDomainResume(dom))
@@ -64,12 +66,12 @@ int hv_start(struct hypervisor *h, const char *uuid, struct err *e)
 	r = virt_err(e, "start domain");
 	if (!domain_is_active(ref.dom))
 		return r;
-	/* There already, but paused (by hand, or by QEMU when its disk was full): started
-	 * means that it runs. */
+	/* The domain exists but is paused, by hand or by QEMU because its disk was full.
+	 * A started domain must run. */
 	return domain_resume(ref.dom, e);
 }
 
-/* libvirt answers VIR_ERR_NO_DOMAIN for a domain that ended while it was reconnecting to it. */
+/* libvirt returns VIR_ERR_NO_DOMAIN for a domain that ended while it was reconnecting to it. */
 int hv_destroy(struct hypervisor *h, const char *uuid, struct err *e)
 {
 	auto_domain_ref struct domain_ref ref = { 0 };
@@ -80,8 +82,8 @@ int hv_destroy(struct hypervisor *h, const char *uuid, struct err *e)
 	if (!virDomainDestroy(ref.dom))
 		return 0;
 	r = virt_err(e, "end domain");
-	/* "cannot acquire state change lock", after 30 s: libvirt is busy with the domain, or has
-	 * lost track of it until it is restarted. */
+	/* "cannot acquire state change lock", after 30 s: libvirt is busy with the domain,
+	 * or lost track of it until libvirtd is restarted. */
 	if (r == -ERR_TIMEOUT) {
 		e->code = ERR_UNAVAILABLE;
 		return -ERR_UNAVAILABLE;
@@ -105,7 +107,7 @@ int hv_power_button(struct hypervisor *h, const char *uuid, struct err *e)
 	if (domain_is_paused(ref.dom))
 		return err_set(
 			e, ERR_CONFLICT,
-			"the guest was paused again before it could answer the power button");
+			"the guest was paused again before it could react to the power button");
 	r = virt_err(e, "press the power button");
 	return domain_is_active(ref.dom) ? r : domain_not_running(e);
 }
@@ -127,8 +129,8 @@ int hv_undefine(struct hypervisor *h, const char *uuid, struct err *e)
 
 	if (r)
 		return r == -ERR_NOT_FOUND ? 0 : r;
-	/* One that runs becomes transient: a start that was given up may have come true after the
-	 * destroy. */
+	/* A running domain becomes transient. It may run because a start that was abandoned
+	 * completed after the destroy. */
 	if (!virDomainUndefineFlags(ref.dom, flags))
 		return domain_is_active(ref.dom) && virDomainDestroy(ref.dom) &&
 				       domain_is_active(ref.dom)
@@ -138,8 +140,8 @@ int hv_undefine(struct hypervisor *h, const char *uuid, struct err *e)
 	return r == -ERR_NOT_FOUND ? 0 : r;
 }
 
-/* A domain half-way down still has a QEMU: it counts as running until that has ended. libvirt
- * starts each domain paused: one on its way up counts as running, too. */
+/* A domain that is shutting down still has a QEMU, so it counts as running. libvirt starts each
+ * domain paused, so one that is starting counts as running, too. */
 static enum domain_state domain_state_of(int state, int reason)
 {
 	switch (state) {
@@ -224,7 +226,7 @@ static void domains_free(virDomainPtr *all, int n)
 	free(all);
 }
 
-/* Domains that vanish between list and look are left out. */
+/* Keep the domains that have our metadata. Domains that are removed meanwhile are left out. */
 static int list_our_domains(virDomainPtr *all, int n, struct hv_domain *ret, size_t *ret_n,
 			    struct err *e)
 {
@@ -268,7 +270,7 @@ int hv_list(struct hypervisor *h, struct hv_domain **ret, size_t *ret_n, struct 
 	return 0;
 }
 
-/* By the file: what the guest calls the disk depends on how many it has. */
+/* The disk is named by its file: its target name depends on the number of disks. */
 int hv_block_resize(struct hypervisor *h, const char *uuid, const char *path, uint64_t bytes,
 		    struct err *e)
 {

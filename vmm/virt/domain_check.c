@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * domain_check.c - which machines can be at all. What is refused here was let through by a caller
- * by mistake; what a client may get wrong is refused earlier, with the field named.
+ * domain_check.c - rules that every machine must follow.
+ *
+ * A violation is a bug of the caller: what a client can get wrong is refused earlier, with the name
+ * of the field. It is still an error and not an assertion, because a wrong machine must not start.
  */
 #include <stdio.h>
 #include <string.h>
@@ -51,7 +53,8 @@ static int spec_check_counts(const struct domain_spec *d, struct err *e)
 	return 0;
 }
 
-/* QEMU wants every vCPU in exactly one node, and libvirt the nodes' memory to be all there is. */
+/* QEMU requires every vCPU to be in exactly one node, and libvirt requires the memory of the nodes
+ * to add up to the memory of the machine. */
 static int spec_check_cells(const struct domain_spec *d, struct err *e)
 {
 	uint64_t memory = 0;
@@ -65,15 +68,17 @@ static int spec_check_cells(const struct domain_spec *d, struct err *e)
 		const struct domain_cell *c = &d->cells[i];
 
 		if (!c->cpus || c->first_cpu != cpu)
-			return spec_refuse(d, e, "each vCPU has to be in one NUMA node");
+			return spec_refuse(d, e, "each vCPU must be in exactly one NUMA node");
 		if (!c->memory_mib || c->memory_mib * 1024 % d->page_kib)
 			return spec_refuse(d, e,
-					   "a NUMA node's memory is no whole number of huge pages");
+					   "the memory of a NUMA node is not a multiple of the "
+					   "huge page size");
 		memory += c->memory_mib;
 		cpu += c->cpus;
 	}
 	if (cpu != d->vcpus || memory != d->memory_mib)
-		return spec_refuse(d, e, "NUMA nodes hold other vCPUs or memory than the machine");
+		return spec_refuse(d, e,
+				   "the NUMA nodes have other vCPUs or memory than the machine");
 	return 0;
 }
 
@@ -103,13 +108,13 @@ static int spec_check_devices(const struct domain_spec *d, struct err *e)
 					   "a host device needs a PCI address like 0000:18:00.0");
 		if (d->devices[i].cell >= (int)d->n_cells)
 			return spec_refuse(d, e,
-					   "a host device is on a NUMA node that is not there");
+					   "a host device is on a NUMA node that does not exist");
 	}
 	if (d->share_mode != SHARE_NONE && !d->share)
 		return spec_refuse(d, e, "a share needs a path");
 	if (d->channel_dir && strlen(d->channel_dir) + sizeof("/guest.sock") >
 				      sizeof(((struct sockaddr_un *)0)->sun_path))
-		return spec_refuse(d, e, "folder of channels is too long for sockets");
+		return spec_refuse(d, e, "the path of the channel folder is too long for sockets");
 	return 0;
 }
 
@@ -144,6 +149,6 @@ int domain_check(const struct domain_spec *d, struct err *e)
 	if (!r)
 		r = spec_check_tdx(d, e);
 	if (!r && !spec_texts_ok(d))
-		r = spec_refuse(d, e, "a name or path holds control characters");
+		r = spec_refuse(d, e, "a name or path contains control characters");
 	return r;
 }

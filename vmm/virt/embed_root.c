@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
- * embed_root.c - the folder libvirt's embedded QEMU driver lives in.
+ * embed_root.c - prepares the root folder of libvirt's embedded QEMU driver.
  *
  * DOC: Theory of operation
  *
- * ROOT/run/qemu holds one status file per running domain, with QEMU's pid. When the driver opens a
- * root and can not reach the monitor of such a domain it sends SIGTERM to that pid without looking
- * whose it is: right after a crash of QEMU, wrong after a reboot, when the number belongs to a
- * stranger. libvirtd is safe because /run is emptied by the boot. ROOT is on disk, so ROOT/boot
- * names the boot that ROOT/run belongs to, and run is removed when it is not this one. A boot here
- * is the time during which pids keep their meaning: the kernel's boot id, the pid namespace and the
- * start of its first process (a restarted container keeps the boot id). The stamp also names the
- * folder: in the copy of a root the status files speak of QEMUs of the original, whose monitors the
- * driver would take, or end them.
+ * ROOT/run/qemu has one status file per running domain, with the pid of QEMU. If the driver opens a
+ * root and cannot reach the monitor of such a domain, it sends SIGTERM to that pid without checking
+ * the process. After a crash of QEMU this is right. After a reboot the pid may belong to another
+ * process. libvirtd is not affected, because /run is empty after a boot. ROOT is on disk.
  *
- * ROOT/etc/qemu.conf is ours and rewritten at every start.
+ * What must hold: ROOT/run belongs to this boot. ROOT/boot names the boot that ROOT/run is from,
+ * and ROOT/run is removed if that is another one. A boot is the time during which pids keep their
+ * meaning: the boot id of the kernel, the pid namespace, and the start time of its first process,
+ * because a restarted container keeps the boot id. The stamp also names the folder: in a copy of a
+ * root the status files name QEMUs of the original, and the driver would take over their monitors
+ * or end them.
+ *
+ * ROOT/etc/qemu.conf is rewritten at every start.
  */
 #include "vmm/virt/embed_root.h"
 
@@ -46,10 +48,10 @@ _Static_assert(EMBED_ROOT_MAX + BELOW_ROOT <= SOCKET_PATH_MAX, "monitor sockets 
 
 enum { STAMP_LEN = 320, STATUS_MAX = 1 << 20 };
 
-/* stdio_handler: "logd" would need virtlogd running. namespaces: QEMU in its own mount namespace
- * needs privileges that containers lack. remember_owner: extended attributes, likewise.
- * hugetlbfs_mount (added below): the driver makes folders in what is named there and does not start
- * when it can not, so only what can be written to. */
+/* stdio_handler: "logd" would need a running virtlogd. namespaces: a mount namespace for QEMU needs
+ * privileges that containers lack. remember_owner: the same for extended attributes.
+ * hugetlbfs_mount is added below: the driver creates folders in these mounts and does not start if
+ * it cannot, so only writable ones are listed. */
 static const char conf_root[] = "user = \"root\"\n"
 				"group = \"root\"\n";
 static const char conf_common[] = "stdio_handler = \"file\"\n"
@@ -109,8 +111,8 @@ static int embed_root_check_path(const char *root, struct err *e)
 	return err_hint(e, "use a shorter path");
 }
 
-/* Closing any descriptor of a file drops all POSIX locks the process has on it: never to be asked
- * about a root that this process has open itself. */
+/* Must not be called for a root that this process has open: closing any descriptor of a file drops
+ * all POSIX locks that the process holds on it. */
 static int embed_root_check_free(const char *root, struct err *e)
 {
 	auto_free char *path = NULL;
@@ -126,7 +128,7 @@ static int embed_root_check_free(const char *root, struct err *e)
 		       (int)lock.l_pid);
 }
 
-/* Stamps of earlier releases end before the folder. */
+/* Stamps of earlier releases do not contain the folder. */
 static bool is_same_boot(const char *old, const char *stamp)
 {
 	size_t n = strlen(old);
@@ -152,9 +154,9 @@ static int remove_state_of_other_boot(const char *root, const char *stamp, struc
 	return file_write(mark, stamp, strlen(stamp), 0644, e);
 }
 
-/* Does this status file speak of a domain whose QEMU was never executed? The driver writes it
- * before QEMU's pid is known, and its child waits for the driver's word before exec: a driver that
- * died meanwhile leaves pid='0' and no process. */
+/* True if this status file is of a domain whose QEMU was never executed. The driver writes the file
+ * before it knows QEMU's pid, and the child waits for the driver before exec. If the driver dies in
+ * between, the file says pid='0' and there is no process. */
 static bool is_unborn_domain(const char *path)
 {
 	auto_free char *text = NULL;
@@ -168,8 +170,8 @@ static bool is_unborn_domain(const char *path)
 	return pid && pid < strchr(tag, '>') && !strncmp(pid, " pid='0'", 8);
 }
 
-/* Such a domain would be listed as paused, and locked, for the half minute the driver tries to
- * reach its monitor. Only for a root that nobody has open. */
+/* The driver would list such a domain as paused, and locked for the 30 s in which it tries to reach
+ * the monitor. Only for a root that no process has open. */
 static void remove_unborn_domains(const char *root)
 {
 	auto_free char *run = NULL;
@@ -196,7 +198,7 @@ static void remove_unborn_domains(const char *root)
 		(void)closedir(d);
 }
 
-/* A quotation mark or a backslash in a path could not be written down. */
+/* Paths with a quotation mark or a backslash cannot be written to qemu.conf. */
 static bool is_usable_hugetlbfs(const struct mntent *m)
 {
 	return !strcmp(m->mnt_type, "hugetlbfs") && !strpbrk(m->mnt_dir, "\"\\\n") &&

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * host_caps.c - what this host's hypervisor can do, and why it can not do TDX.
- * Both versions must be new enough (HV_TDX_...) before the answer counts.
+ * host_caps.c - reads the capabilities of the hypervisor, and why TDX is not available.
+ *
+ * TDX counts only if both versions are new enough (HV_TDX_... in hv_caps.h): older ones report it
+ * on hosts that do not have it. The functions that read documents are pure, so that tests can feed
+ * them.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -42,8 +45,8 @@ static void hv_version_text(unsigned long v, char out[16])
 	(void)snprintf(out, 16, "%lu.%lu.%lu", v / 1000000 % 1000, v / 1000 % 1000, v % 1000);
 }
 
-/* "pc-q35-7.2" -> 7002000: the newest machine type carries the version of the QEMU that has it, and
- * this is the only place where libvirt tells the version of a QEMU that is not its default. */
+/* "pc-q35-7.2" -> 7002000. The newest machine type has the version of its QEMU. libvirt reports
+ * the version of a QEMU that is not its default only there. */
 static unsigned long machine_version(const char *machine)
 {
 	const char *dash = strrchr(machine, '-');
@@ -54,7 +57,7 @@ static unsigned long machine_version(const char *machine)
 	return major * 1000000 + minor * 1000;
 }
 
-/* libvirt 12.8 lists iommufd (9.0 does not know it), with "yes" among the values where QEMU and the
+/* libvirt 12.8 lists iommufd (9.0 does not know it). "yes" is among the values if QEMU and the
  * kernel have it as well. */
 static bool is_iommufd_offered(xmlDoc *doc)
 {
@@ -75,14 +78,14 @@ static void read_tdx_support(xmlDoc *doc, unsigned long libvirt, unsigned long q
 	caps->tdx = false;
 	if (libvirt < HV_TDX_LIBVIRT) {
 		(void)snprintf(caps->tdx_reason, sizeof(caps->tdx_reason),
-			       "libvirt %s can not tell whether the host has TDX, 11.10 or newer "
+			       "libvirt %s cannot report whether the host has TDX, 11.10 or newer "
 			       "is needed",
 			       caps->libvirt);
 		return;
 	}
 	if (qemu < HV_TDX_QEMU) {
 		(void)snprintf(caps->tdx_reason, sizeof(caps->tdx_reason),
-			       "QEMU %s can not run TDX guests, 10.1 or newer is needed",
+			       "QEMU %s cannot run TDX guests, 10.1 or newer is needed",
 			       caps->qemu);
 		return;
 	}
@@ -120,7 +123,7 @@ int host_caps_read(const char *xml, unsigned long libvirt, unsigned long qemu, s
 	return 0;
 }
 
-/* The security model "dac" is there where libvirt can change users; its label is "+uid:+gid". */
+/* The security model "dac" is listed if libvirt can change users. Its label is "+uid:+gid". */
 void host_caps_user(const char *xml, struct hv_caps *caps)
 {
 	auto_xml xmlDoc *doc =
@@ -155,8 +158,8 @@ static bool cpu_virtualizes(void)
 	return false;
 }
 
-/* A kernel can offer /dev/kvm without hardware below (PVM) and then not run stock guests: ask the
- * CPU, too. */
+/* Some kernels offer /dev/kvm without hardware support (PVM) and cannot run ordinary guests.
+ * Therefore the CPU must have vmx or svm, too. */
 static bool kvm_works(void)
 {
 	auto_close int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
@@ -164,9 +167,9 @@ static bool kvm_works(void)
 	return fd >= 0 && cpu_virtualizes();
 }
 
-/* A TD is a KVM guest, so it is about those that libvirt must be asked; without KVM it refuses the
- * question. Whether it has KVM is its own to say: kvm_works() looks at the machine from outside,
- * and is stricter for the sake of ordinary guests. */
+/* A TD is a KVM guest, so libvirt must be asked about KVM guests. Without KVM it rejects the
+ * question. This follows what libvirt itself offers; kvm_works() is stricter, for ordinary guests.
+ */
 bool host_caps_offer_kvm(const char *xml)
 {
 	auto_xml xmlDoc *doc =
@@ -208,11 +211,11 @@ int host_caps_probe(virConnectPtr conn, const char *emulator, struct hv_caps *re
 		hv_version_text(qemu, caps.qemu);
 		int r = virt_err(e, "hypervisor capabilities");
 
-		/* The test driver has none and is still good for everything else. */
+		/* The test driver has no domain capabilities, and everything else works with it. */
 		if (r != -ERR_UNSUPPORTED)
 			return r;
 		(void)snprintf(caps.tdx_reason, sizeof(caps.tdx_reason),
-			       "this hypervisor driver knows no TDX");
+			       "this hypervisor driver does not support TDX");
 	} else {
 		int r = host_caps_read(xml, libvirt, qemu, &caps, e);
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * monitor.c - port forwards of a running guest, by QEMU's human monitor.
+ * monitor.c - port forwards of a running guest, through QEMU's human monitor.
  *
- * libvirt has no call for slirp's forwards; the human monitor has, and answers in prose. Nothing
- * printed means done. QEMU gives one text for "you have that one already" and "another process has
- * the port" (7.2: "could not set up host forwarding rule 'R'"; newer ones capitalise it and append
- * the reason), so `info usernet` tells them apart.
+ * libvirt has no call for the forwards of QEMU's user network. The human monitor has commands for
+ * them, but answers in prose: no output means success. QEMU prints one text for both "this forward
+ * exists already" and "another process has the port" (7.2: "could not set up host forwarding rule
+ * 'R'"; newer versions capitalise it and append the reason). "info usernet" distinguishes them.
+ *
+ * What must hold: only a checked IPv4 address and numbers get into a command line.
  */
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -28,7 +30,7 @@ static int monitor_command(virDomainPtr dom, const char *text, char **reply, str
 
 static bool is_same_address(const char *shown, const char *asked)
 {
-	/* slirp prints the wildcard as a star */
+	/* slirp prints the wildcard address as a star */
 	return !strcmp(shown, asked) || (!strcmp(shown, "*") && !strcmp(asked, "0.0.0.0"));
 }
 
@@ -59,7 +61,7 @@ enum forward_found usernet_find(const char *reply, bool udp, const char *host_ad
 	return FORWARD_NONE;
 }
 
-/* The text becomes part of a monitor command line: nothing but an address may get there. */
+/* The text becomes part of a monitor command line, so it must be an address and nothing else. */
 static int forward_check_address(const char *address, struct err *e)
 {
 	struct in_addr a;
@@ -67,7 +69,7 @@ static int forward_check_address(const char *address, struct err *e)
 	if (inet_pton(AF_INET, address, &a) == 1)
 		return 0;
 	err_set(e, ERR_INVALID,
-		"host address %s: not an IPv4 address; QEMU can forward from no other", address);
+		"host address %s is not an IPv4 address; QEMU cannot forward from others", address);
 	return err_hint(e, "give the CVM other ports");
 }
 
@@ -86,7 +88,7 @@ static int forward_refused(virDomainPtr dom, const char *reply, bool udp, const 
 		return r;
 	if (usernet_find(table, udp, address, host_port, vm_port) == FORWARD_SAME)
 		return 0;
-	return err_set(e, ERR_IN_USE, "host port %s:%u/%s can not be taken: %s", address,
+	return err_set(e, ERR_IN_USE, "cannot use host port %s:%u/%s: %s", address,
 		       (unsigned)host_port, udp ? "udp" : "tcp", cause);
 }
 
@@ -123,7 +125,7 @@ int hv_forward_remove(struct hypervisor *h, const char *uuid, unsigned nic, bool
 	if (!r)
 		r = domain_ref_open_running(h, uuid, HV_QEMU, &ref, e);
 	if (r == -ERR_NOT_FOUND)
-		return 0; /* its forwards went with it */
+		return 0; /* the forwards ended with its QEMU */
 	if (r)
 		return r;
 	(void)snprintf(text, sizeof(text), "hostfwd_remove hostnet%u %s:%s:%u", nic,

@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
- * reaper.c - collect the QEMU processes that libvirt's embedded driver leaves to whoever adopts
- * orphans.
+ * reaper.c - collects the QEMU processes that libvirt's embedded driver leaves behind.
  *
  * DOC: Theory of operation
  *
- * libvirt double-forks QEMU, so an ended QEMU is a zombie of the nearest subreaper, in the end of
- * PID 1, and libvirt's destroy polls kill(pid, 0) until it is gone. Where PID 1 collects lazily
- * (containers) that takes seconds instead of the one 200 ms poll. So the embedding process adopts
- * its orphans and collects them at once.
+ * libvirt forks QEMU twice, so an ended QEMU is a zombie of the nearest subreaper, by default
+ * PID 1. libvirt's destroy polls kill(pid, 0) until the process is gone. If PID 1 collects zombies
+ * only every few seconds (containers), destroy takes seconds instead of one poll of 200 ms. So this
+ * process becomes the subreaper and collects them at once.
  *
- * libvirt waits by itself for its direct children, and a status taken from it is an error there;
- * waitpid(-1) is therefore out of the question. A direct child can even be a QEMU: capability
- * probing runs `qemu-system-... -daemonize` and waits for the parent half. What tells an orphan
- * apart is that it was made a daemon: it leads a session of its own, and libvirt's direct children
- * stay in ours. Both the name and the session must match.
+ * What must hold: only orphaned QEMUs are collected. libvirt waits for its direct children itself
+ * and fails if their status is taken, so waitpid(-1) is not allowed. A direct child can be a QEMU,
+ * too: the capability probe runs `qemu-system-... -daemonize` and waits for the parent half. An
+ * orphan was made a daemon and leads a session of its own, while direct children of libvirt stay in
+ * our session. So both the name and the session are checked.
  */
 #include "vmm/virt/reaper.h"
 
@@ -60,7 +59,7 @@ static bool is_orphaned_qemu(pid_t pid)
 	       getsid(pid) != getsid(0);
 }
 
-/* Looks before it takes: WNOWAIT leaves the status where it is. */
+/* Collect @pid if it is an orphaned QEMU. WNOWAIT leaves the status until that is known. */
 static unsigned reap_child(pid_t pid)
 {
 	siginfo_t si = { 0 };
@@ -86,7 +85,7 @@ static unsigned reap_children_of_thread(const char *thread)
 	return n;
 }
 
-/* Children are listed by the thread that has them. */
+/* Each thread lists the children that it forked. */
 static unsigned reap_listed_children(void)
 {
 	auto_closedir DIR *threads = opendir("/proc/self/task");
@@ -128,7 +127,7 @@ static unsigned reap_all_children(void)
 	return n;
 }
 
-/* The list exists in kernels with CONFIG_PROC_CHILDREN only. */
+/* Only kernels with CONFIG_PROC_CHILDREN have the list. */
 unsigned reaper_collect(void)
 {
 	char list[64];
@@ -163,7 +162,7 @@ int reaper_open(uv_loop_t *loop, struct reaper **ret, struct err *e)
 
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)) {
 		free(r);
-		return err_sys(e, errno, "become the adopter of orphans");
+		return err_sys(e, errno, "become a subreaper");
 	}
 	err = uv_signal_init(loop, &r->signal);
 	if (err) {
@@ -176,7 +175,7 @@ int reaper_open(uv_loop_t *loop, struct reaper **ret, struct err *e)
 		uv_close((uv_handle_t *)&r->signal, reaper_on_closed);
 		return err_sys(e, -err, "watch child processes");
 	}
-	/* Does not keep a loop alive that has nothing else to do. */
+	/* This handle must not keep the loop alive. */
 	uv_unref((uv_handle_t *)&r->signal);
 	*ret = r;
 	return 0;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * reaper.h - collect the QEMU processes that libvirt's embedded driver leaves to whoever adopts
- * orphans.
+ * reaper.h - collects the QEMU processes that libvirt's embedded driver leaves behind.
  */
 #ifndef TEEPOD_VMM_VIRT_REAPER_H
 #define TEEPOD_VMM_VIRT_REAPER_H
@@ -11,10 +10,10 @@
 
 struct reaper;
 
-/* Become the adopter of our descendants and collect ended QEMUs on SIGCHLD. Loop thread. */
+/* Loop thread. Make this process a subreaper, and collect ended QEMUs on SIGCHLD. */
 int reaper_open(uv_loop_t *loop, struct reaper **ret, struct err *e);
 
-/* Collect what has ended; returns how many. Also done by itself on every SIGCHLD. */
+/* Collect ended QEMUs now. Returns their number. */
 unsigned reaper_collect(void);
 
 void reaper_close(struct reaper *r, void (*done)(void *arg), void *arg);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * xml_out.c - writing XML with libxml2, with errors noted once and asked for at the end.
+ * xml_out.c - writes XML with libxml2. Errors are recorded and reported once, by xml_out_take().
  */
 #include <stdarg.h>
 #include <stdio.h>
