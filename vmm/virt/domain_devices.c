@@ -1,30 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0
- * domain_devices.c - a machine's devices, each at a place that follows from the spec alone.
+ * domain_devices.c - writes the devices of a machine, each at an address that follows from the
+ * spec.
  *
  * DOC: Theory of operation
  *
- * The guest measures its ACPI tables (RTMR0), and those follow from the devices and where they sit.
- * A verifier computes them from the command line of the field's launcher (dstack-vmm), where QEMU
- * numbers the slots of the root bus in the order of the arguments. So every device is given the
- *slot it would get there:
+ * The guest measures its ACPI tables (RTMR0), which depend on the devices and their addresses. A
+ * verifier computes them from the command line of the usual launcher (dstack-vmm), where QEMU
+ * numbers the slots of the root bus in the order of the arguments. So every device gets the slot
+ * that it would get there:
  *
- *	root disk, data disk, volumes, interfaces, vsock, share, [one expander bus a NUMA node, from
- * slot 0x10], root ports of GPUs, root ports of NVSwitches
+ * 	root disk, data disk, volumes, interfaces, vsock, share,
+ * 	[one expander bus per NUMA node, from slot 0x10],
+ * 	root ports of GPUs, root ports of NVSwitches
  *
- * An absent device leaves no gap, as it leaves none there. What libvirt would add by itself (USB,
- * balloon, further root ports) is switched off. The serial port is not here at all: see
- * domain_xml.c.
+ * An absent device leaves no gap, as with the launcher. What libvirt would add itself (USB,
+ * balloon, more root ports) is switched off. The serial port is in domain_xml.c.
  */
 #include <stdio.h>
 #include <sys/un.h>
 
 #include "vmm/virt/domain_devices.h"
 
-/* Of q35: slot 0 is the memory controller, 0x1f the ICH9 bridge with the AHCI controller as
+/* On q35 slot 0 is the memory controller, and 0x1f the ICH9 bridge with the AHCI controller as
  * function 2. */
 enum { SATA_SLOT = 0x1f, SATA_FUNCTION = 2, SLOTS = 32 };
 
-/* The launcher prints the slot of expander number i as the decimal number 10 + i, and QEMU reads
+/* The launcher prints the slot of expander i as the decimal number 10 + i, and QEMU reads it as
  * hexadecimal. */
 enum { EXPANDER_SLOT = 0x10, EXPANDER_BUS = 5 };
 
@@ -34,7 +35,7 @@ struct places {
 	uint32_t taken; /* slots of the root bus */
 	bool full;
 	char letter;                        /* of the next disk */
-	unsigned expander[DOMAIN_CELLS];    /* libvirt's index of a cell's expander bus */
+	unsigned expander[DOMAIN_CELLS];    /* index in libvirt of the expander bus of a cell */
 	unsigned on_expander[DOMAIN_CELLS]; /* ports on it so far */
 };
 
@@ -65,8 +66,8 @@ static void xml_next_address(struct places *p)
 
 /* ------------------------------------------------------------------ disks */
 
-/* libvirt changes the owner of a disk to QEMU's user for as long as the guest runs, and then to the
- * owner it remembers, or to root. A daemon that is not root could no longer resize the disk. */
+/* libvirt changes the owner of a disk to QEMU's user while the guest runs, and then to the owner it
+ * remembers, or to root. A daemon that is not root could not resize the disk any more. */
 static void xml_disk_source(struct xml_out *o, const char *path, bool keep_owner)
 {
 	xml_open_tag(o, "source");
@@ -109,8 +110,8 @@ static void xml_disks(struct places *p)
 
 /* ------------------------------------------------------------------ interfaces, vsock, share */
 
-/* Each user network is a network of its own inside QEMU. The first keeps QEMU's 10.0.2.0/24, which
- * guests know. */
+/* Each user network is a separate network inside QEMU. The first keeps QEMU's 10.0.2.0/24, which
+ * guests expect. */
 static void xml_user_network(struct xml_out *o, unsigned number)
 {
 	if (!number)
@@ -157,9 +158,8 @@ static void xml_vsock(struct places *p)
 	xml_close_tag(p->o);
 }
 
-/* Read-only whatever the image says of itself: nothing bounds what a guest could write below the
- * state folder, and a full disk is the end of all its neighbours. Guests mount it read-only and
- * copy what they need. */
+/* Read-only in any case: nothing limits what a guest could write to the state folder, and a full
+ * disk would stop all other CVMs. Guests mount it read-only and copy what they need. */
 static void xml_share_folder(struct places *p)
 {
 	struct xml_out *o = p->o;
@@ -168,7 +168,8 @@ static void xml_share_folder(struct places *p)
 	xml_attr(o, "type", "mount");
 	xml_attr(o, "accessmode", "mapped");
 	if (p->d->keep_owner) {
-		/* QEMU's default is 0600 and 0700: the daemon could not remove such a folder. */
+		/* With QEMU's default of 0600 and 0700 the daemon could not remove such a folder.
+		 */
 		xml_attr(o, "fmode", "0660");
 		xml_attr(o, "dmode", "0770");
 	}
@@ -247,7 +248,7 @@ static unsigned count_devices_on(const struct domain_spec *d, unsigned cell)
 	return n;
 }
 
-/* Bus numbers leave room below each expander for its ports. Indexes follow those of the ports,
+/* Bus numbers leave room for the ports below each expander. Indexes follow those of the ports,
  * which are 1 to n_devices. */
 static void xml_expanders(struct places *p)
 {

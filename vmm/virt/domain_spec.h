@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * domain_spec.h - a CVM's machine as plain values, and the libvirt XML that follows from them.
+ * domain_spec.h - the machine of a CVM as plain values, and the libvirt XML made from them.
  *
- * Everything the guest can see of its machine is in the spec, so the same spec always gives the
- * same bytes. The spec borrows its strings. Pure: no connection, no host is asked.
+ * What must hold: everything the guest can see of its machine is in the spec, so that the same spec
+ * always gives the same bytes. The spec borrows its strings. All functions are pure.
  */
 #ifndef TEEPOD_VMM_VIRT_DOMAIN_SPEC_H
 #define TEEPOD_VMM_VIRT_DOMAIN_SPEC_H
@@ -18,7 +18,7 @@
 
 enum { DOMAIN_NICS = 8, DOMAIN_VOLUMES = 8, DOMAIN_CELLS = 4, DOMAIN_DEVICES = 32, MAC_TEXT = 18 };
 
-/* TDX attributes that libvirt lets through (domain XML, element policy): bit 0 and bit 28. */
+/* TDX attributes that libvirt accepts (domain XML, element policy): bit 0 and bit 28. */
 #define TDX_POLICY_DEBUG           UINT64_C(0x1)
 #define TDX_POLICY_SEPT_VE_DISABLE UINT64_C(0x10000000)
 
@@ -45,10 +45,10 @@ struct domain_cell {
 	unsigned first_cpu, cpus;
 };
 
-/* A device of the host handed to the guest behind a root port of its own. */
+/* A host device that is passed to the guest behind a root port of its own. */
 struct domain_device {
 	const char *address; /* "0000:18:00.0" */
-	int cell;            /* guest node its port hangs on; -1: the root bus */
+	int cell;            /* guest NUMA node of its port; -1: the root bus */
 };
 
 struct domain_spec {
@@ -77,16 +77,16 @@ struct domain_spec {
 	uint32_t cid; /* vsock; 0: none (host without vhost-vsock) */
 	enum share_mode share_mode;
 	const char *share;
-	/* Folder of the sockets host.sock and guest.sock of two virtio-serial channels, where there
-	 * is no vsock; NULL: none. */
+	/* Folder of the sockets host.sock and guest.sock of two virtio-serial channels, for hosts
+	 * without vsock; NULL: none. */
 	const char *channel_dir;
 	struct domain_device devices[DOMAIN_DEVICES];
 	unsigned n_devices;
-	bool iommufd; /* devices through iommufd, not a VFIO container; libvirt 9.0 does not know it
-		       */
+	bool iommufd; /* pass devices through iommufd instead of a VFIO container; libvirt 9.0
+			 cannot */
 	const char *serial_log; /* file QEMU appends the serial console to */
-	/* libvirt leaves the disks with their owner and mode; what a guest creates in a SHARE_9P
-	 * folder is readable and writable by QEMU's group. */
+	/* libvirt does not change owner and mode of the disks. Files that a guest creates in a
+	 * SHARE_9P folder can be read and written by QEMU's group. */
 	bool keep_owner;
 
 	bool kvm; /* acceleration of a domain without tdx: KVM, else TCG */
@@ -100,11 +100,10 @@ struct domain_spec {
 				   qgs_socket is not used */
 };
 
-/* Complete libvirt XML for @d. *ret malloc'd. ERR_INVALID, with @d and the rule named, for a spec
- * that can not be. */
+/* Write the libvirt XML of @d. *ret is malloc'd. ERR_INVALID names @d and the violated rule. */
 int domain_xml(const struct domain_spec *d, char **ret, struct err *e);
 
-/* domain_check.c: the rules alone. */
+/* Check the rules alone. */
 int domain_check(const struct domain_spec *d, struct err *e);
 
 /* The MAC rule of dstack: SHA-256(vm_id) for the first interface, SHA-256("vm_id:index") for the

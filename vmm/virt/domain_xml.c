@@ -1,28 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0
- * domain_xml.c - libvirt XML for a CVM's machine: complete, and the same bytes for the same spec.
+ * domain_xml.c - writes the libvirt XML of a CVM: complete, and byte-stable for the same spec.
  *
  * DOC: Theory of operation
  *
- * A verifier recomputes what a TD measured from the command line of the field's launcher
- * (dstack-vmm), so the machine libvirt starts has to look the same from inside. Devices and their
- * places are in domain_devices.c. Three things libvirt does its own way, found by comparing all
- * ACPI tables and all of fw_cfg of both in a guest (tests/measured), are taken from it by its
- * namespace for QEMU's own arguments:
+ * A verifier recomputes what a TD measured from the command line of the usual launcher
+ * (dstack-vmm). So the machine that libvirt starts must look the same from inside. Devices and
+ * their addresses are in domain_devices.c. libvirt differs from the launcher in three things, found
+ * by comparing all ACPI tables and all of fw_cfg in a guest (tests/measured). They are overridden
+ * through libvirt's namespace for QEMU arguments:
  *
- *   - A <serial> becomes -device isa-serial, created after the keyboard controller; the launcher's
- * -serial is created before it, and the order of ISA devices is the order in the DSDT. So the
- * console is ours: a chardev, and -serial. libvirt knows no console then; the log file is QEMU's.
- *   - libvirt makes the first disk bootindex 1 and passes -boot strict=on, both of which end up in
- * fw_cfg's bootorder and from there in the firmware's boot variables. Both are taken back.
- *   - Its -smp makes each vCPU a socket, QEMU's plain -smp makes them cores of one: SMBIOS has a
- * table for each socket.
+ *   - <serial> becomes -device isa-serial, which is created after the keyboard controller.
+ *     The launcher's -serial is created before it. The DSDT lists ISA devices in that order.
+ *     So the XML passes a chardev and -serial. libvirt then knows no console, and QEMU writes
+ *     the log file.
+ *   - libvirt gives the first disk bootindex 1 and passes -boot strict=on. Both get into
+ *     bootorder of fw_cfg, and from there into boot variables of the firmware. Both are removed.
+ *   - libvirt's -smp makes each vCPU a socket, QEMU's plain -smp makes them cores of one socket.
+ *     SMBIOS has a table for each socket.
  *
- * What stays different is the UUID in SMBIOS table 1: libvirt always passes one, the launcher none.
+ * The UUID in SMBIOS table 1 stays different: libvirt always passes one, the launcher none.
  * Firmware does not measure SMBIOS tables into a TD.
  *
- * libvirt refuses TDX with an in-kernel IOAPIC, a PMU or SMM, but turns none of them off by itself:
- * see xml_features(). Its quote generation service can only be a unix socket. One on a vsock port
- * needs a tdx-guest object of our own, which a second -machine puts in the place of libvirt's.
+ * libvirt refuses TDX with an in-kernel IOAPIC, a PMU or SMM, but does not turn them off itself:
+ * see xml_features(). libvirt supports a quote generation service only on a unix socket. For one on
+ * a vsock port a second -machine replaces libvirt's tdx-guest object by ours.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -37,10 +38,10 @@
 
 #define QEMU_NAMESPACE "http://libvirt.org/schemas/domain/qemu/1.0"
 
-/* Guests of the field tell by this that they run below its VMM. */
+/* dstack guests detect by this name that they run under its VMM. */
 #define PRODUCT "dstack"
 
-/* Base64 of a measurement register, with its NUL. */
+/* Base64 of a measurement register, including the NUL. */
 enum { MR_BASE64 = TDX_MR_LEN / 3 * 4 + 1 };
 
 static bool spec_needs_kvm(const struct domain_spec *d)
@@ -64,7 +65,7 @@ static void xml_metadata(struct xml_out *o, const struct domain_spec *d)
 static void xml_memory(struct xml_out *o, const struct domain_spec *d)
 {
 	xml_open_tag(o, "memory");
-	/* libvirt's default; qemu.conf (dump_guest_core) could say otherwise */
+	/* the default of libvirt; qemu.conf (dump_guest_core) could change it */
 	xml_attr(o, "dumpCore", "off");
 	xml_attr(o, "unit", "MiB");
 	xml_number(o, d->memory_mib);
@@ -93,7 +94,7 @@ static void xml_vcpus(struct xml_out *o, const struct domain_spec *d)
 	xml_close_tag(o);
 }
 
-/* Strict: a page of another node would be slow for ever, and a TD's memory does not move. */
+/* Strict: memory of another node would stay slow, because a TD's memory cannot be moved. */
 static void xml_node_memory(struct xml_out *o, const struct domain_spec *d)
 {
 	if (!d->n_cells)
@@ -133,7 +134,7 @@ static void xml_os(struct xml_out *o, const struct domain_spec *d)
 	xml_text(o, "hvm");
 	xml_close_tag(o);
 	if (d->firmware) {
-		/* type rom is QEMU's -bios; a flash device has no place in a TD */
+		/* type rom becomes -bios; a TD cannot use a flash device */
 		xml_open_tag(o, "loader");
 		xml_attr(o, "readonly", "yes");
 		xml_attr(o, "type", "rom");
@@ -207,8 +208,8 @@ static void xml_cpu(struct xml_out *o, const struct domain_spec *d)
 	xml_close_tag(o);
 }
 
-/* A TD can not be reset: its initial state was measured into it. libvirt ends it and starts a new
- * one in its place. */
+/* A TD cannot be reset, because its initial state was measured. libvirt ends it and starts a new
+ * QEMU. */
 static void xml_lifecycle(struct xml_out *o)
 {
 	xml_open_tag(o, "clock");
@@ -277,7 +278,7 @@ static void xml_mr_member(struct buf *b, const char *name, bool has, const uint8
 	buf_printf(b, ",\"%s\":\"%s\"", name, value);
 }
 
-/* CID 2 is the host, also for QEMU on it. */
+/* CID 2 is the host, also for a QEMU that runs on it. */
 static void xml_td_object(struct xml_out *o, const struct domain_spec *d)
 {
 	auto_buf struct buf b = { 0 };
@@ -295,7 +296,7 @@ static void xml_td_object(struct xml_out *o, const struct domain_spec *d)
 	xml_argument(o, "-machine", "confidential-guest-support=td0");
 }
 
-/* In an argument of comma-separated values a comma is written twice. */
+/* In comma-separated arguments a comma is written twice. */
 static void xml_console(struct xml_out *o, const char *log)
 {
 	auto_buf struct buf b = { 0 };
@@ -338,7 +339,7 @@ static void xml_command_line(struct xml_out *o, const struct domain_spec *d)
 
 /* ------------------------------------------------------------------ all of it */
 
-/* False when the devices do not fit on the root bus. */
+/* False if the devices do not fit on the root bus. */
 static bool xml_domain(struct xml_out *o, const struct domain_spec *d)
 {
 	bool fits;

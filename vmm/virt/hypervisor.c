@@ -1,37 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0
- * hypervisor.c - the connection to libvirt: opened beside the loop, watched, opened again when
- * lost.
+ * hypervisor.c - the connection to libvirt: opened by a job, watched, and opened again when lost.
  *
  * DOC: Theory of operation
  *
- *	CONNECTING --job--> UP --lost--> (given up in a job) WAITING --back-off--> CONNECTING
- *	     \--failed--> WAITING
+ * 	CONNECTING --job--> UP --lost--> (closed by a job) WAITING --back-off--> CONNECTING
+ * 	     \--failed--> WAITING
  *
- * Everything that may block runs in jobs. The loop thread owns the state machine; what other
- * threads need of it (the connection, how many jobs hold it, what libvirt's callbacks reported) is
- * under the mutex. A job takes its own reference, so a lost connection dies when the last job has
- * seen its error.
+ * Everything that may block runs in jobs. The loop thread owns the state machine. The mutex guards
+ * what other threads use: the connection, the number of leases, and what libvirt's callbacks
+ * reported. A job has a reference of its own, so a lost connection is closed when the last job has
+ * got its error.
  *
- * qemu:///embed is this process: it can not be lost. libvirt sets its driver up at the first open,
- * keeps a failure for ever ("qemu state driver is not active") and has a fixed number of places for
- * drivers, one taken per open. So a root that another process holds is waited for before the first
- * try, and a failed open is final.
+ * qemu:///embed runs in this process and cannot be lost. libvirt initialises its driver at the
+ * first open, keeps a failure for ever ("qemu state driver is not active"), and has a fixed number
+ * of places for drivers, of which each open takes one. So a root that another process holds is
+ * waited for before the first open, and a failed open is final.
  *
- * A connection to a daemon carries one call at a time, in effect: libvirt's client lets the first
- * caller read for the others, and with 9.0 a second caller gets its turn only at the keep-alive,
- * five seconds later, as long as the first one waits for a hung QEMU (seen with libvirt's own event
- * loop as well); the daemon also admits five requests per connection. So each job has a connection
- * of its own, and the first one does nothing but watch. A few stay open for the next jobs. Every
- * connection has keepalive: a libvirtd that does not answer for some 20 seconds ends it, and with
- *it the call that waits. Only the opening of a connection has none. So an attempt to connect may
- *hang as long as libvirtd does; it is reported, and the watching connection is not tried a second
- *time beside it.
+ * A connection to a daemon can in effect carry one call at a time. libvirt's client lets the first
+ * caller read for all others. With 9.0 a second caller gets its turn only at the keepalive, after
+ * five seconds, while the first one waits for a hung QEMU (also with libvirt's own event loop). The
+ * daemon also admits only five requests per connection. So each job has a connection of its own
+ * (hv_lease.c), and the first connection only watches. A few are kept open for the next jobs. All
+ * have keepalive: if libvirtd does not answer for about 20 s, the connection and its call end. Only
+ * the opening of a connection has no keepalive, so an attempt to connect may hang as long as
+ * libvirtd does. It is reported, and no second attempt is made beside it.
  *
- * The end of a guest is known by events. Those that arrive before on_link(up) are dropped: the
- * consumer lists after it.
+ * Events report the end of a guest. Events that arrive before on_link(up) are dropped: the consumer
+ * lists all domains after it.
  *
- * A job that was given up may hold a connection for ever. hv_close() waits for it for a while; then
- * it closes its handles and leaves the memory to the job.
+ * A job that was abandoned may use a connection for ever. hv_close() waits for it for CLOSE_MS,
+ * then closes the handles and leaves the memory to the job.
  */
 #include <assert.h>
 #include <pthread.h>
@@ -77,11 +75,11 @@ struct attempt {
 static void connect_start(struct hypervisor *h);
 static void hypervisor_finish_if_idle(struct hypervisor *h);
 
-/* ------------------------------------------------------------------ libvirt's callbacks, any
+/* ------------------------------------------------------------------ callbacks of libvirt, any
  * thread */
 
-/* False for what does not tell a state: DEFINED and UNDEFINED come for running domains too,
- * SHUTDOWN is on the way. */
+/* False for events that do not determine a state: DEFINED and UNDEFINED also come for running
+ * domains, and SHUTDOWN comes before the end. */
 static bool domain_state_of_event(int event, int detail, enum domain_state *ret)
 {
 	switch (event) {
@@ -146,7 +144,7 @@ static void on_connection_lost(virConnectPtr conn, int reason, void *opaque)
 
 /* ------------------------------------------------------------------ jobs */
 
-/* Deregister first: with a callback in place virConnectClose() keeps the connection. */
+/* The callbacks must be removed first: otherwise virConnectClose() keeps the connection. */
 static void close_watched_connection(virConnectPtr conn, int callback)
 {
 	if (callback >= 0)
@@ -201,7 +199,7 @@ static int open_connection(struct attempt *a)
 
 static int watch_connection(struct attempt *a)
 {
-	/* A local driver has none: it cannot be lost. */
+	/* Fails for local drivers, which cannot be lost. */
 	(void)virConnectRegisterCloseCallback(a->conn, on_connection_lost, a->h, NULL);
 	int callback = virConnectDomainEventRegisterAny(
 		a->conn, NULL, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
@@ -252,6 +250,7 @@ static void attempt_free(struct attempt *a)
 {
 	struct hypervisor *h = a->h;
 
+	assert(h->jobs);
 	free(a);
 	h->jobs--;
 	hypervisor_finish_if_idle(h);
@@ -259,7 +258,7 @@ static void attempt_free(struct attempt *a)
 
 static void drop_connection_done(void *arg, enum job_end end)
 {
-	(void)end; /* a connection that is not closed ends with the process */
+	(void)end; /* if the job was dropped, the connection ends with the process */
 	attempt_free(arg);
 }
 
@@ -296,7 +295,7 @@ static void reconnect_later(struct hypervisor *h)
 	h->retry_ms = h->retry_ms * 2 < RETRY_MAX_MS ? h->retry_ms * 2 : RETRY_MAX_MS;
 }
 
-/* The same failure again is not news. */
+/* Report a failure once, not at every attempt. */
 static void report_link_failure(struct hypervisor *h, const struct err *e)
 {
 	if (!strcmp(h->last_failure, e->text))
@@ -320,14 +319,14 @@ static void check_connection_lost(struct hypervisor *h)
 	report_link_failure(h, &e);
 }
 
-/* It goes on; what it ends with is used. */
+/* The attempt is past its deadline. It continues, and its result will be used. */
 static void connect_late(void *arg)
 {
 	struct attempt *a = arg;
 	struct err e;
 
-	err_set(&e, ERR_UNAVAILABLE, "connect to the hypervisor: libvirt has not answered for %d s",
-		CONNECT_MS / 1000);
+	err_set(&e, ERR_UNAVAILABLE,
+		"connect to the hypervisor: libvirt did not answer within %d s", CONNECT_MS / 1000);
 	if (!a->h->closing)
 		report_link_failure(a->h, &e);
 }
@@ -338,8 +337,7 @@ static void connect_done(void *arg, enum job_end end)
 	struct hypervisor *h = a->h;
 
 	if (end == JOB_DROPPED)
-		err_set(&a->e, ERR_UNAVAILABLE,
-			"connect to the hypervisor: no thread was free to do it");
+		err_set(&a->e, ERR_UNAVAILABLE, "connect to the hypervisor: no thread was free");
 	if (a->conn) {
 		h->link = LINK_UP;
 		h->caps = a->caps;
@@ -373,6 +371,7 @@ static void connect_start(struct hypervisor *h)
 						.late = connect_late };
 	struct attempt *a = attempt_new(h);
 
+	assert(!h->closing && h->link != LINK_UP);
 	h->link = LINK_CONNECTING;
 	hypervisor_lock(h);
 	h->lost = false;
@@ -437,6 +436,7 @@ static void hypervisor_part_closed(void *arg)
 	void (*done)(void *arg) = h->done;
 	void *done_arg = h->done_arg;
 
+	assert(h->closing && h->handles);
 	if (--h->handles)
 		return;
 	for (struct queued *q = take_domain_events(h), *next; q; q = next) {
@@ -456,6 +456,7 @@ static void hypervisor_wake_closed(uv_handle_t *a)
 
 static void hypervisor_close_handles(struct hypervisor *h)
 {
+	assert(h->closing && !h->finishing);
 	h->finishing = true;
 	loop_after_cancel(&h->limit);
 	hypervisor_lock(h);
@@ -468,8 +469,8 @@ static void hypervisor_close_handles(struct hypervisor *h)
 	virt_events_detach(hypervisor_part_closed, h);
 }
 
-/* Called whenever a job has ended: the connection goes when nobody holds it, the handles when the
- * connection is gone. */
+/* Called whenever a job has ended. Closes the connection when no job uses it, and the handles when
+ * the connection is closed. */
 static void hypervisor_finish_if_idle(struct hypervisor *h)
 {
 	hypervisor_lock(h);
@@ -487,13 +488,14 @@ static void hypervisor_close_late(void *arg)
 {
 	struct hypervisor *h = arg;
 
-	log_warn("the connection to libvirt is still in use; it ends with the process");
+	log_warn("jobs still use the connection to libvirt; it is closed when the process ends");
 	h->given_up = true;
 	hypervisor_close_handles(h);
 }
 
 void hv_close(struct hypervisor *h, void (*done)(void *arg), void *arg)
 {
+	assert_loop_thread();
 	assert(!h->closing);
 	h->closing = true;
 	h->done = done;
@@ -503,7 +505,7 @@ void hv_close(struct hypervisor *h, void (*done)(void *arg), void *arg)
 	(void)uv_async_send(&h->wake);
 }
 
-/* The root in the URI wins over the configured one. */
+/* The root in the URI takes precedence over the configured one. */
 static int embed_root_of(const struct hv_config *cfg, char **ret, struct err *e)
 {
 	const char *p = strstr(cfg->uri, "root=");
@@ -517,7 +519,8 @@ static int embed_root_of(const struct hv_config *cfg, char **ret, struct err *e)
 		return 0;
 	}
 	if (!cfg->embed_root)
-		return err_set(e, ERR_INVALID, "hypervisor %s: no root folder given", cfg->uri);
+		return err_set(e, ERR_INVALID, "hypervisor %s: the root folder is not configured",
+			       cfg->uri);
 	*ret = xstrdup(cfg->embed_root);
 	return 0;
 }
@@ -528,8 +531,8 @@ static void ignore_libvirt_error(void *arg, virErrorPtr v)
 	(void)v;
 }
 
-/* Once per process. Errors are returned, not printed; setting a filter keeps the embedded driver's
- * own log quiet, too. */
+/* Once per process. Errors are returned, not printed. Setting a filter also silences the log of the
+ * embedded driver. */
 static void libvirt_init(void)
 {
 	if (!getenv("LIBVIRT_DEBUG"))
@@ -568,6 +571,8 @@ int hv_new(const struct hv_config *cfg, struct hypervisor **ret, struct err *e)
 	struct hypervisor *h = xcalloc(1, sizeof(*h));
 	int r = 0;
 
+	assert_loop_thread();
+	assert(cfg->on_event && cfg->on_link);
 	h->loop = cfg->loop;
 	h->uri = xstrdup(cfg->uri);
 	h->emulator = cfg->emulator ? xstrdup(cfg->emulator) : NULL;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * hypervisor.h - libvirt, as the rest of the daemon sees it.
+ * hypervisor.h - the hypervisor (libvirt and QEMU), as the rest of the daemon sees it.
  *
- * Functions marked [job] block and are called by jobs; they are safe from any thread and take what
- * they need by value. The rest belongs to the loop thread. Identity of a domain is its UUID = the
- * CVM's vm_uuid.
+ * Functions marked [job] block and are called by jobs. They are safe on any thread and take values.
+ * All others belong to the loop thread. A domain is identified by its UUID, which is the vm_uuid of
+ * the CVM.
+ *
+ * Implemented in hypervisor.c (connection), hv_lease.c, domain.c and monitor.c.
  */
 #ifndef TEEPOD_VMM_VIRT_HYPERVISOR_H
 #define TEEPOD_VMM_VIRT_HYPERVISOR_H
@@ -26,11 +28,11 @@ struct hv_config {
 	 * "qemu:///embed?root=/abs" */
 	const char *uri;
 	const char *embed_root; /* used when the URI is embed without a root */
-	const char *emulator;   /* QEMU binary; NULL: what libvirt's capabilities name */
-	bool never;             /* do not connect: every job that needs a connection is refused */
+	const char *emulator;   /* QEMU binary; NULL: the one of libvirt's capabilities */
+	bool never;             /* never connect: every job that needs a connection is refused */
 	void (*on_event)(void *arg, const struct hv_event *ev); /* loop thread */
-	/* Connected (again): @up with capabilities known; lost: !@up. Loop thread. Reconnects by
-	 * itself with back-off. */
+	/* Loop thread. @up: connected (again), and the capabilities are known. !@up: lost, or could
+	 * not connect; *e says why. The connection is retried with back-off. */
 	void (*on_link)(void *arg, bool up, const struct err *e);
 	void *arg;
 };
@@ -38,47 +40,45 @@ struct hv_config {
 int hv_new(const struct hv_config *cfg, struct hypervisor **ret, struct err *e);
 bool hv_ready(const struct hypervisor *h);
 const struct hv_caps *hv_caps(const struct hypervisor *h); /* NULL until first connected */
-/* Give up the connection; guests stay up. @done when it is closed and every handle is gone: within
- * 3 s, also while jobs still use the connection. Then these keep @h: it is not freed, and the
- * process has to end by _exit(). */
+/* Close the connection; guests stay up. @done is called within 3 s, when all handles are closed.
+ * If jobs still use the connection then, @h is not freed and the process must end by _exit(). */
 void hv_close(struct hypervisor *h, void (*done)(void *arg), void *arg);
 
-/* [job] Define (or redefine) the persistent domain. */
+/* [job] Define the persistent domain, or replace its definition. */
 int hv_define(struct hypervisor *h, const char *xml, struct err *e);
-/* [job] Start a defined domain. Already running is success; a paused one is resumed. */
+/* [job] Start a defined domain. Success if it runs already; a paused one is resumed. */
 int hv_start(struct hypervisor *h, const char *uuid, struct err *e);
-/* [job] End it now (SIGTERM/SIGKILL by libvirt). Not running or not there is success.
- * ERR_UNAVAILABLE also when libvirt does not get at the domain for 30 s: worth a repetition. */
+/* [job] End the domain now (libvirt sends SIGTERM, then SIGKILL). Success if it does not run or
+ * does not exist. ERR_UNAVAILABLE also if libvirt could not lock the domain for 30 s: try again. */
 int hv_destroy(struct hypervisor *h, const char *uuid, struct err *e);
-/* [job] Press the ACPI power button. A paused guest is resumed for it: it can answer only while it
- * runs. ERR_NOT_FOUND when it does not run. */
+/* [job] Press the ACPI power button. A paused guest is resumed, because only a running one can
+ * react. ERR_NOT_FOUND if it does not run. */
 int hv_power_button(struct hypervisor *h, const char *uuid, struct err *e);
-/* [job] Remove the definition, and end what still runs of it. Not there is success. */
+/* [job] Remove the definition, and end the domain if it runs. Success if it does not exist. */
 int hv_undefine(struct hypervisor *h, const char *uuid, struct err *e);
 /* [job] State of one domain; absent is a state, not an error. */
 int hv_state(struct hypervisor *h, const char *uuid, enum domain_state *ret, struct err *e);
-/* [job] QEMU itself is asked why it paused a domain that hv_state() calls DOMAIN_PAUSED_IO: _NOSPC
- * or _IO. */
+/* [job] Ask QEMU why it paused a domain in state DOMAIN_PAUSED_IO. *ret: DOMAIN_PAUSED_NOSPC or
+ * DOMAIN_PAUSED_IO. */
 int hv_pause_cause(struct hypervisor *h, const char *uuid, enum domain_state *ret, struct err *e);
-/* [job] A paused domain goes on. One that runs already is success; ERR_NOT_FOUND when it has ended.
- */
+/* [job] Resume a paused domain. Success if it runs already; ERR_NOT_FOUND if it has ended. */
 int hv_resume(struct hypervisor *h, const char *uuid, struct err *e);
-/* [job] All domains that carry our metadata. *ret malloc'd. */
+/* [job] List all domains that have our metadata. *ret is malloc'd. */
 int hv_list(struct hypervisor *h, struct hv_domain **ret, size_t *ret_n, struct err *e);
-/* [job] Live host->guest forward on the user network of interface @nic, counted from 0 (slirp
- * hostfwd_add / hostfwd_remove by HMP). Adding one that is there already, or removing one that is
- * not, is success. ERR_IN_USE when the host refuses the port. @fresh: the guest has just been
- * started, so that its QEMU answers; calls to others wait for their turn (virt.h). */
+/* [job] Add or remove a port forward of a running guest, on the user network of interface @nic
+ * (counted from 0). Success if it exists already, or if there is none to remove. ERR_IN_USE if the
+ * host refuses the port. @fresh: the guest was just started, so its QEMU answers; other calls are
+ * limited in number (hv_lease.h). */
 int hv_forward_add(struct hypervisor *h, const char *uuid, unsigned nic, bool udp,
 		   const char *host_address, uint16_t host_port, uint16_t vm_port, bool fresh,
 		   struct err *e);
 int hv_forward_remove(struct hypervisor *h, const char *uuid, unsigned nic, bool udp,
 		      const char *host_address, uint16_t host_port, struct err *e);
-/* [job] A running guest sees its disk (the file @path) in its new size at once. ERR_NOT_FOUND when
- * it does not run. Having that size already is success. */
+/* [job] Tell a running guest that its disk (the file @path) has @bytes. Success if it has that size
+ * already. ERR_NOT_FOUND if it does not run. */
 int hv_block_resize(struct hypervisor *h, const char *uuid, const char *path, uint64_t bytes,
 		    struct err *e);
-/* [job] Path of the log libvirt writes QEMU's stdout and stderr to, for domain @name. */
+/* [job] Path of the file with stdout and stderr of the QEMU of domain @name. */
 int hv_qemu_log_path(struct hypervisor *h, const char *name, char *out, size_t n, struct err *e);
 
 #endif

@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0
- * virt_events.c - libvirt's event loop interface, served by our libuv loop.
+ * virt_events.c - serves libvirt's event loop interface from our libuv loop.
  *
  * DOC: Theory of operation
  *
- * libvirt calls the six functions of virEventRegisterImpl() from any thread (with the embedded
- * driver about half of the calls, with a remote one nearly all), while libuv handles belong to the
- * loop thread. So a call only writes down what is wanted in a struct source, under the mutex, and
- * wakes the loop; the loop thread makes the handle agree. What is wanted outlives a loop: after a
- * detach the sources stay, and the next attach opens handles for them again.
+ * libvirt calls the six functions of virEventRegisterImpl() from any thread (about half of the
+ * calls with the embedded driver, nearly all with a remote one), while libuv handles belong to the
+ * loop thread. So a call only writes the wanted state to a struct source, under the mutex, and
+ * wakes the loop. The loop thread then updates the handle. The wanted state outlives a loop: after
+ * a detach the sources stay, and the next attach opens handles for them again.
  *
- *	added --(sync)--> open handle --(removed, sync)--> closing --(uv close callback)-->
- * ff(opaque), freed
+ * 	added --(sync)--> open handle --(removed, sync)--> closing
+ * 	      --(uv close callback)--> ff(opaque), freed
  *
- * libvirt may hold locks that its free callback takes when it calls remove, so `ff` is never called
- * from there: it runs on the loop thread, when the handle is gone. No callback of libvirt is called
- * with the mutex held.
+ * What must hold: no callback of libvirt is called with the mutex held, and `ff` never from inside
+ * remove. libvirt may hold locks there that `ff` takes. It runs on the loop thread, after the
+ * handle is closed.
  *
- * Each watched descriptor is a duplicate: libvirt closes its own right after remove, and its number
- * may belong to somebody else before the loop thread has got as far as epoll_ctl(DEL). It also lets
- * libvirt watch one descriptor twice, which libuv refuses.
+ * Each watched descriptor is a duplicate. libvirt closes its own right after remove, and the number
+ * may be in use again before the loop thread calls epoll_ctl(DEL). A duplicate also lets libvirt
+ * watch one descriptor twice, which libuv refuses.
  */
 #include "vmm/virt/virt_events.h"
 
@@ -38,8 +38,8 @@
 struct source {
 	struct source *next;
 	int id;
-	bool removed; /* by libvirt; no callback any more */
-	bool dirty;   /* the handle does not agree with what is wanted yet */
+	bool removed; /* by libvirt: no callback is called any more */
+	bool dirty;   /* the handle does not have the wanted state yet */
 
 	int fd;      /* our duplicate; -1: a timer */
 	int wanted;  /* virEventHandleType bits */
@@ -60,7 +60,7 @@ static struct {
 	pthread_mutex_t lock;
 	struct source *sources;
 	int last_id;
-	uv_loop_t *loop; /* NULL: nobody serves */
+	uv_loop_t *loop; /* NULL: not attached */
 	bool dirty;      /* some source is */
 
 	/* loop thread */
@@ -90,7 +90,7 @@ static struct source *bridge_find(int id)
 	return s;
 }
 
-/* With the mutex held: also keeps the wake handle from closing under the call. */
+/* Mutex held, so that the wake handle cannot be closed during the call. */
 static void mark_dirty(struct source *s)
 {
 	s->dirty = true;
@@ -99,7 +99,7 @@ static void mark_dirty(struct source *s)
 		(void)uv_async_send(&bridge.wake);
 }
 
-/* ------------------------------------------------------------------ the six, called from any
+/* ------------------------------------------------------------------ interface of libvirt, any
  * thread */
 
 static int bridge_add(struct source *s)
@@ -189,7 +189,7 @@ static void unlink_source(struct source *gone)
 	*at = gone->next;
 }
 
-/* Its handle, if it had one, is closed. */
+/* The handle is closed, or there was none. */
 static void source_free(struct source *s)
 {
 	bridge_lock();
@@ -239,8 +239,8 @@ static void source_on_poll(uv_poll_t *p, int status, int events)
 	struct source *s = p->data;
 	int seen = 0;
 
-	/* libuv has stopped the handle when it reports an error; libvirt's answer to the bit is to
-	 * remove it. */
+	/* libuv stops a handle that reports an error. libvirt removes the source when it gets
+	 * this bit. */
 	if (status < 0)
 		seen |= VIR_EVENT_HANDLE_ERROR;
 	if (events & UV_READABLE)
@@ -278,8 +278,8 @@ static void open_source(struct source *s)
 		(void)uv_timer_init(bridge.loop, &s->timer);
 		s->timer.data = s;
 	} else {
-		/* Fails only for what epoll can not watch, a regular file: nothing to wait for
-		 * there. */
+		/* Fails only for descriptors that epoll cannot watch, such as regular files: these
+		 * are always ready. */
 		if (uv_poll_init(bridge.loop, &s->poll, s->fd))
 			return;
 		s->poll.data = s;
@@ -304,8 +304,8 @@ static void sync_poll(struct source *s, int wanted)
 		(void)uv_poll_stop(&s->poll);
 }
 
-/* A timeout of 0 means "each turn of the loop". libuv runs timers until none is due, so repeating
- * after 0 ms would never leave that phase: every later turn comes after 1 ms. */
+/* A timeout of 0 means "in each turn of the loop". libuv runs timers until none is due, so a repeat
+ * after 0 ms would never leave that phase. Later turns come after 1 ms. */
 static void sync_timer(struct source *s, int timeout)
 {
 	if (timeout < 0)
@@ -345,7 +345,7 @@ static struct source *next_dirty(void)
 	return s;
 }
 
-/* ff() may add and remove sources, and so may other threads: start from the head after each. */
+/* ff() and other threads may add and remove sources, so the search restarts after each one. */
 static void sync_all(void)
 {
 	bridge_lock();
@@ -403,7 +403,7 @@ int virt_events_attach(uv_loop_t *loop, struct err *e)
 	return 0;
 }
 
-/* What is still watched keeps its place in the list and loses its handle. */
+/* Sources that are still watched stay in the list and lose their handles. */
 void virt_events_detach(void (*done)(void *arg), void *arg)
 {
 	assert(bridge.users);
@@ -421,7 +421,7 @@ void virt_events_detach(void (*done)(void *arg), void *arg)
 	bridge.loop = NULL;
 	struct source *first = bridge.sources;
 	bridge_unlock();
-	/* Others may still put sources in front of @first; those have no handle to close. */
+	/* Other threads may still insert sources before @first; those have no handle to close. */
 	for (struct source *s = first; s; s = s->next)
 		close_source(s);
 	uv_close((uv_handle_t *)&bridge.wake, bridge_on_wake_closed);
