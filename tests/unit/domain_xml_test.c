@@ -355,9 +355,9 @@ static void impossible_specs_are_refused_and_write_nothing(void **st)
 	gpu(&d), d.devices[0].address = "18:00.0";
 	refuse(&d, "PCI address");
 	gpu(&d), d.devices[0].cell = 0;
-	refuse(&d, "NUMA node that is not there");
+	refuse(&d, "NUMA node that does not exist");
 	four_nodes(&d), d.cells[3].memory_mib = 4095, d.memory_mib--;
-	refuse(&d, "whole number of huge pages");
+	refuse(&d, "multiple of the huge page size");
 	four_nodes(&d), d.memory_mib++;
 	refuse(&d, "other vCPUs or memory");
 	four_nodes(&d), d.cells[2].first_cpu = 5;

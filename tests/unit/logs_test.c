@@ -213,7 +213,7 @@ static void only_the_newest_boots_are_kept(void **st)
 			 -ERR_NOT_FOUND);
 	assert_null(lr);
 	assert_string_equal(e.field, "boot");
-	assert_string_equal(e.hint, "boots 3 to 4 are known");
+	assert_string_equal(e.hint, "boots 3 to 4 have logs");
 }
 
 static void a_live_file_over_its_bound_becomes_a_segment(void **st)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * ansi.c - take terminal control out of a guest's text.
+ * ansi.c - removes terminal control sequences from the text of a guest.
  *
- * Sequences after ECMA-48: ESC + final, CSI (ESC [ ... final), and strings (OSC, DCS, SOS, PM, APC)
- * that run to BEL or ESC \. The 8-bit forms of these introducers arrive as U+0080..U+009F, in UTF-8
- * the byte C2 and one more. As single bytes outside any UTF-8 character they are shown as '?': a
- * terminal that does not expect UTF-8 would obey them. A newline or too many bytes end any
- * sequence: a guest that opens a string and never closes it must not hide its log from us.
+ * Sequences follow ECMA-48: ESC + final, CSI (ESC [ ... final), and strings (OSC, DCS, SOS, PM,
+ * APC) that end with BEL or ESC \. Their 8-bit introducers are U+0080..U+009F, in UTF-8 the byte C2
+ * and one more. As single bytes outside a UTF-8 character they become '?', because a terminal that
+ * does not expect UTF-8 would obey them. A newline or too many bytes end any sequence: a guest that
+ * opens a string and never closes it cannot hide its log.
  */
 #include <stdbool.h>
 #include <string.h>
@@ -69,8 +69,8 @@ static void ansi_in_sequence(struct ansi *a, unsigned char c)
 	}
 }
 
-/* @c begins a character of two to four bytes. The bounds of its second byte keep out what encodes
- * a shorter one, or none. */
+/* @c begins a character of two to four bytes. The bounds of the second byte exclude overlong and
+ * invalid encodings. */
 static void ansi_begin_character(struct ansi *a, unsigned char c)
 {
 	a->rest = c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
@@ -115,7 +115,7 @@ static size_t ansi_in_text(struct ansi *a, unsigned char c, char *out)
 	return kept;
 }
 
-/* How many bytes at @in are plain text: most of a log is, so these are copied at once. */
+/* Number of bytes at @in that are plain text. Most of a log is, so these are copied at once. */
 static size_t ansi_plain_bytes(const char *in, size_t n)
 {
 	size_t i = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * ansi.h - take terminal control out of a guest's text.
+ * ansi.h - removes terminal control sequences from the text of a guest. Pure.
  */
 #ifndef TEEPOD_VMM_LOGS_ANSI_H
 #define TEEPOD_VMM_LOGS_ANSI_H

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * log_folder.c - names in a log folder, and the file that says whose the live logs are.
+ * log_folder.c - file names in a log folder, boots.json, and locks.
+ *
+ * boots.json alone says which boot the live files belong to. It is replaced as a whole, by a
+ * rename.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -77,8 +80,8 @@ bool log_is_unreadable(enum log_stream s, int fd)
 	return s == LOG_QEMU && fd == -EACCES;
 }
 
-/* Whoever may open the file may lock it, QEMU among them, so no wait for the lock may be without an
- * end. A blocking flock() cannot be given one. */
+/* Every process that can open the file can lock it, QEMU included. So no wait for the lock may be
+ * unlimited, and a blocking flock() has no limit. */
 int log_lock(int fd, int how, int max_ms, struct err *e)
 {
 	int64_t until = clock_mono_ms() + max_ms;
@@ -86,7 +89,7 @@ int log_lock(int fd, int how, int max_ms, struct err *e)
 	while (flock(fd, how | LOCK_NB) < 0) {
 		if (errno != EWOULDBLOCK && errno != EINTR)
 			return err_sys(e, errno, "lock the log");
-		/* The time first: past its deadline a job counts as cancelled too. */
+		/* Check the time first: past its deadline a job counts as cancelled, too. */
 		if (clock_mono_ms() >= until)
 			return err_set(e, ERR_TIMEOUT, "the log is locked by another process");
 		if (job_is_cancelled())

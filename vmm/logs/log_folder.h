@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * log_folder.h - what lies in a log folder; for the files of logs/ only.
+ * log_folder.h - internal to logs/: file names, boots.json and locks of a log folder. For jobs.
  */
 #ifndef TEEPOD_VMM_LOGS_LOG_FOLDER_H
 #define TEEPOD_VMM_LOGS_LOG_FOLDER_H
@@ -30,7 +30,7 @@ struct log_segment {
 	int64_t written_ms;
 };
 
-/* The current boot, 0 before the first. */
+/* Number of the current boot; 0 before the first. */
 unsigned log_boots_current(const struct log_boots *b);
 
 /* No boots.json yet: none. */
@@ -43,24 +43,25 @@ int log_segments(int dirfd, struct log_segment **ret, size_t *ret_n, struct err 
 enum { LOG_NAME = 64 };
 void log_segment_name(enum log_stream s, unsigned boot, unsigned seg, char out[LOG_NAME]);
 
-/* Live file of @s. @dirfd is for names without a path. */
+/* Name of the live file of @s: a name in the folder, or an absolute path. */
 const char *log_live_name(const struct log_boots *b, enum log_stream s);
 
-/* Is @fd of log_open_file() the refusal for libvirt's log of QEMU, which only root can open?
- * libvirt bounds that log itself, so there is nothing to rotate. */
+/* True if @fd, a result of log_open_file(), says that only root may open libvirt's log of QEMU.
+ * libvirt limits the size of that log itself, so there is nothing to rotate. */
 bool log_is_unreadable(enum log_stream s, int fd);
 
-/* Position of @fd's first byte in all that was written to its stream. It is an extended attribute
- * of the file, so that a rename moves both at once. -1: not recorded, by an earlier release or
- * because the file system keeps no attributes. 0 or -errno from log_start_set(). */
+/* Position of the first byte of @fd in all bytes of its stream. It is an extended attribute of the
+ * file, so a rename moves both at once. -1: not recorded, because an earlier release wrote the file
+ * or the file system has no attributes. log_start_set() returns 0 or -errno. */
 int64_t log_start(int fd);
 int log_start_set(int fd, uint64_t start);
 
-/* openat() of a regular file, no links, never blocking. Returns the descriptor or -errno. */
+/* openat() of a regular file. Follows no links and never blocks. Returns the descriptor or -errno.
+ */
 int log_open_file(int dirfd, const char *name, int flags);
 
-/* [job] flock(@fd, @how), waiting at most @max_ms and not beyond the job's deadline. ERR_TIMEOUT:
- * another process holds it; ERR_CANCELLED: the job was cancelled while it did. */
+/* [job] flock(@fd, @how). Waits at most @max_ms, and not beyond the deadline of the job.
+ * ERR_TIMEOUT: another process holds the lock. ERR_CANCELLED: the job was cancelled meanwhile. */
 int log_lock(int fd, int how, int max_ms, struct err *e);
 
 #endif

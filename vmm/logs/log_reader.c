@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
- * log_reader.c - one boot's log from any point to its end, while it is being written, rotated and
- * put away.
+ * log_reader.c - reads the log of one boot, while it is written, rotated and archived.
  *
- * A reader stands at a position in all that the boot wrote to the stream, in a segment or in the
- * live file, whose first bytes have recorded positions (log_start()). Rotation and the next boot
- * both move bytes from the live file to the next segment, so before reading more of the live file
- * we look whether a segment with a number above the last one we know of has come; if
- * so we go on in it. The folder's mtime says when looking is worth it; mtimes are as coarse as the
- * kernel's tick, so a folder that changed just now is looked at again.
+ * A reader has a position in the bytes that the boot wrote to the stream, and a current file: a
+ * segment or the live file. Each file records the position of its first byte (log_start()). A
+ * rotation and the next boot both move bytes from the live file to the next segment. So before it
+ * reads more of the live file, the reader checks whether there is a segment with a higher number
+ * than the last one it knows; if so it continues there. The mtime of the folder says when to scan
+ * it. mtimes are as coarse as the tick of the kernel, so a folder that changed just now is scanned
+ * again.
  *
- * No byte is sent twice, and none is passed over in silence: where a file begins after the
- * position (pruned segments, the front of a flood, a disk that was full), a line in the text says
- * how many bytes are missing. Where positions are not recorded (files of an earlier release, file
- * systems without extended attributes) files are taken to follow each other without a gap, unless
- * their numbers say that there is one.
+ * What must hold: no byte is returned twice, and none is skipped silently. If a file begins after
+ * the position (pruned segments, a flood, a full disk), a line in the text says how many bytes are
+ * missing. Files without recorded positions (of an earlier release, or on file systems without
+ * extended attributes) count as adjacent, unless their numbers show a gap.
  *
- * All of this waits for files, and for a lock that others hold: it runs in jobs, of one reader one
- * at a time, and ends at the job's deadline.
+ * Everything here may wait, for files and for a lock that others hold. So it runs in jobs, one at a
+ * time for each reader, and stops at the deadline of the job.
+ *
+ * Who moves the bytes: logs.c.
  */
 #include <assert.h>
 #include <errno.h>
@@ -41,27 +42,28 @@
 enum { TICK_NS = 50 * 1000 * 1000 };
 
 struct log_reader {
-	int dirfd, fd; /* fd: -1 = standing between two files */
-	struct log_request ask;
+	int dirfd, fd; /* fd: the current file; -1 = none, between two files */
+	struct log_request request;
 	unsigned boot;
 	unsigned seg;      /* of fd; 0 = live */
-	unsigned last_seg; /* segments up to here are behind us */
+	unsigned last_seg; /* segments up to this one were read */
 	uint64_t pos;      /* of the next byte */
 	uint64_t start;    /* position of fd's first byte */
-	int64_t shift;     /* from a recorded position to ours */
+	int64_t shift;     /* difference of our position and a recorded one */
 	bool placed, has_shift;
-	uint64_t stop_at; /* not following: the position where the live file ended when we came */
+	uint64_t stop_at; /* not following: position of the end of the live file when it was opened
+			   */
 	bool was_live;
-	/* what the last look at the folder found */
+	/* result of the last scan of the folder */
 	struct log_boots boots;
 	unsigned next_seg; /* 0 = none above last_seg */
 	bool last_is_kept; /* last_seg is still there */
-	struct timespec looked_mtime;
-	bool look_again;
+	struct timespec scanned_mtime;
+	bool scan_again;
 	struct ansi ansi;
-	char note[192]; /* to be sent before anything else */
+	char note[192]; /* returned before anything else */
 	size_t note_n, note_at;
-	bool in_line; /* what was sent last does not end a line */
+	bool in_line; /* the last byte returned was not a newline */
 	char raw[LOG_SLICE];
 	char reason[48];
 };
@@ -81,14 +83,14 @@ static int reader_scan_folder(struct log_reader *r, struct err *e)
 	r->next_seg = 0;
 	r->last_is_kept = false;
 	for (size_t i = 0; i < n && !r->next_seg; i++) {
-		if (v[i].stream != r->ask.stream || v[i].boot != r->boot)
+		if (v[i].stream != r->request.stream || v[i].boot != r->boot)
 			continue;
 		if (v[i].seg > r->last_seg)
 			r->next_seg = v[i].seg;
 		r->last_is_kept |= v[i].seg == r->last_seg;
 	}
-	r->looked_mtime = st.st_mtim;
-	r->look_again =
+	r->scanned_mtime = st.st_mtim;
+	r->scan_again =
 		(now.tv_sec - st.st_mtim.tv_sec) * 1000000000 + now.tv_nsec - st.st_mtim.tv_nsec <
 		TICK_NS;
 	return 0;
@@ -98,15 +100,15 @@ static bool reader_folder_changed(const struct log_reader *r)
 {
 	struct stat st;
 
-	return r->look_again || fstat(r->dirfd, &st) < 0 ||
-	       st.st_mtim.tv_sec != r->looked_mtime.tv_sec ||
-	       st.st_mtim.tv_nsec != r->looked_mtime.tv_nsec;
+	return r->scan_again || fstat(r->dirfd, &st) < 0 ||
+	       st.st_mtim.tv_sec != r->scanned_mtime.tv_sec ||
+	       st.st_mtim.tv_nsec != r->scanned_mtime.tv_nsec;
 }
 
 static void reader_close_file(struct log_reader *r)
 {
 	if (r->fd >= 0) {
-		/* A child that was forked meanwhile would keep the lock. */
+		/* Unlock explicitly: a child that was forked meanwhile would keep the lock. */
 		(void)flock(r->fd, LOCK_UN);
 		close(r->fd);
 	}
@@ -128,7 +130,7 @@ static bool has_note(const struct log_reader *r)
 	return r->note_at < r->note_n;
 }
 
-/* A line of our own in the text, once. */
+/* Insert a line of ours into the text. */
 __attribute__((format(printf, 2, 3))) static void note(struct log_reader *r, const char *fmt, ...)
 {
 	char text[128];
@@ -145,7 +147,7 @@ __attribute__((format(printf, 2, 3))) static void note(struct log_reader *r, con
 	r->ansi = (struct ansi){ 0 };
 }
 
-/* The next file begins at @start: what lies between is gone. */
+/* The next file begins at @start: report the bytes in between as skipped. */
 static void reader_skip_to(struct log_reader *r, uint64_t start)
 {
 	if (start <= r->pos)
@@ -155,8 +157,8 @@ static void reader_skip_to(struct log_reader *r, uint64_t start)
 	r->pos = start;
 }
 
-/* Where the first byte of @fd stands, of segment @seg or (0) the live file, if that is not
- * recorded: in the segment that the live file became it stands where it did. */
+/* Position of the first byte of segment @seg, or of the live file (0), if it is not recorded. A
+ * segment that was the live file keeps its position. */
 static uint64_t guess_start(struct log_reader *r, unsigned seg)
 {
 	bool was_live = r->fd >= 0 && !r->seg;
@@ -169,15 +171,13 @@ static uint64_t guess_start(struct log_reader *r, unsigned seg)
 	return r->pos;
 }
 
-/* A file whose first byte is recorded at @recorded begins after our position. */
+/* True if a file whose first byte is recorded at @recorded begins after our position. */
 static bool is_ahead(const struct log_reader *r, int64_t recorded)
 {
 	return r->has_shift && recorded >= 0 && (uint64_t)(recorded + r->shift) > r->pos;
 }
 
-/* Stand in @fd, at our position. @recorded: log_start(), read before the last look at
- * the folder.
- */
+/* Make @fd the current file, at our position. @recorded: log_start(), read before the last scan. */
 static void reader_attach(struct log_reader *r, int fd, unsigned seg, int64_t recorded)
 {
 	if (!r->placed) {
@@ -198,20 +198,20 @@ static void reader_attach(struct log_reader *r, int fd, unsigned seg, int64_t re
 	r->seg = seg;
 }
 
-/* Stand in segment next_seg. One that was pruned meanwhile is passed over. */
+/* Open segment next_seg. A segment that was pruned meanwhile is skipped. */
 static int reader_enter_segment(struct log_reader *r, struct err *e)
 {
 	char name[LOG_NAME];
 	int fd;
 
-	log_segment_name(r->ask.stream, r->boot, r->next_seg, name);
+	log_segment_name(r->request.stream, r->boot, r->next_seg, name);
 	fd = log_open_file(r->dirfd, name, O_RDONLY);
 	if (fd < 0 && fd != -ENOENT)
 		return err_sys(e, -fd, "open log segment %s", name);
 	if (fd >= 0)
 		reader_attach(r, fd, r->next_seg, log_start(fd));
 	else
-		r->look_again = true;
+		r->scan_again = true;
 	return 0;
 }
 
@@ -230,13 +230,13 @@ static bool boot_is_past(const struct log_reader *r)
 	return log_boots_current(&r->boots) != r->boot;
 }
 
-/* Not following: all that was there when we came has been read. */
+/* Not following, and everything was read that existed at the start. */
 static bool has_read_all(const struct log_reader *r)
 {
-	return !r->ask.follow && r->was_live && r->pos >= r->stop_at;
+	return !r->request.follow && r->was_live && r->pos >= r->stop_at;
 }
 
-/* Standing in the live file: of what is written from now on, only a follower hears. */
+/* The live file was opened. A reader that does not follow stops at its present end. */
 static void reader_enter_live(struct log_reader *r)
 {
 	if (!r->was_live)
@@ -244,15 +244,16 @@ static void reader_enter_live(struct log_reader *r)
 	r->was_live = true;
 }
 
-/* The next bytes of the file we stand in. */
+/* Read the next bytes of the current file. */
 static int reader_read_file(struct log_reader *r, size_t want, size_t *got, struct err *e)
 {
 	ssize_t n;
 
 	if (has_read_all(r))
 		want = 0;
-	else if (!r->ask.follow && r->was_live && r->stop_at - r->pos < want)
+	else if (!r->request.follow && r->was_live && r->stop_at - r->pos < want)
 		want = (size_t)(r->stop_at - r->pos);
+	assert(r->fd >= 0 && r->pos >= r->start);
 	n = pread(r->fd, r->raw, want, (off_t)(r->pos - r->start));
 	if (n < 0)
 		return err_sys(e, errno, "read the log");
@@ -261,17 +262,17 @@ static int reader_read_file(struct log_reader *r, size_t want, size_t *got, stru
 	return 0;
 }
 
-/* Between two files of a boot that is over, and there is no next one. If the last one was
- * removed meanwhile, later ones may have been too. */
-static enum log_more is_boot_over(struct log_reader *r)
+/* The boot is over and there is no next file. If the last segment was removed meanwhile, later ones
+ * may have been removed, too. */
+static enum log_more reader_end_of_boot(struct log_reader *r)
 {
 	if (r->last_seg && !r->last_is_kept)
 		note(r, "bytes may be skipped: the end of the log of boot %u was removed", r->boot);
-	return reader_end(r, r->ask.follow);
+	return reader_end(r, r->request.follow);
 }
 
-/* Between two files: go to the next one. */
-static int reader_leave_live(struct log_reader *r, enum log_more *more, struct err *e)
+/* Open the next file. */
+static int reader_open_next(struct log_reader *r, enum log_more *more, struct err *e)
 {
 	auto_close int fd = -1;
 	const char *live;
@@ -286,21 +287,21 @@ static int reader_leave_live(struct log_reader *r, enum log_more *more, struct e
 	if (r->next_seg)
 		return reader_enter_segment(r, e);
 	if (boot_is_past(r)) {
-		*more = is_boot_over(r);
+		*more = reader_end_of_boot(r);
 		return 0;
 	}
-	live = log_live_name(&r->boots, r->ask.stream);
+	live = log_live_name(&r->boots, r->request.stream);
 	fd = log_open_file(r->dirfd, live, O_RDONLY);
 	if (fd == -ENOENT) {
-		*more = r->ask.follow ? LOG_QUIET : reader_end(r, false);
+		*more = r->request.follow ? LOG_QUIET : reader_end(r, false);
 		return 0;
 	}
 	if (fd < 0)
 		return err_sys(e, -fd, "open log %s", live);
 	recorded = log_start(fd);
 	if (is_ahead(r, recorded)) {
-		/* Cut since we looked: what was in it is in a segment now, if that is still kept.
-		 */
+		/* The file was rotated after the scan: its bytes are in a segment, if that still
+		 * exists. */
 		if (reader_scan_folder(r, e) < 0)
 			return -(int)e->code;
 		if (r->next_seg)
@@ -311,19 +312,19 @@ static int reader_leave_live(struct log_reader *r, enum log_more *more, struct e
 	return 0;
 }
 
-/* Where the next boot did not begin by a rename, the live file is its own now. */
+/* If the next boot did not begin with a rename, the live file belongs to it now. */
 static bool is_next_boots_file(const struct log_reader *r)
 {
 	struct stat ours, now;
 
 	return boot_is_past(r) && !fstat(r->fd, &ours) &&
-	       !fstatat(r->dirfd, log_live_name(&r->boots, r->ask.stream), &now,
+	       !fstatat(r->dirfd, log_live_name(&r->boots, r->request.stream), &now,
 			AT_SYMLINK_NOFOLLOW) &&
 	       ours.st_dev == now.st_dev && ours.st_ino == now.st_ino;
 }
 
-/* In the live file. It may have been cut by a rotation of which no segment is left, or emptied by
- * somebody else. */
+/* The current file is the live file. A rotation may have cut it whose segment is gone, or somebody
+ * may have emptied it. */
 static void reader_reattach(struct log_reader *r, int64_t recorded)
 {
 	reader_attach(r, r->fd, 0, recorded);
@@ -334,7 +335,7 @@ static void reader_reattach(struct log_reader *r, int64_t recorded)
 	r->start = r->pos;
 }
 
-/* In the live file, locked: read on, unless its bytes have moved to a segment. */
+/* The current file is the live file, and locked: read on, unless its bytes are in a segment now. */
 static int reader_read_live(struct log_reader *r, size_t want, size_t *got, enum log_more *more,
 			    struct err *e)
 {
@@ -350,20 +351,20 @@ static int reader_read_live(struct log_reader *r, size_t want, size_t *got, enum
 	if (has_note(r))
 		return 0;
 	if (is_next_boots_file(r)) {
-		*more = reader_end(r, r->ask.follow);
+		*more = reader_end(r, r->request.follow);
 		return 0;
 	}
 	if (reader_read_file(r, want, got, e) < 0)
 		return -(int)e->code;
 	if (log_start(r->fd) != recorded) {
-		/* A rotation that did not get the lock came between. */
+		/* A rotation without the lock came in between. */
 		r->pos -= *got;
 		*got = 0;
-		r->look_again = true;
+		r->scan_again = true;
 	} else if (!*got) {
-		*more = r->ask.follow && !boot_is_past(r)
+		*more = r->request.follow && !boot_is_past(r)
 				? LOG_QUIET
-				: reader_end(r, r->ask.follow && boot_is_past(r));
+				: reader_end(r, r->request.follow && boot_is_past(r));
 	}
 	return 0;
 }
@@ -377,16 +378,16 @@ static int reader_read_segment(struct log_reader *r, size_t want, size_t *got, s
 	return 0;
 }
 
-/* Ends before the deadline does, so that the error names the lock. */
+/* The wait ends before the deadline, so that the error names the lock. */
 static int reader_lock_live(int live, struct err *e)
 {
 	return log_lock(live, LOCK_SH, job_time_left_ms() / 10 * 9, e);
 }
 
-/* A rotation that has begun has renamed something in the folder, so this needs no lock. */
+/* Needs no lock: a rotation that has begun has renamed something in the folder. */
 static bool is_quiet(const struct log_reader *r)
 {
-	return r->ask.follow && log_fd_size(r->fd) == r->pos - r->start &&
+	return r->request.follow && log_fd_size(r->fd) == r->pos - r->start &&
 	       !reader_folder_changed(r);
 }
 
@@ -396,14 +397,14 @@ static int reader_read_raw(struct log_reader *r, size_t want, size_t *got, enum 
 	int live = r->fd, rc;
 
 	if (r->fd < 0)
-		return reader_leave_live(r, more, e);
+		return reader_open_next(r, more, e);
 	if (r->seg)
 		return reader_read_segment(r, want, got, e);
 	if (is_quiet(r)) {
 		*more = LOG_QUIET;
 		return 0;
 	}
-	/* Held by a rotation only between its rename and its truncate. */
+	/* A rotation holds the lock only between its rename and its truncate. */
 	if (reader_lock_live(live, e) < 0)
 		return -(int)e->code;
 	rc = reader_read_live(r, want, got, more, e);
@@ -426,7 +427,7 @@ int log_reader_read(struct log_reader *r, char *buf, size_t n, size_t *ret_n,
 		more = *r->reason ? LOG_END : reader_end(r, false);
 	} else if (reader_read_raw(r, want, &got, &more, e) < 0) {
 		return -(int)e->code;
-	} else if (r->ask.strip) {
+	} else if (r->request.strip) {
 		got = ansi_strip(&r->ansi, r->raw, got, buf);
 	} else {
 		memcpy(buf, r->raw, got);
@@ -443,11 +444,11 @@ int log_reader_read(struct log_reader *r, char *buf, size_t n, size_t *ret_n,
 struct tail {
 	uint64_t lines;  /* still to find */
 	uint64_t budget; /* bytes that may still be searched */
-	bool started;    /* the newline that ends the last line is behind us */
+	bool started;    /* the newline at the end of the last line was found */
 };
 
-/* Search the @n bytes of @chunk, which begin at @base in their file. True when the place was found
- * (or the budget is used up): *at. */
+/* Search the @n bytes of @chunk, which are at @base in their file. True if the start was found or
+ * the budget is used up: *at. */
 static bool tail_in_chunk(struct tail *t, const char *chunk, size_t n, uint64_t base, uint64_t *at)
 {
 	size_t end = n, floor;
@@ -471,7 +472,7 @@ static bool tail_in_chunk(struct tail *t, const char *chunk, size_t n, uint64_t 
 	return floor > 0;
 }
 
-/* Search @fd backwards. *at: where to begin. 0 or -errno. */
+/* Search @fd backwards. *at: where to begin. Returns 0 or -errno. */
 static int tail_in_file(struct tail *t, int fd, char *chunk, uint64_t *at, bool *found)
 {
 	uint64_t pos = log_fd_size(fd);
@@ -500,7 +501,7 @@ static int log_tail_error(int error, struct err *e)
 	return err_sys(e, error, "read the log");
 }
 
-/* Our first position: @at bytes into @fd. */
+/* Begin at byte @at of @fd. */
 static void reader_begin_at(struct log_reader *r, int fd, uint64_t at)
 {
 	reader_attach(r, fd, r->seg, log_start(fd));
@@ -519,9 +520,9 @@ static int tail_segments(struct log_reader *r, struct tail *t, bool *found, stru
 		char name[LOG_NAME];
 		int fd, rc;
 
-		if (v[i].stream != r->ask.stream || v[i].boot != r->boot)
+		if (v[i].stream != r->request.stream || v[i].boot != r->boot)
 			continue;
-		log_segment_name(r->ask.stream, r->boot, v[i].seg, name);
+		log_segment_name(r->request.stream, r->boot, v[i].seg, name);
 		fd = log_open_file(r->dirfd, name, O_RDONLY);
 		if (fd == -ENOENT)
 			break;
@@ -546,12 +547,12 @@ static unsigned newest_segment(const struct log_reader *r, const struct log_segm
 	unsigned newest = 0;
 
 	for (size_t i = 0; i < n; i++)
-		if (v[i].stream == r->ask.stream && v[i].boot == r->boot)
+		if (v[i].stream == r->request.stream && v[i].boot == r->boot)
 			newest = v[i].seg;
 	return newest;
 }
 
-/* Stand @lines lines before the end. The lock keeps a rotation from moving the end meanwhile. */
+/* Begin @lines lines before the end. The lock keeps a rotation from moving the end meanwhile. */
 static int reader_begin_at_tail(struct log_reader *r, uint64_t lines, struct err *e)
 {
 	struct tail t = { .lines = lines, .budget = LOG_TAIL_BYTES };
@@ -563,7 +564,8 @@ static int reader_begin_at_tail(struct log_reader *r, uint64_t lines, struct err
 	int rc;
 
 	if (!boot_is_past(r))
-		live = log_open_file(r->dirfd, log_live_name(&r->boots, r->ask.stream), O_RDONLY);
+		live = log_open_file(r->dirfd, log_live_name(&r->boots, r->request.stream),
+				     O_RDONLY);
 	if (live >= 0 && reader_lock_live(live, e) < 0)
 		return -(int)e->code;
 	if (log_segments(r->dirfd, &v, &n, e) < 0)
@@ -594,9 +596,9 @@ static int log_boot_not_found(const struct log_reader *r, struct err *e)
 	unsigned current = log_boots_current(&r->boots);
 	char given[16];
 
-	(void)snprintf(given, sizeof(given), "%u", r->ask.boot);
-	err_field(e, ERR_NOT_FOUND, "boot", given, "no log of boot %u is kept", r->ask.boot);
-	return current ? err_hint(e, "boots %u to %u are known", r->boots.v[0].boot, current)
+	(void)snprintf(given, sizeof(given), "%u", r->request.boot);
+	err_field(e, ERR_NOT_FOUND, "boot", given, "there is no log of boot %u", r->request.boot);
+	return current ? err_hint(e, "boots %u to %u have logs", r->boots.v[0].boot, current)
 		       : err_hint(e, "the CVM has not been started yet");
 }
 
@@ -607,7 +609,7 @@ static int find_boot(struct log_reader *r, struct err *e)
 
 	if (log_boots_read(r->dirfd, &r->boots, e) < 0)
 		return -(int)e->code;
-	r->boot = r->ask.boot ? r->ask.boot : log_boots_current(&r->boots);
+	r->boot = r->request.boot ? r->request.boot : log_boots_current(&r->boots);
 	if (r->boot == log_boots_current(&r->boots))
 		return 0;
 	if (log_segments(r->dirfd, &v, &n, e) < 0)
@@ -621,15 +623,15 @@ static int find_boot(struct log_reader *r, struct err *e)
 	return log_boot_not_found(r, e);
 }
 
-/* Told before the answer begins: an error in the middle could only cut it off. */
+/* Checked before the reply begins: a later error could only truncate it. */
 static int check_readable(const struct log_reader *r, struct err *e)
 {
-	const char *live = log_live_name(&r->boots, r->ask.stream);
+	const char *live = log_live_name(&r->boots, r->request.stream);
 	auto_close int fd = boot_is_past(r) ? -1 : log_open_file(r->dirfd, live, O_RDONLY);
 
-	if (!log_is_unreadable(r->ask.stream, fd))
+	if (!log_is_unreadable(r->request.stream, fd))
 		return 0;
-	err_set(e, ERR_UNSUPPORTED, "teepod may not read QEMU's own output: %s belongs to libvirt",
+	err_set(e, ERR_UNSUPPORTED, "teepod cannot read the output of QEMU: %s belongs to libvirt",
 		live);
 	return err_hint(e, "read it on the host, as root");
 }
@@ -639,24 +641,24 @@ static void own_reader(struct log_reader **r)
 	log_reader_free(*r);
 }
 
-int log_reader_open(const char *dir, const struct log_request *ask, struct log_reader **ret,
+int log_reader_open(const char *dir, const struct log_request *request, struct log_reader **ret,
 		    struct err *e)
 {
 	__attribute__((cleanup(own_reader))) struct log_reader *r = xcalloc(1, sizeof(*r));
 
 	r->fd = -1;
-	r->ask = *ask;
+	r->request = *request;
 	r->dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (r->dirfd < 0 && errno != ENOENT)
 		return err_sys(e, errno, "open log folder %s", dir);
-	if (r->dirfd < 0 && ask->boot)
+	if (r->dirfd < 0 && request->boot)
 		return log_boot_not_found(r, e);
 	if (r->dirfd >= 0) {
 		if (find_boot(r, e) < 0 || check_readable(r, e) < 0)
 			return -(int)e->code;
-		if (ask->tail >= 0 && reader_begin_at_tail(r, (uint64_t)ask->tail, e) < 0)
+		if (request->tail >= 0 && reader_begin_at_tail(r, (uint64_t)request->tail, e) < 0)
 			return -(int)e->code;
-		r->look_again = true;
+		r->scan_again = true;
 	}
 	*ret = take_ptr(&r);
 	return 0;

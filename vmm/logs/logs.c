@@ -1,22 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0
- * logs.c - putting logs away: by boot, by size, and finally for good.
+ * logs.c - archives the logs of a CVM: by boot, by size, and removes old ones.
  *
- * Beginning a boot, in an order that a crash may cut anywhere: move the old live files to segments
- * of the boot that boots.json names; write boots.json with the new boot; create the new live file.
- * Done again after a crash, the first step finds nothing left to move, and once boots.json names
- * the new boot only the live file is made up for.
+ * A boot begins in an order that a crash may interrupt anywhere: move the old live files to
+ * segments of the boot that boots.json names; write boots.json with the new boot; create the new
+ * live file. After a crash all steps are repeated: the first finds nothing left to move, and once
+ * boots.json names the new boot only the live file is created.
  *
- * Rotation copies, publishes the segment by rename, then takes the copied bytes out of the live
- * file's front. QEMU keeps the file open and goes on writing: nothing it appends at any moment is
- * lost where the file system can collapse a range (ext4, XFS). Elsewhere the file is truncated, and
- * what comes in the instant before that is lost.
+ * A rotation copies bytes, publishes the segment by a rename, then removes the copied bytes from
+ * the front of the live file. QEMU keeps the file open and continues to write. No byte is lost if
+ * the file system can collapse a range (ext4, XFS). Otherwise the file is truncated, and bytes
+ * written right before that are lost.
  *
- * A reader that looked between publishing and cutting would see the same bytes twice; both hold a
- * flock() on the live file for that moment (flock, not fcntl: QEMU uses the latter). Each file
- * records the position of its first byte, so a reader knows how much it missed. Who rotates, or
- * begins a boot, holds a flock() on the folder: two would take the same temporary file and segment
- * number.
+ * What must hold: a reader never sees bytes twice or misses some without notice. Readers and the
+ * rotation hold a flock() on the live file while a segment is published (flock, not fcntl, which
+ * QEMU uses). Each file records the position of its first byte, so a reader knows how much it
+ * missed. A rotation and the start of a boot hold a flock() on the folder: two at a time would use
+ * the same temporary file and segment number.
+ *
+ * Reading: log_reader.c.
  */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -47,7 +50,8 @@ static int log_folder_open(const char *dir, struct err *e)
 	return fd < 0 ? err_sys(e, errno, "open log folder %s", dir) : fd;
 }
 
-/* The same for who moves logs in it: one at a time, until the descriptor is closed. */
+/* Open the folder and lock it. Whoever moves logs needs the lock, until the descriptor is closed.
+ */
 static int log_folder_lock(const char *dir, int max_ms, struct err *e)
 {
 	auto_close int fd = log_folder_open(dir, e);
@@ -62,6 +66,7 @@ static int copy_range(int from, int to, uint64_t *at, uint64_t end)
 {
 	auto_free char *chunk = xmalloc(CHUNK);
 
+	assert(from != to);
 	while (*at < end) {
 		size_t want = end - *at < CHUNK ? (size_t)(end - *at) : CHUNK;
 		ssize_t n = pread(from, chunk, want, (off_t)*at);
@@ -108,17 +113,17 @@ static uint64_t log_file_size(int fd)
 	return fstat(fd, &st) < 0 ? 0 : (uint64_t)st.st_size;
 }
 
-/* One rotation: of @live, the bytes [at, end) become a segment. */
+/* One rotation: bytes [at, end) of @live become a segment. */
 struct rotating {
 	int dirfd, live, to;
 	const char *segment;
 	uint64_t start; /* position of the live file's first byte */
 	uint64_t at, end;
-	bool cut; /* end is where the file system can cut */
+	bool cut; /* the file system can remove the bytes before end */
 };
 
-/* Whole blocks in front of @size bytes, and never all of them: what a file system can take out of
- * the front of a file. */
+/* Number of bytes in whole blocks in front of @size, less than @size: what a file system can remove
+ * from the front of a file. */
 static uint64_t whole_blocks(int fd, uint64_t size)
 {
 	struct stat st;
@@ -128,7 +133,7 @@ static uint64_t whole_blocks(int fd, uint64_t size)
 	return (size - 1) / (uint64_t)st.st_blksize * (uint64_t)st.st_blksize;
 }
 
-/* Take what was copied out of the live file's front. The position first: a reader that did not get
+/* Remove the copied bytes from the front. The position is recorded first: a reader that did not get
  * the lock then reads some bytes twice, and misses none. */
 static int log_cut_front(const struct rotating *t)
 {
@@ -141,8 +146,8 @@ static int log_cut_front(const struct rotating *t)
 	return r < 0 ? -errno : 0;
 }
 
-/* Where the front cannot be cut: fetch what came since, and empty the file. What is written between
- * the two is lost, as with every copy-and-truncate. */
+/* If the front cannot be removed: copy what was written since, and truncate the file. Bytes written
+ * between the two are lost. */
 static int log_truncate(struct rotating *t)
 {
 	int r = copy_range(t->live, t->to, &t->at, t->end + 4 * CHUNK);
@@ -150,25 +155,25 @@ static int log_truncate(struct rotating *t)
 
 	if (r < 0)
 		return r;
-	/* What a flood wrote beyond the copy is lost, and counted as such. */
+	/* Bytes beyond the copy are lost, and counted as skipped. */
 	(void)log_start_set(t->live, t->start + (size > t->at ? size : t->at));
 	return ftruncate(t->live, 0) < 0 ? -errno : 0;
 }
 
-/* With the live file locked against readers: the swap. */
+/* Publish the segment, with the live file locked against readers. */
 static int log_publish_segment(struct rotating *t)
 {
 	struct err e;
 	int r = log_lock(t->live, LOCK_EX, LOCK_MAX_MS, &e);
 
 	if (r == -ERR_CANCELLED)
-		return -ECANCELED; /* the next round does it */
-	/* Who keeps the lock must not be able to keep the log from being bounded. */
+		return -ECANCELED; /* the next rotation does it */
+	/* A process that keeps the lock must not prevent the rotation. */
 	if (r < 0)
-		log_warn("rotating to %s without the lock, readers may see some lines twice: %s",
+		log_warn("rotating to %s without the lock: readers may see some lines twice: %s",
 			 t->segment, e.text);
 	r = t->cut ? 0 : copy_range(t->live, t->to, &t->at, t->end + 4 * CHUNK);
-	/* On disk before the live file gives it up. */
+	/* The copy must be on disk before the bytes are removed. */
 	if (!r && fdatasync(t->to) < 0)
 		r = -errno;
 	if (!r && renameat(t->dirfd, ROTATE_TEMP, t->dirfd, t->segment) < 0)
@@ -179,10 +184,10 @@ static int log_publish_segment(struct rotating *t)
 	return r;
 }
 
-/* Copy the live file @fd to @segment and take from it what was copied. It is always somewhat over
- * its bound when somebody looks; if it is over twice the bound, the guest is flooding us, and only
- * the last @max bytes are kept (0 = all). The rest of a block stays in the live file, unless @whole
- * or it alone is over the bound. */
+/* Copy the live file @fd to @segment, and remove the copied bytes. A live file is usually a little
+ * over its limit when it is checked. If it is over twice the limit, the guest floods its log, and
+ * only the last @max bytes are stored (0 = all). The part after the last whole block stays in the
+ * live file, unless @whole, or unless that part alone is over the limit. */
 static int log_copy_out(int dirfd, int fd, const char *segment, uint64_t max, bool whole,
 			struct err *e)
 {
@@ -208,8 +213,7 @@ static int log_copy_out(int dirfd, int fd, const char *segment, uint64_t max, bo
 	if (!r)
 		return 0;
 	(void)unlinkat(dirfd, ROTATE_TEMP, 0);
-	/* Without room for a copy the guest's words would fill the disk further: better lost than
-	 * everybody's disk full. */
+	/* There is no room for a copy. Losing this log is better than a full disk for all CVMs. */
 	if (r == -ENOSPC || r == -EDQUOT) {
 		(void)log_start_set(fd, t.start + log_file_size(fd));
 		(void)!ftruncate(fd, 0);
@@ -217,7 +221,7 @@ static int log_copy_out(int dirfd, int fd, const char *segment, uint64_t max, bo
 	return err_sys(e, -r, "rotate log to %s", segment);
 }
 
-/* Put the whole live file of @s away as a segment of @boot. */
+/* Archive the whole live file of @s as a segment of @boot. */
 static int log_archive(int dirfd, const struct log_boots *b, enum log_stream s, unsigned boot,
 		       const struct log_limits *l, struct err *e)
 {
@@ -237,8 +241,7 @@ static int log_archive(int dirfd, const struct log_boots *b, enum log_stream s, 
 	log_segment_name(s, boot, seg, segment);
 	if (renameat(dirfd, live, dirfd, segment) == 0)
 		return 0;
-	/* libvirt's log may be on another file system, or in a folder that is not ours to rename
-	 * in. */
+	/* libvirt's log may be on another file system, or in a folder where we cannot rename. */
 	return log_copy_out(dirfd, fd, segment, l->max_bytes, true, e);
 }
 
@@ -282,6 +285,7 @@ static void log_boots_add(struct log_boots *b, unsigned boot, int64_t now_ms,
 		drop++;
 	memmove(b->v, b->v + drop, (b->n - drop) * sizeof(*b->v));
 	b->n -= drop;
+	assert(b->n < LOG_BOOTS_KNOWN);
 	b->v[b->n].boot = boot;
 	b->v[b->n].began_ms = now_ms;
 	b->n++;
@@ -308,8 +312,7 @@ static int log_create_serial(int dirfd, const struct log_boots *b, struct err *e
 	return 0;
 }
 
-/* An empty serial.log would keep its place: log_create_serial() takes an existing file for this
- * boot's. */
+/* serial.log is removed even if it is empty: log_create_serial() keeps an existing file. */
 static int log_boot_begin_new(int dirfd, const char *dir, unsigned boot, struct log_boots *b,
 			      const char *qemu_log, const struct log_limits *l, struct err *e)
 {
@@ -338,11 +341,11 @@ int logs_boot_begin(const char *dir, unsigned boot, const char *qemu_log,
 			       "path of QEMU's log is not absolute or too long: %.100s", qemu_log);
 	if (file_mkdirs(dir, 0755, e) < 0 || (fd = log_folder_lock(dir, BOOT_LOCK_MAX_MS, e)) < 0)
 		return -(int)e->code;
-	/* A damaged boots.json must not keep a CVM from starting: the segments tell the rest. */
+	/* A damaged boots.json must not prevent a start: numbers of segments are enough. */
 	if (log_boots_read(fd, &b, e) < 0)
 		b = (struct log_boots){ 0 };
 	if (!boot || boot < log_boots_current(&b))
-		return err_set(e, ERR_INVALID, "boot %u can not follow boot %u", boot,
+		return err_set(e, ERR_INVALID, "boot %u cannot follow boot %u", boot,
 			       log_boots_current(&b));
 	if (boot != log_boots_current(&b) &&
 	    log_boot_begin_new(fd, dir, boot, &b, qemu_log, l, e) < 0)

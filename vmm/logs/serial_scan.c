@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * serial_scan.c - how far a guest's boot is, from what it writes to its serial console.
+ * serial_scan.c - finds boot progress in what a guest writes to its serial console.
  *
- * The guest is an enemy: it may write anything at any speed. A line's head is kept in a fixed
- * buffer, longer lines are counted and dropped, and what is reported is cut and made printable
- * here, so nobody above has to think of it.
+ * What must hold: a hostile guest, which may write any bytes at any speed, costs bounded memory and
+ * time, and its text is printable when it is reported. Only the first SERIAL_HEAD bytes of a line
+ * are stored, lines above SERIAL_LINE_MAX are ignored, and the text is cut and cleaned here.
  */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -27,8 +28,8 @@ static const char *const prefix[SERIAL_KINDS] = {
 	[SERIAL_SHUTDOWN_PROGRESS] = "shutdown.progress:",
 };
 
-/* Length of the well-formed UTF-8 character at @s (of @n bytes), 0 if there is none; its code point
- * to *cp. */
+/* Length of the well-formed UTF-8 character at @s, which has @n bytes; 0 if there is none. *cp: its
+ * code point. */
 static size_t utf8_character(const unsigned char *s, size_t n, uint32_t *cp)
 {
 	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
@@ -52,7 +53,7 @@ static size_t utf8_character(const unsigned char *s, size_t n, uint32_t *cp)
 	return len;
 }
 
-/* Controls, line separators and the marks that reorder text around them. */
+/* False for control characters, line separators, and marks that reorder text. */
 static bool is_visible_character(uint32_t cp)
 {
 	return cp >= 0x20 && (cp < 0x7f || cp > 0x9f) && !(cp >= 0x2028 && cp <= 0x202e) &&
@@ -117,6 +118,7 @@ void serial_scan_feed(struct serial_scan *s, const char *data, size_t n, serial_
 {
 	char plain[1025];
 
+	assert(s->len == 0 || s->spoke);
 	if (n && !s->spoke) {
 		s->spoke = true;
 		s->news[SERIAL_FIRST_BYTE] = true;
@@ -134,8 +136,9 @@ void serial_scan_feed(struct serial_scan *s, const char *data, size_t n, serial_
 		}
 }
 
-/* The line logs_boot_begin() put there is not the guest's. */
-static size_t is_our_header(const char *data, size_t n)
+/* Length of the header line of logs_boot_begin(), which the guest did not write; 0 if there is
+ * none. */
+static size_t our_header_length(const char *data, size_t n)
 {
 	static const char mark[] = "===== boot ";
 	const char *end;
@@ -146,8 +149,8 @@ static size_t is_our_header(const char *data, size_t n)
 	return end ? (size_t)(end - data) + 1 : n;
 }
 
-/* The same file, of which a rotation may have cut what was read: its next byte has moved. A line
- * may be cut anywhere. */
+/* True if this is the same file. A rotation may have removed bytes from its front: then the
+ * position moves. Lines may be cut anywhere. */
 static bool serial_same_file(struct serial_scan *s, const struct stat *st, int64_t start)
 {
 	uint64_t cut = s->start >= 0 && start > s->start ? (uint64_t)(start - s->start) : 0;
@@ -160,7 +163,7 @@ static bool serial_same_file(struct serial_scan *s, const struct stat *st, int64
 	return true;
 }
 
-/* Another file, or the same one emptied: begin at its beginning. True if it is another. */
+/* Restart at the beginning if this is another file, or if it was emptied. True if it is another. */
 static bool serial_reset_file(struct serial_scan *s, const struct stat *st, int64_t start)
 {
 	bool other = st->st_dev != s->dev || st->st_ino != s->ino;
@@ -201,7 +204,7 @@ int serial_scan_file(struct serial_scan *s, const char *dir, serial_fn fn, void 
 	if (n < 0)
 		return err_sys(e, errno, "read %s", path);
 	if (fresh)
-		skip = is_our_header(data, (size_t)n);
+		skip = our_header_length(data, (size_t)n);
 	s->at += (uint64_t)n;
 	*ret_more = (uint64_t)st.st_size > s->at;
 	serial_scan_feed(s, data + skip, (size_t)n - skip, fn, arg);

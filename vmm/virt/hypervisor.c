@@ -443,7 +443,7 @@ static void hypervisor_part_closed(void *arg)
 		next = q->next;
 		free(q);
 	}
-	if (!h->given_up)
+	if (!h->abandoned)
 		hypervisor_free(h);
 	if (done)
 		done(done_arg);
@@ -489,7 +489,7 @@ static void hypervisor_close_late(void *arg)
 	struct hypervisor *h = arg;
 
 	log_warn("jobs still use the connection to libvirt; it is closed when the process ends");
-	h->given_up = true;
+	h->abandoned = true;
 	hypervisor_close_handles(h);
 }
 

@@ -54,7 +54,7 @@ struct hypervisor {
 	struct reaper *reaper;
 	unsigned jobs, handles;
 	bool closing, finishing;
-	bool given_up; /* closed while jobs used it: they may do so again, so it is not freed */
+	bool abandoned; /* closed while jobs used it: they may do so again, so it is not freed */
 	struct loop_timer *limit;
 	void (*done)(void *arg);
 	void *done_arg;
