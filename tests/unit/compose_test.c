@@ -341,7 +341,7 @@ static void yaml_faults_are_named_by_line_and_column(void **st)
 	(void)st;
 	lint_refuses("services:\n  a: {}\n b: {}\n", "3:");
 	lint_refuses("services:\n\ta: 1\n", "2:1");
-	lint_refuses("services:\n  a: {}\n  a: {}\n", "3:3: the key is there twice");
+	lint_refuses("services:\n  a: {}\n  a: {}\n", "3:3: duplicate key");
 	lint_refuses("services:\n  a: &x {}\n", "2:6: anchors");
 	lint_refuses("services:\n  a: &x {}\n  b: *x\n", "2:6: anchors");
 	lint_refuses("services:\n  b: *x\n", "2:6: aliases");

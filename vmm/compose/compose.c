@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * compose.c - the app-compose manifest: short form to long form, and the rules of both.
+ * compose.c - the app-compose manifest: validation, and conversion of the short form.
  *
- * A manifest we build is normalised, so that the clients' hash function with and without its
- * normalisation gives the hash we answer. One that comes whole is measured as its author wrote it:
- * reordering keys is all that happens to it.
+ * What must hold: the compose hash that we return is the one that clients and guests compute. A
+ * manifest that we build is normalised, so that the clients' hash function gives the same hash with
+ * and without normalisation. A manifest that comes whole is measured as its author wrote it: only
+ * its keys are sorted.
  */
 #include <math.h>
 #include <stdio.h>
@@ -152,7 +153,8 @@ static const struct field_table manifest_table = { .name = "AppCompose",
 						   .fields = manifest_fields,
 						   .n = ARRAY_SIZE(manifest_fields) };
 
-/* 1 and 2 as numbers, any version as a canonical decimal string: newer guests want "3". */
+/* Accept 1 and 2 as numbers, and any version as a canonical decimal string: newer guests want "3".
+ */
 static int compose_check_version(const json_t *v, struct err *e)
 {
 	const char *s = json_string_value(v);
@@ -166,7 +168,8 @@ static int compose_check_version(const json_t *v, struct err *e)
 			 "expected 1, 2, or a version as a string like \"3\"");
 }
 
-/* Exactly one of @words: the guest reads these case-sensitively. Absent is fine. */
+/* The value, if present, must be one of @words, with the same case: guests compare
+ * case-sensitively. */
 static int compose_check_word(const json_t *j, const char *key, const char *const *words,
 			      struct err *e)
 {
@@ -208,8 +211,8 @@ static int compose_check_runner(const json_t *j, struct err *e)
 	return !strcmp(needs, "bash_script") ? 0 : compose_lint_field(text, e);
 }
 
-/* JavaScript writes whole numbers up to 1e21 without exponent, JSON readers with 64-bit integers
- * refuse them from 2^63 on: such a manifest would be hashed and then be unreadable. */
+/* JavaScript writes integers up to 1e21 without exponent, and JSON readers with 64-bit integers
+ * refuse them from 2^63 on. Such a manifest could be hashed, but not read. */
 static bool compose_numbers_ok(const json_t *j)
 {
 	double d = json_is_number(j) ? json_number_value(j) : 0;
@@ -243,7 +246,7 @@ int compose_check(const json_t *app_compose, struct err *e)
 		return -(int)e->code;
 	if (!compose_numbers_ok(app_compose))
 		return err_field(e, ERR_COMPOSE_INVALID, "compose_file", NULL,
-				 "a number in it is 2^63 or more");
+				 "it contains a number of 2^63 or more");
 	if (mr_config_check(app_compose, e) < 0)
 		return -(int)e->code;
 	return compose_check_runner(app_compose, e);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * compose_lint.c - refuse docker compose text that can not run before a CVM is made for it.
+ * compose_lint.c - checks docker compose text before a CVM is made for it.
  *
- * A pre-flight check only: the tenant's bytes are what is hashed and measured, so nothing is ever
- * written back. Anchors and aliases are refused because nine levels of them are a billion nodes;
- * tags because they call for types nobody asked for. Scalars stay text (compose is YAML 1.2: "on"
- * and 22:22 are strings), only a plain empty, ~ or null is null.
+ * The text itself is hashed and measured, so nothing is ever written back.
+ *
+ * What must hold: hostile text costs bounded time and memory. Anchors and aliases are refused
+ * because nine levels of them expand to a billion nodes. Tags are refused because they request
+ * other types. Scalars stay text (compose is YAML 1.2: "on" and 22:22 are strings); only a plain
+ * empty scalar, ~ and null are null. Entries of "ports": compose_port.c.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +17,7 @@
 #include "base/own.h"
 #include "vmm/compose/compose_lint.h"
 
-/* A word takes 2 us or so. Each event is a word, or the beginning or end of a mapping or sequence.
+/* A scalar takes about 2 us. Each event is a scalar, or the start or end of a mapping or sequence.
  */
 enum { TAG_DIRECTIVES_MAX = 16, EVENTS_MAX = 16384 };
 
@@ -46,11 +48,10 @@ static int lint_next(struct lint *l, yaml_event_t *ev)
 	if (yaml_parser_parse(&l->parser, ev))
 		return ++l->events <= EVENTS_MAX ? 0
 						 : lint_fault(l, ev->start_mark,
-							      "more than 16384 words, mappings and "
-							      "sequences up to here");
+							      "more than 16384 scalars, mappings and sequences");
 	memset(ev, 0, sizeof(*ev));
 	problem = l->parser.problem ? l->parser.problem : "not YAML";
-	/* The reader knows bytes, not lines, when the encoding is broken. */
+	/* If the encoding is invalid, only the byte offset is known, not the line. */
 	if (l->parser.error == YAML_READER_ERROR)
 		return err_field(l->e, ERR_COMPOSE_INVALID, FIELD_PATH, NULL, "byte %zu: %s",
 				 l->parser.problem_offset, problem);
@@ -106,13 +107,13 @@ static int lint_key(struct lint *l, const json_t *map, const yaml_event_t *ev)
 		return lint_fault(l, ev->start_mark, "aliases (*) are not accepted");
 	if (ev->type != YAML_SCALAR_EVENT)
 		return lint_fault(l, ev->start_mark,
-				  "a key is a mapping or a sequence, expected a word");
+				  "a key is a mapping or a sequence, expected a scalar");
 	if (lint_refuse_extras(l, ev, ev->data.scalar.anchor, ev->data.scalar.tag) < 0)
 		return -1;
 	if (strlen(text) != ev->data.scalar.length)
-		return lint_fault(l, ev->start_mark, "a key holds a NUL character");
+		return lint_fault(l, ev->start_mark, "a key contains a NUL character");
 	if (json_object_get(map, text))
-		return lint_fault(l, ev->start_mark, "the key is there twice");
+		return lint_fault(l, ev->start_mark, "duplicate key");
 	return 0;
 }
 
@@ -175,7 +176,7 @@ static json_t *lint_node(struct lint *l, const yaml_event_t *ev, unsigned depth)
 	}
 }
 
-/* One event of the given type, or say @what was expected instead. */
+/* Read one event, which must be of type @type; @what is the error otherwise. */
 static int lint_expect(struct lint *l, yaml_event_type_t type, const char *what)
 {
 	auto_event yaml_event_t ev = { 0 };
@@ -234,7 +235,7 @@ static int collect_port_text(struct collected *c, const char *service, const cha
 	return 0;
 }
 
-/* The long form says the same in words; written as the short form it is checked in one place. */
+/* The long form is written as the short form, so that one place checks both. */
 static int collect_port_object(struct collected *c, const char *service, const json_t *j,
 			       struct err *e)
 {
@@ -299,11 +300,11 @@ static int lint_services(const json_t *doc, struct collected *c, struct err *e)
 	return 0;
 }
 
-/* libyaml compares each %TAG with all before it: 256 KiB of them take half a second. A document
- * has none, for tags are refused. */
+/* libyaml compares each %TAG directive with all before it: 256 KiB of them take half a second. No
+ * valid text has any, because tags are refused. */
 static bool has_many_tag_directives(const char *text, size_t len)
 {
-	/* last bytes of the line breaks that YAML 1.1 knows: LF, CR, NEL, LS, PS */
+	/* last bytes of the line breaks of YAML 1.1: LF, CR, NEL, LS, PS */
 	static const char breaks[] = "\n\r\x85\xa8\xa9";
 	static const char directive[] = "%TAG";
 	const char *p = text;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * compose_merge.c - manifests changed, and told apart by their hashes.
+ * compose_merge.c - changes manifests, and compares them by hash.
+ *
+ * See compose_merge.h.
  */
 #include "vmm/compose/compose_merge.h"
 
@@ -23,8 +25,7 @@ static void set_flag(json_t *j, const char *key, int value)
 		json_object_set_new(j, key, json_boolean(value));
 }
 
-/* The names as keys of an object: lists may hold a thousand, and comparing each with each takes
- * 20 ms. */
+/* The names as keys of an object: comparing a thousand names pairwise takes 20 ms. */
 static json_t *name_set(const json_t *names)
 {
 	json_t *set = json_object(), *v;
@@ -65,7 +66,7 @@ static int set_docker_compose(json_t *j, const char *text, struct err *e)
 	return 0;
 }
 
-/* compose_check() speaks of a request's compose_file; here its members are the request's own. */
+/* compose_check() names fields of compose_file; here they are members of the request itself. */
 static int compose_check_merged(const json_t *manifest, struct err *e)
 {
 	static const char prefix[] = "compose_file.";
@@ -165,8 +166,8 @@ static void put_new_line(struct buf *b, int depth)
 		buf_puts(b, "    ");
 }
 
-/* One string, from its opening quote; returns what follows the closing one. Blanks are dropped
- * where '": ' is. */
+/* Write one string, from its opening quote. Returns the position after the closing one. Spaces are
+ * removed in '": '. */
 static const char *put_string(struct buf *b, const char *p)
 {
 	const char *begin = p;

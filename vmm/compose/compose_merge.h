@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * compose_merge.h - from the app-compose manifest a CVM has to the one it shall have. Pure.
+ * compose_merge.h - applies changes to an app-compose manifest. Pure.
  *
- * What a change does not name stays as it is, byte for byte in compose_text(): the compose hash
- * moves only with what was changed.
+ * What must hold: a part that the change does not name stays identical, byte for byte, in
+ * compose_text(). So the compose hash changes only with what was changed.
  */
 #ifndef TEEPOD_VMM_COMPOSE_COMPOSE_MERGE_H
 #define TEEPOD_VMM_COMPOSE_COMPOSE_MERGE_H
@@ -10,40 +10,39 @@
 #include "vmm/compose/compose.h"
 
 struct compose_merge {
-	const char *docker_compose_file; /* NULL: as it is */
-	const char *pre_launch_script;   /* NULL: as it is; "" takes it away */
-	json_t *allowed_envs;            /* array of strings, borrowed; NULL: as it is */
-	int public_logs, public_sysinfo, public_tcbinfo; /* 1, 0; -1: as it is */
+	const char *docker_compose_file; /* NULL: unchanged */
+	const char *pre_launch_script;   /* NULL: unchanged; "" removes it */
+	json_t *allowed_envs;            /* array of strings, borrowed; NULL: unchanged */
+	int public_logs, public_sysinfo, public_tcbinfo; /* 1 or 0; -1: unchanged */
 };
 
-/* Does it name anything? */
+/* True if it names a change. */
 bool compose_merge_any(const struct compose_merge *m);
 
-/* @manifest with what @m names instead. *ret: a new reference. The error's field is a member of @m.
- */
+/* Apply @m to @manifest. *ret: a new reference. The field of the error is a member of @m. */
 int compose_merge(const json_t *manifest, const struct compose_merge *m, json_t **ret,
 		  struct err *e);
 
-/* @manifest with the keys of @keys over its own, null taking one away; @keys with a "runner" is a
- * whole manifest and replaces it. The result is checked (compose_check()). *ret: a new reference.
+/* Replace the keys of @manifest that @keys has; null removes a key. @keys with a "runner" is a
+ * whole manifest and replaces it. The result is checked by compose_check(). *ret: a new reference.
  */
 int compose_patch(const json_t *manifest, const json_t *keys, json_t **ret, struct err *e);
 
-/* Are @names (array of strings) those in allowed_envs, in whatever order? */
+/* True if @names (array of strings) are those in allowed_envs, in any order. */
 bool compose_envs_equal(const json_t *manifest, const json_t *names);
 
-/* 0 if each of @names is in allowed_envs; else ERR_INVALID for @field, which names those that are
- * not. */
+/* 0 if each of @names is in allowed_envs. Otherwise ERR_INVALID for @field, with the other names.
+ */
 int compose_envs_allowed(const json_t *manifest, const json_t *names, const char *field,
 			 struct err *e);
 
-/* The older digest of a manifest: of its normalised form with four spaces a level, and every '": '
- * shortened to '":', inside strings too. The client SDK's getHash() still answers it (@phala/cloud
- * 0.2.9), so it is understood; nothing here is named by it. */
+/* The older digest of a manifest: of its normalised form with an indent of four spaces, and every
+ * '": ' shortened to '":', also inside strings. getHash() of the client SDK still returns it
+ * (@phala/cloud 0.2.9), so requests may name it. We never return it. */
 void compose_hash_indented(const json_t *manifest, char out[SHA256_HEX]);
 
-/* Is @given ("0x" before it allowed, either case) the hash of @manifest, in the measured or in the
- * older form? */
+/* True if @given (perhaps after "0x", either case) is the hash of @manifest, measured or older
+ * form. */
 bool compose_hash_names(const json_t *manifest, const char *given);
 
 #endif

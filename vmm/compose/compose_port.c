@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * compose_port.c - the short form of a docker compose "ports" entry:
+ * compose_port.c - parses the short form of a docker compose "ports" entry:
  * [[address:]published:]target[/protocol].
  */
 #include <arpa/inet.h>
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,8 +34,8 @@ static bool port_range_parse(const char *s, struct port_span *r)
 	return !*s && r->from <= r->to;
 }
 
-/* Cut the protocol off; false for one docker does not know. *skip: known, but nothing we forward.
- */
+/* Remove the protocol from @s. False if docker does not know it. *skip: docker knows it, but we do
+ * not forward it. */
 static bool port_protocol_cut(char *s, bool *udp, bool *skip)
 {
 	char *slash = strchr(s, '/');
@@ -95,7 +96,7 @@ bool compose_port_parse(const char *text, struct compose_port *ports, size_t max
 		return false;
 	if (published && *published && !port_range_parse(published, &h))
 		return false;
-	/* "8000-9000:80": docker picks one of the range, so none is named. */
+	/* "8000-9000:80": docker picks one port of the range, so none is reported. */
 	if (h.from && h.to - h.from != t.to - t.from) {
 		if (t.from != t.to)
 			return false;
@@ -106,6 +107,7 @@ bool compose_port_parse(const char *text, struct compose_port *ports, size_t max
 		ports[n].target = (uint16_t)i;
 		ports[n].published = h.from ? (uint16_t)(h.from + (i - t.from)) : 0;
 	}
+	assert(n <= max);
 	*ret_n = n;
 	return true;
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * file_measures.c - MRTD, RTMR1 and RTMR2 of the files a TD boots from.
+ * file_measures.c - computes MRTD, RTMR1 and RTMR2 of the files a TD boots from.
+ *
+ * The registers are computed in tdvf.c and rtmr.c. This file reads the files, and reports for each
+ * register the value or the reason why there is none.
  */
 #include "vmm/tdx/file_measures.h"
 
@@ -150,7 +153,7 @@ static void measure_kernel(const struct boot_files *f, const struct firmware *fw
 		measure_failed(&ret->rtmr1, "the version of QEMU is not known");
 		return;
 	}
-	/* QEMU reads it and writes the video mode into the header. */
+	/* QEMU reads this option and writes the video mode to the setup header. */
 	if (!as_it_is && f->cmdline && strstr(f->cmdline, "vga=")) {
 		measure_failed(&ret->rtmr1,
 			       "QEMU %s takes vga= from the kernel command line into the kernel",

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * firmware.c - a firmware file's main volume, unpacked, and what its texts say.
+ * firmware.c - unpacks the main volume of a firmware file and searches its texts.
  *
  * The volume is a GUID-defined section (PI specification, volume 3): after the GUID a 16-bit offset
- * from the section's start to the data, which is an LZMA file of the old kind. Unpacking is
- * libarchive's.
+ * from the start of the section to the data, which is an LZMA file in the old format. libarchive
+ * unpacks it. The file may come from a stranger: all offsets are checked, and sizes are limited.
  */
 #include "vmm/tdx/firmware.h"
 
@@ -20,14 +20,14 @@ enum {
 	SECTION_HEAD_LONG = 8, /* of a section of 16 MiB or more */
 	STEP = 1 << 16,
 	VOLUME_MAX = 64 << 20, /* OVMF's is 12 to 16 MiB */
-	VOLUMES_TRIED = 4,     /* OVMF has one; a hostile file shall not keep a job busy */
+	VOLUMES_TRIED = 4,     /* OVMF has one volume; a hostile file must not keep a job busy */
 };
 
 /* ee4e5898-3914-4259-9d6e-dc7bd79403cf, as it lies in memory: LZMA */
 static const uint8_t lzma_guid[GUID_LEN] = { 0x98, 0x58, 0x4e, 0xee, 0x14, 0x39, 0x59, 0x42,
 					     0x9d, 0x6e, 0xdc, 0x7b, 0xd7, 0x94, 0x03, 0xcf };
 
-/* A file cut off by the volume's end is as good as whole: what it says has been read. */
+/* A file that is cut off at the end of the volume is accepted: its texts were read. */
 static void unpack_lzma(const void *data, size_t n, struct buf *out)
 {
 	struct archive *a = archive_read_new();

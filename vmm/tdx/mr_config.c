@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * mr_config.c - MRCONFIGID: its three forms, and which one a CVM gets.
+ * mr_config.c - computes MRCONFIGID: its three forms, and the choice between them.
+ *
+ * What must hold: the bytes are those that dstack guests compute. A guest compares them and refuses
+ * to boot if they differ. The forms and the rule: mr_config.h.
  */
 #include "vmm/tdx/mr_config.h"
 
@@ -19,8 +22,8 @@
 #include "base/own.h"
 #include "base/strings.h"
 
-/* A KMS is named by its CA's public key, 91 bytes; the whole .sys-config.json has to stay below 32
- * KiB. */
+/* A KMS is identified by the public key of its CA, 91 bytes. The whole .sys-config.json must stay
+ * below 32 KiB. */
 enum { PROVIDER_ID_MAX = 1024, INIT_SCRIPTS_MAX = 5, INSTANCE_INFO_MAX = 10 * 1024 };
 
 static const char *const kind_word[KEY_PROVIDERS] = { "none", "local", "kms", "tpm" };
@@ -85,7 +88,7 @@ struct app {
 	enum key_provider kind;
 	char *provider_id; /* lower-case hex, owned; NULL: none */
 	bool no_instance_id;
-	bool binds_scripts; /* manifests from version 3 on do */
+	bool binds_scripts; /* true for manifests from version 3 on */
 	const json_t *manifest;
 };
 
@@ -151,7 +154,7 @@ static int check_scripts(const json_t *m, struct err *e)
 	{
 		if (!json_is_string(s))
 			return err_field(e, ERR_COMPOSE_INVALID, "compose_file.init_script", NULL,
-					 "entry %zu is not a text", i);
+					 "entry %zu is not a string", i);
 	}
 	return 0;
 }
@@ -166,7 +169,7 @@ static int check_requirements(const json_t *m, struct err *e)
 			 "expected an object");
 }
 
-/* A number, or (what version 3 has to be) its decimal text. */
+/* A number, or its decimal text, which version 3 requires. */
 static long manifest_version(const json_t *m)
 {
 	const json_t *v = json_object_get(m, "manifest_version");
@@ -203,7 +206,7 @@ static json_t *sha256_text(const char *s)
 	return json_string(hex);
 }
 
-/* The policy as it is written in the manifest; one that is not there counts as {}. */
+/* The policy as the manifest has it; a missing one counts as {}. */
 static json_t *gpu_policy_hash(const json_t *manifest)
 {
 	auto_json json_t *none = json_object();
@@ -229,7 +232,7 @@ static json_t *script_hashes(const json_t *manifest)
 	return list;
 }
 
-/* @instance_id "": the manifest wants none. */
+/* @instance_id: "" if the manifest wants none. */
 static char *mr_document(const struct app *a, const struct mr_config_input *in,
 			 const char *instance_id)
 {
@@ -302,7 +305,7 @@ static void mr_config_choose_v1(const struct mr_config_input *in, struct mr_conf
 
 /* ------------------------------------------------------------------ which one */
 
-/* Is the image one of dstack's, and older than @major.@minor.@patch? */
+/* True if this is an image of dstack that is older than @major.@minor.@patch. */
 static bool is_dstack_before(const struct mr_config_input *in, unsigned major, unsigned minor,
 			     unsigned patch)
 {
@@ -323,7 +326,7 @@ static int refuse_unbound_provider(const struct mr_config_input *in, const struc
 				   struct err *e)
 {
 	err_field(e, ERR_INCOMPATIBLE, "compose_file.key_provider_id", a->provider_id,
-		  "image %.40s %.20s can not bind a key_provider_id: it knows no MRCONFIGID",
+		  "image %.40s %.20s cannot bind a key_provider_id: it does not support MRCONFIGID",
 		  in->image_family, in->image_version);
 	return err_hint(e, "use a dstack image of 0.5.2 or newer, or leave key_provider_id out");
 }
@@ -371,8 +374,8 @@ void mr_config_free(struct mr_config *m)
 
 /* ------------------------------------------------------------------ the seed */
 
-/* A guest may have put anything in this place: no link is followed, no FIFO waited for, what is no
- * document is none. */
+/* The guest may have written anything here. So links are not followed, FIFOs are not waited for,
+ * and invalid documents count as absent. */
 static json_t *read_instance_info(const char *shared_dir)
 {
 	auto_free char *path = xasprintf("%s/.instance_info", shared_dir),

@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
- * mr_config.h - MRCONFIGID: what of an app the TD's hardware register pins before the guest's first
+ * mr_config.h - MRCONFIGID: the part of an app that the TDX hardware pins before the first
  * instruction.
  *
- * 48 bytes, dstack's forms (dstack-types, mr_config.rs; a guest compares them with what it finds
- * and refuses to boot): V1  01 | compose hash | zeros V2  02 | keccak256(compose hash | app id |
- * kind of key provider | key provider id) | zeros V3  03 | sha256("dstack-mr-config-v3:" | 00 |
- * document) | zeros; the document, JCS (RFC 8785), is in .sys-config.json
+ * 48 bytes, in the forms of dstack (dstack-types, mr_config.rs):
  *
- * Which one: a manifest without key_provider_id has V1. With one it is V3, but V2 for dstack's own
- * images before 0.6.0, whose guests refuse every version above 2. dstack's images before 0.5.2 know
- * no MRCONFIGID: they get none, and a key_provider_id, which would bind nothing there, is refused.
- * Images that are not dstack's (family not "dstack" or "dstack-...") follow the present rule,
- * whatever their version number says.
+ * 	V1  01 | compose hash | zeros
+ * 	V2  02 | keccak256(compose hash | app id | key provider kind | key provider id) | zeros
+ * 	V3  03 | sha256("dstack-mr-config-v3:" | 00 | document) | zeros
+ *
+ * The document of V3 is JCS (RFC 8785) and is passed in .sys-config.json.
+ *
+ * A manifest without key_provider_id gets V1, one with it V3. dstack's own images before 0.6.0 get
+ * V2 instead of V3, because their guests refuse later versions. dstack's images before 0.5.2 do not
+ * support MRCONFIGID: they get none, and key_provider_id is refused, because it would bind nothing.
+ * Images of others (family not "dstack" or "dstack-...") follow the current rule, whatever their
+ * version number is.
  */
 #ifndef TEEPOD_VMM_TDX_MR_CONFIG_H
 #define TEEPOD_VMM_TDX_MR_CONFIG_H
@@ -27,7 +30,7 @@
 
 enum { MR_CONFIG_ID_LEN = 48, APP_ID_LEN = 20, INSTANCE_SEED_LEN = 20 };
 
-/* The numbers are V2's byte for the kind. */
+/* The numbers are the byte of the kind in V2. */
 enum key_provider {
 	KEY_PROVIDER_NONE,
 	KEY_PROVIDER_LOCAL,
@@ -37,10 +40,10 @@ enum key_provider {
 };
 
 struct mr_config_input {
-	const char *manifest; /* app-compose.json, the exact bytes that are hashed */
+	const char *manifest; /* exact bytes of app-compose.json, which are hashed */
 	const char *app_id;   /* 40 hex digits */
 	const char *image_family, *image_version;
-	bool tdx;      /* false: an ordinary VM has no MRCONFIGID */
+	bool tdx;      /* false: an ordinary VM, without MRCONFIGID */
 	bool has_gpus; /* V3 then pins the GPU policy */
 	const uint8_t
 		*instance_seed; /* INSTANCE_SEED_LEN bytes; NULL: the CVM does not exist yet */
@@ -48,13 +51,13 @@ struct mr_config_input {
 
 struct mr_config {
 	unsigned version; /* 0: none, 1, 2, 3 */
-	bool pending;     /* V3 that names an instance id whose seed is not known: id, document and
-			     instance_info missing */
+	bool pending;     /* V3 with an instance id whose seed is not known: id, document and
+			     instance_info are missing */
 	uint8_t id[MR_CONFIG_ID_LEN];
-	char *document; /* V3: the exact text for "mr_config" of .sys-config.json, owned; else NULL
+	char *document; /* V3: exact text for "mr_config" of .sys-config.json, owned; otherwise NULL
 			 */
-	char *instance_info; /* V3: what .instance_info has to hold for it, owned; else NULL: leave
-				the file alone */
+	char *instance_info; /* V3: required content of .instance_info, owned; otherwise NULL: keep
+				the file */
 };
 
 /* Pure. ERR_COMPOSE_INVALID or ERR_INCOMPATIBLE naming the field of compose_file. Free with
@@ -63,12 +66,12 @@ int mr_config_choose(const struct mr_config_input *in, struct mr_config *ret, st
 void mr_config_free(struct mr_config *m);
 #define auto_mr_config __attribute__((cleanup(mr_config_free)))
 
-/* [job] The seed of a CVM's instance id: the one in the shared folder's .instance_info (the
- * guest's, or ours of an earlier boot), else derived from @vm_uuid, so that the id shown before the
- * first start is the measured one. dstack draws a seed; a random UUID is one. */
+/* [job] The seed of the instance id of a CVM: from .instance_info in the shared folder (written by
+ * the guest, or by us at an earlier boot), otherwise derived from @vm_uuid, so that the id is known
+ * before the first start. dstack draws a random seed; a random UUID is one. */
 void mr_config_seed(const char *shared_dir, const char *vm_uuid, uint8_t ret[INSTANCE_SEED_LEN]);
 
-/* The fields of a manifest that MRCONFIGID is made of are well-formed. */
+/* Check the fields of a manifest that MRCONFIGID is made of. */
 int mr_config_check(const json_t *manifest, struct err *e);
 
 /* ------------------------------------------------------------------ the forms */
@@ -79,7 +82,7 @@ void mr_config_v2(const uint8_t compose_hash[SHA256_LEN], const uint8_t app_id[A
 		  uint8_t ret[MR_CONFIG_ID_LEN]);
 void mr_config_v3(const char *document, uint8_t ret[MR_CONFIG_ID_LEN]);
 
-/* SHA-256 of (seed | app id), cut to 20 bytes. */
+/* The first 20 bytes of SHA-256(seed | app id). */
 void instance_id_of(const uint8_t seed[INSTANCE_SEED_LEN], const uint8_t app_id[APP_ID_LEN],
 		    char ret[41]);
 

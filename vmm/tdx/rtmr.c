@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * rtmr.c - RTMR1 and RTMR2 of a directly booted kernel.
+ * rtmr.c - computes RTMR1 and RTMR2 of a directly booted kernel. Pure.
+ *
+ * What must hold: the result is what edk2, Linux and QEMU measure, and files may be hostile: every
+ * offset is checked against the size of the file. Which events are measured: rtmr.h.
  */
 #include "vmm/tdx/rtmr.h"
 
@@ -78,7 +81,7 @@ struct extent {
 
 static int not_a_pe(struct err *e, const char *what)
 {
-	return err_field(e, ERR_INVALID, "kernel", NULL, "the kernel is no EFI application: %s",
+	return err_field(e, ERR_INVALID, "kernel", NULL, "the kernel is not an EFI application: %s",
 			 what);
 }
 
@@ -151,7 +154,7 @@ static unsigned pe_extents(const struct pe *p, struct extent out[PE_SECTIONS_MAX
 	return n;
 }
 
-/* What is behind all that was hashed, and is no certificate, is hashed too. */
+/* Bytes behind the last section that are not the certificate are hashed, too. */
 static int pe_tail(const struct pe *p, const struct extent *v, unsigned n, struct extent *ret,
 		   struct err *e)
 {
@@ -236,7 +239,7 @@ enum {
 	QEMU_LOADER = 0xb0,
 	REAL_ADDRESS = 0x10000,
 	CMDLINE_ADDRESS = 0x20000,
-	ACPI_DATA = 0x28000, /* kept free at the end of low memory by every PC machine */
+	ACPI_DATA = 0x28000, /* every PC machine keeps this much free at the end of low memory */
 };
 
 /* Machine q35 splits its memory at 2 GiB, and at 2.75 GiB if all of it fits below. */
@@ -265,7 +268,7 @@ int kernel_header_patch(uint8_t *kernel, size_t n, uint64_t initrd_size, uint64_
 	if (n < SETUP_END || memcmp(kernel + SETUP_MAGIC, "HdrS", 4) != 0 ||
 	    rtmr_le(kernel + PROTOCOL, 2) < 0x20c || !(kernel[LOADFLAGS] & LOADED_HIGH))
 		return err_field(e, ERR_INVALID, "kernel", NULL,
-				 "the kernel is no bzImage of boot protocol 2.12 or newer");
+				 "the kernel is not a bzImage of boot protocol 2.12 or newer");
 	limit = memory_mib ? initrd_limit(kernel, memory_mib) : 0;
 	if (initrd_size >= limit)
 		return err_field(e, ERR_INCOMPATIBLE, "memory", NULL,

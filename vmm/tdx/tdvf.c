@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * tdvf.c - MRTD of a firmware file.
+ * tdvf.c - computes MRTD of a firmware file. Pure.
  *
- * The file may be a stranger's (an image brings its own): every offset is checked against the file
- * before it is followed, and the checks are QEMU's (hw/i386/tdvf.c, hw/i386/pc_sysfw_ovmf.c), so
- * that what is measured here is what would boot.
+ * What must hold: the file may come from a stranger, because images can bring their own. Every
+ * offset is checked against the file before it is used, and the checks are those of QEMU
+ * (hw/i386/tdvf.c, hw/i386/pc_sysfw_ovmf.c), so that what is measured here is what would boot.
  */
 #include "vmm/tdx/tdvf.h"
 
@@ -14,9 +14,9 @@
 #include <openssl/evp.h>
 
 enum {
-	ROM_UNIT = 65536, /* QEMU takes no firmware of another size */
+	ROM_UNIT = 65536, /* QEMU accepts no firmware of another size */
 	GUID_LEN = 16,
-	ENTRY_FOOT = GUID_LEN + 2, /* an entry of the table ends in its length and its GUID */
+	ENTRY_FOOT = GUID_LEN + 2, /* an entry of the table ends with its length and its GUID */
 	AFTER_TABLE = 32,
 	METADATA_HEAD = 16,
 	SECTION_LEN = 32,
@@ -59,13 +59,13 @@ static uint64_t tdvf_le(const uint8_t *p, unsigned bytes)
 
 static int tdvf_invalid(struct err *e, const char *what)
 {
-	return err_field(e, ERR_INVALID, "firmware", NULL, "the firmware is no TDVF: %s", what);
+	return err_field(e, ERR_INVALID, "firmware", NULL, "the firmware is not a TDVF: %s", what);
 }
 
 /* ------------------------------------------------------------------ from the end of the file to
  * the metadata */
 
-/* Entries are read from the table's foot upwards: data, length of the whole entry, GUID. */
+/* Entries are read upwards from the end of the table: data, length of the whole entry, GUID. */
 static int tdvf_find_metadata(struct view fw, size_t *ret, struct err *e)
 {
 	size_t foot = fw.n - AFTER_TABLE - ENTRY_FOOT, left = (size_t)tdvf_le(fw.data + foot, 2);
@@ -93,7 +93,7 @@ static int tdvf_find_metadata(struct view fw, size_t *ret, struct err *e)
 		foot -= length;
 		left -= length;
 	}
-	return tdvf_invalid(e, "it has no TDX metadata, so it can not start a TD");
+	return tdvf_invalid(e, "it has no TDX metadata, so it cannot start a TD");
 }
 
 static int tdvf_check_size(struct view fw, struct err *e)
@@ -148,7 +148,7 @@ static int tdvf_check_section(struct view fw, const struct section *s, struct er
 		return tdvf_invalid(e, "a section has more data than memory");
 	if (is_section_from_file(s) != (s->data_size != 0))
 		return tdvf_invalid(e, "a section has no data, or data where there is none to be");
-	/* QEMU hands over all of the section's memory from the file, whatever its data's size. */
+	/* QEMU adds all memory of the section from the file, whatever the size of its data is. */
 	if (is_section_from_file(s) && (s->data_offset > fw.n || s->size > fw.n - s->data_offset))
 		return tdvf_invalid(e, "a section's data lies outside the file");
 	if (s->type == TD_HOB && s->attributes & ATTRIBUTE_EXTEND)
@@ -194,7 +194,7 @@ static void mrtd_put_call(EVP_MD_CTX *ctx, const char *name, uint64_t address)
 	mrtd_put(ctx, block, sizeof(block));
 }
 
-/* @content: the page, or NULL for one of zeros. */
+/* @content: the page; NULL: a page of zeros. */
 static void mrtd_extend_page(EVP_MD_CTX *ctx, uint64_t address, const uint8_t *content)
 {
 	static const uint8_t zeros[CHUNK];

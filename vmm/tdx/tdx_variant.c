@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * tdx_variant.c - which way a verifier goes about a TD: by its ACPI tables, or without them.
+ * tdx_variant.c - chooses how a verifier checks a TD: with its ACPI tables, or without.
+ *
+ * The rule: tdx_variant.h.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +17,7 @@
 #include "base/strings.h"
 #include "vmm/tdx/tdx_variant.h"
 
-/* All of it has to fit .sys-config.json, of which a guest takes 32 KiB. */
+/* The material must fit into .sys-config.json, of which a guest reads 32 KiB. */
 enum { MATERIAL_MAX = 8 * 1024, LITE_ALWAYS_MIB = 3072, LITE_ALSO_MIB = 2048 };
 
 static int read_base64(const char *dir, const char *name, char **ret, struct err *e)
