@@ -341,8 +341,8 @@ static void what_can_not_be_known_says_why(void **st)
 	make_row(n);
 	copy("kernel", bios);
 	ask(n, MANIFEST, &a);
-	has_not(&a.m.mrtd, "no TDVF");
-	has_not(&a.m.rtmr[1], "no TDVF");
+	has_not(&a.m.mrtd, "not a TDVF");
+	has_not(&a.m.rtmr[1], "not a TDVF");
 	make_image(n, "new.fd", "");
 	put(n, "bzImage", "not a kernel");
 	ask(n, MANIFEST, &a);

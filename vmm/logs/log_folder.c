@@ -4,6 +4,7 @@
  * boots.json alone says which boot the live files belong to. It is replaced as a whole, by a
  * rename.
  */
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -31,6 +32,7 @@ enum { BOOTS_TEXT = 64 * 1024, LOCK_POLL_US = 5000 };
 
 void log_segment_name(enum log_stream s, unsigned boot, unsigned seg, char out[LOG_NAME])
 {
+	assert(s < LOG_STREAMS);
 	(void)snprintf(out, LOG_NAME, "%s.%u.%u.log", log_stream_word[s], boot, seg);
 }
 

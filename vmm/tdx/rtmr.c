@@ -6,6 +6,7 @@
  */
 #include "vmm/tdx/rtmr.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +20,7 @@ static uint64_t rtmr_le(const uint8_t *p, unsigned bytes)
 {
 	uint64_t v = 0;
 
+	assert(bytes <= sizeof(v));
 	while (bytes--)
 		v = v << 8 | p[bytes];
 	return v;

@@ -7,6 +7,7 @@
  */
 #include "vmm/tdx/tdvf.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -188,6 +189,7 @@ static void mrtd_put_call(EVP_MD_CTX *ctx, const char *name, uint64_t address)
 {
 	uint8_t block[128] = { 0 };
 
+	assert(strlen(name) <= 16);
 	memcpy(block, name, strlen(name));
 	for (int i = 0; i < 8; i++)
 		block[16 + i] = (uint8_t)(address >> (8 * i));
@@ -207,7 +209,9 @@ static void mrtd_extend_page(EVP_MD_CTX *ctx, uint64_t address, const uint8_t *c
 
 static void mrtd_add_section(EVP_MD_CTX *ctx, struct view fw, const struct section *s)
 {
+	assert(s->size % PAGE == 0);
 	for (uint64_t at = 0; at < s->size; at += PAGE) {
+		assert(!is_section_from_file(s) || s->data_offset + at + PAGE <= fw.n);
 		mrtd_put_call(ctx, "MEM.PAGE.ADD", s->address + at);
 		if (s->attributes & ATTRIBUTE_EXTEND)
 			mrtd_extend_page(ctx, s->address + at,

@@ -34,6 +34,7 @@
 
 #include "base/alloc.h"
 #include "base/lag.h"
+#include "base/loop.h"
 
 struct source {
 	struct source *next;
@@ -206,6 +207,7 @@ static void bridge_handle_closed(void)
 {
 	void (*done)(void *arg) = bridge.done;
 
+	assert(bridge.handles);
 	if (--bridge.handles)
 		return;
 	bridge.done = NULL;
@@ -379,6 +381,7 @@ int virt_events_attach(uv_loop_t *loop, struct err *e)
 {
 	int r;
 
+	assert_loop_thread();
 	if (bridge.users) {
 		assert(bridge.loop == loop);
 		bridge.users++;
@@ -406,6 +409,7 @@ int virt_events_attach(uv_loop_t *loop, struct err *e)
 /* Sources that are still watched stay in the list and lose their handles. */
 void virt_events_detach(void (*done)(void *arg), void *arg)
 {
+	assert_loop_thread();
 	assert(bridge.users);
 	if (bridge.users > 1) {
 		bridge.users--;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * xml_out.c - writes XML with libxml2. Errors are recorded and reported once, by xml_out_take().
  */
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -45,6 +46,7 @@ void xml_open_tag(struct xml_out *o, const char *name)
 
 void xml_close_tag(struct xml_out *o)
 {
+	assert(o->w);
 	xml_note(o, xmlTextWriterEndElement(o->w));
 }
 
