@@ -347,7 +347,7 @@ static void what_can_not_be_known_says_why(void **st)
 	put(n, "bzImage", "not a kernel");
 	ask(n, MANIFEST, &a);
 	has(&a.m.mrtd, mrtd_of(n, "new.fd"));
-	has_not(&a.m.rtmr[1], "no EFI application");
+	has_not(&a.m.rtmr[1], "not an EFI application");
 	put(n, "metadata.json", "{\"rootfs\":\"bzImage\",\"bios\":\"ovmf.fd\"}");
 	n->row.image_hash[0] = '\0';
 	ask(n, MANIFEST, &a);
