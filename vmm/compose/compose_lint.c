@@ -8,6 +8,7 @@
  * other types. Scalars stay text (compose is YAML 1.2: "on" and 22:22 are strings); only a plain
  * empty scalar, ~ and null are null. Entries of "ports": compose_port.c.
  */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,9 +47,10 @@ static int lint_next(struct lint *l, yaml_event_t *ev)
 	const char *problem;
 
 	if (yaml_parser_parse(&l->parser, ev))
-		return ++l->events <= EVENTS_MAX ? 0
-						 : lint_fault(l, ev->start_mark,
-							      "more than 16384 scalars, mappings and sequences");
+		return ++l->events <= EVENTS_MAX
+			       ? 0
+			       : lint_fault(l, ev->start_mark,
+					    "more than 16384 scalars, mappings and sequences");
 	memset(ev, 0, sizeof(*ev));
 	problem = l->parser.problem ? l->parser.problem : "not YAML";
 	/* If the encoding is invalid, only the byte offset is known, not the line. */
@@ -145,6 +147,7 @@ static json_t *lint_node(struct lint *l, const yaml_event_t *ev, unsigned depth)
 {
 	json_t *v = NULL;
 
+	assert(depth);
 	if (depth > COMPOSE_DEPTH_MAX) {
 		lint_fault(l, ev->start_mark, "nested deeper than 32 levels");
 		return NULL;
@@ -225,6 +228,7 @@ static int collect_port_text(struct collected *c, const char *service, const cha
 	struct compose_port none;
 	size_t got = 0;
 
+	assert(c->n <= c->max);
 	if (strchr(text, '$'))
 		return 0;
 	if (!compose_port_parse(text, c->max > c->n ? c->v + c->n : &none, c->max - c->n, &got))
@@ -325,6 +329,7 @@ int compose_lint(const char *text, size_t len, struct compose_port *ports, size_
 	struct collected c = { .v = ports, .max = max };
 	auto_json json_t *doc = NULL;
 
+	assert(ports || !max);
 	if (len > COMPOSE_LINT_MAX)
 		return err_field(e, ERR_COMPOSE_INVALID, FIELD_PATH, NULL,
 				 "%zu bytes, at most %d are accepted", len, COMPOSE_LINT_MAX);

@@ -92,10 +92,10 @@ static void serial_line_done(struct serial_scan *s)
 		if (n > p && s->head[p] == ' ')
 			p++;
 		serial_printable(s->head + p, n - p, text);
-		if (!s->told[k] || strcmp(text, s->text[k]) != 0)
-			s->news[k] = true;
+		if (!s->reported[k] || strcmp(text, s->text[k]) != 0)
+			s->changed[k] = true;
 		strcpy(s->text[k], text);
-		s->told[k] = true;
+		s->reported[k] = true;
 		break;
 	}
 	s->len = 0;
@@ -121,7 +121,7 @@ void serial_scan_feed(struct serial_scan *s, const char *data, size_t n, serial_
 	assert(s->len == 0 || s->spoke);
 	if (n && !s->spoke) {
 		s->spoke = true;
-		s->news[SERIAL_FIRST_BYTE] = true;
+		s->changed[SERIAL_FIRST_BYTE] = true;
 	}
 	for (size_t i = 0; i < n;) {
 		size_t part = n - i < sizeof(plain) - 1 ? n - i : sizeof(plain) - 1;
@@ -130,8 +130,8 @@ void serial_scan_feed(struct serial_scan *s, const char *data, size_t n, serial_
 		i += part;
 	}
 	for (int k = 0; k < SERIAL_KINDS; k++)
-		if (s->news[k]) {
-			s->news[k] = false;
+		if (s->changed[k]) {
+			s->changed[k] = false;
 			fn(arg, (enum serial_kind)k, s->text[k]);
 		}
 }

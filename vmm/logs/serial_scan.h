@@ -35,7 +35,7 @@ struct serial_scan {
 	char head[SERIAL_HEAD]; /* first bytes of the current line */
 	size_t len;             /* length of that line, may be more than head holds */
 	char text[SERIAL_KINDS][SERIAL_TEXT];
-	bool told[SERIAL_KINDS], news[SERIAL_KINDS];
+	bool reported[SERIAL_KINDS], changed[SERIAL_KINDS];
 	dev_t dev;
 	ino_t ino;
 	uint64_t at;

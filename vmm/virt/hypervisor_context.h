@@ -34,13 +34,13 @@ struct hypervisor {
 
 	pthread_mutex_t lock;
 	virConnectPtr spare[HV_SPARES]; /* remote: open and unused */
-	unsigned spares, generation;    /* generation: of conn and all that came with it */
-	virConnectPtr conn;             /* NULL unless up */
-	unsigned leases;                /* jobs that use a connection now */
-	unsigned qemu_leases;           /* of these for calls that QEMU answers */
-	bool lost;                      /* the close callback said so */
-	bool closed;                    /* the handles are going: nobody may wake the loop */
-	struct queued *events, **last;  /* not yet delivered */
+	unsigned spares, generation;   /* counts connections: spares of an older one are not kept */
+	virConnectPtr conn;            /* NULL unless up */
+	unsigned leases;               /* jobs that use a connection now */
+	unsigned qemu_leases;          /* of these for calls that QEMU answers */
+	bool lost;                     /* reported by the close callback */
+	bool closed;                   /* the handles are closing: do not wake the loop */
+	struct queued *events, **last; /* not yet delivered */
 
 	/* loop thread */
 	enum hv_link link;
@@ -54,7 +54,7 @@ struct hypervisor {
 	struct reaper *reaper;
 	unsigned jobs, handles;
 	bool closing, finishing;
-	bool abandoned; /* closed while jobs used it: they may do so again, so it is not freed */
+	bool abandoned; /* closed while jobs used it: they still may, so it is not freed */
 	struct loop_timer *limit;
 	void (*done)(void *arg);
 	void *done_arg;
