@@ -30,9 +30,7 @@
 #include "base/strings.h"
 #include "vmm/virt/domain_spec.h"
 #include "vmm/virt/embed_root.h"
-#include "vmm/virt/host_caps.h"
 #include "vmm/virt/hypervisor.h"
-#include "vmm/virt/monitor.h"
 
 enum { DEADLINE_MS = 30000, EVENTS = 256 };
 
@@ -405,135 +403,7 @@ static void a_folder_too_long_for_sockets_is_refused_for_good(void **st)
 	rig_free(r);
 }
 
-/* ------------------------------------------------------------------ pure parts */
-
-static const char usernet_7_2[] =
-	"Hub -1 (hostnet0):\r\n"
-	"  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ\r\n"
-	"  TCP[HOST_FORWARD]  13       127.0.0.1 18080       10.0.2.15    80     0     0\r\n"
-	"  UDP[HOST_FORWARD]  14               *    53       10.0.2.15  1053     0     0\r\n"
-	"  TCP[ESTABLISHED]   15       127.0.0.1 18081       10.0.2.15    81     0     0\r\n";
-
-static void forwards_are_found_by_protocol_address_and_port(void **st)
-{
-	(void)st;
-	assert_int_equal(usernet_find(usernet_7_2, false, "127.0.0.1", 18080, 80), FORWARD_SAME);
-	assert_int_equal(usernet_find(usernet_7_2, false, "127.0.0.1", 18080, 81), FORWARD_OTHER);
-	assert_int_equal(usernet_find(usernet_7_2, true, "127.0.0.1", 18080, 80), FORWARD_NONE);
-	assert_int_equal(usernet_find(usernet_7_2, false, "0.0.0.0", 18080, 80), FORWARD_NONE);
-	assert_int_equal(usernet_find(usernet_7_2, true, "0.0.0.0", 53, 1053), FORWARD_SAME);
-	assert_int_equal(usernet_find(usernet_7_2, false, "127.0.0.1", 18081, 81), FORWARD_NONE);
-	assert_int_equal(usernet_find("", false, "127.0.0.1", 18080, 80), FORWARD_NONE);
-}
-
-#define CAPS(machine, features)                                             \
-	"<domainCapabilities><path>/usr/bin/qemu-x</path><machine>" machine \
-	"</machine><features>" features "</features></domainCapabilities>"
-#define TDX_YES                                                        \
-	"<tdx supported='yes'/><launchSecurity supported='yes'><enum " \
-	"name='sectype'><value>tdx</value></enum>"                     \
-	"</launchSecurity>"
-
-static void tdx_counts_only_where_both_versions_can_be_trusted(void **st)
-{
-	struct hv_caps c;
-	struct err e;
-
-	(void)st;
-	assert_int_equal(host_caps_read(CAPS("pc-q35-11.1", TDX_YES), 12008000, 11001002, &c, &e),
-			 0);
-	assert_true(c.tdx);
-	assert_string_equal(c.tdx_reason, "");
-	assert_string_equal(c.emulator, "/usr/bin/qemu-x");
-	assert_string_equal(c.libvirt, "12.8.0");
-	assert_string_equal(c.qemu, "11.1.2");
-	assert_int_equal(host_caps_read(CAPS("pc-q35-11.1", TDX_YES), 11009000, 11001002, &c, &e),
-			 0);
-	assert_false(c.tdx);
-	assert_non_null(strstr(c.tdx_reason, "11.9.0"));
-	assert_int_equal(host_caps_read(CAPS("pc-q35-10.0", TDX_YES), 12008000, 10000002, &c, &e),
-			 0);
-	assert_false(c.tdx);
-	assert_non_null(strstr(c.tdx_reason, "10.0.2"));
-	assert_int_equal(host_caps_read(CAPS("pc-q35-11.1", "<tdx supported='no'/>"), 12008000,
-					11001002, &c, &e),
-			 0);
-	assert_false(c.tdx);
-	assert_non_null(strstr(c.tdx_reason, "this host"));
-	/* the default QEMU is new, the one asked about is not */
-	assert_int_equal(host_caps_read(CAPS("pc-q35-7.2", TDX_YES), 12008000, 11001002, &c, &e),
-			 0);
-	assert_false(c.tdx);
-	assert_int_equal(host_caps_read("no xml", 12008000, 11001002, &c, &e), -ERR_HOST);
-}
-
-#define HOSTDEV(values)                                                                       \
-	"<domainCapabilities><path>/q</path><machine>pc-q35-11.1</machine><devices><hostdev " \
-	"supported='yes'>"                                                                    \
-	"<enum name='iommufd'>" values "</enum></hostdev></devices></domainCapabilities>"
-
-static void iommufd_is_there_where_libvirt_says_yes(void **st)
-{
-	struct hv_caps c;
-	struct err e;
-
-	(void)st;
-	assert_int_equal(host_caps_read(HOSTDEV("<value>yes</value><value>no</value>"), 12008000,
-					11001002, &c, &e),
-			 0);
-	assert_true(c.iommufd);
-	assert_string_equal(c.machine, "pc-q35-11.1");
-	assert_int_equal(host_caps_read(HOSTDEV("<value>no</value>"), 12008000, 11001002, &c, &e),
-			 0);
-	assert_false(c.iommufd);
-	assert_int_equal(host_caps_read(CAPS("pc-q35-7.2", ""), 9000000, 7002022, &c, &e), 0);
-	assert_false(c.iommufd);
-}
-
-#define HOST(secmodels) "<capabilities><host>" secmodels "</host></capabilities>"
-#define SELINUX \
-	"<secmodel><model>selinux</model><baselabel type='kvm'>system_u</baselabel></secmodel>"
-
-static void qemus_user_is_what_libvirts_dac_label_says(void **st)
-{
-	struct hv_caps c = { 0 };
-
-	(void)st;
-	host_caps_user(
-		HOST(SELINUX
-		     "<secmodel><model>dac</model><doi>0</doi><baselabel type='kvm'>+64055:+109"
-		     "</baselabel><baselabel type='qemu'>+64055:+109</baselabel></secmodel>"),
-		&c);
-	assert_true(c.has_user);
-	assert_int_equal(c.uid, 64055);
-	assert_int_equal(c.gid, 109);
-	/* without root libvirt has no such model: QEMU runs as whoever libvirt is */
-	host_caps_user(HOST(SELINUX), &c);
-	assert_false(c.has_user);
-	host_caps_user(
-		HOST("<secmodel><model>dac</model><baselabel>libvirt-qemu</baselabel></secmodel>"),
-		&c);
-	assert_false(c.has_user);
-	host_caps_user("no xml", &c);
-	assert_false(c.has_user);
-}
-
-#define GUEST(arch, domains) \
-	"<guest><os_type>hvm</os_type><arch name='" arch "'>" domains "</arch></guest>"
-#define GUESTS(guests) "<capabilities>" guests "</capabilities>"
-#define EMULATED       "<domain type='qemu'/>"
-
-static void kvm_is_there_when_libvirt_offers_it_for_this_architecture(void **st)
-{
-	(void)st;
-	assert_true(host_caps_offer_kvm(
-		GUESTS(GUEST("i686", EMULATED) GUEST("x86_64", EMULATED "<domain type='kvm'/>"))));
-	assert_false(host_caps_offer_kvm(GUESTS(GUEST("x86_64", EMULATED))));
-	assert_false(host_caps_offer_kvm(
-		GUESTS(GUEST("i686", EMULATED "<domain type='kvm'/>") GUEST("x86_64", EMULATED))));
-	assert_false(host_caps_offer_kvm(GUESTS("")));
-	assert_false(host_caps_offer_kvm("no xml"));
-}
+/* ------------------------------------------------------------------ the embedded root */
 
 static bool exists(const char *dir, const char *name)
 {
@@ -995,11 +865,6 @@ int main(void)
 		cmocka_unit_test(closing_while_connecting_is_clean),
 		cmocka_unit_test(a_missing_daemon_is_reported_once_and_tried_again),
 		cmocka_unit_test(a_folder_too_long_for_sockets_is_refused_for_good),
-		cmocka_unit_test(forwards_are_found_by_protocol_address_and_port),
-		cmocka_unit_test(tdx_counts_only_where_both_versions_can_be_trusted),
-		cmocka_unit_test(iommufd_is_there_where_libvirt_says_yes),
-		cmocka_unit_test(kvm_is_there_when_libvirt_offers_it_for_this_architecture),
-		cmocka_unit_test(qemus_user_is_what_libvirts_dac_label_says),
 		cmocka_unit_test(run_files_of_another_boot_are_forgotten_and_of_this_one_kept),
 		cmocka_unit_test(run_files_in_a_copy_of_a_root_are_forgotten),
 		cmocka_unit_test(a_domain_whose_qemu_was_never_executed_is_forgotten),
