@@ -30,7 +30,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		serial_scan_feed(&sliced, (const char *)data + i, size - i < step ? size - i : step,
 				 check, NULL);
 	for (int k = 0; k < SERIAL_KINDS; k++)
-		if (whole.reported[k] != sliced.reported[k] || strcmp(whole.text[k], sliced.text[k]) != 0)
+		if (whole.reported[k] != sliced.reported[k] ||
+		    strcmp(whole.text[k], sliced.text[k]) != 0)
 			abort();
 	return 0;
 }

@@ -4,9 +4,9 @@
  *
  * 48 bytes, in the forms of dstack (dstack-types, mr_config.rs):
  *
- * 	V1  01 | compose hash | zeros
- * 	V2  02 | keccak256(compose hash | app id | key provider kind | key provider id) | zeros
- * 	V3  03 | sha256("dstack-mr-config-v3:" | 00 | document) | zeros
+ *	V1  01 | compose hash | zeros
+ *	V2  02 | keccak256(compose hash | app id | key provider kind | key provider id) | zeros
+ *	V3  03 | sha256("dstack-mr-config-v3:" | 00 | document) | zeros
  *
  * The document of V3 is JCS (RFC 8785) and is passed in .sys-config.json.
  *

@@ -4,13 +4,13 @@
  * A register begins as zeros; an event with digest d makes it SHA-384(register | d). The events of
  * a kernel that OVMF starts from QEMU's fw_cfg:
  *
- * 	RTMR1  the PE digest of the kernel
- * 	       the action "Calling EFI Application from Boot Option"
- * 	       the separator of ready-to-boot
- * 	       "Exit Boot Services Invocation"
- * 	       "Exit Boot Services Returned with Success"  (edk2 OvmfPkg/Tcg/TdTcg2Dxe)
- * 	RTMR2  the command line in UTF-16 with its NUL
- * 	       the initrd  (Linux drivers/firmware/efi/libstub, from 6.9 on)
+ *	RTMR1  the PE digest of the kernel
+ *	       the action "Calling EFI Application from Boot Option"
+ *	       the separator of ready-to-boot
+ *	       "Exit Boot Services Invocation"
+ *	       "Exit Boot Services Returned with Success"  (edk2 OvmfPkg/Tcg/TdTcg2Dxe)
+ *	RTMR2  the command line in UTF-16 with its NUL
+ *	       the initrd  (Linux drivers/firmware/efi/libstub, from 6.9 on)
  *
  * The verifier of dstack expects the same lists. edk2 before 2024 put the separator into RTMR0.
  */

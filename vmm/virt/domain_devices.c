@@ -9,9 +9,9 @@
  * numbers the slots of the root bus in the order of the arguments. So every device gets the slot
  * that it would get there:
  *
- * 	root disk, data disk, volumes, interfaces, vsock, share,
- * 	[one expander bus per NUMA node, from slot 0x10],
- * 	root ports of GPUs, root ports of NVSwitches
+ *	root disk, data disk, volumes, interfaces, vsock, share,
+ *	[one expander bus per NUMA node, from slot 0x10],
+ *	root ports of GPUs, root ports of NVSwitches
  *
  * An absent device leaves no gap, as with the launcher. What libvirt would add itself (USB,
  * balloon, more root ports) is switched off. The serial port is in domain_xml.c.

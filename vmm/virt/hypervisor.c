@@ -3,8 +3,8 @@
  *
  * DOC: Theory of operation
  *
- * 	CONNECTING --job--> UP --lost--> (closed by a job) WAITING --back-off--> CONNECTING
- * 	     \--failed--> WAITING
+ *	CONNECTING --job--> UP --lost--> (closed by a job) WAITING --back-off--> CONNECTING
+ *	     \--failed--> WAITING
  *
  * Everything that may block runs in jobs. The loop thread owns the state machine. The mutex guards
  * what other threads use: the connection, the number of leases, and what libvirt's callbacks

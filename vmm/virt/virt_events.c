@@ -9,8 +9,8 @@
  * wakes the loop. The loop thread then updates the handle. The wanted state outlives a loop: after
  * a detach the sources stay, and the next attach opens handles for them again.
  *
- * 	added --(sync)--> open handle --(removed, sync)--> closing
- * 	      --(uv close callback)--> ff(opaque), freed
+ *	added --(sync)--> open handle --(removed, sync)--> closing
+ *	      --(uv close callback)--> ff(opaque), freed
  *
  * What must hold: no callback of libvirt is called with the mutex held, and `ff` never from inside
  * remove. libvirt may hold locks there that `ff` takes. It runs on the loop thread, after the
