@@ -250,11 +250,11 @@ def test_a_guest_that_waits_for_space_is_known_again_after_kill_9(tiny, guest):
     cvm.becomes("running")
 
 
-def test_a_cause_that_was_not_committed_is_asked_for_again(tiny):
+def test_a_cause_that_was_not_committed_is_asked_for_again(tiny, guest):
     """The row says "ioerror", as when the commit of the cause failed. Another guest's end cannot be recorded at first either: so
     all domains are listed again."""
     other = tiny.create()
-    cvm = boot(tiny)
+    cvm = guest
     ballast = filled(tiny, cvm)
     listed = tiny.log_tail(100000).count("cannot record the state of")
     with contextlib.closing(sqlite3.connect(tiny.database(), isolation_level=None)) as database:
