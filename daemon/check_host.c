@@ -32,7 +32,7 @@
 
 /* The first time libvirt's QEMU driver is opened, it probes QEMU: 0.6 s, up to ten times that under
  * load. */
-enum { ANSWER_MS = 30000, CLOSE_MS = 10000 };
+enum { ANSWER_MS = 30000, CLOSE_MS = 30000 };
 
 struct host_query {
 	uv_loop_t loop;
