@@ -50,7 +50,7 @@ const char *const change_word[CHANGES] = {
 
 /* A guest has no hot-plug of CPUs, memory or GPUs, and reads its files when it boots. Its disk
  * grows and its ports are led while it runs; who may see it is nothing to the guest. */
-static const bool takes_restart[CHANGES] = {
+static const bool change_needs_restart[CHANGES] = {
 	[CHANGE_VCPU] = true,    [CHANGE_MEMORY] = true, [CHANGE_IMAGE] = true,
 	[CHANGE_COMPOSE] = true, [CHANGE_ENV] = true,    [CHANGE_USER_CONFIG] = true,
 	[CHANGE_GPUS] = true,
@@ -111,7 +111,7 @@ static int plan_ports(struct vmm *v, const struct cvm_row *cvm, const struct upd
 	return 0;
 }
 
-static void compare(const struct cvm_row *before, struct cvm_change *c)
+static void change_compare(const struct cvm_row *before, struct cvm_change *c)
 {
 	const struct cvm_row *after = &c->a.row;
 
@@ -124,7 +124,8 @@ static void compare(const struct cvm_row *before, struct cvm_change *c)
 	c->differs[CHANGE_GPUS] = c->a.fitted;
 	c->differs[CHANGE_LISTED] = before->listed != after->listed;
 	for (int i = 0; i < CHANGES; i++)
-		c->restart = c->restart || (c->differs[i] && takes_restart[i] && cvm_is_up(before));
+		c->restart = c->restart ||
+			     (c->differs[i] && change_needs_restart[i] && cvm_is_up(before));
 }
 
 int change_plan(struct vmm *v, const struct cvm_row *cvm, const struct update_request *ask,
@@ -142,7 +143,7 @@ int change_plan(struct vmm *v, const struct cvm_row *cvm, const struct update_re
 		r = plan_ports(v, cvm, ask, looked, ret, e);
 	if (r)
 		return r;
-	compare(cvm, ret);
+	change_compare(cvm, ret);
 	ret->a.row.host_ports += (int64_t)ret->new_ports;
 	r = quota_check(v, cvm->workspace, cvm, &ret->a.row, e);
 	return r ? r : capacity_change_would_fit(v, cvm, &ret->a.row, ret->new_ports, e);
@@ -156,7 +157,7 @@ void change_free(struct cvm_change *c)
 
 /* ------------------------------------------------------------------ holding both states */
 
-static void write_words(const struct cvm_change *c, char out[256])
+static void change_words_json(const struct cvm_change *c, char out[256])
 {
 	size_t n = 0;
 
@@ -168,7 +169,8 @@ static void write_words(const struct cvm_change *c, char out[256])
 	(void)snprintf(out + n, 256 - n, "]");
 }
 
-static void fill(const struct cvm_change *c, const char *op, int64_t revision, struct change_row *x)
+static void change_row_fill(const struct cvm_change *c, const char *op, int64_t revision,
+			    struct change_row *x)
 {
 	const struct cvm_row *row = &c->a.row;
 
@@ -186,7 +188,7 @@ static void fill(const struct cvm_change *c, const char *op, int64_t revision, s
 	memcpy(x->instance_type, row->instance_type, sizeof(x->instance_type));
 	memcpy(x->numa_nodes, row->numa_nodes, sizeof(x->numa_nodes));
 	memcpy(x->gpu_attach, row->gpu_attach, sizeof(x->gpu_attach));
-	write_words(c, x->changed);
+	change_words_json(c, x->changed);
 }
 
 int change_reserve(struct vmm *v, const struct cvm_row *cvm, const struct cvm_change *c,
@@ -211,7 +213,7 @@ int change_reserve(struct vmm *v, const struct cvm_row *cvm, const struct cvm_ch
 		r = reservation_plan(v, cvm, &c->a, e);
 	if (r)
 		return r;
-	fill(c, op, revision_id, &x);
+	change_row_fill(c, op, revision_id, &x);
 	r = changes_insert(vmm_db(v), &x, e);
 	return r ? r : records_fit(v, cvm->workspace, RECORD_REVISIONS, e);
 }

@@ -15,7 +15,7 @@
 #include "vmm/cvm/update.h"
 #include "vmm/node/reads.h"
 
-static int nothing_to_change(const struct preflight_request *ask, struct err *e)
+static int preflight_check_not_empty(const struct preflight_request *ask, struct err *e)
 {
 	if (ask->vcpus || ask->memory_mib || ask->disk_gib || ask->image || ask->manifest)
 		return 0;
@@ -25,8 +25,8 @@ static int nothing_to_change(const struct preflight_request *ask, struct err *e)
 }
 
 /* A CVM that gave its vCPUs and memory back when it stopped will need all of them again. */
-static int would_start(struct vmm *v, const struct cvm_row *before, const struct cvm_row *after,
-		       struct err *e)
+static int preflight_check_start(struct vmm *v, const struct cvm_row *before,
+				 const struct cvm_row *after, struct err *e)
 {
 	struct cvm_row needs = *after;
 	int r;
@@ -47,13 +47,13 @@ int vmm_preflight_change(struct vmm *v, const struct cvm_row *cvm,
 					       .listed = -1 };
 	auto_free char *manifest = NULL;
 	struct cvm_change c = { 0 };
-	int r = nothing_to_change(ask, e);
+	int r = preflight_check_not_empty(ask, e);
 
 	/* What is known of the host is good enough for an answer that promises nothing. */
 	if (!r)
 		r = change_plan(v, cvm, &update, true, &c, e);
 	if (!r)
-		r = would_start(v, cvm, &c.a.row, e);
+		r = preflight_check_start(v, cvm, &c.a.row, e);
 	if (!r)
 		r = vmm_manifest(v, cvm, &manifest, e);
 	if (!r) {

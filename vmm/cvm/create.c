@@ -40,8 +40,8 @@
 #include "vmm/op/op_begin.h"
 #include "vmm/virt/domain_spec.h"
 
-static int resolve(struct vmm *v, int64_t workspace, const struct cvm_request *ask,
-		   struct admission *a, struct port_row ports[CVM_PORTS_MAX], struct err *e)
+static int create_admit(struct vmm *v, int64_t workspace, const struct cvm_request *ask,
+			struct admission *a, struct port_row ports[CVM_PORTS_MAX], struct err *e)
 {
 	const struct ports_for w = { .workspace = workspace, .looked = ask->looked };
 	int r = admit_create(v, workspace, ask, a, e);
@@ -69,7 +69,7 @@ int vmm_preflight(struct vmm *v, int64_t workspace, const struct cvm_request *as
 {
 	struct port_row ports[CVM_PORTS_MAX];
 	struct admission a;
-	int r = resolve(v, workspace, ask, &a, ports, e);
+	int r = create_admit(v, workspace, ask, &a, ports, e);
 
 	if (!r && ret)
 		*ret = a.row;
@@ -79,7 +79,7 @@ int vmm_preflight(struct vmm *v, int64_t workspace, const struct cvm_request *as
 
 /* ------------------------------------------------------------------ provision */
 
-static json_t *ports_json(const struct cvm_request *ask)
+static json_t *provision_ports_json(const struct cvm_request *ask)
 {
 	json_t *list = json_array();
 
@@ -92,7 +92,7 @@ static json_t *ports_json(const struct cvm_request *ask)
 	return list;
 }
 
-static json_t *tdx_json(const struct tdx_request *t)
+static json_t *provision_tdx_json(const struct tdx_request *t)
 {
 	return t->given ? json_pack("{s:I, s:s, s:s}", "policy", (json_int_t)t->policy, "mr_owner",
 				    t->mr_owner, "mr_owner_config", t->mr_owner_config)
@@ -100,7 +100,7 @@ static json_t *tdx_json(const struct tdx_request *t)
 }
 
 /* As asked: which GPU "any" becomes is decided when it is given. */
-static json_t *gpus_json(const struct cvm_request *ask)
+static json_t *provision_gpus_json(const struct cvm_request *ask)
 {
 	json_t *list = json_array();
 
@@ -113,15 +113,15 @@ static json_t *gpus_json(const struct cvm_request *ask)
 
 /* The resolved request, so that what was provisioned is what will be created, even if defaults
  * change meanwhile. */
-static char *request_json(const struct cvm_request *ask, const struct admission *a)
+static char *provision_request_json(const struct cvm_request *ask, const struct admission *a)
 {
 	auto_json json_t *j = json_pack(
 		"{s:s, s:s, s:s, s:I, s:I, s:I, s:s*, s:b, s:i, s:o*, s:s, s:o}", "name",
 		a->row.name, "image", a->row.image_name, "instance_type", a->row.instance_type,
 		"vcpus", (json_int_t)a->row.vcpus, "memory_mib", (json_int_t)a->row.memory_mib,
 		"disk_gib", (json_int_t)a->row.disk_gib, "user_config", ask->user_config, "listed",
-		(int)ask->listed, "tee", (int)ask->tee, "tdx", tdx_json(&ask->tdx), "networks",
-		a->row.networks, "ports", ports_json(ask));
+		(int)ask->listed, "tee", (int)ask->tee, "tdx", provision_tdx_json(&ask->tdx),
+		"networks", a->row.networks, "ports", provision_ports_json(ask));
 
 	(void)json_object_set_new(j, "policy",
 				  json_pack("{s:s, s:b, s:I}", "restart",
@@ -131,7 +131,7 @@ static char *request_json(const struct cvm_request *ask, const struct admission 
 	(void)json_object_set_new(j, "hugepages", json_boolean(ask->hugepages));
 	(void)json_object_set_new(j, "pin_numa", json_boolean(ask->pin_numa));
 	(void)json_object_set_new(j, "gpu_attach", json_string(gpu_attach_word[ask->gpu_attach]));
-	(void)json_object_set_new(j, "gpus", gpus_json(ask));
+	(void)json_object_set_new(j, "gpus", provision_gpus_json(ask));
 	return json_canonical(j);
 }
 
@@ -140,10 +140,10 @@ int vmm_provision(struct vmm *v, int64_t workspace, const struct cvm_request *as
 {
 	struct port_row ports[CVM_PORTS_MAX];
 	struct admission a;
-	int r = resolve(v, workspace, ask, &a, ports, e);
+	int r = create_admit(v, workspace, ask, &a, ports, e);
 
 	if (!r) {
-		auto_free char *request = request_json(ask, &a);
+		auto_free char *request = provision_request_json(ask, &a);
 
 		r = provisions_put(vmm_db(v), workspace, a.row.app_id, a.row.compose_hash, request,
 				   a.manifest, clock_wall_ms() + PROVISION_KEPT_MS, e);
@@ -162,8 +162,8 @@ int vmm_provision(struct vmm *v, int64_t workspace, const struct cvm_request *as
 
 /* ------------------------------------------------------------------ create */
 
-static int insert_ports(struct vmm *v, int64_t cvm, const struct port_row *ports, size_t n,
-			struct err *e)
+static int create_insert_ports(struct vmm *v, int64_t cvm, const struct port_row *ports, size_t n,
+			       struct err *e)
 {
 	int r = 0;
 
@@ -172,8 +172,8 @@ static int insert_ports(struct vmm *v, int64_t cvm, const struct port_row *ports
 	return r;
 }
 
-static int insert(struct vmm *v, const struct cvm_request *ask, struct admission *a,
-		  const struct port_row *ports, struct cvm_row *ret, struct err *e)
+static int create_insert(struct vmm *v, const struct cvm_request *ask, struct admission *a,
+			 const struct port_row *ports, struct cvm_row *ret, struct err *e)
 {
 	const struct cvm_blobs blobs = { .encrypted_env = (void *)(uintptr_t)ask->encrypted_env,
 					 .encrypted_env_len = ask->encrypted_env_len,
@@ -194,7 +194,7 @@ static int insert(struct vmm *v, const struct cvm_request *ask, struct admission
 	if (!r)
 		r = reservation_make(v, id, a, e);
 	if (!r)
-		r = insert_ports(v, id, ports, ask->n_ports, e);
+		r = create_insert_ports(v, id, ports, ask->n_ports, e);
 	if (!r)
 		r = meter_follow(v, id, e);
 	if (!r)
@@ -208,10 +208,10 @@ int vmm_create(struct vmm *v, int64_t workspace, const struct cvm_request *ask,
 {
 	struct port_row ports[CVM_PORTS_MAX];
 	struct admission a;
-	int r = resolve(v, workspace, ask, &a, ports, e);
+	int r = create_admit(v, workspace, ask, &a, ports, e);
 
 	if (!r)
-		r = insert(v, ask, &a, ports, ret, e);
+		r = create_insert(v, ask, &a, ports, ret, e);
 	if (!r)
 		r = event(v, ret, "", "cvm.created", e, "{s:s, s:s, s:s, s:I, s:I, s:I}", "name",
 			  ret->name, "app_id", ret->app_id, "image", ret->image_name, "vcpus",
@@ -236,7 +236,7 @@ int vmm_create(struct vmm *v, int64_t workspace, const struct cvm_request *ask,
 
 /* ------------------------------------------------------------------ create from a provision */
 
-static size_t ports_from(const json_t *list, struct port_request out[CVM_PORTS_MAX])
+static size_t provisioned_ports(const json_t *list, struct port_request out[CVM_PORTS_MAX])
 {
 	size_t i;
 	json_t *p;
@@ -277,7 +277,7 @@ static struct tdx_request provisioned_tdx(const json_t *j)
 	return t;
 }
 
-static size_t gpus_from(const json_t *list, struct gpu_request out[GPUS_MAX])
+static size_t provisioned_gpus(const json_t *list, struct gpu_request out[GPUS_MAX])
 {
 	size_t i, n = json_array_size(list);
 
@@ -291,7 +291,7 @@ static size_t gpus_from(const json_t *list, struct gpu_request out[GPUS_MAX])
 	return n;
 }
 
-static enum gpu_attach attach_from(const json_t *word)
+static enum gpu_attach provisioned_gpu_attach(const json_t *word)
 {
 	for (int i = 0; i < GPU_ATTACHES; i++)
 		if (json_is_string(word) && !strcmp(json_string_value(word), gpu_attach_word[i]))
@@ -299,7 +299,7 @@ static enum gpu_attach attach_from(const json_t *word)
 	return GPU_NONE; /* provisioned before there were GPUs */
 }
 
-static struct policy_request policy_from(const json_t *j)
+static struct policy_request provisioned_policy(const json_t *j)
 {
 	const char *word = json_string_value(json_object_get(j, "restart"));
 	struct policy_request p = { 0 };
@@ -318,7 +318,7 @@ static struct policy_request policy_from(const json_t *j)
 	return p;
 }
 
-static int not_provisioned(const char *compose_hash, struct err *e)
+static int create_not_provisioned(const char *compose_hash, struct err *e)
 {
 	err_field(e, ERR_INVALID, "compose_hash", compose_hash,
 		  "compose_hash %.66s is not provisioned for this app", compose_hash);
@@ -335,7 +335,7 @@ static int provision_key(const struct commit_request *given, char app[APP_ID_TEX
 	if (!strncasecmp(hex, "0x", 2))
 		hex += 2;
 	if (!id_is_hex(hex, SHA256_HEX - 1))
-		return not_provisioned(given->compose_hash, e);
+		return create_not_provisioned(given->compose_hash, e);
 	for (size_t i = 0; i < SHA256_HEX; i++)
 		hash[i] = (char)tolower((unsigned char)hex[i]);
 	app[0] = '\0';
@@ -360,13 +360,13 @@ int vmm_commit(struct vmm *v, int64_t workspace, const struct commit_request *gi
 		return r;
 	r = provisions_get(vmm_db(v), workspace, wanted, hash, &request, &manifest_text, app, e);
 	if (r)
-		return r == -ERR_NOT_FOUND ? not_provisioned(given->compose_hash, e) : r;
+		return r == -ERR_NOT_FOUND ? create_not_provisioned(given->compose_hash, e) : r;
 	j = json_loads(request, 0, NULL);
 	manifest = json_loads(manifest_text, 0, NULL);
 	if (!j || !manifest)
 		return err_set(e, ERR_HOST, "what was provisioned as %s can not be read", hash);
 	if (!json_object_get(j, "name")) /* provisioned for an update: update_provision.c */
-		return not_provisioned(given->compose_hash, e);
+		return create_not_provisioned(given->compose_hash, e);
 	r = compose_envs_allowed(manifest, given->env_keys, "env_keys", e);
 	if (r)
 		return r;
@@ -381,7 +381,7 @@ int vmm_commit(struct vmm *v, int64_t workspace, const struct commit_request *gi
 		.app_id = app,
 		.manifest = manifest,
 		.ports = ports,
-		.n_ports = ports_from(json_object_get(j, "ports"), ports),
+		.n_ports = provisioned_ports(json_object_get(j, "ports"), ports),
 		.encrypted_env = given->encrypted_env,
 		.encrypted_env_len = given->encrypted_env_len,
 		.user_config = json_string_value(json_object_get(j, "user_config")),
@@ -392,12 +392,12 @@ int vmm_commit(struct vmm *v, int64_t workspace, const struct commit_request *gi
 		.node_id = given->node_id,
 		.region = given->region,
 		.stopped = given->stopped,
-		.policy = policy_from(json_object_get(j, "policy")),
+		.policy = provisioned_policy(json_object_get(j, "policy")),
 		.hugepages = json_is_true(json_object_get(j, "hugepages")),
 		.pin_numa = json_is_true(json_object_get(j, "pin_numa")),
-		.gpu_attach = attach_from(json_object_get(j, "gpu_attach")),
+		.gpu_attach = provisioned_gpu_attach(json_object_get(j, "gpu_attach")),
 		.gpus = gpus,
-		.n_gpus = gpus_from(json_object_get(j, "gpus"), gpus),
+		.n_gpus = provisioned_gpus(json_object_get(j, "gpus"), gpus),
 		.looked = ref->looked,
 	};
 	r = vmm_create(v, workspace, &ask, ref, ret, ret_op, e);

@@ -23,7 +23,7 @@ enum { TIMEOUT_DEFAULT_S = 60, TIMEOUT_MIN_S = 10, TIMEOUT_MAX_S = 1200 };
 
 /* What is wanted is so already, and nothing is under way that would change it. A stopped CVM may
  * still hold what it should give back: its stop failed, or release_on_stop came later. */
-static bool nothing_to_do(const struct vmm *v, const struct cvm_row *c, enum op_kind kind)
+static bool power_is_done(const struct vmm *v, const struct cvm_row *c, enum op_kind kind)
 {
 	if (c->op_id[0])
 		return false;
@@ -47,7 +47,7 @@ int set_desired(struct vmm *v, const struct cvm_row *c, enum desired d, struct e
 }
 
 /* A guest that an operation works on is refused by op_begin(), as busy. */
-static int check_paused(const struct cvm_row *c, enum op_kind kind, struct err *e)
+static int power_check_paused(const struct cvm_row *c, enum op_kind kind, struct err *e)
 {
 	const char *status = status_word(cvm_status(c));
 
@@ -98,10 +98,10 @@ int vmm_power(struct vmm *v, const struct cvm_row *cvm, const struct power_reque
 					   : r;
 	if (c.desired == DESIRED_DELETED && ask->kind != OP_DELETE)
 		return err_set(e, ERR_BUSY, "%s is being deleted", c.name);
-	r = check_paused(&c, ask->kind, e);
+	r = power_check_paused(&c, ask->kind, e);
 	if (r)
 		return r;
-	if (ask->new_disk && ask->kind == OP_START && nothing_to_do(v, &c, OP_START)) {
+	if (ask->new_disk && ask->kind == OP_START && power_is_done(v, &c, OP_START)) {
 		err_field(e, ERR_CONFLICT, "new_disk", "true", "%s runs, with the disk it has",
 			  c.name);
 		return err_hint(e, "restart it with new_disk, or stop it first");
@@ -113,7 +113,7 @@ int vmm_power(struct vmm *v, const struct cvm_row *cvm, const struct power_reque
 		r = policies_reset(v, &c, e);
 	if (r)
 		return r;
-	if (nothing_to_do(v, &c, ask->kind))
+	if (power_is_done(v, &c, ask->kind))
 		return op_record(v, &c, ask->kind, params, ref, ret_op, e);
 	if (ask->kind == OP_START || ask->kind == OP_RESTART) {
 		r = tee_allows(v, &c, e);

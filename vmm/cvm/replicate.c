@@ -42,14 +42,14 @@ enum { SUFFIX = 5, NAME_TRIES = 16 };
 /* ------------------------------------------------------------------ which one */
 
 /* Worded the same whether it never was, is being deleted, or belongs to somebody else. */
-static int no_source(const char *named, struct err *e)
+static int replica_no_source(const char *named, struct err *e)
 {
 	return err_field(e, ERR_REPLICA_SOURCE, "vm_uuid", named,
 			 "no CVM %.60s to make a replica of", named);
 }
 
-static int find_in(struct vmm *v, int64_t workspace, const struct replicate_request *ask,
-		   struct cvm_row *ret, struct err *e)
+static int replica_source_in(struct vmm *v, int64_t workspace, const struct replicate_request *ask,
+			     struct cvm_row *ret, struct err *e)
 {
 	const char *named = ask->source ? ask->source : ask->app_id;
 	char app_id[APP_ID_TEXT];
@@ -57,24 +57,24 @@ static int find_in(struct vmm *v, int64_t workspace, const struct replicate_requ
 	int r = vmm_find_first(v, workspace, named, &row, e);
 
 	if (r == -ERR_CVM_NOT_FOUND || (!r && row.desired == DESIRED_DELETED))
-		return no_source(named, e);
+		return replica_no_source(named, e);
 	if (r)
 		return r;
 	if (ask->app_id &&
 	    (!identifier_app(ask->app_id, app_id) || strcmp(app_id, row.app_id) != 0))
-		return no_source(named, e);
+		return replica_no_source(named, e);
 	*ret = row;
 	return 0;
 }
 
-static int find_source(struct vmm *v, const struct replicate_request *ask, struct cvm_row *ret,
-		       struct err *e)
+static int replica_source_find(struct vmm *v, const struct replicate_request *ask,
+			       struct cvm_row *ret, struct err *e)
 {
 	const char *named = ask->source ? ask->source : ask->app_id;
-	int r = find_in(v, ask->workspace, ask, ret, e);
+	int r = replica_source_in(v, ask->workspace, ask, ret, e);
 
 	if (ask->elsewhere && (r == -ERR_REPLICA_SOURCE || (!r && found_by_odd_name(named, ret))))
-		r = find_in(v, 0, ask, ret, e);
+		r = replica_source_in(v, 0, ask, ret, e);
 	return r;
 }
 
@@ -84,7 +84,7 @@ struct instances {
 	size_t n;
 };
 
-static bool first_of_its_hash(const struct instances *all, size_t i)
+static bool is_newest_of_hash(const struct instances *all, size_t i)
 {
 	for (size_t k = 0; k < i; k++)
 		if (!strcmp(all->rows[k].compose_hash, all->rows[i].compose_hash))
@@ -99,7 +99,7 @@ static size_t list_hashes(const struct instances *all, char *out, size_t size)
 
 	out[0] = 0;
 	for (size_t i = all->n; i-- > 0;) {
-		if (!first_of_its_hash(all, i))
+		if (!is_newest_of_hash(all, i))
 			continue;
 		if (used + SHA256_HEX + 2 < size)
 			used += (size_t)snprintf(out + used, size - used, "%s%s", used ? ", " : "",
@@ -109,7 +109,8 @@ static size_t list_hashes(const struct instances *all, char *out, size_t size)
 	return n;
 }
 
-static int ambiguous(const struct cvm_row *source, const struct instances *all, struct err *e)
+static int replica_hash_missing(const struct cvm_row *source, const struct instances *all,
+				struct err *e)
 {
 	char hashes[sizeof(e->value)];
 	size_t n = list_hashes(all, hashes, sizeof(hashes));
@@ -123,8 +124,8 @@ static int ambiguous(const struct cvm_row *source, const struct instances *all, 
 			n > 2 ? ", ..." : "");
 }
 
-static int no_such_revision(const struct cvm_row *source, const struct instances *all,
-			    const char *given, struct err *e)
+static int replica_hash_unknown(const struct cvm_row *source, const struct instances *all,
+				const char *given, struct err *e)
 {
 	char hashes[140];
 
@@ -136,8 +137,8 @@ static int no_such_revision(const struct cvm_row *source, const struct instances
 }
 
 /* Has @row the revision that @given names? */
-static int is_of(struct vmm *v, const struct cvm_row *row, const char *given, bool *ret,
-		 struct err *e)
+static int has_compose_hash(struct vmm *v, const struct cvm_row *row, const char *given, bool *ret,
+			    struct err *e)
 {
 	auto_free char *text = NULL;
 	auto_json json_t *manifest = NULL;
@@ -152,8 +153,8 @@ static int is_of(struct vmm *v, const struct cvm_row *row, const char *given, bo
 	return r;
 }
 
-static int pick_by_hash(struct vmm *v, const struct instances *all, const char *given,
-			struct cvm_row *source, struct err *e)
+static int replica_source_by_hash(struct vmm *v, const struct instances *all, const char *given,
+				  struct cvm_row *source, struct err *e)
 {
 	const char *hex = strncasecmp(given, "0x", 2) ? given : given + 2;
 	bool is = false;
@@ -162,13 +163,13 @@ static int pick_by_hash(struct vmm *v, const struct instances *all, const char *
 	if (!id_is_hex(hex, SHA256_HEX - 1))
 		return err_field(e, ERR_INVALID, "compose_hash", given,
 				 "compose_hash must be 64 hex digits, 0x before them allowed");
-	r = is_of(v, source, hex, &is, e);
+	r = has_compose_hash(v, source, hex, &is, e);
 	if (r || is)
 		return r;
 	for (size_t i = all->n; i-- > 0;) {
-		if (!first_of_its_hash(all, i))
+		if (!is_newest_of_hash(all, i))
 			continue;
-		r = is_of(v, &all->rows[i], hex, &is, e);
+		r = has_compose_hash(v, &all->rows[i], hex, &is, e);
 		if (r)
 			return r;
 		if (is) {
@@ -176,11 +177,11 @@ static int pick_by_hash(struct vmm *v, const struct instances *all, const char *
 			return 0;
 		}
 	}
-	return no_such_revision(source, all, given, e);
+	return replica_hash_unknown(source, all, given, e);
 }
 
-static int pick(struct vmm *v, const struct replicate_request *ask, struct cvm_row *source,
-		struct err *e)
+static int replica_source_select(struct vmm *v, const struct replicate_request *ask,
+				 struct cvm_row *source, struct err *e)
 {
 	auto_free struct cvm_row *rows = NULL;
 	struct instances all;
@@ -197,14 +198,15 @@ static int pick(struct vmm *v, const struct replicate_request *ask, struct cvm_r
 		return 0;
 	}
 	if (ask->compose_hash && *ask->compose_hash)
-		return pick_by_hash(v, &all, ask->compose_hash, source, e);
-	return list_hashes(&all, hashes, sizeof(hashes)) > 1 ? ambiguous(source, &all, e) : 0;
+		return replica_source_by_hash(v, &all, ask->compose_hash, source, e);
+	return list_hashes(&all, hashes, sizeof(hashes)) > 1 ? replica_hash_missing(source, &all, e)
+							     : 0;
 }
 
 /* ------------------------------------------------------------------ what it becomes */
 
 /* All that a create borrows. */
-struct likeness {
+struct replica_template {
 	struct cvm_row source;
 	json_t *manifest;
 	char *text; /* of it */
@@ -216,7 +218,7 @@ struct likeness {
 	struct cvm_request ask;
 };
 
-static void likeness_free(struct likeness *l)
+static void replica_template_free(struct replica_template *l)
 {
 	json_decref(l->manifest);
 	free(l->text);
@@ -226,7 +228,7 @@ static void likeness_free(struct likeness *l)
 }
 
 /* Host ports are the source's alone: the replica gets free ones. */
-static int take_ports(struct vmm *v, struct likeness *l, struct err *e)
+static int template_set_ports(struct vmm *v, struct replica_template *l, struct err *e)
 {
 	size_t n = 0;
 	int r = ports_of(vmm_db(v), l->source.id, &l->port_rows, &n, e);
@@ -243,7 +245,7 @@ static int take_ports(struct vmm *v, struct likeness *l, struct err *e)
 }
 
 /* Its GPUs are in use; of the same products others may be free. */
-static int take_gpus(struct vmm *v, struct likeness *l, struct err *e)
+static int template_set_gpus(struct vmm *v, struct replica_template *l, struct err *e)
 {
 	size_t n = 0;
 	int r = devices_of(vmm_db(v), l->source.id, &l->devices, &n, e);
@@ -260,8 +262,8 @@ static int take_gpus(struct vmm *v, struct likeness *l, struct err *e)
 	return r;
 }
 
-static int take_software(struct vmm *v, const struct replicate_request *ask, struct likeness *l,
-			 struct err *e)
+static int template_set_manifest(struct vmm *v, const struct replicate_request *ask,
+				 struct replica_template *l, struct err *e)
 {
 	auto_free char *text = NULL;
 	auto_json json_t *own = NULL;
@@ -285,13 +287,13 @@ static int take_software(struct vmm *v, const struct replicate_request *ask, str
 	return r ? r : compose_envs_allowed(l->manifest, ask->env_keys, "env_keys", e);
 }
 
-static int take_secrets(struct vmm *v, const struct replicate_request *ask, struct likeness *l,
-			struct err *e)
+static int template_set_env(struct vmm *v, const struct replicate_request *ask,
+			    struct replica_template *l, struct err *e)
 {
 	int r = cvms_blobs(vmm_db(v), l->source.id, &l->blobs, e);
 
 	if (r)
-		return r == -ERR_NOT_FOUND ? no_source(l->source.uuid, e) : r;
+		return r == -ERR_NOT_FOUND ? replica_no_source(l->source.uuid, e) : r;
 	l->ask.encrypted_env = ask->set_env ? ask->encrypted_env : l->blobs.encrypted_env;
 	l->ask.encrypted_env_len =
 		ask->set_env ? ask->encrypted_env_len : l->blobs.encrypted_env_len;
@@ -300,7 +302,7 @@ static int take_secrets(struct vmm *v, const struct replicate_request *ask, stru
 }
 
 /* A type that is not offered any more stands for its numbers, which are the source's anyway. */
-static const char *type_of(const struct vmm *v, const struct cvm_row *c)
+static const char *offered_instance_type(const struct vmm *v, const struct cvm_row *c)
 {
 	for (size_t i = 0; i < vmm_settings(v)->n_types; i++)
 		if (!strcmp(vmm_settings(v)->types[i].name, c->instance_type))
@@ -308,15 +310,15 @@ static const char *type_of(const struct vmm *v, const struct cvm_row *c)
 	return NULL;
 }
 
-static void take_machine(const struct vmm *v, const struct replicate_request *ask,
-			 struct likeness *l)
+static void template_set_machine(const struct vmm *v, const struct replicate_request *ask,
+				 struct replica_template *l)
 {
 	const struct cvm_row *c = &l->source;
 
 	l->ask = (struct cvm_request){
 		.image = c->image_name,
 		.prefer_dev = -1,
-		.instance_type = type_of(v, c),
+		.instance_type = offered_instance_type(v, c),
 		.vcpus = c->vcpus,
 		.memory_mib = c->memory_mib,
 		.disk_gib = c->disk_gib,
@@ -335,7 +337,7 @@ static void take_machine(const struct vmm *v, const struct replicate_request *as
 }
 
 /* Its row is there as long as a CVM is made from it; the files may have been taken away by hand. */
-static int image_is_here(const struct vmm *v, const struct cvm_row *c, struct err *e)
+static int replica_image_check(const struct vmm *v, const struct cvm_row *c, struct err *e)
 {
 	auto_free char *dir = image_dir(v, c->image_name);
 	auto_free char *metadata = xasprintf("%s/metadata.json", dir);
@@ -348,25 +350,25 @@ static int image_is_here(const struct vmm *v, const struct cvm_row *c, struct er
 	return err_hint(e, "import it again: POST /api/v1/images");
 }
 
-static int liken(struct vmm *v, const struct replicate_request *ask, struct likeness *l,
-		 struct err *e)
+static int template_make(struct vmm *v, const struct replicate_request *ask,
+			 struct replica_template *l, struct err *e)
 {
-	int r = find_source(v, ask, &l->source, e);
+	int r = replica_source_find(v, ask, &l->source, e);
 
 	if (!r)
-		r = pick(v, ask, &l->source, e);
+		r = replica_source_select(v, ask, &l->source, e);
 	if (!r)
-		r = image_is_here(v, &l->source, e);
+		r = replica_image_check(v, &l->source, e);
 	if (r)
 		return r;
-	take_machine(v, ask, l);
-	r = take_software(v, ask, l, e);
+	template_set_machine(v, ask, l);
+	r = template_set_manifest(v, ask, l, e);
 	if (!r)
-		r = take_secrets(v, ask, l, e);
+		r = template_set_env(v, ask, l, e);
 	if (!r)
-		r = take_ports(v, l, e);
+		r = template_set_ports(v, l, e);
 	if (!r)
-		r = take_gpus(v, l, e);
+		r = template_set_gpus(v, l, e);
 	if (r)
 		return r;
 	/* once for all that are made of it */
@@ -379,7 +381,8 @@ static int liken(struct vmm *v, const struct replicate_request *ask, struct like
 /* ------------------------------------------------------------------ making them */
 
 /* The source's name, cut if need be, and a suffix nobody has. */
-static int new_name(struct vmm *v, const struct cvm_row *source, char out[NAME_TEXT], struct err *e)
+static int replica_name(struct vmm *v, const struct cvm_row *source, char out[NAME_TEXT],
+			struct err *e)
 {
 	static const char letters[] =
 		"abcdefghijkmnpqrstuvwxyz23456789"; /* 32 that are not mistaken */
@@ -405,20 +408,20 @@ static int new_name(struct vmm *v, const struct cvm_row *source, char out[NAME_T
 			 source->name);
 }
 
-struct making {
+struct replica_job {
 	struct vmm *v;
-	struct likeness *like;
+	struct replica_template *template;
 	const struct request_ref *ref;
 	struct replica *out;
 };
 
-static int make_one(void *arg, struct err *e)
+static int replica_create(void *arg, struct err *e)
 {
-	struct making *m = arg;
-	const struct cvm_row *source = &m->like->source;
-	struct cvm_request ask = m->like->ask;
+	struct replica_job *m = arg;
+	const struct cvm_row *source = &m->template->source;
+	struct cvm_request ask = m->template->ask;
 	char name[NAME_TEXT];
-	int r = new_name(m->v, source, name, e);
+	int r = replica_name(m->v, source, name, e);
 
 	ask.name = name;
 	ask.looked = m->ref->looked;
@@ -430,7 +433,7 @@ static int make_one(void *arg, struct err *e)
 	return r;
 }
 
-static int refuse_all(size_t made, size_t count, struct err *e)
+static int replicate_refuse(size_t made, size_t count, struct err *e)
 {
 	if (e->code == ERR_CAPACITY && made)
 		return err_hint(e, "%zu of %zu replicas would fit: ask for fewer, or with partial",
@@ -438,21 +441,21 @@ static int refuse_all(size_t made, size_t count, struct err *e)
 	return -(int)e->code;
 }
 
-static int make(struct vmm *v, struct likeness *l, size_t count, bool partial,
-		const struct request_ref *ref, struct replica *out, size_t *ret_n,
-		struct err *ret_why, struct err *e)
+static int replicate_all(struct vmm *v, struct replica_template *l, size_t count, bool partial,
+			 const struct request_ref *ref, struct replica *out, size_t *ret_n,
+			 struct err *ret_why, struct err *e)
 {
-	struct making m = { v, l, ref, out };
+	struct replica_job m = { v, l, ref, out };
 
 	*ret_why = (struct err){ .code = ERR_NONE };
 	for (*ret_n = 0; *ret_n < count; ++*ret_n, ++m.out) {
-		if (turn_do(vmm_turn(v), make_one, &m, e) >= 0)
+		if (turn_do(vmm_turn(v), replica_create, &m, e) >= 0)
 			continue;
 		/* A few ports at a time would have the first replicas made again and again. */
 		if (port_probe_is_missing(e) && count > 1)
 			port_probe_want_all(v);
 		if (!partial || !*ret_n || port_probe_is_missing(e))
-			return refuse_all(*ret_n, count, e);
+			return replicate_refuse(*ret_n, count, e);
 		*ret_why = *e;
 		break;
 	}
@@ -463,15 +466,15 @@ int vmm_replicate(struct vmm *v, const struct replicate_request *ask, size_t cou
 		  const struct request_ref *ref, struct replica **ret, size_t *ret_n,
 		  struct err *ret_why, struct err *e)
 {
-	auto_free struct likeness *l = xcalloc(1, sizeof(*l));
+	auto_free struct replica_template *l = xcalloc(1, sizeof(*l));
 	auto_free struct replica *out = xcalloc(count, sizeof(*out));
 	struct err why;
 	size_t n = 0;
-	int r = liken(v, ask, l, e);
+	int r = template_make(v, ask, l, e);
 
 	if (!r)
-		r = make(v, l, count, partial, ref, out, &n, &why, e);
-	likeness_free(l);
+		r = replicate_all(v, l, count, partial, ref, out, &n, &why, e);
+	replica_template_free(l);
 	if (r)
 		return r;
 	*ret = take_ptr(&out);

@@ -13,7 +13,7 @@
 #include "vmm/node/node.h"
 #include "vmm/node/reads.h"
 
-static void fill(const struct history_row *h, struct revision_info *ret)
+static void revision_info_fill(const struct history_row *h, struct revision_info *ret)
 {
 	*ret = (struct revision_info){
 		.id = h->id, .number = h->number, .created_ms = h->created_ms, .current = h->current
@@ -42,7 +42,7 @@ int vmm_revisions(struct vmm *v, int64_t workspace, const char *app_id, int64_t 
 		return r;
 	list = xcalloc(n ? n : 1, sizeof(*list));
 	for (size_t i = 0; i < n; i++)
-		fill(&rows[i], &list[i]);
+		revision_info_fill(&rows[i], &list[i]);
 	*ret = list;
 	*ret_n = n;
 	return 0;
@@ -54,7 +54,7 @@ void revisions_free(struct revision_info *list, size_t n)
 	free(list);
 }
 
-static int no_revision(const char *app_id, int64_t number, struct err *e)
+static int revision_not_found(const char *app_id, int64_t number, struct err *e)
 {
 	char given[24];
 
@@ -74,8 +74,8 @@ int vmm_revision(struct vmm *v, int64_t workspace, const char *app_id, int64_t n
 		return r;
 	r = history_get(vmm_db(v), app.id, number, &row, e);
 	if (r)
-		return r == -ERR_NOT_FOUND ? no_revision(app.app_id, number, e) : r;
-	fill(&row, ret);
+		return r == -ERR_NOT_FOUND ? revision_not_found(app.app_id, number, e) : r;
+	revision_info_fill(&row, ret);
 	return 0;
 }
 

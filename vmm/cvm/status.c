@@ -10,7 +10,7 @@
 #include "vmm/cvm/status.h"
 
 /* The cloud's clients treat "running" and "stopped" specially and show anything else as it is. */
-static const char *const words[STATUS_MAX] = {
+static const char *const status_words[STATUS_MAX] = {
 	[STATUS_STOPPED] = "stopped",
 	[STATUS_STARTING] = "starting",
 	[STATUS_RUNNING] = "running",
@@ -27,7 +27,7 @@ static const char *const words[STATUS_MAX] = {
 
 const char *status_word(enum status s)
 {
-	return (unsigned)s < STATUS_MAX ? words[s] : "unknown";
+	return (unsigned)s < STATUS_MAX ? status_words[s] : "unknown";
 }
 
 enum status cvm_status(const struct cvm_row *c)

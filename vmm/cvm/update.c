@@ -17,19 +17,19 @@
 #include "vmm/node/node.h"
 #include "vmm/op/op_begin.h"
 
-static bool resizes(enum change_of what)
+static bool is_resize(enum change_of what)
 {
 	return what == CHANGE_VCPU || what == CHANGE_MEMORY || what == CHANGE_DISK ||
 	       what == CHANGE_TYPE;
 }
 
 /* Only what is different counts; where nothing is, what was named. */
-static enum op_kind kind_of(const struct update_request *ask, const struct cvm_change *c)
+static enum op_kind update_op_kind(const struct update_request *ask, const struct cvm_change *c)
 {
 	bool any = false;
 
 	for (int i = 0; i < CHANGES; i++) {
-		if (c->differs[i] && !resizes((enum change_of)i))
+		if (c->differs[i] && !is_resize((enum change_of)i))
 			return OP_UPGRADE;
 		any = any || c->differs[i];
 	}
@@ -39,7 +39,7 @@ static enum op_kind kind_of(const struct update_request *ask, const struct cvm_c
 		       : OP_RESIZE;
 }
 
-static bool is_change(const struct cvm_change *c)
+static bool update_has_changes(const struct cvm_change *c)
 {
 	for (int i = 0; i < CHANGES; i++)
 		if (c->differs[i])
@@ -48,8 +48,9 @@ static bool is_change(const struct cvm_change *c)
 }
 
 /* No "try again later" (ERR_BUSY): the same request is refused as long as the guest runs. */
-static int check_restart(const struct vmm *v, const struct cvm_row *cvm, const struct cvm_change *c,
-			 const struct update_request *ask, struct err *e)
+static int update_check_restart(const struct vmm *v, const struct cvm_row *cvm,
+				const struct cvm_change *c, const struct update_request *ask,
+				struct err *e)
 {
 	char what[128] = "";
 	size_t n = 0;
@@ -71,9 +72,9 @@ static int check_restart(const struct vmm *v, const struct cvm_row *cvm, const s
 	return err_hint(e, "set allow_restart, or stop the CVM first");
 }
 
-static int begin(struct vmm *v, const struct cvm_row *cvm, const struct cvm_change *c,
-		 const struct update_request *ask, const struct request_ref *ref,
-		 struct op_row *ret_op, struct err *e)
+static int update_begin(struct vmm *v, const struct cvm_row *cvm, const struct cvm_change *c,
+			const struct update_request *ask, const struct request_ref *ref,
+			struct op_row *ret_op, struct err *e)
 {
 	const bool lead = c->differs[CHANGE_PORTS] && cvm_is_up(cvm) && !c->restart;
 	unsigned timeout_s = ask->timeout_s;
@@ -86,11 +87,11 @@ static int begin(struct vmm *v, const struct cvm_row *cvm, const struct cvm_chan
 		       "{\"timeout_s\":%u,\"force\":%s,\"restart\":%s,\"grow\":%s,\"lead\":%s}",
 		       timeout_s, ask->force ? "true" : "false", c->restart ? "true" : "false",
 		       c->differs[CHANGE_DISK] ? "true" : "false", lead ? "true" : "false");
-	if (!is_change(c))
-		return op_record(v, cvm, kind_of(ask, c), params, ref, ret_op, e);
-	r = check_restart(v, cvm, c, ask, e);
+	if (!update_has_changes(c))
+		return op_record(v, cvm, update_op_kind(ask, c), params, ref, ret_op, e);
+	r = update_check_restart(v, cvm, c, ask, e);
 	if (!r)
-		r = op_begin(v, cvm, kind_of(ask, c), params, ref, ret_op, e);
+		r = op_begin(v, cvm, update_op_kind(ask, c), params, ref, ret_op, e);
 	return r ? r : change_reserve(v, cvm, c, ret_op->id, e);
 }
 
@@ -112,7 +113,7 @@ int vmm_update(struct vmm *v, const struct cvm_row *cvm, const struct update_req
 	if (!r)
 		r = change_plan(v, &row, ask, ref->looked, &c, e);
 	if (!r)
-		r = begin(v, &row, &c, ask, ref, ret_op, e);
+		r = update_begin(v, &row, &c, ask, ref, ret_op, e);
 	change_free(&c);
 	return r;
 }

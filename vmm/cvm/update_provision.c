@@ -23,8 +23,8 @@
 #include "vmm/node/records.h"
 
 /* A create that waits under the same hash is not forgotten for the update's sake. */
-static int put(struct vmm *v, const struct cvm_row *cvm, const char *hash, const char *text,
-	       struct err *e)
+static int update_provision_put(struct vmm *v, const struct cvm_row *cvm, const char *hash,
+				const char *text, struct err *e)
 {
 	auto_free char *request = NULL, *manifest = NULL;
 	char app_id[APP_ID_TEXT];
@@ -39,8 +39,8 @@ static int put(struct vmm *v, const struct cvm_row *cvm, const char *hash, const
 }
 
 /* What is refused as an update is not remembered for one. */
-static int check(struct vmm *v, const struct cvm_row *cvm, json_t *manifest, const char *text,
-		 struct err *e)
+static int update_provision_check(struct vmm *v, const struct cvm_row *cvm, json_t *manifest,
+				  const char *text, struct err *e)
 {
 	const struct update_request ask = { .manifest = manifest,
 					    .manifest_text = text,
@@ -57,11 +57,11 @@ int vmm_provision_update(struct vmm *v, const struct cvm_row *cvm, json_t *manif
 {
 	auto_free char *text = compose_text(manifest);
 	char hash[SHA256_HEX];
-	int r = check(v, cvm, manifest, text, e);
+	int r = update_provision_check(v, cvm, manifest, text, e);
 
 	compose_hash(text, hash);
 	if (!r)
-		r = put(v, cvm, hash, text, e);
+		r = update_provision_put(v, cvm, hash, text, e);
 	if (!r)
 		r = records_fit(v, cvm->workspace, RECORD_PROVISIONS, e);
 	if (!r)
@@ -69,7 +69,7 @@ int vmm_provision_update(struct vmm *v, const struct cvm_row *cvm, json_t *manif
 	return r;
 }
 
-static int not_provisioned(const char *given, struct err *e)
+static int update_not_provisioned(const char *given, struct err *e)
 {
 	err_field(e, ERR_INVALID, "compose_hash", given,
 		  "compose_hash %.66s is not provisioned for this app", given);
@@ -87,13 +87,13 @@ int vmm_provisioned_update(struct vmm *v, const struct cvm_row *cvm, const char 
 	int r;
 
 	if (!id_is_hex(hex, SHA256_HEX - 1))
-		return not_provisioned(compose_hash, e);
+		return update_not_provisioned(compose_hash, e);
 	for (size_t i = 0; i < SHA256_HEX - 1; i++)
 		hash[i] = (char)tolower((unsigned char)hex[i]);
 	r = provisions_get(vmm_db(v), cvm->workspace, cvm->app_id, hash, &request, &text, app_id,
 			   e);
 	if (r)
-		return r == -ERR_NOT_FOUND ? not_provisioned(compose_hash, e) : r;
+		return r == -ERR_NOT_FOUND ? update_not_provisioned(compose_hash, e) : r;
 	manifest = json_loads(text, 0, NULL);
 	if (!manifest)
 		return err_set(e, ERR_HOST, "the manifest provisioned as %s can not be read", hash);

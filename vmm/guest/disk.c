@@ -127,7 +127,7 @@ int disk_check(const char *path, int64_t min_gib, int64_t max_gib, struct err *e
 			(unsigned long long)((has + GIB - 1) / GIB));
 }
 
-static int sync_file(const char *path, struct err *e)
+static int disk_sync(const char *path, struct err *e)
 {
 	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
 
@@ -156,7 +156,7 @@ int disk_create(const char *dir, const char *path, int64_t gib, struct err *e)
 	if (!r && chmod(tmp, 0600) < 0)
 		r = err_sys(e, errno, "cannot close %s to others", tmp);
 	if (!r)
-		r = sync_file(tmp, e);
+		r = disk_sync(tmp, e);
 	if (!r && rename(tmp, path) < 0)
 		r = err_sys(e, errno, "cannot name %s", path);
 	if (r)

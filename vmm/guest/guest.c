@@ -41,15 +41,15 @@
 enum {
 	READ_GAP_MS = 50,
 	NOISY_GAP_MS = 10000,
-	NEWS_MAX = 256,
-	SAY_AGAIN_MS = 1000,
-	LAST_TRIES = 60
+	REPORTS_MAX = 256,
+	RETRY_MS = 1000,
+	RETRIES_MAX = 60
 };
 enum { READ_MAX_MS = 15 * 1000, ROTATE_MAX_MS = 10 * 60 * 1000 };
 
-struct heard {
-	char said[SERIAL_KINDS][SERIAL_TEXT]; /* "" = none */
-	bool news[SERIAL_KINDS];
+struct boot_reports {
+	char text[SERIAL_KINDS][SERIAL_TEXT]; /* "" = none */
+	bool is_new[SERIAL_KINDS];
 };
 
 struct guest {
@@ -61,21 +61,21 @@ struct guest {
 	bool watched, watch_open;
 	struct loop_timer *timer;
 	int64_t read_at;
-	unsigned told;       /* news recorded in this boot */
-	unsigned tries;      /* that failed to record its last words */
-	unsigned pokes;      /* commits waited for: the struct stays until then */
-	struct heard heard;  /* to be recorded */
-	bool changed;        /* the log, since the last read was started */
-	bool ended, dropped; /* the guest: read to the end; the struct: free it */
-	bool reading;        /* a job is: it has the members from here on to itself */
+	unsigned reports_recorded;   /* news recorded in this boot */
+	unsigned record_tries;       /* that failed to record its last words */
+	unsigned commits_pending;    /* commits waited for: the struct stays until then */
+	struct boot_reports pending; /* to be recorded */
+	bool changed;                /* the log, since the last read was started */
+	bool ended, dropped;         /* the guest: read to the end; the struct: free it */
+	bool reading;                /* a job is: it has the members from here on to itself */
 	struct serial_scan scan;
-	struct heard read; /* what is new */
-	bool to_end;       /* read all there is, not only a slice */
+	struct boot_reports fresh; /* what is new */
+	bool to_end;               /* read all there is, not only a slice */
 	bool more;
 };
 
 /* Of those that have not ended. */
-static struct guest *find(struct vmm *v, int64_t cvm)
+static struct guest *guest_find(struct vmm *v, int64_t cvm)
 {
 	struct guest *g = v->guests;
 
@@ -84,23 +84,23 @@ static struct guest *find(struct vmm *v, int64_t cvm)
 	return g;
 }
 
-static void free_unused(struct guest *g)
+static void guest_free_unused(struct guest *g)
 {
-	if (!g->dropped || g->reading || g->watch_open || g->pokes)
+	if (!g->dropped || g->reading || g->watch_open || g->commits_pending)
 		return;
 	free(g->log_dir);
 	free(g);
 }
 
-static void watch_closed(uv_handle_t *h)
+static void serial_watch_closed(uv_handle_t *h)
 {
 	struct guest *g = h->data;
 
 	g->watch_open = false;
-	free_unused(g);
+	guest_free_unused(g);
 }
 
-static void drop(struct guest *g)
+static void guest_drop(struct guest *g)
 {
 	struct guest **p = &g->v->guests;
 
@@ -111,40 +111,40 @@ static void drop(struct guest *g)
 	g->dropped = true;
 	loop_after_cancel(&g->timer);
 	if (g->watch_open)
-		uv_close((uv_handle_t *)&g->watch, watch_closed);
+		uv_close((uv_handle_t *)&g->watch, serial_watch_closed);
 	else
-		free_unused(g);
+		guest_free_unused(g);
 }
 
 /* ------------------------------------------------------------------ progress */
 
 /* [job] */
-static void hear(void *arg, enum serial_kind kind, const char *text)
+static void collect_progress(void *arg, enum serial_kind kind, const char *text)
 {
-	struct heard *h = arg;
+	struct boot_reports *h = arg;
 
-	h->news[kind] = true;
-	(void)snprintf(h->said[kind], sizeof(h->said[kind]), "%s", text);
+	h->is_new[kind] = true;
+	(void)snprintf(h->text[kind], sizeof(h->text[kind]), "%s", text);
 }
 
-static int record(struct guest *g, const struct cvm_row *c, const char *column, const char *old,
-		  enum serial_kind kind, struct err *e)
+static int record_column(struct guest *g, const struct cvm_row *c, const char *column,
+			 const char *old, enum serial_kind kind, struct err *e)
 {
 	int r;
 
-	if (!g->heard.news[kind] || !strcmp(old, g->heard.said[kind]))
+	if (!g->pending.is_new[kind] || !strcmp(old, g->pending.text[kind]))
 		return 0;
-	r = cvms_set_progress(vmm_db(g->v), c->id, column, g->heard.said[kind], e);
+	r = cvms_set_progress(vmm_db(g->v), c->id, column, g->pending.text[kind], e);
 	/* It says what it likes, and so takes of its workspace's share: a part that leaves its
 	 * owner room. */
 	if (!r)
 		r = records_allow(g->v, c->workspace, RECORD_EVENTS, RECORDS_GUEST, e);
 	if (r)
 		return r == -ERR_QUOTA ? 0 : r;
-	return event(g->v, c, c->op_id, "cvm.progress", e, "{s:s}", column, g->heard.said[kind]);
+	return event(g->v, c, c->op_id, "cvm.progress", e, "{s:s}", column, g->pending.text[kind]);
 }
 
-static int record_turn(void *arg, struct err *e)
+static int record_progress_turn(void *arg, struct err *e)
 {
 	struct guest *g = arg;
 	struct cvm_row c;
@@ -152,145 +152,147 @@ static int record_turn(void *arg, struct err *e)
 
 	if (r || c.boot != g->boot)
 		return r == -ERR_NOT_FOUND ? 0 : r;
-	r = record(g, &c, "boot_progress", c.boot_progress, SERIAL_BOOT_PROGRESS, e);
+	r = record_column(g, &c, "boot_progress", c.boot_progress, SERIAL_BOOT_PROGRESS, e);
 	if (!r)
-		r = record(g, &c, "boot_error", c.boot_error, SERIAL_BOOT_ERROR, e);
+		r = record_column(g, &c, "boot_error", c.boot_error, SERIAL_BOOT_ERROR, e);
 	if (!r)
-		r = record(g, &c, "shutdown_progress", c.shutdown_progress,
-			   SERIAL_SHUTDOWN_PROGRESS, e);
+		r = record_column(g, &c, "shutdown_progress", c.shutdown_progress,
+				  SERIAL_SHUTDOWN_PROGRESS, e);
 	return r;
 }
 
-static void read_log(void *arg);
-static void say_again(struct guest *g);
+static void serial_read(void *arg);
+static void record_retry(struct guest *g);
 
 /* Its last words are recorded, or given up. */
-static bool is_over(const struct guest *g)
+static bool guest_is_finished(const struct guest *g)
 {
-	return g->to_end && !g->reading && !g->timer && !g->pokes;
+	return g->to_end && !g->reading && !g->timer && !g->commits_pending;
 }
 
 /* Operations ask guest_is_unread() when they are woken, so the guest is dropped before. */
-static void poke(void *arg, const struct err *e)
+static void progress_committed(void *arg, const struct err *e)
 {
 	struct guest *g = arg;
 	struct vmm *v = g->v;
 	int64_t cvm = g->cvm;
 	bool over;
 
-	g->pokes--;
+	g->commits_pending--;
 	if (e && !g->dropped && !vmm_is_closing(v))
-		say_again(g);
-	over = is_over(g);
+		record_retry(g);
+	over = guest_is_finished(g);
 	if (g->dropped)
-		free_unused(g);
+		guest_free_unused(g);
 	else if (over)
-		drop(g);
+		guest_drop(g);
 	if ((!e || over) && !vmm_is_closing(v))
 		ops_poke(v, cvm);
 }
 
-static int64_t gap(const struct guest *g)
+static int64_t read_gap_ms(const struct guest *g)
 {
-	return g->told > NEWS_MAX ? NOISY_GAP_MS : READ_GAP_MS;
+	return g->reports_recorded > REPORTS_MAX ? NOISY_GAP_MS : READ_GAP_MS;
 }
 
-static void read_soon(struct guest *g)
+static void serial_read_soon(struct guest *g)
 {
-	int64_t wait = g->read_at + gap(g) - clock_mono_ms();
+	int64_t wait = g->read_at + read_gap_ms(g) - clock_mono_ms();
 
 	if (!g->timer)
-		(void)loop_after(vmm_settings(g->v)->loop, wait > 0 ? (uint64_t)wait : 0, read_log,
-				 g, &g->timer);
+		(void)loop_after(vmm_settings(g->v)->loop, wait > 0 ? (uint64_t)wait : 0,
+				 serial_read, g, &g->timer);
 }
 
 /* The database would not take it: the guest will not say it again, so that is ours to do. */
-static void say_again(struct guest *g)
+static void record_retry(struct guest *g)
 {
-	if (g->ended && ++g->tries >= LAST_TRIES) {
+	if (g->ended && ++g->record_tries >= RETRIES_MAX) {
 		log_warn("what the guest in %s said last is not recorded: the database refused it",
 			 g->log_dir);
 		return;
 	}
 	for (int k = SERIAL_BOOT_PROGRESS; k < SERIAL_KINDS; k++)
-		g->heard.news[k] |= g->heard.said[k][0] != 0;
+		g->pending.is_new[k] |= g->pending.text[k][0] != 0;
 	if (!g->timer)
-		(void)loop_after(vmm_settings(g->v)->loop, SAY_AGAIN_MS, read_log, g, &g->timer);
+		(void)loop_after(vmm_settings(g->v)->loop, RETRY_MS, serial_read, g, &g->timer);
 }
 
-static void poke_later(struct guest *g)
+static void wake_after_commit(struct guest *g)
 {
-	g->pokes++;
-	turn_after(vmm_turn(g->v), poke, g);
+	g->commits_pending++;
+	turn_after(vmm_turn(g->v), progress_committed, g);
 }
 
-static void tell(struct guest *g)
+static void record_progress(struct guest *g)
 {
 	struct err e;
 
-	if (turn_do(vmm_turn(g->v), record_turn, g, &e) < 0) {
-		say_again(g);
+	if (turn_do(vmm_turn(g->v), record_progress_turn, g, &e) < 0) {
+		record_retry(g);
 		return;
 	}
-	memset(g->heard.news, 0, sizeof(g->heard.news));
-	g->told++;
-	poke_later(g);
+	memset(g->pending.is_new, 0, sizeof(g->pending.is_new));
+	g->reports_recorded++;
+	wake_after_commit(g);
 }
 
 /* What was read is to be recorded. False if there is nothing. */
-static bool take_read(struct guest *g)
+static bool take_fresh_progress(struct guest *g)
 {
 	bool any = false;
 
 	for (int k = SERIAL_BOOT_PROGRESS; k < SERIAL_KINDS; k++) {
-		if (g->read.news[k])
-			memcpy(g->heard.said[k], g->read.said[k], sizeof(g->heard.said[k]));
-		g->heard.news[k] |= g->read.news[k];
-		any |= g->heard.news[k];
+		if (g->fresh.is_new[k])
+			memcpy(g->pending.text[k], g->fresh.text[k], sizeof(g->pending.text[k]));
+		g->pending.is_new[k] |= g->fresh.is_new[k];
+		any |= g->pending.is_new[k];
 	}
-	memset(&g->read, 0, sizeof(g->read));
+	memset(&g->fresh, 0, sizeof(g->fresh));
 	return any;
 }
 
-static void read_work(void *arg)
+static void serial_read_work(void *arg)
 {
 	struct guest *g = arg;
 	struct err e;
 
 	do {
-		if (serial_scan_file(&g->scan, g->log_dir, hear, &g->read, &g->more, &e))
+		if (serial_scan_file(&g->scan, g->log_dir, collect_progress, &g->fresh, &g->more,
+				     &e))
 			return;
 	} while (g->more && g->to_end && !job_is_cancelled());
 }
 
-static void read_done(void *arg, enum job_end end)
+static void serial_read_done(void *arg, enum job_end end)
 {
 	struct guest *g = arg;
 	struct vmm *v = g->v;
 
 	g->reading = false;
-	if (take_read(g) && !vmm_is_closing(v))
-		tell(g);
+	if (take_fresh_progress(g) && !vmm_is_closing(v))
+		record_progress(g);
 	if (g->dropped)
-		free_unused(g);
+		guest_free_unused(g);
 	else if (vmm_is_closing(v))
-		drop(g);
+		guest_drop(g);
 	else if (g->to_end && !g->timer)
-		poke_later(g); /* who waits for its last words goes on, also if there were none */
+		wake_after_commit(
+			g); /* who waits for its last words goes on, also if there were none */
 	else if (g->ended && !g->to_end)
-		read_log(g);
+		serial_read(g);
 	else if (!g->ended && (g->more || g->changed || end == JOB_DROPPED))
-		read_soon(g);
+		serial_read_soon(g);
 	vmm_job_end(v);
 }
 
-static void read_log(void *arg)
+static void serial_read(void *arg)
 {
 	static const struct job_calls calls = { .lane = LANE_SHORT,
 						.what = "read a serial log",
 						.deadline_ms = READ_MAX_MS,
-						.work = read_work,
-						.done = read_done };
+						.work = serial_read_work,
+						.done = serial_read_done };
 	struct guest *g = arg;
 
 	if (g->reading) {
@@ -305,7 +307,7 @@ static void read_log(void *arg)
 	(void)job_start(vmm_settings(g->v)->loop, &calls, g);
 }
 
-static void log_changed(uv_fs_event_t *h, const char *name, int events, int status)
+static void serial_log_changed(uv_fs_event_t *h, const char *name, int events, int status)
 {
 	struct guest *g = h->data;
 
@@ -316,33 +318,33 @@ static void log_changed(uv_fs_event_t *h, const char *name, int events, int stat
 		return;
 	g->changed = true;
 	if (!g->reading)
-		read_soon(g);
+		serial_read_soon(g);
 }
 
-static void start_watching(struct guest *g)
+static void serial_watch_start(struct guest *g)
 {
 	auto_free char *path = xasprintf("%s/serial.log", g->log_dir);
 
 	g->watch.data = g;
 	(void)uv_fs_event_init(vmm_settings(g->v)->loop, &g->watch);
 	g->watched = g->watch_open = true;
-	if (uv_fs_event_start(&g->watch, log_changed, path, 0))
+	if (uv_fs_event_start(&g->watch, serial_log_changed, path, 0))
 		log_warn("cannot follow %s: boot progress of this guest will not be seen", path);
-	read_log(g);
+	serial_read(g);
 }
 
 /* ------------------------------------------------------------------ rotation */
 
-struct rotation {
+struct log_rotation {
 	struct vmm *v;
 	char **dirs;
 	size_t n;
 	struct log_limits limits;
 };
 
-static void rotate_work(void *arg)
+static void log_rotation_work(void *arg)
 {
-	struct rotation *r = arg;
+	struct log_rotation *r = arg;
 	struct err e;
 
 	for (size_t i = 0; i < r->n && !job_is_cancelled(); i++)
@@ -350,11 +352,11 @@ static void rotate_work(void *arg)
 			log_warn("cannot rotate logs in %s: %s", r->dirs[i], e.text);
 }
 
-static void arm_rotation(struct vmm *v);
+static void log_rotation_arm(struct vmm *v);
 
-static void rotate_done(void *arg, enum job_end end)
+static void log_rotation_done(void *arg, enum job_end end)
 {
-	struct rotation *r = arg;
+	struct log_rotation *r = arg;
 	struct vmm *v = r->v;
 
 	(void)end; /* a round that was not begun is made up for by the next one */
@@ -364,26 +366,26 @@ static void rotate_done(void *arg, enum job_end end)
 	free(r);
 	v->rotation = NULL;
 	if (!vmm_is_closing(v))
-		arm_rotation(v);
+		log_rotation_arm(v);
 	vmm_job_end(v);
 }
 
 /* In the short lane on purpose: imports may have the bulk lane for hours, and a log must not grow
  * for as long. */
-static void rotate(void *arg)
+static void log_rotation_start(void *arg)
 {
 	static const struct job_calls calls = { .lane = LANE_SHORT,
 						.what = "rotate logs",
 						.deadline_ms = ROTATE_MAX_MS,
-						.work = rotate_work,
-						.done = rotate_done };
+						.work = log_rotation_work,
+						.done = log_rotation_done };
 	struct vmm *v = arg;
-	struct rotation *r = xcalloc(1, sizeof(*r));
+	struct log_rotation *r = xcalloc(1, sizeof(*r));
 
-	*r = (struct rotation){ .v = v,
-				.limits = { .max_bytes = vmm_settings(v)->log_max_bytes,
-					    .max_backups = vmm_settings(v)->log_backups,
-					    .keep_boots = vmm_settings(v)->log_keep_boots } };
+	*r = (struct log_rotation){ .v = v,
+				    .limits = { .max_bytes = vmm_settings(v)->log_max_bytes,
+						.max_backups = vmm_settings(v)->log_backups,
+						.keep_boots = vmm_settings(v)->log_keep_boots } };
 	for (struct guest *g = v->guests; g; g = g->next) {
 		r->dirs = xrealloc(r->dirs, (r->n + 1) * sizeof(*r->dirs));
 		r->dirs[r->n++] = xstrdup(g->log_dir);
@@ -394,12 +396,12 @@ static void rotate(void *arg)
 
 /* Only while guests run: an idle node has no timer here. Two rotations at a time would rotate the
  * same log. */
-static void arm_rotation(struct vmm *v)
+static void log_rotation_arm(struct vmm *v)
 {
 	if (v->guests && !v->log_timer && !v->rotation && vmm_settings(v)->log_check_s)
 		(void)loop_after(vmm_settings(v)->loop,
-				 (uint64_t)vmm_settings(v)->log_check_s * 1000, rotate, v,
-				 &v->log_timer);
+				 (uint64_t)vmm_settings(v)->log_check_s * 1000, log_rotation_start,
+				 v, &v->log_timer);
 }
 
 /* ------------------------------------------------------------------ who is listened to */
@@ -407,7 +409,7 @@ static void arm_rotation(struct vmm *v)
 void guest_listen(struct vmm *v, const struct cvm_row *c)
 {
 	auto_free char *dir = cvm_dir(v, c->uuid);
-	struct guest *g = find(v, c->id);
+	struct guest *g = guest_find(v, c->id);
 
 	if (g && g->boot == c->boot)
 		return;
@@ -417,13 +419,13 @@ void guest_listen(struct vmm *v, const struct cvm_row *c)
 	g->log_dir = xasprintf("%s/logs", dir);
 	v->guests = g;
 	if (c->serial_progress)
-		start_watching(g);
-	arm_rotation(v);
+		serial_watch_start(g);
+	log_rotation_arm(v);
 }
 
 void guest_forget(struct vmm *v, int64_t cvm)
 {
-	struct guest *g = find(v, cvm);
+	struct guest *g = guest_find(v, cvm);
 
 	if (!g)
 		return;
@@ -431,9 +433,9 @@ void guest_forget(struct vmm *v, int64_t cvm)
 	loop_after_cancel(&g->timer);
 	/* Its last words may not have been read yet. */
 	if (g->watched)
-		read_log(g);
+		serial_read(g);
 	else
-		drop(g);
+		guest_drop(g);
 }
 
 bool guest_is_unread(const struct vmm *v, int64_t cvm)
@@ -448,7 +450,7 @@ void guests_close(struct vmm *v)
 {
 	for (struct guest *g = v->guests, *next; g; g = next) {
 		next = g->next;
-		drop(g);
+		guest_drop(g);
 	}
 	loop_after_cancel(&v->log_timer);
 	if (v->rotation)

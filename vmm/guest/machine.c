@@ -24,27 +24,27 @@
 
 /* ------------------------------------------------------------------ files */
 
-static char *in_image(const struct machine_in *in, const char *file)
+static char *image_file_path(const struct machine_in *in, const char *file)
 {
 	return *file ? xasprintf("%s/%s", in->image_dir, file) : NULL;
 }
 
 /* A TD starts in a firmware made for it. An ordinary VM takes the image's, or QEMU's own. */
-static char *firmware(const struct machine_in *in)
+static char *firmware_path(const struct machine_in *in)
 {
 	if (!*in->boot->bios && in->cvm->tdx)
 		return xstrdup(in->set->tdx_firmware);
-	return in_image(in, in->boot->bios);
+	return image_file_path(in, in->boot->bios);
 }
 
 static void files(const struct machine_in *in, struct machine *m)
 {
 	struct domain_spec *d = &m->spec;
 
-	m->kernel = in_image(in, in->boot->kernel);
-	m->initrd = in_image(in, in->boot->initrd);
-	m->rootfs = in_image(in, in->boot->rootfs);
-	m->firmware = firmware(in);
+	m->kernel = image_file_path(in, in->boot->kernel);
+	m->initrd = image_file_path(in, in->boot->initrd);
+	m->rootfs = image_file_path(in, in->boot->rootfs);
+	m->firmware = firmware_path(in);
 	m->disk = xasprintf("%s/hda.img", in->dir);
 	m->serial_log = xasprintf("%s/logs/serial.log", in->dir);
 	m->share = xasprintf("%s/%s", in->dir,
@@ -61,7 +61,7 @@ static void files(const struct machine_in *in, struct machine *m)
 }
 
 /* What the manifest has a say in. */
-static int app(const struct machine_in *in, struct machine *m, struct err *e)
+static int machine_apply_manifest(const struct machine_in *in, struct machine *m, struct err *e)
 {
 	auto_json json_t *manifest = json_loads(in->manifest, 0, NULL);
 	int r = volumes_of(manifest, in->set->volumes_dir, &m->volumes, e);
@@ -78,7 +78,7 @@ static int app(const struct machine_in *in, struct machine *m, struct err *e)
 
 /* ------------------------------------------------------------------ the rest */
 
-static int networks(const struct machine_in *in, struct machine *m, struct err *e)
+static int machine_networks(const struct machine_in *in, struct machine *m, struct err *e)
 {
 	struct domain_spec *d = &m->spec;
 	int r;
@@ -98,7 +98,7 @@ static bool owner_register(const char *hex, uint8_t out[TDX_MR_LEN])
 	return *hex && id_unhex(hex, out, TDX_MR_LEN);
 }
 
-static int launch_security(const struct machine_in *in, struct machine *m, struct err *e)
+static int machine_launch_security(const struct machine_in *in, struct machine *m, struct err *e)
 {
 	char family[IMAGE_NAME], version[IMAGE_VERSION];
 	struct domain_spec *d = &m->spec;
@@ -128,26 +128,26 @@ static int launch_security(const struct machine_in *in, struct machine *m, struc
 	return 0;
 }
 
-static const char *given(const char *a, const char *b)
+static const char *first_nonempty(const char *a, const char *b)
 {
 	return a && *a ? a : b && *b ? b : NULL;
 }
 
-static void host(const struct machine_in *in, struct domain_spec *d)
+static void machine_host(const struct machine_in *in, struct domain_spec *d)
 {
-	d->emulator = given(in->set->emulator, in->caps ? in->caps->emulator : NULL);
-	d->machine = given(in->caps ? in->caps->machine : NULL, NULL);
+	d->emulator = first_nonempty(in->set->emulator, in->caps ? in->caps->emulator : NULL);
+	d->machine = first_nonempty(in->caps ? in->caps->machine : NULL, NULL);
 	d->kvm = in->caps && in->caps->kvm;
 	d->keep_owner = in->caps && in->caps->by_group;
 	d->cid = in->vsock ? in->cvm->cid : 0;
 }
 
 /* A guest without huge pages has no NUMA nodes of its own. */
-static void place(const struct placement *p, struct domain_spec *d)
+static void machine_placement(const struct placement *p, struct domain_spec *d)
 {
 	if (!p)
 		return;
-	d->cpuset = given(p->cpuset, NULL);
+	d->cpuset = first_nonempty(p->cpuset, NULL);
 	d->page_kib = (unsigned)p->page_kib;
 	d->n_cells = p->page_kib ? p->n_cells : 0;
 	for (unsigned i = 0; i < d->n_cells; i++)
@@ -158,7 +158,7 @@ static void place(const struct placement *p, struct domain_spec *d)
 }
 
 /* GPUs hang on the expander of their node, NVSwitches on the root bus. */
-static int cell_of(const struct domain_spec *d, const struct device_row *device)
+static int device_cell(const struct domain_spec *d, const struct device_row *device)
 {
 	for (unsigned i = 0; device->kind == DEVICE_GPU && i < d->n_cells; i++)
 		if (d->cells[i].host_node == device->numa_node)
@@ -166,7 +166,7 @@ static int cell_of(const struct domain_spec *d, const struct device_row *device)
 	return -1;
 }
 
-static int devices(const struct machine_in *in, struct domain_spec *d, struct err *e)
+static int machine_devices(const struct machine_in *in, struct domain_spec *d, struct err *e)
 {
 	if (in->n_devices > DOMAIN_DEVICES)
 		return err_set(e, ERR_UNSUPPORTED,
@@ -174,20 +174,20 @@ static int devices(const struct machine_in *in, struct domain_spec *d, struct er
 			       DOMAIN_DEVICES, in->n_devices);
 	for (size_t i = 0; i < in->n_devices; i++)
 		d->devices[i] = (struct domain_device){ .address = in->devices[i].address,
-							.cell = cell_of(d, &in->devices[i]) };
+							.cell = device_cell(d, &in->devices[i]) };
 	d->n_devices = (unsigned)in->n_devices;
 	d->iommufd = in->caps && in->caps->iommufd;
 	return 0;
 }
 
-static void vm_config(const struct machine_in *in, struct machine *m)
+static void machine_vm_config(const struct machine_in *in, struct machine *m)
 {
 	const struct domain_spec *d = &m->spec;
 
 	m->vm = (struct guest_vm_config){
 		.os_image_hash = in->cvm->image_hash,
 		.image = in->cvm->image_name,
-		.qemu_version = in->caps ? given(in->caps->qemu, NULL) : NULL,
+		.qemu_version = in->caps ? first_nonempty(in->caps->qemu, NULL) : NULL,
 		.host_share_mode = d->share_mode == SHARE_DISK ? "vhd" : "9p",
 		.ovmf_variant = in->boot->ovmf_variant,
 		.tdx_lite = m->variant.lite,
@@ -214,18 +214,18 @@ int machine_make(const struct machine_in *in, struct machine *ret, struct err *e
 	memcpy(m.spec.app_id, in->cvm->app_id, sizeof(m.spec.app_id));
 	(void)snprintf(m.spec.name, sizeof(m.spec.name), "%s", in->domain);
 	files(in, &m);
-	host(in, &m.spec);
-	place(in->place, &m.spec);
-	r = launch_security(in, &m, e);
+	machine_host(in, &m.spec);
+	machine_placement(in->place, &m.spec);
+	r = machine_launch_security(in, &m, e);
 	if (!r)
-		r = networks(in, &m, e);
+		r = machine_networks(in, &m, e);
 	if (!r)
-		r = devices(in, &m.spec, e);
+		r = machine_devices(in, &m.spec, e);
 	if (!r)
-		r = app(in, &m, e);
+		r = machine_apply_manifest(in, &m, e);
 	if (r)
 		return r;
-	vm_config(in, &m);
+	machine_vm_config(in, &m);
 	*ret = m;
 	m = (struct machine){ 0 };
 	return 0;

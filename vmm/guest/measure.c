@@ -19,7 +19,7 @@
 #include "vmm/tdx/file_measures.h"
 #include "vmm/tdx/mr_config.h"
 
-static void no_registers(struct measurements *m)
+static void measure_without_tdx(struct measurements *m)
 {
 	static const char why[] = "an ordinary VM (tee none) has no such register";
 
@@ -28,9 +28,9 @@ static void no_registers(struct measurements *m)
 		measure_failed(&m->rtmr[i], "%s", why);
 }
 
-static void take_files(const struct machine_in *in, const struct machine *machine,
-		       const struct file_measures *known, struct measurements *m,
-		       struct file_measures *files)
+static void measure_files(const struct machine_in *in, const struct machine *machine,
+			  const struct file_measures *known, struct measurements *m,
+			  struct file_measures *files)
 {
 	const struct boot_files f = { .firmware = machine->firmware,
 				      .kernel = machine->kernel,
@@ -74,9 +74,9 @@ int measure(const struct machine_in *in, const struct file_measures *known,
 	m.vm_config = guest_vm_config_text(&machine.vm);
 	m.lite = machine.variant.lite;
 	if (m.tdx)
-		take_files(in, &machine, known, &m, &files);
+		measure_files(in, &machine, known, &m, &files);
 	else
-		no_registers(&m);
+		measure_without_tdx(&m);
 	*ret = m;
 	*ret_files = files;
 	m = (struct measurements){ 0 };

@@ -37,20 +37,20 @@
 enum { KEPT_MAX = 32, WORK_MS = 600 * 1000 };
 
 /* Which files, and what of the host changes their measuring. */
-struct key {
+struct measure_key {
 	char image[IMAGE_NAME], hash[SHA256_HEX], qemu[16];
 	uint64_t memory_mib; /* 0: this QEMU makes no difference of it */
 };
 
-struct kept {
-	struct key key;
+struct measure_cached {
+	struct measure_key key;
 	struct file_measures files;
 };
 
-struct asked {
-	struct asked *next;
+struct measure_request {
+	struct measure_request *next;
 	struct vmm *v;
-	struct key key;
+	struct measure_key key;
 	bool running;
 	bool reading; /* nothing is kept of these files */
 	bool late;    /* past its deadline: nobody waits for its reading */
@@ -73,44 +73,46 @@ struct asked {
 };
 
 struct measuring {
-	struct asked *first;        /* oldest first: the jobs of one image run in this order */
-	struct kept kept[KEPT_MAX]; /* newest first */
+	struct measure_request *first; /* oldest first: the jobs of one image run in this order */
+	struct measure_cached kept[KEPT_MAX]; /* newest first */
 	unsigned n;
 };
 
-static void go(struct vmm *v);
+static void measure_start_jobs(struct vmm *v);
 
-static bool same_key(const struct key *a, const struct key *b)
+static bool measure_key_equal(const struct measure_key *a, const struct measure_key *b)
 {
 	return !strcmp(a->image, b->image) && !strcmp(a->hash, b->hash) &&
 	       !strcmp(a->qemu, b->qemu) && a->memory_mib == b->memory_mib;
 }
 
-static const struct kept *find_kept(const struct measuring *m, const struct key *key)
+static const struct measure_cached *measure_cache_find(const struct measuring *m,
+						       const struct measure_key *key)
 {
 	for (unsigned i = 0; i < m->n; i++)
-		if (same_key(&m->kept[i].key, key))
+		if (measure_key_equal(&m->kept[i].key, key))
 			return &m->kept[i];
 	return NULL;
 }
 
 /* The oldest makes room. */
-static void keep(struct measuring *m, const struct key *key, const struct file_measures *files)
+static void measure_cache_put(struct measuring *m, const struct measure_key *key,
+			      const struct file_measures *files)
 {
 	unsigned i = 0;
 
-	while (i < m->n && !same_key(&m->kept[i].key, key))
+	while (i < m->n && !measure_key_equal(&m->kept[i].key, key))
 		i++;
 	if (i == m->n)
 		m->n = m->n < KEPT_MAX ? m->n + 1 : KEPT_MAX;
 	i = i < KEPT_MAX ? i : KEPT_MAX - 1;
 	memmove(&m->kept[1], &m->kept[0], i * sizeof(m->kept[0]));
-	m->kept[0] = (struct kept){ *key, *files };
+	m->kept[0] = (struct measure_cached){ *key, *files };
 }
 
-static void work(void *arg)
+static void measure_work(void *arg)
 {
-	struct asked *a = arg;
+	struct measure_request *a = arg;
 	uint8_t seed[INSTANCE_SEED_LEN];
 	struct image_boot boot;
 	const struct machine_in in = { .set = &a->set,
@@ -136,9 +138,9 @@ static void work(void *arg)
 	a->failed = r != 0;
 }
 
-static void forget(struct asked *a)
+static void measure_request_free(struct measure_request *a)
 {
-	struct asked **at = &a->v->measuring->first;
+	struct measure_request **at = &a->v->measuring->first;
 
 	while (*at != a) {
 		assert(*at);
@@ -155,7 +157,7 @@ static void forget(struct asked *a)
 	free(a);
 }
 
-static void answer(struct asked *a, const struct err *e)
+static void measure_reply(struct measure_request *a, const struct err *e)
 {
 	measured_fn *done = a->done;
 
@@ -174,7 +176,7 @@ struct record_renewal {
 };
 
 /* Unless it was imported again meanwhile. */
-static int renew_turn(void *arg, struct err *e)
+static int file_stamps_renew_turn(void *arg, struct err *e)
 {
 	const struct record_renewal *w = arg;
 	auto_free char *files = NULL;
@@ -185,7 +187,7 @@ static int renew_turn(void *arg, struct err *e)
 	return strcmp(files, w->was) != 0 ? 0 : images_set_files(vmm_db(w->v), w->image, w->now, e);
 }
 
-static void renewed(void *arg, const struct err *e)
+static void file_stamps_renewed(void *arg, const struct err *e)
 {
 	struct record_renewal *w = arg;
 	struct vmm *v = w->v;
@@ -199,12 +201,12 @@ static void renewed(void *arg, const struct err *e)
 }
 
 /* For those that wait for this job, and for those that come. */
-static void renew(const struct asked *a)
+static void file_stamps_renew(const struct measure_request *a)
 {
 	struct vmm *v = a->v;
 	struct record_renewal *w;
 
-	for (struct asked *b = v->measuring->first; b; b = b->next) {
+	for (struct measure_request *b = v->measuring->first; b; b = b->next) {
 		if (b->running || strcmp(b->image_dir, a->image_dir) != 0 || !b->image_files ||
 		    strcmp(b->image_files, a->image_files) != 0)
 			continue;
@@ -218,63 +220,63 @@ static void renew(const struct asked *a)
 	w->was = xstrdup(a->image_files);
 	w->now = xstrdup(a->image_files_now);
 	vmm_job_begin(v);
-	turn_run(vmm_turn(v), renew_turn, renewed, w);
+	turn_run(vmm_turn(v), file_stamps_renew_turn, file_stamps_renewed, w);
 }
 
 /* Those that wait for this reading begin one of their own, with a deadline of its own. */
-static void work_late(void *arg)
+static void measure_late(void *arg)
 {
-	struct asked *a = arg;
+	struct measure_request *a = arg;
 	struct err e;
 
 	err_set(&e, ERR_TIMEOUT, "the files of the image could not be measured within %d s",
 		WORK_MS / 1000);
 	a->late = true;
-	answer(a, &e);
-	go(a->v);
+	measure_reply(a, &e);
+	measure_start_jobs(a->v);
 }
 
-static void worked(void *arg, enum job_end end)
+static void measure_done(void *arg, enum job_end end)
 {
-	struct asked *a = arg;
+	struct measure_request *a = arg;
 	struct vmm *v = a->v;
 
 	if (end == JOB_DROPPED)
 		a->failed = err_set(&a->err, ERR_UNAVAILABLE,
 				    "the measurement was given up before it began") != 0;
 	else if (!a->failed && a->cvm.tdx)
-		keep(v->measuring, &a->key, &a->files);
+		measure_cache_put(v->measuring, &a->key, &a->files);
 	if (a->image_files_now)
-		renew(a);
-	answer(a, a->failed ? &a->err : NULL);
-	forget(a);
-	go(v);
+		file_stamps_renew(a);
+	measure_reply(a, a->failed ? &a->err : NULL);
+	measure_request_free(a);
+	measure_start_jobs(v);
 	vmm_job_end(v);
 }
 
-static bool image_is_busy(const struct measuring *m, const struct asked *other)
+static bool measure_image_busy(const struct measuring *m, const struct measure_request *other)
 {
-	for (const struct asked *a = m->first; a; a = a->next)
+	for (const struct measure_request *a = m->first; a; a = a->next)
 		if (a->running && !a->late && !strcmp(a->image_dir, other->image_dir))
 			return true;
 	return false;
 }
 
-static void go(struct vmm *v)
+static void measure_start_jobs(struct vmm *v)
 {
 	static const struct job_calls calls = { .lane = LANE_BULK,
 						.what = "measure an image",
 						.deadline_ms = WORK_MS,
-						.work = work,
-						.done = worked,
-						.late = work_late };
+						.work = measure_work,
+						.done = measure_done,
+						.late = measure_late };
 
-	for (struct asked *a = v->measuring->first; a; a = a->next) {
-		const struct kept *kept;
+	for (struct measure_request *a = v->measuring->first; a; a = a->next) {
+		const struct measure_cached *kept;
 
-		if (a->running || image_is_busy(v->measuring, a))
+		if (a->running || measure_image_busy(v->measuring, a))
 			continue;
-		kept = find_kept(v->measuring, &a->key);
+		kept = measure_cache_find(v->measuring, &a->key);
 		a->running = true;
 		a->reading = a->cvm.tdx && !kept;
 		a->known = kept ? kept->files : (struct file_measures){ 0 };
@@ -284,7 +286,7 @@ static void go(struct vmm *v)
 
 /* ------------------------------------------------------------------ asking */
 
-static void set_key(struct asked *a)
+static void measure_key_set(struct measure_request *a)
 {
 	(void)snprintf(a->key.image, sizeof(a->key.image), "%s", a->cvm.image_name);
 	(void)snprintf(a->key.hash, sizeof(a->key.hash), "%s", a->cvm.image_hash);
@@ -293,13 +295,15 @@ static void set_key(struct asked *a)
 		qemu_leaves_kernel_alone(a->caps.qemu) ? 0 : (uint64_t)a->cvm.given_memory_mib;
 }
 
-static struct asked *asked_new(struct vmm *v, const struct hv_caps *caps, const struct cvm_row *cvm,
-			       const char *manifest)
+static struct measure_request *measure_request_new(struct vmm *v, const struct hv_caps *caps,
+						   const struct cvm_row *cvm, const char *manifest)
 {
-	struct asked *a = xcalloc(1, sizeof(*a));
+	struct measure_request *a = xcalloc(1, sizeof(*a));
 	struct err ignored;
 
-	*a = (struct asked){ .v = v, .set = *vmm_settings(v), .caps = *caps, .cvm = *cvm };
+	*a = (struct measure_request){
+		.v = v, .set = *vmm_settings(v), .caps = *caps, .cvm = *cvm
+	};
 	/* Rows that were never promised anything have not been given anything either. */
 	if (!a->cvm.given_vcpus)
 		a->cvm.given_vcpus = cvm->vcpus;
@@ -311,20 +315,20 @@ static struct asked *asked_new(struct vmm *v, const struct hv_caps *caps, const 
 	a->image_dir = image_dir(v, cvm->image_name);
 	(void)images_files(vmm_db(v), cvm->image, &a->image_files, &ignored);
 	cvm_domain_name(cvm->uuid, a->domain);
-	set_key(a);
+	measure_key_set(a);
 	return a;
 }
 
-struct refusal {
+struct measure_refusal {
 	measured_fn *done;
 	void *arg;
 	struct vmm *v;
 	struct loop_timer *timer;
 };
 
-static void refuse(void *arg)
+static void measure_refuse(void *arg)
 {
-	struct refusal *r = arg;
+	struct measure_refusal *r = arg;
 	struct vmm *v = r->v;
 	struct err e;
 
@@ -336,19 +340,19 @@ static void refuse(void *arg)
 	vmm_job_end(v);
 }
 
-static void refuse_later(struct vmm *v, measured_fn *done, void *arg)
+static void measure_refuse_later(struct vmm *v, measured_fn *done, void *arg)
 {
-	struct refusal *r = xcalloc(1, sizeof(*r));
+	struct measure_refusal *r = xcalloc(1, sizeof(*r));
 
-	*r = (struct refusal){ .done = done, .arg = arg, .v = v };
+	*r = (struct measure_refusal){ .done = done, .arg = arg, .v = v };
 	vmm_job_begin(v);
-	(void)loop_after(vmm_settings(v)->loop, 0, refuse, r, &r->timer);
+	(void)loop_after(vmm_settings(v)->loop, 0, measure_refuse, r, &r->timer);
 }
 
 void measure_with(struct vmm *v, const struct hv_caps *caps, const struct cvm_row *cvm,
 		  const char *manifest, measured_fn *done, void *arg)
 {
-	struct asked *a = asked_new(v, caps, cvm, manifest), **last;
+	struct measure_request *a = measure_request_new(v, caps, cvm, manifest), **last;
 
 	if (!v->measuring)
 		v->measuring = xcalloc(1, sizeof(*v->measuring));
@@ -359,7 +363,7 @@ void measure_with(struct vmm *v, const struct hv_caps *caps, const struct cvm_ro
 	while (*last)
 		last = &(*last)->next;
 	*last = a;
-	go(v);
+	measure_start_jobs(v);
 }
 
 void vmm_measure(struct vmm *v, const struct cvm_row *cvm, const char *manifest, measured_fn *done,
@@ -370,5 +374,5 @@ void vmm_measure(struct vmm *v, const struct cvm_row *cvm, const char *manifest,
 	if (caps)
 		measure_with(v, caps, cvm, manifest, done, arg);
 	else
-		refuse_later(v, done, arg);
+		measure_refuse_later(v, done, arg);
 }

@@ -24,23 +24,23 @@
 #include "vmm/tdx/mr_config.h"
 #include "vmm/virt/domain_spec.h"
 
-struct found {
+struct image_folder {
 	char *dir; /* owned */
 	struct image image;
 	struct image_boot boot;
 };
 
-static void found_free(struct found *f)
+static void image_folder_free(struct image_folder *f)
 {
 	free(f->dir);
 }
 
-#define auto_found __attribute__((cleanup(found_free)))
+#define auto_image_folder __attribute__((cleanup(image_folder_free)))
 
 /* ------------------------------------------------------------------ the image, by its folder */
 
 /* Is folder @name the image @wanted, or the newest so far of the family @wanted? */
-static bool better(const char *wanted, const char *name, const char *best)
+static bool image_folder_is_better(const char *wanted, const char *name, const char *best)
 {
 	struct image a = { 0 }, b = { 0 };
 
@@ -54,20 +54,21 @@ static bool better(const char *wanted, const char *name, const char *best)
 	       image_version_compare(&a, &b) > 0;
 }
 
-static void look_in(const char *store, const char *wanted, char best[IMAGE_NAME])
+static void image_folder_find(const char *store, const char *wanted, char best[IMAGE_NAME])
 {
 	DIR *d = store ? opendir(store) : NULL;
 
 	if (!d)
 		return;
 	for (const struct dirent *de; (de = readdir(d));)
-		if (strlen(de->d_name) < IMAGE_NAME && better(wanted, de->d_name, best))
+		if (strlen(de->d_name) < IMAGE_NAME &&
+		    image_folder_is_better(wanted, de->d_name, best))
 			memcpy(best, de->d_name, strlen(de->d_name) + 1);
 	(void)closedir(d);
 }
 
-static int find_image(const struct vmm_settings *s, const struct cvm_request *ask,
-		      struct found *ret, struct err *e)
+static int print_domain_image(const struct vmm_settings *s, const struct cvm_request *ask,
+			      struct image_folder *ret, struct err *e)
 {
 	const char *wanted = ask->image ? ask->image : s->default_image;
 	const char *const stores[] = { s->images_dir, s->demo_images_dir };
@@ -79,7 +80,7 @@ static int find_image(const struct vmm_settings *s, const struct cvm_request *as
 				 "image is missing, and there is no default one");
 	r = image_name_check("image", wanted, e);
 	for (size_t i = 0; !r && !*best && i < ARRAY_SIZE(stores); i++) {
-		look_in(stores[i], wanted, best);
+		image_folder_find(stores[i], wanted, best);
 		if (*best)
 			ret->dir = xasprintf("%s/%s", stores[i], best);
 	}
@@ -92,7 +93,7 @@ static int find_image(const struct vmm_settings *s, const struct cvm_request *as
 /* ------------------------------------------------------------------ the row it would have */
 
 /* Version and variant bits of a random UUID, over a digest. */
-static void uuid_of(const struct cvm_row *c, char out[UUID_TEXT])
+static void deterministic_uuid(const struct cvm_row *c, char out[UUID_TEXT])
 {
 	auto_free char *all =
 		xasprintf("%s %s %s %s %lld %lld %lld %s %d", c->name, c->app_id, c->compose_hash,
@@ -109,7 +110,7 @@ static void uuid_of(const struct cvm_row *c, char out[UUID_TEXT])
 		       h[13], h[14], h[15]);
 }
 
-static void take_image(const struct image *i, struct cvm_row *c)
+static void row_set_image(const struct image *i, struct cvm_row *c)
 {
 	memcpy(c->image_name, i->name, sizeof(c->image_name));
 	memcpy(c->image_version, i->version, sizeof(c->image_version));
@@ -117,13 +118,13 @@ static void take_image(const struct image *i, struct cvm_row *c)
 	c->image_dev = i->is_dev;
 }
 
-static bool tdx_of(const struct vmm_settings *s, const struct cvm_request *ask)
+static bool request_wants_tdx(const struct vmm_settings *s, const struct cvm_request *ask)
 {
 	return ask->tee == TEE_AUTO ? s->tee != TEE_NONE : ask->tee == TEE_TDX;
 }
 
 /* Which nodes and devices a CVM gets is the host's to say. */
-static int refuse_host_things(const struct cvm_request *ask, struct err *e)
+static int refuse_host_dependent(const struct cvm_request *ask, struct err *e)
 {
 	const struct {
 		const char *field;
@@ -141,17 +142,17 @@ static int refuse_host_things(const struct cvm_request *ask, struct err *e)
 	return 0;
 }
 
-static int make_row(struct vmm *v, const struct cvm_request *ask, const char *manifest,
-		    const struct image *image, struct cvm_row *c, struct err *e)
+static int print_domain_row(struct vmm *v, const struct cvm_request *ask, const char *manifest,
+			    const struct image *image, struct cvm_row *c, struct err *e)
 {
 	int r = admit_name(v, ask->name, e);
 
-	*c = (struct cvm_row){ .tdx = tdx_of(vmm_settings(v), ask),
+	*c = (struct cvm_row){ .tdx = request_wants_tdx(vmm_settings(v), ask),
 			       .cid = vmm_settings(v)->cid_start };
-	take_image(image, c);
+	row_set_image(image, c);
 	compose_hash(manifest, c->compose_hash);
 	if (!r)
-		r = refuse_host_things(ask, e);
+		r = refuse_host_dependent(ask, e);
 	if (!r)
 		r = admit_resources(v, ask, c, e);
 	if (!r)
@@ -165,21 +166,21 @@ static int make_row(struct vmm *v, const struct cvm_request *ask, const char *ma
 	(void)snprintf(c->name, sizeof(c->name), "%s", ask->name);
 	c->given_vcpus = c->vcpus;
 	c->given_memory_mib = c->memory_mib;
-	uuid_of(c, c->uuid);
+	deterministic_uuid(c, c->uuid);
 	return 0;
 }
 
 /* ------------------------------------------------------------------ together */
 
-static int print(struct vmm *v, const struct cvm_request *ask, const struct found *f, char **ret,
-		 struct err *e)
+static int print_domain(struct vmm *v, const struct cvm_request *ask, const struct image_folder *f,
+			char **ret, struct err *e)
 {
 	auto_free char *manifest = compose_text(ask->manifest), *dir = NULL;
 	auto_machine struct machine m = { 0 };
 	uint8_t seed[INSTANCE_SEED_LEN];
 	struct cvm_row c;
 	char domain[80];
-	int r = make_row(v, ask, manifest, &f->image, &c, e);
+	int r = print_domain_row(v, ask, manifest, &f->image, &c, e);
 
 	if (r)
 		return r;
@@ -203,8 +204,8 @@ int vmm_print_domain(const struct vmm_settings *s, const struct cvm_request *ask
 		     struct err *e)
 {
 	struct vmm v = { .set = *s };
-	auto_found struct found f = { 0 };
-	int r = find_image(s, ask, &f, e);
+	auto_image_folder struct image_folder f = { 0 };
+	int r = print_domain_image(s, ask, &f, e);
 
-	return r ? r : print(&v, ask, &f, ret, e);
+	return r ? r : print_domain(&v, ask, &f, ret, e);
 }

@@ -24,27 +24,27 @@
 /* FAT32 wants at least 65,525 clusters; the launcher of the field makes it this large. */
 #define SIZE_KIB "131072"
 
-struct files {
+struct share_files {
 	char **path; /* owned */
 	size_t n;
 };
 
-static void files_free(struct files *f)
+static void share_files_free(struct share_files *f)
 {
 	for (size_t i = 0; i < f->n; i++)
 		free(f->path[i]);
 	free(f->path);
 }
 
-static void own_dir(DIR **d)
+static void share_dir_close(DIR **d)
 {
 	if (*d)
 		(void)closedir(*d);
 }
 
-static int list_files(const char *dir, struct files *f, struct err *e)
+static int share_files_list(const char *dir, struct share_files *f, struct err *e)
 {
-	DIR *d __attribute__((cleanup(own_dir))) = opendir(dir);
+	DIR *d __attribute__((cleanup(share_dir_close))) = opendir(dir);
 	struct dirent *de;
 
 	if (!d)
@@ -62,7 +62,7 @@ static int list_files(const char *dir, struct files *f, struct err *e)
 }
 
 /* By its full name: /sbin is not in everybody's PATH. */
-static int format(char *image, struct err *e)
+static int share_disk_format(char *image, struct err *e)
 {
 	char *argv[] = { (char[]){ "/sbin/mkfs.fat" },
 			 (char[]){ "-F" },
@@ -78,7 +78,7 @@ static int format(char *image, struct err *e)
 	return r && e->sys == ENOENT ? err_hint(e, "install dosfstools") : r;
 }
 
-static int copy_in(char *image, const struct files *f, struct err *e)
+static int share_disk_copy(char *image, const struct share_files *f, struct err *e)
 {
 	auto_free char **argv = xcalloc(f->n + 6, sizeof(*argv));
 	char *const head[] = { (char[]){ "mcopy" }, (char[]){ "-i" }, image, (char[]){ "-o" } };
@@ -96,17 +96,17 @@ static int copy_in(char *image, const struct files *f, struct err *e)
 	return r && e->sys == ENOENT ? err_hint(e, "install mtools") : r;
 }
 
-static int make(const char *dir, char *temp, struct err *e)
+static int share_disk_build(const char *dir, char *temp, struct err *e)
 {
-	struct files f __attribute__((cleanup(files_free))) = { 0 };
-	int r = list_files(dir, &f, e);
+	struct share_files f __attribute__((cleanup(share_files_free))) = { 0 };
+	int r = share_files_list(dir, &f, e);
 
 	if (unlink(temp) < 0 && errno != ENOENT)
 		return err_sys(e, errno, "remove %s", temp);
 	if (!r)
-		r = format(temp, e);
+		r = share_disk_format(temp, e);
 	if (!r)
-		r = copy_in(temp, &f, e);
+		r = share_disk_copy(temp, &f, e);
 	if (!r && chmod(temp, 0640) < 0)
 		r = err_sys(e, errno, "close %s to others", temp);
 	return r;
@@ -115,7 +115,7 @@ static int make(const char *dir, char *temp, struct err *e)
 int share_disk_make(const char *dir, const char *image, struct err *e)
 {
 	auto_free char *temp = xasprintf("%s.tmp", image);
-	int r = make(dir, temp, e);
+	int r = share_disk_build(dir, temp, e);
 
 	if (!r && rename(temp, image) < 0)
 		r = err_sys(e, errno, "rename %s", temp);

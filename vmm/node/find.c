@@ -18,7 +18,7 @@
 #include "vmm/node/find.h"
 #include "vmm/node/node.h"
 
-static bool all_digits(const char *s)
+static bool is_short_number(const char *s)
 {
 	size_t n = strspn(s, "0123456789");
 
@@ -26,7 +26,7 @@ static bool all_digits(const char *s)
 }
 
 /* Which column, and the value to look for there. */
-static enum cvm_key classify(const char *id, char value[80])
+static enum cvm_key identifier_classify(const char *id, char value[80])
 {
 	char uuid[UUID_TEXT];
 	const char *hex = id;
@@ -36,11 +36,11 @@ static enum cvm_key classify(const char *id, char value[80])
 		memcpy(value, uuid, sizeof(uuid));
 		return CVM_BY_UUID;
 	}
-	if (!strncasecmp(id, "cvm_", 4) && all_digits(id + 4)) {
+	if (!strncasecmp(id, "cvm_", 4) && is_short_number(id + 4)) {
 		(void)snprintf(value, 80, "%.20s", id + 4);
 		return CVM_BY_ID;
 	}
-	if (all_digits(id) && strlen(id) < 16)
+	if (is_short_number(id) && strlen(id) < 16)
 		return CVM_BY_ID;
 	if (!strncasecmp(id, "app_", 4))
 		hex = id + 4;
@@ -59,7 +59,7 @@ bool identifier_is_name(const char *identifier)
 {
 	char value[80];
 
-	return classify(identifier, value) == CVM_BY_NAME;
+	return identifier_classify(identifier, value) == CVM_BY_NAME;
 }
 
 bool found_by_odd_name(const char *identifier, const struct cvm_row *row)
@@ -71,13 +71,14 @@ bool identifier_app(const char *identifier, char app_id[APP_ID_TEXT])
 {
 	char value[80];
 
-	if (classify(identifier, value) != CVM_BY_APP)
+	if (identifier_classify(identifier, value) != CVM_BY_APP)
 		return false;
 	memcpy(app_id, value, APP_ID_TEXT);
 	return true;
 }
 
-static int ambiguous(const char *identifier, int found, const struct cvm_row *rows, struct err *e)
+static int identifier_ambiguous(const char *identifier, int found, const struct cvm_row *rows,
+				struct err *e)
 {
 	err_field(e, ERR_CVM_AMBIGUOUS, "identifier", identifier, "%d CVMs match %.60s", found,
 		  identifier);
@@ -88,8 +89,8 @@ static int ambiguous(const char *identifier, int found, const struct cvm_row *ro
 
 /* Add the CVMs named @identifier to the @n that were found by another form of it, of which @rows
  * has the first two. Returns how many there are then, or a negative error. */
-static int add_named(struct vmm *v, int64_t workspace, const char *identifier,
-		     struct cvm_row rows[2], int n, struct err *e)
+static int find_add_named(struct vmm *v, int64_t workspace, const char *identifier,
+			  struct cvm_row rows[2], int n, struct err *e)
 {
 	struct cvm_row named[2];
 	int found = cvms_find(vmm_db(v), workspace, CVM_BY_NAME, identifier, named, 2, e);
@@ -109,18 +110,18 @@ int vmm_find(struct vmm *v, int64_t workspace, const char *identifier, struct cv
 {
 	struct cvm_row rows[2];
 	char value[80];
-	enum cvm_key by = classify(identifier, value);
+	enum cvm_key by = identifier_classify(identifier, value);
 	int n = cvms_find(vmm_db(v), workspace, by, value, rows, 2, e);
 
 	if (n >= 0 && n < 2 && by != CVM_BY_NAME)
-		n = add_named(v, workspace, identifier, rows, n, e);
+		n = find_add_named(v, workspace, identifier, rows, n, e);
 	if (n < 0)
 		return n;
 	if (n == 0)
 		return err_field(e, ERR_CVM_NOT_FOUND, "cvm_id", identifier, "no CVM %.60s",
 				 identifier);
 	if (n > 1)
-		return ambiguous(identifier, n, rows, e);
+		return identifier_ambiguous(identifier, n, rows, e);
 	*ret = rows[0];
 	return 0;
 }
@@ -155,7 +156,7 @@ int instances_of(struct vmm *v, int64_t workspace, const char *app_id, struct cv
 
 /* The oldest instance of another workspace than that of the oldest of all, rows[n - 1]; NULL if
  * there is none. */
-static const struct cvm_row *elsewhere(const struct cvm_row *rows, size_t n)
+static const struct cvm_row *find_other_workspace(const struct cvm_row *rows, size_t n)
 {
 	for (size_t i = n - 1; i-- > 0;)
 		if (rows[i].workspace != rows[n - 1].workspace)
@@ -182,14 +183,14 @@ int vmm_find_first(struct vmm *v, int64_t workspace, const char *identifier, str
 		return err_field(e, ERR_CVM_NOT_FOUND, "cvm_id", identifier, "no CVM %.60s",
 				 identifier);
 	two[0] = rows[n - 1];
-	other = elsewhere(rows, n);
+	other = find_other_workspace(rows, n);
 	if (other) {
 		two[1] = *other;
-		return ambiguous(identifier, (int)n, two, e);
+		return identifier_ambiguous(identifier, (int)n, two, e);
 	}
-	r = add_named(v, workspace, identifier, two, 1, e);
+	r = find_add_named(v, workspace, identifier, two, 1, e);
 	if (r > 1)
-		return ambiguous(identifier, r, two, e);
+		return identifier_ambiguous(identifier, r, two, e);
 	if (r == 1)
 		*ret = two[0];
 	return r < 0 ? r : 0;
