@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
- * disk.c - the data disk: a qcow2 file, whole or not there, and never replaced unasked.
+ * disk.c - create, check and grow the data disk, a qcow2 file.
  *
- * qemu-img writes beside the final name; the file is synced and then renamed, so a disk that
- * exists is a disk that was finished. The row says afterwards that the disk was made
- * (cvms.disk_made, in GiB). So a crash in between leaves a disk that the row does not know, which
- * is taken as it is, and never a row that knows a disk that was not made. Once the row says so, a
- * disk that is missing or is another one is an error: an empty disk in its place would look to the
- * guest like the loss of all its data. Only its owner may ask for that (new_disk). Also then what
- * is in its place is renamed and kept. A disk that is larger than recorded is whole: the row is
- * behind, after a restore of the database, and new_disk is refused.
+ * A disk is complete or missing, and it is never replaced without a request. qemu-img writes under
+ * another name; the file is synced and then renamed. Afterwards the row records its size
+ * (cvms.disk_made, in GiB). A crash in between leaves a disk that the row does not know, which is
+ * adopted; a row never knows a disk that was not made. Once recorded, a missing or different disk
+ * is an error: an empty disk in its place would look to the guest like the loss of all its data.
+ * Only the owner can request a new disk (new_disk), and then the old file is renamed and kept. A
+ * disk that is larger than recorded is valid: the row is older, after a restore of the database,
+ * and new_disk is refused.
  *
- * A disk may be smaller than the row's disk_gib, by a growth whose job was given up: disk_made is
- * the size that was seen to be there.
+ * A disk may be smaller than the row's disk_gib, when the job that grows it was cancelled:
+ * disk_made is the size that was verified.
+ *
+ * The steps that call this are in vmm/cvm/.
  */
 #include <assert.h>
 #include <endian.h>
@@ -30,7 +32,7 @@
 #include "vmm/guest/disk.h"
 #include "vmm/op/child.h"
 
-/* The start of a qcow2 file (QEMU docs/interop/qcow2.txt), big-endian. */
+/* Header of a qcow2 file (QEMU docs/interop/qcow2.txt), big-endian. */
 struct qcow2 {
 	uint32_t magic, version;
 	uint64_t backing_offset;
@@ -39,7 +41,7 @@ struct qcow2 {
 	uint32_t crypt_method, l1_entries;
 	uint64_t l1_offset;
 	uint8_t rest[24];
-	uint64_t incompatible; /* of version 3 */
+	uint64_t incompatible; /* since version 3 */
 };
 static_assert(offsetof(struct qcow2, size) == 24 && offsetof(struct qcow2, l1_offset) == 40 &&
 		      offsetof(struct qcow2, incompatible) == 72,
@@ -60,7 +62,7 @@ static int disk_fault(const char *path, struct err *e, const char *fault)
 
 static int disk_open(const char *path, int *ret, uint64_t *ret_bytes, struct err *e)
 {
-	/* O_NONBLOCK: a FIFO in its place must not hang the job. */
+	/* O_NONBLOCK: open() of a FIFO must not block the job. */
 	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	struct stat st;
 
@@ -79,7 +81,7 @@ static int disk_open(const char *path, int *ret, uint64_t *ret_bytes, struct err
 	return 0;
 }
 
-/* Virtual size in bytes. */
+/* Read the virtual size in bytes. Refuses a file that is not a complete qcow2 file of its own. */
 static int disk_size(const char *path, uint64_t *ret, struct err *e)
 {
 	auto_close int fd = -1;
@@ -97,7 +99,7 @@ static int disk_size(const char *path, uint64_t *ret, struct err *e)
 	if (head.backing_offset ||
 	    (be32toh(head.version) >= 3 && be64toh(head.incompatible) & EXTERNAL_DATA))
 		return disk_fault(path, e, "is not its own: it refers to another file");
-	/* QEMU reads zeros after the end of the file: a guest would find an empty disk. */
+	/* QEMU reads zeros after the end of the file, so a guest would see an empty disk. */
 	tables = be64toh(head.l1_offset) + be32toh(head.l1_entries) * sizeof(uint64_t);
 	if (bytes < tables)
 		return disk_fault(path, e, "is cut off");
@@ -114,14 +116,14 @@ int disk_check(const char *path, int64_t min_gib, int64_t max_gib, struct err *e
 		return -(int)e->code;
 	if (has < (uint64_t)min_gib * GIB) {
 		(void)snprintf(fault, sizeof(fault),
-			       "has %llu bytes, recorded are at least %lld GiB",
+			       "has %llu bytes; at least %lld GiB are recorded",
 			       (unsigned long long)has, (long long)min_gib);
 		return disk_fault(path, e, fault);
 	}
 	if (has <= (uint64_t)max_gib * GIB)
 		return 0;
 	err_field(e, ERR_HOST, "disk_size", path,
-		  "the data disk of the CVM has %llu bytes, recorded are %lld GiB",
+		  "the data disk of the CVM has %llu bytes; %lld GiB are recorded",
 		  (unsigned long long)has, (long long)max_gib);
 	return err_hint(e, "put its disk back; or resize the CVM to %llu GiB, if this is its disk",
 			(unsigned long long)((has + GIB - 1) / GIB));
@@ -146,19 +148,19 @@ int disk_create(const char *dir, const char *path, int64_t gib, struct err *e)
 			 tmp,
 			 size,
 			 NULL };
-	/* A qemu-img of a daemon that was killed may still write to its file, and holds QEMU's lock
-	 * of it. */
+	/* A qemu-img that a killed daemon left may still write to its file and hold QEMU's lock, so
+	 * the file is unlinked and not reused. */
 	int r = file_remove_tree(tmp, e);
 
 	if (!r)
 		r = child_run(argv, e);
-	/* libvirt gives it to QEMU's user for as long as that runs. */
+	/* libvirt changes the owner to QEMU's user while the CVM runs. */
 	if (!r && chmod(tmp, 0600) < 0)
-		r = err_sys(e, errno, "cannot close %s to others", tmp);
+		r = err_sys(e, errno, "cannot restrict the mode of %s", tmp);
 	if (!r)
 		r = disk_sync(tmp, e);
 	if (!r && rename(tmp, path) < 0)
-		r = err_sys(e, errno, "cannot name %s", path);
+		r = err_sys(e, errno, "cannot rename a new disk to %s", path);
 	if (r)
 		(void)unlink(tmp);
 	return r ? r : file_sync_dir(dir, e);

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
- * guest.c - what running guests say on their serial console, and keeping their logs bounded.
+ * guest.c - record the boot and shutdown progress that guests print on their serial console, and
+ * rotate their logs.
  *
- * Guests of images that report their boot are followed by inotify on the serial log: no polling.
- * The log is read in jobs, one at a time for each guest. A guest is an enemy: however fast it
- * writes, its log is read no more than every READ_GAP_MS, 64 KiB at a time, and only what changes a
- * row is written. One that has reported more than NEWS_MAX times in a boot is read every
- * NOISY_GAP_MS from then on, so that it cannot fill the event log.
+ * The serial log of an image that reports its boot is followed with inotify. A job reads it; each
+ * guest has at most one such job at a time. A guest is hostile: however fast it writes, its log is
+ * read at most once per READ_GAP_MS, 64 KiB at a time, and a row is written only when a value
+ * changes. After REPORTS_MAX reports in one boot the log is read only once per NOISY_GAP_MS, so
+ * that a guest cannot fill the event log.
  *
- * A guest that has ended stays in v->guests until its log was read to the end and what it said was
- * committed, or was refused LAST_TRIES times. A job keeps its guest, and the vmm (vmm_job_begin()),
- * until it is done.
+ * A guest that has ended stays in the list until its log is read to the end and the last report is
+ * committed, or until the database refused it RETRIES_MAX times. A running job keeps its struct
+ * guest and the vmm alive (vmm_job_begin()); freeing either one earlier is a use after free.
+ *
+ * The scanner of the log is vmm/logs/serial_scan.c.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -61,20 +64,21 @@ struct guest {
 	bool watched, watch_open;
 	struct loop_timer *timer;
 	int64_t read_at;
-	unsigned reports_recorded;   /* news recorded in this boot */
-	unsigned record_tries;       /* that failed to record its last words */
-	unsigned commits_pending;    /* commits waited for: the struct stays until then */
-	struct boot_reports pending; /* to be recorded */
-	bool changed;                /* the log, since the last read was started */
-	bool ended, dropped;         /* the guest: read to the end; the struct: free it */
-	bool reading;                /* a job is: it has the members from here on to itself */
+	unsigned reports_recorded;   /* reports recorded in this boot */
+	unsigned record_tries;       /* failed attempts to record the last report */
+	unsigned commits_pending;    /* commits in progress; the struct stays until they end */
+	struct boot_reports pending; /* read, and not yet recorded */
+	bool changed;                /* the log changed after the last read was started */
+	bool ended, dropped; /* ended: the guest is off, read to the end; dropped: not in the list,
+				free the struct when unused */
+	bool reading;        /* a job runs; it alone uses the members below */
 	struct serial_scan scan;
-	struct boot_reports fresh; /* what is new */
-	bool to_end;               /* read all there is, not only a slice */
+	struct boot_reports fresh; /* found by the job */
+	bool to_end;               /* read to the end, not only one slice */
 	bool more;
 };
 
-/* Of those that have not ended. */
+/* Find the guest of @cvm among those that have not ended; NULL if there is none. */
 static struct guest *guest_find(struct vmm *v, int64_t cvm)
 {
 	struct guest *g = v->guests;
@@ -135,8 +139,8 @@ static int record_column(struct guest *g, const struct cvm_row *c, const char *c
 	if (!g->pending.is_new[kind] || !strcmp(old, g->pending.text[kind]))
 		return 0;
 	r = cvms_set_progress(vmm_db(g->v), c->id, column, g->pending.text[kind], e);
-	/* It says what it likes, and so takes of its workspace's share: a part that leaves its
-	 * owner room. */
+	/* The guest controls this text. RECORDS_GUEST limits guests to a part of the workspace's
+	 * event quota, so that its owner keeps room. */
 	if (!r)
 		r = records_allow(g->v, c->workspace, RECORD_EVENTS, RECORDS_GUEST, e);
 	if (r)
@@ -164,13 +168,14 @@ static int record_progress_turn(void *arg, struct err *e)
 static void serial_read(void *arg);
 static void record_retry(struct guest *g);
 
-/* Its last words are recorded, or given up. */
+/* True when the last report is recorded, or given up. */
 static bool guest_is_finished(const struct guest *g)
 {
 	return g->to_end && !g->reading && !g->timer && !g->commits_pending;
 }
 
-/* Operations ask guest_is_unread() when they are woken, so the guest is dropped before. */
+/* Runs after the commit. ops_poke() makes operations call guest_is_unread(), so the guest is
+ * dropped first. */
 static void progress_committed(void *arg, const struct err *e)
 {
 	struct guest *g = arg;
@@ -204,12 +209,13 @@ static void serial_read_soon(struct guest *g)
 				 serial_read, g, &g->timer);
 }
 
-/* The database would not take it: the guest will not say it again, so that is ours to do. */
+/* Record the reports again later: the database refused them, and the guest does not repeat them. */
 static void record_retry(struct guest *g)
 {
 	if (g->ended && ++g->record_tries >= RETRIES_MAX) {
-		log_warn("what the guest in %s said last is not recorded: the database refused it",
-			 g->log_dir);
+		log_warn("cannot record the last progress of the guest in %s: the database refused "
+			 "it %d times",
+			 g->log_dir, RETRIES_MAX);
 		return;
 	}
 	for (int k = SERIAL_BOOT_PROGRESS; k < SERIAL_KINDS; k++)
@@ -237,7 +243,7 @@ static void record_progress(struct guest *g)
 	wake_after_commit(g);
 }
 
-/* What was read is to be recorded. False if there is nothing. */
+/* Move the reports that the job found to those to be recorded. False if there are none. */
 static bool take_fresh_progress(struct guest *g)
 {
 	bool any = false;
@@ -277,8 +283,8 @@ static void serial_read_done(void *arg, enum job_end end)
 	else if (vmm_is_closing(v))
 		guest_drop(g);
 	else if (g->to_end && !g->timer)
-		wake_after_commit(
-			g); /* who waits for its last words goes on, also if there were none */
+		wake_after_commit(g); /* wake the operations that wait for the end of the log, even
+					 if it had no report */
 	else if (g->ended && !g->to_end)
 		serial_read(g);
 	else if (!g->ended && (g->more || g->changed || end == JOB_DROPPED))
@@ -329,7 +335,7 @@ static void serial_watch_start(struct guest *g)
 	(void)uv_fs_event_init(vmm_settings(g->v)->loop, &g->watch);
 	g->watched = g->watch_open = true;
 	if (uv_fs_event_start(&g->watch, serial_log_changed, path, 0))
-		log_warn("cannot follow %s: boot progress of this guest will not be seen", path);
+		log_warn("cannot watch %s: the boot progress of this guest is not recorded", path);
 	serial_read(g);
 }
 
@@ -359,7 +365,7 @@ static void log_rotation_done(void *arg, enum job_end end)
 	struct log_rotation *r = arg;
 	struct vmm *v = r->v;
 
-	(void)end; /* a round that was not begun is made up for by the next one */
+	(void)end; /* if the job did not run, the next rotation replaces it */
 	for (size_t i = 0; i < r->n; i++)
 		free(r->dirs[i]);
 	free(r->dirs);
@@ -370,8 +376,8 @@ static void log_rotation_done(void *arg, enum job_end end)
 	vmm_job_end(v);
 }
 
-/* In the short lane on purpose: imports may have the bulk lane for hours, and a log must not grow
- * for as long. */
+/* Uses the short lane: imports can occupy the bulk lane for hours, and logs must not grow for so
+ * long. */
 static void log_rotation_start(void *arg)
 {
 	static const struct job_calls calls = { .lane = LANE_SHORT,
@@ -394,8 +400,8 @@ static void log_rotation_start(void *arg)
 	v->rotation = job_start(vmm_settings(v)->loop, &calls, r);
 }
 
-/* Only while guests run: an idle node has no timer here. Two rotations at a time would rotate the
- * same log. */
+/* Start the timer only while guests run, so that an idle node has none. Never two rotations at
+ * once: they would rotate the same log. */
 static void log_rotation_arm(struct vmm *v)
 {
 	if (v->guests && !v->log_timer && !v->rotation && vmm_settings(v)->log_check_s)
@@ -431,7 +437,7 @@ void guest_forget(struct vmm *v, int64_t cvm)
 		return;
 	g->ended = true;
 	loop_after_cancel(&g->timer);
-	/* Its last words may not have been read yet. */
+	/* The end of the log may be unread. */
 	if (g->watched)
 		serial_read(g);
 	else

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * guest_files.c - the files of the folder shared with the guest, as dstack's guests read them.
+ * guest_files.c - write the files of the shared folder in the format that dstack guests read.
  *
- * .sys-config.json is rewritten at every start and so carries the node's present addresses;
- * app-compose.json carries the bytes whose hash is measured. The guest's device is read-only, but
- * once it was not: a guest may have put anything in our files' places. What is no regular file is
- * removed first, and rename() replaces what is.
+ * .sys-config.json is rewritten at every start, so it always has the current addresses of the
+ * node. app-compose.json has the exact bytes whose hash is measured.
+ *
+ * A guest of an earlier release could write to this folder and may have left links or folders
+ * under our names. Anything that is not a regular file is removed before a file is written, and
+ * rename() replaces the target. Writing through an existing name would follow a guest's link.
+ *
+ * The values come from machine.c.
  */
 #include <errno.h>
 #include <string.h>
@@ -19,7 +23,8 @@
 #include "base/strings.h"
 #include "vmm/guest/guest_files.h"
 
-/* QEMU may run as another user; guest_files_open_to() closes the folders above to everyone else. */
+/* Readable for all, because QEMU may run as another user. guest_files_open_to() denies other users
+ * the folders above. */
 enum { SHARED_MODE = 0644 };
 
 static json_t *json_text_list(const char *const *v)
@@ -93,14 +98,14 @@ static char *sys_config_text(const struct guest_files *g)
 	return json_canonical(j);
 }
 
-/* Regular file, something else, or nothing there. */
+/* Remove @path unless it is a regular file or missing. *regular: it is a regular file. */
 static int remove_irregular(const char *path, bool *regular, struct err *e)
 {
 	struct stat st;
 
 	*regular = false;
 	if (lstat(path, &st) < 0)
-		return errno == ENOENT ? 0 : err_sys(e, errno, "look at %s", path);
+		return errno == ENOENT ? 0 : err_sys(e, errno, "cannot stat %s", path);
 	*regular = S_ISREG(st.st_mode);
 	return *regular ? 0 : file_remove_tree(path, e);
 }
@@ -113,7 +118,7 @@ static int guest_file_put(const struct guest_files *g, const char *name, const v
 
 	if (n > max)
 		return err_field(e, ERR_TOO_LARGE, name, NULL,
-				 "%s has %zu bytes, a guest takes at most %zu", name, n, max);
+				 "%s has %zu bytes; the maximum is %zu bytes", name, n, max);
 	if (remove_irregular(temp, &regular, e) < 0 || remove_irregular(path, &regular, e) < 0)
 		return -(int)e->code;
 	return file_write(path, data, n, SHARED_MODE, e);
@@ -172,10 +177,9 @@ static int file_set_group(const char *path, gid_t gid, mode_t mode, struct err *
 {
 	if (!lchown(path, geteuid(), gid) && !chmod(path, mode))
 		return 0;
-	err_sys(e, errno, "cannot give %s to group %u", path, gid);
+	err_sys(e, errno, "cannot change the group of %s to %u", path, gid);
 	if (e->sys == EPERM && geteuid())
-		err_hint(e,
-			 "user %u, the daemon's, must own it and be a member of group %u, QEMU's",
+		err_hint(e, "the daemon's user %u must own it and be a member of group %u, QEMU's",
 			 geteuid(), gid);
 	return -(int)e->code;
 }

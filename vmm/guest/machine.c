@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * machine.c - from a CVM's row, its image and this node to the machine that is started.
+ * machine.c - compute the machine of a CVM from its row, its image and the node's settings.
+ *
+ * The result must depend on its inputs alone: measurements are computed before a CVM starts, and a
+ * machine that is then defined differently fails its attestation. vmm/virt/domain_xml.c turns the
+ * result into XML.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +33,8 @@ static char *image_file_path(const struct machine_in *in, const char *file)
 	return *file ? xasprintf("%s/%s", in->image_dir, file) : NULL;
 }
 
-/* A TD starts in a firmware made for it. An ordinary VM takes the image's, or QEMU's own. */
+/* A TD without a firmware in its image uses the node's TDX firmware. An ordinary VM uses the
+ * image's firmware, or QEMU's default. */
 static char *firmware_path(const struct machine_in *in)
 {
 	if (!*in->boot->bios && in->cvm->tdx)
@@ -60,7 +65,7 @@ static void files(const struct machine_in *in, struct machine *m)
 	d->share = m->share;
 }
 
-/* What the manifest has a say in. */
+/* Apply what the manifest decides: volumes and the TDX attestation variant. */
 static int machine_apply_manifest(const struct machine_in *in, struct machine *m, struct err *e)
 {
 	auto_json json_t *manifest = json_loads(in->manifest, 0, NULL);
@@ -142,7 +147,7 @@ static void machine_host(const struct machine_in *in, struct domain_spec *d)
 	d->cid = in->vsock ? in->cvm->cid : 0;
 }
 
-/* A guest without huge pages has no NUMA nodes of its own. */
+/* Only a guest with huge pages has NUMA nodes. */
 static void machine_placement(const struct placement *p, struct domain_spec *d)
 {
 	if (!p)
@@ -157,7 +162,8 @@ static void machine_placement(const struct placement *p, struct domain_spec *d)
 						    .cpus = p->cell[i].cpus };
 }
 
-/* GPUs hang on the expander of their node, NVSwitches on the root bus. */
+/* Index of the guest NUMA node of a device, or -1 for the root bus. GPUs are on the expander bus of
+ * their node, NVSwitches on the root bus. */
 static int device_cell(const struct domain_spec *d, const struct device_row *device)
 {
 	for (unsigned i = 0; device->kind == DEVICE_GPU && i < d->n_cells; i++)
@@ -170,8 +176,8 @@ static int machine_devices(const struct machine_in *in, struct domain_spec *d, s
 {
 	if (in->n_devices > DOMAIN_DEVICES)
 		return err_set(e, ERR_UNSUPPORTED,
-			       "a machine takes at most %d devices, this CVM has %zu",
-			       DOMAIN_DEVICES, in->n_devices);
+			       "a machine has at most %d devices; this CVM has %zu", DOMAIN_DEVICES,
+			       in->n_devices);
 	for (size_t i = 0; i < in->n_devices; i++)
 		d->devices[i] = (struct domain_device){ .address = in->devices[i].address,
 							.cell = device_cell(d, &in->devices[i]) };

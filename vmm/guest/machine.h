@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * machine.h - from a CVM's row, its image and this node to the machine that is started.
+ * machine.h - compute the machine of a CVM from its row, its image and the node's settings.
  *
- * One function answers for all who ask: the step that defines the domain, the one that writes
- * .sys-config.json, measurements, and --print-domain-xml. So what the guest and a verifier are told
- * is what runs.
+ * The step that defines the domain, the step that writes .sys-config.json, the measurements and
+ * --print-domain-xml all use machine_make(). So the values that the guest and a verifier get are
+ * those of the machine that runs.
  */
 #ifndef TEEPOD_VMM_GUEST_MACHINE_H
 #define TEEPOD_VMM_GUEST_MACHINE_H
@@ -26,24 +26,23 @@ struct device_row;
 
 struct machine_in {
 	const struct vmm_settings *set;
-	const struct hv_caps
-		*caps; /* NULL: the host is not asked, what depends on it is left to libvirt */
+	const struct hv_caps *caps; /* NULL: unknown; libvirt chooses what depends on it */
 	const struct cvm_row *cvm;
 	const char *manifest; /* app-compose.json text */
 	const struct image_boot *boot;
-	const char *dir, *image_dir; /* of the CVM and of its image */
+	const char *dir, *image_dir; /* folders of the CVM and of its image */
 	const char *domain;          /* libvirt name */
 	bool vsock;                  /* the host has vhost-vsock */
-	/* What the row was given, for the domain; NULL and 0 where only measurements are asked for,
-	 * which follow from the row. */
+	/* Resources reserved for the CVM. NULL and 0 when only measurements are needed; these
+	 * follow from the row. */
 	const struct placement *place;
-	const struct device_row *devices; /* in the order they get their ports */
+	const struct device_row *devices; /* in the order of their PCIe ports */
 	size_t n_devices;
 	const uint8_t
 		*instance_seed; /* INSTANCE_SEED_LEN bytes; NULL: the CVM does not exist yet */
 };
 
-/* Borrows from its struct machine_in. */
+/* Borrows strings from its struct machine_in, which must outlive it. */
 struct machine {
 	struct domain_spec spec;
 	struct guest_vm_config vm;
@@ -54,8 +53,9 @@ struct machine {
 	char *disk, *share, *serial_log, *kernel, *initrd, *rootfs, *firmware;
 };
 
-/* ERR_INVALID for a row or a manifest that can not be a machine on this node (any more): a volume
- * that has gone, say. */
+/* Compute the machine. Free with machine_free(). ERR_INVALID if the row or the manifest cannot be a
+ * machine on this node, for example when a volume is missing; ERR_UNSUPPORTED for too many devices.
+ */
 int machine_make(const struct machine_in *in, struct machine *ret, struct err *e);
 void machine_free(struct machine *m);
 #define auto_machine __attribute__((cleanup(machine_free)))

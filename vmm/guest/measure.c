@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * measure.c - what a verifier will see: MRCONFIGID, vm_config, MRTD and the RTMRs of a machine that
- * may not exist yet.
+ * measure.c - compute the measurements of a machine that may not exist yet: MRCONFIGID, vm_config,
+ * MRTD, RTMR1 and RTMR2.
  *
- * RTMR0 and RTMR3 are never worked out here. RTMR0 holds the ACPI tables that QEMU makes of the
- * device layout at the start, the TD HOB and firmware variables: a verifier recomputes them from
- * vm_config, or trusts the firmware's lite variant not to need them. RTMR3 is extended by the
- * running guest. Both say so.
+ * RTMR0 and RTMR3 are never computed here. RTMR0 covers the ACPI tables that QEMU builds from the
+ * device layout at start, the TD HOB and firmware variables; a verifier recomputes it from
+ * vm_config, or ignores it if the firmware supports the lite variant. RTMR3 is extended by the
+ * running guest. The result states the reason for both.
+ *
+ * The machine comes from machine.c, so the measurements are those of the machine that is started.
+ * measure_ask.c runs this in jobs.
  */
 #include "db/cvms.h"
 #include "images/images.h"
@@ -44,13 +47,13 @@ static void measure_files(const struct machine_in *in, const struct machine *mac
 	m->mrtd = files->mrtd;
 	m->rtmr[1] = files->rtmr1;
 	m->rtmr[2] = files->rtmr2;
-	measure_failed(&m->rtmr[0],
-		       "made when the VM starts (ACPI tables, TD HOB, boot variables): a verifier "
-		       "recomputes it from "
-		       "vm_config%s",
-		       m->lite ? "; this TD goes by the lite variant, which does without" : "");
+	measure_failed(
+		&m->rtmr[0],
+		"computed when the VM starts (ACPI tables, TD HOB, boot variables): a verifier "
+		"recomputes it from vm_config%s",
+		m->lite ? "; this TD uses the lite variant, which does not need it" : "");
 	measure_failed(&m->rtmr[3],
-		       "extended by the guest while it runs: its event log says with what");
+		       "extended by the running guest: its event log lists the values");
 }
 
 int measure(const struct machine_in *in, const struct file_measures *known,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * measure.h - what a verifier will see of a CVM, known before it starts.
+ * measure.h - the measurements that a verifier will see of a CVM, computed before it starts.
  */
 #ifndef TEEPOD_VMM_GUEST_MEASURE_H
 #define TEEPOD_VMM_GUEST_MEASURE_H
@@ -17,36 +17,38 @@ struct cvm_row;
 enum { RTMRS = 4 };
 
 struct measurements {
-	bool tdx; /* false: an ordinary VM, whose registers do not exist */
+	bool tdx; /* false: an ordinary VM without measurement registers */
 	char compose_hash[SHA256_HEX], app_id[APP_ID_TEXT], os_image_hash[SHA256_HEX];
 	struct mr_config mr_config; /* owned */
 	uint8_t mr_owner[TDX_MR_LEN],
-		mr_owner_config[TDX_MR_LEN]; /* zeros unless the request named them */
-	char *vm_config;                     /* what .sys-config.json will say, owned */
+		mr_owner_config[TDX_MR_LEN]; /* zeros unless the request gave them */
+	char *vm_config;                     /* vm_config of .sys-config.json, owned */
 	struct measured mrtd, rtmr[RTMRS];
-	bool image_firmware; /* TDX: the image's own, else the node's */
-	bool lite; /* TDX: vm_config has verifiers do without RTMR0's ACPI tables (tdx_variant.h) */
+	bool image_firmware; /* TDX: true = firmware of the image, false = of the node */
+	bool lite;           /* TDX: vm_config tells verifiers to ignore the ACPI tables in RTMR0
+				(tdx_variant.h) */
 };
 
-/* [job] Pure but for files. @in: as the machine would be started; @known (may be NULL): what was
- * worked out of these files before, *ret_files: what was now. @seed_dir: the CVM's shared folder,
- * NULL: it does not exist yet. */
+/* [job] Measure the machine of @in. Reads files, changes nothing. @known (may be NULL): results of
+ * an earlier call for the same files; *ret_files: the results of this call. Free *ret with
+ * measurements_free(). */
 struct machine_in;
 int measure(const struct machine_in *in, const struct file_measures *known,
 	    struct measurements *ret, struct file_measures *ret_files, struct err *e);
 void measurements_free(struct measurements *m);
 #define auto_measurements __attribute__((cleanup(measurements_free)))
 
-/* A borrowed *m, or NULL and why. */
+/* Called once: with borrowed measurements, or with @m NULL and the error. */
 typedef void measured_fn(void *arg, const struct measurements *m, const struct err *e);
 
-/* Of @cvm with @manifest, as it would be started now; a row of a preflight (no UUID) will do. @done
- * on the loop, not before this returns; ERR_UNAVAILABLE: the hypervisor is not connected yet. Files
- * are read by a job, once for all who ask at the same time, and what was worked out is kept. */
+/* Measure @cvm with @manifest as it would be started now. The row of a preflight (without UUID) is
+ * accepted. Calls @done on the loop thread, never before this function returns; ERR_UNAVAILABLE
+ * while the hypervisor is not connected. A job reads the files once for all concurrent requests,
+ * and the results are cached. */
 void vmm_measure(struct vmm *v, const struct cvm_row *cvm, const char *manifest, measured_fn *done,
 		 void *arg);
 
-/* The same for a hypervisor that can @caps. */
+/* The same for a hypervisor with the capabilities @caps. */
 struct hv_caps;
 void measure_with(struct vmm *v, const struct hv_caps *caps, const struct cvm_row *cvm,
 		  const char *manifest, measured_fn *done, void *arg);

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
- * measure_ask.c - measurements asked for on the loop, worked out in a job, with what was learned of
- * files kept.
+ * measure_ask.c - serve measurement requests of the loop with jobs, and cache the results per
+ * image.
  *
- * An image's files are held against what is recorded (images/record.c), so its name and hash stand
- * for them; a firmware of the node may be replaced, so the job compares what stat(2) says before it
- * takes a kept result. Who asks about files that are just being read for the first time waits for
- * that reading: a hundred questions about a new image read it once. Jobs of one image run one after
- * another: where its files differ from what is recorded the first job hashes them, and the others
- * go by what it found, which is recorded.
+ * The files of an image are compared with its record (images/record.c), so the image's name and
+ * hash identify them. A firmware of the node can be replaced, so a job compares stat(2) values
+ * before it uses a cached result. Requests for files that are being read for the first time wait
+ * for that job: a hundred requests for a new image read it once. Jobs of one image run one after
+ * another: if its files differ from the record, the first job hashes them and updates the record,
+ * and the others use it.
+ *
+ * A request stays in the list until its job has ended, even when it was answered at its deadline.
+ * Jobs use only values of their request.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -36,10 +39,10 @@
 
 enum { KEPT_MAX = 32, WORK_MS = 600 * 1000 };
 
-/* Which files, and what of the host changes their measuring. */
+/* Identifies the files and the host properties that change their measurements. */
 struct measure_key {
 	char image[IMAGE_NAME], hash[SHA256_HEX], qemu[16];
-	uint64_t memory_mib; /* 0: this QEMU makes no difference of it */
+	uint64_t memory_mib; /* 0: measurements do not depend on it with this QEMU */
 };
 
 struct measure_cached {
@@ -52,18 +55,19 @@ struct measure_request {
 	struct vmm *v;
 	struct measure_key key;
 	bool running;
-	bool reading; /* nothing is kept of these files */
-	bool late;    /* past its deadline: nobody waits for its reading */
-	/* values for the job */
+	bool reading; /* no result is cached for these files */
+	bool late;    /* past its deadline: other requests no longer wait for this job */
+	/* inputs of the job */
 	struct vmm_settings set;
 	struct hv_caps caps;
 	struct cvm_row cvm;
-	char *manifest, *dir, *seed_dir, *image_dir; /* owned; seed_dir NULL: no such CVM yet */
-	char *image_files;                           /* owned; NULL: the image is not recorded */
-	char *image_files_now;                       /* owned; from the job; NULL: as recorded */
+	char *manifest, *dir, *seed_dir,
+		*image_dir;    /* owned; seed_dir NULL: the CVM does not exist */
+	char *image_files;     /* owned; NULL: the image has no record */
+	char *image_files_now; /* owned; set by the job; NULL: equal to the record */
 	char domain[80];
 	struct file_measures known;
-	/* values from it */
+	/* results of the job */
 	struct measurements measured;
 	struct file_measures files;
 	bool failed;
@@ -73,7 +77,7 @@ struct measure_request {
 };
 
 struct measuring {
-	struct measure_request *first; /* oldest first: the jobs of one image run in this order */
+	struct measure_request *first; /* oldest first: jobs of one image run in this order */
 	struct measure_cached kept[KEPT_MAX]; /* newest first */
 	unsigned n;
 };
@@ -95,7 +99,7 @@ static const struct measure_cached *measure_cache_find(const struct measuring *m
 	return NULL;
 }
 
-/* The oldest makes room. */
+/* Put a result at the front of the cache. Drops the oldest one if the cache is full. */
 static void measure_cache_put(struct measuring *m, const struct measure_key *key,
 			      const struct file_measures *files)
 {
@@ -166,8 +170,7 @@ static void measure_reply(struct measure_request *a, const struct err *e)
 		done(a->arg, e ? NULL : &a->measured, e);
 }
 
-/* ------------------------------------------------------------------ the record of an image is
- * renewed */
+/* ------------------------------------------------------------------ image record */
 
 struct record_renewal {
 	struct vmm *v;
@@ -175,7 +178,7 @@ struct record_renewal {
 	char *was, *now; /* owned */
 };
 
-/* Unless it was imported again meanwhile. */
+/* Update the record, unless the image was imported again meanwhile. */
 static int file_stamps_renew_turn(void *arg, struct err *e)
 {
 	const struct record_renewal *w = arg;
@@ -193,14 +196,14 @@ static void file_stamps_renewed(void *arg, const struct err *e)
 	struct vmm *v = w->v;
 
 	if (e)
-		log_warn("the files of an image are not recorded: %s", e->text);
+		log_warn("cannot update the record of an image: %s", e->text);
 	free(w->was);
 	free(w->now);
 	free(w);
 	vmm_job_end(v);
 }
 
-/* For those that wait for this job, and for those that come. */
+/* Update the record in the database, and the copies of it in waiting requests. */
 static void file_stamps_renew(const struct measure_request *a)
 {
 	struct vmm *v = a->v;
@@ -223,7 +226,8 @@ static void file_stamps_renew(const struct measure_request *a)
 	turn_run(vmm_turn(v), file_stamps_renew_turn, file_stamps_renewed, w);
 }
 
-/* Those that wait for this reading begin one of their own, with a deadline of its own. */
+/* The deadline of a job has passed: answer its request. Requests that wait for this job start their
+ * own, with a new deadline. */
 static void measure_late(void *arg)
 {
 	struct measure_request *a = arg;
@@ -243,7 +247,7 @@ static void measure_done(void *arg, enum job_end end)
 
 	if (end == JOB_DROPPED)
 		a->failed = err_set(&a->err, ERR_UNAVAILABLE,
-				    "the measurement was given up before it began") != 0;
+				    "the measurement was cancelled before it started") != 0;
 	else if (!a->failed && a->cvm.tdx)
 		measure_cache_put(v->measuring, &a->key, &a->files);
 	if (a->image_files_now)
@@ -304,7 +308,7 @@ static struct measure_request *measure_request_new(struct vmm *v, const struct h
 	*a = (struct measure_request){
 		.v = v, .set = *vmm_settings(v), .caps = *caps, .cvm = *cvm
 	};
-	/* Rows that were never promised anything have not been given anything either. */
+	/* A row without reservations has no granted resources yet. */
 	if (!a->cvm.given_vcpus)
 		a->cvm.given_vcpus = cvm->vcpus;
 	if (!a->cvm.given_memory_mib)
@@ -333,7 +337,7 @@ static void measure_refuse(void *arg)
 	struct err e;
 
 	err_set(&e, ERR_UNAVAILABLE,
-		"the hypervisor is not connected yet, so it is not known what machine it makes");
+		"the hypervisor is not connected yet, so its machine type is unknown");
 	err_hint(&e, "try again when /readyz answers 200");
 	r->done(r->arg, NULL, &e);
 	free(r);

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * print_domain.c - the XML that a create would define, without a database, a daemon or a
- * hypervisor.
+ * print_domain.c - print the domain XML that a create would define, without a database, a daemon
+ * or a hypervisor.
+ *
+ * The output must depend on the request, the settings and the image alone, because operators
+ * compare it between hosts. What only a host can decide (NUMA nodes, devices) is refused. The
+ * machine comes from machine.c.
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -39,7 +43,8 @@ static void image_folder_free(struct image_folder *f)
 
 /* ------------------------------------------------------------------ the image, by its folder */
 
-/* Is folder @name the image @wanted, or the newest so far of the family @wanted? */
+/* True if folder @name is the image @wanted, or a newer version of the family @wanted than @best.
+ */
 static bool image_folder_is_better(const char *wanted, const char *name, const char *best)
 {
 	struct image a = { 0 }, b = { 0 };
@@ -77,7 +82,7 @@ static int print_domain_image(const struct vmm_settings *s, const struct cvm_req
 
 	if (!wanted)
 		return err_field(e, ERR_IMAGE_NOT_FOUND, "image", NULL,
-				 "image is missing, and there is no default one");
+				 "image is required: no default image is configured");
 	r = image_name_check("image", wanted, e);
 	for (size_t i = 0; !r && !*best && i < ARRAY_SIZE(stores); i++) {
 		image_folder_find(stores[i], wanted, best);
@@ -90,9 +95,9 @@ static int print_domain_image(const struct vmm_settings *s, const struct cvm_req
 	return r ? r : image_verify(ret->dir, NULL, &ret->image, &ret->boot, e);
 }
 
-/* ------------------------------------------------------------------ the row it would have */
+/* ------------------------------------------------------------------ the row of the CVM */
 
-/* Version and variant bits of a random UUID, over a digest. */
+/* A UUID in the format of version 4, derived from a digest of the row. */
 static void deterministic_uuid(const struct cvm_row *c, char out[UUID_TEXT])
 {
 	auto_free char *all =
@@ -123,7 +128,7 @@ static bool request_wants_tdx(const struct vmm_settings *s, const struct cvm_req
 	return ask->tee == TEE_AUTO ? s->tee != TEE_NONE : ask->tee == TEE_TDX;
 }
 
-/* Which nodes and devices a CVM gets is the host's to say. */
+/* Refuse what depends on the host: NUMA nodes and devices. */
 static int refuse_host_dependent(const struct cvm_request *ask, struct err *e)
 {
 	const struct {
@@ -135,10 +140,10 @@ static int refuse_host_dependent(const struct cvm_request *ask, struct err *e)
 
 	for (size_t i = 0; i < ARRAY_SIZE(no); i++)
 		if (no[i].asked)
-			return err_field(
-				e, ERR_UNSUPPORTED, no[i].field, NULL,
-				"a domain with %s can not be printed without asking a host",
-				no[i].field);
+			return err_field(e, ERR_UNSUPPORTED, no[i].field, NULL,
+					 "cannot print a domain with %s: only a host can choose "
+					 "its resources",
+					 no[i].field);
 	return 0;
 }
 
@@ -170,7 +175,7 @@ static int print_domain_row(struct vmm *v, const struct cvm_request *ask, const 
 	return 0;
 }
 
-/* ------------------------------------------------------------------ together */
+/* ------------------------------------------------------------------ printing */
 
 static int print_domain(struct vmm *v, const struct cvm_request *ask, const struct image_folder *f,
 			char **ret, struct err *e)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * print_domain.h - domain XML without a host.
+ * print_domain.h - print the domain XML of a create request without a host.
  */
 #ifndef TEEPOD_VMM_GUEST_PRINT_DOMAIN_H
 #define TEEPOD_VMM_GUEST_PRINT_DOMAIN_H
@@ -14,10 +14,10 @@
 struct cvm_request;
 struct vmm_settings;
 
-/* The XML a create of @ask would define, from the settings and the image alone: no database, no
- * host is asked. A TD is printed on any host (tee auto: what hypervisor.tee says), with vsock, and
- * with a UUID made from @ask's own values, so that the same request gives the same bytes. Images:
- * those of images_dir, else of demo_images_dir. *ret malloc'd. */
+/* Print the XML that a create of this request would define. Uses only the settings and the image:
+ * no database, no hypervisor. A TD is printed on any host (tee auto: hypervisor.tee decides), with
+ * vsock, and with a UUID derived from the request, so that the same request gives the same bytes.
+ * The image is searched in images_dir, then in demo_images_dir. *ret is malloc'd. */
 int vmm_print_domain(const struct vmm_settings *s, const struct cvm_request *ask, char **ret,
 		     struct err *e);
 

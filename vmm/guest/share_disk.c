@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * share_disk.c - the guest's files as a FAT disk, for guests and hosts without 9p.
+ * share_disk.c - put the guest's files on a FAT disk, for guests and hosts without 9p.
  *
- * The folder may hold whatever a guest of an earlier release put there: only regular files are
- * copied, links are not followed.
+ * A guest of an earlier release may have left anything in the folder. Only regular files are
+ * copied and links are not followed; else a guest could read files of the host. The files come
+ * from guest_files.c.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -21,7 +22,7 @@
 
 #define LABEL "DSTACKSHR"
 
-/* FAT32 wants at least 65,525 clusters; the launcher of the field makes it this large. */
+/* FAT32 needs at least 65,525 clusters; dstack's launcher uses this size. */
 #define SIZE_KIB "131072"
 
 struct share_files {
@@ -48,7 +49,7 @@ static int share_files_list(const char *dir, struct share_files *f, struct err *
 	struct dirent *de;
 
 	if (!d)
-		return err_sys(e, errno, "open %s", dir);
+		return err_sys(e, errno, "cannot open %s", dir);
 	while ((de = readdir(d))) {
 		struct stat st;
 
@@ -61,7 +62,7 @@ static int share_files_list(const char *dir, struct share_files *f, struct err *
 	return 0;
 }
 
-/* By its full name: /sbin is not in everybody's PATH. */
+/* Full path, because /sbin may be missing in PATH. */
 static int share_disk_format(char *image, struct err *e)
 {
 	char *argv[] = { (char[]){ "/sbin/mkfs.fat" },
@@ -102,13 +103,13 @@ static int share_disk_build(const char *dir, char *temp, struct err *e)
 	int r = share_files_list(dir, &f, e);
 
 	if (unlink(temp) < 0 && errno != ENOENT)
-		return err_sys(e, errno, "remove %s", temp);
+		return err_sys(e, errno, "cannot remove %s", temp);
 	if (!r)
 		r = share_disk_format(temp, e);
 	if (!r)
 		r = share_disk_copy(temp, &f, e);
 	if (!r && chmod(temp, 0640) < 0)
-		r = err_sys(e, errno, "close %s to others", temp);
+		r = err_sys(e, errno, "cannot restrict the mode of %s", temp);
 	return r;
 }
 
@@ -118,7 +119,7 @@ int share_disk_make(const char *dir, const char *image, struct err *e)
 	int r = share_disk_build(dir, temp, e);
 
 	if (!r && rename(temp, image) < 0)
-		r = err_sys(e, errno, "rename %s", temp);
+		r = err_sys(e, errno, "cannot rename %s", temp);
 	if (r)
 		(void)unlink(temp);
 	return r;
