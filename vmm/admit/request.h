@@ -83,29 +83,30 @@ struct cvm_request {
 	bool looked; /* at the host, for this request: see inventory_refresh() */
 };
 
-/* What an update changes; what is absent stays. All pointers are borrowed for the call. */
+/* Fields of an update; an absent field stays unchanged. All pointers are borrowed for the call. */
 struct update_request {
-	const char *instance_type; /* its numbers, where none are given below; NULL = as it is */
-	int64_t vcpus, memory_mib, disk_gib; /* 0 = as it is */
-	json_t *manifest;          /* new app-compose object (compose.h); NULL = as it is */
-	const char *manifest_text; /* compose_text() of it, for those who have it */
-	const char *image;         /* name or family; NULL = as it is */
+	const char
+		*instance_type; /* sizes come from the type unless given below; NULL = unchanged */
+	int64_t vcpus, memory_mib, disk_gib; /* 0 = unchanged */
+	json_t *manifest;          /* new app-compose object (compose.h); NULL = unchanged */
+	const char *manifest_text; /* compose_text() of the manifest, if the caller has it */
+	const char *image;         /* name or family; NULL = unchanged */
 	bool set_env;              /* the new environment replaces the old one completely */
 	const void *encrypted_env;
-	size_t encrypted_env_len; /* 0 removes it */
+	size_t encrypted_env_len; /* 0 = remove it */
 	bool set_user_config;
-	const char *user_config; /* NULL removes it */
+	const char *user_config; /* NULL = remove it */
 	bool set_ports;
-	const struct port_request *ports; /* the whole new list */
+	const struct port_request *ports; /* the complete new list */
 	size_t n_ports;
 	bool set_gpus;
 	enum gpu_attach gpu_attach;
-	const struct gpu_request *gpus; /* the whole new list */
+	const struct gpu_request *gpus; /* the complete new list */
 	size_t n_gpus;
-	int listed;         /* 1, 0; -1 = as it is */
-	bool allow_restart; /* a running CVM may be stopped and started for it */
-	unsigned timeout_s; /* graceful for so long, 10..1200; 0 = default (60) */
-	bool force;         /* hard stop at once */
+	int listed;         /* 1 or 0; -1 = unchanged */
+	bool allow_restart; /* a running CVM may be restarted for the change */
+	unsigned timeout_s; /* seconds for a graceful stop, 10..1200; 0 = default (60) */
+	bool force;         /* stop hard, without a graceful stop */
 };
 
 #endif

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * change.c - what a change makes of a CVM, what of it is new, and what is held for it meanwhile.
+ * change.c - plan a change of a CVM, find the fields that differ, and hold the resources of both
+ * states.
  *
- * The present state stays the CVM's row until the operation's step "apply" (update_steps.c) makes
- * the planned one the present, in one transaction; the other way round when it has to go back. From
- * the request's own transaction to the end of the operation the CVM holds whatever one of the two
- * needs (db/changes.c), so going on never fails for want of room, and neither does going back.
+ * The CVM's row keeps the present state until the operation's step "apply" (update_steps.c) swaps
+ * it with the planned state in one transaction; a rollback swaps them back. From the request's
+ * transaction to the end of the operation the CVM holds the maximum that either state needs
+ * (db/changes.c). So neither the change nor its rollback can fail for lack of capacity; releasing
+ * one side early would break that.
+ *
+ * The checks of the request are in vmm/admit/, and the operation begins in update.c.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,8 +52,8 @@ const char *const change_word[CHANGES] = {
 	[CHANGE_LISTED] = "listed",
 };
 
-/* A guest has no hot-plug of CPUs, memory or GPUs, and reads its files when it boots. Its disk
- * grows and its ports are led while it runs; who may see it is nothing to the guest. */
+/* Changes that need a restart: guests have no hot-plug of CPUs, memory or GPUs, and read their
+ * files at boot. Disk growth, port forwards and visibility apply while the guest runs. */
 static const bool change_needs_restart[CHANGES] = {
 	[CHANGE_VCPU] = true,    [CHANGE_MEMORY] = true, [CHANGE_IMAGE] = true,
 	[CHANGE_COMPOSE] = true, [CHANGE_ENV] = true,    [CHANGE_USER_CONFIG] = true,
@@ -65,7 +69,9 @@ static int plan_blobs(struct vmm *v, const struct cvm_row *cvm, const struct upd
 	int r = cvms_blobs(vmm_db(v), cvm->id, b, e);
 
 	if (r)
-		return r == -ERR_NOT_FOUND ? err_set(e, ERR_CVM_NOT_FOUND, "the CVM is gone") : r;
+		return r == -ERR_NOT_FOUND
+			       ? err_set(e, ERR_CVM_NOT_FOUND, "the CVM does not exist any more")
+			       : r;
 	if (ask->set_env && (ask->encrypted_env_len != b->encrypted_env_len ||
 			     (b->encrypted_env_len && memcmp(ask->encrypted_env, b->encrypted_env,
 							     b->encrypted_env_len) != 0))) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * change.h - from one state of a CVM to another.
+ * change.h - plan a change of a CVM, reserve it, and end it. Loop thread only.
  */
 #ifndef TEEPOD_VMM_CVM_CHANGE_H
 #define TEEPOD_VMM_CVM_CHANGE_H
@@ -37,30 +37,30 @@ enum change_of {
 };
 
 struct cvm_change {
-	struct admission a; /* .row: what it will be */
+	struct admission a; /* .row: the CVM after the change */
 	bool differs[CHANGES];
-	bool restart;           /* it runs, and none of this can be done to a running guest */
-	struct cvm_blobs blobs; /* it will have, owned */
+	bool restart;           /* the CVM runs, and the change needs a restart */
+	struct cvm_blobs blobs; /* of the CVM after the change, owned */
 	struct port_row ports[CVM_PORTS_MAX];
 	size_t n_ports, new_ports;
 };
 
-/* What @ask makes of @cvm, and whether that fits beside all others. Nothing is promised. Free with
+/* Compute the CVM after the change, and check that it fits. Reserves nothing. Free *ret with
  * change_free(), also after a failure. */
 int change_plan(struct vmm *v, const struct cvm_row *cvm, const struct update_request *ask,
 		bool looked, struct cvm_change *ret, struct err *e);
 void change_free(struct cvm_change *c);
-/* [turn] Reserve the difference, and write down for operation @op what the CVM will be. */
+/* [turn] Reserve the additional resources, and store the new state for operation @op. */
 int change_reserve(struct vmm *v, const struct cvm_row *cvm, const struct cvm_change *c,
 		   const char *op, struct err *e);
-/* [turn] The end of the change @x: what the CVM is not now is given back. */
+/* [turn] End the change @x: release what the CVM does not use now. */
 int change_settle(struct vmm *v, const struct cvm_row *c, const struct change_row *x,
 		  struct err *e);
-/* [turn] An entry in the history of @c's app. @changed: JSON array. */
+/* [turn] Add an entry to the history of @c's app. @changed: JSON array. */
 int change_remember(struct vmm *v, const struct cvm_row *c, const char *changed,
 		    const struct op_row *op, struct err *e);
-/* As requests name them: "vcpu", "memory", "disk_size", "image", "compose_file", "instance_type",
- * "encrypted_env", ... */
+/* Field names as in requests: "vcpu", "memory", "disk_size", "image", "compose_file",
+ * "instance_type", "encrypted_env", ... */
 extern const char *const change_word[CHANGES];
 
 #endif

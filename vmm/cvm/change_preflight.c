@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * change_preflight.c - what a change of a CVM would make of it, and whether that fits beside all
- * others.
+ * change_preflight.c - compute what a change would make of a CVM, and check that it fits.
+ *
+ * Nothing is written or reserved, so the answer can be outdated when the update arrives. The plan
+ * is the one of an update: change.c.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -19,12 +21,12 @@ static int preflight_check_not_empty(const struct preflight_request *ask, struct
 {
 	if (ask->vcpus || ask->memory_mib || ask->disk_gib || ask->image || ask->manifest)
 		return 0;
-	return err_field(
-		e, ERR_INVALID, "body", NULL,
-		"nothing to change is named: vcpu, memory, disk_size, image or compose_file");
+	return err_field(e, ERR_INVALID, "body", NULL,
+			 "the body must change at least one of vcpu, memory, disk_size, image and "
+			 "compose_file");
 }
 
-/* A CVM that gave its vCPUs and memory back when it stopped will need all of them again. */
+/* A stopped CVM may have released its vCPUs and memory. It needs all of them at its next start. */
 static int preflight_check_start(struct vmm *v, const struct cvm_row *before,
 				 const struct cvm_row *after, struct err *e)
 {
@@ -49,7 +51,7 @@ int vmm_preflight_change(struct vmm *v, const struct cvm_row *cvm,
 	struct cvm_change c = { 0 };
 	int r = preflight_check_not_empty(ask, e);
 
-	/* What is known of the host is good enough for an answer that promises nothing. */
+	/* The last known inventory is enough, because nothing is reserved. */
 	if (!r)
 		r = change_plan(v, cvm, &update, true, &c, e);
 	if (!r)

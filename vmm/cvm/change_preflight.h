@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * change_preflight.h - would a change fit?.
+ * change_preflight.h - check whether a change of a CVM would fit.
  */
 #ifndef TEEPOD_VMM_CVM_CHANGE_PREFLIGHT_H
 #define TEEPOD_VMM_CVM_CHANGE_PREFLIGHT_H
@@ -15,7 +15,7 @@
 
 struct vmm;
 
-/* A change of a CVM that exists. 0 and NULL: as it is. */
+/* A change of an existing CVM. 0 and NULL = unchanged. */
 struct preflight_request {
 	int64_t vcpus, memory_mib, disk_gib;
 	const char *image;
@@ -24,13 +24,13 @@ struct preflight_request {
 
 struct change_fit {
 	struct cvm_row after;
-	char *manifest, *manifest_after; /* app-compose.json, owned */
-	bool changes[CHANGES];           /* what would differ */
-	bool restart; /* it runs, and none of this can be done to a running guest */
+	char *manifest, *manifest_after; /* app-compose.json texts, owned */
+	bool changes[CHANGES];           /* fields that would change */
+	bool restart;                    /* the CVM runs, and the change needs a restart */
 };
 
-/* Would the change fit, with what the CVM holds already? 0, or the refusal it would get. Nothing is
- * changed or promised. */
+/* Check whether the change fits, including what the CVM already holds. 0, or the error that an
+ * update would return. Changes and reserves nothing. Free *ret with change_fit_free(). */
 int vmm_preflight_change(struct vmm *v, const struct cvm_row *cvm,
 			 const struct preflight_request *ask, struct change_fit *ret,
 			 struct err *e);

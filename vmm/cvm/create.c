@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * create.c - preflight, provision, create.
+ * create.c - preflight, provision and create.
  *
  * A create is one transaction: name, capacity, CID, host ports, app, revision, CVM, operation and
- * events appear together or not at all. What touches the host begins after the commit.
+ * events appear together or not at all. Nothing on the host changes before the commit; the
+ * operation's steps (steps.c) do that afterwards. A change of the host inside the transaction
+ * would survive a rollback.
+ *
+ * Requests are checked in vmm/admit/.
  */
 #include <ctype.h>
 #include <stdio.h>
@@ -99,7 +103,7 @@ static json_t *provision_tdx_json(const struct tdx_request *t)
 			: NULL;
 }
 
-/* As asked: which GPU "any" becomes is decided when it is given. */
+/* GPUs as requested: "any" is resolved at the reservation. */
 static json_t *provision_gpus_json(const struct cvm_request *ask)
 {
 	json_t *list = json_array();
@@ -111,8 +115,8 @@ static json_t *provision_gpus_json(const struct cvm_request *ask)
 	return list;
 }
 
-/* The resolved request, so that what was provisioned is what will be created, even if defaults
- * change meanwhile. */
+/* The request with all defaults resolved, so that a later create is the same even if defaults
+ * change. */
 static char *provision_request_json(const struct cvm_request *ask, const struct admission *a)
 {
 	auto_json json_t *j = json_pack(
@@ -199,7 +203,7 @@ static int create_insert(struct vmm *v, const struct cvm_request *ask, struct ad
 		r = meter_follow(v, id, e);
 	if (!r)
 		r = cvms_get(vmm_db(v), id, ret, e);
-	return r == -ERR_NOT_FOUND ? err_set(e, ERR_HOST, "the CVM's row vanished") : r;
+	return r == -ERR_NOT_FOUND ? err_set(e, ERR_HOST, "the row of the new CVM is missing") : r;
 }
 
 int vmm_create(struct vmm *v, int64_t workspace, const struct cvm_request *ask,
@@ -255,7 +259,7 @@ static size_t provisioned_ports(const json_t *list, struct port_request out[CVM_
 	return json_array_size(list);
 }
 
-/* Provisions of earlier versions have a boolean. */
+/* Earlier versions stored a boolean. */
 static enum tee_setting provisioned_tee(const json_t *j)
 {
 	if (json_is_true(json_object_get(j, "require_tdx")))
@@ -296,7 +300,7 @@ static enum gpu_attach provisioned_gpu_attach(const json_t *word)
 	for (int i = 0; i < GPU_ATTACHES; i++)
 		if (json_is_string(word) && !strcmp(json_string_value(word), gpu_attach_word[i]))
 			return (enum gpu_attach)i;
-	return GPU_NONE; /* provisioned before there were GPUs */
+	return GPU_NONE; /* stored by a version without GPUs */
 }
 
 static struct policy_request provisioned_policy(const json_t *j)
@@ -305,7 +309,7 @@ static struct policy_request provisioned_policy(const json_t *j)
 	struct policy_request p = { 0 };
 
 	if (!j)
-		return p; /* provisioned before there were policies */
+		return p; /* stored by a version without policies */
 	p = (struct policy_request){ .has_restart = word != NULL,
 				     .has_auto_start = true,
 				     .has_order = true,
@@ -325,7 +329,7 @@ static int create_not_provisioned(const char *compose_hash, struct err *e)
 	return err_hint(e, "POST /api/v1/cvms/provision first; a provision is kept for 14 days");
 }
 
-/* Both as they are stored: lower case, without 0x. */
+/* Normalize app id and hash to their stored form: lower case, without 0x. */
 static int provision_key(const struct commit_request *given, char app[APP_ID_TEXT],
 			 char hash[SHA256_HEX], struct err *e)
 {
@@ -364,8 +368,8 @@ int vmm_commit(struct vmm *v, int64_t workspace, const struct commit_request *gi
 	j = json_loads(request, 0, NULL);
 	manifest = json_loads(manifest_text, 0, NULL);
 	if (!j || !manifest)
-		return err_set(e, ERR_HOST, "what was provisioned as %s can not be read", hash);
-	if (!json_object_get(j, "name")) /* provisioned for an update: update_provision.c */
+		return err_set(e, ERR_HOST, "cannot parse the request provisioned as %s", hash);
+	if (!json_object_get(j, "name")) /* stored for an update: update_provision.c */
 		return create_not_provisioned(given->compose_hash, e);
 	r = compose_envs_allowed(manifest, given->env_keys, "env_keys", e);
 	if (r)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * create.h - provision and create.
+ * create.h - preflight, provision and create. Loop thread only.
  */
 #ifndef TEEPOD_VMM_CVM_CREATE_H
 #define TEEPOD_VMM_CVM_CREATE_H
@@ -25,25 +25,25 @@ struct provision_result {
 };
 
 struct commit_request {
-	const char *app_id; /* NULL or "": of any app */
+	const char *app_id; /* NULL or "" = any app */
 	const char *compose_hash;
 	const void *encrypted_env;
 	size_t encrypted_env_len;
-	const json_t *env_keys; /* names in it; NULL = not told */
-	int64_t node_id;        /* 0 = this one, as in struct cvm_request */
+	const json_t *env_keys; /* names in encrypted_env; NULL = unknown */
+	int64_t node_id;        /* 0 = this node */
 	const char *region;
 	bool stopped;
 };
 
-/* Would it fit? 0, or the same refusal a create would get. *ret (may be NULL) gets what it would
- * become (no id, no CID). */
+/* Check a create request without a change. 0, or the error that a create would return. *ret (may be
+ * NULL): the row that it would insert, without id and CID. */
 int vmm_preflight(struct vmm *v, int64_t workspace, const struct cvm_request *ask,
 		  struct cvm_row *ret, struct err *e);
-/* [turn] Check and remember for 14 days. */
+/* [turn] Check a create request and store it for 14 days. */
 int vmm_provision(struct vmm *v, int64_t workspace, const struct cvm_request *ask,
 		  struct provision_result *ret, struct err *e);
-/* [turn] Create: from the ask itself, or from a provision. The operation starts after the commit
- * (unless stopped). */
+/* [turn] Create a CVM, from a request or from a stored provision. The operation starts after the
+ * commit, unless the CVM is created stopped. */
 int vmm_create(struct vmm *v, int64_t workspace, const struct cvm_request *ask,
 	       const struct request_ref *ref, struct cvm_row *ret, struct op_row *ret_op,
 	       struct err *e);

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * power.c - start, stop, shutdown, restart, resume, delete, as asked for.
+ * power.c - accept requests to start, stop, shut down, restart, resume and delete a CVM.
+ *
+ * A request is one transaction: desired state, reservation and operation appear together. The
+ * steps that change the guest are in steps.c. A CVM starts only while it holds its vCPUs and
+ * memory (capacity_hold_cpu()).
  */
 #include <stdio.h>
 #include <string.h>
@@ -21,8 +25,8 @@
 
 enum { TIMEOUT_DEFAULT_S = 60, TIMEOUT_MIN_S = 10, TIMEOUT_MAX_S = 1200 };
 
-/* What is wanted is so already, and nothing is under way that would change it. A stopped CVM may
- * still hold what it should give back: its stop failed, or release_on_stop came later. */
+/* True if the CVM is in the requested state and no operation runs. A stopped CVM may still hold
+ * resources that it should release: its stop failed, or release_on_stop was set later. */
 static bool power_is_done(const struct vmm *v, const struct cvm_row *c, enum op_kind kind)
 {
 	if (c->op_id[0])
@@ -46,7 +50,7 @@ int set_desired(struct vmm *v, const struct cvm_row *c, enum desired d, struct e
 	return r ? r : event(v, c, "", "cvm.desired", e, "{s:s}", "desired", desired_word[d]);
 }
 
-/* A guest that an operation works on is refused by op_begin(), as busy. */
+/* While an operation runs, op_begin() refuses with ERR_BUSY instead. */
 static int power_check_paused(const struct cvm_row *c, enum op_kind kind, struct err *e)
 {
 	const char *status = status_word(cvm_status(c));
@@ -59,7 +63,7 @@ static int power_check_paused(const struct cvm_row *c, enum op_kind kind, struct
 	if (kind != OP_START || c->observed != OBSERVED_PAUSED)
 		return 0;
 	err_field(e, ERR_CONFLICT, "status", status,
-		  "%s is paused (%s): only a CVM that is down can be started", c->name,
+		  "%s is paused (%s): only a stopped CVM can be started", c->name,
 		  paused_word[c->paused]);
 	return err_hint(e, "resume it (POST /api/v1/cvms/%s/resume), or restart it", c->uuid);
 }
@@ -90,7 +94,7 @@ int vmm_power(struct vmm *v, const struct cvm_row *cvm, const struct power_reque
 		r = power_timeout(&timeout_s, e);
 	if (r)
 		return r;
-	/* The caller's row may be of an earlier turn. */
+	/* The caller's row may be from an earlier turn. */
 	r = cvms_get(vmm_db(v), cvm->id, &c, e);
 	if (r)
 		return r == -ERR_NOT_FOUND ? err_field(e, ERR_CVM_NOT_FOUND, "cvm_id", cvm->uuid,
@@ -102,8 +106,8 @@ int vmm_power(struct vmm *v, const struct cvm_row *cvm, const struct power_reque
 	if (r)
 		return r;
 	if (ask->new_disk && ask->kind == OP_START && power_is_done(v, &c, OP_START)) {
-		err_field(e, ERR_CONFLICT, "new_disk", "true", "%s runs, with the disk it has",
-			  c.name);
+		err_field(e, ERR_CONFLICT, "new_disk", "true",
+			  "%s is running and uses its present disk", c.name);
 		return err_hint(e, "restart it with new_disk, or stop it first");
 	}
 	(void)snprintf(params, sizeof(params), "{\"timeout_s\":%u,\"force\":%s%s%s}", timeout_s,

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * replicate.c - which CVM is meant, and one more like it.
+ * replicate.c - find the source of a replica, and create CVMs like it.
  *
- * A client that names an app in several revisions is shown its first instance and then posts that
- * one's UUID (phala 1.1.18): were the UUID enough, such a client would get a replica of whichever
- * revision came first. So the revision has to be said by its hash as soon as the app lives in two,
- * however the source was named.
+ * If an app has several revisions, the request must name one by compose_hash, however the source
+ * was named. phala 1.1.18 resolves an app to its first instance and sends that instance's UUID; if
+ * the UUID were enough, the client would get a replica of an arbitrary revision.
+ *
+ * The replicas are created by create.c, each in a savepoint of its own.
  */
 #include "vmm/cvm/replicate.h"
 
@@ -39,9 +40,10 @@
 
 enum { SUFFIX = 5, NAME_TRIES = 16 };
 
-/* ------------------------------------------------------------------ which one */
+/* ------------------------------------------------------------------ the source */
 
-/* Worded the same whether it never was, is being deleted, or belongs to somebody else. */
+/* The same error for a CVM that never existed, is being deleted, or belongs to another workspace,
+ * so that the answer does not reveal which. */
 static int replica_no_source(const char *named, struct err *e)
 {
 	return err_field(e, ERR_REPLICA_SOURCE, "vm_uuid", named,
@@ -92,7 +94,7 @@ static bool is_newest_of_hash(const struct instances *all, size_t i)
 	return true;
 }
 
-/* "<hash>, <hash>", as many as there is room for; returns how many there are. */
+/* Write "<hash>, <hash>" with as many hashes as fit. Returns the number of revisions. */
 static size_t list_hashes(const struct instances *all, char *out, size_t size)
 {
 	size_t n = 0, used = 0;
@@ -116,7 +118,7 @@ static int replica_hash_missing(const struct cvm_row *source, const struct insta
 	size_t n = list_hashes(all, hashes, sizeof(hashes));
 
 	err_set(e, ERR_REPLICA_HASH,
-		"app %s runs in %zu revisions; compose_hash has to say which: %s", source->app_id,
+		"app %s has %zu revisions; compose_hash must name one of them: %s", source->app_id,
 		n, hashes);
 	(void)snprintf(e->field, sizeof(e->field), "compose_hash");
 	memcpy(e->value, hashes, sizeof(e->value));
@@ -131,12 +133,11 @@ static int replica_hash_unknown(const struct cvm_row *source, const struct insta
 
 	list_hashes(all, hashes, sizeof(hashes));
 	err_field(e, ERR_APP_CONFLICT, "compose_hash", given,
-		  "app %s lives with another configuration than compose_hash %.66s", source->app_id,
-		  given);
+		  "app %s has no revision with compose_hash %.66s", source->app_id, given);
 	return err_hint(e, "one of: %s", hashes);
 }
 
-/* Has @row the revision that @given names? */
+/* *ret: @row has the revision @given. */
 static int has_compose_hash(struct vmm *v, const struct cvm_row *row, const char *given, bool *ret,
 			    struct err *e)
 {
@@ -161,8 +162,9 @@ static int replica_source_by_hash(struct vmm *v, const struct instances *all, co
 	int r;
 
 	if (!id_is_hex(hex, SHA256_HEX - 1))
-		return err_field(e, ERR_INVALID, "compose_hash", given,
-				 "compose_hash must be 64 hex digits, 0x before them allowed");
+		return err_field(
+			e, ERR_INVALID, "compose_hash", given,
+			"compose_hash must have 64 hex digits, with an optional 0x prefix");
 	r = has_compose_hash(v, source, hex, &is, e);
 	if (r || is)
 		return r;
@@ -191,7 +193,7 @@ static int replica_source_select(struct vmm *v, const struct replicate_request *
 	all.rows = rows;
 	if (r)
 		return r;
-	/* New software needs no old revision to be exact about: it goes on from the newest. */
+	/* New software needs no existing revision: it starts from the newest instance. */
 	if (compose_merge_any(&ask->software)) {
 		if (!ask->source && all.n)
 			*source = rows[0];
@@ -203,13 +205,13 @@ static int replica_source_select(struct vmm *v, const struct replicate_request *
 							     : 0;
 }
 
-/* ------------------------------------------------------------------ what it becomes */
+/* ------------------------------------------------------------------ the template */
 
-/* All that a create borrows. */
+/* Everything that the create request borrows. */
 struct replica_template {
 	struct cvm_row source;
 	json_t *manifest;
-	char *text; /* of it */
+	char *text; /* of the manifest */
 	struct cvm_blobs blobs;
 	struct port_request ports[CVM_PORTS_MAX];
 	struct port_row *port_rows;
@@ -227,7 +229,7 @@ static void replica_template_free(struct replica_template *l)
 	free(l->devices);
 }
 
-/* Host ports are the source's alone: the replica gets free ones. */
+/* The source keeps its host ports: the replica gets free ones. */
 static int template_set_ports(struct vmm *v, struct replica_template *l, struct err *e)
 {
 	size_t n = 0;
@@ -244,7 +246,7 @@ static int template_set_ports(struct vmm *v, struct replica_template *l, struct 
 	return r;
 }
 
-/* Its GPUs are in use; of the same products others may be free. */
+/* The source keeps its GPUs: the replica gets free ones of the same products. */
 static int template_set_gpus(struct vmm *v, struct replica_template *l, struct err *e)
 {
 	size_t n = 0;
@@ -273,16 +275,15 @@ static int template_set_manifest(struct vmm *v, const struct replicate_request *
 		return r;
 	own = json_loads(text, 0, NULL);
 	if (!own)
-		return err_set(e, ERR_HOST, "the manifest of %s can not be read", l->source.name);
+		return err_set(e, ERR_HOST, "cannot parse the manifest of %s", l->source.name);
 	if (!compose_merge_any(&ask->software)) {
 		l->manifest = take_ptr(&own);
 	} else {
 		r = compose_merge(own, &ask->software, &l->manifest, e);
 		if (!r && ask->compose_hash && *ask->compose_hash &&
 		    !compose_hash_names(l->manifest, ask->compose_hash))
-			r = err_field(
-				e, ERR_INCOMPATIBLE, "compose_hash", ask->compose_hash,
-				"compose_hash is not the hash of the compose file given with it");
+			r = err_field(e, ERR_INCOMPATIBLE, "compose_hash", ask->compose_hash,
+				      "compose_hash is not the hash of the given compose file");
 	}
 	return r ? r : compose_envs_allowed(l->manifest, ask->env_keys, "env_keys", e);
 }
@@ -301,7 +302,7 @@ static int template_set_env(struct vmm *v, const struct replicate_request *ask,
 	return 0;
 }
 
-/* A type that is not offered any more stands for its numbers, which are the source's anyway. */
+/* NULL if the instance type is not offered any more. The sizes are the source's anyway. */
 static const char *offered_instance_type(const struct vmm *v, const struct cvm_row *c)
 {
 	for (size_t i = 0; i < vmm_settings(v)->n_types; i++)
@@ -336,7 +337,8 @@ static void template_set_machine(const struct vmm *v, const struct replicate_req
 	memcpy(l->ask.tdx.mr_owner_config, c->mr_owner_config, sizeof(c->mr_owner_config));
 }
 
-/* Its row is there as long as a CVM is made from it; the files may have been taken away by hand. */
+/* The row of an image stays as long as a CVM uses it, but its files may have been deleted by hand.
+ */
 static int replica_image_check(const struct vmm *v, const struct cvm_row *c, struct err *e)
 {
 	auto_free char *dir = image_dir(v, c->image_name);
@@ -345,8 +347,9 @@ static int replica_image_check(const struct vmm *v, const struct cvm_row *c, str
 	if (!access(metadata, R_OK))
 		return 0;
 	err_field(e, ERR_REPLICA_IMAGE, "os_image", c->image_name,
-		  "image %s of %s is not on node %s (%lld) any more", c->image_name, c->name,
-		  vmm_settings(v)->node_name, (long long)vmm_settings(v)->node_id);
+		  "the files of image %s, which %s uses, are missing on node %s (%lld)",
+		  c->image_name, c->name, vmm_settings(v)->node_name,
+		  (long long)vmm_settings(v)->node_id);
 	return err_hint(e, "import it again: POST /api/v1/images");
 }
 
@@ -371,21 +374,21 @@ static int template_make(struct vmm *v, const struct replicate_request *ask,
 		r = template_set_gpus(v, l, e);
 	if (r)
 		return r;
-	/* once for all that are made of it */
+	/* computed once for all replicas */
 	l->text = compose_text(l->manifest);
 	l->ask.manifest = l->manifest;
 	l->ask.manifest_text = l->text;
 	return 0;
 }
 
-/* ------------------------------------------------------------------ making them */
+/* ------------------------------------------------------------------ creation */
 
-/* The source's name, cut if need be, and a suffix nobody has. */
+/* The source's name, shortened if necessary, with a random suffix that is free. */
 static int replica_name(struct vmm *v, const struct cvm_row *source, char out[NAME_TEXT],
 			struct err *e)
 {
 	static const char letters[] =
-		"abcdefghijkmnpqrstuvwxyz23456789"; /* 32 that are not mistaken */
+		"abcdefghijkmnpqrstuvwxyz23456789"; /* 32 characters that are easy to tell apart */
 	size_t base = strnlen(source->name, NAME_TEXT - 1 - SUFFIX - 1);
 	struct cvm_row other;
 
@@ -404,8 +407,8 @@ static int replica_name(struct vmm *v, const struct cvm_row *source, char out[NA
 		if (n <= 0)
 			return n;
 	}
-	return err_field(e, ERR_NAME_TAKEN, "name", source->name, "no free name like %s was found",
-			 source->name);
+	return err_field(e, ERR_NAME_TAKEN, "name", source->name,
+			 "found no free name for a replica of %s", source->name);
 }
 
 struct replica_job {
@@ -436,7 +439,7 @@ static int replica_create(void *arg, struct err *e)
 static int replicate_refuse(size_t made, size_t count, struct err *e)
 {
 	if (e->code == ERR_CAPACITY && made)
-		return err_hint(e, "%zu of %zu replicas would fit: ask for fewer, or with partial",
+		return err_hint(e, "%zu of %zu replicas would fit: request fewer, or set partial",
 				made, count);
 	return -(int)e->code;
 }
@@ -451,7 +454,8 @@ static int replicate_all(struct vmm *v, struct replica_template *l, size_t count
 	for (*ret_n = 0; *ret_n < count; ++*ret_n, ++m.out) {
 		if (turn_do(vmm_turn(v), replica_create, &m, e) >= 0)
 			continue;
-		/* A few ports at a time would have the first replicas made again and again. */
+		/* Probe all ports at once: with a few per attempt the first replicas would be
+		 * created again and again. */
 		if (port_probe_is_missing(e) && count > 1)
 			port_probe_want_all(v);
 		if (!partial || !*ret_n || port_probe_is_missing(e))

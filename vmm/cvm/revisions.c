@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * revisions.c - the history of an app, for those who ask.
+ * revisions.c - read the history of an app.
+ *
+ * Entries are written by change_remember() (change.c) and are not changed afterwards.
  */
 #include <stdio.h>
 #include <stdlib.h>

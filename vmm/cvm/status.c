@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
- * status.c - the word a client reads, from what is wanted, what is seen, and what is being done.
+ * status.c - compute the status that a client reads from desired state, observed state and running
+ * operation.
  *
- * A running operation speaks first: it is what changes things. Otherwise what was observed decides;
- * a CVM that should run and does not is "exited" (its guest powered off) or "crashed", never
- * silently "stopped".
+ * A running operation decides, because it changes the CVM. Otherwise the observed state decides. A
+ * CVM that should run and does not is "exited" (its guest powered off) or "crashed", never
+ * "stopped".
  */
 #include "db/cvms.h"
 #include "db/operations.h"
 #include "vmm/cvm/status.h"
 
-/* The cloud's clients treat "running" and "stopped" specially and show anything else as it is. */
+/* The cloud's clients handle "running" and "stopped" and show any other word unchanged. */
 static const char *const status_words[STATUS_MAX] = {
 	[STATUS_STOPPED] = "stopped",
 	[STATUS_STARTING] = "starting",

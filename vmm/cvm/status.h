@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * status.h - status words of a CVM.
+ * status.h - the status of a CVM, and its word in the API.
  */
 #ifndef TEEPOD_VMM_CVM_STATUS_H
 #define TEEPOD_VMM_CVM_STATUS_H

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * update.c - a change of a CVM, as asked for.
+ * update.c - accept an update of a CVM.
  *
- * Accepting it is one transaction: the difference is reserved, the new state is written down beside
- * the present one, and the operation begins. What touches the guest comes after the commit:
- * update_steps.c.
+ * One transaction reserves the additional resources, stores the new state beside the present one,
+ * and begins the operation. The guest is touched only after the commit, by update_steps.c. The
+ * plan is in change.c.
  */
 #include <stdio.h>
 #include <string.h>
@@ -23,7 +23,8 @@ static bool is_resize(enum change_of what)
 	       what == CHANGE_TYPE;
 }
 
-/* Only what is different counts; where nothing is, what was named. */
+/* The kind follows from the fields that changed; if none changed, from the fields that the request
+ * named. */
 static enum op_kind update_op_kind(const struct update_request *ask, const struct cvm_change *c)
 {
 	bool any = false;
@@ -47,7 +48,7 @@ static bool update_has_changes(const struct cvm_change *c)
 	return false;
 }
 
-/* No "try again later" (ERR_BUSY): the same request is refused as long as the guest runs. */
+/* Not ERR_BUSY: the same request is refused as long as the guest runs. */
 static int update_check_restart(const struct vmm *v, const struct cvm_row *cvm,
 				const struct cvm_change *c, const struct update_request *ask,
 				struct err *e)
@@ -65,9 +66,8 @@ static int update_check_restart(const struct vmm *v, const struct cvm_row *cvm,
 			n += (size_t)snprintf(what + n, sizeof(what) - n, "%s%s", n ? ", " : "",
 					      change_word[i]);
 	err_field(e, ERR_INCOMPATIBLE, "allow_restart", "false",
-		  "%s runs, and a running guest can not get another %s: it has to be stopped and "
-		  "started, which the request does "
-		  "not allow",
+		  "%s is running, and a change of %s needs a restart, which the request does not "
+		  "allow",
 		  cvm->name, what);
 	return err_hint(e, "set allow_restart, or stop the CVM first");
 }
@@ -100,7 +100,7 @@ int vmm_update(struct vmm *v, const struct cvm_row *cvm, const struct update_req
 {
 	struct cvm_change c = { 0 };
 	struct cvm_row row;
-	/* The caller's row may be of an earlier turn. */
+	/* The caller's row may be from an earlier turn. */
 	int r = cvms_get(vmm_db(v), cvm->id, &row, e);
 
 	if (r)

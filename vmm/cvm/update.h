@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * update.h - changing a CVM that exists: its size, its software, its settings, as one operation;
- * and what its app was before.
+ * update.h - change an existing CVM (size, software, settings) in one operation, and read the
+ * history of its app.
  *
- * Loop thread only, as vmm.h.
+ * Loop thread only.
  */
 #ifndef TEEPOD_VMM_CVM_UPDATE_H
 #define TEEPOD_VMM_CVM_UPDATE_H
@@ -17,30 +17,29 @@ struct vmm;
 struct cvm_row;
 struct op_row;
 
-/* [turn] One operation (kind resize when only resources change, else upgrade), one entry in the
- * history. A running CVM for which a restart is needed is refused without allow_restart:
- * ERR_INCOMPATIBLE, field "allow_restart"; trying again would not help. ERR_BUSY only while another
- * operation runs. A stopped CVM stays stopped. Nothing to change: an operation that is over at
- * once. */
+/* [turn] Begin one operation (resize if only resources change, else upgrade) and add one history
+ * entry. ERR_INCOMPATIBLE, field "allow_restart", if a running CVM needs a restart and the request
+ * does not allow it; a retry does not help. ERR_BUSY while another operation runs. A stopped CVM
+ * stays stopped. Without a difference the operation is recorded as finished. */
 int vmm_update(struct vmm *v, const struct cvm_row *cvm, const struct update_request *ask,
 	       const struct request_ref *ref, struct op_row *ret_op, struct err *e);
 
-/* One entry of an app's history: a CVM was created, or changed. Newest first. */
+/* One entry of an app's history: a CVM was created or changed. Newest first. */
 struct revision_info {
-	int64_t id;     /* of the entry */
+	int64_t id;     /* id of the entry */
 	int64_t number; /* 1, 2, ... per app */
 	int64_t created_ms;
 	char compose_hash[SHA256_HEX];
 	char caller[WHO_TEXT]; /* who */
-	char op_id[UUID_TEXT]; /* by which operation; "" for those of before there was a history */
+	char op_id[UUID_TEXT]; /* operation; "" for entries older than the history */
 	char image[65];        /* name of the OS image */
 	char changed[256]; /* JSON array: ["compose_file","image","encrypted_env",...]; ["created"]
 			      for a new CVM */
-	char cvm_uuid[UUID_TEXT]; /* which CVM of the app; may be gone */
-	bool current;             /* it is what that CVM is now */
+	char cvm_uuid[UUID_TEXT]; /* CVM of the app; may be deleted */
+	bool current;             /* the CVM has this revision now */
 };
-/* @workspace 0 = all. *ret malloc'd, plain: free with revisions_free(). ERR_NOT_FOUND if there is
- * no such app. */
+/* @workspace 0 = all. *ret: malloc'd list, free with revisions_free(). ERR_NOT_FOUND if the app
+ * does not exist. */
 int vmm_revisions(struct vmm *v, int64_t workspace, const char *app_id, int64_t offset,
 		  int64_t limit, struct revision_info **ret, size_t *n, int64_t *ret_total,
 		  struct err *e);

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * update_provision.c - see update_provision.h.
+ * update_provision.c - check a manifest and store it under its hash, for a later update that names
+ * the hash.
+ *
+ * A create and an update share the stored row of a hash. An update must keep the create request
+ * that is stored with it. See create.c.
  */
 #include "vmm/cvm/update_provision.h"
 
@@ -22,7 +26,7 @@
 #include "vmm/node/node.h"
 #include "vmm/node/records.h"
 
-/* A create that waits under the same hash is not forgotten for the update's sake. */
+/* Keep a create request that is stored under the same hash. */
 static int update_provision_put(struct vmm *v, const struct cvm_row *cvm, const char *hash,
 				const char *text, struct err *e)
 {
@@ -38,7 +42,7 @@ static int update_provision_put(struct vmm *v, const struct cvm_row *cvm, const 
 			      e);
 }
 
-/* What is refused as an update is not remembered for one. */
+/* A manifest that an update would refuse is not stored. */
 static int update_provision_check(struct vmm *v, const struct cvm_row *cvm, json_t *manifest,
 				  const char *text, struct err *e)
 {
@@ -96,7 +100,7 @@ int vmm_provisioned_update(struct vmm *v, const struct cvm_row *cvm, const char 
 		return r == -ERR_NOT_FOUND ? update_not_provisioned(compose_hash, e) : r;
 	manifest = json_loads(text, 0, NULL);
 	if (!manifest)
-		return err_set(e, ERR_HOST, "the manifest provisioned as %s can not be read", hash);
+		return err_set(e, ERR_HOST, "cannot parse the manifest provisioned as %s", hash);
 	*ret = manifest;
 	return 0;
 }

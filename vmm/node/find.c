@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * find.c - every form of identifier clients use for a CVM.
+ * find.c - find CVMs by every form of identifier that clients use.
  *
- * A name that reads as another form of identifier is refused when it is set (admit.c). Rows from
- * before that rule, and names that differ only in case, may still clash: an identifier that means
- * one CVM in one form and another CVM as a name is refused as ambiguous, never guessed. A CVM's
- * number ("cvm_3") is in no name, so it always names one CVM.
+ * admit.c refuses a new name that reads as another form of identifier. Rows from before that rule,
+ * and names that differ only in case, may still clash: an identifier that matches two CVMs is
+ * refused as ambiguous and never resolved by a guess. A number ("cvm_3") is part of no name, so it
+ * always identifies one CVM.
  */
 #include <ctype.h>
 #include <stdio.h>
@@ -25,7 +25,7 @@ static bool is_short_number(const char *s)
 	return n > 0 && n < 16 && !s[n];
 }
 
-/* Which column, and the value to look for there. */
+/* Returns the column to search; @value: the normalized value. */
 static enum cvm_key identifier_classify(const char *id, char value[80])
 {
 	char uuid[UUID_TEXT];
@@ -87,8 +87,8 @@ static int identifier_ambiguous(const char *identifier, int found, const struct 
 			found > 2 ? ", ..." : "");
 }
 
-/* Add the CVMs named @identifier to the @n that were found by another form of it, of which @rows
- * has the first two. Returns how many there are then, or a negative error. */
+/* Add the CVMs named @identifier to the @n CVMs that another form found; @rows has the first two of
+ * all. Returns the new number, or a negative error. */
 static int find_add_named(struct vmm *v, int64_t workspace, const char *identifier,
 			  struct cvm_row rows[2], int n, struct err *e)
 {
@@ -154,7 +154,7 @@ int instances_of(struct vmm *v, int64_t workspace, const char *app_id, struct cv
 	return 0;
 }
 
-/* The oldest instance of another workspace than that of the oldest of all, rows[n - 1]; NULL if
+/* The oldest instance in another workspace than that of the oldest of all, rows[n - 1]; NULL if
  * there is none. */
 static const struct cvm_row *find_other_workspace(const struct cvm_row *rows, size_t n)
 {
