@@ -14,7 +14,7 @@
 #include "vmm/admit/quota.h"
 #include "vmm/cvm/change.h"
 #include "vmm/cvm/change_preflight.h"
-#include "vmm/cvm/update.h"
+#include "vmm/admit/request.h"
 #include "vmm/node/reads.h"
 
 static int preflight_check_not_empty(const struct preflight_request *ask, struct err *e)

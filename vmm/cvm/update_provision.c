@@ -22,7 +22,7 @@
 #include "db/records.h"
 #include "db/text.h"
 #include "vmm/admit/admit.h"
-#include "vmm/cvm/update.h"
+#include "vmm/admit/request.h"
 #include "vmm/node/node.h"
 #include "vmm/node/records.h"
 
