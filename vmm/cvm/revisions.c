@@ -11,7 +11,7 @@
 #include "base/own.h"
 #include "db/apps.h"
 #include "db/history.h"
-#include "vmm/cvm/update.h"
+#include "vmm/cvm/revisions.h"
 #include "vmm/node/node.h"
 #include "vmm/node/reads.h"
 
