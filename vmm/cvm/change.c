@@ -10,6 +10,7 @@
  *
  * The checks of the request are in vmm/admit/, and the operation begins in update.c.
  */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,6 +108,7 @@ static int plan_ports(struct vmm *v, const struct cvm_row *cvm, const struct upd
 		r = ports_resolve(v, &w, ask->ports, ask->n_ports, c->ports, e);
 	if (r)
 		return r;
+	assert(ask->n_ports <= CVM_PORTS_MAX); /* ports_resolve() refused more */
 	c->n_ports = ask->n_ports;
 	c->differs[CHANGE_PORTS] = c->n_ports != w.n_own;
 	for (size_t i = 0; i < c->n_ports; i++)
@@ -219,6 +221,7 @@ int change_reserve(struct vmm *v, const struct cvm_row *cvm, const struct cvm_ch
 		r = reservation_plan(v, cvm, &c->a, e);
 	if (r)
 		return r;
+	assert(c->a.row.id == cvm->id);
 	change_row_fill(c, op, revision_id, &x);
 	r = changes_insert(vmm_db(v), &x, e);
 	return r ? r : records_fit(v, cvm->workspace, RECORD_REVISIONS, e);

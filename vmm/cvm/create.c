@@ -8,6 +8,7 @@
  *
  * Requests are checked in vmm/admit/.
  */
+#include <assert.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/loop.h"
 #include "base/own.h"
 #include "db/apps.h"
 #include "db/cvms.h"
@@ -190,6 +192,7 @@ static int create_insert(struct vmm *v, const struct cvm_request *ask, struct ad
 	r = capacity_reserve(v, c, ask->n_ports, e);
 	if (!r)
 		r = apps_ensure(vmm_db(v), c->workspace, c->app_id, c->name, &c->app, e);
+	assert(ask->n_ports <= CVM_PORTS_MAX);
 	a->revision.app = c->app;
 	if (!r)
 		r = revisions_ensure(vmm_db(v), &a->revision, &c->revision, e);
@@ -214,6 +217,7 @@ int vmm_create(struct vmm *v, int64_t workspace, const struct cvm_request *ask,
 	struct admission a;
 	int r = create_admit(v, workspace, ask, &a, ports, e);
 
+	assert_loop_thread();
 	if (!r)
 		r = create_insert(v, ask, &a, ports, ret, e);
 	if (!r)

@@ -5,9 +5,11 @@
  * steps that change the guest are in steps.c. A CVM starts only while it holds its vCPUs and
  * memory (capacity_hold_cpu()).
  */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/loop.h"
 #include "db/cvms.h"
 #include "db/operations.h"
 #include "vmm/account/billing.h"
@@ -90,6 +92,8 @@ int vmm_power(struct vmm *v, const struct cvm_row *cvm, const struct power_reque
 	struct cvm_row c;
 	int r = owner_allows(v, e);
 
+	assert_loop_thread();
+	assert(ask->kind != OP_CREATE && ask->kind != OP_RESIZE && ask->kind != OP_UPGRADE);
 	if (!r)
 		r = power_timeout(&timeout_s, e);
 	if (r)

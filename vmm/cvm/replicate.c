@@ -9,6 +9,7 @@
  */
 #include "vmm/cvm/replicate.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -476,6 +477,7 @@ int vmm_replicate(struct vmm *v, const struct replicate_request *ask, size_t cou
 	size_t n = 0;
 	int r = template_make(v, ask, l, e);
 
+	assert(count >= 1 && count <= REPLICAS_MAX);
 	if (!r)
 		r = replicate_all(v, l, count, partial, ref, out, &n, &why, e);
 	replica_template_free(l);

@@ -5,9 +5,11 @@
  * and begins the operation. The guest is touched only after the commit, by update_steps.c. The
  * plan is in change.c.
  */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/loop.h"
 #include "db/cvms.h"
 #include "db/operations.h"
 #include "vmm/admit/admit_machine.h"
@@ -76,7 +78,7 @@ static int update_begin(struct vmm *v, const struct cvm_row *cvm, const struct c
 			const struct update_request *ask, const struct request_ref *ref,
 			struct op_row *ret_op, struct err *e)
 {
-	const bool lead = c->differs[CHANGE_PORTS] && cvm_is_up(cvm) && !c->restart;
+	const bool reforward = c->differs[CHANGE_PORTS] && cvm_is_up(cvm) && !c->restart;
 	unsigned timeout_s = ask->timeout_s;
 	char params[128];
 	int r = power_timeout(&timeout_s, e);
@@ -86,7 +88,7 @@ static int update_begin(struct vmm *v, const struct cvm_row *cvm, const struct c
 	(void)snprintf(params, sizeof(params),
 		       "{\"timeout_s\":%u,\"force\":%s,\"restart\":%s,\"grow\":%s,\"lead\":%s}",
 		       timeout_s, ask->force ? "true" : "false", c->restart ? "true" : "false",
-		       c->differs[CHANGE_DISK] ? "true" : "false", lead ? "true" : "false");
+		       c->differs[CHANGE_DISK] ? "true" : "false", reforward ? "true" : "false");
 	if (!update_has_changes(c))
 		return op_record(v, cvm, update_op_kind(ask, c), params, ref, ret_op, e);
 	r = update_check_restart(v, cvm, c, ask, e);
@@ -103,6 +105,7 @@ int vmm_update(struct vmm *v, const struct cvm_row *cvm, const struct update_req
 	/* The caller's row may be from an earlier turn. */
 	int r = cvms_get(vmm_db(v), cvm->id, &row, e);
 
+	assert_loop_thread();
 	if (r)
 		return r == -ERR_NOT_FOUND ? err_field(e, ERR_CVM_NOT_FOUND, "cvm_id", cvm->uuid,
 						       "no CVM %s", cvm->uuid)

@@ -109,8 +109,10 @@ static void guest_drop(struct guest *g)
 	struct guest **p = &g->v->guests;
 
 	assert(!g->dropped);
-	while (*p != g)
+	while (*p != g) {
+		assert(*p);
 		p = &(*p)->next;
+	}
 	*p = g->next;
 	g->dropped = true;
 	loop_after_cancel(&g->timer);
@@ -183,6 +185,7 @@ static void progress_committed(void *arg, const struct err *e)
 	int64_t cvm = g->cvm;
 	bool over;
 
+	assert(g->commits_pending > 0);
 	g->commits_pending--;
 	if (e && !g->dropped && !vmm_is_closing(v))
 		record_retry(g);
@@ -275,6 +278,7 @@ static void serial_read_done(void *arg, enum job_end end)
 	struct guest *g = arg;
 	struct vmm *v = g->v;
 
+	assert(g->reading);
 	g->reading = false;
 	if (take_fresh_progress(g) && !vmm_is_closing(v))
 		record_progress(g);
@@ -370,6 +374,7 @@ static void log_rotation_done(void *arg, enum job_end end)
 		free(r->dirs[i]);
 	free(r->dirs);
 	free(r);
+	assert(v->rotation);
 	v->rotation = NULL;
 	if (!vmm_is_closing(v))
 		log_rotation_arm(v);
@@ -396,6 +401,7 @@ static void log_rotation_start(void *arg)
 		r->dirs = xrealloc(r->dirs, (r->n + 1) * sizeof(*r->dirs));
 		r->dirs[r->n++] = xstrdup(g->log_dir);
 	}
+	assert(!v->rotation);
 	vmm_job_begin(v);
 	v->rotation = job_start(vmm_settings(v)->loop, &calls, r);
 }
@@ -417,6 +423,7 @@ void guest_listen(struct vmm *v, const struct cvm_row *c)
 	auto_free char *dir = cvm_dir(v, c->uuid);
 	struct guest *g = guest_find(v, c->id);
 
+	assert_loop_thread();
 	if (g && g->boot == c->boot)
 		return;
 	guest_forget(v, c->id);

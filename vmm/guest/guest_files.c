@@ -10,6 +10,7 @@
  *
  * The values come from machine.c.
  */
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -158,6 +159,7 @@ int guest_files_write(const struct guest_files *g, struct err *e)
 {
 	auto_free char *sys = sys_config_text(g);
 
+	assert(g->dir && g->app_compose && g->app_id);
 	if (file_mkdirs(g->dir, 0755, e) < 0 ||
 	    guest_file_put(g, "app-compose.json", g->app_compose, g->app_compose_len,
 			   GUEST_APP_COMPOSE_MAX, e) < 0 ||

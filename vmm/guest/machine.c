@@ -5,6 +5,7 @@
  * machine that is then defined differently fails its attestation. vmm/virt/domain_xml.c turns the
  * result into XML.
  */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -216,6 +217,8 @@ int machine_make(const struct machine_in *in, struct machine *ret, struct err *e
 							    (uint64_t)in->cvm->given_memory_mib } };
 	int r;
 
+	assert(in->set && in->manifest && in->boot && in->dir && in->image_dir);
+	assert(in->devices || !in->n_devices);
 	memcpy(m.spec.uuid, in->cvm->uuid, sizeof(m.spec.uuid));
 	memcpy(m.spec.app_id, in->cvm->app_id, sizeof(m.spec.app_id));
 	(void)snprintf(m.spec.name, sizeof(m.spec.name), "%s", in->domain);

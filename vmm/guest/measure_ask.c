@@ -105,6 +105,7 @@ static void measure_cache_put(struct measuring *m, const struct measure_key *key
 {
 	unsigned i = 0;
 
+	assert(m->n <= KEPT_MAX);
 	while (i < m->n && !measure_key_equal(&m->kept[i].key, key))
 		i++;
 	if (i == m->n)
@@ -245,6 +246,7 @@ static void measure_done(void *arg, enum job_end end)
 	struct measure_request *a = arg;
 	struct vmm *v = a->v;
 
+	assert(a->running);
 	if (end == JOB_DROPPED)
 		a->failed = err_set(&a->err, ERR_UNAVAILABLE,
 				    "the measurement was cancelled before it started") != 0;
@@ -358,6 +360,7 @@ void measure_with(struct vmm *v, const struct hv_caps *caps, const struct cvm_ro
 {
 	struct measure_request *a = measure_request_new(v, caps, cvm, manifest), **last;
 
+	assert_loop_thread();
 	if (!v->measuring)
 		v->measuring = xcalloc(1, sizeof(*v->measuring));
 	vmm_job_begin(v);

@@ -6,6 +6,7 @@
  * refused as ambiguous and never resolved by a guess. A number ("cvm_3") is part of no name, so it
  * always identifies one CVM.
  */
+#include <assert.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,6 +81,7 @@ bool identifier_app(const char *identifier, char app_id[APP_ID_TEXT])
 static int identifier_ambiguous(const char *identifier, int found, const struct cvm_row *rows,
 				struct err *e)
 {
+	assert(found > 1);
 	err_field(e, ERR_CVM_AMBIGUOUS, "identifier", identifier, "%d CVMs match %.60s", found,
 		  identifier);
 	return err_hint(e, "name one of them by vm_uuid or number: %s (cvm_%lld), %s (cvm_%lld)%s",
@@ -158,6 +160,7 @@ int instances_of(struct vmm *v, int64_t workspace, const char *app_id, struct cv
  * there is none. */
 static const struct cvm_row *find_other_workspace(const struct cvm_row *rows, size_t n)
 {
+	assert(n > 0);
 	for (size_t i = n - 1; i-- > 0;)
 		if (rows[i].workspace != rows[n - 1].workspace)
 			return &rows[i];
