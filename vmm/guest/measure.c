@@ -8,7 +8,7 @@
  * running guest. The result states the reason for both.
  *
  * The machine comes from machine.c, so the measurements are those of the machine that is started.
- * measure_ask.c runs this in jobs.
+ * measure_request.c runs this in jobs.
  */
 #include "db/cvms.h"
 #include "images/images.h"

@@ -52,7 +52,7 @@ struct vmm {
 	struct loop_timer *close_timer;
 	unsigned jobs; /* jobs under way, outside operations */
 	struct image_store *images;
-	struct measuring *measuring; /* measure_ask.c; NULL: nobody has asked yet */
+	struct measuring *measuring; /* measure_request.c; NULL: nobody has asked yet */
 	struct inventory *inventory;
 	struct probing *probing;
 	struct capacity_state *capacity;

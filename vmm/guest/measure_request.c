@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * measure_ask.c - serve measurement requests of the loop with jobs, and cache the results per
+ * measure_request.c - serve measurement requests of the loop with jobs, and cache the results per
  * image.
  *
  * The files of an image are compared with its record (images/record.c), so the image's name and
