@@ -102,6 +102,15 @@ shared_types() {
 		sort | uniq -d
 }
 
+# Functions, static ones too, that two sources define: a search or a backtrace would not say which one is meant.
+shared_functions() {
+	printf '%s\n' "${sources[@]}" | grep '\.c$' | xargs awk '
+		FNR == 1 { head = "" }
+		/^[a-z].*\(/ && !/;$/ { head = $0; next }
+		/^\{/ && head != "" { if (match(head, /[a-z_0-9]+\(/)) print FILENAME, substr(head, RSTART, RLENGTH - 1); head = "" }
+		/;$/ { head = "" }' | sort -u | cut -d' ' -f2 | sort | uniq -d
+}
+
 # First line of a file may be a #! line; the licence comes next.
 without_licence() {
 	find . \( -path ./.git -o -path ./build -o -path ./.cache -o -name node_modules \) -prune -o -type f \
@@ -113,7 +122,7 @@ without_licence() {
 }
 
 mapfile -t folders < <(printf '%s\n' "${sources[@]%/*}" | sort -u)
-echo "1..$((${#folders[@]} + 9))"
+echo "1..$((${#folders[@]} + 10))"
 for folder in "${folders[@]}"; do
 	found=$(wrong_includes "$folder")
 	[[ -z $found ]] || forbidden=$((forbidden + $(wc -l <<<"$found")))
@@ -128,6 +137,7 @@ check "no circle of files that include or call each other" "$circles"
 check "no header is included by more than a third of the sources" "$(popular_headers)"
 check "no header is longer than a few screens" "$(long_headers)"
 check "names of types are unique" "$(shared_types)"
+check "names of functions are unique" "$(shared_functions)"
 check "every source file names its licence first" "$(without_licence)"
 echo "# $(grep -c . <<<"$circles" || true) circles of files, $forbidden forbidden arrows"
 [[ $bad -eq 0 ]]

@@ -78,7 +78,7 @@ static int64_t capacity_total(const struct capacity_row *rows, const char *resou
 	return -1;
 }
 
-static int64_t capacity_free(const struct capacity_row *rows, const char *resource)
+static int64_t account_free_capacity(const struct capacity_row *rows, const char *resource)
 {
 	for (int i = 0; i < CAPACITY_ROWS; i++) {
 		if (!strcmp(rows[i].resource, resource) && rows[i].total > rows[i].promised)
@@ -96,7 +96,8 @@ static double capacity_score(const struct capacity_row *rows)
 	for (size_t i = 0; i < ARRAY_SIZE(counted); i++) {
 		int64_t total = capacity_total(rows, counted[i]);
 		double left =
-			total > 0 ? (double)capacity_free(rows, counted[i]) / (double)total : 0;
+			total > 0 ? (double)account_free_capacity(rows, counted[i]) / (double)total
+				  : 0;
 
 		least = left < least ? left : least;
 	}
@@ -131,14 +132,15 @@ static json_t *serialize_available_node(const struct vmm_settings *s,
 					const struct capacity_row *rows, json_t *images,
 					const struct maintenance_row *m)
 {
-	json_t *o = json_pack("{s:I,s:s,s:b,s:f,s:I,s:I,s:I,s:o,s:b,s:n,s:n,s:s,s:n,s:[]}",
-			      "teepod_id", (json_int_t)s->node_id, "name", s->node_name, "listed",
-			      !m->on, "resource_score", m->on ? 0.0 : capacity_score(rows),
-			      "remaining_vcpu", (json_int_t)capacity_free(rows, "vcpus"),
-			      "remaining_memory", (json_int_t)capacity_free(rows, "memory_mib"),
-			      "remaining_cvm_slots", (json_int_t)capacity_free(rows, "slots"),
-			      "images", images, "support_onchain_kms", 0, "fmspc", "device_id",
-			      "region_identifier", s->region, "default_kms", "kms_list");
+	json_t *o =
+		json_pack("{s:I,s:s,s:b,s:f,s:I,s:I,s:I,s:o,s:b,s:n,s:n,s:s,s:n,s:[]}", "teepod_id",
+			  (json_int_t)s->node_id, "name", s->node_name, "listed", !m->on,
+			  "resource_score", m->on ? 0.0 : capacity_score(rows), "remaining_vcpu",
+			  (json_int_t)account_free_capacity(rows, "vcpus"), "remaining_memory",
+			  (json_int_t)account_free_capacity(rows, "memory_mib"),
+			  "remaining_cvm_slots", (json_int_t)account_free_capacity(rows, "slots"),
+			  "images", images, "support_onchain_kms", 0, "fmspc", "device_id",
+			  "region_identifier", s->region, "default_kms", "kms_list");
 
 	json_object_set_new(o, "maintenance", m->on ? json_text(m->reason) : json_null());
 	return o;

@@ -43,7 +43,7 @@ struct resumed {
 struct disk_room {
 	int64_t cvm;
 	char *dir;
-	bool has_room;
+	bool resume_has_space;
 };
 
 struct room_poll {
@@ -62,7 +62,7 @@ static uint64_t room_needed(uint64_t total)
 	return need < 4 * mib ? 4 * mib : need > 1024 * mib ? 1024 * mib : need;
 }
 
-static bool has_room(const char *dir)
+static bool resume_has_space(const char *dir)
 {
 	struct statvfs s;
 
@@ -70,12 +70,12 @@ static bool has_room(const char *dir)
 	       (uint64_t)s.f_bavail * s.f_frsize >= room_needed((uint64_t)s.f_blocks * s.f_frsize);
 }
 
-static void work(void *arg)
+static void resume_work(void *arg)
 {
 	struct room_poll *p = arg;
 
 	for (size_t i = 0; i < p->n && !job_is_cancelled(); i++)
-		p->rooms[i].has_room = has_room(p->rooms[i].dir);
+		p->rooms[i].resume_has_space = resume_has_space(p->rooms[i].dir);
 }
 
 /* ------------------------------------------------------------------ going on */
@@ -206,7 +206,7 @@ static void poll_done(void *arg, enum job_end end)
 
 	for (size_t i = 0; i < p->n && begun < AT_ONCE && end == JOB_WORKED && !vmm_is_closing(v);
 	     i++)
-		if (p->rooms[i].has_room)
+		if (p->rooms[i].resume_has_space)
 			begun += resume_guest(v, p->rooms[i].cvm);
 	resume_look(v);
 	poll_end(p);
@@ -219,7 +219,7 @@ static void poll_begin(struct vmm *v, const struct cvm_seen *seen, size_t n)
 	static const struct job_calls calls = { .lane = LANE_SHORT,
 						.what = "look for space on the disk",
 						.deadline_ms = STATVFS_MS,
-						.work = work,
+						.work = resume_work,
 						.done = poll_done };
 	struct room_poll *p = xcalloc(1, sizeof(*p));
 

@@ -176,7 +176,7 @@ int step_files(struct step_job *j, struct err *e)
 }
 
 /* As recorded; or as a change under way is making it. */
-static int check_disk(const struct step_job *j, const char *path, struct err *e)
+static int check_own_disk(const struct step_job *j, const char *path, struct err *e)
 {
 	int64_t made = j->cvm.disk_made ? j->cvm.disk_made : 1, is = j->cvm.disk_gib;
 
@@ -187,12 +187,13 @@ static int check_disk(const struct step_job *j, const char *path, struct err *e)
 int step_disk_check(const struct step_job *j, struct err *e)
 {
 	auto_free char *path = below(j, "hda.img");
-	int r = j->cvm.disk_made ? check_disk(j, path, e) : 0;
+	int r = j->cvm.disk_made ? check_own_disk(j, path, e) : 0;
 
 	return r && j->new_disk && !strcmp(e->field, "disk") ? 0 : r;
 }
 
-/* @why: what check_disk() says. Only a disk that never was, or that its owner gives up, is made. */
+/* @why: what check_own_disk() says. Only a disk that never was, or that its owner gives up, is
+ * made. */
 static bool is_to_be_made(const struct step_job *j, const char *path, const struct err *why)
 {
 	struct stat st;
@@ -216,7 +217,7 @@ static int do_disk(struct step_job *j, struct err *e)
 {
 	auto_free char *path = below(j, "hda.img");
 	struct err why;
-	int r = check_disk(j, path, &why);
+	int r = check_own_disk(j, path, &why);
 
 	if (r && is_to_be_made(j, path, &why)) {
 		r = set_disk_aside(path, e);

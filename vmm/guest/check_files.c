@@ -14,7 +14,7 @@
 #include "vmm/guest/check_files.h"
 #include "vmm/guest/disk.h"
 
-static int check_disk(const char *state_dir, const struct cvm_row *c, struct buf *out)
+static int check_disk_file(const char *state_dir, const struct cvm_row *c, struct buf *out)
 {
 	auto_free char *path = xasprintf("%s/cvms/%s/hda.img", state_dir, c->uuid);
 	struct err e;
@@ -34,7 +34,7 @@ static int check_disks(struct db *db, const char *state_dir, struct buf *out, st
 	int r = cvms_list(db, &all, 0, -1, &rows, &n, NULL, e), findings = 0;
 
 	for (size_t i = 0; r >= 0 && i < n; i++)
-		findings += check_disk(state_dir, &rows[i], out);
+		findings += check_disk_file(state_dir, &rows[i], out);
 	return r < 0 ? r : findings;
 }
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fd.h"
 #include "base/alloc.h"
 #include "base/own.h"
 #include "base/strings.h"
@@ -20,14 +21,6 @@
 #define NODES "/sys/devices/system/node"
 
 enum { NODE_ID_MAX = 1023 }; /* MAX_NUMNODES - 1 of the largest kernel configuration */
-
-static void own_dir(DIR **d)
-{
-	if (*d)
-		(void)closedir(*d);
-}
-
-#define auto_dir __attribute__((cleanup(own_dir)))
 
 static int numa_refuse_file(struct err *e, const char *root, const char *path)
 {
@@ -97,7 +90,7 @@ static int by_size(const void *a, const void *b)
 static int read_pools(const char *root, const char *folder, struct numa_node *n, struct err *e)
 {
 	auto_free char *full = xasprintf("%s%s", root, folder);
-	auto_dir DIR *d = opendir(full);
+	auto_closedir DIR *d = opendir(full);
 	struct dirent *item;
 	int r = 0;
 
@@ -158,7 +151,7 @@ static int by_id(const void *a, const void *b)
 static void list_nodes(const char *root, struct numa_host *h)
 {
 	auto_free char *full = xasprintf("%s" NODES, root);
-	auto_dir DIR *d = opendir(full);
+	auto_closedir DIR *d = opendir(full);
 	struct dirent *item;
 	unsigned id;
 

@@ -34,14 +34,6 @@ enum {
 	CLASS_OTHER_BRIDGE = 0x0680,
 };
 
-static void own_dir(DIR **d)
-{
-	if (*d)
-		(void)closedir(*d);
-}
-
-#define auto_dir __attribute__((cleanup(own_dir)))
-
 /* ------------------------------------------------------------------ addresses and drivers */
 
 bool pci_address(const char *text, char ret[PCI_TEXT])
@@ -146,7 +138,7 @@ static bool may_share_group(const char *root, const char *address)
 static void check_group(const char *root, struct device_row *d)
 {
 	auto_free char *path = xasprintf("%s" GROUPS "/%d/devices", root, d->iommu_group);
-	auto_dir DIR *dir = opendir(path);
+	auto_closedir DIR *dir = opendir(path);
 	struct dirent *item;
 
 	while (dir && (item = readdir(dir))) {
@@ -290,7 +282,7 @@ int pci_devices(const char *root, struct device_row **ret, size_t *ret_n, struct
 {
 	auto_free char *path = xasprintf("%s" DEVICES, root), *names = NULL;
 	auto_free struct device_row *rows = NULL;
-	auto_dir DIR *dir = opendir(path);
+	auto_closedir DIR *dir = opendir(path);
 	struct device_row d;
 	struct dirent *item;
 	size_t n = 0;

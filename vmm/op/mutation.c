@@ -67,7 +67,7 @@ static int remember(struct pending *p, struct err *e)
 
 /* A key must have one effect for as long as it is promised, so no answer is forgotten to make room.
  */
-static int has_room(const struct pending *p, struct err *e)
+static int mutation_has_room(const struct pending *p, struct err *e)
 {
 	const struct mutation *m = &p->m;
 	enum record_share share = m->gives_back ? RECORDS_GIVE_BACK : RECORDS_REQUEST;
@@ -89,13 +89,13 @@ static int apply_turn(void *arg, struct err *e)
 		free(row.body);
 		return r;
 	}
-	r = has_room(p, e);
+	r = mutation_has_room(p, e);
 	if (!r)
 		r = p->m.apply(p->arg, &p->answer, e);
 	return r || !p->m.key ? r : remember(p, e);
 }
 
-static void committed(void *arg, const struct err *e)
+static void mutation_committed(void *arg, const struct err *e)
 {
 	struct pending *p = arg;
 
@@ -116,5 +116,5 @@ void vmm_mutate(struct vmm *v, const struct mutation *m, void *arg)
 	p->m.caller = copy(m->caller);
 	p->m.key = copy(m->key);
 	p->m.digest = copy(m->digest);
-	turn_run(vmm_turn(v), apply_turn, committed, p);
+	turn_run(vmm_turn(v), apply_turn, mutation_committed, p);
 }

@@ -317,7 +317,7 @@ static void kill_again(void *arg)
 
 /* ------------------------------------------------------------------ a job */
 
-static void work(void *arg)
+static void step_work(void *arg)
 {
 	struct step_run *r = arg;
 
@@ -380,7 +380,7 @@ int op_job_begin(struct op_run *o, const struct cvm_row *c, op_job_over_fn over,
 	const struct job_calls calls = { .lane = lane_of(act->waits),
 					 .what = s->name,
 					 .deadline_ms = act->deadline_s * 1000,
-					 .work = work,
+					 .work = step_work,
 					 .done = done,
 					 .late = late };
 	struct step_run *r = xcalloc(1, sizeof(*r));

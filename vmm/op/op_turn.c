@@ -236,7 +236,7 @@ void op_finish(struct op_run *o, enum op_state state)
 	turn_after(vmm_turn(o->v), finished, f);
 }
 
-static void committed(void *arg, const struct err *e)
+static void op_committed(void *arg, const struct err *e)
 {
 	struct op_run *o = arg;
 
@@ -262,7 +262,7 @@ static void write_and_go(struct op_run *o, int (*fn)(void *arg, struct err *e))
 	if (turn_do(vmm_turn(o->v), fn, o, &e) < 0)
 		op_retry_later(o, &e);
 	else
-		turn_after(vmm_turn(o->v), committed, o);
+		turn_after(vmm_turn(o->v), op_committed, o);
 }
 
 static int advance_turn(void *arg, struct err *e)
