@@ -78,7 +78,7 @@ unit() {
 		[[ $source == */durable_test.c ]] || binaries+=("build/asan/unit/$(basename "$source" .c)")
 	done
 	programs=("${binaries[@]}" tests/arrows.sh)
-	if ! build O=build/asan SAN="$sanitizers" "${binaries[@]}"; then
+	if ! build O=build/asan SAN="$sanitizers" "${binaries[@]}" build/asan/obj/daemon/main.o; then
 		count 0 1 0
 		echo "FAIL  the unit tests do not build"
 		return 0
