@@ -127,9 +127,12 @@ int meter_follow(struct vmm *v, int64_t cvm, struct err *e)
 	auto_free struct cvm_size *c = NULL;
 	int64_t now_ms;
 	size_t n;
-	int r = vmm_billing(v)->on ? billing_now(v, &now_ms, e) : 0;
+	int r;
 
-	if (r || !vmm_billing(v)->on)
+	if (!vmm_billing(v)->on)
+		return 0;
+	r = billing_now(v, &now_ms, e);
+	if (r)
 		return r;
 	r = cvms_sizes(vmm_db(v), 0, cvm, &c, &n, e);
 	return r || !n ? r : meter_follow_size(v, c, now_ms, e);
@@ -146,9 +149,12 @@ int meter_end(struct vmm *v, int64_t cvm, struct err *e)
 {
 	struct meter_row m;
 	int64_t now_ms;
-	int r = vmm_billing(v)->on ? billing_now(v, &now_ms, e) : 0;
+	int r;
 
-	if (r || !vmm_billing(v)->on)
+	if (!vmm_billing(v)->on)
+		return 0;
+	r = billing_now(v, &now_ms, e);
+	if (r)
 		return r;
 	r = meters_get(vmm_db(v), cvm, &m, e);
 	if (r)

@@ -106,7 +106,8 @@ void vmm_job_begin(struct vmm *v)
 
 void vmm_job_end(struct vmm *v)
 {
-	/* A close that did not wait any longer has set the count to 0; the job ends all the same. */
+	/* A close that did not wait any longer has set the count to 0; the job ends all the same.
+	 */
 	assert(v->jobs || v->closing);
 	if (v->jobs)
 		v->jobs--;
