@@ -77,7 +77,7 @@ unit() {
 	for source in tests/unit/*_test.c; do
 		[[ $source == */durable_test.c ]] || binaries+=("build/asan/unit/$(basename "$source" .c)")
 	done
-	programs=("${binaries[@]}" tests/arrows.sh)
+	programs=("${binaries[@]}" tests/arrows.sh tests/page_names.sh)
 	if ! build O=build/asan SAN="$sanitizers" "${binaries[@]}" build/asan/obj/daemon/main.o; then
 		count 0 1 0
 		echo "FAIL  the unit tests do not build"
