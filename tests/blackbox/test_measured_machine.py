@@ -67,27 +67,34 @@ def test_a_guest_sees_what_the_launchers_guest_sees(spawn, image, tmp_path, case
 
 @pytest.fixture
 def huge_pages(tmp_path):
-    """Adds 1 GiB of 2 MiB pages, and mounts a file system of them."""
+    """Reserve 1 GiB of 2 MiB pages. Returns a command line that mounts a file system of them and runs its arguments, and the
+    folder of that mount. The mount is in a namespace of its own: libvirt looks at all mounts of the host when it starts, and
+    another test's libvirt fails if one disappears meanwhile."""
     setting, mount = Path("/proc/sys/vm/nr_hugepages"), tmp_path / "pages"
-    before, mount_options = int(setting.read_text()), ["mount", "-t", "hugetlbfs", "-o", "pagesize=2M", "none", str(mount)]
+    before = int(setting.read_text())
+    private = ["unshare", "--mount", "--propagation", "private", "sh", "-c",
+               f'mount -t hugetlbfs -o pagesize=2M none {mount} && exec "$@"', "sh"]
     mount.mkdir()
     try:
         setting.write_text(str(before + 512))
     except OSError as e:
-        pytest.skip(f"huge pages can not be set aside here: {e}")
+        pytest.skip(f"huge pages cannot be reserved here: {e}")
     try:
         if int(setting.read_text()) < before + 512:
             pytest.skip("there is no room for 1 GiB of huge pages")
-        if subprocess.run(mount_options, stderr=subprocess.DEVNULL).returncode:
-            pytest.skip("a hugetlbfs can not be mounted here")
-        yield mount
-        subprocess.run(["umount", mount], check=True)
+        if subprocess.run([*private, "true"], stderr=subprocess.DEVNULL).returncode:
+            pytest.skip("a hugetlbfs cannot be mounted here")
+        yield private, mount
     finally:
         setting.write_text(str(before))
 
 
 def test_a_guest_in_huge_pages_sees_the_launchers_numa_node_and_expander(spawn, image, tmp_path, huge_pages):
-    node = spawn()
+    private, mount = huge_pages
+    node = spawn(start=False)
+    plain = node.command
+    node.command = lambda: [*private, *plain()]
+    node.start()
     node.post("/images", json={"source": str(image)}).ok()
     cvm, ours = probe.through_teepod(node, vcpu=2, memory=700, hugepages=True, pin_numa=True)
     assert cvm.get()["placement"] == {"hugepages": True, "pin_numa": True, "numa_nodes": [0], "vcpus": 2, "memory_mib": 1024,
@@ -95,9 +102,9 @@ def test_a_guest_in_huge_pages_sees_the_launchers_numa_node_and_expander(spawn, 
     config = json.loads((node.dir / "cvms" / cvm.uuid / "shared" / ".sys-config.json").read_text())
     config = json.loads(config["vm_config"])
     assert (config["hugepages"], config["memory_size"], config["cpu_count"]) == (True, 1 << 30, 2)
-    args, log = probe.launcher(node.dir / "images" / probe.NAME, tmp_path, 2, 1024, probe.macs(cvm.uuid, 1), pages=huge_pages,
+    args, log = probe.launcher(node.dir / "images" / probe.NAME, tmp_path, 2, 1024, probe.macs(cvm.uuid, 1), pages=mount,
                                kvm=node.get("/node").json["hypervisor"]["kvm"])
-    theirs = probe.run(args, log)
+    theirs = probe.run(["nsenter", "--mount", "--target", str(node.process.pid), *args], log)
     assert ("acpi", "SRAT") in theirs and any(b"0x1b36 0x000b" in value for value in theirs.values()), "a NUMA node and an expander"
     assert probe.without_uuid(ours.pop(SMBIOS)) == probe.without_uuid(theirs.pop(SMBIOS))
     assert probe.differences(ours, theirs) == []
