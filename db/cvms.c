@@ -93,8 +93,8 @@ static void read_cvm_row(struct db *db, sqlite3_stmt *st, void *row)
 	c->pin_numa = sqlite3_column_int(st, k++);
 	sql_numbers(db, st, k++, c->numa_nodes, sizeof(c->numa_nodes));
 	sql_text(st, k++, c->gpu_attach, sizeof(c->gpu_attach));
-	c->given_vcpus = sqlite3_column_int64(st, k++);
-	c->given_memory_mib = sqlite3_column_int64(st, k++);
+	c->given_vcpus = sql_range(db, st, k++, 0, INT64_MAX);
+	c->given_memory_mib = sql_range(db, st, k++, 0, INT64_MAX);
 	read_cvm_policy(db, st, k, &c->policy);
 	k += POLICY_COLUMNS;
 	c->gpus = sqlite3_column_int64(st, k++);

@@ -63,3 +63,23 @@ def test_an_operation_of_an_unknown_kind_does_not_keep_the_daemon_from_starting(
     cvm.do("start")
     cvm.becomes("running")
     assert_books(node)
+
+
+def test_numbers_below_zero_abort_nothing(spawn):
+    node = spawn()
+    bad, good = node.create(stopped=True), node.create(stopped=True)
+    assert node.stop() == 0
+    spoil(node, ("update cvms set given_vcpus = -1 where uuid = ?", bad.uuid))
+    node.start()
+    named(bad.ask("start"), "cvms.given_vcpus", "-1")
+    good.do("start")
+    good.becomes("running")
+
+    spoil(node, ("update capacity set promised = -1 where resource = 'slots'",))
+    node.post("/preflight", json=node.ask()).ok()
+    node.kill()
+    spoil(node, ("update cvms set given_vcpus = vcpus where uuid = ?", bad.uuid))
+    node.start()
+    bad.do("start")
+    bad.becomes("running")
+    assert_books(node)

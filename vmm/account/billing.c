@@ -90,7 +90,6 @@ static int meter_close_interval(struct vmm *v, struct meter_row *m, int64_t to_m
 {
 	int r = 0;
 
-	assert(m->rate >= 0);
 	if (to_ms <= m->from_ms)
 		return 0;
 	if (m->rate > 0)

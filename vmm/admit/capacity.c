@@ -138,7 +138,6 @@ void capacity_set_tdx_keyids(struct vmm *v, int64_t keyids)
 
 static int64_t capacity_left(const struct capacity_row *row)
 {
-	assert(row->promised >= 0);
 	return row->total > row->promised ? row->total - row->promised : 0;
 }
 
@@ -210,7 +209,6 @@ static int capacity_take_need(struct vmm *v, const struct need *n, struct err *e
 {
 	int r;
 
-	assert(n->amount >= 0);
 	if (n->unlimited)
 		return capacity_add_reserved(vmm_db(v), n->resource, n->amount, e);
 	r = n->amount ? capacity_reserve_amount(vmm_db(v), n->resource, n->amount, e) : 1;
