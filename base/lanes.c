@@ -145,10 +145,10 @@ static void run_next(struct lanes *l, struct lane_thread *t)
 	lanes_lock(l);
 	t->busy = false;
 	l->lane[n].free++;
-	if (l->closing)
-		return; /* lanes_close() has abandoned the job */
 	if (j->lent)
 		l->lane[n].lent--;
+	if (l->closing)
+		return; /* lanes_close() has abandoned the job */
 	end_job(l, j, JOB_WORKED);
 }
 

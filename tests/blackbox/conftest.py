@@ -26,7 +26,10 @@ def worker_libvirtd():
     """The libvirtd that all tests of this worker share; it starts when the first of them needs it."""
     daemon = Libvirtd()
     try:
-        daemon.start()
+        try:
+            daemon.start()
+        except Unavailable as e:
+            pytest.fail(f"no libvirtd: {e}")
         yield daemon
     finally:
         daemon.close()

@@ -389,41 +389,49 @@ static void work_stuck(void *arg)
 	work_until_released(&s->t);
 }
 
+enum { STUCK_JOBS = 2 }; /* each of them has given its place in the lane away */
+
 /* Runs in a child process, which ends by _exit() as lanes_close() requires. Status: 0, or the
  * number of the failed check. */
-static int close_with_a_stuck_job(void)
+static int close_with_stuck_jobs(void)
 {
 	static struct world w;
-	static struct stuck s;
-	struct job_calls calls = { LANE_GUEST, "stuck", LONG_MS, work_stuck, done, NULL };
+	static struct stuck s[STUCK_JOBS];
+	struct job_calls calls = { LANE_GUEST, "stuck", 20, work_stuck, done, late };
 
 	(void)pthread_key_create(&at_thread_end, thread_ended);
-	(void)sem_init(&s.running, 0, 0);
-	(void)sem_init(&s.ended, 0, 0);
-	(void)sem_init(&s.t.go, 0, 0);
-	s.t.w = &w;
 	w.thread = pthread_self();
 	(void)uv_loop_init(&w.loop);
-	(void)job_start(&w.loop, &calls, &s);
-	(void)sem_wait(&s.running);
-	if (lanes_close(&w.loop) != 1)
+	for (int i = 0; i < STUCK_JOBS; i++) {
+		(void)sem_init(&s[i].running, 0, 0);
+		(void)sem_init(&s[i].ended, 0, 0);
+		(void)sem_init(&s[i].t.go, 0, 0);
+		s[i].t.w = &w;
+		(void)job_start(&w.loop, &calls, &s[i]);
+		(void)sem_wait(&s[i].running);
+	}
+	while (!s[0].t.late || !s[1].t.late)
+		(void)uv_run(&w.loop, UV_RUN_ONCE);
+	if (lanes_close(&w.loop) != STUCK_JOBS)
 		return 1;
 	(void)uv_run(&w.loop, UV_RUN_DEFAULT);
 	if (uv_loop_close(&w.loop))
 		return 2;
-	release(&s.t); /* its thread now continues with closed lanes */
-	(void)sem_wait(&s.ended);
-	return s.t.done ? 3 : 0;
+	for (int i = 0; i < STUCK_JOBS; i++) {
+		release(&s[i].t); /* its thread now continues with closed lanes */
+		(void)sem_wait(&s[i].ended);
+	}
+	return s[0].t.done || s[1].t.done ? 3 : 0;
 }
 
-static void a_job_that_is_stuck_when_the_lanes_close_is_given_up(void **st)
+static void jobs_that_are_stuck_when_the_lanes_close_are_given_up(void **st)
 {
 	int status = 0;
 	pid_t pid = fork();
 
 	(void)st;
 	if (!pid)
-		_exit(close_with_a_stuck_job());
+		_exit(close_with_stuck_jobs());
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFEXITED(status));
 	assert_int_equal(WEXITSTATUS(status), 0);
@@ -435,7 +443,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		/* first, because it forks and must be the only thread */
-		cmocka_unit_test(a_job_that_is_stuck_when_the_lanes_close_is_given_up),
+		cmocka_unit_test(jobs_that_are_stuck_when_the_lanes_close_are_given_up),
 		TEST(a_job_works_beside_the_loop_and_is_done_on_it),
 		TEST(a_job_is_told_its_time_and_others_are_not),
 		TEST(a_job_past_its_deadline_is_late_once_and_done_all_the_same),
