@@ -38,6 +38,7 @@ DAEMON   := $(wildcard daemon/*.c)
 DOBJ     := $(DAEMON:%.c=$(O)/obj/%.o)
 UNITS    := $(patsubst tests/unit/%.c,$(O)/unit/%,$(wildcard tests/unit/*_test.c))
 FUZZERS  := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
+BENCHES  := $(patsubst tests/bench/%.c,$(O)/bench/%,$(filter-out %/http.c %/tool.c,$(wildcard tests/bench/*.c)))
 
 .PHONY: all setup setup-demo demo-image demo run test unit blackbox torture test-tdx asan tsan lint format fuzz bench install clean
 
@@ -70,7 +71,15 @@ $(O)/unit/%: tests/unit/%.c $(filter-out $(O)/obj/daemon/main.o,$(DOBJ)) $(O)/li
 
 $(O)/unit/durable_test: tests/vfs/disk.c
 
--include $(OBJ:.o=.d) $(DOBJ:.o=.d) $(UNITS:=.d) $(FUZZERS:=.d)
+# Programs of `make bench`. They share two files; libraries that a program does not use would only make its start slower.
+$(O)/bench/%: tests/bench/%.c tests/bench/http.c tests/bench/tool.c $(O)/libteepod.a
+	@mkdir -p $(@D)
+	@echo "LD $@"; $(CC) $(CPPFLAGS) $(CFLAGS) $(PKG_CFLAGS) $(LDFLAGS) -Wl,--as-needed -o $@ $(filter-out %.h,$^) $(PKG_LIBS)
+
+.PHONY: build-benches
+build-benches: $(BENCHES)
+
+-include $(OBJ:.o=.d) $(DOBJ:.o=.d) $(UNITS:=.d) $(FUZZERS:=.d) $(BENCHES:=.d)
 
 # ------------------------------------------------------------------ for people
 
@@ -138,7 +147,7 @@ tsan: setup
 	@tests/sanitized.sh tsan tests/blackbox/test_lifecycle.py $(HUNG)
 
 lint: setup
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory all build-benches
 	@scripts/lint.sh
 
 format:
@@ -160,7 +169,7 @@ $(O)/fuzz/%: tests/fuzz/%.c $(O)/libteepod.a
 	@echo "LD $@"; $(CC) $(CPPFLAGS) $(CFLAGS) $(PKG_CFLAGS) -fsanitize=fuzzer $(LDFLAGS) -o $@ $(filter-out %.h,$^) $(PKG_LIBS)
 
 bench: setup
-	@$(MAKE) --no-print-directory all demo-image
+	@$(MAKE) --no-print-directory all build-benches demo-image
 	@tests/bench/run.sh
 
 install: all

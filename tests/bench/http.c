@@ -16,8 +16,6 @@
 
 #include "tests/bench/http.h"
 #include "tests/bench/tool.h"
-#include "vmm/logs/serial_scan.h"
-#include "vmm/virt/xml_out.h"
 
 enum { SILENCE_MS = 60000 };
 

@@ -63,7 +63,7 @@ def tool(name, *arguments):
 def node(folder, **options):
     """A node with capacity for all measurements."""
     room = {"capacity.vcpus": 50000, "capacity.memory_mib": 4000000, "capacity.disk_gib": 50000, "capacity.slots": 20000,
-            "capacity.cid_count": 20000, "logs.level": "warn"}
+            "capacity.cid_count": 20000, "records.revisions": 0, "logs.level": "warn"}
     folder.mkdir()
     return Node(options={**room, **options}, folder=str(folder))
 

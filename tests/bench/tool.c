@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #include "tests/bench/tool.h"
-#include "vmm/virt/xml_out.h"
 
 void die(const char *fmt, ...)
 {
