@@ -3,6 +3,7 @@
 
 import os
 import pwd
+import re
 import shutil
 import socket
 import subprocess
@@ -94,6 +95,17 @@ class Libvirtd:
     def kill(self):
         self.process.kill()
         self.process.wait()
+
+    def status_file(self, domain):
+        return Path(f"/proc/{self.holder.pid}/root/run/libvirt/qemu/{domain}.xml")
+
+    def forget_unborn(self):
+        """The repair that docs/troubleshooting.md describes. A libvirtd that was killed after it wrote the status file of a start,
+        and before QEMU was executed, leaves a file with pid='0'. libvirtd 9.0 then lists the domain as running and keeps the job
+        "start" locked for good, also over restarts. Call it while no libvirtd runs."""
+        for path in self.status_file("x").parent.glob("*.xml"):
+            if re.search(r"<domstatus [^>]* pid='0'", path.read_text()):
+                path.unlink()
 
     def close(self):
         if self.process:

@@ -197,10 +197,11 @@ class Epoch:
             quiet(self.node, self.ledger, FAULTS[self.kind], self._unlock if self.kind == "libvirtd" else None)
 
     def _unlock(self):
-        """libvirtd 9.0, killed during a start, may keep that domain's job locked for good. Restart it, as an operator would;
-        the daemon must then continue by itself."""
-        self.ledger.count("restarts of a libvirtd that kept a job locked")
+        """libvirtd 9.0, killed during a start, may keep that domain's job locked for good. Repair it as an operator would
+        (docs/troubleshooting.md); the daemon must then continue by itself."""
+        self.ledger.count("repairs of a libvirtd that kept a job locked")
         self.chaos.libvirtd.kill()
+        self.chaos.libvirtd.forget_unborn()
         self.chaos.libvirtd.start()
 
     def _nothing_left(self):
