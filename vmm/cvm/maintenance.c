@@ -129,7 +129,7 @@ int vmm_drain(struct vmm *v, const struct power_request *ask, const char *reason
 		return r;
 	if (!vmm_is_settled(v))
 		return err_set(e, ERR_UNAVAILABLE, "what runs on this node is not known yet: %s",
-			       v->link_up ? "listing domains" : v->link_error);
+			       vmm_is_linked(v) ? "listing domains" : vmm_link_error(v));
 	now.timeout_s = ask->timeout_s ? ask->timeout_s : DRAIN_TIMEOUT_S;
 	(void)snprintf(now.reason, sizeof(now.reason), "%s", *reason ? reason : was.reason);
 	n = cvms_turn_to_drain(vmm_db(v), e);

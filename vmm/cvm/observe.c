@@ -29,6 +29,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/own.h"
+#include "base/strings.h"
 #include "db/cvms.h"
 #include "db/operations.h"
 #include "db/policies.h"
@@ -89,7 +90,7 @@ static void list_again(void *arg)
  * again. */
 void observe_soon(struct vmm *v)
 {
-	if (vmm_is_closing(v) || !v->link_up)
+	if (vmm_is_closing(v) || !vmm_is_linked(v))
 		return;
 	loop_after_cancel(&v->relist_timer);
 	(void)loop_after(vmm_settings(v)->loop, 1000, list_again, v, &v->relist_timer);
@@ -611,7 +612,8 @@ static void settle(struct listing *l)
 		return;
 	adopt(l);
 	handle_strangers(l);
-	v->settled = true;
+	assert(vmm_is_linked(v));
+	vmm_set_settled(v, true);
 	resume_look(v);
 	ops_unpark(v);
 	observe_soon(v);
@@ -637,7 +639,7 @@ static void list_done(void *arg, enum job_end end)
 
 	if (end == JOB_DROPPED)
 		l->result = err_set(&l->err, ERR_TIMEOUT, "no thread was free to do it");
-	if (vmm_is_closing(v) || !v->link_up) {
+	if (vmm_is_closing(v) || !vmm_is_linked(v)) {
 		/* over, or lost again: the next connect lists anew */
 	} else if (l->result) {
 		log_error("cannot list domains: %s", l->err.text);
@@ -672,18 +674,16 @@ void observe_link(void *arg, bool is_up, const struct err *e)
 {
 	struct vmm *v = arg;
 	const struct hv_caps *caps = hv_caps(vmm_hv(v));
+	auto_free char *error = xasprintf("%.199s%s%.160s", e ? e->text : "",
+					  e && e->hint[0] ? "; " : "", e ? e->hint : "");
 
-	v->link_up = is_up;
-	v->link_tried = true;
-	v->settled = false;
+	vmm_set_link(v, is_up, error);
 	policies_cancel_timer(v);
-	(void)snprintf(v->link_error, sizeof(v->link_error), "%.199s%s%.160s", e ? e->text : "",
-		       e && e->hint[0] ? "; " : "", e ? e->hint : "");
 	if (vmm_is_closing(v))
 		return;
 	host_watch_refresh(v);
 	if (!is_up) {
-		log_error("hypervisor %s: %s", vmm_settings(v)->hypervisor_uri, v->link_error);
+		log_error("hypervisor %s: %s", vmm_settings(v)->hypervisor_uri, vmm_link_error(v));
 		return;
 	}
 	log_info("hypervisor %s connected: libvirt %s, QEMU %s, %s",

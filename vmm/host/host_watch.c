@@ -126,8 +126,9 @@ bool vmm_host_checks(struct vmm *v, struct host_check ret[HOST_CHECKS], int64_t 
 	const struct host_watch *w = v->host;
 	const struct host_check_input in = { .facts = &w->facts,
 					     .caps = hv_caps(vmm_hv(v)),
-					     .link_error = v->link_up ? NULL : v->link_error,
-					     .connecting = !v->link_tried,
+					     .link_error =
+						     vmm_is_linked(v) ? NULL : vmm_link_error(v),
+					     .connecting = !vmm_is_link_tried(v),
 					     .uri = vmm_settings(v)->hypervisor_uri,
 					     .device_id = vmm_settings(v)->device_id,
 					     .slots = vmm_settings(v)->slots };

@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "base/loop.h"
 #include "base/strings.h"
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"
@@ -84,9 +85,35 @@ bool vmm_is_linked(const struct vmm *v)
 	return v->link_up;
 }
 
+bool vmm_is_link_tried(const struct vmm *v)
+{
+	return v->link_tried;
+}
+
+const char *vmm_link_error(const struct vmm *v)
+{
+	return v->link_error;
+}
+
+void vmm_set_link(struct vmm *v, bool up, const char *error)
+{
+	assert_loop_thread();
+	assert(error);
+	v->link_up = up;
+	v->link_tried = true;
+	v->settled = false;
+	(void)snprintf(v->link_error, sizeof(v->link_error), "%s", error);
+}
+
 bool vmm_is_settled(const struct vmm *v)
 {
 	return v->settled;
+}
+
+void vmm_set_settled(struct vmm *v, bool settled)
+{
+	assert_loop_thread();
+	v->settled = settled;
 }
 
 bool vmm_is_closing(const struct vmm *v)

@@ -37,8 +37,16 @@ struct policies *vmm_policies(const struct vmm *v);
 int64_t vmm_default_workspace(const struct vmm *v);
 /* The hypervisor is connected. */
 bool vmm_is_linked(const struct vmm *v);
-/* The domains were listed and recorded since the last connect: operations may go on. */
+/* The first attempt to connect has ended, or none will be made. */
+bool vmm_is_link_tried(const struct vmm *v);
+/* Why the hypervisor is not connected; "" while it is. Valid until the next vmm_set_link(). */
+const char *vmm_link_error(const struct vmm *v);
+/* The connection came up, failed or was lost; @error (not NULL) gives the reason. Clears
+ * vmm_is_settled(). */
+void vmm_set_link(struct vmm *v, bool up, const char *error);
+/* The domains were listed and recorded since the last connect: operations may continue. */
 bool vmm_is_settled(const struct vmm *v);
+void vmm_set_settled(struct vmm *v, bool settled);
 /* vmm_close() was called: begin nothing new. */
 bool vmm_is_closing(const struct vmm *v);
 /* Why the state folder does not belong to this node (owner.h); "" if it does. */
