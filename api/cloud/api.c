@@ -20,7 +20,6 @@
 #include "db/workspaces.h"
 #include "vmm/account/keys.h"
 #include "vmm/account/workspaces.h"
-#include "vmm/admit/admit.h"
 #include "vmm/node/find.h"
 #include "vmm/logs/serial_scan.h"
 #include "vmm/node/node.h"

@@ -374,7 +374,7 @@ static struct log_source *log_source_new(struct vmm *v, const struct cvm_row *ro
 
 	s->loop = vmm_settings(v)->loop;
 	s->ask = *ask;
-	s->dir = xstrdup(vmm_log_dir(v, row));
+	s->dir = vmm_log_dir(v, row);
 	return s;
 }
 
@@ -494,7 +494,7 @@ static void get_boots(struct call *c)
 	}
 	l = xcalloc(1, sizeof(*l));
 	l->call = c;
-	l->dir = xstrdup(vmm_log_dir(v, &row));
+	l->dir = vmm_log_dir(v, &row);
 	l->job = job_start(vmm_settings(v)->loop, &calls, l);
 	call_on_gone(c, boots_gone, l);
 }

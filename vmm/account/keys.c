@@ -26,7 +26,7 @@
 #include "vmm/account/keys.h"
 #include "vmm/account/workspaces.h"
 #include "vmm/node/node.h"
-#include "vmm/node/world.h"
+#include "vmm/node/settings.h"
 #include "vmm/virt/xml_out.h"
 
 enum { USED_EVERY_MS = 60 * 1000, RATE_WINDOW_MS = 60 * 1000, SECRET_LEN = 24, PREFIX_LEN = 13 };
@@ -79,11 +79,6 @@ int vmm_authenticate(struct vmm *v, const char *api_key, struct key_row *ret, st
 	key_note_use(v, &k, now_ms);
 	*ret = k;
 	return 0;
-}
-
-uint64_t vmm_keys_generation(const struct vmm *v)
-{
-	return v->keys_generation;
 }
 
 /* ------------------------------------------------------------------ making */
@@ -314,6 +309,6 @@ int vmm_key_revoke(struct vmm *v, int64_t id, struct err *e)
 {
 	int r = keys_revoke(vmm_db(v), id, clock_wall_ms(), e);
 
-	v->keys_generation++;
+	vmm_note_keys_revoked(v);
 	return r == -ERR_NOT_FOUND ? err_set(e, ERR_NOT_FOUND, "no such token") : r;
 }

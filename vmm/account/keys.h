@@ -51,7 +51,5 @@ int vmm_key(struct vmm *v, int64_t id, struct key_row *ret, struct err *e);
 /* [turn] It opens nothing any more from the commit on, and neither does any key that descends from
  * it. */
 int vmm_key_revoke(struct vmm *v, int64_t id, struct err *e);
-/* Changes whenever a key may have been revoked: a reason to read vmm_key() again. */
-uint64_t vmm_keys_generation(const struct vmm *v);
 
 #endif

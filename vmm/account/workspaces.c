@@ -9,7 +9,6 @@
 #include "db/workspaces.h"
 #include "vmm/account/workspaces.h"
 #include "vmm/node/node.h"
-#include "vmm/node/world.h"
 
 static int workspace_refuse_unknown(const char *slug, struct err *e)
 {
@@ -109,6 +108,6 @@ int vmm_workspace_delete(struct vmm *v, const char *slug, struct err *e)
 		err_set(e, ERR_IN_USE, "workspace %s has %lld CVMs", w.slug, (long long)w.cvms);
 		return err_hint(e, "delete them first");
 	}
-	v->keys_generation++;
+	vmm_note_keys_revoked(v);
 	return workspaces_delete(vmm_db(v), w.id, clock_wall_ms(), e);
 }

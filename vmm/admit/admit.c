@@ -28,7 +28,6 @@
 #include "vmm/admit/policy.h"
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"
-#include "vmm/node/world.h"
 #include "vmm/tdx/mr_config.h"
 #include "vmm/node/reads.h"
 
@@ -44,12 +43,14 @@ static int admit_refuse_name(const char *name, struct err *e)
 /* A path has one place for all forms of identifier, and words of routes beside it. */
 static int admit_name_check_reserved(const struct vmm *v, const char *name, struct err *e)
 {
+	name_is_reserved_fn *is_reserved = vmm_reserved_names(v);
+
 	if (!identifier_is_name(name))
 		return err_field(
 			e, ERR_INVALID, "name", name,
 			"name %.70s is not allowed: it has the form of a UUID or of an app id",
 			name);
-	if (v->name_is_reserved && v->name_is_reserved(name))
+	if (is_reserved && is_reserved(name))
 		return err_field(e, ERR_INVALID, "name", name,
 				 "name %.70s is not allowed: it is a word of this API's paths",
 				 name);
@@ -71,11 +72,6 @@ int admit_name(const struct vmm *v, const char *name, struct err *e)
 		if (!isascii(name[i]) || (!isalnum((unsigned char)name[i]) && name[i] != '-'))
 			return admit_refuse_name(name, e);
 	return admit_name_check_reserved(v, name, e);
-}
-
-void vmm_reserve_names(struct vmm *v, bool (*is_reserved)(const char *name))
-{
-	v->name_is_reserved = is_reserved;
 }
 
 static int admit_check_node(const struct vmm *v, const struct cvm_request *ask, struct err *e)

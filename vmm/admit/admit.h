@@ -28,7 +28,5 @@ void admission_free(struct admission *a);
 int admit_name(const struct vmm *v, const char *name, struct err *e);
 int admit_resources(const struct vmm *v, const struct cvm_request *ask, struct cvm_row *c,
 		    struct err *e);
-/* Words that no CVM may be called, whatever their case: @is_reserved is asked. NULL: none. */
-void vmm_reserve_names(struct vmm *v, bool (*is_reserved)(const char *name));
 
 #endif

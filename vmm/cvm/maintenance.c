@@ -21,8 +21,8 @@
 #include "vmm/cvm/policies.h"
 #include "vmm/cvm/power.h"
 #include "vmm/node/node.h"
+#include "vmm/node/settings.h"
 #include "vmm/node/owner.h"
-#include "vmm/node/world.h"
 #include "vmm/node/event.h"
 #include "vmm/op/op_begin.h"
 
@@ -55,7 +55,7 @@ int vmm_maintenance(struct vmm *v, struct maintenance_row *ret, struct drain_cou
 		return r;
 	if (*vmm_foreign(v)) {
 		m.on = true;
-		m.since_ms = v->opened_ms;
+		m.since_ms = vmm_opened_ms(v);
 		(void)snprintf(m.reason, sizeof(m.reason), "%s", vmm_foreign(v));
 		(void)snprintf(m.caller, sizeof(m.caller), "teepod");
 	}

@@ -7,6 +7,7 @@
  */
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/loop.h"
 #include "base/strings.h"
@@ -80,6 +81,27 @@ int64_t vmm_default_workspace(const struct vmm *v)
 	return v->workspace;
 }
 
+uint64_t vmm_keys_generation(const struct vmm *v)
+{
+	return v->keys_generation;
+}
+
+void vmm_note_keys_revoked(struct vmm *v)
+{
+	assert_loop_thread();
+	v->keys_generation++;
+}
+
+name_is_reserved_fn *vmm_reserved_names(const struct vmm *v)
+{
+	return v->name_is_reserved;
+}
+
+void vmm_reserve_names(struct vmm *v, name_is_reserved_fn *is_reserved)
+{
+	v->name_is_reserved = is_reserved;
+}
+
 bool vmm_is_linked(const struct vmm *v)
 {
 	return v->link_up;
@@ -124,6 +146,22 @@ bool vmm_is_closing(const struct vmm *v)
 const char *vmm_foreign(const struct vmm *v)
 {
 	return v->foreign;
+}
+
+void vmm_set_foreign(struct vmm *v, const char reason[FOREIGN_TEXT])
+{
+	assert(!v->hv); /* the hypervisor is not opened for a foreign state folder */
+	memcpy(v->foreign, reason, sizeof(v->foreign));
+}
+
+int64_t vmm_opened_ms(const struct vmm *v)
+{
+	return v->opened_ms;
+}
+
+int64_t vmm_last_event(const struct vmm *v)
+{
+	return v->last_event;
 }
 
 void vmm_job_begin(struct vmm *v)

@@ -35,6 +35,14 @@ struct engine *vmm_engine(const struct vmm *v);
 struct policies *vmm_policies(const struct vmm *v);
 /* Number of the workspace of hypervisor-wide callers: settings.workspace. */
 int64_t vmm_default_workspace(const struct vmm *v);
+/* Changes whenever a key may have been revoked: a reason to call vmm_key() again. */
+uint64_t vmm_keys_generation(const struct vmm *v);
+void vmm_note_keys_revoked(struct vmm *v);
+/* A function that is true for names which no CVM may have, in any case of letters; NULL: no name is
+ * reserved. Borrowed; set while the API is opened. */
+typedef bool name_is_reserved_fn(const char *name);
+name_is_reserved_fn *vmm_reserved_names(const struct vmm *v);
+void vmm_reserve_names(struct vmm *v, name_is_reserved_fn *is_reserved);
 /* The hypervisor is connected. */
 bool vmm_is_linked(const struct vmm *v);
 /* The first attempt to connect has ended, or none will be made. */
@@ -49,8 +57,15 @@ bool vmm_is_settled(const struct vmm *v);
 void vmm_set_settled(struct vmm *v, bool settled);
 /* vmm_close() was called: begin nothing new. */
 bool vmm_is_closing(const struct vmm *v);
-/* Why the state folder does not belong to this node (owner.h); "" if it does. */
+/* Size of the reason why the state folder does not belong to this node. */
+enum { FOREIGN_TEXT = 200 };
+/* That reason; "" if the state folder belongs to this node. Set once, by owner_check(). */
 const char *vmm_foreign(const struct vmm *v);
+void vmm_set_foreign(struct vmm *v, const char reason[FOREIGN_TEXT]);
+/* When vmm_open() opened the database: ms of the wall clock. */
+int64_t vmm_opened_ms(const struct vmm *v);
+/* Number of the newest event that is committed. */
+int64_t vmm_last_event(const struct vmm *v);
 
 /* Jobs outside operations: a close waits for them. */
 void vmm_job_begin(struct vmm *v);

@@ -38,7 +38,7 @@
 #include "db/node.h"
 #include "vmm/node/node.h"
 #include "vmm/node/owner.h"
-#include "vmm/node/world.h"
+#include "vmm/node/settings.h"
 #include "vmm/virt/xml_out.h"
 
 enum { MACHINE_ID_MAX = 4096, MARKER_MAX = 2 * PATH_MAX };
@@ -191,6 +191,7 @@ static int complete(struct db *db, struct owner_row *o, const struct here *h, st
 
 int owner_check(struct vmm *v, struct err *e)
 {
+	char why[FOREIGN_TEXT] = "";
 	struct owner_row o;
 	struct here h;
 	int r = look_here(vmm_settings(v)->state_dir,
@@ -202,10 +203,11 @@ int owner_check(struct vmm *v, struct err *e)
 		return claim(vmm_db(v), &h, e);
 	if (r)
 		return r;
-	judge(&o, &h, v->foreign);
-	if (!*vmm_foreign(v))
+	judge(&o, &h, why);
+	vmm_set_foreign(v, why);
+	if (!*why)
 		return complete(vmm_db(v), &o, &h, e);
-	log_error("maintenance: no guest is started or adopted: %s", v->foreign);
+	log_error("maintenance: no guest is started or adopted: %s", why);
 	return 0;
 }
 
@@ -214,7 +216,7 @@ int owner_allows(const struct vmm *v, struct err *e)
 	if (!*vmm_foreign(v))
 		return 0;
 	err_field(e, ERR_NODE_CLOSED, "node_id", vmm_settings(v)->node_name,
-		  "node in maintenance: %s", v->foreign);
+		  "node in maintenance: %s", vmm_foreign(v));
 	return err_hint(e, "stop teepod, run teepod --accept-host once, and start it again");
 }
 

@@ -12,7 +12,8 @@
 
 struct vmm;
 
-/* At start: take the state folder if nobody owns it; fill v->foreign if somebody else does. */
+/* At start: take the state folder if nobody owns it; call vmm_set_foreign() with the reason if
+ * somebody else does. */
 int owner_check(struct vmm *v, struct err *e);
 /* May anything be done to CVMs, or images? ERR_NODE_CLOSED while the state folder is not this
  * node's. */

@@ -48,8 +48,8 @@ bool vmm_is_uncommitted(const struct vmm *v);
  */
 void *vmm_watch(struct vmm *v, void (*fn)(void *arg), void *arg);
 void vmm_unwatch(struct vmm *v, void *ticket);
-/* Folder that holds the CVM's logs (logs.h), valid until the next call. */
-const char *vmm_log_dir(struct vmm *v, const struct cvm_row *cvm);
+/* Folder that holds the CVM's logs (logs.h), malloc'd. */
+char *vmm_log_dir(const struct vmm *v, const struct cvm_row *cvm);
 int vmm_cvm_counts(struct vmm *v, int64_t count[DESIRED_MAX][OBSERVED_MAX], struct err *e);
 int vmm_images(struct vmm *v, int dev, int64_t offset, int64_t limit, struct image_row **ret,
 	       size_t *n, struct err *e);

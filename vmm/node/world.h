@@ -4,6 +4,7 @@
 #ifndef TEEPOD_VMM_NODE_WORLD_H
 #define TEEPOD_VMM_NODE_WORLD_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -13,6 +14,7 @@
 #include "db/ledger.h"
 #include "db/records.h"
 #include "vmm/logs/serial_scan.h"
+#include "vmm/node/node.h"
 #include "vmm/node/settings.h"
 
 struct billing;
@@ -23,7 +25,8 @@ struct engine;
 struct policies;
 struct probing;
 
-enum { FOREIGN_TEXT = sizeof(((struct maintenance_row *)NULL)->reason) };
+static_assert(FOREIGN_TEXT == sizeof(((struct maintenance_row *)NULL)->reason),
+	      "maintenance shows it as its reason");
 
 struct vmm {
 	struct vmm_settings set;
@@ -69,8 +72,7 @@ struct vmm {
 		bool polling;
 	} resume;
 	uint64_t keys_generation;
-	bool (*name_is_reserved)(const char *name); /* NULL: no name is */
-	char log_dir[512];
+	name_is_reserved_fn *name_is_reserved;
 };
 
 #endif
