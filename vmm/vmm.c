@@ -180,6 +180,7 @@ static void free_rooms(struct vmm *v)
 	probing_free(v->probing);
 	capacity_free(v->capacity);
 	billing_free(v->billing);
+	guests_free(v->guests);
 }
 
 /* The balance of the CVM's workspace is used up. */
@@ -202,6 +203,7 @@ int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 	v->inventory = inventory_new();
 	v->host = host_watch_new(capacity_set_tdx_keyids);
 	v->probing = probing_new();
+	v->guests = guests_new();
 	v->capacity = capacity_new();
 	v->billing = billing_new(shut_down_exhausted);
 	if (!r)

@@ -37,7 +37,7 @@
 #include "vmm/logs/serial_scan.h"
 #include "vmm/node/node.h"
 #include "vmm/node/records.h"
-#include "vmm/node/world.h"
+#include "vmm/node/settings.h"
 #include "vmm/op/engine.h"
 #include "vmm/node/event.h"
 
@@ -78,10 +78,21 @@ struct guest {
 	bool more;
 };
 
+struct guests {
+	struct guest *list;   /* the guests whose logs are followed */
+	struct job *rotation; /* of their logs; NULL: none is under way */
+	struct loop_timer *log_timer;
+};
+
+struct guests *guests_new(void)
+{
+	return xcalloc(1, sizeof(struct guests));
+}
+
 /* Find the guest of @cvm among those that have not ended; NULL if there is none. */
 static struct guest *guest_find(struct vmm *v, int64_t cvm)
 {
-	struct guest *g = v->guests;
+	struct guest *g = vmm_guests(v)->list;
 
 	while (g && (g->cvm != cvm || g->ended))
 		g = g->next;
@@ -106,8 +117,9 @@ static void serial_watch_closed(uv_handle_t *h)
 
 static void guest_drop(struct guest *g)
 {
-	struct guest **p = &g->v->guests;
+	struct guest **p = &vmm_guests(g->v)->list;
 
+	assert_loop_thread();
 	assert(!g->dropped);
 	while (*p != g) {
 		assert(*p);
@@ -374,8 +386,8 @@ static void log_rotation_done(void *arg, enum job_end end)
 		free(r->dirs[i]);
 	free(r->dirs);
 	free(r);
-	assert(v->rotation);
-	v->rotation = NULL;
+	assert(vmm_guests(v)->rotation);
+	vmm_guests(v)->rotation = NULL;
 	if (!vmm_is_closing(v))
 		log_rotation_arm(v);
 	vmm_job_end(v);
@@ -391,29 +403,32 @@ static void log_rotation_start(void *arg)
 						.work = log_rotation_work,
 						.done = log_rotation_done };
 	struct vmm *v = arg;
+	struct guests *all = vmm_guests(v);
 	struct log_rotation *r = xcalloc(1, sizeof(*r));
 
 	*r = (struct log_rotation){ .v = v,
 				    .limits = { .max_bytes = vmm_settings(v)->log_max_bytes,
 						.max_backups = vmm_settings(v)->log_backups,
 						.keep_boots = vmm_settings(v)->log_keep_boots } };
-	for (struct guest *g = v->guests; g; g = g->next) {
+	for (struct guest *g = all->list; g; g = g->next) {
 		r->dirs = xrealloc(r->dirs, (r->n + 1) * sizeof(*r->dirs));
 		r->dirs[r->n++] = xstrdup(g->log_dir);
 	}
-	assert(!v->rotation);
+	assert(!all->rotation);
 	vmm_job_begin(v);
-	v->rotation = job_start(vmm_settings(v)->loop, &calls, r);
+	all->rotation = job_start(vmm_settings(v)->loop, &calls, r);
 }
 
 /* Start the timer only while guests run, so that an idle node has none. Never two rotations at
  * once: they would rotate the same log. */
 static void log_rotation_arm(struct vmm *v)
 {
-	if (v->guests && !v->log_timer && !v->rotation && vmm_settings(v)->log_check_s)
+	struct guests *all = vmm_guests(v);
+
+	if (all->list && !all->log_timer && !all->rotation && vmm_settings(v)->log_check_s)
 		(void)loop_after(vmm_settings(v)->loop,
 				 (uint64_t)vmm_settings(v)->log_check_s * 1000, log_rotation_start,
-				 v, &v->log_timer);
+				 v, &all->log_timer);
 }
 
 /* ------------------------------------------------------------------ who is listened to */
@@ -421,6 +436,7 @@ static void log_rotation_arm(struct vmm *v)
 void guest_listen(struct vmm *v, const struct cvm_row *c)
 {
 	auto_free char *dir = cvm_dir(v, c->uuid);
+	struct guests *all = vmm_guests(v);
 	struct guest *g = guest_find(v, c->id);
 
 	assert_loop_thread();
@@ -428,9 +444,9 @@ void guest_listen(struct vmm *v, const struct cvm_row *c)
 		return;
 	guest_forget(v, c->id);
 	g = xcalloc(1, sizeof(*g));
-	*g = (struct guest){ .next = v->guests, .v = v, .cvm = c->id, .boot = c->boot };
+	*g = (struct guest){ .next = all->list, .v = v, .cvm = c->id, .boot = c->boot };
 	g->log_dir = xasprintf("%s/logs", dir);
-	v->guests = g;
+	all->list = g;
 	if (c->serial_progress)
 		serial_watch_start(g);
 	log_rotation_arm(v);
@@ -453,19 +469,37 @@ void guest_forget(struct vmm *v, int64_t cvm)
 
 bool guest_is_unread(const struct vmm *v, int64_t cvm)
 {
-	for (const struct guest *g = v->guests; g; g = g->next)
+	for (const struct guest *g = vmm_guests(v)->list; g; g = g->next)
 		if (g->cvm == cvm && g->watched)
 			return true;
 	return false;
 }
 
+bool guests_are_followed(const struct vmm *v)
+{
+	return vmm_guests(v)->list != NULL;
+}
+
 void guests_close(struct vmm *v)
 {
-	for (struct guest *g = v->guests, *next; g; g = next) {
-		next = g->next;
-		guest_drop(g);
-	}
-	loop_after_cancel(&v->log_timer);
-	if (v->rotation)
-		job_cancel(v->rotation);
+	struct guests *all = vmm_guests(v);
+
+	assert(vmm_is_closing(v));
+	while (all->list)
+		guest_drop(all->list);
+	loop_after_cancel(&all->log_timer);
+	if (all->rotation)
+		job_cancel(all->rotation);
+}
+
+void guests_free(struct guests *all)
+{
+	if (!all)
+		return;
+	assert(!all->rotation);
+	/* An operation that ended during the close may have added guests. */
+	while (all->list)
+		guest_drop(all->list);
+	loop_after_cancel(&all->log_timer);
+	free(all);
 }

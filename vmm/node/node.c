@@ -66,6 +66,11 @@ struct image_store *vmm_image_store(const struct vmm *v)
 	return v->images;
 }
 
+struct guests *vmm_guests(const struct vmm *v)
+{
+	return v->guests;
+}
+
 struct engine *vmm_engine(const struct vmm *v)
 {
 	return v->engine;

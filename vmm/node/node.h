@@ -14,6 +14,7 @@ struct policies;
 struct hypervisor;
 struct billing;
 struct capacity_state;
+struct guests;
 struct image_store;
 struct inventory;
 struct probing;
@@ -31,6 +32,7 @@ struct capacity_state *vmm_capacity_state(const struct vmm *v);
 struct billing *vmm_billing(const struct vmm *v);
 struct inventory *vmm_inventory(const struct vmm *v);
 struct image_store *vmm_image_store(const struct vmm *v);
+struct guests *vmm_guests(const struct vmm *v);
 struct engine *vmm_engine(const struct vmm *v);
 struct policies *vmm_policies(const struct vmm *v);
 /* Number of the workspace of hypervisor-wide callers: settings.workspace. */

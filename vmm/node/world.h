@@ -61,10 +61,9 @@ struct vmm {
 	struct capacity_state *capacity;
 	struct engine *engine;
 	struct policies *policies;
-	struct guest *guests; /* running CVMs that are listened to */
-	struct job *rotation; /* of their logs; NULL: none is under way */
+	struct guests *guests;
 	struct host_watch *host;
-	struct loop_timer *log_timer, *relist_timer, *keep_timer;
+	struct loop_timer *relist_timer, *keep_timer;
 	struct billing *billing;
 	struct { /* resume.c */
 		struct loop_timer *timer;
