@@ -42,6 +42,7 @@
 #include "vmm/cvm/steps.h"
 #include "vmm/cvm/update_steps.h"
 #include "vmm/guest/guest.h"
+#include "vmm/guest/measure.h"
 #include "vmm/host/host_watch.h"
 #include "images/store.h"
 #include "vmm/host/inventory.h"
@@ -175,12 +176,14 @@ static void note_committed(void *arg)
 
 static void free_rooms(struct vmm *v)
 {
-	host_watch_free(v);
+	host_watch_free(v->host);
 	inventory_free(v->inventory);
 	probing_free(v->probing);
 	capacity_free(v->capacity);
 	billing_free(v->billing);
 	guests_free(v->guests);
+	measuring_free(v->measuring);
+	resumes_free(v->resumes);
 }
 
 /* The balance of the CVM's workspace is used up. */
@@ -204,6 +207,8 @@ int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 	v->host = host_watch_new(capacity_set_tdx_keyids);
 	v->probing = probing_new();
 	v->guests = guests_new();
+	v->measuring = measuring_new();
+	v->resumes = resumes_new();
 	v->capacity = capacity_new();
 	v->billing = billing_new(shut_down_exhausted);
 	if (!r)
@@ -268,7 +273,6 @@ static void hypervisor_closed(void *arg)
 
 	turn_close(v->turn);
 	db_close(v->db);
-	free(v->measuring);
 	/* A job that was given up may still use it. */
 	if (!stuck) {
 		image_store_free(v->images);

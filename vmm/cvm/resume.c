@@ -12,6 +12,7 @@
  * went on is in memory only: a daemon that was restarted tries at once. See observe.c for how a
  * pause and its cause become known.
  */
+#include <assert.h>
 #include <stdlib.h>
 #include <sys/statvfs.h>
 
@@ -27,7 +28,7 @@
 #include "vmm/cvm/power.h"
 #include "vmm/cvm/resume.h"
 #include "vmm/node/node.h"
-#include "vmm/node/world.h"
+#include "vmm/node/settings.h"
 #include "vmm/op/op_begin.h"
 
 enum { POLL_MS = 3000, STATVFS_MS = 10000, AT_ONCE = 4 };
@@ -39,6 +40,36 @@ struct resumed {
 	int64_t cvm, at_ms; /* monotonic */
 	int64_t delay_ms;   /* from at_ms to the next attempt */
 };
+
+struct resumes {
+	struct loop_timer *timer;
+	struct resumed *list;
+	bool polling; /* a job measures the free space */
+};
+
+struct resumes *resumes_new(void)
+{
+	return xcalloc(1, sizeof(struct resumes));
+}
+
+static void resumes_clear(struct resumes *s)
+{
+	loop_after_cancel(&s->timer);
+	for (struct resumed *r = s->list, *next; r; r = next) {
+		next = r->next;
+		free(r);
+	}
+	s->list = NULL;
+}
+
+void resumes_free(struct resumes *s)
+{
+	if (!s)
+		return;
+	assert(!s->polling);
+	resumes_clear(s);
+	free(s);
+}
 
 struct disk_room {
 	int64_t cvm;
@@ -99,8 +130,8 @@ static struct resumed *find_resumed(struct vmm *v, int64_t cvm, int64_t now_ms)
 {
 	struct resumed *r;
 
-	forget_old(&v->resume.list, now_ms);
-	r = v->resume.list;
+	forget_old(&vmm_resumes(v)->list, now_ms);
+	r = vmm_resumes(v)->list;
 	while (r && r->cvm != cvm)
 		r = r->next;
 	return r;
@@ -122,10 +153,10 @@ static void take_attempt(struct vmm *v, int64_t cvm)
 
 	if (!r) {
 		r = xcalloc(1, sizeof(*r));
-		*r = (struct resumed){ .next = v->resume.list,
+		*r = (struct resumed){ .next = vmm_resumes(v)->list,
 				       .cvm = cvm,
 				       .delay_ms = DELAY_MS / 2 };
-		v->resume.list = r;
+		vmm_resumes(v)->list = r;
 	}
 	r->delay_ms = r->delay_ms * 2 < DELAY_MAX_MS ? r->delay_ms * 2 : DELAY_MAX_MS;
 	r->at_ms = now;
@@ -140,7 +171,7 @@ static void attempt_over(void *arg, const struct err *e)
 {
 	struct resume_attempt *a = arg;
 
-	if (!e && !a->v->closing)
+	if (!e && !vmm_is_closing(a->v))
 		take_attempt(a->v, a->cvm);
 	free(a);
 }
@@ -172,7 +203,7 @@ static int resume_turn(void *arg, struct err *e)
 	g->begun = true;
 	a = xcalloc(1, sizeof(*a));
 	*a = (struct resume_attempt){ g->v, g->cvm };
-	turn_after(g->v->turn, attempt_over, a);
+	turn_after(vmm_turn(g->v), attempt_over, a);
 	return 0;
 }
 
@@ -194,7 +225,8 @@ static void poll_end(struct room_poll *p)
 		free(p->rooms[i].dir);
 	free(p->rooms);
 	free(p);
-	v->resume.polling = false;
+	assert(vmm_resumes(v)->polling);
+	vmm_resumes(v)->polling = false;
 	vmm_job_end(v);
 }
 
@@ -227,7 +259,8 @@ static void poll_begin(struct vmm *v, const struct cvm_seen *seen, size_t n)
 	for (size_t i = 0; i < n; i++)
 		p->rooms[i] =
 			(struct disk_room){ .cvm = seen[i].id, .dir = cvm_dir(v, seen[i].uuid) };
-	v->resume.polling = true;
+	assert(!vmm_resumes(v)->polling);
+	vmm_resumes(v)->polling = true;
 	vmm_job_begin(v);
 	(void)job_start(vmm_settings(v)->loop, &calls, p);
 }
@@ -239,7 +272,7 @@ static void look_for_room(void *arg)
 	struct err e;
 	size_t n = 0;
 
-	if (vmm_is_closing(v) || v->resume.polling || !vmm_is_settled(v))
+	if (vmm_is_closing(v) || vmm_resumes(v)->polling || !vmm_is_settled(v))
 		return; /* poll_done(), or the next list of domains, sets the timer */
 	if (cvms_without_space(vmm_db(v), &seen, &n, &e)) {
 		log_error("cannot see which guests wait for space: %s", e.text);
@@ -251,17 +284,13 @@ static void look_for_room(void *arg)
 
 void resume_look(struct vmm *v)
 {
-	if (!vmm_is_closing(v) && !v->resume.timer)
+	if (!vmm_is_closing(v) && !vmm_resumes(v)->timer)
 		(void)loop_after(vmm_settings(v)->loop, POLL_MS, look_for_room, v,
-				 &v->resume.timer);
+				 &vmm_resumes(v)->timer);
 }
 
 void resume_close(struct vmm *v)
 {
-	loop_after_cancel(&v->resume.timer);
-	for (struct resumed *r = v->resume.list, *next; r; r = next) {
-		next = r->next;
-		free(r);
-	}
-	v->resume.list = NULL;
+	assert(vmm_is_closing(v));
+	resumes_clear(vmm_resumes(v));
 }

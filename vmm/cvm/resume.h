@@ -10,10 +10,16 @@
 
 #include "base/err.h"
 
+struct resumes;
 struct vmm;
+
+struct resumes *resumes_new(void);
+/* Not while a job runs. */
+void resumes_free(struct resumes *s);
 
 /* A guest may have been paused for want of space: look for it soon, and as long as one waits. */
 void resume_look(struct vmm *v);
+/* The node closes: cancel the timer. */
 void resume_close(struct vmm *v);
 
 #endif

@@ -38,6 +38,12 @@ int measure(const struct machine_in *in, const struct file_measures *known,
 void measurements_free(struct measurements *m);
 #define auto_measurements __attribute__((cleanup(measurements_free)))
 
+/* Requests that wait or are being measured, and the cached results. */
+struct measuring;
+struct measuring *measuring_new(void);
+/* Not while a request is in progress. */
+void measuring_free(struct measuring *m);
+
 /* Called once: with borrowed measurements, or with @m NULL and the error. */
 typedef void measured_fn(void *arg, const struct measurements *m, const struct err *e);
 

@@ -32,7 +32,6 @@
 #include "vmm/host/kernel_file.h"
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"
-#include "vmm/node/world.h"
 #include "vmm/tdx/file_measures.h"
 #include "vmm/tdx/mr_config.h"
 #include "vmm/virt/hypervisor.h"
@@ -81,6 +80,17 @@ struct measuring {
 	struct measure_cached kept[KEPT_MAX]; /* newest first */
 	unsigned n;
 };
+
+struct measuring *measuring_new(void)
+{
+	return xcalloc(1, sizeof(struct measuring));
+}
+
+void measuring_free(struct measuring *m)
+{
+	assert(!m || !m->first);
+	free(m);
+}
 
 static void measure_start_jobs(struct vmm *v);
 
@@ -145,7 +155,7 @@ static void measure_work(void *arg)
 
 static void measure_request_free(struct measure_request *a)
 {
-	struct measure_request **at = &a->v->measuring->first;
+	struct measure_request **at = &vmm_measuring(a->v)->first;
 
 	while (*at != a) {
 		assert(*at);
@@ -210,7 +220,7 @@ static void file_stamps_renew(const struct measure_request *a)
 	struct vmm *v = a->v;
 	struct record_renewal *w;
 
-	for (struct measure_request *b = v->measuring->first; b; b = b->next) {
+	for (struct measure_request *b = vmm_measuring(v)->first; b; b = b->next) {
 		if (b->running || strcmp(b->image_dir, a->image_dir) != 0 || !b->image_files ||
 		    strcmp(b->image_files, a->image_files) != 0)
 			continue;
@@ -251,7 +261,7 @@ static void measure_done(void *arg, enum job_end end)
 		a->failed = err_set(&a->err, ERR_UNAVAILABLE,
 				    "the measurement was cancelled before it started") != 0;
 	else if (!a->failed && a->cvm.tdx)
-		measure_cache_put(v->measuring, &a->key, &a->files);
+		measure_cache_put(vmm_measuring(v), &a->key, &a->files);
 	if (a->image_files_now)
 		file_stamps_renew(a);
 	measure_reply(a, a->failed ? &a->err : NULL);
@@ -277,12 +287,12 @@ static void measure_start_jobs(struct vmm *v)
 						.done = measure_done,
 						.late = measure_late };
 
-	for (struct measure_request *a = v->measuring->first; a; a = a->next) {
+	for (struct measure_request *a = vmm_measuring(v)->first; a; a = a->next) {
 		const struct measure_cached *kept;
 
-		if (a->running || measure_image_busy(v->measuring, a))
+		if (a->running || measure_image_busy(vmm_measuring(v), a))
 			continue;
-		kept = measure_cache_find(v->measuring, &a->key);
+		kept = measure_cache_find(vmm_measuring(v), &a->key);
 		a->running = true;
 		a->reading = a->cvm.tdx && !kept;
 		a->known = kept ? kept->files : (struct file_measures){ 0 };
@@ -361,12 +371,10 @@ void measure_with(struct vmm *v, const struct hv_caps *caps, const struct cvm_ro
 	struct measure_request *a = measure_request_new(v, caps, cvm, manifest), **last;
 
 	assert_loop_thread();
-	if (!v->measuring)
-		v->measuring = xcalloc(1, sizeof(*v->measuring));
 	vmm_job_begin(v);
 	a->done = done;
 	a->arg = arg;
-	last = &v->measuring->first;
+	last = &vmm_measuring(v)->first;
 	while (*last)
 		last = &(*last)->next;
 	*last = a;

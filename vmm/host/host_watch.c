@@ -18,7 +18,7 @@
 #include "vmm/host/host_facts.h"
 #include "vmm/host/host_watch.h"
 #include "vmm/node/node.h"
-#include "vmm/node/world.h"
+#include "vmm/node/settings.h"
 #include "vmm/virt/hypervisor.h"
 
 enum { FRESH_MS = 60 * 1000 };
@@ -60,7 +60,7 @@ static void host_facts_done(void *arg, enum job_end end)
 {
 	struct reading *r = arg;
 	struct vmm *v = r->v;
-	struct host_watch *w = v->host;
+	struct host_watch *w = vmm_host_watch(v);
 
 	assert_loop_thread();
 	assert(w->reading);
@@ -97,13 +97,15 @@ void host_watch_refresh(struct vmm *v)
 						.deadline_ms = 60000,
 						.work = host_facts_work,
 						.done = host_facts_done };
+	struct host_watch *w = vmm_host_watch(v);
 	struct reading *r;
 
+	assert_loop_thread();
 	/* What is being read now may be older than the reason to read again. */
-	v->host->again = v->host->reading;
-	if (v->host->reading)
+	w->again = w->reading;
+	if (w->reading)
 		return;
-	v->host->reading = true;
+	w->reading = true;
 	r = xcalloc(1, sizeof(*r));
 	r->v = v;
 	r->root = xstrdup(vmm_settings(v)->host_root);
@@ -113,17 +115,17 @@ void host_watch_refresh(struct vmm *v)
 	(void)job_start(vmm_settings(v)->loop, &calls, r);
 }
 
-void host_watch_free(struct vmm *v)
+void host_watch_free(struct host_watch *w)
 {
-	if (v->host)
-		host_facts_free(&v->host->facts);
-	free(v->host);
-	v->host = NULL;
+	if (!w)
+		return;
+	host_facts_free(&w->facts);
+	free(w);
 }
 
 bool vmm_host_checks(struct vmm *v, struct host_check ret[HOST_CHECKS], int64_t *ret_at)
 {
-	const struct host_watch *w = v->host;
+	const struct host_watch *w = vmm_host_watch(v);
 	const struct host_check_input in = { .facts = &w->facts,
 					     .caps = hv_caps(vmm_hv(v)),
 					     .link_error =

@@ -71,9 +71,24 @@ struct guests *vmm_guests(const struct vmm *v)
 	return v->guests;
 }
 
+struct measuring *vmm_measuring(const struct vmm *v)
+{
+	return v->measuring;
+}
+
+struct host_watch *vmm_host_watch(const struct vmm *v)
+{
+	return v->host;
+}
+
 struct engine *vmm_engine(const struct vmm *v)
 {
 	return v->engine;
+}
+
+struct resumes *vmm_resumes(const struct vmm *v)
+{
+	return v->resumes;
 }
 
 struct policies *vmm_policies(const struct vmm *v)

@@ -15,9 +15,12 @@ struct hypervisor;
 struct billing;
 struct capacity_state;
 struct guests;
+struct host_watch;
 struct image_store;
 struct inventory;
+struct measuring;
 struct probing;
+struct resumes;
 struct turn;
 struct vmm_settings;
 
@@ -33,7 +36,10 @@ struct billing *vmm_billing(const struct vmm *v);
 struct inventory *vmm_inventory(const struct vmm *v);
 struct image_store *vmm_image_store(const struct vmm *v);
 struct guests *vmm_guests(const struct vmm *v);
+struct measuring *vmm_measuring(const struct vmm *v);
+struct host_watch *vmm_host_watch(const struct vmm *v);
 struct engine *vmm_engine(const struct vmm *v);
+struct resumes *vmm_resumes(const struct vmm *v);
 struct policies *vmm_policies(const struct vmm *v);
 /* Number of the workspace of hypervisor-wide callers: settings.workspace. */
 int64_t vmm_default_workspace(const struct vmm *v);

@@ -55,7 +55,7 @@ struct vmm {
 	struct loop_timer *close_timer;
 	unsigned jobs; /* jobs under way, outside operations */
 	struct image_store *images;
-	struct measuring *measuring; /* measure_request.c; NULL: nobody has asked yet */
+	struct measuring *measuring;
 	struct inventory *inventory;
 	struct probing *probing;
 	struct capacity_state *capacity;
@@ -65,11 +65,7 @@ struct vmm {
 	struct host_watch *host;
 	struct loop_timer *relist_timer, *keep_timer;
 	struct billing *billing;
-	struct { /* resume.c */
-		struct loop_timer *timer;
-		struct resumed *list;
-		bool polling;
-	} resume;
+	struct resumes *resumes;
 	uint64_t keys_generation;
 	name_is_reserved_fn *name_is_reserved;
 };
