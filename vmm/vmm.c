@@ -47,11 +47,11 @@
 #include "images/store.h"
 #include "vmm/host/inventory.h"
 #include "vmm/logs/serial_scan.h"
+#include "vmm/node/housekeeping.h"
 #include "vmm/node/leftovers.h"
 #include "vmm/node/node.h"
 #include "vmm/node/node_images.h"
 #include "vmm/node/owner.h"
-#include "vmm/node/records.h"
 #include "vmm/node/settings.h"
 #include "vmm/node/world.h"
 #include "vmm/op/engine.h"
@@ -60,51 +60,7 @@
 #include "vmm/virt/hypervisor.h"
 #include "vmm/vmm.h"
 
-/* Between two portions of old rows to forget: usually, after a full portion, after a failure. */
-enum { KEEP_EVERY_MS = 60 * 1000, KEEP_MORE_MS = 50, KEEP_AGAIN_MS = 60 * 1000 };
-
 /* ------------------------------------------------------------------ open */
-
-static int prune(void *arg, struct err *e)
-{
-	struct vmm *v = arg;
-
-	int given, r = records_prune(v, &v->more_to_prune, e);
-
-	if (r)
-		return r;
-	given = db_shrink(v->db, e);
-	if (given < 0)
-		return given;
-	v->more_to_prune |= given > 0;
-	v->checkpoint_due |= given > 0;
-	return 0;
-}
-
-static void keep_house(void *arg);
-
-static void keep_house_later(struct vmm *v)
-{
-	bool more = v->more_to_prune || v->checkpoint_due;
-
-	(void)loop_after(v->set.loop, more ? KEEP_MORE_MS : KEEP_EVERY_MS, keep_house, v,
-			 &v->keep_timer);
-}
-
-static void keep_house(void *arg)
-{
-	struct vmm *v = arg;
-	struct err e;
-
-	if (v->checkpoint_due && !v->more_to_prune)
-		v->checkpoint_due = !db_checkpoint(v->db);
-	if (turn_do(v->turn, prune, v, &e) < 0) {
-		log_warn("cannot forget old rows: %s", e.text);
-		(void)loop_after(v->set.loop, KEEP_AGAIN_MS, keep_house, v, &v->keep_timer);
-		return;
-	}
-	keep_house_later(v);
-}
 
 static int set_up(void *arg, struct err *e)
 {
@@ -115,7 +71,7 @@ static int set_up(void *arg, struct err *e)
 		r = capacity_set_up(v, e);
 	if (!r)
 		r = billing_set_up(v, e);
-	return r ? r : prune(v, e);
+	return r ? r : housekeeping_prune(v, e);
 }
 
 static int open_hypervisor(struct vmm *v, struct err *e)
@@ -184,6 +140,7 @@ static void free_rooms(struct vmm *v)
 	guests_free(v->guests);
 	measuring_free(v->measuring);
 	resumes_free(v->resumes);
+	housekeeping_free(v->housekeeping);
 }
 
 /* The balance of the CVM's workspace is used up. */
@@ -209,6 +166,7 @@ int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 	v->guests = guests_new();
 	v->measuring = measuring_new();
 	v->resumes = resumes_new();
+	v->housekeeping = housekeeping_new();
 	v->capacity = capacity_new();
 	v->billing = billing_new(shut_down_exhausted);
 	if (!r)
@@ -257,7 +215,7 @@ int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 	}
 	host_watch_refresh(v);
 	inventory_refresh(v, NULL, NULL);
-	keep_house_later(v);
+	housekeeping_begin(v);
 	*ret = v;
 	return 0;
 }
@@ -317,7 +275,7 @@ void vmm_close(struct vmm *v, unsigned max_ms, void (*done)(void *arg, unsigned 
 	v->closed = done;
 	v->closed_arg = arg;
 	guests_close(v);
-	loop_after_cancel(&v->keep_timer);
+	housekeeping_stop(v);
 	billing_stop(v);
 	resume_close(v);
 	loop_after_cancel(&v->relist_timer);

@@ -81,6 +81,11 @@ struct host_watch *vmm_host_watch(const struct vmm *v)
 	return v->host;
 }
 
+struct housekeeping *vmm_housekeeping(const struct vmm *v)
+{
+	return v->housekeeping;
+}
+
 struct engine *vmm_engine(const struct vmm *v)
 {
 	return v->engine;

@@ -22,7 +22,7 @@
 #include "db/records.h"
 #include "vmm/node/node.h"
 #include "vmm/node/records.h"
-#include "vmm/node/world.h"
+#include "vmm/node/settings.h"
 
 enum { KEYS_KEPT_MS = 24 * 3600 * 1000, DROPPED_AT_ONCE = 8 };
 
@@ -123,10 +123,10 @@ int records_allow(struct vmm *v, int64_t workspace, enum record kind, enum recor
 
 /* Of the next workspace that is near its limit, or above one that was lowered. Each has its turn,
  * however much the others have; the round is repeated while it drops anything. */
-static int shrink(struct vmm *v, enum record kind, bool *more, struct err *e)
+static int shrink(struct vmm *v, enum record kind, struct shrink_round *s, bool *more,
+		  struct err *e)
 {
 	int64_t high = HIGH(vmm_settings(v)->record_limit[kind]), workspace = 0, bytes = 0;
-	struct shrinking *s = &v->shrinking[kind];
 	int r = high ? records_over(vmm_db(v), kind, high, s->after, &workspace, e) : 0;
 
 	if (!r && workspace)
@@ -161,7 +161,7 @@ static int worth_more(int n, int portion, bool *more)
 	return n < 0 ? n : 0;
 }
 
-int records_prune(struct vmm *v, bool *ret_more, struct err *e)
+int records_prune(struct vmm *v, struct shrink_round rounds[RECORDS], bool *ret_more, struct err *e)
 {
 	int64_t now = clock_wall_ms(), day = 24LL * 3600 * 1000;
 	bool more = false;
@@ -179,9 +179,9 @@ int records_prune(struct vmm *v, bool *ret_more, struct err *e)
 	if (!r)
 		r = worth_more(keys_prune(vmm_db(v), now - KEYS_KEPT_MS, e), PRUNE_MAX, &more);
 	if (!r)
-		r = shrink(v, RECORD_PROVISIONS, &more, e);
+		r = shrink(v, RECORD_PROVISIONS, &rounds[RECORD_PROVISIONS], &more, e);
 	if (!r)
-		r = shrink(v, RECORD_REVISIONS, &more, e);
+		r = shrink(v, RECORD_REVISIONS, &rounds[RECORD_REVISIONS], &more, e);
 	if (!r)
 		*ret_more = more;
 	return r;

@@ -26,7 +26,17 @@ enum record_share { RECORDS_GUEST = 50, RECORDS_REQUEST = 100, RECORDS_GIVE_BACK
 /* [turn] Before: may any be written? ERR_QUOTA if not. For answers and events. */
 int records_allow(struct vmm *v, int64_t workspace, enum record kind, enum record_share share,
 		  struct err *e);
-/* [turn] Forget a portion of what is older than its time, or more than its limit. */
-int records_prune(struct vmm *v, bool *ret_more, struct err *e);
+
+/* One pass over the workspaces that are near their limit of one kind of record. Zeros: not begun.
+ */
+struct shrink_round {
+	int64_t after; /* the workspace that was processed last; 0 = begin with the first one */
+	bool dropped;  /* rows were dropped in this pass, so another pass follows it */
+};
+
+/* [turn] Delete a portion of the rows that are older than their time, or above their limit.
+ * *ret_more: there may be more of them. */
+int records_prune(struct vmm *v, struct shrink_round rounds[RECORDS], bool *ret_more,
+		  struct err *e);
 
 #endif

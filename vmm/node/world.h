@@ -42,12 +42,7 @@ struct vmm {
 	int64_t opened_ms;
 	char foreign[FOREIGN_TEXT]; /* why the state folder is not this node's (owner.c); "" = it is
 				     */
-	bool more_to_prune;         /* the last portion of old rows was a full one */
-	bool checkpoint_due;        /* for the file to shrink */
-	struct shrinking {          /* records.c: a round through the workspaces near their limit */
-		int64_t after;      /* the one that was looked at last; 0 = begin anew */
-		bool dropped;       /* this round has dropped something */
-	} shrinking[RECORDS];
+	struct housekeeping *housekeeping;
 	bool closing, close_begun;
 	void (*on_idle)(struct vmm *v); /* closing, and no job is under way outside operations */
 	void (*closed)(void *arg, unsigned stuck);
@@ -63,7 +58,7 @@ struct vmm {
 	struct policies *policies;
 	struct guests *guests;
 	struct host_watch *host;
-	struct loop_timer *relist_timer, *keep_timer;
+	struct loop_timer *relist_timer;
 	struct billing *billing;
 	struct resumes *resumes;
 	uint64_t keys_generation;
