@@ -176,6 +176,7 @@ const char *vmm_foreign(const struct vmm *v)
 void vmm_set_foreign(struct vmm *v, const char reason[FOREIGN_TEXT])
 {
 	assert(!v->hv); /* the hypervisor is not opened for a foreign state folder */
+	static_assert(sizeof(v->foreign) == FOREIGN_TEXT, "maintenance shows the whole reason");
 	memcpy(v->foreign, reason, sizeof(v->foreign));
 }
 

@@ -4,7 +4,6 @@
 #ifndef TEEPOD_VMM_NODE_WORLD_H
 #define TEEPOD_VMM_NODE_WORLD_H
 
-#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -14,7 +13,6 @@
 #include "db/ledger.h"
 #include "db/records.h"
 #include "vmm/logs/serial_scan.h"
-#include "vmm/node/node.h"
 #include "vmm/node/settings.h"
 
 struct billing;
@@ -24,9 +22,6 @@ struct maintenance_row;
 struct engine;
 struct policies;
 struct probing;
-
-static_assert(FOREIGN_TEXT == sizeof(((struct maintenance_row *)NULL)->reason),
-	      "maintenance shows it as its reason");
 
 struct vmm {
 	struct vmm_settings set;
@@ -40,8 +35,8 @@ struct vmm {
 	bool settled;       /* reconciled since the last connect: operations may go on */
 	char link_error[400];
 	int64_t opened_ms;
-	char foreign[FOREIGN_TEXT]; /* why the state folder is not this node's (owner.c); "" = it is
-				     */
+	/* Why the state folder is not this node's (owner.c); "" = it is. Maintenance shows it. */
+	char foreign[sizeof(((struct maintenance_row *)NULL)->reason)];
 	struct housekeeping *housekeeping;
 	bool closing, close_begun;
 	void (*on_idle)(struct vmm *v); /* closing, and no job is under way outside operations */
@@ -62,7 +57,7 @@ struct vmm {
 	struct billing *billing;
 	struct resumes *resumes;
 	uint64_t keys_generation;
-	name_is_reserved_fn *name_is_reserved;
+	bool (*name_is_reserved)(const char *name); /* NULL: no name is */
 };
 
 #endif
