@@ -140,6 +140,7 @@ static void free_rooms(struct vmm *v)
 	guests_free(v->guests);
 	measuring_free(v->measuring);
 	resumes_free(v->resumes);
+	observer_free(v->observer);
 	housekeeping_free(v->housekeeping);
 }
 
@@ -166,6 +167,7 @@ int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 	v->guests = guests_new();
 	v->measuring = measuring_new();
 	v->resumes = resumes_new();
+	v->observer = observer_new();
 	v->housekeeping = housekeeping_new();
 	v->capacity = capacity_new();
 	v->billing = billing_new(shut_down_exhausted);
@@ -278,7 +280,7 @@ void vmm_close(struct vmm *v, unsigned max_ms, void (*done)(void *arg, unsigned 
 	housekeeping_stop(v);
 	billing_stop(v);
 	resume_close(v);
-	loop_after_cancel(&v->relist_timer);
+	observe_close(v);
 	policies_close(v);
 	inventory_close(v);
 	capacity_close(v);

@@ -45,7 +45,7 @@
 #include "vmm/guest/guest.h"
 #include "vmm/host/host_watch.h"
 #include "vmm/node/node.h"
-#include "vmm/node/world.h"
+#include "vmm/node/settings.h"
 #include "vmm/op/engine.h"
 #include "vmm/op/op_job.h"
 #include "vmm/node/event.h"
@@ -53,6 +53,30 @@
 #include "vmm/virt/hypervisor.h"
 
 enum { LOOK_MS = 30000, CAUSE_MS = 5000, OBEYS_MS = 10 * 60 * 1000 };
+
+struct observer {
+	struct look *looks; /* one per domain whose state is being read */
+	struct loop_timer *relist_timer;
+};
+
+struct observer *observer_new(void)
+{
+	return xcalloc(1, sizeof(struct observer));
+}
+
+void observer_free(struct observer *o)
+{
+	if (!o)
+		return;
+	loop_after_cancel(&o->relist_timer);
+	free(o);
+}
+
+void observe_close(struct vmm *v)
+{
+	assert(vmm_is_closing(v));
+	loop_after_cancel(&vmm_observer(v)->relist_timer);
+}
 
 static enum observed observed_from(enum domain_state s)
 {
@@ -92,8 +116,9 @@ void observe_soon(struct vmm *v)
 {
 	if (vmm_is_closing(v) || !vmm_is_linked(v))
 		return;
-	loop_after_cancel(&v->relist_timer);
-	(void)loop_after(vmm_settings(v)->loop, 1000, list_again, v, &v->relist_timer);
+	loop_after_cancel(&vmm_observer(v)->relist_timer);
+	(void)loop_after(vmm_settings(v)->loop, 1000, list_again, v,
+			 &vmm_observer(v)->relist_timer);
 }
 
 /* ------------------------------------------------------------------ recording */
@@ -282,8 +307,6 @@ struct look {
 	struct err err;
 };
 
-static struct look *looks; /* loop thread only */
-
 static void look_work(void *arg)
 {
 	struct look *l = arg;
@@ -306,10 +329,13 @@ static void look_start(struct look *l);
 
 static void unlink_look(struct look *l)
 {
-	struct look **p = &looks;
+	struct look **p = &vmm_observer(l->v)->looks;
 
-	while (*p != l)
+	assert_loop_thread();
+	while (*p != l) {
+		assert(*p);
 		p = &(*p)->next;
+	}
 	*p = l->next;
 }
 
@@ -452,9 +478,9 @@ static void look_start(struct look *l)
 
 static struct look *look_of(const struct vmm *v, const char *uuid)
 {
-	struct look *l = looks;
+	struct look *l = vmm_observer(v)->looks;
 
-	while (l && (l->v != v || strcmp(l->uuid, uuid) != 0))
+	while (l && strcmp(l->uuid, uuid) != 0)
 		l = l->next;
 	return l;
 }
@@ -468,9 +494,9 @@ void observe_look(struct vmm *v, const char *uuid)
 		return;
 	}
 	l = xcalloc(1, sizeof(*l));
-	*l = (struct look){ .v = v, .next = looks };
+	*l = (struct look){ .v = v, .next = vmm_observer(v)->looks };
 	memcpy(l->uuid, uuid, sizeof(l->uuid));
-	looks = l;
+	vmm_observer(v)->looks = l;
 	vmm_job_begin(v);
 	look_start(l);
 }

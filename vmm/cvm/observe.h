@@ -12,7 +12,14 @@
 #include "db/cvms.h"
 
 struct hv_event;
+struct observer;
 struct vmm;
+
+struct observer *observer_new(void);
+/* After observe_close(), and not while jobs run. */
+void observer_free(struct observer *o);
+/* The node closes: list the domains no more. */
+void observe_close(struct vmm *v);
 
 void observe_event(void *arg, const struct hv_event *ev);
 void observe_link(void *arg, bool up, const struct err *e);

@@ -91,6 +91,11 @@ struct engine *vmm_engine(const struct vmm *v)
 	return v->engine;
 }
 
+struct observer *vmm_observer(const struct vmm *v)
+{
+	return v->observer;
+}
+
 struct resumes *vmm_resumes(const struct vmm *v)
 {
 	return v->resumes;

@@ -20,6 +20,7 @@ struct housekeeping;
 struct image_store;
 struct inventory;
 struct measuring;
+struct observer;
 struct probing;
 struct resumes;
 struct turn;
@@ -41,6 +42,7 @@ struct measuring *vmm_measuring(const struct vmm *v);
 struct host_watch *vmm_host_watch(const struct vmm *v);
 struct housekeeping *vmm_housekeeping(const struct vmm *v);
 struct engine *vmm_engine(const struct vmm *v);
+struct observer *vmm_observer(const struct vmm *v);
 struct resumes *vmm_resumes(const struct vmm *v);
 struct policies *vmm_policies(const struct vmm *v);
 /* Number of the workspace of hypervisor-wide callers: settings.workspace. */

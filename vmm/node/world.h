@@ -53,7 +53,7 @@ struct vmm {
 	struct policies *policies;
 	struct guests *guests;
 	struct host_watch *host;
-	struct loop_timer *relist_timer;
+	struct observer *observer;
 	struct billing *billing;
 	struct resumes *resumes;
 	uint64_t keys_generation;
