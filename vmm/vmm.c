@@ -11,10 +11,8 @@
  */
 #include <assert.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/alloc.h"
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -157,10 +155,9 @@ static int shut_down_exhausted(struct vmm *v, const struct cvm_row *cvm, struct 
 int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 {
 	auto_free char *path = xasprintf("%s/teepod.db", s->state_dir);
-	struct vmm *v = xcalloc(1, sizeof(*v));
+	struct vmm *v = vmm_new(s);
 	int r = make_folders(s, e);
 
-	v->set = *s;
 	v->inventory = inventory_new();
 	v->host = host_watch_new(capacity_set_tdx_keyids);
 	v->probing = probing_new();
@@ -178,7 +175,7 @@ int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 	if (r) {
 		db_close(v->db);
 		free_rooms(v);
-		free(v);
+		vmm_free(v);
 		return r;
 	}
 	if (!*v->foreign)
@@ -206,7 +203,7 @@ int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 		policies_free(v->policies);
 		db_close(v->db);
 		free_rooms(v);
-		free(v);
+		vmm_free(v);
 		return r;
 	}
 	if (!*v->foreign) {
@@ -239,7 +236,7 @@ static void hypervisor_closed(void *arg)
 		engine_free(v->engine);
 		policies_free(v->policies);
 		free_rooms(v);
-		free(v);
+		vmm_free(v);
 	}
 	closed(closed_arg, stuck);
 }

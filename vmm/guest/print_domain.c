@@ -24,7 +24,6 @@
 #include "vmm/guest/print_domain.h"
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"
-#include "vmm/node/world.h"
 #include "vmm/tdx/mr_config.h"
 #include "vmm/virt/domain_spec.h"
 
@@ -208,9 +207,14 @@ static int print_domain(struct vmm *v, const struct cvm_request *ask, const stru
 int vmm_print_domain(const struct vmm_settings *s, const struct cvm_request *ask, char **ret,
 		     struct err *e)
 {
-	struct vmm v = { .set = *s };
 	auto_image_folder struct image_folder f = { 0 };
+	struct vmm *v;
 	int r = print_domain_image(s, ask, &f, e);
 
-	return r ? r : print_domain(&v, ask, &f, ret, e);
+	if (r)
+		return r;
+	v = vmm_new(s);
+	r = print_domain(v, ask, &f, ret, e);
+	vmm_free(v);
+	return r;
 }

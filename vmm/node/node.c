@@ -7,13 +7,28 @@
  */
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/loop.h"
 #include "base/strings.h"
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"
 #include "vmm/node/world.h"
+
+struct vmm *vmm_new(const struct vmm_settings *s)
+{
+	struct vmm *v = xcalloc(1, sizeof(*v));
+
+	v->set = *s;
+	return v;
+}
+
+void vmm_free(struct vmm *v)
+{
+	free(v);
+}
 
 const struct vmm_settings *vmm_settings(const struct vmm *v)
 {

@@ -26,6 +26,10 @@ struct resumes;
 struct turn;
 struct vmm_settings;
 
+/* A node that has only its settings: vmm_open() opens the rest. */
+struct vmm *vmm_new(const struct vmm_settings *s);
+/* Free the struct alone. */
+void vmm_free(struct vmm *v);
 const struct vmm_settings *vmm_settings(const struct vmm *v);
 /* The host reported how many TDX key IDs it has. */
 void vmm_set_tdx_keyids(struct vmm *v, int64_t keyids);
