@@ -128,6 +128,30 @@ static void note_committed(void *arg)
 		v->last_event = newest;
 }
 
+/* The balance of the CVM's workspace is used up. */
+static int shut_down_exhausted(struct vmm *v, const struct cvm_row *cvm, struct err *e)
+{
+	static const struct power_request power = { .kind = OP_SHUTDOWN, .force = true };
+	static const struct request_ref ref = { .request_id = "billing", .caller = "billing" };
+	struct op_row op;
+
+	return vmm_power(v, cvm, &power, &ref, &op, e);
+}
+
+static void new_rooms(struct vmm *v)
+{
+	v->inventory = inventory_new();
+	v->host = host_watch_new(capacity_set_tdx_keyids);
+	v->probing = probing_new();
+	v->guests = guests_new();
+	v->measuring = measuring_new();
+	v->resumes = resumes_new();
+	v->observer = observer_new();
+	v->housekeeping = housekeeping_new();
+	v->capacity = capacity_new();
+	v->billing = billing_new(shut_down_exhausted);
+}
+
 static void free_rooms(struct vmm *v)
 {
 	host_watch_free(v->host);
@@ -142,32 +166,13 @@ static void free_rooms(struct vmm *v)
 	housekeeping_free(v->housekeeping);
 }
 
-/* The balance of the CVM's workspace is used up. */
-static int shut_down_exhausted(struct vmm *v, const struct cvm_row *cvm, struct err *e)
-{
-	static const struct power_request power = { .kind = OP_SHUTDOWN, .force = true };
-	static const struct request_ref ref = { .request_id = "billing", .caller = "billing" };
-	struct op_row op;
-
-	return vmm_power(v, cvm, &power, &ref, &op, e);
-}
-
 int vmm_open(const struct vmm_settings *s, struct vmm **ret, struct err *e)
 {
 	auto_free char *path = xasprintf("%s/teepod.db", s->state_dir);
 	struct vmm *v = vmm_new(s);
 	int r = make_folders(s, e);
 
-	v->inventory = inventory_new();
-	v->host = host_watch_new(capacity_set_tdx_keyids);
-	v->probing = probing_new();
-	v->guests = guests_new();
-	v->measuring = measuring_new();
-	v->resumes = resumes_new();
-	v->observer = observer_new();
-	v->housekeeping = housekeeping_new();
-	v->capacity = capacity_new();
-	v->billing = billing_new(shut_down_exhausted);
+	new_rooms(v);
 	if (!r)
 		r = db_open(path, &v->db, e);
 	if (!r)
@@ -259,7 +264,7 @@ static void close_late(void *arg)
 	struct vmm *v = arg;
 
 	log_warn("%u jobs and %u operations are still under way; the next start goes on with them",
-		 v->jobs, v->engine->n_ops);
+		 vmm_jobs(v), v->engine->n_ops);
 	v->jobs = 0;
 	ops_give_up(v);
 	if (!v->close_begun)

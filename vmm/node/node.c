@@ -225,6 +225,11 @@ void vmm_job_end(struct vmm *v)
 	vmm_close_if_idle(v);
 }
 
+unsigned vmm_jobs(const struct vmm *v)
+{
+	return v->jobs;
+}
+
 void vmm_close_if_idle(struct vmm *v)
 {
 	if (v->closing && !v->jobs)

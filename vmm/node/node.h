@@ -86,6 +86,8 @@ int64_t vmm_last_event(const struct vmm *v);
 /* Jobs outside operations: a close waits for them. */
 void vmm_job_begin(struct vmm *v);
 void vmm_job_end(struct vmm *v);
+/* Number of jobs that began and have not ended. */
+unsigned vmm_jobs(const struct vmm *v);
 /* When a job or an operation has ended: it may have been the last one a close waits for. */
 void vmm_close_if_idle(struct vmm *v);
 
