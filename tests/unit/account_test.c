@@ -43,12 +43,17 @@
 #include "vmm/node/node.h"
 #include "vmm/node/records.h"
 #include "vmm/node/settings.h"
-#include "vmm/node/world.h"
 #include "vmm/op/op_begin.h"
 #include "vmm/virt/xml_out.h"
 #include "vmm/vmm.h"
 
 enum { HOUR = METER_HOUR_MS };
+
+/* The settings of an open node: a test may change them where vmm_reload() could not. */
+static struct vmm_settings *settings_of(struct vmm *v)
+{
+	return (struct vmm_settings *)vmm_settings(v);
+}
 
 /* ------------------------------------------------------------------ arithmetic */
 
@@ -518,7 +523,8 @@ static int create_turn(void *arg, struct err *e)
 {
 	struct asking *a = arg;
 
-	return vmm_create(a->n->v, a->n->v->workspace, &a->ask, &ref, &a->row, &a->op, e);
+	return vmm_create(a->n->v, vmm_default_workspace(a->n->v), &a->ask, &ref, &a->row, &a->op,
+			  e);
 }
 
 static int create(struct node *n, const char *name, int64_t vcpus, struct asking *ret,
@@ -572,7 +578,7 @@ static int forget_turn(void *arg, struct err *e)
 
 	if (!r)
 		r = meter_end(a->n->v, a->row.id, e);
-	return r ? r : cvms_delete(a->n->v->db, a->row.id, e);
+	return r ? r : cvms_delete(vmm_db(a->n->v), a->row.id, e);
 }
 
 static void a_share_is_what_the_cvms_of_a_workspace_hold(void **st)
@@ -602,7 +608,7 @@ static int hold_turn(void *arg, struct err *e)
 	struct asking *a = arg;
 	int r = capacity_hold_cpu(a->n->v, &a->row, !a->row.holds_cpu, e);
 
-	return r ? r : cvms_get(a->n->v->db, a->row.id, &a->row, e);
+	return r ? r : cvms_get(vmm_db(a->n->v), a->row.id, &a->row, e);
 }
 
 static void what_a_stopped_cvm_gave_back_it_has_to_ask_for_again(void **st)
@@ -653,7 +659,7 @@ static int take_gpu(void *arg, struct err *e)
 	struct device_row d = {
 		.kind = DEVICE_GPU, .iommu_group = 1, .offered = true, .present = true
 	};
-	struct db *db = a->n->v->db;
+	struct db *db = vmm_db(a->n->v);
 	int r;
 
 	(void)snprintf(d.address, sizeof(d.address), "0000:18:00.0");
@@ -867,7 +873,7 @@ static void a_line_of_keys_has_an_end(void **st)
 	struct key_row row;
 	struct err e;
 
-	n->v->set.max_keys = 0;
+	settings_of(n->v)->max_keys = 0;
 	make_line(n, k, KEY_LINE_MAX);
 	k[KEY_LINE_MAX] = k[KEY_LINE_MAX - 1];
 	k[KEY_LINE_MAX].ask.parent = k[KEY_LINE_MAX - 1].k.id;
@@ -935,10 +941,10 @@ static void keys_are_limited_in_number_and_in_haste(void **st)
 	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k, &e), -ERR_KEYS);
 	assert_int_equal(e.cap.total, 5);
 	assert_int_equal(turn_do(vmm_turn(n->v), revoke_key, &k, &e), 0);
-	n->v->set.keys_per_minute = 5;
+	settings_of(n->v)->keys_per_minute = 5;
 	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k, &e), -ERR_KEY_RATE);
 	assert_in_range(e.retry_s, 50, 60);
-	n->v->set.keys_per_minute = 6;
+	settings_of(n->v)->keys_per_minute = 6;
 	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k, &e), 0);
 }
 
@@ -966,7 +972,8 @@ static int credit_turn(void *arg, struct err *e)
 	struct asking *a = arg;
 	struct ledger_row l;
 
-	return vmm_credit(a->n->v, a->n->v->workspace, a->ask.vcpus, "for a test", "tester", &l, e);
+	return vmm_credit(a->n->v, vmm_default_workspace(a->n->v), a->ask.vcpus, "for a test",
+			  "tester", &l, e);
 }
 
 static void credit(struct node *n, int64_t amount)
@@ -982,7 +989,7 @@ static int see_turn(void *arg, struct err *e)
 	struct asking *a = arg;
 	int r = observe_apply(a->n->v, &a->row, a->seen, e);
 
-	return r ? r : cvms_get(a->n->v->db, a->row.id, &a->row, e);
+	return r ? r : cvms_get(vmm_db(a->n->v), a->row.id, &a->row, e);
 }
 
 static void see(struct asking *a, enum observed o)
@@ -990,7 +997,7 @@ static void see(struct asking *a, enum observed o)
 	struct err e;
 
 	a->seen = o;
-	assert_int_equal(turn_do(a->n->v->turn, see_turn, a, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(a->n->v), see_turn, a, &e), 0);
 }
 
 static int check_turn(void *arg, struct err *e)
@@ -1168,7 +1175,7 @@ static void without_a_balance_running_cvms_run_on_or_are_shut_down_as_configured
 	assert_int_equal(turn_do(vmm_turn(n->v), check_turn, n->v, &e), 0);
 	assert_true(balance(n).left < 0);
 	assert_int_equal(ops_running_of(vmm_db(n->v), a.row.id, &op, &e), -ERR_NOT_FOUND);
-	n->v->set.billing.stop_on_empty = true;
+	settings_of(n->v)->billing.stop_on_empty = true;
 	assert_int_equal(turn_do(vmm_turn(n->v), check_turn, n->v, &e), 0);
 	assert_int_equal(ops_running_of(vmm_db(n->v), a.row.id, &op, &e), 0);
 	assert_int_equal(op.kind, OP_SHUTDOWN);

@@ -42,7 +42,8 @@
 #include "vmm/cvm/replicate.h"
 #include "vmm/cvm/update.h"
 #include "vmm/host/inventory.h"
-#include "vmm/node/world.h"
+#include "vmm/node/node.h"
+#include "vmm/node/settings.h"
 #include "vmm/op/step_table.h"
 #include "vmm/op/mutation.h"
 #include "vmm/op/op_begin.h"
@@ -173,7 +174,7 @@ static void open_node(struct node *n)
 		.gateway_urls = none,
 	};
 	assert_int_equal(vmm_open(&n->set, &n->v, &e), 0);
-	assert_int_equal(sqlite3_exec(n->v->db->conn, pragma, NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(vmm_db(n->v)->conn, pragma, NULL, NULL, NULL), SQLITE_OK);
 }
 
 static void run_for(struct node *n, int64_t ms)
@@ -198,14 +199,15 @@ static void add_image(struct node *n)
 
 	assert_int_equal(file_mkdirs(files, 0755, &e), 0);
 	assert_int_equal(file_write(meta, "{}", 2, 0644, &e), 0);
-	assert_int_equal(images_add(n->v->db, &row, &row.id, &e), 0);
+	assert_int_equal(images_add(vmm_db(n->v), &row, &row.id, &e), 0);
 }
 
 /* Wait until the jobs started by opening (inspection of the host, first connection) have ended and
  * their rows are written. */
 static void come_to_rest(struct node *n)
 {
-	while (!strcmp(n->v->link_error, "connecting") || inventory_is_reading(n->v) || n->v->jobs)
+	while (!strcmp(vmm_link_error(n->v), "connecting") || inventory_is_reading(n->v) ||
+	       vmm_jobs(n->v))
 		run_for(n, 5);
 	run_for(n, 20);
 }
@@ -311,7 +313,7 @@ static int do_create(struct asking *a, struct err *e)
 				    .manifest = m,
 				    .ports = ports,
 				    .n_ports = ARRAY_SIZE(ports) };
-	return vmm_create(a->n->v, a->n->v->workspace, &ask, &ref, &a->cvm, &a->op, e);
+	return vmm_create(a->n->v, vmm_default_workspace(a->n->v), &ask, &ref, &a->cvm, &a->op, e);
 }
 
 static int do_provision(struct asking *a, struct err *e)
@@ -329,7 +331,7 @@ static int do_provision(struct asking *a, struct err *e)
 				    .memory_mib = 64,
 				    .disk_gib = 1,
 				    .manifest = m };
-	return vmm_provision(a->n->v, a->n->v->workspace, &ask, &ret, e);
+	return vmm_provision(a->n->v, vmm_default_workspace(a->n->v), &ask, &ret, e);
 }
 
 static int power(struct asking *a, enum op_kind kind, struct err *e)
@@ -374,7 +376,7 @@ static int do_upgrade(struct asking *a, struct err *e)
 
 static int do_replicate(struct asking *a, struct err *e)
 {
-	const struct replicate_request ask = { .workspace = a->n->v->workspace,
+	const struct replicate_request ask = { .workspace = vmm_default_workspace(a->n->v),
 					       .source = a->cvm.uuid,
 					       .stopped = true };
 	auto_free struct replica *made = NULL;
@@ -390,7 +392,7 @@ static int do_delete(struct asking *a, struct err *e)
 	int r = power(a, OP_DELETE, e);
 
 	op_stand_at(&a->op, DELETE_REMOVE);
-	return r ? r : ops_update(a->n->v->db, &a->op, e);
+	return r ? r : ops_update(vmm_db(a->n->v), &a->op, e);
 }
 
 static const struct act acts[] = {
@@ -466,7 +468,7 @@ static enum op_state state_of(const struct asking *a)
 	struct op_row row = { 0 };
 	struct err e;
 
-	assert_int_equal(ops_get(a->n->v->db, a->op.id, &row, &e), 0);
+	assert_int_equal(ops_get(vmm_db(a->n->v), a->op.id, &row, &e), 0);
 	return row.state;
 }
 
@@ -573,7 +575,7 @@ static void at_every_cut_the_rows_are_those_of_a_commit_and_none_acknowledged_is
 	struct tally t = { 0 };
 	size_t first, last;
 
-	(void)turn_watch(n->v->turn, committed, n);
+	(void)turn_watch(vmm_turn(n->v), committed, n);
 	must(n, &acts[0], &other); /* the first known commit */
 	first = n->commit[0].log;
 	for (size_t i = 0; i < ARRAY_SIZE(acts); i++) {
@@ -683,7 +685,7 @@ static unsigned every_call(struct node *n, const struct act *act, enum disk_faul
 		if (a.told > 0) {
 			/* A checkpoint that fails is made up for by the next, which has more to do,
 			 * and fails one call later: for ever, if nobody lets one through. */
-			(void)sqlite3_wal_checkpoint_v2(n->v->db->conn, NULL,
+			(void)sqlite3_wal_checkpoint_v2(vmm_db(n->v)->conn, NULL,
 							SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 			ready = false; /* it is done, to this CVM */
 			if (act->to_end)

@@ -26,7 +26,8 @@
 #include "vmm/compose/compose.h"
 #include "vmm/guest/machine.h"
 #include "vmm/guest/measure.h"
-#include "vmm/node/world.h"
+#include "vmm/node/node.h"
+#include "vmm/node/settings.h"
 #include "vmm/virt/hypervisor.h"
 #include "vmm/vmm.h"
 

@@ -38,7 +38,6 @@
 #include "vmm/host/waiters.h"
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"
-#include "vmm/node/world.h"
 #include "vmm/cvm/steps.h"
 #include "vmm/op/step_job.h"
 #include "vmm/op/op_begin.h"
@@ -52,6 +51,12 @@ struct node {
 };
 
 enum { GIB = 1024 };
+
+/* The settings of an open node: a test may change them where vmm_reload() could not. */
+static struct vmm_settings *settings_of(struct vmm *v)
+{
+	return (struct vmm_settings *)vmm_settings(v);
+}
 
 static const char *const addresses[] = { "127.0.0.1", NULL };
 static const char *const none[] = { NULL };
@@ -143,7 +148,7 @@ static int set_up(void **st)
 		return -1;
 	tree_two_sockets(1048576, 8);
 	open_node(n);
-	assert_int_equal(images_add(n->v->db, &image, &image.id, &e), 0);
+	assert_int_equal(images_add(vmm_db(n->v), &image, &image.id, &e), 0);
 	*st = n;
 	return 0;
 }
@@ -154,7 +159,7 @@ static void expect_sound_books(struct node *n)
 	auto_buf struct buf out = { 0 };
 	struct err e;
 
-	while (uv_run(&n->loop, UV_RUN_NOWAIT) && n->v->turn && inventory_is_reading(n->v))
+	while (uv_run(&n->loop, UV_RUN_NOWAIT) && vmm_turn(n->v) && inventory_is_reading(n->v))
 		;
 	if (db_check(path, &out, &e))
 		fail_msg("%s", out.data);
@@ -189,7 +194,8 @@ static int create_turn(void *arg, struct err *e)
 {
 	struct asking *a = arg;
 
-	return vmm_create(a->n->v, a->n->v->workspace, &a->ask, &ref, &a->row, &a->op, e);
+	return vmm_create(a->n->v, vmm_default_workspace(a->n->v), &a->ask, &ref, &a->row, &a->op,
+			  e);
 }
 
 static int create(struct node *n, const char *name, struct asking *a, struct err *e)
@@ -207,7 +213,7 @@ static int create(struct node *n, const char *name, struct asking *a, struct err
 	a->ask.disk_gib = 1;
 	a->ask.stopped = true;
 	a->ask.manifest = m;
-	return turn_do(n->v->turn, create_turn, a, e);
+	return turn_do(vmm_turn(n->v), create_turn, a, e);
 }
 
 static void created(struct node *n, const char *name, struct asking *a)
@@ -223,7 +229,7 @@ static int delete_turn(void *arg, struct err *e)
 	struct asking *a = arg;
 	int r = capacity_release(a->n->v, &a->row, 0, e);
 
-	return r ? r : cvms_delete(a->n->v->db, a->row.id, e);
+	return r ? r : cvms_delete(vmm_db(a->n->v), a->row.id, e);
 }
 
 /* As the end of a delete does it; the steps before need a hypervisor. */
@@ -231,8 +237,8 @@ static void deleted(struct asking *a)
 {
 	struct err e;
 
-	assert_int_equal(cvms_get(a->n->v->db, a->row.id, &a->row, &e), 0);
-	assert_int_equal(turn_do(a->n->v->turn, delete_turn, a, &e), 0);
+	assert_int_equal(cvms_get(vmm_db(a->n->v), a->row.id, &a->row, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(a->n->v), delete_turn, a, &e), 0);
 }
 
 static int64_t count(struct node *n, const char *sql)
@@ -240,7 +246,7 @@ static int64_t count(struct node *n, const char *sql)
 	int64_t v;
 	struct err e;
 
-	assert_int_equal(sql_int(n->v->db, &e, -1, &v, sql, ""), 0);
+	assert_int_equal(sql_int(vmm_db(n->v), &e, -1, &v, sql, ""), 0);
 	return v;
 }
 
@@ -480,8 +486,8 @@ static void turn_over(struct asking *a, int want)
 {
 	struct err e;
 
-	assert_int_equal(cvms_get(a->n->v->db, a->row.id, &a->row, &e), 0);
-	assert_int_equal(turn_do(a->n->v->turn, hold_turn, a, &e), want);
+	assert_int_equal(cvms_get(vmm_db(a->n->v), a->row.id, &a->row, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(a->n->v), hold_turn, a, &e), want);
 }
 
 static void a_stopped_cvm_may_give_its_hugepages_up_and_keeps_its_gpus_and_nodes(void **st)
@@ -518,8 +524,8 @@ static void pinned_cvms_spread_over_the_nodes_and_are_never_refused_for_it(void 
 	struct asking a[4];
 	struct err e;
 
-	n->v->set.memory_mib = 1 << 20;
-	assert_int_equal(capacity_set_total(n->v->db, "memory_mib", 1 << 20, &e), 0);
+	settings_of(n->v)->memory_mib = 1 << 20;
+	assert_int_equal(capacity_set_total(vmm_db(n->v), "memory_mib", 1 << 20, &e), 0);
 	for (int i = 0; i < 4; i++) {
 		static const char *const name[] = { "pin-1", "pin-2", "pin-3", "pin-4" };
 
@@ -546,13 +552,13 @@ static void limits_of_one_cvm_hold_for_what_it_is_given(void **st)
 	struct node *n = *st;
 	struct err e;
 
-	n->v->set.max_memory_mib = 3 * GIB;
+	settings_of(n->v)->max_memory_mib = 3 * GIB;
 	assert_int_equal(create(n, "too-much", &a, &e), -ERR_INVALID);
 	assert_string_equal(e.field, "memory");
 	assert_non_null(
 		strstr(e.text, "memory 3072 becomes 4096 MiB with hugepages on 2 NUMA nodes"));
-	n->v->set.max_memory_mib = 0;
-	n->v->set.max_vcpus = 3;
+	settings_of(n->v)->max_memory_mib = 0;
+	settings_of(n->v)->max_vcpus = 3;
 	assert_int_equal(create(n, "too-much", &a, &e), -ERR_INVALID);
 	assert_string_equal(e.field, "vcpu");
 	expect_nothing_reserved(n, 0);
@@ -580,10 +586,10 @@ static int provision_turn(void *arg, struct err *e)
 {
 	struct asking *a = arg;
 	struct provision_result p;
-	int r = vmm_provision(a->n->v, a->n->v->workspace, &a->ask, &p, e);
+	int r = vmm_provision(a->n->v, vmm_default_workspace(a->n->v), &a->ask, &p, e);
 
 	return r ? r
-		 : vmm_commit(a->n->v, a->n->v->workspace,
+		 : vmm_commit(a->n->v, vmm_default_workspace(a->n->v),
 			      &(struct commit_request){ .app_id = p.app_id,
 							.compose_hash = p.compose_hash,
 							.stopped = true },
@@ -611,7 +617,7 @@ static void a_commit_gives_what_was_provisioned(void **st)
 				     .n_gpus = 2 } };
 	struct err e;
 
-	if (turn_do(a.n->v->turn, provision_turn, &a, &e))
+	if (turn_do(vmm_turn(a.n->v), provision_turn, &a, &e))
 		fail_msg("%s", e.text);
 	assert_int_equal(a.row.gpus, 2);
 	assert_true(a.row.hugepages && a.row.pin_numa);
@@ -643,17 +649,19 @@ static void who_wants_devices_or_hugepages_is_sent_to_look_first(void **st)
 	struct err e;
 
 	ask.pin_numa = true;
-	assert_int_equal(vmm_preflight(n->v, n->v->workspace, &ask, NULL, &e), 0);
+	assert_int_equal(vmm_preflight(n->v, vmm_default_workspace(n->v), &ask, NULL, &e), 0);
 	ask.hugepages = true;
-	assert_int_equal(vmm_preflight(n->v, n->v->workspace, &ask, NULL, &e), -ERR_UNAVAILABLE);
+	assert_int_equal(vmm_preflight(n->v, vmm_default_workspace(n->v), &ask, NULL, &e),
+			 -ERR_UNAVAILABLE);
 	assert_true(inventory_may_allow(&e));
 	ask.gpu_attach = GPU_LISTED;
 	ask.gpus = one;
 	ask.n_gpus = 1;
-	assert_int_equal(vmm_preflight(n->v, n->v->workspace, &ask, NULL, &e), -ERR_UNAVAILABLE);
+	assert_int_equal(vmm_preflight(n->v, vmm_default_workspace(n->v), &ask, NULL, &e),
+			 -ERR_UNAVAILABLE);
 	assert_true(inventory_may_allow(&e));
 	ask.looked = true;
-	assert_int_equal(vmm_preflight(n->v, n->v->workspace, &ask, NULL, &e), 0);
+	assert_int_equal(vmm_preflight(n->v, vmm_default_workspace(n->v), &ask, NULL, &e), 0);
 }
 
 /* The one under way may have read the files before the newcomer's reason to ask. */
@@ -704,20 +712,20 @@ static void tdx_key_ids_are_refused_beyond_their_number_and_unlimited_while_unkn
 	struct capacity_row row;
 	struct err e;
 
-	assert_int_equal(turn_do(v->turn, reserve_turn, &a, &e), 0);
-	assert_int_equal(capacity_get(v->db, "tdx_keyids", &row, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(v), reserve_turn, &a, &e), 0);
+	assert_int_equal(capacity_get(vmm_db(v), "tdx_keyids", &row, &e), 0);
 	assert_int_equal(row.promised, 1);
 	assert_int_equal(row.total, -1);
-	v->set.tdx_keyids = 2;
-	assert_int_equal(capacity_set_total(v->db, "tdx_keyids", 2, &e), 0);
-	assert_int_equal(turn_do(v->turn, reserve_turn, &a, &e), 0);
-	assert_int_equal(turn_do(v->turn, reserve_turn, &a, &e), -ERR_CAPACITY);
+	settings_of(v)->tdx_keyids = 2;
+	assert_int_equal(capacity_set_total(vmm_db(v), "tdx_keyids", 2, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(v), reserve_turn, &a, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(v), reserve_turn, &a, &e), -ERR_CAPACITY);
 	assert_string_equal(e.cap.resource, "tdx_keyids");
 	assert_int_equal(e.cap.total, 2);
 	a.row.holds_cpu = false; /* stopped, and gave it up */
-	assert_int_equal(turn_do(v->turn, reserve_turn, &a, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(v), reserve_turn, &a, &e), 0);
 	/* Nobody holds what was taken here without a row. */
-	assert_int_equal(capacity_recount(v->db, &(bool){ 0 }, &e), 0);
+	assert_int_equal(capacity_recount(vmm_db(v), &(bool){ 0 }, &e), 0);
 }
 
 static void key_ids_that_the_host_tells_are_the_total_unless_one_was_set(void **st)
@@ -729,15 +737,15 @@ static void key_ids_that_the_host_tells_are_the_total_unless_one_was_set(void **
 	tree_put("/sys/fs/cgroup/misc.capacity", "tdx 31\n");
 	host_watch_refresh(n->v);
 	expect_sound_books(n);
-	assert_int_equal(n->v->set.tdx_keyids, -1);
-	n->v->set.tdx_keyids_auto = true;
+	assert_int_equal(vmm_settings(n->v)->tdx_keyids, -1);
+	settings_of(n->v)->tdx_keyids_auto = true;
 	host_watch_refresh(n->v);
-	while (n->v->set.tdx_keyids < 0)
+	while (vmm_settings(n->v)->tdx_keyids < 0)
 		(void)uv_run(&n->loop, UV_RUN_ONCE);
-	assert_int_equal(capacity_get(n->v->db, "tdx_keyids", &row, &e), 0);
+	assert_int_equal(capacity_get(vmm_db(n->v), "tdx_keyids", &row, &e), 0);
 	assert_int_equal(row.total, 31);
 	capacity_set_tdx_keyids(n->v, -1);
-	assert_int_equal(n->v->set.tdx_keyids, 31);
+	assert_int_equal(vmm_settings(n->v)->tdx_keyids, 31);
 }
 
 /* ------------------------------------------------------------------ another place */
@@ -761,7 +769,7 @@ static void change_begins(struct changing *c)
 {
 	struct err e;
 
-	if (turn_do(c->of->n->v->turn, update_turn, c, &e) < 0)
+	if (turn_do(vmm_turn(c->of->n->v), update_turn, c, &e) < 0)
 		fail_msg("%s", e.text);
 	assert_int_equal(c->op.state, OP_RUNNING);
 }
@@ -771,10 +779,10 @@ static void change_ends(struct changing *c)
 	struct node *n = c->of->n;
 	struct err e;
 
-	while (!ops_get(n->v->db, c->op.id, &c->op, &e) && c->op.state == OP_RUNNING)
+	while (!ops_get(vmm_db(n->v), c->op.id, &c->op, &e) && c->op.state == OP_RUNNING)
 		(void)uv_run(&n->loop, UV_RUN_ONCE);
 	assert_int_equal(c->op.state, OP_SUCCEEDED);
-	assert_int_equal(cvms_get(n->v->db, c->of->row.id, &c->of->row, &e), 0);
+	assert_int_equal(cvms_get(vmm_db(n->v), c->of->row.id, &c->of->row, &e), 0);
 	assert_int_equal(count(n, "SELECT count(*) FROM changes"), 0);
 	expect_sound_books(n);
 }
@@ -830,7 +838,7 @@ static void a_gpu_of_another_is_refused_and_nothing_is_held(void **st)
 
 	created(n, "holder", &a);
 	created(n, "other", &b);
-	assert_true(turn_do(n->v->turn, update_turn, &c, &e) < 0);
+	assert_true(turn_do(vmm_turn(n->v), update_turn, &c, &e) < 0);
 	assert_non_null(strstr(e.field, "gpus"));
 	assert_int_equal(gpus_of(n).promised, 2);
 	assert_int_equal(count(n, "SELECT promised FROM capacity WHERE resource = 'memory_mib'"),
@@ -853,7 +861,7 @@ static void hugepages_of_a_changed_size_are_held_at_the_larger_of_the_two(void *
 	change_ends(&c);
 	assert_int_equal(a.row.given_memory_mib, 5 * GIB);
 	c.ask = (struct update_request){ .memory_mib = 9 * GIB };
-	assert_int_equal(turn_do(n->v->turn, update_turn, &c, &e), -ERR_CAPACITY);
+	assert_int_equal(turn_do(vmm_turn(n->v), update_turn, &c, &e), -ERR_CAPACITY);
 	assert_string_equal(e.cap.resource, "hugepages_mib");
 	assert_int_equal(e.cap.asked, 4 * GIB);
 	assert_int_equal(e.cap.free, 3 * GIB);

@@ -48,7 +48,6 @@
 #include "vmm/host/waiters.h"
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"
-#include "vmm/node/world.h"
 #include "vmm/op/engine.h"
 #include "vmm/node/event.h"
 #include "vmm/op/mutation.h"
@@ -66,6 +65,12 @@ struct node {
 	struct port_range ranges[1];
 	struct vmm_settings set;
 };
+
+/* The settings of an open node: a test may change them where vmm_reload() could not. */
+static struct vmm_settings *settings_of(struct vmm *v)
+{
+	return (struct vmm_settings *)vmm_settings(v);
+}
 
 static const char *const addresses[] = { "127.0.0.1", "0.0.0.0", NULL };
 static const char *const none[] = { NULL };
@@ -186,7 +191,8 @@ static int create_turn(void *arg, struct err *e)
 {
 	struct asking *a = arg;
 
-	return vmm_create(a->n->v, a->n->v->workspace, &a->ask, &ref, &a->row, &a->op, e);
+	return vmm_create(a->n->v, vmm_default_workspace(a->n->v), &a->ask, &ref, &a->row, &a->op,
+			  e);
 }
 
 static void create_again(void *arg)
@@ -194,7 +200,7 @@ static void create_again(void *arg)
 	struct asking *a = arg;
 
 	a->ask.looked = true;
-	a->r = turn_do(a->n->v->turn, create_turn, a, a->e);
+	a->r = turn_do(vmm_turn(a->n->v), create_turn, a, a->e);
 	if (a->r >= 0 || !admission_retry(a->n->v, a->e, true, create_again, a))
 		a->over = true;
 }
@@ -204,7 +210,7 @@ static int create_turns(struct asking *a, struct err *e)
 {
 	a->e = e;
 	a->ask.looked = a->over = false;
-	a->r = turn_do(a->n->v->turn, create_turn, a, e);
+	a->r = turn_do(vmm_turn(a->n->v), create_turn, a, e);
 	if (a->r < 0 && admission_retry(a->n->v, e, false, create_again, a))
 		while (!a->over)
 			(void)uv_run(&a->n->loop, UV_RUN_ONCE);
@@ -706,9 +712,9 @@ static void resume_at(struct node *n, const struct asking *a, int step, bool und
  * otherwise. */
 static void settle(struct node *n)
 {
-	while (!strcmp(n->v->link_error, "connecting"))
+	while (!strcmp(vmm_link_error(n->v), "connecting"))
 		run_for(n, 5);
-	n->v->settled = true;
+	vmm_set_settled(n->v, true);
 	ops_unpark(n->v);
 }
 
@@ -725,7 +731,7 @@ static void begin(struct asking *a, enum op_kind kind)
 	struct err e;
 
 	a->kind = kind;
-	assert_int_equal(turn_do(a->n->v->turn, begin_turn, a, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(a->n->v), begin_turn, a, &e), 0);
 }
 
 static int cancel_turn(void *arg, struct err *e)
@@ -789,7 +795,7 @@ static void what_is_being_undone_is_followed_by_a_stop(void **st)
 	begin(&stop, OP_STOP);
 	assert_int_equal(op_of(n, &stop).state, OP_QUEUED);
 	settle(n);
-	n->v->settled = false; /* the end of a guest that nobody can ask for is waited for */
+	vmm_set_settled(n->v, false); /* the end of a guest that nobody can ask for is waited for */
 	assert_true(op_of(n, &a).undoing);
 	assert_int_equal(op_of(n, &a).state, OP_RUNNING);
 }
@@ -852,7 +858,7 @@ static void undoing_waits_for_a_hypervisor_that_went_away(void **st)
 	assert_int_equal(op_of(n, &a).state, OP_RUNNING);
 	assert_string_equal(op_of(n, &a).step, "start");
 	assert_int_equal(cvms_get(vmm_db(n->v), a.row.id, &c, &e), 0);
-	n->v->settled = false;
+	vmm_set_settled(n->v, false);
 	run_for(n, 1000);
 	assert_true(vmm_engine(n->v)->ops->parked);
 }
@@ -939,8 +945,8 @@ static void a_guest_is_not_stuck_by_what_its_row_said_before_the_domains_are_lis
 	struct err e;
 
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
-	assert_int_equal(cvms_set_observed(n->v->db, a.row.id, OBSERVED_PAUSED, PAUSED_NOSPC, &e),
-			 0);
+	assert_int_equal(
+		cvms_set_observed(vmm_db(n->v), a.row.id, OBSERVED_PAUSED, PAUSED_NOSPC, &e), 0);
 	begin(&a, OP_SHUTDOWN);
 	resume_at(n, &a, SHUTDOWN_WAIT, false);
 	run_for(n, 50);
@@ -958,14 +964,14 @@ static void a_restart_cancelled_half_way_up_is_taken_down_again(void **st)
 	struct cvm_row c;
 	struct err e;
 
-	n->v->set.release_on_stop = true;
+	settings_of(n->v)->release_on_stop = true;
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
 	store_image(n);
 	begin(&a, OP_RESTART);
 	restart_waits_for_libvirt(n, &a);
 	assert_int_equal(cvms_set_desired(vmm_db(n->v), a.row.id, DESIRED_RUNNING, &e), 0);
 	resume_at(n, &a, RESTART_DEFINE, false);
-	n->v->set.release_on_stop = true;
+	settings_of(n->v)->release_on_stop = true;
 	assert_int_equal(turn_do(vmm_turn(n->v), cancel_turn, &a, &e), 0);
 	run_for(n, 50);
 	assert_true(op_of(n, &a).undoing);
@@ -984,7 +990,7 @@ static void with_release_on_stop_what_is_stopped_holds_nothing_however_it_came_t
 	struct err e;
 
 	assert_int_equal(create(n, "kept-1", 2, &kept, &e), 0);
-	n->v->set.release_on_stop = true;
+	settings_of(n->v)->release_on_stop = true;
 	begin(&kept, OP_STOP);
 	assert_int_equal(kept.op.state, OP_RUNNING);
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
@@ -1004,7 +1010,7 @@ static void with_release_on_stop_what_is_stopped_holds_nothing_however_it_came_t
 	runs_until_over(n, &a);
 	assert_int_equal(op_of(n, &a).state, OP_CANCELLED);
 	assert_int_equal(promised(n, "vcpus"), 2);
-	n->v->settled = false;
+	vmm_set_settled(n->v, false);
 	begin(&a, OP_START);
 	run_for(n, 20);
 	assert_int_equal(promised(n, "vcpus"), 3);
@@ -1063,7 +1069,7 @@ static void guest_says(struct node *n, const struct asking *a, const char *text)
 /* Jobs, and what they bring, are over. */
 static void hear_out(struct node *n)
 {
-	while (n->v->jobs)
+	while (vmm_jobs(n->v))
 		(void)uv_run(&n->loop, UV_RUN_ONCE);
 	(void)uv_run(&n->loop, UV_RUN_NOWAIT);
 }
@@ -1087,7 +1093,7 @@ static void what_a_guest_said_before_it_ended_is_recorded(void **st)
 	guest_says(n, &a, "boot.error: no such disk\n");
 	guest_forget(n->v, a.row.id);
 	hear_out(n);
-	assert_null(n->v->guests);
+	assert_false(guests_are_followed(n->v));
 	assert_int_equal(cvms_get(vmm_db(n->v), a.row.id, &c, &e), 0);
 	assert_string_equal(c.boot_progress, "one");
 	assert_string_equal(c.boot_error, "no such disk");
@@ -1131,7 +1137,7 @@ static int forget_turn(void *arg, struct err *e)
 {
 	const struct asking *a = arg;
 
-	return cvms_delete(a->n->v->db, a->row.id, e);
+	return cvms_delete(vmm_db(a->n->v), a->row.id, e);
 }
 
 static void of_a_guest_that_is_deleted_nothing_is_recorded(void **st)
@@ -1151,7 +1157,7 @@ static void of_a_guest_that_is_deleted_nothing_is_recorded(void **st)
 	before = newest_event(n);
 	hear_out(n);
 	after = newest_event(n);
-	assert_null(n->v->guests);
+	assert_false(guests_are_followed(n->v));
 	assert_int_equal(after, before);
 }
 
@@ -1193,7 +1199,7 @@ static void last_words_that_the_database_refused_are_recorded_later(void **st)
 	hear_out(n);
 	assert_true(guest_is_unread(n->v, a.row.id));
 	assert_true(sql_run(vmm_db(n->v), &e, "PRAGMA query_only = 0", "") >= 0);
-	while (n->v->guests)
+	while (guests_are_followed(n->v))
 		(void)uv_run(&n->loop, UV_RUN_ONCE);
 	assert_false(guest_is_unread(n->v, a.row.id));
 	assert_int_equal(cvms_get(vmm_db(n->v), a.row.id, &c, &e), 0);
