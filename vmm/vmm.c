@@ -51,7 +51,7 @@
 #include "vmm/node/node_images.h"
 #include "vmm/node/owner.h"
 #include "vmm/node/settings.h"
-#include "vmm/node/world.h"
+#include "vmm/node/vmm_struct.h"
 #include "vmm/op/engine.h"
 #include "vmm/op/op_begin.h"
 #include "vmm/op/op_run.h"

@@ -15,7 +15,7 @@
 #include "base/strings.h"
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"
-#include "vmm/node/world.h"
+#include "vmm/node/vmm_struct.h"
 
 struct vmm *vmm_new(const struct vmm_settings *s)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * world.h - struct vmm.
+ * vmm_struct.h - struct vmm.
  */
-#ifndef TEEPOD_VMM_NODE_WORLD_H
-#define TEEPOD_VMM_NODE_WORLD_H
+#ifndef TEEPOD_VMM_NODE_VMM_STRUCT_H
+#define TEEPOD_VMM_NODE_VMM_STRUCT_H
 
 #include <stdbool.h>
 #include <stddef.h>
