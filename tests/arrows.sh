@@ -122,7 +122,7 @@ without_licence() {
 }
 
 mapfile -t folders < <(printf '%s\n' "${sources[@]%/*}" | sort -u)
-echo "1..$((${#folders[@]} + 10))"
+echo "1..$((${#folders[@]} + 11))"
 for folder in "${folders[@]}"; do
 	found=$(wrong_includes "$folder")
 	[[ -z $found ]] || forbidden=$((forbidden + $(wc -l <<<"$found")))
@@ -131,6 +131,8 @@ done
 check "only db/ includes sqlite3" "$(grep -nE '#[[:space:]]*include[[:space:]]*<sqlite3' "${sources[@]}" | grep -v '^db/' || true)"
 check "only vmm/virt/ includes libvirt" "$(grep -nE '#[[:space:]]*include[[:space:]]*<libvirt/' "${sources[@]}" | grep -v '^vmm/virt/' || true)"
 check "vmm/ itself holds only the facade" "$(find vmm -maxdepth 1 -type f -not -name 'vmm.[ch]')"
+check "struct vmm is opaque: only vmm/vmm.c and vmm/node/node.c include its members" \
+	"$(grep -rn '#include "vmm/node/vmm_struct.h"' "${sources[@]}" tests --include='*.[ch]' | grep -vE '^vmm/(vmm|node/node)\.c:' || true)"
 check "every source was built" "$(missing_objects)"
 circles=$(circles || true)
 check "no circle of files that include or call each other" "$circles"

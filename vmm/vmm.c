@@ -44,7 +44,6 @@
 #include "vmm/host/host_watch.h"
 #include "images/store.h"
 #include "vmm/host/inventory.h"
-#include "vmm/logs/serial_scan.h"
 #include "vmm/node/housekeeping.h"
 #include "vmm/node/leftovers.h"
 #include "vmm/node/node.h"
@@ -233,6 +232,7 @@ static void hypervisor_closed(void *arg)
 	void *closed_arg = v->closed_arg;
 	unsigned stuck = lanes_close(v->set.loop);
 
+	assert(v->closing && v->close_begun);
 	turn_close(v->turn);
 	db_close(v->db);
 	/* A job that was given up may still use it. */
@@ -248,6 +248,7 @@ static void hypervisor_closed(void *arg)
 
 static void close_rest(struct vmm *v)
 {
+	assert(v->closing && !v->close_begun);
 	v->close_begun = true;
 	loop_after_cancel(&v->close_timer);
 	hv_close(v->hv, hypervisor_closed, v);
@@ -273,6 +274,8 @@ static void close_late(void *arg)
 
 void vmm_close(struct vmm *v, unsigned max_ms, void (*done)(void *arg, unsigned stuck), void *arg)
 {
+	assert_loop_thread();
+	assert(!v->closing && done);
 	turn_cancel_waiting(v->turn);
 	v->closing = true;
 	v->on_idle = close_if_no_operation;

@@ -2,8 +2,9 @@
  * node.c - what all rooms of vmm/ share: settings, database, hypervisor, and whether the node is
  * closing.
  *
- * struct vmm is opaque to the rooms; they read it by the functions of node.h. vmm.c fills it when
- * the node is opened, and takes it apart when it is closed.
+ * struct vmm is opaque to the rooms: its members are in vmm_struct.h, which only this file and
+ * vmm.c include. vmm.c fills it when the node is opened, and frees it when the node is closed. Each
+ * room keeps its state in a struct of its own.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -212,13 +213,14 @@ int64_t vmm_last_event(const struct vmm *v)
 
 void vmm_job_begin(struct vmm *v)
 {
+	assert_loop_thread();
 	v->jobs++;
 }
 
 void vmm_job_end(struct vmm *v)
 {
-	/* A close that did not wait any longer has set the count to 0; the job ends all the same.
-	 */
+	assert_loop_thread();
+	/* close_late() in vmm.c has set the count to 0; jobs may end after that. */
 	assert(v->jobs || v->closing);
 	if (v->jobs)
 		v->jobs--;
@@ -232,8 +234,10 @@ unsigned vmm_jobs(const struct vmm *v)
 
 void vmm_close_if_idle(struct vmm *v)
 {
-	if (v->closing && !v->jobs)
-		v->on_idle(v);
+	if (!v->closing || v->jobs)
+		return;
+	assert(v->on_idle);
+	v->on_idle(v);
 }
 
 char *cvm_dir(const struct vmm *v, const char *uuid)
