@@ -189,43 +189,56 @@ static json_t *serialize_app(struct cvm_serializer *s, const struct cvm_row *c)
 			 "phala", "current_cvm", cvm);
 }
 
-static void get_apps(struct call *c)
+/* A list of CVM rows that clients read page by page. */
+struct cvm_paged_list {
+	const char *key;   /* member of the answer that contains the list */
+	int64_t page_size; /* if the client gives none */
+	cvm_list_fn *read;
+	cvm_serialize_fn *serialize;
+};
+
+static int cvm_paged_list_read(struct call *c, const struct cvm_paged_list *list, json_t **ret,
+			       struct err *e)
 {
 	auto_free struct cvm_row *rows = NULL;
 	struct cvm_list_query q = { 0 };
 	int64_t total;
+	size_t n;
+	int r = cvm_list_query_read(c, list->page_size, &q, e);
+
+	if (!r)
+		r = cvm_list_read(c, &q, list->read, &rows, &n, &total, e);
+	if (r)
+		return r;
+	*ret = json_pack("{s:o}", list->key, serialize_cvm_rows(c, rows, n, list->serialize));
+	page_put(*ret, &q.page, total);
+	return 0;
+}
+
+static void get_apps(struct call *c)
+{
+	static const struct cvm_paged_list apps = { "dstack_apps", 50, vmm_apps, serialize_app };
 	json_t *body;
 	struct err e;
-	size_t n;
 
-	if (cvm_list_query_read(c, 50, &q, &e) ||
-	    cvm_list_read(c, &q, vmm_apps, &rows, &n, &total, &e)) {
+	if (cvm_paged_list_read(c, &apps, &body, &e)) {
 		call_reply_err(c, &e);
 		return;
 	}
-	body = json_pack("{s:o}", "dstack_apps", serialize_cvm_rows(c, rows, n, serialize_app));
-	page_put(body, &q.page, total);
-	json_object_set_new(body, "total_pages", json_integer(page_count(&q.page, total)));
+	json_object_set(body, "total_pages", json_object_get(body, "pages"));
 	reply_long_list(c, body);
 }
 
 static void get_paginated(struct call *c)
 {
-	auto_free struct cvm_row *rows = NULL;
-	struct cvm_list_query q = { 0 };
-	int64_t total;
+	const struct cvm_paged_list cvms = { "items", 30, vmm_cvms, cvm_row_serializer(c) };
 	json_t *body;
 	struct err e;
-	size_t n;
 
-	if (cvm_list_query_read(c, 30, &q, &e) ||
-	    cvm_list_read(c, &q, vmm_cvms, &rows, &n, &total, &e)) {
+	if (cvm_paged_list_read(c, &cvms, &body, &e))
 		call_reply_err(c, &e);
-		return;
-	}
-	body = json_pack("{s:o}", "items", serialize_cvm_rows(c, rows, n, cvm_row_serializer(c)));
-	page_put(body, &q.page, total);
-	reply_long_list(c, body);
+	else
+		reply_long_list(c, body);
 }
 
 /* ------------------------------------------------------------------ one app */
