@@ -103,7 +103,7 @@ static bool cvm_has_status(const struct cvm_list_query *q, const struct cvm_row 
 static void cvm_list_keep_page(const struct cvm_list_query *q, struct cvm_row *rows, size_t *n,
 			       int64_t *total)
 {
-	int64_t first = (q->page.page - 1) * q->page.size, seen = 0;
+	int64_t first = page_offset(&q->page), seen = 0;
 	size_t kept = 0;
 
 	for (size_t i = 0; i < *n; i++) {
@@ -128,8 +128,7 @@ static int cvm_list_read(struct call *c, const struct cvm_list_query *q, cvm_lis
 	if (q->nothing)
 		return 0;
 	if (!q->n_status)
-		return fn(v, &q->filter, (q->page.page - 1) * q->page.size, q->page.size, ret, n,
-			  total, e);
+		return fn(v, &q->filter, page_offset(&q->page), q->page.size, ret, n, total, e);
 	r = fn(v, &q->filter, 0, STATUS_SCAN, ret, n, NULL, e);
 	if (!r)
 		cvm_list_keep_page(q, *ret, n, total);

@@ -98,24 +98,21 @@ static int read_is_dev(struct call *c, int *ret, struct err *e)
 static void get_os_images(struct call *c)
 {
 	auto_free struct image_row *rows = NULL;
-	json_t *items, *body;
+	json_t *items;
 	struct page p;
 	struct err e;
 	size_t n = 0;
 	int dev, total = 0;
 
 	if (page_read(c, 20, 100, &p, &e) || read_is_dev(c, &dev, &e) ||
-	    (total = vmm_images(api_of(c)->vmm, dev, (p.page - 1) * p.size, p.size, &rows, &n,
-				&e)) < 0) {
+	    (total = vmm_images(api_of(c)->vmm, dev, page_offset(&p), p.size, &rows, &n, &e)) < 0) {
 		call_reply_err(c, &e);
 		return;
 	}
 	items = json_array();
 	for (size_t i = 0; i < n; i++)
 		json_array_append_new(items, serialize_os_image(&rows[i]));
-	body = json_pack("{s:o}", "items", items);
-	page_put(body, &p, total);
-	call_reply(c, 200, body);
+	page_reply(c, items, &p, total);
 }
 
 /* The node knows no on-chain KMS, so the list is empty. Guests get the URLs of the KMS that the
@@ -124,15 +121,12 @@ static void get_kms(struct call *c)
 {
 	struct page p;
 	struct err e;
-	json_t *body;
 
 	if (page_read(c, 20, 100, &p, &e)) {
 		call_reply_err(c, &e);
 		return;
 	}
-	body = json_pack("{s:[]}", "items");
-	page_put(body, &p, 0);
-	call_reply(c, 200, body);
+	page_reply(c, json_array(), &p, 0);
 }
 
 const struct route catalog_routes[] = {

@@ -52,13 +52,11 @@ static void image_list_free(struct image_list *l)
 static void image_list_checked(void *arg, const struct image_status *status)
 {
 	struct image_list *l = arg;
-	json_t *items = json_array(), *body;
+	json_t *items = json_array();
 
 	for (size_t i = 0; i < l->n; i++)
 		json_array_append_new(items, serialize_image(&l->rows[i], &status[i]));
-	body = json_pack("{s:o}", "items", items);
-	page_put(body, &l->page, l->total);
-	call_reply(l->call, 200, body);
+	page_reply(l->call, items, &l->page, l->total);
 	image_list_free(l);
 }
 
@@ -69,8 +67,8 @@ static void get_images(struct call *c)
 
 	l->call = c;
 	if (page_read(c, 50, 100, &l->page, &e) ||
-	    (l->total = vmm_images(api_of(c)->vmm, -1, (l->page.page - 1) * l->page.size,
-				   l->page.size, &l->rows, &l->n, &e)) < 0) {
+	    (l->total = vmm_images(api_of(c)->vmm, -1, page_offset(&l->page), l->page.size,
+				   &l->rows, &l->n, &e)) < 0) {
 		call_reply_err(c, &e);
 		image_list_free(l);
 		return;

@@ -76,24 +76,21 @@ static void get_ledger(struct call *c)
 {
 	auto_free struct ledger_row *rows = NULL;
 	struct workspace_row w = { 0 };
-	json_t *items, *body;
+	json_t *items;
 	int64_t total = 0;
 	struct page p;
 	struct err e;
 	size_t n = 0;
 
 	if (api_find_workspace(c, c->param[0], &w, &e) || page_read(c, 50, 1000, &p, &e) ||
-	    vmm_ledger(api_of(c)->vmm, w.id, (p.page - 1) * p.size, p.size, &rows, &n, &total,
-		       &e)) {
+	    vmm_ledger(api_of(c)->vmm, w.id, page_offset(&p), p.size, &rows, &n, &total, &e)) {
 		call_reply_err(c, &e);
 		return;
 	}
 	items = json_array();
 	for (size_t i = 0; i < n; i++)
 		json_array_append_new(items, serialize_ledger_entry(&rows[i]));
-	body = json_pack("{s:o}", "items", items);
-	page_put(body, &p, total);
-	call_reply(c, 200, body);
+	page_reply(c, items, &p, total);
 }
 
 /* ------------------------------------------------------------------ credit */

@@ -177,7 +177,7 @@ static void get_operations(struct call *c)
 	struct op_filter f = { .workspace = api_scope(c) };
 	auto_free struct op_row *rows = NULL;
 	char uuid[UUID_TEXT];
-	json_t *items, *body;
+	json_t *items;
 	int64_t total = 0;
 	struct page p;
 	struct err e;
@@ -185,17 +185,14 @@ static void get_operations(struct call *c)
 
 	if (page_read(c, 50, 100, &p, &e) || read_operation_state(c, &f.state, &e) ||
 	    read_operation_cvm(c, uuid, &f, &e) ||
-	    vmm_operations(api_of(c)->vmm, &f, (p.page - 1) * p.size, p.size, &rows, &n, &total,
-			   &e)) {
+	    vmm_operations(api_of(c)->vmm, &f, page_offset(&p), p.size, &rows, &n, &total, &e)) {
 		call_reply_err(c, &e);
 		return;
 	}
 	items = json_array();
 	for (size_t i = 0; i < n; i++)
 		json_array_append_new(items, serialize_operation(c, &rows[i]));
-	body = json_pack("{s:o}", "items", items);
-	page_put(body, &p, total);
-	call_reply(c, 200, body);
+	page_reply(c, items, &p, total);
 }
 
 /* ------------------------------------------------------------------ cancel */

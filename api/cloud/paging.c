@@ -6,6 +6,7 @@
 #include <assert.h>
 
 #include "api/http/call.h"
+#include "api/http/reply.h"
 
 int page_read(struct call *c, int64_t def, int64_t max, struct page *ret, struct err *e)
 {
@@ -19,7 +20,14 @@ int page_read(struct call *c, int64_t def, int64_t max, struct page *ret, struct
 	return r;
 }
 
-int64_t page_count(const struct page *p, int64_t total)
+int64_t page_offset(const struct page *p)
+{
+	assert(p->page > 0 && p->size > 0);
+	return (p->page - 1) * p->size;
+}
+
+/* Number of pages that @total rows fill. */
+static int64_t page_count(const struct page *p, int64_t total)
 {
 	assert(p->size > 0 && total >= 0);
 	return (total + p->size - 1) / p->size;
@@ -31,4 +39,12 @@ void page_put(json_t *body, const struct page *p, int64_t total)
 	json_object_set_new(body, "page_size", json_integer(p->size));
 	json_object_set_new(body, "total", json_integer(total));
 	json_object_set_new(body, "pages", json_integer(page_count(p, total)));
+}
+
+void page_reply(struct call *c, json_t *items, const struct page *p, int64_t total)
+{
+	json_t *body = json_pack("{s:o}", "items", items);
+
+	page_put(body, p, total);
+	call_reply(c, 200, body);
 }

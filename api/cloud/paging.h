@@ -17,10 +17,13 @@ struct page {
 /* Read ?page= and ?page_size=: 1..@max, @def if absent. ERR_INVALID names the parameter. */
 int page_read(struct call *c, int64_t def, int64_t max, struct page *ret, struct err *e);
 
-/* Number of pages that @total rows fill. */
-int64_t page_count(const struct page *p, int64_t total);
+/* Number of rows before the page. */
+int64_t page_offset(const struct page *p);
 
 /* Add page, page_size, total and pages to @body. */
 void page_put(json_t *body, const struct page *p, int64_t total);
+
+/* Answer @c with page @p of a list: @items (stolen), and the members of page_put(). */
+void page_reply(struct call *c, json_t *items, const struct page *p, int64_t total);
 
 #endif

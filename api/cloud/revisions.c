@@ -123,7 +123,7 @@ static void get_revisions(struct call *c)
 	struct err e;
 
 	if (page_read(c, 20, 1000, &p, &e) || api_find_app(c, c->param[0], &app, &e) ||
-	    vmm_revisions(api_of(c)->vmm, app.workspace, app.app_id, (p.page - 1) * p.size, p.size,
+	    vmm_revisions(api_of(c)->vmm, app.workspace, app.app_id, page_offset(&p), p.size,
 			  &h.list, &h.n, &total, &e)) {
 		call_reply_err(c, &e);
 		return;
@@ -138,7 +138,7 @@ static void get_revisions(struct call *c)
 	}
 	body = json_pack("{s:o}", "revisions", list);
 	page_put(body, &p, total);
-	json_object_set_new(body, "total_pages", json_integer(page_count(&p, total)));
+	json_object_set(body, "total_pages", json_object_get(body, "pages"));
 	call_reply(c, 200, body);
 }
 

@@ -96,7 +96,7 @@ static int token_list_scope(struct call *c, int64_t *ret, struct err *e)
 static void get_tokens(struct call *c)
 {
 	auto_free struct key_row *rows = NULL;
-	json_t *items, *body;
+	json_t *items;
 	int64_t workspace;
 	int total = 0;
 	struct page p;
@@ -104,7 +104,7 @@ static void get_tokens(struct call *c)
 	size_t n = 0;
 
 	if (page_read(c, 50, 100, &p, &e) || token_list_scope(c, &workspace, &e) ||
-	    (total = vmm_keys(api_of(c)->vmm, workspace, (int)c->caller.role, (p.page - 1) * p.size,
+	    (total = vmm_keys(api_of(c)->vmm, workspace, (int)c->caller.role, page_offset(&p),
 			      p.size, &rows, &n, &e)) < 0) {
 		call_reply_err(c, &e);
 		return;
@@ -112,9 +112,7 @@ static void get_tokens(struct call *c)
 	items = json_array();
 	for (size_t i = 0; i < n; i++)
 		json_array_append_new(items, serialize_token(&rows[i]));
-	body = json_pack("{s:o}", "items", items);
-	page_put(body, &p, total);
-	call_reply(c, 200, body);
+	page_reply(c, items, &p, total);
 }
 
 static void get_token(struct call *c)

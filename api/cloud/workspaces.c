@@ -91,7 +91,7 @@ static void get_workspace_nodes(struct call *c)
 {
 	auto_cvm_serializer struct cvm_serializer s = { 0 };
 	struct workspace_row w;
-	json_t *body, *items;
+	json_t *items;
 	struct page p;
 	struct err e;
 
@@ -103,9 +103,7 @@ static void get_workspace_nodes(struct call *c)
 	items = json_array();
 	if (p.page == 1)
 		json_array_append(items, s.node);
-	body = json_pack("{s:o}", "items", items);
-	page_put(body, &p, 1);
-	call_reply(c, 200, body);
+	page_reply(c, items, &p, 1);
 }
 
 /* ------------------------------------------------------------------ what is left */
