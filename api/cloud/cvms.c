@@ -55,6 +55,7 @@ static void get_cvm(struct call *c)
 
 struct cvm_create_call {
 	struct mutation_call ch;
+	const struct field_table *table;
 	struct cvm_body req; /* points into ch.body */
 	struct parsed_cvm asked;
 };
@@ -126,30 +127,32 @@ static int cvm_create_apply(struct mutation_call *ch, struct answer *ret, struct
 	return serialize_cvm_lifecycle(&s, &row, &op, &ret->body, e);
 }
 
-static const struct mutation_call_ops cvm_provision_ops = { .apply = cvm_provision_apply,
+static int cvm_create_parse(struct mutation_call *ch, struct err *e)
+{
+	struct cvm_create_call *cc = (struct cvm_create_call *)ch;
+	int r = cvm_body_read(cc->table, ch->body, &cc->req, e);
+
+	if (r)
+		return r;
+	if (cc->table == &create_table && is_commit_body(ch->body))
+		return parse_commit_body(&cc->req, &cc->asked, e);
+	return parse_cvm_body(&cc->req, ch->body, &cc->asked, e);
+}
+
+static const struct mutation_call_ops cvm_provision_ops = { .parse = cvm_create_parse,
+							    .apply = cvm_provision_apply,
 							    .free = cvm_create_call_free };
-static const struct mutation_call_ops cvm_create_ops = { .apply = cvm_create_apply,
+static const struct mutation_call_ops cvm_create_ops = { .parse = cvm_create_parse,
+							 .apply = cvm_create_apply,
 							 .free = cvm_create_call_free };
 
 static void cvm_create_run(struct call *c, const struct field_table *table,
 			   const struct mutation_call_ops *ops)
 {
 	struct cvm_create_call *cc = xcalloc(1, sizeof(*cc));
-	struct err e;
-	json_t *body = call_json(c, false, &e);
-	int r = body ? cvm_body_read(table, body, &cc->req, &e) : -1;
 
-	if (!r && table == &create_table && is_commit_body(body))
-		r = parse_commit_body(&cc->req, &cc->asked, &e);
-	else if (!r)
-		r = parse_cvm_body(&cc->req, body, &cc->asked, &e);
-	if (!r) {
-		mutation_call_run(&cc->ch, c, body, ops);
-		return;
-	}
-	call_reply_err(c, &e);
-	json_decref(body);
-	cvm_create_call_free(&cc->ch);
+	cc->table = table;
+	mutation_call_run_json(&cc->ch, c, false, ops);
 }
 
 static void post_provision(struct call *c)

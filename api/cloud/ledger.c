@@ -4,7 +4,6 @@
  * Amounts are integers in micro-units of the configured currency. Clients of the cloud get decimal
  * numbers.
  */
-#include <stdlib.h>
 
 #include <jansson.h>
 #include "api/cloud/body_account.h"
@@ -116,21 +115,16 @@ static int credit_apply(struct mutation_call *ch, struct answer *ret, struct err
 	return r;
 }
 
-static const struct mutation_call_ops credit_ops = { .apply = credit_apply };
+static int credit_parse(struct mutation_call *ch, struct err *e)
+{
+	return parse_credit_body(ch->body, &((struct credit_call *)ch)->ask, e);
+}
+
+static const struct mutation_call_ops credit_ops = { .parse = credit_parse, .apply = credit_apply };
 
 static void post_credits(struct call *c)
 {
-	struct credit_call *cc = xcalloc(1, sizeof(*cc));
-	struct err e;
-	json_t *body = call_json(c, false, &e);
-
-	if (body && !parse_credit_body(body, &cc->ask, &e)) {
-		mutation_call_run(&cc->ch, c, body, &credit_ops);
-		return;
-	}
-	call_reply_err(c, &e);
-	json_decref(body);
-	free(cc);
+	mutation_call_run_json(xcalloc(1, sizeof(struct credit_call)), c, false, &credit_ops);
 }
 
 const struct route ledger_routes[] = {

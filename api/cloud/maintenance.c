@@ -2,7 +2,6 @@
  * maintenance.c - maintenance of the node (no new CVMs), and drain (running CVMs are shut down as
  * well).
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "api/cloud/body_policy.h"
@@ -56,21 +55,18 @@ static int maintenance_apply(struct mutation_call *ch, struct answer *ret, struc
 	return r ? r : serialize_maintenance(ch->call, &ret->body, e);
 }
 
-static const struct mutation_call_ops maintenance_ops = { .apply = maintenance_apply };
+static int maintenance_parse(struct mutation_call *ch, struct err *e)
+{
+	return parse_maintenance_body(ch->body, &((struct maintenance_call *)ch)->ask, e);
+}
+
+static const struct mutation_call_ops maintenance_ops = { .parse = maintenance_parse,
+							  .apply = maintenance_apply };
 
 static void put_maintenance(struct call *c)
 {
-	struct maintenance_call *mc = xcalloc(1, sizeof(*mc));
-	struct err e;
-	json_t *body = call_json(c, false, &e);
-
-	if (!body || parse_maintenance_body(body, &mc->ask, &e)) {
-		call_reply_err(c, &e);
-		json_decref(body);
-		free(mc);
-		return;
-	}
-	mutation_call_run(&mc->ch, c, body, &maintenance_ops);
+	mutation_call_run_json(xcalloc(1, sizeof(struct maintenance_call)), c, false,
+			       &maintenance_ops);
 }
 
 static void delete_maintenance(struct call *c)
@@ -125,21 +121,16 @@ static int drain_apply(struct mutation_call *ch, struct answer *ret, struct err 
 	return r ? r : serialize_drain(ch->call, &ret->body, e);
 }
 
-static const struct mutation_call_ops drain_ops = { .apply = drain_apply };
+static int drain_parse(struct mutation_call *ch, struct err *e)
+{
+	return parse_drain_body(ch->body, &((struct drain_call *)ch)->ask, e);
+}
+
+static const struct mutation_call_ops drain_ops = { .parse = drain_parse, .apply = drain_apply };
 
 static void post_drain(struct call *c)
 {
-	struct drain_call *dc = xcalloc(1, sizeof(*dc));
-	struct err e;
-	json_t *body = call_json(c, true, &e);
-
-	if (!body || parse_drain_body(body, &dc->ask, &e)) {
-		call_reply_err(c, &e);
-		json_decref(body);
-		free(dc);
-		return;
-	}
-	mutation_call_run(&dc->ch, c, body, &drain_ops);
+	mutation_call_run_json(xcalloc(1, sizeof(struct drain_call)), c, true, &drain_ops);
 }
 
 enum { BODY_MAX = 4096 };

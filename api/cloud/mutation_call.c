@@ -215,8 +215,8 @@ static void mutation_call_begin(void *arg)
 		   ch);
 }
 
-void mutation_call_run(struct mutation_call *ch, struct call *c, json_t *body,
-		       const struct mutation_call_ops *ops)
+static void mutation_call_init(struct mutation_call *ch, struct call *c, json_t *body,
+			       const struct mutation_call_ops *ops)
 {
 	assert_loop_thread();
 	assert(ops->apply);
@@ -224,7 +224,28 @@ void mutation_call_run(struct mutation_call *ch, struct call *c, json_t *body,
 	ch->ops = ops;
 	ch->call = c;
 	ch->body = body;
+}
+
+void mutation_call_run(struct mutation_call *ch, struct call *c, json_t *body,
+		       const struct mutation_call_ops *ops)
+{
+	mutation_call_init(ch, c, body, ops);
 	mutation_call_begin(ch);
+}
+
+void mutation_call_run_json(struct mutation_call *ch, struct call *c, bool empty_ok,
+			    const struct mutation_call_ops *ops)
+{
+	struct err e;
+
+	assert(ops->parse);
+	mutation_call_init(ch, c, call_json(c, empty_ok, &e), ops);
+	if (ch->body && !ops->parse(ch, &e)) {
+		mutation_call_begin(ch);
+		return;
+	}
+	call_reply_err(c, &e);
+	mutation_call_free(ch);
 }
 
 /* ------------------------------------------------------------------ asking first */

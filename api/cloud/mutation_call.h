@@ -23,6 +23,8 @@ struct answer;
 struct mutation_call;
 
 struct mutation_call_ops {
+	/* For mutation_call_run_json(): convert ch->body for apply(). An error is the answer. */
+	int (*parse)(struct mutation_call *ch, struct err *e);
 	/* Runs inside the transaction; an error rolls everything back. "operation_id" in the body
 	 * is also sent as X-Operation-Id, so that a 204 has it too; "generation" is also sent as
 	 * ETag. */
@@ -45,6 +47,10 @@ struct mutation_call {
  * NULL). */
 void mutation_call_run(struct mutation_call *ch, struct call *c, json_t *body,
 		       const struct mutation_call_ops *ops);
+
+/* The same for a route with a JSON body (@empty_ok: or none), which ops->parse() converts. */
+void mutation_call_run_json(struct mutation_call *ch, struct call *c, bool empty_ok,
+			    const struct mutation_call_ops *ops);
 
 /* For mutations that run a job before the answer is known (image import). @next(@arg, false): no
  * answer is stored under the key; run the job and pass its answer to mutation_call_run() with the

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * policy.c - PATCH /cvms/{id}/policy: automatic restart and start order of a CVM.
  */
-#include <stdlib.h>
 
 #include "api/cloud/body_policy.h"
 #include "api/cloud/context.h"
@@ -10,10 +9,8 @@
 #include "api/cloud/route_tables.h"
 #include "api/cloud/serialize_cvm.h"
 #include "api/http/call.h"
-#include "api/http/reply.h"
 #include "base/alloc.h"
 #include <jansson.h>
-#include <stdlib.h>
 #include "db/cvms.h"
 #include "db/operations.h"
 #include "vmm/admit/request.h"
@@ -42,21 +39,17 @@ static int policy_change_apply(struct mutation_call *ch, struct answer *ret, str
 	return serialize_cvm_lifecycle(&s, &row, &none, &ret->body, e);
 }
 
-static const struct mutation_call_ops policy_ops = { .apply = policy_change_apply };
+static int policy_change_parse(struct mutation_call *ch, struct err *e)
+{
+	return parse_policy_body(ch->body, &((struct policy_call *)ch)->ask, e);
+}
+
+static const struct mutation_call_ops policy_ops = { .parse = policy_change_parse,
+						     .apply = policy_change_apply };
 
 static void patch_policy(struct call *c)
 {
-	struct policy_call *pc = xcalloc(1, sizeof(*pc));
-	struct err e;
-	json_t *body = call_json(c, false, &e);
-
-	if (!body || parse_policy_body(body, &pc->ask, &e)) {
-		call_reply_err(c, &e);
-		json_decref(body);
-		free(pc);
-		return;
-	}
-	mutation_call_run(&pc->ch, c, body, &policy_ops);
+	mutation_call_run_json(xcalloc(1, sizeof(struct policy_call)), c, false, &policy_ops);
 }
 
 const struct route policy_routes[] = {

@@ -3,7 +3,6 @@
  *
  * The answer shows the CVM in transition ("starting", "stopping", ...) and the id of the operation.
  */
-#include <stdlib.h>
 
 #include "api/cloud/body_power.h"
 #include "api/cloud/context.h"
@@ -13,7 +12,6 @@
 #include "api/cloud/serialize_cvm.h"
 #include "api/cloud/serialize_operation.h"
 #include "api/http/call.h"
-#include "api/http/reply.h"
 #include "base/alloc.h"
 #include "base/json.h"
 #include <jansson.h>
@@ -26,6 +24,7 @@
 
 struct power_call {
 	struct mutation_call ch;
+	const struct field_table *table; /* NULL: the body has no fields that count */
 	struct power_request ask;
 };
 
@@ -54,31 +53,25 @@ static int power_apply(struct mutation_call *ch, struct answer *ret, struct err 
 	return serialize_cvm_lifecycle(&s, &row, &op, &ret->body, e);
 }
 
-static const struct mutation_call_ops power_ops = { .apply = power_apply };
-
-static int power_read_body(enum op_kind kind, const struct field_table *table, const json_t *body,
-			   struct power_request *ret, struct err *e)
+static int power_parse(struct mutation_call *ch, struct err *e)
 {
+	struct power_call *pc = (struct power_call *)ch;
+	enum op_kind kind = pc->ask.kind;
 	bool waits = kind == OP_SHUTDOWN || kind == OP_RESTART;
-	int r = waits ? 0 : refuse_timeout(body, op_kind_word[kind], e);
+	int r = waits ? 0 : refuse_timeout(ch->body, op_kind_word[kind], e);
 
-	return r || !table ? r : parse_power_body(table, body, ret, e);
+	return r || !pc->table ? r : parse_power_body(pc->table, ch->body, &pc->ask, e);
 }
+
+static const struct mutation_call_ops power_ops = { .parse = power_parse, .apply = power_apply };
 
 static void power_run(struct call *c, enum op_kind kind, const struct field_table *table)
 {
 	struct power_call *pc = xcalloc(1, sizeof(*pc));
-	struct err e;
-	json_t *body = call_json(c, true, &e);
 
 	pc->ask.kind = kind;
-	if (!body || power_read_body(kind, table, body, &pc->ask, &e)) {
-		call_reply_err(c, &e);
-		json_decref(body);
-		free(pc);
-		return;
-	}
-	mutation_call_run(&pc->ch, c, body, &power_ops);
+	pc->table = table;
+	mutation_call_run_json(&pc->ch, c, true, &power_ops);
 }
 
 static void post_start(struct call *c)

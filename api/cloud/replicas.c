@@ -15,7 +15,6 @@
 #include "api/cloud/serialize_operation.h"
 #include "api/http/call.h"
 #include "api/http/envelope.h"
-#include "api/http/reply.h"
 #include "base/alloc.h"
 #include "base/json.h"
 #include "base/own.h"
@@ -27,6 +26,8 @@
 
 struct replica_call {
 	struct mutation_call ch;
+	const struct field_table *table;
+	const char *app_id, *source; /* of the path; NULL if it has none. Borrowed from the call */
 	struct parsed_replica asked; /* borrows from ch.body */
 };
 
@@ -88,9 +89,6 @@ static int replica_apply(struct mutation_call *ch, struct answer *ret, struct er
 			: serialize_replica(&s, &made[0], &ret->body, e);
 }
 
-static const struct mutation_call_ops replica_ops = { .apply = replica_apply,
-						      .free = replica_call_free };
-
 /* Set the workspaces in which the source is searched. */
 static int replica_set_workspace(struct call *c, struct replicate_request *ask, struct err *e)
 {
@@ -103,23 +101,31 @@ static int replica_set_workspace(struct call *c, struct replicate_request *ask, 
 	return r;
 }
 
+static int replica_parse(struct mutation_call *ch, struct err *e)
+{
+	struct replica_call *rc = (struct replica_call *)ch;
+	int r = parse_replica_body(rc->table, ch->body, &rc->asked, e);
+
+	if (!r)
+		r = replica_set_workspace(ch->call, &rc->asked.ask, e);
+	rc->asked.ask.app_id = rc->app_id;
+	rc->asked.ask.source = rc->source;
+	return r;
+}
+
+static const struct mutation_call_ops replica_ops = { .parse = replica_parse,
+						      .apply = replica_apply,
+						      .free = replica_call_free };
+
 static void replica_run(struct call *c, const struct field_table *table, const char *app_id,
 			const char *source)
 {
 	struct replica_call *rc = xcalloc(1, sizeof(*rc));
-	struct err e;
-	json_t *body = call_json(c, true, &e);
 
-	if (!body || parse_replica_body(table, body, &rc->asked, &e) ||
-	    replica_set_workspace(c, &rc->asked.ask, &e)) {
-		call_reply_err(c, &e);
-		json_decref(body);
-		replica_call_free(&rc->ch);
-		return;
-	}
-	rc->asked.ask.app_id = app_id;
-	rc->asked.ask.source = source;
-	mutation_call_run(&rc->ch, c, body, &replica_ops);
+	rc->table = table;
+	rc->app_id = app_id;
+	rc->source = source;
+	mutation_call_run_json(&rc->ch, c, true, &replica_ops);
 }
 
 static void post_replicas(struct call *c)

@@ -307,21 +307,17 @@ static int rollback_apply(struct mutation_call *ch, struct answer *ret, struct e
 	return r;
 }
 
-static const struct mutation_call_ops rollback_ops = { .apply = rollback_apply };
+static int rollback_parse(struct mutation_call *ch, struct err *e)
+{
+	return parse_rollback_body(ch->body, &((struct rollback_call *)ch)->ask, e);
+}
+
+static const struct mutation_call_ops rollback_ops = { .parse = rollback_parse,
+						       .apply = rollback_apply };
 
 static void post_rollback(struct call *c)
 {
-	struct rollback_call *rc = xcalloc(1, sizeof(*rc));
-	struct err e;
-	json_t *body = call_json(c, true, &e);
-
-	if (!body || parse_rollback_body(body, &rc->ask, &e)) {
-		call_reply_err(c, &e);
-		json_decref(body);
-		free(rc);
-		return;
-	}
-	mutation_call_run(&rc->ch, c, body, &rollback_ops);
+	mutation_call_run_json(xcalloc(1, sizeof(struct rollback_call)), c, true, &rollback_ops);
 }
 
 const struct route revision_routes[] = {

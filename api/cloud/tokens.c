@@ -190,23 +190,19 @@ static void token_make_reveal(struct mutation_call *ch, json_t *body)
 	json_object_set_new(body, "token", json_string(((struct token_call *)ch)->text));
 }
 
-static const struct mutation_call_ops token_make_ops = { .apply = token_make_apply,
+static int token_make_parse(struct mutation_call *ch, struct err *e)
+{
+	return parse_token_body(ch->body, &((struct token_call *)ch)->ask, e);
+}
+
+static const struct mutation_call_ops token_make_ops = { .parse = token_make_parse,
+							 .apply = token_make_apply,
 							 .reveal = token_make_reveal,
 							 .free = token_call_free };
 
 static void post_tokens(struct call *c)
 {
-	struct token_call *tc = xcalloc(1, sizeof(*tc));
-	struct err e;
-	json_t *body = call_json(c, false, &e);
-
-	if (body && !parse_token_body(body, &tc->ask, &e)) {
-		mutation_call_run(&tc->ch, c, body, &token_make_ops);
-		return;
-	}
-	call_reply_err(c, &e);
-	json_decref(body);
-	token_call_free(&tc->ch);
+	mutation_call_run_json(xcalloc(1, sizeof(struct token_call)), c, false, &token_make_ops);
 }
 
 /* ------------------------------------------------------------------ revoking */

@@ -199,23 +199,23 @@ static int update_apply(struct mutation_call *ch, struct answer *ret, struct err
 	return r;
 }
 
-static const struct mutation_call_ops update_ops = { .apply = update_apply,
+static int update_parse(struct mutation_call *ch, struct err *e)
+{
+	struct update_call *uc = (struct update_call *)ch;
+
+	return parse_update_body(uc->way->table, ch->body, &uc->asked, e);
+}
+
+static const struct mutation_call_ops update_ops = { .parse = update_parse,
+						     .apply = update_apply,
 						     .free = update_call_free };
 
 static void update_run(struct call *c, const struct update_route *way)
 {
 	struct update_call *uc = xcalloc(1, sizeof(*uc));
-	struct err e;
-	json_t *body = call_json(c, false, &e);
 
 	uc->way = way;
-	if (!body || parse_update_body(way->table, body, &uc->asked, &e)) {
-		call_reply_err(c, &e);
-		json_decref(body);
-		update_call_free(&uc->ch);
-		return;
-	}
-	mutation_call_run(&uc->ch, c, body, &update_ops);
+	mutation_call_run_json(&uc->ch, c, false, &update_ops);
 }
 
 static void patch_resources(struct call *c)
@@ -339,20 +339,18 @@ static int compose_provision_apply(struct mutation_call *ch, struct answer *ret,
 	return 0;
 }
 
-static const struct mutation_call_ops compose_provision_ops = { .apply = compose_provision_apply };
+static int compose_provision_parse(struct mutation_call *ch, struct err *e)
+{
+	return fields_read(&compose_provision_table, ch->body, "", NULL, e);
+}
+
+static const struct mutation_call_ops compose_provision_ops = { .parse = compose_provision_parse,
+								.apply = compose_provision_apply };
 
 static void post_compose_provision(struct call *c)
 {
-	struct err e;
-	json_t *body = call_json(c, false, &e);
-
-	if (!body || fields_read(&compose_provision_table, body, "", NULL, &e)) {
-		call_reply_err(c, &e);
-		json_decref(body);
-		return;
-	}
-	mutation_call_run(xcalloc(1, sizeof(struct mutation_call)), c, body,
-			  &compose_provision_ops);
+	mutation_call_run_json(xcalloc(1, sizeof(struct mutation_call)), c, false,
+			       &compose_provision_ops);
 }
 
 enum { BODY_MAX = 1024 * 1024, SMALL = 16 * 1024, SCRIPT_MAX = 1024 * 1024 };

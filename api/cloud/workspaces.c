@@ -5,7 +5,6 @@
  * Operators see all; admins change them.
  */
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <jansson.h>
@@ -186,8 +185,16 @@ static void get_workspace_quotas(struct call *c)
 
 struct workspace_call {
 	struct mutation_call ch;
+	const struct field_table *table;
 	struct workspace_ask ask; /* points into ch.body */
 };
+
+static int workspace_call_parse(struct mutation_call *ch, struct err *e)
+{
+	struct workspace_call *m = (struct workspace_call *)ch;
+
+	return parse_workspace_body(m->table, ch->body, &m->ask, e);
+}
 
 static int workspace_add_apply(struct mutation_call *ch, struct answer *ret, struct err *e)
 {
@@ -220,24 +227,19 @@ static int workspace_delete_apply(struct mutation_call *ch, struct answer *ret, 
 	return r;
 }
 
-static const struct mutation_call_ops workspace_add_ops = { .apply = workspace_add_apply };
-static const struct mutation_call_ops workspace_change_ops = { .apply = workspace_change_apply };
+static const struct mutation_call_ops workspace_add_ops = { .parse = workspace_call_parse,
+							    .apply = workspace_add_apply };
+static const struct mutation_call_ops workspace_change_ops = { .parse = workspace_call_parse,
+							       .apply = workspace_change_apply };
 static const struct mutation_call_ops workspace_delete_ops = { .apply = workspace_delete_apply };
 
 static void workspace_run(struct call *c, const struct field_table *table,
 			  const struct mutation_call_ops *ops)
 {
 	struct workspace_call *m = xcalloc(1, sizeof(*m));
-	struct err e;
-	json_t *body = call_json(c, false, &e);
 
-	if (body && !parse_workspace_body(table, body, &m->ask, &e)) {
-		mutation_call_run(&m->ch, c, body, ops);
-		return;
-	}
-	call_reply_err(c, &e);
-	json_decref(body);
-	free(m);
+	m->table = table;
+	mutation_call_run_json(&m->ch, c, false, ops);
 }
 
 static void post_workspaces(struct call *c)
