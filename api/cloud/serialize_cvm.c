@@ -21,6 +21,7 @@
 #include "api/cloud/serialize_operation.h"
 #include "api/cloud/serialize_workspace.h"
 #include "api/http/call.h"
+#include "base/array.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/own.h"
@@ -109,12 +110,20 @@ static const char *cvm_status_text(const struct cvm_row *c)
 
 static void put_visibility_flags(json_t *o, const struct cvm_row *c)
 {
-	put_key(o, "public_logs", json_boolean(c->public_logs));
-	put_key(o, "public_sysinfo", json_boolean(c->public_sysinfo));
-	put_key(o, "public_tcbinfo", json_boolean(c->public_tcbinfo));
-	put_key(o, "gateway_enabled", json_boolean(c->gateway_enabled));
-	put_key(o, "secure_time", json_boolean(c->secure_time));
-	put_key(o, "listed", json_boolean(c->listed));
+	const struct {
+		const char *key;
+		bool value;
+	} flags[] = {
+		{ "public_logs", c->public_logs },
+		{ "public_sysinfo", c->public_sysinfo },
+		{ "public_tcbinfo", c->public_tcbinfo },
+		{ "gateway_enabled", c->gateway_enabled },
+		{ "secure_time", c->secure_time },
+		{ "listed", c->listed },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
+		put_key(o, flags[i].key, json_boolean(flags[i].value));
 	json_put_text(o, "storage_fs", c->storage_fs);
 }
 
