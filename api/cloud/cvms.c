@@ -18,7 +18,6 @@
 #include "api/cloud/route_tables.h"
 #include "api/cloud/serialize_cvm.h"
 #include "api/cloud/serialize_node.h"
-#include "api/cloud/serialize_operation.h"
 #include "api/http/call.h"
 #include "api/http/reply.h"
 #include "base/alloc.h"
@@ -121,7 +120,6 @@ static int cvm_create_apply(struct mutation_call *ch, struct answer *ret, struct
 		r = vmm_create(v, workspace, &cc->asked.ask, &ref, &row, &op, e);
 	if (r)
 		return r;
-	cvm_row_overlay(&row, &op);
 	cvm_serializer_init(&s, ch->call);
 	ret->status = 200;
 	return serialize_cvm_lifecycle(&s, &row, &op, &ret->body, e);

@@ -25,7 +25,6 @@ struct policy_call {
 static int policy_change_apply(struct mutation_call *ch, struct answer *ret, struct err *e)
 {
 	const struct policy_call *pc = (const struct policy_call *)ch;
-	static const struct op_row none = { 0 };
 	auto_cvm_serializer struct cvm_serializer s = { 0 };
 	struct cvm_row row;
 	int r = api_find_cvm(ch->call, ch->call->param[0], &row, e);
@@ -36,7 +35,7 @@ static int policy_change_apply(struct mutation_call *ch, struct answer *ret, str
 		return r;
 	cvm_serializer_init(&s, ch->call);
 	ret->status = 200;
-	return serialize_cvm_lifecycle(&s, &row, &none, &ret->body, e);
+	return serialize_cvm_lifecycle(&s, &row, NULL, &ret->body, e);
 }
 
 static int policy_change_parse(struct mutation_call *ch, struct err *e)

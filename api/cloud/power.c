@@ -10,7 +10,6 @@
 #include "api/cloud/mutation_call.h"
 #include "api/cloud/route_tables.h"
 #include "api/cloud/serialize_cvm.h"
-#include "api/cloud/serialize_operation.h"
 #include "api/http/call.h"
 #include "base/alloc.h"
 #include "base/json.h"
@@ -47,7 +46,6 @@ static int power_apply(struct mutation_call *ch, struct answer *ret, struct err 
 		r = vmm_find_uuid(v, 0, row.uuid, &row, e);
 	if (r)
 		return r;
-	cvm_row_overlay(&row, &op);
 	cvm_serializer_init(&s, ch->call);
 	ret->status = 200;
 	return serialize_cvm_lifecycle(&s, &row, &op, &ret->body, e);

@@ -12,7 +12,6 @@
 #include "api/cloud/mutation_call.h"
 #include "api/cloud/route_tables.h"
 #include "api/cloud/serialize_cvm.h"
-#include "api/cloud/serialize_operation.h"
 #include "api/http/call.h"
 #include "api/http/envelope.h"
 #include "base/alloc.h"
@@ -42,10 +41,7 @@ static void replica_call_free(struct mutation_call *ch)
 static int serialize_replica(struct cvm_serializer *s, const struct replica *made, json_t **ret,
 			     struct err *e)
 {
-	struct cvm_row row = made->row;
-
-	cvm_row_overlay(&row, &made->op);
-	return serialize_cvm_lifecycle(s, &row, &made->op, ret, e);
+	return serialize_cvm_lifecycle(s, &made->row, &made->op, ret, e);
 }
 
 static int serialize_replica_list(struct cvm_serializer *s, const struct replica *made, size_t n,

@@ -114,12 +114,9 @@ static void put_visibility_flags(json_t *o, const struct cvm_row *c)
 		const char *key;
 		bool value;
 	} flags[] = {
-		{ "public_logs", c->public_logs },
-		{ "public_sysinfo", c->public_sysinfo },
-		{ "public_tcbinfo", c->public_tcbinfo },
-		{ "gateway_enabled", c->gateway_enabled },
-		{ "secure_time", c->secure_time },
-		{ "listed", c->listed },
+		{ "public_logs", c->public_logs },       { "public_sysinfo", c->public_sysinfo },
+		{ "public_tcbinfo", c->public_tcbinfo }, { "gateway_enabled", c->gateway_enabled },
+		{ "secure_time", c->secure_time },       { "listed", c->listed },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
@@ -426,19 +423,24 @@ int serialize_cvm_detail(struct cvm_serializer *s, const struct cvm_row *c, json
 	return r;
 }
 
-int serialize_cvm_lifecycle(struct cvm_serializer *s, const struct cvm_row *c,
+int serialize_cvm_lifecycle(struct cvm_serializer *s, const struct cvm_row *row,
 			    const struct op_row *op, json_t **ret, struct err *e)
 {
-	auto_json json_t *o = serialize_cvm_core(s, c);
+	struct cvm_row with_op = *row;
+	const struct cvm_row *c = &with_op;
+	auto_json json_t *o = NULL;
 	int r;
 
+	if (op)
+		cvm_row_overlay(&with_op, op);
+	o = serialize_cvm_core(s, c);
 	put_key(o, "user_id", json_null());
 	put_key(o, "app_url", json_null());
 	put_key(o, "docker_compose_file", json_null());
 	put_visibility_flags(o, c);
 	put_node_fields(o, c);
 	put_cvm_policy(s, c, o);
-	if (op->id[0]) {
+	if (op && op->id[0]) {
 		put_key(o, "operation_id", ascii_text(op->id));
 		put_key(o, "correlation_id", ascii_text(op->id));
 	}

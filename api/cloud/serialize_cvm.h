@@ -8,16 +8,8 @@
 
 #include "api/cloud/context.h"
 
-struct image_look;
-
-struct capacity_row;
 struct cvm_row;
-struct device_row;
-struct event_row;
-struct image_row;
-struct numa_row;
 struct op_row;
-struct port_row;
 
 /* Parts that the objects of one answer share; built once, shared by reference. */
 struct cvm_serializer {
@@ -37,13 +29,13 @@ void cvm_serializer_end(struct cvm_serializer *s);
 #define auto_cvm_serializer __attribute__((cleanup(cvm_serializer_end)))
 
 /* A CVM in lists; in detail (with compose file, ports and devices); and as the answer of a
- * lifecycle request, with operation @op (id "" for none). */
+ * lifecycle request, @row as read before @op was queued (NULL: no operation). */
 json_t *serialize_cvm_v26(struct cvm_serializer *s, const struct cvm_row *c);
 json_t *serialize_cvm_v25(struct cvm_serializer *s, const struct cvm_row *c);
 json_t *serialize_cvm_hosted_v25(struct cvm_serializer *s, const struct cvm_row *c);
 int serialize_cvm_detail(struct cvm_serializer *s, const struct cvm_row *c, json_t **ret,
 			 struct err *e);
-int serialize_cvm_lifecycle(struct cvm_serializer *s, const struct cvm_row *c,
+int serialize_cvm_lifecycle(struct cvm_serializer *s, const struct cvm_row *row,
 			    const struct op_row *op, json_t **ret, struct err *e);
 
 #endif
