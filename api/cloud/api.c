@@ -3,6 +3,7 @@
  */
 #include "api/cloud/api.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "api/cloud/context.h"
@@ -13,6 +14,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/id.h"
+#include "base/loop.h"
 #include "db/apps.h"
 #include "db/cvms.h"
 #include "db/keys.h"
@@ -26,7 +28,7 @@
 #include "vmm/op/op_begin.h"
 #include "vmm/vmm.h"
 
-_Static_assert(sizeof(((struct caller *)0)->who) == WHO_TEXT, "records have room for a caller");
+static_assert(sizeof(((struct caller *)0)->who) == WHO_TEXT, "records have room for a caller");
 
 struct api *api_new(struct vmm *v, const struct api_settings *s)
 {
@@ -54,6 +56,7 @@ void api_reload(struct api *a, const struct api_settings *s)
 
 void api_drain(struct api *a)
 {
+	assert_loop_thread();
 	a->draining = true;
 	streams_drain(a->streams);
 }

@@ -4,6 +4,7 @@
  * A list takes one query for its page, and none per row. A status word is computed and not stored,
  * so ?status= reads all rows that match the other filters and drops the rest here.
  */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -113,6 +114,7 @@ static void cvm_list_keep_page(const struct cvm_list_query *q, struct cvm_row *r
 			rows[kept++] = rows[i];
 		seen++;
 	}
+	assert(kept <= *n && (int64_t)kept <= seen);
 	*n = kept;
 	*total = seen;
 }

@@ -96,6 +96,7 @@ static int authenticate_host(struct api *a, const struct caller *who, struct cal
 	struct workspace_row ws;
 	int r;
 
+	assert(who->kind == CALLER_PEER || who->kind == CALLER_CERT);
 	if (who->role == ROLE_NONE)
 		return err_set(e, ERR_UNAUTHENTICATED, "%s needs an API key", who->name);
 	/* The certificate was valid when the connection began, which may be long ago. */

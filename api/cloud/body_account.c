@@ -5,6 +5,8 @@
  * would mean no limit.
  */
 #include "api/cloud/body_account.h"
+
+#include <assert.h>
 #include <jansson.h>
 
 #include "api/http/caller.h"
@@ -31,7 +33,7 @@ static const struct field quota_fields[] = {
 	QUOTA("disk_gib", "GiB; "), QUOTA("cvms", ""),
 	QUOTA("gpus", ""),          QUOTA("host_ports", ""),
 };
-_Static_assert(ARRAY_SIZE(quota_fields) == QUOTAS, "every quota can be set");
+static_assert(ARRAY_SIZE(quota_fields) == QUOTAS, "every quota can be set");
 
 static const struct field_table quotas_table = { "QuotasRequest", quota_fields,
 						 ARRAY_SIZE(quota_fields), true };
@@ -89,6 +91,7 @@ int parse_workspace_body(const struct field_table *t, const json_t *body, struct
 /* ------------------------------------------------------------------ tokens */
 
 static const char *const role_words[] = { "reader", "tenant", "operator", "admin", NULL };
+static_assert(ARRAY_SIZE(role_words) == ROLE_ADMIN - ROLE_READER + 2, "every role has its word");
 
 static const struct field limit_fields[] = {
 	{ "requests_per_minute", FIELD_INT, OPT, 1, PER_MINUTE_MAX, FIELD_NOWHERE, NULL, NULL,

@@ -9,6 +9,7 @@
  */
 #include "api/cloud/body_cvm.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "api/cloud/body_machine.h"
@@ -28,6 +29,7 @@
 enum { OPT = FIELD_NULLABLE, BATCH_MAX = 1000, PATH_BYTES_MAX = 4096 };
 
 static const char *const kms_words[] = { "phala", "ethereum", "base", "legacy", NULL };
+static_assert(ARRAY_SIZE(kms_words) == KMS_LEGACY + 2, "every KMS has its word");
 
 static const struct field gpus_fields[] = {
 	{ "attach_mode", FIELD_WORD, OPT, 0, 0, FIELD_NOWHERE, gpu_attach_words, NULL,
@@ -251,6 +253,7 @@ int parse_cvm_body(const struct cvm_body *req, const json_t *body, struct parsed
 		r = check_body_manifest(req, a.manifest, e);
 	if (r)
 		return r;
+	assert(json_is_object(a.manifest));
 	a.ports = xcalloc(a.ask.n_ports, sizeof(*a.ports));
 	parse_ports(req->ports, a.ports);
 	a.ask.ports = a.ports;

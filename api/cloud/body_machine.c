@@ -3,6 +3,7 @@
  */
 #include "api/cloud/body_machine.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@
 enum { OPT = FIELD_NULLABLE, MR_BASE64 = TDX_MR_LEN / 3 * 4 };
 
 const char *const tee_words[] = { "auto", "tdx", "none", NULL };
+static_assert(ARRAY_SIZE(tee_words) == TEE_NONE + 2, "every setting has its word");
 
 /* ------------------------------------------------------------------ interfaces */
 
@@ -63,7 +65,8 @@ int parse_network_list(const json_t *list, char out[NETWORKS_TEXT], struct err *
 	size_t n = json_array_size(list);
 	int r = 0;
 
-	for (size_t i = 0; !r && i < n && i < DOMAIN_NICS; i++)
+	assert(n <= DOMAIN_NICS); /* the table has checked it */
+	for (size_t i = 0; !r && i < n; i++)
 		r = parse_network(json_array_get(list, i), i, &v[i], e);
 	if (r)
 		return r;

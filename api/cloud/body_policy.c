@@ -32,6 +32,7 @@ static enum restart_policy restart_policy_of(const char *word)
 
 	while (i > 0 && strcasecmp(word, restart_words[i]) != 0)
 		i--;
+	assert(!strcasecmp(word, restart_words[i])); /* the table has checked it */
 	return (enum restart_policy)i;
 }
 

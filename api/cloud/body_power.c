@@ -4,6 +4,7 @@
  */
 #include "api/cloud/body_power.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 #include "base/array.h"
@@ -55,6 +56,7 @@ int parse_timeout(const json_t *body, unsigned *ret, struct err *e)
 
 		if (!value)
 			continue;
+		assert(value >= TIMEOUT_MIN_S && value <= TIMEOUT_MAX_S);
 		(void)snprintf(text, sizeof(text), "%u", value);
 		if (first && value != given)
 			return err_field(

@@ -11,9 +11,11 @@ struct power_request;
 
 /* How long the guest has to power off by itself: the same names, unit and range in every body whose
  * operation may shut down a guest. */
-#define TIMEOUT_FIELD(name, rule)                                                          \
-	{                                                                                  \
-		name, FIELD_INT, FIELD_NULLABLE, 10, 1200, FIELD_NOWHERE, NULL, NULL, rule \
+enum { TIMEOUT_MIN_S = 10, TIMEOUT_MAX_S = 1200 };
+#define TIMEOUT_FIELD(name, rule)                                                             \
+	{                                                                                     \
+		name, FIELD_INT, FIELD_NULLABLE, TIMEOUT_MIN_S, TIMEOUT_MAX_S, FIELD_NOWHERE, \
+			NULL, NULL, rule                                                      \
 	}
 #define TIMEOUT_FIELDS                                                                          \
 	TIMEOUT_FIELD("timeout", "seconds for the guest to power off by itself; 60 if absent"), \

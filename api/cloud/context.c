@@ -17,6 +17,7 @@ struct api *api_of(const struct call *c)
 
 int64_t api_scope(const struct call *c)
 {
+	assert(c->caller.role >= ROLE_READER); /* the caller is authenticated */
 	return c->caller.role >= ROLE_OPERATOR ? 0 : c->caller.workspace;
 }
 

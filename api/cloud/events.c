@@ -7,6 +7,7 @@
  * daemon. If that event was deleted, or does not exist yet, the stream sends "reset" and continues
  * with the oldest event. The next slice is read when the client has received most of the last one.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -58,6 +59,7 @@ static bool events_write(struct event_stream *ef, const struct event_row *rows, 
 	for (size_t i = 0; i < n; i++) {
 		auto_json json_t *data = serialize_event(&rows[i]);
 
+		assert(rows[i].seq > ef->seq); /* each event is sent once, in order */
 		if (!sse_event(&ef->f, rows[i].seq, rows[i].type, data))
 			return false;
 		ef->seq = rows[i].seq;

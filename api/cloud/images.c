@@ -5,6 +5,7 @@
  * the job and stored with the answer after it. A repeat that arrives in between runs the job again,
  * which finds the same image present.
  */
+#include <assert.h>
 #include <stdlib.h>
 
 #include <jansson.h>
@@ -118,6 +119,7 @@ static int image_apply(struct mutation_call *ch, struct answer *ret, struct err 
 {
 	struct image_call *ic = (struct image_call *)ch;
 
+	assert(ic->status != 204 || !ic->answer);
 	(void)e;
 	*ret = (struct answer){ .status = ic->status, .body = json_incref(ic->answer) };
 	return 0;

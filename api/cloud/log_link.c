@@ -3,6 +3,7 @@
  */
 #include "api/cloud/log_link.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,6 +49,7 @@ static void log_link_sign(const struct api *a, const char *uuid, int64_t expiry_
 	if (!HMAC(EVP_sha256(), a->secret, API_SECRET, (const unsigned char *)what, strlen(what),
 		  mac, &n))
 		abort();
+	assert(n == SHA256_LEN);
 	id_hex(mac, SHA256_LEN, hex);
 	(void)snprintf(out, TOKEN_TEXT, "%" PRId64 ".%s%s", expiry_s, hex, maker);
 }

@@ -161,6 +161,7 @@ static void log_read_done(void *arg, enum job_end end)
 {
 	struct log_source *s = arg;
 
+	assert(s->job && !s->read);
 	s->job = NULL;
 	s->read = true;
 	if (end == JOB_DROPPED) {
@@ -242,6 +243,7 @@ static bool log_deliver(struct log_answer *l)
 	struct log_source *s = l->source;
 	auto_free char *data = take_ptr(&s->data);
 
+	assert(s->read && !s->job && !l->over);
 	s->read = false;
 	if (s->failed)
 		return log_give_up(l, &s->e);
@@ -470,6 +472,7 @@ static void boots_late(void *arg)
 	struct call *c = take_ptr(&l->call);
 	struct err e;
 
+	assert(c); /* answered at most once */
 	call_on_gone(c, NULL, NULL);
 	err_set(&e, ERR_TIMEOUT, "boots could not be listed within %d s", READ_MAX_MS / 1000);
 	call_reply_err(c, &e);

@@ -188,6 +188,7 @@ static void limit_capacity_row(const struct workspace_row *w, struct capacity_ro
 	}
 	if (w->max[q] >= 0 && w->max[q] - w->held[q] < left)
 		left = w->max[q] > w->held[q] ? w->max[q] - w->held[q] : 0;
+	assert(left >= 0);
 	row->promised = w->held[q];
 	if (row->total >= 0)
 		row->total = row->promised + left;

@@ -6,6 +6,7 @@
  */
 #include "api/cloud/measurements.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "api/cloud/body_cvm.h"
@@ -139,6 +140,7 @@ struct preflight_fit {
 
 static void preflight_fit_end(struct preflight_fit *f, json_t *measurements)
 {
+	assert(f->call);
 	json_object_set_new(f->body, "measurements", measurements);
 	call_reply(f->call, 200, f->body);
 	free(f);
@@ -227,6 +229,7 @@ static void change_present_measured(void *arg, const struct measurements *m, con
 	struct change_preflight *a = arg;
 	struct err cut;
 
+	assert(!m != !e && !a->present);
 	a->present = e ? json_null() : serialize_measurements(m);
 	if (call_refuse_cut(a->fit.call, &cut))
 		change_after_measured(a, NULL, &cut);

@@ -110,6 +110,7 @@ static void mutation_call_answer(struct call *c, struct answer *a, bool replayed
 	const char *op = json_string_value(json_object_get(a->body, "operation_id"));
 	const json_t *generation = json_object_get(a->body, "generation");
 
+	assert(replayed || (a->status >= 200 && a->status < 300));
 	if (op)
 		call_add_header(c, "X-Operation-Id", op);
 	if (json_is_integer(generation))
@@ -153,6 +154,8 @@ static void mutation_call_done(void *arg, struct answer *a, bool replayed, const
 {
 	struct mutation_call *ch = arg;
 
+	assert_loop_thread();
+	assert(!a != !e);
 	if (e && !call_is_cut(ch->call) &&
 	    admission_retry(api_of(ch->call)->vmm, e, ch->looked, mutation_call_begin, ch)) {
 		ch->looked = true;
@@ -187,6 +190,7 @@ static bool releases_resources(const struct call *c)
 {
 	const char *verb = strrchr(c->route, '/');
 
+	assert(verb);
 	return !strcmp(c->method, "DELETE") || !strcmp(verb, "/stop") || !strcmp(verb, "/shutdown");
 }
 
@@ -273,6 +277,7 @@ static void probe_done(void *arg, struct answer *a, bool replayed, const struct 
 	struct err cut;
 	bool go_on = p->unknown && !call_refuse_cut(p->call, &cut);
 
+	assert(!a != !e && !(a && p->unknown));
 	if (!e)
 		mutation_call_answer(p->call, a, replayed);
 	else if (!go_on)
@@ -288,6 +293,8 @@ void mutation_call_probe(struct call *c, const json_t *body, void (*next)(void *
 	struct idempotency s;
 	struct err e;
 
+	assert_loop_thread();
+	assert(next);
 	if (idempotency_read(c, body, &s, &e)) {
 		call_reply_err(c, &e);
 		next(arg, true);

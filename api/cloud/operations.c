@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * operations.c - /operations: list, read, wait for and cancel operations.
  */
+#include <assert.h>
 #include <string.h>
 
 #include "api/cloud/authenticate.h"
@@ -128,6 +129,7 @@ static void get_operation(struct call *c)
 		return;
 	}
 	w = xcalloc(1, sizeof(*w));
+	assert(share.caller[0] && !operation_is_over(&op));
 	w->f.share = share;
 	memcpy(w->op_id, op.id, sizeof(w->op_id));
 	w->until_ms = clock_mono_ms() + wait_s * 1000;

@@ -45,6 +45,8 @@ void page_reply(struct call *c, json_t *items, const struct page *p, int64_t tot
 {
 	json_t *body = json_pack("{s:o}", "items", items);
 
+	assert(json_is_array(items) && json_array_size(items) <= (size_t)p->size);
+
 	page_put(body, p, total);
 	call_reply(c, 200, body);
 }

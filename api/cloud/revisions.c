@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * revisions.c - history of an app: list and read its revisions, and roll back to one.
  */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -251,6 +252,7 @@ static int rollback_all(const struct call *c, const struct cvm_row *rows, size_t
 			const struct update_request *ask, const struct request_ref *ref,
 			json_t *operations, struct err *e)
 {
+	assert(n > 0); /* rollback_targets() found a CVM */
 	for (size_t i = 0; i < n; i++) {
 		struct op_row op = { 0 };
 		int r = vmm_update(api_of(c)->vmm, &rows[i], ask, ref, &op, e);
@@ -266,7 +268,6 @@ static int rollback_all(const struct call *c, const struct cvm_row *rows, size_t
 static json_t *serialize_rollback(json_t *operations, int64_t number)
 {
 	json_t *first = json_object_get(json_array_get(operations, 0), "operation_id");
-
 	return json_pack("{s:s,s:s,s:O,s:O,s:I,s:O}", "status", "in_progress", "message",
 			 "the change is under way", "correlation_id", first, "operation_id", first,
 			 "number", (json_int_t)number, "operations", operations);

@@ -58,6 +58,7 @@ static json_t *ascii_text(const char *s)
 
 static const struct vmm_settings *serializer_settings(const struct cvm_serializer *s)
 {
+	assert(s->call);
 	return vmm_settings(api_of(s->call)->vmm);
 }
 
@@ -207,6 +208,7 @@ static json_t *serialize_cvm_progress(const struct cvm_row *c)
 	const char *to = target[c->op_kind]; /* NULL: an update leaves the state as it is */
 	char at[CLOCK_TEXT];
 
+	assert(c->op_id[0]);
 	return json_pack("{s:s,s:s,s:s}", "target",
 			 to                              ? to
 			 : c->desired == DESIRED_RUNNING ? "running"
@@ -220,6 +222,7 @@ json_t *serialize_cvm_v26(struct cvm_serializer *s, const struct cvm_row *c)
 	json_t *o = json_object();
 	char id[32];
 
+	assert(s->node && s->gateway); /* cvm_serializer_init() was called */
 	(void)snprintf(id, sizeof(id), "cvm_%" PRId64, c->id);
 	put_key(o, "id", ascii_text(id));
 	put_key(o, "name", ascii_text(c->name));
@@ -257,6 +260,7 @@ static json_t *serialize_cvm_core(struct cvm_serializer *s, const struct cvm_row
 {
 	json_t *o = json_object();
 
+	assert(s->teepod); /* cvm_serializer_init() was called */
 	put_key(o, "id", json_integer(c->id));
 	put_key(o, "name", ascii_text(c->name));
 	put_key(o, "status", ascii_text(cvm_status_text(c)));

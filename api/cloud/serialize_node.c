@@ -5,6 +5,7 @@
  */
 #include "api/cloud/serialize_node.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "api/cloud/context.h"
@@ -66,6 +67,7 @@ json_t *serialize_device(const struct device_row *d, int64_t workspace)
 	enum device_state state = device_state(d, why);
 	json_t *o;
 
+	assert((int)state < DEVICE_STATES);
 	if (!may_see && d->cvm && state == DEVICE_IN_USE)
 		state = DEVICE_RESERVED;
 	o = json_pack(

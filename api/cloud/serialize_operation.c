@@ -18,6 +18,7 @@ void cvm_row_overlay(struct cvm_row *c, const struct op_row *op)
 {
 	if (op->state != OP_QUEUED && op->state != OP_RUNNING)
 		return;
+	assert(op->id[0]);
 	memcpy(c->op_id, op->id, sizeof(c->op_id));
 	c->op_kind = op->kind;
 	c->op_started_ms = op->started_ms ? op->started_ms : op->created_ms;
@@ -46,6 +47,7 @@ static json_t *serialize_steps(const struct op_row *op, const char **ret_current
 	const int at = op_step_find(t, op->step, op->table_version);
 	json_t *a = json_array();
 
+	assert(t->n > 0 && at < t->n);
 	*ret_current = "";
 	for (int i = 0; i < t->n; i++) {
 		const char *name = t->steps[i].name;

@@ -3,6 +3,7 @@
  */
 #include "api/cloud/serialize_workspace.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -58,6 +59,7 @@ char *money_text(int64_t micro, char out[MONEY_TEXT])
 	size_t end = (size_t)snprintf(out, MONEY_TEXT, "%s%" PRIu64 ".%06" PRIu64,
 				      micro < 0 ? "-" : "", n / MICRO, n % MICRO);
 
+	assert(end > 0 && end < MONEY_TEXT);
 	while (out[end - 1] == '0')
 		out[--end] = 0;
 	if (out[end - 1] == '.')

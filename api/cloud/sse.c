@@ -3,6 +3,7 @@
  */
 #include "api/cloud/sse.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include <jansson.h>
@@ -37,6 +38,7 @@ bool sse_event(struct stream *f, int64_t seq, const char *event, const json_t *d
 {
 	auto_buf struct buf b = { 0 };
 
+	assert(f->call);
 	if (seq > 0)
 		buf_printf(&b, "id: %lld\n", (long long)seq);
 	buf_printf(&b, "event: %s\ndata: ", event);

@@ -5,6 +5,7 @@
  * The stream sends "state" first and after every change, then "complete" when the status is the
  * target, or "timeout".
  */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,6 +100,7 @@ static void state_poll(struct stream *f, bool tick)
 	bool over = !state_send_change(sf);
 
 	status = json_string_value(json_object_get(sf->state, "status"));
+	assert(status);
 	if (!over && !strcmp(status, sf->target)) {
 		(void)sse_event(f, 0, "complete", sf->state);
 		over = true;

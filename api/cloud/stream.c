@@ -120,6 +120,8 @@ static void stream_finish(struct stream *f, bool client_gone)
 
 	if (f->ended)
 		return;
+	assert_loop_thread();
+	assert(f->call);
 	f->ended = true;
 	call_on_gone(f->call, NULL, NULL);
 	all->walking++; /* finish() writes, and writing may end other streams */
@@ -225,6 +227,8 @@ void stream_enter(struct stream *f, void (*fn)(struct stream *f))
 {
 	struct streams *all = f->all;
 
+	assert_loop_thread();
+	assert(all);
 	all->walking++;
 	if (!f->ended)
 		fn(f);

@@ -9,6 +9,7 @@
  * Nothing is registered on a chain here, so X-Prepare-Only, X-Compose-Hash and X-Transaction-Hash
  * have no effect.
  */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -214,6 +215,7 @@ static void update_run(struct call *c, const struct update_route *way)
 {
 	struct update_call *uc = xcalloc(1, sizeof(*uc));
 
+	assert(way->table);
 	uc->way = way;
 	mutation_call_run_json(&uc->ch, c, false, &update_ops);
 }
