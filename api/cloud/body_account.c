@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * body_account.c - request bodies about workspaces, tokens and credit.
  *
- * These routes are ours and not the cloud's, so unknown keys are refused: an ignored misspelt limit
- * would mean no limit.
+ * Unknown keys are refused. If a misspelt limit were ignored, there would be no limit.
  */
 #include "api/cloud/body_account.h"
 
@@ -24,14 +23,17 @@ static const int64_t quota_max = INT64_C(1) << 40;
 #define QUOTA(name, unit)                                                             \
 	{                                                                             \
 		name, FIELD_INT, OPT, 0, INT64_C(1) << 40, FIELD_NOWHERE, NULL, NULL, \
-			unit "null: no limit"                                         \
+			unit "null means no limit"                                    \
 	}
 
 /* The names are those of quota_word[]. */
 static const struct field quota_fields[] = {
-	QUOTA("vcpus", ""),         QUOTA("memory_mib", "MiB; "),
-	QUOTA("disk_gib", "GiB; "), QUOTA("cvms", ""),
-	QUOTA("gpus", ""),          QUOTA("host_ports", ""),
+	QUOTA("vcpus", ""),
+	QUOTA("memory_mib", "in MiB; "),
+	QUOTA("disk_gib", "in GiB; "),
+	QUOTA("cvms", ""),
+	QUOTA("gpus", ""),
+	QUOTA("host_ports", ""),
 };
 static_assert(ARRAY_SIZE(quota_fields) == QUOTAS, "every quota can be set");
 
@@ -47,9 +49,9 @@ struct workspace_body {
 
 static const struct field workspace_fields[] = {
 	{ "slug", FIELD_STRING, FIELD_REQUIRED, 1, NAME_TEXT - 1, AT(workspace_body, slug), NULL,
-	  NULL, "lower-case letters, digits and hyphens, beginning with a letter" },
+	  NULL, "lower-case letters, digits and hyphens, starting with a letter" },
 	{ "name", FIELD_STRING, OPT | FIELD_PLAIN, 1, NAME_TEXT - 1, AT(workspace_body, name), NULL,
-	  NULL, "the slug if absent" },
+	  NULL, "default: the slug" },
 	{ "quotas", FIELD_OBJECT, OPT, 0, 0, AT(workspace_body, quotas), NULL, &quotas_table,
 	  NULL },
 };
@@ -58,7 +60,7 @@ static const struct field workspace_change_fields[] = {
 	{ "name", FIELD_STRING, OPT | FIELD_PLAIN, 1, NAME_TEXT - 1, AT(workspace_body, name), NULL,
 	  NULL, NULL },
 	{ "quotas", FIELD_OBJECT, OPT, 0, 0, AT(workspace_body, quotas), NULL, &quotas_table,
-	  "those that are absent stay as they are" },
+	  "absent quotas keep their values" },
 };
 
 const struct field_table workspace_table = { "WorkspaceRequest", workspace_fields,
@@ -95,7 +97,7 @@ static_assert(ARRAY_SIZE(role_words) == ROLE_ADMIN - ROLE_READER + 2, "every rol
 
 static const struct field limit_fields[] = {
 	{ "requests_per_minute", FIELD_INT, OPT, 1, PER_MINUTE_MAX, FIELD_NOWHERE, NULL, NULL,
-	  "the maker's limit if absent" },
+	  "default: the limit of the key that creates the token" },
 };
 
 static const struct field_table limits_table = { "TokenLimitsRequest", limit_fields,
@@ -109,13 +111,13 @@ struct token_body {
 
 static const struct field token_fields[] = {
 	{ "name", FIELD_STRING, FIELD_REQUIRED, 1, NAME_TEXT - 1, AT(token_body, name), NULL, NULL,
-	  "letters, digits, spaces and . _ @ + / -; for people: it need not be unique" },
+	  "letters, digits, spaces and . _ @ + / -; need not be unique" },
 	{ "role", FIELD_WORD, FIELD_REQUIRED, 0, 0, AT(token_body, role), role_words, NULL,
-	  "not above the caller's own" },
+	  "must not exceed the role of the caller" },
 	{ "workspace", FIELD_STRING, OPT, 1, NAME_TEXT - 1, AT(token_body, workspace), NULL, NULL,
-	  "the caller's own if absent; only an admin may name another" },
+	  "default: the workspace of the caller; only an admin may name another one" },
 	{ "expires_at", FIELD_STRING, OPT, 1, CLOCK_TEXT + 8, AT(token_body, expires_at), NULL,
-	  NULL, "RFC 3339; the maker's end if absent" },
+	  NULL, "RFC 3339 time; default: the expiry of the key that creates the token" },
 	{ "limits", FIELD_OBJECT, OPT, 0, 0, AT(token_body, limits), NULL, &limits_table, NULL },
 };
 
@@ -139,7 +141,9 @@ int parse_token_body(const json_t *body, struct parsed_token *ret, struct err *e
 	};
 	if (q.expires_at && !clock_parse(q.expires_at, &a.expires_ms))
 		return err_field(e, ERR_INVALID, "expires_at", q.expires_at,
-				 "expires_at must be a time as in RFC 3339: 2027-01-31T12:00:00Z");
+				 "expires_at is %.40s; allowed: an RFC 3339 time such as "
+				 "2027-01-31T12:00:00Z",
+				 q.expires_at);
 	*ret = a;
 	return 0;
 }
@@ -149,7 +153,7 @@ int parse_token_body(const json_t *body, struct parsed_token *ret, struct err *e
 static const struct field credit_fields[] = {
 	{ "amount", FIELD_INT, FIELD_REQUIRED, -INT64_C(1000000000000000),
 	  INT64_C(1000000000000000), AT(credit_body, amount), NULL, NULL,
-	  "micro-units; negative takes credit back" },
+	  "micro-units of the currency; a negative amount withdraws credit" },
 	{ "note", FIELD_STRING, OPT | FIELD_PLAIN, 1, NOTE_MAX, AT(credit_body, note), NULL, NULL,
 	  NULL },
 };

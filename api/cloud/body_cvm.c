@@ -2,10 +2,10 @@
  * body_cvm.c - request bodies that create a CVM or preview one: field tables, and their conversion
  * for vmm/.
  *
- * Clients of the cloud send unknown keys, so the bodies they share with the cloud accept them. Our
- * own bodies refuse unknown keys: an ignored misspelt field would create another CVM than the one
- * requested. null counts as absent wherever a field may be absent. Rules between fields, which a
- * table cannot express, are checked below the tables.
+ * Clients of the cloud send unknown keys, so the tables of the cloud's routes accept them. The
+ * other tables refuse unknown keys: if a misspelt field were ignored, the CVM would differ from the
+ * one requested. null means absent for every optional field. Rules between fields, which a table
+ * cannot express, are checked below the tables.
  */
 #include "api/cloud/body_cvm.h"
 
@@ -26,14 +26,14 @@
 #include "vmm/node/settings.h"
 #include "vmm/virt/domain_spec.h"
 
-enum { OPT = FIELD_NULLABLE, BATCH_MAX = 1000, PATH_BYTES_MAX = 4096 };
+enum { OPT = FIELD_NULLABLE };
 
 static const char *const kms_words[] = { "phala", "ethereum", "base", "legacy", NULL };
 static_assert(ARRAY_SIZE(kms_words) == KMS_LEGACY + 2, "every KMS has its word");
 
 static const struct field gpus_fields[] = {
 	{ "attach_mode", FIELD_WORD, OPT, 0, 0, FIELD_NOWHERE, gpu_attach_words, NULL,
-	  "listed if absent; all: every GPU that is offered, and the NVSwitches" },
+	  "default: listed; all means every offered GPU and the NVSwitches" },
 	{ "gpus", FIELD_OBJECTS, OPT, 0, GPUS_MAX, FIELD_NOWHERE, NULL, &gpu_table, NULL },
 };
 
@@ -52,10 +52,10 @@ static const struct field_table gpus_table = { "GpusRequest", gpus_fields, ARRAY
 	  AT(compose_file),                                                                           \
 	  NULL,                                                                                       \
 	  NULL,                                                                                       \
-	  "docker_compose_file with options, or a whole app-compose" },                               \
+	  "docker_compose_file with options, or a complete app-compose manifest" },                   \
 		{ "image", FIELD_STRING, OPT,                                                         \
 		  0,       64,           AT(image),                                                   \
-		  NULL,    NULL,         "image name, or a family: its newest" },                     \
+		  NULL,    NULL,         "name of an image, or of a family: its newest image" },      \
 		{ "prefer_dev", FIELD_BOOL, OPT, 0, 0, AT(prefer_dev), NULL, NULL, NULL },            \
 		{ "instance_type",                                                                    \
 		  FIELD_STRING,                                                                       \
@@ -65,7 +65,7 @@ static const struct field_table gpus_table = { "GpusRequest", gpus_fields, ARRAY
 		  AT(instance_type),                                                                  \
 		  NULL,                                                                               \
 		  NULL,                                                                               \
-		  "numbers given besides win over the type's" },                                      \
+		  "vcpu, memory and disk_size of the request override those of the type" },           \
 		{ "vcpu", FIELD_INT, OPT, 1, BODY_VCPUS, AT(vcpu), NULL, NULL, NULL },                \
 		{ "memory", FIELD_INT, OPT, 1, BODY_MEMORY_MIB, AT(memory), NULL, NULL, "MB" },       \
 		{ "disk_size", FIELD_INT, OPT, 1, BODY_DISK_GIB, AT(disk_size), NULL, NULL, "GB" },   \
@@ -80,14 +80,14 @@ static const struct field_table gpus_table = { "GpusRequest", gpus_fields, ARRAY
 		{ "listed", FIELD_BOOL, OPT, 0, 0, AT(listed), NULL, NULL, NULL },                    \
 		{ "tee",     FIELD_WORD, OPT,                                                         \
 		  0,         0,          AT(tee),                                                     \
-		  tee_words, NULL,       "auto: what the node and its configuration say" },           \
+		  tee_words, NULL,       "auto: decided by the node and its configuration" },         \
 		{ "require_tdx", FIELD_BOOL,        OPT, 0, 0, AT(require_tdx), NULL,                 \
 		  NULL,          "same as tee: tdx" },                                                \
 		{ "tdx", FIELD_OBJECT, OPT, 0, 0, AT(tdx), NULL, &tdx_table, NULL },                  \
 		POLICY_FIELDS,                                                                        \
 		{ "networks", FIELD_OBJECTS,  OPT,                                                    \
 		  1,          DOMAIN_NICS,    AT(networks),                                           \
-		  NULL,       &network_table, "the node's cvm.networks if absent" },                  \
+		  NULL,       &network_table, "default: cvm.networks of the node" },                  \
 		{ "kms", FIELD_WORD, OPT, 0, 0, AT(kms), kms_words, NULL, NULL },                     \
 		{ "kms_id", FIELD_STRING, OPT, 0, 64, AT(kms_id), NULL, NULL, NULL },                 \
 		{ "kms_contract", FIELD_STRING, OPT, 0, 64, AT(kms_contract), NULL, NULL, NULL },     \
@@ -104,11 +104,11 @@ static const struct field_table gpus_table = { "GpusRequest", gpus_fields, ARRAY
 		"gateway_urls", FIELD_STRINGS, OPT, 0, 16, AT(gateway_urls), NULL, NULL, NULL         \
 	}
 
-#define CVM_NAME(flags)                                                                            \
-	{                                                                                          \
-		"name", FIELD_STRING, flags, 1, 63, AT(name), NULL, NULL,                          \
-			"5 to 63 letters, digits and single hyphens, beginning with a letter; no " \
-			"UUID, app id or path word"                                                \
+#define CVM_NAME(flags)                                                                        \
+	{                                                                                      \
+		"name", FIELD_STRING, flags, 1, 63, AT(name), NULL, NULL,                      \
+			"5 to 63 letters, digits and single hyphens, starting with a letter; " \
+			"not a UUID, an app id or a word of an API path"                       \
 	}
 
 static const struct field provision_fields[] = { CVM_NAME(FIELD_REQUIRED), CVM_FIELDS };
@@ -117,8 +117,9 @@ static const struct field create_fields[] = {
 	CVM_NAME(OPT),
 	CVM_FIELDS,
 	{ "compose_hash", FIELD_STRING, OPT, 1, 66, AT(compose_hash), NULL, NULL,
-	  "of a provision made before: 64 hex digits" },
-	{ "stopped", FIELD_BOOL, OPT, 0, 0, AT(stopped), NULL, NULL, "create, and do not start" },
+	  "hash that POST /cvms/provision returned: 64 hex digits" },
+	{ "stopped", FIELD_BOOL, OPT, 0, 0, AT(stopped), NULL, NULL,
+	  "create the CVM without starting it" },
 };
 
 const struct field_table provision_table = { "ProvisionRequest", provision_fields,
@@ -155,24 +156,26 @@ int cvm_body_read(const struct field_table *t, const json_t *body, struct cvm_bo
 	return r;
 }
 
-/* ------------------------------------------------------------------ what a table cannot say */
+/* ------------------------------------------------------------------ rules between fields */
 
-/* Refuse features of the cloud that this node does not have. Accepting them silently would promise
- * something the CVM does not get. */
+/* Refuse features of the cloud that this node does not have. If they were accepted, the
+ * caller would believe that the CVM has them. */
 static int refuse_unsupported_fields(const struct cvm_body *q, struct err *e)
 {
 	const struct {
 		const char *field;
-		bool asked;
+		bool given;
 	} no[] = {
 		{ "kms_urls", json_array_size(q->kms_urls) > 0 },
 		{ "gateway_urls", json_array_size(q->gateway_urls) > 0 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(no); i++) {
-		if (no[i].asked)
+		if (no[i].given)
 			return err_field(e, ERR_UNSUPPORTED, no[i].field, NULL,
-					 "this node offers no %s for a single CVM", no[i].field);
+					 "%s is not supported: this node has no such setting for a "
+					 "single CVM",
+					 no[i].field);
 	}
 	if (q->kms == KMS_ETHEREUM || q->kms == KMS_BASE)
 		return err_field(e, ERR_INCOMPATIBLE, "kms", kms_words[q->kms],
@@ -182,7 +185,7 @@ static int refuse_unsupported_fields(const struct cvm_body *q, struct err *e)
 				 "no on-chain KMS is configured on this node");
 	if (q->kms_id && *q->kms_id)
 		return err_field(e, ERR_INCOMPATIBLE, "kms_id", q->kms_id,
-				 "a KMS cannot be chosen on this node: GET /kms lists none");
+				 "kms_id is not supported: this node has no KMS to choose from");
 	return 0;
 }
 
@@ -233,8 +236,9 @@ static int check_body_manifest(const struct cvm_body *req, const json_t *manifes
 	const char *hash = text_or_null(req->compose_hash);
 
 	if (hash && !compose_hash_names(manifest, hash))
-		return err_field(e, ERR_INCOMPATIBLE, "compose_hash", hash,
-				 "compose_hash is not the hash of the compose file given with it");
+		return err_field(
+			e, ERR_INCOMPATIBLE, "compose_hash", hash,
+			"compose_hash does not match the compose file in the same request");
 	return compose_envs_allowed(manifest, req->env_keys, "env_keys", e);
 }
 
@@ -275,8 +279,8 @@ int parse_commit_body(const struct cvm_body *req, struct parsed_cvm *ret, struct
 
 	if (!r && !req->app_id)
 		r = err_field(e, ERR_INVALID, "app_id", NULL,
-			      "app_id is missing: POST /cvms/provision answered it with the "
-			      "compose_hash");
+			      "app_id is missing: send the app_id that POST /cvms/provision "
+			      "returned with the compose_hash");
 	if (!r)
 		r = parse_node_id(req->teepod_id, req->node_id, &ret->ask.node_id, e);
 	return r ? r : parse_encrypted_env(req->encrypted_env, &ret->env, &ret->env_len, e);
@@ -304,11 +308,11 @@ static const struct field change_fields[] = {
 	{ "memory", FIELD_INT, OPT, 1, BODY_MEMORY_MIB, offsetof(struct preflight_body, memory),
 	  NULL, NULL, "MB" },
 	{ "disk_size", FIELD_INT, OPT, 1, BODY_DISK_GIB, offsetof(struct preflight_body, disk_size),
-	  NULL, NULL, "GB; a disk only grows" },
+	  NULL, NULL, "GB; a disk cannot shrink" },
 	{ "image", FIELD_STRING, OPT, 1, 64, offsetof(struct preflight_body, image), NULL, NULL,
-	  "image name, or a family: its newest" },
+	  "name of an image, or of a family: its newest image" },
 	{ "compose_file", FIELD_OBJECT, OPT, 0, 0, offsetof(struct preflight_body, compose_file),
-	  NULL, NULL, "docker_compose_file with options, or a whole app-compose" },
+	  NULL, NULL, "docker_compose_file with options, or a complete app-compose manifest" },
 };
 
 const struct field_table change_preflight_table = { "ChangePreflightRequest", change_fields,

@@ -11,9 +11,9 @@ enum { OPT = FIELD_NULLABLE, PATH_BYTES_MAX = 4096 };
 static const struct field image_import_fields[] = {
 	{ "source", FIELD_STRING, FIELD_REQUIRED, 1, PATH_BYTES_MAX,
 	  offsetof(struct image_body, source), NULL, NULL,
-	  "absolute path on the node of an image folder or tar file" },
+	  "absolute path of an image folder or tar file on the node" },
 	{ "name", FIELD_STRING, OPT, 1, 64, offsetof(struct image_body, name), NULL, NULL,
-	  "the folder's own name if absent" },
+	  "default: the name of the folder" },
 };
 
 const struct field_table image_import_table = { "ImageImportRequest", image_import_fields,
@@ -26,7 +26,8 @@ int parse_image_body(const json_t *body, struct image_body *ret, struct err *e)
 
 	if (!r && q.source[0] != '/')
 		return err_field(e, ERR_INVALID, "source", q.source,
-				 "source must be an absolute path on the node");
+				 "source is %.60s; allowed: an absolute path on the node",
+				 q.source);
 	if (!r)
 		*ret = q;
 	return r;

@@ -32,9 +32,9 @@ static_assert(ARRAY_SIZE(tee_words) == TEE_NONE + 2, "every setting has its word
 static const char *const mode_words[] = { "user", "bridge", NULL };
 
 static const struct field network_fields[] = {
-	{ "mode", FIELD_WORD, OPT, 0, 0, FIELD_NOWHERE, mode_words, NULL, "user if absent" },
+	{ "mode", FIELD_WORD, OPT, 0, 0, FIELD_NOWHERE, mode_words, NULL, "default: user" },
 	{ "bridge_name", FIELD_STRING, OPT, 0, BRIDGE_TEXT - 1, FIELD_NOWHERE, NULL, NULL,
-	  "bridge of the host, with mode bridge" },
+	  "bridge of the host; only with mode bridge" },
 };
 
 const struct field_table network_table = { "NetworkRequest", network_fields,
@@ -50,11 +50,11 @@ static int parse_network(const json_t *item, size_t i, struct network *ret, stru
 	*ret = (struct network){ .mode = mode && !strcasecmp(mode, "bridge") ? NIC_BRIDGE
 									     : NIC_USER };
 	if (ret->mode == NIC_BRIDGE && (!bridge || !*bridge))
-		return err_field(e, ERR_INVALID, field, NULL, "%s is missing: mode bridge needs it",
-				 field);
+		return err_field(e, ERR_INVALID, field, NULL,
+				 "%s is missing: mode bridge requires it", field);
 	if (ret->mode == NIC_USER && bridge && *bridge)
-		return err_field(e, ERR_INVALID, field, bridge, "%s is only for mode bridge",
-				 field);
+		return err_field(e, ERR_INVALID, field, bridge,
+				 "%s is allowed only with mode bridge", field);
 	(void)snprintf(ret->bridge, sizeof(ret->bridge), "%s", bridge ? bridge : "");
 	return 0;
 }
@@ -104,11 +104,12 @@ static int parse_td_policy(const json_t *j, uint64_t *ret, struct err *e)
 	errno = 0;
 	value = strtoull(s, &end, 16);
 	if (strncmp(s, "0x", 2) != 0 || !s[2] || *end || errno)
-		return err_field(e, ERR_INVALID, "tdx.policy", s,
-				 "tdx.policy %s is no hex number like 0x10000000", s);
+		return err_field(
+			e, ERR_INVALID, "tdx.policy", s,
+			"tdx.policy is %s; allowed: a hexadecimal number such as 0x10000000", s);
 	if (value & ~known)
 		return err_field(e, ERR_INVALID, "tdx.policy", s,
-				 "tdx.policy %s has bits other than 0x1 (debug) and 0x10000000 "
+				 "tdx.policy is %s; allowed bits: 0x1 (debug) and 0x10000000 "
 				 "(sept-ve-disable)",
 				 s);
 	*ret = value;
@@ -140,9 +141,8 @@ static int parse_td_register(const json_t *j, const char *key, char out[TDX_MR_H
 	if (n % 4 || s[strspn(s, alphabet)] != (n && s[n - 1] == '=' ? '=' : '\0'))
 		return err_field(e, ERR_INVALID, field, s, "%s is not base64", field);
 	if (n != MR_BASE64 || strchr(s, '='))
-		return err_field(e, ERR_INVALID, field, s,
-				 "%s holds %zu bytes; allowed: exactly %d", field,
-				 base64_decoded_size(s), TDX_MR_LEN);
+		return err_field(e, ERR_INVALID, field, s, "%s has %zu bytes; allowed: exactly %d",
+				 field, base64_decoded_size(s), TDX_MR_LEN);
 	if (EVP_DecodeBlock(raw, (const unsigned char *)s, (int)n) != TDX_MR_LEN)
 		return err_field(e, ERR_INVALID, field, s, "%s is not base64", field);
 	id_hex(raw, sizeof(raw), out);
@@ -168,7 +168,7 @@ int parse_tee(enum tee_setting tee, bool require_tdx, enum tee_setting *ret, str
 {
 	if (require_tdx && tee == TEE_NONE)
 		return err_field(e, ERR_INCOMPATIBLE, "tee", "none",
-				 "tee is none and require_tdx is true");
+				 "tee is none, but require_tdx is true");
 	*ret = require_tdx ? TEE_TDX : tee;
 	return 0;
 }

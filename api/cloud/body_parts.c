@@ -17,11 +17,11 @@ enum { OPT = FIELD_NULLABLE };
 
 static const char *const protocol_words[] = { "tcp", "udp", NULL };
 static const struct field port_fields[] = {
-	{ "protocol", FIELD_WORD, OPT, 0, 0, FIELD_NOWHERE, protocol_words, NULL, "tcp if absent" },
+	{ "protocol", FIELD_WORD, OPT, 0, 0, FIELD_NOWHERE, protocol_words, NULL, "default: tcp" },
 	{ "host_address", FIELD_STRING, OPT, 0, 45, FIELD_NOWHERE, NULL, NULL,
-	  "one of the node's ports.addresses; the first if absent" },
+	  "an address in ports.addresses of the node; default: the first one" },
 	{ "host_port", FIELD_INT, OPT, 0, 65535, FIELD_NOWHERE, NULL, NULL,
-	  "0 or absent: a free one is picked" },
+	  "0 or absent: a free port is chosen" },
 	{ "vm_port", FIELD_INT, FIELD_REQUIRED, 1, 65535, FIELD_NOWHERE, NULL, NULL, NULL },
 };
 
@@ -31,9 +31,9 @@ const char *const gpu_attach_words[] = { "listed", "all", NULL };
 
 static const struct field gpu_fields[] = {
 	{ "slot", FIELD_STRING, OPT, 0, 12, FIELD_NOWHERE, NULL, NULL,
-	  "PCI address: 18:00.0 or 0000:18:00.0; any free GPU of the product if absent" },
+	  "PCI address such as 18:00.0 or 0000:18:00.0; default: any free GPU of the product" },
 	{ "product_id", FIELD_STRING, OPT, 0, 9, FIELD_NOWHERE, NULL, NULL,
-	  "such as 10de:2335; whatever is in the slot if absent" },
+	  "product id such as 10de:2335; default: that of the GPU in the slot" },
 };
 
 const struct field_table gpu_table = { "GpuRequest", gpu_fields, ARRAY_SIZE(gpu_fields), true };
@@ -53,9 +53,10 @@ const char *text_or_null(const char *s)
 int parse_node_id(int64_t teepod_id, int64_t node_id, int64_t *ret, struct err *e)
 {
 	if (teepod_id && node_id && teepod_id != node_id)
-		return err_field(e, ERR_INCOMPATIBLE, "node_id", NULL,
-				 "node_id is %lld and teepod_id, its older name, is %lld",
-				 (long long)node_id, (long long)teepod_id);
+		return err_field(
+			e, ERR_INCOMPATIBLE, "node_id", NULL,
+			"node_id is %lld, but teepod_id (its older name) is %lld: send one of them",
+			(long long)node_id, (long long)teepod_id);
 	*ret = node_id ? node_id : teepod_id;
 	return 0;
 }

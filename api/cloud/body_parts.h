@@ -13,7 +13,7 @@
 struct gpu_request;
 struct port_request;
 
-/* Most that one request may name, whatever the node has. */
+/* Limits of one request. They do not depend on the node. */
 enum {
 	BODY_ENV_BYTES = 256 * 1024,
 	BODY_USER_CONFIG = 64 * 1024, /* bytes */
@@ -27,7 +27,7 @@ enum {
 extern const struct field_table port_table, gpu_table;
 extern const char *const gpu_attach_words[];
 
-/* Is @key there, and not null? */
+/* True if @body has the member @key and its value is not null. */
 bool member_given(const json_t *body, const char *key);
 
 /* @s, or NULL for "". */

@@ -61,7 +61,7 @@ int parse_policy_body(const json_t *body, struct policy_request *ret, struct err
 	if (!ask.has_restart && !ask.has_auto_start && !ask.has_order)
 		return err_field(
 			e, ERR_INVALID, "body", "",
-			"nothing to change: give restart_policy, auto_start or start_order");
+			"the body changes nothing: send restart_policy, auto_start or start_order");
 	*ret = ask;
 	return 0;
 }
@@ -73,7 +73,7 @@ static const struct field maintenance_fields[] = {
 	  NULL, NULL, NULL },
 	{ "reason", FIELD_STRING, OPT | FIELD_PLAIN, 0, REASON_MAX,
 	  offsetof(struct maintenance_body, reason), NULL, NULL,
-	  "told to everybody who is refused" },
+	  "part of every refusal during the maintenance" },
 };
 
 const struct field_table maintenance_table = { "MaintenanceRequest", maintenance_fields,
@@ -92,10 +92,10 @@ int parse_maintenance_body(const json_t *body, struct maintenance_body *ret, str
 static const struct field drain_fields[] = {
 	TIMEOUT_FIELDS,
 	{ "force", FIELD_BOOL, OPT, 0, 0, offsetof(struct drain_body, force), NULL, NULL,
-	  "stop hard those that have not" },
+	  "power off the CVMs that still run when the timeout expires" },
 	{ "reason", FIELD_STRING, OPT | FIELD_PLAIN, 0, REASON_MAX,
 	  offsetof(struct drain_body, reason), NULL, NULL,
-	  "that of a maintenance under way if absent" },
+	  "default: the reason of the current maintenance" },
 };
 
 const struct field_table drain_table = { "DrainRequest", drain_fields, ARRAY_SIZE(drain_fields),

@@ -11,29 +11,29 @@
 extern const char *const restart_words[];
 
 /* Policy fields, the same in a create and in a change of policy. */
-#define POLICY_FIELDS                                                                        \
-	{ "restart_policy",                                                                  \
-	  FIELD_WORD,                                                                        \
-	  FIELD_NULLABLE,                                                                    \
-	  0,                                                                                 \
-	  0,                                                                                 \
-	  FIELD_NOWHERE,                                                                     \
-	  restart_words,                                                                     \
-	  NULL,                                                                              \
-	  "on-crash if never set; always: also after the guest powered off" },               \
-		{ "auto_start",                                                              \
-		  FIELD_BOOL,                                                                \
-		  FIELD_NULLABLE,                                                            \
-		  0,                                                                         \
-		  0,                                                                         \
-		  FIELD_NOWHERE,                                                             \
-		  NULL,                                                                      \
-		  NULL,                                                                      \
-		  "start it after a boot of the host if it ran before; true if never set" }, \
-	{                                                                                    \
-		"start_order", FIELD_INT, FIELD_NULLABLE, -START_ORDER_MAX, START_ORDER_MAX, \
-			FIELD_NOWHERE, NULL, NULL,                                           \
-			"lower ones start first and are drained last; 0 if never set"        \
+#define POLICY_FIELDS                                                                           \
+	{ "restart_policy",                                                                     \
+	  FIELD_WORD,                                                                           \
+	  FIELD_NULLABLE,                                                                       \
+	  0,                                                                                    \
+	  0,                                                                                    \
+	  FIELD_NOWHERE,                                                                        \
+	  restart_words,                                                                        \
+	  NULL,                                                                                 \
+	  "default: on-crash; always: restart also after the guest powered off" },              \
+		{ "auto_start",                                                                 \
+		  FIELD_BOOL,                                                                   \
+		  FIELD_NULLABLE,                                                               \
+		  0,                                                                            \
+		  0,                                                                            \
+		  FIELD_NOWHERE,                                                                \
+		  NULL,                                                                         \
+		  NULL,                                                                         \
+		  "start the CVM after a boot of the host if it ran before; default: true" },   \
+	{                                                                                       \
+		"start_order", FIELD_INT, FIELD_NULLABLE, -START_ORDER_MAX, START_ORDER_MAX,    \
+			FIELD_NOWHERE, NULL, NULL,                                              \
+			"CVMs with a lower number start first and are drained last; default: 0" \
 	}
 
 extern const struct field_table policy_table, maintenance_table, drain_table;

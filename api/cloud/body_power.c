@@ -17,7 +17,7 @@ enum { OPT = FIELD_NULLABLE };
 #define NEW_DISK                                                                                   \
 	{                                                                                          \
 		"new_disk", FIELD_BOOL, OPT, 0, 0, offsetof(struct power_request, new_disk), NULL, \
-			NULL, "make an empty data disk if the CVM's own is lost"                   \
+			NULL, "create an empty data disk if the data disk of the CVM is lost"      \
 	}
 
 static const struct field start_fields[] = { NEW_DISK };
@@ -25,14 +25,14 @@ static const struct field start_fields[] = { NEW_DISK };
 static const struct field shutdown_fields[] = {
 	TIMEOUT_FIELDS,
 	{ "force", FIELD_BOOL, OPT, 0, 0, offsetof(struct power_request, force), NULL, NULL,
-	  "stop hard when time is up" },
+	  "power the CVM off when the timeout expires" },
 };
 
 static const struct field restart_fields[] = {
 	NEW_DISK,
 	TIMEOUT_FIELDS,
 	{ "force", FIELD_BOOL, OPT, 0, 0, offsetof(struct power_request, force), NULL, NULL,
-	  "stop hard, at once" },
+	  "power the CVM off at once" },
 };
 
 const struct field_table start_table = { "StartRequest", start_fields, ARRAY_SIZE(start_fields),
@@ -61,7 +61,7 @@ int parse_timeout(const json_t *body, unsigned *ret, struct err *e)
 		if (first && value != given)
 			return err_field(
 				e, ERR_INCOMPATIBLE, timeout_names[i], text,
-				"%s is %u, and %s, another name of it, is %s: give one of them",
+				"%s is %u, but %s (another name of it) is %s: send one of them",
 				first, given, timeout_names[i], text);
 		first = timeout_names[i];
 		given = value;
@@ -92,7 +92,8 @@ int refuse_timeout(const json_t *body, const char *verb, struct err *e)
 		if (!text)
 			continue;
 		err_field(e, ERR_INVALID, timeout_names[i], text,
-			  "%s has no %s: it does not wait for the guest", verb, timeout_names[i]);
+			  "%s is not allowed: %s does not wait for the guest", timeout_names[i],
+			  verb);
 		return err_hint(e, "shutdown and restart give the guest time to power off");
 	}
 	return 0;

@@ -9,17 +9,17 @@
 
 struct power_request;
 
-/* How long the guest has to power off by itself: the same names, unit and range in every body whose
- * operation may shut down a guest. */
+/* Time that the guest has to power off, in seconds. The names and the range are the same in every
+ * body whose operation may shut down a guest. */
 enum { TIMEOUT_MIN_S = 10, TIMEOUT_MAX_S = 1200 };
 #define TIMEOUT_FIELD(name, rule)                                                             \
 	{                                                                                     \
 		name, FIELD_INT, FIELD_NULLABLE, TIMEOUT_MIN_S, TIMEOUT_MAX_S, FIELD_NOWHERE, \
 			NULL, NULL, rule                                                      \
 	}
-#define TIMEOUT_FIELDS                                                                          \
-	TIMEOUT_FIELD("timeout", "seconds for the guest to power off by itself; 60 if absent"), \
-		TIMEOUT_FIELD("timeout_s", "same as timeout"),                                  \
+#define TIMEOUT_FIELDS                                                                    \
+	TIMEOUT_FIELD("timeout", "seconds that the guest has to power off; default: 60"), \
+		TIMEOUT_FIELD("timeout_s", "same as timeout"),                            \
 		TIMEOUT_FIELD("shutdown_timeout", "same as timeout")
 
 extern const char *const timeout_names[]; /* ends with NULL */

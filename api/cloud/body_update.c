@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * body_update.c - request bodies of updates, rollbacks and replications.
  *
- * All updates fill one struct; the table of each route says which members a client may set there.
- * Tables of routes of the cloud accept unknown keys (the SDK's resize repeats the identifier of the
- * CVM); our own refuse them.
+ * All updates fill one struct. The table of each route lists the members that a client may set with
+ * this route. Tables of the cloud's routes accept unknown keys (the SDK's resize repeats the
+ * identifier of the CVM); the others refuse them.
  */
 #include "api/cloud/body_update.h"
 
@@ -41,25 +41,25 @@ struct update_body {
 
 #define AT(m) offsetof(struct update_body, m)
 
-#define RESTART                                                \
-	{ "allow_restart",                                     \
-	  FIELD_SWITCH,                                        \
-	  OPT,                                                 \
-	  0,                                                   \
-	  0,                                                   \
-	  AT(allow_restart),                                   \
-	  NULL,                                                \
-	  NULL,                                                \
-	  "a running CVM may be stopped and started for it" }, \
-		{ "allow_force_stop",                          \
-		  FIELD_BOOL,                                  \
-		  OPT,                                         \
-		  0,                                           \
-		  0,                                           \
-		  AT(allow_force_stop),                        \
-		  NULL,                                        \
-		  NULL,                                        \
-		  "stop hard, without asking the guest" },     \
+#define RESTART                                                             \
+	{ "allow_restart",                                                  \
+	  FIELD_SWITCH,                                                     \
+	  OPT,                                                              \
+	  0,                                                                \
+	  0,                                                                \
+	  AT(allow_restart),                                                \
+	  NULL,                                                             \
+	  NULL,                                                             \
+	  "a running CVM may be restarted for the change" },                \
+		{ "allow_force_stop",                                       \
+		  FIELD_BOOL,                                               \
+		  OPT,                                                      \
+		  0,                                                        \
+		  0,                                                        \
+		  AT(allow_force_stop),                                     \
+		  NULL,                                                     \
+		  NULL,                                                     \
+		  "power the CVM off instead of a shutdown by the guest" }, \
 		TIMEOUT_FIELDS
 #define TEXT(n, max, rule)                                             \
 	{                                                              \
@@ -80,7 +80,7 @@ struct update_body {
 #define RESOURCES                                                                      \
 	TEXT(instance_type, 63, "numbers given besides win over the type's"),          \
 		NUMBER(vcpu, BODY_VCPUS, NULL), NUMBER(memory, BODY_MEMORY_MIB, "MB"), \
-		NUMBER(disk_size, BODY_DISK_GIB, "GB; a disk only grows")
+		NUMBER(disk_size, BODY_DISK_GIB, "GB; a disk cannot shrink")
 #define VISIBILITY FLAG(public_logs), FLAG(public_sysinfo), FLAG(public_tcbinfo), FLAG(listed)
 #define ENV        TEXT(encrypted_env, 2 * BODY_ENV_BYTES, "hex digits; replaces the whole environment")
 #define SOFTWARE                          \
@@ -93,7 +93,7 @@ struct update_body {
 	  NULL,                           \
 	  NULL,                           \
 	  "docker compose text (YAML)" }, \
-		TEXT(pre_launch_script, SCRIPT_BYTES, "empty: none any more")
+		TEXT(pre_launch_script, SCRIPT_BYTES, "empty: remove it")
 
 static const struct field resources_fields[] = { RESOURCES, RESTART };
 
@@ -101,9 +101,9 @@ static const struct field resources_fields[] = { RESOURCES, RESTART };
 static const struct field gpus_fields[] = {
 	{ "attach_mode", FIELD_WORD, OPT, 0, 0, FIELD_NOWHERE, gpu_attach_words, NULL, NULL },
 	{ "gpus", FIELD_OBJECTS, OPT, 0, GPUS_MAX, FIELD_NOWHERE, NULL, &gpu_table,
-	  "the whole new list" },
+	  "replaces the whole list" },
 	{ "count", FIELD_INT, OPT, 0, GPUS_MAX, FIELD_NOWHERE, NULL, NULL,
-	  "so many of product_name" },
+	  "number of GPUs of product_name" },
 	{ "product_name", FIELD_STRING, OPT, 0, 9, FIELD_NOWHERE, NULL, NULL,
 	  "a product id such as 10de:2335" },
 };
@@ -116,13 +116,13 @@ static const struct field update_fields[] = {
 	ENV,
 	NAMES(env_keys, BODY_ENV_KEYS, "names in encrypted_env"),
 	VISIBILITY,
-	TEXT(user_config, BODY_USER_CONFIG, "empty: none any more"),
+	TEXT(user_config, BODY_USER_CONFIG, "empty: remove it"),
 	RESOURCES,
 	{ "image", FIELD_STRING, OPT, 1, NAME, AT(image), NULL, NULL,
-	  "image name, or a family: its newest" },
+	  "name of an image, or of a family: its newest image" },
 	{ "gpus", FIELD_OBJECT, OPT, 0, 0, AT(gpus), NULL, &gpus_table, NULL },
 	{ "ports", FIELD_OBJECTS, OPT, 0, BODY_PORTS, AT(ports), NULL, &port_table,
-	  "the whole new list" },
+	  "replaces the whole list" },
 	RESTART,
 };
 
@@ -130,8 +130,8 @@ static const struct field update_fields[] = {
 static const struct field manifest_fields[] = {
 	{ "docker_compose_file", FIELD_STRING, FIELD_REQUIRED, 1, COMPOSE_LINT_MAX,
 	  AT(docker_compose_file), NULL, NULL, "docker compose text (YAML)" },
-	TEXT(pre_launch_script, SCRIPT_BYTES, "empty: none any more"),
-	NAMES(allowed_envs, ENVS, "empty without encrypted_env: as they are"),
+	TEXT(pre_launch_script, SCRIPT_BYTES, "empty: remove it"),
+	NAMES(allowed_envs, ENVS, "empty and no encrypted_env: unchanged"),
 	FLAG(public_logs),
 	FLAG(public_sysinfo),
 	FLAG(public_tcbinfo),
@@ -150,17 +150,16 @@ static const struct field legacy_update_fields[] = {
 static const struct field envs_fields[] = {
 	{ "encrypted_env", FIELD_STRING, FIELD_REQUIRED, 0, 2 * BODY_ENV_BYTES, AT(encrypted_env),
 	  NULL, NULL, "hex digits; replaces the whole environment" },
-	NAMES(env_keys, BODY_ENV_KEYS, "names in it; they become allowed_envs"),
-	{ "compose_hash", FIELD_STRING, OPT, 0, HASH_TEXT, FIELD_NOWHERE, NULL, NULL,
-	  "of no effect here" },
+	NAMES(env_keys, BODY_ENV_KEYS, "names in encrypted_env; they become allowed_envs"),
+	{ "compose_hash", FIELD_STRING, OPT, 0, HASH_TEXT, FIELD_NOWHERE, NULL, NULL, "ignored" },
 	{ "transaction_hash", FIELD_STRING, OPT, 0, HASH_TEXT, FIELD_NOWHERE, NULL, NULL,
-	  "of no effect here" },
+	  "ignored" },
 	RESTART,
 };
 
 static const struct field os_image_fields[] = {
 	{ "os_image_name", FIELD_STRING, FIELD_REQUIRED, 1, NAME, AT(image), NULL, NULL,
-	  "image name, or a family: its newest" },
+	  "name of an image, or of a family: its newest image" },
 	RESTART,
 };
 
@@ -168,18 +167,17 @@ static const struct field visibility_fields[] = { VISIBILITY, RESTART };
 
 static const struct field compose_provision_fields[] = {
 	{ "env_keys", FIELD_STRINGS, OPT, 0, BODY_ENV_KEYS, FIELD_NOWHERE, NULL, NULL,
-	  "names that the environment will have" },
-	{ "update_env_vars", FIELD_BOOL, OPT, 0, 0, FIELD_NOWHERE, NULL, NULL,
-	  "of no effect here" },
+	  "names in the new environment" },
+	{ "update_env_vars", FIELD_BOOL, OPT, 0, 0, FIELD_NOWHERE, NULL, NULL, "ignored" },
 };
 
 static const struct field compose_commit_fields[] = {
 	{ "compose_hash", FIELD_STRING, FIELD_REQUIRED, GIVEN, HASH_TEXT, AT(compose_hash), NULL,
-	  NULL, "as compose_file/provision answered it" },
+	  NULL, "hash that compose_file/provision returned" },
 	ENV,
 	NAMES(env_keys, BODY_ENV_KEYS, "names in encrypted_env"),
 	{ "update_env_vars", FIELD_BOOL, OPT, 0, 0, AT(update_env_vars), NULL, NULL,
-	  "false: encrypted_env is not taken" },
+	  "false: encrypted_env is ignored" },
 	RESTART,
 };
 
@@ -195,7 +193,7 @@ TABLE(visibility, "VisibilityRequest", false);
 TABLE(compose_provision, "ComposeProvisionRequest", false);
 TABLE(compose_commit, "ComposeCommitRequest", false);
 
-/* ------------------------------------------------------------------ what a table cannot say */
+/* ------------------------------------------------------------------ rules between fields */
 
 static int member_flag(const json_t *body, const char *key, bool value)
 {
@@ -234,7 +232,7 @@ static int read_counted_gpus(const json_t *gpus, struct parsed_update *a, struct
 
 	if (json_array_size(json_object_get(gpus, "gpus")) || member_given(gpus, "attach_mode"))
 		return err_field(e, ERR_INCOMPATIBLE, "gpus.count", NULL,
-				 "gpus has both a count and a list: give one of them");
+				 "gpus has both a count and a list: send one of them");
 	if (n && !(product && *product))
 		return err_field(
 			e, ERR_INVALID, "gpus.product_name", NULL,
@@ -352,13 +350,13 @@ void parsed_update_end(struct parsed_update *a)
 
 static const struct field rollback_fields[] = {
 	{ "vm_uuid", FIELD_STRING, OPT, GIVEN, NAME, offsetof(struct rollback_body, vm_uuid), NULL,
-	  NULL, "this CVM of the app; all of them if absent" },
+	  NULL, "UUID of a CVM of the app; default: all its CVMs" },
 	{ "allow_restart", FIELD_SWITCH, OPT, 0, 0, offsetof(struct rollback_body, allow_restart),
-	  NULL, NULL, "a running CVM may be stopped and started for it; true if absent" },
+	  NULL, NULL, "a running CVM may be restarted for the change; default: true" },
 	TIMEOUT_FIELDS,
 	{ "allow_force_stop", FIELD_BOOL, OPT, 0, 0,
 	  offsetof(struct rollback_body, allow_force_stop), NULL, NULL,
-	  "stop hard, without asking the guest" },
+	  "power the CVM off instead of a shutdown by the guest" },
 };
 TABLE(rollback, "RollbackRequest", true);
 
@@ -386,36 +384,36 @@ struct replica_body {
 #undef AT
 #define AT(m) offsetof(struct replica_body, m)
 
-#define REPLICA                                                                                \
-	{                                                                                      \
-		"node_id", FIELD_INT, OPT,                                                     \
-		0,         INT32_MAX, AT(node_id),                                             \
-		NULL,      NULL,      "this node if absent"                                    \
-	},                                                                                     \
-		{ "teepod_id", FIELD_INT, OPT,                                                 \
-		  0,           INT32_MAX, AT(teepod_id),                                       \
-		  NULL,        NULL,      "older name of node_id" },                           \
-		TEXT(encrypted_env, 2 * BODY_ENV_BYTES, "hex digits; the source's if absent"), \
-		NAMES(env_keys, BODY_ENV_KEYS,                                                 \
-		      "names in encrypted_env; they have to be among allowed_envs"),           \
-		TEXT(compose_hash, HASH_TEXT,                                                  \
-		     "which revision of the app: 64 hex digits, 0x before them allowed"),      \
-		NUMBER(count, REPLICAS_MAX, "so many; the answer is then a list"),             \
-		{ "partial", FIELD_BOOL, OPT,                                                  \
-		  0,         0,          AT(partial),                                          \
-		  NULL,      NULL,       "as many of count as fit, not all or none" },         \
-	{                                                                                      \
-		"stopped", FIELD_BOOL, OPT, 0, 0, AT(stopped), NULL, NULL,                     \
-			"create, and do not start"                                             \
+#define REPLICA                                                                                      \
+	{                                                                                            \
+		"node_id", FIELD_INT,           OPT, 0, INT32_MAX, AT(node_id), NULL,                \
+		NULL,      "default: this node"                                                      \
+	},                                                                                           \
+		{ "teepod_id", FIELD_INT, OPT,                                                       \
+		  0,           INT32_MAX, AT(teepod_id),                                             \
+		  NULL,        NULL,      "older name of node_id" },                                 \
+		TEXT(encrypted_env, 2 * BODY_ENV_BYTES,                                              \
+		     "hex digits; default: the environment of the source"),                          \
+		NAMES(env_keys, BODY_ENV_KEYS,                                                       \
+		      "names in encrypted_env; each must be in allowed_envs"),                       \
+		TEXT(compose_hash, HASH_TEXT,                                                        \
+		     "revision of the app: 64 hex digits, with or without 0x"),                      \
+		NUMBER(count, REPLICAS_MAX, "number of replicas; the answer is then a list"),        \
+		{ "partial", FIELD_BOOL, OPT,                                                        \
+		  0,         0,          AT(partial),                                                \
+		  NULL,      NULL,       "create as many of count as fit, instead of all or none" }, \
+	{                                                                                            \
+		"stopped", FIELD_BOOL, OPT, 0, 0, AT(stopped), NULL, NULL,                           \
+			"create the CVM without starting it"                                         \
 	}
 
 static const struct field replica_fields[] = { REPLICA };
 static const struct field instance_fields[] = {
 	REPLICA,
 	SOFTWARE,
-	{ "token", FIELD_STRING, OPT, 0, 128, FIELD_NOWHERE, NULL, NULL, "of no effect here" },
+	{ "token", FIELD_STRING, OPT, 0, 128, FIELD_NOWHERE, NULL, NULL, "ignored" },
 	{ "transaction_hash", FIELD_STRING, OPT, 0, HASH_TEXT, FIELD_NOWHERE, NULL, NULL,
-	  "of no effect here" },
+	  "ignored" },
 };
 TABLE(replica, "ReplicaRequest", false);
 TABLE(instance, "InstanceRequest", false);
@@ -430,7 +428,8 @@ int parse_replica_body(const struct field_table *t, const json_t *body, struct p
 	if (!r)
 		r = parse_node_id(q.teepod_id, q.node_id, &a.ask.node_id, e);
 	if (!r && q.partial && !q.count)
-		r = err_field(e, ERR_INCOMPATIBLE, "partial", "true", "partial goes with count");
+		r = err_field(e, ERR_INCOMPATIBLE, "partial", "true",
+			      "partial is true, but count is missing");
 	if (!r)
 		r = parse_encrypted_env(q.encrypted_env, &a.env, &a.ask.encrypted_env_len, e);
 	if (r)

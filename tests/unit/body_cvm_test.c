@@ -306,13 +306,14 @@ static void each_bad_machine_field_is_named_with_what_was_given(void **st)
 		const char *json, *field, *said;
 	} bad[] = {
 		{ "\"tdx\": {\"policy\": \"0x10000002\"}", "tdx.policy", "0x10000002" },
-		{ "\"tdx\": {\"policy\": \"268435456\"}", "tdx.policy", "no hex number" },
-		{ "\"tdx\": {\"policy\": \"0x\"}", "tdx.policy", "no hex number" },
+		{ "\"tdx\": {\"policy\": \"268435456\"}", "tdx.policy",
+		  "a hexadecimal number such as" },
+		{ "\"tdx\": {\"policy\": \"0x\"}", "tdx.policy", "a hexadecimal number such as" },
 		{ "\"tdx\": {\"policy\": \"0x1ffffffffffffffff\"}", "tdx.policy",
 		  "0x1ffffffffffffffff" },
 		{ "\"tdx\": {\"mr_owner\": \"AAAA\"}", "tdx.mr_owner",
-		  "holds 3 bytes; allowed: exactly 48" },
-		{ "\"tdx\": {\"mr_owner\": \"AA==\"}", "tdx.mr_owner", "holds 1 bytes" },
+		  "has 3 bytes; allowed: exactly 48" },
+		{ "\"tdx\": {\"mr_owner\": \"AA==\"}", "tdx.mr_owner", "has 1 bytes" },
 		{ "\"tdx\": {\"mr_owner_config\": \"not base64!\"}", "tdx.mr_owner_config",
 		  "not base64" },
 		{ "\"tdx\": {\"mr_owner_config\": \"A===\"}", "tdx.mr_owner_config", "bytes" },
