@@ -70,7 +70,7 @@ static int request_authenticate(struct request *q, struct err *e)
 		cred.cert_cn = name;
 	else
 		return err_set(e, ERR_UNAUTHENTICATED,
-			       "no API key: send X-API-Key or Authorization: Bearer");
+			       "an API key is required: send X-API-Key or Authorization: Bearer");
 	if (cred.cert_cn && is_from_web_page(&q->call))
 		return err_set(e, ERR_FORBIDDEN,
 			       "web pages (header Origin) cannot use a client certificate: send "
@@ -187,7 +187,7 @@ int authorize(struct request *q, struct err *e)
 		return r == -ERR_UNAUTHENTICATED ? count_wrong_key(q, e) : r;
 	if (q->call.caller.role < route->role)
 		return err_set(e, ERR_FORBIDDEN,
-			       "this needs the role %s; the caller has the role %s",
+			       "this route requires the role %s; the caller has the role %s",
 			       role_word[route->role], role_word[q->call.caller.role]);
 	return 0;
 }

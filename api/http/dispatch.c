@@ -111,7 +111,7 @@ static bool find_route(struct request *q)
 		return false;
 	}
 	if (!m.route) {
-		(void)err_set(&e, ERR_NOT_FOUND, "no such path: %.200s", q->call.path);
+		(void)err_set(&e, ERR_NOT_FOUND, "path %.200s does not exist", q->call.path);
 		call_reply_err(&q->call, &e);
 		return false;
 	}

@@ -135,7 +135,7 @@ static int listen_clear_path(const char *address, const char *path, struct err *
 	if (!S_ISSOCK(st.st_mode))
 		return listen_bad_address(e, address, "the path exists and is not a socket");
 	if (process_answers_on(&sun))
-		return listen_bad_address(e, address, "another process answers on this socket");
+		return listen_bad_address(e, address, "another process listens on this socket");
 	return unlink(path) ? err_sys(e, errno, "remove stale socket %s", path) : 0;
 }
 
