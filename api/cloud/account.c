@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * account.c - GET /auth/me and GET /teepods/available: who the caller is, and the node it may use.
+ * account.c - GET /auth/me and GET /teepods/available: the caller, and the node that it may use.
  *
  * There is one node. Fields of the cloud that have no meaning here are answered with constants.
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * apps.c - lists: apps by their newest CVM, CVMs by page, and the status of many CVMs at once.
  *
- * A list takes one query for its page, and none per row. A status word is computed and not stored,
- * so ?status= reads all rows that match the other filters and drops the rest here.
+ * A page of a list needs one query, and no query per row. The status of a CVM is computed and not
+ * stored, so ?status= reads all rows that match the other filters and drops the rest here.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -268,8 +268,7 @@ static void get_app(struct call *c)
 		return;
 	}
 	if (!n) {
-		err_field(&e, ERR_NOT_FOUND, "app_id", app.app_id, "app %s has no CVM left",
-			  app.app_id);
+		err_field(&e, ERR_NOT_FOUND, "app_id", app.app_id, "app %s has no CVM", app.app_id);
 		call_reply_err(c, &e);
 		return;
 	}
@@ -295,7 +294,7 @@ static void get_app_cvms(struct call *c)
 		reply_long_list(c, serialize_cvm_rows(c, rows, n, cvm_row_serializer(c)));
 }
 
-/* ------------------------------------------------------------------ many states at once */
+/* ------------------------------------------------------------------ status of many CVMs */
 
 enum { BATCH_MAX = 1000 };
 

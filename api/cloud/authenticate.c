@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * authenticate.c - which caller a credential stands for, and whether it still does.
+ * authenticate.c - the caller that a credential identifies, and whether it is still valid.
  *
  * A credential is an API key, the peer of a unix socket, or a client certificate. Peers and
  * certificates have no workspace of their own and work in the default workspace of the node.
  *
  * The role of a caller is a snapshot. A handler that answers or changes something later than the
- * head of the request arrived asks caller_still_valid() again; otherwise a revoked key could go on
- * reading a stream.
+ * head of the request arrived calls caller_still_valid() again; otherwise a client could continue
+ * to read a stream with a revoked key.
  */
 #include "api/cloud/authenticate.h"
 
@@ -43,13 +43,13 @@ static int charge_key_rate(struct api *a, const struct key_row *key, struct err 
 		return 0;
 	err_set(e, ERR_RATE, "the API key %s may make %lld requests a minute%s: wait %u s",
 		key->name, (long long)key->per_minute,
-		n > 1 ? ", within the limit of the key that made it" : "", wait_s);
+		n > 1 ? ", shared with the key that created it" : "", wait_s);
 	e->retry_s = wait_s;
 	return -ERR_RATE;
 }
 
-/* Fill c->who. Names may hold any bytes: those of keys made before names were checked, and common
- * names of certificates. Hence utf8_show(). */
+/* Fill c->who. Names of old keys, and common names of certificates, may contain any bytes, so
+ * they are passed through utf8_show(). */
 static void caller_describe(struct caller *c)
 {
 	char shown[80];

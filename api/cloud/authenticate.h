@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * authenticate.h - which caller a credential stands for, and whether it still does.
+ * authenticate.h - the caller that a credential identifies, and whether it is still valid.
  */
 #ifndef TEEPOD_API_CLOUD_AUTHENTICATE_H
 #define TEEPOD_API_CLOUD_AUTHENTICATE_H

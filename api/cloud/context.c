@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * context.c - the state that all handlers share, and who the caller is to it.
+ * context.c - the state that all handlers share, and the caller of a request.
  */
 #include "api/cloud/context.h"
 

@@ -2,8 +2,8 @@
  * images.c - /images: list, import and delete OS images of the node.
  *
  * Import and delete run a job before the answer is known. The idempotency key is looked up before
- * the job and stored with the answer after it. A repeat that arrives in between runs the job again,
- * which finds the same image present.
+ * the job and stored with the answer after it. A repeated request that arrives in between runs the
+ * job again, which finds the image present.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -95,7 +95,7 @@ static void get_image(struct call *c)
 	l->rows = xcalloc(1, sizeof(*l->rows));
 	r = vmm_image(api_of(c)->vmm, c->param[0], l->rows, &e);
 	if (r == -ERR_IMAGE_NOT_FOUND || r == -ERR_NOT_FOUND)
-		err_field(&e, ERR_NOT_FOUND, "name", c->param[0], "no image is called %.64s",
+		err_field(&e, ERR_NOT_FOUND, "name", c->param[0], "image %.64s does not exist",
 			  c->param[0]);
 	if (!r) {
 		image_states_read(vmm_image_store(api_of(c)->vmm), l->rows, 1, image_checked, l);

@@ -309,9 +309,9 @@ static const struct stream_ops log_stream_ops = { .poll = log_poll, .finish = lo
 
 /* ------------------------------------------------------------------ the request */
 
-/* Find the CVM and check access: by a log link, which anybody may use and which counts as its
- * maker, or by a caller who may see the CVM. @link gets the share that all users of the link have
- * of the streams; untouched without a link. */
+/* Find the CVM and check access: a log link gives access, and its requests count as requests of its
+ * creator; other callers must be allowed to see the CVM. *link then identifies the link, whose
+ * users share one limit of streams; it is untouched without a link. */
 static int log_authorize(struct call *c, struct cvm_row *ret, struct stream_share *link,
 			 struct err *e)
 {

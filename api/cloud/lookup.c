@@ -38,7 +38,7 @@ int api_find_workspace(const struct call *c, const char *slug, struct workspace_
 		return vmm_workspace(v, c->caller.workspace, ret, e);
 	if (api_scope(c) == 0)
 		return vmm_workspace_find(v, slug, ret, e);
-	return err_field(e, ERR_NOT_FOUND, "slug", slug, "no workspace is called %.64s", slug);
+	return err_field(e, ERR_NOT_FOUND, "slug", slug, "workspace %.64s does not exist", slug);
 }
 
 int api_named_workspace(const struct call *c, const char *slug, struct workspace_row *ret,
@@ -51,8 +51,8 @@ int api_named_workspace(const struct call *c, const char *slug, struct workspace
 	return r == -ERR_NOT_FOUND && api_scope(c) ? 0 : r;
 }
 
-/* ?workspace= names where it has to be. Only those who see all workspaces are told that it is in
- * another one. */
+/* Find a CVM in the workspace that ?workspace=@slug selects. Only operators and admins learn that
+ * the CVM is in another workspace. */
 static int find_cvm_in_workspace(const struct call *c, const char *slug, const char *identifier,
 				 struct cvm_row *ret, struct err *e)
 {
@@ -85,7 +85,7 @@ int api_find_cvm(struct call *c, const char *identifier, struct cvm_row *ret, st
 	r = vmm_find(v, c->caller.workspace, identifier, ret, e);
 	if (api_scope(c))
 		return r;
-	/* An own CVM that is only called like another workspace's UUID or app id may not be meant.
+	/* The name of an own CVM may look like a UUID or app id, which another workspace may have.
 	 */
 	if (r == -ERR_CVM_NOT_FOUND || (!r && found_by_odd_name(identifier, ret)))
 		r = vmm_find(v, 0, identifier, ret, e);
@@ -109,8 +109,9 @@ int api_find_first_cvm(struct call *c, const char *identifier, struct cvm_row *r
 	return r;
 }
 
-/* Equal compose files make equal ids, also in other workspaces: an operator who names none asks for
- * the own workspace's app first, and is refused when only others have it, and more than one. */
+/* Equal compose files have equal app ids, also in different workspaces. Without ?workspace= the
+ * caller's own workspace is searched first. An operator gets ERR_CVM_AMBIGUOUS if the app is only
+ * in other workspaces, and in more than one of them. */
 static int find_app_by_id(struct call *c, const char *app_id, struct app_row *ret, struct err *e)
 {
 	const char *slug = call_query(c, "workspace", 0);
@@ -124,7 +125,7 @@ static int find_app_by_id(struct call *c, const char *app_id, struct app_row *re
 	if (r == -ERR_NOT_FOUND && !slug && api_scope(c) == 0)
 		r = vmm_app(v, 0, app_id, ret, e);
 	if (r == -ERR_CVM_AMBIGUOUS)
-		return err_hint(e, "say which workspace is meant: ?workspace=SLUG");
+		return err_hint(e, "select a workspace: ?workspace=SLUG");
 	return r;
 }
 
@@ -141,12 +142,12 @@ int api_find_app(struct call *c, const char *identifier, struct app_row *ret, st
 	else if (!strncasecmp(id, "0x", 2))
 		id += 2;
 	if (!id_unhex(id, raw, sizeof(raw)))
-		return err_field(e, ERR_NOT_FOUND, "app_id", identifier, "no app %.64s is known",
+		return err_field(e, ERR_NOT_FOUND, "app_id", identifier, "app %.64s does not exist",
 				 identifier);
 	id_hex(raw, sizeof(raw), app_id);
 	r = find_app_by_id(c, app_id, ret, e);
 	if (r == -ERR_NOT_FOUND && !strcmp(e->field, "app_id"))
-		return err_field(e, ERR_NOT_FOUND, "app_id", identifier, "no app %.64s is known",
+		return err_field(e, ERR_NOT_FOUND, "app_id", identifier, "app %.64s does not exist",
 				 identifier);
 	return r;
 }

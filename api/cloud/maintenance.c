@@ -37,7 +37,7 @@ static void get_maintenance(struct call *c)
 		call_reply(c, 200, body);
 }
 
-/* ------------------------------------------------------------------ on and off */
+/* ------------------------------------------------------------------ begin and end */
 
 struct maintenance_call {
 	struct mutation_call ch;

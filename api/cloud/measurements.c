@@ -33,7 +33,7 @@
 #include "vmm/virt/domain_spec.h"
 #include "vmm/vmm.h"
 
-/* ------------------------------------------------------------------ shapes */
+/* ------------------------------------------------------------------ JSON */
 
 static json_t *serialize_register(const struct measured *m)
 {
@@ -50,8 +50,8 @@ static const char *mr_config_absence(const struct measurements *m)
 	if (!m->tdx)
 		return "an ordinary VM (tee none) has no MRCONFIGID";
 	return m->mr_config.pending
-		       ? "it binds the instance id, which is drawn when the CVM is created"
-		       : "dstack's images before 0.5.2 know no MRCONFIGID";
+		       ? "it covers the instance id, which is generated when the CVM is created"
+		       : "dstack images before 0.5.2 do not support MRCONFIGID";
 }
 
 static json_t *serialize_mr_config(const struct measurements *m)
@@ -201,7 +201,8 @@ static json_t *serialize_change_fit(const struct cvm_row *before, const struct c
 }
 
 struct change_preflight {
-	struct preflight_fit fit; /* first: what refuses a create's answer refuses this one */
+	struct preflight_fit
+		fit; /* first member: preflight_fit_refuse() frees the struct through it */
 	struct cvm_row after;
 	char *manifest_after; /* owned */
 	json_t *present;      /* measurements, owned */

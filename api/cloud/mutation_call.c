@@ -51,7 +51,8 @@ static int read_idempotency_key(const struct call *c, const char **ret, struct e
 	return 0;
 }
 
-/* Order by name; equal names keep the order of the query text, which the pointers show. */
+/* Sort by name. Pairs with equal names keep their order in the query: the order of their addresses.
+ */
 static int compare_query_pairs(const void *pa, const void *pb)
 {
 	const struct target_pair *a = pa, *b = pb;
@@ -72,10 +73,10 @@ static void digest_query(const struct call *c, struct buf *b)
 			   strlen(pairs[i].value), pairs[i].value);
 }
 
-/* Digest of everything that selects the effect of a request. Key order and white space of the body
- * do not count. Besides path and body: ?workspace= selects the CVM, If-Match its state,
- * X-Phala-Version the answer. Stored digests outlive an upgrade of the daemon, so the digest of a
- * request without these fields must not change. */
+/* Digest of everything that selects the effect of a request. The order of keys and the white space
+ * of the body have no effect on it. Besides path and body: ?workspace= selects the CVM, If-Match
+ * its state, X-Phala-Version the answer. Stored digests outlive an upgrade of the daemon, so the
+ * digest of a request without these fields must not change. */
 static void request_digest(const struct call *c, const json_t *body, char out[SHA256_HEX])
 {
 	auto_buf struct buf b = { 0 };
@@ -170,8 +171,8 @@ static void mutation_call_done(void *arg, struct answer *a, bool replayed, const
 	mutation_call_free(ch);
 }
 
-/* A timeout in the query would be ignored, and the guest would get another time than its owner
- * expects: refuse it. */
+/* Refuse a timeout in the query. It would be ignored, and the guest would get another timeout than
+ * its owner expects. */
 static int refuse_query_timeout(struct call *c, struct err *e)
 {
 	for (const char *const *name = timeout_names; *name; name++) {
@@ -179,8 +180,8 @@ static int refuse_query_timeout(struct call *c, struct err *e)
 
 		if (value)
 			return err_field(e, ERR_INVALID, *name, value,
-					 "%s is in the query; it belongs into the body, as a "
-					 "number of seconds",
+					 "%s is not a query parameter: send it in the body, in "
+					 "seconds",
 					 *name);
 	}
 	return 0;
@@ -252,7 +253,7 @@ void mutation_call_run_json(struct mutation_call *ch, struct call *c, bool empty
 	mutation_call_free(ch);
 }
 
-/* ------------------------------------------------------------------ asking first */
+/* ------------------------------------------------------------------ stored answers */
 
 struct idempotency_probe {
 	struct call *call;
@@ -268,7 +269,7 @@ static int probe_apply(void *arg, struct answer *ret, struct err *e)
 
 	(void)ret;
 	p->unknown = true;
-	return err_set(e, ERR_CANCELLED, "no answer is kept under this key");
+	return err_set(e, ERR_CANCELLED, "no answer is stored under this key");
 }
 
 static void probe_done(void *arg, struct answer *a, bool replayed, const struct err *e)

@@ -39,7 +39,7 @@ static void metrics_capacity(struct vmm *v, struct buf *out)
 	if (vmm_capacity(v, rows, &e))
 		return;
 	metric_head(out, "teepod_capacity", "gauge",
-		    "What this node has and what it has promised.");
+		    "Resources of this node: total, and reserved (promised).");
 	for (size_t i = 0; i < CAPACITY_ROWS; i++) {
 		if (rows[i].total >= 0)
 			buf_printf(out, "teepod_capacity{resource=\"%s\",kind=\"total\"} %lld\n",
@@ -58,7 +58,7 @@ static void metrics_hugepages(struct vmm *v, struct buf *out)
 	if (vmm_numa_nodes(v, &rows, &n, &e))
 		return;
 	metric_head(out, "teepod_hugepages_mib", "gauge",
-		    "Hugepages of each NUMA node: set aside, promised, and in use by others.");
+		    "Hugepages of each NUMA node: total, reserved (promised), and used by others.");
 	for (size_t i = 0; i < n; i++) {
 		const struct {
 			const char *kind;
@@ -99,7 +99,7 @@ static void metrics_cvms(struct vmm *v, struct buf *out)
 
 	if (vmm_cvm_counts(v, n, &e))
 		return;
-	metric_head(out, "teepod_cvms", "gauge", "CVMs by what is wanted and what was last seen.");
+	metric_head(out, "teepod_cvms", "gauge", "CVMs by desired and observed state.");
 	for (int d = 0; d < DESIRED_MAX; d++)
 		for (int o = 0; o < OBSERVED_MAX; o++)
 			buf_printf(out, "teepod_cvms{desired=\"%s\",observed=\"%s\"} %lld\n",
@@ -114,10 +114,11 @@ static void metrics_policies(struct vmm *v, struct buf *out)
 
 	if (vmm_maintenance(v, &m, &n, &e))
 		return;
-	metric_head(out, "teepod_maintenance", "gauge", "1 while the node takes no new CVMs.");
+	metric_head(out, "teepod_maintenance", "gauge",
+		    "1 during maintenance: the node accepts no new CVMs.");
 	buf_printf(out, "teepod_maintenance %d\n", m.on);
 	metric_head(out, "teepod_turns", "gauge",
-		    "CVMs that a drain or the end of one concerns, by where they are.");
+		    "CVMs affected by a drain or by its end, by state.");
 	buf_printf(out, "teepod_turns{state=\"waiting\"} %lld\n", (long long)n.waiting);
 	buf_printf(out, "teepod_turns{state=\"shutting_down\"} %lld\n", (long long)n.under_way);
 	buf_printf(out, "teepod_turns{state=\"still_running\"} %lld\n", (long long)n.running);
@@ -143,7 +144,7 @@ static void metrics_operations(struct vmm *v, struct buf *out)
 	for (int k = 0; k < OP_KINDS; k++)
 		buf_printf(out, "teepod_operation_seconds_total{kind=\"%s\"} %.3f\n",
 			   op_kind_word[k], n.seconds[k]);
-	metric_head(out, "teepod_operations_running", "gauge", "Operations under way.");
+	metric_head(out, "teepod_operations_running", "gauge", "Operations in progress.");
 	buf_printf(out, "teepod_operations_running %u\n", n.running);
 }
 
@@ -153,7 +154,7 @@ static void metrics_jobs(struct vmm *v, struct buf *out)
 
 	lanes_stats(vmm_settings(v)->loop, st);
 	metric_head(out, "teepod_jobs", "gauge",
-		    "Blocking calls by lane; the late ones are running past their deadline.");
+		    "Blocking calls by lane; late: running past the deadline.");
 	for (int n = 0; n < LANES; n++)
 		buf_printf(out,
 			   "teepod_jobs{lane=\"%s\",state=\"queued\"} %u\n"
@@ -167,7 +168,7 @@ static void metrics_jobs(struct vmm *v, struct buf *out)
 		buf_printf(out, "teepod_jobs_late_total{lane=\"%s\"} %llu\n", lane_word[n],
 			   st[n].late_total);
 	metric_head(out, "teepod_jobs_dropped_total", "counter",
-		    "Blocking calls that were never begun.");
+		    "Blocking calls that were dropped before they started.");
 	for (int n = 0; n < LANES; n++)
 		buf_printf(out, "teepod_jobs_dropped_total{lane=\"%s\"} %llu\n", lane_word[n],
 			   st[n].dropped_total);

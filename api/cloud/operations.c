@@ -28,7 +28,7 @@
 
 enum { WAIT_MAX_S = 60 };
 
-/* To a tenant, operations of other workspaces do not exist. */
+/* Return the same error for "does not exist" and "in another workspace". */
 static int operation_find(const struct call *c, const char *id, struct op_row *ret, struct err *e)
 {
 	struct op_row row;
@@ -40,7 +40,7 @@ static int operation_find(const struct call *c, const char *id, struct op_row *r
 		r = -ERR_NOT_FOUND;
 	if (r == -ERR_NOT_FOUND)
 		return err_field(e, ERR_NOT_FOUND, "operation_id", id,
-				 "no operation %.64s is known", id);
+				 "operation %.64s does not exist", id);
 	if (!r)
 		*ret = row;
 	return r;
@@ -65,7 +65,7 @@ static void operation_wait_finish(struct stream *f, bool client_gone)
 	struct op_row op;
 	struct err e;
 
-	(void)client_gone; /* answers to the departed are dropped by the server */
+	(void)client_gone; /* the server drops the answer if the client is gone */
 	if (caller_still_valid(f->call, &e) || operation_find(f->call, w->op_id, &op, &e))
 		call_reply_err(f->call, &e);
 	else
@@ -102,7 +102,7 @@ static int read_wait_seconds(struct call *c, int64_t *ret, struct err *e)
 	if (call_query(c, "wait", 0) && timeout_s != wait_s)
 		return err_field(
 			e, ERR_INCOMPATIBLE, "timeout", timeout,
-			"wait is %lld, and timeout, another name of it, is %s: give one of them",
+			"wait is %lld, but timeout (another name of it) is %s: send one of them",
 			(long long)wait_s, timeout);
 	*ret = timeout_s;
 	return 0;

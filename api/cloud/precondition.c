@@ -14,14 +14,14 @@
 #include "api/http/call.h"
 #include "db/cvms.h"
 
-/* Prefix of the routes about one CVM. Routes below /cvms/provision have no parameter there. */
+/* Prefix of the routes about one CVM: they have a parameter at this position. */
 static const char cvm_route[] = "/api/v1/cvms/{";
 
 static int etag_malformed(const char *tags, struct err *e)
 {
 	return err_field(e, ERR_INVALID, "If-Match", tags,
-			 "header If-Match must be *, or tags as answered in ETag, in quotation "
-			 "marks and separated by commas");
+			 "header If-Match must be * or a comma-separated list of quoted tags, "
+			 "as sent in ETag");
 }
 
 static const char *etag_skip_separators(const char *p)

@@ -49,7 +49,7 @@ static void revision_list_free(struct revision_list *h)
 
 #define auto_revision_list __attribute__((cleanup(revision_list_free)))
 
-/* ------------------------------------------------------------------ shapes */
+/* ------------------------------------------------------------------ JSON */
 
 static json_t *revision_changes(const struct revision_info *r)
 {
@@ -143,15 +143,15 @@ static void get_revisions(struct call *c)
 	call_reply(c, 200, body);
 }
 
-/* ------------------------------------------------------------------ one of them */
+/* ------------------------------------------------------------------ one revision */
 
 static int read_revision_number(const char *text, int64_t *ret, struct err *e)
 {
 	size_t n = strspn(text, "0123456789");
 
 	if (!n || n > 15 || text[n])
-		return err_field(e, ERR_NOT_FOUND, "number", text, "no revision %.32s of this app",
-				 text);
+		return err_field(e, ERR_NOT_FOUND, "number", text,
+				 "revision %.32s of this app does not exist", text);
 	*ret = strtoll(text, NULL, 10);
 	return 0;
 }
@@ -213,7 +213,7 @@ static void get_revision(struct call *c)
 	call_reply(c, 200, o);
 }
 
-/* ------------------------------------------------------------------ back to one */
+/* ------------------------------------------------------------------ rollback */
 
 struct rollback_call {
 	struct mutation_call ch;
@@ -241,8 +241,8 @@ static int rollback_targets(const struct call *c, const struct app_row *app, con
 			rows[n++] = rows[i];
 	if (!n)
 		return err_field(e, ERR_CVM_NOT_FOUND, named ? "vm_uuid" : "app_id",
-				 named ? named : app->app_id, "app %s has no such CVM",
-				 app->app_id);
+				 named ? named : app->app_id,
+				 "app %s has no CVM that can be rolled back", app->app_id);
 	*ret = take_ptr(&rows);
 	*ret_n = n;
 	return 0;
@@ -269,8 +269,8 @@ static json_t *serialize_rollback(json_t *operations, int64_t number)
 {
 	json_t *first = json_object_get(json_array_get(operations, 0), "operation_id");
 	return json_pack("{s:s,s:s,s:O,s:O,s:I,s:O}", "status", "in_progress", "message",
-			 "the change is under way", "correlation_id", first, "operation_id", first,
-			 "number", (json_int_t)number, "operations", operations);
+			 "the change is in progress", "correlation_id", first, "operation_id",
+			 first, "number", (json_int_t)number, "operations", operations);
 }
 
 static int rollback_apply(struct mutation_call *ch, struct answer *ret, struct err *e)

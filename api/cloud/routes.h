@@ -11,8 +11,8 @@ struct route;
 /* One table per resource, each in the file of its noun; NULL-terminated. */
 extern const struct route *const api_routes[];
 
-/* Is @name a literal where the routes of CVMs have an identifier? The path of a CVM with this name
- * would be the path of that route. */
+/* True if @name is a literal segment of a route at the position of the CVM identifier. The path of
+ * a CVM with this name would be the path of that route. */
 bool routes_reserve_name(const char *name);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * serialize_node.c - what the node has and what is assigned of it, as JSON.
+ * serialize_node.c - resources of the node and their assignments, as JSON.
  *
- * A reader who sees one workspace must not learn who holds a device, nor how busy the node is.
+ * A caller who sees one workspace must not learn who uses a device, nor how busy the node is.
  */
 #include "api/cloud/serialize_node.h"
 

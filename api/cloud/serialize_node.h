@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * serialize_node.h - what the node has and what is assigned of it, as JSON.
+ * serialize_node.h - resources of the node and their assignments, as JSON.
  */
 #ifndef TEEPOD_API_CLOUD_SERIALIZE_NODE_H
 #define TEEPOD_API_CLOUD_SERIALIZE_NODE_H

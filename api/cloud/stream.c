@@ -162,7 +162,7 @@ static int stream_refuse(enum stream_kind kind, unsigned open, const char *whose
 {
 	if (open < max)
 		return 0;
-	err_set(e, ERR_RATE, "%u %s %s are open, at most %u may be: api.%s", open,
+	err_set(e, ERR_RATE, "%u %s %s are open; allowed: %u (api.%s)", open,
 		kind == STREAM_LONG_POLL ? "waiting requests" : "streams", whose, max, key);
 	e->retry_s = RETRY_S;
 	return -ERR_RATE;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * tokens.c - /tokens: list, create and revoke API keys.
  *
- * An admin may do this in every workspace; everyone else in the own workspace, up to the own role,
- * and sees only those tokens. A token created with a token never has more rights than that token,
- * and ends with it (vmm/account/keys.c). The text of a token is in the first answer only; a
- * replayed answer does not contain it.
+ * An admin may manage the tokens of every workspace. Other callers may manage the tokens of their
+ * own workspace whose role is not higher than their own. A token created with another token never
+ * has more rights than that token and ends with it (vmm/account/keys.c). Only the first answer
+ * contains the text of a token; a replayed answer does not.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -52,7 +52,7 @@ static bool caller_is_admin(const struct call *c)
 	return c->caller.role >= ROLE_ADMIN;
 }
 
-/* ------------------------------------------------------------------ looking */
+/* ------------------------------------------------------------------ reading */
 
 /* Find a token by id, "tok_3" or "3". "Not visible to the caller" and "does not exist" are the same
  * error. */
@@ -69,7 +69,7 @@ static int token_find(const struct call *c, const char *id, struct key_row *ret,
 	    (k.workspace != c->caller.workspace || k.role > (int)c->caller.role))
 		r = -ERR_NOT_FOUND;
 	if (r == -ERR_NOT_FOUND)
-		return err_field(e, ERR_NOT_FOUND, "id", id, "no token %.40s", id);
+		return err_field(e, ERR_NOT_FOUND, "id", id, "token %.40s does not exist", id);
 	if (!r)
 		*ret = k;
 	return r;
@@ -87,7 +87,7 @@ static int token_list_scope(struct call *c, int64_t *ret, struct err *e)
 	r = api_find_workspace(c, slug, &w, e);
 	if (!r && !caller_is_admin(c) && w.id != c->caller.workspace)
 		r = err_field(e, ERR_FORBIDDEN, "workspace", slug,
-			      "only an admin sees the tokens of another workspace");
+			      "only an admin may list the tokens of another workspace");
 	if (!r)
 		*ret = w.id;
 	return r;
@@ -126,7 +126,7 @@ static void get_token(struct call *c)
 		call_reply(c, 200, serialize_token(&k));
 }
 
-/* ------------------------------------------------------------------ making */
+/* ------------------------------------------------------------------ creating */
 
 struct token_call {
 	struct mutation_call ch;
@@ -154,10 +154,10 @@ static int token_check_rights(const struct call *c, const struct parsed_token *a
 		return r;
 	if (!caller_is_admin(c) && ret->id != c->caller.workspace)
 		return err_field(e, ERR_FORBIDDEN, "workspace", ask->workspace,
-				 "only an admin makes tokens for another workspace");
+				 "only an admin may create tokens for another workspace");
 	if (ask->role > (int)c->caller.role)
 		return err_field(e, ERR_FORBIDDEN, "role", role_text((enum role)ask->role),
-				 "role %s is above the caller's own, %s",
+				 "role %s is higher than the role of the caller, %s",
 				 role_text((enum role)ask->role), role_text(c->caller.role));
 	return 0;
 }

@@ -133,7 +133,7 @@ static json_t *serialize_update_progress(const struct op_row *op)
 
 	/* Clients require "in_progress", also if nothing had to be changed. */
 	return json_pack("{s:s,s:s,s:s,s:s}", "status", "in_progress", "message",
-			 over ? "nothing had to be changed" : "the change is under way",
+			 over ? "no change was necessary" : "the change is in progress",
 			 "correlation_id", op->id, "operation_id", op->id);
 }
 
@@ -255,8 +255,7 @@ static void patch_compose_file(struct call *c)
 	update_run(c, &compose_commit_route);
 }
 
-/* ------------------------------------------------------------------ bodies that are the text
- * itself */
+/* ------------------------------------------------------------------ plain text bodies */
 
 static const struct compose_merge merge_nothing = { .public_logs = -1,
 						    .public_sysinfo = -1,
@@ -288,7 +287,7 @@ static void patch_manifest_text(struct call *c, const char *field)
 	}
 	json_decref(body);
 	(void)err_field(&e, ERR_INVALID, field, NULL,
-			"%s is not UTF-8 text, or has NUL characters in it", field);
+			"%s must be UTF-8 text without NUL characters", field);
 	call_reply_err(c, &e);
 }
 
@@ -302,19 +301,19 @@ static void patch_script(struct call *c)
 	patch_manifest_text(c, "pre_launch_script");
 }
 
-/* ------------------------------------------------------------------ a manifest remembered first */
+/* ------------------------------------------------------------------ provision of a manifest */
 
 static int compose_provision(struct mutation_call *ch, const struct cvm_row *row,
 			     char hash[SHA256_HEX], struct err *e)
 {
-	static const char *const not_of_it[] = { "update_env_vars", "env_keys",   "id", "uuid",
-						 "app_id",          "instance_id" };
+	static const char *const not_manifest[] = { "update_env_vars", "env_keys",   "id", "uuid",
+						    "app_id",          "instance_id" };
 	struct vmm *v = api_of(ch->call)->vmm;
 	auto_json json_t *keys = json_deep_copy(ch->body), *own = NULL, *made = NULL;
 	int r;
 
-	for (size_t i = 0; i < ARRAY_SIZE(not_of_it); i++)
-		json_object_del(keys, not_of_it[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(not_manifest); i++)
+		json_object_del(keys, not_manifest[i]);
 	r = api_load_manifest(ch->call, row, &own, e);
 	if (!r)
 		r = compose_patch(own, keys, &made, e);

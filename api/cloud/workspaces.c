@@ -36,7 +36,7 @@
 
 enum { LIST_DEFAULT = 100, LIST_MAX = 1000, BODY_MAX = 4096 };
 
-/* ------------------------------------------------------------------ looking */
+/* ------------------------------------------------------------------ reading */
 
 static void workspaces_reply(struct call *c, const struct workspace_row *rows, size_t n,
 			     int64_t next, int64_t total)
@@ -105,7 +105,7 @@ static void get_workspace_nodes(struct call *c)
 	page_reply(c, items, &p, 1);
 }
 
-/* ------------------------------------------------------------------ what is left */
+/* ------------------------------------------------------------------ quotas */
 
 static const struct capacity_row *find_capacity_row(const struct capacity_row *rows,
 						    const char *resource)
