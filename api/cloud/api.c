@@ -28,7 +28,7 @@
 #include "vmm/op/op_begin.h"
 #include "vmm/vmm.h"
 
-static_assert(sizeof(((struct caller *)0)->who) == WHO_TEXT, "records have room for a caller");
+static_assert(sizeof(((struct caller *)0)->label) == WHO_TEXT, "records have room for a caller");
 
 struct api *api_new(struct vmm *v, const struct api_settings *s)
 {

@@ -48,7 +48,7 @@ static int charge_key_rate(struct api *a, const struct key_row *key, struct err 
 	return -ERR_RATE;
 }
 
-/* Fill c->who. Names of old keys, and common names of certificates, may contain any bytes, so
+/* Fill c->label. Names of old keys, and common names of certificates, may contain any bytes, so
  * they are passed through utf8_show(). */
 static void caller_describe(struct caller *c)
 {
@@ -56,10 +56,10 @@ static void caller_describe(struct caller *c)
 
 	utf8_show(c->name, shown, sizeof(shown));
 	if (c->kind == CALLER_KEY)
-		(void)snprintf(c->who, sizeof(c->who), "tok_%lld (%s)", (long long)c->key_id,
+		(void)snprintf(c->label, sizeof(c->label), "tok_%lld (%s)", (long long)c->key_id,
 			       shown);
 	else
-		(void)snprintf(c->who, sizeof(c->who), "%s", shown);
+		(void)snprintf(c->label, sizeof(c->label), "%s", shown);
 }
 
 int authenticate_key_row(struct api *a, const struct key_row *row, struct caller *ret,
@@ -90,23 +90,23 @@ static int authenticate_key(struct api *a, const char *key, struct caller *ret, 
 }
 
 /* Unix socket peers and client certificates work in the default workspace of the node. */
-static int authenticate_host(struct api *a, const struct caller *who, struct caller *ret,
+static int authenticate_host(struct api *a, const struct caller *caller, struct caller *ret,
 			     struct err *e)
 {
 	struct workspace_row ws;
 	int r;
 
-	assert(who->kind == CALLER_PEER || who->kind == CALLER_CERT);
-	if (who->role == ROLE_NONE)
-		return err_set(e, ERR_UNAUTHENTICATED, "%s needs an API key", who->name);
+	assert(caller->kind == CALLER_PEER || caller->kind == CALLER_CERT);
+	if (caller->role == ROLE_NONE)
+		return err_set(e, ERR_UNAUTHENTICATED, "%s needs an API key", caller->name);
 	/* The certificate was valid when the connection began, which may be long ago. */
-	if (who->expires_ms && clock_wall_ms() >= who->expires_ms)
+	if (caller->expires_ms && clock_wall_ms() >= caller->expires_ms)
 		return err_set(e, ERR_UNAUTHENTICATED, "the certificate of %s has expired",
-			       who->name);
+			       caller->name);
 	r = vmm_workspace(a->vmm, vmm_default_workspace(a->vmm), &ws, e);
 	if (r)
 		return r;
-	*ret = *who;
+	*ret = *caller;
 	caller_describe(ret);
 	ret->workspace = ws.id;
 	(void)snprintf(ret->workspace_slug, sizeof(ret->workspace_slug), "%s", ws.slug);
@@ -125,77 +125,77 @@ static enum role role_of_uid(const struct api_settings *s, unsigned uid)
 int api_authenticate(void *arg, const struct credentials *cred, struct caller *ret, struct err *e)
 {
 	struct api *a = arg;
-	struct caller who = { 0 };
+	struct caller caller = { 0 };
 
 	if (cred->api_key)
 		return authenticate_key(a, cred->api_key, ret, e);
 	if (cred->has_peer) {
-		who.kind = CALLER_PEER;
-		who.role = role_of_uid(&a->settings, cred->uid);
-		who.uid = cred->uid;
-		(void)snprintf(who.name, sizeof(who.name), "uid:%u", cred->uid);
-		return authenticate_host(a, &who, ret, e);
+		caller.kind = CALLER_PEER;
+		caller.role = role_of_uid(&a->settings, cred->uid);
+		caller.uid = cred->uid;
+		(void)snprintf(caller.name, sizeof(caller.name), "uid:%u", cred->uid);
+		return authenticate_host(a, &caller, ret, e);
 	}
 	if (cred->cert_cn) {
-		who.kind = CALLER_CERT;
-		who.role = a->settings.cert_role;
-		who.expires_ms = cred->cert_ends_ms;
-		(void)snprintf(who.name, sizeof(who.name), "cert:%s", cred->cert_cn);
-		return authenticate_host(a, &who, ret, e);
+		caller.kind = CALLER_CERT;
+		caller.role = a->settings.cert_role;
+		caller.expires_ms = cred->cert_ends_ms;
+		(void)snprintf(caller.name, sizeof(caller.name), "cert:%s", cred->cert_cn);
+		return authenticate_host(a, &caller, ret, e);
 	}
 	return err_set(e, ERR_UNAUTHENTICATED, "an API key is required: header X-API-Key");
 }
 
 /* If the database cannot be read now, the caller keeps its role. */
-static enum role key_current_role(const struct api *a, const struct caller *who)
+static enum role key_current_role(const struct api *a, const struct caller *caller)
 {
 	struct key_row row;
 	struct err e;
-	int r = vmm_key(a->vmm, who->key_id, &row, &e);
+	int r = vmm_key(a->vmm, caller->key_id, &row, &e);
 
 	if (r)
-		return r == -ERR_NOT_FOUND ? ROLE_NONE : who->role;
-	if (row.workspace != who->workspace ||
+		return r == -ERR_NOT_FOUND ? ROLE_NONE : caller->role;
+	if (row.workspace != caller->workspace ||
 	    (row.expires_ms && clock_wall_ms() >= row.expires_ms))
 		return ROLE_NONE;
 	return (enum role)row.role;
 }
 
-enum role caller_current_role(const struct api *a, const struct caller *who)
+enum role caller_current_role(const struct api *a, const struct caller *caller)
 {
-	switch (who->kind) {
+	switch (caller->kind) {
 	case CALLER_KEY:
-		return key_current_role(a, who);
+		return key_current_role(a, caller);
 	case CALLER_PEER:
-		return role_of_uid(&a->settings, who->uid);
+		return role_of_uid(&a->settings, caller->uid);
 	case CALLER_CERT:
 		return a->settings.cert_role;
 	case CALLER_NONE:
 		break;
 	}
-	return who->role;
+	return caller->role;
 }
 
 /* Read the key again only if some key has changed since the last check. */
-static bool caller_is_ended(const struct api *a, const struct caller *who, uint64_t generation)
+static bool caller_is_ended(const struct api *a, const struct caller *caller, uint64_t generation)
 {
-	if (who->expires_ms && clock_wall_ms() >= who->expires_ms)
+	if (caller->expires_ms && clock_wall_ms() >= caller->expires_ms)
 		return true;
-	return (who->kind != CALLER_KEY || who->keys_generation != generation) &&
-	       caller_current_role(a, who) < who->role;
+	return (caller->kind != CALLER_KEY || caller->keys_generation != generation) &&
+	       caller_current_role(a, caller) < caller->role;
 }
 
 int caller_still_valid(struct call *c, struct err *e)
 {
-	struct caller *who = &c->caller;
+	struct caller *caller = &c->caller;
 	uint64_t generation = vmm_keys_generation(api_of(c)->vmm);
 
-	if (caller_is_ended(api_of(c), who, generation))
+	if (caller_is_ended(api_of(c), caller, generation))
 		return err_set(e, ERR_UNAUTHENTICATED,
 			       "the credential of this request (%s) was revoked, has expired or "
 			       "has fewer rights now",
-			       who->who);
-	who->keys_generation = generation;
+			       caller->label);
+	caller->keys_generation = generation;
 	return 0;
 }
 

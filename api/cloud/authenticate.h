@@ -21,9 +21,10 @@ int api_authenticate(void *arg, const struct credentials *cred, struct caller *r
 int authenticate_key_row(struct api *a, const struct key_row *row, struct caller *ret,
 			 struct err *e);
 
-/* The role that @who has now. It is lower than the role at authentication if the key was revoked,
- * has expired, was lowered or moved, or if a reload changed the role of uids or certificates. */
-enum role caller_current_role(const struct api *a, const struct caller *who);
+/* The role that @caller has now. It is lower than the role at authentication if the key was
+ * revoked, has expired, was lowered or moved, or if a reload changed the role of uids or
+ * certificates. */
+enum role caller_current_role(const struct api *a, const struct caller *caller);
 
 /* Callback of struct server_config: 0, or ERR_UNAUTHENTICATED if the credential of @c was revoked,
  * has expired or lost its role since the request was authenticated. Call it before each part of a

@@ -31,7 +31,7 @@ void api_caller_text(const struct call *c, char out[CALLER_TEXT])
 
 struct request_ref api_request_ref(const struct call *c)
 {
-	return (struct request_ref){ .request_id = c->request_id, .caller = c->caller.who };
+	return (struct request_ref){ .request_id = c->request_id, .caller = c->caller.label };
 }
 
 const char *api_base_url(const struct call *c)

@@ -108,7 +108,7 @@ static int credit_apply(struct mutation_call *ch, struct answer *ret, struct err
 	int r = api_find_workspace(c, c->param[0], &w, e);
 
 	if (!r)
-		r = vmm_credit(api_of(c)->vmm, w.id, cc->ask.amount, cc->ask.note, c->caller.who,
+		r = vmm_credit(api_of(c)->vmm, w.id, cc->ask.amount, cc->ask.note, c->caller.label,
 			       &l, e);
 	if (!r)
 		*ret = (struct answer){ .status = 201, .body = serialize_ledger_entry(&l) };

@@ -31,20 +31,20 @@ enum {
 	TOKEN_TEXT = 20 + 1 + MAC_HEX + MAKER_HEX + 1
 };
 
-static uint64_t log_link_maker_id(const struct caller *who)
+static uint64_t log_link_maker_id(const struct caller *caller)
 {
-	return who->kind == CALLER_KEY ? (uint64_t)who->key_id : who->uid;
+	return caller->kind == CALLER_KEY ? (uint64_t)caller->key_id : caller->uid;
 }
 
 static void log_link_sign(const struct api *a, const char *uuid, int64_t expiry_s,
-			  const struct caller *who, char out[TOKEN_TEXT])
+			  const struct caller *caller, char out[TOKEN_TEXT])
 {
 	char what[UUID_TEXT + 64], maker[MAKER_HEX + 1], hex[MAC_HEX + 1];
 	unsigned char mac[EVP_MAX_MD_SIZE];
 	unsigned n = 0;
 
-	(void)snprintf(maker, sizeof(maker), "%x%016" PRIx64, (unsigned)who->kind & 0xf,
-		       log_link_maker_id(who));
+	(void)snprintf(maker, sizeof(maker), "%x%016" PRIx64, (unsigned)caller->kind & 0xf,
+		       log_link_maker_id(caller));
 	(void)snprintf(what, sizeof(what), "logs %s %" PRId64 " %s", uuid, expiry_s, maker);
 	if (!HMAC(EVP_sha256(), a->secret, API_SECRET, (const unsigned char *)what, strlen(what),
 		  mac, &n))
@@ -63,11 +63,11 @@ static int64_t log_link_expiry(int64_t now_ms)
 
 /* A link by a certificate expires with it: the certificate is not available when the link is
  * opened. */
-static int64_t log_link_expiry_for(const struct caller *who)
+static int64_t log_link_expiry_for(const struct caller *caller)
 {
-	int64_t end = log_link_expiry(clock_wall_ms()), cert = who->expires_ms / 1000;
+	int64_t end = log_link_expiry(clock_wall_ms()), cert = caller->expires_ms / 1000;
 
-	return who->kind == CALLER_CERT && who->expires_ms && cert < end ? cert : end;
+	return caller->kind == CALLER_CERT && caller->expires_ms && cert < end ? cert : end;
 }
 
 char *log_link(const struct call *c, const struct cvm_row *row)
@@ -85,22 +85,22 @@ static bool log_link_is_genuine(const struct api *a, const char *token, const ch
 {
 	char want[TOKEN_TEXT], *end;
 	int64_t now_ms = clock_wall_ms(), expiry_s = strtoll(token, &end, 10);
-	struct caller who = { 0 };
+	struct caller caller = { 0 };
 	const char *maker;
 
 	if (*end != '.' || expiry_s <= now_ms / 1000 || expiry_s > log_link_expiry(now_ms) ||
 	    !id_is_hex(end + 1, MAC_HEX + MAKER_HEX))
 		return false;
 	maker = end + 1 + MAC_HEX;
-	who.kind = (enum caller_kind)(*maker - '0');
-	who.key_id = (int64_t)strtoull(maker + 1, NULL, 16);
-	who.uid = (uint32_t)who.key_id;
-	if (who.kind == CALLER_CERT)
-		who.expires_ms = expiry_s * 1000; /* also limits streams that the link opens */
-	log_link_sign(a, uuid, expiry_s, &who, want);
+	caller.kind = (enum caller_kind)(*maker - '0');
+	caller.key_id = (int64_t)strtoull(maker + 1, NULL, 16);
+	caller.uid = (uint32_t)caller.key_id;
+	if (caller.kind == CALLER_CERT)
+		caller.expires_ms = expiry_s * 1000; /* also limits streams that the link opens */
+	log_link_sign(a, uuid, expiry_s, &caller, want);
 	if (strlen(token) != strlen(want) || !id_equal(token, want, strlen(want)))
 		return false;
-	*ret = who;
+	*ret = caller;
 	return true;
 }
 
@@ -111,17 +111,17 @@ static int log_link_refuse(struct err *e)
 		"the log link is invalid or expired, or its maker may no longer see the logs");
 }
 
-static int log_link_open_by_key(struct call *c, struct caller *who, const struct cvm_row *row,
+static int log_link_open_by_key(struct call *c, struct caller *caller, const struct cvm_row *row,
 				struct err *e)
 {
 	struct api *a = api_of(c);
 	struct key_row key;
-	int r = vmm_key(a->vmm, who->key_id, &key, e);
+	int r = vmm_key(a->vmm, caller->key_id, &key, e);
 
 	if (r)
 		return r == -ERR_NOT_FOUND ? log_link_refuse(e) : r;
-	who->workspace = key.workspace;
-	if (caller_current_role(a, who) < ROLE_READER ||
+	caller->workspace = key.workspace;
+	if (caller_current_role(a, caller) < ROLE_READER ||
 	    (key.role < (int)ROLE_OPERATOR && key.workspace != row->workspace))
 		return log_link_refuse(e);
 	return authenticate_key_row(a, &key, &c->caller, e);
@@ -129,17 +129,18 @@ static int log_link_open_by_key(struct call *c, struct caller *who, const struct
 
 int log_link_open(struct call *c, const char *token, const struct cvm_row *row, struct err *e)
 {
-	struct caller who;
+	struct caller caller;
 
-	if (!log_link_is_genuine(api_of(c), token, row->uuid, &who))
+	if (!log_link_is_genuine(api_of(c), token, row->uuid, &caller))
 		return log_link_refuse(e);
-	if (who.kind == CALLER_KEY)
-		return log_link_open_by_key(c, &who, row, e);
-	who.key_id = 0;
-	who.role = caller_current_role(api_of(c), &who);
-	who.workspace = vmm_default_workspace(api_of(c)->vmm);
-	if (who.role < ROLE_READER || (who.role < ROLE_OPERATOR && who.workspace != row->workspace))
+	if (caller.kind == CALLER_KEY)
+		return log_link_open_by_key(c, &caller, row, e);
+	caller.key_id = 0;
+	caller.role = caller_current_role(api_of(c), &caller);
+	caller.workspace = vmm_default_workspace(api_of(c)->vmm);
+	if (caller.role < ROLE_READER ||
+	    (caller.role < ROLE_OPERATOR && caller.workspace != row->workspace))
 		return log_link_refuse(e);
-	c->caller = who;
+	c->caller = caller;
 	return 0;
 }

@@ -32,7 +32,7 @@ static int body_budget_exceeded(struct err *e, const char *whose, uint64_t max)
 		       (unsigned long long)max / MIB);
 }
 
-int body_budget_reserve(struct body_budget *b, struct body_share *s, const struct caller *who,
+int body_budget_reserve(struct body_budget *b, struct body_share *s, const struct caller *caller,
 			uint64_t length, struct err *e)
 {
 	uint64_t own = length, workspace = length;
@@ -43,16 +43,16 @@ int body_budget_reserve(struct body_budget *b, struct body_share *s, const struc
 		return 0;
 	LIST_FOREACH(other, &b->shares, all)
 	{
-		own += caller_equal(other->caller, who) ? other->bytes : 0;
-		workspace += other->caller->workspace == who->workspace ? other->bytes : 0;
+		own += caller_equal(other->caller, caller) ? other->bytes : 0;
+		workspace += other->caller->workspace == caller->workspace ? other->bytes : 0;
 	}
 	if (own > HELD_CALLER_MAX)
 		return body_budget_exceeded(e, "of this caller", HELD_CALLER_MAX);
-	if (workspace > HELD_WORKSPACE_MAX && who->role < ROLE_OPERATOR)
+	if (workspace > HELD_WORKSPACE_MAX && caller->role < ROLE_OPERATOR)
 		return body_budget_exceeded(e, "of this workspace", HELD_WORKSPACE_MAX);
 	if (b->held + length > HELD_MAX)
 		return body_budget_exceeded(e, "of all callers", HELD_MAX);
-	*s = (struct body_share){ .budget = b, .caller = who, .bytes = length };
+	*s = (struct body_share){ .budget = b, .caller = caller, .bytes = length };
 	b->held += length;
 	LIST_INSERT_HEAD(&b->shares, s, all);
 	return 0;

@@ -28,10 +28,10 @@ struct body_budget {
 	struct body_share_list shares;
 };
 
-/* Reserve @length bytes for a body of @who, which must outlive the share. Bodies of at most
+/* Reserve @length bytes for a body of @caller, which must outlive the share. Bodies of at most
  * BODY_LONG_BYTES need no reservation. ERR_UNAVAILABLE, and nothing is reserved, if the caller, its
  * workspace, or all callers together would exceed their limit. */
-int body_budget_reserve(struct body_budget *b, struct body_share *s, const struct caller *who,
+int body_budget_reserve(struct body_budget *b, struct body_share *s, const struct caller *caller,
 			uint64_t length, struct err *e);
 
 /* Give the reservation back; nothing happens if there is none. */

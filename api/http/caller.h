@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * caller.h - who sends a request, and what this caller may do.
+ * caller.h - the caller of a request, and its rights.
  *
  * api/http/ finds the credentials in a request; the authenticate callback of struct server_config
  * turns them into a struct caller. api/http/ itself reads only the role, the name, the key and the
@@ -27,7 +27,7 @@ struct caller {
 	int64_t workspace;        /* row of the caller's workspace */
 	char workspace_slug[64];
 	char name[72]; /* name of the key, "uid:0", or "cert:" and the certificate's common name */
-	char who[128]; /* for records: "tok_3 (name)" or the name above; utf8_is_plain() */
+	char label[128]; /* for records: "tok_3 (name)" or the name above; utf8_is_plain() */
 };
 
 /* What a request or its connection presents. Exactly one source is set: api_key, has_peer or
