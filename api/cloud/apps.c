@@ -307,35 +307,35 @@ static const struct field_table status_batch_table = { "StatusBatchRequest", sta
 						       ARRAY_SIZE(status_batch_fields), false };
 
 /* Keys are spelled as in the request. CVMs that are not found are left out. */
-static void put_batch_status(const struct call *c, json_t *body, const char *asked, int64_t now_ms)
+static void put_batch_status(const struct call *c, json_t *body, const char *given, int64_t now_ms)
 {
 	char uuid[UUID_TEXT];
 	struct cvm_row row;
 	struct err e;
 	json_t *status;
 
-	if (!id_uuid_parse(asked, uuid) ||
+	if (!id_uuid_parse(given, uuid) ||
 	    vmm_find_uuid(api_of(c)->vmm, api_scope(c), uuid, &row, &e))
 		return;
 	status = serialize_status(&row, now_ms);
-	json_object_set_new(status, "vm_uuid", json_string(asked));
-	json_object_set_new(body, asked, status);
+	json_object_set_new(status, "vm_uuid", json_string(given));
+	json_object_set_new(body, given, status);
 }
 
 static void post_status_batch(struct call *c)
 {
 	int64_t now_ms = clock_wall_ms();
-	auto_json json_t *ask = NULL;
+	auto_json json_t *request = NULL;
 	json_t *body, *uuids, *uuid;
 	struct err e;
 	size_t i;
 
-	ask = call_json(c, false, &e);
-	if (!ask || fields_read(&status_batch_table, ask, "", NULL, &e)) {
+	request = call_json(c, false, &e);
+	if (!request || fields_read(&status_batch_table, request, "", NULL, &e)) {
 		call_reply_err(c, &e);
 		return;
 	}
-	uuids = json_object_get(ask, "vm_uuids");
+	uuids = json_object_get(request, "vm_uuids");
 	body = json_object();
 	json_array_foreach(uuids, i, uuid)
 	{

@@ -78,7 +78,8 @@ struct update_body {
 #n, FIELD_INT, OPT, 1, max, AT(n), NULL, NULL, rule \
 	}
 #define RESOURCES                                                                      \
-	TEXT(instance_type, 63, "numbers given besides win over the type's"),          \
+	TEXT(instance_type, 63,                                                        \
+	     "vcpu, memory and disk_size of the request override those of the type"),  \
 		NUMBER(vcpu, BODY_VCPUS, NULL), NUMBER(memory, BODY_MEMORY_MIB, "MB"), \
 		NUMBER(disk_size, BODY_DISK_GIB, "GB; a disk cannot shrink")
 #define VISIBILITY FLAG(public_logs), FLAG(public_sysinfo), FLAG(public_tcbinfo), FLAG(listed)

@@ -23,15 +23,15 @@
 #include "vmm/account/keys.h"
 #include "vmm/node/node.h"
 
-/* The maker in the token: one hex digit for its kind, 16 for the number of its key or user. */
+/* The creator in the token: one hex digit for its kind, 16 for the number of its key or user. */
 enum {
 	DAY_S = 24 * 60 * 60,
 	MAC_HEX = 2 * SHA256_LEN,
-	MAKER_HEX = 17,
-	TOKEN_TEXT = 20 + 1 + MAC_HEX + MAKER_HEX + 1
+	CREATOR_HEX = 17,
+	TOKEN_TEXT = 20 + 1 + MAC_HEX + CREATOR_HEX + 1
 };
 
-static uint64_t log_link_maker_id(const struct caller *caller)
+static uint64_t log_link_creator_id(const struct caller *caller)
 {
 	return caller->kind == CALLER_KEY ? (uint64_t)caller->key_id : caller->uid;
 }
@@ -39,19 +39,19 @@ static uint64_t log_link_maker_id(const struct caller *caller)
 static void log_link_sign(const struct api *a, const char *uuid, int64_t expiry_s,
 			  const struct caller *caller, char out[TOKEN_TEXT])
 {
-	char what[UUID_TEXT + 64], maker[MAKER_HEX + 1], hex[MAC_HEX + 1];
+	char what[UUID_TEXT + 64], creator[CREATOR_HEX + 1], hex[MAC_HEX + 1];
 	unsigned char mac[EVP_MAX_MD_SIZE];
 	unsigned n = 0;
 
-	(void)snprintf(maker, sizeof(maker), "%x%016" PRIx64, (unsigned)caller->kind & 0xf,
-		       log_link_maker_id(caller));
-	(void)snprintf(what, sizeof(what), "logs %s %" PRId64 " %s", uuid, expiry_s, maker);
+	(void)snprintf(creator, sizeof(creator), "%x%016" PRIx64, (unsigned)caller->kind & 0xf,
+		       log_link_creator_id(caller));
+	(void)snprintf(what, sizeof(what), "logs %s %" PRId64 " %s", uuid, expiry_s, creator);
 	if (!HMAC(EVP_sha256(), a->secret, API_SECRET, (const unsigned char *)what, strlen(what),
 		  mac, &n))
 		abort();
 	assert(n == SHA256_LEN);
 	id_hex(mac, SHA256_LEN, hex);
-	(void)snprintf(out, TOKEN_TEXT, "%" PRId64 ".%s%s", expiry_s, hex, maker);
+	(void)snprintf(out, TOKEN_TEXT, "%" PRId64 ".%s%s", expiry_s, hex, creator);
 }
 
 /* The end of tomorrow (UTC), so that links created on one day are equal and answers stay the same.
@@ -79,21 +79,21 @@ char *log_link(const struct call *c, const struct cvm_row *row)
 }
 
 /* True if this process made @token for @uuid and it has not expired. *ret: kind and number of its
- * maker. */
+ * creator. */
 static bool log_link_is_genuine(const struct api *a, const char *token, const char *uuid,
 				struct caller *ret)
 {
 	char want[TOKEN_TEXT], *end;
 	int64_t now_ms = clock_wall_ms(), expiry_s = strtoll(token, &end, 10);
 	struct caller caller = { 0 };
-	const char *maker;
+	const char *creator;
 
 	if (*end != '.' || expiry_s <= now_ms / 1000 || expiry_s > log_link_expiry(now_ms) ||
-	    !id_is_hex(end + 1, MAC_HEX + MAKER_HEX))
+	    !id_is_hex(end + 1, MAC_HEX + CREATOR_HEX))
 		return false;
-	maker = end + 1 + MAC_HEX;
-	caller.kind = (enum caller_kind)(*maker - '0');
-	caller.key_id = (int64_t)strtoull(maker + 1, NULL, 16);
+	creator = end + 1 + MAC_HEX;
+	caller.kind = (enum caller_kind)(*creator - '0');
+	caller.key_id = (int64_t)strtoull(creator + 1, NULL, 16);
 	caller.uid = (uint32_t)caller.key_id;
 	if (caller.kind == CALLER_CERT)
 		caller.expires_ms = expiry_s * 1000; /* also limits streams that the link opens */
@@ -108,7 +108,7 @@ static int log_link_refuse(struct err *e)
 {
 	return err_set(
 		e, ERR_UNAUTHENTICATED,
-		"the log link is invalid or expired, or its maker may no longer see the logs");
+		"the log link is invalid or expired, or its creator may no longer see the logs");
 }
 
 static int log_link_open_by_key(struct call *c, struct caller *caller, const struct cvm_row *row,

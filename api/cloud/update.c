@@ -64,7 +64,7 @@ static const struct update_route text_route = { NULL, ANSWER_PROGRESS, false };
 
 struct update_call {
 	struct mutation_call ch;
-	const struct update_route *way;
+	const struct update_route *route;
 	struct parsed_update asked; /* borrows from ch.body */
 };
 
@@ -80,8 +80,8 @@ static int update_find_cvm(const struct update_call *uc, struct cvm_row *ret, st
 {
 	struct call *c = uc->ch.call;
 
-	return uc->way->by_app ? api_find_first_cvm(c, c->param[0], ret, e)
-			       : api_find_cvm(c, c->param[0], ret, e);
+	return uc->route->by_app ? api_find_first_cvm(c, c->param[0], ret, e)
+				 : api_find_cvm(c, c->param[0], ret, e);
 }
 
 /* ------------------------------------------------------------------ the new manifest */
@@ -165,12 +165,12 @@ static int update_answer(const struct update_call *uc, const struct cvm_row *row
 			 struct err *e)
 {
 	ret->status = 202;
-	if (uc->way->answer == ANSWER_DETAIL) {
+	if (uc->route->answer == ANSWER_DETAIL) {
 		ret->status = 200;
 		return serialize_visibility_change(uc->ch.call, row->uuid, op, &ret->body, e);
 	}
 	ret->body = serialize_update_progress(op);
-	if (uc->way->answer == ANSWER_ENVS)
+	if (uc->route->answer == ANSWER_ENVS)
 		json_object_set_new(ret->body, "allowed_envs_changed", json_boolean(envs_changed));
 	return 0;
 }
@@ -204,19 +204,19 @@ static int update_parse(struct mutation_call *ch, struct err *e)
 {
 	struct update_call *uc = (struct update_call *)ch;
 
-	return parse_update_body(uc->way->table, ch->body, &uc->asked, e);
+	return parse_update_body(uc->route->table, ch->body, &uc->asked, e);
 }
 
 static const struct mutation_call_ops update_ops = { .parse = update_parse,
 						     .apply = update_apply,
 						     .free = update_call_free };
 
-static void update_run(struct call *c, const struct update_route *way)
+static void update_run(struct call *c, const struct update_route *route)
 {
 	struct update_call *uc = xcalloc(1, sizeof(*uc));
 
-	assert(way->table);
-	uc->way = way;
+	assert(route->table);
+	uc->route = route;
 	mutation_call_run_json(&uc->ch, c, false, &update_ops);
 }
 
@@ -266,7 +266,7 @@ static void update_run_text(struct call *c, const char *field, const char *compo
 {
 	struct update_call *uc = xcalloc(1, sizeof(*uc));
 
-	uc->way = &text_route;
+	uc->route = &text_route;
 	uc->asked.ask = (struct update_request){ .listed = -1, .allow_restart = true };
 	uc->asked.merge = merge_nothing;
 	if (!strcmp(field, "pre_launch_script"))

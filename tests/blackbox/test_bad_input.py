@@ -407,7 +407,7 @@ def test_a_verb_that_waits_for_no_guest_refuses_a_timeout(node, verb):
     cvm = node.create(stopped=True)
     for name in TIMEOUTS:
         answer = node.api("DELETE", f"/cvms/{cvm.uuid}", json={name: 30}) if verb == "delete" else cvm.ask(verb, **{name: 30})
-        assert f"{verb} has no {name}" in refused(answer, 400, field=name)["message"]
+        assert f"{name} is not allowed: {verb} does not wait" in refused(answer, 400, field=name)["message"]
     assert [op["kind"] for op in cvm.operations()] == ["create"]
 
 
