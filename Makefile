@@ -44,11 +44,11 @@ BENCHES  := $(patsubst tests/bench/%.c,$(O)/bench/%,$(filter-out %/http.c %/tool
 
 all: $(O)/teepod
 
-# EXTRA: objects or sources of one variant only.
+# EXTRA: additional objects or sources of one variant.
 $(O)/teepod: $(DOBJ) $(EXTRA) $(O)/libteepod.a
 	@echo "LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
-# A made-up later release, for tests of an upgrade: other tables of steps, the rest the same.
+# A simulated later release for tests of an upgrade: it has other step tables.
 $(O)/teepod-next: $(DOBJ) vmm/cvm/steps.c $(O)/libteepod.a
 	@echo "LD $@"; $(CC) $(CPPFLAGS) -DTEEPOD_NEXT_TABLES $(filter-out -MMD -MP,$(CFLAGS)) $(PKG_CFLAGS) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
@@ -64,7 +64,7 @@ $(O)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "CC $@"; $(CC) $(CPPFLAGS) $(CFLAGS) $(PKG_CFLAGS) -c -o $@ $<
 
-# Everything of daemon/ but its main() is testable too.
+# Unit tests also link the objects of daemon/, except main.o.
 $(O)/unit/%: tests/unit/%.c $(filter-out $(O)/obj/daemon/main.o,$(DOBJ)) $(O)/libteepod.a
 	@mkdir -p $(@D)
 	@echo "LD $@"; $(CC) $(CPPFLAGS) $(CFLAGS) $(PKG_CFLAGS) $(LDFLAGS) -o $@ $(filter-out %.h,$^) -lcmocka $(PKG_LIBS)
@@ -81,7 +81,7 @@ build-benches: $(BENCHES)
 
 -include $(OBJ:.o=.d) $(DOBJ:.o=.d) $(UNITS:=.d) $(FUZZERS:=.d) $(BENCHES:=.d)
 
-# ------------------------------------------------------------------ for people
+# ------------------------------------------------------------------ targets for people
 
 setup:
 	@scripts/packages.sh install all
@@ -101,8 +101,8 @@ run: setup-demo
 	@$(MAKE) --no-print-directory all demo-image
 	exec build/teepod --dev $${TEEPOD_DIR:-build/run} --listen $${TEEPOD_LISTEN:-127.0.0.1:8090}
 
-# Unit tests under ASan+UBSan, and beside them the black box: a daemon with failure points, real libvirt, QEMU, SQLite, TLS. On two
-# idle cores it takes less than ten minutes; the last lines are the ten slowest tests, the time in all, and the counts.
+# Unit tests with ASan and UBSan; at the same time black-box tests of a daemon with failure points and real libvirt, QEMU, SQLite and
+# TLS. Takes less than ten minutes on two idle cores. The last lines are the ten slowest tests, the total time, and the counts.
 test: setup
 	@$(MAKE) --no-print-directory demo-image
 	@tests/run.sh
@@ -115,20 +115,20 @@ blackbox: setup
 	@$(MAKE) --no-print-directory demo-image
 	@tests/run.sh blackbox
 
-# The long form of tests/run.sh torture: clients and chaos for SECONDS. SEED repeats a run; a failure prints the command that
-# repeats its epoch alone.
+# The long form of tests/run.sh torture: random requests and faults for SECONDS. The same SEED repeats a run. A failure prints the
+# command that repeats only its epoch.
 SECONDS ?= 1800
 SEED    ?= $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
 torture: setup
 	@$(MAKE) --no-print-directory demo-image
 	@tests/torture/run.sh --seconds $(SECONDS) --seed $(SEED)
 
-# A life of TDX guests with TDX made up, under the libvirt and QEMU of a newer Debian: see docs/testing-tdx.md.
+# Tests of TDX guests with simulated TDX, under the libvirt and QEMU of a newer Debian: see docs/testing-tdx.md.
 test-tdx: setup
 	@$(MAKE) --no-print-directory demo-image
 	@tests/run.sh tdx
 
-# Jobs that are given up, and an end that does not wait for them; changes that still wait then.
+# Tests with abandoned jobs, a shutdown of the daemon that does not wait for them, and changes that wait during it.
 HUNG := $(addprefix tests/blackbox/test_hung_steps.py::,test_stop_and_delete_get_past_a_start_that_hangs \
 	test_a_forced_shutdown_of_a_hung_guest_ends_in_its_time \
 	test_sigterm_ends_the_daemon_with_a_hung_guest_and_a_running_import) \
@@ -182,7 +182,7 @@ install: all
 	install -D -m 644 configs/teepod.rules $(DESTDIR)$(PREFIX)/share/polkit-1/rules.d/50-teepod.rules
 	install -D -m 644 configs/teepod-embedded.conf $(DESTDIR)$(PREFIX)/share/doc/teepod/examples/teepod-embedded.conf
 	install -D -m 644 configs/teepod.apparmor $(DESTDIR)/etc/apparmor.d/abstractions/libvirt-qemu.d/teepod
-	@# Before libvirt 10 only this file is read, which belongs to the administrator: one line is added to it.
+	@# libvirt before version 10 reads only this file of the administrator: add one line to it.
 	@local=$(DESTDIR)/etc/apparmor.d/local/abstractions/libvirt-qemu; test ! -e $$local || grep -q libvirt-qemu.d/teepod $$local || \
 		echo '#include <abstractions/libvirt-qemu.d/teepod>' >> $$local
 	install -D -m 644 docs/man/teepod.8 $(DESTDIR)$(PREFIX)/share/man/man8/teepod.8
