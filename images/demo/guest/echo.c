@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * echo.c - UDP echo on port 7 of the demo guest, so that UDP forwards have something to talk to.
+ * echo.c - UDP echo service on port 7 of the demo guest, for tests of UDP port forwards.
  */
 #include <netinet/in.h>
 #include <stdio.h>

@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# facts.cgi - GET / of the demo guest: what this instance is, as JSON.
+# facts.cgi - GET / of the demo guest: properties of this instance as JSON.
 #
-# The machine's UUID in SMBIOS is the CVM's vm_uuid. Nothing printed here needs escaping: it comes from the kernel.
+# The UUID in SMBIOS is the vm_uuid of the CVM. The values need no escaping, because they come from the kernel.
 export PATH=/bin
 
-# First line of a file in @value, or nothing. read fails over a line that nothing ends, and has read it all the same.
+# Set $value to the first line of a file, or to an empty string. "read" fails if the line has no newline, but sets $value.
 first() {
 	value=
 	[ -r "$1" ] && { read -r value <"$1" || [ -n "$value" ]; }
