@@ -36,6 +36,7 @@ SRC      := $(sort $(shell find $(filter-out daemon,$(ROOMS)) -name '*.c' -not -
 OBJ      := $(SRC:%.c=$(O)/obj/%.o) $(LLHTTP_C:/usr/share/llhttp/%.c=$(O)/obj/llhttp/%.o)
 DAEMON   := $(wildcard daemon/*.c)
 DOBJ     := $(DAEMON:%.c=$(O)/obj/%.o)
+FIXTURES := $(filter-out %_test.c,$(wildcard tests/unit/*.c))
 UNITS    := $(patsubst tests/unit/%.c,$(O)/unit/%,$(wildcard tests/unit/*_test.c))
 FUZZERS  := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
 BENCHES  := $(patsubst tests/bench/%.c,$(O)/bench/%,$(filter-out %/http.c %/tool.c,$(wildcard tests/bench/*.c)))
@@ -64,8 +65,13 @@ $(O)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "CC $@"; $(CC) $(CPPFLAGS) $(CFLAGS) $(PKG_CFLAGS) -c -o $@ $<
 
+# Shared by several unit tests.
+$(O)/libfixtures.a: $(FIXTURES:%.c=$(O)/obj/%.o)
+	@rm -f $@
+	@echo "AR $@"; $(AR) qcs $@ $^
+
 # Unit tests also link the objects of daemon/, except main.o.
-$(O)/unit/%: tests/unit/%.c $(filter-out $(O)/obj/daemon/main.o,$(DOBJ)) $(O)/libteepod.a
+$(O)/unit/%: tests/unit/%.c $(O)/libfixtures.a $(filter-out $(O)/obj/daemon/main.o,$(DOBJ)) $(O)/libteepod.a
 	@mkdir -p $(@D)
 	@echo "LD $@"; $(CC) $(CPPFLAGS) $(CFLAGS) $(PKG_CFLAGS) $(LDFLAGS) -o $@ $(filter-out %.h,$^) -lcmocka $(PKG_LIBS)
 
@@ -79,7 +85,7 @@ $(O)/bench/%: tests/bench/%.c tests/bench/http.c tests/bench/tool.c $(O)/libteep
 .PHONY: build-benches
 build-benches: $(BENCHES)
 
--include $(OBJ:.o=.d) $(DOBJ:.o=.d) $(UNITS:=.d) $(FUZZERS:=.d) $(BENCHES:=.d)
+-include $(OBJ:.o=.d) $(DOBJ:.o=.d) $(FIXTURES:%.c=$(O)/obj/%.d) $(UNITS:=.d) $(FUZZERS:=.d) $(BENCHES:=.d)
 
 # ------------------------------------------------------------------ targets for people
 

@@ -14,46 +14,30 @@
 #include "api/http/key_rate.h"
 #include "base/alloc.h"
 #include "base/array.h"
-#include "base/buf.h"
 #include "base/clock.h"
-#include "base/json.h"
 #include "base/own.h"
 #include "base/strings.h"
-#include "db/check.h"
 #include "db/cvms.h"
 #include "db/devices.h"
-#include "db/images.h"
 #include "db/keys.h"
 #include "db/ledger.h"
 #include "db/operations.h"
 #include "db/sql.h"
 #include "db/turn.h"
 #include "db/workspaces.h"
+#include "tests/unit/node_fixture.h"
 #include "vmm/account/balance.h"
 #include "vmm/account/workspaces.h"
 #include "vmm/account/billing.h"
 #include "vmm/account/keys.h"
 #include "vmm/account/meter.h"
-#include "vmm/admit/capacity.h"
 #include "vmm/admit/quota.h"
-#include "vmm/admit/request.h"
-#include "vmm/cvm/create.h"
 #include "vmm/cvm/observe.h"
-#include "vmm/cvm/power.h"
 #include "vmm/node/node.h"
 #include "vmm/node/records.h"
-#include "vmm/node/settings.h"
-#include "vmm/op/op_begin.h"
-#include "vmm/virt/xml_out.h"
 #include "vmm/vmm.h"
 
 enum { HOUR = METER_HOUR_MS };
-
-/* The settings of an open node: a test may change them where vmm_reload() could not. */
-static struct vmm_settings *settings_of(struct vmm *v)
-{
-	return (struct vmm_settings *)vmm_settings(v);
-}
 
 /* ------------------------------------------------------------------ arithmetic */
 
@@ -401,153 +385,44 @@ static void keys_of_one_parent_share_its_requests_and_a_refusal_charges_nobody(v
 
 /* ------------------------------------------------------------------ a node */
 
-struct node {
-	char dir[32], images[48];
-	uv_loop_t loop;
-	struct vmm *v;
-	struct vmm_settings set;
-};
-
-static const char *const addresses[] = { "127.0.0.1", NULL };
-static const char *const none[] = { NULL };
-static const struct request_ref ref = { .request_id = "req-1", .caller = "tester" };
-
-static void open_node(struct node *n)
-{
-	struct err e;
-
-	assert_int_equal(vmm_open(&n->set, &n->v, &e), 0);
-}
-
-static void closed(void *arg, unsigned stuck)
-{
-	assert_int_equal(stuck, 0);
-	*(bool *)arg = true;
-}
-
-static void close_node(struct node *n)
-{
-	bool over = false;
-
-	vmm_close(n->v, 2000, closed, &over);
-	while (!over)
-		(void)uv_run(&n->loop, UV_RUN_ONCE);
-}
-
-static void check_books(const struct node *n)
-{
-	auto_free char *path = xasprintf("%s/teepod.db", n->dir);
-	auto_buf struct buf out = { 0 };
-	struct err e;
-
-	assert_int_equal(db_check(path, &out, &e), 0);
-}
-
 static int set_up(void **st)
 {
-	struct image_row image = {
-		.name = "demo-1.0.0", .family = "demo", .version = "1.0.0", .v = { 1 }, .nv = 3
-	};
-	struct node *n = xcalloc(1, sizeof(*n));
-	struct err e;
+	struct node_fixture *n = node_fixture_new("/tmp");
 
-	(void)snprintf(n->dir, sizeof(n->dir), "/tmp/teepod-acc-XXXXXX");
-	if (!mkdtemp(n->dir) || uv_loop_init(&n->loop))
-		return -1;
-	(void)snprintf(n->images, sizeof(n->images), "%s/images", n->dir);
+	n->set.max_keys = 5;
+	n->set.keys_per_minute = 100;
 	/* Per hour: a vCPU 3600000 (1 a millisecond), a GiB of disk 36000 (1 in 100 ms). */
-	n->set = (struct vmm_settings){
-		.loop = &n->loop,
-		.state_dir = n->dir,
-		.images_dir = n->images,
-		.node_id = 1,
-		.node_name = "n1",
-		.region = "local",
-		.workspace = "local",
-		.hypervisor_uri = "qemu+unix:///system?socket=/nonexistent/sock",
-		.tee = TEE_NONE,
-		.host_root = "",
-		.networks = "user",
-		.bridges = "",
-		.prod_without_tee = true,
-		.device_id = "",
-		.tdx_firmware = "",
-		.vcpus = 64,
-		.memory_mib = 8192,
-		.disk_gib = 1000,
-		.slots = 50,
-		.cid_start = 1000,
-		.cid_count = 100,
-		.port_addresses = addresses,
-		.max_keys = 5,
-		.keys_per_minute = 100,
-		.billing = { .interval_s = 3600,
-			     .rates = { .vcpu = HOUR, .disk_gib = HOUR / 100 } },
-		.keep_operation_days = 1,
-		.keep_event_days = 1,
-		.keep_idempotency_hours = 1,
-		.kms_urls = none,
-		.gateway_urls = none
-	};
-	open_node(n);
-	assert_int_equal(images_add(vmm_db(n->v), &image, &image.id, &e), 0);
+	n->set.billing =
+		(struct billing_settings){ .interval_s = 3600,
+					   .rates = { .vcpu = HOUR, .disk_gib = HOUR / 100 } };
+	node_fixture_open(n);
+	node_fixture_add_image(n, "demo", 0, false);
 	*st = n;
 	return 0;
 }
 
 static int tear_down(void **st)
 {
-	struct node *n = *st;
-	auto_free char *cmd = xasprintf("rm -rf %s", n->dir);
+	struct node_fixture *n = *st;
 
-	close_node(n);
-	(void)uv_run(&n->loop, UV_RUN_DEFAULT);
-	assert_int_equal(uv_loop_close(&n->loop), 0);
-	check_books(n);
-	free(n);
-	return system(cmd);
+	node_fixture_close(n);
+	node_fixture_check_db(n);
+	node_fixture_free(n);
+	return 0;
 }
 
 /* ------------------------------------------------------------------ shares */
 
-struct asking {
-	struct node *n;
-	struct cvm_request ask;
-	struct cvm_row row;
-	struct op_row op;
-	enum observed seen;
-	struct power_request power;
-};
-
-static int create_turn(void *arg, struct err *e)
-{
-	struct asking *a = arg;
-
-	return vmm_create(a->n->v, vmm_default_workspace(a->n->v), &a->ask, &ref, &a->row, &a->op,
-			  e);
-}
-
-static int create(struct node *n, const char *name, int64_t vcpus, struct asking *ret,
+static int create(struct node_fixture *n, const char *name, int64_t vcpus, struct cvm_call *ret,
 		  struct err *e)
 {
-	auto_json json_t *m = json_pack("{s:i, s:s, s:s, s:s}", "manifest_version", 2, "name", name,
-					"runner", "docker-compose", "docker_compose_file",
-					"services:\n  a:\n    image: b\n");
-
-	*ret = (struct asking){ .n = n };
-	ret->ask = (struct cvm_request){ .name = name,
-					 .prefer_dev = -1,
-					 .vcpus = vcpus,
-					 .memory_mib = 100,
-					 .disk_gib = 10,
-					 .stopped = true,
-					 .manifest = m };
-	return turn_do(vmm_turn(n->v), create_turn, ret, e);
+	*ret = (struct cvm_call){ .request = { .vcpus = vcpus, .disk_gib = 10 } };
+	return cvm_call_create(n, name, ret, e);
 }
 
 static int limit_turn(void *arg, struct err *e)
 {
-	struct asking *a = arg;
+	struct cvm_call *a = arg;
 	struct workspace_ask w = { .max = { 4, QUOTA_KEEP, 25, QUOTA_UNLIMITED, QUOTA_KEEP,
 					    QUOTA_KEEP } };
 	struct workspace_row got;
@@ -555,7 +430,7 @@ static int limit_turn(void *arg, struct err *e)
 	return vmm_workspace_change(a->n->v, "local", &w, &got, e);
 }
 
-static struct workspace_row workspace(struct node *n)
+static struct workspace_row workspace(struct node_fixture *n)
 {
 	struct workspace_row w;
 	struct err e;
@@ -564,30 +439,13 @@ static struct workspace_row workspace(struct node *n)
 	return w;
 }
 
-static int power_turn(void *arg, struct err *e)
-{
-	struct asking *a = arg;
-
-	return vmm_power(a->n->v, &a->row, &a->power, &ref, &a->op, e);
-}
-
-static int forget_turn(void *arg, struct err *e)
-{
-	struct asking *a = arg;
-	int r = capacity_release(a->n->v, &a->row, 0, e);
-
-	if (!r)
-		r = meter_end(a->n->v, a->row.id, e);
-	return r ? r : cvms_delete(vmm_db(a->n->v), a->row.id, e);
-}
-
 static void a_share_is_what_the_cvms_of_a_workspace_hold(void **st)
 {
-	struct node *n = *st;
-	struct asking first, second;
+	struct node_fixture *n = *st;
+	struct cvm_call first, second;
 	struct err e;
 
-	assert_int_equal(turn_do(vmm_turn(n->v), limit_turn, &(struct asking){ .n = n }, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), limit_turn, &(struct cvm_call){ .n = n }, &e), 0);
 	assert_int_equal(create(n, "first", 3, &first, &e), 0);
 	assert_int_equal(create(n, "second", 2, &second, &e), -ERR_QUOTA);
 	assert_string_equal(e.cap.resource, "vcpus");
@@ -598,49 +456,41 @@ static void a_share_is_what_the_cvms_of_a_workspace_hold(void **st)
 	assert_int_equal(workspace(n).held[QUOTA_MEMORY], 200);
 	assert_int_equal(workspace(n).held[QUOTA_DISK], 20);
 	assert_int_equal(workspace(n).held[QUOTA_CVMS], 2);
-	assert_int_equal(turn_do(vmm_turn(n->v), forget_turn, &first, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), cvm_call_delete_turn, &first, &e), 0);
 	assert_int_equal(workspace(n).held[QUOTA_VCPUS], 1);
 	assert_int_equal(workspace(n).held[QUOTA_DISK], 10);
 }
 
-static int hold_turn(void *arg, struct err *e)
-{
-	struct asking *a = arg;
-	int r = capacity_hold_cpu(a->n->v, &a->row, !a->row.holds_cpu, e);
-
-	return r ? r : cvms_get(vmm_db(a->n->v), a->row.id, &a->row, e);
-}
-
 static void what_a_stopped_cvm_gave_back_it_has_to_ask_for_again(void **st)
 {
-	struct node *n = *st;
-	struct asking first, second;
+	struct node_fixture *n = *st;
+	struct cvm_call first, second;
 	struct err e;
 
-	assert_int_equal(turn_do(vmm_turn(n->v), limit_turn, &(struct asking){ .n = n }, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), limit_turn, &(struct cvm_call){ .n = n }, &e), 0);
 	assert_int_equal(create(n, "first", 3, &first, &e), 0);
-	assert_int_equal(turn_do(vmm_turn(n->v), hold_turn, &first, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), cvm_call_hold_cpu_turn, &first, &e), 0);
 	assert_int_equal(workspace(n).held[QUOTA_VCPUS], 0);
 	assert_int_equal(workspace(n).held[QUOTA_DISK], 10);
 	assert_int_equal(create(n, "second", 2, &second, &e), 0);
 	first.power.kind = OP_START;
-	assert_int_equal(turn_do(vmm_turn(n->v), power_turn, &first, &e), -ERR_QUOTA);
+	assert_int_equal(turn_do(vmm_turn(n->v), cvm_call_power_turn, &first, &e), -ERR_QUOTA);
 	assert_int_equal(e.cap.asked, 3);
 	assert_int_equal(e.cap.free, 2);
 	assert_int_equal(workspace(n).held[QUOTA_VCPUS], 2);
-	assert_int_equal(turn_do(vmm_turn(n->v), forget_turn, &second, &e), 0);
-	assert_int_equal(turn_do(vmm_turn(n->v), hold_turn, &first, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), cvm_call_delete_turn, &second, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), cvm_call_hold_cpu_turn, &first, &e), 0);
 	assert_int_equal(workspace(n).held[QUOTA_VCPUS], 3);
 }
 
 static void a_change_is_held_against_what_it_adds(void **st)
 {
-	struct node *n = *st;
+	struct node_fixture *n = *st;
 	struct cvm_row after;
-	struct asking a;
+	struct cvm_call a;
 	struct err e;
 
-	assert_int_equal(turn_do(vmm_turn(n->v), limit_turn, &(struct asking){ .n = n }, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), limit_turn, &(struct cvm_call){ .n = n }, &e), 0);
 	assert_int_equal(create(n, "first", 3, &a, &e), 0);
 	after = a.row;
 	after.given_vcpus = 4;
@@ -655,7 +505,7 @@ static void a_change_is_held_against_what_it_adds(void **st)
 
 static int take_gpu(void *arg, struct err *e)
 {
-	struct asking *a = arg;
+	struct cvm_call *a = arg;
 	struct device_row d = {
 		.kind = DEVICE_GPU, .iommu_group = 1, .offered = true, .present = true
 	};
@@ -674,21 +524,21 @@ static int take_gpu(void *arg, struct err *e)
 
 static void a_gpu_counts_from_when_it_is_given_until_its_cvm_is_gone(void **st)
 {
-	struct node *n = *st;
-	struct asking a;
+	struct node_fixture *n = *st;
+	struct cvm_call a;
 	struct err e;
 
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
 	assert_int_equal(turn_do(vmm_turn(n->v), take_gpu, &a, &e), 0);
 	assert_int_equal(workspace(n).held[QUOTA_GPUS], 1);
-	assert_int_equal(turn_do(vmm_turn(n->v), forget_turn, &a, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), cvm_call_delete_turn, &a, &e), 0);
 	assert_int_equal(workspace(n).held[QUOTA_GPUS], 0);
 }
 
 /* ------------------------------------------------------------------ workspaces and keys */
 
 struct keeping {
-	struct node *n;
+	struct node_fixture *n;
 	struct workspace_row w;
 	struct key_row k;
 	struct key_ask ask;
@@ -726,7 +576,7 @@ static int revoke_key(void *arg, struct err *e)
 
 static void a_deleted_workspace_leaves_its_number_and_its_keys_open_nothing(void **st)
 {
-	struct node *n = *st;
+	struct node_fixture *n = *st;
 	struct keeping k = { .n = n };
 	struct key_row row;
 	int64_t first;
@@ -749,7 +599,7 @@ static void a_deleted_workspace_leaves_its_number_and_its_keys_open_nothing(void
 
 static void a_key_ends_when_it_expires_or_is_revoked_and_its_text_is_kept_nowhere(void **st)
 {
-	struct node *n = *st;
+	struct node_fixture *n = *st;
 	struct keeping k = {
 		.n = n, .ask = { .workspace = vmm_default_workspace(n->v), .name = "ci", .role = 2 }
 	};
@@ -787,7 +637,7 @@ static int64_t hour_from_now(void)
 }
 
 /* Keys of a line: each made by the one before. */
-static void make_line(struct node *n, struct keeping *k, unsigned length)
+static void make_line(struct node_fixture *n, struct keeping *k, unsigned length)
 {
 	struct err e;
 
@@ -804,7 +654,7 @@ static void make_line(struct node *n, struct keeping *k, unsigned length)
 
 static void a_key_has_no_more_than_the_one_that_made_it(void **st)
 {
-	struct node *n = *st;
+	struct node_fixture *n = *st;
 	struct keeping parent = {
 		.n = n, .ask = { .workspace = vmm_default_workspace(n->v), .name = "p", .role = 2 }
 	};
@@ -834,7 +684,7 @@ static void a_key_has_no_more_than_the_one_that_made_it(void **st)
 
 static void what_no_key_makes_ends_with_the_credential_that_makes_it(void **st)
 {
-	struct node *n = *st;
+	struct node_fixture *n = *st;
 	struct keeping k = {
 		.n = n, .ask = { .workspace = vmm_default_workspace(n->v), .name = "p", .role = 2 }
 	};
@@ -849,7 +699,7 @@ static void what_no_key_makes_ends_with_the_credential_that_makes_it(void **st)
 
 static void a_revoked_key_takes_along_what_it_made_and_makes_no_more(void **st)
 {
-	struct node *n = *st;
+	struct node_fixture *n = *st;
 	struct keeping k[4], other;
 	struct key_row row;
 	struct err e;
@@ -868,12 +718,13 @@ static void a_revoked_key_takes_along_what_it_made_and_makes_no_more(void **st)
 
 static void a_line_of_keys_has_an_end(void **st)
 {
-	struct node *n = *st;
+	struct node_fixture *n = *st;
 	struct keeping k[KEY_LINE_MAX + 1];
 	struct key_row row;
 	struct err e;
 
-	settings_of(n->v)->max_keys = 0;
+	n->set.max_keys = 0;
+	node_fixture_reload(n);
 	make_line(n, k, KEY_LINE_MAX);
 	k[KEY_LINE_MAX] = k[KEY_LINE_MAX - 1];
 	k[KEY_LINE_MAX].ask.parent = k[KEY_LINE_MAX - 1].k.id;
@@ -885,7 +736,7 @@ static void a_line_of_keys_has_an_end(void **st)
 
 static void a_deleted_workspace_takes_along_what_its_keys_made_elsewhere(void **st)
 {
-	struct node *n = *st;
+	struct node_fixture *n = *st;
 	struct keeping k = { .n = n }, child = { .n = n };
 	struct key_row row;
 	struct err e;
@@ -904,7 +755,7 @@ static void a_deleted_workspace_takes_along_what_its_keys_made_elsewhere(void **
 
 static void use_is_noted_once_a_minute(void **st)
 {
-	struct node *n = *st;
+	struct node_fixture *n = *st;
 	struct keeping k = {
 		.n = n, .ask = { .workspace = vmm_default_workspace(n->v), .name = "ci", .role = 2 }
 	};
@@ -930,7 +781,7 @@ static void use_is_noted_once_a_minute(void **st)
 
 static void keys_are_limited_in_number_and_in_haste(void **st)
 {
-	struct node *n = *st;
+	struct node_fixture *n = *st;
 	struct keeping k = {
 		.n = n, .ask = { .workspace = vmm_default_workspace(n->v), .name = "ci", .role = 2 }
 	};
@@ -941,10 +792,12 @@ static void keys_are_limited_in_number_and_in_haste(void **st)
 	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k, &e), -ERR_KEYS);
 	assert_int_equal(e.cap.total, 5);
 	assert_int_equal(turn_do(vmm_turn(n->v), revoke_key, &k, &e), 0);
-	settings_of(n->v)->keys_per_minute = 5;
+	n->set.keys_per_minute = 5;
+	node_fixture_reload(n);
 	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k, &e), -ERR_KEY_RATE);
 	assert_in_range(e.retry_s, 50, 60);
-	settings_of(n->v)->keys_per_minute = 6;
+	n->set.keys_per_minute = 6;
+	node_fixture_reload(n);
 	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k, &e), 0);
 }
 
@@ -958,46 +811,57 @@ static void read_made_up(struct clock_reading *ret)
 }
 
 /* From here on the node's time is what the test says. */
-static void charge_from_now(struct node *n)
+static void charge_from_now(struct node_fixture *n)
 {
-	close_node(n);
+	node_fixture_close(n);
 	n->set.billing.enabled = true;
-	open_node(n);
+	node_fixture_open(n);
 	clock_read(&made_up);
 	billing_set_clock(n->v, read_made_up);
 }
 
+struct credit {
+	struct node_fixture *n;
+	int64_t amount;
+};
+
 static int credit_turn(void *arg, struct err *e)
 {
-	struct asking *a = arg;
-	struct ledger_row l;
+	const struct credit *c = arg;
+	struct ledger_row row;
 
-	return vmm_credit(a->n->v, vmm_default_workspace(a->n->v), a->ask.vcpus, "for a test",
-			  "tester", &l, e);
+	return vmm_credit(c->n->v, vmm_default_workspace(c->n->v), c->amount, "for a test",
+			  "tester", &row, e);
 }
 
-static void credit(struct node *n, int64_t amount)
+static void credit(struct node_fixture *n, int64_t amount)
 {
-	struct asking a = { .n = n, .ask = { .vcpus = amount } };
+	struct credit c = { n, amount };
 	struct err e;
 
-	assert_int_equal(turn_do(vmm_turn(n->v), credit_turn, &a, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), credit_turn, &c, &e), 0);
 }
 
-static int see_turn(void *arg, struct err *e)
+struct observation {
+	struct cvm_call *call;
+	enum observed observed;
+};
+
+static int observe_turn(void *arg, struct err *e)
 {
-	struct asking *a = arg;
-	int r = observe_apply(a->n->v, &a->row, a->seen, e);
+	struct observation *o = arg;
+	struct cvm_call *a = o->call;
+	int r = observe_apply(a->n->v, &a->row, o->observed, e);
 
 	return r ? r : cvms_get(vmm_db(a->n->v), a->row.id, &a->row, e);
 }
 
-static void see(struct asking *a, enum observed o)
+static void observe(struct cvm_call *a, enum observed observed)
 {
+	struct observation o = { a, observed };
 	struct err e;
 
-	a->seen = o;
-	assert_int_equal(turn_do(vmm_turn(a->n->v), see_turn, a, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(a->n->v), observe_turn, &o, &e), 0);
 }
 
 static int check_turn(void *arg, struct err *e)
@@ -1011,7 +875,7 @@ static void pass(int64_t ms)
 	made_up.wall_ms += ms;
 }
 
-static struct balance balance(struct node *n)
+static struct balance balance(struct node_fixture *n)
 {
 	struct balance b;
 	struct err e;
@@ -1020,7 +884,7 @@ static struct balance balance(struct node *n)
 	return b;
 }
 
-static int64_t entries(struct node *n)
+static int64_t entries(struct node_fixture *n)
 {
 	int64_t count = -1;
 	struct err e;
@@ -1033,8 +897,8 @@ static int64_t entries(struct node *n)
 
 static void time_is_paid_for_once_at_the_rate_it_had_whatever_the_wall_clock_does(void **st)
 {
-	struct node *n = *st;
-	struct asking a;
+	struct node_fixture *n = *st;
+	struct cvm_call a;
 	struct err e;
 	int64_t left = 100000000;
 
@@ -1043,23 +907,23 @@ static void time_is_paid_for_once_at_the_rate_it_had_whatever_the_wall_clock_doe
 	assert_int_equal(create(n, "first", 2, &a, &e), 0);
 	pass(10000);
 	assert_int_equal(balance(n).left, left -= 10000 / 10); /* 10 GiB of disk: 1 in 10 ms */
-	see(&a, OBSERVED_RUNNING);
+	observe(&a, OBSERVED_RUNNING);
 	made_up.wall_ms -= 999999999; /* set back by days, while it runs */
 	made_up.boot_ms += 1000;
 	assert_int_equal(balance(n).left, left -= 2000 + 100);
 	made_up.wall_ms += 2999999999; /* and far ahead */
 	made_up.boot_ms += 1000;
-	see(&a, OBSERVED_OFF);
+	observe(&a, OBSERVED_OFF);
 	assert_int_equal(balance(n).left, left -= 2000 + 100);
 	assert_int_equal(balance(n).booked, left); /* nothing is open but what began just now */
 	assert_int_equal(entries(n), 2);
 	made_up.boot_ms -= 500; /* no clock does this; none is believed that does */
-	see(&a, OBSERVED_RUNNING);
+	observe(&a, OBSERVED_RUNNING);
 	assert_int_equal(balance(n).left, left);
 	made_up.boot_ms += 500;
 	assert_int_equal(balance(n).left, left);
 	pass(100);
-	assert_int_equal(turn_do(vmm_turn(n->v), forget_turn, &a, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), cvm_call_delete_turn, &a, &e), 0);
 	assert_int_equal(balance(n).left, left -= 200 + 10);
 	assert_int_equal(balance(n).booked, left);
 	assert_int_equal(balance(n).rate, 0);
@@ -1069,14 +933,14 @@ static void time_is_paid_for_once_at_the_rate_it_had_whatever_the_wall_clock_doe
 
 static void a_long_interval_is_written_every_hour(void **st)
 {
-	struct node *n = *st;
-	struct asking a;
+	struct node_fixture *n = *st;
+	struct cvm_call a;
 	struct err e;
 
 	charge_from_now(n);
 	credit(n, 1000000000);
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
-	see(&a, OBSERVED_RUNNING);
+	observe(&a, OBSERVED_RUNNING);
 	for (int i = 0; i < 180; i++) {
 		pass(60000);
 		assert_int_equal(turn_do(vmm_turn(n->v), check_turn, n->v, &e), 0);
@@ -1087,20 +951,20 @@ static void a_long_interval_is_written_every_hour(void **st)
 
 static void a_restart_of_the_daemon_neither_loses_nor_doubles_time(void **st)
 {
-	struct node *n = *st;
-	struct asking a;
+	struct node_fixture *n = *st;
+	struct cvm_call a;
 	struct err e;
 	int64_t left = 100000000;
 
 	charge_from_now(n);
 	credit(n, left);
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
-	see(&a, OBSERVED_RUNNING);
+	observe(&a, OBSERVED_RUNNING);
 	pass(5000);
 	assert_int_equal(turn_do(vmm_turn(n->v), check_turn, n->v, &e), 0);
 	left = balance(n).left;
-	close_node(n);
-	open_node(n); /* by the real clock, which is behind: nothing more, nothing less */
+	node_fixture_close(n);
+	node_fixture_open(n); /* by the real clock, which is behind: nothing more, nothing less */
 	assert_int_equal(balance(n).left, left);
 	billing_set_clock(n->v, read_made_up);
 	pass(1000);
@@ -1109,15 +973,15 @@ static void a_restart_of_the_daemon_neither_loses_nor_doubles_time(void **st)
 
 static void what_ran_when_the_host_went_down_pays_for_its_disk_until_it_is_back(void **st)
 {
-	struct node *n = *st;
+	struct node_fixture *n = *st;
 	struct balance b;
-	struct asking a;
+	struct cvm_call a;
 	struct err e;
 
 	charge_from_now(n);
 	credit(n, 100000000);
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
-	see(&a, OBSERVED_RUNNING);
+	observe(&a, OBSERVED_RUNNING);
 	pass(5000);
 	assert_int_equal(turn_do(vmm_turn(n->v), check_turn, n->v, &e), 0);
 	assert_int_equal(balance(n).left, 100000000 - 5000 - 500);
@@ -1128,8 +992,8 @@ static void what_ran_when_the_host_went_down_pays_for_its_disk_until_it_is_back(
 			"") == 1);
 	assert_true(sql_run(vmm_db(n->v), &e, "UPDATE meters SET from_ms = from_ms - 3600000",
 			    "") == 1);
-	close_node(n);
-	open_node(n);
+	node_fixture_close(n);
+	node_fixture_open(n);
 	b = balance(n);
 	/* 5 s of all, then an hour of disk less what the made-up clock was ahead; the real one ran
 	 * on a little. */
@@ -1140,8 +1004,8 @@ static void what_ran_when_the_host_went_down_pays_for_its_disk_until_it_is_back(
 
 static void what_is_left_has_to_pay_for_the_next_hour(void **st)
 {
-	struct node *n = *st;
-	struct asking a, b;
+	struct node_fixture *n = *st;
+	struct cvm_call a, b;
 	struct err e;
 
 	charge_from_now(n);
@@ -1151,18 +1015,18 @@ static void what_is_left_has_to_pay_for_the_next_hour(void **st)
 	credit(n, HOUR / 10);
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
 	a.power.kind = OP_START;
-	assert_int_equal(turn_do(vmm_turn(n->v), power_turn, &a, &e), -ERR_BALANCE);
+	assert_int_equal(turn_do(vmm_turn(n->v), cvm_call_power_turn, &a, &e), -ERR_BALANCE);
 	assert_int_equal(e.cap.asked, HOUR + HOUR / 10);
 	credit(n, HOUR);
-	assert_int_equal(turn_do(vmm_turn(n->v), power_turn, &a, &e), 0);
+	assert_int_equal(turn_do(vmm_turn(n->v), cvm_call_power_turn, &a, &e), 0);
 	/* It does not run yet and will: another one may not spend the same hour. */
 	assert_int_equal(create(n, "second", 1, &b, &e), -ERR_BALANCE);
 }
 
 static void without_a_balance_running_cvms_run_on_or_are_shut_down_as_configured(void **st)
 {
-	struct node *n = *st;
-	struct asking a;
+	struct node_fixture *n = *st;
+	struct cvm_call a;
 	struct op_row op;
 	struct err e;
 
@@ -1170,12 +1034,13 @@ static void without_a_balance_running_cvms_run_on_or_are_shut_down_as_configured
 	credit(n, 2LL * HOUR);
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
 	assert_int_equal(cvms_set_desired(vmm_db(n->v), a.row.id, DESIRED_RUNNING, &e), 0);
-	see(&a, OBSERVED_RUNNING);
+	observe(&a, OBSERVED_RUNNING);
 	pass(3LL * HOUR);
 	assert_int_equal(turn_do(vmm_turn(n->v), check_turn, n->v, &e), 0);
 	assert_true(balance(n).left < 0);
 	assert_int_equal(ops_running_of(vmm_db(n->v), a.row.id, &op, &e), -ERR_NOT_FOUND);
-	settings_of(n->v)->billing.stop_on_empty = true;
+	n->set.billing.stop_on_empty = true;
+	node_fixture_reload(n);
 	assert_int_equal(turn_do(vmm_turn(n->v), check_turn, n->v, &e), 0);
 	assert_int_equal(ops_running_of(vmm_db(n->v), a.row.id, &op, &e), 0);
 	assert_int_equal(op.kind, OP_SHUTDOWN);
@@ -1185,7 +1050,7 @@ static void without_a_balance_running_cvms_run_on_or_are_shut_down_as_configured
 
 static void the_ledger_is_append_only_and_its_sum_is_the_balance(void **st)
 {
-	struct node *n = *st;
+	struct node_fixture *n = *st;
 	struct ledger_row *rows = NULL;
 	int64_t total;
 	struct err e;
@@ -1208,8 +1073,8 @@ static void the_ledger_is_append_only_and_its_sum_is_the_balance(void **st)
 
 static void billing_that_is_turned_off_closes_what_was_open(void **st)
 {
-	struct node *n = *st;
-	struct asking a;
+	struct node_fixture *n = *st;
+	struct cvm_call a;
 	struct err e;
 
 	charge_from_now(n);
@@ -1217,9 +1082,9 @@ static void billing_that_is_turned_off_closes_what_was_open(void **st)
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
 	pass(1000);
 	assert_int_equal(turn_do(vmm_turn(n->v), check_turn, n->v, &e), 0);
-	close_node(n);
+	node_fixture_close(n);
 	n->set.billing.enabled = false;
-	open_node(n);
+	node_fixture_open(n);
 	assert_int_equal(balance(n).booked, 100000000 - 100);
 	assert_int_equal(balance(n).left, 100000000 - 100);
 	assert_false(balance(n).enabled);
@@ -1231,7 +1096,7 @@ static void billing_that_is_turned_off_closes_what_was_open(void **st)
 
 static int fit_turn(void *arg, struct err *e)
 {
-	struct node *n = arg;
+	struct node_fixture *n = arg;
 
 	return records_fit(n->v, vmm_default_workspace(n->v), RECORD_PROVISIONS, e);
 }
@@ -1244,13 +1109,13 @@ static void after_short_records_few_long_ones_are_dropped(void **st)
 		" created_ms, expires_ms, used) SELECT ?, 'app', 'hash' || x, '', CASE WHEN x < 64"
 		" THEN 'm' ELSE hex(zeroblob(5000)) END, x, 1 << 60, 1 FROM i";
 	const int64_t long_bytes = 256 + 10000;
-	struct node *n = *st;
+	struct node_fixture *n = *st;
 	int64_t left = 0;
 	struct err e;
 
-	close_node(n);
+	node_fixture_close(n);
 	n->set.record_limit[RECORD_PROVISIONS] = 64 * long_bytes - 1; /* one too many */
-	open_node(n);
+	node_fixture_open(n);
 	assert_int_equal(sql_run(vmm_db(n->v), &e, add, "i", vmm_default_workspace(n->v)), 127);
 	assert_int_equal(turn_do(vmm_turn(n->v), fit_turn, n, &e), 0);
 	assert_int_equal(
