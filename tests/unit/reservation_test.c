@@ -12,236 +12,129 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/alloc.h"
 #include "base/array.h"
-#include "base/buf.h"
-#include "base/json.h"
 #include "base/own.h"
-#include "base/strings.h"
 #include "db/capacity.h"
-#include "db/check.h"
 #include "db/cvms.h"
 #include "db/devices.h"
-#include "db/images.h"
 #include "db/operations.h"
 #include "db/sql.h"
 #include "db/turn.h"
 #include "tests/unit/host_tree.h"
+#include "tests/unit/node_fixture.h"
 #include "vmm/admit/capacity.h"
 #include "vmm/admit/reservation.h"
 #include "vmm/admit/placement.h"
-#include "vmm/admit/request.h"
 #include "vmm/cvm/create.h"
 #include "vmm/cvm/update.h"
 #include "vmm/host/host_watch.h"
 #include "vmm/host/inventory.h"
 #include "vmm/host/waiters.h"
-#include "vmm/node/node.h"
-#include "vmm/node/settings.h"
 #include "vmm/cvm/steps.h"
 #include "vmm/op/step_job.h"
-#include "vmm/op/op_begin.h"
 #include "vmm/vmm.h"
-
-struct node {
-	char dir[32];
-	uv_loop_t loop;
-	struct vmm *v;
-	struct vmm_settings set;
-};
 
 enum { GIB = 1024 };
 
-/* The settings of an open node: a test may change them where vmm_reload() could not. */
-static struct vmm_settings *settings_of(struct vmm *v)
-{
-	return (struct vmm_settings *)vmm_settings(v);
-}
-
-static const char *const addresses[] = { "127.0.0.1", NULL };
-static const char *const none[] = { NULL };
 static const char *const listing[] = { "10de:2335", NULL };
 static const struct request_ref ref = { .request_id = "req-1", .caller = "tester", .looked = true };
 
-static void looked(void *arg)
+static void count_call(void *arg)
 {
-	*(bool *)arg = true;
+	++*(int *)arg;
 }
 
-static void look(struct node *n)
+static void read_inventory(struct node_fixture *n)
 {
-	bool over = false;
+	int called = 0;
 
-	inventory_refresh(n->v, looked, &over);
-	while (!over)
+	inventory_refresh(n->v, count_call, &called);
+	while (!called)
 		(void)uv_run(&n->loop, UV_RUN_ONCE);
 }
 
-static void open_node(struct node *n)
+static void open_node(struct node_fixture *n)
 {
-	struct err e;
-
-	n->set = (struct vmm_settings){
-		.loop = &n->loop,
-		.state_dir = n->dir,
-		.images_dir = n->dir,
-		.node_id = 1,
-		.node_name = "n1",
-		.region = "local",
-		.workspace = "local",
-		.hypervisor_uri = "qemu+unix:///system?socket=/nonexistent/sock",
-		.tee = TEE_NONE,
-		.host_root = tree_root,
-		.device_id = "",
-		.vcpus = 128,
-		.memory_mib = 65536,
-		.disk_gib = 100,
-		.slots = 64,
-		.tdx_keyids = -1,
-		.gpu = { .enabled = true, .allow_attach_all = true, .listing = listing },
-		.cid_start = 1000,
-		.cid_count = 100,
-		.ports_enabled = true,
-		.port_addresses = addresses,
-		.keep_operation_days = 1,
-		.keep_event_days = 1,
-		.keep_idempotency_hours = 1,
-		.networks = "user",
-		.bridges = "",
-		.volumes_dir = "",
-		.prod_without_tee = true,
-		.tdx_firmware = "",
-		.kms_urls = none,
-		.gateway_urls = none,
-	};
-	if (vmm_open(&n->set, &n->v, &e))
-		fail_msg("%s", e.text);
-	look(n);
+	node_fixture_open(n);
+	read_inventory(n);
 }
 
-static void closed(void *arg, unsigned stuck)
+/* With the settings in n->set. */
+static void reopen_node(struct node_fixture *n)
 {
-	assert_int_equal(stuck, 0);
-	*(bool *)arg = true;
-}
-
-static void close_node(struct node *n)
-{
-	bool over = false;
-
-	vmm_close(n->v, 2000, closed, &over);
-	while (!over)
-		(void)uv_run(&n->loop, UV_RUN_ONCE);
+	node_fixture_close(n);
+	open_node(n);
 }
 
 /* 8 GPUs and 8 GiB of 1 GiB pages on each of two nodes. */
 static int set_up(void **st)
 {
-	struct image_row image = {
-		.name = "demo-1.0.0", .family = "demo", .version = "1.0.0", .v = { 1 }, .nv = 3
-	};
-	struct node *n = xcalloc(1, sizeof(*n));
-	struct err e;
+	struct node_fixture *n;
 
-	(void)snprintf(n->dir, sizeof(n->dir), "/tmp/teepod-place-XXXXXX");
-	if (tree_set_up(st) || !mkdtemp(n->dir) || uv_loop_init(&n->loop))
+	if (tree_set_up(st))
 		return -1;
 	tree_two_sockets(1048576, 8);
+	n = node_fixture_new("/tmp");
+	n->set.host_root = tree_root;
+	n->set.vcpus = 128;
+	n->set.memory_mib = 65536;
+	n->set.disk_gib = 100;
+	n->set.slots = 64;
+	n->set.tdx_keyids = -1;
+	n->set.ports_enabled = true;
+	n->set.gpu = (struct gpu_settings){ .enabled = true,
+					    .allow_attach_all = true,
+					    .listing = listing };
 	open_node(n);
-	assert_int_equal(images_add(vmm_db(n->v), &image, &image.id, &e), 0);
+	node_fixture_add_image(n, "demo", 0, false);
 	*st = n;
 	return 0;
 }
 
-static void expect_sound_books(struct node *n)
+/* When the inventory is not being read. */
+static void check_db(struct node_fixture *n)
 {
-	auto_free char *path = xasprintf("%s/teepod.db", n->dir);
-	auto_buf struct buf out = { 0 };
-	struct err e;
-
-	while (uv_run(&n->loop, UV_RUN_NOWAIT) && vmm_turn(n->v) && inventory_is_reading(n->v))
+	while (uv_run(&n->loop, UV_RUN_NOWAIT) && inventory_is_reading(n->v))
 		;
-	if (db_check(path, &out, &e))
-		fail_msg("%s", out.data);
+	node_fixture_check_db(n);
 }
 
 static int tear_down(void **st)
 {
-	struct node *n = *st;
-	struct err e;
-	int r;
+	struct node_fixture *n = *st;
 
-	expect_sound_books(n);
-	close_node(n);
-	(void)uv_run(&n->loop, UV_RUN_DEFAULT);
-	assert_int_equal(uv_loop_close(&n->loop), 0);
-	r = file_remove_tree(n->dir, &e);
-	free(n);
-	return r ? r : tree_tear_down(st);
+	check_db(n);
+	node_fixture_free(n);
+	return tree_tear_down(st);
 }
 
-/* ------------------------------------------------------------------ asking */
+/* ------------------------------------------------------------------ calls */
 
-struct asking {
-	struct node *n;
-	struct cvm_request ask;
-	struct cvm_row row;
-	struct op_row op;
-	enum op_kind kind;
-};
-
-static int create_turn(void *arg, struct err *e)
+static int create(struct node_fixture *n, const char *name, struct cvm_call *c, struct err *e)
 {
-	struct asking *a = arg;
-
-	return vmm_create(a->n->v, vmm_default_workspace(a->n->v), &a->ask, &ref, &a->row, &a->op,
-			  e);
+	c->request.looked = true;
+	c->request.memory_mib = c->request.memory_mib ? c->request.memory_mib : 512;
+	return cvm_call_create(n, name, c, e);
 }
 
-static int create(struct node *n, const char *name, struct asking *a, struct err *e)
-{
-	auto_json json_t *m = json_pack("{s:i, s:s, s:s, s:s}", "manifest_version", 2, "name", name,
-					"runner", "docker-compose", "docker_compose_file",
-					"services:\n  a:\n    image: b\n");
-
-	a->n = n;
-	a->ask.name = name;
-	a->ask.prefer_dev = -1;
-	a->ask.looked = true;
-	a->ask.vcpus = a->ask.vcpus ? a->ask.vcpus : 1;
-	a->ask.memory_mib = a->ask.memory_mib ? a->ask.memory_mib : 512;
-	a->ask.disk_gib = 1;
-	a->ask.stopped = true;
-	a->ask.manifest = m;
-	return turn_do(vmm_turn(n->v), create_turn, a, e);
-}
-
-static void created(struct node *n, const char *name, struct asking *a)
+static void create_ok(struct node_fixture *n, const char *name, struct cvm_call *c)
 {
 	struct err e;
 
-	if (create(n, name, a, &e))
+	if (create(n, name, c, &e))
 		fail_msg("%s: %s", name, e.text);
 }
 
-static int delete_turn(void *arg, struct err *e)
-{
-	struct asking *a = arg;
-	int r = capacity_release(a->n->v, &a->row, 0, e);
-
-	return r ? r : cvms_delete(vmm_db(a->n->v), a->row.id, e);
-}
-
 /* As the end of a delete does it; the steps before need a hypervisor. */
-static void deleted(struct asking *a)
+static void delete_row(struct cvm_call *c)
 {
 	struct err e;
 
-	assert_int_equal(cvms_get(vmm_db(a->n->v), a->row.id, &a->row, &e), 0);
-	assert_int_equal(turn_do(vmm_turn(a->n->v), delete_turn, a, &e), 0);
+	assert_int_equal(cvms_get(vmm_db(c->n->v), c->row.id, &c->row, &e), 0);
+	assert_int_equal(cvm_call_apply(c, cvm_call_delete_turn, &e), 0);
 }
 
-static int64_t count(struct node *n, const char *sql)
+static int64_t count(struct node_fixture *n, const char *sql)
 {
 	int64_t v;
 	struct err e;
@@ -251,7 +144,7 @@ static int64_t count(struct node *n, const char *sql)
 }
 
 /* What a refusal must leave as it was. */
-static void expect_nothing_reserved(struct node *n, int64_t cvms)
+static void expect_nothing_reserved(struct node_fixture *n, int64_t cvms)
 {
 	assert_int_equal(count(n, "SELECT count(*) FROM cvms"), cvms);
 	if (cvms)
@@ -263,7 +156,7 @@ static void expect_nothing_reserved(struct node *n, int64_t cvms)
 	assert_int_equal(count(n, "SELECT count(*) FROM cvm_nodes"), 0);
 }
 
-static struct capacity_row gpus_of(struct node *n)
+static struct capacity_row gpus_of(struct node_fixture *n)
 {
 	struct capacity_row rows[CAPACITY_ROWS];
 	struct err e;
@@ -277,7 +170,7 @@ static struct capacity_row gpus_of(struct node *n)
 
 static void a_look_at_the_start_finds_what_is_there(void **st)
 {
-	struct node *n = *st;
+	struct node_fixture *n = *st;
 
 	assert_int_equal(count(n, "SELECT count(*) FROM devices WHERE kind = 'gpu' AND offered"),
 			 8);
@@ -290,13 +183,13 @@ static void a_look_at_the_start_finds_what_is_there(void **st)
 static void gpus_are_reserved_with_the_row_and_free_after_the_delete(void **st)
 {
 	static const struct gpu_request two[] = { { "ab:00.0", NULL }, { NULL, "10de:2335" } };
-	struct asking a = { .ask = { .gpu_attach = GPU_LISTED, .gpus = two, .n_gpus = 2 } };
+	struct cvm_call a = { .request = { .gpu_attach = GPU_LISTED, .gpus = two, .n_gpus = 2 } };
 	auto_free struct device_row *d = NULL;
-	struct node *n = *st;
+	struct node_fixture *n = *st;
 	size_t n_d;
 	struct err e;
 
-	created(n, "with-two", &a);
+	create_ok(n, "with-two", &a);
 	assert_int_equal(a.row.gpus, 2);
 	assert_string_equal(a.row.gpu_attach, "listed");
 	assert_int_equal(vmm_devices_of(n->v, a.row.id, &d, &n_d, &e), 0);
@@ -305,8 +198,8 @@ static void gpus_are_reserved_with_the_row_and_free_after_the_delete(void **st)
 	assert_string_equal(d[1].address, "0000:ab:00.0");
 	assert_string_equal(d[0].cvm_uuid, a.row.uuid);
 	assert_int_equal(gpus_of(n).promised, 2);
-	expect_sound_books(n);
-	deleted(&a);
+	check_db(n);
+	delete_row(&a);
 	assert_int_equal(gpus_of(n).promised, 0);
 	expect_nothing_reserved(n, 0);
 }
@@ -314,20 +207,21 @@ static void gpus_are_reserved_with_the_row_and_free_after_the_delete(void **st)
 static void all_takes_the_nvswitches_too_and_leaves_nothing_for_others(void **st)
 {
 	static const struct gpu_request one[] = { { NULL, "10de:2335" } };
-	struct asking all = { .ask = { .gpu_attach = GPU_ALL } };
-	struct asking late = { .ask = { .gpu_attach = GPU_LISTED, .gpus = one, .n_gpus = 1 } };
-	struct node *n = *st;
+	struct cvm_call all = { .request = { .gpu_attach = GPU_ALL } };
+	struct cvm_call late = { .request = {
+					 .gpu_attach = GPU_LISTED, .gpus = one, .n_gpus = 1 } };
+	struct node_fixture *n = *st;
 	struct err e;
 
-	created(n, "takes-all", &all);
+	create_ok(n, "takes-all", &all);
 	assert_int_equal(all.row.gpus, 8);
 	assert_int_equal(all.row.nvswitches, 4);
 	assert_int_equal(count(n, "SELECT count(*) FROM devices WHERE cvm IS NOT NULL"), 12);
 	assert_int_equal(create(n, "too-late", &late, &e), -ERR_CAPACITY);
 	assert_string_equal(e.cap.resource, "gpus");
 	expect_nothing_reserved(n, 1);
-	deleted(&all);
-	created(n, "too-late", &late);
+	delete_row(&all);
+	create_ok(n, "too-late", &late);
 	assert_int_equal(create(n, "takes-all", &all, &e), -ERR_CAPACITY);
 	assert_int_equal(e.cap.asked, 8);
 	assert_int_equal(e.cap.free, 7);
@@ -336,10 +230,10 @@ static void all_takes_the_nvswitches_too_and_leaves_nothing_for_others(void **st
 static void a_refusal_later_in_admission_leaves_the_gpus_free(void **st)
 {
 	static const struct gpu_request one[] = { { NULL, "10de:2335" } };
-	struct asking a = {
-		.ask = { .gpu_attach = GPU_LISTED, .gpus = one, .n_gpus = 1, .vcpus = 9999 }
+	struct cvm_call a = {
+		.request = { .gpu_attach = GPU_LISTED, .gpus = one, .n_gpus = 1, .vcpus = 9999 }
 	};
-	struct node *n = *st;
+	struct node_fixture *n = *st;
 	struct err e;
 
 	assert_int_equal(create(n, "too-big", &a, &e), -ERR_CAPACITY);
@@ -350,34 +244,34 @@ static void a_refusal_later_in_admission_leaves_the_gpus_free(void **st)
 static void a_device_that_is_gone_stays_known_to_its_cvm_and_fails_its_start(void **st)
 {
 	static const struct gpu_request one[] = { { "18:00.0", NULL } };
-	struct asking a = { .ask = { .gpu_attach = GPU_LISTED, .gpus = one, .n_gpus = 1 } };
+	struct cvm_call a = { .request = { .gpu_attach = GPU_LISTED, .gpus = one, .n_gpus = 1 } };
 	struct step_job j = { .set = { .host_root = tree_root } };
-	struct node *n = *st;
+	struct node_fixture *n = *st;
 	struct err e;
 
-	created(n, "holder", &a);
+	create_ok(n, "holder", &a);
 	assert_int_equal(vmm_devices_of(n->v, a.row.id, &j.devices, &j.n_devices, &e), 0);
 	assert_int_equal(step_devices(&j, &e), 0);
 	tree_remove(PCI_DEVICES "/0000:18:00.0");
 	tree_remove(PCI_DEVICES "/0000:2a:00.0");
-	look(n);
+	read_inventory(n);
 	assert_int_equal(count(n, "SELECT count(*) FROM devices WHERE kind = 'gpu'"), 7);
 	assert_int_equal(count(n, "SELECT present FROM devices WHERE address = '0000:18:00.0'"), 0);
 	assert_int_equal(step_devices(&j, &e), -ERR_HOST);
 	free(j.devices);
-	deleted(&a);
-	look(n);
+	delete_row(&a);
+	read_inventory(n);
 	assert_int_equal(count(n, "SELECT count(*) FROM devices WHERE kind = 'gpu'"), 6);
 }
 
 static void what_can_not_be_read_leaves_the_rows_as_they_are(void **st)
 {
-	struct node *n = *st;
+	struct node_fixture *n = *st;
 
 	tree_remove(PCI_DEVICES);
 	tree_put(PCI_DEVICES, "no folder");
 	tree_put("/sys/devices/system/node/node1/meminfo", "nonsense");
-	look(n);
+	read_inventory(n);
 	assert_int_equal(count(n, "SELECT count(*) FROM devices"), 12);
 	assert_int_equal(count(n, "SELECT sum(hugepages_mib) FROM numa_nodes"), 16384);
 	assert_true(*inventory_error(n->v) != 0);
@@ -386,15 +280,15 @@ static void what_can_not_be_read_leaves_the_rows_as_they_are(void **st)
 static void a_reload_changes_what_is_offered(void **st)
 {
 	static const char *const exclude[] = { "0000:18:00.0", NULL };
-	struct node *n = *st;
+	struct node_fixture *n = *st;
 
 	n->set.gpu.exclude = exclude;
 	vmm_reload(n->v, &n->set);
-	look(n);
+	read_inventory(n);
 	assert_int_equal(gpus_of(n).total, 7);
 	n->set.gpu.enabled = false;
 	vmm_reload(n->v, &n->set);
-	look(n);
+	read_inventory(n);
 	assert_int_equal(gpus_of(n).total, 0);
 }
 
@@ -403,15 +297,15 @@ static void a_reload_changes_what_is_offered(void **st)
 static void hugepages_are_promised_as_given_not_as_asked(void **st)
 {
 	static const struct gpu_request both_nodes[] = { { "18:00.0", NULL }, { "9a:00.0", NULL } };
-	struct asking a = { .ask = { .hugepages = true,
-				     .vcpus = 3,
-				     .memory_mib = 2 * GIB + 1,
-				     .gpu_attach = GPU_LISTED,
-				     .gpus = both_nodes,
-				     .n_gpus = 2 } };
-	struct node *n = *st;
+	struct cvm_call a = { .request = { .hugepages = true,
+					   .vcpus = 3,
+					   .memory_mib = 2 * GIB + 1,
+					   .gpu_attach = GPU_LISTED,
+					   .gpus = both_nodes,
+					   .n_gpus = 2 } };
+	struct node_fixture *n = *st;
 
-	created(n, "spread", &a);
+	create_ok(n, "spread", &a);
 	assert_string_equal(a.row.numa_nodes, "0,1");
 	assert_int_equal(a.row.vcpus, 3);
 	assert_int_equal(a.row.given_vcpus, 4);
@@ -424,19 +318,20 @@ static void hugepages_are_promised_as_given_not_as_asked(void **st)
 			 2 * GIB);
 	assert_int_equal(count(n, "SELECT hugepages_promised FROM numa_nodes WHERE node = 1"),
 			 2 * GIB);
-	expect_sound_books(n);
-	deleted(&a);
+	check_db(n);
+	delete_row(&a);
 	expect_nothing_reserved(n, 0);
 }
 
 static void the_next_node_is_taken_when_the_first_is_full_and_then_none(void **st)
 {
-	struct asking a = { .ask = { .hugepages = true, .memory_mib = 6 * GIB } }, b = a, c = a;
-	struct node *n = *st;
+	struct cvm_call a = { .request = { .hugepages = true, .memory_mib = 6 * GIB } }, b = a,
+			c = a;
+	struct node_fixture *n = *st;
 	struct err e;
 
-	created(n, "first", &a);
-	created(n, "second", &b);
+	create_ok(n, "first", &a);
+	create_ok(n, "second", &b);
 	assert_string_equal(a.row.numa_nodes, "0");
 	assert_string_equal(b.row.numa_nodes, "1");
 	assert_int_equal(create(n, "third", &c, &e), -ERR_CAPACITY);
@@ -456,17 +351,17 @@ static void the_next_node_is_taken_when_the_first_is_full_and_then_none(void **s
 static void with_gpus_only_their_nodes_count(void **st)
 {
 	static const struct gpu_request on_one[] = { { "9a:00.0", NULL } };
-	struct asking a = { .ask = { .hugepages = true,
-				     .memory_mib = 7 * GIB,
-				     .gpu_attach = GPU_LISTED,
-				     .gpus = on_one,
-				     .n_gpus = 1 } };
-	struct node *n = *st;
+	struct cvm_call a = { .request = { .hugepages = true,
+					   .memory_mib = 7 * GIB,
+					   .gpu_attach = GPU_LISTED,
+					   .gpus = on_one,
+					   .n_gpus = 1 } };
+	struct node_fixture *n = *st;
 	struct err e;
 
 	tree_put("/sys/devices/system/node/node1/hugepages/hugepages-1048576kB/free_hugepages",
 		 "5\n");
-	look(n);
+	read_inventory(n);
 	assert_int_equal(create(n, "gpu-on-one", &a, &e), -ERR_CAPACITY);
 	assert_int_equal(e.cap.numa_node, 1);
 	assert_string_equal(
@@ -475,62 +370,56 @@ static void with_gpus_only_their_nodes_count(void **st)
 	expect_nothing_reserved(n, 0);
 }
 
-static int hold_turn(void *arg, struct err *e)
-{
-	struct asking *a = arg;
-
-	return capacity_hold_cpu(a->n->v, &a->row, !a->row.holds_cpu, e);
-}
-
-static void turn_over(struct asking *a, int want)
+static void toggle_cpu(struct cvm_call *a, int want)
 {
 	struct err e;
 
 	assert_int_equal(cvms_get(vmm_db(a->n->v), a->row.id, &a->row, &e), 0);
-	assert_int_equal(turn_do(vmm_turn(a->n->v), hold_turn, a, &e), want);
+	assert_int_equal(cvm_call_apply(a, cvm_call_hold_cpu_turn, &e), want);
 }
 
 static void a_stopped_cvm_may_give_its_hugepages_up_and_keeps_its_gpus_and_nodes(void **st)
 {
 	static const struct gpu_request one[] = { { "18:00.0", NULL } };
-	struct asking a = { .ask = { .hugepages = true,
-				     .memory_mib = 6 * GIB,
-				     .gpu_attach = GPU_LISTED,
-				     .gpus = one,
-				     .n_gpus = 1 } };
-	struct asking b = { .ask = { .hugepages = true, .memory_mib = 6 * GIB } };
-	struct node *n = *st;
+	struct cvm_call a = { .request = { .hugepages = true,
+					   .memory_mib = 6 * GIB,
+					   .gpu_attach = GPU_LISTED,
+					   .gpus = one,
+					   .n_gpus = 1 } };
+	struct cvm_call b = { .request = { .hugepages = true, .memory_mib = 6 * GIB } };
+	struct node_fixture *n = *st;
 
-	created(n, "first", &a);
-	turn_over(&a, 0);
+	create_ok(n, "first", &a);
+	toggle_cpu(&a, 0);
 	assert_int_equal(count(n, "SELECT sum(hugepages_promised) FROM numa_nodes"), 0);
 	assert_int_equal(gpus_of(n).promised, 1);
-	created(n, "second", &b);
+	create_ok(n, "second", &b);
 	assert_string_equal(b.row.numa_nodes, "0");
-	turn_over(&a, -ERR_CAPACITY);
+	toggle_cpu(&a, -ERR_CAPACITY);
 	assert_int_equal(count(n, "SELECT holds_cpu FROM cvms WHERE name = 'first'"), 0);
-	expect_sound_books(n);
-	deleted(&b);
-	turn_over(&a, 0);
+	check_db(n);
+	delete_row(&b);
+	toggle_cpu(&a, 0);
 	assert_int_equal(count(n, "SELECT hugepages_promised FROM numa_nodes WHERE node = 0"),
 			 6 * GIB);
-	expect_sound_books(n);
+	check_db(n);
 }
 
 static void pinned_cvms_spread_over_the_nodes_and_are_never_refused_for_it(void **st)
 {
-	struct node *n = *st;
+	struct node_fixture *n = *st;
 	struct placement p;
-	struct asking a[4];
+	struct cvm_call a[4];
 	struct err e;
 
-	settings_of(n->v)->memory_mib = 1 << 20;
-	assert_int_equal(capacity_set_total(vmm_db(n->v), "memory_mib", 1 << 20, &e), 0);
+	n->set.memory_mib = 1 << 20;
+	reopen_node(n);
 	for (int i = 0; i < 4; i++) {
 		static const char *const name[] = { "pin-1", "pin-2", "pin-3", "pin-4" };
 
-		a[i] = (struct asking){ .ask = { .pin_numa = true, .memory_mib = 200 * GIB } };
-		created(n, name[i], &a[i]);
+		a[i] = (struct cvm_call){ .request = { .pin_numa = true,
+						       .memory_mib = 200 * GIB } };
+		create_ok(n, name[i], &a[i]);
 	}
 	assert_string_equal(a[0].row.numa_nodes, "0");
 	assert_string_equal(a[1].row.numa_nodes, "1");
@@ -543,22 +432,24 @@ static void pinned_cvms_spread_over_the_nodes_and_are_never_refused_for_it(void 
 static void limits_of_one_cvm_hold_for_what_it_is_given(void **st)
 {
 	static const struct gpu_request both_nodes[] = { { "18:00.0", NULL }, { "9a:00.0", NULL } };
-	struct asking a = { .ask = { .hugepages = true,
-				     .vcpus = 3,
-				     .memory_mib = 3 * GIB,
-				     .gpu_attach = GPU_LISTED,
-				     .gpus = both_nodes,
-				     .n_gpus = 2 } };
-	struct node *n = *st;
+	struct cvm_call a = { .request = { .hugepages = true,
+					   .vcpus = 3,
+					   .memory_mib = 3 * GIB,
+					   .gpu_attach = GPU_LISTED,
+					   .gpus = both_nodes,
+					   .n_gpus = 2 } };
+	struct node_fixture *n = *st;
 	struct err e;
 
-	settings_of(n->v)->max_memory_mib = 3 * GIB;
+	n->set.max_memory_mib = 3 * GIB;
+	reopen_node(n);
 	assert_int_equal(create(n, "too-much", &a, &e), -ERR_INVALID);
 	assert_string_equal(e.field, "memory");
 	assert_non_null(
 		strstr(e.text, "memory 3072 becomes 4096 MiB with hugepages on 2 NUMA nodes"));
-	settings_of(n->v)->max_memory_mib = 0;
-	settings_of(n->v)->max_vcpus = 3;
+	n->set.max_memory_mib = 0;
+	n->set.max_vcpus = 3;
+	reopen_node(n);
 	assert_int_equal(create(n, "too-much", &a, &e), -ERR_INVALID);
 	assert_string_equal(e.field, "vcpu");
 	expect_nothing_reserved(n, 0);
@@ -566,15 +457,15 @@ static void limits_of_one_cvm_hold_for_what_it_is_given(void **st)
 
 static void two_mib_pages_are_counted_as_well(void **st)
 {
-	struct asking a = { .ask = { .hugepages = true, .memory_mib = 700 } };
-	struct node *n = *st;
+	struct cvm_call a = { .request = { .hugepages = true, .memory_mib = 700 } };
+	struct node_fixture *n = *st;
 	struct placement p;
 	struct err e;
 
 	tree_two_sockets(2048, 1024);
-	look(n);
+	read_inventory(n);
 	assert_int_equal(count(n, "SELECT sum(hugepages_mib) FROM numa_nodes"), 4096);
-	created(n, "small-pages", &a);
+	create_ok(n, "small-pages", &a);
 	assert_int_equal(placement_of_cvm(n->v, &a.row, &p, &e), 0);
 	assert_int_equal(p.page_kib, 2048);
 	assert_int_equal(p.memory_mib, GIB);
@@ -584,9 +475,9 @@ static void two_mib_pages_are_counted_as_well(void **st)
 
 static int provision_turn(void *arg, struct err *e)
 {
-	struct asking *a = arg;
+	struct cvm_call *a = arg;
 	struct provision_result p;
-	int r = vmm_provision(a->n->v, vmm_default_workspace(a->n->v), &a->ask, &p, e);
+	int r = vmm_provision(a->n->v, vmm_default_workspace(a->n->v), &a->request, &p, e);
 
 	return r ? r
 		 : vmm_commit(a->n->v, vmm_default_workspace(a->n->v),
@@ -599,22 +490,20 @@ static int provision_turn(void *arg, struct err *e)
 static void a_commit_gives_what_was_provisioned(void **st)
 {
 	static const struct gpu_request two[] = { { "db:00.0", NULL }, { NULL, "10de:2335" } };
-	auto_json json_t *m = json_pack("{s:i, s:s, s:s, s:s}", "manifest_version", 2, "name",
-					"later", "runner", "docker-compose", "docker_compose_file",
-					"services:\n  a:\n    image: b\n");
-	struct asking a = { .n = *st,
-			    .ask = { .name = "later",
-				     .prefer_dev = -1,
-				     .vcpus = 1,
-				     .memory_mib = 512,
-				     .disk_gib = 1,
-				     .manifest = m,
-				     .looked = true,
-				     .hugepages = true,
-				     .pin_numa = true,
-				     .gpu_attach = GPU_LISTED,
-				     .gpus = two,
-				     .n_gpus = 2 } };
+	auto_json json_t *m = node_fixture_manifest("later");
+	struct cvm_call a = { .n = *st,
+			      .request = { .name = "later",
+					   .prefer_dev = -1,
+					   .vcpus = 1,
+					   .memory_mib = 512,
+					   .disk_gib = 1,
+					   .manifest = m,
+					   .looked = true,
+					   .hugepages = true,
+					   .pin_numa = true,
+					   .gpu_attach = GPU_LISTED,
+					   .gpus = two,
+					   .n_gpus = 2 } };
 	struct err e;
 
 	if (turn_do(vmm_turn(a.n->v), provision_turn, &a, &e))
@@ -628,24 +517,17 @@ static void a_commit_gives_what_was_provisioned(void **st)
 			 2);
 }
 
-static void count_look(void *arg)
-{
-	(*(int *)arg)++;
-}
-
 static void who_wants_devices_or_hugepages_is_sent_to_look_first(void **st)
 {
 	static const struct gpu_request one[] = { { NULL, "10de:2335" } };
-	auto_json json_t *m = json_pack("{s:i, s:s, s:s, s:s}", "manifest_version", 2, "name", "x",
-					"runner", "docker-compose", "docker_compose_file",
-					"services:\n  a:\n    image: b\n");
+	auto_json json_t *m = node_fixture_manifest("x");
 	struct cvm_request ask = { .name = "looks",
 				   .prefer_dev = -1,
 				   .vcpus = 1,
 				   .memory_mib = 64,
 				   .disk_gib = 1,
 				   .manifest = m };
-	struct node *n = *st;
+	struct node_fixture *n = *st;
 	struct err e;
 
 	ask.pin_numa = true;
@@ -667,12 +549,12 @@ static void who_wants_devices_or_hugepages_is_sent_to_look_first(void **st)
 /* The one under way may have read the files before the newcomer's reason to ask. */
 static void a_look_serves_those_who_came_before_it_began(void **st)
 {
-	struct node *n = *st;
+	struct node_fixture *n = *st;
 	int first = 0, later = 0;
 
-	inventory_refresh(n->v, count_look, &first);
-	inventory_refresh(n->v, count_look, &later);
-	inventory_refresh(n->v, count_look, &later);
+	inventory_refresh(n->v, count_call, &first);
+	inventory_refresh(n->v, count_call, &later);
+	inventory_refresh(n->v, count_call, &later);
 	while (!first)
 		(void)uv_run(&n->loop, UV_RUN_ONCE);
 	assert_int_equal(later, 0);
@@ -683,12 +565,12 @@ static void a_look_serves_those_who_came_before_it_began(void **st)
 
 static void a_look_serves_only_so_many_and_the_next_one_the_others(void **st)
 {
-	struct node *n = *st;
+	struct node_fixture *n = *st;
 	int first = 0, later = 0;
 
-	inventory_refresh(n->v, count_look, &first);
+	inventory_refresh(n->v, count_call, &first);
 	for (int i = 0; i < WAITERS_PER_RUN + 2; i++)
-		inventory_refresh(n->v, count_look, &later);
+		inventory_refresh(n->v, count_call, &later);
 	while (!later)
 		(void)uv_run(&n->loop, UV_RUN_ONCE);
 	assert_int_equal(first, 1);
@@ -700,14 +582,14 @@ static void a_look_serves_only_so_many_and_the_next_one_the_others(void **st)
 
 static int reserve_turn(void *arg, struct err *e)
 {
-	struct asking *a = arg;
+	struct cvm_call *a = arg;
 
 	return capacity_reserve(a->n->v, &a->row, 0, e);
 }
 
 static void tdx_key_ids_are_refused_beyond_their_number_and_unlimited_while_unknown(void **st)
 {
-	struct asking a = { .n = *st, .row = { .tdx = true, .holds_cpu = true, .disk_gib = 1 } };
+	struct cvm_call a = { .n = *st, .row = { .tdx = true, .holds_cpu = true, .disk_gib = 1 } };
 	struct vmm *v = a.n->v;
 	struct capacity_row row;
 	struct err e;
@@ -716,7 +598,7 @@ static void tdx_key_ids_are_refused_beyond_their_number_and_unlimited_while_unkn
 	assert_int_equal(capacity_get(vmm_db(v), "tdx_keyids", &row, &e), 0);
 	assert_int_equal(row.promised, 1);
 	assert_int_equal(row.total, -1);
-	settings_of(v)->tdx_keyids = 2;
+	vmm_set_tdx_keyids(v, 2);
 	assert_int_equal(capacity_set_total(vmm_db(v), "tdx_keyids", 2, &e), 0);
 	assert_int_equal(turn_do(vmm_turn(v), reserve_turn, &a, &e), 0);
 	assert_int_equal(turn_do(vmm_turn(v), reserve_turn, &a, &e), -ERR_CAPACITY);
@@ -730,16 +612,16 @@ static void tdx_key_ids_are_refused_beyond_their_number_and_unlimited_while_unkn
 
 static void key_ids_that_the_host_tells_are_the_total_unless_one_was_set(void **st)
 {
-	struct node *n = *st;
+	struct node_fixture *n = *st;
 	struct capacity_row row;
 	struct err e;
 
 	tree_put("/sys/fs/cgroup/misc.capacity", "tdx 31\n");
 	host_watch_refresh(n->v);
-	expect_sound_books(n);
+	check_db(n);
 	assert_int_equal(vmm_settings(n->v)->tdx_keyids, -1);
-	settings_of(n->v)->tdx_keyids_auto = true;
-	host_watch_refresh(n->v);
+	n->set.tdx_keyids_auto = true;
+	reopen_node(n);
 	while (vmm_settings(n->v)->tdx_keyids < 0)
 		(void)uv_run(&n->loop, UV_RUN_ONCE);
 	assert_int_equal(capacity_get(vmm_db(n->v), "tdx_keyids", &row, &e), 0);
@@ -750,73 +632,73 @@ static void key_ids_that_the_host_tells_are_the_total_unless_one_was_set(void **
 
 /* ------------------------------------------------------------------ another place */
 
-struct changing {
-	struct asking *of;
-	struct update_request ask;
+struct cvm_update {
+	struct cvm_call *call;
+	struct update_request request;
 	struct op_row op;
 };
 
 static int update_turn(void *arg, struct err *e)
 {
-	struct changing *c = arg;
+	struct cvm_update *c = arg;
 
-	c->ask.listed = -1;
-	return vmm_update(c->of->n->v, &c->of->row, &c->ask, &ref, &c->op, e);
+	c->request.listed = -1;
+	return vmm_update(c->call->n->v, &c->call->row, &c->request, &ref, &c->op, e);
 }
 
 /* Accepted: what it will be is held beside what it is. */
-static void change_begins(struct changing *c)
+static void update_begin(struct cvm_update *c)
 {
 	struct err e;
 
-	if (turn_do(vmm_turn(c->of->n->v), update_turn, c, &e) < 0)
+	if (turn_do(vmm_turn(c->call->n->v), update_turn, c, &e) < 0)
 		fail_msg("%s", e.text);
 	assert_int_equal(c->op.state, OP_RUNNING);
 }
 
-static void change_ends(struct changing *c)
+static void update_finish(struct cvm_update *c)
 {
-	struct node *n = c->of->n;
+	struct node_fixture *n = c->call->n;
 	struct err e;
 
-	while (!ops_get(vmm_db(n->v), c->op.id, &c->op, &e) && c->op.state == OP_RUNNING)
-		(void)uv_run(&n->loop, UV_RUN_ONCE);
+	c->op = node_fixture_finish_op(n, c->op.id);
 	assert_int_equal(c->op.state, OP_SUCCEEDED);
-	assert_int_equal(cvms_get(vmm_db(n->v), c->of->row.id, &c->of->row, &e), 0);
+	assert_int_equal(cvms_get(vmm_db(n->v), c->call->row.id, &c->call->row, &e), 0);
 	assert_int_equal(count(n, "SELECT count(*) FROM changes"), 0);
-	expect_sound_books(n);
+	check_db(n);
 }
 
 static void other_gpus_are_held_beside_the_present_ones_until_they_are_its_own(void **st)
 {
 	static const struct gpu_request first[] = { { "18:00.0", NULL } };
 	static const struct gpu_request second[] = { { "2a:00.0", NULL }, { NULL, "10de:2335" } };
-	struct asking a = { .ask = { .gpu_attach = GPU_LISTED, .gpus = first, .n_gpus = 1 } };
-	struct changing c = {
-		.of = &a,
-		.ask = { .set_gpus = true, .gpu_attach = GPU_LISTED, .gpus = second, .n_gpus = 2 }
-	};
+	struct cvm_call a = { .request = { .gpu_attach = GPU_LISTED, .gpus = first, .n_gpus = 1 } };
+	struct cvm_update c = { .call = &a,
+				.request = { .set_gpus = true,
+					     .gpu_attach = GPU_LISTED,
+					     .gpus = second,
+					     .n_gpus = 2 } };
 	auto_free struct device_row *now = NULL;
-	struct node *n = *st;
+	struct node_fixture *n = *st;
 	size_t n_now;
 	struct err e;
 
-	created(n, "holder", &a);
-	change_begins(&c);
+	create_ok(n, "holder", &a);
+	update_begin(&c);
 	assert_int_equal(c.op.kind, OP_UPGRADE);
 	assert_int_equal(gpus_of(n).promised, 2);
 	assert_int_equal(vmm_devices_of(n->v, a.row.id, &now, &n_now, &e), 0);
 	assert_int_equal(n_now, 1);
-	change_ends(&c);
+	update_finish(&c);
 	assert_int_equal(a.row.gpus, 2);
 	assert_int_equal(count(n,
 			       "SELECT count(*) FROM devices WHERE cvm IS NOT NULL AND address IN"
 			       " ('0000:18:00.0', '0000:2a:00.0')"),
 			 2); /* any of a product: the one it had */
-	c.ask = (struct update_request){ .set_gpus = true };
-	change_begins(&c);
+	c.request = (struct update_request){ .set_gpus = true };
+	update_begin(&c);
 	assert_int_equal(gpus_of(n).promised, 2);
-	change_ends(&c);
+	update_finish(&c);
 	assert_int_equal(gpus_of(n).promised, 0);
 	assert_string_equal(a.row.gpu_attach, "");
 }
@@ -825,19 +707,20 @@ static void a_gpu_of_another_is_refused_and_nothing_is_held(void **st)
 {
 	static const struct gpu_request first[] = { { "18:00.0", NULL } },
 					second[] = { { "2a:00.0", NULL } };
-	struct asking a = { .ask = { .gpu_attach = GPU_LISTED, .gpus = first, .n_gpus = 1 } };
-	struct asking b = { .ask = { .gpu_attach = GPU_LISTED, .gpus = second, .n_gpus = 1 } };
-	struct changing c = { .of = &a,
-			      .ask = { .set_gpus = true,
-				       .gpu_attach = GPU_LISTED,
-				       .gpus = second,
-				       .n_gpus = 1,
-				       .memory_mib = 1024 } };
-	struct node *n = *st;
+	struct cvm_call a = { .request = { .gpu_attach = GPU_LISTED, .gpus = first, .n_gpus = 1 } };
+	struct cvm_call b = { .request = {
+				      .gpu_attach = GPU_LISTED, .gpus = second, .n_gpus = 1 } };
+	struct cvm_update c = { .call = &a,
+				.request = { .set_gpus = true,
+					     .gpu_attach = GPU_LISTED,
+					     .gpus = second,
+					     .n_gpus = 1,
+					     .memory_mib = 1024 } };
+	struct node_fixture *n = *st;
 	struct err e;
 
-	created(n, "holder", &a);
-	created(n, "other", &b);
+	create_ok(n, "holder", &a);
+	create_ok(n, "other", &b);
 	assert_true(turn_do(vmm_turn(n->v), update_turn, &c, &e) < 0);
 	assert_non_null(strstr(e.field, "gpus"));
 	assert_int_equal(gpus_of(n).promised, 2);
@@ -848,35 +731,30 @@ static void a_gpu_of_another_is_refused_and_nothing_is_held(void **st)
 
 static void hugepages_of_a_changed_size_are_held_at_the_larger_of_the_two(void **st)
 {
-	struct asking a = { .ask = { .hugepages = true, .memory_mib = 2 * GIB } };
-	struct changing c = { .of = &a, .ask = { .memory_mib = 5 * GIB } };
-	struct node *n = *st;
+	struct cvm_call a = { .request = { .hugepages = true, .memory_mib = 2 * GIB } };
+	struct cvm_update c = { .call = &a, .request = { .memory_mib = 5 * GIB } };
+	struct node_fixture *n = *st;
 	struct err e;
 
-	created(n, "pages", &a);
+	create_ok(n, "pages", &a);
 	assert_int_equal(count(n, "SELECT sum(hugepages_promised) FROM numa_nodes"), 2 * GIB);
-	change_begins(&c);
+	update_begin(&c);
 	assert_int_equal(c.op.kind, OP_RESIZE);
 	assert_int_equal(count(n, "SELECT sum(hugepages_promised) FROM numa_nodes"), 5 * GIB);
-	change_ends(&c);
+	update_finish(&c);
 	assert_int_equal(a.row.given_memory_mib, 5 * GIB);
-	c.ask = (struct update_request){ .memory_mib = 9 * GIB };
+	c.request = (struct update_request){ .memory_mib = 9 * GIB };
 	assert_int_equal(turn_do(vmm_turn(n->v), update_turn, &c, &e), -ERR_CAPACITY);
 	assert_string_equal(e.cap.resource, "hugepages_mib");
 	assert_int_equal(e.cap.asked, 4 * GIB);
 	assert_int_equal(e.cap.free, 3 * GIB);
-	c.ask = (struct update_request){ .memory_mib = 1 * GIB };
-	change_begins(&c);
+	c.request = (struct update_request){ .memory_mib = 1 * GIB };
+	update_begin(&c);
 	assert_int_equal(count(n, "SELECT sum(hugepages_promised) FROM numa_nodes"), 5 * GIB);
-	change_ends(&c);
+	update_finish(&c);
 	assert_int_equal(count(n, "SELECT sum(hugepages_promised) FROM numa_nodes"), 1 * GIB);
-	deleted(&a);
+	delete_row(&a);
 	expect_nothing_reserved(n, 0);
-}
-
-static void counted(void *arg)
-{
-	++*(int *)arg;
 }
 
 static void who_wants_much_of_a_look_is_served_with_fewer_others(void **st)
@@ -890,7 +768,7 @@ static void who_wants_much_of_a_look_is_served_with_fewer_others(void **st)
 
 	(void)st;
 	for (size_t i = 0; i < ARRAY_SIZE(weights); i++)
-		waiters_add(&list, weights[i], counted, &n);
+		waiters_add(&list, weights[i], count_call, &n);
 	for (size_t i = 0; i < ARRAY_SIZE(served); i++) {
 		struct host_waiter *some = waiters_take(&list);
 
