@@ -17,250 +17,84 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/alloc.h"
 #include "base/array.h"
-#include "base/clock.h"
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "base/lanes.h"
 #include "base/own.h"
 #include "base/strings.h"
-#include "db/capacity.h"
-#include "db/cvms.h"
 #include "db/events.h"
 #include "db/images.h"
-#include "db/operations.h"
 #include "db/ports.h"
 #include "db/sql.h"
 #include "db/turn.h"
 #include "images/images.h"
+#include "tests/unit/node_fixture.h"
 #include "vmm/admit/port_probe.h"
-#include "vmm/admit/request.h"
 #include "vmm/cvm/create.h"
 #include "vmm/node/find.h"
-#include "vmm/cvm/power.h"
 #include "vmm/cvm/status.h"
 #include "vmm/guest/guest.h"
 #include "images/state.h"
 #include "images/store.h"
 #include "images/store_context.h"
 #include "vmm/host/waiters.h"
-#include "vmm/node/node.h"
-#include "vmm/node/settings.h"
+#include "vmm/node/world.h"
 #include "vmm/op/engine.h"
 #include "vmm/node/event.h"
 #include "vmm/op/mutation.h"
-#include "vmm/op/op_begin.h"
 #include "vmm/op/op_error.h"
 #include "vmm/op/op_run.h"
 #include "vmm/cvm/steps.h"
-#include "vmm/virt/xml_out.h"
 #include "vmm/vmm.h"
 
-struct node {
-	char dir[32], images[48];
-	uv_loop_t loop;
-	struct vmm *v;
-	struct port_range ranges[1];
-	struct vmm_settings set;
-};
-
-/* The settings of an open node: a test may change them where vmm_reload() could not. */
-static struct vmm_settings *settings_of(struct vmm *v)
-{
-	return (struct vmm_settings *)vmm_settings(v);
-}
-
 static const char *const addresses[] = { "127.0.0.1", "0.0.0.0", NULL };
-static const char *const none[] = { NULL };
 static const struct instance_type types[] = { { "tdx.small", 1, 2048, 20 },
 					      { "tdx.big", 64, 65536, 20 } };
-static const struct request_ref ref = { .request_id = "req-1", .caller = "tester" };
-
-static void add_image(struct node *n, const char *name, const char *family, unsigned minor,
-		      bool dev)
-{
-	struct image_row row = { .v = { 1, minor, 0, 0 }, .nv = 3, .is_dev = dev };
-	struct err e;
-
-	(void)snprintf(row.name, sizeof(row.name), "%s", name);
-	(void)snprintf(row.family, sizeof(row.family), "%s", family);
-	(void)snprintf(row.version, sizeof(row.version), "1.%u.0", minor);
-	assert_int_equal(images_add(vmm_db(n->v), &row, &row.id, &e), 0);
-}
-
-static void open_node(struct node *n)
-{
-	struct err e;
-
-	(void)snprintf(n->images, sizeof(n->images), "%s/images", n->dir);
-	n->set = (struct vmm_settings){
-		.loop = &n->loop,
-		.state_dir = n->dir,
-		.images_dir = n->images,
-		.node_id = 1,
-		.node_name = "n1",
-		.region = "local",
-		.workspace = "local",
-		.hypervisor_uri = "qemu+unix:///system?socket=/nonexistent/sock",
-		.tee = TEE_NONE,
-		.host_root = "",
-		.networks = "user",
-		.bridges = "",
-		.prod_without_tee = true,
-		.device_id = "",
-		.tdx_firmware = "",
-		.vcpus = 8,
-		.memory_mib = 8192,
-		.disk_gib = 100,
-		.slots = 5,
-		.cid_start = 1000,
-		.cid_count = 100,
-		.ports_enabled = true,
-		.port_ranges = n->ranges,
-		.n_port_ranges = 1,
-		.port_addresses = addresses,
-		.types = types,
-		.n_types = 2,
-		.keep_operation_days = 1,
-		.keep_event_days = 1,
-		.keep_idempotency_hours = 1,
-		.kms_urls = none,
-		.gateway_urls = none,
-	};
-	assert_int_equal(vmm_open(&n->set, &n->v, &e), 0);
-}
-
-static void closed(void *arg, unsigned stuck)
-{
-	assert_int_equal(stuck, 0);
-	*(bool *)arg = true;
-}
-
-static void close_node(struct node *n)
-{
-	bool over = false;
-
-	vmm_close(n->v, 2000, closed, &over);
-	while (!over)
-		(void)uv_run(&n->loop, UV_RUN_ONCE);
-}
 
 static int set_up(void **st)
 {
-	struct node *n = xcalloc(1, sizeof(*n));
+	struct node_fixture *n = node_fixture_new("/tmp");
 
-	(void)snprintf(n->dir, sizeof(n->dir), "/tmp/teepod-vmm-XXXXXX");
-	if (!mkdtemp(n->dir) || uv_loop_init(&n->loop))
-		return -1;
-	n->ranges[0] = (struct port_range){ true, true, 28700, 28702 };
-	open_node(n);
-	add_image(n, "demo-1.0.0", "demo", 0, false);
+	n->set.vcpus = 8;
+	n->set.disk_gib = 100;
+	n->set.slots = 5;
+	n->set.port_addresses = addresses;
+	n->set.types = types;
+	n->set.n_types = ARRAY_SIZE(types);
+	node_fixture_set_ports(n, 28700, 28702);
+	node_fixture_open(n);
+	node_fixture_add_image(n, "demo", 0, false);
 	*st = n;
 	return 0;
 }
 
 static int tear_down(void **st)
 {
-	struct node *n = *st;
-	auto_free char *cmd = xasprintf("rm -rf %s", n->dir);
-
-	close_node(n);
-	assert_int_equal(lanes_close(&n->loop), 0);
-	(void)uv_run(&n->loop, UV_RUN_DEFAULT);
-	assert_int_equal(uv_loop_close(&n->loop), 0);
-	free(n);
-	return system(cmd);
+	node_fixture_free(*st);
+	return 0;
 }
 
 /* ------------------------------------------------------------------ asking */
 
-struct asking {
-	struct node *n;
-	struct cvm_request ask;
-	enum op_kind kind;
-	struct cvm_row row;
-	struct op_row op;
-	struct err *e;
-	int r;
-	bool over;
-};
-
-static int create_turn(void *arg, struct err *e)
-{
-	struct asking *a = arg;
-
-	return vmm_create(a->n->v, vmm_default_workspace(a->n->v), &a->ask, &ref, &a->row, &a->op,
-			  e);
-}
-
-static void create_again(void *arg)
-{
-	struct asking *a = arg;
-
-	a->ask.looked = true;
-	a->r = turn_do(vmm_turn(a->n->v), create_turn, a, a->e);
-	if (a->r >= 0 || !admission_retry(a->n->v, a->e, true, create_again, a))
-		a->over = true;
-}
-
-/* As a request does it: what has to be looked at is, and then it is applied again. */
-static int create_turns(struct asking *a, struct err *e)
-{
-	a->e = e;
-	a->ask.looked = a->over = false;
-	a->r = turn_do(vmm_turn(a->n->v), create_turn, a, e);
-	if (a->r < 0 && admission_retry(a->n->v, e, false, create_again, a))
-		while (!a->over)
-			(void)uv_run(&a->n->loop, UV_RUN_ONCE);
-	return a->r;
-}
-
-static json_t *manifest(const char *name)
-{
-	return json_pack("{s:i, s:s, s:s, s:s}", "manifest_version", 2, "name", name, "runner",
-			 "docker-compose", "docker_compose_file",
-			 "services:\n  a:\n    image: b\n");
-}
-
-static int create(struct node *n, const char *name, int64_t vcpus, struct asking *ret,
+static int create(struct node_fixture *n, const char *name, int64_t vcpus, struct cvm_call *c,
 		  struct err *e)
 {
-	auto_json json_t *m = manifest(name);
-
-	ret->n = n;
-	ret->ask.name = name;
-	ret->ask.prefer_dev = -1;
-	ret->ask.vcpus = vcpus;
-	if (!ret->ask.memory_mib)
-		ret->ask.memory_mib = 100;
-	ret->ask.disk_gib = 1;
-	ret->ask.stopped = true;
-	ret->ask.manifest = m;
-	return create_turns(ret, e);
-}
-
-static int64_t promised(struct node *n, const char *resource)
-{
-	struct capacity_row row;
-	struct err e;
-
-	assert_int_equal(capacity_get(vmm_db(n->v), resource, &row, &e), 0);
-	return row.promised;
+	c->request.vcpus = vcpus;
+	return cvm_call_create(n, name, c, e);
 }
 
 static void a_stopped_create_promises_everything_and_touches_nothing(void **st)
 {
-	struct node *n = *st;
-	struct asking a = { 0 };
+	struct node_fixture *n = *st;
+	struct cvm_call a = { 0 };
 	auto_free char *dir = NULL;
 	struct err e;
 
 	assert_int_equal(create(n, "first", 2, &a, &e), 0);
-	assert_int_equal(promised(n, "vcpus"), 2);
-	assert_int_equal(promised(n, "memory_mib"), 100);
-	assert_int_equal(promised(n, "slots"), 1);
+	assert_int_equal(node_fixture_reserved(n, "vcpus"), 2);
+	assert_int_equal(node_fixture_reserved(n, "memory_mib"), 100);
+	assert_int_equal(node_fixture_reserved(n, "slots"), 1);
 	assert_int_equal(a.op.state, OP_SUCCEEDED);
 	assert_int_equal(cvm_status(&a.row), STATUS_STOPPED);
 	dir = cvm_dir(n->v, a.row.uuid);
@@ -269,8 +103,8 @@ static void a_stopped_create_promises_everything_and_touches_nothing(void **st)
 
 static void a_refusal_names_the_resource_with_numbers_and_promises_nothing(void **st)
 {
-	struct node *n = *st;
-	struct asking a = { 0 };
+	struct node_fixture *n = *st;
+	struct cvm_call a = { 0 };
 	struct err e;
 
 	assert_int_equal(create(n, "first", 3, &a, &e), 0);
@@ -280,18 +114,18 @@ static void a_refusal_names_the_resource_with_numbers_and_promises_nothing(void 
 	assert_int_equal(e.cap.free, 5);
 	assert_int_equal(e.cap.total, 8);
 	assert_non_null(strstr(e.hint, "5 vcpus would fit"));
-	assert_int_equal(promised(n, "vcpus"), 3);
-	assert_int_equal(promised(n, "slots"), 1);
-	a.ask.memory_mib = 9000;
+	assert_int_equal(node_fixture_reserved(n, "vcpus"), 3);
+	assert_int_equal(node_fixture_reserved(n, "slots"), 1);
+	a.request.memory_mib = 9000;
 	assert_int_equal(create(n, "second", 1, &a, &e), -ERR_CAPACITY);
 	assert_string_equal(e.cap.resource, "memory_mib");
 }
 
 static void slots_run_out_and_an_unconfigured_resource_says_so(void **st)
 {
-	struct node *n = *st;
+	struct node_fixture *n = *st;
 	char name[] = "cvm-0";
-	struct asking a = { 0 };
+	struct cvm_call a = { 0 };
 	struct err e;
 
 	for (int i = 0; i < 5; i++, name[4]++)
@@ -305,23 +139,23 @@ static void slots_run_out_and_an_unconfigured_resource_says_so(void **st)
 
 static void preflight_answers_as_create_would_and_reserves_nothing(void **st)
 {
-	auto_json json_t *m = manifest("first");
-	struct node *n = *st;
-	struct cvm_request ask = {
+	auto_json json_t *m = node_fixture_manifest("first");
+	struct node_fixture *n = *st;
+	struct cvm_request request = {
 		.name = "first", .prefer_dev = -1, .vcpus = 8, .memory_mib = 8192, .manifest = m
 	};
 	struct cvm_row row;
 	struct err e;
 
-	assert_int_equal(vmm_preflight(n->v, vmm_default_workspace(n->v), &ask, &row, &e), 0);
+	assert_int_equal(vmm_preflight(n->v, vmm_default_workspace(n->v), &request, &row, &e), 0);
 	assert_int_equal(row.vcpus, 8);
 	assert_string_equal(row.image_name, "demo-1.0.0");
-	assert_int_equal(promised(n, "vcpus"), 0);
-	ask.vcpus = 9;
-	assert_int_equal(vmm_preflight(n->v, vmm_default_workspace(n->v), &ask, &row, &e),
+	assert_int_equal(node_fixture_reserved(n, "vcpus"), 0);
+	request.vcpus = 9;
+	assert_int_equal(vmm_preflight(n->v, vmm_default_workspace(n->v), &request, &row, &e),
 			 -ERR_CAPACITY);
-	ask.node_id = 7;
-	assert_int_equal(vmm_preflight(n->v, vmm_default_workspace(n->v), &ask, &row, &e),
+	request.node_id = 7;
+	assert_int_equal(vmm_preflight(n->v, vmm_default_workspace(n->v), &request, &row, &e),
 			 -ERR_NODE_NOT_FOUND);
 }
 
@@ -329,8 +163,8 @@ static void names_follow_the_rule_and_are_taken_once(void **st)
 {
 	static const char *const bad[] = { "four",   "1abcde", "abc--de",       "abcde-",
 					   "ab_cde", "abc de", "\xc3\xa4hnlich" };
-	struct node *n = *st;
-	struct asking a = { 0 };
+	struct node_fixture *n = *st;
+	struct cvm_call a = { 0 };
 	struct err e;
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -344,28 +178,28 @@ static void names_follow_the_rule_and_are_taken_once(void **st)
 
 static void a_bare_image_name_picks_the_newest_version(void **st)
 {
-	struct node *n = *st;
-	struct asking a = { .ask.image = "demo" };
+	struct node_fixture *n = *st;
+	struct cvm_call a = { .request.image = "demo" };
 	struct err e;
 
-	add_image(n, "demo-1.10.0", "demo", 10, false);
-	add_image(n, "demo-1.9.0", "demo", 9, false);
-	add_image(n, "demo-1.11.0", "demo", 11, true);
-	a.ask.image = "demo";
+	node_fixture_add_image(n, "demo", 10, false);
+	node_fixture_add_image(n, "demo", 9, false);
+	node_fixture_add_image(n, "demo", 11, true);
+	a.request.image = "demo";
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
 	assert_string_equal(a.row.image_name, "demo-1.11.0");
-	a.ask.image = NULL;
+	a.request.image = NULL;
 	assert_int_equal(create(n, "second", 1, &a, &e), 0);
 	assert_string_equal(a.row.image_name, "demo-1.10.0");
-	a.ask.image = "other";
+	a.request.image = "other";
 	assert_int_equal(create(n, "third", 1, &a, &e), -ERR_IMAGE_NOT_FOUND);
 }
 
 static void host_ports_are_exclusive_ranged_and_picked(void **st)
 {
-	struct node *n = *st;
+	struct node_fixture *n = *st;
 	struct port_request fixed = { .host_port = 28700, .vm_port = 80 }, any = { .vm_port = 80 };
-	struct asking a = { .ask.ports = &fixed, .ask.n_ports = 1 };
+	struct cvm_call a = { .request.ports = &fixed, .request.n_ports = 1 };
 	struct port_row *ports;
 	size_t np;
 	struct err e;
@@ -379,45 +213,45 @@ static void host_ports_are_exclusive_ranged_and_picked(void **st)
 	assert_int_equal(create(n, "second", 1, &a, &e), -ERR_INVALID);
 	assert_string_equal(e.field, "ports[0].host_port");
 	assert_non_null(strstr(e.text, "28700-28702"));
-	a.ask.ports = &any;
+	a.request.ports = &any;
 	assert_int_equal(create(n, "second", 1, &a, &e), 0);
 	assert_int_equal(ports_of(vmm_db(n->v), a.row.id, &ports, &np, &e), 0);
 	assert_int_equal(np, 1);
 	assert_int_equal(ports[0].host_port, 28701);
 	free(ports);
-	assert_int_equal(promised(n, "host_ports"), 2);
+	assert_int_equal(node_fixture_reserved(n, "host_ports"), 2);
 }
 
 /* The loop calls no bind(): until a job has, the request is refused, and nothing is promised. */
 static void ports_are_not_tried_on_the_loop(void **st)
 {
 	struct port_request ports[] = { { .host_port = 28701, .vm_port = 80 }, { .vm_port = 81 } };
-	auto_json json_t *m = manifest("first");
-	struct node *n = *st;
-	struct asking a = { .n = n,
-			    .ask = { .name = "first",
-				     .prefer_dev = -1,
-				     .vcpus = 1,
-				     .memory_mib = 100,
-				     .disk_gib = 1,
-				     .stopped = true,
-				     .manifest = m,
-				     .ports = ports,
-				     .n_ports = 2 } };
+	auto_json json_t *m = node_fixture_manifest("first");
+	struct node_fixture *n = *st;
+	struct cvm_call a = { .n = n,
+			      .request = { .name = "first",
+					   .prefer_dev = -1,
+					   .vcpus = 1,
+					   .memory_mib = 100,
+					   .disk_gib = 1,
+					   .stopped = true,
+					   .manifest = m,
+					   .ports = ports,
+					   .n_ports = 2 } };
 	struct err e;
 
-	assert_int_equal(turn_do(vmm_turn(n->v), create_turn, &a, &e), -ERR_UNAVAILABLE);
+	assert_int_equal(turn_do(vmm_turn(n->v), cvm_call_create_turn, &a, &e), -ERR_UNAVAILABLE);
 	assert_string_equal(e.field, "ports");
-	assert_int_equal(promised(n, "host_ports"), 0);
+	assert_int_equal(node_fixture_reserved(n, "host_ports"), 0);
 	assert_int_equal(port_probe_wanted_count(n->v), 1 + 2);
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
-	assert_int_equal(promised(n, "host_ports"), 2);
+	assert_int_equal(node_fixture_reserved(n, "host_ports"), 2);
 	/* what that probe found out is not used for another request */
 	ports[0].host_port = 28702;
-	a.ask.name = "second";
-	a.ask.manifest = m;
-	a.ask.n_ports = 1;
-	assert_int_equal(turn_do(vmm_turn(n->v), create_turn, &a, &e), -ERR_UNAVAILABLE);
+	a.request.name = "second";
+	a.request.manifest = m;
+	a.request.n_ports = 1;
+	assert_int_equal(turn_do(vmm_turn(n->v), cvm_call_create_turn, &a, &e), -ERR_UNAVAILABLE);
 }
 
 struct served {
@@ -436,7 +270,7 @@ static void count_probe(void *arg)
 static void a_probe_serves_only_so_many_and_the_next_one_the_others(void **st)
 {
 	struct port_row port = { .host_address = "127.0.0.1", .host_port = 28702 };
-	struct node *n = *st;
+	struct node_fixture *n = *st;
 	struct served served = { .v = n->v };
 	struct err e;
 
@@ -459,21 +293,21 @@ static void a_port_that_a_stranger_listens_on_is_refused(void **st)
 				  .sin_addr = { htonl(INADDR_LOOPBACK) } };
 	auto_close int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct port_request fixed = { .host_port = 28702, .vm_port = 80 };
-	struct asking a = { .ask.ports = &fixed, .ask.n_ports = 1 };
-	struct node *n = *st;
+	struct cvm_call a = { .request.ports = &fixed, .request.n_ports = 1 };
+	struct node_fixture *n = *st;
 	struct err e;
 
 	assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
 	assert_int_equal(listen(fd, 1), 0);
 	assert_int_equal(create(n, "first", 1, &a, &e), -ERR_CAPACITY);
 	assert_non_null(strstr(e.text, "not free on this host"));
-	assert_int_equal(promised(n, "host_ports"), 0);
+	assert_int_equal(node_fixture_reserved(n, "host_ports"), 0);
 }
 
 static void every_form_of_identifier_finds_the_cvm(void **st)
 {
-	struct node *n = *st;
-	struct asking a = { 0 }, b = { 0 };
+	struct node_fixture *n = *st;
+	struct cvm_call a = { 0 }, b = { 0 };
 	struct cvm_row found;
 	char form[8][64];
 	struct err e;
@@ -493,7 +327,7 @@ static void every_form_of_identifier_finds_the_cvm(void **st)
 		assert_int_equal(found.id, a.row.id);
 	}
 	assert_int_equal(vmm_find(n->v, 0, "nobody", &found, &e), -ERR_CVM_NOT_FOUND);
-	b.ask.app_id = a.row.app_id;
+	b.request.app_id = a.row.app_id;
 	assert_int_equal(create(n, "second", 1, &b, &e), 0);
 	assert_int_equal(vmm_find(n->v, 0, form[2], &found, &e), -ERR_CVM_AMBIGUOUS);
 	assert_int_equal(vmm_find(n->v, vmm_default_workspace(n->v) + 1, form[0], &found, &e),
@@ -503,55 +337,45 @@ static void every_form_of_identifier_finds_the_cvm(void **st)
 /* ------------------------------------------------------------------ operations without a
  * hypervisor */
 
-static int power_turn(void *arg, struct err *e)
+static int power(struct cvm_call *c, enum op_kind kind, struct err *e)
 {
-	struct asking *a = arg;
-	const struct power_request start = { .kind = OP_START };
-
-	return vmm_power(a->n->v, &a->row, &start, &ref, &a->op, e);
-}
-
-static int delete_turn(void *arg, struct err *e)
-{
-	struct asking *a = arg;
-	const struct power_request del = { .kind = OP_DELETE };
-
-	return vmm_power(a->n->v, &a->row, &del, &ref, &a->op, e);
+	c->power = (struct power_request){ .kind = kind };
+	return cvm_call_apply(c, cvm_call_power_turn, e);
 }
 
 static void a_second_operation_is_refused_and_delete_overtakes(void **st)
 {
-	struct node *n = *st;
-	struct asking a = { 0 }, second;
+	struct node_fixture *n = *st;
+	struct cvm_call a = { 0 }, second;
 	struct op_row op;
 	struct err e;
 
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
-	assert_int_equal(turn_do(vmm_turn(n->v), power_turn, &a, &e), 0);
+	assert_int_equal(power(&a, OP_START, &e), 0);
 	(void)uv_run(&n->loop, UV_RUN_NOWAIT);
 	second = a;
-	assert_int_equal(turn_do(vmm_turn(n->v), power_turn, &second, &e), -ERR_BUSY);
-	assert_int_equal(turn_do(vmm_turn(n->v), delete_turn, &second, &e), 0);
+	assert_int_equal(power(&second, OP_START, &e), -ERR_BUSY);
+	assert_int_equal(power(&second, OP_DELETE, &e), 0);
 	for (int i = 0; i < 20; i++)
 		(void)uv_run(&n->loop, UV_RUN_NOWAIT);
 	assert_int_equal(ops_get(vmm_db(n->v), a.op.id, &op, &e), 0);
 	assert_int_equal(op.state, OP_CANCELLED);
 	assert_int_equal(ops_get(vmm_db(n->v), second.op.id, &op, &e), 0);
 	assert_int_equal(op.state, OP_RUNNING);
-	assert_int_equal(turn_do(vmm_turn(n->v), power_turn, &second, &e), -ERR_BUSY);
+	assert_int_equal(power(&second, OP_START, &e), -ERR_BUSY);
 }
 
 /* Starting it would begin a new boot in the books while the old one goes on. */
 static void a_paused_guest_is_not_started_again(void **st)
 {
-	struct node *n = *st;
-	struct asking a = { 0 };
+	struct node_fixture *n = *st;
+	struct cvm_call a = { 0 };
 	struct err e;
 
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
 	assert_int_equal(
 		cvms_set_observed(vmm_db(n->v), a.row.id, OBSERVED_PAUSED, PAUSED_OTHER, &e), 0);
-	assert_int_equal(turn_do(vmm_turn(n->v), power_turn, &a, &e), -ERR_CONFLICT);
+	assert_int_equal(power(&a, OP_START, &e), -ERR_CONFLICT);
 	assert_non_null(strstr(e.text, "paused"));
 }
 
@@ -580,7 +404,7 @@ static void an_event_keeps_its_data_whatever_the_texts_in_it_are(void **st)
 		{ "\"quoted\" \\ \n \x01", "\"quoted\" \\ \n \x01" },
 		{ "\xff\xfe", "??" },
 	};
-	struct node *n = *st;
+	struct node_fixture *n = *st;
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct telling t = { n->v, cases[i].text };
@@ -625,53 +449,32 @@ static void an_error_that_takes_much_room_is_kept_with_its_text(void **st)
 
 static void what_waits_for_the_hypervisor_waits_across_restarts(void **st)
 {
-	struct node *n = *st;
-	struct asking a = { 0 };
+	struct node_fixture *n = *st;
+	struct cvm_call a = { 0 };
 	struct op_row op;
 	struct err e;
 
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
-	assert_int_equal(turn_do(vmm_turn(n->v), power_turn, &a, &e), 0);
+	assert_int_equal(power(&a, OP_START, &e), 0);
 	(void)uv_run(&n->loop, UV_RUN_NOWAIT);
-	close_node(n);
-	open_node(n);
+	node_fixture_close(n);
+	node_fixture_open(n);
 	assert_int_equal(ops_get(vmm_db(n->v), a.op.id, &op, &e), 0);
 	assert_int_equal(op.state, OP_RUNNING);
 	assert_int_equal(vmm_engine(n->v)->n_ops, 1);
-	assert_int_equal(promised(n, "vcpus"), 1);
+	assert_int_equal(node_fixture_reserved(n, "vcpus"), 1);
 }
 
 /* ------------------------------------------------------------------ operations that go wrong, or
  * are asked to end */
 
-static void run_for(struct node *n, int64_t ms)
+static struct op_row op_of(const struct node_fixture *n, const struct cvm_call *c)
 {
-	int64_t end = clock_mono_ms() + ms;
-
-	while (clock_mono_ms() < end) {
-		(void)uv_run(&n->loop, UV_RUN_NOWAIT);
-		(void)usleep(2000);
-	}
-}
-
-static struct op_row op_of(struct node *n, const struct asking *a)
-{
-	struct op_row row = { 0 };
-	struct err e;
-
-	assert_int_equal(ops_get(vmm_db(n->v), a->op.id, &row, &e), 0);
-	return row;
-}
-
-static void runs_until_over(struct node *n, const struct asking *a)
-{
-	for (int i = 0; i < 300 && op_of(n, a).state == OP_RUNNING; i++)
-		run_for(n, 10);
-	assert_int_not_equal(op_of(n, a).state, OP_RUNNING);
+	return node_fixture_op(n, c->op.id);
 }
 
 /* The image of all CVMs has a folder, as recorded. */
-static void store_image(struct node *n)
+static void store_image(struct node_fixture *n)
 {
 	auto_free char *dir = xasprintf("%s/demo-1.0.0", n->images), *path = xasprintf("%s/k", dir),
 		       *files = NULL;
@@ -686,15 +489,15 @@ static void store_image(struct node *n)
 }
 
 /* "check" needs no hypervisor; the power button does. */
-static void restart_waits_for_libvirt(struct node *n, const struct asking *a)
+static void restart_waits_for_libvirt(struct node_fixture *n, const struct cvm_call *a)
 {
 	for (int i = 0; i < 300 && strcmp(op_of(n, a).step, "signal") != 0; i++)
-		run_for(n, 10);
+		node_fixture_run(n, 10);
 	assert_string_equal(op_of(n, a).step, "signal");
 }
 
 /* Close, and open again with the operation of @a where a crash could have left it. */
-static void resume_at(struct node *n, const struct asking *a, int step, bool undoing)
+static void resume_at(struct node_fixture *n, const struct cvm_call *a, int step, bool undoing)
 {
 	struct op_row row;
 	struct err e;
@@ -704,57 +507,48 @@ static void resume_at(struct node *n, const struct asking *a, int step, bool und
 	op_stand_at(&row, step);
 	row.undoing = undoing;
 	assert_int_equal(ops_update(vmm_db(n->v), &row, &e), 0);
-	close_node(n);
-	open_node(n);
+	node_fixture_close(n);
+	node_fixture_open(n);
 }
 
 /* As if domains had just been listed: once the first attempt to connect has failed, nothing tells
  * otherwise. */
-static void settle(struct node *n)
+static void settle(struct node_fixture *n)
 {
-	while (!strcmp(vmm_link_error(n->v), "connecting"))
-		run_for(n, 5);
-	vmm_set_settled(n->v, true);
+	while (!strcmp(n->v->link_error, "connecting"))
+		node_fixture_run(n, 5);
+	n->v->settled = true;
 	ops_unpark(n->v);
 }
 
-static int begin_turn(void *arg, struct err *e)
-{
-	struct asking *a = arg;
-	const struct power_request ask = { .kind = a->kind };
-
-	return vmm_power(a->n->v, &a->row, &ask, &ref, &a->op, e);
-}
-
-static void begin(struct asking *a, enum op_kind kind)
+static void begin(struct cvm_call *c, enum op_kind kind)
 {
 	struct err e;
 
-	a->kind = kind;
-	assert_int_equal(turn_do(vmm_turn(a->n->v), begin_turn, a, &e), 0);
+	assert_int_equal(power(c, kind, &e), 0);
 }
 
 static int cancel_turn(void *arg, struct err *e)
 {
-	struct asking *a = arg;
+	struct cvm_call *a = arg;
 
 	return vmm_cancel(a->n->v, a->op.id, e);
 }
 
 /* A create under way, waiting for the hypervisor. */
-static void create_running(struct node *n, struct asking *a)
+static void create_running(struct node_fixture *n, struct cvm_call *a)
 {
-	auto_json json_t *m = manifest("first");
+	auto_json json_t *m = node_fixture_manifest("first");
 	struct err e;
 
 	a->n = n;
-	a->ask = (struct cvm_request){ .name = "first",
-				       .prefer_dev = -1,
-				       .vcpus = 1,
-				       .memory_mib = 100,
-				       .disk_gib = 1,
-				       .manifest = m };
-	assert_int_equal(turn_do(vmm_turn(n->v), create_turn, a, &e), 0);
+	a->request = (struct cvm_request){ .name = "first",
+					   .prefer_dev = -1,
+					   .vcpus = 1,
+					   .memory_mib = 100,
+					   .disk_gib = 1,
+					   .manifest = m };
+	assert_int_equal(turn_do(vmm_turn(n->v), cvm_call_create_turn, a, &e), 0);
 }
 
 enum {
@@ -767,27 +561,26 @@ enum {
 
 static void delete_replaces_a_queued_stop(void **st)
 {
-	struct node *n = *st;
-	struct asking a = { 0 }, stop, del;
+	struct node_fixture *n = *st;
+	struct cvm_call a = { 0 }, stop, del;
 	struct err e;
 
 	create_running(n, &a);
 	stop = del = a;
 	begin(&stop, OP_STOP);
 	assert_int_equal(op_of(n, &stop).state, OP_QUEUED);
-	assert_int_equal(turn_do(vmm_turn(n->v), delete_turn, &del, &e), 0);
+	assert_int_equal(power(&del, OP_DELETE, &e), 0);
 	assert_int_equal(op_of(n, &stop).state, OP_CANCELLED);
 	assert_int_equal(op_of(n, &del).state, OP_QUEUED);
 	assert_non_null(strstr(op_of(n, &stop).error, "replaced by delete"));
 	/* Not the other way round. */
-	del.kind = OP_STOP;
-	assert_int_equal(turn_do(vmm_turn(n->v), begin_turn, &del, &e), -ERR_BUSY);
+	assert_int_equal(power(&del, OP_STOP, &e), -ERR_BUSY);
 }
 
 static void what_is_being_undone_is_followed_by_a_stop(void **st)
 {
-	struct node *n = *st;
-	struct asking a = { 0 }, stop;
+	struct node_fixture *n = *st;
+	struct cvm_call a = { 0 }, stop;
 
 	create_running(n, &a);
 	resume_at(n, &a, CREATE_START, true);
@@ -795,7 +588,7 @@ static void what_is_being_undone_is_followed_by_a_stop(void **st)
 	begin(&stop, OP_STOP);
 	assert_int_equal(op_of(n, &stop).state, OP_QUEUED);
 	settle(n);
-	vmm_set_settled(n->v, false); /* the end of a guest that nobody can ask for is waited for */
+	n->v->settled = false; /* the end of a guest that nobody can ask for is waited for */
 	assert_true(op_of(n, &a).undoing);
 	assert_int_equal(op_of(n, &a).state, OP_RUNNING);
 }
@@ -824,49 +617,56 @@ static void a_step_is_found_by_the_name_it_had_when_it_was_recorded(void **st)
 	assert_int_equal(op_step_find(&t, "four", 4), -2);
 }
 
+static void count_close(void *arg, unsigned stuck)
+{
+	assert_int_equal(stuck, 0);
+	++*(int *)arg;
+}
+
 static void closing_waits_for_every_job_also_when_an_operation_ends_meanwhile(void **st)
 {
-	struct node *n = *st;
-	struct asking a = { 0 };
-	bool over = false;
+	struct node_fixture *n = *st;
+	struct cvm_call a = { 0 };
+	int closed = 0;
 	struct err e;
 
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
-	assert_int_equal(turn_do(vmm_turn(n->v), delete_turn, &a, &e), 0);
+	assert_int_equal(power(&a, OP_DELETE, &e), 0);
 	resume_at(n, &a, DELETE_REMOVE, false);
 	vmm_job_begin(n->v); /* an import, say */
-	vmm_close(n->v, 5000, closed, &over);
-	run_for(n, 300);
-	assert_false(over);
+	vmm_close(n->v, 5000, count_close, &closed);
+	node_fixture_run(n, 300);
+	assert_int_equal(closed, 0);
 	vmm_job_end(n->v);
-	while (!over)
+	while (!closed)
 		(void)uv_run(&n->loop, UV_RUN_ONCE);
-	open_node(n);
+	n->v = NULL;
+	node_fixture_open(n);
 }
 
 static void undoing_waits_for_a_hypervisor_that_went_away(void **st)
 {
-	struct node *n = *st;
-	struct asking a = { 0 };
+	struct node_fixture *n = *st;
+	struct cvm_call a = { 0 };
 	struct cvm_row c;
 	struct err e;
 
 	create_running(n, &a);
 	resume_at(n, &a, CREATE_START, true);
 	settle(n);
-	run_for(n, 500);
+	node_fixture_run(n, 500);
 	assert_int_equal(op_of(n, &a).state, OP_RUNNING);
 	assert_string_equal(op_of(n, &a).step, "start");
 	assert_int_equal(cvms_get(vmm_db(n->v), a.row.id, &c, &e), 0);
-	vmm_set_settled(n->v, false);
-	run_for(n, 1000);
+	n->v->settled = false;
+	node_fixture_run(n, 1000);
 	assert_true(vmm_engine(n->v)->ops->parked);
 }
 
 static void what_can_not_be_undone_stays_with_all_it_holds(void **st)
 {
-	struct node *n = *st;
-	struct asking a = { 0 };
+	struct node_fixture *n = *st;
+	struct cvm_call a = { 0 };
 	auto_free char *cvms = xasprintf("%s/cvms", n->dir);
 	struct cvm_row c;
 	struct err e;
@@ -876,17 +676,17 @@ static void what_can_not_be_undone_stays_with_all_it_holds(void **st)
 	assert_int_equal(rmdir(cvms), 0);
 	assert_int_equal(file_write(cvms, "x", 1, 0600, &e), 0);
 	settle(n);
-	runs_until_over(n, &a);
+	(void)node_fixture_finish_op(n, a.op.id);
 	assert_int_equal(op_of(n, &a).state, OP_FAILED);
 	assert_int_equal(cvms_get(vmm_db(n->v), a.row.id, &c, &e), 0);
-	assert_int_equal(promised(n, "vcpus"), 1);
+	assert_int_equal(node_fixture_reserved(n, "vcpus"), 1);
 	assert_int_equal(unlink(cvms), 0);
 }
 
 static void an_operation_queued_behind_a_create_that_is_undone_is_told_to_have_ended(void **st)
 {
-	struct node *n = *st;
-	struct asking a = { 0 }, del;
+	struct node_fixture *n = *st;
+	struct cvm_call a = { 0 }, del;
 	struct event_row *events;
 	struct op_row row;
 	int finished = 0;
@@ -896,15 +696,15 @@ static void an_operation_queued_behind_a_create_that_is_undone_is_told_to_have_e
 	settle(n);
 	create_running(n, &a);
 	del = a;
-	assert_int_equal(turn_do(vmm_turn(n->v), delete_turn, &del, &e), 0);
+	assert_int_equal(power(&del, OP_DELETE, &e), 0);
 	row = op_of(n, &a);
 	row.undoing = true;
 	op_stand_at(&row, -1);
 	assert_int_equal(ops_update(vmm_db(n->v), &row, &e), 0);
-	run_for(n, 100);
+	node_fixture_run(n, 100);
 	assert_int_equal(op_of(n, &a).state, OP_FAILED);
 	assert_int_equal(op_of(n, &del).state, OP_SUCCEEDED);
-	assert_int_equal(promised(n, "slots"), 0);
+	assert_int_equal(node_fixture_reserved(n, "slots"), 0);
 	assert_int_equal(events_between(vmm_db(n->v), 0, 0, INT64_MAX, 100, &events, &ne, &e), 0);
 	for (size_t i = 0; i < ne; i++)
 		finished += !strcmp(events[i].type, "operation.finished") &&
@@ -915,8 +715,8 @@ static void an_operation_queued_behind_a_create_that_is_undone_is_told_to_have_e
 
 static void a_cancel_asked_for_in_the_turn_that_ends_a_step_is_heard(void **st)
 {
-	struct node *n = *st;
-	struct asking a = { 0 };
+	struct node_fixture *n = *st;
+	struct cvm_call a = { 0 };
 	struct err e;
 
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
@@ -929,19 +729,19 @@ static void a_cancel_asked_for_in_the_turn_that_ends_a_step_is_heard(void **st)
 	assert_int_equal(cvms_set_observed(vmm_db(n->v), a.row.id, OBSERVED_OFF, PAUSED_NOT, &e),
 			 0);
 	ops_poke(n->v, a.row.id);
-	run_for(n, 50);
+	node_fixture_run(n, 50);
 	assert_true(op_of(n, &a).cancel);
 	/* Whether its guest has ended is not known before the domains are listed. */
 	assert_int_equal(op_of(n, &a).state, OP_RUNNING);
 	settle(n);
-	run_for(n, 50);
+	node_fixture_run(n, 50);
 	assert_int_equal(op_of(n, &a).state, OP_CANCELLED);
 }
 
 static void a_guest_is_not_stuck_by_what_its_row_said_before_the_domains_are_listed(void **st)
 {
-	struct node *n = *st;
-	struct asking a = { 0 };
+	struct node_fixture *n = *st;
+	struct cvm_call a = { 0 };
 	struct err e;
 
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
@@ -949,77 +749,78 @@ static void a_guest_is_not_stuck_by_what_its_row_said_before_the_domains_are_lis
 		cvms_set_observed(vmm_db(n->v), a.row.id, OBSERVED_PAUSED, PAUSED_NOSPC, &e), 0);
 	begin(&a, OP_SHUTDOWN);
 	resume_at(n, &a, SHUTDOWN_WAIT, false);
-	run_for(n, 50);
+	node_fixture_run(n, 50);
 	assert_int_equal(op_of(n, &a).state, OP_RUNNING);
 	settle(n);
-	runs_until_over(n, &a);
+	(void)node_fixture_finish_op(n, a.op.id);
 	assert_int_equal(op_of(n, &a).state, OP_FAILED);
 	assert_non_null(strstr(op_of(n, &a).error, "paused (no"));
 }
 
 static void a_restart_cancelled_half_way_up_is_taken_down_again(void **st)
 {
-	struct node *n = *st;
-	struct asking a = { 0 };
+	struct node_fixture *n = *st;
+	struct cvm_call a = { 0 };
 	struct cvm_row c;
 	struct err e;
 
-	settings_of(n->v)->release_on_stop = true;
+	n->set.release_on_stop = true;
+	node_fixture_reload(n);
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
 	store_image(n);
 	begin(&a, OP_RESTART);
 	restart_waits_for_libvirt(n, &a);
 	assert_int_equal(cvms_set_desired(vmm_db(n->v), a.row.id, DESIRED_RUNNING, &e), 0);
 	resume_at(n, &a, RESTART_DEFINE, false);
-	settings_of(n->v)->release_on_stop = true;
 	assert_int_equal(turn_do(vmm_turn(n->v), cancel_turn, &a, &e), 0);
-	run_for(n, 50);
+	node_fixture_run(n, 50);
 	assert_true(op_of(n, &a).undoing);
 	settle(n);
-	runs_until_over(n, &a);
+	(void)node_fixture_finish_op(n, a.op.id);
 	assert_int_equal(op_of(n, &a).state, OP_CANCELLED);
 	assert_int_equal(cvms_get(vmm_db(n->v), a.row.id, &c, &e), 0);
 	assert_int_equal(c.desired, DESIRED_STOPPED);
-	assert_int_equal(promised(n, "vcpus"), 0);
+	assert_int_equal(node_fixture_reserved(n, "vcpus"), 0);
 }
 
 static void with_release_on_stop_what_is_stopped_holds_nothing_however_it_came_to_be(void **st)
 {
-	struct node *n = *st;
-	struct asking kept = { 0 }, a = { 0 };
+	struct node_fixture *n = *st;
+	struct cvm_call kept = { 0 }, a = { 0 };
 	struct err e;
 
 	assert_int_equal(create(n, "kept-1", 2, &kept, &e), 0);
-	settings_of(n->v)->release_on_stop = true;
+	n->set.release_on_stop = true;
+	node_fixture_reload(n);
 	begin(&kept, OP_STOP);
 	assert_int_equal(kept.op.state, OP_RUNNING);
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
-	assert_int_equal(promised(n, "vcpus"), 2);
+	assert_int_equal(node_fixture_reserved(n, "vcpus"), 2);
 	begin(&a, OP_STOP);
 	assert_int_equal(a.op.state, OP_SUCCEEDED);
 	store_image(n);
 	begin(&a, OP_RESTART);
-	assert_int_equal(promised(n, "vcpus"), 3);
+	assert_int_equal(node_fixture_reserved(n, "vcpus"), 3);
 	restart_waits_for_libvirt(n, &a);
 	assert_int_equal(turn_do(vmm_turn(n->v), cancel_turn, &a, &e), 0);
-	run_for(n, 50);
+	node_fixture_run(n, 50);
 	/* It is parked, and the row of its guest may be stale: it ends when the domains are listed.
 	 */
 	assert_int_equal(op_of(n, &a).state, OP_RUNNING);
 	settle(n);
-	runs_until_over(n, &a);
+	(void)node_fixture_finish_op(n, a.op.id);
 	assert_int_equal(op_of(n, &a).state, OP_CANCELLED);
-	assert_int_equal(promised(n, "vcpus"), 2);
-	vmm_set_settled(n->v, false);
+	assert_int_equal(node_fixture_reserved(n, "vcpus"), 2);
+	n->v->settled = false;
 	begin(&a, OP_START);
-	run_for(n, 20);
-	assert_int_equal(promised(n, "vcpus"), 3);
+	node_fixture_run(n, 20);
+	assert_int_equal(node_fixture_reserved(n, "vcpus"), 3);
 	assert_int_equal(turn_do(vmm_turn(n->v), cancel_turn, &a, &e), 0);
-	run_for(n, 50);
+	node_fixture_run(n, 50);
 	settle(n);
-	runs_until_over(n, &a);
+	(void)node_fixture_finish_op(n, a.op.id);
 	assert_int_equal(op_of(n, &a).state, OP_CANCELLED);
-	assert_int_equal(promised(n, "vcpus"), 2);
+	assert_int_equal(node_fixture_reserved(n, "vcpus"), 2);
 }
 
 /* ------------------------------------------------------------------ what images are */
@@ -1031,7 +832,7 @@ static void image_seen(void *arg, const struct image_status *results)
 
 static void images_are_unknown_at_once_while_four_looks_at_them_wait(void **st)
 {
-	struct node *n = *st;
+	struct node_fixture *n = *st;
 	struct image_status seen = { .state = IMAGE_STATES };
 	struct image_row row;
 	struct err e;
@@ -1045,14 +846,14 @@ static void images_are_unknown_at_once_while_four_looks_at_them_wait(void **st)
 	seen.state = IMAGE_STATES;
 	image_states_read(vmm_image_store(n->v), &row, 1, image_seen, &seen);
 	for (int i = 0; i < 300 && seen.state == IMAGE_STATES; i++)
-		run_for(n, 10);
+		node_fixture_run(n, 10);
 	assert_int_equal(seen.state, IMAGE_AVAILABLE);
 	vmm_image_store(n->v)->late_checks = 0;
 }
 
 /* ------------------------------------------------------------------ what guests say */
 
-static void guest_says(struct node *n, const struct asking *a, const char *text)
+static void guest_says(struct node_fixture *n, const struct cvm_call *a, const char *text)
 {
 	auto_free char *dir = cvm_dir(n->v, a->row.uuid), *logs = xasprintf("%s/logs", dir);
 	auto_free char *serial = xasprintf("%s/serial.log", logs);
@@ -1067,17 +868,17 @@ static void guest_says(struct node *n, const struct asking *a, const char *text)
 }
 
 /* Jobs, and what they bring, are over. */
-static void hear_out(struct node *n)
+static void hear_out(struct node_fixture *n)
 {
-	while (vmm_jobs(n->v))
+	while (n->v->jobs)
 		(void)uv_run(&n->loop, UV_RUN_ONCE);
 	(void)uv_run(&n->loop, UV_RUN_NOWAIT);
 }
 
 static void what_a_guest_said_before_it_ended_is_recorded(void **st)
 {
-	struct node *n = *st;
-	struct asking a = { 0 };
+	struct node_fixture *n = *st;
+	struct cvm_call a = { 0 };
 	struct cvm_row c;
 	struct err e;
 
@@ -1093,7 +894,7 @@ static void what_a_guest_said_before_it_ended_is_recorded(void **st)
 	guest_says(n, &a, "boot.error: no such disk\n");
 	guest_forget(n->v, a.row.id);
 	hear_out(n);
-	assert_false(guests_are_followed(n->v));
+	assert_null(n->v->guests);
 	assert_int_equal(cvms_get(vmm_db(n->v), a.row.id, &c, &e), 0);
 	assert_string_equal(c.boot_progress, "one");
 	assert_string_equal(c.boot_error, "no such disk");
@@ -1101,9 +902,9 @@ static void what_a_guest_said_before_it_ended_is_recorded(void **st)
 
 static void a_failed_boot_waits_for_the_guests_last_words(void **st)
 {
-	struct node *n = *st;
+	struct node_fixture *n = *st;
 	struct op_run o = { 0 };
-	struct asking a = { 0 };
+	struct cvm_call a = { 0 };
 	struct cvm_row c;
 	struct err e;
 
@@ -1124,7 +925,7 @@ static void a_failed_boot_waits_for_the_guests_last_words(void **st)
 	assert_string_equal(e.text, "the guest reports: no such disk");
 }
 
-static int64_t newest_event(struct node *n)
+static int64_t newest_event(struct node_fixture *n)
 {
 	int64_t oldest, newest;
 	struct err e;
@@ -1133,17 +934,10 @@ static int64_t newest_event(struct node *n)
 	return newest;
 }
 
-static int forget_turn(void *arg, struct err *e)
-{
-	const struct asking *a = arg;
-
-	return cvms_delete(vmm_db(a->n->v), a->row.id, e);
-}
-
 static void of_a_guest_that_is_deleted_nothing_is_recorded(void **st)
 {
-	struct node *n = *st;
-	struct asking a = { 0 };
+	struct node_fixture *n = *st;
+	struct cvm_call a = { 0 };
 	int64_t before, after;
 	struct err e;
 
@@ -1153,18 +947,18 @@ static void of_a_guest_that_is_deleted_nothing_is_recorded(void **st)
 	guest_says(n, &a, "boot.progress: one\n");
 	guest_listen(n->v, &a.row);
 	guest_forget(n->v, a.row.id); /* while the first read is under way */
-	assert_true(turn_do(vmm_turn(n->v), forget_turn, &a, &e) >= 0);
+	assert_int_equal(cvm_call_apply(&a, cvm_call_delete_turn, &e), 0);
 	before = newest_event(n);
 	hear_out(n);
 	after = newest_event(n);
-	assert_false(guests_are_followed(n->v));
+	assert_null(n->v->guests);
 	assert_int_equal(after, before);
 }
 
 static void what_a_guest_said_while_the_database_was_full_is_recorded_later(void **st)
 {
-	struct node *n = *st;
-	struct asking a = { 0 };
+	struct node_fixture *n = *st;
+	struct cvm_call a = { 0 };
 	struct cvm_row c;
 	struct err e;
 
@@ -1174,17 +968,17 @@ static void what_a_guest_said_while_the_database_was_full_is_recorded_later(void
 	a.row.serial_progress = true;
 	assert_true(sql_run(vmm_db(n->v), &e, "PRAGMA query_only = 1", "") >= 0);
 	guest_listen(n->v, &a.row);
-	run_for(n, 100);
+	node_fixture_run(n, 100);
 	assert_true(sql_run(vmm_db(n->v), &e, "PRAGMA query_only = 0", "") >= 0);
-	run_for(n, 1300);
+	node_fixture_run(n, 1300);
 	assert_int_equal(cvms_get(vmm_db(n->v), a.row.id, &c, &e), 0);
 	assert_string_equal(c.boot_progress, "done");
 }
 
 static void last_words_that_the_database_refused_are_recorded_later(void **st)
 {
-	struct node *n = *st;
-	struct asking a = { 0 };
+	struct node_fixture *n = *st;
+	struct cvm_call a = { 0 };
 	struct cvm_row c;
 	struct err e;
 
@@ -1199,7 +993,7 @@ static void last_words_that_the_database_refused_are_recorded_later(void **st)
 	hear_out(n);
 	assert_true(guest_is_unread(n->v, a.row.id));
 	assert_true(sql_run(vmm_db(n->v), &e, "PRAGMA query_only = 0", "") >= 0);
-	while (guests_are_followed(n->v))
+	while (n->v->guests)
 		(void)uv_run(&n->loop, UV_RUN_ONCE);
 	assert_false(guest_is_unread(n->v, a.row.id));
 	assert_int_equal(cvms_get(vmm_db(n->v), a.row.id, &c, &e), 0);
@@ -1252,7 +1046,7 @@ static void removed(void *arg, const struct err *e)
 static void an_image_imported_while_it_is_being_removed_is_there_or_not_there_but_never_half(
 	void **st)
 {
-	struct node *n = *st;
+	struct node_fixture *n = *st;
 	auto_free char *source = xasprintf("%s/fresh-2.0.0", n->dir);
 	auto_free char *there = xasprintf("%s/fresh-2.0.0/metadata.json", n->images);
 	int in = 0, out = 0, again = 0;
@@ -1262,13 +1056,13 @@ static void an_image_imported_while_it_is_being_removed_is_there_or_not_there_bu
 	make_image(source);
 	image_store_import(vmm_image_store(n->v), source, NULL, imported, &in);
 	for (int i = 0; i < 200 && !in; i++)
-		run_for(n, 10);
+		node_fixture_run(n, 10);
 	assert_int_equal(in, 1);
 	image_store_remove(vmm_image_store(n->v), "fresh-2.0.0", removed, &out);
 	image_store_import(vmm_image_store(n->v), source, NULL, imported, &again);
 	(void)usleep(300000); /* long enough to find the image whole */
 	for (int i = 0; i < 200 && !(out && again); i++)
-		run_for(n, 10);
+		node_fixture_run(n, 10);
 	assert_int_equal(out, 1);
 	assert_int_equal(again, 1);
 	assert_int_equal(images_by_name(vmm_db(n->v), "fresh-2.0.0", &row, &e), 0);
@@ -1278,7 +1072,7 @@ static void an_image_imported_while_it_is_being_removed_is_there_or_not_there_bu
 /* ------------------------------------------------------------------ idempotency */
 
 struct seen {
-	struct node *n;
+	struct node_fixture *n;
 	int applied, answered, replayed, refused;
 	bool fail;
 	enum err_code code;
