@@ -23,30 +23,27 @@
 #include "base/own.h"
 #include "base/strings.h"
 #include "db/cvms.h"
+#include "tests/unit/node_fixture.h"
 #include "vmm/compose/compose.h"
 #include "vmm/guest/machine.h"
 #include "vmm/guest/measure.h"
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"
 #include "vmm/virt/hypervisor.h"
-#include "vmm/vmm.h"
 
 #define UUID     "c0ffee00-0000-4000-8000-000000000001"
 #define MANIFEST "{\"manifest_version\":2,\"name\":\"a\",\"runner\":\"none\"}"
 #define PINNED \
 	"{\"key_provider_id\":\"33\",\"manifest_version\":2,\"name\":\"a\",\"runner\":\"none\"}"
 
-struct node {
-	char dir[40], images[64], firmware[64];
-	uv_loop_t loop;
-	struct vmm *v;
-	struct vmm_settings set;
+/* A node, and the CVM that is measured. */
+struct measured_node {
+	struct node_fixture *n;
+	char firmware[64];
 	struct hv_caps caps;
 	struct cvm_row row;
 	json_t *vectors;
 };
-
-static const char *const none[] = { NULL };
 
 static void copy(const char *from, const char *to)
 {
@@ -58,25 +55,25 @@ static void copy(const char *from, const char *to)
 		fail_msg("%s", e.text);
 }
 
-static void put(const struct node *n, const char *name, const char *text)
+static void put(const struct measured_node *t, const char *name, const char *text)
 {
-	auto_free char *path = xasprintf("%s/dstack-0.6.0/%s", n->images, name);
+	auto_free char *path = xasprintf("%s/dstack-0.6.0/%s", t->n->images, name);
 	struct err e;
 
 	assert_int_equal(file_write(path, text, strlen(text), 0644, &e), 0);
 }
 
-static void take_away(const struct node *n, const char *name)
+static void take_away(const struct measured_node *t, const char *name)
 {
-	auto_free char *path = xasprintf("%s/dstack-0.6.0/%s", n->images, name);
+	auto_free char *path = xasprintf("%s/dstack-0.6.0/%s", t->n->images, name);
 
 	assert_int_equal(unlink(path), 0);
 }
 
 /* @own_firmware: a file of tests/data/measure, NULL: the image has none. */
-static void make_image(const struct node *n, const char *own_firmware, const char *more)
+static void make_image(const struct measured_node *t, const char *own_firmware, const char *more)
 {
-	auto_free char *dir = xasprintf("%s/dstack-0.6.0", n->images),
+	auto_free char *dir = xasprintf("%s/dstack-0.6.0", t->n->images),
 		       *kernel = xasprintf("%s/bzImage", dir);
 	auto_free char *initrd = xasprintf("%s/initrd", dir), *bios = xasprintf("%s/ovmf.fd", dir),
 		       *meta = NULL;
@@ -90,12 +87,12 @@ static void make_image(const struct node *n, const char *own_firmware, const cha
 	meta = xasprintf("{\"kernel\":\"bzImage\",\"initrd\":\"initrd\",\"cmdline\":\"console="
 			 "ttyS0 init=/init\"%s%s}",
 			 own_firmware ? ",\"bios\":\"ovmf.fd\"" : "", more);
-	put(n, "metadata.json", meta);
+	put(t, "metadata.json", meta);
 }
 
-static void make_row(struct node *n)
+static void make_row(struct measured_node *t)
 {
-	struct cvm_row *c = &n->row;
+	struct cvm_row *c = &t->row;
 
 	*c = (struct cvm_row){ .vcpus = 2,
 			       .memory_mib = 2048,
@@ -108,91 +105,61 @@ static void make_row(struct node *n)
 	strcpy(c->image_version, "0.6.0");
 	compose_hash(MANIFEST, c->compose_hash);
 	memcpy(c->image_hash, c->compose_hash, sizeof(c->image_hash));
-	n->caps = (struct hv_caps){ .qemu = "11.1.2", .tdx = true, .kvm = true };
+	t->caps = (struct hv_caps){ .qemu = "11.1.2", .tdx = true, .kvm = true };
 }
 
 static int set_up(void **st)
 {
-	struct node *n = xcalloc(1, sizeof(*n));
+	struct measured_node *t = xcalloc(1, sizeof(*t));
 	auto_free char *text = NULL;
 	auto_json json_t *all = NULL;
 	struct err e;
 	size_t size;
 
-	(void)snprintf(n->dir, sizeof(n->dir), "/tmp/teepod-measure-XXXXXX");
-	if (!mkdtemp(n->dir) || uv_loop_init(&n->loop))
-		return -1;
-	(void)snprintf(n->images, sizeof(n->images), "%s/images", n->dir);
-	(void)snprintf(n->firmware, sizeof(n->firmware), "%s/node.fd", n->dir);
-	n->set = (struct vmm_settings){ .loop = &n->loop,
-					.state_dir = n->dir,
-					.images_dir = n->images,
-					.node_name = "n1",
-					.region = "local",
-					.workspace = "local",
-					.hypervisor_uri =
-						"qemu+unix:///system?socket=/nonexistent/sock",
-					.tdx_firmware = n->firmware,
-					.tee = TEE_NONE,
-					.host_root = "",
-					.device_id = "",
-					.port_addresses = none,
-					.kms_urls = none,
-					.gateway_urls = none,
-					.networks = "",
-					.share_mode = SHARE_9P };
-	if (vmm_open(&n->set, &n->v, &e) < 0 ||
-	    file_read("tests/data/measure_vectors.json", 1 << 20, &text, &size, &e) < 0)
-		return -1;
+	t->n = node_fixture_new("/tmp");
+	(void)snprintf(t->firmware, sizeof(t->firmware), "%s/node.fd", t->n->dir);
+	t->n->set.tdx_firmware = t->firmware;
+	t->n->set.networks = "";
+	t->n->set.share_mode = SHARE_9P;
+	node_fixture_open(t->n);
+	assert_int_equal(file_read("tests/data/measure_vectors.json", 1 << 20, &text, &size, &e),
+			 0);
 	all = json_read(text, size, &e);
-	n->vectors = json_incref(json_object_get(all, "registers"));
-	make_row(n);
-	*st = n;
+	t->vectors = json_incref(json_object_get(all, "registers"));
+	make_row(t);
+	*st = t;
 	return 0;
-}
-
-static void closed(void *arg, unsigned stuck)
-{
-	assert_int_equal(stuck, 0);
-	*(bool *)arg = true;
 }
 
 static int tear_down(void **st)
 {
-	struct node *n = *st;
-	bool over = false;
-	struct err e;
+	struct measured_node *t = *st;
 
-	vmm_close(n->v, 2000, closed, &over);
-	while (!over)
-		(void)uv_run(&n->loop, UV_RUN_ONCE);
-	(void)uv_run(&n->loop, UV_RUN_DEFAULT);
-	assert_int_equal(uv_loop_close(&n->loop), 0);
-	assert_int_equal(file_remove_tree(n->dir, &e), 0);
-	json_decref(n->vectors);
-	free(n);
+	node_fixture_free(t->n);
+	json_decref(t->vectors);
+	free(t);
 	return 0;
 }
 
-/* ------------------------------------------------------------------ asking */
+/* ------------------------------------------------------------------ calls */
 
-struct answer {
+struct measure_reply {
 	unsigned n;
 	bool failed;
 	struct err err;
 	struct measurements m; /* of the last; texts owned */
 };
 
-static void answer_end(struct answer *a)
+static void measure_reply_free(struct measure_reply *a)
 {
 	measurements_free(&a->m);
 }
 
-#define auto_answer __attribute__((cleanup(answer_end)))
+#define auto_reply __attribute__((cleanup(measure_reply_free)))
 
 static void answered(void *arg, const struct measurements *m, const struct err *e)
 {
-	struct answer *a = arg;
+	struct measure_reply *a = arg;
 
 	a->n++;
 	a->failed = !m;
@@ -207,43 +174,44 @@ static void answered(void *arg, const struct measurements *m, const struct err *
 	a->m.mr_config.instance_info = NULL;
 }
 
-static void wait_for(const struct node *n, const struct answer *a, unsigned count)
+static void wait_for(const struct measured_node *t, const struct measure_reply *a, unsigned count)
 {
 	while (a->n < count)
-		(void)uv_run((uv_loop_t *)&n->loop, UV_RUN_ONCE);
+		(void)uv_run((uv_loop_t *)&t->n->loop, UV_RUN_ONCE);
 }
 
-static void ask(struct node *n, const char *manifest, struct answer *a)
+static void measure_ok(struct measured_node *t, const char *manifest, struct measure_reply *a)
 {
 	a->n = 0;
-	measure_with(n->v, &n->caps, &n->row, manifest, answered, a);
-	wait_for(n, a, 1);
+	measure_with(t->n->v, &t->caps, &t->row, manifest, answered, a);
+	wait_for(t, a, 1);
 	if (a->failed)
 		fail_msg("%s", a->err.text);
 }
 
-static void ask_refused(struct node *n, const char *manifest, int code, const char *said)
+static void measure_refused(struct measured_node *t, const char *manifest, int code,
+			    const char *text)
 {
-	auto_answer struct answer a = { 0 };
+	auto_reply struct measure_reply a = { 0 };
 
-	measure_with(n->v, &n->caps, &n->row, manifest, answered, &a);
-	wait_for(n, &a, 1);
+	measure_with(t->n->v, &t->caps, &t->row, manifest, answered, &a);
+	wait_for(t, &a, 1);
 	assert_true(a.failed);
 	assert_int_equal(a.err.code, code);
-	assert_non_null(strstr(a.err.text, said));
+	assert_non_null(strstr(a.err.text, text));
 }
 
-static const char *vector(const struct node *n, const char *name)
+static const char *vector(const struct measured_node *t, const char *name)
 {
-	return json_string_value(json_object_get(n->vectors, name));
+	return json_string_value(json_object_get(t->vectors, name));
 }
 
-static const char *mrtd_of(const struct node *n, const char *firmware)
+static const char *mrtd_of(const struct measured_node *t, const char *firmware)
 {
-	return json_string_value(json_object_get(json_object_get(n->vectors, "mrtd"), firmware));
+	return json_string_value(json_object_get(json_object_get(t->vectors, "mrtd"), firmware));
 }
 
-static void has(const struct measured *m, const char *expected)
+static void register_is(const struct measured *m, const char *expected)
 {
 	char hex[SHA384_HEX];
 
@@ -253,7 +221,7 @@ static void has(const struct measured *m, const char *expected)
 	assert_string_equal(hex, expected);
 }
 
-static void has_not(const struct measured *m, const char *why)
+static void register_unknown(const struct measured *m, const char *why)
 {
 	assert_false(m->known);
 	if (!strstr(m->reason, why))
@@ -264,97 +232,97 @@ static void has_not(const struct measured *m, const char *why)
 
 static void the_images_own_firmware_is_measured(void **st)
 {
-	struct node *n = *st;
-	auto_answer struct answer a = { 0 };
+	struct measured_node *t = *st;
+	auto_reply struct measure_reply a = { 0 };
 
-	make_image(n, "new.fd", "");
-	ask(n, MANIFEST, &a);
+	make_image(t, "new.fd", "");
+	measure_ok(t, MANIFEST, &a);
 	assert_true(a.m.tdx);
 	assert_true(a.m.image_firmware);
-	has(&a.m.mrtd, mrtd_of(n, "new.fd"));
-	has(&a.m.rtmr[1], vector(n, "rtmr1"));
-	has(&a.m.rtmr[2], vector(n, "rtmr2_first"));
-	has_not(&a.m.rtmr[0], "vm_config");
-	has_not(&a.m.rtmr[3], "guest");
+	register_is(&a.m.mrtd, mrtd_of(t, "new.fd"));
+	register_is(&a.m.rtmr[1], vector(t, "rtmr1"));
+	register_is(&a.m.rtmr[2], vector(t, "rtmr2_first"));
+	register_unknown(&a.m.rtmr[0], "vm_config");
+	register_unknown(&a.m.rtmr[3], "guest");
 	assert_int_equal(a.m.mr_config.version, 1);
 }
 
 static void the_nodes_firmware_serves_images_without_one(void **st)
 {
-	struct node *n = *st;
-	auto_answer struct answer a = { 0 };
+	struct measured_node *t = *st;
+	auto_reply struct measure_reply a = { 0 };
 
-	make_image(n, NULL, "");
-	ask(n, MANIFEST, &a);
+	make_image(t, NULL, "");
+	measure_ok(t, MANIFEST, &a);
 	assert_false(a.m.image_firmware);
-	has_not(&a.m.mrtd, "node.fd");
-	has_not(&a.m.rtmr[1], "node.fd");
-	has_not(&a.m.rtmr[2], "node.fd");
-	copy("old.fd", n->firmware);
-	ask(n, MANIFEST, &a);
-	has(&a.m.mrtd, mrtd_of(n, "old.fd"));
-	has(&a.m.rtmr[1], vector(n, "rtmr1"));
-	has(&a.m.rtmr[2], vector(n, "rtmr2_last"));
-	copy("new.fd", n->firmware); /* an upgrade of the package, while the daemon runs */
-	ask(n, MANIFEST, &a);
-	has(&a.m.mrtd, mrtd_of(n, "new.fd"));
-	has(&a.m.rtmr[2], vector(n, "rtmr2_first"));
+	register_unknown(&a.m.mrtd, "node.fd");
+	register_unknown(&a.m.rtmr[1], "node.fd");
+	register_unknown(&a.m.rtmr[2], "node.fd");
+	copy("old.fd", t->firmware);
+	measure_ok(t, MANIFEST, &a);
+	register_is(&a.m.mrtd, mrtd_of(t, "old.fd"));
+	register_is(&a.m.rtmr[1], vector(t, "rtmr1"));
+	register_is(&a.m.rtmr[2], vector(t, "rtmr2_last"));
+	copy("new.fd", t->firmware); /* an upgrade of the package, while the daemon runs */
+	measure_ok(t, MANIFEST, &a);
+	register_is(&a.m.mrtd, mrtd_of(t, "new.fd"));
+	register_is(&a.m.rtmr[2], vector(t, "rtmr2_first"));
 }
 
 /* Vectors of 1024, 2047, 2048, 2815, 2816 and 65536 MiB. */
 static void before_qemu_10_2_the_kernel_depends_on_the_memory_unless_the_firmware_takes_the_file(
 	void **st)
 {
-	struct node *n = *st;
-	auto_answer struct answer a = { 0 };
-	json_t *each = json_object_get(n->vectors, "rtmr1_patched"), *one;
+	struct measured_node *t = *st;
+	auto_reply struct measure_reply a = { 0 };
+	json_t *each = json_object_get(t->vectors, "rtmr1_patched"), *one;
 	size_t i;
 
-	strcpy(n->caps.qemu, "10.1.3");
-	make_image(n, "old.fd", "");
+	strcpy(t->caps.qemu, "10.1.3");
+	make_image(t, "old.fd", "");
 	json_array_foreach(each, i, one)
 	{
-		n->row.given_memory_mib = json_integer_value(json_object_get(one, "memory_mib"));
-		ask(n, MANIFEST, &a);
-		has(&a.m.rtmr[1], json_string_value(json_object_get(one, "value")));
+		t->row.given_memory_mib = json_integer_value(json_object_get(one, "memory_mib"));
+		measure_ok(t, MANIFEST, &a);
+		register_is(&a.m.rtmr[1], json_string_value(json_object_get(one, "value")));
 	}
-	strcpy(n->row.image_hash, "another");
-	make_image(n, "new.fd", "");
-	ask(n, MANIFEST, &a);
-	has(&a.m.rtmr[1], vector(n, "rtmr1"));
-	strcpy(n->row.image_hash, "a third");
-	make_image(n, "old.fd", ",\"kernel_header_normalized\":true");
-	ask(n, MANIFEST, &a);
-	has(&a.m.rtmr[1], vector(n, "rtmr1"));
+	strcpy(t->row.image_hash, "another");
+	make_image(t, "new.fd", "");
+	measure_ok(t, MANIFEST, &a);
+	register_is(&a.m.rtmr[1], vector(t, "rtmr1"));
+	strcpy(t->row.image_hash, "a third");
+	make_image(t, "old.fd", ",\"kernel_header_normalized\":true");
+	measure_ok(t, MANIFEST, &a);
+	register_is(&a.m.rtmr[1], vector(t, "rtmr1"));
 }
 
 static void what_can_not_be_known_says_why(void **st)
 {
-	struct node *n = *st;
-	auto_answer struct answer a = { 0 };
-	auto_free char *bios = xasprintf("%s/dstack-0.6.0/ovmf.fd", n->images);
+	struct measured_node *t = *st;
+	auto_reply struct measure_reply a = { 0 };
+	auto_free char *bios = xasprintf("%s/dstack-0.6.0/ovmf.fd", t->n->images);
 
-	n->caps.qemu[0] = '\0';
-	make_image(n, "old.fd", "");
-	ask(n, MANIFEST, &a);
-	has_not(&a.m.rtmr[1], "QEMU is not known");
-	has(&a.m.rtmr[2], vector(n, "rtmr2_last"));
-	make_row(n);
+	t->caps.qemu[0] = '\0';
+	make_image(t, "old.fd", "");
+	measure_ok(t, MANIFEST, &a);
+	register_unknown(&a.m.rtmr[1], "QEMU is not known");
+	register_is(&a.m.rtmr[2], vector(t, "rtmr2_last"));
+	make_row(t);
 	copy("kernel", bios);
-	ask(n, MANIFEST, &a);
-	has_not(&a.m.mrtd, "not a TDVF");
-	has_not(&a.m.rtmr[1], "not a TDVF");
-	make_image(n, "new.fd", "");
-	put(n, "bzImage", "not a kernel");
-	ask(n, MANIFEST, &a);
-	has(&a.m.mrtd, mrtd_of(n, "new.fd"));
-	has_not(&a.m.rtmr[1], "not an EFI application");
-	put(n, "metadata.json", "{\"rootfs\":\"bzImage\",\"bios\":\"ovmf.fd\"}");
-	n->row.image_hash[0] = '\0';
-	ask(n, MANIFEST, &a);
-	has(&a.m.mrtd, mrtd_of(n, "new.fd"));
-	has_not(&a.m.rtmr[1], "boot loader of its own");
-	has_not(&a.m.rtmr[2], "boot loader of its own");
+	measure_ok(t, MANIFEST, &a);
+	register_unknown(&a.m.mrtd, "not a TDVF");
+	register_unknown(&a.m.rtmr[1], "not a TDVF");
+	make_image(t, "new.fd", "");
+	put(t, "bzImage", "not a kernel");
+	measure_ok(t, MANIFEST, &a);
+	register_is(&a.m.mrtd, mrtd_of(t, "new.fd"));
+	register_unknown(&a.m.rtmr[1], "not an EFI application");
+	put(t, "metadata.json", "{\"rootfs\":\"bzImage\",\"bios\":\"ovmf.fd\"}");
+	t->row.image_hash[0] = '\0';
+	measure_ok(t, MANIFEST, &a);
+	register_is(&a.m.mrtd, mrtd_of(t, "new.fd"));
+	register_unknown(&a.m.rtmr[1], "boot loader of its own");
+	register_unknown(&a.m.rtmr[2], "boot loader of its own");
 }
 
 #define MANIFEST_ACPI(word)                                                           \
@@ -363,99 +331,101 @@ static void what_can_not_be_known_says_why(void **st)
 
 static void the_lite_variant_is_taken_where_the_image_carries_it(void **st)
 {
-	struct node *n = *st;
-	auto_answer struct answer a = { 0 };
+	struct measured_node *t = *st;
+	auto_reply struct measure_reply a = { 0 };
 
-	make_image(n, "new.fd", "");
-	put(n, "sha256sum.txt", "sums");
-	put(n, "digest.txt", "digest");
-	n->row.given_memory_mib = 4096;
-	ask(n, MANIFEST, &a);
+	make_image(t, "new.fd", "");
+	put(t, "sha256sum.txt", "sums");
+	put(t, "digest.txt", "digest");
+	t->row.given_memory_mib = 4096;
+	measure_ok(t, MANIFEST, &a);
 	assert_false(a.m.lite);
 	assert_null(strstr(a.m.vm_config, "tdx_measurement"));
-	put(n, "measurement.tdx.cbor", "cbor");
-	ask(n, MANIFEST, &a);
+	put(t, "measurement.tdx.cbor", "cbor");
+	measure_ok(t, MANIFEST, &a);
 	assert_true(a.m.lite);
-	has_not(&a.m.rtmr[0], "lite variant");
+	register_unknown(&a.m.rtmr[0], "lite variant");
 	assert_non_null(strstr(a.m.vm_config, "\"tdx_attestation_variant\":\"lite\""));
 	assert_non_null(strstr(a.m.vm_config,
 			       "{\"checksum_file\":\"c3Vtcw==\",\"measurement\":\"Y2Jvcg==\"}"));
 	/* the rule about memory */
-	n->row.given_memory_mib = 3071;
-	ask(n, MANIFEST, &a);
+	t->row.given_memory_mib = 3071;
+	measure_ok(t, MANIFEST, &a);
 	assert_false(a.m.lite);
 	assert_non_null(strstr(a.m.vm_config, "tdx_measurement"));
-	n->row.given_memory_mib = 2048;
-	ask(n, MANIFEST, &a);
+	t->row.given_memory_mib = 2048;
+	measure_ok(t, MANIFEST, &a);
 	assert_true(a.m.lite);
 	/* the app decides */
-	ask(n, MANIFEST_ACPI("true"), &a);
+	measure_ok(t, MANIFEST_ACPI("true"), &a);
 	assert_false(a.m.lite);
-	n->row.given_memory_mib = 512;
-	ask(n, MANIFEST_ACPI("false"), &a);
+	t->row.given_memory_mib = 512;
+	measure_ok(t, MANIFEST_ACPI("false"), &a);
 	assert_true(a.m.lite);
-	ask_refused(n, MANIFEST_ACPI("\"yes\""), ERR_COMPOSE_INVALID, "tdx_measure_acpi_tables");
-	take_away(n, "digest.txt");
-	ask_refused(n, MANIFEST_ACPI("false"), ERR_IMAGE_MISMATCH, "measurement.tdx.cbor");
+	measure_refused(t, MANIFEST_ACPI("\"yes\""), ERR_COMPOSE_INVALID,
+			"tdx_measure_acpi_tables");
+	take_away(t, "digest.txt");
+	measure_refused(t, MANIFEST_ACPI("false"), ERR_IMAGE_MISMATCH, "measurement.tdx.cbor");
 }
 
 static void an_ordinary_vm_has_no_registers(void **st)
 {
-	struct node *n = *st;
-	auto_answer struct answer a = { 0 };
+	struct measured_node *t = *st;
+	auto_reply struct measure_reply a = { 0 };
 
-	make_image(n, "new.fd", "");
-	n->row.tdx = false;
-	ask(n, PINNED, &a);
+	make_image(t, "new.fd", "");
+	t->row.tdx = false;
+	measure_ok(t, PINNED, &a);
 	assert_false(a.m.tdx);
 	assert_int_equal(a.m.mr_config.version, 0);
-	has_not(&a.m.mrtd, "ordinary VM");
+	register_unknown(&a.m.mrtd, "ordinary VM");
 	for (int i = 0; i < RTMRS; i++)
-		has_not(&a.m.rtmr[i], "ordinary VM");
+		register_unknown(&a.m.rtmr[i], "ordinary VM");
 }
 
 /* ------------------------------------------------------------------ MRCONFIGID and vm_config */
 
 static void a_pinned_key_provider_needs_a_cvm_to_exist(void **st)
 {
-	struct node *n = *st;
-	auto_answer struct answer a = { 0 };
+	struct measured_node *t = *st;
+	auto_reply struct measure_reply a = { 0 };
 
-	make_image(n, "new.fd", "");
-	compose_hash(PINNED, n->row.compose_hash);
-	ask(n, PINNED, &a);
+	make_image(t, "new.fd", "");
+	compose_hash(PINNED, t->row.compose_hash);
+	measure_ok(t, PINNED, &a);
 	assert_int_equal(a.m.mr_config.version, 3);
 	assert_false(a.m.mr_config.pending);
 	assert_non_null(strstr(a.m.mr_config.document, "\"instance_id\":\""));
-	n->row.uuid[0] = '\0';
-	ask(n, PINNED, &a);
+	t->row.uuid[0] = '\0';
+	measure_ok(t, PINNED, &a);
 	assert_true(a.m.mr_config.pending);
 }
 
 static void vm_config_is_of_the_machine_as_given(void **st)
 {
-	struct node *n = *st;
-	auto_answer struct answer a = { 0 };
+	struct measured_node *t = *st;
+	auto_reply struct measure_reply a = { 0 };
 	auto_json json_t *j = NULL;
 	struct err e;
 
-	make_image(n, "new.fd", "");
-	n->row.vcpus = 3; /* asked; given 2 */
-	ask(n, MANIFEST, &a);
+	make_image(t, "new.fd", "");
+	t->row.vcpus = 3; /* requested; 2 are in effect */
+	measure_ok(t, MANIFEST, &a);
 	j = json_read(a.m.vm_config, strlen(a.m.vm_config), &e);
 	assert_int_equal(json_integer_value(json_object_get(j, "cpu_count")), 2);
 	assert_int_equal(json_integer_value(json_object_get(j, "memory_size")), 2048LL << 20);
 	assert_string_equal(json_string_value(json_object_get(j, "qemu_version")), "11.1.2");
 	assert_string_equal(json_string_value(json_object_get(j, "os_image_hash")),
-			    n->row.image_hash);
+			    t->row.image_hash);
 }
 
-static void refused(struct node *n, const char *manifest, enum err_code code, const char *field)
+static void field_refused(struct measured_node *t, const char *manifest, enum err_code code,
+			  const char *field)
 {
-	auto_answer struct answer a = { 0 };
+	auto_reply struct measure_reply a = { 0 };
 
-	measure_with(n->v, &n->caps, &n->row, manifest, answered, &a);
-	wait_for(n, &a, 1);
+	measure_with(t->n->v, &t->caps, &t->row, manifest, answered, &a);
+	wait_for(t, &a, 1);
 	assert_true(a.failed);
 	assert_int_equal(a.err.code, code);
 	assert_string_equal(a.err.field, field);
@@ -463,30 +433,30 @@ static void refused(struct node *n, const char *manifest, enum err_code code, co
 
 static void what_could_not_start_is_refused(void **st)
 {
-	struct node *n = *st;
+	struct measured_node *t = *st;
 
-	make_image(n, "new.fd", "");
-	refused(n, "{\"key_provider_id\":\"zz\"}", ERR_COMPOSE_INVALID,
-		"compose_file.key_provider_id");
-	strcpy(n->row.image_name, "dstack-0.5.1");
-	refused(n, MANIFEST, ERR_HOST, ""); /* no such folder */
+	make_image(t, "new.fd", "");
+	field_refused(t, "{\"key_provider_id\":\"zz\"}", ERR_COMPOSE_INVALID,
+		      "compose_file.key_provider_id");
+	strcpy(t->row.image_name, "dstack-0.5.1");
+	field_refused(t, MANIFEST, ERR_HOST, ""); /* no such folder */
 }
 
 static void without_a_hypervisor_the_machine_is_not_known(void **st)
 {
-	struct node *n = *st;
-	auto_answer struct answer a = { 0 };
+	struct measured_node *t = *st;
+	auto_reply struct measure_reply a = { 0 };
 
-	vmm_measure(n->v, &n->row, MANIFEST, answered, &a);
+	vmm_measure(t->n->v, &t->row, MANIFEST, answered, &a);
 	assert_int_equal(a.n, 0);
-	wait_for(n, &a, 1);
+	wait_for(t, &a, 1);
 	assert_true(a.failed);
 	assert_int_equal(a.err.code, ERR_UNAVAILABLE);
 }
 
 /* ------------------------------------------------------------------ reading once */
 
-enum { INITRD = 8 << 20, ASKERS = 24 };
+enum { INITRD = 8 << 20, CALLERS = 24 };
 
 /* Bytes this process has read(2). */
 static uint64_t bytes_read(void)
@@ -501,23 +471,23 @@ static uint64_t bytes_read(void)
 
 static void all_who_ask_at_once_share_one_reading_and_later_ones_need_none(void **st)
 {
-	struct node *n = *st;
-	auto_answer struct answer a = { 0 };
-	auto_free char *initrd = xasprintf("%s/dstack-0.6.0/initrd", n->images);
+	struct measured_node *t = *st;
+	auto_reply struct measure_reply a = { 0 };
+	auto_free char *initrd = xasprintf("%s/dstack-0.6.0/initrd", t->n->images);
 	uint64_t start, once;
 
-	make_image(n, "new.fd", "");
+	make_image(t, "new.fd", "");
 	assert_int_equal(truncate(initrd, INITRD), 0);
 	start = bytes_read();
-	for (int i = 0; i < ASKERS; i++)
-		measure_with(n->v, &n->caps, &n->row, MANIFEST, answered, &a);
-	wait_for(n, &a, ASKERS);
+	for (int i = 0; i < CALLERS; i++)
+		measure_with(t->n->v, &t->caps, &t->row, MANIFEST, answered, &a);
+	wait_for(t, &a, CALLERS);
 	once = bytes_read() - start;
 	assert_true(once >= INITRD);
 	assert_true(once < 2 * INITRD);
-	has(&a.m.mrtd, mrtd_of(n, "new.fd"));
+	register_is(&a.m.mrtd, mrtd_of(t, "new.fd"));
 	start = bytes_read();
-	ask(n, MANIFEST, &a);
+	measure_ok(t, MANIFEST, &a);
 	assert_true(bytes_read() - start < INITRD / 8);
 }
 
@@ -533,13 +503,14 @@ static void answered_in_order(void *arg, const struct measurements *m, const str
 static void who_asked_first_is_answered_first(void **st)
 {
 	static const unsigned who[3] = { 0, 1, 2 };
-	struct node *n = *st;
+	struct measured_node *t = *st;
 
-	make_image(n, "new.fd", "");
+	make_image(t, "new.fd", "");
 	for (unsigned i = 0; i < 3; i++)
-		measure_with(n->v, &n->caps, &n->row, MANIFEST, answered_in_order, (void *)&who[i]);
+		measure_with(t->n->v, &t->caps, &t->row, MANIFEST, answered_in_order,
+			     (void *)&who[i]);
 	while (answers < 3)
-		(void)uv_run(&n->loop, UV_RUN_ONCE);
+		(void)uv_run(&t->n->loop, UV_RUN_ONCE);
 	assert_memory_equal(order, who, sizeof(order));
 }
 
