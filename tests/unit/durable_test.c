@@ -23,30 +23,22 @@
 #include "base/alloc.h"
 #include "base/array.h"
 #include "base/buf.h"
-#include "base/clock.h"
 #include "base/file.h"
-#include "base/json.h"
-#include "base/lanes.h"
 #include "base/own.h"
 #include "base/strings.h"
 #include "db/check.h"
-#include "db/cvms.h"
-#include "db/images.h"
-#include "db/operations.h"
 #include "db/sql.h"
 #include "db/turn.h"
+#include "tests/unit/node_fixture.h"
 #include "tests/vfs/disk.h"
 #include "vmm/admit/port_probe.h"
 #include "vmm/cvm/create.h"
-#include "vmm/cvm/power.h"
 #include "vmm/cvm/replicate.h"
 #include "vmm/cvm/update.h"
 #include "vmm/host/inventory.h"
-#include "vmm/node/node.h"
-#include "vmm/node/settings.h"
+#include "vmm/node/world.h"
 #include "vmm/op/step_table.h"
 #include "vmm/op/mutation.h"
-#include "vmm/op/op_begin.h"
 #include "vmm/vmm.h"
 
 enum { COMMITS_MAX = 400, CHECKPOINT_PAGES = 24, DELETE_REMOVE = 2 };
@@ -56,20 +48,13 @@ struct commit {
 	char rows[SHA256_HEX];
 };
 
-struct node {
-	char dir[40], images[56];
-	uv_loop_t loop;
-	struct vmm *v;
-	struct port_range ranges[1];
-	struct vmm_settings set;
+/* A node on the recorded disk, and its commits. */
+struct recorded_node {
+	struct node_fixture *n;
 	struct commit commit[COMMITS_MAX];
 	int commits;
-	unsigned names, keys;
+	unsigned names, keys; /* used so far */
 };
-
-static const char *const addresses[] = { "127.0.0.1", NULL };
-static const char *const none[] = { NULL };
-static const struct request_ref ref = { .request_id = "req-1", .caller = "tester" };
 
 /* ------------------------------------------------------------------ digest of all rows */
 
@@ -117,7 +102,7 @@ static void rows_of(const char *path, char out[SHA256_HEX])
 	assert_int_equal(sqlite3_close(conn), SQLITE_OK);
 }
 
-static void rows_now(const struct node *n, char out[SHA256_HEX])
+static void rows_now(const struct node_fixture *n, char out[SHA256_HEX])
 {
 	auto_free char *path = xasprintf("%s/teepod.db", n->dir);
 
@@ -126,156 +111,98 @@ static void rows_now(const struct node *n, char out[SHA256_HEX])
 
 static void committed(void *arg)
 {
-	struct node *n = arg;
-	struct commit *c = &n->commit[n->commits++];
+	struct recorded_node *r = arg;
+	struct commit *c = &r->commit[r->commits++];
 
-	assert_true(n->commits < COMMITS_MAX);
+	assert_true(r->commits < COMMITS_MAX);
 	c->log = disk_log();
-	rows_now(n, c->rows);
+	rows_now(r->n, c->rows);
 }
 
 /* ------------------------------------------------------------------ a node */
 
-static void open_node(struct node *n)
+static void open_node(struct node_fixture *n)
 {
 	auto_free char *pragma = xasprintf("PRAGMA wal_autocheckpoint = %d", CHECKPOINT_PAGES);
-	struct err e;
 
-	n->set = (struct vmm_settings){
-		.loop = &n->loop,
-		.state_dir = n->dir,
-		.images_dir = n->images,
-		.node_id = 1,
-		.node_name = "n1",
-		.region = "local",
-		.workspace = "local",
-		.hypervisor_uri = "qemu+unix:///system?socket=/nonexistent/sock",
-		.tee = TEE_NONE,
-		.host_root = "",
-		.networks = "user",
-		.bridges = "",
-		.prod_without_tee = true,
-		.device_id = "",
-		.tdx_firmware = "",
-		.vcpus = 4000,
-		.memory_mib = 400000,
-		.disk_gib = 4000,
-		.slots = 3000,
-		.cid_start = 1000,
-		.cid_count = 3000,
-		.ports_enabled = true,
-		.port_ranges = n->ranges,
-		.n_port_ranges = 1,
-		.port_addresses = addresses,
-		.keep_operation_days = 1,
-		.keep_event_days = 1,
-		.keep_idempotency_hours = 1,
-		.kms_urls = none,
-		.gateway_urls = none,
-	};
-	assert_int_equal(vmm_open(&n->set, &n->v, &e), 0);
+	node_fixture_open(n);
 	assert_int_equal(sqlite3_exec(vmm_db(n->v)->conn, pragma, NULL, NULL, NULL), SQLITE_OK);
 }
 
-static void run_for(struct node *n, int64_t ms)
+static void add_image(struct node_fixture *n)
 {
-	int64_t end = clock_mono_ms() + ms;
-
-	do
-		(void)uv_run(&n->loop, UV_RUN_NOWAIT);
-	while (clock_mono_ms() < end && !usleep(500));
-}
-
-static void add_image(struct node *n)
-{
-	struct image_row row = {
-		.name = "demo-1.0.0", .family = "demo", .version = "1.0.0", .v = { 1 }, .nv = 3
-	};
-	struct err e;
-
 	auto_free char *files = xasprintf("%s/demo-1.0.0", n->images);
-
 	auto_free char *meta = xasprintf("%s/metadata.json", files);
+	struct err e;
 
 	assert_int_equal(file_mkdirs(files, 0755, &e), 0);
 	assert_int_equal(file_write(meta, "{}", 2, 0644, &e), 0);
-	assert_int_equal(images_add(vmm_db(n->v), &row, &row.id, &e), 0);
+	node_fixture_add_image(n, "demo", 0, false);
 }
 
 /* Wait until the jobs started by opening (inspection of the host, first connection) have ended and
  * their rows are written. */
-static void come_to_rest(struct node *n)
+static void come_to_rest(struct node_fixture *n)
 {
-	while (!strcmp(vmm_link_error(n->v), "connecting") || inventory_is_reading(n->v) ||
-	       vmm_jobs(n->v))
-		run_for(n, 5);
-	run_for(n, 20);
+	while (!strcmp(n->v->link_error, "connecting") || inventory_is_reading(n->v) || n->v->jobs)
+		node_fixture_run(n, 5);
+	node_fixture_run(n, 20);
+}
+
+/* In memory where the host has a file system for it: the tests write a lot. */
+static struct recorded_node *new_recorded_node(void)
+{
+	struct recorded_node *r = xcalloc(1, sizeof(*r));
+
+	r->n = node_fixture_new(access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
+	disk_begin(r->n->dir);
+	return r;
 }
 
 static int set_up(void **st)
 {
-	struct node *n = xcalloc(1, sizeof(*n));
+	struct recorded_node *r = new_recorded_node();
 
-	(void)snprintf(n->dir, sizeof(n->dir), "/dev/shm/teepod-durable-XXXXXX");
-	if (!mkdtemp(n->dir)) {
-		(void)snprintf(n->dir, sizeof(n->dir), "/tmp/teepod-durable-XXXXXX");
-		if (!mkdtemp(n->dir))
-			return -1;
-	}
-	(void)snprintf(n->images, sizeof(n->images), "%s/images", n->dir);
-	n->ranges[0] = (struct port_range){ true, true, 12000, 41999 };
-	if (uv_loop_init(&n->loop))
-		return -1;
-	disk_begin(n->dir);
-	open_node(n);
-	add_image(n);
-	come_to_rest(n);
-	*st = n;
+	r->n->set.vcpus = 4000;
+	r->n->set.memory_mib = 400000;
+	r->n->set.disk_gib = 4000;
+	r->n->set.slots = 3000;
+	r->n->set.cid_count = 3000;
+	node_fixture_set_ports(r->n, 12000, 41999);
+	open_node(r->n);
+	add_image(r->n);
+	come_to_rest(r->n);
+	*st = r;
 	return 0;
 }
 
-static void closed(void *arg, unsigned stuck)
+static int set_up_disk(void **st)
 {
-	assert_int_equal(stuck, 0);
-	*(bool *)arg = true;
-}
-
-static void close_node(struct node *n)
-{
-	bool over = false;
-
-	if (!n->v)
-		return;
-	vmm_close(n->v, 2000, closed, &over);
-	while (!over)
-		(void)uv_run(&n->loop, UV_RUN_ONCE);
-	n->v = NULL;
-	assert_int_equal(lanes_close(&n->loop), 0);
-	(void)uv_run(&n->loop, UV_RUN_DEFAULT);
+	*st = new_recorded_node();
+	return 0;
 }
 
 static int tear_down(void **st)
 {
-	struct node *n = *st;
-	struct err e;
+	struct recorded_node *r = *st;
 
 	(void)disk_heal();
-	close_node(n);
-	assert_int_equal(uv_loop_close(&n->loop), 0);
+	if (r->n->v)
+		node_fixture_close(r->n);
 	disk_end();
-	assert_int_equal(file_remove_tree(n->dir, &e), 0);
-	free(n);
+	node_fixture_free(r->n);
+	free(r);
 	return 0;
 }
 
 /* ------------------------------------------------------------------ mutations */
 
-struct asking {
-	struct node *n;
+struct attempt {
+	struct recorded_node *r;
 	struct cvm_row cvm; /* the CVM that is changed or created */
 	struct op_row op;
-	int told; /* 1 acknowledged, -1 refused */
-	bool looking;
+	int result;   /* 1 acknowledged, -1 refused, 0 neither yet */
+	bool retried; /* after facts about the host were read */
 	char key[16];
 	struct err err;
 	const struct act *act;
@@ -285,114 +212,108 @@ struct act {
 	const char *name;
 	bool on_cvm; /* needs a stopped CVM */
 	bool to_end; /* its operation can finish without a hypervisor */
-	int (*apply)(struct asking *a, struct err *e);
+	int (*apply)(struct attempt *a, struct err *e);
 };
 
-static json_t *manifest(const char *name)
-{
-	return json_pack("{s:i, s:s, s:s, s:s}", "manifest_version", 2, "name", name, "runner",
-			 "docker-compose", "docker_compose_file",
-			 "services:\n  a:\n    image: b\n");
-}
-
-static int do_create(struct asking *a, struct err *e)
+static int do_create(struct attempt *a, struct err *e)
 {
 	const struct port_request ports[] = { { .vm_port = 80 }, { .udp = true, .vm_port = 7 } };
 	char name[16];
 	auto_json json_t *m = NULL;
-	struct cvm_request ask;
+	struct cvm_request request;
 
-	(void)snprintf(name, sizeof(name), "cvm-%u", a->n->names++);
-	m = manifest(name);
-	ask = (struct cvm_request){ .name = name,
-				    .prefer_dev = -1,
-				    .vcpus = 1,
-				    .memory_mib = 64,
-				    .disk_gib = 1,
-				    .stopped = true,
-				    .manifest = m,
-				    .ports = ports,
-				    .n_ports = ARRAY_SIZE(ports) };
-	return vmm_create(a->n->v, vmm_default_workspace(a->n->v), &ask, &ref, &a->cvm, &a->op, e);
+	(void)snprintf(name, sizeof(name), "cvm-%u", a->r->names++);
+	m = node_fixture_manifest(name);
+	request = (struct cvm_request){ .name = name,
+					.prefer_dev = -1,
+					.vcpus = 1,
+					.memory_mib = 64,
+					.disk_gib = 1,
+					.stopped = true,
+					.manifest = m,
+					.ports = ports,
+					.n_ports = ARRAY_SIZE(ports) };
+	return vmm_create(a->r->n->v, vmm_default_workspace(a->r->n->v), &request, &fixture_ref,
+			  &a->cvm, &a->op, e);
 }
 
-static int do_provision(struct asking *a, struct err *e)
+static int do_provision(struct attempt *a, struct err *e)
 {
 	char name[16];
 	auto_json json_t *m = NULL;
 	struct provision_result ret;
-	struct cvm_request ask;
+	struct cvm_request request;
 
-	(void)snprintf(name, sizeof(name), "pro-%u", a->n->names++);
-	m = manifest(name);
-	ask = (struct cvm_request){ .name = name,
-				    .prefer_dev = -1,
-				    .vcpus = 1,
-				    .memory_mib = 64,
-				    .disk_gib = 1,
-				    .manifest = m };
-	return vmm_provision(a->n->v, vmm_default_workspace(a->n->v), &ask, &ret, e);
+	(void)snprintf(name, sizeof(name), "pro-%u", a->r->names++);
+	m = node_fixture_manifest(name);
+	request = (struct cvm_request){ .name = name,
+					.prefer_dev = -1,
+					.vcpus = 1,
+					.memory_mib = 64,
+					.disk_gib = 1,
+					.manifest = m };
+	return vmm_provision(a->r->n->v, vmm_default_workspace(a->r->n->v), &request, &ret, e);
 }
 
-static int power(struct asking *a, enum op_kind kind, struct err *e)
+static int power(struct attempt *a, enum op_kind kind, struct err *e)
 {
-	const struct power_request ask = { .kind = kind };
+	const struct power_request request = { .kind = kind };
 
-	return vmm_power(a->n->v, &a->cvm, &ask, &ref, &a->op, e);
+	return vmm_power(a->r->n->v, &a->cvm, &request, &fixture_ref, &a->op, e);
 }
 
-static int do_start(struct asking *a, struct err *e)
+static int do_start(struct attempt *a, struct err *e)
 {
 	return power(a, OP_START, e);
 }
 
-static int do_restart(struct asking *a, struct err *e)
+static int do_restart(struct attempt *a, struct err *e)
 {
 	return power(a, OP_RESTART, e);
 }
 
-static int do_resize(struct asking *a, struct err *e)
+static int do_resize(struct attempt *a, struct err *e)
 {
-	const struct update_request ask = { .vcpus = 2, .memory_mib = 96, .listed = -1 };
+	const struct update_request request = { .vcpus = 2, .memory_mib = 96, .listed = -1 };
 
-	return vmm_update(a->n->v, &a->cvm, &ask, &ref, &a->op, e);
+	return vmm_update(a->r->n->v, &a->cvm, &request, &fixture_ref, &a->op, e);
 }
 
-static int do_upgrade(struct asking *a, struct err *e)
+static int do_upgrade(struct attempt *a, struct err *e)
 {
 	const struct port_request ports[] = { { .vm_port = 80 }, { .vm_port = 443 } };
-	auto_json json_t *m = manifest("upgraded");
-	const struct update_request ask = { .manifest = m,
-					    .set_env = true,
-					    .encrypted_env = "secret",
-					    .encrypted_env_len = 6,
-					    .set_ports = true,
-					    .ports = ports,
-					    .n_ports = ARRAY_SIZE(ports),
-					    .listed = 1 };
+	auto_json json_t *m = node_fixture_manifest("upgraded");
+	const struct update_request request = { .manifest = m,
+						.set_env = true,
+						.encrypted_env = "secret",
+						.encrypted_env_len = 6,
+						.set_ports = true,
+						.ports = ports,
+						.n_ports = ARRAY_SIZE(ports),
+						.listed = 1 };
 
-	return vmm_update(a->n->v, &a->cvm, &ask, &ref, &a->op, e);
+	return vmm_update(a->r->n->v, &a->cvm, &request, &fixture_ref, &a->op, e);
 }
 
-static int do_replicate(struct asking *a, struct err *e)
+static int do_replicate(struct attempt *a, struct err *e)
 {
-	const struct replicate_request ask = { .workspace = vmm_default_workspace(a->n->v),
-					       .source = a->cvm.uuid,
-					       .stopped = true };
+	const struct replicate_request request = { .workspace = vmm_default_workspace(a->r->n->v),
+						   .source = a->cvm.uuid,
+						   .stopped = true };
 	auto_free struct replica *made = NULL;
 	size_t n;
 	struct err why;
 
-	return vmm_replicate(a->n->v, &ask, 1, false, &ref, &made, &n, &why, e);
+	return vmm_replicate(a->r->n->v, &request, 1, false, &fixture_ref, &made, &n, &why, e);
 }
 
 /* Continue at the step that needs no hypervisor; guest and definition do not exist. */
-static int do_delete(struct asking *a, struct err *e)
+static int do_delete(struct attempt *a, struct err *e)
 {
 	int r = power(a, OP_DELETE, e);
 
 	op_stand_at(&a->op, DELETE_REMOVE);
-	return r ? r : ops_update(vmm_db(a->n->v), &a->op, e);
+	return r ? r : ops_update(vmm_db(a->r->n->v), &a->op, e);
 }
 
 static const struct act acts[] = {
@@ -404,7 +325,7 @@ static const struct act acts[] = {
 
 static int apply(void *arg, struct answer *ret, struct err *e)
 {
-	struct asking *a = arg;
+	struct attempt *a = arg;
 	int r = a->act->apply(a, e);
 
 	if (!r)
@@ -416,14 +337,14 @@ static void mutate(void *arg);
 
 static void done(void *arg, struct answer *answer, bool replayed, const struct err *e)
 {
-	struct asking *a = arg;
+	struct attempt *a = arg;
 
 	(void)replayed;
-	if (e && admission_retry(a->n->v, e, a->looking, mutate, a)) {
-		a->looking = true;
+	if (e && admission_retry(a->r->n->v, e, a->retried, mutate, a)) {
+		a->retried = true;
 		return;
 	}
-	a->told = e ? -1 : 1;
+	a->result = e ? -1 : 1;
 	if (e)
 		a->err = *e;
 	else
@@ -432,51 +353,40 @@ static void done(void *arg, struct answer *answer, bool replayed, const struct e
 
 static void mutate(void *arg)
 {
-	struct asking *a = arg;
+	struct attempt *a = arg;
 	const struct mutation m = {
 		.caller = "key:1", .key = a->key, .digest = "d", .apply = apply, .done = done
 	};
 
-	vmm_mutate(a->n->v, &m, a);
+	vmm_mutate(a->r->n->v, &m, a);
 }
 
 /* Like a request: applied in a turn, with an Idempotency-Key, answered after the commit; repeated
  * after ports were probed. */
-static void ask(struct node *n, const struct act *act, struct asking *a)
+static void try_act(struct recorded_node *r, const struct act *act, struct attempt *a)
 {
-	(void)snprintf(a->key, sizeof(a->key), "k%u", n->keys++);
-	a->n = n;
+	(void)snprintf(a->key, sizeof(a->key), "k%u", r->keys++);
+	a->r = r;
 	a->act = act;
-	a->told = 0;
-	a->looking = false;
+	a->result = 0;
+	a->retried = false;
 	mutate(a);
-	for (int i = 0; i < 100 && !a->told; i++)
-		(void)uv_run(&n->loop, a->looking ? UV_RUN_ONCE : UV_RUN_NOWAIT);
-	assert_int_not_equal(a->told, 0);
+	for (int i = 0; i < 100 && !a->result; i++)
+		(void)uv_run(&r->n->loop, a->retried ? UV_RUN_ONCE : UV_RUN_NOWAIT);
+	assert_int_not_equal(a->result, 0);
 }
 
-static void must(struct node *n, const struct act *act, struct asking *a)
+static void act_ok(struct recorded_node *r, const struct act *act, struct attempt *a)
 {
-	ask(n, act, a);
-	if (a->told < 0)
+	try_act(r, act, a);
+	if (a->result < 0)
 		print_error("%s: %s\n", act->name, a->err.text);
-	assert_int_equal(a->told, 1);
+	assert_int_equal(a->result, 1);
 }
 
-static enum op_state state_of(const struct asking *a)
+static void finish(const struct attempt *a)
 {
-	struct op_row row = { 0 };
-	struct err e;
-
-	assert_int_equal(ops_get(vmm_db(a->n->v), a->op.id, &row, &e), 0);
-	return row.state;
-}
-
-static void ends(const struct asking *a)
-{
-	for (int i = 0; i < 1000 && state_of(a) == OP_RUNNING; i++)
-		run_for(a->n, 5);
-	assert_int_equal(state_of(a), OP_SUCCEEDED);
+	assert_int_equal(node_fixture_finish_op(a->r->n, a->op.id).state, OP_SUCCEEDED);
 }
 
 /* ------------------------------------------------------------------ cuts */
@@ -527,20 +437,20 @@ static void sound(const char *path)
 }
 
 /* The number of commits acknowledged when the log had this length. */
-static int acknowledged(const struct node *n, size_t log)
+static int acknowledged(const struct recorded_node *r, size_t log)
 {
 	int k = 0;
 
-	while (k < n->commits && n->commit[k].log <= log)
+	while (k < r->commits && r->commit[k].log <= log)
 		k++;
 	return k;
 }
 
-static void cut(const struct node *n, size_t log, uint64_t seed, const char *folder,
+static void cut(const struct recorded_node *r, size_t log, uint64_t seed, const char *folder,
 		struct tally *t)
 {
 	auto_free char *path = xasprintf("%s/teepod.db", folder);
-	int k = acknowledged(n, log);
+	int k = acknowledged(r, log);
 	char rows[SHA256_HEX];
 	struct db *db;
 	struct err e;
@@ -556,9 +466,9 @@ static void cut(const struct node *n, size_t log, uint64_t seed, const char *fol
 	db_close(db);
 	sound(path);
 	t->cuts++;
-	if (k && !strcmp(rows, n->commit[k - 1].rows)) {
+	if (k && !strcmp(rows, r->commit[k - 1].rows)) {
 		t->before++;
-	} else if (k < n->commits && !strcmp(rows, n->commit[k].rows)) {
+	} else if (k < r->commits && !strcmp(rows, r->commit[k].rows)) {
 		t->after++;
 	} else {
 		print_error("cut after %zu with seed %llu shows neither commit %d nor commit %d\n",
@@ -569,47 +479,38 @@ static void cut(const struct node *n, size_t log, uint64_t seed, const char *fol
 
 static void at_every_cut_the_rows_are_those_of_a_commit_and_none_acknowledged_is_missing(void **st)
 {
-	struct node *n = *st;
-	struct asking a[ARRAY_SIZE(acts)] = { 0 }, other = { 0 };
-	auto_free char *folder = xasprintf("%s/cut", n->dir);
+	struct recorded_node *r = *st;
+	struct attempt a[ARRAY_SIZE(acts)] = { 0 }, other = { 0 };
+	auto_free char *folder = xasprintf("%s/cut", r->n->dir);
 	struct tally t = { 0 };
 	size_t first, last;
 
-	(void)turn_watch(vmm_turn(n->v), committed, n);
-	must(n, &acts[0], &other); /* the first known commit */
-	first = n->commit[0].log;
+	(void)turn_watch(vmm_turn(r->n->v), committed, r);
+	act_ok(r, &acts[0], &other); /* the first known commit */
+	first = r->commit[0].log;
 	for (size_t i = 0; i < ARRAY_SIZE(acts); i++) {
 		if (acts[i].on_cvm)
-			must(n, &acts[0], &a[i]);
-		must(n, &acts[i], &a[i]);
+			act_ok(r, &acts[0], &a[i]);
+		act_ok(r, &acts[i], &a[i]);
 		if (acts[i].to_end)
-			ends(&a[i]);
+			finish(&a[i]);
 	}
 	last = disk_log();
-	assert_true(n->commits > (int)ARRAY_SIZE(acts));
+	assert_true(r->commits > (int)ARRAY_SIZE(acts));
 	for (size_t log = first; log <= last; log += stride())
 		for (uint64_t way = 0; way < seeds(); way++)
-			cut(n, log, seed_of(log, way), folder, &t);
+			cut(r, log, seed_of(log, way), folder, &t);
 	print_message("# %d commits, %zu writes and syncs, %u cuts: %u showed the last commit "
 		      "acknowledged, %u the one being made\n",
-		      n->commits, last - first, t.cuts, t.before, t.after);
+		      r->commits, last - first, t.cuts, t.before, t.after);
 	assert_true(t.before && t.after);
-}
-
-static int no_node(void **st)
-{
-	struct node *n = xcalloc(1, sizeof(*n));
-
-	(void)snprintf(n->dir, sizeof(n->dir), "/tmp/teepod-durable-XXXXXX");
-	*st = n;
-	return mkdtemp(n->dir) && !uv_loop_init(&n->loop) ? (disk_begin(n->dir), 0) : -1;
 }
 
 static void a_first_start_cut_short_at_any_write_is_begun_again(void **st)
 {
-	struct node *n = *st;
-	auto_free char *path = xasprintf("%s/teepod.db", n->dir),
-		       *folder = xasprintf("%s/cut", n->dir);
+	struct recorded_node *r = *st;
+	auto_free char *path = xasprintf("%s/teepod.db", r->n->dir),
+		       *folder = xasprintf("%s/cut", r->n->dir);
 	auto_free char *cut_path = xasprintf("%s/teepod.db", folder);
 	struct db *db;
 	struct err e;
@@ -639,24 +540,24 @@ static void a_first_start_cut_short_at_any_write_is_begun_again(void **st)
 /* ------------------------------------------------------------------ errors */
 
 /* Run once with the @nth call failing. True if a call failed. */
-static bool attempt(struct node *n, const struct act *act, struct asking *a, unsigned long nth,
-		    enum disk_fault fault, bool lasting)
+static bool fail_nth_call(struct recorded_node *r, const struct act *act, struct attempt *a,
+			  unsigned long nth, enum disk_fault fault, bool lasting)
 {
 	char before[SHA256_HEX], after[SHA256_HEX];
 	bool failed;
 
-	rows_now(n, before);
+	rows_now(r->n, before);
 	disk_fail(nth, fault, lasting);
-	ask(n, act, a);
+	try_act(r, act, a);
 	failed = disk_heal();
-	run_for(n, 0);
-	if (a->told > 0)
+	node_fixture_run(r->n, 0);
+	if (a->result > 0)
 		return failed;
 	if (!failed)
 		print_error("%s was refused without a failed call: %s\n", act->name, a->err.text);
 	assert_true(failed);
 	assert_int_equal(a->err.code, ERR_HOST);
-	rows_now(n, after);
+	rows_now(r->n, after);
 	if (strcmp(before, after) != 0)
 		print_error("%s refused with \"%s\" (call %lu) has changed rows\n", act->name,
 			    a->err.text, nth);
@@ -664,11 +565,11 @@ static bool attempt(struct node *n, const struct act *act, struct asking *a, uns
 	return true;
 }
 
-static unsigned every_call(struct node *n, const struct act *act, enum disk_fault fault,
+static unsigned every_call(struct recorded_node *r, const struct act *act, enum disk_fault fault,
 			   bool lasting)
 {
-	auto_free char *path = xasprintf("%s/teepod.db", n->dir);
-	struct asking a = { 0 };
+	auto_free char *path = xasprintf("%s/teepod.db", r->n->dir);
+	struct attempt a = { 0 };
 	unsigned refused = 0;
 	bool ready = false;
 	unsigned long nth = 1;
@@ -679,19 +580,19 @@ static unsigned every_call(struct node *n, const struct act *act, enum disk_faul
 		bool failed;
 
 		if (act->on_cvm && !ready)
-			must(n, &acts[0], &a);
+			act_ok(r, &acts[0], &a);
 		ready = true;
-		failed = attempt(n, act, &a, nth, fault, lasting);
-		if (a.told > 0) {
+		failed = fail_nth_call(r, act, &a, nth, fault, lasting);
+		if (a.result > 0) {
 			/* A checkpoint that fails is made up for by the next, which has more to do,
 			 * and fails one call later: for ever, if nobody lets one through. */
-			(void)sqlite3_wal_checkpoint_v2(vmm_db(n->v)->conn, NULL,
+			(void)sqlite3_wal_checkpoint_v2(vmm_db(r->n->v)->conn, NULL,
 							SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 			ready = false; /* it is done, to this CVM */
 			if (act->to_end)
-				ends(&a);
+				finish(&a);
 		}
-		refused += a.told < 0;
+		refused += a.result < 0;
 		if (!failed)
 			break;
 		if (nth % 16 == 1)
@@ -707,14 +608,14 @@ static unsigned on_a_node(const struct act *act, enum disk_fault fault, bool las
 	char before[SHA256_HEX], after[SHA256_HEX];
 	void *st = NULL;
 	unsigned refused;
-	struct node *n;
+	struct recorded_node *r;
 
 	assert_int_equal(set_up(&st), 0);
-	n = st;
-	refused = every_call(n, act, fault, lasting);
-	rows_now(n, before);
-	close_node(n);
-	rows_now(n, after);
+	r = st;
+	refused = every_call(r, act, fault, lasting);
+	rows_now(r->n, before);
+	node_fixture_close(r->n);
+	rows_now(r->n, after);
 	assert_string_equal(before, after);
 	assert_int_equal(tear_down(&st), 0);
 	return refused;
@@ -756,17 +657,17 @@ static void no_space_from_any_call_on_refuses_the_change_and_leaves_no_trace(voi
 
 static void a_start_that_meets_an_error_says_so_and_the_next_one_works(void **st)
 {
-	struct node *n = *st;
-	auto_free char *path = xasprintf("%s/teepod.db", n->dir);
+	struct recorded_node *r = *st;
+	auto_free char *path = xasprintf("%s/teepod.db", r->n->dir);
 	char before[SHA256_HEX], after[SHA256_HEX];
 	unsigned failed = 0;
-	struct asking a = { 0 };
+	struct attempt a = { 0 };
 	struct err e;
 	bool hit = true;
 
-	must(n, &acts[0], &a);
-	rows_now(n, before);
-	close_node(n);
+	act_ok(r, &acts[0], &a);
+	rows_now(r->n, before);
+	node_fixture_close(r->n);
 	for (unsigned long nth = 1; hit; nth++) {
 		struct db *db = (struct db *)&a; /* untouched on failure */
 
@@ -797,7 +698,7 @@ int main(void)
 		WITH_NODE(
 			at_every_cut_the_rows_are_those_of_a_commit_and_none_acknowledged_is_missing),
 		cmocka_unit_test_setup_teardown(a_first_start_cut_short_at_any_write_is_begun_again,
-						no_node, tear_down),
+						set_up_disk, tear_down),
 		cmocka_unit_test(an_io_error_at_any_call_refuses_the_change_and_leaves_no_trace),
 		cmocka_unit_test(io_errors_from_any_call_on_refuse_the_change_and_leave_no_trace),
 		cmocka_unit_test(no_space_at_any_call_refuses_the_change_and_leaves_no_trace),
