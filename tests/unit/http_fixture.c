@@ -1,49 +1,38 @@
 /* SPDX-License-Identifier: Apache-2.0
- * http_server.h - a server with real sockets for unit tests. Client and loop take turns in one
- * thread: http_run_loop() and http_receive() run the loop.
+ * http_fixture.c - a server with real sockets for unit tests.
  */
-#ifndef TEEPOD_TESTS_UNIT_HTTP_SERVER_H
-#define TEEPOD_TESTS_UNIT_HTTP_SERVER_H
+#include "tests/unit/http_fixture.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "api/http/call.h"
 #include "api/http/reply.h"
 #include "api/http/route.h"
-#include "api/http/server.h"
 #include "base/alloc.h"
-#include "base/buf.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/lanes.h"
 #include "base/own.h"
 #include "base/strings.h"
 
-/* The server under test and what its handlers have seen. */
-static struct http_world {
-	uv_loop_t loop;
-	struct server *s;
-	unsigned port;
-	char dir[64], path[128], cert[128], key[128];
-	struct call *kept;
-	unsigned gone, calls, drained;
-	struct credentials seen;
-	char seen_text[64];
-	int waiting;
-} w;
+struct http_fixture http;
 
-static inline int http_authenticate(void *arg, const struct credentials *cred, struct caller *ret,
-				    struct err *e)
+static int http_authenticate(void *arg, const struct credentials *cred, struct caller *ret,
+			     struct err *e)
 {
-	assert_ptr_equal(arg, &w);
-	w.seen = *cred;
+	assert_ptr_equal(arg, &http);
+	http.seen = *cred;
 	if (cred->cert_cn || cred->api_key)
-		(void)snprintf(w.seen_text, sizeof(w.seen_text), "%s",
+		(void)snprintf(http.seen_text, sizeof(http.seen_text), "%s",
 			       cred->cert_cn ? cred->cert_cn : cred->api_key);
 	if (cred->api_key && !strncmp(cred->api_key, "caller-", 7))
 		(void)snprintf(ret->name, sizeof(ret->name), "%s", cred->api_key);
@@ -57,19 +46,19 @@ static inline int http_authenticate(void *arg, const struct credentials *cred, s
 	return 0;
 }
 
-static inline void count_gone(void *arg)
+void http_count_gone(void *arg)
 {
 	(void)arg;
-	w.gone++;
+	http.gone++;
 }
 
-static inline void handle_echo(struct call *c)
+static void http_handle_echo(struct call *c)
 {
 	struct err e;
 	json_t *body = call_json(c, true, &e);
 	const char *q = call_query(c, "q", 0);
 
-	w.calls++;
+	http.calls++;
 	if (!body) {
 		call_reply_err(c, &e);
 		return;
@@ -81,42 +70,39 @@ static inline void handle_echo(struct call *c)
 	call_reply(c, 200, body);
 }
 
-static inline void handle_keep(struct call *c)
+static void http_handle_keep(struct call *c)
 {
-	w.calls++;
-	w.kept = c;
+	http.calls++;
+	http.kept = c;
 }
 
-static inline void handle_watch(struct call *c)
+static void http_handle_watch(struct call *c)
 {
-	call_on_gone(c, count_gone, NULL);
-	handle_keep(c);
+	call_on_gone(c, http_count_gone, NULL);
+	http_handle_keep(c);
 }
 
-static inline void handle_stream(struct call *c)
+static void http_handle_stream(struct call *c)
 {
 	call_stream_begin(c, 200, "text/plain");
 	(void)call_stream_write(c, "first", 5);
-	handle_watch(c);
+	http_handle_watch(c);
 }
 
-#define GET(path)      "GET " path " HTTP/1.1\r\nHost: h:1\r\n\r\n"
-#define WITH(path, hd) "GET " path " HTTP/1.1\r\nHost: h:1\r\n" hd "\r\n\r\n"
-
-static inline void http_send(int fd, const char *text)
+void http_send(int fd, const char *text)
 {
 	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
 }
 
 /* Block the loop for longer than any deadline. Another client sends its request meanwhile. */
-static inline void handle_stall(struct call *c)
+static void http_handle_stall(struct call *c)
 {
-	http_send(w.waiting, GET("/echo"));
+	http_send(http.waiting, GET("/echo"));
 	(void)usleep(1500 * 1000);
 	call_reply(c, 200, NULL);
 }
 
-static inline void handle_big(struct call *c)
+static void http_handle_big(struct call *c)
 {
 	enum { N = 4 * 1024 * 1024 };
 	auto_free char *text = xmalloc(N);
@@ -132,89 +118,99 @@ struct field_table {
 static const struct field_table any_body_table;
 
 static const struct route routes[] = {
-	{ .method = "GET", .pattern = "/echo", .flags = ROUTE_NO_AUTH, .handle = handle_echo },
+	{ .method = "GET", .pattern = "/echo", .flags = ROUTE_NO_AUTH, .handle = http_handle_echo },
 	{ .method = "GET",
 	  .pattern = "/echo/{what}",
 	  .flags = ROUTE_NO_AUTH,
-	  .handle = handle_echo },
+	  .handle = http_handle_echo },
 	{ .method = "POST",
 	  .pattern = "/echo",
 	  .flags = ROUTE_NO_AUTH,
 	  .body_max = 1000000,
-	  .handle = handle_echo },
-	{ .method = "GET", .pattern = "/keep", .flags = ROUTE_NO_AUTH, .handle = handle_keep },
-	{ .method = "GET", .pattern = "/watch", .flags = ROUTE_NO_AUTH, .handle = handle_watch },
-	{ .method = "GET", .pattern = "/follow", .flags = ROUTE_NO_AUTH, .handle = handle_stream },
-	{ .method = "GET", .pattern = "/stall", .flags = ROUTE_NO_AUTH, .handle = handle_stall },
-	{ .method = "GET", .pattern = "/big", .flags = ROUTE_NO_AUTH, .handle = handle_big },
-	{ .method = "GET", .pattern = "/read", .role = ROLE_READER, .handle = handle_echo },
+	  .handle = http_handle_echo },
+	{ .method = "GET", .pattern = "/keep", .flags = ROUTE_NO_AUTH, .handle = http_handle_keep },
+	{ .method = "GET",
+	  .pattern = "/watch",
+	  .flags = ROUTE_NO_AUTH,
+	  .handle = http_handle_watch },
+	{ .method = "GET",
+	  .pattern = "/follow",
+	  .flags = ROUTE_NO_AUTH,
+	  .handle = http_handle_stream },
+	{ .method = "GET",
+	  .pattern = "/stall",
+	  .flags = ROUTE_NO_AUTH,
+	  .handle = http_handle_stall },
+	{ .method = "GET", .pattern = "/big", .flags = ROUTE_NO_AUTH, .handle = http_handle_big },
+	{ .method = "GET", .pattern = "/read", .role = ROLE_READER, .handle = http_handle_echo },
 	{ .method = "GET",
 	  .pattern = "/try",
 	  .flags = ROUTE_NO_AUTH | ROUTE_TRY_AUTH,
-	  .handle = handle_echo },
+	  .handle = http_handle_echo },
 	{ .method = "POST",
 	  .pattern = "/long",
 	  .role = ROLE_READER,
 	  .body_max = 1000000,
-	  .handle = handle_echo,
+	  .handle = http_handle_echo,
 	  .body = &any_body_table },
 	{ .method = "POST",
 	  .pattern = "/admin",
 	  .role = ROLE_ADMIN,
 	  .body_max = 100,
-	  .handle = handle_echo },
+	  .handle = http_handle_echo },
 	{ 0 },
 };
 
 static char *const proxies[] = { "127.0.0.1", "10.0.0.0/8", "2001:db8:1::/48" };
 
-static inline void http_start_behind(const struct server_limits *limits, size_t n_proxies)
+void http_start_behind(const struct server_limits *limits, size_t n_proxies)
 {
 	static const struct route *const tables[] = { routes, NULL };
-	struct server_config cfg = {
-		.loop = &w.loop, .routes = tables, .authenticate = http_authenticate, .arg = &w
-	};
+	struct server_config cfg = { .loop = &http.loop,
+				     .routes = tables,
+				     .authenticate = http_authenticate,
+				     .arg = &http };
 	char bound[256];
 	struct err e;
 
-	memset(&w, 0, sizeof(w));
-	(void)strcpy(w.dir, "/tmp/teepod-server-XXXXXX");
-	assert_non_null(mkdtemp(w.dir));
-	(void)snprintf(w.path, sizeof(w.path), "%s/sock", w.dir);
-	(void)snprintf(w.cert, sizeof(w.cert), "%s/cert.pem", w.dir);
-	(void)snprintf(w.key, sizeof(w.key), "%s/key.pem", w.dir);
-	assert_int_equal(uv_loop_init(&w.loop), 0);
+	memset(&http, 0, sizeof(http));
+	(void)strcpy(http.dir, "/tmp/teepod-server-XXXXXX");
+	assert_non_null(mkdtemp(http.dir));
+	(void)snprintf(http.path, sizeof(http.path), "%s/sock", http.dir);
+	(void)snprintf(http.cert, sizeof(http.cert), "%s/cert.pem", http.dir);
+	(void)snprintf(http.key, sizeof(http.key), "%s/key.pem", http.dir);
+	assert_int_equal(uv_loop_init(&http.loop), 0);
 	cfg.proxies = proxies;
 	cfg.n_proxies = n_proxies;
 	if (limits)
 		cfg.limits = *limits;
-	assert_int_equal(server_new(&cfg, &w.s, &e), 0);
+	assert_int_equal(server_new(&cfg, &http.s, &e), 0);
 	assert_int_equal(
-		server_listen(w.s, &(struct listen_spec){ .address = "127.0.0.1:0" }, bound, &e),
+		server_listen(http.s, &(struct listen_spec){ .address = "127.0.0.1:0" }, bound, &e),
 		0);
-	w.port = (unsigned)strtoul(strrchr(bound, ':') + 1, NULL, 10);
+	http.port = (unsigned)strtoul(strrchr(bound, ':') + 1, NULL, 10);
 }
 
-static inline void http_start(const struct server_limits *limits)
+void http_start(const struct server_limits *limits)
 {
 	http_start_behind(limits, 0);
 }
 
-static inline void http_stop(void)
+void http_stop(void)
 {
-	server_free(w.s);
-	if (w.kept)
-		call_reply(w.kept, 200, NULL);
-	assert_int_equal(lanes_close(&w.loop), 0);
-	(void)uv_run(&w.loop, UV_RUN_DEFAULT);
-	assert_int_equal(uv_loop_close(&w.loop), 0);
-	(void)unlink(w.path);
-	(void)unlink(w.cert);
-	(void)unlink(w.key);
-	assert_int_equal(rmdir(w.dir), 0);
+	server_free(http.s);
+	if (http.kept)
+		call_reply(http.kept, 200, NULL);
+	assert_int_equal(lanes_close(&http.loop), 0);
+	(void)uv_run(&http.loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&http.loop), 0);
+	(void)unlink(http.path);
+	(void)unlink(http.cert);
+	(void)unlink(http.key);
+	assert_int_equal(rmdir(http.dir), 0);
 }
 
-static inline int http_dial(unsigned port)
+int http_dial(unsigned port)
 {
 	struct sockaddr_in in = { .sin_family = AF_INET,
 				  .sin_port = htons((uint16_t)port),
@@ -226,26 +222,24 @@ static inline int http_dial(unsigned port)
 	return fd;
 }
 
-static inline void http_run_loop(unsigned ms)
+void http_run_loop(unsigned ms)
 {
 	int64_t end = clock_mono_ms() + ms;
 
 	do {
-		(void)uv_run(&w.loop, UV_RUN_NOWAIT);
+		(void)uv_run(&http.loop, UV_RUN_NOWAIT);
 		(void)usleep(500);
 	} while (clock_mono_ms() < end);
 }
 
-/* Append to @b what arrives until the server closes @fd (true), or until @ms have passed or @until
- * was received (false). */
-static inline bool http_receive(int fd, struct buf *b, const char *until, unsigned ms)
+bool http_receive(int fd, struct buf *b, const char *until, unsigned ms)
 {
 	int64_t end = clock_mono_ms() + ms;
 
 	while (clock_mono_ms() < end) {
 		ssize_t n;
 
-		(void)uv_run(&w.loop, UV_RUN_NOWAIT);
+		(void)uv_run(&http.loop, UV_RUN_NOWAIT);
 		n = recv(fd, buf_reserve(b, 65536), 65536, MSG_DONTWAIT);
 		if (n == 0 || (n < 0 && errno != EAGAIN))
 			return true;
@@ -260,10 +254,9 @@ static inline bool http_receive(int fd, struct buf *b, const char *until, unsign
 	return false;
 }
 
-/* Send @request on a connection of its own. Returns the whole answer, malloc'd. */
-static inline char *http_exchange(const char *request)
+char *http_exchange(const char *request)
 {
-	auto_close int fd = http_dial(w.port);
+	auto_close int fd = http_dial(http.port);
 	auto_buf struct buf b = { 0 };
 	auto_free char *copy = xstrdup(request);
 	char *head = strstr(copy, "\r\n");
@@ -279,7 +272,7 @@ static inline char *http_exchange(const char *request)
 	return buf_take(&b);
 }
 
-static inline void assert_status(const char *answer, int status)
+void assert_status(const char *answer, int status)
 {
 	char want[32];
 
@@ -288,10 +281,8 @@ static inline void assert_status(const char *answer, int status)
 		fail_msg("wanted %s, got: %s", want, answer);
 }
 
-static inline void assert_has(const char *answer, const char *text)
+void assert_has(const char *answer, const char *text)
 {
 	if (!strstr(answer, text))
 		fail_msg("no \"%s\" in: %s", text, answer);
 }
-
-#endif

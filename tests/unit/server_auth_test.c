@@ -6,10 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <string.h>
 
 #include "base/own.h"
 #include "base/strings.h"
-#include "tests/unit/http_server.h"
+#include "tests/unit/http_fixture.h"
 
 static void roles_and_keys(void **st)
 {
@@ -32,7 +33,7 @@ static void roles_and_keys(void **st)
 	assert_status(ok, 200);
 	bearer = http_exchange(WITH("/read", "authorization: bearer reader"));
 	assert_status(bearer, 200);
-	assert_string_equal(w.seen_text, "reader");
+	assert_string_equal(http.seen_text, "reader");
 	http_stop();
 }
 

@@ -9,11 +9,12 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "api/http/reply.h"
 #include "api/http/server_impl.h"
 #include "base/buf.h"
 #include "base/fd.h"
 #include "base/own.h"
-#include "tests/unit/http_server.h"
+#include "tests/unit/http_fixture.h"
 
 static void slow_heads_slow_bodies_and_idle_connections_time_out(void **st)
 {
@@ -23,9 +24,9 @@ static void slow_heads_slow_bodies_and_idle_connections_time_out(void **st)
 	(void)st;
 	http_start(&(struct server_limits){
 		.head_ms = 100, .body_idle_ms = 100, .keepalive_ms = 100 });
-	head = http_dial(w.port);
-	body = http_dial(w.port);
-	idle = http_dial(w.port);
+	head = http_dial(http.port);
+	body = http_dial(http.port);
+	idle = http_dial(http.port);
 	http_send(head, "GET /echo HTTP/1.1\r\n");
 	http_send(body, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n{");
 	http_send(idle, GET("/echo"));
@@ -46,7 +47,7 @@ static void whole_body_has_a_deadline(void **st)
 
 	(void)st;
 	http_start(&(struct server_limits){ .body_idle_ms = 5000, .body_ms = 1000 });
-	fd = http_dial(w.port);
+	fd = http_dial(http.port);
 	http_send(fd, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 900\r\n\r\n{");
 	while (!strstr(b.data ? b.data : "", "408") && sent++ < 800) {
 		(void)send(fd, " ", 1, MSG_NOSIGNAL);
@@ -63,13 +64,13 @@ static void request_that_waits_while_the_loop_is_blocked_is_answered(void **st)
 
 	(void)st;
 	http_start(&(struct server_limits){ .head_ms = 100, .keepalive_ms = 100 });
-	w.waiting = http_dial(w.port);
-	fd = http_dial(w.port);
+	http.waiting = http_dial(http.port);
+	fd = http_dial(http.port);
 	http_run_loop(20);
 	http_send(fd, GET("/stall"));
-	(void)http_receive(w.waiting, &b, "\"path\":\"/echo\"", 3000);
+	(void)http_receive(http.waiting, &b, "\"path\":\"/echo\"", 3000);
 	assert_has(b.data ? b.data : "closed", "\"path\":\"/echo\"");
-	(void)close(w.waiting);
+	(void)close(http.waiting);
 	http_stop();
 }
 
@@ -80,10 +81,10 @@ static void unread_answer_times_out(void **st)
 
 	(void)st;
 	http_start(&(struct server_limits){ .write_stall_ms = 100 });
-	fd = http_dial(w.port);
+	fd = http_dial(http.port);
 	http_send(fd, GET("/big"));
 	http_run_loop(3200);
-	server_metrics(w.s, &b);
+	server_metrics(http.s, &b);
 	assert_has(b.data, "teepod_http_connections 0\n");
 	assert_has(b.data, "teepod_http_timeouts_total 1\n");
 	buf_free(&b);
@@ -98,16 +99,16 @@ static void no_timer_runs_without_connections(void **st)
 	(void)st;
 	http_start(NULL);
 	http_run_loop(1);
-	assert_int_equal(uv_backend_timeout(&w.loop), -1);
-	fd = http_dial(w.port);
+	assert_int_equal(uv_backend_timeout(&http.loop), -1);
+	fd = http_dial(http.port);
 	http_send(fd, GET("/follow"));
 	assert_false(http_receive(fd, &b, "first", 2000));
-	assert_true(uv_backend_timeout(&w.loop) >= 900);
+	assert_true(uv_backend_timeout(&http.loop) >= 900);
 	(void)close(take_fd(&fd));
 	http_run_loop(50);
-	call_stream_end(take_ptr(&w.kept));
+	call_stream_end(take_ptr(&http.kept));
 	http_run_loop(1);
-	assert_true(uv_backend_timeout(&w.loop) == -1 || uv_backend_timeout(&w.loop) >= 900);
+	assert_true(uv_backend_timeout(&http.loop) == -1 || uv_backend_timeout(&http.loop) >= 900);
 	http_stop();
 }
 
@@ -118,16 +119,16 @@ static void connections_of_one_address_are_limited(void **st)
 
 	(void)st;
 	http_start(&(struct server_limits){ .per_peer = 2 });
-	a = http_dial(w.port);
-	b = http_dial(w.port);
+	a = http_dial(http.port);
+	b = http_dial(http.port);
 	http_run_loop(30);
-	c = http_dial(w.port);
+	c = http_dial(http.port);
 	assert_true(http_receive(c, &x, NULL, 2000));
 	assert_int_equal(x.len, 0);
 	(void)close(take_fd(&a));
 	http_run_loop(50);
 	(void)close(take_fd(&c));
-	c = http_dial(w.port);
+	c = http_dial(http.port);
 	http_send(c, GET("/echo"));
 	assert_false(http_receive(c, &y, "version", 2000));
 	http_stop();
@@ -139,13 +140,13 @@ static void a_proxy_may_have_more_connections_than_other_peers(void **st)
 
 	(void)st;
 	http_start_behind(&(struct server_limits){ .per_peer = 1 }, 1);
-	a = http_dial(w.port);
-	b = http_dial(w.port);
+	a = http_dial(http.port);
+	b = http_dial(http.port);
 	http_send(a, GET("/echo"));
 	http_send(b, GET("/echo"));
-	for (unsigned i = 0; i < 100 && w.calls < 2; i++)
+	for (unsigned i = 0; i < 100 && http.calls < 2; i++)
 		http_run_loop(20);
-	assert_int_equal(w.calls, 2);
+	assert_int_equal(http.calls, 2);
 	http_stop();
 }
 
@@ -155,7 +156,7 @@ enum { LONG_BODY = 70000 };
 static int send_long_body_as(const char *caller)
 {
 	auto_buf struct buf b = { 0 };
-	int fd = http_dial(w.port);
+	int fd = http_dial(http.port);
 
 	buf_printf(&b,
 		   "POST /long HTTP/1.1\r\nHost: h\r\nX-API-Key: caller-%s\r\nConnection: close\r\n"
@@ -178,7 +179,7 @@ static unsigned waiting_bodies(void)
 	const struct body_parse *b;
 	unsigned n = 0;
 
-	TAILQ_FOREACH(b, &w.s->requests.bodies.waiting, entry)
+	TAILQ_FOREACH(b, &http.s->requests.bodies.waiting, entry)
 	n++;
 	return n;
 }
@@ -202,7 +203,7 @@ static void too_many_long_bodies_are_refused(void **st)
 
 	(void)st;
 	http_start(NULL);
-	w.s->requests.bodies.parsing = true; /* as if a job were running */
+	http.s->requests.bodies.parsing = true; /* as if a job were running */
 	for (unsigned i = 0; i < ALL_BODIES; i++) {
 		fd[i] = send_long_body(i / OWN_BODIES);
 		while (waiting_bodies() < i + 1)
@@ -218,11 +219,11 @@ static void too_many_long_bodies_are_refused(void **st)
 		 1]); /* by a reset: after a mere end-of-file the client may still wait */
 	while (waiting_bodies() == ALL_BODIES)
 		http_run_loop(0);
-	w.s->requests.bodies.parsing = false;
+	http.s->requests.bodies.parsing = false;
 	assert_answer(send_long_body(8), 200, "/long");
 	for (unsigned i = 0; i < ALL_BODIES - 1; i++)
 		assert_answer(fd[i], 200, "/long");
-	assert_int_equal(w.calls, ALL_BODIES);
+	assert_int_equal(http.calls, ALL_BODIES);
 	http_stop();
 }
 
@@ -237,7 +238,7 @@ static void long_bodies_of_one_workspace_leave_room_for_others(void **st)
 
 	(void)st;
 	http_start(NULL);
-	w.s->requests.bodies.parsing = true; /* as if a job were under way */
+	http.s->requests.bodies.parsing = true; /* as if a job were under way */
 	for (unsigned i = 0; i < WORKSPACE_BODIES + 2; i++) {
 		/* The last two: operators do not belong to this workspace. */
 		fd[n++] = i < WORKSPACE_BODIES ? send_long_body_as(key[i % 2]) : send_long_body(i);
@@ -246,7 +247,7 @@ static void long_bodies_of_one_workspace_leave_room_for_others(void **st)
 		if (i == WORKSPACE_BODIES - 1)
 			assert_answer(send_long_body_as(key[2]), 503, "Retry-After: ");
 	}
-	w.s->requests.bodies.parsing = false;
+	http.s->requests.bodies.parsing = false;
 	assert_answer(send_long_body(0), 200, "/long");
 	for (unsigned i = 0; i < n; i++)
 		assert_answer(fd[i], 200, "/long");
@@ -257,9 +258,9 @@ static void long_body_that_waits_too_long_is_refused(void **st)
 {
 	(void)st;
 	http_start(&(struct server_limits){ .body_wait_ms = 50 });
-	w.s->requests.bodies.parsing = true; /* as if a job hung */
+	http.s->requests.bodies.parsing = true; /* as if a job hung */
 	assert_answer(send_long_body(0), 503, "Retry-After: ");
-	assert_int_equal(w.calls, 0);
+	assert_int_equal(http.calls, 0);
 	http_stop();
 }
 

@@ -15,11 +15,12 @@
 
 #include <jansson.h>
 
+#include "api/http/reply.h"
 #include "base/array.h"
 #include "base/buf.h"
 #include "base/fd.h"
 #include "base/own.h"
-#include "tests/unit/http_server.h"
+#include "tests/unit/http_fixture.h"
 
 static void call_has_path_query_version_and_base_url(void **st)
 {
@@ -50,14 +51,14 @@ static void bodies_arrive_whole_and_duplicate_keys_are_refused(void **st)
 
 	(void)st;
 	http_start(NULL);
-	fd = http_dial(w.port);
+	fd = http_dial(http.port);
 	http_send(fd, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 7\r\nExpect: "
 		      "100-continue\r\n\r\n");
 	assert_false(http_receive(fd, &b, "\r\n\r\n", 2000));
 	assert_string_equal(b.data, "HTTP/1.1 100 Continue\r\n\r\n");
 	http_send(fd, "{\"a\"");
 	http_run_loop(20);
-	assert_int_equal(w.calls, 0);
+	assert_int_equal(http.calls, 0);
 	http_send(fd, ":1}");
 	assert_false(http_receive(fd, &b, "\"a\":1", 2000));
 	bad = http_exchange(
@@ -74,7 +75,7 @@ static void body_that_is_too_large_is_refused_before_it_is_sent(void **st)
 
 	(void)st;
 	http_start(NULL);
-	fd = http_dial(w.port);
+	fd = http_dial(http.port);
 	http_send(fd, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 1000001\r\nExpect: "
 		      "100-continue\r\n\r\n");
 	assert_true(http_receive(fd, &b, NULL, 5000));
@@ -90,14 +91,14 @@ static void pipelined_calls_are_answered_in_order_one_at_a_time(void **st)
 
 	(void)st;
 	http_start(NULL);
-	fd = http_dial(w.port);
+	fd = http_dial(http.port);
 	http_send(fd, GET("/keep") GET("/echo/second") GET("/echo/third"));
 	assert_false(http_receive(fd, &b, "HTTP", 50));
-	assert_int_equal(w.calls, 1);
-	call_reply_text(take_ptr(&w.kept), 200, "text/plain", "first", 5);
-	assert_int_equal(w.calls, 1);
+	assert_int_equal(http.calls, 1);
+	call_reply_text(take_ptr(&http.kept), 200, "text/plain", "first", 5);
+	assert_int_equal(http.calls, 1);
 	assert_false(http_receive(fd, &b, "third", 2000));
-	assert_int_equal(w.calls, 3);
+	assert_int_equal(http.calls, 3);
 	assert_true(strstr(b.data, "first") < strstr(b.data, "second"));
 	assert_true(strstr(b.data, "second") < strstr(b.data, "third"));
 	http_stop();
@@ -111,11 +112,11 @@ static void unread_answers_stop_the_next_request(void **st)
 
 	(void)st;
 	http_start(NULL);
-	fd = http_dial(w.port);
+	fd = http_dial(http.port);
 	for (int i = 0; i < 20; i++)
 		http_send(fd, GET("/big"));
 	http_run_loop(300);
-	server_metrics(w.s, &metrics);
+	server_metrics(http.s, &metrics);
 	assert_null(strstr(metrics.data, "code=\"2xx\"} 5"));
 	buf_free(&metrics);
 	while (got < want) {
@@ -142,26 +143,26 @@ static void unix_socket_passes_the_user_id_of_the_peer(void **st)
 
 	(void)st;
 	http_start(NULL);
-	(void)snprintf(address, sizeof(address), "unix:%s", w.path);
-	(void)snprintf(sun.sun_path, sizeof(sun.sun_path), "%.100s", w.path);
+	(void)snprintf(address, sizeof(address), "unix:%s", http.path);
+	(void)snprintf(sun.sun_path, sizeof(sun.sun_path), "%.100s", http.path);
 	/* a stale socket at the path is replaced */
 	stale = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(bind(stale, (struct sockaddr *)&sun, sizeof(sun)), 0);
 	spec.address = address;
-	assert_int_equal(server_listen(w.s, &spec, NULL, &e), 0);
-	assert_int_equal(lstat(w.path, &stat_buf), 0);
+	assert_int_equal(server_listen(http.s, &spec, NULL, &e), 0);
+	assert_int_equal(lstat(http.path, &stat_buf), 0);
 	assert_int_equal(stat_buf.st_mode & 0777, 0620);
 	/* a socket with a listener is not */
-	assert_int_equal(server_listen(w.s, &spec, NULL, &e), -ERR_INVALID);
+	assert_int_equal(server_listen(http.s, &spec, NULL, &e), -ERR_INVALID);
 	assert_has(e.text, "another process answers");
 	assert_int_equal(connect(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
 	http_send(fd, GET("/read"));
 	assert_false(http_receive(fd, &b, "version", 2000));
 	assert_status(b.data, 200);
-	assert_true(w.seen.has_peer);
-	assert_int_equal(w.seen.uid, getuid());
+	assert_true(http.seen.has_peer);
+	assert_int_equal(http.seen.uid, getuid());
 	http_stop();
-	assert_int_equal(access(w.path, F_OK), -1);
+	assert_int_equal(access(http.path, F_OK), -1);
 }
 
 static void plain_http_is_limited_to_loopback(void **st)
@@ -177,12 +178,12 @@ static void plain_http_is_limited_to_loopback(void **st)
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		char got[256] = "untouched";
 
-		assert_true(server_listen(w.s, &(struct listen_spec){ .address = bad[i] }, got,
+		assert_true(server_listen(http.s, &(struct listen_spec){ .address = bad[i] }, got,
 					  &e) < 0);
 		assert_string_equal(got, "untouched");
 	}
 	assert_int_equal(
-		server_listen(w.s, &(struct listen_spec){ .address = "0.0.0.0:0" }, NULL, &e),
+		server_listen(http.s, &(struct listen_spec){ .address = "0.0.0.0:0" }, NULL, &e),
 		-ERR_INVALID);
 	assert_has(e.text, "only loopback");
 	http_stop();
@@ -201,12 +202,13 @@ static void inherited_descriptors_are_accepted(void **st)
 	http_start(NULL);
 	assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
 	(void)snprintf(address, sizeof(address), "fd:%d", fd);
-	assert_int_equal(server_listen(w.s, &(struct listen_spec){ .address = address }, NULL, &e),
-			 -ERR_INVALID);
+	assert_int_equal(
+		server_listen(http.s, &(struct listen_spec){ .address = address }, NULL, &e),
+		-ERR_INVALID);
 	assert_int_equal(listen(fd, 5), 0);
-	assert_int_equal(server_listen(w.s, &(struct listen_spec){ .address = address }, bound, &e),
-			 0);
-	w.port = (unsigned)strtoul(strrchr(bound, ':') + 1, NULL, 10);
+	assert_int_equal(
+		server_listen(http.s, &(struct listen_spec){ .address = address }, bound, &e), 0);
+	http.port = (unsigned)strtoul(strrchr(bound, ':') + 1, NULL, 10);
 	a = http_exchange(GET("/echo"));
 	assert_status(a, 200);
 	http_stop();
@@ -218,23 +220,23 @@ static void on_gone_is_called_when_the_client_disconnects(void **st)
 
 	(void)st;
 	http_start(NULL);
-	fd = http_dial(w.port);
+	fd = http_dial(http.port);
 	http_send(fd, GET("/watch"));
 	http_run_loop(30);
-	assert_int_equal(w.gone, 0);
+	assert_int_equal(http.gone, 0);
 	(void)close(fd);
 	http_run_loop(50);
-	assert_int_equal(w.gone, 1);
+	assert_int_equal(http.gone, 1);
 	/* the call is valid until answered; the answer is dropped */
-	assert_string_equal(w.kept->path, "/watch");
-	call_reply(take_ptr(&w.kept), 200, json_object());
-	other = http_dial(w.port);
+	assert_string_equal(http.kept->path, "/watch");
+	call_reply(take_ptr(&http.kept), 200, json_object());
+	other = http_dial(http.port);
 	http_send(other, GET("/keep"));
 	http_run_loop(30);
 	(void)close(other);
 	http_run_loop(30);
-	assert_int_equal(w.gone, 1);
-	call_on_gone(w.kept, count_gone, NULL);
+	assert_int_equal(http.gone, 1);
+	call_on_gone(http.kept, http_count_gone, NULL);
 	http_run_loop(30);
 	http_stop();
 }
@@ -246,7 +248,7 @@ static void disconnect_between_two_refusals_is_harmless(void **st)
 	(void)st;
 	http_start(NULL);
 	for (int i = 0; i < 10; i++) {
-		int fd = http_dial(w.port);
+		int fd = http_dial(http.port);
 
 		/* the first answer meets a closed socket, so the second write finds the connection
 		 * reset */
@@ -266,16 +268,16 @@ static void stream_is_chunked_and_ends(void **st)
 
 	(void)st;
 	http_start(NULL);
-	fd = http_dial(w.port);
+	fd = http_dial(http.port);
 	http_send(fd, GET("/follow"));
 	assert_false(http_receive(fd, &b, "first", 2000));
-	assert_true(call_stream_write(w.kept, "second", 6));
-	call_stream_end(take_ptr(&w.kept));
+	assert_true(call_stream_write(http.kept, "second", 6));
+	call_stream_end(take_ptr(&http.kept));
 	http_send(fd, GET("/echo/next"));
 	assert_false(http_receive(fd, &b, "/echo/next", 2000));
 	assert_has(b.data, "Transfer-Encoding: chunked\r\n");
 	assert_has(b.data, "\r\n\r\n5\r\nfirst\r\n6\r\nsecond\r\n0\r\n\r\nHTTP/1.1 200 OK");
-	assert_int_equal(w.gone, 0);
+	assert_int_equal(http.gone, 0);
 	http_stop();
 }
 
@@ -286,11 +288,11 @@ static void head_of_a_stream_has_no_body_and_frees_the_connection(void **st)
 
 	(void)st;
 	http_start(NULL);
-	fd = http_dial(w.port);
+	fd = http_dial(http.port);
 	http_send(fd, "HEAD /follow HTTP/1.1\r\nHost: h\r\n\r\n");
 	http_run_loop(50);
-	assert_int_equal(w.gone, 1);
-	call_stream_end(take_ptr(&w.kept));
+	assert_int_equal(http.gone, 1);
+	call_stream_end(take_ptr(&http.kept));
 	http_send(fd, GET("/echo/next"));
 	assert_false(http_receive(fd, &b, "/echo/next", 2000));
 	assert_null(strstr(b.data, "first"));
@@ -305,23 +307,23 @@ static void slow_follower_is_disconnected(void **st)
 
 	(void)st;
 	http_start(NULL);
-	fd = http_dial(w.port);
+	fd = http_dial(http.port);
 	http_send(fd, GET("/follow"));
 	http_run_loop(30);
-	while (i < 1000 && call_stream_write(w.kept, part, sizeof(part)))
+	while (i < 1000 && call_stream_write(http.kept, part, sizeof(part)))
 		i++;
 	assert_true(i > 16 && i < 1000);
-	assert_int_equal(call_stream_backlog(w.kept), 0);
+	assert_int_equal(call_stream_backlog(http.kept), 0);
 	http_run_loop(30);
-	assert_int_equal(w.gone, 1);
-	call_stream_end(take_ptr(&w.kept));
+	assert_int_equal(http.gone, 1);
+	call_stream_end(take_ptr(&http.kept));
 	http_stop();
 }
 
 static void count_drained(void *arg)
 {
 	(void)arg;
-	w.drained++;
+	http.drained++;
 }
 
 static void drain_answers_calls_in_flight_and_closes(void **st)
@@ -332,33 +334,33 @@ static void drain_answers_calls_in_flight_and_closes(void **st)
 
 	(void)st;
 	http_start(NULL);
-	busy = http_dial(w.port);
+	busy = http_dial(http.port);
 	http_send(busy, GET("/keep"));
 	http_run_loop(30);
-	in_flight = w.kept;
-	following = http_dial(w.port);
+	in_flight = http.kept;
+	following = http_dial(http.port);
 	http_send(following, GET("/follow"));
 	http_run_loop(30);
-	stream = take_ptr(&w.kept);
-	idle = http_dial(w.port);
+	stream = take_ptr(&http.kept);
+	idle = http_dial(http.port);
 	http_run_loop(30);
-	server_drain(w.s, 5000, count_drained, NULL);
+	server_drain(http.s, 5000, count_drained, NULL);
 	assert_true(http_receive(idle, &b, NULL, 2000));
 	assert_true(http_receive(following, &c, NULL, 2000));
 	assert_has(c.data, "first\r\n0\r\n\r\n");
-	assert_int_equal(w.gone, 1);
+	assert_int_equal(http.gone, 1);
 	(void)close(take_fd(&following));
 	assert_false(call_stream_write(stream, "x", 1));
 	call_stream_end(stream);
 	http_run_loop(30);
-	assert_int_equal(w.drained, 0);
+	assert_int_equal(http.drained, 0);
 	call_reply(in_flight, 200, json_object());
 	assert_true(http_receive(busy, &d, NULL, 2000));
 	assert_status(d.data, 200);
 	assert_has(d.data, "Connection: close\r\n");
 	(void)close(take_fd(&busy));
 	http_run_loop(50);
-	assert_int_equal(w.drained, 1);
+	assert_int_equal(http.drained, 1);
 	http_stop();
 }
 
@@ -368,16 +370,16 @@ static void drain_ends_after_its_time_limit(void **st)
 
 	(void)st;
 	http_start(NULL);
-	busy = http_dial(w.port);
+	busy = http_dial(http.port);
 	http_send(busy, GET("/watch"));
 	http_run_loop(30);
-	server_drain(w.s, 50, count_drained, NULL);
+	server_drain(http.s, 50, count_drained, NULL);
 	http_run_loop(20);
-	assert_int_equal(w.drained, 0);
+	assert_int_equal(http.drained, 0);
 	http_run_loop(100);
-	assert_int_equal(w.drained, 1);
+	assert_int_equal(http.drained, 1);
 	http_stop();
-	assert_int_equal(w.gone, 1);
+	assert_int_equal(http.gone, 1);
 }
 
 int main(void)

@@ -17,7 +17,8 @@
 
 #include "api/http/tls.h"
 #include "base/buf.h"
-#include "tests/unit/http_server.h"
+#include "base/clock.h"
+#include "tests/unit/http_fixture.h"
 
 static EVP_PKEY *make_cert(const char *cn)
 {
@@ -35,10 +36,10 @@ static EVP_PKEY *make_cert(const char *cn)
 	(void)X509_set_issuer_name(x, name);
 	(void)X509_set_pubkey(x, key);
 	assert_true(X509_sign(x, key, EVP_sha256()) > 0);
-	f = fopen(w.cert, "we");
+	f = fopen(http.cert, "we");
 	assert_int_equal(PEM_write_X509(f, x), 1);
 	(void)fclose(f);
-	f = fopen(w.key, "we");
+	f = fopen(http.key, "we");
 	assert_int_equal(PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL), 1);
 	(void)fclose(f);
 	X509_free(x);
@@ -48,14 +49,14 @@ static EVP_PKEY *make_cert(const char *cn)
 static unsigned listen_tls(bool client_ca, bool required)
 {
 	struct listen_spec spec = { .address = "127.0.0.1:0",
-				    .tls_cert = w.cert,
-				    .tls_key = w.key,
-				    .tls_client_ca = client_ca ? w.cert : NULL,
+				    .tls_cert = http.cert,
+				    .tls_key = http.key,
+				    .tls_client_ca = client_ca ? http.cert : NULL,
 				    .tls_client_required = required };
 	char bound[256];
 	struct err e;
 
-	assert_int_equal(server_listen(w.s, &spec, bound, &e), 0);
+	assert_int_equal(server_listen(http.s, &spec, bound, &e), 0);
 	return (unsigned)strtoul(strrchr(bound, ':') + 1, NULL, 10);
 }
 
@@ -79,7 +80,7 @@ static bool tls_exchange(unsigned port, SSL_CTX *ctx, const char *request, struc
 	(void)SSL_set_fd(ssl, fd);
 	SSL_set_connect_state(ssl);
 	while (clock_mono_ms() < end && !(b->len && strstr(b->data, "\r\n\r\n"))) {
-		(void)uv_run(&w.loop, UV_RUN_NOWAIT);
+		(void)uv_run(&http.loop, UV_RUN_NOWAIT);
 		if (!sent)
 			r = SSL_write(ssl, request, (int)strlen(request));
 		sent |= r > 0;
@@ -118,14 +119,14 @@ static void tls_answers_and_reloads_its_certificate(void **st)
 	assert_has(a.data, "https://h:1");
 	assert_string_equal(cn, "one");
 	EVP_PKEY_free(make_cert("two"));
-	assert_int_equal(tls_context(w.cert, w.key, NULL, false, &fresh, &e), 0);
-	server_set_tls(w.s, fresh);
+	assert_int_equal(tls_context(http.cert, http.key, NULL, false, &fresh, &e), 0);
+	server_set_tls(http.s, fresh);
 	SSL_CTX_free(fresh);
 	assert_true(tls_exchange(port, ctx, GET("/echo"), &b, cn));
 	assert_string_equal(cn, "two");
-	(void)unlink(w.key);
-	assert_int_equal(tls_context(w.cert, w.key, NULL, false, &fresh, &e), -ERR_INVALID);
-	assert_has(e.text, w.key);
+	(void)unlink(http.key);
+	assert_int_equal(tls_context(http.cert, http.key, NULL, false, &fresh, &e), -ERR_INVALID);
+	assert_has(e.text, http.key);
 	SSL_CTX_free(ctx);
 	http_stop();
 }
@@ -167,11 +168,11 @@ static void client_certificate_names_the_caller(void **st)
 	assert_true(tls_exchange(optional, ctx, GET("/read"), &a, NULL));
 	assert_status(a.data, 401);
 	assert_false(tls_exchange(required, ctx, GET("/echo"), &b, NULL));
-	assert_int_equal(SSL_CTX_use_certificate_chain_file(ctx, w.cert), 1);
-	assert_int_equal(SSL_CTX_use_PrivateKey_file(ctx, w.key, SSL_FILETYPE_PEM), 1);
+	assert_int_equal(SSL_CTX_use_certificate_chain_file(ctx, http.cert), 1);
+	assert_int_equal(SSL_CTX_use_PrivateKey_file(ctx, http.key, SSL_FILETYPE_PEM), 1);
 	assert_true(tls_exchange(required, ctx, GET("/read"), &c, NULL));
 	assert_status(c.data, 200);
-	assert_string_equal(w.seen_text, "alice");
+	assert_string_equal(http.seen_text, "alice");
 	SSL_CTX_free(ctx);
 	http_stop();
 }
@@ -183,12 +184,12 @@ static void half_configured_tls_is_refused(void **st)
 	(void)st;
 	http_start(NULL);
 	assert_int_equal(
-		server_listen(w.s,
+		server_listen(http.s,
 			      &(struct listen_spec){ .address = "127.0.0.1:0", .tls_cert = "/x" },
 			      NULL, &e),
 		-ERR_INVALID);
 	assert_string_equal(e.field, "tls_key");
-	assert_int_equal(server_listen(w.s,
+	assert_int_equal(server_listen(http.s,
 				       &(struct listen_spec){ .address = "127.0.0.1:0",
 							      .tls_cert = "/nonexistent",
 							      .tls_key = "/nonexistent" },
