@@ -54,10 +54,10 @@ def amount(value, unit):
 
 
 def machine():
-    def said(*command):
+    def first_line(*command):
         return subprocess.run(command, capture_output=True, text=True).stdout.split("\n")[0]
     return {"cpus": os.cpu_count(), "kernel": platform.release(), "load_before": round(os.getloadavg()[0], 2),
-            "qemu": said("qemu-system-x86_64", "--version"), "file_system": said("stat", "-f", "-c", "%T", disk_folder())}
+            "qemu": first_line("qemu-system-x86_64", "--version"), "file_system": first_line("stat", "-f", "-c", "%T", disk_folder())}
 
 
 def disk_folder():

@@ -8,7 +8,7 @@ import pytest
 
 import button
 from libvirtd import Libvirtd, Unavailable
-from node import Node, assert_books
+from node import Node, assert_consistent
 
 DRIVERS = ("embed", "libvirtd")
 DEFAULT = os.environ.get("TEEPOD_TEST_HYPERVISOR", "embed")
@@ -102,7 +102,7 @@ def node(request, hypervisor):
         shared.start()
     yield shared
     shared.delete_all()
-    assert_books(shared)
+    assert_consistent(shared)
     shared.assert_no_full_scans()
 
 

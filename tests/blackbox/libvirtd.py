@@ -53,11 +53,11 @@ class Libvirtd:
             folder.chmod(0o711)
         (folder / "libvirtd.conf").write_text(settings)
         self.holder = subprocess.Popen(self.namespace(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        said = self.holder.stdout.readline()
-        if said.strip() != "ready":
+        line = self.holder.stdout.readline()
+        if line.strip() != "ready":
             self.holder.wait()
             shutil.rmtree(folder, ignore_errors=True)
-            raise Unavailable(f"no mount namespace for a private libvirtd: {said.strip()}")
+            raise Unavailable(f"no mount namespace for a private libvirtd: {line.strip()}")
         if virtlogd:
             self._start_virtlogd()
 

@@ -162,11 +162,11 @@ def refused(answer, status, code=None, field=None, value=None):
             assert row["field"] and not isinstance(row["value"], (dict, list)), answer
     else:
         assert body["detail"], answer
-    said = answer.text
+    text = answer.text
     if field:
         assert field in [row["field"] for row in body.get("details", [])] or field in body.get("detail", ""), answer
     if value is not None:
-        assert json.dumps(value).strip('"') in said, answer
+        assert json.dumps(value).strip('"') in text, answer
     return body
 
 
@@ -184,12 +184,12 @@ class Cvm:
     def status(self):
         return self.get()["status"]
 
-    def ask(self, verb, **body):
+    def request(self, verb, **body):
         return self.node.post(f"/cvms/{self.uuid}/{verb}", json=body or None)
 
     def do(self, verb, **body):
         """Power verb, and wait until its operation is over."""
-        answer = self.ask(verb, **body).ok()
+        answer = self.request(verb, **body).ok()
         self.node.settled(self.uuid)
         return answer
 
@@ -445,7 +445,7 @@ class Node:
 
     counter = 0
 
-    def ask(self, name=None, image=BOOT, **more):
+    def create_body(self, name=None, image=BOOT, **more):
         """Body of a small create."""
         Node.counter += 1
         body = {"name": name or f"cvm-{os.getpid()}-{Node.counter}", "image": image, "vcpu": 1, "memory": 64,
@@ -455,14 +455,14 @@ class Node:
         body.update(more)
         return {k: v for k, v in body.items() if v is not None}
 
-    def try_create(self, headers=None, **ask):
-        return self.post("/cvms", json=self.ask(**ask), headers=headers)
+    def try_create(self, headers=None, **fields):
+        return self.post("/cvms", json=self.create_body(**fields), headers=headers)
 
-    def create(self, wait=True, **ask):
-        cvm = Cvm(self, self.try_create(**ask).ok().json)
+    def create(self, wait=True, **fields):
+        cvm = Cvm(self, self.try_create(**fields).ok().json)
         if wait:
             self.settled(cvm.uuid)
-            if not ask.get("stopped"):
+            if not fields.get("stopped"):
                 cvm.becomes("running")
         return cvm
 
@@ -574,12 +574,12 @@ def _json_text(value):
     return json.dumps(value)
 
 
-# ---------------------------------------------------------------------- the books
+# ---------------------------------------------------------------------- consistency
 
 OBSERVED_RUNNING = ("running", "paused")
 
 
-def assert_books(node, seconds=15):
+def assert_consistent(node, seconds=15):
     """Database, libvirt's definitions, QEMU processes, files and ports say the same.
 
     What libvirt tells us by events may be a moment late: the comparison is repeated until it holds or @seconds are over.
@@ -587,27 +587,27 @@ def assert_books(node, seconds=15):
     problems = []
 
     def balanced():
-        problems[:] = book_errors(node)
+        problems[:] = inconsistencies(node)
         return not problems
     try:
         until("", balanced, seconds, every=0.1)
     except Late:
-        raise AssertionError("the books do not balance:\n" + "\n".join(problems) + "\n" + node.log_tail(6)) from None
+        raise AssertionError("the node is not consistent:\n" + "\n".join(problems) + "\n" + node.log_tail(6)) from None
     # Without CVMs, --check-db reads only the database and the images: what did not change since it was good is good.
     commit = node.last_commit()
     if commit is None or commit != node.good_commit or node.uuids():
-        code, said = node.check_db()
-        assert code == 0, said
+        code, output = node.check_db()
+        assert code == 0, output
         node.good_commit = commit
 
 
-def book_errors(node):
+def inconsistencies(node):
     """What is not as it must be, one text for each. By one database connection."""
     with node.reading() as rows:
-        return _book_errors(node, rows)
+        return _inconsistencies(node, rows)
 
 
-def _book_errors(node, rows):
+def _inconsistencies(node, rows):
     bad = []
     cvms = {row[0]: row for row in rows("select uuid, observed, given_vcpus, given_memory_mib * (1 - hugepages), disk_gib, holds_cpu"
                                             " from cvms")}
@@ -661,8 +661,8 @@ def _book_errors(node, rows):
                              "host_ports": rows("select count(*) from ports")[0][0]}.items():
         if promised[resource] != amount:
             bad.append(f"capacity says {promised[resource]} {resource} are promised, the rows hold {amount}")
-    for slug, said, ports in rows("select slug, held_host_ports, (select count(*) from ports p join cvms c on c.id = p.cvm"
+    for slug, counted, ports in rows("select slug, held_host_ports, (select count(*) from ports p join cvms c on c.id = p.cvm"
                                        " where c.workspace = w.id) from workspaces w"):
-        if said != ports:
-            bad.append(f"workspace {slug} counts {said} host ports, the rows hold {ports}")
+        if counted != ports:
+            bad.append(f"workspace {slug} counts {counted} host ports, the rows hold {ports}")
     return bad

@@ -36,12 +36,12 @@ def resolve(node):
 
 def pattern_of(method, path):
     """The path pattern that matches a request path, or None. A literal segment is preferred to {x}."""
-    asked = urlsplit(path).path.split("/")
+    given = urlsplit(path).path.split("/")
     found = []
     for known, pattern in operations():
         parts = pattern.split("/")
-        if known == method and len(parts) == len(asked) and all(
-                p == a or (p.startswith("{") and a) for p, a in zip(parts, asked)):
+        if known == method and len(parts) == len(given) and all(
+                p == a or (p.startswith("{") and a) for p, a in zip(parts, given)):
             found.append(([p.startswith("{") for p in parts], pattern))
     return min(found)[1] if found else None
 

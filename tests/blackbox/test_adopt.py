@@ -9,7 +9,7 @@ import time
 
 from button import BUTTON
 from libvirtd import virsh
-from node import DEMO, assert_books, until
+from node import DEMO, assert_consistent, until
 from test_lifecycle import facts
 
 
@@ -33,16 +33,16 @@ def test_guests_survive_kill_9_and_are_adopted_with_their_pids_and_ports(spawn):
     assert node.guests() == pids, "the same processes"
     again = facts(port)
     assert again["boots_of_this_disk"] == mark["boots_of_this_disk"] and again["uptime_s"] >= mark["uptime_s"]
-    assert_books(node)
+    assert_consistent(node)
 
     small[0].do("stop")
     small[0].becomes("stopped")
-    linux.ask("shutdown", timeout=60).ok()
+    linux.request("shutdown", timeout=60).ok()
     linux.becomes("stopped", 40)
     node.settled()
-    assert_books(node)
+    assert_consistent(node)
     small[1].delete()
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_sigterm_of_the_daemon_leaves_guests_running(spawn):
@@ -54,7 +54,7 @@ def test_sigterm_of_the_daemon_leaves_guests_running(spawn):
     node.start()
     cvm.becomes("running", 10)
     assert cvm.pids() == pids
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_a_crashed_guest_is_crashed_still_after_a_restart(spawn):
@@ -71,7 +71,7 @@ def test_a_crashed_guest_is_crashed_still_after_a_restart(spawn):
         assert dead.status == "crashed"
     dead.do("stop")
     dead.becomes("stopped")
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_a_guest_killed_while_the_daemon_was_away_is_crashed_not_running(spawn):
@@ -83,10 +83,10 @@ def test_a_guest_killed_while_the_daemon_was_away_is_crashed_not_running(spawn):
     node.start()
     dead.becomes("crashed", 10)
     lives.becomes("running", 10)
-    assert_books(node)
+    assert_consistent(node)
     dead.do("start")
     dead.becomes("running")
-    assert_books(node)
+    assert_consistent(node)
 
 
 def press_power_button(monitor):
@@ -116,7 +116,7 @@ def test_a_guest_that_powered_off_while_the_daemon_was_away_has_exited(spawn, bu
     node.start()
     until(lambda: f"not running: {cvm.status}", lambda: cvm.status in ("exited", "stopped"), 15)
     until("QEMU is gone", lambda: not node.guests(), 10)
-    assert_books(node)
+    assert_consistent(node)
     cvm.do("start")
     assert cvm.pids() and cvm.pids() != [pid]
 
@@ -129,6 +129,6 @@ def test_a_stopped_cvm_stays_stopped_over_a_restart(spawn):
     node.start()
     assert never.status == "stopped" and once.status == "stopped"
     assert node.guests() == []
-    assert_books(node)
+    assert_consistent(node)
     once.do("start")
     once.becomes("running")

@@ -161,7 +161,7 @@ def test_every_route_takes_every_kind_of_body_in_its_stride(attacked):
 @pytest.mark.parametrize("kind", VALUES)
 def test_manifests_of_all_kinds(attacked, kind):
     """The value is in the manifest, which is parsed, printed, hashed and compared."""
-    body = json.dumps(attacked.ask(name="attack"))
+    body = json.dumps(attacked.create_body(name="attack"))
     extra = with_extra(manifest(), VALUES[kind](MIB - 3000))
     body = body[:body.index('"compose_file"')] + '"compose_file": ' + extra + "}"
     costs_little(attacked, "POST", f"{PREFIX}/preflight", [body.encode()] * AT_ONCE)
@@ -171,7 +171,7 @@ def test_manifests_of_all_kinds(attacked, kind):
 @pytest.mark.parametrize("kind", YAML)
 def test_compose_texts_of_all_kinds(attacked, kind):
     text = YAML[kind](250000)
-    body = json.dumps(attacked.ask(name="attack", compose_file={"docker_compose_file": text}))
+    body = json.dumps(attacked.create_body(name="attack", compose_file={"docker_compose_file": text}))
     costs_little(attacked, "POST", f"{PREFIX}/preflight", [body.encode()] * AT_ONCE)
     costs_little(attacked, "PATCH", f"{PREFIX}/cvms/{attacked.target.uuid}/docker-compose", [text.encode()] * AT_ONCE)
 

@@ -49,7 +49,7 @@ def test_free_text_that_is_shown_to_people_is_plain(node, text):
 def test_records_name_the_key_by_its_number(node):
     made = node.post("/tokens", json={"name": "root", "role": "admin"}).ok().json
     who, key = f"{made['id']} (root)", made["token"]
-    cvm = node.post("/cvms", json=node.ask(name="by-whom", stopped=True), key=key).ok().json
+    cvm = node.post("/cvms", json=node.create_body(name="by-whom", stopped=True), key=key).ok().json
     assert node.get(f"/operations/{cvm['operation_id']}").ok()["caller"] == who
     assert node.get(f"/apps/{cvm['app_id']}/revisions").ok()["revisions"][0]["triggered_by"]["username"] == who
     assert node.api("PUT", "/node/maintenance", json={"enabled": True}, key=key).ok()["by"] == who
@@ -71,8 +71,8 @@ def test_names_that_keys_had_before_the_rule_are_shown_beside_the_number(spawn):
     cvm = node.create(stopped=True)
     for name, token in zip(names, made):
         op = node.api("PATCH", f"/cvms/{cvm.uuid}", json={"listed": name != names[0]}, key=token["token"]).ok()["operation_id"]
-        said = node.get(f"/operations/{op}").ok()["caller"]
-        assert said.startswith(token["id"] + " (") and said.endswith(")") and not steers(said), said
+        text = node.get(f"/operations/{op}").ok()["caller"]
+        assert text.startswith(token["id"] + " (") and text.endswith(")") and not steers(text), text
     assert "\\x1b[2J\\u{9b}31m\\u{202e}evil" in str([op["caller"] for op in cvm.operations()]).replace("\\\\", "\\")
 
 
@@ -114,6 +114,6 @@ def test_what_the_program_says_is_plain(spawn):
                       ["--check-config", "-o", f"{evil}=1"], ["--add-key", f"{evil}:reader"],
                       ["--print-domain", f"/nowhere/{evil}", "--dev", str(node.dir)]):
         done = subprocess.run([PROGRAM, *arguments], capture_output=True, timeout=30)
-        said = (done.stdout + done.stderr).decode()
-        assert done.returncode and said and not steers(said), (arguments, said)
-        assert "\\x1b[31m" in said, (arguments, said)
+        text = (done.stdout + done.stderr).decode()
+        assert done.returncode and text and not steers(text), (arguments, text)
+        assert "\\x1b[31m" in text, (arguments, text)

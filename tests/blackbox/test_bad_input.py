@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from node import BOOT, PREFIX, Node, assert_books, refused
+from node import BOOT, PREFIX, Node, assert_consistent, refused
 
 
 def rss_kib(node):
@@ -20,8 +20,8 @@ def rss_kib(node):
 
 def create_text(node, **instead):
     """The body of a valid create as JSON text, with some values replaced by raw text."""
-    ask = node.ask(stopped=True)
-    parts = [f"{json.dumps(k)}: {instead.pop(k) if k in instead else json.dumps(v)}" for k, v in ask.items()]
+    fields = node.create_body(stopped=True)
+    parts = [f"{json.dumps(k)}: {instead.pop(k) if k in instead else json.dumps(v)}" for k, v in fields.items()]
     parts += [f"{json.dumps(k)}: {v}" for k, v in instead.items()]
     return "{" + ", ".join(parts) + "}"
 
@@ -130,7 +130,7 @@ def test_a_good_name_of_every_allowed_length(node):
 @pytest.mark.parametrize("timeout", [9, 1201, 0, -1, "60", 1e10, True])
 def test_a_shutdown_time_out_is_ten_to_twelve_hundred_seconds(node, timeout):
     cvm = node.create(stopped=True)
-    refused(cvm.ask("shutdown", timeout=timeout), (400, 422), "ERR-02-008")
+    refused(cvm.request("shutdown", timeout=timeout), (400, 422), "ERR-02-008")
 
 
 @pytest.mark.parametrize("query", ["page=0", "page=-1", "page=x", "page_size=0", "page_size=100000", "page=1&page=2x",
@@ -161,11 +161,11 @@ def test_an_unknown_identifier_is_not_found(node, identifier, verb):
 
 def test_an_app_id_of_two_cvms_is_ambiguous(node):
     first = node.create(name="twin-one", stopped=True)
-    ask = node.ask(name="twin-two", stopped=True, app_id=first.app_id)
-    second = node.post("/cvms", json=ask)
+    fields = node.create_body(name="twin-two", stopped=True, app_id=first.app_id)
+    second = node.post("/cvms", json=fields)
     if second.status // 100 != 2:
         # A request with an app id may need a nonce.
-        second = node.post("/cvms", json={**ask, "nonce": 1})
+        second = node.post("/cvms", json={**fields, "nonce": 1})
     assert second.status // 100 == 2, second
     body = refused(node.get(f"/cvms/app_{first.app_id}"), 400, "ERR-03-010")
     assert "twin" in str(body) or first.uuid in str(body)
@@ -192,13 +192,13 @@ def test_what_is_not_there_is_not_there(node, method, path, status):
 
 def test_a_second_operation_on_a_busy_cvm_is_a_bare_409(node):
     cvm = node.create()
-    cvm.ask("shutdown", timeout=60).ok()
+    cvm.request("shutdown", timeout=60).ok()
     for verb in ("start", "restart", "shutdown"):
-        answer = cvm.ask(verb)
+        answer = cvm.request(verb)
         assert answer.status == 409, answer
         assert "error_code" not in answer.json, "with a code clients would not try again"
         assert answer.json["detail"] and int(answer.headers["retry-after"]) >= 1
-    cvm.ask("stop").ok()
+    cvm.request("stop").ok()
 
 
 # ------------------------------------------------------------------ who may
@@ -226,12 +226,12 @@ def test_a_role_may_do_what_is_its_and_no_more(spawn):
                                     capture_output=True, timeout=30, check=True).stdout.split()[-1]
     cvm = node.create(stopped=True)
     node.get("/apps", key=keys["reader"]).ok()
-    refused(node.post("/cvms", json=node.ask(stopped=True), key=keys["reader"]), 403)
+    refused(node.post("/cvms", json=node.create_body(stopped=True), key=keys["reader"]), 403)
     refused(node.post(f"/cvms/{cvm.uuid}/start", key=keys["reader"]), 403)
     refused(node.api("DELETE", f"/cvms/{cvm.uuid}", key=keys["reader"]), 403)
     for role in ("reader", "tenant", "operator"):
         refused(node.post("/images", json={"source": "/tmp"}, key=keys[role]), 403)
-    node.post("/cvms", json=node.ask(stopped=True), key=keys["operator"]).ok()
+    node.post("/cvms", json=node.create_body(stopped=True), key=keys["operator"]).ok()
     assert node.get(f"/cvms/{cvm.uuid}").ok()["status"] == "stopped"
     assert node.key not in node.log_tail(10000) and keys["tenant"] not in node.log_tail(10000), "keys stay out of logs"
 
@@ -335,7 +335,7 @@ def test_ten_thousand_refusals_cost_no_memory(node):
     if "asan" not in str(node.command()[0]):
         assert rss_kib(node) - before < 8 * 1024, "KiB more after nine thousand refusals"
     assert node.uuids() == set()
-    assert_books(node)
+    assert_consistent(node)
 
 
 # ---------------------------------------------------------------------- how long a guest has to power off
@@ -382,10 +382,10 @@ def timed():
         node.start()
         asked = {(verb, name): node.create() for verb in ("shutdown", "restart") for name in TIMEOUTS}
         for (verb, name), cvm in asked.items():
-            cvm.ask(verb, **{name: 10}).ok()
+            cvm.request(verb, **{name: 10}).ok()
         node.settled(seconds=60)
         yield asked
-        assert_books(node)
+        assert_consistent(node)
         node.assert_no_full_scans()
     finally:
         node.close()
@@ -406,7 +406,7 @@ def test_a_timeout_has_its_effect_under_every_name(timed, verb, name):
 def test_a_verb_that_waits_for_no_guest_refuses_a_timeout(node, verb):
     cvm = node.create(stopped=True)
     for name in TIMEOUTS:
-        answer = node.api("DELETE", f"/cvms/{cvm.uuid}", json={name: 30}) if verb == "delete" else cvm.ask(verb, **{name: 30})
+        answer = node.api("DELETE", f"/cvms/{cvm.uuid}", json={name: 30}) if verb == "delete" else cvm.request(verb, **{name: 30})
         assert f"{name} is not allowed: {verb} does not wait" in refused(answer, 400, field=name)["message"]
     assert [op["kind"] for op in cvm.operations()] == ["create"]
 

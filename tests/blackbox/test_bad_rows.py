@@ -3,7 +3,7 @@
 
 import sqlite3
 
-from node import assert_books, until
+from node import assert_consistent, until
 
 
 def spoil(node, *statements):
@@ -28,7 +28,7 @@ def test_an_unknown_word_is_an_error_that_names_it_and_the_others_go_on(spawn):
     spoil(node, ("update cvms set observed = 'flying' where uuid = ?", bad.uuid))
     node.start()
 
-    for answer in (node.get(f"/cvms/{bad.uuid}"), bad.ask("start"), node.api("DELETE", f"/cvms/{bad.uuid}"),
+    for answer in (node.get(f"/cvms/{bad.uuid}"), bad.request("start"), node.api("DELETE", f"/cvms/{bad.uuid}"),
                    node.get("/cvms/paginated")):
         named(answer, "cvms.observed", "flying")
     assert node.rows("select observed from cvms where uuid = ?", bad.uuid) == [("flying",)]
@@ -36,13 +36,13 @@ def test_an_unknown_word_is_an_error_that_names_it_and_the_others_go_on(spawn):
     good.do("start")
     good.becomes("running")
     node.get("/node").ok()
-    code, said = node.check_db()
-    assert code == 1 and f"cvms.observed of row {bad.name} is 'flying'" in said, said
+    code, output = node.check_db()
+    assert code == 1 and f"cvms.observed of row {bad.name} is 'flying'" in output, output
 
     spoil(node, ("update cvms set observed = 'absent' where uuid = ?", bad.uuid))
     bad.do("start")
     bad.becomes("running")
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_an_operation_of_an_unknown_kind_does_not_keep_the_daemon_from_starting(spawn):
@@ -55,14 +55,14 @@ def test_an_operation_of_an_unknown_kind_does_not_keep_the_daemon_from_starting(
     until("the log names it", lambda: "operations.kind" in node.log_tail(400) and "dance" in node.log_tail(400))
     named(node.get(f"/operations/{op}"), "operations.kind", "dance")
     named(node.get("/operations"), "operations.kind", "dance")
-    named(cvm.ask("start"), "operations.kind", "dance")
-    other.ask("start").ok()
+    named(cvm.request("start"), "operations.kind", "dance")
+    other.request("start").ok()
     other.becomes("running")
 
     spoil(node, ("update operations set kind = 'create', state = 'succeeded', finished_ms = created_ms where id = ?", op))
     cvm.do("start")
     cvm.becomes("running")
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_numbers_below_zero_abort_nothing(spawn):
@@ -71,15 +71,15 @@ def test_numbers_below_zero_abort_nothing(spawn):
     assert node.stop() == 0
     spoil(node, ("update cvms set given_vcpus = -1 where uuid = ?", bad.uuid))
     node.start()
-    named(bad.ask("start"), "cvms.given_vcpus", "-1")
+    named(bad.request("start"), "cvms.given_vcpus", "-1")
     good.do("start")
     good.becomes("running")
 
     spoil(node, ("update capacity set promised = -1 where resource = 'slots'",))
-    node.post("/preflight", json=node.ask()).ok()
+    node.post("/preflight", json=node.create_body()).ok()
     node.kill()
     spoil(node, ("update cvms set given_vcpus = vcpus where uuid = ?", bad.uuid))
     node.start()
     bad.do("start")
     bad.becomes("running")
-    assert_books(node)
+    assert_consistent(node)

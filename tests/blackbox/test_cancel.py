@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from node import DEMO, assert_books, until
+from node import DEMO, assert_consistent, until
 from test_crash import BOOT_STEPS, CHANGE_STEPS
 
 RESTART = ("restart", {"force": True}, ["check", "signal", "wait", "stop", *BOOT_STEPS])
@@ -21,10 +21,10 @@ POINTS = [(kind, body, f"{kind}.{step}.{when}") for kind, body, steps in (RESTAR
           for when in (("before",) if step == "apply" else ("before", "after"))]
 
 
-def ask(cvm, kind, body):
+def begin(cvm, kind, body):
     if kind == "resize":
         return cvm.node.api("PATCH", f"/cvms/{cvm.uuid}", json=body).ok()
-    return cvm.ask(kind, **body).ok()
+    return cvm.request(kind, **body).ok()
 
 
 def continue_process(pid):
@@ -42,7 +42,7 @@ def assert_agreement(node, cvm):
     row = until(lambda: f"agreement: {cvm.get()}, QEMUs {cvm.pids()}", agrees, 10)
     time.sleep(1.5)     # the daemon lists the domains again a second after its start: nothing may change
     assert agrees() == row, (row, cvm.get(), cvm.pids())
-    assert_books(node)
+    assert_consistent(node)
 
 
 @pytest.mark.parametrize("kind, body, point", POINTS, ids=[point for _, _, point in POINTS])
@@ -52,7 +52,7 @@ def test_cancelled_at(spawn, kind, body, point):
     node.start(TEEPOD_FAILPOINT=point)
     cvm = node.create()
     with contextlib.suppress(OSError, http.client.HTTPException):   # it may die before it answers
-        ask(cvm, kind, body)
+        begin(cvm, kind, body)
     assert node.died(30) == signal.SIGKILL
     (operation,), = node.rows("select id from operations where kind = ?", kind)
     with sqlite3.connect(node.database()) as database:
@@ -72,7 +72,7 @@ def test_cancelled_while_the_old_guest_is_being_ended(node, kind, body):
     pid, = cvm.pids()
     os.kill(pid, signal.SIGSTOP)
     try:
-        operation = ask(cvm, kind, body)["operation_id"]
+        operation = begin(cvm, kind, body)["operation_id"]
         until("its QEMU is being ended", lambda: node.operation(operation)["step"] == "stop")
         assert node.api("DELETE", f"/operations/{operation}").status == 202
     finally:
@@ -88,7 +88,7 @@ def test_a_guest_that_obeys_its_power_button_after_the_cancel_is_stopped(node, k
     cvm = node.create(wait=False, image=DEMO)
     node.settled(cvm.uuid, 90)
     pid, = cvm.pids()
-    operation = ask(cvm, kind, body)["operation_id"]
+    operation = begin(cvm, kind, body)["operation_id"]
     until("the button is pressed", lambda: node.operation(operation)["step"] == "wait", every=0.005)
     os.kill(pid, signal.SIGSTOP)    # its shutdown takes long
     try:

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from node import assert_books, refused
+from node import assert_consistent, refused
 
 
 @pytest.fixture(scope="module")
@@ -24,20 +24,20 @@ def small():
 def tight(small):
     yield small
     small.delete_all()
-    assert_books(small)
+    assert_consistent(small)
 
 
 def details(body):
     return {row["field"]: row["value"] for row in body["details"]}
 
 
-@pytest.mark.parametrize("ask, code, field, asked, total", [
+@pytest.mark.parametrize("fields, code, field, asked, total", [
     ({"vcpu": 9999}, "ERR-02-003", "vcpu", 9999, 8),
     ({"memory": 999999}, "ERR-02-004", "memory", 999999, 1024),
     ({"disk_size": 500}, "ERR-02-002", "disk_size", 500, 20),
 ])
-def test_a_refusal_names_what_was_asked_what_is_free_and_what_there_is(tight, ask, code, field, asked, total):
-    answer = tight.try_create(stopped=True, **ask)
+def test_a_refusal_names_what_was_asked_what_is_free_and_what_there_is(tight, fields, code, field, asked, total):
+    answer = tight.try_create(stopped=True, **fields)
     body = refused(answer, 400, code, field, asked)
     found = details(body)
     assert (found["asked"], found["free"], found["total"]) == (asked, total, total)
@@ -47,11 +47,11 @@ def test_a_refusal_names_what_was_asked_what_is_free_and_what_there_is(tight, as
 
 
 def test_the_same_refusal_comes_from_preflight_and_provision(tight):
-    said = refused(tight.post("/cvms/provision", json=tight.ask(vcpu=9999)), 400, "ERR-02-003", "vcpu", 9999)
-    asked = tight.post("/preflight", json=tight.ask(vcpu=9999)).ok().json
-    assert asked["fits"] is False
-    assert {**asked["error"], "request_id": ""} == {**said, "request_id": ""}
-    assert tight.post("/preflight", json=tight.ask()).ok()["fits"] is True
+    error = refused(tight.post("/cvms/provision", json=tight.create_body(vcpu=9999)), 400, "ERR-02-003", "vcpu", 9999)
+    preflight = tight.post("/preflight", json=tight.create_body(vcpu=9999)).ok().json
+    assert preflight["fits"] is False
+    assert {**preflight["error"], "request_id": ""} == {**error, "request_id": ""}
+    assert tight.post("/preflight", json=tight.create_body()).ok()["fits"] is True
 
 
 def test_no_slot_left(tight):
@@ -71,13 +71,13 @@ def test_a_refusal_counts_what_others_hold(tight):
 def test_preflight_reserves_nothing(tight):
     before = tight.capacity()
     for _ in range(20):
-        assert tight.post("/preflight", json=tight.ask(vcpu=8, memory=1024)).ok()["fits"] is True
+        assert tight.post("/preflight", json=tight.create_body(vcpu=8, memory=1024)).ok()["fits"] is True
     assert tight.capacity() == before and tight.uuids() == set()
 
 
 def test_a_provision_reserves_nothing(tight):
     before = tight.capacity()
-    tight.post("/cvms/provision", json=tight.ask(vcpu=8)).ok()
+    tight.post("/cvms/provision", json=tight.create_body(vcpu=8)).ok()
     assert tight.capacity() == before
 
 
@@ -91,7 +91,7 @@ def test_fifty_creates_at_once_never_promise_more_than_there_is(tight):
             refused(a, 400, "ERR-02-003", "vcpu")
     assert tight.capacity()["vcpus"]["promised"] == 8
     assert len(tight.uuids()) == 4
-    assert_books(tight)
+    assert_consistent(tight)
 
 
 def test_a_mixed_storm_of_creates_and_deletes_keeps_the_books(tight):
@@ -107,7 +107,7 @@ def test_a_mixed_storm_of_creates_and_deletes_keeps_the_books(tight):
     tight.settled()
     for resource, row in tight.capacity().items():
         assert row["total"] is None or row["promised"] <= row["total"], resource
-    assert_books(tight)
+    assert_consistent(tight)
 
 
 def test_a_stopped_cvm_keeps_what_it_holds(tight):
@@ -135,14 +135,14 @@ def test_release_on_stop_gives_cpu_and_memory_to_others(spawn):
     first.becomes("stopped")
     assert node.capacity()["vcpus"]["promised"] == 0
     assert node.capacity()["disk_gib"]["promised"] == 1, "its disk stays its own"
-    assert_books(node)
+    assert_consistent(node)
     second = node.create(vcpu=2)
-    body = refused(first.ask("start"), 400, "ERR-02-003", "vcpu", 4)
+    body = refused(first.request("start"), 400, "ERR-02-003", "vcpu", 4)
     assert details(body)["free"] == 2
     second.delete()
     first.do("start")
     first.becomes("running")
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_without_a_capacity_record_everything_is_refused_and_says_so(spawn):
@@ -190,4 +190,4 @@ def test_capacity_is_the_same_after_kill_9(spawn):
     node.kill()
     node.start()
     assert node.capacity() == before
-    assert_books(node)
+    assert_consistent(node)

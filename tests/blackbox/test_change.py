@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from node import DEMO, assert_books, command_line, refused, until
+from node import DEMO, assert_consistent, command_line, refused, until
 
 TCP = {"protocol": "tcp", "host_port": 0}
 NGINX = "services:\n  web:\n    image: nginx:2\n"
@@ -33,7 +33,7 @@ def size(cvm):
     return cvm.node.rows("select vcpus, memory_mib, disk_gib from cvms where uuid = ?", cvm.uuid)[0]
 
 
-def promised(node):
+def reserved(node):
     return {name: row["promised"] for name, row in node.capacity().items() if name in ("vcpus", "memory_mib", "disk_gib", "host_ports")}
 
 
@@ -56,7 +56,7 @@ def test_a_stopped_cvm_is_resized_and_stays_stopped(node):
     op = done(cvm, resize(cvm, vcpu=2, memory=128, disk_size=3, allow_restart=1))
     assert op["kind"] == "resize" and op["state"] == "succeeded"
     assert size(cvm) == (2, 128, 3) and cvm.status == "stopped" and node.guests() == []
-    assert promised(node) == {"vcpus": 2, "memory_mib": 128, "disk_gib": 3, "host_ports": 0}
+    assert reserved(node) == {"vcpus": 2, "memory_mib": 128, "disk_gib": 3, "host_ports": 0}
     cvm.do("start")
     cvm.becomes("running")
     assert file_gib(cvm) == 3
@@ -75,7 +75,7 @@ def test_a_running_cvm_is_stopped_and_started_for_another_size(node):
     assert file_gib(cvm) == 2 and node.rows("select boot from cvms")[0][0] == boot + 1
     assert len(cvm.ports()) == 1
     assert history(cvm)[0][:4] == (2, ["vcpu", "memory", "disk_size"], "tok_1 (dev-admin)", "resize")
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_without_allow_restart_a_running_cvm_is_left_alone(node):
@@ -83,7 +83,7 @@ def test_without_allow_restart_a_running_cvm_is_left_alone(node):
     pids = cvm.pids()
     body = refused(resize(cvm, memory=96, allow_restart=0), 400, None, "allow_restart")
     assert "stop" in json.dumps(body) and cvm.pids() == pids and size(cvm) == (1, 64, 1)
-    assert promised(node)["memory_mib"] == 64
+    assert reserved(node)["memory_mib"] == 64
     assert [op["kind"] for op in cvm.operations()] == ["create"]
 
 
@@ -108,11 +108,11 @@ def test_only_the_difference_is_asked_for_and_refused_with_numbers(spawn):
     node = spawn(options={"capacity.vcpus": 4, "capacity.memory_mib": 1024, "capacity.disk_gib": 8})
     cvm = node.create(stopped=True, vcpu=3, memory=768, disk_size=6)
     done(cvm, resize(cvm, vcpu=4, memory=1024, disk_size=8))
-    assert promised(node) == {"vcpus": 4, "memory_mib": 1024, "disk_gib": 8, "host_ports": 0}
+    assert reserved(node) == {"vcpus": 4, "memory_mib": 1024, "disk_gib": 8, "host_ports": 0}
     refused(resize(cvm, vcpu=5), 400, "ERR-02-003")
     refused(resize(cvm, memory=1025), 400, "ERR-02-004")
     done(cvm, resize(cvm, vcpu=1, memory=64))
-    assert promised(node) == {"vcpus": 1, "memory_mib": 64, "disk_gib": 8, "host_ports": 0}
+    assert reserved(node) == {"vcpus": 1, "memory_mib": 64, "disk_gib": 8, "host_ports": 0}
 
 
 def test_an_unknown_type_and_a_known_one(node):
@@ -131,13 +131,13 @@ def test_a_size_that_does_not_start_goes_back_and_says_so(spawn):
     cvm = node.create(ports=[TCP | {"vm_port": 80}])
     op = done(cvm, change(cvm, memory=100_000_000, vcpu=2, allow_force_stop=True))
     assert op["state"] == "failed"
-    said = json.dumps(op["error"])
-    assert "memory" in said and "the CVM is as it was before, and is started again (operation" in said, said
+    error = json.dumps(op["error"])
+    assert "memory" in error and "the CVM is as it was before, and is started again (operation" in error, error
     cvm.becomes("running")
-    assert size(cvm) == (1, 64, 1) and promised(node)["memory_mib"] == 64
+    assert size(cvm) == (1, 64, 1) and reserved(node)["memory_mib"] == 64
     assert [o["kind"] for o in cvm.operations()] == ["start", "resize", "create"]
     assert [h[1] for h in history(cvm)] == [["created"]]
-    assert_books(node)
+    assert_consistent(node)
 
 
 # ---------------------------------------------------------------------- upgrade
@@ -191,7 +191,7 @@ def test_an_empty_environment_removes_it(node):
 def test_an_upgrade_of_what_is_the_same_is_over_at_once(node):
     cvm = node.create()
     pids = cvm.pids()
-    op = done(cvm, change(cvm, docker_compose_file=node.ask()["compose_file"]["docker_compose_file"], vcpu=1))
+    op = done(cvm, change(cvm, docker_compose_file=node.create_body()["compose_file"]["docker_compose_file"], vcpu=1))
     assert op["state"] == "succeeded" and cvm.pids() == pids and len(history(cvm)) == 1
 
 
@@ -201,12 +201,12 @@ def test_while_it_is_changed_it_is_busy_and_stop_overtakes(node):
     change(cvm, memory=96, shutdown_timeout=60).ok()
     until("it waits", lambda: cvm.operations()[0]["step"] == "wait")
     assert cvm.status == "updating"
-    assert promised(node)["memory_mib"] == 96, "reserved before anything stops"
+    assert reserved(node)["memory_mib"] == 96, "reserved before anything stops"
     refused(change(cvm, memory=80), 409)
-    refused(cvm.ask("restart"), 409)
+    refused(cvm.request("restart"), 409)
     cvm.do("stop")
     cvm.becomes("stopped")
-    assert size(cvm) == (1, 64, 1) and promised(node)["memory_mib"] == 64
+    assert size(cvm) == (1, 64, 1) and reserved(node)["memory_mib"] == 64
     assert [(o["kind"], o["state"]) for o in cvm.operations()][:2] == [("stop", "succeeded"), ("resize", "cancelled")]
 
 
@@ -226,7 +226,7 @@ def test_delete_overtakes_a_change(node):
     cvm = node.create()
     change(cvm, memory=96, disk_size=2, ports=[TCP | {"vm_port": 80}], shutdown_timeout=60).ok()
     cvm.delete()
-    assert promised(node) == {"vcpus": 0, "memory_mib": 0, "disk_gib": 0, "host_ports": 0}
+    assert reserved(node) == {"vcpus": 0, "memory_mib": 0, "disk_gib": 0, "host_ports": 0}
 
 
 # ---------------------------------------------------------------------- ports
@@ -251,8 +251,8 @@ def test_ports_of_a_running_guest_are_led_without_a_restart(node):
     assert cvm.pids() == pids and [(r[2], r[3]) for r in cvm.ports()] == [(now[80], 8080)]
     done(cvm, change(cvm, ports=[]))
     assert cvm.pids() == pids and cvm.ports() == [] and not connects(now[80])
-    assert promised(node)["host_ports"] == 0
-    assert_books(node)
+    assert reserved(node)["host_ports"] == 0
+    assert_consistent(node)
 
 
 def test_a_port_of_another_cvm_is_refused_and_nothing_changes(node):
@@ -261,7 +261,7 @@ def test_a_port_of_another_cvm_is_refused_and_nothing_changes(node):
     taken = one.ports()[0][2]
     a = change(two, vcpu=2, ports=[{"protocol": "tcp", "host_port": taken, "vm_port": 80}])
     assert a.status // 100 in (4, 5) and one.name in a.text, a
-    assert size(two) == (1, 64, 1) and promised(node)["host_ports"] == 2
+    assert size(two) == (1, 64, 1) and reserved(node)["host_ports"] == 2
 
 
 def test_with_release_on_stop_a_stopped_cvm_reserves_no_more_than_it_had(spawn):
@@ -269,9 +269,9 @@ def test_with_release_on_stop_a_stopped_cvm_reserves_no_more_than_it_had(spawn):
     cvm = node.create(stopped=True, vcpu=1)
     node.create(stopped=False, vcpu=3)
     done(cvm, resize(cvm, vcpu=2, disk_size=2))
-    assert promised(node)["vcpus"] == 3
-    refused(cvm.ask("start"), 400, "ERR-02-003")
+    assert reserved(node)["vcpus"] == 3
+    refused(cvm.request("start"), 400, "ERR-02-003")
     done(cvm, resize(cvm, vcpu=1))
     cvm.do("start")
     cvm.becomes("running")
-    assert promised(node)["vcpus"] == 4
+    assert reserved(node)["vcpus"] == 4

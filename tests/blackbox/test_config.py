@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from node import PROGRAM, ROOT, assert_books, refused, until
+from node import PROGRAM, ROOT, assert_consistent, refused, until
 
 
 def teepod(*args, **how):
@@ -33,7 +33,7 @@ def test_a_bad_command_line_ends_with_2(args):
     assert done.returncode == 2 and done.stderr
 
 
-@pytest.mark.parametrize("text, line, said", [
+@pytest.mark.parametrize("text, line, output", [
     ("[node]\nnmae = x\n", 2, "nmae"),
     ("[nonsense]\nname = x\n", 1, "nonsense"),
     ("[node]\n\n; comment\nid = many\n", 4, "many"),
@@ -42,20 +42,20 @@ def test_a_bad_command_line_ends_with_2(args):
     ("[api]\nlisten = nowhere\n", 2, "nowhere"),
     ("[node]\nname\n", 2, ""),
 ])
-def test_a_mistake_is_told_with_file_and_line(tmp_path, text, line, said):
+def test_a_mistake_is_told_with_file_and_line(tmp_path, text, line, output):
     conf = tmp_path / "t.conf"
     conf.write_text(text)
     done = teepod("--config", conf, "--check-config")
     assert done.returncode == 1
-    assert f"{conf}:{line}" in done.stderr + done.stdout and said in done.stderr + done.stdout, done
+    assert f"{conf}:{line}" in done.stderr + done.stdout and output in done.stderr + done.stdout, done
 
 
 def test_all_mistakes_are_told_at_once(tmp_path):
     conf = tmp_path / "t.conf"
     conf.write_text("[node]\nid = a\n[capacity]\nslots = b\n[logs]\nlevel = c\n")
     done = teepod("--config", conf, "--check-config")
-    said = done.stderr + done.stdout
-    assert all(f"{conf}:{n}" in said for n in (2, 4, 6)), said
+    output = done.stderr + done.stdout
+    assert all(f"{conf}:{n}" in output for n in (2, 4, 6)), output
 
 
 def test_a_missing_file_that_was_named_is_a_mistake(tmp_path):
@@ -151,9 +151,9 @@ def check(tmp_path, text):
                                           ("cvm", "volumes_dir"), ("api", "tls_cert"), ("hypervisor", "qgs_socket")])
 @pytest.mark.parametrize("value", ["/srv/a,b", '/srv/a"b', "/srv/a'b", "/srv/a\\b", '"/srv/a"'])
 def test_a_path_with_a_comma_or_quote_is_refused_with_field_value_and_rule(tmp_path, section, key, value):
-    status, said = check(tmp_path, f"[{section}]\n{key} = {value}\n")
+    status, output = check(tmp_path, f"[{section}]\n{key} = {value}\n")
     assert status == 1
-    assert f't.conf:2: [{section}] {key}: "{value}" is not allowed: an absolute path without commas, quotes' in said, said
+    assert f't.conf:2: [{section}] {key}: "{value}" is not allowed: an absolute path without commas, quotes' in output, output
 
 
 def test_a_folder_of_dev_and_a_uri_follow_the_same_rule(tmp_path):
@@ -164,10 +164,10 @@ def test_a_folder_of_dev_and_a_uri_follow_the_same_rule(tmp_path):
 
 
 def test_a_key_given_twice_in_a_file_is_refused_unless_it_is_a_list(tmp_path):
-    status, said = check(tmp_path, "[node]\nid = 1\n[ports]\nrange = 20000\nrange = 20001\n[node]\nid = 2\n")
+    status, output = check(tmp_path, "[node]\nid = 1\n[ports]\nrange = 20000\nrange = 20001\n[node]\nid = 2\n")
     assert status == 1
-    assert 't.conf:7: [node] id: "2": the key is already set in line 2; only a list may be set more than once in a file' in said, said
-    assert "range" not in said
+    assert 't.conf:7: [node] id: "2": the key is already set in line 2; only a list may be set more than once in a file' in output, output
+    assert "range" not in output
     # In a drop-in file it replaces the first value.
     (tmp_path / "t.conf.d").mkdir()
     (tmp_path / "t.conf.d" / "a.conf").write_text("[node]\nid = 2\n")
@@ -208,13 +208,13 @@ def test_certificates_that_can_not_serve_are_named_with_file_and_reason(tmp_path
                                       ((good[0], other_kind[1]), 4, f"tls_key: {other_kind[1]}: not the key of the certificate"),
                                       ((good[0], tmp_path / "none"), 4, f"tls_key: {tmp_path / 'none'}: No such file"),
                                       ((tmp_path, good[1]), 3, f"tls_cert: {tmp_path}: ")):
-        status, said = check(tmp_path, tls_lines(cert, key))
-        assert status == 1 and f"t.conf:{line}: [api] {reason}" in said, said
+        status, output = check(tmp_path, tls_lines(cert, key))
+        assert status == 1 and f"t.conf:{line}: [api] {reason}" in output, output
     authorities = tmp_path / "authorities.pem"
     for names, status in ((("expired", "good"), 0), (("expired", "early"), 1)):
         authorities.write_text("".join((tmp_path / f"{name}.pem").read_text() for name in names))
-        got, said = check(tmp_path, tls_lines(*good, f"tls_client = optional\ntls_client_ca = {authorities}\n"))
-        assert got == status and (not status or f"t.conf:6: [api] tls_client_ca: {authorities}: the certificate" in said), said
+        got, output = check(tmp_path, tls_lines(*good, f"tls_client = optional\ntls_client_ca = {authorities}\n"))
+        assert got == status and (not status or f"t.conf:6: [api] tls_client_ca: {authorities}: the certificate" in output), output
 
 
 def test_a_node_whose_certificate_has_expired_starts_and_warns(spawn, tmp_path):
@@ -315,13 +315,13 @@ def test_keys_are_stored_hashed(spawn):
 def test_check_db_is_silent_about_a_good_file_and_loud_about_a_bad_one(spawn):
     node = spawn()
     node.create(stopped=True)
-    code, said = node.check_db()
-    assert code == 0, said
+    code, output = node.check_db()
+    assert code == 0, output
     node.stop()
     with closing(sqlite3.connect(node.database(), isolation_level=None)) as db:
         db.execute("update capacity set promised = promised + 1 where resource = 'vcpus'")
-    code, said = node.check_db()
-    assert code != 0 and "vcpus" in said
+    code, output = node.check_db()
+    assert code != 0 and "vcpus" in output
 
 
 def test_promises_are_counted_anew_at_start(spawn):
@@ -331,7 +331,7 @@ def test_promises_are_counted_anew_at_start(spawn):
     with closing(sqlite3.connect(node.database(), isolation_level=None)) as db:
         db.execute("update capacity set promised = promised + 7 where resource = 'vcpus'")
     node.start()
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_a_damaged_database_is_not_served(spawn):
@@ -378,7 +378,7 @@ def test_the_database_may_be_copied_back(spawn):
     os.replace(node.dir / "backup", node.database())
     node.start()
     assert node.uuids() == {first.uuid}
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_the_systemd_unit_names_the_installed_program():

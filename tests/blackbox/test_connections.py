@@ -55,7 +55,7 @@ def test_silent_connections_leave_descriptors_for_the_work(spawn, soft, hard, pl
             held.append(connect(node))
         until("the connections are accepted", lambda: open_files(node) >= places - 60)
         assert open_files(node) < min(hard, 1200)
-        first.request("POST", "/api/v1/cvms", json.dumps(node.ask()), {"X-API-Key": node.key})
+        first.request("POST", "/api/v1/cvms", json.dumps(node.create_body()), {"X-API-Key": node.key})
         made = json.loads(first.getresponse().read())
         first.request("GET", f"/api/v1/operations/{made['operation_id']}?wait=30", headers={"X-API-Key": node.key})
         assert json.loads(first.getresponse().read())["state"] == "succeeded"
@@ -124,7 +124,7 @@ def test_a_body_nobody_asked_for_is_never_taken_for_a_request(node):
 
 @pytest.mark.parametrize("size, status", [(1024 * 1024 - 1, 200), (1024 * 1024, 200), (1024 * 1024 + 1, 413)])
 def test_a_body_may_have_exactly_its_limit(node, size, status):
-    text = json.dumps(node.ask()).encode()
+    text = json.dumps(node.create_body()).encode()
     assert node.post("/preflight", data=text[:-1] + b" " * (size - len(text)) + b"}").status == status
 
 
@@ -205,7 +205,7 @@ def test_connections_without_a_key_that_ask_again_and_again_lock_nobody_out(spaw
     node = spawn(options={"api.max_connections_per_address": 40})
     held, over = filled_by(node, 40, text, b"HTTP/1.1 "), threading.Event()
 
-    def ask_all():
+    def send_all():
         for i, s in enumerate(held):
             try:
                 s.setblocking(False)
@@ -217,18 +217,18 @@ def test_connections_without_a_key_that_ask_again_and_again_lock_nobody_out(spaw
                 s.close()
                 held[i] = connect(node)
 
-    def ask_again():
+    def send_repeatedly():
         while not over.wait(0.1):
-            ask_all()
-    asking = threading.Thread(target=ask_again)
-    asking.start()
+            send_all()
+    sender = threading.Thread(target=send_repeatedly)
+    sender.start()
     try:
         answers = [served(node) for _ in range(20) if time.sleep(0.1) is None]
         assert all(answers), answers
         assert metric(node, "teepod_http_connections_evicted_total") >= 1
     finally:
         over.set()
-        asking.join()
+        sender.join()
         for s in held:
             s.close()
 
@@ -362,17 +362,17 @@ def test_without_a_free_descriptor_the_loop_goes_on(spawn):
     node = spawn()
     kept = node.connection(timeout=10)
 
-    def ask():
+    def get_node():
         kept.request("GET", "/api/v1/node", headers={"X-API-Key": node.key})
         answer = kept.getresponse()
         return answer.read() and answer.status
-    assert ask() == 200
+    assert get_node() == 200
     limit_files(node, open_files(node) - 3)
     waiting = [connect(node) for _ in range(5)]
     until("it says so", lambda: "RLIMIT_NOFILE" in node.log_tail())
     before, began = cpu_seconds(node.process.pid), time.monotonic()
     while time.monotonic() - began < 3:
-        assert ask() == 200
+        assert get_node() == 200
         time.sleep(0.1)
     assert cpu_seconds(node.process.pid) - before < 1.5
     limit_files(node, 4096)

@@ -16,7 +16,7 @@ import time
 
 import pytest
 
-from node import assert_books, until
+from node import assert_consistent, until
 
 BOOT_STEPS = ["files", "disk", "define", "start", "forwards", "boot"]
 
@@ -66,11 +66,11 @@ def begin(node, kind, cvm):
         elif kind == "delete":
             answer = node.api("DELETE", f"/cvms/{cvm.uuid}")
         elif kind == "shutdown":
-            answer = cvm.ask("shutdown", timeout=60)
+            answer = cvm.request("shutdown", timeout=60)
         elif kind == "restart":
-            answer = cvm.ask("restart", force=True)
+            answer = cvm.request("restart", force=True)
         else:
-            answer = cvm.ask(kind)
+            answer = cvm.request(kind)
     except (OSError, http.client.HTTPException):
         return False
     assert answer.status // 100 == 2, answer
@@ -115,7 +115,7 @@ def test_killed_at(spawn, point):
 
     node.start()
     node.settled()
-    assert_books(node)
+    assert_consistent(node)
     left = outcome_is_consistent(node, kind, cvm, acknowledged)
 
     if left:
@@ -124,9 +124,9 @@ def test_killed_at(spawn, point):
             left.becomes("stopped")
         left.do("start")
         left.becomes("running", 15)
-        assert_books(node)
+        assert_consistent(node)
         left.delete()
-    assert_books(node)
+    assert_consistent(node)
     assert node.guests() == [] and node.folders() == set() and node.definitions() == {}
 
 
@@ -139,15 +139,15 @@ def state(cvm):
 
 def disk_of(cvm):
     """Size of the disk in GiB, in the database and in the file."""
-    said = cvm.node.rows("select disk_gib from cvms where uuid = ?", cvm.uuid)[0][0]
+    recorded = cvm.node.rows("select disk_gib from cvms where uuid = ?", cvm.uuid)[0][0]
     try:
         header = (cvm.node.dir / "cvms" / cvm.uuid / "hda.img").read_bytes()[24:32]
     except FileNotFoundError:
-        return said, said
-    return said, int.from_bytes(header, "big") / (1 << 30)
+        return recorded, recorded
+    return recorded, int.from_bytes(header, "big") / (1 << 30)
 
 
-def ask_to_change(cvm, body):
+def request_change(cvm, body):
     try:
         answer = cvm.node.api("PATCH", f"/cvms/{cvm.uuid}", json=body | {"allow_restart": True, "allow_force_stop": True})
     except (OSError, http.client.HTTPException):
@@ -159,7 +159,7 @@ def ask_to_change(cvm, body):
 def changed_state(node, change):
     """The state that a change leads to, from a stopped CVM that is changed without a fault."""
     model = node.create(name="model", stopped=True, ports=[{"protocol": "tcp", "host_port": 0, "vm_port": 80}])
-    assert ask_to_change(model, change)
+    assert request_change(model, change)
     node.settled(model.uuid)
     after = state(model)
     model.delete()
@@ -174,26 +174,26 @@ def test_killed_while_changing(spawn, what, point):
     node.start(TEEPOD_FAILPOINT=point)
     cvm = node.create(name="victim", stopped="stopped" in what, ports=[{"protocol": "tcp", "host_port": 0, "vm_port": 80}])
     before, ran = state(cvm), cvm.status
-    acknowledged = ask_to_change(cvm, change)
+    acknowledged = request_change(cvm, change)
     assert node.died(30) == signal.SIGKILL
     at_death = state(cvm)
 
     node.start()
     node.settled()
-    assert_books(node)
+    assert_consistent(node)
     after = changed_state(node, change)
     assert at_death in (before, after), "a mixture"
     assert state(cvm) == (after if acknowledged else state(cvm))
     assert state(cvm) in (before, after)
-    said, is_now = disk_of(cvm)
-    assert said == is_now
+    recorded, is_now = disk_of(cvm)
+    assert recorded == is_now
     if acknowledged:
         cvm.becomes(ran, 15)
-        assert said == change.get("disk_size", 1)
+        assert recorded == change.get("disk_size", 1)
     history = node.rows("select changed from history where cvm_uuid = ? order by number", cvm.uuid)
-    assert len(history) == (2 if (state(cvm), said) != (before, 1) else 1), history
+    assert len(history) == (2 if (state(cvm), recorded) != (before, 1) else 1), history
     cvm.delete()
-    assert_books(node)
+    assert_consistent(node)
     assert node.guests() == [] and node.folders() == set() and node.definitions() == {}
 
 
@@ -204,7 +204,7 @@ def test_killed_while_a_change_goes_back(spawn, step):
     node.start(TEEPOD_FAILPOINT=f"resize.{step}.undone")
     cvm = node.create(name="victim")
     before = state(cvm)
-    ask_to_change(cvm, {"vcpu": 2, "memory": 100_000_000, "disk_size": 2})
+    request_change(cvm, {"vcpu": 2, "memory": 100_000_000, "disk_size": 2})
     assert node.died(30) == signal.SIGKILL
     node.start()
     node.settled()
@@ -214,7 +214,7 @@ def test_killed_while_a_change_goes_back(spawn, step):
     assert state(cvm) == before and disk_of(cvm) == (2, 2)
     cvm.becomes("running", 15)
     assert len(node.rows("select * from history")) == 1
-    assert_books(node)
+    assert_consistent(node)
 
 
 @pytest.mark.parametrize("point", [*(f"create.{step}.undone" for step in ("start", "define", "disk", "files")), "start.start.undone"])
@@ -224,7 +224,7 @@ def test_killed_while_undoing(spawn, point):
     node.start(TEEPOD_FAILPOINT=point)
     cvm = node.create(name="victim", stopped=kind == "start", wait=False)
     if kind == "start":
-        cvm.ask("start").ok()
+        cvm.request("start").ok()
     op = cvm.operations()[0]["id"]
     until("the guest is started", lambda: node.operation(op)["step"] == "start", every=0.005)
     assert node.api("DELETE", f"/operations/{op}").status == 202
@@ -239,7 +239,7 @@ def test_killed_while_undoing(spawn, point):
         assert node.capacity()["vcpus"]["promised"] == 0
     else:
         assert cvm.status == "stopped"
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_the_list_of_steps_is_complete(node):
@@ -248,14 +248,14 @@ def test_the_list_of_steps_is_complete(node):
     for verb, body in (("stop", {}), ("shutdown", {}), ("start", {}), ("restart", {"force": True})):
         cvm.do(verb, **body)
     for body in ({"memory": 96}, {"listed": True}):
-        ask_to_change(cvm, body)
+        request_change(cvm, body)
         node.settled(cvm.uuid)
     cvm.delete()
-    told = {}
+    shown = {}
     for op in node.get("/operations?page_size=100").ok().json["items"]:
         if op["cvm"]["vm_uuid"] == cvm.uuid:
-            told[op["kind"]] = [step["name"] for step in op["steps"]]
-    assert told == STEPS | {"resize": CHANGE_STEPS, "upgrade": CHANGE_STEPS}
+            shown[op["kind"]] = [step["name"] for step in op["steps"]]
+    assert shown == STEPS | {"resize": CHANGE_STEPS, "upgrade": CHANGE_STEPS}
 
 
 @pytest.mark.parametrize("delay_ms", [5, 60, 66, 68, 70, 120, 180, 240, 320, 450])
@@ -269,9 +269,9 @@ def test_killed_from_outside_while_a_guest_starts(spawn, delay_ms):
     node.settled()
     cvm = node.cvm(answer["vm_uuid"])
     cvm.becomes("running", 15)
-    assert_books(node)
+    assert_consistent(node)
     cvm.delete()
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_killed_twice_on_the_way_back(spawn):
@@ -287,7 +287,7 @@ def test_killed_twice_on_the_way_back(spawn):
     node.start()
     node.settled()
     node.cvm(uuid).becomes("running", 15)
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_many_acknowledged_creates_survive_kill_9(spawn):
@@ -313,7 +313,7 @@ def test_many_acknowledged_creates_survive_kill_9(spawn):
         t.join()
     node.start()
     assert set(acknowledged) <= node.uuids()
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_a_disk_that_a_killed_daemons_qemu_img_still_writes_is_made_anew(node):

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from node import Node, assert_books, until
+from node import Node, assert_consistent, until
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_a_start_without_space_fails_with_its_cause_and_undoes_what_it_did(tiny)
     before = tiny.capacity()
     # Enough for the database, not for a guest's files and its disk.
     ballast = fill(tiny, leave=200 * 1024)
-    answer = cvm.ask("start")
+    answer = cvm.request("start")
     if answer.status // 100 == 2:
         tiny.settled(cvm.uuid)
         op = cvm.operations()[0]
@@ -66,11 +66,11 @@ def test_a_start_without_space_fails_with_its_cause_and_undoes_what_it_did(tiny)
     assert tiny.get("/node").ok() and tiny.api("GET", "/healthz", prefix="", key=None).status == 200
     ballast.unlink()
     assert tiny.capacity() == before
-    assert_books(tiny)
+    assert_consistent(tiny)
     cvm.do("start")
     cvm.becomes("running")
     cvm.delete()
-    assert_books(tiny)
+    assert_consistent(tiny)
 
 
 def test_a_full_database_refuses_changes_and_answers_reads(tiny):
@@ -87,7 +87,7 @@ def test_a_full_database_refuses_changes_and_answers_reads(tiny):
     assert tiny.uuids() == made | {cvm.uuid}, "what was answered is there, what was refused is not"
     ballast.unlink()
     until("changes work again", lambda: tiny.try_create(stopped=True).status // 100 == 2)
-    assert_books(tiny)
+    assert_consistent(tiny)
 
 
 def test_a_guest_that_fills_the_disk_harms_nobody_else(tiny):
@@ -98,7 +98,7 @@ def test_a_guest_that_fills_the_disk_harms_nobody_else(tiny):
     ballast.unlink()
     cvm.do("stop")
     cvm.becomes("stopped")
-    assert_books(tiny)
+    assert_consistent(tiny)
 
 
 def test_a_guest_that_ends_while_nothing_can_be_written_is_noticed_later(node):
@@ -113,4 +113,4 @@ def test_a_guest_that_ends_while_nothing_can_be_written_is_noticed_later(node):
     database.execute("rollback")
     database.close()
     cvm.becomes("crashed", 15)
-    assert_books(node)
+    assert_consistent(node)

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from node import alive, assert_books, refused, until
+from node import alive, assert_consistent, refused, until
 
 
 def folder(cvm):
@@ -32,7 +32,7 @@ def empty(cvm):
     disk(cvm).write_bytes(b"")
 
 
-def folder_in_its_place(cvm):
+def replace_by_folder(cvm):
     disk(cvm).unlink()
     disk(cvm).mkdir()
 
@@ -73,7 +73,7 @@ def all_gone(cvm):
     shutil.rmtree(folder(cvm))
 
 
-SPOILS = [gone, empty, folder_in_its_place, link, fifo, raw, cut, smaller, larger, backed, all_gone]
+SPOILS = [gone, empty, replace_by_folder, link, fifo, raw, cut, smaller, larger, backed, all_gone]
 
 
 def state_of(cvm):
@@ -110,14 +110,14 @@ def used(node):
 @pytest.mark.parametrize("spoil", SPOILS)
 def test_a_start_without_its_own_disk_fails_and_makes_none(used, spoil):
     spoil(used)
-    fails_for_its_disk(used, used.ask("start"))
+    fails_for_its_disk(used, used.request("start"))
     assert used.status == "stopped"
     if spoil is larger:
-        operation = fails_for_its_disk(used, used.ask("start", new_disk=True))
+        operation = fails_for_its_disk(used, used.request("start", new_disk=True))
         assert "resize the CVM to 3 GiB" in str(operation["error"]), operation
         return
     was = state_of(used)
-    over(used, used.ask("start", new_disk=True))
+    over(used, used.request("start", new_disk=True))
     used.becomes("running")
     assert disk(used).is_file() and not disk(used).is_symlink()
     kept = list(folder(used).glob("hda.img.replaced-*"))
@@ -128,15 +128,15 @@ def test_a_start_without_its_own_disk_fails_and_makes_none(used, spoil):
 
 def test_a_start_without_its_disk_says_what_to_do(used):
     gone(used)
-    operation = fails_for_its_disk(used, used.ask("start"))
-    said = str(operation["error"])
-    assert "is gone" in said and "new_disk" in said, operation
+    operation = fails_for_its_disk(used, used.request("start"))
+    error = str(operation["error"])
+    assert "is gone" in error and "new_disk" in error, operation
 
 
 def test_a_disk_that_is_put_back_starts_again(used):
     kept = folder(used) / "kept.img"
     disk(used).rename(kept)
-    fails_for_its_disk(used, used.ask("start"))
+    fails_for_its_disk(used, used.request("start"))
     kept.rename(disk(used))
     before = disk(used).stat().st_ino
     used.do("start")
@@ -149,8 +149,8 @@ def test_new_disk_keeps_a_disk_that_is_there(used):
     used.do("start", new_disk=True)
     used.becomes("running")
     assert disk(used).stat().st_ino == before
-    refused(used.ask("start", new_disk=True), 409, field="new_disk")
-    refused(used.ask("start", new_disk="yes"), 400, field="new_disk")
+    refused(used.request("start", new_disk=True), 409, field="new_disk")
+    refused(used.request("start", new_disk="yes"), 400, field="new_disk")
     used.do("restart", new_disk=True, force=True)
     used.becomes("running")
     assert disk(used).stat().st_ino == before
@@ -170,13 +170,13 @@ def test_a_restart_leaves_a_guest_alone_whose_disk_was_removed(node):
     pids = cvm.pids()
     gone(cvm)
     for force in (True, False):
-        fails_for_its_disk(cvm, cvm.ask("restart", force=force))
+        fails_for_its_disk(cvm, cvm.request("restart", force=force))
         assert cvm.pids() == pids and cvm.status == "running", "the only copy of its data was thrown away"
     larger(cvm)
-    fails_for_its_disk(cvm, cvm.ask("restart", force=True, new_disk=True))
+    fails_for_its_disk(cvm, cvm.request("restart", force=True, new_disk=True))
     assert cvm.pids() == pids and cvm.status == "running", "ended for a new disk that is refused"
     gone(cvm)
-    over(cvm, cvm.ask("restart", force=True, new_disk=True))
+    over(cvm, cvm.request("restart", force=True, new_disk=True))
     cvm.becomes("running")
     assert cvm.pids() != pids and disk(cvm).is_file()
 
@@ -205,7 +205,7 @@ def test_a_disk_that_is_lost_does_not_grow(node, runs, spoil):
 
 def test_a_larger_disk_is_recorded_by_a_resize(used):
     larger(used)
-    fails_for_its_disk(used, used.ask("start"))
+    fails_for_its_disk(used, used.request("start"))
     over(used, used.node.api("PATCH", f"/cvms/{used.uuid}/resources", json={"disk_size": 3}))
     used.do("start")
     used.becomes("running")
@@ -250,7 +250,7 @@ def killed_in_its_first_start(spawn, point):
     cvm = node.create(stopped=True)
     node.stop()
     node.start(TEEPOD_FAILPOINT=point)
-    cvm.ask("start")
+    cvm.request("start")
     assert node.died(30) == signal.SIGKILL
     return node, cvm
 
@@ -264,7 +264,7 @@ def test_killed_while_the_first_disk_is_made(spawn, point):
     cvm.becomes("running")
     if made:
         assert state_of(cvm)[0] == made[0], "the disk that was made is the one it has"
-    assert_books(node)
+    assert_consistent(node)
 
 
 @pytest.mark.parametrize("point", ["start.define.before", "start.start.before"])
@@ -274,7 +274,7 @@ def test_killed_after_the_disk_was_recorded_and_then_it_is_gone(spawn, point):
     node.start()
     node.settled(cvm.uuid)
     assert not disk(cvm).exists()
-    fails_for_its_disk(cvm, cvm.ask("start"))
+    fails_for_its_disk(cvm, cvm.request("start"))
 
 
 # ---------------------------------------------------------------------- what a killed daemon leaves

@@ -78,7 +78,7 @@ SLOW_COMMITS = {"TEEPOD_HOLD": "commit turn=150"}
 def test_an_event_is_sent_when_it_is_committed_and_not_before(spawn):
     node = spawn(environment=SLOW_COMMITS, options={"restart.enabled": "no"})
     cvm, early, got = node.create(), [], b""
-    cvm.ask("shutdown", timeout=60).ok()
+    cvm.request("shutdown", timeout=60).ok()
     until("the guest is asked to shut down", lambda: any(op["step"] == "wait" for op in cvm.operations()))
     with socket.socket() as client:
         where = urlsplit(node.url)
@@ -87,7 +87,7 @@ def test_an_event_is_sent_when_it_is_committed_and_not_before(spawn):
         client.sendall(f"GET {PREFIX}/events?after={newest(node)} HTTP/1.0\r\nX-API-Key: {node.key}\r\n"
                        "Accept: text/event-stream\r\n\r\n".encode())
         # The commit of the stop ends the shutdown in a transaction of its own.
-        cvm.ask("stop").ok()
+        cvm.request("stop").ok()
         while got.count(b"event: operation.finished") < 2:
             piece = client.recv(65536)
             assert piece, got
@@ -101,7 +101,7 @@ def test_an_event_is_sent_when_it_is_committed_and_not_before(spawn):
 def test_a_read_in_the_turn_of_a_write_answers_when_that_is_committed(spawn):
     """Both requests have arrived when the daemon reads requests again."""
     node = spawn(environment=SLOW_COMMITS)
-    where, body = urlsplit(node.url), json.dumps(node.ask(stopped=True))
+    where, body = urlsplit(node.url), json.dumps(node.create_body(stopped=True))
 
     def head(method, path):
         return f"{method} {PREFIX}{path} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {node.key}\r\n"
@@ -116,17 +116,17 @@ def test_a_read_in_the_turn_of_a_write_answers_when_that_is_committed(spawn):
             reads.sendall(f"{head('GET', '/apps')}\r\n".encode())
         finally:
             os.kill(node.process.pid, signal.SIGCONT)
-        told = reads.recv(65536).decode()
+        reply = reads.recv(65536).decode()
         committed = len(node.uuids())
-        assert told.startswith("HTTP/1.1 200"), told
-        assert told.count('"vm_uuid"') <= committed, f"{committed} CVMs are committed, the answer is {told}"
+        assert reply.startswith("HTTP/1.1 200"), reply
+        assert reply.count('"vm_uuid"') <= committed, f"{committed} CVMs are committed, the answer is {reply}"
         assert writes.recv(65536).startswith(b"HTTP/1.1 200")
     assert len(node.uuids()) == 1
 
 
 def test_a_refusal_whose_reason_is_a_write_of_the_same_turn_waits_for_its_commit(spawn):
     node = spawn(environment=SLOW_COMMITS)
-    where, body = urlsplit(node.url), json.dumps(node.ask(name="one-name", stopped=True))
+    where, body = urlsplit(node.url), json.dumps(node.create_body(name="one-name", stopped=True))
     request = (f"POST {PREFIX}/cvms HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {node.key}\r\nContent-Type: application/json\r\n"
                f"Content-Length: {len(body)}\r\n\r\n{body}").encode()
     with contextlib.ExitStack() as stack:
@@ -141,10 +141,10 @@ def test_a_refusal_whose_reason_is_a_write_of_the_same_turn_waits_for_its_commit
         finally:
             os.kill(node.process.pid, signal.SIGCONT)
         first = select.select(both, [], [], 30)[0][0]
-        told, committed = first.recv(65536), len(node.uuids())
-        assert committed == 1, f"nothing is committed, and it was answered {told}"
+        reply, committed = first.recv(65536), len(node.uuids())
+        assert committed == 1, f"nothing is committed, and it was answered {reply}"
         other = both[1 - both.index(first)].recv(65536)
-    assert sorted(answer.split(b" ", 2)[1] for answer in (told, other)) == [b"200", b"409"]
+    assert sorted(answer.split(b" ", 2)[1] for answer in (reply, other)) == [b"200", b"409"]
 
 
 def test_every_event_of_a_life_comes_once_and_in_order(node):

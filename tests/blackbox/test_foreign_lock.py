@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from node import PREFIX, assert_books
+from node import PREFIX, assert_consistent
 
 LOCK_SECONDS = float(os.environ.get("TEEPOD_LOCK_SECONDS", "6"))
 READ_SECONDS = 0.1      # a read, and /healthz
@@ -81,15 +81,15 @@ def read_all(node, cvm, seconds, statuses):
         statuses.add((path, answer.status))
 
 
-def change_all(node, cvm, n, told):
+def change_all(node, cvm, n, answers):
     """Send one change of each kind, each with its own idempotency key, and keep the answers."""
     def note(what, answer):
-        told.append((what, answer.status, answer.seconds, answer.headers.get("retry-after")))
-    ask = node.ask(name=f"locked-{n}", stopped=True)
-    note("create", node.post("/cvms", json=ask, headers={"Idempotency-Key": f"lock-{n}"}))
+        answers.append((what, answer.status, answer.seconds, answer.headers.get("retry-after")))
+    body = node.create_body(name=f"locked-{n}", stopped=True)
+    note("create", node.post("/cvms", json=body, headers={"Idempotency-Key": f"lock-{n}"}))
     note("stop", node.post(f"/cvms/{cvm.uuid}/stop", headers={"Idempotency-Key": f"stop-{n}"}))
     note("image", node.api("DELETE", "/images/not-there"))
-    return ask
+    return body
 
 
 def test_a_foreign_writer_holds_up_no_read_and_no_watchdog_and_changes_are_refused_or_done_once(spawn):
@@ -99,7 +99,7 @@ def test_a_foreign_writer_holds_up_no_read_and_no_watchdog_and_changes_are_refus
     idle, runs = node.create(stopped=True), node.create()
     pids = runs.pids()
     under_way = node.create(wait=False)
-    reads, statuses, told, asks = [], set(), [], []
+    reads, statuses, answers, bodies = [], set(), [], []
     lateness = Lateness()
     lateness.start()
     with ForeignWriter(node) as lock:
@@ -108,7 +108,7 @@ def test_a_foreign_writer_holds_up_no_read_and_no_watchdog_and_changes_are_refus
 
         def change():
             while not lock.over():
-                asks.append(change_all(node, idle, len(asks), told))
+                bodies.append(change_all(node, idle, len(bodies), answers))
         writer = threading.Thread(target=change)
         writer.start()
         while writer.is_alive():
@@ -124,20 +124,20 @@ def test_a_foreign_writer_holds_up_no_read_and_no_watchdog_and_changes_are_refus
     assert {status for _, status in statuses} == {200}, statuses
     fed = [locked_at] + [at for at in notify.fed if locked_at < at < released_at] + [released_at]
     assert max(b - a for a, b in zip(fed, fed[1:])) <= WATCHDOG_SECONDS, [at - locked_at for at in fed]
-    assert told and len(reads) > 100
-    for what, status, seconds, retry_after in told:
-        assert status == 503, told
+    assert answers and len(reads) > 100
+    for what, status, seconds, retry_after in answers:
+        assert status == 503, answers
         assert int(retry_after) >= 1 and seconds < ANSWER_SECONDS + lateness.most, (what, seconds, retry_after)
 
     # The client retries with the same key: each create is done exactly once.
-    for n, ask in enumerate(asks):
+    for n, body in enumerate(bodies):
         for _ in range(2):
-            node.post("/cvms", json=ask, headers={"Idempotency-Key": f"lock-{n}"}).ok()
+            node.post("/cvms", json=body, headers={"Idempotency-Key": f"lock-{n}"}).ok()
     names = [row[0] for row in node.rows("select name from cvms where name like 'locked-%' order by name")]
-    assert names == sorted(ask["name"] for ask in asks)
+    assert names == sorted(body["name"] for body in bodies)
     node.settled()
     under_way.becomes("running")
-    assert_books(node)
+    assert_consistent(node)
 
 
 def send(node, path, **body):
@@ -151,8 +151,8 @@ def send(node, path, **body):
 def test_changes_that_wait_for_a_short_lock_succeed(spawn):
     node = spawn()
     with ForeignWriter(node):
-        waiting = [send(node, "/cvms", **node.ask(name=f"waits-{n}", stopped=True)) for n in range(20)]
-        gone = send(node, "/cvms", **node.ask(name="gone", stopped=True))
+        waiting = [send(node, "/cvms", **node.create_body(name=f"waits-{n}", stopped=True)) for n in range(20)]
+        gone = send(node, "/cvms", **node.create_body(name="gone", stopped=True))
         node.get("/node").ok()      # sent after them: the daemon has read them too
         gone.close()
         node.get("/node").ok()
@@ -164,7 +164,7 @@ def test_changes_that_wait_for_a_short_lock_succeed(spawn):
     cvms, operations = (node.rows(f"select count(*) from {table} where {column} = 'gone'")[0][0]
                         for table, column in (("cvms", "name"), ("operations", "cvm_name")))
     assert (cvms, operations) in ((0, 0), (1, 1))
-    assert_books(node)
+    assert_consistent(node)
 
 
 @pytest.mark.parametrize("drain_seconds", [30, 1])
@@ -172,7 +172,7 @@ def test_a_stop_of_the_daemon_refuses_changes_that_wait_for_the_lock(spawn, drai
     """With 1 s the daemon closes the connection before the 2 s of the change are over, and then ends."""
     node = spawn(options={"api.drain_seconds": drain_seconds})
     with ForeignWriter(node):
-        waiting = send(node, "/cvms", **node.ask(stopped=True))
+        waiting = send(node, "/cvms", **node.create_body(stopped=True))
         node.get("/node").ok()
         assert node.stop() == 0
     if drain_seconds > ANSWER_SECONDS:
@@ -183,4 +183,4 @@ def test_a_stop_of_the_daemon_refuses_changes_that_wait_for_the_lock(spawn, drai
             waiting.getresponse()
     node.start()
     assert not node.uuids()
-    assert_books(node)
+    assert_consistent(node)

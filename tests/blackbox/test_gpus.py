@@ -9,7 +9,7 @@ import pytest
 
 import openapi
 from host_tree import GPUS, SWITCHES, HostTree
-from node import Node, assert_books, refused, until
+from node import Node, assert_consistent, refused, until
 from test_workspaces import add_key
 
 ANY = {"product_id": "10de:2335"}
@@ -35,7 +35,7 @@ def big(host_node):
     """A shared node on such a host. The devices do not exist, so CVMs here stay stopped."""
     yield host_node
     host_node.delete_all()
-    assert_books(host_node)
+    assert_consistent(host_node)
     rows_untouched(host_node)
 
 
@@ -119,7 +119,7 @@ def test_a_cvm_keeps_its_gpus_until_it_is_deleted(big):
     assert big.capacity()["gpus"]["promised"] == 2
     big.restart()
     assert devices(big, state="reserved") == held
-    assert_books(big)
+    assert_consistent(big)
     cvm.delete()
     assert len(devices(big, state="free")) == 12
     rows_untouched(big)
@@ -137,7 +137,7 @@ def test_all_takes_the_nvswitches_and_needs_every_gpu(big):
 
 
 def test_provision_reserves_nothing_and_commit_does(big):
-    body = big.ask(stopped=None, hugepages=True, memory=700, pin_numa=True, **gpus("9a:00.0"))
+    body = big.create_body(stopped=None, hugepages=True, memory=700, pin_numa=True, **gpus("9a:00.0"))
     made = big.post("/cvms/provision", json=body).ok().json
     rows_untouched(big)
     cvm = big.cvm(big.post("/cvms", json={"app_id": made["app_id"], "compose_hash": made["compose_hash"],
@@ -160,13 +160,13 @@ def test_of_two_that_race_for_the_last_gpu_one_wins(big):
             assert (details(body)["asked"], details(body)["free"], details(body)["total"]) == (1, 0, 8)
     assert big.capacity()["gpus"]["promised"] == 8
     assert len(big.uuids()) == 2
-    assert_books(big)
+    assert_consistent(big)
 
 
 def test_a_gpu_that_comes_is_found_before_its_request_is_refused(own, tree):
     refused(own.try_create(stopped=True, **gpus("e0:00.0")), 400, "ERR-02-006", "gpus.gpus[0].slot", "e0:00.0")
     tree.device("0000:e0:00.0", "0x030200", "0x2335", 1, 30)
-    assert own.post("/preflight", json=own.ask(**gpus("e0:00.0"))).ok()["fits"] is True
+    assert own.post("/preflight", json=own.create_body(**gpus("e0:00.0"))).ok()["fits"] is True
     own.create(stopped=True, **gpus("e0:00.0"))
 
 
@@ -184,7 +184,7 @@ def test_a_held_gpu_that_goes_is_broken_and_its_cvm_does_not_start_with_less(own
 # ------------------------------------------------------------------ refusals
 
 
-@pytest.mark.parametrize("ask, status, code, field", [
+@pytest.mark.parametrize("fields, status, code, field", [
     (gpus("99:00.0"), 400, "ERR-02-006", "gpus.gpus[0].slot"),
     (gpus("05:00.0"), 400, "ERR-02-006", "gpus.gpus[0].slot"),
     (gpus("18:00.0", "0000:18:00.0"), 400, "ERR-02-006", "gpus.gpus[1].slot"),
@@ -198,8 +198,8 @@ def test_a_held_gpu_that_goes_is_broken_and_its_cvm_does_not_start_with_less(own
     (gpus(ANY, count=1), 400, "ERR-02-008", "gpus.count"),
     ({"hugepages": "yes"}, 400, "ERR-02-008", "hugepages"),
 ])
-def test_what_can_not_be_given_is_named(big, ask, status, code, field):
-    refused(big.try_create(stopped=True, **ask), status, code, field)
+def test_what_can_not_be_given_is_named(big, fields, status, code, field):
+    refused(big.try_create(stopped=True, **fields), status, code, field)
     rows_untouched(big)
 
 
@@ -224,7 +224,7 @@ def test_the_operator_may_forbid_all(spawn, tree):
 def test_another_workspace_is_not_told_who_holds_a_gpu(big):
     cvm = big.create(stopped=True, **gpus("18:00.0"))
     key = add_key(big, "elsewhere", "stranger", "tenant")
-    answer = big.post("/cvms", json=big.ask(stopped=True, **gpus("18:00.0")), key=key)
+    answer = big.post("/cvms", json=big.create_body(stopped=True, **gpus("18:00.0")), key=key)
     refused(answer, 400, "ERR-02-006", "gpus.gpus[0].slot")
     listed = big.get("/devices", key=key).ok()
     assert [d["state"] for d in listed.json["items"] if d["address"] == "0000:18:00.0"] == ["reserved"]
@@ -242,8 +242,8 @@ def test_hugepages_are_given_in_whole_gib_of_each_node_and_told_truly(big):
     assert [hugepages(big)[n]["promised"] for n in (0, 1)] == [1024, 1024]
     assert big.capacity()["vcpus"]["promised"] == 4
     assert big.capacity()["memory_mib"]["promised"] == 0, "hugepages are not taken from ordinary memory"
-    assert_books(big)
-    fit = big.post("/preflight", json=big.ask(hugepages=True, memory=1500, vcpu=3, **gpus("2a:00.0", "ab:00.0"))).ok().json
+    assert_consistent(big)
+    fit = big.post("/preflight", json=big.create_body(hugepages=True, memory=1500, vcpu=3, **gpus("2a:00.0", "ab:00.0"))).ok().json
     assert fit["resources"] == {"vcpus": 4, "memory_mib": 2048, "disk_gib": 1, "gpus": 2}
     assert fit["placement"]["numa_nodes"] == [0, 1]
     cvm.delete()
@@ -269,11 +269,11 @@ def test_release_on_stop_gives_hugepages_back_and_keeps_gpus(spawn, tree):
     cvm = node.create(stopped=True, hugepages=True, memory=4096, **gpus("18:00.0"))
     assert hugepages(node)[0]["promised"] == 0
     assert [d["vm_uuid"] for d in devices(node, state="reserved")] == [cvm.uuid]
-    assert_books(node)
+    assert_consistent(node)
     tree.pages(0, 8, free=3)    # another program took them
-    body = refused(cvm.ask("start"), 400, "ERR-02-004", "memory")
+    body = refused(cvm.request("start"), 400, "ERR-02-004", "memory")
     assert details(body)["numa_node"] == 0
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_pinned_cvms_are_bound_to_a_node(big):

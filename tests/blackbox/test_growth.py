@@ -3,7 +3,7 @@
 
 import subprocess
 
-from node import COMPOSE, DEMO, PROGRAM, assert_books, refused, until
+from node import COMPOSE, DEMO, PROGRAM, assert_consistent, refused, until
 from test_quotas import FAR, create, details, quotas
 
 LONG = 100_000
@@ -32,9 +32,9 @@ def bytes_of(node, query, slug="team"):
 def over(answer, resource):
     """The answer says that the workspace has reached its limit of @resource."""
     refused(answer, 403, "ERR-02-015", "resource", resource)
-    said = details(answer)
-    assert said["remaining"] == 0 and said["limit"] > 0, answer
-    return said
+    limits = details(answer)
+    assert limits["remaining"] == 0 and limits["limit"] > 0, answer
+    return limits
 
 
 def until_refused(attempt, most):
@@ -64,9 +64,9 @@ def test_host_ports_have_a_share_that_replicas_changes_and_crashes_keep_to(spawn
     some = node.post(f"/cvms/{mine['vm_uuid']}/replicas", key=tenant, json={"count": 2, "stopped": True, "partial": True}).ok().json
     assert some["created"] == 1 and some["error"]["error_code"] == "ERR-02-015" and held_ports(node) == 8
     refused(create(node, "too-large", tenant, ports=ports(11)), 403, "ERR-04-003", "resource", "host_ports")
-    tried = node.post("/preflight", key=tenant, json=node.ask(ports=ports(3))).ok().json
+    tried = node.post("/preflight", key=tenant, json=node.create_body(ports=ports(3))).ok().json
     assert not tried["fits"] and tried["error"]["error_code"] == "ERR-02-015"
-    assert node.post("/preflight", key=tenant, json=node.ask(ports=ports(2))).ok()["fits"]
+    assert node.post("/preflight", key=tenant, json=node.create_body(ports=ports(2))).ok()["fits"]
     refused(node.api("PATCH", f"/cvms/{mine['vm_uuid']}", key=tenant, json={"ports": ports(7)}), 403, "ERR-02-015", "resource", "host_ports")
     node.api("PATCH", f"/cvms/{mine['vm_uuid']}", key=tenant, json={"ports": ports(6)}).ok()
     node.settled()
@@ -83,7 +83,7 @@ def test_host_ports_have_a_share_that_replicas_changes_and_crashes_keep_to(spawn
     node.api("DELETE", f"/cvms/{some['items'][0]['vm_uuid']}", key=tenant).ok()
     node.settled()
     assert held_ports(node) == 1
-    assert_books(node)
+    assert_consistent(node)
 
 
 def busy_ms(node):
@@ -100,13 +100,13 @@ def test_a_port_is_looked_for_in_one_walk_however_many_are_taken(spawn):
         db.execute("with recursive n (i) as (values (20000) union all select i + 1 from n where i < 29999)"
                    " insert into ports select 'tcp', '127.0.0.1', i, 80, 80, 1 from n")
     node.start()
-    ask = node.ask(name="wants-one", ports=ports(1))
-    assert not node.post("/preflight", json=ask).ok()["fits"]
+    body = node.create_body(name="wants-one", ports=ports(1))
+    assert not node.post("/preflight", json=body).ok()["fits"]
     before, n = busy_ms(node), 20
     for _ in range(n):
-        assert not node.post("/preflight", json=ask).ok()["fits"]
+        assert not node.post("/preflight", json=body).ok()["fits"]
     assert (busy_ms(node) - before) / n < 15, "milliseconds of the loop for each"
-    assert node.post("/preflight", json=node.ask(ports=[{"protocol": "udp", "vm_port": 1}])).ok()["fits"]
+    assert node.post("/preflight", json=node.create_body(ports=[{"protocol": "udp", "vm_port": 1}])).ok()["fits"]
 
 
 # ------------------------------------------------------------------ rows and bytes
@@ -122,12 +122,12 @@ def test_provisions_are_bounded_and_those_that_were_used_make_room(spawn):
     tenant, other = tenant_of(node), tenant_of(node, "other")
 
     def provision(i, key=tenant):
-        return node.post("/cvms/provision", key=key, json=node.ask(name=f"waits-{i}", compose_file=compose(i)))
+        return node.post("/cvms/provision", key=key, json=node.create_body(name=f"waits-{i}", compose_file=compose(i)))
     first = provision(0).ok().json
     n, no = until_refused(lambda i: provision(i + 1), 30)
     assert 5 <= n <= 11
-    said = over(no, "provisions_bytes")
-    assert said["limit"] == 1 << 20 and 13 * 86400 < int(no.headers["retry-after"]) <= 14 * 86400
+    limits = over(no, "provisions_bytes")
+    assert limits["limit"] == 1 << 20 and 13 * 86400 < int(no.headers["retry-after"]) <= 14 * 86400
     assert bytes_of(node, PROVISIONS) <= 1 << 20
     provision(1000, other).ok()
     made = node.post("/cvms", key=tenant, json={"app_id": first["app_id"], "compose_hash": first["compose_hash"], "stopped": True})
@@ -139,7 +139,7 @@ def test_provisions_are_bounded_and_those_that_were_used_make_room(spawn):
     node.kill()
     node.start()
     over(provision(1003), "provisions_bytes")
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_an_update_uses_its_provision(node):
@@ -175,7 +175,7 @@ def test_revisions_are_bounded_by_dropping_those_that_nothing_needs(spawn):
     node.settled()
     node.api("PATCH", f"/cvms/{mine['vm_uuid']}", key=tenant, json=compose(31, 2 * LONG)).ok()
     node.settled()
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_kept_answers_are_bounded_and_those_that_are_kept_stay(spawn):
@@ -183,41 +183,41 @@ def test_kept_answers_are_bounded_and_those_that_are_kept_stay(spawn):
     tenant, other = tenant_of(node), tenant_of(node, "other")
     mine, theirs = (create(node, name, key).ok().json for name, key in (("first", tenant), ("second", other)))
 
-    def ask(i, key=tenant, cvm=mine, **headers):
+    def set_order(i, key=tenant, cvm=mine, **headers):
         return node.api("PATCH", f"/cvms/{cvm['vm_uuid']}/policy", key=key, json={"start_order": i}, headers={"Idempotency-Key": f"k{i}", **headers})
-    first = ask(0).ok()
-    n, no = until_refused(lambda i: ask(i + 1), 200)
-    said = over(no, "answers_bytes")
-    assert said["limit"] == 65536 and 23 * 3600 < int(no.headers["retry-after"]) <= 24 * 3600
-    again = ask(0)
+    first = set_order(0).ok()
+    n, no = until_refused(lambda i: set_order(i + 1), 200)
+    limits = over(no, "answers_bytes")
+    assert limits["limit"] == 65536 and 23 * 3600 < int(no.headers["retry-after"]) <= 24 * 3600
+    again = set_order(0)
     assert again.headers["idempotent-replayed"] == "true" and again.body == first.body
     # A new token of the workspace has the same limit.
-    over(ask(1000, tenant_of(node)), "answers_bytes")
+    over(set_order(1000, tenant_of(node)), "answers_bytes")
     node.post(f"/cvms/{mine['vm_uuid']}/stop", key=tenant, headers={"Idempotency-Key": "gives-back"}).ok()
     node.settled()
     node.api("PATCH", f"/cvms/{mine['vm_uuid']}/policy", key=tenant, json={"start_order": 7}).ok()
-    ask(0, other, theirs).ok()
+    set_order(0, other, theirs).ok()
     assert node.rows("select count(*) from idempotency where caller like 'key:%'")[0][0] <= 130
     node.kill()
     node.start()
-    over(ask(n + 1), "answers_bytes")
-    assert ask(0).headers["idempotent-replayed"] == "true"
-    assert_books(node)
+    over(set_order(n + 1), "answers_bytes")
+    assert set_order(0).headers["idempotent-replayed"] == "true"
+    assert_consistent(node)
 
 
 def test_events_are_bounded_and_what_gives_back_goes_on(spawn):
     node = spawn(options={**FAR, **known({"records.events": "64K"})})
     tenant, other = tenant_of(node), tenant_of(node, "other")
     mine = create(node, "noisy", tenant).ok().json
-    running = node.post("/cvms", key=tenant, json=node.ask(name="runs-on", vcpu=1, memory=64)).ok().json
+    running = node.post("/cvms", key=tenant, json=node.create_body(name="runs-on", vcpu=1, memory=64)).ok().json
     theirs = create(node, "quiet", other).ok().json
     node.settled()
 
     def policy(i, cvm=mine, key=tenant):
         return node.api("PATCH", f"/cvms/{cvm['vm_uuid']}/policy", key=key, json={"start_order": i})
     n, no = until_refused(policy, 1000)
-    said = over(no, "events_bytes")
-    assert said["limit"] == 65536 and 29 * 86400 < int(no.headers["retry-after"]) <= 30 * 86400
+    limits = over(no, "events_bytes")
+    assert limits["limit"] == 65536 and 29 * 86400 < int(no.headers["retry-after"]) <= 30 * 86400
     over(create(node, "one-more", tenant), "events_bytes")
     over(node.post("/tokens", key=tenant, json={"name": "x", "role": "reader"}), "events_bytes")
     policy(1, theirs, other).ok()
@@ -229,7 +229,7 @@ def test_events_are_bounded_and_what_gives_back_goes_on(spawn):
     for cvm in (running, mine):
         node.api("DELETE", f"/cvms/{cvm['vm_uuid']}", key=tenant).ok()
     node.settled()
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_what_a_guest_says_leaves_its_owner_half_of_the_events(spawn):
@@ -243,12 +243,12 @@ def test_what_a_guest_says_leaves_its_owner_half_of_the_events(spawn):
     i = 0
     while bytes_of(node, used) < 32768:
         policy(i := i + 1)
-    guest = node.post("/cvms", key=tenant, json=node.ask(name="says-much", image=DEMO, vcpu=1, memory=160)).ok().json
+    guest = node.post("/cvms", key=tenant, json=node.create_body(name="says-much", image=DEMO, vcpu=1, memory=160)).ok().json
     node.settled(guest["vm_uuid"], 90)
     assert node.get(f"/cvms/{guest['vm_uuid']}").json["boot_progress"] == "done"
     assert node.rows("select count(*) from events where type = 'cvm.progress'") == [(0,)]
     policy(0)
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_operations_are_bounded_by_forgetting_the_oldest(spawn):
@@ -267,7 +267,7 @@ def test_operations_are_bounded_by_forgetting_the_oldest(spawn):
     assert {op["id"] for op in listed["items"]} <= set(ids[-22:])
     refused(node.get(f"/operations/{ids[0]}", key=tenant), 404)
     assert kept.operations(), "those of others stay"
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_tokens_that_open_nothing_are_forgotten(spawn):
@@ -293,7 +293,7 @@ def test_the_file_shrinks_when_rows_go(spawn):
     tenant = tenant_of(node)
     mine = create(node, "large", tenant).ok().json
     for i in range(40):
-        node.post("/cvms/provision", key=tenant, json=node.ask(name=f"waits-{i}", compose_file=compose(i, 700_000))).ok()
+        node.post("/cvms/provision", key=tenant, json=node.create_body(name=f"waits-{i}", compose_file=compose(i, 700_000))).ok()
     assert node.database().stat().st_size > 20 << 20
     node.kill()
     with node.writing() as db:
@@ -303,4 +303,4 @@ def test_the_file_shrinks_when_rows_go(spawn):
           lambda: node.database().stat().st_size < 8 << 20, 30, every=0.2)
     assert (node.dir / "teepod.db-wal").stat().st_size <= 9 << 20
     assert node.get(f"/cvms/{mine['vm_uuid']}", key=tenant).status == 200
-    assert_books(node)
+    assert_consistent(node)

@@ -107,9 +107,9 @@ def test_the_manual_explains_every_row():
 
 
 def test_a_good_host_lacks_only_what_it_does_not_have(good_host):
-    def look():
+    def check():
         return rows_of(check_host("--dev", good_host / "dev", "-o", f"host.root={good_host}", "-o", f"host.ppid={PPID}"))
-    rows, _ = look()
+    rows, _ = check()
     # libvirt and QEMU are real; the rest of the host is made of files.
     for name in set(REQUIRED + OTHERS) - {"libvirt", "qemu", "domain_capabilities"}:
         assert rows[name][0] == "ok", (name, rows[name])
@@ -119,7 +119,7 @@ def test_a_good_host_lacks_only_what_it_does_not_have(good_host):
     assert rows["device_id"][1].replace(" ", "") == DEVICE_ID
     (good_host / "dev/vhost-vsock").unlink()
     (good_host / "sys/module/kvm_intel/parameters/tdx").write_text("N\n")
-    rows, summary = look()
+    rows, summary = check()
     assert rows["vhost_vsock"][0] == "missing" and "modprobe vhost_vsock" in rows["vhost_vsock"][2]
     assert rows["kvm_intel.tdx"][0] == "missing" and "kvm_intel.tdx=1 nohibernate" in rows["kvm_intel.tdx"][2]
     assert "kvm_intel.tdx, vhost_vsock" in summary

@@ -17,7 +17,7 @@ def daemon(shared_node):
     return shared_node
 
 
-def asked(node, *lines, method="GET", path=f"{PREFIX}/node", version="1.1", key=True):
+def request(node, *lines, method="GET", path=f"{PREFIX}/node", version="1.1", key=True):
     """Status and body of the answer to a request with these header lines and the key."""
     key_line = (f"X-API-Key: {node.key}",) if key else ()
     head = "\r\n".join([f"{method} {path} HTTP/{version}", *lines, *key_line, "Connection: close", "Content-Length: 0", "", ""])
@@ -33,24 +33,24 @@ FOREIGN = ["evil.example", "evil.example:8090", "localhost.evil.example", "127.0
 
 @pytest.mark.parametrize("host", OWN)
 def test_names_of_the_node_are_served(daemon, host):
-    assert asked(daemon, f"Host: {host}")[0] == 200
+    assert request(daemon, f"Host: {host}")[0] == 200
 
 
 @pytest.mark.parametrize("host", FOREIGN)
 @pytest.mark.parametrize("path", [f"{PREFIX}/node", "/healthz", "/metrics", f"{PREFIX}/nowhere"])
 def test_other_names_are_refused_whatever_they_ask_for(daemon, host, path):
-    status, body = asked(daemon, f"Host: {host}", path=path)
+    status, body = request(daemon, f"Host: {host}", path=path)
     assert status == 421 and f'\\"{host}\\"' in body and "api.hosts" in body, (status, body)
 
 
 @pytest.mark.parametrize("method", ["HEAD", "POST", "PUT", "PATCH", "DELETE"])
 def test_other_names_are_refused_with_every_method(daemon, method):
-    assert asked(daemon, "Host: evil.example", method=method, path=f"{PREFIX}/cvms")[0] == 421
+    assert request(daemon, "Host: evil.example", method=method, path=f"{PREFIX}/cvms")[0] == 421
 
 
 def test_http_1_0_needs_no_host_but_no_foreign_one_either(daemon):
-    assert asked(daemon, version="1.0")[0] == 200
-    assert asked(daemon, "Host: evil.example", version="1.0")[0] == 421
+    assert request(daemon, version="1.0")[0] == 200
+    assert request(daemon, "Host: evil.example", version="1.0")[0] == 421
 
 
 @pytest.mark.parametrize("origin, status", [("http://localhost:3000", 200), ("http://127.0.0.1:8090", 200), ("https://alpha", 200),
@@ -58,7 +58,7 @@ def test_http_1_0_needs_no_host_but_no_foreign_one_either(daemon):
                                             ("http://evil.example:8090", 403), ("http://127.0.0.1.evil.example", 403), ("", 403)])
 def test_pages_of_other_hosts_are_refused(daemon, origin, status):
     for method, path in (("GET", f"{PREFIX}/node"), ("GET", "/healthz"), ("POST", f"{PREFIX}/cvms")):
-        got, body = asked(daemon, "Host: localhost", f"Origin: {origin}", method=method, path=path)
+        got, body = request(daemon, "Host: localhost", f"Origin: {origin}", method=method, path=path)
         assert got == (status if status == 403 or method == "GET" else 400), (got, body)
 
 
@@ -66,17 +66,17 @@ def test_a_page_can_not_lock_this_host_out(spawn):
     """Its failures do not count against the address, which everyone else on this host shares."""
     node = spawn(options={"api.auth_failures_per_minute": 2})
     for _ in range(5):
-        assert asked(node, "Host: localhost", "Origin: http://evil.example", key=False)[0] == 403
-        assert asked(node, "Host: evil.example", key=False)[0] == 421
+        assert request(node, "Host: localhost", "Origin: http://evil.example", key=False)[0] == 403
+        assert request(node, "Host: evil.example", key=False)[0] == 421
     assert node.get("/node").status == 200
 
 
 def test_a_reverse_proxy_passes_the_public_name(spawn):
     node = spawn(options={"node.public_url": "https://tee.example:8443", "api.hosts": "other.example, 10.1.2.3"})
     for host in ("tee.example", "tee.example:8443", "TEE.example", "other.example", "10.1.2.3:99", "localhost:1"):
-        assert asked(node, f"Host: {host}", f"Origin: https://{host}")[0] == 200, host
+        assert request(node, f"Host: {host}", f"Origin: https://{host}")[0] == 200, host
     for host in ("tee.example.evil", "sub.tee.example", "10.1.2.4"):
-        assert asked(node, f"Host: {host}")[0] == 421, host
+        assert request(node, f"Host: {host}")[0] == 421, host
 
 
 def test_a_unix_socket_is_asked_by_any_name(spawn):
@@ -94,8 +94,8 @@ def test_the_ipv6_listener_looks_at_the_name_too(spawn):
     node = spawn(start=False)
     node.listen = ("[::1]:0",)
     node.start()
-    assert asked(node, f"Host: {urlsplit(node.url).netloc}")[0] == 200
-    status, body = asked(node, "Host: evil.example")
+    assert request(node, f"Host: {urlsplit(node.url).netloc}")[0] == 200
+    status, body = request(node, "Host: evil.example")
     assert status == 421 and json.loads(body)["detail"]
 
 

@@ -183,9 +183,9 @@ def test_malformed_request_is_refused_and_nothing_behind_it_is_answered(daemon, 
     assert fields[b"content-type"] == b"application/json"
     assert fields[b"x-request-id"]
     assert len(body) == int(fields[b"content-length"])
-    said = json.loads(body)
-    assert said["detail"]
-    assert said["request_id"].encode() == fields[b"x-request-id"]
+    error = json.loads(body)
+    assert error["detail"]
+    assert error["request_id"].encode() == fields[b"x-request-id"]
 
 
 @pytest.mark.parametrize("name", ["bare CR in a value", "no Host", "Transfer-Encoding chunked"])

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from node import assert_books, until
+from node import assert_consistent, until
 
 
 @contextlib.contextmanager
@@ -46,28 +46,28 @@ def test_a_hung_qemu_slows_no_other_request(node):
         assert time.monotonic() - began < 10, "starting and stopping others goes on"
         third.delete()
 
-        assert hung.ask("stop").ok().seconds < 1, "the request only begins the stop"
+        assert hung.request("stop").ok().seconds < 1, "the request only begins the stop"
         hung.becomes("stopped", 30)
         node.settled(hung.uuid)
         assert hung.pids() == []
-        assert_books(node)
+        assert_consistent(node)
 
 
 def test_sigterm_ends_the_daemon_while_a_job_hangs(spawn):
     node = spawn(options={"api.drain_seconds": 1})
     hung = node.create()
     with hanging(hung) as pid:
-        hung.ask("shutdown", timeout=60).ok()
+        hung.request("shutdown", timeout=60).ok()
         until("QEMU is asked", lambda: hung.operations()[0]["step"] == "signal" and hung.operations()[0]["state"] == "running")
         time.sleep(0.3)
         assert node.stop(15) == 0
         assert hung.pids() == [pid]
     node.start()
     assert hung.pids() == [pid]
-    hung.ask("stop").ok()
+    hung.request("stop").ok()
     hung.becomes("stopped", 30)
     node.settled(hung.uuid)
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_a_hung_qemu_can_be_deleted(node):
@@ -76,19 +76,19 @@ def test_a_hung_qemu_can_be_deleted(node):
         assert node.api("DELETE", f"/cvms/{hung.uuid}").status == 204
         node.settled(hung.uuid)
         assert not os.path.exists(f"/proc/{pid}") or hung.pids() == []
-        assert_books(node)
+        assert_consistent(node)
 
 
 @pytest.mark.parametrize("verb", ["shutdown", "restart"])
 def test_stop_gets_past_what_waits_for_a_hung_qemu(node, verb):
     hung = node.create()
     with hanging(hung):
-        hung.ask(verb).ok()
+        hung.request(verb).ok()
         until("QEMU is asked", lambda: hung.operations()[0]["step"] == "signal" and hung.operations()[0]["state"] == "running")
         time.sleep(0.3)
-        hung.ask("stop").ok()
+        hung.request("stop").ok()
         hung.becomes("stopped", 30)
         node.settled(hung.uuid)
         assert hung.pids() == []
         assert [(op["kind"], op["state"]) for op in hung.operations()[:2]] == [("stop", "succeeded"), (verb, "cancelled")]
-        assert_books(node)
+        assert_consistent(node)

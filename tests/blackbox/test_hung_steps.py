@@ -13,7 +13,7 @@ import pytest
 
 from button import seal
 from libvirtd import defined, virsh
-from node import BOOT, IMAGES, alive, assert_books, command_line, processes, until
+from node import BOOT, IMAGES, alive, assert_consistent, command_line, processes, until
 
 TCP = {"protocol": "tcp", "host_port": 0, "vm_port": 80}
 
@@ -66,7 +66,7 @@ def hung_in(cvm, hang, what):
     if what == "port change":
         node.api("PATCH", f"/cvms/{cvm.uuid}", json={"ports": [{**TCP, "vm_port": 81}]}).ok()
         return "forwards"
-    cvm.ask(what, timeout=600).ok()
+    cvm.request(what, timeout=600).ok()
     return "signal"
 
 
@@ -76,7 +76,7 @@ def test_stop_and_delete_get_past_what_a_hung_qemu_holds_up(node, hang, what, en
     cvm = node.create(ports=[TCP])
     waits_in(cvm, hung_in(cvm, hang, what))
     if end == "stop":
-        cvm.ask("stop").ok()
+        cvm.request("stop").ok()
         cvm.becomes("stopped", 40)
         assert [op["state"] for op in cvm.operations()[:2]] == ["succeeded", "cancelled"]
     else:
@@ -84,13 +84,13 @@ def test_stop_and_delete_get_past_what_a_hung_qemu_holds_up(node, hang, what, en
         until("the CVM is gone", lambda: node.get(f"/cvms/{cvm.uuid}").status == 404, 40)
     node.settled(cvm.uuid)
     assert cvm.pids() == []
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_a_stopped_cvm_whose_growth_was_given_up_starts_with_the_size_it_is_charged_for(node, hang):
     cvm = node.create()
     waits_in(cvm, hung_in(cvm, hang, "disk growth"))
-    cvm.ask("stop").ok()
+    cvm.request("stop").ok()
     cvm.becomes("stopped", 40)
     node.settled(cvm.uuid)
     assert node.rows("select disk_gib from cvms where uuid = ?", cvm.uuid) == [(2,)]
@@ -128,13 +128,13 @@ def test_stop_and_delete_get_past_a_start_that_hangs(slow_start, verb, end):
     cvm = node.create(stopped=True) if verb == "start" else None
     flag.touch()
     if cvm:
-        cvm.ask("start").ok()
+        cvm.request("start").ok()
     else:
         cvm = node.create(wait=False)
     waits_in(cvm, "start")
     flag.unlink()
     if end == "stop":
-        cvm.ask("stop").ok()
+        cvm.request("stop").ok()
         cvm.becomes("stopped", 60)
         node.settled(cvm.uuid, 60)
         until("QEMU is gone", lambda: not cvm.pids(), 30)
@@ -144,7 +144,7 @@ def test_stop_and_delete_get_past_a_start_that_hangs(slow_start, verb, end):
         assert node.api("DELETE", f"/cvms/{cvm.uuid}").status == 204
         until("the CVM is gone", lambda: node.get(f"/cvms/{cvm.uuid}").status == 404, 60)
     node.settled(cvm.uuid, 60)
-    assert_books(node, 40)
+    assert_consistent(node, 40)
 
 
 def test_a_start_that_comes_true_after_a_stop_and_a_restart_of_the_daemon_is_stopped(slow_start):
@@ -152,10 +152,10 @@ def test_a_start_that_comes_true_after_a_stop_and_a_restart_of_the_daemon_is_sto
     node, flag = slow_start
     cvm = node.create(stopped=True)
     flag.touch()
-    cvm.ask("start").ok()
+    cvm.request("start").ok()
     waits_in(cvm, "start")
     flag.unlink()
-    cvm.ask("stop").ok()
+    cvm.request("stop").ok()
     cvm.becomes("stopped", 60)
     node.settled(cvm.uuid, 60)
     node.stop()
@@ -166,25 +166,25 @@ def test_a_start_that_comes_true_after_a_stop_and_a_restart_of_the_daemon_is_sto
     node.settled(cvm.uuid, 60)
     cvm.becomes("stopped")
     assert cvm.pids() == []
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_delete_goes_ahead_of_a_stop_that_takes_long(node, hang):
     """libvirt gives a stopped QEMU ten seconds between SIGTERM and SIGKILL."""
     cvm = node.create()
     hang(cvm)
-    cvm.ask("stop").ok()
+    cvm.request("stop").ok()
     assert node.api("DELETE", f"/cvms/{cvm.uuid}").status == 204
     until("the CVM is gone", lambda: node.get(f"/cvms/{cvm.uuid}").status == 404, 40)
     node.settled(cvm.uuid)
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_a_forced_shutdown_of_a_hung_guest_ends_in_its_time(node, hang):
     cvm = node.create()
     pid = hang(cvm)
     began = time.monotonic()
-    cvm.ask("shutdown", timeout=10, force=True).ok()
+    cvm.request("shutdown", timeout=10, force=True).ok()
     until("the guest is killed", lambda: not cvm.pids(), 40)
     took = time.monotonic() - began
     # Ten seconds for the guest; libvirt gives a stopped QEMU ten more between SIGTERM and SIGKILL.
@@ -192,13 +192,13 @@ def test_a_forced_shutdown_of_a_hung_guest_ends_in_its_time(node, hang):
     node.settled(cvm.uuid)
     assert cvm.operations()[0]["state"] == "succeeded", cvm.operations()[0]
     assert not alive(pid)
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_a_shutdown_that_is_not_forced_says_that_the_guest_does_not_answer(node, hang):
     cvm = node.create()
     hang(cvm)
-    cvm.ask("shutdown", timeout=10).ok()
+    cvm.request("shutdown", timeout=10).ok()
     node.settled(cvm.uuid, 40)
     op = cvm.operations()[0]
     assert op["state"] == "failed" and "did not shut down within 10 seconds" in str(op["error"]), op
@@ -233,7 +233,7 @@ def test_32_hung_qemus_hold_up_nobody(any_node, hang):
     for cvm in cvms:
         hang(cvm)
     for cvm in cvms[:many // 2]:
-        cvm.ask("shutdown", timeout=600).ok()
+        cvm.request("shutdown", timeout=600).ok()
     for cvm in cvms[many // 2:]:
         node.api("PATCH", f"/cvms/{cvm.uuid}", json={"ports": [{**TCP, "vm_port": 81}]}).ok()
     until("the lane of guests waits for them", lambda: jobs(node, "guest", "running") >= 12)
@@ -247,7 +247,7 @@ def test_32_hung_qemus_hold_up_nobody(any_node, hang):
     assert node.api("GET", "/healthz", prefix="", key=None).seconds < 0.5
     began = time.monotonic()
     for cvm in cvms[14:18]:
-        cvm.ask("stop").ok()
+        cvm.request("stop").ok()
     for cvm in cvms[:14] + cvms[18:]:
         assert node.api("DELETE", f"/cvms/{cvm.uuid}").status == 204
     for cvm in cvms[14:18]:
@@ -255,7 +255,7 @@ def test_32_hung_qemus_hold_up_nobody(any_node, hang):
     until("the others are gone", lambda: len(node.uuids()) == 5, 90)
     node.settled(seconds=60)
     assert set(node.guests()) == set()
-    assert_books(node)
+    assert_consistent(node)
 
 
 def jobs(node, lane, state):
@@ -278,14 +278,14 @@ def test_a_frozen_libvirtd_delays_and_loses_nothing(spawn, private_libvirtd, end
             node.api("PATCH", f"/cvms/{grown.uuid}/resources", json={"disk_size": 2}).ok()
             started = node.create(name="started-one", wait=False)
             others = [node.create(name=f"other-{i:02}", wait=False) for i in range(36)]
-            stopped.ask("stop").ok()
+            stopped.request("stop").ok()
             until("the others wait for libvirtd", lambda: {running_step(cvm) for cvm in others} == {"define"}, 10)
             image = another_image(tmp_path)
             assert node.post("/images", json={"source": str(image)}, timeout=10).ok()["name"] == image.name
             assert node.get(f"/cvms/{others[0].uuid}/logs?ch=serial").status == 200
             for cvm in grown, started:
                 if end == "stop":
-                    cvm.ask("stop").ok()
+                    cvm.request("stop").ok()
                 else:
                     assert node.api("DELETE", f"/cvms/{cvm.uuid}").status == 204
             while time.monotonic() - began < 30:
@@ -304,7 +304,7 @@ def test_a_frozen_libvirtd_delays_and_loses_nothing(spawn, private_libvirtd, end
         for cvm in others:
             cvm.becomes("running", 60)
         node.settled(seconds=60)
-        assert_books(node, 40)
+        assert_consistent(node, 40)
         node.delete_all()
         assert defined(daemon.uri) == {}
 
@@ -314,7 +314,7 @@ def test_sigterm_ends_the_daemon_with_a_hung_guest_and_a_running_import(spawn, t
     node = spawn()
     cvm = node.create()
     pid = hang(cvm)
-    cvm.ask("shutdown", timeout=600).ok()
+    cvm.request("shutdown", timeout=600).ok()
     waits_in(cvm, "signal")
     folder = endless_image(tmp_path)
     answers = []
@@ -333,7 +333,7 @@ def test_sigterm_ends_the_daemon_with_a_hung_guest_and_a_running_import(spawn, t
     node.start()
     cvm.do("stop")
     cvm.becomes("stopped")
-    assert_books(node)
+    assert_consistent(node)
 
 
 def another_image(tmp_path):

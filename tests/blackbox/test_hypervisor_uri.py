@@ -9,7 +9,7 @@ import time
 import pytest
 
 from libvirtd import Line, defined, virsh
-from node import assert_books, until
+from node import assert_consistent, until
 from test_lifecycle import BOOTED
 
 
@@ -29,17 +29,17 @@ def test_a_life_under_libvirtd(remote, libvirtd):
     cvm = node.create(ports=[{"protocol": "tcp", "host_port": 0, "vm_port": 80}])
     until("boot", lambda: BOOTED in cvm.log())
     assert cvm.uuid in defined(libvirtd.uri)
-    assert_books(node)
+    assert_consistent(node)
     cvm.do("stop")
     cvm.becomes("stopped")
     cvm.do("start")
     cvm.becomes("running")
     cvm.do("restart", force=True)
     cvm.becomes("running")
-    assert_books(node)
+    assert_consistent(node)
     cvm.delete()
     assert cvm.uuid not in defined(libvirtd.uri)
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_guests_are_adopted_over_kill_9_under_libvirtd(remote):
@@ -52,7 +52,7 @@ def test_guests_are_adopted_over_kill_9_under_libvirtd(remote):
     assert cvm.pids() == pids
     os.kill(pids[0], signal.SIGKILL)
     cvm.becomes("crashed", 10)
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_libvirtd_may_die_and_come_back(remote, libvirtd):
@@ -68,7 +68,7 @@ def test_libvirtd_may_die_and_come_back(remote, libvirtd):
     assert cvm.pids() == pids
     cvm.do("stop")
     cvm.becomes("stopped")
-    assert_books(node)
+    assert_consistent(node)
 
 
 @pytest.fixture
@@ -94,11 +94,11 @@ def test_libvirtd_may_be_lost_under_an_operation(line, libvirtd, spawn, delay_ms
     cvm = node.create(wait=False, ports=[{"protocol": "tcp", "host_port": 0, "vm_port": 80}])
     is_lost_and_comes_back()
     cvm.becomes("running", 15)
-    assert_books(node)
+    assert_consistent(node)
     assert node.api("DELETE", f"/cvms/{cvm.uuid}").status == 204
     is_lost_and_comes_back()
     assert node.get(f"/cvms/{cvm.uuid}").status == 404 and node.guests() == []
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_without_a_hypervisor_the_api_answers_and_says_why_it_is_not_ready(spawn):

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from node import assert_books, refused
+from node import assert_consistent, refused
 
 
 def once(key):
@@ -13,24 +13,24 @@ def once(key):
 
 
 def test_same_key_and_body_make_one_cvm_and_one_answer(node):
-    ask = node.ask(name="only-one", stopped=True)
-    first = node.post("/cvms", json=ask, headers=once("k1")).ok()
-    again = node.post("/cvms", json=ask, headers=once("k1"))
+    fields = node.create_body(name="only-one", stopped=True)
+    first = node.post("/cvms", json=fields, headers=once("k1")).ok()
+    again = node.post("/cvms", json=fields, headers=once("k1"))
     assert (again.status, again.body) == (first.status, first.body)
     assert again.headers["idempotent-replayed"] == "true" and "idempotent-replayed" not in first.headers
     assert len(node.uuids()) == 1
 
 
 def test_order_of_keys_in_the_body_does_not_matter(node):
-    ask = node.ask(stopped=True)
-    first = node.post("/cvms", json=ask, headers=once("k-order")).ok()
-    again = node.post("/cvms", json=dict(reversed(list(ask.items()))), headers=once("k-order"))
+    fields = node.create_body(stopped=True)
+    first = node.post("/cvms", json=fields, headers=once("k-order")).ok()
+    again = node.post("/cvms", json=dict(reversed(list(fields.items()))), headers=once("k-order"))
     assert again.body == first.body
 
 
 def test_other_body_under_the_same_key_is_a_conflict(node):
-    node.post("/cvms", json=node.ask(stopped=True), headers=once("k2")).ok()
-    refused(node.post("/cvms", json=node.ask(stopped=True), headers=once("k2")), 409)
+    node.post("/cvms", json=node.create_body(stopped=True), headers=once("k2")).ok()
+    refused(node.post("/cvms", json=node.create_body(stopped=True), headers=once("k2")), 409)
     assert len(node.uuids()) == 1
 
 
@@ -42,32 +42,32 @@ def test_other_path_under_the_same_key_is_a_conflict(node):
 
 
 def test_twenty_at_once_make_one(node):
-    ask = node.ask(stopped=True)
+    fields = node.create_body(stopped=True)
     with ThreadPoolExecutor(20) as pool:
-        answers = list(pool.map(lambda _: node.post("/cvms", json=ask, headers=once("k-storm")), range(20)))
+        answers = list(pool.map(lambda _: node.post("/cvms", json=fields, headers=once("k-storm")), range(20)))
     assert {a.body for a in answers} == {answers[0].body} and answers[0].status // 100 == 2, answers[0]
     assert len(node.uuids()) == 1
 
 
 def test_a_refusal_is_not_remembered(node):
-    ask = node.ask(name="too-large", stopped=True, vcpu=64)
+    fields = node.create_body(name="too-large", stopped=True, vcpu=64)
     block = node.create(stopped=True, vcpu=2)
-    refused(node.post("/cvms", json=ask, headers=once("k4")), 400, "ERR-02-003")
+    refused(node.post("/cvms", json=fields, headers=once("k4")), 400, "ERR-02-003")
     block.delete()
-    node.post("/cvms", json=ask, headers=once("k4")).ok()
+    node.post("/cvms", json=fields, headers=once("k4")).ok()
 
 
 def test_answers_survive_kill_9(spawn):
     node = spawn()
-    ask = node.ask(stopped=True)
-    first = node.post("/cvms", json=ask, headers=once("k5")).ok()
+    fields = node.create_body(stopped=True)
+    first = node.post("/cvms", json=fields, headers=once("k5")).ok()
     node.kill()
     node.start()
-    again = node.post("/cvms", json=ask, headers=once("k5"))
+    again = node.post("/cvms", json=fields, headers=once("k5"))
     assert (again.status, again.body) == (first.status, first.body)
-    refused(node.post("/cvms", json=node.ask(stopped=True), headers=once("k5")), 409)
+    refused(node.post("/cvms", json=node.create_body(stopped=True), headers=once("k5")), 409)
     assert len(node.uuids()) == 1
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_power_and_delete_honour_it_too(node):
@@ -92,14 +92,14 @@ def test_keys_of_different_callers_are_different_keys(spawn):
     node = spawn()
     other = subprocess.run([PROGRAM, "--dev", str(node.dir), "--add-key", "other:operator"], capture_output=True, text=True,
                            timeout=30, check=True).stdout.split()[-1]
-    node.post("/cvms", json=node.ask(stopped=True), headers=once("k8")).ok()
-    node.post("/cvms", json=node.ask(stopped=True), headers=once("k8"), key=other).ok()
+    node.post("/cvms", json=node.create_body(stopped=True), headers=once("k8")).ok()
+    node.post("/cvms", json=node.create_body(stopped=True), headers=once("k8"), key=other).ok()
     assert len(node.uuids()) == 2
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "caf\u00e9"])
 def test_a_malformed_key_is_refused(node, key):
-    answer = node.post("/cvms", json=node.ask(stopped=True), headers={"Idempotency-Key": key.encode("utf-8")})
+    answer = node.post("/cvms", json=node.create_body(stopped=True), headers={"Idempotency-Key": key.encode("utf-8")})
     refused(answer, 400)
     assert node.uuids() == set()
 
@@ -110,7 +110,7 @@ def test_what_a_query_or_a_header_says_belongs_to_the_request(spawn):
     node.post("/workspaces", json={"slug": "team-b"}).ok()
     theirs = node.post("/tokens", json={"name": "team-b", "role": "tenant", "workspace": "team-b"}).ok()["token"]
     made = {"local": node.create(name="same-name", stopped=True).uuid,
-            "team-b": node.post("/cvms", json=node.ask(name="same-name", stopped=True), key=theirs).ok()["vm_uuid"]}
+            "team-b": node.post("/cvms", json=node.create_body(name="same-name", stopped=True), key=theirs).ok()["vm_uuid"]}
 
     def stop(headers=None, query="workspace=local", **more):
         return node.post(f"/cvms/same-name/stop?{query}", headers={**once("k-where"), **(headers or {})}, **more)

@@ -250,7 +250,7 @@ SPOILED = [flip, lengthen, lose_file, lose_folder, replace_by_another, link_file
 
 
 def start_of(cvm):
-    answer = cvm.ask("start").ok()
+    answer = cvm.request("start").ok()
     return cvm.node.operation(answer.headers["x-operation-id"], wait=60)
 
 
@@ -266,8 +266,8 @@ def test_no_guest_starts_from_an_image_that_was_changed(stored, spoil):
     listed = {r["name"]: r for r in node.get("/images?page_size=100").ok().json["items"]}
     assert listed[NAME] == row and listed[BOOT]["state"] == "available" and listed[BOOT]["state_reason"] is None
     assert NAME in str(operation["error"]) and not cvm.pids()
-    code, said = node.check_db()
-    assert code == 1 and NAME in said, said
+    code, output = node.check_db()
+    assert code == 1 and NAME in output, output
     # Importing the source again repairs it.
     assert bring(node, source).ok()["state"] == "available"
     assert start_of(cvm)["state"] == "succeeded"
@@ -283,9 +283,9 @@ def test_a_restart_leaves_a_guest_alone_whose_image_was_changed(stored, spoil):
     cvm = node.create(image=NAME)
     pids = cvm.pids()
     spoil(folder)
-    for ask in (lambda: cvm.ask("restart", force=True),
+    for begin in (lambda: cvm.request("restart", force=True),
                 lambda: node.api("PATCH", f"/cvms/{cvm.uuid}", json={"vcpu": 2, "allow_restart": True})):
-        operation = node.operation(ask().ok().headers["x-operation-id"], wait=60)
+        operation = node.operation(begin().ok().headers["x-operation-id"], wait=60)
         assert operation["state"] == "failed" and NAME in str(operation["error"]), operation
         assert operation["step"] == "check", "hashing must not share the deadline of the power button"
         assert cvm.pids() == pids and cvm.status == "running"
@@ -421,18 +421,18 @@ def test_an_import_that_is_killed_leaves_nothing_after_the_next_start(spawn, tmp
     shutil.copytree(IMAGES / BOOT, source)
     with open(source / "boot.img", "ab") as f:
         f.truncate(1 << 30)
-    asking = threading.Thread(target=lambda: quiet(lambda: bring(node, source)))
-    asking.start()
+    importing = threading.Thread(target=lambda: quiet(lambda: bring(node, source)))
+    importing.start()
     until("it is being copied", lambda: list(store.glob(".tmp-*")))
     node.kill()
-    asking.join()
+    importing.join()
     assert list(store.glob(".tmp-*"))
     node.start()
     until("it is gone", lambda: not list(store.glob(".tmp-*")))
 
 
-def quiet(ask):
+def quiet(begin):
     try:
-        ask()
+        begin()
     except (OSError, http.client.HTTPException):
         pass

@@ -258,7 +258,7 @@ def test_what_a_token_made_expires_with_it(spawn, tmp_path):
 def test_a_wait_of_a_revoked_token_tells_it_nothing(spawn):
     node = spawn()
     cvm = node.create()
-    op = cvm.ask("shutdown", timeout=60).ok().headers["x-operation-id"]
+    op = cvm.request("shutdown", timeout=60).ok().headers["x-operation-id"]
     reader = make(node, role="reader")
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(node.get, f"/operations/{op}?wait=50", key=reader["token"], timeout=60)
@@ -272,7 +272,7 @@ def test_a_body_that_comes_after_its_token_was_revoked_does_nothing(spawn):
     cvm = node.create(stopped=True)
     token = make(node)
     late = [Slow(node, path, body, token["token"]) for path, body in
-            (("/cvms", node.ask(name="too-late", stopped=True)), ("/status/batch", {"vm_uuids": [cvm.uuid]}))]
+            (("/cvms", node.create_body(name="too-late", stopped=True)), ("/status/batch", {"vm_uuids": [cvm.uuid]}))]
     assert node.api("DELETE", f"/tokens/{token['id']}").status == 204
     assert [each.finish() for each in late] == [401, 401]
     assert node.uuids() == {cvm.uuid}

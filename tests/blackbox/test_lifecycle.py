@@ -7,7 +7,7 @@ import threading
 import time
 import urllib.request
 
-from node import BOOT, DEMO, Late, assert_books, until
+from node import BOOT, DEMO, Late, assert_consistent, until
 
 BOOTED = "BOOTSECTOR-READY"
 
@@ -48,7 +48,7 @@ def test_create_boots_the_guest_and_its_serial_log_can_be_read(node):
     cvm.becomes("running")
     until("the boot sector speaks", lambda: BOOTED in cvm.log())
     assert len(cvm.pids()) == 1
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_a_created_cvm_is_found_by_every_form_of_its_identifier(node):
@@ -68,18 +68,18 @@ def test_stopped_true_records_and_touches_neither_disk_nor_hypervisor(node):
     cvm.do("start")
     cvm.becomes("running")
     assert cvm.uuid in node.folders() and cvm.uuid in node.definitions() and len(cvm.pids()) == 1
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_stop_ends_the_guest_and_start_boots_it_again(node):
     cvm = node.create()
     first = cvm.pids()
-    answer = cvm.ask("stop").ok()
+    answer = cvm.request("stop").ok()
     assert answer["status"] in ("stopping", "stopped")
     cvm.becomes("stopped")
     assert cvm.pids() == []
-    assert_books(node)
-    answer = cvm.ask("start").ok()
+    assert_consistent(node)
+    answer = cvm.request("start").ok()
     assert answer["status"] in ("starting", "running")
     cvm.becomes("running")
     node.settled(cvm.uuid)
@@ -111,13 +111,13 @@ def test_restart_gives_a_new_process_and_a_new_boot(node):
     cvm = node.create()
     until("boot", lambda: BOOTED in cvm.log())
     before = cvm.pids()
-    answer = cvm.ask("restart", force=True).ok()
+    answer = cvm.request("restart", force=True).ok()
     assert answer["status"] in ("restarting", "starting", "running")
     node.settled(cvm.uuid)
     cvm.becomes("running")
     assert cvm.pids() and cvm.pids() != before
     until("boot again", lambda: BOOTED in cvm.log())
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_earlier_boots_stay_readable(node):
@@ -137,12 +137,12 @@ def test_a_graceful_shutdown_of_a_deaf_guest_fails_at_its_deadline_unless_forced
     """The boot sector ignores the power button."""
     cvm = node.create()
     began = time.monotonic()
-    answer = cvm.ask("shutdown", timeout=10, force=True).ok()
+    answer = cvm.request("shutdown", timeout=10, force=True).ok()
     assert answer["status"] == "shutting_down"
     cvm.becomes("stopped", 30)
     assert time.monotonic() - began >= 9
     node.settled(cvm.uuid)
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_delete_leaves_nothing(node):
@@ -155,38 +155,38 @@ def test_delete_leaves_nothing(node):
     assert node.capacity() == before
     with socket.socket() as s:
         s.bind(("127.0.0.1", port))
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_delete_of_a_cvm_that_never_started(node):
     cvm = node.create(stopped=True)
     cvm.delete()
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_delete_cancels_a_start_under_way(node):
     cvm = node.create(wait=False)
     cvm.delete()
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_stop_cancels_a_start_under_way(node):
     cvm = node.create(wait=False)
-    cvm.ask("stop").ok()
+    cvm.request("stop").ok()
     node.settled(cvm.uuid)
     cvm.becomes("stopped")
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_a_shutdown_can_be_cancelled_by_stop(node):
     cvm = node.create()
-    cvm.ask("shutdown", timeout=60).ok()
+    cvm.request("shutdown", timeout=60).ok()
     began = time.monotonic()
-    cvm.ask("stop").ok()
+    cvm.request("stop").ok()
     cvm.becomes("stopped", 15)
     assert time.monotonic() - began < 15
     node.settled(cvm.uuid)
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_an_operation_tells_its_kind_its_steps_and_its_end(node):
@@ -209,13 +209,13 @@ def test_waiting_for_an_operation_returns_when_it_is_over(node):
 
 def test_cancel_of_a_running_operation_undoes_it(node):
     cvm = node.create()
-    cvm.ask("shutdown", timeout=120).ok()
+    cvm.request("shutdown", timeout=120).ok()
     op = cvm.operations()[0]
     assert node.api("DELETE", f"/operations/{op['id']}").status in (200, 202, 204)
     assert node.operation(op["id"], wait=20)["state"] == "cancelled"
     cvm.becomes("running")
     assert node.api("DELETE", f"/operations/{op['id']}").status == 409
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_sixteen_at_a_time(node):
@@ -229,16 +229,16 @@ def test_sixteen_at_a_time(node):
     assert [a.status // 100 for a in answers] == [2] * 16, answers
     node.settled(seconds=90)
     assert len(node.guests()) == 16
-    assert_books(node)
+    assert_consistent(node)
     for a in answers:
         node.api("DELETE", f"/cvms/{a['vm_uuid']}")
     until("all are gone", lambda: not node.uuids(), 60)
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_provision_then_create_gives_the_app_it_promised(node):
-    ask = node.ask(name="two-phases")
-    provision = node.post("/cvms/provision", json=ask, version=25).ok().json
+    fields = node.create_body(name="two-phases")
+    provision = node.post("/cvms/provision", json=fields, version=25).ok().json
     assert len(provision["app_id"]) == 40 and len(provision["compose_hash"]) == 64
     assert node.uuids() == set(), "a provision reserves nothing"
     body = node.post("/cvms", json={"app_id": provision["app_id"], "compose_hash": provision["compose_hash"]},
@@ -281,9 +281,9 @@ def test_status_words_on_the_way(node):
 
 def test_status_batch_answers_under_the_very_uuids_asked_for(node):
     cvms = [node.create(stopped=True) for _ in range(3)]
-    asked = [c.uuid for c in cvms]
-    body = node.post("/status/batch", json={"vm_uuids": asked}).ok().json
-    assert sorted(body) == sorted(asked)
+    uuids = [c.uuid for c in cvms]
+    body = node.post("/status/batch", json={"vm_uuids": uuids}).ok().json
+    assert sorted(body) == sorted(uuids)
     assert all(row["status"] == "stopped" and row["in_progress"] is False for row in body.values())
 
 
@@ -294,7 +294,7 @@ def test_a_crashed_guest_is_seen_at_once(node):
     cvm = node.create()
     os.kill(cvm.pids()[0], signal.SIGKILL)
     cvm.becomes("crashed", 10)
-    assert_books(node)
+    assert_consistent(node)
     cvm.do("start")
     cvm.becomes("running")
 
@@ -310,9 +310,9 @@ def test_the_linux_guest_lives_a_whole_life(node):
     udp = next(p for udp, _, p, _ in cvm.ports() if udp)
     assert cvm.get()["status"] == "running"
 
-    said = facts(tcp)
-    assert said["vm_uuid"].lower() == cvm.uuid
-    assert said["boots_of_this_disk"] == 1
+    seen = facts(tcp)
+    assert seen["vm_uuid"].lower() == cvm.uuid
+    assert seen["boots_of_this_disk"] == 1
     assert udp_echo(udp) == b"are you there"
 
     serial = cvm.log()
@@ -321,25 +321,25 @@ def test_the_linux_guest_lives_a_whole_life(node):
     assert state["status"] == "running" and "done" in state.get("boot_progress", "done")
 
     began = time.monotonic()
-    cvm.ask("shutdown", timeout=60).ok()
+    cvm.request("shutdown", timeout=60).ok()
     cvm.becomes("stopped", 40)
     assert time.monotonic() - began < 40
     node.settled(cvm.uuid)
     op = cvm.operations()[0]
     assert op["kind"] == "shutdown" and op["state"] == "succeeded"
     assert "shutdown.progress" in cvm.log()
-    assert_books(node)
+    assert_consistent(node)
 
     cvm.do("start")
-    said = facts(tcp)
-    assert said["boots_of_this_disk"] == 2, "the data disk is the same one"
+    seen = facts(tcp)
+    assert seen["boots_of_this_disk"] == 2, "the data disk is the same one"
     assert udp_echo(udp) == b"are you there"
     assert "boot.progress: done" in cvm.log(boot=1)
 
-    cvm.ask("restart").ok()
+    cvm.request("restart").ok()
     node.settled(cvm.uuid, 90)
     assert facts(tcp)["boots_of_this_disk"] == 3
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_both_images_are_there(node):

@@ -135,18 +135,18 @@ def test_who_waits_for_an_operation_is_not_told_its_end_by_a_revoked_key(spawn):
     # Guests of the boot image ignore their power button, so the shutdown takes its whole timeout.
     cvm = node.create()
     made = token(node)
-    op = cvm.ask("shutdown", timeout_s=20).ok()["operation_id"]
+    op = cvm.request("shutdown", timeout_s=20).ok()["operation_id"]
     where = urlsplit(node.url)
     with socket.create_connection((where.hostname, where.port), timeout=20) as s:
         s.sendall(f"GET {PREFIX}/operations/{op}?wait=60 HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {made['token']}\r\nConnection: close\r\n\r\n"
                   .encode())
         node.get("/auth/me", key=made["token"]).ok()    # was sent later and is answered: the other request waits
         revoke(node, made)
-        said = b""
+        answer = b""
         while piece := s.recv(65536):
-            said += piece
-    head, _, body = said.decode().partition("\r\n\r\n")
-    assert head.startswith("HTTP/1.1 401"), said
+            answer += piece
+    head, _, body = answer.decode().partition("\r\n\r\n")
+    assert head.startswith("HTTP/1.1 401"), answer
     assert cvm.uuid not in body and "revoked" in json.loads(body)["detail"]
     node.post(f"/cvms/{cvm.uuid}/stop").ok()
     node.settled()

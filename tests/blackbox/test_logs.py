@@ -109,13 +109,13 @@ def _crowd(where, request, clients, rounds, done):
     """Runs in a process of its own: @clients connections read the same answer, @rounds times each."""
     chosen = selectors.DefaultSelector()
 
-    def ask(left):
+    def connect(left):
         s = socket.create_connection(where)
         s.sendall(request)
         s.setblocking(False)
         chosen.register(s, selectors.EVENT_READ, [left, 0, b""])
     for _ in range(clients):
-        ask(rounds)
+        connect(rounds)
     while chosen.get_map():
         for key, _ in chosen.select():
             piece = key.fileobj.recv(2 ** 20)
@@ -127,7 +127,7 @@ def _crowd(where, request, clients, rounds, done):
             key.fileobj.close()
             done.put((key.data[1], key.data[2]))
             if key.data[0] > 1:
-                ask(key.data[0] - 1)
+                connect(key.data[0] - 1)
 
 
 @contextlib.contextmanager
@@ -236,13 +236,13 @@ def test_followers_lose_and_repeat_nothing_over_rotations(spawn):
     node = spawn(options={"logs.serial_max_bytes": size, "logs.check_seconds": 1, "logs.serial_backups": rotations})
     cvm = node.create()
     until("boot", lambda: "BOOTSECTOR-READY" in cvm.log())
-    path, said = serial(node, cvm), 0
+    path, sent = serial(node, cvm), 0
 
     def more():
-        nonlocal said
-        block = "".join(f"line {n} of what the guest says\n" for n in range(said, said + 20))
+        nonlocal sent
+        block = "".join(f"line {n} of what the guest says\n" for n in range(sent, sent + 20))
         say(path, block)
-        said += 20
+        sent += 20
         return len(block)
     with contextlib.ExitStack() as all_of_them:
         followers = [all_of_them.enter_context(reading(node, cvm, "follow&tail=0")) for _ in range(10)]
@@ -254,11 +254,11 @@ def test_followers_lose_and_repeat_nothing_over_rotations(spawn):
                 written += more()
             until(f"rotation {n}", lambda n=n: (path.parent / f"serial.1.{n}.log").exists())
         more()
-        last = f"line {said - 1} of what the guest says\n"
+        last = f"line {sent - 1} of what the guest says\n"
         until("all have heard all", lambda: all(f.text.endswith(last) for f in followers))
     for f in followers:
         lines = [line for line in f.text.splitlines() if line.startswith("line ")]
-        assert lines == [f"line {n} of what the guest says" for n in range(said)]
+        assert lines == [f"line {n} of what the guest says" for n in range(sent)]
 
 
 def test_a_client_that_does_not_read_is_told_how_much_it_missed(spawn):
@@ -274,10 +274,10 @@ def test_a_client_that_does_not_read_is_told_how_much_it_missed(spawn):
         client.sendall(f"GET {PREFIX}/cvms/{cvm.uuid}/logs?follow&tail=0 HTTP/1.0\r\nX-API-Key: {node.key}\r\n\r\n".encode())
         got = client.recv(4096)
         assert got.startswith(b"HTTP/1.1 200"), got
-        said = "".join(f"line {n:07d} of what the guest says\n" for n in range(500_000))
-        for at in range(0, len(said), 2 ** 20):
-            say(path, said[at:at + 2 ** 20])
-        size = len(said)
+        sent = "".join(f"line {n:07d} of what the guest says\n" for n in range(500_000))
+        for at in range(0, len(sent), 2 ** 20):
+            say(path, sent[at:at + 2 ** 20])
+        size = len(sent)
         until("a rotation of all of it", lambda: path.stat().st_size < size)
         say(path, "the end\n")
         while not got.endswith(b"the end\n"):
@@ -287,12 +287,12 @@ def test_a_client_that_does_not_read_is_told_how_much_it_missed(spawn):
     got = got.split(b"\r\n\r\n", 1)[1].decode()
     parts = re.split(r"\n?===== teepod: (\d+) bytes skipped: this part of the log was removed before it could be read =====\n", got)
     assert len(parts) > 1, "the log goes on without a line that says what is missing"
-    said, at = said + "the end\n", 0
+    sent, at = sent + "the end\n", 0
     for text, skipped in zip(parts[::2], [*map(int, parts[1::2]), 0]):
         # Before a marker the daemon ends an unfinished line.
-        assert said[at:at + len(text)] == text, (at, text[:200])
+        assert sent[at:at + len(text)] == text, (at, text[:200])
         at += len(text) + skipped
-    assert at == len(said)
+    assert at == len(sent)
 
 
 # ---------------------------------------------------------------------- how many
@@ -355,7 +355,7 @@ def waiting(node, op, key):
     return s
 
 
-def said(s):
+def received(s):
     try:
         return s.recv(4096).decode(errors="replace")
     except TimeoutError:
@@ -366,29 +366,29 @@ def test_requests_that_wait_are_bounded_by_caller(spawn):
     """The guest ignores its power button, so the shutdown takes its whole timeout."""
     node = spawn()
     cvm = node.create()
-    op = cvm.ask("shutdown", timeout=60).ok().headers["x-operation-id"]
+    op = cvm.request("shutdown", timeout=60).ok().headers["x-operation-id"]
     other = node.post("/tokens", json={"name": "o", "role": "reader"}).ok()["token"]
     held = [waiting(node, op, node.key) for _ in range(64)]    # as api.max_streams_per_caller is by default
     try:
-        assert said(held[-1]) == ""
+        assert received(held[-1]) == ""
         with waiting(node, op, node.key) as s:
-            got = said(s)
+            got = received(s)
         assert got.startswith("HTTP/1.1 429") and "Retry-After: " in got and "64 waiting requests of this caller" in got, got
         assert node.get(f"/operations/{op}").status == 200, "not waiting is no waiting"
         with waiting(node, op, other) as s:
-            assert said(s) == "", "another caller waits"
+            assert received(s) == "", "another caller waits"
         with reading(node, cvm, "follow"):
             until("it is a stream", lambda: streams(node) == 1)
         held.pop().close()
 
         def taken():
             held.append(waiting(node, op, node.key))
-            return said(held[-1]) == ""
+            return received(held[-1]) == ""
         until("a place is free again", taken)
     finally:
         for s in held:
             s.close()
-    cvm.ask("stop").ok()
+    cvm.request("stop").ok()
 
 
 def test_many_keys_of_one_workspace_leave_streams_to_others(spawn):

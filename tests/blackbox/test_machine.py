@@ -32,7 +32,7 @@ def capacity(node):
 
 # ---------------------------------------------------------------------- confidential or not
 
-@pytest.mark.parametrize("ask, code, field", [
+@pytest.mark.parametrize("fields, code, field", [
     ({"tee": "tdx"}, "ERR-02-009", "tee"),
     ({"require_tdx": True}, "ERR-02-009", "tee"),
     ({"tee": "none", "require_tdx": True}, "ERR-02-009", "tee"),
@@ -44,9 +44,9 @@ def capacity(node):
     ({"tdx": {"mr_owner_config": "!" * 64}}, "ERR-02-008", "tdx.mr_owner_config"),
     ({"tdx": {"mr_config_id": GOOD_MR}}, "ERR-02-008", "tdx.mr_config_id"),
 ])
-def test_what_can_not_be_a_td_here_is_refused_and_reserves_nothing(node, ask, code, field):
+def test_what_can_not_be_a_td_here_is_refused_and_reserves_nothing(node, fields, code, field):
     before = capacity(node)
-    refused(node.try_create(**ask), 400, code, field)
+    refused(node.try_create(**fields), 400, code, field)
     assert node.uuids() == set() and capacity(node) == before
 
 
@@ -86,9 +86,9 @@ def test_a_production_image_runs_without_tee_only_where_the_operator_says_so(spa
     body = refused(node.try_create(image=production.name), 400, "ERR-02-013", "image", production.name)
     assert "cvm.prod_without_tee" in str(body["suggestions"])
     for verb in ("start", "restart"):
-        refused(node.cvm(cvm.uuid).ask(verb), 400, "ERR-02-013", "image")
+        refused(node.cvm(cvm.uuid).request(verb), 400, "ERR-02-013", "image")
     assert node.cvm(cvm.uuid).status == "stopped"
-    answer = node.post("/preflight", json=node.ask(image=production.name)).ok().json
+    answer = node.post("/preflight", json=node.create_body(image=production.name)).ok().json
     assert answer["fits"] is False and answer["error"]["error_code"] == "ERR-02-013"
 
 
@@ -223,9 +223,9 @@ def test_a_volume_that_vanished_fails_the_start_with_its_name(spawn_volumes, vol
 def test_a_guest_reads_its_files_from_a_fat_disk(spawn):
     node = spawn(options={"guest.share_mode": "vhd"})
     cvm = node.create(image=DEMO, memory=256, user_config="hello", ports=[{"protocol": "tcp", "host_port": 0, "vm_port": 80}])
-    said = facts(cvm.ports()[0][2])
-    assert said["app_id"] == cvm.app_id
-    assert [disk["mib"] for disk in said["disks"]] == [1024, 128]
+    seen = facts(cvm.ports()[0][2])
+    assert seen["app_id"] == cvm.app_id
+    assert [disk["mib"] for disk in seen["disks"]] == [1024, 128]
     image = node.dir / "cvms" / cvm.uuid / "shared.img"
     listing = subprocess.run(["mdir", "-b", "-a", "-i", image, "::/"], capture_output=True, text=True, check=True).stdout
     assert {"::/app-compose.json", "::/.sys-config.json", "::/.user-config", "::/.instance_info"} == set(listing.split())
@@ -291,7 +291,7 @@ def test_an_ordinary_domain_and_one_with_everything(tmp_path):
     assert '"port":"4050"' in full.stdout.replace("&quot;", '"')
 
 
-@pytest.mark.parametrize("body, said", [
+@pytest.mark.parametrize("body, text", [
     ("{", "JSON"),
     ({**SPEC, "vcpu": 0}, "vcpu"),
     ({**SPEC, "memroy": 5}, "memroy"),
@@ -301,10 +301,10 @@ def test_an_ordinary_domain_and_one_with_everything(tmp_path):
     ({**SPEC, "tee": "none", "tdx": {"policy": "0x1"}}, "tdx"),
     ({k: v for k, v in SPEC.items() if k != "compose_file"}, "compose_file"),
 ])
-def test_a_bad_spec_is_refused_in_one_line(tmp_path, body, said):
+def test_a_bad_spec_is_refused_in_one_line(tmp_path, body, text):
     done = printed(tmp_path, body)
     assert done.returncode == 1 and done.stdout == "" and len(done.stderr.strip().splitlines()) == 1
-    assert said in done.stderr and str(tmp_path / "spec.json") in done.stderr
+    assert text in done.stderr and str(tmp_path / "spec.json") in done.stderr
 
 
 def test_a_spec_that_is_not_there(tmp_path):

@@ -51,14 +51,14 @@ def test_a_cvm_is_measured_as_its_guest_is_told(node, image):
 
 
 def test_preflight_measures_what_create_then_makes(node):
-    ask = node.ask(vcpu=2, memory=512)
-    before = node.post("/preflight", json=ask).ok()["measurements"]
-    assert before == measurements(node.create(**ask, stopped=True))
+    fields = node.create_body(vcpu=2, memory=512)
+    before = node.post("/preflight", json=fields).ok()["measurements"]
+    assert before == measurements(node.create(**fields, stopped=True))
 
 
 def test_a_resize_is_tried_out(node):
     cvm = node.create(stopped=True, vcpu=1, memory=256, disk_size=1)
-    a = cvm.ask("preflight", vcpu=2, memory=512, disk_size=2).ok().json
+    a = cvm.request("preflight", vcpu=2, memory=512, disk_size=2).ok().json
     assert a["fits"] is True and a["restart_needed"] is False
     assert a["changes"] == ["vcpu", "memory", "disk_size"]
     assert a["resources"] == {"present": {"vcpus": 1, "memory_mib": 256, "disk_gib": 1},
@@ -72,28 +72,28 @@ def test_a_resize_is_tried_out(node):
 def test_an_upgrade_is_tried_out(node):
     cvm = node.create(stopped=True)
     compose = {"docker_compose_file": "services:\n  other:\n    image: busybox\n", "public_logs": False}
-    a = cvm.ask("preflight", compose_file=compose).ok().json
+    a = cvm.request("preflight", compose_file=compose).ok().json
     assert a["changes"] == ["compose_file"]
     present, after = a["measurements"]["present"], a["measurements"]["after"]
     assert present["compose_hash"] == cvm.get()["compose_hash"] != after["compose_hash"]
     assert after["app_id"] == cvm.app_id, "an app keeps its id"
     assert after["vm_config"] == present["vm_config"]
-    image = cvm.ask("preflight", image="teepod-demo").ok().json
+    image = cvm.request("preflight", image="teepod-demo").ok().json
     assert image["changes"] == ["image"]
     assert json.loads(image["measurements"]["after"]["vm_config"])["image"] == DEMO
 
 
 def test_naming_what_is_already_so_changes_nothing(node):
     cvm = node.create(stopped=True, vcpu=1, memory=256)
-    a = cvm.ask("preflight", vcpu=1, memory=256, image="teepod-boot").ok().json
+    a = cvm.request("preflight", vcpu=1, memory=256, image="teepod-boot").ok().json
     assert a["changes"] == [] and a["restart_needed"] is False
     assert a["measurements"]["present"] == a["measurements"]["after"]
 
 
 def test_a_running_cvm_has_to_restart(node):
     cvm = node.create()
-    assert cvm.ask("preflight", memory=96).ok()["restart_needed"] is True
-    assert cvm.ask("preflight", memory=64).ok()["restart_needed"] is False
+    assert cvm.request("preflight", memory=96).ok()["restart_needed"] is True
+    assert cvm.request("preflight", memory=64).ok()["restart_needed"] is False
 
 
 @pytest.fixture
@@ -103,15 +103,15 @@ def tight(spawn):
 
 def test_only_the_difference_has_to_fit(tight):
     cvm = tight.create(stopped=True, vcpu=3, memory=768, disk_size=6)
-    assert cvm.ask("preflight", vcpu=4, memory=1024, disk_size=8).ok()["fits"] is True
+    assert cvm.request("preflight", vcpu=4, memory=1024, disk_size=8).ok()["fits"] is True
     for change, field, code, asked, free in [({"vcpu": 5}, "vcpu", "ERR-02-003", 2, 1),
                                              ({"memory": 1025}, "memory", "ERR-02-004", 257, 256),
                                              ({"disk_size": 9}, "disk_size", "ERR-02-002", 3, 2)]:
-        a = cvm.ask("preflight", **change).ok().json
+        a = cvm.request("preflight", **change).ok().json
         assert a["fits"] is False and "measurements" not in a
         assert a["error"]["error_code"] == code, a
-        said = {row["field"]: row["value"] for row in a["error"]["details"]}
-        assert field in said and (said["asked"], said["free"]) == (asked, free), said
+        refusal = {row["field"]: row["value"] for row in a["error"]["details"]}
+        assert field in refusal and (refusal["asked"], refusal["free"]) == (asked, free), refusal
     promised = {name: row["promised"] for name, row in tight.capacity().items()}
     assert (promised["vcpus"], promised["memory_mib"], promised["disk_gib"]) == (3, 768, 6)
 
@@ -120,7 +120,7 @@ def test_what_a_stopped_cvm_gave_back_has_to_fit_again(spawn):
     node = spawn(options={"capacity.vcpus": 4, "capacity.release_on_stop": "yes"})
     cvm = node.create(stopped=True, vcpu=2)
     node.create(stopped=False, vcpu=3)
-    a = cvm.ask("preflight", disk_size=2).ok().json
+    a = cvm.request("preflight", disk_size=2).ok().json
     assert a["fits"] is False and a["error"]["error_code"] == "ERR-02-003", a
 
 

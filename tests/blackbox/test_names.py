@@ -17,7 +17,7 @@ WORDS = ["paginated", "provision", "Provision", "PAGINATED"]
 @pytest.mark.parametrize("name", IDENTIFIERS + WORDS)
 def test_a_name_that_reads_as_something_else_is_refused_by_every_route_that_sets_one(node, name):
     for path in ("/cvms", "/cvms/provision", "/preflight"):
-        refused(node.post(path, json=node.ask(name=name)), 400, "ERR-02-008", "name", name)
+        refused(node.post(path, json=node.create_body(name=name)), 400, "ERR-02-008", "name", name)
     assert not node.uuids()
 
 
@@ -37,8 +37,8 @@ def test_words_of_deeper_paths_are_names_like_any_other(node):
 def test_names_that_differ_only_in_case_are_one_name(node):
     cvm = node.create(name="Web-One", stopped=True)
     for path in ("/cvms", "/cvms/provision"):
-        refused(node.post(path, json=node.ask(name="web-one")), 409, "ERR-01-004", "name", "web-one")
-    assert node.post("/preflight", json=node.ask(name="web-one")).ok()["error"]["error_code"] == "ERR-01-004"
+        refused(node.post(path, json=node.create_body(name="web-one")), 409, "ERR-01-004", "name", "web-one")
+    assert node.post("/preflight", json=node.create_body(name="web-one")).ok()["error"]["error_code"] == "ERR-01-004"
     for name in ("Web-One", "web-one", "WEB-ONE"):
         assert node.get(f"/cvms/{name}").ok()["vm_uuid"] == cvm.uuid
         assert node.get(f"/cvms/{name}/state").ok()["name"] == "Web-One"
@@ -66,7 +66,7 @@ def test_where_names_clash_already_a_lookup_is_refused_and_harms_nobody(spawn):
     keys = {role: add_key(node, "beta", f"beta-{role}", role) for role in ("tenant", "operator")}
     victim = node.create(name="victim", stopped=True, app_id="ab" * 20)
     other, third, upper = (node.create(name=name, stopped=True) for name in ("other", "third", "upper"))
-    theirs = node.post("/cvms", json=node.ask(name="theirs", stopped=True), key=keys["tenant"]).ok().json["vm_uuid"]
+    theirs = node.post("/cvms", json=node.create_body(name="theirs", stopped=True), key=keys["tenant"]).ok().json["vm_uuid"]
     rename(node, {other.uuid: victim.uuid, third.uuid: victim.app_id, upper.uuid: "VICTIM", theirs: victim.uuid})
 
     calls = [("GET", ""), ("DELETE", ""), ("POST", "/stop"), ("GET", "/state"), ("PATCH", "/resources"), ("POST", "/replicas"),
@@ -76,8 +76,8 @@ def test_where_names_clash_already_a_lookup_is_refused_and_harms_nobody(spawn):
         for method, path in calls if clash else calls[:1]:
             answer = node.api(method, f"/cvms/{name}{path}", json={} if method in ("PATCH", "POST") else None)
             if clash:
-                said = refused(answer, 400, "ERR-03-010", "identifier", name)
-                assert "cvm_" in said["suggestions"][0], said
+                error = refused(answer, 400, "ERR-03-010", "identifier", name)
+                assert "cvm_" in error["suggestions"][0], error
             else:
                 assert answer.ok()["vm_uuid"] == victim.uuid
     # An operator of another workspace whose own CVM has the name gets the same answer.
@@ -102,7 +102,7 @@ def test_an_operators_change_by_app_id_is_refused_when_several_workspaces_have_t
     node = spawn()
     app = "cd" * 20
     keys = {slug: add_key(node, slug, f"{slug}-key", "tenant") for slug in ("beta", "gamma")}
-    cvms = {slug: node.post("/cvms", json=node.ask(name=f"in-{slug}", stopped=True, app_id=app), key=key).ok()["vm_uuid"]
+    cvms = {slug: node.post("/cvms", json=node.create_body(name=f"in-{slug}", stopped=True, app_id=app), key=key).ok()["vm_uuid"]
             for slug, key in keys.items()}
     node.settled()
 

@@ -100,7 +100,7 @@ def test_every_schema_is_a_schema_and_every_reference_leads_somewhere():
 # ------------------------------------------------------------------ answers
 
 
-def asked(node, method, path, status=200, **more):
+def checked_request(node, method, path, status=200, **more):
     answer = node.api(method, path, prefix="", **more)
     assert answer.status == status, answer
     openapi.check(method, path, status, answer.headers.get("content-type"), answer.body)
@@ -117,60 +117,60 @@ def test_answers_about_a_stopped_cvm_keep_to_the_description(node, version):
                  "/api/v1/auth/me", "/api/v1/workspaces", "/api/v1/workspaces/local", "/api/v1/workspaces/local/nodes",
                  "/api/v1/teepods/available", "/api/v1/os-images", "/api/v1/instance-types", "/api/v1/instance-types/cpu",
                  "/api/v1/kms", "/healthz", "/readyz", "/api/v1/healthz", "/api/v1/readyz"):
-        asked(node, "GET", path, version=version)
-    asked(node, "POST", "/api/v1/status/batch", json={"vm_uuids": [cvm.uuid]}, version=version)
-    asked(node, "GET", "/metrics")
+        checked_request(node, "GET", path, version=version)
+    checked_request(node, "POST", "/api/v1/status/batch", json={"vm_uuids": [cvm.uuid]}, version=version)
+    checked_request(node, "GET", "/metrics")
 
 
 def test_answers_to_changes_keep_to_the_description(node):
-    asked(node, "POST", "/api/v1/cvms/provision", json=node.ask())
-    made = asked(node, "POST", "/api/v1/cvms", json=node.ask(stopped=True)).json
+    checked_request(node, "POST", "/api/v1/cvms/provision", json=node.create_body())
+    made = checked_request(node, "POST", "/api/v1/cvms", json=node.create_body(stopped=True)).json
     at = f"/api/v1/cvms/{made['vm_uuid']}"
-    started = asked(node, "POST", at + "/start").json
-    asked(node, "GET", f"/api/v1/operations/{started['operation_id']}?wait=30")
-    asked(node, "GET", at)
-    asked(node, "PATCH", at + "/policy", json={"restart_policy": "always", "start_order": 2})
-    asked(node, "POST", at + "/stop")
+    started = checked_request(node, "POST", at + "/start").json
+    checked_request(node, "GET", f"/api/v1/operations/{started['operation_id']}?wait=30")
+    checked_request(node, "GET", at)
+    checked_request(node, "PATCH", at + "/policy", json={"restart_policy": "always", "start_order": 2})
+    checked_request(node, "POST", at + "/stop")
     node.settled(made["vm_uuid"])
-    gone = asked(node, "DELETE", at, 204)
+    gone = checked_request(node, "DELETE", at, 204)
     operation = gone.headers["x-operation-id"]
-    assert asked(node, "GET", f"/api/v1/operations/{operation}?wait=30").json["state"] == "succeeded"
+    assert checked_request(node, "GET", f"/api/v1/operations/{operation}?wait=30").json["state"] == "succeeded"
     until("it is gone", lambda: node.get(f"/cvms/{made['vm_uuid']}").status == 404)
 
 
 def test_answers_about_maintenance_keep_to_the_description(node):
     cvm = node.create()
     at = "/api/v1/node/maintenance"
-    asked(node, "GET", at)
-    asked(node, "PUT", at, json={"enabled": True, "reason": "a test"})
+    checked_request(node, "GET", at)
+    checked_request(node, "PUT", at, json={"enabled": True, "reason": "a test"})
     try:
-        asked(node, "GET", "/api/v1/node")
-        asked(node, "GET", "/api/v1/teepods/available")
-        asked(node, "POST", "/api/v1/cvms", 403, json=node.ask())
-        drained = asked(node, "POST", "/api/v1/node/drain", 202, json={"timeout_s": 10, "force": True}).json
+        checked_request(node, "GET", "/api/v1/node")
+        checked_request(node, "GET", "/api/v1/teepods/available")
+        checked_request(node, "POST", "/api/v1/cvms", 403, json=node.create_body())
+        drained = checked_request(node, "POST", "/api/v1/node/drain", 202, json={"timeout_s": 10, "force": True}).json
         assert len(drained["operations"]) == 1
-        asked(node, "GET", f"/api/v1/cvms/{cvm.uuid}")
-        asked(node, "POST", f"/api/v1/cvms/{cvm.uuid}/stop")
+        checked_request(node, "GET", f"/api/v1/cvms/{cvm.uuid}")
+        checked_request(node, "POST", f"/api/v1/cvms/{cvm.uuid}/stop")
         node.settled()
     finally:
-        asked(node, "DELETE", at)
+        checked_request(node, "DELETE", at)
 
 
 def test_refusals_keep_to_the_description(node):
-    asked(node, "GET", "/api/v1/cvms/nobody", 404)
+    checked_request(node, "GET", "/api/v1/cvms/nobody", 404)
     there = node.create(stopped=True)
-    asked(node, "POST", f"/api/v1/cvms/{there.uuid}/start", 412, headers={"If-Match": '"0"'})
-    asked(node, "POST", "/api/v1/cvms", 400, json=node.ask(vcpu=65000))
-    asked(node, "POST", "/api/v1/cvms", 400, json={"name": "abcde"})
-    asked(node, "GET", "/api/v1/operations/none", 404)
-    asked(node, "GET", "/api/v1/apps?page=0", 400)
-    asked(node, "GET", "/api/v1/node", 401, key="wrong")
+    checked_request(node, "POST", f"/api/v1/cvms/{there.uuid}/start", 412, headers={"If-Match": '"0"'})
+    checked_request(node, "POST", "/api/v1/cvms", 400, json=node.create_body(vcpu=65000))
+    checked_request(node, "POST", "/api/v1/cvms", 400, json={"name": "abcde"})
+    checked_request(node, "GET", "/api/v1/operations/none", 404)
+    checked_request(node, "GET", "/api/v1/apps?page=0", 400)
+    checked_request(node, "GET", "/api/v1/node", 401, key="wrong")
 
 
 def test_preflight_answers_what_would_happen_and_reserves_nothing(node):
     before = node.get("/node").ok().json["capacity"]
-    assert asked(node, "POST", "/api/v1/preflight", json=node.ask()).json["fits"] is True
-    small = asked(node, "POST", "/api/v1/preflight", json=node.ask(vcpu=65000)).json
+    assert checked_request(node, "POST", "/api/v1/preflight", json=node.create_body()).json["fits"] is True
+    small = checked_request(node, "POST", "/api/v1/preflight", json=node.create_body(vcpu=65000)).json
     assert small["fits"] is False and small["error"]["error_code"] == "ERR-02-003"
     assert node.get("/node").ok().json["capacity"] == before
 
@@ -178,7 +178,7 @@ def test_preflight_answers_what_would_happen_and_reserves_nothing(node):
 def test_a_wait_ends_with_its_time_or_its_operation(node):
     cvm = node.create(stopped=True)
     began = time.monotonic()
-    operation = cvm.ask("start").ok().json["operation_id"]
+    operation = cvm.request("start").ok().json["operation_id"]
     over = node.get(f"/operations/{operation}?wait=60", timeout=70).ok().json
     assert over["state"] == "succeeded" and time.monotonic() - began < 50
     assert all(step["state"] == "done" for step in over["steps"])

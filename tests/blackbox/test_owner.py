@@ -208,7 +208,7 @@ def test_operations_under_way_in_the_original_are_not_gone_on_with_by_a_copy(spa
     node.stop()
     node.start(TEEPOD_FAILPOINT="start.start.before")
     try:
-        cvm.ask("start")
+        cvm.request("start")
     except OSError:
         pass
     node.died()

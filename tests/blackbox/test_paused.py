@@ -19,7 +19,7 @@ import pytest
 
 from button import BUTTON, seal
 from libvirtd import virsh
-from node import DEMO, IMAGES, Node, assert_books, refused, until
+from node import DEMO, IMAGES, Node, assert_consistent, refused, until
 from test_disk_full import fill as fill_below
 
 WRITER = "teepod-writer-1.0.0"
@@ -187,14 +187,14 @@ def test_a_guest_without_space_goes_on_when_there_is_room(tiny, guest):
     assert "pause_reason" not in tiny.get(f"/cvms/{cvm.uuid}/state").json
     cvm.do("shutdown", timeout=60)
     cvm.becomes("stopped")
-    assert_books(tiny)
+    assert_consistent(tiny)
 
 
 def test_a_guest_that_is_resumed_without_room_is_paused_again_and_is_not_tried_all_the_time(tiny, guest):
     cvm = guest
     ballast = filled(tiny, cvm)
     before = pauses(tiny, cvm).count(("paused", "nospc"))
-    assert cvm.ask("resume").ok().headers["x-operation-id"]
+    assert cvm.request("resume").ok().headers["x-operation-id"]
     until(lambda: f"paused again: {pauses(tiny, cvm)}", lambda: pauses(tiny, cvm).count(("paused", "nospc")) > before and
           is_paused(cvm, "nospc"))
     tiny.settled(cvm.uuid)
@@ -203,7 +203,7 @@ def test_a_guest_that_is_resumed_without_room_is_paused_again_and_is_not_tried_a
     until("the guest has written all of it", lambda: written(cvm), 30)
     cvm.do("stop")
     cvm.becomes("stopped")
-    assert_books(tiny)
+    assert_consistent(tiny)
 
 
 @pytest.mark.parametrize("verb, body, end", [
@@ -216,20 +216,20 @@ def test_a_guest_without_space_can_be_ended(tiny, guest, verb, body, end):
     if verb == "delete":
         cvm.delete()
     else:
-        cvm.ask(verb, **body).ok()
+        cvm.request(verb, **body).ok()
         until("its QEMU has ended", lambda: not set(pids) & set(cvm.pids()))
     assert time.monotonic() - asked < 30, "nobody waits for a guest that can not answer"
     ballast.unlink()
     tiny.settled(seconds=60)
     if end:
         cvm.becomes(end)
-    assert_books(tiny)
+    assert_consistent(tiny)
 
 
 def test_a_shutdown_without_force_of_a_guest_without_space_fails_at_once_and_says_why(tiny, guest):
     cvm = guest
     ballast = filled(tiny, cvm)
-    cvm.ask("shutdown", timeout=600).ok()
+    cvm.request("shutdown", timeout=600).ok()
     tiny.settled(cvm.uuid, 30)
     op, = began(cvm, "shutdown")
     assert op["state"] == "failed" and "paused" in str(op["error"]), op
@@ -270,7 +270,7 @@ def test_a_cause_that_was_not_committed_is_asked_for_again(tiny, guest):
     cvm.becomes("running")
 
 
-def ask_qemu(monitor, command):
+def qmp_command(monitor, command):
     """Send one QMP command to a QEMU while the daemon is down."""
     with socket.socket(socket.AF_UNIX) as s:
         s.settimeout(10)
@@ -293,7 +293,7 @@ def test_a_guest_that_runs_out_of_space_while_nobody_watches_is_found_paused(tin
     write(cvm)
     # Folders of guests that ended while the daemon was down may be left.
     monitor = max(tiny.embed.glob("lib/qemu/domain-*/monitor.sock"), key=lambda path: path.stat().st_mtime)
-    until("QEMU has paused it", lambda: ask_qemu(monitor, "query-status")["status"] == "io-error")
+    until("QEMU has paused it", lambda: qmp_command(monitor, "query-status")["status"] == "io-error")
     tiny.start()
     until(lambda: f"paused: {cvm.get()}", lambda: is_paused(cvm, "nospc"))
     assert ("paused", "nospc") in pauses(tiny, cvm)[cvm.observed:]
@@ -313,7 +313,7 @@ def test_a_guest_that_is_paused_while_it_boots_fails_its_operation_at_once(tiny)
     ballast.unlink()
     until("it boots on", lambda: cvm.get()["boot_progress"] == "done", 90)
     cvm.becomes("running")
-    assert_books(tiny)
+    assert_consistent(tiny)
 
 
 # ---------------------------------------------------------------------- paused by others
@@ -336,7 +336,7 @@ def test_a_guest_that_an_operator_paused_is_resumed_by_request_only(watched):
     suspended(watched, cvm)
     assert is_paused(cvm, "other")
     assert ("paused", "other") in pauses(watched, cvm)
-    body = refused(cvm.ask("start"), 409)
+    body = refused(cvm.request("start"), 409)
     assert "paused" in body["detail"]
     key = {"Idempotency-Key": "resume-1"}
     first = watched.post(f"/cvms/{cvm.uuid}/resume", headers=key).ok()
@@ -345,14 +345,14 @@ def test_a_guest_that_an_operator_paused_is_resumed_by_request_only(watched):
     again = watched.post(f"/cvms/{cvm.uuid}/resume", headers=key).ok()
     assert again.json["operation_id"] == first.json["operation_id"] and again.headers["idempotent-replayed"] == "true"
     assert virsh_state(watched, cvm) == "running"
-    body = refused(cvm.ask("resume"), 409)
+    body = refused(cvm.request("resume"), 409)
     assert "only a paused CVM can be resumed" in body["detail"] and "running" in body["detail"]
     suspended(watched, cvm)
     watched.virsh("resume", cvm.uuid)
     cvm.becomes("running")
     cvm.do("stop")
-    refused(cvm.ask("resume"), 409)
-    assert_books(watched)
+    refused(cvm.request("resume"), 409)
+    assert_consistent(watched)
 
 
 def virsh_state(node, cvm):
@@ -380,7 +380,7 @@ def test_a_shutdown_resumes_a_paused_guest_so_that_it_can_answer(watched, button
     cvm.becomes("stopped")
     assert cvm.operations()[0]["state"] == "succeeded"
     assert "shutdown.progress" in cvm.log()
-    assert_books(watched)
+    assert_consistent(watched)
 
 
 @pytest.mark.parametrize("verb", ["stop", "delete", "restart"])
@@ -393,7 +393,7 @@ def test_a_guest_that_an_operator_paused_can_be_ended(watched, verb):
         cvm.do(verb, **({"force": True} if verb == "restart" else {}))
         cvm.becomes("stopped" if verb == "stop" else "running")
         assert cvm.get()["pause_reason"] is None
-    assert_books(watched)
+    assert_consistent(watched)
 
 
 def test_the_state_stream_tells_a_pause_and_its_end(watched):
@@ -413,7 +413,7 @@ def test_the_state_stream_tells_a_pause_and_its_end(watched):
         suspended(watched, cvm)
         paused = state()
         assert paused["status"] == "paused" and paused["pause_reason"] == "other", paused
-        cvm.ask("resume").ok()
+        cvm.request("resume").ok()
         seen = [state()]
         while seen[-1]["status"] != "running":
             seen.append(state())
@@ -431,7 +431,7 @@ def test_a_guest_that_an_operator_pauses_while_it_boots_boots_on_when_it_is_resu
     cvm.do("resume")
     until("it has booted", lambda: cvm.get()["boot_progress"] == "done", 90)
     cvm.becomes("running")
-    assert_books(watched)
+    assert_consistent(watched)
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -441,7 +441,7 @@ def test_a_resume_is_finished_after_kill_9(watched, when):
     watched.start(TEEPOD_FAILPOINT=f"resume.resume.{when}")
     suspended(watched, cvm)
     with contextlib.suppress(OSError, http.client.HTTPException):   # the daemon may die before it answers
-        cvm.ask("resume")
+        cvm.request("resume")
     assert watched.died() == signal.SIGKILL
     watched.start()
     watched.settled(cvm.uuid)
@@ -461,4 +461,4 @@ def test_a_paused_guest_of_a_cvm_that_is_to_be_stopped_is_ended(watched):
     watched.start()
     until("it has ended", lambda: not cvm.pids())
     cvm.becomes("stopped")
-    assert_books(watched)
+    assert_consistent(watched)

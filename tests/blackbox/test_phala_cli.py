@@ -102,23 +102,23 @@ def test_a_cvm_s_whole_life_by_the_client(cli, node):
 
 
 def test_nodes_images_types_and_account(cli, node):
-    def said(*args):
+    def output(*args):
         done = cli(*args)
         return done.stdout + done.stderr
-    assert "local" in said("whoami")
-    assert "alpha" in said("nodes", "list")
-    assert "alpha" in said("cvms", "list-nodes")
-    assert BOOT in said("os-images")
-    assert "tdx.small" in said("instance-types", "cpu")
+    assert "local" in output("whoami")
+    assert "alpha" in output("nodes", "list")
+    assert "alpha" in output("cvms", "list-nodes")
+    assert BOOT in output("os-images")
+    assert "tdx.small" in output("instance-types", "cpu")
     cli("instance-types")
     cli("status")
 
 
 def test_a_refusal_is_printed_with_its_code_details_and_suggestions(cli, node):
     done = cli("deploy", "-c", "compose.yml", "-n", "far-too-large", "--image", BOOT, "--vcpu", "9999", ok=False)
-    said = done.stdout + done.stderr
-    assert "Error [ERR-02-003]" in said, said
-    assert "9999" in said and "64" in said, said
+    output = done.stdout + done.stderr
+    assert "Error [ERR-02-003]" in output, output
+    assert "9999" in output and "64" in output, output
     assert node.uuids() == set()
 
 
@@ -176,8 +176,8 @@ def test_replicate_an_app_in_two_revisions_needs_the_hash(cli, node):
     hashes = {h for h, in node.rows("select distinct r.compose_hash from cvms c join revisions r on r.id = c.revision")}
     assert len(hashes) == 2
     for source in ("app_" + first.app_id, first.uuid):
-        said = printed(cli("cvms", "replicate", source, ok=False))
-        assert "Error [ERR-03-009]" in said and all(h in said for h in hashes), said
+        output = printed(cli("cvms", "replicate", source, ok=False))
+        assert "Error [ERR-03-009]" in output and all(h in output for h in hashes), output
     for wanted, given in zip(sorted(hashes), ("", "0x")):
         cli("cvms", "replicate", "app_" + first.app_id, "--compose-hash", given + wanted)
         newest, = node.rows("select r.compose_hash from cvms c join revisions r on r.id = c.revision order by c.id desc limit 1")[0]
@@ -191,8 +191,8 @@ def test_a_replica_without_its_image_or_room_is_refused_in_words(phala, spawn, t
     run = client(phala, node, tmp_path)
     assert "Error [ERR-02-005]" in printed(run("cvms", "replicate", first.uuid, ok=False))
     (node.dir / "images" / BOOT).rename(tmp_path / "image")
-    said = printed(run("cvms", "replicate", first.uuid, ok=False))
-    assert "Error [ERR-03-006]" in said and BOOT in said, said
+    output = printed(run("cvms", "replicate", first.uuid, ok=False))
+    assert "Error [ERR-03-006]" in output and BOOT in output, output
     (tmp_path / "image").rename(node.dir / "images" / BOOT)
 
 
@@ -215,9 +215,9 @@ def test_resize_a_running_cvm(cli, node):
     cvm.becomes("running", 90)
     assert cvm.get()["resource"] | {"vcpu": 2, "memory_in_gb": 2, "disk_in_gb": 2} == cvm.get()["resource"]
     assert cvm.pids() != before
-    said = printed(cli("cvms", "resize", cvm.uuid, "--vcpu", "1", "--memory", "2048", "--disk-size", "2", "--allow-restart", "false",
+    output = printed(cli("cvms", "resize", cvm.uuid, "--vcpu", "1", "--memory", "2048", "--disk-size", "2", "--allow-restart", "false",
                        "--yes", ok=False))
-    assert "does not allow" in said, "told at once, not tried for five minutes"
+    assert "does not allow" in output, "told at once, not tried for five minutes"
 
 
 def test_deploy_to_a_cvm_that_is_there_and_wait(cli, node, tmp_path):

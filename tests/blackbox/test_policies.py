@@ -9,7 +9,7 @@ import time
 import pytest
 
 from button import BUTTON
-from node import assert_books, refused, until
+from node import assert_consistent, refused, until
 from test_adopt import press_power_button
 
 QUICK = {"restart.initial_backoff": 1, "restart.max_backoff": 2, "restart.max_retries": 3, "restart.reset_window": 300}
@@ -72,7 +72,7 @@ def test_a_crashed_cvm_is_restarted_with_back_off_until_the_budget_is_used_up(sp
     assert not cvm.pids() and cvm.status == "crashed"
     assert [e["data"]["attempt"] for e in events(node, "cvm.restart.scheduled")] == [1, 2, 3]
     assert len(events(node, "cvm.restart.exhausted")) == 1
-    assert_books(node)
+    assert_consistent(node)
 
     cvm.do("start")
     assert cvm.get()["restart"] == {"policy": "on-crash", "attempts": 0, "budget": 3, "next_attempt_at": None, "exhausted": False,
@@ -164,7 +164,7 @@ def test_a_restart_that_fails_counts_as_an_attempt(spawn):
     shutil.move(node.dir / "elsewhere", image)
     cvm.do("start")
     cvm.becomes("running")
-    assert_books(node)
+    assert_consistent(node)
 
 
 # ---------------------------------------------------------------------- after a boot of the host
@@ -184,7 +184,7 @@ def test_after_a_boot_of_the_host_those_that_ran_are_started(spawn):
     assert out.status == "exited" and not out.pids() and out.get()["restart"]["ended"] == "lost"
     assert {op["caller"] for cvm in ran for op in cvm.operations()[:1]} == {"teepod:auto-start"}
     assert all(cvm.get()["restart"]["attempts"] == 0 for cvm in ran), "no crash, no attempt"
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_the_api_answers_while_guests_are_started_in_order(spawn):
@@ -220,7 +220,7 @@ def test_one_that_can_not_start_holds_up_nobody_and_is_tried_again(spawn):
     shared.unlink()
     shutil.move(node.dir / "elsewhere", shared)
     bad.becomes("running", 10)
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_killed_while_it_starts_them_it_goes_on(spawn):
@@ -233,7 +233,7 @@ def test_killed_while_it_starts_them_it_goes_on(spawn):
     for cvm in cvms:
         cvm.becomes("running", 30)
     node.settled()
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_what_powered_off_before_the_host_did_stays_off(spawn):
@@ -283,10 +283,10 @@ def test_in_maintenance_nothing_new_and_the_rest_as_before(spawn):
     runs, other = node.create(), node.create(stopped=True)
     assert node.get("/node")["maintenance"]["enabled"] is False
     node.api("PUT", "/node/maintenance", json={"enabled": True, "reason": "new firmware"}).ok()
-    body = node.ask()
+    body = node.create_body()
     for path in ("/cvms", "/cvms/provision"):
-        said = refused(node.post(path, json=body), 403, "ERR-02-012", "node_id")
-        assert said["message"] == "node in maintenance: new firmware"
+        error = refused(node.post(path, json=body), 403, "ERR-02-012", "node_id")
+        assert error["message"] == "node in maintenance: new firmware"
     assert "new firmware" in node.post("/preflight", json=body).text
     assert runs.status == "running"
     other.do("start")
@@ -357,7 +357,7 @@ def test_drain_and_back(spawn, killed):
     node.settled()
     assert stopped.status == "stopped" and by_hand.status == "stopped"
     assert node.get("/node/maintenance")["drain"] == {"waiting": 0, "shutting_down": 0, "still_running": 0, "down": 0}
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_a_guest_that_does_not_go_down_runs_on_and_is_told(spawn):
@@ -369,7 +369,7 @@ def test_a_guest_that_does_not_go_down_runs_on_and_is_told(spawn):
     node.api("PUT", "/node/maintenance", json={"enabled": False}).ok()
     node.settled()
     assert cvm.status == "running"
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_a_crash_during_a_drain_is_not_restarted_before_it_is_over(spawn):

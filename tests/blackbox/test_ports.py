@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from node import PROGRAM, assert_books, port_block, refused, sockets_of, until
+from node import PROGRAM, assert_consistent, port_block, refused, sockets_of, until
 
 
 def tcp(host_port=0, vm_port=80, **more):
@@ -26,7 +26,7 @@ def test_port_zero_takes_a_free_one_of_the_range_and_qemu_listens_there(node):
         assert address == "127.0.0.1" and node.port_first <= port <= node.port_last
     bound = sockets_of(cvm.pids()[0])
     assert {("udp" if u else "tcp", a, p) for u, a, p, _ in rows} <= bound
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_the_answer_tells_the_ports_taken(node):
@@ -60,7 +60,7 @@ def test_all_addresses_and_one_of_them_exclude_each_other(spawn):
     refused(node.try_create(stopped=True, ports=[tcp(port, host_address="0.0.0.0")]), (400, 409), value=port)
     node.create(stopped=True, ports=[tcp(port + 1, host_address="0.0.0.0")])
     refused(node.try_create(stopped=True, ports=[tcp(port + 1, host_address="127.0.0.2")]), (400, 409), value=port + 1)
-    assert_books(node)
+    assert_consistent(node)
 
 
 @pytest.mark.parametrize("addresses, times", [("127.0.0.1", 1), ("127.0.0.1, 127.0.0.2", 2), ("127.0.0.1, 0.0.0.0", 1),
@@ -71,14 +71,14 @@ def test_the_total_is_how_many_forwards_there_can_be(spawn, addresses, times):
     assert node.capacity()["host_ports"]["total"] == times * 4
 
 
-@pytest.mark.parametrize("key, value, said", [
+@pytest.mark.parametrize("key, value, text", [
     ("ports.range", "30000-30010, 30005", "30005-30005 overlaps 30000-30010"),
     ("ports.range", "30000, 30000", "30000-30000 overlaps 30000-30000"),
     ("ports.range", "30000-30010, udp:30010-30020", "30010-30020 overlaps 30000-30010"),
     ("ports.addresses", "127.0.0.1, 127.0.0.1", "127.0.0.1 is listed twice")])
-def test_ports_that_would_be_counted_twice_are_refused(key, value, said):
+def test_ports_that_would_be_counted_twice_are_refused(key, value, text):
     done = subprocess.run([PROGRAM, "--check-config", "-o", f"{key}={value}"], capture_output=True, text=True, timeout=30)
-    assert done.returncode == 1 and key.split(".")[1] in done.stderr and said in done.stderr, done
+    assert done.returncode == 1 and key.split(".")[1] in done.stderr and text in done.stderr, done
 
 
 def test_forwards_on_other_addresses_work(spawn):
@@ -122,7 +122,7 @@ def test_a_port_some_other_process_holds_is_refused(node):
             assert op["state"] == "failed" and str(port) in str(op["error"]), op
         else:
             refused(answer, (400, 409), value=port)
-        assert_books(node)
+        assert_consistent(node)
     node.create(ports=[tcp(port)])
 
 
@@ -146,8 +146,8 @@ def test_picking_passes_over_any_number_of_them(spawn):
             held.append(socket.socket())
             held[-1].bind(("127.0.0.1", port))
             held[-1].listen()
-        assert node.post("/preflight", json=node.ask(ports=[tcp()])).ok()["fits"]
-        assert not node.post("/preflight", json=node.ask(ports=[tcp(), tcp(0, 81)])).ok()["fits"]
+        assert node.post("/preflight", json=node.create_body(ports=[tcp()])).ok()["fits"]
+        assert not node.post("/preflight", json=node.create_body(ports=[tcp(), tcp(0, 81)])).ok()["fits"]
         assert [row[2] for row in node.create(stopped=True, ports=[tcp()]).ports()] == [node.port_last]
         refused(node.try_create(stopped=True, ports=[tcp()]), 400)
         refused(node.try_create(stopped=True, ports=[tcp(node.port_first)]), (400, 409), value=node.port_first)
@@ -155,7 +155,7 @@ def test_picking_passes_over_any_number_of_them(spawn):
         for s in held:
             s.close()
     assert [row[2] for row in node.create(stopped=True, ports=[tcp()]).ports()] == [node.port_first]
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_creates_at_the_same_time_get_ports_of_their_own(node):
@@ -165,7 +165,7 @@ def test_creates_at_the_same_time_get_ports_of_their_own(node):
         made = list(pool.map(lambda i: node.create(name=f"together-{i}", stopped=True, ports=[tcp(), udp()]), range(n)))
     rows = [row for cvm in made for row in cvm.ports()]
     assert len(rows) == 2 * n and len({(udp, port) for udp, _, port, _ in rows}) == 2 * n
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_replicas_with_ports_are_all_made_or_as_many_as_fit(spawn):
@@ -177,17 +177,17 @@ def test_replicas_with_ports_are_all_made_or_as_many_as_fit(spawn):
     assert made["created"] == 12 and made["error"] is None
     made = node.post(f"/cvms/{source.uuid}/replicas", json={"count": 12, "stopped": True, "partial": True}).ok()
     assert made["created"] == 7 and "host_ports" in str(made["error"])
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_a_key_gives_the_first_answer_though_its_port_is_taken_since(node):
     port = node.port_first + 7
-    ask = node.ask(stopped=True, ports=[tcp(port)])
-    first = node.post("/cvms", json=ask, headers={"Idempotency-Key": "port-7"}).ok()
+    fields = node.create_body(stopped=True, ports=[tcp(port)])
+    first = node.post("/cvms", json=fields, headers={"Idempotency-Key": "port-7"}).ok()
     with socket.socket() as s:
         s.bind(("127.0.0.1", port))
         s.listen()
-        again = node.post("/cvms", json=ask, headers={"Idempotency-Key": "port-7"}).ok()
+        again = node.post("/cvms", json=fields, headers={"Idempotency-Key": "port-7"}).ok()
     assert again.json == first.json and again.headers["idempotent-replayed"] == "true"
 
 
@@ -198,7 +198,7 @@ def test_no_port_left(spawn):
     node.create(stopped=True, ports=[tcp(), tcp(0, 81)])
     refused(node.try_create(stopped=True, ports=[tcp()]), 400)
     node.create(stopped=True, ports=[udp()])
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_forwards_are_there_again_after_stop_and_start(node):
@@ -246,5 +246,5 @@ def test_an_address_that_the_host_does_not_have_is_refused_by_name(spawn, make, 
     answer = node.try_create(stopped=True, ports=[make(), make(port and node.port_first + port, host_address="192.0.2.7")])
     body = refused(answer, 400, "ERR-02-009", "ports[1].host_address", "192.0.2.7")
     assert "no address 192.0.2.7" in body["message"], answer
-    assert_books(node)
+    assert_consistent(node)
 

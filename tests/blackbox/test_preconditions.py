@@ -41,8 +41,8 @@ def test_every_change_of_a_cvm_honours_if_match(node):
     now = tag_of(cvm)
     headers = {"If-Match": old}
     for verb in ("start", "stop", "shutdown", "restart"):
-        said = refused(node.post(f"/cvms/{cvm.uuid}/{verb}", headers=headers), 412)
-        assert old in said["detail"] and now in said["detail"] and "error_code" not in said
+        error = refused(node.post(f"/cvms/{cvm.uuid}/{verb}", headers=headers), 412)
+        assert old in error["detail"] and now in error["detail"] and "error_code" not in error
     answer = node.api("DELETE", f"/cvms/{cvm.uuid}", headers=headers)
     refused(answer, 412)
     assert answer.headers["etag"] == now

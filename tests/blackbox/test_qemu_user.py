@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from libvirtd import DEBIAN_DEFAULT, defined, virsh
-from node import DEMO, assert_books, until
+from node import DEMO, assert_consistent, until
 from test_lifecycle import BOOTED, facts
 
 
@@ -40,7 +40,7 @@ def test_a_life_with_qemu_as_its_own_user(node, libvirtd):
     cvm = node.create(ports=[{"protocol": "tcp", "host_port": 0, "vm_port": 80}])
     assert [owner_of(pid) for pid in cvm.pids()] == [pwd.getpwnam("libvirt-qemu").pw_uid]
     until("boot", lambda: BOOTED in cvm.log())
-    assert_books(node)
+    assert_consistent(node)
     cvm.do("stop")
     cvm.becomes("stopped")
     cvm.do("start")
@@ -52,10 +52,10 @@ def test_a_life_with_qemu_as_its_own_user(node, libvirtd):
     for boot in (1, 2, 3):
         assert BOOTED in cvm.log(boot=boot), boot
     assert "qemu-system" in cvm.log("stdout")
-    assert_books(node)
+    assert_consistent(node)
     cvm.delete()
     assert cvm.uuid not in defined(libvirtd.uri)
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_the_demo_guest_answers_and_is_adopted_over_kill_9(node):
@@ -67,10 +67,10 @@ def test_the_demo_guest_answers_and_is_adopted_over_kill_9(node):
     cvm.becomes("running", 10)
     assert cvm.pids() == pids
     assert facts(port)["boots_of_this_disk"] == before["boots_of_this_disk"]
-    assert_books(node)
+    assert_consistent(node)
     cvm.do("shutdown", timeout=60)
     cvm.becomes("stopped", 60)
-    assert_books(node)
+    assert_consistent(node)
 
 
 def can_read(user, path):
@@ -97,10 +97,10 @@ def test_what_a_cvm_keeps_is_closed_to_other_users(node):
 
 def test_a_state_dir_that_qemu_can_not_pass_is_named_with_what_to_do(node):
     node.dir.chmod(0o700)
-    asked = node.try_create().ok().json
-    answer = node.operation(asked["operation_id"], wait=30)
+    created = node.try_create().ok().json
+    answer = node.operation(created["operation_id"], wait=30)
     node.dir.chmod(0o711)
     assert answer["state"] == "failed"
     assert "Permission denied" in str(answer["error"]) and f"pass through {node.dir}" in str(answer["error"])
     node.settled()
-    assert_books(node)
+    assert_consistent(node)

@@ -5,7 +5,7 @@ import collections
 import json
 import threading
 
-from node import COMPOSE, assert_books, refused
+from node import COMPOSE, assert_consistent, refused
 
 CREATES, ROOM, CLIENTS = 1000, 100, 100
 CLAIMS = 200
@@ -55,18 +55,18 @@ def test_of_a_thousand_creates_exactly_those_that_fit_succeed(spawn):
         node = spawn(options={**{f"capacity.{k}": v for k, v in plenty.items()}, f"capacity.{short}": ROOM * each,
                               "capacity.cid_count": 20000})
         answers = at_once(node, [body(f"race-{n:04d}") for n in range(CREATES)], CLIENTS)
-        made = {said["vm_uuid"] for status, said in answers if status == 200}
+        made = {answer["vm_uuid"] for status, answer in answers if status == 200}
         assert len(made) == ROOM == len([a for a in answers if a[0] == 200]), collections.Counter(a[0] for a in answers)
-        for status, said in answers:
+        for status, answer in answers:
             if status != 200:
-                assert (status, said["error_code"]) == (400, code), said
-                told = details(said)
-                assert (told["asked"], told["free"], told["total"]) == (each, 0, ROOM * each), said
-                assert field in told, said
+                assert (status, answer["error_code"]) == (400, code), answer
+                named = details(answer)
+                assert (named["asked"], named["free"], named["total"]) == (each, 0, ROOM * each), answer
+                assert field in named, answer
         assert node.uuids() == made
         assert node.capacity()[short]["promised"] == ROOM * each
         assert len(node.rows("select distinct cid from cvms")) == ROOM
-        assert_books(node)
+        assert_consistent(node)
         node.stop()
 
 
@@ -77,21 +77,21 @@ def test_of_two_hundred_who_ask_for_one_host_port_one_gets_it(spawn):
     answers = at_once(node, bodies, CLAIMS)
     (winner,), losers = [a[1] for a in answers if a[0] == 200], [a for a in answers if a[0] != 200]
     assert len(losers) == CLAIMS - 1
-    for status, said in losers:
-        assert status in (400, 409) and str(port) in json.dumps(said) and winner["name"] in json.dumps(said), said
+    for status, answer in losers:
+        assert status in (400, 409) and str(port) in json.dumps(answer) and winner["name"] in json.dumps(answer), answer
     assert node.uuids() == {winner["vm_uuid"]}
     assert node.rows("select host_port from ports") == [(port,)]
-    assert_books(node)
+    assert_consistent(node)
     # Afterwards the capacity is free again.
     refused(node.post("/cvms", json=body("late-one", ports=bodies[0]["ports"])), (400, 409), value=port)
     node.cvm(winner["vm_uuid"]).delete()
     node.post("/cvms", json=body("late-one", ports=bodies[0]["ports"])).ok()
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_of_two_hundred_who_take_one_name_one_gets_it(spawn):
     node = spawn(options={"capacity.slots": 10000, "capacity.vcpus": 10000})
     answers = at_once(node, [body("the-name") for _ in range(CLAIMS)], CLAIMS)
     assert len([a for a in answers if a[0] == 200]) == 1
-    assert {(status, said["error_code"]) for status, said in answers if status != 200} == {(409, "ERR-01-004")}
-    assert_books(node)
+    assert {(status, answer["error_code"]) for status, answer in answers if status != 200} == {(409, "ERR-01-004")}
+    assert_consistent(node)

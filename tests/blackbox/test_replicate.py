@@ -162,11 +162,11 @@ def test_what_is_not_there_and_what_is_not_yours_look_the_same(spawn):
     tenant = add_key(node, "beta", "beta-tenant", "tenant")
     never = "00000000-0000-4000-8000-000000000000"
 
-    def said(name, path):
+    def error_of(name, path):
         body = refused(node.post(path, key=tenant), 404, "ERR-03-008")
         return str({k: v for k, v in body.items() if k != "request_id"}).replace(name, "NAME")
     for theirs, nobodys in ((mine.uuid, never), (mine.name, "no-such"), ("app_" + mine.app_id, "app_" + "0" * 40)):
-        assert said(theirs, f"/cvms/{theirs}/replicas") == said(nobodys, f"/cvms/{nobodys}/replicas")
+        assert error_of(theirs, f"/cvms/{theirs}/replicas") == error_of(nobodys, f"/cvms/{nobodys}/replicas")
     refused(node.post(f"/apps/{mine.app_id}/instances", key=tenant), 404, "ERR-03-008")
     refused(node.post(f"/apps/{mine.app_id}/cvms/{mine.uuid}/replicas", key=tenant), 404, "ERR-03-008")
     refused(node.post(f"/cvms/{mine.uuid}/replicas", key=add_key(node, "local", "looks", "reader")), 403)
@@ -311,5 +311,5 @@ def test_events_say_what_it_was_made_from(node):
     newest = node.get("/events?limit=1").ok()["newest"]
     made = replicas_of(node, first, stopped=True)
     events = node.get(f"/events?after={newest}&limit=100").ok()["events"]
-    told, = [e for e in events if e["type"] == "cvm.replicated"]
-    assert told["vm_uuid"] == made.uuid and told["data"]["source"] == first.uuid
+    replicated, = [e for e in events if e["type"] == "cvm.replicated"]
+    assert replicated["vm_uuid"] == made.uuid and replicated["data"]["source"] == first.uuid

@@ -25,7 +25,7 @@ class Source:
     def body(self, wrong, software):
         whole = "runner" in software
         compose = {**(MANIFEST if whole else COMPOSE), "allowed_envs": ["KNOWN"], **software}
-        return {**self.node.ask(), "compose_file": compose, **wrong}
+        return {**self.node.create_body(), "compose_file": compose, **wrong}
 
     def create(self, wrong, software):
         return self.node.post("/cvms", json=self.body(wrong, software))
@@ -147,8 +147,8 @@ def test_every_route_refuses_it_alike(source, rule):
     for route in routes:
         answer = getattr(source, route)(dict(wrong), dict(software))
         try:
-            said = refused(answer, (400, 404, 409), code)
-            named = said["details"][0]["field"]
+            error = refused(answer, (400, 404, 409), code)
+            named = error["details"][0]["field"]
             # The member is at the top of some bodies and in the compose file of others.
             assert named == field or named.rsplit(".", 1)[-1] == field, answer
         except AssertionError as e:

@@ -23,7 +23,7 @@ def shared(spawn):
         node.post("/workspaces", json={"slug": slug, "quotas": {"vcpus": 40} if slug == "own-team" else None}).ok()
         keys[slug] = {role: node.post("/tokens", json={"name": f"{slug}-{role}", "role": role, "workspace": slug}).ok().json["token"]
                       for role in ("reader", "tenant", "operator")}
-        cvms[slug] = node.post("/cvms", json=node.ask(name=f"in-{slug}", stopped=True, vcpu=3, ports=[{"vm_port": 80}]),
+        cvms[slug] = node.post("/cvms", json=node.create_body(name=f"in-{slug}", stopped=True, vcpu=3, ports=[{"vm_port": 80}]),
                                key=keys[slug]["tenant"]).ok().json
     node.settled()
     return node, keys, cvms
@@ -58,15 +58,15 @@ def secrets(node, cvm):
 def test_no_route_tells_a_tenant_of_the_machine_or_of_others(shared, role):
     node, keys, cvms = shared
     node.api("PUT", "/node/maintenance", json={"enabled": True, "reason": "new disks"}, key=keys["rivals"]["operator"]).ok()
-    key, said = keys["own-team"][role], 0
+    key, answered = keys["own-team"][role], 0
     for path in paths(role, cvms["own-team"]):
         answer = node.api("GET", path, prefix="", key=key)
         assert answer.status in (200, 501), (path, answer)
-        said += answer.status == 200
+        answered += answer.status == 200
         for text, pattern in secrets(node, cvms["rivals"]).items():
             found = pattern.search(answer.text)
             assert not found, f"{path} tells {text}: ...{answer.text[max(0, found.start() - 80):found.end() + 20]}"
-    assert said >= 30
+    assert answered >= 30
     assert node.get("/node/maintenance", key=key).ok().json.keys() == {"enabled", "reason", "since"}
 
 
@@ -92,9 +92,9 @@ def test_what_is_told_is_what_the_tenant_may_have(shared):
 
 def test_a_refusal_tells_a_tenant_what_is_free_and_no_total(shared):
     node, keys, _ = shared
-    ask, total = node.ask(vcpu=60000), str(TOTALS["capacity.vcpus"])
+    body, total = node.create_body(vcpu=60000), str(TOTALS["capacity.vcpus"])
     for key, told in ((keys["rivals"]["tenant"], False), (keys["rivals"]["operator"], True)):
-        for answer in (node.post("/cvms", json=ask, key=key), node.post("/preflight", json=ask, key=key)):
+        for answer in (node.post("/cvms", json=body, key=key), node.post("/preflight", json=body, key=key)):
             assert "ERR-02-003" in answer.text and str(TOTALS["capacity.vcpus"] - 6) in answer.text, answer
             assert (total in answer.text) == told, answer
 
@@ -102,7 +102,7 @@ def test_a_refusal_tells_a_tenant_what_is_free_and_no_total(shared):
 def test_the_event_of_a_start_that_was_refused_tells_no_total(spawn):
     node = spawn(options={"capacity.vcpus": 7, "capacity.release_on_stop": "yes"})
     tenant = tenant_of(node)
-    cvm = node.cvm(node.post("/cvms", json=node.ask(vcpu=3), key=tenant).ok()["vm_uuid"])
+    cvm = node.cvm(node.post("/cvms", json=node.create_body(vcpu=3), key=tenant).ok()["vm_uuid"])
     cvm.becomes("running")
     node.settled()
     reboot(node)
@@ -110,9 +110,9 @@ def test_the_event_of_a_start_that_was_refused_tells_no_total(spawn):
         db.execute("update cvms set holds_cpu = 0")
     node.options["capacity.vcpus"] = 2
     node.start()
-    said, = until("the start is refused", lambda: [e["data"]["error"] for e in node.get("/events?limit=1000", key=tenant).ok()["events"]
+    error, = until("the start is refused", lambda: [e["data"]["error"] for e in node.get("/events?limit=1000", key=tenant).ok()["events"]
                                                    if e["type"] == "cvm.start.refused"], 10)
-    assert said == "not enough vcpus: asked 3, free 2"
+    assert error == "not enough vcpus: asked 3, free 2"
 
 
 def test_operators_are_told_all_of_it(shared):

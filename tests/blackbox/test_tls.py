@@ -186,11 +186,11 @@ def test_a_web_page_can_not_use_the_certificate_of_its_reader(pki, tls_node):
     node = tls_node(**{"api.tls_client": "optional", "api.tls_client_ca": pki / "ca.pem", "api.cert_role": "operator"})
     node._tls = client(pki, "alice")
     forged = {"Origin": "https://elsewhere.example", "Content-Type": "text/plain"}
-    assert node.post("/cvms", json=node.ask(stopped=True), key=None, headers=forged).status == 403
+    assert node.post("/cvms", json=node.create_body(stopped=True), key=None, headers=forged).status == 403
     assert node.uuids() == set()
     assert node.get("/node", key=None, headers=forged).status == 200
-    assert node.post("/cvms", json=node.ask(stopped=True), key=None).status == 200
-    assert node.post("/cvms", json=node.ask(stopped=True), headers=forged).status == 200
+    assert node.post("/cvms", json=node.create_body(stopped=True), key=None).status == 200
+    assert node.post("/cvms", json=node.create_body(stopped=True), headers=forged).status == 200
 
 
 def ends(pki, name):
@@ -267,7 +267,7 @@ def test_a_certificates_name_steers_nobody_who_reads_the_records(pki, tls_node):
             "-extfile", pki / "alice.ext", "-out", pki / "odd.pem")
     node = tls_node(**{"api.tls_client": "optional", "api.tls_client_ca": pki / "ca.pem", "api.cert_role": "operator"})
     node._tls = client(pki, "odd")
-    made = node.post("/cvms", json=node.ask(stopped=True), key=None).ok()["operation_id"]
+    made = node.post("/cvms", json=node.create_body(stopped=True), key=None).ok()["operation_id"]
     assert node.get(f"/operations/{made}").ok()["caller"] == "cert:x\\x1b[31m\\u{9b}\\u{202e}root"
 
 
@@ -428,22 +428,22 @@ def test_the_service_manager_is_told_when_it_is_ready_and_when_it_stops(spawn):
         path = str(node.dir / "notify")
         notify.bind(path)
         notify.settimeout(30)
-        said = []
+        messages = []
 
         def listen():
             try:
                 while True:
-                    said.append(notify.recv(4096).decode())
+                    messages.append(notify.recv(4096).decode())
             except OSError:
                 pass
         thread = threading.Thread(target=listen, daemon=True)
         thread.start()
         node.start(NOTIFY_SOCKET=path, WATCHDOG_USEC="2000000", WATCHDOG_PID="")
-        until("READY", lambda: any("READY=1" in s for s in said))
+        until("READY", lambda: any("READY=1" in s for s in messages))
         node.process.send_signal(signal.SIGHUP)
-        until("RELOADING", lambda: any("RELOADING=1" in s for s in said))
+        until("RELOADING", lambda: any("RELOADING=1" in s for s in messages))
         assert node.stop() == 0
-        until("STOPPING", lambda: any("STOPPING=1" in s for s in said))
+        until("STOPPING", lambda: any("STOPPING=1" in s for s in messages))
 
 
 # ------------------------------------------------------------------ the end
@@ -451,7 +451,7 @@ def test_the_service_manager_is_told_when_it_is_ready_and_when_it_stops(spawn):
 def test_sigterm_answers_what_is_under_way_and_takes_nothing_new(spawn):
     node = spawn()
     cvm = node.create()
-    cvm.ask("shutdown", timeout=60).ok()
+    cvm.request("shutdown", timeout=60).ok()
     op = cvm.operations()[0]
     result = {}
 
@@ -473,7 +473,7 @@ def test_sigterm_answers_what_is_under_way_and_takes_nothing_new(spawn):
     assert time.monotonic() - began < 40
     node.start()
     assert cvm.pids(), "the guest is still up"
-    cvm.ask("stop")
+    cvm.request("stop")
     node.settled()
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from libvirtd import DEBIAN_DEFAULT, defined, virsh
-from node import BOOT, DEMO, assert_books, command_line, refused, until
+from node import BOOT, DEMO, assert_consistent, command_line, refused, until
 from test_host_check import checks
 from test_lifecycle import BOOTED, facts
 from test_qemu_user import can_read, owner_of
@@ -87,8 +87,8 @@ def owner_and_mode(path):
 
 
 def resize(cvm, **body):
-    asked = cvm.node.api("PATCH", f"/cvms/{cvm.uuid}/resources", json=body).ok().json
-    op = cvm.node.operation(asked["operation_id"], wait=30)
+    accepted = cvm.node.api("PATCH", f"/cvms/{cvm.uuid}/resources", json=body).ok().json
+    op = cvm.node.operation(accepted["operation_id"], wait=30)
     assert op["state"] == "succeeded", op
 
 
@@ -106,7 +106,7 @@ def test_a_life_under_a_daemon_without_privileges(node, libvirtd):
     assert [owner_of(pid) for pid in cvm.pids()] == [pwd.getpwnam(QEMU).pw_uid]
     assert owner_and_mode(disk) == (USER, QEMU, "0o660")
     until("boot", lambda: BOOTED in cvm.log())
-    assert_books(node)
+    assert_consistent(node)
     cvm.do("stop")
     assert owner_and_mode(disk) == (USER, QEMU, "0o660")
     resize(cvm, disk_size=3)
@@ -117,10 +117,10 @@ def test_a_life_under_a_daemon_without_privileges(node, libvirtd):
     assert BOOTED in cvm.log(boot=1)
     resize(cvm, disk_size=4, allow_restart=True)
     assert virtual_gib(disk) == 4
-    assert_books(node)
+    assert_consistent(node)
     cvm.delete()
     assert cvm.uuid not in defined(libvirtd.uri)
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_the_demo_guest_is_reached_and_adopted_and_boots_again_from_its_disk(node):
@@ -137,7 +137,7 @@ def test_the_demo_guest_is_reached_and_adopted_and_boots_again_from_its_disk(nod
     cvm.do("start")
     cvm.becomes("running")
     assert facts(port)["boots_of_this_disk"] == boots + 1
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_what_a_cvm_keeps_is_closed_to_other_users(node):
@@ -159,7 +159,7 @@ def test_the_guests_files_come_by_a_disk_too(run_as):
     cvm.do("restart", force=True)
     cvm.becomes("running")
     until("second boot", lambda: BOOTED in cvm.log())
-    assert_books(node)
+    assert_consistent(node)
 
 
 def sha256(path):
@@ -205,7 +205,7 @@ def test_a_share_that_an_older_release_made_writable_is_closed_at_a_start_and_re
     assert owner_and_mode(shared / ".instance_info")[0] == QEMU
     cvm.delete()
     assert not shared.exists()
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_the_log_of_qemu_itself_is_roots_and_the_channel_says_so(node):
@@ -243,8 +243,8 @@ def test_the_sandbox_has_a_read_only_system_and_closed_devices(run_as, device_fi
 def test_a_device_that_the_unit_closes_is_seen(run_as, device_filter):
     node = run_as(USER, with_vsock=True).start()
     assert checks(node)["vhost_vsock"]["state"] == "ok"
-    asked = node.try_create().ok().json
-    error = node.operation(asked["operation_id"], wait=30)["error"]
+    accepted = node.try_create().ok().json
+    error = node.operation(accepted["operation_id"], wait=30)["error"]
     if not Path("/dev/vhost-vsock").exists():
         # Only the daemon sees the device. The domain has it, so libvirt tries to open it.
         assert "unable to open vhost-vsock device" in str(error), error
@@ -253,7 +253,7 @@ def test_a_device_that_the_unit_closes_is_seen(run_as, device_filter):
         uuid, = defined(node.hypervisor, node.dir)
         assert "<vsock " in virsh(node.hypervisor, "dumpxml", uuid)
     node.settled()
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_a_user_outside_the_sockets_group_is_told_which_group(run_as):
@@ -265,11 +265,11 @@ def test_a_user_outside_the_sockets_group_is_told_which_group(run_as):
 
 def test_a_user_outside_qemus_group_is_told_which_group(run_as):
     node = run_as(USER, groups=(SOCKET_GROUP,)).start()
-    asked = node.try_create().ok().json
-    error = node.operation(asked["operation_id"], wait=30)["error"]
+    accepted = node.try_create().ok().json
+    error = node.operation(accepted["operation_id"], wait=30)["error"]
     assert f"member of group {grp.getgrnam(QEMU).gr_gid}" in str(error), error
     node.settled()
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_a_node_of_root_becomes_a_users(run_as, sandbox):
@@ -287,7 +287,7 @@ def test_a_node_of_root_becomes_a_users(run_as, sandbox):
     assert BOOTED in cvm.log(boot=1)
     cvm.do("stop")
     resize(cvm, disk_size=2)
-    assert_books(node)
+    assert_consistent(node)
     cvm.delete()
 
 

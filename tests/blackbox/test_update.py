@@ -79,10 +79,10 @@ WAYS = {
 
 @pytest.mark.parametrize("way", WAYS)
 def test_one_key_of_the_manifest_moves_and_the_hash_with_it(node, way):
-    ask, key, value = WAYS[way]
+    change, key, value = WAYS[way]
     cvm = stopped(node)
     before, was = manifest(node, cvm), cvm.get()
-    done(node, ask(node, cvm))
+    done(node, change(node, cvm))
     after, now = manifest(node, cvm), cvm.get()
     assert after.get(key) == value
     assert {k: v for k, v in before.items() if k != key} == {k: v for k, v in after.items() if k != key}
@@ -317,11 +317,11 @@ def test_the_new_files_are_what_the_guest_gets(button_node):
 
 def test_a_busy_cvm_is_a_bare_409(node):
     cvm = node.create(**ASK)    # does not hear its power button: the shutdown goes on
-    cvm.ask("shutdown", timeout=60).ok()
+    cvm.request("shutdown", timeout=60).ok()
     for answer in (patch(node, cvm, json={"vcpu": 2}), patch(node, cvm, "resources", json={"vcpu": 2, "allow_restart": 1}),
                    patch(node, cvm, "envs", json={"encrypted_env": ENV}), node.post(f"/apps/{cvm.app_id}/revisions/1/rollback")):
         assert answer.status == 409 and "error_code" not in answer.json and int(answer.headers["retry-after"]) >= 1, answer
-    cvm.ask("stop").ok()
+    cvm.request("stop").ok()
 
 
 # ------------------------------------------------------------------ history and back
@@ -464,7 +464,7 @@ ROUTES = [("PATCH", "", {"vcpu": 2}), ("PATCH", "/resources", {"vcpu": 2}), ("PU
           ("POST", "/compose_file/provision", {"public_logs": False}), ("PATCH", "/docker-compose", YAML), ("PATCH", "/pre-launch-script", "x")]
 
 
-def ask(node, method, path, body, **more):
+def request(node, method, path, body, **more):
     return node.api(method, path, **({"data": body} if isinstance(body, str) else {"json": body}), **more)
 
 
@@ -474,14 +474,14 @@ def test_the_same_key_changes_once(node, method, what, body):
     if what == "/compose_file":
         body = {"compose_hash": provision(node, cvm, public_logs=False).ok()["compose_hash"]}
     once = {"Idempotency-Key": f"update-{what}"}
-    first = ask(node, method, f"/cvms/{cvm.uuid}{what}", body, headers=once).ok()
+    first = request(node, method, f"/cvms/{cvm.uuid}{what}", body, headers=once).ok()
     node.settled(cvm.uuid)
     before = len(cvm.operations())
-    again = ask(node, method, f"/cvms/{cvm.uuid}{what}", body, headers=once)
+    again = request(node, method, f"/cvms/{cvm.uuid}{what}", body, headers=once)
     assert (again.status, again.body) == (first.status, first.body) and again.headers["idempotent-replayed"] == "true"
     assert len(cvm.operations()) == before
     other = YAML + "# other\n" if isinstance(body, str) else {**body, "listed": True}
-    refused(ask(node, method, f"/cvms/{cvm.uuid}{what}", other, headers=once), 409)
+    refused(request(node, method, f"/cvms/{cvm.uuid}{what}", other, headers=once), 409)
 
 
 @pytest.mark.parametrize("method, what, body", ROUTES)
@@ -490,7 +490,7 @@ def test_a_tag_that_is_of_yesterday_changes_nothing(node, method, what, body):
     tag = node.get(f"/cvms/{cvm.uuid}").ok().headers["etag"]
     done(node, patch(node, cvm, json={"pre_launch_script": "in between"}, headers={"If-Match": tag}))
     before = cvm.get()
-    assert ask(node, method, f"/cvms/{cvm.uuid}{what}", body, headers={"If-Match": tag}).status == 412
+    assert request(node, method, f"/cvms/{cvm.uuid}{what}", body, headers={"If-Match": tag}).status == 412
     assert cvm.get() == before
 
 
@@ -501,8 +501,8 @@ def test_no_route_reaches_into_another_workspace_or_is_a_reader_s(spawn):
     before = cvm.get()
     for name in (cvm.uuid, cvm.name, "app_" + cvm.app_id):
         for method, what, body in ROUTES:
-            refused(ask(node, method, f"/cvms/{name}{what}", body, key=tenant), 404, "ERR-03-001")
-            refused(ask(node, method, f"/cvms/{name}{what}", body, key=reader), 403)
+            refused(request(node, method, f"/cvms/{name}{what}", body, key=tenant), 404, "ERR-03-001")
+            refused(request(node, method, f"/cvms/{name}{what}", body, key=reader), 403)
         for part in ("compose_file", "docker-compose.yml", "pre-launch-script", "user_config", "available-os-images"):
             refused(node.get(f"/cvms/{name}/{part}", key=tenant), 404, "ERR-03-001")
             node.get(f"/cvms/{name}/{part}", key=reader).ok()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from node import BOOT, DEMO, IMAGES, PROGRAM, assert_books
+from node import BOOT, DEMO, IMAGES, PROGRAM, assert_consistent
 
 NEXT = PROGRAM + "-next"    # a made-up later release: see TEEPOD_NEXT_TABLES in vmm/cvm/steps.c
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -48,7 +48,7 @@ def test_a_database_of_the_release_before_is_finished(node):
     assert node.rows("select vcpus, disk_gib from cvms where name = 'resized'") == [(2, 2)]
     steps = {op["cvm"]["name"]: [step["state"] for step in op["steps"]] for op in node.get("/operations?page_size=100").ok().json["items"]}
     assert set(steps["created"]) == {"done"}, steps
-    assert_books(node)
+    assert_consistent(node)
 
 
 @needs_next
@@ -67,7 +67,7 @@ def test_the_next_release_finishes_what_this_one_began(node, point, kind):
         node.start(TEEPOD_FAILPOINT=f"{kind}.{point}")
         cvm = node.create(name="victim", stopped=kind == "start", ports=[TCP])
         try:
-            cvm.ask(kind, **({"force": True} if kind == "restart" else {}))
+            cvm.request(kind, **({"force": True} if kind == "restart" else {}))
         except OSError:
             pass
     node.died()
@@ -78,9 +78,9 @@ def test_the_next_release_finishes_what_this_one_began(node, point, kind):
     cvm = node.cvm(node.uuids().pop())
     cvm.becomes("running")
     assert [step["name"] for step in cvm.operations()[0]["steps"]][-6:] == ["disk", "probe", "define", "start", "forwards", "boot"]
-    assert_books(node)
+    assert_consistent(node)
     cvm.delete()
-    assert_books(node)
+    assert_consistent(node)
 
 
 @needs_next
@@ -101,4 +101,4 @@ def test_a_step_that_this_release_does_not_have_fails_the_operation_and_says_so(
     assert op["state"] == "failed", op
     assert 'is at step "probe" of "create" version 3, which this teepod does not have' in str(op["error"]), op
     cvm.delete()
-    assert_books(node)
+    assert_consistent(node)

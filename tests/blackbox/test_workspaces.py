@@ -65,11 +65,11 @@ def test_no_list_shows_another_workspace(two):
 def test_names_idempotency_keys_and_provisions_are_each_workspaces_own(two):
     node, mine, keys = two
     tenant = keys["tenant"]
-    theirs = node.post("/cvms", json=node.ask(name="in-local", stopped=True), key=tenant, headers={"Idempotency-Key": "once"}).ok()
+    theirs = node.post("/cvms", json=node.create_body(name="in-local", stopped=True), key=tenant, headers={"Idempotency-Key": "once"}).ok()
     assert theirs["vm_uuid"] != mine["vm_uuid"] and "idempotent-replayed" not in theirs.headers
     assert node.get("/cvms/in-local", key=tenant).ok()["vm_uuid"] == theirs["vm_uuid"]
     assert node.get("/cvms/in-local").ok()["vm_uuid"] == mine["vm_uuid"], "one's own comes first"
-    made = node.post("/cvms/provision", json=node.ask(name="provisioned")).ok()
+    made = node.post("/cvms/provision", json=node.create_body(name="provisioned")).ok()
     commit = {"app_id": made["app_id"], "compose_hash": made["compose_hash"]}
     refused(node.post("/cvms", json=commit, key=tenant), 400, "ERR-02-008", "compose_hash")
     node.post("/cvms", json={**commit, "stopped": True}).ok()
@@ -78,7 +78,7 @@ def test_names_idempotency_keys_and_provisions_are_each_workspaces_own(two):
 def test_an_app_is_of_one_workspace_although_equal_compose_files_make_equal_ids(two):
     node, mine, keys = two
     app = mine["app_id"]
-    asked = node.ask(name="in-beta", stopped=True, compose_file={**COMPOSE, "name": "in-local"})
+    asked = node.create_body(name="in-beta", stopped=True, compose_file={**COMPOSE, "name": "in-local"})
     assert node.post("/cvms", json=asked, key=keys["tenant"]).ok()["app_id"] == app
     for key, name in ((node.key, "in-local"), (keys["operator"], "in-beta"), (keys["tenant"], "in-beta")):
         shown = node.get(f"/apps/{app}", key=key).ok()
@@ -93,7 +93,7 @@ def test_an_app_is_of_one_workspace_although_equal_compose_files_make_equal_ids(
 
 def test_a_log_link_is_for_one_cvm_until_its_end(two):
     node, mine, keys = two
-    theirs = node.post("/cvms", json=node.ask(name="in-beta", stopped=True), key=keys["tenant"]).ok().json
+    theirs = node.post("/cvms", json=node.create_body(name="in-beta", stopped=True), key=keys["tenant"]).ok().json
     link = node.get(f"/cvms/{mine['vm_uuid']}", version=25).ok()["syslog_endpoint"]
     path = link[link.index(PREFIX):]
     end, mac = path.split("token=")[1].split(".")

@@ -61,9 +61,9 @@ def expand(group):
     """System calls of a group like @system-service."""
     if not group.startswith("@"):
         return {group}
-    said = subprocess.run(["systemd-analyze", "syscall-filter", group], stdout=subprocess.PIPE, text=True,
+    done = subprocess.run(["systemd-analyze", "syscall-filter", group], stdout=subprocess.PIPE, text=True,
                           check=True)
-    names = [line.strip() for line in said.stdout.splitlines() if line.startswith("    ")]
+    names = [line.strip() for line in done.stdout.splitlines() if line.startswith("    ")]
     return set().union(*(expand(name) for name in names if not name.startswith("#")))
 
 

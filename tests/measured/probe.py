@@ -155,9 +155,9 @@ def macs(uuid, n):
     return found
 
 
-def through_teepod(node, seconds=120, **ask):
+def through_teepod(node, seconds=120, **fields):
     """Run a probe as a CVM of @node; the CVM, and what it saw."""
-    cvm = node.create(wait=False, image=NAME, **ask)
+    cvm = node.create(wait=False, image=NAME, **fields)
     until(lambda: f"the probe is done:\n{cvm.log()[-2000:]}\n{node.log_tail()}", lambda: "PROBE-DONE" in cvm.log(), seconds, every=0.3)
     node.settled(cvm.uuid)
     return cvm, seen(cvm.log(tail=100000))

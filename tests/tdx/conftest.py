@@ -12,7 +12,7 @@ sys.path.insert(0, str(HERE.parent / "blackbox"))
 
 from bed import Bed, find_root  # noqa: E402
 from libvirtd import Unavailable  # noqa: E402
-from node import Node, assert_books  # noqa: E402
+from node import Node, assert_consistent  # noqa: E402
 from td_images import bring_images, new_node  # noqa: E402
 
 SHOWN = HERE.parents[1] / "build" / "test-logs" / "tdx-argv.txt"
@@ -69,7 +69,7 @@ def node(td_node):
         td_node.start()
     yield td_node
     td_node.delete_all()
-    assert_books(td_node)
+    assert_consistent(td_node)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from libvirtd import defined
-from node import BOOT, alive, assert_books, refused, until
+from node import BOOT, alive, assert_consistent, refused, until
 from td import assert_is_td
 from td_images import FIRMWARE, TD_BOOT, TD_DEMO, TD_REBOOTS
 from test_lifecycle import BOOTED, facts
@@ -16,27 +16,27 @@ from test_lifecycle import BOOTED, facts
 WEB = [{"protocol": "tcp", "host_port": 0, "vm_port": 80}]
 
 
-def create(node, image=TD_BOOT, **ask):
-    return node.create(image=image, require_tdx=True, **ask)
+def create(node, image=TD_BOOT, **fields):
+    return node.create(image=image, require_tdx=True, **fields)
 
 
-def speaks(cvm):
+def assert_boots(cvm):
     until(lambda: f"{cvm.name} boots: {cvm.log()}", lambda: BOOTED in cvm.log())
 
 
 def test_the_node_says_that_it_runs_tds(node):
-    said = node.get("/node").ok().json
-    assert said["mode"] == "tdx"
-    assert said["tdx"]["available"] is True and said["tdx"]["reason"] is None
-    assert int(said["hypervisor"]["libvirt"].split(".")[0]) >= 12
-    assert int(said["hypervisor"]["qemu"].split(".")[0]) >= 11
+    shown = node.get("/node").ok().json
+    assert shown["mode"] == "tdx"
+    assert shown["tdx"]["available"] is True and shown["tdx"]["reason"] is None
+    assert int(shown["hypervisor"]["libvirt"].split(".")[0]) >= 12
+    assert int(shown["hypervisor"]["qemu"].split(".")[0]) >= 11
 
 
 def test_a_created_td_has_all_that_makes_one(bed, node, show):
     cvm = create(node, ports=WEB)
     show(assert_is_td(bed, cvm))
-    speaks(cvm)
-    assert_books(node)
+    assert_boots(cvm)
+    assert_consistent(node)
 
 
 def test_an_image_without_firmware_gets_the_hosts(bed, node):
@@ -47,12 +47,12 @@ def test_tds_created_at_the_same_time_are_tds_of_their_own(bed, node):
     names = [f"same-time-{n}" for n in range(4)]
     answers = []
 
-    def ask(name):
+    def create_td(name):
         answers.append(node.try_create(name=name, image=TD_BOOT, require_tdx=True,
                                        compose_file={"docker_compose_file": f"services:\n  {name}:\n    image: nginx\n"}))
 
     for pair in (names[:2], names[2:]):
-        threads = [threading.Thread(target=ask, args=(name,)) for name in pair]
+        threads = [threading.Thread(target=create_td, args=(name,)) for name in pair]
         for each in threads:
             each.start()
         for each in threads:
@@ -63,7 +63,7 @@ def test_tds_created_at_the_same_time_are_tds_of_their_own(bed, node):
     node.settled()
     given = [assert_is_td(bed, cvm) for cvm in cvms]
     assert len({each.objects("tdx-guest")[0]["mrconfigid"] for each in given}) == 4
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_stop_and_start_give_the_same_td_in_another_process(bed, node):
@@ -79,19 +79,19 @@ def test_stop_and_start_give_the_same_td_in_another_process(bed, node):
     for option in ("-machine", "-cpu", "-m", "-smp", "-bios", "-device"):
         assert after.all(option) == before.all(option)
     assert after.objects("tdx-guest") == before.objects("tdx-guest")
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_restart_gives_a_new_process_that_is_a_td(bed, node):
     cvm = create(node)
-    speaks(cvm)
+    assert_boots(cvm)
     first = cvm.pids()
     cvm.do("restart", force=True)
     cvm.becomes("running")
     assert cvm.pids() != first
     assert_is_td(bed, cvm)
-    speaks(cvm)
-    assert_books(node)
+    assert_boots(cvm)
+    assert_consistent(node)
 
 
 def test_a_deleted_td_leaves_nothing(bed, node):
@@ -101,7 +101,7 @@ def test_a_deleted_td_leaves_nothing(bed, node):
     assert not alive(pid)
     assert cvm.uuid not in defined(bed.uri)
     assert cvm.uuid not in node.folders()
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_another_size_is_another_td(bed, node):
@@ -111,18 +111,18 @@ def test_another_size_is_another_td(bed, node):
     small.delete()
     large = create(node, name="grows", vcpu=2, memory=128, disk_size=2)
     assert_is_td(bed, large, vcpus=2, memory=128)
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_a_td_whose_qemu_is_killed_has_crashed_and_starts_again(bed, node):
     cvm = create(node)
     os.kill(cvm.pids()[0], signal.SIGKILL)
     cvm.becomes("crashed", 10)
-    assert_books(node)
+    assert_consistent(node)
     cvm.do("start")
     cvm.becomes("running")
     assert_is_td(bed, cvm)
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_tds_survive_kill_9_of_the_daemon_and_are_adopted(bed, node):
@@ -137,10 +137,10 @@ def test_tds_survive_kill_9_of_the_daemon_and_are_adopted(bed, node):
     dies.becomes("crashed", 10)
     assert lives.pids() == [pid for pid in pids if alive(pid)] and len(lives.pids()) == 1
     assert assert_is_td(bed, lives).words == given
-    assert_books(node)
+    assert_consistent(node)
     lives.do("stop")
     lives.becomes("stopped")
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_tds_survive_kill_9_of_libvirtd(bed, node):
@@ -154,7 +154,7 @@ def test_tds_survive_kill_9_of_libvirtd(bed, node):
     cvm.becomes("running", 15)
     assert cvm.pids() == pids
     assert_is_td(bed, cvm)
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_a_linux_td_boots_serves_and_shuts_down(bed, node):
@@ -163,10 +163,10 @@ def test_a_linux_td_boots_serves_and_shuts_down(bed, node):
     assert given.one("-kernel").endswith("/bzImage")
     (_, _, port, _), = cvm.ports()
     assert facts(port)["cpus"] == 2
-    cvm.ask("shutdown", timeout=60).ok()
+    cvm.request("shutdown", timeout=60).ok()
     cvm.becomes("stopped", 40)
     node.settled()
-    assert_books(node)
+    assert_consistent(node)
 
 
 @pytest.mark.parametrize("away", [False, True], ids=["watched", "while the daemon is away"])
@@ -186,15 +186,15 @@ def test_a_td_that_reboots_itself_is_another_process_and_a_td_again(bed, node, a
     assert not [e for e in node.get("/events?limit=1000").ok().json["events"] if e["vm_uuid"] == cvm.uuid and "restart" in e["type"]]
     assert cvm.get()["restart"]["attempts"] == 0
     assert_is_td(bed, cvm, memory=160)
-    assert_books(node)
+    assert_consistent(node)
 
 
 def test_without_tee_there_are_no_tds_and_none_can_be_had(bed, spawn):
     node = spawn(hypervisor=bed.uri, options={"hypervisor.tee": "none"})
     assert node.get("/node")["mode"] == "development"
     for wish in ({"require_tdx": True}, {"tee": "tdx"}):
-        said = refused(node.try_create(**wish), 400, "ERR-02-009", field="tee")
-        assert "hypervisor.tee = none" in said["message"]
+        shown = refused(node.try_create(**wish), 400, "ERR-02-009", field="tee")
+        assert "hypervisor.tee = none" in shown["message"]
     assert node.uuids() == set()
     cvm = node.create()
     assert cvm.get()["mode"] == "development"

@@ -54,9 +54,9 @@ def test_an_image_with_a_boot_loader_of_its_own_has_an_mrtd_only(node):
 
 
 def test_the_mrconfigid_shown_is_the_one_given(bed, node):
-    ask = node.ask(image=TD_BOOT, tee="tdx")
-    before = node.post("/preflight", json=ask).ok()["measurements"]
-    cvm = node.create(**ask)
+    body = node.create_body(image=TD_BOOT, tee="tdx")
+    before = node.post("/preflight", json=body).ok()["measurements"]
+    cvm = node.create(**body)
     m = measured(cvm)
     assert before == m
     assert m["mr_config"]["version"] == 1
@@ -64,10 +64,10 @@ def test_the_mrconfigid_shown_is_the_one_given(bed, node):
 
 
 def test_a_pinned_key_provider_is_bound_by_a_document_that_the_guest_finds(bed, node):
-    ask = node.ask(image=TD_BOOT, tee="tdx", compose_file=PINNED)
-    before = node.post("/preflight", json=ask).ok()["measurements"]["mr_config"]
+    body = node.create_body(image=TD_BOOT, tee="tdx", compose_file=PINNED)
+    before = node.post("/preflight", json=body).ok()["measurements"]["mr_config"]
     assert before["version"] == 3 and before["id"] is None and "instance id" in before["reason"]
-    cvm = node.create(**ask, stopped=True)
+    cvm = node.create(**body, stopped=True)
     shown = measured(cvm)["mr_config"]
     digest = hashlib.sha256(b"dstack-mr-config-v3:\0" + shown["document"].encode()).hexdigest()
     assert shown["id"] == ("03" + digest).ljust(96, "0")

@@ -15,7 +15,7 @@ import threading
 from urllib.parse import quote
 
 from model import FINAL, GONE, SAME, VERBS, ends, harmed
-from node import Late, book_errors, until
+from node import Late, inconsistencies, until
 
 # A resource is overcommitted, or the counter differs from the sum over the rows. A CVM under change holds the larger need of its two
 # states.
@@ -34,12 +34,12 @@ where c.promised <> h.held or (c.total >= 0 and c.promised > c.total)"""
 
 # Name of a violation, and a query that returns a row for each.
 SQL = (
-    ("promised and held differ, or more than there is", CAPACITY),
+    ("reserved and held amounts differ, or exceed the total", CAPACITY),
     ("a workspace counts other host ports than its CVMs have", "select slug, held_host_ports from workspaces w where held_host_ports <>"
      " (select count(*) from ports p join cvms c on c.id = p.cvm where c.workspace = w.id)"),
     ("two CVMs with one CID", "select cid, count(*) from cvms group by cid having count(*) > 1"),
     ("two CVMs with one name", "select name, count(*) from cvms group by workspace, name collate nocase having count(*) > 1"),
-    ("one host port led to two places", "select p.protocol, p.host_port from ports p join ports q on p.protocol = q.protocol and"
+    ("one host port is forwarded to two CVMs", "select p.protocol, p.host_port from ports p join ports q on p.protocol = q.protocol and"
      " p.host_port = q.host_port where p.host_address < q.host_address and '0.0.0.0' in (p.host_address, q.host_address)"),
     ("a port of nobody", "select host_port from ports where cvm not in (select id from cvms)"),
     ("two CVMs with one device", "select address, count(*) from devices where cvm is not null group by address having count(*) > 1"),
@@ -69,18 +69,18 @@ class Watcher:
     def _watch(self):
         try:
             while not self.stop.is_set():
-                self._count(self.look())
+                self._count(self.check())
                 self.stop.wait(self.every)
         except Exception as e:
             self.ledger.violation(f"the watcher ended by {type(e).__name__}: {e}")
 
-    def _count(self, looked):
+    def _count(self, checked):
         """A round that found the file locked is skipped; more than three in a row are a violation, because nothing was checked."""
-        self.missed = 0 if looked else self.missed + 1
+        self.missed = 0 if checked else self.missed + 1
         if self.missed > 3:
             self.ledger.violation(f"the database could not be read {self.missed} times in a row")
 
-    def look(self):
+    def check(self):
         """One round of checks. False if the database could not be read."""
         # What was acknowledged before the snapshot began must be in it.
         uuids, ops = self.ledger.snapshot()
@@ -91,7 +91,7 @@ class Watcher:
         try:
             db.execute("begin")
             self._rows(db)
-            self._told(db, uuids, ops)
+            self._acknowledged(db, uuids, ops)
             self._refused(db, refused)
         except sqlite3.OperationalError as e:
             # After a kill the next daemon recovers the WAL. SQLite waits 10 s for that, but fails at once when this reader and
@@ -114,7 +114,7 @@ class Watcher:
             self.ledger.violation(f"events end with number {seq}, earlier with {self.last_seq}")
         self.last_seq = seq
 
-    def _told(self, db, uuids, ops):
+    def _acknowledged(self, db, uuids, ops):
         there = {row[0] for row in db.execute("select uuid from cvms")}
         gone = {row[0] for row in db.execute("select cvm_uuid from events where type = 'cvm.deleted'")}
         lost = [(name, uuid) for name, uuid in uuids.items() if uuid not in there and uuid not in gone]
@@ -214,15 +214,15 @@ def quiet(node, ledger, faults, unlock=None, seconds=90):
     problems = []
 
     def balanced():
-        problems[:] = book_errors(node) + statuses(node, ledger)
+        problems[:] = inconsistencies(node) + statuses(node, ledger)
         return not problems
     try:
         until("", balanced, 20, every=0.2)
     except Late:
-        ledger.violation("the books do not balance:\n  " + "\n  ".join(problems) + f"\n  harmed: {sorted(ledger.harmed)}")
-    code, said = node.check_db()
+        ledger.violation("the node is not consistent:\n  " + "\n  ".join(problems) + f"\n  harmed: {sorted(ledger.harmed)}")
+    code, output = node.check_db()
     if code:
-        ledger.violation(f"--check-db: {said}")
+        ledger.violation(f"--check-db: {output}")
     ended(node, ledger, faults)
     ledger.count("times all was quiet and balanced")
     return None
@@ -289,11 +289,11 @@ def ended(node, ledger, faults):
             ledger.violation(f"{kind} {op} failed without a fault to explain it: {error}")
     # A change that is undone starts the old CVM again by a separate operation.
     back = collections.Counter(uuid for _, kind, state, _, uuid, _ in rows if family(kind) == "change" and state != "succeeded")
-    asked = collections.Counter()
+    requested = collections.Counter()
     with ledger.lock:
-        for (uuid, kind), n in ledger.asked.items():
-            asked[uuid, family(kind)] += n
+        for (uuid, kind), n in ledger.requested.items():
+            requested[uuid, family(kind)] += n
     for (uuid, kind), n in done.items():
-        most = asked[uuid, kind] + (back[uuid] if kind == "start" else 0)
+        most = requested[uuid, kind] + (back[uuid] if kind == "start" else 0)
         if kind != "create" and n > most:
-            ledger.violation(f"{uuid}: {n} operations {kind}, {most} were asked for")
+            ledger.violation(f"{uuid}: {n} operations {kind}, {most} were requested")

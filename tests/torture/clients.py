@@ -55,9 +55,9 @@ class Client:
         elif chance < 0.88:
             self._preflight()
         else:
-            self._look(self.rng.choice(known))
+            self._read(self.rng.choice(known))
 
-    def _ask(self, method, path, body=None, key=None):
+    def _request(self, method, path, body=None, key=None):
         """The answer, or None when the connection broke."""
         answer, began, error = None, time.monotonic(), ""
         try:
@@ -88,37 +88,37 @@ class Client:
     def body(self):
         self.made += 1
         rng = self.rng
-        ask = {"name": f"c{self.number}-{self.made:05d}", "image": BOOT, "vcpu": rng.choice((1, 1, 2, 3, 5)),
+        fields = {"name": f"c{self.number}-{self.made:05d}", "image": BOOT, "vcpu": rng.choice((1, 1, 2, 3, 5)),
                "memory": rng.choice((32, 64, 128, 512)), "disk_size": rng.choice((1, 1, 2, 6)), "compose_file": dict(COMPOSE),
                "stopped": rng.random() < 0.6}
         if rng.random() < 0.4:
-            ask["ports"] = [{"protocol": rng.choice(("tcp", "udp")), "vm_port": 80,
+            fields["ports"] = [{"protocol": rng.choice(("tcp", "udp")), "vm_port": 80,
                              "host_port": rng.choice((0, self.node.port_first + rng.randrange(VARIANTS)))}]
-        return ask
+        return fields
 
     def _create(self):
-        ask = self.body()
-        key = f"k-{ask['name']}" if self.rng.random() < 0.5 else None
+        fields = self.body()
+        key = f"k-{fields['name']}" if self.rng.random() < 0.5 else None
         if key:
-            self.keys.append((key, "POST", "/cvms", ask, "create", ""))
+            self.keys.append((key, "POST", "/cvms", fields, "create", ""))
         if key and self.rng.random() < 0.2:
-            return self._at_once(key, ask)
-        self._created(ask, key, self._ask("POST", "/cvms", ask, key))
+            return self._at_once(key, fields)
+        self._created(fields, key, self._request("POST", "/cvms", fields, key))
 
-    def _at_once(self, key, ask):
+    def _at_once(self, key, fields):
         """Send the same request twice at the same time: one effect, one answer."""
         answers = []
-        threads = [threading.Thread(target=lambda: answers.append(self._ask("POST", "/cvms", ask, key))) for _ in range(2)]
+        threads = [threading.Thread(target=lambda: answers.append(self._request("POST", "/cvms", fields, key))) for _ in range(2)]
         for t in threads:
             t.start()
         for t in threads:
             t.join()
         self.ledger.count("keys used twice at once")
         for answer in sorted(answers, key=lambda a: a is None or a.status):
-            self._created(ask, key, answer)
+            self._created(fields, key, answer)
 
-    def _created(self, ask, key, answer):
-        name, ledger = ask["name"], self.ledger
+    def _created(self, fields, key, answer):
+        name, ledger = fields["name"], self.ledger
         if answer is None:
             with ledger.lock:
                 ledger.unanswered[name] += 1
@@ -127,7 +127,7 @@ class Client:
             ledger.count("creates acknowledged")
             if key:
                 ledger.same_answer(key, answer)
-            ledger.told_create(name, answer["vm_uuid"], answer.headers.get("x-operation-id"))
+            ledger.acknowledge_create(name, answer["vm_uuid"], answer.headers.get("x-operation-id"))
             return
         if self._excused(answer):
             return self._refused(name)
@@ -140,7 +140,7 @@ class Client:
             return
         if answer.status not in (400, 409) or not code.startswith("ERR-02-"):
             return ledger.violation(f"create {name} was answered {answer}")
-        wrong = true_numbers(body, ask, self.totals)
+        wrong = true_numbers(body, fields, self.totals)
         if wrong:
             ledger.violation(f"refusal of {name}: {wrong}: {answer}")
         ledger.count("refusals")
@@ -160,7 +160,7 @@ class Client:
             if self.rng.random() < 0.3:
                 key = f"k-{self.number}-{len(self.keys)}"
                 self.keys.append((key, verb.method, f"/cvms/{uuid}{verb.path}", body, kind, uuid))
-        answer = self._ask(verb.method, f"/cvms/{uuid}{verb.path}", body, key)
+        answer = self._request(verb.method, f"/cvms/{uuid}{verb.path}", body, key)
         self._done(kind, uuid, key, body or {}, answer)
 
     def _busy_or_gone(self, what, uuid, answer):
@@ -182,7 +182,7 @@ class Client:
     def _done(self, kind, uuid, key, body, answer, again=False):
         ledger, verb = self.ledger, VERBS[kind]
         if answer is None:
-            return None if key in ledger.answers else ledger.told_nothing(kind, uuid)
+            return None if key in ledger.answers else ledger.note_unanswered(kind, uuid)
         if answer.status == verb.status:
             op_id = answer.headers.get("x-operation-id")
             if not op_id:
@@ -190,7 +190,7 @@ class Client:
             ledger.count(f"{kind}s acknowledged")
             if key:
                 ledger.same_answer(key, answer)
-            return ledger.told_op(kind, uuid, op_id, again)
+            return ledger.acknowledge_op(kind, uuid, op_id, again)
         if self._excused(answer):
             return
         if self._busy_or_gone(kind, uuid, answer):
@@ -209,14 +209,14 @@ class Client:
         """The node chooses the name, so only acknowledged replicas are known. An app whose CVMs were upgraded one by one has several
         revisions: the refusal lists them, and the same request with one of them is not ambiguous."""
         body = {"stopped": self.rng.random() < 0.7} | ({"compose_hash": compose_hash} if compose_hash else {})
-        answer = self._ask("POST", f"/cvms/{uuid}/replicas", body)
+        answer = self._request("POST", f"/cvms/{uuid}/replicas", body)
         if answer is None or self._excused(answer) or self._busy_or_gone("replica of", uuid, answer):
             return
         if answer.status == 400 and answer.json.get("error_code") == "ERR-03-009":
             return self._replicate_one_of(uuid, answer, compose_hash)
         if answer.status == 200:
             self.ledger.count("replicas acknowledged")
-            return self.ledger.told_create(answer["name"], answer["vm_uuid"], answer.headers.get("x-operation-id"))
+            return self.ledger.acknowledge_create(answer["name"], answer["vm_uuid"], answer.headers.get("x-operation-id"))
         code = answer.json.get("error_code", "") if answer.body else ""
         wrong = true_numbers(answer.json, {}, self.totals) if answer.status == 400 and code.startswith("ERR-02-") else "unknown refusal"
         if wrong:
@@ -243,7 +243,7 @@ class Client:
         if before and kind == "create" and self.rng.random() < 0.15:
             return self._other_body(key, method, path, body)
         ledger.count("keys repeated")
-        answer = self._ask(method, path, body, key)
+        answer = self._request(method, path, body, key)
         if before and answer is not None and answer.status != before[0] and not self._excused(answer):
             return ledger.violation(f"{key} was answered {before[0]}, now {answer}")
         if kind == "create":
@@ -252,12 +252,12 @@ class Client:
             self._done(kind, uuid, key, body or {}, answer, again=True)
 
     def _other_body(self, key, method, path, body):
-        answer = self._ask(method, path, {**body, "memory": body["memory"] + 1}, key)
+        answer = self._request(method, path, {**body, "memory": body["memory"] + 1}, key)
         if answer is not None and answer.status != 409 and not self._excused(answer):
             self.ledger.violation(f"another body under {key} was answered {answer}")
 
     def _cancel(self):
-        answer = self._ask("GET", "/operations?state=running")
+        answer = self._request("GET", "/operations?state=running")
         if answer is None or self._excused(answer):
             return
         if answer.status != 200:
@@ -265,7 +265,7 @@ class Client:
         if not answer["items"]:
             return
         op = self.rng.choice(answer["items"])["id"]
-        answer = self._ask("DELETE", f"/operations/{op}")
+        answer = self._request("DELETE", f"/operations/{op}")
         if answer is None or answer.status in (404, 409) or self._excused(answer):
             return
         self.ledger.count("cancels")
@@ -273,22 +273,22 @@ class Client:
             self.ledger.violation(f"cancel of {op} was answered {answer}")
 
     def _preflight(self):
-        ask = {key: value for key, value in self.body().items() if key != "stopped"}
-        answer = self._ask("POST", "/preflight", ask)
+        fields = {key: value for key, value in self.body().items() if key != "stopped"}
+        answer = self._request("POST", "/preflight", fields)
         if answer is None or self._excused(answer):
             return
         self.ledger.count("preflights")
         with self.ledger.lock:
-            self.ledger.refused.add(ask["name"])    # a preflight creates nothing
+            self.ledger.refused.add(fields["name"])    # a preflight creates nothing
         if answer.status != 200 or not isinstance(answer["fits"], bool):
             return self.ledger.violation(f"preflight was answered {answer}")
-        wrong = "" if answer["fits"] else true_numbers(answer["error"], ask, self.totals)
+        wrong = "" if answer["fits"] else true_numbers(answer["error"], fields, self.totals)
         if wrong:
             self.ledger.violation(f"preflight: {wrong}: {answer}")
 
-    def _look(self, uuid):
+    def _read(self, uuid):
         path = self.rng.choice((f"/cvms/{uuid}", *LISTS))
-        answer = self._ask("GET", path)
+        answer = self._request("GET", path)
         if answer is None or self._excused(answer):
             return
         self.ledger.count("reads")
@@ -297,4 +297,4 @@ class Client:
         if path == "/node":
             for row in json.loads(answer.body)["capacity"]:
                 if row["total"] is not None and row["promised"] > row["total"]:
-                    self.ledger.violation(f"/node promises more than there is: {row}")
+                    self.ledger.violation(f"/node reports more reserved than the total: {row}")

@@ -8,7 +8,7 @@ import time
 
 
 class Violation(Exception):
-    """A promise was broken; the text says which."""
+    """A guarantee was violated; the text says which."""
 
 
 class Ledger:
@@ -29,7 +29,7 @@ class Ledger:
         self.unanswered = collections.Counter()
         # Of operations:
         self.ops = {}               # acknowledged: id -> (kind, uuid)
-        self.asked = collections.Counter()      # (uuid, kind) -> acknowledged or unanswered
+        self.requested = collections.Counter()      # (uuid, kind) -> acknowledged or unanswered
         self.answers = {}           # Idempotency-Key -> (method, path, body, status, bytes)
         self.harmed = {}            # uuid of a guest killed or powered off -> number of the newest event just before
 
@@ -70,9 +70,9 @@ class Ledger:
         self.say(f"VIOLATION {text}")
         self.broken.set()
 
-    # ------------------------------------------------------------ told
+    # ------------------------------------------------------------ acknowledgements
 
-    def told_create(self, name, uuid, op_id):
+    def acknowledge_create(self, name, uuid, op_id):
         with self.lock:
             self.refused.discard(name)
             was = self.uuid.setdefault(name, uuid)
@@ -81,16 +81,16 @@ class Ledger:
         if was != uuid:
             self.violation(f"create {name} was answered with {was} and with {uuid}")
 
-    def told_op(self, kind, uuid, op_id, again=False):
+    def acknowledge_op(self, kind, uuid, op_id, again=False):
         """@again: the key was used before, so the request is already counted (or was refused and only now succeeded)."""
         with self.lock:
             new = op_id not in self.ops
             self.ops[op_id] = (kind, uuid)
-            self.asked[uuid, kind] += new or not again
+            self.requested[uuid, kind] += new or not again
 
-    def told_nothing(self, kind, uuid):
+    def note_unanswered(self, kind, uuid):
         with self.lock:
-            self.asked[uuid, kind] += 1
+            self.requested[uuid, kind] += 1
 
     def same_answer(self, key, answer):
         """Every later answer under @key must equal the first."""

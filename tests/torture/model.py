@@ -118,11 +118,11 @@ class Model:
         return {"vcpus": sum(c.vcpu for c in some), "memory_mib": sum(c.memory for c in some), "slots": len(self.cvms),
                 "disk_gib": sum(c.disk_size for c in self.cvms.values())}
 
-    def missing(self, ask):
+    def missing(self, fields):
         """(field, code, asked, free, total) of the first need that is not met, or None."""
         held = self.held()
         for resource, name, code in NEEDS:
-            asked = 1 if name == "slots" else ask.get(name, 0)
+            asked = 1 if name == "slots" else fields.get(name, 0)
             free = self.totals[resource] - held[resource]
             if asked > free:
                 return name, code, asked, free, self.totals[resource]

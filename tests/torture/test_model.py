@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from chaos import power_off
 from model import VERBS, Cvm, Model
-from node import Node, assert_books, until
+from node import Node, assert_consistent, until
 
 TOTALS = {"vcpus": 6, "memory_mib": 320, "slots": 4, "disk_gib": 8}
 EXAMPLES = int(os.environ.get("TEEPOD_MODEL_EXAMPLES", "14"))
@@ -53,7 +53,7 @@ class Machine(RuleBasedStateMachine):
     def teardown(self):
         if self.node and self.node.process:
             self.node.delete_all()
-            assert_books(self.node)
+            assert_consistent(self.node)
 
     def some(self, number, status):
         """A CVM with one of these statuses, or None. A rule that then does nothing costs less than a precondition: hypothesis leaves out some
@@ -80,12 +80,12 @@ class Machine(RuleBasedStateMachine):
 
     def create(self, vcpu, memory, disk_size, port, stopped):
         key = self.key()
-        ask = {"vcpu": vcpu, "memory": memory, "disk_size": disk_size}
+        fields = {"vcpu": vcpu, "memory": memory, "disk_size": disk_size}
         ports = () if port is None else (self.node.port_first + port,)
-        body = self.node.ask(name=f"model-{key}", stopped=stopped, **ask,
+        body = self.node.create_body(name=f"model-{key}", stopped=stopped, **fields,
                              ports=[{"protocol": "tcp", "host_port": p, "vm_port": 80} for p in ports] or None)
         # With release_on_stop a CVM that is created stopped needs no CPU and memory.
-        needs = {**ask, "vcpu": 0, "memory": 0} if stopped and self.model.release_on_stop else ask
+        needs = {**fields, "vcpu": 0, "memory": 0} if stopped and self.model.release_on_stop else fields
         missing = self.model.missing(needs)
         holder = next(filter(None, map(self.model.port_holder, ports)), None)
         answer = self.post("/cvms", body, key)
@@ -192,7 +192,7 @@ class Machine(RuleBasedStateMachine):
         assert self.node.uuids() == {c.uuid for c in self.model.cvms.values()}
 
     @invariant()
-    def promised_is_what_the_model_holds(self):
+    def reservations_equal_the_model(self):
         if not self.node or not self.node.process:
             return
         promised = {row["resource"]: row["promised"] for row in self.node.capacity().values()}

@@ -11,7 +11,7 @@ SECONDS = float(os.environ.get("TEEPOD_TORTURE_SECONDS", "18"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_promise_breaks(kind):
+def test_no_guarantee_is_violated(kind):
     epoch = Epoch(seed=20, number=KINDS.index(kind), kind=kind)
     try:
         # An epoch without these events tests nothing.
