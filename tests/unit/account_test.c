@@ -41,7 +41,7 @@ enum { HOUR = METER_HOUR_MS };
 
 /* ------------------------------------------------------------------ arithmetic */
 
-static void a_rate_is_all_of_a_cvm_that_runs_and_the_disk_of_one_that_does_not(void **st)
+static void a_running_cvm_pays_for_everything_and_a_stopped_one_for_its_disk(void **st)
 {
 	const struct rates r = { .vcpu = 1000, .memory_gib = 100, .disk_gib = 7, .gpu = 50000 };
 	const struct cvm_size c = { .vcpus = 2, .memory_mib = 1536, .disk_gib = 10, .gpus = 1 };
@@ -60,7 +60,7 @@ static void a_rate_is_all_of_a_cvm_that_runs_and_the_disk_of_one_that_does_not(v
 	assert_int_equal(meter_rate(&most, &huge, true), INT64_MAX);
 }
 
-static void a_charge_in_pieces_is_the_charge_in_one(void **st)
+static void charges_in_parts_add_up_to_one_charge(void **st)
 {
 	static const int64_t rates[] = { 1, 7, 999, 3600000, 123456789 };
 
@@ -81,7 +81,7 @@ static void a_charge_in_pieces_is_the_charge_in_one(void **st)
 	}
 }
 
-static void time_that_goes_back_costs_nothing_and_a_sum_too_large_is_the_largest(void **st)
+static void backward_time_costs_nothing_and_a_charge_saturates(void **st)
 {
 	int64_t rest = 5;
 
@@ -100,7 +100,7 @@ static struct clock_reading reading(int64_t wall_ms, int64_t boot_ms, const char
 	return r;
 }
 
-static void metered_time_follows_the_boot_clock_whatever_the_wall_clock_does(void **st)
+static void metered_time_follows_the_boot_clock_not_the_wall_clock(void **st)
 {
 	static const struct {
 		int64_t wall_ms, boot_ms;
@@ -144,7 +144,7 @@ static void the_clock_of_this_host_goes_forward(void **st)
 	assert_true(b.boot_ms >= a.boot_ms && a.boot_ms > 0);
 }
 
-static void a_quota_refuses_what_grows_beyond_it_and_says_which_kind_of_refusal_it_is(void **st)
+static void a_quota_refuses_growth_beyond_it_with_the_right_code(void **st)
 {
 	static const struct {
 		int64_t max[QUOTAS], held[QUOTAS], more[QUOTAS], after[QUOTAS];
@@ -287,7 +287,7 @@ static unsigned take(struct key_rate *r, int64_t id, int64_t per_minute, int64_t
 	return key_rate_take(r, &(struct key_budget){ id, per_minute }, 1, now);
 }
 
-static void a_key_makes_a_minutes_requests_at_once_and_then_as_time_goes(void **st)
+static void a_key_may_use_one_minute_of_requests_at_once(void **st)
 {
 	struct key_rate *r = key_rate_new();
 	int64_t now = 1000, second = 1000000;
@@ -324,7 +324,7 @@ static void money_is_written_without_floating_point(void **st)
 		assert_string_equal(money_text(cases[i].micro, out), cases[i].text);
 }
 
-static void times_are_read_as_they_are_written(void **st)
+static void times_are_parsed_as_they_are_formatted(void **st)
 {
 	static const struct {
 		const char *text;
@@ -361,7 +361,7 @@ static void times_are_read_as_they_are_written(void **st)
 	}
 }
 
-static void keys_of_one_parent_share_its_requests_and_a_refusal_charges_nobody(void **st)
+static void keys_of_one_parent_share_its_rate_and_a_refusal_charges_none(void **st)
 {
 	const struct key_budget first[] = { { 2, 30 }, { 1, 40 } },
 				second[] = { { 3, 30 }, { 1, 40 } };
@@ -439,7 +439,7 @@ static struct workspace_row workspace(struct node_fixture *n)
 	return w;
 }
 
-static void a_share_is_what_the_cvms_of_a_workspace_hold(void **st)
+static void workspace_usage_is_the_sum_of_its_cvms(void **st)
 {
 	struct node_fixture *n = *st;
 	struct cvm_call first, second;
@@ -461,7 +461,7 @@ static void a_share_is_what_the_cvms_of_a_workspace_hold(void **st)
 	assert_int_equal(workspace(n).held[QUOTA_DISK], 10);
 }
 
-static void what_a_stopped_cvm_gave_back_it_has_to_ask_for_again(void **st)
+static void a_stopped_cvm_that_released_cpu_is_checked_again_at_start(void **st)
 {
 	struct node_fixture *n = *st;
 	struct cvm_call first, second;
@@ -483,7 +483,7 @@ static void what_a_stopped_cvm_gave_back_it_has_to_ask_for_again(void **st)
 	assert_int_equal(workspace(n).held[QUOTA_VCPUS], 3);
 }
 
-static void a_change_is_held_against_what_it_adds(void **st)
+static void a_change_is_checked_for_what_it_adds(void **st)
 {
 	struct node_fixture *n = *st;
 	struct cvm_row after;
@@ -522,7 +522,7 @@ static int take_gpu(void *arg, struct err *e)
 	return r < 0 ? r : 0;
 }
 
-static void a_gpu_counts_from_when_it_is_given_until_its_cvm_is_gone(void **st)
+static void a_gpu_counts_from_reservation_until_delete(void **st)
 {
 	struct node_fixture *n = *st;
 	struct cvm_call a;
@@ -537,47 +537,47 @@ static void a_gpu_counts_from_when_it_is_given_until_its_cvm_is_gone(void **st)
 
 /* ------------------------------------------------------------------ workspaces and keys */
 
-struct keeping {
+struct key_call {
 	struct node_fixture *n;
 	struct workspace_row w;
 	struct key_row k;
-	struct key_ask ask;
+	struct key_ask request;
 	char text[API_KEY_TEXT];
 };
 
 static int add_workspace(void *arg, struct err *e)
 {
-	struct keeping *k = arg;
-	const struct workspace_ask ask = { .slug = "team", .max = { -1, -1, -1, -1, -1 } };
+	struct key_call *k = arg;
+	const struct workspace_ask request = { .slug = "team", .max = { -1, -1, -1, -1, -1 } };
 
-	return vmm_workspace_add(k->n->v, &ask, &k->w, e);
+	return vmm_workspace_add(k->n->v, &request, &k->w, e);
 }
 
 static int delete_workspace(void *arg, struct err *e)
 {
-	struct keeping *k = arg;
+	struct key_call *k = arg;
 
 	return vmm_workspace_delete(k->n->v, "team", e);
 }
 
 static int make_key(void *arg, struct err *e)
 {
-	struct keeping *k = arg;
+	struct key_call *k = arg;
 
-	return vmm_key_make(k->n->v, &k->ask, &k->k, k->text, e);
+	return vmm_key_make(k->n->v, &k->request, &k->k, k->text, e);
 }
 
 static int revoke_key(void *arg, struct err *e)
 {
-	struct keeping *k = arg;
+	struct key_call *k = arg;
 
 	return vmm_key_revoke(k->n->v, k->k.id, e);
 }
 
-static void a_deleted_workspace_leaves_its_number_and_its_keys_open_nothing(void **st)
+static void the_number_of_a_deleted_workspace_is_not_reused_and_its_keys_are_invalid(void **st)
 {
 	struct node_fixture *n = *st;
-	struct keeping k = { .n = n };
+	struct key_call k = { .n = n };
 	struct key_row row;
 	int64_t first;
 	struct err e;
@@ -585,7 +585,7 @@ static void a_deleted_workspace_leaves_its_number_and_its_keys_open_nothing(void
 	assert_int_equal(turn_do(vmm_turn(n->v), add_workspace, &k, &e), 0);
 	assert_int_equal(turn_do(vmm_turn(n->v), add_workspace, &k, &e), -ERR_CONFLICT);
 	first = k.w.id;
-	k.ask = (struct key_ask){ .workspace = first, .name = "ci", .role = 2 };
+	k.request = (struct key_ask){ .workspace = first, .name = "ci", .role = 2 };
 	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k, &e), 0);
 	assert_int_equal(vmm_authenticate(n->v, k.text, &row, &e), 0);
 	assert_string_equal(row.workspace_slug, "team");
@@ -597,11 +597,12 @@ static void a_deleted_workspace_leaves_its_number_and_its_keys_open_nothing(void
 	assert_int_not_equal(k.w.id, first);
 }
 
-static void a_key_ends_when_it_expires_or_is_revoked_and_its_text_is_kept_nowhere(void **st)
+static void a_key_ends_by_expiry_or_revocation_and_its_text_is_not_stored(void **st)
 {
 	struct node_fixture *n = *st;
-	struct keeping k = {
-		.n = n, .ask = { .workspace = vmm_default_workspace(n->v), .name = "ci", .role = 2 }
+	struct key_call k = {
+		.n = n,
+		.request = { .workspace = vmm_default_workspace(n->v), .name = "ci", .role = 2 }
 	};
 	uint64_t generation = vmm_keys_generation(n->v);
 	int64_t found = -1;
@@ -623,11 +624,11 @@ static void a_key_ends_when_it_expires_or_is_revoked_and_its_text_is_kept_nowher
 	assert_int_equal(vmm_key(n->v, k.k.id, &row, &e), -ERR_NOT_FOUND);
 	assert_int_equal(vmm_authenticate(n->v, k.text, &row, &e), -ERR_UNAUTHENTICATED);
 	assert_int_equal(turn_do(vmm_turn(n->v), revoke_key, &k, &e), -ERR_NOT_FOUND);
-	k.ask.expires_ms = clock_wall_ms() + 3600000;
+	k.request.expires_ms = clock_wall_ms() + 3600000;
 	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k, &e), 0);
 	assert_int_equal(vmm_key(n->v, k.k.id, &row, &e), 0);
-	assert_true(row.expires_ms == k.ask.expires_ms);
-	k.ask.expires_ms = 1;
+	assert_true(row.expires_ms == k.request.expires_ms);
+	k.request.expires_ms = 1;
 	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k, &e), -ERR_INVALID);
 }
 
@@ -637,127 +638,130 @@ static int64_t hour_from_now(void)
 }
 
 /* Keys of a line: each made by the one before. */
-static void make_line(struct node_fixture *n, struct keeping *k, unsigned length)
+static void make_descendants(struct node_fixture *n, struct key_call *k, unsigned length)
 {
 	struct err e;
 
 	for (unsigned i = 0; i < length; i++) {
-		k[i] = (struct keeping){ .n = n };
-		k[i].ask = (struct key_ask){ .workspace = vmm_default_workspace(n->v),
-					     .name = "ci",
-					     .role = 2,
-					     .parent = i ? k[i - 1].k.id : 0 };
+		k[i] = (struct key_call){ .n = n };
+		k[i].request = (struct key_ask){ .workspace = vmm_default_workspace(n->v),
+						 .name = "ci",
+						 .role = 2,
+						 .parent = i ? k[i - 1].k.id : 0 };
 		assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k[i], &e), 0);
-		assert_int_equal(k[i].k.parent, k[i].ask.parent);
+		assert_int_equal(k[i].k.parent, k[i].request.parent);
 	}
 }
 
-static void a_key_has_no_more_than_the_one_that_made_it(void **st)
+static void a_key_has_no_more_rights_than_its_parent(void **st)
 {
 	struct node_fixture *n = *st;
-	struct keeping parent = {
-		.n = n, .ask = { .workspace = vmm_default_workspace(n->v), .name = "p", .role = 2 }
+	struct key_call parent = {
+		.n = n,
+		.request = { .workspace = vmm_default_workspace(n->v), .name = "p", .role = 2 }
 	};
-	struct keeping k = parent;
+	struct key_call k = parent;
 	struct err e;
 
-	parent.ask.expires_ms = hour_from_now();
-	parent.ask.per_minute = 30;
+	parent.request.expires_ms = hour_from_now();
+	parent.request.per_minute = 30;
 	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &parent, &e), 0);
-	k.ask.parent = parent.k.id;
+	k.request.parent = parent.k.id;
 	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k, &e), 0);
 	assert_int_equal(k.k.expires_ms, parent.k.expires_ms);
 	assert_int_equal(k.k.per_minute, 30);
-	k.ask.expires_ms = parent.k.expires_ms - 1;
-	k.ask.per_minute = 29;
+	k.request.expires_ms = parent.k.expires_ms - 1;
+	k.request.per_minute = 29;
 	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k, &e), 0);
 	assert_int_equal(k.k.expires_ms, parent.k.expires_ms - 1);
 	assert_int_equal(k.k.per_minute, 29);
-	k.ask.per_minute = 31;
+	k.request.per_minute = 31;
 	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k, &e), -ERR_FORBIDDEN);
 	assert_string_equal(e.field, "limits.requests_per_minute");
 	assert_string_equal(e.value, "31");
-	k.ask.expires_ms = parent.k.expires_ms + 1;
+	k.request.expires_ms = parent.k.expires_ms + 1;
 	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k, &e), -ERR_FORBIDDEN);
 	assert_string_equal(e.field, "expires_at");
 }
 
-static void what_no_key_makes_ends_with_the_credential_that_makes_it(void **st)
+static void a_key_made_by_another_credential_expires_with_it(void **st)
 {
 	struct node_fixture *n = *st;
-	struct keeping k = {
-		.n = n, .ask = { .workspace = vmm_default_workspace(n->v), .name = "p", .role = 2 }
+	struct key_call k = {
+		.n = n,
+		.request = { .workspace = vmm_default_workspace(n->v), .name = "p", .role = 2 }
 	};
 	struct err e;
 
-	k.ask.ends_ms = hour_from_now();
+	k.request.ends_ms = hour_from_now();
 	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k, &e), 0);
-	assert_int_equal(k.k.expires_ms, k.ask.ends_ms);
-	k.ask.expires_ms = k.ask.ends_ms + 1;
+	assert_int_equal(k.k.expires_ms, k.request.ends_ms);
+	k.request.expires_ms = k.request.ends_ms + 1;
 	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k, &e), -ERR_FORBIDDEN);
 }
 
-static void a_revoked_key_takes_along_what_it_made_and_makes_no_more(void **st)
+static void revoking_a_key_revokes_its_descendants(void **st)
 {
 	struct node_fixture *n = *st;
-	struct keeping k[4], other;
+	struct key_call k[4], other;
 	struct key_row row;
 	struct err e;
 
-	make_line(n, k, 4);
-	make_line(n, &other, 1);
+	make_descendants(n, k, 4);
+	make_descendants(n, &other, 1);
 	assert_int_equal(turn_do(vmm_turn(n->v), revoke_key, &k[1], &e), 0);
 	for (unsigned i = 0; i < 4; i++)
 		assert_int_equal(vmm_authenticate(n->v, k[i].text, &row, &e),
 				 i ? -ERR_UNAUTHENTICATED : 0);
 	assert_int_equal(vmm_authenticate(n->v, other.text, &row, &e), 0);
 	assert_int_equal(turn_do(vmm_turn(n->v), revoke_key, &k[3], &e), -ERR_NOT_FOUND);
-	k[3].ask.parent = k[1].k.id;
+	k[3].request.parent = k[1].k.id;
 	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k[3], &e), -ERR_UNAUTHENTICATED);
 }
 
-static void a_line_of_keys_has_an_end(void **st)
+static void the_depth_of_descendant_keys_is_limited(void **st)
 {
 	struct node_fixture *n = *st;
-	struct keeping k[KEY_LINE_MAX + 1];
+	struct key_call k[KEY_LINE_MAX + 1];
 	struct key_row row;
 	struct err e;
 
 	n->set.max_keys = 0;
 	node_fixture_reload(n);
-	make_line(n, k, KEY_LINE_MAX);
+	make_descendants(n, k, KEY_LINE_MAX);
 	k[KEY_LINE_MAX] = k[KEY_LINE_MAX - 1];
-	k[KEY_LINE_MAX].ask.parent = k[KEY_LINE_MAX - 1].k.id;
+	k[KEY_LINE_MAX].request.parent = k[KEY_LINE_MAX - 1].k.id;
 	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k[KEY_LINE_MAX], &e), -ERR_FORBIDDEN);
 	assert_string_equal(e.field, "parent");
 	assert_int_equal(turn_do(vmm_turn(n->v), revoke_key, &k[0], &e), 0);
 	assert_int_equal(vmm_key(n->v, k[KEY_LINE_MAX - 1].k.id, &row, &e), -ERR_NOT_FOUND);
 }
 
-static void a_deleted_workspace_takes_along_what_its_keys_made_elsewhere(void **st)
+static void deleting_a_workspace_revokes_keys_made_by_its_keys_elsewhere(void **st)
 {
 	struct node_fixture *n = *st;
-	struct keeping k = { .n = n }, child = { .n = n };
+	struct key_call k = { .n = n }, child = { .n = n };
 	struct key_row row;
 	struct err e;
 
 	assert_int_equal(turn_do(vmm_turn(n->v), add_workspace, &k, &e), 0);
-	k.ask = (struct key_ask){ .workspace = k.w.id, .name = "admin", .role = 4 };
+	k.request = (struct key_ask){ .workspace = k.w.id, .name = "admin", .role = 4 };
 	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k, &e), 0);
-	child.ask = (struct key_ask){ .workspace = vmm_default_workspace(n->v),
-				      .name = "child",
-				      .role = 4,
-				      .parent = k.k.id };
+	child.request = (struct key_ask){ .workspace = vmm_default_workspace(n->v),
+					  .name = "child",
+					  .role = 4,
+					  .parent = k.k.id };
 	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &child, &e), 0);
 	assert_int_equal(turn_do(vmm_turn(n->v), delete_workspace, &k, &e), 0);
 	assert_int_equal(vmm_authenticate(n->v, child.text, &row, &e), -ERR_UNAUTHENTICATED);
 }
 
-static void use_is_noted_once_a_minute(void **st)
+static void last_use_is_recorded_once_a_minute(void **st)
 {
 	struct node_fixture *n = *st;
-	struct keeping k = {
-		.n = n, .ask = { .workspace = vmm_default_workspace(n->v), .name = "ci", .role = 2 }
+	struct key_call k = {
+		.n = n,
+		.request = { .workspace = vmm_default_workspace(n->v), .name = "ci", .role = 2 }
 	};
 	struct key_row row;
 	int64_t used;
@@ -779,11 +783,12 @@ static void use_is_noted_once_a_minute(void **st)
 	assert_true(row.last_used_ms >= used && row.last_used_ms < used + 60000);
 }
 
-static void keys_are_limited_in_number_and_in_haste(void **st)
+static void keys_are_limited_in_number_and_in_rate(void **st)
 {
 	struct node_fixture *n = *st;
-	struct keeping k = {
-		.n = n, .ask = { .workspace = vmm_default_workspace(n->v), .name = "ci", .role = 2 }
+	struct key_call k = {
+		.n = n,
+		.request = { .workspace = vmm_default_workspace(n->v), .name = "ci", .role = 2 }
 	};
 	struct err e;
 
@@ -895,7 +900,7 @@ static int64_t entries(struct node_fixture *n)
 	return count;
 }
 
-static void time_is_paid_for_once_at_the_rate_it_had_whatever_the_wall_clock_does(void **st)
+static void time_is_charged_once_at_its_rate_despite_wall_clock_changes(void **st)
 {
 	struct node_fixture *n = *st;
 	struct cvm_call a;
@@ -949,7 +954,7 @@ static void a_long_interval_is_written_every_hour(void **st)
 	assert_int_equal(balance(n).booked, 1000000000 - 3LL * (HOUR + HOUR / 10));
 }
 
-static void a_restart_of_the_daemon_neither_loses_nor_doubles_time(void **st)
+static void a_daemon_restart_neither_loses_nor_repeats_time(void **st)
 {
 	struct node_fixture *n = *st;
 	struct cvm_call a;
@@ -971,7 +976,7 @@ static void a_restart_of_the_daemon_neither_loses_nor_doubles_time(void **st)
 	assert_int_equal(balance(n).left, left - 1000 - 100);
 }
 
-static void what_ran_when_the_host_went_down_pays_for_its_disk_until_it_is_back(void **st)
+static void after_a_host_reboot_a_running_cvm_paid_only_for_its_disk(void **st)
 {
 	struct node_fixture *n = *st;
 	struct balance b;
@@ -1002,7 +1007,7 @@ static void what_ran_when_the_host_went_down_pays_for_its_disk_until_it_is_back(
 	assert_int_equal(entries(n), 2);
 }
 
-static void what_is_left_has_to_pay_for_the_next_hour(void **st)
+static void the_balance_must_cover_the_next_hour(void **st)
 {
 	struct node_fixture *n = *st;
 	struct cvm_call a, b;
@@ -1023,7 +1028,7 @@ static void what_is_left_has_to_pay_for_the_next_hour(void **st)
 	assert_int_equal(create(n, "second", 1, &b, &e), -ERR_BALANCE);
 }
 
-static void without_a_balance_running_cvms_run_on_or_are_shut_down_as_configured(void **st)
+static void an_empty_balance_stops_running_cvms_only_if_configured(void **st)
 {
 	struct node_fixture *n = *st;
 	struct cvm_call a;
@@ -1071,7 +1076,7 @@ static void the_ledger_is_append_only_and_its_sum_is_the_balance(void **st)
 	assert_int_equal(balance(n).left, 50);
 }
 
-static void billing_that_is_turned_off_closes_what_was_open(void **st)
+static void disabling_billing_closes_open_intervals(void **st)
 {
 	struct node_fixture *n = *st;
 	struct cvm_call a;
@@ -1101,7 +1106,7 @@ static int fit_turn(void *arg, struct err *e)
 	return records_fit(n->v, vmm_default_workspace(n->v), RECORD_PROVISIONS, e);
 }
 
-static void after_short_records_few_long_ones_are_dropped(void **st)
+static void only_as_many_records_are_dropped_as_their_length_requires(void **st)
 {
 	static const char add[] =
 		"WITH RECURSIVE i (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM i WHERE x < 127)"
@@ -1127,43 +1132,39 @@ static void after_short_records_few_long_ones_are_dropped(void **st)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(
-			a_rate_is_all_of_a_cvm_that_runs_and_the_disk_of_one_that_does_not),
-		cmocka_unit_test(a_charge_in_pieces_is_the_charge_in_one),
-		cmocka_unit_test(
-			time_that_goes_back_costs_nothing_and_a_sum_too_large_is_the_largest),
-		cmocka_unit_test(metered_time_follows_the_boot_clock_whatever_the_wall_clock_does),
+		cmocka_unit_test(a_running_cvm_pays_for_everything_and_a_stopped_one_for_its_disk),
+		cmocka_unit_test(charges_in_parts_add_up_to_one_charge),
+		cmocka_unit_test(backward_time_costs_nothing_and_a_charge_saturates),
+		cmocka_unit_test(metered_time_follows_the_boot_clock_not_the_wall_clock),
 		cmocka_unit_test(the_clock_of_this_host_goes_forward),
-		cmocka_unit_test(
-			a_quota_refuses_what_grows_beyond_it_and_says_which_kind_of_refusal_it_is),
+		cmocka_unit_test(a_quota_refuses_growth_beyond_it_with_the_right_code),
 		cmocka_unit_test(only_a_cvm_that_holds_them_counts_for_vcpus_and_memory),
-		cmocka_unit_test(a_key_makes_a_minutes_requests_at_once_and_then_as_time_goes),
-		cmocka_unit_test(
-			keys_of_one_parent_share_its_requests_and_a_refusal_charges_nobody),
+		cmocka_unit_test(a_key_may_use_one_minute_of_requests_at_once),
+		cmocka_unit_test(keys_of_one_parent_share_its_rate_and_a_refusal_charges_none),
 		cmocka_unit_test(money_is_written_without_floating_point),
-		cmocka_unit_test(times_are_read_as_they_are_written),
-		ON_A_NODE(a_share_is_what_the_cvms_of_a_workspace_hold),
-		ON_A_NODE(what_a_stopped_cvm_gave_back_it_has_to_ask_for_again),
-		ON_A_NODE(a_change_is_held_against_what_it_adds),
-		ON_A_NODE(a_gpu_counts_from_when_it_is_given_until_its_cvm_is_gone),
-		ON_A_NODE(a_deleted_workspace_leaves_its_number_and_its_keys_open_nothing),
-		ON_A_NODE(a_key_ends_when_it_expires_or_is_revoked_and_its_text_is_kept_nowhere),
-		ON_A_NODE(a_key_has_no_more_than_the_one_that_made_it),
-		ON_A_NODE(what_no_key_makes_ends_with_the_credential_that_makes_it),
-		ON_A_NODE(a_revoked_key_takes_along_what_it_made_and_makes_no_more),
-		ON_A_NODE(a_line_of_keys_has_an_end),
-		ON_A_NODE(a_deleted_workspace_takes_along_what_its_keys_made_elsewhere),
-		ON_A_NODE(use_is_noted_once_a_minute),
-		ON_A_NODE(keys_are_limited_in_number_and_in_haste),
-		ON_A_NODE(time_is_paid_for_once_at_the_rate_it_had_whatever_the_wall_clock_does),
+		cmocka_unit_test(times_are_parsed_as_they_are_formatted),
+		ON_A_NODE(workspace_usage_is_the_sum_of_its_cvms),
+		ON_A_NODE(a_stopped_cvm_that_released_cpu_is_checked_again_at_start),
+		ON_A_NODE(a_change_is_checked_for_what_it_adds),
+		ON_A_NODE(a_gpu_counts_from_reservation_until_delete),
+		ON_A_NODE(the_number_of_a_deleted_workspace_is_not_reused_and_its_keys_are_invalid),
+		ON_A_NODE(a_key_ends_by_expiry_or_revocation_and_its_text_is_not_stored),
+		ON_A_NODE(a_key_has_no_more_rights_than_its_parent),
+		ON_A_NODE(a_key_made_by_another_credential_expires_with_it),
+		ON_A_NODE(revoking_a_key_revokes_its_descendants),
+		ON_A_NODE(the_depth_of_descendant_keys_is_limited),
+		ON_A_NODE(deleting_a_workspace_revokes_keys_made_by_its_keys_elsewhere),
+		ON_A_NODE(last_use_is_recorded_once_a_minute),
+		ON_A_NODE(keys_are_limited_in_number_and_in_rate),
+		ON_A_NODE(time_is_charged_once_at_its_rate_despite_wall_clock_changes),
 		ON_A_NODE(a_long_interval_is_written_every_hour),
-		ON_A_NODE(a_restart_of_the_daemon_neither_loses_nor_doubles_time),
-		ON_A_NODE(what_ran_when_the_host_went_down_pays_for_its_disk_until_it_is_back),
-		ON_A_NODE(what_is_left_has_to_pay_for_the_next_hour),
-		ON_A_NODE(without_a_balance_running_cvms_run_on_or_are_shut_down_as_configured),
+		ON_A_NODE(a_daemon_restart_neither_loses_nor_repeats_time),
+		ON_A_NODE(after_a_host_reboot_a_running_cvm_paid_only_for_its_disk),
+		ON_A_NODE(the_balance_must_cover_the_next_hour),
+		ON_A_NODE(an_empty_balance_stops_running_cvms_only_if_configured),
 		ON_A_NODE(the_ledger_is_append_only_and_its_sum_is_the_balance),
-		ON_A_NODE(billing_that_is_turned_off_closes_what_was_open),
-		ON_A_NODE(after_short_records_few_long_ones_are_dropped),
+		ON_A_NODE(disabling_billing_closes_open_intervals),
+		ON_A_NODE(only_as_many_records_are_dropped_as_their_length_requires),
 	};
 
 	return cmocka_run_group_tests_name("account", tests, NULL, NULL);

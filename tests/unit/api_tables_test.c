@@ -104,7 +104,7 @@ static void every_route_is_below_api_v1_or_a_probe(void **st)
 	}
 }
 
-static void no_route_is_there_twice(void **st)
+static void no_route_is_listed_twice(void **st)
 {
 	(void)st;
 	FOR_EACH_ROUTE(a)
@@ -117,7 +117,7 @@ static void no_route_is_there_twice(void **st)
 	}
 }
 
-static void whatever_changes_something_takes_a_tenant_and_is_a_mutation(void **st)
+static void every_changing_route_takes_a_tenant_and_is_a_mutation(void **st)
 {
 	(void)st;
 	FOR_EACH_ROUTE(r)
@@ -183,8 +183,8 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_route_is_below_api_v1_or_a_probe),
-		cmocka_unit_test(no_route_is_there_twice),
-		cmocka_unit_test(whatever_changes_something_takes_a_tenant_and_is_a_mutation),
+		cmocka_unit_test(no_route_is_listed_twice),
+		cmocka_unit_test(every_changing_route_takes_a_tenant_and_is_a_mutation),
 		cmocka_unit_test(only_probes_and_log_links_need_no_key),
 		cmocka_unit_test(routes_with_a_body_have_room_for_it),
 		cmocka_unit_test(field_tables_are_consistent),

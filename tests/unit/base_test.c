@@ -53,7 +53,7 @@ static void an_error_keeps_field_value_and_numbers(void **st)
 static void the_cause_is_neither_a_notice_nor_advice(void **st)
 {
 	static const struct {
-		const char *said, *cause;
+		const char *text, *cause;
 	} rows[] = {
 		{ MONITOR TIME QEMU
 		  "warning: host doesn't support requested feature: CPUID.01H:ECX.x2apic\n" TIME
@@ -93,7 +93,7 @@ static void the_cause_is_neither_a_notice_nor_advice(void **st)
 
 	(void)st;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		err_cause(rows[i].said, out, sizeof(out));
+		err_cause(rows[i].text, out, sizeof(out));
 		assert_string_equal(out, rows[i].cause);
 	}
 	err_cause("0123456789", out, 5);

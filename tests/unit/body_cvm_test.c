@@ -44,7 +44,7 @@ static int ask(const struct field_table *t, const char *text, struct parsed_cvm 
 	return -r;
 }
 
-static void everything_asked_for_arrives(void **st)
+static void every_field_of_the_body_is_parsed(void **st)
 {
 	auto_parsed_cvm struct parsed_cvm a = { 0 };
 	struct cvm_body q;
@@ -85,7 +85,7 @@ static void everything_asked_for_arrives(void **st)
 	assert_non_null(a.ask.manifest);
 }
 
-static void what_is_absent_or_null_or_empty_stays_open(void **st)
+static void absent_null_and_empty_fields_stay_unset(void **st)
 {
 	auto_parsed_cvm struct parsed_cvm a = { 0 };
 	struct cvm_body q;
@@ -348,8 +348,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_machine_is_read_from_its_own_fields),
 		cmocka_unit_test(each_bad_machine_field_is_named_with_what_was_given),
-		cmocka_unit_test(everything_asked_for_arrives),
-		cmocka_unit_test(what_is_absent_or_null_or_empty_stays_open),
+		cmocka_unit_test(every_field_of_the_body_is_parsed),
+		cmocka_unit_test(absent_null_and_empty_fields_stay_unset),
 		cmocka_unit_test(a_refusal_names_the_field_and_leaves_the_output_alone),
 		cmocka_unit_test(gpus_are_listed_all_or_none),
 		cmocka_unit_test(a_missing_compose_file_and_a_missing_name_have_their_own_errors),

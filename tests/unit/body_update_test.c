@@ -55,7 +55,7 @@ static void an_empty_body_changes_nothing(void **st)
 	assert_null(a.env_keys);
 }
 
-static void everything_asked_for_arrives(void **st)
+static void every_field_of_the_body_is_parsed(void **st)
 {
 	auto_parsed_update struct parsed_update a = { 0 };
 
@@ -110,7 +110,7 @@ static void gpus_may_be_counted_or_taken_away(void **st)
 	assert_true(a.ask.set_ports && a.ask.n_ports == 0);
 }
 
-static void only_a_resize_has_to_be_told_that_it_may_restart(void **st)
+static void only_a_resize_needs_permission_to_restart(void **st)
 {
 	static const struct {
 		const struct field_table *t;
@@ -232,7 +232,7 @@ static void a_refusal_names_the_field_and_leaves_the_output_alone(void **st)
 
 /* ------------------------------------------------------------------ replicas */
 
-static void a_replica_is_as_asked(void **st)
+static void a_replica_follows_its_request(void **st)
 {
 	struct parsed_replica a;
 	struct err e;
@@ -271,7 +271,7 @@ static void partial_without_count_and_two_nodes_contradict_themselves(void **st)
 	assert_string_equal(e.field, "count");
 }
 
-static void a_rollback_may_restart_unless_told_not_to(void **st)
+static void a_rollback_may_restart_unless_forbidden(void **st)
 {
 	struct rollback_body a = { 0 };
 	struct err e;
@@ -299,16 +299,16 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_empty_body_changes_nothing),
-		cmocka_unit_test(everything_asked_for_arrives),
+		cmocka_unit_test(every_field_of_the_body_is_parsed),
 		cmocka_unit_test(gpus_may_be_counted_or_taken_away),
-		cmocka_unit_test(only_a_resize_has_to_be_told_that_it_may_restart),
+		cmocka_unit_test(only_a_resize_needs_permission_to_restart),
 		cmocka_unit_test(
 			an_older_upgrade_keeps_the_names_of_an_environment_it_does_not_replace),
 		cmocka_unit_test(names_of_an_environment_replace_or_are_checked),
 		cmocka_unit_test(a_refusal_names_the_field_and_leaves_the_output_alone),
-		cmocka_unit_test(a_replica_is_as_asked),
+		cmocka_unit_test(a_replica_follows_its_request),
 		cmocka_unit_test(partial_without_count_and_two_nodes_contradict_themselves),
-		cmocka_unit_test(a_rollback_may_restart_unless_told_not_to),
+		cmocka_unit_test(a_rollback_may_restart_unless_forbidden),
 	};
 
 	return cmocka_run_group_tests_name("asks of updates", tests, NULL, forget);

@@ -65,7 +65,7 @@ static void run(struct call *c, unsigned deadline_ms, unsigned cancel_ms)
 	assert_int_equal(uv_loop_close(&loop), 0);
 }
 
-static void its_end_and_its_first_words_are_told(void **st)
+static void exit_status_and_first_output_are_reported(void **st)
 {
 	struct call good = { .argv = { (char[]){ "true" }, NULL } };
 	struct call bad = { .argv = { (char[]){ "sh" }, (char[]){ "-c" },
@@ -91,7 +91,7 @@ static void its_end_and_its_first_words_are_told(void **st)
 	assert_int_equal(none.e.sys, ENOENT);
 }
 
-static void one_that_does_not_end_is_killed_at_the_deadline(void **st)
+static void a_child_is_killed_at_its_deadline(void **st)
 {
 	struct call c = { .argv = { (char[]){ "sleep" }, (char[]){ "600" }, NULL } };
 
@@ -101,7 +101,7 @@ static void one_that_does_not_end_is_killed_at_the_deadline(void **st)
 	assert_non_null(strstr(c.e.text, "sleep did not end in time"));
 }
 
-static void one_whose_job_is_cancelled_is_killed(void **st)
+static void a_child_is_killed_when_its_job_is_cancelled(void **st)
 {
 	struct call c = { .argv = { (char[]){ "sleep" }, (char[]){ "600" }, NULL } };
 
@@ -111,7 +111,7 @@ static void one_whose_job_is_cancelled_is_killed(void **st)
 }
 
 /* The child closes stderr and continues: end of file there does not mean that it has ended. */
-static void one_that_says_nothing_more_is_waited_for_all_the_same(void **st)
+static void a_child_that_closed_its_output_is_still_waited_for(void **st)
 {
 	struct call c = { .argv = { (char[]){ "sh" }, (char[]){ "-c" },
 				    (char[]){ "exec 2>&-; sleep 600" }, NULL } };
@@ -124,10 +124,10 @@ static void one_that_says_nothing_more_is_waited_for_all_the_same(void **st)
 int main(void)
 {
 	const struct CMUnitTest t[] = {
-		cmocka_unit_test(its_end_and_its_first_words_are_told),
-		cmocka_unit_test(one_that_does_not_end_is_killed_at_the_deadline),
-		cmocka_unit_test(one_whose_job_is_cancelled_is_killed),
-		cmocka_unit_test(one_that_says_nothing_more_is_waited_for_all_the_same),
+		cmocka_unit_test(exit_status_and_first_output_are_reported),
+		cmocka_unit_test(a_child_is_killed_at_its_deadline),
+		cmocka_unit_test(a_child_is_killed_when_its_job_is_cancelled),
+		cmocka_unit_test(a_child_that_closed_its_output_is_still_waited_for),
 	};
 
 	return cmocka_run_group_tests_name("child", t, NULL, NULL);

@@ -162,7 +162,7 @@ static void strings_escape_only_what_they_must(void **st)
 
 static void the_short_form_becomes_a_manifest_with_the_clouds_defaults(void **st)
 {
-	auto_json json_t *ask =
+	auto_json json_t *body =
 		json("{\"name\":\"\",\"docker_compose_file\":\"services: {a: {image: x}}\","
 		     "\"allowed_envs\":[\"B\",\"A\"],\"pre_launch_script\":\"\",\"unknown\":1}");
 	auto_json json_t *m = NULL;
@@ -170,7 +170,7 @@ static void the_short_form_becomes_a_manifest_with_the_clouds_defaults(void **st
 	struct err e;
 
 	(void)st;
-	assert_int_equal(compose_manifest(ask, "demo", &m, &e), 0);
+	assert_int_equal(compose_manifest(body, "demo", &m, &e), 0);
 	text = compose_text(m);
 	assert_string_equal(
 		text,
@@ -190,15 +190,15 @@ static void the_short_form_becomes_a_manifest_with_the_clouds_defaults(void **st
 
 static void what_the_short_form_says_is_in_the_manifest(void **st)
 {
-	auto_json json_t *ask = json("{\"name\":\"mine\",\"docker_compose_file\":\"services: {a: "
-				     "{}}\",\"kms_enabled\":false,"
-				     "\"tproxy_enabled\":false,\"public_logs\":false,\"storage_"
-				     "fs\":\"ext4\",\"pre_launch_script\":\"echo\"}");
+	auto_json json_t *body = json("{\"name\":\"mine\",\"docker_compose_file\":\"services: {a: "
+				      "{}}\",\"kms_enabled\":false,"
+				      "\"tproxy_enabled\":false,\"public_logs\":false,\"storage_"
+				      "fs\":\"ext4\",\"pre_launch_script\":\"echo\"}");
 	auto_json json_t *m = NULL;
 	struct err e;
 
 	(void)st;
-	assert_int_equal(compose_manifest(ask, "demo", &m, &e), 0);
+	assert_int_equal(compose_manifest(body, "demo", &m, &e), 0);
 	assert_string_equal(json_string_value(json_object_get(m, "name")), "mine");
 	assert_int_equal(json_array_size(json_object_get(m, "features")), 0);
 	assert_true(json_is_false(json_object_get(m, "gateway_enabled")));
@@ -213,25 +213,25 @@ static void a_whole_manifest_is_kept_as_it_is(void **st)
 				    "used\",\"extra\":{\"z\":1},"
 				    "\"manifest_version\":\"3\",\"name\":\"\",\"pre_launch_"
 				    "script\":\"\",\"runner\":\"bash\"}";
-	auto_json json_t *ask = json(whole), *m = NULL;
+	auto_json json_t *body = json(whole), *m = NULL;
 	auto_free char *text = NULL;
 	struct err e;
 
 	(void)st;
-	assert_int_equal(compose_manifest(ask, "demo", &m, &e), 0);
+	assert_int_equal(compose_manifest(body, "demo", &m, &e), 0);
 	text = compose_text(m);
 	assert_string_equal(text, whole);
 }
 
 static void refused_manifest(const char *text, enum err_code code, const char *field)
 {
-	auto_json json_t *ask = text ? json(text) : NULL;
-	json_t *m = (json_t *)&ask;
+	auto_json json_t *body = text ? json(text) : NULL;
+	json_t *m = (json_t *)&body;
 	struct err e;
 
-	assert_int_equal(compose_manifest(ask, NULL, &m, &e), -(int)code);
+	assert_int_equal(compose_manifest(body, NULL, &m, &e), -(int)code);
 	assert_string_equal(e.field, field);
-	assert_ptr_equal(m, &ask);
+	assert_ptr_equal(m, &body);
 }
 
 static void bad_manifests_are_refused_by_field(void **st)
@@ -298,15 +298,15 @@ static void lint_ok(const char *text)
 		fail_msg("%s: %s", text, e.text);
 }
 
-static void lint_refuses(const char *text, const char *says)
+static void lint_refuses(const char *text, const char *why)
 {
 	struct err e;
 	size_t n = 77;
 
 	assert_int_equal(compose_lint(text, strlen(text), NULL, 0, &n, &e), -ERR_COMPOSE_INVALID);
 	assert_string_equal(e.field, "compose_file.docker_compose_file");
-	if (!strstr(e.text, says))
-		fail_msg("\"%s\" does not say \"%s\"", e.text, says);
+	if (!strstr(e.text, why))
+		fail_msg("\"%s\" does not contain \"%s\"", e.text, why);
 	assert_int_equal(n, 77);
 }
 

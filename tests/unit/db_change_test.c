@@ -100,7 +100,7 @@ static void swapping_twice_is_where_it_began_and_settling_keeps_the_present(void
 	db_close(w.db);
 }
 
-static void the_check_finds_a_change_that_no_operation_carries_on(void **st)
+static void the_check_finds_a_change_without_an_operation(void **st)
 {
 	struct db_fixture w = { .db = db_fixture_open() };
 	auto_buf struct buf out = { 0 };
@@ -166,7 +166,7 @@ static int asked_down(struct db *db, enum op_kind kind, enum op_state state, con
 	return ops_shutdown_unfinished(db, "u", 5, &e);
 }
 
-static void a_guest_is_asked_down_by_the_button_only(void **st)
+static void a_shutdown_uses_the_power_button_only(void **st)
 {
 	struct db *db = db_fixture_open();
 
@@ -217,9 +217,9 @@ int main(void)
 	const struct CMUnitTest t[] = {
 		cmocka_unit_test(a_cvm_has_one_running_operation),
 		cmocka_unit_test(swapping_twice_is_where_it_began_and_settling_keeps_the_present),
-		cmocka_unit_test(the_check_finds_a_change_that_no_operation_carries_on),
+		cmocka_unit_test(the_check_finds_a_change_without_an_operation),
 		cmocka_unit_test(a_revision_goes_with_the_change_that_planned_it),
-		cmocka_unit_test(a_guest_is_asked_down_by_the_button_only),
+		cmocka_unit_test(a_shutdown_uses_the_power_button_only),
 		cmocka_unit_test(totals_of_operations_follow_their_states),
 	};
 

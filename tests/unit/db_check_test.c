@@ -222,7 +222,7 @@ static const char *row_of(const char *column)
 
 #define LONG "replace(hex(zeroblob(2000)), '0', 'x')"
 
-static void a_value_that_no_reader_knows_is_an_error_that_names_it(void **st)
+static void an_unknown_value_is_an_error_that_names_column_and_row(void **st)
 {
 	static const struct {
 		int (*read)(struct db *db, struct err *e);
@@ -291,7 +291,7 @@ static void a_value_that_no_reader_knows_is_an_error_that_names_it(void **st)
 	}
 }
 
-static void the_check_finds_a_key_that_may_more_than_the_one_that_made_it(void **st)
+static void the_check_finds_a_key_with_more_rights_than_its_parent(void **st)
 {
 	static const char *const more[] = { "role = 4", "expires_ms = 0", "expires_ms = 101",
 					    "per_minute = 0", "per_minute = 31" };
@@ -353,8 +353,8 @@ static void a_bad_row_does_not_stop_a_loop_over_all_cvms(void **st)
 int main(void)
 {
 	const struct CMUnitTest t[] = {
-		cmocka_unit_test(a_value_that_no_reader_knows_is_an_error_that_names_it),
-		cmocka_unit_test(the_check_finds_a_key_that_may_more_than_the_one_that_made_it),
+		cmocka_unit_test(an_unknown_value_is_an_error_that_names_column_and_row),
+		cmocka_unit_test(the_check_finds_a_key_with_more_rights_than_its_parent),
 		cmocka_unit_test(a_bad_row_does_not_stop_a_loop_over_all_cvms),
 	};
 

@@ -191,7 +191,7 @@ static void a_migrated_file_passes_the_check(void **st)
 	assert_int_equal(db_check(db_fixture_path, &out, &e), 0);
 }
 
-static void a_command_never_migrates_and_creates_only_when_told(void **st)
+static void a_command_never_migrates_and_creates_only_on_request(void **st)
 {
 	struct db *db = NULL;
 	sqlite3 *conn;
@@ -238,7 +238,7 @@ static void newer_schema_is_refused_and_untouched(void **st)
 int main(void)
 {
 	const struct CMUnitTest t[] = {
-		cmocka_unit_test(a_command_never_migrates_and_creates_only_when_told),
+		cmocka_unit_test(a_command_never_migrates_and_creates_only_on_request),
 		cmocka_unit_test(newer_schema_is_refused_and_untouched),
 		cmocka_unit_test(a_file_of_schema_1_is_copied_and_migrated_with_what_it_holds),
 		cmocka_unit_test(a_migration_keeps_two_copies_and_the_files_of_the_operator),

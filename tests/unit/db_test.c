@@ -33,7 +33,7 @@
 #include "db/workspaces.h"
 #include "tests/unit/db_fixture.h"
 
-static void capacity_is_never_promised_beyond_its_total(void **st)
+static void capacity_is_never_reserved_beyond_its_total(void **st)
 {
 	struct db_fixture w = { .db = db_fixture_open() };
 	struct capacity_row row;
@@ -75,7 +75,7 @@ static void counts_follow_rows_and_the_last_cvm_takes_its_app_along(void **st)
 	db_close(w.db);
 }
 
-static void check_finds_a_promise_that_no_row_holds(void **st)
+static void the_check_finds_a_reservation_without_a_row(void **st)
 {
 	struct db_fixture w = { .db = db_fixture_open() };
 	auto_buf struct buf out = { 0 };
@@ -159,7 +159,7 @@ static void a_device_has_one_holder_and_stays_known_while_it_is_held(void **st)
 	db_close(w.db);
 }
 
-static void hugepages_of_a_node_are_never_promised_beyond_what_is_there(void **st)
+static void hugepages_of_a_node_are_never_reserved_beyond_its_total(void **st)
 {
 	struct db_fixture w = { .db = db_fixture_open() };
 	const struct numa_row node = {
@@ -205,7 +205,7 @@ static void hugepages_of_a_node_are_never_promised_beyond_what_is_there(void **s
 	db_close(w.db);
 }
 
-static void pages_of_a_cvm_that_runs_are_not_somebody_elses(void **st)
+static void pages_of_a_running_cvm_do_not_count_as_foreign(void **st)
 {
 	struct db_fixture w = { .db = db_fixture_open() };
 	const struct numa_row node = {
@@ -255,20 +255,20 @@ static void failed_mutations_leave_no_gap_and_answers_leave_after_the_commit(voi
 	struct event_row *rows;
 	struct turn *t;
 	size_t n;
-	int told = 0;
+	int called = 0;
 	struct err e;
 
 	(void)st;
 	assert_int_equal(uv_loop_init(&loop), 0);
 	t = turn_new(&loop, db);
 	assert_int_equal(turn_do(t, append_one, &good, &e), 0);
-	turn_after(t, count_after, &told);
+	turn_after(t, count_after, &called);
 	assert_int_equal(turn_do(t, append_one, &bad, &e), -ERR_CONFLICT);
 	assert_int_equal(turn_do(t, append_one, &good, &e), 0);
-	turn_after(t, count_after, &told);
-	assert_int_equal(told, 0);
+	turn_after(t, count_after, &called);
+	assert_int_equal(called, 0);
 	(void)uv_run(&loop, UV_RUN_NOWAIT);
-	assert_int_equal(told, 2);
+	assert_int_equal(called, 2);
 	assert_int_equal(events_between(db, 0, 0, 100, 10, &rows, &n, &e), 0);
 	assert_int_equal(n, 2);
 	assert_int_equal(rows[0].seq + 1, rows[1].seq);
@@ -464,12 +464,12 @@ static void old_rows_go_in_portions_and_leave_no_gap(void **st)
 int main(void)
 {
 	const struct CMUnitTest t[] = {
-		cmocka_unit_test(capacity_is_never_promised_beyond_its_total),
+		cmocka_unit_test(capacity_is_never_reserved_beyond_its_total),
 		cmocka_unit_test(counts_follow_rows_and_the_last_cvm_takes_its_app_along),
-		cmocka_unit_test(check_finds_a_promise_that_no_row_holds),
+		cmocka_unit_test(the_check_finds_a_reservation_without_a_row),
 		cmocka_unit_test(a_device_has_one_holder_and_stays_known_while_it_is_held),
-		cmocka_unit_test(hugepages_of_a_node_are_never_promised_beyond_what_is_there),
-		cmocka_unit_test(pages_of_a_cvm_that_runs_are_not_somebody_elses),
+		cmocka_unit_test(hugepages_of_a_node_are_never_reserved_beyond_its_total),
+		cmocka_unit_test(pages_of_a_running_cvm_do_not_count_as_foreign),
 		cmocka_unit_test(failed_mutations_leave_no_gap_and_answers_leave_after_the_commit),
 		cmocka_unit_test(wildcard_addresses_collide_with_every_address),
 		cmocka_unit_test(the_first_free_port_is_found_behind_any_number_that_are_taken),

@@ -57,11 +57,11 @@ static void hold(struct device_row *d, int64_t workspace)
 }
 
 static int choose(const struct device_row d[ALL], const struct gpu_settings *g,
-		  const struct cvm_request *ask, char out[160], struct err *e)
+		  const struct cvm_request *request, char out[160], struct err *e)
 {
 	auto_free struct device_row *got = NULL;
 	size_t n = 0, used = 0;
-	int r = devices_choose(g, ask, OURS, d, ALL, &got, &n, e);
+	int r = devices_choose(g, request, OURS, d, ALL, &got, &n, e);
 
 	out[0] = '\0';
 	for (size_t i = 0; i < n; i++)
@@ -70,13 +70,13 @@ static int choose(const struct device_row d[ALL], const struct gpu_settings *g,
 	return r;
 }
 
-static void expect_chosen(const struct device_row d[ALL], const struct cvm_request *ask,
+static void expect_chosen(const struct device_row d[ALL], const struct cvm_request *request,
 			  const char *want)
 {
 	char got[160];
 	struct err e;
 
-	if (choose(d, &open_handed, ask, got, &e))
+	if (choose(d, &open_handed, request, got, &e))
 		fail_msg("%s", e.text);
 	assert_string_equal(got, want);
 }
@@ -93,59 +93,59 @@ static struct cvm_request listed(const struct gpu_request *gpus, size_t n)
 static void slots_first_then_the_lowest_free_of_each_product(void **st)
 {
 	struct device_row d[ALL];
-	struct cvm_request ask = { 0 };
+	struct cvm_request request = { 0 };
 
 	(void)st;
 	host(d);
-	expect_chosen(d, &ask, "");
-	ask = LISTED({ "10:00.0", NULL });
-	expect_chosen(d, &ask, "10");
-	ask = LISTED({ "0000:30:00.0", "10DE:2335" }, { "20:00.0", NULL });
-	expect_chosen(d, &ask, "20 30");
+	expect_chosen(d, &request, "");
+	request = LISTED({ "10:00.0", NULL });
+	expect_chosen(d, &request, "10");
+	request = LISTED({ "0000:30:00.0", "10DE:2335" }, { "20:00.0", NULL });
+	expect_chosen(d, &request, "20 30");
 	/* "any" does not take what a later entry names */
-	ask = LISTED({ NULL, "10de:2335" }, { "10:00.0", NULL });
-	expect_chosen(d, &ask, "10 20");
-	ask = LISTED({ NULL, "10de:233b" }, { NULL, "10de:2335" }, { NULL, "10de:2335" });
-	expect_chosen(d, &ask, "10 20 40");
+	request = LISTED({ NULL, "10de:2335" }, { "10:00.0", NULL });
+	expect_chosen(d, &request, "10 20");
+	request = LISTED({ NULL, "10de:233b" }, { NULL, "10de:2335" }, { NULL, "10de:2335" });
+	expect_chosen(d, &request, "10 20 40");
 	hold(gpu(d, 0), THEIRS);
-	ask = LISTED({ NULL, "10de:2335" });
-	expect_chosen(d, &ask, "20");
+	request = LISTED({ NULL, "10de:2335" });
+	expect_chosen(d, &request, "20");
 	snprintf(gpu(d, 1)->driver, DRIVER_TEXT, "nvidia");
-	expect_chosen(d, &ask, "30");
+	expect_chosen(d, &request, "30");
 }
 
 static void all_is_every_offered_gpu_with_the_nvswitches(void **st)
 {
-	const struct cvm_request ask = { .gpu_attach = GPU_ALL };
+	const struct cvm_request request = { .gpu_attach = GPU_ALL };
 	struct device_row d[ALL];
 
 	(void)st;
 	host(d);
-	expect_chosen(d, &ask, "10 20 30 40 01 02");
+	expect_chosen(d, &request, "10 20 30 40 01 02");
 	gpu(d, 3)->offered = false;
 	d[1].offered = false;
 	snprintf(gpu(d, 3)->driver, DRIVER_TEXT, "nvidia");
-	expect_chosen(d, &ask, "10 20 30 01");
+	expect_chosen(d, &request, "10 20 30 01");
 }
 
-static void says(const struct device_row d[ALL], const struct gpu_settings *g,
-		 const struct cvm_request *ask, enum err_code code, const char *field,
-		 const char *text)
+static void expect_refusal(const struct device_row d[ALL], const struct gpu_settings *g,
+			   const struct cvm_request *request, enum err_code code, const char *field,
+			   const char *text)
 {
 	char got[160];
 	struct err e;
 
-	assert_int_equal(choose(d, g, ask, got, &e), -(int)code);
+	assert_int_equal(choose(d, g, request, got, &e), -(int)code);
 	assert_string_equal(e.field, field);
 	if (!strstr(e.text, text))
-		fail_msg("\"%s\" does not say \"%s\"", e.text, text);
+		fail_msg("\"%s\" does not contain \"%s\"", e.text, text);
 	assert_string_equal(got, "");
 }
 
-#define REFUSED(code, field, text, ...)                                \
-	do {                                                           \
-		const struct cvm_request ask_ = LISTED(__VA_ARGS__);   \
-		says(d, &open_handed, &ask_, (code), (field), (text)); \
+#define REFUSED(code, field, text, ...)                                              \
+	do {                                                                         \
+		const struct cvm_request request_ = LISTED(__VA_ARGS__);             \
+		expect_refusal(d, &open_handed, &request_, (code), (field), (text)); \
 	} while (0)
 
 static void an_entry_that_can_not_be_met_is_named(void **st)
@@ -176,22 +176,24 @@ static void an_entry_that_can_not_be_met_is_named(void **st)
 static void a_holder_is_named_only_in_its_own_workspace(void **st)
 {
 	struct device_row d[ALL];
-	const struct cvm_request ask = LISTED({ "10:00.0", NULL });
+	const struct cvm_request request = LISTED({ "10:00.0", NULL });
 	char got[160];
 	struct err e;
 
 	(void)st;
 	host(d);
 	hold(gpu(d, 0), OURS);
-	says(d, &open_handed, &ask, ERR_GPU, "gpus.gpus[0].slot", "reserved by CVM 067f3961-");
+	expect_refusal(d, &open_handed, &request, ERR_GPU, "gpus.gpus[0].slot",
+		       "reserved by CVM 067f3961-");
 	hold(gpu(d, 0), THEIRS);
-	says(d, &open_handed, &ask, ERR_GPU, "gpus.gpus[0].slot", "reserved by another CVM");
-	(void)choose(d, &open_handed, &ask, got, &e);
+	expect_refusal(d, &open_handed, &request, ERR_GPU, "gpus.gpus[0].slot",
+		       "reserved by another CVM");
+	(void)choose(d, &open_handed, &request, got, &e);
 	assert_null(strstr(e.text, "067f3961"));
 	assert_null(strstr(e.hint, "067f3961"));
 }
 
-static void free_on_paper_and_busy_on_the_host_is_an_error_of_its_own(void **st)
+static void a_gpu_that_is_free_here_but_busy_on_the_host_has_its_own_error(void **st)
 {
 	struct device_row d[ALL];
 
@@ -207,11 +209,11 @@ static void free_on_paper_and_busy_on_the_host_is_an_error_of_its_own(void **st)
 	/* one is really free, two are wanted, three would be enough on paper */
 	REFUSED(ERR_GPU_BUSY, "gpus.gpus[0].product_id", "0000:10:00.0 is free, but",
 		{ NULL, "10de:2335" }, { NULL, "10de:2335" });
-	says(d, &open_handed, &(struct cvm_request){ .gpu_attach = GPU_ALL }, ERR_GPU_BUSY,
-	     "gpus.attach_mode", "0000:10:00.0 is free, but");
+	expect_refusal(d, &open_handed, &(struct cvm_request){ .gpu_attach = GPU_ALL },
+		       ERR_GPU_BUSY, "gpus.attach_mode", "0000:10:00.0 is free, but");
 }
 
-static void too_few_are_told_in_numbers(void **st)
+static void a_shortage_of_gpus_is_reported_in_numbers(void **st)
 {
 	struct device_row d[ALL];
 	const struct cvm_request three =
@@ -243,14 +245,14 @@ static void too_few_are_told_in_numbers(void **st)
 static void a_slot_taken_counts_against_the_product(void **st)
 {
 	struct device_row d[ALL];
-	const struct cvm_request ask = LISTED({ "30:00.0", NULL }, { NULL, "10de:2335" },
-					      { NULL, "10de:2335" }, { NULL, "10de:2335" });
+	const struct cvm_request request = LISTED({ "30:00.0", NULL }, { NULL, "10de:2335" },
+						  { NULL, "10de:2335" }, { NULL, "10de:2335" });
 	char got[160];
 	struct err e;
 
 	(void)st;
 	host(d);
-	assert_int_equal(choose(d, &open_handed, &ask, got, &e), -ERR_CAPACITY);
+	assert_int_equal(choose(d, &open_handed, &request, got, &e), -ERR_CAPACITY);
 	assert_int_equal(e.cap.free, 2);
 }
 
@@ -263,18 +265,18 @@ static void broken_ones_are_refused_with_their_reason(void **st)
 	snprintf(gpu(d, 0)->broken_reason, 32, "it does not answer");
 	REFUSED(ERR_GPU, "gpus.gpus[0].slot", "gpu 0000:10:00.0 is broken: it does not answer",
 		{ "10:00.0", NULL });
-	says(d, &open_handed, &(struct cvm_request){ .gpu_attach = GPU_ALL }, ERR_GPU,
-	     "gpus.attach_mode", "0000:10:00.0 is broken");
+	expect_refusal(d, &open_handed, &(struct cvm_request){ .gpu_attach = GPU_ALL }, ERR_GPU,
+		       "gpus.attach_mode", "0000:10:00.0 is broken");
 	host(d);
 	snprintf(d[0].broken_reason, 32, "it does not answer");
-	says(d, &open_handed, &(struct cvm_request){ .gpu_attach = GPU_ALL }, ERR_GPU,
-	     "gpus.attach_mode", "nvswitch 0000:01:00.0 is broken");
+	expect_refusal(d, &open_handed, &(struct cvm_request){ .gpu_attach = GPU_ALL }, ERR_GPU,
+		       "gpus.attach_mode", "nvswitch 0000:01:00.0 is broken");
 	host(d);
 	gpu(d, 2)->present = false;
 	REFUSED(ERR_GPU, "gpus.gpus[0].slot", "not on the PCI bus", { "30:00.0", NULL });
 }
 
-static void what_the_operator_does_not_allow_is_refused(void **st)
+static void gpu_requests_that_the_operator_forbids_are_refused(void **st)
 {
 	struct device_row d[ALL];
 	struct gpu_settings g = open_handed;
@@ -284,14 +286,16 @@ static void what_the_operator_does_not_allow_is_refused(void **st)
 	(void)st;
 	host(d);
 	both.gpu_attach = GPU_ALL;
-	says(d, &g, &both, ERR_INCOMPATIBLE, "gpus.gpus", "no GPUs are listed");
+	expect_refusal(d, &g, &both, ERR_INCOMPATIBLE, "gpus.gpus", "no GPUs are listed");
 	g.allow_attach_all = false;
-	says(d, &g, &all, ERR_GPU, "gpus.attach_mode", "not allowed on this node; allowed: listed");
+	expect_refusal(d, &g, &all, ERR_GPU, "gpus.attach_mode",
+		       "not allowed on this node; allowed: listed");
 	g.enabled = false;
-	says(d, &g, &one, ERR_GPU, "gpus", "gives no GPUs");
+	expect_refusal(d, &g, &one, ERR_GPU, "gpus", "gives no GPUs");
 	for (int i = 0; i < ALL; i++)
 		d[i].offered = false;
-	says(d, &open_handed, &all, ERR_CAPACITY, "gpus.attach_mode", "asked 1, free 0 of 0");
+	expect_refusal(d, &open_handed, &all, ERR_CAPACITY, "gpus.attach_mode",
+		       "asked 1, free 0 of 0");
 }
 
 static void members_of_one_iommu_group_go_together(void **st)
@@ -380,11 +384,11 @@ int main(void)
 		cmocka_unit_test(all_is_every_offered_gpu_with_the_nvswitches),
 		cmocka_unit_test(an_entry_that_can_not_be_met_is_named),
 		cmocka_unit_test(a_holder_is_named_only_in_its_own_workspace),
-		cmocka_unit_test(free_on_paper_and_busy_on_the_host_is_an_error_of_its_own),
-		cmocka_unit_test(too_few_are_told_in_numbers),
+		cmocka_unit_test(a_gpu_that_is_free_here_but_busy_on_the_host_has_its_own_error),
+		cmocka_unit_test(a_shortage_of_gpus_is_reported_in_numbers),
 		cmocka_unit_test(a_slot_taken_counts_against_the_product),
 		cmocka_unit_test(broken_ones_are_refused_with_their_reason),
-		cmocka_unit_test(what_the_operator_does_not_allow_is_refused),
+		cmocka_unit_test(gpu_requests_that_the_operator_forbids_are_refused),
 		cmocka_unit_test(members_of_one_iommu_group_go_together),
 		cmocka_unit_test(the_offer_follows_listing_exclude_and_include),
 		cmocka_unit_test(states_follow_from_what_is_seen_and_held),

@@ -655,7 +655,7 @@ static void no_space_from_any_call_on_refuses_the_change_and_leaves_no_trace(voi
 	every_call_of_every_act(DISK_FULL, true);
 }
 
-static void a_start_that_meets_an_error_says_so_and_the_next_one_works(void **st)
+static void an_open_that_fails_reports_the_error_and_the_next_one_works(void **st)
 {
 	struct recorded_node *r = *st;
 	auto_free char *path = xasprintf("%s/teepod.db", r->n->dir);
@@ -703,7 +703,7 @@ int main(void)
 		cmocka_unit_test(io_errors_from_any_call_on_refuse_the_change_and_leave_no_trace),
 		cmocka_unit_test(no_space_at_any_call_refuses_the_change_and_leaves_no_trace),
 		cmocka_unit_test(no_space_from_any_call_on_refuses_the_change_and_leaves_no_trace),
-		WITH_NODE(a_start_that_meets_an_error_says_so_and_the_next_one_works),
+		WITH_NODE(an_open_that_fails_reports_the_error_and_the_next_one_works),
 	};
 
 	return cmocka_run_group_tests_name("durable", t, NULL, NULL);

@@ -24,14 +24,14 @@
 #include "base/strings.h"
 #include "vmm/guest/guest_files.h"
 
-struct room {
+struct files_fixture {
 	char top[64];
 	char *dir;
 };
 
 static int setup(void **st)
 {
-	struct room *r = xcalloc(1, sizeof(*r));
+	struct files_fixture *r = xcalloc(1, sizeof(*r));
 
 	strcpy(r->top, "/tmp/guest-files-test-XXXXXX");
 	assert_non_null(mkdtemp(r->top));
@@ -42,7 +42,7 @@ static int setup(void **st)
 
 static int teardown(void **st)
 {
-	struct room *r = *st;
+	struct files_fixture *r = *st;
 	struct err e;
 
 	assert_int_equal(file_remove_tree(r->top, &e), 0);
@@ -53,7 +53,7 @@ static int teardown(void **st)
 
 #define APP_ID "00112233445566778899aabbccddeeff00112233"
 
-static struct guest_files usual(const struct room *r)
+static struct guest_files usual(const struct files_fixture *r)
 {
 	static const char *const kms[] = { "https://kms.example:8000", NULL };
 
@@ -76,7 +76,7 @@ static struct guest_files usual(const struct room *r)
 	};
 }
 
-static char *content(const struct room *r, const char *name, size_t *n)
+static char *content(const struct files_fixture *r, const char *name, size_t *n)
 {
 	auto_free char *path = xasprintf("%s/%s", r->dir, name);
 	char *text = NULL;
@@ -97,7 +97,7 @@ static void write_ok(const struct guest_files *g)
 
 static void every_file_has_its_exact_bytes(void **st)
 {
-	const struct room *r = *st;
+	const struct files_fixture *r = *st;
 	struct guest_files g = usual(r);
 	auto_free char *compose = NULL, *env = NULL, *user = NULL, *info = NULL;
 	size_t n;
@@ -116,7 +116,7 @@ static void every_file_has_its_exact_bytes(void **st)
 
 static void sys_config_carries_the_nodes_addresses_and_vm_config_as_text(void **st)
 {
-	const struct room *r = *st;
+	const struct files_fixture *r = *st;
 	struct guest_files g = usual(r);
 	auto_json json_t *sys = NULL, *vm = NULL;
 	auto_free char *text = NULL;
@@ -151,7 +151,7 @@ static void sys_config_carries_the_nodes_addresses_and_vm_config_as_text(void **
 
 static void what_was_taken_away_is_gone_and_the_identity_stays(void **st)
 {
-	const struct room *r = *st;
+	const struct files_fixture *r = *st;
 	struct guest_files g = usual(r);
 	auto_free char *path = xasprintf("%s/.instance_info", r->dir), *info = NULL;
 	struct err e;
@@ -170,7 +170,7 @@ static void what_was_taken_away_is_gone_and_the_identity_stays(void **st)
 
 static void a_link_or_fifo_the_guest_planted_is_replaced(void **st)
 {
-	const struct room *r = *st;
+	const struct files_fixture *r = *st;
 	struct guest_files g = usual(r);
 	auto_free char *sys = xasprintf("%s/.sys-config.json", r->dir),
 		       *info = xasprintf("%s/.instance_info", r->dir);
@@ -196,7 +196,7 @@ static void a_link_or_fifo_the_guest_planted_is_replaced(void **st)
 
 static void more_than_a_guest_takes_is_refused_by_file(void **st)
 {
-	const struct room *r = *st;
+	const struct files_fixture *r = *st;
 	struct guest_files g = usual(r);
 	auto_free char *env = xcalloc(GUEST_ENV_MAX + 1, 1), *url = xmalloc(40000);
 	const char *const urls[] = { url, NULL };
@@ -227,7 +227,7 @@ static struct stat looked_at(const char *path)
 static void only_qemus_group_comes_in_and_writes_nothing(void **st)
 {
 	enum { GID = 64056 };
-	const struct room *r = *st;
+	const struct files_fixture *r = *st;
 	struct guest_files g = usual(r);
 	auto_free char *cvm = xasprintf("%s/cvm", r->top),
 		       *env = xasprintf("%s/.encrypted-env", r->dir);
@@ -273,7 +273,7 @@ static int open_as_user(const char *cvm, const char *shared, gid_t gid, bool mem
 	return WEXITSTATUS(status);
 }
 
-static void give_all(const struct room *r, uid_t uid)
+static void give_all(const struct files_fixture *r, uid_t uid)
 {
 	auto_free char *command = xasprintf("chown -R %u:%u %s", uid, uid, r->top);
 
@@ -283,7 +283,7 @@ static void give_all(const struct room *r, uid_t uid)
 static void a_daemon_without_privileges_shares_by_group(void **st)
 {
 	enum { USER = 64057, GID = 64056 };
-	const struct room *r = *st;
+	const struct files_fixture *r = *st;
 	struct guest_files g = usual(r);
 	auto_free char *cvm = xasprintf("%s/cvm", r->top), *disk = xasprintf("%s/hda.img", cvm),
 		       *info = xasprintf("%s/.instance_info", r->dir);

@@ -79,7 +79,7 @@ static void tdx_counts_only_where_both_versions_can_be_trusted(void **st)
 	"supported='yes'>"                                                                    \
 	"<enum name='iommufd'>" values "</enum></hostdev></devices></domainCapabilities>"
 
-static void iommufd_is_there_where_libvirt_says_yes(void **st)
+static void iommufd_is_available_if_libvirt_reports_it(void **st)
 {
 	struct hv_caps c;
 	struct err e;
@@ -101,7 +101,7 @@ static void iommufd_is_there_where_libvirt_says_yes(void **st)
 #define SELINUX \
 	"<secmodel><model>selinux</model><baselabel type='kvm'>system_u</baselabel></secmodel>"
 
-static void qemus_user_is_what_libvirts_dac_label_says(void **st)
+static void the_qemu_user_is_read_from_libvirts_dac_label(void **st)
 {
 	struct hv_caps c = { 0 };
 
@@ -130,7 +130,7 @@ static void qemus_user_is_what_libvirts_dac_label_says(void **st)
 #define GUESTS(guests) "<capabilities>" guests "</capabilities>"
 #define EMULATED       "<domain type='qemu'/>"
 
-static void kvm_is_there_when_libvirt_offers_it_for_this_architecture(void **st)
+static void kvm_is_available_if_libvirt_offers_it_for_this_architecture(void **st)
 {
 	(void)st;
 	assert_true(host_caps_offer_kvm(
@@ -147,9 +147,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(forwards_are_found_by_protocol_address_and_port),
 		cmocka_unit_test(tdx_counts_only_where_both_versions_can_be_trusted),
-		cmocka_unit_test(iommufd_is_there_where_libvirt_says_yes),
-		cmocka_unit_test(kvm_is_there_when_libvirt_offers_it_for_this_architecture),
-		cmocka_unit_test(qemus_user_is_what_libvirts_dac_label_says),
+		cmocka_unit_test(iommufd_is_available_if_libvirt_reports_it),
+		cmocka_unit_test(kvm_is_available_if_libvirt_offers_it_for_this_architecture),
+		cmocka_unit_test(the_qemu_user_is_read_from_libvirts_dac_label),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -138,12 +138,12 @@ static struct host_check_input good_input(void)
 
 static void judge(struct host_check_input in, struct host_check rows[HOST_CHECKS])
 {
-	const struct host_facts_ask ask = { .root = tree_root,
-					    .qgs_socket = QGS_PATH,
-					    .tdx_firmware = FIRMWARE };
+	const struct host_facts_ask sources = { .root = tree_root,
+						.qgs_socket = QGS_PATH,
+						.tdx_firmware = FIRMWARE };
 	struct host_facts f;
 
-	host_facts_read(&ask, &f);
+	host_facts_read(&sources, &f);
 	in.facts = &f;
 	host_check(&in, rows);
 	host_facts_free(&f);
@@ -203,7 +203,7 @@ static void a_good_host_is_all_ok_and_needs_nothing(void **state)
 	expect_row(rows, "kernel", CHECK_OK, "Linux 6.16.3-amd64", "");
 }
 
-static void each_part_that_is_taken_away_is_missed_by_name(void **state)
+static void each_removed_part_is_reported_by_name(void **state)
 {
 	static const struct {
 		const char *path, *name;
@@ -257,7 +257,7 @@ static void the_verdict_counts_required_rows_only(void **state)
 	assert_int_equal(v.unknown, 1);
 }
 
-static void a_cpu_that_can_not_is_told_from_one_that_is_not_set_up(void **state)
+static void a_cpu_without_tdx_differs_from_one_that_is_not_set_up(void **state)
 {
 	(void)state;
 	put_cpu("GenuineIntel", "Xeon", "fpu");
@@ -273,7 +273,7 @@ static void a_cpu_that_can_not_is_told_from_one_that_is_not_set_up(void **state)
 	expect("cpu", CHECK_MISSING, "AMD EPYC 9654 is not an Intel CPU", "Xeon");
 }
 
-static void kvm_without_tdx_is_told_by_its_cause(void **state)
+static void kvm_without_tdx_is_reported_with_its_cause(void **state)
 {
 	(void)state;
 	tree_remove("/sys/devices/faux/tdx_host");
@@ -292,7 +292,7 @@ static void kvm_without_tdx_is_told_by_its_cause(void **state)
 	expect("tdx_module", CHECK_MISSING, "not an Intel CPU", "");
 }
 
-static void key_ids_are_told_by_the_cgroup_or_else_by_the_msr(void **state)
+static void the_number_of_key_ids_comes_from_the_cgroup_or_else_from_the_msr(void **state)
 {
 	struct host_check rows[HOST_CHECKS];
 	struct host_check_input in = good_input();
@@ -354,7 +354,7 @@ static void hugepages_that_are_not_reserved_are_only_a_warning(void **state)
 	expect("numa", CHECK_OK, "0 with 1 CPU and 524288 MiB; 1 with 0 CPUs", "");
 }
 
-static void memory_that_can_not_be_locked_is_told(void **state)
+static void a_limit_on_locked_memory_is_reported(void **state)
 {
 	struct host_check rows[HOST_CHECKS];
 	struct host_check_input in = good_input();
@@ -434,7 +434,7 @@ static void old_versions_are_missing_and_their_answer_does_not_count(void **stat
 
 /* ------------------------------------------------------------------ what nobody would write */
 
-static void garbage_is_not_believed_and_not_printed(void **state)
+static void invalid_file_contents_are_rejected_and_not_printed(void **state)
 {
 	static const char *const files[] = {
 		"/proc/cpuinfo",
@@ -470,7 +470,7 @@ static void garbage_is_not_believed_and_not_printed(void **state)
 	}
 }
 
-static void an_empty_root_knows_nothing_and_fails_nowhere(void **state)
+static void an_empty_root_gives_unknown_rows_and_no_failure(void **state)
 {
 	struct host_check rows[HOST_CHECKS];
 	struct host_check_input in = good_input();
@@ -489,19 +489,19 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, good_host, tear_down)
 	const struct CMUnitTest t[] = {
 		T(a_good_host_is_all_ok_and_needs_nothing),
-		T(each_part_that_is_taken_away_is_missed_by_name),
+		T(each_removed_part_is_reported_by_name),
 		T(the_verdict_counts_required_rows_only),
-		T(a_cpu_that_can_not_is_told_from_one_that_is_not_set_up),
-		T(kvm_without_tdx_is_told_by_its_cause),
-		T(key_ids_are_told_by_the_cgroup_or_else_by_the_msr),
+		T(a_cpu_without_tdx_differs_from_one_that_is_not_set_up),
+		T(kvm_without_tdx_is_reported_with_its_cause),
+		T(the_number_of_key_ids_comes_from_the_cgroup_or_else_from_the_msr),
 		T(a_qgs_socket_must_be_one_and_be_listened_on),
 		T(a_busy_qgs_is_not_waited_for),
 		T(hugepages_that_are_not_reserved_are_only_a_warning),
-		T(memory_that_can_not_be_locked_is_told),
+		T(a_limit_on_locked_memory_is_reported),
 		T(without_a_connection_the_rest_is_still_judged),
 		T(old_versions_are_missing_and_their_answer_does_not_count),
-		T(garbage_is_not_believed_and_not_printed),
-		T(an_empty_root_knows_nothing_and_fails_nowhere),
+		T(invalid_file_contents_are_rejected_and_not_printed),
+		T(an_empty_root_gives_unknown_rows_and_no_failure),
 	};
 
 	return cmocka_run_group_tests_name("host_check", t, NULL, NULL);

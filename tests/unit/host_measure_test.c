@@ -143,7 +143,7 @@ static void this_machine_can_be_measured(void **state)
 	assert_true(m.disk_free_bytes <= m.disk_total_bytes && m.disk_total_bytes > 0);
 }
 
-static void used_bytes_are_what_is_allocated_not_what_is_promised(void **state)
+static void used_bytes_are_allocated_blocks_not_the_file_size(void **state)
 {
 	auto_free char *full = xasprintf("%s/d/sparse", root), *folder = xasprintf("%s/d", root);
 	uint64_t empty, used;
@@ -187,7 +187,7 @@ int main(void)
 		T(an_unreadable_machine_is_an_error_and_no_number),
 		T(this_machine_can_be_measured),
 		T(memory_set_aside_as_hugepages_is_not_ordinary_memory),
-		T(used_bytes_are_what_is_allocated_not_what_is_promised),
+		T(used_bytes_are_allocated_blocks_not_the_file_size),
 	};
 
 	return cmocka_run_group_tests_name("host_measure", t, NULL, NULL);

@@ -299,7 +299,7 @@ static const char test_xml[] = "<domain type='test'><name>some</name><uuid>" SOM
 			       "<metadata><t:cvm xmlns:t='" DOMAIN_NAMESPACE "'/></metadata>"
 			       "<memory>16384</memory><os><type>hvm</type></os></domain>";
 
-static void a_domain_lives_and_each_change_is_told_in_order(void **st)
+static void each_change_of_a_domain_is_reported_in_order(void **st)
 {
 	static const enum domain_state want[] = { DOMAIN_RUNNING, DOMAIN_OFF, DOMAIN_RUNNING,
 						  DOMAIN_OFF };
@@ -325,7 +325,7 @@ static void a_domain_lives_and_each_change_is_told_in_order(void **st)
 }
 
 /* The driver brings a domain of its own, called test. */
-static void strangers_are_not_listed(void **st)
+static void foreign_domains_are_not_listed(void **st)
 {
 	struct rig *r = rig_up("test:///default");
 	struct call c = { .fn = do_list };
@@ -342,7 +342,7 @@ static void strangers_are_not_listed(void **st)
 	rig_free(r);
 }
 
-static void errors_carry_libvirts_words_and_nothing_is_printed(void **st)
+static void errors_carry_libvirts_text_and_nothing_is_printed(void **st)
 {
 	struct rig *r = rig_up("test:///default");
 	struct call c = { .fn = do_define, .text = "<domain" };
@@ -355,7 +355,7 @@ static void errors_carry_libvirts_words_and_nothing_is_printed(void **st)
 	rig_free(r);
 }
 
-static void a_driver_that_knows_no_tdx_says_so(void **st)
+static void a_driver_without_tdx_reports_that(void **st)
 {
 	struct rig *r = rig_up("test:///default");
 
@@ -644,7 +644,7 @@ static void remove_guest(struct guest *g)
 	assert_int_equal(qemu_of(g), 0);
 }
 
-static unsigned told(const struct guest *g, enum domain_state s)
+static unsigned was_reported(const struct guest *g, enum domain_state s)
 {
 	unsigned n = 0;
 
@@ -655,9 +655,10 @@ static unsigned told(const struct guest *g, enum domain_state s)
 
 static void wait_told(const struct guest *g, enum domain_state s)
 {
-	for (int64_t end = clock_mono_ms() + DEADLINE_MS; clock_mono_ms() < end && !told(g, s);)
+	for (int64_t end = clock_mono_ms() + DEADLINE_MS;
+	     clock_mono_ms() < end && !was_reported(g, s);)
 		turn_for(real, 10);
-	assert_true(told(g, s));
+	assert_true(was_reported(g, s));
 }
 
 static void the_host_is_described(void **st)
@@ -670,7 +671,7 @@ static void the_host_is_described(void **st)
 	assert_true(c->tdx || c->tdx_reason[0]);
 }
 
-static void a_guest_boots_and_ends_and_both_are_told(void **st)
+static void the_start_and_the_end_of_a_guest_are_reported(void **st)
 {
 	struct guest g = running_guest();
 
@@ -687,7 +688,7 @@ static void a_guest_boots_and_ends_and_both_are_told(void **st)
 	real->n = 0;
 }
 
-static void doing_it_twice_is_success(void **st)
+static void a_repeated_call_succeeds(void **st)
 {
 	struct guest g = running_guest();
 
@@ -782,19 +783,19 @@ static void an_address_can_not_carry_a_command(void **st)
 	assert_int_equal(c.r, -ERR_INVALID);
 }
 
-static void a_hung_qemu_holds_nobody_but_who_asks_it(void **st)
+static void a_hung_qemu_delays_only_calls_to_itself(void **st)
 {
 	struct guest hung = running_guest(), fine = running_guest();
-	struct call asking = {
+	struct call forward = {
 		.fn = do_forward, .text = hung.uuid, .address = "127.0.0.1", .to = 80
 	};
 	pid_t pid = qemu_of(&hung);
 	int64_t begun;
 
 	(void)st;
-	close(take_port(false, &asking.port));
+	close(take_port(false, &forward.port));
 	assert_int_equal(kill(pid, SIGSTOP), 0);
-	begin(real, &asking);
+	begin(real, &forward);
 	turn_for(real, 100);
 	begun = clock_mono_ms();
 	assert_true(listed(real, hung.uuid));
@@ -802,10 +803,10 @@ static void a_hung_qemu_holds_nobody_but_who_asks_it(void **st)
 	assert_int_equal(state(real, fine.uuid), DOMAIN_RUNNING);
 	assert_in_range(clock_mono_ms() - begun, 0, 1000);
 	remove_guest(&fine);
-	assert_int_equal(asking.done, 0);
+	assert_int_equal(forward.done, 0);
 	assert_int_equal(kill(pid, SIGCONT), 0);
-	turn_until(real, &asking.done, 1);
-	assert_int_equal(asking.r, 0);
+	turn_until(real, &forward.done, 1);
+	assert_int_equal(forward.r, 0);
 	remove_guest(&hung);
 	real->n = 0;
 }
@@ -840,7 +841,7 @@ static void ended_guests_are_collected_while_libvirt_keeps_its_children(void **s
 	remove_guest(&g);
 }
 
-static void qemus_own_words_are_found(void **st)
+static void the_error_line_of_qemu_is_found(void **st)
 {
 	struct guest g = running_guest();
 	char name[32], path[256];
@@ -858,10 +859,10 @@ static void qemus_own_words_are_found(void **st)
 int main(void)
 {
 	const struct CMUnitTest t[] = {
-		cmocka_unit_test(a_domain_lives_and_each_change_is_told_in_order),
-		cmocka_unit_test(strangers_are_not_listed),
-		cmocka_unit_test(errors_carry_libvirts_words_and_nothing_is_printed),
-		cmocka_unit_test(a_driver_that_knows_no_tdx_says_so),
+		cmocka_unit_test(each_change_of_a_domain_is_reported_in_order),
+		cmocka_unit_test(foreign_domains_are_not_listed),
+		cmocka_unit_test(errors_carry_libvirts_text_and_nothing_is_printed),
+		cmocka_unit_test(a_driver_without_tdx_reports_that),
 		cmocka_unit_test(closing_while_connecting_is_clean),
 		cmocka_unit_test(a_missing_daemon_is_reported_once_and_tried_again),
 		cmocka_unit_test(a_folder_too_long_for_sockets_is_refused_for_good),
@@ -872,15 +873,15 @@ int main(void)
 	};
 	const struct CMUnitTest with_qemu[] = {
 		cmocka_unit_test(the_host_is_described),
-		cmocka_unit_test(a_guest_boots_and_ends_and_both_are_told),
-		cmocka_unit_test(doing_it_twice_is_success),
+		cmocka_unit_test(the_start_and_the_end_of_a_guest_are_reported),
+		cmocka_unit_test(a_repeated_call_succeeds),
 		cmocka_unit_test(the_button_needs_a_running_guest),
 		cmocka_unit_test(a_killed_qemu_is_a_crash),
 		cmocka_unit_test(ports_are_forwarded_once_and_given_back),
 		cmocka_unit_test(an_address_can_not_carry_a_command),
-		cmocka_unit_test(a_hung_qemu_holds_nobody_but_who_asks_it),
+		cmocka_unit_test(a_hung_qemu_delays_only_calls_to_itself),
 		cmocka_unit_test(ended_guests_are_collected_while_libvirt_keeps_its_children),
-		cmocka_unit_test(qemus_own_words_are_found),
+		cmocka_unit_test(the_error_line_of_qemu_is_found),
 	};
 	int failed;
 

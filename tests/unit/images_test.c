@@ -33,7 +33,7 @@
 	"{\"kernel\":\"bzImage\",\"initrd\":\"initrd.gz\",\"cmdline\":\"console=ttyS0\"," \
 	"\"version\":\"\"}"
 
-struct room {
+struct image_fixture {
 	char dir[64];
 	char *store, *source; /* source: a good image, "<dir>/demo-1.2.3" */
 };
@@ -84,7 +84,7 @@ static void make_image(const char *dir, const char *meta)
 
 static int setup(void **st)
 {
-	struct room *r = xcalloc(1, sizeof(*r));
+	struct image_fixture *r = xcalloc(1, sizeof(*r));
 
 	strcpy(r->dir, "/tmp/images-test-XXXXXX");
 	assert_non_null(mkdtemp(r->dir));
@@ -97,7 +97,7 @@ static int setup(void **st)
 
 static int teardown(void **st)
 {
-	struct room *r = *st;
+	struct image_fixture *r = *st;
 	struct err e;
 
 	assert_int_equal(file_remove_tree(r->dir, &e), 0);
@@ -143,9 +143,9 @@ static void refused(const char *dir, enum err_code code, const char *word)
 	assert_memory_equal(&img, &before, sizeof(img));
 }
 
-static void a_good_folder_tells_name_version_hash_and_boot(void **st)
+static void a_valid_folder_gives_name_version_hash_and_boot_files(void **st)
 {
-	const struct room *r = *st;
+	const struct image_fixture *r = *st;
 	auto_free char *path = in(r->source, "digest.txt"), *digest = NULL;
 	struct image img;
 	struct image_boot boot;
@@ -167,7 +167,7 @@ static void a_good_folder_tells_name_version_hash_and_boot(void **st)
 
 static void a_tampered_file_is_named_with_both_hashes(void **st)
 {
-	const struct room *r = *st;
+	const struct image_fixture *r = *st;
 
 	put(r->source, "bzImage", "the kerneL");
 	refused(r->source, ERR_INVALID, "bzImage");
@@ -175,7 +175,7 @@ static void a_tampered_file_is_named_with_both_hashes(void **st)
 
 static void an_artefact_that_is_not_listed_is_refused(void **st)
 {
-	const struct room *r = *st;
+	const struct image_fixture *r = *st;
 
 	seal(r->source, (const char *const[]){ "metadata.json", "bzImage", NULL });
 	refused(r->source, ERR_INVALID, "initrd.gz");
@@ -185,7 +185,7 @@ static void an_artefact_that_is_not_listed_is_refused(void **st)
 
 static void a_file_nobody_listed_is_refused(void **st)
 {
-	const struct room *r = *st;
+	const struct image_fixture *r = *st;
 
 	put(r->source, "stowaway", "x");
 	refused(r->source, ERR_INVALID, "stowaway");
@@ -193,7 +193,7 @@ static void a_file_nobody_listed_is_refused(void **st)
 
 static void a_listed_file_that_is_gone_is_refused(void **st)
 {
-	const struct room *r = *st;
+	const struct image_fixture *r = *st;
 	auto_free char *path = in(r->source, "extra");
 
 	put(r->source, "extra", "x");
@@ -205,7 +205,7 @@ static void a_listed_file_that_is_gone_is_refused(void **st)
 
 static void a_link_is_refused_even_to_the_same_bytes(void **st)
 {
-	const struct room *r = *st;
+	const struct image_fixture *r = *st;
 	auto_free char *path = in(r->source, "bzImage"), *away = in(r->dir, "elsewhere");
 
 	assert_int_equal(rename(path, away), 0);
@@ -215,7 +215,7 @@ static void a_link_is_refused_even_to_the_same_bytes(void **st)
 
 static void a_fifo_does_not_hang_the_check(void **st)
 {
-	const struct room *r = *st;
+	const struct image_fixture *r = *st;
 	auto_free char *path = in(r->source, "bzImage");
 
 	assert_int_equal(unlink(path), 0);
@@ -225,7 +225,7 @@ static void a_fifo_does_not_hang_the_check(void **st)
 
 static void a_wrong_digest_is_refused(void **st)
 {
-	const struct room *r = *st;
+	const struct image_fixture *r = *st;
 
 	put(r->source, "digest.txt",
 	    "00000000000000000000000000000000000000000000000000000000000000ff\n");
@@ -234,7 +234,7 @@ static void a_wrong_digest_is_refused(void **st)
 
 static void a_digest_with_a_newline_is_fine_and_with_more_is_not(void **st)
 {
-	const struct room *r = *st;
+	const struct image_fixture *r = *st;
 	auto_free char *path = in(r->source, "digest.txt"), *digest = NULL, *more = NULL;
 	struct image img;
 	struct err e;
@@ -251,7 +251,7 @@ static void a_digest_with_a_newline_is_fine_and_with_more_is_not(void **st)
 
 static void malformed_sums_are_refused_by_line(void **st)
 {
-	const struct room *r = *st;
+	const struct image_fixture *r = *st;
 	const char *const bad[] = {
 		"nonsense\n",
 		"00 x\n",
@@ -299,7 +299,7 @@ static void metadata_names_the_key_that_is_wrong(void **st)
 		  "metadata.json.is_dev" },
 		{ "{\"rootfs\":\"bzImage\",\"cmdline\":\"quiet\"}", "metadata.json.cmdline" },
 	};
-	const struct room *r = *st;
+	const struct image_fixture *r = *st;
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		put(r->source, "metadata.json", bad[i].meta);
@@ -310,7 +310,7 @@ static void metadata_names_the_key_that_is_wrong(void **st)
 
 static void a_command_line_of_2047_bytes_fits_and_2048_do_not(void **st)
 {
-	const struct room *r = *st;
+	const struct image_fixture *r = *st;
 	auto_free char *line = xmalloc(2049), *meta = NULL, *longer = NULL;
 	struct image img;
 	struct image_boot boot;
@@ -335,7 +335,7 @@ static void a_command_line_of_2047_bytes_fits_and_2048_do_not(void **st)
 
 static void a_root_disk_that_boots_by_itself_needs_no_kernel(void **st)
 {
-	const struct room *r = *st;
+	const struct image_fixture *r = *st;
 	auto_free char *dir = in(r->dir, "boot-2.0.0.7");
 	struct image img;
 	struct image_boot boot;
@@ -395,7 +395,7 @@ static void versions_compare_as_numbers(void **st)
 
 static void a_folder_is_imported_under_its_own_name(void **st)
 {
-	const struct room *r = *st;
+	const struct image_fixture *r = *st;
 	auto_free char *path = in(r->store, "demo-1.2.3");
 	struct image img, again;
 	struct err e;
@@ -410,7 +410,7 @@ static void a_folder_is_imported_under_its_own_name(void **st)
 
 static void importing_twice_is_one_import(void **st)
 {
-	const struct room *r = *st;
+	const struct image_fixture *r = *st;
 	auto_free char *path = in(r->store, "demo-1.2.3"), *kernel = in(path, "bzImage"),
 		       *first = NULL, *second = NULL;
 	const struct timespec long_ago[2] = { { .tv_sec = 1 }, { .tv_sec = 1 } };
@@ -430,7 +430,7 @@ static void importing_twice_is_one_import(void **st)
 
 static void the_same_name_with_other_content_is_a_conflict(void **st)
 {
-	const struct room *r = *st;
+	const struct image_fixture *r = *st;
 	struct image img;
 	struct err e;
 
@@ -444,7 +444,7 @@ static void the_same_name_with_other_content_is_a_conflict(void **st)
 
 static void a_bad_image_leaves_nothing_in_the_store(void **st)
 {
-	const struct room *r = *st;
+	const struct image_fixture *r = *st;
 	struct image img, before;
 	struct err e;
 
@@ -463,7 +463,7 @@ static void a_bad_image_leaves_nothing_in_the_store(void **st)
 
 static void a_name_without_a_version_is_refused_with_a_hint(void **st)
 {
-	const struct room *r = *st;
+	const struct image_fixture *r = *st;
 	struct image img;
 	struct err e;
 
@@ -522,7 +522,7 @@ static char *slurp(const char *dir, const char *name)
 }
 
 /* A tar of the good image, with @top before each name and @extra as the last entry. */
-static void tar_good(const struct room *r, const char *path, const char *top,
+static void tar_good(const struct image_fixture *r, const char *path, const char *top,
 		     const struct member *extra)
 {
 	const char *const names[] = { "metadata.json", "bzImage", "initrd.gz", "sha256sum.txt",
@@ -543,7 +543,7 @@ static void tar_good(const struct room *r, const char *path, const char *top,
 
 static void tars_with_and_without_a_top_folder_are_taken(void **st)
 {
-	const struct room *r = *st;
+	const struct image_fixture *r = *st;
 	auto_free char *a = in(r->dir, "a.tar.gz"), *b = in(r->dir, "flat-3.2.1.tar.gz");
 	struct image img;
 	struct err e;
@@ -575,7 +575,7 @@ static void entries_that_climb_link_or_nest_are_refused_by_name(void **st)
 		{ .path = "demo-1.2.3/fifo", .data = "", .type = AE_IFIFO },
 		{ .path = "demo-1.2.3/tty", .data = "", .type = AE_IFCHR },
 	};
-	const struct room *r = *st;
+	const struct image_fixture *r = *st;
 	auto_free char *tar = in(r->dir, "evil.tar.gz");
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -595,7 +595,7 @@ static void entries_that_climb_link_or_nest_are_refused_by_name(void **st)
 
 static void a_cut_or_foreign_archive_is_refused(void **st)
 {
-	const struct room *r = *st;
+	const struct image_fixture *r = *st;
 	auto_free char *tar = in(r->dir, "demo-1.2.3.tar.gz");
 	struct image img;
 	struct err e;
@@ -613,7 +613,7 @@ static void a_cut_or_foreign_archive_is_refused(void **st)
 
 static void a_write_that_fails_half_way_leaves_nothing(void **st)
 {
-	const struct room *r = *st;
+	const struct image_fixture *r = *st;
 	struct rlimit old, small = { 0 };
 	struct image img;
 	struct err e;
@@ -637,7 +637,7 @@ static void a_write_that_fails_half_way_leaves_nothing(void **st)
 
 static void a_full_disk_says_so_and_leaves_nothing(void **st)
 {
-	const struct room *r = *st;
+	const struct image_fixture *r = *st;
 	auto_free char *small = in(r->dir, "small"), *store = in(small, "store"),
 		       *big = xmalloc(300001);
 	struct image img;
@@ -662,7 +662,7 @@ static void a_full_disk_says_so_and_leaves_nothing(void **st)
 
 static void removal_takes_the_image_and_what_a_crash_left(void **st)
 {
-	const struct room *r = *st;
+	const struct image_fixture *r = *st;
 	auto_free char *left = in(r->store, ".tmp-0123456789abcdef-0123456789abcdef");
 	struct image img;
 	struct err e;
@@ -685,7 +685,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest t[] = {
-		T(a_good_folder_tells_name_version_hash_and_boot),
+		T(a_valid_folder_gives_name_version_hash_and_boot_files),
 		T(a_tampered_file_is_named_with_both_hashes),
 		T(an_artefact_that_is_not_listed_is_refused),
 		T(a_file_nobody_listed_is_refused),

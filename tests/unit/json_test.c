@@ -76,7 +76,7 @@ static void good_values_arrive_and_absent_ones_are_left_alone(void **st)
 static void refusals_name_the_field_and_what_is_allowed(void **st)
 {
 	static const struct {
-		const char *text, *field, *says;
+		const char *text, *field, *rule;
 	} bad[] = {
 		{ "{}", "n", "missing" },
 		{ "{\"n\": 11}", "n", "1 to 10" },
@@ -101,7 +101,7 @@ static void refusals_name_the_field_and_what_is_allowed(void **st)
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		assert_int_equal(read_text(bad[i].text, &t, &e), -ERR_INVALID);
 		assert_string_equal(e.field, bad[i].field);
-		assert_non_null(strstr(e.text, bad[i].says));
+		assert_non_null(strstr(e.text, bad[i].rule));
 	}
 }
 

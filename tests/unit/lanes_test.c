@@ -25,8 +25,8 @@ enum { LONG_MS = 60 * 1000, SHORT_MS = 50, HANGING = 40 };
 static const struct lane_sizes one_each = { { 1, 1, 1, 1 } };
 
 /* What happened to one job. */
-struct told {
-	struct world *w;
+struct job_record {
+	struct lanes_loop *w;
 	struct job *job;
 	sem_t go; /* work() waits for it, unless it must return by itself */
 	pthread_t worked_on;
@@ -34,19 +34,19 @@ struct told {
 	int left_ms;
 	unsigned worked, late, done;
 	enum job_end end;
-	struct told *release; /* job to release when this one is done, or late */
+	struct job_record *release; /* job to release when this one is done, or late */
 };
 
-struct world {
+struct lanes_loop {
 	uv_loop_t loop;
 	pthread_t thread;
 	uv_async_t started; /* by work_until_cancelled() */
-	struct told *running;
+	struct job_record *running;
 };
 
 static int set_up(void **st)
 {
-	struct world *w = calloc(1, sizeof(*w));
+	struct lanes_loop *w = calloc(1, sizeof(*w));
 
 	log_open(LOG_LEVEL_ERROR, false);
 	w->thread = pthread_self();
@@ -57,7 +57,7 @@ static int set_up(void **st)
 
 static int tear_down(void **st)
 {
-	struct world *w = *st;
+	struct lanes_loop *w = *st;
 
 	assert_int_equal(lanes_close(&w->loop), 0);
 	(void)uv_run(&w->loop, UV_RUN_DEFAULT);
@@ -66,7 +66,7 @@ static int tear_down(void **st)
 	return 0;
 }
 
-static void note(struct told *t)
+static void note(struct job_record *t)
 {
 	t->worked_on = pthread_self();
 	t->was_cancelled = job_is_cancelled();
@@ -81,7 +81,7 @@ static void work(void *arg)
 
 static void work_until_released(void *arg)
 {
-	struct told *t = arg;
+	struct job_record *t = arg;
 
 	note(t);
 	while (sem_wait(&t->go))
@@ -90,7 +90,7 @@ static void work_until_released(void *arg)
 
 static void work_until_cancelled(void *arg)
 {
-	struct told *t = arg;
+	struct job_record *t = arg;
 
 	note(t);
 	(void)uv_async_send(&t->w->started);
@@ -99,7 +99,7 @@ static void work_until_cancelled(void *arg)
 	t->was_cancelled = true;
 }
 
-static void release(struct told *t)
+static void release(struct job_record *t)
 {
 	if (t)
 		(void)sem_post(&t->go);
@@ -107,7 +107,7 @@ static void release(struct told *t)
 
 static void done(void *arg, enum job_end end)
 {
-	struct told *t = arg;
+	struct job_record *t = arg;
 
 	assert_true(pthread_equal(pthread_self(), t->w->thread));
 	t->done++;
@@ -117,7 +117,7 @@ static void done(void *arg, enum job_end end)
 
 static void late(void *arg)
 {
-	struct told *t = arg;
+	struct job_record *t = arg;
 
 	assert_true(pthread_equal(pthread_self(), t->w->thread));
 	assert_int_equal(t->done, 0);
@@ -125,7 +125,7 @@ static void late(void *arg)
 	release(t->release);
 }
 
-static void start(struct world *w, struct told *t, enum lane lane, unsigned deadline_ms,
+static void start(struct lanes_loop *w, struct job_record *t, enum lane lane, unsigned deadline_ms,
 		  void (*fn)(void *))
 {
 	const struct job_calls calls = { .lane = lane,
@@ -141,12 +141,12 @@ static void start(struct world *w, struct told *t, enum lane lane, unsigned dead
 }
 
 /* Returns when no jobs are left, because the loop has nothing else. */
-static void run(struct world *w)
+static void run(struct lanes_loop *w)
 {
 	assert_int_equal(uv_run(&w->loop, UV_RUN_DEFAULT), 0);
 }
 
-static void assert_ended(const struct told *t, unsigned worked, enum job_end end)
+static void assert_ended(const struct job_record *t, unsigned worked, enum job_end end)
 {
 	assert_int_equal(t->worked, worked);
 	assert_int_equal(t->done, 1);
@@ -155,12 +155,12 @@ static void assert_ended(const struct told *t, unsigned worked, enum job_end end
 
 /* ------------------------------------------------------------------ */
 
-static void a_job_works_beside_the_loop_and_is_done_on_it(void **st)
+static void a_job_runs_on_a_thread_and_ends_on_the_loop(void **st)
 {
-	struct world *w = *st;
+	struct lanes_loop *w = *st;
 
 	for (int lane = 0; lane < LANES; lane++) {
-		struct told t = { 0 };
+		struct job_record t = { 0 };
 
 		start(w, &t, (enum lane)lane, LONG_MS, work);
 		assert_int_equal(t.done, 0);
@@ -171,10 +171,10 @@ static void a_job_works_beside_the_loop_and_is_done_on_it(void **st)
 	}
 }
 
-static void a_job_is_told_its_time_and_others_are_not(void **st)
+static void only_a_job_sees_its_remaining_time(void **st)
 {
-	struct world *w = *st;
-	struct told t = { 0 };
+	struct lanes_loop *w = *st;
+	struct job_record t = { 0 };
 
 	start(w, &t, LANE_SHORT, LONG_MS, work);
 	run(w);
@@ -186,8 +186,8 @@ static void a_job_is_told_its_time_and_others_are_not(void **st)
 
 static void a_job_past_its_deadline_is_late_once_and_done_all_the_same(void **st)
 {
-	struct world *w = *st;
-	struct told t = { 0 };
+	struct lanes_loop *w = *st;
+	struct job_record t = { 0 };
 	struct lane_stats stats[LANES];
 
 	t.release = &t; /* when it is late */
@@ -204,8 +204,8 @@ static void a_job_past_its_deadline_is_late_once_and_done_all_the_same(void **st
 
 static void a_job_past_its_deadline_counts_as_cancelled(void **st)
 {
-	struct world *w = *st;
-	struct told t = { 0 };
+	struct lanes_loop *w = *st;
+	struct job_record t = { 0 };
 
 	(void)uv_async_init(&w->loop, &w->started, NULL);
 	uv_unref((uv_handle_t *)&w->started);
@@ -218,17 +218,17 @@ static void a_job_past_its_deadline_counts_as_cancelled(void **st)
 
 static void release_all(void *arg, enum job_end end)
 {
-	struct told *last = arg;
+	struct job_record *last = arg;
 
 	done(arg, end);
-	for (struct told *t = last - HANGING; t < last; t++)
+	for (struct job_record *t = last - HANGING; t < last; t++)
 		release(t);
 }
 
 static void jobs_that_hang_do_not_keep_the_next_from_running(void **st)
 {
-	struct world *w = *st;
-	struct told t[HANGING + 1] = { 0 };
+	struct lanes_loop *w = *st;
+	struct job_record t[HANGING + 1] = { 0 };
 	const struct job_calls calls = { .lane = LANE_GUEST,
 					 .what = "the one behind them",
 					 .deadline_ms = 15 * 1000,
@@ -246,10 +246,10 @@ static void jobs_that_hang_do_not_keep_the_next_from_running(void **st)
 		assert_ended(&t[i], 1, JOB_WORKED);
 }
 
-static void jobs_that_hang_in_one_lane_are_none_of_the_others_business(void **st)
+static void jobs_that_hang_in_one_lane_do_not_delay_other_lanes(void **st)
 {
-	struct world *w = *st;
-	struct told hangs = { 0 }, other = { .release = &hangs };
+	struct lanes_loop *w = *st;
+	struct job_record hangs = { 0 }, other = { .release = &hangs };
 
 	lanes_open(&w->loop, &one_each);
 	start(w, &hangs, LANE_BULK, LONG_MS, work_until_released);
@@ -261,8 +261,8 @@ static void jobs_that_hang_in_one_lane_are_none_of_the_others_business(void **st
 
 static void a_queued_job_is_dropped_at_its_deadline(void **st)
 {
-	struct world *w = *st;
-	struct told first = { 0 }, second = { .release = &first };
+	struct lanes_loop *w = *st;
+	struct job_record first = { 0 }, second = { .release = &first };
 	struct lane_stats stats[LANES];
 
 	lanes_open(&w->loop, &one_each);
@@ -280,8 +280,8 @@ static void a_queued_job_is_dropped_at_its_deadline(void **st)
 
 static void a_queued_job_that_is_cancelled_is_dropped_from_the_loop(void **st)
 {
-	struct world *w = *st;
-	struct told first = { 0 }, second = { .release = &first };
+	struct lanes_loop *w = *st;
+	struct job_record first = { 0 }, second = { .release = &first };
 
 	lanes_open(&w->loop, &one_each);
 	start(w, &first, LANE_BULK, LONG_MS, work_until_released);
@@ -295,15 +295,15 @@ static void a_queued_job_that_is_cancelled_is_dropped_from_the_loop(void **st)
 
 static void cancel_running(uv_async_t *a)
 {
-	struct world *w = a->data;
+	struct lanes_loop *w = a->data;
 
 	job_cancel(w->running->job);
 }
 
 static void a_running_job_sees_that_it_is_cancelled(void **st)
 {
-	struct world *w = *st;
-	struct told t = { 0 };
+	struct lanes_loop *w = *st;
+	struct job_record t = { 0 };
 
 	(void)uv_async_init(&w->loop, &w->started, cancel_running);
 	uv_unref((uv_handle_t *)&w->started);
@@ -324,8 +324,8 @@ static void cancel_all(uv_async_t *a)
 
 static void all_jobs_are_cancelled_and_later_ones_run(void **st)
 {
-	struct world *w = *st;
-	struct told running = { 0 }, queued = { 0 }, later = { 0 };
+	struct lanes_loop *w = *st;
+	struct job_record running = { 0 }, queued = { 0 }, later = { 0 };
 
 	lanes_open(&w->loop, &one_each);
 	(void)uv_async_init(&w->loop, &w->started, cancel_all);
@@ -344,7 +344,7 @@ static void all_jobs_are_cancelled_and_later_ones_run(void **st)
 /* Lanes without jobs do not keep the loop alive; a loop without lanes can be closed, too. */
 static void lanes_that_were_never_used_close(void **st)
 {
-	struct world *w = *st;
+	struct lanes_loop *w = *st;
 
 	run(w);
 	assert_int_equal(lanes_close(&w->loop), 0);
@@ -352,10 +352,10 @@ static void lanes_that_were_never_used_close(void **st)
 	run(w);
 }
 
-static void jobs_that_still_work_are_waited_for_by_nobody(void **st)
+static void closing_cancels_running_jobs(void **st)
 {
-	struct world *w = *st;
-	struct told t[3] = { 0 };
+	struct lanes_loop *w = *st;
+	struct job_record t[3] = { 0 };
 
 	lanes_open(&w->loop, &one_each);
 	for (int i = 0; i < 3; i++)
@@ -376,7 +376,7 @@ static void thread_ended(void *arg)
 }
 
 struct stuck {
-	struct told t;
+	struct job_record t;
 	sem_t running, ended;
 };
 
@@ -395,7 +395,7 @@ enum { STUCK_JOBS = 2 }; /* each of them has given its place in the lane away */
  * number of the failed check. */
 static int close_with_stuck_jobs(void)
 {
-	static struct world w;
+	static struct lanes_loop w;
 	static struct stuck s[STUCK_JOBS];
 	struct job_calls calls = { LANE_GUEST, "stuck", 20, work_stuck, done, late };
 
@@ -444,18 +444,18 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		/* first, because it forks and must be the only thread */
 		cmocka_unit_test(jobs_that_are_stuck_when_the_lanes_close_are_given_up),
-		TEST(a_job_works_beside_the_loop_and_is_done_on_it),
-		TEST(a_job_is_told_its_time_and_others_are_not),
+		TEST(a_job_runs_on_a_thread_and_ends_on_the_loop),
+		TEST(only_a_job_sees_its_remaining_time),
 		TEST(a_job_past_its_deadline_is_late_once_and_done_all_the_same),
 		TEST(a_job_past_its_deadline_counts_as_cancelled),
 		TEST(jobs_that_hang_do_not_keep_the_next_from_running),
-		TEST(jobs_that_hang_in_one_lane_are_none_of_the_others_business),
+		TEST(jobs_that_hang_in_one_lane_do_not_delay_other_lanes),
 		TEST(a_queued_job_is_dropped_at_its_deadline),
 		TEST(a_queued_job_that_is_cancelled_is_dropped_from_the_loop),
 		TEST(a_running_job_sees_that_it_is_cancelled),
 		TEST(all_jobs_are_cancelled_and_later_ones_run),
 		TEST(lanes_that_were_never_used_close),
-		TEST(jobs_that_still_work_are_waited_for_by_nobody),
+		TEST(closing_cancels_running_jobs),
 	};
 
 	return cmocka_run_group_tests_name("lanes", tests, NULL, NULL);

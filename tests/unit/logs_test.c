@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * logs_test.c - nothing a guest said is lost, repeated or unbounded; and none of it is trusted.
+ * logs_test.c - nothing a guest written is lost, repeated or unbounded; and none of it is trusted.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,7 +30,7 @@
 #include "vmm/logs/serial_scan.h"
 #include "vmm/virt/xml_out.h"
 
-struct room {
+struct log_fixture {
 	char top[64];
 	char *dir, *qemu; /* log folder, libvirt's log */
 };
@@ -39,7 +39,7 @@ static const struct log_limits small = { .max_bytes = 100, .max_backups = 3, .ke
 
 static int setup(void **st)
 {
-	struct room *r = xcalloc(1, sizeof(*r));
+	struct log_fixture *r = xcalloc(1, sizeof(*r));
 
 	strcpy(r->top, "/tmp/logs-test-XXXXXX");
 	assert_non_null(mkdtemp(r->top));
@@ -51,7 +51,7 @@ static int setup(void **st)
 
 static int teardown(void **st)
 {
-	struct room *r = *st;
+	struct log_fixture *r = *st;
 	struct err e;
 
 	assert_int_equal(file_remove_tree(r->top, &e), 0);
@@ -68,21 +68,21 @@ static void append(const char *path, const char *text)
 	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
 }
 
-static void say(const struct room *r, const char *text)
+static void guest_writes(const struct log_fixture *r, const char *text)
 {
 	auto_free char *path = xasprintf("%s/serial.log", r->dir);
 
 	append(path, text);
 }
 
-static void begin(const struct room *r, unsigned boot)
+static void begin(const struct log_fixture *r, unsigned boot)
 {
 	struct err e;
 
 	assert_int_equal(logs_boot_begin(r->dir, boot, r->qemu, &small, &e), 0);
 }
 
-static void rotate(const struct room *r)
+static void rotate(const struct log_fixture *r)
 {
 	struct err e;
 
@@ -90,7 +90,7 @@ static void rotate(const struct room *r)
 		fail_msg("%s", e.text);
 }
 
-static bool there(const struct room *r, const char *name)
+static bool there(const struct log_fixture *r, const char *name)
 {
 	auto_free char *path = xasprintf("%s/%s", r->dir, name);
 
@@ -117,13 +117,13 @@ static char *drain(struct log_reader *lr, size_t slice, enum log_more *last)
 	return buf_take(&b);
 }
 
-static char *read_all(const struct room *r, struct log_request ask, size_t slice)
+static char *read_all(const struct log_fixture *r, struct log_request request, size_t slice)
 {
 	struct log_reader *lr = NULL;
 	struct err e;
 	char *text;
 
-	if (log_reader_open(r->dir, &ask, &lr, &e) < 0)
+	if (log_reader_open(r->dir, &request, &lr, &e) < 0)
 		fail_msg("%s", e.text);
 	text = drain(lr, slice, NULL);
 	log_reader_free(lr);
@@ -142,15 +142,15 @@ static const char *after_header(const char *text)
 		.stream = LOG_SERIAL, .tail = -1 \
 	}
 
-static void a_boot_begins_with_its_header_and_keeps_the_last_ones_words(void **st)
+static void a_boot_begins_with_its_header_and_keeps_the_log_of_the_last_one(void **st)
 {
-	const struct room *r = *st;
+	const struct log_fixture *r = *st;
 	auto_free char *old = NULL, *new = NULL;
 
 	begin(r, 1);
-	say(r, "one\n");
+	guest_writes(r, "one\n");
 	begin(r, 2);
-	say(r, "two\n");
+	guest_writes(r, "two\n");
 	old = read_all(r, (struct log_request){ .stream = LOG_SERIAL, .boot = 1, .tail = -1 },
 		       4096);
 	new = read_all(r, (struct log_request)EVERYTHING, 4096);
@@ -162,12 +162,12 @@ static void a_boot_begins_with_its_header_and_keeps_the_last_ones_words(void **s
 
 static void beginning_the_same_boot_again_changes_nothing(void **st)
 {
-	const struct room *r = *st;
+	const struct log_fixture *r = *st;
 	auto_free char *text = NULL;
 	struct err e;
 
 	begin(r, 1);
-	say(r, "still here\n");
+	guest_writes(r, "still here\n");
 	begin(r, 1);
 	text = read_all(r, (struct log_request)EVERYTHING, 4096);
 	assert_string_equal(after_header(text), "still here\n");
@@ -176,9 +176,9 @@ static void beginning_the_same_boot_again_changes_nothing(void **st)
 	assert_int_equal(logs_boot_begin(r->dir, 1, NULL, &small, &e), -ERR_INVALID);
 }
 
-static void the_live_file_is_not_for_everybody_to_read(void **st)
+static void the_live_file_is_not_readable_by_others(void **st)
 {
-	const struct room *r = *st;
+	const struct log_fixture *r = *st;
 	auto_free char *path = xasprintf("%s/serial.log", r->dir);
 	struct stat s;
 
@@ -189,7 +189,7 @@ static void the_live_file_is_not_for_everybody_to_read(void **st)
 
 static void only_the_newest_boots_are_kept(void **st)
 {
-	const struct room *r = *st;
+	const struct log_fixture *r = *st;
 	auto_free struct log_boot *v = NULL;
 	struct log_reader *lr = NULL;
 	struct err e;
@@ -197,7 +197,7 @@ static void only_the_newest_boots_are_kept(void **st)
 
 	for (unsigned boot = 1; boot <= 4; boot++) {
 		begin(r, boot);
-		say(r, "hello\n");
+		guest_writes(r, "hello\n");
 		append(r->qemu, "qemu\n");
 	}
 	assert_int_equal(logs_list(r->dir, &v, &n, &e), 0);
@@ -218,7 +218,7 @@ static void only_the_newest_boots_are_kept(void **st)
 
 static void a_live_file_over_its_bound_becomes_a_segment(void **st)
 {
-	const struct room *r = *st;
+	const struct log_fixture *r = *st;
 	auto_buf struct buf all = { 0 };
 	auto_free char *text = NULL;
 
@@ -226,7 +226,7 @@ static void a_live_file_over_its_bound_becomes_a_segment(void **st)
 	for (int i = 0; i < 20; i++) {
 		auto_free char *line = xasprintf("line %02d of the guest\n", i);
 
-		say(r, line);
+		guest_writes(r, line);
 		buf_puts(&all, line);
 		if (i == 8)
 			assert_false(there(r, "serial.1.3.log"));
@@ -240,9 +240,9 @@ static void a_live_file_over_its_bound_becomes_a_segment(void **st)
 	assert_string_equal(text, all.data + all.len - strlen(text));
 }
 
-static void of_a_flood_only_the_last_bytes_are_kept(void **st)
+static void only_the_last_bytes_of_a_flood_are_kept(void **st)
 {
-	const struct room *r = *st;
+	const struct log_fixture *r = *st;
 	auto_free char *path = xasprintf("%s/serial.1.1.log", r->dir), *flood = xmalloc(5001),
 		       *kept = NULL;
 	struct err e;
@@ -250,16 +250,16 @@ static void of_a_flood_only_the_last_bytes_are_kept(void **st)
 	memset(flood, 'x', 5000);
 	strcpy(flood + 4990, "the end!!\n");
 	begin(r, 1);
-	say(r, flood);
+	guest_writes(r, flood);
 	rotate(r);
 	assert_int_equal(file_read(path, 10000, &kept, NULL, &e), 0);
 	assert_int_equal(strlen(kept), 100);
 	assert_string_equal(kept + 90, "the end!!\n");
 }
 
-static void qemus_log_is_taken_from_libvirts_place(void **st)
+static void the_qemu_log_is_copied_from_libvirts_file(void **st)
 {
-	const struct room *r = *st;
+	const struct log_fixture *r = *st;
 	auto_free char *a = NULL, *b = NULL;
 
 	begin(r, 1);
@@ -277,10 +277,10 @@ static void qemus_log_is_taken_from_libvirts_place(void **st)
 }
 
 /* Root opens everything: this is for a process that is not root. */
-static void check_a_closed_log(const struct room *r)
+static void check_a_closed_log(const struct log_fixture *r)
 {
 	auto_free char *qemu = xasprintf("%s/libvirt/qemu.log", r->top);
-	const struct log_request ask = { .stream = LOG_QEMU, .tail = -1 },
+	const struct log_request request = { .stream = LOG_QEMU, .tail = -1 },
 				 tail = { .stream = LOG_QEMU, .tail = 1 };
 	struct log_reader *reader = NULL;
 	struct err e = { 0 };
@@ -288,16 +288,16 @@ static void check_a_closed_log(const struct room *r)
 	for (unsigned boot = 1; boot <= 2; boot++)
 		assert_int_equal(logs_boot_begin(r->dir, boot, qemu, &small, &e), 0);
 	assert_int_equal(logs_rotate(r->dir, &small, &e), 0);
-	assert_int_equal(log_reader_open(r->dir, &ask, &reader, &e), -ERR_UNSUPPORTED);
+	assert_int_equal(log_reader_open(r->dir, &request, &reader, &e), -ERR_UNSUPPORTED);
 	assert_non_null(strstr(e.text, qemu));
 	assert_int_equal(log_reader_open(r->dir, &tail, &reader, &e), -ERR_UNSUPPORTED);
 	assert_null(reader);
 }
 
-static void a_log_that_libvirt_keeps_closed_stops_no_boot_and_is_named(void **st)
+static void an_unreadable_libvirt_log_stops_no_boot_and_is_named(void **st)
 {
 	enum { USER = 64057 };
-	const struct room *r = *st;
+	const struct log_fixture *r = *st;
 	auto_free char *folder = xasprintf("%s/libvirt", r->top),
 		       *qemu = xasprintf("%s/qemu.log", folder);
 	int status;
@@ -321,7 +321,7 @@ static void a_log_that_libvirt_keeps_closed_stops_no_boot_and_is_named(void **st
 
 static void tail_counts_lines_over_segments(void **st)
 {
-	const struct room *r = *st;
+	const struct log_fixture *r = *st;
 	static const struct {
 		int64_t lines;
 		const char *begins;
@@ -335,7 +335,7 @@ static void tail_counts_lines_over_segments(void **st)
 	for (int i = 0; i < 12; i++) {
 		auto_free char *line = xasprintf("line %02d of the guest\n", i);
 
-		say(r, line);
+		guest_writes(r, line);
 		rotate(r);
 	}
 	assert_true(there(r, "serial.1.2.log"));
@@ -356,13 +356,13 @@ static void tail_counts_lines_over_segments(void **st)
 
 static void tail_of_an_earlier_boot_and_of_an_unfinished_line(void **st)
 {
-	const struct room *r = *st;
+	const struct log_fixture *r = *st;
 	auto_free char *old = NULL, *live = NULL;
 
 	begin(r, 1);
-	say(r, "a\nb\nc\n");
+	guest_writes(r, "a\nb\nc\n");
 	begin(r, 2);
-	say(r, "d\ne\nprompt> ");
+	guest_writes(r, "d\ne\nprompt> ");
 	old = read_all(r, (struct log_request){ .stream = LOG_SERIAL, .boot = 1, .tail = 2 }, 4096);
 	live = read_all(r, (struct log_request){ .stream = LOG_SERIAL, .tail = 2 }, 4096);
 	assert_string_equal(old, "b\nc\n");
@@ -371,21 +371,21 @@ static void tail_of_an_earlier_boot_and_of_an_unfinished_line(void **st)
 
 static void tail_search_is_bounded(void **st)
 {
-	const struct room *r = *st;
+	const struct log_fixture *r = *st;
 	auto_free char *big = xmalloc(LOG_TAIL_BYTES + 4096), *text = NULL;
 
 	memset(big, 'x', LOG_TAIL_BYTES + 4095);
 	big[LOG_TAIL_BYTES + 4095] = '\0';
 	begin(r, 1);
-	say(r, big);
+	guest_writes(r, big);
 	text = read_all(r, (struct log_request){ .stream = LOG_SERIAL, .tail = 5 }, 4096);
 	assert_int_equal(strlen(text), LOG_TAIL_BYTES);
 }
 
 static void a_follower_loses_and_repeats_nothing_over_rotations(void **st)
 {
-	const struct room *r = *st;
-	auto_buf struct buf said = { 0 }, heard = { 0 };
+	const struct log_fixture *r = *st;
+	auto_buf struct buf written = { 0 }, received = { 0 };
 	struct log_reader *lr = NULL;
 	struct err e;
 
@@ -397,17 +397,17 @@ static void a_follower_loses_and_repeats_nothing_over_rotations(void **st)
 		auto_free char *line = xasprintf("line %03d of the guest\n", i), *got = NULL;
 		enum log_more more;
 
-		say(r, line);
-		buf_puts(&said, line);
+		guest_writes(r, line);
+		buf_puts(&written, line);
 		if (i % 3 == 0)
 			rotate(r);
 		if (i % 2 == 0)
 			continue;
 		got = drain(lr, (size_t)(7 + i), &more);
 		assert_int_equal(more, LOG_QUIET);
-		buf_puts(&heard, got);
+		buf_puts(&received, got);
 	}
-	assert_string_equal(heard.data, said.data);
+	assert_string_equal(received.data, written.data);
 	log_reader_free(lr);
 }
 
@@ -415,11 +415,11 @@ static void a_follower_loses_and_repeats_nothing_over_rotations(void **st)
  * cut, and a line may be on both sides of it. */
 static void a_rotation_at_a_block_moves_no_reader(void **st)
 {
-	const struct room *r = *st;
+	const struct log_fixture *r = *st;
 	const struct log_limits blocks = { .max_bytes = 6000,
 					   .max_backups = 1000,
 					   .keep_boots = 2 };
-	auto_buf struct buf said = { 0 }, heard = { 0 };
+	auto_buf struct buf written = { 0 }, received = { 0 };
 	auto_free char *path = xasprintf("%s/serial.log", r->dir), *all = NULL, *pages = NULL;
 	struct log_reader *follower = NULL, *page = NULL;
 	uint64_t left = 0;
@@ -433,8 +433,8 @@ static void a_rotation_at_a_block_moves_no_reader(void **st)
 	for (int i = 0; i < 300; i++) {
 		auto_free char *line = xasprintf("line %03d %*d\n", i, 10 + i * 7 % 900, i);
 
-		say(r, line);
-		buf_puts(&said, line);
+		guest_writes(r, line);
+		buf_puts(&written, line);
 		assert_int_equal(logs_rotate(r->dir, &blocks, &e), 0);
 		assert_int_equal(stat(path, &live), 0);
 		left += (uint64_t)live.st_size;
@@ -445,44 +445,44 @@ static void a_rotation_at_a_block_moves_no_reader(void **st)
 		if (i % 29 && i % 5) {
 			auto_free char *got = drain(follower, (size_t)(50 + i), NULL);
 
-			buf_puts(&heard, got);
+			buf_puts(&received, got);
 		}
 	}
 	all = drain(follower, 4096, NULL);
-	buf_puts(&heard, all);
-	assert_string_equal(heard.data, said.data);
+	buf_puts(&received, all);
+	assert_string_equal(received.data, written.data);
 	pages = drain(page, 4096, NULL);
 	assert_string_equal(pages, "");
 	log_reader_free(page);
 	log_reader_free(follower);
 	free(take_ptr(&all));
 	all = read_all(r, (struct log_request){ .tail = 250 }, 4096);
-	assert_string_equal(all, strstr(said.data, "line 050"));
+	assert_string_equal(all, strstr(written.data, "line 050"));
 	assert_true(left > 0);
 }
 
-/* In @heard a line of ours says how many bytes are missing; 0 if there is none. *after: what comes
- * behind it. */
-static uint64_t skipped(const char *heard, const char **after)
+/* In @received a line of ours says how many bytes are missing; 0 if there is none. *after: what
+ * comes behind it. */
+static uint64_t skipped(const char *received, const char **after)
 {
-	const char *mark = strstr(heard, "===== teepod: ");
+	const char *mark = strstr(received, "===== teepod: ");
 	unsigned long long n = 0;
 
 	if (!mark || sscanf(mark, "===== teepod: %llu bytes skipped: ", &n) != 1)
-		fail_msg("no line says how much is missing: %.200s", heard);
+		fail_msg("no line says how much is missing: %.200s", received);
 	*after = strchr(mark, '\n') + 1;
 	assert_null(strstr(*after, "===== teepod: "));
 	return n;
 }
 
-static void a_slow_follower_is_told_how_much_was_removed_before_it_came(void **st)
+static void a_slow_follower_learns_how_many_bytes_it_missed(void **st)
 {
-	const struct room *r = *st;
+	const struct log_fixture *r = *st;
 
 	for (int32_t slice = 7; slice <= 700; slice *= 10) {
 		unsigned boot = slice == 7 ? 1 : slice == 70 ? 2 : 3;
-		auto_buf struct buf said = { 0 };
-		auto_free char *heard = NULL;
+		auto_buf struct buf written = { 0 };
+		auto_free char *received = NULL;
 		struct log_reader *lr = NULL;
 		const char *after;
 		struct err e;
@@ -493,31 +493,31 @@ static void a_slow_follower_is_told_how_much_was_removed_before_it_came(void **s
 						 &(struct log_request){ .tail = 0, .follow = true },
 						 &lr, &e),
 				 0);
-		say(r, "unfinished");
-		heard = drain(lr, (size_t)slice, NULL);
-		assert_string_equal(heard, "unfinished");
-		free(take_ptr(&heard));
+		guest_writes(r, "unfinished");
+		received = drain(lr, (size_t)slice, NULL);
+		assert_string_equal(received, "unfinished");
+		free(take_ptr(&received));
 		for (int i = 0; i < 60; i++) {
 			auto_free char *line = xasprintf("line %03d of the guest\n", i);
 
-			say(r, line);
-			buf_puts(&said, line);
+			guest_writes(r, line);
+			buf_puts(&written, line);
 			rotate(r);
 		}
-		heard = drain(lr, (size_t)slice, NULL);
-		before = (size_t)skipped(heard, &after);
-		assert_int_equal(heard[0], '\n');
-		assert_int_equal(before + strlen(after), said.len);
-		assert_string_equal(after, said.data + before);
+		received = drain(lr, (size_t)slice, NULL);
+		before = (size_t)skipped(received, &after);
+		assert_int_equal(received[0], '\n');
+		assert_int_equal(before + strlen(after), written.len);
+		assert_string_equal(after, written.data + before);
 		log_reader_free(lr);
 	}
 }
 
-static void a_flood_and_a_log_without_backups_leave_a_number_too(void **st)
+static void skipped_bytes_are_counted_in_a_flood_and_without_backups(void **st)
 {
-	const struct room *r = *st;
+	const struct log_fixture *r = *st;
 	const struct log_limits none = { .max_bytes = 100, .max_backups = 0, .keep_boots = 2 };
-	auto_free char *flood = xmalloc(5001), *heard = NULL;
+	auto_free char *flood = xmalloc(5001), *received = NULL;
 	struct log_reader *lr = NULL;
 	const char *after;
 	struct err e;
@@ -528,25 +528,25 @@ static void a_flood_and_a_log_without_backups_leave_a_number_too(void **st)
 	assert_int_equal(log_reader_open(r->dir, &(struct log_request){ .tail = 0, .follow = true },
 					 &lr, &e),
 			 0);
-	say(r, flood);
+	guest_writes(r, flood);
 	rotate(r);
-	heard = drain(lr, 4096, NULL);
-	assert_int_equal(skipped(heard, &after), 4900);
+	received = drain(lr, 4096, NULL);
+	assert_int_equal(skipped(received, &after), 4900);
 	assert_string_equal(after, flood + 4900);
-	free(take_ptr(&heard));
-	say(r, flood);
+	free(take_ptr(&received));
+	guest_writes(r, flood);
 	assert_int_equal(logs_rotate(r->dir, &none, &e), 0);
-	say(r, "next\n");
-	heard = drain(lr, 4096, NULL);
-	assert_int_equal(skipped(heard, &after), 5000);
+	guest_writes(r, "next\n");
+	received = drain(lr, 4096, NULL);
+	assert_int_equal(skipped(received, &after), 5000);
 	assert_string_equal(after, "next\n");
 	log_reader_free(lr);
 }
 
-static void a_log_that_somebody_truncates_goes_on_with_a_line_that_says_so(void **st)
+static void a_truncated_log_continues_after_a_marker_line(void **st)
 {
-	const struct room *r = *st;
-	auto_free char *path = xasprintf("%s/serial.log", r->dir), *heard = NULL, *more = NULL;
+	const struct log_fixture *r = *st;
+	auto_free char *path = xasprintf("%s/serial.log", r->dir), *received = NULL, *more = NULL;
 	struct log_reader *lr = NULL;
 	struct err e;
 
@@ -554,18 +554,19 @@ static void a_log_that_somebody_truncates_goes_on_with_a_line_that_says_so(void 
 	assert_int_equal(log_reader_open(r->dir, &(struct log_request){ .tail = 0, .follow = true },
 					 &lr, &e),
 			 0);
-	say(r, "one\n");
+	guest_writes(r, "one\n");
 	free(drain(lr, 4096, NULL));
 	assert_int_equal(truncate(path, 0), 0);
-	say(r, "two\n");
-	heard = drain(lr, 4096, NULL);
-	assert_string_equal(heard, "===== teepod: bytes skipped: the log was truncated before they "
-				   "could be read =====\ntwo\n");
+	guest_writes(r, "two\n");
+	received = drain(lr, 4096, NULL);
+	assert_string_equal(received,
+			    "===== teepod: bytes skipped: the log was truncated before they "
+			    "could be read =====\ntwo\n");
 	/* Positions go on over the next rotation. */
 	for (int i = 0; i < 5; i++)
-		say(r, "five lines of the guest\n");
+		guest_writes(r, "five lines of the guest\n");
 	rotate(r);
-	say(r, "six\n");
+	guest_writes(r, "six\n");
 	more = drain(lr, 4096, NULL);
 	assert_int_equal(strlen(more), 5 * strlen("five lines of the guest\n") + strlen("six\n"));
 	log_reader_free(lr);
@@ -573,11 +574,11 @@ static void a_log_that_somebody_truncates_goes_on_with_a_line_that_says_so(void 
 
 /* The guest's last words are read from the file that the next boot has put away, also when it has
  * been removed since. */
-static void the_end_of_a_boot_that_is_no_longer_kept_is_read_or_said_to_be_missing(void **st)
+static void the_end_of_a_dropped_boot_is_read_or_reported_as_missing(void **st)
 {
-	const struct room *r = *st;
+	const struct log_fixture *r = *st;
 	const struct log_limits one = { .max_bytes = 100, .max_backups = 3, .keep_boots = 1 };
-	auto_free char *heard = NULL, *late = NULL;
+	auto_free char *received = NULL, *late = NULL;
 	struct log_reader *lr = NULL, *in_segment = NULL;
 	char piece[8];
 	enum log_more more;
@@ -589,19 +590,19 @@ static void the_end_of_a_boot_that_is_no_longer_kept_is_read_or_said_to_be_missi
 					 &lr, &e),
 			 0);
 	for (int i = 0; i < 5; i++)
-		say(r, "five lines of the guest\n");
+		guest_writes(r, "five lines of the guest\n");
 	rotate(r);
 	free(drain(lr, 4096, NULL));
 	assert_int_equal(
 		log_reader_open(r->dir, &(struct log_request){ .tail = -1 }, &in_segment, &e), 0);
 	while (log_reader_read(in_segment, piece, sizeof(piece), &n, &more, &e) == 0 && !n)
 		;
-	say(r, "last words\n");
+	guest_writes(r, "last words\n");
 	assert_int_equal(logs_boot_begin(r->dir, 2, r->qemu, &one, &e), 0);
-	say(r, "not mine\n");
+	guest_writes(r, "not mine\n");
 	assert_false(there(r, "serial.1.2.log"));
-	heard = drain(lr, 4096, &more);
-	assert_string_equal(heard, "last words\n");
+	received = drain(lr, 4096, &more);
+	assert_string_equal(received, "last words\n");
 	assert_int_equal(more, LOG_END);
 	late = drain(in_segment, 4096, &more);
 	assert_int_equal(more, LOG_END);
@@ -645,7 +646,7 @@ static void rotate_until(const char *stop, const char *dir, const struct log_lim
 	_exit(0);
 }
 
-static bool can_collapse(const struct room *r)
+static bool can_collapse(const struct log_fixture *r)
 {
 	auto_free char *path = xasprintf("%s/probe", r->top), *data = xcalloc(1, 16384);
 	auto_close int fd = open(path, O_RDWR | O_CREAT, 0600);
@@ -654,7 +655,7 @@ static bool can_collapse(const struct room *r)
 	return fallocate(fd, FALLOC_FL_COLLAPSE_RANGE, 0, 4096) == 0;
 }
 
-static void check_said(const char *text)
+static void check_lines(const char *text)
 {
 	for (int i = 0; i < SAID_LINES; i++, text += SAID_LINE) {
 		char line[SAID_LINE + 16];
@@ -678,7 +679,7 @@ static bool is_running(pid_t pid, int *status)
  * follower hears of it once. */
 static void what_is_written_while_logs_are_rotated_is_not_lost(void **st)
 {
-	const struct room *r = *st;
+	const struct log_fixture *r = *st;
 	const struct log_limits l = { .max_bytes = 64 * 1024,
 				      .max_backups = 10000,
 				      .keep_boots = 1 };
@@ -689,7 +690,7 @@ static void what_is_written_while_logs_are_rotated_is_not_lost(void **st)
 	if (!can_collapse(r))
 		skip();
 	for (int rotators = 1; rotators <= 2; rotators++) {
-		auto_buf struct buf heard = { 0 };
+		auto_buf struct buf received = { 0 };
 		struct log_reader *follower = NULL;
 		struct err e;
 		pid_t pid[3];
@@ -708,7 +709,7 @@ static void what_is_written_while_logs_are_rotated_is_not_lost(void **st)
 		while (is_running(pid[0], &status)) {
 			free(take_ptr(&text));
 			text = drain(follower, 4096, NULL);
-			buf_puts(&heard, text);
+			buf_puts(&received, text);
 		}
 		assert_int_equal(status, 0);
 		append(stop, "");
@@ -719,19 +720,19 @@ static void what_is_written_while_logs_are_rotated_is_not_lost(void **st)
 		assert_int_equal(unlink(stop), 0);
 		free(take_ptr(&text));
 		text = drain(follower, 4096, NULL);
-		buf_puts(&heard, text);
-		check_said(heard.data);
+		buf_puts(&received, text);
+		check_lines(received.data);
 		log_reader_free(follower);
 		free(take_ptr(&text));
 		text = read_all(r, (struct log_request)EVERYTHING, 4096);
-		check_said(after_header(text));
+		check_lines(after_header(text));
 		free(take_ptr(&text));
 	}
 }
 
 static void a_follower_ends_when_the_next_boot_begins(void **st)
 {
-	const struct room *r = *st;
+	const struct log_fixture *r = *st;
 	for (enum log_stream s = LOG_SERIAL; s < LOG_STREAMS; s++) {
 		auto_free char *a = NULL, *b = NULL;
 		struct log_reader *lr = NULL;
@@ -740,7 +741,7 @@ static void a_follower_ends_when_the_next_boot_begins(void **st)
 		struct err e;
 
 		begin(r, boot);
-		s == LOG_SERIAL ? say(r, "early\n") : append(r->qemu, "early\n");
+		s == LOG_SERIAL ? guest_writes(r, "early\n") : append(r->qemu, "early\n");
 		assert_int_equal(log_reader_open(r->dir,
 						 &(struct log_request){
 							 .stream = s, .tail = -1, .follow = true },
@@ -748,9 +749,9 @@ static void a_follower_ends_when_the_next_boot_begins(void **st)
 				 0);
 		a = drain(lr, 4096, &more);
 		assert_int_equal(more, LOG_QUIET);
-		s == LOG_SERIAL ? say(r, "last words\n") : append(r->qemu, "last words\n");
+		s == LOG_SERIAL ? guest_writes(r, "last words\n") : append(r->qemu, "last words\n");
 		begin(r, boot + 1);
-		s == LOG_SERIAL ? say(r, "not mine\n") : append(r->qemu, "not mine\n");
+		s == LOG_SERIAL ? guest_writes(r, "not mine\n") : append(r->qemu, "not mine\n");
 		b = drain(lr, 4096, &more);
 		assert_int_equal(more, LOG_END);
 		assert_string_equal(b, "last words\n");
@@ -763,7 +764,7 @@ static void a_follower_ends_when_the_next_boot_begins(void **st)
 
 static void reading_without_following_ends_even_if_the_guest_never_stops(void **st)
 {
-	const struct room *r = *st;
+	const struct log_fixture *r = *st;
 	struct log_reader *lr = NULL;
 	enum log_more more = LOG_MORE;
 	char piece[64];
@@ -772,11 +773,12 @@ static void reading_without_following_ends_even_if_the_guest_never_stops(void **
 	size_t n;
 
 	begin(r, 1);
-	say(r, "some words to begin with\n");
+	guest_writes(r, "some words to begin with\n");
 	assert_int_equal(log_reader_open(r->dir, &(struct log_request){ .tail = -1 }, &lr, &e), 0);
 	while (more == LOG_MORE && reads++ < 100) {
 		assert_int_equal(log_reader_read(lr, piece, sizeof(piece), &n, &more, &e), 0);
-		say(r, "and more and more and more and more and more and more and more and more\n");
+		guest_writes(r, "and more and more and more and more and more and more and more "
+				"and more\n");
 	}
 	assert_int_equal(more, LOG_END);
 	assert_string_equal(log_reader_reason(lr), "end of log");
@@ -785,7 +787,7 @@ static void reading_without_following_ends_even_if_the_guest_never_stops(void **
 
 /* ------------------------------------------------------------------ locks that others hold */
 
-static int locked(const struct room *r)
+static int locked(const struct log_fixture *r)
 {
 	auto_free char *path = xasprintf("%s/serial.log", r->dir);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -795,8 +797,8 @@ static int locked(const struct room *r)
 }
 
 struct reading {
-	const struct room *room;
-	struct log_request ask;
+	const struct log_fixture *log_fixture;
+	struct log_request request;
 	struct log_reader *reader;
 	struct err e;
 	int r;
@@ -810,7 +812,7 @@ static void read_work(void *arg)
 	char piece[64];
 	size_t n;
 
-	d->r = log_reader_open(d->room->dir, &d->ask, &d->reader, &d->e);
+	d->r = log_reader_open(d->log_fixture->dir, &d->request, &d->reader, &d->e);
 	while (!d->r && more != LOG_END)
 		d->r = log_reader_read(d->reader, piece, sizeof(piece), &n, &more, &d->e);
 }
@@ -843,13 +845,13 @@ static void read_in_a_job(struct reading *d, unsigned ms)
 
 static void a_read_waits_for_a_held_lock_no_longer_than_its_deadline(void **st)
 {
-	const struct room *r = *st;
+	const struct log_fixture *r = *st;
 	auto_close int lock = -1;
-	struct reading tail = { .room = r, .ask = { .tail = 1 } },
-		       all = { .room = r, .ask = { .tail = -1 } };
+	struct reading tail = { .log_fixture = r, .request = { .tail = 1 } },
+		       all = { .log_fixture = r, .request = { .tail = -1 } };
 
 	begin(r, 1);
-	say(r, "one\n");
+	guest_writes(r, "one\n");
 	lock = locked(r);
 	read_in_a_job(&tail, 50);
 	assert_int_equal(tail.r, -ERR_TIMEOUT);
@@ -860,13 +862,13 @@ static void a_read_waits_for_a_held_lock_no_longer_than_its_deadline(void **st)
 
 static void a_lock_that_is_held_for_ever_does_not_keep_a_log_from_being_rotated(void **st)
 {
-	const struct room *r = *st;
+	const struct log_fixture *r = *st;
 	auto_close int lock = -1;
 	auto_free char *text = NULL;
 
 	begin(r, 1);
 	for (int i = 0; i < 5; i++)
-		say(r, "five lines of the guest\n");
+		guest_writes(r, "five lines of the guest\n");
 	lock = locked(r);
 	rotate(r);
 	assert_true(there(r, "serial.1.1.log"));
@@ -881,7 +883,7 @@ static void rotate_work(void *arg)
 
 	while (!job_is_cancelled())
 		(void)usleep(1000);
-	(void)logs_rotate(((const struct room *)arg)->dir, &small, &e);
+	(void)logs_rotate(((const struct log_fixture *)arg)->dir, &small, &e);
 }
 
 static void rotate_over(void *arg, enum job_end end)
@@ -903,13 +905,13 @@ static void a_rotation_that_is_cancelled_while_it_waits_for_a_lock_is_left_undon
 					 .work = rotate_work,
 					 .done = rotate_over,
 					 .late = rotate_late };
-	struct room *r = *st;
+	struct log_fixture *r = *st;
 	auto_close int lock = -1;
 	uv_loop_t loop = { 0 };
 
 	begin(r, 1);
 	for (int i = 0; i < 5; i++)
-		say(r, "five lines of the guest\n");
+		guest_writes(r, "five lines of the guest\n");
 	lock = locked(r);
 	assert_int_equal(uv_loop_init(&loop), 0);
 	(void)job_start(&loop, &calls, r);
@@ -922,7 +924,7 @@ static void a_rotation_that_is_cancelled_while_it_waits_for_a_lock_is_left_undon
 
 static void a_cvm_that_never_started_has_an_empty_log(void **st)
 {
-	const struct room *r = *st;
+	const struct log_fixture *r = *st;
 	auto_free char *text = read_all(r, (struct log_request){ .tail = 100, .follow = true }, 64);
 	auto_free struct log_boot *v = NULL;
 	struct err e;
@@ -933,9 +935,9 @@ static void a_cvm_that_never_started_has_an_empty_log(void **st)
 	assert_int_equal(n, 0);
 }
 
-static void links_and_fifos_in_place_of_logs_are_not_read(void **st)
+static void symbolic_links_and_fifos_are_not_read_as_logs(void **st)
 {
-	const struct room *r = *st;
+	const struct log_fixture *r = *st;
 	auto_free char *path = xasprintf("%s/serial.log", r->dir);
 	struct log_reader *lr = NULL;
 	enum log_more more;
@@ -957,12 +959,12 @@ static void links_and_fifos_in_place_of_logs_are_not_read(void **st)
 
 static void damage_to_the_boot_list_does_not_keep_a_cvm_from_starting(void **st)
 {
-	const struct room *r = *st;
+	const struct log_fixture *r = *st;
 	auto_free char *path = xasprintf("%s/boots.json", r->dir), *old = NULL;
 	struct err e;
 
 	begin(r, 1);
-	say(r, "precious\n");
+	guest_writes(r, "precious\n");
 	assert_int_equal(file_write(path, "{", 1, 0640, &e), 0);
 	begin(r, 2);
 	old = read_all(r, (struct log_request){ .boot = 1, .tail = 1 }, 64);
@@ -971,7 +973,7 @@ static void damage_to_the_boot_list_does_not_keep_a_cvm_from_starting(void **st)
 
 /* ------------------------------------------------------------------ stripping */
 
-static void strip_removes_control_however_it_is_cut(void **st)
+static void strip_removes_control_sequences_across_any_split(void **st)
 {
 	static const struct {
 		const char *in, *out;
@@ -1034,13 +1036,13 @@ static void an_unclosed_string_hides_no_more_than_4_kib(void **st)
 	assert_true(n > 5800 && n < 6000);
 }
 
-static void the_reader_strips_when_asked(void **st)
+static void the_reader_strips_on_request(void **st)
 {
-	const struct room *r = *st;
+	const struct log_fixture *r = *st;
 	auto_free char *text = NULL, *raw = NULL;
 
 	begin(r, 1);
-	say(r, "\x1b[32mok\x1b[0m\r\n");
+	guest_writes(r, "\x1b[32mok\x1b[0m\r\n");
 	text = read_all(r, (struct log_request){ .tail = 1, .strip = true }, 5);
 	raw = read_all(r, (struct log_request){ .tail = 1 }, 5);
 	assert_string_equal(text, "ok\n");
@@ -1049,28 +1051,28 @@ static void the_reader_strips_when_asked(void **st)
 
 /* ------------------------------------------------------------------ progress lines */
 
-struct heard {
+struct reports {
 	unsigned count[SERIAL_KINDS];
 	char text[SERIAL_KINDS][SERIAL_TEXT];
 };
 
-static void hear(void *arg, enum serial_kind kind, const char *text)
+static void add_report(void *arg, enum serial_kind kind, const char *text)
 {
-	struct heard *h = arg;
+	struct reports *h = arg;
 
 	h->count[kind]++;
 	strcpy(h->text[kind], text);
 }
 
-static void feed(struct serial_scan *s, struct heard *h, const char *text)
+static void feed(struct serial_scan *s, struct reports *h, const char *text)
 {
-	serial_scan_feed(s, text, strlen(text), hear, h);
+	serial_scan_feed(s, text, strlen(text), add_report, h);
 }
 
-static void progress_is_reported_when_its_line_is_whole(void **st)
+static void progress_is_reported_when_its_line_is_complete(void **st)
 {
 	struct serial_scan s = { 0 };
-	struct heard h = { 0 };
+	struct reports h = { 0 };
 
 	(void)st;
 	feed(&s, &h, "");
@@ -1096,13 +1098,13 @@ static void progress_is_reported_when_its_line_is_whole(void **st)
 static void repeating_and_flooding_cost_one_report(void **st)
 {
 	struct serial_scan s = { 0 };
-	struct heard h = { 0 };
+	struct reports h = { 0 };
 	auto_buf struct buf b = { 0 };
 
 	(void)st;
 	for (int i = 0; i < 5000; i++)
 		buf_printf(&b, "boot.progress: %d\n", i);
-	serial_scan_feed(&s, b.data, b.len, hear, &h);
+	serial_scan_feed(&s, b.data, b.len, add_report, &h);
 	assert_int_equal(h.count[SERIAL_BOOT_PROGRESS], 1);
 	assert_string_equal(h.text[SERIAL_BOOT_PROGRESS], "4999");
 	feed(&s, &h, "boot.progress: 4999\n");
@@ -1112,7 +1114,7 @@ static void repeating_and_flooding_cost_one_report(void **st)
 static void text_is_cut_and_made_printable(void **st)
 {
 	struct serial_scan s = { 0 };
-	struct heard h = { 0 };
+	struct reports h = { 0 };
 	auto_free char *line = xmalloc(5000);
 
 	(void)st;
@@ -1142,11 +1144,11 @@ static void text_is_cut_and_made_printable(void **st)
 /* A rotation at a block's end leaves half a line in the live file. */
 static void a_line_over_a_rotation_is_scanned_whole(void **st)
 {
-	const struct room *r = *st;
+	const struct log_fixture *r = *st;
 	const struct log_limits l = { .max_bytes = 1000, .max_backups = 3, .keep_boots = 1 };
 	auto_free char *filler = xmalloc(4001);
 	struct serial_scan s = { 0 };
-	struct heard h = { 0 };
+	struct reports h = { 0 };
 	struct err e;
 	bool more;
 
@@ -1155,44 +1157,48 @@ static void a_line_over_a_rotation_is_scanned_whole(void **st)
 	memset(filler, '\n', 4000);
 	filler[4000] = '\0';
 	begin(r, 1);
-	say(r, filler);
-	say(r, "boot.progress: seen once\n and more to the end of a block and over it\nboot.prog");
-	assert_int_equal(serial_scan_file(&s, r->dir, hear, &h, &more, &e), 0);
+	guest_writes(r, filler);
+	guest_writes(
+		r,
+		"boot.progress: seen once\n and more to the end of a block and over it\nboot.prog");
+	assert_int_equal(serial_scan_file(&s, r->dir, add_report, &h, &more, &e), 0);
 	assert_int_equal(logs_rotate(r->dir, &l, &e), 0);
 	assert_true(there(r, "serial.1.1.log"));
-	say(r, "ress: whole\n");
-	assert_int_equal(serial_scan_file(&s, r->dir, hear, &h, &more, &e), 0);
+	guest_writes(r, "ress: whole\n");
+	assert_int_equal(serial_scan_file(&s, r->dir, add_report, &h, &more, &e), 0);
 	assert_string_equal(h.text[SERIAL_BOOT_PROGRESS], "whole");
 	assert_int_equal(h.count[SERIAL_BOOT_PROGRESS], 2);
 }
 
 static void the_file_is_scanned_on_over_rotation_and_boots(void **st)
 {
-	const struct room *r = *st;
+	const struct log_fixture *r = *st;
 	struct serial_scan s = { 0 };
-	struct heard h = { 0 };
+	struct reports h = { 0 };
 	struct err e;
 	bool more;
 
-	assert_int_equal(serial_scan_file(&s, r->dir, hear, &h, &more, &e), 0);
+	assert_int_equal(serial_scan_file(&s, r->dir, add_report, &h, &more, &e), 0);
 	begin(r, 1);
-	assert_int_equal(serial_scan_file(&s, r->dir, hear, &h, &more, &e), 0);
+	assert_int_equal(serial_scan_file(&s, r->dir, add_report, &h, &more, &e), 0);
 	assert_int_equal(h.count[SERIAL_FIRST_BYTE], 0);
-	say(r, "boot.progress: one and some more text to come over the bound of a hundred bytes, "
-	       "long as it is\n");
-	assert_int_equal(serial_scan_file(&s, r->dir, hear, &h, &more, &e), 0);
+	guest_writes(
+		r,
+		"boot.progress: one and some more text to come over the bound of a hundred bytes, "
+		"long as it is\n");
+	assert_int_equal(serial_scan_file(&s, r->dir, add_report, &h, &more, &e), 0);
 	assert_int_equal(h.count[SERIAL_FIRST_BYTE], 1);
 	assert_memory_equal(h.text[SERIAL_BOOT_PROGRESS], "one", 3);
 	rotate(r);
-	say(r, "boot.progress: two\n");
-	assert_int_equal(serial_scan_file(&s, r->dir, hear, &h, &more, &e), 0);
+	guest_writes(r, "boot.progress: two\n");
+	assert_int_equal(serial_scan_file(&s, r->dir, add_report, &h, &more, &e), 0);
 	assert_string_equal(h.text[SERIAL_BOOT_PROGRESS], "two");
 	begin(r, 2);
 	s = (struct serial_scan){ 0 };
-	assert_int_equal(serial_scan_file(&s, r->dir, hear, &h, &more, &e), 0);
+	assert_int_equal(serial_scan_file(&s, r->dir, add_report, &h, &more, &e), 0);
 	assert_int_equal(h.count[SERIAL_FIRST_BYTE], 1);
-	say(r, "x");
-	assert_int_equal(serial_scan_file(&s, r->dir, hear, &h, &more, &e), 0);
+	guest_writes(r, "x");
+	assert_int_equal(serial_scan_file(&s, r->dir, add_report, &h, &more, &e), 0);
 	assert_int_equal(h.count[SERIAL_FIRST_BYTE], 2);
 	assert_false(more);
 }
@@ -1201,23 +1207,23 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest t[] = {
-		T(a_boot_begins_with_its_header_and_keeps_the_last_ones_words),
+		T(a_boot_begins_with_its_header_and_keeps_the_log_of_the_last_one),
 		T(beginning_the_same_boot_again_changes_nothing),
-		T(the_live_file_is_not_for_everybody_to_read),
+		T(the_live_file_is_not_readable_by_others),
 		T(only_the_newest_boots_are_kept),
 		T(a_live_file_over_its_bound_becomes_a_segment),
-		T(of_a_flood_only_the_last_bytes_are_kept),
-		T(qemus_log_is_taken_from_libvirts_place),
-		T(a_log_that_libvirt_keeps_closed_stops_no_boot_and_is_named),
+		T(only_the_last_bytes_of_a_flood_are_kept),
+		T(the_qemu_log_is_copied_from_libvirts_file),
+		T(an_unreadable_libvirt_log_stops_no_boot_and_is_named),
 		T(tail_counts_lines_over_segments),
 		T(tail_of_an_earlier_boot_and_of_an_unfinished_line),
 		T(tail_search_is_bounded),
 		T(a_follower_loses_and_repeats_nothing_over_rotations),
 		T(a_rotation_at_a_block_moves_no_reader),
-		T(a_slow_follower_is_told_how_much_was_removed_before_it_came),
-		T(a_flood_and_a_log_without_backups_leave_a_number_too),
-		T(a_log_that_somebody_truncates_goes_on_with_a_line_that_says_so),
-		T(the_end_of_a_boot_that_is_no_longer_kept_is_read_or_said_to_be_missing),
+		T(a_slow_follower_learns_how_many_bytes_it_missed),
+		T(skipped_bytes_are_counted_in_a_flood_and_without_backups),
+		T(a_truncated_log_continues_after_a_marker_line),
+		T(the_end_of_a_dropped_boot_is_read_or_reported_as_missing),
 		T(what_is_written_while_logs_are_rotated_is_not_lost),
 		T(a_follower_ends_when_the_next_boot_begins),
 		T(reading_without_following_ends_even_if_the_guest_never_stops),
@@ -1225,12 +1231,12 @@ int main(void)
 		T(a_lock_that_is_held_for_ever_does_not_keep_a_log_from_being_rotated),
 		T(a_rotation_that_is_cancelled_while_it_waits_for_a_lock_is_left_undone),
 		T(a_cvm_that_never_started_has_an_empty_log),
-		T(links_and_fifos_in_place_of_logs_are_not_read),
+		T(symbolic_links_and_fifos_are_not_read_as_logs),
 		T(damage_to_the_boot_list_does_not_keep_a_cvm_from_starting),
-		T(strip_removes_control_however_it_is_cut),
+		T(strip_removes_control_sequences_across_any_split),
 		T(an_unclosed_string_hides_no_more_than_4_kib),
-		T(the_reader_strips_when_asked),
-		T(progress_is_reported_when_its_line_is_whole),
+		T(the_reader_strips_on_request),
+		T(progress_is_reported_when_its_line_is_complete),
 		T(repeating_and_flooding_cost_one_report),
 		T(text_is_cut_and_made_printable),
 		T(a_line_over_a_rotation_is_scanned_whole),

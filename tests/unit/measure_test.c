@@ -296,7 +296,7 @@ static void before_qemu_10_2_the_kernel_depends_on_the_memory_unless_the_firmwar
 	register_is(&a.m.rtmr[1], vector(t, "rtmr1"));
 }
 
-static void what_can_not_be_known_says_why(void **st)
+static void a_register_without_a_value_has_a_reason(void **st)
 {
 	struct measured_node *t = *st;
 	auto_reply struct measure_reply a = { 0 };
@@ -431,7 +431,7 @@ static void field_refused(struct measured_node *t, const char *manifest, enum er
 	assert_string_equal(a.err.field, field);
 }
 
-static void what_could_not_start_is_refused(void **st)
+static void a_cvm_that_could_not_start_is_refused(void **st)
 {
 	struct measured_node *t = *st;
 
@@ -469,7 +469,7 @@ static uint64_t bytes_read(void)
 	return n;
 }
 
-static void all_who_ask_at_once_share_one_reading_and_later_ones_need_none(void **st)
+static void concurrent_requests_share_one_read_and_later_ones_need_none(void **st)
 {
 	struct measured_node *t = *st;
 	auto_reply struct measure_reply a = { 0 };
@@ -500,7 +500,7 @@ static void answered_in_order(void *arg, const struct measurements *m, const str
 	order[answers++] = *(const unsigned *)arg;
 }
 
-static void who_asked_first_is_answered_first(void **st)
+static void requests_are_answered_in_order(void **st)
 {
 	static const unsigned who[3] = { 0, 1, 2 };
 	struct measured_node *t = *st;
@@ -523,15 +523,15 @@ int main(void)
 		WITH_NODE(the_nodes_firmware_serves_images_without_one),
 		WITH_NODE(
 			before_qemu_10_2_the_kernel_depends_on_the_memory_unless_the_firmware_takes_the_file),
-		WITH_NODE(what_can_not_be_known_says_why),
+		WITH_NODE(a_register_without_a_value_has_a_reason),
 		WITH_NODE(the_lite_variant_is_taken_where_the_image_carries_it),
 		WITH_NODE(an_ordinary_vm_has_no_registers),
 		WITH_NODE(a_pinned_key_provider_needs_a_cvm_to_exist),
 		WITH_NODE(vm_config_is_of_the_machine_as_given),
-		WITH_NODE(what_could_not_start_is_refused),
+		WITH_NODE(a_cvm_that_could_not_start_is_refused),
 		WITH_NODE(without_a_hypervisor_the_machine_is_not_known),
-		WITH_NODE(all_who_ask_at_once_share_one_reading_and_later_ones_need_none),
-		WITH_NODE(who_asked_first_is_answered_first),
+		WITH_NODE(concurrent_requests_share_one_read_and_later_ones_need_none),
+		WITH_NODE(requests_are_answered_in_order),
 	};
 
 	return cmocka_run_group_tests_name("measure", t, NULL, NULL);

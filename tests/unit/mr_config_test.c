@@ -104,7 +104,7 @@ static void every_vector_is_what_python_makes_of_it(void **st)
 static const char pinned[] =
 	"{\"manifest_version\":2,\"name\":\"a\",\"runner\":\"none\",\"key_provider_id\":\"33\"}";
 
-static struct mr_config_input ask(const char *manifest)
+static struct mr_config_input input_for(const char *manifest)
 {
 	return (struct mr_config_input){ .manifest = manifest,
 					 .app_id = "1111111111111111111111111111111111111111",
@@ -115,7 +115,7 @@ static struct mr_config_input ask(const char *manifest)
 
 static void an_ordinary_vm_and_an_image_before_mrconfigid_have_none(void **st)
 {
-	struct mr_config_input in = ask("{\"manifest_version\":2}");
+	struct mr_config_input in = input_for("{\"manifest_version\":2}");
 	struct mr_config m = { .version = 77 };
 	struct err e;
 
@@ -132,7 +132,7 @@ static void an_ordinary_vm_and_an_image_before_mrconfigid_have_none(void **st)
 
 static void a_cvm_that_does_not_exist_yet_has_no_instance_id_to_bind(void **st)
 {
-	struct mr_config_input in = ask(pinned);
+	struct mr_config_input in = input_for(pinned);
 	auto_mr_config struct mr_config m = { 0 };
 	struct err e;
 
@@ -146,7 +146,7 @@ static void a_cvm_that_does_not_exist_yet_has_no_instance_id_to_bind(void **st)
 
 static void the_instance_info_agrees_with_the_document(void **st)
 {
-	struct mr_config_input in = ask(pinned);
+	struct mr_config_input in = input_for(pinned);
 	auto_mr_config struct mr_config m = { 0 };
 	auto_json json_t *document = NULL, *info = NULL;
 	uint8_t seed[INSTANCE_SEED_LEN];
@@ -166,7 +166,7 @@ static void the_instance_info_agrees_with_the_document(void **st)
 
 static void refused(const char *manifest, enum err_code code, const char *field)
 {
-	struct mr_config_input in = ask(manifest);
+	struct mr_config_input in = input_for(manifest);
 	struct mr_config m = { .version = 77 };
 	struct err e;
 

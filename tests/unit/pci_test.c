@@ -41,7 +41,7 @@ static void expect_broken(const char *address, const char *reason)
 	struct device_row d = at(address);
 
 	if (!strstr(d.broken_reason, reason))
-		fail_msg("%s: \"%s\" does not say \"%s\"", address, d.broken_reason, reason);
+		fail_msg("%s: \"%s\" does not contain \"%s\"", address, d.broken_reason, reason);
 }
 
 static void a_host_of_two_sockets_has_eight_gpus_and_four_nvswitches(void **st)
@@ -174,10 +174,10 @@ static void check_says(size_t n, const struct device_row *d, enum err_code code,
 
 	assert_int_equal(devices_check(tree_root, d, n, &e), -(int)code);
 	if (code != ERR_NONE && !strstr(e.text, text))
-		fail_msg("\"%s\" does not say \"%s\"", e.text, text);
+		fail_msg("\"%s\" does not contain \"%s\"", e.text, text);
 }
 
-static void before_a_start_devices_must_be_there_well_and_let_go(void **st)
+static void before_a_start_devices_must_exist_work_and_be_unbound(void **st)
 {
 	auto_free struct device_row *rows = NULL;
 	auto_free char *folder = xasprintf(PCI_DEVICES "/%s", tree_gpus[7]);
@@ -218,7 +218,7 @@ int main(void)
 		T(a_machine_without_pci_has_no_devices),
 		T(a_folder_that_can_not_be_listed_is_an_error_and_touches_nothing),
 		T(addresses_come_with_and_without_domain_in_any_case),
-		T(before_a_start_devices_must_be_there_well_and_let_go),
+		T(before_a_start_devices_must_exist_work_and_be_unbound),
 	};
 
 	return cmocka_run_group_tests_name("pci", t, NULL, NULL);

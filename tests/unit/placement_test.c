@@ -112,7 +112,7 @@ static void expect_cells(const struct placement *p, bool huge)
 	assert_int_equal(memory, p->memory_mib);
 }
 
-static void the_table_of_placements_holds(void **st)
+static void each_placement_of_the_table_is_chosen(void **st)
 {
 	struct numa_row nodes[NODES];
 	struct device_row devs[16];
@@ -138,7 +138,7 @@ static void the_table_of_placements_holds(void **st)
 	}
 }
 
-static void a_stored_choice_gives_the_same_placement_whatever_is_free_by_then(void **st)
+static void a_stored_choice_gives_the_same_placement_later(void **st)
 {
 	struct numa_row nodes[NODES];
 	struct device_row devs[16];
@@ -208,11 +208,11 @@ static void expect_bad(const struct placement_ask *a, enum err_code code, const 
 	assert_int_equal(placement_choose(a, &p, &e), -(int)code);
 	assert_string_equal(e.field, field);
 	if (!strstr(e.text, text))
-		fail_msg("\"%s\" does not say \"%s\"", e.text, text);
+		fail_msg("\"%s\" does not contain \"%s\"", e.text, text);
 	assert_memory_equal(&p, &before, sizeof(p));
 }
 
-static void what_can_not_be_shared_out_names_its_field_and_what_is_allowed(void **st)
+static void an_amount_that_cannot_be_divided_is_refused_with_the_allowed_ones(void **st)
 {
 	struct numa_row nodes[NODES];
 	struct device_row devs[16];
@@ -334,10 +334,10 @@ static void shares_are_what_each_node_gives(void **st)
 int main(void)
 {
 	const struct CMUnitTest t[] = {
-		cmocka_unit_test(the_table_of_placements_holds),
-		cmocka_unit_test(a_stored_choice_gives_the_same_placement_whatever_is_free_by_then),
+		cmocka_unit_test(each_placement_of_the_table_is_chosen),
+		cmocka_unit_test(a_stored_choice_gives_the_same_placement_later),
 		cmocka_unit_test(the_lowest_node_that_fits_is_taken_else_the_lowest_with_cpus),
-		cmocka_unit_test(what_can_not_be_shared_out_names_its_field_and_what_is_allowed),
+		cmocka_unit_test(an_amount_that_cannot_be_divided_is_refused_with_the_allowed_ones),
 		cmocka_unit_test(pinning_to_nodes_without_cpus_is_refused),
 		cmocka_unit_test(
 			alternately_numbered_cpus_of_four_nodes_fit_or_are_refused_never_cut),

@@ -257,7 +257,7 @@ static void cvms_are_found_and_changed_by_an_index(void **st)
 	CALL(cvms_delete(db, add_cvm("three", 5), &e));
 }
 
-static void policies_are_looked_at_by_an_index(void **st)
+static void policies_are_read_by_an_index(void **st)
 {
 	struct maintenance_row m = { .on = true };
 	struct drain_counts counts;
@@ -612,7 +612,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lists_of_cvms_begin_by_an_index),
 		cmocka_unit_test(cvms_are_found_and_changed_by_an_index),
-		cmocka_unit_test(policies_are_looked_at_by_an_index),
+		cmocka_unit_test(policies_are_read_by_an_index),
 		cmocka_unit_test(capacity_is_read_and_taken_by_an_index),
 		cmocka_unit_test(devices_and_nodes_are_held_by_an_index),
 		cmocka_unit_test(lists_of_operations_begin_by_an_index),

@@ -53,7 +53,7 @@ static struct restart_row crashed(int64_t attempts)
 				     .stopped_ms = T - 10 };
 }
 
-static void delays_double_up_to_the_longest_and_then_it_is_enough(void **st)
+static void delays_double_up_to_the_maximum_and_retries_end(void **st)
 {
 	static const int seconds[] = { 5, 10, 20, 40, 60 };
 	struct restart_row r;
@@ -69,7 +69,7 @@ static void delays_double_up_to_the_longest_and_then_it_is_enough(void **st)
 	expect(&r, RESTART_NOTHING, 0);
 }
 
-static void one_that_is_due_begins_at_its_moment_and_not_before(void **st)
+static void a_due_restart_begins_at_its_time(void **st)
 {
 	struct restart_row r = crashed(2);
 
@@ -124,7 +124,7 @@ static void what_was_due_is_forgotten_when_the_policy_or_the_node_says_never(voi
 	expect(&r, RESTART_NOTHING, 0);
 }
 
-static void a_long_run_makes_the_budget_whole_seen_or_not(void **st)
+static void a_long_run_restores_all_retries(void **st)
 {
 	struct restart_row r = { .ended = ENDED_NOT, .attempts = 3, .started_ms = T - 299999 };
 
@@ -139,7 +139,7 @@ static void a_long_run_makes_the_budget_whole_seen_or_not(void **st)
 	expect(&r, RESTART_ENOUGH, 0);
 }
 
-static void what_the_host_took_along_is_no_crash(void **st)
+static void a_guest_ended_by_the_host_is_no_crash(void **st)
 {
 	struct restart_row r = { .ended = ENDED_LOST, .policy = RESTART_ALWAYS };
 
@@ -149,13 +149,13 @@ static void what_the_host_took_along_is_no_crash(void **st)
 
 /* ------------------------------------------------------------------ rows */
 
-struct books {
+struct policies_db {
 	struct db *db;
 	int64_t workspace, app, revision, image;
 	char path[64];
 };
 
-static void open_books(struct books *b)
+static void open_policies_db(struct policies_db *b)
 {
 	const struct image_row img = {
 		.name = "img-1.0.0", .family = "img", .version = "1.0.0", .nv = 3
@@ -176,7 +176,7 @@ static void open_books(struct books *b)
 	assert_int_equal(revisions_ensure(b->db, &rev, &b->revision, &e), 0);
 }
 
-static void close_books(struct books *b)
+static void close_policies_db(struct policies_db *b)
 {
 	auto_free char *line = NULL;
 
@@ -187,7 +187,8 @@ static void close_books(struct books *b)
 	(void)rmdir(b->path);
 }
 
-static int64_t add(struct books *b, int64_t order, enum desired desired, enum observed observed)
+static int64_t add(struct policies_db *b, int64_t order, enum desired desired,
+		   enum observed observed)
 {
 	struct cvm_row c = { .workspace = b->workspace,
 			     .app = b->app,
@@ -212,7 +213,7 @@ static int64_t add(struct books *b, int64_t order, enum desired desired, enum ob
 	return id;
 }
 
-static int64_t generation(struct books *b, int64_t id)
+static int64_t generation(struct policies_db *b, int64_t id)
 {
 	struct cvm_row c;
 	struct err e;
@@ -227,12 +228,12 @@ static void a_generation_counts_what_a_client_sets_and_nothing_else(void **st)
 				       .host_port = 20000,
 				       .vm_port = 80 };
 	struct cvm_policy p = { .restart = RESTART_NEVER, .auto_start = true };
-	struct books b;
+	struct policies_db b;
 	struct err e;
 	int64_t id, ignored;
 
 	(void)st;
-	open_books(&b);
+	open_policies_db(&b);
 	id = add(&b, 0, DESIRED_STOPPED, OBSERVED_ABSENT);
 	assert_int_equal(generation(&b, id), 1);
 	assert_int_equal(cvms_set_observed(b.db, id, OBSERVED_RUNNING, PAUSED_NOT, &e), 0);
@@ -254,17 +255,17 @@ static void a_generation_counts_what_a_client_sets_and_nothing_else(void **st)
 	assert_int_equal(ports_add(b.db, id, &port, &e), 0);
 	assert_int_equal(generation(&b, id), 5);
 	assert_int_equal(cvms_delete(b.db, id, &e), 0);
-	close_books(&b);
+	close_policies_db(&b);
 }
 
 static void turns_come_in_order_and_go_down_in_reverse(void **st)
 {
-	struct books b;
+	struct policies_db b;
 	struct err e;
 	int64_t late, first, second, id, order;
 
 	(void)st;
-	open_books(&b);
+	open_policies_db(&b);
 	late = add(&b, 5, DESIRED_RUNNING, OBSERVED_OFF);
 	first = add(&b, -1, DESIRED_RUNNING, OBSERVED_OFF);
 	second = add(&b, -1, DESIRED_RUNNING, OBSERVED_OFF);
@@ -286,18 +287,18 @@ static void turns_come_in_order_and_go_down_in_reverse(void **st)
 	assert_int_equal(cvms_turn_to_drain(b.db, &e), 3);
 	assert_int_equal(cvms_next_turn(b.db, TURN_DRAIN, &id, &order, &e), 0);
 	assert_int_equal(id, late);
-	close_books(&b);
+	close_policies_db(&b);
 }
 
 static void only_what_the_node_began_by_itself_counts_as_its_load(void **st)
 {
 	struct op_row op = { .kind = OP_START, .state = OP_RUNNING };
 	struct turn_load load;
-	struct books b;
+	struct policies_db b;
 	struct err e;
 
 	(void)st;
-	open_books(&b);
+	open_policies_db(&b);
 	for (int i = 0; i < 4; i++) {
 		op.cvm = add(&b, i, DESIRED_RUNNING, OBSERVED_OFF);
 		op.kind = i == 3 ? OP_SHUTDOWN : OP_START;
@@ -311,10 +312,10 @@ static void only_what_the_node_began_by_itself_counts_as_its_load(void **st)
 	assert_int_equal(load.of_kind, 2);
 	assert_int_equal(load.lowest, 1);
 	assert_int_equal(load.highest, 2);
-	close_books(&b);
+	close_policies_db(&b);
 }
 
-static void maintenance_is_one_row_that_is_there_or_not(void **st)
+static void maintenance_is_one_row_or_none(void **st)
 {
 	const struct maintenance_row in = { .on = true,
 					    .reason = "move",
@@ -323,11 +324,11 @@ static void maintenance_is_one_row_that_is_there_or_not(void **st)
 					    .timeout_s = 30,
 					    .force = true };
 	struct maintenance_row out, none = { 0 };
-	struct books b;
+	struct policies_db b;
 	struct err e;
 
 	(void)st;
-	open_books(&b);
+	open_policies_db(&b);
 	assert_int_equal(maintenance_get(b.db, &out, &e), 0);
 	assert_false(out.on);
 	assert_int_equal(maintenance_set(b.db, &in, &e), 0);
@@ -337,7 +338,7 @@ static void maintenance_is_one_row_that_is_there_or_not(void **st)
 	assert_int_equal(maintenance_set(b.db, &none, &e), 0);
 	assert_int_equal(maintenance_get(b.db, &out, &e), 0);
 	assert_memory_equal(&out, &none, sizeof(none));
-	close_books(&b);
+	close_policies_db(&b);
 }
 
 /* ------------------------------------------------------------------ tags and bodies */
@@ -381,7 +382,7 @@ static int read_policy(const char *text, struct policy_request *ret, struct err 
 	return parse_policy_body(j, ret, e);
 }
 
-static void a_policy_says_what_it_says_and_no_more(void **st)
+static void a_policy_changes_only_the_fields_it_names(void **st)
 {
 	struct policy_request a = { .start_order = 77 };
 	struct err e;
@@ -401,19 +402,19 @@ static void a_policy_says_what_it_says_and_no_more(void **st)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(delays_double_up_to_the_longest_and_then_it_is_enough),
-		cmocka_unit_test(one_that_is_due_begins_at_its_moment_and_not_before),
+		cmocka_unit_test(delays_double_up_to_the_maximum_and_retries_end),
+		cmocka_unit_test(a_due_restart_begins_at_its_time),
 		cmocka_unit_test(a_moment_beyond_the_longest_delay_was_written_by_another_clock),
 		cmocka_unit_test(an_orderly_end_is_restarted_under_always_and_only_if_it_lasts),
 		cmocka_unit_test(what_was_due_is_forgotten_when_the_policy_or_the_node_says_never),
-		cmocka_unit_test(a_long_run_makes_the_budget_whole_seen_or_not),
-		cmocka_unit_test(what_the_host_took_along_is_no_crash),
+		cmocka_unit_test(a_long_run_restores_all_retries),
+		cmocka_unit_test(a_guest_ended_by_the_host_is_no_crash),
 		cmocka_unit_test(a_generation_counts_what_a_client_sets_and_nothing_else),
 		cmocka_unit_test(turns_come_in_order_and_go_down_in_reverse),
 		cmocka_unit_test(only_what_the_node_began_by_itself_counts_as_its_load),
-		cmocka_unit_test(maintenance_is_one_row_that_is_there_or_not),
+		cmocka_unit_test(maintenance_is_one_row_or_none),
 		cmocka_unit_test(tags_match_exactly_or_not_at_all),
-		cmocka_unit_test(a_policy_says_what_it_says_and_no_more),
+		cmocka_unit_test(a_policy_changes_only_the_fields_it_names),
 	};
 
 	return cmocka_run_group_tests_name("policies", tests, NULL, NULL);

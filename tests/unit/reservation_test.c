@@ -168,7 +168,7 @@ static struct capacity_row gpus_of(struct node_fixture *n)
 
 /* ------------------------------------------------------------------ GPUs */
 
-static void a_look_at_the_start_finds_what_is_there(void **st)
+static void the_first_inventory_finds_devices_and_nodes(void **st)
 {
 	struct node_fixture *n = *st;
 
@@ -204,7 +204,7 @@ static void gpus_are_reserved_with_the_row_and_free_after_the_delete(void **st)
 	expect_nothing_reserved(n, 0);
 }
 
-static void all_takes_the_nvswitches_too_and_leaves_nothing_for_others(void **st)
+static void all_gpus_come_with_the_nvswitches(void **st)
 {
 	static const struct gpu_request one[] = { { NULL, "10de:2335" } };
 	struct cvm_call all = { .request = { .gpu_attach = GPU_ALL } };
@@ -241,7 +241,7 @@ static void a_refusal_later_in_admission_leaves_the_gpus_free(void **st)
 	expect_nothing_reserved(n, 0);
 }
 
-static void a_device_that_is_gone_stays_known_to_its_cvm_and_fails_its_start(void **st)
+static void a_missing_device_keeps_its_row_and_fails_the_start(void **st)
 {
 	static const struct gpu_request one[] = { { "18:00.0", NULL } };
 	struct cvm_call a = { .request = { .gpu_attach = GPU_LISTED, .gpus = one, .n_gpus = 1 } };
@@ -264,7 +264,7 @@ static void a_device_that_is_gone_stays_known_to_its_cvm_and_fails_its_start(voi
 	assert_int_equal(count(n, "SELECT count(*) FROM devices WHERE kind = 'gpu'"), 6);
 }
 
-static void what_can_not_be_read_leaves_the_rows_as_they_are(void **st)
+static void unreadable_files_leave_the_inventory_unchanged(void **st)
 {
 	struct node_fixture *n = *st;
 
@@ -294,7 +294,7 @@ static void a_reload_changes_what_is_offered(void **st)
 
 /* ------------------------------------------------------------------ hugepages */
 
-static void hugepages_are_promised_as_given_not_as_asked(void **st)
+static void hugepages_are_reserved_as_given_not_as_requested(void **st)
 {
 	static const struct gpu_request both_nodes[] = { { "18:00.0", NULL }, { "9a:00.0", NULL } };
 	struct cvm_call a = { .request = { .hugepages = true,
@@ -378,7 +378,7 @@ static void toggle_cpu(struct cvm_call *a, int want)
 	assert_int_equal(cvm_call_apply(a, cvm_call_hold_cpu_turn, &e), want);
 }
 
-static void a_stopped_cvm_may_give_its_hugepages_up_and_keeps_its_gpus_and_nodes(void **st)
+static void a_stopped_cvm_may_release_hugepages_and_keeps_gpus_and_nodes(void **st)
 {
 	static const struct gpu_request one[] = { { "18:00.0", NULL } };
 	struct cvm_call a = { .request = { .hugepages = true,
@@ -429,7 +429,7 @@ static void pinned_cvms_spread_over_the_nodes_and_are_never_refused_for_it(void 
 	assert_int_equal(p.page_kib, 0);
 }
 
-static void limits_of_one_cvm_hold_for_what_it_is_given(void **st)
+static void limits_of_one_cvm_apply_to_the_given_amounts(void **st)
 {
 	static const struct gpu_request both_nodes[] = { { "18:00.0", NULL }, { "9a:00.0", NULL } };
 	struct cvm_call a = { .request = { .hugepages = true,
@@ -487,7 +487,7 @@ static int provision_turn(void *arg, struct err *e)
 			      &ref, &a->row, &a->op, e);
 }
 
-static void a_commit_gives_what_was_provisioned(void **st)
+static void a_commit_reserves_what_was_provisioned(void **st)
 {
 	static const struct gpu_request two[] = { { "db:00.0", NULL }, { NULL, "10de:2335" } };
 	auto_json json_t *m = node_fixture_manifest("later");
@@ -517,37 +517,37 @@ static void a_commit_gives_what_was_provisioned(void **st)
 			 2);
 }
 
-static void who_wants_devices_or_hugepages_is_sent_to_look_first(void **st)
+static void devices_and_hugepages_need_a_fresh_inventory(void **st)
 {
 	static const struct gpu_request one[] = { { NULL, "10de:2335" } };
 	auto_json json_t *m = node_fixture_manifest("x");
-	struct cvm_request ask = { .name = "looks",
-				   .prefer_dev = -1,
-				   .vcpus = 1,
-				   .memory_mib = 64,
-				   .disk_gib = 1,
-				   .manifest = m };
+	struct cvm_request request = { .name = "looks",
+				       .prefer_dev = -1,
+				       .vcpus = 1,
+				       .memory_mib = 64,
+				       .disk_gib = 1,
+				       .manifest = m };
 	struct node_fixture *n = *st;
 	struct err e;
 
-	ask.pin_numa = true;
-	assert_int_equal(vmm_preflight(n->v, vmm_default_workspace(n->v), &ask, NULL, &e), 0);
-	ask.hugepages = true;
-	assert_int_equal(vmm_preflight(n->v, vmm_default_workspace(n->v), &ask, NULL, &e),
+	request.pin_numa = true;
+	assert_int_equal(vmm_preflight(n->v, vmm_default_workspace(n->v), &request, NULL, &e), 0);
+	request.hugepages = true;
+	assert_int_equal(vmm_preflight(n->v, vmm_default_workspace(n->v), &request, NULL, &e),
 			 -ERR_UNAVAILABLE);
 	assert_true(inventory_may_allow(&e));
-	ask.gpu_attach = GPU_LISTED;
-	ask.gpus = one;
-	ask.n_gpus = 1;
-	assert_int_equal(vmm_preflight(n->v, vmm_default_workspace(n->v), &ask, NULL, &e),
+	request.gpu_attach = GPU_LISTED;
+	request.gpus = one;
+	request.n_gpus = 1;
+	assert_int_equal(vmm_preflight(n->v, vmm_default_workspace(n->v), &request, NULL, &e),
 			 -ERR_UNAVAILABLE);
 	assert_true(inventory_may_allow(&e));
-	ask.looked = true;
-	assert_int_equal(vmm_preflight(n->v, vmm_default_workspace(n->v), &ask, NULL, &e), 0);
+	request.looked = true;
+	assert_int_equal(vmm_preflight(n->v, vmm_default_workspace(n->v), &request, NULL, &e), 0);
 }
 
-/* The one under way may have read the files before the newcomer's reason to ask. */
-static void a_look_serves_those_who_came_before_it_began(void **st)
+/* The one under way may have read the files before the newcomer's reason to request. */
+static void a_read_of_the_inventory_serves_only_earlier_callers(void **st)
 {
 	struct node_fixture *n = *st;
 	int first = 0, later = 0;
@@ -563,7 +563,7 @@ static void a_look_serves_those_who_came_before_it_began(void **st)
 	assert_int_equal(first, 1);
 }
 
-static void a_look_serves_only_so_many_and_the_next_one_the_others(void **st)
+static void one_read_of_the_inventory_serves_a_limited_number_of_callers(void **st)
 {
 	struct node_fixture *n = *st;
 	int first = 0, later = 0;
@@ -610,7 +610,7 @@ static void tdx_key_ids_are_refused_beyond_their_number_and_unlimited_while_unkn
 	assert_int_equal(capacity_recount(vmm_db(v), &(bool){ 0 }, &e), 0);
 }
 
-static void key_ids_that_the_host_tells_are_the_total_unless_one_was_set(void **st)
+static void the_hosts_key_ids_are_the_total_unless_one_is_configured(void **st)
 {
 	struct node_fixture *n = *st;
 	struct capacity_row row;
@@ -668,7 +668,7 @@ static void update_finish(struct cvm_update *c)
 	check_db(n);
 }
 
-static void other_gpus_are_held_beside_the_present_ones_until_they_are_its_own(void **st)
+static void new_gpus_are_reserved_beside_the_old_ones_until_the_change_ends(void **st)
 {
 	static const struct gpu_request first[] = { { "18:00.0", NULL } };
 	static const struct gpu_request second[] = { { "2a:00.0", NULL }, { NULL, "10de:2335" } };
@@ -703,7 +703,7 @@ static void other_gpus_are_held_beside_the_present_ones_until_they_are_its_own(v
 	assert_string_equal(a.row.gpu_attach, "");
 }
 
-static void a_gpu_of_another_is_refused_and_nothing_is_held(void **st)
+static void a_gpu_of_another_cvm_is_refused_and_nothing_is_reserved(void **st)
 {
 	static const struct gpu_request first[] = { { "18:00.0", NULL } },
 					second[] = { { "2a:00.0", NULL } };
@@ -729,7 +729,7 @@ static void a_gpu_of_another_is_refused_and_nothing_is_held(void **st)
 	assert_int_equal(count(n, "SELECT count(*) FROM changes"), 0);
 }
 
-static void hugepages_of_a_changed_size_are_held_at_the_larger_of_the_two(void **st)
+static void a_resize_reserves_the_larger_of_both_sizes(void **st)
 {
 	struct cvm_call a = { .request = { .hugepages = true, .memory_mib = 2 * GIB } };
 	struct cvm_update c = { .call = &a, .request = { .memory_mib = 5 * GIB } };
@@ -757,7 +757,7 @@ static void hugepages_of_a_changed_size_are_held_at_the_larger_of_the_two(void *
 	expect_nothing_reserved(n, 0);
 }
 
-static void who_wants_much_of_a_look_is_served_with_fewer_others(void **st)
+static void a_caller_with_a_large_weight_is_served_with_fewer_others(void **st)
 {
 	static const unsigned weights[] = {
 		1, WAITERS_PER_RUN - 1, WAITERS_PER_RUN, 3 * WAITERS_PER_RUN, 1, 2
@@ -781,33 +781,33 @@ static void who_wants_much_of_a_look_is_served_with_fewer_others(void **st)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define WITH_NODE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest t[] = {
-		cmocka_unit_test(who_wants_much_of_a_look_is_served_with_fewer_others),
-		T(a_look_at_the_start_finds_what_is_there),
-		T(gpus_are_reserved_with_the_row_and_free_after_the_delete),
-		T(all_takes_the_nvswitches_too_and_leaves_nothing_for_others),
-		T(a_refusal_later_in_admission_leaves_the_gpus_free),
-		T(a_device_that_is_gone_stays_known_to_its_cvm_and_fails_its_start),
-		T(what_can_not_be_read_leaves_the_rows_as_they_are),
-		T(a_reload_changes_what_is_offered),
-		T(hugepages_are_promised_as_given_not_as_asked),
-		T(the_next_node_is_taken_when_the_first_is_full_and_then_none),
-		T(with_gpus_only_their_nodes_count),
-		T(a_stopped_cvm_may_give_its_hugepages_up_and_keeps_its_gpus_and_nodes),
-		T(pinned_cvms_spread_over_the_nodes_and_are_never_refused_for_it),
-		T(limits_of_one_cvm_hold_for_what_it_is_given),
-		T(two_mib_pages_are_counted_as_well),
-		T(who_wants_devices_or_hugepages_is_sent_to_look_first),
-		T(a_look_serves_those_who_came_before_it_began),
-		T(a_look_serves_only_so_many_and_the_next_one_the_others),
-		T(a_commit_gives_what_was_provisioned),
-		T(key_ids_that_the_host_tells_are_the_total_unless_one_was_set),
-		T(other_gpus_are_held_beside_the_present_ones_until_they_are_its_own),
-		T(a_gpu_of_another_is_refused_and_nothing_is_held),
-		T(hugepages_of_a_changed_size_are_held_at_the_larger_of_the_two),
-		T(tdx_key_ids_are_refused_beyond_their_number_and_unlimited_while_unknown),
+		cmocka_unit_test(a_caller_with_a_large_weight_is_served_with_fewer_others),
+		WITH_NODE(the_first_inventory_finds_devices_and_nodes),
+		WITH_NODE(gpus_are_reserved_with_the_row_and_free_after_the_delete),
+		WITH_NODE(all_gpus_come_with_the_nvswitches),
+		WITH_NODE(a_refusal_later_in_admission_leaves_the_gpus_free),
+		WITH_NODE(a_missing_device_keeps_its_row_and_fails_the_start),
+		WITH_NODE(unreadable_files_leave_the_inventory_unchanged),
+		WITH_NODE(a_reload_changes_what_is_offered),
+		WITH_NODE(hugepages_are_reserved_as_given_not_as_requested),
+		WITH_NODE(the_next_node_is_taken_when_the_first_is_full_and_then_none),
+		WITH_NODE(with_gpus_only_their_nodes_count),
+		WITH_NODE(a_stopped_cvm_may_release_hugepages_and_keeps_gpus_and_nodes),
+		WITH_NODE(pinned_cvms_spread_over_the_nodes_and_are_never_refused_for_it),
+		WITH_NODE(limits_of_one_cvm_apply_to_the_given_amounts),
+		WITH_NODE(two_mib_pages_are_counted_as_well),
+		WITH_NODE(devices_and_hugepages_need_a_fresh_inventory),
+		WITH_NODE(a_read_of_the_inventory_serves_only_earlier_callers),
+		WITH_NODE(one_read_of_the_inventory_serves_a_limited_number_of_callers),
+		WITH_NODE(a_commit_reserves_what_was_provisioned),
+		WITH_NODE(the_hosts_key_ids_are_the_total_unless_one_is_configured),
+		WITH_NODE(new_gpus_are_reserved_beside_the_old_ones_until_the_change_ends),
+		WITH_NODE(a_gpu_of_another_cvm_is_refused_and_nothing_is_reserved),
+		WITH_NODE(a_resize_reserves_the_larger_of_both_sizes),
+		WITH_NODE(tdx_key_ids_are_refused_beyond_their_number_and_unlimited_while_unknown),
 	};
 
-	return cmocka_run_group_tests_name("place", t, NULL, NULL);
+	return cmocka_run_group_tests_name("reservation", t, NULL, NULL);
 }

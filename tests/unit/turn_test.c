@@ -20,7 +20,7 @@
 
 static char path[80];
 
-/* @said: callbacks in order, "a" for a commit, "a!text" for an error. */
+/* @calls: callbacks in order, "a" for a commit, "a!text" for an error. */
 static struct fixture {
 	uv_loop_t loop;
 	struct db *db;
@@ -28,14 +28,14 @@ static struct fixture {
 	sqlite3 *other; /* a second connection, for SQLite like another process */
 	bool inside;    /* a turn_do() is running */
 	int commits;    /* seen by turn_watch() */
-	char said[1000];
+	char calls[1000];
 } f;
 
 static void say(const char *name, const struct err *e)
 {
 	assert_false(f.inside);
-	(void)snprintf(f.said + strlen(f.said), sizeof(f.said) - strlen(f.said), "%s%s%s ", name,
-		       e ? "!" : "", e ? e->text : "");
+	(void)snprintf(f.calls + strlen(f.calls), sizeof(f.calls) - strlen(f.calls), "%s%s%s ",
+		       name, e ? "!" : "", e ? e->text : "");
 }
 
 static void told(void *arg, const struct err *e)
@@ -62,7 +62,7 @@ static int set_up(void **st)
 	(void)turn_watch(f.turn, committed, NULL);
 	turn_after(f.turn, told, "");
 	(void)uv_run(&f.loop, UV_RUN_NOWAIT); /* from now on waits are short */
-	f.said[0] = 0;
+	f.calls[0] = 0;
 	return sqlite3_open(path, &f.other) != SQLITE_OK;
 }
 
@@ -134,9 +134,9 @@ static void what_a_savepoint_registered_fails_with_it(void **st)
 	assert_int_equal(run(&(struct mutation){ .name = "a" }), 0);
 	assert_int_equal(run(&(struct mutation){ .name = "b", .reason = "no" }), -ERR_CONFLICT);
 	assert_int_equal(run(&(struct mutation){ .name = "c" }), 0);
-	assert_string_equal(f.said, "");
+	assert_string_equal(f.calls, "");
 	end_turn();
-	assert_string_equal(f.said, "a b!no c ");
+	assert_string_equal(f.calls, "a b!no c ");
 	assert_int_equal(rows(), 2);
 	assert_int_equal(f.commits, 1);
 }
@@ -148,7 +148,7 @@ static void an_inner_savepoint_fails_alone(void **st)
 	(void)st;
 	assert_int_equal(run(&(struct mutation){ .name = "out", .within = &inner }), 0);
 	end_turn();
-	assert_string_equal(f.said, "out in!inner ");
+	assert_string_equal(f.calls, "out in!inner ");
 	assert_int_equal(rows(), 1);
 }
 
@@ -163,11 +163,11 @@ static void an_outer_savepoint_takes_the_inner_ones_along(void **st)
 		-ERR_CONFLICT);
 	turn_after(f.turn, told, "beside");
 	end_turn();
-	assert_string_equal(f.said, "out!outer in!outer bad!first beside ");
+	assert_string_equal(f.calls, "out!outer in!outer bad!first beside ");
 	assert_int_equal(rows(), 0);
 }
 
-static void a_lost_transaction_is_told_to_all(void **st)
+static void a_lost_transaction_fails_all_its_mutations(void **st)
 {
 	const struct mutation bad = { .name = "b", .reason = "no" };
 
@@ -179,7 +179,7 @@ static void a_lost_transaction_is_told_to_all(void **st)
 		-ERR_CONFLICT);
 	assert_int_equal(run(&(struct mutation){ .name = "d" }), -ERR_CONFLICT);
 	end_turn();
-	assert_string_equal(f.said, "a!disk full b!no c!disk full ");
+	assert_string_equal(f.calls, "a!disk full b!no c!disk full ");
 	assert_int_equal(rows(), 0);
 	assert_int_equal(f.commits, 0);
 }
@@ -194,7 +194,7 @@ static void nothing_is_written_after_an_inner_savepoint_lost_the_transaction(voi
 	assert_int_equal(run(&outer), -ERR_CONFLICT);
 	assert_int_equal(rows(), 0); /* reads outside of the transaction work */
 	end_turn();
-	assert_string_equal(f.said, "a!disk full out!disk full in!disk full ");
+	assert_string_equal(f.calls, "a!disk full out!disk full in!disk full ");
 	assert_int_equal(rows(), 0);
 	assert_int_equal(run(&(struct mutation){ .name = "b" }), 0);
 	end_turn();
@@ -224,10 +224,10 @@ static void watchers_and_readers_see_only_what_is_committed(void **st)
 	assert_int_equal(run(&(struct mutation){ .name = "one" }), 0);
 	turn_after(f.turn, do_more, "after");
 	turn_read(f.turn, read_now, "late");
-	assert_string_equal(f.said, "at-once ");
+	assert_string_equal(f.calls, "at-once ");
 	end_turn();
 	end_turn();
-	assert_string_equal(f.said, "at-once watch late one after watch more ");
+	assert_string_equal(f.calls, "at-once watch late one after watch more ");
 	turn_unwatch(f.turn, ticket);
 }
 
@@ -236,7 +236,7 @@ static void a_commit_that_keeps_nothing_is_not_watched(void **st)
 	(void)st;
 	assert_int_equal(run(&(struct mutation){ .name = "a", .reason = "no" }), -ERR_CONFLICT);
 	end_turn();
-	assert_string_equal(f.said, "a!no ");
+	assert_string_equal(f.calls, "a!no ");
 	assert_int_equal(f.commits, 0);
 	assert_int_equal(run(&(struct mutation){ .name = "b" }), 0);
 	end_turn();
@@ -250,7 +250,7 @@ static int not_found(void *arg, struct err *e)
 	return -ERR_NOT_FOUND;
 }
 
-static void a_failure_without_words_gets_some(void **st)
+static void a_failure_without_text_gets_one(void **st)
 {
 	struct err e;
 
@@ -259,7 +259,7 @@ static void a_failure_without_words_gets_some(void **st)
 	assert_int_equal(turn_do(f.turn, not_found, "a", &e), -ERR_NOT_FOUND);
 	assert_int_equal(e.code, ERR_NOT_FOUND);
 	end_turn();
-	assert_string_equal(f.said, "a!not_found ");
+	assert_string_equal(f.calls, "a!not_found ");
 }
 
 /* ------------------------------------------------------------------ writes by another process */
@@ -289,19 +289,19 @@ static void a_hundred_writers_cost_one_short_wait(void **st)
 	foreign("ROLLBACK");
 }
 
-static void who_waits_for_the_lock_goes_on_in_order_once_it_is_gone(void **st)
+static void waiting_mutations_continue_in_order_when_the_lock_is_free(void **st)
 {
 	(void)st;
 	foreign("BEGIN IMMEDIATE");
 	turn_run(f.turn, append, told, "a");
 	turn_run(f.turn, append, told, "b");
 	end_turn();
-	assert_string_equal(f.said, "");
+	assert_string_equal(f.calls, "");
 	foreign("ROLLBACK");
 	turn_run(f.turn, append, told, "c"); /* must not overtake waiting calls */
-	while (strlen(f.said) < strlen("a b c "))
+	while (strlen(f.calls) < strlen("a b c "))
 		(void)uv_run(&f.loop, UV_RUN_ONCE);
-	assert_string_equal(f.said, "a b c ");
+	assert_string_equal(f.calls, "a b c ");
 	assert_int_equal(rows(), 3);
 	assert_int_equal(f.commits, 1);
 }
@@ -311,20 +311,20 @@ static void a_lock_that_stays_is_an_error_and_nothing_is_done(void **st)
 	(void)st;
 	foreign("BEGIN IMMEDIATE");
 	turn_run(f.turn, append, told, "a");
-	while (!f.said[0])
+	while (!f.calls[0])
 		(void)uv_run(&f.loop, UV_RUN_ONCE);
-	assert_non_null(strstr(f.said, "a!database is locked by another process"));
+	assert_non_null(strstr(f.calls, "a!database is locked by another process"));
 	foreign("ROLLBACK");
 	assert_int_equal(rows(), 0);
 }
 
-static void who_waits_is_told_when_the_node_closes(void **st)
+static void waiting_mutations_fail_when_the_node_closes(void **st)
 {
 	(void)st;
 	foreign("BEGIN IMMEDIATE");
 	turn_run(f.turn, append, told, "a");
 	turn_cancel_waiting(f.turn);
-	assert_non_null(strstr(f.said, "a!database is locked"));
+	assert_non_null(strstr(f.calls, "a!database is locked"));
 	foreign("ROLLBACK");
 	end_turn();
 	assert_int_equal(rows(), 0);
@@ -337,7 +337,7 @@ static void once_more(void *arg, const struct err *e)
 	turn_run(f.turn, append, told, arg);
 }
 
-static void who_waits_is_told_when_the_turn_closes(void **st)
+static void waiting_mutations_fail_when_the_turn_closes(void **st)
 {
 	(void)st;
 	foreign("BEGIN IMMEDIATE");
@@ -345,9 +345,9 @@ static void who_waits_is_told_when_the_turn_closes(void **st)
 	turn_after(f.turn, once_more, "after");
 	turn_close(f.turn);
 	f.turn = NULL;
-	assert_non_null(strstr(f.said, "once!database is locked"));
-	assert_non_null(strstr(f.said, "waits!database is locked"));
-	assert_non_null(strstr(f.said, "once after!database is locked"));
+	assert_non_null(strstr(f.calls, "once!database is locked"));
+	assert_non_null(strstr(f.calls, "waits!database is locked"));
+	assert_non_null(strstr(f.calls, "once after!database is locked"));
 	foreign("ROLLBACK");
 	assert_int_equal(rows(), 0);
 	(void)uv_run(&f.loop, UV_RUN_DEFAULT);
@@ -369,16 +369,16 @@ int main(void)
 		WITH_TURN(what_a_savepoint_registered_fails_with_it),
 		WITH_TURN(an_inner_savepoint_fails_alone),
 		WITH_TURN(an_outer_savepoint_takes_the_inner_ones_along),
-		WITH_TURN(a_lost_transaction_is_told_to_all),
+		WITH_TURN(a_lost_transaction_fails_all_its_mutations),
 		WITH_TURN(nothing_is_written_after_an_inner_savepoint_lost_the_transaction),
 		WITH_TURN(watchers_and_readers_see_only_what_is_committed),
 		WITH_TURN(a_commit_that_keeps_nothing_is_not_watched),
-		WITH_TURN(a_failure_without_words_gets_some),
+		WITH_TURN(a_failure_without_text_gets_one),
 		WITH_TURN(a_hundred_writers_cost_one_short_wait),
-		WITH_TURN(who_waits_for_the_lock_goes_on_in_order_once_it_is_gone),
+		WITH_TURN(waiting_mutations_continue_in_order_when_the_lock_is_free),
 		WITH_TURN(a_lock_that_stays_is_an_error_and_nothing_is_done),
-		WITH_TURN(who_waits_is_told_when_the_node_closes),
-		WITH_TURN(who_waits_is_told_when_the_turn_closes),
+		WITH_TURN(waiting_mutations_fail_when_the_node_closes),
+		WITH_TURN(waiting_mutations_fail_when_the_turn_closes),
 	};
 
 	return cmocka_run_group_tests(tests, make_folder, temp_dir_tear_down);

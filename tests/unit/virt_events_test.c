@@ -213,7 +213,7 @@ static void nothing_is_called_after_remove_even_if_it_is_ready(void **st)
 	close(pair[1]);
 }
 
-static void events_can_be_changed_and_a_hang_up_is_told(void **st)
+static void events_can_be_changed_and_a_hang_up_is_reported(void **st)
 {
 	struct rig *r = *st;
 	struct seen s = { .loop_thread = r->thread, .remove_in_callback = false };
@@ -376,7 +376,7 @@ int main(void)
 		bridge_test(what_another_thread_adds_is_called_and_freed_on_the_loop_thread),
 		bridge_test(a_removed_descriptor_may_be_closed_and_reused_at_once),
 		bridge_test(nothing_is_called_after_remove_even_if_it_is_ready),
-		bridge_test(events_can_be_changed_and_a_hang_up_is_told),
+		bridge_test(events_can_be_changed_and_a_hang_up_is_reported),
 		bridge_test(one_descriptor_can_be_watched_twice),
 		bridge_test(timers_repeat_until_they_are_stopped),
 		bridge_test(a_zero_timer_does_not_take_the_loop_for_itself),

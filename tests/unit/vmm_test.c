@@ -84,7 +84,7 @@ static int create(struct node_fixture *n, const char *name, int64_t vcpus, struc
 	return cvm_call_create(n, name, c, e);
 }
 
-static void a_stopped_create_promises_everything_and_touches_nothing(void **st)
+static void creating_a_stopped_cvm_reserves_everything_and_makes_no_files(void **st)
 {
 	struct node_fixture *n = *st;
 	struct cvm_call a = { 0 };
@@ -101,7 +101,7 @@ static void a_stopped_create_promises_everything_and_touches_nothing(void **st)
 	assert_int_equal(access(dir, F_OK), -1);
 }
 
-static void a_refusal_names_the_resource_with_numbers_and_promises_nothing(void **st)
+static void a_refusal_names_the_resource_with_numbers_and_reserves_nothing(void **st)
 {
 	struct node_fixture *n = *st;
 	struct cvm_call a = { 0 };
@@ -121,7 +121,7 @@ static void a_refusal_names_the_resource_with_numbers_and_promises_nothing(void 
 	assert_string_equal(e.cap.resource, "memory_mib");
 }
 
-static void slots_run_out_and_an_unconfigured_resource_says_so(void **st)
+static void slots_are_limited_and_an_unconfigured_resource_has_its_own_error(void **st)
 {
 	struct node_fixture *n = *st;
 	char name[] = "cvm-0";
@@ -223,7 +223,7 @@ static void host_ports_are_exclusive_ranged_and_picked(void **st)
 }
 
 /* The loop calls no bind(): until a job has, the request is refused, and nothing is promised. */
-static void ports_are_not_tried_on_the_loop(void **st)
+static void ports_are_not_probed_on_the_loop(void **st)
 {
 	struct port_request ports[] = { { .host_port = 28701, .vm_port = 80 }, { .vm_port = 81 } };
 	auto_json json_t *m = node_fixture_manifest("first");
@@ -254,7 +254,7 @@ static void ports_are_not_tried_on_the_loop(void **st)
 	assert_int_equal(turn_do(vmm_turn(n->v), cvm_call_create_turn, &a, &e), -ERR_UNAVAILABLE);
 }
 
-struct served {
+struct probe_calls {
 	const struct vmm *v;
 	int before_others,
 		last; /* while others still waited for the next probe; while nobody did */
@@ -262,31 +262,31 @@ struct served {
 
 static void count_probe(void *arg)
 {
-	struct served *s = arg;
+	struct probe_calls *s = arg;
 
 	++*(port_probe_has_waiters(s->v) ? &s->before_others : &s->last);
 }
 
-static void a_probe_serves_only_so_many_and_the_next_one_the_others(void **st)
+static void one_port_probe_serves_a_limited_number_of_callers(void **st)
 {
 	struct port_row port = { .host_address = "127.0.0.1", .host_port = 28702 };
 	struct node_fixture *n = *st;
-	struct served served = { .v = n->v };
+	struct probe_calls probe_calls = { .v = n->v };
 	struct err e;
 
 	(void)port_probe_missing(n->v, &e);
-	assert_true(admission_retry(n->v, &e, false, count_probe, &served));
+	assert_true(admission_retry(n->v, &e, false, count_probe, &probe_calls));
 	assert_true(port_probe_want(n->v, &port));
 	for (int i = 0; i < WAITERS_PER_RUN + 2; i++)
-		assert_true(admission_retry(n->v, &e, false, count_probe, &served));
-	while (served.before_others + served.last < 1 + WAITERS_PER_RUN + 2)
+		assert_true(admission_retry(n->v, &e, false, count_probe, &probe_calls));
+	while (probe_calls.before_others + probe_calls.last < 1 + WAITERS_PER_RUN + 2)
 		(void)uv_run(&n->loop, UV_RUN_ONCE);
-	assert_int_equal(served.before_others, 1 + WAITERS_PER_RUN);
-	assert_int_equal(served.last, 2);
+	assert_int_equal(probe_calls.before_others, 1 + WAITERS_PER_RUN);
+	assert_int_equal(probe_calls.last, 2);
 	assert_int_equal(port_probe_wanted_count(n->v), 0);
 }
 
-static void a_port_that_a_stranger_listens_on_is_refused(void **st)
+static void a_port_of_another_process_is_refused(void **st)
 {
 	struct sockaddr_in sa = { .sin_family = AF_INET,
 				  .sin_port = htons(28702),
@@ -379,21 +379,21 @@ static void a_paused_guest_is_not_started_again(void **st)
 	assert_non_null(strstr(e.text, "paused"));
 }
 
-struct telling {
+struct event_call {
 	struct vmm *v;
 	const char *text;
 };
 
-static int tell_turn(void *arg, struct err *e)
+static int event_turn(void *arg, struct err *e)
 {
-	const struct telling *t = arg;
+	const struct event_call *t = arg;
 
-	return event(t->v, NULL, "", "test.told", e, "{s:s, s:I, s:b}", "error", t->text, "n",
+	return event(t->v, NULL, "", "test.event", e, "{s:s, s:I, s:b}", "error", t->text, "n",
 		     (json_int_t)7, "yes", 1);
 }
 
 /* What guests, files and libvirt say may be anything, and buffers cut it at any byte. */
-static void an_event_keeps_its_data_whatever_the_texts_in_it_are(void **st)
+static void an_event_keeps_its_data_with_any_text_in_it(void **st)
 {
 	static const struct {
 		const char *text, *kept;
@@ -407,16 +407,16 @@ static void an_event_keeps_its_data_whatever_the_texts_in_it_are(void **st)
 	struct node_fixture *n = *st;
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct telling t = { n->v, cases[i].text };
+		struct event_call t = { n->v, cases[i].text };
 		auto_json json_t *data = NULL;
 		struct event_row *events;
 		size_t ne;
 		struct err e;
 
-		assert_int_equal(turn_do(vmm_turn(n->v), tell_turn, &t, &e), 0);
+		assert_int_equal(turn_do(vmm_turn(n->v), event_turn, &t, &e), 0);
 		assert_int_equal(
 			events_between(vmm_db(n->v), 0, 0, INT64_MAX, 1000, &events, &ne, &e), 0);
-		assert_string_equal(events[ne - 1].type, "test.told");
+		assert_string_equal(events[ne - 1].type, "test.event");
 		data = json_loads(events[ne - 1].data, 0, NULL);
 		events_free(events, ne);
 		assert_int_equal(json_object_size(data), 3);
@@ -428,7 +428,7 @@ static void an_event_keeps_its_data_whatever_the_texts_in_it_are(void **st)
 }
 
 /* JSON may make six bytes of one: what says least is left out first, the text never. */
-static void an_error_that_takes_much_room_is_kept_with_its_text(void **st)
+static void a_long_error_is_stored_with_its_text(void **st)
 {
 	struct op_row row = { 0 };
 	char text[300];
@@ -447,7 +447,7 @@ static void an_error_that_takes_much_room_is_kept_with_its_text(void **st)
 	assert_int_equal(strncmp(kept.text, "begins like this", 16), 0);
 }
 
-static void what_waits_for_the_hypervisor_waits_across_restarts(void **st)
+static void an_operation_waits_for_the_hypervisor_across_restarts(void **st)
 {
 	struct node_fixture *n = *st;
 	struct cvm_call a = { 0 };
@@ -577,7 +577,7 @@ static void delete_replaces_a_queued_stop(void **st)
 	assert_int_equal(power(&del, OP_STOP, &e), -ERR_BUSY);
 }
 
-static void what_is_being_undone_is_followed_by_a_stop(void **st)
+static void a_stop_is_queued_behind_an_undo(void **st)
 {
 	struct node_fixture *n = *st;
 	struct cvm_call a = { 0 }, stop;
@@ -600,7 +600,7 @@ static const struct step_rename two_renames[] = { { 2, "two", "middle" },
 						  { 3, "middle", "new" },
 						  { 0 } };
 
-static void a_step_is_found_by_the_name_it_had_when_it_was_recorded(void **st)
+static void a_step_is_found_by_its_recorded_name(void **st)
 {
 	const struct op_table t = {
 		.version = 3, .steps = three_steps, .n = 3, .renames = two_renames
@@ -623,7 +623,7 @@ static void count_close(void *arg, unsigned stuck)
 	++*(int *)arg;
 }
 
-static void closing_waits_for_every_job_also_when_an_operation_ends_meanwhile(void **st)
+static void closing_waits_for_jobs_even_if_an_operation_ends_meanwhile(void **st)
 {
 	struct node_fixture *n = *st;
 	struct cvm_call a = { 0 };
@@ -644,7 +644,7 @@ static void closing_waits_for_every_job_also_when_an_operation_ends_meanwhile(vo
 	node_fixture_open(n);
 }
 
-static void undoing_waits_for_a_hypervisor_that_went_away(void **st)
+static void an_undo_waits_for_the_hypervisor(void **st)
 {
 	struct node_fixture *n = *st;
 	struct cvm_call a = { 0 };
@@ -663,7 +663,7 @@ static void undoing_waits_for_a_hypervisor_that_went_away(void **st)
 	assert_true(vmm_engine(n->v)->ops->parked);
 }
 
-static void what_can_not_be_undone_stays_with_all_it_holds(void **st)
+static void a_failed_undo_keeps_the_cvm_and_its_reservations(void **st)
 {
 	struct node_fixture *n = *st;
 	struct cvm_call a = { 0 };
@@ -683,7 +683,7 @@ static void what_can_not_be_undone_stays_with_all_it_holds(void **st)
 	assert_int_equal(unlink(cvms), 0);
 }
 
-static void an_operation_queued_behind_a_create_that_is_undone_is_told_to_have_ended(void **st)
+static void an_operation_queued_behind_an_undone_create_ends_with_an_event(void **st)
 {
 	struct node_fixture *n = *st;
 	struct cvm_call a = { 0 }, del;
@@ -713,7 +713,7 @@ static void an_operation_queued_behind_a_create_that_is_undone_is_told_to_have_e
 	assert_int_equal(finished, 1);
 }
 
-static void a_cancel_asked_for_in_the_turn_that_ends_a_step_is_heard(void **st)
+static void a_cancel_in_the_turn_that_ends_a_step_takes_effect(void **st)
 {
 	struct node_fixture *n = *st;
 	struct cvm_call a = { 0 };
@@ -738,7 +738,7 @@ static void a_cancel_asked_for_in_the_turn_that_ends_a_step_is_heard(void **st)
 	assert_int_equal(op_of(n, &a).state, OP_CANCELLED);
 }
 
-static void a_guest_is_not_stuck_by_what_its_row_said_before_the_domains_are_listed(void **st)
+static void a_stale_row_does_not_end_an_operation_before_the_domains_are_listed(void **st)
 {
 	struct node_fixture *n = *st;
 	struct cvm_call a = { 0 };
@@ -757,7 +757,7 @@ static void a_guest_is_not_stuck_by_what_its_row_said_before_the_domains_are_lis
 	assert_non_null(strstr(op_of(n, &a).error, "paused (no"));
 }
 
-static void a_restart_cancelled_half_way_up_is_taken_down_again(void **st)
+static void a_restart_that_is_cancelled_after_its_stop_ends_stopped(void **st)
 {
 	struct node_fixture *n = *st;
 	struct cvm_call a = { 0 };
@@ -783,7 +783,7 @@ static void a_restart_cancelled_half_way_up_is_taken_down_again(void **st)
 	assert_int_equal(node_fixture_reserved(n, "vcpus"), 0);
 }
 
-static void with_release_on_stop_what_is_stopped_holds_nothing_however_it_came_to_be(void **st)
+static void with_release_on_stop_every_stopped_cvm_holds_no_cpu(void **st)
 {
 	struct node_fixture *n = *st;
 	struct cvm_call kept = { 0 }, a = { 0 };
@@ -830,7 +830,7 @@ static void image_seen(void *arg, const struct image_status *results)
 	*(struct image_status *)arg = results[0];
 }
 
-static void images_are_unknown_at_once_while_four_looks_at_them_wait(void **st)
+static void image_states_are_unknown_while_four_checks_are_late(void **st)
 {
 	struct node_fixture *n = *st;
 	struct image_status seen = { .state = IMAGE_STATES };
@@ -853,7 +853,7 @@ static void images_are_unknown_at_once_while_four_looks_at_them_wait(void **st)
 
 /* ------------------------------------------------------------------ what guests say */
 
-static void guest_says(struct node_fixture *n, const struct cvm_call *a, const char *text)
+static void guest_writes(struct node_fixture *n, const struct cvm_call *a, const char *text)
 {
 	auto_free char *dir = cvm_dir(n->v, a->row.uuid), *logs = xasprintf("%s/logs", dir);
 	auto_free char *serial = xasprintf("%s/serial.log", logs);
@@ -868,14 +868,14 @@ static void guest_says(struct node_fixture *n, const struct cvm_call *a, const c
 }
 
 /* Jobs, and what they bring, are over. */
-static void hear_out(struct node_fixture *n)
+static void finish_jobs(struct node_fixture *n)
 {
 	while (n->v->jobs)
 		(void)uv_run(&n->loop, UV_RUN_ONCE);
 	(void)uv_run(&n->loop, UV_RUN_NOWAIT);
 }
 
-static void what_a_guest_said_before_it_ended_is_recorded(void **st)
+static void output_of_a_guest_before_its_end_is_recorded(void **st)
 {
 	struct node_fixture *n = *st;
 	struct cvm_call a = { 0 };
@@ -885,22 +885,22 @@ static void what_a_guest_said_before_it_ended_is_recorded(void **st)
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
 	(void)uv_run(&n->loop, UV_RUN_NOWAIT);
 	a.row.serial_progress = true;
-	guest_says(n, &a, "boot.progress: one\n");
+	guest_writes(n, &a, "boot.progress: one\n");
 	guest_listen(n->v, &a.row);
-	hear_out(n);
+	finish_jobs(n);
 	/* more than one read brings */
 	for (int i = 0; i < 3000; i++)
-		guest_says(n, &a, "not a word of progress in this line, nor in the next one\n");
-	guest_says(n, &a, "boot.error: no such disk\n");
+		guest_writes(n, &a, "not a word of progress in this line, nor in the next one\n");
+	guest_writes(n, &a, "boot.error: no such disk\n");
 	guest_forget(n->v, a.row.id);
-	hear_out(n);
+	finish_jobs(n);
 	assert_null(n->v->guests);
 	assert_int_equal(cvms_get(vmm_db(n->v), a.row.id, &c, &e), 0);
 	assert_string_equal(c.boot_progress, "one");
 	assert_string_equal(c.boot_error, "no such disk");
 }
 
-static void a_failed_boot_waits_for_the_guests_last_words(void **st)
+static void a_failed_boot_waits_for_the_last_output_of_the_guest(void **st)
 {
 	struct node_fixture *n = *st;
 	struct op_run o = { 0 };
@@ -911,15 +911,15 @@ static void a_failed_boot_waits_for_the_guests_last_words(void **st)
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
 	(void)uv_run(&n->loop, UV_RUN_NOWAIT);
 	a.row.serial_progress = true;
-	guest_says(n, &a, "boot.progress: one\n");
+	guest_writes(n, &a, "boot.progress: one\n");
 	guest_listen(n->v, &a.row);
-	hear_out(n);
-	guest_says(n, &a, "boot.error: no such disk\n");
+	finish_jobs(n);
+	guest_writes(n, &a, "boot.error: no such disk\n");
 	guest_forget(n->v, a.row.id);
 	assert_int_equal(cvms_get(vmm_db(n->v), a.row.id, &c, &e), 0);
 	assert_false(cvm_is_up(&c));
 	assert_int_equal(step_booted(n->v, &o, &c, &e), 0);
-	hear_out(n);
+	finish_jobs(n);
 	assert_int_equal(cvms_get(vmm_db(n->v), a.row.id, &c, &e), 0);
 	assert_int_equal(step_booted(n->v, &o, &c, &e), -ERR_HOST);
 	assert_string_equal(e.text, "the guest reports: no such disk");
@@ -934,7 +934,7 @@ static int64_t newest_event(struct node_fixture *n)
 	return newest;
 }
 
-static void of_a_guest_that_is_deleted_nothing_is_recorded(void **st)
+static void output_of_a_deleted_guest_is_not_recorded(void **st)
 {
 	struct node_fixture *n = *st;
 	struct cvm_call a = { 0 };
@@ -944,18 +944,18 @@ static void of_a_guest_that_is_deleted_nothing_is_recorded(void **st)
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
 	(void)uv_run(&n->loop, UV_RUN_NOWAIT);
 	a.row.serial_progress = true;
-	guest_says(n, &a, "boot.progress: one\n");
+	guest_writes(n, &a, "boot.progress: one\n");
 	guest_listen(n->v, &a.row);
 	guest_forget(n->v, a.row.id); /* while the first read is under way */
 	assert_int_equal(cvm_call_apply(&a, cvm_call_delete_turn, &e), 0);
 	before = newest_event(n);
-	hear_out(n);
+	finish_jobs(n);
 	after = newest_event(n);
 	assert_null(n->v->guests);
 	assert_int_equal(after, before);
 }
 
-static void what_a_guest_said_while_the_database_was_full_is_recorded_later(void **st)
+static void output_during_a_full_database_is_recorded_later(void **st)
 {
 	struct node_fixture *n = *st;
 	struct cvm_call a = { 0 };
@@ -964,7 +964,7 @@ static void what_a_guest_said_while_the_database_was_full_is_recorded_later(void
 
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
 	(void)uv_run(&n->loop, UV_RUN_NOWAIT);
-	guest_says(n, &a, "boot.progress: done\n");
+	guest_writes(n, &a, "boot.progress: done\n");
 	a.row.serial_progress = true;
 	assert_true(sql_run(vmm_db(n->v), &e, "PRAGMA query_only = 1", "") >= 0);
 	guest_listen(n->v, &a.row);
@@ -975,7 +975,7 @@ static void what_a_guest_said_while_the_database_was_full_is_recorded_later(void
 	assert_string_equal(c.boot_progress, "done");
 }
 
-static void last_words_that_the_database_refused_are_recorded_later(void **st)
+static void last_output_that_could_not_be_stored_is_recorded_later(void **st)
 {
 	struct node_fixture *n = *st;
 	struct cvm_call a = { 0 };
@@ -986,11 +986,11 @@ static void last_words_that_the_database_refused_are_recorded_later(void **st)
 	(void)uv_run(&n->loop, UV_RUN_NOWAIT);
 	a.row.serial_progress = true;
 	guest_listen(n->v, &a.row);
-	hear_out(n);
-	guest_says(n, &a, "boot.error: no such disk\n");
+	finish_jobs(n);
+	guest_writes(n, &a, "boot.error: no such disk\n");
 	assert_true(sql_run(vmm_db(n->v), &e, "PRAGMA query_only = 1", "") >= 0);
 	guest_forget(n->v, a.row.id);
-	hear_out(n);
+	finish_jobs(n);
 	assert_true(guest_is_unread(n->v, a.row.id));
 	assert_true(sql_run(vmm_db(n->v), &e, "PRAGMA query_only = 0", "") >= 0);
 	while (n->v->guests)
@@ -1043,8 +1043,7 @@ static void removed(void *arg, const struct err *e)
 	*(int *)arg = e ? -1 : 1;
 }
 
-static void an_image_imported_while_it_is_being_removed_is_there_or_not_there_but_never_half(
-	void **st)
+static void an_image_imported_during_its_removal_is_complete_or_absent(void **st)
 {
 	struct node_fixture *n = *st;
 	auto_free char *source = xasprintf("%s/fresh-2.0.0", n->dir);
@@ -1104,7 +1103,7 @@ static void done(void *arg, struct answer *a, bool replayed, const struct err *e
 	json_decref(a->body);
 }
 
-static void the_same_key_gets_the_same_answer_and_a_failure_is_not_remembered(void **st)
+static void an_idempotency_key_replays_the_answer_but_not_a_failure(void **st)
 {
 	struct mutation m = {
 		.caller = "key:1", .key = "k", .digest = "d1", .apply = apply, .done = done
@@ -1135,7 +1134,7 @@ static void the_same_key_gets_the_same_answer_and_a_failure_is_not_remembered(vo
 
 /* ------------------------------------------------------------------ status */
 
-static void the_status_word_follows_from_wanted_seen_and_done(void **st)
+static void the_status_follows_from_desired_observed_and_operation(void **st)
 {
 	static const struct {
 		enum desired d;
@@ -1177,43 +1176,42 @@ static void the_status_word_follows_from_wanted_seen_and_done(void **st)
 int main(void)
 {
 	const struct CMUnitTest t[] = {
-		WITH_NODE(a_stopped_create_promises_everything_and_touches_nothing),
-		WITH_NODE(a_refusal_names_the_resource_with_numbers_and_promises_nothing),
-		WITH_NODE(slots_run_out_and_an_unconfigured_resource_says_so),
+		WITH_NODE(creating_a_stopped_cvm_reserves_everything_and_makes_no_files),
+		WITH_NODE(a_refusal_names_the_resource_with_numbers_and_reserves_nothing),
+		WITH_NODE(slots_are_limited_and_an_unconfigured_resource_has_its_own_error),
 		WITH_NODE(preflight_answers_as_create_would_and_reserves_nothing),
 		WITH_NODE(names_follow_the_rule_and_are_taken_once),
 		WITH_NODE(a_bare_image_name_picks_the_newest_version),
 		WITH_NODE(host_ports_are_exclusive_ranged_and_picked),
-		WITH_NODE(ports_are_not_tried_on_the_loop),
-		WITH_NODE(a_probe_serves_only_so_many_and_the_next_one_the_others),
-		WITH_NODE(a_port_that_a_stranger_listens_on_is_refused),
+		WITH_NODE(ports_are_not_probed_on_the_loop),
+		WITH_NODE(one_port_probe_serves_a_limited_number_of_callers),
+		WITH_NODE(a_port_of_another_process_is_refused),
 		WITH_NODE(every_form_of_identifier_finds_the_cvm),
 		WITH_NODE(a_second_operation_is_refused_and_delete_overtakes),
 		WITH_NODE(a_paused_guest_is_not_started_again),
-		WITH_NODE(an_event_keeps_its_data_whatever_the_texts_in_it_are),
-		cmocka_unit_test(an_error_that_takes_much_room_is_kept_with_its_text),
-		WITH_NODE(what_waits_for_the_hypervisor_waits_across_restarts),
-		WITH_NODE(closing_waits_for_every_job_also_when_an_operation_ends_meanwhile),
-		WITH_NODE(undoing_waits_for_a_hypervisor_that_went_away),
-		WITH_NODE(what_can_not_be_undone_stays_with_all_it_holds),
-		WITH_NODE(an_operation_queued_behind_a_create_that_is_undone_is_told_to_have_ended),
-		WITH_NODE(a_cancel_asked_for_in_the_turn_that_ends_a_step_is_heard),
-		WITH_NODE(images_are_unknown_at_once_while_four_looks_at_them_wait),
-		WITH_NODE(a_guest_is_not_stuck_by_what_its_row_said_before_the_domains_are_listed),
-		WITH_NODE(a_restart_cancelled_half_way_up_is_taken_down_again),
-		WITH_NODE(with_release_on_stop_what_is_stopped_holds_nothing_however_it_came_to_be),
-		WITH_NODE(what_a_guest_said_before_it_ended_is_recorded),
-		WITH_NODE(a_failed_boot_waits_for_the_guests_last_words),
-		WITH_NODE(of_a_guest_that_is_deleted_nothing_is_recorded),
-		WITH_NODE(what_a_guest_said_while_the_database_was_full_is_recorded_later),
-		WITH_NODE(last_words_that_the_database_refused_are_recorded_later),
-		WITH_NODE(
-			an_image_imported_while_it_is_being_removed_is_there_or_not_there_but_never_half),
-		WITH_NODE(the_same_key_gets_the_same_answer_and_a_failure_is_not_remembered),
+		WITH_NODE(an_event_keeps_its_data_with_any_text_in_it),
+		cmocka_unit_test(a_long_error_is_stored_with_its_text),
+		WITH_NODE(an_operation_waits_for_the_hypervisor_across_restarts),
+		WITH_NODE(closing_waits_for_jobs_even_if_an_operation_ends_meanwhile),
+		WITH_NODE(an_undo_waits_for_the_hypervisor),
+		WITH_NODE(a_failed_undo_keeps_the_cvm_and_its_reservations),
+		WITH_NODE(an_operation_queued_behind_an_undone_create_ends_with_an_event),
+		WITH_NODE(a_cancel_in_the_turn_that_ends_a_step_takes_effect),
+		WITH_NODE(image_states_are_unknown_while_four_checks_are_late),
+		WITH_NODE(a_stale_row_does_not_end_an_operation_before_the_domains_are_listed),
+		WITH_NODE(a_restart_that_is_cancelled_after_its_stop_ends_stopped),
+		WITH_NODE(with_release_on_stop_every_stopped_cvm_holds_no_cpu),
+		WITH_NODE(output_of_a_guest_before_its_end_is_recorded),
+		WITH_NODE(a_failed_boot_waits_for_the_last_output_of_the_guest),
+		WITH_NODE(output_of_a_deleted_guest_is_not_recorded),
+		WITH_NODE(output_during_a_full_database_is_recorded_later),
+		WITH_NODE(last_output_that_could_not_be_stored_is_recorded_later),
+		WITH_NODE(an_image_imported_during_its_removal_is_complete_or_absent),
+		WITH_NODE(an_idempotency_key_replays_the_answer_but_not_a_failure),
 		WITH_NODE(delete_replaces_a_queued_stop),
-		WITH_NODE(what_is_being_undone_is_followed_by_a_stop),
-		cmocka_unit_test(a_step_is_found_by_the_name_it_had_when_it_was_recorded),
-		cmocka_unit_test(the_status_word_follows_from_wanted_seen_and_done),
+		WITH_NODE(a_stop_is_queued_behind_an_undo),
+		cmocka_unit_test(a_step_is_found_by_its_recorded_name),
+		cmocka_unit_test(the_status_follows_from_desired_observed_and_operation),
 	};
 
 	return cmocka_run_group_tests_name("vmm", t, NULL, NULL);
