@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * account_test.c - shares of workspaces, API keys that end, and money over clocks that misbehave.
+ * account_test.c - quotas of workspaces, API keys, and billing with clocks that jump.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -56,7 +56,7 @@ static void a_running_cvm_pays_for_everything_and_a_stopped_one_for_its_disk(voi
 	(void)st;
 	assert_int_equal(meter_rate(&r, &c, true), 2000 + 150 + 70 + 50000);
 	assert_int_equal(meter_rate(&r, &c, false), 70);
-	assert_int_equal(meter_rate(&r, &tiny, true), 1001); /* a part of a micro-unit is one */
+	assert_int_equal(meter_rate(&r, &tiny, true), 1001); /* rounded up to a micro-unit */
 	assert_int_equal(meter_rate(&most, &huge, true), INT64_MAX);
 }
 
@@ -108,17 +108,16 @@ static void metered_time_follows_the_boot_clock_not_the_wall_clock(void **st)
 		bool booted;
 		int64_t now_ms;
 	} steps[] = {
-		{ 1000000, 500, "a", false, 1000000 }, /* begins with the wall clock */
-		{ 1000100, 600, "a", false, 1000100 }, /* both go on */
+		{ 1000000, 500, "a", false, 1000000 }, /* starts at the wall clock */
+		{ 1000100, 600, "a", false, 1000100 }, /* both advance */
 		{ 5, 700, "a", false, 1000200 },       /* wall set back */
 		{ 9000000, 800, "a", false, 1000300 }, /* wall set ahead */
-		{ 9000000, 750, "a", false,
-		  1000300 }, /* a boot clock that goes back is not believed */
-		{ 9000000, 800, "a", false, 1000300 }, /* and not counted twice */
+		{ 9000000, 750, "a", false, 1000300 }, /* a boot clock that goes back is ignored */
+		{ 9000000, 800, "a", false, 1000300 }, /* and no time counts twice */
 		{ 9000100, 900, "a", false, 1000400 },
-		{ 900000, 10, "b", true, 1000400 }, /* booted, wall behind: stays */
+		{ 900000, 10, "b", true, 1000400 }, /* booted, wall clock behind: unchanged */
 		{ 900000, 110, "b", false, 1000500 },
-		{ 2000000, 20, "c", true, 2000000 }, /* booted, wall ahead: catches up */
+		{ 2000000, 20, "c", true, 2000000 }, /* booted, wall clock ahead: follows it */
 	};
 	struct meter_clock c = { 0 };
 
@@ -223,7 +222,7 @@ static void a_quota_refuses_growth_beyond_it_with_the_right_code(void **st)
 		  64,
 		  30,
 		  100 },
-		/* a limit below what is held takes nothing away, and lets what shrinks */
+		/* a limit below the usage takes nothing away, and allows a decrease */
 		{ { 2, -1, -1, 1, -1, -1 },
 		  { 8, 0, 0, 3, 0, 0 },
 		  { -1, 0, 0, 0, 0, 0 },
@@ -296,13 +295,13 @@ static void a_key_may_use_one_minute_of_requests_at_once(void **st)
 	for (int i = 0; i < 60; i++)
 		assert_int_equal(take(r, 1, 60, now), 0);
 	assert_int_equal(take(r, 1, 60, now), 1);
-	assert_int_equal(take(r, 2, 60, now), 0); /* another key is another key */
+	assert_int_equal(take(r, 2, 60, now), 0); /* keys are counted separately */
 	assert_int_equal(take(r, 1, 60, now + second), 0);
 	assert_int_equal(take(r, 1, 60, now + second), 1);
 	assert_int_equal(key_rate_take(r, NULL, 0, now), 0);
 	assert_int_equal(take(r, 3, 1, now), 0);
 	assert_int_equal(take(r, 3, 1, now + second), 59);
-	for (int64_t id = 10; id < 2000; id++) /* many keys, none of them in another's place */
+	for (int64_t id = 10; id < 2000; id++) /* many keys, each with its own entry */
 		assert_int_equal(take(r, id, 1, now), 0);
 	for (int64_t id = 10; id < 2000; id++)
 		assert_int_equal(take(r, id, 1, now + second), 59);
@@ -411,7 +410,7 @@ static int tear_down(void **st)
 	return 0;
 }
 
-/* ------------------------------------------------------------------ shares */
+/* ------------------------------------------------------------------ quotas */
 
 static int create(struct node_fixture *n, const char *name, int64_t vcpus, struct cvm_call *ret,
 		  struct err *e)
@@ -637,7 +636,7 @@ static int64_t hour_from_now(void)
 	return clock_wall_ms() + 3600000;
 }
 
-/* Keys of a line: each made by the one before. */
+/* Each key is made by the one before. */
 static void make_descendants(struct node_fixture *n, struct key_call *k, unsigned length)
 {
 	struct err e;
@@ -806,23 +805,23 @@ static void keys_are_limited_in_number_and_in_rate(void **st)
 	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k, &e), 0);
 }
 
-/* ------------------------------------------------------------------ money */
+/* ------------------------------------------------------------------ billing */
 
-static struct clock_reading made_up;
+static struct clock_reading test_clock;
 
-static void read_made_up(struct clock_reading *ret)
+static void read_test_clock(struct clock_reading *ret)
 {
-	*ret = made_up;
+	*ret = test_clock;
 }
 
-/* From here on the node's time is what the test says. */
+/* From here on the test sets the node's time. */
 static void charge_from_now(struct node_fixture *n)
 {
 	node_fixture_close(n);
 	n->set.billing.enabled = true;
 	node_fixture_open(n);
-	clock_read(&made_up);
-	billing_set_clock(n->v, read_made_up);
+	clock_read(&test_clock);
+	billing_set_clock(n->v, read_test_clock);
 }
 
 struct credit {
@@ -876,8 +875,8 @@ static int check_turn(void *arg, struct err *e)
 
 static void pass(int64_t ms)
 {
-	made_up.boot_ms += ms;
-	made_up.wall_ms += ms;
+	test_clock.boot_ms += ms;
+	test_clock.wall_ms += ms;
 }
 
 static struct balance balance(struct node_fixture *n)
@@ -913,19 +912,19 @@ static void time_is_charged_once_at_its_rate_despite_wall_clock_changes(void **s
 	pass(10000);
 	assert_int_equal(balance(n).left, left -= 10000 / 10); /* 10 GiB of disk: 1 in 10 ms */
 	observe(&a, OBSERVED_RUNNING);
-	made_up.wall_ms -= 999999999; /* set back by days, while it runs */
-	made_up.boot_ms += 1000;
+	test_clock.wall_ms -= 999999999; /* set back by days, while it runs */
+	test_clock.boot_ms += 1000;
 	assert_int_equal(balance(n).left, left -= 2000 + 100);
-	made_up.wall_ms += 2999999999; /* and far ahead */
-	made_up.boot_ms += 1000;
+	test_clock.wall_ms += 2999999999; /* and far ahead */
+	test_clock.boot_ms += 1000;
 	observe(&a, OBSERVED_OFF);
 	assert_int_equal(balance(n).left, left -= 2000 + 100);
-	assert_int_equal(balance(n).booked, left); /* nothing is open but what began just now */
+	assert_int_equal(balance(n).booked, left); /* only the interval that just began is open */
 	assert_int_equal(entries(n), 2);
-	made_up.boot_ms -= 500; /* no clock does this; none is believed that does */
+	test_clock.boot_ms -= 500; /* ignored: a boot clock does not go back */
 	observe(&a, OBSERVED_RUNNING);
 	assert_int_equal(balance(n).left, left);
-	made_up.boot_ms += 500;
+	test_clock.boot_ms += 500;
 	assert_int_equal(balance(n).left, left);
 	pass(100);
 	assert_int_equal(turn_do(vmm_turn(n->v), cvm_call_delete_turn, &a, &e), 0);
@@ -969,9 +968,9 @@ static void a_daemon_restart_neither_loses_nor_repeats_time(void **st)
 	assert_int_equal(turn_do(vmm_turn(n->v), check_turn, n->v, &e), 0);
 	left = balance(n).left;
 	node_fixture_close(n);
-	node_fixture_open(n); /* by the real clock, which is behind: nothing more, nothing less */
+	node_fixture_open(n); /* the real clock is behind: no change */
 	assert_int_equal(balance(n).left, left);
-	billing_set_clock(n->v, read_made_up);
+	billing_set_clock(n->v, read_test_clock);
 	pass(1000);
 	assert_int_equal(balance(n).left, left - 1000 - 100);
 }
@@ -990,7 +989,7 @@ static void after_a_host_reboot_a_running_cvm_paid_only_for_its_disk(void **st)
 	pass(5000);
 	assert_int_equal(turn_do(vmm_turn(n->v), check_turn, n->v, &e), 0);
 	assert_int_equal(balance(n).left, 100000000 - 5000 - 500);
-	/* As if all of this had been an hour earlier, before a boot. */
+	/* Move everything one hour into the past, before a boot. */
 	assert_true(
 		sql_run(vmm_db(n->v), &e,
 			"UPDATE billing_clock SET boot_id = 'another', now_ms = now_ms - 3600000",
@@ -1000,8 +999,8 @@ static void after_a_host_reboot_a_running_cvm_paid_only_for_its_disk(void **st)
 	node_fixture_close(n);
 	node_fixture_open(n);
 	b = balance(n);
-	/* 5 s of all, then an hour of disk less what the made-up clock was ahead; the real one ran
-	 * on a little. */
+	/* 5 s of everything, then an hour of disk. The limits allow for the difference between the
+	 * test's clock and the real one. */
 	assert_in_range(100000000 - b.left, 5000 + 500 + (HOUR - 5000) / 10 - 2000,
 			5000 + 500 + HOUR / 10 + 2000);
 	assert_int_equal(entries(n), 2);
@@ -1024,7 +1023,7 @@ static void the_balance_must_cover_the_next_hour(void **st)
 	assert_int_equal(e.cap.asked, HOUR + HOUR / 10);
 	credit(n, HOUR);
 	assert_int_equal(turn_do(vmm_turn(n->v), cvm_call_power_turn, &a, &e), 0);
-	/* It does not run yet and will: another one may not spend the same hour. */
+	/* It is about to run: its next hour is reserved, and another CVM cannot use it. */
 	assert_int_equal(create(n, "second", 1, &b, &e), -ERR_BALANCE);
 }
 

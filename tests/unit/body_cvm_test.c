@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * body_cvm_test.c - request bodies become what the vmm is asked, or an error that names the field.
+ * body_cvm_test.c - bodies of creates are parsed, or refused with an error that names the field.
  */
 #include <setjmp.h>
 #include <stdarg.h>

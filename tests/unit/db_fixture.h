@@ -128,7 +128,7 @@ static inline int64_t db_ops_total(struct db *db, int64_t workspace, int state)
 	struct err e;
 
 	assert_int_equal(ops_list(db, &f, 0, 100, &rows, &n, &total, &e), 0);
-	assert_int_equal(total, n); /* what is counted is what is listed */
+	assert_int_equal(total, n); /* the total equals the length of the list */
 	return total;
 }
 

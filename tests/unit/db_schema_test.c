@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * db_schema_test.c - migrations: of an older file, and by whom.
+ * db_schema_test.c - migrations: of older files, and which programs may migrate.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * devices_test.c - who gets which GPU, and which words say why not. Pure: no host, no database.
+ * devices_test.c - choice of GPUs, and error texts of refusals. No host, no database.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -102,7 +102,7 @@ static void slots_first_then_the_lowest_free_of_each_product(void **st)
 	expect_chosen(d, &request, "10");
 	request = LISTED({ "0000:30:00.0", "10DE:2335" }, { "20:00.0", NULL });
 	expect_chosen(d, &request, "20 30");
-	/* "any" does not take what a later entry names */
+	/* "any" does not take a device that a later entry names */
 	request = LISTED({ NULL, "10de:2335" }, { "10:00.0", NULL });
 	expect_chosen(d, &request, "10 20");
 	request = LISTED({ NULL, "10de:233b" }, { NULL, "10de:2335" }, { NULL, "10de:2335" });

@@ -574,8 +574,7 @@ static unsigned every_call(struct recorded_node *r, const struct act *act, enum 
 	bool ready = false;
 	unsigned long nth = 1;
 
-	/* What fails after the answer, on the operation's way to its end, is tried again a second
-	 * later: not every call there. */
+	/* A call that fails after the answer is repeated one second later: try fewer of those. */
 	for (;; nth += stride() * (act->to_end ? 5 : 1)) {
 		bool failed;
 
@@ -584,11 +583,11 @@ static unsigned every_call(struct recorded_node *r, const struct act *act, enum 
 		ready = true;
 		failed = fail_nth_call(r, act, &a, nth, fault, lasting);
 		if (a.result > 0) {
-			/* A checkpoint that fails is made up for by the next, which has more to do,
-			 * and fails one call later: for ever, if nobody lets one through. */
+			/* After a failed checkpoint the next one has more to do, so the nth call
+			 * fails again, without end. Make one that succeeds. */
 			(void)sqlite3_wal_checkpoint_v2(vmm_db(r->n->v)->conn, NULL,
 							SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-			ready = false; /* it is done, to this CVM */
+			ready = false; /* this CVM is changed: take a new one */
 			if (act->to_end)
 				finish(&a);
 		}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * guest_files_test.c - the guest finds exactly the bytes that were hashed, and nobody's leftovers.
+ * guest_files_test.c - the shared folder has exactly the bytes that were hashed, and no older
+ * files.
  */
 #include <setjmp.h>
 #include <stdarg.h>

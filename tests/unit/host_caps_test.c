@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * host_caps_test.c - what is read from documents of libvirt and from answers of QEMU's monitor.
+ * host_caps_test.c - capabilities in documents of libvirt and in replies of QEMU's monitor.
  *
  * Pure functions: no hypervisor is needed. Tests with one: hypervisor_test.c.
  */
@@ -67,7 +67,7 @@ static void tdx_counts_only_where_both_versions_can_be_trusted(void **st)
 			 0);
 	assert_false(c.tdx);
 	assert_non_null(strstr(c.tdx_reason, "this host"));
-	/* the default QEMU is new, the one asked about is not */
+	/* the default QEMU is new, the configured one is not */
 	assert_int_equal(host_caps_read(CAPS("pc-q35-7.2", TDX_YES), 12008000, 11001002, &c, &e),
 			 0);
 	assert_false(c.tdx);

@@ -158,7 +158,7 @@ static const struct host_check *row(const struct host_check rows[HOST_CHECKS], c
 	return NULL;
 }
 
-/* The row is in @state, and says @value and @advice ("": nothing). */
+/* The row has @state, and contains @value and @advice ("": nothing). */
 static void expect_row(const struct host_check rows[HOST_CHECKS], const char *name,
 		       enum check_state state, const char *value, const char *advice)
 {
@@ -261,8 +261,7 @@ static void a_cpu_without_tdx_differs_from_one_that_is_not_set_up(void **state)
 {
 	(void)state;
 	put_cpu("GenuineIntel", "Xeon", "fpu");
-	expect("cpu", CHECK_OK, "Xeon",
-	       ""); /* KVM says that TDX works: nothing in the flags can mean more */
+	expect("cpu", CHECK_OK, "Xeon", ""); /* KVM reports TDX: the CPU flags do not matter then */
 	tree_put("/sys/module/kvm_intel/parameters/tdx", "N\n");
 	expect("cpu", CHECK_MISSING, "without VMX", "VMX");
 	put_cpu("GenuineIntel", "Xeon", "fpu vmx hypervisor");
@@ -388,7 +387,7 @@ static void without_a_connection_the_rest_is_still_judged(void **state)
 	expect_row(rows, "kvm", CHECK_OK, "/dev/kvm", "");
 	assert_int_equal(host_verdict(rows).missing, 1);
 	assert_int_equal(host_verdict(rows).unknown, 2);
-	/* Lost again: what was learnt before still stands. */
+	/* Lost again: the earlier values stay in effect. */
 	in.caps = &new_caps;
 	judge(in, rows);
 	expect_row(rows, "libvirt", CHECK_MISSING, "Failed to connect", "libvirtd");
@@ -432,7 +431,7 @@ static void old_versions_are_missing_and_their_answer_does_not_count(void **stat
 	expect_row(rows, "domain_capabilities", CHECK_MISSING, "no QEMU", "");
 }
 
-/* ------------------------------------------------------------------ what nobody would write */
+/* ------------------------------------------------------------------ invalid file contents */
 
 static void invalid_file_contents_are_rejected_and_not_printed(void **state)
 {

@@ -653,7 +653,7 @@ static unsigned was_reported(const struct guest *g, enum domain_state s)
 	return n;
 }
 
-static void wait_told(const struct guest *g, enum domain_state s)
+static void wait_reported(const struct guest *g, enum domain_state s)
 {
 	for (int64_t end = clock_mono_ms() + DEADLINE_MS;
 	     clock_mono_ms() < end && !was_reported(g, s);)
@@ -681,8 +681,8 @@ static void the_start_and_the_end_of_a_guest_are_reported(void **st)
 	assert_true(listed(real, g.uuid));
 	assert_int_equal(run(real, do_destroy, g.uuid), 0);
 	assert_int_equal(state(real, g.uuid), DOMAIN_OFF);
-	wait_told(&g, DOMAIN_RUNNING);
-	wait_told(&g, DOMAIN_OFF);
+	wait_reported(&g, DOMAIN_RUNNING);
+	wait_reported(&g, DOMAIN_OFF);
 	remove_guest(&g);
 	assert_false(listed(real, g.uuid));
 	real->n = 0;
@@ -722,7 +722,7 @@ static void a_killed_qemu_is_a_crash(void **st)
 
 	(void)st;
 	assert_int_equal(kill(qemu_of(&g), SIGKILL), 0);
-	wait_told(&g, DOMAIN_CRASHED);
+	wait_reported(&g, DOMAIN_CRASHED);
 	assert_int_equal(state(real, g.uuid), DOMAIN_CRASHED);
 	remove_guest(&g);
 	real->n = 0;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * logs_test.c - nothing a guest written is lost, repeated or unbounded; and none of it is trusted.
+ * logs_test.c - logs of guests: no byte is lost or repeated, sizes are bounded, contents are not
+ * trusted.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -130,7 +131,7 @@ static char *read_all(const struct log_fixture *r, struct log_request request, s
 	return text;
 }
 
-/* What follows our own header line. */
+/* The text after the daemon's header line. */
 static const char *after_header(const char *text)
 {
 	assert_memory_equal(text, "===== boot ", 11);
@@ -276,7 +277,7 @@ static void the_qemu_log_is_copied_from_libvirts_file(void **st)
 	assert_int_equal(log_stream_from_channel("../serial"), -1);
 }
 
-/* Root opens everything: this is for a process that is not root. */
+/* Runs in a process that is not root, because root may open every file. */
 static void check_a_closed_log(const struct log_fixture *r)
 {
 	auto_free char *qemu = xasprintf("%s/libvirt/qemu.log", r->top);
@@ -411,7 +412,7 @@ static void a_follower_loses_and_repeats_nothing_over_rotations(void **st)
 	log_reader_free(lr);
 }
 
-/* A rotation that leaves the rest of a block in the live file: readers stand before and behind the
+/* A rotation that leaves the rest of a block in the live file: readers are before and behind the
  * cut, and a line may be on both sides of it. */
 static void a_rotation_at_a_block_moves_no_reader(void **st)
 {
@@ -438,7 +439,7 @@ static void a_rotation_at_a_block_moves_no_reader(void **st)
 		assert_int_equal(logs_rotate(r->dir, &blocks, &e), 0);
 		assert_int_equal(stat(path, &live), 0);
 		left += (uint64_t)live.st_size;
-		if (i == 60) /* as far as the log goes now, however often it is rotated meanwhile */
+		if (i == 60) /* up to the present end of the log, despite rotations */
 			assert_int_equal(log_reader_open(r->dir, &(struct log_request){ .tail = 0 },
 							 &page, &e),
 					 0);
@@ -461,15 +462,15 @@ static void a_rotation_at_a_block_moves_no_reader(void **st)
 	assert_true(left > 0);
 }
 
-/* In @received a line of ours says how many bytes are missing; 0 if there is none. *after: what
- * comes behind it. */
+/* Number of missing bytes in the daemon's marker line in @received; 0 if there is none. *after: the
+ * text behind that line. */
 static uint64_t skipped(const char *received, const char **after)
 {
 	const char *mark = strstr(received, "===== teepod: ");
 	unsigned long long n = 0;
 
 	if (!mark || sscanf(mark, "===== teepod: %llu bytes skipped: ", &n) != 1)
-		fail_msg("no line says how much is missing: %.200s", received);
+		fail_msg("no line with the number of missing bytes: %.200s", received);
 	*after = strchr(mark, '\n') + 1;
 	assert_null(strstr(*after, "===== teepod: "));
 	return n;
@@ -562,7 +563,7 @@ static void a_truncated_log_continues_after_a_marker_line(void **st)
 	assert_string_equal(received,
 			    "===== teepod: bytes skipped: the log was truncated before they "
 			    "could be read =====\ntwo\n");
-	/* Positions go on over the next rotation. */
+	/* Positions stay valid over the next rotation. */
 	for (int i = 0; i < 5; i++)
 		guest_writes(r, "five lines of the guest\n");
 	rotate(r);
@@ -572,8 +573,8 @@ static void a_truncated_log_continues_after_a_marker_line(void **st)
 	log_reader_free(lr);
 }
 
-/* The guest's last words are read from the file that the next boot has put away, also when it has
- * been removed since. */
+/* The last output of a boot is read from the file that the next boot renamed, even if that file was
+ * removed since. */
 static void the_end_of_a_dropped_boot_is_read_or_reported_as_missing(void **st)
 {
 	const struct log_fixture *r = *st;
@@ -612,22 +613,21 @@ static void the_end_of_a_dropped_boot_is_read_or_reported_as_missing(void **st)
 	log_reader_free(in_segment);
 }
 
-/* ------------------------------------------------------------------ others write and rotate
- * meanwhile */
+/* ------------------------------------------------------------------ concurrent writers */
 
-enum { SAID_LINES = 200000, SAID_LINE = 16 };
+enum { GUEST_LINES = 200000, GUEST_LINE = 16 };
 
-/* As QEMU appends: one descriptor, no lock. It waits for the rotation only where a flood would
- * rightly be cut. */
-static void say_many(const char *path, const struct log_limits *l)
+/* Append as QEMU does: one descriptor, no lock. Waits for the rotation where the daemon would cut a
+ * flood. */
+static void write_lines(const char *path, const struct log_limits *l)
 {
 	auto_close int fd = open(path, O_WRONLY | O_APPEND);
-	char line[SAID_LINE + 16];
+	char line[GUEST_LINE + 16];
 	struct stat st;
 
-	for (int i = 0; i < SAID_LINES; i++) {
+	for (int i = 0; i < GUEST_LINES; i++) {
 		(void)snprintf(line, sizeof(line), "line %010d\n", i);
-		if (write(fd, line, SAID_LINE) != SAID_LINE)
+		if (write(fd, line, GUEST_LINE) != GUEST_LINE)
 			_exit(1);
 		while (!fstat(fd, &st) && (uint64_t)st.st_size > l->max_bytes + l->max_bytes / 2)
 			(void)usleep(100);
@@ -641,7 +641,7 @@ static void rotate_until(const char *stop, const char *dir, const struct log_lim
 
 	while (access(stop, F_OK) != 0)
 		if (logs_rotate(dir, l, &e) < 0 &&
-		    e.code != ERR_TIMEOUT) /* the other one has the folder */
+		    e.code != ERR_TIMEOUT) /* the other process holds the folder */
 			_exit(1);
 	_exit(0);
 }
@@ -657,12 +657,12 @@ static bool can_collapse(const struct log_fixture *r)
 
 static void check_lines(const char *text)
 {
-	for (int i = 0; i < SAID_LINES; i++, text += SAID_LINE) {
-		char line[SAID_LINE + 16];
+	for (int i = 0; i < GUEST_LINES; i++, text += GUEST_LINE) {
+		char line[GUEST_LINE + 16];
 
 		(void)snprintf(line, sizeof(line), "line %010d\n", i);
-		if (memcmp(text, line, SAID_LINE) != 0)
-			fail_msg("instead of line %d there is %.32s", i, text);
+		if (memcmp(text, line, GUEST_LINE) != 0)
+			fail_msg("expected line %d, found %.32s", i, text);
 	}
 	assert_string_equal(text, "");
 }
@@ -675,8 +675,8 @@ static bool is_running(pid_t pid, int *status)
 	return !ended;
 }
 
-/* What a guest appends at any instant of a rotation stays, also when two rotate at a time, and a
- * follower hears of it once. */
+/* Bytes that a guest appends during a rotation are kept, even if two processes rotate, and a
+ * follower receives them once. */
 static void what_is_written_while_logs_are_rotated_is_not_lost(void **st)
 {
 	const struct log_fixture *r = *st;
@@ -702,7 +702,7 @@ static void what_is_written_while_logs_are_rotated_is_not_lost(void **st)
 		for (int i = 0; i <= rotators; i++) {
 			pid[i] = fork();
 			if (!pid[i] && !i)
-				say_many(path, &l);
+				write_lines(path, &l);
 			else if (!pid[i])
 				rotate_until(stop, r->dir, &l);
 		}
@@ -785,7 +785,7 @@ static void reading_without_following_ends_even_if_the_guest_never_stops(void **
 	log_reader_free(lr);
 }
 
-/* ------------------------------------------------------------------ locks that others hold */
+/* ------------------------------------------------------------------ foreign locks */
 
 static int locked(const struct log_fixture *r)
 {
@@ -797,7 +797,7 @@ static int locked(const struct log_fixture *r)
 }
 
 struct reading {
-	const struct log_fixture *log_fixture;
+	const struct log_fixture *fixture;
 	struct log_request request;
 	struct log_reader *reader;
 	struct err e;
@@ -812,7 +812,7 @@ static void read_work(void *arg)
 	char piece[64];
 	size_t n;
 
-	d->r = log_reader_open(d->log_fixture->dir, &d->request, &d->reader, &d->e);
+	d->r = log_reader_open(d->fixture->dir, &d->request, &d->reader, &d->e);
 	while (!d->r && more != LOG_END)
 		d->r = log_reader_read(d->reader, piece, sizeof(piece), &n, &more, &d->e);
 }
@@ -847,8 +847,8 @@ static void a_read_waits_for_a_held_lock_no_longer_than_its_deadline(void **st)
 {
 	const struct log_fixture *r = *st;
 	auto_close int lock = -1;
-	struct reading tail = { .log_fixture = r, .request = { .tail = 1 } },
-		       all = { .log_fixture = r, .request = { .tail = -1 } };
+	struct reading tail = { .fixture = r, .request = { .tail = 1 } },
+		       all = { .fixture = r, .request = { .tail = -1 } };
 
 	begin(r, 1);
 	guest_writes(r, "one\n");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * networks_test.c - interfaces as text, there and back.
+ * networks_test.c - network interfaces: parse and format.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -31,7 +31,7 @@ static void two_sockets(void)
 		 "Node 0 MemTotal:       527988284 kB\nNode 0 MemFree: 1 kB\n");
 	tree_put(NODES "/node0/hugepages/hugepages-1048576kB/nr_hugepages", "200\n");
 	tree_put(NODES "/node0/hugepages/hugepages-1048576kB/free_hugepages", "200\n");
-	/* Not nodes, whatever they look like. */
+	/* Names that resemble nodes. */
 	tree_put(NODES "/online", "0-1\n");
 	tree_put(NODES "/node/cpulist", "0\n");
 	tree_put(NODES "/node-1/cpulist", "0\n");

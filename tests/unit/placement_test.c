@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * placement_test.c - nodes and shares, by a table; the same question always gets the same answer.
+ * placement_test.c - NUMA nodes and shares, by a table; the same request gets the same placement.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -59,14 +59,14 @@ static const struct good {
 	unsigned given_vcpus, given_memory;
 	const char *nodes, *cpuset;
 } good[] = {
-	/* with neither, it is as asked and anywhere, GPUs or not */
+	/* with neither: the requested amounts, on any node, with GPUs or without */
 	{ 3, 700, false, false, "", 3, 700, "", "" },
 	{ 3, 700, false, false, "1,0", 3, 700, "", "" },
 	/* hugepages: whole GiB, the lowest node that fits */
 	{ 3, 512, true, false, "", 3, 1024, "0", "" },
 	{ 3, 1024, true, false, "", 3, 1024, "0", "" },
 	{ 3, 1025, true, false, "", 3, 2048, "0", "" },
-	/* GPUs decide, ascending, whatever their order; NVSwitches do not count */
+	/* the nodes of the GPUs, ascending; NVSwitches do not count */
 	{ 3, 1024, true, false, "1", 3, 1024, "1", "" },
 	{ 3, 1024, true, false, "1,0", 4, 2048, "0,1", "" },
 	{ 3, 1024, true, false, "0,1", 4, 2048, "0,1", "" },

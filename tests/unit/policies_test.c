@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * policies_test.c - restarts decided, turns in order, generations counted, tags compared.
+ * policies_test.c - decisions about restarts, order of turns, generations, entity tags.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -105,7 +105,7 @@ static void an_orderly_end_is_restarted_under_always_and_only_if_it_lasts(void *
 	expect(&r, RESTART_NOTHING, T + 840);
 	r.stopped_ms = T - 1000;
 	expect(&r, RESTART_DUE_AT, T + 5000);
-	/* the clock was set back: its end lies ahead, and nobody waits for that */
+	/* the clock was set back: the end is in the future, and is not waited for */
 	r.stopped_ms = T + 50000;
 	expect(&r, RESTART_DUE_AT, T + 5000);
 }
@@ -270,8 +270,7 @@ static void turns_come_in_order_and_go_down_in_reverse(void **st)
 	first = add(&b, -1, DESIRED_RUNNING, OBSERVED_OFF);
 	second = add(&b, -1, DESIRED_RUNNING, OBSERVED_OFF);
 	assert_int_equal(cvms_next_turn(b.db, TURN_START, &id, &order, &e), -ERR_NOT_FOUND);
-	assert_int_equal(cvms_turn_to_start(b.db, &e),
-			 0); /* they powered off, as far as anybody knows */
+	assert_int_equal(cvms_turn_to_start(b.db, &e), 0); /* recorded as powered off */
 	assert_int_equal(sql_run(b.db, &e, "UPDATE cvms SET ended = 'lost'", ""), 3);
 	assert_int_equal(cvms_turn_to_start(b.db, &e), 3);
 	assert_int_equal(cvms_next_turn(b.db, TURN_START, &id, &order, &e), 0);

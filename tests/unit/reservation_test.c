@@ -143,7 +143,7 @@ static int64_t count(struct node_fixture *n, const char *sql)
 	return v;
 }
 
-/* What a refusal must leave as it was. */
+/* A refusal reserves nothing: @cvms is the number of rows. */
 static void expect_nothing_reserved(struct node_fixture *n, int64_t cvms)
 {
 	assert_int_equal(count(n, "SELECT count(*) FROM cvms"), cvms);
@@ -546,7 +546,7 @@ static void devices_and_hugepages_need_a_fresh_inventory(void **st)
 	assert_int_equal(vmm_preflight(n->v, vmm_default_workspace(n->v), &request, NULL, &e), 0);
 }
 
-/* The one under way may have read the files before the newcomer's reason to request. */
+/* A read that has begun may have missed a change that the new caller knows of. */
 static void a_read_of_the_inventory_serves_only_earlier_callers(void **st)
 {
 	struct node_fixture *n = *st;
@@ -604,9 +604,9 @@ static void tdx_key_ids_are_refused_beyond_their_number_and_unlimited_while_unkn
 	assert_int_equal(turn_do(vmm_turn(v), reserve_turn, &a, &e), -ERR_CAPACITY);
 	assert_string_equal(e.cap.resource, "tdx_keyids");
 	assert_int_equal(e.cap.total, 2);
-	a.row.holds_cpu = false; /* stopped, and gave it up */
+	a.row.holds_cpu = false; /* stopped and released */
 	assert_int_equal(turn_do(vmm_turn(v), reserve_turn, &a, &e), 0);
-	/* Nobody holds what was taken here without a row. */
+	/* These reservations have no row: count again. */
 	assert_int_equal(capacity_recount(vmm_db(v), &(bool){ 0 }, &e), 0);
 }
 
@@ -630,7 +630,7 @@ static void the_hosts_key_ids_are_the_total_unless_one_is_configured(void **st)
 	assert_int_equal(vmm_settings(n->v)->tdx_keyids, 31);
 }
 
-/* ------------------------------------------------------------------ another place */
+/* ------------------------------------------------------------------ changes */
 
 struct cvm_update {
 	struct cvm_call *call;
@@ -646,7 +646,7 @@ static int update_turn(void *arg, struct err *e)
 	return vmm_update(c->call->n->v, &c->call->row, &c->request, &ref, &c->op, e);
 }
 
-/* Accepted: what it will be is held beside what it is. */
+/* Accepted: the new amounts are reserved beside the present ones. */
 static void update_begin(struct cvm_update *c)
 {
 	struct err e;
@@ -694,7 +694,7 @@ static void new_gpus_are_reserved_beside_the_old_ones_until_the_change_ends(void
 	assert_int_equal(count(n,
 			       "SELECT count(*) FROM devices WHERE cvm IS NOT NULL AND address IN"
 			       " ('0000:18:00.0', '0000:2a:00.0')"),
-			 2); /* any of a product: the one it had */
+			 2); /* "any of this product" keeps the device it had */
 	c.request = (struct update_request){ .set_gpus = true };
 	update_begin(&c);
 	assert_int_equal(gpus_of(n).promised, 2);

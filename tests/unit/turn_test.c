@@ -38,7 +38,7 @@ static void say(const char *name, const struct err *e)
 		       name, e ? "!" : "", e ? e->text : "");
 }
 
-static void told(void *arg, const struct err *e)
+static void record_result(void *arg, const struct err *e)
 {
 	say(arg, e);
 }
@@ -60,7 +60,7 @@ static int set_up(void **st)
 		return -1;
 	f.turn = turn_new(&f.loop, f.db);
 	(void)turn_watch(f.turn, committed, NULL);
-	turn_after(f.turn, told, "");
+	turn_after(f.turn, record_result, "");
 	(void)uv_run(&f.loop, UV_RUN_NOWAIT); /* from now on waits are short */
 	f.calls[0] = 0;
 	return sqlite3_open(path, &f.other) != SQLITE_OK;
@@ -102,7 +102,7 @@ static int mutate(void *arg, struct err *e)
 	f.inside = true;
 	if (!m->late)
 		assert_int_equal(events_append(f.db, 1, m->name, "", "", "{}", e), 0);
-	turn_after(f.turn, told, (char *)m->name);
+	turn_after(f.turn, record_result, (char *)m->name);
 	if (m->within)
 		(void)turn_do(f.turn, mutate, (void *)m->within, &ignored);
 	if (m->late)
@@ -161,7 +161,7 @@ static void an_outer_savepoint_takes_the_inner_ones_along(void **st)
 	assert_int_equal(
 		run(&(struct mutation){ .name = "out", .reason = "outer", .within = &inner }),
 		-ERR_CONFLICT);
-	turn_after(f.turn, told, "beside");
+	turn_after(f.turn, record_result, "beside");
 	end_turn();
 	assert_string_equal(f.calls, "out!outer in!outer bad!first beside ");
 	assert_int_equal(rows(), 0);
@@ -246,7 +246,7 @@ static void a_commit_that_keeps_nothing_is_not_watched(void **st)
 static int not_found(void *arg, struct err *e)
 {
 	(void)e;
-	turn_after(f.turn, told, arg);
+	turn_after(f.turn, record_result, arg);
 	return -ERR_NOT_FOUND;
 }
 
@@ -293,12 +293,12 @@ static void waiting_mutations_continue_in_order_when_the_lock_is_free(void **st)
 {
 	(void)st;
 	foreign("BEGIN IMMEDIATE");
-	turn_run(f.turn, append, told, "a");
-	turn_run(f.turn, append, told, "b");
+	turn_run(f.turn, append, record_result, "a");
+	turn_run(f.turn, append, record_result, "b");
 	end_turn();
 	assert_string_equal(f.calls, "");
 	foreign("ROLLBACK");
-	turn_run(f.turn, append, told, "c"); /* must not overtake waiting calls */
+	turn_run(f.turn, append, record_result, "c"); /* must not overtake waiting calls */
 	while (strlen(f.calls) < strlen("a b c "))
 		(void)uv_run(&f.loop, UV_RUN_ONCE);
 	assert_string_equal(f.calls, "a b c ");
@@ -310,7 +310,7 @@ static void a_lock_that_stays_is_an_error_and_nothing_is_done(void **st)
 {
 	(void)st;
 	foreign("BEGIN IMMEDIATE");
-	turn_run(f.turn, append, told, "a");
+	turn_run(f.turn, append, record_result, "a");
 	while (!f.calls[0])
 		(void)uv_run(&f.loop, UV_RUN_ONCE);
 	assert_non_null(strstr(f.calls, "a!database is locked by another process"));
@@ -322,7 +322,7 @@ static void waiting_mutations_fail_when_the_node_closes(void **st)
 {
 	(void)st;
 	foreign("BEGIN IMMEDIATE");
-	turn_run(f.turn, append, told, "a");
+	turn_run(f.turn, append, record_result, "a");
 	turn_cancel_waiting(f.turn);
 	assert_non_null(strstr(f.calls, "a!database is locked"));
 	foreign("ROLLBACK");
@@ -334,7 +334,7 @@ static void waiting_mutations_fail_when_the_node_closes(void **st)
 static void once_more(void *arg, const struct err *e)
 {
 	say("once", e);
-	turn_run(f.turn, append, told, arg);
+	turn_run(f.turn, append, record_result, arg);
 }
 
 static void waiting_mutations_fail_when_the_turn_closes(void **st)

@@ -167,7 +167,7 @@ static void what_another_thread_adds_is_called_and_freed_on_the_loop_thread(void
 	close(pair[1]);
 }
 
-/* libvirt closes its descriptor right after remove; the number is somebody else's then. */
+/* libvirt closes its descriptor right after remove; the number may be reused then. */
 static void a_removed_descriptor_may_be_closed_and_reused_at_once(void **st)
 {
 	struct rig *r = *st;

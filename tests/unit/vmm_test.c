@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * vmm_test.c - what the node promises before any hypervisor is asked: names, capacity, ports,
- * identifiers, keys.
- *
- * The hypervisor's address leads nowhere: operations wait for it, everything else has to work
- * without.
+ * vmm_test.c - a node without a hypervisor: admission of new CVMs, operations, output of guests,
+ * images, idempotency.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -75,7 +72,7 @@ static int tear_down(void **st)
 	return 0;
 }
 
-/* ------------------------------------------------------------------ asking */
+/* ------------------------------------------------------------------ helpers */
 
 static int create(struct node_fixture *n, const char *name, int64_t vcpus, struct cvm_call *c,
 		  struct err *e)
@@ -222,7 +219,8 @@ static void host_ports_are_exclusive_ranged_and_picked(void **st)
 	assert_int_equal(node_fixture_reserved(n, "host_ports"), 2);
 }
 
-/* The loop calls no bind(): until a job has, the request is refused, and nothing is promised. */
+/* The loop calls no bind(). Until a job has probed the ports, the request is refused, and nothing
+ * is reserved. */
 static void ports_are_not_probed_on_the_loop(void **st)
 {
 	struct port_request ports[] = { { .host_port = 28701, .vm_port = 80 }, { .vm_port = 81 } };
@@ -246,7 +244,7 @@ static void ports_are_not_probed_on_the_loop(void **st)
 	assert_int_equal(port_probe_wanted_count(n->v), 1 + 2);
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
 	assert_int_equal(node_fixture_reserved(n, "host_ports"), 2);
-	/* what that probe found out is not used for another request */
+	/* the result of that probe is not used for another request */
 	ports[0].host_port = 28702;
 	a.request.name = "second";
 	a.request.manifest = m;
@@ -256,8 +254,7 @@ static void ports_are_not_probed_on_the_loop(void **st)
 
 struct probe_calls {
 	const struct vmm *v;
-	int before_others,
-		last; /* while others still waited for the next probe; while nobody did */
+	int before_others, last; /* calls while others waited for the next probe; while none did */
 };
 
 static void count_probe(void *arg)
@@ -334,8 +331,7 @@ static void every_form_of_identifier_finds_the_cvm(void **st)
 			 -ERR_CVM_NOT_FOUND);
 }
 
-/* ------------------------------------------------------------------ operations without a
- * hypervisor */
+/* ------------------------------------------------------------------ operations */
 
 static int power(struct cvm_call *c, enum op_kind kind, struct err *e)
 {
@@ -365,7 +361,7 @@ static void a_second_operation_is_refused_and_delete_overtakes(void **st)
 	assert_int_equal(power(&second, OP_START, &e), -ERR_BUSY);
 }
 
-/* Starting it would begin a new boot in the books while the old one goes on. */
+/* A start would record a new boot while the old one goes on. */
 static void a_paused_guest_is_not_started_again(void **st)
 {
 	struct node_fixture *n = *st;
@@ -392,7 +388,7 @@ static int event_turn(void *arg, struct err *e)
 		     (json_int_t)7, "yes", 1);
 }
 
-/* What guests, files and libvirt say may be anything, and buffers cut it at any byte. */
+/* Text of guests, files and libvirt may hold any bytes, and buffers cut it at any byte. */
 static void an_event_keeps_its_data_with_any_text_in_it(void **st)
 {
 	static const struct {
@@ -427,7 +423,8 @@ static void an_event_keeps_its_data_with_any_text_in_it(void **st)
 	}
 }
 
-/* JSON may make six bytes of one: what says least is left out first, the text never. */
+/* JSON may encode one byte as six. The least important fields are left out first, the text never.
+ */
 static void a_long_error_is_stored_with_its_text(void **st)
 {
 	struct op_row row = { 0 };
@@ -465,15 +462,15 @@ static void an_operation_waits_for_the_hypervisor_across_restarts(void **st)
 	assert_int_equal(node_fixture_reserved(n, "vcpus"), 1);
 }
 
-/* ------------------------------------------------------------------ operations that go wrong, or
- * are asked to end */
+/* ------------------------------------------------------------------ failed and cancelled
+ * operations */
 
 static struct op_row op_of(const struct node_fixture *n, const struct cvm_call *c)
 {
 	return node_fixture_op(n, c->op.id);
 }
 
-/* The image of all CVMs has a folder, as recorded. */
+/* Make the folder of the image of all CVMs, and record its files. */
 static void store_image(struct node_fixture *n)
 {
 	auto_free char *dir = xasprintf("%s/demo-1.0.0", n->images), *path = xasprintf("%s/k", dir),
@@ -511,8 +508,8 @@ static void resume_at(struct node_fixture *n, const struct cvm_call *a, int step
 	node_fixture_open(n);
 }
 
-/* As if domains had just been listed: once the first attempt to connect has failed, nothing tells
- * otherwise. */
+/* Pretend that the domains were listed. This holds after the first attempt to connect has failed,
+ * because no later event changes it. */
 static void settle(struct node_fixture *n)
 {
 	while (!strcmp(n->v->link_error, "connecting"))
@@ -573,7 +570,7 @@ static void delete_replaces_a_queued_stop(void **st)
 	assert_int_equal(op_of(n, &stop).state, OP_CANCELLED);
 	assert_int_equal(op_of(n, &del).state, OP_QUEUED);
 	assert_non_null(strstr(op_of(n, &stop).error, "replaced by delete"));
-	/* Not the other way round. */
+	/* A stop does not replace a queued delete. */
 	assert_int_equal(power(&del, OP_STOP, &e), -ERR_BUSY);
 }
 
@@ -588,7 +585,7 @@ static void a_stop_is_queued_behind_an_undo(void **st)
 	begin(&stop, OP_STOP);
 	assert_int_equal(op_of(n, &stop).state, OP_QUEUED);
 	settle(n);
-	n->v->settled = false; /* the end of a guest that nobody can ask for is waited for */
+	n->v->settled = false; /* the undo waits for the state of the guest */
 	assert_true(op_of(n, &a).undoing);
 	assert_int_equal(op_of(n, &a).state, OP_RUNNING);
 }
@@ -612,7 +609,7 @@ static void a_step_is_found_by_its_recorded_name(void **st)
 	assert_int_equal(op_step_find(&t, "middle", 2), 1);
 	assert_int_equal(op_step_find(&t, "new", 3), 1);
 	assert_int_equal(op_step_find(&t, "", 1), -1);
-	/* Version 3 has no "two": what wrote it is not known, and nothing is guessed. */
+	/* Version 3 has no step "two": the program that wrote it is unknown. */
 	assert_int_equal(op_step_find(&t, "two", 3), -2);
 	assert_int_equal(op_step_find(&t, "four", 4), -2);
 }
@@ -633,7 +630,7 @@ static void closing_waits_for_jobs_even_if_an_operation_ends_meanwhile(void **st
 	assert_int_equal(create(n, "first", 1, &a, &e), 0);
 	assert_int_equal(power(&a, OP_DELETE, &e), 0);
 	resume_at(n, &a, DELETE_REMOVE, false);
-	vmm_job_begin(n->v); /* an import, say */
+	vmm_job_begin(n->v); /* for example an import */
 	vmm_close(n->v, 5000, count_close, &closed);
 	node_fixture_run(n, 300);
 	assert_int_equal(closed, 0);
@@ -731,7 +728,7 @@ static void a_cancel_in_the_turn_that_ends_a_step_takes_effect(void **st)
 	ops_poke(n->v, a.row.id);
 	node_fixture_run(n, 50);
 	assert_true(op_of(n, &a).cancel);
-	/* Whether its guest has ended is not known before the domains are listed. */
+	/* The state of the guest is unknown until the domains are listed. */
 	assert_int_equal(op_of(n, &a).state, OP_RUNNING);
 	settle(n);
 	node_fixture_run(n, 50);
@@ -804,8 +801,7 @@ static void with_release_on_stop_every_stopped_cvm_holds_no_cpu(void **st)
 	restart_waits_for_libvirt(n, &a);
 	assert_int_equal(turn_do(vmm_turn(n->v), cancel_turn, &a, &e), 0);
 	node_fixture_run(n, 50);
-	/* It is parked, and the row of its guest may be stale: it ends when the domains are listed.
-	 */
+	/* It is parked until the domains are listed, because the row may be stale. */
 	assert_int_equal(op_of(n, &a).state, OP_RUNNING);
 	settle(n);
 	(void)node_fixture_finish_op(n, a.op.id);
@@ -823,7 +819,7 @@ static void with_release_on_stop_every_stopped_cvm_holds_no_cpu(void **st)
 	assert_int_equal(node_fixture_reserved(n, "vcpus"), 2);
 }
 
-/* ------------------------------------------------------------------ what images are */
+/* ------------------------------------------------------------------ states of images */
 
 static void image_seen(void *arg, const struct image_status *results)
 {
@@ -851,7 +847,7 @@ static void image_states_are_unknown_while_four_checks_are_late(void **st)
 	vmm_image_store(n->v)->late_checks = 0;
 }
 
-/* ------------------------------------------------------------------ what guests say */
+/* ------------------------------------------------------------------ output of guests */
 
 static void guest_writes(struct node_fixture *n, const struct cvm_call *a, const char *text)
 {
@@ -867,7 +863,7 @@ static void guest_writes(struct node_fixture *n, const struct cvm_call *a, const
 	assert_int_equal(fclose(f), 0);
 }
 
-/* Jobs, and what they bring, are over. */
+/* Run all jobs and their callbacks. */
 static void finish_jobs(struct node_fixture *n)
 {
 	while (n->v->jobs)
@@ -888,7 +884,7 @@ static void output_of_a_guest_before_its_end_is_recorded(void **st)
 	guest_writes(n, &a, "boot.progress: one\n");
 	guest_listen(n->v, &a.row);
 	finish_jobs(n);
-	/* more than one read brings */
+	/* longer than one read */
 	for (int i = 0; i < 3000; i++)
 		guest_writes(n, &a, "not a word of progress in this line, nor in the next one\n");
 	guest_writes(n, &a, "boot.error: no such disk\n");
@@ -1059,7 +1055,7 @@ static void an_image_imported_during_its_removal_is_complete_or_absent(void **st
 	assert_int_equal(in, 1);
 	image_store_remove(vmm_image_store(n->v), "fresh-2.0.0", removed, &out);
 	image_store_import(vmm_image_store(n->v), source, NULL, imported, &again);
-	(void)usleep(300000); /* long enough to find the image whole */
+	(void)usleep(300000); /* long enough to check the image */
 	for (int i = 0; i < 200 && !(out && again); i++)
 		node_fixture_run(n, 10);
 	assert_int_equal(out, 1);
