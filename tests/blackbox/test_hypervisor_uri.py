@@ -136,4 +136,4 @@ def test_a_domain_that_libvirtd_keeps_locked_is_deleted_after_the_repair(remote,
     libvirtd.forget_unborn()
     libvirtd.start()
     until("the CVM is gone", lambda: node.get(f"/cvms/{cvm.uuid}").status == 404, 60)
-    assert_books(node)
+    assert_consistent(node)

@@ -36,7 +36,6 @@
 #include "vmm/cvm/replicate.h"
 #include "vmm/cvm/update.h"
 #include "vmm/host/inventory.h"
-#include "vmm/node/world.h"
 #include "vmm/op/step_table.h"
 #include "vmm/op/mutation.h"
 #include "vmm/vmm.h"
@@ -144,7 +143,7 @@ static void add_image(struct node_fixture *n)
  * their rows are written. */
 static void come_to_rest(struct node_fixture *n)
 {
-	while (!strcmp(n->v->link_error, "connecting") || inventory_is_reading(n->v) || n->v->jobs)
+	while (!strcmp(vmm_link_error(n->v), "connecting") || inventory_is_reading(n->v) || vmm_jobs(n->v))
 		node_fixture_run(n, 5);
 	node_fixture_run(n, 20);
 }

@@ -36,7 +36,6 @@
 #include "images/store.h"
 #include "images/store_context.h"
 #include "vmm/host/waiters.h"
-#include "vmm/node/world.h"
 #include "vmm/op/engine.h"
 #include "vmm/node/event.h"
 #include "vmm/op/mutation.h"
@@ -512,9 +511,9 @@ static void resume_at(struct node_fixture *n, const struct cvm_call *a, int step
  * because no later event changes it. */
 static void settle(struct node_fixture *n)
 {
-	while (!strcmp(n->v->link_error, "connecting"))
+	while (!strcmp(vmm_link_error(n->v), "connecting"))
 		node_fixture_run(n, 5);
-	n->v->settled = true;
+	vmm_set_settled(n->v, true);
 	ops_unpark(n->v);
 }
 
@@ -585,7 +584,7 @@ static void a_stop_is_queued_behind_an_undo(void **st)
 	begin(&stop, OP_STOP);
 	assert_int_equal(op_of(n, &stop).state, OP_QUEUED);
 	settle(n);
-	n->v->settled = false; /* the undo waits for the state of the guest */
+	vmm_set_settled(n->v, false); /* the undo waits for the state of the guest */
 	assert_true(op_of(n, &a).undoing);
 	assert_int_equal(op_of(n, &a).state, OP_RUNNING);
 }
@@ -655,7 +654,7 @@ static void an_undo_waits_for_the_hypervisor(void **st)
 	assert_int_equal(op_of(n, &a).state, OP_RUNNING);
 	assert_string_equal(op_of(n, &a).step, "start");
 	assert_int_equal(cvms_get(vmm_db(n->v), a.row.id, &c, &e), 0);
-	n->v->settled = false;
+	vmm_set_settled(n->v, false);
 	node_fixture_run(n, 1000);
 	assert_true(vmm_engine(n->v)->ops->parked);
 }
@@ -807,7 +806,7 @@ static void with_release_on_stop_every_stopped_cvm_holds_no_cpu(void **st)
 	(void)node_fixture_finish_op(n, a.op.id);
 	assert_int_equal(op_of(n, &a).state, OP_CANCELLED);
 	assert_int_equal(node_fixture_reserved(n, "vcpus"), 2);
-	n->v->settled = false;
+	vmm_set_settled(n->v, false);
 	begin(&a, OP_START);
 	node_fixture_run(n, 20);
 	assert_int_equal(node_fixture_reserved(n, "vcpus"), 3);
@@ -866,7 +865,7 @@ static void guest_writes(struct node_fixture *n, const struct cvm_call *a, const
 /* Run all jobs and their callbacks. */
 static void finish_jobs(struct node_fixture *n)
 {
-	while (n->v->jobs)
+	while (vmm_jobs(n->v))
 		(void)uv_run(&n->loop, UV_RUN_ONCE);
 	(void)uv_run(&n->loop, UV_RUN_NOWAIT);
 }
@@ -890,7 +889,7 @@ static void output_of_a_guest_before_its_end_is_recorded(void **st)
 	guest_writes(n, &a, "boot.error: no such disk\n");
 	guest_forget(n->v, a.row.id);
 	finish_jobs(n);
-	assert_null(n->v->guests);
+	assert_false(guests_are_followed(n->v));
 	assert_int_equal(cvms_get(vmm_db(n->v), a.row.id, &c, &e), 0);
 	assert_string_equal(c.boot_progress, "one");
 	assert_string_equal(c.boot_error, "no such disk");
@@ -947,7 +946,7 @@ static void output_of_a_deleted_guest_is_not_recorded(void **st)
 	before = newest_event(n);
 	finish_jobs(n);
 	after = newest_event(n);
-	assert_null(n->v->guests);
+	assert_false(guests_are_followed(n->v));
 	assert_int_equal(after, before);
 }
 
@@ -989,7 +988,7 @@ static void last_output_that_could_not_be_stored_is_recorded_later(void **st)
 	finish_jobs(n);
 	assert_true(guest_is_unread(n->v, a.row.id));
 	assert_true(sql_run(vmm_db(n->v), &e, "PRAGMA query_only = 0", "") >= 0);
-	while (n->v->guests)
+	while (guests_are_followed(n->v))
 		(void)uv_run(&n->loop, UV_RUN_ONCE);
 	assert_false(guest_is_unread(n->v, a.row.id));
 	assert_int_equal(cvms_get(vmm_db(n->v), a.row.id, &c, &e), 0);
