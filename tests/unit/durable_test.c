@@ -311,7 +311,7 @@ static int do_delete(struct attempt *a, struct err *e)
 {
 	int r = power(a, OP_DELETE, e);
 
-	op_stand_at(&a->op, DELETE_REMOVE);
+	op_set_step(&a->op, DELETE_REMOVE);
 	return r ? r : ops_update(vmm_db(a->r->n->v), &a->op, e);
 }
 

@@ -500,7 +500,7 @@ static void resume_at(struct node_fixture *n, const struct cvm_call *a, int step
 
 	(void)uv_run(&n->loop, UV_RUN_NOWAIT);
 	row = op_of(n, a);
-	op_stand_at(&row, step);
+	op_set_step(&row, step);
 	row.undoing = undoing;
 	assert_int_equal(ops_update(vmm_db(n->v), &row, &e), 0);
 	node_fixture_close(n);
@@ -695,7 +695,7 @@ static void an_operation_queued_behind_an_undone_create_ends_with_an_event(void 
 	assert_int_equal(power(&del, OP_DELETE, &e), 0);
 	row = op_of(n, &a);
 	row.undoing = true;
-	op_stand_at(&row, -1);
+	op_set_step(&row, -1);
 	assert_int_equal(ops_update(vmm_db(n->v), &row, &e), 0);
 	node_fixture_run(n, 100);
 	assert_int_equal(op_of(n, &a).state, OP_FAILED);

@@ -89,7 +89,7 @@ static int machine_of(const struct step_job *j, const struct image_boot *boot, s
 				       .image_dir = j->image_dir,
 				       .domain = j->domain,
 				       .vsock = kernel_exists("", "/dev/vhost-vsock"),
-				       .place = &j->place,
+				       .place = &j->placement,
 				       .devices = j->devices,
 				       .n_devices = j->n_devices,
 				       .instance_seed = seed };
@@ -234,8 +234,8 @@ static int do_disk(struct step_job *j, struct err *e)
 
 int step_devices(struct step_job *j, struct err *e)
 {
-	if (j->place_error.code != ERR_NONE) {
-		*e = j->place_error;
+	if (j->placement_error.code != ERR_NONE) {
+		*e = j->placement_error;
 		return -(int)e->code;
 	}
 	return devices_check(j->set.host_root, j->devices, j->n_devices, e);

@@ -110,7 +110,7 @@ static int update_save_disk(struct vmm *v, struct op_run *o, const struct cvm_ro
 	if (r)
 		return r;
 	/* Seen to be so large, unless the job was given up. */
-	made = o->unknown || !c->disk_made ? c->disk_made : x.disk_gib;
+	made = o->effect_unknown || !c->disk_made ? c->disk_made : x.disk_gib;
 	r = cvms_set_disk(vmm_db(v), c->id, x.disk_gib, made, e);
 	if (!r)
 		r = meter_follow(v, c->id, e);
@@ -259,7 +259,7 @@ static const struct step update_steps[] = {
 	  .undo = STEP_END_GUEST,
 	  .skip = no_restart },
 	{ .name = "disk",
-	  .flags = STEP_PROMISED,
+	  .flags = STEP_ASSUME_DONE,
 	  .work = { grow_disk, WAITS_QEMU, STEP_FILES_S },
 	  .save = update_save_disk,
 	  .skip = no_growth },

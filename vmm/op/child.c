@@ -25,25 +25,25 @@
 extern char **environ;
 
 /* How often a job is asked whether it is cancelled. */
-enum { ASK_MS = 100 };
+enum { CANCEL_POLL_MS = 100 };
 
-enum { WORDS_HEAD = 2048, WORDS_TAIL = 1024 };
+enum { STDERR_HEAD = 2048, STDERR_TAIL = 1024 };
 
-struct words {
-	char text[WORDS_HEAD + 2 * WORDS_TAIL];
+struct child_stderr {
+	char text[STDERR_HEAD + 2 * STDERR_TAIL];
 	size_t n;
 	bool over;
 };
 
 /* Everything is read: a full pipe would stop the child. Of much the beginning and the end are kept.
  */
-static void read_some(int fd, struct words *w)
+static void child_read_stderr(int fd, struct child_stderr *w)
 {
 	ssize_t k;
 
 	if (w->n == sizeof(w->text) - 1) {
-		memmove(w->text + WORDS_HEAD, w->text + w->n - WORDS_TAIL, WORDS_TAIL);
-		w->n = WORDS_HEAD + WORDS_TAIL;
+		memmove(w->text + STDERR_HEAD, w->text + w->n - STDERR_TAIL, STDERR_TAIL);
+		w->n = STDERR_HEAD + STDERR_TAIL;
 	}
 	k = read(fd, w->text + w->n, sizeof(w->text) - 1 - w->n);
 	if (k > 0)
@@ -52,7 +52,7 @@ static void read_some(int fd, struct words *w)
 }
 
 /* 0 when it has ended, or ERR_CANCELLED or ERR_TIMEOUT. What it writes to @fd goes to @w. */
-static int wait_for_end(int pidfd, int fd, struct words *w)
+static int child_wait(int pidfd, int fd, struct child_stderr *w)
 {
 	for (;;) {
 		struct pollfd p[2] = { { .fd = pidfd, .events = POLLIN },
@@ -63,16 +63,16 @@ static int wait_for_end(int pidfd, int fd, struct words *w)
 			return -ERR_TIMEOUT;
 		if (job_is_cancelled())
 			return -ERR_CANCELLED;
-		if (poll(p, 2, left < ASK_MS ? left : ASK_MS) < 0 && errno != EINTR)
+		if (poll(p, 2, left < CANCEL_POLL_MS ? left : CANCEL_POLL_MS) < 0 && errno != EINTR)
 			return 0; /* waitpid() will tell */
 		if (p[1].revents)
-			read_some(fd, w);
+			child_read_stderr(fd, w);
 		else if (p[0].revents || (pidfd < 0 && w->over))
 			return 0;
 	}
 }
 
-static int spawn(char *const argv[], int stderr_fd, pid_t *pid)
+static int child_spawn(char *const argv[], int stderr_fd, pid_t *pid)
 {
 	posix_spawn_file_actions_t fa;
 	int r;
@@ -86,7 +86,7 @@ static int spawn(char *const argv[], int stderr_fd, pid_t *pid)
 	return r;
 }
 
-static int reap(pid_t pid)
+static int child_reap(pid_t pid)
 {
 	int status = 0;
 
@@ -95,7 +95,7 @@ static int reap(pid_t pid)
 	return status;
 }
 
-static int result_of(const char *program, int status, struct words *w, struct err *e)
+static int child_result(const char *program, int status, struct child_stderr *w, struct err *e)
 {
 	char cause[sizeof(e->text)];
 
@@ -111,26 +111,26 @@ static int result_of(const char *program, int status, struct words *w, struct er
 int child_run(char *const argv[], struct err *e)
 {
 	auto_close int out = -1, pidfd = -1;
-	struct words w = { 0 };
+	struct child_stderr w = { 0 };
 	int pipe_fd[2], status, r;
 	pid_t pid;
 
 	if (pipe2(pipe_fd, O_CLOEXEC) < 0)
 		return err_sys(e, errno, "cannot run %s", argv[0]);
 	out = pipe_fd[0];
-	r = spawn(argv, pipe_fd[1], &pid);
+	r = child_spawn(argv, pipe_fd[1], &pid);
 	close(pipe_fd[1]);
 	if (r)
 		return err_sys(e, r, "cannot run %s", argv[0]);
 	pidfd = pidfd_open(pid, 0);
-	r = wait_for_end(pidfd, out, &w);
+	r = child_wait(pidfd, out, &w);
 	if (r)
 		(void)kill(pid, SIGKILL);
-	status = reap(pid);
+	status = child_reap(pid);
 	if (r == -ERR_TIMEOUT)
 		return err_set(e, ERR_TIMEOUT, "%s did not end in time and was killed", argv[0]);
 	if (r)
 		return err_set(e, ERR_CANCELLED, "%s was killed: its result is not wanted any more",
 			       argv[0]);
-	return result_of(argv[0], status, &w, e);
+	return child_result(argv[0], status, &w, e);
 }

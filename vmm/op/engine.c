@@ -48,20 +48,20 @@
 #include "vmm/op/op_run.h"
 #include "vmm/op/op_turn.h"
 
-enum { TRIES = 5, GRACE_MS = 3000 };
+enum { OP_TRIES = 5, OP_GRACE_MS = 3000 };
 
 static void op_check_ready(struct op_run *o);
 
 /* ------------------------------------------------------------------ forward, back, over */
 
-static enum op_state end_state(const struct op_run *o)
+static enum op_state op_end_state(const struct op_run *o)
 {
 	struct err why;
 
 	return vmm_op_error(&o->row, &why) && why.code == ERR_CANCELLED ? OP_CANCELLED : OP_FAILED;
 }
 
-static void fail(struct op_run *o, const struct err *e)
+static void op_step_failed(struct op_run *o, const struct err *e)
 {
 	o->err = *e;
 	op_log(o, LOG_LEVEL_WARN, "failed: ", e->text);
@@ -70,18 +70,18 @@ static void fail(struct op_run *o, const struct err *e)
 		op_finish(o, e->code == ERR_CANCELLED ? OP_CANCELLED : OP_FAILED);
 		return;
 	}
-	op_turn_round(o);
+	op_begin_undo(o);
 }
 
 /* Is there a step after the one it is in? */
-static bool has_next(const struct op_run *o)
+static bool op_has_next_step(const struct op_run *o)
 {
 	return op_next(o, o->at, 1) < op_table_of(o)->n;
 }
 
-static void succeed_step(struct op_run *o)
+static void op_step_succeeded(struct op_run *o)
 {
-	if (!has_next(o))
+	if (!op_has_next_step(o))
 		op_finish(o, OP_SUCCEEDED);
 	else
 		op_advance(o);
@@ -89,14 +89,14 @@ static void succeed_step(struct op_run *o)
 
 /* What takes a guest down first can be undone from where the old guest is gone: half a new one must
  * not stay. Before that, and once the new one boots, a guest runs and is left alone. */
-static bool is_undone(const struct op_run *o)
+static bool op_should_undo(const struct op_run *o)
 {
 	return !(op_step(o)->flags & STEP_KEEP) || o->row.kind == OP_CREATE ||
 	       o->row.kind == OP_START;
 }
 
 /* Overtaken: end here, the follower clears up. Asked to cancel: undo what can be undone. */
-static void op_cancel_now(struct op_run *o)
+static void op_end_cancelled(struct op_run *o)
 {
 	struct op_row follower;
 	struct err e;
@@ -106,35 +106,35 @@ static void op_cancel_now(struct op_run *o)
 		err_set(&o->err, ERR_CANCELLED, "overtaken by %s", op_kind_word[follower.kind]);
 	else
 		err_set(&o->err, ERR_CANCELLED, "cancelled on request");
-	if (r && is_undone(o)) {
-		op_turn_round(o);
+	if (r && op_should_undo(o)) {
+		op_begin_undo(o);
 		return;
 	}
 	op_error_write(&o->err, o->row.error);
 	op_finish(o, OP_CANCELLED);
 }
 
-static void go_on(void *arg)
+static void op_retry_timer_fired(void *arg)
 {
-	op_go(arg);
+	op_continue(arg);
 }
 
 /* Repeat a step that found no hypervisor. The event that the connection is lost may arrive later
  * than its effects. If the connection is up, the cause is another, and a few tries are enough. */
-static bool try_again(struct op_run *o)
+static bool op_repeat_step(struct op_run *o)
 {
-	if (++o->tries > TRIES)
+	if (++o->tries > OP_TRIES)
 		return false;
 	op_log(o, LOG_LEVEL_WARN, "will be repeated: ", o->err.text);
-	(void)loop_after(vmm_settings(o->v)->loop, 1000, go_on, o, &o->timer);
+	(void)loop_after(vmm_settings(o->v)->loop, 1000, op_retry_timer_fired, o, &o->timer);
 	return true;
 }
 
 /* End here: continuing would remove the row of a CVM that still has a guest or a disk. */
-static void undo_failed(struct op_run *o)
+static void op_undo_failed(struct op_run *o)
 {
 	op_log(o, LOG_LEVEL_ERROR, "cannot undo: ", o->err.text);
-	if (end_state(o) == OP_CANCELLED)
+	if (op_end_state(o) == OP_CANCELLED)
 		op_error_write(&o->err, o->row.error);
 	o->row.undoing = false;
 	op_finish(o, OP_FAILED);
@@ -142,19 +142,19 @@ static void undo_failed(struct op_run *o)
 
 /* Overtaken or cancelled while the job ran, and the job does not say that something else went
  * wrong. */
-static bool is_interrupted(const struct op_run *o, int result)
+static bool op_is_interrupted(const struct op_run *o, int result)
 {
-	return o->row.cancel && (!result || result == -ERR_CANCELLED) && has_next(o);
+	return o->row.cancel && (!result || result == -ERR_CANCELLED) && op_has_next_step(o);
 }
 
-/* With STEP_PROMISED the effect counts as done, whether or not it happened. */
-static void interrupted(struct op_run *o)
+/* With STEP_ASSUME_DONE the effect counts as done, whether or not it happened. */
+static void op_handle_interruption(struct op_run *o)
 {
-	o->unknown = op_step(o)->flags & STEP_PROMISED;
-	op_go(o);
+	o->effect_unknown = op_step(o)->flags & STEP_ASSUME_DONE;
+	op_continue(o);
 }
 
-static void op_job_over(struct op_run *o, int result, const struct err *e)
+static void op_job_ended(struct op_run *o, int result, const struct err *e)
 {
 	const struct step *s = op_step(o);
 
@@ -162,27 +162,27 @@ static void op_job_over(struct op_run *o, int result, const struct err *e)
 	loop_after_cancel(&o->grace);
 	if (result)
 		o->err = *e;
-	o->worked = !result && !o->row.undoing;
+	o->job_succeeded = !result && !o->row.undoing;
 	failpoint(op_kind_word[o->row.kind], s->name, o->row.undoing ? "undone" : "after");
 	if (vmm_is_closing(o->v))
 		ops_close(o->v);
-	else if (result == -ERR_UNAVAILABLE && try_again(o))
+	else if (result == -ERR_UNAVAILABLE && op_repeat_step(o))
 		return;
 	else if (o->row.undoing && result)
-		undo_failed(o);
+		op_undo_failed(o);
 	else if (o->row.undoing)
 		op_undone(o);
-	else if (is_interrupted(o, result))
-		interrupted(o);
+	else if (op_is_interrupted(o, result))
+		op_handle_interruption(o);
 	else if (result == -ERR_TIMEOUT && (s->flags & STEP_OPTIONAL))
-		succeed_step(o);
+		op_step_succeeded(o);
 	else if (result)
-		fail(o, &o->err);
+		op_step_failed(o, &o->err);
 	else
-		succeed_step(o);
+		op_step_succeeded(o);
 }
 
-static void time_is_up(void *arg)
+static void op_ready_time_over(void *arg)
 {
 	struct op_run *o = arg;
 
@@ -200,21 +200,21 @@ static void op_check_ready(struct op_run *o)
 	if (!o->waiting || o->writing)
 		return;
 	if (o->row.cancel) {
-		op_cancel_now(o);
+		op_end_cancelled(o);
 		return;
 	}
 	r = op_load_cvm(o, &c, &e);
 	if (!r)
 		r = op_step(o)->ready(o->v, o, &c, &e);
 	if (r < 0)
-		fail(o, &e);
+		op_step_failed(o, &e);
 	if (r <= 0)
 		return;
 	failpoint(op_kind_word[o->row.kind], op_step(o)->name, "after");
-	succeed_step(o);
+	op_step_succeeded(o);
 }
 
-static void wait_for(struct op_run *o)
+static void op_wait_ready(struct op_run *o)
 {
 	const struct step *s = op_step(o);
 
@@ -222,50 +222,50 @@ static void wait_for(struct op_run *o)
 	o->timed_out = false;
 	if (s->limit_s && !o->timer)
 		(void)loop_after(vmm_settings(o->v)->loop, (uint64_t)s->limit_s(o) * 1000,
-				 time_is_up, o, &o->timer);
+				 op_ready_time_over, o, &o->timer);
 	op_check_ready(o);
 }
 
-static void start_job(struct op_run *o)
+static void op_start_job(struct op_run *o)
 {
 	struct cvm_row c;
 	struct err e;
 	int r = op_load_cvm(o, &c, &e);
 
 	if (!r)
-		r = op_job_begin(o, &c, op_job_over, &e);
+		r = op_job_begin(o, &c, op_job_ended, &e);
 	if (!r)
 		return;
 	o->err = e;
 	if (o->row.undoing && r == -ERR_CVM_NOT_FOUND)
-		op_finish(o, end_state(o));
+		op_finish(o, op_end_state(o));
 	else if (o->row.undoing)
-		undo_failed(o);
+		op_undo_failed(o);
 	else
-		fail(o, &e);
+		op_step_failed(o, &e);
 }
 
-static void go_back(struct op_run *o)
+static void op_undo_step(struct op_run *o)
 {
 	if (o->at < 0) {
 		o->at = 0;
-		op_finish(o, end_state(o));
+		op_finish(o, op_end_state(o));
 		return;
 	}
 	if (!op_step(o)->undo.fn)
 		op_undone(o);
 	else
-		start_job(o);
+		op_start_job(o);
 }
 
-static bool needs_hypervisor(enum waits_for w)
+static bool waits_for_hypervisor(enum waits_for w)
 {
 	return w == WAITS_LIBVIRT || w == WAITS_QEMU || w == WAITS_END;
 }
 
 /* Undoing may need the hypervisor whatever the step: a domain it would have to take down may be
  * running. An abandoned job of this CVM holds up all that starts or changes it. */
-static bool must_wait(const struct op_run *o)
+static bool op_must_park(const struct op_run *o)
 {
 	const struct step_act *work = o->row.undoing ? NULL : &op_step(o)->work;
 
@@ -273,60 +273,60 @@ static bool must_wait(const struct op_run *o)
 		return !vmm_is_settled(o->v);
 	if (!work->fn)
 		return false;
-	if (needs_hypervisor(work->waits) && !vmm_is_settled(o->v))
+	if (waits_for_hypervisor(work->waits) && !vmm_is_settled(o->v))
 		return true;
 	return work->waits != WAITS_END && o->row.kind != OP_STOP && o->row.kind != OP_DELETE &&
-	       op_job_haunts(o->v, o->row.cvm);
+	       op_has_abandoned_job(o->v, o->row.cvm);
 }
 
 /* The job of this step was abandoned, and the commit of what was to follow has failed: decide
  * again, do not wait for the job. */
-static void after_failed_commit(struct op_run *o)
+static void op_after_abandoned_job(struct op_run *o)
 {
 	if (o->row.undoing && o->overtaken)
 		op_undone(o);
 	else
-		op_job_over(o, -ERR_TIMEOUT, &o->err);
+		op_job_ended(o, -ERR_TIMEOUT, &o->err);
 }
 
 /* What is cancelled and not undone ends as the guest is: that is not known before the domains are
  * listed. */
-void op_go(struct op_run *o)
+void op_continue(struct op_run *o)
 {
 	const struct step *s;
 
 	if (vmm_is_closing(o->v) || o->writing || o->run)
 		return;
 	if (o->row.cancel && !o->row.undoing) {
-		o->parked = !vmm_is_settled(o->v) && !is_undone(o);
+		o->parked = !vmm_is_settled(o->v) && !op_should_undo(o);
 		if (!o->parked)
-			op_cancel_now(o);
+			op_end_cancelled(o);
 		return;
 	}
-	if (o->unknown) {
-		after_failed_commit(o);
+	if (o->effect_unknown) {
+		op_after_abandoned_job(o);
 		return;
 	}
-	o->parked = must_wait(o);
+	o->parked = op_must_park(o);
 	if (o->parked) {
 		o->tries = 0;
 		return;
 	}
 	if (o->row.undoing) {
-		go_back(o);
+		op_undo_step(o);
 		return;
 	}
 	s = op_step(o);
 	failpoint(op_kind_word[o->row.kind], s->name, "before");
 	if (s->work.fn)
-		start_job(o);
+		op_start_job(o);
 	else if (s->ready)
-		wait_for(o);
+		op_wait_ready(o);
 	else
-		succeed_step(o);
+		op_step_succeeded(o);
 }
 
-static void grace_is_over(void *arg)
+static void op_grace_time_over(void *arg)
 {
 	struct op_run *o = arg;
 
@@ -337,27 +337,27 @@ static void grace_is_over(void *arg)
 	if (o->row.undoing)
 		op_undone(o);
 	else
-		op_cancel_now(o);
+		op_end_cancelled(o);
 }
 
 /* A QEMU that is well answers within milliseconds, and has started within a second; and libvirt 9.0
  * may lock up for good when a domain is destroyed in the first moments of its start. So the job
  * under way has some seconds to end by itself. What is being undone is not cancelled, but it does
  * not wait for a QEMU that the follower is going to end. */
-void op_cancel_heard(struct op_run *o)
+void op_cancel_requested(struct op_run *o)
 {
 	if (o->writing)
-		return; /* op_go() sees it after the commit */
+		return; /* op_continue() sees it after the commit */
 	if (o->run && op_job_may_abandon(o)) {
 		if (!o->grace)
-			(void)loop_after(vmm_settings(o->v)->loop, GRACE_MS, grace_is_over, o,
-					 &o->grace);
+			(void)loop_after(vmm_settings(o->v)->loop, OP_GRACE_MS, op_grace_time_over,
+					 o, &o->grace);
 	} else if (o->row.undoing) {
 		return;
 	} else if (o->run) {
-		op_job_hurry(o);
+		op_job_cancel(o);
 	} else if (o->parked) {
-		op_go(o);
+		op_continue(o);
 	} else {
 		op_check_ready(o);
 	}
@@ -365,7 +365,7 @@ void op_cancel_heard(struct op_run *o)
 
 /* Nothing is guessed about a step that this program does not have: the operation ends, and its CVM
  * stays as it is, with all it holds. */
-static void end_unknown(struct op_run *o)
+static void op_end_unknown_step(struct op_run *o)
 {
 	op_unknown_step(&o->row, &o->err);
 	op_log(o, LOG_LEVEL_ERROR, "cannot go on: ", o->err.text);
@@ -378,9 +378,9 @@ void op_resume(struct op_run *o)
 {
 	o->at = op_step_find(op_table_of(o), o->row.step, o->row.table_version);
 	if (o->at < -1 || (o->at < 0 && !o->row.undoing))
-		end_unknown(o);
+		op_end_unknown_step(o);
 	else
-		op_go(o);
+		op_continue(o);
 }
 
 void ops_poke(struct vmm *v, int64_t cvm)
@@ -397,7 +397,7 @@ void ops_unpark(struct vmm *v)
 	for (struct op_run *o = vmm_engine(v)->ops, *next; o; o = next) {
 		next = o->next;
 		if (o->parked)
-			op_go(o);
+			op_continue(o);
 		else
 			op_check_ready(o);
 	}
@@ -416,7 +416,7 @@ struct engine *engine_new(const struct engine_calls *calls)
 	struct engine *g = xcalloc(1, sizeof(*g));
 
 	*g = (struct engine){
-		.calls = *calls, .go = op_go, .resume = op_resume, .unpark = ops_unpark
+		.calls = *calls, .go = op_continue, .resume = op_resume, .unpark = ops_unpark
 	};
 	return g;
 }

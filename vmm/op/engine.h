@@ -30,8 +30,8 @@ void ops_give_up(struct vmm *v);
 /* For op_begin.c. */
 /* Go on from where its row says; end it if the program does not have that step. */
 void op_resume(struct op_run *o);
-void op_go(struct op_run *o);
+void op_continue(struct op_run *o);
 /* A cancel was recorded: act on it if the operation can be interrupted where it is. */
-void op_cancel_heard(struct op_run *o);
+void op_cancel_requested(struct op_run *o);
 
 #endif

@@ -15,7 +15,7 @@
 #include "vmm/node/records.h"
 #include "vmm/op/mutation.h"
 
-struct pending {
+struct pending_mutation {
 	struct vmm *v;
 	struct mutation m; /* its strings are copies: it may wait for the database */
 	void *arg;
@@ -23,12 +23,12 @@ struct pending {
 	bool replayed;
 };
 
-static char *copy(const char *s)
+static char *mutation_copy(const char *s)
 {
 	return s ? xstrdup(s) : NULL;
 }
 
-static void pending_free(struct pending *p)
+static void pending_mutation_free(struct pending_mutation *p)
 {
 	free((char *)p->m.caller);
 	free((char *)p->m.key);
@@ -36,7 +36,8 @@ static void pending_free(struct pending *p)
 	free(p);
 }
 
-static int replay(struct pending *p, const struct idempotency_row *row, struct err *e)
+static int mutation_replay(struct pending_mutation *p, const struct idempotency_row *row,
+			   struct err *e)
 {
 	if (strcmp(row->digest, p->m.digest) != 0) {
 		err_field(e, ERR_CONFLICT, "Idempotency-Key", p->m.key,
@@ -53,7 +54,7 @@ static int replay(struct pending *p, const struct idempotency_row *row, struct e
 	return 0;
 }
 
-static int remember(struct pending *p, struct err *e)
+static int mutation_store_answer(struct pending_mutation *p, struct err *e)
 {
 	auto_free char *body =
 		p->answer.body ? json_dumps(p->answer.body, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
@@ -67,7 +68,7 @@ static int remember(struct pending *p, struct err *e)
 
 /* A key must have one effect for as long as it is promised, so no answer is forgotten to make room.
  */
-static int mutation_has_room(const struct pending *p, struct err *e)
+static int mutation_has_room(const struct pending_mutation *p, struct err *e)
 {
 	const struct mutation *m = &p->m;
 	enum record_share share = m->gives_back ? RECORDS_GIVE_BACK : RECORDS_REQUEST;
@@ -76,28 +77,28 @@ static int mutation_has_room(const struct pending *p, struct err *e)
 	return r || !m->workspace ? r : records_allow(p->v, m->workspace, RECORD_EVENTS, share, e);
 }
 
-static int apply_turn(void *arg, struct err *e)
+static int mutation_turn(void *arg, struct err *e)
 {
-	struct pending *p = arg;
+	struct pending_mutation *p = arg;
 	struct idempotency_row row = { 0 };
 	int r = p->m.key ? idempotency_get(vmm_db(p->v), p->m.caller, p->m.key, &row, e)
 			 : -ERR_NOT_FOUND;
 
 	if (r != -ERR_NOT_FOUND) {
 		if (!r)
-			r = replay(p, &row, e);
+			r = mutation_replay(p, &row, e);
 		free(row.body);
 		return r;
 	}
 	r = mutation_has_room(p, e);
 	if (!r)
 		r = p->m.apply(p->arg, &p->answer, e);
-	return r || !p->m.key ? r : remember(p, e);
+	return r || !p->m.key ? r : mutation_store_answer(p, e);
 }
 
 static void mutation_committed(void *arg, const struct err *e)
 {
-	struct pending *p = arg;
+	struct pending_mutation *p = arg;
 
 	if (e) {
 		json_decref(p->answer.body);
@@ -105,16 +106,16 @@ static void mutation_committed(void *arg, const struct err *e)
 	} else {
 		p->m.done(p->arg, &p->answer, p->replayed, NULL);
 	}
-	pending_free(p);
+	pending_mutation_free(p);
 }
 
 void vmm_mutate(struct vmm *v, const struct mutation *m, void *arg)
 {
-	struct pending *p = xcalloc(1, sizeof(*p));
+	struct pending_mutation *p = xcalloc(1, sizeof(*p));
 
-	*p = (struct pending){ .v = v, .m = *m, .arg = arg };
-	p->m.caller = copy(m->caller);
-	p->m.key = copy(m->key);
-	p->m.digest = copy(m->digest);
-	turn_run(vmm_turn(v), apply_turn, mutation_committed, p);
+	*p = (struct pending_mutation){ .v = v, .m = *m, .arg = arg };
+	p->m.caller = mutation_copy(m->caller);
+	p->m.key = mutation_copy(m->key);
+	p->m.digest = mutation_copy(m->digest);
+	turn_run(vmm_turn(v), mutation_turn, mutation_committed, p);
 }

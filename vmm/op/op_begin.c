@@ -29,8 +29,8 @@
 #include "vmm/op/op_run.h"
 #include "vmm/op/op_turn.h"
 
-static void fill_row(const struct cvm_row *c, enum op_kind kind, const char *params,
-		     const struct request_ref *ref, struct op_row *row)
+static void op_fill_row(const struct cvm_row *c, enum op_kind kind, const char *params,
+			const struct request_ref *ref, struct op_row *row)
 {
 	*row = (struct op_row){
 		.cvm = c->id, .workspace = c->workspace, .kind = kind, .created_ms = clock_wall_ms()
@@ -54,27 +54,27 @@ static int op_insert(struct vmm *v, const struct op_row *row, struct err *e)
 		       : ops_trim(vmm_db(v), row->workspace, vmm_settings(v)->max_operations, e);
 }
 
-struct begun {
+struct op_after_commit {
 	struct vmm *v;
 	struct op_row row;
 };
 
 /* The row is read as it was committed: what came later in the same turn may have changed it. */
-static void begun(void *arg, const struct err *e)
+static void op_start_committed(void *arg, const struct err *e)
 {
-	struct begun *b = arg;
+	struct op_after_commit *b = arg;
 	struct err why;
 	int r = e || vmm_is_closing(b->v) ? -ERR_NOT_FOUND
 					  : ops_get(vmm_db(b->v), b->row.id, &b->row, &why);
 
 	if (!r && b->row.state == OP_RUNNING)
-		op_go(op_launch(b->v, &b->row));
+		op_continue(op_launch(b->v, &b->row));
 	else if (r && r != -ERR_NOT_FOUND)
 		op_retry_later(op_launch(b->v, &b->row), &why);
 	free(b);
 }
 
-static struct op_run *run_of(struct vmm *v, const char *op_id)
+static struct op_run *op_run_find(struct vmm *v, const char *op_id)
 {
 	struct op_run *o = vmm_engine(v)->ops;
 
@@ -83,21 +83,21 @@ static struct op_run *run_of(struct vmm *v, const char *op_id)
 	return o;
 }
 
-static void cancel_committed(void *arg, const struct err *e)
+static void op_cancel_committed(void *arg, const struct err *e)
 {
-	struct begun *b = arg;
-	struct op_run *o = e ? NULL : run_of(b->v, b->row.id);
+	struct op_after_commit *b = arg;
+	struct op_run *o = e ? NULL : op_run_find(b->v, b->row.id);
 
 	if (o && !vmm_is_closing(b->v)) {
 		o->row.cancel = true;
-		op_cancel_heard(o);
+		op_cancel_requested(o);
 	}
 	free(b);
 }
 
-static int ask_to_cancel(struct vmm *v, struct op_row *row, struct err *e)
+static int op_request_cancel(struct vmm *v, struct op_row *row, struct err *e)
 {
-	struct begun *b;
+	struct op_after_commit *b;
 	int r;
 
 	row->cancel = true;
@@ -105,12 +105,12 @@ static int ask_to_cancel(struct vmm *v, struct op_row *row, struct err *e)
 	if (r)
 		return r;
 	b = xcalloc(1, sizeof(*b));
-	*b = (struct begun){ v, *row };
-	turn_after(vmm_turn(v), cancel_committed, b);
+	*b = (struct op_after_commit){ v, *row };
+	turn_after(vmm_turn(v), op_cancel_committed, b);
 	return 0;
 }
 
-static int busy(const struct op_row *row, struct err *e)
+static int op_refuse_busy(const struct op_row *row, struct err *e)
 {
 	err_set(e, ERR_BUSY, "%s is being worked on: %s (operation %s)", row->cvm_name,
 		op_kind_word[row->kind], row->id);
@@ -118,13 +118,13 @@ static int busy(const struct op_row *row, struct err *e)
 }
 
 /* A queued operation that @kind makes needless ends here, before it began. */
-static int replace_queued(struct vmm *v, enum op_kind kind, struct op_row *queued, struct err *e)
+static int op_replace_queued(struct vmm *v, enum op_kind kind, struct op_row *queued, struct err *e)
 {
 	struct err why;
 
 	if (kind == queued->kind || queued->kind == OP_DELETE ||
 	    (kind == OP_STOP && queued->kind != OP_START))
-		return busy(queued, e);
+		return op_refuse_busy(queued, e);
 	err_set(&why, ERR_CANCELLED, "replaced by %s before it began", op_kind_word[kind]);
 	op_error_write(&why, queued->error);
 	return op_end_row(v, queued, OP_CANCELLED, e);
@@ -132,22 +132,22 @@ static int replace_queued(struct vmm *v, enum op_kind kind, struct op_row *queue
 
 /* May @kind go ahead although @running runs? Only stop and delete may, and only past what can be
  * cancelled, is being undone, or stops the guest anyway. */
-static int overtake(struct vmm *v, enum op_kind kind, struct op_row *running,
-		    const struct cvm_row *c, struct err *e)
+static int op_overtake(struct vmm *v, enum op_kind kind, struct op_row *running,
+		       const struct cvm_row *c, struct err *e)
 {
 	struct op_row queued;
 	int r;
 
 	if (kind != OP_STOP && kind != OP_DELETE)
-		return busy(running, e);
+		return op_refuse_busy(running, e);
 	if (running->kind == kind || running->kind == OP_DELETE)
-		return busy(running, e);
+		return op_refuse_busy(running, e);
 	r = ops_queued_of(vmm_db(v), c->id, &queued, e);
 	if (!r)
-		r = replace_queued(v, kind, &queued, e);
+		r = op_replace_queued(v, kind, &queued, e);
 	if (r && r != -ERR_NOT_FOUND)
 		return r;
-	return op_table(running->kind)->cancellable ? ask_to_cancel(v, running, e) : 0;
+	return op_table(running->kind)->cancellable ? op_request_cancel(v, running, e) : 0;
 }
 
 int op_begin(struct vmm *v, const struct cvm_row *c, enum op_kind kind, const char *params,
@@ -156,7 +156,7 @@ int op_begin(struct vmm *v, const struct cvm_row *c, enum op_kind kind, const ch
 	struct op_run probe = { .v = v };
 	const struct step *first;
 	struct op_row running;
-	struct begun *b;
+	struct op_after_commit *b;
 	int r = owner_allows(v, e);
 	bool queue;
 
@@ -166,14 +166,14 @@ int op_begin(struct vmm *v, const struct cvm_row *c, enum op_kind kind, const ch
 	queue = r == 0;
 	if (r && r != -ERR_NOT_FOUND)
 		return r;
-	r = queue ? overtake(v, kind, &running, c, e) : 0;
+	r = queue ? op_overtake(v, kind, &running, c, e) : 0;
 	if (r)
 		return r;
-	fill_row(c, kind, params, ref, ret);
+	op_fill_row(c, kind, params, ref, ret);
 	probe.row = *ret;
 	op_params(&probe);
 	probe.at = op_next(&probe, op_table(kind)->first - 1, 1);
-	op_stand_at(ret, probe.at);
+	op_set_step(ret, probe.at);
 	first = op_step(&probe);
 	ret->state = queue ? OP_QUEUED : OP_RUNNING;
 	ret->started_ms = queue ? 0 : ret->created_ms;
@@ -187,8 +187,8 @@ int op_begin(struct vmm *v, const struct cvm_row *c, enum op_kind kind, const ch
 	if (r || queue)
 		return r;
 	b = xcalloc(1, sizeof(*b));
-	*b = (struct begun){ v, *ret };
-	turn_after(vmm_turn(v), begun, b);
+	*b = (struct op_after_commit){ v, *ret };
+	turn_after(vmm_turn(v), op_start_committed, b);
 	return 0;
 }
 
@@ -197,7 +197,7 @@ int op_idle(struct vmm *v, const struct cvm_row *c, struct err *e)
 	struct op_row running;
 	int r = ops_running_of(vmm_db(v), c->id, &running, e);
 
-	return r == -ERR_NOT_FOUND ? 0 : r ? r : busy(&running, e);
+	return r == -ERR_NOT_FOUND ? 0 : r ? r : op_refuse_busy(&running, e);
 }
 
 int op_follow(struct vmm *v, const struct op_run *after, const struct cvm_row *c, enum op_kind kind,
@@ -211,8 +211,8 @@ int op_follow(struct vmm *v, const struct op_run *after, const struct cvm_row *c
 	*ret_queued = false;
 	if (r != -ERR_NOT_FOUND)
 		return r;
-	fill_row(c, kind, "{}", &ref, ret);
-	op_stand_at(ret, op_table(kind)->first);
+	op_fill_row(c, kind, "{}", &ref, ret);
+	op_set_step(ret, op_table(kind)->first);
 	r = op_insert(v, ret, e);
 	if (!r)
 		r = event_op(v, ret, "operation.queued", e, "{s:s}", "kind", op_kind_word[kind]);
@@ -225,9 +225,9 @@ int op_record(struct vmm *v, const struct cvm_row *c, enum op_kind kind, const c
 {
 	int r;
 
-	fill_row(c, kind, params, ref, ret);
+	op_fill_row(c, kind, params, ref, ret);
 	ret->state = OP_SUCCEEDED;
-	op_stand_at(ret, op_table(kind)->n - 1);
+	op_set_step(ret, op_table(kind)->n - 1);
 	ret->started_ms = ret->finished_ms = ret->created_ms;
 	r = op_insert(v, ret, e);
 	return r ? r
@@ -254,7 +254,7 @@ int vmm_cancel(struct vmm *v, const char *op_id, struct err *e)
 	if (!op_table(row.kind)->cancellable || row.undoing)
 		return err_set(e, ERR_CONFLICT, "%s cannot be cancelled %s", op_kind_word[row.kind],
 			       row.undoing ? "while it is being undone" : "once it has begun");
-	return ask_to_cancel(v, &row, e);
+	return op_request_cancel(v, &row, e);
 }
 
 static void op_resume_row(struct vmm *v, const struct op_row *row)

@@ -13,7 +13,7 @@
 #include "vmm/op/op_error.h"
 #include "vmm/virt/xml_out.h"
 
-static const char *cut(const char *text, size_t keep, char out[ERROR_TEXT])
+static const char *op_error_cut(const char *text, size_t keep, char out[ERROR_TEXT])
 {
 	(void)snprintf(out, ERROR_TEXT, "%.*s", (int)keep, text);
 	return out;
@@ -24,7 +24,7 @@ void op_error_write(const struct err *e, char out[ERROR_TEXT])
 	static const struct {
 		const char *key;
 		size_t keep; /* bytes of the text; the others are left out */
-	} less[] = { { "value", 0 }, { "hint", 0 }, { "field", 0 }, { "text", 100 } };
+	} shorter[] = { { "value", 0 }, { "hint", 0 }, { "field", 0 }, { "text", 100 } };
 	char text[ERROR_TEXT];
 	auto_json json_t *j =
 		json_pack("{s:i, s:i, s:o, s:o, s:o, s:o}", "code", (int)e->code, "sys", e->sys,
@@ -41,9 +41,9 @@ void op_error_write(const struct err *e, char out[ERROR_TEXT])
 				  e->cap.numa_node));
 	/* Signs that JSON escapes take up to six bytes: what says least goes first. */
 	s = json_canonical(j);
-	for (size_t i = 0; i < ARRAY_SIZE(less) && strlen(s) >= ERROR_TEXT; i++) {
-		(void)json_object_set_new(j, less[i].key,
-					  json_text(cut(e->text, less[i].keep, text)));
+	for (size_t i = 0; i < ARRAY_SIZE(shorter) && strlen(s) >= ERROR_TEXT; i++) {
+		(void)json_object_set_new(j, shorter[i].key,
+					  json_text(op_error_cut(e->text, shorter[i].keep, text)));
 		free(s);
 		s = json_canonical(j);
 	}
@@ -51,14 +51,14 @@ void op_error_write(const struct err *e, char out[ERROR_TEXT])
 	memcpy(out, s, strlen(s) + 1);
 }
 
-static void text_of(const json_t *j, const char *key, char *out, size_t n)
+static void op_error_read_text(const json_t *j, const char *key, char *out, size_t n)
 {
 	const char *s = json_string_value(json_object_get(j, key));
 
 	(void)snprintf(out, n, "%s", s ? s : "");
 }
 
-static const char *static_resource(const char *name)
+static const char *op_error_resource(const char *name)
 {
 	static const char *const known[] = {
 		"vcpus",      "memory_mib", "disk_gib",      "slots", "cids",    "host_ports",
@@ -81,14 +81,14 @@ bool vmm_op_error(const struct op_row *o, struct err *ret)
 	memset(ret, 0, sizeof(*ret));
 	ret->code = (enum err_code)json_integer_value(json_object_get(j, "code"));
 	ret->sys = (int)json_integer_value(json_object_get(j, "sys"));
-	text_of(j, "field", ret->field, sizeof(ret->field));
-	text_of(j, "value", ret->value, sizeof(ret->value));
-	text_of(j, "text", ret->text, sizeof(ret->text));
-	text_of(j, "hint", ret->hint, sizeof(ret->hint));
+	op_error_read_text(j, "field", ret->field, sizeof(ret->field));
+	op_error_read_text(j, "value", ret->value, sizeof(ret->value));
+	op_error_read_text(j, "text", ret->text, sizeof(ret->text));
+	op_error_read_text(j, "hint", ret->hint, sizeof(ret->hint));
 	ret->cap.numa_node = -1;
 	if (cap) {
 		ret->cap.resource =
-			static_resource(json_string_value(json_object_get(cap, "resource")));
+			op_error_resource(json_string_value(json_object_get(cap, "resource")));
 		ret->cap.asked = (uint64_t)json_integer_value(json_object_get(cap, "asked"));
 		ret->cap.free = (uint64_t)json_integer_value(json_object_get(cap, "free"));
 		ret->cap.total = (uint64_t)json_integer_value(json_object_get(cap, "total"));

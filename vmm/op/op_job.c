@@ -6,8 +6,8 @@
  * deadline has passed, or when a stop or a delete has to get past it. An abandoned job still runs,
  * and its call may take effect at any moment until it returns. So:
  *
- *   - Operations that start or change the CVM wait until the job has returned (op_job_haunts()).
- * Stop and delete do not wait.
+ *   - Operations that start or change the CVM wait until the job has returned
+ * (op_has_abandoned_job()). Stop and delete do not wait.
  *   - When it returns, the state of the CVM is read again. A guest that appeared although the CVM
  * is to be stopped is stopped again, and what belongs to a CVM that is deleted by now is removed.
  * The same happens when domains are listed, after a restart of the daemon, say: whether a start is
@@ -52,13 +52,13 @@ struct step_run {
 	int64_t begun_ms; /* monotonic */
 	char op[UUID_TEXT];
 	struct step_job values;
-	struct loop_timer *again; /* of kill_again() */
+	struct loop_timer *again; /* of repeat_kill() */
 	unsigned kills;
 	int result;
 	struct err err;
 };
 
-static enum lane lane_of(enum waits_for w)
+static enum lane waits_for_lane(enum waits_for w)
 {
 	static const enum lane lanes[WAITS_FOR_MAX] = {
 		[WAITS_NOTHING] = LANE_SHORT, [WAITS_LIBVIRT] = LANE_SHORT,
@@ -71,7 +71,7 @@ static enum lane lane_of(enum waits_for w)
 
 /* ------------------------------------------------------------------ values */
 
-static void values_free(struct step_job *j)
+static void step_job_free(struct step_job *j)
 {
 	free(j->ports);
 	free(j->other_ports);
@@ -86,7 +86,7 @@ static void values_free(struct step_job *j)
 }
 
 /* Only operations that change a CVM have a second state of it. */
-static int load_change(const struct op_run *o, struct step_job *j, struct err *e)
+static int step_job_load_change(const struct op_run *o, struct step_job *j, struct err *e)
 {
 	int r = changes_get(vmm_db(o->v), o->row.id, &j->change, e);
 
@@ -95,8 +95,8 @@ static int load_change(const struct op_run *o, struct step_job *j, struct err *e
 	return ports_other(vmm_db(o->v), o->row.cvm, &j->other_ports, &j->n_other_ports, e);
 }
 
-static int load_rows(const struct op_run *o, const struct cvm_row *c, struct step_job *j,
-		     struct err *e)
+static int step_job_load_rows(const struct op_run *o, const struct cvm_row *c, struct step_job *j,
+			      struct err *e)
 {
 	struct vmm *v = o->v;
 	int r = ports_of(vmm_db(v), c->id, &j->ports, &j->n_ports, e);
@@ -110,12 +110,12 @@ static int load_rows(const struct op_run *o, const struct cvm_row *c, struct ste
 	if (!r)
 		r = images_files(vmm_db(v), c->image, &j->image_files, e);
 	if (!r)
-		r = load_change(o, j, e);
+		r = step_job_load_change(o, j, e);
 	return r == -ERR_NOT_FOUND ? err_set(e, ERR_HOST, "the CVM's rows are incomplete") : r;
 }
 
-static int values_load(const struct op_run *o, const struct cvm_row *c, struct step_job *j,
-		       struct err *e)
+static int step_job_load(const struct op_run *o, const struct cvm_row *c, struct step_job *j,
+			 struct err *e)
 {
 	struct vmm *v = o->v;
 	const struct hv_caps *caps = hv_caps(vmm_hv(v));
@@ -131,21 +131,21 @@ static int values_load(const struct op_run *o, const struct cvm_row *c, struct s
 	j->dir = cvm_dir(v, c->uuid);
 	j->image_dir = image_dir(v, c->image_name);
 	cvm_domain_name(c->uuid, j->domain);
-	if (!placement_of_cvm(v, c, &j->place, &j->place_error))
-		j->place_error.code = ERR_NONE;
-	return load_rows(o, c, j, e);
+	if (!placement_of_cvm(v, c, &j->placement, &j->placement_error))
+		j->placement_error.code = ERR_NONE;
+	return step_job_load_rows(o, c, j, e);
 }
 
-static void run_free(struct step_run *r)
+static void step_run_free(struct step_run *r)
 {
 	assert(!r->again);
-	values_free(&r->values);
+	step_job_free(&r->values);
 	free(r);
 }
 
 /* ------------------------------------------------------------------ abandoned jobs */
 
-bool op_job_haunts(const struct vmm *v, int64_t cvm)
+bool op_has_abandoned_job(const struct vmm *v, int64_t cvm)
 {
 	const struct step_run *r = vmm_engine(v)->abandoned;
 
@@ -154,7 +154,7 @@ bool op_job_haunts(const struct vmm *v, int64_t cvm)
 	return r != NULL;
 }
 
-struct remains {
+struct deleted_cvm {
 	struct vmm *v;
 	struct hypervisor *hv;
 	char uuid[UUID_TEXT];
@@ -163,9 +163,9 @@ struct remains {
 	struct err err;
 };
 
-static void clear_work(void *arg)
+static void clear_remains_work(void *arg)
 {
-	struct remains *r = arg;
+	struct deleted_cvm *r = arg;
 
 	r->result = hv_destroy(r->hv, r->uuid, &r->err);
 	if (!r->result)
@@ -175,9 +175,9 @@ static void clear_work(void *arg)
 }
 
 /* A domain that could not be removed is found again by the first list after a connect. */
-static void clear_done(void *arg, enum job_end end)
+static void clear_remains_done(void *arg, enum job_end end)
 {
-	struct remains *r = arg;
+	struct deleted_cvm *r = arg;
 	struct vmm *v = r->v;
 
 	if (end == JOB_DROPPED || r->result)
@@ -193,17 +193,17 @@ void op_clear_remains(struct vmm *v, const char *uuid)
 	static const struct job_calls calls = { .lane = LANE_KILL,
 						.what = "remove what is left of a deleted CVM",
 						.deadline_ms = 120 * 1000,
-						.work = clear_work,
-						.done = clear_done };
-	struct remains *r = xcalloc(1, sizeof(*r));
+						.work = clear_remains_work,
+						.done = clear_remains_done };
+	struct deleted_cvm *r = xcalloc(1, sizeof(*r));
 
-	*r = (struct remains){ .v = v, .hv = vmm_hv(v), .dir = cvm_dir(v, uuid) };
+	*r = (struct deleted_cvm){ .v = v, .hv = vmm_hv(v), .dir = cvm_dir(v, uuid) };
 	memcpy(r->uuid, uuid, sizeof(r->uuid));
 	vmm_job_begin(v);
 	(void)job_start(vmm_settings(v)->loop, &calls, r);
 }
 
-static void unlink_abandoned(struct step_run *r)
+static void abandoned_job_unlink(struct step_run *r)
 {
 	struct step_run **at = &vmm_engine(r->v)->abandoned;
 
@@ -212,7 +212,7 @@ static void unlink_abandoned(struct step_run *r)
 	*at = r->next;
 }
 
-static void abandoned_over(struct step_run *r, enum job_end end)
+static void abandoned_job_ended(struct step_run *r, enum job_end end)
 {
 	struct vmm *v = r->v;
 	struct engine *g = vmm_engine(v);
@@ -220,9 +220,9 @@ static void abandoned_over(struct step_run *r, enum job_end end)
 	struct err e;
 	int found;
 
-	unlink_abandoned(r);
+	abandoned_job_unlink(r);
 	if (vmm_is_closing(v)) {
-		run_free(r);
+		step_run_free(r);
 		return;
 	}
 	log_info("step %s of operation %s, which was given up, has returned after %lld ms", r->step,
@@ -233,7 +233,7 @@ static void abandoned_over(struct step_run *r, enum job_end end)
 	else if (found == -ERR_NOT_FOUND && end == JOB_WORKED)
 		op_clear_remains(v, r->values.cvm.uuid);
 	g->unpark(v);
-	run_free(r);
+	step_run_free(r);
 }
 
 void op_job_abandon(struct op_run *o)
@@ -244,7 +244,7 @@ void op_job_abandon(struct op_run *o)
 	assert(r && r->o == o);
 	loop_after_cancel(&r->again);
 	o->run = NULL;
-	o->unknown = true;
+	o->effect_unknown = true;
 	r->o = NULL;
 	r->next = g->abandoned;
 	g->abandoned = r;
@@ -258,7 +258,7 @@ bool op_job_may_abandon(const struct op_run *o)
 	return w == WAITS_QEMU || w == WAITS_GUEST || w == WAITS_NETWORK;
 }
 
-void op_job_hurry(struct op_run *o)
+void op_job_cancel(struct op_run *o)
 {
 	if (o->run->act->waits != WAITS_END)
 		job_cancel(o->run->job);
@@ -267,23 +267,23 @@ void op_job_hurry(struct op_run *o)
 /* ------------------------------------------------------------------ ending a guest that is being
  * started */
 
-struct kill_more {
+struct repeated_kill {
 	struct vmm *v;
 	struct hypervisor *hv;
 	char uuid[UUID_TEXT];
 };
 
-static void kill_work(void *arg)
+static void repeated_kill_work(void *arg)
 {
-	struct kill_more *k = arg;
+	struct repeated_kill *k = arg;
 	struct err ignored;
 
 	(void)hv_destroy(k->hv, k->uuid, &ignored);
 }
 
-static void kill_done(void *arg, enum job_end end)
+static void repeated_kill_done(void *arg, enum job_end end)
 {
-	struct kill_more *k = arg;
+	struct repeated_kill *k = arg;
 	struct vmm *v = k->v;
 
 	(void)end;
@@ -294,64 +294,65 @@ static void kill_done(void *arg, enum job_end end)
 /* libvirt's destroy first kills the QEMU it knows, then waits for its own start of it to end. One
  * that came before that QEMU had a pid waits for a start that nobody ends: another destroy, which
  * kills, lets both go on. */
-static void kill_again(void *arg)
+static void repeat_kill(void *arg)
 {
 	static const struct job_calls calls = { .lane = LANE_KILL,
 						.what = "end a guest that is being started",
 						.deadline_ms = KILL_JOB_MS,
-						.work = kill_work,
-						.done = kill_done };
+						.work = repeated_kill_work,
+						.done = repeated_kill_done };
 	struct step_run *r = arg;
-	struct kill_more *k;
+	struct repeated_kill *k;
 
 	if (vmm_is_closing(r->v))
 		return;
 	k = xcalloc(1, sizeof(*k));
-	*k = (struct kill_more){ .v = r->v, .hv = vmm_hv(r->v) };
+	*k = (struct repeated_kill){ .v = r->v, .hv = vmm_hv(r->v) };
 	memcpy(k->uuid, r->values.cvm.uuid, sizeof(k->uuid));
 	vmm_job_begin(r->v);
 	(void)job_start(vmm_settings(r->v)->loop, &calls, k);
 	if (++r->kills < KILLS_MAX)
-		(void)loop_after(vmm_settings(r->v)->loop, KILL_AGAIN_MS, kill_again, r, &r->again);
+		(void)loop_after(vmm_settings(r->v)->loop, KILL_AGAIN_MS, repeat_kill, r,
+				 &r->again);
 }
 
 /* ------------------------------------------------------------------ a job */
 
-static void step_work(void *arg)
+static void step_run_work(void *arg)
 {
 	struct step_run *r = arg;
 
 	r->result = r->act->fn(&r->values, &r->err);
 }
 
-static int dropped(const struct step_run *r, struct err *e)
+static int step_run_dropped(const struct step_run *r, struct err *e)
 {
 	if (r->o->row.cancel)
 		return err_set(e, ERR_CANCELLED, "step %s was given up before it began", r->step);
 	return err_set(e, ERR_TIMEOUT, "no thread of lane \"%s\" was free within %u s",
-		       lane_word[lane_of(r->act->waits)], r->act->deadline_s);
+		       lane_word[waits_for_lane(r->act->waits)], r->act->deadline_s);
 }
 
-static void done(void *arg, enum job_end end)
+static void step_run_done(void *arg, enum job_end end)
 {
 	struct step_run *r = arg;
 	struct op_run *o = r->o;
 
 	loop_after_cancel(&r->again);
 	if (!o) {
-		abandoned_over(r, end);
+		abandoned_job_ended(r, end);
 		return;
 	}
 	o->run = NULL;
 	if (end == JOB_DROPPED)
-		r->result = dropped(r, &r->err);
+		r->result = step_run_dropped(r, &r->err);
 	free(o->image_files_now);
 	o->image_files_now = take_ptr(&r->values.image_files_now);
 	r->over(o, r->result, &r->err);
-	run_free(r);
+	step_run_free(r);
 }
 
-static void late(void *arg)
+static void step_run_late(void *arg)
 {
 	static const char *const who[WAITS_FOR_MAX] = {
 		[WAITS_NOTHING] = "this host",
@@ -377,12 +378,12 @@ int op_job_begin(struct op_run *o, const struct cvm_row *c, op_job_over_fn over,
 {
 	const struct step *s = op_step(o);
 	const struct step_act *act = o->row.undoing ? &s->undo : &s->work;
-	const struct job_calls calls = { .lane = lane_of(act->waits),
+	const struct job_calls calls = { .lane = waits_for_lane(act->waits),
 					 .what = s->name,
 					 .deadline_ms = act->deadline_s * 1000,
-					 .work = step_work,
-					 .done = done,
-					 .late = late };
+					 .work = step_run_work,
+					 .done = step_run_done,
+					 .late = step_run_late };
 	struct step_run *r = xcalloc(1, sizeof(*r));
 	int err;
 
@@ -393,15 +394,16 @@ int op_job_begin(struct op_run *o, const struct cvm_row *c, op_job_over_fn over,
 				.step = s->name,
 				.begun_ms = clock_mono_ms() };
 	memcpy(r->op, o->row.id, sizeof(r->op));
-	err = values_load(o, c, &r->values, e);
+	err = step_job_load(o, c, &r->values, e);
 	if (err) {
-		run_free(r);
+		step_run_free(r);
 		return err;
 	}
-	o->unknown = o->overtaken = o->worked = false;
+	o->effect_unknown = o->overtaken = o->job_succeeded = false;
 	o->run = r;
 	r->job = job_start(vmm_settings(o->v)->loop, &calls, r);
-	if (act->waits == WAITS_END && op_job_haunts(o->v, o->row.cvm))
-		(void)loop_after(vmm_settings(o->v)->loop, KILL_AGAIN_MS, kill_again, r, &r->again);
+	if (act->waits == WAITS_END && op_has_abandoned_job(o->v, o->row.cvm))
+		(void)loop_after(vmm_settings(o->v)->loop, KILL_AGAIN_MS, repeat_kill, r,
+				 &r->again);
 	return 0;
 }

@@ -23,9 +23,9 @@ void op_job_abandon(struct op_run *o);
  * deadline. */
 bool op_job_may_abandon(const struct op_run *o);
 /* Its result is not wanted any more: cancel the job, which may ignore that. */
-void op_job_hurry(struct op_run *o);
+void op_job_cancel(struct op_run *o);
 /* Does an abandoned job of this CVM still run? */
-bool op_job_haunts(const struct vmm *v, int64_t cvm);
+bool op_has_abandoned_job(const struct vmm *v, int64_t cvm);
 
 /* End the domain of a deleted CVM, and remove its definition and its folder: an abandoned job may
  * have made them after the delete. */

@@ -24,7 +24,7 @@
 #include "vmm/op/op_turn.h"
 #include "vmm/virt/xml_out.h"
 
-static void reread(void *arg)
+static void op_reread_row(void *arg)
 {
 	struct op_run *o = arg;
 	struct err e;
@@ -52,7 +52,7 @@ void op_retry_later(struct op_run *o, const struct err *e)
 	if (vmm_is_closing(o->v))
 		return;
 	loop_after_cancel(&o->timer);
-	(void)loop_after(vmm_settings(o->v)->loop, 1000, reread, o, &o->timer);
+	(void)loop_after(vmm_settings(o->v)->loop, 1000, op_reread_row, o, &o->timer);
 }
 
 int op_end_row(struct vmm *v, struct op_row *row, enum op_state state, struct err *e)
@@ -67,7 +67,7 @@ int op_end_row(struct vmm *v, struct op_row *row, enum op_state state, struct er
 			    op_kind_word[row->kind], "state", op_state_word[state]);
 }
 
-static int promote(struct op_run *o, struct op_row *next, const struct cvm_row *c, struct err *e)
+static int op_promote(struct op_run *o, struct op_row *next, const struct cvm_row *c, struct err *e)
 {
 	struct op_run probe = { .v = o->v, .row = *next };
 	int r;
@@ -85,7 +85,7 @@ static int promote(struct op_run *o, struct op_row *next, const struct cvm_row *
 
 /* *found: @next runs now. A queued operation that cannot be read is no reason for the one that runs
  * not to end. */
-static int promote_queued(struct op_run *o, struct op_row *next, bool *found, struct err *e)
+static int op_promote_queued(struct op_run *o, struct op_row *next, bool *found, struct err *e)
 {
 	int r = ops_queued_of(vmm_db(o->v), o->row.cvm, next, e);
 	struct cvm_row c;
@@ -110,12 +110,12 @@ static int promote_queued(struct op_run *o, struct op_row *next, bool *found, st
 		op_unknown_step(next, &why);
 		return op_end_row(o->v, next, OP_FAILED, e);
 	}
-	r = promote(o, next, &c, e);
+	r = op_promote(o, next, &c, e);
 	*found = !r;
 	return r;
 }
 
-struct finishing {
+struct op_ending {
 	struct op_run *o;
 	enum op_state state;
 	struct op_row next;
@@ -124,14 +124,14 @@ struct finishing {
 
 /* Nobody knows whether the effect of the abandoned job has happened; what it may have taken stays
  * reserved. */
-static bool is_promised(const struct op_run *o)
+static bool op_effect_assumed(const struct op_run *o)
 {
-	return o->unknown && !o->row.undoing && (op_step(o)->flags & STEP_PROMISED);
+	return o->effect_unknown && !o->row.undoing && (op_step(o)->flags & STEP_ASSUME_DONE);
 }
 
-static int finish_turn(void *arg, struct err *e)
+static int op_finish_turn(void *arg, struct err *e)
 {
-	struct finishing *f = arg;
+	struct op_ending *f = arg;
 	struct op_run *o = f->o;
 	struct op_row row;
 	struct cvm_row c = { 0 };
@@ -141,7 +141,8 @@ static int finish_turn(void *arg, struct err *e)
 		return r;
 	if (r) {
 		r = 0; /* undone before the crash that we come back from */
-	} else if (op_step(o)->save && (f->state == OP_SUCCEEDED || o->worked || is_promised(o))) {
+	} else if (op_step(o)->save &&
+		   (f->state == OP_SUCCEEDED || o->job_succeeded || op_effect_assumed(o))) {
 		r = op_step(o)->save(o->v, o, &c, e);
 		if (!r)
 			r = op_load_cvm(o, &c, e); /* as save has left it */
@@ -152,13 +153,13 @@ static int finish_turn(void *arg, struct err *e)
 	if (!r)
 		r = op_end_row(o->v, &row, f->state, e);
 	if (!r)
-		r = promote_queued(o, &f->next, &f->promoted, e);
+		r = op_promote_queued(o, &f->next, &f->promoted, e);
 	if (!r)
 		o->row = row;
 	return r;
 }
 
-static const char *why(const struct op_run *o, char out[360])
+static const char *op_error_suffix(const struct op_run *o, char out[360])
 {
 	struct err e;
 
@@ -170,7 +171,7 @@ static const char *why(const struct op_run *o, char out[360])
 
 /* A start without an answer may still succeed. Its event may have come before the stop was
  * recorded, so domains are listed once more. */
-static bool may_start_late(const struct op_run *o, enum op_state state)
+static bool op_may_start_late(const struct op_run *o, enum op_state state)
 {
 	struct err ignored;
 
@@ -178,7 +179,7 @@ static bool may_start_late(const struct op_run *o, enum op_state state)
 	       ops_start_unconfirmed(vmm_db(o->v), o->row.cvm_uuid, "start", &ignored) > 0;
 }
 
-static void count_end(struct engine_stats *s, const struct op_row *row, enum op_state state)
+static void op_count_end(struct engine_stats *s, const struct op_row *row, enum op_state state)
 {
 	if (state == OP_SUCCEEDED)
 		s->succeeded[row->kind]++;
@@ -187,9 +188,9 @@ static void count_end(struct engine_stats *s, const struct op_row *row, enum op_
 	s->seconds[row->kind] += (double)(row->finished_ms - row->started_ms) / 1000.0;
 }
 
-static void finished(void *arg, const struct err *e)
+static void op_finish_committed(void *arg, const struct err *e)
 {
-	struct finishing *f = arg;
+	struct op_ending *f = arg;
 	struct op_run *o = f->o;
 	struct vmm *v = o->v;
 	struct engine *g = vmm_engine(v);
@@ -202,12 +203,12 @@ static void finished(void *arg, const struct err *e)
 			ops_close(v);
 		return;
 	}
-	count_end(&g->stats, &o->row, f->state);
+	op_count_end(&g->stats, &o->row, f->state);
 	if (f->state == OP_SUCCEEDED)
 		op_log(o, LOG_LEVEL_INFO, op_state_word[f->state], "");
 	else
-		op_log(o, LOG_LEVEL_WARN, op_state_word[f->state], why(o, text));
-	if (may_start_late(o, f->state))
+		op_log(o, LOG_LEVEL_WARN, op_state_word[f->state], op_error_suffix(o, text));
+	if (op_may_start_late(o, f->state))
 		g->calls.list_domains(v);
 	op_unlink(o);
 	if (f->promoted && !vmm_is_closing(v))
@@ -221,28 +222,28 @@ static void finished(void *arg, const struct err *e)
 
 void op_finish(struct op_run *o, enum op_state state)
 {
-	struct finishing *f = xcalloc(1, sizeof(*f));
+	struct op_ending *f = xcalloc(1, sizeof(*f));
 	struct err e;
 
-	*f = (struct finishing){ .o = o, .state = state };
+	*f = (struct op_ending){ .o = o, .state = state };
 	o->writing = true;
 	o->waiting = false;
 	loop_after_cancel(&o->timer);
-	if (turn_do(vmm_turn(o->v), finish_turn, f, &e) < 0) {
+	if (turn_do(vmm_turn(o->v), op_finish_turn, f, &e) < 0) {
 		op_retry_later(o, &e);
 		free(f);
 		return;
 	}
-	turn_after(vmm_turn(o->v), finished, f);
+	turn_after(vmm_turn(o->v), op_finish_committed, f);
 }
 
-static void op_committed(void *arg, const struct err *e)
+static void op_move_committed(void *arg, const struct err *e)
 {
 	struct op_run *o = arg;
 
 	o->writing = false;
 	if (!e)
-		o->unknown = o->overtaken = o->worked = false;
+		o->effect_unknown = o->overtaken = o->job_succeeded = false;
 	if (vmm_is_closing(o->v))
 		ops_close(o->v);
 	else if (e)
@@ -251,7 +252,7 @@ static void op_committed(void *arg, const struct err *e)
 		vmm_engine(o->v)->go(o);
 }
 
-static void write_and_go(struct op_run *o, int (*fn)(void *arg, struct err *e))
+static void op_commit_move(struct op_run *o, int (*fn)(void *arg, struct err *e))
 {
 	struct err e;
 
@@ -262,10 +263,10 @@ static void write_and_go(struct op_run *o, int (*fn)(void *arg, struct err *e))
 	if (turn_do(vmm_turn(o->v), fn, o, &e) < 0)
 		op_retry_later(o, &e);
 	else
-		turn_after(vmm_turn(o->v), op_committed, o);
+		turn_after(vmm_turn(o->v), op_move_committed, o);
 }
 
-static int advance_turn(void *arg, struct err *e)
+static int op_advance_turn(void *arg, struct err *e)
 {
 	struct op_run *o = arg;
 	const struct step *s = op_step(o), *next;
@@ -273,7 +274,7 @@ static int advance_turn(void *arg, struct err *e)
 	struct cvm_row c;
 	int at = op_next(o, o->at, 1), r = op_load_cvm(o, &c, e);
 
-	op_stand_at(&row, at);
+	op_set_step(&row, at);
 	next = &op_table_of(o)->steps[at];
 	if (!r && s->save)
 		r = s->save(o->v, o, &c, e);
@@ -291,14 +292,14 @@ static int advance_turn(void *arg, struct err *e)
 	return r;
 }
 
-static int turn_round_turn(void *arg, struct err *e)
+static int op_begin_undo_turn(void *arg, struct err *e)
 {
 	struct op_run *o = arg;
 	struct op_row row = o->row;
 	struct cvm_row c;
-	int r = is_promised(o) ? op_load_cvm(o, &c, e) : 0;
+	int r = op_effect_assumed(o) ? op_load_cvm(o, &c, e) : 0;
 
-	if (!r && is_promised(o))
+	if (!r && op_effect_assumed(o))
 		r = op_step(o)->save(o->v, o, &c, e);
 	row.undoing = true;
 	op_error_write(&o->err, row.error);
@@ -314,7 +315,7 @@ static int turn_round_turn(void *arg, struct err *e)
 	return r;
 }
 
-static int undone_turn(void *arg, struct err *e)
+static int op_undone_turn(void *arg, struct err *e)
 {
 	struct op_run *o = arg;
 	struct op_row row = o->row;
@@ -323,7 +324,7 @@ static int undone_turn(void *arg, struct err *e)
 
 	if (!r && op_step(o)->unsave)
 		r = op_step(o)->unsave(o->v, o, &c, e);
-	op_stand_at(&row, at);
+	op_set_step(&row, at);
 	if (!r)
 		r = ops_update(vmm_db(o->v), &row, e);
 	if (!r) {
@@ -335,15 +336,15 @@ static int undone_turn(void *arg, struct err *e)
 
 void op_advance(struct op_run *o)
 {
-	write_and_go(o, advance_turn);
+	op_commit_move(o, op_advance_turn);
 }
 
-void op_turn_round(struct op_run *o)
+void op_begin_undo(struct op_run *o)
 {
-	write_and_go(o, turn_round_turn);
+	op_commit_move(o, op_begin_undo_turn);
 }
 
 void op_undone(struct op_run *o)
 {
-	write_and_go(o, undone_turn);
+	op_commit_move(o, op_undone_turn);
 }

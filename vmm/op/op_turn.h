@@ -12,7 +12,7 @@ struct op_run;
 struct vmm;
 
 void op_advance(struct op_run *o);                     /* to the next step */
-void op_turn_round(struct op_run *o);                  /* undo, because of o->err */
+void op_begin_undo(struct op_run *o);                  /* undo, because of o->err */
 void op_undone(struct op_run *o);                      /* to the previous step */
 void op_finish(struct op_run *o, enum op_state state); /* and start the queued operation */
 /* The commit failed: read the row in a second, and go on from there. */

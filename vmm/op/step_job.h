@@ -26,9 +26,9 @@ struct step_job {
 	size_t n_ports;
 	struct device_row *devices; /* GPUs first, each kind by address */
 	size_t n_devices;
-	struct placement place;
-	struct err place_error; /* .code is ERR_NONE, or why there is no place any more: steps that
-				   start a guest fail with it */
+	struct placement placement;
+	struct err placement_error; /* .code is ERR_NONE, or why there is no place any more: steps
+				   that start a guest fail with it */
 	char *manifest;
 	struct cvm_blobs blobs;
 	struct change_row change;     /* .op is "" where nothing is changed */

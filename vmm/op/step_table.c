@@ -37,7 +37,7 @@ int op_step_find(const struct op_table *t, const char *name, int version)
 	return -2;
 }
 
-void op_stand_at(struct op_row *row, int at)
+void op_set_step(struct op_row *row, int at)
 {
 	const struct op_table *t = op_table(row->kind);
 

@@ -65,11 +65,12 @@ struct op_run {
 	bool parked;          /* waits for the hypervisor, or for an abandoned job */
 	bool waiting;         /* in a ready() step */
 	bool timed_out;
-	bool unknown; /* the job of this step was abandoned: its effect may or may not have happened
-		       */
-	bool worked;  /* the job of this step has done its work: the end saves that */
-	bool overtaken; /* ... and that was for a stop or a delete, not for its deadline */
-	unsigned tries; /* of this step, that found no hypervisor */
+	bool effect_unknown; /* the job of this step was abandoned: its effect may or may not have
+			      * happened
+			      */
+	bool job_succeeded;  /* the job of this step has done its work: the end saves that */
+	bool overtaken;      /* ... and that was for a stop or a delete, not for its deadline */
+	unsigned tries;      /* of this step, that found no hypervisor */
 	struct loop_timer *timer;
 	struct loop_timer *grace; /* until the job under way is abandoned for a stop or a delete */
 	char *image_files_now;    /* left by the last job; owned, or NULL */
@@ -80,7 +81,7 @@ enum step_flag {
 	STEP_KEEP = 1, /* failing here fails the operation, but what was done stays */
 	STEP_OPTIONAL =
 		2, /* a job past its deadline counts as done: a later step does without it */
-	STEP_PROMISED = 4, /* an effect that may have happened is saved as if it had */
+	STEP_ASSUME_DONE = 4, /* an effect that may have happened is saved as if it had */
 };
 
 struct step_act {
@@ -133,6 +134,6 @@ const struct op_table *op_table(enum op_kind kind);
  * (before the first step), -2 when there is no such step. */
 int op_step_find(const struct op_table *t, const char *name, int version);
 /* Record in @row that the operation is at step @at of its table. */
-void op_stand_at(struct op_row *row, int at);
+void op_set_step(struct op_row *row, int at);
 
 #endif
