@@ -93,18 +93,18 @@ static int open_hypervisor(struct vmm *v, struct err *e)
 /* What is desired of the CVM may have changed: after a failed shutdown, say. */
 static void operation_ended(struct vmm *v)
 {
-	policies_look(v);
-	resume_look(v);
+	policies_check(v);
+	resume_poll_soon(v);
 }
 
-static const struct engine_calls engine_calls = { .observe_domain = observe_look,
-						  .list_domains = observe_soon,
+static const struct engine_calls engine_calls = { .observe_domain = observe_domain,
+						  .list_domains = observe_all_soon,
 						  .operation_ended = operation_ended };
 
 static void apply_policies(struct vmm *v)
 {
-	restart_look(v);
-	pace_go(v);
+	restart_apply(v);
+	pace_start_next(v);
 }
 
 static int make_folders(const struct vmm_settings *s, struct err *e)
@@ -323,7 +323,7 @@ void vmm_reload(struct vmm *v, const struct vmm_settings *s)
 	capacity_apply(v);
 	host_watch_refresh(v);
 	inventory_refresh(v, NULL, NULL);
-	policies_look(v);
+	policies_check(v);
 }
 
 /* ------------------------------------------------------------------ reads */

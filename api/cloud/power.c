@@ -37,7 +37,7 @@ static int power_apply(struct mutation_call *ch, struct answer *ret, struct err 
 	struct op_row op;
 	int r;
 
-	ref.looked = ch->looked;
+	ref.inventory_fresh = ch->looked;
 	r = api_find_cvm(ch->call, ch->call->param[0], &row, e);
 
 	if (!r)

@@ -37,11 +37,11 @@ static const struct restart_settings set = {
 
 enum { T = 100000000 }; /* now */
 
-static void expect(const struct restart_row *r, enum restart_do what, int64_t until)
+static void expect(const struct restart_row *r, enum restart_action what, int64_t until)
 {
 	struct restart_decision d = restart_decide(&set, r, T);
 
-	assert_int_equal(d.what, what);
+	assert_int_equal(d.action, what);
 	assert_int_equal(d.until, until);
 }
 
@@ -61,10 +61,10 @@ static void delays_double_up_to_the_maximum_and_retries_end(void **st)
 	(void)st;
 	for (int i = 0; i < (int)ARRAY_SIZE(seconds); i++) {
 		r = crashed(i);
-		expect(&r, RESTART_DUE_AT, T + 1000 * seconds[i]);
+		expect(&r, RESTART_SCHEDULE, T + 1000 * seconds[i]);
 	}
 	r = crashed(5);
-	expect(&r, RESTART_ENOUGH, 0);
+	expect(&r, RESTART_EXHAUST, 0);
 	r.exhausted = true;
 	expect(&r, RESTART_NOTHING, 0);
 }
@@ -104,10 +104,10 @@ static void an_orderly_end_is_restarted_under_always_and_only_if_it_lasts(void *
 	r.policy = RESTART_ALWAYS;
 	expect(&r, RESTART_NOTHING, T + 840);
 	r.stopped_ms = T - 1000;
-	expect(&r, RESTART_DUE_AT, T + 5000);
+	expect(&r, RESTART_SCHEDULE, T + 5000);
 	/* the clock was set back: the end is in the future, and is not waited for */
 	r.stopped_ms = T + 50000;
-	expect(&r, RESTART_DUE_AT, T + 5000);
+	expect(&r, RESTART_SCHEDULE, T + 5000);
 }
 
 static void what_was_due_is_forgotten_when_the_policy_or_the_node_says_never(void **st)
@@ -117,9 +117,9 @@ static void what_was_due_is_forgotten_when_the_policy_or_the_node_says_never(voi
 
 	(void)st;
 	r.next_ms = T + 10;
-	assert_int_equal(restart_decide(&off, &r, T).what, RESTART_FORGET);
+	assert_int_equal(restart_decide(&off, &r, T).action, RESTART_CANCEL);
 	r.policy = RESTART_NEVER;
-	expect(&r, RESTART_FORGET, 0);
+	expect(&r, RESTART_CANCEL, 0);
 	r.next_ms = 0;
 	expect(&r, RESTART_NOTHING, 0);
 }
@@ -131,12 +131,12 @@ static void a_long_run_restores_all_retries(void **st)
 	(void)st;
 	expect(&r, RESTART_NOTHING, T + 1);
 	r.started_ms = T - 300000;
-	expect(&r, RESTART_GOOD, 0);
+	expect(&r, RESTART_RESET, 0);
 	r = crashed(5);
 	r.started_ms = r.stopped_ms - 300000;
-	expect(&r, RESTART_DUE_AT, T + 5000);
+	expect(&r, RESTART_SCHEDULE, T + 5000);
 	r.ended = ENDED_FAILED; /* a start that fails is no run at all */
-	expect(&r, RESTART_ENOUGH, 0);
+	expect(&r, RESTART_EXHAUST, 0);
 }
 
 static void a_guest_ended_by_the_host_is_no_crash(void **st)

@@ -47,8 +47,8 @@ struct cvm_change {
 
 /* Compute the CVM after the change, and check that it fits. Reserves nothing. Free *ret with
  * change_free(), also after a failure. */
-int change_plan(struct vmm *v, const struct cvm_row *cvm, const struct update_request *ask,
-		bool looked, struct cvm_change *ret, struct err *e);
+int change_plan(struct vmm *v, const struct cvm_row *cvm, const struct update_request *req,
+		bool inventory_fresh, struct cvm_change *ret, struct err *e);
 void change_free(struct cvm_change *c);
 /* [turn] Reserve the additional resources, and store the new state for operation @op. */
 int change_reserve(struct vmm *v, const struct cvm_row *cvm, const struct cvm_change *c,
@@ -57,8 +57,8 @@ int change_reserve(struct vmm *v, const struct cvm_row *cvm, const struct cvm_ch
 int change_settle(struct vmm *v, const struct cvm_row *c, const struct change_row *x,
 		  struct err *e);
 /* [turn] Add an entry to the history of @c's app. @changed: JSON array. */
-int change_remember(struct vmm *v, const struct cvm_row *c, const char *changed,
-		    const struct op_row *op, struct err *e);
+int change_add_history(struct vmm *v, const struct cvm_row *c, const char *changed,
+		       const struct op_row *op, struct err *e);
 /* Field names as in requests: "vcpu", "memory", "disk_size", "image", "compose_file",
  * "instance_type", "encrypted_env", ... */
 extern const char *const change_word[CHANGES];

@@ -17,9 +17,9 @@
 #include "vmm/admit/request.h"
 #include "vmm/node/reads.h"
 
-static int preflight_check_not_empty(const struct preflight_request *ask, struct err *e)
+static int preflight_check_not_empty(const struct preflight_request *req, struct err *e)
 {
-	if (ask->vcpus || ask->memory_mib || ask->disk_gib || ask->image || ask->manifest)
+	if (req->vcpus || req->memory_mib || req->disk_gib || req->image || req->manifest)
 		return 0;
 	return err_field(e, ERR_INVALID, "body", NULL,
 			 "the body must change at least one of vcpu, memory, disk_size, image and "
@@ -39,17 +39,17 @@ static int preflight_check_start(struct vmm *v, const struct cvm_row *before,
 }
 
 int vmm_preflight_change(struct vmm *v, const struct cvm_row *cvm,
-			 const struct preflight_request *ask, struct change_fit *ret, struct err *e)
+			 const struct preflight_request *req, struct change_fit *ret, struct err *e)
 {
-	const struct update_request update = { .vcpus = ask->vcpus,
-					       .memory_mib = ask->memory_mib,
-					       .disk_gib = ask->disk_gib,
-					       .image = ask->image,
-					       .manifest = ask->manifest,
+	const struct update_request update = { .vcpus = req->vcpus,
+					       .memory_mib = req->memory_mib,
+					       .disk_gib = req->disk_gib,
+					       .image = req->image,
+					       .manifest = req->manifest,
 					       .listed = -1 };
 	auto_free char *manifest = NULL;
 	struct cvm_change c = { 0 };
-	int r = preflight_check_not_empty(ask, e);
+	int r = preflight_check_not_empty(req, e);
 
 	/* The last known inventory is enough, because nothing is reserved. */
 	if (!r)

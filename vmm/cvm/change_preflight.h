@@ -32,7 +32,7 @@ struct change_fit {
 /* Check whether the change fits, including what the CVM already holds. 0, or the error that an
  * update would return. Changes and reserves nothing. Free *ret with change_fit_free(). */
 int vmm_preflight_change(struct vmm *v, const struct cvm_row *cvm,
-			 const struct preflight_request *ask, struct change_fit *ret,
+			 const struct preflight_request *req, struct change_fit *ret,
 			 struct err *e);
 void change_fit_free(struct change_fit *f);
 

@@ -37,14 +37,14 @@ struct commit_request {
 
 /* Check a create request without a change. 0, or the error that a create would return. *ret (may be
  * NULL): the row that it would insert, without id and CID. */
-int vmm_preflight(struct vmm *v, int64_t workspace, const struct cvm_request *ask,
+int vmm_preflight(struct vmm *v, int64_t workspace, const struct cvm_request *req,
 		  struct cvm_row *ret, struct err *e);
 /* [turn] Check a create request and store it for 14 days. */
-int vmm_provision(struct vmm *v, int64_t workspace, const struct cvm_request *ask,
+int vmm_provision(struct vmm *v, int64_t workspace, const struct cvm_request *req,
 		  struct provision_result *ret, struct err *e);
 /* [turn] Create a CVM, from a request or from a stored provision. The operation starts after the
  * commit, unless the CVM is created stopped. */
-int vmm_create(struct vmm *v, int64_t workspace, const struct cvm_request *ask,
+int vmm_create(struct vmm *v, int64_t workspace, const struct cvm_request *req,
 	       const struct request_ref *ref, struct cvm_row *ret, struct op_row *ret_op,
 	       struct err *e);
 int vmm_commit(struct vmm *v, int64_t workspace, const struct commit_request *given,

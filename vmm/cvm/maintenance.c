@@ -65,11 +65,11 @@ int vmm_maintenance(struct vmm *v, struct maintenance_row *ret, struct drain_cou
 
 /* ------------------------------------------------------------------ changing it */
 
-static int told(struct vmm *v, const char *type, const char *reason, const struct request_ref *ref,
-		struct err *e)
+static int maintenance_record(struct vmm *v, const char *type, const char *reason,
+			      const struct request_ref *ref, struct err *e)
 {
 	log_info("%s%s%s, by %s", type, *reason ? ": " : "", reason, ref->caller);
-	policies_look(v);
+	policies_check(v);
 	return event(v, NULL, "", type, e, "{s:s, s:s}", "reason", reason, "by", ref->caller);
 }
 
@@ -83,7 +83,7 @@ static int maintenance_end(struct vmm *v, const struct maintenance_row *was,
 		r = cvms_move_turns(vmm_db(v), TURN_DRAIN, TURN_NONE, e);
 	if (r >= 0)
 		r = cvms_move_turns(vmm_db(v), TURN_DRAINED, TURN_START, e);
-	return r < 0 ? r : told(v, "node.maintenance.ended", was->reason, ref, e);
+	return r < 0 ? r : maintenance_record(v, "node.maintenance.ended", was->reason, ref, e);
 }
 
 static int maintenance_begin(struct vmm *v, const struct maintenance_row *was,
@@ -96,7 +96,7 @@ static int maintenance_begin(struct vmm *v, const struct maintenance_row *was,
 	now->since_ms = was->on ? was->since_ms : clock_wall_ms();
 	(void)snprintf(now->caller, sizeof(now->caller), "%s", ref->caller);
 	r = maintenance_set(vmm_db(v), now, e);
-	return r ? r : told(v, "node.maintenance.begun", now->reason, ref, e);
+	return r ? r : maintenance_record(v, "node.maintenance.begun", now->reason, ref, e);
 }
 
 int vmm_set_maintenance(struct vmm *v, bool on, const char *reason, const struct request_ref *ref,
@@ -117,10 +117,10 @@ int vmm_set_maintenance(struct vmm *v, bool on, const char *reason, const struct
 	return maintenance_begin(v, &was, &now, ref, e);
 }
 
-int vmm_drain(struct vmm *v, const struct power_request *ask, const char *reason,
+int vmm_drain(struct vmm *v, const struct power_request *req, const char *reason,
 	      const struct request_ref *ref, struct err *e)
 {
-	struct maintenance_row was = { 0 }, now = { .force = ask->force };
+	struct maintenance_row was = { 0 }, now = { .force = req->force };
 	int n, r = owner_allows(v, e);
 
 	if (!r)
@@ -130,7 +130,7 @@ int vmm_drain(struct vmm *v, const struct power_request *ask, const char *reason
 	if (!vmm_is_settled(v))
 		return err_set(e, ERR_UNAVAILABLE, "what runs on this node is not known yet: %s",
 			       vmm_is_linked(v) ? "listing domains" : vmm_link_error(v));
-	now.timeout_s = ask->timeout_s ? ask->timeout_s : DRAIN_TIMEOUT_S;
+	now.timeout_s = req->timeout_s ? req->timeout_s : DRAIN_TIMEOUT_S;
 	(void)snprintf(now.reason, sizeof(now.reason), "%s", *reason ? reason : was.reason);
 	n = cvms_turn_to_drain(vmm_db(v), e);
 	r = n < 0 ? n : maintenance_begin(v, &was, &now, ref, e);
@@ -139,13 +139,13 @@ int vmm_drain(struct vmm *v, const struct power_request *ask, const char *reason
 
 /* ------------------------------------------------------------------ policies of one CVM */
 
-int vmm_set_policy(struct vmm *v, const struct cvm_row *cvm, const struct policy_request *ask,
+int vmm_set_policy(struct vmm *v, const struct cvm_row *cvm, const struct policy_request *req,
 		   struct cvm_row *ret, struct err *e)
 {
 	struct cvm_policy p = cvm->policy;
 	int r;
 
-	policy_apply_request(&p, ask);
+	policy_apply_request(&p, req);
 	r = cvms_set_policy(vmm_db(v), cvm->id, &p, e);
 	/* It waits for its turn, which it now does not want. */
 	if (!r && !p.auto_start && p.turn == TURN_START && cvm->desired == DESIRED_RUNNING)
@@ -159,6 +159,6 @@ int vmm_set_policy(struct vmm *v, const struct cvm_row *cvm, const struct policy
 	if (r)
 		return r == -ERR_NOT_FOUND ? err_set(e, ERR_CVM_NOT_FOUND, "no CVM %s", cvm->uuid)
 					   : r;
-	policies_look(v);
+	policies_check(v);
 	return 0;
 }

@@ -21,7 +21,7 @@ struct vmm;
 /* May a CVM be added? ERR_NODE_CLOSED in maintenance. */
 int maintenance_allows(struct vmm *v, struct err *e);
 /* [turn] What the node may do with the CVM by itself. *ret: the row after it. */
-int vmm_set_policy(struct vmm *v, const struct cvm_row *cvm, const struct policy_request *ask,
+int vmm_set_policy(struct vmm *v, const struct cvm_row *cvm, const struct policy_request *req,
 		   struct cvm_row *ret, struct err *e);
 /* [turn] In maintenance there are no new CVMs, and what would be started by itself waits. Off: what
  * a drain took down is started again. */
@@ -29,7 +29,7 @@ int vmm_set_maintenance(struct vmm *v, bool on, const char *reason, const struct
 			struct err *e);
 /* [turn] Begin maintenance and shut down what runs: a few CVMs at a time, as ordinary operations of
  * the caller PACE_DRAIN_CALLER. */
-int vmm_drain(struct vmm *v, const struct power_request *ask, const char *reason,
+int vmm_drain(struct vmm *v, const struct power_request *req, const char *reason,
 	      const struct request_ref *ref, struct err *e);
 int vmm_maintenance(struct vmm *v, struct maintenance_row *ret, struct drain_counts *ret_counts,
 		    struct err *e);

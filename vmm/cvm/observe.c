@@ -5,8 +5,8 @@
  * Events lag behind calls (a STOPPED comes about 200 ms after the end), so an event's own word
  * could contradict a start that has happened since. One look per domain at a time; what arrives
  * meanwhile asks for another. libvirt tells that a disk's error has paused a guest, but not which
- * error: QEMU is asked for that, and has CAUSE_MS to answer before the guest is recorded as paused
- * all the same.
+ * error: QEMU is asked for that, and has PAUSE_CAUSE_MS to answer before the guest is recorded as
+ * paused all the same.
  *
  * How a guest ended is recorded with it, because what the node does next by itself depends on it
  * (restart.c, pace.c). libvirt forgets it when it starts anew; a row that knows better then stays
@@ -52,10 +52,10 @@
 #include "vmm/op/op_begin.h"
 #include "vmm/virt/hypervisor.h"
 
-enum { LOOK_MS = 30000, CAUSE_MS = 5000, OBEYS_MS = 10 * 60 * 1000 };
+enum { QUERY_MS = 30000, PAUSE_CAUSE_MS = 5000, LATE_SHUTDOWN_MS = 10 * 60 * 1000 };
 
 struct observer {
-	struct look *looks; /* one per domain whose state is being read */
+	struct domain_query *queries; /* one per domain whose state is being read */
 	struct loop_timer *relist_timer;
 };
 
@@ -98,88 +98,88 @@ static enum paused paused_from(enum domain_state s)
 					  : PAUSED_NOT;
 }
 
-static bool up(enum observed o)
+static bool observed_is_up(enum observed o)
 {
 	return o == OBSERVED_RUNNING || o == OBSERVED_PAUSED;
 }
 
-static void list_all(struct vmm *v, bool second);
+static void listing_start(struct vmm *v, bool second);
 
-static void list_again(void *arg)
+static void listing_start_second(void *arg)
 {
-	list_all(arg, true);
+	listing_start(arg, true);
 }
 
 /* Something that was seen could not be written down, or not be seen: no event will come for it
  * again. */
-void observe_soon(struct vmm *v)
+void observe_all_soon(struct vmm *v)
 {
 	if (vmm_is_closing(v) || !vmm_is_linked(v))
 		return;
 	loop_after_cancel(&vmm_observer(v)->relist_timer);
-	(void)loop_after(vmm_settings(v)->loop, 1000, list_again, v,
+	(void)loop_after(vmm_settings(v)->loop, 1000, listing_start_second, v,
 			 &vmm_observer(v)->relist_timer);
 }
 
 /* ------------------------------------------------------------------ recording */
 
-struct told {
+struct observed_cvm {
 	struct vmm *v;
 	int64_t cvm;
 };
 
-static int stop_turn(void *arg, struct err *e)
+static int stop_unwanted_turn(void *arg, struct err *e)
 {
 	const struct request_ref ref = { .caller = "teepod:late-start", .automatic = true };
-	const struct power_request ask = { .kind = OP_STOP };
+	const struct power_request req = { .kind = OP_STOP };
 	struct op_row op;
-	const struct told *t = arg;
+	const struct observed_cvm *t = arg;
 	struct cvm_row c;
 	int r = cvms_get(vmm_db(t->v), t->cvm, &c, e);
 
-	return r ? r : vmm_power(t->v, &c, &ask, &ref, &op, e);
+	return r ? r : vmm_power(t->v, &c, &req, &ref, &op, e);
 }
 
 /* A start was given up or failed, the CVM is to be stopped, and its guest runs after all. */
-static void stop_again(struct vmm *v, const struct cvm_row *c)
+static void stop_unwanted_guest(struct vmm *v, const struct cvm_row *c)
 {
-	struct told t = { v, c->id };
+	struct observed_cvm t = { v, c->id };
 	struct err e;
 
-	if (!up(c->observed) || c->desired != DESIRED_STOPPED || c->op_id[0] ||
+	if (!observed_is_up(c->observed) || c->desired != DESIRED_STOPPED || c->op_id[0] ||
 	    ops_start_unconfirmed(vmm_db(v), c->uuid, "start", &e) <= 0)
 		return;
 	log_warn("%s runs because of a start that was abandoned; it is stopped again", c->name);
-	if (turn_do(vmm_turn(v), stop_turn, &t, &e) < 0) {
+	if (turn_do(vmm_turn(v), stop_unwanted_turn, &t, &e) < 0) {
 		log_error("%s cannot be stopped: %s", c->name, e.text);
-		observe_soon(v);
+		observe_all_soon(v);
 	}
 }
 
-static void recorded(void *arg, const struct err *e)
+static void observation_committed(void *arg, const struct err *e)
 {
-	struct told *t = arg;
+	struct observed_cvm *t = arg;
 	struct cvm_row c;
 	struct err ignored;
 
 	if (!e && !vmm_is_closing(t->v)) {
-		if (!cvms_get(vmm_db(t->v), t->cvm, &c, &ignored) && up(c.observed)) {
+		if (!cvms_get(vmm_db(t->v), t->cvm, &c, &ignored) && observed_is_up(c.observed)) {
 			guest_listen(t->v, &c);
-			stop_again(t->v, &c);
+			stop_unwanted_guest(t->v, &c);
 			if (c.paused == PAUSED_NOSPC)
-				resume_look(t->v);
+				resume_poll_soon(t->v);
 		} else {
 			guest_forget(t->v, t->cvm);
 		}
 		ops_poke(t->v, t->cvm);
-		policies_look(t->v);
+		policies_check(t->v);
 	}
 	if (e)
-		observe_soon(t->v);
+		observe_all_soon(t->v);
 	free(t);
 }
 
-static void log_pause(const struct cvm_row *c, enum paused p)
+static void observation_log_pause(const struct cvm_row *c, enum paused p)
 {
 	static const char *const why[PAUSED_MAX] = {
 		[PAUSED_NOSPC] =
@@ -197,8 +197,8 @@ static void log_pause(const struct cvm_row *c, enum paused p)
 		log_write(LOG_LEVEL_INFO, &about, "%s is not paused any more", c->name);
 }
 
-static int tell_observed(struct vmm *v, const struct cvm_row *c, enum observed o, enum paused p,
-			 struct err *e)
+static int observation_event(struct vmm *v, const struct cvm_row *c, enum observed o, enum paused p,
+			     struct err *e)
 {
 	return event(v, c, c->op_id, "cvm.observed", e, "{s:s, s:s, s:s*}", "observed",
 		     observed_word[o], "was", observed_word[c->observed], "reason",
@@ -208,51 +208,51 @@ static int tell_observed(struct vmm *v, const struct cvm_row *c, enum observed o
 /* The power button cannot be taken back. A guest that obeys it after its operation was cancelled,
  * or had run out of time, is stopped as somebody wanted; it has not "exited". So is one that an
  * operation ended when it was cancelled. */
-static int follow_guest_down(struct vmm *v, const struct cvm_row *c, struct err *e)
+static int accept_late_shutdown(struct vmm *v, const struct cvm_row *c, struct err *e)
 {
 	int r;
 
 	if (c->desired != DESIRED_RUNNING || c->op_id[0])
 		return 0;
-	r = ops_shutdown_unfinished(vmm_db(v), c->uuid, clock_wall_ms() - OBEYS_MS, e);
+	r = ops_shutdown_unfinished(vmm_db(v), c->uuid, clock_wall_ms() - LATE_SHUTDOWN_MS, e);
 	if (r <= 0)
 		return r;
 	r = set_desired(v, c, DESIRED_STOPPED, e);
 	return r || !vmm_settings(v)->release_on_stop ? r : capacity_hold_cpu(v, c, false, e);
 }
 
-static int apply(struct vmm *v, const struct cvm_row *c, enum observed o, enum paused p,
-		 enum ended ended, struct err *e)
+static int observation_apply(struct vmm *v, const struct cvm_row *c, enum observed o, enum paused p,
+			     enum ended ended, struct err *e)
 {
-	struct told *t;
+	struct observed_cvm *t;
 	int r;
 
 	assert((o == OBSERVED_PAUSED) == (p != PAUSED_NOT));
 	if (c->observed == o && c->paused == p)
 		return 0;
 	if (c->paused != p)
-		log_pause(c, p);
+		observation_log_pause(c, p);
 	r = cvms_set_observed(vmm_db(v), c->id, o, p, e);
 	if (!r)
 		r = cvms_set_ended(vmm_db(v), c->id, ended, e);
-	if (!r && up(c->observed) && !up(o))
+	if (!r && observed_is_up(c->observed) && !observed_is_up(o))
 		r = cvms_set_stopped(vmm_db(v), c->id, clock_wall_ms(), e);
 	if (!r)
-		r = tell_observed(v, c, o, p, e);
-	if (!r && up(c->observed) && ended == ENDED_OFF)
-		r = follow_guest_down(v, c, e);
+		r = observation_event(v, c, o, p, e);
+	if (!r && observed_is_up(c->observed) && ended == ENDED_OFF)
+		r = accept_late_shutdown(v, c, e);
 	if (!r)
 		r = meter_follow(v, c->id, e);
 	if (r)
 		return r;
 	t = xcalloc(1, sizeof(*t));
-	*t = (struct told){ v, c->id };
-	turn_after(vmm_turn(v), recorded, t);
+	*t = (struct observed_cvm){ v, c->id };
+	turn_after(vmm_turn(v), observation_committed, t);
 	return 0;
 }
 
-static int apply_as(struct vmm *v, const struct cvm_row *c, enum observed o, enum paused p,
-		    struct err *e)
+static int observation_apply_as(struct vmm *v, const struct cvm_row *c, enum observed o,
+				enum paused p, struct err *e)
 {
 	static const enum ended ended[OBSERVED_MAX] = {
 		[OBSERVED_ABSENT] = ENDED_LOST,     [OBSERVED_OFF] = ENDED_OFF,
@@ -260,45 +260,46 @@ static int apply_as(struct vmm *v, const struct cvm_row *c, enum observed o, enu
 		[OBSERVED_PAUSED] = ENDED_NOT,
 	};
 
-	return apply(v, c, o, p, ended[o], e);
+	return observation_apply(v, c, o, p, ended[o], e);
 }
 
 int observe_apply(struct vmm *v, const struct cvm_row *c, enum observed o, struct err *e)
 {
-	return apply_as(v, c, o, PAUSED_NOT, e);
+	return observation_apply_as(v, c, o, PAUSED_NOT, e);
 }
 
 /* Does libvirt, which has forgotten, contradict nothing that the row knows? */
-static bool forgotten(enum observed was, enum domain_state now)
+static bool libvirt_forgot_end(enum observed was, enum domain_state now)
 {
 	return now == DOMAIN_UNTOLD && (was == OBSERVED_OFF || was == OBSERVED_CRASHED);
 }
 
 /* A row says which error of a disk it was, and libvirt only that there was one. */
-static bool agrees(enum observed o, enum paused p, enum domain_state now)
+static bool observation_agrees(enum observed o, enum paused p, enum domain_state now)
 {
 	if (now == DOMAIN_PAUSED_IO)
 		return p == PAUSED_IOERROR || p == PAUSED_NOSPC;
 	return o == observed_from(now) && p == paused_from(now);
 }
 
-static int apply_state(struct vmm *v, const struct cvm_row *c, enum domain_state now, struct err *e)
+static int observation_apply_state(struct vmm *v, const struct cvm_row *c, enum domain_state now,
+				   struct err *e)
 {
-	if (forgotten(c->observed, now))
+	if (libvirt_forgot_end(c->observed, now))
 		return 0;
-	if (now == DOMAIN_UNTOLD && up(c->observed)) {
-		int r = apply(v, c, OBSERVED_OFF, PAUSED_NOT, ENDED_LOST, e);
+	if (now == DOMAIN_UNTOLD && observed_is_up(c->observed)) {
+		int r = observation_apply(v, c, OBSERVED_OFF, PAUSED_NOT, ENDED_LOST, e);
 
-		return r || !vmm_is_settled(v) ? r : pace_lost(v, c, e);
+		return r || !vmm_is_settled(v) ? r : pace_queue_lost(v, c, e);
 	}
-	return apply_as(v, c, observed_from(now), paused_from(now), e);
+	return observation_apply_as(v, c, observed_from(now), paused_from(now), e);
 }
 
 /* ------------------------------------------------------------------ looking at one domain */
 
-struct look {
+struct domain_query {
 	struct vmm *v;
-	struct look *next;
+	struct domain_query *next;
 	char uuid[UUID_TEXT];
 	bool again;
 	bool late; /* recorded without the cause that QEMU was asked for */
@@ -307,53 +308,54 @@ struct look {
 	struct err err;
 };
 
-static void look_work(void *arg)
+static void domain_query_work(void *arg)
 {
-	struct look *l = arg;
+	struct domain_query *q = arg;
 
-	l->result = hv_state(vmm_hv(l->v), l->uuid, &l->state, &l->err);
+	q->result = hv_state(vmm_hv(q->v), q->uuid, &q->state, &q->err);
 }
 
-static int look_turn(void *arg, struct err *e)
+static int domain_query_turn(void *arg, struct err *e)
 {
-	struct look *l = arg;
+	struct domain_query *q = arg;
 	struct cvm_row c;
-	int r = cvms_by_uuid(vmm_db(l->v), l->uuid, &c, e);
+	int r = cvms_by_uuid(vmm_db(q->v), q->uuid, &c, e);
 
 	if (r)
 		return r == -ERR_NOT_FOUND ? 0 : r;
-	return apply_state(l->v, &c, l->state, e);
+	return observation_apply_state(q->v, &c, q->state, e);
 }
 
-static void look_start(struct look *l);
+static void domain_query_start(struct domain_query *q);
 
-static void unlink_look(struct look *l)
+static void domain_query_unlink(struct domain_query *q)
 {
-	struct look **p = &vmm_observer(l->v)->looks;
+	struct domain_query **p = &vmm_observer(q->v)->queries;
 
 	assert_loop_thread();
-	while (*p != l) {
+	while (*p != q) {
 		assert(*p);
 		p = &(*p)->next;
 	}
-	*p = l->next;
+	*p = q->next;
 }
 
-static void look_record(struct look *l)
+static void domain_query_record(struct domain_query *q)
 {
-	struct vmm *v = l->v;
+	struct vmm *v = q->v;
 	struct err e;
 
-	if (!l->result && !vmm_is_closing(v) && turn_do(vmm_turn(v), look_turn, l, &e) < 0) {
-		log_error("cannot record the state of %s: %s", l->uuid, e.text);
-		observe_soon(v);
-	} else if (l->result) {
-		observe_soon(v);
+	if (!q->result && !vmm_is_closing(v) &&
+	    turn_do(vmm_turn(v), domain_query_turn, q, &e) < 0) {
+		log_error("cannot record the state of %s: %s", q->uuid, e.text);
+		observe_all_soon(v);
+	} else if (q->result) {
+		observe_all_soon(v);
 	}
 }
 
-/* Operations may have waited for what it shows (observe_is_looking()). */
-static void poke_those_who_waited(struct vmm *v, const char *uuid)
+/* Operations may have waited for what it shows (observe_is_pending()). */
+static void domain_query_wake_operations(struct vmm *v, const char *uuid)
 {
 	struct cvm_row c;
 	struct err ignored;
@@ -362,148 +364,148 @@ static void poke_those_who_waited(struct vmm *v, const char *uuid)
 		ops_poke(v, c.id);
 }
 
-static void look_over(struct look *l)
+static void domain_query_end(struct domain_query *q)
 {
-	struct vmm *v = l->v;
+	struct vmm *v = q->v;
 
-	if (l->again && !vmm_is_closing(v)) {
-		l->again = false;
-		look_start(l);
+	if (q->again && !vmm_is_closing(v)) {
+		q->again = false;
+		domain_query_start(q);
 		return;
 	}
-	unlink_look(l);
-	poke_those_who_waited(v, l->uuid);
-	free(l);
+	domain_query_unlink(q);
+	domain_query_wake_operations(v, q->uuid);
+	free(q);
 	vmm_job_end(v);
 }
 
-static void cause_work(void *arg)
+static void pause_cause_work(void *arg)
 {
-	struct look *l = arg;
+	struct domain_query *q = arg;
 
-	l->cause_result = hv_pause_cause(vmm_hv(l->v), l->uuid, &l->cause, &l->err);
+	q->cause_result = hv_pause_cause(vmm_hv(q->v), q->uuid, &q->cause, &q->err);
 }
 
-static int late_cause_turn(void *arg, struct err *e)
+static int pause_cause_late_turn(void *arg, struct err *e)
 {
-	struct look *l = arg;
+	struct domain_query *q = arg;
 	struct cvm_row c;
-	int r = cvms_by_uuid(vmm_db(l->v), l->uuid, &c, e);
+	int r = cvms_by_uuid(vmm_db(q->v), q->uuid, &c, e);
 
 	if (r || c.paused != PAUSED_IOERROR)
 		return r == -ERR_NOT_FOUND ? 0 : r;
-	return apply_state(l->v, &c, l->cause, e);
+	return observation_apply_state(q->v, &c, q->cause, e);
 }
 
 /* A guest that has gone on meanwhile is not recorded as paused by an error any more, or an event
  * will say so. Asking once more could take as long again. */
-static void record_late_cause(struct look *l)
+static void pause_cause_record_late(struct domain_query *q)
 {
 	struct err e;
 
-	if (vmm_is_closing(l->v) || l->cause != DOMAIN_PAUSED_NOSPC ||
-	    turn_do(vmm_turn(l->v), late_cause_turn, l, &e) >= 0)
+	if (vmm_is_closing(q->v) || q->cause != DOMAIN_PAUSED_NOSPC ||
+	    turn_do(vmm_turn(q->v), pause_cause_late_turn, q, &e) >= 0)
 		return;
-	log_error("cannot record why %s is paused: %s", l->uuid, e.text);
-	observe_look(l->v, l->uuid);
+	log_error("cannot record why %s is paused: %s", q->uuid, e.text);
+	observe_domain(q->v, q->uuid);
 }
 
 /* Nothing is recorded when the connection was lost, or when no thread was free to ask: the next
  * list asks again. After another error it stays an I/O error. */
-static void cause_done(void *arg, enum job_end end)
+static void pause_cause_done(void *arg, enum job_end end)
 {
-	struct look *l = arg;
-	struct vmm *v = l->v;
+	struct domain_query *q = arg;
+	struct vmm *v = q->v;
 
-	if (l->late) {
-		record_late_cause(l);
-		free(l);
+	if (q->late) {
+		pause_cause_record_late(q);
+		free(q);
 		vmm_job_end(v);
 		return;
 	}
 	if (end == JOB_DROPPED)
-		l->result = -ERR_TIMEOUT;
-	else if (l->cause_result == -ERR_UNAVAILABLE)
-		l->result = l->cause_result;
-	l->state = l->cause;
-	look_record(l);
-	look_over(l);
+		q->result = -ERR_TIMEOUT;
+	else if (q->cause_result == -ERR_UNAVAILABLE)
+		q->result = q->cause_result;
+	q->state = q->cause;
+	domain_query_record(q);
+	domain_query_end(q);
 }
 
 /* The job keeps this look; whoever looks next begins one of his own. */
-static void cause_late(void *arg)
+static void pause_cause_late(void *arg)
 {
-	struct look *l = arg;
+	struct domain_query *q = arg;
 
-	unlink_look(l);
-	l->late = true;
-	look_record(l);
-	if (l->again && !vmm_is_closing(l->v))
-		observe_look(l->v, l->uuid);
+	domain_query_unlink(q);
+	q->late = true;
+	domain_query_record(q);
+	if (q->again && !vmm_is_closing(q->v))
+		observe_domain(q->v, q->uuid);
 	else
-		poke_those_who_waited(l->v, l->uuid);
+		domain_query_wake_operations(q->v, q->uuid);
 }
 
-static void look_done(void *arg, enum job_end end)
+static void domain_query_done(void *arg, enum job_end end)
 {
 	static const struct job_calls calls = { .lane = LANE_GUEST,
 						.what = "why a guest is paused",
-						.deadline_ms = CAUSE_MS,
-						.work = cause_work,
-						.done = cause_done,
-						.late = cause_late };
-	struct look *l = arg;
+						.deadline_ms = PAUSE_CAUSE_MS,
+						.work = pause_cause_work,
+						.done = pause_cause_done,
+						.late = pause_cause_late };
+	struct domain_query *q = arg;
 
 	if (end == JOB_DROPPED)
-		l->result = -ERR_TIMEOUT;
-	if (!l->result && l->state == DOMAIN_PAUSED_IO && !vmm_is_closing(l->v)) {
-		l->cause = l->state;
-		(void)job_start(vmm_settings(l->v)->loop, &calls, l);
+		q->result = -ERR_TIMEOUT;
+	if (!q->result && q->state == DOMAIN_PAUSED_IO && !vmm_is_closing(q->v)) {
+		q->cause = q->state;
+		(void)job_start(vmm_settings(q->v)->loop, &calls, q);
 		return;
 	}
-	look_record(l);
-	look_over(l);
+	domain_query_record(q);
+	domain_query_end(q);
 }
 
-static void look_start(struct look *l)
+static void domain_query_start(struct domain_query *q)
 {
 	static const struct job_calls calls = { .lane = LANE_SHORT,
 						.what = "state of a domain",
-						.deadline_ms = LOOK_MS,
-						.work = look_work,
-						.done = look_done };
+						.deadline_ms = QUERY_MS,
+						.work = domain_query_work,
+						.done = domain_query_done };
 
-	(void)job_start(vmm_settings(l->v)->loop, &calls, l);
+	(void)job_start(vmm_settings(q->v)->loop, &calls, q);
 }
 
-static struct look *look_of(const struct vmm *v, const char *uuid)
+static struct domain_query *domain_query_find(const struct vmm *v, const char *uuid)
 {
-	struct look *l = vmm_observer(v)->looks;
+	struct domain_query *q = vmm_observer(v)->queries;
 
-	while (l && strcmp(l->uuid, uuid) != 0)
-		l = l->next;
-	return l;
+	while (q && strcmp(q->uuid, uuid) != 0)
+		q = q->next;
+	return q;
 }
 
-void observe_look(struct vmm *v, const char *uuid)
+void observe_domain(struct vmm *v, const char *uuid)
 {
-	struct look *l = look_of(v, uuid);
+	struct domain_query *q = domain_query_find(v, uuid);
 
-	if (l) {
-		l->again = true;
+	if (q) {
+		q->again = true;
 		return;
 	}
-	l = xcalloc(1, sizeof(*l));
-	*l = (struct look){ .v = v, .next = vmm_observer(v)->looks };
-	memcpy(l->uuid, uuid, sizeof(l->uuid));
-	vmm_observer(v)->looks = l;
+	q = xcalloc(1, sizeof(*q));
+	*q = (struct domain_query){ .v = v, .next = vmm_observer(v)->queries };
+	memcpy(q->uuid, uuid, sizeof(q->uuid));
+	vmm_observer(v)->queries = q;
 	vmm_job_begin(v);
-	look_start(l);
+	domain_query_start(q);
 }
 
-bool observe_is_looking(const struct vmm *v, const char *uuid)
+bool observe_is_pending(const struct vmm *v, const char *uuid)
 {
-	return look_of(v, uuid) != NULL;
+	return domain_query_find(v, uuid) != NULL;
 }
 
 void observe_event(void *arg, const struct hv_event *ev)
@@ -517,8 +519,8 @@ void observe_event(void *arg, const struct hv_event *ev)
 	if (ev->state == DOMAIN_RUNNING)
 		forwards_renew(v, &c, true);
 	/* A look under way may have seen what was before this event. */
-	if (!agrees(c.observed, c.paused, ev->state) || look_of(v, ev->uuid))
-		observe_look(v, ev->uuid);
+	if (!observation_agrees(c.observed, c.paused, ev->state) || domain_query_find(v, ev->uuid))
+		observe_domain(v, ev->uuid);
 }
 
 /* ------------------------------------------------------------------ listing all */
@@ -532,22 +534,22 @@ struct listing {
 	struct err err;
 };
 
-static int by_uuid(const void *a, const void *b)
+static int hv_domain_compare(const void *a, const void *b)
 {
 	return strcmp(((const struct hv_domain *)a)->uuid, ((const struct hv_domain *)b)->uuid);
 }
 
-static void list_work(void *arg)
+static void listing_work(void *arg)
 {
 	struct listing *l = arg;
 
 	l->result = hv_list(vmm_hv(l->v), &l->domains, &l->n, &l->err);
 	if (!l->result)
-		qsort(l->domains, l->n, sizeof(*l->domains), by_uuid);
+		qsort(l->domains, l->n, sizeof(*l->domains), hv_domain_compare);
 }
 
-static int apply_row(struct listing *l, const struct cvm_seen *s, enum domain_state now,
-		     struct err *e)
+static int listing_apply_row(struct listing *l, const struct cvm_seen *s, enum domain_state now,
+			     struct err *e)
 {
 	/* The cause of an I/O error may not have been told in time, or its record was not
 	 * committed. */
@@ -555,21 +557,22 @@ static int apply_row(struct listing *l, const struct cvm_seen *s, enum domain_st
 	struct cvm_row c;
 	int r;
 
-	if ((sure && agrees(s->observed, s->paused, now)) || forgotten(s->observed, now))
+	if ((sure && observation_agrees(s->observed, s->paused, now)) ||
+	    libvirt_forgot_end(s->observed, now))
 		return 0;
 	/* While operations run, a list may be older than what they did since: ask again for just
 	 * this one. It does not tell what paused a guest either. */
 	if (l->second || now == DOMAIN_PAUSED_IO) {
-		observe_look(l->v, s->uuid);
+		observe_domain(l->v, s->uuid);
 		return 0;
 	}
 	r = cvms_get(vmm_db(l->v), s->id, &c, e);
-	return r ? r : apply_state(l->v, &c, now, e);
+	return r ? r : observation_apply_state(l->v, &c, now, e);
 }
 
 /* What a job that was given up has made after its CVM was deleted is removed; a CVM that this
  * database never had is left alone. */
-static void handle_strangers(struct listing *l)
+static void listing_handle_unknown(struct listing *l)
 {
 	struct cvm_row c;
 	struct err e;
@@ -585,7 +588,7 @@ static void handle_strangers(struct listing *l)
 				 l->domains[i].uuid);
 }
 
-static int list_turn(void *arg, struct err *e)
+static int listing_turn(void *arg, struct err *e)
 {
 	struct listing *l = arg;
 	auto_free struct cvm_seen *seen = NULL;
@@ -596,25 +599,25 @@ static int list_turn(void *arg, struct err *e)
 		struct hv_domain key = { 0 }, *d;
 
 		memcpy(key.uuid, seen[i].uuid, sizeof(key.uuid));
-		d = l->n ? bsearch(&key, l->domains, l->n, sizeof(key), by_uuid) : NULL;
-		r = apply_row(l, &seen[i], d ? d->state : DOMAIN_ABSENT, e);
+		d = l->n ? bsearch(&key, l->domains, l->n, sizeof(key), hv_domain_compare) : NULL;
+		r = listing_apply_row(l, &seen[i], d ? d->state : DOMAIN_ABSENT, e);
 		if (r && db_bad_row(e)) {
 			log_error("the state of %s is not recorded: %s", seen[i].uuid, e->text);
 			r = 0; /* the others do not wait for it */
 		}
 	}
-	return r || l->second ? r : pace_settled(l->v, e);
+	return r || l->second ? r : pace_queue_after_boot(l->v, e);
 }
 
 /* Guests found running are listened to, whether or not their row changed. */
-static void adopt(struct listing *l)
+static void listing_adopt(struct listing *l)
 {
 	struct cvm_row c;
 	struct err e;
 	unsigned adopted = 0;
 
 	for (size_t i = 0; i < l->n; i++) {
-		if (!up(observed_from(l->domains[i].state)))
+		if (!observed_is_up(observed_from(l->domains[i].state)))
 			continue;
 		if (cvms_by_uuid(vmm_db(l->v), l->domains[i].uuid, &c, &e))
 			continue;
@@ -622,42 +625,42 @@ static void adopt(struct listing *l)
 		forwards_renew(l->v, &c, false);
 		/* Rows of CVMs that were neither seen nor wanted running are not among those the
 		 * list was held against. */
-		if (!agrees(c.observed, c.paused, l->domains[i].state))
-			observe_look(l->v, c.uuid);
+		if (!observation_agrees(c.observed, c.paused, l->domains[i].state))
+			observe_domain(l->v, c.uuid);
 		adopted++;
 	}
 	if (adopted)
 		log_info("%u running guests adopted", adopted);
 }
 
-static void settle(struct listing *l)
+static void listing_settle(struct listing *l)
 {
 	struct vmm *v = l->v;
 
 	if (l->second)
 		return;
-	adopt(l);
-	handle_strangers(l);
+	listing_adopt(l);
+	listing_handle_unknown(l);
 	assert(vmm_is_linked(v));
 	vmm_set_settled(v, true);
-	resume_look(v);
+	resume_poll_soon(v);
 	ops_unpark(v);
-	observe_soon(v);
-	policies_look(v);
+	observe_all_soon(v);
+	policies_check(v);
 }
 
-static void stop_unwanted(const struct listing *l)
+static void listing_stop_unwanted(const struct listing *l)
 {
 	struct cvm_row c;
 	struct err e;
 
 	for (size_t i = 0; i < l->n; i++)
-		if (up(observed_from(l->domains[i].state)) &&
+		if (observed_is_up(observed_from(l->domains[i].state)) &&
 		    !cvms_by_uuid(vmm_db(l->v), l->domains[i].uuid, &c, &e))
-			stop_again(l->v, &c);
+			stop_unwanted_guest(l->v, &c);
 }
 
-static void list_done(void *arg, enum job_end end)
+static void listing_done(void *arg, enum job_end end)
 {
 	struct listing *l = arg;
 	struct vmm *v = l->v;
@@ -669,26 +672,26 @@ static void list_done(void *arg, enum job_end end)
 		/* over, or lost again: the next connect lists anew */
 	} else if (l->result) {
 		log_error("cannot list domains: %s", l->err.text);
-		observe_soon(v);
-	} else if (turn_do(vmm_turn(v), list_turn, l, &e) < 0) {
+		observe_all_soon(v);
+	} else if (turn_do(vmm_turn(v), listing_turn, l, &e) < 0) {
 		log_error("cannot record the state of domains: %s", e.text);
-		observe_soon(v);
+		observe_all_soon(v);
 	} else {
-		settle(l);
-		stop_unwanted(l);
+		listing_settle(l);
+		listing_stop_unwanted(l);
 	}
 	free(l->domains);
 	free(l);
 	vmm_job_end(v);
 }
 
-static void list_all(struct vmm *v, bool second)
+static void listing_start(struct vmm *v, bool second)
 {
 	static const struct job_calls calls = { .lane = LANE_SHORT,
 						.what = "list domains",
-						.deadline_ms = LOOK_MS,
-						.work = list_work,
-						.done = list_done };
+						.deadline_ms = QUERY_MS,
+						.work = listing_work,
+						.done = listing_done };
 	struct listing *l = xcalloc(1, sizeof(*l));
 
 	*l = (struct listing){ .v = v, .second = second && vmm_is_settled(v) };
@@ -717,5 +720,5 @@ void observe_link(void *arg, bool is_up, const struct err *e)
 		 caps->tdx   ? "TDX"
 		 : caps->kvm ? "no TDX, KVM"
 			     : "no TDX, no KVM: guests are emulated");
-	list_all(v, false);
+	listing_start(v, false);
 }

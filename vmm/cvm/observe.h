@@ -24,10 +24,10 @@ void observe_close(struct vmm *v);
 void observe_event(void *arg, const struct hv_event *ev);
 void observe_link(void *arg, bool up, const struct err *e);
 /* Ask libvirt for the state of the domain @uuid, or of all a second from now, and record it. */
-void observe_look(struct vmm *v, const char *uuid);
+void observe_domain(struct vmm *v, const char *uuid);
 /* Until the look is over, which wakes the operations of the CVM. */
-bool observe_is_looking(const struct vmm *v, const char *uuid);
-void observe_soon(struct vmm *v);
+bool observe_is_pending(const struct vmm *v, const char *uuid);
+void observe_all_soon(struct vmm *v);
 /* [turn] The domain of @c is now @o, and not paused. */
 int observe_apply(struct vmm *v, const struct cvm_row *c, enum observed o, struct err *e);
 

@@ -25,7 +25,7 @@
 #include "vmm/node/event.h"
 #include "vmm/op/op_begin.h"
 
-struct next {
+struct paced_cvm {
 	struct vmm *v;
 	enum turn_for turn;
 	struct cvm_row cvm;
@@ -36,14 +36,14 @@ static bool pace_is_up(const struct cvm_row *c)
 	return c->observed == OBSERVED_RUNNING || c->observed == OBSERVED_PAUSED;
 }
 
-static int begin(void *arg, struct err *e)
+static int pace_begin_operation(void *arg, struct err *e)
 {
-	struct next *n = arg;
+	struct paced_cvm *n = arg;
 	struct request_ref ref = { .caller = n->turn == TURN_START ? "teepod:auto-start"
 								   : PACE_DRAIN_CALLER,
-				   .looked = true,
+				   .inventory_fresh = true,
 				   .automatic = true };
-	struct power_request ask = { .kind = OP_START };
+	struct power_request req = { .kind = OP_START };
 	struct maintenance_row m = { 0 };
 	struct op_row op;
 	int r = maintenance_get(vmm_db(n->v), &m, e);
@@ -51,14 +51,14 @@ static int begin(void *arg, struct err *e)
 	if (r)
 		return r;
 	if (n->turn == TURN_DRAIN)
-		ask = (struct power_request){ .kind = pace_is_up(&n->cvm) ? OP_SHUTDOWN : OP_STOP,
+		req = (struct power_request){ .kind = pace_is_up(&n->cvm) ? OP_SHUTDOWN : OP_STOP,
 					      .timeout_s = m.timeout_s,
 					      .force = m.force };
-	return vmm_power(n->v, &n->cvm, &ask, &ref, &op, e);
+	return vmm_power(n->v, &n->cvm, &req, &ref, &op, e);
 }
 
 /* It is as it should be already, or nobody wants it any more. */
-static bool pace_is_over(const struct next *n)
+static bool pace_is_over(const struct paced_cvm *n)
 {
 	if (n->turn == TURN_START)
 		return pace_is_up(&n->cvm) || n->cvm.desired == DESIRED_DELETED;
@@ -66,22 +66,22 @@ static bool pace_is_over(const struct next *n)
 }
 
 /* Operators read the log, tenants the event: the node's totals are not in it. */
-static int pace_refused(struct next *n, const struct err *why, struct err *e)
+static int pace_refused(struct paced_cvm *n, const struct err *why, struct err *e)
 {
-	struct err told = *why;
+	struct err public = *why;
 	int r = n->turn == TURN_START ? cvms_set_ended(vmm_db(n->v), n->cvm.id, ENDED_FAILED, e)
 				      : 0;
 
 	log_warn("%s cannot be %s: %s", n->cvm.name,
 		 n->turn == TURN_START ? "started" : "shut down", why->text);
-	err_hide_total(&told);
+	err_hide_total(&public);
 	return r ? r
 		 : event(n->v, &n->cvm, "",
 			 n->turn == TURN_START ? "cvm.start.refused" : "cvm.drain.refused", e,
-			 "{s:s}", "error", told.text);
+			 "{s:s}", "error", public.text);
 }
 
-static int take_turn(struct next *n, struct err *e)
+static int pace_take_turn(struct paced_cvm *n, struct err *e)
 {
 	bool drained = n->turn == TURN_DRAIN && !pace_is_over(n);
 	struct err why;
@@ -89,7 +89,7 @@ static int take_turn(struct next *n, struct err *e)
 
 	if (r || pace_is_over(n))
 		return r;
-	r = turn_do(vmm_turn(n->v), begin, n, &why);
+	r = turn_do(vmm_turn(n->v), pace_begin_operation, n, &why);
 	return r < 0 ? pace_refused(n, &why, e) : 0;
 }
 
@@ -111,9 +111,9 @@ static int pace_must_wait(struct vmm *v, enum turn_for turn, int64_t order, stru
 }
 
 /* 1: one has begun (or had nothing to do); 0: nobody can, now. */
-static int begin_one(struct vmm *v, enum turn_for turn, struct err *e)
+static int pace_begin_one(struct vmm *v, enum turn_for turn, struct err *e)
 {
-	struct next n = { .v = v, .turn = turn };
+	struct paced_cvm n = { .v = v, .turn = turn };
 	int64_t id, order;
 	int r = cvms_next_turn(vmm_db(v), turn, &id, &order, e);
 
@@ -131,7 +131,7 @@ static int begin_one(struct vmm *v, enum turn_for turn, struct err *e)
 		return r ? r : 1; /* the others do not wait for it */
 	}
 	if (!r)
-		r = take_turn(&n, e);
+		r = pace_take_turn(&n, e);
 	return r ? r : 1;
 }
 
@@ -143,7 +143,7 @@ int pace_begin(struct vmm *v, struct err *e)
 
 	turn = m.on ? TURN_DRAIN : TURN_START;
 	while (!r) {
-		r = begin_one(v, turn, e);
+		r = pace_begin_one(v, turn, e);
 		if (!r)
 			return 0;
 		r = r < 0 ? r : 0;
@@ -156,7 +156,7 @@ static int pace_turn(void *arg, struct err *e)
 	return pace_begin(arg, e);
 }
 
-void pace_go(struct vmm *v)
+void pace_start_next(struct vmm *v)
 {
 	struct drain_counts waiting = { 0 };
 	struct err e;
@@ -166,16 +166,16 @@ void pace_go(struct vmm *v)
 		return;
 	r = cvms_drain_counts(vmm_db(v), &waiting, &e);
 	if (!r && (waiting.waiting || waiting.starting)) {
-		turn_after(vmm_turn(v), policies_written, v);
+		turn_after(vmm_turn(v), policies_committed, v);
 		r = turn_do(vmm_turn(v), pace_turn, v, &e);
 	}
 	if (r >= 0)
 		return;
 	log_error("cannot go on starting or shutting down: %s", e.text);
-	policies_look_at(v, 1000);
+	policies_check_in(v, 1000);
 }
 
-int pace_settled(struct vmm *v, struct err *e)
+int pace_queue_after_boot(struct vmm *v, struct err *e)
 {
 	int n = vmm_settings(v)->start.automatic ? cvms_turn_to_start(vmm_db(v), e) : 0;
 
@@ -184,7 +184,7 @@ int pace_settled(struct vmm *v, struct err *e)
 	return n < 0 ? n : 0;
 }
 
-int pace_lost(struct vmm *v, const struct cvm_row *c, struct err *e)
+int pace_queue_lost(struct vmm *v, const struct cvm_row *c, struct err *e)
 {
 	if (!vmm_settings(v)->start.automatic || !c->policy.auto_start ||
 	    c->desired != DESIRED_RUNNING || c->op_id[0])

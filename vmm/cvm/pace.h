@@ -17,11 +17,11 @@ struct vmm;
 #define PACE_DRAIN_CALLER "teepod:drain"
 
 /* [turn] Domains are known: what the end of the host took down waits for its turn to start. */
-int pace_settled(struct vmm *v, struct err *e);
+int pace_queue_after_boot(struct vmm *v, struct err *e);
 /* [turn] The same for one that is found lost later: when the first list could not be recorded. */
-int pace_lost(struct vmm *v, const struct cvm_row *c, struct err *e);
+int pace_queue_lost(struct vmm *v, const struct cvm_row *c, struct err *e);
 /* Begin what may begin now. */
-void pace_go(struct vmm *v);
+void pace_start_next(struct vmm *v);
 /* The same inside a turn, for those who answer with what has begun. [turn] */
 int pace_begin(struct vmm *v, struct err *e);
 

@@ -40,7 +40,7 @@ void policies_free(struct policies *p)
 }
 
 /* Also when the commit failed: what happened before this turn may be due as well. */
-static void policies_turn_over(void *arg, const struct err *e)
+static void policies_turn_ended(void *arg, const struct err *e)
 {
 	struct vmm *v = arg;
 	struct policies *p = vmm_policies(v);
@@ -51,19 +51,19 @@ static void policies_turn_over(void *arg, const struct err *e)
 	p->apply(v);
 }
 
-void policies_look(struct vmm *v)
+void policies_check(struct vmm *v)
 {
 	struct policies *p = vmm_policies(v);
 
 	if (p->is_due || vmm_is_closing(v))
 		return;
 	p->is_due = true;
-	turn_after(vmm_turn(v), policies_turn_over, v);
+	turn_after(vmm_turn(v), policies_turn_ended, v);
 }
 
-static void policies_timer_over(void *arg)
+static void policies_timer_fired(void *arg)
 {
-	policies_look(arg);
+	policies_check(arg);
 }
 
 void policies_cancel_timer(struct vmm *v)
@@ -71,18 +71,18 @@ void policies_cancel_timer(struct vmm *v)
 	loop_after_cancel(&vmm_policies(v)->timer);
 }
 
-void policies_look_at(struct vmm *v, int64_t ms)
+void policies_check_in(struct vmm *v, int64_t ms)
 {
 	policies_cancel_timer(v);
 	if (!vmm_is_closing(v))
 		(void)loop_after(vmm_settings(v)->loop, ms > 0 ? (uint64_t)ms : 1,
-				 policies_timer_over, v, &vmm_policies(v)->timer);
+				 policies_timer_fired, v, &vmm_policies(v)->timer);
 }
 
-void policies_written(void *arg, const struct err *e)
+void policies_committed(void *arg, const struct err *e)
 {
 	if (e)
-		policies_look_at(arg, 1000);
+		policies_check_in(arg, 1000);
 }
 
 void policies_close(struct vmm *v)

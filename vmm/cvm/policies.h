@@ -17,13 +17,13 @@ struct policies *policies_new(void (*apply)(struct vmm *v));
 void policies_free(struct policies *p);
 /* Something happened (an operation or a guest ended, settings changed): apply the policies when
  * this turn is over. */
-void policies_look(struct vmm *v);
+void policies_check(struct vmm *v);
 /* Apply them @ms milliseconds from now. Replaces the timer that was set before. */
-void policies_look_at(struct vmm *v, int64_t ms);
+void policies_check_in(struct vmm *v, int64_t ms);
 /* Cancel that timer. */
 void policies_cancel_timer(struct vmm *v);
 /* turn_after() callback, @arg is the vmm: if the commit failed, apply them again in a second. */
-void policies_written(void *arg, const struct err *e);
+void policies_committed(void *arg, const struct err *e);
 /* The node closes. */
 void policies_close(struct vmm *v);
 /* [turn] A client acts on the CVM: the restart budget is full again, no restart is due, and the CVM

@@ -84,16 +84,16 @@ int power_timeout(unsigned *timeout_s, struct err *e)
 			 TIMEOUT_MIN_S, TIMEOUT_MAX_S);
 }
 
-int vmm_power(struct vmm *v, const struct cvm_row *cvm, const struct power_request *ask,
+int vmm_power(struct vmm *v, const struct cvm_row *cvm, const struct power_request *req,
 	      const struct request_ref *ref, struct op_row *ret_op, struct err *e)
 {
-	unsigned timeout_s = ask->timeout_s;
+	unsigned timeout_s = req->timeout_s;
 	char params[128];
 	struct cvm_row c;
 	int r = owner_allows(v, e);
 
 	assert_loop_thread();
-	assert(ask->kind != OP_CREATE && ask->kind != OP_RESIZE && ask->kind != OP_UPGRADE);
+	assert(req->kind != OP_CREATE && req->kind != OP_RESIZE && req->kind != OP_UPGRADE);
 	if (!r)
 		r = power_timeout(&timeout_s, e);
 	if (r)
@@ -104,33 +104,33 @@ int vmm_power(struct vmm *v, const struct cvm_row *cvm, const struct power_reque
 		return r == -ERR_NOT_FOUND ? err_field(e, ERR_CVM_NOT_FOUND, "cvm_id", cvm->uuid,
 						       "no CVM %s", cvm->uuid)
 					   : r;
-	if (c.desired == DESIRED_DELETED && ask->kind != OP_DELETE)
+	if (c.desired == DESIRED_DELETED && req->kind != OP_DELETE)
 		return err_set(e, ERR_BUSY, "%s is being deleted", c.name);
-	r = power_check_paused(&c, ask->kind, e);
+	r = power_check_paused(&c, req->kind, e);
 	if (r)
 		return r;
-	if (ask->new_disk && ask->kind == OP_START && power_is_done(v, &c, OP_START)) {
+	if (req->new_disk && req->kind == OP_START && power_is_done(v, &c, OP_START)) {
 		err_field(e, ERR_CONFLICT, "new_disk", "true",
 			  "%s is running and uses its present disk", c.name);
 		return err_hint(e, "restart it with new_disk, or stop it first");
 	}
 	(void)snprintf(params, sizeof(params), "{\"timeout_s\":%u,\"force\":%s%s%s}", timeout_s,
-		       ask->force ? "true" : "false", ref->automatic ? ",\"auto\":true" : "",
-		       ask->new_disk ? ",\"new_disk\":true" : "");
-	if (!ref->automatic && ask->kind != OP_DELETE)
+		       req->force ? "true" : "false", ref->automatic ? ",\"auto\":true" : "",
+		       req->new_disk ? ",\"new_disk\":true" : "");
+	if (!ref->automatic && req->kind != OP_DELETE)
 		r = policies_reset(v, &c, e);
 	if (r)
 		return r;
-	if (power_is_done(v, &c, ask->kind))
-		return op_record(v, &c, ask->kind, params, ref, ret_op, e);
-	if (ask->kind == OP_START || ask->kind == OP_RESTART) {
+	if (power_is_done(v, &c, req->kind))
+		return op_record(v, &c, req->kind, params, ref, ret_op, e);
+	if (req->kind == OP_START || req->kind == OP_RESTART) {
 		r = tee_allows(v, &c, e);
 		if (!r)
 			r = billing_covers(v, c.workspace, &c, &c, true, e);
-		if (!r && c.hugepages && !c.holds_cpu && !ref->looked)
+		if (!r && c.hugepages && !c.holds_cpu && !ref->inventory_fresh)
 			r = inventory_is_stale("hugepages", e);
 		if (!r)
 			r = capacity_hold_cpu(v, &c, true, e);
 	}
-	return r ? r : op_begin(v, &c, ask->kind, params, ref, ret_op, e);
+	return r ? r : op_begin(v, &c, req->kind, params, ref, ret_op, e);
 }

@@ -30,7 +30,7 @@ int set_desired(struct vmm *v, const struct cvm_row *c, enum desired d, struct e
 /* [turn] ERR_BUSY while another operation runs; stop and delete cancel a running create, start,
  * shutdown or restart and follow it. Start of a running CVM and stop of a stopped one succeed with
  * a finished operation; resume of one that is not paused is ERR_CONFLICT. */
-int vmm_power(struct vmm *v, const struct cvm_row *cvm, const struct power_request *ask,
+int vmm_power(struct vmm *v, const struct cvm_row *cvm, const struct power_request *req,
 	      const struct request_ref *ref, struct op_row *ret_op, struct err *e);
 
 #endif

@@ -50,7 +50,7 @@ struct replica {
  * ERR_REPLICA_HASH: the app has several revisions and compose_hash is missing. ERR_APP_CONFLICT:
  * compose_hash matches no revision. ERR_REPLICA_IMAGE: the image files are missing. Otherwise any
  * error of vmm_create(). */
-int vmm_replicate(struct vmm *v, const struct replicate_request *ask, size_t count, bool partial,
+int vmm_replicate(struct vmm *v, const struct replicate_request *req, size_t count, bool partial,
 		  const struct request_ref *ref, struct replica **ret, size_t *ret_n,
 		  struct err *ret_why, struct err *e);
 

@@ -5,7 +5,7 @@
  *
  * Everything that decides is in the CVM's row: how the guest ended, how many restarts there were
  * since it last ran for long enough, and when the next one is due. restart_decide() says what
- * follows from a row at a moment; restart_look() does that for all rows that may be concerned,
+ * follows from a row at a moment; restart_apply() does that for all rows that may be concerned,
  * after every operation and observation, and sets one timer for the earliest moment at which a
  * decision would be another one. So a daemon that was killed goes on where the rows are, and
  * nothing polls.
@@ -43,11 +43,11 @@
 
 enum { REBOOT_MS = 1000 };
 
-static const char caller[] = "teepod:auto-restart";
+static const char restart_caller[] = "teepod:auto-restart";
 
 /* ------------------------------------------------------------------ deciding */
 
-static int64_t delay_ms(const struct restart_settings *s, int64_t attempts)
+static int64_t restart_delay_ms(const struct restart_settings *s, int64_t attempts)
 {
 	int64_t delay = s->initial_s, max = s->max_s;
 
@@ -56,12 +56,13 @@ static int64_t delay_ms(const struct restart_settings *s, int64_t attempts)
 	return 1000 * (delay < max ? delay : max);
 }
 
-static struct restart_decision decide(enum restart_do what, int64_t until, int64_t attempts)
+static struct restart_decision restart_decision_of(enum restart_action action, int64_t until,
+						   int64_t attempts)
 {
-	return (struct restart_decision){ .what = what, .until = until, .attempts = attempts };
+	return (struct restart_decision){ .action = action, .until = until, .attempts = attempts };
 }
 
-static bool is_for(const struct restart_settings *s, const struct restart_row *r)
+static bool restart_is_wanted(const struct restart_settings *s, const struct restart_row *r)
 {
 	if (!s->enabled || r->exhausted || r->policy == RESTART_NEVER)
 		return false;
@@ -69,24 +70,24 @@ static bool is_for(const struct restart_settings *s, const struct restart_row *r
 	       (r->ended == ENDED_OFF && r->policy == RESTART_ALWAYS);
 }
 
-static struct restart_decision of_running(const struct restart_settings *s,
-					  const struct restart_row *r, int64_t now)
+static struct restart_decision restart_decide_running(const struct restart_settings *s,
+						      const struct restart_row *r, int64_t now)
 {
 	int64_t good = r->started_ms + 1000LL * s->window_s;
 
 	if (!r->attempts)
-		return decide(RESTART_NOTHING, 0, 0);
+		return restart_decision_of(RESTART_NOTHING, 0, 0);
 	if (now >= good)
-		return decide(RESTART_GOOD, 0, 0);
-	return decide(RESTART_NOTHING, good, r->attempts);
+		return restart_decision_of(RESTART_RESET, 0, 0);
+	return restart_decision_of(RESTART_NOTHING, good, r->attempts);
 }
 
-static struct restart_decision of_due(const struct restart_settings *s, const struct restart_row *r,
-				      int64_t now)
+static struct restart_decision restart_decide_scheduled(const struct restart_settings *s,
+							const struct restart_row *r, int64_t now)
 {
 	if (now >= r->next_ms || r->next_ms - now > 1000LL * s->max_s)
-		return decide(RESTART_NOW, 0, r->attempts);
-	return decide(RESTART_NOTHING, r->next_ms, r->attempts);
+		return restart_decision_of(RESTART_NOW, 0, r->attempts);
+	return restart_decision_of(RESTART_NOTHING, r->next_ms, r->attempts);
 }
 
 struct restart_decision restart_decide(const struct restart_settings *s,
@@ -97,23 +98,24 @@ struct restart_decision restart_decide(const struct restart_settings *s,
 	int64_t attempts = good && r->ended != ENDED_FAILED ? 0 : r->attempts;
 
 	if (r->busy)
-		return decide(RESTART_NOTHING, 0, r->attempts);
+		return restart_decision_of(RESTART_NOTHING, 0, r->attempts);
 	if (r->ended == ENDED_NOT)
-		return of_running(s, r, now);
-	if (!is_for(s, r))
-		return decide(r->next_ms ? RESTART_FORGET : RESTART_NOTHING, 0, r->attempts);
+		return restart_decide_running(s, r, now);
+	if (!restart_is_wanted(s, r))
+		return restart_decision_of(r->next_ms ? RESTART_CANCEL : RESTART_NOTHING, 0,
+					   r->attempts);
 	if (r->next_ms)
-		return of_due(s, r, now);
+		return restart_decide_scheduled(s, r, now);
 	if (r->ended == ENDED_OFF && now >= r->stopped_ms && now < r->stopped_ms + REBOOT_MS)
-		return decide(RESTART_NOTHING, r->stopped_ms + REBOOT_MS, r->attempts);
+		return restart_decision_of(RESTART_NOTHING, r->stopped_ms + REBOOT_MS, r->attempts);
 	if (attempts >= (int64_t)s->retries)
-		return decide(RESTART_ENOUGH, 0, attempts);
-	return decide(RESTART_DUE_AT, now + delay_ms(s, attempts), attempts);
+		return restart_decision_of(RESTART_EXHAUST, 0, attempts);
+	return restart_decision_of(RESTART_SCHEDULE, now + restart_delay_ms(s, attempts), attempts);
 }
 
 /* ------------------------------------------------------------------ doing */
 
-struct pass {
+struct restart_pass {
 	struct vmm *v;
 	int64_t until; /* earliest moment to look again, 0 = none */
 	const struct restart_row *row;
@@ -121,7 +123,7 @@ struct pass {
 	struct cvm_row cvm;
 };
 
-static int schedule(struct pass *p, struct err *e)
+static int restart_schedule(struct restart_pass *p, struct err *e)
 {
 	const struct restart_settings *s = &vmm_settings(p->v)->restart;
 	char at[CLOCK_TEXT];
@@ -134,7 +136,7 @@ static int schedule(struct pass *p, struct err *e)
 			 clock_rfc3339(p->d.until, at));
 }
 
-static int restart_exhaust(struct pass *p, struct err *e)
+static int restart_exhaust(struct restart_pass *p, struct err *e)
 {
 	int r = cvms_set_restart(vmm_db(p->v), p->row->id, p->d.attempts, 0, true, e);
 
@@ -146,95 +148,95 @@ static int restart_exhaust(struct pass *p, struct err *e)
 		     ended_word[p->row->ended], "attempts", (json_int_t)p->d.attempts);
 }
 
-static int start(void *arg, struct err *e)
+static int restart_start(void *arg, struct err *e)
 {
-	static const struct power_request ask = { .kind = OP_START };
-	static const struct request_ref ref = { .caller = caller,
-						.looked = true,
+	static const struct power_request req = { .kind = OP_START };
+	static const struct request_ref ref = { .caller = restart_caller,
+						.inventory_fresh = true,
 						.automatic = true };
-	struct pass *p = arg;
+	struct restart_pass *p = arg;
 	struct op_row op;
 
-	return vmm_power(p->v, &p->cvm, &ask, &ref, &op, e);
+	return vmm_power(p->v, &p->cvm, &req, &ref, &op, e);
 }
 
 /* Refused (its capacity is gone, the host can no TDX any more): that was the attempt. Tenants read
  * the event: the node's totals are not in it. */
-static int restart_refused(struct pass *p, const struct err *why, struct err *e)
+static int restart_refused(struct restart_pass *p, const struct err *why, struct err *e)
 {
-	struct err told = *why;
+	struct err public = *why;
 	int r = cvms_set_ended(vmm_db(p->v), p->row->id, ENDED_FAILED, e);
 
 	if (r)
 		return r;
 	p->until = clock_wall_ms();
-	err_hide_total(&told);
-	return event(p->v, &p->cvm, "", "cvm.restart.refused", e, "{s:s}", "error", told.text);
+	err_hide_total(&public);
+	return event(p->v, &p->cvm, "", "cvm.restart.refused", e, "{s:s}", "error", public.text);
 }
 
-static int attempt(struct pass *p, struct err *e)
+static int restart_attempt(struct restart_pass *p, struct err *e)
 {
 	struct err why;
 	int r = cvms_set_restart(vmm_db(p->v), p->row->id, p->d.attempts + 1, 0, false, e);
 
 	if (r)
 		return r;
-	r = turn_do(vmm_turn(p->v), start, p, &why);
+	r = turn_do(vmm_turn(p->v), restart_start, p, &why);
 	return r < 0 && r != -ERR_BUSY ? restart_refused(p, &why, e) : 0;
 }
 
-static int act(void *arg, struct err *e)
+static int restart_act(void *arg, struct err *e)
 {
-	struct pass *p = arg;
+	struct restart_pass *p = arg;
 	int r = cvms_get(vmm_db(p->v), p->row->id, &p->cvm, e);
 
 	if (r)
 		return r == -ERR_NOT_FOUND ? 0 : r;
-	switch (p->d.what) {
-	case RESTART_FORGET:
+	switch (p->d.action) {
+	case RESTART_CANCEL:
 		return cvms_set_restart(vmm_db(p->v), p->row->id, p->row->attempts, 0,
 					p->row->exhausted, e);
-	case RESTART_GOOD:
+	case RESTART_RESET:
 		return cvms_set_restart(vmm_db(p->v), p->row->id, 0, 0, false, e);
-	case RESTART_DUE_AT:
-		return schedule(p, e);
-	case RESTART_ENOUGH:
+	case RESTART_SCHEDULE:
+		return restart_schedule(p, e);
+	case RESTART_EXHAUST:
 		return restart_exhaust(p, e);
 	case RESTART_NOW:
-		return attempt(p, e);
+		return restart_attempt(p, e);
 	case RESTART_NOTHING:
 		break;
 	}
 	return 0;
 }
 
-static void look_again_at(struct pass *p, int64_t when)
+static void restart_check_at(struct restart_pass *p, int64_t when)
 {
 	if (when && (!p->until || when < p->until))
 		p->until = when;
 }
 
-static void restart_apply_row(struct pass *p, const struct restart_row *row, int64_t now)
+static void restart_apply_row(struct restart_pass *p, const struct restart_row *row, int64_t now)
 {
 	struct err e;
 
 	p->row = row;
 	p->d = restart_decide(&vmm_settings(p->v)->restart, row, now);
-	look_again_at(p, p->d.until);
-	if (p->d.what == RESTART_NOTHING)
+	restart_check_at(p, p->d.until);
+	if (p->d.action == RESTART_NOTHING)
 		return;
-	turn_after(vmm_turn(p->v), policies_written, p->v);
-	if (turn_do(vmm_turn(p->v), act, p, &e) >= 0)
+	turn_after(vmm_turn(p->v), policies_committed, p->v);
+	if (turn_do(vmm_turn(p->v), restart_act, p, &e) >= 0)
 		return;
 	log_error("cannot record a restart: %s", e.text);
-	look_again_at(p, now + 1000);
+	restart_check_at(p, now + 1000);
 }
 
-void restart_look(struct vmm *v)
+void restart_apply(struct vmm *v)
 {
 	auto_free struct restart_row *rows = NULL;
 	int64_t now = clock_wall_ms();
-	struct pass p = { .v = v };
+	struct restart_pass p = { .v = v };
 	struct err e;
 	size_t n = 0;
 
@@ -248,5 +250,5 @@ void restart_look(struct vmm *v)
 	for (size_t i = 0; i < n; i++)
 		restart_apply_row(&p, &rows[i], now);
 	if (p.until)
-		policies_look_at(v, p.until - now);
+		policies_check_in(v, p.until - now);
 }

@@ -14,17 +14,17 @@ struct restart_row;
 struct restart_settings;
 struct vmm;
 
-enum restart_do {
-	RESTART_NOTHING, /* ... before @until (wall clock, ms; 0 = until something happens) */
-	RESTART_FORGET,  /* one that is due no longer is */
-	RESTART_GOOD,    /* it ran for long enough: the budget is whole again */
-	RESTART_DUE_AT,  /* begin one at @until */
-	RESTART_NOW,     /* begin it */
-	RESTART_ENOUGH,  /* the budget is used up */
+enum restart_action {
+	RESTART_NOTHING,  /* ... before @until (wall clock, ms; 0 = until something happens) */
+	RESTART_CANCEL,   /* one that is due no longer is */
+	RESTART_RESET,    /* it ran for long enough: the budget is whole again */
+	RESTART_SCHEDULE, /* begin one at @until */
+	RESTART_NOW,      /* begin it */
+	RESTART_EXHAUST,  /* the budget is used up */
 };
 
 struct restart_decision {
-	enum restart_do what;
+	enum restart_action action;
 	int64_t until;
 	int64_t attempts; /* before this one, as they count now */
 };
@@ -33,6 +33,6 @@ struct restart_decision {
 struct restart_decision restart_decide(const struct restart_settings *s,
 				       const struct restart_row *r, int64_t now);
 /* Look at all of them, and again when the next one is due. Not before the node is settled. */
-void restart_look(struct vmm *v);
+void restart_apply(struct vmm *v);
 
 #endif

@@ -4,9 +4,9 @@
  * While rows say that a guest waits for space, a job looks every POLL_MS at the file systems of
  * their disks (one statvfs() each, in the lane "short"); otherwise there is no timer. There must be
  * more than the one block that was missing: 2 % of the file system, at least 4 MiB and at most 1
- * GiB, or the guest would be paused by its next write. Of many that wait, AT_ONCE go on at a time,
- * oldest first, and the next look sees what they have left. One that was paused anew waits twice as
- * long as before, up to DELAY_MAX_MS, until it has run for GOOD_MS.
+ * GiB, or the guest would be paused by its next write. Of many that wait, RESUMES_PER_POLL go on at
+ * a time, oldest first, and the next look sees what they have left. One that was paused anew waits
+ * twice as long as before, up to RESUME_DELAY_MAX_MS, until it has run for RESUME_GOOD_MS.
  *
  * Going on is an ordinary operation ("resume", caller "teepod:auto-resume"). When each guest last
  * went on is in memory only: a daemon that was restarted tries at once. See observe.c for how a
@@ -31,8 +31,12 @@
 #include "vmm/node/settings.h"
 #include "vmm/op/op_begin.h"
 
-enum { POLL_MS = 3000, STATVFS_MS = 10000, AT_ONCE = 4 };
-enum { DELAY_MS = 5000, DELAY_MAX_MS = 10 * 60 * 1000, GOOD_MS = 10 * 60 * 1000 };
+enum { POLL_MS = 3000, STATVFS_MS = 10000, RESUMES_PER_POLL = 4 };
+enum {
+	RESUME_DELAY_MS = 5000,
+	RESUME_DELAY_MAX_MS = 10 * 60 * 1000,
+	RESUME_GOOD_MS = 10 * 60 * 1000
+};
 
 /* A CVM that went on by itself not long ago. */
 struct resumed {
@@ -71,21 +75,21 @@ void resumes_free(struct resumes *s)
 	free(s);
 }
 
-struct disk_room {
+struct disk_space {
 	int64_t cvm;
 	char *dir;
-	bool resume_has_space;
+	bool has_space;
 };
 
-struct room_poll {
+struct space_poll {
 	struct vmm *v;
-	struct disk_room *rooms;
+	struct disk_space *disks;
 	size_t n;
 };
 
 /* ------------------------------------------------------------------ the job */
 
-static uint64_t room_needed(uint64_t total)
+static uint64_t space_needed(uint64_t total)
 {
 	const uint64_t mib = 1024 * 1024;
 	uint64_t need = total / 50;
@@ -98,25 +102,25 @@ static bool resume_has_space(const char *dir)
 	struct statvfs s;
 
 	return !statvfs(dir, &s) &&
-	       (uint64_t)s.f_bavail * s.f_frsize >= room_needed((uint64_t)s.f_blocks * s.f_frsize);
+	       (uint64_t)s.f_bavail * s.f_frsize >= space_needed((uint64_t)s.f_blocks * s.f_frsize);
 }
 
-static void resume_work(void *arg)
+static void space_poll_work(void *arg)
 {
-	struct room_poll *p = arg;
+	struct space_poll *p = arg;
 
 	for (size_t i = 0; i < p->n && !job_is_cancelled(); i++)
-		p->rooms[i].resume_has_space = resume_has_space(p->rooms[i].dir);
+		p->disks[i].has_space = resume_has_space(p->disks[i].dir);
 }
 
 /* ------------------------------------------------------------------ going on */
 
-static void forget_old(struct resumed **at, int64_t now_ms)
+static void resumed_prune(struct resumed **at, int64_t now_ms)
 {
 	while (*at) {
 		struct resumed *r = *at;
 
-		if (now_ms - r->at_ms <= r->delay_ms + GOOD_MS) {
+		if (now_ms - r->at_ms <= r->delay_ms + RESUME_GOOD_MS) {
 			at = &r->next;
 			continue;
 		}
@@ -125,40 +129,40 @@ static void forget_old(struct resumed **at, int64_t now_ms)
 	}
 }
 
-/* NULL: it may go on at once, and would wait DELAY_MS after that. */
-static struct resumed *find_resumed(struct vmm *v, int64_t cvm, int64_t now_ms)
+/* NULL: it may go on at once, and would wait RESUME_DELAY_MS after that. */
+static struct resumed *resumed_find(struct vmm *v, int64_t cvm, int64_t now_ms)
 {
 	struct resumed *r;
 
-	forget_old(&vmm_resumes(v)->list, now_ms);
+	resumed_prune(&vmm_resumes(v)->list, now_ms);
 	r = vmm_resumes(v)->list;
 	while (r && r->cvm != cvm)
 		r = r->next;
 	return r;
 }
 
-static bool is_time(struct vmm *v, int64_t cvm)
+static bool resume_is_due(struct vmm *v, int64_t cvm)
 {
 	int64_t now = clock_mono_ms();
-	const struct resumed *r = find_resumed(v, cvm, now);
+	const struct resumed *r = resumed_find(v, cvm, now);
 
 	return !r || now >= r->at_ms + r->delay_ms;
 }
 
 /* Its operation is committed: the next time it has to wait longer. */
-static void take_attempt(struct vmm *v, int64_t cvm)
+static void resume_count_attempt(struct vmm *v, int64_t cvm)
 {
 	int64_t now = clock_mono_ms();
-	struct resumed *r = find_resumed(v, cvm, now);
+	struct resumed *r = resumed_find(v, cvm, now);
 
 	if (!r) {
 		r = xcalloc(1, sizeof(*r));
 		*r = (struct resumed){ .next = vmm_resumes(v)->list,
 				       .cvm = cvm,
-				       .delay_ms = DELAY_MS / 2 };
+				       .delay_ms = RESUME_DELAY_MS / 2 };
 		vmm_resumes(v)->list = r;
 	}
-	r->delay_ms = r->delay_ms * 2 < DELAY_MAX_MS ? r->delay_ms * 2 : DELAY_MAX_MS;
+	r->delay_ms = r->delay_ms * 2 < RESUME_DELAY_MAX_MS ? r->delay_ms * 2 : RESUME_DELAY_MAX_MS;
 	r->at_ms = now;
 }
 
@@ -167,16 +171,16 @@ struct resume_attempt {
 	int64_t cvm;
 };
 
-static void attempt_over(void *arg, const struct err *e)
+static void resume_attempt_committed(void *arg, const struct err *e)
 {
 	struct resume_attempt *a = arg;
 
 	if (!e && !vmm_is_closing(a->v))
-		take_attempt(a->v, a->cvm);
+		resume_count_attempt(a->v, a->cvm);
 	free(a);
 }
 
-struct going_on {
+struct resume_try {
 	struct vmm *v;
 	int64_t cvm;
 	bool begun;
@@ -184,9 +188,9 @@ struct going_on {
 
 static int resume_turn(void *arg, struct err *e)
 {
-	static const struct power_request ask = { .kind = OP_RESUME };
+	static const struct power_request req = { .kind = OP_RESUME };
 	static const struct request_ref ref = { .caller = "teepod:auto-resume", .automatic = true };
-	struct going_on *g = arg;
+	struct resume_try *g = arg;
 	struct resume_attempt *a;
 	struct cvm_row c;
 	struct op_row op;
@@ -195,21 +199,21 @@ static int resume_turn(void *arg, struct err *e)
 	if (r)
 		return r == -ERR_NOT_FOUND ? 0 : r;
 	if (c.op_id[0] || c.paused != PAUSED_NOSPC || c.desired != DESIRED_RUNNING ||
-	    !is_time(g->v, c.id))
+	    !resume_is_due(g->v, c.id))
 		return 0;
-	r = vmm_power(g->v, &c, &ask, &ref, &op, e);
+	r = vmm_power(g->v, &c, &req, &ref, &op, e);
 	if (r)
 		return r;
 	g->begun = true;
 	a = xcalloc(1, sizeof(*a));
 	*a = (struct resume_attempt){ g->v, g->cvm };
-	turn_after(vmm_turn(g->v), attempt_over, a);
+	turn_after(vmm_turn(g->v), resume_attempt_committed, a);
 	return 0;
 }
 
 static bool resume_guest(struct vmm *v, int64_t cvm)
 {
-	struct going_on g = { .v = v, .cvm = cvm };
+	struct resume_try g = { .v = v, .cvm = cvm };
 	struct err e;
 
 	if (turn_do(vmm_turn(v), resume_turn, &g, &e) < 0)
@@ -217,55 +221,55 @@ static bool resume_guest(struct vmm *v, int64_t cvm)
 	return g.begun;
 }
 
-static void poll_end(struct room_poll *p)
+static void space_poll_end(struct space_poll *p)
 {
 	struct vmm *v = p->v;
 
 	for (size_t i = 0; i < p->n; i++)
-		free(p->rooms[i].dir);
-	free(p->rooms);
+		free(p->disks[i].dir);
+	free(p->disks);
 	free(p);
 	assert(vmm_resumes(v)->polling);
 	vmm_resumes(v)->polling = false;
 	vmm_job_end(v);
 }
 
-static void poll_done(void *arg, enum job_end end)
+static void space_poll_done(void *arg, enum job_end end)
 {
-	struct room_poll *p = arg;
+	struct space_poll *p = arg;
 	struct vmm *v = p->v;
 	int begun = 0;
 
-	for (size_t i = 0; i < p->n && begun < AT_ONCE && end == JOB_WORKED && !vmm_is_closing(v);
-	     i++)
-		if (p->rooms[i].resume_has_space)
-			begun += resume_guest(v, p->rooms[i].cvm);
-	resume_look(v);
-	poll_end(p);
+	for (size_t i = 0;
+	     i < p->n && begun < RESUMES_PER_POLL && end == JOB_WORKED && !vmm_is_closing(v); i++)
+		if (p->disks[i].has_space)
+			begun += resume_guest(v, p->disks[i].cvm);
+	resume_poll_soon(v);
+	space_poll_end(p);
 }
 
 /* ------------------------------------------------------------------ polling */
 
-static void poll_begin(struct vmm *v, const struct cvm_seen *seen, size_t n)
+static void space_poll_begin(struct vmm *v, const struct cvm_seen *seen, size_t n)
 {
 	static const struct job_calls calls = { .lane = LANE_SHORT,
 						.what = "look for space on the disk",
 						.deadline_ms = STATVFS_MS,
-						.work = resume_work,
-						.done = poll_done };
-	struct room_poll *p = xcalloc(1, sizeof(*p));
+						.work = space_poll_work,
+						.done = space_poll_done };
+	struct space_poll *p = xcalloc(1, sizeof(*p));
 
-	*p = (struct room_poll){ .v = v, .rooms = xcalloc(n, sizeof(*p->rooms)), .n = n };
+	*p = (struct space_poll){ .v = v, .disks = xcalloc(n, sizeof(*p->disks)), .n = n };
 	for (size_t i = 0; i < n; i++)
-		p->rooms[i] =
-			(struct disk_room){ .cvm = seen[i].id, .dir = cvm_dir(v, seen[i].uuid) };
+		p->disks[i] =
+			(struct disk_space){ .cvm = seen[i].id, .dir = cvm_dir(v, seen[i].uuid) };
 	assert(!vmm_resumes(v)->polling);
 	vmm_resumes(v)->polling = true;
 	vmm_job_begin(v);
 	(void)job_start(vmm_settings(v)->loop, &calls, p);
 }
 
-static void look_for_room(void *arg)
+static void resume_poll(void *arg)
 {
 	struct vmm *v = arg;
 	auto_free struct cvm_seen *seen = NULL;
@@ -273,20 +277,19 @@ static void look_for_room(void *arg)
 	size_t n = 0;
 
 	if (vmm_is_closing(v) || vmm_resumes(v)->polling || !vmm_is_settled(v))
-		return; /* poll_done(), or the next list of domains, sets the timer */
+		return; /* space_poll_done(), or the next list of domains, sets the timer */
 	if (cvms_without_space(vmm_db(v), &seen, &n, &e)) {
 		log_error("cannot see which guests wait for space: %s", e.text);
-		resume_look(v);
+		resume_poll_soon(v);
 	} else if (n) {
-		poll_begin(v, seen, n);
+		space_poll_begin(v, seen, n);
 	}
 }
 
-void resume_look(struct vmm *v)
+void resume_poll_soon(struct vmm *v)
 {
 	if (!vmm_is_closing(v) && !vmm_resumes(v)->timer)
-		(void)loop_after(vmm_settings(v)->loop, POLL_MS, look_for_room, v,
-				 &vmm_resumes(v)->timer);
+		(void)loop_after(vmm_settings(v)->loop, POLL_MS, resume_poll, v, &vmm_resumes(v)->timer);
 }
 
 void resume_close(struct vmm *v)

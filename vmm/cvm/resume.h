@@ -18,7 +18,7 @@ struct resumes *resumes_new(void);
 void resumes_free(struct resumes *s);
 
 /* A guest may have been paused for want of space: look for it soon, and as long as one waits. */
-void resume_look(struct vmm *v);
+void resume_poll_soon(struct vmm *v);
 /* The node closes: cancel the timer. */
 void resume_close(struct vmm *v);
 

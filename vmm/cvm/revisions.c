@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * revisions.c - read the history of an app.
  *
- * Entries are written by change_remember() (change.c) and are not changed afterwards.
+ * Entries are written by change_add_history() (change.c) and are not changed afterwards.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -62,12 +62,12 @@
 
 /* ------------------------------------------------------------------ jobs */
 
-static char *below(const struct step_job *j, const char *name)
+static char *cvm_file_path(const struct step_job *j, const char *name)
 {
 	return xasprintf("%s/%s", j->dir, name);
 }
 
-static struct log_limits limits_of(const struct vmm_settings *s)
+static struct log_limits log_limits_from(const struct vmm_settings *s)
 {
 	return (struct log_limits){ .max_bytes = s->log_max_bytes,
 				    .max_backups = s->log_backups,
@@ -75,10 +75,10 @@ static struct log_limits limits_of(const struct vmm_settings *s)
 }
 
 /* The machine as it is started next. */
-static int machine_of(const struct step_job *j, const struct image_boot *boot, struct machine *ret,
-		      struct err *e)
+static int step_machine(const struct step_job *j, const struct image_boot *boot,
+			struct machine *ret, struct err *e)
 {
-	auto_free char *shared = below(j, "shared");
+	auto_free char *shared = cvm_file_path(j, "shared");
 	uint8_t seed[INSTANCE_SEED_LEN];
 	const struct machine_in in = { .set = &j->set,
 				       .caps = &j->caps,
@@ -98,8 +98,8 @@ static int machine_of(const struct step_job *j, const struct image_boot *boot, s
 	return machine_make(&in, ret, e);
 }
 
-static int write_guest_files(const struct step_job *j, const char *shared, const struct machine *m,
-			     struct err *e)
+static int step_write_guest_files(const struct step_job *j, const char *shared,
+				  const struct machine *m, struct err *e)
 {
 	const struct guest_files g = {
 		.dir = shared,
@@ -123,14 +123,14 @@ static int write_guest_files(const struct step_job *j, const char *shared, const
 }
 
 /* What the guest finds: its files, and where they come by a disk, that disk. */
-static int share_files(const struct step_job *j, const char *shared, const struct image_boot *boot,
-		       struct err *e)
+static int step_share_files(const struct step_job *j, const char *shared,
+			    const struct image_boot *boot, struct err *e)
 {
 	auto_machine struct machine m = { 0 };
-	int r = machine_of(j, boot, &m, e);
+	int r = step_machine(j, boot, &m, e);
 
 	if (!r)
-		r = write_guest_files(j, shared, &m, e);
+		r = step_write_guest_files(j, shared, &m, e);
 	if (!r && m.spec.share_mode == SHARE_DISK)
 		r = share_disk_make(shared, m.spec.share, e);
 	if (!r && m.spec.share_mode == SHARE_DISK && j->caps.by_group)
@@ -138,7 +138,7 @@ static int share_files(const struct step_job *j, const char *shared, const struc
 	return r;
 }
 
-static int check_image(struct step_job *j, struct err *e)
+static int step_check_image(struct step_job *j, struct err *e)
 {
 	return image_check(j->image_dir, j->cvm.image_name, j->cvm.image_hash, j->image_files,
 			   &j->image_files_now, e);
@@ -146,14 +146,14 @@ static int check_image(struct step_job *j, struct err *e)
 
 int step_files(struct step_job *j, struct err *e)
 {
-	auto_free char *logs = below(j, "logs"), *shared = below(j, "shared");
-	const struct log_limits limits = limits_of(&j->set);
+	auto_free char *logs = cvm_file_path(j, "logs"), *shared = cvm_file_path(j, "shared");
+	const struct log_limits limits = log_limits_from(&j->set);
 	struct image_boot boot = { 0 };
 	char qemu_log[512];
 	int r = step_disk_check(j, e);
 
 	if (!r)
-		r = check_image(j, e);
+		r = step_check_image(j, e);
 	if (!r)
 		r = image_boot_read(j->image_dir, &boot, e);
 	/* Closed to others before anything is in it: what a guest is given, says and stores
@@ -165,7 +165,7 @@ int step_files(struct step_job *j, struct err *e)
 	if (!r)
 		r = file_mkdirs(shared, 0700, e);
 	if (!r)
-		r = share_files(j, shared, &boot, e);
+		r = step_share_files(j, shared, &boot, e);
 	if (!r && j->caps.has_user)
 		r = guest_files_open_to(j->dir, shared, j->caps.gid, e);
 	if (!r)
@@ -176,7 +176,7 @@ int step_files(struct step_job *j, struct err *e)
 }
 
 /* As recorded; or as a change under way is making it. */
-static int check_own_disk(const struct step_job *j, const char *path, struct err *e)
+static int step_check_own_disk(const struct step_job *j, const char *path, struct err *e)
 {
 	int64_t made = j->cvm.disk_made ? j->cvm.disk_made : 1, is = j->cvm.disk_gib;
 
@@ -186,15 +186,15 @@ static int check_own_disk(const struct step_job *j, const char *path, struct err
 
 int step_disk_check(const struct step_job *j, struct err *e)
 {
-	auto_free char *path = below(j, "hda.img");
-	int r = j->cvm.disk_made ? check_own_disk(j, path, e) : 0;
+	auto_free char *path = cvm_file_path(j, "hda.img");
+	int r = j->cvm.disk_made ? step_check_own_disk(j, path, e) : 0;
 
 	return r && j->new_disk && !strcmp(e->field, "disk") ? 0 : r;
 }
 
-/* @why: what check_own_disk() says. Only a disk that never was, or that its owner gives up, is
+/* @why: what step_check_own_disk() says. Only a disk that never was, or that its owner gives up, is
  * made. */
-static bool is_to_be_made(const struct step_job *j, const char *path, const struct err *why)
+static bool step_must_make_disk(const struct step_job *j, const char *path, const struct err *why)
 {
 	struct stat st;
 
@@ -204,7 +204,7 @@ static bool is_to_be_made(const struct step_job *j, const char *path, const stru
 }
 
 /* It may hold what its owner comes back for. It is removed with the CVM. */
-static int set_disk_aside(const char *path, struct err *e)
+static int step_keep_old_disk(const char *path, struct err *e)
 {
 	auto_free char *aside = xasprintf("%s.replaced-%lld", path, (long long)clock_wall_ms());
 
@@ -213,14 +213,14 @@ static int set_disk_aside(const char *path, struct err *e)
 	return 0;
 }
 
-static int do_disk(struct step_job *j, struct err *e)
+static int step_disk(struct step_job *j, struct err *e)
 {
-	auto_free char *path = below(j, "hda.img");
+	auto_free char *path = cvm_file_path(j, "hda.img");
 	struct err why;
-	int r = check_own_disk(j, path, &why);
+	int r = step_check_own_disk(j, path, &why);
 
-	if (r && is_to_be_made(j, path, &why)) {
-		r = set_disk_aside(path, e);
+	if (r && step_must_make_disk(j, path, &why)) {
+		r = step_keep_old_disk(path, e);
 		if (!r)
 			r = disk_create(j->dir, path, j->cvm.disk_gib, e);
 	} else if (r) {
@@ -251,7 +251,7 @@ int step_define(struct step_job *j, struct err *e)
 	if (!r)
 		r = image_boot_read(j->image_dir, &boot, e);
 	if (!r)
-		r = machine_of(j, &boot, &m, e);
+		r = step_machine(j, &boot, &m, e);
 	if (!r)
 		r = domain_xml(&m.spec, &xml, e);
 	return r ? r : hv_define(j->hv, xml, e);
@@ -292,7 +292,7 @@ static int remove_qemu_log(const char *path, struct err *e)
 	return err_sys(e, errno, "cannot remove %s", path);
 }
 
-static int do_undefine(struct step_job *j, struct err *e)
+static int step_undefine(struct step_job *j, struct err *e)
 {
 	char qemu_log[512];
 	int r = hv_undefine(j->hv, j->cvm.uuid, e);
@@ -302,23 +302,23 @@ static int do_undefine(struct step_job *j, struct err *e)
 	return r ? r : remove_qemu_log(qemu_log, e);
 }
 
-static int do_remove(struct step_job *j, struct err *e)
+static int step_remove(struct step_job *j, struct err *e)
 {
 	return file_remove_tree(j->dir, e);
 }
 
 /* Whatever the button does, a forced job ends in a hard stop; only a lost connection is worth a
  * repetition. */
-static int press_button(struct step_job *j, bool forced, struct err *e)
+static int press_power_button(struct step_job *j, bool forced, struct err *e)
 {
 	int r = hv_power_button(j->hv, j->cvm.uuid, e);
 
 	return r == -ERR_NOT_FOUND || (forced && r != -ERR_UNAVAILABLE) ? 0 : r;
 }
 
-static int do_signal(struct step_job *j, struct err *e)
+static int step_power_button(struct step_job *j, struct err *e)
 {
-	return press_button(j, j->force, e);
+	return press_power_button(j, j->force, e);
 }
 
 int step_check(struct step_job *j, struct err *e)
@@ -326,24 +326,24 @@ int step_check(struct step_job *j, struct err *e)
 	bool same_image = !*j->change.op || j->change.image == j->cvm.image;
 	int r = step_disk_check(j, e);
 
-	return r || !same_image ? r : check_image(j, e);
+	return r || !same_image ? r : step_check_image(j, e);
 }
 
 int step_signal(struct step_job *j, struct err *e)
 {
-	return j->force ? 0 : press_button(j, true, e);
+	return j->force ? 0 : press_power_button(j, true, e);
 }
 
-static int do_resume(struct step_job *j, struct err *e)
+static int step_resume(struct step_job *j, struct err *e)
 {
 	int r = hv_resume(j->hv, j->cvm.uuid, e);
 
 	return r == -ERR_NOT_FOUND ? err_set(e, ERR_CONFLICT, "the guest has ended meanwhile") : r;
 }
 
-static int undo_disk(struct step_job *j, struct err *e)
+static int step_undo_disk(struct step_job *j, struct err *e)
 {
-	auto_free char *path = below(j, "hda.img");
+	auto_free char *path = cvm_file_path(j, "hda.img");
 
 	return file_remove_tree(path, e);
 }
@@ -373,13 +373,13 @@ int step_save_check(struct vmm *v, struct op_run *o, const struct cvm_row *c, st
 }
 
 /* The disk is there, and as large as its row says. */
-static int save_disk(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
+static int step_save_disk(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
 	(void)o;
 	return cvms_set_disk(vmm_db(v), c->id, c->disk_gib, c->disk_gib, e);
 }
 
-static int unsave_disk(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
+static int step_unsave_disk(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
 	(void)o;
 	return cvms_set_disk(vmm_db(v), c->id, c->disk_gib, 0, e);
@@ -396,7 +396,7 @@ int step_save_started(struct vmm *v, struct op_run *o, const struct cvm_row *c, 
 	(void)o;
 	if (r)
 		return r;
-	observe_look(v, c->uuid);
+	observe_domain(v, c->uuid);
 	return observe_apply(v, c, OBSERVED_RUNNING, e);
 }
 
@@ -408,23 +408,26 @@ int step_save_signal(struct vmm *v, struct op_run *o, const struct cvm_row *c, s
 
 	(void)e;
 	if (pressed && c->observed == OBSERVED_PAUSED)
-		observe_look(v, c->uuid);
+		observe_domain(v, c->uuid);
 	return 0;
 }
 
-static int enter_running(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
+static int step_enter_running(struct vmm *v, struct op_run *o, const struct cvm_row *c,
+			      struct err *e)
 {
 	(void)o;
 	return set_desired(v, c, DESIRED_RUNNING, e);
 }
 
-static int enter_stopped(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
+static int step_enter_stopped(struct vmm *v, struct op_run *o, const struct cvm_row *c,
+			      struct err *e)
 {
 	(void)o;
 	return set_desired(v, c, DESIRED_STOPPED, e);
 }
 
-static int enter_delete(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
+static int step_enter_delete(struct vmm *v, struct op_run *o, const struct cvm_row *c,
+			     struct err *e)
 {
 	(void)o;
 	return set_desired(v, c, DESIRED_DELETED, e);
@@ -449,17 +452,17 @@ unsigned step_graceful_limit(const struct op_run *o)
 /* By an error of its disk: it will not go on by itself while an operation works on it. The row may
  * still say what was before the button resumed it: until it is looked at, or domains are listed
  * after a restart. */
-static bool is_stuck(const struct vmm *v, const struct cvm_row *c)
+static bool is_paused_by_disk(const struct vmm *v, const struct cvm_row *c)
 {
 	return vmm_is_settled(v) && (c->paused == PAUSED_NOSPC || c->paused == PAUSED_IOERROR) &&
-	       !observe_is_looking(v, c->uuid);
+	       !observe_is_pending(v, c->uuid);
 }
 
-static int shut_down(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
+static int step_shut_down(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
 	if (!cvm_is_up(c))
 		return 1;
-	if (!o->timed_out && !is_stuck(v, c))
+	if (!o->timed_out && !is_paused_by_disk(v, c))
 		return 0;
 	if (o->force)
 		return 1;
@@ -479,7 +482,7 @@ static int shut_down(struct vmm *v, struct op_run *o, const struct cvm_row *c, s
 int step_down_or_late(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
 	(void)e;
-	return !cvm_is_up(c) || o->force || o->timed_out || is_stuck(v, c);
+	return !cvm_is_up(c) || o->force || o->timed_out || is_paused_by_disk(v, c);
 }
 
 unsigned step_boot_limit(const struct op_run *o)
@@ -514,7 +517,7 @@ int step_booted(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct
 
 /* ------------------------------------------------------------------ ends */
 
-static int forget(struct vmm *v, const struct cvm_row *c, const char *op_id, struct err *e)
+static int cvm_delete(struct vmm *v, const struct cvm_row *c, const char *op_id, struct err *e)
 {
 	auto_free struct port_row *ports = NULL;
 	size_t n;
@@ -535,7 +538,7 @@ static int forget(struct vmm *v, const struct cvm_row *c, const char *op_id, str
 static int finish_create(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok,
 			 struct err *e)
 {
-	return !ok && o->row.undoing ? forget(v, c, o->row.id, e) : 0;
+	return !ok && o->row.undoing ? cvm_delete(v, c, o->row.id, e) : 0;
 }
 
 /* Undone, or cancelled when the old guest was down and the new one not begun: the guest is down, so
@@ -585,7 +588,7 @@ static int finish_shutdown(struct vmm *v, struct op_run *o, const struct cvm_row
 static int finish_delete(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok,
 			 struct err *e)
 {
-	return ok ? forget(v, c, o->row.id, e) : 0;
+	return ok ? cvm_delete(v, c, o->row.id, e) : 0;
 }
 
 /* ------------------------------------------------------------------ tables */
@@ -596,14 +599,14 @@ static int finish_delete(struct vmm *v, struct op_run *o, const struct cvm_row *
 #define TABLE_VERSION 3
 #define FILES_STEP    "guest_files"
 
-static int do_probe(struct step_job *j, struct err *e)
+static int step_probe(struct step_job *j, struct err *e)
 {
-	auto_free char *path = below(j, "hda.img");
+	auto_free char *path = cvm_file_path(j, "hda.img");
 
 	return access(path, F_OK) ? err_sys(e, errno, "check %s", path) : 0;
 }
 
-#define PROBE_STEP { .name = "probe", .work = { do_probe, WAITS_NOTHING, STEP_FILES_S } },
+#define PROBE_STEP { .name = "probe", .work = { step_probe, WAITS_NOTHING, STEP_FILES_S } },
 static const struct step_rename renames[] = { { 3, "files", FILES_STEP }, { 0 } };
 #define RENAMES .renames = renames,
 #else
@@ -621,8 +624,8 @@ static const struct step_rename renames[] = { { 3, "files", FILES_STEP }, { 0 } 
 	  .save = step_save_files,                                                              \
 	  .undo = { FILES_UNDO, WAITS_NOTHING, STEP_FILES_S } },                                \
 		{ .name = "disk",                                                               \
-		  .work = { do_disk, WAITS_NOTHING, STEP_FILES_S },                             \
-		  .save = save_disk,                                                            \
+		  .work = { step_disk, WAITS_NOTHING, STEP_FILES_S },                           \
+		  .save = step_save_disk,                                                       \
 		  .undo = { DISK_UNDO, WAITS_NOTHING, STEP_FILES_S },                           \
 		  .unsave = DISK_UNSAVE },                                                      \
 		PROBE_STEP{ .name = "define",                                                   \
@@ -640,7 +643,7 @@ static const struct step_rename renames[] = { { 3, "files", FILES_STEP }, { 0 } 
 
 static const struct step create_steps[] = {
 	{ .name = "reserve" },
-	START_STEPS(do_remove, undo_disk, unsave_disk, do_undefine),
+	START_STEPS(step_remove, step_undo_disk, step_unsave_disk, step_undefine),
 };
 
 static const struct step start_steps[] = {
@@ -651,7 +654,7 @@ static const struct step start_steps[] = {
 static const struct step stop_steps[] = {
 	{ .name = "stop",
 	  .flags = STEP_KEEP,
-	  .enter = enter_stopped,
+	  .enter = step_enter_stopped,
 	  .work = STEP_END_GUEST,
 	  .save = step_save_off },
 };
@@ -659,10 +662,13 @@ static const struct step stop_steps[] = {
 static const struct step shutdown_steps[] = {
 	{ .name = "signal",
 	  .flags = STEP_KEEP | STEP_OPTIONAL,
-	  .enter = enter_stopped,
-	  .work = { do_signal, WAITS_QEMU, STEP_BUTTON_S },
+	  .enter = step_enter_stopped,
+	  .work = { step_power_button, WAITS_QEMU, STEP_BUTTON_S },
 	  .save = step_save_signal },
-	{ .name = "wait", .flags = STEP_KEEP, .ready = shut_down, .limit_s = step_graceful_limit },
+	{ .name = "wait",
+	  .flags = STEP_KEEP,
+	  .ready = step_shut_down,
+	  .limit_s = step_graceful_limit },
 	{ .name = "stop", .flags = STEP_KEEP, .work = STEP_END_GUEST, .save = step_save_off },
 };
 
@@ -686,22 +692,22 @@ static const struct step restart_steps[] = {
 static const struct step delete_steps[] = {
 	{ .name = "stop",
 	  .flags = STEP_KEEP,
-	  .enter = enter_delete,
+	  .enter = step_enter_delete,
 	  .work = STEP_END_GUEST,
 	  .save = step_save_off },
 	{ .name = "undefine",
 	  .flags = STEP_KEEP,
-	  .work = { do_undefine, WAITS_LIBVIRT, STEP_LIBVIRT_S } },
+	  .work = { step_undefine, WAITS_LIBVIRT, STEP_LIBVIRT_S } },
 	{ .name = "remove",
 	  .flags = STEP_KEEP,
-	  .work = { do_remove, WAITS_NOTHING, STEP_FILES_S } },
+	  .work = { step_remove, WAITS_NOTHING, STEP_FILES_S } },
 };
 
 static const struct step resume_steps[] = {
 	{ .name = "resume",
 	  .flags = STEP_KEEP,
-	  .enter = enter_running,
-	  .work = { do_resume, WAITS_QEMU, STEP_LIBVIRT_S },
+	  .enter = step_enter_running,
+	  .work = { step_resume, WAITS_QEMU, STEP_LIBVIRT_S },
 	  .save = step_save_started },
 };
 

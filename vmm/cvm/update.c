@@ -27,7 +27,7 @@ static bool is_resize(enum change_of what)
 
 /* The kind follows from the fields that changed; if none changed, from the fields that the request
  * named. */
-static enum op_kind update_op_kind(const struct update_request *ask, const struct cvm_change *c)
+static enum op_kind update_op_kind(const struct update_request *req, const struct cvm_change *c)
 {
 	bool any = false;
 
@@ -36,8 +36,8 @@ static enum op_kind update_op_kind(const struct update_request *ask, const struc
 			return OP_UPGRADE;
 		any = any || c->differs[i];
 	}
-	return !any && (ask->image || ask->manifest || ask->set_env || ask->set_user_config ||
-			ask->set_ports || ask->set_gpus || ask->listed >= 0)
+	return !any && (req->image || req->manifest || req->set_env || req->set_user_config ||
+			req->set_ports || req->set_gpus || req->listed >= 0)
 		       ? OP_UPGRADE
 		       : OP_RESIZE;
 }
@@ -52,7 +52,7 @@ static bool update_has_changes(const struct cvm_change *c)
 
 /* Not ERR_BUSY: the same request is refused as long as the guest runs. */
 static int update_check_restart(const struct vmm *v, const struct cvm_row *cvm,
-				const struct cvm_change *c, const struct update_request *ask,
+				const struct cvm_change *c, const struct update_request *req,
 				struct err *e)
 {
 	char what[128] = "";
@@ -60,7 +60,7 @@ static int update_check_restart(const struct vmm *v, const struct cvm_row *cvm,
 
 	if (!c->restart)
 		return 0;
-	if (ask->allow_restart)
+	if (req->allow_restart)
 		return tee_allows(v, &c->a.row, e);
 	for (int i = 0; i < CHANGES && n < sizeof(what); i++)
 		if (c->differs[i] && i != CHANGE_DISK && i != CHANGE_PORTS && i != CHANGE_LISTED &&
@@ -75,11 +75,11 @@ static int update_check_restart(const struct vmm *v, const struct cvm_row *cvm,
 }
 
 static int update_begin(struct vmm *v, const struct cvm_row *cvm, const struct cvm_change *c,
-			const struct update_request *ask, const struct request_ref *ref,
+			const struct update_request *req, const struct request_ref *ref,
 			struct op_row *ret_op, struct err *e)
 {
 	const bool reforward = c->differs[CHANGE_PORTS] && cvm_is_up(cvm) && !c->restart;
-	unsigned timeout_s = ask->timeout_s;
+	unsigned timeout_s = req->timeout_s;
 	char params[128];
 	int r = power_timeout(&timeout_s, e);
 
@@ -87,17 +87,17 @@ static int update_begin(struct vmm *v, const struct cvm_row *cvm, const struct c
 		return r;
 	(void)snprintf(params, sizeof(params),
 		       "{\"timeout_s\":%u,\"force\":%s,\"restart\":%s,\"grow\":%s,\"lead\":%s}",
-		       timeout_s, ask->force ? "true" : "false", c->restart ? "true" : "false",
+		       timeout_s, req->force ? "true" : "false", c->restart ? "true" : "false",
 		       c->differs[CHANGE_DISK] ? "true" : "false", reforward ? "true" : "false");
 	if (!update_has_changes(c))
-		return op_record(v, cvm, update_op_kind(ask, c), params, ref, ret_op, e);
-	r = update_check_restart(v, cvm, c, ask, e);
+		return op_record(v, cvm, update_op_kind(req, c), params, ref, ret_op, e);
+	r = update_check_restart(v, cvm, c, req, e);
 	if (!r)
-		r = op_begin(v, cvm, update_op_kind(ask, c), params, ref, ret_op, e);
+		r = op_begin(v, cvm, update_op_kind(req, c), params, ref, ret_op, e);
 	return r ? r : change_reserve(v, cvm, c, ret_op->id, e);
 }
 
-int vmm_update(struct vmm *v, const struct cvm_row *cvm, const struct update_request *ask,
+int vmm_update(struct vmm *v, const struct cvm_row *cvm, const struct update_request *req,
 	       const struct request_ref *ref, struct op_row *ret_op, struct err *e)
 {
 	struct cvm_change c = { 0 };
@@ -114,9 +114,9 @@ int vmm_update(struct vmm *v, const struct cvm_row *cvm, const struct update_req
 		return err_set(e, ERR_BUSY, "%s is being deleted", row.name);
 	r = op_idle(v, &row, e);
 	if (!r)
-		r = change_plan(v, &row, ask, ref->looked, &c, e);
+		r = change_plan(v, &row, req, ref->inventory_fresh, &c, e);
 	if (!r)
-		r = update_begin(v, &row, &c, ask, ref, ret_op, e);
+		r = update_begin(v, &row, &c, req, ref, ret_op, e);
 	change_free(&c);
 	return r;
 }

@@ -18,7 +18,7 @@ struct op_row;
  * entry. ERR_INCOMPATIBLE, field "allow_restart", if a running CVM needs a restart and the request
  * does not allow it; a retry does not help. ERR_BUSY while another operation runs. A stopped CVM
  * stays stopped. Without a difference the operation is recorded as finished. */
-int vmm_update(struct vmm *v, const struct cvm_row *cvm, const struct update_request *ask,
+int vmm_update(struct vmm *v, const struct cvm_row *cvm, const struct update_request *req,
 	       const struct request_ref *ref, struct op_row *ret_op, struct err *e);
 
 #endif

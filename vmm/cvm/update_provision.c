@@ -46,11 +46,11 @@ static int update_provision_put(struct vmm *v, const struct cvm_row *cvm, const 
 static int update_provision_check(struct vmm *v, const struct cvm_row *cvm, json_t *manifest,
 				  const char *text, struct err *e)
 {
-	const struct update_request ask = { .manifest = manifest,
+	const struct update_request req = { .manifest = manifest,
 					    .manifest_text = text,
 					    .listed = -1 };
 	struct admission a;
-	int r = admit_change(v, cvm, &ask, &a, e);
+	int r = admit_change(v, cvm, &req, &a, e);
 
 	admission_free(&a);
 	return r;

@@ -43,17 +43,17 @@
 
 /* ------------------------------------------------------------------ what is skipped */
 
-static bool no_restart(const struct op_run *o)
+static bool update_skip_restart(const struct op_run *o)
 {
 	return !o->restart;
 }
 
-static bool no_growth(const struct op_run *o)
+static bool update_skip_disk(const struct op_run *o)
 {
 	return !o->grow;
 }
 
-static bool no_forwards(const struct op_run *o)
+static bool update_skip_forwards(const struct op_run *o)
 {
 	return !o->restart && !o->forward;
 }
@@ -61,7 +61,7 @@ static bool no_forwards(const struct op_run *o)
 /* ------------------------------------------------------------------ jobs */
 
 /* By QEMU if one has it open, else by qemu-img. QEMU would grow a file that was removed, too. */
-static int grow_disk(struct step_job *j, struct err *e)
+static int update_grow_disk(struct step_job *j, struct err *e)
 {
 	auto_free char *path = xasprintf("%s/hda.img", j->dir);
 	int r = step_disk_check(j, e);
@@ -74,7 +74,7 @@ static int grow_disk(struct step_job *j, struct err *e)
 }
 
 /* The change is applied by now: the present ports are the new ones. */
-static int move_forwards(struct step_job *j, struct err *e)
+static int update_move_forwards(struct step_job *j, struct err *e)
 {
 	if (j->restart)
 		return step_forwards(j, e);
@@ -82,7 +82,7 @@ static int move_forwards(struct step_job *j, struct err *e)
 			       j->n_ports, e);
 }
 
-static int move_forwards_back(struct step_job *j, struct err *e)
+static int update_restore_forwards(struct step_job *j, struct err *e)
 {
 	if (j->restart)
 		return 0; /* they end with the guest */
@@ -92,7 +92,8 @@ static int move_forwards_back(struct step_job *j, struct err *e)
 
 /* ------------------------------------------------------------------ turns */
 
-static int load(struct vmm *v, const struct op_run *o, struct change_row *ret, struct err *e)
+static int update_load_change(struct vmm *v, const struct op_run *o, struct change_row *ret,
+			      struct err *e)
 {
 	int r = changes_get(vmm_db(v), o->row.id, ret, e);
 
@@ -105,7 +106,7 @@ static int update_save_disk(struct vmm *v, struct op_run *o, const struct cvm_ro
 {
 	struct change_row x;
 	int64_t made;
-	int r = load(v, o, &x, e);
+	int r = update_load_change(v, o, &x, e);
 
 	if (r)
 		return r;
@@ -119,8 +120,8 @@ static int update_save_disk(struct vmm *v, struct op_run *o, const struct cvm_ro
 }
 
 /* @c is what it was. */
-static int swap(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct change_row *x,
-		struct err *e)
+static int update_swap(struct vmm *v, struct op_run *o, const struct cvm_row *c,
+		       struct change_row *x, struct err *e)
 {
 	struct cvm_row now;
 	int r = changes_swap(vmm_db(v), x, e);
@@ -131,7 +132,7 @@ static int swap(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct
 		r = cvms_get(vmm_db(v), c->id, &now, e);
 	if (r)
 		return r == -ERR_NOT_FOUND ? err_set(e, ERR_CVM_NOT_FOUND, "the CVM is gone") : r;
-	r = x->applied ? change_remember(v, &now, x->changed, &o->row, e)
+	r = x->applied ? change_add_history(v, &now, x->changed, &o->row, e)
 		       : history_remove(vmm_db(v), o->row.id, e);
 	return r ? r
 		 : event(v, &now, o->row.id, x->applied ? "cvm.changed" : "cvm.changed_back", e,
@@ -141,35 +142,37 @@ static int swap(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct
 			 "disk_gib", (json_int_t)now.disk_gib);
 }
 
-static int swap_to(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool applied,
-		   struct err *e)
+static int update_swap_to(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool applied,
+			  struct err *e)
 {
 	struct change_row x;
-	int r = load(v, o, &x, e);
+	int r = update_load_change(v, o, &x, e);
 
 	if (r)
 		return r;
 	if (x.applied != applied)
-		r = swap(v, o, c, &x, e);
+		r = update_swap(v, o, c, &x, e);
 	cvm_blobs_free(&x.blobs);
 	return r;
 }
 
-static int save_applied(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
+static int update_save_applied(struct vmm *v, struct op_run *o, const struct cvm_row *c,
+			       struct err *e)
 {
-	return swap_to(v, o, c, true, e);
+	return update_swap_to(v, o, c, true, e);
 }
 
-static int unsave_applied(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
+static int update_unsave_applied(struct vmm *v, struct op_run *o, const struct cvm_row *c,
+				 struct err *e)
 {
-	return swap_to(v, o, c, false, e);
+	return update_swap_to(v, o, c, false, e);
 }
 
 /* ------------------------------------------------------------------ the end */
 
 /* The error says what failed; this says what became of the CVM, and is said in full. */
-static void tell_end(struct op_run *o, const struct cvm_row *c, const struct change_row *x,
-		     const char *follower)
+static void update_describe_end(struct op_run *o, const struct cvm_row *c,
+				const struct change_row *x, const char *follower)
 {
 	char disk[64] = "", again[96] = "", end[240], text[sizeof(((struct err *)0)->text)];
 	struct err w;
@@ -194,8 +197,8 @@ static void tell_end(struct op_run *o, const struct cvm_row *c, const struct cha
 }
 
 /* Gone back, or cancelled while it went down by itself: it ran, and shall run again. */
-static int start_again(struct vmm *v, struct op_run *o, const struct cvm_row *c,
-		       const struct change_row *x, char ret_op[UUID_TEXT], struct err *e)
+static int update_start_again(struct vmm *v, struct op_run *o, const struct cvm_row *c,
+			      const struct change_row *x, char ret_op[UUID_TEXT], struct err *e)
 {
 	struct op_row next;
 	bool queued;
@@ -218,7 +221,7 @@ static int finish_update(struct vmm *v, struct op_run *o, const struct cvm_row *
 {
 	char follower[UUID_TEXT] = "";
 	struct change_row x;
-	int r = load(v, o, &x, e);
+	int r = update_load_change(v, o, &x, e);
 
 	if (r)
 		return r;
@@ -226,9 +229,9 @@ static int finish_update(struct vmm *v, struct op_run *o, const struct cvm_row *
 	if (!r)
 		r = meter_follow(v, c->id, e);
 	if (!r && !ok) {
-		r = start_again(v, o, c, &x, follower, e);
+		r = update_start_again(v, o, c, &x, follower, e);
 		if (!r)
-			tell_end(o, c, &x, follower);
+			update_describe_end(o, c, &x, follower);
 	}
 	cvm_blobs_free(&x.blobs);
 	return r;
@@ -242,50 +245,50 @@ static const struct step update_steps[] = {
 	  .flags = STEP_KEEP,
 	  .work = { step_check, WAITS_NOTHING, STEP_FILES_S },
 	  .save = step_save_check,
-	  .skip = no_restart },
+	  .skip = update_skip_restart },
 	{ .name = "signal",
 	  .flags = STEP_KEEP | STEP_OPTIONAL,
 	  .work = { step_signal, WAITS_QEMU, STEP_BUTTON_S },
 	  .save = step_save_signal,
-	  .skip = no_restart },
+	  .skip = update_skip_restart },
 	{ .name = "wait",
 	  .flags = STEP_KEEP,
 	  .ready = step_down_or_late,
 	  .limit_s = step_graceful_limit,
-	  .skip = no_restart },
+	  .skip = update_skip_restart },
 	{ .name = "stop",
 	  .work = STEP_END_GUEST,
 	  .save = step_save_off,
 	  .undo = STEP_END_GUEST,
-	  .skip = no_restart },
+	  .skip = update_skip_restart },
 	{ .name = "disk",
 	  .flags = STEP_ASSUME_DONE,
-	  .work = { grow_disk, WAITS_QEMU, STEP_FILES_S },
+	  .work = { update_grow_disk, WAITS_QEMU, STEP_FILES_S },
 	  .save = update_save_disk,
-	  .skip = no_growth },
-	{ .name = "apply", .save = save_applied, .unsave = unsave_applied },
+	  .skip = update_skip_disk },
+	{ .name = "apply", .save = update_save_applied, .unsave = update_unsave_applied },
 	{ .name = "files",
 	  .enter = step_enter_boot,
 	  .work = { step_files, WAITS_LIBVIRT, STEP_FILES_S },
 	  .save = step_save_files,
-	  .skip = no_restart },
+	  .skip = update_skip_restart },
 	{ .name = "define",
 	  .work = { step_define, WAITS_LIBVIRT, STEP_LIBVIRT_S },
-	  .skip = no_restart },
+	  .skip = update_skip_restart },
 	{ .name = "start",
 	  .work = { step_start, WAITS_QEMU, STEP_START_S },
 	  .save = step_save_started,
 	  .undo = STEP_END_GUEST,
-	  .skip = no_restart },
+	  .skip = update_skip_restart },
 	{ .name = "forwards",
-	  .work = { move_forwards, WAITS_QEMU, STEP_FORWARDS_S },
-	  .undo = { move_forwards_back, WAITS_QEMU, STEP_FORWARDS_S },
-	  .skip = no_forwards },
+	  .work = { update_move_forwards, WAITS_QEMU, STEP_FORWARDS_S },
+	  .undo = { update_restore_forwards, WAITS_QEMU, STEP_FORWARDS_S },
+	  .skip = update_skip_forwards },
 	{ .name = "boot",
 	  .flags = STEP_KEEP,
 	  .ready = step_booted,
 	  .limit_s = step_boot_limit,
-	  .skip = no_restart },
+	  .skip = update_skip_restart },
 };
 
 static const struct op_table update_table = { .version = 2,

@@ -18,8 +18,8 @@ struct vmm;
 /* Who asked, for the operation's record. */
 struct request_ref {
 	const char *request_id, *caller;
-	bool looked;    /* at the host, for this request: see inventory_refresh() */
-	bool automatic; /* the node itself: no client decided it just now */
+	bool inventory_fresh; /* at the host, for this request: see inventory_refresh() */
+	bool automatic;       /* the node itself: no client decided it just now */
 };
 
 /* [turn] Insert an operation for @c and begin it after the commit; queued if another one runs. */
