@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * child.c - another program, run to its end or to the end of our patience.
+ * child.c - run another program and wait for its end, at most until the deadline of the job.
  *
- * The caller is a job, which may block; so the child is waited for here and not by the loop
- * (uv_spawn), which would have to pass the result back to the lane thread. Exactly our child is
- * waited for, by its pidfd: the process also is the parent of QEMUs that libvirt looks after.
+ * The caller is a job, which may block, so this file waits for the child itself. uv_spawn() would
+ * report the exit to the loop, which would have to pass it back to the thread of the lane. Only
+ * this child is waited for, by its pid: the process also is the parent of QEMU processes, which
+ * libvirt reaps.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,7 +25,7 @@
 
 extern char **environ;
 
-/* How often a job is asked whether it is cancelled. */
+/* Interval in ms at which a job checks whether it is cancelled. */
 enum { CANCEL_POLL_MS = 100 };
 
 enum { STDERR_HEAD = 2048, STDERR_TAIL = 1024 };
@@ -35,8 +36,8 @@ struct child_stderr {
 	bool over;
 };
 
-/* Everything is read: a full pipe would stop the child. Of much the beginning and the end are kept.
- */
+/* Read from the child's stderr, always: a full pipe would block the child. If the text does not
+ * fit, its beginning and its end are kept. */
 static void child_read_stderr(int fd, struct child_stderr *w)
 {
 	ssize_t k;
@@ -51,7 +52,8 @@ static void child_read_stderr(int fd, struct child_stderr *w)
 	w->over = k == 0 || (k < 0 && errno != EINTR);
 }
 
-/* 0 when it has ended, or ERR_CANCELLED or ERR_TIMEOUT. What it writes to @fd goes to @w. */
+/* 0 when the child has ended, or ERR_CANCELLED or ERR_TIMEOUT. Its stderr is read from @fd to @w.
+ */
 static int child_wait(int pidfd, int fd, struct child_stderr *w)
 {
 	for (;;) {
@@ -64,7 +66,7 @@ static int child_wait(int pidfd, int fd, struct child_stderr *w)
 		if (job_is_cancelled())
 			return -ERR_CANCELLED;
 		if (poll(p, 2, left < CANCEL_POLL_MS ? left : CANCEL_POLL_MS) < 0 && errno != EINTR)
-			return 0; /* waitpid() will tell */
+			return 0; /* waitpid() waits instead */
 		if (p[1].revents)
 			child_read_stderr(fd, w);
 		else if (p[0].revents || (pidfd < 0 && w->over))
@@ -130,7 +132,7 @@ int child_run(char *const argv[], struct err *e)
 	if (r == -ERR_TIMEOUT)
 		return err_set(e, ERR_TIMEOUT, "%s did not end in time and was killed", argv[0]);
 	if (r)
-		return err_set(e, ERR_CANCELLED, "%s was killed: its result is not wanted any more",
+		return err_set(e, ERR_CANCELLED, "%s was killed because its job was cancelled",
 			       argv[0]);
 	return child_result(argv[0], status, &w, e);
 }

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
- * child.h - another program, run to its end.
+ * child.h - run another program and wait for its end.
  */
 #ifndef TEEPOD_VMM_OP_CHILD_H
 #define TEEPOD_VMM_OP_CHILD_H
 
 #include "base/err.h"
 
-/* [job] Run argv[0] (looked up in PATH), NULL-terminated, with no input; its output is dropped. 0
- * when it ended with 0. Else ERR_HOST with the first line it wrote to stderr; .sys is ENOSPC where
- * it complains of a full disk. It is killed when the job's deadline passes (ERR_TIMEOUT) or the job
- * is cancelled (ERR_CANCELLED). */
+/* [job] Run argv[0] (found through PATH); @argv ends with NULL. The program gets no input, and its
+ * standard output is discarded. 0 if it exits with status 0. Otherwise ERR_HOST with the first line
+ * of its stderr; .sys is ENOSPC if stderr reports a full disk. The program is killed when the
+ * deadline of the job passes (ERR_TIMEOUT) or the job is cancelled (ERR_CANCELLED). */
 int child_run(char *const argv[], struct err *e);
 
 #endif

@@ -6,7 +6,7 @@
  * An operation is a row (kind, step, undoing, cancel) and, while it runs, a struct op_run. Every
  * decision is committed before it is carried out: the name of the next step and its enter() in one
  * turn, then the side effect in a job, then save() with the name of the step after it. Otherwise a
- * crash would leave a side effect that no row knows of.
+ * crash would leave a side effect that no row records.
  *
  * If a step fails, undoing is recorded, and the steps done so far are undone in reverse order. If
  * the connection to the hypervisor is lost, the step is repeated when it is back, forward or
@@ -73,7 +73,7 @@ static void op_step_failed(struct op_run *o, const struct err *e)
 	op_begin_undo(o);
 }
 
-/* Is there a step after the one it is in? */
+/* True if a step follows the present one. */
 static bool op_has_next_step(const struct op_run *o)
 {
 	return op_next(o, o->at, 1) < op_table_of(o)->n;
@@ -87,15 +87,18 @@ static void op_step_succeeded(struct op_run *o)
 		op_advance(o);
 }
 
-/* What takes a guest down first can be undone from where the old guest is gone: half a new one must
- * not stay. Before that, and once the new one boots, a guest runs and is left alone. */
+/* Operations that end the old guest first (restart, resize, upgrade) are undone only from the step
+ * on at which that guest is gone, because a partly started guest must not stay. In the steps before
+ * that, and once the new guest boots, a guest runs and is not touched: those steps have STEP_KEEP.
+ */
 static bool op_should_undo(const struct op_run *o)
 {
 	return !(op_step(o)->flags & STEP_KEEP) || o->row.kind == OP_CREATE ||
 	       o->row.kind == OP_START;
 }
 
-/* Overtaken: end here, the follower clears up. Asked to cancel: undo what can be undone. */
+/* End or undo a cancelled operation. If a stop or a delete overtook it, it ends here, and that
+ * operation cleans up. If a client cancelled it, it undoes what can be undone. */
 static void op_end_cancelled(struct op_run *o)
 {
 	struct op_row follower;
@@ -119,18 +122,20 @@ static void op_retry_timer_fired(void *arg)
 	op_continue(arg);
 }
 
-/* Repeat a step that found no hypervisor. The event that the connection is lost may arrive later
- * than its effects. If the connection is up, the cause is another, and a few tries are enough. */
+/* Repeat a step that found no hypervisor connected. The event of a lost connection may arrive later
+ * than the failures it causes. False if OP_TRIES attempts failed although the connection is up:
+ * then there is another cause. */
 static bool op_repeat_step(struct op_run *o)
 {
 	if (++o->tries > OP_TRIES)
 		return false;
-	op_log(o, LOG_LEVEL_WARN, "will be repeated: ", o->err.text);
+	op_log(o, LOG_LEVEL_WARN, "repeating the step: ", o->err.text);
 	(void)loop_after(vmm_settings(o->v)->loop, 1000, op_retry_timer_fired, o, &o->timer);
 	return true;
 }
 
-/* End here: continuing would remove the row of a CVM that still has a guest or a disk. */
+/* Undoing failed: end here. Continuing would remove the row of a CVM that still has a guest or a
+ * disk. */
 static void op_undo_failed(struct op_run *o)
 {
 	op_log(o, LOG_LEVEL_ERROR, "cannot undo: ", o->err.text);
@@ -140,14 +145,14 @@ static void op_undo_failed(struct op_run *o)
 	op_finish(o, OP_FAILED);
 }
 
-/* Overtaken or cancelled while the job ran, and the job does not say that something else went
- * wrong. */
+/* True if the operation was overtaken or cancelled while its job ran, and the job did not fail for
+ * another reason. */
 static bool op_is_interrupted(const struct op_run *o, int result)
 {
 	return o->row.cancel && (!result || result == -ERR_CANCELLED) && op_has_next_step(o);
 }
 
-/* With STEP_ASSUME_DONE the effect counts as done, whether or not it happened. */
+/* With STEP_ASSUME_DONE the effect is recorded as done, whether or not it happened. */
 static void op_handle_interruption(struct op_run *o)
 {
 	o->effect_unknown = op_step(o)->flags & STEP_ASSUME_DONE;
@@ -190,7 +195,7 @@ static void op_ready_time_over(void *arg)
 	op_check_ready(o);
 }
 
-/* In a ready() step: done, not yet, or failed? */
+/* Check whether the ready() step is done or has failed. Does nothing in other steps. */
 static void op_check_ready(struct op_run *o)
 {
 	struct cvm_row c;
@@ -263,8 +268,9 @@ static bool waits_for_hypervisor(enum waits_for w)
 	return w == WAITS_LIBVIRT || w == WAITS_QEMU || w == WAITS_END;
 }
 
-/* Undoing may need the hypervisor whatever the step: a domain it would have to take down may be
- * running. An abandoned job of this CVM holds up all that starts or changes it. */
+/* True if the step cannot start now. Undoing may need the hypervisor in every step, because it may
+ * have to destroy a running domain. Steps that start or change the CVM wait while an abandoned job
+ * of this CVM runs. */
 static bool op_must_park(const struct op_run *o)
 {
 	const struct step_act *work = o->row.undoing ? NULL : &op_step(o)->work;
@@ -279,8 +285,8 @@ static bool op_must_park(const struct op_run *o)
 	       op_has_abandoned_job(o->v, o->row.cvm);
 }
 
-/* The job of this step was abandoned, and the commit of what was to follow has failed: decide
- * again, do not wait for the job. */
+/* The job of this step was abandoned, and the commit that followed has failed. Decide again; do not
+ * wait for the job. */
 static void op_after_abandoned_job(struct op_run *o)
 {
 	if (o->row.undoing && o->overtaken)
@@ -289,8 +295,8 @@ static void op_after_abandoned_job(struct op_run *o)
 		op_job_ended(o, -ERR_TIMEOUT, &o->err);
 }
 
-/* What is cancelled and not undone ends as the guest is: that is not known before the domains are
- * listed. */
+/* If a cancelled operation is not undone, its end depends on the state of the guest. That is
+ * unknown until the domains are listed, so the operation is parked until then. */
 void op_continue(struct op_run *o)
 {
 	const struct step *s;
@@ -340,10 +346,10 @@ static void op_grace_time_over(void *arg)
 		op_end_cancelled(o);
 }
 
-/* A QEMU that is well answers within milliseconds, and has started within a second; and libvirt 9.0
- * may lock up for good when a domain is destroyed in the first moments of its start. So the job
- * under way has some seconds to end by itself. What is being undone is not cancelled, but it does
- * not wait for a QEMU that the follower is going to end. */
+/* A healthy QEMU answers within milliseconds and starts within a second, and libvirt 9.0 may
+ * deadlock if a domain is destroyed in the first moments of its start. So the running job gets
+ * OP_GRACE_MS to end by itself. An undo is not cancelled, but it does not wait for a QEMU that the
+ * next operation is going to end. */
 void op_cancel_requested(struct op_run *o)
 {
 	if (o->writing)
@@ -363,12 +369,12 @@ void op_cancel_requested(struct op_run *o)
 	}
 }
 
-/* Nothing is guessed about a step that this program does not have: the operation ends, and its CVM
- * stays as it is, with all it holds. */
+/* End an operation whose step this program does not have. The program cannot know what the step
+ * did, so the CVM keeps its state and its resources. */
 static void op_end_unknown_step(struct op_run *o)
 {
 	op_unknown_step(&o->row, &o->err);
-	op_log(o, LOG_LEVEL_ERROR, "cannot go on: ", o->err.text);
+	op_log(o, LOG_LEVEL_ERROR, "cannot continue: ", o->err.text);
 	o->row.undoing = false;
 	o->at = 0;
 	op_finish(o, OP_FAILED);
@@ -416,7 +422,7 @@ struct engine *engine_new(const struct engine_calls *calls)
 	struct engine *g = xcalloc(1, sizeof(*g));
 
 	*g = (struct engine){
-		.calls = *calls, .go = op_continue, .resume = op_resume, .unpark = ops_unpark
+		.calls = *calls, .proceed = op_continue, .resume = op_resume, .unpark = ops_unpark
 	};
 	return g;
 }

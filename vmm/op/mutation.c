@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * mutation.c - apply, commit, answer; and the same answer for the same key.
+ * mutation.c - applies a client's change, commits it and answers; replays stored answers.
+ *
+ * The effect, the answer and its key are committed together or not at all, so a key never has two
+ * effects. See mutation.h for the contract and db/turn.h for turns.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +20,7 @@
 
 struct pending_mutation {
 	struct vmm *v;
-	struct mutation m; /* its strings are copies: it may wait for the database */
+	struct mutation m; /* its strings are copies, because it may wait for the database */
 	void *arg;
 	struct answer answer;
 	bool replayed;
@@ -60,14 +63,15 @@ static int mutation_store_answer(struct pending_mutation *p, struct err *e)
 		p->answer.body ? json_dumps(p->answer.body, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
 
 	if (p->answer.body && !body)
-		return err_set(e, ERR_HOST,
-			       "the answer is not JSON that can be kept under an Idempotency-Key");
+		return err_set(
+			e, ERR_HOST,
+			"the answer cannot be stored for its Idempotency-Key: it is not JSON");
 	return idempotency_put(vmm_db(p->v), p->m.workspace, p->m.caller, p->m.key, p->m.digest,
 			       p->answer.status, body, e);
 }
 
-/* A key must have one effect for as long as it is promised, so no answer is forgotten to make room.
- */
+/* A stored answer is never deleted before it expires, so a new one is refused when there is no
+ * room. */
 static int mutation_has_room(const struct pending_mutation *p, struct err *e)
 {
 	const struct mutation *m = &p->m;

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
- * op_begin.c - operations asked for: begun, queued, refused, cancelled; and picked up after a
- * restart.
+ * op_begin.c - accepts, queues, refuses and cancels operations, and resumes them after a restart of
+ * the daemon.
  *
- * One operation runs per CVM; at most one more is queued, which is how stop and delete overtake:
- * they queue themselves and ask the running one to cancel. It then ends where it is without
- * undoing, because its follower takes down whatever stands. One that is being undone is not
- * cancelled; the follower waits for its end, but not for a QEMU that does not answer. Stop replaces
- * a queued start, delete replaces whatever is queued.
+ * At most one operation runs per CVM, and at most one more is queued. Stop and delete overtake:
+ * they are queued, and the running operation is cancelled. It then ends at its present step without
+ * undoing, because the queued operation ends the guest in any case. An operation that is being
+ * undone is not cancelled: the queued one waits for its end, but not for a QEMU that does not
+ * answer. Stop replaces a queued start, delete replaces any queued operation.
+ *
+ * An operation begins only after the commit of its row; otherwise a rollback would leave side
+ * effects that no row records. See engine.c for what a running operation does.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,7 +47,8 @@ static void op_fill_row(const struct cvm_row *c, enum op_kind kind, const char *
 	(void)snprintf(row->caller, sizeof(row->caller), "%s", ref->caller ? ref->caller : "");
 }
 
-/* Whoever repeats an operation without end keeps the newest ones of the workspace only. */
+/* Only the newest max_operations of a workspace are kept, so that repeated operations cannot fill
+ * the database. */
 static int op_insert(struct vmm *v, const struct op_row *row, struct err *e)
 {
 	int r = ops_insert(vmm_db(v), row, e);
@@ -59,7 +63,7 @@ struct op_after_commit {
 	struct op_row row;
 };
 
-/* The row is read as it was committed: what came later in the same turn may have changed it. */
+/* The row is read again, because a later change in the same turn may have updated it. */
 static void op_start_committed(void *arg, const struct err *e)
 {
 	struct op_after_commit *b = arg;
@@ -117,7 +121,8 @@ static int op_refuse_busy(const struct op_row *row, struct err *e)
 	return err_hint(e, "wait for operation %s, or cancel it", row->id);
 }
 
-/* A queued operation that @kind makes needless ends here, before it began. */
+/* End a queued operation that @kind makes unnecessary, before it begins. ERR_BUSY if @kind cannot
+ * replace it. */
 static int op_replace_queued(struct vmm *v, enum op_kind kind, struct op_row *queued, struct err *e)
 {
 	struct err why;
@@ -130,8 +135,8 @@ static int op_replace_queued(struct vmm *v, enum op_kind kind, struct op_row *qu
 	return op_end_row(v, queued, OP_CANCELLED, e);
 }
 
-/* May @kind go ahead although @running runs? Only stop and delete may, and only past what can be
- * cancelled, is being undone, or stops the guest anyway. */
+/* Check whether @kind may be queued while @running runs, and cancel @running if it can be
+ * cancelled. Only stop and delete may be queued, and not behind the same kind or a delete. */
 static int op_overtake(struct vmm *v, enum op_kind kind, struct op_row *running,
 		       const struct cvm_row *c, struct err *e)
 {
@@ -249,7 +254,7 @@ int vmm_cancel(struct vmm *v, const char *op_id, struct err *e)
 	if (r)
 		return r;
 	if (row.state != OP_RUNNING)
-		return err_set(e, ERR_CONFLICT, "operation %s is %s: there is nothing to cancel",
+		return err_set(e, ERR_CONFLICT, "operation %s is %s and cannot be cancelled",
 			       row.id, op_state_word[row.state]);
 	if (!op_table(row.kind)->cancellable || row.undoing)
 		return err_set(e, ERR_CONFLICT, "%s cannot be cancelled %s", op_kind_word[row.kind],
@@ -261,7 +266,7 @@ static void op_resume_row(struct vmm *v, const struct op_row *row)
 {
 	struct op_run *o = op_launch(v, row);
 
-	op_log(o, LOG_LEVEL_INFO, o->row.undoing ? "going back from step " : "going on from step ",
+	op_log(o, LOG_LEVEL_INFO, o->row.undoing ? "undoing from step " : "continuing at step ",
 	       *o->row.step ? o->row.step : "(first)");
 	op_resume(o);
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * op_error.c - why an operation ended as it did, kept with its row.
+ * op_error.c - stores the error of an operation as JSON in its row.
+ *
+ * The stored text is always valid JSON that fits the column: members are cut until it does. Cutting
+ * the text itself would make it unreadable.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -23,7 +26,7 @@ void op_error_write(const struct err *e, char out[ERROR_TEXT])
 {
 	static const struct {
 		const char *key;
-		size_t keep; /* bytes of the text; the others are left out */
+		size_t keep; /* bytes to which the member is cut */
 	} shorter[] = { { "value", 0 }, { "hint", 0 }, { "field", 0 }, { "text", 100 } };
 	char text[ERROR_TEXT];
 	auto_json json_t *j =
@@ -39,7 +42,7 @@ void op_error_write(const struct err *e, char out[ERROR_TEXT])
 				  (json_int_t)e->cap.asked, "free", (json_int_t)e->cap.free,
 				  "total", (json_int_t)e->cap.total, "numa_node",
 				  e->cap.numa_node));
-	/* Signs that JSON escapes take up to six bytes: what says least goes first. */
+	/* A character that JSON escapes takes up to six bytes, so a full error may not fit. */
 	s = json_canonical(j);
 	for (size_t i = 0; i < ARRAY_SIZE(shorter) && strlen(s) >= ERROR_TEXT; i++) {
 		(void)json_object_set_new(j, shorter[i].key,
@@ -92,7 +95,7 @@ bool vmm_op_error(const struct op_row *o, struct err *ret)
 		ret->cap.asked = (uint64_t)json_integer_value(json_object_get(cap, "asked"));
 		ret->cap.free = (uint64_t)json_integer_value(json_object_get(cap, "free"));
 		ret->cap.total = (uint64_t)json_integer_value(json_object_get(cap, "total"));
-		/* Rows written before nodes were told have none. */
+		/* Rows of older releases have no numa_node. */
 		if (json_object_get(cap, "numa_node"))
 			ret->cap.numa_node =
 				(int)json_integer_value(json_object_get(cap, "numa_node"));

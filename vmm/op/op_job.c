@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
- * op_job.c - jobs of steps: values in, one blocking call, a result; and what is left of a job that
- * was given up.
+ * op_job.c - runs the blocking call of a step as a job, and handles abandoned jobs.
  *
- * A job owns its values, so an operation can go on without it at any time. It is abandoned when its
- * deadline has passed, or when a stop or a delete has to get past it. An abandoned job still runs,
- * and its call may take effect at any moment until it returns. So:
+ * A job owns copies of all values it uses, so its operation can continue without it at any time. A
+ * job is abandoned when its deadline has passed, or when a stop or a delete overtakes its
+ * operation. An abandoned job still runs, and its call may take effect at any moment until it
+ * returns. Therefore:
  *
- *   - Operations that start or change the CVM wait until the job has returned
- * (op_has_abandoned_job()). Stop and delete do not wait.
- *   - When it returns, the state of the CVM is read again. A guest that appeared although the CVM
- * is to be stopped is stopped again, and what belongs to a CVM that is deleted by now is removed.
- * The same happens when domains are listed, after a restart of the daemon, say: whether a start is
- * in doubt is read from the log of operations (observe.c).
- *   - A start whose answer was lost with the connection is treated alike: libvirt may still carry
- * it out.
+ *   - Operations that start or change the CVM wait until the job has returned:
+ * op_has_abandoned_job(). Stop and delete do not wait.
+ *   - When the job returns, the state of the domain is read again. If a guest runs although its CVM
+ * should be stopped, it is stopped again. If the CVM was deleted meanwhile, its domain and its
+ * folder are removed. The same is done when domains are listed, for example after a restart of the
+ * daemon: the recorded operations show which starts are unconfirmed (observe.c).
+ *   - A start whose answer was lost with the connection is handled in the same way, because libvirt
+ * may still carry it out.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -42,7 +42,7 @@
 enum { KILL_AGAIN_MS = 3000, KILLS_MAX = 3, KILL_JOB_MS = 90 * 1000 };
 
 struct step_run {
-	struct step_run *next; /* among the abandoned ones */
+	struct step_run *next; /* next abandoned job */
 	struct vmm *v;
 	struct op_run *o; /* NULL: abandoned */
 	op_job_over_fn over;
@@ -85,7 +85,7 @@ static void step_job_free(struct step_job *j)
 	cvm_blobs_free(&j->change.blobs);
 }
 
-/* Only operations that change a CVM have a second state of it. */
+/* Load the planned state, which only operations that change a CVM have. */
 static int step_job_load_change(const struct op_run *o, struct step_job *j, struct err *e)
 {
 	int r = changes_get(vmm_db(o->v), o->row.id, &j->change, e);
@@ -111,7 +111,8 @@ static int step_job_load_rows(const struct op_run *o, const struct cvm_row *c, s
 		r = images_files(vmm_db(v), c->image, &j->image_files, e);
 	if (!r)
 		r = step_job_load_change(o, j, e);
-	return r == -ERR_NOT_FOUND ? err_set(e, ERR_HOST, "the CVM's rows are incomplete") : r;
+	return r == -ERR_NOT_FOUND ? err_set(e, ERR_HOST, "database: rows of the CVM are missing")
+				   : r;
 }
 
 static int step_job_load(const struct op_run *o, const struct cvm_row *c, struct step_job *j,
@@ -174,15 +175,15 @@ static void clear_remains_work(void *arg)
 		r->result = file_remove_tree(r->dir, &r->err);
 }
 
-/* A domain that could not be removed is found again by the first list after a connect. */
+/* If this fails, the first list after the next connect finds the domain again. */
 static void clear_remains_done(void *arg, enum job_end end)
 {
 	struct deleted_cvm *r = arg;
 	struct vmm *v = r->v;
 
 	if (end == JOB_DROPPED || r->result)
-		log_error("what is left of the deleted CVM %s cannot be removed: %s", r->uuid,
-			  end == JOB_DROPPED ? "no thread was free" : r->err.text);
+		log_error("cannot remove the domain or the folder of the deleted CVM %s: %s",
+			  r->uuid, end == JOB_DROPPED ? "no thread was free" : r->err.text);
 	free(r->dir);
 	free(r);
 	vmm_job_end(v);
@@ -191,7 +192,7 @@ static void clear_remains_done(void *arg, enum job_end end)
 void op_clear_remains(struct vmm *v, const char *uuid)
 {
 	static const struct job_calls calls = { .lane = LANE_KILL,
-						.what = "remove what is left of a deleted CVM",
+						.what = "clean up a deleted CVM",
 						.deadline_ms = 120 * 1000,
 						.work = clear_remains_work,
 						.done = clear_remains_done };
@@ -225,8 +226,8 @@ static void abandoned_job_ended(struct step_run *r, enum job_end end)
 		step_run_free(r);
 		return;
 	}
-	log_info("step %s of operation %s, which was given up, has returned after %lld ms", r->step,
-		 r->op, (long long)(clock_mono_ms() - r->begun_ms));
+	log_info("abandoned step %s of operation %s has returned after %lld ms", r->step, r->op,
+		 (long long)(clock_mono_ms() - r->begun_ms));
 	found = cvms_get(vmm_db(v), r->values.cvm.id, &c, &e);
 	if (!found)
 		g->calls.observe_domain(v, c.uuid);
@@ -264,8 +265,7 @@ void op_job_cancel(struct op_run *o)
 		job_cancel(o->run->job);
 }
 
-/* ------------------------------------------------------------------ ending a guest that is being
- * started */
+/* ------------------------------------------------------------------ guests that start */
 
 struct repeated_kill {
 	struct vmm *v;
@@ -291,9 +291,9 @@ static void repeated_kill_done(void *arg, enum job_end end)
 	vmm_job_end(v);
 }
 
-/* libvirt's destroy first kills the QEMU it knows, then waits for its own start of it to end. One
- * that came before that QEMU had a pid waits for a start that nobody ends: another destroy, which
- * kills, lets both go on. */
+/* libvirt's destroy kills the QEMU that it knows, then waits until its own start of that QEMU ends.
+ * A destroy that came before that QEMU had a pid waits for a start that nothing ends. Another
+ * destroy kills the QEMU, and both calls return. */
 static void repeat_kill(void *arg)
 {
 	static const struct job_calls calls = { .lane = LANE_KILL,
@@ -316,7 +316,7 @@ static void repeat_kill(void *arg)
 				 &r->again);
 }
 
-/* ------------------------------------------------------------------ a job */
+/* ------------------------------------------------------------------ jobs */
 
 static void step_run_work(void *arg)
 {
@@ -328,7 +328,7 @@ static void step_run_work(void *arg)
 static int step_run_dropped(const struct step_run *r, struct err *e)
 {
 	if (r->o->row.cancel)
-		return err_set(e, ERR_CANCELLED, "step %s was given up before it began", r->step);
+		return err_set(e, ERR_CANCELLED, "step %s was cancelled before it began", r->step);
 	return err_set(e, ERR_TIMEOUT, "no thread of lane \"%s\" was free within %u s",
 		       lane_word[waits_for_lane(r->act->waits)], r->act->deadline_s);
 }
@@ -354,7 +354,7 @@ static void step_run_done(void *arg, enum job_end end)
 
 static void step_run_late(void *arg)
 {
-	static const char *const who[WAITS_FOR_MAX] = {
+	static const char *const peer[WAITS_FOR_MAX] = {
 		[WAITS_NOTHING] = "this host",
 		[WAITS_LIBVIRT] = "libvirt",
 		[WAITS_QEMU] = "QEMU",
@@ -370,7 +370,7 @@ static void step_run_late(void *arg)
 		return;
 	op_job_abandon(o);
 	err_set(&e, ERR_TIMEOUT, "step %s waited %u s for %s, without an answer", r->step,
-		r->act->deadline_s, who[r->act->waits]);
+		r->act->deadline_s, peer[r->act->waits]);
 	r->over(o, -ERR_TIMEOUT, &e);
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * op_run.c - the list of running operations, and what can be said about one without acting on it.
+ * op_run.c - the list of running operations, and helpers that read one operation.
  *
  * An operation is in the list from the commit that starts it until the commit that ends it. The
- * database, not this list, says which operations run: after a restart the list is made from it.
+ * list is a copy of what the database says: after a restart it is built from the database. See
+ * engine.c for what a running operation does.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -60,7 +61,9 @@ int op_load_cvm(struct op_run *o, struct cvm_row *c, struct err *e)
 {
 	int r = cvms_get(vmm_db(o->v), o->row.cvm, c, e);
 
-	return r == -ERR_NOT_FOUND ? err_set(e, ERR_CVM_NOT_FOUND, "the CVM is gone") : r;
+	return r == -ERR_NOT_FOUND
+		       ? err_set(e, ERR_CVM_NOT_FOUND, "the CVM does not exist any more")
+		       : r;
 }
 
 void op_unknown_step(struct op_row *row, struct err *ret)

@@ -14,9 +14,9 @@
 #include "db/operations.h"
 #include "vmm/op/step_table.h"
 
-/* What the rooms above do for the engine. */
+/* Callbacks of the engine to higher layers. */
 struct engine_calls {
-	/* The state of the domain @uuid may have changed: read it from libvirt. */
+	/* The state of the domain @uuid may have changed: query libvirt and record it. */
 	void (*observe_domain)(struct vmm *v, const char *uuid);
 	/* A start without an answer may take effect late: list the domains soon. */
 	void (*list_domains)(struct vmm *v);
@@ -34,18 +34,19 @@ struct engine_stats {
 /* Private to vmm/op/ and its tests. */
 struct engine {
 	struct engine_calls calls;
-	/* engine.c, for the layers below it. */
-	void (*go)(struct op_run *o);     /* from where it is */
-	void (*resume)(struct op_run *o); /* from where its row says */
+	/* Functions of engine.c that lower layers call. */
+	void (*proceed)(struct op_run *o); /* at the current step */
+	void (*resume)(struct op_run *o);  /* at the step that its row names */
 	void (*unpark)(struct vmm *v);
 	struct op_run *ops; /* running operations */
 	unsigned n_ops;
-	struct step_run *abandoned; /* jobs whose result nobody waits for (op_job.c) */
+	struct step_run *abandoned; /* abandoned jobs that still run (op_job.c) */
 	struct engine_stats stats;
 };
 
 void engine_stats(const struct vmm *v, struct engine_stats *ret);
-/* Forget the operations that have no job and no commit under way. */
+/* Drop the operations that have no job and no commit under way, and close the node if it is idle.
+ */
 void ops_close(struct vmm *v);
 
 static inline const struct op_table *op_table_of(const struct op_run *o)
@@ -58,18 +59,18 @@ static inline const struct step *op_step(const struct op_run *o)
 	return &op_table_of(o)->steps[o->at];
 }
 
-/* Add a running operation to the list, at the step its row names. */
+/* Add a running operation to the list, at the step that its row names. */
 struct op_run *op_launch(struct vmm *v, const struct op_row *row);
-/* Remove it from the list and free it. It has no job. */
+/* Remove @o from the list and free it. It has no job. */
 void op_unlink(struct op_run *o);
 void op_log(const struct op_run *o, enum log_level level, const char *text, const char *more);
-/* Read the params of its row. */
+/* Read the parameters of its row. */
 void op_params(struct op_run *o);
 /* Index of the next step (@by 1) or the previous one (-1) from @from that is not skipped; the
  * number of steps, or -1, if there is none. */
 int op_next(const struct op_run *o, int from, int by);
 int op_load_cvm(struct op_run *o, struct cvm_row *c, struct err *e);
-/* Describe the unknown step of @row, in *ret and in the error of the row. */
+/* Write the error for the unknown step of @row to *ret and to the row. */
 void op_unknown_step(struct op_row *row, struct err *ret);
 
 #endif

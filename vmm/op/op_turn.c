@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * op_turn.c - what an operation writes before it does anything: each move is one turn, and the
- * operation goes on when it is committed.
+ * op_turn.c - commits each transition of an operation before it takes effect.
  *
- * A commit that fails (full disk) changes nothing: the row is read again a second later and the
- * operation goes on from what it says.
+ * A transition is one turn, and the operation continues after its commit. If a commit fails (full
+ * disk), nothing has changed: a second later the row is read again, and the operation continues
+ * from it. Continuing from the state in memory would act on what was never recorded. See engine.c
+ * for the decisions.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -41,14 +42,12 @@ static void op_reread_row(void *arg)
 	vmm_engine(o->v)->resume(o);
 }
 
-/* The database would not take it: nothing has changed, try again from what the row says. */
 void op_retry_later(struct op_run *o, const struct err *e)
 {
-	op_log(o, LOG_LEVEL_ERROR, "cannot be recorded, trying again: ", e->text);
+	op_log(o, LOG_LEVEL_ERROR, "cannot record its state, retrying: ", e->text);
 	o->writing = false;
 	o->waiting = false;
-	o->parked =
-		false; /* what is in memory was not written: only the row may say how to go on */
+	o->parked = false; /* was not committed: the row decides how to continue */
 	if (vmm_is_closing(o->v))
 		return;
 	loop_after_cancel(&o->timer);
@@ -83,8 +82,8 @@ static int op_promote(struct op_run *o, struct op_row *next, const struct cvm_ro
 			    op_kind_word[next->kind]);
 }
 
-/* *found: @next runs now. A queued operation that cannot be read is no reason for the one that runs
- * not to end. */
+/* [turn] Start the queued operation, if there is one. *found: @next runs now. A queued row that
+ * cannot be read does not stop the present operation from ending. */
 static int op_promote_queued(struct op_run *o, struct op_row *next, bool *found, struct err *e)
 {
 	int r = ops_queued_of(vmm_db(o->v), o->row.cvm, next, e);
@@ -95,13 +94,14 @@ static int op_promote_queued(struct op_run *o, struct op_row *next, bool *found,
 	if (r == -ERR_NOT_FOUND)
 		return 0;
 	if (r && e->sys == EBADMSG) {
-		op_log(o, LOG_LEVEL_ERROR, "what is queued behind it cannot be read: ", e->text);
+		op_log(o, LOG_LEVEL_ERROR,
+		       "cannot read the operation that is queued behind it: ", e->text);
 		return 0;
 	}
 	if (r)
 		return r;
 	r = cvms_get(vmm_db(o->v), next->cvm, &c, e);
-	/* The overtaken create was undone entirely: there is nothing left to stop or delete. */
+	/* The overtaken create was undone completely: no CVM is left to stop or delete. */
 	if (r == -ERR_NOT_FOUND)
 		return op_end_row(o->v, next, OP_SUCCEEDED, e);
 	if (r)
@@ -122,8 +122,8 @@ struct op_ending {
 	bool promoted;
 };
 
-/* Nobody knows whether the effect of the abandoned job has happened; what it may have taken stays
- * reserved. */
+/* True if the effect of the abandoned job is unknown and is recorded as done: the resources that it
+ * may have taken stay reserved. */
 static bool op_effect_assumed(const struct op_run *o)
 {
 	return o->effect_unknown && !o->row.undoing && (op_step(o)->flags & STEP_ASSUME_DONE);
@@ -140,16 +140,16 @@ static int op_finish_turn(void *arg, struct err *e)
 	if (r && r != -ERR_CVM_NOT_FOUND)
 		return r;
 	if (r) {
-		r = 0; /* undone before the crash that we come back from */
+		r = 0; /* undone before the daemon crashed */
 	} else if (op_step(o)->save &&
 		   (f->state == OP_SUCCEEDED || o->job_succeeded || op_effect_assumed(o))) {
 		r = op_step(o)->save(o->v, o, &c, e);
 		if (!r)
-			r = op_load_cvm(o, &c, e); /* as save has left it */
+			r = op_load_cvm(o, &c, e); /* save() changed it */
 	}
 	if (!r && op_table_of(o)->finish && c.id)
 		r = op_table_of(o)->finish(o->v, o, &c, f->state == OP_SUCCEEDED, e);
-	row = o->row; /* the end may have added to the error */
+	row = o->row; /* finish() may have added */
 	if (!r)
 		r = op_end_row(o->v, &row, f->state, e);
 	if (!r)
@@ -169,8 +169,8 @@ static const char *op_error_suffix(const struct op_run *o, char out[360])
 	return out;
 }
 
-/* A start without an answer may still succeed. Its event may have come before the stop was
- * recorded, so domains are listed once more. */
+/* A start without an answer may still succeed. Its event may have arrived before the stop was
+ * recorded, so the domains are listed once more. */
 static bool op_may_start_late(const struct op_run *o, enum op_state state)
 {
 	struct err ignored;
@@ -212,7 +212,7 @@ static void op_finish_committed(void *arg, const struct err *e)
 		g->calls.list_domains(v);
 	op_unlink(o);
 	if (f->promoted && !vmm_is_closing(v))
-		g->go(op_launch(v, &f->next));
+		g->proceed(op_launch(v, &f->next));
 	free(f);
 	if (vmm_is_closing(v))
 		ops_close(v);
@@ -249,7 +249,7 @@ static void op_move_committed(void *arg, const struct err *e)
 	else if (e)
 		op_retry_later(o, e);
 	else
-		vmm_engine(o->v)->go(o);
+		vmm_engine(o->v)->proceed(o);
 }
 
 static void op_commit_move(struct op_run *o, int (*fn)(void *arg, struct err *e))
@@ -309,9 +309,8 @@ static int op_begin_undo_turn(void *arg, struct err *e)
 		r = event_op(o->v, &row, "operation.undoing", e, "{s:s, s:s, s:s}", "kind",
 			     op_kind_word[row.kind], "step", op_step(o)->name, "error",
 			     o->err.text);
-	if (!r) {
+	if (!r)
 		o->row = row;
-	}
 	return r;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * step_job.h - the values that the job of a step works on.
  *
- * The job owns them, so that an operation can go on without the job at any time.
+ * The job owns them, so that its operation can continue without it at any time.
  */
 #ifndef TEEPOD_VMM_OP_STEP_JOB_H
 #define TEEPOD_VMM_OP_STEP_JOB_H
@@ -27,17 +27,17 @@ struct step_job {
 	struct device_row *devices; /* GPUs first, each kind by address */
 	size_t n_devices;
 	struct placement placement;
-	struct err placement_error; /* .code is ERR_NONE, or why there is no place any more: steps
-				   that start a guest fail with it */
+	struct err placement_error; /* .code is ERR_NONE, or why the CVM has no valid placement any
+				       more: steps that start a guest then fail with this error */
 	char *manifest;
 	struct cvm_blobs blobs;
-	struct change_row change;     /* .op is "" where nothing is changed */
-	struct port_row *other_ports; /* of the state that @change is */
+	struct change_row change;     /* .op is "" if the operation changes nothing */
+	struct port_row *other_ports; /* of the state in @change */
 	size_t n_other_ports;
 	char *dir, *image_dir;
-	char *image_files; /* as recorded; the steps "check" and "files" leave them as they are now
-			      in image_files_now */
-	char *image_files_now; /* NULL: as recorded */
+	char *image_files; /* as recorded; the steps "check" and "files" store the present ones in
+			      image_files_now */
+	char *image_files_now; /* NULL: unchanged */
 	char domain[80];
 	bool force, restart, new_disk;
 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * step_table.c - the registered tables of steps, and steps by name.
  *
- * A table is constant data of the program, so the registry belongs to the process. The rooms above
- * register their tables while the node is opened.
+ * A table is constant data of the program, so the registry belongs to the process. Higher layers
+ * register their tables while the node is opened (vmm/cvm/steps.c, update_steps.c).
  */
 #include <assert.h>
 #include <stdio.h>

@@ -14,8 +14,7 @@
  *	unsave  [turn]  reverts what save wrote, in the same transaction as the name of the previous
  *	                step. Must be idempotent, also when save never ran.
  *	skip            whether the operation omits the step, forward and backward. It depends only
- *	                on the request (the params of the row), so that it is the same after a
- *crash.
+ *	                on the parameters of the row, so the answer is the same after a crash.
  *
  * Each job states what it waits for (enum waits_for) and its deadline. From these follow its lane,
  * whether it needs the hypervisor, and what a stop or a delete may do while it runs: see the table
@@ -50,38 +49,39 @@ struct op_run {
 	struct op_run *next;
 	struct vmm *v;
 	struct op_row row;
-	int at;           /* index of row.step in its table; -1: before the first */
-	int64_t begun_ms; /* monotonic; of this run, not of the row; or the end of its step "check"
-			   */
-	unsigned timeout_s; /* this and the following from the row's params */
+	int at;             /* index of row.step in its table; -1: before the first */
+	int64_t begun_ms;   /* monotonic; the start of this run (not of the row), or the end of its
+			       step "check" */
+	unsigned timeout_s; /* this and the next six: from the parameters of the row */
 	bool force;
-	bool new_disk;        /* an empty disk in place of one that is lost */
+	bool new_disk;        /* make an empty disk if the recorded one is lost */
 	bool automatic;       /* begun by the node itself */
 	bool restart;         /* a change: the guest is stopped and started for it */
-	bool grow;            /* a change: of the disk, too */
-	bool forward;         /* a change: of the port forwards of a guest that runs on */
+	bool grow;            /* a change: the disk grows */
+	bool forward;         /* a change: port forwards of a running guest, without a restart */
 	bool writing;         /* a commit is under way */
 	struct step_run *run; /* the job under way, or NULL */
-	bool parked;          /* waits for the hypervisor, or for an abandoned job */
+	bool parked;          /* waits for the hypervisor or for an abandoned job */
 	bool waiting;         /* in a ready() step */
 	bool timed_out;
 	bool effect_unknown; /* the job of this step was abandoned: its effect may or may not have
-			      * happened
+				happened */
+	bool job_succeeded;  /* the job of this step succeeded: the end of the operation saves that
 			      */
-	bool job_succeeded;  /* the job of this step has done its work: the end saves that */
-	bool overtaken;      /* ... and that was for a stop or a delete, not for its deadline */
-	unsigned tries;      /* of this step, that found no hypervisor */
+	bool overtaken; /* the job was abandoned for a stop or a delete, not because of its deadline
+			 */
+	unsigned tries; /* attempts of this step that found no hypervisor connected */
 	struct loop_timer *timer;
-	struct loop_timer *grace; /* until the job under way is abandoned for a stop or a delete */
-	char *image_files_now;    /* left by the last job; owned, or NULL */
+	struct loop_timer *grace; /* until the running job is abandoned for a stop or a delete */
+	char *image_files_now;    /* result of the last job; owned, or NULL */
 	struct err err;
 };
 
 enum step_flag {
-	STEP_KEEP = 1, /* failing here fails the operation, but what was done stays */
+	STEP_KEEP = 1, /* a failure ends the operation without undoing */
 	STEP_OPTIONAL =
-		2, /* a job past its deadline counts as done: a later step does without it */
-	STEP_ASSUME_DONE = 4, /* an effect that may have happened is saved as if it had */
+		2, /* a job past its deadline counts as done: later steps do not need its effect */
+	STEP_ASSUME_DONE = 4, /* an effect that may have happened is saved as done */
 };
 
 struct step_act {
@@ -91,8 +91,8 @@ struct step_act {
 };
 
 struct step {
-	const char *name; /* at most OP_STEP_TEXT - 1 bytes; see struct op_table for how to rename
-			     one */
+	const char *name; /* at most OP_STEP_TEXT - 1 bytes; see struct op_table for how to rename a
+			     step */
 	unsigned flags;
 	int (*enter)(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e);
 	struct step_act work;
@@ -110,28 +110,29 @@ struct step_rename {
 	const char *from, *to;
 };
 
-/* A row keeps the name of its step and the version of the table it was written by. Whoever inserts,
- * removes or renames a step of a released table raises its version, and adds a struct step_rename
- * for what was renamed or removed. */
+/* A row keeps the name of its step and the version of the table that wrote it. A change that
+ * inserts, removes or renames a step of a released table must raise its version, and add a struct
+ * step_rename for each step that it renames or removes. */
 struct op_table {
 	int version;
 	const struct step *steps;
 	int n;
-	int first; /* steps before it were taken by the request's own transaction */
+	int first; /* steps before it were done by the transaction of the request */
 	bool cancellable;
 	const struct step_rename *renames; /* oldest first, ends with .from NULL; or NULL */
-	/* [turn] The end: @ok, or undone / kept after a failure. */
+	/* [turn] The operation ends. @ok: it succeeded; otherwise it was undone, or failed and
+	 * keeps what it did. */
 	int (*finish)(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok,
 		      struct err *e);
 };
 
-/* Register the table of @kind, which lives as long as the process. Before an operation of that kind
- * runs. */
+/* Register the table of @kind before an operation of that kind runs. It must live as long as the
+ * process. */
 void op_register(enum op_kind kind, const struct op_table *table);
 const struct op_table *op_table(enum op_kind kind);
 
-/* Pure: the index of the step named @name, which version @version of the table wrote; -1 for ""
- * (before the first step), -2 when there is no such step. */
+/* Index of the step @name that version @version of the table wrote; -1 for "" (before the first
+ * step), -2 if there is no such step. Pure. */
 int op_step_find(const struct op_table *t, const char *name, int version);
 /* Record in @row that the operation is at step @at of its table. */
 void op_set_step(struct op_row *row, int at);
