@@ -208,6 +208,7 @@ static void op_check_ready(struct op_run *o)
 		op_end_cancelled(o);
 		return;
 	}
+	assert(op_step(o)->ready && !o->run);
 	r = op_load_cvm(o, &c, &e);
 	if (!r)
 		r = op_step(o)->ready(o->v, o, &c, &e);
@@ -223,6 +224,7 @@ static void op_wait_ready(struct op_run *o)
 {
 	const struct step *s = op_step(o);
 
+	assert(s->ready && !o->run && !o->row.undoing);
 	o->waiting = true;
 	o->timed_out = false;
 	if (s->limit_s && !o->timer)
@@ -301,6 +303,7 @@ void op_continue(struct op_run *o)
 {
 	const struct step *s;
 
+	assert_loop_thread();
 	if (vmm_is_closing(o->v) || o->writing || o->run)
 		return;
 	if (o->row.cancel && !o->row.undoing) {
@@ -352,6 +355,7 @@ static void op_grace_time_over(void *arg)
  * next operation is going to end. */
 void op_cancel_requested(struct op_run *o)
 {
+	assert(o->row.cancel);
 	if (o->writing)
 		return; /* op_continue() sees it after the commit */
 	if (o->run && op_job_may_abandon(o)) {

@@ -4,11 +4,13 @@
  * The effect, the answer and its key are committed together or not at all, so a key never has two
  * effects. See mutation.h for the contract and db/turn.h for turns.
  */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/json.h"
+#include "base/loop.h"
 #include "base/own.h"
 #include "base/strings.h"
 #include "db/idempotency.h"
@@ -117,6 +119,8 @@ void vmm_mutate(struct vmm *v, const struct mutation *m, void *arg)
 {
 	struct pending_mutation *p = xcalloc(1, sizeof(*p));
 
+	assert_loop_thread();
+	assert(m->apply && m->done && m->caller && (!m->key || m->digest));
 	*p = (struct pending_mutation){ .v = v, .m = *m, .arg = arg };
 	p->m.caller = mutation_copy(m->caller);
 	p->m.key = mutation_copy(m->key);

@@ -165,6 +165,7 @@ int op_begin(struct vmm *v, const struct cvm_row *c, enum op_kind kind, const ch
 	int r = owner_allows(v, e);
 	bool queue;
 
+	assert_loop_thread();
 	if (r)
 		return r;
 	r = ops_running_of(vmm_db(v), c->id, &running, e);

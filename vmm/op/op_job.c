@@ -66,6 +66,7 @@ static enum lane waits_for_lane(enum waits_for w)
 		[WAITS_NETWORK] = LANE_SHORT, [WAITS_END] = LANE_KILL,
 	};
 
+	assert(w < WAITS_FOR_MAX);
 	return lanes[w];
 }
 
@@ -208,8 +209,10 @@ static void abandoned_job_unlink(struct step_run *r)
 {
 	struct step_run **at = &vmm_engine(r->v)->abandoned;
 
-	while (*at != r)
+	while (*at != r) {
+		assert(*at);
 		at = &(*at)->next;
+	}
 	*at = r->next;
 }
 
@@ -254,8 +257,10 @@ void op_job_abandon(struct op_run *o)
 
 bool op_job_may_abandon(const struct op_run *o)
 {
-	enum waits_for w = o->run->act->waits;
+	enum waits_for w;
 
+	assert(o->run);
+	w = o->run->act->waits;
 	return w == WAITS_QEMU || w == WAITS_GUEST || w == WAITS_NETWORK;
 }
 
@@ -387,6 +392,7 @@ int op_job_begin(struct op_run *o, const struct cvm_row *c, op_job_over_fn over,
 	struct step_run *r = xcalloc(1, sizeof(*r));
 	int err;
 
+	assert(!o->run && !o->writing && act->fn);
 	*r = (struct step_run){ .v = o->v,
 				.o = o,
 				.over = over,

@@ -32,14 +32,14 @@ void op_log(const struct op_run *o, enum log_level level, const char *text, cons
 void op_unlink(struct op_run *o)
 {
 	struct engine *g = vmm_engine(o->v);
+	struct op_run **at = &g->ops;
 
 	assert(!o->run && g->n_ops);
-	for (struct op_run **p = &g->ops; *p; p = &(*p)->next) {
-		if (*p != o)
-			continue;
-		*p = o->next;
-		break;
+	while (*at != o) {
+		assert(*at);
+		at = &(*at)->next;
 	}
+	*at = o->next;
 	g->n_ops--;
 	loop_after_cancel(&o->timer);
 	loop_after_cancel(&o->grace);
@@ -52,6 +52,7 @@ int op_next(const struct op_run *o, int from, int by)
 	const struct op_table *t = op_table_of(o);
 	int i = from + by;
 
+	assert(by == 1 || by == -1);
 	while (i >= 0 && i < t->n && t->steps[i].skip && t->steps[i].skip(o))
 		i += by;
 	return i;
@@ -95,6 +96,7 @@ struct op_run *op_launch(struct vmm *v, const struct op_row *row)
 	struct engine *g = vmm_engine(v);
 	struct op_run *o = xcalloc(1, sizeof(*o));
 
+	assert_loop_thread();
 	*o = (struct op_run){ .v = v, .row = *row, .next = g->ops, .begun_ms = clock_mono_ms() };
 	o->at = op_step_find(op_table(row->kind), row->step, row->table_version);
 	op_params(o);

@@ -8,6 +8,7 @@
 #ifndef TEEPOD_VMM_OP_OP_RUN_H
 #define TEEPOD_VMM_OP_OP_RUN_H
 
+#include <assert.h>
 #include <stdint.h>
 
 #include "base/log.h"
@@ -56,6 +57,7 @@ static inline const struct op_table *op_table_of(const struct op_run *o)
 
 static inline const struct step *op_step(const struct op_run *o)
 {
+	assert(o->at >= 0 && o->at < op_table_of(o)->n);
 	return &op_table_of(o)->steps[o->at];
 }
 

@@ -6,6 +6,7 @@
  * from it. Continuing from the state in memory would act on what was never recorded. See engine.c
  * for the decisions.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -196,6 +197,7 @@ static void op_finish_committed(void *arg, const struct err *e)
 	struct engine *g = vmm_engine(v);
 	char text[360];
 
+	assert(o->writing);
 	if (e) {
 		op_retry_later(o, e);
 		free(f);
@@ -225,6 +227,8 @@ void op_finish(struct op_run *o, enum op_state state)
 	struct op_ending *f = xcalloc(1, sizeof(*f));
 	struct err e;
 
+	assert(!o->run && !o->writing);
+	assert(state != OP_QUEUED && state != OP_RUNNING);
 	*f = (struct op_ending){ .o = o, .state = state };
 	o->writing = true;
 	o->waiting = false;
@@ -241,6 +245,7 @@ static void op_move_committed(void *arg, const struct err *e)
 {
 	struct op_run *o = arg;
 
+	assert(o->writing && !o->run);
 	o->writing = false;
 	if (!e)
 		o->effect_unknown = o->overtaken = o->job_succeeded = false;
@@ -256,6 +261,7 @@ static void op_commit_move(struct op_run *o, int (*fn)(void *arg, struct err *e)
 {
 	struct err e;
 
+	assert(!o->run && !o->writing);
 	o->writing = true;
 	o->waiting = false;
 	o->tries = 0;
@@ -335,15 +341,18 @@ static int op_undone_turn(void *arg, struct err *e)
 
 void op_advance(struct op_run *o)
 {
+	assert(!o->row.undoing);
 	op_commit_move(o, op_advance_turn);
 }
 
 void op_begin_undo(struct op_run *o)
 {
+	assert(!o->row.undoing);
 	op_commit_move(o, op_begin_undo_turn);
 }
 
 void op_undone(struct op_run *o)
 {
+	assert(o->row.undoing);
 	op_commit_move(o, op_undone_turn);
 }

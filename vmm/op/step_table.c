@@ -41,7 +41,7 @@ void op_set_step(struct op_row *row, int at)
 {
 	const struct op_table *t = op_table(row->kind);
 
-	assert(at < t->n);
+	assert(at >= -1 && at < t->n);
 	(void)snprintf(row->step, sizeof(row->step), "%s", at < 0 ? "" : t->steps[at].name);
 	row->table_version = t->version;
 }
