@@ -210,7 +210,7 @@ def test_killed_while_a_change_goes_back(spawn, step):
     node.settled()
     op = [o for o in cvm.operations() if o["kind"] == "resize"][0]
     assert op["state"] == "failed", op
-    assert "as it was before, but for its disk, which has grown to 2 GiB, and is started again" in json.dumps(op["error"]), op
+    assert "as it was before, except that its disk has grown to 2 GiB, and is started again" in json.dumps(op["error"]), op
     assert state(cvm) == before and disk_of(cvm) == (2, 2)
     cvm.becomes("running", 15)
     assert len(node.rows("select * from history")) == 1

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * forwards.c - host port forwards, re-applied whenever QEMU is restarted.
  *
- * They are QEMU's, made through its monitor, and end with it. An ordinary guest keeps its QEMU when
- * it reboots. A TD does not: libvirt (12.8: "stopped", then "started" 160 ms later, and the domain
- * is the same) ends the process and starts another, which nobody but us can tell of its forwards.
- * So they are added whenever a TD has started. An operation that starts it does the same at the
- * same time: adding one that is there already is success. For the same reason they are added to the
- * TDs that are adopted: while the daemon was away one may have rebooted.
+ * QEMU holds the forwards: they are added through its monitor and end with the process. An ordinary
+ * guest keeps its QEMU when it reboots. A TD does not: libvirt ends the process and starts another
+ * one for the same domain (12.8: "stopped", then "started" 160 ms later), and the new QEMU has no
+ * forwards. So the forwards are added whenever a TD has started. The operation that starts a TD
+ * adds them at the same time; adding an existing forward is success. They are also added to adopted
+ * TDs, which may have rebooted while the daemon did not run.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -89,11 +89,11 @@ static void renew_done(void *arg, enum job_end end)
 	struct forward_renewal *n = arg;
 	struct vmm *v = n->v;
 
-	/* ended meanwhile: by a stop, or once more by itself */
 	if (end == JOB_DROPPED)
-		n->result = err_set(&n->err, ERR_TIMEOUT, "no thread was free to do it");
+		n->result = err_set(&n->err, ERR_TIMEOUT, "no thread was free");
+	/* ERR_NOT_FOUND: the guest has ended meanwhile */
 	if (n->result && n->result != -ERR_NOT_FOUND)
-		log_warn("%s was restarted by libvirt, and its ports are not forwarded: %s",
+		log_warn("cannot forward the ports of %s after a restart of its QEMU: %s",
 			 n->cvm.name, n->err.text);
 	free(n->ports);
 	free(n);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * maintenance.c - the node takes no new CVMs; drain; and what the node may do with a CVM by itself.
+ * maintenance.c - maintenance mode, drain, and the policies of one CVM.
  *
- * Maintenance is a row: it outlives the daemon and the host. What runs stays, what crashes is
- * restarted, and a client may start and stop what is there; but nothing is created, and what would
- * be started by itself waits until maintenance ends. A drain is maintenance in which those that run
- * are shut down besides (pace.c). They are then stopped like any other, marked to be started when
- * maintenance ends; whoever starts or stops one by hand takes the mark away.
+ * Maintenance is a row, so it survives a restart of the daemon and of the host. In maintenance no
+ * CVM is created, and automatic starts wait until it ends. Running CVMs continue, crashed ones are
+ * restarted, and clients may start and stop existing CVMs. A drain is maintenance that also shuts
+ * down the running CVMs (pace.c). A drained CVM is stopped like any other, and marked to be started
+ * when maintenance ends. A client who starts or stops it removes the mark.
  */
 #include <stdio.h>
 
@@ -63,7 +63,7 @@ int vmm_maintenance(struct vmm *v, struct maintenance_row *ret, struct drain_cou
 	return 0;
 }
 
-/* ------------------------------------------------------------------ changing it */
+/* ------------------------------------------------------------------ changes */
 
 static int maintenance_record(struct vmm *v, const char *type, const char *reason,
 			      const struct request_ref *ref, struct err *e)
@@ -128,7 +128,7 @@ int vmm_drain(struct vmm *v, const struct power_request *req, const char *reason
 	if (r)
 		return r;
 	if (!vmm_is_settled(v))
-		return err_set(e, ERR_UNAVAILABLE, "what runs on this node is not known yet: %s",
+		return err_set(e, ERR_UNAVAILABLE, "the guests of this node are not known yet: %s",
 			       vmm_is_linked(v) ? "listing domains" : vmm_link_error(v));
 	now.timeout_s = req->timeout_s ? req->timeout_s : DRAIN_TIMEOUT_S;
 	(void)snprintf(now.reason, sizeof(now.reason), "%s", *reason ? reason : was.reason);
@@ -147,7 +147,7 @@ int vmm_set_policy(struct vmm *v, const struct cvm_row *cvm, const struct policy
 
 	policy_apply_request(&p, req);
 	r = cvms_set_policy(vmm_db(v), cvm->id, &p, e);
-	/* It waits for its turn, which it now does not want. */
+	/* It is queued for an automatic start, which is disabled now. */
 	if (!r && !p.auto_start && p.turn == TURN_START && cvm->desired == DESIRED_RUNNING)
 		r = cvms_set_turn(vmm_db(v), cvm->id, TURN_NONE, e);
 	if (!r)

@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0
  * observe.c - records the state of domains in the database.
  *
- * An event only triggers a query: a job reads the state of the domain, and that answer is recorded.
- * Events lag behind calls (a STOPPED comes about 200 ms after the end), so an event's own word
- * could contradict a start that has happened since. One look per domain at a time; what arrives
- * meanwhile asks for another. libvirt tells that a disk's error has paused a guest, but not which
- * error: QEMU is asked for that, and has PAUSE_CAUSE_MS to answer before the guest is recorded as
- * paused all the same.
+ * An event only triggers a query: a job reads the state of the domain, and its answer is recorded.
+ * Events lag behind calls (STOPPED arrives about 200 ms after the end), so the state in an event
+ * could contradict a start that has happened since. At most one query per domain is under way; an
+ * event that arrives meanwhile causes another one. libvirt reports that a disk error has paused a
+ * guest, but not which error. QEMU knows it; if it does not answer within PAUSE_CAUSE_MS, the pause
+ * is recorded without the cause.
  *
- * How a guest ended is recorded with it, because what the node does next by itself depends on it
- * (restart.c, pace.c). libvirt forgets it when it starts anew; a row that knows better then stays
- * as it is, and a guest that ran and is off for no reason that libvirt knows of is lost: the host
- * went down with it.
+ * How a guest ended is recorded with it, because the policies depend on it (restart.c, pace.c).
+ * libvirt forgets it when it restarts. A row that knows how its guest ended is then left unchanged.
+ * A guest that ran, and is off for no reason that libvirt knows, was lost with the host.
  *
- * After every connect all domains are listed, and once more a second later: a QEMU that died while
- * nobody watched is still listed as running for a moment. Operations go on after the first list. A
- * domain of ours without a row is left alone, unless the log of operations knows it: then its CVM
- * was deleted, and a job that was given up has made it.
+ * After every connect all domains are listed, and again a second later: a QEMU that died while the
+ * daemon was not connected is still listed as running for a moment. Operations continue after the
+ * first list. A domain that carries teepod's mark but has no row is not touched, unless an
+ * operation of its CVM is recorded: then the CVM was deleted, and an abandoned job has created the
+ * domain.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -110,8 +110,8 @@ static void listing_start_second(void *arg)
 	listing_start(arg, true);
 }
 
-/* Something that was seen could not be written down, or not be seen: no event will come for it
- * again. */
+/* A state could not be recorded or read, and no event will report it again: list all domains in a
+ * second. */
 void observe_all_soon(struct vmm *v)
 {
 	if (vmm_is_closing(v) || !vmm_is_linked(v))
@@ -140,7 +140,8 @@ static int stop_unwanted_turn(void *arg, struct err *e)
 	return r ? r : vmm_power(t->v, &c, &req, &ref, &op, e);
 }
 
-/* A start was given up or failed, the CVM is to be stopped, and its guest runs after all. */
+/* Stop a guest that runs because of an abandoned or failed start, although its CVM should be
+ * stopped. */
 static void stop_unwanted_guest(struct vmm *v, const struct cvm_row *c)
 {
 	struct observed_cvm t = { v, c->id };
@@ -149,9 +150,9 @@ static void stop_unwanted_guest(struct vmm *v, const struct cvm_row *c)
 	if (!observed_is_up(c->observed) || c->desired != DESIRED_STOPPED || c->op_id[0] ||
 	    ops_start_unconfirmed(vmm_db(v), c->uuid, "start", &e) <= 0)
 		return;
-	log_warn("%s runs because of a start that was abandoned; it is stopped again", c->name);
+	log_warn("%s runs because of an abandoned start; stopping it again", c->name);
 	if (turn_do(vmm_turn(v), stop_unwanted_turn, &t, &e) < 0) {
-		log_error("%s cannot be stopped: %s", c->name, e.text);
+		log_error("cannot stop %s: %s", c->name, e.text);
 		observe_all_soon(v);
 	}
 }
@@ -183,10 +184,10 @@ static void observation_log_pause(const struct cvm_row *c, enum paused p)
 {
 	static const char *const why[PAUSED_MAX] = {
 		[PAUSED_NOSPC] =
-			"there is no space left for its disk; it goes on by itself when there is",
+			"no space is left for its disk; it is resumed when there is space again",
 		[PAUSED_IOERROR] =
-			"its disk had an I/O error; look at the host's disks, then resume it",
-		[PAUSED_OTHER] = "from outside of teepod, or for a snapshot",
+			"its disk had an I/O error; check the disks of the host, then resume it",
+		[PAUSED_OTHER] = "by another program, or for a snapshot",
 	};
 	const struct log_about about = { .cvm = c->uuid };
 
@@ -205,9 +206,9 @@ static int observation_event(struct vmm *v, const struct cvm_row *c, enum observ
 		     p == PAUSED_NOT ? NULL : paused_word[p]);
 }
 
-/* The power button cannot be taken back. A guest that obeys it after its operation was cancelled,
- * or had run out of time, is stopped as somebody wanted; it has not "exited". So is one that an
- * operation ended when it was cancelled. */
+/* A guest may power off after its shutdown operation was cancelled or timed out, because a pressed
+ * power button cannot be taken back. A cancelled operation may also have ended it. Such a CVM
+ * becomes stopped as requested, and not "exited". */
 static int accept_late_shutdown(struct vmm *v, const struct cvm_row *c, struct err *e)
 {
 	int r;
@@ -268,13 +269,14 @@ int observe_apply(struct vmm *v, const struct cvm_row *c, enum observed o, struc
 	return observation_apply_as(v, c, o, PAUSED_NOT, e);
 }
 
-/* Does libvirt, which has forgotten, contradict nothing that the row knows? */
+/* True if libvirt has forgotten how the guest ended, and the row knows it. */
 static bool libvirt_forgot_end(enum observed was, enum domain_state now)
 {
 	return now == DOMAIN_UNTOLD && (was == OBSERVED_OFF || was == OBSERVED_CRASHED);
 }
 
-/* A row says which error of a disk it was, and libvirt only that there was one. */
+/* True if @now does not contradict the row. A row may have the cause of a disk error; libvirt only
+ * reports that there was one. */
 static bool observation_agrees(enum observed o, enum paused p, enum domain_state now)
 {
 	if (now == DOMAIN_PAUSED_IO)
@@ -295,14 +297,14 @@ static int observation_apply_state(struct vmm *v, const struct cvm_row *c, enum 
 	return observation_apply_as(v, c, observed_from(now), paused_from(now), e);
 }
 
-/* ------------------------------------------------------------------ looking at one domain */
+/* ------------------------------------------------------------------ query of one domain */
 
 struct domain_query {
 	struct vmm *v;
 	struct domain_query *next;
 	char uuid[UUID_TEXT];
 	bool again;
-	bool late; /* recorded without the cause that QEMU was asked for */
+	bool late; /* recorded without the cause, because QEMU did not answer in time */
 	enum domain_state state, cause;
 	int result, cause_result;
 	struct err err;
@@ -354,7 +356,7 @@ static void domain_query_record(struct domain_query *q)
 	}
 }
 
-/* Operations may have waited for what it shows (observe_is_pending()). */
+/* Operations may wait for the result of the query (observe_is_pending()). */
 static void domain_query_wake_operations(struct vmm *v, const char *uuid)
 {
 	struct cvm_row c;
@@ -397,8 +399,8 @@ static int pause_cause_late_turn(void *arg, struct err *e)
 	return observation_apply_state(q->v, &c, q->cause, e);
 }
 
-/* A guest that has gone on meanwhile is not recorded as paused by an error any more, or an event
- * will say so. Asking once more could take as long again. */
+/* Record a cause that QEMU reported late. If the guest was resumed meanwhile, its row does not say
+ * PAUSED_IOERROR any more, or an event will follow. Another query could take as long again. */
 static void pause_cause_record_late(struct domain_query *q)
 {
 	struct err e;
@@ -410,8 +412,8 @@ static void pause_cause_record_late(struct domain_query *q)
 	observe_domain(q->v, q->uuid);
 }
 
-/* Nothing is recorded when the connection was lost, or when no thread was free to ask: the next
- * list asks again. After another error it stays an I/O error. */
+/* Nothing is recorded if the connection was lost or no thread was free: the next list queries
+ * again. After another error the pause stays recorded as an I/O error. */
 static void pause_cause_done(void *arg, enum job_end end)
 {
 	struct domain_query *q = arg;
@@ -432,7 +434,7 @@ static void pause_cause_done(void *arg, enum job_end end)
 	domain_query_end(q);
 }
 
-/* The job keeps this look; whoever looks next begins one of his own. */
+/* The job still owns this query, so the next query of the domain is a new one. */
 static void pause_cause_late(void *arg)
 {
 	struct domain_query *q = arg;
@@ -518,12 +520,12 @@ void observe_event(void *arg, const struct hv_event *ev)
 		return;
 	if (ev->state == DOMAIN_RUNNING)
 		forwards_renew(v, &c, true);
-	/* A look under way may have seen what was before this event. */
+	/* A query under way may have read the state before this event. */
 	if (!observation_agrees(c.observed, c.paused, ev->state) || domain_query_find(v, ev->uuid))
 		observe_domain(v, ev->uuid);
 }
 
-/* ------------------------------------------------------------------ listing all */
+/* ------------------------------------------------------------------ list of all domains */
 
 struct listing {
 	struct vmm *v;
@@ -551,7 +553,7 @@ static void listing_work(void *arg)
 static int listing_apply_row(struct listing *l, const struct cvm_seen *s, enum domain_state now,
 			     struct err *e)
 {
-	/* The cause of an I/O error may not have been told in time, or its record was not
+	/* The cause of an I/O error may have been reported too late, or its record was not
 	 * committed. */
 	bool sure = now != DOMAIN_PAUSED_IO || s->paused != PAUSED_IOERROR;
 	struct cvm_row c;
@@ -560,8 +562,8 @@ static int listing_apply_row(struct listing *l, const struct cvm_seen *s, enum d
 	if ((sure && observation_agrees(s->observed, s->paused, now)) ||
 	    libvirt_forgot_end(s->observed, now))
 		return 0;
-	/* While operations run, a list may be older than what they did since: ask again for just
-	 * this one. It does not tell what paused a guest either. */
+	/* While operations run, the list may be older than their effects: query this domain alone.
+	 * The list does not have the cause of a pause either. */
 	if (l->second || now == DOMAIN_PAUSED_IO) {
 		observe_domain(l->v, s->uuid);
 		return 0;
@@ -570,8 +572,8 @@ static int listing_apply_row(struct listing *l, const struct cvm_seen *s, enum d
 	return r ? r : observation_apply_state(l->v, &c, now, e);
 }
 
-/* What a job that was given up has made after its CVM was deleted is removed; a CVM that this
- * database never had is left alone. */
+/* Remove a domain that an abandoned job created after its CVM was deleted. A domain of a CVM that
+ * this database never had is not touched. */
 static void listing_handle_unknown(struct listing *l)
 {
 	struct cvm_row c;
@@ -583,9 +585,10 @@ static void listing_handle_unknown(struct listing *l)
 		else if (ops_exist_of(vmm_db(l->v), l->domains[i].uuid, &e) > 0)
 			op_clear_remains(l->v, l->domains[i].uuid);
 		else
-			log_warn("domain %s carries our mark but is not in the database; it is "
-				 "not touched",
-				 l->domains[i].uuid);
+			log_warn(
+				"domain %s carries teepod's mark but is not in the database; it is "
+				"not touched",
+				l->domains[i].uuid);
 }
 
 static int listing_turn(void *arg, struct err *e)
@@ -603,13 +606,13 @@ static int listing_turn(void *arg, struct err *e)
 		r = listing_apply_row(l, &seen[i], d ? d->state : DOMAIN_ABSENT, e);
 		if (r && db_bad_row(e)) {
 			log_error("the state of %s is not recorded: %s", seen[i].uuid, e->text);
-			r = 0; /* the others do not wait for it */
+			r = 0; /* continue with the others */
 		}
 	}
 	return r || l->second ? r : pace_queue_after_boot(l->v, e);
 }
 
-/* Guests found running are listened to, whether or not their row changed. */
+/* Listen to the running guests, whether or not their rows changed. */
 static void listing_adopt(struct listing *l)
 {
 	struct cvm_row c;
@@ -623,8 +626,7 @@ static void listing_adopt(struct listing *l)
 			continue;
 		guest_listen(l->v, &c);
 		forwards_renew(l->v, &c, false);
-		/* Rows of CVMs that were neither seen nor wanted running are not among those the
-		 * list was held against. */
+		/* listing_turn() compares only CVMs that were seen running or should run. */
 		if (!observation_agrees(c.observed, c.paused, l->domains[i].state))
 			observe_domain(l->v, c.uuid);
 		adopted++;
@@ -667,9 +669,9 @@ static void listing_done(void *arg, enum job_end end)
 	struct err e;
 
 	if (end == JOB_DROPPED)
-		l->result = err_set(&l->err, ERR_TIMEOUT, "no thread was free to do it");
+		l->result = err_set(&l->err, ERR_TIMEOUT, "no thread was free");
 	if (vmm_is_closing(v) || !vmm_is_linked(v)) {
-		/* over, or lost again: the next connect lists anew */
+		/* closing, or disconnected again: the next connect lists the domains */
 	} else if (l->result) {
 		log_error("cannot list domains: %s", l->err.text);
 		observe_all_soon(v);

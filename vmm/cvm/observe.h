@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * observe.h - events and lists of the hypervisor.
+ * observe.h - record the state of domains: events, queries and lists. Loop thread only.
  */
 #ifndef TEEPOD_VMM_CVM_OBSERVE_H
 #define TEEPOD_VMM_CVM_OBSERVE_H
@@ -21,14 +21,16 @@ void observer_free(struct observer *o);
 /* The node closes: list the domains no more. */
 void observe_close(struct vmm *v);
 
+/* Callbacks of the hypervisor: an event of a domain; connected or disconnected. @arg: the vmm. */
 void observe_event(void *arg, const struct hv_event *ev);
 void observe_link(void *arg, bool up, const struct err *e);
-/* Ask libvirt for the state of the domain @uuid, or of all a second from now, and record it. */
+/* Query libvirt for the state of the domain @uuid, and record it. */
 void observe_domain(struct vmm *v, const char *uuid);
-/* Until the look is over, which wakes the operations of the CVM. */
+/* True until that query has ended. Its end checks the waiting operations of the CVM. */
 bool observe_is_pending(const struct vmm *v, const char *uuid);
+/* List all domains a second from now, and record their states. */
 void observe_all_soon(struct vmm *v);
-/* [turn] The domain of @c is now @o, and not paused. */
+/* [turn] Record that the domain of @c is in state @o and not paused. */
 int observe_apply(struct vmm *v, const struct cvm_row *c, enum observed o, struct err *e);
 
 #endif

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * pace.c - automatic starts and drains, a few at a time and in order.
  *
- * After a boot of the host fifty guests want to start, and before its next one they have to go
- * down. cvms.turn says who waits for what; so many as start.parallel allows are under way at once,
- * each an ordinary operation, and the next begins when one ends. Lower start_orders start first,
- * and end last; the next order waits until all of the one before are up or have failed.
+ * After a boot of the host many guests must start, and before its next boot they must shut down.
+ * cvms.turn says which CVMs wait for which of them. At most start.parallel are under way at once,
+ * each as an ordinary operation, and the next begins when one ends. A lower start_order starts
+ * earlier and shuts down later. The next order waits until all CVMs of the present one are up or
+ * have failed.
  *
- * Nothing is kept in memory: who is under way is told by the operations themselves. In maintenance
- * nobody's turn to start comes.
+ * No state is kept in memory: the operations show which CVMs are under way. In maintenance no
+ * queued start begins. See policies.c for when this runs.
  */
 #include <stdlib.h>
 
@@ -57,7 +58,7 @@ static int pace_begin_operation(void *arg, struct err *e)
 	return vmm_power(n->v, &n->cvm, &req, &ref, &op, e);
 }
 
-/* It is as it should be already, or nobody wants it any more. */
+/* True if the CVM is in the wanted state already, or should not reach it any more. */
 static bool pace_is_over(const struct paced_cvm *n)
 {
 	if (n->turn == TURN_START)
@@ -65,7 +66,8 @@ static bool pace_is_over(const struct paced_cvm *n)
 	return n->cvm.desired != DESIRED_RUNNING;
 }
 
-/* Operators read the log, tenants the event: the node's totals are not in it. */
+/* The log is for operators. The event is for tenants, so it does not have the totals of the node.
+ */
 static int pace_refused(struct paced_cvm *n, const struct err *why, struct err *e)
 {
 	struct err public = *why;
@@ -93,7 +95,7 @@ static int pace_take_turn(struct paced_cvm *n, struct err *e)
 	return r < 0 ? pace_refused(n, &why, e) : 0;
 }
 
-/* Is it held up by those who are under way? */
+/* 1 if the CVM must wait for the operations under way, 0 if not, or a negative error. */
 static int pace_must_wait(struct vmm *v, enum turn_for turn, int64_t order, struct err *e)
 {
 	struct turn_load load = { 0 };
@@ -110,7 +112,7 @@ static int pace_must_wait(struct vmm *v, enum turn_for turn, int64_t order, stru
 	return turn == TURN_START ? load.lowest < order : load.highest > order;
 }
 
-/* 1: one has begun (or had nothing to do); 0: nobody can, now. */
+/* 1: an operation has begun, or the CVM left the queue. 0: none can begin now. */
 static int pace_begin_one(struct vmm *v, enum turn_for turn, struct err *e)
 {
 	struct paced_cvm n = { .v = v, .turn = turn };
@@ -128,7 +130,7 @@ static int pace_begin_one(struct vmm *v, enum turn_for turn, struct err *e)
 		log_error("a CVM is removed from the queue of automatic starts and drains: %s",
 			  e->text);
 		r = cvms_set_turn(vmm_db(v), id, TURN_NONE, e);
-		return r ? r : 1; /* the others do not wait for it */
+		return r ? r : 1; /* continue with the others */
 	}
 	if (!r)
 		r = pace_take_turn(&n, e);
@@ -171,7 +173,7 @@ void pace_start_next(struct vmm *v)
 	}
 	if (r >= 0)
 		return;
-	log_error("cannot go on starting or shutting down: %s", e.text);
+	log_error("cannot continue automatic starts or the drain: %s", e.text);
 	policies_check_in(v, 1000);
 }
 
@@ -180,7 +182,7 @@ int pace_queue_after_boot(struct vmm *v, struct err *e)
 	int n = vmm_settings(v)->start.automatic ? cvms_turn_to_start(vmm_db(v), e) : 0;
 
 	if (n > 0)
-		log_info("%d CVMs that ran before are started again", n);
+		log_info("%d CVMs are queued for an automatic start", n);
 	return n < 0 ? n : 0;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * pace.h - automatic starts and drains, a few at a time.
+ * pace.h - automatic starts and drains, a few at a time. Loop thread only.
  */
 #ifndef TEEPOD_VMM_CVM_PACE_H
 #define TEEPOD_VMM_CVM_PACE_H
@@ -16,13 +16,14 @@ struct vmm;
 /* Caller of the shutdowns that a drain begins. */
 #define PACE_DRAIN_CALLER "teepod:drain"
 
-/* [turn] Domains are known: what the end of the host took down waits for its turn to start. */
+/* [turn] The domains are known: queue the CVMs that ended with the host for an automatic start. */
 int pace_queue_after_boot(struct vmm *v, struct err *e);
-/* [turn] The same for one that is found lost later: when the first list could not be recorded. */
+/* [turn] The same for one CVM that is found lost later, because the first list could not be
+ * recorded. */
 int pace_queue_lost(struct vmm *v, const struct cvm_row *c, struct err *e);
-/* Begin what may begin now. */
+/* Begin the operations that may begin now. */
 void pace_start_next(struct vmm *v);
-/* The same inside a turn, for those who answer with what has begun. [turn] */
+/* [turn] The same inside a turn, for requests that answer with the operations that have begun. */
 int pace_begin(struct vmm *v, struct err *e);
 
 #endif

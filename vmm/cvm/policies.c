@@ -39,7 +39,7 @@ void policies_free(struct policies *p)
 	free(p);
 }
 
-/* Also when the commit failed: what happened before this turn may be due as well. */
+/* Also after a failed commit, because events before this turn may be due, too. */
 static void policies_turn_ended(void *arg, const struct err *e)
 {
 	struct vmm *v = arg;

@@ -3,23 +3,22 @@
  *
  * DOC: Theory of operation
  *
- * Everything that decides is in the CVM's row: how the guest ended, how many restarts there were
- * since it last ran for long enough, and when the next one is due. restart_decide() says what
- * follows from a row at a moment; restart_apply() does that for all rows that may be concerned,
- * after every operation and observation, and sets one timer for the earliest moment at which a
- * decision would be another one. So a daemon that was killed goes on where the rows are, and
- * nothing polls.
+ * All input of a decision is in the CVM's row: how the guest ended, the number of restarts since it
+ * last ran for long enough, and the time of the next one. restart_decide() computes from a row and
+ * the time what to do. restart_apply() does it for all rows that may be concerned, after every
+ * operation and observation, and sets one timer for the earliest time at which a decision would
+ * change. So a daemon that was killed continues from the rows, and nothing polls.
  *
- * Delays double, so that a guest that cannot run costs little; the budget ends it (dstack-vmm has
- * the same five numbers, and the same defaults, in [cvm.auto_restart]). A restart is an ordinary
- * start operation, refused and undone like any other; one that fails counts like a crash.
+ * Delays double, so that a guest that cannot run costs little, and the budget ends the restarts
+ * (dstack-vmm has the same five settings and defaults in [cvm.auto_restart]). A restart is an
+ * ordinary start operation, which can be refused or undone; one that fails counts as a crash.
  *
- * Times are wall clock, because they outlive the host. One that is further away than the longest
- * delay was written before the clock was set back, and counts as due.
+ * Times are wall clock, because they must survive a boot of the host. A time that is further away
+ * than the longest delay was written before the clock was set back, and counts as due.
  *
- * A TD that reboots by itself ends and is there again 160 ms later (forwards.c), and an orderly end
- * is all that is seen of it: under "always" a guest is therefore down only when it still is after a
- * second.
+ * A TD that reboots ends and runs again 160 ms later (forwards.c), and libvirt reports only an
+ * orderly end. So with the policy "always" a guest counts as down only if it still is down after
+ * REBOOT_MS.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,7 +44,7 @@ enum { REBOOT_MS = 1000 };
 
 static const char restart_caller[] = "teepod:auto-restart";
 
-/* ------------------------------------------------------------------ deciding */
+/* ------------------------------------------------------------------ decisions */
 
 static int64_t restart_delay_ms(const struct restart_settings *s, int64_t attempts)
 {
@@ -93,7 +92,7 @@ static struct restart_decision restart_decide_scheduled(const struct restart_set
 struct restart_decision restart_decide(const struct restart_settings *s,
 				       const struct restart_row *r, int64_t now)
 {
-	/* That it ran well may have been seen by nobody: the daemon was away. */
+	/* The daemon may not have been running when the guest had run for long enough. */
 	bool good = r->started_ms && r->stopped_ms - r->started_ms >= 1000LL * s->window_s;
 	int64_t attempts = good && r->ended != ENDED_FAILED ? 0 : r->attempts;
 
@@ -113,11 +112,11 @@ struct restart_decision restart_decide(const struct restart_settings *s,
 	return restart_decision_of(RESTART_SCHEDULE, now + restart_delay_ms(s, attempts), attempts);
 }
 
-/* ------------------------------------------------------------------ doing */
+/* ------------------------------------------------------------------ actions */
 
 struct restart_pass {
 	struct vmm *v;
-	int64_t until; /* earliest moment to look again, 0 = none */
+	int64_t until; /* wall clock, ms: the next time to apply; 0 = none */
 	const struct restart_row *row;
 	struct restart_decision d;
 	struct cvm_row cvm;
@@ -160,8 +159,8 @@ static int restart_start(void *arg, struct err *e)
 	return vmm_power(p->v, &p->cvm, &req, &ref, &op, e);
 }
 
-/* Refused (its capacity is gone, the host can no TDX any more): that was the attempt. Tenants read
- * the event: the node's totals are not in it. */
+/* The start was refused, for example because its capacity is gone. This counts as the attempt.
+ * Tenants read the event, so it does not have the totals of the node. */
 static int restart_refused(struct restart_pass *p, const struct err *why, struct err *e)
 {
 	struct err public = *why;
@@ -244,7 +243,7 @@ void restart_apply(struct vmm *v)
 	if (vmm_is_closing(v) || !vmm_is_settled(v))
 		return;
 	if (cvms_restarts(vmm_db(v), &rows, &n, &e) < 0) {
-		log_error("cannot see what has crashed: %s", e.text);
+		log_error("cannot read which CVMs have crashed: %s", e.text);
 		p.until = now + 1000;
 	}
 	for (size_t i = 0; i < n; i++)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * restart.h - restarts after a crash.
+ * restart.h - restarts after a crash. Loop thread only.
  */
 #ifndef TEEPOD_VMM_CVM_RESTART_H
 #define TEEPOD_VMM_CVM_RESTART_H
@@ -15,24 +15,26 @@ struct restart_settings;
 struct vmm;
 
 enum restart_action {
-	RESTART_NOTHING,  /* ... before @until (wall clock, ms; 0 = until something happens) */
-	RESTART_CANCEL,   /* one that is due no longer is */
-	RESTART_RESET,    /* it ran for long enough: the budget is whole again */
-	RESTART_SCHEDULE, /* begin one at @until */
-	RESTART_NOW,      /* begin it */
-	RESTART_EXHAUST,  /* the budget is used up */
+	RESTART_NOTHING,  /* nothing to do before @until (wall clock, ms; 0 = until the next event)
+			   */
+	RESTART_CANCEL,   /* a scheduled restart is not wanted any more */
+	RESTART_RESET,    /* the guest ran for long enough: the budget is full again */
+	RESTART_SCHEDULE, /* schedule a restart for @until */
+	RESTART_NOW,      /* restart now */
+	RESTART_EXHAUST,  /* the budget is used up: no more restarts */
 };
 
 struct restart_decision {
 	enum restart_action action;
 	int64_t until;
-	int64_t attempts; /* before this one, as they count now */
+	int64_t attempts; /* attempts before this one that count */
 };
 
-/* Pure: what is to be done about @r at @now (wall clock, ms). */
+/* Decide what to do about @r at the time @now (wall clock, ms). Pure. */
 struct restart_decision restart_decide(const struct restart_settings *s,
 				       const struct restart_row *r, int64_t now);
-/* Look at all of them, and again when the next one is due. Not before the node is settled. */
+/* Carry out the decisions for all CVMs, and set the timer for the next one. Does nothing before the
+ * node is settled. */
 void restart_apply(struct vmm *v);
 
 #endif

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
- * resume.c - guests that QEMU paused for want of space go on when there is space again.
+ * resume.c - resumes guests that QEMU paused on a full disk, when there is space again.
  *
- * While rows say that a guest waits for space, a job looks every POLL_MS at the file systems of
- * their disks (one statvfs() each, in the lane "short"); otherwise there is no timer. There must be
- * more than the one block that was missing: 2 % of the file system, at least 4 MiB and at most 1
- * GiB, or the guest would be paused by its next write. Of many that wait, RESUMES_PER_POLL go on at
- * a time, oldest first, and the next look sees what they have left. One that was paused anew waits
- * twice as long as before, up to RESUME_DELAY_MAX_MS, until it has run for RESUME_GOOD_MS.
+ * While a row says that a guest waits for space, a job reads the free space of the file systems of
+ * these disks every POLL_MS (one statvfs() each, in the lane "short"); otherwise there is no timer.
+ * The space must be more than the one block that was missing, or the next write would pause the
+ * guest again: 2 % of the file system, at least 4 MiB and at most 1 GiB. At most RESUMES_PER_POLL
+ * guests are resumed per poll, oldest first, and the next poll sees how much space they have left.
+ * A guest that is paused again waits twice as long as before, up to RESUME_DELAY_MAX_MS, until it
+ * has run for RESUME_GOOD_MS.
  *
- * Going on is an ordinary operation ("resume", caller "teepod:auto-resume"). When each guest last
- * went on is in memory only: a daemon that was restarted tries at once. See observe.c for how a
- * pause and its cause become known.
+ * Resuming is an ordinary operation ("resume", caller "teepod:auto-resume"). The last attempts are
+ * kept in memory only, so a restarted daemon tries at once. See observe.c for how a pause and its
+ * cause are found.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -38,7 +39,7 @@ enum {
 	RESUME_GOOD_MS = 10 * 60 * 1000
 };
 
-/* A CVM that went on by itself not long ago. */
+/* A CVM that was resumed automatically not long ago. */
 struct resumed {
 	struct resumed *next;
 	int64_t cvm, at_ms; /* monotonic */
@@ -113,7 +114,7 @@ static void space_poll_work(void *arg)
 		p->disks[i].has_space = resume_has_space(p->disks[i].dir);
 }
 
-/* ------------------------------------------------------------------ going on */
+/* ------------------------------------------------------------------ resuming */
 
 static void resumed_prune(struct resumed **at, int64_t now_ms)
 {
@@ -129,7 +130,7 @@ static void resumed_prune(struct resumed **at, int64_t now_ms)
 	}
 }
 
-/* NULL: it may go on at once, and would wait RESUME_DELAY_MS after that. */
+/* NULL: not resumed lately, so it may be resumed at once. */
 static struct resumed *resumed_find(struct vmm *v, int64_t cvm, int64_t now_ms)
 {
 	struct resumed *r;
@@ -149,7 +150,7 @@ static bool resume_is_due(struct vmm *v, int64_t cvm)
 	return !r || now >= r->at_ms + r->delay_ms;
 }
 
-/* Its operation is committed: the next time it has to wait longer. */
+/* A resume is committed: the next one of this CVM must wait longer. */
 static void resume_count_attempt(struct vmm *v, int64_t cvm)
 {
 	int64_t now = clock_mono_ms();
@@ -217,7 +218,7 @@ static bool resume_guest(struct vmm *v, int64_t cvm)
 	struct err e;
 
 	if (turn_do(vmm_turn(v), resume_turn, &g, &e) < 0)
-		log_error("a paused guest cannot be resumed: %s", e.text);
+		log_error("cannot resume a paused guest: %s", e.text);
 	return g.begun;
 }
 
@@ -253,7 +254,7 @@ static void space_poll_done(void *arg, enum job_end end)
 static void space_poll_begin(struct vmm *v, const struct cvm_seen *seen, size_t n)
 {
 	static const struct job_calls calls = { .lane = LANE_SHORT,
-						.what = "look for space on the disk",
+						.what = "free space of disks",
 						.deadline_ms = STATVFS_MS,
 						.work = space_poll_work,
 						.done = space_poll_done };
@@ -279,7 +280,7 @@ static void resume_poll(void *arg)
 	if (vmm_is_closing(v) || vmm_resumes(v)->polling || !vmm_is_settled(v))
 		return; /* space_poll_done(), or the next list of domains, sets the timer */
 	if (cvms_without_space(vmm_db(v), &seen, &n, &e)) {
-		log_error("cannot see which guests wait for space: %s", e.text);
+		log_error("cannot read which guests wait for disk space: %s", e.text);
 		resume_poll_soon(v);
 	} else if (n) {
 		space_poll_begin(v, seen, n);

@@ -20,7 +20,7 @@ struct revision_info {
 	int64_t number; /* 1, 2, ... per app */
 	int64_t created_ms;
 	char compose_hash[SHA256_HEX];
-	char caller[WHO_TEXT]; /* who */
+	char caller[WHO_TEXT]; /* caller of the request */
 	char op_id[UUID_TEXT]; /* operation; "" for entries older than the history */
 	char image[65];        /* name of the OS image */
 	char changed[256]; /* JSON array: ["compose_file","image","encrypted_env",...]; ["created"]

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * steps.c - what each operation consists of.
+ * steps.c - the steps of each operation.
  *
  * create:    reserve | files → disk → define → start → forwards → boot
  * start:     reserve | files → disk → define → start → forwards → boot
@@ -10,13 +10,15 @@
  * resume:    resume
  * resize, upgrade: update_steps.c
  *
- * Steps before the bar are taken by the transaction that accepted the request. "boot" only watches:
- * when the guest does not come up the operation fails and says why, but the guest is left for its
- * owner to look at.
+ * The steps before the bar are done by the transaction that accepts the request. "boot" only waits:
+ * if the guest does not come up, the operation fails with the reason, and the guest is left running
+ * for its owner to inspect.
  *
- * A paused guest can not answer the power button. So "signal" resumes it first. One that a disk
- * pauses again is not waited for: a shutdown then fails at once, or ends it with force; a restart
- * and a change end it, because they end in a guest that runs.
+ * A paused guest cannot react to the power button, so "signal" resumes it first. If a disk error
+ * pauses it again, the operation does not wait for it: a shutdown fails at once, or destroys the
+ * guest if it is forced; a restart or a change destroys it, because both end with a running guest.
+ *
+ * Every job must be idempotent, because it is repeated after a crash: see vmm/op/step_table.h.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -74,7 +76,7 @@ static struct log_limits log_limits_from(const struct vmm_settings *s)
 				    .keep_boots = s->log_keep_boots };
 }
 
-/* The machine as it is started next. */
+/* Build the machine for the next start. */
 static int step_machine(const struct step_job *j, const struct image_boot *boot,
 			struct machine *ret, struct err *e)
 {
@@ -122,7 +124,7 @@ static int step_write_guest_files(const struct step_job *j, const char *shared,
 	return guest_files_write(&g, e);
 }
 
-/* What the guest finds: its files, and where they come by a disk, that disk. */
+/* Write the files that are shared with the guest. If a disk carries them, make that disk. */
 static int step_share_files(const struct step_job *j, const char *shared,
 			    const struct image_boot *boot, struct err *e)
 {
@@ -156,8 +158,8 @@ int step_files(struct step_job *j, struct err *e)
 		r = step_check_image(j, e);
 	if (!r)
 		r = image_boot_read(j->image_dir, &boot, e);
-	/* Closed to others before anything is in it: what a guest is given, says and stores
-	 * concerns no other user. */
+	/* The folders are closed to other users before anything is written to them: they hold the
+	 * secrets, the logs and the data of a guest. */
 	if (!r)
 		r = file_mkdirs(j->dir, 0700, e);
 	if (!r)
@@ -175,7 +177,7 @@ int step_files(struct step_job *j, struct err *e)
 	return r || !j->caps.has_user ? r : logs_open_to(logs, j->caps.gid, e);
 }
 
-/* As recorded; or as a change under way is making it. */
+/* Check the disk against its recorded size. A change under way may have grown it already. */
 static int step_check_own_disk(const struct step_job *j, const char *path, struct err *e)
 {
 	int64_t made = j->cvm.disk_made ? j->cvm.disk_made : 1, is = j->cvm.disk_gib;
@@ -192,8 +194,8 @@ int step_disk_check(const struct step_job *j, struct err *e)
 	return r && j->new_disk && !strcmp(e->field, "disk") ? 0 : r;
 }
 
-/* @why: what step_check_own_disk() says. Only a disk that never was, or that its owner gives up, is
- * made. */
+/* @why: the error of step_check_own_disk(). A disk is made only if it never was, or if its owner
+ * gives up the old one. */
 static bool step_must_make_disk(const struct step_job *j, const char *path, const struct err *why)
 {
 	struct stat st;
@@ -203,7 +205,7 @@ static bool step_must_make_disk(const struct step_job *j, const char *path, cons
 	return j->new_disk || (!j->cvm.disk_made && lstat(path, &st) < 0 && errno == ENOENT);
 }
 
-/* It may hold what its owner comes back for. It is removed with the CVM. */
+/* Keep the old disk under another name: its owner may need its data. It is removed with the CVM. */
 static int step_keep_old_disk(const char *path, struct err *e)
 {
 	auto_free char *aside = xasprintf("%s.replaced-%lld", path, (long long)clock_wall_ms());
@@ -226,7 +228,7 @@ static int step_disk(struct step_job *j, struct err *e)
 	} else if (r) {
 		*e = why;
 	}
-	/* A growth whose job was given up is recorded as done; here it becomes true. */
+	/* An abandoned growth is recorded as done: it is completed here. */
 	if (!r)
 		r = disk_grow(path, j->cvm.disk_gib, e);
 	return r || !j->caps.by_group ? r : guest_disk_open_to(path, j->caps.gid, true, e);
@@ -264,7 +266,7 @@ int step_start(struct step_job *j, struct err *e)
 	if (r && j->caps.has_user && j->caps.uid != geteuid() &&
 	    strstr(e->text, "Permission denied"))
 		err_hint(e,
-			 "QEMU runs as user %u, group %u: let it pass through %s and %s, e.g. "
+			 "QEMU runs as user %u, group %u: allow it to pass through %s and %s, e.g. "
 			 "chmod 0711",
 			 j->caps.uid, j->caps.gid, j->set.state_dir, j->image_dir);
 	return r;
@@ -280,9 +282,9 @@ int step_destroy(struct step_job *j, struct err *e)
 	return hv_destroy(j->hv, j->cvm.uuid, e);
 }
 
-/* libvirt keeps the log of a domain that is gone; nobody else would remove it. A daemon that is not
- * root may not: then libvirt's logrotate rule removes it. EROFS comes from ProtectSystem=strict of
- * the unit, also where there is no such file. */
+/* libvirt keeps the log of a domain that does not exist any more, and nothing else would remove it.
+ * A daemon that is not root may not remove it: then libvirt's logrotate rule does. EROFS comes from
+ * ProtectSystem=strict of the unit, also if the file does not exist. */
 static int remove_qemu_log(const char *path, struct err *e)
 {
 	if (!unlink(path) || errno == ENOENT)
@@ -307,8 +309,8 @@ static int step_remove(struct step_job *j, struct err *e)
 	return file_remove_tree(j->dir, e);
 }
 
-/* Whatever the button does, a forced job ends in a hard stop; only a lost connection is worth a
- * repetition. */
+/* If @forced, a failure counts as success, because a hard stop follows in any case. Only a lost
+ * connection is an error then, so that the step is repeated. */
 static int press_power_button(struct step_job *j, bool forced, struct err *e)
 {
 	int r = hv_power_button(j->hv, j->cvm.uuid, e);
@@ -365,14 +367,15 @@ int step_save_files(struct vmm *v, struct op_run *o, const struct cvm_row *c, st
 				  : 0;
 }
 
-/* The time for a graceful end begins here: before, the image may have been hashed for minutes. */
+/* The time limit of the graceful stop begins here. Before, the image may have been hashed for
+ * minutes. */
 int step_save_check(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
 	o->begun_ms = clock_mono_ms();
 	return step_save_files(v, o, c, e);
 }
 
-/* The disk is there, and as large as its row says. */
+/* The disk exists and has the size of its row. */
 static int step_save_disk(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
 	(void)o;
@@ -385,12 +388,11 @@ static int step_unsave_disk(struct vmm *v, struct op_run *o, const struct cvm_ro
 	return cvms_set_disk(vmm_db(v), c->id, c->disk_gib, 0, e);
 }
 
-/* QEMU may have paused it since, and that event may have been seen before this is written: look
- * again. */
+/* QEMU may have paused the guest since, and that event may have been handled before this commit:
+ * query the state again. */
 int step_save_started(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
-	/* An operation that an older release began may have passed the step that records the disk.
-	 */
+	/* An operation of an older release may have passed the step that records the disk. */
 	int r = c->disk_made ? 0 : cvms_set_disk(vmm_db(v), c->id, c->disk_gib, 1, e);
 
 	(void)o;
@@ -400,8 +402,9 @@ int step_save_started(struct vmm *v, struct op_run *o, const struct cvm_row *c, 
 	return observe_apply(v, c, OBSERVED_RUNNING, e);
 }
 
-/* The power button resumes a paused guest; whether it has is not known here: with force, a failure
- * counts as done. "wait" waits for what is seen. A restart by force does not press it. */
+/* The power button resumes a paused guest. Whether it did is not known here, because a failure may
+ * count as done. "wait" depends on the observed state, so query it. A forced restart does not press
+ * the button. */
 int step_save_signal(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
 	bool pressed = !o->force || o->row.kind == OP_SHUTDOWN;
@@ -441,7 +444,7 @@ int step_save_off(struct vmm *v, struct op_run *o, const struct cvm_row *c, stru
 
 /* ------------------------------------------------------------------ waiting */
 
-/* The time the button took counts, too. */
+/* Seconds left for the graceful stop; pressing the button has used up some. */
 unsigned step_graceful_limit(const struct op_run *o)
 {
 	int64_t spent_s = (clock_mono_ms() - o->begun_ms) / 1000;
@@ -449,9 +452,9 @@ unsigned step_graceful_limit(const struct op_run *o)
 	return spent_s < o->timeout_s ? o->timeout_s - (unsigned)spent_s : 0;
 }
 
-/* By an error of its disk: it will not go on by itself while an operation works on it. The row may
- * still say what was before the button resumed it: until it is looked at, or domains are listed
- * after a restart. */
+/* True if a disk error has paused the guest: it does not continue by itself while an operation runs
+ * on it. Until the state is queried after the power button, or domains are listed after a restart
+ * of the daemon, the row may be outdated and the answer is false. */
 static bool is_paused_by_disk(const struct vmm *v, const struct cvm_row *c)
 {
 	return vmm_is_settled(v) && (c->paused == PAUSED_NOSPC || c->paused == PAUSED_IOERROR) &&
@@ -470,15 +473,14 @@ static int step_shut_down(struct vmm *v, struct op_run *o, const struct cvm_row 
 		err_set(e, ERR_CONFLICT, "the guest is paused (%s) and cannot shut down",
 			paused_word[c->paused]);
 		return err_hint(e, "%s, or use stop, or shutdown with force",
-				c->paused == PAUSED_NOSPC ? "make room on the disk" : "resume it");
+				c->paused == PAUSED_NOSPC ? "free space on the disk" : "resume it");
 	}
-	err_set(e, ERR_TIMEOUT, "the guest did not shut down within %u seconds; it runs on",
-		o->timeout_s);
+	err_set(e, ERR_TIMEOUT,
+		"the guest did not shut down within %u seconds; it is still running", o->timeout_s);
 	return err_hint(e, "use stop, or shutdown with force");
 }
 
-/* A restart ends in a running guest whatever the old one did: when time is up the hard stop
- * follows. */
+/* A restart ends with a running guest in any case: when the time is over, a hard stop follows. */
 int step_down_or_late(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
 	(void)e;
@@ -498,12 +500,12 @@ int step_booted(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct
 		return 0;
 	if (!cvm_is_up(c))
 		return err_set(e, ERR_HOST, "the guest ended before it was up%s%s",
-			       c->boot_progress[0] ? ", last seen: " : "", c->boot_progress);
+			       c->boot_progress[0] ? ", last progress: " : "", c->boot_progress);
 	if (c->observed == OBSERVED_PAUSED) {
 		err_set(e, ERR_CONFLICT, "the guest was paused (%s) before it was up%s%s",
-			paused_word[c->paused], c->boot_progress[0] ? ", last seen: " : "",
+			paused_word[c->paused], c->boot_progress[0] ? ", last progress: " : "",
 			c->boot_progress);
-		return err_hint(e, "it goes on where it was when it is resumed");
+		return err_hint(e, "resume it: it then continues where it was paused");
 	}
 	if (!c->serial_progress || !strcmp(c->boot_progress, "done"))
 		return 1;
@@ -511,7 +513,7 @@ int step_booted(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct
 		return err_set(e, ERR_TIMEOUT,
 			       "the guest did not report its boot within %u seconds%s%s",
 			       vmm_settings(v)->boot_timeout_s,
-			       c->boot_progress[0] ? ", last seen: " : "", c->boot_progress);
+			       c->boot_progress[0] ? ", last progress: " : "", c->boot_progress);
 	return 0;
 }
 
@@ -541,11 +543,11 @@ static int finish_create(struct vmm *v, struct op_run *o, const struct cvm_row *
 	return !ok && o->row.undoing ? cvm_delete(v, c, o->row.id, e) : 0;
 }
 
-/* Undone, or cancelled when the old guest was down and the new one not begun: the guest is down, so
- * that is what is wanted now, unless the node itself had begun it: then it tries again (restart.c),
- * and only a client who cancels it says that it is not wanted. What is stopped gives its hold back
- * if stopped CVMs do not keep theirs, also when a restart of a stopped CVM ended before it began to
- * boot. */
+/* The operation was undone, or it was cancelled after the old guest had ended and before the new
+ * one began. The guest is down, so the CVM becomes stopped. There is one exception: if the node
+ * itself began the start, it tries again (restart.c) unless a client cancelled it. A stopped CVM
+ * releases its vCPUs and memory if release_on_stop is set, also if a restart of a stopped CVM ended
+ * before the boot began. */
 static int finish_start(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok,
 			struct err *e)
 {
@@ -593,8 +595,8 @@ static int finish_delete(struct vmm *v, struct op_run *o, const struct cvm_row *
 
 /* ------------------------------------------------------------------ tables */
 
-/* With TEEPOD_NEXT_TABLES this is a made-up later release, for tests of an upgrade with operations
- * under way: "files" has another name, and a step stands before "define". */
+/* With TEEPOD_NEXT_TABLES these are the tables of a made-up later release, for tests of an upgrade
+ * while operations run: "files" has another name, and a step is inserted before "define". */
 #ifdef TEEPOD_NEXT_TABLES
 #define TABLE_VERSION 3
 #define FILES_STEP    "guest_files"
@@ -616,7 +618,7 @@ static const struct step_rename renames[] = { { 3, "files", FILES_STEP }, { 0 } 
 #define RENAMES
 #endif
 
-/* A create takes away what it made; a start leaves what was there before it. */
+/* Undoing a create removes all that it made. Undoing a start keeps what existed before it. */
 #define START_STEPS(FILES_UNDO, DISK_UNDO, DISK_UNSAVE, DEFINE_UNDO)                            \
 	{ .name = FILES_STEP,                                                                   \
 	  .enter = step_enter_boot,                                                             \

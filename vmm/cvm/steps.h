@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * steps.h - what the tables of steps have in common: parts of stopping and starting a guest. See
- * engine.h for what each kind may do.
+ * steps.h - steps that several kinds of operation share: how a guest is stopped and started. See
+ * step_table.h for the parts of a step.
  */
 #ifndef TEEPOD_VMM_CVM_STEPS_H
 #define TEEPOD_VMM_CVM_STEPS_H
@@ -12,8 +12,8 @@ struct vmm;
 
 struct cvm_row;
 
-/* Seconds after which a job is given up. A start may have to clear terabytes of memory; libvirt
- * itself waits 15 s and more for the end of a QEMU, and keepalive needs as long to find that
+/* Deadlines of jobs, in seconds. A start may have to clear terabytes of memory. libvirt itself
+ * waits 15 s and more for the end of a QEMU, and its keepalive needs as long to detect that
  * libvirtd does not answer. */
 enum {
 	STEP_FILES_S = 120,
@@ -30,17 +30,16 @@ enum {
 	}
 
 /* steps.c [job] */
-/* Before a guest is ended that is to be started again: its disk and its image are there, as
- * recorded. One that runs has them open even when they were removed. */
+/* Before a guest is ended to be started again: check that its disk and its image exist as recorded.
+ * A running guest keeps them open even after they were removed. */
 int step_check(struct step_job *j, struct err *e);
-/* The power button, unless the job is forced. */
+/* Press the power button, unless the job is forced. */
 int step_signal(struct step_job *j, struct err *e);
-/* A guest may start: it has its placement, and its devices are there and detached from host
- * drivers.
- */
+/* Check that the guest may start: it has a valid placement, and its devices are present and
+ * detached from host drivers. */
 int step_devices(struct step_job *j, struct err *e);
-/* The disk is there as recorded, if it was ever made. A job that is to make a new one needs none,
- * but fails if there is a whole one, larger than recorded. */
+/* Check that the disk is as recorded, if it was ever made. A job with new_disk needs no disk, but
+ * fails if there is one that is intact and larger than recorded. */
 int step_disk_check(const struct step_job *j, struct err *e);
 int step_destroy(struct step_job *j, struct err *e);
 int step_files(struct step_job *j, struct err *e);
@@ -62,8 +61,8 @@ unsigned step_graceful_limit(const struct op_run *o);
 int step_booted(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e);
 unsigned step_boot_limit(const struct op_run *o);
 
-/* Give the engine the tables of all operations but resize and upgrade. Before the first operation
- * runs. */
+/* Register the tables of all operations except resize and upgrade, before the first operation runs.
+ */
 void steps_register(void);
 
 #endif

@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
- * update_steps.c - what a resize or an upgrade consists of.
+ * update_steps.c - the steps of a resize or an upgrade.
  *
  * reserve | check → signal → wait → stop → disk → apply → files → define → start → forwards → boot
  *
- * Skipped: all that stops and starts, when the guest does not run or nothing needs a restart;
- * "disk" when the disk keeps its size; "forwards" when no guest is led to. "apply" is a turn: the
- * planned state becomes the CVM's row, ports, devices and revision at once, and the former state
- * takes its place in the changes (db/changes.c). Undoing it is the same swap.
+ * Skipped steps: those that stop and start the guest, if it does not run or the change needs no
+ * restart; "disk", if the disk keeps its size; "forwards", if no forward of a running guest
+ * changes. "apply" is a turn: the planned state becomes the CVM's row, ports, devices and revision,
+ * and the former state is stored in the change (db/changes.c). Undoing it is the same swap.
  *
- * So a crash finds the old CVM or the new one. What fails from "stop" on goes back: the guest that
- * runs by then is ended, the row is the old one again, and the CVM is started as it was by an
- * operation that begins in the turn that ends this one. The disk alone does not go back: it may
- * hold what the guest wrote into the new part. Its size is recorded by the step that made it, as
- * all that has happened to it. As after a create, a guest that starts and does not boot well is
- * left to its owner, as what it was changed to.
+ * So a crash leaves the old CVM or the new one, never a mixture. A failure from "stop" on is
+ * undone: a guest that runs by then is ended, the row becomes the old one again, and a start
+ * operation is queued in the turn that ends this one. Only the disk keeps its new size, because the
+ * guest may have written to the new part; the step that grew it records the size. As after a
+ * create, a guest that starts but does not boot is left to its owner, with the change applied.
  */
 #include <stdio.h>
 #include <string.h>
@@ -41,7 +40,7 @@
 #include "vmm/virt/hypervisor.h"
 #include "vmm/virt/xml_out.h"
 
-/* ------------------------------------------------------------------ what is skipped */
+/* ------------------------------------------------------------------ skipped steps */
 
 static bool update_skip_restart(const struct op_run *o)
 {
@@ -60,20 +59,21 @@ static bool update_skip_forwards(const struct op_run *o)
 
 /* ------------------------------------------------------------------ jobs */
 
-/* By QEMU if one has it open, else by qemu-img. QEMU would grow a file that was removed, too. */
+/* QEMU resizes the disk if it has it open, else qemu-img does. QEMU would also grow a file that was
+ * removed, so the file is checked first. */
 static int update_grow_disk(struct step_job *j, struct err *e)
 {
 	auto_free char *path = xasprintf("%s/hda.img", j->dir);
 	int r = step_disk_check(j, e);
 
 	if (r || !j->cvm.disk_made)
-		return r; /* its first start makes it as large as it is to be */
+		return r; /* the first start makes it with its new size */
 	r = hv_block_resize(j->hv, j->cvm.uuid, path, (uint64_t)j->change.disk_gib << 30, e);
 
 	return r == -ERR_NOT_FOUND ? disk_grow(path, j->change.disk_gib, e) : r;
 }
 
-/* The change is applied by now: the present ports are the new ones. */
+/* The change is applied: the present ports are the new ones. */
 static int update_move_forwards(struct step_job *j, struct err *e)
 {
 	if (j->restart)
@@ -97,9 +97,10 @@ static int update_load_change(struct vmm *v, const struct op_run *o, struct chan
 {
 	int r = changes_get(vmm_db(v), o->row.id, ret, e);
 
-	return r == -ERR_NOT_FOUND ? err_set(e, ERR_HOST,
-					     "what operation %s changes is not recorded", o->row.id)
-				   : r;
+	return r == -ERR_NOT_FOUND
+		       ? err_set(e, ERR_HOST, "database: the change of operation %s is missing",
+				 o->row.id)
+		       : r;
 }
 
 static int update_save_disk(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
@@ -110,7 +111,7 @@ static int update_save_disk(struct vmm *v, struct op_run *o, const struct cvm_ro
 
 	if (r)
 		return r;
-	/* Seen to be so large, unless the job was given up. */
+	/* The job has checked the new size, unless it was abandoned. */
 	made = o->effect_unknown || !c->disk_made ? c->disk_made : x.disk_gib;
 	r = cvms_set_disk(vmm_db(v), c->id, x.disk_gib, made, e);
 	if (!r)
@@ -119,7 +120,7 @@ static int update_save_disk(struct vmm *v, struct op_run *o, const struct cvm_ro
 	return r;
 }
 
-/* @c is what it was. */
+/* [turn] Swap the present and the planned state. @c: the row before the swap. */
 static int update_swap(struct vmm *v, struct op_run *o, const struct cvm_row *c,
 		       struct change_row *x, struct err *e)
 {
@@ -170,7 +171,8 @@ static int update_unsave_applied(struct vmm *v, struct op_run *o, const struct c
 
 /* ------------------------------------------------------------------ the end */
 
-/* The error says what failed; this says what became of the CVM, and is said in full. */
+/* The error says what failed. Append what became of the CVM, and shorten the error rather than
+ * that. */
 static void update_describe_end(struct op_run *o, const struct cvm_row *c,
 				const struct change_row *x, const char *follower)
 {
@@ -180,14 +182,13 @@ static void update_describe_end(struct op_run *o, const struct cvm_row *c,
 	if (!vmm_op_error(&o->row, &w))
 		return;
 	if (o->grow && c->disk_gib == x->disk_gib)
-		(void)snprintf(disk, sizeof(disk),
-			       ", but for its disk, which has grown to %lld GiB",
+		(void)snprintf(disk, sizeof(disk), ", except that its disk has grown to %lld GiB",
 			       (long long)c->disk_gib);
 	if (*follower)
 		(void)snprintf(again, sizeof(again), ", and is started again (operation %s)",
 			       follower);
 	if (x->applied)
-		(void)snprintf(end, sizeof(end), "; the CVM stays changed");
+		(void)snprintf(end, sizeof(end), "; the change stays applied");
 	else
 		(void)snprintf(end, sizeof(end), "; the CVM is as it was before%s%s", disk, again);
 	(void)snprintf(text, sizeof(text), "%.*s%s", (int)(sizeof(text) - 1 - strlen(end)), w.text,
@@ -196,7 +197,8 @@ static void update_describe_end(struct op_run *o, const struct cvm_row *c,
 	op_error_write(&w, o->row.error);
 }
 
-/* Gone back, or cancelled while it went down by itself: it ran, and shall run again. */
+/* The change was undone, or it was cancelled while the guest shut down: the guest ran before, so
+ * start it again. */
 static int update_start_again(struct vmm *v, struct op_run *o, const struct cvm_row *c,
 			      const struct change_row *x, char ret_op[UUID_TEXT], struct err *e)
 {
@@ -208,7 +210,7 @@ static int update_start_again(struct vmm *v, struct op_run *o, const struct cvm_
 	if (!o->restart || x->applied || (!o->row.undoing && cvm_is_up(c)))
 		return 0;
 	if (o->row.undoing)
-		r = step_save_off(v, o, c, e); /* undoing "stop" has ended whatever ran */
+		r = step_save_off(v, o, c, e); /* undoing "stop" has ended the guest */
 	if (!r)
 		r = op_follow(v, o, c, OP_START, &next, &queued, e);
 	if (!r && queued)

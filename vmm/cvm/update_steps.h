@@ -4,7 +4,7 @@
 #ifndef TEEPOD_VMM_CVM_UPDATE_STEPS_H
 #define TEEPOD_VMM_CVM_UPDATE_STEPS_H
 
-/* Give the engine their table. Before the first operation runs. */
+/* Register the table of resize and upgrade, before the first operation runs. */
 void update_steps_register(void);
 
 #endif
