@@ -15,6 +15,16 @@ static const struct op_table *tables[OP_KINDS];
 void op_register(enum op_kind kind, const struct op_table *table)
 {
 	assert(kind < OP_KINDS && table->n > 0 && table->first < table->n);
+	for (int i = 0; i < table->n; i++) {
+		const struct step *s = &table->steps[i];
+
+		assert(*s->name && strlen(s->name) < OP_STEP_TEXT);
+		assert(!s->work.fn || !s->ready);
+		assert(!s->limit_s || s->ready);
+		assert(!(s->flags & STEP_ASSUME_DONE) || s->save);
+		assert(!s->work.fn || s->work.deadline_s);
+		assert(!s->undo.fn || s->undo.deadline_s);
+	}
 	tables[kind] = table;
 }
 
