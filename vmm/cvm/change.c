@@ -176,6 +176,7 @@ static void change_words_json(const struct cvm_change *c, char out[256])
 		if (c->differs[i])
 			n += (size_t)snprintf(out + n, 256 - n, "%s\"%s\"", n > 1 ? "," : "",
 					      change_word[i]);
+	assert(n < 255); /* or the list would not be JSON */
 	(void)snprintf(out + n, 256 - n, "]");
 }
 

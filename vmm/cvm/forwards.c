@@ -14,6 +14,7 @@
 #include "base/alloc.h"
 #include "base/lanes.h"
 #include "base/log.h"
+#include "base/loop.h"
 #include "db/cvms.h"
 #include "db/ports.h"
 #include "vmm/admit/networks.h"
@@ -112,6 +113,7 @@ void forwards_renew(struct vmm *v, const struct cvm_row *c, bool fresh)
 	struct err e;
 	size_t n_ports;
 
+	assert_loop_thread();
 	if (!c->tdx)
 		return;
 	if (ports_of(vmm_db(v), c->id, &ports, &n_ports, &e) < 0) {

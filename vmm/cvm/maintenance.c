@@ -7,10 +7,12 @@
  * down the running CVMs (pace.c). A drained CVM is stopped like any other, and marked to be started
  * when maintenance ends. A client who starts or stops it removes the mark.
  */
+#include <assert.h>
 #include <stdio.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/loop.h"
 #include "db/cvms.h"
 #include "db/node.h"
 #include "db/policies.h"
@@ -68,6 +70,7 @@ int vmm_maintenance(struct vmm *v, struct maintenance_row *ret, struct drain_cou
 static int maintenance_record(struct vmm *v, const char *type, const char *reason,
 			      const struct request_ref *ref, struct err *e)
 {
+	assert(ref->caller && reason);
 	log_info("%s%s%s, by %s", type, *reason ? ": " : "", reason, ref->caller);
 	policies_check(v);
 	return event(v, NULL, "", type, e, "{s:s, s:s}", "reason", reason, "by", ref->caller);
@@ -105,6 +108,7 @@ int vmm_set_maintenance(struct vmm *v, bool on, const char *reason, const struct
 	struct maintenance_row was = { 0 }, now = { 0 };
 	int r = maintenance_get(vmm_db(v), &was, e);
 
+	assert_loop_thread();
 	if (r)
 		return r;
 	if (!on) {
@@ -123,6 +127,7 @@ int vmm_drain(struct vmm *v, const struct power_request *req, const char *reason
 	struct maintenance_row was = { 0 }, now = { .force = req->force };
 	int n, r = owner_allows(v, e);
 
+	assert_loop_thread();
 	if (!r)
 		r = maintenance_get(vmm_db(v), &was, e);
 	if (r)
@@ -145,6 +150,7 @@ int vmm_set_policy(struct vmm *v, const struct cvm_row *cvm, const struct policy
 	struct cvm_policy p = cvm->policy;
 	int r;
 
+	assert_loop_thread();
 	policy_apply_request(&p, req);
 	r = cvms_set_policy(vmm_db(v), cvm->id, &p, e);
 	/* It is queued for an automatic start, which is disabled now. */

@@ -24,6 +24,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "base/clock.h"
 #include "base/lanes.h"
 #include "base/log.h"
@@ -87,6 +88,7 @@ static enum observed observed_from(enum domain_state s)
 		[DOMAIN_UNTOLD] = OBSERVED_OFF,      [DOMAIN_PAUSED_NOSPC] = OBSERVED_PAUSED,
 	};
 
+	assert((size_t)s < ARRAY_SIZE(map));
 	return map[s];
 }
 
@@ -191,6 +193,7 @@ static void observation_log_pause(const struct cvm_row *c, enum paused p)
 	};
 	const struct log_about about = { .cvm = c->uuid };
 
+	assert(p < PAUSED_MAX);
 	if (p != PAUSED_NOT)
 		log_write(LOG_LEVEL_WARN, &about, "%s is paused (%s): %s", c->name, paused_word[p],
 			  why[p]);
@@ -439,6 +442,7 @@ static void pause_cause_late(void *arg)
 {
 	struct domain_query *q = arg;
 
+	assert(!q->late);
 	domain_query_unlink(q);
 	q->late = true;
 	domain_query_record(q);
@@ -493,6 +497,7 @@ void observe_domain(struct vmm *v, const char *uuid)
 {
 	struct domain_query *q = domain_query_find(v, uuid);
 
+	assert_loop_thread();
 	if (q) {
 		q->again = true;
 		return;
@@ -516,6 +521,7 @@ void observe_event(void *arg, const struct hv_event *ev)
 	struct cvm_row c;
 	struct err e;
 
+	assert_loop_thread();
 	if (vmm_is_closing(v) || cvms_by_uuid(vmm_db(v), ev->uuid, &c, &e))
 		return;
 	if (ev->state == DOMAIN_RUNNING)

@@ -10,9 +10,11 @@
  * No state is kept in memory: the operations show which CVMs are under way. In maintenance no
  * queued start begins. See policies.c for when this runs.
  */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/loop.h"
 #include "db/cvms.h"
 #include "db/node.h"
 #include "db/operations.h"
@@ -49,6 +51,7 @@ static int pace_begin_operation(void *arg, struct err *e)
 	struct op_row op;
 	int r = maintenance_get(vmm_db(n->v), &m, e);
 
+	assert(n->turn == TURN_START || n->turn == TURN_DRAIN);
 	if (r)
 		return r;
 	if (n->turn == TURN_DRAIN)
@@ -164,6 +167,7 @@ void pace_start_next(struct vmm *v)
 	struct err e;
 	int r = 0;
 
+	assert_loop_thread();
 	if (vmm_is_closing(v) || !vmm_is_settled(v))
 		return;
 	r = cvms_drain_counts(vmm_db(v), &waiting, &e);

@@ -29,6 +29,7 @@ struct policies *policies_new(void (*apply)(struct vmm *v))
 {
 	struct policies *p = xcalloc(1, sizeof(*p));
 
+	assert(apply);
 	p->apply = apply;
 	return p;
 }

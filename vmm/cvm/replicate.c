@@ -393,6 +393,7 @@ static int replica_name(struct vmm *v, const struct cvm_row *source, char out[NA
 	size_t base = strnlen(source->name, NAME_TEXT - 1 - SUFFIX - 1);
 	struct cvm_row other;
 
+	static_assert(sizeof(letters) == 32 + 1, "all letters are equally likely");
 	while (base && source->name[base - 1] == '-')
 		base--;
 	for (int i = 0; i < NAME_TRIES; i++) {

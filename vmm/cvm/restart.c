@@ -20,6 +20,7 @@
  * orderly end. So with the policy "always" a guest counts as down only if it still is down after
  * REBOOT_MS.
  */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -27,6 +28,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/loop.h"
 #include "base/own.h"
 #include "db/cvms.h"
 #include "db/operations.h"
@@ -126,7 +128,10 @@ static int restart_schedule(struct restart_pass *p, struct err *e)
 {
 	const struct restart_settings *s = &vmm_settings(p->v)->restart;
 	char at[CLOCK_TEXT];
-	int r = cvms_set_restart(vmm_db(p->v), p->row->id, p->d.attempts, p->d.until, false, e);
+	int r;
+
+	assert(p->d.action == RESTART_SCHEDULE);
+	r = cvms_set_restart(vmm_db(p->v), p->row->id, p->d.attempts, p->d.until, false, e);
 
 	return r ? r
 		 : event(p->v, &p->cvm, "", "cvm.restart.scheduled", e, "{s:s, s:I, s:I, s:s}",
@@ -239,6 +244,7 @@ void restart_apply(struct vmm *v)
 	struct err e;
 	size_t n = 0;
 
+	assert_loop_thread();
 	policies_cancel_timer(v);
 	if (vmm_is_closing(v) || !vmm_is_settled(v))
 		return;

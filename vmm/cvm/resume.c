@@ -289,6 +289,7 @@ static void resume_poll(void *arg)
 
 void resume_poll_soon(struct vmm *v)
 {
+	assert_loop_thread();
 	if (!vmm_is_closing(v) && !vmm_resumes(v)->timer)
 		(void)loop_after(vmm_settings(v)->loop, POLL_MS, resume_poll, v, &vmm_resumes(v)->timer);
 }

@@ -6,6 +6,9 @@
  * CVM that should run and does not is "exited" (its guest powered off) or "crashed", never
  * "stopped".
  */
+#include <assert.h>
+
+#include "base/array.h"
 #include "db/cvms.h"
 #include "db/operations.h"
 #include "vmm/cvm/status.h"
@@ -25,6 +28,7 @@ static const char *const status_words[STATUS_MAX] = {
 	[STATUS_PAUSED] = "paused",
 	[STATUS_RESUMING] = "resuming",
 };
+static_assert(ARRAY_SIZE(status_words) == STATUS_MAX, "each status has a word");
 
 const char *status_word(enum status s)
 {

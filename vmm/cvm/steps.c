@@ -20,6 +20,7 @@
  *
  * Every job must be idempotent, because it is repeated after a crash: see vmm/op/step_table.h.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -96,6 +97,7 @@ static int step_machine(const struct step_job *j, const struct image_boot *boot,
 				       .n_devices = j->n_devices,
 				       .instance_seed = seed };
 
+	assert(j->manifest && j->dir && j->image_dir);
 	mr_config_seed(shared, j->cvm.uuid, seed);
 	return machine_make(&in, ret, e);
 }
@@ -540,6 +542,7 @@ static int cvm_delete(struct vmm *v, const struct cvm_row *c, const char *op_id,
 static int finish_create(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok,
 			 struct err *e)
 {
+	assert(o->row.kind == OP_CREATE);
 	return !ok && o->row.undoing ? cvm_delete(v, c, o->row.id, e) : 0;
 }
 
@@ -590,6 +593,7 @@ static int finish_shutdown(struct vmm *v, struct op_run *o, const struct cvm_row
 static int finish_delete(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok,
 			 struct err *e)
 {
+	assert(o->row.kind == OP_DELETE);
 	return ok ? cvm_delete(v, c, o->row.id, e) : 0;
 }
 

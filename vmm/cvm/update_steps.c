@@ -14,6 +14,7 @@
  * guest may have written to the new part; the step that grew it records the size. As after a
  * create, a guest that starts but does not boot is left to its owner, with the change applied.
  */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -179,6 +180,7 @@ static void update_describe_end(struct op_run *o, const struct cvm_row *c,
 	char disk[64] = "", again[96] = "", end[240], text[sizeof(((struct err *)0)->text)];
 	struct err w;
 
+	static_assert(sizeof(end) < sizeof(text), "the end is never cut");
 	if (!vmm_op_error(&o->row, &w))
 		return;
 	if (o->grow && c->disk_gib == x->disk_gib)
@@ -225,6 +227,7 @@ static int finish_update(struct vmm *v, struct op_run *o, const struct cvm_row *
 	struct change_row x;
 	int r = update_load_change(v, o, &x, e);
 
+	assert(o->row.kind == OP_RESIZE || o->row.kind == OP_UPGRADE);
 	if (r)
 		return r;
 	r = change_settle(v, c, &x, e);
