@@ -37,7 +37,7 @@ static int power_apply(struct mutation_call *ch, struct answer *ret, struct err 
 	struct op_row op;
 	int r;
 
-	ref.inventory_fresh = ch->looked;
+	ref.inspected = ch->looked;
 	r = api_find_cvm(ch->call, ch->call->param[0], &row, e);
 
 	if (!r)

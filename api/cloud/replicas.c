@@ -74,7 +74,7 @@ static int replica_apply(struct mutation_call *ch, struct answer *ret, struct er
 	size_t n = 0;
 	int r;
 
-	ref.inventory_fresh = ch->looked;
+	ref.inspected = ch->looked;
 	r = vmm_replicate(api_of(ch->call)->vmm, &a->ask, a->count ? (size_t)a->count : 1,
 			  a->partial, &ref, &made, &n, &why, e);
 	if (r)

@@ -188,7 +188,7 @@ static int update_apply(struct mutation_call *ch, struct answer *ret, struct err
 	struct op_row op = { 0 };
 	int r = update_find_cvm(uc, &row, e);
 
-	ref.inventory_fresh = ch->looked;
+	ref.inspected = ch->looked;
 	if (!r)
 		r = update_change_manifest(ch->call, &row, &uc->asked, &made, e);
 	ask.manifest = made.manifest;

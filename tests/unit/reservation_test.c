@@ -39,7 +39,7 @@ enum { GIB = 1024 };
 static const char *const listing[] = { "10de:2335", NULL };
 static const struct request_ref ref = { .request_id = "req-1",
 					.caller = "tester",
-					.inventory_fresh = true };
+					.inspected = true };
 
 static void count_call(void *arg)
 {

@@ -94,11 +94,9 @@ static int plan_blobs(struct vmm *v, const struct cvm_row *cvm, const struct upd
 }
 
 static int plan_ports(struct vmm *v, const struct cvm_row *cvm, const struct update_request *req,
-		      bool inventory_fresh, struct cvm_change *c, struct err *e)
+		      bool inspected, struct cvm_change *c, struct err *e)
 {
-	struct ports_for w = { .workspace = cvm->workspace,
-			       .cvm = cvm->id,
-			       .looked = inventory_fresh };
+	struct ports_for w = { .workspace = cvm->workspace, .cvm = cvm->id, .looked = inspected };
 	auto_free struct port_row *own = NULL;
 	int r = req->set_ports ? admit_ports(cvm, req->n_ports, e) : 0;
 
@@ -139,7 +137,7 @@ static void change_compare(const struct cvm_row *before, struct cvm_change *c)
 }
 
 int change_plan(struct vmm *v, const struct cvm_row *cvm, const struct update_request *req,
-		bool inventory_fresh, struct cvm_change *ret, struct err *e)
+		bool inspected, struct cvm_change *ret, struct err *e)
 {
 	int r;
 
@@ -148,9 +146,9 @@ int change_plan(struct vmm *v, const struct cvm_row *cvm, const struct update_re
 	if (!r)
 		r = plan_blobs(v, cvm, req, ret, e);
 	if (!r)
-		r = reservation_change(v, cvm, req, inventory_fresh, &ret->a, e);
+		r = reservation_change(v, cvm, req, inspected, &ret->a, e);
 	if (!r)
-		r = plan_ports(v, cvm, req, inventory_fresh, ret, e);
+		r = plan_ports(v, cvm, req, inspected, ret, e);
 	if (r)
 		return r;
 	change_compare(cvm, ret);

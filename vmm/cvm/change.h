@@ -45,10 +45,10 @@ struct cvm_change {
 	size_t n_ports, new_ports;
 };
 
-/* Compute the CVM after the change, and check that it fits. Reserves nothing. @inventory_fresh: the
- * inventory was refreshed for this request. Free *ret with change_free(), also after a failure. */
+/* Compute the CVM after the change, and check that it fits. Reserves nothing. @inspected: the host
+ * was inspected for this request. Free *ret with change_free(), also after a failure. */
 int change_plan(struct vmm *v, const struct cvm_row *cvm, const struct update_request *req,
-		bool inventory_fresh, struct cvm_change *ret, struct err *e);
+		bool inspected, struct cvm_change *ret, struct err *e);
 void change_free(struct cvm_change *c);
 /* [turn] Reserve the additional resources, and store the new state for operation @op. */
 int change_reserve(struct vmm *v, const struct cvm_row *cvm, const struct cvm_change *c,

@@ -406,7 +406,7 @@ int vmm_commit(struct vmm *v, int64_t workspace, const struct commit_request *gi
 		.gpu_attach = provisioned_gpu_attach(json_object_get(j, "gpu_attach")),
 		.gpus = gpus,
 		.n_gpus = provisioned_gpus(json_object_get(j, "gpus"), gpus),
-		.looked = ref->inventory_fresh,
+		.looked = ref->inspected,
 	};
 	r = vmm_create(v, workspace, &req, ref, ret, ret_op, e);
 	return r ? r : provisions_set_used(vmm_db(v), workspace, app, hash, e);

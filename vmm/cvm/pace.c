@@ -44,7 +44,7 @@ static int pace_begin_operation(void *arg, struct err *e)
 	struct paced_cvm *n = arg;
 	struct request_ref ref = { .caller = n->turn == TURN_START ? "teepod:auto-start"
 								   : PACE_DRAIN_CALLER,
-				   .inventory_fresh = true,
+				   .inspected = true,
 				   .automatic = true };
 	struct power_request req = { .kind = OP_START };
 	struct maintenance_row m = { 0 };

@@ -127,7 +127,7 @@ int vmm_power(struct vmm *v, const struct cvm_row *cvm, const struct power_reque
 		r = tee_allows(v, &c, e);
 		if (!r)
 			r = billing_covers(v, c.workspace, &c, &c, true, e);
-		if (!r && c.hugepages && !c.holds_cpu && !ref->inventory_fresh)
+		if (!r && c.hugepages && !c.holds_cpu && !ref->inspected)
 			r = inventory_is_stale("hugepages", e);
 		if (!r)
 			r = capacity_hold_cpu(v, &c, true, e);

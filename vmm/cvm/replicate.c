@@ -429,7 +429,7 @@ static int replica_create(void *arg, struct err *e)
 	int r = replica_name(m->v, source, name, e);
 
 	req.name = name;
-	req.looked = m->ref->inventory_fresh;
+	req.looked = m->ref->inspected;
 	if (!r)
 		r = vmm_create(m->v, source->workspace, &req, m->ref, &m->out->row, &m->out->op, e);
 	if (!r)

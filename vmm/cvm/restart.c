@@ -156,7 +156,7 @@ static int restart_start(void *arg, struct err *e)
 {
 	static const struct power_request req = { .kind = OP_START };
 	static const struct request_ref ref = { .caller = restart_caller,
-						.inventory_fresh = true,
+						.inspected = true,
 						.automatic = true };
 	struct restart_pass *p = arg;
 	struct op_row op;

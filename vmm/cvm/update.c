@@ -114,7 +114,7 @@ int vmm_update(struct vmm *v, const struct cvm_row *cvm, const struct update_req
 		return err_set(e, ERR_BUSY, "%s is being deleted", row.name);
 	r = op_idle(v, &row, e);
 	if (!r)
-		r = change_plan(v, &row, req, ref->inventory_fresh, &c, e);
+		r = change_plan(v, &row, req, ref->inspected, &c, e);
 	if (!r)
 		r = update_begin(v, &row, &c, req, ref, ret_op, e);
 	change_free(&c);

@@ -18,9 +18,9 @@ struct vmm;
 /* The request that begins an operation; recorded with it. */
 struct request_ref {
 	const char *request_id, *caller;
-	bool inventory_fresh; /* the inventory was refreshed for this request: see
+	bool inspected; /* the host was inspected for this request: see
 				 inventory_refresh() */
-	bool automatic;       /* the node begins it by itself, without a request of a client */
+	bool automatic; /* the node begins it by itself, without a request of a client */
 };
 
 /* [turn] Insert an operation for @c and begin it after the commit. If another operation runs, the
