@@ -69,15 +69,15 @@ const struct field_table workspace_change_table = { "WorkspaceChangeRequest",
 						    workspace_change_fields,
 						    ARRAY_SIZE(workspace_change_fields), true };
 
-int parse_workspace_body(const struct field_table *t, const json_t *body, struct workspace_ask *ret,
-			 struct err *e)
+int parse_workspace_body(const struct field_table *t, const json_t *body,
+			 struct workspace_request *ret, struct err *e)
 {
 	struct workspace_body q = { 0 };
 	int r = fields_read(t, body, "", &q, e);
 
 	if (r)
 		return r;
-	*ret = (struct workspace_ask){ .slug = q.slug, .name = q.name };
+	*ret = (struct workspace_request){ .slug = q.slug, .name = q.name };
 	for (int i = 0; i < QUOTAS; i++) {
 		const json_t *value = json_object_get(q.quotas, quota_word[i]);
 

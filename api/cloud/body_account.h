@@ -6,14 +6,14 @@
 
 #include "base/json.h"
 
-struct workspace_ask;
+struct workspace_request;
 
 extern const struct field_table workspace_table, workspace_change_table, token_table, credit_table;
 
 /* @t is workspace_table or workspace_change_table; *ret borrows from @body. An absent quota becomes
  * QUOTA_KEEP, null becomes QUOTA_UNLIMITED. */
-int parse_workspace_body(const struct field_table *t, const json_t *body, struct workspace_ask *ret,
-			 struct err *e);
+int parse_workspace_body(const struct field_table *t, const json_t *body,
+			 struct workspace_request *ret, struct err *e);
 
 struct parsed_token {
 	const char *name, *workspace; /* NULL: the caller's own */

@@ -166,19 +166,19 @@ static int token_make_apply(struct mutation_call *ch, struct answer *ret, struct
 {
 	struct token_call *tc = (struct token_call *)ch;
 	struct workspace_row w;
-	struct key_ask ask;
+	struct key_request ask;
 	struct key_row k;
 	int r = token_check_rights(ch->call, &tc->ask, &w, e);
 
 	if (r)
 		return r;
-	ask = (struct key_ask){ .workspace = w.id,
-				.name = tc->ask.name,
-				.role = tc->ask.role,
-				.expires_ms = tc->ask.expires_ms,
-				.per_minute = tc->ask.per_minute,
-				.parent = ch->call->caller.key_id,
-				.ends_ms = ch->call->caller.expires_ms };
+	ask = (struct key_request){ .workspace = w.id,
+				    .name = tc->ask.name,
+				    .role = tc->ask.role,
+				    .expires_ms = tc->ask.expires_ms,
+				    .per_minute = tc->ask.per_minute,
+				    .parent = ch->call->caller.key_id,
+				    .ends_ms = ch->call->caller.expires_ms };
 	r = vmm_key_make(api_of(ch->call)->vmm, &ask, &k, tc->text, e);
 	if (!r)
 		*ret = (struct answer){ .status = 201, .body = serialize_token(&k) };

@@ -186,7 +186,7 @@ static void get_workspace_quotas(struct call *c)
 struct workspace_call {
 	struct mutation_call ch;
 	const struct field_table *table;
-	struct workspace_ask ask; /* points into ch.body */
+	struct workspace_request ask; /* points into ch.body */
 };
 
 static int workspace_call_parse(struct mutation_call *ch, struct err *e)

@@ -205,33 +205,33 @@ static int key_inherit_rate(struct key_row *k, int64_t most, struct err *e)
 	return 0;
 }
 
-int vmm_key_make(struct vmm *v, const struct key_ask *ask, struct key_row *ret,
+int vmm_key_make(struct vmm *v, const struct key_request *req, struct key_row *ret,
 		 char ret_text[API_KEY_TEXT], struct err *e)
 {
-	struct key_row k = { .workspace = ask->workspace,
-			     .role = ask->role,
-			     .expires_ms = ask->expires_ms,
-			     .per_minute = ask->per_minute,
-			     .parent = ask->parent };
-	struct key_row parent = { .expires_ms = ask->ends_ms };
+	struct key_row k = { .workspace = req->workspace,
+			     .role = req->role,
+			     .expires_ms = req->expires_ms,
+			     .per_minute = req->per_minute,
+			     .parent = req->parent };
+	struct key_row parent = { .expires_ms = req->ends_ms };
 	struct workspace_row w;
-	int r = key_check_name(ask->name, e);
+	int r = key_check_name(req->name, e);
 
 	if (!r)
-		r = vmm_workspace(v, ask->workspace, &w, e);
-	if (!r && ask->parent)
-		r = key_find_parent(v, ask->parent, &parent, e);
+		r = vmm_workspace(v, req->workspace, &w, e);
+	if (!r && req->parent)
+		r = key_find_parent(v, req->parent, &parent, e);
 	if (!r)
 		r = key_inherit_expiry(&k, parent.expires_ms, e);
 	if (!r)
 		r = key_inherit_rate(&k, parent.per_minute, e);
 	if (!r)
-		r = key_check_rate(v, ask->workspace, e);
+		r = key_check_rate(v, req->workspace, e);
 	if (!r)
-		r = key_check_count(v, ask->workspace, e);
+		r = key_check_count(v, req->workspace, e);
 	if (r)
 		return r;
-	(void)snprintf(k.name, sizeof(k.name), "%s", ask->name);
+	(void)snprintf(k.name, sizeof(k.name), "%s", req->name);
 	memcpy(k.workspace_slug, w.slug, sizeof(k.workspace_slug));
 	r = key_insert(vmm_db(v), &k, ret_text, e);
 	if (!r)

@@ -28,7 +28,7 @@ int vmm_add_key_offline(const char *state_dir, bool alone, const char *workspace
 /* How many keys, each made by the one before, there may be in a line. */
 enum { KEY_LINE_MAX = 8 };
 
-struct key_ask {
+struct key_request {
 	int64_t workspace;
 	const char *name;
 	int role;
@@ -40,7 +40,7 @@ struct key_ask {
 /* [turn] ERR_KEYS, ERR_KEY_RATE; ERR_FORBIDDEN if it would have more time or requests than its
  * parent, or the line is too long; ERR_UNAUTHENTICATED if the parent has expired or was revoked.
  * Its text into @ret_text: nowhere else is it kept. */
-int vmm_key_make(struct vmm *v, const struct key_ask *ask, struct key_row *ret,
+int vmm_key_make(struct vmm *v, const struct key_request *req, struct key_row *ret,
 		 char ret_text[API_KEY_TEXT], struct err *e);
 /* Those that are not revoked, of @workspace (0 = all), with at most @role. *ret malloc'd. Returns
  * the total. */

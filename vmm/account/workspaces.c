@@ -48,47 +48,47 @@ static int workspace_check_slug(const char *slug, struct err *e)
 			 NAME_TEXT - 1);
 }
 
-static int workspace_set_limits(struct vmm *v, const struct workspace_ask *ask,
+static int workspace_set_limits(struct vmm *v, const struct workspace_request *req,
 				struct workspace_row *w, struct err *e)
 {
-	if (ask->name)
-		(void)snprintf(w->name, sizeof(w->name), "%s", ask->name);
+	if (req->name)
+		(void)snprintf(w->name, sizeof(w->name), "%s", req->name);
 	for (int q = 0; q < QUOTAS; q++)
-		if (ask->max[q] != QUOTA_KEEP)
-			w->max[q] = ask->max[q];
+		if (req->max[q] != QUOTA_KEEP)
+			w->max[q] = req->max[q];
 	return workspaces_set(vmm_db(v), w, e);
 }
 
-int vmm_workspace_add(struct vmm *v, const struct workspace_ask *ask, struct workspace_row *ret,
+int vmm_workspace_add(struct vmm *v, const struct workspace_request *req, struct workspace_row *ret,
 		      struct err *e)
 {
 	struct workspace_row w;
 	int64_t id = 0;
-	int r = workspace_check_slug(ask->slug, e);
+	int r = workspace_check_slug(req->slug, e);
 
 	if (r)
 		return r;
-	r = workspaces_add(vmm_db(v), ask->slug, ask->slug, &id, e);
+	r = workspaces_add(vmm_db(v), req->slug, req->slug, &id, e);
 	if (!r)
-		return err_field(e, ERR_CONFLICT, "slug", ask->slug,
-				 "a workspace is called %s already", ask->slug);
+		return err_field(e, ERR_CONFLICT, "slug", req->slug,
+				 "a workspace is called %s already", req->slug);
 	if (r > 0)
 		r = vmm_workspace(v, id, &w, e);
 	if (!r)
-		r = workspace_set_limits(v, ask, &w, e);
+		r = workspace_set_limits(v, req, &w, e);
 	if (!r)
 		*ret = w;
 	return r;
 }
 
-int vmm_workspace_change(struct vmm *v, const char *slug, const struct workspace_ask *ask,
+int vmm_workspace_change(struct vmm *v, const char *slug, const struct workspace_request *req,
 			 struct workspace_row *ret, struct err *e)
 {
 	struct workspace_row w;
 	int r = vmm_workspace_find(v, slug, &w, e);
 
 	if (!r)
-		r = workspace_set_limits(v, ask, &w, e);
+		r = workspace_set_limits(v, req, &w, e);
 	if (!r)
 		*ret = w;
 	return r;

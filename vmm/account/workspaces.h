@@ -23,18 +23,18 @@ int vmm_workspaces(struct vmm *v, int64_t offset, int64_t limit, struct workspac
 
 enum { QUOTA_KEEP = -2, QUOTA_UNLIMITED = -1 };
 
-struct workspace_ask {
+struct workspace_request {
 	const char *slug; /* of a new one: 1 to 63 lower-case letters, digits and hyphens, a letter
 			     first */
 	const char *name; /* NULL: the slug, or as it is */
 	int64_t max[QUOTAS];
 };
 /* [turn] ERR_CONFLICT if there is one of that slug. */
-int vmm_workspace_add(struct vmm *v, const struct workspace_ask *ask, struct workspace_row *ret,
+int vmm_workspace_add(struct vmm *v, const struct workspace_request *req, struct workspace_row *ret,
 		      struct err *e);
 /* [turn] Its name and limits. Limits below what is held refuse what comes, and take nothing away.
  */
-int vmm_workspace_change(struct vmm *v, const char *slug, const struct workspace_ask *ask,
+int vmm_workspace_change(struct vmm *v, const char *slug, const struct workspace_request *req,
 			 struct workspace_row *ret, struct err *e);
 /* [turn] ERR_IN_USE while it has CVMs, and of the node's default one. Its keys open nothing any
  * more. */
