@@ -78,17 +78,17 @@ static const struct good {
 	{ 3, 700, false, true, "4,2", 3, 700, "2,4", "128-191,256-319" },
 };
 
-static struct placement_ask ask_of(const struct good *g, const struct numa_row *nodes,
-				   struct device_row devs[16])
+static struct placement_request ask_of(const struct good *g, const struct numa_row *nodes,
+				       struct device_row devs[16])
 {
-	return (struct placement_ask){ .vcpus = g->vcpus,
-				       .memory_mib = g->memory,
-				       .hugepages = g->huge,
-				       .pin_numa = g->pin,
-				       .nodes = nodes,
-				       .n_nodes = NODES,
-				       .devices = devs,
-				       .n_devices = devices(g->gpus, devs) };
+	return (struct placement_request){ .vcpus = g->vcpus,
+					   .memory_mib = g->memory,
+					   .hugepages = g->huge,
+					   .pin_numa = g->pin,
+					   .nodes = nodes,
+					   .n_nodes = NODES,
+					   .devices = devs,
+					   .n_devices = devices(g->gpus, devs) };
 }
 
 /* Cells cover vCPUs and memory without gap or overlap, in the order of their nodes. */
@@ -121,7 +121,7 @@ static void each_placement_of_the_table_is_chosen(void **st)
 	host(nodes);
 	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
 		const struct good *g = &good[i];
-		struct placement_ask a = ask_of(g, nodes, devs);
+		struct placement_request a = ask_of(g, nodes, devs);
 		struct placement p;
 		struct err e;
 
@@ -146,7 +146,7 @@ static void a_stored_choice_gives_the_same_placement_later(void **st)
 	(void)st;
 	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
 		const struct good *g = &good[i];
-		struct placement_ask a = ask_of(g, nodes, devs);
+		struct placement_request a = ask_of(g, nodes, devs);
 		struct placement first = { 0 }, again = { 0 };
 		struct cvm_row row = { .vcpus = g->vcpus,
 				       .memory_mib = g->memory,
@@ -164,7 +164,7 @@ static void a_stored_choice_gives_the_same_placement_later(void **st)
 	}
 }
 
-static struct placement choose(const struct placement_ask *a)
+static struct placement choose(const struct placement_request *a)
 {
 	struct placement p;
 	struct err e;
@@ -177,7 +177,7 @@ static struct placement choose(const struct placement_ask *a)
 static void the_lowest_node_that_fits_is_taken_else_the_lowest_with_cpus(void **st)
 {
 	struct numa_row nodes[NODES];
-	struct placement_ask a = {
+	struct placement_request a = {
 		.vcpus = 1, .memory_mib = 2048, .hugepages = true, .nodes = nodes, .n_nodes = NODES
 	};
 
@@ -197,7 +197,7 @@ static void the_lowest_node_that_fits_is_taken_else_the_lowest_with_cpus(void **
 	assert_string_equal(choose(&a).numa_nodes, "2");
 }
 
-static void expect_bad(const struct placement_ask *a, enum err_code code, const char *field,
+static void expect_bad(const struct placement_request *a, enum err_code code, const char *field,
 		       const char *text)
 {
 	struct placement p, before;
@@ -216,7 +216,7 @@ static void an_amount_that_cannot_be_divided_is_refused_with_the_allowed_ones(vo
 {
 	struct numa_row nodes[NODES];
 	struct device_row devs[16];
-	struct placement_ask a = {
+	struct placement_request a = {
 		.vcpus = 1, .memory_mib = 2048, .hugepages = true, .nodes = nodes, .n_nodes = NODES
 	};
 
@@ -246,12 +246,12 @@ static void pinning_to_nodes_without_cpus_is_refused(void **st)
 {
 	struct numa_row nodes[NODES];
 	struct device_row devs[16];
-	struct placement_ask a = { .vcpus = 1,
-				   .memory_mib = 64,
-				   .pin_numa = true,
-				   .nodes = nodes,
-				   .n_nodes = NODES,
-				   .devices = devs };
+	struct placement_request a = { .vcpus = 1,
+				       .memory_mib = 64,
+				       .pin_numa = true,
+				       .nodes = nodes,
+				       .n_nodes = NODES,
+				       .devices = devs };
 
 	(void)st;
 	host(nodes);
@@ -266,12 +266,12 @@ static void alternately_numbered_cpus_of_four_nodes_fit_or_are_refused_never_cut
 {
 	struct numa_row nodes[NODES];
 	struct device_row devs[16];
-	struct placement_ask a = { .vcpus = 4,
-				   .memory_mib = 64,
-				   .pin_numa = true,
-				   .nodes = nodes,
-				   .n_nodes = NODES,
-				   .devices = devs };
+	struct placement_request a = { .vcpus = 4,
+				       .memory_mib = 64,
+				       .pin_numa = true,
+				       .nodes = nodes,
+				       .n_nodes = NODES,
+				       .devices = devs };
 	size_t used;
 
 	(void)st;

@@ -20,9 +20,9 @@ struct admission {
 	char *manifest;             /* app-compose.json text, owned */
 	struct device_row *devices; /* chosen for it, owned */
 	size_t n_devices;
-	struct placement place;
-	bool placed, fitted;          /* a change: it has another place; other devices */
-	struct revision_row revision; /* flags and hash; manifest borrowed from above */
+	struct placement placement;
+	bool nodes_change, devices_change; /* for a change: do they differ from now? */
+	struct revision_row revision;      /* flags and hash; manifest borrowed from above */
 };
 
 #endif

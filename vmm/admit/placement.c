@@ -80,7 +80,7 @@ static int placement_add_node(struct chosen *c, const struct numa_row *nodes, si
 	return 0;
 }
 
-static int nodes_of_gpus(const struct placement_ask *a, struct chosen *c, struct err *e)
+static int nodes_of_gpus(const struct placement_request *a, struct chosen *c, struct err *e)
 {
 	int r = 0;
 
@@ -96,7 +96,7 @@ static int64_t free_ordinary(const struct numa_row *n)
 	return n->memory_mib - n->hugepages_mib - n->pinned_promised;
 }
 
-static bool fits(const struct placement_ask *a, const struct numa_row *n)
+static bool fits(const struct placement_request *a, const struct numa_row *n)
 {
 	if (a->hugepages)
 		return numa_free_hugepages(n) >= (int64_t)round_up(a->memory_mib, GIB_MIB);
@@ -104,7 +104,7 @@ static bool fits(const struct placement_ask *a, const struct numa_row *n)
 }
 
 /* Nodes of memory only (CXL) are passed over: vCPUs could not run next to it. */
-static void lowest_that_fits(const struct placement_ask *a, struct chosen *c)
+static void lowest_that_fits(const struct placement_request *a, struct chosen *c)
 {
 	const struct numa_row *lowest = NULL;
 
@@ -124,7 +124,8 @@ static void lowest_that_fits(const struct placement_ask *a, struct chosen *c)
 		c->node[c->n++] = lowest;
 }
 
-static int placement_choose_nodes(const struct placement_ask *a, struct chosen *c, struct err *e)
+static int placement_choose_nodes(const struct placement_request *a, struct chosen *c,
+				  struct err *e)
 {
 	int r;
 
@@ -246,7 +247,7 @@ static int placement_assign(const struct chosen *c, bool hugepages, bool pin_num
 	return r;
 }
 
-int placement_choose(const struct placement_ask *a, struct placement *ret, struct err *e)
+int placement_choose(const struct placement_request *a, struct placement *ret, struct err *e)
 {
 	struct placement p = { .vcpus = a->vcpus, .memory_mib = a->memory_mib };
 	struct chosen c = { 0 };

@@ -54,7 +54,7 @@ struct placement {
 	char numa_nodes[NODES_TEXT];   /* "0,1": for cvms.numa_nodes; "" = bound to none */
 };
 
-struct placement_ask {
+struct placement_request {
 	unsigned vcpus;
 	uint64_t memory_mib;
 	bool hugepages, pin_numa;
@@ -67,7 +67,7 @@ struct placement_ask {
 /* Choose. ERR_UNAVAILABLE while the host's nodes are not known, ERR_UNSUPPORTED without hugepages
  * of any size, ERR_INCOMPATIBLE when the nodes are too many or cannot share evenly; each names its
  * field. Whether the memory is free is not asked here. */
-int placement_choose(const struct placement_ask *a, struct placement *ret, struct err *e);
+int placement_choose(const struct placement_request *a, struct placement *ret, struct err *e);
 
 /* The placement of a CVM whose nodes were chosen before (its row's numa_nodes, vcpus and memory as
  * asked). ERR_HOST when the host has lost one of them. */

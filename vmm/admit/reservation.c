@@ -89,19 +89,19 @@ int reservation_choose_nodes(struct vmm *v, const struct cvm_request *ask,
 			     const struct numa_row *nodes, size_t n, struct admission *a,
 			     struct err *e)
 {
-	const struct placement_ask p = { .vcpus = (unsigned)a->row.vcpus,
-					 .memory_mib = (uint64_t)a->row.memory_mib,
-					 .hugepages = ask->hugepages,
-					 .pin_numa = ask->pin_numa,
-					 .nodes = nodes,
-					 .n_nodes = n,
-					 .devices = a->devices,
-					 .n_devices = a->n_devices };
-	int r = placement_choose(&p, &a->place, e);
+	const struct placement_request p = { .vcpus = (unsigned)a->row.vcpus,
+					     .memory_mib = (uint64_t)a->row.memory_mib,
+					     .hugepages = ask->hugepages,
+					     .pin_numa = ask->pin_numa,
+					     .nodes = nodes,
+					     .n_nodes = n,
+					     .devices = a->devices,
+					     .n_devices = a->n_devices };
+	int r = placement_choose(&p, &a->placement, e);
 
 	if (r == -ERR_UNAVAILABLE && *inventory_error(v))
 		return err_hint(e, "%s", inventory_error(v));
-	return r ? r : placement_check_limits(v, &a->row, &a->place, e);
+	return r ? r : placement_check_limits(v, &a->row, &a->placement, e);
 }
 
 static int reserve_choose_nodes(struct vmm *v, const struct cvm_request *ask, struct admission *a,
@@ -129,9 +129,9 @@ void reservation_fill_row(const struct cvm_request *ask, struct admission *a)
 
 	c->hugepages = ask->hugepages;
 	c->pin_numa = ask->pin_numa;
-	c->given_vcpus = a->place.vcpus;
-	c->given_memory_mib = (int64_t)a->place.memory_mib;
-	memcpy(c->numa_nodes, a->place.numa_nodes, sizeof(c->numa_nodes));
+	c->given_vcpus = a->placement.vcpus;
+	c->given_memory_mib = (int64_t)a->placement.memory_mib;
+	memcpy(c->numa_nodes, a->placement.numa_nodes, sizeof(c->numa_nodes));
 	admission_count_devices(a, c);
 	(void)snprintf(c->gpu_attach, sizeof(c->gpu_attach), "%s",
 		       a->n_devices ? gpu_attach_word[ask->gpu_attach] : "");
@@ -267,7 +267,7 @@ static int host_changed_meanwhile(struct err *e)
 int reservation_would_fit(struct vmm *v, const struct admission *a, struct err *e)
 {
 	struct cvm_node_row shares[PLACEMENT_NODES];
-	size_t n = placement_shares(&a->place, shares);
+	size_t n = placement_shares(&a->placement, shares);
 
 	return a->row.holds_cpu ? hugepages_check(v, shares, n, !a->row.gpus, e) : 0;
 }
@@ -277,7 +277,7 @@ int reservation_would_fit(struct vmm *v, const struct admission *a, struct err *
 int reservation_make(struct vmm *v, int64_t id, const struct admission *a, struct err *e)
 {
 	struct cvm_node_row shares[PLACEMENT_NODES];
-	size_t n = placement_shares(&a->place, shares);
+	size_t n = placement_shares(&a->placement, shares);
 	int r = 1;
 
 	for (size_t i = 0; r > 0 && i < a->n_devices; i++)

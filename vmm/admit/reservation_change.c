@@ -97,8 +97,9 @@ static int find_devices(struct vmm *v, const struct cvm_row *cvm, const struct u
 	}
 	r = change_choose_devices(v, like, cvm->id, a, e);
 	if (!r)
-		a->fitted = !same_devices(a->devices, a->n_devices, held, n) ||
-			    (n && strcmp(cvm->gpu_attach, gpu_attach_word[like->gpu_attach]) != 0);
+		a->devices_change =
+			!same_devices(a->devices, a->n_devices, held, n) ||
+			(n && strcmp(cvm->gpu_attach, gpu_attach_word[like->gpu_attach]) != 0);
 	return r;
 }
 
@@ -158,7 +159,7 @@ static int find_nodes(struct vmm *v, const struct cvm_row *cvm, const struct cvm
 	r = reservation_choose_nodes(v, like, nodes, n, a, e);
 	if (r || !cvm->holds_cpu)
 		return r;
-	n_more = more_shares(&a->place, own, n_own, more);
+	n_more = more_shares(&a->placement, own, n_own, more);
 	return hugepages_check(v, more, n_more, !a->n_devices, e);
 }
 
@@ -201,13 +202,13 @@ int reservation_change(struct vmm *v, const struct cvm_row *cvm, const struct up
 	r = change_check_inventory(&like, ask, looked, e);
 	if (!r)
 		r = find_devices(v, cvm, ask, &like, a, e);
-	if (r || (!a->fitted && !recut))
+	if (r || (!a->devices_change && !recut))
 		return r;
 	r = find_nodes(v, cvm, &like, a, e);
 	if (r)
 		return r;
 	reservation_fill_row(&like, a);
-	a->placed = true;
+	a->nodes_change = true;
 	return 0;
 }
 
@@ -215,10 +216,11 @@ int reservation_plan(struct vmm *v, const struct cvm_row *cvm, const struct admi
 		     struct err *e)
 {
 	struct cvm_node_row shares[PLACEMENT_NODES];
-	size_t n = placement_shares(&a->place, shares);
-	int r = a->fitted ? devices_plan(vmm_db(v), cvm->id, a->devices, a->n_devices, e) : 1;
+	size_t n = placement_shares(&a->placement, shares);
+	int r = a->devices_change ? devices_plan(vmm_db(v), cvm->id, a->devices, a->n_devices, e)
+				  : 1;
 
-	if (r > 0 && a->placed)
+	if (r > 0 && a->nodes_change)
 		r = numa_plan(vmm_db(v), cvm->id, shares, n, cvm->holds_cpu, e);
 	if (r)
 		return r < 0 ? r : 0;

@@ -129,7 +129,7 @@ static void change_compare(const struct cvm_row *before, struct cvm_change *c)
 	c->differs[CHANGE_TYPE] = strcmp(before->instance_type, after->instance_type) != 0;
 	c->differs[CHANGE_IMAGE] = before->image != after->image;
 	c->differs[CHANGE_COMPOSE] = strcmp(before->compose_hash, after->compose_hash) != 0;
-	c->differs[CHANGE_GPUS] = c->a.fitted;
+	c->differs[CHANGE_GPUS] = c->a.devices_change;
 	c->differs[CHANGE_LISTED] = before->listed != after->listed;
 	for (int i = 0; i < CHANGES; i++)
 		c->restart = c->restart ||

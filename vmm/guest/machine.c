@@ -224,7 +224,7 @@ int machine_make(const struct machine_in *in, struct machine *ret, struct err *e
 	(void)snprintf(m.spec.name, sizeof(m.spec.name), "%s", in->domain);
 	files(in, &m);
 	machine_host(in, &m.spec);
-	machine_placement(in->place, &m.spec);
+	machine_placement(in->placement, &m.spec);
 	r = machine_launch_security(in, &m, e);
 	if (!r)
 		r = machine_networks(in, &m, e);

@@ -35,7 +35,7 @@ struct machine_in {
 	bool vsock;                  /* the host has vhost-vsock */
 	/* Resources reserved for the CVM. NULL and 0 when only measurements are needed; these
 	 * follow from the row. */
-	const struct placement *place;
+	const struct placement *placement;
 	const struct device_row *devices; /* in the order of their PCIe ports */
 	size_t n_devices;
 	const uint8_t
