@@ -74,21 +74,21 @@ int admit_name(const struct vmm *v, const char *name, struct err *e)
 	return admit_name_check_reserved(v, name, e);
 }
 
-static int admit_check_node(const struct vmm *v, const struct cvm_request *ask, struct err *e)
+static int admit_check_node(const struct vmm *v, const struct cvm_request *req, struct err *e)
 {
 	char given[24];
 
-	(void)snprintf(given, sizeof(given), "%lld", (long long)ask->node_id);
-	if (ask->node_id && ask->node_id != vmm_settings(v)->node_id) {
+	(void)snprintf(given, sizeof(given), "%lld", (long long)req->node_id);
+	if (req->node_id && req->node_id != vmm_settings(v)->node_id) {
 		err_field(e, ERR_NODE_NOT_FOUND, "node_id", given,
 			  "no node %s; this is node %lld (%s)", given,
 			  (long long)vmm_settings(v)->node_id, vmm_settings(v)->node_name);
 		return err_hint(e, "leave node_id out, or use %lld",
 				(long long)vmm_settings(v)->node_id);
 	}
-	if (ask->region && *ask->region && strcmp(ask->region, vmm_settings(v)->region) != 0)
-		return err_field(e, ERR_INVALID, "region", ask->region,
-				 "no node in region %.60s; allowed: %s", ask->region,
+	if (req->region && *req->region && strcmp(req->region, vmm_settings(v)->region) != 0)
+		return err_field(e, ERR_INVALID, "region", req->region,
+				 "no node in region %.60s; allowed: %s", req->region,
 				 vmm_settings(v)->region);
 	return 0;
 }
@@ -139,23 +139,23 @@ static int admit_check_limits(const struct vmm *v, const struct cvm_row *c, stru
 	return r;
 }
 
-int admit_resources(const struct vmm *v, const struct cvm_request *ask, struct cvm_row *c,
+int admit_resources(const struct vmm *v, const struct cvm_request *req, struct cvm_row *c,
 		    struct err *e)
 {
 	const struct instance_type *type = NULL;
 
-	if (ask->instance_type && *ask->instance_type) {
-		type = admit_find_type(v, ask->instance_type);
+	if (req->instance_type && *req->instance_type) {
+		type = admit_find_type(v, req->instance_type);
 		if (!type)
-			return admit_refuse_type(v, ask->instance_type, e);
-	} else if (vmm_settings(v)->n_types && (!ask->vcpus || !ask->memory_mib)) {
+			return admit_refuse_type(v, req->instance_type, e);
+	} else if (vmm_settings(v)->n_types && (!req->vcpus || !req->memory_mib)) {
 		type = &vmm_settings(v)->types[0];
 	}
 	if (type)
 		(void)snprintf(c->instance_type, sizeof(c->instance_type), "%s", type->name);
-	c->vcpus = ask->vcpus ? ask->vcpus : type ? type->vcpus : 1;
-	c->memory_mib = ask->memory_mib ? ask->memory_mib : type ? type->memory_mib : 2048;
-	c->disk_gib = ask->disk_gib ? ask->disk_gib : type ? type->disk_gib : 20;
+	c->vcpus = req->vcpus ? req->vcpus : type ? type->vcpus : 1;
+	c->memory_mib = req->memory_mib ? req->memory_mib : type ? type->memory_mib : 2048;
+	c->disk_gib = req->disk_gib ? req->disk_gib : type ? type->disk_gib : 20;
 	return admit_check_limits(v, c, e);
 }
 
@@ -176,11 +176,11 @@ static int admit_refuse_image(struct vmm *v, const char *wanted, int dev, struct
 	return err_hint(e, "GET /api/v1/os-images lists what there is, e.g. %s", any.name);
 }
 
-static int pick_image(struct vmm *v, const struct cvm_request *ask, struct image_row *ret,
+static int pick_image(struct vmm *v, const struct cvm_request *req, struct image_row *ret,
 		      struct err *e)
 {
 	const char *wanted =
-		ask->image && *ask->image ? ask->image : vmm_settings(v)->default_image;
+		req->image && *req->image ? req->image : vmm_settings(v)->default_image;
 	int r;
 
 	if (wanted && *wanted) {
@@ -189,13 +189,13 @@ static int pick_image(struct vmm *v, const struct cvm_request *ask, struct image
 			return r;
 		r = images_by_name(vmm_db(v), wanted, ret, e);
 		if (r == -ERR_NOT_FOUND)
-			r = images_newest(vmm_db(v), wanted, ask->prefer_dev, ret, e);
-		return r == -ERR_NOT_FOUND ? admit_refuse_image(v, wanted, ask->prefer_dev, e) : r;
+			r = images_newest(vmm_db(v), wanted, req->prefer_dev, ret, e);
+		return r == -ERR_NOT_FOUND ? admit_refuse_image(v, wanted, req->prefer_dev, e) : r;
 	}
-	r = images_newest(vmm_db(v), "", ask->prefer_dev < 0 ? 0 : ask->prefer_dev, ret, e);
-	if (r == -ERR_NOT_FOUND && ask->prefer_dev < 0)
+	r = images_newest(vmm_db(v), "", req->prefer_dev < 0 ? 0 : req->prefer_dev, ret, e);
+	if (r == -ERR_NOT_FOUND && req->prefer_dev < 0)
 		r = images_newest(vmm_db(v), "", -1, ret, e);
-	return r == -ERR_NOT_FOUND ? admit_refuse_image(v, "", ask->prefer_dev, e) : r;
+	return r == -ERR_NOT_FOUND ? admit_refuse_image(v, "", req->prefer_dev, e) : r;
 }
 
 static bool manifest_flag(const json_t *m, const char *key, bool def)
@@ -205,31 +205,31 @@ static bool manifest_flag(const json_t *m, const char *key, bool def)
 	return json_is_boolean(j) ? json_is_true(j) : def;
 }
 
-static int admit_set_manifest(const struct cvm_request *ask, struct admission *a, struct err *e)
+static int admit_set_manifest(const struct cvm_request *req, struct admission *a, struct err *e)
 {
-	const char *fs = json_string_value(json_object_get(ask->manifest, "storage_fs"));
+	const char *fs = json_string_value(json_object_get(req->manifest, "storage_fs"));
 	struct revision_row *r = &a->revision;
 
-	if (!ask->manifest) {
+	if (!req->manifest) {
 		err_field(e, ERR_COMPOSE_MISSING, "compose_file", NULL, "compose_file is missing");
 		return err_hint(e,
 				"send compose_file: {\"docker_compose_file\": \"services: ...\"}");
 	}
 	a->manifest =
-		ask->manifest_text ? xstrdup(ask->manifest_text) : compose_text(ask->manifest);
+		req->manifest_text ? xstrdup(req->manifest_text) : compose_text(req->manifest);
 	compose_hash(a->manifest, r->compose_hash);
 	r->manifest = a->manifest;
 	/* Defaults as the guest reads an absent key (AppCompose). */
-	r->public_logs = manifest_flag(ask->manifest, "public_logs", false);
-	r->public_sysinfo = manifest_flag(ask->manifest, "public_sysinfo", false);
-	r->public_tcbinfo = manifest_flag(ask->manifest, "public_tcbinfo", true);
-	r->gateway_enabled = manifest_flag(ask->manifest, "gateway_enabled",
-					   manifest_flag(ask->manifest, "tproxy_enabled", false));
-	r->kms_enabled = manifest_flag(ask->manifest, "kms_enabled", false);
-	r->secure_time = manifest_flag(ask->manifest, "secure_time", true);
+	r->public_logs = manifest_flag(req->manifest, "public_logs", false);
+	r->public_sysinfo = manifest_flag(req->manifest, "public_sysinfo", false);
+	r->public_tcbinfo = manifest_flag(req->manifest, "public_tcbinfo", true);
+	r->gateway_enabled = manifest_flag(req->manifest, "gateway_enabled",
+					   manifest_flag(req->manifest, "tproxy_enabled", false));
+	r->kms_enabled = manifest_flag(req->manifest, "kms_enabled", false);
+	r->secure_time = manifest_flag(req->manifest, "secure_time", true);
 	(void)snprintf(r->storage_fs, sizeof(r->storage_fs), "%.7s", fs ? fs : "zfs");
 	memcpy(a->row.compose_hash, r->compose_hash, sizeof(a->row.compose_hash));
-	return compose_app_id(ask->app_id, r->compose_hash, a->row.app_id, e);
+	return compose_app_id(req->app_id, r->compose_hash, a->row.app_id, e);
 }
 
 static int admit_check_name_is_free(struct vmm *v, int64_t workspace, const char *name,
@@ -278,7 +278,7 @@ static int check_mr_config(const struct cvm_row *c, const char *manifest,
 	return mr_config_choose(&in, &ignored, e);
 }
 
-int admit_create(struct vmm *v, int64_t workspace, const struct cvm_request *ask,
+int admit_create(struct vmm *v, int64_t workspace, const struct cvm_request *req,
 		 struct admission *a, struct err *e)
 {
 	struct cvm_row *c = &a->row;
@@ -286,38 +286,38 @@ int admit_create(struct vmm *v, int64_t workspace, const struct cvm_request *ask
 
 	*a = (struct admission){
 		.row = { .workspace = workspace,
-			 .holds_cpu = !(ask->stopped && vmm_settings(v)->release_on_stop),
-			 .listed = ask->listed,
-			 .desired = ask->stopped ? DESIRED_STOPPED : DESIRED_RUNNING,
+			 .holds_cpu = !(req->stopped && vmm_settings(v)->release_on_stop),
+			 .listed = req->listed,
+			 .desired = req->stopped ? DESIRED_STOPPED : DESIRED_RUNNING,
 			 .created_ms = clock_wall_ms(),
 			 .policy = { .restart = RESTART_ON_CRASH, .auto_start = true } }
 	};
-	policy_apply_request(&c->policy, &ask->policy);
-	r = admit_name(v, ask->name, e);
+	policy_apply_request(&c->policy, &req->policy);
+	r = admit_name(v, req->name, e);
 	if (!r)
-		r = admit_check_node(v, ask, e);
+		r = admit_check_node(v, req, e);
 	if (!r)
-		r = admit_resources(v, ask, c, e);
+		r = admit_resources(v, req, c, e);
 	if (!r)
-		r = pick_image(v, ask, &a->image, e);
+		r = pick_image(v, req, &a->image, e);
 	if (!r) {
 		memcpy(c->image_name, a->image.name, sizeof(c->image_name));
 		c->image_dev = a->image.is_dev;
-		r = admit_tee(v, ask, c, e);
+		r = admit_tee(v, req, c, e);
 	}
 	if (!r)
-		r = admit_networks(v, ask, c, e);
+		r = admit_networks(v, req, c, e);
 	if (!r)
-		r = admit_set_manifest(ask, a, e);
+		r = admit_set_manifest(req, a, e);
 	if (!r)
-		r = admit_volumes(v, ask->manifest, e);
+		r = admit_volumes(v, req->manifest, e);
 	if (!r)
 		r = check_mr_config(c, a->manifest, &a->image, e);
 	if (!r)
-		r = admit_check_name_is_free(v, workspace, ask->name, e);
+		r = admit_check_name_is_free(v, workspace, req->name, e);
 	if (r)
 		return r;
-	(void)snprintf(c->name, sizeof(c->name), "%s", ask->name);
+	(void)snprintf(c->name, sizeof(c->name), "%s", req->name);
 	admit_set_image(c, &a->image);
 	admit_set_revision(c, &a->revision);
 	return 0;
@@ -348,24 +348,24 @@ static void set_size(int64_t wanted, int64_t *asked, int64_t *given)
 
 /* Numbers win over those of the type, as in a create; a type's smaller disk leaves the disk as it
  * is. */
-static int change_resources(const struct vmm *v, const struct update_request *ask,
+static int change_resources(const struct vmm *v, const struct update_request *req,
 			    struct cvm_row *c, struct err *e)
 {
-	const bool named = ask->instance_type && *ask->instance_type;
-	const struct instance_type *type = named ? admit_find_type(v, ask->instance_type) : NULL;
+	const bool named = req->instance_type && *req->instance_type;
+	const struct instance_type *type = named ? admit_find_type(v, req->instance_type) : NULL;
 	int64_t vcpus = c->vcpus, memory = c->memory_mib;
 
 	if (named && !type)
-		return admit_refuse_type(v, ask->instance_type, e);
-	if (ask->disk_gib && ask->disk_gib < c->disk_gib)
-		return shrunk(v, c, ask->disk_gib, e);
-	set_size(ask->vcpus ? ask->vcpus : type ? type->vcpus : 0, &c->vcpus, &c->given_vcpus);
-	set_size(ask->memory_mib ? ask->memory_mib
+		return admit_refuse_type(v, req->instance_type, e);
+	if (req->disk_gib && req->disk_gib < c->disk_gib)
+		return shrunk(v, c, req->disk_gib, e);
+	set_size(req->vcpus ? req->vcpus : type ? type->vcpus : 0, &c->vcpus, &c->given_vcpus);
+	set_size(req->memory_mib ? req->memory_mib
 		 : type          ? type->memory_mib
 				 : 0,
 		 &c->memory_mib, &c->given_memory_mib);
-	if (ask->disk_gib)
-		c->disk_gib = ask->disk_gib;
+	if (req->disk_gib)
+		c->disk_gib = req->disk_gib;
 	else if (type && type->disk_gib > c->disk_gib)
 		c->disk_gib = type->disk_gib;
 	if (type)
@@ -376,18 +376,18 @@ static int change_resources(const struct vmm *v, const struct update_request *as
 }
 
 static int change_software(struct vmm *v, const struct cvm_row *cvm,
-			   const struct update_request *ask, struct admission *a, struct err *e)
+			   const struct update_request *req, struct admission *a, struct err *e)
 {
 	/* An app keeps its id whatever becomes of its manifest. */
-	const struct cvm_request like = { .image = ask->image,
+	const struct cvm_request like = { .image = req->image,
 					  .prefer_dev = -1,
-					  .manifest = ask->manifest,
-					  .manifest_text = ask->manifest_text,
+					  .manifest = req->manifest,
+					  .manifest_text = req->manifest_text,
 					  .app_id = cvm->app_id };
 	auto_free char *present = NULL;
 	int r = 0;
 
-	if (ask->image)
+	if (req->image)
 		r = pick_image(v, &like, &a->image, e);
 	else
 		r = images_by_name(vmm_db(v), cvm->image_name, &a->image, e);
@@ -397,30 +397,30 @@ static int change_software(struct vmm *v, const struct cvm_row *cvm,
 			       : r;
 	admit_set_image(&a->row, &a->image);
 	r = tee_allows(v, &a->row, e);
-	if (!r && ask->manifest) {
+	if (!r && req->manifest) {
 		r = admit_set_manifest(&like, a, e);
 		if (!r)
 			admit_set_revision(&a->row, &a->revision);
 		if (!r)
-			r = admit_volumes(v, ask->manifest, e);
+			r = admit_volumes(v, req->manifest, e);
 	} else if (!r) {
 		r = vmm_manifest(v, cvm, &present, e);
 	}
 	return r ? r
-		 : check_mr_config(&a->row, ask->manifest ? a->manifest : present, &a->image, e);
+		 : check_mr_config(&a->row, req->manifest ? a->manifest : present, &a->image, e);
 }
 
-int admit_change(struct vmm *v, const struct cvm_row *cvm, const struct update_request *ask,
+int admit_change(struct vmm *v, const struct cvm_row *cvm, const struct update_request *req,
 		 struct admission *a, struct err *e)
 {
 	int r;
 
 	*a = (struct admission){ .row = *cvm };
-	r = change_resources(v, ask, &a->row, e);
-	if (!r && (ask->image || ask->manifest))
-		r = change_software(v, cvm, ask, a, e);
-	if (!r && ask->listed >= 0)
-		a->row.listed = ask->listed;
+	r = change_resources(v, req, &a->row, e);
+	if (!r && (req->image || req->manifest))
+		r = change_software(v, cvm, req, a, e);
+	if (!r && req->listed >= 0)
+		a->row.listed = req->listed;
 	return r;
 }
 

@@ -18,15 +18,15 @@ struct vmm;
 
 /* Pure with respect to capacity: rules, matching and names only. Free with admission_free(), also
  * after a failure. */
-int admit_create(struct vmm *v, int64_t workspace, const struct cvm_request *ask,
+int admit_create(struct vmm *v, int64_t workspace, const struct cvm_request *req,
 		 struct admission *a, struct err *e);
-/* What @cvm would become: the same rules, for what @ask names. */
-int admit_change(struct vmm *v, const struct cvm_row *cvm, const struct update_request *ask,
+/* What @cvm would become: the same rules, for what @req names. */
+int admit_change(struct vmm *v, const struct cvm_row *cvm, const struct update_request *req,
 		 struct admission *a, struct err *e);
 void admission_free(struct admission *a);
 /* Parts of it that need no database. */
 int admit_name(const struct vmm *v, const char *name, struct err *e);
-int admit_resources(const struct vmm *v, const struct cvm_request *ask, struct cvm_row *c,
+int admit_resources(const struct vmm *v, const struct cvm_request *req, struct cvm_row *c,
 		    struct err *e);
 
 #endif

@@ -68,23 +68,23 @@ static int pick_tee(struct vmm *v, enum tee_setting asked, bool *ret, struct err
 	return 0;
 }
 
-int admit_registers(const struct cvm_request *ask, struct cvm_row *c, struct err *e)
+int admit_registers(const struct cvm_request *req, struct cvm_row *c, struct err *e)
 {
-	if (ask->tdx.given && !c->tdx)
+	if (req->tdx.given && !c->tdx)
 		return err_field(e, ERR_INCOMPATIBLE, "tdx", NULL,
 				 "tdx is given, and this CVM would be an ordinary VM");
-	c->tdx_policy = (int64_t)(ask->tdx.given ? ask->tdx.policy : TDX_POLICY_SEPT_VE_DISABLE);
-	memcpy(c->mr_owner, ask->tdx.mr_owner, sizeof(c->mr_owner));
-	memcpy(c->mr_owner_config, ask->tdx.mr_owner_config, sizeof(c->mr_owner_config));
+	c->tdx_policy = (int64_t)(req->tdx.given ? req->tdx.policy : TDX_POLICY_SEPT_VE_DISABLE);
+	memcpy(c->mr_owner, req->tdx.mr_owner, sizeof(c->mr_owner));
+	memcpy(c->mr_owner_config, req->tdx.mr_owner_config, sizeof(c->mr_owner_config));
 	return 0;
 }
 
-int admit_tee(struct vmm *v, const struct cvm_request *ask, struct cvm_row *c, struct err *e)
+int admit_tee(struct vmm *v, const struct cvm_request *req, struct cvm_row *c, struct err *e)
 {
-	int r = pick_tee(v, ask->tee, &c->tdx, e);
+	int r = pick_tee(v, req->tee, &c->tdx, e);
 
 	if (!r)
-		r = admit_registers(ask, c, e);
+		r = admit_registers(req, c, e);
 	return r ? r : tee_allows(v, c, e);
 }
 
@@ -153,10 +153,10 @@ int admit_ports(const struct cvm_row *c, size_t n_ports, struct err *e)
 		"ports can be forwarded only to an interface of mode user, and networks has none");
 }
 
-int admit_networks(struct vmm *v, const struct cvm_request *ask, struct cvm_row *c, struct err *e)
+int admit_networks(struct vmm *v, const struct cvm_request *req, struct cvm_row *c, struct err *e)
 {
 	const char *text =
-		ask->networks && *ask->networks ? ask->networks : vmm_settings(v)->networks;
+		req->networks && *req->networks ? req->networks : vmm_settings(v)->networks;
 	struct network nics[DOMAIN_NICS];
 	unsigned n;
 	int r = networks_parse("networks", text, nics, &n, e);
@@ -167,7 +167,7 @@ int admit_networks(struct vmm *v, const struct cvm_request *ask, struct cvm_row 
 	if (r)
 		return r;
 	networks_format(nics, n, c->networks);
-	return admit_ports(c, ask->n_ports, e);
+	return admit_ports(c, req->n_ports, e);
 }
 
 int admit_volumes(const struct vmm *v, const json_t *manifest, struct err *e)

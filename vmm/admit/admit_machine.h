@@ -16,9 +16,9 @@ struct cvm_row;
 struct vmm;
 
 /* Registers of a TD into the row, whose tdx is set; refused for an ordinary VM. */
-int admit_registers(const struct cvm_request *ask, struct cvm_row *c, struct err *e);
-int admit_tee(struct vmm *v, const struct cvm_request *ask, struct cvm_row *c, struct err *e);
-int admit_networks(struct vmm *v, const struct cvm_request *ask, struct cvm_row *c, struct err *e);
+int admit_registers(const struct cvm_request *req, struct cvm_row *c, struct err *e);
+int admit_tee(struct vmm *v, const struct cvm_request *req, struct cvm_row *c, struct err *e);
+int admit_networks(struct vmm *v, const struct cvm_request *req, struct cvm_row *c, struct err *e);
 /* Ports can be led only to an interface on a user network. */
 int admit_ports(const struct cvm_row *c, size_t n_ports, struct err *e);
 int admit_volumes(const struct vmm *v, const json_t *manifest, struct err *e);

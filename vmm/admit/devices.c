@@ -69,7 +69,7 @@ void devices_count(const struct device_row *rows, size_t n, struct capacity_row 
 
 struct choice {
 	const struct gpu_settings *g;
-	const struct cvm_request *ask;
+	const struct cvm_request *req;
 	int64_t workspace;
 	const struct device_row *rows;
 	size_t n;
@@ -112,7 +112,7 @@ static int device_refuse(const struct choice *c, const struct device_row *d, con
 
 static int take_slot(struct choice *c, size_t entry, struct err *e)
 {
-	const struct gpu_request *a = &c->ask->gpus[entry];
+	const struct gpu_request *a = &c->req->gpus[entry];
 	char address[PCI_TEXT], field[48];
 	size_t i = 0;
 
@@ -155,8 +155,8 @@ static struct supply supply_of(const struct choice *c, const char *id)
 {
 	struct supply s = { 0 };
 
-	for (size_t i = 0; i < c->ask->n_gpus; i++)
-		s.wanted += wants_any_of(&c->ask->gpus[i], id);
+	for (size_t i = 0; i < c->req->n_gpus; i++)
+		s.wanted += wants_any_of(&c->req->gpus[i], id);
 	for (size_t i = 0; i < c->n; i++) {
 		const struct device_row *d = &c->rows[i];
 
@@ -183,7 +183,7 @@ static int name_busy(const struct choice *c, const char *id, const char *field, 
 /* Before any of a product is taken: are there enough? */
 static int check_supply(const struct choice *c, size_t entry, struct err *e)
 {
-	const char *id = c->ask->gpus[entry].product_id;
+	const char *id = c->req->gpus[entry].product_id;
 	struct supply s = supply_of(c, id);
 	char field[48];
 
@@ -207,7 +207,7 @@ static int check_supply(const struct choice *c, size_t entry, struct err *e)
 
 static int take_product(struct choice *c, size_t entry, struct err *e)
 {
-	const char *id = c->ask->gpus[entry].product_id;
+	const char *id = c->req->gpus[entry].product_id;
 	char field[48];
 
 	for (size_t i = 0; i < c->n; i++) {
@@ -236,20 +236,20 @@ static int gpu_refuse_empty_entry(size_t entry, struct err *e)
 
 static int choose_listed(struct choice *c, struct err *e)
 {
-	size_t n = c->ask->n_gpus;
+	size_t n = c->req->n_gpus;
 	int r = 0;
 
 	for (size_t i = 0; !r && i < n; i++)
-		if (!c->ask->gpus[i].slot && !c->ask->gpus[i].product_id)
+		if (!c->req->gpus[i].slot && !c->req->gpus[i].product_id)
 			r = gpu_refuse_empty_entry(i, e);
 	for (size_t i = 0; !r && i < n; i++)
-		if (c->ask->gpus[i].slot)
+		if (c->req->gpus[i].slot)
 			r = take_slot(c, i, e);
 	for (size_t i = 0; !r && i < n; i++)
-		if (!c->ask->gpus[i].slot)
+		if (!c->req->gpus[i].slot)
 			r = check_supply(c, i, e);
 	for (size_t i = 0; !r && i < n; i++)
-		if (!c->ask->gpus[i].slot)
+		if (!c->req->gpus[i].slot)
 			r = take_product(c, i, e);
 	return r;
 }
@@ -274,7 +274,7 @@ static int choose_all(struct choice *c, struct err *e)
 			  "attach_mode all is not allowed on this node; allowed: listed");
 		return err_hint(e, "gpu.allow_attach_all in teepod.conf says so");
 	}
-	if (c->ask->n_gpus)
+	if (c->req->n_gpus)
 		return err_field(e, ERR_INCOMPATIBLE, "gpus.gpus", NULL,
 				 "with attach_mode all no GPUs are listed; allowed: none, or "
 				 "attach_mode listed");
@@ -320,17 +320,17 @@ static void devices_collect(const struct choice *c, struct device_row **ret, siz
 	*ret_n = n;
 }
 
-int devices_choose(const struct gpu_settings *g, const struct cvm_request *ask, int64_t workspace,
+int devices_choose(const struct gpu_settings *g, const struct cvm_request *req, int64_t workspace,
 		   const struct device_row *rows, size_t n, struct device_row **ret, size_t *ret_n,
 		   struct err *e)
 {
 	auto_free bool *taken = xcalloc(n ? n : 1, sizeof(*taken));
 	struct choice c = {
-		.g = g, .ask = ask, .workspace = workspace, .rows = rows, .n = n, .taken = taken
+		.g = g, .req = req, .workspace = workspace, .rows = rows, .n = n, .taken = taken
 	};
 	int r;
 
-	if (ask->gpu_attach == GPU_NONE || (ask->gpu_attach == GPU_LISTED && !ask->n_gpus)) {
+	if (req->gpu_attach == GPU_NONE || (req->gpu_attach == GPU_LISTED && !req->n_gpus)) {
 		*ret = NULL;
 		*ret_n = 0;
 		return 0;
@@ -339,7 +339,7 @@ int devices_choose(const struct gpu_settings *g, const struct cvm_request *ask, 
 		err_field(e, ERR_GPU, "gpus", NULL, "this node gives no GPUs to CVMs");
 		return err_hint(e, "its operator can: gpu.enabled in teepod.conf");
 	}
-	r = ask->gpu_attach == GPU_ALL ? choose_all(&c, e) : choose_listed(&c, e);
+	r = req->gpu_attach == GPU_ALL ? choose_all(&c, e) : choose_listed(&c, e);
 	if (!r)
 		r = check_groups(&c, e);
 	if (!r)

@@ -5,12 +5,12 @@
 #include "vmm/admit/policy.h"
 #include "vmm/admit/request.h"
 
-void policy_apply_request(struct cvm_policy *p, const struct policy_request *ask)
+void policy_apply_request(struct cvm_policy *p, const struct policy_request *req)
 {
-	if (ask->has_restart)
-		p->restart = ask->restart;
-	if (ask->has_auto_start)
-		p->auto_start = ask->auto_start;
-	if (ask->has_order)
-		p->start_order = ask->start_order;
+	if (req->has_restart)
+		p->restart = req->restart;
+	if (req->has_auto_start)
+		p->auto_start = req->auto_start;
+	if (req->has_order)
+		p->start_order = req->start_order;
 }

@@ -8,6 +8,6 @@ struct cvm_policy;
 struct policy_request;
 
 /* Copy the fields that the request has to *p. The others stay as they are. */
-void policy_apply_request(struct cvm_policy *p, const struct policy_request *ask);
+void policy_apply_request(struct cvm_policy *p, const struct policy_request *req);
 
 #endif

@@ -269,18 +269,18 @@ static bool port_keep_own(const struct ports_for *w, const struct port_row *earl
 	return false;
 }
 
-static int port_resolve(struct vmm *v, const struct ports_for *w, const struct port_request *ask,
+static int port_resolve(struct vmm *v, const struct ports_for *w, const struct port_request *req,
 			size_t i, struct port_row *out, struct err *e)
 {
 	const char *address =
-		ask->host_address ? ask->host_address : vmm_settings(v)->port_addresses[0];
+		req->host_address ? req->host_address : vmm_settings(v)->port_addresses[0];
 	struct port_row *p = &out[i];
 	char name[48];
 	int r;
 
-	*p = (struct port_row){ .udp = ask->udp,
-				.host_port = ask->host_port,
-				.vm_port = ask->vm_port };
+	*p = (struct port_row){ .udp = req->udp,
+				.host_port = req->host_port,
+				.vm_port = req->vm_port };
 	(void)snprintf(p->host_address, sizeof(p->host_address), "%.45s", address);
 	if (!p->vm_port)
 		return err_field(e, ERR_INVALID, port_field(i, "vm_port", name), "0",

@@ -64,16 +64,16 @@ int inventory_is_stale(const char *field, struct err *e)
 }
 
 /* Pinned CPUs are not used up: for them what is known is good enough. */
-static int check_inventory_is_fresh(const struct cvm_request *ask, struct err *e)
+static int check_inventory_is_fresh(const struct cvm_request *req, struct err *e)
 {
-	if (ask->looked)
+	if (req->looked)
 		return 0;
-	if (ask->gpu_attach == GPU_ALL || (ask->gpu_attach == GPU_LISTED && ask->n_gpus))
+	if (req->gpu_attach == GPU_ALL || (req->gpu_attach == GPU_LISTED && req->n_gpus))
 		return inventory_is_stale("gpus", e);
-	return ask->hugepages ? inventory_is_stale("hugepages", e) : 0;
+	return req->hugepages ? inventory_is_stale("hugepages", e) : 0;
 }
 
-static int reserve_choose_devices(struct vmm *v, const struct cvm_request *ask, struct admission *a,
+static int reserve_choose_devices(struct vmm *v, const struct cvm_request *req, struct admission *a,
 				  struct err *e)
 {
 	auto_free struct device_row *rows = NULL;
@@ -81,18 +81,18 @@ static int reserve_choose_devices(struct vmm *v, const struct cvm_request *ask, 
 	int r = devices_list(vmm_db(v), &rows, &n, e);
 
 	return r ? r
-		 : devices_choose(&vmm_settings(v)->gpu, ask, a->row.workspace, rows, n,
+		 : devices_choose(&vmm_settings(v)->gpu, req, a->row.workspace, rows, n,
 				  &a->devices, &a->n_devices, e);
 }
 
-int reservation_choose_nodes(struct vmm *v, const struct cvm_request *ask,
+int reservation_choose_nodes(struct vmm *v, const struct cvm_request *req,
 			     const struct numa_row *nodes, size_t n, struct admission *a,
 			     struct err *e)
 {
 	const struct placement_request p = { .vcpus = (unsigned)a->row.vcpus,
 					     .memory_mib = (uint64_t)a->row.memory_mib,
-					     .hugepages = ask->hugepages,
-					     .pin_numa = ask->pin_numa,
+					     .hugepages = req->hugepages,
+					     .pin_numa = req->pin_numa,
 					     .nodes = nodes,
 					     .n_nodes = n,
 					     .devices = a->devices,
@@ -104,14 +104,14 @@ int reservation_choose_nodes(struct vmm *v, const struct cvm_request *ask,
 	return r ? r : placement_check_limits(v, &a->row, &a->placement, e);
 }
 
-static int reserve_choose_nodes(struct vmm *v, const struct cvm_request *ask, struct admission *a,
+static int reserve_choose_nodes(struct vmm *v, const struct cvm_request *req, struct admission *a,
 				struct err *e)
 {
 	auto_free struct numa_row *nodes = NULL;
 	size_t n;
 	int r = numa_list(vmm_db(v), &nodes, &n, e);
 
-	return r ? r : reservation_choose_nodes(v, ask, nodes, n, a, e);
+	return r ? r : reservation_choose_nodes(v, req, nodes, n, a, e);
 }
 
 static void admission_count_devices(const struct admission *a, struct cvm_row *c)
@@ -123,31 +123,31 @@ static void admission_count_devices(const struct admission *a, struct cvm_row *c
 	}
 }
 
-void reservation_fill_row(const struct cvm_request *ask, struct admission *a)
+void reservation_fill_row(const struct cvm_request *req, struct admission *a)
 {
 	struct cvm_row *c = &a->row;
 
-	c->hugepages = ask->hugepages;
-	c->pin_numa = ask->pin_numa;
+	c->hugepages = req->hugepages;
+	c->pin_numa = req->pin_numa;
 	c->given_vcpus = a->placement.vcpus;
 	c->given_memory_mib = (int64_t)a->placement.memory_mib;
 	memcpy(c->numa_nodes, a->placement.numa_nodes, sizeof(c->numa_nodes));
 	admission_count_devices(a, c);
 	(void)snprintf(c->gpu_attach, sizeof(c->gpu_attach), "%s",
-		       a->n_devices ? gpu_attach_word[ask->gpu_attach] : "");
+		       a->n_devices ? gpu_attach_word[req->gpu_attach] : "");
 }
 
-int reservation_choose(struct vmm *v, const struct cvm_request *ask, struct admission *a,
+int reservation_choose(struct vmm *v, const struct cvm_request *req, struct admission *a,
 		       struct err *e)
 {
-	int r = check_inventory_is_fresh(ask, e);
+	int r = check_inventory_is_fresh(req, e);
 
 	if (!r)
-		r = reserve_choose_devices(v, ask, a, e);
+		r = reserve_choose_devices(v, req, a, e);
 	if (!r)
-		r = reserve_choose_nodes(v, ask, a, e);
+		r = reserve_choose_nodes(v, req, a, e);
 	if (!r)
-		reservation_fill_row(ask, a);
+		reservation_fill_row(req, a);
 	return r;
 }
 

@@ -22,21 +22,21 @@ struct vmm;
 /* An error that inventory_may_allow(): what the host has free is asked of the host itself before a
  * CVM is given some of it. */
 int inventory_is_stale(const char *field, struct err *e);
-/* Choose devices and nodes for @ask, and fill what follows from them into @a. Nothing is promised.
+/* Choose devices and nodes for @req, and fill what follows from them into @a. Nothing is promised.
  */
-int reservation_choose(struct vmm *v, const struct cvm_request *ask, struct admission *a,
+int reservation_choose(struct vmm *v, const struct cvm_request *req, struct admission *a,
 		       struct err *e);
 /* Are the hugepages there? */
 int reservation_would_fit(struct vmm *v, const struct admission *a, struct err *e);
 /* [turn] For the CVM whose row was just inserted as @id. */
 int reservation_make(struct vmm *v, int64_t id, const struct admission *a, struct err *e);
 /* Parts of reservation.c for it. */
-int reservation_choose_nodes(struct vmm *v, const struct cvm_request *ask,
+int reservation_choose_nodes(struct vmm *v, const struct cvm_request *req,
 			     const struct numa_row *nodes, size_t n, struct admission *a,
 			     struct err *e);
 int hugepages_check(struct vmm *v, const struct cvm_node_row *shares, size_t n, bool any_node,
 		    struct err *e);
-void reservation_fill_row(const struct cvm_request *ask, struct admission *a);
+void reservation_fill_row(const struct cvm_request *req, struct admission *a);
 /* [turn] Hugepages of a CVM whose row stays. */
 int reservation_hold_hugepages(struct vmm *v, const struct cvm_row *c, bool hold, struct err *e);
 /* What the CVM was given, from its row. */

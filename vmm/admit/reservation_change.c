@@ -54,7 +54,7 @@ static int by_kind_and_address(const void *a, const void *b)
 				  : strcmp(p->address, q->address);
 }
 
-static int change_choose_devices(struct vmm *v, const struct cvm_request *ask, int64_t cvm,
+static int change_choose_devices(struct vmm *v, const struct cvm_request *req, int64_t cvm,
 				 struct admission *a, struct err *e)
 {
 	auto_free struct device_row *rows = NULL;
@@ -64,7 +64,7 @@ static int change_choose_devices(struct vmm *v, const struct cvm_request *ask, i
 	if (r)
 		return r;
 	own_first(rows, n, cvm);
-	r = devices_choose(&vmm_settings(v)->gpu, ask, a->row.workspace, rows, n, &a->devices,
+	r = devices_choose(&vmm_settings(v)->gpu, req, a->row.workspace, rows, n, &a->devices,
 			   &a->n_devices, e);
 	if (!r && a->n_devices)
 		qsort(a->devices, a->n_devices, sizeof(*a->devices), by_kind_and_address);
@@ -81,7 +81,7 @@ static bool same_devices(const struct device_row *a, size_t n_a, const struct de
 }
 
 /* The devices it will have into @a, and whether they are others than now. */
-static int find_devices(struct vmm *v, const struct cvm_row *cvm, const struct update_request *ask,
+static int find_devices(struct vmm *v, const struct cvm_row *cvm, const struct update_request *req,
 			const struct cvm_request *like, struct admission *a, struct err *e)
 {
 	auto_free struct device_row *held = NULL;
@@ -90,7 +90,7 @@ static int find_devices(struct vmm *v, const struct cvm_row *cvm, const struct u
 
 	if (r)
 		return r;
-	if (!ask->set_gpus) {
+	if (!req->set_gpus) {
 		a->devices = take_ptr(&held);
 		a->n_devices = n;
 		return 0;
@@ -173,35 +173,35 @@ static enum gpu_attach attach_of(const struct cvm_row *c)
 	return GPU_NONE;
 }
 
-static int change_check_inventory(const struct cvm_request *like, const struct update_request *ask,
+static int change_check_inventory(const struct cvm_request *like, const struct update_request *req,
 				  bool looked, struct err *e)
 {
 	if (looked)
 		return 0;
-	if (ask->set_gpus &&
+	if (req->set_gpus &&
 	    (like->gpu_attach == GPU_ALL || (like->gpu_attach == GPU_LISTED && like->n_gpus)))
 		return inventory_is_stale("gpus", e);
 	return like->hugepages ? inventory_is_stale("hugepages", e) : 0;
 }
 
-int reservation_change(struct vmm *v, const struct cvm_row *cvm, const struct update_request *ask,
+int reservation_change(struct vmm *v, const struct cvm_row *cvm, const struct update_request *req,
 		       bool looked, struct admission *a, struct err *e)
 {
 	const struct cvm_request like = { .hugepages = cvm->hugepages,
 					  .pin_numa = cvm->pin_numa,
 					  .gpu_attach =
-						  ask->set_gpus ? ask->gpu_attach : attach_of(cvm),
-					  .gpus = ask->gpus,
-					  .n_gpus = ask->n_gpus };
+						  req->set_gpus ? req->gpu_attach : attach_of(cvm),
+					  .gpus = req->gpus,
+					  .n_gpus = req->n_gpus };
 	bool recut = (cvm->hugepages || cvm->pin_numa) &&
 		     (a->row.vcpus != cvm->vcpus || a->row.memory_mib != cvm->memory_mib);
 	int r;
 
-	if (!ask->set_gpus && !recut)
+	if (!req->set_gpus && !recut)
 		return 0;
-	r = change_check_inventory(&like, ask, looked, e);
+	r = change_check_inventory(&like, req, looked, e);
 	if (!r)
-		r = find_devices(v, cvm, ask, &like, a, e);
+		r = find_devices(v, cvm, req, &like, a, e);
 	if (r || (!a->devices_change && !recut))
 		return r;
 	r = find_nodes(v, cvm, &like, a, e);

@@ -71,10 +71,10 @@ static void image_folder_find(const char *store, const char *wanted, char best[I
 	(void)closedir(d);
 }
 
-static int print_domain_image(const struct vmm_settings *s, const struct cvm_request *ask,
+static int print_domain_image(const struct vmm_settings *s, const struct cvm_request *req,
 			      struct image_folder *ret, struct err *e)
 {
-	const char *wanted = ask->image ? ask->image : s->default_image;
+	const char *wanted = req->image ? req->image : s->default_image;
 	const char *const stores[] = { s->images_dir, s->demo_images_dir };
 	char best[IMAGE_NAME] = "";
 	int r;
@@ -122,20 +122,20 @@ static void row_set_image(const struct image *i, struct cvm_row *c)
 	c->image_dev = i->is_dev;
 }
 
-static bool request_wants_tdx(const struct vmm_settings *s, const struct cvm_request *ask)
+static bool request_wants_tdx(const struct vmm_settings *s, const struct cvm_request *req)
 {
-	return ask->tee == TEE_AUTO ? s->tee != TEE_NONE : ask->tee == TEE_TDX;
+	return req->tee == TEE_AUTO ? s->tee != TEE_NONE : req->tee == TEE_TDX;
 }
 
 /* Refuse what depends on the host: NUMA nodes and devices. */
-static int refuse_host_dependent(const struct cvm_request *ask, struct err *e)
+static int refuse_host_dependent(const struct cvm_request *req, struct err *e)
 {
 	const struct {
 		const char *field;
 		bool asked;
-	} no[] = { { "hugepages", ask->hugepages },
-		   { "pin_numa", ask->pin_numa },
-		   { "gpus", ask->gpu_attach == GPU_ALL || ask->n_gpus > 0 } };
+	} no[] = { { "hugepages", req->hugepages },
+		   { "pin_numa", req->pin_numa },
+		   { "gpus", req->gpu_attach == GPU_ALL || req->n_gpus > 0 } };
 
 	for (size_t i = 0; i < ARRAY_SIZE(no); i++)
 		if (no[i].asked)
@@ -146,28 +146,28 @@ static int refuse_host_dependent(const struct cvm_request *ask, struct err *e)
 	return 0;
 }
 
-static int print_domain_row(struct vmm *v, const struct cvm_request *ask, const char *manifest,
+static int print_domain_row(struct vmm *v, const struct cvm_request *req, const char *manifest,
 			    const struct image *image, struct cvm_row *c, struct err *e)
 {
-	int r = admit_name(v, ask->name, e);
+	int r = admit_name(v, req->name, e);
 
-	*c = (struct cvm_row){ .tdx = request_wants_tdx(vmm_settings(v), ask),
+	*c = (struct cvm_row){ .tdx = request_wants_tdx(vmm_settings(v), req),
 			       .cid = vmm_settings(v)->cid_start };
 	row_set_image(image, c);
 	compose_hash(manifest, c->compose_hash);
 	if (!r)
-		r = refuse_host_dependent(ask, e);
+		r = refuse_host_dependent(req, e);
 	if (!r)
-		r = admit_resources(v, ask, c, e);
+		r = admit_resources(v, req, c, e);
 	if (!r)
-		r = admit_registers(ask, c, e);
+		r = admit_registers(req, c, e);
 	if (!r)
-		r = admit_networks(v, ask, c, e);
+		r = admit_networks(v, req, c, e);
 	if (!r)
-		r = compose_app_id(ask->app_id, c->compose_hash, c->app_id, e);
+		r = compose_app_id(req->app_id, c->compose_hash, c->app_id, e);
 	if (r)
 		return r;
-	(void)snprintf(c->name, sizeof(c->name), "%s", ask->name);
+	(void)snprintf(c->name, sizeof(c->name), "%s", req->name);
 	c->given_vcpus = c->vcpus;
 	c->given_memory_mib = c->memory_mib;
 	deterministic_uuid(c, c->uuid);
@@ -176,15 +176,15 @@ static int print_domain_row(struct vmm *v, const struct cvm_request *ask, const 
 
 /* ------------------------------------------------------------------ printing */
 
-static int print_domain(struct vmm *v, const struct cvm_request *ask, const struct image_folder *f,
+static int print_domain(struct vmm *v, const struct cvm_request *req, const struct image_folder *f,
 			char **ret, struct err *e)
 {
-	auto_free char *manifest = compose_text(ask->manifest), *dir = NULL;
+	auto_free char *manifest = compose_text(req->manifest), *dir = NULL;
 	auto_machine struct machine m = { 0 };
 	uint8_t seed[INSTANCE_SEED_LEN];
 	struct cvm_row c;
 	char domain[80];
-	int r = print_domain_row(v, ask, manifest, &f->image, &c, e);
+	int r = print_domain_row(v, req, manifest, &f->image, &c, e);
 
 	if (r)
 		return r;
@@ -204,17 +204,17 @@ static int print_domain(struct vmm *v, const struct cvm_request *ask, const stru
 	return r ? r : domain_xml(&m.spec, ret, e);
 }
 
-int vmm_print_domain(const struct vmm_settings *s, const struct cvm_request *ask, char **ret,
+int vmm_print_domain(const struct vmm_settings *s, const struct cvm_request *req, char **ret,
 		     struct err *e)
 {
 	auto_image_folder struct image_folder f = { 0 };
 	struct vmm *v;
-	int r = print_domain_image(s, ask, &f, e);
+	int r = print_domain_image(s, req, &f, e);
 
 	if (r)
 		return r;
 	v = vmm_new(s);
-	r = print_domain(v, ask, &f, ret, e);
+	r = print_domain(v, req, &f, ret, e);
 	vmm_free(v);
 	return r;
 }

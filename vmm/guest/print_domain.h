@@ -18,7 +18,7 @@ struct vmm_settings;
  * no database, no hypervisor. A TD is printed on any host (tee auto: hypervisor.tee decides), with
  * vsock, and with a UUID derived from the request, so that the same request gives the same bytes.
  * The image is searched in images_dir, then in demo_images_dir. *ret is malloc'd. */
-int vmm_print_domain(const struct vmm_settings *s, const struct cvm_request *ask, char **ret,
+int vmm_print_domain(const struct vmm_settings *s, const struct cvm_request *req, char **ret,
 		     struct err *e);
 
 #endif
